@@ -1,0 +1,226 @@
+import { addDims, type Dim, sameDim, sameShape } from '../dims.ts';
+import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { sizeOfShape } from '../values.ts';
+import { add, mul, scalar, sub } from './elementwise.ts';
+import { matmul } from './matmul.ts';
+import { softcap } from './norms.ts';
+import { reduceSum, softmax } from './reduce.ts';
+import { concat, reshape, transpose } from './shape.ts';
+
+export interface AttentionAttributes {
+  /** Scores are multiplied by this: head_dim ** -0.5, or query_pre_attn_scalar ** -0.5 in Gemma 2. */
+  readonly scale: number;
+  /** Scores are bent into (−softcap, softcap) before the mask; null for none. */
+  readonly softcap: number | null;
+}
+
+/** Added to the score of a key that a query may not see: far below any real score, and finite in float32. */
+export const MASKED = -1e30;
+
+/**
+ * Softmax attention over heads: out = softmax(mask + cap(scale · q kᵀ)) v. Queries of one group of heads that share
+ * keys are stacked along the rows, so grouped keys and values are never repeated. The outputs probs and scores
+ * (capped, before the mask; only with a cap) serve the derivative. Vaswani et al. 2017, arXiv:1706.03762; grouped
+ * queries: Ainslie et al. 2023, arXiv:2305.13245.
+ */
+export const attentionOp: Operator<AttentionAttributes> = {
+  name: 'attention',
+  primaryOutputs: 1,
+  infer(inputs, { softcap }) {
+    const [q, k, v, mask] = inputs;
+    const fits =
+      q?.shape.length === 4 && k?.shape.length === 4 && v?.shape.length === 4 && mask?.shape.length === 2 &&
+      sameShape(k.shape.slice(0, 3), v.shape.slice(0, 3)) && sameShape(q.shape.slice(0, 2), k.shape.slice(0, 2)) &&
+      sameDim(q.shape[3]!, k.shape[3]!) && sameDim(mask.shape[0]!, q.shape[2]!) && sameDim(mask.shape[1]!, k.shape[2]!);
+    if (!fits) {
+      throw shapeError('attention', inputs, 'needs q [batch, kv, rows, d], k and v [batch, kv, keys, d], mask [rows, keys]');
+    }
+    const scores = { dtype: 'float32', shape: [...q.shape.slice(0, 3), k.shape[2]!] } as const;
+    const out: TensorType = { dtype: 'float32', shape: [...q.shape.slice(0, 3), v.shape[3]!] };
+    return softcap === null ? [out, scores] : [out, scores, scores];
+  },
+  expand([q, k, v, mask], { scale, softcap: cap }) {
+    const scores = matmul(q!, k!, { transB: true, alpha: scale });
+    const capped = cap === null ? scores : softcap(scores, cap);
+    const probs = softmax(add(capped, mask!));
+    const out = matmul(probs, v!);
+    return cap === null ? [out, probs] : [out, probs, capped];
+  },
+  // With P the probabilities: dS = P (dP − Σ dP P), and Σ_keys dP P = Σ_d dO O, which is far shorter.
+  differentiate({ inputs, outputs, gradients, attributes: { scale, softcap: cap } }) {
+    const [q, k, v] = inputs as [Tensor, Tensor, Tensor];
+    const [out, probs, capped] = outputs as [Tensor, Tensor, Tensor | undefined];
+    const dOut = gradients[0]!;
+    const dProbs = matmul(dOut, v, { transB: true });
+    const dot = reduceSum(mul(dOut, out), [3]);
+    let dScores = mul(probs, sub(dProbs, dot));
+    if (capped && cap !== null) {
+      const t = mul(capped, scalar(1 / cap));
+      dScores = mul(dScores, sub(scalar(1), mul(t, t)));
+    }
+    return [
+      matmul(dScores, k, { alpha: scale }),
+      matmul(dScores, q, { transA: true, alpha: scale }),
+      matmul(probs, dOut, { transA: true }),
+      undefined,
+    ];
+  },
+  examples: [null, 1.5].map((softcap) => ({
+    inputs: [floats(2, 2, 6, 4), floats(2, 2, 3, 4), floats(2, 2, 3, 4), floats(6, 3)],
+    attributes: { scale: 0.5, softcap },
+  })),
+};
+
+/**
+ * q `[batch, kv, group · time, d]`, k and v `[batch, kv, keys, d]`, mask `[group · time, keys]` (added to the scores;
+ * no gradient) → `[batch, kv, group · time, d]`.
+ */
+export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, attributes: AttentionAttributes): Tensor {
+  return apply(attentionOp, [q, k, v, mask], attributes)[0]!;
+}
+
+export interface CachedAttentionAttributes extends AttentionAttributes {
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** A query sees the last `window` keys, itself included; null sees all before it. */
+  readonly window: number | null;
+}
+
+/**
+ * Attention of new tokens over a cache and themselves, as grouped queries. The cache is a buffer with room for more
+ * keys than it holds: the first `pastLength` rows are real and in the order of their positions, the rest is ignored.
+ */
+export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
+  name: 'cachedAttention',
+  engineOnly: true,
+  infer(inputs, { heads, kvHeads }) {
+    const [q, k, v, pastK, pastV, pastLength] = inputs;
+    const headDim = pastK?.shape[3];
+    const fits =
+      q?.shape.length === 3 && k?.shape.length === 3 && v && pastV && pastK?.shape.length === 4 &&
+      typeof headDim === 'number' && heads % kvHeads === 0 && q.shape[2] === heads * headDim &&
+      k.shape[2] === kvHeads * headDim && sameShape(k.shape, v.shape) && sameShape(pastK.shape, pastV.shape) &&
+      pastLength?.dtype === 'int32';
+    if (!fits) {
+      throw shapeError(
+        'cachedAttention',
+        inputs,
+        'needs q [1, time, heads · d], k and v [1, time, kv · d], caches [1, kv, capacity, d], an int32 length [1]',
+      );
+    }
+    return [q];
+  },
+  expand([q, k, v, pastK, pastV, pastLength], { heads, kvHeads, scale, softcap: cap, window }) {
+    const [, time] = q!.shape as [Dim, Dim, Dim];
+    const headDim = pastK!.shape[3] as number;
+    const group = heads / kvHeads;
+    const rowsOf = (x: Tensor) => transpose(reshape(x, [1, time, kvHeads, headDim]), [0, 2, 1, 3]);
+    // [1, time, kv, group, d] → [1, kv, time, group, d]: rows of one query's group stand together.
+    const queries = transpose(reshape(q!, [time, kvHeads, group, headDim]), [1, 0, 2, 3]);
+    const stacked = reshape(queries, [1, kvHeads, mulGroup(time, group), headDim]);
+    const keys = concat([pastK!, rowsOf(k!)], 2);
+    const values = concat([pastV!, rowsOf(v!)], 2);
+    const mask = causalMask(pastLength!, time, pastK!.shape[2]!, group, window);
+    const out = attention(stacked, keys, values, mask, { scale, softcap: cap });
+    const back = transpose(reshape(out, [kvHeads, time, group, headDim]), [1, 0, 2, 3]);
+    return [reshape(back, [1, time, heads * headDim])];
+  },
+  lower(e, [q, k, v, pastK, pastV, pastLength], { attributes }) {
+    const { heads, kvHeads, scale, softcap: cap, window } = attributes;
+    // Both lengths are the same for every layer: the emitter keeps one copy of equal nodes.
+    const shape = e.node('Shape', [q!], { start: 1, end: 2 })[0]!;
+    const time = e.node('Cast', [shape], { to: 6 })[0]!;
+    const total = e.node('Add', [pastLength!, time])[0]!;
+    const last = e.node('Sub', [total, e.constant('int32', [1], [1])])[0]!;
+    const totalScalar = e.node('Reshape', [total, e.constant('int64', [0], [])])[0]!;
+    return e
+      .node(
+        'GroupQueryAttention',
+        [q!, k!, v!, pastK!, pastV!, last, totalScalar],
+        {
+          num_heads: heads,
+          kv_num_heads: kvHeads,
+          scale: { float: scale },
+          softcap: { float: cap ?? 0 },
+          local_window_size: window === null ? -1 : window,
+        },
+        { domain: 'com.microsoft', outputs: 3 },
+      )
+      .slice(0, 1);
+  },
+  examples: [
+    cachedExample(4, 2, null, null),
+    cachedExample(4, 1, 3, null),
+    cachedExample(2, 2, 2, 1.5),
+    cachedExample(4, 2, 5, 2),
+  ],
+};
+
+function mulGroup(time: Dim, group: number): Dim {
+  let rows: Dim = 0;
+  for (let i = 0; i < group; i++) rows = addDims(rows, time);
+  return rows;
+}
+
+function floats(...shape: number[]): TensorType {
+  return { dtype: 'float32', shape };
+}
+
+function cachedExample(heads: number, kvHeads: number, window: number | null, softcap: number | null) {
+  const q = floats(1, 3, heads * 8);
+  const rows = floats(1, 3, kvHeads * 8);
+  const cache = floats(1, kvHeads, 6, 8);
+  return {
+    inputs: [q, rows, rows, cache, cache, { dtype: 'int32', shape: [1] } as const],
+    attributes: { heads, kvHeads, window, softcap, scale: 0.4 },
+    below: 7,
+  };
+}
+
+/**
+ * q `[1, time, heads · d]` and new keys and values `[1, time, kv · d]` (already rotated), caches
+ * `[1, kv, capacity, d]` of which `pastLength` (int32 `[1]`) rows are real → `[1, time, heads · d]`.
+ */
+export function cachedAttention(
+  q: Tensor, k: Tensor, v: Tensor, pastK: Tensor, pastV: Tensor, pastLength: Tensor,
+  attributes: CachedAttentionAttributes,
+): Tensor {
+  return apply(cachedAttentionOp, [q, k, v, pastK, pastV, pastLength], attributes)[0]!;
+}
+
+interface CausalMaskAttributes {
+  readonly time: Dim;
+  readonly capacity: Dim;
+  readonly group: number;
+  readonly window: number | null;
+}
+
+/** 0 where a new query sees a key, {@link MASKED} elsewhere, over a part-filled cache and the new keys. */
+export const causalMaskOp: Operator<CausalMaskAttributes> = {
+  name: 'causalMask',
+  infer: (_inputs, { time, capacity, group }) => [
+    { dtype: 'float32', shape: [mulGroup(time, group), addDims(capacity, time)] },
+  ],
+  evaluate([pastLength], { time, capacity, group, window }) {
+    const [t, c] = [time as number, capacity as number];
+    const past = pastLength!.data[0]!;
+    const shape = [t * group, c + t];
+    const data = new Float64Array(sizeOfShape(shape));
+    for (let row = 0; row < t * group; row++) {
+      const query = past + Math.floor(row / group);
+      for (let column = 0; column < c + t; column++) {
+        const key = column < c ? column : past + column - c;
+        const real = column >= c || column < past;
+        const seen = real && key <= query && (window === null || key > query - window);
+        data[row * (c + t) + column] = seen ? 0 : MASKED;
+      }
+    }
+    return [{ shape, data }];
+  },
+  stopsGradient: true,
+  examples: [],
+};
+
+function causalMask(pastLength: Tensor, time: Dim, capacity: Dim, group: number, window: number | null): Tensor {
+  return apply(causalMaskOp, [pastLength], { time, capacity, group, window })[0]!;
+}

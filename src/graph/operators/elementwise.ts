@@ -1,0 +1,210 @@
+import { broadcastShapes } from '../dims.ts';
+import { apply, type Operator, shapeError, type Tensor } from '../tensor.ts';
+import { mapValues, zipValues } from '../values.ts';
+import { sumTo } from './reduce.ts';
+
+type None = Record<never, never>;
+
+/** A function of each element, with its derivative written in terms of the input `x` and the output `y`. */
+function unary(
+  name: string,
+  value: (x: number) => number,
+  derivative: (x: Tensor, y: Tensor, dy: Tensor) => Tensor,
+  lower: Operator<None>['lower'] & {},
+  range: readonly [number, number] = [-2, 2],
+): Operator<None> {
+  return {
+    name,
+    infer(inputs) {
+      const [x] = inputs;
+      if (inputs.length !== 1 || x?.dtype !== 'float32') throw shapeError(name, inputs, 'needs one float tensor');
+      return [x];
+    },
+    evaluate: ([x]) => [mapValues(x!, value)],
+    differentiate: ({ inputs, outputs, gradients }) => [derivative(inputs[0]!, outputs[0]!, gradients[0]!)],
+    lower,
+    examples: [{ inputs: [{ dtype: 'float32', shape: [3, 5] }], attributes: {}, range }],
+  };
+}
+
+export const negOp = unary('neg', (x) => -x, (_x, _y, dy) => neg(dy), (e, inputs) => e.node('Neg', inputs));
+export const expOp = unary('exp', Math.exp, (_x, y, dy) => mul(dy, y), (e, inputs) => e.node('Exp', inputs));
+export const logOp = unary('log', Math.log, (x, _y, dy) => div(dy, x), (e, inputs) => e.node('Log', inputs), [0.2, 3]);
+export const tanhOp = unary(
+  'tanh',
+  Math.tanh,
+  (_x, y, dy) => sub(dy, mul(mul(dy, y), y)),
+  (e, inputs) => e.node('Tanh', inputs),
+);
+export const sigmoidOp = unary(
+  'sigmoid',
+  (x) => 1 / (1 + Math.exp(-x)),
+  (_x, y, dy) => mul(dy, sub(y, mul(y, y))),
+  (e, inputs) => e.node('Sigmoid', inputs),
+);
+export const sqrtOp = unary(
+  'sqrt',
+  Math.sqrt,
+  (_x, y, dy) => div(mul(dy, scalar(0.5)), y),
+  (e, inputs) => e.node('Sqrt', inputs),
+  [0.2, 3],
+);
+export const reciprocalOp = unary(
+  'reciprocal',
+  (x) => 1 / x,
+  (_x, y, dy) => neg(mul(mul(dy, y), y)),
+  (e, inputs) => e.node('Reciprocal', inputs),
+  [0.4, 3],
+);
+
+export const neg = (x: Tensor): Tensor => apply(negOp, [x], {})[0]!;
+export const exp = (x: Tensor): Tensor => apply(expOp, [x], {})[0]!;
+/** Natural logarithm. */
+export const log = (x: Tensor): Tensor => apply(logOp, [x], {})[0]!;
+export const tanh = (x: Tensor): Tensor => apply(tanhOp, [x], {})[0]!;
+export const sigmoid = (x: Tensor): Tensor => apply(sigmoidOp, [x], {})[0]!;
+export const sqrt = (x: Tensor): Tensor => apply(sqrtOp, [x], {})[0]!;
+export const reciprocal = (x: Tensor): Tensor => apply(reciprocalOp, [x], {})[0]!;
+
+/** A function of two tensors broadcast together as NumPy does. */
+function binary(
+  name: string,
+  onnx: string,
+  value: (a: number, b: number) => number,
+  derivative: (a: Tensor, b: Tensor, y: Tensor, dy: Tensor) => [() => Tensor, () => Tensor],
+  range: readonly [number, number] = [-2, 2],
+): Operator<None> {
+  return {
+    name,
+    infer(inputs) {
+      const [a, b] = inputs;
+      if (!a || !b || a.dtype !== b.dtype) throw shapeError(name, inputs, 'needs two tensors of one dtype');
+      const shape = broadcastShapes(a.shape, b.shape);
+      if (!shape) throw shapeError(name, inputs, 'the shapes cannot be broadcast together');
+      return [{ dtype: a.dtype, shape }];
+    },
+    evaluate([a, b]) {
+      const shape = broadcastShapes(a!.shape, b!.shape) as number[];
+      return [zipValues(shape, [a!, b!], value)];
+    },
+    differentiate({ inputs, outputs, gradients, wanted }) {
+      const [a, b] = inputs as [Tensor, Tensor];
+      const [da, db] = derivative(a, b, outputs[0]!, gradients[0]!);
+      return [wanted[0] ? sumTo(da(), a.shape) : undefined, wanted[1] ? sumTo(db(), b.shape) : undefined];
+    },
+    lower: (e, inputs) => e.node(onnx, inputs),
+    examples: [
+      { inputs: [float(2, 3, 4), float(2, 3, 4)], attributes: {}, range },
+      { inputs: [float(2, 3, 4), float(4)], attributes: {}, range },
+      { inputs: [float(3, 1), float(2, 1, 5)], attributes: {}, range },
+    ],
+  };
+}
+
+function float(...shape: number[]) {
+  return { dtype: 'float32', shape } as const;
+}
+
+export const addOp = binary('add', 'Add', (a, b) => a + b, (_a, _b, _y, dy) => [() => dy, () => dy]);
+export const subOp = binary('sub', 'Sub', (a, b) => a - b, (_a, _b, _y, dy) => [() => dy, () => neg(dy)]);
+export const mulOp = binary('mul', 'Mul', (a, b) => a * b, (a, b, _y, dy) => [() => mul(dy, b), () => mul(dy, a)]);
+export const divOp = binary(
+  'div',
+  'Div',
+  (a, b) => a / b,
+  (_a, b, y, dy) => [() => div(dy, b), () => neg(div(mul(dy, y), b))],
+  [0.4, 3],
+);
+
+/** a + b, broadcast. */
+export const add = (a: Tensor, b: Tensor): Tensor => apply(addOp, [a, b], {})[0]!;
+/** a − b, broadcast. */
+export const sub = (a: Tensor, b: Tensor): Tensor => apply(subOp, [a, b], {})[0]!;
+/** a · b element by element, broadcast. */
+export const mul = (a: Tensor, b: Tensor): Tensor => apply(mulOp, [a, b], {})[0]!;
+/** a / b, broadcast. */
+export const div = (a: Tensor, b: Tensor): Tensor => apply(divOp, [a, b], {})[0]!;
+
+interface ConstantAttributes {
+  readonly dtype: 'float32' | 'int64' | 'int32';
+  readonly shape: readonly number[];
+  readonly data: ArrayLike<number>;
+}
+
+/** A value known when the graph is built. */
+export const constantOp: Operator<ConstantAttributes> = {
+  name: 'constant',
+  infer: (_inputs, { dtype, shape }) => [{ dtype, shape }],
+  evaluate: (_inputs, { shape, data }) => [{ shape, data: Float64Array.from(data) }],
+  stopsGradient: true,
+  lower: (e, _inputs, { attributes }) => [e.constant(attributes.dtype, attributes.shape, attributes.data)],
+  examples: [],
+};
+
+export function constant(data: ArrayLike<number>, shape: readonly number[], dtype: ConstantAttributes['dtype'] = 'float32') {
+  return apply(constantOp, [], { dtype, shape, data })[0]!;
+}
+
+export function scalar(value: number): Tensor {
+  return constant([value], []);
+}
+
+/** The number that a constant scalar holds, or undefined for anything else. */
+export function scalarValue(tensor: Tensor): number | undefined {
+  if (tensor.node.operator !== (constantOp as Operator)) return undefined;
+  const { data } = tensor.node.attributes as ConstantAttributes;
+  return data.length === 1 && tensor.rank === 0 ? data[0] : undefined;
+}
+
+export interface InputAttributes {
+  readonly name: string;
+  readonly dtype: 'float32' | 'int64' | 'int32';
+  readonly shape: Tensor['shape'];
+  /** A weight: an input when training, an initialiser for inference. */
+  readonly parameter?: boolean;
+}
+
+/** A value given when the graph runs. */
+export const inputOp: Operator<InputAttributes> = {
+  name: 'input',
+  infer: (_inputs, { dtype, shape }) => [{ dtype, shape }],
+  stopsGradient: true,
+  unique: true,
+  examples: [],
+};
+
+export function input(name: string, dtype: InputAttributes['dtype'], shape: Tensor['shape']): Tensor {
+  return apply(inputOp, [], { name, dtype, shape })[0]!;
+}
+
+/** A float32 weight known by its path. */
+export function parameter(name: string, shape: Tensor['shape']): Tensor {
+  return apply(inputOp, [], { name, dtype: 'float32', shape, parameter: true })[0]!;
+}
+
+/**
+ * A recomputation barrier: `x` unchanged, but only available once `after` is. Two graphs that differ by a barrier
+ * are never merged, so what hangs behind it really is computed again, late, and the memory is free in between.
+ */
+export const barrierOp: Operator<None> = {
+  name: 'barrier',
+  infer: (inputs) => {
+    if (inputs.length !== 3) throw shapeError('barrier', inputs, 'needs x, after and zero');
+    return [inputs[0]!];
+  },
+  evaluate: ([x]) => [x!],
+  differentiate: ({ gradients }) => [gradients[0], undefined, undefined],
+  unique: true,
+  // x + zero · after[0]: the engine cannot know that the input `zero` is 0, so it can neither fold nor merge it.
+  lower(e, [x, after, zero]) {
+    const flat = e.node('Reshape', [after!, e.constant('int64', [1], [-1])])[0]!;
+    const first = e.node('Slice', [flat, e.constant('int64', [1], [0]), e.constant('int64', [1], [1])])[0]!;
+    return e.node('Add', [x!, e.node('Mul', [first, zero!])[0]!]);
+  },
+  examples: [],
+};
+
+/** `x`, no earlier than `after` is known; `zero` is a scalar input that is fed 0. See {@link barrierOp}. */
+export function barrier(x: Tensor, after: Tensor, zero: Tensor): Tensor {
+  return apply(barrierOp, [x, after, zero], {})[0]!;
+}

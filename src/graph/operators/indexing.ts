@@ -1,0 +1,174 @@
+import { type Dim, sameDim, sizeOf } from '../dims.ts';
+import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { scalar } from './elementwise.ts';
+import { broadcastTo, reshape } from './shape.ts';
+
+type None = Record<never, never>;
+
+function isIndex(x: TensorType | undefined): boolean {
+  return x?.dtype === 'int64' || x?.dtype === 'int32';
+}
+
+/** Rows of a table by number: an embedding. */
+export const gatherRowsOp: Operator<None> = {
+  name: 'gatherRows',
+  infer(inputs) {
+    const [table, ids] = inputs;
+    if (table?.dtype !== 'float32' || table.shape.length !== 2 || !isIndex(ids)) {
+      throw shapeError('gatherRows', inputs, 'needs a float matrix and integer row numbers');
+    }
+    return [{ dtype: 'float32', shape: [...ids!.shape, table.shape[1]!] }];
+  },
+  evaluate([table, ids]) {
+    const width = table!.shape[1]!;
+    const data = new Float64Array(ids!.data.length * width);
+    ids!.data.forEach((id, row) => {
+      data.set(table!.data.subarray(id * width, (id + 1) * width), row * width);
+    });
+    return [{ shape: [...ids!.shape, width], data }];
+  },
+  differentiate({ inputs, gradients }) {
+    const [table, ids] = inputs as [Tensor, Tensor];
+    const count = sizeOf(ids.shape);
+    const rows = reshape(gradients[0]!, [count, table.shape[1]!]);
+    return [scatterRows(reshape(ids, [count]), rows, table.shape[0]!), undefined];
+  },
+  lower: (e, inputs) => e.node('Gather', inputs, { axis: 0 }),
+  examples: [
+    {
+      inputs: [
+        { dtype: 'float32', shape: [5, 3] },
+        { dtype: 'int64', shape: [7] },
+      ],
+      attributes: {},
+      below: 5,
+    },
+  ],
+};
+
+/** table `[count, width]`, ids `[…]` → `[…, width]`. */
+export function gatherRows(table: Tensor, ids: Tensor): Tensor {
+  return apply(gatherRowsOp, [table, ids], {})[0]!;
+}
+
+interface ScatterAttributes {
+  readonly rows: Dim;
+}
+
+/**
+ * The transpose of {@link gatherRowsOp}: row i of the input is added into row ids[i] of the result. The engine's own
+ * ScatterND races when an id repeats, so this has no lowering: the runtime does it on the host, in order, after the
+ * run, and it may only stand at a graph's outputs, added to something or alone.
+ */
+export const scatterRowsOp: Operator<ScatterAttributes> = {
+  name: 'scatterRows',
+  infer(inputs, { rows }) {
+    const [ids, values] = inputs;
+    if (!isIndex(ids) || values?.dtype !== 'float32' || values.shape.length !== 2 || ids!.shape.length !== 1) {
+      throw shapeError('scatterRows', inputs, 'needs integer row numbers [count] and float rows [count, width]');
+    }
+    if (!sameDim(ids!.shape[0]!, values.shape[0]!)) throw shapeError('scatterRows', inputs, 'the counts differ');
+    return [{ dtype: 'float32', shape: [rows, values.shape[1]!] }];
+  },
+  evaluate([ids, values], { rows }) {
+    const width = values!.shape[1]!;
+    const data = new Float64Array((rows as number) * width);
+    ids!.data.forEach((id, row) => {
+      for (let i = 0; i < width; i++) data[id * width + i]! += values!.data[row * width + i]!;
+    });
+    return [{ shape: [rows as number, width], data }];
+  },
+  differentiate: ({ inputs, gradients }) => [undefined, gatherRows(gradients[0]!, inputs[0]!)],
+  examples: [
+    {
+      inputs: [
+        { dtype: 'int64', shape: [7] },
+        { dtype: 'float32', shape: [7, 3] },
+      ],
+      attributes: { rows: 5 },
+      below: 5,
+    },
+  ],
+};
+
+export function scatterRows(ids: Tensor, values: Tensor, rows: Dim): Tensor {
+  return apply(scatterRowsOp, [ids, values], { rows })[0]!;
+}
+
+/** One element of each row: x[i, ids[i]]. */
+export const takeAlongOp: Operator<None> = {
+  name: 'takeAlong',
+  infer(inputs) {
+    const [x, ids] = inputs;
+    if (x?.dtype !== 'float32' || x.shape.length !== 2 || !isIndex(ids) || !sameColumn(x, ids!)) {
+      throw shapeError('takeAlong', inputs, 'needs a float matrix [n, m] and integers [n, 1]');
+    }
+    return [{ dtype: 'float32', shape: [x.shape[0]!, 1] }];
+  },
+  evaluate([x, ids]) {
+    const [n, m] = x!.shape as [number, number];
+    return [{ shape: [n, 1], data: Float64Array.from(ids!.data, (id, row) => x!.data[row * m + id]!) }];
+  },
+  differentiate({ inputs, gradients }) {
+    const zeros = broadcastTo(scalar(0), inputs[0]!.shape);
+    return [addAlong(zeros, inputs[1]!, gradients[0]!), undefined];
+  },
+  lower: (e, inputs) => e.node('GatherElements', inputs, { axis: 1 }),
+  examples: [
+    {
+      inputs: [
+        { dtype: 'float32', shape: [4, 3] },
+        { dtype: 'int64', shape: [4, 1] },
+      ],
+      attributes: {},
+      below: 3,
+    },
+  ],
+};
+
+function sameColumn(x: TensorType, ids: TensorType): boolean {
+  return ids.shape.length === 2 && sameDim(ids.shape[0]!, x.shape[0]!) && ids.shape[1] === 1;
+}
+
+/** x `[n, m]`, ids `[n, 1]` → x[i, ids[i]] as `[n, 1]`. */
+export function takeAlong(x: Tensor, ids: Tensor): Tensor {
+  return apply(takeAlongOp, [x, ids], {})[0]!;
+}
+
+/** A number added to one element of each row. */
+export const addAlongOp: Operator<None> = {
+  name: 'addAlong',
+  infer(inputs) {
+    const [x, ids, values] = inputs;
+    const fits = x?.shape.length === 2 && isIndex(ids) && sameColumn(x, ids!) && values && sameColumn(x, values);
+    if (!x || !fits) throw shapeError('addAlong', inputs, 'needs [n, m], integers [n, 1] and floats [n, 1]');
+    return [x];
+  },
+  evaluate([x, ids, values]) {
+    const data = x!.data.slice();
+    ids!.data.forEach((id, row) => {
+      data[row * x!.shape[1]! + id]! += values!.data[row]!;
+    });
+    return [{ shape: x!.shape, data }];
+  },
+  differentiate: ({ inputs, gradients }) => [gradients[0], undefined, takeAlong(gradients[0]!, inputs[1]!)],
+  // One index a row: nothing repeats, so unlike ScatterND with repeated rows this has one right answer.
+  lower: (e, inputs) => e.node('ScatterElements', inputs, { axis: 1, reduction: 'add' }),
+  examples: [
+    {
+      inputs: [
+        { dtype: 'float32', shape: [4, 3] },
+        { dtype: 'int64', shape: [4, 1] },
+        { dtype: 'float32', shape: [4, 1] },
+      ],
+      attributes: {},
+      below: 3,
+    },
+  ],
+};
+
+/** x `[n, m]` with values[i] added at [i, ids[i]]. */
+export function addAlong(x: Tensor, ids: Tensor, values: Tensor): Tensor {
+  return apply(addAlongOp, [x, ids, values], {})[0]!;
+}
+

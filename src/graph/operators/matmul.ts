@@ -1,0 +1,137 @@
+import { type Dim, mulDims, sameDim, sizeOf } from '../dims.ts';
+import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { sizeOfShape } from '../values.ts';
+import { add } from './elementwise.ts';
+import { reshape } from './shape.ts';
+
+interface MatmulAttributes {
+  /** Whether the last two axes of `a` (of `b`) are swapped first. */
+  readonly transA: boolean;
+  readonly transB: boolean;
+  /** The product is multiplied by this. */
+  readonly alpha: number;
+}
+
+function sides(x: TensorType, swapped: boolean): [Dim, Dim] {
+  const rows = x.shape.at(-2)!;
+  const columns = x.shape.at(-1)!;
+  return swapped ? [columns, rows] : [rows, columns];
+}
+
+export const matmulOp: Operator<MatmulAttributes> = {
+  name: 'matmul',
+  infer(inputs, { transA, transB }) {
+    const [a, b] = inputs;
+    if (!a || !b || a.dtype !== 'float32' || b.dtype !== 'float32' || a.shape.length < 2 || b.shape.length < 2) {
+      throw shapeError('matmul', inputs, 'needs two float tensors with at least two axes');
+    }
+    const [m, k] = sides(a, transA);
+    const [k2, n] = sides(b, transB);
+    const batch = a.shape.slice(0, -2);
+    // A matrix on the right serves every batch of `a`.
+    const shared = b.shape.length === 2 && (a.shape.length === 2 || !transA);
+    const same =
+      a.shape.length === b.shape.length && batch.every((dim, axis) => sameDim(dim, b.shape[axis]!));
+    if (!sameDim(k, k2) || !(shared || same)) {
+      throw shapeError('matmul', inputs, `the inner sizes ${k} and ${k2} or the batches do not match`);
+    }
+    return [{ dtype: 'float32', shape: [...batch, m, n] }];
+  },
+  evaluate([a, b], { transA, transB, alpha }) {
+    const [m, k] = sides({ dtype: 'float32', shape: a!.shape }, transA) as [number, number];
+    const n = sides({ dtype: 'float32', shape: b!.shape }, transB)[1] as number;
+    const batches = sizeOfShape(a!.shape.slice(0, -2));
+    const data = new Float64Array(batches * m * n);
+    for (let batch = 0; batch < batches; batch++) {
+      const atA = batch * m * k;
+      const atB = b!.shape.length === 2 ? 0 : batch * k * n;
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          let sum = 0;
+          for (let l = 0; l < k; l++) {
+            const left = a!.data[atA + (transA ? l * m + i : i * k + l)]!;
+            sum += left * b!.data[atB + (transB ? j * k + l : l * n + j)]!;
+          }
+          data[(batch * m + i) * n + j] = alpha * sum;
+        }
+      }
+    }
+    return [{ shape: [...a!.shape.slice(0, -2), m, n], data }];
+  },
+  differentiate({ inputs, gradients, attributes: { transA, transB, alpha }, wanted }) {
+    const [a, b] = inputs as [Tensor, Tensor];
+    const dy = gradients[0]!;
+    let da: Tensor | undefined;
+    let db: Tensor | undefined;
+    if (wanted[0]) {
+      da = transA
+        ? matmul(b, dy, { transA: transB, transB: true, alpha })
+        : matmul(dy, b, { transB: !transB, alpha });
+    }
+    if (wanted[1]) {
+      const shared = a.rank > 2 && b.rank === 2;
+      const left = shared ? flattenRows(a) : a;
+      const right = shared ? flattenRows(dy) : dy;
+      db = transB
+        ? matmul(right, left, { transA: true, transB: transA, alpha })
+        : matmul(left, right, { transA: !transA, alpha });
+    }
+    return [da, db];
+  },
+  lower(e, inputs, { attributes: { transA, transB, alpha }, inputs: types }) {
+    if (!transA && !transB && alpha === 1) return e.node('MatMul', inputs);
+    if (e.dialect === 'onnxruntime') {
+      const attributes = { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: { float: alpha } };
+      return e.node('FusedMatMul', inputs, attributes, { domain: 'com.microsoft' });
+    }
+    const swap = (name: string, x: TensorType) => {
+      const perm = x.shape.map((_, axis) => axis);
+      perm.push(...perm.splice(-2).reverse());
+      return e.node('Transpose', [name], { perm })[0]!;
+    };
+    const a = transA ? swap(inputs[0]!, types[0]!) : inputs[0]!;
+    const b = transB ? swap(inputs[1]!, types[1]!) : inputs[1]!;
+    const product = e.node('MatMul', [a, b]);
+    return alpha === 1 ? product : e.node('Mul', [product[0]!, e.constant('float32', [], [alpha])]);
+  },
+  examples: [
+    example([3, 4], [4, 5], false, false, 1),
+    example([4, 3], [5, 4], true, true, 0.5),
+    example([3, 4], [5, 4], false, true, 2),
+    example([2, 3, 4], [4, 5], false, false, 1),
+    example([2, 3, 4], [5, 4], false, true, 1),
+    example([2, 2, 3, 4], [2, 2, 5, 4], false, true, 0.25),
+    example([2, 4, 3], [2, 4, 5], true, false, 1),
+  ],
+};
+
+function example(a: number[], b: number[], transA: boolean, transB: boolean, alpha: number) {
+  const inputs = [a, b].map((shape) => ({ dtype: 'float32', shape }) as const);
+  return { inputs, attributes: { transA, transB, alpha } };
+}
+
+function flattenRows(x: Tensor): Tensor {
+  return reshape(x, [sizeOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
+}
+
+/** alpha · op(a) · op(b) over the last two axes; a matrix `b` is shared by every batch of `a`. */
+export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttributes> = {}): Tensor {
+  const { transA = false, transB = false, alpha = 1 } = options;
+  return apply(matmulOp, [a, b], { transA, transB, alpha })[0]!;
+}
+
+/**
+ * x · weightᵀ + bias with Hugging Face's layout: x `[…, in]`, weight `[out, in]`, bias `[out]` → `[…, out]`.
+ * Nothing is transposed: the engine reads the weight as it is stored.
+ */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  const y = matmul(x, weight, { transB: true });
+  return bias ? add(y, bias) : y;
+}
+
+/** The number of multiply-adds of a product, times two. */
+export function matmulFlops(node: { inputs: readonly Tensor[]; outputs: readonly Tensor[]; attributes: object }): Dim {
+  const { transA } = node.attributes as MatmulAttributes;
+  const inner = sides(node.inputs[0]!, transA)[1];
+  return mulDims(2, mulDims(inner, sizeOf(node.outputs[0]!.shape)));
+}

@@ -1,0 +1,145 @@
+import { sameDim } from '../dims.ts';
+import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { add, mul, reciprocal, scalar, sqrt, sub, tanh } from './elementwise.ts';
+import { reduceMean, sumTo } from './reduce.ts';
+
+interface NormAttributes {
+  readonly epsilon: number;
+}
+
+function statisticsType(x: TensorType): TensorType {
+  return { dtype: 'float32', shape: [...x.shape.slice(0, -1), 1] };
+}
+
+function checkNorm(name: string, inputs: readonly TensorType[]): TensorType {
+  const [x, ...rest] = inputs;
+  const width = x?.shape.at(-1);
+  if (!x || width === undefined || rest.some(({ shape }) => shape.length !== 1 || !sameDim(shape[0]!, width))) {
+    throw shapeError(name, inputs, 'needs […, width] and one vector [width] for each of weight and bias');
+  }
+  return x;
+}
+
+/**
+ * y = x / sqrt(mean(x²) + ε) · weight over the last axis. The second output, 1 / sqrt(mean(x²) + ε), serves the
+ * derivative. Zhang & Sennrich 2019, arXiv:1910.07467.
+ */
+export const rmsNormOp: Operator<NormAttributes> = {
+  name: 'rmsNorm',
+  primaryOutputs: 1,
+  engineOnly: true,
+  infer(inputs) {
+    const x = checkNorm('rmsNorm', inputs);
+    return [x, statisticsType(x)];
+  },
+  expand([x, weight], { epsilon }) {
+    const inverse = reciprocal(sqrt(add(reduceMean(mul(x!, x!), [x!.rank - 1]), scalar(epsilon))));
+    return [mul(mul(x!, inverse), weight!), inverse];
+  },
+  // With n = x·r: dx = r (g − n · mean(g · n)), g = dy · weight; dweight = Σ dy · n.
+  differentiate({ inputs, outputs, gradients, wanted }) {
+    const [x, weight] = inputs as [Tensor, Tensor];
+    const normal = mul(x, outputs[1]!);
+    const dy = gradients[0]!;
+    const scaled = mul(dy, weight);
+    const mean = reduceMean(mul(scaled, normal), [x.rank - 1]);
+    const dx = wanted[0] ? mul(sub(scaled, mul(normal, mean)), outputs[1]!) : undefined;
+    return [dx, wanted[1] ? sumTo(mul(dy, normal), weight.shape) : undefined];
+  },
+  lower(e, inputs, { outputs, attributes: { epsilon } }) {
+    const attributes = { axis: -1, epsilon: { float: epsilon }, stash_type: 1 };
+    const count = e.isUsed(outputs[1]!) ? 2 : 1;
+    return e.node('SimplifiedLayerNormalization', inputs, attributes, { outputs: count });
+  },
+  examples: [
+    { inputs: [matrix(3, 6), vector(6)], attributes: { epsilon: 1e-5 } },
+    { inputs: [matrix(3, 6), vector(6)], attributes: { epsilon: 0.1 } },
+  ],
+};
+
+/**
+ * y = (x − mean) / sqrt(variance + ε) · weight + bias over the last axis (variance without Bessel's correction).
+ * The outputs mean and 1 / sqrt(variance + ε) serve the derivative. Ba et al. 2016, arXiv:1607.06450.
+ */
+export const layerNormOp: Operator<NormAttributes> = {
+  name: 'layerNorm',
+  primaryOutputs: 1,
+  infer(inputs) {
+    const x = checkNorm('layerNorm', inputs);
+    return [x, statisticsType(x), statisticsType(x)];
+  },
+  expand([x, weight, bias], { epsilon }) {
+    const axes = [x!.rank - 1];
+    const mean = reduceMean(x!, axes);
+    const centred = sub(x!, mean);
+    const inverse = reciprocal(sqrt(add(reduceMean(mul(centred, centred), axes), scalar(epsilon))));
+    return [add(mul(mul(centred, inverse), weight!), bias!), mean, inverse];
+  },
+  // With n = (x − mean)·r: dx = r (g − mean(g) − n · mean(g · n)), g = dy · weight.
+  differentiate({ inputs, outputs, gradients, wanted }) {
+    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
+    const axes = [x.rank - 1];
+    const normal = mul(sub(x, outputs[1]!), outputs[2]!);
+    const dy = gradients[0]!;
+    const scaled = mul(dy, weight);
+    const along = mul(normal, reduceMean(mul(scaled, normal), axes));
+    const dx = wanted[0] ? mul(sub(sub(scaled, reduceMean(scaled, axes)), along), outputs[2]!) : undefined;
+    return [
+      dx,
+      wanted[1] ? sumTo(mul(dy, normal), weight.shape) : undefined,
+      wanted[2] ? sumTo(dy, bias.shape) : undefined,
+    ];
+  },
+  lower(e, inputs, { outputs, attributes: { epsilon } }) {
+    const attributes = { axis: -1, epsilon: { float: epsilon }, stash_type: 1 };
+    const count = e.isUsed(outputs[1]!) || e.isUsed(outputs[2]!) ? 3 : 1;
+    return e.node('LayerNormalization', inputs, attributes, { outputs: count });
+  },
+  examples: [{ inputs: [matrix(3, 6), vector(6), vector(6)], attributes: { epsilon: 1e-5 } }],
+};
+
+function matrix(rows: number, columns: number): TensorType {
+  return { dtype: 'float32', shape: [rows, columns] };
+}
+
+function vector(width: number): TensorType {
+  return { dtype: 'float32', shape: [width] };
+}
+
+/** x `[…, width]`, weight `[width]` → `[…, width]`. */
+export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  return apply(rmsNormOp, [x, weight], { epsilon })[0]!;
+}
+
+/** x `[…, width]`, weight and bias `[width]` → `[…, width]`. */
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
+  return apply(layerNormOp, [x, weight, bias], { epsilon })[0]!;
+}
+
+interface SoftcapAttributes {
+  readonly cap: number;
+}
+
+/** cap · tanh(x / cap): bends values smoothly into (−cap, cap). Gemma 2, arXiv:2408.00118. */
+export const softcapOp: Operator<SoftcapAttributes> = {
+  name: 'softcap',
+  primaryOutputs: 1,
+  infer(inputs, { cap }) {
+    if (inputs[0]?.dtype !== 'float32' || !(cap > 0)) throw shapeError('softcap', inputs, `cannot be capped at ${cap}`);
+    return [inputs[0]];
+  },
+  expand: ([x], { cap }) => [mul(tanhOf(x!, cap), scalar(cap))],
+  differentiate({ outputs, gradients, attributes: { cap } }) {
+    const t = mul(outputs[0]!, scalar(1 / cap));
+    return [mul(gradients[0]!, sub(scalar(1), mul(t, t)))];
+  },
+  examples: [{ inputs: [matrix(3, 6)], attributes: { cap: 1.5 } }],
+};
+
+function tanhOf(x: Tensor, cap: number): Tensor {
+  return tanh(mul(x, scalar(1 / cap)));
+}
+
+export function softcap(x: Tensor, cap: number): Tensor {
+  return apply(softcapOp, [x], { cap })[0]!;
+}

@@ -1,0 +1,135 @@
+import { describe, expect, it } from 'vitest';
+import { Executable, type HostTensor } from '../../runtime/executable.ts';
+import { nodeEngine } from '../../runtime/engine.node.ts';
+import { differentiate } from '../differentiate.ts';
+import { evaluate } from '../evaluate.ts';
+import { apply, type Example, type Operator, type Tensor } from '../tensor.ts';
+import { sizeOfShape, type Values } from '../values.ts';
+import { constant, input, mul } from './elementwise.ts';
+import { reduceSum } from './reduce.ts';
+import { reshape } from './shape.ts';
+import { add } from './elementwise.ts';
+import { operators } from './table.ts';
+
+const engine = nodeEngine({ threads: 2 });
+
+/** A small deterministic generator; the values are as good as any. */
+function generator(seed: number) {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+function makeInputs(operator: Operator, example: Example<object>) {
+  const random = generator(operator.name.length * 7919 + example.inputs.length);
+  const [low, high] = example.range ?? [-2, 2];
+  return example.inputs.map((type, i) => {
+    const shape = type.shape as number[];
+    const tensor = input(`x${i}`, type.dtype as 'float32' | 'int64' | 'int32', shape);
+    const data = Float64Array.from({ length: sizeOfShape(shape) }, () =>
+      type.dtype === 'float32'
+        ? Math.fround(low + (high - low) * random())
+        : Math.floor(random() * (example.below ?? 4)),
+    );
+    return { tensor, value: { shape, data } };
+  });
+}
+
+type Made = ReturnType<typeof makeInputs>;
+
+function feedsOf(made: Made): Map<Tensor, Values> {
+  return new Map(made.map(({ tensor, value }) => [tensor, value]));
+}
+
+function hostTensor({ tensor, value }: Made[number]): HostTensor {
+  const { shape, data } = value;
+  if (tensor.dtype === 'float32') return { shape, data: Float32Array.from(data) };
+  if (tensor.dtype === 'int32') return { shape, data: Int32Array.from(data) };
+  return { shape, data: BigInt64Array.from(Array.from(data, BigInt)) };
+}
+
+async function runEngine(outputs: readonly Tensor[], made: Made): Promise<HostTensor[]> {
+  const named = new Map(outputs.map((output, i) => [`y${i}`, output]));
+  const executable = await Executable.compile(engine, named);
+  const results = await executable.run(Object.fromEntries(made.map((m, i) => [`x${i}`, hostTensor(m)])));
+  await executable.release();
+  return outputs.map((_, i) => results[`y${i}`]!);
+}
+
+function expectClose(actual: ArrayLike<number>, expected: Float64Array, tolerance: number) {
+  const size = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-3);
+  expect(actual.length).toBe(expected.length);
+  let worst = 0;
+  for (let i = 0; i < expected.length; i++) worst = Math.max(worst, Math.abs(actual[i]! - expected[i]!));
+  expect(worst / size).toBeLessThan(tolerance);
+}
+
+/** A scalar that depends on every primary output, each element by a different factor. */
+function probe(outputs: readonly Tensor[]): Tensor {
+  return outputs
+    .map((output, i) => {
+      const shape = output.shape as number[];
+      const random = generator(31 + i);
+      const factors = constant(Float64Array.from({ length: sizeOfShape(shape) }, () => random() - 0.5), shape);
+      const weighted = mul(output, factors);
+      const axes = shape.map((_, axis) => axis);
+      return axes.length === 0 ? weighted : reshape(reduceSum(weighted, axes), []);
+    })
+    .reduce((sum, term) => add(sum, term));
+}
+
+const tried = [...operators.values()].flatMap((operator) =>
+  operator.examples.map((example, i) => ({ name: `${operator.name} #${i}`, operator, example })),
+);
+
+describe.each(tried)('$name', ({ operator, example }) => {
+  const made = makeInputs(operator, example);
+  const inputs = made.map(({ tensor }) => tensor);
+  const outputs = apply(operator, inputs, example.attributes);
+  const primary = outputs.slice(0, operator.primaryOutputs ?? outputs.length);
+
+  it('gives on the engine what it gives in float64', async () => {
+    const shown = operator.lower || operator.expand ? outputs : primary;
+    const expected = evaluate(shown, feedsOf(made));
+    const actual = await runEngine(shown, made);
+    shown.forEach((output, i) => {
+      expect(actual[i]!.shape).toEqual(output.shape);
+      expect(expected[i]!.shape).toEqual(output.shape);
+      expectClose(actual[i]!.data as Float32Array, expected[i]!.data, 3e-6);
+    });
+  });
+
+  it.runIf(operator.expand && operator.evaluate)('has a value equal to its expansion', () => {
+    const direct = evaluate(outputs, feedsOf(made));
+    const expanded = evaluate(operator.expand!(inputs, example.attributes), feedsOf(made));
+    direct.forEach((value, i) => {
+      expectClose(value.data, expanded[i]!.data, 1e-12);
+    });
+  });
+
+  it.runIf(operator.differentiate)('has the derivative that finite differences give', async () => {
+    const loss = probe(primary);
+    const sources = inputs.filter((tensor) => tensor.dtype === 'float32');
+    const gradients = differentiate(loss, sources);
+    expect(gradients.some((gradient) => gradient !== undefined)).toBe(true);
+    for (const [i, source] of sources.entries()) {
+      const gradient = gradients[i];
+      if (!gradient) continue;
+      const [exact] = evaluate([gradient], feedsOf(made));
+      const value = feedsOf(made).get(source)!;
+      const numeric = value.data.map((_, at) => {
+        const shifted = (delta: number) => {
+          const data = value.data.slice();
+          data[at]! += delta;
+          return evaluate([loss], new Map(feedsOf(made)).set(source, { ...value, data }))[0]!.data[0]!;
+        };
+        return (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+      });
+      expectClose(exact!.data, numeric, 1e-6);
+      const [onEngine] = await runEngine([gradient], made);
+      expectClose(onEngine!.data as Float32Array, exact!.data, 1e-5);
+    }
+  });
+});

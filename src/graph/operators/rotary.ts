@@ -1,0 +1,78 @@
+import { sameDim } from '../dims.ts';
+import { apply, type Operator, shapeError, type Tensor } from '../tensor.ts';
+import { neg } from './elementwise.ts';
+
+interface RotaryAttributes {
+  readonly heads: number;
+}
+
+/**
+ * Rotary position embedding with Hugging Face's halves: within each head, the pair (x[i], x[i + head_dim/2]) turns by
+ * the angle of its row. The transpose of a rotation is the rotation back, so the derivative is the same operator
+ * with −sin. Su et al. 2021, arXiv:2104.09864.
+ */
+export const rotaryOp: Operator<RotaryAttributes> = {
+  name: 'rotary',
+  infer(inputs, { heads }) {
+    const [x, cos, sin] = inputs;
+    const width = x?.shape.at(-1);
+    const half = cos?.shape.at(-1);
+    const fits =
+      x && cos && sin && typeof width === 'number' && typeof half === 'number' && width === 2 * half * heads &&
+      cos.shape.length === 2 && sameDim(cos.shape[0]!, x.shape.at(-2)!) && sin.shape.length === 2;
+    if (!fits) {
+      throw shapeError('rotary', inputs, `needs […, tokens, ${heads} · head_dim] and angles [tokens, head_dim / 2]`);
+    }
+    return [x];
+  },
+  evaluate([x, cos, sin], { heads }) {
+    const half = cos!.shape[1]!;
+    const data = x!.data.slice();
+    const rows = data.length / (heads * 2 * half);
+    for (let row = 0; row < rows; row++) {
+      for (let head = 0; head < heads; head++) {
+        const at = (row * heads + head) * 2 * half;
+        for (let i = 0; i < half; i++) {
+          const c = cos!.data[row * half + i]!;
+          const s = sin!.data[row * half + i]!;
+          data[at + i] = x!.data[at + i]! * c - x!.data[at + half + i]! * s;
+          data[at + half + i] = x!.data[at + half + i]! * c + x!.data[at + i]! * s;
+        }
+      }
+    }
+    return [{ shape: x!.shape, data }];
+  },
+  differentiate({ inputs, gradients, attributes: { heads } }) {
+    return [rotary(gradients[0]!, inputs[1]!, neg(inputs[2]!), heads), undefined, undefined];
+  },
+  lower(e, [x, cos, sin], { inputs, attributes: { heads } }) {
+    const [type, angles] = inputs as [Tensor, Tensor];
+    const batched = type.rank === 3;
+    const lift = (name: string, width: number) =>
+      e.node('Reshape', [name, e.constant('int64', [3], [1, -1, width])])[0]!;
+    const width = type.shape.at(-1) as number;
+    const half = angles.shape[1] as number;
+    // ai.onnx RotaryEmbedding (opset 23): cos and sin as [batch, tokens, head_dim / 2] when no position_ids are given.
+    const turned = e.node(
+      'RotaryEmbedding',
+      [batched ? x! : lift(x!, width), lift(cos!, half), lift(sin!, half)],
+      { num_heads: heads },
+    );
+    return batched ? turned : e.node('Reshape', [turned[0]!, e.constant('int64', [2], [-1, width])]);
+  },
+  examples: [
+    {
+      inputs: [
+        { dtype: 'float32', shape: [3, 8] },
+        { dtype: 'float32', shape: [3, 2] },
+        { dtype: 'float32', shape: [3, 2] },
+      ],
+      attributes: { heads: 2 },
+    },
+  ],
+};
+
+/** x `[…, tokens, heads · head_dim]`, cos and sin `[tokens, head_dim / 2]` (no gradient) → the shape of x. */
+export function rotary(x: Tensor, cos: Tensor, sin: Tensor, heads: number): Tensor {
+  return apply(rotaryOp, [x, cos, sin], { heads })[0]!;
+}

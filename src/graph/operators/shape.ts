@@ -1,0 +1,309 @@
+import { addDims, broadcastShapes, type Dim, mulDims, type Shape, sameDim, sameShape, shapeText, sizeOf } from '../dims.ts';
+import { apply, type Operator, shapeError, type Tensor } from '../tensor.ts';
+import { broadcastPosition, forEachIndex, sizeOfShape, stridesOf } from '../values.ts';
+import { sumTo } from './reduce.ts';
+
+interface ShapeAttributes {
+  readonly shape: Shape;
+}
+
+/** The ONNX shape argument: at most one size may be symbolic, or a copy of the input's at the same place. */
+function shapeArgument(name: string, from: Shape, to: Shape): number[] {
+  const sizes = to.map((dim, axis) => {
+    if (typeof dim === 'number') return dim;
+    return from[axis] !== undefined && sameDim(from[axis]!, dim) ? 0 : -1;
+  });
+  if (sizes.filter((size) => size === -1).length > 1) {
+    throw shapeError(name, [{ dtype: 'float32', shape: from }], `more than one unknown size in ${shapeText(to)}`);
+  }
+  return sizes;
+}
+
+export const reshapeOp: Operator<ShapeAttributes> = {
+  name: 'reshape',
+  infer(inputs, { shape }) {
+    const [x] = inputs;
+    if (!x || !sameDim(sizeOf(x.shape), sizeOf(shape))) {
+      throw shapeError('reshape', inputs, `cannot hold the same elements as ${shapeText(shape)}`);
+    }
+    return [{ dtype: x.dtype, shape }];
+  },
+  evaluate: ([x], { shape }) => [{ shape: shape as number[], data: x!.data }],
+  differentiate: ({ inputs, gradients }) => [reshape(gradients[0]!, inputs[0]!.shape)],
+  lower(e, [x], { attributes, inputs }) {
+    const sizes = shapeArgument('reshape', inputs[0]!.shape, attributes.shape);
+    return e.node('Reshape', [x!, e.constant('int64', [sizes.length], sizes)]);
+  },
+  examples: [{ inputs: [{ dtype: 'float32', shape: [2, 6] }], attributes: { shape: [3, 2, 2] } }],
+};
+
+/** The same elements in row-major order under another shape. */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  return sameShape(x.shape, shape) ? x : apply(reshapeOp, [x], { shape })[0]!;
+}
+
+interface TransposeAttributes {
+  readonly permutation: readonly number[];
+}
+
+export const transposeOp: Operator<TransposeAttributes> = {
+  name: 'transpose',
+  infer(inputs, { permutation }) {
+    const [x] = inputs;
+    const sorted = [...permutation].sort((a, b) => a - b);
+    if (!x || sorted.length !== x.shape.length || sorted.some((axis, i) => axis !== i)) {
+      throw shapeError('transpose', inputs, `[${permutation}] is not a permutation of its axes`);
+    }
+    return [{ dtype: x.dtype, shape: permutation.map((axis) => x.shape[axis]!) }];
+  },
+  evaluate([x], { permutation }) {
+    const strides = stridesOf(x!.shape);
+    const shape = permutation.map((axis) => x!.shape[axis]!);
+    const data = new Float64Array(x!.data.length);
+    forEachIndex(shape, (index, flat) => {
+      let at = 0;
+      for (let i = 0; i < index.length; i++) at += index[i]! * strides[permutation[i]!]!;
+      data[flat] = x!.data[at]!;
+    });
+    return [{ shape, data }];
+  },
+  differentiate({ gradients, attributes: { permutation } }) {
+    return [transpose(gradients[0]!, permutation.map((_, axis) => permutation.indexOf(axis)))];
+  },
+  lower: (e, inputs, { attributes }) => e.node('Transpose', inputs, { perm: attributes.permutation }),
+  examples: [
+    { inputs: [{ dtype: 'float32', shape: [2, 3] }], attributes: { permutation: [1, 0] } },
+    { inputs: [{ dtype: 'float32', shape: [2, 3, 4, 5] }], attributes: { permutation: [0, 2, 3, 1] } },
+  ],
+};
+
+/** Axes reordered: axis i of the result is axis `permutation[i]` of `x`. */
+export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
+  return permutation.every((axis, i) => axis === i) ? x : apply(transposeOp, [x], { permutation })[0]!;
+}
+
+export const broadcastToOp: Operator<ShapeAttributes> = {
+  name: 'broadcastTo',
+  infer(inputs, { shape }) {
+    const [x] = inputs;
+    const target = x && broadcastShapes(x.shape, shape);
+    if (!target || !sameShape(target, shape)) {
+      throw shapeError('broadcastTo', inputs, `cannot be broadcast to ${shapeText(shape)}`);
+    }
+    return [{ dtype: x.dtype, shape }];
+  },
+  evaluate([x], { shape }) {
+    const to = shape as number[];
+    const data = new Float64Array(sizeOfShape(to));
+    const strides = stridesOf(x!.shape);
+    forEachIndex(to, (index, flat) => {
+      data[flat] = x!.data[broadcastPosition(index, x!.shape, strides)]!;
+    });
+    return [{ shape: to, data }];
+  },
+  differentiate: ({ inputs, gradients }) => [sumTo(gradients[0]!, inputs[0]!.shape)],
+  lower(e, [x], { attributes, inputs }) {
+    const { shape } = attributes;
+    const from = inputs[0]!.shape;
+    // Expand takes 1 to mean "as it is", so only sizes that grow must be numbers.
+    const sizes = shape.map((dim, axis) => {
+      const own = from[axis - (shape.length - from.length)];
+      if (own !== undefined && sameDim(own, dim)) return 1;
+      if (typeof dim === 'number') return dim;
+      throw shapeError('broadcastTo', [inputs[0]!], `cannot grow to the unknown size ${dim}`);
+    });
+    return e.node('Expand', [x!, e.constant('int64', [sizes.length], sizes)]);
+  },
+  examples: [
+    { inputs: [{ dtype: 'float32', shape: [3, 1] }], attributes: { shape: [2, 3, 4] } },
+    { inputs: [{ dtype: 'float32', shape: [] }], attributes: { shape: [3] } },
+  ],
+};
+
+/** `x` repeated along axes of size 1 (and new leading ones) up to `shape`. */
+export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  return sameShape(x.shape, shape) ? x : apply(broadcastToOp, [x], { shape })[0]!;
+}
+
+interface ConcatAttributes {
+  readonly axis: number;
+}
+
+export const concatOp: Operator<ConcatAttributes> = {
+  name: 'concat',
+  infer(inputs, { axis }) {
+    const [first] = inputs;
+    const fits = inputs.every(
+      (x) =>
+        x.dtype === first?.dtype &&
+        x.shape.length === first.shape.length &&
+        x.shape.every((dim, i) => i === axis || sameDim(dim, first.shape[i]!)),
+    );
+    if (!first || !fits || axis >= first.shape.length) {
+      throw shapeError('concat', inputs, `the shapes must agree except along axis ${axis}`);
+    }
+    const size = inputs.reduce<Dim>((sum, x) => addDims(sum, x.shape[axis]!), 0);
+    return [{ dtype: first.dtype, shape: first.shape.map((dim, i) => (i === axis ? size : dim)) }];
+  },
+  evaluate(inputs, { axis }) {
+    const shape = [...inputs[0]!.shape];
+    shape[axis] = inputs.reduce((sum, x) => sum + x.shape[axis]!, 0);
+    const data = new Float64Array(sizeOfShape(shape));
+    const strides = stridesOf(shape);
+    let start = 0;
+    for (const x of inputs) {
+      forEachIndex(x.shape, (index, flat) => {
+        let at = start * strides[axis]!;
+        for (let i = 0; i < index.length; i++) at += index[i]! * strides[i]!;
+        data[at] = x.data[flat]!;
+      });
+      start += x.shape[axis]!;
+    }
+    return [{ shape, data }];
+  },
+  differentiate({ inputs, gradients, attributes: { axis } }) {
+    let start: Dim = 0;
+    return inputs.map((x) => {
+      const begin = start;
+      start = addDims(start, x.shape[axis]!);
+      if (typeof begin !== 'number' || typeof start !== 'number') {
+        throw shapeError('concat', inputs, 'has no derivative while the sizes along its axis are unknown');
+      }
+      return slice(gradients[0]!, axis, begin, start);
+    });
+  },
+  lower: (e, inputs, { attributes }) => e.node('Concat', inputs, { axis: attributes.axis }),
+  examples: [
+    {
+      inputs: [
+        { dtype: 'float32', shape: [2, 3] },
+        { dtype: 'float32', shape: [2, 2] },
+      ],
+      attributes: { axis: 1 },
+    },
+    {
+      inputs: [
+        { dtype: 'float32', shape: [1, 3] },
+        { dtype: 'float32', shape: [2, 3] },
+      ],
+      attributes: { axis: 0 },
+    },
+  ],
+};
+
+/** Tensors laid one after another along `axis`. */
+export function concat(inputs: readonly Tensor[], axis: number): Tensor {
+  return inputs.length === 1 ? inputs[0]! : apply(concatOp, inputs, { axis })[0]!;
+}
+
+interface SliceAttributes {
+  readonly axis: number;
+  /** From here (0 is the first), */
+  readonly start: number;
+  /** up to but not including here; null is the end. Negative numbers count from the end. */
+  readonly end: number | null;
+}
+
+function sliceBounds(dim: Dim, start: number, end: number | null): Dim | undefined {
+  if (typeof dim === 'number') {
+    const from = start < 0 ? dim + start : start;
+    const to = end === null ? dim : end < 0 ? dim + end : end;
+    return from >= 0 && from <= to && to <= dim ? to - from : undefined;
+  }
+  if (end === null) return start < 0 ? -start : addDims(dim, -start);
+  return start >= 0 === end >= 0 && end >= start ? end - start : undefined;
+}
+
+export const sliceOp: Operator<SliceAttributes> = {
+  name: 'slice',
+  infer(inputs, { axis, start, end }) {
+    const [x] = inputs;
+    const size = x && axis < x.shape.length ? sliceBounds(x.shape[axis]!, start, end) : undefined;
+    if (!x || size === undefined) throw shapeError('slice', inputs, `has no range ${start}…${end} on axis ${axis}`);
+    return [{ dtype: x.dtype, shape: x.shape.map((dim, i) => (i === axis ? size : dim)) }];
+  },
+  evaluate([x], { axis, start, end }) {
+    const size = sliceBounds(x!.shape[axis]!, start, end) as number;
+    const from = start < 0 ? x!.shape[axis]! + start : start;
+    const shape = x!.shape.map((dim, i) => (i === axis ? size : dim));
+    const strides = stridesOf(x!.shape);
+    const data = new Float64Array(sizeOfShape(shape));
+    forEachIndex(shape, (index, flat) => {
+      let at = from * strides[axis]!;
+      for (let i = 0; i < index.length; i++) at += index[i]! * strides[i]!;
+      data[flat] = x!.data[at]!;
+    });
+    return [{ shape, data }];
+  },
+  differentiate({ inputs, gradients, attributes: { axis, start, end } }) {
+    const dim = inputs[0]!.shape[axis]!;
+    if (typeof dim !== 'number') throw shapeError('slice', inputs, 'has no derivative along an unknown size');
+    const from = start < 0 ? dim + start : start;
+    const to = end === null ? dim : end < 0 ? dim + end : end;
+    return [pad(gradients[0]!, axis, from, dim - to)];
+  },
+  lower(e, [x], { attributes: { axis, start, end } }) {
+    const one = (value: number) => e.constant('int64', [1], [value]);
+    return e.node('Slice', [x!, one(start), one(end ?? Number.MAX_SAFE_INTEGER), one(axis)]);
+  },
+  examples: [
+    { inputs: [{ dtype: 'float32', shape: [4, 5] }], attributes: { axis: 1, start: 1, end: 4 } },
+    { inputs: [{ dtype: 'float32', shape: [4, 5] }], attributes: { axis: 0, start: -1, end: null } },
+  ],
+};
+
+/** The part of `x` from `start` up to `end` (null: to the end) along `axis`. */
+export function slice(x: Tensor, axis: number, start: number, end: number | null): Tensor {
+  if (start === 0 && (end === null || end === x.shape[axis])) return x;
+  return apply(sliceOp, [x], { axis, start, end })[0]!;
+}
+
+interface PadAttributes {
+  readonly axis: number;
+  readonly before: number;
+  readonly after: number;
+}
+
+/** Zeros laid before and after along one axis: the derivative of a slice. */
+export const padOp: Operator<PadAttributes> = {
+  name: 'pad',
+  infer(inputs, { axis, before, after }) {
+    const [x] = inputs;
+    if (x?.dtype !== 'float32' || axis >= x.shape.length || before < 0 || after < 0) {
+      throw shapeError('pad', inputs, `cannot be padded by ${before} and ${after} on axis ${axis}`);
+    }
+    return [
+      { dtype: 'float32', shape: x.shape.map((dim, i) => (i === axis ? addDims(dim, before + after) : dim)) },
+    ];
+  },
+  evaluate([x], { axis, before, after }) {
+    const shape = x!.shape.map((dim, i) => (i === axis ? dim + before + after : dim));
+    const data = new Float64Array(sizeOfShape(shape));
+    const strides = stridesOf(shape);
+    forEachIndex(x!.shape, (index, flat) => {
+      let at = before * strides[axis]!;
+      for (let i = 0; i < index.length; i++) at += index[i]! * strides[i]!;
+      data[at] = x!.data[flat]!;
+    });
+    return [{ shape, data }];
+  },
+  differentiate({ gradients, inputs, attributes: { axis, before } }) {
+    const dim = inputs[0]!.shape[axis]!;
+    if (typeof dim !== 'number') throw shapeError('pad', inputs, 'has no derivative along an unknown size');
+    return [slice(gradients[0]!, axis, before, before + dim)];
+  },
+  lower(e, [x], { attributes: { axis, before, after } }) {
+    const pads = e.constant('int64', [2], [before, after]);
+    return e.node('Pad', [x!, pads, e.constant('float32', [], [0]), e.constant('int64', [1], [axis])]);
+  },
+  examples: [{ inputs: [{ dtype: 'float32', shape: [2, 3] }], attributes: { axis: 1, before: 1, after: 2 } }],
+};
+
+export function pad(x: Tensor, axis: number, before: number, after: number): Tensor {
+  return before === 0 && after === 0 ? x : apply(padOp, [x], { axis, before, after })[0]!;
+}
+
+/** Sizes multiplied: [batch, time, …] seen as [batch · time, …]. */
+export function flattenLeading(x: Tensor): Tensor {
+  return reshape(x, [mulDims(x.shape[0]!, x.shape[1]!), ...x.shape.slice(2)]);
+}

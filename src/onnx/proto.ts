@@ -1,0 +1,149 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation as DataLocation,
+  type TensorProto,
+  TensorProtoSchema,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from 'onnx-buf';
+import type { DType, TensorType } from '../graph/tensor.ts';
+
+/** The one place that knows the protobuf library: everything else speaks of nodes, tensors and values. */
+
+/** onnx.TensorProto.DataType */
+export const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const;
+
+export type AttributeValue = number | string | readonly number[] | { readonly float: number };
+
+const OPSET = 23;
+const IR_VERSION = 11;
+
+function attribute(name: string, value: AttributeValue) {
+  if (typeof value === 'string') {
+    return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: bytes(new TextEncoder().encode(value)) });
+  }
+  if (typeof value === 'number') {
+    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+  }
+  if ('float' in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+  return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
+}
+
+export function nodeProto(
+  type: string,
+  domain: string,
+  inputs: readonly string[],
+  outputs: readonly string[],
+  attributes: Record<string, AttributeValue>,
+): NodeProto {
+  return create(NodeProtoSchema, {
+    name: outputs[0] ?? '',
+    opType: type,
+    domain,
+    input: [...inputs],
+    output: [...outputs],
+    attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
+  });
+}
+
+export function valueInfo(name: string, { dtype, shape }: TensorType): ValueInfoProto {
+  const dim = shape.map((size) =>
+    create(TensorShapeProto_DimensionSchema, {
+      value:
+        typeof size === 'number'
+          ? { case: 'dimValue', value: BigInt(size) }
+          : { case: 'dimParam', value: String(size) },
+    }),
+  );
+  const tensorType = create(TypeProto_TensorSchema, {
+    elemType: elementTypes[dtype],
+    shape: create(TensorShapeProtoSchema, { dim }),
+  });
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: create(TypeProtoSchema, { value: { case: 'tensorType', value: tensorType } }),
+  });
+}
+
+function bytes(data: Uint8Array): Uint8Array<ArrayBuffer> {
+  return data.buffer instanceof ArrayBuffer ? (data as Uint8Array<ArrayBuffer>) : new Uint8Array(data);
+}
+
+/** A tensor whose little-endian bytes stand in the model itself. */
+export function inlineTensor(
+  name: string,
+  type: keyof typeof elementTypes,
+  shape: readonly number[],
+  data: ArrayBufferView,
+): TensorProto {
+  return create(TensorProtoSchema, {
+    name,
+    dataType: elementTypes[type],
+    dims: shape.map(BigInt),
+    rawData: bytes(new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength)),
+  });
+}
+
+export function smallTensor(name: string, dtype: DType, shape: readonly number[], data: ArrayLike<number>) {
+  const values =
+    dtype === 'float32'
+      ? Float32Array.from(data)
+      : dtype === 'int32'
+        ? Int32Array.from(data)
+        : BigInt64Array.from(Array.from(data, BigInt));
+  return inlineTensor(name, dtype, shape, values);
+}
+
+/** A tensor whose bytes lie in another file at an offset: `location` is a plain file name beside the model. */
+export function externalTensor(
+  name: string,
+  type: keyof typeof elementTypes,
+  shape: readonly number[],
+  file: { location: string; offset: number; byteLength: number },
+): TensorProto {
+  const entries = { location: file.location, offset: String(file.offset), length: String(file.byteLength) };
+  return create(TensorProtoSchema, {
+    name,
+    dataType: elementTypes[type],
+    dims: shape.map(BigInt),
+    dataLocation: DataLocation.EXTERNAL,
+    externalData: Object.entries(entries).map(([key, value]) => create(StringStringEntryProtoSchema, { key, value })),
+  });
+}
+
+export function encodeModel(graph: {
+  nodes: NodeProto[];
+  inputs: ValueInfoProto[];
+  outputs: ValueInfoProto[];
+  initializers: TensorProto[];
+}): Uint8Array {
+  const domains = new Set(graph.nodes.map((node) => node.domain));
+  domains.add('');
+  const model = create(ModelProtoSchema, {
+    irVersion: BigInt(IR_VERSION),
+    producerName: 'ropewalk',
+    opsetImport: [...domains].map((domain) =>
+      create(OperatorSetIdProtoSchema, { domain, version: BigInt(domain === '' ? OPSET : 1) }),
+    ),
+    graph: create(GraphProtoSchema, {
+      name: 'ropewalk',
+      node: graph.nodes,
+      input: graph.inputs,
+      output: graph.outputs,
+      initializer: graph.initializers,
+    }),
+  });
+  return toBinary(ModelProtoSchema, model);
+}

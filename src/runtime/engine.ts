@@ -1,0 +1,55 @@
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
+
+/** The two names of an ONNX Runtime package that we use: onnxruntime-node and onnxruntime-web both have them. */
+export interface OnnxRuntime {
+  readonly InferenceSession: {
+    create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession>;
+  };
+  readonly Tensor: {
+    new (type: 'float32', data: Float32Array, dims: readonly number[]): OrtTensor;
+    new (type: 'int32', data: Int32Array, dims: readonly number[]): OrtTensor;
+    new (type: 'int64', data: BigInt64Array, dims: readonly number[]): OrtTensor;
+  };
+}
+
+export interface SessionSettings {
+  /** Threads inside one operator. Default: the engine's own choice, one for each physical core. */
+  readonly threads?: number;
+  /** Folder in which initialisers that lie in files are looked for. */
+  readonly weightsFolder?: string;
+  /** Whether the engine may keep weights in a second, faster layout. Default true. */
+  readonly prepack?: boolean;
+  /** Set when the graph computes things twice on purpose: stops the engine from merging them back. */
+  readonly recomputes?: boolean;
+  /** Execution provider. Default: cpu in Node, wasm in the browser. */
+  readonly provider?: string;
+  /** Writes ONNX Runtime's own profile to a file that starts with this. */
+  readonly profile?: string;
+}
+
+/** Runs ONNX models: ONNX Runtime's native library in Node, its WebAssembly build in the browser. */
+export interface Engine {
+  readonly name: string;
+  readonly runtime: OnnxRuntime;
+  readonly defaults: SessionSettings;
+}
+
+export async function createSession(engine: Engine, model: Uint8Array, settings: SessionSettings) {
+  const all = { ...engine.defaults, ...settings };
+  const session: Record<string, string> = {};
+  if (all.weightsFolder !== undefined) session.model_external_initializers_file_folder_path = all.weightsFolder;
+  if (all.prepack === false) session.disable_prepacking = '1';
+  const extra: Record<string, unknown> = { session };
+  if (all.recomputes) extra.optimization = { disable_specified_optimizers: 'CommonSubexpressionElimination' };
+  return engine.runtime.InferenceSession.create(model, {
+    executionProviders: [all.provider ?? 'cpu'],
+    // Measured: planning memory by pattern raises a training graph's peak by half and is no faster.
+    enableMemPattern: false,
+    executionMode: 'sequential',
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 3,
+    ...(all.threads !== undefined && { intraOpNumThreads: all.threads }),
+    ...(all.profile !== undefined && { enableProfiling: true, profileFilePrefix: all.profile }),
+    extra,
+  });
+}

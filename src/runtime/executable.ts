@@ -1,0 +1,161 @@
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
+import { RopewalkError } from '../errors.ts';
+import { shapeText } from '../graph/dims.ts';
+import type { InputAttributes } from '../graph/operators/elementwise.ts';
+import { add } from '../graph/operators/elementwise.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { emitModel, type WeightSource } from '../onnx/emit.ts';
+import { createSession, type Engine, type SessionSettings } from './engine.ts';
+import { addRows } from './kernels.ts';
+
+/** What a run is given and returns. Integers are Int32Array for int32 inputs and BigInt64Array for int64. */
+export type HostArray = Float32Array | Int32Array | BigInt64Array;
+
+export interface HostTensor {
+  readonly data: HostArray;
+  readonly shape: readonly number[];
+}
+
+/** Rows added into an output on the host after the run: the derivative of an embedding. */
+interface RowAddition {
+  readonly ids: string;
+  readonly rows: string;
+}
+
+interface OutputPlan {
+  readonly dense: string | undefined;
+  readonly additions: readonly RowAddition[];
+  readonly shape: Tensor['shape'];
+}
+
+export interface CompileOptions extends SessionSettings {
+  readonly weights?: ReadonlyMap<string, WeightSource>;
+}
+
+/** A graph made ready to run. */
+export class Executable {
+  private constructor(
+    private readonly engine: Engine,
+    private readonly session: InferenceSession,
+    private readonly plans: ReadonlyMap<string, OutputPlan>,
+    readonly inputs: ReadonlyMap<string, InputAttributes>,
+    /** Bytes of the ONNX model, weights inside it included. */
+    readonly modelBytes: number,
+  ) {}
+
+  /** @param outputs what a run returns, by name. */
+  static async compile(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions = {}) {
+    const { weights, ...settings } = options;
+    const { plans, sessionOutputs } = planOutputs(outputs);
+    const model = emitModel(sessionOutputs, weights ? { weights } : {});
+    const session = await createSession(engine, model.bytes, settings);
+    return new Executable(engine, session, plans, model.inputs, model.bytes.byteLength);
+  }
+
+  /**
+   * Runs the graph.
+   *
+   * @param feeds a value for every name in {@link inputs}; numbers are not copied.
+   * @param into arrays to write outputs into; the others get new ones.
+   */
+  async run(
+    feeds: Readonly<Record<string, HostTensor>>,
+    into: Readonly<Record<string, Float32Array>> = {},
+  ): Promise<Record<string, HostTensor>> {
+    const fed: Record<string, OrtTensor> = {};
+    for (const [name, attributes] of this.inputs) fed[name] = this.toEngine(name, attributes, feeds[name]);
+    const fetches: Record<string, OrtTensor | null> = {};
+    for (const [name, plan] of this.plans) {
+      if (plan.dense !== undefined) {
+        const target = into[name];
+        fetches[plan.dense] = target
+          ? new this.engine.runtime.Tensor('float32', target, plan.shape as number[])
+          : null;
+      }
+      for (const { ids, rows } of plan.additions) {
+        fetches[ids] = null;
+        fetches[rows] = null;
+      }
+    }
+    const results = (await this.session.run(fed, fetches)) as Record<string, OrtTensor>;
+    const outputs: Record<string, HostTensor> = {};
+    for (const [name, plan] of this.plans) outputs[name] = collect(plan, results, into[name]);
+    return outputs;
+  }
+
+  /** Returns the engine's memory. Nothing can be run afterwards. */
+  async release(): Promise<void> {
+    await this.session.release();
+  }
+
+  endProfiling(): void {
+    this.session.endProfiling();
+  }
+
+  private toEngine(name: string, attributes: InputAttributes, feed: HostTensor | undefined): OrtTensor {
+    if (!feed) throw new RopewalkError(`the graph's input ${name} was not given.`);
+    const { data, shape } = feed;
+    const fits =
+      shape.length === attributes.shape.length &&
+      shape.every((size, axis) => typeof attributes.shape[axis] !== 'number' || attributes.shape[axis] === size);
+    if (!fits) {
+      throw new RopewalkError(
+        `the graph's input ${name} has shape ${shapeText(shape)}, but ${shapeText(attributes.shape)} is needed.`,
+      );
+    }
+    const { Tensor } = this.engine.runtime;
+    if (attributes.dtype === 'float32' && data instanceof Float32Array) return new Tensor('float32', data, shape);
+    if (attributes.dtype === 'int32' && data instanceof Int32Array) return new Tensor('int32', data, shape);
+    if (attributes.dtype === 'int64' && data instanceof BigInt64Array) return new Tensor('int64', data, shape);
+    throw new RopewalkError(`the graph's input ${name} is ${attributes.dtype}, but got a ${data.constructor.name}.`);
+  }
+}
+
+/** Splits outputs into what the engine computes and what the host adds afterwards. */
+function planOutputs(outputs: ReadonlyMap<string, Tensor>) {
+  const plans = new Map<string, OutputPlan>();
+  const sessionOutputs = new Map<string, Tensor>();
+  for (const [name, tensor] of outputs) {
+    const { dense, sparse } = splitSum(tensor);
+    if (dense) sessionOutputs.set(name, dense);
+    const additions = sparse.map((scatter, i) => {
+      const addition = { ids: `${name}#ids${i}`, rows: `${name}#rows${i}` };
+      sessionOutputs.set(addition.ids, scatter.node.inputs[0]!);
+      sessionOutputs.set(addition.rows, scatter.node.inputs[1]!);
+      return addition;
+    });
+    plans.set(name, { dense: dense ? name : undefined, additions, shape: tensor.shape });
+  }
+  return { plans, sessionOutputs };
+}
+
+function splitSum(tensor: Tensor): { dense: Tensor | undefined; sparse: Tensor[] } {
+  const { operator, inputs } = tensor.node;
+  if (operator.name === 'scatterRows') return { dense: undefined, sparse: [tensor] };
+  if (operator.name === 'add') {
+    const parts = inputs.map(splitSum);
+    const sparse = parts.flatMap((part) => part.sparse);
+    if (sparse.length > 0) {
+      const dense = parts.flatMap((part) => (part.dense ? [part.dense] : []));
+      return { dense: dense.length > 1 ? add(dense[0]!, dense[1]!) : dense[0], sparse };
+    }
+  }
+  return { dense: tensor, sparse: [] };
+}
+
+function collect(plan: OutputPlan, results: Record<string, OrtTensor>, target?: Float32Array): HostTensor {
+  const dense = plan.dense === undefined ? undefined : results[plan.dense]!;
+  if (plan.additions.length === 0) return { data: dense!.data as HostArray, shape: dense!.dims };
+  const shape = plan.shape as number[];
+  const size = shape.reduce((product, dim) => product * dim, 1);
+  const data = (dense?.data as Float32Array | undefined) ?? target?.fill(0) ?? new Float32Array(size);
+  for (const { ids, rows } of plan.additions) {
+    const width = shape[1]!;
+    addRows(data, toInt32(results[ids]!.data), results[rows]!.data as Float32Array, width);
+  }
+  return { data, shape };
+}
+
+function toInt32(ids: OrtTensor['data']): Int32Array {
+  return ids instanceof Int32Array ? ids : Int32Array.from(ids as BigInt64Array, Number);
+}
