@@ -62,5 +62,7 @@ function backward(node: Node, gradients: ReadonlyMap<Tensor, Tensor>, active: Re
   if (operator.differentiate) {
     return operator.differentiate({ inputs, outputs, gradients: given, wanted, attributes });
   }
-  throw new RopewalkError(`${operator.name}: has no derivative, and the loss depends on a trained value through it.`);
+  throw new RopewalkError(
+    `${operator.name}: has no derivative, and the loss depends on a trained value through it.`,
+  );
 }

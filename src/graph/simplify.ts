@@ -110,7 +110,8 @@ function undoes(node: Node, x: Tensor): Tensor | undefined {
 
 function fold(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
   const { operator } = node;
-  if (inputs.length === 0 || node.outputs.length !== 1 || operator.unique || !operator.evaluate) return undefined;
+  if (inputs.length === 0 || node.outputs.length !== 1 || operator.unique || !operator.evaluate)
+    return undefined;
   const output = node.outputs[0]!;
   if (output.dtype === 'bool') return undefined;
   const values: Values[] = [];
@@ -123,4 +124,3 @@ function fold(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
   const value = operator.evaluate(values, node.attributes)[0]!;
   return constant(value.data, value.shape, output.dtype);
 }
-

@@ -19,7 +19,10 @@ export function stridesOf(shape: readonly number[]): number[] {
 }
 
 /** Calls `visit` with every index of `shape` in row-major order. The array passed is reused. */
-export function forEachIndex(shape: readonly number[], visit: (index: readonly number[], flat: number) => void) {
+export function forEachIndex(
+  shape: readonly number[],
+  visit: (index: readonly number[], flat: number) => void,
+) {
   const size = sizeOfShape(shape);
   const index = new Array<number>(shape.length).fill(0);
   for (let flat = 0; flat < size; flat++) {
@@ -33,7 +36,11 @@ export function forEachIndex(shape: readonly number[], visit: (index: readonly n
 }
 
 /** The flat position in `shape` of an index of a larger shape that it broadcasts to. */
-export function broadcastPosition(index: readonly number[], shape: readonly number[], strides: readonly number[]) {
+export function broadcastPosition(
+  index: readonly number[],
+  shape: readonly number[],
+  strides: readonly number[],
+) {
   let position = 0;
   const offset = index.length - shape.length;
   for (let axis = 0; axis < shape.length; axis++) {
@@ -55,9 +62,7 @@ export function zipValues(
   const data = new Float64Array(sizeOfShape(shape));
   const strides = inputs.map((input) => stridesOf(input.shape));
   forEachIndex(shape, (index, flat) => {
-    const values = inputs.map(
-      (input, i) => input.data[broadcastPosition(index, input.shape, strides[i]!)]!,
-    );
+    const values = inputs.map((input, i) => input.data[broadcastPosition(index, input.shape, strides[i]!)]!);
     data[flat] = f(...values);
   });
   return { shape, data };

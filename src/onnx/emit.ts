@@ -75,7 +75,12 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
 
 class Writer implements Emitter {
   readonly runtimeInputs = new Map<string, InputAttributes>();
-  private readonly graph: Parameters<typeof encodeModel>[0] = { nodes: [], inputs: [], outputs: [], initializers: [] };
+  private readonly graph: Parameters<typeof encodeModel>[0] = {
+    nodes: [],
+    inputs: [],
+    outputs: [],
+    initializers: [],
+  };
   private readonly equal = new Map<string, string[]>();
   private readonly constants = new Map<string, string>();
   private readonly large = new Map<ArrayLike<number>, string>();

@@ -18,7 +18,8 @@ function activation(
   return {
     name,
     infer(inputs) {
-      if (inputs.length !== 1 || inputs[0]!.dtype !== 'float32') throw shapeError(name, inputs, 'needs floats');
+      if (inputs.length !== 1 || inputs[0]!.dtype !== 'float32')
+        throw shapeError(name, inputs, 'needs floats');
       return [inputs[0]!];
     },
     evaluate: ([x]) => [mapValues(x!, value)],

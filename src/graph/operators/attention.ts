@@ -29,11 +29,21 @@ export const attentionOp: Operator<AttentionAttributes> = {
   infer(inputs, { softcap }) {
     const [q, k, v, mask] = inputs;
     const fits =
-      q?.shape.length === 4 && k?.shape.length === 4 && v?.shape.length === 4 && mask?.shape.length === 2 &&
-      sameShape(k.shape.slice(0, 3), v.shape.slice(0, 3)) && sameShape(q.shape.slice(0, 2), k.shape.slice(0, 2)) &&
-      sameDim(q.shape[3]!, k.shape[3]!) && sameDim(mask.shape[0]!, q.shape[2]!) && sameDim(mask.shape[1]!, k.shape[2]!);
+      q?.shape.length === 4 &&
+      k?.shape.length === 4 &&
+      v?.shape.length === 4 &&
+      mask?.shape.length === 2 &&
+      sameShape(k.shape.slice(0, 3), v.shape.slice(0, 3)) &&
+      sameShape(q.shape.slice(0, 2), k.shape.slice(0, 2)) &&
+      sameDim(q.shape[3]!, k.shape[3]!) &&
+      sameDim(mask.shape[0]!, q.shape[2]!) &&
+      sameDim(mask.shape[1]!, k.shape[2]!);
     if (!fits) {
-      throw shapeError('attention', inputs, 'needs q [batch, kv, rows, d], k and v [batch, kv, keys, d], mask [rows, keys]');
+      throw shapeError(
+        'attention',
+        inputs,
+        'needs q [batch, kv, rows, d], k and v [batch, kv, keys, d], mask [rows, keys]',
+      );
     }
     const scores = { dtype: 'float32', shape: [...q.shape.slice(0, 3), k.shape[2]!] } as const;
     const out: TensorType = { dtype: 'float32', shape: [...q.shape.slice(0, 3), v.shape[3]!] };
@@ -75,7 +85,13 @@ export const attentionOp: Operator<AttentionAttributes> = {
  * q `[batch, kv, group · time, d]`, k and v `[batch, kv, keys, d]`, mask `[group · time, keys]` (added to the scores;
  * no gradient) → `[batch, kv, group · time, d]`.
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, attributes: AttentionAttributes): Tensor {
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  mask: Tensor,
+  attributes: AttentionAttributes,
+): Tensor {
   return apply(attentionOp, [q, k, v, mask], attributes)[0]!;
 }
 
@@ -97,9 +113,17 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     const [q, k, v, pastK, pastV, pastLength] = inputs;
     const headDim = pastK?.shape[3];
     const fits =
-      q?.shape.length === 3 && k?.shape.length === 3 && v && pastV && pastK?.shape.length === 4 &&
-      typeof headDim === 'number' && heads % kvHeads === 0 && q.shape[2] === heads * headDim &&
-      k.shape[2] === kvHeads * headDim && sameShape(k.shape, v.shape) && sameShape(pastK.shape, pastV.shape) &&
+      q?.shape.length === 3 &&
+      k?.shape.length === 3 &&
+      v &&
+      pastV &&
+      pastK?.shape.length === 4 &&
+      typeof headDim === 'number' &&
+      heads % kvHeads === 0 &&
+      q.shape[2] === heads * headDim &&
+      k.shape[2] === kvHeads * headDim &&
+      sameShape(k.shape, v.shape) &&
+      sameShape(pastK.shape, pastV.shape) &&
       pastLength?.dtype === 'int32';
     if (!fits) {
       throw shapeError(
@@ -182,7 +206,12 @@ function cachedExample(heads: number, kvHeads: number, window: number | null, so
  * `[1, kv, capacity, d]` of which `pastLength` (int32 `[1]`) rows are real → `[1, time, heads · d]`.
  */
 export function cachedAttention(
-  q: Tensor, k: Tensor, v: Tensor, pastK: Tensor, pastV: Tensor, pastLength: Tensor,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  pastK: Tensor,
+  pastV: Tensor,
+  pastLength: Tensor,
   attributes: CachedAttentionAttributes,
 ): Tensor {
   return apply(cachedAttentionOp, [q, k, v, pastK, pastV, pastLength], attributes)[0]!;
@@ -221,6 +250,12 @@ export const causalMaskOp: Operator<CausalMaskAttributes> = {
   examples: [],
 };
 
-function causalMask(pastLength: Tensor, time: Dim, capacity: Dim, group: number, window: number | null): Tensor {
+function causalMask(
+  pastLength: Tensor,
+  time: Dim,
+  capacity: Dim,
+  group: number,
+  window: number | null,
+): Tensor {
   return apply(causalMaskOp, [pastLength], { time, capacity, group, window })[0]!;
 }

@@ -17,7 +17,8 @@ function unary(
     name,
     infer(inputs) {
       const [x] = inputs;
-      if (inputs.length !== 1 || x?.dtype !== 'float32') throw shapeError(name, inputs, 'needs one float tensor');
+      if (inputs.length !== 1 || x?.dtype !== 'float32')
+        throw shapeError(name, inputs, 'needs one float tensor');
       return [x];
     },
     evaluate: ([x]) => [mapValues(x!, value)],
@@ -27,9 +28,25 @@ function unary(
   };
 }
 
-export const negOp = unary('neg', (x) => -x, (_x, _y, dy) => neg(dy), (e, inputs) => e.node('Neg', inputs));
-export const expOp = unary('exp', Math.exp, (_x, y, dy) => mul(dy, y), (e, inputs) => e.node('Exp', inputs));
-export const logOp = unary('log', Math.log, (x, _y, dy) => div(dy, x), (e, inputs) => e.node('Log', inputs), [0.2, 3]);
+export const negOp = unary(
+  'neg',
+  (x) => -x,
+  (_x, _y, dy) => neg(dy),
+  (e, inputs) => e.node('Neg', inputs),
+);
+export const expOp = unary(
+  'exp',
+  Math.exp,
+  (_x, y, dy) => mul(dy, y),
+  (e, inputs) => e.node('Exp', inputs),
+);
+export const logOp = unary(
+  'log',
+  Math.log,
+  (x, _y, dy) => div(dy, x),
+  (e, inputs) => e.node('Log', inputs),
+  [0.2, 3],
+);
 export const tanhOp = unary(
   'tanh',
   Math.tanh,
@@ -105,9 +122,24 @@ function float(...shape: number[]) {
   return { dtype: 'float32', shape } as const;
 }
 
-export const addOp = binary('add', 'Add', (a, b) => a + b, (_a, _b, _y, dy) => [() => dy, () => dy]);
-export const subOp = binary('sub', 'Sub', (a, b) => a - b, (_a, _b, _y, dy) => [() => dy, () => neg(dy)]);
-export const mulOp = binary('mul', 'Mul', (a, b) => a * b, (a, b, _y, dy) => [() => mul(dy, b), () => mul(dy, a)]);
+export const addOp = binary(
+  'add',
+  'Add',
+  (a, b) => a + b,
+  (_a, _b, _y, dy) => [() => dy, () => dy],
+);
+export const subOp = binary(
+  'sub',
+  'Sub',
+  (a, b) => a - b,
+  (_a, _b, _y, dy) => [() => dy, () => neg(dy)],
+);
+export const mulOp = binary(
+  'mul',
+  'Mul',
+  (a, b) => a * b,
+  (a, b, _y, dy) => [() => mul(dy, b), () => mul(dy, a)],
+);
 export const divOp = binary(
   'div',
   'Div',
@@ -141,7 +173,11 @@ export const constantOp: Operator<ConstantAttributes> = {
   examples: [],
 };
 
-export function constant(data: ArrayLike<number>, shape: readonly number[], dtype: ConstantAttributes['dtype'] = 'float32') {
+export function constant(
+  data: ArrayLike<number>,
+  shape: readonly number[],
+  dtype: ConstantAttributes['dtype'] = 'float32',
+) {
   return apply(constantOp, [], { dtype, shape, data })[0]!;
 }
 

@@ -64,10 +64,20 @@ export const scatterRowsOp: Operator<ScatterAttributes> = {
   name: 'scatterRows',
   infer(inputs, { rows }) {
     const [ids, values] = inputs;
-    if (!isIndex(ids) || values?.dtype !== 'float32' || values.shape.length !== 2 || ids!.shape.length !== 1) {
-      throw shapeError('scatterRows', inputs, 'needs integer row numbers [count] and float rows [count, width]');
+    if (
+      !isIndex(ids) ||
+      values?.dtype !== 'float32' ||
+      values.shape.length !== 2 ||
+      ids!.shape.length !== 1
+    ) {
+      throw shapeError(
+        'scatterRows',
+        inputs,
+        'needs integer row numbers [count] and float rows [count, width]',
+      );
     }
-    if (!sameDim(ids!.shape[0]!, values.shape[0]!)) throw shapeError('scatterRows', inputs, 'the counts differ');
+    if (!sameDim(ids!.shape[0]!, values.shape[0]!))
+      throw shapeError('scatterRows', inputs, 'the counts differ');
     return [{ dtype: 'float32', shape: [rows, values.shape[1]!] }];
   },
   evaluate([ids, values], { rows }) {
@@ -140,7 +150,8 @@ export const addAlongOp: Operator<None> = {
   name: 'addAlong',
   infer(inputs) {
     const [x, ids, values] = inputs;
-    const fits = x?.shape.length === 2 && isIndex(ids) && sameColumn(x, ids!) && values && sameColumn(x, values);
+    const fits =
+      x?.shape.length === 2 && isIndex(ids) && sameColumn(x, ids!) && values && sameColumn(x, values);
     if (!x || !fits) throw shapeError('addAlong', inputs, 'needs [n, m], integers [n, 1] and floats [n, 1]');
     return [x];
   },
@@ -171,4 +182,3 @@ export const addAlongOp: Operator<None> = {
 export function addAlong(x: Tensor, ids: Tensor, values: Tensor): Tensor {
   return apply(addAlongOp, [x, ids, values], {})[0]!;
 }
-

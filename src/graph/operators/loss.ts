@@ -1,5 +1,5 @@
-import { sameDim } from '../dims.ts';
 import { RopewalkError } from '../../errors.ts';
+import { sameDim } from '../dims.ts';
 import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
 import { add, constant, log, mul, scalar, sub } from './elementwise.ts';
 import { addAlong, takeAlong } from './indexing.ts';
@@ -30,11 +30,21 @@ export const linearCrossEntropyOp: Operator<LinearCrossEntropyAttributes> = {
   infer(inputs, attributes) {
     const [hidden, weight, targets, weights, bias] = inputs;
     const fits =
-      hidden?.shape.length === 2 && weight?.shape.length === 2 && sameDim(hidden.shape[1]!, weight.shape[1]!) &&
-      targets?.shape.length === 1 && sameDim(targets.shape[0]!, hidden.shape[0]!) && targets.dtype !== 'float32' &&
-      weights?.shape.length === 1 && sameDim(weights.shape[0]!, hidden.shape[0]!) && attributes.bias === !!bias;
+      hidden?.shape.length === 2 &&
+      weight?.shape.length === 2 &&
+      sameDim(hidden.shape[1]!, weight.shape[1]!) &&
+      targets?.shape.length === 1 &&
+      sameDim(targets.shape[0]!, hidden.shape[0]!) &&
+      targets.dtype !== 'float32' &&
+      weights?.shape.length === 1 &&
+      sameDim(weights.shape[0]!, hidden.shape[0]!) &&
+      attributes.bias === !!bias;
     if (!fits) {
-      throw shapeError('linearCrossEntropy', inputs, 'needs hidden [n, d], weight [vocab, d], targets [n], weights [n]');
+      throw shapeError(
+        'linearCrossEntropy',
+        inputs,
+        'needs hidden [n, d], weight [vocab, d], targets [n], weights [n]',
+      );
     }
     const losses: TensorType = { dtype: 'float32', shape: [hidden.shape[0]!, 1] };
     const loss: TensorType = { dtype: 'float32', shape: [] };
@@ -42,7 +52,8 @@ export const linearCrossEntropyOp: Operator<LinearCrossEntropyAttributes> = {
   },
   expand([hidden, weight, targets, weights, bias], { softcap: cap, chunk }) {
     const [rows] = hidden!.shape;
-    if (typeof rows !== 'number') throw new RopewalkError('linearCrossEntropy: the number of rows must be known.');
+    if (typeof rows !== 'number')
+      throw new RopewalkError('linearCrossEntropy: the number of rows must be known.');
     const losses: Tensor[] = [];
     const dHidden: Tensor[] = [];
     let dWeight: Tensor | undefined;
@@ -60,7 +71,11 @@ export const linearCrossEntropyOp: Operator<LinearCrossEntropyAttributes> = {
       const logSumExp = sub(reduceMax(logits, [1]), log(reduceMax(probs, [1])));
       losses.push(sub(logSumExp, takeAlong(logits, target)));
       // d loss / d logits = weight · (probs − onehot). The row's weight goes to the narrow side of each product.
-      let dLogits = addAlong(probs, target, constant(new Float32Array(end - start).fill(-1), [end - start, 1]));
+      let dLogits = addAlong(
+        probs,
+        target,
+        constant(new Float32Array(end - start).fill(-1), [end - start, 1]),
+      );
       if (cap !== null) {
         const t = mul(logits, scalar(1 / cap));
         dLogits = mul(dLogits, sub(scalar(1), mul(t, t)));
@@ -84,11 +99,7 @@ export const linearCrossEntropyOp: Operator<LinearCrossEntropyAttributes> = {
     const result = [by(dHidden!), by(dWeight!), undefined, undefined];
     return attributes.bias ? [...result, by(dBias!)] : result;
   },
-  examples: [
-    example(6, 4, 5, null, 6, false),
-    example(6, 4, 5, 1.5, 4, false),
-    example(5, 4, 7, 2, 2, true),
-  ],
+  examples: [example(6, 4, 5, null, 6, false), example(6, 4, 5, 1.5, 4, false), example(5, 4, 7, 2, 2, true)],
 };
 
 function example(n: number, d: number, vocab: number, cap: number | null, chunk: number, bias: boolean) {

@@ -22,7 +22,14 @@ export const matmulOp: Operator<MatmulAttributes> = {
   name: 'matmul',
   infer(inputs, { transA, transB }) {
     const [a, b] = inputs;
-    if (!a || !b || a.dtype !== 'float32' || b.dtype !== 'float32' || a.shape.length < 2 || b.shape.length < 2) {
+    if (
+      !a ||
+      !b ||
+      a.dtype !== 'float32' ||
+      b.dtype !== 'float32' ||
+      a.shape.length < 2 ||
+      b.shape.length < 2
+    ) {
       throw shapeError('matmul', inputs, 'needs two float tensors with at least two axes');
     }
     const [m, k] = sides(a, transA);
@@ -130,7 +137,11 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
 }
 
 /** The number of multiply-adds of a product, times two. */
-export function matmulFlops(node: { inputs: readonly Tensor[]; outputs: readonly Tensor[]; attributes: object }): Dim {
+export function matmulFlops(node: {
+  inputs: readonly Tensor[];
+  outputs: readonly Tensor[];
+  attributes: object;
+}): Dim {
   const { transA } = node.attributes as MatmulAttributes;
   const inner = sides(node.inputs[0]!, transA)[1];
   return mulDims(2, mulDims(inner, sizeOf(node.outputs[0]!.shape)));

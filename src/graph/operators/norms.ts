@@ -14,7 +14,11 @@ function statisticsType(x: TensorType): TensorType {
 function checkNorm(name: string, inputs: readonly TensorType[]): TensorType {
   const [x, ...rest] = inputs;
   const width = x?.shape.at(-1);
-  if (!x || width === undefined || rest.some(({ shape }) => shape.length !== 1 || !sameDim(shape[0]!, width))) {
+  if (
+    !x ||
+    width === undefined ||
+    rest.some(({ shape }) => shape.length !== 1 || !sameDim(shape[0]!, width))
+  ) {
     throw shapeError(name, inputs, 'needs […, width] and one vector [width] for each of weight and bias');
   }
   return x;
@@ -125,7 +129,8 @@ export const softcapOp: Operator<SoftcapAttributes> = {
   name: 'softcap',
   primaryOutputs: 1,
   infer(inputs, { cap }) {
-    if (inputs[0]?.dtype !== 'float32' || !(cap > 0)) throw shapeError('softcap', inputs, `cannot be capped at ${cap}`);
+    if (inputs[0]?.dtype !== 'float32' || !(cap > 0))
+      throw shapeError('softcap', inputs, `cannot be capped at ${cap}`);
     return [inputs[0]];
   },
   expand: ([x], { cap }) => [mul(tanhOf(x!, cap), scalar(cap))],

@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { Executable, type HostTensor } from '../../runtime/executable.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
+import { Executable, type HostTensor } from '../../runtime/executable.ts';
 import { differentiate } from '../differentiate.ts';
 import { evaluate } from '../evaluate.ts';
 import { apply, type Example, type Operator, type Tensor } from '../tensor.ts';
 import { sizeOfShape, type Values } from '../values.ts';
-import { constant, input, mul } from './elementwise.ts';
+import { add, constant, input, mul } from './elementwise.ts';
 import { reduceSum } from './reduce.ts';
 import { reshape } from './shape.ts';
-import { add } from './elementwise.ts';
 import { operators } from './table.ts';
 
 const engine = nodeEngine({ threads: 2 });
@@ -72,7 +71,10 @@ function probe(outputs: readonly Tensor[]): Tensor {
     .map((output, i) => {
       const shape = output.shape as number[];
       const random = generator(31 + i);
-      const factors = constant(Float64Array.from({ length: sizeOfShape(shape) }, () => random() - 0.5), shape);
+      const factors = constant(
+        Float64Array.from({ length: sizeOfShape(shape) }, () => random() - 0.5),
+        shape,
+      );
       const weighted = mul(output, factors);
       const axes = shape.map((_, axis) => axis);
       return axes.length === 0 ? weighted : reshape(reduceSum(weighted, axes), []);

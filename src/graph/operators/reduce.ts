@@ -13,7 +13,12 @@ function reduced(shape: readonly Dim[], axes: readonly number[]): Dim[] {
   return shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim));
 }
 
-function fold(x: Values, axes: readonly number[], start: number, f: (a: number, b: number) => number): Values {
+function fold(
+  x: Values,
+  axes: readonly number[],
+  start: number,
+  f: (a: number, b: number) => number,
+): Values {
   const shape = reduced(x.shape, axes) as number[];
   const data = new Float64Array(sizeOfShape(shape)).fill(start);
   const strides = stridesOf(shape);
@@ -46,7 +51,13 @@ function reduceOperator(
       const shape = inputs[0]!.shape;
       const rows = shape[0];
       // The engine's sum over the first axis of a matrix is several times slower than a product with ones.
-      if (onnx === 'ReduceSum' && shape.length === 2 && axes.length === 1 && axes[0] === 0 && typeof rows === 'number') {
+      if (
+        onnx === 'ReduceSum' &&
+        shape.length === 2 &&
+        axes.length === 1 &&
+        axes[0] === 0 &&
+        typeof rows === 'number'
+      ) {
         return e.node('MatMul', [e.constant('float32', [1, rows], new Float32Array(rows).fill(1)), x!]);
       }
       return e.node(onnx, [x!, e.constant('int64', [axes.length], axes)], { keepdims: 1 });
@@ -67,7 +78,12 @@ export const reduceSumOp = reduceOperator(
 );
 
 function countOf(x: { shape: readonly Dim[] }, axes: readonly number[]): number {
-  return sizeOfShape(staticShape(axes.map((axis) => x.shape[axis]!), 'reduceMean'));
+  return sizeOfShape(
+    staticShape(
+      axes.map((axis) => x.shape[axis]!),
+      'reduceMean',
+    ),
+  );
 }
 
 export const reduceMeanOp = reduceOperator(
@@ -93,11 +109,14 @@ export const reduceMaxOp = reduceOperator(
 );
 
 /** Sum over `axes`, which become 1. */
-export const reduceSum = (x: Tensor, axes: readonly number[]): Tensor => apply(reduceSumOp, [x], { axes })[0]!;
+export const reduceSum = (x: Tensor, axes: readonly number[]): Tensor =>
+  apply(reduceSumOp, [x], { axes })[0]!;
 /** Mean over `axes` (of known size), which become 1. */
-export const reduceMean = (x: Tensor, axes: readonly number[]): Tensor => apply(reduceMeanOp, [x], { axes })[0]!;
+export const reduceMean = (x: Tensor, axes: readonly number[]): Tensor =>
+  apply(reduceMeanOp, [x], { axes })[0]!;
 /** Maximum over `axes`, which become 1; no gradient flows through it. */
-export const reduceMax = (x: Tensor, axes: readonly number[]): Tensor => apply(reduceMaxOp, [x], { axes })[0]!;
+export const reduceMax = (x: Tensor, axes: readonly number[]): Tensor =>
+  apply(reduceMaxOp, [x], { axes })[0]!;
 
 /** The transpose of broadcasting: sums `x` down to `shape`. */
 export function sumTo(x: Tensor, shape: readonly Dim[]): Tensor {

@@ -18,10 +18,21 @@ export const rotaryOp: Operator<RotaryAttributes> = {
     const width = x?.shape.at(-1);
     const half = cos?.shape.at(-1);
     const fits =
-      x && cos && sin && typeof width === 'number' && typeof half === 'number' && width === 2 * half * heads &&
-      cos.shape.length === 2 && sameDim(cos.shape[0]!, x.shape.at(-2)!) && sin.shape.length === 2;
+      x &&
+      cos &&
+      sin &&
+      typeof width === 'number' &&
+      typeof half === 'number' &&
+      width === 2 * half * heads &&
+      cos.shape.length === 2 &&
+      sameDim(cos.shape[0]!, x.shape.at(-2)!) &&
+      sin.shape.length === 2;
     if (!fits) {
-      throw shapeError('rotary', inputs, `needs […, tokens, ${heads} · head_dim] and angles [tokens, head_dim / 2]`);
+      throw shapeError(
+        'rotary',
+        inputs,
+        `needs […, tokens, ${heads} · head_dim] and angles [tokens, head_dim / 2]`,
+      );
     }
     return [x];
   },

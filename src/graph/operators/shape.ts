@@ -1,4 +1,14 @@
-import { addDims, broadcastShapes, type Dim, mulDims, type Shape, sameDim, sameShape, shapeText, sizeOf } from '../dims.ts';
+import {
+  addDims,
+  broadcastShapes,
+  type Dim,
+  mulDims,
+  type Shape,
+  sameDim,
+  sameShape,
+  shapeText,
+  sizeOf,
+} from '../dims.ts';
 import { apply, type Operator, shapeError, type Tensor } from '../tensor.ts';
 import { broadcastPosition, forEachIndex, sizeOfShape, stridesOf } from '../values.ts';
 import { sumTo } from './reduce.ts';
@@ -14,7 +24,11 @@ function shapeArgument(name: string, from: Shape, to: Shape): number[] {
     return from[axis] !== undefined && sameDim(from[axis]!, dim) ? 0 : -1;
   });
   if (sizes.filter((size) => size === -1).length > 1) {
-    throw shapeError(name, [{ dtype: 'float32', shape: from }], `more than one unknown size in ${shapeText(to)}`);
+    throw shapeError(
+      name,
+      [{ dtype: 'float32', shape: from }],
+      `more than one unknown size in ${shapeText(to)}`,
+    );
   }
   return sizes;
 }
@@ -68,7 +82,12 @@ export const transposeOp: Operator<TransposeAttributes> = {
     return [{ shape, data }];
   },
   differentiate({ gradients, attributes: { permutation } }) {
-    return [transpose(gradients[0]!, permutation.map((_, axis) => permutation.indexOf(axis)))];
+    return [
+      transpose(
+        gradients[0]!,
+        permutation.map((_, axis) => permutation.indexOf(axis)),
+      ),
+    ];
   },
   lower: (e, inputs, { attributes }) => e.node('Transpose', inputs, { perm: attributes.permutation }),
   examples: [
@@ -219,7 +238,8 @@ export const sliceOp: Operator<SliceAttributes> = {
   infer(inputs, { axis, start, end }) {
     const [x] = inputs;
     const size = x && axis < x.shape.length ? sliceBounds(x.shape[axis]!, start, end) : undefined;
-    if (!x || size === undefined) throw shapeError('slice', inputs, `has no range ${start}…${end} on axis ${axis}`);
+    if (!x || size === undefined)
+      throw shapeError('slice', inputs, `has no range ${start}…${end} on axis ${axis}`);
     return [{ dtype: x.dtype, shape: x.shape.map((dim, i) => (i === axis ? size : dim)) }];
   },
   evaluate([x], { axis, start, end }) {

@@ -1,0 +1,62 @@
+import type { Tensor } from '../graph/tensor.ts';
+import type { SequenceContext } from '../nn/attention.ts';
+import { Module, type Parameter } from '../nn/module.ts';
+import type { CommonConfig, RawConfig } from './config.ts';
+
+/** The output layer as the loss needs it: fused with the cross-entropy, so that all logits never exist at once. */
+export interface Head {
+  readonly weight: Parameter;
+  readonly bias?: Parameter;
+  /** The final logits' soft-cap; part of the model, so part of every loss. */
+  readonly softcap: number | null;
+}
+
+/** A decoder-only language model: token ids in, a row of logits for each out. */
+export abstract class CausalLM extends Module {
+  abstract readonly config: CommonConfig;
+  abstract readonly head: Head;
+  /** The longest sequence that the positions allow. */
+  abstract readonly maxPositions: number;
+
+  /** Token ids of the context → the final, normalised activations `[…, width]`. */
+  abstract hiddenStates(context: SequenceContext): Tensor;
+
+  /** Names in checkpoints that are no weights (buffers), to be skipped without complaint. */
+  isBuffer(_name: string): boolean {
+    return false;
+  }
+}
+
+/** What is known of how a published model was trained. Metadata, with its source: nothing is computed from it. */
+export interface TrainingFacts {
+  readonly data: string;
+  readonly method: string;
+  readonly source: string;
+}
+
+export interface Preset<C extends CommonConfig> {
+  readonly config: C;
+  readonly training?: TrainingFacts;
+  /** Repository on the Hugging Face hub. */
+  readonly hub?: string;
+}
+
+/** A family is data and modules: nothing elsewhere asks for its name. */
+export interface Family<C extends CommonConfig = CommonConfig> {
+  /** The name on the command line. */
+  readonly name: string;
+  readonly title: string;
+  /** `model_type` and `architectures[0]` in config.json. */
+  readonly modelType: string;
+  readonly architecture: string;
+  /** How the family as a whole was trained, for the column that is not about one size. */
+  readonly training: TrainingFacts;
+  readonly note?: string;
+  /** The preset that the family's name alone stands for. */
+  readonly defaultPreset: string;
+  readonly presets: Readonly<Record<string, Preset<C>>>;
+  /** Hugging Face's config.json (either form) → a checked config. */
+  readConfig(raw: RawConfig, file: string): C;
+  writeConfig(config: C): Record<string, unknown>;
+  build(config: C): CausalLM;
+}

@@ -1,0 +1,329 @@
+import { add } from '../graph/operators/index.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import type { SequenceContext } from '../nn/attention.ts';
+import { Embedding } from '../nn/embedding.ts';
+import { GatedMlp } from '../nn/gated-mlp.ts';
+import { GroupedQueryAttention } from '../nn/grouped-attention.ts';
+import { Linear } from '../nn/linear.ts';
+import { Activation } from '../nn/mlp.ts';
+import { Module, ModuleList, nameParameters } from '../nn/module.ts';
+import { RMSNorm } from '../nn/norm.ts';
+import { RotaryEmbedding } from '../nn/positions.ts';
+import {
+  type CommonConfig,
+  ConfigReader,
+  type RawConfig,
+  type RopeConfig,
+  readCommon,
+  readRope,
+  writeCommon,
+  writeRope,
+} from './config.ts';
+import { CausalLM, type Family, type Head, type Preset } from './family.ts';
+
+/**
+ * Gemma 2 (Gemma Team 2024, arXiv:2408.00118): local sliding-window and global layers in turn, grouped queries, capped
+ * logits in attention and at the end, four norms a layer; the 2B and 9B models were distilled.
+ *
+ * Where implementations go wrong: queries are scaled by query_pre_attn_scalar ** -0.5 (256 at 2B and 9B, 144 at 27B),
+ * not by head_dim; a window of W counts the query itself; the order is scale, cap, mask, softmax; the final cap
+ * belongs to the loss too; post_attention_layernorm is the attention's own post-norm, not the MLP's pre-norm.
+ */
+export interface Gemma2Config extends CommonConfig, RopeConfig {
+  readonly hidden_size: number;
+  readonly intermediate_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads: number;
+  readonly head_dim: number;
+  readonly max_position_embeddings: number;
+  readonly rms_norm_eps: number;
+  readonly attention_bias: boolean;
+  readonly query_pre_attn_scalar: number;
+  readonly sliding_window: number;
+  /** Whether each layer is local (sliding_attention) or global (full_attention). */
+  readonly layer_types: readonly LayerType[];
+  readonly attn_logit_softcapping: number | null;
+  readonly final_logit_softcapping: number | null;
+}
+
+type LayerType = 'sliding_attention' | 'full_attention';
+
+/** Layers 0, 2, 4 … are local, 1, 3, 5 … global. */
+function alternating(layers: number): LayerType[] {
+  return Array.from({ length: layers }, (_, i) => (i % 2 === 0 ? 'sliding_attention' : 'full_attention'));
+}
+
+class Gemma2DecoderLayer extends Module {
+  readonly typeName = 'Gemma2DecoderLayer';
+  readonly self_attn: GroupedQueryAttention;
+  readonly mlp: GatedMlp;
+  readonly input_layernorm: RMSNorm;
+  readonly post_attention_layernorm: RMSNorm;
+  readonly pre_feedforward_layernorm: RMSNorm;
+  readonly post_feedforward_layernorm: RMSNorm;
+
+  constructor(config: Gemma2Config, layerType: LayerType, rope: RotaryEmbedding) {
+    super();
+    const { hidden_size: width, initializer_range: std, rms_norm_eps: epsilon } = config;
+    const settings = {
+      heads: config.num_attention_heads,
+      kvHeads: config.num_key_value_heads,
+      headDim: config.head_dim,
+      scale: config.query_pre_attn_scalar ** -0.5,
+      window: layerType === 'sliding_attention' ? config.sliding_window : null,
+      softcap: config.attn_logit_softcapping,
+    };
+    this.self_attn = new GroupedQueryAttention('Gemma2Attention', width, settings, rope, {
+      bias: config.attention_bias,
+      std,
+    });
+    const gelu = new Activation('GELUTanh', 'gelu');
+    this.mlp = new GatedMlp('Gemma2MLP', width, config.intermediate_size, gelu, { bias: false, std });
+    const norm = () => new RMSNorm('Gemma2RMSNorm', width, epsilon, 1);
+    this.input_layernorm = norm();
+    this.post_attention_layernorm = norm();
+    this.pre_feedforward_layernorm = norm();
+    this.post_feedforward_layernorm = norm();
+  }
+
+  forward(x: Tensor, context: SequenceContext): Tensor {
+    const attention = this.self_attn.forward(this.input_layernorm.forward(x), context);
+    const attended = add(x, this.post_attention_layernorm.forward(attention));
+    const mlp = this.mlp.forward(this.pre_feedforward_layernorm.forward(attended));
+    return add(attended, this.post_feedforward_layernorm.forward(mlp));
+  }
+}
+
+class Gemma2Model extends Module {
+  readonly typeName = 'Gemma2Model';
+  readonly embed_tokens: Embedding;
+  readonly layers: ModuleList<Gemma2DecoderLayer>;
+  readonly norm: RMSNorm;
+  readonly rotary_emb: RotaryEmbedding;
+
+  constructor(config: Gemma2Config) {
+    super();
+    const { rope_theta, rope_scaling, hidden_size: width } = config;
+    const rope = new RotaryEmbedding('Gemma2RotaryEmbedding', config.head_dim, rope_theta, rope_scaling);
+    this.embed_tokens = new Embedding(config.vocab_size, width, config.initializer_range, {
+      typeName: 'Gemma2TextScaledWordEmbedding',
+      paddingId: config.pad_token_id ?? undefined,
+      scale: Math.sqrt(width),
+    });
+    this.layers = new ModuleList(
+      config.layer_types.map((type) => new Gemma2DecoderLayer(config, type, rope)),
+    );
+    this.norm = new RMSNorm('Gemma2RMSNorm', width, config.rms_norm_eps, 1);
+    this.rotary_emb = rope;
+  }
+
+  forward(context: SequenceContext): Tensor {
+    let x = this.embed_tokens.forward(context.ids);
+    for (const layer of this.layers.items) x = layer.forward(x, context);
+    return this.norm.forward(x);
+  }
+}
+
+export class Gemma2 extends CausalLM {
+  readonly typeName = 'Gemma2ForCausalLM';
+  readonly model: Gemma2Model;
+  readonly lm_head: Linear;
+
+  constructor(override readonly config: Gemma2Config) {
+    super();
+    this.model = new Gemma2Model(config);
+    this.lm_head = new Linear(config.hidden_size, config.vocab_size, {
+      bias: false,
+      std: config.initializer_range,
+      ...(config.tie_word_embeddings && { tied: this.model.embed_tokens.weight }),
+    });
+  }
+
+  get maxPositions(): number {
+    return this.config.max_position_embeddings;
+  }
+
+  get head(): Head {
+    return { weight: this.lm_head.weight, softcap: this.config.final_logit_softcapping };
+  }
+
+  hiddenStates(context: SequenceContext): Tensor {
+    return this.model.forward(context);
+  }
+
+  override isBuffer(name: string): boolean {
+    return name.endsWith('rotary_emb.inv_freq');
+  }
+}
+
+function config(size: Partial<Gemma2Config>): Gemma2Config {
+  return {
+    vocab_size: 256000,
+    hidden_size: 2304,
+    intermediate_size: 9216,
+    num_hidden_layers: 26,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    head_dim: 256,
+    max_position_embeddings: 8192,
+    rms_norm_eps: 1e-6,
+    rope_theta: 10000,
+    rope_scaling: null,
+    attention_bias: false,
+    query_pre_attn_scalar: 256,
+    sliding_window: 4096,
+    layer_types: alternating(size.num_hidden_layers ?? 26),
+    attn_logit_softcapping: 50,
+    final_logit_softcapping: 30,
+    tie_word_embeddings: true,
+    initializer_range: 0.02,
+    bos_token_id: 2,
+    eos_token_id: [1],
+    pad_token_id: 0,
+    ...size,
+  };
+}
+
+const source = 'Gemma Team 2024, arXiv:2408.00118';
+const distilled = 'knowledge distillation';
+const predicted = 'next-token prediction';
+
+function published(
+  size: Partial<Gemma2Config>,
+  data: string,
+  method: string,
+  hub: string,
+): Preset<Gemma2Config> {
+  return { config: config(size), training: { data, method, source }, hub };
+}
+
+/** Files on the hub have no layer_types and mean the alternation. */
+function readLayerTypes(reader: ConfigReader, layers: number): LayerType[] {
+  if (!reader.has('layer_types')) return alternating(layers);
+  const value = reader.value('layer_types');
+  const known = (type: unknown): type is LayerType =>
+    type === 'sliding_attention' || type === 'full_attention';
+  if (!Array.isArray(value) || value.length !== layers || !value.every(known)) {
+    return reader.fail(
+      'layer_types',
+      `must list sliding_attention or full_attention for each of ${layers} layers`,
+    );
+  }
+  return value;
+}
+
+export const gemma2: Family<Gemma2Config> = {
+  name: 'gemma2',
+  title: 'Gemma 2',
+  modelType: 'gemma2',
+  architecture: 'Gemma2ForCausalLM',
+  training: { data: 'about 13T tokens', method: `${distilled} (2B, 9B), ${predicted} (27B)`, source },
+  defaultPreset: 'gemma-2-9b',
+  presets: {
+    'gemma-2-2b': published({}, '2T tokens', distilled, 'google/gemma-2-2b'),
+    'gemma-2-9b': published(
+      {
+        hidden_size: 3584,
+        intermediate_size: 14336,
+        num_hidden_layers: 42,
+        num_attention_heads: 16,
+        num_key_value_heads: 8,
+      },
+      '8T tokens',
+      distilled,
+      'google/gemma-2-9b',
+    ),
+    'gemma-2-27b': published(
+      {
+        hidden_size: 4608,
+        intermediate_size: 36864,
+        num_hidden_layers: 46,
+        num_attention_heads: 32,
+        num_key_value_heads: 16,
+        head_dim: 128,
+        query_pre_attn_scalar: 144,
+      },
+      '13T tokens',
+      predicted,
+      'google/gemma-2-27b',
+    ),
+    tiny: {
+      config: config({
+        vocab_size: 1024,
+        hidden_size: 128,
+        intermediate_size: 384,
+        num_hidden_layers: 4,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        head_dim: 32,
+        query_pre_attn_scalar: 32,
+        sliding_window: 32,
+        max_position_embeddings: 256,
+        bos_token_id: null,
+        eos_token_id: [],
+        pad_token_id: null,
+      }),
+    },
+  },
+  readConfig(raw: RawConfig, file: string): Gemma2Config {
+    const reader = new ConfigReader(raw, file);
+    const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
+    reader.choice(
+      reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act',
+      tanhForms,
+      'gelu_pytorch_tanh',
+    );
+    reader.mustBe('use_bidirectional_attention', [false]);
+    const heads = reader.count('num_attention_heads');
+    const layers = reader.count('num_hidden_layers');
+    const read: Gemma2Config = {
+      ...readCommon(reader, true),
+      ...readRope(reader),
+      hidden_size: reader.count('hidden_size'),
+      intermediate_size: reader.count('intermediate_size'),
+      num_hidden_layers: layers,
+      num_attention_heads: heads,
+      num_key_value_heads: reader.count('num_key_value_heads', heads),
+      head_dim: reader.count('head_dim'),
+      max_position_embeddings: reader.count('max_position_embeddings'),
+      rms_norm_eps: reader.number('rms_norm_eps'),
+      attention_bias: reader.flag('attention_bias', false),
+      query_pre_attn_scalar: reader.number('query_pre_attn_scalar'),
+      sliding_window: reader.count('sliding_window'),
+      layer_types: readLayerTypes(reader, layers),
+      attn_logit_softcapping: reader.optionalNumber('attn_logit_softcapping'),
+      final_logit_softcapping: reader.optionalNumber('final_logit_softcapping'),
+    };
+    if (heads % read.num_key_value_heads !== 0) {
+      reader.fail('num_key_value_heads', `must divide num_attention_heads (${heads})`);
+    }
+    if (read.head_dim % 2 !== 0) reader.fail('head_dim', 'must be even: RoPE turns pairs');
+    return read;
+  },
+  writeConfig: (c) => ({
+    architectures: ['Gemma2ForCausalLM'],
+    model_type: 'gemma2',
+    ...writeCommon(c),
+    ...writeRope(c),
+    hidden_act: 'gelu_pytorch_tanh',
+    hidden_activation: 'gelu_pytorch_tanh',
+    hidden_size: c.hidden_size,
+    intermediate_size: c.intermediate_size,
+    num_hidden_layers: c.num_hidden_layers,
+    num_attention_heads: c.num_attention_heads,
+    num_key_value_heads: c.num_key_value_heads,
+    head_dim: c.head_dim,
+    max_position_embeddings: c.max_position_embeddings,
+    rms_norm_eps: c.rms_norm_eps,
+    attention_bias: c.attention_bias,
+    attention_dropout: 0,
+    query_pre_attn_scalar: c.query_pre_attn_scalar,
+    sliding_window: c.sliding_window,
+    layer_types: [...c.layer_types],
+    attn_logit_softcapping: c.attn_logit_softcapping,
+    final_logit_softcapping: c.final_logit_softcapping,
+    cache_implementation: 'hybrid',
+  }),
+  build: (c) => nameParameters(new Gemma2(c)),
+};

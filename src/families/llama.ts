@@ -1,0 +1,297 @@
+import { add } from '../graph/operators/index.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import type { SequenceContext } from '../nn/attention.ts';
+import { Embedding } from '../nn/embedding.ts';
+import { GatedMlp } from '../nn/gated-mlp.ts';
+import { GroupedQueryAttention } from '../nn/grouped-attention.ts';
+import { Linear } from '../nn/linear.ts';
+import { Activation } from '../nn/mlp.ts';
+import { Module, ModuleList, nameParameters } from '../nn/module.ts';
+import { RMSNorm } from '../nn/norm.ts';
+import { RotaryEmbedding } from '../nn/positions.ts';
+import {
+  type CommonConfig,
+  ConfigReader,
+  type RawConfig,
+  type RopeConfig,
+  readCommon,
+  readRope,
+  writeCommon,
+  writeRope,
+} from './config.ts';
+import { CausalLM, type Family, type Head, type Preset } from './family.ts';
+
+/**
+ * Llama 3, 3.1 and 3.2 (Grattafiori et al. 2024, arXiv:2407.21783): RoPE, RMSNorm, grouped queries, SwiGLU.
+ *
+ * Where implementations go wrong: ε is 1e-5 in the checkpoints (always from the config); 3.1 and 3.2 rescale the
+ * rotary frequencies; the 1B and 3B models are tied; eos_token_id can be a list.
+ */
+export interface LlamaConfig extends CommonConfig, RopeConfig {
+  readonly hidden_size: number;
+  readonly intermediate_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads: number;
+  readonly head_dim: number;
+  readonly max_position_embeddings: number;
+  readonly rms_norm_eps: number;
+  readonly attention_bias: boolean;
+  readonly mlp_bias: boolean;
+}
+
+class LlamaDecoderLayer extends Module {
+  readonly typeName = 'LlamaDecoderLayer';
+  readonly self_attn: GroupedQueryAttention;
+  readonly mlp: GatedMlp;
+  readonly input_layernorm: RMSNorm;
+  readonly post_attention_layernorm: RMSNorm;
+
+  constructor(config: LlamaConfig, rope: RotaryEmbedding) {
+    super();
+    const { hidden_size: width, initializer_range: std, rms_norm_eps: epsilon } = config;
+    const settings = {
+      heads: config.num_attention_heads,
+      kvHeads: config.num_key_value_heads,
+      headDim: config.head_dim,
+      scale: config.head_dim ** -0.5,
+      window: null,
+      softcap: null,
+    };
+    this.self_attn = new GroupedQueryAttention('LlamaAttention', width, settings, rope, {
+      bias: config.attention_bias,
+      std,
+    });
+    const silu = new Activation('SiLUActivation', 'silu');
+    this.mlp = new GatedMlp('LlamaMLP', width, config.intermediate_size, silu, {
+      bias: config.mlp_bias,
+      std,
+    });
+    this.input_layernorm = new RMSNorm('LlamaRMSNorm', width, epsilon);
+    this.post_attention_layernorm = new RMSNorm('LlamaRMSNorm', width, epsilon);
+  }
+
+  forward(x: Tensor, context: SequenceContext): Tensor {
+    const attended = add(x, this.self_attn.forward(this.input_layernorm.forward(x), context));
+    return add(attended, this.mlp.forward(this.post_attention_layernorm.forward(attended)));
+  }
+}
+
+class LlamaModel extends Module {
+  readonly typeName = 'LlamaModel';
+  readonly embed_tokens: Embedding;
+  readonly layers: ModuleList<LlamaDecoderLayer>;
+  readonly norm: RMSNorm;
+  readonly rotary_emb: RotaryEmbedding;
+
+  constructor(config: LlamaConfig) {
+    super();
+    const { rope_theta, rope_scaling } = config;
+    const rope = new RotaryEmbedding('LlamaRotaryEmbedding', config.head_dim, rope_theta, rope_scaling);
+    this.embed_tokens = new Embedding(config.vocab_size, config.hidden_size, config.initializer_range, {
+      paddingId: config.pad_token_id ?? undefined,
+    });
+    this.layers = new ModuleList(
+      Array.from({ length: config.num_hidden_layers }, () => new LlamaDecoderLayer(config, rope)),
+    );
+    this.norm = new RMSNorm('LlamaRMSNorm', config.hidden_size, config.rms_norm_eps);
+    this.rotary_emb = rope;
+  }
+
+  forward(context: SequenceContext): Tensor {
+    let x = this.embed_tokens.forward(context.ids);
+    for (const layer of this.layers.items) x = layer.forward(x, context);
+    return this.norm.forward(x);
+  }
+}
+
+export class Llama extends CausalLM {
+  readonly typeName = 'LlamaForCausalLM';
+  readonly model: LlamaModel;
+  readonly lm_head: Linear;
+
+  constructor(override readonly config: LlamaConfig) {
+    super();
+    this.model = new LlamaModel(config);
+    this.lm_head = new Linear(config.hidden_size, config.vocab_size, {
+      bias: false,
+      std: config.initializer_range,
+      ...(config.tie_word_embeddings && { tied: this.model.embed_tokens.weight }),
+    });
+  }
+
+  get maxPositions(): number {
+    return this.config.max_position_embeddings;
+  }
+
+  get head(): Head {
+    return { weight: this.lm_head.weight, softcap: null };
+  }
+
+  hiddenStates(context: SequenceContext): Tensor {
+    return this.model.forward(context);
+  }
+
+  override isBuffer(name: string): boolean {
+    return name.endsWith('rotary_emb.inv_freq');
+  }
+}
+
+interface Size {
+  readonly width: number;
+  readonly hidden: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+function config(size: Size, rest: Partial<LlamaConfig>): LlamaConfig {
+  return {
+    vocab_size: 128256,
+    hidden_size: size.width,
+    intermediate_size: size.hidden,
+    num_hidden_layers: size.layers,
+    num_attention_heads: size.heads,
+    num_key_value_heads: size.kvHeads,
+    head_dim: size.headDim,
+    max_position_embeddings: 8192,
+    rms_norm_eps: 1e-5,
+    rope_theta: 500000,
+    rope_scaling: null,
+    attention_bias: false,
+    mlp_bias: false,
+    tie_word_embeddings: false,
+    initializer_range: 0.02,
+    bos_token_id: 128000,
+    eos_token_id: [128001],
+    pad_token_id: null,
+    ...rest,
+  };
+}
+
+/** 3.1 and 3.2: frequencies rescaled for 128k tokens of context. */
+function longContext(factor: number): Partial<LlamaConfig> {
+  return {
+    max_position_embeddings: 131072,
+    rope_scaling: {
+      rope_type: 'llama3',
+      factor,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 8192,
+    },
+  };
+}
+
+const size8b = { width: 4096, hidden: 14336, layers: 32, heads: 32, kvHeads: 8, headDim: 128 };
+const size70b = { width: 8192, hidden: 28672, layers: 80, heads: 64, kvHeads: 8, headDim: 128 };
+const size1b = { width: 2048, hidden: 8192, layers: 16, heads: 32, kvHeads: 8, headDim: 64 };
+const size3b = { width: 3072, hidden: 8192, layers: 28, heads: 24, kvHeads: 8, headDim: 128 };
+const tied = { tie_word_embeddings: true };
+
+const training = {
+  data: '15T tokens',
+  method: 'next-token prediction',
+  source: 'Grattafiori et al. 2024, arXiv:2407.21783',
+};
+const smallTraining = {
+  data: 'up to 9T tokens',
+  method: 'next-token prediction with logits of 8B and 70B models, from pruned weights',
+  source: 'Llama 3.2 model card, Meta, September 2024',
+};
+
+function published(
+  size: Size,
+  rest: Partial<LlamaConfig>,
+  hub: string,
+  facts = training,
+): Preset<LlamaConfig> {
+  return { config: config(size, rest), training: facts, hub };
+}
+
+export const llama: Family<LlamaConfig> = {
+  name: 'llama',
+  title: 'Llama 3',
+  modelType: 'llama',
+  architecture: 'LlamaForCausalLM',
+  training,
+  defaultPreset: 'llama-3-8b',
+  presets: {
+    'llama-3-8b': published(size8b, {}, 'meta-llama/Meta-Llama-3-8B'),
+    'llama-3-70b': published(size70b, {}, 'meta-llama/Meta-Llama-3-70B'),
+    'llama-3.1-8b': published(size8b, longContext(8), 'meta-llama/Llama-3.1-8B'),
+    'llama-3.2-1b': published(
+      size1b,
+      { ...longContext(32), ...tied },
+      'meta-llama/Llama-3.2-1B',
+      smallTraining,
+    ),
+    'llama-3.2-3b': published(
+      size3b,
+      { ...longContext(32), ...tied },
+      'meta-llama/Llama-3.2-3B',
+      smallTraining,
+    ),
+    tiny: {
+      config: config(
+        { width: 128, hidden: 384, layers: 4, heads: 4, kvHeads: 2, headDim: 32 },
+        {
+          ...tied,
+          vocab_size: 1024,
+          max_position_embeddings: 256,
+          rope_theta: 10000,
+          bos_token_id: null,
+          eos_token_id: [],
+        },
+      ),
+    },
+  },
+  readConfig(raw: RawConfig, file: string): LlamaConfig {
+    const reader = new ConfigReader(raw, file);
+    reader.choice('hidden_act', { silu: true, swish: true }, 'silu');
+    const width = reader.count('hidden_size');
+    const heads = reader.count('num_attention_heads');
+    if (!reader.has('head_dim') && width % heads !== 0) {
+      reader.fail('num_attention_heads', `must divide hidden_size (${width}) when there is no head_dim`);
+    }
+    const read: LlamaConfig = {
+      ...readCommon(reader, false),
+      ...readRope(reader),
+      hidden_size: width,
+      intermediate_size: reader.count('intermediate_size'),
+      num_hidden_layers: reader.count('num_hidden_layers'),
+      num_attention_heads: heads,
+      num_key_value_heads: reader.count('num_key_value_heads', heads),
+      head_dim: reader.count('head_dim', width / heads),
+      max_position_embeddings: reader.count('max_position_embeddings'),
+      rms_norm_eps: reader.number('rms_norm_eps'),
+      attention_bias: reader.flag('attention_bias', false),
+      mlp_bias: reader.flag('mlp_bias', false),
+    };
+    if (heads % read.num_key_value_heads !== 0) {
+      reader.fail('num_key_value_heads', `must divide num_attention_heads (${heads})`);
+    }
+    if (read.head_dim % 2 !== 0) reader.fail('head_dim', 'must be even: RoPE turns pairs');
+    return read;
+  },
+  writeConfig: (c) => ({
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    ...writeCommon(c),
+    ...writeRope(c),
+    hidden_act: 'silu',
+    hidden_size: c.hidden_size,
+    intermediate_size: c.intermediate_size,
+    num_hidden_layers: c.num_hidden_layers,
+    num_attention_heads: c.num_attention_heads,
+    num_key_value_heads: c.num_key_value_heads,
+    head_dim: c.head_dim,
+    max_position_embeddings: c.max_position_embeddings,
+    rms_norm_eps: c.rms_norm_eps,
+    attention_bias: c.attention_bias,
+    attention_dropout: 0,
+    mlp_bias: c.mlp_bias,
+  }),
+  build: (c) => nameParameters(new Llama(c)),
+};

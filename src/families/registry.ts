@@ -1,0 +1,82 @@
+import { RopewalkError } from '../errors.ts';
+import type { CommonConfig, RawConfig } from './config.ts';
+import type { CausalLM, Family, Preset } from './family.ts';
+import { gemma } from './gemma.ts';
+import { gemma2 } from './gemma2.ts';
+import { gpt } from './gpt.ts';
+import { gpt2 } from './gpt2.ts';
+import { llama } from './llama.ts';
+
+/** The families there are. A new one is a file beside these and a line here. */
+export const families: readonly Family[] = [gpt, gpt2, gemma, gemma2, llama] as unknown as readonly Family[];
+
+/** Other names that people use. */
+const aliases: Readonly<Record<string, string>> = { llama3: 'llama', ctrl: 'gpt' };
+
+export function familyByName(name: string): Family {
+  const wanted = aliases[name] ?? name;
+  const family = families.find((candidate) => candidate.name === wanted);
+  if (!family) throw new RopewalkError(`there is no family "${name}"; there are ${familyNames()}.`);
+  return family;
+}
+
+export function familyNames(): string {
+  return [...families.map(({ name }) => name), 'llama3'].join(', ');
+}
+
+/** The family of a config.json, by its model_type. */
+export function familyOfConfig(raw: RawConfig, file: string): Family {
+  const type = raw.model_type;
+  const family = families.find(({ modelType }) => modelType === type);
+  if (family) return family;
+  const types = families.map(({ modelType }) => modelType).join(', ');
+  if (type === undefined) {
+    throw new RopewalkError(`${file}: the field "model_type" is missing. Add it; supported are ${types}.`);
+  }
+  throw new RopewalkError(
+    `${file}: the model_type ${JSON.stringify(type)} is not supported; supported are ${types}.`,
+  );
+}
+
+export interface FoundPreset {
+  readonly family: Family;
+  readonly name: string;
+  readonly preset: Preset<CommonConfig>;
+}
+
+/**
+ * A preset by its name (`gemma-2-2b`), by family and name (`llama/tiny`), or by the family alone, which stands for its
+ * best-known size; undefined when there is none.
+ */
+export function findPreset(name: string): FoundPreset | undefined {
+  for (const family of families) {
+    const own = family.presets[name];
+    if (own && name !== 'tiny') return { family, name, preset: own };
+  }
+  const [familyName, presetName] = name.split('/') as [string, string | undefined];
+  const wanted = aliases[familyName] ?? familyName;
+  const family = families.find((candidate) => candidate.name === wanted);
+  if (!family) return undefined;
+  const chosen = presetName ?? family.defaultPreset;
+  const preset = family.presets[chosen];
+  return preset && { family, name: chosen, preset };
+}
+
+export function presetNames(): string[] {
+  return families.flatMap((family) =>
+    Object.keys(family.presets).map((name) => (name === 'tiny' ? `${family.name}/tiny` : name)),
+  );
+}
+
+export interface BuiltModel {
+  readonly family: Family;
+  readonly config: CommonConfig;
+  readonly model: CausalLM;
+}
+
+/** A config.json → the family, the checked config and the model. */
+export function modelFromConfig(raw: RawConfig, file: string): BuiltModel {
+  const family = familyOfConfig(raw, file);
+  const config = family.readConfig(raw, file);
+  return { family, config, model: family.build(config) };
+}

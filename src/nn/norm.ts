@@ -1,0 +1,77 @@
+import { add, layerNorm, rmsNorm, scalar } from '../graph/operators/index.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { Module, Parameter } from './module.ts';
+import type { Part } from './parts.ts';
+
+/** PyTorch prints 1e-05 where JavaScript prints 0.00001. */
+export function pythonFloat(value: number): string {
+  const text = String(value);
+  if (value !== 0 && Math.abs(value) < 1e-4) {
+    const [mantissa, exponent] = value.toExponential().split('e-');
+    return `${mantissa}e-${exponent!.padStart(2, '0')}`;
+  }
+  return Number.isInteger(value) ? value.toFixed(1) : text;
+}
+
+/**
+ * x / sqrt(mean(x²) + ε) · (weight + offset). It keeps the length of every row, so that neither activations nor
+ * gradients grow or vanish over many layers, without LayerNorm's mean and bias.
+ */
+export class RMSNorm extends Module {
+  readonly weight: Parameter;
+
+  /** @param weightOffset 1 in Gemma, whose stored weights start at 0; 0 in Llama. */
+  constructor(
+    readonly typeName: string,
+    readonly width: number,
+    readonly epsilon: number,
+    private readonly weightOffset: 0 | 1 = 0,
+  ) {
+    super();
+    this.weight = new Parameter([width], { fill: 1 - weightOffset });
+  }
+
+  override extra(): string {
+    return `(${this.width},), eps=${pythonFloat(this.epsilon)}`;
+  }
+
+  override describe(): Part {
+    const { width, epsilon, weightOffset } = this;
+    return { part: 'norm', kind: 'RMSNorm', width, epsilon, weightOffset };
+  }
+
+  /** x `[…, width]` → the same shape. */
+  forward(x: Tensor): Tensor {
+    const weight = this.weight.tensor;
+    return rmsNorm(x, this.weightOffset === 0 ? weight : add(weight, scalar(1)), this.epsilon);
+  }
+}
+
+/** (x − mean) / sqrt(variance + ε) · weight + bias. */
+export class LayerNorm extends Module {
+  readonly typeName = 'LayerNorm';
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+
+  constructor(
+    readonly width: number,
+    readonly epsilon: number,
+  ) {
+    super();
+    this.weight = new Parameter([width], { fill: 1 });
+    this.bias = new Parameter([width], { fill: 0 });
+  }
+
+  override extra(): string {
+    return `(${this.width},), eps=${pythonFloat(this.epsilon)}, elementwise_affine=True, bias=True`;
+  }
+
+  override describe(): Part {
+    return { part: 'norm', kind: 'LayerNorm', width: this.width, epsilon: this.epsilon, weightOffset: 0 };
+  }
+
+  /** x `[…, width]` → the same shape. */
+  forward(x: Tensor): Tensor {
+    return layerNorm(x, this.weight.tensor, this.bias.tensor, this.epsilon);
+  }
+}

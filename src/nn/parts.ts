@@ -1,0 +1,55 @@
+/**
+ * What a module says of itself. Comparisons, summaries and diagrams are made of these and of nothing else, so they
+ * cannot drift from the models that run.
+ */
+export type Part =
+  | {
+      readonly part: 'token embedding';
+      readonly vocabSize: number;
+      readonly width: number;
+      readonly scale: number;
+    }
+  | PositionPart
+  | NormPart
+  | AttentionPart
+  | MlpPart
+  | { readonly part: 'head'; readonly bias: boolean; readonly vocabSize: number };
+
+export interface PositionPart {
+  readonly part: 'position';
+  readonly kind: 'sinusoidal' | 'learned' | 'rotary';
+  /** Base of the angles' geometric series: 10000 in the sinusoidal and most rotary encodings. */
+  readonly theta?: number;
+  /** Named rescaling of the rotary frequencies, such as llama3, with its factor. */
+  readonly scaling?: { readonly type: string; readonly factor: number };
+}
+
+export interface NormPart {
+  readonly part: 'norm';
+  readonly kind: 'LayerNorm' | 'RMSNorm';
+  readonly width: number;
+  readonly epsilon: number;
+  /** The output is scaled by weight + offset: 1 in Gemma, whose weights start at 0. */
+  readonly weightOffset: number;
+}
+
+export interface AttentionPart {
+  readonly part: 'attention';
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly scale: number;
+  /** A query sees this many keys, itself included; null sees every key before it. */
+  readonly window: number | null;
+  readonly softcap: number | null;
+  readonly bias: boolean;
+}
+
+export interface MlpPart {
+  readonly part: 'mlp';
+  readonly activation: 'relu' | 'gelu' | 'silu';
+  readonly gated: boolean;
+  readonly width: number;
+  readonly hidden: number;
+  readonly bias: boolean;
+}

@@ -1,0 +1,132 @@
+import { constant, gatherRows } from '../graph/operators/index.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { Embedding } from './embedding.ts';
+import { Module } from './module.ts';
+import type { Part } from './parts.ts';
+
+/** Rescaling of rotary frequencies for longer contexts, as Llama 3.1 and 3.2 use it. */
+export interface RopeScaling {
+  readonly rope_type: 'llama3';
+  readonly factor: number;
+  readonly low_freq_factor: number;
+  readonly high_freq_factor: number;
+  readonly original_max_position_embeddings: number;
+}
+
+/** cos and sin of the angles of some positions, `[positions, head_dim / 2]` each, row-major. */
+export interface RotaryTable {
+  readonly cos: Float32Array;
+  readonly sin: Float32Array;
+}
+
+/**
+ * Rotary positions: each pair of a head's numbers turns like a disc, slow pairs and fast pairs, by an angle that
+ * grows with the position. A query and a key then meet at an angle that depends on their distance alone, from the
+ * first layer to the last. Su et al. 2021, arXiv:2104.09864.
+ */
+export class RotaryEmbedding extends Module {
+  /** Radians per position for each pair, in float32 as the reference computes them. */
+  readonly inverseFrequencies: Float32Array;
+
+  constructor(
+    readonly typeName: string,
+    readonly headDim: number,
+    readonly theta: number,
+    readonly scaling: RopeScaling | null,
+  ) {
+    super();
+    const half = headDim / 2;
+    this.inverseFrequencies = Float32Array.from({ length: half }, (_, i) => {
+      const exponent = Math.fround((2 * i) / headDim);
+      return 1 / Math.fround(theta ** exponent);
+    });
+    if (scaling) this.inverseFrequencies = this.inverseFrequencies.map((f) => rescale(f, scaling));
+  }
+
+  override describe(): Part {
+    const scaling = this.scaling && { type: this.scaling.rope_type, factor: this.scaling.factor };
+    return { part: 'position', kind: 'rotary', theta: this.theta, ...(scaling && { scaling }) };
+  }
+
+  /** The table for absolute positions; angles are rounded to float32 before cos and sin, as in the reference. */
+  table(positions: ArrayLike<number>): RotaryTable {
+    const half = this.inverseFrequencies.length;
+    const cos = new Float32Array(positions.length * half);
+    const sin = new Float32Array(positions.length * half);
+    for (let row = 0; row < positions.length; row++) {
+      for (let i = 0; i < half; i++) {
+        const angle = Math.fround(positions[row]! * this.inverseFrequencies[i]!);
+        cos[row * half + i] = Math.cos(angle);
+        sin[row * half + i] = Math.sin(angle);
+      }
+    }
+    return { cos, sin };
+  }
+}
+
+/** Long wavelengths are divided by the factor, short ones kept, those between blended. */
+function rescale(frequency: number, scaling: RopeScaling): number {
+  const {
+    factor,
+    low_freq_factor: low,
+    high_freq_factor: high,
+    original_max_position_embeddings: original,
+  } = scaling;
+  const wavelength = (2 * Math.PI) / frequency;
+  if (wavelength < original / high) return frequency;
+  if (wavelength > original / low) return frequency / factor;
+  const smooth = (original / wavelength - low) / (high - low);
+  return ((1 - smooth) * frequency) / factor + smooth * frequency;
+}
+
+/**
+ * Fixed positions: half of a row holds sines, half cosines, of wavelengths from 2π to 10000 · 2π. Vaswani et al. 2017,
+ * arXiv:1706.03762, with the halves apart rather than interleaved, as the `ctrl` reference has them.
+ */
+export class SinusoidalPositions extends Module {
+  readonly typeName = 'SinusoidalPositions';
+  private table: Float32Array | undefined;
+
+  constructor(
+    readonly positions: number,
+    readonly width: number,
+  ) {
+    super();
+  }
+
+  override extra(): string {
+    return `${this.positions}, ${this.width}`;
+  }
+
+  override describe(): Part {
+    return { part: 'position', kind: 'sinusoidal', theta: 10000 };
+  }
+
+  /** ids of positions `[…]` → `[…, width]`. */
+  forward(positionIds: Tensor): Tensor {
+    this.table ??= this.fillTable();
+    return gatherRows(constant(this.table, [this.positions, this.width]), positionIds);
+  }
+
+  private fillTable(): Float32Array {
+    const { positions, width } = this;
+    const table = new Float32Array(positions * width);
+    const half = width / 2;
+    for (let position = 0; position < positions; position++) {
+      for (let i = 0; i < half; i++) {
+        const rate = Math.fround(1 / Math.fround(10000 ** Math.fround((2 * i) / width)));
+        const angle = Math.fround(position * rate);
+        table[position * width + i] = Math.sin(angle);
+        table[position * width + half + i] = Math.cos(angle);
+      }
+    }
+    return table;
+  }
+}
+
+/** Trained positions: a row of numbers for each, as GPT-1 and GPT-2 have them. */
+export class LearnedPositions extends Embedding {
+  override describe(): Part {
+    return { part: 'position', kind: 'learned' };
+  }
+}
