@@ -1,0 +1,98 @@
+import { RopewalkError } from '../errors.ts';
+
+/** A JSON object whose fields are not known in advance (normalizer, pre-tokenizer, decoder …). */
+export type JsonObject = { [key: string]: unknown };
+
+/** One entry of `added_tokens` in Hugging Face's tokenizer.json. */
+export interface AddedTokenJson {
+  id: number;
+  content: string;
+  single_word?: boolean;
+  lstrip?: boolean;
+  rstrip?: boolean;
+  normalized?: boolean;
+  special?: boolean;
+}
+
+/** Hugging Face's tokenizer.json, as far as Ropewalk looks into it; other fields are carried along. */
+export interface TokenizerJson {
+  version?: string;
+  added_tokens: AddedTokenJson[];
+  normalizer: JsonObject | null;
+  pre_tokenizer: JsonObject | null;
+  post_processor: JsonObject | null;
+  decoder: JsonObject | null;
+  model: JsonObject & { type: string };
+  [key: string]: unknown;
+}
+
+/** The model types that the decoder-only families use; the others belong to encoders (BERT's WordPiece). */
+const MODEL_TYPES = ['BPE', 'Unigram'];
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Checks an object parsed from tokenizer.json and fills in the fields that old files leave out.
+ *
+ * @param value the parsed JSON; it is not changed
+ * @param source what error messages call it, a file name as a rule
+ * @throws RopewalkError that names the field, when this is not a tokenizer that Ropewalk can run
+ */
+export function parseTokenizerJson(value: unknown, source: string): TokenizerJson {
+  const fail = (problem: string): never => {
+    throw new RopewalkError(`${source}: ${problem}`);
+  };
+  if (!isObject(value)) return fail('not a tokenizer.json: the top level is not a JSON object');
+  const { model } = value;
+  if (!isObject(model)) return fail('not a tokenizer.json: the field "model" is missing');
+  const type = modelType(model);
+  if (type === undefined || !MODEL_TYPES.includes(type)) {
+    const name = type === undefined ? 'no type' : `type ${JSON.stringify(type)}`;
+    return fail(`the tokenizer model has ${name}; Ropewalk runs the types ${MODEL_TYPES.join(' and ')}`);
+  }
+  if (type === 'BPE') {
+    if (!isObject(model.vocab)) return fail('the field "model.vocab" is missing or is not an object');
+    if (!Array.isArray(model.merges)) return fail('the field "model.merges" is missing or is not an array');
+  } else if (!Array.isArray(model.vocab)) {
+    return fail('the field "model.vocab" is missing or is not an array');
+  }
+  const added = value.added_tokens ?? [];
+  if (!Array.isArray(added)) return fail('the field "added_tokens" is not an array');
+  added.forEach((token, index) => {
+    if (!isObject(token) || typeof token.content !== 'string' || !isTokenId(token.id)) {
+      fail(`the field "added_tokens[${index}]" needs a text "content" and a whole number "id"`);
+    }
+  });
+  const section = (name: string): JsonObject | null => {
+    const field = value[name] ?? null;
+    if (field !== null && !isObject(field)) fail(`the field "${name}" is neither an object nor null`);
+    return field as JsonObject | null;
+  };
+  return {
+    ...value,
+    added_tokens: added as AddedTokenJson[],
+    normalizer: section('normalizer'),
+    pre_tokenizer: section('pre_tokenizer'),
+    post_processor: section('post_processor'),
+    decoder: section('decoder'),
+    model: { ...model, type },
+  };
+}
+
+/** Files from before 2020 leave the type out; a BPE model is the one that has merges. */
+function modelType(model: JsonObject): string | undefined {
+  if (typeof model.type === 'string') return model.type;
+  return Array.isArray(model.merges) ? 'BPE' : undefined;
+}
+
+function isTokenId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0;
+}
+
+/** The content of a field such as `bos_token`, which is a text or an object with "content". */
+export function tokenContent(value: unknown): string | undefined {
+  if (typeof value === 'string') return value;
+  return isObject(value) && typeof value.content === 'string' ? value.content : undefined;
+}

@@ -1,0 +1,174 @@
+import {
+  ByteLevelPreTokenizer,
+  Tokenizer as HuggingFaceTokenizer,
+  type PreTokenizer,
+  SequencePreTokenizer,
+} from '@huggingface/tokenizers';
+import { RopewalkError } from '../errors.ts';
+import { Detokenizer } from './detokenizer.ts';
+import { concatenate, lenientDecoder, stripEnd, stripStart } from './stream.ts';
+import {
+  isObject,
+  type JsonObject,
+  parseTokenizerJson,
+  type TokenizerJson,
+  tokenContent,
+} from './tokenizer-schema.ts';
+
+/** The names that the published families give to the first and the last token of a text. */
+const KNOWN_BOS = ['<|begin_of_text|>', '<bos>', '<s>', '<|endoftext|>'];
+const KNOWN_EOS = ['<|end_of_text|>', '<eos>', '</s>', '<|endoftext|>'];
+
+/**
+ * GPT-2's pre-tokenizer. The library writes `\s`, which in JavaScript has U+FEFF and lacks U+0085; the
+ * original (Rust's `regex`) means the Unicode property White_Space.
+ */
+const GPT2_PATTERN =
+  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+
+function highestId(json: TokenizerJson): number {
+  const { vocab } = json.model;
+  let highest = -1;
+  const ids = Array.isArray(vocab) ? vocab.keys() : Object.values(vocab);
+  for (const id of ids) highest = Math.max(highest, id);
+  for (const token of json.added_tokens) highest = Math.max(highest, token.id);
+  return highest;
+}
+
+/**
+ * A tokenizer from Hugging Face's tokenizer.json: the same ids as the `tokenizers` library.
+ *
+ * Decoding is ours, so that streams and whole texts agree; it gives Hugging Face's text wherever the bytes
+ * are valid UTF-8. For invalid bytes under SentencePiece's byte fallback Hugging Face replaces every byte of
+ * the run by U+FFFD, also those of good characters beside the bad one; here only the bad ones are replaced.
+ * `clean_up_tokenization_spaces` is never applied: it changes the text that was encoded.
+ */
+export class Tokenizer {
+  /** The size of the embedding that these ids need: the highest id plus one, added tokens included. */
+  readonly vocabSize: number;
+  /** The id that begins a text, when tokenizer_config.json or a known name tells it. */
+  readonly bosId: number | undefined;
+  /** The id that ends a text, when tokenizer_config.json or a known name tells it. */
+  readonly eosId: number | undefined;
+  /** The tokenizer_config.json that came with it, or {}. */
+  readonly config: JsonObject;
+  /** How a token becomes bytes; `StreamDecoder` uses it. */
+  readonly detokenizer: Detokenizer;
+  readonly #json: TokenizerJson;
+  readonly #library: HuggingFaceTokenizer;
+  readonly #specialIds: ReadonlySet<number>;
+  readonly #bytes: (Uint8Array | undefined)[] = [];
+
+  private constructor(json: TokenizerJson, config: JsonObject, source: string) {
+    this.#json = json;
+    this.config = config;
+    this.detokenizer = new Detokenizer(json.decoder, source);
+    try {
+      this.#library = new HuggingFaceTokenizer(json, { ...config, clean_up_tokenization_spaces: false });
+    } catch (error) {
+      throw new RopewalkError(`${source}: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
+    }
+    repairPattern(this.#library.pre_tokenizer);
+    this.vocabSize = highestId(json) + 1;
+    this.#specialIds = new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id));
+    this.bosId = this.#configured('bos_token', KNOWN_BOS);
+    this.eosId = this.#configured('eos_token', KNOWN_EOS);
+  }
+
+  /**
+   * @param tokenizerJson the parsed tokenizer.json
+   * @param tokenizerConfig the parsed tokenizer_config.json, for bos_token and eos_token
+   * @param source what error messages call it
+   * @throws RopewalkError naming the field, for a file that is no tokenizer or of a type that does not run
+   */
+  static fromJSON(tokenizerJson: unknown, tokenizerConfig?: unknown, source = 'tokenizer.json'): Tokenizer {
+    if (tokenizerConfig !== undefined && !isObject(tokenizerConfig)) {
+      throw new RopewalkError(`${source}: the tokenizer configuration is not a JSON object`);
+    }
+    return new Tokenizer(parseTokenizerJson(tokenizerJson, source), tokenizerConfig ?? {}, source);
+  }
+
+  /**
+   * @param options.addSpecialTokens whether to add what the post-processor adds (as a rule bos); default true.
+   *   Special tokens that are written in the text are recognised either way.
+   * @returns the token ids
+   */
+  encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
+    if (text === '' && options.addSpecialTokens === false) return [];
+    const { ids } = this.#library.encode(text, { add_special_tokens: options.addSpecialTokens ?? true });
+    if (ids.some((id) => id === undefined)) {
+      throw new RopewalkError(
+        'The text has a character that this tokenizer has no token for, nor an unknown token.',
+      );
+    }
+    return ids;
+  }
+
+  /**
+   * @param ids token ids; those outside the vocabulary (a padded embedding has them) give no text
+   * @param options.skipSpecialTokens leave special tokens out; default false, as in transformers
+   * @returns the text; bytes that are not valid UTF-8 become U+FFFD
+   */
+  decode(ids: Iterable<number>, options: { skipSpecialTokens?: boolean } = {}): string {
+    const parts: Uint8Array[] = [];
+    for (const id of ids) {
+      if (options.skipSpecialTokens && this.isSpecial(id)) continue;
+      const bytes = this.tokenBytes(id, parts.length === 0);
+      if (bytes) parts.push(bytes);
+    }
+    const text = lenientDecoder.decode(concatenate(parts));
+    const { strip } = this.detokenizer;
+    return strip ? stripEnd(stripStart(text, strip), strip) : text;
+  }
+
+  /** The id of a token by its exact spelling in the vocabulary (`Ġthe`, `▁the`, `<s>`). */
+  tokenToId(token: string): number | undefined {
+    return this.#library.token_to_id(token);
+  }
+
+  /** The spelling in the vocabulary of an id. */
+  idToToken(id: number): string | undefined {
+    return this.#library.id_to_token(id);
+  }
+
+  /** Whether the id is a special token (bos, eos, a chat turn's mark …). */
+  isSpecial(id: number): boolean {
+    return this.#specialIds.has(id);
+  }
+
+  /** The bytes that a token adds to a text; undefined outside the vocabulary. `first`: nothing precedes it. */
+  tokenBytes(id: number, first = false): Uint8Array | undefined {
+    if (!first) {
+      const known = this.#bytes[id];
+      if (known) return known;
+    }
+    const token = this.idToToken(id);
+    if (token === undefined) return undefined;
+    const bytes = this.detokenizer.bytes(token, first);
+    if (!first) this.#bytes[id] = bytes;
+    return bytes;
+  }
+
+  /** The tokenizer.json object, to be saved with a model. */
+  toJSON(): TokenizerJson {
+    return this.#json;
+  }
+
+  #configured(field: string, known: readonly string[]): number | undefined {
+    const named = tokenContent(this.config[field]);
+    if (named !== undefined) return this.tokenToId(named);
+    if (field in this.config) return undefined; // An explicit null says that there is none.
+    for (const token of known) {
+      const id = this.tokenToId(token);
+      if (id !== undefined && this.isSpecial(id)) return id;
+    }
+    return undefined;
+  }
+}
+
+function repairPattern(preTokenizer: PreTokenizer | null): void {
+  if (preTokenizer instanceof SequencePreTokenizer) preTokenizer.tokenizers.forEach(repairPattern);
+  else if (preTokenizer instanceof ByteLevelPreTokenizer) preTokenizer.pattern = GPT2_PATTERN;
+}
