@@ -1,0 +1,82 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { RopewalkError } from '../errors.ts';
+import { fileError } from './file-errors.ts';
+import { type ByteSink, type ByteSource, checkRange } from './source.ts';
+
+/** Node refuses reads and writes of 2 GiB and more: larger ones go in pieces of this many bytes. */
+const PIECE = 1 << 30;
+
+/** A file read by position. `readInto` reads straight into the caller's memory: nothing is held twice. */
+export class FileSource implements ByteSource {
+  readonly name: string;
+  readonly size: number;
+  readonly #handle: FileHandle;
+
+  private constructor(path: string, size: number, handle: FileHandle) {
+    this.name = path;
+    this.size = size;
+    this.#handle = handle;
+  }
+
+  /** Opens a regular file for reading; a missing, unreadable or special file is a RopewalkError. */
+  static async open(path: string): Promise<FileSource> {
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(path, 'r');
+      const status = await handle.stat();
+      if (!status.isFile()) {
+        throw new RopewalkError(`cannot read ${path}: it is not a regular file; name a file`);
+      }
+      return new FileSource(path, status.size, handle);
+    } catch (error) {
+      await handle?.close();
+      throw fileError(error, 'read', path);
+    }
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    checkRange(this.name, this.size, offset, length);
+    const bytes = new Uint8Array(length);
+    await this.readInto(offset, bytes);
+    return bytes;
+  }
+
+  async readInto(offset: number, target: Uint8Array): Promise<void> {
+    checkRange(this.name, this.size, offset, target.byteLength);
+    let done = 0;
+    while (done < target.byteLength) {
+      const length = Math.min(PIECE, target.byteLength - done);
+      let bytesRead: number;
+      try {
+        ({ bytesRead } = await this.#handle.read(target, done, length, offset + done));
+      } catch (error) {
+        throw fileError(error, 'read', this.name);
+      }
+      if (bytesRead === 0) {
+        throw new RopewalkError(
+          `cannot read ${this.name}: it ended at byte ${offset + done} and was ${this.size} bytes long when opened; ` +
+            'do not change a file while it is read',
+        );
+      }
+      done += bytesRead;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+}
+
+/** A sink at the end of an open file. Rejects with the operating system's own error. */
+export function fileSink(handle: FileHandle): ByteSink {
+  return {
+    async write(bytes) {
+      let done = 0;
+      while (done < bytes.byteLength) {
+        const length = Math.min(PIECE, bytes.byteLength - done);
+        const { bytesWritten } = await handle.write(bytes, done, length);
+        done += bytesWritten;
+      }
+    },
+  };
+}
