@@ -44,6 +44,8 @@ export interface Example<A> {
   readonly attributes: A;
   /** Integer inputs are drawn below this (indices); default 4. */
   readonly below?: number;
+  /** Inputs that are given, by number, rather than drawn. */
+  readonly values?: Readonly<Record<number, readonly number[]>>;
   /** Float inputs are drawn from this range; default [-2, 2]. */
   readonly range?: readonly [number, number];
 }

@@ -117,7 +117,10 @@ export class CachedSequence implements SequenceContext {
   readonly layers: LayerCache[] = [];
   readonly ropes: RotaryEmbedding[] = [];
   private readonly tables: { cos: Tensor; sin: Tensor }[] = [];
-  private readonly lengths = new Map<string, { past: Tensor; capacity: ReturnType<typeof symbol> }>();
+  private readonly lengths = new Map<
+    string,
+    { past: Tensor; total: Tensor; capacity: ReturnType<typeof symbol> }
+  >();
   private readonly rows: Tensor[] = [];
 
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor {
@@ -130,11 +133,11 @@ export class CachedSequence implements SequenceContext {
     const layer = this.layers.length;
     this.layers.push({ kvHeads, headDim, window });
     this.rows.push(k, v);
-    const { past, capacity } = this.length(window);
+    const { past, total, capacity } = this.length(window);
     const cacheShape = [1, kvHeads, capacity, headDim];
     const pastK = input(`cache.${layer}.key`, 'float32', cacheShape);
     const pastV = input(`cache.${layer}.value`, 'float32', cacheShape);
-    return cachedAttention(q, k, v, pastK, pastV, past, { heads, kvHeads, scale, softcap, window });
+    return cachedAttention(q, k, v, pastK, pastV, past, total, { heads, kvHeads, scale, softcap, window });
   }
 
   /** `[2 · layers, time, kv · d]`: each layer's new keys and new values, in turn. */
@@ -146,7 +149,11 @@ export class CachedSequence implements SequenceContext {
     const kind = cacheKind(window);
     let length = this.lengths.get(kind);
     if (!length) {
-      length = { past: input(`past_length.${kind}`, 'int32', [1]), capacity: symbol(`capacity.${kind}`) };
+      length = {
+        past: input(`past_length.${kind}`, 'int32', [1]),
+        total: input(`total_length.${kind}`, 'int32', []),
+        capacity: symbol(`capacity.${kind}`),
+      };
       this.lengths.set(kind, length);
     }
     return length;

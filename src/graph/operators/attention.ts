@@ -110,7 +110,7 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
   name: 'cachedAttention',
   engineOnly: true,
   infer(inputs, { heads, kvHeads }) {
-    const [q, k, v, pastK, pastV, pastLength] = inputs;
+    const [q, k, v, pastK, pastV, pastLength, total] = inputs;
     const headDim = pastK?.shape[3];
     const fits =
       q?.shape.length === 3 &&
@@ -124,12 +124,13 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
       k.shape[2] === kvHeads * headDim &&
       sameShape(k.shape, v.shape) &&
       sameShape(pastK.shape, pastV.shape) &&
-      pastLength?.dtype === 'int32';
+      pastLength?.dtype === 'int32' &&
+      total?.dtype === 'int32';
     if (!fits) {
       throw shapeError(
         'cachedAttention',
         inputs,
-        'needs q [1, time, heads · d], k and v [1, time, kv · d], caches [1, kv, capacity, d], an int32 length [1]',
+        'needs q [1, time, heads · d], k and v [1, time, kv · d], caches [1, kv, capacity, d], int32 lengths [1] and []',
       );
     }
     return [q];
@@ -149,18 +150,14 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     const back = transpose(reshape(out, [kvHeads, time, group, headDim]), [1, 0, 2, 3]);
     return [reshape(back, [1, time, heads * headDim])];
   },
-  lower(e, [q, k, v, pastK, pastV, pastLength], { attributes }) {
+  lower(e, [q, k, v, pastK, pastV, , total], { attributes }) {
     const { heads, kvHeads, scale, softcap: cap, window } = attributes;
-    // Both lengths are the same for every layer: the emitter keeps one copy of equal nodes.
-    const shape = e.node('Shape', [q!], { start: 1, end: 2 })[0]!;
-    const time = e.node('Cast', [shape], { to: 6 })[0]!;
-    const total = e.node('Add', [pastLength!, time])[0]!;
-    const last = e.node('Sub', [total, e.constant('int32', [1], [1])])[0]!;
-    const totalScalar = e.node('Reshape', [total, e.constant('int64', [0], [])])[0]!;
+    // The same for every layer: the emitter keeps one copy of equal nodes.
+    const last = e.node('Sub', [total!, e.constant('int32', [1], [1])])[0]!;
     return e
       .node(
         'GroupQueryAttention',
-        [q!, k!, v!, pastK!, pastV!, last, totalScalar],
+        [q!, k!, v!, pastK!, pastV!, last, total!],
         {
           num_heads: heads,
           kv_num_heads: kvHeads,
@@ -173,10 +170,11 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
       .slice(0, 1);
   },
   examples: [
-    cachedExample(4, 2, null, null),
-    cachedExample(4, 1, 3, null),
-    cachedExample(2, 2, 2, 1.5),
-    cachedExample(4, 2, 5, 2),
+    cachedExample(4, 2, null, null, 0),
+    cachedExample(4, 2, null, null, 5),
+    cachedExample(4, 1, 3, null, 6),
+    cachedExample(2, 2, 2, 1.5, 1),
+    cachedExample(4, 2, 5, 2, 6),
   ],
 };
 
@@ -190,20 +188,27 @@ function floats(...shape: number[]): TensorType {
   return { dtype: 'float32', shape };
 }
 
-function cachedExample(heads: number, kvHeads: number, window: number | null, softcap: number | null) {
+function cachedExample(
+  heads: number,
+  kvHeads: number,
+  window: number | null,
+  softcap: number | null,
+  past: number,
+) {
+  const int = { dtype: 'int32', shape: [1] } as const;
   const q = floats(1, 3, heads * 8);
   const rows = floats(1, 3, kvHeads * 8);
   const cache = floats(1, kvHeads, 6, 8);
   return {
-    inputs: [q, rows, rows, cache, cache, { dtype: 'int32', shape: [1] } as const],
+    inputs: [q, rows, rows, cache, cache, int, { dtype: 'int32', shape: [] } as const],
     attributes: { heads, kvHeads, window, softcap, scale: 0.4 },
-    below: 7,
+    values: { 5: [past], 6: [past + 3] },
   };
 }
 
 /**
  * q `[1, time, heads · d]` and new keys and values `[1, time, kv · d]` (already rotated), caches
- * `[1, kv, capacity, d]` of which `pastLength` (int32 `[1]`) rows are real → `[1, time, heads · d]`.
+ * `[1, kv, capacity, d]` of which `pastLength` (int32 `[1]`) rows are real, `total` (int32 `[]`) = pastLength + time → `[1, time, heads · d]`.
  */
 export function cachedAttention(
   q: Tensor,
@@ -212,9 +217,10 @@ export function cachedAttention(
   pastK: Tensor,
   pastV: Tensor,
   pastLength: Tensor,
+  total: Tensor,
   attributes: CachedAttentionAttributes,
 ): Tensor {
-  return apply(cachedAttentionOp, [q, k, v, pastK, pastV, pastLength], attributes)[0]!;
+  return apply(cachedAttentionOp, [q, k, v, pastK, pastV, pastLength, total], attributes)[0]!;
 }
 
 interface CausalMaskAttributes {

@@ -27,11 +27,14 @@ function makeInputs(operator: Operator, example: Example<object>) {
   return example.inputs.map((type, i) => {
     const shape = type.shape as number[];
     const tensor = input(`x${i}`, type.dtype as 'float32' | 'int64' | 'int32', shape);
-    const data = Float64Array.from({ length: sizeOfShape(shape) }, () =>
-      type.dtype === 'float32'
-        ? Math.fround(low + (high - low) * random())
-        : Math.floor(random() * (example.below ?? 4)),
-    );
+    const given = example.values?.[i];
+    const data = given
+      ? Float64Array.from(given)
+      : Float64Array.from({ length: sizeOfShape(shape) }, () =>
+          type.dtype === 'float32'
+            ? Math.fround(low + (high - low) * random())
+            : Math.floor(random() * (example.below ?? 4)),
+        );
     return { tensor, value: { shape, data } };
   });
 }
