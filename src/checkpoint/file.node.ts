@@ -12,25 +12,28 @@ export class FileSource implements ByteSource {
   readonly size: number;
   readonly #handle: FileHandle;
 
-  private constructor(path: string, size: number, handle: FileHandle) {
-    this.name = path;
+  private constructor(name: string, size: number, handle: FileHandle) {
+    this.name = name;
     this.size = size;
     this.#handle = handle;
   }
 
-  /** Opens a regular file for reading; a missing, unreadable or special file is a RopewalkError. */
-  static async open(path: string): Promise<FileSource> {
+  /**
+   * Opens a regular file for reading; a missing, unreadable or special file is a RopewalkError.
+   * @param name what messages call it: by default its path
+   */
+  static async open(path: string, name = path): Promise<FileSource> {
     let handle: FileHandle | undefined;
     try {
       handle = await open(path, 'r');
       const status = await handle.stat();
       if (!status.isFile()) {
-        throw new RopewalkError(`cannot read ${path}: it is not a regular file; name a file`);
+        throw new RopewalkError(`cannot read ${name}: it is not a regular file; name a file`);
       }
-      return new FileSource(path, status.size, handle);
+      return new FileSource(name, status.size, handle);
     } catch (error) {
       await handle?.close();
-      throw fileError(error, 'read', path);
+      throw fileError(error, 'read', name);
     }
   }
 

@@ -1,0 +1,295 @@
+import { randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import {
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rm,
+} from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { RopewalkError } from '../errors.ts';
+import { fileSink } from './file.node.ts';
+import { errorCode, fileError } from './file-errors.ts';
+import type { ByteSink } from './source.ts';
+
+/*
+ * Files and folders that are either the old ones or the new ones, whatever happens: an error, a full disk, a kill at
+ * any moment. A new version is made beside the target under a name that says whose it is, is forced to the disk,
+ * and only then renamed. A folder cannot be renamed over another one, so it takes three renames:
+ *
+ *   .NAME.partial-…  ->  .NAME.new     the new folder is complete from here on
+ *   NAME             ->  .NAME.old
+ *   .NAME.new        ->  NAME
+ *
+ * and `settle` finishes them from wherever they stopped. What is to be removed is first renamed to a partial, so a
+ * half-removed folder is never taken for a whole one.
+ */
+
+/** Called with the name of each step before it is made: tests stop the process there. */
+export interface AtomicOptions {
+  readonly onStep?: (step: string) => void;
+}
+
+const DAY = 24 * 3600 * 1000;
+const HOST = hostname().replace(/[^A-Za-z0-9]/g, '_');
+
+/**
+ * Writes a file that appears whole or not at all; an existing one is replaced, keeping its permissions.
+ * @param content the bytes, the text, or a function that writes them piece by piece
+ * @throws RopewalkError naming the path, the cause and the remedy; the old file is then still there
+ */
+export async function writeFileAtomic(
+  path: string,
+  content: Uint8Array | string | ((sink: ByteSink) => Promise<void>),
+  { onStep = () => {} }: AtomicOptions = {},
+): Promise<void> {
+  let temporary: string | undefined;
+  let handle: FileHandle | undefined;
+  try {
+    const target = await resolveTarget(path);
+    const old = await statusOf(target);
+    if (old && !old.isFile()) {
+      throw new RopewalkError(
+        `cannot write ${path}: ${old.isDirectory() ? 'it is a folder' : 'it is not a regular file'}; name a file`,
+      );
+    }
+    await removeLeftovers(target);
+    temporary = partialName(target);
+    onStep('create');
+    handle = await open(temporary, 'wx', old ? old.mode & 0o777 : 0o666);
+    onStep('write');
+    const sink = fileSink(handle);
+    if (typeof content === 'function') await content(sink);
+    else await sink.write(typeof content === 'string' ? new TextEncoder().encode(content) : content);
+    onStep('sync');
+    await handle.sync();
+    await handle.close();
+    handle = undefined;
+    onStep('rename');
+    await rename(temporary, target);
+    temporary = undefined;
+    onStep('sync folder');
+    await syncDirectory(dirname(target));
+  } catch (error) {
+    await handle?.close().catch(() => {});
+    if (temporary) await rm(temporary, { force: true }).catch(() => {});
+    throw fileError(error, 'write', path);
+  }
+}
+
+/**
+ * Writes a folder that appears whole or not at all. Missing parents are made. An existing folder is **replaced**,
+ * with all that it holds: callers check first that this is what the user wants.
+ * @param fill writes the files into the folder that it is given
+ * @throws RopewalkError naming the path, the cause and the remedy; the old folder is then still there
+ */
+export async function writeDirectoryAtomic(
+  path: string,
+  fill: (directory: string) => Promise<void>,
+  { onStep = () => {} }: AtomicOptions = {},
+): Promise<void> {
+  let temporary: string | undefined;
+  let undo = async () => {};
+  try {
+    await recoverDirectory(path);
+    const target = await resolveTarget(path);
+    const old = await statusOf(target);
+    if (old && !old.isDirectory()) {
+      throw new RopewalkError(`cannot write ${path}: it is a file, not a folder; name another folder`);
+    }
+    await mkdir(dirname(target), { recursive: true });
+    await removeLeftovers(target);
+    temporary = partialName(target);
+    onStep('create');
+    await mkdir(temporary);
+    onStep('fill');
+    await fill(temporary);
+    onStep('sync');
+    await syncTree(temporary);
+    onStep('commit');
+    const fresh = besideName(target, 'new');
+    await rename(temporary, fresh);
+    temporary = undefined;
+    undo = async () => {
+      // The target cannot be renamed (a mount point, say): the old one stays, and nothing is left to be finished.
+      await renameIfThere(besideName(target, 'old'), target);
+      await discard(fresh, target, () => {});
+    };
+    await syncDirectory(dirname(target));
+    await settle(target, onStep);
+  } catch (error) {
+    if (temporary) await rm(temporary, { recursive: true, force: true }).catch(() => {});
+    await undo().catch(() => {});
+    throw fileError(error, 'write', path);
+  }
+}
+
+/**
+ * Finishes a folder's replacement that was interrupted, if any, and removes what dead writers left beside it. To be
+ * called before the folder is read; afterwards `path` is the newest complete version, or absent if there never was
+ * one. Harmless at any time, also while another process writes the folder.
+ */
+export async function recoverDirectory(
+  path: string,
+  { onStep = () => {} }: AtomicOptions = {},
+): Promise<void> {
+  try {
+    const target = await resolveTarget(path);
+    try {
+      await settle(target, onStep);
+      await removeLeftovers(target);
+    } catch (error) {
+      // Where nothing may be changed, a target that is there is complete: leftovers beside it do no harm.
+      const forbidden = ['EACCES', 'EPERM', 'EROFS'].includes(errorCode(error) ?? '');
+      if (!forbidden || !(await statusOf(target))) throw error;
+    }
+  } catch (error) {
+    throw fileError(error, 'recover', path);
+  }
+}
+
+/** Brings the names NAME, .NAME.new and .NAME.old to rest; every step tolerates that another process did it. */
+async function settle(target: string, onStep: (step: string) => void): Promise<void> {
+  const fresh = besideName(target, 'new');
+  const old = besideName(target, 'old');
+  for (let round = 0; round < 20; round++) {
+    const has = { target: await statusOf(target), fresh: await statusOf(fresh), old: await statusOf(old) };
+    if (has.fresh && !has.target) {
+      onStep('rename new into place');
+      await renameIfThere(fresh, target);
+    } else if (has.old && !has.target) {
+      onStep('put old back');
+      await renameIfThere(old, target);
+    } else if (has.old) {
+      onStep('discard old');
+      await discard(old, target, onStep);
+    } else if (has.fresh) {
+      onStep('rename old away');
+      await renameIfThere(target, old);
+    } else {
+      return;
+    }
+    await syncDirectory(dirname(target));
+  }
+  throw new RopewalkError(`cannot write ${target}: other processes keep replacing it; let only one write it`);
+}
+
+/** Renames unless another process has renamed it first. */
+async function renameIfThere(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code !== 'ENOENT' && code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+  }
+}
+
+async function discard(path: string, target: string, onStep: (step: string) => void): Promise<void> {
+  const doomed = partialName(target);
+  await renameIfThere(path, doomed);
+  onStep('remove old');
+  await rm(doomed, { recursive: true, force: true });
+}
+
+function besideName(target: string, suffix: string): string {
+  return join(dirname(target), `.${basename(target)}.${suffix}`);
+}
+
+/** A name for work in progress: it tells whose it is and since when. */
+function partialName(target: string): string {
+  const owner = `${HOST}-${process.pid}-${Date.now()}`;
+  return besideName(target, `partial-${owner}-${randomBytes(4).toString('hex')}`);
+}
+
+/** Removes the partials of `target` whose writers are gone. */
+async function removeLeftovers(target: string): Promise<void> {
+  const prefix = `.${basename(target)}.partial-`;
+  let names: string[];
+  try {
+    names = await readdir(dirname(target));
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  for (const name of names) {
+    if (!name.startsWith(prefix)) continue;
+    const owner = /^([A-Za-z0-9_]*)-(\d+)-(\d+)-[0-9a-f]{8}$/.exec(name.slice(prefix.length));
+    if (owner && isAbandoned(owner[1]!, Number(owner[2]), Number(owner[3]))) {
+      await rm(join(dirname(target), name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** Whether nobody works on a partial any more. Another machine's processes cannot be seen: a day is waited. */
+function isAbandoned(host: string, pid: number, since: number): boolean {
+  if (pid === process.pid && host === HOST) return since < Date.now() - process.uptime() * 1000 - 1000;
+  if (Date.now() - since > DAY) return true;
+  if (host !== HOST) return false;
+  try {
+    process.kill(pid, 0); // signal 0 only asks whether the process exists
+    return false;
+  } catch (error) {
+    return errorCode(error) === 'ESRCH';
+  }
+}
+
+/** The path that a rename must replace: behind symbolic links, even one whose target is not there yet. */
+async function resolveTarget(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+  }
+  const absolute = resolve(path);
+  const status = await statusOf(absolute);
+  if (status?.isSymbolicLink()) return resolve(dirname(absolute), await readlink(absolute));
+  return absolute;
+}
+
+async function statusOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Forces every file and folder below `directory` to the disk. */
+async function syncTree(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) {
+      await syncTree(path);
+    } else if (entry.isFile()) {
+      // Windows forces only what is open for writing; elsewhere a file may be read-only.
+      const handle = await open(path, process.platform === 'win32' ? 'r+' : 'r');
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    }
+  }
+  await syncDirectory(directory);
+}
+
+/** Forces a folder's entries to the disk, where the system knows how (Windows does not open folders). */
+async function syncDirectory(path: string): Promise<void> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, 'r');
+    await handle.sync();
+  } catch (error) {
+    const code = errorCode(error) ?? '';
+    if (!['EPERM', 'EACCES', 'EISDIR', 'EINVAL', 'ENOTSUP'].includes(code)) throw error;
+  } finally {
+    await handle?.close();
+  }
+}

@@ -1,0 +1,159 @@
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { RopewalkError } from '../errors.ts';
+import { recoverDirectory } from './atomic.node.ts';
+import { errorCode, fileError } from './file-errors.ts';
+import {
+  CARRIED_FILES,
+  CONFIG_FILE,
+  GENERATION_CONFIG_FILE,
+  isPlainName,
+  WEIGHTS_FILE,
+  WEIGHTS_INDEX,
+} from './model-files.ts';
+import { quote } from './safetensors-header.ts';
+import { TensorStore } from './tensor-store.node.ts';
+
+/** A Hugging Face model directory, opened and checked; its weights are read on demand. */
+export interface ModelDirectory {
+  readonly path: string;
+  /** `config.json` as it is. */
+  readonly config: Record<string, unknown>;
+  /** `generation_config.json` as it is, where there is one. */
+  readonly generationConfig?: Record<string, unknown>;
+  readonly tensors: TensorStore;
+  /** The tokenizer's and prompts' files that it has, by name. */
+  readonly carriedFiles: readonly string[];
+}
+
+/**
+ * Opens a Hugging Face model directory: `config.json` with `model.safetensors`, or with the shards that
+ * `model.safetensors.index.json` lists. A save into it that was interrupted is settled first. Close `tensors` when
+ * done.
+ * @throws RopewalkError naming the file, what is wrong with it and the remedy
+ */
+export async function openModelDirectory(path: string): Promise<ModelDirectory> {
+  await recoverDirectory(path);
+  await checkDirectory(path);
+  const config = await readJsonObject(path, CONFIG_FILE);
+  if (!config) {
+    throw new RopewalkError(`${path}: it has no ${CONFIG_FILE}; name the folder of a Hugging Face model`);
+  }
+  const generationConfig = await readJsonObject(path, GENERATION_CONFIG_FILE);
+  const carriedFiles = await listCarriedFiles(path);
+  const tensors = await openWeights(path);
+  return { path, config, ...(generationConfig && { generationConfig }), tensors, carriedFiles };
+}
+
+/** The tokenizer's and prompts' files that a directory has, by name. */
+export async function listCarriedFiles(path: string): Promise<string[]> {
+  const present: string[] = [];
+  for (const name of CARRIED_FILES) if (await resolveInside(path, name)) present.push(name);
+  return present;
+}
+
+/**
+ * The real path of a file of a model directory, or undefined where it has none of that name.
+ * @throws RopewalkError for a name or a symbolic link that leads out of the directory: a downloaded directory must
+ * not make us read, and then copy, other files. The Hugging Face cache's own links, from `snapshots/<revision>` to
+ * `blobs`, are followed.
+ */
+export async function resolveInside(directory: string, name: string): Promise<string | undefined> {
+  if (!isPlainName(name)) {
+    throw new RopewalkError(`${directory}: ${quote(name)} is not the name of a file in this folder; refused`);
+  }
+  const path = join(directory, name);
+  try {
+    const [root, real] = await Promise.all([realpath(directory), realpath(path)]);
+    const allowed = [root];
+    if (basename(dirname(root)) === 'snapshots') allowed.push(resolve(root, '../../blobs'));
+    if (!allowed.some((folder) => real.startsWith(folder + sep))) {
+      throw new RopewalkError(
+        `${path}: it is a symbolic link out of its folder; refused: copy the file itself into the folder`,
+      );
+    }
+    return real;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw fileError(error, 'read', path);
+  }
+}
+
+async function checkDirectory(path: string): Promise<void> {
+  try {
+    if ((await stat(path)).isDirectory()) return;
+  } catch (error) {
+    throw fileError(error, 'open the model', path);
+  }
+  throw new RopewalkError(
+    `cannot open the model ${path}: it is a file; name the folder that holds its config.json`,
+  );
+}
+
+/** A JSON file of the directory, which must hold an object; undefined where there is none. */
+async function readJsonObject(directory: string, name: string): Promise<Record<string, unknown> | undefined> {
+  const real = await resolveInside(directory, name);
+  if (!real) return undefined;
+  const path = join(directory, name);
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await readFile(real)));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new RopewalkError(`${path}: it is not JSON: ${error.message}`);
+    if (errorCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
+      throw new RopewalkError(`${path}: it is not UTF-8 text; save it as UTF-8`);
+    }
+    throw fileError(error, 'read', path);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new RopewalkError(`${path}: it does not hold a JSON object`);
+  }
+  return json as Record<string, unknown>;
+}
+
+async function openWeights(directory: string): Promise<TensorStore> {
+  const single = await resolveInside(directory, WEIGHTS_FILE);
+  if (single) return TensorStore.openFiles([{ path: join(directory, WEIGHTS_FILE), real: single }]);
+  const index = await readJsonObject(directory, WEIGHTS_INDEX);
+  if (!index) throw await noWeights(directory);
+  const indexPath = join(directory, WEIGHTS_INDEX);
+  const map = index.weight_map;
+  if (typeof map !== 'object' || map === null || Array.isArray(map)) {
+    throw new RopewalkError(`${indexPath}: it has no "weight_map" object; download it again`);
+  }
+  const weightMap = new Map<string, string>();
+  const shards = new Map<string, { path: string; real: string }>();
+  for (const [tensor, file] of Object.entries(map)) {
+    if (typeof file !== 'string' || !isPlainName(file)) {
+      throw new RopewalkError(
+        `${indexPath}: tensor ${quote(tensor)} is said to be in ${JSON.stringify(file)}, which is not the name of a ` +
+          'file in this folder; refused: do not trust this checkpoint',
+      );
+    }
+    weightMap.set(tensor, join(directory, file));
+    if (shards.has(file)) continue;
+    const real = await resolveInside(directory, file);
+    if (!real) {
+      throw new RopewalkError(
+        `${indexPath}: the shard ${quote(file)} is missing; download it into the same folder`,
+      );
+    }
+    shards.set(file, { path: join(directory, file), real });
+  }
+  return TensorStore.openFiles([...shards.values()], { path: indexPath, files: weightMap });
+}
+
+/** Why there are no weights: other formats are named, with the way out. */
+async function noWeights(directory: string): Promise<RopewalkError> {
+  const names = await readdir(directory);
+  const pickle = names.find((name) => /^pytorch_model.*\.bin$|\.(pt|pth|ckpt)$/.test(name));
+  if (pickle) {
+    return new RopewalkError(
+      `${directory}: its weights are in ${pickle}, a Python pickle, which can run code and is never opened; ` +
+        `convert it to safetensors (in Python: AutoModelForCausalLM.from_pretrained(…).save_pretrained(…))`,
+    );
+  }
+  return new RopewalkError(
+    `${directory}: it has neither ${WEIGHTS_FILE} nor ${WEIGHTS_INDEX}; download the weights into it`,
+  );
+}

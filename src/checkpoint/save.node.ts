@@ -1,0 +1,157 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RopewalkError } from '../errors.ts';
+import {
+  type AtomicOptions,
+  recoverDirectory,
+  writeDirectoryAtomic,
+  writeFileAtomic,
+} from './atomic.node.ts';
+import { listCarriedFiles, resolveInside } from './directory.node.ts';
+import { errorCode, fileError } from './file-errors.ts';
+import {
+  CONFIG_FILE,
+  GENERATION_CONFIG_FILE,
+  isModelFile,
+  isPlainName,
+  shardName,
+  WEIGHTS_INDEX,
+} from './model-files.ts';
+import { product, quote } from './safetensors-header.ts';
+import { type FloatData, type FloatDtype, tensorBytes, writeSafetensors } from './safetensors-writer.ts';
+
+/** What a model directory is to hold. */
+export interface ModelToSave {
+  /** For `config.json`; its `dtype` and `torch_dtype` are set to what the weights are written in. */
+  readonly config: Record<string, unknown>;
+  /** For `generation_config.json`; without it, the one of `carryFrom`, if any. */
+  readonly generationConfig?: Record<string, unknown>;
+  /** Under their Hugging Face names; a tied parameter once. */
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly data: FloatData;
+  }[];
+  /** Default F32. Narrower ones are rounded to nearest even. */
+  readonly dtype?: FloatDtype;
+  /** Further files, such as a `tokenizer.json`; they win over those of `carryFrom`. */
+  readonly files?: readonly { readonly name: string; readonly data: string | Uint8Array }[];
+  /** A model directory whose tokenizer and generation files are copied. May be the target itself. */
+  readonly carryFrom?: string;
+  /** The largest shard, in bytes of tensors; default 5e9. A larger tensor gets a shard of its own. */
+  readonly maxShardBytes?: number;
+}
+
+const TORCH_DTYPE = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
+
+/**
+ * Saves a model as a directory that `transformers` loads. The directory appears whole or not at all; an existing
+ * model directory is replaced, and one with files that are not a model's is refused rather than emptied.
+ * @throws RopewalkError naming the path, the cause and the remedy
+ */
+export async function saveModelDirectory(
+  path: string,
+  model: ModelToSave,
+  options: AtomicOptions = {},
+): Promise<void> {
+  await recoverDirectory(path);
+  await checkReplaceable(path, model);
+  await writeDirectoryAtomic(path, (directory) => writeModelFiles(directory, model), options);
+}
+
+/** Writes a model's files into a folder that exists, for callers who make a larger folder atomically themselves. */
+export async function writeModelFiles(directory: string, model: ModelToSave): Promise<void> {
+  const { dtype = 'F32', carryFrom, files = [] } = model;
+  const own = new Set(files.map(({ name }) => name));
+  if (carryFrom !== undefined) {
+    const names = [...(await listCarriedFiles(carryFrom)), GENERATION_CONFIG_FILE];
+    for (const name of names) {
+      const real = await resolveInside(carryFrom, name);
+      if (!real || own.has(name)) continue;
+      let data: Uint8Array;
+      try {
+        data = await readFile(real); // not copyFile, which would copy a read-only mode too
+      } catch (error) {
+        throw fileError(error, 'read', join(carryFrom, name));
+      }
+      await writeFileAtomic(join(directory, name), data);
+    }
+  }
+  for (const { name, data } of files) {
+    if (!isPlainName(name))
+      throw new RopewalkError(`${quote(name)} is not the name of a file; it cannot be saved`);
+    await writeFileAtomic(join(directory, name), data);
+  }
+  const config = { ...model.config, dtype: TORCH_DTYPE[dtype], torch_dtype: TORCH_DTYPE[dtype] };
+  await writeFileAtomic(join(directory, CONFIG_FILE), toJson(config));
+  if (model.generationConfig) {
+    await writeFileAtomic(join(directory, GENERATION_CONFIG_FILE), toJson(model.generationConfig));
+  }
+  await writeWeights(directory, model, dtype);
+}
+
+async function writeWeights(directory: string, model: ModelToSave, dtype: FloatDtype): Promise<void> {
+  const shards = splitShards(model.tensors, dtype, model.maxShardBytes ?? 5e9);
+  const weightMap: [string, string][] = [];
+  for (const [i, shard] of shards.entries()) {
+    const file = shardName(i, shards.length);
+    for (const { name } of shard) weightMap.push([name, file]);
+    const entries = shard.map(({ name, shape, data }) => ({ name, shape, data, dtype }));
+    await writeFileAtomic(join(directory, file), async (sink) => {
+      await writeSafetensors(sink, entries, { format: 'pt' });
+    });
+  }
+  if (shards.length > 1) {
+    const elements = model.tensors.reduce((sum, { shape }) => sum + product(shape), 0);
+    const bytes = model.tensors.reduce((sum, { shape }) => sum + tensorBytes(shape, dtype), 0);
+    const metadata = { total_parameters: elements, total_size: bytes };
+    const index = { metadata, weight_map: Object.fromEntries(weightMap) };
+    await writeFileAtomic(join(directory, WEIGHTS_INDEX), toJson(index));
+  }
+}
+
+/** Fills shards in order; a tensor that does not fit starts the next one. */
+function splitShards(
+  tensors: ModelToSave['tensors'],
+  dtype: FloatDtype,
+  maxBytes: number,
+): ModelToSave['tensors'][] {
+  if (!(maxBytes > 0))
+    throw new RopewalkError(`maxShardBytes is ${maxBytes}; it must be a positive number of bytes`);
+  const names = new Set(tensors.map(({ name }) => name));
+  if (names.size !== tensors.length) throw new RopewalkError('two of the tensors to save have the same name');
+  const shards: ModelToSave['tensors'][number][][] = [[]];
+  let size = 0;
+  for (const tensor of tensors) {
+    const bytes = tensorBytes(tensor.shape, dtype);
+    if (size > 0 && size + bytes > maxBytes) {
+      shards.push([]);
+      size = 0;
+    }
+    shards.at(-1)!.push(tensor);
+    size += bytes;
+  }
+  return shards;
+}
+
+/** Replacing a folder removes what it holds: only a model's own files may go. */
+async function checkReplaceable(path: string, { files = [] }: ModelToSave): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(path);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return;
+    throw fileError(error, 'write', path);
+  }
+  const foreign = names.filter((name) => !isModelFile(name) && !files.some((file) => file.name === name));
+  if (foreign.length > 0) {
+    throw new RopewalkError(
+      `cannot save into ${path}: that would remove ${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''}, ` +
+        'which saving a model does not write; choose a new folder',
+    );
+  }
+}
+
+function toJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}

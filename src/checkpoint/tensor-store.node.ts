@@ -1,0 +1,123 @@
+import { RopewalkError } from '../errors.ts';
+import { FileSource } from './file.node.ts';
+import { openSafetensors, type SafetensorsFile, type TensorEntry } from './safetensors.ts';
+import { quote } from './safetensors-header.ts';
+
+/** A tensor of a store: its entry and the file that it lies in. */
+export interface StoredTensor extends TensorEntry {
+  /** Path of the safetensors file; `offset` counts from its start. */
+  readonly file: string;
+}
+
+/** The tensors of one or more safetensors files under one roof, read on demand. */
+export class TensorStore {
+  readonly #files: readonly SafetensorsFile[];
+  readonly #where = new Map<string, SafetensorsFile>();
+
+  private constructor(files: readonly SafetensorsFile[]) {
+    this.#files = files;
+  }
+
+  /**
+   * Opens files and checks their headers.
+   * @param shards `path` names a file in messages and in `info`; `real` is what is opened, the same by default
+   * @param index which tensor lies in which file (by `path`); without it, all tensors of all files
+   */
+  static async openFiles(
+    shards: readonly { readonly path: string; readonly real?: string }[],
+    index?: { readonly path: string; readonly files: ReadonlyMap<string, string> },
+  ): Promise<TensorStore> {
+    const files: SafetensorsFile[] = [];
+    const store = new TensorStore(files);
+    try {
+      const byPath = new Map<string, SafetensorsFile>();
+      for (const { path, real } of shards) {
+        const source = await FileSource.open(real ?? path, path);
+        try {
+          const file = await openSafetensors(source);
+          files.push(file);
+          byPath.set(path, file);
+        } catch (error) {
+          await source.close();
+          throw error;
+        }
+      }
+      if (index) store.#fillFrom(index.path, index.files, byPath);
+      else store.#fillAll();
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    return store;
+  }
+
+  #fillFrom(
+    indexPath: string,
+    map: ReadonlyMap<string, string>,
+    files: ReadonlyMap<string, SafetensorsFile>,
+  ): void {
+    for (const [name, path] of map) {
+      const file = files.get(path);
+      if (!file?.tensors.has(name)) {
+        throw new RopewalkError(
+          `${indexPath}: tensor ${quote(name)} is said to be in ${path} and is not there; download both again`,
+        );
+      }
+      this.#where.set(name, file);
+    }
+  }
+
+  #fillAll(): void {
+    for (const file of this.#files) {
+      for (const name of file.tensors.keys()) {
+        const other = this.#where.get(name);
+        if (other) {
+          throw new RopewalkError(`tensor ${quote(name)} is both in ${other.name} and in ${file.name}`);
+        }
+        this.#where.set(name, file);
+      }
+    }
+  }
+
+  names(): string[] {
+    return [...this.#where.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#where.has(name);
+  }
+
+  /** Dtype, shape and place of a tensor; RopewalkError where there is none of that name. */
+  info(name: string): StoredTensor {
+    const file = this.#file(name);
+    return { ...file.entry(name), file: file.name };
+  }
+
+  /** A float tensor as float32, row-major; F16, BF16 and F64 are converted. */
+  readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+    return this.#file(name).readFloat32(name);
+  }
+
+  /** Reads a float tensor into `target`, which must have exactly its number of elements. */
+  readFloat32Into(name: string, target: Float32Array): Promise<void> {
+    return this.#file(name).readFloat32Into(name, target);
+  }
+
+  /** An integer or BOOL tensor as exact numbers. */
+  readInts(name: string): Promise<Float64Array<ArrayBuffer>> {
+    return this.#file(name).readInts(name);
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.#files) await file.close();
+  }
+
+  #file(name: string): SafetensorsFile {
+    const file = this.#where.get(name);
+    if (!file) {
+      const where = this.#files.map(({ name }) => name).join(', ');
+      throw new RopewalkError(`there is no tensor ${quote(name)} in ${where || 'the checkpoint'}`);
+    }
+    return file;
+  }
+}
