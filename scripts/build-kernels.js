@@ -1,0 +1,78 @@
+// Compiles assembly/kernels.ts to WebAssembly and writes the module as text into src/runtime/kernels.generated.ts, so
+// that Node and browsers load it with no file access. Does nothing when the output was made from the same input.
+import { createHash } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const sourceFile = fileURLToPath(new URL('../assembly/kernels.ts', import.meta.url));
+const outputFile = fileURLToPath(new URL('../src/runtime/kernels.generated.ts', import.meta.url));
+const flags = [
+  '-O3',
+  '--enable',
+  'simd',
+  '--runtime',
+  'stub',
+  '--importMemory',
+  '--noAssert',
+  '--initialMemory',
+  '0',
+];
+
+function readIfPresent(file) {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+function fingerprint() {
+  const hash = createHash('sha256');
+  for (const file of [sourceFile, fileURLToPath(import.meta.url)]) hash.update(readFileSync(file));
+  const compiler = new URL('../node_modules/assemblyscript/package.json', import.meta.url);
+  hash.update(JSON.parse(readIfPresent(compiler) || '{"version":"none"}').version);
+  return hash.digest('hex').slice(0, 32);
+}
+
+async function compile() {
+  const { default: asc } = await import('assemblyscript/asc');
+  let wasm;
+  const { error, stderr } = await asc.main(
+    ['kernels.ts', '--outFile', 'kernels.wasm', '--bindings', 'none', ...flags],
+    {
+      // The compiler asks for its configuration and library files too; only the source is ours to give.
+      readFile: (name) => (name === 'kernels.ts' ? readFileSync(sourceFile, 'utf8') : null),
+      writeFile: (name, contents) => {
+        if (name === 'kernels.wasm') wasm = contents;
+      },
+      listFiles: () => [],
+    },
+  );
+  if (error || !wasm) {
+    throw new Error(
+      `assembly/kernels.ts does not compile:\n${stderr.toString() || error?.message || 'no output'}`,
+    );
+  }
+  return wasm;
+}
+
+const mark = `// Made by scripts/build-kernels.js from assembly/kernels.ts; source ${fingerprint()}`;
+if (!readIfPresent(outputFile).startsWith(`${mark}\n`)) {
+  try {
+    const wasm = await compile();
+    const text = Buffer.from(wasm).toString('base64');
+    const lines = text.match(/.{1,100}/g).map((line) => `  '${line}'`);
+    // Written beside and renamed: another process may be importing the file.
+    const draft = `${outputFile}.${process.pid}`;
+    writeFileSync(
+      draft,
+      `${mark}\n/** The WebAssembly module in base64. */\nexport const kernelsBase64 =\n${lines.join(' +\n')};\n`,
+    );
+    renameSync(draft, outputFile);
+    console.log(`src/runtime/kernels.generated.ts: ${wasm.length} bytes of WebAssembly`);
+  } catch (error) {
+    console.error(`ropewalk: the kernels were not built: ${error.message}`);
+    process.exitCode = 1;
+  }
+}
