@@ -1,0 +1,67 @@
+import { RopewalkError } from '../errors.ts';
+import type { Decoder } from './decoder.ts';
+import type { KeyValueCache } from './cache.ts';
+import { Sampler, type SamplingOptions } from './sampler.ts';
+
+/** Prompts run in chunks of this many tokens: scores of a chunk against the cache stay small. */
+const PROMPT_CHUNK = 256;
+
+export interface GenerationOptions extends SamplingOptions {
+  /** Most tokens to add. */
+  readonly maxTokens: number;
+  /** Ids that end the text; the one that ended it is returned as the last token. */
+  readonly stopTokens?: readonly number[];
+  /** Stops between two tokens. */
+  readonly signal?: AbortSignal;
+}
+
+/** Runs a prompt through the cache in chunks. Returns the logits of its last token, `[vocab]`. */
+export async function prefill(
+  decoder: Decoder,
+  cache: KeyValueCache,
+  ids: ArrayLike<number>,
+  chunk: number = PROMPT_CHUNK,
+): Promise<Float32Array> {
+  const all = Int32Array.from(ids);
+  let logits: Float32Array | undefined;
+  for (let start = 0; start < all.length; start += chunk) {
+    logits = await decoder.forward(all.subarray(start, start + chunk), cache);
+  }
+  if (!logits) throw new RopewalkError('the prompt is empty; give at least one token.');
+  return logits.subarray(logits.length - decoder.model.config.vocab_size);
+}
+
+/**
+ * Continues a sequence, one token at a time.
+ *
+ * @param prompt at least one token id.
+ * @throws RopewalkError when prompt and maxTokens together are longer than the model's positions.
+ */
+export async function* generateTokens(
+  decoder: Decoder,
+  prompt: ArrayLike<number>,
+  options: GenerationOptions,
+  cache: KeyValueCache = decoder.newCache(),
+): AsyncGenerator<number, void> {
+  const { maxTokens, stopTokens = [], signal } = options;
+  if (!Number.isInteger(maxTokens) || maxTokens < 0) {
+    throw new RopewalkError(`the number of tokens to generate must be a whole number of at least 0, but is ${maxTokens}.`);
+  }
+  const room = decoder.model.maxPositions - cache.position;
+  if (prompt.length + maxTokens > room) {
+    throw new RopewalkError(
+      `${prompt.length} prompt tokens and ${maxTokens} new ones do not fit into the model's ${room} positions. Shorten the prompt or ask for fewer tokens.`,
+    );
+  }
+  const sampler = new Sampler(options);
+  sampler.observe(Array.from(prompt));
+  if (maxTokens === 0) return;
+  let logits = await prefill(decoder, cache, prompt);
+  for (let count = 1; ; count++) {
+    signal?.throwIfAborted();
+    const id = sampler.next(logits);
+    yield id;
+    if (count === maxTokens || stopTokens.includes(id)) return;
+    logits = await decoder.forward([id], cache);
+  }
+}

@@ -1,0 +1,115 @@
+import { RopewalkError } from '../errors.ts';
+import { Random } from '../text/random.ts';
+
+export interface SamplingOptions {
+  /** Takes the likeliest token and ignores the rest of these. */
+  readonly greedy?: boolean;
+  /** Logits are divided by this, above 0. Default 1. */
+  readonly temperature?: number;
+  /** Only the k likeliest tokens may be drawn. */
+  readonly topK?: number;
+  /** Only the likeliest tokens that together reach this probability, 0 < p ≤ 1. */
+  readonly topP?: number;
+  /** Only tokens at least this times as likely as the likeliest, 0 ≤ p ≤ 1. */
+  readonly minP?: number;
+  /** Above 1, tokens that have occurred are made less likely (Keskar et al. 2019, arXiv:1909.05858). Default 1. */
+  readonly repetitionPenalty?: number;
+  /** Equal seeds draw equal tokens. Default 0. */
+  readonly seed?: number;
+}
+
+function checkOptions(options: SamplingOptions): void {
+  const check = (name: string, value: number | undefined, fits: (value: number) => boolean, what: string) => {
+    if (value !== undefined && !fits(value)) throw new RopewalkError(`${name} must be ${what}, but is ${value}.`);
+  };
+  check('temperature', options.temperature, (t) => t > 0 && Number.isFinite(t), 'above 0 (use greedy for none)');
+  check('top-k', options.topK, (k) => Number.isInteger(k) && k >= 1, 'a whole number of at least 1');
+  check('top-p', options.topP, (p) => p > 0 && p <= 1, 'above 0 and at most 1');
+  check('min-p', options.minP, (p) => p >= 0 && p <= 1, 'from 0 to 1');
+  check('repetition penalty', options.repetitionPenalty, (r) => r > 0 && Number.isFinite(r), 'above 0');
+}
+
+/** Index of the largest logit; the first of equals. */
+export function argmax(logits: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
+  return best;
+}
+
+/**
+ * Draws tokens from logits. The steps come in the order of `transformers`: repetition penalty, temperature, top-k,
+ * top-p, min-p, draw.
+ */
+export class Sampler {
+  private readonly random: Random;
+  private readonly seen = new Set<number>();
+
+  constructor(private readonly options: SamplingOptions = {}) {
+    checkOptions(options);
+    this.random = new Random(options.seed ?? 0);
+  }
+
+  /** Tokens that count as having occurred: the prompt and what has been drawn. */
+  observe(ids: Iterable<number>): void {
+    for (const id of ids) this.seen.add(id);
+  }
+
+  /** @param logits `[vocab]`; changed in place by the repetition penalty. */
+  next(logits: Float32Array): number {
+    const { greedy, repetitionPenalty = 1 } = this.options;
+    if (repetitionPenalty !== 1) {
+      for (const id of this.seen) {
+        const logit = logits[id]!;
+        logits[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
+      }
+    }
+    const id = greedy ? argmax(logits) : this.draw(logits);
+    this.seen.add(id);
+    return id;
+  }
+
+  private draw(logits: Float32Array): number {
+    const { ids, probabilities } = distribution(logits, this.options);
+    let rest = this.random.next();
+    for (let i = 0; i < ids.length; i++) {
+      rest -= probabilities[i]!;
+      if (rest < 0) return ids[i]!;
+    }
+    return ids[ids.length - 1]!;
+  }
+}
+
+/** The tokens that may be drawn and their probabilities (which sum to 1), likeliest first where that was needed. */
+export function distribution(
+  logits: Float32Array,
+  { temperature = 1, topK, topP, minP }: SamplingOptions,
+): { ids: ArrayLike<number>; probabilities: Float64Array } {
+  const cut = topK !== undefined || topP !== undefined || minP !== undefined;
+  let ids = Uint32Array.from(logits, (_, id) => id);
+  // Ties are broken by id, so that a seed means one text.
+  if (cut) ids.sort((a, b) => logits[b]! - logits[a]! || a - b);
+  if (topK !== undefined) ids = ids.subarray(0, topK);
+  const max = cut ? logits[ids[0]!]! : logits[argmax(logits)]!;
+  let probabilities = Float64Array.from(ids, (id) => Math.exp((logits[id]! - max) / temperature));
+  normalize(probabilities);
+  if (topP !== undefined) {
+    let sum = 0;
+    let count = 0;
+    while (count < probabilities.length && sum < topP) sum += probabilities[count++]!;
+    probabilities = probabilities.subarray(0, count);
+    normalize(probabilities);
+  }
+  if (minP !== undefined) {
+    const floor = minP * probabilities[0]!;
+    let count = probabilities.length;
+    while (count > 1 && probabilities[count - 1]! < floor) count--;
+    probabilities = probabilities.subarray(0, count);
+    normalize(probabilities);
+  }
+  return { ids: ids.subarray(0, probabilities.length), probabilities };
+}
+
+function normalize(values: Float64Array): void {
+  const sum = values.reduce((total, value) => total + value, 0);
+  for (let i = 0; i < values.length; i++) values[i]! /= sum;
+}
