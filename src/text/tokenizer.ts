@@ -26,15 +26,6 @@ const KNOWN_EOS = ['<|end_of_text|>', '<eos>', '</s>', '<|endoftext|>'];
 const GPT2_PATTERN =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
 
-function highestId(json: TokenizerJson): number {
-  const { vocab } = json.model;
-  let highest = -1;
-  const ids = Array.isArray(vocab) ? vocab.keys() : Object.values(vocab);
-  for (const id of ids) highest = Math.max(highest, id);
-  for (const token of json.added_tokens) highest = Math.max(highest, token.id);
-  return highest;
-}
-
 /**
  * A tokenizer from Hugging Face's tokenizer.json: the same ids as the `tokenizers` library.
  *
@@ -71,7 +62,9 @@ export class Tokenizer {
       });
     }
     repairPattern(this.#library.pre_tokenizer);
-    this.vocabSize = highestId(json) + 1;
+    let highest = -1;
+    for (const id of this.#library.get_vocab().values()) highest = Math.max(highest, id);
+    this.vocabSize = highest + 1;
     this.#specialIds = new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id));
     this.bosId = this.#configured('bos_token', KNOWN_BOS);
     this.eosId = this.#configured('eos_token', KNOWN_EOS);

@@ -1,0 +1,267 @@
+import { RopewalkError } from '../errors.ts';
+import { BYTE_TO_CHAR } from './byte-alphabet.ts';
+import { type Pair, PairHeap } from './pair-heap.ts';
+import type { JsonObject, TokenizerJson } from './tokenizer-schema.ts';
+
+/** One merge as it is learnt. */
+export interface BpeMerge {
+  /** The two pieces, in the byte alphabet (`Ġ` is a space). */
+  left: string;
+  right: string;
+  /** How often they stood side by side just before the merge. */
+  frequency: number;
+  /** Vocabulary size after the merge, and the one asked for. */
+  size: number;
+  target: number;
+}
+
+export interface BpeTrainerOptions {
+  /** Tokens in the result: special tokens, 256 bytes, merges. Fewer when the text has no more pairs. */
+  vocabSize: number;
+  /** Tokens that stand for themselves, ids from 0 on. The first begins and ends documents. */
+  specialTokens?: readonly string[];
+  /** A pair that occurs less often is not merged; default 2. */
+  minFrequency?: number;
+  /** Called after every merge. */
+  onProgress?: (merge: BpeMerge) => void;
+}
+
+export const END_OF_TEXT = '<|endoftext|>';
+
+/**
+ * GPT-2's pre-tokenizer (Radford et al. 2019), as Hugging Face's `Split` takes it. Written as a Split, not as
+ * `ByteLevel` with `use_regex`, because JavaScript loaders read `\s` in the latter as JavaScript's; and not
+ * Llama 3's, because its `(?i:'s)` matches U+017F in one engine and not in the other.
+ */
+export const PRE_TOKENIZER_PATTERN =
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+/** The same pattern in JavaScript, with `\s` as the Unicode property that the Rust library means. */
+const wordPattern = () =>
+  new RegExp(
+    PRE_TOKENIZER_PATTERN.replace('[^\\s', '[^\\p{White_Space}')
+      .replaceAll('\\s', '\\p{White_Space}')
+      .replaceAll('\\S', '\\P{White_Space}'),
+    'gu',
+  );
+
+/**
+ * Trains a byte-level BPE tokenizer (Sennrich et al. 2016; over bytes as in GPT-2) and returns the object of
+ * a tokenizer.json that Hugging Face's libraries load.
+ *
+ * Each step merges the pair of neighbouring pieces that occurs most often within words; of equally frequent
+ * pairs the one with the smallest left id, then right id. Ids: special tokens, the 256 bytes in the order of
+ * their characters, merges in order. These are the rules of Hugging Face's BpeTrainer, so the merges are the
+ * same. Special tokens inside the texts are cut out and take no part.
+ *
+ * Words are kept once with their counts, and a merge visits only the words that have its pair, so the time
+ * grows with the number of different words rather than with the text.
+ *
+ * @throws RopewalkError when the vocabulary has no room for the bytes and special tokens
+ */
+export function trainBpe(texts: Iterable<string>, options: BpeTrainerOptions): TokenizerJson {
+  const specialTokens = options.specialTokens ?? [END_OF_TEXT];
+  const { vocabSize, minFrequency = 2 } = options;
+  const tokens = checkedAlphabet(specialTokens, vocabSize);
+  if (!(minFrequency >= 1))
+    throw new RopewalkError(`minFrequency is ${minFrequency}; it must be at least 1.`);
+  const ids = new Map(tokens.map((token, id) => [token, id] as const));
+  const words = new WordTable(countWords(texts, specialTokens), ids);
+  const merges: [string, string][] = [];
+  while (tokens.length < vocabSize) {
+    const pair = words.heap.pop();
+    if (pair === undefined || pair.count < minFrequency) break;
+    const { count } = pair;
+    const [left, right] = [tokens[pair.left]!, tokens[pair.right]!];
+    const joined = left + right;
+    // Two ways to the same string share one id, and both merges are kept.
+    let id = ids.get(joined);
+    if (id === undefined) {
+      id = tokens.push(joined) - 1;
+      ids.set(joined, id);
+    }
+    merges.push([left, right]);
+    words.merge(pair, id);
+    options.onProgress?.({ left, right, frequency: count, size: tokens.length, target: vocabSize });
+  }
+  return tokenizerJson(Object.fromEntries(ids), merges, specialTokens);
+}
+
+/** Special tokens, then the 256 bytes sorted by the code points of their characters. */
+function checkedAlphabet(specialTokens: readonly string[], vocabSize: number): string[] {
+  const tokens = [...specialTokens, ...[...BYTE_TO_CHAR].sort()];
+  if (new Set(tokens).size !== tokens.length || specialTokens.includes('')) {
+    throw new RopewalkError('specialTokens must be different, not empty, and not a single byte character.');
+  }
+  if (!Number.isInteger(vocabSize) || vocabSize < tokens.length) {
+    throw new RopewalkError(
+      `vocabSize is ${vocabSize}; it must be a whole number of at least ${tokens.length} ` +
+        `(256 bytes and ${specialTokens.length} special tokens).`,
+    );
+  }
+  return tokens;
+}
+
+/** How often each word of the pre-tokenizer occurs in the texts. */
+function countWords(texts: Iterable<string>, specialTokens: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  const pattern = wordPattern();
+  // Longest first, so that a special token that begins another does not hide it.
+  const specials = [...specialTokens].sort((a, b) => b.length - a.length);
+  const separator = specials.length
+    ? new RegExp(specials.map((token) => escapePattern(token)).join('|'), 'u')
+    : null;
+  for (const text of texts) {
+    for (const part of separator ? text.split(separator) : [text]) {
+      pattern.lastIndex = 0;
+      for (let match = pattern.exec(part); match; match = pattern.exec(part)) {
+        counts.set(match[0], (counts.get(match[0]) ?? 0) + 1);
+      }
+    }
+  }
+  return counts;
+}
+
+function escapePattern(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\/-]/g, (char) => `\\u{${char.charCodeAt(0).toString(16)}}`);
+}
+
+/** Pairs are keyed by one number; ids stay far below 2^24. */
+const KEY = 2 ** 24;
+
+/** The different words as lists of ids, with the count of every neighbouring pair kept up to date. */
+class WordTable {
+  readonly heap = new PairHeap();
+  readonly #words: number[][] = [];
+  readonly #counts: number[] = [];
+  readonly #pairs = new Map<number, Pair>();
+
+  constructor(counts: ReadonlyMap<string, number>, ids: ReadonlyMap<string, number>) {
+    const encoder = new TextEncoder();
+    const byteIds = BYTE_TO_CHAR.map((char) => ids.get(char)!);
+    for (const [word, count] of counts) {
+      const symbols = Array.from(encoder.encode(word), (byte) => byteIds[byte]!);
+      const index = this.#words.push(symbols) - 1;
+      this.#counts.push(count);
+      for (let i = 1; i < symbols.length; i++) this.#add(symbols[i - 1]!, symbols[i]!, count, index);
+    }
+    for (const pair of this.#pairs.values()) this.heap.push(pair);
+  }
+
+  /** Replaces the pair by `id` in every word, from left to right, and puts the pairs that rose in the heap. */
+  merge(pair: Pair, id: number): void {
+    const risen = new Set<Pair>();
+    this.#pairs.delete(pair.left * KEY + pair.right);
+    pair.count = 0;
+    for (const index of new Set(pair.words)) this.#mergeInWord(pair, id, index, risen);
+    for (const changed of risen) if (changed.count > 0) this.heap.push(changed);
+  }
+
+  #mergeInWord({ left, right }: Pair, id: number, index: number, risen: Set<Pair>): void {
+    const symbols = this.#words[index]!;
+    const count = this.#counts[index]!;
+    let length = 0; // of the part already rewritten, in place
+    for (let i = 0; i < symbols.length; i++) {
+      const symbol = symbols[i]!;
+      if (symbol !== left || symbols[i + 1] !== right) {
+        symbols[length++] = symbol;
+        continue;
+      }
+      if (length > 0) {
+        const before = symbols[length - 1]!;
+        this.#remove(before, left, count);
+        risen.add(this.#add(before, id, count, index));
+      }
+      const after = symbols[i + 2];
+      if (after !== undefined) {
+        this.#remove(right, after, count);
+        risen.add(this.#add(id, after, count, index));
+      }
+      symbols[length++] = id;
+      i++;
+    }
+    symbols.length = length;
+  }
+
+  #add(left: number, right: number, count: number, index: number): Pair {
+    const key = left * KEY + right;
+    let pair = this.#pairs.get(key);
+    if (pair === undefined) {
+      pair = { left, right, count: 0, words: [] };
+      this.#pairs.set(key, pair);
+    }
+    pair.count += count;
+    pair.words.push(index);
+    return pair;
+  }
+
+  /** The merged pair itself is gone from the table already; its overlapping copies (`aaa`) need no count. */
+  #remove(left: number, right: number, count: number): void {
+    const pair = this.#pairs.get(left * KEY + right);
+    if (pair) pair.count -= count;
+  }
+}
+
+function tokenizerJson(
+  vocab: Record<string, number>,
+  merges: [string, string][],
+  specialTokens: readonly string[],
+): TokenizerJson {
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: specialTokens.map((content, id) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    normalizer: null,
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'Split', pattern: { Regex: PRE_TOKENIZER_PATTERN }, behavior: 'Isolated', invert: false },
+        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
+    },
+    post_processor: null,
+    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab,
+      merges,
+    },
+  };
+}
+
+/**
+ * The tokenizer_config.json for a tokenizer of `trainBpe`: with it transformers' AutoTokenizer loads the
+ * directory. The first special token begins and ends documents.
+ *
+ * @param options.modelMaxLength the model's context length in tokens, which transformers warns about
+ */
+export function bpeTokenizerConfig(
+  tokenizer: TokenizerJson,
+  options: { modelMaxLength?: number } = {},
+): JsonObject {
+  const boundary = tokenizer.added_tokens.find((token) => token.special)?.content ?? null;
+  return {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    bos_token: boundary,
+    eos_token: boundary,
+    add_prefix_space: false,
+    clean_up_tokenization_spaces: false,
+    ...(options.modelMaxLength === undefined ? {} : { model_max_length: options.modelMaxLength }),
+  };
+}
