@@ -33,7 +33,10 @@ export function simplify(outputs: readonly Tensor[], dialect: Emitter['dialect']
   };
   const simplifyNode = (node: Node, inputs: readonly Tensor[]): readonly Tensor[] => {
     const { operator, attributes } = node;
-    const usable = operator.lower && !(operator.engineOnly && dialect === 'standard');
+    const usable =
+      operator.lower &&
+      !(operator.engineOnly && dialect === 'standard') &&
+      (operator.fits?.(inputs, attributes) ?? true);
     if (!usable && operator.expand) return rewrite(operator.expand(inputs, attributes));
     const shortcut = identity(node, inputs) ?? fold(node, inputs);
     if (shortcut) return [shortcut];

@@ -71,6 +71,8 @@ export interface Operator<A extends Attributes = Attributes> {
   lower?(emitter: Emitter, inputs: readonly string[], node: Node<A>): string[];
   /** Set when the lowering needs com.microsoft operators: the standard dialect then uses the expansion. */
   readonly engineOnly?: boolean;
+  /** Whether the fused form can do this case; where it cannot, the expansion is used. Default: every case. */
+  fits?(inputs: readonly TensorType[], attributes: A): boolean;
   /** How many leading outputs gradients may flow into; the rest serve the derivative. Default: all. */
   readonly primaryOutputs?: number;
   /** Never merged with an equal node: inputs, random sources, recomputation barriers. */

@@ -3,5 +3,5 @@ import type { Engine, OnnxRuntime, SessionSettings } from './engine.ts';
 
 /** ONNX Runtime's native library. */
 export function nodeEngine(defaults: SessionSettings = {}): Engine {
-  return { name: 'onnxruntime-node', runtime: ort as OnnxRuntime, defaults };
+  return { name: 'onnxruntime-node', runtime: ort as OnnxRuntime, writesOutputs: true, defaults };
 }

@@ -31,13 +31,16 @@ export interface SessionSettings {
 export interface Engine {
   readonly name: string;
   readonly runtime: OnnxRuntime;
+  /** Whether a run writes into the output arrays that it is given (it returns copies of them all the same). */
+  readonly writesOutputs: boolean;
   readonly defaults: SessionSettings;
 }
 
 export async function createSession(engine: Engine, model: Uint8Array, settings: SessionSettings) {
   const all = { ...engine.defaults, ...settings };
   const session: Record<string, string> = {};
-  if (all.weightsFolder !== undefined) session.model_external_initializers_file_folder_path = all.weightsFolder;
+  if (all.weightsFolder !== undefined)
+    session.model_external_initializers_file_folder_path = all.weightsFolder;
   if (all.prepack === false) session.disable_prepacking = '1';
   const extra: Record<string, unknown> = { session };
   if (all.recomputes) extra.optimization = { disable_specified_optimizers: 'CommonSubexpressionElimination' };

@@ -67,7 +67,7 @@ export class Executable {
     const fetches: Record<string, OrtTensor | null> = {};
     for (const [name, plan] of this.plans) {
       if (plan.dense !== undefined) {
-        const target = into[name];
+        const target = this.engine.writesOutputs ? into[name] : undefined;
         fetches[plan.dense] = target
           ? new this.engine.runtime.Tensor('float32', target, plan.shape as number[])
           : null;
@@ -79,7 +79,9 @@ export class Executable {
     }
     const results = (await this.session.run(fed, fetches)) as Record<string, OrtTensor>;
     const outputs: Record<string, HostTensor> = {};
-    for (const [name, plan] of this.plans) outputs[name] = collect(plan, results, into[name]);
+    for (const [name, plan] of this.plans) {
+      outputs[name] = collect(plan, results, into[name], this.engine.writesOutputs);
+    }
     return outputs;
   }
 
@@ -97,17 +99,23 @@ export class Executable {
     const { data, shape } = feed;
     const fits =
       shape.length === attributes.shape.length &&
-      shape.every((size, axis) => typeof attributes.shape[axis] !== 'number' || attributes.shape[axis] === size);
+      shape.every(
+        (size, axis) => typeof attributes.shape[axis] !== 'number' || attributes.shape[axis] === size,
+      );
     if (!fits) {
       throw new RopewalkError(
         `the graph's input ${name} has shape ${shapeText(shape)}, but ${shapeText(attributes.shape)} is needed.`,
       );
     }
     const { Tensor } = this.engine.runtime;
-    if (attributes.dtype === 'float32' && data instanceof Float32Array) return new Tensor('float32', data, shape);
+    if (attributes.dtype === 'float32' && data instanceof Float32Array)
+      return new Tensor('float32', data, shape);
     if (attributes.dtype === 'int32' && data instanceof Int32Array) return new Tensor('int32', data, shape);
-    if (attributes.dtype === 'int64' && data instanceof BigInt64Array) return new Tensor('int64', data, shape);
-    throw new RopewalkError(`the graph's input ${name} is ${attributes.dtype}, but got a ${data.constructor.name}.`);
+    if (attributes.dtype === 'int64' && data instanceof BigInt64Array)
+      return new Tensor('int64', data, shape);
+    throw new RopewalkError(
+      `the graph's input ${name} is ${attributes.dtype}, but got a ${data.constructor.name}.`,
+    );
   }
 }
 
@@ -143,12 +151,21 @@ function splitSum(tensor: Tensor): { dense: Tensor | undefined; sparse: Tensor[]
   return { dense: tensor, sparse: [] };
 }
 
-function collect(plan: OutputPlan, results: Record<string, OrtTensor>, target?: Float32Array): HostTensor {
+function collect(
+  plan: OutputPlan,
+  results: Record<string, OrtTensor>,
+  target: Float32Array | undefined,
+  written: boolean,
+): HostTensor {
   const dense = plan.dense === undefined ? undefined : results[plan.dense]!;
-  if (plan.additions.length === 0) return { data: dense!.data as HostArray, shape: dense!.dims };
+  if (target && dense && !written) target.set(dense.data as Float32Array);
+  if (plan.additions.length === 0) {
+    return { data: target ?? (dense!.data as HostArray), shape: dense!.dims };
+  }
   const shape = plan.shape as number[];
   const size = shape.reduce((product, dim) => product * dim, 1);
-  const data = (dense?.data as Float32Array | undefined) ?? target?.fill(0) ?? new Float32Array(size);
+  if (target && !dense) target.fill(0);
+  const data = target ?? (dense?.data as Float32Array | undefined) ?? new Float32Array(size);
   for (const { ids, rows } of plan.additions) {
     const width = shape[1]!;
     addRows(data, toInt32(results[ids]!.data), results[rows]!.data as Float32Array, width);

@@ -109,6 +109,8 @@ export interface CachedAttentionAttributes extends AttentionAttributes {
 export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
   name: 'cachedAttention',
   engineOnly: true,
+  // GroupQueryAttention refuses other head sizes.
+  fits: (inputs) => (inputs[3]!.shape[3] as number) % 8 === 0,
   infer(inputs, { heads, kvHeads }) {
     const [q, k, v, pastK, pastV, pastLength, total] = inputs;
     const headDim = pastK?.shape[3];
@@ -135,7 +137,7 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     }
     return [q];
   },
-  expand([q, k, v, pastK, pastV, pastLength], { heads, kvHeads, scale, softcap: cap, window }) {
+  expand([q, k, v, pastK, pastV, pastLength, total], { heads, kvHeads, scale, softcap: cap, window }) {
     const [, time] = q!.shape as [Dim, Dim, Dim];
     const headDim = pastK!.shape[3] as number;
     const group = heads / kvHeads;
@@ -145,7 +147,7 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     const stacked = reshape(queries, [1, kvHeads, mulGroup(time, group), headDim]);
     const keys = concat([pastK!, rowsOf(k!)], 2);
     const values = concat([pastV!, rowsOf(v!)], 2);
-    const mask = causalMask(pastLength!, time, pastK!.shape[2]!, group, window);
+    const mask = causalMask(pastLength!, total!, pastK!, { time, group, window });
     const out = attention(stacked, keys, values, mask, { scale, softcap: cap });
     const back = transpose(reshape(out, [kvHeads, time, group, headDim]), [1, 0, 2, 3]);
     return [reshape(back, [1, time, heads * headDim])];
@@ -174,6 +176,7 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     cachedExample(4, 2, null, null, 5),
     cachedExample(4, 1, 3, null, 6),
     cachedExample(2, 2, 2, 1.5, 1),
+    cachedExample(4, 2, 3, 1.5, 4, 12),
     cachedExample(4, 2, 5, 2, 6),
   ],
 };
@@ -194,11 +197,12 @@ function cachedExample(
   window: number | null,
   softcap: number | null,
   past: number,
+  headDim = 8,
 ) {
   const int = { dtype: 'int32', shape: [1] } as const;
-  const q = floats(1, 3, heads * 8);
-  const rows = floats(1, 3, kvHeads * 8);
-  const cache = floats(1, kvHeads, 6, 8);
+  const q = floats(1, 3, heads * headDim);
+  const rows = floats(1, 3, kvHeads * headDim);
+  const cache = floats(1, kvHeads, 6, headDim);
   return {
     inputs: [q, rows, rows, cache, cache, int, { dtype: 'int32', shape: [] } as const],
     attributes: { heads, kvHeads, window, softcap, scale: 0.4 },
@@ -225,43 +229,81 @@ export function cachedAttention(
 
 interface CausalMaskAttributes {
   readonly time: Dim;
-  readonly capacity: Dim;
+  /** Rows of the mask for each query. */
   readonly group: number;
   readonly window: number | null;
 }
 
-/** 0 where a new query sees a key, {@link MASKED} elsewhere, over a part-filled cache and the new keys. */
+/**
+ * 0 where a new query sees a key, {@link MASKED} elsewhere, over a part-filled cache and the new keys:
+ * `[time · group, capacity + time]`.
+ */
 export const causalMaskOp: Operator<CausalMaskAttributes> = {
   name: 'causalMask',
-  infer: (_inputs, { time, capacity, group }) => [
-    { dtype: 'float32', shape: [mulGroup(time, group), addDims(capacity, time)] },
-  ],
-  evaluate([pastLength], { time, capacity, group, window }) {
-    const [t, c] = [time as number, capacity as number];
+  infer(inputs, { time, group }) {
+    const cache = inputs[2];
+    if (inputs[0]?.dtype !== 'int32' || inputs[1]?.dtype !== 'int32' || cache?.shape.length !== 4) {
+      throw shapeError(
+        'causalMask',
+        inputs,
+        'needs int32 lengths [1] and [], and a cache [1, kv, capacity, d]',
+      );
+    }
+    return [{ dtype: 'float32', shape: [mulGroup(time, group), addDims(cache.shape[2]!, time)] }];
+  },
+  evaluate([pastLength, , cache], { time, group, window }) {
+    const t = time as number;
+    const capacity = cache!.shape[2]!;
     const past = pastLength!.data[0]!;
-    const shape = [t * group, c + t];
+    const shape = [t * group, capacity + t];
     const data = new Float64Array(sizeOfShape(shape));
     for (let row = 0; row < t * group; row++) {
       const query = past + Math.floor(row / group);
-      for (let column = 0; column < c + t; column++) {
-        const key = column < c ? column : past + column - c;
-        const real = column >= c || column < past;
+      for (let column = 0; column < capacity + t; column++) {
+        const key = column < capacity ? column : past + column - capacity;
+        const real = column >= capacity || column < past;
         const seen = real && key <= query && (window === null || key > query - window);
-        data[row * (c + t) + column] = seen ? 0 : MASKED;
+        data[row * (capacity + t) + column] = seen ? 0 : MASKED;
       }
     }
     return [{ shape, data }];
   },
   stopsGradient: true,
-  examples: [],
+  lower(e, [past, total, cache], { attributes: { group, window } }) {
+    const one = (type: string, inputs: string[], attributes = {}) => e.node(type, inputs, attributes)[0]!;
+    const int = (value: number) => e.constant('int32', [], [value]);
+    const sizes = (...values: number[]) => e.constant('int64', [values.length], values);
+    const pastScalar = one('Reshape', [past!, e.constant('int64', [0], [])]);
+    const capacity = one('Reshape', [
+      one('Cast', [one('Shape', [cache!], { start: 2, end: 3 })], { to: 6 }),
+      e.constant('int64', [0], []),
+    ]);
+    const time = one('Sub', [total!, pastScalar]);
+    // Positions of the queries, each repeated for its group: [time · group, 1].
+    const positions = one('Add', [one('Range', [int(0), time, int(1)]), pastScalar]);
+    const column = one('Reshape', [positions, sizes(-1, 1, 1)]);
+    const query = one('Reshape', [one('Expand', [column, sizes(1, group, 1)]), sizes(-1, 1)]);
+    const slots = one('Range', [int(0), one('Add', [capacity, time]), int(1)]);
+    const isNew = one('GreaterOrEqual', [slots, capacity]);
+    const shifted = one('Add', [slots, one('Sub', [pastScalar, capacity])]);
+    const key = one('Where', [isNew, shifted, slots]);
+    const real = one('Or', [isNew, one('Less', [slots, pastScalar])]);
+    let seen = one('And', [real, one('LessOrEqual', [key, query])]);
+    if (window !== null) seen = one('And', [seen, one('Greater', [key, one('Sub', [query, int(window)])])]);
+    return e.node('Where', [seen, e.constant('float32', [], [0]), e.constant('float32', [], [MASKED])]);
+  },
+  examples: [maskExample(1, null, 0), maskExample(2, null, 4), maskExample(2, 3, 6)],
 };
 
-function causalMask(
-  pastLength: Tensor,
-  time: Dim,
-  capacity: Dim,
-  group: number,
-  window: number | null,
-): Tensor {
-  return apply(causalMaskOp, [pastLength], { time, capacity, group, window })[0]!;
+function maskExample(group: number, window: number | null, past: number) {
+  const length = { dtype: 'int32', shape: [1] } as const;
+  return {
+    inputs: [length, { dtype: 'int32', shape: [] } as const, floats(1, 2, 6, 4)],
+    attributes: { time: 3, group, window },
+    values: { 0: [past], 1: [past + 3] },
+  };
+}
+
+function causalMask(past: Tensor, total: Tensor, cache: Tensor, attributes: CausalMaskAttributes): Tensor {
+  return apply(causalMaskOp, [past, total, cache], attributes)[0]!;
 }
