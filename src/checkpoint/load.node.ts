@@ -1,7 +1,7 @@
-import { dirname, basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { RopewalkError } from '../errors.ts';
-import { type BuiltModel, modelFromConfig } from '../families/registry.ts';
 import { ConfigReader } from '../families/config.ts';
+import { type BuiltModel, modelFromConfig } from '../families/registry.ts';
 import { shapeText } from '../graph/dims.ts';
 import type { WeightSource } from '../onnx/emit.ts';
 import { type ModelDirectory, openModelDirectory } from './directory.node.ts';
@@ -52,10 +52,15 @@ function matchTensors({ model }: BuiltModel, { path, tensors }: ModelDirectory) 
   for (const [parameterPath, parameter] of model.parameters()) {
     const name = inFile(parameterPath);
     if (name === undefined) {
-      throw new RopewalkError(`${path}: the weight "${parameterPath}" is missing from the checkpoint; download it again.`);
+      throw new RopewalkError(
+        `${path}: the weight "${parameterPath}" is missing from the checkpoint; download it again.`,
+      );
     }
     const { shape, file } = tensors.info(name);
-    if (shape.length !== parameter.shape.length || shape.some((size, axis) => size !== parameter.shape[axis])) {
+    if (
+      shape.length !== parameter.shape.length ||
+      shape.some((size, axis) => size !== parameter.shape[axis])
+    ) {
       throw new RopewalkError(
         `${file}: the weight "${name}" has shape ${shapeText(shape)}, but config.json asks for ${shapeText(parameter.shape)}; one of the two files belongs to another model.`,
       );
@@ -97,7 +102,10 @@ export async function weightSources(
 }
 
 /** Reads every weight into arrays of the caller's, by path: for training. */
-export async function readWeights(opened: OpenedModel, targets: ReadonlyMap<string, Float32Array>): Promise<void> {
+export async function readWeights(
+  opened: OpenedModel,
+  targets: ReadonlyMap<string, Float32Array>,
+): Promise<void> {
   for (const [path, name] of opened.names) {
     const target = targets.get(path);
     if (target) await opened.directory.tensors.readFloat32Into(name, target);

@@ -9,6 +9,7 @@ import {
 } from './atomic.node.ts';
 import { listCarriedFiles, resolveInside } from './directory.node.ts';
 import { errorCode, fileError } from './file-errors.ts';
+import { toConfigJson } from './json.ts';
 import {
   CONFIG_FILE,
   GENERATION_CONFIG_FILE,
@@ -83,9 +84,9 @@ export async function writeModelFiles(directory: string, model: ModelToSave): Pr
     await writeFileAtomic(join(directory, name), data);
   }
   const config = { ...model.config, dtype: TORCH_DTYPE[dtype], torch_dtype: TORCH_DTYPE[dtype] };
-  await writeFileAtomic(join(directory, CONFIG_FILE), toJson(config));
+  await writeFileAtomic(join(directory, CONFIG_FILE), toConfigJson(config));
   if (model.generationConfig) {
-    await writeFileAtomic(join(directory, GENERATION_CONFIG_FILE), toJson(model.generationConfig));
+    await writeFileAtomic(join(directory, GENERATION_CONFIG_FILE), toConfigJson(model.generationConfig));
   }
   await writeWeights(directory, model, dtype);
 }
@@ -106,7 +107,7 @@ async function writeWeights(directory: string, model: ModelToSave, dtype: FloatD
     const bytes = model.tensors.reduce((sum, { shape }) => sum + tensorBytes(shape, dtype), 0);
     const metadata = { total_parameters: elements, total_size: bytes };
     const index = { metadata, weight_map: Object.fromEntries(weightMap) };
-    await writeFileAtomic(join(directory, WEIGHTS_INDEX), toJson(index));
+    await writeFileAtomic(join(directory, WEIGHTS_INDEX), toConfigJson(index));
   }
 }
 
@@ -150,8 +151,4 @@ async function checkReplaceable(path: string, { files = [] }: ModelToSave): Prom
         'which saving a model does not write; choose a new folder',
     );
   }
-}
-
-function toJson(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }
