@@ -1,0 +1,94 @@
+import { RopewalkError } from '../errors.ts';
+import { safeBoundary } from './boundaries.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+export interface EncodeCorpusOptions {
+  /** Token id to put before every document (Gemma and Llama want their bos). Default none. */
+  beginOfDocument?: number;
+  /** Token id to put after every document, such as `<|endoftext|>`. Default none. */
+  endOfDocument?: number;
+  /** Called after every part with the number of UTF-16 units encoded so far, and of all. */
+  onProgress?: (done: number, total: number) => void;
+  /** Least size of a part in UTF-16 units. Default 65,536. */
+  chunkSize?: number;
+}
+
+/** Where the part that begins at `from` ends: at the first safe boundary from `from + size` on. */
+function endOfPart(
+  text: string,
+  from: number,
+  size: number,
+  isSafe: (before: string, after: string) => boolean,
+): number {
+  for (let at = from + size; at < text.length; at++) {
+    const isLowSurrogate = (text.charCodeAt(at) & 0xfc00) === 0xdc00;
+    const before = text[at - 1]!; // half a character at worst, which is no boundary's character
+    if (!isLowSurrogate && isSafe(before, String.fromCodePoint(text.codePointAt(at)!))) return at;
+  }
+  return text.length;
+}
+
+/**
+ * Encodes documents to one sequence of token ids, as training wants it, with the ids of encoding each document at
+ * once. Long documents are encoded in parts where the tokenizer's definition proves that the ids stay the same (see
+ * `safeBoundary`), so that memory stays small and progress can be shown; otherwise a document is one part.
+ * No special tokens are added but those asked for; ones spelled out in the text become tokens.
+ *
+ * @returns Int32Array [tokens]
+ */
+export function encodeCorpus(
+  tokenizer: Tokenizer,
+  documents: string | readonly string[],
+  options: EncodeCorpusOptions = {},
+): Int32Array {
+  const { beginOfDocument, endOfDocument, onProgress, chunkSize = 1 << 16 } = options;
+  if (!Number.isInteger(chunkSize) || chunkSize < 1) {
+    throw new RopewalkError(`chunkSize must be a positive integer, but is ${chunkSize}`);
+  }
+  const texts = typeof documents === 'string' ? [documents] : documents;
+  const isSafe = safeBoundary(tokenizer.toJSON());
+  const total = texts.reduce((sum, text) => sum + text.length, 0);
+  const parts: Int32Array[] = [];
+  let done = 0;
+  for (const text of texts) {
+    if (beginOfDocument !== undefined) parts.push(Int32Array.of(beginOfDocument));
+    for (let from = 0, to: number; from < text.length; from = to) {
+      to = isSafe === null ? text.length : endOfPart(text, from, chunkSize, isSafe);
+      parts.push(Int32Array.from(tokenizer.encode(text.slice(from, to), { addSpecialTokens: false })));
+      done += to - from;
+      onProgress?.(done, total);
+    }
+    if (endOfDocument !== undefined) parts.push(Int32Array.of(endOfDocument));
+  }
+  const tokens = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    tokens.set(part, at);
+    at += part.length;
+  }
+  return tokens;
+}
+
+/**
+ * Splits tokens into training text and held-out text: the last `validationFraction` of them, in one piece, so that
+ * no window of training overlaps what is evaluated.
+ *
+ * @returns views, not copies, of [tokens − n] and [n]
+ * @throws RopewalkError when the fraction is not between 0 and 1 or a side has fewer than two tokens.
+ */
+export function splitCorpus(
+  tokens: Int32Array,
+  validationFraction: number,
+): { training: Int32Array; validation: Int32Array } {
+  if (!(validationFraction > 0 && validationFraction < 1)) {
+    throw new RopewalkError(`the validation fraction must be between 0 and 1, but is ${validationFraction}`);
+  }
+  const held = Math.round(tokens.length * validationFraction);
+  const first = tokens.length - held;
+  if (held < 2 || first < 2) {
+    throw new RopewalkError(
+      `${tokens.length} tokens are too few to hold out ${validationFraction} of them; give more text`,
+    );
+  }
+  return { training: tokens.subarray(0, first), validation: tokens.subarray(first) };
+}
