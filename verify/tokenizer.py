@@ -7,7 +7,7 @@
       the ids (as little-endian int32), to be compared with Ropewalk's; and decodes back to the same text
 
 Recorded with transformers 5.18.0 and tokenizers 0.23.3, for a tokenizer of 4,096 tokens that `trainBpe` learnt
-from English plays and Korean tales (1.9 MB together), on those texts and a line of rare characters:
+from English plays and Korean tales (1.5 MB together), on those texts and a line of rare characters:
 
   TokenizersBackend bos 0 eos 0
   474782 ids c9e5bebcd9c1d323646c366ed3638ae19d83ffbbdb5d80b056a4585e8d2ec7c3 round trip True

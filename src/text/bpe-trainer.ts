@@ -2,6 +2,7 @@ import { RopewalkError } from '../errors.ts';
 import { BYTE_TO_CHAR } from './byte-alphabet.ts';
 import { type Pair, PairHeap } from './pair-heap.ts';
 import type { JsonObject, TokenizerJson } from './tokenizer-schema.ts';
+import { escapePattern } from './word-encoder.ts';
 
 /** One merge as it is learnt. */
 export interface BpeMerge {
@@ -108,9 +109,7 @@ function countWords(texts: Iterable<string>, specialTokens: readonly string[]): 
   const pattern = wordPattern();
   // Longest first, so that a special token that begins another does not hide it.
   const specials = [...specialTokens].sort((a, b) => b.length - a.length);
-  const separator = specials.length
-    ? new RegExp(specials.map((token) => escapePattern(token)).join('|'), 'u')
-    : null;
+  const separator = specials.length ? new RegExp(specials.map(escapePattern).join('|'), 'u') : null;
   for (const text of texts) {
     for (const part of separator ? text.split(separator) : [text]) {
       pattern.lastIndex = 0;
@@ -120,10 +119,6 @@ function countWords(texts: Iterable<string>, specialTokens: readonly string[]): 
     }
   }
   return counts;
-}
-
-function escapePattern(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\/-]/g, (char) => `\\u{${char.charCodeAt(0).toString(16)}}`);
 }
 
 /** Pairs are keyed by one number; ids stay far below 2^24. */

@@ -73,6 +73,41 @@ describe('byte-level BPE', () => {
 
   it("gives the native library's ids and texts, U+0085 and U+FEFF included", () => agreesWithNative(json));
 
+  it('puts what the post-processor adds around the text, as the native library does', async () => {
+    const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
+    const endOfText = { id: '<|endoftext|>', ids: [262], tokens: ['<|endoftext|>'] };
+    const template = {
+      type: 'TemplateProcessing',
+      single: [special('<|endoftext|>'), { Sequence: { id: 'A', type_id: 0 } }, special('<|endoftext|>')],
+      pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }],
+      special_tokens: { '<|endoftext|>': endOfText },
+    };
+    const llama3 = { type: 'Sequence', processors: [json.post_processor, template] };
+    for (const post_processor of [template, llama3]) {
+      expect(Tokenizer.fromJSON({ ...json, post_processor }).encode(' th')).toEqual([262, 257, 262]);
+      await agreesWithNative({ ...json, post_processor });
+    }
+  });
+
+  it("gives the native library's ids with Llama 3's pattern", async () => {
+    const Regex =
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|" +
+      ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+    const pre_tokenizer = {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false },
+        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
+    };
+    await agreesWithNative({ ...json, pre_tokenizer });
+  });
+
+  it('does so off the fast path: with a prefix space, or a normalizer', async () => {
+    await agreesWithNative({ ...json, pre_tokenizer: { ...json.pre_tokenizer, add_prefix_space: true } });
+    await agreesWithNative({ ...json, normalizer: { type: 'NFC' } });
+  });
+
   it('decodes any ids as the native library does, the invalid UTF-8 too', async () => {
     const ours = Tokenizer.fromJSON(json);
     const native = NativeTokenizer.fromString(JSON.stringify(json));

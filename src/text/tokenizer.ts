@@ -14,6 +14,7 @@ import {
   type TokenizerJson,
   tokenContent,
 } from './tokenizer-schema.ts';
+import { WordEncoder } from './word-encoder.ts';
 
 /** The names that the published families give to the first and the last token of a text. */
 const KNOWN_BOS = ['<|begin_of_text|>', '<bos>', '<s>', '<|endoftext|>'];
@@ -48,6 +49,10 @@ export class Tokenizer {
   readonly #json: TokenizerJson;
   readonly #library: HuggingFaceTokenizer;
   readonly #specialIds: ReadonlySet<number>;
+  /** The fast path for byte-level BPE, and the ids that the post-processor puts around a text there. */
+  readonly #words: WordEncoder | undefined;
+  readonly #before: readonly number[] = [];
+  readonly #after: readonly number[] = [];
   readonly #bytes: (Uint8Array | undefined)[] = [];
 
   private constructor(json: TokenizerJson, config: JsonObject, source: string) {
@@ -62,6 +67,8 @@ export class Tokenizer {
       });
     }
     repairPattern(this.#library.pre_tokenizer);
+    this.#words = WordEncoder.for(this.#library, json);
+    if (this.#words) [this.#before, this.#after] = addedAround(this.#library);
     let highest = -1;
     for (const id of this.#library.get_vocab().values()) highest = Math.max(highest, id);
     this.vocabSize = highest + 1;
@@ -89,8 +96,13 @@ export class Tokenizer {
    * @returns the token ids
    */
   encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
-    if (text === '' && options.addSpecialTokens === false) return [];
-    const { ids } = this.#library.encode(text, { add_special_tokens: options.addSpecialTokens ?? true });
+    const addSpecialTokens = options.addSpecialTokens ?? true;
+    if (this.#words) {
+      const ids = this.#words.encode(text);
+      return addSpecialTokens ? [...this.#before, ...ids, ...this.#after] : ids;
+    }
+    if (text === '' && !addSpecialTokens) return [];
+    const { ids } = this.#library.encode(text, { add_special_tokens: addSpecialTokens });
     if (ids.some((id) => id === undefined)) {
       throw new RopewalkError(
         'The text has a character that this tokenizer has no token for, nor an unknown token.',
@@ -159,6 +171,15 @@ export class Tokenizer {
     }
     return undefined;
   }
+}
+
+/** What the post-processor puts before and after a text, found by processing one mark. */
+function addedAround(library: HuggingFaceTokenizer): [number[], number[]] {
+  const mark = '\0';
+  const { tokens } = library.post_processor?.([mark], null, true) ?? { tokens: [mark] };
+  const ids = tokens.map((token) => library.token_to_id(token)!);
+  const at = tokens.indexOf(mark);
+  return [ids.slice(0, at), ids.slice(at + 1)];
 }
 
 function repairPattern(preTokenizer: PreTokenizer | null): void {
