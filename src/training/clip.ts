@@ -1,0 +1,22 @@
+import { RopewalkError } from '../errors.ts';
+import { sumOfSquares } from '../runtime/kernels.ts';
+
+/** Euclidean norm of all gradients as one vector, accumulated in float64. NaN or infinite when a gradient is. */
+export function globalNorm(gradients: Iterable<Float32Array>): number {
+  let sum = 0;
+  for (const gradient of gradients) sum += sumOfSquares(gradient);
+  return Math.sqrt(sum);
+}
+
+/**
+ * The factor that brings gradients of this norm to at most `maxNorm`, as in torch.nn.utils.clip_grad_norm_: 1 when they
+ * are within it. Give it to an optimizer's step as `gradientScale`; the gradients themselves need no pass.
+ *
+ * @returns NaN when the norm is not finite, which an optimizer refuses: no factor repairs such gradients.
+ */
+export function clipCoefficient(norm: number, maxNorm: number): number {
+  if (!(maxNorm > 0)) {
+    throw new RopewalkError(`the largest gradient norm is ${maxNorm}; give a number above 0.`);
+  }
+  return Number.isFinite(norm) ? Math.min(1, maxNorm / (norm + 1e-6)) : Number.NaN;
+}
