@@ -1,7 +1,7 @@
+import type { CausalLM } from '../families/family.ts';
 import { differentiate } from '../graph/differentiate.ts';
 import { constant, input, linearCrossEntropy, reshape } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import type { CausalLM } from '../families/family.ts';
 import { FullSequence } from '../nn/attention.ts';
 
 export interface SequenceShape {
