@@ -79,7 +79,8 @@ export async function resolveInside(directory: string, name: string): Promise<st
   }
 }
 
-async function checkDirectory(path: string): Promise<void> {
+/** Refuses a path that is no folder. */
+export async function checkDirectory(path: string): Promise<void> {
   try {
     if ((await stat(path)).isDirectory()) return;
   } catch (error) {

@@ -7,7 +7,7 @@ import {
   writeDirectoryAtomic,
   writeFileAtomic,
 } from './atomic.node.ts';
-import { listCarriedFiles, resolveInside } from './directory.node.ts';
+import { checkDirectory, listCarriedFiles, resolveInside } from './directory.node.ts';
 import { errorCode, fileError } from './file-errors.ts';
 import { toConfigJson } from './json.ts';
 import {
@@ -65,6 +65,7 @@ export async function writeModelFiles(directory: string, model: ModelToSave): Pr
   const { dtype = 'F32', carryFrom, files = [] } = model;
   const own = new Set(files.map(({ name }) => name));
   if (carryFrom !== undefined) {
+    await checkDirectory(carryFrom);
     const names = [...(await listCarriedFiles(carryFrom)), GENERATION_CONFIG_FILE];
     for (const name of names) {
       const real = await resolveInside(carryFrom, name);
