@@ -171,6 +171,27 @@ describe.skipIf(!existsSync(STORIES))(
       await agreesWithNative(JSON.parse(readFileSync(join(STORIES, 'tokenizer.json'), 'utf8')));
     });
 
+    it("gives the native library's ids in Gemma's form, and where tokens cross words", async () => {
+      const json = JSON.parse(readFileSync(join(STORIES, 'tokenizer.json'), 'utf8'));
+      const gemma = {
+        ...json,
+        normalizer: { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
+        pre_tokenizer: {
+          type: 'Split',
+          pattern: { String: ' ' },
+          behavior: 'MergedWithPrevious',
+          invert: false,
+        },
+      };
+      await agreesWithNative(gemma);
+      const { vocab, merges } = json.model;
+      const crossing = { ...json.model, vocab: { ...vocab, 'e▁': 512 }, merges: [['e', '▁'], ...merges] };
+      await agreesWithNative({ ...json, model: crossing });
+      expect(
+        Tokenizer.fromJSON({ ...json, model: crossing }).encode('e z', { addSpecialTokens: false }),
+      ).toContain(512);
+    });
+
     it('gives the golden text', () => {
       const golden = JSON.parse(readFileSync(join(STORIES, 'golden.json'), 'utf8'));
       const tokenizer = loadTokenizer(STORIES);

@@ -49,7 +49,7 @@ export class Tokenizer {
   readonly #json: TokenizerJson;
   readonly #library: HuggingFaceTokenizer;
   readonly #specialIds: ReadonlySet<number>;
-  /** The fast path for byte-level BPE, and the ids that the post-processor puts around a text there. */
+  /** The fast path for BPE over independent words, and the ids that the post-processor puts around a text there. */
   readonly #words: WordEncoder | undefined;
   readonly #before: readonly number[] = [];
   readonly #after: readonly number[] = [];

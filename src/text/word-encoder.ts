@@ -13,21 +13,27 @@ const MAX_WORD_LENGTH = 64;
 
 const encoder = new TextEncoder();
 
+/** How a kind of tokenizer splits normalised text into words, and the spelling that its merges work on. */
+interface Words {
+  pattern: RegExp;
+  spell: (word: string) => string;
+}
+
 /**
- * Encodes with a byte-level BPE word by word and remembers each word's ids. A word of the pre-tokenizer gets
- * the same ids wherever it stands, and texts repeat their words, so this is several times as fast as the
- * library's general path and gives the same ids.
+ * Encodes with a BPE model word by word and remembers each word's ids. Where no merge can cross the words' ends,
+ * a word has the same ids wherever it stands, and texts repeat their words, so this is several times as fast as
+ * the library's general path and gives the same ids.
  */
 export class WordEncoder {
   readonly #library: HuggingFaceTokenizer;
-  readonly #wordPattern: RegExp;
+  readonly #kind: Words;
   readonly #addedPattern: RegExp | undefined;
   readonly #addedIds: ReadonlyMap<string, number>;
   readonly #words = new Map<string, readonly number[]>();
 
-  private constructor(library: HuggingFaceTokenizer, json: TokenizerJson, wordPattern: RegExp) {
+  private constructor(library: HuggingFaceTokenizer, json: TokenizerJson, kind: Words) {
     this.#library = library;
-    this.#wordPattern = wordPattern;
+    this.#kind = kind;
     this.#addedIds = new Map(json.added_tokens.map((token) => [token.content, token.id] as const));
     // The longest added token wins where several begin at one place.
     const contents = [...this.#addedIds.keys()].sort((a, b) => b.length - a.length);
@@ -35,16 +41,19 @@ export class WordEncoder {
       this.#addedPattern = new RegExp(`(${contents.map(escapePattern).join('|')})`, 'u');
   }
 
-  /** @returns undefined when the tokenizer is not of the kind for which words are independent */
+  /** @returns undefined when the tokenizer is not of a kind for which words are known to be independent */
   static for(library: HuggingFaceTokenizer, json: TokenizerJson): WordEncoder | undefined {
-    const wordPattern = byteLevelWordPattern(library);
-    // A byte without a token could become an unknown token, and those fuse across words.
-    const complete = BYTE_TO_CHAR.every((char) => library.token_to_id(char) !== undefined);
+    if (json.model.type !== 'BPE') return undefined;
     const plain = json.added_tokens.every(
-      ({ content, lstrip, rstrip, single_word }) => content !== '' && !lstrip && !rstrip && !single_word,
+      ({ content, lstrip, rstrip, single_word, normalized, special }) =>
+        content !== '' &&
+        !lstrip &&
+        !rstrip &&
+        !single_word &&
+        !(json.normalizer && (normalized ?? !special)),
     );
-    const applies = json.model.type === 'BPE' && json.normalizer === null && complete && plain;
-    return wordPattern && applies ? new WordEncoder(library, json, wordPattern) : undefined;
+    const kind = plain ? (byteLevelWords(library) ?? sentencePieceWords(json)) : undefined;
+    return kind && new WordEncoder(library, json, kind);
   }
 
   /** The ids of a text, without what the post-processor adds. */
@@ -54,13 +63,13 @@ export class WordEncoder {
     for (const [index, section] of sections.entries()) {
       // Splitting by a captured group puts the added tokens at the odd places.
       if (index % 2 === 1) ids.push(this.#addedIds.get(section)!);
-      else this.#encodeSection(section, ids);
+      else if (section !== '') this.#encodeSection(this.#library.normalizer?.(section) ?? section, ids);
     }
     return ids;
   }
 
   #encodeSection(section: string, ids: number[]): void {
-    const pattern = this.#wordPattern;
+    const { pattern } = this.#kind;
     pattern.lastIndex = 0;
     let end = 0;
     while (end < section.length) {
@@ -77,9 +86,8 @@ export class WordEncoder {
   #encodeWord(word: string, ids: number[]): void {
     let known = this.#words.get(word);
     if (known === undefined) {
-      let characters = '';
-      for (const byte of encoder.encode(word)) characters += BYTE_TO_CHAR[byte];
-      known = this.#library.model!([characters]).map((token) => this.#library.token_to_id(token)!);
+      const tokens = this.#library.model!([this.#kind.spell(word)]);
+      known = tokens.map((token) => this.#library.token_to_id(token)!);
       if (this.#words.size >= MAX_WORDS) this.#words.clear();
       if (word.length <= MAX_WORD_LENGTH) this.#words.set(word, known);
     }
@@ -87,8 +95,21 @@ export class WordEncoder {
   }
 }
 
-/** The pattern of `ByteLevel` or of `Split, ByteLevel`; undefined for other pre-tokenizers. */
-function byteLevelWordPattern(library: HuggingFaceTokenizer): RegExp | undefined {
+function spellBytes(word: string): string {
+  let characters = '';
+  for (const byte of encoder.encode(word)) characters += BYTE_TO_CHAR[byte];
+  return characters;
+}
+
+/** GPT-2's and Llama 3's kind: the pre-tokenizer is `ByteLevel`, or a `Split` and `ByteLevel`. */
+function byteLevelWords(library: HuggingFaceTokenizer): Words | undefined {
+  const pattern = byteLevelPattern(library);
+  // A byte without a token could become an unknown token, and those fuse across words.
+  const complete = BYTE_TO_CHAR.every((char) => library.token_to_id(char) !== undefined);
+  return pattern && complete ? { pattern, spell: spellBytes } : undefined;
+}
+
+function byteLevelPattern(library: HuggingFaceTokenizer): RegExp | undefined {
   const { pre_tokenizer: whole } = library;
   if (whole instanceof ByteLevelPreTokenizer) {
     return whole.use_regex && !whole.add_prefix_space ? whole.pattern : undefined;
@@ -100,6 +121,30 @@ function byteLevelWordPattern(library: HuggingFaceTokenizer): RegExp | undefined
   if (invert || behavior?.toLowerCase() !== 'isolated') return undefined;
   if (bytes.use_regex || bytes.add_prefix_space) return undefined;
   return split.pattern ?? undefined;
+}
+
+/**
+ * SentencePiece's kind, as in Llama 2 and Gemma: the normalizer writes spaces as `▁` and the model sees the whole
+ * text. Merges make tokens of the vocabulary only, so where no token has `▁` after another character, none
+ * crosses from a word to the `▁` that begins the next. With a token for every byte nothing is unknown.
+ */
+function sentencePieceWords(json: TokenizerJson): Words | undefined {
+  const { model, normalizer, pre_tokenizer: preTokenizer } = json;
+  const parts = normalizer?.type === 'Sequence' ? normalizer.normalizers : [normalizer];
+  const marksSpaces =
+    Array.isArray(parts) &&
+    parts.some((part) => part?.type === 'Replace' && part.pattern?.String === ' ' && part.content === '▁');
+  // Gemma's pre-tokenizer splits at spaces, of which the normalizer has left none.
+  const { String: separator } = (preTokenizer?.pattern ?? {}) as { String?: unknown };
+  const splitsAtSpaces = preTokenizer?.type === 'Split' && separator === ' ';
+  if (!marksSpaces || (preTokenizer !== null && !splitsAtSpaces)) return undefined;
+  if (model.ignore_merges || model.continuing_subword_prefix || model.end_of_word_suffix) return undefined;
+  const vocab = model.vocab as Record<string, number>;
+  const complete =
+    model.byte_fallback === true &&
+    BYTE_TO_CHAR.every((_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>` in vocab);
+  if (!complete || Object.keys(vocab).some((token) => /[^▁]▁/u.test(token))) return undefined;
+  return { pattern: /▁*[^▁]+|▁+/gu, spell: (word) => word };
 }
 
 /** Makes a text match itself inside a regular expression with the flag `u`. */
