@@ -56,6 +56,27 @@ describe('Random', () => {
     expect(variance).toBeCloseTo(1 / 12, 3);
   });
 
+  it('gives Gaussian numbers with the moments and tails of the standard normal distribution', () => {
+    const random = new Random(11);
+    const values = take(200_000, () => random.nextGaussian());
+    const mean = (map: (x: number) => number) => values.reduce((sum, x) => sum + map(x), 0) / values.length;
+    // Five standard errors of each mean; a power's variance is E[x^2k] − E[x^k]².
+    const error = (variance: number) => 5 * Math.sqrt(variance / values.length);
+    expect(Math.abs(mean((x) => x))).toBeLessThan(error(1));
+    expect(Math.abs(mean((x) => x ** 2) - 1)).toBeLessThan(error(2));
+    expect(Math.abs(mean((x) => x ** 3))).toBeLessThan(error(15));
+    expect(Math.abs(mean((x) => x ** 4) - 3)).toBeLessThan(error(96));
+    for (const [sigma, share] of [
+      [1, 0.682689],
+      [2, 0.9545],
+      [3, 0.9973],
+    ] as const) {
+      const inside = mean((x) => (Math.abs(x) < sigma ? 1 : 0));
+      expect(Math.abs(inside - share)).toBeLessThan(error(share * (1 - share)));
+    }
+    expect(values.every(Number.isFinite)).toBe(true);
+  });
+
   it('gives every integer below n equally often', () => {
     const random = new Random(3);
     const counts = new Array<number>(6).fill(0);

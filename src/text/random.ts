@@ -92,6 +92,15 @@ export class Random {
     return value % n;
   }
 
+  /**
+   * A number of the standard normal distribution (Box and Muller 1958). The second number that the method could
+   * give is not kept, so that the state stays four integers.
+   */
+  nextGaussian(): number {
+    const radius = Math.sqrt(-2 * Math.log(1 - this.next())); // 1 − u is never 0
+    return radius * Math.cos(2 * Math.PI * this.next());
+  }
+
   /** Shuffles in place (Fisher and Yates): every order is equally likely. Returns its argument. */
   shuffle<T extends Int32Array | number[]>(values: T): T {
     for (let i = values.length - 1; i > 0; i--) {
