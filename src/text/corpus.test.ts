@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { trainBpe } from './bpe-trainer.ts';
-import { encodeCorpus, splitCorpus } from './corpus.ts';
+import { encodeCorpus, encodeCorpusAsync, splitCorpus } from './corpus.ts';
 import { Tokenizer } from './tokenizer.ts';
 
 const SAMPLE =
@@ -174,6 +174,21 @@ describe('encodeCorpus', () => {
       [11, 11],
     ]);
     expect(() => encodeCorpus(tokenizer, 'x', { chunkSize: 0 })).toThrow('chunkSize must be');
+  });
+
+  it('lets the event loop go on between parts when asynchronous', async () => {
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
+    // Each report takes longer than the time after which a pause is due.
+    const onProgress = () => {
+      for (const end = performance.now() + 60; performance.now() < end; );
+    };
+    const tokenizer = Tokenizer.fromJSON(trained);
+    const tokens = await encodeCorpusAsync(tokenizer, SAMPLE, { chunkSize: 20, onProgress });
+    clearInterval(timer);
+    expect(turns).toBeGreaterThan(0);
+    expect([...tokens]).toEqual(tokenizer.encode(SAMPLE, { addSpecialTokens: false }));
+    await expect(encodeCorpusAsync(tokenizer, 'x', { chunkSize: 0 })).rejects.toThrow('chunkSize must be');
   });
 
   const stories = '../shared/data/weights/stories260K/tokenizer.json';

@@ -28,19 +28,12 @@ function endOfPart(
   return text.length;
 }
 
-/**
- * Encodes documents to one sequence of token ids, as training wants it, with the ids of encoding each document at
- * once. Long documents are encoded in parts where the tokenizer's definition proves that the ids stay the same (see
- * `safeBoundary`), so that memory stays small and progress can be shown; otherwise a document is one part.
- * No special tokens are added but those asked for; ones spelled out in the text become tokens.
- *
- * @returns Int32Array [tokens]
- */
-export function encodeCorpus(
+/** The work of `encodeCorpus`; pauses after every part. */
+function* encodeParts(
   tokenizer: Tokenizer,
   documents: string | readonly string[],
-  options: EncodeCorpusOptions = {},
-): Int32Array {
+  options: EncodeCorpusOptions,
+): Generator<void, Int32Array> {
   const { beginOfDocument, endOfDocument, onProgress, chunkSize = 1 << 16 } = options;
   if (!Number.isInteger(chunkSize) || chunkSize < 1) {
     throw new RopewalkError(`chunkSize must be a positive integer, but is ${chunkSize}`);
@@ -57,6 +50,7 @@ export function encodeCorpus(
       parts.push(Int32Array.from(tokenizer.encode(text.slice(from, to), { addSpecialTokens: false })));
       done += to - from;
       onProgress?.(done, total);
+      yield;
     }
     if (endOfDocument !== undefined) parts.push(Int32Array.of(endOfDocument));
   }
@@ -67,6 +61,51 @@ export function encodeCorpus(
     at += part.length;
   }
   return tokens;
+}
+
+/**
+ * Encodes documents to one sequence of token ids, as training wants it, with the ids of encoding each document at
+ * once. Long documents are encoded in parts where the tokenizer's definition proves that the ids stay the same (see
+ * `safeBoundary`), so that memory stays small and progress can be shown; otherwise a document is one part.
+ * No special tokens are added but those asked for; ones spelled out in the text become tokens.
+ *
+ * @returns Int32Array [tokens]
+ */
+export function encodeCorpus(
+  tokenizer: Tokenizer,
+  documents: string | readonly string[],
+  options: EncodeCorpusOptions = {},
+): Int32Array {
+  const work = encodeParts(tokenizer, documents, options);
+  let step = work.next();
+  while (!step.done) step = work.next();
+  return step.value;
+}
+
+/** Between parts the event loop gets its turn this often, so that progress is drawn and Ctrl-C is heard. */
+const PAUSE_EVERY_MS = 50;
+
+/**
+ * `encodeCorpus` for long texts: the event loop goes on between parts.
+ *
+ * @returns Int32Array [tokens]
+ */
+export async function encodeCorpusAsync(
+  tokenizer: Tokenizer,
+  documents: string | readonly string[],
+  options: EncodeCorpusOptions = {},
+): Promise<Int32Array> {
+  const work = encodeParts(tokenizer, documents, options);
+  let lastPause = performance.now();
+  let step = work.next();
+  while (!step.done) {
+    if (performance.now() - lastPause > PAUSE_EVERY_MS) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      lastPause = performance.now();
+    }
+    step = work.next();
+  }
+  return step.value;
 }
 
 /**
