@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
-import type { Decoder } from './decoder.ts';
 import type { KeyValueCache } from './cache.ts';
+import type { Decoder } from './decoder.ts';
 import { Sampler, type SamplingOptions } from './sampler.ts';
 
 /** Prompts run in chunks of this many tokens: scores of a chunk against the cache stay small. */
@@ -45,7 +45,9 @@ export async function* generateTokens(
 ): AsyncGenerator<number, void> {
   const { maxTokens, stopTokens = [], signal } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 0) {
-    throw new RopewalkError(`the number of tokens to generate must be a whole number of at least 0, but is ${maxTokens}.`);
+    throw new RopewalkError(
+      `the number of tokens to generate must be a whole number of at least 0, but is ${maxTokens}.`,
+    );
   }
   const room = decoder.model.maxPositions - cache.position;
   if (prompt.length + maxTokens > room) {

@@ -20,9 +20,15 @@ export interface SamplingOptions {
 
 function checkOptions(options: SamplingOptions): void {
   const check = (name: string, value: number | undefined, fits: (value: number) => boolean, what: string) => {
-    if (value !== undefined && !fits(value)) throw new RopewalkError(`${name} must be ${what}, but is ${value}.`);
+    if (value !== undefined && !fits(value))
+      throw new RopewalkError(`${name} must be ${what}, but is ${value}.`);
   };
-  check('temperature', options.temperature, (t) => t > 0 && Number.isFinite(t), 'above 0 (use greedy for none)');
+  check(
+    'temperature',
+    options.temperature,
+    (t) => t > 0 && Number.isFinite(t),
+    'above 0 (use greedy for none)',
+  );
   check('top-k', options.topK, (k) => Number.isInteger(k) && k >= 1, 'a whole number of at least 1');
   check('top-p', options.topP, (p) => p > 0 && p <= 1, 'above 0 and at most 1');
   check('min-p', options.minP, (p) => p >= 0 && p <= 1, 'from 0 to 1');

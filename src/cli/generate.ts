@@ -1,0 +1,125 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { RopewalkError } from '../errors.ts';
+import { generateTokens } from '../generation/generate.ts';
+import { StopStrings } from '../generation/text.ts';
+import { StreamDecoder } from '../text/stream.ts';
+import { loadTokenizer } from '../text/tokenizer.node.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+import { INTERRUPTED, interruptSignal } from './interrupt.ts';
+import { openDecoder } from './models.ts';
+import { collect, count, idList, integer, positive, wholeNumber } from './options.ts';
+import { printable } from './printable.ts';
+
+interface GenerateFlags {
+  prompt?: string;
+  ids?: number[];
+  maxTokens: number;
+  greedy?: boolean;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  repetitionPenalty?: number;
+  seed: number;
+  stop?: string[];
+  stopIds?: number[];
+  ignoreEos?: boolean;
+  threads?: number;
+  json?: boolean;
+}
+
+export function register(program: Command): void {
+  program
+    .command('generate')
+    .description('Continue a text with a model.')
+    .argument('<directory>', 'a Hugging Face model directory, or the --out of a training run')
+    .option('--prompt <text>', 'text to continue')
+    .option('--ids <list>', 'token ids to continue, such as 1,2,3', idList)
+    .requiredOption('--max-tokens <n>', 'most tokens to add', wholeNumber)
+    .option('--greedy', 'take the likeliest token each time')
+    .option('--temperature <t>', 'below 1 safer, above 1 wilder', positive)
+    .option('--top-k <k>', 'draw from the k likeliest tokens', count)
+    .option('--top-p <p>', 'draw from the likeliest tokens that together reach p', positive)
+    .option('--min-p <p>', 'draw from tokens at least p times as likely as the likeliest', positive)
+    .option('--repetition-penalty <r>', 'above 1, repeat less', positive)
+    .option('--seed <n>', 'equal seeds give equal texts', integer, 0)
+    .option('--stop <text>', 'stop before this text; may be given several times', collect)
+    .option('--stop-ids <list>', "token ids that end the text, instead of the model's own", idList)
+    .option('--ignore-eos', 'go on after the token that ends a text')
+    .option('--threads <n>', 'threads of the engine', count)
+    .option('--json', 'print {ids, text, tokensPerSecond} on stdout')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  ropewalk generate runs/llama --prompt "Call me" --max-tokens 60 --temperature 0.8 --seed 1
+  ropewalk generate path/to/model --ids 1,403 --max-tokens 20 --greedy --json`,
+    )
+    .action(generate);
+}
+
+async function generate(directory: string, flags: GenerateFlags): Promise<void> {
+  if ((flags.prompt === undefined) === (flags.ids === undefined)) {
+    throw new RopewalkError('give either --prompt TEXT or --ids 1,2,3.');
+  }
+  const drawing = ['temperature', 'topK', 'topP', 'minP'] as const;
+  const unused = drawing.find((name) => flags[name] !== undefined);
+  if (flags.greedy && unused) {
+    throw new RopewalkError(
+      '--greedy takes the likeliest token; it cannot be combined with options of drawing.',
+    );
+  }
+  const tokenizer = findTokenizer(directory, flags.ids !== undefined);
+  const { opened, decoder } = await openDecoder(directory, 'last', flags);
+  const prompt = flags.ids ?? encodePrompt(tokenizer!, flags.prompt!, opened.config.bos_token_id);
+  const stopTokens = flags.stopIds ?? (flags.ignoreEos ? [] : opened.stopTokens);
+  const stream = tokenizer && new StreamDecoder(tokenizer, { skipSpecialTokens: true });
+  const stops = new StopStrings(flags.stop ?? []);
+  const { signal, dispose } = interruptSignal(() => {});
+  const ids: number[] = [];
+  let text = '';
+  const show = (piece: string) => {
+    text += piece;
+    if (!flags.json) process.stdout.write(printable(piece));
+  };
+  // The prompt is not part of the speed: what a reader waits for is one token after another.
+  let started = performance.now();
+  try {
+    const options = { ...flags, stopTokens, signal };
+    for await (const id of generateTokens(decoder, prompt, options)) {
+      if (ids.length === 0) started = performance.now();
+      ids.push(id);
+      if (stream) show(stops.push(stream.push(id)));
+      else if (!flags.json) process.stdout.write(`${ids.length > 1 ? ',' : ''}${id}`);
+      if (stops.stopped) break;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    process.exitCode = INTERRUPTED;
+  }
+  dispose();
+  const seconds = (performance.now() - started) / 1000;
+  if (stream) show(stops.push(stream.flush()) + stops.flush());
+  const tokensPerSecond = ids.length > 1 ? (ids.length - 1) / seconds : 0;
+  await decoder.release();
+  if (flags.json) process.stdout.write(`${JSON.stringify({ ids, text, tokensPerSecond })}\n`);
+  else process.stdout.write('\n');
+}
+
+/** @param optional whether ids alone will do. */
+function findTokenizer(directory: string, optional: boolean): Tokenizer | undefined {
+  if (optional && !existsSync(join(directory, 'tokenizer.json'))) return undefined;
+  return loadTokenizer(directory);
+}
+
+/** A prompt's ids with what the tokenizer puts before a text; an empty one begins with the token that begins texts. */
+function encodePrompt(tokenizer: Tokenizer, prompt: string, bos: number | null): number[] {
+  const ids = tokenizer.encode(prompt);
+  if (ids.length > 0) return ids;
+  const first = bos ?? tokenizer.bosId ?? tokenizer.eosId;
+  if (first === undefined)
+    throw new RopewalkError('the prompt is empty and the model has no token that begins a text.');
+  return [first];
+}

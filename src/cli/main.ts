@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import pc from 'picocolors';
+import { RopewalkError } from '../errors.ts';
+import * as generate from './generate.ts';
+import * as score from './score.ts';
+import * as tokenizer from './tokenizer.ts';
+import * as train from './train.ts';
+
+/**
+ * The command line. Results go to stdout, progress and errors to stderr.
+ *
+ * @param argv as in process.argv.
+ * @returns the exit code.
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  const program = new Command('ropewalk')
+    .description('Decoder-only language models in TypeScript: GPT, Gemma, Gemma 2 and Llama 3.')
+    .version(packageVersion())
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+  for (const command of [train, generate, score, tokenizer]) command.register(program);
+  // A closed pipe (ropewalk … | head) is the reader's wish, not an error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+  try {
+    await program.parseAsync(argv);
+    return typeof process.exitCode === 'number' ? process.exitCode : 0;
+  } catch (error) {
+    return report(error);
+  }
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    if (error.code !== 'commander.help') complain(error.message.replace(/^error: /, ''));
+    return error.exitCode;
+  }
+  if (error instanceof RopewalkError) {
+    complain(error.message);
+    return 1;
+  }
+  process.stderr.write(
+    `${pc.red('ropewalk failed:')} ${error instanceof Error ? error.stack : String(error)}\n`,
+  );
+  return 70;
+}
+
+function complain(message: string): void {
+  process.stderr.write(`${pc.red('ropewalk:')} ${message.replaceAll(/\s*\n\s*/g, ' ')}\n`);
+}
+
+function packageVersion(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,48 @@
+import { RopewalkError } from '../errors.ts';
+
+/** Parsers of option values: commander calls them with the text, and their errors reach the user as one line. */
+
+function parse(text: string, fits: (value: number) => boolean, what: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !fits(value)) throw new RopewalkError(`"${text}" is not ${what}.`);
+  return value;
+}
+
+export function wholeNumber(text: string): number {
+  return parse(text, (n) => Number.isSafeInteger(n) && n >= 0, 'a whole number of at least 0');
+}
+
+export function count(text: string): number {
+  return parse(text, (n) => Number.isSafeInteger(n) && n >= 1, 'a whole number of at least 1');
+}
+
+export function integer(text: string): number {
+  return parse(text, Number.isSafeInteger, 'a whole number');
+}
+
+export function positive(text: string): number {
+  return parse(text, (n) => n > 0 && Number.isFinite(n), 'a number above 0');
+}
+
+export function notNegative(text: string): number {
+  return parse(text, (n) => n >= 0 && Number.isFinite(n), 'a number of at least 0');
+}
+
+export function fraction(text: string): number {
+  return parse(text, (n) => n > 0 && n < 1, 'a number between 0 and 1');
+}
+
+/** `1,2,3` → [1, 2, 3] */
+export function idList(text: string): number[] {
+  return text.split(',').map((part) => {
+    const id = Number(part);
+    if (part.trim() === '' || !Number.isSafeInteger(id) || id < 0) {
+      throw new RopewalkError(`"${text}" is not a list of token ids such as 1,2,3.`);
+    }
+    return id;
+  });
+}
+
+export function collect(value: string, previous: string[] = []): string[] {
+  return [...previous, value];
+}

@@ -1,0 +1,12 @@
+/**
+ * Text as it may reach a terminal: line breaks and tabs stay, other control characters (which could move the cursor or
+ * rename the window) become their picture.
+ */
+export function printable(text: string): string {
+  return Array.from(text, (character) => {
+    const code = character.codePointAt(0)!;
+    if (code < 0x20 && character !== '\n' && character !== '\t') return String.fromCharCode(0x2400 + code);
+    if (code === 0x7f) return '␡';
+    return code >= 0x80 && code < 0xa0 ? '\ufffd' : character;
+  }).join('');
+}

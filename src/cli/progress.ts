@@ -1,0 +1,54 @@
+import pc from 'picocolors';
+
+/** Seconds as people say them: 42s, 3m 05s, 2h 10m. */
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '?';
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole}s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}m ${String(whole % 60).padStart(2, '0')}s`;
+  return `${Math.floor(whole / 3600)}h ${String(Math.floor((whole % 3600) / 60)).padStart(2, '0')}m`;
+}
+
+/**
+ * One line on stderr that shows how far long work is: redrawn in place on a terminal, printed now and then elsewhere.
+ * stdout stays free for results.
+ */
+export class Progress {
+  private lastPrinted = 0;
+  private shown = false;
+
+  constructor(private readonly stream: NodeJS.WriteStream = process.stderr) {}
+
+  /** @param done of `total`; `text` says the rest. */
+  update(label: string, done: number, total: number, text: string): void {
+    const now = Date.now();
+    const finished = done >= total;
+    const interval = this.stream.isTTY ? 80 : 5000;
+    if (!finished && now - this.lastPrinted < interval) return;
+    this.lastPrinted = now;
+    const share = total > 0 ? Math.min(1, done / total) : 1;
+    if (this.stream.isTTY) {
+      const width = 24;
+      const filled = Math.round(share * width);
+      const bar = pc.cyan('━'.repeat(filled)) + pc.dim('━'.repeat(width - filled));
+      const line = `${label} ${bar} ${String(Math.floor(share * 100)).padStart(3)}%  ${text}`;
+      this.stream.write(`\r\x1b[2K${line}`);
+      this.shown = true;
+    } else {
+      this.stream.write(`${label} ${Math.floor(share * 100)}%  ${text}\n`);
+    }
+  }
+
+  /** Ends the line, so that what is printed next stands below it. */
+  end(): void {
+    if (this.shown) this.stream.write('\n');
+    this.shown = false;
+  }
+
+  /** A line that stays. */
+  note(text: string): void {
+    if (this.shown) this.stream.write('\r\x1b[2K');
+    this.shown = false;
+    this.stream.write(`${text}\n`);
+  }
+}

@@ -1,0 +1,107 @@
+import { RopewalkError } from '../errors.ts';
+import type { CausalLM } from '../families/family.ts';
+import type { WeightSource } from '../onnx/emit.ts';
+import type { Engine, SessionSettings } from '../runtime/engine.ts';
+import { Executable } from '../runtime/executable.ts';
+import { checkIds, type Decoder, fullLogitsGraph } from './decoder.ts';
+
+/** Rows of logits that are held at one time when a long sequence is scored without a cache. */
+export interface LogitRows {
+  /** Number of the first row. */
+  readonly start: number;
+  /** `[rows, vocab]`, row-major. */
+  readonly logits: Float32Array;
+}
+
+/** Negative log-likelihood of `target` under one row of logits, in nats; computed in float64. */
+export function negativeLogLikelihood(logits: Float32Array, target: number): number {
+  let max = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) if (logit > max) max = logit;
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - max);
+  return max + Math.log(sum) - logits[target]!;
+}
+
+/**
+ * Logits of a whole sequence in one pass without a cache.
+ *
+ * @throws RopewalkError when it is longer than the model's positions.
+ */
+export async function* fullLogits(
+  engine: Engine,
+  model: CausalLM,
+  weights: ReadonlyMap<string, WeightSource>,
+  ids: ArrayLike<number>,
+  settings: SessionSettings = {},
+): AsyncGenerator<LogitRows, void> {
+  checkLength(model, ids.length);
+  checkIds(ids, model.config.vocab_size);
+  const graph = fullLogitsGraph(model, 1, ids.length);
+  const executable = await Executable.compile(engine, graph, { ...settings, weights });
+  const { logits } = await executable.run({ input_ids: { data: Int32Array.from(ids), shape: [ids.length] } });
+  await executable.release();
+  yield { start: 0, logits: logits!.data as Float32Array };
+}
+
+/** The same through the cache, `chunk` tokens at a time. The decoder must return all rows. */
+export async function* cachedLogits(
+  decoder: Decoder,
+  ids: ArrayLike<number>,
+  chunk: number,
+): AsyncGenerator<LogitRows, void> {
+  checkLength(decoder.model, ids.length);
+  const cache = decoder.newCache();
+  const all = Int32Array.from(ids);
+  for (let start = 0; start < all.length; start += chunk) {
+    yield { start, logits: await decoder.forward(all.subarray(start, start + chunk), cache) };
+  }
+}
+
+function checkLength(model: CausalLM, length: number): void {
+  if (length === 0) throw new RopewalkError('there are no tokens to score.');
+  if (length > model.maxPositions) {
+    throw new RopewalkError(
+      `${length} tokens are more than the model's ${model.maxPositions} positions; score a shorter text.`,
+    );
+  }
+}
+
+export interface Score {
+  /** Tokens predicted: each token after the first of its window. */
+  readonly tokens: number;
+  /** In nats. */
+  readonly meanNegativeLogLikelihood: number;
+  readonly perplexity: number;
+}
+
+/** Adds up the loss of next tokens over rows of logits. */
+export class Scorer {
+  private sum = 0;
+  private tokens = 0;
+
+  /** @param ids the sequence that the rows belong to. */
+  add({ start, logits }: LogitRows, ids: ArrayLike<number>, vocabSize: number): void {
+    const rows = logits.length / vocabSize;
+    for (let row = 0; row < rows && start + row + 1 < ids.length; row++) {
+      const target = ids[start + row + 1]!;
+      this.sum += negativeLogLikelihood(logits.subarray(row * vocabSize, (row + 1) * vocabSize), target);
+      this.tokens++;
+    }
+  }
+
+  result(): Score {
+    const mean = this.sum / this.tokens;
+    return { tokens: this.tokens, meanNegativeLogLikelihood: mean, perplexity: Math.exp(mean) };
+  }
+}
+
+/**
+ * Cuts a long text into windows of at most `size` tokens for scoring. Each begins with the last token of the one
+ * before, so that every token but the very first is predicted exactly once.
+ */
+export function* scoringWindows(ids: Int32Array, size: number): Generator<Int32Array, void> {
+  if (size < 2) throw new RopewalkError(`a scoring window must hold at least 2 tokens, but is ${size}.`);
+  for (let start = 0; start === 0 || start < ids.length - 1; start += size - 1) {
+    yield ids.subarray(start, start + size);
+  }
+}

@@ -1,0 +1,109 @@
+import { RopewalkError } from '../errors.ts';
+import type { CommonConfig } from '../families/config.ts';
+import type { Family } from '../families/family.ts';
+import { initializeWeights } from '../families/initialize.ts';
+import type { Engine } from '../runtime/engine.ts';
+import { Random } from '../text/random.ts';
+import type { SequenceShape } from './graph.ts';
+import { type ModelIdentity, RunDirectory, type RunRecord } from './run.node.ts';
+import { TrainingSession } from './session.ts';
+import { type TrainEvent, Trainer, type TrainerSettings } from './trainer.ts';
+
+export interface PretrainOptions {
+  readonly family: Family;
+  readonly config: CommonConfig;
+  /** The tokenizer's files, saved beside the weights. */
+  readonly files: ModelIdentity['files'];
+  readonly training: Int32Array;
+  readonly validation: Int32Array;
+  readonly shape: SequenceShape;
+  readonly settings: TrainerSettings;
+  readonly out: string;
+  /** Checkpoints kept; at least 1. */
+  readonly keep: number;
+  /** Whether a run in `out` is gone on with: never, if there is one, or surely. */
+  readonly resume: 'never' | 'if there' | 'must';
+  /** What identifies the text, such as a hash: a resumed run must have the same. */
+  readonly dataIdentity: string;
+}
+
+export type PretrainEvent = TrainEvent | { readonly type: 'resumed'; readonly step: number };
+
+/**
+ * Trains a model from scratch by next-token prediction, in a run directory that can be resumed exactly. When the
+ * signal aborts, the step at hand is finished and a checkpoint saved.
+ */
+export async function* pretrain(
+  engine: Engine,
+  options: PretrainOptions,
+  signal?: AbortSignal,
+): AsyncGenerator<PretrainEvent, void> {
+  const { family, config, settings, shape, out } = options;
+  const record = JSON.parse(
+    JSON.stringify({
+      format: 1,
+      family: family.name,
+      config: family.writeConfig(config),
+      shape,
+      settings,
+      data: options.dataIdentity,
+    }),
+  ) as RunRecord;
+  const model = family.build(config);
+  if (shape.seq > model.maxPositions) {
+    throw new RopewalkError(
+      `the sequence length ${shape.seq} is longer than the model's ${model.maxPositions} positions; choose a smaller --seq.`,
+    );
+  }
+  const resuming = options.resume === 'must' || (options.resume === 'if there' && RunDirectory.exists(out));
+  const run = resuming ? await RunDirectory.open(out) : await RunDirectory.create(out, record);
+  if (resuming) checkSame(run.record, record, out);
+
+  const session = await TrainingSession.create(engine, model, shape);
+  try {
+    initializeWeights(model.parameters(), session.values(), new Random(settings.seed));
+    const trainer = new Trainer(
+      session,
+      { training: options.training, validation: options.validation },
+      settings,
+    );
+    if (resuming) {
+      const state = await run.restore(session);
+      if (state) trainer.restore(state);
+      yield { type: 'resumed', step: state?.step ?? 0 };
+    }
+    const identity: ModelIdentity = { family, config, files: options.files };
+    for await (const event of trainer.run(signal)) {
+      await run.log(event);
+      if (event.type === 'checkpoint') {
+        await run.save(session, identity, event.state, options.keep);
+        if (event.last) await run.finish(session, identity);
+      }
+      yield event;
+    }
+  } finally {
+    await session.release();
+  }
+}
+
+/** A run goes on only with what it was started with: anything else would be another run. */
+function checkSame(stored: RunRecord, wanted: RunRecord, out: string): void {
+  const difference = firstDifference(stored, wanted, '');
+  if (difference) {
+    throw new RopewalkError(
+      `${out} was started with another ${difference}. Resume with the same options and text, or start anew in another folder.`,
+    );
+  }
+}
+
+function firstDifference(a: unknown, b: unknown, path: string): string | undefined {
+  if (typeof a === 'object' && typeof b === 'object' && a !== null && b !== null) {
+    const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
+    for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
+      const difference = firstDifference(left[key], right[key], path === '' ? key : `${path}.${key}`);
+      if (difference) return difference;
+    }
+    return undefined;
+  }
+  return a === b ? undefined : `"${path}" (${JSON.stringify(a)}, now ${JSON.stringify(b)})`;
+}
