@@ -1,0 +1,29 @@
+// Runs a TypeScript program of this repository on any supported Node: node scripts/run-ts.js bench/training.ts [arguments]
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
+import { build } from 'esbuild';
+
+const [source, ...args] = process.argv.slice(2);
+if (!source) {
+  console.error('usage: node scripts/run-ts.js FILE.ts [arguments]');
+  process.exit(2);
+}
+// Beside the source, so that import.meta.url means what it says.
+const out = join(dirname(source), `.${basename(source, '.ts')}.generated.mjs`);
+mkdirSync(dirname(out), { recursive: true });
+await build({
+  entryPoints: [source],
+  outfile: out,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  packages: 'external',
+  logLevel: 'error',
+  sourcemap: 'inline',
+});
+const result = spawnSync(process.execPath, [relative(process.cwd(), out), ...args], {
+  stdio: 'inherit',
+  cwd: process.cwd(),
+});
+process.exit(result.status ?? 1);

@@ -1,0 +1,82 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { RawConfig } from './config.ts';
+import { families, familyByName, findPreset, modelFromConfig, presetNames } from './registry.ts';
+
+const reference = new URL('../../test/reference/', import.meta.url).pathname;
+
+/** Distinct parameters, ties counted once, as their authors and the hub publish them. */
+const published: Record<string, number> = {
+  gpt2: 124_439_808,
+  'gemma-2b': 2_506_172_416,
+  'gemma-7b': 8_537_680_896,
+  'gemma-2-2b': 2_614_341_888,
+  'gemma-2-9b': 9_241_705_984,
+  'gemma-2-27b': 27_227_128_320,
+  'llama-3-8b': 8_030_261_248,
+  'llama-3-70b': 70_553_706_496,
+  'llama-3.2-1b': 1_235_814_400,
+  'llama-3.2-3b': 3_212_749_824,
+};
+
+describe('presets', () => {
+  it.each(Object.entries(published))('%s has %d parameters', (name, parameters) => {
+    const { family, preset } = findPreset(name)!;
+    expect(family.build(preset.config).parameterCount()).toBe(parameters);
+  });
+
+  it('has tiny models of the same size within 5 %', () => {
+    const sizes = families.map((family) => family.build(family.presets.tiny!.config).parameterCount());
+    expect(Math.max(...sizes) / Math.min(...sizes)).toBeLessThan(1.05);
+  });
+
+  it.each(presetNames())('%s survives being written and read', (name) => {
+    const { family, preset } = findPreset(name)!;
+    const written = JSON.parse(JSON.stringify(family.writeConfig(preset.config))) as RawConfig;
+    expect(modelFromConfig(written, 'config.json').config).toEqual(preset.config);
+  });
+
+  it('finds families by their other names', () => {
+    expect(familyByName('llama3').name).toBe('llama');
+    expect(findPreset('llama3')?.family.name).toBe('llama');
+    expect(() => familyByName('lama')).toThrow(/no family "lama"; there are gpt, gpt2/);
+  });
+});
+
+function read(path: string): RawConfig {
+  return JSON.parse(readFileSync(path, 'utf8')) as RawConfig;
+}
+
+describe('config.json', () => {
+  const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/config.hub.json`));
+
+  it.each(cases)("%s: the hub's form means the same as that of transformers 5", (name) => {
+    const current = modelFromConfig(read(`${reference}${name}/config.json`), 'config.json').config;
+    const hub = modelFromConfig(read(`${reference}${name}/config.hub.json`), 'config.json').config;
+    expect(hub).toEqual(current);
+  });
+
+  it('refuses a rotary family without rope settings, rather than guessing a theta', () => {
+    const { family, preset } = findPreset('llama-3-8b')!;
+    const { rope_theta, rope_scaling, rope_parameters, ...raw } = family.writeConfig(preset.config);
+    expect([rope_theta, rope_scaling, rope_parameters]).toHaveLength(3);
+    expect(() => modelFromConfig(raw, 'x/config.json')).toThrow(
+      /x\/config\.json: neither "rope_parameters" nor "rope_theta"/,
+    );
+  });
+
+  it.each(families.map(({ name }) => name))('%s: names a field that is missing or wrong', (name) => {
+    const { family, preset } = findPreset(`${name}/tiny`)!;
+    const raw = family.writeConfig(preset.config);
+    expect(() => modelFromConfig({ ...raw, vocab_size: undefined }, 'config.json')).toThrow(
+      /"vocab_size" is missing/,
+    );
+    expect(() => modelFromConfig({ ...raw, vocab_size: '7' }, 'config.json')).toThrow(
+      /"vocab_size" must be a whole/,
+    );
+    expect(() => modelFromConfig({ ...raw, vocab_size: -1 }, 'config.json')).toThrow(/"vocab_size"/);
+    expect(() => modelFromConfig({ ...raw, model_type: 'bert' }, 'config.json')).toThrow(
+      /"bert" is not supported/,
+    );
+  });
+});
