@@ -30,7 +30,8 @@ describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])('%s', (name) => {
       const rows = Array.from({ length: batch }, (_, row) =>
         tokens.subarray((step * batch + row) * width, (step * batch + row + 1) * width),
       );
-      const side = (shift: number) => Int32Array.from(rows.flatMap((row) => [...row.subarray(shift, shift + seq)]));
+      const side = (shift: number) =>
+        Int32Array.from(rows.flatMap((row) => [...row.subarray(shift, shift + seq)]));
       const { loss } = await session.computeGradients([{ inputs: side(0), targets: side(1) }]);
       expect(Math.abs(loss - curve.losses[step]!), `step ${step}`).toBeLessThan(1e-3);
       const norm = globalNorm(session.trainables.map(({ gradient }) => gradient));

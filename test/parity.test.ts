@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type OpenedModel, openModel, readWeights, weightSources } from '../src/checkpoint/load.node.ts';
 import { FileSource } from '../src/checkpoint/file.node.ts';
+import { type OpenedModel, openModel, readWeights, weightSources } from '../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../src/checkpoint/safetensors.ts';
 import { Decoder, fullLogitsGraph } from '../src/generation/decoder.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
@@ -60,14 +60,23 @@ describe.each(cases)('%s', (name) => {
 
   it.each([1, 3, 7, 1000])('gives them with a cache, %d tokens at a time', async (chunk) => {
     const { opened, ids, batch, seq, logits, weights, folder } = await opening;
-    const decoder = await Decoder.create(engine, opened.model, weights, 'all', folder ? { weightsFolder: folder } : {});
+    const decoder = await Decoder.create(
+      engine,
+      opened.model,
+      weights,
+      'all',
+      folder ? { weightsFolder: folder } : {},
+    );
     const vocab = logits.length / (batch * seq);
     for (let row = 0; row < batch; row++) {
       const cache = decoder.newCache();
       const actual = new Float32Array(seq * vocab);
       for (let start = 0; start < seq; start += chunk) {
         const end = Math.min(seq, start + chunk);
-        actual.set(await decoder.forward(ids.subarray(row * seq + start, row * seq + end), cache), start * vocab);
+        actual.set(
+          await decoder.forward(ids.subarray(row * seq + start, row * seq + end), cache),
+          start * vocab,
+        );
       }
       expectClose(actual, logits.subarray(row * seq * vocab, (row + 1) * seq * vocab), LOGITS_BOUND);
     }
@@ -119,7 +128,8 @@ async function lossAndGradients(opened: OpenedModel, ids: Int32Array, batch: num
   for (let run = 1; run < runs; run++) {
     const again = await executable.run(feeds);
     for (const [name, { data }] of Object.entries(result)) {
-      const bytes = (array: HostTensor['data']) => Buffer.from(array.buffer, array.byteOffset, array.byteLength);
+      const bytes = (array: HostTensor['data']) =>
+        Buffer.from(array.buffer, array.byteOffset, array.byteLength);
       if (!bytes(data).equals(bytes(again[name]!.data))) identical = false;
     }
     result = again;
