@@ -1,0 +1,137 @@
+/**
+ * Everything of Ropewalk that runs in Node and in the browser alike. Node's files and engine are added by `ropewalk`
+ * itself; a page imports `ropewalk/core` and passes its onnxruntime-web to {@link webEngine}.
+ */
+
+// Checkpoints, over bytes from anywhere.
+export {
+  bfloat16ToFloat32,
+  float16ToFloat32,
+  float32ToBfloat16,
+  float32ToFloat16,
+} from './checkpoint/dtypes.ts';
+export {
+  openSafetensors,
+  type SafetensorsDtype,
+  SafetensorsFile,
+  type TensorEntry,
+} from './checkpoint/safetensors.ts';
+export { type FloatDtype, type TensorToWrite, writeSafetensors } from './checkpoint/safetensors-writer.ts';
+export { type ByteSink, type ByteSource, memorySink, memorySource } from './checkpoint/source.ts';
+export { RopewalkError } from './errors.ts';
+// Families.
+export type { CommonConfig, RawConfig, RopeConfig } from './families/config.ts';
+export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './families/family.ts';
+export { Gemma, type GemmaConfig, gemma } from './families/gemma.ts';
+export { Gemma2, type Gemma2Config, gemma2 } from './families/gemma2.ts';
+export { Gpt, type GptConfig, gpt } from './families/gpt.ts';
+export { Gpt2, type Gpt2Config, gpt2 } from './families/gpt2.ts';
+export { type GaussianSource, initializeWeights } from './families/initialize.ts';
+export { Llama, type LlamaConfig, llama } from './families/llama.ts';
+export {
+  type BuiltModel,
+  type FoundPreset,
+  families,
+  familyByName,
+  familyOfConfig,
+  findPreset,
+  modelFromConfig,
+  presetNames,
+} from './families/registry.ts';
+// Generation and scoring.
+export { KeyValueCache } from './generation/cache.ts';
+export { Decoder, fullLogitsGraph, logitsOf } from './generation/decoder.ts';
+export { type GenerationOptions, generateTokens, prefill } from './generation/generate.ts';
+export { generateText, type TextOptions } from './generation/generate-text.ts';
+export { argmax, distribution, Sampler, type SamplingOptions } from './generation/sampler.ts';
+export {
+  cachedLogits,
+  fullLogits,
+  type LogitRows,
+  type Score,
+  Scorer,
+  scoringWindows,
+} from './generation/score.ts';
+export { StopStrings } from './generation/text.ts';
+// Graphs: symbolic tensors, operators (`ops.add(a, b)`), differentiation, float64 evaluation.
+export { differentiate } from './graph/differentiate.ts';
+export { type Dim, type Shape, type SymbolicDim, symbol } from './graph/dims.ts';
+export { evaluate } from './graph/evaluate.ts';
+export * as ops from './graph/operators/index.ts';
+export { operators } from './graph/operators/table.ts';
+export type { DType, Operator, Tensor, TensorType } from './graph/tensor.ts';
+export type { Values } from './graph/values.ts';
+// Parts of models.
+export { CachedSequence, FullSequence, type LayerCache, type SequenceContext } from './nn/attention.ts';
+export { Embedding } from './nn/embedding.ts';
+export { GatedMlp } from './nn/gated-mlp.ts';
+export { GroupedQueryAttention } from './nn/grouped-attention.ts';
+export { Conv1D, Dropout, Linear } from './nn/linear.ts';
+export { Activation, type ActivationKind } from './nn/mlp.ts';
+export {
+  type Initializer,
+  Module,
+  ModuleList,
+  nameParameters,
+  Parameter,
+  Sequential,
+} from './nn/module.ts';
+export { LayerNorm, RMSNorm } from './nn/norm.ts';
+export type { AttentionPart, MlpPart, NormPart, Part, PositionPart } from './nn/parts.ts';
+export {
+  LearnedPositions,
+  type RopeScaling,
+  RotaryEmbedding,
+  SinusoidalPositions,
+} from './nn/positions.ts';
+export { type EmitOptions, type EmittedModel, emitModel, type WeightSource } from './onnx/emit.ts';
+// Running: engines, compiled graphs, memory that the engine and the kernels share.
+export type { Engine, OnnxRuntime, SessionSettings } from './runtime/engine.ts';
+export { type OnnxRuntimeWeb, type WebSettings, webEngine } from './runtime/engine.web.ts';
+export { type CompileOptions, Executable, type HostArray, type HostTensor } from './runtime/executable.ts';
+export { HostMemory } from './runtime/host-memory.ts';
+// Text.
+export {
+  type Batch,
+  BatchSampler,
+  type BatchSamplerState,
+  type EvaluationBatch,
+  evaluationBatches,
+  type TrainingBatch,
+} from './text/batches.ts';
+export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe } from './text/bpe-trainer.ts';
+export {
+  type EncodeCorpusOptions,
+  encodeCorpus,
+  encodeCorpusAsync,
+  splitCorpus,
+} from './text/corpus.ts';
+export { fitBigram, fitUnigram, meanNegativeLogLikelihood, type NgramModel } from './text/ngram.ts';
+export { Random } from './text/random.ts';
+export { StreamDecoder } from './text/stream.ts';
+export { Tokenizer } from './text/tokenizer.ts';
+export type { TokenizerJson } from './text/tokenizer-schema.ts';
+
+// Training.
+export { clipCoefficient, globalNorm } from './training/clip.ts';
+export {
+  gradientName,
+  type LossGraph,
+  lossGraph,
+  type SequenceShape,
+  trainingGraph,
+} from './training/graph.ts';
+export {
+  AdamW,
+  type AdamWOptions,
+  allocateTrainable,
+  type OptimizedParameter,
+  type Optimizer,
+  type OptimizerState,
+  Sgd,
+  type StepSettings,
+  type Trainable,
+} from './training/optimizer.ts';
+export { createSchedule, type Schedule, type ScheduleSettings } from './training/schedule.ts';
+export { TrainingSession, type WeightedBatch } from './training/session.ts';
+export { type TrainEvent, Trainer, type TrainerSettings, type TrainerState } from './training/trainer.ts';

@@ -1,0 +1,45 @@
+import { RopewalkError } from '../errors.ts';
+import { StreamDecoder } from '../text/stream.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Decoder } from './decoder.ts';
+import { type GenerationOptions, generateTokens } from './generate.ts';
+import { StopStrings } from './text.ts';
+
+export interface TextOptions extends GenerationOptions {
+  /** The text ends before the first of these; what could become one is held back until it is clear. */
+  readonly stop?: readonly string[];
+}
+
+/**
+ * Continues a text, piece by piece, never with half a character. Special tokens are left out. The pieces joined are
+ * the new text.
+ *
+ * @throws RopewalkError when the prompt and the new tokens do not fit into the model's positions.
+ */
+export async function* generateText(
+  decoder: Decoder,
+  tokenizer: Tokenizer,
+  prompt: string,
+  options: TextOptions,
+): AsyncGenerator<string, void> {
+  const stream = new StreamDecoder(tokenizer, { skipSpecialTokens: true });
+  const stops = new StopStrings(options.stop ?? []);
+  for await (const id of generateTokens(decoder, encodePrompt(tokenizer, prompt), options)) {
+    const piece = stops.push(stream.push(id));
+    if (piece) yield piece;
+    if (stops.stopped) return;
+  }
+  const rest = stops.push(stream.flush()) + stops.flush();
+  if (rest) yield rest;
+}
+
+/** The ids of a prompt; an empty one begins with the token that begins a text, or that stands between two. */
+export function encodePrompt(tokenizer: Tokenizer, prompt: string): readonly number[] {
+  const ids = tokenizer.encode(prompt);
+  if (ids.length > 0) return ids;
+  const first = tokenizer.bosId ?? tokenizer.eosId;
+  if (first === undefined) {
+    throw new RopewalkError('the prompt is empty and the tokenizer has no token that begins a text.');
+  }
+  return [first];
+}

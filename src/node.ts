@@ -1,0 +1,13 @@
+/** All of Ropewalk: what runs anywhere, and what needs Node: files, folders and the native engine. */
+export { type ModelDirectory, openModelDirectory } from './checkpoint/directory.node.ts';
+export { FileSource } from './checkpoint/file.node.ts';
+export { type OpenedModel, openModel, readWeights, weightSources } from './checkpoint/load.node.ts';
+export { writeNpyFile } from './checkpoint/npy.node.ts';
+export { type ModelToSave, saveModelDirectory } from './checkpoint/save.node.ts';
+export * from './core.ts';
+export { type LoadedModel, type LoadOptions, load } from './generation/load.node.ts';
+export { nodeEngine } from './runtime/engine.node.ts';
+export { readTextFiles, type TextFile } from './text/files.node.ts';
+export { loadTokenizer } from './text/tokenizer.node.ts';
+export { type PretrainEvent, type PretrainOptions, pretrain } from './training/pretrain.node.ts';
+export { type ModelIdentity, RunDirectory, type RunRecord } from './training/run.node.ts';

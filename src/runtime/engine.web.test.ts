@@ -1,0 +1,41 @@
+import { describe, expect, it, vi } from 'vitest';
+import { createSession, type OnnxRuntime } from './engine.ts';
+import { webEngine } from './engine.web.ts';
+
+/** What a page would pass, with sessions that are never run. */
+function fakeOrt() {
+  const create = vi.fn(async () => ({}));
+  const runtime = { InferenceSession: { create }, Tensor: class {} } as unknown as OnnxRuntime;
+  return { create, ort: { ...runtime, env: { wasm: {} as { numThreads?: number } } } };
+}
+
+const model = new Uint8Array(0);
+
+describe('webEngine', () => {
+  it('runs on WebAssembly unless told otherwise', async () => {
+    const { ort, create } = fakeOrt();
+    await createSession(webEngine(ort), model, {});
+    await createSession(webEngine(ort, { provider: 'webgpu' }), model, {});
+    expect(create.mock.calls.map((call) => (call as unknown[])[1])).toMatchObject([
+      { executionProviders: ['wasm'] },
+      { executionProviders: ['webgpu'] },
+    ]);
+    expect(ort.env.wasm.numThreads).toBeUndefined();
+  });
+
+  it("sets the page's threads, and refuses others for one session", async () => {
+    const { ort } = fakeOrt();
+    const engine = webEngine(ort, { threads: 2 });
+    expect(ort.env.wasm.numThreads).toBe(2);
+    await createSession(engine, model, { threads: 2 });
+    await expect(createSession(engine, model, { threads: 3 })).rejects.toThrow(
+      'webEngine(ort, { threads: 3 })',
+    );
+  });
+
+  it('refuses what a browser does not have', async () => {
+    const engine = webEngine(fakeOrt().ort);
+    await expect(createSession(engine, model, { weightsFolder: '/weights' })).rejects.toThrow('no folder');
+    await expect(createSession(engine, model, { profile: 'run' })).rejects.toThrow('no file');
+  });
+});
