@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FileSource } from '../src/checkpoint/file.node.ts';
+import { openSafetensors } from '../src/checkpoint/safetensors.ts';
+import { findChromium, openPage } from './helpers/browser.node.ts';
+import type { BrowserPage } from './helpers/browser-page.ts';
+
+const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+
+/** Bundles for browsers: a Node built-in that is reached anywhere is an error. */
+async function bundle(entry: string, external: string[] = []): Promise<string> {
+  const result = await build({
+    entryPoints: [path(entry)],
+    bundle: true,
+    platform: 'browser',
+    format: 'esm',
+    target: 'es2023',
+    external,
+    write: false,
+    logLevel: 'silent',
+  });
+  expect(result.warnings).toEqual([]);
+  return result.outputFiles[0]!.text;
+}
+
+describe('the core', () => {
+  it('is one module for browsers, with nothing of Node and no engine in it', async () => {
+    const text = await bundle('../src/core.ts');
+    expect(text).not.toMatch(/^\s*import\b|\brequire\(/m);
+    expect(text).not.toMatch(/onnxruntime-(node|web)\/dist|\.node"/);
+  });
+});
+
+const chromium = findChromium();
+if (!chromium) {
+  console.log(
+    'skipped: no Chromium is installed, so nothing is run in a browser; CHROMIUM_PATH can name one',
+  );
+}
+
+/** Runs in the page: the globals are the page's. */
+type PageGlobals = { ropewalk: BrowserPage };
+
+function largest(values: ArrayLike<number>): number {
+  let max = 0;
+  for (let i = 0; i < values.length; i++) max = Math.max(max, Math.abs(values[i]!));
+  return max;
+}
+
+const difference = (a: ArrayLike<number>, b: ArrayLike<number>) => {
+  expect(a.length).toBe(b.length);
+  return Float64Array.from(a, (value, i) => value - b[i]!);
+};
+const norm = (values: ArrayLike<number>) => Math.hypot(...Array.from(values));
+
+describe.runIf(chromium)('in a browser, on onnxruntime-web', () => {
+  let opened: Awaited<ReturnType<typeof openPage>>;
+  beforeAll(async () => {
+    const program = await bundle('helpers/browser-page.ts', ['onnxruntime-web/wasm']);
+    opened = await openPage(chromium!, program);
+    await opened.page.waitForFunction(() => 'ropewalk' in globalThis, undefined, { timeout: 30_000 });
+  }, 60_000);
+  afterAll(() => opened?.close());
+
+  it('runs where WebAssembly threads are allowed', async () => {
+    expect(
+      await opened.page.evaluate(() => (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated),
+    ).toBe(true);
+  });
+
+  describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])('%s', (name) => {
+    const folder = path(`reference/${name}`);
+    const json = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8')) as {
+      loss: number;
+      curve: { losses: number[] };
+    };
+    const opening = (async () => openSafetensors(await FileSource.open(`${folder}/expected.safetensors`)))();
+    afterAll(async () => (await opening).close());
+
+    it('gives the loss and the gradients of PyTorch in float64', async () => {
+      const actual = await opened.page.evaluate(
+        (name) => (globalThis as unknown as PageGlobals).ropewalk.gradients(name),
+        name,
+      );
+      const expected = await opening;
+      expect(Math.abs(actual.loss - json.loss)).toBeLessThan(1e-5 * Math.abs(json.loss));
+      const exact = new Map<string, Float32Array>();
+      for (const parameter of Object.keys(actual.gradients)) {
+        exact.set(parameter, await expected.readFloat32(`grad.${parameter}`));
+      }
+      const count = [...expected.tensors.keys()].filter((tensor) => tensor.startsWith('grad.')).length;
+      expect(exact.size).toBe(count);
+      const total = Math.hypot(...[...exact.values()].map(norm));
+      for (const [parameter, wanted] of exact) {
+        const error = norm(difference(actual.gradients[parameter]!, wanted));
+        expect(error, parameter).toBeLessThanOrEqual(1e-4 * norm(wanted) + 1e-7 * total);
+      }
+    });
+
+    it("follows PyTorch's AdamW for three steps", async () => {
+      const losses = await opened.page.evaluate(
+        (name) => (globalThis as unknown as PageGlobals).ropewalk.curve(name, 4),
+        name,
+      );
+      // The fourth loss is that after three steps.
+      for (const [step, loss] of losses.entries()) {
+        expect(Math.abs(loss - json.curve.losses[step]!), `step ${step}`).toBeLessThan(1e-4);
+      }
+    });
+
+    it('gives the logits of transformers, at once and through the cache', async () => {
+      const { full, cached } = await opened.page.evaluate(
+        (name) => (globalThis as unknown as PageGlobals).ropewalk.logits(name, 5),
+        name,
+      );
+      const all = await (await opening).readFloat32('logits');
+      const wanted = all.subarray(0, all.length / 2);
+      for (const actual of [full, cached]) {
+        expect(largest(difference(actual, wanted))).toBeLessThanOrEqual(2e-5 * largest(all));
+      }
+    });
+  });
+
+  it('has printed no error', () => {
+    expect(opened.complaints).toEqual([]);
+  });
+});

@@ -1,0 +1,110 @@
+/**
+ * The program of the page that test/browser.test.ts opens: what a site would write, with Ropewalk's core and
+ * onnxruntime-web alone. Each function takes a reference case by name and returns what it computed.
+ */
+import * as ort from 'onnxruntime-web/wasm';
+import {
+  AdamW,
+  clipCoefficient,
+  Decoder,
+  Executable,
+  fullLogitsGraph,
+  globalNorm,
+  memorySource,
+  modelFromConfig,
+  openSafetensors,
+  type SafetensorsFile,
+  type SequenceShape,
+  TrainingSession,
+  type WeightSource,
+  webEngine,
+} from '../../src/core.ts';
+
+ort.env.wasm.wasmPaths = '/ort/';
+const engine = webEngine(ort, { threads: 2 });
+
+async function fetchSafetensors(name: string, file: string): Promise<SafetensorsFile> {
+  const response = await fetch(`/reference/${name}/${file}`);
+  return openSafetensors(memorySource(await response.arrayBuffer(), file));
+}
+
+async function fetchModel(name: string) {
+  const config = await (await fetch(`/reference/${name}/config.json`)).json();
+  return {
+    ...modelFromConfig(config, 'config.json'),
+    file: await fetchSafetensors(name, 'model.safetensors'),
+  };
+}
+
+async function createSession(name: string, shape: SequenceShape): Promise<TrainingSession> {
+  const { model, file } = await fetchModel(name);
+  const session = await TrainingSession.create(engine, model, shape);
+  for (const [path, value] of session.values()) await file.readFloat32Into(path, value);
+  return session;
+}
+
+async function fetchIds(name: string) {
+  const expected = await fetchSafetensors(name, 'expected.safetensors');
+  const [batch, seq] = expected.tensors.get('ids')!.shape as [number, number];
+  return { ids: Int32Array.from(await expected.readInts('ids')), batch, seq };
+}
+
+/** Loss and gradients of the case's sequences, each token but a sequence's last predicting the next. */
+async function gradients(name: string) {
+  const { ids, batch, seq } = await fetchIds(name);
+  const session = await createSession(name, { batch, seq });
+  const targets = ids.map((_, i) => ids[(i + 1) % ids.length]!);
+  const weights = Float32Array.from(ids, (_, i) => (i % seq === seq - 1 ? 0 : 1));
+  const { loss } = await session.computeGradients([{ inputs: ids, targets, weights }]);
+  await session.release();
+  return {
+    loss,
+    gradients: Object.fromEntries(session.trainables.map((one) => [one.name, Array.from(one.gradient)])),
+  };
+}
+
+/** Losses before each of the first AdamW steps on the case's batches. */
+async function curve(name: string, steps: number): Promise<number[]> {
+  const file = await fetchSafetensors(name, 'curve.safetensors');
+  const [, batch, width] = file.tensors.get('batches')!.shape as [number, number, number];
+  const tokens = Int32Array.from(await file.readInts('batches'));
+  const seq = width - 1;
+  const session = await createSession(name, { batch, seq });
+  const optimizer = new AdamW(session.trainables, { betas: [0.9, 0.95], weightDecay: 0.1 });
+  const losses: number[] = [];
+  for (let step = 0; step < steps; step++) {
+    const side = (shift: number) =>
+      Int32Array.from({ length: batch * seq }, (_, i) => {
+        const row = step * batch + Math.floor(i / seq);
+        return tokens[row * width + (i % seq) + shift]!;
+      });
+    const { loss } = await session.computeGradients([{ inputs: side(0), targets: side(1) }]);
+    losses.push(loss);
+    const norm = globalNorm(session.trainables.map(({ gradient }) => gradient));
+    optimizer.step(session.trainables, { learningRate: 1e-3, gradientScale: clipCoefficient(norm, 1) });
+  }
+  await session.release();
+  return losses;
+}
+
+/** Logits of the case's first sequence: `[seq, vocab]` at once, and through the cache: a prompt, then token by token. */
+async function logits(name: string, prompt: number) {
+  const { ids, seq } = await fetchIds(name);
+  const { model, file } = await fetchModel(name);
+  const weights = new Map<string, WeightSource>();
+  for (const path of model.parameters().keys()) weights.set(path, { data: await file.readFloat32(path) });
+  const first = ids.subarray(0, seq);
+  const full = await Executable.compile(engine, fullLogitsGraph(model, 1, seq), { weights });
+  const results = await full.run({ input_ids: { data: first, shape: [seq] } });
+  await full.release();
+  const decoder = await Decoder.create(engine, model, weights, 'all');
+  const cache = decoder.newCache();
+  const cached = Array.from(await decoder.forward(first.subarray(0, prompt), cache));
+  for (const id of first.subarray(prompt)) cached.push(...(await decoder.forward([id], cache)));
+  await decoder.release();
+  return { full: Array.from(results.logits!.data as Float32Array), cached };
+}
+
+const page = { gradients, curve, logits };
+export type BrowserPage = typeof page;
+(globalThis as { ropewalk?: BrowserPage }).ropewalk = page;

@@ -1,0 +1,91 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+/** Where Chromium or Chrome usually is; CHROMIUM_PATH comes first. Undefined where there is none. */
+export function findChromium(): string | undefined {
+  const usual = [
+    process.env.CHROMIUM_PATH,
+    '/usr/bin/chromium',
+    '/usr/bin/chromium-browser',
+    '/usr/bin/google-chrome',
+    '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  ];
+  return usual.find((path) => path && existsSync(path));
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.json': 'application/json',
+  '.mjs': 'text/javascript',
+  '.wasm': 'application/wasm',
+};
+
+const HTML = `<!doctype html><meta charset="utf-8"><title>Ropewalk</title><link rel="icon" href="data:,">
+<script type="importmap">{"imports": {"onnxruntime-web/wasm": "/ort/ort.wasm.min.mjs"}}</script>
+<script type="module" src="/page.js"></script>`;
+
+/** Serves the page's program, onnxruntime-web and the reference cases on this machine's loopback address alone. */
+async function serve(program: string) {
+  const folders = { '/ort/': '../../node_modules/onnxruntime-web/dist/', '/reference/': '../reference/' };
+  const content = (path: string) => {
+    if (path === '/index.html') return HTML;
+    if (path === '/page.js') return program;
+    for (const [prefix, folder] of Object.entries(folders)) {
+      if (!path.startsWith(prefix)) continue;
+      const file = fileURLToPath(new URL(folder + path.slice(prefix.length), import.meta.url));
+      if (existsSync(file)) return readFileSync(file);
+    }
+    return undefined;
+  };
+  const server = createServer((request, response) => {
+    const path = normalize(new URL(request.url!, 'http://localhost').pathname);
+    const body = content(path);
+    response.writeHead(body === undefined ? 404 : 200, {
+      'Content-Type': TYPES[extname(path)] ?? 'application/octet-stream',
+      // WebAssembly threads need a page that is isolated from other sites.
+      'Cross-Origin-Opener-Policy': 'same-origin',
+      'Cross-Origin-Embedder-Policy': 'require-corp',
+    });
+    response.end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return { address: `http://127.0.0.1:${port}/index.html`, close: () => server.close() };
+}
+
+const SWITCHES = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** Opens a page that runs `program`, a bundled module. Whatever the page complains of is in `complaints`. */
+export async function openPage(executablePath: string, program: string) {
+  const server = await serve(program);
+  const browser = await chromium.launch({ executablePath, args: SWITCHES });
+  const page = await browser.newPage();
+  const complaints: string[] = [];
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
+  await page.goto(server.address);
+  return {
+    page,
+    complaints,
+    async close() {
+      await browser.close();
+      server.close();
+    },
+  };
+}
