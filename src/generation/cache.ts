@@ -126,6 +126,15 @@ export class KeyValueCache {
     return this.rows.reduce((sum, { key, value }) => sum + key.bytes + value.bytes, 0);
   }
 
+  /** Bytes of the keys and values that are real, without the room for more. */
+  get heldBytes(): number {
+    const rowBytes = ({ kvHeads, headDim }: LayerCache) => 4 * kvHeads * headDim;
+    return this.rows.reduce(
+      (sum, { key, value }, i) => sum + rowBytes(this.layers[i]!) * (key.length + value.length),
+      0,
+    );
+  }
+
   /** Graph inputs by name, for a run of `time` new tokens. */
   feeds(time: number): Record<string, HostTensor> {
     const feeds: Record<string, HostTensor> = {};

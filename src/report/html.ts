@@ -1,0 +1,65 @@
+/** Markup that is ready to be written: whatever is put into it has been escaped. */
+export class Html {
+  constructor(readonly markup: string) {}
+
+  toString(): string {
+    return this.markup;
+  }
+}
+
+export type Insertable = Html | string | number | readonly Insertable[] | null | undefined | false;
+
+/** Text as content or attribute value. Characters that HTML cannot hold become U+FFFD. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ESCAPES[character]!).replace(NOT_ALLOWED, '\ufffd');
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/** Control characters but tab, line feed and carriage return, and halves of surrogate pairs. */
+const NOT_ALLOWED =
+  /[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]|[\ufdd0-\ufdef]|\p{Surrogate}/gu;
+
+/** A template whose insertions are escaped, unless they are markup already. */
+export function html(strings: TemplateStringsArray, ...values: readonly Insertable[]): Html {
+  let markup = strings[0]!;
+  values.forEach((value, i) => {
+    markup += render(value) + strings[i + 1]!;
+  });
+  return new Html(markup);
+}
+
+function render(value: Insertable): string {
+  if (value === null || value === undefined || value === false) return '';
+  if (value instanceof Html) return value.markup;
+  if (typeof value === 'string' || typeof value === 'number') return escapeHtml(String(value));
+  return value.map(render).join('');
+}
+
+export const locales = ['en', 'ko'] as const;
+export type Locale = (typeof locales)[number];
+
+/** One text in each language of the report. */
+export type Bilingual = Readonly<Record<Locale, string>>;
+
+/** Both languages; the style sheet shows one of them. */
+export function both(text: Bilingual): Html {
+  return html`<span class="en" lang="en">${text.en}</span><span class="ko" lang="ko">${text.ko}</span>`;
+}
+
+/** The same within an SVG picture. `attributes` are those of each text element. */
+export function bothSvg(text: Bilingual, attributes: Html): Html {
+  if (text.en === text.ko) return html`<text ${attributes}>${text.en}</text>`;
+  return html`<text class="en" lang="en" ${attributes}>${text.en}</text><text class="ko" lang="ko" ${attributes}>${text.ko}</text>`;
+}
+
+/** A text that is the same in both languages: names, numbers. */
+export function same(text: string): Bilingual {
+  return { en: text, ko: text };
+}

@@ -1,0 +1,7 @@
+import type { JobResults } from '../mainjob/results.ts';
+import { html } from './html.ts';
+
+export function buildReport(results: JobResults): string {
+  return html`<!doctype html><html lang="en"><body><pre>${JSON.stringify(results, null, 1)}</pre></body></html>`
+    .markup;
+}
