@@ -2,12 +2,12 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type JobEvent, REPORT_FILE, runMainJob } from '../mainjob/job.node.ts';
 import { jobSettings } from '../mainjob/settings.ts';
-import { resultTable } from '../mainjob/table.ts';
 import type { Locale } from '../report/html.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { count } from './options.ts';
 import { printable } from './printable.ts';
 import { duration, Progress } from './progress.ts';
+import { resultTable } from './result-table.ts';
 
 interface StartFlags {
   out: string;

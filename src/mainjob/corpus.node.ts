@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
+import type { CorpusResult } from '../report/data.ts';
 import { bpeTokenizerConfig, trainBpe } from '../text/bpe-trainer.ts';
 import { encodeCorpusAsync, splitCorpus } from '../text/corpus.ts';
 import { mobyDick } from '../text/moby-dick.node.ts';
@@ -10,7 +11,6 @@ import { fitBigram, fitUnigram, meanNegativeLogLikelihood } from '../text/ngram.
 import { loadTokenizer } from '../text/tokenizer.node.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
 import type { JobFolder } from './folder.node.ts';
-import type { CorpusResult } from './results.ts';
 import type { JobSettings } from './settings.ts';
 
 export interface Corpus {

@@ -3,13 +3,13 @@ import type { Family } from '../families/family.ts';
 import { familyByName } from '../families/registry.ts';
 import { Decoder } from '../generation/decoder.ts';
 import { generateTokens } from '../generation/generate.ts';
+import type { FamilyResult, LossPoint } from '../report/data.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { pretrain } from '../training/pretrain.node.ts';
 import { RunDirectory } from '../training/run.node.ts';
 import type { TrainEvent } from '../training/trainer.ts';
 import type { Corpus } from './corpus.node.ts';
 import type { JobFolder } from './folder.node.ts';
-import type { FamilyResult, LossPoint } from './results.ts';
 import type { JobSettings } from './settings.ts';
 
 type StepEvent = Extract<TrainEvent, { type: 'step' }>;

@@ -1,15 +1,4 @@
-/** Counts of values in bins of equal width; what lies outside is counted apart. */
-export interface Histogram {
-  readonly from: number;
-  readonly to: number;
-  readonly counts: readonly number[];
-  readonly below: number;
-  readonly above: number;
-  /** Values in all. */
-  readonly total: number;
-  readonly min: number;
-  readonly max: number;
-}
+import type { Histogram } from '../report/data.ts';
 
 export class HistogramBuilder {
   private readonly counts: number[];

@@ -2,13 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
+import type { FamilyResult, JobResults, Surroundings } from '../report/data.ts';
 import { buildReport } from '../report/report.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import { prepareCorpus } from './corpus.node.ts';
 import { runFamily } from './family.node.ts';
 import { JobFolder } from './folder.node.ts';
 import { measure } from './measure.node.ts';
-import type { FamilyResult, JobResults, Surroundings } from './results.ts';
 import type { JobSettings } from './settings.ts';
 
 export interface JobOptions {

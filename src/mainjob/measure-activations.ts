@@ -1,18 +1,8 @@
-import type { MlpPart } from '../nn/parts.ts';
+import type { ActivationInputs } from '../report/data.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { nodesOf } from './graph-walk.ts';
-import { type Histogram, HistogramBuilder } from './histogram.ts';
+import { HistogramBuilder } from './histogram.ts';
 import { hiddenOf, look, type Subject } from './probe.ts';
-
-export interface ActivationInputs {
-  readonly activation: MlpPart['activation'];
-  /** What reaches the activation function, over all layers, tokens and hidden units. */
-  readonly inputs: Histogram;
-  /** Share of inputs below 0, where ReLU gives 0 and passes no gradient. */
-  readonly negative: number;
-  /** Share of inputs in [−3, 0], where GELU and SiLU bend instead of cutting. */
-  readonly bent: number;
-}
 
 const OPERATORS = ['relu', 'gelu', 'silu'] as const;
 

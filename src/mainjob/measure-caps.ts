@@ -1,28 +1,11 @@
 import type { AttentionAttributes } from '../graph/operators/attention.ts';
 import { linear, matmul, softcap } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
+import type { CapEffect, CapEffects } from '../report/data.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { nodesOf } from './graph-walk.ts';
-import { type Histogram, HistogramBuilder } from './histogram.ts';
+import { HistogramBuilder } from './histogram.ts';
 import { hiddenOf, look, type Subject } from './probe.ts';
-
-export interface CapEffect {
-  readonly cap: number;
-  readonly before: Histogram;
-  readonly after: Histogram;
-  /** Largest |logit|, before and after. */
-  readonly largestBefore: number;
-  readonly largestAfter: number;
-  /** Largest |before − after|. */
-  readonly largestChange: number;
-}
-
-export interface CapEffects {
-  /** Attention scores that a query may see, over all layers and heads; null where they are not capped. */
-  readonly attention: CapEffect | null;
-  /** Logits of the vocabulary; null where they are not capped. */
-  readonly final: CapEffect | null;
-}
 
 /** What a model's soft-caps do to the logits that occur on real text. */
 export async function capEffects(engine: Engine, subject: Subject): Promise<CapEffects> {

@@ -61,7 +61,7 @@ export function startingWeights(family: Family, config: CommonConfig, seed: numb
   if (scale !== 1) {
     for (const [path, { initializer }] of parameters) {
       const data = values.get(path)!;
-      if ('normal' in initializer) data.forEach((value, i) => (data[i] = scale * value));
+      if ('normal' in initializer) for (let i = 0; i < data.length; i++) data[i]! *= scale;
     }
   }
   return new Map([...values].map(([path, data]) => [path, { data }]));

@@ -3,20 +3,10 @@ import { constant, reshape, rotary, slice } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { AttentionSettings, SequenceContext } from '../nn/attention.ts';
 import type { RotaryEmbedding } from '../nn/positions.ts';
+import type { DistanceScores } from '../report/data.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { Executable } from '../runtime/executable.ts';
 import type { Weights } from './probe.ts';
-
-export interface DistanceScores {
-  /** First position of each curve: where the key stands. */
-  readonly keyPositions: readonly number[];
-  /** Score of head 0 in the first layer for key position p and distance d: `[keyPositions][distances]`. */
-  readonly scores: readonly (readonly number[])[];
-  /** The largest spread between the curves at one distance, over all heads. */
-  readonly largestSpread: number;
-  /** The largest spread between distances along one curve, over all heads: what position changes at all. */
-  readonly range: number;
-}
 
 /** Rows of tokens at any positions; the first layer's queries and keys are kept, rotated where the family does so. */
 class RowsAtPositions implements SequenceContext {

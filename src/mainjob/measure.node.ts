@@ -1,5 +1,6 @@
 import { openModel, readWeights } from '../checkpoint/load.node.ts';
 import { familyByName } from '../families/registry.ts';
+import type { FamilyMeasurements, Measurements } from '../report/data.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { BatchSampler } from '../text/batches.ts';
 import type { Corpus } from './corpus.node.ts';
@@ -11,7 +12,6 @@ import { capEffects } from './measure-caps.ts';
 import { gradientByLayer, startingWeights } from './measure-gradients.ts';
 import { distanceScores } from './measure-positions.ts';
 import type { Subject, Weights } from './probe.ts';
-import type { FamilyMeasurements, Measurements } from './results.ts';
 import type { JobSettings } from './settings.ts';
 
 const FILE = 'measurements.json';

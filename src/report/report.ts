@@ -1,4 +1,4 @@
-import type { JobResults } from '../mainjob/results.ts';
+import type { JobResults } from './data.ts';
 import { html } from './html.ts';
 
 export function buildReport(results: JobResults): string {

@@ -1,6 +1,5 @@
-import Table from 'cli-table3';
-import type { Bilingual, Locale } from '../report/html.ts';
-import type { FamilyResult, JobResults } from './results.ts';
+import type { FamilyResult, JobResults } from './data.ts';
+import type { Bilingual } from './html.ts';
 
 export interface MeasuredRow {
   readonly name: Bilingual;
@@ -44,16 +43,4 @@ export function measuredRows({ families, corpus }: JobResults): MeasuredRow[] {
       ({ cacheBytesPerToken }) => whole(cacheBytesPerToken),
     ),
   ];
-}
-
-/** The measured rows as a table for the terminal. */
-export function resultTable(results: JobResults, locale: Locale): string {
-  const head = [locale === 'ko' ? '측정값' : 'Measured', ...results.families.map(({ title }) => title)];
-  const table = new Table({
-    head,
-    style: { head: [], border: [] },
-    colAligns: ['left', ...results.families.map(() => 'right' as const)],
-  });
-  for (const { name, values } of measuredRows(results)) table.push([name[locale], ...values]);
-  return table.toString();
 }
