@@ -47,16 +47,19 @@ describe.each(cases)('%s', (name) => {
   })();
   afterAll(async () => (await opening).opened.directory.tensors.close());
 
-  it('gives the logits of transformers without a cache', async () => {
-    const { opened, ids, batch, seq, logits, weights, folder } = await opening;
-    const executable = await Executable.compile(engine, fullLogitsGraph(opened.model, batch, seq), {
-      weights,
-      ...(folder && { weightsFolder: folder }),
-    });
-    const result = await executable.run({ input_ids: { data: ids, shape: [ids.length] } });
-    expectClose(result.logits!.data as Float32Array, logits, LOGITS_BOUND);
-    await executable.release();
-  });
+  it.each([undefined, 5, 16])(
+    'gives the logits of transformers without a cache, queries in blocks of %s',
+    async (block) => {
+      const { opened, ids, batch, seq, logits, weights, folder } = await opening;
+      const executable = await Executable.compile(engine, fullLogitsGraph(opened.model, batch, seq, block), {
+        weights,
+        ...(folder && { weightsFolder: folder }),
+      });
+      const result = await executable.run({ input_ids: { data: ids, shape: [ids.length] } });
+      expectClose(result.logits!.data as Float32Array, logits, LOGITS_BOUND);
+      await executable.release();
+    },
+  );
 
   it.each([1, 3, 7, 1000])('gives them with a cache, %d tokens at a time', async (chunk) => {
     const { opened, ids, batch, seq, logits, weights, folder } = await opening;
@@ -83,22 +86,25 @@ describe.each(cases)('%s', (name) => {
     await decoder.release();
   });
 
-  it('gives the gradients of PyTorch in float64', async () => {
-    const { opened, expected, ids, batch, seq } = await opening;
-    const { loss, gradients } = await lossAndGradients(opened, ids, batch, seq);
-    const json = JSON.parse(readFileSync(`${path}/expected.json`, 'utf8')) as { loss: number };
-    expect(Math.abs(loss - json.loss)).toBeLessThan(1e-5 * Math.abs(json.loss));
-    const wanted = new Map<string, Float32Array>();
-    for (const parameter of opened.model.parameters().keys()) {
-      wanted.set(parameter, await expected.readFloat32(`grad.${opened.names.get(parameter)}`));
-    }
-    const norm = (values: Iterable<number>) => Math.hypot(...[...values].map((value) => value));
-    const total = Math.sqrt([...wanted.values()].reduce((sum, gradient) => sum + norm(gradient) ** 2, 0));
-    for (const [parameter, exact] of wanted) {
-      const difference = gradients.get(parameter)!.map((value, i) => value - exact[i]!);
-      expect(norm(difference), parameter).toBeLessThanOrEqual(1e-4 * norm(exact) + 1e-7 * total);
-    }
-  });
+  it.each([undefined, 8])(
+    'gives the gradients of PyTorch in float64, queries in blocks of %s',
+    async (block) => {
+      const { opened, expected, ids, batch, seq } = await opening;
+      const { loss, gradients } = await lossAndGradients(opened, ids, batch, seq, 1, block);
+      const json = JSON.parse(readFileSync(`${path}/expected.json`, 'utf8')) as { loss: number };
+      expect(Math.abs(loss - json.loss)).toBeLessThan(1e-5 * Math.abs(json.loss));
+      const wanted = new Map<string, Float32Array>();
+      for (const parameter of opened.model.parameters().keys()) {
+        wanted.set(parameter, await expected.readFloat32(`grad.${opened.names.get(parameter)}`));
+      }
+      const norm = (values: Iterable<number>) => Math.hypot(...[...values].map((value) => value));
+      const total = Math.sqrt([...wanted.values()].reduce((sum, gradient) => sum + norm(gradient) ** 2, 0));
+      for (const [parameter, exact] of wanted) {
+        const difference = gradients.get(parameter)!.map((value, i) => value - exact[i]!);
+        expect(norm(difference), parameter).toBeLessThanOrEqual(1e-4 * norm(exact) + 1e-7 * total);
+      }
+    },
+  );
 
   it('gives identical bits ten times', async () => {
     const { opened, ids, batch, seq } = await opening;
@@ -108,9 +114,19 @@ describe.each(cases)('%s', (name) => {
 });
 
 /** Mean next-token loss over batch · (seq − 1) positions, and its gradients. */
-async function lossAndGradients(opened: OpenedModel, ids: Int32Array, batch: number, seq: number, runs = 1) {
+async function lossAndGradients(
+  opened: OpenedModel,
+  ids: Int32Array,
+  batch: number,
+  seq: number,
+  runs = 1,
+  queryBlock?: number,
+) {
   const { model } = opened;
-  const executable = await Executable.compile(engine, trainingGraph(model, { batch, seq }));
+  const executable = await Executable.compile(
+    engine,
+    trainingGraph(model, { batch, seq, ...(queryBlock && { queryBlock }) }),
+  );
   const values = new Map([...model.parameters()].map(([path, { size }]) => [path, new Float32Array(size)]));
   await readWeights(opened, values);
   const rows = batch * seq;

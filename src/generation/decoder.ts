@@ -17,9 +17,16 @@ export function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
 }
 
 /** Logits of whole sequences without a cache: input `input_ids` `[batch · seq]`, output `logits` `[batch · seq, vocab]`. */
-export function fullLogitsGraph(model: CausalLM, batch: number, seq: number): Map<string, Tensor> {
+export function fullLogitsGraph(
+  model: CausalLM,
+  batch: number,
+  seq: number,
+  queryBlock?: number,
+): Map<string, Tensor> {
   const ids = input('input_ids', 'int32', [batch * seq]);
-  return new Map([['logits', logitsOf(model, model.hiddenStates(new FullSequence(ids, batch, seq)))]]);
+  return new Map([
+    ['logits', logitsOf(model, model.hiddenStates(new FullSequence(ids, batch, seq, queryBlock)))],
+  ]);
 }
 
 /** A model ready to continue sequences, one run for each chunk of new tokens. */

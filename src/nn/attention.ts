@@ -8,6 +8,8 @@ import {
   MASKED,
   reshape,
   rotary,
+  slice,
+  split,
   transpose,
 } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
@@ -35,11 +37,15 @@ export class FullSequence implements SequenceContext {
   private readonly masks = new Map<string, Tensor>();
   private readonly tables = new Map<RotaryEmbedding, { cos: Tensor; sin: Tensor }>();
 
-  /** @param ids int32 `[batch · time]`: the sequences one after another. */
+  /**
+   * @param ids int32 `[batch · time]`: the sequences one after another.
+   * @param queryBlock about how many queries are attended at one time; the result does not depend on it.
+   */
   constructor(
     readonly ids: Tensor,
     readonly batch: number,
     readonly time: number,
+    private readonly queryBlock: number = QUERY_BLOCK,
   ) {
     this.positionIds = constant(this.positions(), [batch * time], 'int32');
   }
@@ -53,12 +59,27 @@ export class FullSequence implements SequenceContext {
       q = rotary(q, cos, sin, heads);
       k = rotary(k, cos, sin, kvHeads);
     }
-    // [batch · time, kv · group · d] → [batch, kv, group · time, d]: a group's queries share keys as rows of one matrix.
+    // [batch · time, kv · group · d] → [batch, kv, group, time, d]: a group's queries share keys.
     const queries = transpose(reshape(q, [batch, time, kvHeads, group, headDim]), [0, 2, 3, 1, 4]);
-    const stacked = reshape(queries, [batch, kvHeads, group * time, headDim]);
     const rows = (x: Tensor) => transpose(reshape(x, [batch, time, kvHeads, headDim]), [0, 2, 1, 3]);
-    const out = attention(stacked, rows(k), rows(v), this.mask(group, window), { scale, softcap });
-    const back = transpose(reshape(out, [batch, kvHeads, group, time, headDim]), [0, 3, 1, 2, 4]);
+    const keys = rows(k);
+    const values = rows(v);
+    // Queries go in blocks, each against the keys up to its own end: half of a long sequence's scores are never made.
+    const sizes = blockSizes(time, this.queryBlock);
+    let end = 0;
+    const outputs = split(queries, 3, sizes).map((block, i) => {
+      const size = sizes[i]!;
+      const start = end;
+      end += size;
+      const first = window === null ? 0 : Math.max(0, start - window + 1);
+      // The group's rows stand one under another as one matrix: [batch, kv, group · size, d].
+      const stacked = reshape(block, [batch, kvHeads, group * size, headDim]);
+      const mask = this.mask(group, window, start, end, first);
+      const seen = [slice(keys, 2, first, end), slice(values, 2, first, end)] as const;
+      const out = attention(stacked, ...seen, mask, { scale, softcap });
+      return reshape(out, [batch, kvHeads, group, size, headDim]);
+    });
+    const back = transpose(concat(outputs, 3), [0, 3, 1, 2, 4]);
     return reshape(back, [batch * time, heads * headDim]);
   }
 
@@ -77,25 +98,37 @@ export class FullSequence implements SequenceContext {
     return table;
   }
 
-  /** `[group · time, time]`: 0 where key k ≤ q and k > q − window, far below zero elsewhere. */
-  private mask(group: number, window: number | null): Tensor {
-    const { time } = this;
-    const reach = window === null || window >= time ? time : window;
-    const key = `${group} ${reach}`;
+  /** `[group · (end − start), end − first]`: 0 where key k ≤ q and k > q − window, far below zero elsewhere. */
+  private mask(group: number, window: number | null, start: number, end: number, first: number): Tensor {
+    const size = end - start;
+    const keys = end - first;
+    const key = [group, window, start, end].join();
     let mask = this.masks.get(key);
     if (!mask) {
-      const data = new Float32Array(group * time * time);
-      for (let row = 0; row < group * time; row++) {
-        const query = row % time;
-        for (let k = 0; k < time; k++) {
-          if (k > query || k <= query - reach) data[row * time + k] = MASKED;
+      const data = new Float32Array(group * size * keys);
+      for (let row = 0; row < group * size; row++) {
+        const query = start + (row % size);
+        for (let column = 0; column < keys; column++) {
+          const k = first + column;
+          if (k > query || (window !== null && k <= query - window)) data[row * keys + column] = MASKED;
         }
       }
-      mask = constant(data, [group * time, time]);
+      mask = constant(data, [group * size, keys]);
       this.masks.set(key, mask);
     }
     return mask;
   }
+}
+
+/** Rows of queries that are attended at one time: short enough to skip much, long enough for full speed. */
+const QUERY_BLOCK = 128;
+
+function blockSizes(time: number, block: number): number[] {
+  const count = Math.max(1, Math.round(time / block));
+  const size = Math.ceil(time / count);
+  return Array.from({ length: count }, (_, i) => Math.min(size, time - i * size)).filter(
+    (length) => length > 0,
+  );
 }
 
 /** What a layer keeps for the tokens to come. */

@@ -7,6 +7,8 @@ import { FullSequence } from '../nn/attention.ts';
 export interface SequenceShape {
   readonly batch: number;
   readonly seq: number;
+  /** See {@link FullSequence}. */
+  readonly queryBlock?: number;
 }
 
 /** Rows whose logits exist at one time: enough for full speed, few enough for any vocabulary. */
@@ -26,12 +28,12 @@ export interface LossGraph {
  * The loss of next-token prediction as a graph. Inputs: `input_ids`, `targets` int32 `[batch · seq]` and `weights`
  * float32 `[batch · seq]`, by which each row's loss is multiplied: 1 / count for a mean, 0 for a row that is not trained.
  */
-export function lossGraph(model: CausalLM, { batch, seq }: SequenceShape): LossGraph {
+export function lossGraph(model: CausalLM, { batch, seq, queryBlock }: SequenceShape): LossGraph {
   const rows = batch * seq;
   const ids = input('input_ids', 'int32', [rows]);
   const targets = input('targets', 'int32', [rows]);
   const weights = input('weights', 'float32', [rows]);
-  const hidden = model.hiddenStates(new FullSequence(ids, batch, seq));
+  const hidden = model.hiddenStates(new FullSequence(ids, batch, seq, queryBlock));
   const { weight, bias, softcap } = model.head;
   const head = { weight: weight.tensor, bias: bias?.tensor, softcap };
   return linearCrossEntropy(hidden, head, targets, weights, headChunk(rows, weight.shape[0]!));

@@ -2,7 +2,6 @@ import {
   addDims,
   broadcastShapes,
   type Dim,
-  mulDims,
   type Shape,
   sameDim,
   sameShape,
@@ -11,6 +10,7 @@ import {
 } from '../dims.ts';
 import { apply, type Operator, shapeError, type Tensor } from '../tensor.ts';
 import { broadcastPosition, forEachIndex, sizeOfShape, stridesOf } from '../values.ts';
+import { scalar } from './elementwise.ts';
 import { sumTo } from './reduce.ts';
 
 interface ShapeAttributes {
@@ -323,7 +323,55 @@ export function pad(x: Tensor, axis: number, before: number, after: number): Ten
   return before === 0 && after === 0 ? x : apply(padOp, [x], { axis, before, after })[0]!;
 }
 
-/** Sizes multiplied: [batch, time, …] seen as [batch · time, …]. */
-export function flattenLeading(x: Tensor): Tensor {
-  return reshape(x, [mulDims(x.shape[0]!, x.shape[1]!), ...x.shape.slice(2)]);
+interface SplitAttributes {
+  readonly axis: number;
+  /** Sizes of the parts, which add up to the axis. */
+  readonly sizes: readonly number[];
+}
+
+/** Parts laid side by side taken apart: the inverse of {@link concatOp}, whose derivative is a concatenation. */
+export const splitOp: Operator<SplitAttributes> = {
+  name: 'split',
+  infer(inputs, { axis, sizes }) {
+    const [x] = inputs;
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    if (!x || x.shape[axis] !== total || sizes.some((size) => size < 1)) {
+      throw shapeError('split', inputs, `cannot be cut into ${sizes.join(' + ')} along axis ${axis}`);
+    }
+    return sizes.map((size) => ({
+      dtype: x.dtype,
+      shape: x.shape.map((dim, i) => (i === axis ? size : dim)),
+    }));
+  },
+  evaluate([x], { axis, sizes }) {
+    let start = 0;
+    return sizes.map((size) => {
+      const part = sliceOp.evaluate!([x!], { axis, start, end: start + size })[0]!;
+      start += size;
+      return part;
+    });
+  },
+  differentiate({ outputs, gradients, attributes: { axis } }) {
+    const zeros = (part: Tensor) => broadcastTo(scalar(0), part.shape);
+    return [
+      concat(
+        outputs.map((part, i) => gradients[i] ?? zeros(part)),
+        axis,
+      ),
+    ];
+  },
+  lower(e, [x], { attributes: { axis, sizes } }) {
+    return e.node(
+      'Split',
+      [x!, e.constant('int64', [sizes.length], sizes)],
+      { axis },
+      { outputs: sizes.length },
+    );
+  },
+  examples: [{ inputs: [{ dtype: 'float32', shape: [2, 6] }], attributes: { axis: 1, sizes: [1, 3, 2] } }],
+};
+
+/** `x` cut along `axis` into parts of these sizes. */
+export function split(x: Tensor, axis: number, sizes: readonly number[]): readonly Tensor[] {
+  return sizes.length === 1 ? [x] : apply(splitOp, [x], { axis, sizes });
 }
