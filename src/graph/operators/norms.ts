@@ -1,7 +1,9 @@
 import { sameDim } from '../dims.ts';
 import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
 import { add, mul, reciprocal, scalar, sqrt, sub, tanh } from './elementwise.ts';
+import { matmul } from './matmul.ts';
 import { reduceMean, sumTo } from './reduce.ts';
+import { reshape } from './shape.ts';
 
 interface NormAttributes {
   readonly epsilon: number;
@@ -40,15 +42,16 @@ export const rmsNormOp: Operator<NormAttributes> = {
     const inverse = reciprocal(sqrt(add(reduceMean(mul(x!, x!), [x!.rank - 1]), scalar(epsilon))));
     return [mul(mul(x!, inverse), weight!), inverse];
   },
-  // With n = x·r: dx = r (g − n · mean(g · n)), g = dy · weight; dweight = Σ dy · n.
+  // With r = 1 / rms, d the width and u = dy · r: dx = u · weight − x · r² · Σ(u · x · weight) / d; dweight = Σ u · x.
+  // The sum over a row is a product with the weight as a column, so few passes over the large arrays remain.
   differentiate({ inputs, outputs, gradients, wanted }) {
     const [x, weight] = inputs as [Tensor, Tensor];
-    const normal = mul(x, outputs[1]!);
-    const dy = gradients[0]!;
-    const scaled = mul(dy, weight);
-    const mean = reduceMean(mul(scaled, normal), [x.rank - 1]);
-    const dx = wanted[0] ? mul(sub(scaled, mul(normal, mean)), outputs[1]!) : undefined;
-    return [dx, wanted[1] ? sumTo(mul(dy, normal), weight.shape) : undefined];
+    const r = outputs[1]!;
+    const u = mul(gradients[0]!, r);
+    const ux = mul(u, x);
+    const factor = mul(rowMean(ux, weight), mul(r, r));
+    const dx = wanted[0] ? sub(mul(u, weight), mul(x, factor)) : undefined;
+    return [dx, wanted[1] ? sumTo(ux, weight.shape) : undefined];
   },
   lower(e, inputs, { outputs, attributes: { epsilon } }) {
     const attributes = { axis: -1, epsilon: { float: epsilon }, stash_type: 1 };
@@ -79,18 +82,18 @@ export const layerNormOp: Operator<NormAttributes> = {
     const inverse = reciprocal(sqrt(add(reduceMean(mul(centred, centred), axes), scalar(epsilon))));
     return [add(mul(mul(centred, inverse), weight!), bias!), mean, inverse];
   },
-  // With n = (x − mean)·r: dx = r (g − mean(g) − n · mean(g · n)), g = dy · weight.
+  // With n = (x − mean) · r, d the width and u = dy · r: dx = u · weight − Σ(u · weight) / d − n · r · Σ(dy · n · weight) / d.
   differentiate({ inputs, outputs, gradients, wanted }) {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor];
-    const axes = [x.rank - 1];
-    const normal = mul(sub(x, outputs[1]!), outputs[2]!);
+    const [, mean, r] = outputs as [Tensor, Tensor, Tensor];
     const dy = gradients[0]!;
-    const scaled = mul(dy, weight);
-    const along = mul(normal, reduceMean(mul(scaled, normal), axes));
-    const dx = wanted[0] ? mul(sub(sub(scaled, reduceMean(scaled, axes)), along), outputs[2]!) : undefined;
+    const normal = mul(sub(x, mean), r);
+    const along = mul(dy, normal);
+    const u = mul(dy, r);
+    const back = add(mul(normal, mul(rowMean(along, weight), r)), rowMean(u, weight));
     return [
-      dx,
-      wanted[1] ? sumTo(mul(dy, normal), weight.shape) : undefined,
+      wanted[0] ? sub(mul(u, weight), back) : undefined,
+      wanted[1] ? sumTo(along, weight.shape) : undefined,
       wanted[2] ? sumTo(dy, bias.shape) : undefined,
     ];
   },
@@ -101,6 +104,12 @@ export const layerNormOp: Operator<NormAttributes> = {
   },
   examples: [{ inputs: [matrix(3, 6), vector(6), vector(6)], attributes: { epsilon: 1e-5 } }],
 };
+
+/** The mean of x · weight over the last axis: x `[…, width]` → `[…, 1]`. */
+function rowMean(x: Tensor, weight: Tensor): Tensor {
+  const [width] = weight.shape as [number];
+  return matmul(x, reshape(weight, [width, 1]), { alpha: 1 / width });
+}
 
 function matrix(rows: number, columns: number): TensorType {
   return { dtype: 'float32', shape: [rows, columns] };
