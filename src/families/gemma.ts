@@ -19,7 +19,7 @@ import {
   writeCommon,
   writeRope,
 } from './config.ts';
-import { CausalLM, type Family, type Head, type Preset } from './family.ts';
+import { CausalLM, type Family, type Head, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * Gemma (Gemma Team 2024, arXiv:2403.08295): RoPE, RMSNorm, GeGLU; multi-head attention at 7B, multi-query at 2B.
@@ -187,14 +187,15 @@ export const gemma: Family<GemmaConfig> = {
     ),
     tiny: {
       config: config({
-        vocab_size: 1024,
-        hidden_size: 128,
-        intermediate_size: 352,
+        vocab_size: 512,
+        hidden_size: 96,
+        intermediate_size: 256,
         num_hidden_layers: 4,
         num_attention_heads: 4,
         num_key_value_heads: 4,
-        head_dim: 32,
+        head_dim: 24,
         max_position_embeddings: 256,
+        initializer_range: TINY_INITIALIZER_RANGE,
         bos_token_id: null,
         eos_token_id: [],
         pad_token_id: null,

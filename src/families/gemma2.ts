@@ -19,7 +19,7 @@ import {
   writeCommon,
   writeRope,
 } from './config.ts';
-import { CausalLM, type Family, type Head, type Preset } from './family.ts';
+import { CausalLM, type Family, type Head, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * Gemma 2 (Gemma Team 2024, arXiv:2408.00118): local sliding-window and global layers in turn, grouped queries, capped
@@ -250,16 +250,17 @@ export const gemma2: Family<Gemma2Config> = {
     ),
     tiny: {
       config: config({
-        vocab_size: 1024,
-        hidden_size: 128,
-        intermediate_size: 384,
+        vocab_size: 512,
+        hidden_size: 96,
+        intermediate_size: 288,
         num_hidden_layers: 4,
         num_attention_heads: 4,
         num_key_value_heads: 2,
-        head_dim: 32,
-        query_pre_attn_scalar: 32,
+        head_dim: 24,
+        query_pre_attn_scalar: 24,
         sliding_window: 32,
         max_position_embeddings: 256,
+        initializer_range: TINY_INITIALIZER_RANGE,
         bos_token_id: null,
         eos_token_id: [],
         pad_token_id: null,

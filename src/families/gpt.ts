@@ -9,7 +9,7 @@ import { LayerNorm } from '../nn/norm.ts';
 import type { Part } from '../nn/parts.ts';
 import { SinusoidalPositions } from '../nn/positions.ts';
 import { type CommonConfig, ConfigReader, type RawConfig, readCommon, writeCommon } from './config.ts';
-import { CausalLM, type Family, type Head } from './family.ts';
+import { CausalLM, type Family, type Head, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * GPT as the study note's table has it: sinusoidal positions, LayerNorm, multi-head attention, ReLU. The reference with
@@ -212,7 +212,7 @@ export const gpt: Family<GptConfig> = {
   defaultPreset: 'gpt-base',
   presets: {
     'gpt-base': { config: config(512, 6, 8, 2048, 37000, 512) },
-    tiny: { config: config(128, 4, 4, 512, 1024, 256) },
+    tiny: { config: { ...config(96, 4, 4, 384, 512, 256), initializer_range: TINY_INITIALIZER_RANGE } },
   },
   readConfig(raw: RawConfig, file: string): GptConfig {
     const reader = new ConfigReader(raw, file);

@@ -9,7 +9,7 @@ import { LayerNorm } from '../nn/norm.ts';
 import type { Part } from '../nn/parts.ts';
 import { LearnedPositions } from '../nn/positions.ts';
 import { type CommonConfig, ConfigReader, type RawConfig, readCommon, writeCommon } from './config.ts';
-import { CausalLM, type Family, type Head, type Preset } from './family.ts';
+import { CausalLM, type Family, type Head, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each half of a block, GELU in its tanh form.
@@ -213,10 +213,11 @@ export const gpt2: Family<Gpt2Config> = {
     'gpt2-xl': published(1600, 48, 25, 'openai-community/gpt2-xl'),
     tiny: {
       config: {
-        ...config(128, 4, 4),
-        vocab_size: 1024,
+        ...config(96, 4, 4),
+        vocab_size: 512,
         n_positions: 256,
-        n_inner: 480,
+        n_inner: 368,
+        initializer_range: TINY_INITIALIZER_RANGE,
         resid_pdrop: 0,
         embd_pdrop: 0,
         attn_pdrop: 0,

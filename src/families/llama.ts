@@ -19,7 +19,7 @@ import {
   writeCommon,
   writeRope,
 } from './config.ts';
-import { CausalLM, type Family, type Head, type Preset } from './family.ts';
+import { CausalLM, type Family, type Head, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * Llama 3, 3.1 and 3.2 (Grattafiori et al. 2024, arXiv:2407.21783): RoPE, RMSNorm, grouped queries, SwiGLU.
@@ -235,11 +235,12 @@ export const llama: Family<LlamaConfig> = {
     ),
     tiny: {
       config: config(
-        { width: 128, hidden: 384, layers: 4, heads: 4, kvHeads: 2, headDim: 32 },
+        { width: 96, hidden: 288, layers: 4, heads: 4, kvHeads: 2, headDim: 24 },
         {
           ...tied,
-          vocab_size: 1024,
+          vocab_size: 512,
           max_position_embeddings: 256,
+          initializer_range: TINY_INITIALIZER_RANGE,
           rope_theta: 10000,
           bos_token_id: null,
           eos_token_id: [],

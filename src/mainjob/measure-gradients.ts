@@ -53,16 +53,10 @@ export async function gradientByLayer(engine: Engine, settings: GradientSettings
   }
 }
 
-/** Weights as training starts them, `scale` times as large. */
-export function startingWeights(family: Family, config: CommonConfig, seed: number, scale = 1): Weights {
+/** The weights that training starts from. */
+export function startingWeights(family: Family, config: CommonConfig, seed: number): Weights {
   const parameters = family.build(config).parameters();
   const values = new Map([...parameters].map(([path, { size }]) => [path, new Float32Array(size)]));
   initializeWeights(parameters, values, new Random(seed));
-  if (scale !== 1) {
-    for (const [path, { initializer }] of parameters) {
-      const data = values.get(path)!;
-      if ('normal' in initializer) for (let i = 0; i < data.length; i++) data[i]! *= scale;
-    }
-  }
   return new Map([...values].map(([path, data]) => [path, { data }]));
 }

@@ -15,8 +15,9 @@ import type { Subject, Weights } from './probe.ts';
 import type { JobSettings } from './settings.ts';
 
 const FILE = 'measurements.json';
-/** Deep enough that what shrinks or grows a little in each layer shows. */
-const DEEP_LAYERS = 24;
+/** Deep enough that what shrinks or grows a little in each layer shows; without norms, as deep as numbers allow. */
+const DEPTHS = [24, 16, 12, 8, 6, 4, 3, 2, 1];
+const DEEP_LAYERS = DEPTHS[0]!;
 /** Where the key stands in the curves of attention scores, and how far the query goes from it. */
 const KEY_POSITIONS = [0, 16, 48, 112];
 const DISTANCES = 64;
@@ -69,16 +70,22 @@ async function measureFamily(
   const shape = { batch: settings.batch, seq: settings.seq };
   const batch = new BatchSampler({ tokens: corpus.validation, ...shape, seed: 0 }).next();
   const subject: Subject = { model, weights, ids: batch.inputs, ...shape };
-  const deep = withLayers(tinyConfig(family, corpus), DEEP_LAYERS);
-  const deepWeights = startingWeights(family, deep, settings.training.seed);
-  const gradients = (options: { withoutNorms: boolean }) =>
-    gradientByLayer(engine, { family, config: deep, weights: deepWeights, batch, shape, ...options });
+  const untrained = (layers: number, withoutNorms: boolean) => {
+    const deep = withLayers(tinyConfig(family, corpus), layers);
+    const start = startingWeights(family, deep, settings.training.seed);
+    return gradientByLayer(engine, { family, config: deep, weights: start, batch, shape, withoutNorms });
+  };
+  let withoutNorms: number[] = [];
+  for (const depth of DEPTHS) {
+    withoutNorms = await untrained(depth, true);
+    if (withoutNorms.every((norm) => Number.isFinite(norm) && norm > 0)) break;
+  }
   return {
     family: name,
     gradients: {
       trained: await gradientByLayer(engine, { family, config, weights, batch, shape }),
-      deep: await gradients({ withoutNorms: false }),
-      deepWithoutNorms: await gradients({ withoutNorms: true }),
+      deep: await untrained(DEEP_LAYERS, false),
+      withoutNorms,
     },
     activation: await activationInputs(engine, subject),
     caps: await capEffects(engine, subject),

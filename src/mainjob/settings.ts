@@ -23,7 +23,7 @@ export interface JobSettings {
  * Tuned on the novel for two cores: a small vocabulary and short windows give many steps in the time there is. All
  * families get the same, so that their losses can be set side by side.
  */
-export function jobSettings(steps = 2000): JobSettings {
+export function jobSettings(steps = 2600): JobSettings {
   return {
     families: ['gpt', 'gemma', 'gemma2', 'llama'],
     vocabSize: 512,
@@ -33,11 +33,11 @@ export function jobSettings(steps = 2000): JobSettings {
     training: {
       steps,
       accumulate: 1,
-      learningRate: 3e-3,
+      learningRate: 2.5e-3,
       schedule: 'cosine',
       warmupSteps: Math.min(40, Math.floor(steps / 4)),
       minimumRatio: 0.05,
-      weightDecay: 0.1,
+      weightDecay: 0.02,
       betas: [0.9, 0.95],
       eps: 1e-8,
       clipNorm: 1,

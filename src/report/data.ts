@@ -77,9 +77,13 @@ export interface FamilyResult {
 /** ‖∂loss/∂x‖ before each layer and after the last. */
 export interface GradientCurves {
   readonly trained: readonly number[];
-  /** The same architecture, deep, as training would start it: with its norms, and with them left out. */
+  /** The same architecture, deep, with the weights that training would start from. */
   readonly deep: readonly number[];
-  readonly deepWithoutNorms: readonly number[];
+  /**
+   * The same once more with the norms inside the layers left out, in as many layers as float32 can hold: in the next
+   * deeper one that was tried, numbers overflowed.
+   */
+  readonly withoutNorms: readonly number[];
 }
 
 export interface ActivationInputs {
