@@ -1,0 +1,88 @@
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+/** The package as its users get it: built, with what it declares as dependencies and nothing else around it. */
+const root = fileURLToPath(new URL('..', import.meta.url));
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  dependencies: Record<string, string>;
+  bin: { ropewalk: string };
+};
+const tsc = join(root, 'node_modules/typescript/bin/tsc');
+const user = mkdtempSync(join(tmpdir(), 'ropewalk-package-'));
+const installed = join(user, 'node_modules/ropewalk');
+
+const node = (...args: string[]) => spawnSync(process.execPath, args, { cwd: user, encoding: 'utf8' });
+
+beforeAll(() => {
+  mkdirSync(installed, { recursive: true });
+  for (const name of ['package.json', 'bin'])
+    cpSync(join(root, name), join(installed, name), { recursive: true });
+  for (const name of [...Object.keys(manifest.dependencies), '@types/node']) {
+    const link = join(user, 'node_modules', name);
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(join(root, 'node_modules', name), link, 'dir');
+  }
+  const built = node(tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', join(installed, 'dist'));
+  expect(built.stdout).toBe('');
+}, 120_000);
+afterAll(() => rmSync(user, { recursive: true, force: true }));
+
+/** What a user writes; every `Exact` fails to compile where a type has silently become `any`. */
+const PROGRAM = `
+import { Decoder, load, nodeEngine, openModel, type LoadedModel } from 'ropewalk';
+import * as core from 'ropewalk/core';
+
+type IsAny<T> = 0 extends 1 & T ? true : false;
+type Exact<T extends false> = T;
+export type Checks = [
+  Exact<IsAny<core.Tensor>>,
+  Exact<IsAny<core.Engine['runtime']['Tensor']>>,
+  Exact<IsAny<ReturnType<core.Tokenizer['encode']>>>,
+  Exact<IsAny<LoadedModel['config']['vocab_size']>>,
+  Exact<IsAny<Awaited<ReturnType<typeof openModel>>['model']>>,
+  Exact<IsAny<Awaited<ReturnType<Decoder['forward']>>>>,
+];
+
+export async function program(directory: string): Promise<string> {
+  const model = await load(directory);
+  let text = '';
+  for await (const piece of model.generate('Once', { maxTokens: 5, greedy: true })) text += piece;
+  await model.release();
+  return text;
+}
+
+const { add, mul, parameter, reduceSum, reshape } = core.ops;
+const x: core.Tensor = parameter('x', [3]);
+const [gradient] = core.differentiate(reshape(reduceSum(add(mul(x, x), x), [0]), []), [x]);
+const outputs = new Map([['gradient', gradient!]]);
+const executable = await core.Executable.compile(nodeEngine({ threads: 1 }), outputs);
+const result = await executable.run({ x: { data: Float32Array.of(1, 2, 3), shape: [3] } });
+process.stdout.write(String(result.gradient!.data));
+`;
+
+describe('the package', () => {
+  it('runs from what it declares, and its types resolve under bundler and nodenext', () => {
+    writeFileSync(join(user, 'package.json'), '{"type": "module"}');
+    writeFileSync(join(user, 'program.ts'), PROGRAM);
+    const shared = ['--strict', '--skipLibCheck', '--target', 'es2023', '--lib', 'es2023', '--types', 'node'];
+    const common = [...shared, '--noUncheckedIndexedAccess', '--ignoreConfig', 'program.ts'];
+    const bundler = node(tsc, ...common, '--noEmit', '--module', 'esnext', '--moduleResolution', 'bundler');
+    expect(bundler.stdout).toBe('');
+    const nodenext = node(tsc, ...common, '--module', 'nodenext');
+    expect(nodenext.stdout).toBe('');
+    // The derivative of x² + x is 2x + 1.
+    const ran = node('program.js');
+    expect(ran.stderr).toBe('');
+    expect(ran.stdout).toBe('3,5,7');
+  }, 120_000);
+
+  it('has a command that says what it can do', () => {
+    const help = node(join(installed, manifest.bin.ropewalk), '--help');
+    expect(help.status).toBe(0);
+    expect(help.stdout).toContain('Usage: ropewalk');
+  });
+});
