@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { RopewalkError } from '../errors.ts';
 import * as generate from './generate.ts';
+import { printable } from './printable.ts';
 import * as score from './score.ts';
 import * as tokenizer from './tokenizer.ts';
 import * as train from './train.ts';
@@ -17,6 +18,16 @@ export async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('ropewalk')
     .description('Decoder-only language models in TypeScript: GPT, Gemma, Gemma 2 and Llama 3.')
     .version(packageVersion())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  ropewalk train --family llama --text book.txt --out runs/llama
+  ropewalk generate runs/llama --prompt "Call me" --max-tokens 60
+  ropewalk score runs/llama --text held-out.txt --json
+
+ropewalk <command> --help says more.`,
+    )
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ outputError: () => {} });
@@ -45,13 +56,14 @@ function report(error: unknown): number {
     return 1;
   }
   process.stderr.write(
-    `${pc.red('ropewalk failed:')} ${error instanceof Error ? error.stack : String(error)}\n`,
+    `${pc.red('ropewalk failed:')} ${printable(error instanceof Error ? (error.stack ?? error.message) : String(error))}\n`,
   );
   return 70;
 }
 
+/** One line, whatever a file's name or a user's argument holds. */
 function complain(message: string): void {
-  process.stderr.write(`${pc.red('ropewalk:')} ${message.replaceAll(/\s*\n\s*/g, ' ')}\n`);
+  process.stderr.write(`${pc.red('ropewalk:')} ${printable(message.replaceAll(/\s*\n\s*/g, ' '))}\n`);
 }
 
 function packageVersion(): string {

@@ -1,10 +1,10 @@
-import { RopewalkError } from '../errors.ts';
+import { InvalidArgumentError } from 'commander';
 
-/** Parsers of option values: commander calls them with the text, and their errors reach the user as one line. */
+/** Parsers of option values: commander calls them with the text, and names the option in their errors. */
 
 function parse(text: string, fits: (value: number) => boolean, what: string): number {
   const value = Number(text);
-  if (text.trim() === '' || !fits(value)) throw new RopewalkError(`"${text}" is not ${what}.`);
+  if (text.trim() === '' || !fits(value)) throw new InvalidArgumentError(`Give ${what}.`);
   return value;
 }
 
@@ -37,7 +37,7 @@ export function idList(text: string): number[] {
   return text.split(',').map((part) => {
     const id = Number(part);
     if (part.trim() === '' || !Number.isSafeInteger(id) || id < 0) {
-      throw new RopewalkError(`"${text}" is not a list of token ids such as 1,2,3.`);
+      throw new InvalidArgumentError('Give token ids with commas between them, such as 1,2,3.');
     }
     return id;
   });

@@ -1,4 +1,5 @@
 import pc from 'picocolors';
+import { printable } from './printable.ts';
 
 /** Seconds as people say them: 42s, 3m 05s, 2h 10m. */
 export function duration(seconds: number): string {
@@ -49,6 +50,6 @@ export class Progress {
   note(text: string): void {
     if (this.shown) this.stream.write('\r\x1b[2K');
     this.shown = false;
-    this.stream.write(`${text}\n`);
+    this.stream.write(`${printable(text)}\n`);
   }
 }

@@ -5,6 +5,10 @@ import { readTextFiles } from '../text/files.node.ts';
 import { collect, count } from './options.ts';
 import { Progress } from './progress.ts';
 
+const EXAMPLE = `
+Examples:
+  ropewalk tokenizer train --text book.txt --vocab-size 4096 --out tokenizer.json`;
+
 interface BpeModel {
   vocab: Record<string, number>;
   merges: unknown[];
@@ -18,7 +22,7 @@ interface TrainTokenizerFlags {
 }
 
 export function register(program: Command): void {
-  const tokenizer = program.command('tokenizer').description('Work with tokenizers.');
+  const tokenizer = program.command('tokenizer').description('Work with tokenizers.').addHelpText('after', EXAMPLE);
   tokenizer
     .command('train')
     .description('Train a byte-level BPE tokenizer and write a tokenizer.json that Hugging Face loads.')
@@ -26,10 +30,7 @@ export function register(program: Command): void {
     .requiredOption('--vocab-size <n>', 'tokens, the 256 bytes and <|endoftext|> included', count)
     .requiredOption('--out <file>', 'the tokenizer.json to write')
     .option('--json', 'print {out, vocabSize, merges} on stdout')
-    .addHelpText(
-      'after',
-      '\nExample:\n  ropewalk tokenizer train --text book.txt --vocab-size 4096 --out tokenizer.json',
-    )
+    .addHelpText('after', EXAMPLE)
     .action(trainTokenizer);
 }
 
