@@ -9,7 +9,7 @@ import { loadTokenizer } from '../text/tokenizer.node.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { openDecoder } from './models.ts';
-import { collect, count, idList, integer, positive, wholeNumber } from './options.ts';
+import { collect, count, idList, integer, notNegative, positive, wholeNumber } from './options.ts';
 import { printable } from './printable.ts';
 
 interface GenerateFlags {
@@ -42,7 +42,7 @@ export function register(program: Command): void {
     .option('--temperature <t>', 'below 1 safer, above 1 wilder', positive)
     .option('--top-k <k>', 'draw from the k likeliest tokens', count)
     .option('--top-p <p>', 'draw from the likeliest tokens that together reach p', positive)
-    .option('--min-p <p>', 'draw from tokens at least p times as likely as the likeliest', positive)
+    .option('--min-p <p>', 'draw from tokens at least p times as likely as the likeliest', notNegative)
     .option('--repetition-penalty <r>', 'above 1, repeat less', positive)
     .option('--seed <n>', 'equal seeds give equal texts', integer, 0)
     .option('--stop <text>', 'stop before this text; may be given several times', collect)
@@ -71,12 +71,18 @@ async function generate(directory: string, flags: GenerateFlags): Promise<void> 
       '--greedy takes the likeliest token; it cannot be combined with options of drawing.',
     );
   }
+  if (flags.stopIds && flags.ignoreEos) {
+    throw new RopewalkError('--stop-ids says what ends the text; it cannot be combined with --ignore-eos.');
+  }
+  const stops = new StopStrings(flags.stop ?? []);
   const tokenizer = findTokenizer(directory, flags.ids !== undefined);
+  if (flags.stop && !tokenizer) {
+    throw new RopewalkError(`--stop needs text, but ${directory} has no tokenizer.json; use --stop-ids.`);
+  }
   const { opened, decoder } = await openDecoder(directory, 'last', flags);
   const prompt = flags.ids ?? encodePrompt(tokenizer!, flags.prompt!, opened.config.bos_token_id);
   const stopTokens = flags.stopIds ?? (flags.ignoreEos ? [] : opened.stopTokens);
   const stream = tokenizer && new StreamDecoder(tokenizer, { skipSpecialTokens: true });
-  const stops = new StopStrings(flags.stop ?? []);
   const { signal, dispose } = interruptSignal(() => {});
   const ids: number[] = [];
   let text = '';

@@ -39,7 +39,7 @@ export function register(program: Command): void {
     .option('--chunk <n>', 'go through the cache, n tokens at a time', count)
     .option(
       '--window <n>',
-      `longest piece that is scored at once; default ${DEFAULT_WINDOW} or the model's positions`,
+      `longest piece that is scored at once; default the model's positions, for --text without --chunk ${DEFAULT_WINDOW}`,
       count,
     )
     .option('--logits <file.npy>', 'write the logits, float32 [tokens, vocab]')
@@ -73,13 +73,10 @@ async function score(directory: string, flags: ScoreFlags): Promise<void> {
       throw new RopewalkError('scoring needs at least two tokens: the first predicts the second.');
     const threads = flags.threads ?? defaultThreads(opened.model);
     const engine = nodeEngine(threads === undefined ? {} : { threads });
-    const size = Math.min(flags.window ?? DEFAULT_WINDOW, opened.model.maxPositions);
-    const windows = [
-      ...scoringWindows(
-        ids,
-        flags.chunk || flags.ids ? Math.max(size, Math.min(ids.length, opened.model.maxPositions)) : size,
-      ),
-    ];
+    // Ids that are given one by one, and chunks, are not cut unless the positions end.
+    const usual = flags.chunk || flags.ids ? opened.model.maxPositions : DEFAULT_WINDOW;
+    const size = Math.min(flags.window ?? usual, opened.model.maxPositions);
+    const windows = [...scoringWindows(ids, size)];
     if (windows.length > 1 && (flags.logits || flags.gradients)) {
       throw new RopewalkError(
         `--logits and --gradients want a text of one window, but ${ids.length} tokens are ${windows.length}; shorten it or raise --window (the model has ${opened.model.maxPositions} positions).`,
