@@ -11,20 +11,26 @@ export interface GenerationOptions extends SamplingOptions {
   readonly maxTokens: number;
   /** Ids that end the text; the one that ended it is returned as the last token. */
   readonly stopTokens?: readonly number[];
-  /** Stops between two tokens. */
+  /** Stops between two runs of the model, by throwing its reason. */
   readonly signal?: AbortSignal;
 }
 
-/** Runs a prompt through the cache in chunks. Returns the logits of its last token, `[vocab]`. */
+/**
+ * Runs a prompt through the cache in chunks. Returns the logits of its last token, `[vocab]`.
+ *
+ * @param signal stops between two chunks.
+ */
 export async function prefill(
   decoder: Decoder,
   cache: KeyValueCache,
   ids: ArrayLike<number>,
   chunk: number = PROMPT_CHUNK,
+  signal?: AbortSignal,
 ): Promise<Float32Array> {
   const all = Int32Array.from(ids);
   let logits: Float32Array | undefined;
   for (let start = 0; start < all.length; start += chunk) {
+    signal?.throwIfAborted();
     logits = await decoder.forward(all.subarray(start, start + chunk), cache);
   }
   if (!logits) throw new RopewalkError('the prompt is empty; give at least one token.');
@@ -58,12 +64,12 @@ export async function* generateTokens(
   const sampler = new Sampler(options);
   sampler.observe(Array.from(prompt));
   if (maxTokens === 0) return;
-  let logits = await prefill(decoder, cache, prompt);
+  let logits = await prefill(decoder, cache, prompt, PROMPT_CHUNK, signal);
   for (let count = 1; ; count++) {
-    signal?.throwIfAborted();
     const id = sampler.next(logits);
     yield id;
     if (count === maxTokens || stopTokens.includes(id)) return;
+    signal?.throwIfAborted();
     logits = await decoder.forward([id], cache);
   }
 }

@@ -70,6 +70,9 @@ export class Sampler {
       }
     }
     const id = greedy ? argmax(logits) : this.draw(logits);
+    if (!Number.isFinite(logits[id])) {
+      throw new RopewalkError('the model gave logits that are not numbers; its weights are damaged.');
+    }
     this.seen.add(id);
     return id;
   }

@@ -1,12 +1,18 @@
+import { RopewalkError } from '../errors.ts';
+
 /**
  * Text that streams until one of several strings appears. What could be the beginning of a stop string is held back
- * until it is clear that it is not.
+ * until it is clear that it is not. The stop string that is complete first ends the text, and of several that end with
+ * the same character the longest, so that the text does not depend on the pieces in which it came.
  */
 export class StopStrings {
   private held = '';
   private ended = false;
 
-  constructor(private readonly stops: readonly string[]) {}
+  /** @throws RopewalkError when one of them is empty. */
+  constructor(private readonly stops: readonly string[]) {
+    if (stops.includes('')) throw new RopewalkError('a stop string is empty; give the text to stop before.');
+  }
 
   /** Whether a stop string has appeared. */
   get stopped(): boolean {
@@ -17,15 +23,18 @@ export class StopStrings {
   push(text: string): string {
     if (this.ended) return '';
     const all = this.held + text;
-    let end = -1;
+    let start = -1;
+    let end = Number.POSITIVE_INFINITY;
     for (const stop of this.stops) {
       const at = all.indexOf(stop);
-      if (at >= 0 && (end < 0 || at < end)) end = at;
+      if (at < 0) continue;
+      const stopEnd = at + stop.length;
+      if (stopEnd < end || (stopEnd === end && at < start)) [start, end] = [at, stopEnd];
     }
-    if (end >= 0) {
+    if (start >= 0) {
       this.ended = true;
       this.held = '';
-      return all.slice(0, end);
+      return all.slice(0, start);
     }
     const keep = this.possibleBeginning(all);
     this.held = all.slice(all.length - keep);
