@@ -50,7 +50,7 @@ export interface FoundPreset {
  */
 export function findPreset(name: string): FoundPreset | undefined {
   for (const family of families) {
-    const own = family.presets[name];
+    const own = Object.hasOwn(family.presets, name) ? family.presets[name] : undefined;
     if (own && name !== 'tiny') return { family, name, preset: own };
   }
   const [familyName, presetName] = name.split('/') as [string, string | undefined];
@@ -58,7 +58,7 @@ export function findPreset(name: string): FoundPreset | undefined {
   const family = families.find((candidate) => candidate.name === wanted);
   if (!family) return undefined;
   const chosen = presetName ?? family.defaultPreset;
-  const preset = family.presets[chosen];
+  const preset = Object.hasOwn(family.presets, chosen) ? family.presets[chosen] : undefined;
   return preset && { family, name: chosen, preset };
 }
 
