@@ -154,6 +154,23 @@ export async function recoverDirectory(
   }
 }
 
+/**
+ * Removes a folder with all that it holds; it is whole or gone at every moment. One that is not there is no error.
+ * @throws RopewalkError naming the path, the cause and the remedy
+ */
+export async function removeDirectory(
+  path: string,
+  { onStep = () => {} }: AtomicOptions = {},
+): Promise<void> {
+  try {
+    const target = await resolveTarget(path);
+    onStep('discard');
+    await discard(target, target, onStep);
+  } catch (error) {
+    throw fileError(error, 'remove', path);
+  }
+}
+
 /** Brings the names NAME, .NAME.new and .NAME.old to rest; every step tolerates that another process did it. */
 async function settle(target: string, onStep: (step: string) => void): Promise<void> {
   const fresh = besideName(target, 'new');

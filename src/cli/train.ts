@@ -8,7 +8,8 @@ import { encodeCorpus, splitCorpus } from '../text/corpus.ts';
 import { readTextFiles } from '../text/files.node.ts';
 import { loadTokenizer } from '../text/tokenizer.node.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
-import { pretrain } from '../training/pretrain.node.ts';
+import { type PretrainEvent, pretrain } from '../training/pretrain.node.ts';
+import { RunDirectory } from '../training/run.node.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { collect, count, fraction, integer, notNegative, positive, wholeNumber } from './options.ts';
 import { duration, Progress } from './progress.ts';
@@ -86,19 +87,29 @@ Examples:
 async function train(flags: TrainFlags): Promise<void> {
   const progress = new Progress();
   const family = familyByName(flags.family);
-  const preset = family.presets[flags.preset];
+  const preset = Object.hasOwn(family.presets, flags.preset) ? family.presets[flags.preset] : undefined;
   if (!preset) {
     throw new RopewalkError(
       `${family.name} has no preset "${flags.preset}"; there are ${Object.keys(family.presets).join(', ')}.`,
     );
   }
+  if (flags.tokenizer && flags.vocabSize !== undefined) {
+    throw new RopewalkError(
+      '--vocab-size is for a tokenizer that is trained; it cannot be combined with --tokenizer.',
+    );
+  }
+  // Before the text is read and encoded, which can take minutes.
+  if (flags.resume) await RunDirectory.open(flags.out);
+  else RunDirectory.checkFree(flags.out);
   const documents = await readTextFiles(flags.text);
   const texts = documents.map(({ text }) => text);
   const tokenizer = flags.tokenizer
     ? loadTokenizer(flags.tokenizer)
     : trainTokenizer(texts, flags.vocabSize ?? preset.config.vocab_size, progress);
-  const end = tokenizer.eosId;
+  const { bosId: begin, eosId: end } = tokenizer;
   const tokens = encodeCorpus(tokenizer, texts, {
+    // Where a prompt will begin with this token, a document must have done so too.
+    ...(begin !== undefined && tokenizer.encode('')[0] === begin && { beginOfDocument: begin }),
     ...(end !== undefined && { endOfDocument: end }),
     onProgress: (done, total) => progress.update('encoding', done, total, ''),
   });
@@ -106,7 +117,7 @@ async function train(flags: TrainFlags): Promise<void> {
   const config = {
     ...preset.config,
     vocab_size: tokenizer.vocabSize,
-    bos_token_id: tokenizer.bosId ?? null,
+    bos_token_id: begin ?? null,
     eos_token_id: end === undefined ? [] : [end],
     pad_token_id: null,
   };
@@ -119,7 +130,6 @@ async function train(flags: TrainFlags): Promise<void> {
     progress.note('stopping after this step; a checkpoint will be saved …'),
   );
   const started = performance.now();
-  let result: Record<string, unknown> = {};
   const engine = nodeEngine(flags.threads === undefined ? {} : { threads: flags.threads });
   const events = pretrain(
     engine,
@@ -152,40 +162,72 @@ async function train(flags: TrainFlags): Promise<void> {
     },
     signal,
   );
-  for await (const event of events) {
-    if (event.type === 'resumed') progress.note(`resumed at step ${event.step}`);
-    if (event.type === 'step') {
-      const { step, loss, tokensPerSecond, secondsLeft } = event;
-      const speed = `${Math.round(tokensPerSecond).toLocaleString('en')} tokens/s`;
-      progress.update(
-        'training',
-        step,
-        flags.steps,
-        `step ${step}/${flags.steps}  loss ${loss.toFixed(3)}  ${speed}  ${duration(secondsLeft)} left`,
-      );
-      result = { ...result, step, loss, tokensPerSecond };
-    }
-    if (event.type === 'evaluation') {
-      const { step, loss, perplexity } = event;
-      progress.note(`step ${step}: held-out loss ${loss.toFixed(4)}, perplexity ${perplexity.toFixed(2)}`);
-      result = { ...result, validationLoss: loss, perplexity };
-    }
+  let result: Progressed;
+  try {
+    result = await follow(events, flags.steps, progress);
+  } finally {
+    progress.end();
+    dispose();
   }
-  progress.end();
-  dispose();
+  const { finished, ...measured } = result;
   const seconds = (performance.now() - started) / 1000;
-  if (flags.json)
+  if (flags.json) {
     process.stdout.write(
-      `${JSON.stringify({ out: flags.out, seconds, interrupted: signal.aborted, ...result })}\n`,
+      `${JSON.stringify({ out: flags.out, seconds, interrupted: !finished, ...measured })}\n`,
     );
-  if (signal.aborted) {
-    progress.note(`interrupted; go on with the same command and --resume`);
-    process.exitCode = INTERRUPTED;
-  } else {
+  }
+  if (finished) {
     progress.note(
       `the model is in ${flags.out}; try: ropewalk generate ${flags.out} --prompt "…" --max-tokens 50`,
     );
+  } else {
+    progress.note('interrupted; go on with the same command and --resume');
+    process.exitCode = INTERRUPTED;
   }
+}
+
+interface Progressed {
+  readonly finished: boolean;
+  readonly step: number;
+  readonly loss?: number;
+  readonly tokensPerSecond?: number;
+  readonly validationLoss?: number;
+  readonly perplexity?: number;
+}
+
+/** Shows how training goes, until it is finished or interrupted. */
+async function follow(
+  events: AsyncIterable<PretrainEvent>,
+  steps: number,
+  progress: Progress,
+): Promise<Progressed> {
+  let result: Progressed = { finished: false, step: 0 };
+  for await (const event of events) {
+    const { step } = event;
+    switch (event.type) {
+      case 'resumed':
+        progress.note(`resumed at step ${step}`);
+        result = { ...result, step };
+        break;
+      case 'step': {
+        const { loss, tokensPerSecond, secondsLeft } = event;
+        const speed = `${Math.round(tokensPerSecond).toLocaleString('en')} tokens/s`;
+        const text = `step ${step}/${steps}  loss ${loss.toFixed(3)}  ${speed}  ${duration(secondsLeft)} left`;
+        progress.update('training', step, steps, text);
+        result = { ...result, step, loss, tokensPerSecond };
+        break;
+      }
+      case 'evaluation': {
+        const { loss, perplexity } = event;
+        progress.note(`step ${step}: held-out loss ${loss.toFixed(4)}, perplexity ${perplexity.toFixed(2)}`);
+        result = { ...result, validationLoss: loss, perplexity };
+        break;
+      }
+      case 'checkpoint':
+        result = { ...result, finished: event.last };
+    }
+  }
+  return result;
 }
 
 function trainTokenizer(texts: readonly string[], vocabSize: number, progress: Progress): Tokenizer {
@@ -197,10 +239,20 @@ function trainTokenizer(texts: readonly string[], vocabSize: number, progress: P
   return Tokenizer.fromJSON(json, bpeTokenizerConfig(json));
 }
 
+/** A tokenizer's files as a model directory has them. One that came without a configuration gets one. */
 export function tokenizerFiles(tokenizer: Tokenizer): { name: string; data: string }[] {
-  const json = tokenizer.toJSON();
+  const token = (id: number | undefined) => (id === undefined ? null : (tokenizer.idToToken(id) ?? null));
+  const config =
+    Object.keys(tokenizer.config).length > 0
+      ? tokenizer.config
+      : {
+          tokenizer_class: 'PreTrainedTokenizerFast',
+          bos_token: token(tokenizer.bosId),
+          eos_token: token(tokenizer.eosId),
+          clean_up_tokenization_spaces: false,
+        };
   return [
-    { name: 'tokenizer.json', data: JSON.stringify(json) },
-    { name: 'tokenizer_config.json', data: `${JSON.stringify(bpeTokenizerConfig(json), null, 2)}\n` },
+    { name: 'tokenizer.json', data: JSON.stringify(tokenizer.toJSON()) },
+    { name: 'tokenizer_config.json', data: `${JSON.stringify(config, null, 2)}\n` },
   ];
 }

@@ -43,10 +43,11 @@ export async function* pretrain(
     JSON.stringify({
       format: 1,
       family: family.name,
+      // Before the config: another text makes another vocabulary, and the text is what to name.
+      'text or tokenizer': options.dataIdentity,
       config: family.writeConfig(config),
       shape,
       settings,
-      data: options.dataIdentity,
     }),
   ) as RunRecord;
   const model = family.build(config);
@@ -56,8 +57,9 @@ export async function* pretrain(
     );
   }
   const resuming = options.resume === 'must' || (options.resume === 'if there' && RunDirectory.exists(out));
-  const run = resuming ? await RunDirectory.open(out) : await RunDirectory.create(out, record);
-  if (resuming) checkSame(run.record, record, out);
+  const stored = resuming ? await RunDirectory.open(out) : undefined;
+  if (stored) checkSame(stored.record, record, out);
+  else RunDirectory.checkFree(out);
 
   const session = await TrainingSession.create(engine, model, shape);
   try {
@@ -67,11 +69,9 @@ export async function* pretrain(
       { training: options.training, validation: options.validation },
       settings,
     );
-    if (resuming) {
-      const state = await run.restore(session);
-      if (state) trainer.restore(state);
-      yield { type: 'resumed', step: state?.step ?? 0 };
-    }
+    // Only now, so that settings and data that are refused leave no run behind.
+    const run = stored ?? (await RunDirectory.create(out, record));
+    if (stored) yield { type: 'resumed', step: await run.restore(session, trainer) };
     const identity: ModelIdentity = { family, config, files: options.files };
     for await (const event of trainer.run(signal)) {
       await run.log(event);
@@ -105,5 +105,7 @@ function firstDifference(a: unknown, b: unknown, path: string): string | undefin
     }
     return undefined;
   }
-  return a === b ? undefined : `"${path}" (${JSON.stringify(a)}, now ${JSON.stringify(b)})`;
+  if (a === b) return undefined;
+  const values = `(${JSON.stringify(a)}, now ${JSON.stringify(b)})`;
+  return `"${path}"${values.length < 100 ? ` ${values}` : ''}`;
 }

@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import {
   type AtomicOptions,
   recoverDirectory,
+  removeDirectory,
   writeDirectoryAtomic,
   writeFileAtomic,
 } from '../checkpoint/atomic.node.ts';
@@ -18,7 +20,7 @@ import type { CommonConfig } from '../families/config.ts';
 import type { Family } from '../families/family.ts';
 import type { BatchSamplerState } from '../text/batches.ts';
 import type { TrainingSession } from './session.ts';
-import type { TrainEvent, TrainerState } from './trainer.ts';
+import type { TrainEvent, Trainer, TrainerState } from './trainer.ts';
 
 /** What a run was started with; a resumed run must be the same. Plain JSON. */
 export type RunRecord = Readonly<Record<string, unknown>>;
@@ -35,12 +37,22 @@ const METRICS_FILE = 'metrics.jsonl';
 const OPTIMIZER_FILE = 'optimizer.safetensors';
 const TRAINER_FILE = 'trainer.json';
 
-interface StoredTrainer {
-  readonly step: number;
-  readonly tokens: number;
-  readonly sampler: BatchSamplerState;
-  readonly optimizerSteps: Record<string, number>;
-}
+const count = z.int().min(0);
+
+/** trainer.json */
+const storedTrainer = z.object({
+  step: count,
+  tokens: count,
+  sampler: z.object({
+    epoch: count,
+    position: count,
+    random: z.array(count),
+    tokens: count,
+    seq: count,
+  }) satisfies z.ZodType<BatchSamplerState>,
+  optimizerSteps: z.record(z.string(), count),
+});
+type StoredTrainer = z.infer<typeof storedTrainer>;
 
 /**
  * A training run on disk:
@@ -63,8 +75,8 @@ export class RunDirectory {
     return existsSync(join(path, RUN_FILE));
   }
 
-  /** @throws RopewalkError when there is a run already or the folder cannot be written. */
-  static async create(path: string, record: RunRecord): Promise<RunDirectory> {
+  /** @throws RopewalkError when the folder holds a run or a model already. */
+  static checkFree(path: string): void {
     if (RunDirectory.exists(path)) {
       throw new RopewalkError(
         `${path} already holds a run. Go on with --resume, or name another folder with --out.`,
@@ -73,6 +85,11 @@ export class RunDirectory {
     if (existsSync(join(path, 'config.json'))) {
       throw new RopewalkError(`${path} already holds a model; name another folder with --out.`);
     }
+  }
+
+  /** @throws RopewalkError when there is a run already or the folder cannot be written. */
+  static async create(path: string, record: RunRecord): Promise<RunDirectory> {
+    RunDirectory.checkFree(path);
     try {
       await mkdir(join(path, 'checkpoints'), { recursive: true });
     } catch (error) {
@@ -148,7 +165,7 @@ export class RunDirectory {
     );
     const names = await this.checkpointNames();
     for (const old of names.slice(0, Math.max(0, names.length - Math.max(1, keep)))) {
-      await rm(join(this.path, 'checkpoints', old), { recursive: true, force: true });
+      await removeDirectory(join(this.path, 'checkpoints', old));
     }
     return path;
   }
@@ -159,30 +176,31 @@ export class RunDirectory {
   }
 
   /**
-   * Reads the newest checkpoint into a session and cuts the metrics back to it.
+   * Reads the newest checkpoint into a session and its trainer, and cuts the metrics back to it. Nothing is read when
+   * the run was stopped before its first checkpoint.
    *
-   * @returns its state, or undefined when the run was stopped before its first checkpoint.
+   * @returns the step that the run is at.
+   * @throws RopewalkError naming the checkpoint, what is wrong with it and the remedy.
    */
-  async restore(session: TrainingSession): Promise<TrainerState | undefined> {
-    const name = (await this.checkpointNames()).at(-1);
+  async restore(session: TrainingSession, trainer: Trainer): Promise<number> {
+    const names = await this.checkpointNames();
+    const name = names.at(-1);
     if (name === undefined) {
-      await this.cutMetrics(0);
-      return undefined;
+      await this.cutMetrics(0, false);
+      return 0;
     }
     const path = join(this.path, 'checkpoints', name);
-    const opened = await openModel(path);
-    await readWeights(opened, session.values());
-    await opened.directory.tensors.close();
-    const stored = (await readJson(join(path, TRAINER_FILE))) as StoredTrainer;
-    const file = await openSafetensors(await FileSource.open(join(path, OPTIMIZER_FILE)));
-    const tensors = new Map<string, { data: Float32Array; shape: readonly number[] }>();
-    for (const [tensor, { shape }] of file.tensors) {
-      tensors.set(tensor, { data: await file.readFloat32(tensor), shape });
-    }
-    await file.close();
-    await this.cutMetrics(stored.step);
-    const optimizer = { steps: stored.optimizerSteps, tensors };
-    return { step: stored.step, tokens: stored.tokens, sampler: stored.sampler, optimizer };
+    const { step } = await readCheckpoint(path, session, trainer).catch((error: unknown) => {
+      if (!(error instanceof RopewalkError)) throw error;
+      const before = names.at(-2);
+      const remedy = before ? `go on from ${before}` : 'begin again from step 0';
+      throw new RopewalkError(
+        `the newest checkpoint, ${path}, cannot be resumed: ${error.message.replace(/\.$/, '')}. To ${remedy}, remove that folder and resume.`,
+        { cause: error },
+      );
+    });
+    await this.cutMetrics(step, trainer.finished);
+    return step;
   }
 
   /** Complete checkpoints, oldest first; finishes what an interruption left. */
@@ -196,11 +214,46 @@ export class RunDirectory {
     return (await readdir(folder)).filter((name) => /^step-\d+$/.test(name)).sort();
   }
 
-  private async cutMetrics(step: number): Promise<void> {
-    const kept = (await this.metrics()).filter((event) => event.step <= step);
+  /** @param finished the evaluation after the last step will be made again. */
+  private async cutMetrics(step: number, finished: boolean): Promise<void> {
+    const again = (event: TrainEvent) => finished && event.type === 'evaluation' && event.step === step;
+    const kept = (await this.metrics()).filter((event) => event.step <= step && !again(event));
     const text = kept.map((event) => `${JSON.stringify(event)}\n`).join('');
     await writeFileAtomic(join(this.path, METRICS_FILE), text);
   }
+}
+
+/** Reads a checkpoint's weights into the session, and its state into the trainer. */
+async function readCheckpoint(
+  path: string,
+  session: TrainingSession,
+  trainer: Trainer,
+): Promise<StoredTrainer> {
+  const opened = await openModel(path);
+  try {
+    await readWeights(opened, session.values());
+  } finally {
+    await opened.directory.tensors.close();
+  }
+  const parsed = storedTrainer.safeParse(await readJson(join(path, TRAINER_FILE)));
+  if (!parsed.success) {
+    const { path: field, message } = parsed.error.issues[0]!;
+    throw new RopewalkError(
+      `${join(path, TRAINER_FILE)}: the field "${field.join('.')}" is damaged: ${message}.`,
+    );
+  }
+  const { step, tokens, sampler, optimizerSteps } = parsed.data;
+  const file = await openSafetensors(await FileSource.open(join(path, OPTIMIZER_FILE)));
+  try {
+    const tensors = new Map<string, { data: Float32Array; shape: readonly number[] }>();
+    for (const [tensor, { shape }] of file.tensors) {
+      tensors.set(tensor, { data: await file.readFloat32(tensor), shape });
+    }
+    trainer.restore({ step, tokens, sampler, optimizer: { steps: optimizerSteps, tensors } });
+  } finally {
+    await file.close();
+  }
+  return parsed.data;
 }
 
 function checkpointName(step: number): string {

@@ -2,7 +2,7 @@ import { RopewalkError } from '../errors.ts';
 import { BatchSampler, type BatchSamplerState, evaluationBatches } from '../text/batches.ts';
 import { clipCoefficient, globalNorm } from './clip.ts';
 import { AdamW, type OptimizerState } from './optimizer.ts';
-import { createSchedule } from './schedule.ts';
+import { createSchedule, type Schedule } from './schedule.ts';
 import type { TrainingSession } from './session.ts';
 
 export interface TrainerSettings {
@@ -67,6 +67,7 @@ export type TrainEvent =
 export class Trainer {
   private readonly sampler: BatchSampler;
   private readonly optimizer: AdamW;
+  private readonly schedule: Schedule;
   private step = 0;
   private tokens = 0;
   private lastEvaluation = -1;
@@ -82,9 +83,21 @@ export class Trainer {
         throw new RopewalkError(`${name} must be a whole number of at least 1, but is ${settings[name]}.`);
       }
     }
+    this.schedule = createSchedule({
+      kind: settings.schedule,
+      learningRate: settings.learningRate,
+      warmupSteps: settings.warmupSteps,
+      totalSteps: settings.steps,
+      minimumRatio: settings.minimumRatio,
+    });
     this.sampler = new BatchSampler({ tokens: data.training, batch, seq, seed: settings.seed });
     const { betas, eps, weightDecay } = settings;
     this.optimizer = new AdamW(session.trainables, { betas, eps, weightDecay });
+  }
+
+  /** Whether all steps are made. What remains is the evaluation after the last one. */
+  get finished(): boolean {
+    return this.step >= this.settings.steps;
   }
 
   /** Goes on where a saved state was. The weights are the caller's to restore. */
@@ -102,14 +115,7 @@ export class Trainer {
 
   /** @param signal ends training after the step at hand, with a last checkpoint. */
   async *run(signal?: AbortSignal): AsyncGenerator<TrainEvent, void> {
-    const { settings, session } = this;
-    const schedule = createSchedule({
-      kind: settings.schedule,
-      learningRate: settings.learningRate,
-      warmupSteps: settings.warmupSteps,
-      totalSteps: settings.steps,
-      minimumRatio: settings.minimumRatio,
-    });
+    const { settings, session, schedule } = this;
     const pace = new Pace();
     let saved = this.step;
     while (this.step < settings.steps && !signal?.aborted) {
@@ -143,7 +149,7 @@ export class Trainer {
         yield { type: 'checkpoint', step: this.step, state: this.state(), last: false };
       }
     }
-    const finished = this.step >= settings.steps;
+    const { finished } = this;
     if (finished && this.lastEvaluation !== this.step) yield await this.evaluate();
     if (finished || saved !== this.step) {
       yield { type: 'checkpoint', step: this.step, state: this.state(), last: finished };
