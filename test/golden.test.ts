@@ -9,7 +9,8 @@ import { loadTokenizer } from '../src/text/tokenizer.node.ts';
 
 const data = new URL('../../shared/data/weights/', import.meta.url).pathname;
 const present = existsSync(data);
-if (!present) console.log('skipped: ../shared/data is not here, so the golden checkpoints cannot be compared');
+if (!present)
+  console.log('skipped: ../shared/data is not here, so the golden checkpoints cannot be compared');
 
 const engine = nodeEngine({ threads: 2 });
 
@@ -25,7 +26,13 @@ function worst(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
 async function decoderOf(path: string, rows: 'last' | 'all') {
   const opened = await openModel(path);
   const { weights, folder } = await weightSources(opened);
-  const decoder = await Decoder.create(engine, opened.model, weights, rows, folder ? { weightsFolder: folder } : {});
+  const decoder = await Decoder.create(
+    engine,
+    opened.model,
+    weights,
+    rows,
+    folder ? { weightsFolder: folder } : {},
+  );
   return { opened, weights, folder, decoder };
 }
 
@@ -57,7 +64,10 @@ describe.runIf(present)('gpt-nano-sort, a trained GPT-2', () => {
   const path = `${data}gpt-nano-sort`;
 
   it('gives the logits of its authors, without a cache and token by token', async () => {
-    const golden = JSON.parse(readFileSync(`${path}/golden.json`, 'utf8')) as { ids: number[][]; logits: number[][][] };
+    const golden = JSON.parse(readFileSync(`${path}/golden.json`, 'utf8')) as {
+      ids: number[][];
+      logits: number[][][];
+    };
     const { opened, weights, folder, decoder } = await decoderOf(path, 'all');
     const ids = Int32Array.from(golden.ids.flat());
     const [batch, seq] = [golden.ids.length, golden.ids[0]!.length];
