@@ -56,6 +56,11 @@ export abstract class Module {
     return undefined;
   }
 
+  /** Whether PyTorch has this as a module too, and so prints it; plain tensors there are none. */
+  get isPrinted(): boolean {
+    return true;
+  }
+
   *children(): Generator<[string, Module]> {
     for (const [name, value] of Object.entries(this)) {
       if (value instanceof Module) yield [name, value];

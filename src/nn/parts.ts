@@ -20,8 +20,14 @@ export interface PositionPart {
   readonly kind: 'sinusoidal' | 'learned' | 'rotary';
   /** Base of the angles' geometric series: 10000 in the sinusoidal and most rotary encodings. */
   readonly theta?: number;
-  /** Named rescaling of the rotary frequencies, such as llama3, with its factor. */
-  readonly scaling?: { readonly type: string; readonly factor: number };
+  /** Named rescaling of the rotary frequencies, such as llama3, for longer contexts than the original ones. */
+  readonly scaling?: {
+    readonly type: string;
+    readonly factor: number;
+    readonly lowFrequencyFactor: number;
+    readonly highFrequencyFactor: number;
+    readonly originalPositions: number;
+  };
 }
 
 export interface NormPart {

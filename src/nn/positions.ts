@@ -2,7 +2,7 @@ import { constant, gatherRows } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { Embedding } from './embedding.ts';
 import { Module } from './module.ts';
-import type { Part } from './parts.ts';
+import type { Part, PositionPart } from './parts.ts';
 
 /** Rescaling of rotary frequencies for longer contexts, as Llama 3.1 and 3.2 use it. */
 export interface RopeScaling {
@@ -44,8 +44,8 @@ export class RotaryEmbedding extends Module {
   }
 
   override describe(): Part {
-    const scaling = this.scaling && { type: this.scaling.rope_type, factor: this.scaling.factor };
-    return { part: 'position', kind: 'rotary', theta: this.theta, ...(scaling && { scaling }) };
+    const { theta, scaling } = this;
+    return { part: 'position', kind: 'rotary', theta, ...(scaling && { scaling: describeScaling(scaling) }) };
   }
 
   /** The table for absolute positions; angles are rounded to float32 before cos and sin, as in the reference. */
@@ -62,6 +62,16 @@ export class RotaryEmbedding extends Module {
     }
     return { cos, sin };
   }
+}
+
+function describeScaling(scaling: RopeScaling): NonNullable<PositionPart['scaling']> {
+  return {
+    type: scaling.rope_type,
+    factor: scaling.factor,
+    lowFrequencyFactor: scaling.low_freq_factor,
+    highFrequencyFactor: scaling.high_freq_factor,
+    originalPositions: scaling.original_max_position_embeddings,
+  };
 }
 
 /** Long wavelengths are divided by the factor, short ones kept, those between blended. */
@@ -100,6 +110,11 @@ export class SinusoidalPositions extends Module {
 
   override describe(): Part {
     return { part: 'position', kind: 'sinusoidal', theta: 10000 };
+  }
+
+  /** The reference keeps its table as a plain tensor. */
+  override get isPrinted(): boolean {
+    return false;
   }
 
   /** ids of positions `[…]` → `[…, width]`. */
