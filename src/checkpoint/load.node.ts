@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { ConfigReader } from '../families/config.ts';
@@ -88,8 +89,12 @@ export async function weightSources(
   const weights = new Map<string, WeightSource>();
   let folder: string | undefined;
   const { tensors } = opened.directory;
+  // The engine refuses links that lead out of a folder, such as the hub cache's: it is given what they lead to.
+  const realFiles = new Map<string, string>();
   for (const [path, name] of opened.names) {
-    const { dtype, file, offset, byteLength } = tensors.info(name);
+    const { dtype, file: shown, offset, byteLength } = tensors.info(name);
+    const file = realFiles.get(shown) ?? (await realpath(shown));
+    realFiles.set(shown, file);
     const type = enginesTypes[dtype];
     if (type && (folder === undefined || folder === dirname(file))) {
       folder = dirname(file);
