@@ -100,7 +100,7 @@ async function train(flags: TrainFlags): Promise<void> {
   }
   // Before the text is read and encoded, which can take minutes.
   if (flags.resume) await RunDirectory.open(flags.out);
-  else RunDirectory.checkFree(flags.out);
+  else await RunDirectory.checkFree(flags.out);
   const documents = await readTextFiles(flags.text);
   const texts = documents.map(({ text }) => text);
   const tokenizer = flags.tokenizer

@@ -59,7 +59,7 @@ export async function* pretrain(
   const resuming = options.resume === 'must' || (options.resume === 'if there' && RunDirectory.exists(out));
   const stored = resuming ? await RunDirectory.open(out) : undefined;
   if (stored) checkSame(stored.record, record, out);
-  else RunDirectory.checkFree(out);
+  else await RunDirectory.checkFree(out);
 
   const session = await TrainingSession.create(engine, model, shape);
   try {

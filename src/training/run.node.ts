@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { constants, existsSync } from 'node:fs';
+import { access, appendFile, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
   type AtomicOptions,
@@ -75,8 +75,8 @@ export class RunDirectory {
     return existsSync(join(path, RUN_FILE));
   }
 
-  /** @throws RopewalkError when the folder holds a run or a model already. */
-  static checkFree(path: string): void {
+  /** @throws RopewalkError when a run cannot begin there: the folder holds a run or a model, or cannot be written. */
+  static async checkFree(path: string): Promise<void> {
     if (RunDirectory.exists(path)) {
       throw new RopewalkError(
         `${path} already holds a run. Go on with --resume, or name another folder with --out.`,
@@ -85,11 +85,20 @@ export class RunDirectory {
     if (existsSync(join(path, 'config.json'))) {
       throw new RopewalkError(`${path} already holds a model; name another folder with --out.`);
     }
+    // What is there of the path must take a new folder.
+    let place = resolve(path);
+    while (!existsSync(place) && dirname(place) !== place) place = dirname(place);
+    try {
+      if (!(await stat(place)).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+      await access(place, constants.W_OK);
+    } catch (error) {
+      throw fileError(error, 'write', path);
+    }
   }
 
   /** @throws RopewalkError when there is a run already or the folder cannot be written. */
   static async create(path: string, record: RunRecord): Promise<RunDirectory> {
-    RunDirectory.checkFree(path);
+    await RunDirectory.checkFree(path);
     try {
       await mkdir(join(path, 'checkpoints'), { recursive: true });
     } catch (error) {
