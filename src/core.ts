@@ -3,7 +3,6 @@
  * itself; a page imports `ropewalk/core` and passes its onnxruntime-web to {@link webEngine}.
  */
 
-// Checkpoints, over bytes from anywhere.
 export {
   bfloat16ToFloat32,
   float16ToFloat32,
@@ -19,7 +18,6 @@ export {
 export { type FloatDtype, type TensorToWrite, writeSafetensors } from './checkpoint/safetensors-writer.ts';
 export { type ByteSink, type ByteSource, memorySink, memorySource } from './checkpoint/source.ts';
 export { RopewalkError } from './errors.ts';
-// Families.
 export type { CommonConfig, RawConfig, RopeConfig } from './families/config.ts';
 export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './families/family.ts';
 export { Gemma, type GemmaConfig, gemma } from './families/gemma.ts';
@@ -38,7 +36,6 @@ export {
   modelFromConfig,
   presetNames,
 } from './families/registry.ts';
-// Generation and scoring.
 export { KeyValueCache } from './generation/cache.ts';
 export { Decoder, fullLogitsGraph, logitsOf } from './generation/decoder.ts';
 export { type GenerationOptions, generateTokens, prefill } from './generation/generate.ts';
@@ -53,7 +50,6 @@ export {
   scoringWindows,
 } from './generation/score.ts';
 export { StopStrings } from './generation/text.ts';
-// Graphs: symbolic tensors, operators (`ops.add(a, b)`), differentiation, float64 evaluation.
 export { differentiate } from './graph/differentiate.ts';
 export { type Dim, type Shape, type SymbolicDim, symbol } from './graph/dims.ts';
 export { evaluate } from './graph/evaluate.ts';
@@ -61,7 +57,6 @@ export * as ops from './graph/operators/index.ts';
 export { operators } from './graph/operators/table.ts';
 export type { DType, Operator, Tensor, TensorType } from './graph/tensor.ts';
 export type { Values } from './graph/values.ts';
-// Parts of models.
 export { CachedSequence, FullSequence, type LayerCache, type SequenceContext } from './nn/attention.ts';
 export { Embedding } from './nn/embedding.ts';
 export { GatedMlp } from './nn/gated-mlp.ts';
@@ -85,12 +80,10 @@ export {
   SinusoidalPositions,
 } from './nn/positions.ts';
 export { type EmitOptions, type EmittedModel, emitModel, type WeightSource } from './onnx/emit.ts';
-// Running: engines, compiled graphs, memory that the engine and the kernels share.
 export type { Engine, OnnxRuntime, SessionSettings } from './runtime/engine.ts';
 export { type OnnxRuntimeWeb, type WebSettings, webEngine } from './runtime/engine.web.ts';
 export { type CompileOptions, Executable, type HostArray, type HostTensor } from './runtime/executable.ts';
 export { HostMemory } from './runtime/host-memory.ts';
-// Text.
 export {
   type Batch,
   BatchSampler,
@@ -112,7 +105,6 @@ export { StreamDecoder } from './text/stream.ts';
 export { Tokenizer } from './text/tokenizer.ts';
 export type { TokenizerJson } from './text/tokenizer-schema.ts';
 
-// Training.
 export { clipCoefficient, globalNorm } from './training/clip.ts';
 export {
   gradientName,

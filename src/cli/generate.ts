@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { RopewalkError } from '../errors.ts';
 import { generateTokens } from '../generation/generate.ts';
+import { encodePrompt } from '../generation/generate-text.ts';
 import { StopStrings } from '../generation/text.ts';
 import { StreamDecoder } from '../text/stream.ts';
 import { loadTokenizer } from '../text/tokenizer.node.ts';
@@ -118,14 +119,4 @@ async function generate(directory: string, flags: GenerateFlags): Promise<void> 
 function findTokenizer(directory: string, optional: boolean): Tokenizer | undefined {
   if (optional && !existsSync(join(directory, 'tokenizer.json'))) return undefined;
   return loadTokenizer(directory);
-}
-
-/** A prompt's ids with what the tokenizer puts before a text; an empty one begins with the token that begins texts. */
-function encodePrompt(tokenizer: Tokenizer, prompt: string, bos: number | null): number[] {
-  const ids = tokenizer.encode(prompt);
-  if (ids.length > 0) return ids;
-  const first = bos ?? tokenizer.bosId ?? tokenizer.eosId;
-  if (first === undefined)
-    throw new RopewalkError('the prompt is empty and the model has no token that begins a text.');
-  return [first];
 }

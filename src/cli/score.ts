@@ -5,13 +5,13 @@ import { writeNpyFile } from '../checkpoint/npy.node.ts';
 import { writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import { RopewalkError } from '../errors.ts';
 import { Decoder } from '../generation/decoder.ts';
+import { decodingThreads } from '../generation/load.node.ts';
 import { cachedLogits, fullLogits, type LogitRows, Scorer, scoringWindows } from '../generation/score.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { readTextFiles } from '../text/files.node.ts';
 import { loadTokenizer } from '../text/tokenizer.node.ts';
 import { TrainingSession } from '../training/session.ts';
-import { defaultThreads } from './models.ts';
 import { collect, count, idList } from './options.ts';
 import { Progress } from './progress.ts';
 
@@ -71,7 +71,7 @@ async function score(directory: string, flags: ScoreFlags): Promise<void> {
     const ids = Int32Array.from(flags.ids ?? (await readIds(directory, flags.text!)));
     if (ids.length < 2)
       throw new RopewalkError('scoring needs at least two tokens: the first predicts the second.');
-    const threads = flags.threads ?? defaultThreads(opened.model);
+    const threads = flags.threads ?? decodingThreads(opened.model);
     const engine = nodeEngine(threads === undefined ? {} : { threads });
     // Ids that are given one by one, and chunks, are not cut unless the positions end.
     const usual = flags.chunk || flags.ids ? opened.model.maxPositions : DEFAULT_WINDOW;

@@ -24,7 +24,8 @@ export async function* generateText(
 ): AsyncGenerator<string, void> {
   const stream = new StreamDecoder(tokenizer, { skipSpecialTokens: true });
   const stops = new StopStrings(options.stop ?? []);
-  for await (const id of generateTokens(decoder, encodePrompt(tokenizer, prompt), options)) {
+  const ids = encodePrompt(tokenizer, prompt, decoder.model.config.bos_token_id);
+  for await (const id of generateTokens(decoder, ids, options)) {
     const piece = stops.push(stream.push(id));
     if (piece) yield piece;
     if (stops.stopped) return;
@@ -33,13 +34,16 @@ export async function* generateText(
   if (rest) yield rest;
 }
 
-/** The ids of a prompt; an empty one begins with the token that begins a text, or that stands between two. */
-export function encodePrompt(tokenizer: Tokenizer, prompt: string): readonly number[] {
+/**
+ * A prompt's ids with what the tokenizer puts around a text; an empty one becomes the token that begins texts.
+ *
+ * @param bos the model's own choice of that token.
+ */
+export function encodePrompt(tokenizer: Tokenizer, prompt: string, bos: number | null): readonly number[] {
   const ids = tokenizer.encode(prompt);
   if (ids.length > 0) return ids;
-  const first = tokenizer.bosId ?? tokenizer.eosId;
-  if (first === undefined) {
-    throw new RopewalkError('the prompt is empty and the tokenizer has no token that begins a text.');
-  }
+  const first = bos ?? tokenizer.bosId ?? tokenizer.eosId;
+  if (first === undefined)
+    throw new RopewalkError('the prompt is empty and the model has no token that begins a text.');
   return [first];
 }
