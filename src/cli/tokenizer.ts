@@ -22,7 +22,10 @@ interface TrainTokenizerFlags {
 }
 
 export function register(program: Command): void {
-  const tokenizer = program.command('tokenizer').description('Work with tokenizers.').addHelpText('after', EXAMPLE);
+  const tokenizer = program
+    .command('tokenizer')
+    .description('Work with tokenizers.')
+    .addHelpText('after', EXAMPLE);
   tokenizer
     .command('train')
     .description('Train a byte-level BPE tokenizer and write a tokenizer.json that Hugging Face loads.')
