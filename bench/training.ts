@@ -1,6 +1,6 @@
 /**
  * Training speed in one run, interleaved: the bare matrix products of the step through the same engine (the limit),
- * Ropewalk's whole step (forward, backward, clipping norm, AdamW), and PyTorch's, where a Python with PyTorch is given.
+ * Ropewalk's whole step (forward, backward, AdamW), and PyTorch's, where a Python with PyTorch is given.
  *
  *     npm run bench -- [--python path/to/python] [--rounds 8] [--shape small|tiny] [--skip-decode]
  *
@@ -24,7 +24,6 @@ import { topologicalOrder } from '../src/graph/traverse.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { Executable, type HostTensor } from '../src/runtime/executable.ts';
 import { Random } from '../src/text/random.ts';
-import { globalNorm } from '../src/training/clip.ts';
 import { trainingGraph } from '../src/training/graph.ts';
 import { AdamW } from '../src/training/optimizer.ts';
 import { TrainingSession } from '../src/training/session.ts';
@@ -116,8 +115,7 @@ async function ourStep(model: CausalLM) {
   const ids = () => Int32Array.from({ length: rows }, () => source.nextInt(model.config.vocab_size));
   return async () => {
     const { loss } = await session.computeGradients([{ inputs: ids(), targets: ids() }]);
-    const norm = globalNorm(session.trainables.map(({ gradient }) => gradient));
-    optimizer.step(session.trainables, { learningRate: 1e-4, gradientScale: Math.min(1, 1 / norm) });
+    optimizer.step(session.trainables, { learningRate: 1e-4 });
     return loss;
   };
 }

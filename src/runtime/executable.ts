@@ -67,7 +67,7 @@ export class Executable {
     const fetches: Record<string, OrtTensor | null> = {};
     for (const [name, plan] of this.plans) {
       if (plan.dense !== undefined) {
-        const target = this.engine.writesOutputs ? into[name] : undefined;
+        const target = this.inPlace(plan) ? into[name] : undefined;
         fetches[plan.dense] = target
           ? new this.engine.runtime.Tensor('float32', target, plan.shape as number[])
           : null;
@@ -80,7 +80,7 @@ export class Executable {
     const results = (await this.session.run(fed, fetches)) as Record<string, OrtTensor>;
     const outputs: Record<string, HostTensor> = {};
     for (const [name, plan] of this.plans) {
-      outputs[name] = collect(plan, results, into[name], this.engine.writesOutputs);
+      outputs[name] = collect(plan, results, into[name], this.inPlace(plan));
     }
     return outputs;
   }
@@ -92,6 +92,11 @@ export class Executable {
 
   endProfiling(): void {
     this.session.endProfiling();
+  }
+
+  /** Whether the engine can write this output where the caller wants it: its size must be known beforehand. */
+  private inPlace(plan: OutputPlan): boolean {
+    return this.engine.writesOutputs && plan.shape.every((dim) => typeof dim === 'number');
   }
 
   private toEngine(name: string, attributes: InputAttributes, feed: HostTensor | undefined): OrtTensor {
