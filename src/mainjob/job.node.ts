@@ -6,6 +6,7 @@ import type { FamilyResult, JobResults, Surroundings } from '../report/data.ts';
 import { buildReport } from '../report/report.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import { prepareCorpus } from './corpus.node.ts';
+import { attentionCosts } from './costs.ts';
 import { runFamily } from './family.node.ts';
 import { JobFolder } from './folder.node.ts';
 import { measure } from './measure.node.ts';
@@ -94,7 +95,14 @@ export async function runMainJob(options: JobOptions): Promise<JobResults | unde
     onEvent({ type: 'work', what: 'measuring', done, total }),
   );
   if (!measurements || signal?.aborted) return undefined;
-  const results: JobResults = { settings, surroundings, corpus: corpus.result, families, measurements };
+  const results: JobResults = {
+    settings,
+    surroundings,
+    corpus: corpus.result,
+    families,
+    measurements,
+    costs: attentionCosts(settings.families),
+  };
   const path = folder.file(REPORT_FILE);
   await writeFileAtomic(path, buildReport(results));
   onEvent({ type: 'report', path });

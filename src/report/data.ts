@@ -140,6 +140,25 @@ export interface Measurements {
   readonly families: readonly FamilyMeasurements[];
 }
 
+/** What attention costs as the context grows, from a model's modules. */
+export interface AttentionCosts {
+  readonly title: string;
+  readonly points: readonly {
+    readonly context: number;
+    /** Keys and values that the last token reads, in bytes. */
+    readonly cacheBytes: number;
+    /** Operations of attention itself for the last token. */
+    readonly flops: number;
+  }[];
+}
+
+export interface Costs {
+  /** The trained models, in float32. */
+  readonly trained: readonly AttentionCosts[];
+  /** The family's best-known size, in bfloat16. */
+  readonly published: readonly AttentionCosts[];
+}
+
 export interface Surroundings {
   readonly date: string;
   readonly machine: string;
@@ -153,4 +172,5 @@ export interface JobResults {
   readonly corpus: CorpusResult;
   readonly families: readonly FamilyResult[];
   readonly measurements: Measurements;
+  readonly costs: Costs;
 }

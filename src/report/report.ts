@@ -1,7 +1,108 @@
 import type { JobResults } from './data.ts';
-import { html } from './html.ts';
+import { Ids } from './figure.ts';
+import { both, Html, html, type Locale } from './html.ts';
+import { measuredTable } from './measured-table.ts';
+import { activationSection } from './sections/activations.ts';
+import { capSection } from './sections/caps.ts';
+import { costSection } from './sections/costs.ts';
+import { gradientSection } from './sections/gradients.ts';
+import { lossSection } from './sections/losses.ts';
+import { positionSection } from './sections/positions.ts';
+import { sampleSection } from './sections/samples.ts';
+import { drawSection, paragraph, type Section, whole } from './sections/section.ts';
+import { setupSection } from './sections/setup.ts';
+import { SCRIPT, STYLE } from './style.ts';
 
-export function buildReport(results: JobResults): string {
-  return html`<!doctype html><html lang="en"><body><pre>${JSON.stringify(results, null, 1)}</pre></body></html>`
-    .markup;
+/**
+ * The report of the main job: one HTML page that needs nothing else, in English and Korean.
+ *
+ * @param locale the language shown first; the reader can choose the other.
+ */
+export function buildReport(results: JobResults, locale: Locale = 'en'): string {
+  const ids = new Ids();
+  const sections: Section[] = [
+    resultSection(results),
+    lossSection(results, ids),
+    sampleSection(results),
+    gradientSection(results, ids),
+    positionSection(results, ids),
+    activationSection(results, ids),
+    capSection(results, ids),
+    costSection(results, ids),
+    setupSection(results),
+  ];
+  const title = 'Ropewalk: GPT, Gemma, Gemma 2, Llama 3';
+  const links = sections.map(({ id, title: name }) => html`<li><a href="#${id}">${both(name)}</a></li>`);
+  const page = html`<!doctype html>
+<html lang="${locale}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="ropewalk">
+<title>${title}</title>
+<style>${new Html(STYLE)}</style>
+</head>
+<body>
+${languageChoice(locale)}
+<header><h1>${both({ en: 'Four language models, trained and measured', ko: '네 언어 모델을 학습하고 재다' })}</h1>
+${introduction(results)}
+</header>
+<nav aria-label="Contents / 차례"><ol>${links}</ol></nav>
+<main>${sections.map(drawSection)}</main>
+<script>${new Html(SCRIPT)}</script>
+</body>
+</html>
+`;
+  return page.markup;
+}
+
+function languageChoice(locale: Locale): Html {
+  const option = (value: Locale, name: string) =>
+    html`<label lang="${value}"><input type="radio" name="language" id="language-${value}" value="${value}"${value === locale ? html` checked` : ''}>${name}</label>`;
+  return html`<fieldset><legend>${both({ en: 'Language', ko: '언어' })}</legend>${option('en', 'English')}${option('ko', '한국어')}</fieldset>`;
+}
+
+function introduction({ families, settings }: JobResults): Html {
+  const tokens = whole(settings.training.steps * settings.batch * settings.seq);
+  const names = families.map(({ title }) => title).join(', ');
+  return paragraph(
+    {
+      en: `${names}: one small model of each family, trained from nothing on the same ${tokens} tokens of one novel with Ropewalk. Every number and every picture on this page was measured on these very models.`,
+      ko: `${names}: 계열마다 작은 모델 하나씩을 같은 소설의 같은 ${tokens}토큰으로 처음부터 Ropewalk로 학습했습니다. 이 페이지의 모든 숫자와 그림은 바로 이 모델들에서 잰 것입니다.`,
+    },
+    'lead',
+  );
+}
+
+function resultSection(results: JobResults): Section {
+  const { families, corpus } = results;
+  const sorted = [...families].sort((a, b) => a.validationLoss - b.validationLoss);
+  const worst = sorted.at(-1)!;
+  const best = sorted[0]!;
+  const margin = corpus.bigramLoss - worst.validationLoss;
+  return {
+    id: 'results',
+    title: { en: 'Results', ko: '결과' },
+    content: [
+      paragraph(
+        margin > 0
+          ? {
+              en: `Every model predicts the held-out text better than a bigram does, by at least ${margin.toFixed(2)} nats per token (${worst.title}); ${best.title} is best with a loss of ${best.validationLoss.toFixed(3)}.`,
+              ko: `모든 모델이 검증 텍스트를 바이그램보다 토큰당 최소 ${margin.toFixed(2)} nats(${worst.title}) 더 잘 예측합니다. 가장 좋은 것은 손실 ${best.validationLoss.toFixed(3)}의 ${best.title}입니다.`,
+            }
+          : {
+              en: `After so few steps not every model beats the bigram: ${worst.title} is ${(-margin).toFixed(2)} nats per token behind it.`,
+              ko: `단계 수가 적어 모든 모델이 바이그램을 넘지는 못했습니다. ${worst.title}은(는) 토큰당 ${(-margin).toFixed(2)} nats 뒤집니다.`,
+            },
+      ),
+      measuredTable(results),
+      paragraph(
+        {
+          en: 'Which family is ahead in so small a race says little about the large models; what the table shows is that each of them learns, and what each one costs.',
+          ko: '이렇게 작은 경주에서 누가 앞서는지는 큰 모델에 대해 말해 주는 것이 거의 없습니다. 이 표는 모두가 배운다는 것과 저마다의 비용을 보여 줍니다.',
+        },
+        'notes',
+      ),
+    ],
+  };
 }

@@ -1,0 +1,43 @@
+import { type Bilingual, both, type Html, html, type Insertable } from './html.ts';
+import { type Frame, svg } from './plot.ts';
+
+/** Ids that are used once: figures are described by their captions. */
+export class Ids {
+  private next = 1;
+
+  id(prefix: string): string {
+    return `${prefix}-${this.next++}`;
+  }
+}
+
+/** One picture with its caption, which is also what a screen reader says of it. */
+export function figure(
+  ids: Ids,
+  { area, caption, above, content }: { area: Frame; caption: Bilingual; above?: Insertable; content: Html },
+): Html {
+  const id = ids.id('figure');
+  return html`<figure>${above ?? ''}${svg(area, id, content)}<figcaption id="${id}">${both(caption)}</figcaption></figure>`;
+}
+
+export interface Panel {
+  readonly title: Bilingual;
+  readonly content: Html;
+}
+
+/** Several pictures of one size side by side, under one caption. */
+export function panels(
+  ids: Ids,
+  {
+    area,
+    caption,
+    above,
+    list,
+  }: { area: Frame; caption: Bilingual; above?: Insertable; list: readonly Panel[] },
+): Html {
+  const captionId = ids.id('figure');
+  const items = list.map(({ title, content }) => {
+    const id = ids.id('panel');
+    return html`<div><h4 id="${id}">${both(title)}</h4>${svg(area, `${id} ${captionId}`, content)}</div>`;
+  });
+  return html`<figure>${above ?? ''}<div class="panels">${items}</div><figcaption id="${captionId}">${both(caption)}</figcaption></figure>`;
+}
