@@ -1,0 +1,430 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FileSource } from '../src/checkpoint/file.node.ts';
+import { openSafetensors } from '../src/checkpoint/safetensors.ts';
+import { printable } from '../src/cli/printable.ts';
+import { loadTokenizer } from '../src/text/tokenizer.node.ts';
+import { buildProgram, type Finished, ROOT, ropewalk, start } from './helpers/cli.node.ts';
+import { parseNpy } from './helpers/npy.ts';
+import { norm, relativeError } from './helpers/numbers.ts';
+
+/** The command line as a user runs it: a process of its own, with stdout, stderr and an exit code. */
+
+const folder = mkdtempSync(join(tmpdir(), 'ropewalk-cli-'));
+const file = (name: string) => join(folder, name);
+const reference = (name: string) => join(ROOT, 'test/reference', name);
+const LLAMA = reference('llama');
+
+const text = file('text.txt');
+writeFileSync(text, 'The rope goes round the walk, and the walk goes round the rope. '.repeat(60));
+
+/** What may move a terminal's cursor or rename its window; line breaks and tabs may pass. */
+const CONTROL = /(?![\n\t])\p{Cc}/u;
+
+/** A model with a tokenizer, trained by the command itself: six steps are enough to be a model. */
+const model = file('model');
+const TRAIN = ['train', '--family', 'llama', '--text', text, '--steps', '6', '--batch', '2', '--seq', '16'];
+let trained: Finished;
+
+beforeAll(async () => {
+  trained = await ropewalk([...TRAIN, '--vocab-size', '300', '--out', model, '--json']);
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** JSON alone, with nothing around it. */
+function json<T>({ stdout, code, stderr }: Finished): T {
+  expect(code, stderr).toBe(0);
+  expect(stdout.trimEnd()).not.toContain('\n');
+  return JSON.parse(stdout) as T;
+}
+
+/** One readable line on stderr, nothing on stdout, and a failure. Returns the line. */
+function refusal({ stdout, stderr, code }: Finished): string {
+  expect(stdout).toBe('');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^ropewalk: [^\n]+\n$/);
+  return stderr;
+}
+
+describe.concurrent('help', () => {
+  it.each([[[]], [['train']], [['generate']], [['score']], [['tokenizer']], [['tokenizer', 'train']]])(
+    'of %j has a description, options and examples',
+    async (command) => {
+      const { code, stdout, stderr } = await ropewalk([...command, '--help']);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout).toContain(`Usage: ${['ropewalk', ...command].join(' ')}`);
+      expect(stdout).toContain('--help');
+      expect(stdout).toMatch(/Examples:\n {2}ropewalk /);
+    },
+  );
+
+  it('shows the version of the package', async () => {
+    const { stdout } = await ropewalk(['--version']);
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+    expect(stdout).toBe(`${version}\n`);
+  });
+});
+
+describe.concurrent('wrong commands and options', () => {
+  it.each([
+    [['frobnicate'], /unknown command 'frobnicate'/],
+    [['trian'], /unknown command 'trian'.*Did you mean train\?/],
+    [['generate', LLAMA, '--max-tokens', '3', '--ids', '1', '--bogus'], /unknown option '--bogus'/],
+    [['generate', LLAMA, '--max-tokens', '3', '--ids', '1', 'more'], /too many arguments/],
+    [['generate', LLAMA, '--ids', '1'], /required option '--max-tokens <n>' not specified/],
+    [
+      ['generate', LLAMA, '--ids', '1', '--max-tokens', 'few'],
+      /'--max-tokens <n>' argument 'few' is invalid/,
+    ],
+    [['generate', LLAMA, '--ids', '1,x', '--max-tokens', '3'], /'--ids <list>' argument '1,x' is invalid/],
+    [['score', LLAMA, '--ids', '1,2', '--chunk', '0'], /'--chunk <n>' argument '0' .* at least 1/],
+    [['train', '--family', 'bert', '--text', text, '--out', 'x'], /no family "bert"; there are gpt, gpt2/],
+    [
+      ['train', '--family', 'llama', '--preset', 'huge', '--text', text, '--out', 'x'],
+      /llama has no preset "huge"; there are .*tiny/,
+    ],
+    [
+      ['train', '--family', 'llama', '--preset', 'toString', '--text', text, '--out', 'x'],
+      /no preset "toString"/,
+    ],
+    [
+      ['train', '--family', 'llama', '--text', text, '--out', 'x', '--lr', '-1'],
+      /'--lr <rate>' argument '-1'/,
+    ],
+    [['train', '--family', 'llama', '--text', text, '--out', 'x', '--schedule', 'up'], /choices are cosine/],
+  ])('%j', async (args, message) => {
+    expect(refusal(await ropewalk(args))).toMatch(message);
+  });
+
+  it.each([
+    [['generate', LLAMA, '--max-tokens', '3'], /either --prompt TEXT or --ids/],
+    [
+      ['generate', LLAMA, '--max-tokens', '3', '--prompt', 'a', '--ids', '1'],
+      /either --prompt TEXT or --ids/,
+    ],
+    [
+      ['generate', LLAMA, '--max-tokens', '3', '--ids', '1', '--greedy', '--temperature', '2'],
+      /--greedy .* cannot be combined/,
+    ],
+    [
+      ['generate', LLAMA, '--max-tokens', '3', '--ids', '1', '--stop-ids', '2', '--ignore-eos'],
+      /--stop-ids .* cannot be combined with --ignore-eos/,
+    ],
+    [
+      ['generate', LLAMA, '--max-tokens', '3', '--ids', '1', '--stop', 'x'],
+      /--stop needs text, but .* no tokenizer/,
+    ],
+    [['generate', LLAMA, '--max-tokens', '3', '--ids', '1', '--stop', ''], /a stop string is empty/],
+    [['generate', LLAMA, '--max-tokens', '3', '--ids', '1', '--top-p', '1.5'], /top-p must be .*but is 1.5/],
+    [['score', LLAMA], /either --text FILE or --ids/],
+    [['score', LLAMA, '--ids', '1,2', '--text', text], /either --text FILE or --ids/],
+    [['score', LLAMA, '--ids', '1'], /at least two tokens/],
+    [
+      ['score', LLAMA, '--ids', '1,2,3,4', '--window', '2', '--logits', 'x.npy'],
+      /one window, but 4 tokens are 3/,
+    ],
+    [
+      [
+        'train',
+        '--family',
+        'llama',
+        '--text',
+        text,
+        '--out',
+        'x',
+        '--tokenizer',
+        LLAMA,
+        '--vocab-size',
+        '300',
+      ],
+      /--vocab-size .* cannot be combined with --tokenizer/,
+    ],
+  ])('contradictory or useless: %j', async (args, message) => {
+    expect(refusal(await ropewalk(args))).toMatch(message);
+  });
+
+  it('prints no control characters of arguments and file names', async () => {
+    const line = refusal(
+      await ropewalk(['generate', '\x1b]0;pwned\x07\x9b31m\r', '--ids', '1', '--max-tokens', '1']),
+    );
+    expect(line).toContain('␛]0;pwned␇');
+    expect(line.trimEnd()).not.toMatch(CONTROL);
+  });
+});
+
+describe('train', () => {
+  it('prints JSON alone on stdout and progress on stderr', () => {
+    const result = json<Record<string, number>>(trained);
+    expect(result).toMatchObject({ out: model, interrupted: false, step: 6 });
+    expect(result.perplexity).toBeCloseTo(Math.exp(result.validationLoss!), 6);
+    expect(trained.stderr).toMatch(/training 100% {2}step 6\/6/);
+  });
+
+  it('leaves a model directory, metrics and a checkpoint', () => {
+    expect(readdirSync(model).sort()).toEqual([
+      'checkpoints',
+      'config.json',
+      'generation_config.json',
+      'metrics.jsonl',
+      'model.safetensors',
+      'run.json',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ]);
+    expect(readdirSync(join(model, 'checkpoints'))).toEqual(['step-00000006']);
+    const events = readFileSync(join(model, 'metrics.jsonl'), 'utf8').trim().split('\n');
+    expect(events.map((line) => (JSON.parse(line) as { type: string }).type)).toEqual([
+      ...new Array<string>(6).fill('step'),
+      'evaluation',
+    ]);
+  });
+
+  it('refuses a folder that holds a run, before it reads the text', async () => {
+    expect(refusal(await ropewalk([...TRAIN, '--out', model]))).toMatch(/already holds a run.*--resume/);
+  });
+
+  it('carries a given tokenizer along with its configuration', async () => {
+    const given = file('given');
+    const out = file('with-given-tokenizer');
+    mkdirSync(given);
+    const tokenizer = readFileSync(join(model, 'tokenizer.json'), 'utf8');
+    const configuration = {
+      tokenizer_class: 'PreTrainedTokenizerFast',
+      eos_token: '<|endoftext|>',
+      chat_template: 'x',
+    };
+    writeFileSync(join(given, 'tokenizer.json'), tokenizer);
+    writeFileSync(join(given, 'tokenizer_config.json'), JSON.stringify(configuration));
+    const { code, stderr } = await ropewalk([...TRAIN, '--steps', '1', '--tokenizer', given, '--out', out]);
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(readFileSync(join(out, 'tokenizer.json'), 'utf8'))).toEqual(JSON.parse(tokenizer));
+    expect(JSON.parse(readFileSync(join(out, 'tokenizer_config.json'), 'utf8'))).toEqual(configuration);
+  });
+});
+
+describe.concurrent('generate', () => {
+  interface Generated {
+    ids: number[];
+    text: string;
+    tokensPerSecond: number;
+  }
+
+  it('prints the new tokens alone as {ids, text, tokensPerSecond}', async () => {
+    const args = [
+      'generate',
+      model,
+      '--prompt',
+      'The rope',
+      '--max-tokens',
+      '8',
+      '--seed',
+      '3',
+      '--ignore-eos',
+    ];
+    const result = json<Generated>(await ropewalk([...args, '--json']));
+    expect(Object.keys(result).sort()).toEqual(['ids', 'text', 'tokensPerSecond']);
+    expect(result.ids).toHaveLength(8);
+    expect(result.tokensPerSecond).toBeGreaterThan(0);
+    // The text is that of the ids, and without --json it is what is printed.
+    expect(loadTokenizer(model).decode(result.ids, { skipSpecialTokens: true })).toBe(result.text);
+    const plain = await ropewalk(args);
+    expect(plain.stdout).toBe(`${printable(result.text)}\n`);
+    expect(plain.stderr).toBe('');
+  });
+
+  it('prints ids where there is no tokenizer', async () => {
+    const args = ['generate', LLAMA, '--ids', '1,2,3', '--max-tokens', '4', '--greedy', '--ignore-eos'];
+    const { ids, text } = json<Generated>(await ropewalk([...args, '--json']));
+    expect(ids).toHaveLength(4);
+    expect(text).toBe('');
+    expect((await ropewalk(args)).stdout).toBe(`${ids.join(',')}\n`);
+  });
+
+  it('ends with the stop token that it was given, and not before', async () => {
+    const args = ['generate', LLAMA, '--ids', '9,8,7', '--max-tokens', '12', '--seed', '1', '--json'];
+    const free = json<Generated>(await ropewalk([...args, '--ignore-eos'])).ids;
+    expect(free).toHaveLength(12);
+    const stop = free[5]!;
+    const unused = Array.from({ length: 96 }, (_, id) => id).find((id) => !free.includes(id));
+    const { ids } = json<Generated>(await ropewalk([...args, '--stop-ids', `${unused},${stop}`]));
+    expect(ids).toEqual(free.slice(0, free.indexOf(stop) + 1));
+  });
+
+  it('ends before a stop string, over the boundaries of tokens', async () => {
+    const args = ['generate', model, '--prompt', 'The rope', '--max-tokens', '40', '--seed', '5', '--json'];
+    const { text: free } = json<Generated>(await ropewalk(args));
+    const word = /\w{3,}/.exec(free)![0];
+    const stop = word.slice(1); // begins inside a token or between two
+    expect(free).toContain(stop);
+    const { text: stopped } = json<Generated>(
+      await ropewalk([...args, '--stop', 'not there', '--stop', stop]),
+    );
+    expect(stopped).toBe(free.slice(0, free.indexOf(stop)));
+  });
+
+  it('writes control characters as pictures to the terminal, and as they are into JSON', async () => {
+    // A vocabulary of bytes has them all, and at this temperature every token is as likely as another.
+    const args = [
+      'generate',
+      model,
+      '--prompt',
+      'x',
+      '--max-tokens',
+      '200',
+      '--temperature',
+      '50',
+      '--ignore-eos',
+    ];
+    const [plain, structured] = await Promise.all([ropewalk(args), ropewalk([...args, '--json'])]);
+    const { text: raw } = json<Generated>(structured);
+    expect(raw).toMatch(CONTROL);
+    expect(plain.stdout).not.toMatch(CONTROL);
+  });
+
+  it('ends with 130 when it is interrupted, with what there is so far', async () => {
+    const program = await buildProgram('bin/ropewalk.js');
+    const args = ['generate', model, '--prompt', 'The', '--max-tokens', '200', '--ignore-eos', '--seed', '2'];
+    const running = start(program, args);
+    await running.seen(/\S/);
+    running.process.kill('SIGINT');
+    const { code, stdout, stderr } = await running.finished;
+    // A quick machine may have finished first.
+    expect([0, 130]).toContain(code);
+    expect(stdout).toMatch(/\n$/);
+    expect(stderr).toBe('');
+  });
+
+  it('is content with a reader that leaves', async () => {
+    const program = await buildProgram('bin/ropewalk.js');
+    const running = start(program, [
+      'generate',
+      model,
+      '--prompt',
+      'The',
+      '--max-tokens',
+      '200',
+      '--ignore-eos',
+    ]);
+    running.process.stdout!.destroy();
+    const { code, stderr } = await running.finished;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+});
+
+describe.concurrent.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama', 'llama-untied'])(
+  'score of %s',
+  (name) => {
+    const directory = reference(name);
+    interface Scored {
+      tokens: number;
+      meanNegativeLogLikelihood: number;
+      perplexity: number;
+    }
+    const opening = (async () => {
+      const expected = await openSafetensors(await FileSource.open(`${directory}/expected.safetensors`));
+      const [rows, seq] = expected.tensors.get('ids')!.shape as [number, number];
+      const ids = Array.from(await expected.readInts('ids'));
+      const logits = await expected.readFloat32('logits');
+      const json = JSON.parse(readFileSync(`${directory}/expected.json`, 'utf8')) as { row_losses: number[] };
+      return {
+        expected,
+        rows,
+        seq,
+        ids,
+        logits,
+        vocab: logits.length / (rows * seq),
+        losses: json.row_losses,
+      };
+    })();
+    afterAll(async () => (await opening).expected.close());
+
+    it('gives the logits, losses and gradients of the reference', async () => {
+      const { expected, rows, seq, ids, logits, vocab, losses } = await opening;
+      const sums = new Map<string, Float64Array>();
+      for (let row = 0; row < rows; row++) {
+        const list = ids.slice(row * seq, (row + 1) * seq).join(',');
+        const [npy, gradients, cached] = ['logits.npy', 'gradients.safetensors', 'cached.npy'].map((end) =>
+          file(`${name}-${row}-${end}`),
+        ) as [string, string, string];
+        const args = ['score', directory, '--ids', list, '--json'];
+        const [full, chunked] = await Promise.all([
+          ropewalk([...args, '--logits', npy, '--gradients', gradients]),
+          ropewalk([...args, '--logits', cached, '--chunk', String(3 + row * 4)]),
+        ]);
+        const wanted = logits.subarray(row * seq * vocab, (row + 1) * seq * vocab);
+        for (const [result, path] of [
+          [json<Scored>(full), npy],
+          [json<Scored>(chunked), cached],
+        ] as const) {
+          expect(Object.keys(result).sort()).toEqual(['meanNegativeLogLikelihood', 'perplexity', 'tokens']);
+          expect(result.tokens).toBe(seq - 1);
+          expect(Math.abs(result.meanNegativeLogLikelihood - losses[row]!)).toBeLessThan(1e-5 * losses[row]!);
+          expect(result.perplexity).toBeCloseTo(Math.exp(result.meanNegativeLogLikelihood), 6);
+          const { shape, data } = parseNpy(readFileSync(path));
+          expect(shape).toEqual([seq, vocab]);
+          expect(relativeError(data, wanted)).toBeLessThanOrEqual(2e-5);
+        }
+        const written = await openSafetensors(await FileSource.open(gradients));
+        for (const parameter of written.tensors.keys()) {
+          const values = await written.readFloat32(parameter);
+          const sum = sums.get(parameter) ?? new Float64Array(values.length);
+          sums.set(
+            parameter,
+            sum.map((value, i) => value + values[i]! / rows),
+          );
+        }
+        await written.close();
+      }
+      // The reference is the gradient of the mean over all rows, which are equally long.
+      const names = [...expected.tensors.keys()].flatMap((key) =>
+        key.startsWith('grad.') ? [key.slice(5)] : [],
+      );
+      expect([...sums.keys()].sort()).toEqual(names.sort());
+      const exact = new Map<string, Float32Array>();
+      for (const parameter of names) exact.set(parameter, await expected.readFloat32(`grad.${parameter}`));
+      const total = Math.hypot(...[...exact.values()].map(norm));
+      for (const [parameter, gradient] of exact) {
+        const error = norm(sums.get(parameter)!.map((value, i) => value - gradient[i]!));
+        expect(error, parameter).toBeLessThanOrEqual(1e-4 * norm(gradient) + 1e-7 * total);
+      }
+    });
+  },
+);
+
+describe('score of a text', () => {
+  interface Scored {
+    tokens: number;
+    meanNegativeLogLikelihood: number;
+  }
+
+  it('gives the same with and without the cache, and in windows predicts every token but the first once', async () => {
+    const part = file('part.txt');
+    writeFileSync(part, readFileSync(text, 'utf8').slice(0, 300));
+    const [whole, chunked, windows] = await Promise.all([
+      ropewalk(['score', model, '--text', part, '--json']),
+      ropewalk(['score', model, '--text', part, '--json', '--chunk', '7']),
+      ropewalk(['score', model, '--text', part, '--json', '--window', '20']),
+    ]);
+    const [a, b, c] = [json<Scored>(whole), json<Scored>(chunked), json<Scored>(windows)];
+    expect(b.tokens).toBe(a.tokens);
+    expect(b.meanNegativeLogLikelihood).toBeCloseTo(a.meanNegativeLogLikelihood, 5);
+    expect(c.tokens).toBe(a.tokens);
+    expect(Math.abs(c.meanNegativeLogLikelihood - a.meanNegativeLogLikelihood)).toBeLessThan(0.5);
+    expect((await ropewalk(['score', model, '--text', part])).stdout).toMatch(
+      /^\d+ tokens {2}mean negative log-likelihood \d+\.\d+ {2}perplexity \d+\.\d+\n$/,
+    );
+  });
+});
+
+describe('tokenizer train', () => {
+  it('writes a tokenizer.json and says so in JSON', async () => {
+    const out = file('tokenizer.json');
+    const args = ['tokenizer', 'train', '--text', text, '--vocab-size', '270', '--out', out, '--json'];
+    expect(json(await ropewalk(args))).toEqual({ out, vocabSize: 270, merges: 270 - 257 });
+    const tokenizer = loadTokenizer(out);
+    expect(tokenizer.vocabSize).toBe(270);
+    expect(tokenizer.decode(tokenizer.encode('밧줄 🪢 rope'))).toBe('밧줄 🪢 rope');
+  });
+});

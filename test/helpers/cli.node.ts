@@ -1,0 +1,112 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { renameSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+/** The project's root. */
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+const built = new Map<string, Promise<string>>();
+
+/**
+ * Compiles a program of this repository for Node, so that tests run the source as it is rather than what `dist` was
+ * built from. The file lies two folders below the root, as `dist/cli/main.js` does, and git ignores it.
+ *
+ * @param source path from the root.
+ * @returns the program's path.
+ */
+export function buildProgram(source: string): Promise<string> {
+  let program = built.get(source);
+  if (!program) {
+    program = compile(source);
+    built.set(source, program);
+  }
+  return program;
+}
+
+async function compile(source: string): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [join(ROOT, source)],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    packages: 'external',
+    write: false,
+    logLevel: 'error',
+    plugins: [
+      {
+        name: 'source instead of dist',
+        setup: ({ onResolve }) =>
+          onResolve({ filter: /^\.\.\/dist\// }, ({ path }) => ({
+            path: join(ROOT, path.replace(/^\.\.\/dist\//, 'src/').replace(/\.js$/, '.ts')),
+          })),
+      },
+    ],
+  });
+  const name = `${basename(dirname(source))}-${basename(source).replace(/\.\w+$/, '')}`;
+  const program = join(ROOT, 'test/helpers', `${name}.generated.mjs`);
+  // Written beside and renamed: another test file's process may be starting it.
+  const draft = join(ROOT, 'test/helpers', `${name}.${process.pid}.generated.mjs`);
+  writeFileSync(draft, outputFiles[0]!.text);
+  renameSync(draft, program);
+  return program;
+}
+
+export interface Finished {
+  /** Null when a signal ended it. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Running {
+  readonly process: ChildProcess;
+  readonly finished: Promise<Finished>;
+  /** Resolves when the output so far on stdout or stderr matches; rejects when the process ends before. */
+  seen(pattern: RegExp): Promise<void>;
+}
+
+/** Starts a Node program and collects what it prints. */
+export function start(program: string, args: readonly string[], options: SpawnOptions = {}): Running {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...options,
+    // Colours and warnings are a terminal's; tests read plain text.
+    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, NODE_OPTIONS: undefined, ...options.env },
+  });
+  const output = { stdout: '', stderr: '' };
+  const watchers = new Set<() => void>();
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]!.setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text;
+      for (const watcher of watchers) watcher();
+    });
+  }
+  const finished = new Promise<Finished>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => resolve({ code, signal, ...output }));
+  });
+  const seen = (pattern: RegExp) =>
+    new Promise<void>((resolve, reject) => {
+      const watcher = () => {
+        if (!pattern.test(output.stdout) && !pattern.test(output.stderr)) return;
+        watchers.delete(watcher);
+        resolve();
+      };
+      watchers.add(watcher);
+      watcher();
+      void finished.then(() =>
+        reject(new Error(`the process ended before it printed ${pattern}: ${output.stderr}`)),
+      );
+    });
+  return { process: child, finished, seen };
+}
+
+/** Runs the command line as a process of its own: `ropewalk <args…>`. */
+export async function ropewalk(args: readonly string[], options: SpawnOptions = {}): Promise<Finished> {
+  return start(await buildProgram('bin/ropewalk.js'), args, options).finished;
+}
