@@ -58,7 +58,10 @@ export interface Family<C extends CommonConfig = CommonConfig> {
   readonly architecture: string;
   /** How the family as a whole was trained, for the column that is not about one size. */
   readonly training: TrainingFacts;
-  readonly note?: string;
+  /** What a reader of a comparison should know of this column. */
+  readonly note?: { readonly en: string; readonly ko: string };
+  /** The family that this one is the next generation of, by name. */
+  readonly predecessor?: string;
   /** The preset that the family's name alone stands for. */
   readonly defaultPreset: string;
   readonly presets: Readonly<Record<string, Preset<C>>>;

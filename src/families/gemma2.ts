@@ -216,6 +216,7 @@ function readLayerTypes(reader: ConfigReader, layers: number): LayerType[] {
 export const gemma2: Family<Gemma2Config> = {
   name: 'gemma2',
   title: 'Gemma 2',
+  predecessor: 'gemma',
   modelType: 'gemma2',
   architecture: 'Gemma2ForCausalLM',
   training: { data: 'about 13T tokens', method: `${distilled} (2B, 9B), ${predicted} (27B)`, source },

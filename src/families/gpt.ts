@@ -208,7 +208,10 @@ export const gpt: Family<GptConfig> = {
     method: 'next-token prediction',
     source: 'Vaswani et al. 2017, arXiv:1706.03762 (WMT14 English–German and English–French)',
   },
-  note: 'This column is the decoder of the 2017 Transformer; the published GPT-1 and GPT-2 have learned positions and GELU (see gpt2).',
+  note: {
+    en: 'This column is the decoder of the 2017 Transformer; the published GPT-1 and GPT-2 have learned positions and GELU (see gpt2).',
+    ko: '이 열은 2017년 Transformer의 디코더입니다. 실제로 공개된 GPT-1과 GPT-2는 학습된 위치 임베딩과 GELU를 씁니다(gpt2 참고).',
+  },
   defaultPreset: 'gpt-base',
   presets: {
     'gpt-base': { config: config(512, 6, 8, 2048, 37000, 512) },

@@ -1,0 +1,201 @@
+import type { Family } from '../families/family.ts';
+import { attentionFlopsPerToken, cacheBytes, contextsFor } from './costs.ts';
+import { bytes, flops, short, sizeName, small, whole } from './format.ts';
+import {
+  attentionFlopsLabel,
+  type Bilingual,
+  cacheLabel,
+  featureLabels as labels,
+  metadata,
+  placementLabels,
+  same,
+  valueLabels as values,
+} from './labels.ts';
+import { distinct } from './model-parts.ts';
+import type { NamedModel } from './named-model.ts';
+import type { ModelSummary } from './summary.ts';
+
+/** One row of a comparison: a name, and how its value is read off a model. */
+export interface Feature {
+  readonly label: Bilingual;
+  readonly value: (model: NamedModel, summary: ModelSummary) => Bilingual;
+}
+
+export function attentionKind({ heads, kvHeads, windows }: ModelSummary): Bilingual {
+  const sharing =
+    kvHeads === heads ? values.multiHead : kvHeads === 1 ? values.multiQuery : values.groupedQuery;
+  if (windows.every((window) => window === null)) return sharing;
+  const range = windows.includes(null) ? values.localAndGlobal : values.local;
+  return { en: `${range.en}, ${sharing.en}`, ko: `${range.ko}, ${sharing.ko}` };
+}
+
+const GATED = { relu: 'ReGLU', gelu: 'GeGLU', silu: 'SwiGLU' } as const;
+const PLAIN = { relu: 'ReLU', gelu: 'GELU', silu: 'SiLU' } as const;
+
+export function activationName({ activation, gated }: ModelSummary): string {
+  return (gated ? GATED : PLAIN)[activation];
+}
+
+function logits({ attentionSoftcap, finalSoftcap }: ModelSummary): Bilingual {
+  if (attentionSoftcap !== null) return finalSoftcap !== null ? values.cappedBoth : values.cappedAttention;
+  return finalSoftcap !== null ? values.cappedFinal : values.uncapped;
+}
+
+/** Facts of the preset or family; a directory does not say what it was trained on, and tiny presets have no weights. */
+function trainingFact(model: NamedModel, fact: 'data' | 'method'): Bilingual {
+  if (model.training) return metadata(model.training[fact]);
+  return model.preset === undefined ? values.notRecorded : values.untrained;
+}
+
+/** The sizes of a family as its publisher calls them; where the presets' names do not say, by their parameters. */
+export function familySizes(family: Family): string[] {
+  const sizes = Object.entries(family.presets)
+    .filter(([name]) => name !== 'tiny')
+    .map(([name, { config }]) => {
+      const parameters = family.build(config).parameterCount();
+      return {
+        parameters,
+        text: /-(\d+(?:\.\d+)?b)$/.exec(name)?.[1]?.toUpperCase() ?? sizeName(parameters),
+      };
+    });
+  return distinct(sizes.sort((a, b) => a.parameters - b.parameters).map(({ text }) => text));
+}
+
+const architecture: Feature = { label: labels.architecture, value: () => values.decoder };
+const position: Feature = { label: labels.position, value: (_, s) => values[s.position.kind] };
+const normalisation: Feature = { label: labels.normalisation, value: (_, s) => same(s.norm.kind) };
+const attention: Feature = { label: labels.attention, value: (_, s) => attentionKind(s) };
+const activation: Feature = { label: labels.activation, value: (_, s) => same(activationName(s)) };
+const trainingData: Feature = { label: labels.trainingData, value: (m) => trainingFact(m, 'data') };
+const training: Feature = { label: labels.training, value: (m) => trainingFact(m, 'method') };
+const logitsFeature: Feature = { label: labels.logits, value: (_, s) => logits(s) };
+const sizes: Feature = { label: labels.sizes, value: (m) => same(familySizes(m.family).join(', ')) };
+
+/** The table of families. */
+export const familyTable: readonly Feature[] = [
+  architecture,
+  position,
+  normalisation,
+  attention,
+  activation,
+  trainingData,
+];
+
+/** The table of a model and its successor. */
+export const successorTable: readonly Feature[] = [attention, training, normalisation, logitsFeature, sizes];
+
+function windowText({ windows }: ModelSummary): Bilingual {
+  const local = windows.filter((window) => window !== null);
+  if (local.length === 0) return values.none;
+  const size = distinct(local).map(whole).join(', ');
+  return {
+    en: `${size} in ${local.length} of ${windows.length} layers`,
+    ko: `${size}, ${windows.length}개 층 중 ${local.length}개`,
+  };
+}
+
+function scalingText({ position: { scaling } }: ModelSummary): Bilingual {
+  if (!scaling) return values.none;
+  const { type, factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalPositions } = scaling;
+  const rest = `${type} ×${factor}, ${low}–${high}`;
+  return { en: `${rest}, from ${whole(originalPositions)}`, ko: `${rest}, 원래 ${whole(originalPositions)}` };
+}
+
+function biasText({ biases }: ModelSummary): Bilingual {
+  const places = [
+    ...(biases.attention ? [values.attentionBias] : []),
+    ...(biases.mlp ? [values.mlpBias] : []),
+    ...(biases.head ? [values.headBias] : []),
+  ];
+  if (places.length === 0) return values.none;
+  return { en: places.map(({ en }) => en).join(', '), ko: places.map(({ ko }) => ko).join(', ') };
+}
+
+/** 1/√256 says where a scale comes from; where its inverse square is no whole number, the number itself. */
+function scaleText(scale: number): string {
+  const square = scale ** -2;
+  const near = Math.round(square);
+  return Math.abs(square - near) < 1e-6 * near ? `1/√${near}` : short(scale);
+}
+
+function epsilonText({ norm: { epsilon, finalEpsilon } }: ModelSummary): Bilingual {
+  if (epsilon === finalEpsilon) return same(small(epsilon));
+  return {
+    en: `${small(epsilon)}, final ${small(finalEpsilon)}`,
+    ko: `${small(epsilon)}, 마지막 ${small(finalEpsilon)}`,
+  };
+}
+
+const number = (label: Bilingual, read: (summary: ModelSummary) => number): Feature => ({
+  label,
+  value: (_, summary) => same(whole(read(summary))),
+});
+const cap = (label: Bilingual, read: (summary: ModelSummary) => number | null): Feature => ({
+  label,
+  value(_, summary) {
+    const value = read(summary);
+    return value === null ? values.none : same(short(value));
+  },
+});
+
+/** A cost at a context; nothing where the positions do not reach it. */
+const costAt = (
+  label: Bilingual,
+  context: number,
+  cost: (model: NamedModel['model']) => string,
+): Feature => ({
+  label,
+  value: ({ model }) => (context > model.maxPositions ? values.beyond : same(cost(model))),
+});
+
+/** What attention costs, at contexts that suit these models. */
+function costFeatures(models: readonly NamedModel[]): Feature[] {
+  const contexts = contextsFor(models.map(({ model }) => model));
+  return [
+    ...contexts.map((context) =>
+      costAt(attentionFlopsLabel(context), context, (model) => flops(attentionFlopsPerToken(model, context))),
+    ),
+    { label: labels.cachePerToken, value: (_, s) => same(bytes(s.cache.bfloat16.bytesPerToken)) },
+    ...contexts.map((context) =>
+      costAt(cacheLabel(context), context, (model) => bytes(cacheBytes(model, context, 'bfloat16'))),
+    ),
+  ];
+}
+
+/** Every row for these models, those of the two tables first. */
+export function allFeatures(models: readonly NamedModel[]): Feature[] {
+  return [...familyTable, training, logitsFeature, sizes, ...numbers, ...costFeatures(models)];
+}
+
+const numbers: readonly Feature[] = [
+  { label: labels.shown, value: (m) => (m.preset === undefined ? values.directory : same(m.preset)) },
+  number(labels.parameters, (s) => s.parameters),
+  number(labels.layers, (s) => s.layers),
+  number(labels.width, (s) => s.width),
+  number(labels.heads, (s) => s.heads),
+  number(labels.kvHeads, (s) => s.kvHeads),
+  number(labels.headDim, (s) => s.headDim),
+  number(labels.mlpHidden, (s) => s.mlpHidden),
+  number(labels.vocabulary, (s) => s.vocabSize),
+  number(labels.context, (s) => s.maxPositions),
+  { label: labels.window, value: (_, s) => windowText(s) },
+  cap(labels.attentionCap, (s) => s.attentionSoftcap),
+  cap(labels.finalCap, (s) => s.finalSoftcap),
+  { label: labels.head, value: (_, s) => (s.tiedHead ? values.tied : values.untied) },
+  { label: labels.embeddingScale, value: (_, s) => same(short(s.embeddingScale)) },
+  {
+    label: labels.theta,
+    value: (_, { position: { theta } }) => (theta === undefined ? values.none : same(whole(theta))),
+  },
+  { label: labels.scaling, value: (_, s) => scalingText(s) },
+  { label: labels.epsilon, value: (_, s) => epsilonText(s) },
+  {
+    label: labels.normWeight,
+    value: (_, s) => same(s.norm.weightOffset === 0 ? 'w' : `${s.norm.weightOffset} + w`),
+  },
+  { label: labels.placement, value: (_, s) => placementLabels[s.norm.placement] },
+  { label: labels.queryScale, value: (_, s) => same(scaleText(s.queryScale)) },
+  { label: labels.biases, value: (_, s) => biasText(s) },
+  { label: labels.initial, value: (_, s) => same(`N(0, ${short(s.initialDeviation)}²)`) },
+  { label: labels.weightFlops, value: (_, s) => same(flops(s.flopsPerToken.weights)) },
+];

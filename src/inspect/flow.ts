@@ -1,0 +1,128 @@
+import type { CausalLM } from '../families/family.ts';
+import { input } from '../graph/operators/index.ts';
+import type { Node, Tensor } from '../graph/tensor.ts';
+import { topologicalOrder } from '../graph/traverse.ts';
+import { FullSequence } from '../nn/attention.ts';
+import type { Module } from '../nn/module.ts';
+
+/**
+ * A station of the data on its way through the model: a module that holds weights, or one of the few operations
+ * without weights that tell what the modules around them are for.
+ */
+export type Station =
+  | { readonly kind: 'module'; readonly module: Module; readonly nodes: readonly Node[] }
+  | {
+      readonly kind: 'attention' | 'activation' | 'product' | 'sum' | 'output';
+      readonly node: Node;
+    };
+
+/** Data that leaves one station and reaches another with nothing but reshaping and constants between them. */
+export interface Edge {
+  readonly from: Station;
+  readonly to: Station;
+  /** Which input of an attention it is: 0 queries, 1 keys, 2 values. */
+  readonly port: number;
+}
+
+export interface Flow {
+  readonly ids: Tensor;
+  readonly positionIds: Tensor;
+  readonly output: Tensor;
+  readonly stations: readonly Station[];
+  readonly edges: readonly Edge[];
+}
+
+const ACTIVATIONS: ReadonlySet<string> = new Set(['relu', 'gelu', 'silu']);
+
+/**
+ * Records the model's graph over two tokens and reduces it to stations and edges: what a module is for is read off
+ * where its output goes, not off its name.
+ */
+export function recordFlow(model: CausalLM): Flow {
+  const ids = input('input_ids', 'int32', [2]);
+  const context = new FullSequence(ids, 1, 2);
+  const output = model.hiddenStates(context);
+  return new FlowRecorder(model, context.positionIds).record(ids, output);
+}
+
+class FlowRecorder {
+  private readonly owners = new Map<Tensor, Module>();
+  /** Values made of constants alone. */
+  private readonly constants = new Set<Tensor>();
+  private readonly modules = new Map<Module, { kind: 'module'; module: Module; nodes: Node[] }>();
+  private readonly stations: Station[] = [];
+  private readonly edges: Edge[] = [];
+  /** The stations that a value comes from. */
+  private readonly sources = new Map<Tensor, ReadonlySet<Station>>();
+
+  constructor(
+    model: CausalLM,
+    private readonly positionIds: Tensor,
+  ) {
+    for (const [, module] of model.walk()) {
+      for (const [, parameter] of module.ownParameters()) {
+        // A tied weight stands first where it is an embedding; the head is not part of this graph.
+        if (!this.owners.has(parameter.tensor)) this.owners.set(parameter.tensor, module);
+      }
+    }
+  }
+
+  record(ids: Tensor, output: Tensor): Flow {
+    for (const node of topologicalOrder([output])) this.visit(node);
+    this.arrive({ kind: 'output', node: output.node }, [output]);
+    return { ids, positionIds: this.positionIds, output, stations: this.stations, edges: this.edges };
+  }
+
+  private visit(node: Node): void {
+    const data = node.inputs.filter((x) => !this.owners.has(x) && !this.constants.has(x));
+    const owner = node.inputs.map((x) => this.owners.get(x)).find((module) => module !== undefined);
+    if (data.length === 0 && owner) {
+      // Computed from a weight alone, such as 1 + weight: still that module's weight.
+      for (const x of node.outputs) this.owners.set(x, owner);
+    } else if (node.operator.name === 'constant' && node !== this.positionIds.node) {
+      for (const x of node.outputs) this.constants.add(x);
+    } else if (owner) {
+      this.arrive(this.moduleStation(owner, node), data, node);
+    } else {
+      const kind = stationKind(node, data.length);
+      if (kind) this.arrive({ kind, node }, data, node);
+      else {
+        const from = new Set(data.flatMap((x) => [...(this.sources.get(x) ?? [])]));
+        for (const x of node.outputs) this.sources.set(x, from);
+      }
+    }
+  }
+
+  /** A linear layer with a bias is two operations of one module. */
+  private moduleStation(module: Module, node: Node): Station {
+    const known = this.modules.get(module);
+    if (known) {
+      known.nodes.push(node);
+      return known;
+    }
+    const station = { kind: 'module' as const, module, nodes: [node] };
+    this.modules.set(module, station);
+    return station;
+  }
+
+  private arrive(station: Station, data: readonly Tensor[], node?: Node): void {
+    if (!this.stations.includes(station)) this.stations.push(station);
+    for (const [port, x] of data.entries()) {
+      for (const from of this.sources.get(x) ?? []) {
+        if (from !== station) this.edges.push({ from, to: station, port });
+      }
+    }
+    for (const x of node?.outputs ?? []) this.sources.set(x, new Set([station]));
+  }
+}
+
+function stationKind(
+  node: Node,
+  dataInputs: number,
+): 'attention' | 'activation' | 'product' | 'sum' | undefined {
+  const { name } = node.operator;
+  if (name === 'attention') return 'attention';
+  if (ACTIVATIONS.has(name)) return 'activation';
+  if (name === 'mul' && dataInputs === 2) return 'product';
+  return name === 'add' && dataInputs === 2 ? 'sum' : undefined;
+}

@@ -1,0 +1,29 @@
+import type { TrainingFacts } from '../families/family.ts';
+import { type BuiltModel, type FoundPreset, findPreset } from '../families/registry.ts';
+
+/** A model under the name that the user gave it. */
+export interface NamedModel extends BuiltModel {
+  readonly name: string;
+  /** The preset it is; undefined for a directory. */
+  readonly preset?: string;
+  /** How it was trained, as far as that is published. */
+  readonly training?: TrainingFacts;
+}
+
+/**
+ * The model of a preset's name. A family's name alone stands for the family: its best-known size, and what is known
+ * of how the family was trained.
+ */
+export function namedPreset(name: string): NamedModel | undefined {
+  const found = findPreset(name);
+  return found && fromPreset(found, name);
+}
+
+function fromPreset(
+  { family, name: preset, preset: { config, training } }: FoundPreset,
+  name: string,
+): NamedModel {
+  const isFamily = !name.includes('/') && name !== preset;
+  const facts = isFamily ? family.training : training;
+  return { name, preset, family, config, model: family.build(config), ...(facts && { training: facts }) };
+}

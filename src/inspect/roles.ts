@@ -1,0 +1,143 @@
+import type { CausalLM } from '../families/family.ts';
+import { Dropout } from '../nn/linear.ts';
+import { Activation } from '../nn/mlp.ts';
+import { type Module, ModuleList, Sequential } from '../nn/module.ts';
+import { type Edge, type Flow, recordFlow, type Station } from './flow.ts';
+
+/** What a module is for, whatever its name is. */
+export type Role =
+  | 'model'
+  | 'decoder'
+  | 'token embedding'
+  | 'position encoding'
+  | 'layers'
+  | 'layer'
+  | 'pre-attention norm'
+  | 'attention'
+  | 'query'
+  | 'key'
+  | 'value'
+  | 'attention output'
+  | 'attention post-norm'
+  | 'pre-mlp norm'
+  | 'mlp'
+  | 'gate'
+  | 'up'
+  | 'activation'
+  | 'down'
+  | 'mlp post-norm'
+  | 'final norm'
+  | 'head'
+  | 'dropout'
+  | 'other';
+
+/** The roles of every module; several where one module does the work of several (GPT-2's fused q, k, v). */
+export type Roles = ReadonlyMap<Module, readonly Role[]>;
+
+/**
+ * What each module of a model is for. Modules with weights are known by the recorded graph: which product feeds the
+ * queries of an attention, which norm takes what an attention gives. Containers are known by what they contain.
+ */
+export function rolesOf(model: CausalLM): Roles {
+  const flow = recordFlow(model);
+  const roles = new Map<Module, readonly Role[]>();
+  const projections = new Map<Module, readonly Role[]>();
+  for (const station of flow.stations) {
+    if (station.kind !== 'module') continue;
+    const found = projectionRoles(station, flow);
+    if (found.length > 0) projections.set(station.module, found);
+  }
+  for (const station of flow.stations) {
+    if (station.kind !== 'module') continue;
+    const { module } = station;
+    roles.set(
+      module,
+      projections.get(module) ?? [embeddingRole(station, flow) ?? normRole(station, flow, projections)],
+    );
+  }
+  const { weight } = model.head;
+  for (const [, module] of model.walk()) {
+    if (roles.has(module)) continue;
+    const isHead = [...module.ownParameters()].some(([, parameter]) => parameter === weight);
+    roles.set(module, [isHead ? 'head' : structuralRole(module, model)]);
+  }
+  return roles;
+}
+
+const outOf = (flow: Flow, station: Station): Edge[] => flow.edges.filter(({ from }) => from === station);
+const into = (flow: Flow, station: Station): Edge[] => flow.edges.filter(({ to }) => to === station);
+
+const ATTENTION_PORTS = ['query', 'key', 'value'] as const;
+
+/** Roles of a module that is a matrix product; none where it is no projection of an attention or an MLP. */
+function projectionRoles(station: Station & { kind: 'module' }, flow: Flow): Role[] {
+  if (!station.nodes.some((node) => node.operator.name === 'matmul')) return [];
+  const after = outOf(flow, station);
+  const ports = new Set(after.filter(({ to }) => to.kind === 'attention').map(({ port }) => port));
+  const fed = ATTENTION_PORTS.filter((_, port) => ports.has(port));
+  if (fed.length > 0) return fed;
+  const before = into(flow, station).map(({ from }) => from.kind);
+  if (before.includes('attention')) return ['attention output'];
+  if (before.includes('product') || before.includes('activation')) return ['down'];
+  const activation = after.find(({ to }) => to.kind === 'activation');
+  if (!activation) return after.some(({ to }) => to.kind === 'product') ? ['up'] : [];
+  const gated = outOf(flow, activation.to).some(({ to }) => to.kind === 'product');
+  return gated ? ['gate'] : ['up'];
+}
+
+function embeddingRole({ nodes }: Station & { kind: 'module' }, flow: Flow): Role | undefined {
+  const gather = nodes.find((node) => node.operator.name === 'gatherRows');
+  if (!gather) return undefined;
+  if (gather.inputs.includes(flow.ids)) return 'token embedding';
+  return gather.inputs.includes(flow.positionIds) ? 'position encoding' : undefined;
+}
+
+/** A norm before a sublayer feeds its products; one after it takes its result and goes to the residual sum. */
+function normRole(
+  station: Station & { kind: 'module' },
+  flow: Flow,
+  projections: ReadonlyMap<Module, readonly Role[]>,
+): Role {
+  if (!station.nodes.some(({ operator }) => ['rmsNorm', 'layerNorm'].includes(operator.name))) return 'other';
+  const rolesAt = (stations: readonly Station[]) =>
+    stations.flatMap((other) => (other.kind === 'module' ? (projections.get(other.module) ?? []) : []));
+  const after = outOf(flow, station).map(({ to }) => to);
+  const fed = rolesAt(after);
+  if (ATTENTION_PORTS.some((role) => fed.includes(role))) return 'pre-attention norm';
+  if (fed.includes('gate') || fed.includes('up')) return 'pre-mlp norm';
+  if (after.some(({ kind }) => kind === 'output')) return 'final norm';
+  const taken = rolesAt(into(flow, station).map(({ from }) => from));
+  if (taken.includes('attention output')) return 'attention post-norm';
+  return taken.includes('down') ? 'mlp post-norm' : 'other';
+}
+
+function structuralRole(module: Module, model: CausalLM): Role {
+  if (module === model) return 'model';
+  if (module instanceof Dropout) return 'dropout';
+  if (module instanceof Activation) return 'activation';
+  const part = module.describe()?.part;
+  if (part === 'attention' || part === 'mlp') return part;
+  if (part === 'position') return 'position encoding';
+  const attentionsBelow = [...module.walk()].filter(
+    ([, below]) => below.describe()?.part === 'attention',
+  ).length;
+  if (attentionsBelow === 0) return 'other';
+  if (module instanceof ModuleList && !(module instanceof Sequential)) return 'layers';
+  const isLayer = [...model.walk()].some(
+    ([, list]) => list instanceof ModuleList && list.items.includes(module),
+  );
+  return isLayer ? 'layer' : 'decoder';
+}
+
+/** Modules of one layer by their role; a fused module stands under each of its roles. */
+export function layerModules(model: CausalLM, roles: Roles, layer: number): ReadonlyMap<Role, Module> {
+  const layers = [...roles].filter(([, [role]]) => role === 'layer').map(([module]) => module);
+  const ofLayer = new Map<Role, Module>();
+  const wanted = [...model.walk()].map(([, module]) => module).filter((module) => layers.includes(module))[
+    layer
+  ];
+  for (const [, module] of wanted?.walk() ?? []) {
+    for (const role of roles.get(module) ?? []) ofLayer.set(role, module);
+  }
+  return ofLayer;
+}

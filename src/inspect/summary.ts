@@ -1,0 +1,196 @@
+import type { BuiltModel } from '../families/registry.ts';
+import type { MlpPart, PositionPart } from '../nn/parts.ts';
+import {
+  attentionFlopsPerToken,
+  BYTES_PER_NUMBER,
+  cacheBytes,
+  cacheBytesPerToken,
+  contextsFor,
+  type NumberFormat,
+  weightFlopsPerToken,
+} from './costs.ts';
+import { distinct, partsOf } from './model-parts.ts';
+
+/** Where norms stand in a layer. */
+export type NormPlacement = 'before' | 'after' | 'before and after';
+
+/** A cost at some length of the context. */
+export interface CostAt {
+  readonly context: number;
+  readonly value: number;
+}
+
+/** A model in numbers, all of them from its modules and their shapes. */
+export interface ModelSummary {
+  readonly name: string;
+  readonly family: string;
+  readonly title: string;
+  /** The class in `transformers`. */
+  readonly architecture: string;
+  /** Distinct trained numbers; ties count once. */
+  readonly parameters: number;
+  readonly parameterBytes: Readonly<Record<NumberFormat, number>>;
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly mlpHidden: number;
+  readonly vocabSize: number;
+  readonly maxPositions: number;
+  /** For each layer how many keys a query sees, itself included; null sees all. */
+  readonly windows: readonly (number | null)[];
+  readonly position: PositionPart;
+  readonly norm: {
+    readonly kind: string;
+    /** ε of the norms inside the layers. */
+    readonly epsilon: number;
+    readonly finalEpsilon: number;
+    /** The output is scaled by weight + offset. */
+    readonly weightOffset: number;
+    readonly placement: NormPlacement;
+  };
+  readonly activation: MlpPart['activation'];
+  readonly gated: boolean;
+  readonly attentionSoftcap: number | null;
+  readonly finalSoftcap: number | null;
+  /** Scores are multiplied by it. */
+  readonly queryScale: number;
+  readonly biases: { readonly attention: boolean; readonly mlp: boolean; readonly head: boolean };
+  readonly tiedHead: boolean;
+  readonly embeddingScale: number;
+  /** Standard deviation of the embedding's random start. */
+  readonly initialDeviation: number;
+  /** Operations of a forward pass for one token; a multiply-add is two. */
+  readonly flopsPerToken: {
+    /** Products with weight matrices. */
+    readonly weights: number;
+    /** Attention itself, for the last token of each context that the positions allow. */
+    readonly attention: readonly CostAt[];
+  };
+  readonly cache: Readonly<
+    Record<'float32' | 'bfloat16', { readonly bytesPerToken: number; readonly bytes: readonly CostAt[] }>
+  >;
+}
+
+/**
+ * Summarises a model.
+ *
+ * @param name what the user called it: a preset or a directory.
+ * @throws Error for a model whose layers differ in more than their windows: it has no one number of heads.
+ */
+export function summarize({ family, model }: BuiltModel, name: string): ModelSummary {
+  const { embedding, positions, attentions, mlps, norms } = partsOf(model);
+  const one = <T>(values: readonly T[], what: string): T => {
+    const [value, ...others] = distinct(values);
+    if (value === undefined || others.length > 0) {
+      throw new Error(`${name}: ${value === undefined ? `no layer has` : `layers differ in`} ${what}.`);
+    }
+    return value;
+  };
+  const parameters = model.parameterCount();
+  const layerNorms = norms.filter(({ role }) => role !== 'final norm');
+  const finalNorms = norms.filter(({ role }) => role === 'final norm');
+  const contexts = contextsFor([model]);
+  const cache = (format: NumberFormat) => ({
+    bytesPerToken: cacheBytesPerToken(model, format),
+    bytes: contexts.map((context) => ({ context, value: cacheBytes(model, context, format) })),
+  });
+  const { initializer } = [...model.parameters().values()][0]!;
+  return {
+    name,
+    family: family.name,
+    title: family.title,
+    architecture: family.architecture,
+    parameters,
+    parameterBytes: {
+      float32: parameters * BYTES_PER_NUMBER.float32,
+      bfloat16: parameters * BYTES_PER_NUMBER.bfloat16,
+      float16: parameters * BYTES_PER_NUMBER.float16,
+    },
+    layers: attentions.length,
+    width: embedding.width,
+    heads: one(
+      attentions.map(({ heads }) => heads),
+      'a number of heads',
+    ),
+    kvHeads: one(
+      attentions.map(({ kvHeads }) => kvHeads),
+      'a number of key/value heads',
+    ),
+    headDim: one(
+      attentions.map(({ headDim }) => headDim),
+      'a head size',
+    ),
+    mlpHidden: one(
+      mlps.map(({ hidden }) => hidden),
+      'an MLP width',
+    ),
+    vocabSize: embedding.vocabSize,
+    maxPositions: model.maxPositions,
+    windows: attentions.map(({ window }) => window),
+    position: one(positions, 'position encoding'),
+    norm: {
+      kind: one(
+        norms.map(({ kind }) => kind),
+        'norms',
+      ),
+      epsilon: one(
+        layerNorms.map(({ epsilon }) => epsilon),
+        'an ε',
+      ),
+      finalEpsilon: one(
+        finalNorms.map(({ epsilon }) => epsilon),
+        'a final ε',
+      ),
+      weightOffset: one(
+        norms.map(({ weightOffset }) => weightOffset),
+        'a norm weight offset',
+      ),
+      placement: placement(layerNorms.map(({ role }) => role)),
+    },
+    activation: one(
+      mlps.map(({ activation }) => activation),
+      'an activation',
+    ),
+    gated: one(
+      mlps.map(({ gated }) => gated),
+      'a gate',
+    ),
+    attentionSoftcap: one(
+      attentions.map(({ softcap }) => softcap),
+      'a soft-cap',
+    ),
+    finalSoftcap: model.head.softcap,
+    queryScale: one(
+      attentions.map(({ scale }) => scale),
+      'a query scale',
+    ),
+    biases: {
+      attention: one(
+        attentions.map(({ bias }) => bias),
+        'attention biases',
+      ),
+      mlp: one(
+        mlps.map(({ bias }) => bias),
+        'MLP biases',
+      ),
+      head: model.head.bias !== undefined,
+    },
+    tiedHead:
+      [...model.parameterPlaces()].filter(([, parameter]) => parameter === model.head.weight).length > 1,
+    embeddingScale: embedding.scale,
+    initialDeviation: 'normal' in initializer ? initializer.normal : 0,
+    flopsPerToken: {
+      weights: weightFlopsPerToken(model),
+      attention: contexts.map((context) => ({ context, value: attentionFlopsPerToken(model, context) })),
+    },
+    cache: { float32: cache('float32'), bfloat16: cache('bfloat16') },
+  };
+}
+
+function placement(roles: readonly string[]): NormPlacement {
+  const before = roles.some((role) => role.startsWith('pre-'));
+  const after = roles.some((role) => role.endsWith('post-norm'));
+  return before && after ? 'before and after' : after ? 'after' : 'before';
+}
