@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { recoverDirectory } from './atomic.node.ts';
 import { errorCode, fileError } from './file-errors.ts';
+import { jsonProblem } from './json.ts';
 import {
   CARRIED_FILES,
   CONFIG_FILE,
@@ -11,7 +12,7 @@ import {
   WEIGHTS_FILE,
   WEIGHTS_INDEX,
 } from './model-files.ts';
-import { quote } from './safetensors-header.ts';
+import { quote, show } from './safetensors-header.ts';
 import { TensorStore } from './tensor-store.node.ts';
 
 /** A Hugging Face model directory, opened and checked; its weights are read on demand. */
@@ -72,6 +73,12 @@ export async function resolveInside(directory: string, name: string): Promise<st
         `${path}: it is a symbolic link out of its folder; refused: copy the file itself into the folder`,
       );
     }
+    const status = await stat(real);
+    // Opening a pipe would wait for its other end for ever.
+    if (!status.isFile()) {
+      const what = status.isDirectory() ? 'it is a folder' : 'it is not a regular file';
+      throw new RopewalkError(`cannot read ${path}: ${what}; put the file itself there`);
+    }
     return real;
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;
@@ -92,7 +99,7 @@ export async function checkDirectory(path: string): Promise<void> {
 }
 
 /** A JSON file of the directory, which must hold an object; undefined where there is none. */
-async function readJsonObject(directory: string, name: string): Promise<Record<string, unknown> | undefined> {
+export async function readJsonObject(directory: string, name: string): Promise<Record<string, unknown> | undefined> {
   const real = await resolveInside(directory, name);
   if (!real) return undefined;
   const path = join(directory, name);
@@ -100,7 +107,8 @@ async function readJsonObject(directory: string, name: string): Promise<Record<s
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await readFile(real)));
   } catch (error) {
-    if (error instanceof SyntaxError) throw new RopewalkError(`${path}: it is not JSON: ${error.message}`);
+    if (error instanceof SyntaxError)
+      throw new RopewalkError(`${path}: it is not JSON: ${jsonProblem(error)}`);
     if (errorCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
       throw new RopewalkError(`${path}: it is not UTF-8 text; save it as UTF-8`);
     }
@@ -127,7 +135,7 @@ async function openWeights(directory: string): Promise<TensorStore> {
   for (const [tensor, file] of Object.entries(map)) {
     if (typeof file !== 'string' || !isPlainName(file)) {
       throw new RopewalkError(
-        `${indexPath}: tensor ${quote(tensor)} is said to be in ${JSON.stringify(file)}, which is not the name of a ` +
+        `${indexPath}: tensor ${quote(tensor)} is said to be in ${show(file)}, which is not the name of a ` +
           'file in this folder; refused: do not trust this checkpoint',
       );
     }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -165,6 +166,8 @@ describe('what is no sound model directory is refused', () => {
   test('a configuration that is not JSON, not an object, not UTF-8, or a folder', async () => {
     writeFileSync(join(model, 'config.json'), '{"a": ');
     expect(await refusal()).toMatch(/config\.json: it is not JSON: /);
+    writeFileSync(join(model, 'config.json'), '{\n  "vocab_size": eleven\n}\n'); // the engine quotes the lines
+    expect(await refusal()).toMatch(/config\.json: it is not JSON: /);
     writeFileSync(join(model, 'config.json'), '[]');
     expect(await refusal()).toMatch(/config\.json: it does not hold a JSON object/);
     writeFileSync(join(model, 'config.json'), Uint8Array.of(0x7b, 0xff, 0x7d));
@@ -212,9 +215,23 @@ describe('what is no sound model directory is refused', () => {
       map['model.norm.weight'] = 'model-00004-of-00003.safetensors';
     });
     expect(await refusal()).toMatch(/the shard "model-00004-of-00003\.safetensors" is missing; download it/);
+    writeFileSync(join(model, INDEX), `{"weight_map": {"a": ${'['.repeat(1e6)}${']'.repeat(1e6)}}}`);
+    expect(await refusal()).toMatch(/tensor "a" is said to be in \[\[…\]\], which is not the name/);
     writeFileSync(join(model, INDEX), '{"weight_map": []}');
     expect(await refusal()).toMatch(/index\.json: it has no "weight_map" object/);
   });
+
+  test.each(['config.json', 'tokenizer.json', 'model-00002-of-00003.safetensors'])(
+    'a pipe named %s: an error, not a wait for its other end',
+    async (name) => {
+      rmSync(join(model, name), { force: true });
+      if (spawnSync('mkfifo', [join(model, name)]).status !== 0) {
+        console.log('skipped: this system makes no pipes in folders');
+        return;
+      }
+      expect(await refusal()).toContain(`cannot read ${join(model, name)}: it is not a regular file`);
+    },
+  );
 
   test('a shard that is truncated', async () => {
     truncateSync(join(model, 'model-00002-of-00003.safetensors'), 1500);

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { RopewalkError } from '../errors.ts';
 import { fileError } from './file-errors.ts';
 import { type ByteSink, type ByteSource, checkRange } from './source.ts';
@@ -25,12 +25,12 @@ export class FileSource implements ByteSource {
   static async open(path: string, name = path): Promise<FileSource> {
     let handle: FileHandle | undefined;
     try {
-      handle = await open(path, 'r');
-      const status = await handle.stat();
-      if (!status.isFile()) {
+      // Before it is opened: opening a pipe would wait for its other end for ever.
+      if (!(await stat(path)).isFile()) {
         throw new RopewalkError(`cannot read ${name}: it is not a regular file; name a file`);
       }
-      return new FileSource(name, status.size, handle);
+      handle = await open(path, 'r');
+      return new FileSource(name, (await handle.stat()).size, handle);
     } catch (error) {
       await handle?.close();
       throw fileError(error, 'read', name);

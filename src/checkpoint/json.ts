@@ -1,3 +1,8 @@
+/** What `JSON.parse` found wrong, on one line and printable: its own message quotes the text, line breaks and all. */
+export function jsonProblem(error: SyntaxError): string {
+  return error.message.replace(/[\p{Cc}\s]+/gu, ' ');
+}
+
 /**
  * Fields of Hugging Face configurations that are floating-point. JavaScript writes 30 where Python wrote 30.0, and
  * `transformers` 5 refuses an integer for these (Gemma 2's `final_logit_softcapping`, for one).

@@ -1,4 +1,5 @@
 import { RopewalkError } from '../errors.ts';
+import { jsonProblem } from './json.ts';
 import { findDuplicateKey } from './json-keys.ts';
 
 /** Bits per element of every dtype in the format's specification. */
@@ -98,7 +99,7 @@ function parseObject(file: string, bytes: Uint8Array): Record<string, unknown> {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     json = JSON.parse(text);
   } catch (error) {
-    const what = error instanceof SyntaxError ? error.message : 'not UTF-8 text';
+    const what = error instanceof SyntaxError ? jsonProblem(error) : 'not UTF-8 text';
     throw damaged(file, `the header is not JSON (${what})`);
   }
   if (!isObject(json)) throw damaged(file, 'the header is not a JSON object');
@@ -200,9 +201,18 @@ export function quote(name: string): string {
   return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
 }
 
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'missing';
+/** A value as messages show it, cut short: a damaged file may have lists that are endless or a million deep. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'missing';
+  const text = Array.isArray(value)
+    ? `[${value.slice(0, 50).map(showItem).join(',')}${value.length > 50 ? ',…' : ''}]`
+    : showItem(value);
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+}
+
+function showItem(value: unknown): string {
+  if (Array.isArray(value)) return '[…]';
+  return isObject(value) ? '{…}' : JSON.stringify(value);
 }
 
 function damaged(file: string, what: string): RopewalkError {

@@ -121,6 +121,9 @@ function build(header: string | object, data: number, length?: bigint): Uint8Arr
   return bytes;
 }
 
+/** A list in a list in a list …, a million deep: `JSON.parse` takes it, `JSON.stringify` does not. */
+const DEEP = '['.repeat(1e6) + ']'.repeat(1e6);
+
 const tensor = (begin: number, end: number, more: object = {}) => ({
   dtype: 'F32',
   shape: [(end - begin) / 4],
@@ -146,6 +149,19 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
     ],
     ['deep nesting', build(`{"a":${'['.repeat(1e6)}`, 0), /is not JSON/],
     ['a name twice', build('{"a":{"dtype":"U8"},"a":{}}', 0), /has "a" twice|"a": /],
+    ['what is not JSON, over lines', build('{\n"a":\n\u001b x}', 0), /is not JSON \(\P{Cc}*\);/u],
+    ['a dtype a million deep', build(`{"a":{"dtype":${DEEP}}}`, 0), /"a": dtype \[\[…\]\] is not one of/],
+    ['a shape a million deep', build(`{"a":{"dtype":"U8","shape":${DEEP}}}`, 0), /shape \[\[…\]\] is not a/],
+    [
+      'offsets a million deep',
+      build(`{"a":{"dtype":"U8","shape":[],"data_offsets":${DEEP}}}`, 0),
+      /data_offsets \[\[…\]\] is not a pair/,
+    ],
+    [
+      'a shape a million long',
+      build({ a: tensor(0, 4, { shape: Array(1e6).fill(2) }) }, 4),
+      /"a": shape \[2,2,[2,]*….{0,5} has too many elements/,
+    ],
     [
       'a name twice, both sound',
       build(`{"a":${JSON.stringify(tensor(0, 4))},"a":${JSON.stringify(tensor(0, 4))}}`, 4),
@@ -224,6 +240,16 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
     expect((error as Error).message).toMatch(message);
     expect((error as Error).message).toMatch(/^x\.safetensors: .*; the file is damaged: /);
     expect((error as Error).message).not.toContain('\n');
+  });
+
+  test('a tensor larger than memory', async () => {
+    // The header of a sparse file: its 128 GiB need not be there to be believed.
+    const header = build({ w: { dtype: 'BF16', shape: [2 ** 36], data_offsets: [0, 2 ** 37] } }, 0);
+    const { read } = memorySource(header);
+    const file = await openSafetensors({ name: 'x.safetensors', size: header.byteLength + 2 ** 37, read });
+    const message =
+      /^x\.safetensors: tensor "w" has shape \[68719476736\], more than this machine's memory holds/;
+    await expect(file.readFloat32('w')).rejects.toThrow(message);
   });
 
   test('a file truncated at any byte', async () => {

@@ -48,7 +48,7 @@ export class SafetensorsFile {
   async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
     const entry = this.entry(name);
     this.#checkFloat(name, entry);
-    const target = new Float32Array(product(entry.shape));
+    const target = this.#allocate(name, entry, (length) => new Float32Array(length));
     await this.readFloat32Into(name, target);
     return target;
   }
@@ -102,7 +102,7 @@ export class SafetensorsFile {
         `${this.name}: tensor ${quote(name)} has dtype ${entry.dtype}, not an integer one`,
       );
     }
-    const target = new Float64Array(product(entry.shape));
+    const target = this.#allocate(name, entry, (length) => new Float64Array(length));
     await this.#chunked(entry, make(Math.min(CHUNK, target.length)), (values, at) => {
       for (let i = 0; i < values.length; i++) {
         const value = Number(values[i]);
@@ -129,6 +129,24 @@ export class SafetensorsFile {
     );
   }
 
+  /** Memory for a tensor's elements; RopewalkError where the system has not so much. */
+  #allocate<Values extends ElementArray>(
+    name: string,
+    { shape }: TensorEntry,
+    make: (length: number) => Values,
+  ): Values {
+    try {
+      return make(product(shape));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new RopewalkError(
+        `${this.name}: tensor ${quote(name)} has shape [${shape.join(', ')}], more than this machine's memory holds; ` +
+          'use a smaller checkpoint or a machine with more memory',
+        { cause: error },
+      );
+    }
+  }
+
   /** Reads a tensor through `buffer`, chunk by chunk. `at` counts elements. */
   async #chunked<Values extends ElementArray>(
     entry: TensorEntry,
@@ -152,6 +170,7 @@ type ElementArray =
   | Int16Array
   | Uint32Array
   | Int32Array
+  | Float32Array
   | Float64Array
   | BigInt64Array
   | BigUint64Array;
