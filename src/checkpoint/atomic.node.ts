@@ -63,6 +63,8 @@ export async function writeFileAtomic(
     temporary = partialName(target);
     onStep('create');
     handle = await open(temporary, 'wx', old ? old.mode & 0o777 : 0o666);
+    // The process's mask may have taken away some of the old file's permissions.
+    if (old && (await handle.stat()).mode !== old.mode) await handle.chmod(old.mode & 0o777);
     onStep('write');
     const sink = fileSink(handle);
     if (typeof content === 'function') await content(sink);

@@ -177,6 +177,9 @@ describe('a file', () => {
     await writeFileAtomic(link, Uint8Array.of(50));
     expect(readFileSync(target, 'utf8')).toBe('2');
     expect(statSync(target).mode & 0o777).toBe(0o600);
+    chmodSync(target, 0o666); // more than the usual mask would let a new file have
+    await writeFileAtomic(target, '2');
+    expect(statSync(target).mode & 0o777).toBe(0o666);
     await writeFileAtomic(target, async (sink) => {
       await sink.write(Uint8Array.of(51));
       await sink.write(Uint8Array.of(52));
