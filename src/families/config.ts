@@ -4,6 +4,8 @@ import type { RopeScaling } from '../nn/positions.ts';
 /** A config.json as it was read: nothing in it is trusted. */
 export type RawConfig = Readonly<Record<string, unknown>>;
 
+const MOST_LAYERS = 10_000;
+
 /** Reads fields one at a time; every error names the file, the field and what to do. */
 export class ConfigReader {
   constructor(
@@ -31,6 +33,13 @@ export class ConfigReader {
       this.fail(field, `must be a whole number of at least ${minimum}, but is ${JSON.stringify(value)}`);
     }
     return value;
+  }
+
+  /** How many layers; bounded, because each is built before the weights tell how many there are. */
+  layers(field: string): number {
+    const layers = this.count(field);
+    if (layers > MOST_LAYERS) this.fail(field, `must be at most ${MOST_LAYERS}, but is ${layers}`);
+    return layers;
   }
 
   /** A positive finite number. */

@@ -217,7 +217,7 @@ export const gemma: Family<GemmaConfig> = {
       ...readRope(reader),
       hidden_size: reader.count('hidden_size'),
       intermediate_size: reader.count('intermediate_size'),
-      num_hidden_layers: reader.count('num_hidden_layers'),
+      num_hidden_layers: reader.layers('num_hidden_layers'),
       num_attention_heads: heads,
       num_key_value_heads: reader.count('num_key_value_heads', heads),
       head_dim: reader.count('head_dim'),

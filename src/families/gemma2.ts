@@ -278,7 +278,7 @@ export const gemma2: Family<Gemma2Config> = {
     );
     reader.mustBe('use_bidirectional_attention', [false]);
     const heads = reader.count('num_attention_heads');
-    const layers = reader.count('num_hidden_layers');
+    const layers = reader.layers('num_hidden_layers');
     const read: Gemma2Config = {
       ...readCommon(reader, true),
       ...readRope(reader),

@@ -223,7 +223,7 @@ export const gpt: Family<GptConfig> = {
       ...readCommon(reader, true),
       n_embd: reader.count('n_embd'),
       dff: reader.count('dff'),
-      n_layer: reader.count('n_layer'),
+      n_layer: reader.layers('n_layer'),
       n_head: reader.count('n_head'),
       n_positions: reader.count('n_positions'),
       layer_norm_epsilon: reader.number('layer_norm_epsilon'),

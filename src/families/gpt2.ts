@@ -235,7 +235,7 @@ export const gpt2: Family<Gpt2Config> = {
     const read: Gpt2Config = {
       ...readCommon(reader, true),
       n_embd: reader.count('n_embd'),
-      n_layer: reader.count('n_layer'),
+      n_layer: reader.layers('n_layer'),
       n_head: reader.count('n_head'),
       n_positions: reader.count('n_positions'),
       n_inner: reader.has('n_inner') ? reader.count('n_inner') : null,
