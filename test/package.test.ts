@@ -86,3 +86,30 @@ describe('the package', () => {
     expect(help.stdout).toContain('Usage: ropewalk');
   });
 });
+
+describe('package-lock.json', () => {
+  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<
+      string,
+      { resolved?: string; link?: boolean } & Partial<
+        Record<'dependencies' | 'optionalDependencies' | 'devDependencies', Record<string, string>>
+      >
+    >;
+  };
+
+  it('names no registry, so that any will do', () => {
+    const named = Object.entries(lock.packages).filter(([, { resolved }]) => resolved !== undefined);
+    expect(named.map(([path]) => path)).toEqual([]);
+  });
+
+  it('has every package that another asks for, of every platform: npm ci refuses to run otherwise', () => {
+    const names = new Set(Object.keys(lock.packages).map((path) => path.replace(/^.*node_modules\//, '')));
+    const missing = Object.entries(lock.packages).flatMap(([path, entry]) => {
+      const wanted = { ...entry.dependencies, ...entry.optionalDependencies, ...entry.devDependencies };
+      return Object.keys(wanted)
+        .filter((name) => !names.has(name))
+        .map((name) => `${path}: ${name}`);
+    });
+    expect(missing).toEqual([]);
+  });
+});
