@@ -44,10 +44,10 @@ export function footnotes(models: readonly NamedModel[], locale: Locale = 'en'):
   const notes: string[] = [];
   const families = new Map(models.map(({ family }) => [family.name, family]));
   for (const { title, note } of families.values()) if (note) notes.push(`${title}: ${note[locale]}`);
-  for (const { family, preset, name } of models) {
+  for (const { family, isFamily } of models) {
     const sizes = dataBySize(family, locale);
     // Only a family's name stands for all of its sizes.
-    if (sizes && name !== preset && !name.includes('/')) notes.push(`${family.title}: ${sizes}`);
+    if (sizes && isFamily) notes.push(`${family.title}: ${sizes}`);
   }
   for (const { name, training } of models) {
     if (training) notes.push(`${sourceLabel[locale]} (${name}): ${training.source}`);

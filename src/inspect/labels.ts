@@ -124,3 +124,11 @@ const phrases: readonly (readonly [RegExp, string])[] = [
 export function metadata(text: string): Bilingual {
   return { en: text, ko: phrases.reduce((result, [phrase, korean]) => result.replace(phrase, korean), text) };
 }
+
+/** Headings of printed comparisons and differences. */
+export const tableTitles = {
+  feature: { en: 'Feature', ko: '항목' },
+  families: { en: 'Families', ko: '모델 계열' },
+  generations: { en: 'From one generation to the next', ko: '세대 사이의 변화' },
+  numbers: { en: 'In numbers', ko: '수치 비교' },
+} as const satisfies Record<string, Bilingual>;

@@ -1,11 +1,13 @@
 import type { TrainingFacts } from '../families/family.ts';
-import { type BuiltModel, type FoundPreset, findPreset } from '../families/registry.ts';
+import { type BuiltModel, findPreset } from '../families/registry.ts';
 
 /** A model under the name that the user gave it. */
 export interface NamedModel extends BuiltModel {
   readonly name: string;
   /** The preset it is; undefined for a directory. */
   readonly preset?: string;
+  /** Whether the name is a family's, which stands for all of its sizes. */
+  readonly isFamily: boolean;
   /** How it was trained, as far as that is published. */
   readonly training?: TrainingFacts;
 }
@@ -16,14 +18,18 @@ export interface NamedModel extends BuiltModel {
  */
 export function namedPreset(name: string): NamedModel | undefined {
   const found = findPreset(name);
-  return found && fromPreset(found, name);
-}
-
-function fromPreset(
-  { family, name: preset, preset: { config, training } }: FoundPreset,
-  name: string,
-): NamedModel {
+  if (!found) return undefined;
+  const { family, name: preset } = found;
+  const { config, training } = found.preset;
   const isFamily = !name.includes('/') && name !== preset;
   const facts = isFamily ? family.training : training;
-  return { name, preset, family, config, model: family.build(config), ...(facts && { training: facts }) };
+  return {
+    name,
+    preset,
+    isFamily,
+    family,
+    config,
+    model: family.build(config),
+    ...(facts && { training: facts }),
+  };
 }

@@ -1,0 +1,48 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { recoverDirectory } from '../checkpoint/atomic.node.ts';
+import { checkDirectory, readJsonObject, resolveInside } from '../checkpoint/directory.node.ts';
+import { errorCode } from '../checkpoint/file-errors.ts';
+import { openModel } from '../checkpoint/load.node.ts';
+import { CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX } from '../checkpoint/model-files.ts';
+import { RopewalkError } from '../errors.ts';
+import { modelFromConfig, presetNames } from '../families/registry.ts';
+import { type NamedModel, namedPreset } from './named-model.ts';
+
+/**
+ * The model of a preset's name or of a Hugging Face model directory. Where a directory has weights, they are checked
+ * against its config.json; a config.json alone is enough to compare architectures.
+ *
+ * @throws RopewalkError when there is neither such a preset nor such a directory, or what is wrong with the directory.
+ */
+export async function namedModel(name: string): Promise<NamedModel> {
+  const preset = namedPreset(name);
+  if (preset) return preset;
+  if (!(await mayBeDirectory(name))) {
+    throw new RopewalkError(
+      `"${name}" is neither a preset nor a model directory; presets are ${presetNames().join(', ')}.`,
+    );
+  }
+  await recoverDirectory(name);
+  await checkDirectory(name);
+  const hasWeights = (await resolveInside(name, WEIGHTS_FILE)) ?? (await resolveInside(name, WEIGHTS_INDEX));
+  if (hasWeights !== undefined) {
+    const { family, config, model, directory } = await openModel(name);
+    await directory.tensors.close();
+    return { name, isFamily: false, family, config, model };
+  }
+  const raw = await readJsonObject(name, CONFIG_FILE);
+  if (!raw)
+    throw new RopewalkError(`${name}: it has no ${CONFIG_FILE}; name the folder of a Hugging Face model.`);
+  return { name, isFamily: false, ...modelFromConfig(raw, join(name, CONFIG_FILE)) };
+}
+
+/** False only where nothing has this name; other troubles are told when the directory is opened. */
+async function mayBeDirectory(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    return errorCode(error) !== 'ENOENT';
+  }
+}
