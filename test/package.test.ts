@@ -17,20 +17,6 @@ const installed = join(user, 'node_modules/ropewalk');
 
 const node = (...args: string[]) => spawnSync(process.execPath, args, { cwd: user, encoding: 'utf8' });
 
-beforeAll(() => {
-  mkdirSync(installed, { recursive: true });
-  for (const name of ['package.json', 'bin'])
-    cpSync(join(root, name), join(installed, name), { recursive: true });
-  for (const name of [...Object.keys(manifest.dependencies), '@types/node']) {
-    const link = join(user, 'node_modules', name);
-    mkdirSync(dirname(link), { recursive: true });
-    symlinkSync(join(root, 'node_modules', name), link, 'dir');
-  }
-  const built = node(tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', join(installed, 'dist'));
-  expect(built.stdout).toBe('');
-}, 120_000);
-afterAll(() => rmSync(user, { recursive: true, force: true }));
-
 /** What a user writes; every `Exact` fails to compile where a type has silently become `any`. */
 const PROGRAM = `
 import { Decoder, load, nodeEngine, openModel, type LoadedModel } from 'ropewalk';
@@ -65,6 +51,20 @@ process.stdout.write(String(result.gradient!.data));
 `;
 
 describe('the package', () => {
+  beforeAll(() => {
+    mkdirSync(installed, { recursive: true });
+    for (const name of ['package.json', 'bin'])
+      cpSync(join(root, name), join(installed, name), { recursive: true });
+    for (const name of [...Object.keys(manifest.dependencies), '@types/node']) {
+      const link = join(user, 'node_modules', name);
+      mkdirSync(dirname(link), { recursive: true });
+      symlinkSync(join(root, 'node_modules', name), link, 'dir');
+    }
+    const built = node(tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', join(installed, 'dist'));
+    expect(built.stdout).toBe('');
+  }, 120_000);
+  afterAll(() => rmSync(user, { recursive: true, force: true }));
+
   it('runs from what it declares, and its types resolve under bundler and nodenext', () => {
     writeFileSync(join(user, 'package.json'), '{"type": "module"}');
     writeFileSync(join(user, 'program.ts'), PROGRAM);
