@@ -1,0 +1,391 @@
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openModel } from '../src/checkpoint/load.node.ts';
+import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
+import { RopewalkError } from '../src/errors.ts';
+import { modelFromConfig } from '../src/families/registry.ts';
+import { type Finished, ROOT, ropewalk } from './helpers/cli.node.ts';
+import { openWorkshop, type Workshop } from './helpers/workshop.node.ts';
+
+/**
+ * What is wrong with a user's files is said in one line that names the file, the field and the remedy. How single files
+ * are damaged is tried beside the readers (src/checkpoint, src/text); here it is whole models and whole commands.
+ */
+
+let workshop: Workshop;
+let count = 0;
+beforeAll(async () => {
+  workshop = await openWorkshop();
+});
+afterAll(() => workshop.remove());
+
+const reference = (name: string) => join(ROOT, 'test/reference', name);
+const place = () => join(workshop.folder, `place${count++}`);
+
+type Config = Record<string, unknown>;
+const configOf = (directory: string) =>
+  JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as Config;
+
+/** A copy of a reference model, changed. */
+function damaged(name: string, change: (directory: string) => void): string {
+  const directory = place();
+  mkdirSync(directory);
+  for (const file of ['config.json', 'model.safetensors']) {
+    cpSync(join(reference(name), file), join(directory, file));
+  }
+  change(directory);
+  return directory;
+}
+
+/** The one line of the RopewalkError that `action` ends with. */
+async function refusal(action: () => unknown): Promise<string> {
+  const error: unknown = await (async () => action())().then(
+    () => new Error('it was accepted'),
+    (reason: unknown) => reason,
+  );
+  expect(error, String(error)).toBeInstanceOf(RopewalkError);
+  const { message } = error as RopewalkError;
+  expect(message).not.toContain('\n');
+  return message;
+}
+
+const opening = (directory: string) => refusal(() => openModel(directory));
+
+/** The last line on stderr of a command that failed; before it there may be progress. */
+function lastLine({ code, stdout, stderr }: Finished): string {
+  expect(code, stderr).toBe(1);
+  expect(stdout).toBe('');
+  const line = stderr.trimEnd().split('\n').at(-1)!;
+  expect(line).toMatch(/^ropewalk: /);
+  return line;
+}
+
+/** What Hugging Face's configurations of each family must say, as transformers names it. */
+const REQUIRED: Readonly<Record<string, readonly string[]>> = {
+  gpt: ['vocab_size', 'n_embd', 'dff', 'n_layer', 'n_head', 'n_positions', 'layer_norm_epsilon'],
+  gpt2: ['vocab_size', 'n_embd', 'n_layer', 'n_head', 'n_positions', 'layer_norm_epsilon'],
+  ...Object.fromEntries(
+    ['gemma', 'gemma2', 'llama'].map((family) => [
+      family,
+      [
+        'vocab_size',
+        'hidden_size',
+        'intermediate_size',
+        'num_hidden_layers',
+        'num_attention_heads',
+        'max_position_embeddings',
+        'rms_norm_eps',
+        ...(family === 'llama' ? [] : ['head_dim']),
+        ...(family === 'gemma2' ? ['query_pre_attn_scalar', 'sliding_window'] : []),
+      ],
+    ]),
+  ),
+};
+
+describe.each(Object.keys(REQUIRED))('a config.json of %s', (family) => {
+  const sound = configOf(reference(family));
+  const reading = (config: Config) => refusal(() => modelFromConfig(config, 'some/config.json'));
+
+  it.each(REQUIRED[family]!)('without %s', async (field) => {
+    const { [field]: _, ...config } = sound;
+    expect(await reading(config)).toMatch(
+      new RegExp(`^some/config\\.json: the field "${field}" is missing\\. Add it`),
+    );
+  });
+
+  it.each(REQUIRED[family]!)('with a wrong %s', async (field) => {
+    for (const value of ['4', -1, 0, true, [], {}, [4], Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(await reading({ ...sound, [field]: value })).toContain(`some/config.json: the field "${field}"`);
+    }
+  });
+
+  it('with more layers than can be', async () => {
+    const field = family.startsWith('gpt') ? 'n_layer' : 'num_hidden_layers';
+    expect(await reading({ ...sound, [field]: 2e9, layer_types: undefined })).toMatch(
+      /must be at most 10000/,
+    );
+  });
+
+  it('without a model_type, or with an unknown one', async () => {
+    const { model_type: _, ...config } = sound;
+    expect(await reading(config)).toMatch(/the field "model_type" is missing/);
+    for (const model_type of ['bert', 7, null, [], 'constructor']) {
+      expect(await reading({ ...config, model_type })).toMatch(
+        /model_type .* is not supported; supported are/,
+      );
+    }
+  });
+
+  it('with any field of any type: either accepted or refused by its name', () => {
+    for (const field of Object.keys(sound)) {
+      for (const value of ['x', '', -1, 0.5, null, true, [], [null], {}, { rope_type: 3 }, Number.NaN]) {
+        try {
+          modelFromConfig({ ...sound, [field]: value }, 'some/config.json');
+        } catch (error) {
+          expect(error, `${field}: ${JSON.stringify(value)}: ${error}`).toBeInstanceOf(RopewalkError);
+          expect((error as Error).message).toContain('some/config.json');
+          expect((error as Error).message).toMatch(new RegExp(`${field}|rope_theta`));
+        }
+      }
+    }
+  });
+});
+
+describe('rotary settings', () => {
+  const sound = configOf(reference('llama-rope-scaled'));
+  const parameters = sound.rope_parameters as Config;
+  const reading = (rope_parameters: unknown) =>
+    refusal(() => modelFromConfig({ ...sound, rope_parameters }, 'some/config.json'));
+
+  it.each([
+    'rope_theta',
+    'factor',
+    'low_freq_factor',
+    'high_freq_factor',
+    'original_max_position_embeddings',
+  ])('without %s', async (field) => {
+    const { [field]: _, ...rest } = parameters;
+    expect(await reading(rest)).toMatch(
+      new RegExp(`some/config\\.json, rope_parameters: the field "${field}" is missing`),
+    );
+    expect(await reading({ ...parameters, [field]: 'x' })).toContain(`"${field}"`);
+  });
+
+  it('of a kind that is not supported, or no settings at all', async () => {
+    expect(await reading({ ...parameters, rope_type: 'yarn' })).toMatch(
+      /"rope_type" is "yarn"; supported are default, llama3/,
+    );
+    expect(await reading(null)).toMatch(/neither "rope_parameters" nor "rope_theta"/);
+    expect(await reading('llama3')).toMatch(/"rope_parameters" must be an object/);
+  });
+});
+
+describe('a model directory', () => {
+  /** Rewrites a reference model's weights. */
+  async function rewritten(
+    name: string,
+    change: (tensors: Map<string, { shape: readonly number[]; data: Float32Array }>) => void,
+  ) {
+    const opened = await openModel(reference(name));
+    const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+    for (const [, tensor] of opened.names) {
+      const { shape } = opened.directory.tensors.info(tensor);
+      tensors.set(tensor, { shape, data: await opened.directory.tensors.readFloat32(tensor) });
+    }
+    await opened.directory.tensors.close();
+    change(tensors);
+    const directory = place();
+    await saveModelDirectory(directory, {
+      config: configOf(reference(name)),
+      tensors: [...tensors].map(([tensor, entry]) => ({ name: tensor, ...entry })),
+    });
+    return directory;
+  }
+
+  it.each(Object.keys(REQUIRED))('of %s that lacks a weight, whichever it is', async (family) => {
+    const opened = await openModel(reference(family));
+    const names = [...opened.names];
+    await opened.directory.tensors.close();
+    for (const [path, tensor] of [names[0]!, names[Math.floor(names.length / 2)]!, names.at(-1)!]) {
+      const directory = await rewritten(family, (tensors) => tensors.delete(tensor));
+      expect(await opening(directory)).toBe(
+        `${directory}: the weight "${path}" is missing from the checkpoint; download it again.`,
+      );
+    }
+  });
+
+  it('with a weight of the wrong shape, also where the number of elements is right', async () => {
+    const name = 'model.layers.1.mlp.up_proj.weight';
+    for (const shape of [[32, 64], [2048], [64, 16], [1, 64, 32]]) {
+      const directory = await rewritten('llama', (tensors) => {
+        const { data } = tensors.get(name)!;
+        const elements = shape.reduce((product, size) => product * size, 1);
+        tensors.set(name, { shape, data: data.subarray(0, elements) });
+      });
+      expect(await opening(directory)).toMatch(
+        /model\.safetensors: the weight "model\.layers\.1\.mlp\.up_proj\.weight" has shape \[[\d, ]+\], but config\.json asks for \[64, 32\]/,
+      );
+    }
+  });
+
+  it('whose config.json belongs to another size', async () => {
+    const directory = damaged('llama', (path) =>
+      writeFileSync(join(path, 'config.json'), JSON.stringify({ ...configOf(path), intermediate_size: 65 })),
+    );
+    expect(await opening(directory)).toMatch(/has shape \[64, 32\], but config\.json asks for \[65, 32\]/);
+  });
+
+  it('whose weights are integers', async () => {
+    const directory = damaged('llama', (path) => {
+      const file = join(path, 'model.safetensors');
+      const bytes = readFileSync(file);
+      // The same bytes under another name of the same width.
+      const text = bytes.toString('latin1').replace('"dtype":"F32"', '"dtype":"I32"');
+      writeFileSync(file, Buffer.from(text, 'latin1'));
+    });
+    const { stdout, stderr, code } = await ropewalk(['score', directory, '--ids', '1,2,3']);
+    expect({ stdout, code }).toEqual({ stdout: '', code: 1 });
+    expect(stderr).toMatch(/model\.safetensors: tensor ".*" has dtype I32; weights are read from F32/);
+  });
+});
+
+describe('commands', () => {
+  const llama = reference('llama');
+  const text = () => {
+    const path = place();
+    writeFileSync(path, 'Some words that can be learnt. '.repeat(40));
+    return path;
+  };
+  const train = (...args: string[]) =>
+    ropewalk(['train', '--family', 'llama', '--vocab-size', '270', '--steps', '2', '--batch', '1', ...args]);
+
+  it.concurrent('a truncated checkpoint', async () => {
+    const directory = damaged('llama', (path) => {
+      const file = join(path, 'model.safetensors');
+      writeFileSync(file, readFileSync(file).subarray(0, -1000));
+    });
+    for (const command of [
+      ['generate', directory, '--ids', '1', '--max-tokens', '2'],
+      ['score', directory, '--ids', '1,2'],
+    ]) {
+      const line = lastLine(await ropewalk(command));
+      expect(line).toMatch(/model\.safetensors: tensor ".*lie outside the file.*download or write it again/);
+    }
+  });
+
+  it.concurrent('a shard index that leads out of its folder', async () => {
+    const directory = damaged('llama', (path) => {
+      renameSync(join(path, 'model.safetensors'), join(path, '..', 'outside.safetensors'));
+      writeFileSync(
+        join(path, 'model.safetensors.index.json'),
+        JSON.stringify({ weight_map: { 'model.norm.weight': '../outside.safetensors' } }),
+      );
+    });
+    expect(lastLine(await ropewalk(['score', directory, '--ids', '1,2']))).toMatch(
+      /index\.json: tensor "model\.norm\.weight" is said to be in "\.\.\/outside\.safetensors".*refused/,
+    );
+  });
+
+  it.concurrent('token ids that the vocabulary does not have', async () => {
+    const wanted = /token id 96 at position 1 is outside the vocabulary of 96/;
+    expect(lastLine(await ropewalk(['generate', llama, '--ids', '1,96', '--max-tokens', '1']))).toMatch(
+      wanted,
+    );
+    expect(lastLine(await ropewalk(['score', llama, '--ids', '1,96,3']))).toMatch(wanted);
+    expect(lastLine(await ropewalk(['score', llama, '--ids', '1,96,3', '--chunk', '2']))).toMatch(wanted);
+  });
+
+  it.concurrent('a prompt that is longer than the positions', async () => {
+    const ids = new Array<number>(70).fill(3).join(',');
+    expect(lastLine(await ropewalk(['generate', llama, '--ids', ids, '--max-tokens', '1']))).toMatch(
+      /70 prompt tokens and 1 new ones do not fit into the model's 64 positions\. Shorten the prompt/,
+    );
+    // Scoring goes in windows; what needs one window says so.
+    expect(lastLine(await ropewalk(['score', llama, '--ids', ids, '--logits', place()]))).toMatch(
+      /70 tokens are 2; .*the model has 64 positions/,
+    );
+  });
+
+  it.concurrent('a text that is missing, empty, a folder, not UTF-8, or too short', async () => {
+    const [out, file] = [place(), place()];
+    const training = (path: string, ...more: string[]) => train('--text', path, '--out', out, ...more);
+    expect(lastLine(await training(join(workshop.folder, 'none')))).toMatch(
+      /none cannot be read: there is no/,
+    );
+    expect(lastLine(await training(workshop.folder))).toMatch(/is a directory; name the text files in it/);
+    writeFileSync(file, '');
+    expect(lastLine(await training(file))).toContain(`${file} is empty`);
+    writeFileSync(file, Buffer.from([0x61, 0x62, 0xb9, 0xe4, 0xc1, 0xd9])); // 밧줄 in CP949 after "ab"
+    expect(lastLine(await training(file))).toMatch(/is not UTF-8: byte 0xb9 at offset 2 .*iconv -f CP949/);
+    expect(lastLine(await ropewalk(['score', llama, '--text', file]))).toMatch(
+      /tokenizer\.json: no such file/,
+    );
+    writeFileSync(file, 'This is too short for windows of 128 tokens and one more.');
+    expect(lastLine(await training(file))).toMatch(/the text has \d+ tokens, but at least 129 are needed/);
+    writeFileSync(file, 'too short');
+    expect(lastLine(await training(file))).toMatch(
+      /tokens are too few to hold out 0\.1 of them; give more text/,
+    );
+    expect(lastLine(await training(text(), '--seq', '300'))).toMatch(
+      /sequence length 300 is longer than the model's 256 positions; choose a smaller --seq/,
+    );
+    expect(lastLine(await training(text(), '--seq', '8', '--min-lr-ratio', '3'))).toMatch(
+      /minimumRatio is 3/,
+    );
+    // None of them has left a run behind, which would stand in the way of the next try.
+    expect(existsSync(out)).toBe(false);
+  });
+
+  it.concurrent('a tokenizer.json that is none', async () => {
+    const file = place();
+    for (const [content, message] of [
+      ['{', /not valid JSON/],
+      ['{}', /tokenizer|model/],
+      ['[]', /tokenizer|object/],
+    ] as const) {
+      writeFileSync(file, content);
+      const args = ['train', '--family', 'gpt', '--text', text(), '--out', place(), '--tokenizer', file];
+      const line = lastLine(await ropewalk(args));
+      expect(line).toContain(file);
+      expect(line).toMatch(message);
+    }
+  });
+
+  it.concurrent('an output below a file', async () => {
+    const file = text();
+    const below = join(file, 'out');
+    expect(lastLine(await train('--text', file, '--out', below))).toMatch(
+      /cannot write .*out: a part of the path is a file, not a folder/,
+    );
+    const logits = ['score', llama, '--ids', '1,2,3', '--logits', join(file, 'x.npy')];
+    expect(lastLine(await ropewalk(logits))).toMatch(/cannot write .*x\.npy: a part of the path is a file/);
+    const gradients = ['score', llama, '--ids', '1,2,3', '--gradients', workshop.folder];
+    expect(lastLine(await ropewalk(gradients))).toMatch(/cannot write .*: it is a folder; name a file/);
+    const tokenizer = ['tokenizer', 'train', '--text', file, '--vocab-size', '260', '--out', below];
+    expect(lastLine(await ropewalk(tokenizer))).toMatch(/cannot write .*out: a part of the path is a file/);
+  });
+
+  it('an output on a disk that is read-only', async ({ skip }) => {
+    const disk = workshop.mount('1m');
+    if (!disk) return skip('this process may not mount a disk');
+    disk.readOnly();
+    const out = join(disk.path, 'run');
+    expect(lastLine(await train('--text', text(), '--out', out, '--seq', '8'))).toMatch(
+      /cannot write .*run: the file system is read-only/,
+    );
+  });
+
+  it('a disk that fills up during training keeps the checkpoint before, and the run goes on from it', async ({
+    skip,
+  }) => {
+    // A checkpoint of the tiny model takes 5.5 MB: the first fits, the second does not beside it.
+    const disk = workshop.mount('8m');
+    if (!disk) return skip('this process may not mount a small disk');
+    const out = join(disk.path, 'run');
+    const args = ['--text', text(), '--out', out, '--seq', '8', '--steps', '3', '--save-every', '1'];
+    expect(lastLine(await train(...args))).toMatch(
+      /cannot write .*\/run\/checkpoints\/step-00000002\/\w+\.safetensors: the disk is full \(ENOSPC\); free some space or choose another disk/,
+    );
+    expect(readdirSync(join(out, 'checkpoints'))).toEqual(['step-00000001']);
+    const opened = await openModel(join(out, 'checkpoints/step-00000001'));
+    await opened.directory.tensors.close();
+    expect(spawnSync('mount', ['-o', 'remount,size=100m', disk.path]).status).toBe(0);
+    const { code, stderr } = await train(...args, '--resume');
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(/resumed at step 1/);
+    expect(readdirSync(join(out, 'checkpoints'))).toEqual(['step-00000002', 'step-00000003']);
+  });
+
+  it('a disk that is too small for the logits', async ({ skip }) => {
+    const disk = workshop.mount('8k');
+    if (!disk) return skip('this process may not mount a small disk');
+    const ids = new Array<number>(60).fill(3).join(',');
+    const path = join(disk.path, 'logits.npy');
+    expect(lastLine(await ropewalk(['score', llama, '--ids', ids, '--logits', path]))).toMatch(
+      /cannot write .*logits\.npy: the disk is full/,
+    );
+    expect(readdirSync(disk.path)).toEqual([]);
+  });
+});
