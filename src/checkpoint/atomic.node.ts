@@ -128,7 +128,12 @@ export async function writeDirectoryAtomic(
   } catch (error) {
     if (temporary) await rm(temporary, { recursive: true, force: true }).catch(() => {});
     await undo().catch(() => {});
-    throw fileError(error, 'write', path);
+    const readable = fileError(error, 'write', path);
+    if (readable instanceof RopewalkError && temporary && readable.message.includes(temporary)) {
+      // A file in the folder could not be written: users know the folder by its name, not by that of the work.
+      throw new RopewalkError(readable.message.replaceAll(temporary, path), { cause: error });
+    }
+    throw readable;
   }
 }
 
