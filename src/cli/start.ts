@@ -1,13 +1,15 @@
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
+import type { Locale } from '../inspect/labels.ts';
 import { type JobEvent, REPORT_FILE, runMainJob } from '../mainjob/job.node.ts';
 import { jobSettings } from '../mainjob/settings.ts';
-import type { Locale } from '../report/html.ts';
+
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
+import { localeOption } from './locale.ts';
 import { count } from './options.ts';
 import { printable } from './printable.ts';
 import { duration, Progress } from './progress.ts';
-import { resultTable } from './result-table.ts';
+import { resultTables } from './result-table.ts';
 
 interface StartFlags {
   out: string;
@@ -24,11 +26,7 @@ export function register(program: Command): void {
       'The main job: train the four families on a novel, compare and measure them, write an HTML report.',
     )
     .option('--out <dir>', 'folder of the job; a job in it is gone on with', join('ropewalk-runs', 'first'))
-    .addOption(
-      new Option('--locale <language>', 'language of what is printed; the report has both')
-        .choices(['en', 'ko'])
-        .default('en'),
-    )
+    .addOption(localeOption())
     .option('--steps <n>', 'optimiser steps for each family', count)
     .option('--threads <n>', 'threads of the engine', count, 2)
     .option('--fresh', 'begin again: removes what this job has left in --out')
@@ -60,6 +58,7 @@ async function start({ out, locale, steps, threads, fresh }: StartFlags): Promis
       signal,
       onEvent,
       settings: jobSettings(steps),
+      locale,
       ...(fresh && { fresh }),
     });
     progress.end();
@@ -71,7 +70,7 @@ async function start({ out, locale, steps, threads, fresh }: StartFlags): Promis
     for (const { title, sample } of results.families) {
       process.stdout.write(`\n${title}: ${results.settings.sample.prompt}${printable(sample)}\n`);
     }
-    process.stdout.write(`\n${resultTable(results, locale)}\n`);
+    process.stdout.write(`\n${printable(resultTables(results, locale, process.stdout.columns ?? 120))}\n`);
     const seconds = (performance.now() - started) / 1000;
     progress.note(trained ? texts.finished(duration(seconds)) : texts.stored);
     process.stdout.write(`${texts.report}: ${join(out, REPORT_FILE)}\n`);

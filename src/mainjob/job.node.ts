@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
+import type { Locale } from '../inspect/labels.ts';
 import type { FamilyResult, JobResults, Surroundings } from '../report/data.ts';
 import { buildReport } from '../report/report.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
@@ -19,6 +20,8 @@ export interface JobOptions {
   readonly threads: number;
   /** Removes what a job has left in `out`, and begins again. */
   readonly fresh?: boolean;
+  /** The language that the report shows first. */
+  readonly locale?: Locale;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: JobEvent) => void;
 }
@@ -104,7 +107,7 @@ export async function runMainJob(options: JobOptions): Promise<JobResults | unde
     costs: attentionCosts(settings.families),
   };
   const path = folder.file(REPORT_FILE);
-  await writeFileAtomic(path, buildReport(results));
+  await writeFileAtomic(path, buildReport(results, options.locale));
   onEvent({ type: 'report', path });
   return results;
 }

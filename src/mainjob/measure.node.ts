@@ -16,8 +16,8 @@ import type { JobSettings } from './settings.ts';
 
 const FILE = 'measurements.json';
 /** Deep enough that what shrinks or grows a little in each layer shows; without norms, as deep as numbers allow. */
-const DEPTHS = [24, 16, 12, 8, 6, 4, 3, 2, 1];
-const DEEP_LAYERS = DEPTHS[0]!;
+const DEPTHS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24];
+const DEEP_LAYERS = DEPTHS.at(-1)!;
 /** Where the key stands in the curves of attention scores, and how far the query goes from it. */
 const KEY_POSITIONS = [0, 16, 48, 112];
 const DISTANCES = 64;
@@ -70,15 +70,18 @@ async function measureFamily(
   const shape = { batch: settings.batch, seq: settings.seq };
   const batch = new BatchSampler({ tokens: corpus.validation, ...shape, seed: 0 }).next();
   const subject: Subject = { model, weights, ids: batch.inputs, ...shape };
+  // N(0, 1 / width): a product with such a matrix keeps the size of what it is given.
+  const initializer_range = model.head.weight.shape[1]! ** -0.5;
   const untrained = (layers: number, withoutNorms: boolean) => {
-    const deep = withLayers(tinyConfig(family, corpus), layers);
+    const deep = withLayers({ ...tinyConfig(family, corpus), initializer_range }, layers);
     const start = startingWeights(family, deep, settings.training.seed);
     return gradientByLayer(engine, { family, config: deep, weights: start, batch, shape, withoutNorms });
   };
   let withoutNorms: number[] = [];
   for (const depth of DEPTHS) {
-    withoutNorms = await untrained(depth, true);
-    if (withoutNorms.every((norm) => Number.isFinite(norm) && norm > 0)) break;
+    const curve = await untrained(depth, true);
+    if (!curve.every((norm) => Number.isFinite(norm) && norm > 0)) break;
+    withoutNorms = curve;
   }
   return {
     family: name,

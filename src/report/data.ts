@@ -77,11 +77,11 @@ export interface FamilyResult {
 /** ‖∂loss/∂x‖ before each layer and after the last. */
 export interface GradientCurves {
   readonly trained: readonly number[];
-  /** The same architecture, deep, with the weights that training would start from. */
+  /** The same architecture, deep, with random weights of variance 1 / width. */
   readonly deep: readonly number[];
   /**
-   * The same once more with the norms inside the layers left out, in as many layers as float32 can hold: in the next
-   * deeper one that was tried, numbers overflowed.
+   * The same once more with the norms inside the layers left out, in as many layers as float32 can hold: one step
+   * deeper, numbers overflowed or vanished.
    */
   readonly withoutNorms: readonly number[];
 }

@@ -29,15 +29,23 @@ export function panels(
   ids: Ids,
   {
     area,
+    columns = 2,
     caption,
     above,
     list,
-  }: { area: Frame; caption: Bilingual; above?: Insertable; list: readonly Panel[] },
+  }: {
+    area: Frame;
+    /** Pictures in a row where there is room. */
+    columns?: 2 | 3;
+    caption: Bilingual;
+    above?: Insertable;
+    list: readonly Panel[];
+  },
 ): Html {
   const captionId = ids.id('figure');
   const items = list.map(({ title, content }) => {
     const id = ids.id('panel');
     return html`<div><h4 id="${id}">${both(title)}</h4>${svg(area, `${id} ${captionId}`, content)}</div>`;
   });
-  return html`<figure>${above ?? ''}<div class="panels">${items}</div><figcaption id="${captionId}">${both(caption)}</figcaption></figure>`;
+  return html`<figure>${above ?? ''}<div class="panels${columns === 3 ? ' three' : ''}">${items}</div><figcaption id="${captionId}">${both(caption)}</figcaption></figure>`;
 }

@@ -1,3 +1,7 @@
+import type { Bilingual, Locale } from '../inspect/labels.ts';
+
+export type { Bilingual, Locale };
+
 /** Markup that is ready to be written: whatever is put into it has been escaped. */
 export class Html {
   constructor(readonly markup: string) {}
@@ -42,21 +46,15 @@ function render(value: Insertable): string {
   return value.map(render).join('');
 }
 
-export const locales = ['en', 'ko'] as const;
-export type Locale = (typeof locales)[number];
-
-/** One text in each language of the report. */
-export type Bilingual = Readonly<Record<Locale, string>>;
-
 /** Both languages; the style sheet shows one of them. */
 export function both(text: Bilingual): Html {
   return html`<span class="en" lang="en">${text.en}</span><span class="ko" lang="ko">${text.ko}</span>`;
 }
 
-/** The same within an SVG picture. `attributes` are those of each text element. */
-export function bothSvg(text: Bilingual, attributes: Html): Html {
-  if (text.en === text.ko) return html`<text ${attributes}>${text.en}</text>`;
-  return html`<text class="en" lang="en" ${attributes}>${text.en}</text><text class="ko" lang="ko" ${attributes}>${text.ko}</text>`;
+/** The same within an SVG picture. `attributes` are those of each text element, besides its class and language. */
+export function bothSvg(text: Bilingual, className: string, attributes: Html): Html {
+  if (text.en === text.ko) return html`<text class="${className}" ${attributes}>${text.en}</text>`;
+  return html`<text class="${className} en" lang="en" ${attributes}>${text.en}</text><text class="${className} ko" lang="ko" ${attributes}>${text.ko}</text>`;
 }
 
 /** A text that is the same in both languages: names, numbers. */

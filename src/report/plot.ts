@@ -48,8 +48,8 @@ export function drawAxes(area: Frame, axes: Axes): Html {
   });
   const middle = round((top + bottom) / 2);
   return html`${rows}<line class="axis" x1="${left}" y1="${bottom}" x2="${right}" y2="${bottom}"/>${columns}
-${bothSvg(xLabel, html`class="label" x="${round((left + right) / 2)}" y="${area.height - 6}" text-anchor="middle"`)}
-${bothSvg(yLabel, html`class="label" transform="translate(13 ${middle}) rotate(-90)" text-anchor="middle"`)}`;
+${bothSvg(xLabel, 'label', html`x="${round((left + right) / 2)}" y="${area.height - 6}" text-anchor="middle"`)}
+${bothSvg(yLabel, 'label', html`transform="translate(13 ${middle}) rotate(-90)" text-anchor="middle"`)}`;
 }
 
 export interface LineStyle {
@@ -110,7 +110,7 @@ export function drawLevel(value: number, name: Bilingual, area: Frame, axes: Axe
     x: [left, right],
   } = extent(area);
   const at = round(axes.y(value));
-  return html`<line x1="${left}" y1="${at}" x2="${right}" y2="${at}" stroke="#374151" stroke-width="1.5" stroke-dasharray="6 4"/>${bothSvg(name, html`class="tick strong" x="${right}" y="${at - 5}" text-anchor="end"`)}`;
+  return html`<line x1="${left}" y1="${at}" x2="${right}" y2="${at}" stroke="#374151" stroke-width="1.5" stroke-dasharray="6 4"/>${bothSvg(name, 'tick strong', html`x="${right}" y="${at - 5}" text-anchor="end"`)}`;
 }
 
 /** @param labelledBy id of the caption that describes the picture. */

@@ -11,6 +11,7 @@ import { positionSection } from './sections/positions.ts';
 import { sampleSection } from './sections/samples.ts';
 import { drawSection, paragraph, type Section, whole } from './sections/section.ts';
 import { setupSection } from './sections/setup.ts';
+import { structureSection } from './sections/structure.ts';
 import { SCRIPT, STYLE } from './style.ts';
 
 /**
@@ -22,6 +23,7 @@ export function buildReport(results: JobResults, locale: Locale = 'en'): string 
   const ids = new Ids();
   const sections: Section[] = [
     resultSection(results),
+    structureSection(results),
     lossSection(results, ids),
     sampleSection(results),
     gradientSection(results, ids),

@@ -26,14 +26,21 @@ export function linearScale(from: number, to: number, start: number, end: number
   return make([from, to], ticks, (value) => start + ((value - from) / span) * (end - start));
 }
 
-/** Ticks at powers of ten, at most `count` of them. */
+/** Ticks at powers of ten, about `count` at most. */
 export function logScale(from: number, to: number, start: number, end: number, count = 7): Scale {
   const [low, high] = [Math.log10(from), Math.log10(to)];
   const first = Math.ceil(low - 1e-9);
   const last = Math.floor(high + 1e-9);
   const every = Math.max(1, Math.ceil((last - first + 1) / count));
+  // Where few powers fit, steps between them.
+  const steps = last - first < 2 ? [1, 2, 5] : [1];
   const ticks: number[] = [];
-  for (let power = first; power <= last; power += every) ticks.push(10 ** power);
+  for (let power = steps.length > 1 ? first - 1 : first; power <= last; power += every) {
+    for (const step of steps) {
+      const tick = step * 10 ** power;
+      if (tick >= from * 0.999 && tick <= to * 1.001) ticks.push(tick);
+    }
+  }
   const span = high - low || 1;
   return make([from, to], ticks, (value) => start + ((Math.log10(value) - low) / span) * (end - start));
 }
@@ -46,12 +53,12 @@ export function doublingScale(from: number, to: number, start: number, end: numb
   return make([from, to], ticks, (value) => start + (Math.log2(value / from) / span) * (end - start));
 }
 
-/** 0.001 → 10⁻³ where powers are shorter; thousands with k. */
+/** Powers of ten as powers where those are shorter. */
 export function tickText(value: number): string {
   if (value === 0) return '0';
   const size = Math.abs(value);
   const power = Math.log10(size);
-  if ((size < 0.01 || size >= 1e5) && Math.abs(power - Math.round(power)) < 1e-9) {
+  if ((size < 0.01 || size >= 1e4) && Math.abs(power - Math.round(power)) < 1e-9) {
     return `${value < 0 ? '−' : ''}10${superscript(Math.round(power))}`;
   }
   const text = size >= 1000 ? value.toLocaleString('en') : String(Number(value.toPrecision(4)));

@@ -22,6 +22,7 @@ nav ol { columns: 20rem 2; padding-left: 1.4rem; margin: 0.75rem 0; }
 figure { margin: 1.25rem 0; break-inside: avoid; }
 figure svg { width: 100%; height: auto; display: block; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1rem 1.25rem; }
+.panels.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
 .panels h4 { margin: 0 0 0.1rem; font-size: 0.98rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0; width: 100%; font-size: 0.95rem; }
@@ -43,7 +44,7 @@ svg .grid { stroke: #e5e7eb; stroke-width: 1; } svg .axis { stroke: #6b7280; str
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: 0.5rem; } }
 @media print {
   html { font-size: 10.5pt; } body { max-width: none; padding: 0; } fieldset, nav { display: none; }
-  h2, h3 { break-after: avoid; } tr, blockquote { break-inside: avoid; } .panels { grid-template-columns: 1fr 1fr; }
+  h2, h3 { break-after: avoid; } tr, blockquote { break-inside: avoid; } .panels { grid-template-columns: 1fr 1fr; } .panels.three { grid-template-columns: 1fr 1fr 1fr; }
 }
 `;
 

@@ -65,8 +65,8 @@ function chart({ cap, before, after }: CapEffect): Html {
   const { x, y } = extent(area);
   const edge = before.to;
   const axes = {
-    x: linearScale(-edge, edge, ...x, 6),
-    y: linearScale(-edge, edge, ...y, 6),
+    x: linearScale(-edge, edge, ...x, 8),
+    y: linearScale(-edge, edge, ...y, 8),
     xLabel: { en: 'logit before the cap', ko: '상한 적용 전 로짓' },
     yLabel: { en: 'logit after the cap', ko: '상한 적용 후 로짓' },
   };

@@ -6,7 +6,7 @@ import { drawAxes, drawLine, extent, frame, legend } from '../plot.ts';
 import { doublingScale, logScale } from '../scale.ts';
 import { paragraph, type Section, whole } from './section.ts';
 
-const area = frame(460, 320, { left: 66 });
+const area = frame(460, 320, { left: 80, right: 26 });
 
 /** What attention costs, by context: memory and operations. */
 export function costSection({ families, costs }: JobResults, ids: Ids): Section {
@@ -26,7 +26,7 @@ export function costSection({ families, costs }: JobResults, ids: Ids): Section 
     content: [
       paragraph({
         en: 'Generating a token, attention reads the keys and values of every token before it; they are kept in a cache that grows with the context. Grouped queries let several query heads share one key and value head, which shrinks the cache by that factor. A local layer with a sliding window looks back a fixed number of tokens and no further: past the window neither its cache nor its operations grow. Gemma 2 alternates such layers with global ones.',
-        ko: '토큰 하나를 생성할 때 어텐션은 앞선 모든 토큰의 키와 값을 읽습니다. 이들은 문맥과 함께 커지는 캐시에 보관됩니다. 그룹 쿼리는 여러 쿼리 헤드가 키·값 헤드 하나를 나눠 쓰게 하여 캐시를 그만큼 줄입니다. 슬라이딩 윈도를 쓰는 지역 층은 정해진 수의 토큰만 돌아보므로, 윈도를 넘어서면 캐시도 연산도 더 늘지 않습니다. Gemma 2는 이런 층과 전역 층을 번갈아 둡니다.',
+        ko: '토큰 하나를 생성할 때 어텐션은 앞선 모든 토큰의 키와 값을 읽습니다. 이들은 문맥과 함께 커지는 캐시에 보관됩니다. 그룹 쿼리는 여러 쿼리 헤드가 키·값 헤드 하나를 나눠 쓰게 하여 캐시를 그만큼 줄입니다. 슬라이딩 윈도우를 쓰는 지역 층은 정해진 수의 토큰만 돌아보므로, 윈도우를 넘어서면 캐시도 연산도 더 늘지 않습니다. Gemma 2는 이런 층과 전역 층을 번갈아 둡니다.',
       }),
       paragraph({
         en: `At ${whole(context)} tokens the trained models’ last token reads ${computed}. Measured in the caches after as many tokens: ${measured} (a rolling cache holds one token less: the new one is added when it is read).`,

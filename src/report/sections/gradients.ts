@@ -6,7 +6,7 @@ import { drawAxes, drawLine, drawPoints, extent, frame, legend } from '../plot.t
 import { linearScale, logScale } from '../scale.ts';
 import { paragraph, readable, type Section } from './section.ts';
 
-const area = frame(460, 330, { left: 62 });
+const area = frame(340, 330, { left: 60 });
 type Curve = readonly number[];
 
 /** How strongly the loss reacts to each layer's input, with the norms and without them. */
@@ -17,16 +17,18 @@ export function gradientSection({ families, measurements }: JobResults, ids: Ids
   const deep = curves(({ gradients }) => gradients.deep);
   const bare = curves(({ gradients }) => gradients.withoutNorms);
   const { deepLayers } = measurements;
-  const growth = (all: readonly Curve[]) => all.map((curve) => Math.max(...curve) / Math.min(...curve));
-  const title = (i: number) => (families[i] as FamilyResult).title;
-  const listed = (values: readonly number[]) =>
-    values.map((value, i) => `${title(i)} ${readable(value)}`).join(', ');
-  const depths = bare.map((curve) => curve.length - 1);
-  const overflow = (en: boolean) =>
-    depths
-      .map((depth, i) => (depth < deepLayers ? `${title(i)} ${en ? `at ${depth}` : `${depth}층`}` : null))
-      .filter((text) => text !== null)
+  const growth = (all: readonly Curve[]) =>
+    all
+      .map((curve, i) => `${title(i)} ${readable((curve[0]! / curve.at(-1)!) ** (1 / (curve.length - 1)))}`)
       .join(', ');
+  const title = (i: number) => (families[i] as FamilyResult).title;
+  const depths = bare.map((curve) => curve.length - 1);
+  const held = depths
+    .map((depth, i) => (depth < deepLayers ? `${title(i)} ${depth}` : null))
+    .filter((text) => text !== null)
+    .join(', ');
+  const all = [...trained, ...deep, ...bare].flat().filter((value) => value > 0 && Number.isFinite(value));
+  const range = [Math.min(...all) / 2, Math.max(...all) * 2] as const;
   return {
     id: 'gradients',
     title: {
@@ -39,28 +41,33 @@ export function gradientSection({ families, measurements }: JobResults, ids: Ids
         ko: '모델은 손실에서 모든 층을 거슬러 돌아오는 기울기로 배웁니다. 정규화(GPT는 LayerNorm, 나머지는 RMSNorm)는 층이 읽는 벡터를 일정한 길이로 되돌리므로, 층이 더하는 값은 지나오는 동안 수가 얼마나 커졌는지가 아니라 그 층의 가중치에 따라 정해집니다. RMSNorm은 LayerNorm의 평균 빼기와 편향을 없애고 제곱평균제곱근으로 나누기만 합니다. Gemma 2는 각 하위 층의 출력도 정규화합니다.',
       }),
       paragraph({
-        en: `Measured: the norm of the gradient of the loss with respect to the residual stream, before each layer and after the last. In the trained models the largest differs from the smallest by a factor of ${listed(growth(trained))}; in ${deepLayers} untrained layers of ${listed(growth(deep))}. Take the norms inside the layers out of the very same untrained layers, and the factor is ${listed(growth(bare))}${overflow(true) ? ` — although fewer layers are drawn where float32 cannot hold the numbers of the next depth tried (${overflow(true)} layers)` : ''}.`,
-        ko: `측정: 잔차 흐름(residual stream)에 대한 손실의 기울기 크기를 각 층 앞과 마지막 층 뒤에서 쟀습니다. 학습된 모델에서 가장 큰 값은 가장 작은 값의 ${listed(growth(trained))}배, 학습 전 ${deepLayers}층에서는 ${listed(growth(deep))}배입니다. 같은 층에서 내부 정규화만 빼면 ${listed(growth(bare))}배가 됩니다${overflow(false) ? `(다음으로 시도한 깊이의 수를 float32로 담을 수 없는 모델은 더 적은 층만 그렸습니다: ${overflow(false)})` : ''}.`,
+        en: `Measured: the norm of the gradient of the loss with respect to the residual stream, before each layer and after the last. On its way back it grows in each layer, on average, by a factor of ${growth(trained)} in the trained models, and of ${growth(deep)} in ${deepLayers} layers with random weights. Take the norms inside the layers out of the same random layers, and the factor is ${growth(bare)}${held ? `; there float32 holds only this many layers: ${held}. In deeper ones the numbers overflow, and nothing can be learnt` : ''}.`,
+        ko: `측정: 잔차 흐름(residual stream)에 대한 손실의 기울기 크기를 각 층 앞과 마지막 층 뒤에서 쟀습니다. 기울기는 거슬러 오는 동안 층마다 평균적으로 학습된 모델에서 ${growth(trained)}배, 무작위 가중치의 ${deepLayers}층에서 ${growth(deep)}배가 됩니다. 같은 무작위 층에서 내부 정규화만 빼면 ${growth(bare)}배가 됩니다${held ? `. 이때 float32가 담을 수 있는 층 수는 ${held}뿐이고, 더 깊으면 수가 넘쳐서 아무것도 배울 수 없습니다` : ''}.`,
       }),
+      paragraph(
+        {
+          en: 'The step at the first layer of Llama is not depth: its embedding is not scaled up as in the other three, so the first norm has to lift short rows to full length, and the gradient with them.',
+          ko: 'Llama의 첫 층에서 보이는 계단은 깊이 때문이 아닙니다. 다른 셋과 달리 임베딩을 키우지 않으므로, 첫 정규화가 짧은 벡터를 제 길이로 늘리면서 기울기도 함께 커집니다.',
+        },
+        'notes',
+      ),
       panels(ids, {
         area,
+        columns: 3,
         above: legend(families.map(({ title: name }, i) => ({ name, ...familyStyle(i) }))),
         caption: {
-          en: `Gradient norm ‖∂loss/∂x‖ of the residual stream x, over all tokens of one batch of held-out text; logarithmic scales. Middle and right: untrained weights, as training starts them. The norm before the head stays in all of them.`,
-          ko: `검증 텍스트 한 배치의 모든 토큰에 대한 잔차 흐름 x의 기울기 크기 ‖∂손실/∂x‖, 로그 눈금. 가운데와 오른쪽은 학습을 시작할 때의 가중치입니다. 출력층 앞의 정규화는 모두 남겨 두었습니다.`,
+          en: 'Gradient norm ‖∂loss/∂x‖ of the residual stream x, over all tokens of one batch of held-out text; the same logarithmic scale in all. Random weights are N(0, 1/width): products that keep the size of what they are given. The norm before the head stays everywhere.',
+          ko: '검증 텍스트 한 배치의 모든 토큰에 대한 잔차 흐름 x의 기울기 크기 ‖∂손실/∂x‖. 모두 같은 로그 눈금입니다. 무작위 가중치는 N(0, 1/너비)로, 입력의 크기를 유지하는 곱입니다. 출력층 앞의 정규화는 모두 남겨 두었습니다.',
         },
         list: [
-          { title: { en: 'Trained models', ko: '학습된 모델' }, content: chart(trained) },
+          { title: { en: 'Trained models', ko: '학습된 모델' }, content: chart(trained, range) },
           {
-            title: {
-              en: `${deepLayers} layers, untrained, with norms`,
-              ko: `학습 전 ${deepLayers}층, 정규화 있음`,
-            },
-            content: chart(deep),
+            title: { en: `${deepLayers} random layers`, ko: `무작위 ${deepLayers}층` },
+            content: chart(deep, range),
           },
           {
-            title: { en: 'The same without norms', ko: '같은 층, 정규화 없음' },
-            content: chart(bare, deepLayers),
+            title: { en: 'The same without norms', ko: '정규화를 뺀 같은 층' },
+            content: chart(bare, range, deepLayers),
           },
         ],
       }),
@@ -68,30 +75,22 @@ export function gradientSection({ families, measurements }: JobResults, ids: Ids
   };
 }
 
-const xLabel: Bilingual = {
-  en: 'before layer (last point: after the last)',
-  ko: '층 앞 (마지막 점은 마지막 층 뒤)',
-};
+const xLabel: Bilingual = { en: 'layers passed', ko: '지나온 층 수' };
 const yLabel: Bilingual = { en: 'gradient norm', ko: '기울기 크기' };
 
-function chart(curves: readonly Curve[], length = 0): Html {
+function chart(curves: readonly Curve[], range: readonly [number, number], length = 0): Html {
   const { x, y } = extent(area);
-  const values = curves.flat().filter((value) => value > 0 && Number.isFinite(value));
   const layers = Math.max(length, ...curves.map((curve) => curve.length - 1));
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  // At least two decades, so that what hardly changes looks so.
-  const middle = Math.sqrt(low * high);
   const axes = {
     x: linearScale(0, layers, ...x, Math.min(6, layers)),
-    y: logScale(Math.min(low / 1.5, middle / 10), Math.max(high * 1.5, middle * 10), ...y),
+    y: logScale(...range, ...y),
     xLabel,
     yLabel,
   };
   const lines = curves.map((curve, i) => {
     const style = familyStyle(i);
     const points = curve.map((value, layer) => [layer, value] as const);
-    const ends = points.length <= 6 || points.length <= layers ? points : [];
-    return html`${drawLine(points, axes, style)}${ends.length > 0 && ends.length < 10 ? drawPoints(ends, axes, style.color) : ''}`;
+    return html`${drawLine(points, axes, style)}${curve.length < 8 ? drawPoints(points, axes, style.color) : ''}`;
   });
   return html`${drawAxes(area, axes)}${lines}`;
 }

@@ -24,7 +24,7 @@ export function readable(value: number): string {
     const power = [...exponent.replace('+', '')].map((c) => (c === '-' ? '⁻' : digits[Number(c)]!)).join('');
     return `${mantissa.replace('-', '−')} × 10${power}`;
   }
-  return String(Number(value.toPrecision(3))).replace('-', '−');
+  return Number(value.toPrecision(3)).toLocaleString('en', { maximumFractionDigits: 6 }).replace('-', '−');
 }
 
 export function percent(share: number): string {
