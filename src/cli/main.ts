@@ -2,9 +2,12 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { RopewalkError } from '../errors.ts';
+import * as compare from './compare.ts';
 import * as generate from './generate.ts';
+import * as inspect from './inspect.ts';
 import { printable } from './printable.ts';
 import * as score from './score.ts';
+import * as start from './start.ts';
 import * as tokenizer from './tokenizer.ts';
 import * as train from './train.ts';
 
@@ -31,7 +34,8 @@ ropewalk <command> --help says more.`,
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const command of [train, generate, score, tokenizer]) command.register(program);
+  for (const command of [start, compare, inspect, train, generate, score, tokenizer])
+    command.register(program);
   // A closed pipe (ropewalk … | head) is the reader's wish, not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
