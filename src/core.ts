@@ -57,6 +57,20 @@ export * as ops from './graph/operators/index.ts';
 export { operators } from './graph/operators/table.ts';
 export type { DType, Operator, Tensor, TensorType } from './graph/tensor.ts';
 export type { Values } from './graph/values.ts';
+export { type ComparisonTable, compare, footnotes, type Row, tables } from './inspect/compare.ts';
+export {
+  attentionFlopsPerToken,
+  cacheBytes,
+  cacheBytesPerToken,
+  type NumberFormat,
+  weightFlopsPerToken,
+} from './inspect/costs.ts';
+export { type DiffRow, diffTrees, type FieldChange, type Mark } from './inspect/diff.ts';
+export { type DiffTextOptions, renderDiff } from './inspect/diff-text.ts';
+export type { Locale } from './inspect/labels.ts';
+export { type NamedModel, namedPreset } from './inspect/named-model.ts';
+export { type ModelSummary, summarize } from './inspect/summary.ts';
+export { printTree, type TreeOptions } from './inspect/tree.ts';
 export { CachedSequence, FullSequence, type LayerCache, type SequenceContext } from './nn/attention.ts';
 export { Embedding } from './nn/embedding.ts';
 export { GatedMlp } from './nn/gated-mlp.ts';
@@ -104,7 +118,6 @@ export { Random } from './text/random.ts';
 export { StreamDecoder } from './text/stream.ts';
 export { Tokenizer } from './text/tokenizer.ts';
 export type { TokenizerJson } from './text/tokenizer-schema.ts';
-
 export { clipCoefficient, globalNorm } from './training/clip.ts';
 export {
   gradientName,
