@@ -1,0 +1,110 @@
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { compare } from '../inspect/compare.ts';
+import { diffTrees, type Mark } from '../inspect/diff.ts';
+import { renderDiff } from '../inspect/diff-text.ts';
+import type { Locale } from '../inspect/labels.ts';
+import { namedModel } from '../inspect/named-model.node.ts';
+import { summarize } from '../inspect/summary.ts';
+import { printTree } from '../inspect/tree.ts';
+import { renderComparison } from './comparison-table.ts';
+import { localeOption } from './locale.ts';
+import { printable } from './printable.ts';
+
+interface InspectFlags {
+  json?: boolean;
+  tree?: boolean;
+  locale: Locale;
+}
+
+interface DiffFlags {
+  json?: boolean;
+  locale: Locale;
+}
+
+const MODEL = 'a family (gemma), a preset (gemma-2-2b, llama/tiny) or a Hugging Face model directory';
+
+export function register(program: Command): void {
+  const inspect = program
+    .command('inspect')
+    .description('Show what a model is made of: sizes, parts, costs, or its printed modules.')
+    .argument('<model>', MODEL)
+    .option('--json', 'print {family, parameters, layers, …} on stdout; with --tree {tree}')
+    .option('--tree', 'print the modules as PyTorch does')
+    .addOption(localeOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  ropewalk inspect gemma-2-2b
+  ropewalk inspect path/to/model --json
+  ropewalk inspect llama-3.2-1b --tree
+  ropewalk inspect diff gpt gemma`,
+    )
+    .action(run);
+  for (const parent of [inspect, program]) registerDiff(parent);
+}
+
+function registerDiff(parent: Command): void {
+  parent
+    .command('diff')
+    .description(
+      'Lay the printed modules of two models side by side: added, removed, renamed, changed, replaced.',
+    )
+    .argument('<a>', MODEL)
+    .argument('<b>', 'the other model')
+    .option('--json', 'print {rows: [{role, left, right, mark, changes, fields}]} on stdout')
+    .addOption(localeOption())
+    .addHelpText(
+      'after',
+      `
+Modules are matched by what they do in the recorded graph, not by their names. What PyTorch keeps as a plain tensor
+stands in square brackets.
+
+Examples:
+  ropewalk diff gpt gemma
+  ropewalk diff gemma/tiny gemma2/tiny --json`,
+    )
+    .action(diff);
+}
+
+async function run(name: string, { json, tree, locale }: InspectFlags): Promise<void> {
+  const model = await namedModel(name);
+  if (tree) {
+    const text = printTree(model.model);
+    print(json ? JSON.stringify({ tree: text }, null, 2) : text);
+    return;
+  }
+  if (json) {
+    print(JSON.stringify(summarize(model, name), null, 2));
+    return;
+  }
+  const rows = compare([model], locale);
+  print(printable(renderComparison({ models: [name], rows }, locale, process.stdout.columns ?? 120)));
+}
+
+/** `inspect diff` and `diff` are one; commander gives the options of the nearest command last. */
+async function diff(a: string, b: string, { locale }: DiffFlags, command: Command): Promise<void> {
+  const { json } = command.optsWithGlobals<DiffFlags>();
+  const [left, right] = await Promise.all([namedModel(a), namedModel(b)]);
+  const rows = diffTrees(left.model, right.model);
+  if (json) print(JSON.stringify({ rows }, null, 2));
+  else print(renderDiff(rows, { locale, names: [printable(a), printable(b)], paint }));
+}
+
+const COLOURS: Readonly<Record<Mark, (line: string) => string>> = {
+  same: (line) => line,
+  added: pc.green,
+  removed: pc.red,
+  renamed: pc.cyan,
+  changed: pc.yellow,
+  replaced: pc.magenta,
+};
+
+function paint(mark: Mark, line: string): string {
+  return COLOURS[mark](line);
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
