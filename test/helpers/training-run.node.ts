@@ -1,0 +1,95 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { llama } from '../../src/families/llama.ts';
+import { nodeEngine } from '../../src/runtime/engine.node.ts';
+import { Random } from '../../src/text/random.ts';
+import { type PretrainOptions, pretrain } from '../../src/training/pretrain.node.ts';
+
+/** A training run that takes well under a second and has everything in it: accumulation, evaluations, checkpoints. */
+
+const VOCAB = 24;
+const config = llama.readConfig(
+  {
+    vocab_size: VOCAB,
+    hidden_size: 16,
+    intermediate_size: 24,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    max_position_embeddings: 32,
+    rms_norm_eps: 1e-5,
+    rope_theta: 10000,
+    tie_word_embeddings: true,
+  },
+  'the test',
+);
+
+/** Ids that follow one another by a rule, but for some: there is something to learn. */
+function tokens(count: number): Int32Array {
+  const random = new Random(7);
+  const ids = new Int32Array(count);
+  for (let i = 1; i < count; i++) {
+    ids[i] = random.next() < 0.2 ? random.nextInt(VOCAB) : (3 * ids[i - 1]! + 1) % VOCAB;
+  }
+  return ids;
+}
+
+export const STEPS = 24;
+export const SAVE_EVERY = 3;
+
+export function smallRun(out: string, resume: PretrainOptions['resume']): PretrainOptions {
+  const all = tokens(700);
+  return {
+    family: llama,
+    config,
+    files: [{ name: 'tokenizer.json', data: '{}' }],
+    training: all.subarray(0, 600),
+    validation: all.subarray(600),
+    shape: { batch: 2, seq: 8 },
+    settings: {
+      steps: STEPS,
+      accumulate: 2,
+      learningRate: 0.01,
+      schedule: 'cosine',
+      warmupSteps: 4,
+      minimumRatio: 0.1,
+      weightDecay: 0.1,
+      betas: [0.9, 0.95],
+      eps: 1e-8,
+      clipNorm: 1,
+      evaluateEvery: 4,
+      checkpointEvery: SAVE_EVERY,
+      seed: 11,
+    },
+    out,
+    keep: 2,
+    resume,
+    dataIdentity: 'the same',
+  };
+}
+
+/** Runs to the end or until the signal aborts; calls `onStep` with the steps that are made. */
+export async function runToEnd(
+  options: PretrainOptions,
+  onStep: (step: number) => void = () => {},
+  signal?: AbortSignal,
+): Promise<void> {
+  for await (const event of pretrain(nodeEngine({ threads: 1 }), options, signal)) {
+    if (event.type === 'step') onStep(event.step);
+  }
+}
+
+/** Everything that a run has left on the disk, but for speeds: file name → content. Equal runs leave equal content. */
+export function leftBehind(out: string): Record<string, string> {
+  const content: Record<string, string> = {};
+  for (const path of readdirSync(out, { recursive: true, encoding: 'utf8' }).sort()) {
+    if (/^(checkpoints|checkpoints.step-\d+)$/.test(path)) continue;
+    const bytes = readFileSync(join(out, path));
+    content[path] = path === 'metrics.jsonl' ? withoutSpeeds(bytes.toString()) : bytes.toString('base64');
+  }
+  return content;
+}
+
+function withoutSpeeds(jsonl: string): string {
+  return jsonl.replaceAll(/,"(tokensPerSecond|secondsLeft)":[\d.e+-]+/g, '');
+}
