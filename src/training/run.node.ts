@@ -252,15 +252,16 @@ async function readCheckpoint(
     );
   }
   const { step, tokens, sampler, optimizerSteps } = parsed.data;
-  const file = await openSafetensors(await FileSource.open(join(path, OPTIMIZER_FILE)));
+  const source = await FileSource.open(join(path, OPTIMIZER_FILE));
   try {
+    const file = await openSafetensors(source);
     const tensors = new Map<string, { data: Float32Array; shape: readonly number[] }>();
     for (const [tensor, { shape }] of file.tensors) {
       tensors.set(tensor, { data: await file.readFloat32(tensor), shape });
     }
     trainer.restore({ step, tokens, sampler, optimizer: { steps: optimizerSteps, tensors } });
   } finally {
-    await file.close();
+    await source.close();
   }
   return parsed.data;
 }
