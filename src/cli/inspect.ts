@@ -83,9 +83,9 @@ async function run(name: string, { json, tree, locale }: InspectFlags): Promise<
   print(printable(renderComparison({ models: [name], rows }, locale, process.stdout.columns ?? 120)));
 }
 
-/** `inspect diff` and `diff` are one; commander gives the options of the nearest command last. */
-async function diff(a: string, b: string, { locale }: DiffFlags, command: Command): Promise<void> {
-  const { json } = command.optsWithGlobals<DiffFlags>();
+/** `inspect diff` and `diff` are one; options that `inspect` has too reach it first. */
+async function diff(a: string, b: string, _: DiffFlags, command: Command): Promise<void> {
+  const { json, locale } = command.optsWithGlobals<DiffFlags>();
   const [left, right] = await Promise.all([namedModel(a), namedModel(b)]);
   const rows = diffTrees(left.model, right.model);
   if (json) print(JSON.stringify({ rows }, null, 2));

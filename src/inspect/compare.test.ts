@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { RopewalkError } from '../errors.ts';
+import { families } from '../families/registry.ts';
+import { compare, footnotes, type Row, tables } from './compare.ts';
+import { metadata } from './labels.ts';
+import { type NamedModel, namedPreset } from './named-model.ts';
+import { summarize } from './summary.ts';
+
+const named = (...names: string[]): NamedModel[] => names.map((name) => namedPreset(name)!);
+const lines = (rows: readonly Row[]) =>
+  rows.map(({ feature, values }) => [feature, ...Object.values(values)]);
+
+describe('compare', () => {
+  // The study note's tables, in the words of this program.
+  it('gives the table of the four families', () => {
+    const [families, generations] = tables(named('gpt', 'gemma', 'gemma2', 'llama3'));
+    const grouped = 'grouped-query attention';
+    const local = `local sliding-window and global layers, ${grouped}`;
+    expect(lines(families!.rows)).toEqual([
+      ['Architecture', 'decoder', 'decoder', 'decoder', 'decoder'],
+      ['Position encoding', 'sinusoidal PE', 'RoPE', 'RoPE', 'RoPE'],
+      ['Normalisation', 'LayerNorm', 'RMSNorm', 'RMSNorm', 'RMSNorm'],
+      ['Attention', 'multi-head attention', 'multi-head attention', local, grouped],
+      ['Activation', 'ReLU', 'GeGLU', 'GeGLU', 'SwiGLU'],
+      ['Training data', '4.5M + 36M sentence pairs', 'about 6T tokens', 'about 13T tokens', '15T tokens'],
+    ]);
+    expect(generations!.models).toEqual(['gemma', 'gemma2']);
+    expect(lines(generations!.rows)).toEqual([
+      ['Attention', 'multi-head attention', local],
+      ['Training', 'next-token prediction', 'knowledge distillation (2B, 9B), next-token prediction (27B)'],
+      ['Normalisation', 'RMSNorm', 'RMSNorm'],
+      ['Logits', 'uncapped', 'capped in attention and in the last layer'],
+      ['Sizes', '2B, 7B', '2B, 9B, 27B'],
+    ]);
+  });
+
+  it('has a row for each feature with a value for each model, under the names that were given', () => {
+    const rows = compare(named('llama3', 'gemma-2b', 'gpt2/tiny'));
+    expect(new Set(rows.map(({ feature }) => feature)).size).toBe(rows.length);
+    for (const { values } of rows) {
+      expect(Object.keys(values)).toEqual(['llama3', 'gemma-2b', 'gpt2/tiny']);
+      expect(Object.values(values).every((value) => value.length > 0)).toBe(true);
+    }
+    const value = (feature: string) => rows.find((row) => row.feature === feature)!.values;
+    expect(value('Attention')['gemma-2b']).toBe('multi-query attention');
+    expect(value('Parameters').llama3).toBe('8,030,261,248');
+    // One size has its own facts, a family's name the family's, and random weights have none.
+    expect(value('Training data')).toEqual({
+      llama3: '15T tokens',
+      'gemma-2b': '3T tokens',
+      'gpt2/tiny': 'none (random weights)',
+    });
+  });
+
+  it('names sources, and what the GPT column really is', () => {
+    const notes = footnotes(named('gpt', 'gemma'));
+    expect(notes[0]).toMatch(/^GPT: .*2017 Transformer.*learned positions and GELU/);
+    expect(notes).toContain('Gemma: gemma-2b 3T tokens, gemma-7b 6T tokens');
+    expect(notes.join()).toMatch(/\(gemma\): .*arXiv:2403.08295/);
+    expect(footnotes(named('gemma-2b')).join()).not.toContain('gemma-7b');
+  });
+
+  it('refuses one name twice', () => {
+    expect(() => compare(named('gpt', 'gpt'))).toThrow(RopewalkError);
+  });
+
+  it('says everything in Korean but names, formulas and units', () => {
+    const models = named('gpt', 'gpt2', 'gemma', 'gemma2', 'llama3', 'llama-3.2-1b', 'gemma/tiny');
+    const english = compare(models);
+    const korean = compare(models, 'ko');
+    const foreign = (text: string) => text.match(/\b[a-z]{3,}\b/g) ?? [];
+    const names = /^(gpt|base|gemma|llama|tiny|theta|bfloat)$/;
+    for (const [i, { feature, values }] of korean.entries()) {
+      expect(feature).not.toBe(english[i]!.feature);
+      const words = [feature, ...Object.values(values)].flatMap(foreign).filter((word) => !names.test(word));
+      expect([feature, words]).toEqual([feature, []]);
+    }
+    for (const { training, presets } of families) {
+      for (const facts of [training, ...Object.values(presets).map((preset) => preset.training)]) {
+        if (facts)
+          expect([metadata(facts.data), metadata(facts.method)].flatMap(({ ko }) => foreign(ko))).toEqual([]);
+      }
+    }
+  });
+});
+
+describe('summarize', () => {
+  it('agrees with the published Gemma 2 27B', () => {
+    const summary = summarize(namedPreset('gemma-2-27b')!, 'gemma-2-27b');
+    expect(summary).toMatchObject({
+      family: 'gemma2',
+      parameters: 27_227_128_320,
+      layers: 46,
+      width: 4608,
+      heads: 32,
+      kvHeads: 16,
+      headDim: 128,
+      mlpHidden: 36864,
+      vocabSize: 256000,
+      maxPositions: 8192,
+      attentionSoftcap: 50,
+      finalSoftcap: 30,
+      queryScale: 1 / 12,
+      gated: true,
+      activation: 'gelu',
+      tiedHead: true,
+      norm: { kind: 'RMSNorm', epsilon: 1e-6, weightOffset: 1, placement: 'before and after' },
+    });
+    expect(summary.windows).toEqual(Array.from({ length: 46 }, (_, i) => (i % 2 === 0 ? 4096 : null)));
+    expect(summary.parameterBytes.bfloat16).toBe(2 * 27_227_128_320);
+  });
+});
