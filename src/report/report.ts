@@ -11,7 +11,7 @@ import { positionSection } from './sections/positions.ts';
 import { sampleSection } from './sections/samples.ts';
 import { drawSection, paragraph, type Section, whole } from './sections/section.ts';
 import { setupSection } from './sections/setup.ts';
-import { structureSection } from './sections/structure.ts';
+import { diagramSection, structureSection } from './sections/structure.ts';
 import { SCRIPT, STYLE } from './style.ts';
 
 /**
@@ -24,6 +24,7 @@ export function buildReport(results: JobResults, locale: Locale = 'en'): string 
   const sections: Section[] = [
     resultSection(results),
     structureSection(results),
+    diagramSection(results),
     lossSection(results, ids),
     sampleSection(results),
     gradientSection(results, ids),
@@ -69,8 +70,8 @@ function introduction({ families, settings }: JobResults): Html {
   const names = families.map(({ title }) => title).join(', ');
   return paragraph(
     {
-      en: `${names}: one small model of each family, trained from nothing on the same ${tokens} tokens of one novel with Ropewalk. Every number and every picture on this page was measured on these very models.`,
-      ko: `${names}: 계열마다 작은 모델 하나씩을 같은 소설의 같은 ${tokens}토큰으로 처음부터 Ropewalk로 학습했습니다. 이 페이지의 모든 숫자와 그림은 바로 이 모델들에서 잰 것입니다.`,
+      en: `${names}: one small model of each family, trained from nothing on the same ${tokens} tokens of one novel with Ropewalk. Unless it says otherwise, every number and picture on this page was measured on these very models.`,
+      ko: `${names}: 계열마다 작은 모델 하나씩을 같은 소설의 같은 ${tokens}토큰으로 처음부터 Ropewalk로 학습했습니다. 따로 밝히지 않은 모든 숫자와 그림은 바로 이 모델들에서 잰 것입니다.`,
     },
     'lead',
   );

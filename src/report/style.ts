@@ -20,7 +20,8 @@ input[type=radio] { width: 1.1rem; height: 1.1rem; accent-color: var(--accent); 
 html:has(#language-en:checked) .ko, html:has(#language-ko:checked) .en { display: none; }
 nav ol { columns: 20rem 2; padding-left: 1.4rem; margin: 0.75rem 0; }
 figure { margin: 1.25rem 0; break-inside: avoid; }
-figure svg { width: 100%; height: auto; display: block; }
+svg.plot, .diagram svg { width: 100%; height: auto; display: block; }
+.diagram { min-width: 46rem; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1rem 1.25rem; }
 .panels.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
 .panels h4 { margin: 0 0 0.1rem; font-size: 0.98rem; }
@@ -38,13 +39,13 @@ blockquote { margin: 0.35rem 0 1rem; padding: 0.6rem 1rem; background: var(--was
 .legend svg { width: 28px; height: 10px; flex: none; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.25rem; font-size: 0.95rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-svg text { font-family: inherit; fill: var(--ink); }
-svg .tick { font-size: 12px; fill: var(--soft); } svg .label { font-size: 13px; } svg .strong { font-weight: 600; fill: var(--ink); }
-svg .grid { stroke: #e5e7eb; stroke-width: 1; } svg .axis { stroke: #6b7280; stroke-width: 1; }
+svg.plot text { font-family: inherit; fill: var(--ink); }
+svg.plot .tick { font-size: 12px; fill: var(--soft); } svg.plot .label { font-size: 13px; } svg.plot .strong { font-weight: 600; fill: var(--ink); }
+svg.plot .grid { stroke: #e5e7eb; stroke-width: 1; } svg.plot .axis { stroke: #6b7280; stroke-width: 1; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: 0.5rem; } }
 @media print {
   html { font-size: 10.5pt; } body { max-width: none; padding: 0; } fieldset, nav { display: none; }
-  h2, h3 { break-after: avoid; } tr, blockquote { break-inside: avoid; } .panels { grid-template-columns: 1fr 1fr; } .panels.three { grid-template-columns: 1fr 1fr 1fr; }
+  h2, h3 { break-after: avoid; } tr, blockquote { break-inside: avoid; } .panels { grid-template-columns: 1fr 1fr; } .panels.three { grid-template-columns: 1fr 1fr 1fr; } .diagram { min-width: 0; } .scroll { overflow: visible; }
 }
 `;
 

@@ -79,7 +79,7 @@ function chart(models: readonly AttentionCosts[], what: 'cacheBytes' | 'flops'):
     y: logScale(Math.min(...values) / 1.5, Math.max(...values) * 1.5, ...y),
     xLabel: { en: 'context, tokens', ko: '문맥 (토큰)' },
     yLabel: LABELS[what],
-    ...(what === 'cacheBytes' ? { yTick: bytesText } : {}),
+    yTick: (value: number) => withUnit(value, what === 'cacheBytes' ? 'B' : ''),
   };
   const lines = models.map(({ points: own }, i) =>
     drawLine(
@@ -91,8 +91,9 @@ function chart(models: readonly AttentionCosts[], what: 'cacheBytes' | 'flops'):
   return html`${drawAxes(area, axes)}${lines}`;
 }
 
-function bytesText(bytes: number): string {
-  const units = ['B', 'KB', 'MB', 'GB'];
-  const unit = Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3 + 1e-9));
-  return `${Number((bytes / 1000 ** unit).toPrecision(3))} ${units[unit]}`;
+/** 20000 → 20 k, in decimal steps as the axis has them. */
+function withUnit(value: number, unit: string): string {
+  const prefixes = ['', 'k', 'M', 'G', 'T'];
+  const power = Math.min(prefixes.length - 1, Math.floor(Math.log10(value) / 3 + 1e-9));
+  return `${Number((value / 1000 ** power).toPrecision(3))} ${prefixes[power]}${unit}`.trim();
 }

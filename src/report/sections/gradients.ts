@@ -41,8 +41,8 @@ export function gradientSection({ families, measurements }: JobResults, ids: Ids
         ko: '모델은 손실에서 모든 층을 거슬러 돌아오는 기울기로 배웁니다. 정규화(GPT는 LayerNorm, 나머지는 RMSNorm)는 층이 읽는 벡터를 일정한 길이로 되돌리므로, 층이 더하는 값은 지나오는 동안 수가 얼마나 커졌는지가 아니라 그 층의 가중치에 따라 정해집니다. RMSNorm은 LayerNorm의 평균 빼기와 편향을 없애고 제곱평균제곱근으로 나누기만 합니다. Gemma 2는 각 하위 층의 출력도 정규화합니다.',
       }),
       paragraph({
-        en: `Measured: the norm of the gradient of the loss with respect to the residual stream, before each layer and after the last. On its way back it grows in each layer, on average, by a factor of ${growth(trained)} in the trained models, and of ${growth(deep)} in ${deepLayers} layers with random weights. Take the norms inside the layers out of the same random layers, and the factor is ${growth(bare)}${held ? `; there float32 holds only this many layers: ${held}. In deeper ones the numbers overflow, and nothing can be learnt` : ''}.`,
-        ko: `측정: 잔차 흐름(residual stream)에 대한 손실의 기울기 크기를 각 층 앞과 마지막 층 뒤에서 쟀습니다. 기울기는 거슬러 오는 동안 층마다 평균적으로 학습된 모델에서 ${growth(trained)}배, 무작위 가중치의 ${deepLayers}층에서 ${growth(deep)}배가 됩니다. 같은 무작위 층에서 내부 정규화만 빼면 ${growth(bare)}배가 됩니다${held ? `. 이때 float32가 담을 수 있는 층 수는 ${held}뿐이고, 더 깊으면 수가 넘쳐서 아무것도 배울 수 없습니다` : ''}.`,
+        en: `Measured: the norm of the gradient of the loss with respect to the residual stream, before each layer and after the last. On its way back it grows in each layer, on average, by a factor of ${growth(trained)} in the trained models, and of ${growth(deep)} in ${deepLayers} layers with random weights. Take the norms inside the layers out of the same random layers, and the factor is ${growth(bare)}${held ? `; of the depths tried, float32 then holds at most so many layers: ${held}. In deeper ones the numbers overflow or vanish, and nothing can be learnt` : ''}.`,
+        ko: `측정: 잔차 흐름(residual stream)에 대한 손실의 기울기 크기를 각 층 앞과 마지막 층 뒤에서 쟀습니다. 기울기는 거슬러 오는 동안 층마다 평균적으로 학습된 모델에서 ${growth(trained)}배, 무작위 가중치의 ${deepLayers}층에서 ${growth(deep)}배가 됩니다. 같은 무작위 층에서 내부 정규화만 빼면 ${growth(bare)}배가 됩니다${held ? `. 이때 시도한 깊이 가운데 float32가 담을 수 있는 층 수는 ${held}까지이고, 더 깊으면 수가 넘치거나 사라져서 아무것도 배울 수 없습니다` : ''}.`,
       }),
       paragraph(
         {

@@ -1,7 +1,9 @@
 import { type ComparisonTable, footnotes, tables } from '../../inspect/compare.ts';
+import { blockDiagram } from '../../inspect/diagram.ts';
+import type { Locale } from '../../inspect/labels.ts';
 import { namedPreset } from '../../inspect/named-model.ts';
 import type { JobResults } from '../data.ts';
-import { both, type Html, html } from '../html.ts';
+import { both, Html, html } from '../html.ts';
 import { paragraph, type Section } from './section.ts';
 
 /** The study note's tables, from the families' modules and configurations. */
@@ -22,6 +24,24 @@ export function structureSection({ families }: JobResults): Section {
       }),
       drawn,
       html`<ul class="notes">${list}</ul>`,
+    ],
+  };
+}
+
+/** The blocks of the trained models, aligned so that the differences show. */
+export function diagramSection({ families }: JobResults): Section {
+  const models = families.flatMap(({ family }) => namedPreset(`${family}/tiny`) ?? []);
+  // Within HTML the name space is known, and the page shall hold no address.
+  const picture = (locale: Locale) => new Html(blockDiagram(models, locale).replace(/ xmlns="[^"]*"/, ''));
+  return {
+    id: 'blocks',
+    title: { en: 'The same tree, block by block', ko: '블록으로 나란히 보기' },
+    content: [
+      paragraph({
+        en: 'The models trained here, drawn from their modules. The same place holds the same role in each, and colours say what a model added, changed or left out beside the one to its left. GPT has two norms a layer already: in Gemma they are renamed and replaced, not added.',
+        ko: '여기서 학습한 모델들을 모듈에서 그렸습니다. 같은 자리는 같은 역할이며, 색은 왼쪽 모델과 비교해 무엇이 추가되고 바뀌고 없어졌는지 보여 줍니다. GPT에도 층마다 정규화가 이미 둘 있습니다. Gemma에서는 추가된 것이 아니라 이름과 종류가 바뀐 것입니다.',
+      }),
+      html`<figure class="scroll"><div class="diagram en" lang="en">${picture('en')}</div><div class="diagram ko" lang="ko">${picture('ko')}</div></figure>`,
     ],
   };
 }
