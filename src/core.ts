@@ -65,6 +65,7 @@ export {
   type NumberFormat,
   weightFlopsPerToken,
 } from './inspect/costs.ts';
+export { blockDiagram } from './inspect/diagram.ts';
 export { type DiffRow, diffTrees, type FieldChange, type Mark } from './inspect/diff.ts';
 export { type DiffTextOptions, renderDiff } from './inspect/diff-text.ts';
 export type { Locale } from './inspect/labels.ts';
