@@ -48,7 +48,15 @@ function trainingFact(model: NamedModel, fact: 'data' | 'method'): Bilingual {
 }
 
 /** The sizes of a family as its publisher calls them; where the presets' names do not say, by their parameters. */
-export function familySizes(family: Family): string[] {
+export function familySizes(family: Family): readonly string[] {
+  const known = knownSizes.get(family) ?? measureSizes(family);
+  knownSizes.set(family, known);
+  return known;
+}
+
+const knownSizes = new WeakMap<Family, readonly string[]>();
+
+function measureSizes(family: Family): string[] {
   const sizes = Object.entries(family.presets)
     .filter(([name]) => name !== 'tiny')
     .map(([name, { config }]) => {

@@ -28,8 +28,10 @@ export interface Flow {
   readonly ids: Tensor;
   readonly positionIds: Tensor;
   readonly output: Tensor;
-  readonly stations: readonly Station[];
-  readonly edges: readonly Edge[];
+  readonly stations: ReadonlySet<Station>;
+  /** Edges by the station that they leave, and by the one that they reach. */
+  readonly after: ReadonlyMap<Station, readonly Edge[]>;
+  readonly before: ReadonlyMap<Station, readonly Edge[]>;
 }
 
 const ACTIVATIONS: ReadonlySet<string> = new Set(['relu', 'gelu', 'silu']);
@@ -50,8 +52,9 @@ class FlowRecorder {
   /** Values made of constants alone. */
   private readonly constants = new Set<Tensor>();
   private readonly modules = new Map<Module, { kind: 'module'; module: Module; nodes: Node[] }>();
-  private readonly stations: Station[] = [];
-  private readonly edges: Edge[] = [];
+  private readonly stations = new Set<Station>();
+  private readonly after = new Map<Station, Edge[]>();
+  private readonly before = new Map<Station, Edge[]>();
   /** The stations that a value comes from. */
   private readonly sources = new Map<Tensor, ReadonlySet<Station>>();
 
@@ -70,7 +73,14 @@ class FlowRecorder {
   record(ids: Tensor, output: Tensor): Flow {
     for (const node of topologicalOrder([output])) this.visit(node);
     this.arrive({ kind: 'output', node: output.node }, [output]);
-    return { ids, positionIds: this.positionIds, output, stations: this.stations, edges: this.edges };
+    return {
+      ids,
+      positionIds: this.positionIds,
+      output,
+      stations: this.stations,
+      after: this.after,
+      before: this.before,
+    };
   }
 
   private visit(node: Node): void {
@@ -106,14 +116,26 @@ class FlowRecorder {
   }
 
   private arrive(station: Station, data: readonly Tensor[], node?: Node): void {
-    if (!this.stations.includes(station)) this.stations.push(station);
+    this.stations.add(station);
     for (const [port, x] of data.entries()) {
       for (const from of this.sources.get(x) ?? []) {
-        if (from !== station) this.edges.push({ from, to: station, port });
+        if (from !== station) this.connect({ from, to: station, port });
       }
     }
     for (const x of node?.outputs ?? []) this.sources.set(x, new Set([station]));
   }
+
+  private connect(edge: Edge): void {
+    listOf(this.after, edge.from).push(edge);
+    listOf(this.before, edge.to).push(edge);
+  }
+}
+
+/** The list of a station, made when it is first asked for. */
+function listOf(lists: Map<Station, Edge[]>, station: Station): Edge[] {
+  const list = lists.get(station) ?? [];
+  lists.set(station, list);
+  return list;
 }
 
 function stationKind(

@@ -56,16 +56,17 @@ export function rolesOf(model: CausalLM): Roles {
     );
   }
   const { weight } = model.head;
+  const containers = containerRoles(model);
   for (const [, module] of model.walk()) {
     if (roles.has(module)) continue;
     const isHead = [...module.ownParameters()].some(([, parameter]) => parameter === weight);
-    roles.set(module, [isHead ? 'head' : structuralRole(module, model)]);
+    roles.set(module, [isHead ? 'head' : (containers.get(module) ?? structuralRole(module))]);
   }
   return roles;
 }
 
-const outOf = (flow: Flow, station: Station): Edge[] => flow.edges.filter(({ from }) => from === station);
-const into = (flow: Flow, station: Station): Edge[] => flow.edges.filter(({ to }) => to === station);
+const outOf = (flow: Flow, station: Station): readonly Edge[] => flow.after.get(station) ?? [];
+const into = (flow: Flow, station: Station): readonly Edge[] => flow.before.get(station) ?? [];
 
 const ATTENTION_PORTS = ['query', 'key', 'value'] as const;
 
@@ -111,33 +112,27 @@ function normRole(
   return taken.includes('down') ? 'mlp post-norm' : 'other';
 }
 
-function structuralRole(module: Module, model: CausalLM): Role {
-  if (module === model) return 'model';
+/** The modules around the attentions: the list of layers, the layers in it, and what holds the list. */
+function containerRoles(model: CausalLM): Map<Module, Role> {
+  const roles = new Map<Module, Role>();
+  const visit = (module: Module, parent?: Module): boolean => {
+    const isAttention = module.describe()?.part === 'attention';
+    // Every child is looked at, not only the first that holds an attention.
+    const found = [...module.children()].map(([, child]) => visit(child, module));
+    if (!isAttention && found.includes(true)) {
+      const isList = module instanceof ModuleList && !(module instanceof Sequential);
+      roles.set(module, isList ? 'layers' : parent instanceof ModuleList ? 'layer' : 'decoder');
+    }
+    return isAttention || found.includes(true);
+  };
+  visit(model);
+  return roles.set(model, 'model');
+}
+
+function structuralRole(module: Module): Role {
   if (module instanceof Dropout) return 'dropout';
   if (module instanceof Activation) return 'activation';
   const part = module.describe()?.part;
-  if (part === 'attention' || part === 'mlp') return part;
   if (part === 'position') return 'position encoding';
-  const attentionsBelow = [...module.walk()].filter(
-    ([, below]) => below.describe()?.part === 'attention',
-  ).length;
-  if (attentionsBelow === 0) return 'other';
-  if (module instanceof ModuleList && !(module instanceof Sequential)) return 'layers';
-  const isLayer = [...model.walk()].some(
-    ([, list]) => list instanceof ModuleList && list.items.includes(module),
-  );
-  return isLayer ? 'layer' : 'decoder';
-}
-
-/** Modules of one layer by their role; a fused module stands under each of its roles. */
-export function layerModules(model: CausalLM, roles: Roles, layer: number): ReadonlyMap<Role, Module> {
-  const layers = [...roles].filter(([, [role]]) => role === 'layer').map(([module]) => module);
-  const ofLayer = new Map<Role, Module>();
-  const wanted = [...model.walk()].map(([, module]) => module).filter((module) => layers.includes(module))[
-    layer
-  ];
-  for (const [, module] of wanted?.walk() ?? []) {
-    for (const role of roles.get(module) ?? []) ofLayer.set(role, module);
-  }
-  return ofLayer;
+  return part === 'attention' || part === 'mlp' ? part : 'other';
 }
