@@ -6,7 +6,7 @@ export interface SamplingOptions {
   readonly greedy?: boolean;
   /** Logits are divided by this, above 0. Default 1. */
   readonly temperature?: number;
-  /** Only the k likeliest tokens may be drawn. */
+  /** Only the k likeliest tokens may be drawn; of equally likely ones the first. */
   readonly topK?: number;
   /** Only the likeliest tokens that together reach this probability, 0 < p ≤ 1. */
   readonly topP?: number;
@@ -60,7 +60,10 @@ export class Sampler {
     for (const id of ids) this.seen.add(id);
   }
 
-  /** @param logits `[vocab]`; changed in place by the repetition penalty. */
+  /**
+   * @param logits `[vocab]`; changed in place by the repetition penalty.
+   * @throws RopewalkError when one is not a number or infinite.
+   */
   next(logits: Float32Array): number {
     const { greedy, repetitionPenalty = 1 } = this.options;
     if (repetitionPenalty !== 1) {
@@ -69,10 +72,10 @@ export class Sampler {
         logits[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
       }
     }
-    const id = greedy ? argmax(logits) : this.draw(logits);
-    if (!Number.isFinite(logits[id])) {
+    if (logits.includes(Number.NaN) || logits.includes(Number.POSITIVE_INFINITY)) {
       throw new RopewalkError('the model gave logits that are not numbers; its weights are damaged.');
     }
+    const id = greedy ? argmax(logits) : this.draw(logits);
     this.seen.add(id);
     return id;
   }
