@@ -23,7 +23,7 @@ export interface JobSettings {
  * Tuned on the novel for two cores: a small vocabulary and short windows give many steps in the time there is. All
  * families get the same, so that their losses can be set side by side.
  */
-export function jobSettings(steps = 2600): JobSettings {
+export function jobSettings(steps = 2200): JobSettings {
   return {
     families: ['gpt', 'gemma', 'gemma2', 'llama'],
     vocabSize: 512,
@@ -41,7 +41,7 @@ export function jobSettings(steps = 2600): JobSettings {
       betas: [0.9, 0.95],
       eps: 1e-8,
       clipNorm: 1,
-      evaluateEvery: Math.max(1, Math.ceil(steps / 5)),
+      evaluateEvery: Math.max(1, Math.ceil(steps / 4)),
       checkpointEvery: 200,
       seed: 0,
     },
