@@ -112,8 +112,8 @@ describe.concurrent('kill -9', () => {
       return out;
     };
     const stdout = await finish(copy());
-    const before = (step: number) => Number(new RegExp(`step ${step} after (\\d+)`).exec(stdout)![1]);
-    const [first, end] = [before(9) + 1, before(10)];
+    const writesBefore = (step: number) => Number(new RegExp(`step ${step} after (\\d+)`).exec(stdout)![1]);
+    const [first, end] = [writesBefore(9) + 1, writesBefore(10)];
     expect(end - first).toBeGreaterThan(40);
     let out = copy();
     for (let operation = first; operation <= end; operation += 7) {

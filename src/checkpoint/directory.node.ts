@@ -99,7 +99,10 @@ export async function checkDirectory(path: string): Promise<void> {
 }
 
 /** A JSON file of the directory, which must hold an object; undefined where there is none. */
-export async function readJsonObject(directory: string, name: string): Promise<Record<string, unknown> | undefined> {
+export async function readJsonObject(
+  directory: string,
+  name: string,
+): Promise<Record<string, unknown> | undefined> {
   const real = await resolveInside(directory, name);
   if (!real) return undefined;
   const path = join(directory, name);
