@@ -225,8 +225,11 @@ export function parameter(name: string, shape: Tensor['shape']): Tensor {
 export const barrierOp: Operator<None> = {
   name: 'barrier',
   infer: (inputs) => {
-    if (inputs.length !== 3) throw shapeError('barrier', inputs, 'needs x, after and zero');
-    return [inputs[0]!];
+    const [x, , zero] = inputs;
+    if (inputs.length !== 3 || !x || inputs.some(({ dtype }) => dtype !== 'float32') || zero?.shape.length) {
+      throw shapeError('barrier', inputs, 'needs float tensors x and after, and a float scalar zero');
+    }
+    return [x];
   },
   evaluate: ([x]) => [x!],
   differentiate: ({ gradients }) => [gradients[0], undefined, undefined],

@@ -45,7 +45,7 @@ function reduceOperator(
       return [{ dtype: 'float32', shape: reduced(x.shape, axes) }];
     },
     evaluate: ([x], { axes }) => [value(x!, axes)],
-    ...(differentiate ? { differentiate } : { stopsGradient: true }),
+    ...(differentiate && { differentiate }),
     lower(e, [x], { attributes, inputs }) {
       const { axes } = attributes;
       const shape = inputs[0]!.shape;
@@ -100,7 +100,7 @@ export const reduceMeanOp = reduceOperator(
   },
 );
 
-/** The largest value; used where a constant shift cancels, so nothing flows back through it. */
+/** The largest value. Composites use it where a constant shift cancels; it has no derivative of its own. */
 export const reduceMaxOp = reduceOperator(
   'reduceMax',
   'ReduceMax',
@@ -114,7 +114,7 @@ export const reduceSum = (x: Tensor, axes: readonly number[]): Tensor =>
 /** Mean over `axes` (of known size), which become 1. */
 export const reduceMean = (x: Tensor, axes: readonly number[]): Tensor =>
   apply(reduceMeanOp, [x], { axes })[0]!;
-/** Maximum over `axes`, which become 1; no gradient flows through it. */
+/** Maximum over `axes`, which become 1. It has no derivative. */
 export const reduceMax = (x: Tensor, axes: readonly number[]): Tensor =>
   apply(reduceMaxOp, [x], { axes })[0]!;
 
