@@ -20,12 +20,12 @@ export { type ByteSink, type ByteSource, memorySink, memorySource } from './chec
 export { RopewalkError } from './errors.ts';
 export type { CommonConfig, RawConfig, RopeConfig } from './families/config.ts';
 export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './families/family.ts';
-export { Gemma, type GemmaConfig, gemma } from './families/gemma.ts';
-export { Gemma2, type Gemma2Config, gemma2 } from './families/gemma2.ts';
+export { type GemmaConfig, gemma } from './families/gemma.ts';
+export { type Gemma2Config, gemma2 } from './families/gemma2.ts';
 export { Gpt, type GptConfig, gpt } from './families/gpt.ts';
 export { Gpt2, type Gpt2Config, gpt2 } from './families/gpt2.ts';
 export { type GaussianSource, initializeWeights } from './families/initialize.ts';
-export { Llama, type LlamaConfig, llama } from './families/llama.ts';
+export { type LlamaConfig, llama } from './families/llama.ts';
 export {
   type BuiltModel,
   type FoundPreset,

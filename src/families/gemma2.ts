@@ -1,25 +1,21 @@
 import { add } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { SequenceContext } from '../nn/attention.ts';
-import { Embedding } from '../nn/embedding.ts';
 import { GatedMlp } from '../nn/gated-mlp.ts';
 import { GroupedQueryAttention } from '../nn/grouped-attention.ts';
-import { Linear } from '../nn/linear.ts';
 import { Activation } from '../nn/mlp.ts';
-import { Module, ModuleList, nameParameters } from '../nn/module.ts';
+import { nameParameters } from '../nn/module.ts';
 import { RMSNorm } from '../nn/norm.ts';
-import { RotaryEmbedding } from '../nn/positions.ts';
+import type { RotaryEmbedding } from '../nn/positions.ts';
+import { ConfigReader, type RawConfig } from './config.ts';
+import { type Family, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 import {
-  type CommonConfig,
-  ConfigReader,
-  type RawConfig,
-  type RopeConfig,
-  readCommon,
-  readRope,
-  writeCommon,
-  writeRope,
-} from './config.ts';
-import { CausalLM, type Family, type Head, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+  DecoderLayer,
+  RotaryCausalLM,
+  type RotaryDecoderConfig,
+  readRotaryDecoder,
+  writeRotaryDecoder,
+} from './rotary-decoder.ts';
 
 /**
  * Gemma 2 (Gemma Team 2024, arXiv:2408.00118): local sliding-window and global layers in turn, grouped queries, capped
@@ -29,16 +25,7 @@ import { CausalLM, type Family, type Head, type Preset, TINY_INITIALIZER_RANGE }
  * not by head_dim; a window of W counts the query itself; the order is scale, cap, mask, softmax; the final cap
  * belongs to the loss too; post_attention_layernorm is the attention's own post-norm, not the MLP's pre-norm.
  */
-export interface Gemma2Config extends CommonConfig, RopeConfig {
-  readonly hidden_size: number;
-  readonly intermediate_size: number;
-  readonly num_hidden_layers: number;
-  readonly num_attention_heads: number;
-  readonly num_key_value_heads: number;
-  readonly head_dim: number;
-  readonly max_position_embeddings: number;
-  readonly rms_norm_eps: number;
-  readonly attention_bias: boolean;
+export interface Gemma2Config extends RotaryDecoderConfig {
   readonly query_pre_attn_scalar: number;
   readonly sliding_window: number;
   /** Whether each layer is local (sliding_attention) or global (full_attention). */
@@ -54,7 +41,7 @@ function alternating(layers: number): LayerType[] {
   return Array.from({ length: layers }, (_, i) => (i % 2 === 0 ? 'sliding_attention' : 'full_attention'));
 }
 
-class Gemma2DecoderLayer extends Module {
+class Gemma2DecoderLayer extends DecoderLayer {
   readonly typeName = 'Gemma2DecoderLayer';
   readonly self_attn: GroupedQueryAttention;
   readonly mlp: GatedMlp;
@@ -95,66 +82,15 @@ class Gemma2DecoderLayer extends Module {
   }
 }
 
-class Gemma2Model extends Module {
-  readonly typeName = 'Gemma2Model';
-  readonly embed_tokens: Embedding;
-  readonly layers: ModuleList<Gemma2DecoderLayer>;
-  readonly norm: RMSNorm;
-  readonly rotary_emb: RotaryEmbedding;
-
-  constructor(config: Gemma2Config) {
-    super();
-    const { rope_theta, rope_scaling, hidden_size: width } = config;
-    const rope = new RotaryEmbedding('Gemma2RotaryEmbedding', config.head_dim, rope_theta, rope_scaling);
-    this.embed_tokens = new Embedding(config.vocab_size, width, config.initializer_range, {
-      typeName: 'Gemma2TextScaledWordEmbedding',
-      paddingId: config.pad_token_id ?? undefined,
-      scale: Math.sqrt(width),
-    });
-    this.layers = new ModuleList(
-      config.layer_types.map((type) => new Gemma2DecoderLayer(config, type, rope)),
-    );
-    this.norm = new RMSNorm('Gemma2RMSNorm', width, config.rms_norm_eps, 1);
-    this.rotary_emb = rope;
-  }
-
-  forward(context: SequenceContext): Tensor {
-    let x = this.embed_tokens.forward(context.ids);
-    for (const layer of this.layers.items) x = layer.forward(x, context);
-    return this.norm.forward(x);
-  }
-}
-
-export class Gemma2 extends CausalLM {
-  readonly typeName = 'Gemma2ForCausalLM';
-  readonly model: Gemma2Model;
-  readonly lm_head: Linear;
-
-  constructor(override readonly config: Gemma2Config) {
-    super();
-    this.model = new Gemma2Model(config);
-    this.lm_head = new Linear(config.hidden_size, config.vocab_size, {
-      bias: false,
-      std: config.initializer_range,
-      ...(config.tie_word_embeddings && { tied: this.model.embed_tokens.weight }),
-    });
-  }
-
-  get maxPositions(): number {
-    return this.config.max_position_embeddings;
-  }
-
-  get head(): Head {
-    return { weight: this.lm_head.weight, softcap: this.config.final_logit_softcapping };
-  }
-
-  hiddenStates(context: SequenceContext): Tensor {
-    return this.model.forward(context);
-  }
-
-  override isBuffer(name: string): boolean {
-    return name.endsWith('rotary_emb.inv_freq');
-  }
+export function buildGemma2(config: Gemma2Config): RotaryCausalLM {
+  const { hidden_size: width } = config;
+  return new RotaryCausalLM(config, {
+    prefix: 'Gemma2',
+    embedding: { typeName: 'Gemma2TextScaledWordEmbedding', scale: Math.sqrt(width) },
+    layer: (index, rope) => new Gemma2DecoderLayer(config, config.layer_types[index]!, rope),
+    norm: () => new RMSNorm('Gemma2RMSNorm', width, config.rms_norm_eps, 1),
+    softcap: config.final_logit_softcapping,
+  });
 }
 
 function config(size: Partial<Gemma2Config>): Gemma2Config {
@@ -277,49 +213,22 @@ export const gemma2: Family<Gemma2Config> = {
       'gelu_pytorch_tanh',
     );
     reader.mustBe('use_bidirectional_attention', [false]);
-    const heads = reader.count('num_attention_heads');
-    const layers = reader.layers('num_hidden_layers');
-    const read: Gemma2Config = {
-      ...readCommon(reader, true),
-      ...readRope(reader),
-      hidden_size: reader.count('hidden_size'),
-      intermediate_size: reader.count('intermediate_size'),
-      num_hidden_layers: layers,
-      num_attention_heads: heads,
-      num_key_value_heads: reader.count('num_key_value_heads', heads),
-      head_dim: reader.count('head_dim'),
-      max_position_embeddings: reader.count('max_position_embeddings'),
-      rms_norm_eps: reader.number('rms_norm_eps'),
-      attention_bias: reader.flag('attention_bias', false),
+    const common = readRotaryDecoder(reader, { tied: true, dividesHeads: false });
+    return {
+      ...common,
       query_pre_attn_scalar: reader.number('query_pre_attn_scalar'),
       sliding_window: reader.count('sliding_window'),
-      layer_types: readLayerTypes(reader, layers),
+      layer_types: readLayerTypes(reader, common.num_hidden_layers),
       attn_logit_softcapping: reader.optionalNumber('attn_logit_softcapping'),
       final_logit_softcapping: reader.optionalNumber('final_logit_softcapping'),
     };
-    if (heads % read.num_key_value_heads !== 0) {
-      reader.fail('num_key_value_heads', `must divide num_attention_heads (${heads})`);
-    }
-    if (read.head_dim % 2 !== 0) reader.fail('head_dim', 'must be even: RoPE turns pairs');
-    return read;
   },
   writeConfig: (c) => ({
     architectures: ['Gemma2ForCausalLM'],
     model_type: 'gemma2',
-    ...writeCommon(c),
-    ...writeRope(c),
+    ...writeRotaryDecoder(c),
     hidden_act: 'gelu_pytorch_tanh',
     hidden_activation: 'gelu_pytorch_tanh',
-    hidden_size: c.hidden_size,
-    intermediate_size: c.intermediate_size,
-    num_hidden_layers: c.num_hidden_layers,
-    num_attention_heads: c.num_attention_heads,
-    num_key_value_heads: c.num_key_value_heads,
-    head_dim: c.head_dim,
-    max_position_embeddings: c.max_position_embeddings,
-    rms_norm_eps: c.rms_norm_eps,
-    attention_bias: c.attention_bias,
-    attention_dropout: 0,
     query_pre_attn_scalar: c.query_pre_attn_scalar,
     sliding_window: c.sliding_window,
     layer_types: [...c.layer_types],
@@ -327,5 +236,5 @@ export const gemma2: Family<Gemma2Config> = {
     final_logit_softcapping: c.final_logit_softcapping,
     cache_implementation: 'hybrid',
   }),
-  build: (c) => nameParameters(new Gemma2(c)),
+  build: (c) => nameParameters(buildGemma2(c)),
 };

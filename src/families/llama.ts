@@ -1,25 +1,21 @@
 import { add } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { SequenceContext } from '../nn/attention.ts';
-import { Embedding } from '../nn/embedding.ts';
 import { GatedMlp } from '../nn/gated-mlp.ts';
 import { GroupedQueryAttention } from '../nn/grouped-attention.ts';
-import { Linear } from '../nn/linear.ts';
 import { Activation } from '../nn/mlp.ts';
-import { Module, ModuleList, nameParameters } from '../nn/module.ts';
+import { nameParameters } from '../nn/module.ts';
 import { RMSNorm } from '../nn/norm.ts';
-import { RotaryEmbedding } from '../nn/positions.ts';
+import type { RotaryEmbedding } from '../nn/positions.ts';
+import { ConfigReader, type RawConfig } from './config.ts';
+import { type Family, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 import {
-  type CommonConfig,
-  ConfigReader,
-  type RawConfig,
-  type RopeConfig,
-  readCommon,
-  readRope,
-  writeCommon,
-  writeRope,
-} from './config.ts';
-import { CausalLM, type Family, type Head, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+  DecoderLayer,
+  RotaryCausalLM,
+  type RotaryDecoderConfig,
+  readRotaryDecoder,
+  writeRotaryDecoder,
+} from './rotary-decoder.ts';
 
 /**
  * Llama 3, 3.1 and 3.2 (Grattafiori et al. 2024, arXiv:2407.21783): RoPE, RMSNorm, grouped queries, SwiGLU.
@@ -27,20 +23,11 @@ import { CausalLM, type Family, type Head, type Preset, TINY_INITIALIZER_RANGE }
  * Where implementations go wrong: ε is 1e-5 in the checkpoints (always from the config); 3.1 and 3.2 rescale the
  * rotary frequencies; the 1B and 3B models are tied; eos_token_id can be a list.
  */
-export interface LlamaConfig extends CommonConfig, RopeConfig {
-  readonly hidden_size: number;
-  readonly intermediate_size: number;
-  readonly num_hidden_layers: number;
-  readonly num_attention_heads: number;
-  readonly num_key_value_heads: number;
-  readonly head_dim: number;
-  readonly max_position_embeddings: number;
-  readonly rms_norm_eps: number;
-  readonly attention_bias: boolean;
+export interface LlamaConfig extends RotaryDecoderConfig {
   readonly mlp_bias: boolean;
 }
 
-class LlamaDecoderLayer extends Module {
+class LlamaDecoderLayer extends DecoderLayer {
   readonly typeName = 'LlamaDecoderLayer';
   readonly self_attn: GroupedQueryAttention;
   readonly mlp: GatedMlp;
@@ -77,64 +64,14 @@ class LlamaDecoderLayer extends Module {
   }
 }
 
-class LlamaModel extends Module {
-  readonly typeName = 'LlamaModel';
-  readonly embed_tokens: Embedding;
-  readonly layers: ModuleList<LlamaDecoderLayer>;
-  readonly norm: RMSNorm;
-  readonly rotary_emb: RotaryEmbedding;
-
-  constructor(config: LlamaConfig) {
-    super();
-    const { rope_theta, rope_scaling } = config;
-    const rope = new RotaryEmbedding('LlamaRotaryEmbedding', config.head_dim, rope_theta, rope_scaling);
-    this.embed_tokens = new Embedding(config.vocab_size, config.hidden_size, config.initializer_range, {
-      paddingId: config.pad_token_id ?? undefined,
-    });
-    this.layers = new ModuleList(
-      Array.from({ length: config.num_hidden_layers }, () => new LlamaDecoderLayer(config, rope)),
-    );
-    this.norm = new RMSNorm('LlamaRMSNorm', config.hidden_size, config.rms_norm_eps);
-    this.rotary_emb = rope;
-  }
-
-  forward(context: SequenceContext): Tensor {
-    let x = this.embed_tokens.forward(context.ids);
-    for (const layer of this.layers.items) x = layer.forward(x, context);
-    return this.norm.forward(x);
-  }
-}
-
-export class Llama extends CausalLM {
-  readonly typeName = 'LlamaForCausalLM';
-  readonly model: LlamaModel;
-  readonly lm_head: Linear;
-
-  constructor(override readonly config: LlamaConfig) {
-    super();
-    this.model = new LlamaModel(config);
-    this.lm_head = new Linear(config.hidden_size, config.vocab_size, {
-      bias: false,
-      std: config.initializer_range,
-      ...(config.tie_word_embeddings && { tied: this.model.embed_tokens.weight }),
-    });
-  }
-
-  get maxPositions(): number {
-    return this.config.max_position_embeddings;
-  }
-
-  get head(): Head {
-    return { weight: this.lm_head.weight, softcap: null };
-  }
-
-  hiddenStates(context: SequenceContext): Tensor {
-    return this.model.forward(context);
-  }
-
-  override isBuffer(name: string): boolean {
-    return name.endsWith('rotary_emb.inv_freq');
-  }
+export function buildLlama(config: LlamaConfig): RotaryCausalLM {
+  return new RotaryCausalLM(config, {
+    prefix: 'Llama',
+    embedding: {},
+    layer: (_index, rope) => new LlamaDecoderLayer(config, rope),
+    norm: () => new RMSNorm('LlamaRMSNorm', config.hidden_size, config.rms_norm_eps),
+    softcap: null,
+  });
 }
 
 interface Size {
@@ -251,48 +188,17 @@ export const llama: Family<LlamaConfig> = {
   readConfig(raw: RawConfig, file: string): LlamaConfig {
     const reader = new ConfigReader(raw, file);
     reader.choice('hidden_act', { silu: true, swish: true }, 'silu');
-    const width = reader.count('hidden_size');
-    const heads = reader.count('num_attention_heads');
-    if (!reader.has('head_dim') && width % heads !== 0) {
-      reader.fail('num_attention_heads', `must divide hidden_size (${width}) when there is no head_dim`);
-    }
-    const read: LlamaConfig = {
-      ...readCommon(reader, false),
-      ...readRope(reader),
-      hidden_size: width,
-      intermediate_size: reader.count('intermediate_size'),
-      num_hidden_layers: reader.layers('num_hidden_layers'),
-      num_attention_heads: heads,
-      num_key_value_heads: reader.count('num_key_value_heads', heads),
-      head_dim: reader.count('head_dim', width / heads),
-      max_position_embeddings: reader.count('max_position_embeddings'),
-      rms_norm_eps: reader.number('rms_norm_eps'),
-      attention_bias: reader.flag('attention_bias', false),
+    return {
+      ...readRotaryDecoder(reader, { tied: false, dividesHeads: true }),
       mlp_bias: reader.flag('mlp_bias', false),
     };
-    if (heads % read.num_key_value_heads !== 0) {
-      reader.fail('num_key_value_heads', `must divide num_attention_heads (${heads})`);
-    }
-    if (read.head_dim % 2 !== 0) reader.fail('head_dim', 'must be even: RoPE turns pairs');
-    return read;
   },
   writeConfig: (c) => ({
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',
-    ...writeCommon(c),
-    ...writeRope(c),
+    ...writeRotaryDecoder(c),
     hidden_act: 'silu',
-    hidden_size: c.hidden_size,
-    intermediate_size: c.intermediate_size,
-    num_hidden_layers: c.num_hidden_layers,
-    num_attention_heads: c.num_attention_heads,
-    num_key_value_heads: c.num_key_value_heads,
-    head_dim: c.head_dim,
-    max_position_embeddings: c.max_position_embeddings,
-    rms_norm_eps: c.rms_norm_eps,
-    attention_bias: c.attention_bias,
-    attention_dropout: 0,
     mlp_bias: c.mlp_bias,
   }),
-  build: (c) => nameParameters(new Llama(c)),
+  build: (c) => nameParameters(buildLlama(c)),
 };

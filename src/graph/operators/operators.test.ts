@@ -89,6 +89,9 @@ const tried = [...operators.values()].flatMap((operator) =>
   operator.examples.map((example, i) => ({ name: `${operator.name} #${i}`, operator, example })),
 );
 
+/** What an operator does not have is no test, rather than a skipped one. */
+function ignore(_name: string, _test: () => void): void {}
+
 describe.each(tried)('$name', ({ operator, example }) => {
   const made = makeInputs(operator, example);
   const inputs = made.map(({ tensor }) => tensor);
@@ -106,7 +109,8 @@ describe.each(tried)('$name', ({ operator, example }) => {
     });
   });
 
-  it.runIf(operator.expand && operator.evaluate)('has a value equal to its expansion', () => {
+  const both = operator.expand && operator.evaluate;
+  (both ? it : ignore)('has a value equal to its expansion', () => {
     const direct = evaluate(outputs, feedsOf(made));
     const expanded = evaluate(operator.expand!(inputs, example.attributes), feedsOf(made));
     direct.forEach((value, i) => {
@@ -114,7 +118,7 @@ describe.each(tried)('$name', ({ operator, example }) => {
     });
   });
 
-  it.runIf(operator.differentiate)('has the derivative that finite differences give', async () => {
+  (operator.differentiate ? it : ignore)('has the derivative that finite differences give', async () => {
     const loss = probe(primary);
     const sources = inputs.filter((tensor) => tensor.dtype === 'float32');
     const gradients = differentiate(loss, sources);
