@@ -59,44 +59,34 @@ function random(size: number): Float32Array {
   return Float32Array.from({ length: size }, () => source.next() - 0.5);
 }
 
-interface Product {
-  readonly run: () => Promise<unknown>;
-  readonly copies: number;
-}
-
-/** Every matrix product of a graph as it stands there, run over and over with nothing around it. */
-async function bareProducts(model: CausalLM): Promise<{ products: Product[]; flops: number }> {
+/**
+ * Every matrix product of a graph as it stands there, in one session with nothing else: one, because each session has a
+ * pool of threads that spin for a while after a run, and many pools would be in each other's way.
+ */
+async function bareProducts(model: CausalLM) {
   const roots = simplify([...trainingGraph(model, shape).values()].flatMap(denseParts), 'onnxruntime');
-  const counts = new Map<string, { node: Tensor['node']; count: number }>();
+  const outputs = new Map<string, Tensor>();
+  const feeds: Record<string, HostTensor> = {};
+  const arrays = new Map<number, Float32Array>();
   let flops = 0;
   for (const node of topologicalOrder(roots)) {
     if (node.operator.name !== 'matmul') continue;
     flops += matmulFlops(node) as number;
-    const key = JSON.stringify([node.inputs.map((x) => x.shape), node.attributes]);
-    const entry = counts.get(key) ?? { node, count: 0 };
-    entry.count++;
-    counts.set(key, entry);
+    // Own inputs for each product, or the engine would compute equal ones once.
+    const inputs = node.inputs.map((x, i) => {
+      const size = (x.shape as number[]).reduce((a, b) => a * b, 1);
+      if (!arrays.has(size)) arrays.set(size, random(size));
+      const name = `x${outputs.size}_${i}`;
+      feeds[name] = { data: arrays.get(size)!, shape: x.shape as number[] };
+      return input(name, 'float32', x.shape);
+    });
+    let result = apply(node.operator, inputs, node.attributes)[0]!;
+    // One number of each result leaves the engine: what it costs to hand results out is not part of the limit.
+    for (let axis = 0; axis < result.rank; axis++) result = slice(result, axis, 0, 1);
+    outputs.set(`y${outputs.size}`, result);
   }
-  const products: Product[] = [];
-  for (const { node, count } of counts.values()) {
-    const outputs = new Map<string, Tensor>();
-    const feeds: Record<string, HostTensor> = {};
-    const arrays = node.inputs.map((x) => random((x.shape as number[]).reduce((a, b) => a * b, 1)));
-    for (let copy = 0; copy < count; copy++) {
-      const inputs = node.inputs.map((x, i) => {
-        const name = `x${copy}_${i}`;
-        feeds[name] = { data: arrays[i]!, shape: x.shape as number[] };
-        return input(name, 'float32', x.shape);
-      });
-      let result = apply(node.operator, inputs, node.attributes)[0]!;
-      // One number of each result leaves the engine: what it costs to hand results out is not part of the limit.
-      for (let axis = 0; axis < result.rank; axis++) result = slice(result, axis, 0, 1);
-      outputs.set(`y${copy}`, result);
-    }
-    const executable = await Executable.compile(engine, outputs);
-    products.push({ run: () => executable.run(feeds), copies: count });
-  }
-  return { products, flops };
+  const executable = await Executable.compile(engine, outputs);
+  return { run: () => executable.run(feeds), release: () => executable.release(), flops };
 }
 
 /** A scattered gradient is rows added on the host: only what the engine computes counts. */
@@ -113,11 +103,12 @@ async function ourStep(model: CausalLM) {
   const source = new Random(1);
   const rows = shape.batch * shape.seq;
   const ids = () => Int32Array.from({ length: rows }, () => source.nextInt(model.config.vocab_size));
-  return async () => {
+  const step = async () => {
     const { loss } = await session.computeGradients([{ inputs: ids(), targets: ids() }]);
     optimizer.step(session.trainables, { learningRate: 1e-4 });
     return loss;
   };
+  return { step, release: () => session.release() };
 }
 
 class PyTorch {
@@ -170,8 +161,9 @@ function median(values: readonly number[]): number {
 
 async function benchTraining(): Promise<void> {
   const model = llama.build(config);
-  const { products, flops } = await bareProducts(model);
-  const step = await ourStep(llama.build(config));
+  const bare = await bareProducts(model);
+  const { flops } = bare;
+  const { step, release } = await ourStep(llama.build(config));
   const rivals: PyTorch[] = [];
   if (flags.python) {
     rivals.push(await PyTorch.start(flags.python, 'PyTorch sdpa, fused AdamW', []));
@@ -185,22 +177,21 @@ async function benchTraining(): Promise<void> {
     );
     rivals.push(await PyTorch.start(flags.python, 'PyTorch compiled, sdpa', ['--compile']));
   }
-  const bare = async () => {
-    for (const { run } of products) await run();
-  };
   for (let i = 0; i < 5; i++) await step();
-  for (let i = 0; i < 2; i++) await bare();
+  for (let i = 0; i < 3; i++) await bare.run();
   const times = new Map<string, number[]>();
   const record = (name: string, value: number) => times.set(name, [...(times.get(name) ?? []), value]);
   for (let round = 0; round < rounds; round++) {
-    record('bare products', await seconds(bare));
+    record('bare products', await seconds(bare.run));
     record('Ropewalk step', await seconds(step));
     for (const rival of rivals) record(rival.label, await rival.step());
     record('Ropewalk step', await seconds(step));
-    record('bare products', await seconds(bare));
+    record('bare products', await seconds(bare.run));
     process.stderr.write(`round ${round + 1}/${rounds}, load ${loadavg()[0]!.toFixed(2)}\n`);
   }
   for (const rival of rivals) rival.quit();
+  await bare.release();
+  await release();
   const tokens = shape.batch * shape.seq;
   console.log(
     `\n30.7M-parameter Llama, ${shape.batch} × ${shape.seq} tokens, ${(flops / 1e9).toFixed(1)} GFLOP of products a step, ${threads} threads, ${cpus()[0]!.model}`,
@@ -265,5 +256,5 @@ console.log(
     .map((x) => x.toFixed(2))
     .join(' ')}`,
 );
-await benchTraining();
 if (!flags['skip-decode']) await benchDecode();
+await benchTraining();
