@@ -17,7 +17,7 @@ function adamwVector(
   beta2: v128,
   weight2: v128,
   eps: v128,
-  root2: v128,
+  inverseRoot2: v128,
   stepSize: v128,
   gradScale: v128,
 ): void {
@@ -29,7 +29,7 @@ function adamwVector(
   const v1 = f32x4.add(f32x4.mul(v128.load(v), beta2), f32x4.mul(f32x4.mul(weight2, grad), grad));
   v128.store(m, m1);
   v128.store(v, v1);
-  const denominator = f32x4.add(f32x4.div(f32x4.sqrt(v1), root2), eps);
+  const denominator = f32x4.add(f32x4.mul(f32x4.sqrt(v1), inverseRoot2), eps);
   const decayed = f32x4.mul(v128.load(p), decay);
   v128.store(p, f32x4.sub(decayed, f32x4.div(f32x4.mul(stepSize, m1), denominator)));
 }
@@ -62,7 +62,7 @@ export function adamw(
   const beta = <f32>beta2;
   const weight2 = <f32>(1 - beta2);
   const epsilon = <f32>eps;
-  const root2 = <f32>sqrt<f64>(biasCorrection2);
+  const inverseRoot2 = <f32>(1 / sqrt<f64>(biasCorrection2));
   const stepSize = <f32>(lr / biasCorrection1);
   const scale = <f32>gradScale;
 
@@ -71,7 +71,7 @@ export function adamw(
   const vBeta2 = f32x4.splat(beta);
   const vWeight2 = f32x4.splat(weight2);
   const vEps = f32x4.splat(epsilon);
-  const vRoot2 = f32x4.splat(root2);
+  const vInverseRoot2 = f32x4.splat(inverseRoot2);
   const vStepSize = f32x4.splat(stepSize);
   const vScale = f32x4.splat(scale);
 
@@ -83,7 +83,7 @@ export function adamw(
     const b = grad + i;
     const c = m + i;
     const d = v + i;
-    adamwVector(a, b, c, d, vDecay, vWeight1, vBeta2, vWeight2, vEps, vRoot2, vStepSize, vScale);
+    adamwVector(a, b, c, d, vDecay, vWeight1, vBeta2, vWeight2, vEps, vInverseRoot2, vStepSize, vScale);
     adamwVector(
       a + 16,
       b + 16,
@@ -94,7 +94,7 @@ export function adamw(
       vBeta2,
       vWeight2,
       vEps,
-      vRoot2,
+      vInverseRoot2,
       vStepSize,
       vScale,
     );
@@ -106,7 +106,7 @@ export function adamw(
     const v1 = load<f32>(v + i) * beta + weight2 * g * g;
     store<f32>(m + i, m1);
     store<f32>(v + i, v1);
-    const denominator = sqrt<f32>(v1) / root2 + epsilon;
+    const denominator = sqrt<f32>(v1) * inverseRoot2 + epsilon;
     store<f32>(param + i, load<f32>(param + i) * decay - (stepSize * m1) / denominator);
   }
 }

@@ -20,7 +20,7 @@ export function adamw(
   const beta = fround(beta2);
   const weight2 = fround(1 - beta2);
   const epsilon = fround(eps);
-  const root2 = fround(sqrt(biasCorrection2));
+  const inverseRoot2 = fround(1 / sqrt(biasCorrection2));
   const stepSize = fround(lr / biasCorrection1);
   const scaleBy = fround(gradScale);
   for (let i = 0; i < param.length; i++) {
@@ -30,7 +30,7 @@ export function adamw(
     const v1 = fround(fround(v[i]! * beta) + fround(fround(weight2 * g) * g));
     m[i] = m1;
     v[i] = v1;
-    const denominator = fround(fround(fround(sqrt(v1)) / root2) + epsilon);
+    const denominator = fround(fround(fround(sqrt(v1)) * inverseRoot2) + epsilon);
     param[i] = fround(param[i]! * decay) - fround(fround(stepSize * m1) / denominator);
   }
 }
