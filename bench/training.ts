@@ -230,10 +230,18 @@ async function benchDecode(): Promise<void> {
   const values = new Map([...model.parameters()].map(([path, { size }]) => [path, new Float32Array(size)]));
   initializeWeights(model.parameters(), values, new Random(0));
   const weights = new Map([...values].map(([path, data]) => [path, { data }]));
-  for (const count of [1, threads]) {
-    const decoder = await Decoder.create(nodeEngine({ threads: count }), model, weights);
-    const samples: number[] = [];
-    for (let round = 0; round < 20; round++) {
+  const contenders = await Promise.all(
+    [1, threads].map(async (count) => {
+      return {
+        count,
+        decoder: await Decoder.create(nodeEngine({ threads: count }), model, weights),
+        samples: [] as number[],
+      };
+    }),
+  );
+  const warmUp = 4;
+  for (let round = 0; round < warmUp + 20; round++) {
+    for (const { decoder, samples } of contenders) {
       const cache = decoder.newCache();
       await decoder.forward(
         Int32Array.from({ length: 118 }, (_, i) => (i * 7) % 1024),
@@ -242,8 +250,10 @@ async function benchDecode(): Promise<void> {
       const time = await seconds(async () => {
         for (let i = 0; i < 20; i++) await decoder.forward([i], cache);
       });
-      samples.push((time / 20) * 1000);
+      if (round >= warmUp) samples.push((time / 20) * 1000);
     }
+  }
+  for (const { count, decoder, samples } of contenders) {
     await decoder.release();
     console.log(
       `decode, 30 layers of width 64, context 118…138, ${count} thread${count > 1 ? 's' : ''}: best ${Math.min(...samples).toFixed(2)} ms, median ${median(samples).toFixed(2)} ms a token`,
