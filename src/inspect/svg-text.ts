@@ -1,5 +1,6 @@
 /** Text in SVG: escaped, and broken into lines by an estimate of its width, since nothing here can measure it. */
 
+/** Text as content or attribute value. Characters that markup cannot hold become U+FFFD. */
 export function escapeXml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ESCAPES[character]!).replace(NOT_ALLOWED, '\ufffd');
 }
@@ -9,11 +10,12 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '<': '&lt;',
   '>': '&gt;',
   '"': '&quot;',
-  "'": '&apos;',
+  "'": '&#39;',
 };
 
-/** Characters that XML cannot hold. */
-const NOT_ALLOWED = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu;
+/** Control characters but tab, line feed and carriage return, and halves of surrogate pairs: neither XML nor HTML. */
+const NOT_ALLOWED =
+  /[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]|[\ufdd0-\ufdef]|\p{Surrogate}/gu;
 
 /** Estimated width in units of the font size: syllables of Korean are square, Latin letters about half of it. */
 export function textWidth(text: string): number {

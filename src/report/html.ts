@@ -1,4 +1,5 @@
 import type { Bilingual, Locale } from '../inspect/labels.ts';
+import { escapeXml as escapeHtml } from '../inspect/svg-text.ts';
 
 export type { Bilingual, Locale };
 
@@ -13,22 +14,8 @@ export class Html {
 
 export type Insertable = Html | string | number | readonly Insertable[] | null | undefined | false;
 
-/** Text as content or attribute value. Characters that HTML cannot hold become U+FFFD. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ESCAPES[character]!).replace(NOT_ALLOWED, '\ufffd');
-}
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-/** Control characters but tab, line feed and carriage return, and halves of surrogate pairs. */
-const NOT_ALLOWED =
-  /[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]|[\ufdd0-\ufdef]|\p{Surrogate}/gu;
+/** Text as content or attribute value: HTML and SVG escape alike. */
+export { escapeHtml };
 
 /** A template whose insertions are escaped, unless they are markup already. */
 export function html(strings: TemplateStringsArray, ...values: readonly Insertable[]): Html {
