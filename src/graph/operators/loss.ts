@@ -22,7 +22,7 @@ export interface LinearCrossEntropyAttributes {
  * are at hand, and cut away when nobody asks for them.
  *
  * Inputs: hidden [n, d], W [vocab, d], targets [n], weights [n] (no gradient), b [vocab] if `bias`.
- * Outputs: loss [], dHidden [n, d], dW [vocab, d], db [vocab] if `bias`, logSumExp-based losses [n, 1].
+ * Outputs: loss [], losses [n, 1] without weights, dHidden [n, d], dW [vocab, d], db [vocab] if `bias`.
  */
 export const linearCrossEntropyOp: Operator<LinearCrossEntropyAttributes> = {
   name: 'linearCrossEntropy',
