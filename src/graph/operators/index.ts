@@ -7,4 +7,5 @@ export * from './matmul.ts';
 export * from './norms.ts';
 export * from './reduce.ts';
 export * from './rotary.ts';
+export * from './sequence.ts';
 export * from './shape.ts';

@@ -8,6 +8,7 @@ import * as matmul from './matmul.ts';
 import * as norms from './norms.ts';
 import * as reduce from './reduce.ts';
 import * as rotary from './rotary.ts';
+import * as sequence from './sequence.ts';
 import * as shape from './shape.ts';
 
 function isOperator(value: unknown): value is Operator<Attributes> {
@@ -16,7 +17,7 @@ function isOperator(value: unknown): value is Operator<Attributes> {
 
 /** Every operator there is, by name. */
 export const operators: ReadonlyMap<string, Operator<Attributes>> = new Map(
-  [activations, attention, elementwise, indexing, loss, matmul, norms, reduce, rotary, shape]
+  [activations, attention, elementwise, indexing, loss, matmul, norms, reduce, rotary, sequence, shape]
     .flatMap((module) => Object.values(module).filter(isOperator))
     .map((operator) => [operator.name, operator]),
 );
