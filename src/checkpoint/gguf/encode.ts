@@ -66,8 +66,7 @@ export class HeaderBytes {
 
   #scalar(key: string, type: GgufScalarType, value: GgufValue): void {
     if (type === 'string') {
-      // A lone surrogate has no UTF-8: it would come back as another text.
-      if (typeof value !== 'string' || !value.isWellFormed()) throw wrongValue(key, 'a string', value);
+      if (typeof value !== 'string' || !hasUtf8(value)) throw wrongValue(key, 'a string', value);
       this.string(value);
     } else if (type === 'bool') {
       if (typeof value !== 'boolean') throw wrongValue(key, 'a boolean', value);
@@ -105,6 +104,11 @@ export class HeaderBytes {
     }
     return at;
   }
+}
+
+/** Whether UTF-8 can hold a text: half a surrogate pair would come back as another text. */
+export function hasUtf8(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
 }
 
 function typeId(type: GgufValueType): number {

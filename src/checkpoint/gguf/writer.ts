@@ -1,7 +1,7 @@
 import { RopewalkError } from '../../errors.ts';
 import { product, quote } from '../safetensors-header.ts';
 import type { ByteSink } from '../source.ts';
-import { HeaderBytes } from './encode.ts';
+import { HeaderBytes, hasUtf8 } from './encode.ts';
 import { quantize } from './quantize.ts';
 import {
   ALIGNMENT_KEY,
@@ -21,6 +21,7 @@ const VERSION = 3;
 const CHUNK = 1 << 19;
 /** The specification's limit for keys. */
 const MAX_KEY_BYTES = 0xffff;
+const MAX_ALIGNMENT = 1 << 16;
 
 /** A tensor to write. */
 export interface GgufTensorToWrite {
@@ -39,7 +40,7 @@ export interface GgufToWrite {
   /** Key, type and value. The alignment's own entry is added where it is not the default. */
   readonly metadata: readonly (readonly [string, GgufValueType, GgufValue])[];
   readonly tensors: readonly GgufTensorToWrite[];
-  /** Tensors start at multiples of it: a power of two in bytes, from 8 on; by default 32. */
+  /** Tensors start at multiples of it: a power of two in bytes, from 8 to 65,536; by default 32. */
   readonly alignment?: number;
 }
 
@@ -67,8 +68,8 @@ export function ggufTensorBytes(shape: readonly number[], type: WritableGgmlType
 }
 
 function makeHeader({ metadata, tensors }: GgufToWrite, alignment: number): Uint8Array<ArrayBuffer> {
-  if (!Number.isInteger(Math.log2(alignment)) || alignment < 8 || alignment > 2 ** 30) {
-    throw new RopewalkError(`an alignment of ${alignment} is not a power of two from 8 on`);
+  if (!Number.isInteger(Math.log2(alignment)) || alignment < 8 || alignment > MAX_ALIGNMENT) {
+    throw new RopewalkError(`an alignment of ${alignment} is not a power of two from 8 to ${MAX_ALIGNMENT}`);
   }
   const given = metadata.find(([key]) => key === ALIGNMENT_KEY);
   if (given && (given[1] !== 'u32' || given[2] !== alignment)) {
@@ -87,7 +88,7 @@ function makeHeader({ metadata, tensors }: GgufToWrite, alignment: number): Uint
   for (const [key, type, value] of entries) {
     if (keys.has(key)) throw new RopewalkError(`metadata ${quote(key)} is to be written twice`);
     keys.add(key);
-    if (key === '' || !key.isWellFormed() || header.string(key) > MAX_KEY_BYTES) {
+    if (key === '' || !hasUtf8(key) || header.string(key) > MAX_KEY_BYTES) {
       throw new RopewalkError(`${quote(key)} is not a metadata key: it is empty, too long or no text`);
     }
     header.value(key, type, value);
@@ -104,7 +105,7 @@ function writeInfos(header: HeaderBytes, tensors: readonly GgufTensorToWrite[], 
     if (names.has(name))
       throw new RopewalkError(`tensor ${quote(name)} is to be written twice into one file`);
     names.add(name);
-    if (!name.isWellFormed() || header.string(name) > MAX_NAME_BYTES) {
+    if (!hasUtf8(name) || header.string(name) > MAX_NAME_BYTES) {
       throw new RopewalkError(
         `tensor ${quote(name)}: a GGUF name has at most ${MAX_NAME_BYTES} bytes of text`,
       );
