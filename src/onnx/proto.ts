@@ -1,4 +1,4 @@
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
@@ -152,5 +152,22 @@ export function encodeModel(graph: {
       initializer: graph.initializers,
     }),
   });
+  return toBinary(ModelProtoSchema, model);
+}
+
+/** Operators of ours that are younger than {@link OLDEST_OPSET}, with the opset of ai.onnx that brought them. */
+const SINCE: Readonly<Record<string, number>> = { Gelu: 20, RotaryEmbedding: 23 };
+/** Since here sums and means take their axes as an input, as ours are written. ONNX 1.13, 2022. */
+const OLDEST_OPSET = 18;
+/** The IR version of the release that each opset came with. */
+const IR_OF_OPSET: Readonly<Record<number, number>> = { 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11 };
+
+/** The same model of ai.onnx operators, declared as the oldest opset that has them all: more runtimes take it. */
+export function toOldestOpset(bytes: Uint8Array): Uint8Array {
+  const model = fromBinary(ModelProtoSchema, bytes);
+  const needed = model.graph?.node.map(({ opType }) => SINCE[opType] ?? OLDEST_OPSET) ?? [];
+  const opset = Math.max(OLDEST_OPSET, ...needed);
+  model.irVersion = BigInt(IR_OF_OPSET[opset]!);
+  for (const entry of model.opsetImport) if (entry.domain === '') entry.version = BigInt(opset);
   return toBinary(ModelProtoSchema, model);
 }
