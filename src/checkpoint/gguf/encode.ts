@@ -20,11 +20,14 @@ export class HeaderBytes {
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#grow(4), value, true);
+    // Room first: it may move the view.
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value, true);
   }
 
   u64(value: number): void {
-    this.#view.setBigUint64(this.#grow(8), BigInt(value), true);
+    const at = this.#grow(8);
+    this.#view.setBigUint64(at, BigInt(value), true);
   }
 
   /** @returns its length in bytes */
@@ -70,11 +73,13 @@ export class HeaderBytes {
       this.string(value);
     } else if (type === 'bool') {
       if (typeof value !== 'boolean') throw wrongValue(key, 'a boolean', value);
-      this.#view.setUint8(this.#grow(1), value ? 1 : 0);
+      const at = this.#grow(1);
+      this.#bytes[at] = value ? 1 : 0;
     } else if (type === 'f32' || type === 'f64') {
       if (typeof value !== 'number') throw wrongValue(key, 'a number', value);
-      if (type === 'f32') this.#view.setFloat32(this.#grow(4), value, true);
-      else this.#view.setFloat64(this.#grow(8), value, true);
+      const at = this.#grow(SCALAR_TYPES[type].bytes);
+      if (type === 'f32') this.#view.setFloat32(at, value, true);
+      else this.#view.setFloat64(at, value, true);
     } else {
       this.#integer(key, type, value);
     }

@@ -9,8 +9,9 @@ import { GGML_TYPES, type GgmlType } from './types.ts';
  * Q6_K in 8 bits with blocks of 16.
  * @param bytes of `[rows, columns]`, as they lie in the file
  * @param columns a multiple of the type's block
- * @returns `exact`: whether the numbers are `dequantize`'s bit for bit. Where a type has both 4-bit codes and offsets
- *   (Q4_1, Q4_K) they are so only up to the float32 rounding of the offsets, which move to the middle code.
+ * @returns `exact`: whether every code was kept, so that the numbers are `dequantize`'s; it holds for all of these
+ *   types. They are so bit for bit, but for types with both 4-bit codes and offsets (Q4_1, Q4_K): their offsets move to
+ *   the middle code and are rounded to float32 once more.
  * @throws RopewalkError for a type of floats (F32, F16, BF16) and for sizes that do not match
  */
 export function toQuantizedMatrix(
@@ -54,8 +55,5 @@ export function toQuantizedMatrix(
     }
   }
   const matrix: QuantizedMatrix = { rows, columns, bits, block: group, data, scales };
-  return {
-    matrix: offsets ? { ...matrix, offsets } : matrix,
-    exact: bits === 8 || shift === 0,
-  };
+  return { matrix: offsets ? { ...matrix, offsets } : matrix, exact: true };
 }
