@@ -55,7 +55,7 @@ async function cachedLogits(decoder: Decoder, ids: Int32Array, chunks: readonly 
   const logits = new Float32Array(ids.length * vocab);
   for (let start = 0, i = 0; start < ids.length; i++) {
     const end = Math.min(ids.length, start + chunks[i % chunks.length]!);
-    logits.set(await decoder.forward(ids.subarray(start, end), cache), start * vocab);
+    logits.set(await decoder.forward(ids.subarray(start, end), cache, 'all'), start * vocab);
     start = end;
   }
   return { logits, cache };
@@ -162,7 +162,7 @@ describe('a cache', () => {
             const weights = randomWeights(model, seed);
             const ids = randomIds(length, model.config.vocab_size, seed + 1);
             const expected = await fullLogits(model, weights, ids);
-            const decoder = await Decoder.create(engine, model, weights, 'all');
+            const decoder = await Decoder.create(engine, model, weights);
             const { logits } = await cachedLogits(decoder, ids, chunks);
             await decoder.release();
             expect(relativeError(logits, expected)).toBeLessThanOrEqual(2e-5);
@@ -209,7 +209,7 @@ describe('a cache', () => {
       const weights = randomWeights(model, 5);
       const ids = randomIds(POSITIONS, 19, 6);
       const expected = await fullLogits(model, weights, ids);
-      const decoder = await Decoder.create(engine, model, weights, 'all');
+      const decoder = await Decoder.create(engine, model, weights);
       const random = new Random(7);
       const chunks = Array.from({ length: 40 }, () => 1 + random.nextInt(2 * window + 3));
       const { logits, cache } = await cachedLogits(decoder, ids, chunks);
@@ -222,23 +222,24 @@ describe('a cache', () => {
   );
 
   it('of local layers alone takes no more memory however long the text', async () => {
-    const model = gemma2([LOCAL, LOCAL], 8);
-    const decoder = await Decoder.create(engine, model, randomWeights(model, 1), 'last');
+    const window = 2;
+    const model = gemma2([LOCAL, LOCAL], window, 8);
+    const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
     const cache = decoder.newCache();
-    const { bytes } = cache;
-    const ids = randomIds(POSITIONS, 19, 2);
-    for (const id of ids) {
+    let early = 0;
+    for (const [i, id] of randomIds(POSITIONS, 19, 2).entries()) {
       await decoder.forward([id], cache);
-      expect(cache.bytes).toBe(bytes);
+      if (i === 64) early = cache.bytes;
     }
-    // Room for each row twice and to spare, not for a row per token.
-    expect(bytes).toBeLessThanOrEqual(2 * (2 * 4 * 2 * 6) * 8 * 4);
+    expect(cache.bytes).toBe(early);
+    // Keys and values of two layers, two heads of 8, float32.
+    expect(cache.heldBytes).toBe(2 * 2 * 2 * 8 * 4 * (window - 1));
     await decoder.release();
   });
 
   it('refuses ids outside the vocabulary and tokens past the last position', async () => {
     const model = gemma2([LOCAL], 4);
-    const decoder = await Decoder.create(engine, model, randomWeights(model, 1), 'last');
+    const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
     const cache = decoder.newCache();
     for (const id of [19, -1, 1.5, Number.NaN]) {
       await expect(decoder.forward([3, id], cache)).rejects.toThrow(/token id .* at position 1 is outside/);
@@ -270,7 +271,7 @@ describe('generating', () => {
       num_key_value_heads: 1,
       rope_theta: 10000,
     });
-    decoder = await Decoder.create(engine, model, randomWeights(model, 3), 'last');
+    decoder = await Decoder.create(engine, model, randomWeights(model, 3));
   });
   afterAll(() => decoder.release());
 

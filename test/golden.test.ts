@@ -23,14 +23,13 @@ function worst(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   return largest(Array.from(actual, (value, i) => value - expected[i]!));
 }
 
-async function decoderOf(path: string, rows: 'last' | 'all') {
+async function decoderOf(path: string) {
   const opened = await openModel(path);
   const { weights, folder } = await weightSources(opened);
   const decoder = await Decoder.create(
     engine,
     opened.model,
     weights,
-    rows,
     folder ? { weightsFolder: folder } : {},
   );
   return { opened, weights, folder, decoder };
@@ -48,7 +47,7 @@ describe.runIf(present)('stories260K, a trained Llama', () => {
 
   it('continues greedily with the golden ids and logits', async () => {
     const golden = JSON.parse(readFileSync(`${path}/golden.json`, 'utf8')) as Golden;
-    const { decoder, opened } = await decoderOf(path, 'last');
+    const { decoder, opened } = await decoderOf(path);
     expect(opened.unused).toEqual([]);
     const ids: number[] = [];
     const options = { greedy: true, maxTokens: golden.greedy_ids.length };
@@ -68,7 +67,7 @@ describe.runIf(present)('gpt-nano-sort, a trained GPT-2', () => {
       ids: number[][];
       logits: number[][][];
     };
-    const { opened, weights, folder, decoder } = await decoderOf(path, 'all');
+    const { opened, weights, folder, decoder } = await decoderOf(path);
     const ids = Int32Array.from(golden.ids.flat());
     const [batch, seq] = [golden.ids.length, golden.ids[0]!.length];
     const full = await Executable.compile(engine, fullLogitsGraph(opened.model, batch, seq), {

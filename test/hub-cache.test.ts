@@ -18,7 +18,7 @@ async function logits(path: string): Promise<number[]> {
   const opened = await openModel(path);
   const { weights, folder } = await weightSources(opened);
   const options = folder === undefined ? {} : { weightsFolder: folder };
-  const decoder = await Decoder.create(nodeEngine({ threads: 1 }), opened.model, weights, 'last', options);
+  const decoder = await Decoder.create(nodeEngine({ threads: 1 }), opened.model, weights, options);
   await opened.directory.tensors.close();
   const last = await prefill(decoder, decoder.newCache(), [1, 5, 9, 2], 4);
   await decoder.release();

@@ -67,7 +67,6 @@ describe.each(cases)('%s', (name) => {
       engine,
       opened.model,
       weights,
-      'all',
       folder ? { weightsFolder: folder } : {},
     );
     const vocab = logits.length / (batch * seq);
@@ -77,7 +76,7 @@ describe.each(cases)('%s', (name) => {
       for (let start = 0; start < seq; start += chunk) {
         const end = Math.min(seq, start + chunk);
         actual.set(
-          await decoder.forward(ids.subarray(row * seq + start, row * seq + end), cache),
+          await decoder.forward(ids.subarray(row * seq + start, row * seq + end), cache, 'all'),
           start * vocab,
         );
       }

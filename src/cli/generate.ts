@@ -80,7 +80,7 @@ async function generate(directory: string, flags: GenerateFlags): Promise<void> 
   if (flags.stop && !tokenizer) {
     throw new RopewalkError(`--stop needs text, but ${directory} has no tokenizer.json; use --stop-ids.`);
   }
-  const { opened, decoder } = await openDecoder(directory, 'last', flags);
+  const { opened, decoder } = await openDecoder(directory, flags);
   const prompt = flags.ids ?? encodePrompt(tokenizer!, flags.prompt!, opened.config.bos_token_id);
   const stopTokens = flags.stopIds ?? (flags.ignoreEos ? [] : opened.stopTokens);
   const stream = tokenizer && new StreamDecoder(tokenizer, { skipSpecialTokens: true });

@@ -8,7 +8,7 @@ export interface DecoderFlags {
 }
 
 /** Opens a model directory for generation or for scoring through the cache. */
-export async function openDecoder(path: string, rows: 'last' | 'all', { threads }: DecoderFlags) {
+export async function openDecoder(path: string, { threads }: DecoderFlags) {
   const opened = await openModel(path);
   try {
     const { weights, folder } = await weightSources(opened);
@@ -17,7 +17,6 @@ export async function openDecoder(path: string, rows: 'last' | 'all', { threads 
       engine,
       opened.model,
       weights,
-      rows,
       folder ? { weightsFolder: folder } : {},
     );
     return { opened, decoder, engine };

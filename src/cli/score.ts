@@ -86,9 +86,7 @@ async function score(directory: string, flags: ScoreFlags): Promise<void> {
     const progress = new Progress();
     const { weights, folder } = await weightSources(opened);
     const settings = folder === undefined ? {} : { weightsFolder: folder };
-    const decoder = flags.chunk
-      ? await Decoder.create(engine, opened.model, weights, 'all', settings)
-      : undefined;
+    const decoder = flags.chunk ? await Decoder.create(engine, opened.model, weights, settings) : undefined;
     const vocab = opened.config.vocab_size;
     for (const [i, window] of windows.entries()) {
       const rows = decoder

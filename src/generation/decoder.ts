@@ -1,10 +1,10 @@
 import { RopewalkError } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
-import { input, linear, reshape, slice, softcap } from '../graph/operators/index.ts';
+import { symbol } from '../graph/dims.ts';
+import { hasFusedAttention, input, linear, softcap, takeRows } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { CachedSequence, FullSequence, type LayerCache } from '../nn/attention.ts';
-import type { RotaryEmbedding } from '../nn/positions.ts';
-import type { WeightSource } from '../onnx/emit.ts';
+import { CachedSequence, FullSequence } from '../nn/attention.ts';
+import type { WeightSource } from '../onnx/weights.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { type CompileOptions, Executable, type HostTensor } from '../runtime/executable.ts';
 import { KeyValueCache } from './cache.ts';
@@ -29,75 +29,116 @@ export function fullLogitsGraph(
   ]);
 }
 
+/** Which rows of logits a run returns: its last token's, or all. */
+export type LogitRows = 'last' | 'all';
+
 /** A model ready to continue sequences, one run for each chunk of new tokens. */
 export class Decoder {
   private constructor(
     readonly model: CausalLM,
     private readonly executable: Executable,
-    private readonly layers: readonly LayerCache[],
-    private readonly ropes: readonly RotaryEmbedding[],
+    private readonly context: CachedSequence,
   ) {}
 
   /**
    * @param weights every parameter by its path.
-   * @param rows whether a run returns the logits of its last token or of all of them.
    */
   static async create(
     engine: Engine,
     model: CausalLM,
     weights: ReadonlyMap<string, WeightSource>,
-    rows: 'last' | 'all' = 'last',
     settings: Omit<CompileOptions, 'weights'> = {},
   ): Promise<Decoder> {
-    const context = new CachedSequence();
-    const hidden = model.hiddenStates(context);
-    const wanted = rows === 'last' ? slice(hidden, 1, -1, null) : hidden;
-    const count = rows === 'last' ? 1 : context.time;
-    const logits = logitsOf(model, wanted);
-    const outputs = new Map([
-      ['logits', reshape(logits, [count, logits.shape[2]!])],
-      ['new_rows', context.newRows()],
-    ]);
+    const context = new CachedSequence(engine.sharesBuffers && attentionIsFused(model));
+    const rows = input('logit_rows', 'int32', [symbol('logit_rows')]);
+    const hidden = takeRows(model.hiddenStates(context), rows);
+    const outputs = new Map([['logits', logitsOf(model, hidden)], ...context.outputs()]);
     const executable = await Executable.compile(engine, outputs, { ...settings, weights });
-    return new Decoder(model, executable, context.layers, context.ropes);
+    return new Decoder(model, executable, context);
   }
 
   newCache(): KeyValueCache {
-    return new KeyValueCache(this.layers);
+    return new KeyValueCache(this.context.layers);
   }
 
   /**
    * Runs new tokens after those in the cache and adds them to it.
    *
+   * @param rows whose logits are wanted.
    * @returns logits `[1, vocab]` of the last token, or `[tokens, vocab]`.
+   * @throws RopewalkError for ids outside the vocabulary and for sequences longer than the model's positions.
    */
-  async forward(ids: ArrayLike<number>, cache: KeyValueCache): Promise<Float32Array> {
+  async forward(
+    ids: ArrayLike<number>,
+    cache: KeyValueCache,
+    rows: LogitRows = 'last',
+  ): Promise<Float32Array> {
     const time = ids.length;
     const start = cache.position;
     if (time === 0) throw new RopewalkError('there are no tokens to run.');
-    if (start + time > this.model.maxPositions) {
-      throw new RopewalkError(
-        `the sequence would be ${start + time} tokens long, but this model's positions end at ${this.model.maxPositions}. Shorten the prompt or ask for fewer tokens.`,
-      );
-    }
+    checkPositions(this.model, start + time);
     checkIds(ids, this.model.config.vocab_size);
     const positions = Int32Array.from({ length: time }, (_, i) => start + i);
-    const feeds: Record<string, HostTensor> = cache.feeds(time);
-    feeds.input_ids = { data: Int32Array.from(ids), shape: [1, time] };
-    feeds.position_ids = { data: positions, shape: [1, time] };
-    this.ropes.forEach((rope, i) => {
-      const { cos, sin } = rope.table(positions);
-      const shape = [time, rope.headDim / 2];
-      feeds[`rope.${i}.cos`] = { data: cos, shape };
-      feeds[`rope.${i}.sin`] = { data: sin, shape };
-    });
-    const { logits, new_rows } = await this.executable.run(feeds);
-    cache.append(new_rows!.data as Float32Array, time);
-    return logits!.data as Float32Array;
+    const caches = cache.feeds(time);
+    const feeds = { ...caches, ...this.tokenFeeds(Int32Array.from(ids), positions, 1, rows) };
+    const results = await this.executable.run(feeds, this.context.inPlace ? overThemselves(caches) : {});
+    if (this.context.inPlace) cache.advance(time);
+    else cache.append(results.new_rows!.data as Float32Array, time);
+    return results.logits!.data as Float32Array;
   }
 
   async release(): Promise<void> {
     await this.executable.release();
+  }
+
+  endProfiling(): void {
+    this.executable.endProfiling();
+  }
+
+  /** ids and positions `[batch · time]`, one sequence after another. */
+  private tokenFeeds(ids: Int32Array, positions: Int32Array, batch: number, rows: LogitRows) {
+    const time = ids.length / batch;
+    const wanted = rows === 'last' ? [time - 1] : Array.from({ length: time }, (_, i) => i);
+    const feeds: Record<string, HostTensor> = {
+      input_ids: { data: ids, shape: [batch, time] },
+      position_ids: { data: positions, shape: [batch, time] },
+      logit_rows: { data: Int32Array.from(wanted), shape: [wanted.length] },
+    };
+    this.context.ropes.forEach((rope, i) => {
+      const { cos, sin } = rope.table(positions);
+      const shape = [batch, time, rope.headDim / 2];
+      feeds[`rope.${i}.cos`] = { data: cos, shape };
+      feeds[`rope.${i}.sin`] = { data: sin, shape };
+    });
+    return feeds;
+  }
+}
+
+/** Caches as the places that their new forms are written to. */
+function overThemselves(caches: Record<string, HostTensor>): Record<string, HostTensor> {
+  const isCache = ([name]: [string, HostTensor]) => name.startsWith('cache.');
+  return Object.fromEntries(
+    Object.entries(caches)
+      .filter(isCache)
+      .map(([name, tensor]) => [`new.${name}`, tensor]),
+  );
+}
+
+/** Whether the engine's attention kernel takes every layer of a model. */
+function attentionIsFused(model: CausalLM): boolean {
+  for (const [, module] of model.walk()) {
+    const part = module.describe();
+    if (part?.part === 'attention' && !hasFusedAttention(part.headDim)) return false;
+  }
+  return true;
+}
+
+/** Refuses sequences that are longer than the model's positions. */
+export function checkPositions(model: CausalLM, length: number): void {
+  if (length > model.maxPositions) {
+    throw new RopewalkError(
+      `the sequence would be ${length} tokens long, but this model's positions end at ${model.maxPositions}. Shorten the prompt or ask for fewer tokens.`,
+    );
   }
 }
 

@@ -60,7 +60,6 @@ export async function load(directory: string, options: LoadOptions = {}): Promis
       engine,
       model,
       weights,
-      'last',
       folder === undefined ? {} : { weightsFolder: folder },
     );
     return {

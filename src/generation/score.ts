@@ -53,7 +53,7 @@ export async function* cachedLogits(
   const cache = decoder.newCache();
   const all = Int32Array.from(ids);
   for (let start = 0; start < all.length; start += chunk) {
-    yield { start, logits: await decoder.forward(all.subarray(start, start + chunk), cache) };
+    yield { start, logits: await decoder.forward(all.subarray(start, start + chunk), cache, 'all') };
   }
 }
 

@@ -12,6 +12,17 @@ export interface TensorType {
 /** Anything that JSON can hold, plus the data of constants. */
 export type Attributes = object;
 
+/** A weight in few bits, by the names of its initialisers: see `QuantizedMatrix` in the onnx room. */
+export interface QuantizedWeight {
+  readonly rows: number;
+  readonly columns: number;
+  readonly bits: 4 | 8;
+  readonly block: number;
+  readonly data: string;
+  readonly scales: string;
+  readonly offsets?: string;
+}
+
 /** What an operator's lowering writes ONNX nodes with. Values are known by their ONNX names. */
 export interface Emitter {
   /** `onnxruntime` may use com.microsoft operators; `standard` is ai.onnx alone. */
@@ -25,6 +36,8 @@ export interface Emitter {
   ): string[];
   /** A small constant, stored once however often it is asked for. */
   constant(dtype: DType, shape: readonly number[], data: ArrayLike<number>): string;
+  /** Set when this value is a weight in few bits: it has no float32 form then. */
+  quantized(value: string): QuantizedWeight | undefined;
   /** Whether anything reads this output, so that optional ones need not be computed. */
   isUsed(tensor: Tensor): boolean;
 }

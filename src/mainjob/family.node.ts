@@ -101,7 +101,6 @@ async function generateFrom(directory: string, { settings, corpus, engines }: Fa
     engines.decoding,
     opened.model,
     weights,
-    'last',
     folder ? { weightsFolder: folder } : {},
   );
   await opened.directory.tensors.close();

@@ -1,4 +1,4 @@
-import { symbol } from '../graph/dims.ts';
+import { type Dim, symbol } from '../graph/dims.ts';
 import {
   attention,
   cachedAttention,
@@ -140,13 +140,15 @@ export interface LayerCache {
 }
 
 /**
- * New tokens after those in the caches, one sequence. Activations are `[1, time, width]`. The host feeds caches as
- * buffers with room, and gets back only the new rows: returning a cache would copy all of it for every token.
+ * New tokens after those in the caches. Activations are `[batch, time, width]`. The host feeds caches as buffers with
+ * room. An engine that can write outputs over inputs puts the new rows there itself; from others the host gets only
+ * the new rows, since returning a cache would copy all of it for every token, and then there is one sequence.
  */
 export class CachedSequence implements SequenceContext {
+  readonly batch: Dim;
   readonly time = symbol('time');
-  readonly ids = input('input_ids', 'int32', [1, this.time]);
-  readonly positionIds = input('position_ids', 'int32', [1, this.time]);
+  readonly ids: Tensor;
+  readonly positionIds: Tensor;
   readonly layers: LayerCache[] = [];
   readonly ropes: RotaryEmbedding[] = [];
   private readonly tables: { cos: Tensor; sin: Tensor }[] = [];
@@ -155,6 +157,14 @@ export class CachedSequence implements SequenceContext {
     { past: Tensor; total: Tensor; capacity: ReturnType<typeof symbol> }
   >();
   private readonly rows: Tensor[] = [];
+  private readonly caches: Tensor[] = [];
+
+  /** @param inPlace whether the caches grow where they are. */
+  constructor(readonly inPlace: boolean) {
+    this.batch = inPlace ? symbol('batch') : 1;
+    this.ids = input('input_ids', 'int32', [this.batch, this.time]);
+    this.positionIds = input('position_ids', 'int32', [this.batch, this.time]);
+  }
 
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor {
     const { heads, kvHeads, headDim, scale, softcap, window } = settings;
@@ -167,15 +177,21 @@ export class CachedSequence implements SequenceContext {
     this.layers.push({ kvHeads, headDim, window });
     this.rows.push(k, v);
     const { past, total, capacity } = this.length(window);
-    const cacheShape = [1, kvHeads, capacity, headDim];
+    const cacheShape = [this.batch, kvHeads, capacity, headDim];
     const pastK = input(`cache.${layer}.key`, 'float32', cacheShape);
     const pastV = input(`cache.${layer}.value`, 'float32', cacheShape);
-    return cachedAttention(q, k, v, pastK, pastV, past, total, { heads, kvHeads, scale, softcap, window });
+    const attributes = { heads, kvHeads, scale, softcap, window };
+    const [out, newK, newV] = cachedAttention(q, k, v, pastK, pastV, past, total, attributes);
+    this.caches.push(newK, newV);
+    return out;
   }
 
-  /** `[2 · layers, time, kv · d]`: each layer's new keys and new values, in turn. */
-  newRows(): Tensor {
-    return concat(this.rows, 0);
+  /** What a run returns beside its result: the caches under `new.` and their names, or the new rows of all. */
+  outputs(): Map<string, Tensor> {
+    if (!this.inPlace) return new Map([['new_rows', concat(this.rows, 0)]]);
+    return new Map(
+      this.caches.map((cache, i) => [`new.cache.${i >> 1}.${i % 2 === 0 ? 'key' : 'value'}`, cache]),
+    );
   }
 
   private length(window: number | null) {
@@ -183,7 +199,7 @@ export class CachedSequence implements SequenceContext {
     let length = this.lengths.get(kind);
     if (!length) {
       length = {
-        past: input(`past_length.${kind}`, 'int32', [1]),
+        past: input(`past_length.${kind}`, 'int32', [this.batch]),
         total: input(`total_length.${kind}`, 'int32', []),
         capacity: symbol(`capacity.${kind}`),
       };
@@ -196,7 +212,7 @@ export class CachedSequence implements SequenceContext {
     let index = this.ropes.indexOf(rope);
     if (index < 0) {
       index = this.ropes.push(rope) - 1;
-      const shape = [this.time, rope.headDim / 2];
+      const shape = [this.batch, this.time, rope.headDim / 2];
       const cos = input(`rope.${index}.cos`, 'float32', shape);
       this.tables.push({ cos, sin: input(`rope.${index}.sin`, 'float32', shape) });
     }

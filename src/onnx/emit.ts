@@ -2,8 +2,9 @@ import { RopewalkError } from '../errors.ts';
 import { staticShape } from '../graph/dims.ts';
 import type { InputAttributes } from '../graph/operators/elementwise.ts';
 import { simplify } from '../graph/simplify.ts';
-import type { DType, Emitter, Tensor } from '../graph/tensor.ts';
+import type { DType, Emitter, Node, QuantizedWeight, Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
+import { sizeOfShape } from '../graph/values.ts';
 import {
   type AttributeValue,
   encodeModel,
@@ -13,23 +14,34 @@ import {
   smallTensor,
   valueInfo,
 } from './proto.ts';
+import { blocksInRow, type QuantizedMatrix, type QuantizedSource, type WeightSource } from './weights.ts';
 
-/** Where a weight's numbers are when it becomes an initialiser. */
-export type WeightSource =
-  | { readonly data: Float32Array }
-  | {
-      readonly file: {
-        readonly location: string;
-        readonly offset: number;
-        readonly byteLength: number;
-        readonly dtype: 'float32' | 'float16' | 'bfloat16';
-      };
-    };
+export type { WeightSource } from './weights.ts';
 
 export interface EmitOptions {
   readonly dialect?: Emitter['dialect'];
   /** Parameters named here become initialisers; the others stay inputs. */
   readonly weights?: ReadonlyMap<string, WeightSource>;
+  /** Weights in memory stay outside the model, for an engine that takes them apart; see {@link ProvidedWeight}. */
+  readonly provide?: boolean;
+}
+
+export interface ProvidedTensor {
+  readonly name: string;
+  readonly type: 'float32' | 'uint8';
+  readonly shape: readonly number[];
+  /** Set when only products read it: an engine that packs such weights needs this form no more. */
+  readonly product?: ProductWeight;
+}
+
+/** What decides whether an engine packs a product's weight. */
+export type ProductWeight = { readonly bits: 4 | 8; readonly block: number } | 'float32';
+
+/** Initialisers that the model names and the engine is given beside it. */
+export interface ProvidedWeight {
+  readonly tensors: readonly ProvidedTensor[];
+  /** The numbers of `tensors`, in their order. */
+  read(): Promise<readonly (Float32Array | Uint8Array)[]>;
 }
 
 export interface EmittedModel {
@@ -38,6 +50,7 @@ export interface EmittedModel {
   readonly inputs: ReadonlyMap<string, InputAttributes>;
   /** ONNX output name by the caller's. */
   readonly outputs: readonly string[];
+  readonly provided: readonly ProvidedWeight[];
 }
 
 /** Writes a graph as an ONNX model. The outputs keep the names they are given. */
@@ -47,7 +60,7 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
   const order = topologicalOrder(roots);
   const used = new Set<Tensor>(roots);
   for (const node of order) for (const tensor of node.inputs) used.add(tensor);
-  const writer = new Writer(dialect, used);
+  const writer = new Writer(dialect, used, options.provide ?? false, productWeights(order));
   const names = new Map<Tensor, string>();
   for (const node of order) {
     const { operator, attributes } = node;
@@ -56,6 +69,9 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
       results = [writer.input(attributes as InputAttributes, options.weights)];
     } else if (operator.lower) {
       const inputs = node.inputs.map((tensor) => names.get(tensor)!);
+      if (operator.name !== 'matmul' && inputs.some((name) => writer.quantized(name))) {
+        throw new RopewalkError(`${operator.name}: cannot read a weight in few bits; only products can.`);
+      }
       results = operator.lower(writer, inputs, node);
     } else {
       throw new RopewalkError(
@@ -70,7 +86,22 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
   roots.forEach((root, i) => {
     writer.output(outputNames[i]!, names.get(root)!, root);
   });
-  return { bytes: writer.finish(), inputs: writer.runtimeInputs, outputs: outputNames };
+  const { runtimeInputs: inputs, provided } = writer;
+  return { bytes: writer.finish(), inputs, outputs: outputNames, provided };
+}
+
+function productWeights(order: readonly Node[]): Set<string> {
+  const inProducts = new Set<string>();
+  const elsewhere = new Set<string>();
+  for (const node of order) {
+    node.inputs.forEach((tensor, i) => {
+      if (tensor.node.operator.name !== 'input') return;
+      const { name } = tensor.node.attributes as InputAttributes;
+      (node.operator.name === 'matmul' && i === 1 ? inProducts : elsewhere).add(name);
+    });
+  }
+  for (const name of elsewhere) inProducts.delete(name);
+  return inProducts;
 }
 
 class Writer implements Emitter {
@@ -84,12 +115,21 @@ class Writer implements Emitter {
   private readonly equal = new Map<string, string[]>();
   private readonly constants = new Map<string, string>();
   private readonly large = new Map<ArrayLike<number>, string>();
+  private readonly inFewBits = new Map<string, QuantizedWeight>();
+  readonly provided: ProvidedWeight[] = [];
   private count = 0;
 
   constructor(
     readonly dialect: Emitter['dialect'],
     private readonly used: ReadonlySet<Tensor>,
+    private readonly provide: boolean,
+    /** Parameters that nothing but products reads, as their right side. */
+    private readonly products: ReadonlySet<string>,
   ) {}
+
+  quantized(value: string): QuantizedWeight | undefined {
+    return this.inFewBits.get(value);
+  }
 
   isUsed(tensor: Tensor): boolean {
     return this.used.has(tensor);
@@ -133,14 +173,65 @@ class Writer implements Emitter {
       return name;
     }
     const sizes = staticShape(shape, `the weight ${name}`);
-    if ('data' in source) {
-      this.graph.initializers.push(inlineTensor(name, 'float32', sizes, source.data));
-      return name;
+    if ('quantized' in source) return this.quantizedInput(name, source.quantized);
+    if ('file' in source) {
+      const { file } = source;
+      this.graph.initializers.push(externalTensor(name, file.dtype, sizes, file));
+      // The engine folds the cast when it loads: half-precision files become float32 in memory.
+      return file.dtype === 'float32' ? name : this.node('Cast', [name], { to: 1 })[0]!;
     }
-    const { file } = source;
-    this.graph.initializers.push(externalTensor(name, file.dtype, sizes, file));
-    // The engine folds the cast when it loads: half-precision files become float32 in memory.
-    return file.dtype === 'float32' ? name : this.node('Cast', [name], { to: 1 })[0]!;
+    if (this.provide) {
+      const read = async () => ['data' in source ? source.data : await source.read()];
+      const onlyProducts = this.products.has(name);
+      const tensor = { name, type: 'float32', shape: sizes } as const;
+      this.outside({ tensors: [onlyProducts ? { ...tensor, product: 'float32' } : tensor], read });
+    } else {
+      if (!('data' in source)) throw new RopewalkError(`the weight ${name} was not read before it was used.`);
+      this.graph.initializers.push(inlineTensor(name, 'float32', sizes, source.data));
+    }
+    return name;
+  }
+
+  /** The initialisers of a weight in few bits; its own name then stands for all of them. */
+  private quantizedInput(name: string, source: QuantizedSource): string {
+    if (this.dialect === 'standard') throw new RopewalkError(`${name}: ai.onnx has no product in few bits.`);
+    const { rows, bits, block, hasOffsets } = source;
+    const blocks = blocksInRow(source);
+    const shape = [rows, blocks, (block * bits) / 8];
+    const data = { name: `${name}.data`, type: 'uint8', shape, product: { bits, block } } as const;
+    const scales = { name: `${name}.scales`, type: 'float32', shape: [rows, blocks] } as const;
+    const offsets = { name: `${name}.offsets`, type: 'float32', shape: [rows, blocks] } as const;
+    const tensors = hasOffsets ? [data, scales, offsets] : [data, scales];
+    const arrays = (matrix: QuantizedMatrix) => {
+      const all = [matrix.data, matrix.scales];
+      return matrix.offsets ? [...all, matrix.offsets] : all;
+    };
+    if (this.provide) {
+      this.outside({ tensors, read: async () => arrays(await source.read()) });
+    } else {
+      if (!source.matrix) throw new RopewalkError(`the weight ${name} was not read before it was used.`);
+      const values = arrays(source.matrix);
+      tensors.forEach((tensor, i) => {
+        this.graph.initializers.push(inlineTensor(tensor.name, tensor.type, tensor.shape, values[i]!));
+      });
+    }
+    this.inFewBits.set(name, {
+      ...source,
+      data: data.name,
+      scales: scales.name,
+      ...(hasOffsets && { offsets: offsets.name }),
+    });
+    return name;
+  }
+
+  private outside(weight: ProvidedWeight): void {
+    this.provided.push(weight);
+    for (const { name, type, shape } of weight.tensors) {
+      const byteLength = sizeOfShape(shape) * (type === 'uint8' ? 1 : 4);
+      this.graph.initializers.push(
+        externalTensor(name, type, shape, { location: 'provided', offset: 0, byteLength }),
+      );
+    }
   }
 
   output(name: string, value: string, tensor: Tensor): void {

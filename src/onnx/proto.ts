@@ -23,7 +23,15 @@ import type { DType, TensorType } from '../graph/tensor.ts';
 /** The one place that knows the protobuf library: everything else speaks of nodes, tensors and values. */
 
 /** onnx.TensorProto.DataType */
-export const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const;
+export const elementTypes = {
+  float32: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  bfloat16: 16,
+} as const;
 
 export type AttributeValue = number | string | readonly number[] | { readonly float: number };
 

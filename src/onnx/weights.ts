@@ -1,22 +1,115 @@
-/**
- * A matrix in few bits, the way the engine's MatMulNBits reads it: every row is cut into blocks, and a number is
- * scale · (q − zero point), with the scale and the zero point of its block.
- */
-export interface QuantizedMatrix {
+/** What the kernel that multiplies by a quantised matrix must know before it sees the numbers. */
+export interface QuantizedShape {
   /** Output features: the rows of Hugging Face's `[out, in]`. */
   readonly rows: number;
-  /** Input features; a multiple of `block`. */
+  /** Input features. */
   readonly columns: number;
   readonly bits: 4 | 8;
-  /** Numbers that share a scale: 16, 32, 64, 128 or 256. */
+  /** Numbers that share a scale: 16, 32, 64, 128 or 256. The last block of a row may be shorter. */
   readonly block: number;
-  /** `[rows, columns / block, block · bits / 8]`, unsigned; of two 4-bit numbers in a byte the first is the low half. */
+}
+
+/**
+ * A matrix in few bits, the way the engine's MatMulNBits reads it: every row is cut into blocks, and a number is
+ * scale · (q − 2^(bits − 1)) with the scale of its block, plus the block's offset where there are offsets.
+ */
+export interface QuantizedMatrix extends QuantizedShape {
+  /** `[rows, blocks, block · bits / 8]`, unsigned; of two 4-bit numbers in a byte the first is the low half. */
   readonly data: Uint8Array;
-  /** `[rows, columns / block]` */
+  /** `[rows, blocks]` */
   readonly scales: Float32Array;
-  /**
-   * `[rows, columns / block]`, real numbers added to every number of a block after scaling: the "minimum" of Q4_1,
-   * where no whole zero point would give it. Absent, the zero point is 2^(bits − 1) and nothing is added.
-   */
+  /** `[rows, blocks]`: added to every number of a block, after scaling. The "minimum" of Q4_1 and its like. */
   readonly offsets?: Float32Array;
+}
+
+/** A quantised matrix that is read when the engine asks for it, once. */
+export interface QuantizedSource extends QuantizedShape {
+  readonly hasOffsets: boolean;
+  /** Set when it has been read already. */
+  readonly matrix?: QuantizedMatrix;
+  read(): Promise<QuantizedMatrix>;
+}
+
+/** A weight in a file that the engine can read in place. */
+export interface WeightInFile {
+  /** Plain name of a file in the weights' folder. */
+  readonly location: string;
+  readonly offset: number;
+  readonly byteLength: number;
+  readonly dtype: 'float32' | 'float16' | 'bfloat16';
+}
+
+/** Looks rows of a matrix up on the host: see `Executable`. */
+export interface RowLookup {
+  readonly width: number;
+  /** Writes row `row` to `target[at … at + width]`. */
+  read(row: number, target: Float32Array, at: number): void;
+}
+
+/** Where a weight's numbers are when it becomes an initialiser. */
+export type WeightSource = (
+  | { readonly data: Float32Array }
+  | { readonly read: () => Promise<Float32Array> }
+  | { readonly file: WeightInFile }
+  | { readonly quantized: QuantizedSource }
+) & {
+  /** With it, embeddings are looked up on the host, and the engine never holds the table for their sake. */
+  readonly rows?: RowLookup;
+};
+
+/** Blocks in a row. */
+export function blocksInRow({ columns, block }: QuantizedShape): number {
+  return Math.ceil(columns / block);
+}
+
+/** Bytes of a quantised matrix: numbers, scales and offsets. */
+export function quantizedBytes(shape: QuantizedShape & { readonly hasOffsets?: boolean }): number {
+  const blocks = shape.rows * blocksInRow(shape);
+  return blocks * ((shape.block * shape.bits) / 8 + 4 + (shape.hasOffsets ? 4 : 0));
+}
+
+/** A source over a matrix that is at hand. */
+export function quantizedSource(matrix: QuantizedMatrix): QuantizedSource {
+  const { rows, columns, bits, block, offsets } = matrix;
+  return { rows, columns, bits, block, hasOffsets: offsets !== undefined, matrix, read: async () => matrix };
+}
+
+/** Matrices of the same kind under one another, as one: several products of the same activations become one. */
+export function stackQuantized(parts: readonly QuantizedSource[]): QuantizedSource {
+  const [first] = parts as [QuantizedSource];
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const { columns, bits, block, hasOffsets } = first;
+  const shape = { rows, columns, bits, block, hasOffsets };
+  return {
+    ...shape,
+    async read() {
+      const blocks = blocksInRow(shape);
+      const data = new Uint8Array(rows * blocks * ((block * bits) / 8));
+      const scales = new Float32Array(rows * blocks);
+      const offsets = hasOffsets ? new Float32Array(rows * blocks) : undefined;
+      let row = 0;
+      for (const part of parts) {
+        const matrix = await part.read();
+        data.set(matrix.data, row * blocks * ((block * bits) / 8));
+        scales.set(matrix.scales, row * blocks);
+        if (offsets && matrix.offsets) offsets.set(matrix.offsets, row * blocks);
+        row += part.rows;
+      }
+      return { rows, columns, bits, block, data, scales, ...(offsets && { offsets }) };
+    },
+  };
+}
+
+/** Reads what is read on demand, for an engine that wants weights inside the model. */
+export async function readIntoMemory(
+  weights: ReadonlyMap<string, WeightSource>,
+): Promise<Map<string, WeightSource>> {
+  const result = new Map<string, WeightSource>();
+  for (const [name, source] of weights) {
+    if ('read' in source) result.set(name, { ...source, data: await source.read() });
+    else if ('quantized' in source)
+      result.set(name, { ...source, quantized: quantizedSource(await source.quantized.read()) });
+    else result.set(name, source);
+  }
+  return result;
 }

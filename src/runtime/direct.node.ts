@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import { type InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
+import type { ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
 import type { OnnxRuntime } from './engine.ts';
+import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
+import { packsProducts } from './packing.node.ts';
+import { ProvidedWeights } from './provided.node.ts';
 
 /**
  * ONNX Runtime through its C interface, called from TypeScript by koffi: the same library that onnxruntime-node loads,
@@ -10,126 +11,6 @@ import type { OnnxRuntime } from './engine.ts';
  * was given; a training step of 30M parameters spends 4 % of its time on that. Here outputs are written where they
  * belong, and a value that is the same array as in the run before is not described again.
  */
-
-/** Places of functions in the OrtApi struct of onnxruntime_c_api.h. The struct only ever grows at its end. */
-const API = {
-  getErrorMessage: [2, 'const char *', 'void *status'],
-  createEnv: [3, 'void *', 'int level, const char *name, _Out_ void **env'],
-  createSessionFromArray: [
-    8,
-    'void *',
-    'void *env, void *model, size_t size, void *options, _Out_ void **session',
-  ],
-  run: [
-    9,
-    'void *',
-    'void *session, void *options, void *inputNames, void *inputs, size_t inputCount, void *outputNames, size_t outputCount, void *outputs',
-  ],
-  createSessionOptions: [10, 'void *', '_Out_ void **options'],
-  disableMemPattern: [17, 'void *', 'void *options'],
-  setLogSeverity: [22, 'void *', 'void *options, int level'],
-  setGraphOptimizationLevel: [23, 'void *', 'void *options, int level'],
-  setIntraOpNumThreads: [24, 'void *', 'void *options, int threads'],
-  createTensorWithData: [
-    49,
-    'void *',
-    'void *memory, void *data, size_t size, void *shape, size_t rank, int type, _Out_ void **value',
-  ],
-  getTensorMutableData: [51, 'void *', 'void *value, _Out_ void **data'],
-  getTensorElementType: [60, 'void *', 'void *info, _Out_ int *type'],
-  getDimensionsCount: [61, 'void *', 'void *info, _Out_ size_t *count'],
-  getDimensions: [62, 'void *', 'void *info, void *dimensions, size_t count'],
-  getTensorTypeAndShape: [65, 'void *', 'void *value, _Out_ void **info'],
-  createCpuMemoryInfo: [69, 'void *', 'int allocator, int type, _Out_ void **memory'],
-  releaseStatus: [93, 'void', 'void *status'],
-  releaseSession: [95, 'void', 'void *session'],
-  releaseValue: [96, 'void', 'void *value'],
-  releaseTensorTypeAndShapeInfo: [99, 'void', 'void *info'],
-  releaseSessionOptions: [100, 'void', 'void *options'],
-  addSessionConfigEntry: [130, 'void *', 'void *options, const char *key, const char *value'],
-} as const;
-
-const API_VERSION = 22;
-const LIBRARY_VERSION = '1.30.0';
-
-/** onnx.TensorProto.DataType of the arrays that we exchange. */
-const elementTypes = { float32: 1, int32: 6, int64: 7 } as const;
-type ElementType = keyof typeof elementTypes;
-
-type Pointer = bigint;
-type Functions = Record<keyof typeof API, (...args: unknown[]) => unknown>;
-
-interface Koffi {
-  load(path: string): { func(definition: string): (...args: unknown[]) => unknown };
-  proto(definition: string): unknown;
-  call(pointer: unknown, type: unknown, ...args: unknown[]): unknown;
-  decode(pointer: unknown, type: unknown): unknown;
-  array(type: string, length: number): unknown;
-  address(value: unknown): bigint;
-  view(pointer: unknown, length: number): ArrayBuffer;
-}
-
-const require = createRequire(import.meta.url);
-
-function libraryPath(): string | undefined {
-  const folder = join(
-    dirname(require.resolve('onnxruntime-node/package.json')),
-    'bin',
-    'napi-v6',
-    process.platform,
-    process.arch,
-  );
-  const names = {
-    linux: 'libonnxruntime.so.1',
-    darwin: `libonnxruntime.${LIBRARY_VERSION}.dylib`,
-    win32: 'onnxruntime.dll',
-  };
-  const name = names[process.platform as keyof typeof names];
-  const path = name && join(folder, name);
-  return path !== undefined && existsSync(path) ? path : undefined;
-}
-
-class Library {
-  readonly api: Functions;
-  readonly env: Pointer;
-  readonly cpu: Pointer;
-
-  constructor(
-    readonly koffi: Koffi,
-    path: string,
-  ) {
-    const base = koffi.load(path).func('void *OrtGetApiBase()')();
-    const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [unknown, unknown];
-    const version = koffi.call(getVersion, koffi.proto('const char *RopewalkGetVersion()'));
-    if (version !== LIBRARY_VERSION) throw new Error(`the library is version ${String(version)}`);
-    const api = koffi.call(getApi, koffi.proto('void *RopewalkGetApi(uint32_t version)'), API_VERSION);
-    const length = Math.max(...Object.values(API).map(([index]) => index)) + 1;
-    const table = koffi.decode(api, koffi.array('void *', length)) as unknown[];
-    this.api = Object.fromEntries(
-      Object.entries(API).map(([name, [index, result, parameters]]) => {
-        const type = koffi.proto(`${result} Ropewalk_${name}(${parameters})`);
-        return [name, (...args: unknown[]) => koffi.call(table[index], type, ...args)];
-      }),
-    ) as Functions;
-    this.env = this.out((out) => this.api.createEnv(3, 'ropewalk', out));
-    this.cpu = this.out((out) => this.api.createCpuMemoryInfo(0, 0, out));
-  }
-
-  /** Turns a status into an error. */
-  check(status: unknown): void {
-    if (!status) return;
-    const message = String(this.api.getErrorMessage(status));
-    this.api.releaseStatus(status);
-    throw new Error(message);
-  }
-
-  /** The value that a function writes into its last argument. */
-  out(call: (out: unknown[]) => unknown): Pointer {
-    const out: unknown[] = [null];
-    this.check(call(out));
-    return out[0] as Pointer;
-  }
-}
 
 interface Described {
   readonly data: ArrayBufferView;
@@ -207,6 +88,7 @@ class DirectSession {
   constructor(
     private readonly library: Library,
     private readonly session: Pointer,
+    private readonly weights: ProvidedWeights,
   ) {}
 
   async run(feeds: Record<string, OrtTensor>, fetches: Record<string, OrtTensor | null>) {
@@ -253,12 +135,17 @@ class DirectSession {
     return results;
   }
 
+  endProfiling(): void {
+    this.library.out((out) => this.library.api.endProfiling(this.session, this.library.allocator, out));
+  }
+
   async release(): Promise<void> {
     if (this.released) return;
     this.released = true;
     this.inputs?.release();
     this.outputs?.release();
     this.library.api.releaseSession(this.session);
+    this.weights.release();
   }
 
   /** Copies what the engine allocated into an array of ours, and gives it back. */
@@ -296,30 +183,20 @@ function* configEntries(extra: object, prefix = ''): Generator<[string, string]>
   }
 }
 
-/** Settings that the binding serves and this does not: other providers, profiles. */
+/** Settings that the binding serves and this does not: other providers. */
 function isPlain(options: InferenceSession.SessionOptions): boolean {
   const [provider] = options.executionProviders ?? ['cpu'];
-  return provider === 'cpu' && !options.enableProfiling && options.graphOptimizationLevel === 'all';
+  return provider === 'cpu' && options.graphOptimizationLevel === 'all';
 }
 
 /**
  * @param binding onnxruntime-node, which serves what this does not.
- * @returns undefined where koffi or the library is not to be had; the reason is then of no consequence but speed.
+ * @returns undefined where koffi or the library is not to be had.
  */
 export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
-  let library: Library;
-  try {
-    const path = libraryPath();
-    if (path === undefined) return undefined;
-    library = new Library(require('koffi') as Koffi, path);
-  } catch {
-    return undefined;
-  }
-  const create = async (
-    model: Uint8Array,
-    options: InferenceSession.SessionOptions = {},
-  ): Promise<InferenceSession> => {
-    if (!isPlain(options)) return binding.InferenceSession.create(model, options);
+  const library = openLibrary();
+  if (!library) return undefined;
+  const open = (model: Uint8Array, options: InferenceSession.SessionOptions, weights: ProvidedWeights) => {
     const { api, env, koffi } = library;
     const settings = library.out((out) => api.createSessionOptions(out));
     try {
@@ -332,13 +209,49 @@ export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
       for (const [key, value] of configEntries(options.extra ?? {})) {
         library.check(api.addSessionConfigEntry(settings, key, value));
       }
+      if (options.enableProfiling) {
+        const encoding = process.platform === 'win32' ? 'utf16le' : 'utf8';
+        const prefix = Buffer.from(`${options.profileFilePrefix ?? 'profile'}\0`, encoding);
+        library.check(api.enableProfiling(settings, koffi.address(prefix)));
+      }
+      weights.giveTo(settings);
       const session = library.out((out) =>
         api.createSessionFromArray(env, koffi.address(model), model.byteLength, settings, out),
       );
-      return new DirectSession(library, session) as unknown as InferenceSession;
+      return new DirectSession(library, session, weights) as unknown as InferenceSession;
+    } catch (error) {
+      weights.release();
+      throw error;
     } finally {
       api.releaseSessionOptions(settings);
     }
+  };
+  const known = new Map<string, Promise<boolean>>();
+  const packs = (product: ProductWeight) => {
+    const key = JSON.stringify(product);
+    const found =
+      known.get(key) ??
+      packsProducts(library, product, (model, weights) => open(model, { intraOpNumThreads: 1 }, weights));
+    known.set(key, found);
+    return found;
+  };
+  const create = async (
+    model: Uint8Array,
+    options: InferenceSession.SessionOptions = {},
+    provided: readonly ProvidedWeight[] = [],
+  ): Promise<InferenceSession> => {
+    if (!isPlain(options)) return binding.InferenceSession.create(model, options);
+    const weights = new ProvidedWeights(library);
+    try {
+      for (const weight of provided) await weights.add(weight);
+    } catch (error) {
+      weights.release();
+      throw error;
+    }
+    const session = open(model, options, weights);
+    const { disable_prepacking } = (options.extra?.session ?? {}) as Record<string, unknown>;
+    if (disable_prepacking !== '1') await weights.releasePacked(packs);
+    return session;
   };
   return { InferenceSession: { create }, Tensor: OrtTensor };
 }

@@ -18,6 +18,8 @@ export function nodeEngine(defaults: SessionSettings = {}, options: { binding?: 
     name: chosen ? 'onnxruntime (C interface)' : 'onnxruntime-node',
     runtime: chosen ?? binding,
     writesOutputs: true,
+    takesWeights: chosen !== undefined,
+    sharesBuffers: chosen !== undefined,
     defaults,
   };
 }

@@ -1,9 +1,15 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
+import type { ProvidedWeight } from '../onnx/emit.ts';
 
 /** The two names of an ONNX Runtime package that we use: onnxruntime-node and onnxruntime-web both have them. */
 export interface OnnxRuntime {
   readonly InferenceSession: {
-    create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession>;
+    /** @param provided weights beside the model, for an engine that `takesWeights`. */
+    create(
+      model: Uint8Array,
+      options?: InferenceSession.SessionOptions,
+      provided?: readonly ProvidedWeight[],
+    ): Promise<InferenceSession>;
   };
   readonly Tensor: {
     new (type: 'float32', data: Float32Array, dims: readonly number[]): OrtTensor;
@@ -33,10 +39,19 @@ export interface Engine {
   readonly runtime: OnnxRuntime;
   /** Whether a run writes into the output arrays that it is given (it returns copies of them all the same). */
   readonly writesOutputs: boolean;
+  /** Whether weights are handed over one by one, beside the model: then they are in memory once. */
+  readonly takesWeights: boolean;
+  /** Whether an output may be written over the input it comes from: caches then grow in place. */
+  readonly sharesBuffers: boolean;
   readonly defaults: SessionSettings;
 }
 
-export async function createSession(engine: Engine, model: Uint8Array, settings: SessionSettings) {
+export async function createSession(
+  engine: Engine,
+  model: Uint8Array,
+  settings: SessionSettings,
+  provided: readonly ProvidedWeight[] = [],
+) {
   const all = { ...engine.defaults, ...settings };
   const session: Record<string, string> = {};
   if (all.weightsFolder !== undefined)
@@ -44,7 +59,7 @@ export async function createSession(engine: Engine, model: Uint8Array, settings:
   if (all.prepack === false) session.disable_prepacking = '1';
   const extra: Record<string, unknown> = { session };
   if (all.recomputes) extra.optimization = { disable_specified_optimizers: 'CommonSubexpressionElimination' };
-  return engine.runtime.InferenceSession.create(model, {
+  const options: InferenceSession.SessionOptions = {
     executionProviders: [all.provider ?? 'cpu'],
     // Measured: planning memory by pattern raises a training graph's peak by half and is no faster.
     enableMemPattern: false,
@@ -54,5 +69,6 @@ export async function createSession(engine: Engine, model: Uint8Array, settings:
     ...(all.threads !== undefined && { intraOpNumThreads: all.threads }),
     ...(all.profile !== undefined && { enableProfiling: true, profileFilePrefix: all.profile }),
     extra,
-  });
+  };
+  return engine.runtime.InferenceSession.create(model, options, provided);
 }

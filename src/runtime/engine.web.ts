@@ -30,6 +30,8 @@ export function webEngine(ort: OnnxRuntimeWeb, defaults: WebSettings = {}): Engi
     },
     // A run copies its outputs from the engine's memory into new arrays, whatever arrays it is given.
     writesOutputs: false,
+    takesWeights: false,
+    sharesBuffers: false,
     defaults: { provider: 'wasm', ...settings },
   };
 }

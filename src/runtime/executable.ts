@@ -4,7 +4,9 @@ import { shapeText } from '../graph/dims.ts';
 import type { InputAttributes } from '../graph/operators/elementwise.ts';
 import { add } from '../graph/operators/elementwise.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { emitModel, type WeightSource } from '../onnx/emit.ts';
+import { emitModel } from '../onnx/emit.ts';
+import { type HostLookup, prepareInference } from '../onnx/inference.ts';
+import { readIntoMemory, type WeightSource } from '../onnx/weights.ts';
 import { createSession, type Engine, type SessionSettings } from './engine.ts';
 import { addRows } from './kernels.ts';
 
@@ -41,36 +43,43 @@ export class Executable {
     readonly inputs: ReadonlyMap<string, InputAttributes>,
     /** Bytes of the ONNX model, weights inside it included. */
     readonly modelBytes: number,
+    private readonly lookups: readonly HostLookup[],
   ) {}
 
   /** @param outputs what a run returns, by name. */
   static async compile(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions = {}) {
-    const { weights, ...settings } = options;
+    const { weights = new Map<string, WeightSource>(), ...settings } = options;
     const { plans, sessionOutputs } = planOutputs(outputs);
-    const model = emitModel(sessionOutputs, weights ? { weights } : {});
-    const session = await createSession(engine, model.bytes, settings);
-    return new Executable(engine, session, plans, model.inputs, model.bytes.byteLength);
+    const prepared = prepareInference([...sessionOutputs.values()], weights);
+    const roots = new Map([...sessionOutputs.keys()].map((name, i) => [name, prepared.outputs[i]!]));
+    const provide = engine.takesWeights && (settings.provider ?? engine.defaults.provider ?? 'cpu') === 'cpu';
+    const sources = provide ? prepared.weights : await readIntoMemory(prepared.weights);
+    const model = emitModel(roots, { weights: sources, provide });
+    const session = await createSession(engine, model.bytes, settings, model.provided);
+    return new Executable(engine, session, plans, model.inputs, model.bytes.byteLength, prepared.lookups);
   }
 
   /**
    * Runs the graph.
    *
    * @param feeds a value for every name in {@link inputs}; numbers are not copied.
-   * @param into arrays to write outputs into; the others get new ones.
+   * @param into arrays to write outputs into; the others get new ones. An output whose size the graph does not fix is
+   *   given with its shape.
    */
   async run(
     feeds: Readonly<Record<string, HostTensor>>,
-    into: Readonly<Record<string, Float32Array>> = {},
+    into: Readonly<Record<string, Float32Array | HostTensor>> = {},
   ): Promise<Record<string, HostTensor>> {
     const fed: Record<string, OrtTensor> = {};
-    for (const [name, attributes] of this.inputs) fed[name] = this.toEngine(name, attributes, feeds[name]);
+    for (const [name, attributes] of this.inputs) {
+      const lookup = this.lookups.find((each) => each.input === name);
+      const feed = lookup ? lookUp(lookup, feeds[lookup.ids]) : feeds[name];
+      fed[name] = this.toEngine(name, attributes, feed);
+    }
     const fetches: Record<string, OrtTensor | null> = {};
     for (const [name, plan] of this.plans) {
       if (plan.dense !== undefined) {
-        const target = this.inPlace(plan) ? into[name] : undefined;
-        fetches[plan.dense] = target
-          ? new this.engine.runtime.Tensor('float32', target, plan.shape as number[])
-          : null;
+        fetches[plan.dense] = this.target(plan, into[name]);
       }
       for (const { ids, rows } of plan.additions) {
         fetches[ids] = null;
@@ -80,7 +89,9 @@ export class Executable {
     const results = (await this.session.run(fed, fetches)) as Record<string, OrtTensor>;
     const outputs: Record<string, HostTensor> = {};
     for (const [name, plan] of this.plans) {
-      outputs[name] = collect(plan, results, into[name], this.inPlace(plan));
+      const target = into[name];
+      const array = target && 'data' in target ? (target.data as Float32Array) : target;
+      outputs[name] = collect(plan, results, array, plan.dense !== undefined && fetches[plan.dense] !== null);
     }
     return outputs;
   }
@@ -94,9 +105,13 @@ export class Executable {
     this.session.endProfiling();
   }
 
-  /** Whether the engine can write this output where the caller wants it: its size must be known beforehand. */
-  private inPlace(plan: OutputPlan): boolean {
-    return this.engine.writesOutputs && plan.shape.every((dim) => typeof dim === 'number');
+  /** Where the engine writes an output, when the caller wants it somewhere and the size is known beforehand. */
+  private target(plan: OutputPlan, into: Float32Array | HostTensor | undefined): OrtTensor | null {
+    if (!into || !this.engine.writesOutputs) return null;
+    const { Tensor } = this.engine.runtime;
+    if ('data' in into) return new Tensor('float32', into.data as Float32Array, into.shape);
+    const fixed = plan.shape.every((dim) => typeof dim === 'number');
+    return fixed ? new Tensor('float32', into, plan.shape as number[]) : null;
   }
 
   private toEngine(name: string, attributes: InputAttributes, feed: HostTensor | undefined): OrtTensor {
@@ -122,6 +137,15 @@ export class Executable {
       `the graph's input ${name} is ${attributes.dtype}, but got a ${data.constructor.name}.`,
     );
   }
+}
+
+/** The rows of an embedding for the ids of a run: `[…ids, width]`. */
+function lookUp({ ids: name, rows, input }: HostLookup, ids: HostTensor | undefined): HostTensor {
+  if (!ids)
+    throw new RopewalkError(`the graph's input ${name}, which ${input} is looked up by, was not given.`);
+  const data = new Float32Array(ids.data.length * rows.width);
+  for (let i = 0; i < ids.data.length; i++) rows.read(Number(ids.data[i]), data, i * rows.width);
+  return { data, shape: [...ids.shape, rows.width] };
 }
 
 /** Splits outputs into what the engine computes and what the host adds afterwards. */

@@ -97,9 +97,9 @@ async function logits(name: string, prompt: number) {
   const full = await Executable.compile(engine, fullLogitsGraph(model, 1, seq), { weights });
   const results = await full.run({ input_ids: { data: first, shape: [seq] } });
   await full.release();
-  const decoder = await Decoder.create(engine, model, weights, 'all');
+  const decoder = await Decoder.create(engine, model, weights);
   const cache = decoder.newCache();
-  const cached = Array.from(await decoder.forward(first.subarray(0, prompt), cache));
+  const cached = Array.from(await decoder.forward(first.subarray(0, prompt), cache, 'all'));
   for (const id of first.subarray(prompt)) cached.push(...(await decoder.forward([id], cache)));
   await decoder.release();
   return { full: Array.from(results.logits!.data as Float32Array), cached };

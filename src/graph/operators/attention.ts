@@ -1,5 +1,5 @@
 import { addDims, type Dim, sameDim, sameShape } from '../dims.ts';
-import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { apply, type Emitter, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
 import { sizeOfShape } from '../values.ts';
 import { add, mul, scalar, sub } from './elementwise.ts';
 import { matmul } from './matmul.ts';
@@ -102,15 +102,24 @@ export interface CachedAttentionAttributes extends AttentionAttributes {
   readonly window: number | null;
 }
 
+/** Head sizes for which the engine has attention over a cache as one kernel. */
+export function hasFusedAttention(headDim: number): boolean {
+  return headDim % 8 === 0;
+}
+
 /**
  * Attention of new tokens over a cache and themselves, as grouped queries. The cache is a buffer with room for more
  * keys than it holds: the first `pastLength` rows are real and in the order of their positions, the rest is ignored.
+ *
+ * The second and third output are the caches with the new rows after the real ones (what lies behind them is
+ * undefined). Where the engine may write them over the caches they come from, nothing is copied; they then need room.
+ * Sequences of a batch may have different lengths; the expansion knows a batch of one only.
  */
 export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
   name: 'cachedAttention',
   engineOnly: true,
   // GroupQueryAttention refuses other head sizes.
-  fits: (inputs) => (inputs[3]!.shape[3] as number) % 8 === 0,
+  fits: (inputs) => hasFusedAttention(inputs[3]!.shape[3] as number),
   infer(inputs, { heads, kvHeads }) {
     const [q, k, v, pastK, pastV, pastLength, total] = inputs;
     const headDim = pastK?.shape[3];
@@ -132,10 +141,10 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
       throw shapeError(
         'cachedAttention',
         inputs,
-        'needs q [1, time, heads · d], k and v [1, time, kv · d], caches [1, kv, capacity, d], int32 lengths [1] and []',
+        'needs q [batch, time, heads · d], k and v [batch, time, kv · d], caches [batch, kv, capacity, d], int32 lengths [batch] and []',
       );
     }
-    return [q];
+    return [q, pastK, pastV];
   },
   expand([q, k, v, pastK, pastV, pastLength, total], { heads, kvHeads, scale, softcap: cap, window }) {
     const [, time] = q!.shape as [Dim, Dim, Dim];
@@ -150,26 +159,29 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     const mask = causalMask(pastLength!, total!, pastK!, { time, group, window });
     const out = attention(stacked, keys, values, mask, { scale, softcap: cap });
     const back = transpose(reshape(out, [kvHeads, time, group, headDim]), [1, 0, 2, 3]);
-    return [reshape(back, [1, time, heads * headDim])];
+    const write = (past: Tensor, x: Tensor) => writeRows(past, rowsOf(x), pastLength!);
+    return [reshape(back, [1, time, heads * headDim]), write(pastK!, k!), write(pastV!, v!)];
   },
-  lower(e, [q, k, v, pastK, pastV, , total], { attributes }) {
+  lower(e, [q, k, v, pastK, pastV, pastLength, total], { attributes, inputs }) {
     const { heads, kvHeads, scale, softcap: cap, window } = attributes;
-    // The same for every layer: the emitter keeps one copy of equal nodes.
-    const last = e.node('Sub', [total!, e.constant('int32', [1], [1])])[0]!;
-    return e
-      .node(
-        'GroupQueryAttention',
-        [q!, k!, v!, pastK!, pastV!, last, total!],
-        {
-          num_heads: heads,
-          kv_num_heads: kvHeads,
-          scale: { float: scale },
-          softcap: { float: cap ?? 0 },
-          local_window_size: window === null ? -1 : window,
-        },
-        { domain: 'com.microsoft', outputs: 3 },
-      )
-      .slice(0, 1);
+    // The number of the last key. The same for every layer: the emitter keeps one copy of equal nodes.
+    const time = e.constant('int32', [1], [1]);
+    const last =
+      inputs[5]!.shape[0] === 1
+        ? e.node('Sub', [total!, time])[0]!
+        : e.node('Sub', [e.node('Add', [pastLength!, newTokens(e, q!)])[0]!, time])[0]!;
+    return e.node(
+      'GroupQueryAttention',
+      [q!, k!, v!, pastK!, pastV!, last, total!],
+      {
+        num_heads: heads,
+        kv_num_heads: kvHeads,
+        scale: { float: scale },
+        softcap: { float: cap ?? 0 },
+        local_window_size: window === null ? -1 : window,
+      },
+      { domain: 'com.microsoft', outputs: 3 },
+    );
   },
   examples: [
     cachedExample(4, 2, null, null, 0),
@@ -180,6 +192,63 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     cachedExample(4, 2, 5, 2, 6),
   ],
 };
+
+/** int32 `[1]`: the number of rows of x `[batch, time, width]`. */
+function newTokens(e: Emitter, x: string): string {
+  return e.node('Cast', [e.node('Shape', [x], { start: 1, end: 2 })[0]!], { to: 6 })[0]!;
+}
+
+type NoAttributes = Record<never, never>;
+
+/**
+ * A cache with new rows after its real ones: cache `[1, kv, capacity, d]`, rows `[1, kv, time, d]`, length int32 `[1]`
+ * → `[1, kv, capacity, d]`. There must be room.
+ */
+export const writeRowsOp: Operator<NoAttributes> = {
+  name: 'writeRows',
+  infer(inputs) {
+    const [cache, rows, length] = inputs;
+    if (cache?.shape.length !== 4 || rows?.shape.length !== 4 || length?.dtype !== 'int32') {
+      throw shapeError(
+        'writeRows',
+        inputs,
+        'needs a cache [1, kv, capacity, d], rows [1, kv, time, d] and an int32 length [1]',
+      );
+    }
+    return [cache];
+  },
+  evaluate([cache, rows, length]) {
+    const [, heads, capacity, width] = cache!.shape as [number, number, number, number];
+    const time = rows!.shape[2]!;
+    const data = cache!.data.slice();
+    for (let head = 0; head < heads; head++) {
+      const from = head * time * width;
+      data.set(rows!.data.subarray(from, from + time * width), (head * capacity + length!.data[0]!) * width);
+    }
+    return [{ shape: cache!.shape, data }];
+  },
+  stopsGradient: true,
+  lower(e, [cache, rows, length]) {
+    const axis = e.constant('int64', [1], [2]);
+    const int64 = (x: string) => e.node('Cast', [x], { to: 7 })[0]!;
+    const start = int64(length!);
+    const end = e.node('Add', [start, e.node('Shape', [rows!], { start: 2, end: 3 })[0]!])[0]!;
+    const zero = e.constant('int64', [1], [0]);
+    const all = e.constant('int64', [1], [2 ** 31 - 1]);
+    const before = e.node('Slice', [cache!, zero, start, axis])[0]!;
+    const after = e.node('Slice', [cache!, end, all, axis])[0]!;
+    return e.node('Concat', [before, rows!, after], { axis: 2 });
+  },
+  examples: [0, 2, 3].map((past) => ({
+    inputs: [floats(1, 2, 6, 4), floats(1, 2, 3, 4), { dtype: 'int32', shape: [1] } as const],
+    attributes: {},
+    values: { 2: [past] },
+  })),
+};
+
+function writeRows(cache: Tensor, rows: Tensor, length: Tensor): Tensor {
+  return apply(writeRowsOp, [cache, rows, length], {})[0]!;
+}
 
 function mulGroup(time: Dim, group: number): Dim {
   let rows: Dim = 0;
@@ -202,7 +271,8 @@ function cachedExample(
   const int = { dtype: 'int32', shape: [1] } as const;
   const q = floats(1, 3, heads * headDim);
   const rows = floats(1, 3, kvHeads * headDim);
-  const cache = floats(1, kvHeads, 6, headDim);
+  // Just enough room, so that every row of the caches afterwards is defined.
+  const cache = floats(1, kvHeads, past + 3, headDim);
   return {
     inputs: [q, rows, rows, cache, cache, int, { dtype: 'int32', shape: [] } as const],
     attributes: { heads, kvHeads, window, softcap, scale: 0.4 },
@@ -212,7 +282,8 @@ function cachedExample(
 
 /**
  * q `[1, time, heads · d]` and new keys and values `[1, time, kv · d]` (already rotated), caches
- * `[1, kv, capacity, d]` of which `pastLength` (int32 `[1]`) rows are real, `total` (int32 `[]`) = pastLength + time → `[1, time, heads · d]`.
+ * `[1, kv, capacity, d]` of which `pastLength` (int32 `[1]`) rows are real, `total` (int32 `[]`) the largest
+ * pastLength + time → `[1, time, heads · d]` and the caches with the new rows. A batch's sizes are in the place of 1.
  */
 export function cachedAttention(
   q: Tensor,
@@ -223,8 +294,9 @@ export function cachedAttention(
   pastLength: Tensor,
   total: Tensor,
   attributes: CachedAttentionAttributes,
-): Tensor {
-  return apply(cachedAttentionOp, [q, k, v, pastK, pastV, pastLength, total], attributes)[0]!;
+): readonly [Tensor, Tensor, Tensor] {
+  const outputs = apply(cachedAttentionOp, [q, k, v, pastK, pastV, pastLength, total], attributes);
+  return outputs as unknown as readonly [Tensor, Tensor, Tensor];
 }
 
 interface CausalMaskAttributes {

@@ -51,6 +51,50 @@ export function gatherRows(table: Tensor, ids: Tensor): Tensor {
   return apply(gatherRowsOp, [table, ids], {})[0]!;
 }
 
+/** Some rows of every matrix of a batch, the same in each: the tokens whose logits are wanted. */
+export const takeRowsOp: Operator<None> = {
+  name: 'takeRows',
+  infer(inputs) {
+    const [x, ids] = inputs;
+    if (x?.dtype !== 'float32' || x.shape.length !== 3 || !isIndex(ids) || ids!.shape.length !== 1) {
+      throw shapeError(
+        'takeRows',
+        inputs,
+        'needs floats [batch, rows, width] and integer row numbers [count]',
+      );
+    }
+    return [{ dtype: 'float32', shape: [x.shape[0]!, ids!.shape[0]!, x.shape[2]!] }];
+  },
+  evaluate([x, ids]) {
+    const [batch, rows, width] = x!.shape as [number, number, number];
+    const count = ids!.data.length;
+    const data = new Float64Array(batch * count * width);
+    for (let b = 0; b < batch; b++) {
+      ids!.data.forEach((id, i) => {
+        const from = (b * rows + id) * width;
+        data.set(x!.data.subarray(from, from + width), (b * count + i) * width);
+      });
+    }
+    return [{ shape: [batch, count, width], data }];
+  },
+  lower: (e, inputs) => e.node('Gather', inputs, { axis: 1 }),
+  examples: [
+    {
+      inputs: [
+        { dtype: 'float32', shape: [2, 5, 3] },
+        { dtype: 'int32', shape: [2] },
+      ],
+      attributes: {},
+      below: 5,
+    },
+  ],
+};
+
+/** x `[batch, rows, width]`, ids `[count]` → `[batch, count, width]`. */
+export function takeRows(x: Tensor, ids: Tensor): Tensor {
+  return apply(takeRowsOp, [x, ids], {})[0]!;
+}
+
 interface ScatterAttributes {
   readonly rows: Dim;
 }

@@ -1,4 +1,4 @@
-import { sameDim } from '../dims.ts';
+import { sameDim, sameShape } from '../dims.ts';
 import { apply, type Operator, shapeError, type Tensor } from '../tensor.ts';
 import { neg } from './elementwise.ts';
 
@@ -24,20 +24,20 @@ export const rotaryOp: Operator<RotaryAttributes> = {
       typeof width === 'number' &&
       typeof half === 'number' &&
       width === 2 * half * heads &&
-      cos.shape.length === 2 &&
-      sameDim(cos.shape[0]!, x.shape.at(-2)!) &&
-      sin.shape.length === 2;
+      (cos.shape.length === 2 || (cos.shape.length === 3 && x.shape.length === 3)) &&
+      sameDim(cos.shape.at(-2)!, x.shape.at(-2)!) &&
+      sameShape(cos.shape, sin.shape);
     if (!fits) {
       throw shapeError(
         'rotary',
         inputs,
-        `needs […, tokens, ${heads} · head_dim] and angles [tokens, head_dim / 2]`,
+        `needs […, tokens, ${heads} · head_dim] and angles [tokens, head_dim / 2], or those of each sequence`,
       );
     }
     return [x];
   },
   evaluate([x, cos, sin], { heads }) {
-    const half = cos!.shape[1]!;
+    const half = cos!.shape.at(-1)!;
     const data = x!.data.slice();
     const rows = data.length / (heads * 2 * half);
     for (let row = 0; row < rows; row++) {
@@ -62,13 +62,12 @@ export const rotaryOp: Operator<RotaryAttributes> = {
     const lift = (name: string, width: number) =>
       e.node('Reshape', [name, e.constant('int64', [3], [1, -1, width])])[0]!;
     const width = type.shape.at(-1) as number;
-    const half = angles.shape[1] as number;
+    const half = angles.shape.at(-1) as number;
+    const angle = (name: string) => (angles.rank === 3 ? name : lift(name, half));
     // ai.onnx RotaryEmbedding (opset 23): cos and sin as [batch, tokens, head_dim / 2] when no position_ids are given.
-    const turned = e.node(
-      'RotaryEmbedding',
-      [batched ? x! : lift(x!, width), lift(cos!, half), lift(sin!, half)],
-      { num_heads: heads },
-    );
+    const turned = e.node('RotaryEmbedding', [batched ? x! : lift(x!, width), angle(cos!), angle(sin!)], {
+      num_heads: heads,
+    });
     return batched ? turned : e.node('Reshape', [turned[0]!, e.constant('int64', [2], [-1, width])]);
   },
   examples: [
@@ -80,10 +79,21 @@ export const rotaryOp: Operator<RotaryAttributes> = {
       ],
       attributes: { heads: 2 },
     },
+    {
+      inputs: [
+        { dtype: 'float32', shape: [2, 3, 8] },
+        { dtype: 'float32', shape: [2, 3, 2] },
+        { dtype: 'float32', shape: [2, 3, 2] },
+      ],
+      attributes: { heads: 2 },
+    },
   ],
 };
 
-/** x `[…, tokens, heads · head_dim]`, cos and sin `[tokens, head_dim / 2]` (no gradient) → the shape of x. */
+/**
+ * x `[…, tokens, heads · head_dim]`, cos and sin `[tokens, head_dim / 2]`, or `[batch, tokens, head_dim / 2]` when the
+ * sequences of a batch stand at different positions (no gradient) → the shape of x.
+ */
 export function rotary(x: Tensor, cos: Tensor, sin: Tensor, heads: number): Tensor {
   return apply(rotaryOp, [x, cos, sin], { heads })[0]!;
 }

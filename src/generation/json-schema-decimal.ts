@@ -1,0 +1,208 @@
+/** Numbers are written with at most this many digits: each such decimal is a number of its own (IEEE 754 double). */
+const MOST_DIGITS = 15;
+const LIMIT = 10 ** MOST_DIGITS - 1;
+/** Numbers without bounds stay below this, which leaves six decimals. */
+const USUAL_LIMIT = 10 ** 9;
+const USUAL_DECIMALS = 6;
+
+const ZERO = 48;
+const MINUS = 45;
+const POINT = 46;
+
+/** What a number must be. */
+export interface NumberRules {
+  readonly integer: boolean;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+  /** Dyadic (`isExactStep`). */
+  readonly multipleOf?: readonly number[];
+}
+
+/**
+ * A number on its way, in plain notation: its sign, its digits as an integer, and how many of them follow the point;
+ * `decimals` −1 is before the point, `digits` 0 is nothing but a sign.
+ */
+export interface PartialNumber {
+  readonly negative: boolean;
+  readonly value: number;
+  readonly digits: number;
+  readonly decimals: number;
+}
+
+/**
+ * The numbers between two bounds that are multiples of a step, as decimals with a fixed most number of decimals. All
+ * is exact: a number is an integer below 10¹⁵, `scale` times as large.
+ */
+export class DecimalRange {
+  private readonly decimals: number;
+  private readonly low: number;
+  private readonly high: number;
+  private readonly step: number;
+
+  constructor(rules: NumberRules) {
+    const steps = rules.multipleOf ?? [];
+    const bounds = [rules.minimum, rules.maximum, rules.exclusiveMinimum, rules.exclusiveMaximum];
+    const given = bounds.filter((bound) => bound !== undefined);
+    const magnitude = Math.min(LIMIT, Math.max(0, ...given.map(Math.abs)));
+    const whole = rules.integer || steps.some(Number.isInteger);
+    const open = Math.min(
+      LIMIT,
+      Math.max(USUAL_LIMIT, 10 ** (String(Math.trunc(magnitude)).length + 1)) - 1,
+    );
+    const lowest = rules.minimum === undefined && rules.exclusiveMinimum === undefined;
+    const highest = rules.maximum === undefined && rules.exclusiveMaximum === undefined;
+    const largest = lowest || highest ? open : magnitude;
+    const room = MOST_DIGITS - String(Math.trunc(largest)).length;
+    const wanted = Math.max(USUAL_DECIMALS, ...given.map((bound) => decimalsOf(bound) + 1));
+    if (whole) this.decimals = 0;
+    else if (steps.length > 0) this.decimals = Math.max(...steps.map(decimalsOf));
+    else this.decimals = Math.max(0, Math.min(room, wanted));
+    const floor = (value: number, exclusive: boolean) => scaled(value, this.decimals, 'down', exclusive);
+    const ceil = (value: number, exclusive: boolean) => scaled(value, this.decimals, 'up', exclusive);
+    // Without a bound of its own an integer may have all digits, another number as many as leave room for decimals.
+    const limit = whole ? LIMIT : Math.min(LIMIT, (lowest || highest ? open + 1 : LIMIT) * 10 ** this.decimals - 1);
+    this.low = Math.max(
+      -limit,
+      ceil(rules.minimum ?? -Infinity, false),
+      ceil(rules.exclusiveMinimum ?? -Infinity, true),
+    );
+    this.high = Math.min(
+      limit,
+      floor(rules.maximum ?? Infinity, false),
+      floor(rules.exclusiveMaximum ?? Infinity, true),
+    );
+    this.step = steps.reduce((all, step) => lcm(all, Math.round(step * 10 ** this.decimals)), 1);
+  }
+
+  /** The number begun by a byte; undefined when none of these begins so. */
+  start(byte: number): PartialNumber | undefined {
+    if (byte === MINUS) {
+      const sign = { negative: true, value: 0, digits: 0, decimals: -1 };
+      return this.more(sign) < Number.POSITIVE_INFINITY ? sign : undefined;
+    }
+    return this.next({ negative: false, value: 0, digits: 0, decimals: -1 }, byte);
+  }
+
+  /** The number after one more byte; undefined when it can then no longer become one of these. */
+  next(from: PartialNumber, byte: number): PartialNumber | undefined {
+    let to: PartialNumber;
+    if (byte === POINT) {
+      if (from.digits === 0 || from.decimals >= 0 || this.decimals === 0) return undefined;
+      to = { ...from, decimals: 0 };
+    } else {
+      const digit = byte - ZERO;
+      if (digit < 0 || digit > 9 || from.decimals === this.decimals) return undefined;
+      if (from.decimals < 0 && from.digits > 0 && from.value === 0) return undefined; // 01 is no JSON
+      to = {
+        negative: from.negative,
+        value: from.value * 10 + digit,
+        digits: from.digits + 1,
+        decimals: from.decimals < 0 ? -1 : from.decimals + 1,
+      };
+    }
+    return this.complete(to) || this.more(to) < Number.POSITIVE_INFINITY ? to : undefined;
+  }
+
+  /** Whether it is one of these numbers as it stands. */
+  complete(number: PartialNumber): boolean {
+    if (number.digits === 0 || number.decimals === 0) return false;
+    const unit = 10 ** (this.decimals - Math.max(0, number.decimals));
+    return this.has(number.negative, number.value * unit, number.value * unit, 1);
+  }
+
+  /** The least number of further bytes, at least one, that make it one of these numbers; Infinity when none do. */
+  more(number: PartialNumber): number {
+    if (number.digits === 0) {
+      let least = Number.POSITIVE_INFINITY;
+      for (let digit = 0; digit <= 9; digit++) {
+        const first = { ...number, value: digit, digits: 1 };
+        least = Math.min(least, this.complete(first) ? 1 : 1 + this.more(first));
+      }
+      return least;
+    }
+    const { negative, value, decimals } = number;
+    if (decimals >= 0) {
+      for (let added = 1; decimals + added <= this.decimals; added++) {
+        if (this.extends(negative, value, added, this.decimals - decimals - added)) return added;
+      }
+      return Number.POSITIVE_INFINITY;
+    }
+    const mostDigits = value === 0 ? 0 : MOST_DIGITS + 1 - number.digits;
+    for (let added = 1; added <= mostDigits + 1 + this.decimals; added++) {
+      if (added <= mostDigits && this.extends(negative, value, added, this.decimals)) return added;
+      const behind = Math.min(this.decimals, added - 1);
+      for (let after = 1; after <= behind; after++) {
+        if (added - 1 - after > mostDigits) continue;
+        if (this.extends(negative, value, added - 1, this.decimals - after)) return added;
+      }
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** The length of the shortest number; Infinity when there is none. */
+  shortest(): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const byte of [MINUS, ...Array.from({ length: 10 }, (_, digit) => ZERO + digit)]) {
+      const first = this.start(byte);
+      if (first) least = Math.min(least, this.complete(first) ? 1 : 1 + this.more(first));
+    }
+    return least;
+  }
+
+  /** Whether `value` with `added` more digits and then `missing` decimals left out can be one of these numbers. */
+  private extends(negative: boolean, value: number, added: number, missing: number): boolean {
+    const unit = 10 ** missing;
+    const low = value * 10 ** added * unit;
+    return this.has(negative, low, low + (10 ** added - 1) * unit, unit);
+  }
+
+  /** Whether a multiple of `unit` from low to high in magnitude is one of these numbers. */
+  private has(negative: boolean, low: number, high: number, unit: number): boolean {
+    // −0 is left out: validators disagree on whether it is 0.
+    const least = Math.max(low, negative ? Math.max(1, -this.high) : Math.max(0, this.low));
+    const most = Math.min(high, negative ? -this.low : this.high);
+    if (least > most) return false;
+    const step = lcm(this.step, unit);
+    return Math.floor(most / step) * step >= least;
+  }
+}
+
+/** Whether dividing a multiple by it is exact in binary arithmetic: 3, 0.5 and 2.25 are so, 0.1 is not. */
+export function isExactStep(value: number): boolean {
+  return Number.isInteger(value * 64) && value <= 10 ** 9;
+}
+
+function lcm(a: number, b: number): number {
+  let [x, y] = [a, b];
+  while (y !== 0) [x, y] = [y, x % y];
+  return (a / x) * b;
+}
+
+/** A number's shortest decimal notation as digits · 10^exponent. */
+function decimal(value: number): { digits: bigint; exponent: number } {
+  const [mantissa, exponent = '0'] = String(value).split('e') as [string, string?];
+  const [whole, fraction = ''] = mantissa.split('.') as [string, string?];
+  return { digits: BigInt(whole + fraction), exponent: Number(exponent) - fraction.length };
+}
+
+function decimalsOf(value: number): number {
+  return Math.max(0, -decimal(value).exponent);
+}
+
+/** value · 10^decimals, rounded away from the side that it bounds; exclusive: never itself. */
+function scaled(value: number, decimals: number, way: 'up' | 'down', exclusive: boolean): number {
+  if (!Number.isFinite(value)) return value;
+  const { digits, exponent } = decimal(value);
+  const shift = exponent + decimals;
+  if (shift > 400) return digits === 0n ? 0 : digits > 0n ? Infinity : -Infinity;
+  let result = shift >= 0 ? digits * 10n ** BigInt(shift) : digits / 10n ** BigInt(-shift);
+  const exact = shift >= 0 || result * 10n ** BigInt(-shift) === digits;
+  if (!exact) {
+    // BigInt division rounds towards zero.
+    if (way === 'up' && digits > 0n) result += 1n;
+    if (way === 'down' && digits < 0n) result -= 1n;
+  } else if (exclusive) result += way === 'up' ? 1n : -1n;
+  return Number(result);
+}

@@ -1,0 +1,143 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+/** Places of functions in the OrtApi struct of onnxruntime_c_api.h. The struct only ever grows at its end. */
+const API = {
+  getErrorMessage: [2, 'const char *', 'void *status'],
+  createEnv: [3, 'void *', 'int level, const char *name, _Out_ void **env'],
+  createSessionFromArray: [
+    8,
+    'void *',
+    'void *env, void *model, size_t size, void *options, _Out_ void **session',
+  ],
+  run: [
+    9,
+    'void *',
+    'void *session, void *options, void *inputNames, void *inputs, size_t inputCount, void *outputNames, size_t outputCount, void *outputs',
+  ],
+  createSessionOptions: [10, 'void *', '_Out_ void **options'],
+  enableProfiling: [14, 'void *', 'void *options, void *prefix'],
+  disableMemPattern: [17, 'void *', 'void *options'],
+  setLogSeverity: [22, 'void *', 'void *options, int level'],
+  setGraphOptimizationLevel: [23, 'void *', 'void *options, int level'],
+  setIntraOpNumThreads: [24, 'void *', 'void *options, int threads'],
+  createTensor: [48, 'void *', 'void *allocator, void *shape, size_t rank, int type, _Out_ void **value'],
+  createTensorWithData: [
+    49,
+    'void *',
+    'void *memory, void *data, size_t size, void *shape, size_t rank, int type, _Out_ void **value',
+  ],
+  getTensorMutableData: [51, 'void *', 'void *value, _Out_ void **data'],
+  getTensorElementType: [60, 'void *', 'void *info, _Out_ int *type'],
+  getDimensionsCount: [61, 'void *', 'void *info, _Out_ size_t *count'],
+  getDimensions: [62, 'void *', 'void *info, void *dimensions, size_t count'],
+  getTensorTypeAndShape: [65, 'void *', 'void *value, _Out_ void **info'],
+  createCpuMemoryInfo: [69, 'void *', 'int allocator, int type, _Out_ void **memory'],
+  allocate: [75, 'void *', 'void *allocator, size_t size, _Out_ void **data'],
+  free: [76, 'void *', 'void *allocator, void *data'],
+  getDefaultAllocator: [78, 'void *', '_Out_ void **allocator'],
+  releaseStatus: [93, 'void', 'void *status'],
+  releaseSession: [95, 'void', 'void *session'],
+  releaseValue: [96, 'void', 'void *value'],
+  releaseTensorTypeAndShapeInfo: [99, 'void', 'void *info'],
+  releaseSessionOptions: [100, 'void', 'void *options'],
+  endProfiling: [111, 'void *', 'void *session, void *allocator, _Out_ char **file'],
+  addSessionConfigEntry: [130, 'void *', 'void *options, const char *key, const char *value'],
+  addExternalInitializers: [210, 'void *', 'void *options, void *names, void *values, size_t count'],
+} as const;
+
+const API_VERSION = 22;
+const LIBRARY_VERSION = '1.30.0';
+
+/** onnx.TensorProto.DataType of the arrays that we exchange. */
+export const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
+export type ElementType = keyof typeof elementTypes;
+
+export type Pointer = bigint;
+type Functions = Record<keyof typeof API, (...args: unknown[]) => unknown>;
+
+export interface Koffi {
+  load(path: string): { func(definition: string): (...args: unknown[]) => unknown };
+  proto(definition: string): unknown;
+  call(pointer: unknown, type: unknown, ...args: unknown[]): unknown;
+  decode(pointer: unknown, type: unknown): unknown;
+  array(type: string, length: number): unknown;
+  address(value: unknown): bigint;
+  view(pointer: unknown, length: number): ArrayBuffer;
+}
+
+const require = createRequire(import.meta.url);
+
+function libraryPath(): string | undefined {
+  const folder = join(
+    dirname(require.resolve('onnxruntime-node/package.json')),
+    'bin',
+    'napi-v6',
+    process.platform,
+    process.arch,
+  );
+  const names = {
+    linux: 'libonnxruntime.so.1',
+    darwin: `libonnxruntime.${LIBRARY_VERSION}.dylib`,
+    win32: 'onnxruntime.dll',
+  };
+  const name = names[process.platform as keyof typeof names];
+  const path = name && join(folder, name);
+  return path !== undefined && existsSync(path) ? path : undefined;
+}
+
+/** The library's functions, called by koffi. */
+export class Library {
+  readonly api: Functions;
+  readonly env: Pointer;
+  readonly cpu: Pointer;
+  readonly allocator: Pointer;
+
+  constructor(
+    readonly koffi: Koffi,
+    path: string,
+  ) {
+    const base = koffi.load(path).func('void *OrtGetApiBase()')();
+    const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [unknown, unknown];
+    const version = koffi.call(getVersion, koffi.proto('const char *RopewalkGetVersion()'));
+    if (version !== LIBRARY_VERSION) throw new Error(`the library is version ${String(version)}`);
+    const api = koffi.call(getApi, koffi.proto('void *RopewalkGetApi(uint32_t version)'), API_VERSION);
+    const length = Math.max(...Object.values(API).map(([index]) => index)) + 1;
+    const table = koffi.decode(api, koffi.array('void *', length)) as unknown[];
+    this.api = Object.fromEntries(
+      Object.entries(API).map(([name, [index, result, parameters]]) => {
+        const type = koffi.proto(`${result} Ropewalk_${name}(${parameters})`);
+        return [name, (...args: unknown[]) => koffi.call(table[index], type, ...args)];
+      }),
+    ) as Functions;
+    this.env = this.out((out) => this.api.createEnv(3, 'ropewalk', out));
+    this.cpu = this.out((out) => this.api.createCpuMemoryInfo(0, 0, out));
+    this.allocator = this.out((out) => this.api.getDefaultAllocator(out));
+  }
+
+  /** Turns a status into an error. */
+  check(status: unknown): void {
+    if (!status) return;
+    const message = String(this.api.getErrorMessage(status));
+    this.api.releaseStatus(status);
+    throw new Error(message);
+  }
+
+  /** The value that a function writes into its last argument. */
+  out(call: (out: unknown[]) => unknown): Pointer {
+    const out: unknown[] = [null];
+    this.check(call(out));
+    return out[0] as Pointer;
+  }
+}
+
+/** @returns undefined where koffi or the library is not to be had; the reason is then of no consequence but speed. */
+export function openLibrary(): Library | undefined {
+  try {
+    const path = libraryPath();
+    return path === undefined ? undefined : new Library(require('koffi') as Koffi, path);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,75 @@
+import type { ProductWeight, ProvidedTensor, ProvidedWeight } from '../onnx/emit.ts';
+import { elementTypes, type Library, type Pointer } from './library.node.ts';
+
+interface Entry {
+  readonly tensor: ProvidedTensor;
+  readonly name: Buffer;
+  readonly value: Pointer;
+  readonly byteLength: number;
+  data: Pointer | undefined;
+}
+
+/**
+ * Weights that are handed to a session beside its model, in memory that is ours to free. The engine keeps products'
+ * weights in a packed form of its own and then never looks at these again: they are freed as soon as the session
+ * stands, so that no weight is in memory twice for long.
+ */
+export class ProvidedWeights {
+  private readonly entries: Entry[] = [];
+
+  constructor(private readonly library: Library) {}
+
+  async add({ tensors, read }: ProvidedWeight): Promise<void> {
+    const arrays = await read();
+    const { api, koffi, allocator, cpu } = this.library;
+    tensors.forEach((tensor, i) => {
+      const { buffer, byteOffset, byteLength } = arrays[i]!;
+      const data = this.library.out((out) => api.allocate(allocator, Math.max(1, byteLength), out));
+      new Uint8Array(koffi.view(data, byteLength)).set(new Uint8Array(buffer, byteOffset, byteLength));
+      const sizes = BigInt64Array.from(tensor.shape, BigInt);
+      const address = koffi.address(sizes);
+      const type = elementTypes[tensor.type];
+      const value = this.library.out((out) =>
+        api.createTensorWithData(cpu, data, byteLength, address, sizes.length, type, out),
+      );
+      this.entries.push({ tensor, name: Buffer.from(`${tensor.name}\0`), value, byteLength, data });
+    });
+  }
+
+  giveTo(options: Pointer): void {
+    if (this.entries.length === 0) return;
+    const { api, koffi } = this.library;
+    const names = BigUint64Array.from(this.entries, ({ name }) => koffi.address(name));
+    const values = BigUint64Array.from(this.entries, ({ value }) => BigInt(value));
+    this.library.check(
+      api.addExternalInitializers(options, koffi.address(names), koffi.address(values), this.entries.length),
+    );
+  }
+
+  /** Frees what the engine has packed. */
+  async releasePacked(packs: (product: ProductWeight) => Promise<boolean>): Promise<void> {
+    for (const entry of this.entries) {
+      if (entry.tensor.product && (await packs(entry.tensor.product))) this.free(entry);
+    }
+  }
+
+  /** Fills the memory with zeros: what has been packed does not notice. */
+  overwrite(): void {
+    for (const { data, byteLength } of this.entries) {
+      if (data !== undefined) new Uint8Array(this.library.koffi.view(data, byteLength)).fill(0);
+    }
+  }
+
+  /** Frees all of it; the session must be gone. */
+  release(): void {
+    for (const entry of this.entries) this.free(entry);
+    for (const { value } of this.entries) this.library.api.releaseValue(value);
+    this.entries.length = 0;
+  }
+
+  private free(entry: Entry): void {
+    if (entry.data === undefined) return;
+    this.library.check(this.library.api.free(this.library.allocator, entry.data));
+    entry.data = undefined;
+  }
+}
