@@ -1,5 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
-import type { ByteSource } from '../source.ts';
+import { type ByteSource, readInto } from '../source.ts';
 
 /** Headers longer than this are refused: a vocabulary of 256k tokens with its merges takes about 20 MB. */
 export const MAX_HEADER_BYTES = 1 << 28;
@@ -57,10 +57,9 @@ export class HeaderCursor {
     const kept = this.#window.subarray(this.#at);
     const size = Math.min(this.remaining, Math.max(length, kept.byteLength + this.#chunk));
     this.#chunk = Math.min(this.#chunk * 2, LAST_CHUNK);
-    const fresh = await this.#source.read(position + kept.byteLength, size - kept.byteLength);
     const window = new Uint8Array(size);
     window.set(kept);
-    window.set(fresh, kept.byteLength);
+    await readInto(this.#source, position + kept.byteLength, window.subarray(kept.byteLength));
     this.#window = window;
     this.#view = new DataView(window.buffer);
     this.#start = position;

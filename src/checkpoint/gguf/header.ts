@@ -157,7 +157,7 @@ function placeTensor(source: ByteSource, info: RawInfo, dataStart: number, align
   const { block, bytes } = GGML_TYPES[type];
   const elements = product(shape);
   const byteLength = (elements / block) * bytes;
-  if (!Number.isSafeInteger(elements) || !Number.isSafeInteger(elements * bytes)) {
+  if (!Number.isSafeInteger(elements * bytes) || !shape.every(Number.isSafeInteger)) {
     throw wrong(`shape [${shape.join(', ')}] has too many elements`);
   }
   if ((shape.at(-1) ?? 1) % block !== 0) {
@@ -167,7 +167,7 @@ function placeTensor(source: ByteSource, info: RawInfo, dataStart: number, align
     throw wrong(`its offset ${info.offset} is not a multiple of the alignment, ${alignment}`);
   }
   const offset = dataStart + info.offset;
-  if (offset + byteLength > source.size && byteLength > 0) {
+  if (offset + byteLength > source.size) {
     throw wrong(
       `its bytes ${offset} to ${offset + byteLength} lie outside the file, which has ${source.size}`,
     );

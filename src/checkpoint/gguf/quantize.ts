@@ -45,10 +45,8 @@ function quantizeEights(values: Float32Array, target: Uint8Array): void {
     const inverse = inverseOf(scale);
     for (let i = 0; i < 32; i++) {
       const scaled = Math.fround(values[from + i]! * inverse);
-      const whole = Math.floor(Math.abs(scaled));
-      const code = Math.abs(scaled) - whole >= 0.5 ? whole + 1 : whole;
-      // Negative codes wrap around: they are stored as signed bytes.
-      target[to + 2 + i] = scaled < 0 ? -code : code;
+      // The sum is exact in float64. Negative codes wrap around: they are stored as signed bytes.
+      target[to + 2 + i] = scaled < 0 ? -Math.trunc(0.5 - scaled) : Math.trunc(scaled + 0.5);
     }
   }
 }
