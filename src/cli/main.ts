@@ -6,6 +6,7 @@ import * as compare from './compare.ts';
 import * as generate from './generate.ts';
 import * as inspect from './inspect.ts';
 import { printable } from './printable.ts';
+import * as pull from './pull.ts';
 import * as score from './score.ts';
 import * as start from './start.ts';
 import * as tokenizer from './tokenizer.ts';
@@ -34,7 +35,7 @@ ropewalk <command> --help says more.`,
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const command of [start, compare, inspect, train, generate, score, tokenizer])
+  for (const command of [start, compare, inspect, train, generate, score, pull, tokenizer])
     command.register(program);
   // A closed pipe (ropewalk … | head) is the reader's wish, not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,0 +1,143 @@
+import { type Listing, parseListing, type RemoteFile } from './listing.ts';
+import { isCommit } from './model-id.ts';
+import { type Connection, type Reply, readAll, request } from './request.ts';
+import { RequestError, retryAfter, withRetries } from './retry.ts';
+
+/*
+ * The two addresses of the hub that downloading a model takes (https://huggingface.co/docs/hub/api):
+ *
+ *   /api/models/{id}/revision/{revision}?blobs=true   the commit, and every file with its size and hash
+ *   /{id}/resolve/{commit}/{path}                     a file; a large one is redirected to storage elsewhere
+ *
+ * @huggingface/hub 2.17.5 knows them too, and was tried: it heeds neither HF_ENDPOINT nor HF_TOKEN, does not resume, does
+ * not check hashes, fails offline though everything is cached, and leaves no ref behind. What is left of it once all
+ * that is done by us is these two addresses.
+ */
+
+/** The longest list of files that we read. The hub's longest are a few MB. */
+const MOST_LISTING_BYTES = 64 * 2 ** 20;
+
+/** What a model consists of at a revision. */
+export async function fetchListing(connection: Connection, id: string, revision: string): Promise<Listing> {
+  const name = connection.endpoint;
+  const listing = await withRetries(
+    async () => {
+      const reply = await request(
+        connection,
+        `/api/models/${id}/revision/${encodeURIComponent(revision)}?blobs=true`,
+      );
+      if (reply.response.status !== 200) throw statusError(reply, connection, id, revision);
+      const text = new TextDecoder().decode(await readAll(reply, MOST_LISTING_BYTES, name));
+      let json: unknown;
+      try {
+        json = JSON.parse(text);
+      } catch {
+        throw new RequestError(
+          `${name} does not answer as a hub does (no JSON); check HF_ENDPOINT, and whether this network asks you to log in`,
+          'final',
+        );
+      }
+      return parseListing(json, name);
+    },
+    connection.timing,
+    connection,
+  );
+  if (isCommit(revision) && listing.commit !== revision) {
+    throw new RequestError(
+      `${name} gives commit ${listing.commit} of ${id} for commit ${revision}; refused`,
+      'final',
+    );
+  }
+  return listing;
+}
+
+/** Bytes of a file from `from` on, if the server can give them; its status says whether it did. One try. */
+export async function openFile(
+  connection: Connection,
+  id: string,
+  commit: string,
+  { path, hash }: RemoteFile,
+  { from, tag }: { from: number; tag: string | undefined },
+): Promise<Reply> {
+  const headers: Record<string, string> = {
+    ...(from > 0 && { range: `bytes=${from}-` }),
+    // Only a strong tag may stand here (RFC 9110, 13.1.5).
+    ...(from > 0 && tag !== undefined && !tag.startsWith('W/') && { 'if-range': tag }),
+  };
+  const onHop = (given: Headers) => {
+    const linked = given.get('x-linked-etag')?.replace(/^(?:W\/)?"(.*)"$/, '$1') ?? hash;
+    if ((given.get('x-repo-commit') ?? commit) === commit && linked === hash) return;
+    throw new RequestError(
+      `${connection.endpoint} gives another version of ${id}/${path} than it listed; try again`,
+      'final',
+    );
+  };
+  const url = `/${id}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+  const reply = await request(connection, url, { headers, onHop });
+  if (![200, 206, 416].includes(reply.response.status))
+    throw statusError(reply, connection, id, commit, path);
+  const encoding = reply.response.headers.get('content-encoding') ?? 'identity';
+  if (encoding !== 'identity') {
+    reply.close();
+    throw new RequestError(
+      `${connection.endpoint} sends ${path} as ${encoding}, which was not asked for; refused`,
+      'final',
+    );
+  }
+  return reply;
+}
+
+/** The readable error for an answer that is not the wanted one. */
+function statusError(
+  { response: { status, headers }, close }: Reply,
+  { endpoint, token }: Connection,
+  id: string,
+  revision: string,
+  path?: string,
+): RequestError {
+  close();
+  const what = path === undefined ? `"${id}"` : `"${path}" of "${id}"`;
+  if (status === 429 || status === 408 || status >= 500) {
+    const why = status === 429 ? 'too many requests: it asks to wait' : 'trouble of its own';
+    const waitMs = retryAfter(headers.get('retry-after'));
+    return new RequestError(
+      `${endpoint} answered ${status} for ${what} (${why}); try again later`,
+      'passing',
+      {
+        status,
+        waitMs,
+      },
+    );
+  }
+  const code = headers.get('x-error-code');
+  const final = (message: string) => new RequestError(message, 'final', { status });
+  const page = `${endpoint}/${id}`;
+  const giveToken =
+    token === undefined
+      ? `give a token of your account: set HF_TOKEN (tokens are made on ${endpoint}/settings/tokens), or store one with "hf auth login"`
+      : 'the token that is set must belong to that account and may have to be allowed to read gated models';
+  if (status === 403 || (status === 401 && code === 'GatedRepo')) {
+    return final(`"${id}" is gated (${status}): log in and accept its licence on ${page}, then ${giveToken}`);
+  }
+  if (status === 401) {
+    const why =
+      token === undefined
+        ? 'it does not exist, is private or is gated'
+        : 'the token is not accepted, or the model does not exist or is private';
+    return final(
+      `${endpoint} does not give ${what} (401): ${why}; check the name, accept the licence on ${page} if it asks for it, then ${giveToken}`,
+    );
+  }
+  if (status === 404) {
+    const missing =
+      path !== undefined
+        ? `no file "${path}" in "${id}" at revision "${revision}"`
+        : code === 'RevisionNotFound'
+          ? `no revision "${revision}" of "${id}"`
+          : `no model "${id}" with a revision "${revision}"`;
+    return final(
+      `${endpoint} has ${missing} (404); check the names on ${page}; a private model needs HF_TOKEN`,
+    );
+  }
+  return final(`${endpoint} answered ${status} for ${what}; check HF_ENDPOINT and the model's page, ${page}`);
+}

@@ -1,0 +1,283 @@
+import { createHash, type Hash, randomBytes } from 'node:crypto';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorCode, fileError } from '../checkpoint/file-errors.ts';
+import { RopewalkError } from '../errors.ts';
+import type { RemoteFile } from './listing.ts';
+import { acquireLock } from './lock.node.ts';
+import type { Reply } from './request.ts';
+import { RequestError, type Timing, withRetries } from './retry.ts';
+
+/** Bytes are gathered into pieces of this many before they are hashed and written. */
+const PIECE = 1 << 20;
+
+export interface BlobPlace {
+  /** The folder of blobs. */
+  readonly blobs: string;
+  /** The folder of locks. */
+  readonly locks: string;
+}
+
+export interface BlobOptions {
+  /** Asks for the file's bytes from a position on; `tag` is the one that the bytes before it came with. */
+  readonly open: (range: { from: number; tag: string | undefined }) => Promise<Reply>;
+  readonly timing: Timing;
+  readonly signal?: AbortSignal | undefined;
+  /** Called with the bytes that are there. */
+  readonly onBytes?: (done: number) => void;
+}
+
+/** Whether a path is that of a file of this size, if need be behind a link. */
+export async function hasSize(path: string, size: number): Promise<boolean> {
+  const status = await stat(path).catch(() => undefined);
+  return status?.isFile() === true && status.size === size;
+}
+
+/**
+ * Brings a file into the cache's blobs, unless it is there. What arrives is written to a partial file beside it and
+ * hashed on the way; only when the hash is the one that the hub gave is it renamed. A partial file that an earlier
+ * process left is continued, and so is a download that breaks off.
+ * @throws RequestError where the server fails; RopewalkError where the disk does, or the hash is wrong
+ */
+export async function fetchBlob(file: RemoteFile, place: BlobPlace, options: BlobOptions): Promise<void> {
+  const { signal, timing, onBytes = () => {} } = options;
+  const blob = join(place.blobs, file.hash);
+  const isDone = async () => {
+    if (await hasSize(blob, file.size)) {
+      onBytes(file.size);
+      return true;
+    }
+    // Another process is at it: its progress is shown as ours.
+    const [largest] = await leftovers(place.blobs, file.hash).catch(() => []);
+    if (largest) onBytes(Math.min(file.size, largest.size));
+    return false;
+  };
+  if (await isDone()) return;
+  const lock = await acquireLock(join(place.locks, `${file.hash}.ropewalk.lock`), { isDone, signal });
+  if (!lock) return;
+  try {
+    if (await isDone()) return;
+    await mkdir(place.blobs, { recursive: true });
+    const partial = await PartialFile.open(place.blobs, file);
+    try {
+      const progress = () => partial.position;
+      await withRetries(() => receive(partial, file, options), timing, { signal, progress });
+      await partial.publish(blob);
+    } finally {
+      await partial.close();
+    }
+  } catch (error) {
+    throw fileError(error, `download ${file.path} to`, place.blobs);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** One try to bring a partial file to its end, and its hash to what it should be. */
+async function receive(partial: PartialFile, file: RemoteFile, { open, onBytes = () => {} }: BlobOptions) {
+  if (partial.position < file.size) {
+    const from = partial.position;
+    const reply = await open({ from, tag: partial.tag });
+    try {
+      const { status, headers } = reply.response;
+      if (status === 416 || (status === 206 && !continues(headers.get('content-range'), from, file.size))) {
+        await partial.restart();
+        throw new RequestError(
+          `the server cannot continue ${file.path} at byte ${from}; try again`,
+          'passing',
+        );
+      }
+      // The whole file: the server cannot give parts, or it has changed since.
+      if (status === 200 && from > 0) await partial.restart();
+      partial.continued ||= partial.position > 0;
+      partial.tag = headers.get('etag') ?? undefined;
+      onBytes(partial.position);
+      for (let piece = await reply.read(); piece; piece = await reply.read()) {
+        if (partial.position + piece.byteLength > file.size) {
+          await partial.discard();
+          throw new RequestError(
+            `${file.path}: the server sends more than its ${file.size} bytes; refused`,
+            'final',
+          );
+        }
+        await partial.append(piece);
+        onBytes(partial.position);
+      }
+    } finally {
+      reply.close();
+      await partial.flush();
+    }
+    if (partial.position < file.size) {
+      throw new RequestError(
+        `${file.path} broke off at byte ${partial.position} of ${file.size}; try again: what came is kept`,
+        'passing',
+      );
+    }
+  }
+  if (partial.digest() === file.hash) return;
+  const continued = partial.continued;
+  await partial.restart();
+  // Bytes of another time may have been damaged, or another file's: once more, all of it in one.
+  if (continued) throw new RequestError(`${file.path} does not have the hash ${file.hash}`, 'passing');
+  await partial.discard();
+  throw new RopewalkError(
+    `${file.path}: what came does not have the hash ${file.hash} that the hub gives for it; it was damaged on the way ` +
+      'or changed, and is not kept: try again',
+  );
+}
+
+/** Whether `Content-Range` says that the bytes go on at `from`, of a file of that size. */
+function continues(range: string | null, from: number, size: number): boolean {
+  const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(range ?? '') ?? [];
+  return Number(start) === from && (total === '*' || Number(total) === size);
+}
+
+/** Partial files of a blob whose processes may be gone, the largest first. */
+async function leftovers(blobs: string, hash: string): Promise<{ path: string; size: number }[]> {
+  const names = await readdir(blobs);
+  const partials = names.filter(
+    (name) => name.startsWith(`${hash}.ropewalk-`) && name.endsWith('.incomplete'),
+  );
+  const found = await Promise.all(
+    partials.map(async (name) => {
+      const path = join(blobs, name);
+      return { path, size: (await stat(path).catch(() => undefined))?.size ?? -1 };
+    }),
+  );
+  return found.sort((a, b) => b.size - a.size);
+}
+
+/** A blob as far as it has come. Its name is this process's alone, so that no two processes write one file. */
+class PartialFile {
+  /** Bytes received: written, or gathered to be. */
+  position = 0;
+  /** The entity tag that the bytes came with. */
+  tag: string | undefined;
+  /** Whether the bytes came from more than one answer. */
+  continued = false;
+  private handle: FileHandle | undefined;
+  private hash: Hash;
+  private readonly pending = Buffer.allocUnsafe(PIECE);
+  private pendingSize = 0;
+
+  private constructor(
+    private readonly path: string,
+    private readonly file: RemoteFile,
+  ) {
+    this.hash = newHash(file);
+  }
+
+  /** Takes over what an earlier process left, if any. To be called by the owner of the blob's lock. */
+  static async open(blobs: string, file: RemoteFile): Promise<PartialFile> {
+    const path = join(blobs, `${file.hash}.ropewalk-${randomBytes(4).toString('hex')}.incomplete`);
+    const partial = new PartialFile(path, file);
+    const [largest, ...others] = await leftovers(blobs, file.hash);
+    for (const { path } of others) await rm(path, { force: true });
+    try {
+      if (largest) {
+        // Should its process live after all, it finds its file gone when it is done, and starts over.
+        await rename(largest.path, path).catch(() => {});
+        await partial.readExisting();
+      }
+      return partial;
+    } catch (error) {
+      await partial.close();
+      throw error;
+    }
+  }
+
+  private async readExisting(): Promise<void> {
+    try {
+      this.handle = await open(this.path, 'r+');
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return;
+      throw error;
+    }
+    for (;;) {
+      const { bytesRead } = await this.handle.read(this.pending, 0, PIECE, this.position);
+      if (bytesRead === 0) break;
+      this.hash.update(this.pending.subarray(0, bytesRead));
+      this.position += bytesRead;
+    }
+    this.continued = this.position > 0;
+    if (this.position > this.file.size) await this.restart();
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.byteLength; ) {
+      const part = bytes.subarray(at, at + PIECE - this.pendingSize);
+      this.pending.set(part, this.pendingSize);
+      this.pendingSize += part.byteLength;
+      this.position += part.byteLength;
+      at += part.byteLength;
+      if (this.pendingSize === PIECE) await this.flush();
+    }
+  }
+
+  /** Writes what was gathered. Where the disk refuses, the position is that of what it took. */
+  async flush(): Promise<void> {
+    if (this.pendingSize === 0) return;
+    this.handle ??= await open(this.path, 'wx+');
+    const start = this.position - this.pendingSize;
+    let done = 0;
+    try {
+      while (done < this.pendingSize) {
+        const { bytesWritten } = await this.handle.write(
+          this.pending,
+          done,
+          this.pendingSize - done,
+          start + done,
+        );
+        done += bytesWritten;
+      }
+    } finally {
+      this.hash.update(this.pending.subarray(0, done));
+      this.position = start + done;
+      this.pendingSize = 0;
+    }
+  }
+
+  digest(): string {
+    return this.hash.copy().digest('hex');
+  }
+
+  /** Back to nothing. The file is removed, not cut: whoever still has it open must not reach into the new one. */
+  async restart(): Promise<void> {
+    await this.discard();
+    this.hash = newHash(this.file);
+    this.position = 0;
+    this.tag = undefined;
+    this.continued = false;
+  }
+
+  async discard(): Promise<void> {
+    this.pendingSize = 0;
+    await this.close();
+    await rm(this.path, { force: true });
+  }
+
+  /** Gives the file its name, once and for all. */
+  async publish(blob: string): Promise<void> {
+    this.handle ??= await open(this.path, 'wx+');
+    await this.handle.sync();
+    await this.close();
+    try {
+      await rename(this.path, blob);
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw error;
+      if (await hasSize(blob, this.file.size)) return;
+      throw new RopewalkError(`${this.file.path}: another process took its download over; try again`);
+    }
+  }
+
+  async close(): Promise<void> {
+    const handle = this.handle;
+    this.handle = undefined;
+    await handle?.close();
+  }
+}
+
+/** Large files go by the SHA-256 of their bytes, others by git's SHA-1 of the blob: "blob", their size, their bytes. */
+function newHash({ hash, size }: RemoteFile): Hash {
+  return hash.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
+}

@@ -1,0 +1,94 @@
+import { readFile, stat } from 'node:fs/promises';
+import { CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX } from '../checkpoint/model-files.ts';
+import { type ModelCache, parseJson } from './cache.node.ts';
+import { type Choice, chooseFiles, shardsOf, type Wish } from './choose.ts';
+
+/** What the cache has of a model. */
+export interface Cached {
+  /** The snapshot's folder, or the GGUF file in it; undefined where nothing of it can be used. */
+  readonly path?: string;
+  /**
+   * Whether all that was asked for is there. Not so with a path: it can be used, but something that it may need (a chat
+   * template, say) may be missing, which only the hub knows.
+   */
+  readonly complete: boolean;
+  /** What is missing, for messages. */
+  readonly missing: readonly string[];
+}
+
+/**
+ * Looks for a model in the cache, without the network. A file is in a snapshot only once it is whole and its hash
+ * was right, so what remains to ask is whether all the files are there:
+ *
+ * - where a list of the commit's files was noted, by us before the first of them or by Python, by that list;
+ * - where none was (older versions of Python's library), there must be a configuration, all of the weights and
+ *   a tokenizer, and no download of the model that was broken off.
+ */
+export async function findCached(
+  cache: ModelCache,
+  id: string,
+  revision: string,
+  wish: Wish,
+): Promise<Cached> {
+  const commit = await cache.commitOf(revision);
+  if (commit === undefined) return { complete: false, missing: ['all of it'] };
+  const noted = await cache.files(commit);
+  if (!noted) return bySight(cache, commit, wish);
+  const choice = chooseFiles(noted.files.keys(), id, wish);
+  const missing: string[] = [];
+  for (const path of choice.files) {
+    if (!(await cache.hasFile(commit, noted.files.get(path)!))) missing.push(path);
+  }
+  if (choice.index !== undefined && !missing.includes(choice.index)) {
+    const shards = await readShards(cache.pointer(commit, choice.index));
+    for (const shard of shards) {
+      const file = noted.files.get(shard);
+      if (!file || !(await cache.hasFile(commit, file))) missing.push(shard);
+    }
+  }
+  if (missing.length === 0) return { path: pathOf(cache, commit, choice), complete: true, missing };
+  // Python can have been asked for some of the files only.
+  const sight = noted.ours ? undefined : await bySight(cache, commit, wish);
+  return { ...(sight?.complete && { path: sight.path! }), complete: false, missing };
+}
+
+/** Judges a snapshot by the files that it has. */
+async function bySight(cache: ModelCache, commit: string, { file, weights }: Wish): Promise<Cached> {
+  const there = async (path: string) =>
+    stat(cache.pointer(commit, path)).then(
+      (status) => status.isFile(),
+      () => false,
+    );
+  if (file !== undefined) {
+    const path = cache.pointer(commit, file);
+    return (await there(file)) ? { path, complete: true, missing: [] } : { complete: false, missing: [file] };
+  }
+  const missing: string[] = [];
+  if (!(await there(CONFIG_FILE))) missing.push(CONFIG_FILE);
+  if (weights !== false && !(await there(WEIGHTS_FILE))) {
+    if (await there(WEIGHTS_INDEX)) {
+      for (const shard of await readShards(cache.pointer(commit, WEIGHTS_INDEX))) {
+        if (!(await there(shard))) missing.push(shard);
+      }
+    } else missing.push(WEIGHTS_FILE);
+  }
+  const names = await cache.names(commit);
+  if (missing.length > 0) {
+    const ggufs = names.filter((name) => name.toLowerCase().endsWith('.gguf'));
+    if (ggufs.length === 1 && missing.includes(CONFIG_FILE))
+      return bySight(cache, commit, { file: ggufs[0]! });
+    return { complete: false, missing };
+  }
+  const tokenizer = ['tokenizer.json', 'tokenizer.model', 'vocab.json'].some((name) => names.includes(name));
+  const complete = tokenizer && (await cache.partialBytes()) === undefined;
+  return { path: cache.snapshot(commit), complete, missing };
+}
+
+export function pathOf(cache: ModelCache, commit: string, { gguf }: Choice): string {
+  return gguf === undefined ? cache.snapshot(commit) : cache.pointer(commit, gguf);
+}
+
+/** The shards that an index in a folder of the cache names. */
+export async function readShards(path: string): Promise<string[]> {
+  return shardsOf(parseJson(await readFile(path, 'utf8')), path);
+}

@@ -1,0 +1,87 @@
+import { RopewalkError } from '../errors.ts';
+import { isBlobHash, isCommit, isSafePath } from './model-id.ts';
+
+/** A file of a model on the hub. */
+export interface RemoteFile {
+  /** From the model's root, with `/` between folders. */
+  readonly path: string;
+  readonly size: number;
+  /** SHA-256 in hexadecimal for a file in large-file storage, git's SHA-1 of the blob for the others. */
+  readonly hash: string;
+}
+
+/** What a model consisted of at a commit. */
+export interface Listing {
+  readonly commit: string;
+  readonly files: ReadonlyMap<string, RemoteFile>;
+}
+
+/**
+ * Reads what the hub answers to `/api/models/{id}/revision/{revision}?blobs=true`. Nothing in it is trusted: names,
+ * hashes and sizes are checked here, once, before any of them becomes part of a path.
+ * @param server what messages call it
+ */
+export function parseListing(json: unknown, server: string): Listing {
+  const wrong = (what: string) =>
+    new RopewalkError(
+      `${server}: its list of files ${what}; refused: check HF_ENDPOINT, and the model's page`,
+    );
+  if (!isRecord(json) || !Array.isArray(json.siblings)) throw wrong('is not one that a hub gives');
+  if (typeof json.sha !== 'string' || !isCommit(json.sha)) {
+    throw wrong(`names the commit ${show(json.sha)}, which is not 40 hexadecimal digits`);
+  }
+  const files = new Map<string, RemoteFile>();
+  for (const sibling of json.siblings as unknown[]) {
+    if (!isRecord(sibling) || typeof sibling.rfilename !== 'string') throw wrong('has a file without a name');
+    const path = sibling.rfilename;
+    if (!isSafePath(path)) throw wrong(`has ${show(path)}, which would lead out of its folder`);
+    const lfs = isRecord(sibling.lfs) ? sibling.lfs : undefined;
+    const hash = lfs ? lfs.sha256 : sibling.blobId;
+    const size = lfs ? lfs.size : sibling.size;
+    if (typeof hash !== 'string' || !isBlobHash(hash)) {
+      throw wrong(`gives ${show(path)} the hash ${show(hash)}, which is none`);
+    }
+    if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
+      throw wrong(`gives ${show(path)} the size ${show(size)}, which is none`);
+    }
+    files.set(path, { path, size, hash });
+  }
+  return { commit: json.sha, files };
+}
+
+/**
+ * Reads a list of files as it is kept in the cache, in the form in which Python's huggingface_hub keeps its own
+ * (`trees/<commit>.json`); undefined where it is not in that form.
+ */
+export function parseTree(json: unknown): ReadonlyMap<string, RemoteFile> | undefined {
+  if (!isRecord(json) || json.format_version !== 1 || !isRecord(json.files)) return undefined;
+  const files = new Map<string, RemoteFile>();
+  for (const [path, entry] of Object.entries(json.files)) {
+    if (!isSafePath(path) || !isRecord(entry)) return undefined;
+    const large = typeof entry.lfs_sha256 === 'string';
+    const hash = large ? entry.lfs_sha256 : entry.blob_id;
+    const size = large ? entry.lfs_size : entry.size;
+    if (typeof hash !== 'string' || !isBlobHash(hash) || typeof size !== 'number') return undefined;
+    files.set(path, { path, size, hash });
+  }
+  return files;
+}
+
+/** The inverse of `parseTree`. */
+export function treeText(files: ReadonlyMap<string, RemoteFile>): string {
+  const entries = [...files.values()].map(({ path, size, hash }) => {
+    const entry = hash.length === 64 ? { size, lfs_sha256: hash, lfs_size: size } : { size, blob_id: hash };
+    return [path, entry];
+  });
+  return JSON.stringify({ format_version: 1, files: Object.fromEntries(entries) }, null, 1);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A value of a server's in a message: on one line, and not too long. */
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'undefined';
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}

@@ -1,0 +1,204 @@
+import { statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { RopewalkError } from '../errors.ts';
+import { fetchListing, openFile } from './api.ts';
+import { fetchBlob, hasSize } from './blob.node.ts';
+import { ModelCache } from './cache.node.ts';
+import { findCached, pathOf, readShards } from './cached.node.ts';
+import { type Choice, chooseFiles } from './choose.ts';
+import type { Listing, RemoteFile } from './listing.ts';
+import { checkRevision, isSafePath, type ModelId, parseModelId } from './model-id.ts';
+import type { Connection } from './request.ts';
+import { RequestError, type Timing } from './retry.ts';
+import { type HubOptions, hubSettings } from './settings.node.ts';
+
+/** How far a download is; bytes. */
+export interface PullProgress {
+  /** Of all the files together, those counted in that were there before. */
+  readonly done: number;
+  readonly total: number;
+  /** The file that the last bytes belong to, and how far it is. */
+  readonly file: string;
+  readonly fileDone: number;
+  readonly fileTotal: number;
+}
+
+export interface PullOptions extends HubOptions {
+  /** A branch, a tag or a commit; `main` by default. */
+  readonly revision?: string | undefined;
+  /** One GGUF file, for models that have several. */
+  readonly file?: string | undefined;
+  /** false: everything but the weights, for those who only look at a model's structure or want its tokenizer. */
+  readonly weights?: boolean | undefined;
+  /** true: asks the hub whether the revision has moved on, though all of it is in the cache. */
+  readonly update?: boolean | undefined;
+  /** Rejects with its reason when it aborts; what came so far is kept and continued next time. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: PullProgress) => void) | undefined;
+}
+
+const FILES_AT_ONCE = 4;
+
+/**
+ * Downloads a model from the hub into the cache that Python's huggingface_hub uses, and says where it is. Only what a
+ * model needs is fetched: configuration, tokenizer, chat template and safetensors weights (never pickles), or one
+ * GGUF file. What is complete in the cache is used without asking the network.
+ *
+ *     const directory = await pullModel('google/gemma-2-2b-it');
+ *
+ * Hub, cache, token and offline mode are taken from the options, else from HF_ENDPOINT, HF_HUB_CACHE or HF_HOME, HF_TOKEN
+ * or the file of `hf auth login`, and HF_HUB_OFFLINE. The token is shown to the endpoint alone. An interrupted download
+ * is continued by the next call; a file appears only once its hash is the one that the hub gives.
+ *
+ * @param id `org/name`, `org/name@revision` or `org/name:file.gguf`
+ * @returns the snapshot's folder, or the GGUF file in it
+ * @throws RopewalkError saying what to do: the id or the revision does not exist, the licence is not accepted, nothing
+ * answers, the disk is full, a hash is wrong …
+ */
+export async function pullModel(id: string, options: PullOptions = {}): Promise<string> {
+  const parsed = parseModelId(id);
+  if (!parsed) {
+    throw new RopewalkError(
+      `${JSON.stringify(id)} is not the id of a model on the hub; ids look like google/gemma-2-2b-it, org/name@revision or org/name:file.gguf`,
+    );
+  }
+  return pullWith(parsed, options);
+}
+
+/** `pullModel` with another patience, for tests. */
+export async function pullWith(model: ModelId, options: PullOptions, timing?: Timing): Promise<string> {
+  const { signal, weights, update } = options;
+  signal?.throwIfAborted();
+  const { id } = model;
+  const revision = one('revision', model.revision, options.revision) ?? 'main';
+  const file = one('file', model.file, options.file);
+  checkRevision(revision);
+  if (file !== undefined && !isSafePath(file)) {
+    throw new RopewalkError(
+      `${JSON.stringify(file)} is not the name of a file of a model; give it as the hub shows it`,
+    );
+  }
+  const settings = hubSettings(options);
+  const cache = new ModelCache(settings.cache, id, settings.symlinks);
+  const wish = { file, weights };
+  const cached = await findCached(cache, id, revision, wish);
+  if (cached.path !== undefined && (settings.offline || (cached.complete && !update))) return cached.path;
+  if (settings.offline) {
+    throw new RopewalkError(
+      `${id} (revision ${revision}) is not complete in the cache ${settings.cache}: missing ${some(cached.missing)}; ` +
+        'this is offline: unset HF_HUB_OFFLINE and pull it with a network',
+    );
+  }
+  const connection: Connection = { ...settings, timing: timing ?? settings.timing, signal };
+  let listing: Listing;
+  try {
+    listing = await fetchListing(connection, id, revision);
+  } catch (error) {
+    // What is there will do where there is no network; a server that says no is heard.
+    const silent = error instanceof RequestError && error.kind !== 'final';
+    if (silent && cached.path !== undefined && !update) return cached.path;
+    throw error;
+  }
+  const choice = chooseFiles(listing.files.keys(), id, wish);
+  await cache.writeFiles(listing.commit, listing.files);
+  await download(connection, cache, id, listing, choice, options);
+  await cache.writeRef(revision, listing.commit);
+  return pathOf(cache, listing.commit, choice);
+}
+
+/** Brings all chosen files into the snapshot, an index of shards last: whoever finds it finds the shards. */
+async function download(
+  connection: Connection,
+  cache: ModelCache,
+  id: string,
+  { commit, files }: Listing,
+  choice: Choice,
+  { onProgress = () => {} }: PullOptions,
+): Promise<void> {
+  const stop = new AbortController();
+  const signal = connection.signal ? AbortSignal.any([connection.signal, stop.signal]) : stop.signal;
+  const asking: Connection = { ...connection, signal };
+  const fetchFile = (file: RemoteFile, onBytes: (done: number) => void) =>
+    fetchBlob(file, cache, {
+      open: (range) => openFile(asking, id, commit, file, range),
+      timing: connection.timing,
+      signal,
+      onBytes,
+    });
+
+  const index = choice.index === undefined ? undefined : files.get(choice.index)!;
+  const wanted = choice.files.map((path) => files.get(path)!);
+  if (index) {
+    await fetchFile(index, () => {});
+    for (const shard of await readShards(join(cache.blobs, index.hash))) {
+      const file = files.get(shard);
+      if (!file)
+        throw new RopewalkError(
+          `${id}: ${index.path} names ${shard}, which is not there; choose another revision`,
+        );
+      wanted.push(file);
+    }
+  }
+  await checkSpace(cache, wanted);
+
+  const total = wanted.reduce((sum, { size }) => sum + size, 0);
+  const bytes = new Map<string, number>();
+  let done = 0;
+  const queue = wanted.values();
+  const work = async () => {
+    for (const file of queue) {
+      await fetchFile(file, (fileDone) => {
+        done += fileDone - (bytes.get(file.path) ?? 0);
+        bytes.set(file.path, fileDone);
+        onProgress({ done, total, file: file.path, fileDone, fileTotal: file.size });
+      });
+      if (file !== index) await cache.publish(commit, file);
+    }
+  };
+  const workers = Array.from({ length: FILES_AT_ONCE }, () =>
+    work().catch((error: unknown) => {
+      stop.abort(error);
+      throw error;
+    }),
+  );
+  await Promise.allSettled(workers);
+  await Promise.all(workers);
+  if (index) await cache.publish(commit, index);
+}
+
+/** Refuses a download that cannot fit, before hours of it. */
+async function checkSpace(cache: ModelCache, files: readonly RemoteFile[]): Promise<void> {
+  let needed = 0;
+  for (const { hash, size } of files) if (!(await hasSize(join(cache.blobs, hash), size))) needed += size;
+  const free = await freeBytes(cache.blobs);
+  if (free === undefined || needed <= free + ((await cache.partialBytes()) ?? 0)) return;
+  throw new RopewalkError(
+    `${cache.blobs}: the disk is full: ${gigabytes(needed)} are to be downloaded and ${gigabytes(free)} are free; ` +
+      'free some space, or name a folder on another disk in HF_HUB_CACHE',
+  );
+}
+
+/** Free space where a folder is, or will be; undefined where the system does not say. */
+async function freeBytes(folder: string): Promise<number | undefined> {
+  for (let path = folder; ; path = dirname(path)) {
+    const status = await statfs(path).catch(() => undefined);
+    if (status) return status.blocks > 0 ? status.bavail * status.bsize : undefined;
+    if (dirname(path) === path) return undefined;
+  }
+}
+
+function gigabytes(bytes: number): string {
+  return bytes < 1e8 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+}
+
+/** What is said in one of two places; twice only where it says the same. */
+function one(what: string, inId: string | undefined, inOptions: string | undefined): string | undefined {
+  if (inId === undefined || inOptions === undefined || inId === inOptions) return inId ?? inOptions;
+  throw new RopewalkError(
+    `the id asks for the ${what} "${inId}" and the options for "${inOptions}"; give one of them`,
+  );
+}
+
+function some(names: readonly string[]): string {
+  return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
+}

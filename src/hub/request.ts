@@ -1,0 +1,192 @@
+import { RequestError, type Timing } from './retry.ts';
+
+/** A hub, and what we show it. */
+export interface Connection {
+  /** Such as `https://huggingface.co`, without a slash at the end. */
+  readonly endpoint: string;
+  readonly token?: string | undefined;
+  readonly timing: Timing;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An answer whose body is read piece by piece. Close it, unless it was read to its end. */
+export interface Reply {
+  readonly response: Response;
+  /** The next bytes; undefined at the end. */
+  read(): Promise<Uint8Array | undefined>;
+  close(): void;
+}
+
+const MOST_REDIRECTS = 10;
+
+/**
+ * Asks the hub for `path`. Redirects are followed here rather than by `fetch`, for three reasons: the token is shown to
+ * the endpoint and to nobody else (files come from other hosts, by links signed for them), encryption is never given up
+ * on the way, and what the hub itself says in front of a redirect can be checked.
+ * @param onHop sees the headers of every answer of the endpoint itself, redirects included
+ */
+export async function request(
+  connection: Connection,
+  path: string,
+  {
+    headers = {},
+    onHop = () => {},
+  }: { headers?: Record<string, string>; onHop?: (headers: Headers) => void } = {},
+): Promise<Reply> {
+  const { endpoint, token, timing, signal } = connection;
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const forward = () => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', forward, { once: true });
+  const release = () => signal?.removeEventListener('abort', forward);
+  let url = new URL(`${endpoint}${path}`);
+  const home = url.origin;
+
+  /** Waits for the network no longer than `idleMs`. */
+  const watched = async <T>(wait: () => Promise<T>): Promise<T> => {
+    const late = () => {
+      const seconds = timing.idleMs / 1000;
+      controller.abort(
+        new RequestError(`${url.host} has not answered for ${seconds} s; check the network`, 'unreachable'),
+      );
+    };
+    const timer = setTimeout(late, timing.idleMs);
+    try {
+      return await wait();
+    } catch (error) {
+      throw requestError(error, url.host, signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  try {
+    // Once the way has led elsewhere, the token stays behind even where it leads back.
+    let away = false;
+    for (let redirects = 0; ; redirects++) {
+      away ||= url.origin !== home;
+      const shown: Record<string, string> = {
+        ...headers,
+        'user-agent': 'ropewalk',
+        // Bytes are counted, and asked for by position: they must come as they are.
+        'accept-encoding': 'identity',
+        ...(token !== undefined && !away && { authorization: `Bearer ${token}` }),
+      };
+      const response = await watched(() =>
+        fetch(url, { headers: shown, redirect: 'manual', signal: controller.signal }),
+      );
+      if (!away) onHop(response.headers);
+      const location = response.headers.get('location');
+      if (![301, 302, 303, 307, 308].includes(response.status) || location === null) {
+        return { response, ...body(response, watched, controller, release) };
+      }
+      await response.body?.cancel();
+      if (redirects === MOST_REDIRECTS) {
+        throw new RequestError(
+          `${url.host} redirects more than ${MOST_REDIRECTS} times; check HF_ENDPOINT`,
+          'final',
+        );
+      }
+      url = redirected(url, location, endpoint);
+    }
+  } catch (error) {
+    release();
+    controller.abort();
+    throw error;
+  }
+}
+
+function body(
+  response: Response,
+  watched: <T>(wait: () => Promise<T>) => Promise<T>,
+  controller: AbortController,
+  release: () => void,
+): Pick<Reply, 'read' | 'close'> {
+  const reader = response.body?.getReader();
+  return {
+    async read() {
+      const piece = reader && (await watched(() => reader.read()));
+      if (piece && !piece.done) return piece.value;
+      release();
+      return undefined;
+    },
+    close() {
+      release();
+      controller.abort();
+    },
+  };
+}
+
+/** Reads a whole body of at most `most` bytes. */
+export async function readAll(reply: Reply, most: number, name: string): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for (let piece = await reply.read(); piece; piece = await reply.read()) {
+    pieces.push(piece);
+    size += piece.byteLength;
+    if (size > most) {
+      reply.close();
+      throw new RequestError(`${name}: the answer is longer than ${most} bytes; refused`, 'final');
+    }
+  }
+  const all = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.byteLength;
+  }
+  return all;
+}
+
+/** Where a redirect leads, if we go there. */
+export function redirected(from: URL, location: string, endpoint: string): URL {
+  const refused = (why: string) =>
+    new RequestError(`${from.host} redirects ${why}; refused: check HF_ENDPOINT`, 'final');
+  if (!URL.canParse(location, from)) throw refused('to something that is no address');
+  const to = new URL(location, from);
+  if (to.protocol !== 'https:' && to.protocol !== 'http:')
+    throw refused(`to ${to.protocol} instead of https:`);
+  if (to.username !== '' || to.password !== '') throw refused('to an address with a password in it');
+  if (from.protocol === 'https:' && to.protocol === 'http:' && !isLoopbackHttp(new URL(endpoint))) {
+    throw refused(`to ${to.host} without encryption`);
+  }
+  return to;
+}
+
+/** Whether an address is that of a server without encryption on this very machine. */
+export function isLoopbackHttp({ protocol, hostname }: URL): boolean {
+  return (
+    protocol === 'http:' &&
+    (hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname))
+  );
+}
+
+const UNREACHABLE = [
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ECONNREFUSED',
+  'ENETUNREACH',
+  'EHOSTUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+];
+
+/** The readable error for what `fetch` or a body's reader threw. */
+function requestError(error: unknown, host: string, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (error instanceof RequestError || !(error instanceof Error)) return error;
+  const cause = error.cause instanceof Error ? error.cause : error;
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
+  if (UNREACHABLE.includes(code)) {
+    return new RequestError(
+      `cannot reach ${host} (${code}); check the network, or HF_ENDPOINT`,
+      'unreachable',
+      { cause },
+    );
+  }
+  if (/CERT|SELF_SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL/.test(code)) {
+    const text = `cannot trust ${host} (${code}): its certificate is not valid here; check the clock, or a proxy's certificate`;
+    return new RequestError(text, 'final', { cause });
+  }
+  const text = `the connection to ${host} was cut (${code || cause.message}); try again: what came is kept`;
+  return new RequestError(text, 'passing', { cause });
+}

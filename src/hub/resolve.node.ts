@@ -1,0 +1,54 @@
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { recoverDirectory } from '../checkpoint/atomic.node.ts';
+import { errorCode } from '../checkpoint/file-errors.ts';
+import { RopewalkError } from '../errors.ts';
+import { parseModelId } from './model-id.ts';
+import { type PullOptions, pullWith } from './pull.node.ts';
+import { RequestError } from './retry.ts';
+
+/**
+ * Where a model lies, whether it is named by its path or by its id on the hub. A file or a folder of that name wins; else
+ * an id (`org/name`, `org/name@revision`, `org/name:file.gguf`) is looked up in the cache, and downloaded if it is
+ * not there (see `pullModel`).
+ * @returns a path
+ * @throws RopewalkError saying what was tried
+ */
+export async function resolveModel(idOrPath: string, options: PullOptions = {}): Promise<string> {
+  if (await isThere(idOrPath)) return idOrPath;
+  // A folder whose replacement was interrupted is there under another name until it is settled.
+  await recoverDirectory(idOrPath);
+  if (await isThere(idOrPath)) return idOrPath;
+  const shown = JSON.stringify(idOrPath);
+  const model = parseModelId(idOrPath);
+  if (!model) {
+    throw new RopewalkError(
+      `${shown}: no such file or folder (${resolve(idOrPath)}), nor the id of a model on the hub, ` +
+        'which looks like google/gemma-2-2b-it; check the path',
+    );
+  }
+  try {
+    return await pullWith(model, options);
+  } catch (error) {
+    const absent =
+      error instanceof RequestError &&
+      (error.kind === 'unreachable' || [401, 404].includes(error.status ?? 0));
+    if (!absent) throw error;
+    throw new RopewalkError(
+      `${shown}: no such file or folder here; as a model on the hub: ${error.message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** False only where nothing has this name; other troubles are told when it is opened. */
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    return !['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '');
+  }
+}

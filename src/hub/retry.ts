@@ -1,0 +1,87 @@
+import { RopewalkError } from '../errors.ts';
+
+/**
+ * A request that failed: `final` where asking again cannot help; `passing` where it may (a cut connection, a busy
+ * server); `unreachable` where nothing answers, which is seldom over within seconds.
+ */
+export class RequestError extends RopewalkError {
+  readonly kind: 'final' | 'passing' | 'unreachable';
+  /** How long the server asked to wait, in milliseconds. */
+  readonly waitMs: number | undefined;
+  /** The status that the server answered with, where it did. */
+  readonly status: number | undefined;
+
+  constructor(
+    message: string,
+    kind: RequestError['kind'],
+    details: { waitMs?: number | undefined; status?: number; cause?: unknown } = {},
+  ) {
+    super(message, details.cause === undefined ? {} : { cause: details.cause });
+    this.kind = kind;
+    this.waitMs = details.waitMs;
+    this.status = details.status;
+  }
+}
+
+/** How patient we are; milliseconds. */
+export interface Timing {
+  /** A connection that brings nothing for so long is given up. */
+  readonly idleMs: number;
+  /** Before the second try; it doubles with every further one, up to 30 times this. */
+  readonly backoffMs: number;
+  /** The longest wait that a server may ask for. */
+  readonly longestWaitMs: number;
+}
+
+const TRIES: Readonly<Record<RequestError['kind'], number>> = { final: 1, unreachable: 3, passing: 6 };
+
+/**
+ * Tries until it works, fails for good, or fails too often without bringing anything new.
+ * @param progress a number that grows when a try brought something, though it failed
+ */
+export async function withRetries<T>(
+  attempt: () => Promise<T>,
+  { backoffMs, longestWaitMs }: Timing,
+  { signal, progress = () => 0 }: { signal?: AbortSignal | undefined; progress?: () => number },
+): Promise<T> {
+  let failures = 0;
+  let best = progress();
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!(error instanceof RequestError)) throw error;
+      if (progress() > best) failures = 0;
+      best = Math.max(best, progress());
+      failures++;
+      if (failures >= TRIES[error.kind]) throw error;
+      const backoff = backoffMs * Math.min(30, 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
+      await sleep(Math.min(longestWaitMs, error.waitMs ?? backoff), signal);
+    }
+  }
+}
+
+/** `Retry-After` in milliseconds from `now`: it holds seconds, or a date (RFC 9110, 10.2.3). undefined for neither. */
+export function retryAfter(value: string | null, now = Date.now()): number | undefined {
+  if (value === null) return undefined;
+  if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** Rejects with the signal's reason as soon as it aborts. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', stop, { once: true });
+  });
+}

@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { errorCode, fileError } from '../checkpoint/file-errors.ts';
+import { RopewalkError } from '../errors.ts';
+import { isLoopbackHttp } from './request.ts';
+import type { Timing } from './retry.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Where models come from and where they are kept: what is given, else what Python's huggingface_hub would use. */
+export interface HubSettings {
+  readonly endpoint: string;
+  readonly cache: string;
+  readonly token: string | undefined;
+  readonly offline: boolean;
+  /** Files in a snapshot are links to blobs; false where the user wants none (HF_HUB_DISABLE_SYMLINKS). */
+  readonly symlinks: boolean;
+  readonly timing: Timing;
+}
+
+export interface HubOptions {
+  readonly token?: string | undefined;
+  readonly endpoint?: string | undefined;
+  readonly cache?: string | undefined;
+  readonly offline?: boolean | undefined;
+}
+
+/** @throws RopewalkError for an endpoint, a token or a token file that cannot be used */
+export function hubSettings(options: HubOptions = {}, env: Environment = process.env): HubSettings {
+  const set = (name: string) => (env[name] === undefined || env[name] === '' ? undefined : env[name]);
+  const path = (name: string) => set(name) && expand(set(name)!, env);
+  const flag = (name: string) => /^(1|on|yes|true)$/i.test(env[name] ?? '');
+  const home = path('HF_HOME') ?? join(path('XDG_CACHE_HOME') ?? join(homedir(), '.cache'), 'huggingface');
+  const endpoint = checkEndpoint(options.endpoint ?? set('HF_ENDPOINT') ?? 'https://huggingface.co');
+  const given = options.token ?? set('HF_TOKEN') ?? set('HUGGING_FACE_HUB_TOKEN');
+  const token = checkToken(given ?? readToken(path('HF_TOKEN_PATH') ?? join(home, 'token')));
+  if (token !== undefined && endpoint.startsWith('http:') && !isLoopbackHttp(new URL(endpoint))) {
+    throw new RopewalkError(
+      `the token would travel to ${endpoint} without encryption; use https in HF_ENDPOINT, or unset HF_TOKEN`,
+    );
+  }
+  return {
+    endpoint,
+    cache: options.cache ?? path('HF_HUB_CACHE') ?? path('HUGGINGFACE_HUB_CACHE') ?? join(home, 'hub'),
+    token,
+    offline: options.offline ?? (flag('HF_HUB_OFFLINE') || flag('TRANSFORMERS_OFFLINE')),
+    symlinks: !flag('HF_HUB_DISABLE_SYMLINKS'),
+    timing: {
+      idleMs: 1000 * seconds('HF_HUB_DOWNLOAD_TIMEOUT', set('HF_HUB_DOWNLOAD_TIMEOUT'), 30),
+      backoffMs: 500,
+      longestWaitMs: 120_000,
+    },
+  };
+}
+
+/** `~` and `$NAME` in a path, as Python's expanduser and expandvars read them. */
+function expand(path: string, env: Environment): string {
+  return path
+    .replace(/^~(?=$|[/\\])/, homedir())
+    .replaceAll(
+      /\$(?:\{(\w+)\}|(\w+))/g,
+      (text, braced?: string, bare?: string) => env[(braced ?? bare)!] ?? text,
+    );
+}
+
+function seconds(name: string, text: string | undefined, usual: number): number {
+  if (text === undefined) return usual;
+  const value = Number(text);
+  if (value > 0 && value <= 86400) return value;
+  throw new RopewalkError(`${name} is ${JSON.stringify(text)}; give seconds, such as ${usual}`);
+}
+
+function checkEndpoint(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !['https:', 'http:'].includes(url.protocol) || url.username !== '' || url.search !== '') {
+    throw new RopewalkError(
+      `${JSON.stringify(text)} is not the address of a hub; give one such as https://huggingface.co`,
+    );
+  }
+  return text.replace(/\/+$/, '');
+}
+
+/** A token goes into a header: whatever else is in it must not, nor be shown in a message. */
+function checkToken(text: string | undefined): string | undefined {
+  const token = text?.trim();
+  if (token === undefined || token === '') return undefined;
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new RopewalkError(
+    'the token has characters that no token has; copy it again into HF_TOKEN or the token file',
+  );
+}
+
+function readToken(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined;
+    throw fileError(error, 'read the token', path);
+  }
+}
