@@ -165,6 +165,8 @@ describe('refuses, saying what is wrong and what to do:', () => {
       { tensors: [{ dims: [2 ** 32, 2 ** 32, 1] }] },
       /too many elements/,
     ],
+    ['a huge size beside a size of 0', { tensors: [{ dims: [2 ** 60, 0] }] }, /too many elements/],
+    ['an empty tensor past the end', { tensors: [{ dims: [0], offset: 32 }] }, /lie outside the file/],
     [
       'a tensor past the end',
       { tensors: [{ dims: [9] }], data: 32 },
