@@ -6,6 +6,8 @@ export { writeNpyFile } from './checkpoint/npy.node.ts';
 export { type ModelToSave, saveModelDirectory } from './checkpoint/save.node.ts';
 export * from './core.ts';
 export { type LoadedModel, type LoadOptions, load } from './generation/load.node.ts';
+export { type PullOptions, type PullProgress, pullModel } from './hub/pull.node.ts';
+export { resolveModel } from './hub/resolve.node.ts';
 export { namedModel } from './inspect/named-model.node.ts';
 export { nodeEngine } from './runtime/engine.node.ts';
 export { readTextFiles, type TextFile } from './text/files.node.ts';

@@ -3,10 +3,11 @@ import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
 import { compare, footnotes, tables } from '../inspect/compare.ts';
 import { blockDiagram } from '../inspect/diagram.ts';
 import { type Locale, tableTitles } from '../inspect/labels.ts';
-import { namedModel } from '../inspect/named-model.node.ts';
+import type { NamedModel } from '../inspect/named-model.ts';
 import { renderComparison } from './comparison-table.ts';
 import { localeOption } from './locale.ts';
 import { printable } from './printable.ts';
+import { inspectedModel } from './resolve.ts';
 
 interface CompareFlags {
   json?: boolean;
@@ -20,7 +21,7 @@ export function register(program: Command): void {
     .description('Compare architectures side by side, from the models that really run.')
     .argument(
       '<models...>',
-      'families (gemma), presets (gemma-2-2b, llama/tiny) or Hugging Face model directories',
+      'families (gemma), presets (gemma-2-2b, llama/tiny), Hugging Face model directories or ids on the hub',
     )
     .option('--json', 'print {rows: [{feature, values}], footnotes} on stdout, in English')
     .option('--diagram <file.svg>', 'also write block diagrams, aligned so that differences show')
@@ -39,7 +40,8 @@ Examples:
 }
 
 async function run(names: string[], { json, locale, diagram }: CompareFlags): Promise<void> {
-  const models = await Promise.all(names.map(namedModel));
+  const models: NamedModel[] = [];
+  for (const name of names) models.push(await inspectedModel(name));
   const rows = compare(models, json ? 'en' : locale);
   if (diagram !== undefined)
     await writeFileAtomic(diagram, new TextEncoder().encode(blockDiagram(models, locale)));

@@ -12,6 +12,7 @@ import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { openDecoder } from './models.ts';
 import { collect, count, idList, integer, notNegative, positive, wholeNumber } from './options.ts';
 import { printable } from './printable.ts';
+import { modelPath } from './resolve.ts';
 
 interface GenerateFlags {
   prompt?: string;
@@ -35,7 +36,7 @@ export function register(program: Command): void {
   program
     .command('generate')
     .description('Continue a text with a model.')
-    .argument('<directory>', 'a Hugging Face model directory, or the --out of a training run')
+    .argument('<model>', 'a Hugging Face model directory, the --out of a training run, or an id on the hub')
     .option('--prompt <text>', 'text to continue')
     .option('--ids <list>', 'token ids to continue, such as 1,2,3', idList)
     .requiredOption('--max-tokens <n>', 'most tokens to add', wholeNumber)
@@ -61,7 +62,7 @@ Examples:
     .action(generate);
 }
 
-async function generate(directory: string, flags: GenerateFlags): Promise<void> {
+async function generate(model: string, flags: GenerateFlags): Promise<void> {
   if ((flags.prompt === undefined) === (flags.ids === undefined)) {
     throw new RopewalkError('give either --prompt TEXT or --ids 1,2,3.');
   }
@@ -76,6 +77,7 @@ async function generate(directory: string, flags: GenerateFlags): Promise<void> 
     throw new RopewalkError('--stop-ids says what ends the text; it cannot be combined with --ignore-eos.');
   }
   const stops = new StopStrings(flags.stop ?? []);
+  const directory = await modelPath(model);
   const tokenizer = findTokenizer(directory, flags.ids !== undefined);
   if (flags.stop && !tokenizer) {
     throw new RopewalkError(`--stop needs text, but ${directory} has no tokenizer.json; use --stop-ids.`);

@@ -4,12 +4,12 @@ import { compare } from '../inspect/compare.ts';
 import { diffTrees, type Mark } from '../inspect/diff.ts';
 import { renderDiff } from '../inspect/diff-text.ts';
 import type { Locale } from '../inspect/labels.ts';
-import { namedModel } from '../inspect/named-model.node.ts';
 import { summarize } from '../inspect/summary.ts';
 import { printTree } from '../inspect/tree.ts';
 import { renderComparison } from './comparison-table.ts';
 import { localeOption } from './locale.ts';
 import { printable } from './printable.ts';
+import { inspectedModel } from './resolve.ts';
 
 interface InspectFlags {
   json?: boolean;
@@ -22,7 +22,8 @@ interface DiffFlags {
   locale: Locale;
 }
 
-const MODEL = 'a family (gemma), a preset (gemma-2-2b, llama/tiny) or a Hugging Face model directory';
+const MODEL =
+  'a family (gemma), a preset (gemma-2-2b, llama/tiny), a Hugging Face model directory or an id on the hub';
 
 export function register(program: Command): void {
   const inspect = program
@@ -69,7 +70,7 @@ Examples:
 }
 
 async function run(name: string, { json, tree, locale }: InspectFlags): Promise<void> {
-  const model = await namedModel(name);
+  const model = await inspectedModel(name);
   if (tree) {
     const text = printTree(model.model);
     print(json ? JSON.stringify({ tree: text }, null, 2) : text);
@@ -86,7 +87,8 @@ async function run(name: string, { json, tree, locale }: InspectFlags): Promise<
 /** `inspect diff` and `diff` are one; options that `inspect` has too reach it first. */
 async function diff(a: string, b: string, _: DiffFlags, command: Command): Promise<void> {
   const { json, locale } = command.optsWithGlobals<DiffFlags>();
-  const [left, right] = await Promise.all([namedModel(a), namedModel(b)]);
+  const left = await inspectedModel(a);
+  const right = await inspectedModel(b);
   const rows = diffTrees(left.model, right.model);
   if (json) print(JSON.stringify({ rows }, null, 2));
   else print(renderDiff(rows, { locale, names: [printable(a), printable(b)], paint }));

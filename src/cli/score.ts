@@ -14,6 +14,7 @@ import { loadTokenizer } from '../text/tokenizer.node.ts';
 import { TrainingSession } from '../training/session.ts';
 import { collect, count, idList } from './options.ts';
 import { Progress } from './progress.ts';
+import { modelPath } from './resolve.ts';
 
 interface ScoreFlags {
   text?: string[];
@@ -33,7 +34,7 @@ export function register(program: Command): void {
   program
     .command('score')
     .description('Measure how well a model predicts a text: mean negative log-likelihood and perplexity.')
-    .argument('<directory>', 'a Hugging Face model directory, or the --out of a training run')
+    .argument('<model>', 'a Hugging Face model directory, the --out of a training run, or an id on the hub')
     .option('--text <file>', 'UTF-8 text; may be given several times', collect)
     .option('--ids <list>', 'token ids such as 1,2,3', idList)
     .option('--chunk <n>', 'go through the cache, n tokens at a time', count)
@@ -62,10 +63,11 @@ Examples:
     .action(score);
 }
 
-async function score(directory: string, flags: ScoreFlags): Promise<void> {
+async function score(model: string, flags: ScoreFlags): Promise<void> {
   if ((flags.text === undefined) === (flags.ids === undefined)) {
     throw new RopewalkError('give either --text FILE or --ids 1,2,3.');
   }
+  const directory = await modelPath(model);
   const opened = await openModel(directory);
   try {
     const ids = Int32Array.from(flags.ids ?? (await readIds(directory, flags.text!)));

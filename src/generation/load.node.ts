@@ -1,6 +1,7 @@
 import { openModel, weightSources } from '../checkpoint/load.node.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
+import { resolveModel } from '../hub/resolve.node.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import { loadTokenizer } from '../text/tokenizer.node.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
@@ -39,7 +40,8 @@ export interface LoadedModel {
 }
 
 /**
- * Loads a Hugging Face model directory of any of the families.
+ * Loads a model of any of the families: a Hugging Face model directory, or an id on the hub (`org/name`), which is
+ * downloaded unless it is in the cache.
  *
  *     const llama = await load('path/to/model');
  *     for await (const piece of llama.generate('Once upon', { maxTokens: 50, temperature: 0.8 })) {
@@ -48,7 +50,8 @@ export interface LoadedModel {
  *
  * @throws RopewalkError naming the file and the field or tensor that is missing or wrong.
  */
-export async function load(directory: string, options: LoadOptions = {}): Promise<LoadedModel> {
+export async function load(idOrPath: string, options: LoadOptions = {}): Promise<LoadedModel> {
+  const directory = await resolveModel(idOrPath);
   const opened = await openModel(directory);
   try {
     const { family, config, model, stopTokens } = opened;
