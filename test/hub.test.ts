@@ -9,6 +9,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -199,7 +200,7 @@ describe('pulling a model', () => {
         .sort(),
     );
     const opened = await openModel(path);
-    await opened.directory.tensors.close();
+    await opened.checkpoint.tensors.close();
     expect(await pull({ offline: true })).toBe(path);
   });
 
@@ -250,6 +251,89 @@ describe('GGUF', () => {
     hub.models.set(ID, { commit: COMMIT, files: { 'a.gguf': q4 } });
     expect(await pull()).toBe(join(snapshot(), 'a.gguf'));
     expect(await pull({ offline: true })).toBe(join(snapshot(), 'a.gguf'));
+  });
+});
+
+describe("what Python's library has pulled", () => {
+  const python = (names: readonly string[]) => {
+    mkdirSync(repo('blobs'), { recursive: true });
+    mkdirSync(snapshot(), { recursive: true });
+    mkdirSync(repo('refs'));
+    writeFileSync(repo('refs', 'main'), COMMIT);
+    for (const name of names) {
+      const blob = blobName(name, model.files[name]!);
+      writeFileSync(repo('blobs', blob), model.files[name]!);
+      symlinkSync(`../../blobs/${blob}`, join(snapshot(), name));
+    }
+  };
+  /** The list of all files that newer versions keep. */
+  const writeTree = () => {
+    mkdirSync(repo('trees'));
+    const files = Object.entries(model.files).map(([name, { length }]) => {
+      const hash = blobName(name, model.files[name]!);
+      const large = hash.length === 64 && { lfs_sha256: hash, lfs_size: length };
+      return [name, { size: length, blob_id: 'a'.repeat(40), ...large, ...(!large && { blob_id: hash }) }];
+    });
+    writeFileSync(
+      repo('trees', `${COMMIT}.json`),
+      JSON.stringify({ format_version: 1, files: Object.fromEntries(files) }),
+    );
+  };
+
+  it('is used without the network, by its list of files or by sight', async () => {
+    python(needed);
+    expect(await pull()).toBe(snapshot());
+    writeTree();
+    expect(await pull()).toBe(snapshot());
+    expect(hub.requests).toEqual([]);
+  });
+
+  it('is completed, with what is there used', async () => {
+    python(needed.filter((name) => name !== 'generation_config.json'));
+    writeTree();
+    expect(await pull({ offline: true })).toBe(snapshot()); // it was wanted so, perhaps
+    expect(await pull()).toBe(snapshot());
+    expectWhole();
+    expect(hub.sent()).toBe(small['generation_config.json'].length);
+  });
+
+  it('is asked about where a download broke off, and used where nobody answers', async () => {
+    python(needed);
+    const left = repo('blobs', `${'a'.repeat(64)}.incomplete`);
+    writeFileSync(left, 'x');
+    await pull();
+    expect(hub.requests.length).toBe(1);
+    rmSync(repo('.ropewalk'), { recursive: true });
+    hub.fault = () => true;
+    expect(await pull()).toBe(snapshot());
+  });
+
+  it('is not complete without its weights', async () => {
+    python(Object.keys(small));
+    expect(await refusal(pull({ offline: true }))).toContain('missing model.safetensors');
+    await pull();
+    expectWhole();
+  });
+
+  it('is opened where large blobs lie in a store for all models', async () => {
+    const files = ['config.json', 'model.safetensors'].map(
+      (name) => [name, readFileSync(reference(name))] as const,
+    );
+    mkdirSync(repo('blobs'), { recursive: true });
+    mkdirSync(snapshot(), { recursive: true });
+    mkdirSync(join(cache, 'blobs', 'ab'), { recursive: true });
+    for (const [i, [name, data]] of files.entries()) {
+      writeFileSync(join(cache, 'blobs', 'ab', `ab${i}`), data);
+      symlinkSync(`../../blobs/ab/ab${i}`, repo('blobs', `blob${i}`));
+      symlinkSync(`../../blobs/blob${i}`, join(snapshot(), name));
+    }
+    const opened = await openModel(await pull({ offline: true, revision: COMMIT }));
+    expect(opened.names.size).toBeGreaterThan(0);
+    // Not so a link to anywhere else.
+    rmSync(join(snapshot(), 'config.json'));
+    writeFileSync(join(cache, 'config.json'), files[0]![1]);
+    symlinkSync('../../../config.json', join(snapshot(), 'config.json'));
+    expect(await refusal(openModel(snapshot()))).toContain('a symbolic link out of its folder');
   });
 });
 

@@ -67,7 +67,11 @@ export async function resolveInside(directory: string, name: string): Promise<st
   try {
     const [root, real] = await Promise.all([realpath(directory), realpath(path)]);
     const allowed = [root];
-    if (basename(dirname(root)) === 'snapshots') allowed.push(resolve(root, '../../blobs'));
+    if (basename(dirname(root)) === 'snapshots') {
+      allowed.push(resolve(root, '../../blobs'));
+      // Python's library from 2.0 on keeps large blobs once for all models, and a link to each in the model's own.
+      if (basename(resolve(root, '../..')).startsWith('models--')) allowed.push(resolve(root, '../../../blobs'));
+    }
     if (!allowed.some((folder) => real.startsWith(folder + sep))) {
       throw new RopewalkError(
         `${path}: it is a symbolic link out of its folder; refused: copy the file itself into the folder`,

@@ -38,12 +38,7 @@ export async function downloading(
         first ??= done;
         const speed = (done - first) / Math.max(1e-3, (performance.now() - began) / 1000);
         const left = speed > 0 ? `, ${duration((total - done) / speed)} left` : '';
-        progress.update(
-          'downloading',
-          done,
-          total,
-          `${megabytes(done)} of ${megabytes(total)} MB${left}  ${file}`,
-        );
+        progress.update('downloading', done, total, `${size(done)} of ${size(total)}${left}  ${file}`);
       },
     });
   } catch (error) {
@@ -57,6 +52,6 @@ export async function downloading(
   }
 }
 
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toLocaleString('en', { maximumFractionDigits: bytes < 1e7 ? 1 : 0 });
+function size(bytes: number): string {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 }

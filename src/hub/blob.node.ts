@@ -217,6 +217,7 @@ class PartialFile {
   /** Writes what was gathered. Where the disk refuses, the position is that of what it took. */
   async flush(): Promise<void> {
     if (this.pendingSize === 0) return;
+    if (this.handle) await this.checkMine();
     this.handle ??= await open(this.path, 'wx+');
     const start = this.position - this.pendingSize;
     let done = 0;
@@ -261,13 +262,18 @@ class PartialFile {
     this.handle ??= await open(this.path, 'wx+');
     await this.handle.sync();
     await this.close();
-    try {
-      await rename(this.path, blob);
-    } catch (error) {
-      if (errorCode(error) !== 'ENOENT') throw error;
-      if (await hasSize(blob, this.file.size)) return;
+    await this.checkMine();
+    await rename(this.path, blob);
+  }
+
+  /**
+   * Whoever slept so long that another process took the file over (the path is then gone: its name was ours alone) must
+   * not write into it any more.
+   */
+  private async checkMine(): Promise<void> {
+    const mine = await stat(this.path).catch(() => undefined);
+    if (!mine)
       throw new RopewalkError(`${this.file.path}: another process took its download over; try again`);
-    }
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { errorCode, fileError } from '../checkpoint/file-errors.ts';
@@ -60,14 +60,22 @@ export async function acquireLock(
 }
 
 async function create(path: string, owner: string): Promise<boolean> {
+  let file: FileHandle;
   try {
-    const file = await open(path, 'wx', 0o664);
-    await file.writeFile(owner).finally(() => file.close());
-    return true;
+    file = await open(path, 'wx', 0o664);
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return false;
     throw error;
   }
+  try {
+    await file.writeFile(owner);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+  return true;
 }
 
 function held(path: string, owner: string): Lock {

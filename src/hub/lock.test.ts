@@ -1,0 +1,87 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { acquireLock } from './lock.node.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ropewalk-lock-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+let count = 0;
+const place = () => join(folder, `deep/${count++}.lock`);
+const never = async () => false;
+const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+/** A process that is not there: above the largest number that Linux gives. */
+const GONE = 2 ** 22 + 1;
+
+it('lets one in at a time', async () => {
+  const path = place();
+  let inside = 0;
+  const work = async () => {
+    const lock = await acquireLock(path, { isDone: never });
+    expect(++inside).toBe(1);
+    await later(20);
+    inside--;
+    await lock!.release();
+  };
+  await Promise.all([work(), work(), work()]);
+  expect(existsSync(path)).toBe(false);
+});
+
+it('does not wait when there is nothing left to do, or when told to stop', async () => {
+  const path = place();
+  const lock = await acquireLock(path, { isDone: never });
+  let asked = 0;
+  expect(await acquireLock(path, { isDone: async () => ++asked === 3 })).toBeUndefined();
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(new Error('enough')), 50);
+  await expect(acquireLock(path, { isDone: never, signal: controller.signal })).rejects.toThrow('enough');
+  await lock!.release();
+});
+
+it('takes over from a process that is gone, at once', async () => {
+  const path = place();
+  await (await acquireLock(path, { isDone: never }))!.release();
+  writeFileSync(path, JSON.stringify({ host: hostname(), pid: GONE, key: 'x' }));
+  const began = performance.now();
+  const lock = await acquireLock(path, { isDone: never });
+  expect(performance.now() - began).toBeLessThan(1000);
+  await lock!.release();
+});
+
+it('takes over a lock that nobody refreshes, whatever its time says, but none that is refreshed', async () => {
+  for (const text of ['', JSON.stringify({ host: 'another machine', pid: 1, key: 'x' })]) {
+    const path = place();
+    writeFileSync(path, text);
+    // Another machine's clock may be far ahead.
+    utimesSync(path, new Date(Date.now() + 1e7), new Date(Date.now() + 1e7));
+    let refreshes = 3;
+    const beat = setInterval(() => {
+      if (refreshes-- > 0) utimesSync(path, new Date(Date.now() + 2e7 + refreshes), new Date());
+      else clearInterval(beat);
+    }, 150);
+    const began = performance.now();
+    const lock = await acquireLock(path, { isDone: never, abandonedMs: 400 });
+    expect(performance.now() - began).toBeGreaterThan(750);
+    await lock!.release();
+    expect(existsSync(path)).toBe(false);
+  }
+});
+
+it('gives an abandoned lock to one of those who want it', async () => {
+  for (let round = 0; round < 20; round++) {
+    const path = place();
+    writeFileSync(path, JSON.stringify({ host: hostname(), pid: GONE, key: 'x' }));
+    let inside = 0;
+    let most = 0;
+    const work = async () => {
+      const lock = await acquireLock(path, { isDone: never });
+      most = Math.max(most, ++inside);
+      await later(5);
+      inside--;
+      await lock!.release();
+    };
+    await Promise.all([work(), work(), work(), work()]);
+    expect(most).toBeLessThanOrEqual(2); // it spares work; that nothing breaks does not rest on it
+  }
+  expect(readdirSync(join(folder, 'deep'))).toEqual([]);
+});
