@@ -171,10 +171,10 @@ describe('a model directory', () => {
     const opened = await openModel(reference(name));
     const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
     for (const [, tensor] of opened.names) {
-      const { shape } = opened.directory.tensors.info(tensor);
-      tensors.set(tensor, { shape, data: await opened.directory.tensors.readFloat32(tensor) });
+      const { shape } = opened.checkpoint.tensors.info(tensor);
+      tensors.set(tensor, { shape, data: await opened.checkpoint.tensors.readFloat32(tensor) });
     }
-    await opened.directory.tensors.close();
+    await opened.checkpoint.tensors.close();
     change(tensors);
     const directory = place();
     await saveModelDirectory(directory, {
@@ -187,7 +187,7 @@ describe('a model directory', () => {
   it.each(Object.keys(REQUIRED))('of %s that lacks a weight, whichever it is', async (family) => {
     const opened = await openModel(reference(family));
     const names = [...opened.names];
-    await opened.directory.tensors.close();
+    await opened.checkpoint.tensors.close();
     for (const [path, tensor] of [names[0]!, names[Math.floor(names.length / 2)]!, names.at(-1)!]) {
       const directory = await rewritten(family, (tensors) => tensors.delete(tensor));
       expect(await opening(directory)).toBe(
@@ -205,7 +205,7 @@ describe('a model directory', () => {
         tensors.set(name, { shape, data: data.subarray(0, elements) });
       });
       expect(await opening(directory)).toMatch(
-        /model\.safetensors: the weight "model\.layers\.1\.mlp\.up_proj\.weight" has shape \[[\d, ]+\], but config\.json asks for \[64, 32\]/,
+        /model\.safetensors: the weight "model\.layers\.1\.mlp\.up_proj\.weight" has shape \[[\d, ]+\], but .*config\.json asks for \[64, 32\]/,
       );
     }
   });
@@ -214,7 +214,7 @@ describe('a model directory', () => {
     const directory = damaged('llama', (path) =>
       writeFileSync(join(path, 'config.json'), JSON.stringify({ ...configOf(path), intermediate_size: 65 })),
     );
-    expect(await opening(directory)).toMatch(/has shape \[64, 32\], but config\.json asks for \[65, 32\]/);
+    expect(await opening(directory)).toMatch(/has shape \[64, 32\], but .*config\.json asks for \[65, 32\]/);
   });
 
   it('whose weights are integers', async () => {
@@ -370,7 +370,7 @@ describe('commands', () => {
     );
     expect(readdirSync(join(out, 'checkpoints'))).toEqual(['step-00000001']);
     const opened = await openModel(join(out, 'checkpoints/step-00000001'));
-    await opened.directory.tensors.close();
+    await opened.checkpoint.tensors.close();
     expect(spawnSync('mount', ['-o', 'remount,size=100m', disk.path]).status).toBe(0);
     const { code, stderr } = await train(...args, '--resume');
     expect(code, stderr).toBe(0);

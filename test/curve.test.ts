@@ -23,7 +23,7 @@ describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])('%s', (name) => {
     const seq = width - 1;
     const session = await TrainingSession.create(nodeEngine({ threads: 2 }), opened.model, { batch, seq });
     await readWeights(opened, session.values());
-    await opened.directory.tensors.close();
+    await opened.checkpoint.tensors.close();
     const optimizer = new AdamW(session.trainables, { betas: [0.9, 0.95], weightDecay: 0.1 });
     expect(curve.losses.length).toBe(steps);
     for (let step = 0; step < steps; step++) {

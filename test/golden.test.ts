@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { openModel, weightSources } from '../src/checkpoint/load.node.ts';
+import { openModel } from '../src/checkpoint/load.node.ts';
+import { weightSources } from '../src/checkpoint/weight-sources.node.ts';
 import { Decoder, fullLogitsGraph } from '../src/generation/decoder.ts';
 import { generateTokens, prefill } from '../src/generation/generate.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';

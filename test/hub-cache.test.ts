@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, it } from 'vitest';
-import { openModel, weightSources } from '../src/checkpoint/load.node.ts';
+import { openModel } from '../src/checkpoint/load.node.ts';
+import { weightSources } from '../src/checkpoint/weight-sources.node.ts';
 import { Decoder } from '../src/generation/decoder.ts';
 import { prefill } from '../src/generation/generate.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
@@ -19,7 +20,7 @@ async function logits(path: string): Promise<number[]> {
   const { weights, folder } = await weightSources(opened);
   const options = folder === undefined ? {} : { weightsFolder: folder };
   const decoder = await Decoder.create(nodeEngine({ threads: 1 }), opened.model, weights, options);
-  await opened.directory.tensors.close();
+  await opened.checkpoint.tensors.close();
   const last = await prefill(decoder, decoder.newCache(), [1, 5, 9, 2], 4);
   await decoder.release();
   return Array.from(last);

@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   nn: ['graph'],
   families: ['nn', 'graph'],
   text: [],
-  checkpoint: ['text', 'families', 'onnx', 'graph'],
+  checkpoint: ['text', 'families', 'nn', 'onnx', 'graph'],
   hub: ['checkpoint'],
   chat: ['text'],
   generation: ['hub', 'chat', 'checkpoint', 'text', 'runtime', 'families', 'nn', 'onnx', 'graph'],

@@ -22,7 +22,7 @@ async function weightsOf(name: string, family: string): Promise<Map<string, Floa
     [...opened.model.parameters()].map(([path, { size }]) => [path, new Float32Array(size)]),
   );
   await readWeights(opened, weights);
-  await opened.directory.tensors.close();
+  await opened.checkpoint.tensors.close();
   return weights;
 }
 

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FileSource } from '../src/checkpoint/file.node.ts';
-import { type OpenedModel, openModel, readWeights, weightSources } from '../src/checkpoint/load.node.ts';
+import { type OpenedModel, openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../src/checkpoint/safetensors.ts';
+import { weightSources } from '../src/checkpoint/weight-sources.node.ts';
 import { Decoder, fullLogitsGraph } from '../src/generation/decoder.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { Executable, type HostTensor } from '../src/runtime/executable.ts';
@@ -45,7 +46,7 @@ describe.each(cases)('%s', (name) => {
     const logits = await expected.readFloat32('logits');
     return { opened, expected, ids, batch, seq, logits, ...(await weightSources(opened)) };
   })();
-  afterAll(async () => (await opening).opened.directory.tensors.close());
+  afterAll(async () => (await opening).opened.checkpoint.tensors.close());
 
   it.each([undefined, 5, 16])(
     'gives the logits of transformers without a cache, queries in blocks of %s',

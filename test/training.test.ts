@@ -18,7 +18,7 @@ async function sessionOf(name: string, batch: number): Promise<TrainingSession> 
   const opened = await openModel(reference(name));
   const session = await TrainingSession.create(engine, opened.model, { batch, seq: SEQ });
   await readWeights(opened, session.values());
-  await opened.directory.tensors.close();
+  await opened.checkpoint.tensors.close();
   return session;
 }
 

@@ -14,13 +14,13 @@ const reference = new URL('../test/reference/', import.meta.url).pathname;
 mkdirSync(out, { recursive: true });
 for (const name of readdirSync(reference)) {
   if (!existsSync(`${reference}${name}/expected.safetensors`)) continue;
-  const { family, config, model, directory, names } = await openModel(`${reference}${name}`);
+  const { family, config, model, checkpoint, names } = await openModel(`${reference}${name}`);
   const tensors = await Promise.all(
     [...model.parameters()].map(async ([path, { shape }]) => {
-      return { name: path, shape, data: await directory.tensors.readFloat32(names.get(path)!) };
+      return { name: path, shape, data: await checkpoint.tensors.readFloat32(names.get(path)!) };
     }),
   );
   await saveModelDirectory(`${out}/${name}`, { config: family.writeConfig(config), tensors });
-  await directory.tensors.close();
+  await checkpoint.tensors.close();
   console.log(`${out}/${name}`);
 }

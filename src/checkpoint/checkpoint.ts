@@ -1,4 +1,4 @@
-import type { QuantizedMatrix } from '../onnx/weights.ts';
+import type { QuantizedSource } from '../onnx/weights.ts';
 
 /** A tensor of a checkpoint: what it is, and where its bytes lie. */
 export interface StoredTensor {
@@ -37,8 +37,8 @@ export interface TensorReader {
   readFloat32(name: string): Promise<Float32Array<ArrayBuffer>>;
   /** Reads into `target`, which must have exactly its number of elements. */
   readFloat32Into(name: string, target: Float32Array): Promise<void>;
-  /** A quantised matrix in few bits, without going through float32; undefined for a tensor that is not quantised. */
-  readQuantized?(name: string): Promise<QuantizedMatrix | undefined>;
+  /** A quantised matrix in its own bits, never as float32; undefined for a tensor that is not quantised. */
+  quantizedForm?(name: string): QuantizedSource | undefined;
   /** Rows of a matrix on demand; it holds the file open until it is closed, longer than this reader if need be. */
   openRows(name: string): Promise<RowReader>;
   close(): Promise<void>;

@@ -2,6 +2,7 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { recoverDirectory } from './atomic.node.ts';
+import type { Checkpoint, TokenizerFiles } from './checkpoint.ts';
 import { errorCode, fileError } from './file-errors.ts';
 import { jsonProblem } from './json.ts';
 import {
@@ -16,13 +17,7 @@ import { quote, show } from './safetensors-header.ts';
 import { TensorStore } from './tensor-store.node.ts';
 
 /** A Hugging Face model directory, opened and checked; its weights are read on demand. */
-export interface ModelDirectory {
-  readonly path: string;
-  /** `config.json` as it is. */
-  readonly config: Record<string, unknown>;
-  /** `generation_config.json` as it is, where there is one. */
-  readonly generationConfig?: Record<string, unknown>;
-  readonly tensors: TensorStore;
+export interface ModelDirectory extends Checkpoint {
   /** The tokenizer's and prompts' files that it has, by name. */
   readonly carriedFiles: readonly string[];
 }
@@ -43,7 +38,27 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
   const generationConfig = await readJsonObject(path, GENERATION_CONFIG_FILE);
   const carriedFiles = await listCarriedFiles(path);
   const tensors = await openWeights(path);
-  return { path, config, ...(generationConfig && { generationConfig }), tensors, carriedFiles };
+  return {
+    path,
+    configName: `${path}/${CONFIG_FILE}`,
+    config,
+    ...(generationConfig && { generationConfig }),
+    tensors,
+    carriedFiles,
+    tokenizerFiles: () => readTokenizerFiles(path),
+  };
+}
+
+/** tokenizer.json and tokenizer_config.json; a chat template in a file of its own is put into the latter. */
+async function readTokenizerFiles(path: string): Promise<TokenizerFiles | undefined> {
+  const tokenizer = await readJsonObject(path, 'tokenizer.json');
+  if (!tokenizer) return undefined;
+  const config = { ...(await readJsonObject(path, 'tokenizer_config.json')) };
+  const template =
+    (await readText(path, 'chat_template.jinja')) ??
+    (await readJsonObject(path, 'chat_template.json'))?.chat_template;
+  if (template !== undefined) config.chat_template = template;
+  return { tokenizer, config };
 }
 
 /** The tokenizer's and prompts' files that a directory has, by name. */
@@ -70,7 +85,8 @@ export async function resolveInside(directory: string, name: string): Promise<st
     if (basename(dirname(root)) === 'snapshots') {
       allowed.push(resolve(root, '../../blobs'));
       // Python's library from 2.0 on keeps large blobs once for all models, and a link to each in the model's own.
-      if (basename(resolve(root, '../..')).startsWith('models--')) allowed.push(resolve(root, '../../../blobs'));
+      if (basename(resolve(root, '../..')).startsWith('models--'))
+        allowed.push(resolve(root, '../../../blobs'));
     }
     if (!allowed.some((folder) => real.startsWith(folder + sep))) {
       throw new RopewalkError(
@@ -107,24 +123,34 @@ export async function readJsonObject(
   directory: string,
   name: string,
 ): Promise<Record<string, unknown> | undefined> {
-  const real = await resolveInside(directory, name);
-  if (!real) return undefined;
+  const text = await readText(directory, name);
+  if (text === undefined) return undefined;
   const path = join(directory, name);
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await readFile(real)));
+    json = JSON.parse(text);
   } catch (error) {
-    if (error instanceof SyntaxError)
-      throw new RopewalkError(`${path}: it is not JSON: ${jsonProblem(error)}`);
-    if (errorCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
-      throw new RopewalkError(`${path}: it is not UTF-8 text; save it as UTF-8`);
-    }
-    throw fileError(error, 'read', path);
+    throw new RopewalkError(`${path}: it is not JSON: ${jsonProblem(error as SyntaxError)}`);
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new RopewalkError(`${path}: it does not hold a JSON object`);
   }
   return json as Record<string, unknown>;
+}
+
+/** A text file of the directory; undefined where there is none. */
+async function readText(directory: string, name: string): Promise<string | undefined> {
+  const real = await resolveInside(directory, name);
+  if (!real) return undefined;
+  const path = join(directory, name);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(real));
+  } catch (error) {
+    if (errorCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
+      throw new RopewalkError(`${path}: it is not UTF-8 text; save it as UTF-8`);
+    }
+    throw fileError(error, 'read', path);
+  }
 }
 
 async function openWeights(directory: string): Promise<TensorStore> {

@@ -1,22 +1,14 @@
-import { realpath } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { ConfigReader } from '../families/config.ts';
 import { type BuiltModel, modelFromConfig } from '../families/registry.ts';
 import { shapeText } from '../graph/dims.ts';
-import type { WeightSource } from '../onnx/emit.ts';
-import { type ModelDirectory, openModelDirectory } from './directory.node.ts';
-
-/** Formats that the engine reads from the file itself. */
-const enginesTypes: Readonly<Record<string, 'float32' | 'float16' | 'bfloat16'>> = {
-  F32: 'float32',
-  F16: 'float16',
-  BF16: 'bfloat16',
-};
+import { Tokenizer } from '../text/tokenizer.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { openModelDirectory } from './directory.node.ts';
 
 /** A checkpoint opened and checked: every weight is there, in the shape that the config asks for. */
 export interface OpenedModel extends BuiltModel {
-  readonly directory: ModelDirectory;
+  readonly checkpoint: Checkpoint;
   /** Each parameter's name in the file, by its path. */
   readonly names: ReadonlyMap<string, string>;
   /** Tensors in the file that the model has no place for. */
@@ -26,23 +18,23 @@ export interface OpenedModel extends BuiltModel {
 }
 
 /**
- * Opens a Hugging Face model directory of any of the families. Close `directory.tensors` when done.
+ * Opens a Hugging Face model directory of any of the families. Close `checkpoint.tensors` when done.
  *
  * @throws RopewalkError naming the file and the field or tensor that is missing or wrong.
  */
 export async function openModel(path: string): Promise<OpenedModel> {
-  const directory = await openModelDirectory(path);
+  const checkpoint = await openModelDirectory(path);
   try {
-    const built = modelFromConfig(directory.config, `${path}/config.json`);
-    const { names, unused } = matchTensors(built, directory);
-    return { ...built, directory, names, unused, stopTokens: readStopTokens(built, directory) };
+    const built = modelFromConfig(checkpoint.config, checkpoint.configName);
+    const { names, unused } = matchTensors(built, checkpoint);
+    return { ...built, checkpoint, names, unused, stopTokens: readStopTokens(built, checkpoint) };
   } catch (error) {
-    await directory.tensors.close();
+    await checkpoint.tensors.close();
     throw error;
   }
 }
 
-function matchTensors({ model }: BuiltModel, { path, tensors }: ModelDirectory) {
+function matchTensors({ model }: BuiltModel, { path, configName, tensors }: Checkpoint) {
   const names = new Map<string, string>();
   const taken = new Set<string>();
   // Files of the model without its head (GPT-2's on the hub) leave the first part of every path out.
@@ -63,7 +55,7 @@ function matchTensors({ model }: BuiltModel, { path, tensors }: ModelDirectory) 
       shape.some((size, axis) => size !== parameter.shape[axis])
     ) {
       throw new RopewalkError(
-        `${file}: the weight "${name}" has shape ${shapeText(shape)}, but config.json asks for ${shapeText(parameter.shape)}; one of the two files belongs to another model.`,
+        `${file}: the weight "${name}" has shape ${shapeText(shape)}, but ${configName} asks for ${shapeText(parameter.shape)}; one of the two files belongs to another model.`,
       );
     }
     names.set(parameterPath, name);
@@ -75,35 +67,11 @@ function matchTensors({ model }: BuiltModel, { path, tensors }: ModelDirectory) 
   return { names, unused };
 }
 
-function readStopTokens({ config }: BuiltModel, { path, generationConfig }: ModelDirectory): number[] {
+function readStopTokens({ config }: BuiltModel, { path, generationConfig }: Checkpoint): number[] {
   if (generationConfig?.eos_token_id !== undefined) {
     return new ConfigReader(generationConfig, `${path}/generation_config.json`).tokenIds('eos_token_id');
   }
   return [...config.eos_token_id];
-}
-
-/** Where the engine finds each weight: in the checkpoint's own files where it can read them, else in memory. */
-export async function weightSources(
-  opened: OpenedModel,
-): Promise<{ weights: Map<string, WeightSource>; folder: string | undefined }> {
-  const weights = new Map<string, WeightSource>();
-  let folder: string | undefined;
-  const { tensors } = opened.directory;
-  // The engine refuses links that lead out of a folder, such as the hub cache's: it is given what they lead to.
-  const realFiles = new Map<string, string>();
-  for (const [path, name] of opened.names) {
-    const { dtype, file: shown, offset, byteLength } = tensors.info(name);
-    const file = realFiles.get(shown) ?? (await realpath(shown));
-    realFiles.set(shown, file);
-    const type = enginesTypes[dtype];
-    if (type && (folder === undefined || folder === dirname(file))) {
-      folder = dirname(file);
-      weights.set(path, { file: { location: basename(file), offset, byteLength, dtype: type } });
-    } else {
-      weights.set(path, { data: await tensors.readFloat32(name) });
-    }
-  }
-  return { weights, folder };
 }
 
 /** Reads every weight into arrays of the caller's, by path: for training. */
@@ -113,6 +81,12 @@ export async function readWeights(
 ): Promise<void> {
   for (const [path, name] of opened.names) {
     const target = targets.get(path);
-    if (target) await opened.directory.tensors.readFloat32Into(name, target);
+    if (target) await opened.checkpoint.tensors.readFloat32Into(name, target);
   }
+}
+
+/** The checkpoint's own tokenizer; undefined where it has none. */
+export async function tokenizerOf(checkpoint: Checkpoint): Promise<Tokenizer | undefined> {
+  const files = await checkpoint.tokenizerFiles();
+  return files && Tokenizer.fromJSON(files.tokenizer, files.config, `the tokenizer of ${checkpoint.path}`);
 }

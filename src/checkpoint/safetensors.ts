@@ -121,6 +121,13 @@ export class SafetensorsFile {
     await this.#source.close?.();
   }
 
+  /** The entry of a float tensor; RopewalkError for one of integers. */
+  floatEntry(name: string): TensorEntry {
+    const entry = this.entry(name);
+    this.#checkFloat(name, entry);
+    return entry;
+  }
+
   #checkFloat(name: string, { dtype }: TensorEntry): void {
     if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' || dtype === 'F64') return;
     throw new RopewalkError(

@@ -1,17 +1,26 @@
 import { RopewalkError } from '../errors.ts';
+import type { RowReader, StoredTensor, TensorReader } from './checkpoint.ts';
+import { bfloat16ToFloat32, float16ToFloat32, float64ToFloat32 } from './dtypes.ts';
 import { FileSource } from './file.node.ts';
-import { openSafetensors, type SafetensorsFile, type TensorEntry } from './safetensors.ts';
+import { FileRows } from './rows.node.ts';
+import { openSafetensors, type SafetensorsFile } from './safetensors.ts';
 import { quote } from './safetensors-header.ts';
 
-/** A tensor of a store: its entry and the file that it lies in. */
-export interface StoredTensor extends TensorEntry {
-  /** Path of the safetensors file; `offset` counts from its start. */
-  readonly file: string;
-}
+/** Bytes of a number and how numbers become float32, by dtype. */
+const FLOATS: Readonly<
+  Record<string, { bytes: number; decode: (bytes: Uint8Array<ArrayBuffer>, target: Float32Array) => void }>
+> = {
+  F32: { bytes: 4, decode: (bytes, target) => target.set(new Float32Array(bytes.buffer)) },
+  F16: { bytes: 2, decode: (bytes, target) => float16ToFloat32(new Uint16Array(bytes.buffer), target) },
+  BF16: { bytes: 2, decode: (bytes, target) => bfloat16ToFloat32(new Uint16Array(bytes.buffer), target) },
+  F64: { bytes: 8, decode: (bytes, target) => float64ToFloat32(new Float64Array(bytes.buffer), target) },
+};
 
 /** The tensors of one or more safetensors files under one roof, read on demand. */
-export class TensorStore {
+export class TensorStore implements TensorReader {
   readonly #files: readonly SafetensorsFile[];
+  /** What is opened, by the path that messages show. */
+  readonly #real = new Map<string, string>();
   readonly #where = new Map<string, SafetensorsFile>();
 
   private constructor(files: readonly SafetensorsFile[]) {
@@ -37,6 +46,7 @@ export class TensorStore {
           const file = await openSafetensors(source);
           files.push(file);
           byPath.set(path, file);
+          store.#real.set(path, real ?? path);
         } catch (error) {
           await source.close();
           throw error;
@@ -90,7 +100,7 @@ export class TensorStore {
   /** Dtype, shape and place of a tensor; RopewalkError where there is none of that name. */
   info(name: string): StoredTensor {
     const file = this.#file(name);
-    return { ...file.entry(name), file: file.name };
+    return { ...file.entry(name), file: file.name, verbatim: true };
   }
 
   /** A float tensor as float32, row-major; F16, BF16 and F64 are converted. */
@@ -106,6 +116,22 @@ export class TensorStore {
   /** An integer or BOOL tensor as exact numbers. */
   readInts(name: string): Promise<Float64Array<ArrayBuffer>> {
     return this.#file(name).readInts(name);
+  }
+
+  /** Rows of a float matrix, read when they are asked for. */
+  async openRows(name: string): Promise<RowReader> {
+    const { dtype, shape, offset } = this.#file(name).floatEntry(name);
+    const file = this.#file(name).name;
+    const float = FLOATS[dtype];
+    const [rows, width] = shape;
+    if (!float || rows === undefined || width === undefined || shape.length !== 2) {
+      throw new RopewalkError(
+        `${file}: tensor ${quote(name)} is no matrix of floats, whose rows could be read`,
+      );
+    }
+    const rowBytes = width * float.bytes;
+    const path = this.#real.get(file) ?? file;
+    return new FileRows({ path, name: file, offset, rows, width, rowBytes, decode: float.decode });
   }
 
   async close(): Promise<void> {

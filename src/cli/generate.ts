@@ -9,12 +9,12 @@ import { StreamDecoder } from '../text/stream.ts';
 import { loadTokenizer } from '../text/tokenizer.node.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
-import { openDecoder } from './models.ts';
+import { addDecoderOptions, type DecoderFlags, openDecoder } from './models.ts';
 import { collect, count, idList, integer, notNegative, positive, wholeNumber } from './options.ts';
 import { printable } from './printable.ts';
 import { modelPath } from './resolve.ts';
 
-interface GenerateFlags {
+interface GenerateFlags extends DecoderFlags {
   prompt?: string;
   ids?: number[];
   maxTokens: number;
@@ -28,12 +28,11 @@ interface GenerateFlags {
   stop?: string[];
   stopIds?: number[];
   ignoreEos?: boolean;
-  threads?: number;
   json?: boolean;
 }
 
 export function register(program: Command): void {
-  program
+  const command = program
     .command('generate')
     .description('Continue a text with a model.')
     .argument('<model>', 'a Hugging Face model directory, the --out of a training run, or an id on the hub')
@@ -50,7 +49,6 @@ export function register(program: Command): void {
     .option('--stop <text>', 'stop before this text; may be given several times', collect)
     .option('--stop-ids <list>', "token ids that end the text, instead of the model's own", idList)
     .option('--ignore-eos', 'go on after the token that ends a text')
-    .option('--threads <n>', 'threads of the engine', count)
     .option('--json', 'print {ids, text, tokensPerSecond} on stdout')
     .addHelpText(
       'after',
@@ -60,6 +58,7 @@ Examples:
   ropewalk generate path/to/model --ids 1,403 --max-tokens 20 --greedy --json`,
     )
     .action(generate);
+  addDecoderOptions(command);
 }
 
 async function generate(model: string, flags: GenerateFlags): Promise<void> {

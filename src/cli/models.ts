@@ -1,26 +1,78 @@
-import { openModel, weightSources } from '../checkpoint/load.node.ts';
-import { Decoder } from '../generation/decoder.ts';
-import { decodingThreads } from '../generation/load.node.ts';
-import { nodeEngine } from '../runtime/engine.node.ts';
+import { type Command, Option } from 'commander';
+import { type OpenedModel, openModel } from '../checkpoint/load.node.ts';
+import { RopewalkError } from '../errors.ts';
+import { createDecoder, type DecoderOptions } from '../generation/decoder.node.ts';
+import type { Decoder } from '../generation/decoder.ts';
+import type { Quantization } from '../onnx/quantize.ts';
+import { count } from './options.ts';
+import { Progress } from './progress.ts';
 
+/** How a model is loaded: options of every command that runs one. */
 export interface DecoderFlags {
   readonly threads?: number;
+  readonly quantize?: 'none' | 'int8' | 'int4';
+  readonly block?: '32' | '64' | '128';
 }
 
-/** Opens a model directory for generation or for scoring through the cache. */
-export async function openDecoder(path: string, { threads }: DecoderFlags) {
+/** Below this many parameters loading is over before a bar could be read. */
+const PROGRESS_FROM = 20e6;
+
+export function addDecoderOptions(command: Command): Command {
+  return command
+    .option('--threads <n>', 'threads of the engine', count)
+    .addOption(
+      new Option(
+        '--quantize <form>',
+        'weights in few bits, or none for float32; by default as they are',
+      ).choices(['none', 'int8', 'int4']),
+    )
+    .addOption(
+      new Option('--block <n>', 'numbers that share a scale, with --quantize (default: 128)').choices([
+        '32',
+        '64',
+        '128',
+      ]),
+    );
+}
+
+/** What the flags ask for. */
+export function decoderOptions({ threads, quantize, block }: DecoderFlags): DecoderOptions {
+  if (block !== undefined && quantize !== 'int8' && quantize !== 'int4') {
+    throw new RopewalkError(
+      '--block is the block size of --quantize int8 or int4; give it together with that.',
+    );
+  }
+  return { threads, quantize: quantization(quantize, block) };
+}
+
+function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block'] = '128') {
+  if (form === undefined || form === 'none') return form;
+  return { bits: form === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
+}
+
+/** Opens a model for generation or for scoring through the cache. */
+export async function openDecoder(
+  path: string,
+  flags: DecoderFlags,
+): Promise<{ opened: OpenedModel; decoder: Decoder }> {
+  const options = decoderOptions(flags);
   const opened = await openModel(path);
   try {
-    const { weights, folder } = await weightSources(opened);
-    const engine = nodeEngine({ threads: threads ?? decodingThreads(opened.model) });
-    const decoder = await Decoder.create(
-      engine,
-      opened.model,
-      weights,
-      folder ? { weightsFolder: folder } : {},
-    );
-    return { opened, decoder, engine };
+    const decoder = await createDecoder(opened, { ...options, ...loadingProgress(opened) });
+    return { opened, decoder };
   } finally {
-    await opened.directory.tensors.close();
+    await opened.checkpoint.tensors.close();
   }
+}
+
+/** A bar on stderr while a large model's weights are read. */
+export function loadingProgress({ model }: OpenedModel): Pick<DecoderOptions, 'onProgress'> {
+  if (model.parameterCount() < PROGRESS_FROM) return {};
+  const progress = new Progress();
+  return {
+    onProgress(share) {
+      progress.update('loading', share, 1, `${Math.round(share * 100)} % of the weights`);
+      if (share >= 1) progress.end();
+    },
+  };
 }

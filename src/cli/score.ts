@@ -1,37 +1,40 @@
 import type { Command } from 'commander';
 import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
-import { type OpenedModel, openModel, readWeights, weightSources } from '../checkpoint/load.node.ts';
+import { type OpenedModel, openModel, readWeights } from '../checkpoint/load.node.ts';
 import { writeNpyFile } from '../checkpoint/npy.node.ts';
 import { writeSafetensors } from '../checkpoint/safetensors-writer.ts';
+import { weightSources } from '../checkpoint/weight-sources.node.ts';
 import { RopewalkError } from '../errors.ts';
-import { Decoder } from '../generation/decoder.ts';
-import { decodingThreads } from '../generation/load.node.ts';
+import { createDecoder, type DecoderOptions, decodingThreads } from '../generation/decoder.node.ts';
 import { cachedLogits, fullLogits, type LogitRows, Scorer, scoringWindows } from '../generation/score.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { readTextFiles } from '../text/files.node.ts';
 import { loadTokenizer } from '../text/tokenizer.node.ts';
 import { TrainingSession } from '../training/session.ts';
+import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from './models.ts';
 import { collect, count, idList } from './options.ts';
 import { Progress } from './progress.ts';
 import { modelPath } from './resolve.ts';
 
-interface ScoreFlags {
+interface ScoreFlags extends DecoderFlags {
   text?: string[];
   ids?: number[];
   chunk?: number;
   window?: number;
   logits?: string;
   gradients?: string;
-  threads?: number;
   json?: boolean;
 }
 
 /** Without a cache, scores of all pairs of tokens exist at once: longer texts are cut into windows of this many. */
 const DEFAULT_WINDOW = 1024;
 
+/** Weights that the engine cannot read in place are read once, for a decoder: it then takes texts in such pieces. */
+const CHUNK = 256;
+
 export function register(program: Command): void {
-  program
+  const command = program
     .command('score')
     .description('Measure how well a model predicts a text: mean negative log-likelihood and perplexity.')
     .argument('<model>', 'a Hugging Face model directory, the --out of a training run, or an id on the hub')
@@ -48,7 +51,6 @@ export function register(program: Command): void {
       '--gradients <file.safetensors>',
       "write the gradients of the mean loss under the parameters' names",
     )
-    .option('--threads <n>', 'threads of the engine', count)
     .option('--json', 'print {tokens, meanNegativeLogLikelihood, perplexity} on stdout')
     .addHelpText(
       'after',
@@ -61,6 +63,7 @@ Examples:
   ropewalk score path/to/model --ids 1,403,407,261 --json --logits logits.npy --chunk 2`,
     )
     .action(score);
+  addDecoderOptions(command);
 }
 
 async function score(model: string, flags: ScoreFlags): Promise<void> {
@@ -86,13 +89,17 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
     }
     const scorer = new Scorer();
     const progress = new Progress();
-    const { weights, folder } = await weightSources(opened);
+    const options = decoderOptions(flags);
+    const chunk = flags.chunk ?? (isReadInPlace(opened, options) ? undefined : CHUNK);
+    const decoder = chunk
+      ? await createDecoder(opened, { ...options, ...loadingProgress(opened) })
+      : undefined;
+    const { weights, folder, close } = await weightSources(opened, options);
     const settings = folder === undefined ? {} : { weightsFolder: folder };
-    const decoder = flags.chunk ? await Decoder.create(engine, opened.model, weights, settings) : undefined;
     const vocab = opened.config.vocab_size;
     for (const [i, window] of windows.entries()) {
       const rows = decoder
-        ? cachedLogits(decoder, window, flags.chunk!)
+        ? cachedLogits(decoder, window, chunk!)
         : fullLogits(engine, opened.model, weights, window, settings);
       const scored = scoring(rows, window, scorer, vocab);
       if (flags.logits) await writeNpyFile(flags.logits, [window.length, vocab], scored);
@@ -102,6 +109,7 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
     }
     progress.end();
     await decoder?.release();
+    close();
     if (flags.gradients) await writeGradients(engine, opened, ids, flags.gradients);
     const result = scorer.result();
     if (flags.json) process.stdout.write(`${JSON.stringify(result)}\n`);
@@ -112,8 +120,13 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
       );
     }
   } finally {
-    await opened.directory.tensors.close();
+    await opened.checkpoint.tensors.close();
   }
+}
+
+function isReadInPlace({ checkpoint, names }: OpenedModel, { quantize }: DecoderOptions): boolean {
+  const verbatim = (name: string) => checkpoint.tensors.info(name).verbatim;
+  return (quantize === undefined || quantize === 'none') && [...names.values()].every(verbatim);
 }
 
 /** Passes blocks of logits on, and scores them on the way. */

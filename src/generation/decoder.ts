@@ -38,23 +38,26 @@ export class Decoder {
     readonly model: CausalLM,
     private readonly executable: Executable,
     private readonly context: CachedSequence,
+    private readonly onRelease: () => void,
   ) {}
 
   /**
    * @param weights every parameter by its path.
+   * @param onRelease called when the decoder is released: closes what the weights are read from.
    */
   static async create(
     engine: Engine,
     model: CausalLM,
     weights: ReadonlyMap<string, WeightSource>,
     settings: Omit<CompileOptions, 'weights'> = {},
+    onRelease: () => void = () => {},
   ): Promise<Decoder> {
     const context = new CachedSequence(engine.sharesBuffers && attentionIsFused(model));
     const rows = input('logit_rows', 'int32', [symbol('logit_rows')]);
     const hidden = takeRows(model.hiddenStates(context), rows);
     const outputs = new Map([['logits', logitsOf(model, hidden)], ...context.outputs()]);
     const executable = await Executable.compile(engine, outputs, { ...settings, weights });
-    return new Decoder(model, executable, context);
+    return new Decoder(model, executable, context, onRelease);
   }
 
   newCache(): KeyValueCache {
@@ -89,6 +92,7 @@ export class Decoder {
 
   async release(): Promise<void> {
     await this.executable.release();
+    this.onRelease();
   }
 
   endProfiling(): void {

@@ -1,28 +1,14 @@
-import { openModel, weightSources } from '../checkpoint/load.node.ts';
+import { openModel, tokenizerOf } from '../checkpoint/load.node.ts';
+import { RopewalkError } from '../errors.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
 import { resolveModel } from '../hub/resolve.node.ts';
-import { nodeEngine } from '../runtime/engine.node.ts';
-import { loadTokenizer } from '../text/tokenizer.node.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
-import { Decoder } from './decoder.ts';
+import { createDecoder, type DecoderOptions } from './decoder.node.ts';
+import type { Decoder } from './decoder.ts';
 import { generateText, type TextOptions } from './generate-text.ts';
 
-/**
- * Below this many parameters a second thread costs more than it gives: a decode step is many small operators. Measured
- * on two cores at 1M parameters: 0.8 ms a token with one thread, 1.6 ms with two.
- */
-const ONE_THREAD_BELOW = 8e6;
-
-/** Threads for decoding this model; undefined leaves the choice to the engine: one thread for each core. */
-export function decodingThreads(model: CausalLM): number | undefined {
-  return model.parameterCount() < ONE_THREAD_BELOW ? 1 : undefined;
-}
-
-export interface LoadOptions {
-  /** Threads of the engine; by default one for small models and one for each core for others. */
-  readonly threads?: number;
-}
+export type LoadOptions = Omit<DecoderOptions, 'engine'>;
 
 /** A model with its tokenizer, ready to continue texts. */
 export interface LoadedModel {
@@ -55,16 +41,11 @@ export async function load(idOrPath: string, options: LoadOptions = {}): Promise
   const opened = await openModel(directory);
   try {
     const { family, config, model, stopTokens } = opened;
-    const tokenizer = loadTokenizer(directory);
-    const { weights, folder } = await weightSources(opened);
-    const threads = options.threads ?? decodingThreads(model);
-    const engine = nodeEngine(threads === undefined ? {} : { threads });
-    const decoder = await Decoder.create(
-      engine,
-      model,
-      weights,
-      folder === undefined ? {} : { weightsFolder: folder },
-    );
+    const tokenizer = await tokenizerOf(opened.checkpoint);
+    if (!tokenizer) {
+      throw new RopewalkError(`${idOrPath}: it has no tokenizer.json, which turns text into tokens; add it.`);
+    }
+    const decoder = await createDecoder(opened, options);
     return {
       family,
       config,
@@ -76,6 +57,6 @@ export async function load(idOrPath: string, options: LoadOptions = {}): Promise
       release: () => decoder.release(),
     };
   } finally {
-    await opened.directory.tensors.close();
+    await opened.checkpoint.tensors.close();
   }
 }

@@ -27,8 +27,8 @@ export async function namedModel(name: string): Promise<NamedModel> {
   await checkDirectory(name);
   const hasWeights = (await resolveInside(name, WEIGHTS_FILE)) ?? (await resolveInside(name, WEIGHTS_INDEX));
   if (hasWeights !== undefined) {
-    const { family, config, model, directory } = await openModel(name);
-    await directory.tensors.close();
+    const { family, config, model, checkpoint } = await openModel(name);
+    await checkpoint.tensors.close();
     return { name, isFamily: false, family, config, model };
   }
   const raw = await readJsonObject(name, CONFIG_FILE);

@@ -1,7 +1,7 @@
-import { openModel, weightSources } from '../checkpoint/load.node.ts';
+import { openModel } from '../checkpoint/load.node.ts';
 import type { Family } from '../families/family.ts';
 import { familyByName } from '../families/registry.ts';
-import { Decoder } from '../generation/decoder.ts';
+import { createDecoder } from '../generation/decoder.node.ts';
 import { generateTokens } from '../generation/generate.ts';
 import type { FamilyResult, LossPoint } from '../report/data.ts';
 import type { Engine } from '../runtime/engine.ts';
@@ -96,14 +96,8 @@ export async function runFamily(run: FamilyRun): Promise<FamilyResult | undefine
 /** A sample, and what generating costs: speed and memory of the cache, measured while it is made. */
 async function generateFrom(directory: string, { settings, corpus, engines }: FamilyRun) {
   const opened = await openModel(directory);
-  const { weights, folder } = await weightSources(opened);
-  const decoder = await Decoder.create(
-    engines.decoding,
-    opened.model,
-    weights,
-    folder ? { weightsFolder: folder } : {},
-  );
-  await opened.directory.tensors.close();
+  const decoder = await createDecoder(opened, { engine: engines.decoding });
+  await opened.checkpoint.tensors.close();
   try {
     const { prompt, tokens, temperature, topP, seed } = settings.sample;
     const options = { maxTokens: tokens, temperature, topP, seed, stopTokens: opened.stopTokens };

@@ -64,7 +64,7 @@ async function measureFamily(
     [...opened.model.parameters()].map(([path, { size }]) => [path, new Float32Array(size)]),
   );
   await readWeights(opened, arrays);
-  await opened.directory.tensors.close();
+  await opened.checkpoint.tensors.close();
   const weights: Weights = new Map([...arrays].map(([path, data]) => [path, { data }]));
   const { model, config } = opened;
   const shape = { batch: settings.batch, seq: settings.seq };

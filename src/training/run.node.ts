@@ -242,7 +242,7 @@ async function readCheckpoint(
   try {
     await readWeights(opened, session.values());
   } finally {
-    await opened.directory.tensors.close();
+    await opened.checkpoint.tensors.close();
   }
   const parsed = storedTrainer.safeParse(await readJson(join(path, TRAINER_FILE)));
   if (!parsed.success) {

@@ -1,0 +1,140 @@
+import { realpath } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import type { CausalLM } from '../families/family.ts';
+import { Embedding } from '../nn/embedding.ts';
+import { Conv1D, Linear } from '../nn/linear.ts';
+import type { Parameter } from '../nn/module.ts';
+import { LearnedPositions } from '../nn/positions.ts';
+import { type Quantization, quantizeRows } from '../onnx/quantize.ts';
+import type { QuantizedSource, WeightInFile, WeightSource } from '../onnx/weights.ts';
+import type { RowReader, StoredTensor, TensorReader } from './checkpoint.ts';
+import type { OpenedModel } from './load.node.ts';
+
+/** Formats that the engine reads from the file itself. */
+const ENGINE_TYPES: Readonly<Record<string, WeightInFile['dtype']>> = {
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+};
+
+/** Where the engine finds a model's weights. */
+export interface ModelWeights {
+  /** Every parameter by its path. */
+  readonly weights: Map<string, WeightSource>;
+  /** The folder of the weights that the engine reads from files itself. */
+  readonly folder: string | undefined;
+  /** Closes the files that embeddings are looked up in; the model cannot run afterwards. */
+  close(): void;
+}
+
+/**
+ * Where the engine finds each weight: in the checkpoint's own files where it can read them, else in memory, in few
+ * bits where the checkpoint has them so or where that is asked for. Embeddings are looked up in the file, row by row.
+ * Everything is read when the engine asks for it, once.
+ *
+ * @param quantize how the weights of products become few bits; 'none' for float32 whatever the checkpoint has; by
+ *   default a quantised checkpoint runs in its own bits.
+ * @param onRead called after each weight with the share of all parameters that has been read, 0 to 1.
+ */
+export async function weightSources(
+  opened: OpenedModel,
+  options: {
+    readonly quantize?: Quantization | 'none' | undefined;
+    readonly onRead?: ((share: number) => void) | undefined;
+  } = {},
+): Promise<ModelWeights> {
+  const { model, names, checkpoint } = opened;
+  const { tensors } = checkpoint;
+  const { quantize } = options;
+  const { products, lookups } = parameterUses(model);
+  const total = model.parameterCount();
+  let done = 0;
+  const counted = async <T>(size: number, read: () => Promise<T>): Promise<T> => {
+    const value = await read();
+    done += size;
+    options.onRead?.(done / total);
+    return value;
+  };
+  const weights = new Map<string, WeightSource>();
+  const readers: RowReader[] = [];
+  let folder: string | undefined;
+  // The engine refuses links that lead out of a folder, such as the hub cache's: it is given what they lead to.
+  const realFiles = new Map<string, string>();
+  const inFile = async (info: StoredTensor): Promise<{ file: WeightInFile } | undefined> => {
+    const dtype = ENGINE_TYPES[info.dtype];
+    if (!dtype || !info.verbatim) return undefined;
+    const file = realFiles.get(info.file) ?? (await realpath(info.file));
+    realFiles.set(info.file, file);
+    if (folder !== undefined && folder !== dirname(file)) return undefined;
+    folder = dirname(file);
+    const { offset, byteLength } = info;
+    return { file: { location: basename(file), offset, byteLength, dtype } };
+  };
+  const inFewBits = (parameter: Parameter, name: string): QuantizedSource | undefined => {
+    const layout = products.get(parameter);
+    if (quantize === 'none' || !layout) return undefined;
+    if (quantize === undefined) return tensors.quantizedForm?.(name);
+    const [first, second] = parameter.shape as [number, number];
+    const shape = layout === 'out, in' ? [first, second] : [second, first];
+    const [rows, columns] = shape as [number, number];
+    const read = () =>
+      layout === 'out, in' ? readInFewBits(tensors, name, quantize) : readTransposed(rows, columns, name);
+    return { rows, columns, ...quantize, hasOffsets: false, read };
+  };
+  const readTransposed = async (rows: number, columns: number, name: string) => {
+    const values = await tensors.readFloat32(name);
+    const read = (row: number, target: Float32Array, at: number) => {
+      for (let column = 0; column < columns; column++) target[at + column] = values[column * rows + row]!;
+    };
+    return quantizeRows({ rows, width: columns, read }, quantize as Quantization);
+  };
+  try {
+    for (const [path, parameter] of model.parameters()) {
+      const name = names.get(path)!;
+      const quantized = inFewBits(parameter, name);
+      let source: WeightSource;
+      if (quantized) {
+        const read = () => counted(parameter.size, () => quantized.read());
+        source = { quantized: { ...quantized, read } };
+      } else {
+        const read = () => counted(parameter.size, () => tensors.readFloat32(name));
+        source = (await inFile(tensors.info(name))) ?? { read };
+      }
+      if (!lookups.has(parameter)) {
+        weights.set(path, source);
+        continue;
+      }
+      const rows = await tensors.openRows(name);
+      readers.push(rows);
+      weights.set(path, { ...source, rows });
+    }
+  } catch (error) {
+    for (const reader of readers) reader.close();
+    throw error;
+  }
+  const close = () => {
+    for (const reader of readers) reader.close();
+  };
+  return { weights, folder, close };
+}
+
+async function readInFewBits(tensors: TensorReader, name: string, quantize: Quantization) {
+  const reader = await tensors.openRows(name);
+  try {
+    return quantizeRows(reader, quantize);
+  } finally {
+    reader.close();
+  }
+}
+
+/** Weights that products read, with their layout, and tables that rows are looked up in. */
+function parameterUses(model: CausalLM) {
+  const products = new Map<Parameter, 'out, in' | 'in, out'>();
+  const lookups = new Set<Parameter>();
+  for (const [, module] of model.walk()) {
+    if (module instanceof Linear) products.set(module.weight, 'out, in');
+    else if (module instanceof Conv1D) products.set(module.weight, 'in, out');
+    else if (module instanceof Embedding && !(module instanceof LearnedPositions)) lookups.add(module.weight);
+  }
+  return { products, lookups };
+}
