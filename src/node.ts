@@ -1,10 +1,13 @@
 /** All of Ropewalk: what runs anywhere, and what needs Node: files, folders and the native engine. */
 export { type ModelDirectory, openModelDirectory } from './checkpoint/directory.node.ts';
 export { FileSource } from './checkpoint/file.node.ts';
-export { type OpenedModel, openModel, readWeights, weightSources } from './checkpoint/load.node.ts';
+export { type OpenedModel, openModel, readWeights, tokenizerOf } from './checkpoint/load.node.ts';
 export { writeNpyFile } from './checkpoint/npy.node.ts';
 export { type ModelToSave, saveModelDirectory } from './checkpoint/save.node.ts';
 export * from './core.ts';
+export { exportHuggingFace, type HuggingFaceExportOptions } from './export/hf.node.ts';
+export { exportOnnx, type OnnxExportOptions } from './export/onnx.node.ts';
+export type { ExportProgress, ExportResult, ExportSource } from './export/source.node.ts';
 export { type LoadedModel, type LoadOptions, load } from './generation/load.node.ts';
 export { type PullOptions, type PullProgress, pullModel } from './hub/pull.node.ts';
 export { resolveModel } from './hub/resolve.node.ts';

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { RopewalkError } from '../errors.ts';
 import * as compare from './compare.ts';
+import * as exportCommand from './export.ts';
 import * as generate from './generate.ts';
 import * as inspect from './inspect.ts';
 import { printable } from './printable.ts';
@@ -35,7 +36,7 @@ ropewalk <command> --help says more.`,
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const command of [start, compare, inspect, train, generate, score, pull, tokenizer])
+  for (const command of [start, compare, inspect, train, generate, score, exportCommand, pull, tokenizer])
     command.register(program);
   // A closed pipe (ropewalk … | head) is the reader's wish, not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {

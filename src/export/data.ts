@@ -5,6 +5,8 @@ import type { PlacedWeight } from './onnx.ts';
 
 /** Numbers that are turned round, converted and written at one time. */
 const CHUNK = 1 << 20;
+/** Numbers in a cache line. */
+const STRIP = 16;
 /** The largest float16. What rounds to more than this becomes infinite. */
 const FLOAT16_MAX = 65504;
 
@@ -43,9 +45,14 @@ function* turned(values: Float32Array, shape: readonly number[]): Generator<Floa
   const piece = new Float32Array(height * out);
   for (let first = 0; first < inner; first += height) {
     const rows = Math.min(height, inner - first);
-    for (let column = 0; column < out; column++) {
-      const source = column * inner + first;
-      for (let row = 0; row < rows; row++) piece[row * out + column] = values[source + row]!;
+    // In strips of a cache line's width: both sides are then read and written line by line.
+    for (let from = 0; from < out; from += STRIP) {
+      const to = Math.min(out, from + STRIP);
+      for (let row = 0; row < rows; row++) {
+        for (let column = from; column < to; column++) {
+          piece[row * out + column] = values[column * inner + first + row]!;
+        }
+      }
     }
     yield piece.subarray(0, rows * out);
   }

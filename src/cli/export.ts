@@ -1,0 +1,145 @@
+import { type Command, Option } from 'commander';
+import { openModel } from '../checkpoint/load.node.ts';
+import { RopewalkError } from '../errors.ts';
+import { exportHuggingFace } from '../export/hf.node.ts';
+import { exportOnnx } from '../export/onnx.node.ts';
+import type { ExportProgress, ExportResult, ExportSource } from '../export/source.node.ts';
+import { bytes, whole } from '../inspect/format.ts';
+import { byteSize } from './options.ts';
+import { printable } from './printable.ts';
+import { Progress } from './progress.ts';
+import { modelPath } from './resolve.ts';
+
+interface ExportFlags {
+  to: string;
+  out: string;
+  dtype?: string;
+  maxShardSize?: number;
+  /** false for --no-cache. */
+  cache?: 'with' | 'without' | 'both' | false;
+  json?: boolean;
+}
+
+/** What a format is called, which options it knows, and what writes it. */
+interface Format {
+  readonly title: string;
+  readonly dtypes: readonly string[];
+  /** Options of this format besides --dtype, by their flags' names. */
+  readonly options: readonly (keyof ExportFlags)[];
+  write(
+    source: ExportSource,
+    flags: ExportFlags,
+    dtype: string,
+    onProgress: ExportProgress,
+  ): Promise<ExportResult>;
+}
+
+const FORMATS: Readonly<Record<string, Format>> = {
+  hf: {
+    title: 'Hugging Face directory',
+    dtypes: ['float32', 'float16', 'bfloat16'],
+    options: ['maxShardSize'],
+    write: (source, { out, maxShardSize }, dtype, onProgress) =>
+      exportHuggingFace(source, out, {
+        dtype: dtype as 'float32' | 'float16' | 'bfloat16',
+        onProgress,
+        ...(maxShardSize !== undefined && { maxShardBytes: maxShardSize }),
+      }),
+  },
+  onnx: {
+    title: 'ONNX',
+    dtypes: ['float32', 'float16'],
+    options: ['cache'],
+    write: (source, { out, cache }, dtype, onProgress) =>
+      exportOnnx(source, out, {
+        dtype: dtype as 'float32' | 'float16',
+        onProgress,
+        cache: cache === false ? 'without' : (cache ?? 'with'),
+      }),
+  },
+};
+
+/** Options that not every format has, as they are typed. */
+const TYPED: Readonly<Partial<Record<keyof ExportFlags, string>>> = {
+  maxShardSize: '--max-shard-size',
+  cache: '--cache or --no-cache',
+};
+
+export function register(program: Command): void {
+  program
+    .command('export')
+    .description('Write a model in another format, with its tokenizer and configuration.')
+    .argument('<model>', 'a Hugging Face model directory, or the --out of a training run')
+    .addOption(new Option('--to <format>', 'the format').choices(Object.keys(FORMATS)).makeOptionMandatory())
+    .requiredOption('--out <path>', 'the folder to write; it appears whole or not at all')
+    .option('--dtype <dtype>', 'what weights are stored in: float32 (default), float16 or, with hf, bfloat16')
+    .option(
+      '--max-shard-size <size>',
+      'hf: the largest file of weights, such as 500MB; default 5GB',
+      byteSize,
+    )
+    .addOption(
+      new Option(
+        '--cache <graphs>',
+        'onnx: the graph with a cache, without one, or both; default with',
+      ).choices(['with', 'without', 'both']),
+    )
+    .option('--no-cache', 'onnx: the same as --cache without')
+    .option('--json', 'print {format, out, parameters, files: [{name, bytes}], notes} on stdout')
+    .addHelpText(
+      'after',
+      `
+hf    safetensors, config.json, generation_config.json and the tokenizer's files, as transformers loads them
+onnx  onnx/model.onnx and onnx/model.onnx_data of ai.onnx operators alone, in the layout of transformers.js; with
+      float16, matrices are stored in float16 and everything is computed in float32; --cache without writes
+      onnx/model_no_cache.onnx
+
+Examples:
+  ropewalk export runs/llama --to hf --dtype bfloat16 --out llama-bf16
+  ropewalk export path/to/model --to onnx --out model-onnx`,
+    )
+    .action(run);
+}
+
+async function run(name: string, flags: ExportFlags): Promise<void> {
+  const format = FORMATS[flags.to]!;
+  const dtype = flags.dtype ?? 'float32';
+  checkFlags(format, dtype, flags);
+  const progress = new Progress();
+  const opened = await openModel(await modelPath(name));
+  try {
+    const onProgress: ExportProgress = (done, total) =>
+      progress.update('export', done, total, `${bytes(done)} of ${bytes(total)}`);
+    const result = await format.write(opened, flags, dtype, onProgress);
+    progress.end();
+    const { files, parameters, notes } = result;
+    for (const note of notes) progress.note(note);
+    if (flags.json) {
+      process.stdout.write(
+        `${JSON.stringify({ format: flags.to, out: flags.out, parameters, files, notes })}\n`,
+      );
+      return;
+    }
+    const width = Math.max(...files.map((file) => file.name.length));
+    const total = files.reduce((sum, file) => sum + file.bytes, 0);
+    const lines = [
+      `${flags.out}: ${format.title}, ${dtype}, ${whole(parameters)} parameters, ${bytes(total)}`,
+      ...files.map((file) => `  ${file.name.padEnd(width)}  ${bytes(file.bytes)}`),
+    ];
+    process.stdout.write(`${printable(lines.join('\n'))}\n`);
+  } finally {
+    await opened.checkpoint.tensors.close();
+  }
+}
+
+function checkFlags(format: Format, dtype: string, flags: ExportFlags): void {
+  for (const [name, typed] of Object.entries(TYPED) as [keyof ExportFlags, string][]) {
+    if (flags[name] === undefined || format.options.includes(name)) continue;
+    throw new RopewalkError(`${typed} means nothing with --to ${flags.to}; leave it out.`);
+  }
+  if (!format.dtypes.includes(dtype)) {
+    throw new RopewalkError(
+      `--dtype ${dtype} cannot be written with --to ${flags.to}; choose ${format.dtypes.join(' or ')}.`,
+    );
+  }
+}

@@ -1,0 +1,124 @@
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { errorCode, fileError } from '../checkpoint/file-errors.ts';
+import { RopewalkError } from '../errors.ts';
+import type { BuiltModel } from '../families/registry.ts';
+import type { CarriedFile } from './tokenizer-files.node.ts';
+
+/** An opened model, as an export reads it: `openModel` gives one. */
+export interface ExportSource extends BuiltModel {
+  readonly checkpoint: Pick<Checkpoint, 'path' | 'config' | 'generationConfig' | 'tokenizerFiles'> & {
+    readonly tensors: Pick<Checkpoint['tensors'], 'readFloat32'>;
+  };
+  /** Each parameter's name in the checkpoint, by its path. */
+  readonly names: ReadonlyMap<string, string>;
+  /** Tensors of the checkpoint that the model has no place for. */
+  readonly unused: readonly string[];
+  /** Ids that end a text. */
+  readonly stopTokens: readonly number[];
+}
+
+/** What an export wrote. */
+export interface ExportResult {
+  /** By their paths below the folder, with their sizes in bytes. */
+  readonly files: readonly { readonly name: string; readonly bytes: number }[];
+  /** Distinct parameters of the model. */
+  readonly parameters: number;
+  /** What the format could not take along, each a sentence. */
+  readonly notes: readonly string[];
+}
+
+/** Called as weights are written, with bytes so far and in all. */
+export type ExportProgress = (bytes: number, totalBytes: number) => void;
+
+/** Fields that say where a config comes from or how another program stores weights: no longer true of an export. */
+const DROPPED_FIELDS = ['_name_or_path', 'transformers_version', 'auto_map', 'quantization_config'];
+
+/** `config.json` of an export: the checkpoint's own fields, with the family's in the form that every version reads. */
+export function exportedConfig({ family, config, checkpoint }: ExportSource): Record<string, unknown> {
+  const own = Object.entries(checkpoint.config).filter(([name]) => !DROPPED_FIELDS.includes(name));
+  return { ...Object.fromEntries(own), ...family.writeConfig(config) };
+}
+
+/** `generation_config.json` of an export: the checkpoint's, or the ids that its config has. */
+export function exportedGenerationConfig({
+  config,
+  stopTokens,
+  checkpoint,
+}: ExportSource): Record<string, unknown> {
+  if (checkpoint.generationConfig) return { ...checkpoint.generationConfig };
+  const { bos_token_id, pad_token_id } = config;
+  return {
+    _from_model_config: true,
+    ...(bos_token_id !== null && { bos_token_id }),
+    ...(stopTokens.length > 0 && { eos_token_id: stopTokens.length === 1 ? stopTokens[0] : [...stopTokens] }),
+    ...(pad_token_id !== null && { pad_token_id }),
+  };
+}
+
+/** What no export of this model can take along. */
+export function commonNotes({ unused, checkpoint }: ExportSource, files: readonly CarriedFile[]): string[] {
+  const notes: string[] = [];
+  if (unused.length > 0) {
+    const few = unused.slice(0, 3).join(', ');
+    notes.push(
+      `${unused.length} tensors of ${checkpoint.path} that the model has no place for are left out: ${few}${unused.length > 3 ? ', …' : ''}.`,
+    );
+  }
+  if (!files.some(({ name }) => name === 'tokenizer.json')) {
+    notes.push(`${checkpoint.path} has no tokenizer.json, so the export has none either.`);
+  }
+  return notes;
+}
+
+/**
+ * Refuses to write over the model that is read, or into a folder with files that such an export does not write.
+ * @param isOurs whether a file, by its path below the folder with `/` between, is one that this export writes
+ */
+export async function checkTarget(
+  path: string,
+  { checkpoint }: ExportSource,
+  isOurs: (name: string) => boolean,
+): Promise<void> {
+  const target = await realpath(path).catch(() => undefined);
+  if (target === undefined) return;
+  if (target === (await realpath(checkpoint.path))) {
+    throw new RopewalkError(`cannot export into ${path}: it is the model that is read; choose a new folder.`);
+  }
+  const foreign = (await filesBelow(path)).filter((name) => !isOurs(name));
+  if (foreign.length > 0) {
+    throw new RopewalkError(
+      `cannot export into ${path}: that would remove ${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''}, ` +
+        'which this export does not write; choose a new folder.',
+    );
+  }
+}
+
+/** Files below a folder, by their paths with `/` between, in order; empty folders and links count as files. */
+async function filesBelow(path: string): Promise<string[]> {
+  try {
+    const entries = await readdir(path, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name).slice(join(path, sep).length).replaceAll(sep, '/'))
+      .sort();
+  } catch (error) {
+    // A file in the folder's place: the writer says so.
+    if (errorCode(error) === 'ENOTDIR') return [];
+    throw fileError(error, 'write', path);
+  }
+}
+
+/** The result of an export that stands complete at `path`. */
+export async function resultOf(
+  path: string,
+  { model }: ExportSource,
+  notes: readonly string[],
+): Promise<ExportResult> {
+  const files: { name: string; bytes: number }[] = [];
+  for (const name of await filesBelow(path)) {
+    files.push({ name, bytes: (await stat(join(path, name))).size });
+  }
+  return { files, parameters: model.parameterCount(), notes };
+}

@@ -1,0 +1,97 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { listCarriedFiles, resolveInside } from '../checkpoint/directory.node.ts';
+import { fileError } from '../checkpoint/file-errors.ts';
+import { jsonProblem, toConfigJson } from '../checkpoint/json.ts';
+import { RopewalkError } from '../errors.ts';
+import { Tokenizer } from '../text/tokenizer.ts';
+import type { ExportSource } from './source.node.ts';
+
+/** A file that goes into an export as it is. */
+export interface CarriedFile {
+  readonly name: string;
+  readonly data: string | Uint8Array;
+}
+
+const TOKENIZER = 'tokenizer.json';
+const TOKENIZER_CONFIG = 'tokenizer_config.json';
+
+/**
+ * The tokenizer's files: as they are where the checkpoint is a folder, else from what its format says of them. A
+ * tokenizer.json without a tokenizer_config.json gets one, since transformers.js wants both.
+ */
+export async function tokenizerFilesOf(source: ExportSource): Promise<CarriedFile[]> {
+  const { path } = source.checkpoint;
+  if ((await stat(path)).isDirectory()) {
+    const files = await carriedFiles(path);
+    const tokenizer = files.find(({ name }) => name === TOKENIZER);
+    if (tokenizer && !files.some(({ name }) => name === TOKENIZER_CONFIG)) {
+      const config = smallConfig(source, parse(tokenizer, path));
+      files.push({ name: TOKENIZER_CONFIG, data: toConfigJson(config) });
+    }
+    return files;
+  }
+  const files = await source.checkpoint.tokenizerFiles();
+  if (!files) return [];
+  return [
+    { name: TOKENIZER, data: toConfigJson(files.tokenizer) },
+    { name: TOKENIZER_CONFIG, data: toConfigJson(files.config) },
+  ];
+}
+
+async function carriedFiles(directory: string): Promise<CarriedFile[]> {
+  const files: CarriedFile[] = [];
+  for (const name of await listCarriedFiles(directory)) {
+    const real = await resolveInside(directory, name);
+    if (!real) continue;
+    try {
+      files.push({ name, data: await readFile(real) });
+    } catch (error) {
+      throw fileError(error, 'read', join(directory, name));
+    }
+  }
+  return files;
+}
+
+function parse({ name, data }: CarriedFile, directory: string): unknown {
+  try {
+    return JSON.parse(typeof data === 'string' ? data : new TextDecoder().decode(data));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new RopewalkError(`${join(directory, name)}: it is not JSON: ${jsonProblem(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Says no more than that tokenizer.json is to be taken as it is, and which tokens the model's config names. */
+function smallConfig({ config, model }: ExportSource, tokenizer: unknown): Record<string, unknown> {
+  const named = (field: string, id: number | null | undefined) => {
+    const content = id === null || id === undefined ? undefined : addedToken(tokenizer, id);
+    return content === undefined ? {} : { [field]: content };
+  };
+  return {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    ...named('bos_token', config.bos_token_id),
+    ...named('eos_token', config.eos_token_id[0]),
+    ...named('pad_token', config.pad_token_id),
+    // transformers.js asks this field whether a prompt begins with one, rather than tokenizer.json.
+    ...(beginsTexts(tokenizer, config.bos_token_id) && { add_bos_token: true }),
+    clean_up_tokenization_spaces: false,
+    model_max_length: model.maxPositions,
+  };
+}
+
+function beginsTexts(tokenizer: unknown, bos: number | null): boolean {
+  return bos !== null && Tokenizer.fromJSON(tokenizer, undefined, TOKENIZER).encode('a')[0] === bos;
+}
+
+function addedToken(tokenizer: unknown, id: number): string | undefined {
+  const added = isObject(tokenizer) ? tokenizer.added_tokens : undefined;
+  const token = Array.isArray(added) ? added.find((entry) => isObject(entry) && entry.id === id) : undefined;
+  return isObject(token) && typeof token.content === 'string' ? token.content : undefined;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
