@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -699,6 +700,25 @@ describe('several processes', () => {
     expect(performance.now() - began).toBeLessThan(20_000);
     expectWhole();
     expect(hub.storageRequests.at(-1)!.headers.range).toBe(`bytes=${2 ** 21}-`);
+  });
+
+  it('let go of a file that another took over, and go on from it when they may', async () => {
+    let turns = 0;
+    hub.storageFault = async (_, response) => {
+      if (turns++ > 0) return false;
+      response.writeHead(200, { 'content-length': weights.length });
+      response.write(weights.subarray(0, 1_500_000));
+      const mine = () => partials().find((name) => name.startsWith(sha256(weights)));
+      for (let i = 0; i < 100 && !mine(); i++) await new Promise((go) => setTimeout(go, 20));
+      // What a process does that takes this one, stopped for long, for dead.
+      const other = `${sha256(weights)}.ropewalk-ffffffff.incomplete`;
+      renameSync(repo('blobs', mine()!), repo('blobs', other));
+      response.end(weights.subarray(1_500_000));
+      return true;
+    };
+    await pull();
+    expectWhole();
+    expect(hub.storageRequests.at(-1)!.headers.range).toBe(`bytes=${2 ** 20}-`);
   });
 
   it('print what is wrong in one line, and stop at Ctrl-C', async () => {

@@ -40,6 +40,20 @@ export async function hasSize(path: string, size: number): Promise<boolean> {
  * @throws RequestError where the server fails; RopewalkError where the disk does, or the hash is wrong
  */
 export async function fetchBlob(file: RemoteFile, place: BlobPlace, options: BlobOptions): Promise<void> {
+  for (;;) {
+    try {
+      await fetchOnce(file, place, options);
+      return;
+    } catch (error) {
+      if (!(error instanceof TakenOver)) throw error;
+    }
+  }
+}
+
+/** Another process, which took us for dead, goes on with our partial file. */
+class TakenOver extends RopewalkError {}
+
+async function fetchOnce(file: RemoteFile, place: BlobPlace, options: BlobOptions): Promise<void> {
   const { signal, timing, onBytes = () => {} } = options;
   const blob = join(place.blobs, file.hash);
   const isDone = async () => {
@@ -272,8 +286,7 @@ class PartialFile {
    */
   private async checkMine(): Promise<void> {
     const mine = await stat(this.path).catch(() => undefined);
-    if (!mine)
-      throw new RopewalkError(`${this.file.path}: another process took its download over; try again`);
+    if (!mine) throw new TakenOver(`${this.file.path}: another process took its download over`);
   }
 
   async close(): Promise<void> {
