@@ -1,5 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import type { KeyValueCache } from './cache.ts';
+import type { TokenConstraint } from './constraint.ts';
 import type { Decoder } from './decoder.ts';
 import { Sampler, type SamplingOptions } from './sampler.ts';
 
@@ -11,6 +12,8 @@ export interface GenerationOptions extends SamplingOptions {
   readonly maxTokens: number;
   /** Ids that end the text; the one that ended it is returned as the last token. */
   readonly stopTokens?: readonly number[];
+  /** What the new text must be: it serves one text, and generation ends where it is `finished`. */
+  readonly constraint?: TokenConstraint;
   /** Stops between two runs of the model, by throwing its reason. */
   readonly signal?: AbortSignal;
 }
@@ -49,7 +52,7 @@ export async function* generateTokens(
   options: GenerationOptions,
   cache: KeyValueCache = decoder.newCache(),
 ): AsyncGenerator<number, void> {
-  const { maxTokens, stopTokens = [], signal } = options;
+  const { maxTokens, stopTokens = [], constraint, signal } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 0) {
     throw new RopewalkError(
       `the number of tokens to generate must be a whole number of at least 0, but is ${maxTokens}.`,
@@ -66,9 +69,10 @@ export async function* generateTokens(
   if (maxTokens === 0) return;
   let logits = await prefill(decoder, cache, prompt, PROMPT_CHUNK, signal);
   for (let count = 1; ; count++) {
-    const id = sampler.next(logits);
+    const id = sampler.next(logits, constraint);
+    constraint?.accept(id);
     yield id;
-    if (count === maxTokens || stopTokens.includes(id)) return;
+    if (count === maxTokens || stopTokens.includes(id) || constraint?.finished) return;
     signal?.throwIfAborted();
     logits = await decoder.forward([id], cache);
   }

@@ -43,17 +43,15 @@ export class DecimalRange {
 
   constructor(rules: NumberRules) {
     const steps = rules.multipleOf ?? [];
-    const bounds = [rules.minimum, rules.maximum, rules.exclusiveMinimum, rules.exclusiveMaximum];
-    const given = bounds.filter((bound) => bound !== undefined);
-    const magnitude = Math.min(LIMIT, Math.max(0, ...given.map(Math.abs)));
+    const lower = Math.max(rules.minimum ?? -Infinity, rules.exclusiveMinimum ?? -Infinity);
+    const upper = Math.min(rules.maximum ?? Infinity, rules.exclusiveMaximum ?? Infinity);
+    // A bound that no number of ours reaches is none.
+    const given = [lower, upper].filter((bound) => Math.abs(bound) <= LIMIT);
+    const magnitude = Math.max(0, ...given.map(Math.abs));
     const whole = rules.integer || steps.some(Number.isInteger);
-    const open = Math.min(
-      LIMIT,
-      Math.max(USUAL_LIMIT, 10 ** (String(Math.trunc(magnitude)).length + 1)) - 1,
-    );
-    const lowest = rules.minimum === undefined && rules.exclusiveMinimum === undefined;
-    const highest = rules.maximum === undefined && rules.exclusiveMaximum === undefined;
-    const largest = lowest || highest ? open : magnitude;
+    const open = Math.min(LIMIT, Math.max(USUAL_LIMIT, 10 ** (String(Math.trunc(magnitude)).length + 1)) - 1);
+    const isOpen = given.length < 2;
+    const largest = isOpen ? open : magnitude;
     const room = MOST_DIGITS - String(Math.trunc(largest)).length;
     const wanted = Math.max(USUAL_DECIMALS, ...given.map((bound) => decimalsOf(bound) + 1));
     if (whole) this.decimals = 0;
@@ -62,7 +60,7 @@ export class DecimalRange {
     const floor = (value: number, exclusive: boolean) => scaled(value, this.decimals, 'down', exclusive);
     const ceil = (value: number, exclusive: boolean) => scaled(value, this.decimals, 'up', exclusive);
     // Without a bound of its own an integer may have all digits, another number as many as leave room for decimals.
-    const limit = whole ? LIMIT : Math.min(LIMIT, (lowest || highest ? open + 1 : LIMIT) * 10 ** this.decimals - 1);
+    const limit = whole ? LIMIT : Math.min(LIMIT, (isOpen ? open + 1 : LIMIT) * 10 ** this.decimals - 1);
     this.low = Math.max(
       -limit,
       ceil(rules.minimum ?? -Infinity, false),
@@ -73,7 +71,10 @@ export class DecimalRange {
       floor(rules.maximum ?? Infinity, false),
       floor(rules.exclusiveMaximum ?? Infinity, true),
     );
-    this.step = steps.reduce((all, step) => lcm(all, Math.round(step * 10 ** this.decimals)), 1);
+    // Steps such as 2.5 are joined as integers; among whole numbers only their whole multiples are left.
+    const unit = 10 ** Math.max(this.decimals, ...steps.map(decimalsOf));
+    const step = steps.reduce((all, next) => lcm(all, Math.round(next * unit)), 1);
+    this.step = whole ? lcm(step, unit) / unit : step;
   }
 
   /** The number begun by a byte; undefined when none of these begins so. */

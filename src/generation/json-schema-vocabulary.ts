@@ -1,5 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
+import { anyString, type StringDfa } from './json-schema-dfa.ts';
 
 /**
  * Byte strings as a trie, its nodes in preorder, so that a walk is one pass over arrays that skips the subtrees whose
@@ -63,15 +64,20 @@ export class Vocabulary {
   /** The tokens that give words[i]: SentencePiece has `{` and `<0x7B>`. */
   readonly ids: readonly Int32Array[];
   readonly trie: ByteTrie;
+  /** 32-bit words that hold a bit for each token. */
+  readonly bitWords: number;
   /** Whether one token gives exactly this byte. */
   readonly single: Uint8Array = new Uint8Array(256);
   /** Tokens that give other bytes at the beginning of a text (Metaspace drops its mark there): id → bytes. */
   readonly atStart = new Map<number, string>();
+  /** Any JSON string; kept with the vocabulary, as is what is worked out for it. */
+  readonly strings: StringDfa;
   private readonly texts: (string | undefined)[];
 
   private constructor(tokenizer: Tokenizer) {
     const byText = new Map<string, number[]>();
     this.texts = new Array(tokenizer.vocabSize);
+    this.bitWords = Math.ceil(tokenizer.vocabSize / 32);
     for (let id = 0; id < tokenizer.vocabSize; id++) {
       if (tokenizer.isSpecial(id)) continue;
       const bytes = tokenizer.tokenBytes(id);
@@ -95,6 +101,7 @@ export class Vocabulary {
         `this tokenizer cannot write every JSON text: it has no token for the byte 0x${missing.toString(16)} alone. Use a model with a byte-level or byte-fallback tokenizer.`,
       );
     }
+    this.strings = anyString(this.single);
     const { strip } = tokenizer.detokenizer;
     if (strip && strip.content.trim() !== '') {
       throw new RopewalkError(

@@ -1,5 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import { Random } from '../text/random.ts';
+import type { TokenConstraint } from './constraint.ts';
 
 export interface SamplingOptions {
   /** Takes the likeliest token and ignores the rest of these. */
@@ -61,10 +62,11 @@ export class Sampler {
   }
 
   /**
-   * @param logits `[vocab]`; changed in place by the repetition penalty.
-   * @throws RopewalkError when one is not a number or infinite.
+   * @param logits `[vocab]`; changed in place by the repetition penalty and the constraint. −Infinity: never drawn.
+   * @param constraint rules out tokens after the penalty, before top-k and the rest.
+   * @throws RopewalkError when one is not a number or +Infinity.
    */
-  next(logits: Float32Array): number {
+  next(logits: Float32Array, constraint?: TokenConstraint): number {
     const { greedy, repetitionPenalty = 1 } = this.options;
     if (repetitionPenalty !== 1) {
       for (const id of this.seen) {
@@ -75,6 +77,7 @@ export class Sampler {
     if (logits.includes(Number.NaN) || logits.includes(Number.POSITIVE_INFINITY)) {
       throw new RopewalkError('the model gave logits that are not numbers; its weights are damaged.');
     }
+    constraint?.mask(logits);
     const id = greedy ? argmax(logits) : this.draw(logits);
     this.seen.add(id);
     return id;
@@ -87,7 +90,9 @@ export class Sampler {
       rest -= probabilities[i]!;
       if (rest < 0) return ids[i]!;
     }
-    return ids[ids.length - 1]!;
+    // Rounding has left a little: to the last that can be drawn at all.
+    const last = probabilities.findLastIndex((probability) => probability > 0);
+    return ids[last]!;
   }
 }
 
