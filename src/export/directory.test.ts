@@ -144,7 +144,9 @@ describe('a Hugging Face directory', () => {
   it('has the tokenizer of a checkpoint that is one file', async () => {
     const folder = modelFolder('llama');
     const out = target('model');
-    const files: TokenizerFiles = { tokenizer, config: { chat_template: '{{ bos_token }}' } };
+    // A word that is also the name of a float field: its id must stay whole.
+    const words = { ...tokenizer, model: { ...tokenizer.model, vocab: { temperature: 7 } } };
+    const files: TokenizerFiles = { tokenizer: words, config: { chat_template: '{{ bos_token }}' } };
     await withSource(folder, (source) => {
       const path = join(folder, 'model.safetensors');
       return exportHuggingFace(
@@ -152,7 +154,8 @@ describe('a Hugging Face directory', () => {
         out,
       );
     });
-    expect(json(join(out, 'tokenizer.json'))).toEqual(JSON.parse(JSON.stringify(tokenizer)));
+    expect(json(join(out, 'tokenizer.json'))).toEqual(JSON.parse(JSON.stringify(words)));
+    expect(readFileSync(join(out, 'tokenizer.json'), 'utf8')).toMatch(/"temperature": 7\n/);
     expect(json(join(out, 'tokenizer_config.json'))).toEqual({ chat_template: '{{ bos_token }}' });
   });
 });
@@ -175,6 +178,11 @@ describe('an ONNX directory', () => {
     expect(json(join(out, 'config.json'))).toMatchObject({
       model_type: 'gemma2',
       'transformers.js_config': { dtype: 'fp32', use_external_data_format: { 'model.onnx': 1 } },
+    });
+    // transformers.js reads a chat template from nowhere else.
+    expect(json(join(out, 'tokenizer_config.json'))).toEqual({
+      ...json(join(folder, 'tokenizer_config.json')),
+      chat_template: '{{ messages }}',
     });
     expect(result.notes).toEqual([]);
     expect(result.parameters).toBe((await openParameters(folder)).parameterCount);

@@ -54,7 +54,7 @@ export async function exportOnnx(
     return [MODEL_FILES[kind], model];
   });
   const { weights, dataBytes } = models[0]![1];
-  const files = await tokenizerFilesOf(source);
+  const files = await tokenizerFilesOf(source, { templateInConfig: true });
   const config = {
     ...exportedConfig(source),
     dtype,

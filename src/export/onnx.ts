@@ -25,7 +25,7 @@ export interface OnnxModel {
 export interface OnnxModelOptions {
   /** With past_key_values and present, for generation; without, whole sequences alone. Default true. */
   readonly cache?: boolean;
-  /** Of matrices in the data file; vectors stay float32, and so does every computation. Default float32. */
+  /** Of weight matrices in the data file; vectors and every computation stay float32. Default float32. */
   readonly dtype?: 'float32' | 'float16';
   /** The data file's name, in the same folder as the model file. */
   readonly dataFile: string;
@@ -59,7 +59,7 @@ function place(weights: readonly StoredWeight[], matrices: 'float32' | 'float16'
   let end = 0;
   // By name, so that the file does not depend on which graph came first.
   const placed = [...weights].sort(byName).map((weight): PlacedWeight => {
-    const dtype = weight.shape.length > 1 ? matrices : 'float32';
+    const dtype = weight.shape.length > 1 && !weight.constant ? matrices : 'float32';
     const byteLength = sizeOfShape(weight.shape) * (dtype === 'float32' ? 4 : 2);
     const alignment = byteLength >= PAGE ? PAGE : SMALL_ALIGNMENT;
     const offset = Math.ceil(end / alignment) * alignment;

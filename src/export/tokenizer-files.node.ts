@@ -2,8 +2,6 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listCarriedFiles, resolveInside } from '../checkpoint/directory.node.ts';
 import { fileError } from '../checkpoint/file-errors.ts';
-import { jsonProblem, toConfigJson } from '../checkpoint/json.ts';
-import { RopewalkError } from '../errors.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
 import type { ExportSource } from './source.node.ts';
 
@@ -19,24 +17,33 @@ const TOKENIZER_CONFIG = 'tokenizer_config.json';
 /**
  * The tokenizer's files: as they are where the checkpoint is a folder, else from what its format says of them. A
  * tokenizer.json without a tokenizer_config.json gets one, since transformers.js wants both.
+ * @param templateInConfig whether a chat template that has a file of its own must be in tokenizer_config.json as well:
+ * transformers.js looks for it nowhere else
  */
-export async function tokenizerFilesOf(source: ExportSource): Promise<CarriedFile[]> {
+export async function tokenizerFilesOf(
+  source: ExportSource,
+  { templateInConfig = false } = {},
+): Promise<CarriedFile[]> {
   const { path } = source.checkpoint;
-  if ((await stat(path)).isDirectory()) {
-    const files = await carriedFiles(path);
-    const tokenizer = files.find(({ name }) => name === TOKENIZER);
-    if (tokenizer && !files.some(({ name }) => name === TOKENIZER_CONFIG)) {
-      const config = smallConfig(source, parse(tokenizer, path));
-      files.push({ name: TOKENIZER_CONFIG, data: toConfigJson(config) });
-    }
-    return files;
+  const parsed = await source.checkpoint.tokenizerFiles();
+  if (!(await stat(path)).isDirectory()) {
+    if (!parsed) return [];
+    return [jsonFile(TOKENIZER, parsed.tokenizer), jsonFile(TOKENIZER_CONFIG, parsed.config)];
   }
-  const files = await source.checkpoint.tokenizerFiles();
-  if (!files) return [];
-  return [
-    { name: TOKENIZER, data: toConfigJson(files.tokenizer) },
-    { name: TOKENIZER_CONFIG, data: toConfigJson(files.config) },
-  ];
+  const files = await carriedFiles(path);
+  if (!parsed) return files;
+  const has = (name: string) => files.some((file) => file.name === name);
+  const apart = has('chat_template.jinja') || has('chat_template.json');
+  if (has(TOKENIZER_CONFIG) && !(templateInConfig && apart)) return files;
+  const config = has(TOKENIZER_CONFIG)
+    ? parsed.config
+    : { ...smallConfig(source, parsed.tokenizer), ...parsed.config };
+  return [...files.filter(({ name }) => name !== TOKENIZER_CONFIG), jsonFile(TOKENIZER_CONFIG, config)];
+}
+
+/** Plain JSON: a vocabulary may hold words that name a float field elsewhere. */
+function jsonFile(name: string, value: unknown): CarriedFile {
+  return { name, data: `${JSON.stringify(value, null, 2)}\n` };
 }
 
 async function carriedFiles(directory: string): Promise<CarriedFile[]> {
@@ -51,17 +58,6 @@ async function carriedFiles(directory: string): Promise<CarriedFile[]> {
     }
   }
   return files;
-}
-
-function parse({ name, data }: CarriedFile, directory: string): unknown {
-  try {
-    return JSON.parse(typeof data === 'string' ? data : new TextDecoder().decode(data));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    throw new RopewalkError(`${join(directory, name)}: it is not JSON: ${jsonProblem(error)}`, {
-      cause: error,
-    });
-  }
 }
 
 /** Says no more than that tokenizer.json is to be taken as it is, and which tokens the model's config names. */
