@@ -5,6 +5,7 @@ import { exportHuggingFace } from '../export/hf.node.ts';
 import { exportOnnx } from '../export/onnx.node.ts';
 import type { ExportProgress, ExportResult, ExportSource } from '../export/source.node.ts';
 import { bytes, whole } from '../inspect/format.ts';
+import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { byteSize } from './options.ts';
 import { printable } from './printable.ts';
 import { Progress } from './progress.ts';
@@ -107,29 +108,43 @@ async function run(name: string, flags: ExportFlags): Promise<void> {
   checkFlags(format, dtype, flags);
   const progress = new Progress();
   const opened = await openModel(await modelPath(name));
+  const { signal, dispose } = interruptSignal(() => {});
   try {
-    const onProgress: ExportProgress = (done, total) =>
+    const result = await format.write(opened, flags, dtype, (done, total) => {
+      // Leaving through an error lets the writer remove what is half done.
+      signal.throwIfAborted();
       progress.update('export', done, total, `${bytes(done)} of ${bytes(total)}`);
-    const result = await format.write(opened, flags, dtype, onProgress);
+    });
     progress.end();
-    const { files, parameters, notes } = result;
-    for (const note of notes) progress.note(note);
-    if (flags.json) {
-      process.stdout.write(
-        `${JSON.stringify({ format: flags.to, out: flags.out, parameters, files, notes })}\n`,
-      );
-      return;
-    }
-    const width = Math.max(...files.map((file) => file.name.length));
-    const total = files.reduce((sum, file) => sum + file.bytes, 0);
-    const lines = [
-      `${flags.out}: ${format.title}, ${dtype}, ${whole(parameters)} parameters, ${bytes(total)}`,
-      ...files.map((file) => `  ${file.name.padEnd(width)}  ${bytes(file.bytes)}`),
-    ];
-    process.stdout.write(`${printable(lines.join('\n'))}\n`);
+    for (const note of result.notes) progress.note(note);
+    report(result, `${format.title}, ${dtype}`, flags);
+  } catch (error) {
+    progress.end();
+    if (!signal.aborted) throw error;
+    progress.note('interrupted; nothing was written');
+    process.exitCode = INTERRUPTED;
   } finally {
+    dispose();
     await opened.checkpoint.tensors.close();
   }
+}
+
+function report(
+  { files, parameters, notes }: ExportResult,
+  what: string,
+  { to, out, json }: ExportFlags,
+): void {
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ format: to, out, parameters, files, notes })}\n`);
+    return;
+  }
+  const width = Math.max(...files.map((file) => file.name.length));
+  const total = files.reduce((sum, file) => sum + file.bytes, 0);
+  const lines = [
+    `${out}: ${what}, ${whole(parameters)} parameters, ${bytes(total)}`,
+    ...files.map((file) => `  ${file.name.padEnd(width)}  ${bytes(file.bytes)}`),
+  ];
+  process.stdout.write(`${printable(lines.join('\n'))}\n`);
 }
 
 function checkFlags(format: Format, dtype: string, flags: ExportFlags): void {
