@@ -5,6 +5,7 @@ import { shapeText } from '../graph/dims.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { openModelDirectory } from './directory.node.ts';
+import { ggufIn, openGgufModel } from './gguf/open.node.ts';
 
 /** A checkpoint opened and checked: every weight is there, in the shape that the config asks for. */
 export interface OpenedModel extends BuiltModel {
@@ -17,13 +18,19 @@ export interface OpenedModel extends BuiltModel {
   readonly stopTokens: readonly number[];
 }
 
+/** A Hugging Face model directory, a GGUF file, or a folder with one GGUF model in it. */
+export async function openCheckpoint(path: string): Promise<Checkpoint> {
+  const gguf = await ggufIn(path);
+  return gguf === undefined ? openModelDirectory(path) : openGgufModel(gguf);
+}
+
 /**
- * Opens a Hugging Face model directory of any of the families. Close `checkpoint.tensors` when done.
+ * Opens a model of any of the families: a Hugging Face model directory or a GGUF file. Close `checkpoint.tensors` when done.
  *
  * @throws RopewalkError naming the file and the field or tensor that is missing or wrong.
  */
 export async function openModel(path: string): Promise<OpenedModel> {
-  const checkpoint = await openModelDirectory(path);
+  const checkpoint = await openCheckpoint(path);
   try {
     const built = modelFromConfig(checkpoint.config, checkpoint.configName);
     const { names, unused } = matchTensors(built, checkpoint);

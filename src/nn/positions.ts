@@ -40,7 +40,7 @@ export class RotaryEmbedding extends Module {
       const exponent = Math.fround((2 * i) / headDim);
       return 1 / Math.fround(theta ** exponent);
     });
-    if (scaling) this.inverseFrequencies = this.inverseFrequencies.map((f) => rescale(f, scaling));
+    if (scaling) this.inverseFrequencies = this.inverseFrequencies.map((f) => rescaleRotary(f, scaling));
   }
 
   override describe(): Part {
@@ -75,7 +75,7 @@ function describeScaling(scaling: RopeScaling): NonNullable<PositionPart['scalin
 }
 
 /** Long wavelengths are divided by the factor, short ones kept, those between blended. */
-function rescale(frequency: number, scaling: RopeScaling): number {
+export function rescaleRotary(frequency: number, scaling: RopeScaling): number {
   const {
     factor,
     low_freq_factor: low,

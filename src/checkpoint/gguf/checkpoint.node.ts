@@ -1,0 +1,216 @@
+import { RopewalkError } from '../../errors.ts';
+import type { QuantizedMatrix, QuantizedSource } from '../../onnx/weights.ts';
+import type { Checkpoint, RowReader, StoredTensor, TensorReader } from '../checkpoint.ts';
+import { FileRows } from '../rows.node.ts';
+import { quote } from '../safetensors-header.ts';
+import { isQuantized, LAYOUTS } from './blocks.ts';
+import { configFromGguf } from './config.ts';
+import { dequantize } from './dequantize.ts';
+import { toQuantizedMatrix } from './matrix.ts';
+import { GgufMetadata } from './metadata.ts';
+import { fromGguf, rotaryRow, type Transform, toGguf } from './names.ts';
+import type { GgufFile, GgufTensor } from './reader.ts';
+import { tokenizerFromGguf } from './tokenizer.ts';
+
+/** Bytes of a tensor that are read and decoded at a time. */
+const CHUNK_BYTES = 8 << 20;
+
+/** A GGUF file seen as a Hugging Face model: its names, layouts, configuration and tokenizer. */
+export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
+  const metadata = new GgufMetadata(file);
+  const embedding = file.tensors.get('token_embd.weight');
+  if (!embedding) throw metadata.error('the tensor "token_embd.weight" is missing; convert the model again.');
+  const tokenizer = tokenizerFromGguf(metadata);
+  const divisors = file.tensors.get('rope_freqs.weight');
+  const config = configFromGguf(metadata, {
+    has: (name) => file.tensors.has(name),
+    vocabSize: embedding.shape[0]!,
+    rotaryDivisors: divisors && (await readAll(divisors)),
+  });
+  const heads = (field: string) => (config[field] as number | undefined) ?? 1;
+  const tensors = new GgufTensors(file, metadata.architecture, heads('head_dim'));
+  return {
+    path: file.name,
+    configName: `the metadata of ${file.name}`,
+    config,
+    generationConfig: { eos_token_id: tokenizer.stopIds },
+    tensors,
+    tokenizerFiles: async () => tokenizer.files,
+  };
+}
+
+async function readAll(tensor: GgufTensor): Promise<Float32Array> {
+  const target = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
+  dequantize(tensor.type, await tensor.source.read(tensor.offset, tensor.byteLength), target);
+  return target;
+}
+
+class GgufTensors implements TensorReader {
+  readonly #file: GgufFile;
+  readonly #architecture: string;
+  readonly #headDim: number;
+
+  constructor(file: GgufFile, architecture: string, headDim: number) {
+    this.#file = file;
+    this.#architecture = architecture;
+    this.#headDim = headDim;
+  }
+
+  names(): string[] {
+    return [...this.#file.tensors.keys()]
+      .filter((name) => name !== 'rope_freqs.weight')
+      .map((name) => fromGguf(this.#architecture, name) ?? name);
+  }
+
+  has(name: string): boolean {
+    return this.#find(name) !== undefined;
+  }
+
+  info(name: string): StoredTensor {
+    const { tensor, transform } = this.#get(name);
+    const shape = transform === 'transposed' ? [...tensor.shape].reverse() : tensor.shape;
+    const { type: dtype, offset, byteLength, source } = tensor;
+    const verbatim = transform === 'same' && (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16');
+    return { dtype, shape, file: source.name, offset, byteLength, verbatim };
+  }
+
+  async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+    const { tensor } = this.#get(name);
+    const target = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
+    await this.readFloat32Into(name, target);
+    return target;
+  }
+
+  async readFloat32Into(name: string, target: Float32Array): Promise<void> {
+    const { tensor, transform } = this.#get(name);
+    const elements = tensor.shape.reduce((product, size) => product * size, 1);
+    if (target.length !== elements) {
+      throw new RopewalkError(
+        `${this.#file.name}: tensor ${quote(name)} has ${elements} numbers, and the memory for it ${target.length}.`,
+      );
+    }
+    const width = tensor.shape.at(-1) ?? 1;
+    const rows = elements / width;
+    const rowBytes = tensor.byteLength / rows;
+    const perChunk = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+    const values = new Float32Array(Math.min(rows, perChunk) * width);
+    const place = this.#placeOf(transform, rows);
+    for (let row = 0; row < rows; row += perChunk) {
+      const count = Math.min(perChunk, rows - row);
+      const bytes = await tensor.source.read(tensor.offset + row * rowBytes, count * rowBytes);
+      const direct = transform === 'same' || transform === 'plus one';
+      const part = direct
+        ? target.subarray(row * width, (row + count) * width)
+        : values.subarray(0, count * width);
+      dequantize(tensor.type, bytes, part);
+      if (transform === 'plus one') for (let i = 0; i < part.length; i++) part[i]! -= 1;
+      if (direct) continue;
+      for (let i = 0; i < count; i++) {
+        if (transform === 'transposed') {
+          for (let column = 0; column < width; column++)
+            target[column * rows + row + i] = part[i * width + column]!;
+        } else {
+          target.set(part.subarray(i * width, (i + 1) * width), place(row + i) * width);
+        }
+      }
+    }
+  }
+
+  quantizedForm(name: string): QuantizedSource | undefined {
+    const { tensor, transform } = this.#get(name);
+    const [rows, columns] = tensor.shape;
+    if (
+      !isQuantized(tensor.type) ||
+      tensor.shape.length !== 2 ||
+      rows === undefined ||
+      columns === undefined
+    ) {
+      return undefined;
+    }
+    const { bits, group: block, hasOffsets } = LAYOUTS[tensor.type];
+    const read = async () => {
+      const bytes = await tensor.source.read(tensor.offset, tensor.byteLength);
+      const { matrix } = toQuantizedMatrix(tensor.type, bytes, rows, columns);
+      // Transposed weights need nothing: products read `[out, in]`, which is how they lie here.
+      return transform.startsWith('rotary') ? moveRows(matrix, this.#placeOf(transform, rows)) : matrix;
+    };
+    return { rows, columns, bits: bits as 4 | 8, block, hasOffsets, read };
+  }
+
+  async openRows(name: string): Promise<RowReader> {
+    const { tensor, transform } = this.#get(name);
+    const [rows, width] = tensor.shape;
+    if (
+      rows === undefined ||
+      width === undefined ||
+      tensor.shape.length !== 2 ||
+      transform === 'transposed'
+    ) {
+      throw new RopewalkError(
+        `${this.#file.name}: the rows of tensor ${quote(name)} cannot be read one by one.`,
+      );
+    }
+    const { type, offset, byteLength, source } = tensor;
+    const rowBytes = byteLength / rows;
+    const reader = new FileRows({
+      path: source.name,
+      name: source.name,
+      offset,
+      rows,
+      width,
+      rowBytes,
+      decode: (bytes, target) => dequantize(type, bytes, target),
+    });
+    if (!transform.startsWith('rotary')) return reader;
+    const stored = (row: number) => rotaryRow(row, this.#headDim);
+    return {
+      rows,
+      width,
+      read: (row, target, at) => reader.read(stored(row), target, at),
+      close: () => reader.close(),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  /** Where a stored row belongs. */
+  #placeOf(transform: Transform, rows: number): (stored: number) => number {
+    if (!transform.startsWith('rotary')) return (stored) => stored;
+    const places = new Uint32Array(rows);
+    for (let row = 0; row < rows; row++) places[rotaryRow(row, this.#headDim)] = row;
+    return (stored) => places[stored]!;
+  }
+
+  #find(name: string): { tensor: GgufTensor; transform: Transform } | undefined {
+    const found = toGguf(this.#architecture, name);
+    const tensor = found && this.#file.tensors.get(found.name);
+    return tensor && { tensor, transform: found.transform };
+  }
+
+  #get(name: string): { tensor: GgufTensor; transform: Transform } {
+    const found = this.#find(name);
+    if (found) return found;
+    const other = this.#file.tensors.get(name);
+    if (other) return { tensor: other, transform: 'same' };
+    throw new RopewalkError(`${this.#file.name}: it has no tensor for ${quote(name)}.`);
+  }
+}
+
+/** A matrix with its rows elsewhere: quantised rows move whole. */
+function moveRows(matrix: QuantizedMatrix, placeOf: (stored: number) => number): QuantizedMatrix {
+  const { rows, data, scales, offsets } = matrix;
+  const move = <T extends Uint8Array | Float32Array>(from: T, to: T): T => {
+    const width = from.length / rows;
+    for (let row = 0; row < rows; row++)
+      to.set(from.subarray(row * width, (row + 1) * width), placeOf(row) * width);
+    return to;
+  };
+  return {
+    ...matrix,
+    data: move(data, new Uint8Array(data.length)),
+    scales: move(scales, new Float32Array(scales.length)),
+    ...(offsets && { offsets: move(offsets, new Float32Array(offsets.length)) }),
+  };
+}
