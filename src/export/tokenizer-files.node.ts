@@ -15,7 +15,7 @@ const TOKENIZER = 'tokenizer.json';
 const TOKENIZER_CONFIG = 'tokenizer_config.json';
 
 /**
- * The tokenizer's files: as they are where the checkpoint is a folder, else from what its format says of them. A
+ * The tokenizer's files: as they are where the checkpoint's folder has them, else from what its format says of them. A
  * tokenizer.json without a tokenizer_config.json gets one, since transformers.js wants both.
  * @param templateInConfig whether a chat template that has a file of its own must be in tokenizer_config.json as well:
  * transformers.js looks for it nowhere else
@@ -26,13 +26,13 @@ export async function tokenizerFilesOf(
 ): Promise<CarriedFile[]> {
   const { path } = source.checkpoint;
   const parsed = await source.checkpoint.tokenizerFiles();
-  if (!(await stat(path)).isDirectory()) {
-    if (!parsed) return [];
-    return [jsonFile(TOKENIZER, parsed.tokenizer), jsonFile(TOKENIZER_CONFIG, parsed.config)];
-  }
-  const files = await carriedFiles(path);
+  const files = (await stat(path)).isDirectory() ? await carriedFiles(path) : [];
   if (!parsed) return files;
   const has = (name: string) => files.some((file) => file.name === name);
+  if (!has(TOKENIZER)) {
+    const made = [jsonFile(TOKENIZER, parsed.tokenizer), jsonFile(TOKENIZER_CONFIG, parsed.config)];
+    return [...files.filter(({ name }) => name !== TOKENIZER_CONFIG), ...made];
+  }
   const apart = has('chat_template.jinja') || has('chat_template.json');
   if (has(TOKENIZER_CONFIG) && !(templateInConfig && apart)) return files;
   const config = has(TOKENIZER_CONFIG)
