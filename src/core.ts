@@ -37,9 +37,16 @@ export {
   presetNames,
 } from './families/registry.ts';
 export { KeyValueCache } from './generation/cache.ts';
+export type { TokenConstraint } from './generation/constraint.ts';
 export { Decoder, fullLogitsGraph, logitsOf } from './generation/decoder.ts';
 export { type GenerationOptions, generateTokens, prefill } from './generation/generate.ts';
 export { generateText, type TextOptions } from './generation/generate-text.ts';
+export {
+  type CompiledJsonSchema,
+  compileJsonSchema,
+  type JsonConstraintOptions,
+} from './generation/json-schema.ts';
+export type { JsonSchema } from './generation/json-schema-keywords.ts';
 export { argmax, distribution, Sampler, type SamplingOptions } from './generation/sampler.ts';
 export {
   cachedLogits,

@@ -9,6 +9,7 @@ import { StreamDecoder } from '../text/stream.ts';
 import { loadTokenizer } from '../text/tokenizer.node.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
+import { compileSchemaFile } from './json-schema.ts';
 import { addDecoderOptions, type DecoderFlags, openDecoder } from './models.ts';
 import { collect, count, idList, integer, notNegative, positive, wholeNumber } from './options.ts';
 import { printable } from './printable.ts';
@@ -28,6 +29,7 @@ interface GenerateFlags extends DecoderFlags {
   stop?: string[];
   stopIds?: number[];
   ignoreEos?: boolean;
+  jsonSchema?: string;
   json?: boolean;
 }
 
@@ -49,13 +51,15 @@ export function register(program: Command): void {
     .option('--stop <text>', 'stop before this text; may be given several times', collect)
     .option('--stop-ids <list>', "token ids that end the text, instead of the model's own", idList)
     .option('--ignore-eos', 'go on after the token that ends a text')
+    .option('--json-schema <file>', 'the new text is JSON that is valid under this JSON Schema')
     .option('--json', 'print {ids, text, tokensPerSecond} on stdout')
     .addHelpText(
       'after',
       `
 Examples:
   ropewalk generate runs/llama --prompt "Call me" --max-tokens 60 --temperature 0.8 --seed 1
-  ropewalk generate path/to/model --ids 1,403 --max-tokens 20 --greedy --json`,
+  ropewalk generate path/to/model --ids 1,403 --max-tokens 20 --greedy --json
+  ropewalk generate path/to/model --prompt "A person:" --max-tokens 80 --json-schema person.json`,
     )
     .action(generate);
   addDecoderOptions(command);
@@ -75,12 +79,29 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   if (flags.stopIds && flags.ignoreEos) {
     throw new RopewalkError('--stop-ids says what ends the text; it cannot be combined with --ignore-eos.');
   }
+  const ends = [
+    ['--stop', flags.stop],
+    ['--stop-ids', flags.stopIds],
+    ['--ignore-eos', flags.ignoreEos],
+  ] as const;
+  const ending = ends.find(([, value]) => value !== undefined);
+  if (flags.jsonSchema !== undefined && ending) {
+    throw new RopewalkError(
+      `--json-schema says where the text ends; it cannot be combined with ${ending[0]}.`,
+    );
+  }
   const stops = new StopStrings(flags.stop ?? []);
   const directory = await modelPath(model);
   const tokenizer = findTokenizer(directory, flags.ids !== undefined);
   if (flags.stop && !tokenizer) {
     throw new RopewalkError(`--stop needs text, but ${directory} has no tokenizer.json; use --stop-ids.`);
   }
+  if (flags.jsonSchema !== undefined && !tokenizer) {
+    throw new RopewalkError(`--json-schema needs text, but ${directory} has no tokenizer.json.`);
+  }
+  // A schema that cannot be kept is told before the model is loaded.
+  const schema = flags.jsonSchema === undefined ? undefined : compileSchemaFile(flags.jsonSchema, tokenizer!);
+  schema?.constraint({ maxTokens: flags.maxTokens });
   const { opened, decoder } = await openDecoder(directory, flags);
   const prompt = flags.ids ?? encodePrompt(tokenizer!, flags.prompt!, opened.config.bos_token_id);
   const stopTokens = flags.stopIds ?? (flags.ignoreEos ? [] : opened.stopTokens);
@@ -95,10 +116,13 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   // The prompt is not part of the speed: what a reader waits for is one token after another.
   let started = performance.now();
   try {
-    const options = { ...flags, stopTokens, signal };
+    const constraint = schema?.constraint({ maxTokens: flags.maxTokens, stopTokens });
+    const options = { ...flags, stopTokens, signal, ...(constraint && { constraint }) };
     for await (const id of generateTokens(decoder, prompt, options)) {
       if (ids.length === 0) started = performance.now();
       ids.push(id);
+      // The token that ends a constrained text is no part of it, whether special or not.
+      if (constraint && stopTokens.includes(id)) break;
       if (stream) show(stops.push(stream.push(id)));
       else if (!flags.json) process.stdout.write(`${ids.length > 1 ? ',' : ''}${id}`);
       if (stops.stopped) break;

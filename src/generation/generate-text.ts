@@ -1,20 +1,26 @@
 import { RopewalkError } from '../errors.ts';
 import { StreamDecoder } from '../text/stream.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
+import type { TokenConstraint } from './constraint.ts';
 import type { Decoder } from './decoder.ts';
 import { type GenerationOptions, generateTokens } from './generate.ts';
+import { compileJsonSchema } from './json-schema.ts';
+import type { JsonSchema } from './json-schema-keywords.ts';
 import { StopStrings } from './text.ts';
 
 export interface TextOptions extends GenerationOptions {
   /** The text ends before the first of these; what could become one is held back until it is clear. */
   readonly stop?: readonly string[];
+  /** The new text is JSON that is valid under this JSON Schema (`compileJsonSchema` says how). */
+  readonly jsonSchema?: JsonSchema;
 }
 
 /**
  * Continues a text, piece by piece, never with half a character. Special tokens are left out. The pieces joined are
  * the new text.
  *
- * @throws RopewalkError when the prompt and the new tokens do not fit into the model's positions.
+ * @throws RopewalkError when the prompt and the new tokens do not fit into the model's positions; when `jsonSchema` asks
+ *   for something that cannot be enforced, for more than `maxTokens` can hold, or is combined with `stop`.
  */
 export async function* generateText(
   decoder: Decoder,
@@ -24,14 +30,26 @@ export async function* generateText(
 ): AsyncGenerator<string, void> {
   const stream = new StreamDecoder(tokenizer, { skipSpecialTokens: true });
   const stops = new StopStrings(options.stop ?? []);
+  const constraint = constraintOf(tokenizer, options);
   const ids = encodePrompt(tokenizer, prompt, decoder.model.config.bos_token_id);
-  for await (const id of generateTokens(decoder, ids, options)) {
+  for await (const id of generateTokens(decoder, ids, { ...options, ...(constraint && { constraint }) })) {
+    // The token that ends a constrained text is no part of it, whether special or not.
+    if (constraint && options.stopTokens?.includes(id)) break;
     const piece = stops.push(stream.push(id));
     if (piece) yield piece;
     if (stops.stopped) return;
   }
   const rest = stops.push(stream.flush()) + stops.flush();
   if (rest) yield rest;
+}
+
+function constraintOf(tokenizer: Tokenizer, options: TextOptions): TokenConstraint | undefined {
+  const { jsonSchema, constraint, stop, maxTokens, stopTokens = [] } = options;
+  if (jsonSchema === undefined) return constraint;
+  if (constraint)
+    throw new RopewalkError('jsonSchema is a constraint; it cannot be combined with another one.');
+  if (stop) throw new RopewalkError('jsonSchema says where the text ends; it cannot be combined with stop.');
+  return compileJsonSchema(jsonSchema, tokenizer).constraint({ maxTokens, stopTokens });
 }
 
 /**

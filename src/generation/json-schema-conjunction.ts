@@ -21,6 +21,8 @@ export type MustBeDisjoint = (
 ) => void;
 
 const MOST_ALTERNATIVES = 128;
+/** Choices that are tried for one place, those that turn out to be impossible too. */
+const MOST_CHOICES = 2000;
 
 /** Places by document: the same schema object is the same place, so that conjunctions can be compared. */
 export class SchemaDocument {
@@ -53,7 +55,11 @@ export class SchemaDocument {
    */
   ways(places: readonly Place[], mustBeDisjoint: MustBeDisjoint): Flat[][] {
     const done: Flat[][] = [];
+    let tried = 0;
     const expand = (todo: readonly Place[], flats: readonly Flat[], seen: ReadonlySet<JsonSchema>) => {
+      if (++tried > MOST_CHOICES) {
+        throw schemaError(places[0]?.pointer ?? '', 'it has too many combinations of alternatives');
+      }
       const queue = [...todo];
       const ours = [...flats];
       const visited = new Set(seen);

@@ -91,32 +91,32 @@ const ENFORCED: Readonly<Record<string, Check>> = {
 };
 
 /** Keywords of the standard that are not enforced, and what to do instead. */
-const REFUSED: Readonly<Record<string, string>> = {
-  not: 'say what is allowed instead',
-  if: 'write anyOf with both cases',
-  then: 'write anyOf with both cases',
-  else: 'write anyOf with both cases',
-  dependentRequired: 'write anyOf with both cases',
-  dependentSchemas: 'write anyOf with both cases',
-  patternProperties: 'list the properties',
-  propertyNames: 'list the properties',
-  minProperties: 'list the required properties',
-  maxProperties: 'list the properties',
-  uniqueItems: 'remove it and drop repeated items afterwards',
-  contains: 'use prefixItems or items',
-  minContains: 'use minItems',
-  maxContains: 'use maxItems',
-  unevaluatedProperties: 'use additionalProperties',
-  unevaluatedItems: 'use items',
-  additionalItems: 'use items with prefixItems',
-  $anchor: 'use $defs and #/$defs/name',
-  $dynamicRef: 'use $ref',
-  $dynamicAnchor: 'use $ref',
-  $recursiveRef: 'use $ref',
-  $vocabulary: 'remove it',
-  nullable: 'write "type": ["…", "null"]',
-  dependencies: 'write anyOf with both cases',
-};
+const REFUSED = new Map([
+  ['not', 'say what is allowed instead'],
+  ['if', 'write anyOf with both cases'],
+  ['then', 'write anyOf with both cases'],
+  ['else', 'write anyOf with both cases'],
+  ['dependentRequired', 'write anyOf with both cases'],
+  ['dependentSchemas', 'write anyOf with both cases'],
+  ['patternProperties', 'list the properties'],
+  ['propertyNames', 'list the properties'],
+  ['minProperties', 'list the required properties'],
+  ['maxProperties', 'list the properties'],
+  ['uniqueItems', 'remove it and drop repeated items afterwards'],
+  ['contains', 'use prefixItems or items'],
+  ['minContains', 'use minItems'],
+  ['maxContains', 'use maxItems'],
+  ['unevaluatedProperties', 'use additionalProperties'],
+  ['unevaluatedItems', 'use items'],
+  ['additionalItems', 'use items with prefixItems'],
+  ['$anchor', 'use $defs and #/$defs/name'],
+  ['$dynamicRef', 'use $ref'],
+  ['$dynamicAnchor', 'use $ref'],
+  ['$recursiveRef', 'use $ref'],
+  ['$vocabulary', 'remove it'],
+  ['nullable', 'write "type": ["…", "null"]'],
+  ['dependencies', 'write anyOf with both cases'],
+]);
 
 /** An error that names the place in the schema by its JSON pointer. */
 export function schemaError(pointer: string, problem: string): RopewalkError {
@@ -143,7 +143,7 @@ export function checkSchema(root: unknown): asserts root is JsonSchema {
       if (ANNOTATIONS.has(keyword) || (keyword === '$id' && pointer === '')) continue;
       const check = Object.hasOwn(ENFORCED, keyword) ? ENFORCED[keyword] : undefined;
       if (!check) {
-        const remedy = Object.hasOwn(REFUSED, keyword) ? REFUSED[keyword] : 'remove it';
+        const remedy = REFUSED.get(keyword) ?? 'remove it';
         throw schemaError(place, `the keyword "${keyword}" is not supported; ${remedy}`);
       }
       const problem = check(value);

@@ -51,10 +51,10 @@ export function union(...all: readonly Ranges[]): Ranges {
 const byProperty = new Map<string, Ranges>();
 
 /** The code points for which a class such as `\p{L}` holds: JavaScript itself is asked. */
-function propertyRanges(escape: string): Ranges {
-  const known = byProperty.get(escape);
+function propertyRanges(name: string): Ranges {
+  const known = byProperty.get(name);
   if (known) return known;
-  const matches = new RegExp(`^${escape}$`, 'u');
+  const matches = new RegExp(`^${name}$`, 'u');
   const ranges: [number, number][] = [];
   for (let code = 0; code <= LAST; code++) {
     if (!matches.test(String.fromCodePoint(code))) continue;
@@ -62,7 +62,7 @@ function propertyRanges(escape: string): Ranges {
     if (last && last[1] === code - 1) last[1] = code;
     else ranges.push([code, code]);
   }
-  byProperty.set(escape, ranges);
+  byProperty.set(name, ranges);
   return ranges;
 }
 

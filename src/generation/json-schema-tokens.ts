@@ -1,5 +1,6 @@
 import { DEAD, EXIT, type StringDfa } from './json-schema-dfa.ts';
-import { advance, type InString, leastCost, type Position } from './json-schema-machine.ts';
+import type { InString } from './json-schema-machine.ts';
+import { advance, leastCost, type Position } from './json-schema-position.ts';
 import { ByteTrie, type Vocabulary } from './json-schema-vocabulary.ts';
 
 /** Tokens that may follow, and what it then costs at least to end the text. */

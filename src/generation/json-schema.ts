@@ -3,15 +3,8 @@ import type { Tokenizer } from '../text/tokenizer.ts';
 import type { TokenConstraint } from './constraint.ts';
 import { Grammar } from './json-schema-grammar.ts';
 import type { JsonSchema } from './json-schema-keywords.ts';
-import {
-  advance,
-  beforeValue,
-  cheapest,
-  Done,
-  InString,
-  leastCost,
-  type Position,
-} from './json-schema-machine.ts';
+import { beforeValue, InString } from './json-schema-machine.ts';
+import { advance, cheapest, Done, leastCost, type Position } from './json-schema-position.ts';
 import { addStringTokens, followers, setBit } from './json-schema-tokens.ts';
 import { Vocabulary } from './json-schema-vocabulary.ts';
 
@@ -110,11 +103,12 @@ class JsonConstraint implements TokenConstraint {
   }
 
   accept(id: number): void {
-    if (this.complete && this.stopTokens.includes(id)) {
+    const ends = this.stopTokens.includes(id);
+    if (ends && this.complete) {
       this.ended = true;
       return;
     }
-    const text = this.vocabulary.text(id, this.first) ?? '';
+    const text = ends ? '' : (this.vocabulary.text(id, this.first) ?? '');
     const next = this.after(text);
     if (text === '' || leastCost(next) > this.remaining - 1) {
       throw new RopewalkError(`token ${id} does not go on with JSON that fits the schema.`);
