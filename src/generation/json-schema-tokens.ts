@@ -108,11 +108,13 @@ function stringTokens(dfa: StringDfa, from: number, vocabulary: Vocabulary): Str
   const known = dfa.memo[from] as StringTokens | undefined;
   if (known) return known;
   const { bytes, depths, ends, words } = vocabulary.trie;
-  const states: number[] = [];
-  const begunAt: number[] = [];
-  const ids: number[] = [];
-  const begun: number[] = [];
-  const distances: number[] = [];
+  const states = new Int16Array(vocabulary.longest);
+  const begunAt = new Uint16Array(vocabulary.longest);
+  const ids = new Int32Array(vocabulary.tokens);
+  const begun = new Uint16Array(vocabulary.tokens);
+  const distances = new Int32Array(vocabulary.tokens);
+  let inside = 0;
+  let [mostBegun, mostDistance] = [0, 0];
   const ending: EndingToken[] = [];
   const rests = new Map<string, EndingToken[]>();
   const cross = (node: number, depth: number, characters: number) => {
@@ -139,25 +141,27 @@ function stringTokens(dfa: StringDfa, from: number, vocabulary: Vocabulary): Str
     const characters = before + dfa.boundary[state]!;
     begunAt[depth] = characters;
     if (words[node]! >= 0) {
+      const distance = dfa.distance[next]!;
+      mostBegun = Math.max(mostBegun, characters);
+      mostDistance = Math.max(mostDistance, distance);
       for (const id of vocabulary.ids[words[node]!]!) {
-        ids.push(id);
-        begun.push(characters);
-        distances.push(dfa.distance[next]!);
+        ids[inside] = id;
+        begun[inside] = characters;
+        distances[inside++] = distance;
       }
     }
     node++;
   }
   const bits = new Uint32Array(vocabulary.bitWords);
-  for (const id of ids) setBit(bits, id);
-  const most = (values: readonly number[]) => values.reduce((a, b) => Math.max(a, b), 0);
+  for (let i = 0; i < inside; i++) setBit(bits, ids[i]!);
   const sorted = [...rests.keys()].sort();
   const tokens: StringTokens = {
-    ids: Int32Array.from(ids),
+    ids: ids.slice(0, inside),
     bits,
-    begun: Uint16Array.from(begun),
-    distances: Int32Array.from(distances),
-    mostBegun: most(begun),
-    mostDistance: most(distances),
+    begun: begun.slice(0, inside),
+    distances: distances.slice(0, inside),
+    mostBegun,
+    mostDistance,
     rests: new ByteTrie(sorted),
     restTokens: sorted.map((rest) => rests.get(rest)!),
     ending,

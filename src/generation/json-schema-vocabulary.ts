@@ -54,7 +54,8 @@ export function byteString(bytes: Uint8Array): string {
   return text;
 }
 
-const MOST_BYTES = 0xffff;
+/** Longer tokens than any vocabulary has are left out. */
+const MOST_BYTES = 4096;
 const vocabularies = new WeakMap<Tokenizer, Vocabulary>();
 
 /** The bytes of a tokenizer's tokens, special ones left out: those give no text. */
@@ -66,6 +67,9 @@ export class Vocabulary {
   readonly trie: ByteTrie;
   /** 32-bit words that hold a bit for each token. */
   readonly bitWords: number;
+  /** How many tokens give bytes, and the most bytes that one gives. */
+  readonly tokens: number;
+  readonly longest: number;
   /** Whether one token gives exactly this byte. */
   readonly single: Uint8Array = new Uint8Array(256);
   /** Tokens that give other bytes at the beginning of a text (Metaspace drops its mark there): id → bytes. */
@@ -94,6 +98,8 @@ export class Vocabulary {
     this.words = [...byText.keys()].sort();
     this.ids = this.words.map((word) => Int32Array.from(byText.get(word)!));
     this.trie = new ByteTrie(this.words);
+    this.tokens = this.ids.reduce((sum, same) => sum + same.length, 0);
+    this.longest = this.words.reduce((most, word) => Math.max(most, word.length), 0);
     for (const word of this.words) if (word.length === 1) this.single[word.charCodeAt(0)] = 1;
     const missing = REQUIRED_BYTES.find((byte) => !this.single[byte]);
     if (missing !== undefined) {

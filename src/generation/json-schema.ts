@@ -23,6 +23,9 @@ export interface CompiledJsonSchema {
   constraint(options: JsonConstraintOptions): TokenConstraint;
 }
 
+/** What was found for places is kept from text to text, up to so many tokens: a server's memory must not grow. */
+const MOST_KEPT = 50_000;
+
 /**
  * Compiles a JSON Schema (draft 2020-12) into what constrains a tokenizer's tokens, so that each text is JSON and
  * valid under the schema. How:
@@ -42,8 +45,9 @@ export interface CompiledJsonSchema {
 export function compileJsonSchema(schema: JsonSchema, tokenizer: Tokenizer): CompiledJsonSchema {
   const vocabulary = Vocabulary.of(tokenizer);
   const grammar = new Grammar(schema, vocabulary);
-  const done = new Done();
-  const start = beforeValue(grammar.root, done);
+  let served = 0;
+  let done = new Done();
+  let start = beforeValue(grammar.root, done);
   return {
     shortest: start.cost,
     constraint: ({ maxTokens, stopTokens = [] }) => {
@@ -51,6 +55,12 @@ export function compileJsonSchema(schema: JsonSchema, tokenizer: Tokenizer): Com
         throw new RopewalkError(
           `the shortest JSON that fits the schema may take ${start.cost} tokens, but only ${maxTokens} are to be generated. Raise the number of tokens.`,
         );
+      }
+      served += maxTokens;
+      if (served > MOST_KEPT) {
+        served = maxTokens;
+        done = new Done();
+        start = beforeValue(grammar.root, done);
       }
       return new JsonConstraint(vocabulary, start, done, maxTokens, stopTokens);
     },
@@ -148,8 +158,8 @@ function clearBit(bits: Uint32Array, id: number): void {
 /** Leaves the logits of tokens whose bit is set. */
 function apply(bits: Uint32Array, logits: Float32Array): void {
   const vocab = logits.length;
-  let best = Number.NEGATIVE_INFINITY;
   let some = false;
+  let finite = false;
   for (let word = 0, start = 0; start < vocab; word++, start += 32) {
     const set = bits[word]!;
     const end = Math.min(vocab, start + 32);
@@ -157,15 +167,16 @@ function apply(bits: Uint32Array, logits: Float32Array): void {
       logits.fill(Number.NEGATIVE_INFINITY, start, end);
       continue;
     }
+    if (set === 0xffffffff && finite) continue;
     for (let id = start; id < end; id++) {
       if ((set >>> (id - start)) & 1) {
         some = true;
-        if (logits[id]! > best) best = logits[id]!;
+        finite ||= logits[id]! > Number.NEGATIVE_INFINITY;
       } else logits[id] = Number.NEGATIVE_INFINITY;
     }
   }
   if (!some) throw new RopewalkError('no token of this model can go on with JSON that fits the schema.');
-  if (best > Number.NEGATIVE_INFINITY) return;
+  if (finite) return;
   // The model rules out all that may come: then all of it is as good.
   for (let id = 0; id < vocab; id++) if ((bits[id >>> 5]! >>> (id & 31)) & 1) logits[id] = 0;
 }
