@@ -272,6 +272,24 @@ describe('JSON constrained by a schema', () => {
     },
   );
 
+  it('follows schemas whose alternatives stay alike for long, in time', () => {
+    const alike = Array.from({ length: 9 }, (_, i) => ({
+      type: 'object',
+      properties: { x: { $ref: '#' }, [`last${i}`]: { const: i } },
+      required: [`last${i}`],
+    }));
+    const patterns = Array.from({ length: 100 }, (_, i) => ({ type: 'string', pattern: `^a{${i}}b` }));
+    const schemas: JsonSchema[] = [{ anyOf: [...alike, { type: 'null' }] }, { anyOf: patterns }];
+    for (const schema of schemas) {
+      for (const [name, model] of Object.entries(models)) {
+        const started = performance.now();
+        const { text, tokens } = run(schema, 'byte-level', model, 5, 60, name.length % 2 === 0);
+        expect(performance.now() - started, name).toBeLessThan(100 + 60 * tokens);
+        expectValid(schema, text);
+      }
+    }
+  });
+
   it('takes the likeliest token that fits', () => {
     const tokenizer = tokenizers['byte-level'];
     const constraint = compileJsonSchema({ enum: ['yes', 'no'] }, tokenizer).constraint({ maxTokens: 9 });
