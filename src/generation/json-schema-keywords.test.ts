@@ -91,6 +91,8 @@ describe('what a schema allows', () => {
     );
     expectTexts({ type: 'object', required: ['k'] }, ['{"k": [1]}'], ['{}', '{"j": 1}']);
     expectTexts({ type: 'object', additionalProperties: false }, ['{}'], ['{"a": 1}']);
+    const map = { type: 'object', propertyNames: { type: 'string' }, additionalProperties: { type: 'null' } };
+    expectTexts(map, ['{}', '{"a": null}'], ['{"a": 1}']);
   });
 
   it('arrays: prefixes, lengths, and no endless white space', () => {
@@ -198,16 +200,7 @@ describe('what is refused', () => {
 
   it('is every keyword that is not enforced, by name and place', () => {
     const keywords = [
-      ...[
-        'not',
-        'if',
-        'then',
-        'else',
-        'dependentRequired',
-        'dependentSchemas',
-        'patternProperties',
-        'propertyNames',
-      ],
+      ...['not', 'if', 'then', 'else', 'dependentRequired', 'dependentSchemas', 'patternProperties'],
       ...['minProperties', 'maxProperties', 'uniqueItems', 'contains', 'minContains', 'maxContains'],
       ...[
         'unevaluatedProperties',
@@ -248,6 +241,7 @@ describe('what is refused', () => {
       [{ $ref: '#/$defs/none' }, '#/$ref'],
       [{ $ref: '#/__proto__' }, '#/$ref'],
       [{ properties: { a: 3 } }, '#/properties'],
+      [{ propertyNames: { pattern: 'a' } }, '#/propertyNames'],
       [{ anyOf: [] }, '#/anyOf'],
       [{ properties: { a: { $id: 'x' } } }, '#/properties/a/$id'],
       [[], '#'],

@@ -61,6 +61,11 @@ const ENFORCED: Readonly<Record<string, Check>> = {
     return value.length > MOST_PROPERTIES ? `has more than ${MOST_PROPERTIES} names` : undefined;
   },
   additionalProperties: oneSchema,
+  // All names are strings: zod says so for its records.
+  propertyNames: must((names) => {
+    const said = isObject(names) ? Object.keys(names).filter((keyword) => !ANNOTATIONS.has(keyword)) : [];
+    return names === true || (isObject(names) && said.every((k) => k === 'type' && names[k] === 'string'));
+  }, 'true or {"type": "string"}; list the properties to restrict their names'),
   items: (value) => (Array.isArray(value) ? 'is a list; write prefixItems for that' : oneSchema(value)),
   prefixItems: schemas,
   minItems: whole,
@@ -99,7 +104,6 @@ const REFUSED = new Map([
   ['dependentRequired', 'write anyOf with both cases'],
   ['dependentSchemas', 'write anyOf with both cases'],
   ['patternProperties', 'list the properties'],
-  ['propertyNames', 'list the properties'],
   ['minProperties', 'list the required properties'],
   ['maxProperties', 'list the properties'],
   ['uniqueItems', 'remove it and drop repeated items afterwards'],
