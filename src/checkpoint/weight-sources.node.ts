@@ -34,18 +34,22 @@ export interface ModelWeights {
  *
  * @param quantize how the weights of products become few bits; 'none' for float32 whatever the checkpoint has; by
  *   default a quantised checkpoint runs in its own bits.
+ * @param activations what products in few bits make of activations: 'int8' is faster, 'exact' gives the numbers of the
+ *   dequantised weights. By default exact in a checkpoint's own bits and int8 in those that are asked for.
  * @param onRead called after each weight with the share of all parameters that has been read, 0 to 1.
  */
 export async function weightSources(
   opened: OpenedModel,
   options: {
     readonly quantize?: Quantization | 'none' | undefined;
+    readonly activations?: 'int8' | 'exact' | undefined;
     readonly onRead?: ((share: number) => void) | undefined;
   } = {},
 ): Promise<ModelWeights> {
   const { model, names, checkpoint } = opened;
   const { tensors } = checkpoint;
   const { quantize } = options;
+  const exact = (options.activations ?? (quantize === undefined ? 'exact' : 'int8')) === 'exact';
   const { products, lookups } = parameterUses(model);
   const total = model.parameterCount();
   let done = 0;
@@ -79,7 +83,7 @@ export async function weightSources(
     const [rows, columns] = shape as [number, number];
     const read = () =>
       layout === 'out, in' ? readInFewBits(tensors, name, quantize) : readTransposed(rows, columns, name);
-    return { rows, columns, ...quantize, hasOffsets: false, read };
+    return { rows, columns, ...quantize, hasOffsets: false, hasZeroPoints: quantize.bits === 4, read };
   };
   const readTransposed = async (rows: number, columns: number, name: string) => {
     const values = await tensors.readFloat32(name);
@@ -95,7 +99,7 @@ export async function weightSources(
       let source: WeightSource;
       if (quantized) {
         const read = () => counted(parameter.size, () => quantized.read());
-        source = { quantized: { ...quantized, read } };
+        source = { quantized: { ...quantized, exact, read } };
       } else {
         const read = () => counted(parameter.size, () => tensors.readFloat32(name));
         source = (await inFile(tensors.info(name))) ?? { read };

@@ -12,6 +12,7 @@ export interface DecoderFlags {
   readonly threads?: number;
   readonly quantize?: 'none' | 'int8' | 'int4';
   readonly block?: '32' | '64' | '128';
+  readonly activations?: 'int8' | 'exact';
 }
 
 /** Below this many parameters loading is over before a bar could be read. */
@@ -27,25 +28,30 @@ export function addDecoderOptions(command: Command): Command {
       ).choices(['none', 'int8', 'int4']),
     )
     .addOption(
-      new Option('--block <n>', 'numbers that share a scale, with --quantize (default: 128)').choices([
-        '32',
-        '64',
-        '128',
-      ]),
+      new Option(
+        '--block <n>',
+        'numbers that share a scale, with --quantize int8 or int4 (default: 64)',
+      ).choices(['32', '64', '128']),
+    )
+    .addOption(
+      new Option(
+        '--activations <form>',
+        "in products with weights in few bits: int8 is faster, exact keeps them (default: exact in a model's own bits, else int8)",
+      ).choices(['int8', 'exact']),
     );
 }
 
 /** What the flags ask for. */
-export function decoderOptions({ threads, quantize, block }: DecoderFlags): DecoderOptions {
+export function decoderOptions({ threads, quantize, block, activations }: DecoderFlags): DecoderOptions {
   if (block !== undefined && quantize !== 'int8' && quantize !== 'int4') {
     throw new RopewalkError(
       '--block is the block size of --quantize int8 or int4; give it together with that.',
     );
   }
-  return { threads, quantize: quantization(quantize, block) };
+  return { threads, quantize: quantization(quantize, block), activations };
 }
 
-function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block'] = '128') {
+function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block'] = '64') {
   if (form === undefined || form === 'none') return form;
   return { bits: form === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
 }

@@ -25,6 +25,8 @@ export interface DecoderOptions {
    * checkpoint runs in its own bits, and others as they are.
    */
   readonly quantize?: Quantization | 'none' | undefined;
+  /** Activations in products in few bits: see {@link weightSources}. */
+  readonly activations?: 'int8' | 'exact' | undefined;
   /** Called while weights are read, with the share that has been, 0 to 1. */
   readonly onProgress?: ((share: number) => void) | undefined;
   /** An engine instead of one with these threads. */
@@ -33,8 +35,8 @@ export interface DecoderOptions {
 
 /** Makes an opened model ready to run. The checkpoint may be closed afterwards. */
 export async function createDecoder(opened: OpenedModel, options: DecoderOptions = {}): Promise<Decoder> {
-  const { quantize, onProgress: onRead } = options;
-  const sources = await weightSources(opened, { quantize, onRead });
+  const { quantize, activations, onProgress: onRead } = options;
+  const sources = await weightSources(opened, { quantize, activations, onRead });
   const threads = options.threads ?? decodingThreads(opened.model);
   const engine = options.engine ?? nodeEngine(threads === undefined ? {} : { threads });
   const { weights, folder, close } = sources;

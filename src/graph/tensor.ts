@@ -18,8 +18,11 @@ export interface QuantizedWeight {
   readonly columns: number;
   readonly bits: 4 | 8;
   readonly block: number;
+  /** Whether activations keep their precision, at some speed. */
+  readonly exact: boolean;
   readonly data: string;
   readonly scales: string;
+  readonly zeroPoints?: string;
   readonly offsets?: string;
 }
 

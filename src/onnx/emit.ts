@@ -14,7 +14,13 @@ import {
   smallTensor,
   valueInfo,
 } from './proto.ts';
-import { blocksInRow, type QuantizedMatrix, type QuantizedSource, type WeightSource } from './weights.ts';
+import {
+  blocksInRow,
+  type QuantizedMatrix,
+  type QuantizedSource,
+  type WeightSource,
+  zeroPointBytes,
+} from './weights.ts';
 
 export type { WeightSource } from './weights.ts';
 
@@ -195,17 +201,20 @@ class Writer implements Emitter {
   /** The initialisers of a weight in few bits; its own name then stands for all of them. */
   private quantizedInput(name: string, source: QuantizedSource): string {
     if (this.dialect === 'standard') throw new RopewalkError(`${name}: ai.onnx has no product in few bits.`);
-    const { rows, bits, block, hasOffsets } = source;
+    const { rows, bits, block, hasOffsets, hasZeroPoints = false } = source;
     const blocks = blocksInRow(source);
     const shape = [rows, blocks, (block * bits) / 8];
     const data = { name: `${name}.data`, type: 'uint8', shape, product: { bits, block } } as const;
     const scales = { name: `${name}.scales`, type: 'float32', shape: [rows, blocks] } as const;
+    const zeroPoints = {
+      name: `${name}.zero_points`,
+      type: 'uint8',
+      shape: [rows, zeroPointBytes(source)],
+    } as const;
     const offsets = { name: `${name}.offsets`, type: 'float32', shape: [rows, blocks] } as const;
-    const tensors = hasOffsets ? [data, scales, offsets] : [data, scales];
-    const arrays = (matrix: QuantizedMatrix) => {
-      const all = [matrix.data, matrix.scales];
-      return matrix.offsets ? [...all, matrix.offsets] : all;
-    };
+    const tensors = [data, scales, ...(hasZeroPoints ? [zeroPoints] : []), ...(hasOffsets ? [offsets] : [])];
+    const arrays = (matrix: QuantizedMatrix) =>
+      [matrix.data, matrix.scales, matrix.zeroPoints, matrix.offsets].filter((array) => array !== undefined);
     if (this.provide) {
       this.outside({ tensors, read: async () => arrays(await source.read()) });
     } else {
@@ -217,8 +226,10 @@ class Writer implements Emitter {
     }
     this.inFewBits.set(name, {
       ...source,
+      exact: source.exact ?? false,
       data: data.name,
       scales: scales.name,
+      ...(hasZeroPoints && { zeroPoints: zeroPoints.name }),
       ...(hasOffsets && { offsets: offsets.name }),
     });
     return name;

@@ -89,7 +89,15 @@ function groupProducts(order: readonly Node[], weights: Weights): Map<Node, read
     const source = quantizedOf(node, weights);
     if (!source) continue;
     const [x] = node.inputs as [Tensor];
-    const kind = [x.node.id, x.index, source.bits, source.block, source.hasOffsets].join();
+    const kind = [
+      x.node.id,
+      x.index,
+      source.bits,
+      source.block,
+      source.hasOffsets,
+      source.hasZeroPoints,
+      source.exact,
+    ].join();
     byInput.set(kind, [...(byInput.get(kind) ?? []), node]);
   }
   const groups = new Map<Node, readonly Node[]>();

@@ -36,11 +36,11 @@ function product(x: Float32Array, weights: Float32Array, columns: number): Float
   return result;
 }
 
-function expectClose(actual: ArrayLike<number>, expected: Float64Array) {
+function expectClose(actual: ArrayLike<number>, expected: Float64Array, bound = 1e-5) {
   const size = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   expect(actual.length).toBe(expected.length);
   const worst = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - actual[i]!)), 0);
-  expect(worst / size).toBeLessThan(1e-5);
+  expect(worst / size).toBeLessThan(bound);
 }
 
 const FORMS: Quantization[] = ([4, 8] as const).flatMap((bits) =>
@@ -67,6 +67,18 @@ describe.each(engines)('through the %s, a product in few bits', (_name, engine) 
     const x = exactActivations(3, columns, 5);
     expectClose(await run(engine, matrix, x, 3), product(x, dequantizeMatrix(matrix), columns));
   });
+
+  it.each(FORMS.flatMap((form) => [256, 576].map((columns) => ({ ...form, columns }))))(
+    'keeps the precision of activations where that is asked for: $bits bits, blocks of $block, $columns columns',
+    async ({ bits, block, columns }) => {
+      const matrix = quantizeMatrix(gaussian(24 * columns, 7), 24, columns, { bits, block });
+      const x = gaussian(3 * columns, 8);
+      // An outlier takes all the precision of its block from 8-bit activations.
+      x[5] = 30;
+      const expected = product(x, dequantizeMatrix(matrix), columns);
+      expectClose(await run(engine, matrix, x, 3, true), expected, 1e-4);
+    },
+  );
 
   it('is one product for several matrices of the same activations', async () => {
     const columns = 64;
@@ -97,11 +109,12 @@ async function run(
   matrix: QuantizedMatrix,
   data: Float32Array,
   tokens: number,
+  exact = false,
 ) {
   const { rows, columns } = matrix;
   const x = input('x', 'float32', [tokens, columns]);
   const y = matmul(x, parameter('weight', [rows, columns]), { transB: true });
-  const weights = new Map([['weight', { quantized: quantizedSource(matrix) }]]);
+  const weights = new Map([['weight', { quantized: { ...quantizedSource(matrix), exact } }]]);
   const executable = await Executable.compile(engine, new Map([['y', y]]), { weights });
   const result = await executable.run({ x: { data, shape: [tokens, columns] } });
   await executable.release();

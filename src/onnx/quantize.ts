@@ -1,4 +1,4 @@
-import { blocksInRow, type QuantizedMatrix, type QuantizedShape } from './weights.ts';
+import { blocksInRow, type QuantizedMatrix, type QuantizedShape, zeroPointBytes } from './weights.ts';
 
 /** How a float32 matrix becomes few bits. */
 export interface Quantization {
@@ -7,10 +7,10 @@ export interface Quantization {
 }
 
 /**
- * Scales that are tried for a block of 4-bit numbers, as the number of steps that its largest value gets. −8 uses the
- * whole range to the side of that value; the others clip it or give up the outermost step.
+ * Ranges that are tried for a block of 4-bit numbers, as shares of the distance from its smallest to its largest value:
+ * a narrower range clips a little and has finer steps.
  */
-const STEPS = [-8, -8.8, -8.4, -7.6, -7.2, -7, 7, 7.4];
+const RANGES = [1, 0.94, 0.88, 0.82, 0.76, 0.7];
 
 /** Rows of numbers, one after another. */
 interface Rows {
@@ -20,9 +20,9 @@ interface Rows {
 }
 
 /**
- * Quantises a matrix row by row, block by block, to the nearest of 2^bits equal steps around zero. With 8 bits a
- * block's largest value is 127 steps; with 4 bits the scale is the one of several that leaves the least squared error.
- * Only one row at a time is held as float32.
+ * Quantises a matrix row by row, block by block. With 8 bits a number is the nearest of 255 equal steps around zero, a
+ * block's largest value 127 of them. With 4 bits there are 16 steps from a zero point of the block's own, with the range
+ * that leaves the least squared error of several. Only one row at a time is held as float32.
  */
 export function quantizeRows(source: Rows, { bits, block }: Quantization): QuantizedMatrix {
   const { rows, width: columns } = source;
@@ -31,17 +31,25 @@ export function quantizeRows(source: Rows, { bits, block }: Quantization): Quant
   const bytes = (block * bits) / 8;
   const data = new Uint8Array(rows * blocks * bytes);
   const scales = new Float32Array(rows * blocks);
+  const zeroPoints = bits === 4 ? new Uint8Array(rows * zeroPointBytes(shape)) : undefined;
   const values = new Float32Array(columns);
   for (let row = 0; row < rows; row++) {
     source.read(row, values, 0);
     for (let b = 0; b < blocks; b++) {
       const at = row * blocks + b;
       const part = values.subarray(b * block, Math.min((b + 1) * block, columns));
-      const write = bits === 8 ? writeBytes : writeNibbles;
-      scales[at] = write(part, data.subarray(at * bytes, (at + 1) * bytes));
+      const target = data.subarray(at * bytes, (at + 1) * bytes);
+      if (!zeroPoints) {
+        scales[at] = writeBytes(part, target);
+        continue;
+      }
+      const { scale, zero } = bestSteps(part);
+      scales[at] = scale;
+      writeNibbles(part, target, scale, zero);
+      zeroPoints[row * zeroPointBytes(shape) + (b >> 1)]! |= b % 2 === 0 ? zero : zero << 4;
     }
   }
-  return { ...shape, data, scales };
+  return { ...shape, data, scales, ...(zeroPoints && { zeroPoints }) };
 }
 
 /** The same for a matrix in memory, `[rows, columns]`, row-major. */
@@ -58,65 +66,71 @@ export function quantizeMatrix(
 
 /** Writes a block of 8-bit numbers; returns its scale. */
 function writeBytes(values: Float32Array, target: Uint8Array): number {
-  const scale = Math.abs(extremeOf(values)) / 127;
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]!));
+  const scale = Math.fround(largest / 127);
   const inverse = scale === 0 ? 0 : 1 / scale;
   target.fill(128);
-  for (let i = 0; i < values.length; i++) target[i] = nearest(values[i]! * inverse, 128);
-  return scale;
-}
-
-/** Writes a block of 4-bit numbers, the first of two in the low half; returns its scale. */
-function writeNibbles(values: Float32Array, target: Uint8Array): number {
-  const scale = Math.fround(bestScale(values));
-  const inverse = scale === 0 ? 0 : 1 / scale;
-  target.fill(0x88);
-  for (let i = 0; i < values.length; i += 2) {
-    const high = i + 1 < values.length ? nearest(values[i + 1]! * inverse, 8) : 8;
-    target[i >> 1] = nearest(values[i]! * inverse, 8) | (high << 4);
-  }
-  return scale;
-}
-
-/** The value of largest magnitude. */
-function extremeOf(values: Float32Array): number {
-  let extreme = 0;
   for (let i = 0; i < values.length; i++) {
-    if (Math.abs(values[i]!) > Math.abs(extreme)) extreme = values[i]!;
+    const q = Math.floor(values[i]! * inverse + 0.5) + 128;
+    target[i] = q > 255 ? 255 : q;
   }
-  return extreme;
+  return scale;
 }
 
-function nearest(steps: number, zero: number): number {
+/** Writes a block of 4-bit numbers, the first of two in the low half; what is missing is zero. */
+function writeNibbles(values: Float32Array, target: Uint8Array, scale: number, zero: number): void {
+  const inverse = scale === 0 ? 0 : 1 / scale;
+  target.fill(zero | (zero << 4));
+  for (let i = 0; i < values.length; i += 2) {
+    const high = i + 1 < values.length ? nibble(values[i + 1]! * inverse, zero) : zero;
+    target[i >> 1] = nibble(values[i]! * inverse, zero) | (high << 4);
+  }
+}
+
+function nibble(steps: number, zero: number): number {
   const q = Math.floor(steps + 0.5) + zero;
-  return q < 0 ? 0 : q > 2 * zero - 1 ? 2 * zero - 1 : q;
+  return q < 0 ? 0 : q > 15 ? 15 : q;
 }
 
-/** The scale of 4-bit numbers with the least squared error of those tried. */
-function bestScale(values: Float32Array): number {
-  const extreme = extremeOf(values);
-  if (extreme === 0) return 0;
-  let best = 0;
+/** Scale and zero point with the least squared error of those tried. */
+function bestSteps(values: Float32Array): { scale: number; zero: number } {
+  let low = values[0]!;
+  let high = low;
+  for (let i = 1; i < values.length; i++) {
+    if (values[i]! < low) low = values[i]!;
+    else if (values[i]! > high) high = values[i]!;
+  }
+  // All equal: a number of its own sign is 7 or 8 steps away from zero; zero itself needs no scale.
+  if (low === high) {
+    return low === 0 ? { scale: 0, zero: 8 } : { scale: Math.fround(Math.abs(low) / 7), zero: 8 };
+  }
+  const middle = (low + high) / 2;
+  let best = { scale: 0, zero: 8 };
   let least = Number.POSITIVE_INFINITY;
-  for (const steps of STEPS) {
-    const inverse = steps / extreme;
+  for (const share of RANGES) {
+    const range = (high - low) * share;
+    const steps = 15 / range;
+    const zero = Math.max(0, Math.min(15, Math.round((range / 2 - middle) * steps)));
     let product = 0;
     let square = 0;
     for (let i = 0; i < values.length; i++) {
-      const q = nearest(values[i]! * inverse, 8) - 8;
+      const q = nibble(values[i]! * steps, zero) - zero;
       product += q * values[i]!;
       square += q * q;
     }
-    if (product === 0) continue;
+    if (product <= 0) continue;
     // For the whole numbers q that this scale rounds to, Σ q·x / Σ q² is the best of all scales.
-    const refined = product / square;
+    const scale = Math.fround(product / square);
+    const inverse = 1 / scale;
     let error = 0;
     for (let i = 0; i < values.length; i++) {
-      const difference = values[i]! - refined * (nearest(values[i]! / refined, 8) - 8);
+      const difference = values[i]! - scale * (nibble(values[i]! * inverse, zero) - zero);
       error += difference * difference;
     }
     if (error < least) {
       least = error;
-      best = refined;
+      best = { scale, zero };
     }
   }
   return best;
@@ -124,17 +138,23 @@ function bestScale(values: Float32Array): number {
 
 /** A quantised matrix as float32 `[rows, columns]`. */
 export function dequantizeMatrix(matrix: QuantizedMatrix): Float32Array {
-  const { rows, columns, bits, block, data, scales, offsets } = matrix;
+  const { rows, columns, bits, block, data, scales, zeroPoints, offsets } = matrix;
   const blocks = blocksInRow(matrix);
+  const zeroBytes = zeroPointBytes(matrix);
+  const half = (byte: number, index: number) => (index % 2 === 0 ? byte : byte >> 4) & 15;
+  const zeroOf = (row: number, b: number) => {
+    if (!zeroPoints) return 2 ** (bits - 1);
+    return bits === 8 ? zeroPoints[row * zeroBytes + b]! : half(zeroPoints[row * zeroBytes + (b >> 1)]!, b);
+  };
   const bytes = (block * bits) / 8;
   const values = new Float32Array(rows * columns);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       const inBlock = column % block;
       const at = row * blocks + (column - inBlock) / block;
-      const stored = bits === 8 ? data[at * bytes + inBlock]! : data[at * bytes + (inBlock >> 1)]!;
-      const q = bits === 8 ? stored - 128 : ((inBlock % 2 === 0 ? stored : stored >> 4) & 15) - 8;
-      values[row * columns + column] = scales[at]! * q + (offsets?.[at] ?? 0);
+      const q = bits === 8 ? data[at * bytes + inBlock]! : half(data[at * bytes + (inBlock >> 1)]!, inBlock);
+      const steps = q - zeroOf(row, at - row * blocks);
+      values[row * columns + column] = scales[at]! * steps + (offsets?.[at] ?? 0);
     }
   }
   return values;

@@ -11,13 +11,16 @@ export interface QuantizedShape {
 
 /**
  * A matrix in few bits, the way the engine's MatMulNBits reads it: every row is cut into blocks, and a number is
- * scale · (q − 2^(bits − 1)) with the scale of its block, plus the block's offset where there are offsets.
+ * scale · (q − zero point) with the scale and the zero point of its block, plus the block's offset where there are
+ * offsets.
  */
 export interface QuantizedMatrix extends QuantizedShape {
   /** `[rows, blocks, block · bits / 8]`, unsigned; of two 4-bit numbers in a byte the first is the low half. */
   readonly data: Uint8Array;
   /** `[rows, blocks]` */
   readonly scales: Float32Array;
+  /** `[rows, ⌈blocks · bits / 8⌉]`, packed as `data` is; without them every zero point is 2^(bits − 1). */
+  readonly zeroPoints?: Uint8Array;
   /** `[rows, blocks]`: added to every number of a block, after scaling. The "minimum" of Q4_1 and its like. */
   readonly offsets?: Float32Array;
 }
@@ -25,6 +28,9 @@ export interface QuantizedMatrix extends QuantizedShape {
 /** A quantised matrix that is read when the engine asks for it, once. */
 export interface QuantizedSource extends QuantizedShape {
   readonly hasOffsets: boolean;
+  readonly hasZeroPoints?: boolean;
+  /** Whether activations keep their precision in products with it; else they go as 8 bits. */
+  readonly exact?: boolean;
   /** Set when it has been read already. */
   readonly matrix?: QuantizedMatrix;
   read(): Promise<QuantizedMatrix>;
@@ -62,24 +68,33 @@ export function blocksInRow({ columns, block }: QuantizedShape): number {
   return Math.ceil(columns / block);
 }
 
-/** Bytes of a quantised matrix: numbers, scales and offsets. */
-export function quantizedBytes(shape: QuantizedShape & { readonly hasOffsets?: boolean }): number {
+/** Bytes of the packed zero points of a row. */
+export function zeroPointBytes(shape: QuantizedShape): number {
+  return Math.ceil((blocksInRow(shape) * shape.bits) / 8);
+}
+
+/** Bytes of a quantised matrix: numbers, scales, zero points and offsets. */
+export function quantizedBytes(
+  shape: QuantizedShape & { readonly hasOffsets?: boolean; readonly hasZeroPoints?: boolean },
+): number {
   const blocks = shape.rows * blocksInRow(shape);
-  return blocks * ((shape.block * shape.bits) / 8 + 4 + (shape.hasOffsets ? 4 : 0));
+  const numbers = blocks * ((shape.block * shape.bits) / 8 + 4 + (shape.hasOffsets ? 4 : 0));
+  return numbers + (shape.hasZeroPoints ? shape.rows * zeroPointBytes(shape) : 0);
 }
 
 /** A source over a matrix that is at hand. */
 export function quantizedSource(matrix: QuantizedMatrix): QuantizedSource {
-  const { rows, columns, bits, block, offsets } = matrix;
-  return { rows, columns, bits, block, hasOffsets: offsets !== undefined, matrix, read: async () => matrix };
+  const { rows, columns, bits, block, offsets, zeroPoints } = matrix;
+  const has = { hasOffsets: offsets !== undefined, hasZeroPoints: zeroPoints !== undefined };
+  return { rows, columns, bits, block, ...has, matrix, read: async () => matrix };
 }
 
 /** Matrices of the same kind under one another, as one: several products of the same activations become one. */
 export function stackQuantized(parts: readonly QuantizedSource[]): QuantizedSource {
   const [first] = parts as [QuantizedSource];
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-  const { columns, bits, block, hasOffsets } = first;
-  const shape = { rows, columns, bits, block, hasOffsets };
+  const { columns, bits, block, hasOffsets, hasZeroPoints = false, exact = false } = first;
+  const shape = { rows, columns, bits, block, hasOffsets, hasZeroPoints, exact };
   return {
     ...shape,
     async read() {
@@ -87,15 +102,21 @@ export function stackQuantized(parts: readonly QuantizedSource[]): QuantizedSour
       const data = new Uint8Array(rows * blocks * ((block * bits) / 8));
       const scales = new Float32Array(rows * blocks);
       const offsets = hasOffsets ? new Float32Array(rows * blocks) : undefined;
+      const zeroPoints = hasZeroPoints ? new Uint8Array(rows * zeroPointBytes(shape)) : undefined;
       let row = 0;
       for (const part of parts) {
         const matrix = await part.read();
         data.set(matrix.data, row * blocks * ((block * bits) / 8));
         scales.set(matrix.scales, row * blocks);
         if (offsets && matrix.offsets) offsets.set(matrix.offsets, row * blocks);
+        if (zeroPoints && matrix.zeroPoints) zeroPoints.set(matrix.zeroPoints, row * zeroPointBytes(shape));
         row += part.rows;
       }
-      return { rows, columns, bits, block, data, scales, ...(offsets && { offsets }) };
+      return {
+        ...{ rows, columns, bits, block, data, scales },
+        ...(zeroPoints && { zeroPoints }),
+        ...(offsets && { offsets }),
+      };
     },
   };
 }
@@ -108,7 +129,10 @@ export async function readIntoMemory(
   for (const [name, source] of weights) {
     if ('read' in source) result.set(name, { ...source, data: await source.read() });
     else if ('quantized' in source)
-      result.set(name, { ...source, quantized: quantizedSource(await source.quantized.read()) });
+      result.set(name, {
+        ...source,
+        quantized: { ...source.quantized, matrix: await source.quantized.read() },
+      });
     else result.set(name, source);
   }
   return result;

@@ -1,15 +1,8 @@
 import { type Dim, mulDims, sameDim, sizeOf } from '../dims.ts';
-import {
-  apply,
-  type Emitter,
-  type Operator,
-  type QuantizedWeight,
-  shapeError,
-  type Tensor,
-  type TensorType,
-} from '../tensor.ts';
+import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
 import { sizeOfShape } from '../values.ts';
 import { add } from './elementwise.ts';
+import { quantizedProduct } from './quantized.ts';
 import { reshape } from './shape.ts';
 
 interface MatmulAttributes {
@@ -24,23 +17,6 @@ function sides(x: TensorType, swapped: boolean): [Dim, Dim] {
   const rows = x.shape.at(-2)!;
   const columns = x.shape.at(-1)!;
   return swapped ? [columns, rows] : [rows, columns];
-}
-
-/**
- * x `[…, in]` times a quantised `[out, in]`, with 8-bit activations (accuracy level 4: the others are far slower).
- * Offsets of blocks are added as a product of their own: Σ over a block of x · offset = (Σ x) · offset.
- */
-function quantizedProduct(e: Emitter, x: string, rank: number, weight: QuantizedWeight): string[] {
-  const { rows, columns, bits, block, data, scales, offsets } = weight;
-  const attributes = { K: columns, N: rows, bits, block_size: block, accuracy_level: 4 };
-  const product = e.node('MatMulNBits', [x, data, scales], attributes, { domain: 'com.microsoft' });
-  if (!offsets) return product;
-  // 0 keeps a size as it is.
-  const shape = [...new Array<number>(rank - 1).fill(0), columns / block, block];
-  const blocks = e.node('Reshape', [x, e.constant('int64', [shape.length], shape)])[0]!;
-  const sums = e.node('ReduceSum', [blocks, e.constant('int64', [1], [rank])], { keepdims: 0 })[0]!;
-  const added = e.node('FusedMatMul', [sums, offsets], { transB: 1 }, { domain: 'com.microsoft' });
-  return e.node('Add', [product[0]!, added[0]!]);
 }
 
 export const matmulOp: Operator<MatmulAttributes> = {
