@@ -6,6 +6,7 @@ import {
 } from '@huggingface/tokenizers';
 import { RopewalkError } from '../errors.ts';
 import { Detokenizer } from './detokenizer.ts';
+import { SpecialTokenGuard, type TextSpan } from './plain-spans.ts';
 import { concatenate, lenientDecoder, stripEnd, stripStart } from './stream.ts';
 import {
   isObject,
@@ -53,6 +54,7 @@ export class Tokenizer {
   readonly #words: WordEncoder | undefined;
   readonly #before: readonly number[] = [];
   readonly #after: readonly number[] = [];
+  readonly #guard: SpecialTokenGuard;
   readonly #bytes: (Uint8Array | undefined)[] = [];
 
   private constructor(json: TokenizerJson, config: JsonObject, source: string) {
@@ -73,6 +75,7 @@ export class Tokenizer {
     for (const id of this.#library.get_vocab().values()) highest = Math.max(highest, id);
     this.vocabSize = highest + 1;
     this.#specialIds = new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id));
+    this.#guard = new SpecialTokenGuard(json.added_tokens, unknownId(json, this.#library));
     this.bosId = this.#configured('bos_token', KNOWN_BOS);
     this.eosId = this.#configured('eos_token', KNOWN_EOS);
   }
@@ -93,22 +96,48 @@ export class Tokenizer {
   /**
    * @param options.addSpecialTokens whether to add what the post-processor adds (as a rule bos); default true.
    *   Special tokens that are written in the text are recognised either way.
+   * @param options.plainSpans where special tokens are not recognised: the ranges `[start, end)` of UTF-16 positions, in
+   *   order, of text that users wrote. A special token that reaches into one is text. Where there is none, the ids are
+   *   those of the text without spans: merges cross the borders of a span.
    * @returns the token ids
    */
-  encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
-    const addSpecialTokens = options.addSpecialTokens ?? true;
+  encode(
+    text: string,
+    options: { addSpecialTokens?: boolean; plainSpans?: readonly TextSpan[] } = {},
+  ): number[] {
+    const { addSpecialTokens = true, plainSpans = [] } = options;
+    if (plainSpans.length > 0) {
+      const ids = this.#guard.encode(
+        text,
+        plainSpans,
+        (whole) => this.encode(whole, { addSpecialTokens: false }),
+        (section, index) => this.#encodeSection(section, index),
+      );
+      return addSpecialTokens ? [...this.idsAround.before, ...ids, ...this.idsAround.after] : ids;
+    }
     if (this.#words) {
       const ids = this.#words.encode(text);
       return addSpecialTokens ? [...this.#before, ...ids, ...this.#after] : ids;
     }
     if (text === '' && !addSpecialTokens) return [];
     const { ids } = this.#library.encode(text, { add_special_tokens: addSpecialTokens });
-    if (ids.some((id) => id === undefined)) {
-      throw new RopewalkError(
-        'The text has a character that this tokenizer has no token for, nor an unknown token.',
-      );
-    }
-    return ids;
+    return checkKnown(ids);
+  }
+
+  /** The ids that `encode` puts before and after a text. */
+  get idsAround(): { before: readonly number[]; after: readonly number[] } {
+    const [before, after] = this.#words ? [this.#before, this.#after] : addedAround(this.#library);
+    return { before, after };
+  }
+
+  /** A text between added tokens, of which it has none. */
+  #encodeSection(text: string, index: number): number[] {
+    if (this.#words) return this.#words.encodeText(text);
+    const { normalizer, pre_tokenizer: preTokenizer, model } = this.#library;
+    const normalized = normalizer?.(text) ?? text;
+    if (normalized === '') return [];
+    const words = preTokenizer?.(normalized, { section_index: index }) ?? [normalized];
+    return checkKnown(model!(words).map((token) => this.#library.token_to_id(token)));
   }
 
   /**
@@ -171,6 +200,21 @@ export class Tokenizer {
     }
     return undefined;
   }
+}
+
+/** The id of `unk_token`, by name in a BPE model, by `unk_id` in a Unigram model. */
+function unknownId({ model }: TokenizerJson, library: HuggingFaceTokenizer): number | undefined {
+  if (typeof model.unk_id === 'number') return model.unk_id;
+  return typeof model.unk_token === 'string' ? library.token_to_id(model.unk_token) : undefined;
+}
+
+function checkKnown(ids: readonly (number | undefined)[]): number[] {
+  if (ids.some((id) => id === undefined)) {
+    throw new RopewalkError(
+      'The text has a character that this tokenizer has no token for, nor an unknown token.',
+    );
+  }
+  return ids as number[];
 }
 
 /** What the post-processor puts before and after a text, found by processing one mark. */

@@ -63,9 +63,20 @@ export class WordEncoder {
     for (const [index, section] of sections.entries()) {
       // Splitting by a captured group puts the added tokens at the odd places.
       if (index % 2 === 1) ids.push(this.#addedIds.get(section)!);
-      else if (section !== '') this.#encodeSection(this.#library.normalizer?.(section) ?? section, ids);
+      else this.#encodeText(section, ids);
     }
     return ids;
+  }
+
+  /** The ids of a text in which no added token is recognised. */
+  encodeText(text: string): number[] {
+    const ids: number[] = [];
+    this.#encodeText(text, ids);
+    return ids;
+  }
+
+  #encodeText(text: string, ids: number[]): void {
+    if (text !== '') this.#encodeSection(this.#library.normalizer?.(text) ?? text, ids);
   }
 
   #encodeSection(section: string, ids: number[]): void {
