@@ -1,0 +1,148 @@
+/**
+ * Speed of running models in one run, interleaved: Ropewalk against node-llama-cpp over the same weights in the same
+ * bits, and against transformers.js over the ONNX model that Ropewalk exports.
+ *
+ *     npm run bench:inference -- --llama FOLDER [--transformers FOLDER] [--only smol|1b] [--rounds 5] [--json FILE]
+ *
+ * Folders are those in which `npm install` put the rivals: see rivals/. Without one, that rival is left out. Weights are
+ * random (speed does not depend on them) and are written once into --work. bench/README.md says what is measured.
+ */
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ReadBandwidth } from './inference/bandwidth.ts';
+import { entrantsOf, type Precision, type Rivals } from './inference/entrants.ts';
+import { type Plan, type Result, runMatch } from './inference/match.ts';
+import { ModelFiles } from './inference/model-files.ts';
+import { formatMatch } from './inference/report.ts';
+import { oneB, smol } from './inference/shapes.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    llama: { type: 'string' },
+    transformers: { type: 'string' },
+    only: { type: 'string' },
+    precision: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    threads: { type: 'string', default: '2' },
+    work: { type: 'string', default: join(tmpdir(), 'ropewalk-bench') },
+    package: { type: 'string', default: 'dist/node.js' },
+    'skip-cold': { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+});
+
+const rounds = wholeNumber('rounds', flags.rounds);
+const threads = wholeNumber('threads', flags.threads);
+const contexts = [128, 2048];
+const plan: Plan = {
+  rounds,
+  contexts,
+  decode: 48,
+  prefill: 256,
+  coldPrompt: 128,
+  coldRounds: flags['skip-cold'] ? 0 : Math.min(rounds, 5),
+};
+
+const shapes = [
+  { name: 'smol', title: 'SmolLM2-135M shape', config: smol, precisions: ['float32', 'int8', 'int4'] },
+  // Its float32 weights are 5 GB.
+  { name: '1b', title: 'Llama-3.2-1B shape', config: oneB, precisions: ['int8', 'int4'] },
+] as const;
+
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) fail(`--${name} must be a whole number from 1 on, not ${text}.`);
+  return value;
+}
+
+function fail(message: string): never {
+  console.error(message);
+  process.exit(2);
+}
+
+/** The folder of a rival, when it is installed there. */
+function rivalFolder(flag: 'llama' | 'transformers', packageName: string): string | undefined {
+  const folder = flags[flag];
+  if (folder === undefined) {
+    console.log(`${packageName} is left out: give --${flag} FOLDER, in which it is installed.`);
+    return undefined;
+  }
+  if (!existsSync(join(folder, 'node_modules', packageName))) {
+    console.log(`${packageName} is left out: it is not installed in ${folder}.`);
+    return undefined;
+  }
+  return resolve(folder);
+}
+
+function warnOfLoad(): void {
+  const [now] = loadavg() as [number, number, number];
+  console.log(
+    `load average ${loadavg()
+      .map((x) => x.toFixed(2))
+      .join(' ')}`,
+  );
+  if (now > 1) console.log('Warning: other work runs on this machine; the numbers are not to be kept.');
+}
+
+const packageEntry = resolve(flags.package);
+if (!existsSync(packageEntry)) fail(`${packageEntry} is not there; run npm run build first.`);
+if (flags.only !== undefined && !shapes.some(({ name }) => name === flags.only)) {
+  fail(`--only takes ${shapes.map(({ name }) => name).join(' or ')}, not ${flags.only}.`);
+}
+const rivals: Rivals = {
+  threads,
+  package: packageEntry,
+  llama: rivalFolder('llama', 'node-llama-cpp'),
+  transformers: rivalFolder('transformers', '@huggingface/transformers'),
+  contextSize: Math.max(...contexts) + 256,
+};
+console.log(`${cpus()[0]!.model}, ${threads} threads, Node ${process.versions.node}`);
+console.log(
+  'Blocks of 128 have a quarter of the scales that the blocks of 32 in Q4_0 and Q8_0 have: see bytes/weight.',
+);
+warnOfLoad();
+const bandwidth = await ReadBandwidth.start(threads);
+let bestRead = 0;
+const record: { shape: string; precision: Precision; results: Result[] }[] = [];
+const reports: string[] = [];
+for (const { name, title, config, precisions } of shapes) {
+  if (flags.only !== undefined && flags.only !== name) continue;
+  const files = new ModelFiles(name, config, resolve(flags.work));
+  for (const precision of precisions) {
+    if (flags.precision !== undefined && flags.precision !== precision) continue;
+    const entrants = await entrantsOf(files, precision, rivals);
+    const results = await runMatch(entrants, plan, bandwidth, (bytes) => {
+      bestRead = Math.max(bestRead, bytes);
+    });
+    const facts = { title: `${title}, ${precision}`, config, plan, bandwidth: bestRead };
+    const text = formatMatch(results, { ...facts, productWeights: files.productWeights });
+    console.log(text);
+    reports.push(text);
+    record.push({ shape: name, precision, results });
+  }
+}
+await bandwidth.stop();
+console.log(
+  `\nRead bandwidth: ${(bestRead / 1e9).toFixed(1)} GB/s, the best of all rounds: ${threads} threads, each through 512 MiB of its own with WebAssembly's 128-bit loads.`,
+);
+warnOfLoad();
+if (flags.json !== undefined) {
+  const json = record.map(({ shape, precision, results }) => ({
+    shape,
+    precision,
+    results: results.map(({ decode, prefill, cold, ...rest }) => ({
+      ...rest,
+      decodeSeconds: Object.fromEntries([...decode].map(([context, { values }]) => [context, values])),
+      prefillSeconds: prefill.values,
+      coldSeconds: cold.values,
+    })),
+  }));
+  const machine = { processor: cpus()[0]!.model, threads, node: process.versions.node, load: loadavg() };
+  await writeFile(
+    flags.json,
+    `${JSON.stringify({ machine, plan, readBandwidth: bestRead, matches: json }, null, 2)}\n`,
+  );
+}

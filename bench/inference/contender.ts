@@ -1,0 +1,124 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+
+/** How a contender's process is started; what it answers to is written in rivals/protocol.mjs. */
+export interface Entrant {
+  /** What tables call it. */
+  readonly name: string;
+  /** The script that speaks the protocol. */
+  readonly script: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Bytes that a weight of a product takes while the model runs, scales included. */
+  readonly bytesPerWeight: number;
+  /** Bytes of a number in its key/value cache. */
+  readonly cacheNumberBytes: number;
+}
+
+/** A running contender. */
+export class Contender {
+  private readonly lines: AsyncIterator<string>;
+  private readonly closed: Promise<void>;
+  about = '';
+  loadSeconds = 0;
+
+  private constructor(
+    readonly entrant: Entrant,
+    private readonly child: ChildProcess,
+  ) {
+    this.lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+    this.closed = new Promise((resolve) => {
+      child.once('close', () => resolve());
+      child.once('error', () => resolve());
+    });
+  }
+
+  /** Starts it and waits until the model is loaded. */
+  static async start(entrant: Entrant): Promise<Contender> {
+    const contender = Contender.spawn(entrant);
+    const ready = (await contender.read()) as { seconds: number; about: string };
+    contender.about = ready.about;
+    contender.loadSeconds = ready.seconds;
+    return contender;
+  }
+
+  /**
+   * A cold start: from before the process exists to the first token behind a prompt.
+   *
+   * @returns seconds, and the peak of its memory in bytes.
+   */
+  static async coldStart(entrant: Entrant, prompt: number): Promise<{ seconds: number; bytes: number }> {
+    const started = performance.now();
+    const contender = Contender.spawn(entrant);
+    contender.write(`prefill ${prompt}`);
+    await contender.read();
+    await contender.read();
+    const seconds = (performance.now() - started) / 1000;
+    const bytes = contender.peakBytes();
+    await contender.quit();
+    return { seconds, bytes };
+  }
+
+  /** Sends a command and waits for its answer. */
+  async ask<T>(command: string): Promise<T> {
+    this.write(command);
+    return (await this.read()) as T;
+  }
+
+  /** The most physical memory that it and its children have had at a time, each (VmHWM); 0 where Linux does not tell. */
+  peakBytes(): number {
+    return processTree(this.child.pid!).reduce((sum, pid) => sum + peakOf(pid), 0);
+  }
+
+  async quit(): Promise<void> {
+    this.write('quit');
+    await this.closed;
+  }
+
+  private static spawn(entrant: Entrant): Contender {
+    const child = spawn(process.execPath, [entrant.script, JSON.stringify(entrant.settings)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    return new Contender(entrant, child);
+  }
+
+  private write(line: string): void {
+    this.child.stdin!.write(`${line}\n`);
+  }
+
+  private async read(): Promise<unknown> {
+    for (;;) {
+      const { value, done } = await this.lines.next();
+      if (done) throw new Error(`${this.entrant.name} ended before it answered`);
+      // Libraries may write lines of their own.
+      if (!value.startsWith('{')) continue;
+      const answer = JSON.parse(value) as { error?: string };
+      if (answer.error !== undefined) {
+        this.child.kill();
+        throw new Error(`${this.entrant.name}: ${answer.error}`);
+      }
+      return answer;
+    }
+  }
+}
+
+function processTree(pid: number): number[] {
+  try {
+    const tasks = readdirSync(`/proc/${pid}/task`);
+    const children = tasks.flatMap((task) =>
+      readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+    );
+    return [pid, ...children.flatMap(processTree)];
+  } catch {
+    return [];
+  }
+}
+
+function peakOf(pid: number): number {
+  try {
+    const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return Number(kilobytes ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}

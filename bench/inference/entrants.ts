@@ -1,0 +1,83 @@
+import { fileURLToPath } from 'node:url';
+import type { Quantization } from '../../src/onnx/quantize.ts';
+import { quantizedBytes } from '../../src/onnx/weights.ts';
+import type { Entrant } from './contender.ts';
+import type { ModelFiles } from './model-files.ts';
+
+export type Precision = 'float32' | 'int8' | 'int4';
+
+export interface Rivals {
+  readonly threads: number;
+  /** The built package's entry, dist/node.js. */
+  readonly package: string;
+  /** Folders in which they are installed. */
+  readonly llama: string | undefined;
+  readonly transformers: string | undefined;
+  /** Tokens that a context must have room for. */
+  readonly contextSize: number;
+}
+
+/** Bytes of a weight in llama.cpp: blocks of 32 numbers with a scale in float16. */
+const GGUF_TYPES = {
+  float32: { type: 'F32', bytes: 4 },
+  int8: { type: 'Q8_0', bytes: 34 / 32 },
+  int4: { type: 'Q4_0', bytes: 18 / 32 },
+} as const;
+
+/** Who runs a model in a precision; Ropewalk's own ways first. */
+export async function entrantsOf(
+  files: ModelFiles,
+  precision: Precision,
+  rivals: Rivals,
+): Promise<Entrant[]> {
+  const { threads, contextSize } = rivals;
+  const { type, bytes } = GGUF_TYPES[precision];
+  const gguf = await files.gguf(type);
+  const ours = (name: string, model: string, bytesPerWeight: number, quantize?: Quantization): Entrant => ({
+    name,
+    script: script('ropewalk'),
+    settings: { package: rivals.package, model, threads, ...(quantize && { quantize }) },
+    bytesPerWeight,
+    cacheNumberBytes: 4,
+  });
+  const entrants: Entrant[] = [];
+  if (precision === 'float32') {
+    entrants.push(ours('Ropewalk', await files.directory(), 4));
+  } else {
+    const bits = precision === 'int8' ? 8 : 4;
+    // The finer the source, the nearer are the weights to the others'; the 1B shape has none finer than Q8_0.
+    const source = await files.finest();
+    entrants.push(ours(`Ropewalk, ${type} file`, gguf, bytesOf({ bits, block: 32 })));
+    const wide = { bits, block: 128 } as const;
+    entrants.push(ours(`Ropewalk, ${precision} blocks of 128`, source, bytesOf(wide), wide));
+  }
+  if (rivals.llama !== undefined) {
+    entrants.push({
+      name: `node-llama-cpp, ${type}`,
+      script: script('node-llama-cpp'),
+      settings: { folder: rivals.llama, model: gguf, threads, contextSize },
+      bytesPerWeight: bytes,
+      cacheNumberBytes: 2,
+    });
+  }
+  if (rivals.transformers !== undefined && precision === 'float32') {
+    entrants.push({
+      name: 'transformers.js, our ONNX',
+      script: script('transformers-js'),
+      settings: { folder: rivals.transformers, model: await files.onnx(), threads },
+      bytesPerWeight: 4,
+      cacheNumberBytes: 4,
+    });
+  }
+  return entrants;
+}
+
+/** Bytes of a weight in the engine's quantised products. */
+function bytesOf({ bits, block }: Quantization): number {
+  return quantizedBytes({ rows: 1, columns: block, bits, block }) / block;
+}
+
+function script(name: string): string {
+  // This file is bundled into one beside bench/inference.ts.
+  return fileURLToPath(new URL(`./rivals/${name}.mjs`, import.meta.url));
+}
