@@ -3,6 +3,9 @@
  * itself; a page imports `ropewalk/core` and passes its onnxruntime-web to {@link webEngine}.
  */
 
+export { chatStopTokens, type EncodeChatOptions, encodeChat } from './chat/encode.ts';
+export type { ChatMessage } from './chat/messages.ts';
+export { ChatTemplate, type RenderedChat, type RenderOptions } from './chat/template.ts';
 export {
   bfloat16ToFloat32,
   float16ToFloat32,
@@ -37,6 +40,14 @@ export {
   presetNames,
 } from './families/registry.ts';
 export { KeyValueCache } from './generation/cache.ts';
+export {
+  type ChatFunction,
+  ChatMemory,
+  type ChatModel,
+  type ChatOptions,
+  generateReply,
+  type ReplyEnd,
+} from './generation/chat.ts';
 export type { TokenConstraint } from './generation/constraint.ts';
 export { Decoder, fullLogitsGraph, logitsOf } from './generation/decoder.ts';
 export { type GenerationOptions, generateTokens, prefill } from './generation/generate.ts';

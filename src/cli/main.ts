@@ -2,12 +2,14 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { RopewalkError } from '../errors.ts';
+import * as chat from './chat.ts';
 import * as compare from './compare.ts';
 import * as exportCommand from './export.ts';
 import * as generate from './generate.ts';
 import * as inspect from './inspect.ts';
 import { printable } from './printable.ts';
 import * as pull from './pull.ts';
+import * as quantize from './quantize.ts';
 import * as score from './score.ts';
 import * as start from './start.ts';
 import * as tokenizer from './tokenizer.ts';
@@ -36,7 +38,19 @@ ropewalk <command> --help says more.`,
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const command of [start, compare, inspect, train, generate, score, exportCommand, pull, tokenizer])
+  for (const command of [
+    start,
+    compare,
+    inspect,
+    train,
+    generate,
+    chat,
+    score,
+    exportCommand,
+    pull,
+    quantize,
+    tokenizer,
+  ])
     command.register(program);
   // A closed pipe (ropewalk … | head) is the reader's wish, not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {

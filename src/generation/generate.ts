@@ -12,6 +12,8 @@ export interface GenerationOptions extends SamplingOptions {
   readonly maxTokens: number;
   /** Ids that end the text; the one that ended it is returned as the last token. */
   readonly stopTokens?: readonly number[];
+  /** Tokens that the cache holds already: the repetition penalty counts them too. */
+  readonly seen?: readonly number[];
   /** What the new text must be: it serves one text, and generation ends where it is `finished`. */
   readonly constraint?: TokenConstraint;
   /** Stops between two runs of the model, by throwing its reason. */
@@ -52,7 +54,7 @@ export async function* generateTokens(
   options: GenerationOptions,
   cache: KeyValueCache = decoder.newCache(),
 ): AsyncGenerator<number, void> {
-  const { maxTokens, stopTokens = [], constraint, signal } = options;
+  const { maxTokens, stopTokens = [], seen = [], constraint, signal } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 0) {
     throw new RopewalkError(
       `the number of tokens to generate must be a whole number of at least 0, but is ${maxTokens}.`,
@@ -65,6 +67,7 @@ export async function* generateTokens(
     );
   }
   const sampler = new Sampler(options);
+  sampler.observe(seen);
   sampler.observe(Array.from(prompt));
   if (maxTokens === 0) return;
   let logits = await prefill(decoder, cache, prompt, PROMPT_CHUNK, signal);

@@ -4,6 +4,7 @@ import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
 import { resolveModel } from '../hub/resolve.node.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
+import { type ChatFunction, chatFunction } from './chat.ts';
 import { createDecoder, type DecoderOptions } from './decoder.node.ts';
 import type { Decoder } from './decoder.ts';
 import { generateText, type TextOptions } from './generate-text.ts';
@@ -21,6 +22,8 @@ export interface LoadedModel {
   readonly stopTokens: readonly number[];
   /** Continues a text, piece by piece. */
   generate(prompt: string, options: TextOptions): AsyncGenerator<string, void>;
+  /** Writes the assistant's next message, piece by piece. */
+  readonly chat: ChatFunction;
   /** Returns the engine's memory. */
   release(): Promise<void>;
 }
@@ -54,6 +57,7 @@ export async function load(idOrPath: string, options: LoadOptions = {}): Promise
       decoder,
       stopTokens,
       generate: (prompt, given) => generateText(decoder, tokenizer, prompt, { stopTokens, ...given }),
+      chat: chatFunction({ decoder, tokenizer }, stopTokens, idOrPath),
       release: () => decoder.release(),
     };
   } finally {

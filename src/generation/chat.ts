@@ -1,0 +1,149 @@
+import { chatStopTokens, encodeChat } from '../chat/encode.ts';
+import type { ChatMessage } from '../chat/messages.ts';
+import { ChatTemplate } from '../chat/template.ts';
+import { RopewalkError } from '../errors.ts';
+import { StreamDecoder } from '../text/stream.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+import type { KeyValueCache } from './cache.ts';
+import type { Decoder } from './decoder.ts';
+import { generateTokens } from './generate.ts';
+import type { TextOptions } from './generate-text.ts';
+import { StopStrings } from './text.ts';
+
+/** Most tokens of a reply where nothing else is said. */
+export const REPLY_TOKENS = 1024;
+
+export interface ChatOptions extends Omit<TextOptions, 'maxTokens' | 'constraint' | 'seen'> {
+  /** Most tokens of the reply; default 1024, and never more than the model has positions left. */
+  readonly maxTokens?: number;
+  /** Ids that end the reply; by default the tokenizer's eos and the token that the template ends a turn with. */
+  readonly stopTokens?: readonly number[];
+  /** Keeps what has been computed for the next reply of the same conversation. One reply at a time may use it. */
+  readonly memory?: ChatMemory;
+}
+
+/** A model, its tokenizer and its template. */
+export interface ChatModel {
+  readonly decoder: Decoder;
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+}
+
+/** Why a reply ended: by a token or a text that ends it, or because there was no room for more. */
+export type ReplyEnd = 'stop' | 'length';
+
+/** The keys and values of a conversation's tokens, so that only new tokens run. */
+export class ChatMemory {
+  readonly cache: KeyValueCache;
+  #ids: number[] = [];
+
+  constructor(decoder: Decoder) {
+    this.cache = decoder.newCache();
+  }
+
+  /**
+   * Prepares for a sequence: forgets what the cache holds beyond their common beginning (all of it where a rolling cache
+   * cannot go back).
+   *
+   * @param ids at least one.
+   * @returns how many of the ids need not run; at most all but the last.
+   */
+  prepare(ids: readonly number[]): number {
+    const { cache } = this;
+    const most = Math.min(cache.position, ids.length - 1);
+    let common = 0;
+    while (common < most && this.#ids[common] === ids[common]) common++;
+    if (!cache.canTruncate(common)) common = 0;
+    if (cache.position > common) cache.truncate(common);
+    this.#ids = [...ids];
+    return common;
+  }
+
+  /** Takes a token that follows; it is in the cache once it has run. */
+  push(id: number): void {
+    this.#ids.push(id);
+  }
+}
+
+/**
+ * Writes the assistant's next message, piece by piece, never with half a character. Special tokens are left out.
+ *
+ * @returns why it ended.
+ * @throws RopewalkError for messages that the template refuses, and for a chat that fills the model's positions.
+ */
+export async function* generateReply(
+  { decoder, tokenizer, template }: ChatModel,
+  messages: readonly ChatMessage[],
+  options: ChatOptions = {},
+): AsyncGenerator<string, ReplyEnd> {
+  const { memory = new ChatMemory(decoder), maxTokens = REPLY_TOKENS, stop = [] } = options;
+  const ids = encodeChat(tokenizer, template, messages, { addGenerationPrompt: true });
+  const room = decoder.model.maxPositions - ids.length;
+  if (room < 1) {
+    throw new RopewalkError(
+      `the chat has ${ids.length} tokens, but the model has ${decoder.model.maxPositions} positions; shorten it or begin a new one.`,
+    );
+  }
+  const stopTokens = options.stopTokens ?? chatStopTokens(tokenizer, template);
+  const known = memory.prepare(ids);
+  const settings = {
+    ...options,
+    stopTokens,
+    maxTokens: Math.min(maxTokens, room),
+    seen: ids.slice(0, known),
+  };
+  const stream = new StreamDecoder(tokenizer, { skipSpecialTokens: true });
+  const stops = new StopStrings(stop);
+  let end: ReplyEnd = 'length';
+  for await (const id of generateTokens(decoder, ids.slice(known), settings, memory.cache)) {
+    memory.push(id);
+    if (stopTokens.includes(id)) {
+      end = 'stop';
+      break;
+    }
+    const piece = stops.push(stream.push(id));
+    if (piece) yield piece;
+    if (stops.stopped) return 'stop';
+  }
+  const rest = stops.push(stream.flush()) + stops.flush();
+  if (rest) yield rest;
+  return stops.stopped ? 'stop' : end;
+}
+
+/**
+ * Writes the assistant's next message, piece by piece, by the model's own chat template unless another is given. It
+ * throws a RopewalkError where there is none, and for messages that the template refuses.
+ */
+export type ChatFunction = (
+  messages: readonly ChatMessage[],
+  options?: ChatOptions & { readonly template?: ChatTemplate },
+) => AsyncGenerator<string, ReplyEnd>;
+
+/**
+ * The `chat` of a loaded model.
+ *
+ * @param configured ids that end a text by the model's configuration.
+ * @param name what messages call the model.
+ */
+export function chatFunction(
+  model: Omit<ChatModel, 'template'>,
+  configured: readonly number[],
+  name: string,
+): ChatFunction {
+  let own: ChatTemplate | undefined;
+  return async function* chat(messages, options = {}) {
+    if (!options.template) own ??= requireTemplate(model.tokenizer, name);
+    const template = options.template ?? own!;
+    const stopTokens = options.stopTokens ?? chatStopTokens(model.tokenizer, template, configured);
+    return yield* generateReply({ ...model, template }, messages, { ...options, stopTokens });
+  };
+}
+
+/** The template that comes with a tokenizer. @throws RopewalkError naming the remedy where there is none. */
+export function requireTemplate(tokenizer: Tokenizer, name: string): ChatTemplate {
+  const template = ChatTemplate.fromConfig(tokenizer.config, `the chat template of ${name}`);
+  if (template) return template;
+  throw new RopewalkError(
+    `${name}: it has no chat template ("chat_template" in tokenizer_config.json, or chat_template.jinja); give one by --template FILE (in a program: the option template), or take a model that was trained on chats.`,
+  );
+}
