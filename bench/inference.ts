@@ -25,6 +25,7 @@ const { values: flags } = parseArgs({
     transformers: { type: 'string' },
     only: { type: 'string' },
     precision: { type: 'string' },
+    blocks: { type: 'string', default: '128' },
     rounds: { type: 'string', default: '5' },
     threads: { type: 'string', default: '2' },
     work: { type: 'string', default: join(tmpdir(), 'ropewalk-bench') },
@@ -56,6 +57,12 @@ function wholeNumber(name: string, text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) fail(`--${name} must be a whole number from 1 on, not ${text}.`);
   return value;
+}
+
+function blockSize(text: string): 32 | 64 | 128 {
+  const size = Number(text);
+  if (size === 32 || size === 64 || size === 128) return size;
+  fail(`--blocks takes sizes of 32, 64 or 128, not ${text}.`);
 }
 
 function fail(message: string): never {
@@ -98,10 +105,11 @@ const rivals: Rivals = {
   llama: rivalFolder('llama', 'node-llama-cpp'),
   transformers: rivalFolder('transformers', '@huggingface/transformers'),
   contextSize: Math.max(...contexts) + 256,
+  blocks: flags.blocks.split(',').map(blockSize),
 };
 console.log(`${cpus()[0]!.model}, ${threads} threads, Node ${process.versions.node}`);
 console.log(
-  'Blocks of 128 have a quarter of the scales that the blocks of 32 in Q4_0 and Q8_0 have: see bytes/weight.',
+  'Blocks of 128 share a scale among four times as many numbers as the 32 of Q4_0 and Q8_0: see bytes/weight.',
 );
 warnOfLoad();
 const bandwidth = await ReadBandwidth.start(threads);

@@ -15,6 +15,8 @@ export interface Rivals {
   readonly transformers: string | undefined;
   /** Tokens that a context must have room for. */
   readonly contextSize: number;
+  /** Sizes of the blocks that Ropewalk quantises in. */
+  readonly blocks: readonly Quantization['block'][];
 }
 
 /** Bytes of a weight in llama.cpp: blocks of 32 numbers with a scale in float16. */
@@ -33,10 +35,10 @@ export async function entrantsOf(
   const { threads, contextSize } = rivals;
   const { type, bytes } = GGUF_TYPES[precision];
   const gguf = await files.gguf(type);
-  const ours = (name: string, model: string, bytesPerWeight: number, quantize?: Quantization): Entrant => ({
+  const ours = (name: string, model: string, bytesPerWeight: number, options = {}): Entrant => ({
     name,
     script: script('ropewalk'),
-    settings: { package: rivals.package, model, threads, ...(quantize && { quantize }) },
+    settings: { package: rivals.package, model, options: { threads, ...options } },
     bytesPerWeight,
     cacheNumberBytes: 4,
   });
@@ -45,11 +47,17 @@ export async function entrantsOf(
     entrants.push(ours('Ropewalk', await files.directory(), 4));
   } else {
     const bits = precision === 'int8' ? 8 : 4;
+    // As in node-llama-cpp, activations are 8 bits; by default a file's own bits get exact ones.
+    const ownBytes = bytesOf({ bits, block: 32 }, false);
+    entrants.push(ours(`Ropewalk, ${type} file, int8 activations`, gguf, ownBytes, { activations: 'int8' }));
+    entrants.push(ours(`Ropewalk, ${type} file as it comes`, gguf, ownBytes));
     // The finer the source, the nearer are the weights to the others'; the 1B shape has none finer than Q8_0.
     const source = await files.finest();
-    entrants.push(ours(`Ropewalk, ${type} file`, gguf, bytesOf({ bits, block: 32 })));
-    const wide = { bits, block: 128 } as const;
-    entrants.push(ours(`Ropewalk, ${precision} blocks of 128`, source, bytesOf(wide), wide));
+    for (const block of rivals.blocks) {
+      const quantize = { bits, block } as const;
+      const name = `Ropewalk, --quantize ${precision} --block ${block}`;
+      entrants.push(ours(name, source, bytesOf(quantize, bits === 4), { quantize }));
+    }
   }
   if (rivals.llama !== undefined) {
     entrants.push({
@@ -73,8 +81,9 @@ export async function entrantsOf(
 }
 
 /** Bytes of a weight in the engine's quantised products. */
-function bytesOf({ bits, block }: Quantization): number {
-  return quantizedBytes({ rows: 1, columns: block, bits, block }) / block;
+function bytesOf({ bits, block }: Quantization, hasZeroPoints: boolean): number {
+  const columns = 4096;
+  return quantizedBytes({ rows: 1, columns, bits, block, hasZeroPoints }) / columns;
 }
 
 function script(name: string): string {

@@ -1,6 +1,6 @@
 /*
  * Ropewalk as a contender of bench/inference.ts, through its public interface, as an application would use it. Loads
- * the built package, from `package` in the settings: {package, model, threads, quantize?}.
+ * the built package, from `package` in the settings: {package, model, options}, `options` being those of `load`.
  */
 import { pathToFileURL } from 'node:url';
 import { encodeFloats, promptIds, readSettings, serve, timeTokens } from './protocol.mjs';
@@ -9,8 +9,7 @@ const settings = readSettings();
 
 await serve(async () => {
   const { argmax, generateTokens, load, prefill } = await import(pathToFileURL(settings.package).href);
-  const { model, threads, quantize } = settings;
-  const { decoder } = await load(model, { threads, ...(quantize && { quantize }) });
+  const { decoder } = await load(settings.model, settings.options);
   const cache = decoder.newCache();
 
   /** Leaves the first `context` − 1 tokens of the prompt in the cache; returns the one that comes next. */
@@ -24,7 +23,7 @@ await serve(async () => {
   }
 
   return {
-    about: `ropewalk, ${quantize ? `int${quantize.bits} in blocks of ${quantize.block}` : "the checkpoint's own numbers"}`,
+    about: `ropewalk ${JSON.stringify(settings.options)}`,
     async prefill(count) {
       cache.truncate(0);
       const options = { maxTokens: 1, greedy: true };
