@@ -9,12 +9,16 @@ export type FloatDtype = 'F32' | 'F16' | 'BF16';
 /** Float32 values, row-major, or a function that makes them when their turn comes. */
 export type FloatData = Float32Array | (() => Float32Array | Promise<Float32Array>);
 
+/** Bytes, or a function that makes them when their turn comes. */
+export type ByteData = Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
+
 /** Integers: as numbers, which must be whole, or as bigints. */
 export type IntegerValues = BigInt64Array | Int32Array | Uint32Array | Float64Array | readonly number[];
 
 /** A tensor to write. Only one tensor's data is asked for at a time. */
 export type TensorToWrite = { readonly name: string; readonly shape: readonly number[] } & (
   | { readonly dtype: FloatDtype; readonly data: FloatData }
+  | { readonly dtype: 'U8'; readonly data: ByteData }
   | {
       readonly dtype: 'I64';
       readonly data: IntegerValues | (() => IntegerValues | Promise<IntegerValues>);
@@ -44,7 +48,7 @@ export async function writeSafetensors(
 }
 
 /** Bytes that a tensor's data takes in a file. */
-export function tensorBytes(shape: readonly number[], dtype: FloatDtype | 'I64'): number {
+export function tensorBytes(shape: readonly number[], dtype: FloatDtype | 'I64' | 'U8'): number {
   return (product(shape) * DTYPE_BITS[dtype]) / 8;
 }
 
@@ -89,6 +93,12 @@ async function writeTensor(sink: ByteSink, entry: TensorToWrite): Promise<void> 
     const values = typeof entry.data === 'function' ? await entry.data() : entry.data;
     checkLength(entry, values.length);
     await writeIntegers(sink, entry.name, values);
+    return;
+  }
+  if (entry.dtype === 'U8') {
+    const bytes = typeof entry.data === 'function' ? await entry.data() : entry.data;
+    checkLength(entry, bytes.length);
+    await sink.write(bytes);
     return;
   }
   const values = typeof entry.data === 'function' ? await entry.data() : entry.data;

@@ -121,6 +121,12 @@ export class SafetensorsFile {
     await this.#source.close?.();
   }
 
+  /** A tensor's bytes as they are. */
+  async readBytes(name: string): Promise<Uint8Array> {
+    const { offset, byteLength } = this.entry(name);
+    return this.#source.read(offset, byteLength);
+  }
+
   /** The entry of a float tensor; RopewalkError for one of integers. */
   floatEntry(name: string): TensorEntry {
     const entry = this.entry(name);

@@ -19,7 +19,19 @@ import {
   WEIGHTS_INDEX,
 } from './model-files.ts';
 import { product, quote } from './safetensors-header.ts';
-import { type FloatData, type FloatDtype, tensorBytes, writeSafetensors } from './safetensors-writer.ts';
+import {
+  type ByteData,
+  type FloatData,
+  type FloatDtype,
+  tensorBytes,
+  writeSafetensors,
+} from './safetensors-writer.ts';
+
+/** A weight: numbers, or the bytes of a saved form of ours. */
+export type TensorToSave = { readonly name: string; readonly shape: readonly number[] } & (
+  | { readonly data: FloatData }
+  | { readonly bytes: ByteData }
+);
 
 /** What a model directory is to hold. */
 export interface ModelToSave {
@@ -28,11 +40,9 @@ export interface ModelToSave {
   /** For `generation_config.json`; without it, the one of `carryFrom`, if any. */
   readonly generationConfig?: Record<string, unknown>;
   /** Under their Hugging Face names; a tied parameter once. */
-  readonly tensors: readonly {
-    readonly name: string;
-    readonly shape: readonly number[];
-    readonly data: FloatData;
-  }[];
+  readonly tensors: readonly TensorToSave[];
+  /** For `__metadata__` of the weights' files. */
+  readonly metadata?: Readonly<Record<string, string>>;
   /** Default F32. Narrower ones are rounded to nearest even. */
   readonly dtype?: FloatDtype;
   /** Further files, such as a `tokenizer.json`; they win over those of `carryFrom`. */
@@ -98,18 +108,26 @@ async function writeWeights(directory: string, model: ModelToSave, dtype: FloatD
   for (const [i, shard] of shards.entries()) {
     const file = shardName(i, shards.length);
     for (const { name } of shard) weightMap.push([name, file]);
-    const entries = shard.map(({ name, shape, data }) => ({ name, shape, data, dtype }));
+    const entries = shard.map((tensor) => {
+      const { name, shape } = tensor;
+      if ('bytes' in tensor) return { name, shape, dtype: 'U8', data: tensor.bytes } as const;
+      return { name, shape, dtype, data: tensor.data };
+    });
     await writeFileAtomic(join(directory, file), async (sink) => {
-      await writeSafetensors(sink, entries, { format: 'pt' });
+      await writeSafetensors(sink, entries, { format: 'pt', ...model.metadata });
     });
   }
   if (shards.length > 1) {
     const elements = model.tensors.reduce((sum, { shape }) => sum + product(shape), 0);
-    const bytes = model.tensors.reduce((sum, { shape }) => sum + tensorBytes(shape, dtype), 0);
+    const bytes = model.tensors.reduce((sum, tensor) => sum + sizeOf(tensor, dtype), 0);
     const metadata = { total_parameters: elements, total_size: bytes };
     const index = { metadata, weight_map: Object.fromEntries(weightMap) };
     await writeFileAtomic(join(directory, WEIGHTS_INDEX), toConfigJson(index));
   }
+}
+
+function sizeOf(tensor: TensorToSave, dtype: FloatDtype): number {
+  return tensorBytes(tensor.shape, 'bytes' in tensor ? 'U8' : dtype);
 }
 
 /** Fills shards in order; a tensor that does not fit starts the next one. */
@@ -125,7 +143,7 @@ function splitShards(
   const shards: ModelToSave['tensors'][number][][] = [[]];
   let size = 0;
   for (const tensor of tensors) {
-    const bytes = tensorBytes(tensor.shape, dtype);
+    const bytes = sizeOf(tensor, dtype);
     if (size > 0 && size + bytes > maxBytes) {
       shards.push([]);
       size = 0;

@@ -1,7 +1,17 @@
 import { RopewalkError } from '../errors.ts';
+import { dequantizeMatrix } from '../onnx/quantize.ts';
+import type { QuantizedSource } from '../onnx/weights.ts';
 import type { RowReader, StoredTensor, TensorReader } from './checkpoint.ts';
 import { bfloat16ToFloat32, float16ToFloat32, float64ToFloat32 } from './dtypes.ts';
 import { FileSource } from './file.node.ts';
+import {
+  QUANTIZED_KEY,
+  type QuantizedEntry,
+  quantizedRowBytes,
+  quantizedSourceOf,
+  readQuantizedEntries,
+  unpackRows,
+} from './quantized-rows.ts';
 import { FileRows } from './rows.node.ts';
 import { openSafetensors, type SafetensorsFile } from './safetensors.ts';
 import { quote } from './safetensors-header.ts';
@@ -22,6 +32,8 @@ export class TensorStore implements TensorReader {
   /** What is opened, by the path that messages show. */
   readonly #real = new Map<string, string>();
   readonly #where = new Map<string, SafetensorsFile>();
+  /** Weights in our saved form of few bits. */
+  readonly #quantized = new Map<string, QuantizedEntry>();
 
   private constructor(files: readonly SafetensorsFile[]) {
     this.#files = files;
@@ -54,6 +66,7 @@ export class TensorStore implements TensorReader {
       }
       if (index) store.#fillFrom(index.path, index.files, byPath);
       else store.#fillAll();
+      store.#findQuantized();
     } catch (error) {
       await store.close();
       throw error;
@@ -100,17 +113,32 @@ export class TensorStore implements TensorReader {
   /** Dtype, shape and place of a tensor; RopewalkError where there is none of that name. */
   info(name: string): StoredTensor {
     const file = this.#file(name);
-    return { ...file.entry(name), file: file.name, verbatim: true };
+    const entry = { ...file.entry(name), file: file.name };
+    const quantized = this.#quantized.get(name);
+    if (!quantized) return { ...entry, verbatim: true };
+    const stored = [entry.shape[0]!, quantized.columns];
+    const shape = quantized.transposed ? stored.reverse() : stored;
+    return { ...entry, dtype: `int${quantized.bits}`, shape, verbatim: false };
   }
 
   /** A float tensor as float32, row-major; F16, BF16 and F64 are converted. */
-  readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
-    return this.#file(name).readFloat32(name);
+  async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+    const quantized = this.quantizedForm(name);
+    if (!quantized) return this.#file(name).readFloat32(name);
+    const values = dequantizeMatrix(await quantized.read());
+    return this.#quantized.get(name)?.transposed ? transpose(values, quantized.columns) : values;
+  }
+
+  quantizedForm(name: string): QuantizedSource | undefined {
+    const entry = this.#quantized.get(name);
+    const file = this.#file(name);
+    return entry && quantizedSourceOf(file.entry(name).shape[0]!, entry, () => file.readBytes(name));
   }
 
   /** Reads a float tensor into `target`, which must have exactly its number of elements. */
-  readFloat32Into(name: string, target: Float32Array): Promise<void> {
-    return this.#file(name).readFloat32Into(name, target);
+  async readFloat32Into(name: string, target: Float32Array): Promise<void> {
+    if (this.#quantized.has(name)) target.set(await this.readFloat32(name));
+    else await this.#file(name).readFloat32Into(name, target);
   }
 
   /** An integer or BOOL tensor as exact numbers. */
@@ -120,6 +148,8 @@ export class TensorStore implements TensorReader {
 
   /** Rows of a float matrix, read when they are asked for. */
   async openRows(name: string): Promise<RowReader> {
+    const quantized = this.#quantized.get(name);
+    if (quantized && !quantized.transposed) return this.#openQuantizedRows(name, quantized);
     const { dtype, shape, offset } = this.#file(name).floatEntry(name);
     const file = this.#file(name).name;
     const float = FLOATS[dtype];
@@ -134,6 +164,35 @@ export class TensorStore implements TensorReader {
     return new FileRows({ path, name: file, offset, rows, width, rowBytes, decode: float.decode });
   }
 
+  #openQuantizedRows(name: string, entry: QuantizedEntry): RowReader {
+    const file = this.#file(name);
+    const { offset, shape } = file.entry(name);
+    const [rows, rowBytes] = shape as [number, number];
+    const path = this.#real.get(file.name) ?? file.name;
+    const decode = (bytes: Uint8Array, target: Float32Array) =>
+      target.set(dequantizeMatrix(unpackRows(bytes, 1, entry)));
+    return new FileRows({ path, name: file.name, offset, rows, width: entry.columns, rowBytes, decode });
+  }
+
+  #findQuantized(): void {
+    for (const file of this.#files) {
+      const text = file.metadata[QUANTIZED_KEY];
+      if (text === undefined) continue;
+      for (const [name, entry] of readQuantizedEntries(text, file.name)) {
+        if (!file.tensors.has(name)) continue;
+        const { dtype, shape } = file.entry(name);
+        const rows = shape[0] ?? 0;
+        const rowBytes = quantizedRowBytes({ rows, ...entry }, entry.zeroPoints);
+        if (dtype !== 'U8' || shape.length !== 2 || shape[1] !== rowBytes) {
+          throw new RopewalkError(
+            `${file.name}: tensor ${quote(name)} is ${dtype} [${shape.join(', ')}], but rows of ${entry.columns} numbers in ${entry.bits} bits take ${rowBytes} bytes; quantise the model again.`,
+          );
+        }
+        this.#quantized.set(name, entry);
+      }
+    }
+  }
+
   async close(): Promise<void> {
     for (const file of this.#files) await file.close();
   }
@@ -146,4 +205,15 @@ export class TensorStore implements TensorReader {
     }
     return file;
   }
+}
+
+/** `[rows, columns]` → `[columns, rows]` */
+function transpose(values: Float32Array, columns: number): Float32Array<ArrayBuffer> {
+  const rows = values.length / columns;
+  const result = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++)
+      result[column * rows + row] = values[row * columns + column]!;
+  }
+  return result;
 }

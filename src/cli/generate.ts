@@ -1,16 +1,16 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Command } from 'commander';
+import { openModel, tokenizerOf } from '../checkpoint/load.node.ts';
 import { RopewalkError } from '../errors.ts';
+import type { Decoder } from '../generation/decoder.ts';
 import { generateTokens } from '../generation/generate.ts';
 import { encodePrompt } from '../generation/generate-text.ts';
+import type { CompiledJsonSchema } from '../generation/json-schema.ts';
 import { StopStrings } from '../generation/text.ts';
 import { StreamDecoder } from '../text/stream.ts';
-import { loadTokenizer } from '../text/tokenizer.node.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { compileSchemaFile } from './json-schema.ts';
-import { addDecoderOptions, type DecoderFlags, openDecoder } from './models.ts';
+import { addDecoderOptions, type DecoderFlags, decoderFor } from './models.ts';
 import { collect, count, idList, integer, notNegative, positive, wholeNumber } from './options.ts';
 import { printable } from './printable.ts';
 import { modelPath } from './resolve.ts';
@@ -91,18 +91,25 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
     );
   }
   const stops = new StopStrings(flags.stop ?? []);
-  const directory = await modelPath(model);
-  const tokenizer = findTokenizer(directory, flags.ids !== undefined);
-  if (flags.stop && !tokenizer) {
-    throw new RopewalkError(`--stop needs text, but ${directory} has no tokenizer.json; use --stop-ids.`);
+  const opened = await openModel(await modelPath(model));
+  let decoder: Decoder;
+  let tokenizer: Tokenizer | undefined;
+  let schema: CompiledJsonSchema | undefined;
+  try {
+    tokenizer = await tokenizerOf(opened.checkpoint);
+    const textFlag = ['prompt', 'stop', 'jsonSchema'] as const;
+    const needsText = textFlag.find((name) => flags[name] !== undefined);
+    if (needsText && !tokenizer) {
+      const option = { prompt: '--prompt', stop: '--stop', jsonSchema: '--json-schema' }[needsText];
+      throw new RopewalkError(`${option} needs text, but ${model} has no tokenizer.json; use --ids.`);
+    }
+    // A schema that cannot be kept is told before the weights are read.
+    schema = flags.jsonSchema === undefined ? undefined : compileSchemaFile(flags.jsonSchema, tokenizer!);
+    schema?.constraint({ maxTokens: flags.maxTokens });
+    decoder = await decoderFor(opened, flags);
+  } finally {
+    await opened.checkpoint.tensors.close();
   }
-  if (flags.jsonSchema !== undefined && !tokenizer) {
-    throw new RopewalkError(`--json-schema needs text, but ${directory} has no tokenizer.json.`);
-  }
-  // A schema that cannot be kept is told before the model is loaded.
-  const schema = flags.jsonSchema === undefined ? undefined : compileSchemaFile(flags.jsonSchema, tokenizer!);
-  schema?.constraint({ maxTokens: flags.maxTokens });
-  const { opened, decoder } = await openDecoder(directory, flags);
   const prompt = flags.ids ?? encodePrompt(tokenizer!, flags.prompt!, opened.config.bos_token_id);
   const stopTokens = flags.stopIds ?? (flags.ignoreEos ? [] : opened.stopTokens);
   const stream = tokenizer && new StreamDecoder(tokenizer, { skipSpecialTokens: true });
@@ -138,10 +145,4 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   await decoder.release();
   if (flags.json) process.stdout.write(`${JSON.stringify({ ids, text, tokensPerSecond })}\n`);
   else process.stdout.write('\n');
-}
-
-/** @param optional whether ids alone will do. */
-function findTokenizer(directory: string, optional: boolean): Tokenizer | undefined {
-  if (optional && !existsSync(join(directory, 'tokenizer.json'))) return undefined;
-  return loadTokenizer(directory);
 }

@@ -9,6 +9,7 @@ import * as generate from './generate.ts';
 import * as inspect from './inspect.ts';
 import { printable } from './printable.ts';
 import * as pull from './pull.ts';
+import * as quantize from './quantize.ts';
 import * as score from './score.ts';
 import * as start from './start.ts';
 import * as tokenizer from './tokenizer.ts';
@@ -47,6 +48,7 @@ ropewalk <command> --help says more.`,
     score,
     exportCommand,
     pull,
+    quantize,
     tokenizer,
   ])
     command.register(program);

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { type OpenedModel, openModel } from '../checkpoint/load.node.ts';
+import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { RopewalkError } from '../errors.ts';
 import { createDecoder, type DecoderOptions } from '../generation/decoder.node.ts';
 import type { Decoder } from '../generation/decoder.ts';
@@ -56,19 +56,9 @@ function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block
   return { bits: form === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
 }
 
-/** Opens a model for generation or for scoring through the cache. */
-export async function openDecoder(
-  path: string,
-  flags: DecoderFlags,
-): Promise<{ opened: OpenedModel; decoder: Decoder }> {
-  const options = decoderOptions(flags);
-  const opened = await openModel(path);
-  try {
-    const decoder = await createDecoder(opened, { ...options, ...loadingProgress(opened) });
-    return { opened, decoder };
-  } finally {
-    await opened.checkpoint.tensors.close();
-  }
+/** Makes an opened model ready to run, with a bar on stderr while it is large. */
+export function decoderFor(opened: OpenedModel, flags: DecoderFlags): Promise<Decoder> {
+  return createDecoder(opened, { ...decoderOptions(flags), ...loadingProgress(opened) });
 }
 
 /** A bar on stderr while a large model's weights are read. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
-import { type OpenedModel, openModel, readWeights } from '../checkpoint/load.node.ts';
+import { type OpenedModel, openModel, readWeights, tokenizerOf } from '../checkpoint/load.node.ts';
 import { writeNpyFile } from '../checkpoint/npy.node.ts';
 import { writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import { weightSources } from '../checkpoint/weight-sources.node.ts';
@@ -10,7 +10,6 @@ import { cachedLogits, fullLogits, type LogitRows, Scorer, scoringWindows } from
 import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { readTextFiles } from '../text/files.node.ts';
-import { loadTokenizer } from '../text/tokenizer.node.ts';
 import { TrainingSession } from '../training/session.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from './models.ts';
 import { collect, count, idList } from './options.ts';
@@ -70,10 +69,9 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
   if ((flags.text === undefined) === (flags.ids === undefined)) {
     throw new RopewalkError('give either --text FILE or --ids 1,2,3.');
   }
-  const directory = await modelPath(model);
-  const opened = await openModel(directory);
+  const opened = await openModel(await modelPath(model));
   try {
-    const ids = Int32Array.from(flags.ids ?? (await readIds(directory, flags.text!)));
+    const ids = Int32Array.from(flags.ids ?? (await readIds(opened, flags.text!)));
     if (ids.length < 2)
       throw new RopewalkError('scoring needs at least two tokens: the first predicts the second.');
     const threads = flags.threads ?? decodingThreads(opened.model);
@@ -137,8 +135,13 @@ async function* scoring(rows: AsyncIterable<LogitRows>, ids: Int32Array, scorer:
   }
 }
 
-async function readIds(directory: string, files: string[]): Promise<number[]> {
-  const tokenizer = loadTokenizer(directory);
+async function readIds({ checkpoint }: OpenedModel, files: string[]): Promise<number[]> {
+  const tokenizer = await tokenizerOf(checkpoint);
+  if (!tokenizer) {
+    throw new RopewalkError(
+      `--text needs a tokenizer, but ${checkpoint.path} has no tokenizer.json; use --ids.`,
+    );
+  }
   const texts = await readTextFiles(files);
   return texts.flatMap(({ text }) => tokenizer.encode(text));
 }

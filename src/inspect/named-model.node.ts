@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { recoverDirectory } from '../checkpoint/atomic.node.ts';
 import { checkDirectory, readJsonObject, resolveInside } from '../checkpoint/directory.node.ts';
 import { errorCode } from '../checkpoint/file-errors.ts';
+import { ggufIn } from '../checkpoint/gguf/open.node.ts';
 import { openModel } from '../checkpoint/load.node.ts';
 import { CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX } from '../checkpoint/model-files.ts';
 import { RopewalkError } from '../errors.ts';
@@ -23,10 +24,12 @@ export async function namedModel(name: string): Promise<NamedModel> {
       `"${name}" is neither a preset nor a model directory; presets are ${presetNames().join(', ')}.`,
     );
   }
-  await recoverDirectory(name);
-  await checkDirectory(name);
-  const hasWeights = (await resolveInside(name, WEIGHTS_FILE)) ?? (await resolveInside(name, WEIGHTS_INDEX));
-  if (hasWeights !== undefined) {
+  const isGguf = (await ggufIn(name)) !== undefined;
+  if (!isGguf) {
+    await recoverDirectory(name);
+    await checkDirectory(name);
+  }
+  if (isGguf || (await hasWeights(name))) {
     const { family, config, model, checkpoint } = await openModel(name);
     await checkpoint.tensors.close();
     return { name, isFamily: false, family, config, model };
@@ -35,6 +38,11 @@ export async function namedModel(name: string): Promise<NamedModel> {
   if (!raw)
     throw new RopewalkError(`${name}: it has no ${CONFIG_FILE}; name the folder of a Hugging Face model.`);
   return { name, isFamily: false, ...modelFromConfig(raw, join(name, CONFIG_FILE)) };
+}
+
+async function hasWeights(directory: string): Promise<boolean> {
+  const files = [WEIGHTS_FILE, WEIGHTS_INDEX].map((file) => resolveInside(directory, file));
+  return (await Promise.all(files)).some((real) => real !== undefined);
 }
 
 /** False only where nothing has this name; other troubles are told when the directory is opened. */

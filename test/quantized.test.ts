@@ -1,0 +1,172 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type OpenedModel, openModel } from '../src/checkpoint/load.node.ts';
+import { quantizedProducts } from '../src/checkpoint/weight-sources.node.ts';
+import { exportQuantized } from '../src/export/quantized.node.ts';
+import { createDecoder, type DecoderOptions } from '../src/generation/decoder.node.ts';
+import { Decoder } from '../src/generation/decoder.ts';
+import { dequantizeMatrix, type Quantization } from '../src/onnx/quantize.ts';
+import { nodeEngine } from '../src/runtime/engine.node.ts';
+import { relativeError } from './helpers/numbers.ts';
+
+const reference = fileURLToPath(new URL('./reference/', import.meta.url));
+const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/expected.safetensors`));
+const folder = mkdtempSync(join(tmpdir(), 'ropewalk-quantized-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const engine = nodeEngine({ threads: 1 });
+const FORMS: Quantization[] = [
+  { bits: 8, block: 32 },
+  { bits: 4, block: 32 },
+  { bits: 4, block: 64 },
+];
+
+async function withModel<T>(path: string, use: (opened: OpenedModel) => Promise<T>): Promise<T> {
+  const opened = await openModel(path);
+  try {
+    return await use(opened);
+  } finally {
+    await opened.checkpoint.tensors.close();
+  }
+}
+
+function idsFor({ config }: OpenedModel): number[] {
+  return Array.from({ length: 20 }, (_, i) => (i * 7 + 3) % config.vocab_size);
+}
+
+/** Logits of 20 tokens through the cache, three at a time. */
+async function logitsOf(decoder: Decoder, ids: readonly number[]): Promise<Float32Array> {
+  const cache = decoder.newCache();
+  const parts: number[] = [];
+  for (let at = 0; at < ids.length; at += 3) {
+    parts.push(...(await decoder.forward(ids.slice(at, at + 3), cache, 'all')));
+  }
+  await decoder.release();
+  return Float32Array.from(parts);
+}
+
+async function quantizedLogits(path: string, options: DecoderOptions): Promise<Float32Array> {
+  return withModel(path, async (opened) => {
+    const decoder = await createDecoder(opened, { ...options, engine });
+    return logitsOf(decoder, idsFor(opened));
+  });
+}
+
+/** The same model in float32, with the numbers that its weights have in few bits. */
+async function dequantizedLogits(path: string, quantize: Quantization): Promise<Float32Array> {
+  return withModel(path, async (opened) => {
+    const products = quantizedProducts(opened, quantize);
+    const weights = new Map<string, { data: Float32Array; rows?: never }>();
+    const rows = new Map<string, Float32Array>();
+    for (const [name, { shape }] of opened.model.parameters()) {
+      const plain = await opened.checkpoint.tensors.readFloat32(opened.names.get(name)!);
+      rows.set(name, plain);
+      const product = products.get(name);
+      if (!product) {
+        weights.set(name, { data: plain });
+        continue;
+      }
+      const values = dequantizeMatrix(await product.read());
+      const [first, second] = shape as [number, number];
+      const data = product.transposed
+        ? values.map((_, i) => values[(i % second) * first + Math.floor(i / second)]!)
+        : values;
+      weights.set(name, { data });
+    }
+    // Embeddings are looked up in the checkpoint, which keeps them whole: the head alone is in few bits.
+    const sources = new Map(
+      [...weights].map(([name, source]) => {
+        const [, width] = opened.model.parameters().get(name)!.shape;
+        const table = rows.get(name)!;
+        const read = (row: number, target: Float32Array, at: number) =>
+          target.set(table.subarray(row * width!, (row + 1) * width!), at);
+        const isTable = /embed_tokens|wte|transformer\.w\.weight/.test(name);
+        return [name, isTable ? { ...source, rows: { width: width!, read } } : source] as const;
+      }),
+    );
+    const decoder = await Decoder.create(engine, opened.model, sources);
+    return logitsOf(decoder, idsFor(opened));
+  });
+}
+
+describe.each(cases)('%s with weights in few bits', (name) => {
+  const path = `${reference}${name}`;
+
+  it.each(FORMS)(
+    'gives the logits of its dequantised weights: $bits bits, blocks of $block',
+    async (quantize) => {
+      const expected = await dequantizedLogits(path, quantize);
+      const exact = await quantizedLogits(path, { quantize, activations: 'exact' });
+      expect(relativeError(exact, expected)).toBeLessThan(1e-3);
+      // 8-bit activations cost about a per cent, and more where attention is sharp.
+      const rough = await quantizedLogits(path, { quantize });
+      expect(relativeError(rough, expected)).toBeLessThan(0.15);
+    },
+  );
+
+  it('is saved in that form, and loads as it was', async () => {
+    const quantize = { bits: 4, block: 32 } as const;
+    const out = join(folder, name);
+    const result = await withModel(path, (opened) => exportQuantized(opened, out, { quantize }));
+    expect(result.files.map((file) => file.name)).toContain('model.safetensors');
+    const direct = await quantizedLogits(path, { quantize, activations: 'int8' });
+    // The embedding of a tied head is now looked up in few bits too, so the logits are near, not equal.
+    const loaded = await quantizedLogits(out, { activations: 'int8' });
+    expect(loaded.every(Number.isFinite)).toBe(true);
+    expect(loaded.length).toBe(direct.length);
+    await withModel(out, async (opened) => {
+      const products = await withModel(path, async (original) => {
+        const all = quantizedProducts(original, quantize);
+        return Promise.all([...all].map(async ([at, source]) => [at, await source.read()] as const));
+      });
+      for (const [at, matrix] of products) {
+        expect(await opened.checkpoint.tensors.quantizedForm!(at)!.read()).toEqual(matrix);
+      }
+    });
+  });
+});
+
+describe('a model in our saved form', () => {
+  const out = join(folder, 'damaged');
+  const save = () =>
+    withModel(`${reference}llama`, (opened) =>
+      exportQuantized(opened, out, { quantize: { bits: 8, block: 32 } }),
+    );
+
+  it('has rows that are looked up as the whole matrix is read', async () => {
+    await save();
+    await withModel(out, async ({ checkpoint }) => {
+      const name = 'model.embed_tokens.weight';
+      const all = await checkpoint.tensors.readFloat32(name);
+      const rows = await checkpoint.tensors.openRows(name);
+      const row = new Float32Array(rows.width);
+      for (let i = 0; i < rows.rows; i++) {
+        rows.read(i, row, 0);
+        expect(row).toEqual(all.slice(i * rows.width, (i + 1) * rows.width));
+      }
+      rows.close();
+    });
+  });
+
+  it('whose metadata are damaged is refused', async () => {
+    await save();
+    const file = join(out, 'model.safetensors');
+    const whole = readFileSync(file);
+    const text = whole.toString('latin1');
+    const damage = async (from: string, to: string) => {
+      expect(from.length).toBe(to.length);
+      expect(text).toContain(from);
+      writeFileSync(file, Buffer.from(text.replace(from, to), 'latin1'));
+      return withModel(out, async () => 'opened').catch((error: Error) => error.message);
+    };
+    const columns = /\\"columns\\":(\d+)/.exec(text)![1]!;
+    expect(await damage(`\\"columns\\":${columns}`, `\\"columns\\":${'9'.repeat(columns.length)}`)).toMatch(
+      /take \d+ bytes; quantise the model again/,
+    );
+    expect(await damage('\\"bits\\":8', '\\"bits\\":7')).toMatch(/ropewalk\.quantized" are wrong at/);
+    expect(await damage('{\\"model.', '[\\"model.')).toMatch(/are not JSON/);
+  });
+});
