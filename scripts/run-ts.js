@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { build } from 'esbuild';
+import { buildWorkerFor } from './build-worker.js';
 
 const [source, ...args] = process.argv.slice(2);
 if (!source) {
@@ -12,7 +13,7 @@ if (!source) {
 // Beside the source, so that import.meta.url means what it says.
 const out = join(dirname(source), `.${basename(source, '.ts')}.generated.mjs`);
 mkdirSync(dirname(out), { recursive: true });
-await build({
+const { metafile } = await build({
   entryPoints: [source],
   outfile: out,
   bundle: true,
@@ -21,7 +22,9 @@ await build({
   packages: 'external',
   logLevel: 'error',
   sourcemap: 'inline',
+  metafile: true,
 });
+await buildWorkerFor(metafile, dirname(out));
 const result = spawnSync(process.execPath, [relative(process.cwd(), out), ...args], {
   stdio: 'inherit',
   cwd: process.cwd(),

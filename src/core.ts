@@ -58,6 +58,15 @@ export {
   type JsonConstraintOptions,
 } from './generation/json-schema.ts';
 export type { JsonSchema } from './generation/json-schema-keywords.ts';
+export type {
+  Abortable,
+  LanguageModel,
+  ModelChatOptions,
+  ModelScoreOptions,
+  ModelTextOptions,
+  ModelTokenOptions,
+} from './generation/language-model.ts';
+export { LocalModel, type ModelParts } from './generation/local-model.ts';
 export { argmax, distribution, Sampler, type SamplingOptions } from './generation/sampler.ts';
 export {
   cachedLogits,

@@ -8,6 +8,7 @@ import {
   generateTokens,
   initializeWeights,
   load,
+  loadHere,
   Random,
   saveModelDirectory,
   Tokenizer,
@@ -45,7 +46,7 @@ describe('load', () => {
   it('continues a text in pieces that join to the text of the tokens, never half a character', async () => {
     const path = join(folder, 'untrained');
     await saveUntrained(path);
-    const model = await load(path, { threads: 1 });
+    const model = await loadHere(path, { threads: 1 });
     const sampling = { maxTokens: 60, seed: 3, stopTokens: [] };
     const pieces: string[] = [];
     for await (const piece of model.generate('밧줄', sampling)) pieces.push(piece);

@@ -19,7 +19,7 @@ const node = (...args: string[]) => spawnSync(process.execPath, args, { cwd: use
 
 /** What a user writes; every `Exact` fails to compile where a type has silently become `any`. */
 const PROGRAM = `
-import { Decoder, load, nodeEngine, openModel, type LoadedModel } from 'ropewalk';
+import { Decoder, load, type LanguageModel, nodeEngine, openModel } from 'ropewalk';
 import * as core from 'ropewalk/core';
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -28,7 +28,7 @@ export type Checks = [
   Exact<IsAny<core.Tensor>>,
   Exact<IsAny<core.Engine['runtime']['Tensor']>>,
   Exact<IsAny<ReturnType<core.Tokenizer['encode']>>>,
-  Exact<IsAny<LoadedModel['config']['vocab_size']>>,
+  Exact<IsAny<LanguageModel['config']['vocab_size']>>,
   Exact<IsAny<Awaited<ReturnType<typeof openModel>>['model']>>,
   Exact<IsAny<Awaited<ReturnType<Decoder['forward']>>>>,
 ];

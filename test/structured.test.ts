@@ -11,6 +11,7 @@ import {
   initializeWeights,
   type JsonSchema,
   load,
+  loadHere,
   Random,
   saveModelDirectory,
   Tokenizer,
@@ -77,7 +78,7 @@ describe('load().generate with jsonSchema', () => {
   const models = [['untrained', untrained, false] as const, ['stories260K', STORIES, !present] as const];
   for (const [name, path, skip] of models) {
     it.skipIf(skip)(`gives JSON that validates, with few tokens and many (${name})`, async () => {
-      const model = await load(path, { threads: 1 });
+      const model = await loadHere(path, { threads: 1 });
       const { shortest } = compileJsonSchema(schema, model.tokenizer);
       const ways = [
         { maxTokens: shortest, temperature: 1.5 },
@@ -98,7 +99,7 @@ describe('load().generate with jsonSchema', () => {
   }
 
   it('ends where the JSON is complete; its tokens are within the most that were asked for', async () => {
-    const model = await load(untrained, { threads: 1 });
+    const model = await loadHere(untrained, { threads: 1 });
     const { tokenizer, decoder, stopTokens } = model;
     const constraint = compileJsonSchema({ enum: [true] }, tokenizer).constraint({
       maxTokens: 50,

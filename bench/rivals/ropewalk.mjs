@@ -1,6 +1,6 @@
 /*
  * Ropewalk as a contender of bench/inference.ts, through its public interface, as an application would use it. Loads
- * the built package, from `package` in the settings: {package, model, options}, `options` being those of `load`.
+ * the built package, from `package` in the settings: {package, model, options}, `options` being those of `loadHere`.
  */
 import { pathToFileURL } from 'node:url';
 import { encodeFloats, promptIds, readSettings, serve, timeTokens } from './protocol.mjs';
@@ -8,8 +8,8 @@ import { encodeFloats, promptIds, readSettings, serve, timeTokens } from './prot
 const settings = readSettings();
 
 await serve(async () => {
-  const { argmax, generateTokens, load, prefill } = await import(pathToFileURL(settings.package).href);
-  const { decoder } = await load(settings.model, settings.options);
+  const { argmax, generateTokens, loadHere, prefill } = await import(pathToFileURL(settings.package).href);
+  const { decoder } = await loadHere(settings.model, settings.options);
   const cache = decoder.newCache();
 
   /** Leaves the first `context` − 1 tokens of the prompt in the cache; returns the one that comes next. */

@@ -3,6 +3,7 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { buildWorkerFor } from '../../scripts/build-worker.js';
 
 /** The project's root. */
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -26,7 +27,7 @@ export function buildProgram(source: string): Promise<string> {
 }
 
 async function compile(source: string): Promise<string> {
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     entryPoints: [join(ROOT, source)],
     bundle: true,
     platform: 'node',
@@ -34,6 +35,7 @@ async function compile(source: string): Promise<string> {
     target: 'node20',
     packages: 'external',
     write: false,
+    metafile: true,
     logLevel: 'error',
     plugins: [
       {
@@ -51,6 +53,7 @@ async function compile(source: string): Promise<string> {
   const draft = join(ROOT, 'test/helpers', `${name}.${process.pid}.generated.mjs`);
   writeFileSync(draft, outputFiles[0]!.text);
   renameSync(draft, program);
+  await buildWorkerFor(metafile, dirname(program));
   return program;
 }
 

@@ -1,0 +1,35 @@
+// Builds the program of a model's worker thread (src/generation/worker.node.ts) for TypeScript that runs unbuilt: tests,
+// benchmarks, scripts. In the package the compiler's own output is that program.
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** The folder of the sources, where tests look for it. */
+export const SOURCES = join(root, 'src/generation');
+
+/** @param folder where the code lies that will start the thread: beside model-worker.node.ts, or beside a bundle of it */
+export async function buildWorker(folder) {
+  const { outputFiles } = await build({
+    entryPoints: [join(SOURCES, 'worker.node.ts')],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    packages: 'external',
+    write: false,
+    logLevel: 'error',
+  });
+  // Written beside and renamed: another process may be starting it.
+  const draft = join(folder, `.worker.${process.pid}.generated.mjs`);
+  writeFileSync(draft, outputFiles[0].text);
+  renameSync(draft, join(folder, 'worker.node.js'));
+}
+
+/** Builds it beside a bundle if that can start the thread. @param metafile what esbuild says of the bundle */
+export async function buildWorkerFor(metafile, folder) {
+  const starts = (path) => path.endsWith('src/generation/model-worker.node.ts');
+  if (Object.keys(metafile.inputs).some(starts)) await buildWorker(folder);
+}

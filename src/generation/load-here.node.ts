@@ -1,0 +1,42 @@
+import { openModel, tokenizerOf } from '../checkpoint/load.node.ts';
+import { RopewalkError } from '../errors.ts';
+import type { PullProgress } from '../hub/pull.node.ts';
+import { resolveModel } from '../hub/resolve.node.ts';
+import { createDecoder, type DecoderOptions } from './decoder.node.ts';
+import { LocalModel } from './local-model.ts';
+
+/** Everything but the functions and the signal can be cloned, so that it reaches another thread. */
+export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
+  /** Called while a model is downloaded from the hub. */
+  readonly onDownload?: ((progress: PullProgress) => void) | undefined;
+  /** Stops downloading and reading weights: loading rejects with its reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * As `load`, but the model runs in the caller's thread: each run blocks it, and its decoder is at hand for programs that
+ * want logits, caches or constraints of their own.
+ *
+ * @throws RopewalkError naming the file and the field or tensor that is missing or wrong.
+ */
+export async function loadHere(idOrPath: string, options: LoadOptions = {}): Promise<LocalModel> {
+  const { signal, onProgress, onDownload, ...settings } = options;
+  signal?.throwIfAborted();
+  const path = await resolveModel(idOrPath, { signal, onProgress: onDownload });
+  const opened = await openModel(path);
+  try {
+    const { family, stopTokens } = opened;
+    const tokenizer = await tokenizerOf(opened.checkpoint);
+    if (!tokenizer) {
+      throw new RopewalkError(`${idOrPath}: it has no tokenizer.json, which turns text into tokens; add it.`);
+    }
+    const watched = (share: number) => {
+      signal?.throwIfAborted();
+      onProgress?.(share);
+    };
+    const decoder = await createDecoder(opened, { ...settings, onProgress: watched });
+    return new LocalModel({ name: idOrPath, family, decoder, tokenizer, stopTokens });
+  } finally {
+    await opened.checkpoint.tensors.close();
+  }
+}

@@ -1,0 +1,221 @@
+import type { ChatMessage } from '../chat/messages.ts';
+import { ChatTemplate } from '../chat/template.ts';
+import { RopewalkError } from '../errors.ts';
+import type { CommonConfig } from '../families/config.ts';
+import type { CausalLM, Family } from '../families/family.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+import { type ChatFunction, ChatMemory, chatFunction, type ReplyEnd } from './chat.ts';
+import type { Decoder } from './decoder.ts';
+import { generateTokens } from './generate.ts';
+import { generateText } from './generate-text.ts';
+import type {
+  Abortable,
+  LanguageModel,
+  ModelChatOptions,
+  ModelScoreOptions,
+  ModelTextOptions,
+  ModelTokenOptions,
+} from './language-model.ts';
+import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
+
+/** Tokens of a run when logits of all of them are wanted: `[256, vocab]` at a time. */
+const CHUNK = 256;
+
+const DEFAULT_WINDOW = 1024;
+
+/** What a model in this thread is made of. */
+export interface ModelParts {
+  /** What messages call it. */
+  readonly name: string;
+  readonly family: Family;
+  readonly decoder: Decoder;
+  readonly tokenizer: Tokenizer;
+  readonly stopTokens: readonly number[];
+}
+
+/** A model that runs in this thread: every run blocks it, and between two runs the event loop goes on. */
+export class LocalModel implements LanguageModel {
+  readonly family: Family;
+  readonly config: CommonConfig;
+  readonly maxPositions: number;
+  readonly stopTokens: readonly number[];
+  readonly model: CausalLM;
+  readonly tokenizer: Tokenizer;
+  readonly decoder: Decoder;
+
+  readonly #reply: ChatFunction;
+  readonly #calls = new Set<AbortController>();
+  readonly #steps = new Set<Promise<unknown>>();
+  #memory: ChatMemory | undefined;
+  #released: Promise<void> | undefined;
+
+  constructor({ name, family, decoder, tokenizer, stopTokens }: ModelParts) {
+    this.family = family;
+    this.model = decoder.model;
+    this.config = decoder.model.config;
+    this.maxPositions = decoder.model.maxPositions;
+    this.stopTokens = stopTokens;
+    this.tokenizer = tokenizer;
+    this.decoder = decoder;
+    this.#reply = chatFunction({ decoder, tokenizer }, stopTokens, name);
+  }
+
+  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, void> {
+    const { decoder, tokenizer, stopTokens } = this;
+    return this.#stream(options, (signal) =>
+      generateText(decoder, tokenizer, prompt, { stopTokens, ...options, signal }),
+    );
+  }
+
+  generateTokens(prompt: ArrayLike<number>, options: ModelTokenOptions): AsyncGenerator<number, void> {
+    const { decoder, stopTokens } = this;
+    return this.#stream(options, (signal) =>
+      generateTokens(decoder, prompt, { stopTokens, ...options, signal }),
+    );
+  }
+
+  async *chat(
+    messages: readonly ChatMessage[],
+    options: ModelChatOptions = {},
+  ): AsyncGenerator<string, ReplyEnd> {
+    const { template: source, remember, ...rest } = options;
+    const template = source === undefined ? {} : { template: new ChatTemplate(source) };
+    const memory = remember ? (this.#memory ?? new ChatMemory(this.decoder)) : undefined;
+    if (memory) this.#memory = undefined;
+    const kept = memory ? { memory } : {};
+    try {
+      return yield* this.#stream(options, (signal) =>
+        this.#reply(messages, { ...rest, ...template, ...kept, signal }),
+      );
+    } finally {
+      if (memory && !this.#released) this.#memory = memory;
+    }
+  }
+
+  async encode(text: string, options: { readonly addSpecialTokens?: boolean } & Abortable = {}) {
+    return this.#call(options, async () => [...this.tokenizer.encode(text, options)]);
+  }
+
+  async decode(ids: ArrayLike<number>, options: { readonly skipSpecialTokens?: boolean } & Abortable = {}) {
+    return this.#call(options, async () => this.tokenizer.decode(Array.from(ids), options));
+  }
+
+  async score(text: string | ArrayLike<number>, options: ModelScoreOptions = {}): Promise<Score> {
+    return this.#call(options, async (signal) => {
+      const ids = Int32Array.from(typeof text === 'string' ? this.tokenizer.encode(text) : checked(text));
+      if (ids.length < 2) {
+        throw new RopewalkError('scoring needs at least two tokens: the first predicts the second.');
+      }
+      const scorer = new Scorer();
+      for (const window of scoringWindows(ids, this.#window(options.window))) {
+        for await (const rows of cachedLogits(this.decoder, window, CHUNK)) {
+          scorer.add(rows, window, this.config.vocab_size);
+          signal.throwIfAborted();
+        }
+      }
+      return scorer.result();
+    });
+  }
+
+  async logits(ids: ArrayLike<number>, options: Abortable = {}): Promise<Float32Array> {
+    return this.#call(options, async (signal) => {
+      let all = new Float32Array(0);
+      for await (const { start, logits } of cachedLogits(this.decoder, checked(ids), CHUNK)) {
+        if (start === 0) all = new Float32Array(ids.length * this.config.vocab_size);
+        all.set(logits, start * this.config.vocab_size);
+        signal.throwIfAborted();
+      }
+      return all;
+    });
+  }
+
+  release(): Promise<void> {
+    this.#released ??= this.#end();
+    return this.#released;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  async #end(): Promise<void> {
+    for (const call of this.#calls) call.abort(releasedError());
+    this.#memory = undefined;
+    await Promise.allSettled(this.#steps);
+    await this.decoder.release();
+  }
+
+  #window(window = Math.min(DEFAULT_WINDOW, this.maxPositions)): number {
+    if (Number.isInteger(window) && window >= 2 && window <= this.maxPositions) return window;
+    throw new RopewalkError(
+      `the scoring window must be a whole number from 2 to the model's ${this.maxPositions} positions, but is ${window}.`,
+    );
+  }
+
+  /** Runs one call under a signal that the caller's and {@link release} abort. */
+  async #call<T>({ signal }: Abortable, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const call = this.#begin(signal);
+    try {
+      return await this.#step(work(call.signal));
+    } finally {
+      call.end();
+    }
+  }
+
+  async *#stream<T, R>(
+    { signal }: Abortable = {},
+    make: (signal: AbortSignal) => AsyncGenerator<T, R>,
+  ): AsyncGenerator<T, R> {
+    const call = this.#begin(signal);
+    const items = make(call.signal);
+    try {
+      for (;;) {
+        const { done, value } = await this.#step(items.next());
+        if (done) return value;
+        yield value;
+        call.signal.throwIfAborted();
+      }
+    } finally {
+      call.end();
+      await items.return(undefined as R);
+    }
+  }
+
+  #begin(signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
+    if (this.#released) throw releasedError();
+    signal?.throwIfAborted();
+    const controller = new AbortController();
+    const abort = () => controller.abort(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    this.#calls.add(controller);
+    const end = () => {
+      signal?.removeEventListener('abort', abort);
+      this.#calls.delete(controller);
+    };
+    return { signal: controller.signal, end };
+  }
+
+  /** Notes what is running, so that the engine is not taken away under it. */
+  async #step<T>(step: Promise<T>): Promise<T> {
+    this.#steps.add(step);
+    try {
+      return await step;
+    } finally {
+      this.#steps.delete(step);
+    }
+  }
+}
+
+/** What a call of a released model rejects with. */
+export function releasedError(): RopewalkError {
+  return new RopewalkError('the model has been released; load it again.');
+}
+
+/** An Int32Array would make whole numbers of others; those are the caller's mistakes. */
+function checked(ids: ArrayLike<number>): ArrayLike<number> {
+  for (let i = 0; i < ids.length; i++) {
+    if (!Number.isInteger(ids[i]))
+      throw new RopewalkError(`token id ${ids[i]} at position ${i} is not a whole number.`);
+  }
+  return ids;
+}
