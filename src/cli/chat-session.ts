@@ -16,7 +16,7 @@ type SessionOptions = Omit<ChatOptions, 'memory' | 'signal'>;
 /** One conversation: what has been said, and the keys and values of it. */
 export class ChatSession {
   #messages: ChatMessage[];
-  #memory: ChatMemory;
+  readonly #memory: ChatMemory;
 
   constructor(
     private readonly model: ChatModel,
@@ -123,7 +123,7 @@ async function readChat(file: string): Promise<readonly ChatMessage[]> {
     checkMessages(messages);
     return messages.map(({ role, content }) => ({ role, content }));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
     throw new RopewalkError(`${file}: not a saved chat (${why}); /save writes one.`, { cause: error });
   }
 }

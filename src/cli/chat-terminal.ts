@@ -28,6 +28,8 @@ export class InteractiveChat {
   #history: string[] = [];
   /** Lines that came together, as when several are pasted. */
   #waiting: string[] = [];
+  /** The beginning of a line that came with another one. */
+  #begun = '';
 
   constructor(
     private readonly session: ChatSession,
@@ -122,6 +124,10 @@ export class InteractiveChat {
     const lines: string[] = [];
     for (;;) {
       const line = await this.#line(lines.length === 0 ? PROMPT : CONTINUED);
+      if (line === 'interrupted' && lines.length > 0) {
+        lines.length = 0;
+        continue;
+      }
       if (typeof line === 'string') return line;
       if (!line.text.endsWith('\\')) return { text: [...lines, line.text].join('\n') };
       lines.push(line.text.slice(0, -1));
@@ -149,27 +155,33 @@ export class InteractiveChat {
         this.#history = [...history];
       });
       reader.on('line', (text) => {
-        if (answer === undefined) answer = { text };
-        else this.#waiting.push(text);
-        reader.close();
-      });
-      reader.on('SIGINT', () => {
-        if (reader.line !== '') {
-          // As shells do: what was written is dropped.
-          output.write('^C\n');
-          reader.write(null, { ctrl: true, name: 'e' });
-          reader.write(null, { ctrl: true, name: 'u' });
+        if (answer !== undefined) {
+          this.#waiting.push(text);
           return;
         }
-        answer = 'interrupted';
-        output.write('\n');
-        reader.close();
+        answer = { text };
+        // What came with this line, as when several are pasted, is still being read.
+        setImmediate(() => reader.close());
+      });
+      reader.on('SIGINT', () => {
+        if (reader.line === '') {
+          answer ??= 'interrupted';
+          output.write('\n');
+          reader.close();
+          return;
+        }
+        // As shells do: what was written is dropped.
+        output.write('^C\n');
+        reader.write(null, { ctrl: true, name: 'e' });
+        reader.write(null, { ctrl: true, name: 'u' });
       });
       reader.on('close', () => {
+        this.#begun = reader.line;
         if (answer === undefined) output.write('\n');
         resolve(answer ?? 'ended');
       });
       reader.prompt();
+      if (this.#begun !== '') reader.write(this.#begun);
     });
   }
 

@@ -1,0 +1,449 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { openModel, tokenizerOf } from '../src/checkpoint/load.node.ts';
+import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
+import { ChatSession } from '../src/cli/chat-session.ts';
+import { InteractiveChat } from '../src/cli/chat-terminal.ts';
+import { CHAT_TEXTS } from '../src/cli/chat-texts.ts';
+import {
+  argmax,
+  type CausalLM,
+  type ChatFunction,
+  ChatMemory,
+  type ChatMessage,
+  type ChatModel,
+  type ChatOptions,
+  ChatTemplate,
+  chatStopTokens,
+  type Decoder,
+  encodeChat,
+  fullLogits,
+  generateReply,
+  initializeWeights,
+  modelFromConfig,
+  Random,
+  RopewalkError,
+  type Tokenizer,
+} from '../src/core.ts';
+import { chatFunction } from '../src/generation/chat.ts';
+import { createDecoder } from '../src/generation/decoder.node.ts';
+import { nodeEngine } from '../src/runtime/engine.node.ts';
+import { buildProgram, ROOT, ropewalk, start } from './helpers/cli.node.ts';
+
+/** Chats with small random models: what they say is nonsense, but it is the same nonsense by every way. */
+
+const reference = JSON.parse(readFileSync(join(ROOT, 'test/reference/chat.json'), 'utf8')) as {
+  templates: Record<string, string>;
+  tokenizers: Record<string, unknown>;
+};
+
+const folder = mkdtempSync(join(tmpdir(), 'ropewalk-chat-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const SIZES = {
+  vocab_size: 400,
+  hidden_size: 24,
+  intermediate_size: 32,
+  num_hidden_layers: 3,
+  num_attention_heads: 2,
+  num_key_value_heads: 1,
+  head_dim: 8,
+  max_position_embeddings: 400,
+  rms_norm_eps: 1e-5,
+  tie_word_embeddings: true,
+  bos_token_id: 0,
+  eos_token_id: 1,
+  rope_theta: 10000,
+  // Far from even: every token has its own favourites.
+  initializer_range: 0.4,
+};
+const CONFIGS = {
+  llama: { ...SIZES, model_type: 'llama', architectures: ['LlamaForCausalLM'], hidden_act: 'silu' },
+  gemma2: {
+    ...SIZES,
+    model_type: 'gemma2',
+    architectures: ['Gemma2ForCausalLM'],
+    hidden_activation: 'gelu_pytorch_tanh',
+    sliding_window: 8,
+    query_pre_attn_scalar: 8,
+    attn_logit_softcapping: 50,
+    final_logit_softcapping: 30,
+  },
+};
+
+function randomWeights(model: CausalLM): Map<string, Float32Array> {
+  const parameters = model.parameters();
+  const values = new Map([...parameters].map(([key, { size }]) => [key, new Float32Array(size)] as const));
+  initializeWeights(parameters, values, new Random(7));
+  return values;
+}
+
+async function makeModel(name: keyof typeof CONFIGS, template: string | undefined): Promise<string> {
+  const path = join(folder, `${name}-${template ?? 'plain'}`);
+  const config = CONFIGS[name];
+  const { model } = modelFromConfig(config, 'config.json');
+  const values = randomWeights(model);
+  const tokenizerConfig = {
+    bos_token: '<bos>',
+    eos_token: '<eos>',
+    ...(template && { chat_template: reference.templates[template] }),
+  };
+  await saveModelDirectory(path, {
+    config,
+    tensors: [...model.parameters()].map(([key, { shape }]) => ({
+      name: key,
+      shape,
+      data: values.get(key)!,
+    })),
+    files: [
+      { name: 'tokenizer.json', data: JSON.stringify(reference.tokenizers.byteLevel) },
+      { name: 'tokenizer_config.json', data: JSON.stringify(tokenizerConfig) },
+    ],
+  });
+  return path;
+}
+
+const paths: Record<string, string> = {};
+
+/** A model in this thread, with what it is made of at hand. */
+interface Loaded {
+  readonly model: CausalLM;
+  readonly decoder: Decoder;
+  readonly tokenizer: Tokenizer;
+  readonly stopTokens: readonly number[];
+  readonly chat: ChatFunction;
+}
+
+async function loadParts(path: string): Promise<Loaded> {
+  const opened = await openModel(path);
+  const tokenizer = (await tokenizerOf(opened.checkpoint))!;
+  const decoder = await createDecoder(opened);
+  await opened.checkpoint.tensors.close();
+  const { model, stopTokens } = opened;
+  const chat = chatFunction({ decoder, tokenizer }, stopTokens, path);
+  return { model, decoder, tokenizer, stopTokens, chat };
+}
+
+const models: Record<string, Loaded> = {};
+beforeAll(async () => {
+  for (const name of ['llama', 'gemma2'] as const) {
+    paths[name] = await makeModel(name, 'marked');
+    models[name] = await loadParts(paths[name]);
+  }
+  paths.plain = await makeModel('llama', undefined);
+  paths.strict = await makeModel('llama', 'strict');
+}, 60_000);
+afterAll(async () => {
+  for (const model of Object.values(models)) await model.decoder.release();
+});
+
+async function collect(reply: AsyncGenerator<string, string>): Promise<{ text: string; end: string }> {
+  let text = '';
+  for (;;) {
+    const next = await reply.next();
+    if (next.done) return { text, end: next.value };
+    text += next.value;
+  }
+}
+
+function chatModel(name: string): ChatModel {
+  const { decoder, tokenizer } = models[name]!;
+  return { decoder, tokenizer, template: ChatTemplate.fromConfig(tokenizer.config, name)! };
+}
+
+const ask = (content: string): ChatMessage[] => [{ role: 'user', content }];
+
+describe.each(['llama', 'gemma2'])('%s.chat', (name) => {
+  it('says what the likeliest tokens of the whole sequence are, without a cache', async () => {
+    const loaded = models[name]!;
+    const { model, tokenizer, template } = { ...chatModel(name), model: loaded.model };
+    const ids = encodeChat(tokenizer, template, ask('Hello'), { addGenerationPrompt: true });
+    const weights = new Map([...randomWeights(model)].map(([key, data]) => [key, { data }] as const));
+    const stops = chatStopTokens(tokenizer, template, loaded.stopTokens);
+    const said: number[] = [];
+    while (said.length < 10) {
+      const rows = fullLogits(nodeEngine({ threads: 1 }), model, weights, [...ids, ...said]);
+      const { logits } = (await rows.next()).value!;
+      const next = argmax(logits.subarray(logits.length - SIZES.vocab_size));
+      if (stops.includes(next)) break;
+      said.push(next);
+    }
+    const { text } = await collect(loaded.chat(ask('Hello'), { greedy: true, maxTokens: 10 }));
+    expect(text).toBe(tokenizer.decode(said, { skipSpecialTokens: true }));
+    expect(text).not.toBe('');
+  });
+
+  it.each<[string, ChatOptions]>([
+    ['greedy', { greedy: true }],
+    ['drawn', { temperature: 0.9, seed: 3, repetitionPenalty: 1.3 }],
+  ])('says the same from what it remembers as from the beginning: %s', async (_, options) => {
+    const model = chatModel(name);
+    const memory = new ChatMemory(model.decoder);
+    const run = vi.spyOn(model.decoder, 'forward');
+    try {
+      let messages: readonly ChatMessage[] = [];
+      let earlier = 0;
+      for (const question of ['Hello', ' and then? ', '안녕 🪢']) {
+        messages = [...messages, { role: 'user', content: question }];
+        run.mockClear();
+        const kept = await collect(generateReply(model, messages, { ...options, maxTokens: 15, memory }));
+        const tokens = run.mock.calls.reduce((sum, [ids]) => sum + ids.length, 0);
+        run.mockClear();
+        const fresh = await collect(generateReply(model, messages, { ...options, maxTokens: 15 }));
+        const all = run.mock.calls.reduce((sum, [ids]) => sum + ids.length, 0);
+        expect(kept).toEqual(fresh);
+        // A cache that rolls may have to begin again; others run only what is new (a merge at the border apart).
+        if (name === 'llama') expect(tokens).toBeLessThanOrEqual(all - earlier);
+        const { tokenizer, template } = model;
+        earlier = encodeChat(tokenizer, template, messages, { addGenerationPrompt: true }).length - 2;
+        messages = [...messages, { role: 'assistant', content: kept.text }];
+      }
+    } finally {
+      run.mockRestore();
+    }
+  });
+
+  it('goes on after a reply that was stopped, and from another conversation', async () => {
+    const model = chatModel(name);
+    const memory = new ChatMemory(model.decoder);
+    const controller = new AbortController();
+    const stopped = generateReply(model, ask('Hello'), { greedy: true, memory, signal: controller.signal });
+    await stopped.next();
+    controller.abort(new Error('stopped'));
+    await expect(collect(stopped)).rejects.toThrow('stopped');
+    for (const question of ['Hello', 'Hell', 'other']) {
+      const options = { greedy: true, maxTokens: 8 };
+      const kept = await collect(generateReply(model, ask(question), { ...options, memory }));
+      expect(kept).toEqual(await collect(generateReply(model, ask(question), options)));
+    }
+  });
+});
+
+describe('a chat', () => {
+  it('ends at the token that ends a turn, at a stop text, and where there is no more room', async () => {
+    const model = chatModel('llama');
+    const whole = await collect(generateReply(model, ask('Hello'), { greedy: true, maxTokens: 12 }));
+    expect(whole.end).toBe('length');
+    const stop = whole.text.slice(3, 5);
+    const cut = await collect(
+      generateReply(model, ask('Hello'), { greedy: true, maxTokens: 12, stop: [stop] }),
+    );
+    expect(cut).toEqual({ text: whole.text.slice(0, whole.text.indexOf(stop)), end: 'stop' });
+    const ids = encodeChat(model.tokenizer, model.template, ask('Hello'), { addGenerationPrompt: true });
+    const tight = await collect(generateReply(model, ask('a '.repeat(900)), { greedy: true })).catch(
+      (error: unknown) => error,
+    );
+    expect(tight).toBeInstanceOf(RopewalkError);
+    expect((tight as Error).message).toMatch(/the chat has \d+ tokens, but the model has 400 positions/);
+    const full = await collect(
+      generateReply(model, ask('Hello'), { seed: 1, stopTokens: [], maxTokens: 9999 }),
+    );
+    expect(full.end).toBe('length');
+    expect(model.tokenizer.encode(full.text).length).toBeGreaterThan((400 - ids.length) / 4);
+  });
+
+  it('needs a template', async () => {
+    const plain = await loadParts(paths.plain!);
+    await expect(plain.chat(ask('a')).next()).rejects.toThrow(/no chat template .*--template FILE/);
+    const template = new ChatTemplate(reference.templates.marked!);
+    expect(await collect(plain.chat(ask('Hello'), { template, greedy: true, maxTokens: 5 }))).toEqual(
+      await collect(models.llama!.chat(ask('Hello'), { greedy: true, maxTokens: 5 })),
+    );
+    await expect(models.llama!.chat([]).next()).rejects.toThrow(/at least one message/);
+    await plain.decoder.release();
+  });
+});
+
+describe('ropewalk chat in a pipe', () => {
+  const FLAGS = ['--max-tokens', '12', '--greedy'];
+
+  async function piped(args: string[], input: string) {
+    const running = start(await buildProgram('bin/ropewalk.js'), ['chat', ...args], { stdio: 'pipe' });
+    running.process.stdin!.end(input);
+    return running.finished;
+  }
+
+  it('answers line by line in one conversation', async () => {
+    const model = chatModel('llama');
+    const replies: string[] = [];
+    let messages: readonly ChatMessage[] = [{ role: 'system', content: 'Be brief.' }];
+    for (const content of ['Hello', '/help 안녕']) {
+      messages = [...messages, { role: 'user', content }];
+      const stopTokens = chatStopTokens(model.tokenizer, model.template, models.llama!.stopTokens);
+      const { text } = await collect(
+        generateReply(model, messages, { greedy: true, maxTokens: 12, stopTokens }),
+      );
+      replies.push(text);
+      messages = [...messages, { role: 'assistant', content: text }];
+    }
+    const run = await piped([paths.llama!, ...FLAGS, '--system', 'Be brief.'], 'Hello\r\n\n   \n/help 안녕');
+    expect(run.stderr).toBe('');
+    expect(run.code).toBe(0);
+    const visible = replies.map((text) => text.replace(/(?!\n|\t)\p{Cc}/gu, '').replaceAll('\n', ''));
+    expect(run.stdout.replace(/[\u2400-\u2421\ufffd]/g, '').replaceAll('\n', '')).toBe(
+      visible.join('').replaceAll('\ufffd', ''),
+    );
+  });
+
+  it('prints no control characters, whatever the model writes', async () => {
+    const run = await piped([paths.llama!, '--max-tokens', '300', '--temperature', '3'], 'Hello\n');
+    expect(run.code).toBe(0);
+    expect(run.stdout).toMatch(/[\u2400-\u241f]/);
+    expect(run.stdout).not.toMatch(/(?![\n\t])\p{Cc}/u);
+  });
+
+  it.each<[string[], RegExp]>([
+    [['plain'], /no chat template .*give one by --template FILE/],
+    [['strict', '--system', 'x'], /refuses these messages: There is no system role; .* first user message/],
+    [['llama', '--template', join(folder, 'none.jinja')], /none\.jinja/],
+    [['llama', '--greedy', '--top-k', '3'], /cannot be combined/],
+    [['llama', '--max-tokens', '0'], /at least 1/],
+  ])('refuses %j', async ([name, ...args], message) => {
+    const { code, stdout, stderr } = await piped([paths[name!]!, ...args], 'Hello\n');
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^ropewalk: [^\n]+\n$/);
+    expect(stderr).toMatch(message);
+  });
+
+  it('takes a template, also a bad one', async () => {
+    const good = join(folder, 'good.jinja');
+    writeFileSync(good, reference.templates.marked!);
+    const [plain, own] = await Promise.all([
+      piped([paths.plain!, ...FLAGS, '--template', good], 'Hello\n'),
+      piped([paths.llama!, ...FLAGS], 'Hello\n'),
+    ]);
+    expect(plain).toEqual(own);
+    const bad = join(folder, 'bad.jinja');
+    writeFileSync(bad, '{% for i in range(10**9) %}{% endfor %}');
+    const refused = await piped([paths.plain!, '--template', bad], 'Hello\n');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/bad\.jinja: it makes a list of over/);
+  });
+
+  it('says what it is in its help', async () => {
+    const { stdout } = await ropewalk(['chat', '--help']);
+    expect(stdout).toMatch(/each line of the\s+input is a message/);
+  });
+});
+
+describe('a chat with a person', () => {
+  /** Types lines and waits for the prompt in between; returns what is on the screen. */
+  async function talk(lines: readonly string[], locale: 'en' | 'ko' = 'en'): Promise<string> {
+    const [input, output] = [new PassThrough(), new PassThrough()];
+    let screen = '';
+    output.setEncoding('utf8').on('data', (text: string) => {
+      screen += text;
+    });
+    const session = new ChatSession(chatModel('llama'), { greedy: true, maxTokens: 5 }, undefined);
+    const chat = new InteractiveChat(session, CHAT_TEXTS[locale], {
+      input,
+      output,
+      onInterrupt: () => () => {},
+    });
+    const over = chat.run();
+    const prompts = () => screen.split('> ').length;
+    for (const line of lines) {
+      const before = prompts();
+      input.write(line);
+      for (let tries = 0; prompts() === before && tries < 100; tries++) await wait(20);
+    }
+    input.end();
+    await over;
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: what moves the cursor is no text
+    return screen.replace(/\x1b\[[\d;]*[A-Za-z]/g, '').replaceAll('\r', '');
+  }
+
+  it('has commands', async () => {
+    const file = join(folder, 'saved.json');
+    const other = join(folder, 'other.json');
+    writeFileSync(other, '{"weights": 1}');
+    const screen = await talk([
+      `/save ${file}\r`,
+      'Hello\r',
+      '//help me\r',
+      `/save ${file}\r`,
+      `/save ${other}\r`,
+      `/load ${other}\r`,
+      '/save\r',
+      '/frobnicate\r',
+      '/reset\r',
+      `/load ${file}\r`,
+      `/save ${file}\r`,
+      '/help\r',
+    ]);
+    expect(screen).toContain('There is nothing to save yet.');
+    expect(screen.match(/Saved 4 messages in .*saved\.json\./g)).toHaveLength(2);
+    expect(screen).toContain('Loaded 4 messages from');
+    expect(screen).toMatch(/ropewalk: .*other\.json is there and is no saved chat/);
+    expect(screen).toMatch(/ropewalk: .*other\.json: not a saved chat/);
+    expect(screen).toContain('/save needs the name of a file');
+    expect(screen).toContain('There is no command /frobnicate');
+    expect(screen).toContain('A new chat.');
+    expect(screen).toContain('Ctrl-C stops a reply');
+    expect(readFileSync(other, 'utf8')).toBe('{"weights": 1}');
+    const { messages } = JSON.parse(readFileSync(file, 'utf8')) as { messages: ChatMessage[] };
+    expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant']);
+    expect(messages[2]!.content).toBe('/help me');
+  });
+
+  it('speaks Korean, and takes several lines', async () => {
+    const file = join(folder, 'korean.json');
+    const screen = await talk(['안녕\\\r', '하세요\r', `/save ${file}\r`], 'ko');
+    expect(screen).toContain('메시지를 쓰고 Enter를 누르세요');
+    expect(screen).toContain('메시지 2개를');
+    const { messages } = JSON.parse(readFileSync(file, 'utf8')) as { messages: ChatMessage[] };
+    expect(messages[0]).toEqual({ role: 'user', content: '안녕\n하세요' });
+  });
+
+  it('takes lines that come together one after another', async () => {
+    const file = join(folder, 'pasted.json');
+    await talk([`one\rtwo\r/save ${file}\r`]);
+    const { messages } = JSON.parse(readFileSync(file, 'utf8')) as { messages: ChatMessage[] };
+    expect(messages.filter(({ role }) => role === 'user').map(({ content }) => content)).toEqual([
+      'one',
+      'two',
+    ]);
+  });
+});
+
+/** util-linux's `script` gives a program a terminal. */
+const hasScript = spawnSync('script', ['-qec', 'true', '/dev/null']).status === 0;
+if (!hasScript) console.log('skipped: no `script` command is installed, so no chat is run in a terminal');
+
+describe.runIf(hasScript)('in a terminal', () => {
+  it('Ctrl-C stops a reply and not the program, and twice at an empty prompt ends it', async () => {
+    const program = await buildProgram('bin/ropewalk.js');
+    const command = [process.execPath, program, 'chat', paths.llama!, '--temperature', '2', '--locale', 'en'];
+    const child = spawn('script', ['-qec', command.map((part) => `'${part}'`).join(' '), '/dev/null'], {
+      env: { ...process.env, TERM: 'xterm', NO_COLOR: '1' },
+    });
+    let screen = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      screen += text;
+    });
+    const seen = async (pattern: RegExp) => {
+      for (let tries = 0; !pattern.test(screen); tries++) {
+        if (tries > 500) throw new Error(`not seen: ${pattern} in ${JSON.stringify(screen.slice(-500))}`);
+        await wait(20);
+      }
+      screen = '';
+    };
+    const closed = new Promise<number | null>((resolve) => child.on('close', resolve));
+    await seen(/lists the commands[\s\S]*> /);
+    child.stdin.write('Hello\r');
+    await seen(/Hello\r*\n[\s\S]{20,}/);
+    child.stdin.write('\x03');
+    await seen(/\(stopped\)[\s\S]*> /);
+    child.stdin.write('half a line\x03');
+    await seen(/\^C[\s\S]*> /);
+    child.stdin.write('\x03');
+    await seen(/Press Ctrl-C again[\s\S]*> /);
+    child.stdin.write('\x03');
+    expect(await closed).toBe(0);
+  });
+});
