@@ -251,6 +251,7 @@ export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
     const session = open(model, options, weights);
     const { disable_prepacking } = (options.extra?.session ?? {}) as Record<string, unknown>;
     if (disable_prepacking !== '1') await weights.releasePacked(packs);
+    if (provided.length > 0) library.trimMemory();
     return session;
   };
   return { InferenceSession: { create }, Tensor: OrtTensor };

@@ -57,6 +57,8 @@ export async function createSession(
   if (all.weightsFolder !== undefined)
     session.model_external_initializers_file_folder_path = all.weightsFolder;
   if (all.prepack === false) session.disable_prepacking = '1';
+  // The arena grows by powers of two: up to half of what packed weights took there stayed empty.
+  session.use_device_allocator_for_initializers = '1';
   const extra: Record<string, unknown> = { session };
   if (all.recomputes) extra.optimization = { disable_specified_optimizers: 'CommonSubexpressionElimination' };
   const options: InferenceSession.SessionOptions = {

@@ -87,12 +87,22 @@ function libraryPath(): string | undefined {
   return path !== undefined && existsSync(path) ? path : undefined;
 }
 
+function mallocTrim(koffi: Koffi): ((pad: number) => unknown) | undefined {
+  if (process.platform !== 'linux') return undefined;
+  try {
+    return koffi.load('libc.so.6').func('int malloc_trim(size_t pad)') as (pad: number) => unknown;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The library's functions, called by koffi. */
 export class Library {
   readonly api: Functions;
   readonly env: Pointer;
   readonly cpu: Pointer;
   readonly allocator: Pointer;
+  private readonly trim: ((pad: number) => unknown) | undefined;
 
   constructor(
     readonly koffi: Koffi,
@@ -114,6 +124,15 @@ export class Library {
     this.env = this.out((out) => this.api.createEnv(3, 'ropewalk', out));
     this.cpu = this.out((out) => this.api.createCpuMemoryInfo(0, 0, out));
     this.allocator = this.out((out) => this.api.getDefaultAllocator(out));
+    this.trim = mallocTrim(koffi);
+  }
+
+  /**
+   * Gives memory that was freed back to the system, where the C library keeps it (glibc): after loading, that is more
+   * than the model itself takes.
+   */
+  trimMemory(): void {
+    this.trim?.(0);
   }
 
   /** Turns a status into an error. */
