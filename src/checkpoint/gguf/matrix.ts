@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
 import type { QuantizedMatrix } from '../../onnx/weights.ts';
-import { isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
+import { halfAt, isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
 import { GGML_TYPES, type GgmlType } from './types.ts';
 
 /**
@@ -37,6 +37,15 @@ export function toQuantizedMatrix(
   const data = new Uint8Array((rows * columns * bits) / 8);
   const scales = new Float32Array((rows * columns) / group);
   const offsets = hasOffsets ? new Float32Array(scales.length) : undefined;
+  const matrix: QuantizedMatrix = { rows, columns, bits, block: group, data, scales };
+  if (type === 'Q8_0') {
+    unpackBytes(bytes, data, scales);
+    return { matrix, exact: true };
+  }
+  if (type === 'Q4_0') {
+    unpackHalves(bytes, blockBytes, data, scales);
+    return { matrix, exact: true };
+  }
   const unpacked = newUnpackedBlock();
   const { codes } = unpacked;
   const groups = block / group;
@@ -54,6 +63,35 @@ export function toQuantizedMatrix(
       if (offsets) offsets[g + i] = unpacked.offsets[i]! + (bits === 4 ? shift * scale : 0);
     }
   }
-  const matrix: QuantizedMatrix = { rows, columns, bits, block: group, data, scales };
   return { matrix: offsets ? { ...matrix, offsets } : matrix, exact: true };
+}
+
+/** Q8_0, the usual case, without a step between: a scale and 32 signed bytes a block. */
+function unpackBytes(bytes: Uint8Array, data: Uint8Array, scales: Float32Array): void {
+  for (let block = 0, at = 0; block < scales.length; block++, at += 34) {
+    scales[block] = halfAt(bytes, at);
+    data.set(bytes.subarray(at + 2, at + 34), 32 * block);
+  }
+  // From signed to around 128: the highest bit of every byte, four at a time.
+  const words = new Uint32Array(data.buffer, data.byteOffset, data.length >> 2);
+  for (let i = 0; i < words.length; i++) words[i]! ^= 0x80808080;
+}
+
+/**
+ * Q4_0 likewise: byte j of a block holds numbers j and j + 16, and the engine wants neighbours in a byte. Two bytes give
+ * one with the numbers of their low halves and one with those of their high halves.
+ */
+function unpackHalves(bytes: Uint8Array, blockBytes: number, data: Uint8Array, scales: Float32Array): void {
+  let to = 0;
+  for (let block = 0, at = 0; block < scales.length; block++, at += blockBytes) {
+    scales[block] = halfAt(bytes, at);
+    for (let j = at + blockBytes - 16; j < at + blockBytes; j += 2) {
+      const first = bytes[j]!;
+      const second = bytes[j + 1]!;
+      data[to] = (first & 15) | ((second & 15) << 4);
+      data[to + 8] = (first >> 4) | (second & 0xf0);
+      to++;
+    }
+    to += 8;
+  }
 }
