@@ -83,9 +83,13 @@ function randomWeights(model: CausalLM): Map<string, Float32Array> {
   return values;
 }
 
-async function makeModel(name: keyof typeof CONFIGS, template: string | undefined): Promise<string> {
-  const path = join(folder, `${name}-${template ?? 'plain'}`);
-  const config = CONFIGS[name];
+async function makeModel(
+  name: keyof typeof CONFIGS,
+  template: string | undefined,
+  positions = SIZES.max_position_embeddings,
+): Promise<string> {
+  const path = join(folder, `${name}-${template ?? 'plain'}-${positions}`);
+  const config = { ...CONFIGS[name], max_position_embeddings: positions };
   const { model } = modelFromConfig(config, 'config.json');
   const values = randomWeights(model);
   const tokenizerConfig = {
@@ -136,6 +140,7 @@ beforeAll(async () => {
     models[name] = await loadParts(paths[name]);
   }
   paths.plain = await makeModel('llama', undefined);
+  paths.long = await makeModel('llama', 'marked', 50_000);
   paths.strict = await makeModel('llama', 'strict');
 }, 60_000);
 afterAll(async () => {
@@ -418,7 +423,17 @@ if (!hasScript) console.log('skipped: no `script` command is installed, so no ch
 describe.runIf(hasScript)('in a terminal', () => {
   it('Ctrl-C stops a reply and not the program, and twice at an empty prompt ends it', async () => {
     const program = await buildProgram('bin/ropewalk.js');
-    const command = [process.execPath, program, 'chat', paths.llama!, '--temperature', '2', '--locale', 'en'];
+    const command = [
+      process.execPath,
+      program,
+      'chat',
+      paths.long!,
+      '--greedy',
+      '--max-tokens',
+      '40000',
+      '--locale',
+      'en',
+    ];
     const child = spawn('script', ['-qec', command.map((part) => `'${part}'`).join(' '), '/dev/null'], {
       env: { ...process.env, TERM: 'xterm', NO_COLOR: '1' },
     });

@@ -1,3 +1,4 @@
+import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
 import { tokenContent } from '../text/tokenizer-schema.ts';
 import type { ChatMessage } from './messages.ts';
@@ -63,10 +64,18 @@ export function chatStopTokens(
 /** The special token after an assistant's content; undefined where there is none but white space. */
 function endOfTurn(tokenizer: Tokenizer, template: ChatTemplate): number | undefined {
   const content = 'Yes';
-  const { text, contentSpans } = renderChat(tokenizer, template, [
+  const answered: ChatMessage[] = [
     { role: 'user', content: 'No?' },
     { role: 'assistant', content },
-  ]);
+  ];
+  let rendered: RenderedChat;
+  try {
+    rendered = renderChat(tokenizer, template, answered);
+  } catch (error) {
+    if (error instanceof RopewalkError) return undefined; // it asks for more than this, and tells when it is used
+    throw error;
+  }
+  const { text, contentSpans } = rendered;
   const span = contentSpans.findLast(([start, end]) => text.slice(start, end) === content);
   if (!span) return undefined;
   const [next] = tokenizer.encode(text.slice(span[1]).trimStart(), { addSpecialTokens: false });

@@ -1,9 +1,11 @@
 import { Interpreter } from '@huggingface/jinja';
 import { RopewalkError } from '../errors.ts';
 import { type Budget, MAX_DEPTH, MAX_ITEMS } from './budget.ts';
+import { Costs } from './costs.ts';
 import type { CaptureNode, OutputNode } from './jinja-program.ts';
 import {
-  childrenOf,
+  codePoints,
+  eachText,
   equal,
   isArray,
   isMapping,
@@ -11,6 +13,7 @@ import {
   type Node,
   numberOf,
   type Scope,
+  STRIPS,
   stripped,
   textOf,
   type Value,
@@ -36,13 +39,6 @@ interface Traced {
   readonly spans: readonly Span[];
 }
 
-const STRIPS: Readonly<Record<string, { readonly start: boolean; readonly end: boolean }>> = {
-  trim: { start: true, end: true },
-  strip: { start: true, end: true },
-  lstrip: { start: true, end: false },
-  rstrip: { start: false, end: true },
-};
-
 /**
  * Runs a template within a budget, and follows which characters of its output come from the messages.
  *
@@ -57,6 +53,7 @@ const STRIPS: Readonly<Record<string, { readonly start: boolean; readonly end: b
  */
 export class BoundedInterpreter extends Interpreter {
   readonly #budget: Budget;
+  readonly #costs: Costs;
   readonly #marks: Marks;
   readonly #sourceLength: number;
   readonly #spans = new WeakMap<object, readonly Span[]>();
@@ -65,6 +62,7 @@ export class BoundedInterpreter extends Interpreter {
   constructor(scope: Scope, budget: Budget, marks: Marks, sourceLength: number) {
     super(scope);
     this.#budget = budget;
+    this.#costs = new Costs(budget);
     this.#marks = marks;
     this.#sourceLength = sourceLength;
   }
@@ -181,7 +179,7 @@ export class BoundedInterpreter extends Interpreter {
     const [a, b] = [textOf(left), textOf(right)];
     if (operator === '==' || operator === '!=') {
       if (a !== undefined && b !== undefined) this.#budget.spend(Math.min(a.length, b.length) / 64);
-      else if (isArray(left) || isMapping(left)) this.#measure([left]);
+      else if (isArray(left) || isMapping(left)) this.#costs.measure([left]);
       const not = { type: 'UnaryExpression', operator: { value: 'not' }, argument: known(left) };
       const result = super.evaluate(not as Node, scope);
       (result as { value: unknown }).value = equal(left, right) === (operator === '==');
@@ -203,7 +201,7 @@ export class BoundedInterpreter extends Interpreter {
       const [x, y] = [left.value as number, right.value as number];
       return super.evaluate({ type: 'IntegerLiteral', value: ((x % y) + y) % y } as Node, scope);
     }
-    if (a !== undefined && b !== undefined) this.#search(b, a);
+    if (a !== undefined && b !== undefined) this.#costs.search(b, a);
     this.#budget.spend((itemCount(left) + itemCount(right)) * (1 / 8 + (a?.length ?? 0) / 64));
     return super.evaluate({ ...node, left: known(left), right: known(right) } as Node, scope);
   }
@@ -218,10 +216,10 @@ export class BoundedInterpreter extends Interpreter {
       this.#budget.spend(itemCount(operand) * (1 + compared / 64));
       return this.#filtered(operand, filter, args, scope);
     }
-    const { size, items } = this.#measure([operand, ...values]);
+    const { size, items } = this.#costs.measure([operand, ...values]);
     if (name === 'trim' && text !== undefined) return this.#strip(operand, 'trim', values[0]);
     if (name === 'length' && text !== undefined) {
-      return super.evaluate({ type: 'IntegerLiteral', value: Array.from(text).length } as Node, scope);
+      return super.evaluate({ type: 'IntegerLiteral', value: codePoints(text) } as Node, scope);
     }
     if (
       name === 'join' &&
@@ -230,15 +228,16 @@ export class BoundedInterpreter extends Interpreter {
     ) {
       return this.#joined(operand.value as Value[], textOf(values[0] ?? operand) ?? '');
     }
-    if (name === 'sort' || name === 'dictsort' || name === 'unique') {
-      this.#budget.spend((size / 16) * Math.log2(items + 2));
-    }
-    if (name === 'replace' && text !== undefined) this.#replacement(text, values);
+    if (name === 'sort' || name === 'dictsort' || name === 'unique') this.#costs.sort(size / 16, items);
+    if (name === 'tojson' && call) this.#costs.sort(items, items); // sort_keys
+    if (name === 'replace' && text !== undefined) this.#costs.replacement(text, values);
     // An indentation or a separator is written once for each line or item at most, an indentation at each depth.
     const widths = values.map((value) => textOf(value)?.length ?? Math.max(0, numberOf(value) ?? 0));
     if (name === 'indent' || name === 'tojson') {
       const lines = text === undefined ? items : text.split('\n').length;
-      this.#budget.spendText(size + lines * (depthOf(operand) + 1) * widths.reduce((sum, w) => sum + w, 0));
+      this.#budget.spendText(
+        size + lines * (this.#costs.depth(operand) + 1) * widths.reduce((sum, w) => sum + w, 0),
+      );
     }
     return this.#derived(this.#filtered(operand, filter, args, scope), [operand, ...values]);
   }
@@ -263,14 +262,17 @@ export class BoundedInterpreter extends Interpreter {
     const name = String((callee.property as AnyNode).value);
     if (text === undefined) {
       this.#budget.spend(itemCount(object) / 8);
-      const before = name === 'dictsort' ? this.#measure([object]) : undefined;
-      if (before) this.#budget.spend((before.size / 16) * Math.log2(before.items + 2));
+      if (name === 'dictsort') {
+        const { size, items } = this.#costs.measure([object]);
+        this.#costs.sort(size / 16, items);
+      }
       return this.#reread(finish(member));
     }
-    this.#measure([object, ...values]);
+    this.#costs.measure([object, ...values]);
     if (STRIPS[name] && name !== 'trim') return this.#strip(object, name, values[0]);
-    if (name === 'replace') this.#replacement(text, values);
-    else for (const value of values) this.#search(text, textOf(value) ?? '');
+    if (name === 'replace') this.#costs.replacement(text, values);
+    else for (const value of values) this.#costs.search(text, textOf(value) ?? '');
+    if (name === 'split') this.#budget.spend(text.length / 8);
     return this.#derived(finish(member), [object, ...values]);
   }
 
@@ -286,35 +288,6 @@ export class BoundedInterpreter extends Interpreter {
       return node.type === 'StringLiteral' ? node : { ...known(value) };
     });
     return { args, values };
-  }
-
-  /** Counts what values hold, before work is done on all of it. */
-  #measure(values: readonly Value[]): { size: number; items: number } {
-    let [size, items] = [0, 0];
-    const waiting = [...values];
-    for (let value = waiting.pop(); value; value = waiting.pop()) {
-      size += 1 + (textOf(value)?.length ?? 0);
-      items++;
-      for (const child of childrenOf(value)) waiting.push(child);
-      if (size + items > this.#budget.maxText || waiting.length > this.#budget.maxText) {
-        this.#budget.spendText(Number.POSITIVE_INFINITY);
-      }
-    }
-    this.#budget.spend(size / 64 + items / 8);
-    return { size, items };
-  }
-
-  /** Charges for looking for `needle`: character by character at worst. */
-  #search(text: string, needle: string): void {
-    this.#budget.spend((text.length * Math.max(1, needle.length)) / 64);
-  }
-
-  #replacement(text: string, [old, fresh]: readonly Value[]): void {
-    const wanted = (old && textOf(old)) ?? '';
-    this.#search(text, wanted);
-    const places = text.length / Math.max(1, wanted.length) + 1;
-    this.#budget.spendText(text.length + places * ((fresh && textOf(fresh)?.length) ?? 0));
-    this.#budget.spend(places / 8);
   }
 
   #strip(value: Value, name: string, characters: Value | undefined): Value {
@@ -378,12 +351,12 @@ export class BoundedInterpreter extends Interpreter {
     if (textOf(result) === undefined && !isArray(result) && !isMapping(result)) return result;
     const old = new Set<Value>();
     let traced = false;
-    collect(sources, (value) => {
+    eachText(sources, (value) => {
       old.add(value);
       traced ||= this.#spans.has(value);
     });
     if (traced) {
-      collect([result], (value) => {
+      eachText([result], (value) => {
         if (!old.has(value)) this.trace(value);
       });
     }
@@ -411,20 +384,3 @@ const VALUE_FIELDS: Readonly<Record<string, string>> = {
   SpreadExpression: 'argument',
   KeywordSpreadExpression: 'argument',
 };
-
-/** Calls `visit` with every string value in `values`; what they hold has been measured. */
-function collect(values: readonly Value[], visit: (value: Value) => void): void {
-  const waiting = [...values];
-  for (let value = waiting.pop(); value; value = waiting.pop()) {
-    if (textOf(value) !== undefined) visit(value);
-    else for (const child of childrenOf(value)) waiting.push(child);
-  }
-}
-
-/** How deep lists and mappings nest; at most as deep as a rendering may. */
-function depthOf(value: Value, limit = MAX_DEPTH): number {
-  let depth = 0;
-  if (limit > 0)
-    for (const child of childrenOf(value)) depth = Math.max(depth, depthOf(child, limit - 1) + 1);
-  return depth;
-}

@@ -78,3 +78,25 @@ export function stripped(
   if (ends.end) while (end > start && drops(text[end - 1]!)) end--;
   return [start, end];
 }
+
+/** Which ends the filter and the methods take away. */
+export const STRIPS: Readonly<Record<string, { readonly start: boolean; readonly end: boolean }>> = {
+  trim: { start: true, end: true },
+  strip: { start: true, end: true },
+  lstrip: { start: true, end: false },
+  rstrip: { start: false, end: true },
+};
+
+/** A text's length in Python. */
+export function codePoints(text: string): number {
+  return text.length - (text.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0);
+}
+
+/** Calls `visit` with every string value in `values`; what they hold has been measured. */
+export function eachText(values: readonly Value[], visit: (value: Value) => void): void {
+  const waiting = [...values];
+  for (let value = waiting.pop(); value; value = waiting.pop()) {
+    if (textOf(value) !== undefined) visit(value);
+    else for (const child of childrenOf(value)) waiting.push(child);
+  }
+}

@@ -227,7 +227,15 @@ describe('a hostile template', () => {
     ['many arguments', '{% for i in range(90000) %}{{ namespace(*[], **{}) }}{% endfor %}'],
     ['blanks', `${' '.repeat(120_000)}x`],
     ['blanks and tags', `${`${' '.repeat(1_990)}x`.repeat(60)}{{`],
-    ['length', 'a'.repeat(200_000)],
+    [
+      'sorted keys',
+      `{% set d = {${Array.from({ length: 9000 }, (_, i) => `'k${i}':1`).join(',')}} %}{% for i in range(90000) %}{% set x = d | tojson(sort_keys=true) %}{% endfor %}`,
+    ],
+    ['splits', "{% set a = 'a ' * 90000 %}{% for i in range(90000) %}{% set b = a.split() %}{% endfor %}"],
+    ['titles', "{% set a = 'a ' * 450000 %}{% for i in range(90000) %}{% set b = a | title %}{% endfor %}"],
+    ['lengths', "{% set a = 'a🪢' * 90000 %}{% for i in range(90000) %}{% set b = a | length %}{% endfor %}"],
+    ['lines', "{% set a = '\\n' * 900000 %}{% for i in range(90000) %}{% set b = a | indent %}{% endfor %}"],
+    ['length', 'a'.repeat(140_000)],
     ['numbers', '{{ (10 ** 300) * (10 ** 300) * 10 ** 300 | tojson }}{{ 10 ** 400 }}'],
   ])('is stopped: %s', (_, source) => {
     const began = performance.now();
