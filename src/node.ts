@@ -5,6 +5,7 @@ export { type OpenedModel, openModel, readWeights, tokenizerOf } from './checkpo
 export { writeNpyFile } from './checkpoint/npy.node.ts';
 export { type ModelToSave, saveModelDirectory } from './checkpoint/save.node.ts';
 export * from './core.ts';
+export { exportGguf, type GgufExportOptions, type GgufType } from './export/gguf.node.ts';
 export { exportHuggingFace, type HuggingFaceExportOptions } from './export/hf.node.ts';
 export { exportOnnx, type OnnxExportOptions } from './export/onnx.node.ts';
 export type { ExportProgress, ExportResult, ExportSource } from './export/source.node.ts';

@@ -1,4 +1,4 @@
-import { rescaleRotary } from '../../nn/positions.ts';
+import { type RopeScaling, rescaleRotary } from '../../nn/positions.ts';
 import type { GgufMetadata } from './metadata.ts';
 
 type RawConfig = Record<string, unknown>;
@@ -129,32 +129,70 @@ function rotaryDecoder(modelType: string, m: GgufMetadata, tensors: TensorFacts)
   };
 }
 
-/**
- * Llama 3.1's rescaling, which GGUF stores as a divisor for each frequency. The divisors say the factor (the largest of
- * them); the other three numbers are the same in all published models and are checked against the divisors.
- */
-function readScaling(m: GgufMetadata, { rotaryDivisors }: TensorFacts): RawConfig | null {
+/** Llama 3.1's rescaling, which GGUF stores as a divisor for each frequency. */
+function readScaling(m: GgufMetadata, { rotaryDivisors }: TensorFacts): RopeScaling | null {
   if (!rotaryDivisors || rotaryDivisors.every((divisor) => divisor === 1)) return null;
   const theta = m.number('{arch}.rope.freq_base', 10000);
   const size = headDim(m);
-  const factor = shortDecimal(rotaryDivisors.reduce((most, divisor) => Math.max(most, divisor), 0));
-  for (const original of [8192, 4096, 2048, 16384, 32768, 65536, 131072]) {
+  const frequencies = Array.from({ length: size / 2 }, (_, i) => theta ** (-(2 * i) / size));
+  const scaling = rotaryDivisors.length === size / 2 && scalingOf(frequencies, rotaryDivisors);
+  if (!scaling) {
+    throw m.error(
+      'its rope_freqs.weight is not the rescaling of Llama 3.1; other scalings are not supported.',
+    );
+  }
+  return scaling;
+}
+
+/**
+ * The rescaling that divides frequencies so; undefined where none does. The slowest are divided by the factor, the
+ * fastest by 1, and between them a line over the frequency blends the two. It says two of the three other numbers, of
+ * which only the ratios matter: low_freq_factor is 1, as in all published models.
+ */
+export function scalingOf(
+  frequencies: readonly number[],
+  divisors: ArrayLike<number>,
+): RopeScaling | undefined {
+  const factor = shortDecimal(Array.from(divisors).reduce((most, divisor) => Math.max(most, divisor), 0));
+  // How much of a frequency is kept: (original · frequency / 2π − low) / (high − low).
+  const points = frequencies.map((frequency, i) => ({
+    frequency,
+    kept: (1 / divisors[i]! - 1 / factor) / (1 - 1 / factor),
+  }));
+  const [fastest, ...others] = points.filter(({ kept }) => kept > 1e-6 && kept < 1 - 1e-6);
+  const slowest = others.at(-1);
+  const candidates: { high: number; original: number }[] = [];
+  if (fastest) {
+    candidates.push({ high: 4, original: (2 * Math.PI * (1 + 3 * fastest.kept)) / fastest.frequency });
+  }
+  if (fastest && slowest) {
+    const slope = (fastest.kept - slowest.kept) / (fastest.frequency - slowest.frequency);
+    const high = 1 + 1 / (slope * fastest.frequency - fastest.kept);
+    candidates.push({ high, original: 2 * Math.PI * slope * (high - 1) });
+  }
+  if (!fastest) {
+    // Nothing is blended: any length between the last that is kept and the first that is not.
+    const wave = (index: number) => (2 * Math.PI) / (frequencies[index] ?? Number.POSITIVE_INFINITY);
+    const first = points.findIndex(({ kept }) => kept < 0.5);
+    candidates.push({ high: 4, original: Math.max(1, (4 * wave(first - 1) + wave(first)) / 2) });
+  }
+  for (const { high, original } of candidates) {
+    const whole = Math.round(original);
     const scaling = {
       rope_type: 'llama3',
       factor,
-      low_freq_factor: 1,
-      high_freq_factor: 4,
-      original_max_position_embeddings: original,
+      low_freq_factor: shortDecimal(whole / original),
+      high_freq_factor: shortDecimal((high * whole) / original),
+      original_max_position_embeddings: whole,
     } as const;
-    const fits = rotaryDivisors.every((divisor, i) => {
-      const frequency = theta ** (-(2 * i) / size);
-      return Math.abs(frequency / rescaleRotary(frequency, scaling) / divisor - 1) < 1e-4;
-    });
-    if (fits && rotaryDivisors.length === size / 2) return scaling;
+    const fits = frequencies.every(
+      (frequency, i) => Math.abs(frequency / rescaleRotary(frequency, scaling) / divisors[i]! - 1) < 1e-5,
+    );
+    if (whole >= 1 && high > 1 && fits) return scaling;
   }
-  throw m.error('its rope_freqs.weight is not the rescaling of Llama 3.1; other scalings are not supported.');
+  return undefined;
 }
 
 function shortDecimal(value: number): number {
-  return Number(value.toPrecision(6));
+  return Number(value.toPrecision(5));
 }

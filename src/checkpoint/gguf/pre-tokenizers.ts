@@ -1,3 +1,5 @@
+import { PRE_TOKENIZER_PATTERN } from '../../text/bpe-trainer.ts';
+
 type Json = Record<string, unknown>;
 
 /** How a text is cut into words before byte-level BPE, under llama.cpp's name for it. */
@@ -64,10 +66,16 @@ export function preTokenizerOf(name: string): PreTokenizer | undefined {
   return KNOWN.get(name);
 }
 
+/** Other ways to write what has a name: our trained tokenizers write GPT-2's pattern as a split. */
+const SPELLINGS: readonly (readonly [string, PreTokenizer])[] = [
+  ...KNOWN,
+  ['gpt-2', { ...gpt2, json: splitBy(PRE_TOKENIZER_PATTERN) }],
+];
+
 /** llama.cpp's name for the `pre_tokenizer` and `ignore_merges` of a tokenizer.json; undefined where it has none. */
 export function preTokenizerName(json: unknown, ignoresMerges: boolean): string | undefined {
   const wanted = canonical(json);
-  for (const [name, known] of KNOWN) {
+  for (const [name, known] of SPELLINGS) {
     if (known.ignoresMerges === ignoresMerges && canonical(known.json(false)) === wanted) return name;
   }
   return undefined;

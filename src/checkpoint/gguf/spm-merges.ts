@@ -1,4 +1,20 @@
-const CONTROL = 3;
+import { CONTROL } from './token-types.ts';
+
+/** Every way to put a token together from two others, as their ids, the shortest left part first. */
+export function* cutsOf(
+  token: string,
+  vocab: ReadonlyMap<string, number>,
+): Generator<readonly [leftId: number, rightId: number]> {
+  for (let cut = 1; cut < token.length; cut++) {
+    // A pair of surrogates is one character.
+    const code = token.charCodeAt(cut);
+    if (code >= 0xdc00 && code <= 0xdfff) continue;
+    const leftId = vocab.get(token.slice(0, cut));
+    if (leftId === undefined) continue;
+    const rightId = vocab.get(token.slice(cut));
+    if (rightId !== undefined) yield [leftId, rightId];
+  }
+}
 
 /**
  * Merges for a SentencePiece-style vocabulary, which has only scores: every way to put a token together from two others
@@ -11,26 +27,51 @@ export function mergesFromScores(
   tokens: readonly string[],
   types: ArrayLike<number>,
   scores: ArrayLike<number>,
-  vocab: Readonly<Record<string, number>>,
+  vocab: ReadonlyMap<string, number>,
 ): [string, string][] {
-  const merges: { left: string; right: string; score: number; leftId: number; rightId: number }[] = [];
+  // In columns, sorted through one array of positions: a vocabulary of 256k tokens has 600k merges.
+  const lefts: number[] = [];
+  const rights: number[] = [];
+  const made: number[] = [];
+  const lengths = Uint32Array.from(tokens, characters);
   tokens.forEach((token, id) => {
     if (types[id] === CONTROL) return;
-    const local: typeof merges = [];
-    for (let cut = 1; cut < token.length; cut++) {
-      // A pair of surrogates is one character.
-      const code = token.charCodeAt(cut);
-      if (code >= 0xdc00 && code <= 0xdfff) continue;
-      const [left, right] = [token.slice(0, cut), token.slice(cut)];
-      const [leftId, rightId] = [vocab[left], vocab[right]];
-      if (leftId === undefined || rightId === undefined) continue;
-      local.push({ left, right, score: scores[id]!, leftId, rightId });
+    const from = lefts.length;
+    for (const [left, right] of cutsOf(token, vocab)) {
+      lefts.push(left);
+      rights.push(right);
+      made.push(id);
     }
-    local.sort((a, b) => a.leftId - b.leftId || a.rightId - b.rightId);
-    merges.push(...local);
+    sortByIds(lefts, rights, from);
   });
-  const length = (text: string) => [...text].length;
-  const ranked = merges.map((merge) => ({ ...merge, l: length(merge.left), r: length(merge.right) }));
-  ranked.sort((a, b) => b.score - a.score || b.l - a.l || b.r - a.r);
-  return ranked.map(({ left, right }) => [left, right]);
+  const order = Uint32Array.from(lefts, (_, i) => i);
+  order.sort((a, b) => {
+    const byScore = scores[made[b]!]! - scores[made[a]!]!;
+    if (byScore !== 0) return byScore;
+    return lengths[lefts[b]!]! - lengths[lefts[a]!]! || lengths[rights[b]!]! - lengths[rights[a]!]! || a - b;
+  });
+  return Array.from(order, (i) => [tokens[lefts[i]!]!, tokens[rights[i]!]!]);
+}
+
+/** Sorts the pairs from `from` on by their ids, few as they are. */
+function sortByIds(lefts: number[], rights: number[], from: number): void {
+  for (let i = from + 1; i < lefts.length; i++) {
+    const [left, right] = [lefts[i]!, rights[i]!];
+    let at = i;
+    for (; at > from && (lefts[at - 1]! - left || rights[at - 1]! - right) > 0; at--) {
+      lefts[at] = lefts[at - 1]!;
+      rights[at] = rights[at - 1]!;
+    }
+    lefts[at] = left;
+    rights[at] = right;
+  }
+}
+
+function characters(text: string): number {
+  let count = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0xdc00 || code > 0xdfff) count++;
+  }
+  return count;
 }

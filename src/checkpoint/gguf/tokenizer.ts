@@ -2,15 +2,9 @@ import type { TokenizerFiles } from '../checkpoint.ts';
 import type { GgufMetadata } from './metadata.ts';
 import { preTokenizerOf } from './pre-tokenizers.ts';
 import { mergesFromScores } from './spm-merges.ts';
+import { BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED } from './token-types.ts';
 
 type Json = Record<string, unknown>;
-
-/** llama.cpp's kinds of tokens. */
-const NORMAL = 1;
-const UNKNOWN = 2;
-const CONTROL = 3;
-const USER_DEFINED = 4;
-const BYTE = 6;
 
 /** Control tokens that end a reply in published models, where the metadata name only one of them. */
 const ENDS = [
@@ -22,6 +16,9 @@ const ENDS = [
   '<|endoftext|>',
   '<|end|>',
 ];
+
+/** Tokens of a SentencePiece-style vocabulary are cut at every place, so a hostile one must not be long. */
+const MAX_TOKEN_LENGTH = 1024;
 
 export interface GgufTokenizer {
   readonly files: TokenizerFiles | undefined;
@@ -41,7 +38,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata): GgufTokenizer {
   if (kind === 'none' || kind === 'no_vocab') return { files: undefined, stopIds: stopIds(metadata, [], []) };
   const tokens = metadata.texts('tokenizer.ggml.tokens');
   const types = tokenTypes(metadata, tokens.length);
-  const common = { tokens, types, vocab: vocabulary(metadata, tokens) };
+  const common = { tokens, types, ids: vocabulary(metadata, tokens) };
   let tokenizer: Json;
   if (kind === 'gpt2') tokenizer = byteLevel(metadata, common);
   else if (kind === 'llama') tokenizer = sentencePiece(metadata, common);
@@ -68,7 +65,8 @@ export function tokenizerFromGguf(metadata: GgufMetadata): GgufTokenizer {
 interface Common {
   readonly tokens: readonly string[];
   readonly types: ArrayLike<number>;
-  readonly vocab: Record<string, number>;
+  /** Ids by text. */
+  readonly ids: ReadonlyMap<string, number>;
 }
 
 function tokenTypes(metadata: GgufMetadata, count: number): ArrayLike<number> {
@@ -79,12 +77,20 @@ function tokenTypes(metadata: GgufMetadata, count: number): ArrayLike<number> {
   return types;
 }
 
-function vocabulary(metadata: GgufMetadata, tokens: readonly string[]): Record<string, number> {
-  const vocab: Record<string, number> = Object.create(null) as Record<string, number>;
+function vocabulary(metadata: GgufMetadata, tokens: readonly string[]): ReadonlyMap<string, number> {
+  const ids = new Map<string, number>();
   tokens.forEach((token, id) => {
-    if (token in vocab) throw metadata.error(`tokens ${vocab[token]} and ${id} are the same text.`);
-    vocab[token] = id;
+    const other = ids.get(token);
+    if (other !== undefined) throw metadata.error(`tokens ${other} and ${id} are the same text.`);
+    ids.set(token, id);
   });
+  return ids;
+}
+
+/** As JSON has it: without a prototype, so that a token may be called `__proto__`. */
+function vocabJson(ids: ReadonlyMap<string, number>): Json {
+  const vocab = Object.create(null) as Json;
+  for (const [token, id] of ids) vocab[token] = id;
   return vocab;
 }
 
@@ -125,17 +131,23 @@ function byteLevel(metadata: GgufMetadata, common: Common): Json {
       fuse_unk: false,
       byte_fallback: false,
       ignore_merges: pre.ignoresMerges,
-      vocab: common.vocab,
+      vocab: vocabJson(common.ids),
       merges: metadata.texts('tokenizer.ggml.merges'),
     },
   };
 }
 
 function sentencePiece(metadata: GgufMetadata, common: Common): Json {
-  const { tokens, types, vocab } = common;
+  const { tokens, types, ids } = common;
   const scores = metadata.numbers('tokenizer.ggml.scores');
   if (scores.length !== tokens.length)
     throw metadata.error(`it has ${tokens.length} tokens and ${scores.length} scores.`);
+  const long = tokens.findIndex((token) => token.length > MAX_TOKEN_LENGTH);
+  if (long >= 0) {
+    throw metadata.error(
+      `token ${long} has ${tokens[long]!.length} characters, more than ${MAX_TOKEN_LENGTH}.`,
+    );
+  }
   const prefix = metadata.flag('tokenizer.ggml.add_space_prefix', true);
   const replace = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
   const pieces = [
@@ -164,8 +176,8 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
       fuse_unk: true,
       byte_fallback: Array.prototype.some.call(types, (type: number) => type === BYTE),
       ignore_merges: false,
-      vocab,
-      merges: mergesFromScores(tokens, types, scores, vocab),
+      vocab: vocabJson(ids),
+      merges: mergesFromScores(tokens, types, scores, ids),
     },
   };
 }

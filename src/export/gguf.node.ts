@@ -1,0 +1,187 @@
+import { realpath, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
+import { errorCode, fileError } from '../checkpoint/file-errors.ts';
+import { entriesFromConfig, type GgufEntry, rotaryDivisors } from '../checkpoint/gguf/entries.ts';
+import { toGguf } from '../checkpoint/gguf/names.ts';
+import { splitNames } from '../checkpoint/gguf/reader.ts';
+import { toStored } from '../checkpoint/gguf/store.ts';
+import { entriesFromTokenizer, entriesWithoutTokenizer } from '../checkpoint/gguf/tokenizer-entries.ts';
+import { GGML_TYPES, type WritableGgmlType } from '../checkpoint/gguf/types.ts';
+import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoint/gguf/writer.ts';
+import { RopewalkError } from '../errors.ts';
+import { checkFloat16 } from './data.ts';
+import type { ExportProgress, ExportResult, ExportSource } from './source.node.ts';
+
+/** Types of matrices, with llama.cpp's `llama_ftype` of a file of them. */
+const TYPES = {
+  f32: { type: 'F32', fileType: 0 },
+  f16: { type: 'F16', fileType: 1 },
+  q8_0: { type: 'Q8_0', fileType: 7 },
+  q4_0: { type: 'Q4_0', fileType: 2 },
+} as const;
+
+/** ggml's version of its quantised formats. */
+const QUANTIZATION_VERSION = 2;
+
+export type GgufType = keyof typeof TYPES;
+
+export const GGUF_TYPES = Object.keys(TYPES) as readonly GgufType[];
+
+export interface GgufExportOptions {
+  /** What matrices are stored in; norms, biases and positions are float32. Default f16. */
+  readonly type?: GgufType;
+  readonly onProgress?: ExportProgress;
+}
+
+/**
+ * Writes a model as one GGUF file that llama.cpp and its relatives run: weights, configuration, tokenizer and chat
+ * template. One weight at a time is held. The file appears whole or not at all.
+ * @param path ends in `.gguf`
+ * @throws RopewalkError naming what llama.cpp has no form for, or the path, the cause and the remedy
+ */
+export async function exportGguf(
+  source: ExportSource,
+  path: string,
+  { type = 'f16', onProgress = () => {} }: GgufExportOptions = {},
+): Promise<ExportResult> {
+  await checkFile(path, source);
+  const notes: string[] = [];
+  const metadata = await metadataOf(source, type, notes);
+  const { tensors, mixed } = tensorsOf(source, TYPES[type].type);
+  if (mixed.length > 0) {
+    notes.push(
+      `${mixed.length} weights are stored as F16, for their rows are no whole blocks of 32: ${few(mixed)}.`,
+    );
+  }
+  if (source.unused.length > 0) {
+    notes.push(
+      `${source.unused.length} tensors of ${source.checkpoint.path} that the model has no place for are left out: ${few(source.unused)}.`,
+    );
+  }
+  const total = tensors.reduce((sum, each) => sum + ggufTensorBytes(each.shape, each.type), 0);
+  let written = 0;
+  const watched = tensors.map((tensor) => ({
+    ...tensor,
+    read: async () => {
+      const values = await tensor.read();
+      written += ggufTensorBytes(tensor.shape, tensor.type);
+      onProgress(written, total);
+      return values;
+    },
+  }));
+  await writeFileAtomic(path, (sink) => writeGguf(sink, { metadata, tensors: watched }));
+  const { size } = await stat(path);
+  return {
+    files: [{ name: basename(path), bytes: size }],
+    parameters: source.model.parameterCount(),
+    notes,
+  };
+}
+
+async function metadataOf(source: ExportSource, type: GgufType, notes: string[]): Promise<GgufEntry[]> {
+  const { family, config, checkpoint, stopTokens } = source;
+  const { path } = checkpoint;
+  const written = family.writeConfig(config);
+  const settings = entriesFromConfig(written, path);
+  const files = await checkpoint.tokenizerFiles();
+  let tokens = entriesWithoutTokenizer();
+  if (files) {
+    const facts = {
+      vocabSize: config.vocab_size,
+      bosId: config.bos_token_id,
+      padId: config.pad_token_id,
+      stopIds: stopTokens,
+    };
+    const made = entriesFromTokenizer(files, facts, path);
+    tokens = made.entries;
+    notes.push(...made.notes);
+  } else {
+    notes.push(`${path} has no tokenizer, so the file has none either: programs must give it token ids.`);
+  }
+  return [
+    ['general.architecture', 'string', String(written.model_type)],
+    ['general.type', 'string', 'model'],
+    ['general.name', 'string', basename(path, extname(path) === '.gguf' ? '.gguf' : '')],
+    ['general.file_type', 'u32', TYPES[type].fileType],
+    ['general.quantization_version', 'u32', QUANTIZATION_VERSION],
+    ...settings,
+    ...tokens,
+  ];
+}
+
+/** The tensors in the model's order, and the names of those that could not have the type. */
+function tensorsOf(
+  { family, model, config, names, checkpoint }: ExportSource,
+  wanted: WritableGgmlType,
+): { tensors: GgufTensorToWrite[]; mixed: string[] } {
+  const written = family.writeConfig(config);
+  const architecture = String(written.model_type);
+  const headDim = Number(written.head_dim ?? 1);
+  const mixed: string[] = [];
+  const tensors = [...model.parameters()].map(([path, parameter]): GgufTensorToWrite => {
+    const place = toGguf(architecture, path);
+    if (!place) {
+      throw new RopewalkError(
+        `${checkpoint.path}: llama.cpp has no place for the weight "${path}" in the architecture ${architecture}; export it with --to hf or --to onnx.`,
+      );
+    }
+    const shape = place.transform === 'transposed' ? parameter.shape.toReversed() : [...parameter.shape];
+    const type = typeOf(place.name, shape, wanted);
+    if (type === 'F16' && wanted !== 'F16') mixed.push(path);
+    const read = async () => {
+      const values = await checkpoint.tensors.readFloat32(names.get(path)!);
+      if (type === 'F16') checkFloat16(values, path);
+      return toStored(values, parameter.shape, place.transform, headDim);
+    };
+    return { name: place.name, shape, type, read };
+  });
+  const divisors = rotaryDivisors(written);
+  if (divisors) {
+    tensors.push({
+      name: 'rope_freqs.weight',
+      shape: [divisors.length],
+      type: 'F32',
+      read: async () => divisors,
+    });
+  }
+  return { tensors, mixed };
+}
+
+/** Only matrices that are multiplied by, and the embedding, are anything but float32. */
+function typeOf(name: string, shape: readonly number[], wanted: WritableGgmlType): WritableGgmlType {
+  if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
+  return shape.at(-1)! % GGML_TYPES[wanted].block === 0 ? wanted : 'F16';
+}
+
+function few(names: readonly string[]): string {
+  return `${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`;
+}
+
+/** Refuses a file that could not be opened again, and one of those that are read. */
+async function checkFile(path: string, { checkpoint }: ExportSource): Promise<void> {
+  if (!/\.gguf$/i.test(path)) {
+    throw new RopewalkError(
+      `cannot write ${path}: programs know a GGUF file by its name; let it end in .gguf`,
+    );
+  }
+  if (splitNames(basename(path))) {
+    throw new RopewalkError(
+      `cannot write ${path}: such a name says that it is one part of several; choose another name`,
+    );
+  }
+  const target = await realpath(path).catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw fileError(error, 'write', path);
+  });
+  if (target === undefined) return;
+  const own = checkpoint.path;
+  const parts = splitNames(basename(own))?.map((name) => join(dirname(own), name)) ?? [own];
+  for (const part of parts) {
+    if ((await realpath(part).catch(() => undefined)) === target) {
+      throw new RopewalkError(
+        `cannot export into ${path}: it is the model that is read; choose another name.`,
+      );
+    }
+  }
+}
