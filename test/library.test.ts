@@ -2,18 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import {
-  bpeTokenizerConfig,
-  findPreset,
-  generateTokens,
-  initializeWeights,
-  load,
-  loadHere,
-  Random,
-  saveModelDirectory,
-  Tokenizer,
-  trainBpe,
-} from '../src/node.ts';
+import { generateTokens, load, loadHere } from '../src/node.ts';
+import { saveUntrained } from './helpers/models.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-library-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -21,26 +11,6 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const shared = new URL('../../shared/data/weights/', import.meta.url).pathname;
 const present = existsSync(shared);
 if (!present) console.log('skipped: ../shared/data is not here, so no trained checkpoint is loaded');
-
-/** Untrained, so that it says anything: half characters of Korean and emoji among it. */
-async function saveUntrained(path: string): Promise<void> {
-  const text = '밧줄을 꼬는 긴 길 🪢 a ropewalk is a long straight lane, 로프워크. ';
-  const json = trainBpe([text.repeat(20)], { vocabSize: 300 });
-  const { family, preset } = findPreset('llama/tiny')!;
-  const { vocabSize } = Tokenizer.fromJSON(json);
-  const config = { ...preset.config, vocab_size: vocabSize };
-  const model = family.build(config);
-  const values = new Map([...model.parameters()].map(([name, { size }]) => [name, new Float32Array(size)]));
-  initializeWeights(model.parameters(), values, new Random(7));
-  await saveModelDirectory(path, {
-    config: family.writeConfig(config),
-    tensors: [...model.parameters()].map(([name, { shape }]) => ({ name, shape, data: values.get(name)! })),
-    files: [
-      { name: 'tokenizer.json', data: JSON.stringify(json) },
-      { name: 'tokenizer_config.json', data: JSON.stringify(bpeTokenizerConfig(json)) },
-    ],
-  });
-}
 
 describe('load', () => {
   it('continues a text in pieces that join to the text of the tokens, never half a character', async () => {
@@ -68,8 +38,11 @@ describe('load', () => {
 
   it.runIf(present)('tells the golden story of stories260K', async () => {
     const golden = JSON.parse(readFileSync(`${shared}stories260K/golden.json`, 'utf8')) as {
+      prompt_ids: number[];
       greedy_ids: number[];
       text: string;
+      last_logits: number[];
+      mean_nll_of_ids: number;
     };
     const model = await load(`${shared}stories260K`);
     let text = '';
@@ -77,6 +50,15 @@ describe('load', () => {
       text += piece;
     // The golden text spells the token of the line feed's byte out.
     expect(text.trim()).toBe(golden.text.replaceAll('<0x0A>', '\n').trim());
+    const ids = [...golden.prompt_ids, ...golden.greedy_ids];
+    const { tokens, meanNegativeLogLikelihood } = await model.score(ids);
+    expect(tokens).toBe(96);
+    expect(meanNegativeLogLikelihood).toBeCloseTo(golden.mean_nll_of_ids, 4);
+    const logits = await model.logits(ids);
+    expect(logits.length).toBe(97 * 512);
+    golden.last_logits.forEach((logit, id) => {
+      expect(logits[96 * 512 + id]).toBeCloseTo(logit, 3);
+    });
     await model.release();
   });
 });

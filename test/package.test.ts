@@ -3,7 +3,10 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadHere } from '../src/node.ts';
+import { saveUntrained } from './helpers/models.node.ts';
 
 /** The package as its users get it: built, with what it declares as dependencies and nothing else around it. */
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -33,12 +36,11 @@ export type Checks = [
   Exact<IsAny<Awaited<ReturnType<Decoder['forward']>>>>,
 ];
 
-export async function program(directory: string): Promise<string> {
-  const model = await load(directory);
-  let text = '';
-  for await (const piece of model.generate('Once', { maxTokens: 5, greedy: true })) text += piece;
-  await model.release();
-  return text;
+const [directory] = process.argv.slice(2);
+if (directory !== undefined) {
+  const model: LanguageModel = await load(directory, { threads: 1 });
+  for await (const piece of model.generate('Once', { maxTokens: 20, greedy: true })) process.stdout.write(piece);
+  process.exit();
 }
 
 const { add, mul, parameter, reduceSum, reshape } = core.ops;
@@ -79,6 +81,39 @@ describe('the package', () => {
     expect(ran.stderr).toBe('');
     expect(ran.stdout).toBe('3,5,7');
   }, 120_000);
+
+  it('loads a model into a worker thread, from wherever it is started', async () => {
+    const path = join(user, 'model');
+    await saveUntrained(path);
+    const model = await loadHere(path, { threads: 1 });
+    let text = '';
+    for await (const piece of model.generate('Once', { maxTokens: 20, greedy: true })) text += piece;
+    await model.release();
+    const ran = node('program.js', path);
+    expect(ran.stderr).toBe('');
+    expect(ran.stdout).toBe(text);
+    const line = `import { load } from 'ropewalk';
+      const model = await load('model', { threads: 1 });
+      for await (const piece of model.generate('Once', { maxTokens: 20, greedy: true })) process.stdout.write(piece);`;
+    const evaluated = node('--input-type=module', '--eval', line);
+    expect(evaluated.stderr).toBe('');
+    expect(evaluated.stdout).toBe(text);
+  }, 120_000);
+
+  it('says what a bundler must leave out', async () => {
+    await build({
+      entryPoints: [join(user, 'program.js')],
+      outfile: join(user, 'bundle/program.js'),
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      logLevel: 'error',
+      external: [...Object.keys(manifest.dependencies), 'koffi'],
+    });
+    const ran = node('bundle/program.js', join(user, 'model'));
+    expect(ran.status).toBe(1);
+    expect(ran.stderr).toContain('Keep the package ropewalk external to the bundle');
+  });
 
   it('has a command that says what it can do', () => {
     const help = node(join(installed, manifest.bin.ropewalk), '--help');

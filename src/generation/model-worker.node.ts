@@ -15,7 +15,9 @@ export function startWorker(): Worker {
       `the program of the model's thread is not at ${fileURLToPath(PROGRAM)}: this code has been bundled. Keep the package ropewalk external to the bundle, or load the model by loadHere().`,
     );
   }
-  return new Worker(PROGRAM, { name: 'ropewalk' });
+  // A thread inherits Node's options, and refuses the one that says what language `node --eval` is given.
+  const evaluated = process.execArgv.some((option) => option.startsWith('--input-type'));
+  return new Worker(PROGRAM, { name: 'ropewalk', ...(evaluated && { execArgv: [] }) });
 }
 
 export function workerPort(worker: Worker): ModelPort {

@@ -1,0 +1,420 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { Worker } from 'node:worker_threads';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AHEAD, type ModelPort } from '../src/generation/model-connection.ts';
+import type { Reply } from '../src/generation/model-protocol.ts';
+import { startWorker, workerPort } from '../src/generation/model-worker.node.ts';
+import { RemoteModel } from '../src/generation/remote-model.ts';
+import { type LanguageModel, type LocalModel, load, loadHere, RopewalkError } from '../src/node.ts';
+import { buildProgram, start } from './helpers/cli.node.ts';
+import { saveUntrained, scratch } from './helpers/models.node.ts';
+
+/** A model in a worker thread: the same answers as in this one, while this one's event loop stays free. */
+
+const { folder, remove } = scratch('worker');
+afterAll(remove);
+const small = join(folder, 'small');
+const slow = join(folder, 'slow');
+
+let here: LocalModel;
+let there: LanguageModel;
+beforeAll(async () => {
+  await saveUntrained(small, { max_position_embeddings: 4096 });
+  here = await loadHere(small, { threads: 1 });
+  there = await load(small, { threads: 1 });
+}, 60_000);
+afterAll(async () => {
+  await here?.release();
+  await there?.release();
+});
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+/** A model in a thread whose messages the test sees. */
+async function observed() {
+  const worker = startWorker();
+  const replies: Reply[] = [];
+  const port = workerPort(worker);
+  const watched: ModelPort = {
+    ...port,
+    listen: (onReply, onEnd) =>
+      port.listen((reply) => {
+        replies.push(reply);
+        onReply(reply);
+      }, onEnd),
+  };
+  const model = await RemoteModel.load(watched, small, { threads: 1 } as object);
+  const itemsOf = (id: number) => replies.filter((reply) => reply.type === 'item' && reply.id === id).length;
+  return { model, worker, replies, itemsOf };
+}
+
+const endless = { maxTokens: 4000, seed: 1, stopTokens: [] };
+const messages = [{ role: 'user', content: '밧줄?' }] as const;
+
+describe('a model in a worker thread', () => {
+  it('tells the same of itself', () => {
+    expect(there.family).toBe(here.family);
+    expect(there.config).toEqual(here.config);
+    expect(there.maxPositions).toBe(4096);
+    expect(there.stopTokens).toEqual(here.stopTokens);
+  });
+
+  it('gives what it gives in this thread', async () => {
+    const sampling = { maxTokens: 60, seed: 3, temperature: 0.9, stopTokens: [] };
+    expect(await collect(there.generate('밧줄', sampling))).toEqual(
+      await collect(here.generate('밧줄', sampling)),
+    );
+    const prompt = here.tokenizer.encode('a ropewalk is');
+    expect(await there.encode('a ropewalk is')).toEqual(prompt);
+    expect(await there.decode(prompt)).toBe(here.tokenizer.decode(prompt));
+    expect(await collect(there.generateTokens(Int32Array.from(prompt), sampling))).toEqual(
+      await collect(here.generateTokens(prompt, sampling)),
+    );
+    expect(await there.logits(prompt)).toEqual(await here.logits(prompt));
+    expect(await there.score('a ropewalk is a long lane')).toEqual(
+      await here.score('a ropewalk is a long lane'),
+    );
+    for (const options of [
+      { maxTokens: 30, seed: 5, remember: true },
+      { maxTokens: 3, greedy: true },
+    ]) {
+      for (let turn = 0; turn < 2; turn++) {
+        const [far, near] = [there, here].map((model) => reply(model, options));
+        expect(await far).toEqual(await near);
+      }
+    }
+  });
+
+  async function reply(model: LanguageModel, options: Parameters<LanguageModel['chat']>[1]) {
+    const pieces = model.chat(messages, options);
+    let text = '';
+    for (;;) {
+      const { done, value } = await pieces.next();
+      if (done) return { text, end: value };
+      text += value;
+    }
+  }
+
+  it('takes a chat template of the caller', async () => {
+    const template = "{{ messages[0]['content'] }}";
+    const text = (await collect(there.chat(messages, { template, maxTokens: 20, greedy: true }))).join('');
+    const plain = await collect(here.generate('밧줄?', { maxTokens: 20, greedy: true }));
+    expect(text).toBe(plain.join(''));
+  });
+
+  it('rejects with the same errors, which are RopewalkErrors', async () => {
+    const failing: ((model: LanguageModel) => Promise<unknown>)[] = [
+      (model) => collect(model.generate('a', { maxTokens: 5000 })),
+      (model) => collect(model.generate('a', { maxTokens: 5, temperature: -1 })),
+      (model) => collect(model.generateTokens([999_999], { maxTokens: 5 })),
+      (model) => collect(model.generateTokens([], { maxTokens: 5 })),
+      (model) => collect(model.generate('a', { maxTokens: 9, jsonSchema: { not: {} } })),
+      (model) => collect(model.chat([])),
+      (model) => collect(model.chat(messages, { template: '{% if %}' })),
+      (model) => model.score(''),
+      (model) => model.score('a rope', { window: 1 }),
+      (model) => model.logits([1.5]),
+      (model) => model.logits(new Int32Array(5000)),
+    ];
+    for (const fails of failing) {
+      const [near, far] = await Promise.all(
+        [here, there].map((model) => fails(model).catch((e: unknown) => e)),
+      );
+      expect(near, String(fails)).toBeInstanceOf(RopewalkError);
+      expect(far, String(fails)).toBeInstanceOf(RopewalkError);
+      expect((far as Error).message).toBe((near as Error).message);
+    }
+    const nothing = join(folder, 'nothing');
+    const [near, far] = await Promise.all(
+      [loadHere, load].map((each) => each(nothing).catch((e: unknown) => e)),
+    );
+    expect(far).toBeInstanceOf(RopewalkError);
+    expect((far as Error).message).toBe((near as Error).message);
+  });
+
+  it('says so when something cannot be sent', async () => {
+    const options = { maxTokens: 5, jsonSchema: { custom: () => true } } as object;
+    const failed = collect(there.generate('a', options as { maxTokens: number }));
+    await expect(failed).rejects.toThrow(RopewalkError);
+    await expect(collect(there.generate('a', options as { maxTokens: number }))).rejects.toThrow(
+      /plain values/,
+    );
+  });
+
+  it('tells how far loading is, in order', async () => {
+    const shares: number[] = [];
+    const quantize = { bits: 8, block: 64 } as const;
+    const model = await load(small, { quantize, onProgress: (share) => shares.push(share) });
+    await model.release();
+    expect(shares.length).toBeGreaterThan(1);
+    expect(shares.toSorted((a, b) => a - b)).toEqual(shares);
+    expect(shares.at(-1)).toBeCloseTo(1, 6);
+    const broken = load(small, {
+      quantize,
+      onProgress: () => {
+        throw new RangeError("the caller's own");
+      },
+    });
+    await expect(broken).rejects.toThrow(RangeError);
+  });
+});
+
+describe('signals', () => {
+  for (const [name, model] of [
+    ['in this thread', () => here],
+    ['in a worker', () => there],
+  ] as const) {
+    it(`stop every call with their own reason, and the model goes on (${name})`, async () => {
+      const reason = new Error('enough');
+      const aborted = AbortSignal.abort(reason);
+      const ids = Array.from({ length: 2000 }, (_, i) => i % 300);
+      const calls: ((signal: AbortSignal) => Promise<unknown>)[] = [
+        (signal) => collect(model().generate('밧줄', { ...endless, signal })),
+        (signal) => collect(model().generateTokens(ids, { maxTokens: 2000, stopTokens: [], signal })),
+        (signal) => collect(model().chat(messages, { maxTokens: 4000, stopTokens: [], signal })),
+        (signal) => model().score([...ids, ...ids, ...ids, ...ids], { signal }),
+        (signal) => model().logits(ids, { signal }),
+      ];
+      for (const call of calls) {
+        await expect(call(aborted)).rejects.toBe(reason);
+        const controller = new AbortController();
+        const running = call(controller.signal);
+        setTimeout(() => controller.abort(reason), 20);
+        await expect(running, String(call)).rejects.toBe(reason);
+      }
+      await expect(model().encode('a', { signal: aborted })).rejects.toBe(reason);
+      expect(await collect(model().generate('밧줄', { maxTokens: 3, greedy: true }))).not.toEqual([]);
+    });
+  }
+
+  it('stop loading', async () => {
+    const reason = new Error('enough');
+    await expect(load(small, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    const controller = new AbortController();
+    const loading = load(small, { signal: controller.signal });
+    setTimeout(() => controller.abort(reason), 5);
+    await expect(loading).rejects.toBe(reason);
+  });
+});
+
+describe('a stream', () => {
+  it('does not run ahead of a slow reader, nor after one who left', async () => {
+    const { model, itemsOf } = await observed();
+    const pieces = model.generateTokens([5, 6], endless);
+    await pieces.next();
+    await sleep(300);
+    expect(itemsOf(1)).toBeLessThanOrEqual(AHEAD);
+    for (let i = 0; i < 20; i++) await pieces.next();
+    await sleep(200);
+    expect(itemsOf(1)).toBeLessThanOrEqual(21 + AHEAD);
+    await pieces.return();
+    const before = itemsOf(1);
+    await sleep(200);
+    expect(itemsOf(1)).toBe(before);
+    await model.release();
+  });
+
+  it('stops when it is left in the middle of a for await', async () => {
+    const { model, replies } = await observed();
+    let seen = 0;
+    for await (const _ of model.generateTokens([5, 6], endless)) if (++seen === 5) break;
+    await sleep(200);
+    // The work has ended: its last word is there, long before the tokens are.
+    expect(replies.at(-1)).toMatchObject({ type: 'failed', id: 1 });
+    await model.release();
+  });
+
+  it('that nobody holds any more stops', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const { model, replies } = await observed();
+    await (async () => {
+      await model.generateTokens([5, 6], endless).next();
+    })();
+    for (let i = 0; i < 50 && replies.at(-1)?.type !== 'failed'; i++) {
+      collectGarbage();
+      await sleep(20);
+    }
+    expect(replies.at(-1)).toMatchObject({ type: 'failed', id: 1 });
+    await model.release();
+  });
+
+  it('beside another gives what it gives alone, in turns', async () => {
+    const { model, replies } = await observed();
+    const ways = [1, 2, 3].map((seed) => ({ maxTokens: 80, seed, temperature: 1.2, stopTokens: [] }));
+    const prompts = [[5, 6, 7], [9], Array.from({ length: 600 }, (_, i) => i % 290)];
+    const alone: number[][] = [];
+    for (const [i, way] of ways.entries()) alone.push(await collect(here.generateTokens(prompts[i]!, way)));
+    const scored = here.score(prompts[2]!);
+    const together = await Promise.all([
+      ...ways.map((way, i) => collect(model.generateTokens(prompts[i]!, way))),
+      model.score(prompts[2]!),
+    ]);
+    expect(together).toEqual([...alone, await scored]);
+    // The two with short prompts: neither is more than a window of credit ahead of the other.
+    const counts = [0, 0];
+    for (const reply of replies) {
+      if (reply.type !== 'item' || reply.id > 2) continue;
+      counts[reply.id - 1]!++;
+      expect(Math.abs(counts[0]! - counts[1]!)).toBeLessThanOrEqual(AHEAD);
+    }
+    expect(counts).toEqual([80, 80]);
+    await model.release();
+  });
+});
+
+describe('the end', () => {
+  it('of the thread is told to who waits and who comes later', async () => {
+    const { model, worker } = await observed();
+    const running = collect(model.generateTokens([5], endless));
+    const suspended = model.generateTokens([5], endless);
+    await suspended.next();
+    await (worker as Worker).terminate();
+    for (const failed of [
+      running,
+      collect(suspended),
+      model.encode('a'),
+      collect(model.generate('a', endless)),
+    ]) {
+      const error = await failed.then(
+        () => undefined,
+        (e: unknown) => e,
+      );
+      expect(error).toBeInstanceOf(RopewalkError);
+      expect((error as Error).message).toMatch(
+        /thread has ended: it exited with code 1\. Load the model again/,
+      );
+    }
+    await model.release();
+  });
+
+  it('by a failure in the thread names it', async () => {
+    const { model, worker } = await observed();
+    // Not a request: the thread's program stumbles over it.
+    worker.postMessage(null);
+    await expect(collect(model.generateTokens([5], endless))).rejects.toThrow(/thread has ended: .*null/);
+    await model.release();
+  });
+
+  for (const [name, open] of [
+    ['in this thread', loadHere],
+    ['in a worker', load],
+  ] as const) {
+    it(`by release stops what runs and refuses what comes (${name})`, async () => {
+      const model: LanguageModel = await open(small, { threads: 1 });
+      const running = collect(model.generate('a', endless)).catch((e: unknown) => e);
+      const suspended = model.generate('a', endless);
+      await suspended.next();
+      await Promise.all([model.release(), model.release()]);
+      const errors = [
+        running,
+        collect(suspended).catch((e: unknown) => e),
+        model.encode('a').catch((e: unknown) => e),
+      ];
+      for (const error of errors) {
+        expect(await error).toBeInstanceOf(RopewalkError);
+        expect(((await error) as Error).message).toBe('the model has been released; load it again.');
+      }
+    });
+  }
+
+  it('of a block that uses it', async () => {
+    const model = await (async () => {
+      await using used = await load(small, { threads: 1 });
+      await used.encode('a');
+      return used;
+    })();
+    await expect(model.encode('a')).rejects.toThrow('the model has been released');
+  });
+
+  it.each(['nothing', 'suspended', 'exit'])(
+    'of a process does not wait for a forgotten model (%s)',
+    async (left) => {
+      const program = await buildProgram('test/helpers/worker-child.node.ts');
+      const running = start(program, [small, left]);
+      const { code, stdout, stderr } = await running.finished;
+      expect({ code, stdout, stderr }).toEqual({
+        code: left === 'exit' ? 3 : 0,
+        stdout: 'a piece\n',
+        stderr: '',
+      });
+    },
+  );
+});
+
+describe('a timer of 10 ms', () => {
+  const prompt = Array.from({ length: 1024 }, (_, i) => i % 300);
+
+  /** The longest that a timer of 10 ms was late while work was done, in ms. */
+  async function lateness(work: () => Promise<unknown>): Promise<number> {
+    let worst = 0;
+    let working = true;
+    const ticking = (async () => {
+      while (working) {
+        const began = performance.now();
+        await sleep(10);
+        worst = Math.max(worst, performance.now() - began - 10);
+      }
+    })();
+    try {
+      await work();
+    } finally {
+      working = false;
+      await ticking;
+    }
+    return worst;
+  }
+
+  /** Loads, runs a long prompt and some tokens, and releases. The best of several attempts: the machine has other work. */
+  async function best(open: (path: string, options: object) => Promise<LanguageModel>, attempts: number) {
+    const least = { loading: Number.POSITIVE_INFINITY, generating: Number.POSITIVE_INFINITY };
+    for (let i = 0; i < attempts && Math.max(least.loading, least.generating) > 50; i++) {
+      let model!: LanguageModel;
+      const loading = await lateness(async () => {
+        model = await open(slow, { quantize: { bits: 8, block: 64 }, threads: 1 });
+      });
+      const generating = await lateness(() =>
+        collect(model.generateTokens(prompt, { maxTokens: 20, greedy: true, stopTokens: [] })),
+      );
+      await model.release();
+      least.loading = Math.min(least.loading, loading);
+      least.generating = Math.min(least.generating, generating);
+    }
+    return least;
+  }
+
+  beforeAll(async () => {
+    await saveUntrained(slow, {
+      hidden_size: 512,
+      intermediate_size: 1536,
+      num_hidden_layers: 12,
+      num_attention_heads: 8,
+      num_key_value_heads: 4,
+      head_dim: 64,
+      vocab_size: 8000,
+      max_position_embeddings: 2048,
+    });
+  }, 60_000);
+
+  it('is never late by more than 50 ms while a model is loaded and runs in a worker', async () => {
+    const { loading, generating } = await best(load, 6);
+    console.log(
+      `late by at most ${loading.toFixed(0)} ms (loading), ${generating.toFixed(0)} ms (generating)`,
+    );
+    expect(loading).toBeLessThanOrEqual(50);
+    expect(generating).toBeLessThanOrEqual(50);
+  }, 180_000);
+
+  it('is late when it runs in the same thread: a chunk of the prompt takes that long', async () => {
+    const { loading, generating } = await best(loadHere, 3);
+    expect(generating).toBeGreaterThan(50);
+    expect(loading).toBeGreaterThan(50);
+  }, 180_000);
+});
