@@ -1,4 +1,5 @@
 import { RopewalkError } from '../errors.ts';
+import { regexProblem } from './regex-safety.ts';
 
 /** A JSON object whose fields are not known in advance (normalizer, pre-tokenizer, decoder …). */
 export type JsonObject = { [key: string]: unknown };
@@ -68,6 +69,7 @@ export function parseTokenizerJson(value: unknown, source: string): TokenizerJso
   const section = (name: string): JsonObject | null => {
     const field = value[name] ?? null;
     if (field !== null && !isObject(field)) fail(`the field "${name}" is neither an object nor null`);
+    checkSteps(field, name, fail);
     return field as JsonObject | null;
   };
   return {
@@ -95,4 +97,27 @@ function isTokenId(value: unknown): value is number {
 export function tokenContent(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   return isObject(value) && typeof value.content === 'string' ? value.content : undefined;
+}
+
+/** Steps inside steps (Sequence): real files have two levels. */
+const MAX_STEP_DEPTH = 8;
+
+/**
+ * Checks a normalizer, pre-tokenizer, post-processor or decoder: how deep it goes, and that its regular expressions end
+ * in time whatever the text.
+ */
+function checkSteps(step: unknown, path: string, fail: (problem: string) => never, depth = 0): void {
+  if (typeof step !== 'object' || step === null) return;
+  if (depth > 2 * MAX_STEP_DEPTH) fail(`the field "${path.slice(0, 80)}…" is nested too deep`);
+  for (const [name, value] of Object.entries(step)) {
+    const at = `${path}.${name}`;
+    if (name === 'Regex' && typeof value === 'string') {
+      const problem = regexProblem(value);
+      if (problem) {
+        fail(
+          `the regular expression in "${at}" could take for ever: ${problem}; use the tokenizer.json of a model that you trust`,
+        );
+      }
+    } else checkSteps(value, at, fail, depth + 1);
+  }
 }

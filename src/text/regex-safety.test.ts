@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { regexProblem } from './regex-safety.ts';
+
+/** Pre-tokenizers of published models, as their tokenizer.json files have them. */
+const PUBLISHED = {
+  'GPT-2': String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
+  'Llama 3': String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  'cl100k, possessive': String.raw`'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s`,
+  o200k: String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  'Qwen 2': String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  DeepSeek: String.raw`[\r\n]|\s?[A-Za-zµÀ-ÖØ-öø-ƺ]+|\s?[!-/:-~]+|\s+$|[一-龥ࠀ-一가-퟿]+|\p{N}`,
+  'digits of three': String.raw`\d{1,3}(?=(?:\d{3})*\b)`,
+  spaces: ' {2,}',
+};
+
+describe('a regular expression from a file', () => {
+  it.each(Object.entries(PUBLISHED))('of %s may run', (_name, source) => {
+    expect(regexProblem(source)).toBeUndefined();
+  });
+
+  it.each([
+    ['(a+)+$', /repeats what itself repeats/],
+    ['(?:a*)*b', /repeats what itself repeats/],
+    [String.raw`(\p{L}*)*x`, /repeats what itself repeats/],
+    ['(a|a)*b', /begin alike/],
+    ['(a|ab)*c', /begin alike/],
+    [String.raw`(?:\w|\d)+x`, /begin alike/],
+    ['((a|a))+b', /begin alike/],
+    ['(a?){80}b', /may be empty/],
+    ['(?:a?)+b', /may be empty/],
+    ['(?:(?=a))*b', /may be empty/],
+    ['a*a*a*a*b', /more than 3 endless repetitions/],
+    [String.raw`(a)\1`, /refers back/],
+    [String.raw`(?<x>a)\k<x>`, /refers back/],
+    ['(?<=a+)b', /looks behind without end/],
+    ['(?:a{2,}){2,}', /repeats what itself repeats/],
+    ['('.repeat(60) + ')'.repeat(60), /nested more than/],
+    ['(a', /"\(" too many/],
+    ['a)', /"\)" too many/],
+    ['[a', /without its/],
+    ['(?#x)', /unknown kind/],
+  ])('%s is refused', (source, why) => {
+    expect(regexProblem(source)).toMatch(why);
+  });
+
+  it.each(['(a+)+$', '(a|a)*b', String.raw`(?:\w|a)+x`])('that is refused really is slow: %s', (source) => {
+    // Doubling the time with every letter: from 14 to 18 letters sixteen-fold, of which a quarter is proof enough.
+    const pattern = new RegExp(source, 'u');
+    const time = (letters: number) => {
+      let best = Number.POSITIVE_INFINITY;
+      for (let i = 0; i < 5; i++) {
+        const began = performance.now();
+        pattern.test(`${'a'.repeat(letters)}!`);
+        best = Math.min(best, performance.now() - began);
+      }
+      return best;
+    };
+    expect(time(20)).toBeGreaterThan(4 * time(15));
+  });
+});
