@@ -38,10 +38,9 @@ const { values: flags } = parseArgs({
 const rounds = wholeNumber('rounds', flags.rounds);
 const threads = wholeNumber('threads', flags.threads);
 const contexts = [128, 2048];
-const plan: Plan = {
+const plan: Omit<Plan, 'decode'> = {
   rounds,
   contexts,
-  decode: 48,
   prefill: 256,
   coldPrompt: 128,
   coldRounds: flags['skip-cold'] ? 0 : Math.min(rounds, 5),
@@ -99,6 +98,10 @@ if (!existsSync(packageEntry)) fail(`${packageEntry} is not there; run npm run b
 if (flags.only !== undefined && !shapes.some(({ name }) => name === flags.only)) {
   fail(`--only takes ${shapes.map(({ name }) => name).join(' or ')}, not ${flags.only}.`);
 }
+const precision = flags.precision;
+if (precision !== undefined && !['float32', 'int8', 'int4'].includes(precision)) {
+  fail(`--precision takes float32, int8 or int4, not ${precision}.`);
+}
 const rivals: Rivals = {
   threads,
   package: packageEntry,
@@ -115,21 +118,23 @@ warnOfLoad();
 const bandwidth = await ReadBandwidth.start(threads);
 let bestRead = 0;
 const record: { shape: string; precision: Precision; results: Result[] }[] = [];
-const reports: string[] = [];
 for (const { name, title, config, precisions } of shapes) {
   if (flags.only !== undefined && flags.only !== name) continue;
   const files = new ModelFiles(name, config, resolve(flags.work));
-  for (const precision of precisions) {
-    if (flags.precision !== undefined && flags.precision !== precision) continue;
-    const entrants = await entrantsOf(files, precision, rivals);
-    const results = await runMatch(entrants, plan, bandwidth, (bytes) => {
-      bestRead = Math.max(bestRead, bytes);
-    });
-    const facts = { title: `${title}, ${precision}`, config, plan, bandwidth: bestRead };
-    const text = formatMatch(results, { ...facts, productWeights: files.productWeights });
-    console.log(text);
-    reports.push(text);
-    record.push({ shape: name, precision, results });
+  for (const each of precisions) {
+    if (precision !== undefined && each !== precision) continue;
+    const entrants = await entrantsOf(files, each, rivals);
+    const results = await runMatch(
+      entrants,
+      { ...plan, decode: files.isLarge ? 24 : 48 },
+      bandwidth,
+      (bytes) => {
+        bestRead = Math.max(bestRead, bytes);
+      },
+    );
+    const facts = { title: `${title}, ${each}`, config, plan, bandwidth: bestRead };
+    console.log(formatMatch(results, { ...facts, productWeights: files.productWeights }));
+    record.push({ shape: name, precision: each, results });
   }
 }
 await bandwidth.stop();

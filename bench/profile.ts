@@ -3,10 +3,10 @@
  * several lengths of the context, and in a prompt.
  *
  *     node scripts/run-ts.js bench/profile.ts MODEL [--quantize int8|int4] [--block 128] [--contexts 128,2048]
- *         [--prefill 256] [--tokens 100] [--threads 2]
+ *         [--prefill 256] [--tokens 100] [--activations int8|exact] [--threads 2]
  *
- * MODEL is a Hugging Face directory or a GGUF file. Times are medians over tokens, so that one that waited for another
- * process does not count; profiling itself slows a token of many small operators by some percent.
+ * MODEL is a Hugging Face directory or a GGUF file. Times are lower quartiles over tokens, so that those that waited for another
+ * process do not count; profiling itself slows a token of many small operators by some percent.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ import { prefill } from '../src/generation/generate.ts';
 import type { Quantization } from '../src/onnx/quantize.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { betweenOperators, operatorTimes, type ProfileEvent, runsOf } from './inference/profile-events.ts';
-import { median } from './inference/samples.ts';
+import { quantile } from './inference/samples.ts';
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -30,6 +30,7 @@ const { values: flags, positionals } = parseArgs({
     prefill: { type: 'string', default: '256' },
     tokens: { type: 'string', default: '100' },
     threads: { type: 'string', default: '2' },
+    activations: { type: 'string', default: 'int8' },
   },
 });
 const [path] = positionals;
@@ -56,12 +57,16 @@ async function open(profile: string | undefined): Promise<Decoder> {
   try {
     return await createDecoder(opened, {
       engine: nodeEngine({ threads, ...(profile !== undefined && { profile }) }),
+      activations: flags.activations === 'exact' ? 'exact' : 'int8',
       ...(quantize && { quantize: quantize as Quantization }),
     });
   } finally {
     await opened.checkpoint.tensors.close();
   }
 }
+
+/** Of times that other processes lengthen. */
+const typical = (times: readonly number[]) => quantile(times, 0.25);
 
 const ids = (count: number) => Array.from({ length: count }, (_, i) => 100 + ((i * 7919) % 1000));
 
@@ -110,19 +115,22 @@ stretches.forEach(({ label, walls }, i) => {
   const own = runs.slice(at, at + walls.length);
   at += walls.length;
   if (label === '') return;
-  const operators = operatorTimes(own.map(({ nodes }) => nodes));
+  const operators = operatorTimes(
+    own.map(({ nodes }) => nodes),
+    typical,
+  );
   const rows = [
     ...operators,
-    { name: 'between operators', count: '', milliseconds: median(own.map(betweenOperators)) },
+    { name: 'between operators', count: '', milliseconds: typical(own.map(betweenOperators)) },
     {
       name: 'outside the engine',
       count: '',
-      milliseconds: median(walls.map((wall, run) => wall - own[run]!.milliseconds)),
+      milliseconds: typical(walls.map((wall, run) => wall - own[run]!.milliseconds)),
     },
   ];
   const sum = rows.reduce((all, { milliseconds }) => all + milliseconds, 0);
   console.log(
-    `\n${label}: ${median(plainStretches[i]!.walls).toFixed(2)} ms; profiled ${median(walls).toFixed(2)} ms, of which`,
+    `\n${label}: ${typical(plainStretches[i]!.walls).toFixed(2)} ms; profiled ${typical(walls).toFixed(2)} ms, of which`,
   );
   for (const { name, count, milliseconds } of rows) {
     const share = (100 * milliseconds) / sum;

@@ -50,13 +50,14 @@ export async function entrantsOf(
     // As in node-llama-cpp, activations are 8 bits; by default a file's own bits get exact ones.
     const ownBytes = bytesOf({ bits, block: 32 }, false);
     entrants.push(ours(`Ropewalk, ${type} file, int8 activations`, gguf, ownBytes, { activations: 'int8' }));
-    entrants.push(ours(`Ropewalk, ${type} file as it comes`, gguf, ownBytes));
+    if (!files.isLarge) entrants.push(ours(`Ropewalk, ${type} file as it comes`, gguf, ownBytes));
     // The finer the source, the nearer are the weights to the others'; the 1B shape has none finer than Q8_0.
     const source = await files.finest();
     for (const block of rivals.blocks) {
       const quantize = { bits, block } as const;
       const name = `Ropewalk, --quantize ${precision} --block ${block}`;
-      entrants.push(ours(name, source, bytesOf(quantize, bits === 4), { quantize }));
+      const entrant = ours(name, source, bytesOf(quantize, bits === 4), { quantize });
+      entrants.push({ ...entrant, skipColdStart: files.isLarge });
     }
   }
   if (rivals.llama !== undefined) {

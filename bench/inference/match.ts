@@ -37,7 +37,7 @@ export interface Result {
 }
 
 /** A cold start that takes longer than this, in seconds, is not repeated: it quantises while it loads. */
-const LONG_COLD_START = 8;
+const LONG_COLD_START = 4;
 
 /** Threads of engines spin for a while after a run: the next contender waits until they rest. */
 const REST_MS = 60;
@@ -55,7 +55,7 @@ export async function runMatch(
   const results = entrants.map((entrant): Result => newResult(entrant, plan));
   for (let round = 0; round < plan.coldRounds; round++) {
     for (const result of results) {
-      if (result.cold.best > LONG_COLD_START && round > 0) continue;
+      if (result.entrant.skipColdStart || (round > 0 && result.cold.best > LONG_COLD_START)) continue;
       const { seconds, bytes } = await Contender.coldStart(result.entrant, plan.coldPrompt);
       result.cold.add(seconds);
       result.coldBytes = Math.max(result.coldBytes, bytes);

@@ -68,7 +68,7 @@ export class ModelFiles {
 
   /** What to quantise from: float32, or of a model that is large in it, eight bits. */
   async finest(): Promise<string> {
-    return this.productWeights > 5e8 ? this.gguf('Q8_0') : this.directory();
+    return this.isLarge ? this.gguf('Q8_0') : this.directory();
   }
 
   /** The float32 directory as ONNX. */
@@ -88,6 +88,11 @@ export class ModelFiles {
   /** Parameters that a product reads; the tied head counts, the embedding beside it does not. */
   get productWeights(): number {
     return this.parameters().reduce((sum, [, { shape, size }]) => sum + (shape.length > 1 ? size : 0), 0);
+  }
+
+  /** So large that not everything is worth its time. */
+  get isLarge(): boolean {
+    return this.productWeights > 5e8;
   }
 
   private parameters(): [string, Parameter][] {

@@ -1,5 +1,3 @@
-import { median } from './samples.ts';
-
 /** An event of ONNX Runtime's profile. Times are in microseconds. */
 export interface ProfileEvent {
   readonly cat: string;
@@ -35,11 +33,12 @@ export function runsOf(events: readonly ProfileEvent[]): ProfiledRun[] {
 }
 
 /**
- * Milliseconds of each kind of operator in a run, the largest first: the sum over its nodes of each node's median over
- * all runs. Products are told apart by the width of their result.
+ * Milliseconds of each kind of operator in a run, the largest first: the sum over its nodes of each node's typical time
+ * over all runs. Products are told apart by the width of their result.
  */
 export function operatorTimes(
   runs: readonly (readonly ProfileEvent[])[],
+  typical: (times: readonly number[]) => number,
 ): { name: string; count: number; milliseconds: number }[] {
   const durations = new Map<string, { kind: string; values: number[] }>();
   for (const nodes of runs) {
@@ -53,7 +52,7 @@ export function operatorTimes(
   for (const { kind, values } of durations.values()) {
     const sum = kinds.get(kind) ?? { name: kind, count: 0, milliseconds: 0 };
     sum.count++;
-    sum.milliseconds += median(values);
+    sum.milliseconds += typical(values);
     kinds.set(kind, sum);
   }
   return [...kinds.values()].sort((a, b) => b.milliseconds - a.milliseconds);

@@ -7,7 +7,7 @@ export interface MatchFacts {
   readonly title: string;
   readonly config: LlamaConfig;
   readonly productWeights: number;
-  readonly plan: Plan;
+  readonly plan: Omit<Plan, 'decode'>;
   /** Best read bandwidth, in bytes a second. */
   readonly bandwidth: number;
 }
@@ -32,6 +32,7 @@ export function formatMatch(results: readonly Result[], facts: MatchFacts): stri
     ...plan.contexts.map((context) => `decode @${context}`),
     ...plan.contexts.map((context) => `GB/s @${context}`),
     `prefill ${plan.prefill}`,
+    'load, s',
     'first token, s',
     'peak GB cold',
     'peak GB',
@@ -45,6 +46,7 @@ export function formatMatch(results: readonly Result[], facts: MatchFacts): stri
       return `${(speed / 1e9).toFixed(1)} (${((100 * speed) / bandwidth).toFixed(0)} %)`;
     }),
     both(plan.prefill, result.prefill),
+    result.loadSeconds.toFixed(2),
     result.cold.values.length === 0
       ? '-'
       : `${result.cold.best.toFixed(2)} (${result.cold.median.toFixed(2)})`,
@@ -60,7 +62,7 @@ export function formatMatch(results: readonly Result[], facts: MatchFacts): stri
 }
 
 /** Times as a share: above 1 the first is faster. */
-function ratios(results: readonly Result[], plan: Plan): string[] {
+function ratios(results: readonly Result[], plan: MatchFacts['plan']): string[] {
   const lines: string[] = [];
   const ours = results.filter(isOurs);
   for (const rival of results.filter((result) => !isOurs(result))) {

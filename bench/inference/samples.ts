@@ -16,17 +16,11 @@ export class Samples {
 }
 
 export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
+  return quantile(values, 0.5);
 }
 
-/** A map that makes what is missing. */
-export class SamplesBy<Key> {
-  private readonly all = new Map<Key, Samples>();
-
-  get(key: Key): Samples {
-    const samples = this.all.get(key) ?? new Samples();
-    this.all.set(key, samples);
-    return samples;
-  }
+/** The value that a share of the values lies below. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
 }
