@@ -6,7 +6,7 @@ import { entriesFromConfig, type GgufEntry, rotaryDivisors } from '../checkpoint
 import { toGguf } from '../checkpoint/gguf/names.ts';
 import { splitNames } from '../checkpoint/gguf/reader.ts';
 import { toStored } from '../checkpoint/gguf/store.ts';
-import { entriesFromTokenizer, entriesWithoutTokenizer } from '../checkpoint/gguf/tokenizer-entries.ts';
+import { entriesFromTokenizer } from '../checkpoint/gguf/tokenizer-entries.ts';
 import { GGML_TYPES, type WritableGgmlType } from '../checkpoint/gguf/types.ts';
 import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoint/gguf/writer.ts';
 import { RopewalkError } from '../errors.ts';
@@ -85,20 +85,22 @@ async function metadataOf(source: ExportSource, type: GgufType, notes: string[])
   const written = family.writeConfig(config);
   const settings = entriesFromConfig(written, path);
   const files = await checkpoint.tokenizerFiles();
-  let tokens = entriesWithoutTokenizer();
-  if (files) {
-    const facts = {
+  if (!files) {
+    throw new RopewalkError(
+      `${path}: it has no tokenizer, without which programs built on llama.cpp cannot run it; put its tokenizer.json there.`,
+    );
+  }
+  const tokens = entriesFromTokenizer(
+    files,
+    {
       vocabSize: config.vocab_size,
       bosId: config.bos_token_id,
       padId: config.pad_token_id,
       stopIds: stopTokens,
-    };
-    const made = entriesFromTokenizer(files, facts, path);
-    tokens = made.entries;
-    notes.push(...made.notes);
-  } else {
-    notes.push(`${path} has no tokenizer, so the file has none either: programs must give it token ids.`);
-  }
+    },
+    path,
+  );
+  notes.push(...tokens.notes);
   return [
     ['general.architecture', 'string', String(written.model_type)],
     ['general.type', 'string', 'model'],
@@ -106,7 +108,7 @@ async function metadataOf(source: ExportSource, type: GgufType, notes: string[])
     ['general.file_type', 'u32', TYPES[type].fileType],
     ['general.quantization_version', 'u32', QUANTIZATION_VERSION],
     ...settings,
-    ...tokens,
+    ...tokens.entries,
   ];
 }
 

@@ -28,11 +28,6 @@ export interface TokenizerEntries {
 /** The keys of tokens that end a text, in the order in which they are used up. */
 const STOPS = ['eos', 'eot', 'eom'];
 
-/** The metadata of a model without a tokenizer: llama.cpp runs such models on ids. */
-export function entriesWithoutTokenizer(): GgufEntry[] {
-  return [['tokenizer.ggml.model', 'string', 'none']];
-}
-
 /**
  * A tokenizer.json as a GGUF file's metadata; the inverse of `tokenizerFromGguf`.
  *

@@ -1,0 +1,160 @@
+/**
+ * llama.cpp runs what `exportGguf` writes: the same tokens, the same logits within its float16 arithmetic, the same greedy
+ * text.
+ *
+ *     node scripts/run-ts.js verify/gguf.ts LLAMA MODEL...
+ *
+ * LLAMA is a folder in which `npm install node-llama-cpp@3.22.1` was done, a MODEL any model directory of llama, gemma,
+ * gemma2 or gpt2. Each is exported as F32, F16, Q8_0 and Q4_0 into a folder that is removed afterwards. The models of
+ * verify/gguf.txt, where what this printed is recorded: stories260K, and tiny ones trained by
+ *
+ *     ropewalk train --family gemma2 --text tinyshakespeare.txt --steps 300 --out runs/gemma2
+ *
+ * llama.cpp keeps float16 keys and values and a float16 table of GELU, so it is no float32 reference: |difference| is
+ * given as a share of the largest |logit|, and where its best token is not ours, our two logits must lie within the
+ * largest difference.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { openModel, tokenizerOf } from '../src/checkpoint/load.node.ts';
+import { exportGguf, GGUF_TYPES, type GgufType } from '../src/export/gguf.node.ts';
+import { createDecoder } from '../src/generation/decoder.node.ts';
+import { argmax } from '../src/generation/sampler.ts';
+
+/** What is used of node-llama-cpp, which is no dependency. */
+interface Sequence {
+  controlledEvaluate(
+    input: [number, { generateNext: { logits: true } }][],
+  ): Promise<({ next: { logits: Map<number, number> } } | undefined)[]>;
+}
+interface LlamaModel {
+  tokenize(text: string, specialTokens: boolean): number[];
+  detokenize(ids: readonly number[], specialTokens: boolean): string;
+  createContext(options: object): Promise<{ getSequence(): Sequence; dispose(): Promise<void> }>;
+  dispose(): Promise<void>;
+}
+interface NodeLlamaCpp {
+  getLlama(options: object): Promise<{ loadModel(options: object): Promise<LlamaModel> }>;
+  readonly LlamaLogLevel: { readonly error: string };
+}
+
+const [folder, ...models] = process.argv.slice(2);
+if (!folder || models.length === 0) throw new Error('usage: verify/gguf.ts LLAMA MODEL...');
+const entry = pathToFileURL(join(resolve(folder), 'node_modules/node-llama-cpp/dist/index.js')).href;
+const { getLlama, LlamaLogLevel } = (await import(entry)) as NodeLlamaCpp;
+const llama = await getLlama({ gpu: false, logLevel: LlamaLogLevel.error, build: 'never', maxThreads: 2 });
+
+const PROMPT = 'Once upon a time, the king';
+const NEW_TOKENS = 64;
+const MIXED = [
+  'Hello, world! It’s 3.14159 o’clock; we’ll see.',
+  '옛날 옛적에 호랑이가 살았어요. "떡 하나 주면 안 잡아먹지!"',
+  'naïve café — 東京 🤖👩‍👩‍👧‍👦 Ünïcödé\tтест',
+  '  two   spaces\n\n\nand lines\r\n  def f(x):\n\treturn x ** 2  # …\n',
+  '1234567 + 89 = ?; https://example.org/a_b?c=%20d',
+];
+
+const scratch = mkdtempSync(join(tmpdir(), 'ropewalk-gguf-'));
+let failed = false;
+try {
+  console.log('model, type            greedy tokens  worst |difference| / |logit|');
+  for (const path of models) await verify(path);
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+console.log(failed ? 'FAILED' : 'all as they should be');
+process.exit(failed ? 1 : 0);
+
+async function verify(path: string): Promise<void> {
+  const opened = await openModel(path);
+  const tokenizer = (await tokenizerOf(opened.checkpoint))!;
+  const name = basename(path);
+  for (const type of GGUF_TYPES) {
+    const file = join(scratch, `${name}-${type}.gguf`);
+    const { notes } = await exportGguf(opened, file, { type });
+    const theirs = await llama.loadModel({ modelPath: file, gpuLayers: 0 });
+    if (type === 'f32') {
+      for (const note of notes) console.log(`  ${note.replaceAll(path, name)}`);
+      checkTokens(name, (text) => tokenizer.encode(text, { addSpecialTokens: false }), theirs);
+    }
+    await compare(name, type, file, tokenizer.encode(PROMPT), theirs);
+    await theirs.dispose();
+  }
+  await opened.checkpoint.tensors.close();
+}
+
+function checkTokens(name: string, ours: (text: string) => number[], theirs: LlamaModel): void {
+  let tokens = 0;
+  for (const text of [...MIXED, MIXED.join('\n')]) {
+    const want = ours(text);
+    const got = theirs.tokenize(text, false);
+    tokens += want.length;
+    if (want.join() === got.join()) continue;
+    failed = true;
+    console.log(`${name}: ${JSON.stringify(text)}\n  ours   ${want.join()}\n  theirs ${[...got].join()}`);
+  }
+  console.log(`${name.padEnd(22)} ${tokens} tokens of mixed texts compared`);
+}
+
+/** Greedy text by llama.cpp, and our logits over the same ids, in the file's own bits. */
+async function compare(
+  name: string,
+  type: GgufType,
+  file: string,
+  prompt: readonly number[],
+  theirs: LlamaModel,
+): Promise<void> {
+  const context = await theirs.createContext({ contextSize: 256, threads: 2 });
+  const sequence = context.getSequence();
+  const ids: number[] = [];
+  const rows: Map<number, number>[] = [];
+  for (let next = prompt[0]!; ids.length < prompt.length + NEW_TOKENS; ) {
+    ids.push(next);
+    const [result] = await sequence.controlledEvaluate([[next, { generateNext: { logits: true } }]]);
+    const { logits } = result!.next;
+    rows.push(logits);
+    next = prompt[ids.length] ?? best(logits);
+  }
+  await context.dispose();
+  const opened = await openModel(file);
+  const decoder = await createDecoder(opened);
+  await opened.checkpoint.tensors.close();
+  const vocab = opened.config.vocab_size;
+  const ours = await decoder.forward(ids, decoder.newCache(), 'all');
+  await decoder.release();
+  let worst = 0;
+  let largest = 0;
+  rows.forEach((logits, row) => {
+    for (const [id, value] of logits) {
+      worst = Math.max(worst, Math.abs(value - ours[row * vocab + id]!));
+      largest = Math.max(largest, Math.abs(value));
+    }
+  });
+  let same = 0;
+  const near: string[] = [];
+  for (let row = prompt.length - 1; row < rows.length - 1; row++) {
+    const own = ours.subarray(row * vocab, (row + 1) * vocab);
+    const [mine, other] = [argmax(own), ids[row + 1]!];
+    if (mine === other) {
+      same++;
+      continue;
+    }
+    const gap = own[mine]! - own[other]!;
+    near.push(`token ${row + 1 - prompt.length}: our two best are ${gap.toExponential(1)} apart`);
+    if (gap > 2 * worst) failed = true;
+  }
+  const share = worst / largest;
+  if (type === 'f32' && !(share < 2e-3)) failed = true;
+  console.log(
+    `${name.padEnd(16)} ${type.padEnd(5)}  ${same} of ${NEW_TOKENS} ${''.padEnd(5)} ${share.toExponential(1)}  ${near.join('; ')}`,
+  );
+  if (type === 'f32') console.log(`  ${JSON.stringify(theirs.detokenize(ids.slice(prompt.length), false))}`);
+}
+
+function best(logits: ReadonlyMap<number, number>): number {
+  let [id, most] = [0, Number.NEGATIVE_INFINITY];
+  for (const [each, value] of logits) if (value > most) [id, most] = [each, value];
+  return id;
+}
