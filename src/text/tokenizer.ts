@@ -49,6 +49,7 @@ export class Tokenizer {
   readonly detokenizer: Detokenizer;
   readonly #json: TokenizerJson;
   readonly #library: HuggingFaceTokenizer;
+  readonly #source: string;
   readonly #specialIds: ReadonlySet<number>;
   /** The fast path for BPE over independent words, and the ids that the post-processor puts around a text there. */
   readonly #words: WordEncoder | undefined;
@@ -60,20 +61,21 @@ export class Tokenizer {
   private constructor(json: TokenizerJson, config: JsonObject, source: string) {
     this.#json = json;
     this.config = config;
+    this.#source = source;
     this.detokenizer = new Detokenizer(json.decoder, source);
-    try {
-      this.#library = new HuggingFaceTokenizer(json, { ...config, clean_up_tokenization_spaces: false });
-    } catch (error) {
-      throw new RopewalkError(`${source}: ${error instanceof Error ? error.message : String(error)}`, {
-        cause: error,
+    this.#library = this.#trying(() => {
+      const library = new HuggingFaceTokenizer(json, { ...config, clean_up_tokenization_spaces: false });
+      repairPattern(library.pre_tokenizer);
+      return library;
+    });
+    this.#words = this.#trying(() => WordEncoder.for(this.#library, json));
+    if (this.#words) {
+      [this.#before, this.#after] = this.#trying(() => {
+        const [before, after] = addedAround(this.#library);
+        return [checkKnown(before), checkKnown(after)];
       });
     }
-    repairPattern(this.#library.pre_tokenizer);
-    this.#words = WordEncoder.for(this.#library, json);
-    if (this.#words) [this.#before, this.#after] = addedAround(this.#library);
-    let highest = -1;
-    for (const id of this.#library.get_vocab().values()) highest = Math.max(highest, id);
-    this.vocabSize = highest + 1;
+    this.vocabSize = this.#trying(() => highestId(this.#library, source)) + 1;
     this.#specialIds = new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id));
     this.#guard = new SpecialTokenGuard(json.added_tokens, unknownId(json, this.#library));
     this.bosId = this.#configured('bos_token', KNOWN_BOS);
@@ -105,6 +107,10 @@ export class Tokenizer {
     text: string,
     options: { addSpecialTokens?: boolean; plainSpans?: readonly TextSpan[] } = {},
   ): number[] {
+    return this.#trying(() => this.#encode(text, options));
+  }
+
+  #encode(text: string, options: { addSpecialTokens?: boolean; plainSpans?: readonly TextSpan[] }): number[] {
     const { addSpecialTokens = true, plainSpans = [] } = options;
     if (plainSpans.length > 0) {
       const ids = this.#guard.encode(
@@ -146,6 +152,10 @@ export class Tokenizer {
    * @returns the text; bytes that are not valid UTF-8 become U+FFFD
    */
   decode(ids: Iterable<number>, options: { skipSpecialTokens?: boolean } = {}): string {
+    return this.#trying(() => this.#decode(ids, options));
+  }
+
+  #decode(ids: Iterable<number>, options: { skipSpecialTokens?: boolean }): string {
     const parts: Uint8Array[] = [];
     for (const id of ids) {
       if (options.skipSpecialTokens && this.isSpecial(id)) continue;
@@ -190,6 +200,20 @@ export class Tokenizer {
     return this.#json;
   }
 
+  /** The library takes a file at its word: what it then stumbles over is the file's fault, and said to be. */
+  #trying<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof RopewalkError) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      throw new RopewalkError(
+        `${this.#source}: this tokenizer does not work (${why}); use the original tokenizer.json of the model`,
+        { cause: error },
+      );
+    }
+  }
+
   #configured(field: string, known: readonly string[]): number | undefined {
     const named = tokenContent(this.config[field]);
     if (named !== undefined) return this.tokenToId(named);
@@ -209,12 +233,35 @@ function unknownId({ model }: TokenizerJson, library: HuggingFaceTokenizer): num
 }
 
 function checkKnown(ids: readonly (number | undefined)[]): number[] {
+  for (const id of ids) {
+    if (id !== undefined && !isTokenId(id)) throw new Error(`it gives the token id ${String(id)}`);
+  }
   if (ids.some((id) => id === undefined)) {
     throw new RopewalkError(
       'The text has a character that this tokenizer has no token for, nor an unknown token.',
     );
   }
   return ids as number[];
+}
+
+/** Ids beyond this are no vocabulary's: an array for each of them would take gigabytes. */
+const MAX_ID = 1 << 24;
+
+function isTokenId(id: unknown): id is number {
+  return typeof id === 'number' && Number.isInteger(id) && id >= 0 && id <= MAX_ID;
+}
+
+function highestId(library: HuggingFaceTokenizer, source: string): number {
+  let highest = -1;
+  for (const [token, id] of library.get_vocab()) {
+    if (!isTokenId(id)) {
+      throw new RopewalkError(
+        `${source}: the token ${JSON.stringify(token).slice(0, 60)} has the id ${String(id)}`,
+      );
+    }
+    highest = Math.max(highest, id);
+  }
+  return highest;
 }
 
 /** What the post-processor puts before and after a text, found by processing one mark. */
