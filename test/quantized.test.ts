@@ -5,11 +5,13 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type OpenedModel, openModel } from '../src/checkpoint/load.node.ts';
 import { quantizedProducts } from '../src/checkpoint/weight-sources.node.ts';
+import { RopewalkError } from '../src/errors.ts';
 import { exportQuantized } from '../src/export/quantized.node.ts';
 import { createDecoder, type DecoderOptions } from '../src/generation/decoder.node.ts';
 import { Decoder } from '../src/generation/decoder.ts';
 import { dequantizeMatrix, type Quantization } from '../src/onnx/quantize.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
+import { Random } from '../src/text/random.ts';
 import { relativeError } from './helpers/numbers.ts';
 
 const reference = fileURLToPath(new URL('./reference/', import.meta.url));
@@ -168,5 +170,32 @@ describe('a model in our saved form', () => {
     );
     expect(await damage('\\"bits\\":8', '\\"bits\\":7')).toMatch(/ropewalk\.quantized" are wrong at/);
     expect(await damage('{\\"model.', '[\\"model.')).toMatch(/are not JSON/);
+  });
+
+  it('damaged anywhere, 3,000 times, is refused or is sound', { timeout: 120_000 }, async () => {
+    await save();
+    const file = join(out, 'model.safetensors');
+    const whole = readFileSync(file);
+    const header = 8 + Number(whole.readBigUInt64LE(0));
+    const random = new Random(5);
+    let refused = 0;
+    for (let i = 0; i < 3000; i++) {
+      const bytes = Buffer.from(whole);
+      for (let k = 0; k <= random.nextInt(2); k++) {
+        const at = 8 + random.nextInt(header - 8);
+        bytes[at] = random.nextInt(2) === 0 ? 0x30 + random.nextInt(10) : random.nextInt(256);
+      }
+      writeFileSync(file, bytes);
+      try {
+        await withModel(out, async ({ checkpoint, names }) => {
+          for (const name of names.values()) await checkpoint.tensors.readFloat32(name);
+        });
+      } catch (error) {
+        if (!(error instanceof RopewalkError)) throw error;
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(1000);
+    expect(refused).toBeLessThan(3000);
   });
 });

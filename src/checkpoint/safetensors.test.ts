@@ -266,7 +266,9 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
     expect([...(await file.readFloat32('__proto__'))]).toEqual([0]);
   });
 
-  test('6,000 random damages: a clear error or a sound file, nothing else', async () => {
+  test('20,000 random damages: a clear error or a sound file, nothing else', {
+    timeout: 120_000,
+  }, async () => {
     const sound = [fixture('weights.safetensors'), fixture('others.safetensors')];
     const tokens = [
       '"',
@@ -289,7 +291,7 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
       return Math.floor((state / 2 ** 32) * below);
     };
     let opened = 0;
-    for (let round = 0; round < 6000; round++) {
+    for (let round = 0; round < 20_000; round++) {
       let bytes = sound[random(2)]!.slice();
       for (let damages = 1 + random(3); damages > 0; damages--) {
         const at = random(bytes.byteLength);
@@ -316,6 +318,6 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
     }
     // Damage inside the data cannot be seen: some files must have opened, or the test tests nothing.
     expect(opened).toBeGreaterThan(100);
-    expect(opened).toBeLessThan(5900);
+    expect(opened).toBeLessThan(19_700);
   });
 });
