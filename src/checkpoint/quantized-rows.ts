@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { RopewalkError } from '../errors.ts';
 import {
   blocksInRow,
@@ -19,17 +18,27 @@ export const QUANTIZED_KEY = 'ropewalk.quantized';
 /** `quant_method` in config.json's `quantization_config`. */
 export const QUANT_METHOD = 'ropewalk';
 
-const entrySchema = z.object({
-  columns: z.int().min(1),
-  bits: z.union([z.literal(4), z.literal(8)]),
-  block: z.union([z.literal(16), z.literal(32), z.literal(64), z.literal(128), z.literal(256)]),
-  zeroPoints: z.boolean(),
+/** What the metadata say of one tensor. */
+export interface QuantizedEntry {
+  readonly columns: number;
+  readonly bits: 4 | 8;
+  readonly block: 16 | 32 | 64 | 128 | 256;
+  readonly zeroPoints: boolean;
   /** Set where rows are the columns of Hugging Face's `[in, out]`: GPT-2's. */
-  transposed: z.boolean().optional(),
-});
-const mapSchema = z.record(z.string(), entrySchema);
+  readonly transposed?: boolean | undefined;
+}
 
-export type QuantizedEntry = z.infer<typeof entrySchema>;
+/** Checked by hand: every model that is loaded comes by here, and a library for it takes longer to read than the model. */
+const CHECKS: Readonly<Record<keyof QuantizedEntry, readonly [(value: unknown) => boolean, string]>> = {
+  columns: [(value) => Number.isSafeInteger(value) && (value as number) >= 1, 'a whole number of at least 1'],
+  bits: [(value) => value === 4 || value === 8, '4 or 8'],
+  block: [(value) => [16, 32, 64, 128, 256].some((size) => size === value), '16, 32, 64, 128 or 256'],
+  zeroPoints: [(value) => typeof value === 'boolean', 'true or false'],
+  transposed: [(value) => value === undefined || typeof value === 'boolean', 'true or false'],
+};
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** What the metadata of a file say of its quantised tensors; RopewalkError where that is not readable. */
 export function readQuantizedEntries(text: string, file: string): Map<string, QuantizedEntry> {
@@ -41,14 +50,22 @@ export function readQuantizedEntries(text: string, file: string): Map<string, Qu
       `${file}: its metadata "${QUANTIZED_KEY}" are not JSON; quantise the model again.`,
     );
   }
-  const result = mapSchema.safeParse(json);
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    throw new RopewalkError(
-      `${file}: its metadata "${QUANTIZED_KEY}" are wrong at ${issue?.path.join('.')}: ${issue?.message}; quantise the model again.`,
+  const wrong = (where: string, wanted: string) =>
+    new RopewalkError(
+      `${file}: its metadata "${QUANTIZED_KEY}" are wrong at ${where}: it must be ${wanted}; quantise the model again.`,
     );
-  }
-  return new Map(Object.entries(result.data));
+  if (!isObject(json)) throw wrong('the top', 'an object');
+  return new Map(
+    Object.entries(json).map(([name, entry]) => {
+      if (!isObject(entry)) throw wrong(name, 'an object');
+      for (const [field, [fits, wanted]] of Object.entries(CHECKS)) {
+        if (!fits(Object.hasOwn(entry, field) ? entry[field] : undefined))
+          throw wrong(`${name}.${field}`, wanted);
+      }
+      const { columns, bits, block, zeroPoints, transposed } = entry as unknown as QuantizedEntry;
+      return [name, { columns, bits, block, zeroPoints, ...(transposed !== undefined && { transposed }) }];
+    }),
+  );
 }
 
 function parts(shape: QuantizedShape, zeroPoints: boolean) {

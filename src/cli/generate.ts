@@ -113,7 +113,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   const prompt = flags.ids ?? encodePrompt(tokenizer!, flags.prompt!, opened.config.bos_token_id);
   const stopTokens = flags.stopIds ?? (flags.ignoreEos ? [] : opened.stopTokens);
   const stream = tokenizer && new StreamDecoder(tokenizer, { skipSpecialTokens: true });
-  const { signal, dispose } = interruptSignal(() => {});
+  let interrupt: ReturnType<typeof interruptSignal> | undefined;
   const ids: number[] = [];
   let text = '';
   const show = (piece: string) => {
@@ -122,23 +122,26 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   };
   // The prompt is not part of the speed: what a reader waits for is one token after another.
   let started = performance.now();
-  try {
-    const constraint = schema?.constraint({ maxTokens: flags.maxTokens, stopTokens });
-    const options = { ...flags, stopTokens, signal, ...(constraint && { constraint }) };
-    for await (const id of generateTokens(decoder, prompt, options)) {
-      if (ids.length === 0) started = performance.now();
-      ids.push(id);
-      // The token that ends a constrained text is no part of it, whether special or not.
-      if (constraint && stopTokens.includes(id)) break;
-      if (stream) show(stops.push(stream.push(id)));
-      else if (!flags.json) process.stdout.write(`${ids.length > 1 ? ',' : ''}${id}`);
-      if (stops.stopped) break;
+  const constraint = schema?.constraint({ maxTokens: flags.maxTokens, stopTokens });
+  const options = { ...flags, stopTokens, ...(constraint && { constraint }) };
+  for await (const id of generateTokens(decoder, prompt, options)) {
+    if (ids.length === 0) {
+      started = performance.now();
+      // Until now there was nothing to keep, and what ends any program does not wait for the engine as a handler would.
+      interrupt = interruptSignal(() => {});
     }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    process.exitCode = INTERRUPTED;
+    if (interrupt?.signal.aborted) {
+      process.exitCode = INTERRUPTED;
+      break;
+    }
+    ids.push(id);
+    // The token that ends a constrained text is no part of it, whether special or not.
+    if (constraint && stopTokens.includes(id)) break;
+    if (stream) show(stops.push(stream.push(id)));
+    else if (!flags.json) process.stdout.write(`${ids.length > 1 ? ',' : ''}${id}`);
+    if (stops.stopped) break;
   }
-  dispose();
+  interrupt?.dispose();
   const seconds = (performance.now() - started) / 1000;
   if (stream) show(stops.push(stream.flush()) + stops.flush());
   const tokensPerSecond = ids.length > 1 ? (ids.length - 1) / seconds : 0;

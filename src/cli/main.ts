@@ -2,18 +2,36 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { RopewalkError } from '../errors.ts';
-import * as chat from './chat.ts';
-import * as compare from './compare.ts';
-import * as exportCommand from './export.ts';
-import * as generate from './generate.ts';
-import * as inspect from './inspect.ts';
 import { printable } from './printable.ts';
-import * as pull from './pull.ts';
-import * as quantize from './quantize.ts';
-import * as score from './score.ts';
-import * as start from './start.ts';
-import * as tokenizer from './tokenizer.ts';
-import * as train from './train.ts';
+
+interface CommandModule {
+  register(program: Command): void;
+}
+
+/**
+ * The commands in the order of the help text, and where each is: only the one that is asked for is read, since reading
+ * all of them takes longer than a short command runs.
+ */
+const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<CommandModule> }[] = [
+  { names: ['start'], read: () => import('./start.ts') },
+  { names: ['compare'], read: () => import('./compare.ts') },
+  { names: ['inspect', 'diff'], read: () => import('./inspect.ts') },
+  { names: ['train'], read: () => import('./train.ts') },
+  { names: ['generate'], read: () => import('./generate.ts') },
+  { names: ['chat'], read: () => import('./chat.ts') },
+  { names: ['score'], read: () => import('./score.ts') },
+  { names: ['export'], read: () => import('./export.ts') },
+  { names: ['pull'], read: () => import('./pull.ts') },
+  { names: ['quantize'], read: () => import('./quantize.ts') },
+  { names: ['tokenizer'], read: () => import('./tokenizer.ts') },
+];
+
+/** The commands that an argument names; all of them where it names none, for help and for suggestions. */
+async function commandsFor(argument: string | undefined): Promise<CommandModule[]> {
+  if (argument === '--version' || argument === '-V') return [];
+  const named = COMMANDS.filter(({ names }) => names.includes(argument ?? ''));
+  return Promise.all((named.length > 0 ? named : COMMANDS).map(({ read }) => read()));
+}
 
 /**
  * The command line. Results go to stdout, progress and errors to stderr.
@@ -38,20 +56,7 @@ ropewalk <command> --help says more.`,
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const command of [
-    start,
-    compare,
-    inspect,
-    train,
-    generate,
-    chat,
-    score,
-    exportCommand,
-    pull,
-    quantize,
-    tokenizer,
-  ])
-    command.register(program);
+  for (const command of await commandsFor(argv[2])) command.register(program);
   // A closed pipe (ropewalk … | head) is the reader's wish, not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
