@@ -89,6 +89,12 @@ class GgufTensors implements TensorReader {
         `${this.#file.name}: tensor ${quote(name)} has ${elements} numbers, and the memory for it ${target.length}.`,
       );
     }
+    if (tensor.shape.length === 1 && transform.startsWith('rotary')) {
+      // A bias: its numbers move as a weight's rows do.
+      const stored = await readAll(tensor);
+      for (let i = 0; i < elements; i++) target[i] = stored[rotaryRow(i, this.#headDim)]!;
+      return;
+    }
     const width = tensor.shape.at(-1) ?? 1;
     const rows = elements / width;
     const rowBytes = tensor.byteLength / rows;
