@@ -1,6 +1,7 @@
 import { RopewalkError } from '../errors.ts';
 import { Random } from '../text/random.ts';
 import type { TokenConstraint } from './constraint.ts';
+import { distribution } from './distribution.ts';
 
 export interface SamplingOptions {
   /** Takes the likeliest token and ignores the rest of these. */
@@ -34,6 +35,16 @@ function checkOptions(options: SamplingOptions): void {
   check('top-p', options.topP, (p) => p > 0 && p <= 1, 'above 0 and at most 1');
   check('min-p', options.minP, (p) => p >= 0 && p <= 1, 'from 0 to 1');
   check('repetition penalty', options.repetitionPenalty, (r) => r > 0 && Number.isFinite(r), 'above 0');
+}
+
+export { distribution };
+
+function checkLogits(logits: Float32Array): void {
+  for (let i = 0; i < logits.length; i++) {
+    // Not so for NaN and +Infinity.
+    if (logits[i]! < Number.POSITIVE_INFINITY) continue;
+    throw new RopewalkError('the model gave logits that are not numbers; its weights are damaged.');
+  }
 }
 
 /** Index of the largest logit; the first of equals. */
@@ -74,9 +85,7 @@ export class Sampler {
         logits[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
       }
     }
-    if (logits.includes(Number.NaN) || logits.includes(Number.POSITIVE_INFINITY)) {
-      throw new RopewalkError('the model gave logits that are not numbers; its weights are damaged.');
-    }
+    checkLogits(logits);
     constraint?.mask(logits);
     const id = greedy ? argmax(logits) : this.draw(logits);
     this.seen.add(id);
@@ -94,39 +103,4 @@ export class Sampler {
     const last = probabilities.findLastIndex((probability) => probability > 0);
     return ids[last]!;
   }
-}
-
-/** The tokens that may be drawn and their probabilities (which sum to 1), likeliest first where that was needed. */
-export function distribution(
-  logits: Float32Array,
-  { temperature = 1, topK, topP, minP }: SamplingOptions,
-): { ids: ArrayLike<number>; probabilities: Float64Array } {
-  const cut = topK !== undefined || topP !== undefined || minP !== undefined;
-  let ids = Uint32Array.from(logits, (_, id) => id);
-  // Ties are broken by id, so that a seed means one text.
-  if (cut) ids.sort((a, b) => logits[b]! - logits[a]! || a - b);
-  if (topK !== undefined) ids = ids.subarray(0, topK);
-  const max = cut ? logits[ids[0]!]! : logits[argmax(logits)]!;
-  let probabilities = Float64Array.from(ids, (id) => Math.exp((logits[id]! - max) / temperature));
-  normalize(probabilities);
-  if (topP !== undefined) {
-    let sum = 0;
-    let count = 0;
-    while (count < probabilities.length && sum < topP) sum += probabilities[count++]!;
-    probabilities = probabilities.subarray(0, count);
-    normalize(probabilities);
-  }
-  if (minP !== undefined) {
-    const floor = minP * probabilities[0]!;
-    let count = probabilities.length;
-    while (count > 1 && probabilities[count - 1]! < floor) count--;
-    probabilities = probabilities.subarray(0, count);
-    normalize(probabilities);
-  }
-  return { ids: ids.subarray(0, probabilities.length), probabilities };
-}
-
-function normalize(values: Float64Array): void {
-  const sum = values.reduce((total, value) => total + value, 0);
-  for (let i = 0; i < values.length; i++) values[i]! /= sum;
 }
