@@ -122,7 +122,7 @@ export {
   SinusoidalPositions,
 } from './nn/positions.ts';
 export { type EmitOptions, type EmittedModel, emitModel, type WeightSource } from './onnx/emit.ts';
-export type { Engine, OnnxRuntime, SessionSettings } from './runtime/engine.ts';
+export type { Engine, EngineSettings, OnnxRuntime, SessionSettings } from './runtime/engine.ts';
 export { type OnnxRuntimeWeb, type WebSettings, webEngine } from './runtime/engine.web.ts';
 export { type CompileOptions, Executable, type HostArray, type HostTensor } from './runtime/executable.ts';
 export { HostMemory } from './runtime/host-memory.ts';

@@ -15,6 +15,7 @@ export { type PullOptions, type PullProgress, pullModel } from './hub/pull.node.
 export { resolveModel } from './hub/resolve.node.ts';
 export { namedModel } from './inspect/named-model.node.ts';
 export { nodeEngine } from './runtime/engine.node.ts';
+export type { Device } from './runtime/webgpu.node.ts';
 export { readTextFiles, type TextFile } from './text/files.node.ts';
 export { loadTokenizer } from './text/tokenizer.node.ts';
 export { type PretrainEvent, type PretrainOptions, pretrain } from './training/pretrain.node.ts';

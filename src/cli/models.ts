@@ -4,11 +4,13 @@ import { RopewalkError } from '../errors.ts';
 import { createDecoder, type DecoderOptions } from '../generation/decoder.node.ts';
 import type { Decoder } from '../generation/decoder.ts';
 import type { Quantization } from '../onnx/quantize.ts';
+import { DEVICES, type Device } from '../runtime/webgpu.node.ts';
 import { count } from './options.ts';
 import { Progress } from './progress.ts';
 
 /** How a model is loaded: options of every command that runs one. */
 export interface DecoderFlags {
+  readonly device?: Device;
   readonly threads?: number;
   readonly quantize?: 'none' | 'int8' | 'int4';
   readonly block?: '32' | '64' | '128';
@@ -21,6 +23,11 @@ const PROGRESS_FROM = 20e6;
 export function addDecoderOptions(command: Command): Command {
   return command
     .option('--threads <n>', 'threads of the engine', count)
+    .addOption(
+      new Option('--device <name>', 'where it runs: the processor, or the graphics card through WebGPU')
+        .choices(DEVICES)
+        .default('cpu'),
+    )
     .addOption(
       new Option(
         '--quantize <form>',
@@ -42,13 +49,19 @@ export function addDecoderOptions(command: Command): Command {
 }
 
 /** What the flags ask for. */
-export function decoderOptions({ threads, quantize, block, activations }: DecoderFlags): DecoderOptions {
+export function decoderOptions({
+  device,
+  threads,
+  quantize,
+  block,
+  activations,
+}: DecoderFlags): DecoderOptions {
   if (block !== undefined && quantize !== 'int8' && quantize !== 'int4') {
     throw new RopewalkError(
       '--block is the block size of --quantize int8 or int4; give it together with that.',
     );
   }
-  return { threads, quantize: quantization(quantize, block), activations };
+  return { device, threads, quantize: quantization(quantize, block), activations };
 }
 
 function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block'] = '64') {

@@ -5,9 +5,8 @@ import { writeNpyFile } from '../checkpoint/npy.node.ts';
 import { writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import { weightSources } from '../checkpoint/weight-sources.node.ts';
 import { RopewalkError } from '../errors.ts';
-import { createDecoder, type DecoderOptions, decodingThreads } from '../generation/decoder.node.ts';
+import { createDecoder, type DecoderOptions, decodingEngine } from '../generation/decoder.node.ts';
 import { cachedLogits, fullLogits, type LogitRows, Scorer, scoringWindows } from '../generation/score.ts';
-import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { readTextFiles } from '../text/files.node.ts';
 import { TrainingSession } from '../training/session.ts';
@@ -74,8 +73,7 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
     const ids = Int32Array.from(flags.ids ?? (await readIds(opened, flags.text!)));
     if (ids.length < 2)
       throw new RopewalkError('scoring needs at least two tokens: the first predicts the second.');
-    const threads = flags.threads ?? decodingThreads(opened.model);
-    const engine = nodeEngine(threads === undefined ? {} : { threads });
+    const engine = decodingEngine(opened.model, flags);
     // Ids that are given one by one, and chunks, are not cut unless the positions end.
     const usual = flags.chunk || flags.ids ? opened.model.maxPositions : DEFAULT_WINDOW;
     const size = Math.min(flags.window ?? usual, opened.model.maxPositions);

@@ -1,9 +1,11 @@
 import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { weightSources } from '../checkpoint/weight-sources.node.ts';
+import { RopewalkError } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
 import type { Quantization } from '../onnx/quantize.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
+import { DEVICES, type Device } from '../runtime/webgpu.node.ts';
 import { Decoder } from './decoder.ts';
 
 /**
@@ -17,7 +19,20 @@ export function decodingThreads(model: CausalLM): number | undefined {
   return model.parameterCount() < ONE_THREAD_BELOW ? 1 : undefined;
 }
 
+/** An engine for this model on the device that is asked for. */
+export function decodingEngine(
+  model: CausalLM,
+  { device = 'cpu', threads = decodingThreads(model) }: Pick<DecoderOptions, 'device' | 'threads'> = {},
+): Engine {
+  if (!DEVICES.includes(device)) {
+    throw new RopewalkError(`the device must be ${DEVICES.join(' or ')}, but is ${String(device)}.`);
+  }
+  return nodeEngine({ provider: device, ...(threads !== undefined && { threads }) });
+}
+
 export interface DecoderOptions {
+  /** Where it runs; the CPU unless given. */
+  readonly device?: Device | undefined;
   /** Threads of the engine; by default one for small models and one for each core for others. */
   readonly threads?: number | undefined;
   /**
@@ -29,7 +44,7 @@ export interface DecoderOptions {
   readonly activations?: 'int8' | 'exact' | undefined;
   /** Called while weights are read, with the share that has been, 0 to 1. */
   readonly onProgress?: ((share: number) => void) | undefined;
-  /** An engine instead of one with these threads. */
+  /** An engine instead of one for this device with these threads. */
   readonly engine?: Engine | undefined;
 }
 
@@ -37,8 +52,7 @@ export interface DecoderOptions {
 export async function createDecoder(opened: OpenedModel, options: DecoderOptions = {}): Promise<Decoder> {
   const { quantize, activations, onProgress: onRead } = options;
   const sources = await weightSources(opened, { quantize, activations, onRead });
-  const threads = options.threads ?? decodingThreads(opened.model);
-  const engine = options.engine ?? nodeEngine(threads === undefined ? {} : { threads });
+  const engine = options.engine ?? decodingEngine(opened.model, options);
   const { weights, folder, close } = sources;
   try {
     const settings = folder === undefined ? {} : { weightsFolder: folder };

@@ -1,5 +1,5 @@
 import { constant, scalarValue } from './operators/elementwise.ts';
-import { type Attributes, type Emitter, Node, type Tensor } from './tensor.ts';
+import { type Attributes, type Dialect, Node, type Tensor } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
 import type { Values } from './values.ts';
 
@@ -11,10 +11,10 @@ const FOLD_LIMIT = 1 << 20;
  * multiplications by one and additions of zero removed. Nodes behind different barriers are different nodes, so
  * nothing is merged across a recomputation barrier.
  *
- * @param dialect which lowerings exist; see {@link Emitter}.
+ * @param dialect which lowerings exist.
  * @returns the outputs in the new graph, in order. Nodes that nothing depends on are gone.
  */
-export function simplify(outputs: readonly Tensor[], dialect: Emitter['dialect']): Tensor[] {
+export function simplify(outputs: readonly Tensor[], dialect: Dialect): Tensor[] {
   const replaced = new Map<Tensor, Tensor>();
   const seen = new Map<string, readonly Tensor[]>();
   const identities = new Map<object, number>();
@@ -36,7 +36,7 @@ export function simplify(outputs: readonly Tensor[], dialect: Emitter['dialect']
     const usable =
       operator.lower &&
       !(operator.engineOnly && dialect === 'standard') &&
-      (operator.fits?.(inputs, attributes) ?? true);
+      (operator.fits?.(inputs, attributes, dialect) ?? true);
     if (!usable && operator.expand) return rewrite(operator.expand(inputs, attributes));
     const shortcut = identity(node, inputs) ?? fold(node, inputs);
     if (shortcut) return [shortcut];

@@ -26,10 +26,15 @@ export interface QuantizedWeight {
   readonly offsets?: string;
 }
 
+/**
+ * Which operators a graph may be written with: ai.onnx alone (`standard`), or those of com.microsoft too, as ONNX
+ * Runtime's CPU kernels have them (`onnxruntime`) or as its WebGPU kernels do (`webgpu`).
+ */
+export type Dialect = 'onnxruntime' | 'webgpu' | 'standard';
+
 /** What an operator's lowering writes ONNX nodes with. Values are known by their ONNX names. */
 export interface Emitter {
-  /** `onnxruntime` may use com.microsoft operators; `standard` is ai.onnx alone. */
-  readonly dialect: 'onnxruntime' | 'standard';
+  readonly dialect: Dialect;
   /** Adds one ONNX node; returns the names of its outputs. */
   node(
     type: string,
@@ -88,7 +93,7 @@ export interface Operator<A extends Attributes = Attributes> {
   /** Set when the lowering needs com.microsoft operators: the standard dialect then uses the expansion. */
   readonly engineOnly?: boolean;
   /** Whether the fused form can do this case; where it cannot, the expansion is used. Default: every case. */
-  fits?(inputs: readonly TensorType[], attributes: A): boolean;
+  fits?(inputs: readonly TensorType[], attributes: A, dialect: Dialect): boolean;
   /** How many leading outputs gradients may flow into; the rest serve the derivative. Default: all. */
   readonly primaryOutputs?: number;
   /** Never merged with an equal node: inputs, random sources, recomputation barriers. */

@@ -1,4 +1,5 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
+import type { Dialect } from '../graph/tensor.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
 
 /** The two names of an ONNX Runtime package that we use: onnxruntime-node and onnxruntime-web both have them. */
@@ -27,10 +28,14 @@ export interface SessionSettings {
   readonly prepack?: boolean;
   /** Set when the graph computes things twice on purpose: stops the engine from merging them back. */
   readonly recomputes?: boolean;
-  /** Execution provider. Default: cpu in Node, wasm in the browser. */
-  readonly provider?: string;
   /** Writes ONNX Runtime's own profile to a file that starts with this. */
   readonly profile?: string;
+}
+
+/** What all sessions of an engine begin with. */
+export interface EngineSettings extends SessionSettings {
+  /** Execution provider. Default: cpu in Node, wasm in the browser. */
+  readonly provider?: string;
 }
 
 /** Runs ONNX models: ONNX Runtime's native library in Node, its WebAssembly build in the browser. */
@@ -43,7 +48,12 @@ export interface Engine {
   readonly takesWeights: boolean;
   /** Whether an output may be written over the input it comes from: caches then grow in place. */
   readonly sharesBuffers: boolean;
-  readonly defaults: SessionSettings;
+  readonly defaults: EngineSettings;
+}
+
+/** Which operators the engine's kernels know. */
+export function dialectOf({ defaults }: Engine): Dialect {
+  return defaults.provider === 'webgpu' ? 'webgpu' : 'onnxruntime';
 }
 
 export async function createSession(

@@ -1,6 +1,6 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import { RopewalkError } from '../errors.ts';
-import type { Engine, OnnxRuntime, SessionSettings } from './engine.ts';
+import type { Engine, EngineSettings, OnnxRuntime } from './engine.ts';
 
 /** What we use of onnxruntime-web beyond the names that it shares with onnxruntime-node. */
 export interface OnnxRuntimeWeb extends OnnxRuntime {
@@ -8,7 +8,7 @@ export interface OnnxRuntimeWeb extends OnnxRuntime {
 }
 
 /** A browser has no folders: weights come as bytes, and a profile has no file to go to. */
-export type WebSettings = Omit<SessionSettings, 'weightsFolder' | 'profile'>;
+export type WebSettings = Omit<EngineSettings, 'weightsFolder' | 'profile'>;
 
 /**
  * ONNX Runtime in the browser. The package is the page's own, `import * as ort from 'onnxruntime-web'`, so that the

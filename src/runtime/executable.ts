@@ -7,7 +7,7 @@ import type { Tensor } from '../graph/tensor.ts';
 import { emitModel } from '../onnx/emit.ts';
 import { type HostLookup, prepareInference } from '../onnx/inference.ts';
 import { readIntoMemory, type WeightSource } from '../onnx/weights.ts';
-import { createSession, type Engine, type SessionSettings } from './engine.ts';
+import { createSession, dialectOf, type Engine, type SessionSettings } from './engine.ts';
 import { addRows } from './kernels.ts';
 
 /** What a run is given and returns. Integers are Int32Array for int32 inputs and BigInt64Array for int64. */
@@ -52,9 +52,9 @@ export class Executable {
     const { plans, sessionOutputs } = planOutputs(outputs);
     const prepared = prepareInference([...sessionOutputs.values()], weights);
     const roots = new Map([...sessionOutputs.keys()].map((name, i) => [name, prepared.outputs[i]!]));
-    const provide = engine.takesWeights && (settings.provider ?? engine.defaults.provider ?? 'cpu') === 'cpu';
+    const provide = engine.takesWeights;
     const sources = provide ? prepared.weights : await readIntoMemory(prepared.weights);
-    const model = emitModel(roots, { weights: sources, provide });
+    const model = emitModel(roots, { dialect: dialectOf(engine), weights: sources, provide });
     const session = await createSession(engine, model.bytes, settings, model.provided);
     return new Executable(engine, session, plans, model.inputs, model.bytes.byteLength, prepared.lookups);
   }

@@ -118,8 +118,9 @@ export function hasFusedAttention(headDim: number): boolean {
 export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
   name: 'cachedAttention',
   engineOnly: true,
-  // GroupQueryAttention refuses other head sizes.
-  fits: (inputs) => hasFusedAttention(inputs[3]!.shape[3] as number),
+  // GroupQueryAttention refuses other head sizes. Its WebGPU kernels ignore the cap, and gave other numbers for 32 or
+  // more new tokens.
+  fits: (inputs, _, dialect) => dialect !== 'webgpu' && hasFusedAttention(inputs[3]!.shape[3] as number),
   infer(inputs, { heads, kvHeads }) {
     const [q, k, v, pastK, pastV, pastLength, total] = inputs;
     const headDim = pastK?.shape[3];

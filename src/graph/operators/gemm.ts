@@ -1,4 +1,5 @@
 import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { gemm } from './gemm-lowering.ts';
 import { matmulOp } from './matmul.ts';
 
 type None = Record<never, never>;
@@ -19,16 +20,10 @@ export const gemmRowsOp: Operator<None> = {
   },
   evaluate: (inputs) => matmulOp.evaluate!(inputs, TRANSPOSED),
   stopsGradient: true,
-  lower(e, [x, weight], { inputs }) {
-    const [type, { shape }] = inputs as [Tensor, Tensor];
-    const [out, width] = shape as [number, number];
-    if (type.rank === 2) return e.node('Gemm', [x!, weight!], { transB: 1 });
-    const rows = e.node('Reshape', [x!, e.constant('int64', [2], [-1, width])])[0]!;
-    const product = e.node('Gemm', [rows, weight!], { transB: 1 })[0]!;
-    // Several sizes may be unknown, so the shape is read off the input: all of it but the last.
-    const leading = e.node('Shape', [x!], { end: -1 })[0]!;
-    const target = e.node('Concat', [leading, e.constant('int64', [1], [out])], { axis: 0 })[0]!;
-    return e.node('Reshape', [product, target]);
+  lower(e, [x, matrix], { inputs }) {
+    const [{ rank }, { shape }] = inputs as readonly [Tensor, Tensor];
+    const [out, inner] = shape as [number, number];
+    return gemm(e, { x: x!, rank, matrix: matrix!, inner, out }, TRANSPOSED);
   },
   examples: [example([3, 4], [5, 4]), example([2, 3, 4], [5, 4])],
 };

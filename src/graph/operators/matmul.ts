@@ -2,6 +2,7 @@ import { type Dim, mulDims, sameDim, sizeOf } from '../dims.ts';
 import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
 import { sizeOfShape } from '../values.ts';
 import { add } from './elementwise.ts';
+import { gemm } from './gemm-lowering.ts';
 import { quantizedProduct } from './quantized.ts';
 import { reshape } from './shape.ts';
 
@@ -93,6 +94,13 @@ export const matmulOp: Operator<MatmulAttributes> = {
     if (e.dialect === 'onnxruntime') {
       const attributes = { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: { float: alpha } };
       return e.node('FusedMatMul', inputs, attributes, { domain: 'com.microsoft' });
+    }
+    // FusedMatMul has no WebGPU kernel; Gemm has one.
+    const [left, right] = types as readonly [Tensor, Tensor];
+    if (e.dialect === 'webgpu' && right.rank === 2 && (left.rank === 2 || !transA)) {
+      const [inner, out] = sides(right, transB) as [number, number];
+      const factors = { x: inputs[0]!, rank: left.rank, matrix: inputs[1]!, inner, out };
+      return gemm(e, factors, { transA, transB, alpha });
     }
     const swap = (name: string, x: TensorType) => {
       const perm = x.shape.map((_, axis) => axis);

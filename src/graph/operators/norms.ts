@@ -1,5 +1,5 @@
 import { sameDim } from '../dims.ts';
-import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { apply, type Emitter, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
 import { add, mul, reciprocal, scalar, sqrt, sub, tanh } from './elementwise.ts';
 import { matmul } from './matmul.ts';
 import { reduceMean, sumTo } from './reduce.ts';
@@ -56,13 +56,25 @@ export const rmsNormOp: Operator<NormAttributes> = {
   lower(e, inputs, { outputs, attributes: { epsilon } }) {
     const attributes = { axis: -1, epsilon: { float: epsilon }, stash_type: 1 };
     const count = e.isUsed(outputs[1]!) ? 2 : 1;
-    return e.node('SimplifiedLayerNormalization', inputs, attributes, { outputs: count });
+    // The WebGPU kernel's second output is not what it should be: computed apart there.
+    const apart = count === 2 && e.dialect === 'webgpu';
+    const [y, ...rest] = e.node('SimplifiedLayerNormalization', inputs, attributes, {
+      outputs: apart ? 1 : count,
+    });
+    return [y!, ...(apart ? [inverseRms(e, inputs[0]!, epsilon)] : rest)];
   },
   examples: [
     { inputs: [matrix(3, 6), vector(6)], attributes: { epsilon: 1e-5 } },
     { inputs: [matrix(3, 6), vector(6)], attributes: { epsilon: 0.1 } },
   ],
 };
+
+/** 1 / sqrt(mean(x²) + ε) over the last axis, by ai.onnx alone. */
+function inverseRms(e: Emitter, x: string, epsilon: number): string {
+  const one = (type: string, inputs: string[]) => e.node(type, inputs)[0]!;
+  const mean = one('ReduceMean', [one('Mul', [x, x]), e.constant('int64', [1], [-1])]);
+  return one('Reciprocal', [one('Sqrt', [one('Add', [mean, e.constant('float32', [], [epsilon])])])]);
+}
 
 /**
  * y = (x − mean) / sqrt(variance + ε) · weight + bias over the last axis (variance without Bessel's correction).

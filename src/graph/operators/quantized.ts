@@ -1,4 +1,5 @@
 import type { Emitter, QuantizedWeight } from '../tensor.ts';
+import { gemm } from './gemm-lowering.ts';
 
 /** Accuracy levels of MatMulNBits: activations as float32, or as 8-bit numbers with a scale for each block. */
 const FLOAT32 = 1;
@@ -8,27 +9,31 @@ const INT8 = 4;
  * The product of x `[…, in]` and a quantised `[out, in]`: its lowering by com.microsoft's MatMulNBits.
  *
  * With 8-bit activations (as llama.cpp has them too) outliers among the activations cost some tenths of a per cent of
- * perplexity. Where the weight asks for exact activations, 4-bit weights take the kernel for float32 activations; there
- * is no such kernel for 8-bit weights that is not a hundred times slower, so there the activations go in two parts of
- * 8 bits, the second holding what the first rounded away.
+ * perplexity. Where the weight asks for exact activations, it takes the kernel for float32 activations. On the CPU that
+ * for 8-bit weights is a hundred times slower, so there the activations go in two parts of 8 bits, the second holding
+ * what the first rounded away.
  *
  * Offsets of blocks are added as a product of their own: Σ over a block of x · offset = (Σ x) · offset.
  *
  * @param rank of x.
  */
 export function quantizedProduct(e: Emitter, x: string, rank: number, weight: QuantizedWeight): string[] {
-  const { columns, block, bits, exact, offsets } = weight;
+  const { rows, columns, block, bits, exact, offsets } = weight;
   const one = (type: string, inputs: string[], attributes = {}, domain = '') =>
     e.node(type, inputs, attributes, { domain })[0]!;
   const product =
-    exact && bits === 8
+    exact && bits === 8 && e.dialect !== 'webgpu'
       ? inTwoParts(e, x, rank, weight)
-      : multiply(e, x, weight, exact && bits === 4 ? FLOAT32 : INT8);
+      : multiply(e, x, weight, exact ? FLOAT32 : INT8);
   if (!offsets) return [product];
   const sums = one('ReduceSum', [inBlocks(e, x, rank, columns, block), e.constant('int64', [1], [rank])], {
     keepdims: 0,
   });
-  const added = one('FusedMatMul', [sums, offsets], { transB: 1 }, 'com.microsoft');
+  const factors = { x: sums, rank, matrix: offsets, inner: columns / block, out: rows };
+  const added =
+    e.dialect === 'webgpu'
+      ? gemm(e, factors, { transA: false, transB: true, alpha: 1 })[0]!
+      : one('FusedMatMul', [sums, offsets], { transB: 1 }, 'com.microsoft');
   return [one('Add', [product, added])];
 }
 

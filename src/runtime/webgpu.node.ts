@@ -1,0 +1,40 @@
+import { listSupportedBackends } from 'onnxruntime-node';
+import { RopewalkError } from '../errors.ts';
+import type { OnnxRuntime } from './engine.ts';
+
+/** Where a model runs: on the processor, or on the graphics card through WebGPU. */
+export type Device = 'cpu' | 'webgpu';
+
+export const DEVICES: readonly Device[] = ['cpu', 'webgpu'];
+
+/** onnxruntime-node with errors that say what is missing for WebGPU. */
+export function webgpuRuntime(binding: OnnxRuntime): OnnxRuntime {
+  return {
+    Tensor: binding.Tensor,
+    InferenceSession: {
+      async create(model, options) {
+        if (!listSupportedBackends().some(({ name }) => name === 'webgpu')) {
+          throw new RopewalkError(
+            `onnxruntime-node has no WebGPU for ${process.platform} on ${process.arch}; run on the CPU (--device cpu).`,
+          );
+        }
+        try {
+          return await binding.InferenceSession.create(model, options);
+        } catch (error) {
+          throw noAdapter(error) ?? error;
+        }
+      },
+    },
+  };
+}
+
+const ON_LINUX =
+  " for Vulkan and its loader, libvulkan.so.1 (Debian's libvulkan1); or name a driver in software before the program starts, such as Chromium's: VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json LD_LIBRARY_PATH=/usr/lib/chromium";
+
+function noAdapter(error: unknown): RopewalkError | undefined {
+  if (!(error instanceof Error) || !error.message.includes('WebGPU adapter')) return undefined;
+  return new RopewalkError(
+    `WebGPU found no graphics card that it can use. Install the card's driver${process.platform === 'linux' ? ON_LINUX : ''}; or run on the CPU (--device cpu).`,
+    { cause: error },
+  );
+}

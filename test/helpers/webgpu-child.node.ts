@@ -1,0 +1,96 @@
+/*
+ * Runs the reference cases on WebGPU: `node child.js <case>…`. In a process of its own, since a graphics driver that
+ * crashes takes its process with it. Prints one line of JSON for each check: {case, check, error}, the error as a share
+ * of the largest expected value.
+ */
+import { writeSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { FileSource } from '../../src/checkpoint/file.node.ts';
+import { openModel, readWeights } from '../../src/checkpoint/load.node.ts';
+import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { weightSources } from '../../src/checkpoint/weight-sources.node.ts';
+import { createDecoder } from '../../src/generation/decoder.node.ts';
+import { fullLogits } from '../../src/generation/score.ts';
+import { nodeEngine } from '../../src/runtime/engine.node.ts';
+import { TrainingSession } from '../../src/training/session.ts';
+import { norm, relativeError } from './numbers.ts';
+
+/** Training graphs compile slowly: on one case with RMSNorm, soft caps and windows, and one with LayerNorm. */
+const TRAINED = ['gemma2', 'gpt2'];
+
+const engine = nodeEngine({ provider: 'webgpu', threads: 1 });
+
+async function run(name: string): Promise<void> {
+  const path = fileURLToPath(new URL(`../reference/${name}`, import.meta.url));
+  const report = (check: string, error: number) =>
+    writeSync(1, `${JSON.stringify({ case: name, check, error })}\n`);
+  const opened = await openModel(path);
+  const expected = await openSafetensors(await FileSource.open(`${path}/expected.safetensors`));
+  const [, seq] = expected.tensors.get('ids')!.shape as [number, number];
+  const all = Int32Array.from(await expected.readInts('ids'));
+  const ids = all.subarray(0, seq);
+  const logits = (await expected.readFloat32('logits')).subarray(0, seq * opened.config.vocab_size);
+
+  const { weights, folder, close } = await weightSources(opened);
+  const settings = folder === undefined ? {} : { weightsFolder: folder };
+  for await (const rows of fullLogits(engine, opened.model, weights, ids, settings)) {
+    report('without a cache', relativeError(rows.logits, logits));
+  }
+  close();
+
+  const decoder = await createDecoder(opened, { device: 'webgpu' });
+  const cache = decoder.newCache();
+  const cached: number[] = [];
+  // A prompt, a piece of several tokens, then one by one, past every window.
+  let start = 0;
+  for (const end of [5, 8, ...Array.from({ length: seq - 8 }, (_, i) => i + 9)]) {
+    cached.push(...(await decoder.forward(ids.subarray(start, end), cache, 'all')));
+    start = end;
+  }
+  report('with a cache', relativeError(cached, logits));
+  await decoder.release();
+
+  if (name === 'llama') {
+    for (const bits of [8, 4] as const) {
+      for (const activations of ['exact', 'int8'] as const) {
+        const quantize = { bits, block: 32 } as const;
+        const [cpu, gpu] = await Promise.all(
+          (['cpu', 'webgpu'] as const).map(async (device) => {
+            // The CPU's exact activations are two parts of 8 bits each.
+            const few = await createDecoder(opened, { device, quantize, activations, threads: 1 });
+            const rows = await few.forward(ids, few.newCache(), 'all');
+            await few.release();
+            return rows;
+          }),
+        );
+        report(`${bits} bits, ${activations}`, relativeError(gpu!, cpu!));
+      }
+    }
+  }
+
+  if (TRAINED.includes(name)) {
+    const shape = { batch: all.length / seq, seq };
+    const session = await TrainingSession.create(engine, opened.model, shape);
+    await readWeights(opened, session.values());
+    const targets = all.map((_, i) => all[(i + 1) % all.length]!);
+    const weight = Float32Array.from(all, (_, i) => (i % seq === seq - 1 ? 0 : 1));
+    await session.computeGradients([{ inputs: all, targets, weights: weight }]);
+    let wrong = 0;
+    let whole = 0;
+    for (const { name: parameter, gradient } of session.trainables) {
+      const exact = await expected.readFloat32(`grad.${opened.names.get(parameter)}`);
+      wrong += norm(exact.map((value, i) => gradient[i]! - value)) ** 2;
+      whole += norm(exact) ** 2;
+    }
+    report('gradients', Math.sqrt(wrong / whole));
+    await session.release();
+  }
+  await expected.close();
+  await opened.checkpoint.tensors.close();
+}
+
+// Compiled kernels are kept as long as there is a session: this one makes the others twice as fast.
+const path = fileURLToPath(new URL('../reference/gpt2', import.meta.url));
+const keeper = await createDecoder(await openModel(path), { device: 'webgpu' });
+for (const name of process.argv.slice(2)) await run(name);
+await keeper.release();

@@ -1,0 +1,108 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildProgram, type Finished, ropewalk, start } from './helpers/cli.node.ts';
+import { softwareVulkan } from './helpers/vulkan.node.ts';
+
+/**
+ * The same logits on WebGPU as transformers gives (test/reference/README.md), to 1e-3 of the largest; on a graphics card
+ * where there is no software for it. Every check runs in a process of its own: a driver may crash.
+ */
+const BOUND = 1e-3;
+
+const reference = fileURLToPath(new URL('./reference/', import.meta.url));
+const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/expected.safetensors`));
+const env = softwareVulkan();
+const child = (args: readonly string[]) =>
+  buildProgram('test/helpers/webgpu-child.node.ts').then((program) => start(program, args, { env }).finished);
+
+async function works(): Promise<boolean> {
+  const { code, stderr } = await child([]);
+  if (code === 0) return true;
+  // Whatever else is wrong is for the tests to show.
+  return !/WebGPU found no graphics card|has no WebGPU/.test(stderr);
+}
+
+const available = env !== undefined || (await works());
+if (!available) {
+  console.log(
+    'skipped: WebGPU finds neither a graphics card nor the software of a Chromium in /usr/lib/chromium or CHROMIUM_PATH',
+  );
+}
+
+interface Check {
+  readonly case: string;
+  readonly check: string;
+  readonly error: number;
+}
+
+describe.runIf(available)('on WebGPU', () => {
+  let finished: Finished;
+  let checks: Check[];
+  beforeAll(async () => {
+    finished = await child(cases);
+    checks = finished.stdout
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as Check);
+  }, 180_000);
+
+  const errorOf = (name: string, check: string) =>
+    checks.find((one) => one.case === name && one.check === check)?.error ??
+    `not reached: ${finished.stderr}`;
+
+  describe.each(cases)('%s', (name) => {
+    it.each(['without a cache', 'with a cache'])('gives the logits of transformers %s', (check) => {
+      expect(errorOf(name, check)).toBeLessThanOrEqual(BOUND);
+    });
+  });
+
+  it.each(['gemma2', 'gpt2'])('gives the gradients of PyTorch in float64: %s', (name) => {
+    expect(errorOf(name, 'gradients')).toBeLessThanOrEqual(1e-4);
+  });
+
+  it.each(['8 bits, exact', '8 bits, int8', '4 bits, exact', '4 bits, int8'])(
+    'gives the logits of the CPU with weights in few bits: %s',
+    (check) => {
+      // 8-bit activations are rounded in blocks of other sizes.
+      expect(errorOf('llama', check)).toBeLessThanOrEqual(check.endsWith('exact') ? BOUND : 0.1);
+    },
+  );
+
+  it('ends its process in peace', () => {
+    expect({ code: finished.code, signal: finished.signal }).toEqual({ code: 0, signal: null });
+  });
+
+  it('runs from the command line, and gives the ids of the CPU', async () => {
+    const args = [
+      'generate',
+      `${reference}llama`,
+      '--ids',
+      '1,5,9',
+      '--max-tokens',
+      '6',
+      '--greedy',
+      '--json',
+    ];
+    const [gpu, cpu] = await Promise.all([
+      ropewalk([...args, '--device', 'webgpu'], { env }),
+      ropewalk(args),
+    ]);
+    expect(gpu.code, gpu.stderr).toBe(0);
+    const ids = ({ stdout }: Finished) => (JSON.parse(stdout) as { ids: number[] }).ids;
+    expect(ids(gpu)).toEqual(ids(cpu));
+  });
+});
+
+it.runIf(process.platform === 'linux' && process.arch === 'x64')(
+  'says what to do where there is no graphics card',
+  async () => {
+    const nothing = { VK_ICD_FILENAMES: '/nonexistent.json', VK_DRIVER_FILES: '/nonexistent.json' };
+    const { code, stderr } = await ropewalk(
+      ['generate', `${reference}llama`, '--ids', '1', '--max-tokens', '1', '--device', 'webgpu'],
+      { env: nothing },
+    );
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/no graphics card .* driver .*libvulkan.so.1.* VK_ICD_FILENAMES=.*--device cpu/);
+  },
+);
