@@ -253,6 +253,29 @@ describe('GGUF', () => {
     expect(await pull()).toBe(join(snapshot(), 'a.gguf'));
     expect(await pull({ offline: true })).toBe(join(snapshot(), 'a.gguf'));
   });
+
+  it('in parts comes with all of them, whichever is named', async () => {
+    const part = (i: number) => `sub/a-0000${i}-of-00003.gguf`;
+    const files = Object.fromEntries([1, 2, 3].map((i) => [part(i), randomBytes(1000 * i)]));
+    hub.models.set(ID, { commit: COMMIT, files: { ...files, 'b.gguf': q4 } });
+    expect(await refusal(pull())).toContain(`choose one, as acme/rope:FILE: ${part(1)}, b.gguf`);
+    const first = join(snapshot(), part(1));
+    expect(await pull({ file: part(2) })).toBe(first);
+    for (const [name, bytes] of Object.entries(files)) {
+      expect(readFileSync(join(snapshot(), name))).toEqual(bytes);
+    }
+    const asked = hub.requests.length;
+    expect(await pull({ file: part(1) })).toBe(first);
+    expect(hub.requests.length).toBe(asked);
+    // Without the list of files, and without a part.
+    rmSync(repo('.ropewalk'), { recursive: true });
+    expect(await pull({ file: part(3), offline: true })).toBe(first);
+    rmSync(join(snapshot(), part(3)));
+    expect(await refusal(pull({ file: part(1), offline: true }))).toContain(`missing ${part(3)}`);
+    expect(await pull({ file: part(1) })).toBe(first);
+    hub.models.set(ID, { commit: COMMIT, files: { [part(1)]: q4, [part(2)]: q8 } });
+    expect(await refusal(pull({ file: part(1), update: true }))).toContain(`${part(3)} is not there`);
+  });
 });
 
 describe("what Python's library has pulled", () => {

@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
+import { splitNames } from '../checkpoint/gguf/reader.ts';
 import { CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX } from '../checkpoint/model-files.ts';
 import { type ModelCache, parseJson } from './cache.node.ts';
 import { type Choice, chooseFiles, shardsOf, type Wish } from './choose.ts';
@@ -60,8 +61,11 @@ async function bySight(cache: ModelCache, commit: string, { file, weights }: Wis
       () => false,
     );
   if (file !== undefined) {
-    const path = cache.pointer(commit, file);
-    return (await there(file)) ? { path, complete: true, missing: [] } : { complete: false, missing: [file] };
+    const parts = splitNames(file) ?? [file];
+    const absent: string[] = [];
+    for (const part of parts) if (!(await there(part))) absent.push(part);
+    if (absent.length > 0) return { complete: false, missing: absent };
+    return { path: cache.pointer(commit, parts[0]!), complete: true, missing: [] };
   }
   const missing: string[] = [];
   if (!(await there(CONFIG_FILE))) missing.push(CONFIG_FILE);
@@ -74,7 +78,9 @@ async function bySight(cache: ModelCache, commit: string, { file, weights }: Wis
   }
   const names = await cache.names(commit);
   if (missing.length > 0) {
-    const ggufs = names.filter((name) => name.toLowerCase().endsWith('.gguf'));
+    const ggufs = names.filter(
+      (name) => name.toLowerCase().endsWith('.gguf') && (splitNames(name)?.[0] ?? name) === name,
+    );
     if (ggufs.length === 1 && missing.includes(CONFIG_FILE))
       return bySight(cache, commit, { file: ggufs[0]! });
     return { complete: false, missing };

@@ -1,3 +1,4 @@
+import { splitNames } from '../checkpoint/gguf/reader.ts';
 import {
   CARRIED_FILES,
   CONFIG_FILE,
@@ -14,7 +15,7 @@ export interface Choice {
   readonly files: readonly string[];
   /** The index among `files`, whose shards are wanted too. */
   readonly index?: string;
-  /** The GGUF file that is the whole model; it is then the only one in `files`. */
+  /** The GGUF file that is the whole model, or its first part; `files` are then its parts. */
   readonly gguf?: string;
 }
 
@@ -40,7 +41,7 @@ export function chooseFiles(paths: Iterable<string>, id: string, { file, weights
         `${id}: "${file}" is not a GGUF file; only those are chosen by name: leave it out for the safetensors weights`,
       );
     }
-    if (all.has(file)) return { files: [file], gguf: file };
+    if (all.has(file)) return chooseGguf(file, all, id);
     const choices =
       ggufs.length > 0 ? `it has ${ggufs.join(', ')}` : 'it has no GGUF files; leave the name out';
     throw new RopewalkError(`${id} has no file "${file}"; ${choices}`);
@@ -51,12 +52,26 @@ export function chooseFiles(paths: Iterable<string>, id: string, { file, weights
   if (all.has(CONFIG_FILE) && all.has(WEIGHTS_FILE)) return { files: [...files, WEIGHTS_FILE] };
   if (all.has(CONFIG_FILE) && safetensors) return { files: [...files, WEIGHTS_INDEX], index: WEIGHTS_INDEX };
   // mmproj files are a vision model's other half, not a language model.
-  const models = ggufs.filter((path) => !/(^|\/)mmproj[^/]*$/i.test(path));
-  if (models.length === 1) return { files: [models[0]!], gguf: models[0]! };
+  const models = ggufs.filter(
+    (path) => !/(^|\/)mmproj[^/]*$/i.test(path) && (splitNames(path)?.[0] ?? path) === path,
+  );
+  if (models.length === 1) return chooseGguf(models[0]!, all, id);
   if (models.length > 1) {
     throw new RopewalkError(`${id} has several GGUF files; choose one, as ${id}:FILE: ${models.join(', ')}`);
   }
   throw new RopewalkError(nothing(id, all, safetensors));
+}
+
+/** A GGUF file, with all of its parts where it is one part of a model. */
+function chooseGguf(file: string, all: ReadonlySet<string>, id: string): Choice {
+  const parts = splitNames(file) ?? [file];
+  const missing = parts.find((part) => !all.has(part));
+  if (missing !== undefined) {
+    throw new RopewalkError(
+      `${id}: ${file} is one of ${parts.length} parts, and ${missing} is not there; choose another file or revision`,
+    );
+  }
+  return { files: parts, gguf: parts[0]! };
 }
 
 function nothing(id: string, all: ReadonlySet<string>, safetensors: boolean): string {

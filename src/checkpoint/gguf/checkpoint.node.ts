@@ -1,8 +1,16 @@
 import { RopewalkError } from '../../errors.ts';
-import type { QuantizedMatrix, QuantizedSource } from '../../onnx/weights.ts';
+import {
+  copyArrays,
+  newQuantizedArrays,
+  type QuantizedArrays,
+  type QuantizedShape,
+  type QuantizedSource,
+  rowsOfArrays,
+} from '../../onnx/weights.ts';
 import type { Checkpoint, RowReader, StoredTensor, TensorReader } from '../checkpoint.ts';
 import { FileRows } from '../rows.node.ts';
 import { quote } from '../safetensors-header.ts';
+import { readInto } from '../source.ts';
 import { isQuantized, LAYOUTS } from './blocks.ts';
 import { configFromGguf } from './config.ts';
 import { dequantize } from './dequantize.ts';
@@ -134,13 +142,41 @@ class GgufTensors implements TensorReader {
       return undefined;
     }
     const { bits, group: block, hasOffsets } = LAYOUTS[tensor.type];
-    const read = async () => {
-      const bytes = await tensor.source.read(tensor.offset, tensor.byteLength);
-      const { matrix } = toQuantizedMatrix(tensor.type, bytes, rows, columns);
-      // Transposed weights need nothing: products read `[out, in]`, which is how they lie here.
-      return transform.startsWith('rotary') ? moveRows(matrix, this.#placeOf(transform, rows)) : matrix;
+    const shape = { rows, columns, bits: bits as 4 | 8, block, hasOffsets };
+    const read = async (into = newQuantizedArrays(shape)) => {
+      await this.#unpackInto(tensor, transform, shape, into);
+      return { rows, columns, bits: shape.bits, block, ...into };
     };
-    return { rows, columns, bits: bits as 4 | 8, block, hasOffsets, read };
+    return { ...shape, read };
+  }
+
+  /** Unpacks a matrix piece by piece. Transposed weights need nothing: products read `[out, in]`, as they lie here. */
+  async #unpackInto(
+    { type, source, offset, byteLength }: GgufTensor,
+    transform: Transform,
+    shape: QuantizedShape & { readonly hasOffsets: boolean },
+    into: QuantizedArrays,
+  ): Promise<void> {
+    const { rows, columns } = shape;
+    const rowBytes = byteLength / rows;
+    const perChunk = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+    const buffer = new Uint8Array(Math.min(rows, perChunk) * rowBytes);
+    const moves = transform.startsWith('rotary');
+    const place = this.#placeOf(transform, rows);
+    for (let row = 0; row < rows; row += perChunk) {
+      const count = Math.min(perChunk, rows - row);
+      const bytes = buffer.subarray(0, count * rowBytes);
+      await readInto(source, offset + row * rowBytes, bytes);
+      if (!moves) {
+        toQuantizedMatrix(type, bytes, count, columns, rowsOfArrays(shape, into, row, count));
+        continue;
+      }
+      // Quantised rows move whole.
+      const { matrix } = toQuantizedMatrix(type, bytes, count, columns);
+      for (let i = 0; i < count; i++) {
+        copyArrays(rowsOfArrays(matrix, matrix, i, 1), rowsOfArrays(shape, into, place(row + i), 1));
+      }
+    }
   }
 
   async openRows(name: string): Promise<RowReader> {
@@ -202,21 +238,4 @@ class GgufTensors implements TensorReader {
     if (other) return { tensor: other, transform: 'same' };
     throw new RopewalkError(`${this.#file.name}: it has no tensor for ${quote(name)}.`);
   }
-}
-
-/** A matrix with its rows elsewhere: quantised rows move whole. */
-function moveRows(matrix: QuantizedMatrix, placeOf: (stored: number) => number): QuantizedMatrix {
-  const { rows, data, scales, offsets } = matrix;
-  const move = <T extends Uint8Array | Float32Array>(from: T, to: T): T => {
-    const width = from.length / rows;
-    for (let row = 0; row < rows; row++)
-      to.set(from.subarray(row * width, (row + 1) * width), placeOf(row) * width);
-    return to;
-  };
-  return {
-    ...matrix,
-    data: move(data, new Uint8Array(data.length)),
-    scales: move(scales, new Float32Array(scales.length)),
-    ...(offsets && { offsets: move(offsets, new Float32Array(offsets.length)) }),
-  };
 }

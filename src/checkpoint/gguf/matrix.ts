@@ -1,5 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
-import type { QuantizedMatrix } from '../../onnx/weights.ts';
+import { newQuantizedArrays, type QuantizedArrays, type QuantizedMatrix } from '../../onnx/weights.ts';
 import { halfAt, isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
 import { GGML_TYPES, type GgmlType } from './types.ts';
 
@@ -9,6 +9,7 @@ import { GGML_TYPES, type GgmlType } from './types.ts';
  * Q6_K in 8 bits with blocks of 16.
  * @param bytes of `[rows, columns]`, as they lie in the file
  * @param columns a multiple of the type's block
+ * @param into where the numbers are wanted; by default in new arrays
  * @returns `exact`: whether every code was kept, so that the numbers are `dequantize`'s; it holds for all of these
  *   types. They are so bit for bit, but for types with both 4-bit codes and offsets (Q4_1, Q4_K): their offsets move to
  *   the middle code and are rounded to float32 once more.
@@ -19,6 +20,7 @@ export function toQuantizedMatrix(
   bytes: Uint8Array,
   rows: number,
   columns: number,
+  into?: QuantizedArrays,
 ): { matrix: QuantizedMatrix; exact: boolean } {
   if (!isQuantized(type)) {
     throw new RopewalkError(`${type} is not a quantised type; read its numbers with dequantize`);
@@ -34,10 +36,10 @@ export function toQuantizedMatrix(
   const { group, bits, hasOffsets } = layout;
   // From the code that stands for zero to the one that does for the engine, which 8 bits have room to move to.
   const shift = 2 ** (bits - 1) - layout.zero;
-  const data = new Uint8Array((rows * columns * bits) / 8);
-  const scales = new Float32Array((rows * columns) / group);
-  const offsets = hasOffsets ? new Float32Array(scales.length) : undefined;
-  const matrix: QuantizedMatrix = { rows, columns, bits, block: group, data, scales };
+  const shape = { rows, columns, bits: bits as 4 | 8, block: group };
+  const arrays = into ?? newQuantizedArrays({ ...shape, hasOffsets });
+  const { data, scales, offsets } = arrays;
+  const matrix: QuantizedMatrix = { ...shape, ...arrays };
   if (type === 'Q8_0') {
     unpackBytes(bytes, data, scales);
     return { matrix, exact: true };
@@ -63,7 +65,7 @@ export function toQuantizedMatrix(
       if (offsets) offsets[g + i] = unpacked.offsets[i]! + (bits === 4 ? shift * scale : 0);
     }
   }
-  return { matrix: offsets ? { ...matrix, offsets } : matrix, exact: true };
+  return { matrix, exact: true };
 }
 
 /** Q8_0, the usual case, without a step between: a scale and 32 signed bytes a block. */

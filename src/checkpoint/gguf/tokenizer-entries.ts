@@ -160,12 +160,13 @@ function sentencePieceEntries(
   for (let byte = 0; byte < 256; byte++) {
     const text = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
     const id = ids.get(text);
-    if (json.model.byte_fallback !== true || id === undefined) {
+    if (id !== undefined && json.model.byte_fallback === true) types[id] = BYTE;
+    // Gemma's conversion has a tabulator in the place of <0x09>, and llama.cpp takes the character itself as well.
+    else if (byte >= 0x80 || !ids.has(String.fromCharCode(byte))) {
       throw refused(
         `llama.cpp wants a token for every byte ("byte_fallback"), and there is none for ${text}`,
       );
     }
-    types[id] = BYTE;
   }
   // Tokens with ▁ are made by merges as well; llama.cpp prints those of the other kind without turning ▁ into a space.
   texts.forEach((text, id) => {
