@@ -1,6 +1,8 @@
 import { RopewalkError } from '../errors.ts';
 import {
   blocksInRow,
+  newQuantizedArrays,
+  type QuantizedArrays,
   type QuantizedMatrix,
   type QuantizedShape,
   type QuantizedSource,
@@ -98,12 +100,16 @@ export function packRows(matrix: QuantizedMatrix): Uint8Array {
 }
 
 /** The matrix that rows of bytes are. */
-export function unpackRows(bytes: Uint8Array, rows: number, entry: QuantizedEntry): QuantizedMatrix {
+export function unpackRows(
+  bytes: Uint8Array,
+  rows: number,
+  entry: QuantizedEntry,
+  into?: QuantizedArrays,
+): QuantizedMatrix {
   const shape = { rows, columns: entry.columns, bits: entry.bits, block: entry.block };
   const { blocks, numbers, zeros, rowBytes } = parts(shape, entry.zeroPoints);
-  const data = new Uint8Array(rows * numbers);
-  const scales = new Float32Array(rows * blocks);
-  const zeroPoints = entry.zeroPoints ? new Uint8Array(rows * zeros) : undefined;
+  const arrays = into ?? newQuantizedArrays({ ...shape, hasZeroPoints: entry.zeroPoints });
+  const { data, scales, zeroPoints } = arrays;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let row = 0; row < rows; row++) {
     const at = row * rowBytes;
@@ -112,7 +118,7 @@ export function unpackRows(bytes: Uint8Array, rows: number, entry: QuantizedEntr
     const end = at + numbers + 4 * blocks;
     zeroPoints?.set(bytes.subarray(end, end + zeros), row * zeros);
   }
-  return { ...shape, data, scales, ...(zeroPoints && { zeroPoints }) };
+  return { ...shape, ...arrays };
 }
 
 /** What the engine must know of a saved weight before it is read. */
@@ -124,6 +130,6 @@ export function quantizedSourceOf(
   const { columns, bits, block, zeroPoints: hasZeroPoints } = entry;
   return {
     ...{ rows, columns, bits, block, hasOffsets: false, hasZeroPoints },
-    read: async () => unpackRows(await read(), rows, entry),
+    read: async (into) => unpackRows(await read(), rows, entry, into),
   };
 }

@@ -6,7 +6,13 @@ import { Conv1D, Linear } from '../nn/linear.ts';
 import type { Parameter } from '../nn/module.ts';
 import { LearnedPositions } from '../nn/positions.ts';
 import { type Quantization, quantizeRows } from '../onnx/quantize.ts';
-import type { QuantizedMatrix, QuantizedSource, WeightInFile, WeightSource } from '../onnx/weights.ts';
+import type {
+  QuantizedArrays,
+  QuantizedMatrix,
+  QuantizedSource,
+  WeightInFile,
+  WeightSource,
+} from '../onnx/weights.ts';
 import type { RowReader, StoredTensor, TensorReader } from './checkpoint.ts';
 import type { OpenedModel } from './load.node.ts';
 
@@ -86,7 +92,7 @@ export async function weightSources(
       const quantized = inFewBits(path, parameter);
       let source: WeightSource;
       if (quantized) {
-        const read = () => counted(parameter.size, () => quantized.read());
+        const read = (into?: QuantizedArrays) => counted(parameter.size, () => quantized.read(into));
         source = { quantized: { ...quantized, exact, read } };
       } else {
         const read = () => counted(parameter.size, () => tensors.readFloat32(name));
@@ -129,20 +135,25 @@ export function quantizedProducts(
     const form: Quantization = parameter === model.head.weight ? { ...quantize, bits: 8 } : quantize;
     const [first, second] = parameter.shape as [number, number];
     const [rows, columns] = layout === 'out, in' ? [first, second] : [second, first];
-    const read = () =>
+    const read = (into?: QuantizedArrays) =>
       layout === 'out, in'
-        ? readRows(tensors, name, form)
-        : readTransposed(tensors, name, { rows, columns }, form);
+        ? readRows(tensors, name, form, into)
+        : readTransposed(tensors, name, { rows, columns }, form, into);
     const shape = { rows, columns, ...form, hasOffsets: false, hasZeroPoints: form.bits === 4 };
     sources.set(path, { ...shape, transposed: layout === 'in, out', read });
   }
   return sources;
 }
 
-async function readRows(tensors: TensorReader, name: string, form: Quantization): Promise<QuantizedMatrix> {
+async function readRows(
+  tensors: TensorReader,
+  name: string,
+  form: Quantization,
+  into?: QuantizedArrays,
+): Promise<QuantizedMatrix> {
   const reader = await tensors.openRows(name);
   try {
-    return quantizeRows(reader, form);
+    return quantizeRows(reader, form, into);
   } finally {
     reader.close();
   }
@@ -154,12 +165,13 @@ async function readTransposed(
   name: string,
   { rows, columns }: { rows: number; columns: number },
   form: Quantization,
+  into?: QuantizedArrays,
 ): Promise<QuantizedMatrix> {
   const values = await tensors.readFloat32(name);
   const read = (row: number, target: Float32Array, at: number) => {
     for (let column = 0; column < columns; column++) target[at + column] = values[column * rows + row]!;
   };
-  return quantizeRows({ rows, width: columns, read }, form);
+  return quantizeRows({ rows, width: columns, read }, form, into);
 }
 
 /** Weights that products read, with their layout, and tables that rows are looked up in. */

@@ -2,7 +2,7 @@ import { RopewalkError } from '../errors.ts';
 import { staticShape } from '../graph/dims.ts';
 import type { InputAttributes } from '../graph/operators/elementwise.ts';
 import { simplify } from '../graph/simplify.ts';
-import type { DType, Emitter, Node, QuantizedWeight, Tensor } from '../graph/tensor.ts';
+import type { Dialect, DType, Emitter, Node, QuantizedWeight, Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 import { sizeOfShape } from '../graph/values.ts';
 import {
@@ -25,7 +25,7 @@ import {
 export type { WeightSource } from './weights.ts';
 
 export interface EmitOptions {
-  readonly dialect?: Emitter['dialect'];
+  readonly dialect?: Dialect;
   /** Parameters named here become initialisers; the others stay inputs. */
   readonly weights?: ReadonlyMap<string, WeightSource>;
   /** Weights in memory stay outside the model, for an engine that takes them apart; see {@link ProvidedWeight}. */
@@ -46,8 +46,8 @@ export type ProductWeight = { readonly bits: 4 | 8; readonly block: number } | '
 /** Initialisers that the model names and the engine is given beside it. */
 export interface ProvidedWeight {
   readonly tensors: readonly ProvidedTensor[];
-  /** The numbers of `tensors`, in their order. */
-  read(): Promise<readonly (Float32Array | Uint8Array)[]>;
+  /** Writes the numbers of `tensors` into arrays of their types and sizes, in their order. */
+  fill(targets: readonly (Float32Array | Uint8Array)[]): Promise<void>;
 }
 
 export interface EmittedModel {
@@ -126,7 +126,7 @@ class Writer implements Emitter {
   private count = 0;
 
   constructor(
-    readonly dialect: Emitter['dialect'],
+    readonly dialect: Dialect,
     private readonly used: ReadonlySet<Tensor>,
     private readonly provide: boolean,
     /** Parameters that nothing but products reads, as their right side. */
@@ -187,10 +187,11 @@ class Writer implements Emitter {
       return file.dtype === 'float32' ? name : this.node('Cast', [name], { to: 1 })[0]!;
     }
     if (this.provide) {
-      const read = async () => ['data' in source ? source.data : await source.read()];
+      const fill = async ([target]: readonly (Float32Array | Uint8Array)[]) =>
+        target!.set('data' in source ? source.data : await source.read());
       const onlyProducts = this.products.has(name);
       const tensor = { name, type: 'float32', shape: sizes } as const;
-      this.outside({ tensors: [onlyProducts ? { ...tensor, product: 'float32' } : tensor], read });
+      this.outside({ tensors: [onlyProducts ? { ...tensor, product: 'float32' } : tensor], fill });
     } else {
       if (!('data' in source)) throw new RopewalkError(`the weight ${name} was not read before it was used.`);
       this.graph.initializers.push(inlineTensor(name, 'float32', sizes, source.data));
@@ -216,7 +217,16 @@ class Writer implements Emitter {
     const arrays = (matrix: QuantizedMatrix) =>
       [matrix.data, matrix.scales, matrix.zeroPoints, matrix.offsets].filter((array) => array !== undefined);
     if (this.provide) {
-      this.outside({ tensors, read: async () => arrays(await source.read()) });
+      const fill = async (targets: readonly (Float32Array | Uint8Array)[]) => {
+        const [numbers, factors] = targets as [Uint8Array, Float32Array];
+        await source.read({
+          data: numbers,
+          scales: factors,
+          ...(hasZeroPoints && { zeroPoints: targets[2] as Uint8Array }),
+          ...(hasOffsets && { offsets: targets.at(-1) as Float32Array }),
+        });
+      };
+      this.outside({ tensors, fill });
     } else {
       if (!source.matrix) throw new RopewalkError(`the weight ${name} was not read before it was used.`);
       const values = arrays(source.matrix);

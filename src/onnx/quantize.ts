@@ -1,4 +1,11 @@
-import { blocksInRow, type QuantizedMatrix, type QuantizedShape, zeroPointBytes } from './weights.ts';
+import {
+  blocksInRow,
+  newQuantizedArrays,
+  type QuantizedArrays,
+  type QuantizedMatrix,
+  type QuantizedShape,
+  zeroPointBytes,
+} from './weights.ts';
 
 /** How a float32 matrix becomes few bits. */
 export interface Quantization {
@@ -24,14 +31,19 @@ interface Rows {
  * block's largest value 127 of them. With 4 bits there are 16 steps from a zero point of the block's own, with the range
  * that leaves the least squared error of several. Only one row at a time is held as float32.
  */
-export function quantizeRows(source: Rows, { bits, block }: Quantization): QuantizedMatrix {
+export function quantizeRows(
+  source: Rows,
+  { bits, block }: Quantization,
+  into?: QuantizedArrays,
+): QuantizedMatrix {
   const { rows, width: columns } = source;
   const shape: QuantizedShape = { rows, columns, bits, block };
   const blocks = blocksInRow(shape);
   const bytes = (block * bits) / 8;
-  const data = new Uint8Array(rows * blocks * bytes);
-  const scales = new Float32Array(rows * blocks);
-  const zeroPoints = bits === 4 ? new Uint8Array(rows * zeroPointBytes(shape)) : undefined;
+  const arrays = into ?? newQuantizedArrays({ ...shape, hasZeroPoints: bits === 4 });
+  const { data, scales, zeroPoints } = arrays;
+  // Two halves of a byte are put there one after the other.
+  zeroPoints?.fill(0);
   const values = new Float32Array(columns);
   for (let row = 0; row < rows; row++) {
     source.read(row, values, 0);
@@ -49,7 +61,7 @@ export function quantizeRows(source: Rows, { bits, block }: Quantization): Quant
       zeroPoints[row * zeroPointBytes(shape) + (b >> 1)]! |= b % 2 === 0 ? zero : zero << 4;
     }
   }
-  return { ...shape, data, scales, ...(zeroPoints && { zeroPoints }) };
+  return { ...shape, ...arrays };
 }
 
 /** The same for a matrix in memory, `[rows, columns]`, row-major. */

@@ -14,7 +14,10 @@ export interface QuantizedShape {
  * scale · (q − zero point) with the scale and the zero point of its block, plus the block's offset where there are
  * offsets.
  */
-export interface QuantizedMatrix extends QuantizedShape {
+export interface QuantizedMatrix extends QuantizedShape, QuantizedArrays {}
+
+/** The numbers of a quantised matrix. */
+export interface QuantizedArrays {
   /** `[rows, blocks, block · bits / 8]`, unsigned; of two 4-bit numbers in a byte the first is the low half. */
   readonly data: Uint8Array;
   /** `[rows, blocks]` */
@@ -33,7 +36,8 @@ export interface QuantizedSource extends QuantizedShape {
   readonly exact?: boolean;
   /** Set when it has been read already. */
   readonly matrix?: QuantizedMatrix;
-  read(): Promise<QuantizedMatrix>;
+  /** @param into where the numbers are wanted, arrays as {@link newQuantizedArrays} makes them; by default new ones. */
+  read(into?: QuantizedArrays): Promise<QuantizedMatrix>;
 }
 
 /** A weight in a file that the engine can read in place. */
@@ -82,11 +86,57 @@ export function quantizedBytes(
   return numbers + (shape.hasZeroPoints ? shape.rows * zeroPointBytes(shape) : 0);
 }
 
+/** Arrays of the right sizes, of zeros. */
+export function newQuantizedArrays(
+  shape: QuantizedShape & { readonly hasOffsets?: boolean; readonly hasZeroPoints?: boolean },
+): QuantizedArrays {
+  const blocks = shape.rows * blocksInRow(shape);
+  return {
+    data: new Uint8Array(blocks * ((shape.block * shape.bits) / 8)),
+    scales: new Float32Array(blocks),
+    ...(shape.hasZeroPoints && { zeroPoints: new Uint8Array(shape.rows * zeroPointBytes(shape)) }),
+    ...(shape.hasOffsets && { offsets: new Float32Array(blocks) }),
+  };
+}
+
+/** Some rows of the arrays of a matrix, as arrays of their own over the same memory. */
+export function rowsOfArrays(
+  shape: QuantizedShape,
+  arrays: QuantizedArrays,
+  first: number,
+  rows: number,
+): QuantizedArrays {
+  const part = <T extends Uint8Array | Float32Array>(array: T): T => {
+    const width = array.length / shape.rows;
+    return array.subarray(first * width, (first + rows) * width) as T;
+  };
+  const { data, scales, zeroPoints, offsets } = arrays;
+  return {
+    data: part(data),
+    scales: part(scales),
+    ...(zeroPoints && { zeroPoints: part(zeroPoints) }),
+    ...(offsets && { offsets: part(offsets) }),
+  };
+}
+
+/** Copies numbers into arrays of the same sizes. */
+export function copyArrays(from: QuantizedArrays, to: QuantizedArrays): void {
+  to.data.set(from.data);
+  to.scales.set(from.scales);
+  if (from.zeroPoints) to.zeroPoints?.set(from.zeroPoints);
+  if (from.offsets) to.offsets?.set(from.offsets);
+}
+
 /** A source over a matrix that is at hand. */
 export function quantizedSource(matrix: QuantizedMatrix): QuantizedSource {
   const { rows, columns, bits, block, offsets, zeroPoints } = matrix;
   const has = { hasOffsets: offsets !== undefined, hasZeroPoints: zeroPoints !== undefined };
-  return { rows, columns, bits, block, ...has, matrix, read: async () => matrix };
+  const read = async (into?: QuantizedArrays) => {
+    if (!into) return matrix;
+    copyArrays(matrix, into);
+    return { rows, columns, bits, block, ...into };
+  };
+  return { rows, columns, bits, block, ...has, matrix, read };
 }
 
 /** Matrices of the same kind under one another, as one: several products of the same activations become one. */
@@ -97,26 +147,13 @@ export function stackQuantized(parts: readonly QuantizedSource[]): QuantizedSour
   const shape = { rows, columns, bits, block, hasOffsets, hasZeroPoints, exact };
   return {
     ...shape,
-    async read() {
-      const blocks = blocksInRow(shape);
-      const data = new Uint8Array(rows * blocks * ((block * bits) / 8));
-      const scales = new Float32Array(rows * blocks);
-      const offsets = hasOffsets ? new Float32Array(rows * blocks) : undefined;
-      const zeroPoints = hasZeroPoints ? new Uint8Array(rows * zeroPointBytes(shape)) : undefined;
+    async read(into = newQuantizedArrays(shape)) {
       let row = 0;
       for (const part of parts) {
-        const matrix = await part.read();
-        data.set(matrix.data, row * blocks * ((block * bits) / 8));
-        scales.set(matrix.scales, row * blocks);
-        if (offsets && matrix.offsets) offsets.set(matrix.offsets, row * blocks);
-        if (zeroPoints && matrix.zeroPoints) zeroPoints.set(matrix.zeroPoints, row * zeroPointBytes(shape));
+        await part.read(rowsOfArrays(shape, into, row, part.rows));
         row += part.rows;
       }
-      return {
-        ...{ rows, columns, bits, block, data, scales },
-        ...(zeroPoints && { zeroPoints }),
-        ...(offsets && { offsets }),
-      };
+      return { rows, columns, bits, block, ...into };
     },
   };
 }

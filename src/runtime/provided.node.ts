@@ -1,3 +1,4 @@
+import { sizeOfShape } from '../graph/values.ts';
 import type { ProductWeight, ProvidedTensor, ProvidedWeight } from '../onnx/emit.ts';
 import { elementTypes, type Library, type Pointer } from './library.node.ts';
 
@@ -19,21 +20,22 @@ export class ProvidedWeights {
 
   constructor(private readonly library: Library) {}
 
-  async add({ tensors, read }: ProvidedWeight): Promise<void> {
-    const arrays = await read();
+  async add({ tensors, fill }: ProvidedWeight): Promise<void> {
     const { api, koffi, allocator, cpu } = this.library;
-    tensors.forEach((tensor, i) => {
-      const { buffer, byteOffset, byteLength } = arrays[i]!;
-      const data = this.library.out((out) => api.allocate(allocator, Math.max(1, byteLength), out));
-      new Uint8Array(koffi.view(data, byteLength)).set(new Uint8Array(buffer, byteOffset, byteLength));
+    const targets = tensors.map((tensor) => {
+      const type = elementTypes[tensor.type];
+      const byteLength = sizeOfShape(tensor.shape) * (tensor.type === 'uint8' ? 1 : 4);
+      const data = this.library.out((out) => api.allocate(allocator, Math.max(4, byteLength), out));
       const sizes = BigInt64Array.from(tensor.shape, BigInt);
       const address = koffi.address(sizes);
-      const type = elementTypes[tensor.type];
       const value = this.library.out((out) =>
         api.createTensorWithData(cpu, data, byteLength, address, sizes.length, type, out),
       );
       this.entries.push({ tensor, name: Buffer.from(`${tensor.name}\0`), value, byteLength, data });
+      const memory = koffi.view(data, byteLength);
+      return tensor.type === 'uint8' ? new Uint8Array(memory) : new Float32Array(memory);
     });
+    await fill(targets);
   }
 
   giveTo(options: Pointer): void {
