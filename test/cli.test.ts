@@ -311,6 +311,13 @@ describe.concurrent('generate', () => {
     expect(stderr).toBe('');
   });
 
+  it('takes a prompt of 100 kB as an argument', async () => {
+    const prompt = 'long '.repeat(20_000);
+    const { code, stderr } = await ropewalk(['generate', model, '--prompt', prompt, '--max-tokens', '3']);
+    expect(stderr).toMatch(/do not fit into the model's \d+ positions/);
+    expect(code).toBe(1);
+  });
+
   it('is content with a reader that leaves', async () => {
     const program = await buildProgram('bin/ropewalk.js');
     const running = start(program, [

@@ -349,6 +349,19 @@ describe('the end', () => {
   );
 });
 
+describe('the engine', () => {
+  it.each(['load', 'loadHere', 'nested'])(
+    'reports nothing to its maker, whatever thread it is in (%s)',
+    async (left) => {
+      const program = await buildProgram('test/helpers/worker-child.node.ts');
+      // Only the engine's reports read the command line, and one of this length ended the process.
+      const running = start(program, [small, left, 'x'.repeat(100_000)]);
+      const { code, stdout, signal } = await running.finished;
+      expect({ code, stdout, signal }).toEqual({ code: 0, stdout: 'a piece\n', signal: null });
+    },
+  );
+});
+
 describe('a timer of 10 ms', () => {
   const prompt = Array.from({ length: 1024 }, (_, i) => i % 300);
 

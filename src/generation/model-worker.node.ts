@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { RopewalkError } from '../errors.ts';
+import { refuseTelemetry } from '../runtime/telemetry.node.ts';
 import type { ModelPort } from './model-connection.ts';
 import type { Reply } from './model-protocol.ts';
 
@@ -15,6 +16,8 @@ export function startWorker(): Worker {
       `the program of the model's thread is not at ${fileURLToPath(PROGRAM)}: this code has been bundled. Keep the package ropewalk external to the bundle, or load the model by loadHere().`,
     );
   }
+  // The engine reads the process's environment, of which the thread has only a copy.
+  refuseTelemetry();
   // A thread inherits Node's options, and refuses the one that says what language `node --eval` is given.
   const evaluated = process.execArgv.some((option) => option.startsWith('--input-type'));
   return new Worker(PROGRAM, { name: 'ropewalk', ...(evaluated && { execArgv: [] }) });

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { refuseTelemetry } from './telemetry.node.ts';
 
 /** Places of functions in the OrtApi struct of onnxruntime_c_api.h. The struct only ever grows at its end. */
 const API = {
@@ -45,6 +46,11 @@ const API = {
   endProfiling: [111, 'void *', 'void *session, void *allocator, _Out_ char **file'],
   addSessionConfigEntry: [130, 'void *', 'void *options, const char *key, const char *value'],
   addExternalInitializers: [210, 'void *', 'void *options, void *names, void *values, size_t count'],
+  appendExecutionProvider: [
+    216,
+    'void *',
+    'void *options, const char *name, void *keys, void *values, size_t count',
+  ],
 } as const;
 
 const API_VERSION = 22;
@@ -153,9 +159,13 @@ export class Library {
 
 /** @returns undefined where koffi or the library is not to be had; the reason is then of no consequence but speed. */
 export function openLibrary(): Library | undefined {
+  refuseTelemetry();
   try {
     const path = libraryPath();
-    return path === undefined ? undefined : new Library(require('koffi') as Koffi, path);
+    if (path === undefined) return undefined;
+    const koffi = require('koffi') as Koffi;
+    refuseTelemetry(koffi);
+    return new Library(koffi, path);
   } catch {
     return undefined;
   }

@@ -78,8 +78,15 @@ export function start(program: string, args: readonly string[], options: SpawnOp
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,
-    // Colours and warnings are a terminal's; tests read plain text.
-    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, NODE_OPTIONS: undefined, ...options.env },
+    // Colours and warnings are a terminal's; tests read plain text. The last is set by a model in the test's process.
+    env: {
+      ...process.env,
+      NO_COLOR: '1',
+      FORCE_COLOR: undefined,
+      NODE_OPTIONS: undefined,
+      ORT_DISABLE_TELEMETRY: undefined,
+      ...options.env,
+    },
   });
   const output = { stdout: '', stderr: '' };
   const watchers = new Set<() => void>();

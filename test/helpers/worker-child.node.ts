@@ -1,10 +1,15 @@
-/** Uses a model and forgets it: the process must end by itself. Arguments: the model, and what to leave undone. */
-import { load } from '../../src/node.ts';
+/** Uses a model and forgets it: the process must end by itself. Arguments: the model, and how. */
+import { isMainThread, Worker, workerData } from 'node:worker_threads';
+import { load, loadHere } from '../../src/node.ts';
 
-const [path, left] = process.argv.slice(2);
-const model = await load(path!, { threads: 1 });
-const pieces = model.generate('밧줄', { maxTokens: 100, seed: 1, stopTokens: [] });
-const { value } = await pieces.next();
-process.stdout.write(typeof value === 'string' ? 'a piece\n' : 'nothing\n');
-if (left !== 'suspended') await pieces.return();
-if (left === 'exit') process.exit(3);
+const [path, how] = isMainThread ? process.argv.slice(2) : (workerData as string[]);
+if (how === 'nested' && isMainThread) {
+  new Worker(new URL(import.meta.url), { workerData: [path, 'loadHere'] });
+} else {
+  const model = await (how === 'loadHere' ? loadHere : load)(path!, { threads: 1 });
+  const pieces = model.generate('밧줄', { maxTokens: 100, seed: 1, stopTokens: [] });
+  const { value } = await pieces.next();
+  process.stdout.write(typeof value === 'string' ? 'a piece\n' : 'nothing\n');
+  if (how !== 'suspended') await pieces.return();
+  if (how === 'exit') process.exit(3);
+}
