@@ -4,7 +4,7 @@ import { cacheKind } from '../nn/attention.ts';
 import type { HostTensor } from '../runtime/executable.ts';
 import { LayerRows } from './layer-rows.ts';
 
-interface KeysAndValues {
+export interface KeysAndValues {
   readonly key: LayerRows;
   readonly value: LayerRows;
 }
@@ -105,11 +105,28 @@ export class KeyValueCache {
     this.tokens = position;
   }
 
-  /** An equal cache of its own memory. */
-  clone(): KeyValueCache {
+  /**
+   * A cache of its own memory with the tokens before `position`, by default all.
+   *
+   * @throws RopewalkError where {@link canTruncate} says no.
+   */
+  clone(position = this.tokens): KeyValueCache {
+    if (position < 0 || !this.canTruncate(position)) {
+      throw new RopewalkError(`the cache of ${this.tokens} tokens has no copy that ends at ${position}.`);
+    }
     const copy = new KeyValueCache(this.layers);
-    copy.rows = this.rows.map(({ key, value }) => ({ key: key.clone(), value: value.clone() }));
-    copy.tokens = this.tokens;
+    if (position === 0) return copy;
+    const without = this.tokens - position;
+    copy.rows.forEach(({ key, value }, i) => {
+      key.copyFrom(this.rows[i]!.key, { without });
+      value.copyFrom(this.rows[i]!.value, { without });
+    });
+    copy.tokens = position;
     return copy;
+  }
+
+  /** The rows of each layer, for a batch that takes them over. */
+  get layerRows(): readonly KeysAndValues[] {
+    return this.rows;
   }
 }

@@ -7,6 +7,7 @@ import { CachedSequence, FullSequence } from '../nn/attention.ts';
 import type { WeightSource } from '../onnx/weights.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { type CompileOptions, Executable, type HostTensor } from '../runtime/executable.ts';
+import { BatchCache } from './batch-cache.ts';
 import { KeyValueCache } from './cache.ts';
 
 /** Hidden states → logits, the final cap included. hidden `[…, width]` → `[…, vocab]`. */
@@ -87,6 +88,42 @@ export class Decoder {
     const results = await this.executable.run(feeds, this.context.inPlace ? overThemselves(caches) : {});
     if (this.context.inPlace) cache.advance(time);
     else cache.append(results.new_rows!.data as Float32Array, time);
+    return results.logits!.data as Float32Array;
+  }
+
+  /** Whether {@link forwardBatch} works: the engine has to write caches where they are. */
+  get runsBatches(): boolean {
+    return this.context.inPlace;
+  }
+
+  /** @param sequences how many there is room for. */
+  newBatchCache(sequences: number): BatchCache {
+    return new BatchCache(this.context.layers, sequences);
+  }
+
+  /**
+   * Runs one new token of each sequence of a batch, and adds them to their caches: the weights are read once for all.
+   *
+   * @param ids one for each sequence.
+   * @returns logits `[sequences, vocab]`. They are those of {@link forward} up to the order of sums.
+   * @throws RopewalkError as {@link forward}, and where {@link runsBatches} is false.
+   */
+  async forwardBatch(ids: ArrayLike<number>, cache: BatchCache): Promise<Float32Array> {
+    if (!this.runsBatches) {
+      throw new RopewalkError(
+        'this engine, or this model with head sizes that are no multiples of 8, cannot run several sequences at once; run them one after another.',
+      );
+    }
+    const { positions } = cache;
+    if (ids.length === 0 || ids.length !== positions.length) {
+      throw new RopewalkError(`the batch has ${positions.length} sequences, but got ${ids.length} tokens.`);
+    }
+    checkPositions(this.model, Math.max(...positions) + 1);
+    checkIds(ids, this.model.config.vocab_size);
+    const caches = cache.feeds();
+    const tokens = this.tokenFeeds(Int32Array.from(ids), Int32Array.from(positions), ids.length, 'last');
+    const results = await this.executable.run({ ...caches, ...tokens }, overThemselves(caches));
+    cache.advance();
     return results.logits!.data as Float32Array;
   }
 

@@ -28,19 +28,52 @@ export async function* generateText(
   prompt: string,
   options: TextOptions,
 ): AsyncGenerator<string, void> {
-  const stream = new StreamDecoder(tokenizer, { skipSpecialTokens: true });
-  const stops = new StopStrings(options.stop ?? []);
-  const constraint = constraintOf(tokenizer, options);
+  const stream = new TextStream(tokenizer, options);
   const ids = encodePrompt(tokenizer, prompt, decoder.model.config.bos_token_id);
-  for await (const id of generateTokens(decoder, ids, { ...options, ...(constraint && { constraint }) })) {
-    // The token that ends a constrained text is no part of it, whether special or not.
-    if (constraint && options.stopTokens?.includes(id)) break;
-    const piece = stops.push(stream.push(id));
+  for await (const id of generateTokens(decoder, ids, stream.options)) {
+    const piece = stream.push(id);
     if (piece) yield piece;
-    if (stops.stopped) return;
+    if (stream.ended) break;
   }
-  const rest = stops.push(stream.flush()) + stops.flush();
+  const rest = stream.flush();
   if (rest) yield rest;
+}
+
+/** The text of new tokens: what may be shown of it, and where it ends. */
+export class TextStream {
+  /** With the constraint that the text's options ask for. */
+  readonly options: TextOptions;
+  readonly #decoder: StreamDecoder;
+  readonly #stops: StopStrings;
+  #ended = false;
+
+  constructor(tokenizer: Tokenizer, options: TextOptions) {
+    const constraint = constraintOf(tokenizer, options);
+    this.options = { ...options, ...(constraint && { constraint }) };
+    this.#decoder = new StreamDecoder(tokenizer, { skipSpecialTokens: true });
+    this.#stops = new StopStrings(options.stop ?? []);
+  }
+
+  /** Whether a text or a token that ends the text has come. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** A token in, text that may be shown out. */
+  push(id: number): string {
+    const { constraint, stopTokens } = this.options;
+    // The token that ends a constrained text is no part of it, whether special or not.
+    this.#ended = constraint !== undefined && stopTokens?.includes(id) === true;
+    if (this.#ended) return '';
+    const text = this.#stops.push(this.#decoder.push(id));
+    this.#ended = this.#stops.stopped;
+    return text;
+  }
+
+  /** What was held back, at the end. */
+  flush(): string {
+    return this.#stops.push(this.#decoder.flush()) + this.#stops.flush();
+  }
 }
 
 function constraintOf(tokenizer: Tokenizer, options: TextOptions): TokenConstraint | undefined {

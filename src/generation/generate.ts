@@ -1,8 +1,9 @@
 import { RopewalkError } from '../errors.ts';
 import type { KeyValueCache } from './cache.ts';
 import type { TokenConstraint } from './constraint.ts';
+import { Continuation, checkRoom } from './continuation.ts';
 import type { Decoder } from './decoder.ts';
-import { Sampler, type SamplingOptions } from './sampler.ts';
+import type { SamplingOptions } from './sampler.ts';
 
 /** Prompts run in chunks of this many tokens: scores of a chunk against the cache stay small. */
 const PROMPT_CHUNK = 256;
@@ -54,28 +55,15 @@ export async function* generateTokens(
   options: GenerationOptions,
   cache: KeyValueCache = decoder.newCache(),
 ): AsyncGenerator<number, void> {
-  const { maxTokens, stopTokens = [], seen = [], constraint, signal } = options;
-  if (!Number.isInteger(maxTokens) || maxTokens < 0) {
-    throw new RopewalkError(
-      `the number of tokens to generate must be a whole number of at least 0, but is ${maxTokens}.`,
-    );
-  }
-  const room = decoder.model.maxPositions - cache.position;
-  if (prompt.length + maxTokens > room) {
-    throw new RopewalkError(
-      `${prompt.length} prompt tokens and ${maxTokens} new ones do not fit into the model's ${room} positions. Shorten the prompt or ask for fewer tokens.`,
-    );
-  }
-  const sampler = new Sampler(options);
-  sampler.observe(seen);
-  sampler.observe(Array.from(prompt));
+  const { maxTokens, seen = [], signal } = options;
+  checkRoom(decoder.model, cache.position, prompt.length, maxTokens);
+  const continuation = new Continuation(options, [...seen, ...Array.from(prompt)]);
   if (maxTokens === 0) return;
   let logits = await prefill(decoder, cache, prompt, PROMPT_CHUNK, signal);
-  for (let count = 1; ; count++) {
-    const id = sampler.next(logits, constraint);
-    constraint?.accept(id);
+  for (;;) {
+    const id = continuation.next(logits);
     yield id;
-    if (count === maxTokens || stopTokens.includes(id) || constraint?.finished) return;
+    if (continuation.finished) return;
     signal?.throwIfAborted();
     logits = await decoder.forward([id], cache);
   }

@@ -11,65 +11,63 @@ const FIRST_CAPACITY = 128;
 export const ROLLBACK = 64;
 
 /**
- * Keys or values of one layer, of one sequence or of several: `[sequences · kv, capacity, d]`. The rows of all
- * sequences have one capacity, and each sequence fills its own from the front.
+ * Keys or values of one layer, of one sequence or of several: `[sequences, kv, capacity, d]`. The rows of all sequences
+ * have one capacity, and each sequence fills its own from the front. Layers with a window roll: a sequence whose room is
+ * full moves the rows that it needs to its front.
  */
 export class LayerRows {
-  private data: Float32Array<ArrayBuffer>;
+  private data = new Float32Array(0);
   private capacity = 0;
-  /** Whether rows before the first in memory have been forgotten. */
-  private forgot = false;
   /** One past the newest row, of each sequence. */
   private readonly ends: number[];
+  /** Whether a sequence's rows before the first in memory have been forgotten. */
+  private readonly forgot: boolean[];
 
-  /** @param sequences with more than one, nothing is forgotten: their windows begin at different rows. */
+  /** @param sequences how many there is room for; undefined for one that is alone. */
   constructor(
     private readonly layer: LayerCache,
-    private readonly sequences = 1,
+    private readonly sequences?: number,
   ) {
-    this.ends = new Array<number>(sequences).fill(0);
-    this.data = new Float32Array(0);
+    this.ends = new Array<number>(sequences ?? 1).fill(0);
+    this.forgot = new Array<boolean>(sequences ?? 1).fill(false);
   }
 
   get bytes(): number {
     return this.data.byteLength;
   }
 
-  /** Rows that a next token sees, of one sequence. */
+  /** Rows before a next token in {@link view}, of one sequence. */
   length(sequence = 0): number {
     return this.ends[sequence]! - this.start(sequence);
   }
 
-  /** Makes room for `time` more rows of one sequence, or of each. */
-  reserve(time: number): void {
-    const end = Math.max(...this.ends);
-    if (end + time <= this.capacity) return;
-    if (!this.rolls) {
-      this.grow(end, end + time, Number.POSITIVE_INFINITY);
+  /** Makes room for `time` more rows of each of the first `count` sequences. */
+  reserve(time: number, count = this.ends.length): void {
+    const full: number[] = [];
+    for (let i = 0; i < count; i++) if (this.ends[i]! + time > this.capacity) full.push(i);
+    if (full.length === 0) return;
+    if (this.layer.window === null) {
+      this.grow(Math.max(...full.map((i) => this.ends[i]!)) + time);
       return;
     }
     // A rolling cache has as much room again as it keeps, so that rows move to the front only once in a while.
     const most = this.behind + ROLLBACK;
-    const kept = Math.min(end, most);
-    if (kept < end && kept + Math.max(time, kept >> 1) <= this.capacity) this.moveToFront(end - kept, kept);
-    else this.grow(kept, kept + time, 2 * most + time);
+    for (const i of full) {
+      const kept = Math.min(this.ends[i]!, most);
+      this.keepNewest(i, kept);
+      this.grow(kept + Math.max(time, kept >> 1), 2 * most + time);
+    }
   }
 
-  /** The rows as the engine reads them, from the first that a next token sees; `[sequences, kv, capacity, d]`. */
-  view(): HostTensor {
+  /**
+   * The rows of the first `count` sequences as the engine reads them, `[count, kv, capacity, d]`. Alone, from the first
+   * that a next token sees; of several, from the first that there is: the attention's window leaves out the others.
+   */
+  view(count = this.ends.length): HostTensor {
     const { kvHeads, headDim } = this.layer;
-    const size = this.sequences * kvHeads * this.capacity * headDim;
+    const size = count * kvHeads * this.capacity * headDim;
     const from = this.start(0) * headDim;
-    const shape = [this.sequences, kvHeads, this.capacity, headDim];
-    return { data: this.data.subarray(from, from + size), shape };
-  }
-
-  /** The rows of one sequence of several, as if it were alone. */
-  sequenceView(sequence: number): HostTensor {
-    const { kvHeads, headDim } = this.layer;
-    const size = kvHeads * this.capacity * headDim;
-    const data = this.data.subarray(sequence * size, (sequence + 1) * size);
-    return { data, shape: [1, kvHeads, this.capacity, headDim] };
+    return { data: this.data.subarray(from, from + size), shape: [count, kvHeads, this.capacity, headDim] };
   }
 
   /** Counts rows that the engine has written behind the newest. */
@@ -92,70 +90,77 @@ export class LayerRows {
   }
 
   /** Whether the newest `count` rows can be forgotten such that all that the next token sees is still there. */
-  canForget(count: number, sequence = 0): boolean {
-    const end = this.ends[sequence]! - count;
-    return end >= (this.forgot ? this.behind : 0);
+  canForget(count: number): boolean {
+    const end = this.ends[0]! - count;
+    return end >= (this.forgot[0] ? this.behind : 0);
   }
 
-  forget(count: number, sequence = 0): void {
-    this.ends[sequence]! -= count;
+  forget(count: number): void {
+    this.ends[0]! -= count;
   }
 
-  /** A copy; what is added to one does not show in the other. */
-  clone(): LayerRows {
-    const copy = new LayerRows(this.layer, this.sequences);
-    copy.data = this.data.slice();
-    copy.capacity = this.capacity;
-    copy.forgot = this.forgot;
-    copy.ends.splice(0, copy.ends.length, ...this.ends);
-    return copy;
-  }
-
-  private get rolls(): boolean {
-    return this.layer.window !== null && this.sequences === 1;
+  /**
+   * A sequence becomes a copy of one of others (or of these), which must be of the same layer; what is added to one does
+   * not show in the other.
+   *
+   * @param without as many of the newest rows are left out; {@link canForget} says whether they can be.
+   */
+  copyFrom(other: LayerRows, { to = 0, from = 0, without = 0 } = {}): void {
+    const { kvHeads, headDim } = this.layer;
+    const end = other.ends[from]! - without;
+    // A rolling cache need not copy more than it would keep.
+    const count = Math.min(end, this.behind + ROLLBACK);
+    this.ends[to] = 0;
+    this.grow(count);
+    for (let head = 0; head < kvHeads; head++) {
+      const source = ((from * kvHeads + head) * other.capacity + end - count) * headDim;
+      const target = (to * kvHeads + head) * this.capacity * headDim;
+      this.data.set(other.data.subarray(source, source + count * headDim), target);
+    }
+    this.ends[to] = count;
+    this.forgot[to] = other.forgot[from]! || count < end;
   }
 
   /** Rows that a query of a rolling cache can see behind it. */
   private get behind(): number {
-    return this.rolls ? this.layer.window! - 1 : Number.POSITIVE_INFINITY;
+    return this.layer.window === null ? Number.POSITIVE_INFINITY : this.layer.window - 1;
   }
 
+  /** The first row of a view. */
   private start(sequence: number): number {
-    return this.rolls ? Math.max(0, this.ends[sequence]! - this.behind) : 0;
+    return this.sequences === undefined ? Math.max(0, this.ends[sequence]! - this.behind) : 0;
   }
 
-  /** More room: keeps the newest `kept` rows. */
-  private grow(kept: number, needed: number, limit: number): void {
+  /** More room for all. */
+  private grow(needed: number, limit = Number.POSITIVE_INFINITY): void {
+    if (needed <= this.capacity) return;
     const { kvHeads, headDim } = this.layer;
     let capacity = Math.max(FIRST_CAPACITY, this.capacity);
     while (capacity < needed) capacity *= 2;
-    capacity = Math.min(capacity, limit);
-    const heads = this.sequences * kvHeads;
+    capacity = Math.max(Math.min(capacity, limit), this.capacity);
     // A view that begins at row `start` reaches past the last head by as many rows.
-    const slack = this.rolls ? capacity : 0;
-    const data = new Float32Array((heads * capacity + slack) * headDim);
-    const first = Math.max(...this.ends) - kept;
-    for (let head = 0; head < heads; head++) {
-      const from = (head * this.capacity + first) * headDim;
-      data.set(this.data.subarray(from, from + kept * headDim), head * capacity * headDim);
+    const slack = this.layer.window !== null && this.sequences === undefined ? capacity : 0;
+    const data = new Float32Array((this.ends.length * kvHeads * capacity + slack) * headDim);
+    for (let i = 0; i < this.ends.length; i++) {
+      for (let head = i * kvHeads; head < (i + 1) * kvHeads; head++) {
+        const from = head * this.capacity * headDim;
+        data.set(this.data.subarray(from, from + this.ends[i]! * headDim), head * capacity * headDim);
+      }
     }
     this.data = data;
     this.capacity = capacity;
-    this.drop(first);
   }
 
-  private moveToFront(first: number, count: number): void {
+  /** Moves the newest `count` rows of a sequence to its front. */
+  private keepNewest(sequence: number, count: number): void {
     const { kvHeads, headDim } = this.layer;
-    for (let head = 0; head < kvHeads; head++) {
+    const first = this.ends[sequence]! - count;
+    if (first === 0) return;
+    for (let head = sequence * kvHeads; head < (sequence + 1) * kvHeads; head++) {
       const base = head * this.capacity;
       this.data.copyWithin(base * headDim, (base + first) * headDim, (base + first + count) * headDim);
     }
-    this.drop(first);
-  }
-
-  private drop(rows: number): void {
-    if (rows === 0) return;
-    for (let i = 0; i < this.ends.length; i++) this.ends[i]! -= rows;
-    this.forgot = true;
+    this.ends[sequence] = count;
+    this.forgot[sequence] = true;
   }
 }

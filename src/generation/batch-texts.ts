@@ -1,0 +1,56 @@
+import { RopewalkError } from '../errors.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+import { Batch, type BatchSettings, optionsOfEach } from './batch.ts';
+import type { Decoder } from './decoder.ts';
+import { encodePrompt, generateText, type TextOptions, TextStream } from './generate-text.ts';
+
+/** A piece of one text of several. */
+export interface TextPiece {
+  /** The place of its prompt among all prompts, from 0. */
+  readonly sequence: number;
+  readonly text: string;
+}
+
+/**
+ * Continues several texts at once: as `generateText` for each, and as `generateBatch` for all.
+ *
+ * @param options for all, or one for each prompt.
+ * @returns pieces as they come; those of one text joined are the new text.
+ */
+export async function* generateTexts(
+  decoder: Decoder,
+  tokenizer: Tokenizer,
+  prompts: readonly string[],
+  options: TextOptions | readonly TextOptions[],
+  settings: BatchSettings = {},
+): AsyncGenerator<TextPiece, void> {
+  const all = optionsOfEach(prompts.length, options);
+  if (prompts.length > 1 && all.some(({ constraint }) => constraint)) {
+    throw new RopewalkError('a constraint serves one text; give jsonSchema, of which each text has its own.');
+  }
+  if (!decoder.runsBatches) {
+    for (const [sequence, prompt] of prompts.entries()) {
+      for await (const text of generateText(decoder, tokenizer, prompt, all[sequence]!))
+        yield { sequence, text };
+    }
+    return;
+  }
+  const batch = new Batch(decoder, settings);
+  const streams = prompts.map((prompt, i) => {
+    const stream = new TextStream(tokenizer, all[i]!);
+    batch.add(encodePrompt(tokenizer, prompt, decoder.model.config.bos_token_id), stream.options);
+    return stream;
+  });
+  while (batch.busy) {
+    for (const { sequence, id } of await batch.step()) {
+      const stream = streams[sequence]!;
+      const text = stream.push(id);
+      if (text) yield { sequence, text };
+      if (stream.ended) batch.end(sequence);
+    }
+  }
+  for (const [sequence, stream] of streams.entries()) {
+    const text = stream.flush();
+    if (text) yield { sequence, text };
+  }
+}

@@ -1,0 +1,176 @@
+import { RopewalkError } from '../errors.ts';
+import type { BatchCache } from './batch-cache.ts';
+import { Continuation, checkRoom } from './continuation.ts';
+import type { Decoder } from './decoder.ts';
+import { type GenerationOptions, generateTokens, prefill } from './generate.ts';
+
+/** A token of one sequence of several. */
+export interface BatchToken {
+  /** The place of its prompt among all prompts, from 0. */
+  readonly sequence: number;
+  readonly id: number;
+}
+
+export interface BatchSettings {
+  /** Most sequences that run at one time, default 8; others wait for their turn. */
+  readonly sequences?: number;
+}
+
+/** Options of one sequence of a batch. */
+export type BatchOptions = Omit<GenerationOptions, 'seen'>;
+
+interface Running {
+  readonly sequence: number;
+  readonly continuation: Continuation;
+  last: number;
+}
+
+interface Waiting {
+  readonly sequence: number;
+  readonly prompt: ArrayLike<number>;
+  readonly options: BatchOptions;
+}
+
+/**
+ * Several sequences that are continued together: each run of the model reads the weights once for all of them. They may
+ * begin and end at different times.
+ */
+export class Batch {
+  private readonly cache: BatchCache;
+  private readonly waiting: Waiting[] = [];
+  private readonly running: Running[] = [];
+  private readonly ended = new Set<number>();
+  private count = 0;
+
+  /** @throws RopewalkError where the decoder cannot run batches. */
+  constructor(
+    private readonly decoder: Decoder,
+    { sequences = 8 }: BatchSettings = {},
+  ) {
+    if (!decoder.runsBatches) throw new RopewalkError('this decoder cannot run several sequences at once.');
+    this.cache = decoder.newBatchCache(sequences);
+  }
+
+  /** Whether there is anything left to do. */
+  get busy(): boolean {
+    return this.waiting.length + this.running.length > 0;
+  }
+
+  /**
+   * A sequence comes in; its prompt runs in a later step.
+   *
+   * @returns its number.
+   * @throws RopewalkError as `generateTokens`.
+   */
+  add(prompt: ArrayLike<number>, options: BatchOptions): number {
+    checkBatchOptions(options);
+    checkRoom(this.decoder.model, 0, prompt.length, options.maxTokens);
+    if (prompt.length === 0) throw new RopewalkError('the prompt is empty; give at least one token.');
+    const sequence = this.count++;
+    if (options.maxTokens > 0) this.waiting.push({ sequence, prompt, options });
+    return sequence;
+  }
+
+  /** A sequence ends before its time: no more of its tokens come. */
+  end(sequence: number): void {
+    this.ended.add(sequence);
+  }
+
+  /**
+   * Runs the prompt of a sequence that waits, if there is room, or one token of each that runs.
+   *
+   * @returns the new tokens; none when all are at their end.
+   * @throws the reason of the signal of one of them, which ends all.
+   */
+  async step(): Promise<BatchToken[]> {
+    this.removeEnded();
+    for (const { options } of this.waiting) options.signal?.throwIfAborted();
+    for (const { continuation } of this.running) continuation.options.signal?.throwIfAborted();
+    if (this.waiting.length > 0 && this.cache.count < this.cache.sequences) {
+      return [await this.begin(this.waiting.shift()!)];
+    }
+    if (this.running.length === 0) return [];
+    const { vocab_size: vocab } = this.decoder.model.config;
+    const logits = await this.decoder.forwardBatch(
+      this.running.map(({ last }) => last),
+      this.cache,
+    );
+    const tokens = this.running.map((running, i) => {
+      running.last = running.continuation.next(logits.subarray(i * vocab, (i + 1) * vocab));
+      return { sequence: running.sequence, id: running.last };
+    });
+    this.removeEnded();
+    return tokens;
+  }
+
+  private async begin({ sequence, prompt, options }: Waiting): Promise<BatchToken> {
+    const continuation = new Continuation(options, Array.from(prompt));
+    const cache = this.decoder.newCache();
+    const logits = await prefill(this.decoder, cache, prompt, undefined, options.signal);
+    const last = continuation.next(logits);
+    if (!continuation.finished) {
+      this.cache.join(cache);
+      this.running.push({ sequence, continuation, last });
+    }
+    return { sequence, id: last };
+  }
+
+  private removeEnded(): void {
+    for (let i = this.waiting.length - 1; i >= 0; i--) {
+      if (this.ended.has(this.waiting[i]!.sequence)) this.waiting.splice(i, 1);
+    }
+    for (let i = this.running.length - 1; i >= 0; i--) {
+      const { sequence, continuation } = this.running[i]!;
+      if (!continuation.finished && !this.ended.has(sequence)) continue;
+      // The last takes the place of the one that goes, here as in the cache.
+      this.cache.leave(i);
+      const moved = this.running.pop()!;
+      if (i < this.running.length) this.running[i] = moved;
+    }
+  }
+}
+
+function checkBatchOptions(options: BatchOptions): void {
+  if ('seen' in options && options.seen !== undefined) {
+    throw new RopewalkError('seen tokens belong to a cache of their own; a batch begins with its prompts.');
+  }
+}
+
+/**
+ * Continues several sequences at once. Each gets the tokens that `generateTokens` gives it alone with the same options:
+ * logits are equal up to the order of sums (about 1e-6 of the largest), so a tie as close as that may fall otherwise.
+ *
+ * Where the decoder cannot run batches (in the browser, through the engine's binding, with head sizes that are no
+ * multiples of 8) the sequences run one after another.
+ *
+ * @param options for all, or one for each prompt. A signal ends all sequences by throwing its reason.
+ * @returns tokens as they come; those of one sequence are in order.
+ */
+export async function* generateBatch(
+  decoder: Decoder,
+  prompts: readonly ArrayLike<number>[],
+  options: BatchOptions | readonly BatchOptions[],
+  settings: BatchSettings = {},
+): AsyncGenerator<BatchToken, void> {
+  const all = optionsOfEach(prompts.length, options);
+  if (!decoder.runsBatches) {
+    all.forEach((each, i) => {
+      checkBatchOptions(each);
+      checkRoom(decoder.model, 0, prompts[i]!.length, each.maxTokens);
+    });
+    for (const [sequence, prompt] of prompts.entries()) {
+      for await (const id of generateTokens(decoder, prompt, all[sequence]!)) yield { sequence, id };
+    }
+    return;
+  }
+  const batch = new Batch(decoder, settings);
+  for (const [i, prompt] of prompts.entries()) batch.add(prompt, all[i]!);
+  while (batch.busy) yield* await batch.step();
+}
+
+/** One set of options for each sequence. */
+export function optionsOfEach<T>(count: number, options: T | readonly T[]): readonly T[] {
+  if (!Array.isArray(options)) return new Array<T>(count).fill(options as T);
+  if (options.length === count) return options as readonly T[];
+  throw new RopewalkError(`there are ${count} prompts, but options for ${options.length}.`);
+}

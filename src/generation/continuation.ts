@@ -1,0 +1,63 @@
+import { RopewalkError } from '../errors.ts';
+import type { CausalLM } from '../families/family.ts';
+import type { GenerationOptions } from './generate.ts';
+import { Sampler } from './sampler.ts';
+
+/** The choices of one sequence: which token comes next, and when it is over. */
+export class Continuation {
+  readonly sampler: Sampler;
+  private count = 0;
+  private stopped = false;
+
+  /** @param context ids before the first new one. */
+  constructor(
+    readonly options: GenerationOptions,
+    context: Iterable<number>,
+  ) {
+    this.sampler = new Sampler(options);
+    this.sampler.observe(context);
+  }
+
+  /** Tokens that may still come. */
+  get left(): number {
+    return this.finished ? 0 : this.options.maxTokens - this.count;
+  }
+
+  get finished(): boolean {
+    return this.stopped || this.count === this.options.maxTokens;
+  }
+
+  /** Chooses the next token by its logits `[vocab]`, which change. */
+  next(logits: Float32Array): number {
+    const id = this.sampler.next(logits, this.options.constraint);
+    this.take(id);
+    return id;
+  }
+
+  /** Counts a token that has been chosen. */
+  take(id: number): void {
+    const { constraint, stopTokens } = this.options;
+    constraint?.accept(id);
+    this.count++;
+    this.stopped = stopTokens?.includes(id) === true || constraint?.finished === true;
+  }
+}
+
+/**
+ * Refuses what does not fit into a model's positions.
+ *
+ * @param start the position of the prompt's first token.
+ */
+export function checkRoom(model: CausalLM, start: number, prompt: number, maxTokens: number): void {
+  if (!Number.isInteger(maxTokens) || maxTokens < 0) {
+    throw new RopewalkError(
+      `the number of tokens to generate must be a whole number of at least 0, but is ${maxTokens}.`,
+    );
+  }
+  const room = model.maxPositions - start;
+  if (prompt + maxTokens > room) {
+    throw new RopewalkError(
+      `${prompt} prompt tokens and ${maxTokens} new ones do not fit into the model's ${room} positions. Shorten the prompt or ask for fewer tokens.`,
+    );
+  }
+}

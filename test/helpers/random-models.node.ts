@@ -1,0 +1,145 @@
+import fc from 'fast-check';
+import type { CausalLM } from '../../src/families/family.ts';
+import { modelFromConfig } from '../../src/families/registry.ts';
+import { type Decoder, fullLogitsGraph } from '../../src/generation/decoder.ts';
+import type { WeightSource } from '../../src/onnx/emit.ts';
+import { nodeEngine } from '../../src/runtime/engine.node.ts';
+import { Executable } from '../../src/runtime/executable.ts';
+import { Random } from '../../src/text/random.ts';
+
+export const engine = nodeEngine({ threads: 1 });
+export const POSITIONS = 160;
+
+export type RawConfig = Record<string, unknown>;
+
+export function build(raw: RawConfig): CausalLM {
+  return modelFromConfig(raw, 'the test').model;
+}
+
+/** Weights large enough that attention is sharp and soft-caps bite. */
+export function randomWeights(model: CausalLM, seed: number): Map<string, WeightSource> {
+  const random = new Random(seed);
+  return new Map(
+    [...model.parameters()].map(([path, { size, shape }]) => {
+      const scale = shape.length < 2 ? 0.3 : 1.5 / Math.sqrt(shape.at(-1)!);
+      return [path, { data: Float32Array.from({ length: size }, () => scale * random.nextGaussian()) }];
+    }),
+  );
+}
+
+export function randomIds(count: number, vocab: number, seed: number): Int32Array {
+  const random = new Random(seed);
+  return Int32Array.from({ length: count }, () => random.nextInt(vocab));
+}
+
+export async function fullLogits(model: CausalLM, weights: Map<string, WeightSource>, ids: Int32Array) {
+  const executable = await Executable.compile(engine, fullLogitsGraph(model, 1, ids.length), { weights });
+  const { logits } = await executable.run({ input_ids: { data: ids, shape: [ids.length] } });
+  await executable.release();
+  return logits!.data as Float32Array;
+}
+
+/** Logits of all tokens through a new cache, in chunks of the given sizes, again and again. */
+export async function cachedLogits(decoder: Decoder, ids: Int32Array, chunks: readonly number[]) {
+  const { vocab_size: vocab } = decoder.model.config;
+  const cache = decoder.newCache();
+  const logits = new Float32Array(ids.length * vocab);
+  for (let start = 0, i = 0; start < ids.length; i++) {
+    const end = Math.min(ids.length, start + chunks[i % chunks.length]!);
+    logits.set(await decoder.forward(ids.subarray(start, end), cache, 'all'), start * vocab);
+    start = end;
+  }
+  return { logits, cache };
+}
+
+const size = (...values: number[]) => fc.constantFrom(...values);
+
+const gptSizes = fc.record({ n_head: size(1, 2, 3), width: size(2, 6, 8), n_layer: size(1, 2, 3) });
+const sizes = fc.record({
+  vocab_size: size(11, 30),
+  hidden_size: size(6, 8, 20),
+  intermediate_size: size(5, 16),
+  num_hidden_layers: size(1, 2, 3),
+  num_key_value_heads: size(1, 2, 3),
+  group: size(1, 2, 4),
+  // Multiples of 8 go another way in the engine.
+  head_dim: size(2, 8, 10, 16),
+  tie_word_embeddings: fc.boolean(),
+  rope_theta: size(100, 10000),
+});
+
+export const common = { max_position_embeddings: POSITIONS, rms_norm_eps: 1e-5 };
+const withHeads = <T extends { num_key_value_heads: number; group: number }>(drawn: T) => ({
+  ...common,
+  ...drawn,
+  num_attention_heads: drawn.num_key_value_heads * drawn.group,
+});
+
+/** Random configurations of each family, in Hugging Face's terms. */
+export const configurations: Record<string, fc.Arbitrary<RawConfig>> = {
+  gpt: gptSizes.map(({ n_head, width, n_layer }) => ({
+    model_type: 'ctrl',
+    vocab_size: 13,
+    n_embd: n_head * width,
+    dff: 9,
+    n_layer,
+    n_head,
+    n_positions: POSITIONS,
+    layer_norm_epsilon: 1e-6,
+  })),
+  gpt2: fc
+    .record({ sizes: gptSizes, n_inner: fc.constantFrom(null, 7), tie_word_embeddings: fc.boolean() })
+    .map(({ sizes: { n_head, width, n_layer }, n_inner, tie_word_embeddings }) => ({
+      model_type: 'gpt2',
+      vocab_size: 17,
+      n_embd: n_head * width,
+      n_inner,
+      n_layer,
+      n_head,
+      n_positions: POSITIONS,
+      layer_norm_epsilon: 1e-5,
+      tie_word_embeddings,
+    })),
+  gemma: sizes.map((drawn) => ({ model_type: 'gemma', ...withHeads(drawn) })),
+  gemma2: fc
+    .record({
+      drawn: sizes,
+      window: fc.integer({ min: 1, max: 12 }),
+      locals: fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }),
+      attn_logit_softcapping: fc.constantFrom(null, 0.8, 4),
+      final_logit_softcapping: fc.constantFrom(null, 1.5, 30),
+      query_pre_attn_scalar: size(1, 7, 24),
+    })
+    .map(({ drawn, window, locals, ...rest }) => ({
+      model_type: 'gemma2',
+      ...withHeads(drawn),
+      ...rest,
+      sliding_window: window,
+      layer_types: locals
+        .slice(0, drawn.num_hidden_layers)
+        .map((local) => (local ? 'sliding_attention' : 'full_attention')),
+    })),
+  llama: fc
+    .record({ drawn: sizes, scaled: fc.boolean(), attention_bias: fc.boolean(), mlp_bias: fc.boolean() })
+    .map(({ drawn: { rope_theta, ...drawn }, scaled, ...rest }) => ({
+      model_type: 'llama',
+      ...withHeads(drawn),
+      ...rest,
+      rope_parameters: {
+        rope_theta,
+        ...(scaled && {
+          rope_type: 'llama3',
+          factor: 8,
+          low_freq_factor: 1,
+          high_freq_factor: 4,
+          original_max_position_embeddings: 24,
+        }),
+      },
+    })),
+};
+
+export async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const one of source) all.push(one);
+  return all;
+}
