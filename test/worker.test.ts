@@ -2,11 +2,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AHEAD, type ModelPort } from '../src/generation/model-connection.ts';
 import type { Reply } from '../src/generation/model-protocol.ts';
-import { startWorker, workerPort } from '../src/generation/model-worker.node.ts';
+import { park, startWorker, workerPort } from '../src/generation/model-worker.node.ts';
 import { RemoteModel } from '../src/generation/remote-model.ts';
 import { type LanguageModel, type LocalModel, load, loadHere, RopewalkError } from '../src/node.ts';
 import { buildProgram, start } from './helpers/cli.node.ts';
@@ -276,7 +275,8 @@ describe('the end', () => {
     const running = collect(model.generateTokens([5], endless));
     const suspended = model.generateTokens([5], endless);
     await suspended.next();
-    await (worker as Worker).terminate();
+    park(worker);
+    await worker.terminate();
     for (const failed of [
       running,
       collect(suspended),

@@ -35,6 +35,12 @@ export type Request =
   | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'release' };
 
+/** To a worker thread alone: stop where nothing of the engine runs, set the number to 1, and wait to be ended. */
+export interface ParkRequest {
+  readonly type: 'park';
+  readonly parked: Int32Array;
+}
+
 export type Reply =
   | { readonly type: 'event'; readonly id: number; readonly name: string; readonly value: unknown }
   | { readonly type: 'item'; readonly id: number; readonly value: unknown }

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { RopewalkError } from '../errors.ts';
 import { refuseTelemetry } from '../runtime/telemetry.node.ts';
 import type { ModelPort } from './model-connection.ts';
-import type { Reply } from './model-protocol.ts';
+import type { ParkRequest, Reply } from './model-protocol.ts';
 
 /** The program of the thread lies beside this one: in the package, and where scripts and tests have built it. */
 const PROGRAM = new URL('./worker.node.js', import.meta.url);
@@ -20,7 +20,32 @@ export function startWorker(): Worker {
   refuseTelemetry();
   // A thread inherits Node's options, and refuses the one that says what language `node --eval` is given.
   const evaluated = process.execArgv.some((option) => option.startsWith('--input-type'));
-  return new Worker(PROGRAM, { name: 'ropewalk', ...(evaluated && { execArgv: [] }) });
+  const worker = new Worker(PROGRAM, { name: 'ropewalk', ...(evaluated && { execArgv: [] }) });
+  alive.add(worker);
+  process.off('exit', parkAll).on('exit', parkAll);
+  worker.once('exit', () => alive.delete(worker));
+  return worker;
+}
+
+/** As long as an engine's run may take. */
+const LONGEST_RUN = 60_000;
+
+const alive = new Set<Worker>();
+
+/**
+ * Brings a thread to a place where it can be ended: one that is ended while it calls the engine takes the process with
+ * it, because the call cannot return. Waits, as the end of the process would, for the run that is under way.
+ */
+export function park(worker: Worker): void {
+  const parked = new Int32Array(new SharedArrayBuffer(4));
+  const request: ParkRequest = { type: 'park', parked };
+  worker.postMessage(request);
+  Atomics.wait(parked, 0, 0, LONGEST_RUN);
+}
+
+/** A process that ends ends its threads. */
+function parkAll(): void {
+  for (const worker of alive) park(worker);
 }
 
 export function workerPort(worker: Worker): ModelPort {

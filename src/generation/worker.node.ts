@@ -1,7 +1,7 @@
 /** The program of a model's worker thread: what `load` starts. */
 import { parentPort } from 'node:worker_threads';
 import { loadHere } from './load-here.node.ts';
-import type { Request } from './model-protocol.ts';
+import type { ParkRequest, Request } from './model-protocol.ts';
 import { ModelServer } from './serve-model.ts';
 
 const port = parentPort!;
@@ -12,4 +12,13 @@ const server = new ModelServer(
   },
   loadHere,
 );
-port.on('message', (request: Request) => server.receive(request));
+port.on('message', (request: Request | ParkRequest) => {
+  if (request.type === 'park') park(request.parked);
+  else server.receive(request);
+});
+
+function park(parked: Int32Array): void {
+  Atomics.store(parked, 0, 1);
+  Atomics.notify(parked, 0);
+  Atomics.wait(parked, 0, 1);
+}

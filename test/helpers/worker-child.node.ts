@@ -11,5 +11,13 @@ if (how === 'nested' && isMainThread) {
   const { value } = await pieces.next();
   process.stdout.write(typeof value === 'string' ? 'a piece\n' : 'nothing\n');
   if (how !== 'suspended') await pieces.return();
-  if (how === 'exit') process.exit(3);
+  if (how === 'exit') {
+    // While the model is at work.
+    void collect(model.generate('밧줄', { maxTokens: 200, seed: 1, stopTokens: [] }));
+    setTimeout(() => process.exit(3), 20 * Math.random());
+  }
+}
+
+async function collect(items: AsyncIterable<string>): Promise<void> {
+  for await (const _ of items);
 }
