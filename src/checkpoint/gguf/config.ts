@@ -1,4 +1,5 @@
 import { type RopeScaling, rescaleRotary } from '../../nn/positions.ts';
+import { quote } from '../safetensors-header.ts';
 import type { GgufMetadata } from './metadata.ts';
 
 type RawConfig = Record<string, unknown>;
@@ -63,10 +64,11 @@ const ARCHITECTURES: Readonly<Record<string, (metadata: GgufMetadata, tensors: T
  * @throws RopewalkError naming the key that is missing, wrong or not supported.
  */
 export function configFromGguf(metadata: GgufMetadata, tensors: TensorFacts): RawConfig {
-  const make = ARCHITECTURES[metadata.architecture];
+  const { architecture } = metadata;
+  const make = Object.hasOwn(ARCHITECTURES, architecture) ? ARCHITECTURES[architecture] : undefined;
   if (!make) {
     throw metadata.error(
-      `its architecture is "${metadata.architecture.slice(0, 60)}"; Ropewalk runs ${Object.keys(ARCHITECTURES).join(', ')}.`,
+      `its architecture is ${quote(architecture)}; Ropewalk runs ${Object.keys(ARCHITECTURES).join(', ')}.`,
     );
   }
   return make(metadata, tensors);
@@ -109,8 +111,7 @@ function rotaryDecoder(modelType: string, m: GgufMetadata, tensors: TensorFacts)
   if (experts !== undefined && experts !== 0)
     throw m.error(`a mixture of ${String(experts)} experts is not supported.`);
   const scaling = m.text('{arch}.rope.scaling.type', 'none');
-  if (scaling !== 'none')
-    throw m.error(`RoPE scaling of the type "${scaling.slice(0, 40)}" is not supported.`);
+  if (scaling !== 'none') throw m.error(`RoPE scaling of the type ${quote(scaling)} is not supported.`);
   return {
     ...common(modelType, m, tensors),
     hidden_size: m.count('{arch}.embedding_length'),

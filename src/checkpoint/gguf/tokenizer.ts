@@ -1,4 +1,5 @@
 import type { TokenizerFiles } from '../checkpoint.ts';
+import { quote } from '../safetensors-header.ts';
 import type { GgufMetadata } from './metadata.ts';
 import { preTokenizerOf } from './pre-tokenizers.ts';
 import { mergesFromScores } from './spm-merges.ts';
@@ -44,7 +45,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata): GgufTokenizer {
   else if (kind === 'llama') tokenizer = sentencePiece(metadata, common);
   else {
     throw metadata.error(
-      `its tokenizer is of the kind "${kind.slice(0, 40)}"; byte-level BPE ("gpt2") and SentencePiece-style BPE ("llama") are supported.`,
+      `its tokenizer is of the kind ${quote(kind)}; byte-level BPE ("gpt2") and SentencePiece-style BPE ("llama") are supported.`,
     );
   }
   const named = (key: string) => nameOf(metadata, key, tokens);
@@ -109,7 +110,7 @@ function byteLevel(metadata: GgufMetadata, common: Common): Json {
   const pre = preTokenizerOf(name);
   if (!pre) {
     throw metadata.error(
-      `its pre-tokenizer "${name.slice(0, 40)}" is not known here; put the original tokenizer.json beside the model in a folder of safetensors.`,
+      `its pre-tokenizer ${quote(name)} is not known here; put the original tokenizer.json beside the model in a folder of safetensors.`,
     );
   }
   const prefix = metadata.flag('tokenizer.ggml.add_space_prefix', false);
