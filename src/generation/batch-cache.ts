@@ -88,7 +88,9 @@ export class BatchCache {
       const kind = cacheKind(this.layers[i]!.window);
       if (feeds[`past_length.${kind}`]) return;
       const lengths = Int32Array.from({ length: count }, (_, sequence) => key.length(sequence));
+      // One new token each: the last key is the one behind what is there.
       feeds[`past_length.${kind}`] = { data: lengths, shape: [count] };
+      feeds[`last_key.${kind}`] = { data: lengths, shape: [count] };
       feeds[`total_length.${kind}`] = { data: Int32Array.of(Math.max(...lengths) + 1), shape: [] };
     });
     return feeds;

@@ -49,6 +49,7 @@ export class KeyValueCache {
       feeds[`cache.${i}.value`] = value.view();
       const kind = cacheKind(this.layers[i]!.window);
       feeds[`past_length.${kind}`] ??= { data: Int32Array.of(key.length()), shape: [1] };
+      feeds[`last_key.${kind}`] ??= { data: Int32Array.of(key.length() + time - 1), shape: [1] };
       feeds[`total_length.${kind}`] ??= { data: Int32Array.of(key.length() + time), shape: [] };
     });
     return feeds;

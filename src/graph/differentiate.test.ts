@@ -156,7 +156,7 @@ describe('is refused:', () => {
     const [cache, length] = [input('cache', 'float32', [1, 1, 4, 8]), input('length', 'int32', [1])];
     const total = input('total', 'int32', []);
     const settings = { heads: 1, kvHeads: 1, scale: 1, softcap: null, window: null };
-    const [attended] = cachedAttention(q, k, k, cache, cache, length, total, settings);
+    const [attended] = cachedAttention(q, k, k, cache, cache, length, total, length, settings);
     expect(() => differentiate(sum(attended), [q])).toThrow(/cachedAttention: has no derivative/);
   });
 

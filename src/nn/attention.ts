@@ -154,7 +154,7 @@ export class CachedSequence implements SequenceContext {
   private readonly tables: { cos: Tensor; sin: Tensor }[] = [];
   private readonly lengths = new Map<
     string,
-    { past: Tensor; total: Tensor; capacity: ReturnType<typeof symbol> }
+    { past: Tensor; total: Tensor; last: Tensor; capacity: ReturnType<typeof symbol> }
   >();
   private readonly rows: Tensor[] = [];
   private readonly caches: Tensor[] = [];
@@ -176,12 +176,12 @@ export class CachedSequence implements SequenceContext {
     const layer = this.layers.length;
     this.layers.push({ kvHeads, headDim, window });
     this.rows.push(k, v);
-    const { past, total, capacity } = this.length(window);
+    const { past, total, last, capacity } = this.length(window);
     const cacheShape = [this.batch, kvHeads, capacity, headDim];
     const pastK = input(`cache.${layer}.key`, 'float32', cacheShape);
     const pastV = input(`cache.${layer}.value`, 'float32', cacheShape);
     const attributes = { heads, kvHeads, scale, softcap, window };
-    const [out, newK, newV] = cachedAttention(q, k, v, pastK, pastV, past, total, attributes);
+    const [out, newK, newV] = cachedAttention(q, k, v, pastK, pastV, past, total, last, attributes);
     this.caches.push(newK, newV);
     return out;
   }
@@ -201,6 +201,7 @@ export class CachedSequence implements SequenceContext {
       length = {
         past: input(`past_length.${kind}`, 'int32', [this.batch]),
         total: input(`total_length.${kind}`, 'int32', []),
+        last: input(`last_key.${kind}`, 'int32', [this.batch]),
         capacity: symbol(`capacity.${kind}`),
       };
       this.lengths.set(kind, length);

@@ -122,7 +122,7 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
   // more new tokens.
   fits: (inputs, _, dialect) => dialect !== 'webgpu' && hasFusedAttention(inputs[3]!.shape[3] as number),
   infer(inputs, { heads, kvHeads }) {
-    const [q, k, v, pastK, pastV, pastLength, total] = inputs;
+    const [q, k, v, pastK, pastV, pastLength, total, lastKey] = inputs;
     const headDim = pastK?.shape[3];
     const fits =
       q?.shape.length === 3 &&
@@ -137,12 +137,13 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
       sameShape(k.shape, v.shape) &&
       sameShape(pastK.shape, pastV.shape) &&
       pastLength?.dtype === 'int32' &&
-      total?.dtype === 'int32';
+      total?.dtype === 'int32' &&
+      lastKey?.dtype === 'int32';
     if (!fits) {
       throw shapeError(
         'cachedAttention',
         inputs,
-        'needs q [batch, time, heads · d], k and v [batch, time, kv · d], caches [batch, kv, capacity, d], int32 lengths [batch] and []',
+        'needs q [batch, time, heads · d], k and v [batch, time, kv · d], caches [batch, kv, capacity, d], int32 lengths [batch], [] and [batch]',
       );
     }
     return [q, pastK, pastV];
@@ -163,17 +164,11 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     const write = (past: Tensor, x: Tensor) => writeRows(past, rowsOf(x), pastLength!);
     return [reshape(back, [1, time, heads * headDim]), write(pastK!, k!), write(pastV!, v!)];
   },
-  lower(e, [q, k, v, pastK, pastV, pastLength, total], { attributes, inputs }) {
+  lower(e, [q, k, v, pastK, pastV, , total, lastKey], { attributes }) {
     const { heads, kvHeads, scale, softcap: cap, window } = attributes;
-    // The number of the last key. The same for every layer: the emitter keeps one copy of equal nodes.
-    const time = e.constant('int32', [1], [1]);
-    const last =
-      inputs[5]!.shape[0] === 1
-        ? e.node('Sub', [total!, time])[0]!
-        : e.node('Sub', [e.node('Add', [pastLength!, newTokens(e, q!)])[0]!, time])[0]!;
     return e.node(
       'GroupQueryAttention',
-      [q!, k!, v!, pastK!, pastV!, last, total!],
+      [q!, k!, v!, pastK!, pastV!, lastKey!, total!],
       {
         num_heads: heads,
         kv_num_heads: kvHeads,
@@ -193,11 +188,6 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     cachedExample(4, 2, 5, 2, 6),
   ],
 };
-
-/** int32 `[1]`: the number of rows of x `[batch, time, width]`. */
-function newTokens(e: Emitter, x: string): string {
-  return e.node('Cast', [e.node('Shape', [x], { start: 1, end: 2 })[0]!], { to: 6 })[0]!;
-}
 
 type NoAttributes = Record<never, never>;
 
@@ -275,16 +265,16 @@ function cachedExample(
   // Just enough room, so that every row of the caches afterwards is defined.
   const cache = floats(1, kvHeads, past + 3, headDim);
   return {
-    inputs: [q, rows, rows, cache, cache, int, { dtype: 'int32', shape: [] } as const],
+    inputs: [q, rows, rows, cache, cache, int, { dtype: 'int32', shape: [] } as const, int],
     attributes: { heads, kvHeads, window, softcap, scale: 0.4 },
-    values: { 5: [past], 6: [past + 3] },
+    values: { 5: [past], 6: [past + 3], 7: [past + 2] },
   };
 }
 
 /**
  * q `[1, time, heads · d]` and new keys and values `[1, time, kv · d]` (already rotated), caches
  * `[1, kv, capacity, d]` of which `pastLength` (int32 `[1]`) rows are real, `total` (int32 `[]`) the largest
- * pastLength + time → `[1, time, heads · d]` and the caches with the new rows. A batch's sizes are in the place of 1.
+ * pastLength + time, `lastKey` (int32 `[1]`) = pastLength + time − 1 → `[1, time, heads · d]` and the caches with the new rows. A batch's sizes are in the place of 1.
  */
 export function cachedAttention(
   q: Tensor,
@@ -294,9 +284,11 @@ export function cachedAttention(
   pastV: Tensor,
   pastLength: Tensor,
   total: Tensor,
+  lastKey: Tensor,
   attributes: CachedAttentionAttributes,
 ): readonly [Tensor, Tensor, Tensor] {
-  const outputs = apply(cachedAttentionOp, [q, k, v, pastK, pastV, pastLength, total], attributes);
+  const inputs = [q, k, v, pastK, pastV, pastLength, total, lastKey];
+  const outputs = apply(cachedAttentionOp, inputs, attributes);
   return outputs as unknown as readonly [Tensor, Tensor, Tensor];
 }
 
