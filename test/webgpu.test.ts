@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildProgram, type Finished, ropewalk, start } from './helpers/cli.node.ts';
+import { saveUntrained, scratch } from './helpers/models.node.ts';
 import { softwareVulkan } from './helpers/vulkan.node.ts';
 
 /**
@@ -71,6 +72,19 @@ describe.runIf(available)('on WebGPU', () => {
 
   it('ends its process in peace', () => {
     expect({ code: finished.code, signal: finished.signal }).toEqual({ code: 0, signal: null });
+  });
+
+  it.each(['release', 'suspended', 'exit'])('ends with a model in a worker thread: %s', async (how) => {
+    const { folder, remove } = scratch('webgpu');
+    try {
+      await saveUntrained(folder);
+      const program = await buildProgram('test/helpers/webgpu-worker-child.node.ts');
+      const { code, signal, stdout, stderr } = await start(program, [folder, how], { env }).finished;
+      const wanted = { code: how === 'exit' ? 3 : 0, signal: null, stdout: 'a piece\n' };
+      expect({ code, signal, stdout }, stderr).toEqual(wanted);
+    } finally {
+      remove();
+    }
   });
 
   it('runs from the command line, and gives the ids of the CPU', async () => {

@@ -183,10 +183,11 @@ function* configEntries(extra: object, prefix = ''): Generator<[string, string]>
   }
 }
 
-/** Settings that the binding serves and this does not: other providers. */
-function isPlain(options: InferenceSession.SessionOptions): boolean {
-  const [provider] = options.executionProviders ?? ['cpu'];
-  return provider === 'cpu' && options.graphOptimizationLevel === 'all';
+/** The library's names of the providers that it is asked for beside its CPU kernels; the binding serves all others. */
+const PROVIDERS: Readonly<Record<string, string | null>> = { cpu: null, webgpu: 'WebGPU' };
+
+function providerOf({ executionProviders: [provider] = ['cpu'] }: InferenceSession.SessionOptions): string {
+  return typeof provider === 'string' ? provider : (provider?.name ?? 'cpu');
 }
 
 /**
@@ -214,6 +215,8 @@ export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
         const prefix = Buffer.from(`${options.profileFilePrefix ?? 'profile'}\0`, encoding);
         library.check(api.enableProfiling(settings, koffi.address(prefix)));
       }
+      const provider = PROVIDERS[providerOf(options)];
+      if (provider) library.check(api.appendExecutionProvider(settings, provider, null, null, 0));
       weights.giveTo(settings);
       const session = library.out((out) =>
         api.createSessionFromArray(env, koffi.address(model), model.byteLength, settings, out),
@@ -240,7 +243,9 @@ export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
     options: InferenceSession.SessionOptions = {},
     provided: readonly ProvidedWeight[] = [],
   ): Promise<InferenceSession> => {
-    if (!isPlain(options)) return binding.InferenceSession.create(model, options);
+    const provider = providerOf(options);
+    if (!(provider in PROVIDERS) || options.graphOptimizationLevel !== 'all')
+      return binding.InferenceSession.create(model, options);
     const weights = new ProvidedWeights(library);
     try {
       for (const weight of provided) await weights.add(weight);
@@ -250,7 +255,7 @@ export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
     }
     const session = open(model, options, weights);
     const { disable_prepacking } = (options.extra?.session ?? {}) as Record<string, unknown>;
-    if (disable_prepacking !== '1') await weights.releasePacked(packs);
+    if (disable_prepacking !== '1' && provider === 'cpu') await weights.releasePacked(packs);
     if (provided.length > 0) library.trimMemory();
     return session;
   };

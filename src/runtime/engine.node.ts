@@ -9,21 +9,23 @@ let direct: OnnxRuntime | undefined | null = null;
  * ONNX Runtime's native library: through its C interface where koffi can call it, through onnxruntime-node's binding
  * elsewhere. Both give the same bits.
  *
- * @param defaults with `provider: 'webgpu'` it computes on the graphics card, through the binding; operators that have
- *   no kernel there run on the CPU.
+ * @param defaults with `provider: 'webgpu'` it computes on the graphics card; operators that have no kernel there run on
+ *   the CPU. Other providers go through the binding.
  * @param options.binding true takes the binding in any case.
  */
 export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: boolean } = {}): Engine {
   const { provider = 'cpu' } = defaults;
   const binding = ort as OnnxRuntime;
   if (direct === null) direct = directRuntime(binding);
-  const chosen = options.binding || provider !== 'cpu' ? undefined : direct;
+  const served = provider === 'cpu' || provider === 'webgpu';
+  const chosen = options.binding || !served ? undefined : direct;
+  const runtime = chosen ?? binding;
   return {
     name: chosen ? 'onnxruntime (C interface)' : 'onnxruntime-node',
-    runtime: chosen ?? (provider === 'webgpu' ? webgpuRuntime(binding) : binding),
+    runtime: provider === 'webgpu' ? webgpuRuntime(runtime) : runtime,
     writesOutputs: true,
     takesWeights: chosen !== undefined,
-    sharesBuffers: chosen !== undefined,
+    sharesBuffers: chosen !== undefined && provider === 'cpu',
     defaults,
   };
 }

@@ -7,19 +7,19 @@ export type Device = 'cpu' | 'webgpu';
 
 export const DEVICES: readonly Device[] = ['cpu', 'webgpu'];
 
-/** onnxruntime-node with errors that say what is missing for WebGPU. */
-export function webgpuRuntime(binding: OnnxRuntime): OnnxRuntime {
+/** The same with errors that say what is missing for WebGPU. */
+export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
   return {
-    Tensor: binding.Tensor,
+    Tensor: runtime.Tensor,
     InferenceSession: {
-      async create(model, options) {
+      async create(model, options, provided) {
         if (!listSupportedBackends().some(({ name }) => name === 'webgpu')) {
           throw new RopewalkError(
             `onnxruntime-node has no WebGPU for ${process.platform} on ${process.arch}; run on the CPU (--device cpu).`,
           );
         }
         try {
-          return await binding.InferenceSession.create(model, options);
+          return await runtime.InferenceSession.create(model, options, provided);
         } catch (error) {
           throw noAdapter(error) ?? error;
         }
