@@ -1,5 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
+import type { Distribution } from './distribution.ts';
 import type { GenerationOptions } from './generate.ts';
 import { Sampler } from './sampler.ts';
 
@@ -27,19 +28,21 @@ export class Continuation {
     return this.stopped || this.count === this.options.maxTokens;
   }
 
-  /** Chooses the next token by its logits `[vocab]`, which change. */
-  next(logits: Float32Array): number {
-    const id = this.sampler.next(logits, this.options.constraint);
-    this.take(id);
-    return id;
-  }
-
-  /** Counts a token that has been chosen. */
-  take(id: number): void {
+  /**
+   * Chooses the next token by its logits `[vocab]`, which change.
+   *
+   * @param guessed a token that was drawn from `from`; without this the guess is no more than a hope.
+   */
+  next(logits: Float32Array, guessed?: number, from?: Distribution): number {
     const { constraint, stopTokens } = this.options;
+    const id =
+      guessed === undefined || !from
+        ? this.sampler.next(logits, constraint)
+        : this.sampler.nextGuessed(logits, guessed, from, constraint);
     constraint?.accept(id);
     this.count++;
     this.stopped = stopTokens?.includes(id) === true || constraint?.finished === true;
+    return id;
   }
 }
 

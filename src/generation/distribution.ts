@@ -45,6 +45,23 @@ function lower(max: number, depth: number): number {
   return max - depth - 1e-6 * (Math.abs(max) + depth);
 }
 
+/** How likely a token is. */
+export function probabilityOf({ ids, probabilities }: Distribution, id: number): number {
+  for (let i = 0; i < ids.length; i++) if (ids[i] === id) return probabilities[i]!;
+  return 0;
+}
+
+/** What p has more than q, as a distribution: max(0, p − q), normalised. */
+export function excess(p: Distribution, q: Distribution): Distribution {
+  const others = new Map<number, number>();
+  for (let i = 0; i < q.ids.length; i++) others.set(q.ids[i]!, q.probabilities[i]!);
+  const probabilities = p.probabilities.map((value, i) => Math.max(0, value - (others.get(p.ids[i]!) ?? 0)));
+  // Equal up to rounding: nothing is left, and there was nothing to reject.
+  if (sumOf(probabilities) === 0) return p;
+  normalize(probabilities);
+  return { ids: p.ids, probabilities };
+}
+
 function largest(logits: Float32Array): number {
   let max = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < logits.length; i++) if (logits[i]! > max) max = logits[i]!;

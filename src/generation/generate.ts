@@ -1,12 +1,12 @@
-import { RopewalkError } from '../errors.ts';
 import type { KeyValueCache } from './cache.ts';
 import type { TokenConstraint } from './constraint.ts';
 import { Continuation, checkRoom } from './continuation.ts';
 import type { Decoder } from './decoder.ts';
+import { prefill } from './prefill.ts';
 import type { SamplingOptions } from './sampler.ts';
+import { drafterFor, type Speculation, speculateTokens } from './speculate.ts';
 
-/** Prompts run in chunks of this many tokens: scores of a chunk against the cache stay small. */
-const PROMPT_CHUNK = 256;
+export { prefill };
 
 export interface GenerationOptions extends SamplingOptions {
   /** Most tokens to add. */
@@ -17,36 +17,21 @@ export interface GenerationOptions extends SamplingOptions {
   readonly seen?: readonly number[];
   /** What the new text must be: it serves one text, and generation ends where it is `finished`. */
   readonly constraint?: TokenConstraint;
+  /**
+   * Guesses several tokens ahead and checks them in one run: `lookup` continues as the same tokens went on before, `draft`
+   * asks a smaller model with the same tokenizer. The tokens are distributed exactly as without; greedily, and by
+   * `lookup` for equal seeds, they are the same ones (up to ties within the rounding of sums).
+   */
+  readonly speculate?: Speculation;
   /** Stops between two runs of the model, by throwing its reason. */
   readonly signal?: AbortSignal;
-}
-
-/**
- * Runs a prompt through the cache in chunks. Returns the logits of its last token, `[vocab]`.
- *
- * @param signal stops between two chunks.
- */
-export async function prefill(
-  decoder: Decoder,
-  cache: KeyValueCache,
-  ids: ArrayLike<number>,
-  chunk: number = PROMPT_CHUNK,
-  signal?: AbortSignal,
-): Promise<Float32Array> {
-  const all = Int32Array.from(ids);
-  let logits: Float32Array | undefined;
-  for (let start = 0; start < all.length; start += chunk) {
-    signal?.throwIfAborted();
-    logits = await decoder.forward(all.subarray(start, start + chunk), cache);
-  }
-  if (!logits) throw new RopewalkError('the prompt is empty; give at least one token.');
-  return logits.subarray(logits.length - decoder.model.config.vocab_size);
 }
 
 /**
  * Continues a sequence, one token at a time.
  *
  * @param prompt at least one token id.
+ * @param cache what came before the prompt; after each token it holds all but that one.
  * @throws RopewalkError when prompt and maxTokens together are longer than the model's positions.
  */
 export async function* generateTokens(
@@ -55,11 +40,17 @@ export async function* generateTokens(
   options: GenerationOptions,
   cache: KeyValueCache = decoder.newCache(),
 ): AsyncGenerator<number, void> {
-  const { maxTokens, seen = [], signal } = options;
+  const { maxTokens, seen = [], signal, speculate } = options;
   checkRoom(decoder.model, cache.position, prompt.length, maxTokens);
-  const continuation = new Continuation(options, [...seen, ...Array.from(prompt)]);
+  const context = [...seen, ...Array.from(prompt)];
+  const continuation = new Continuation(options, context);
+  const drafter = speculate && drafterFor(speculate, decoder, continuation.sampler);
   if (maxTokens === 0) return;
-  let logits = await prefill(decoder, cache, prompt, PROMPT_CHUNK, signal);
+  let logits = await prefill(decoder, cache, prompt, undefined, signal);
+  if (drafter) {
+    yield* speculateTokens({ decoder, cache, logits, continuation, drafter, context });
+    return;
+  }
   for (;;) {
     const id = continuation.next(logits);
     yield id;

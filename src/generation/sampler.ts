@@ -1,7 +1,7 @@
 import { RopewalkError } from '../errors.ts';
 import { Random } from '../text/random.ts';
 import type { TokenConstraint } from './constraint.ts';
-import { distribution } from './distribution.ts';
+import { type Distribution, distribution, excess, probabilityOf } from './distribution.ts';
 
 export interface SamplingOptions {
   /** Takes the likeliest token and ignores the rest of these. */
@@ -78,22 +78,47 @@ export class Sampler {
    * @throws RopewalkError when one is not a number or +Infinity.
    */
   next(logits: Float32Array, constraint?: TokenConstraint): number {
-    const { greedy, repetitionPenalty = 1 } = this.options;
-    if (repetitionPenalty !== 1) {
-      for (const id of this.seen) {
-        const logit = logits[id]!;
-        logits[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
-      }
-    }
-    checkLogits(logits);
-    constraint?.mask(logits);
-    const id = greedy ? argmax(logits) : this.draw(logits);
+    this.process(logits, [], constraint);
+    const id = this.options.greedy ? argmax(logits) : this.draw(distribution(logits, this.options));
     this.seen.add(id);
     return id;
   }
 
-  private draw(logits: Float32Array): number {
-    const { ids, probabilities } = distribution(logits, this.options);
+  /**
+   * As {@link next} where a token has been guessed: the guess where it stands, by the rule of speculative sampling. What
+   * comes out is distributed exactly as without the guess (Leviathan et al. 2023, arXiv:2211.17192, theorem in A.1).
+   *
+   * @param guessed a token that was drawn from `from`.
+   */
+  nextGuessed(
+    logits: Float32Array,
+    guessed: number,
+    from: Distribution,
+    constraint?: TokenConstraint,
+  ): number {
+    if (this.options.greedy) return this.next(logits, constraint);
+    this.process(logits, [], constraint);
+    const wanted = distribution(logits, this.options);
+    const stands = this.random.next() * probabilityOf(from, guessed) < probabilityOf(wanted, guessed);
+    const id = stands ? guessed : this.draw(excess(wanted, from));
+    this.seen.add(id);
+    return id;
+  }
+
+  /**
+   * What a token is drawn from after others.
+   *
+   * @param logits `[vocab]`, changed in place by the repetition penalty.
+   * @param after tokens that count as having occurred, beside those that have.
+   */
+  probabilities(logits: Float32Array, after: readonly number[]): Distribution {
+    this.process(logits, after);
+    if (!this.options.greedy) return distribution(logits, this.options);
+    return { ids: [argmax(logits)], probabilities: Float64Array.of(1) };
+  }
+
+  /** Draws a token. */
+  draw({ ids, probabilities }: Distribution): number {
     let rest = this.random.next();
     for (let i = 0; i < ids.length; i++) {
       rest -= probabilities[i]!;
@@ -102,5 +127,18 @@ export class Sampler {
     // Rounding has left a little: to the last that can be drawn at all.
     const last = probabilities.findLastIndex((probability) => probability > 0);
     return ids[last]!;
+  }
+
+  private process(logits: Float32Array, after: readonly number[], constraint?: TokenConstraint): void {
+    const { repetitionPenalty = 1 } = this.options;
+    if (repetitionPenalty !== 1) {
+      const seen = after.length === 0 ? this.seen : new Set([...this.seen, ...after]);
+      for (const id of seen) {
+        const logit = logits[id]!;
+        logits[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
+      }
+    }
+    checkLogits(logits);
+    constraint?.mask(logits);
   }
 }

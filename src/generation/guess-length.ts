@@ -1,0 +1,37 @@
+/**
+ * How many tokens to guess before the next check: more after guesses that were right to the end, fewer after others. When
+ * nothing is right, guessing pauses, for twice as long each time, so that text without repetition costs what it costs
+ * without guesses.
+ */
+export class GuessLength {
+  private length: number;
+  private pause = 0;
+  private nextPause = 1;
+
+  /** @param most tokens of a guess. */
+  constructor(private readonly most: number) {
+    this.length = Math.min(4, most);
+  }
+
+  /** Tokens to guess now; 0 while guessing pauses. To be asked once before each run. */
+  next(): number {
+    if (this.pause === 0) return this.length;
+    this.pause--;
+    return 0;
+  }
+
+  /** Takes how many of the guessed tokens were right. */
+  update(guessed: number, right: number): void {
+    if (guessed === 0) return;
+    if (right === guessed) this.length = Math.min(this.most, Math.max(this.length, 2 * guessed));
+    else this.length = Math.max(1, Math.min(this.length, right + 1));
+    if (right > 0) this.nextPause = 1;
+    else {
+      this.pause = this.nextPause;
+      this.nextPause = Math.min(LONGEST_PAUSE, 2 * this.nextPause);
+    }
+  }
+}
+
+/** Tokens without a guess, at most: where a guess costs two thirds of a token, that is 2 %. */
+const LONGEST_PAUSE = 32;
