@@ -40,6 +40,9 @@ if (!chromium) {
   );
 }
 
+/** The page's own, reached by its import map. */
+const ENGINES = ['onnxruntime-web/wasm', 'onnxruntime-web/webgpu'];
+
 /** Runs in the page: the globals are the page's. */
 type PageGlobals = { ropewalk: BrowserPage };
 
@@ -58,7 +61,7 @@ const norm = (values: ArrayLike<number>) => Math.hypot(...Array.from(values));
 describe.runIf(chromium)('in a browser, on onnxruntime-web', () => {
   let opened: Awaited<ReturnType<typeof openPage>>;
   beforeAll(async () => {
-    const program = await bundle('helpers/browser-page.ts', ['onnxruntime-web/wasm']);
+    const program = await bundle('helpers/browser-page.ts', ENGINES);
     opened = await openPage(chromium!, program);
     await opened.page.waitForFunction(() => 'ropewalk' in globalThis, undefined, { timeout: 30_000 });
   }, 60_000);
@@ -125,5 +128,33 @@ describe.runIf(chromium)('in a browser, on onnxruntime-web', () => {
 
   it('has printed no error', () => {
     expect(opened.complaints).toEqual([]);
+  });
+});
+
+describe.runIf(chromium)('in a browser, on WebGPU in software', () => {
+  let opened: Awaited<ReturnType<typeof openPage>>;
+  beforeAll(async () => {
+    const program = await bundle('helpers/browser-page.ts', ENGINES);
+    opened = await openPage(chromium!, program, { webgpu: true });
+    await opened.page.waitForFunction(() => 'ropewalk' in globalThis, undefined, { timeout: 30_000 });
+  }, 60_000);
+  afterAll(() => opened?.close());
+
+  // Soft-caps, windows, RMSNorm, GeGLU and grouped queries in one.
+  it('gives the logits of transformers, at once and through the cache: gemma2', async () => {
+    const { full, cached } = await opened.page.evaluate(
+      (name) => (globalThis as unknown as PageGlobals).ropewalk.logits(name, 5),
+      'gemma2',
+    );
+    const expected = await openSafetensors(
+      await FileSource.open(path('reference/gemma2/expected.safetensors')),
+    );
+    const all = await expected.readFloat32('logits');
+    await expected.close();
+    for (const actual of [full, cached]) {
+      expect(largest(difference(actual, all.subarray(0, all.length / 2)))).toBeLessThanOrEqual(
+        1e-3 * largest(all),
+      );
+    }
   });
 });

@@ -2,7 +2,6 @@
  * The program of the page that test/browser.test.ts opens: what a site would write, with Ropewalk's core and
  * onnxruntime-web alone. Each function takes a reference case by name and returns what it computed.
  */
-import * as ort from 'onnxruntime-web/wasm';
 import {
   AdamW,
   clipCoefficient,
@@ -20,8 +19,10 @@ import {
   webEngine,
 } from '../../src/core.ts';
 
+const webgpu = location.search === '?webgpu';
+const ort = await (webgpu ? import('onnxruntime-web/webgpu') : import('onnxruntime-web/wasm'));
 ort.env.wasm.wasmPaths = '/ort/';
-const engine = webEngine(ort, { threads: 2 });
+const engine = webEngine(ort, webgpu ? { provider: 'webgpu', threads: 1 } : { threads: 2 });
 
 async function fetchSafetensors(name: string, file: string): Promise<SafetensorsFile> {
   const response = await fetch(`/reference/${name}/${file}`);

@@ -26,7 +26,9 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 const HTML = `<!doctype html><meta charset="utf-8"><title>Ropewalk</title><link rel="icon" href="data:,">
-<script type="importmap">{"imports": {"onnxruntime-web/wasm": "/ort/ort.wasm.min.mjs"}}</script>
+<script type="importmap">{"imports": {
+  "onnxruntime-web/wasm": "/ort/ort.wasm.min.mjs", "onnxruntime-web/webgpu": "/ort/ort.webgpu.min.mjs"
+}}</script>
 <script type="module" src="/page.js"></script>`;
 
 /** Serves the page's program, onnxruntime-web and the reference cases on this machine's loopback address alone. */
@@ -61,7 +63,6 @@ async function serve(program: string) {
 const SWITCHES = [
   '--headless',
   '--no-sandbox',
-  '--disable-gpu',
   '--disable-quic',
   '--no-first-run',
   '--disable-background-networking',
@@ -69,17 +70,33 @@ const SWITCHES = [
   '--disable-sync',
 ];
 
-/** Opens a page that runs `program`, a bundled module. Whatever the page complains of is in `complaints`. */
-export async function openPage(executablePath: string, program: string) {
+/** WebGPU without a graphics card. */
+const SOFTWARE_WEBGPU = [
+  '--enable-unsafe-webgpu',
+  '--use-webgpu-adapter=swiftshader',
+  '--enable-features=Vulkan',
+];
+
+/**
+ * Opens a page that runs `program`, a bundled module. Whatever the page complains of is in `complaints`.
+ *
+ * @param options.webgpu whether the page has WebGPU, computed in software; its address then ends in `?webgpu`.
+ */
+export async function openPage(
+  executablePath: string,
+  program: string,
+  { webgpu = false }: { readonly webgpu?: boolean } = {},
+) {
   const server = await serve(program);
-  const browser = await chromium.launch({ executablePath, args: SWITCHES });
+  const args = [...SWITCHES, ...(webgpu ? SOFTWARE_WEBGPU : ['--disable-gpu'])];
+  const browser = await chromium.launch({ executablePath, args });
   const page = await browser.newPage();
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('console', (message) => {
     if (message.type() === 'error') complaints.push(message.text());
   });
-  await page.goto(server.address);
+  await page.goto(webgpu ? `${server.address}?webgpu` : server.address);
   return {
     page,
     complaints,
