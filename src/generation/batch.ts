@@ -16,8 +16,8 @@ export interface BatchSettings {
   readonly sequences?: number;
 }
 
-/** Options of one sequence of a batch. */
-export type BatchOptions = Omit<GenerationOptions, 'seen'>;
+/** Options of one sequence of a batch. A prefix cache keeps the prompts, not what follows them. */
+export type BatchOptions = Omit<GenerationOptions, 'seen' | 'speculate'>;
 
 interface Running {
   readonly sequence: number;
@@ -63,7 +63,7 @@ export class Batch {
    * @throws RopewalkError as `generateTokens`.
    */
   add(prompt: ArrayLike<number>, options: BatchOptions): number {
-    checkBatchOptions(options);
+    checkBatchOptions(this.decoder, options);
     checkRoom(this.decoder.model, 0, prompt.length, options.maxTokens);
     if (prompt.length === 0) throw new RopewalkError('the prompt is empty; give at least one token.');
     const sequence = this.count++;
@@ -104,15 +104,21 @@ export class Batch {
   }
 
   private async begin({ sequence, prompt, options }: Waiting): Promise<BatchToken> {
-    const continuation = new Continuation(options, Array.from(prompt));
-    const cache = this.decoder.newCache();
-    const logits = await prefill(this.decoder, cache, prompt, undefined, options.signal);
-    const last = continuation.next(logits);
-    if (!continuation.finished) {
-      this.cache.join(cache);
-      this.running.push({ sequence, continuation, last });
+    const { prefixCache, signal } = options;
+    const ids = Array.from(prompt);
+    const continuation = new Continuation(options, ids);
+    const cache = prefixCache?.take(ids) ?? this.decoder.newCache();
+    try {
+      const logits = await prefill(this.decoder, cache, ids.slice(cache.position), undefined, signal);
+      const last = continuation.next(logits);
+      if (!continuation.finished) {
+        this.cache.join(cache);
+        this.running.push({ sequence, continuation, last });
+      }
+      return { sequence, id: last };
+    } finally {
+      prefixCache?.put(ids, cache);
     }
-    return { sequence, id: last };
   }
 
   private removeEnded(): void {
@@ -130,10 +136,16 @@ export class Batch {
   }
 }
 
-function checkBatchOptions(options: BatchOptions): void {
-  if ('seen' in options && options.seen !== undefined) {
-    throw new RopewalkError('seen tokens belong to a cache of their own; a batch begins with its prompts.');
+function checkBatchOptions(decoder: Decoder, options: BatchOptions & GenerationOptions): void {
+  if (options.seen !== undefined) {
+    throw new RopewalkError(
+      'tokens seen belong to a cache; the sequences of a batch begin with their prompts.',
+    );
   }
+  if (options.speculate !== undefined) {
+    throw new RopewalkError('a batch does not speculate; leave out speculate, or run the sequences alone.');
+  }
+  options.prefixCache?.check(decoder);
 }
 
 /**
@@ -155,7 +167,7 @@ export async function* generateBatch(
   const all = optionsOfEach(prompts.length, options);
   if (!decoder.runsBatches) {
     all.forEach((each, i) => {
-      checkBatchOptions(each);
+      checkBatchOptions(decoder, each);
       checkRoom(decoder.model, 0, prompts[i]!.length, each.maxTokens);
     });
     for (const [sequence, prompt] of prompts.entries()) {

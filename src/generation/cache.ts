@@ -25,6 +25,11 @@ export class KeyValueCache {
     return this.tokens;
   }
 
+  /** Whether there are layers that forget what lies before their window. */
+  get rolls(): boolean {
+    return this.layers.some(({ window }) => window !== null);
+  }
+
   /** Memory held, in bytes. */
   get bytes(): number {
     return this.rows.reduce((sum, { key, value }) => sum + key.bytes + value.bytes, 0);

@@ -76,7 +76,12 @@ export async function* generateReply(
   messages: readonly ChatMessage[],
   options: ChatOptions = {},
 ): AsyncGenerator<string, ReplyEnd> {
-  const { memory = new ChatMemory(decoder), maxTokens = REPLY_TOKENS, stop = [] } = options;
+  const { prefixCache, maxTokens = REPLY_TOKENS, stop = [] } = options;
+  if (prefixCache && options.memory)
+    throw new RopewalkError(
+      'a chat keeps its cache in its memory or in a prefix cache; give one of the two.',
+    );
+  const memory = prefixCache ? undefined : (options.memory ?? new ChatMemory(decoder));
   const ids = encodeChat(tokenizer, template, messages, { addGenerationPrompt: true });
   const room = decoder.model.maxPositions - ids.length;
   if (room < 1) {
@@ -85,7 +90,7 @@ export async function* generateReply(
     );
   }
   const stopTokens = options.stopTokens ?? chatStopTokens(tokenizer, template);
-  const known = memory.prepare(ids);
+  const known = memory?.prepare(ids) ?? 0;
   const settings = {
     ...options,
     stopTokens,
@@ -95,8 +100,8 @@ export async function* generateReply(
   const stream = new StreamDecoder(tokenizer, { skipSpecialTokens: true });
   const stops = new StopStrings(stop);
   let end: ReplyEnd = 'length';
-  for await (const id of generateTokens(decoder, ids.slice(known), settings, memory.cache)) {
-    memory.push(id);
+  for await (const id of generateTokens(decoder, ids.slice(known), settings, memory?.cache)) {
+    memory?.push(id);
     if (stopTokens.includes(id)) {
       end = 'stop';
       break;

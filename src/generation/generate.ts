@@ -1,8 +1,11 @@
+import { RopewalkError } from '../errors.ts';
 import type { KeyValueCache } from './cache.ts';
 import type { TokenConstraint } from './constraint.ts';
 import { Continuation, checkRoom } from './continuation.ts';
 import type { Decoder } from './decoder.ts';
+import type { Drafter } from './drafter.ts';
 import { prefill } from './prefill.ts';
+import type { PrefixCache } from './prefix-cache.ts';
 import type { SamplingOptions } from './sampler.ts';
 import { drafterFor, type Speculation, speculateTokens } from './speculate.ts';
 
@@ -23,6 +26,8 @@ export interface GenerationOptions extends SamplingOptions {
    * `lookup` for equal seeds, they are the same ones (up to ties within the rounding of sums).
    */
   readonly speculate?: Speculation;
+  /** Recent texts of this decoder: what the prompt begins with need not run again. The text is kept there afterwards. */
+  readonly prefixCache?: PrefixCache;
   /** Stops between two runs of the model, by throwing its reason. */
   readonly signal?: AbortSignal;
 }
@@ -38,14 +43,48 @@ export async function* generateTokens(
   decoder: Decoder,
   prompt: ArrayLike<number>,
   options: GenerationOptions,
-  cache: KeyValueCache = decoder.newCache(),
+  cache?: KeyValueCache,
 ): AsyncGenerator<number, void> {
-  const { maxTokens, seen = [], signal, speculate } = options;
-  checkRoom(decoder.model, cache.position, prompt.length, maxTokens);
+  const { maxTokens, seen = [], prefixCache, speculate } = options;
+  checkRoom(decoder.model, cache?.position ?? 0, prompt.length, maxTokens);
   const context = [...seen, ...Array.from(prompt)];
   const continuation = new Continuation(options, context);
   const drafter = speculate && drafterFor(speculate, decoder, continuation.sampler);
+  const run = { decoder, continuation, drafter, context };
+  if (!prefixCache) {
+    if (maxTokens > 0) yield* continueIn(cache ?? decoder.newCache(), prompt, run);
+    return;
+  }
+  if (cache || seen.length > 0) {
+    throw new RopewalkError(
+      'a prefix cache brings the cache itself; it cannot be combined with another or with tokens seen.',
+    );
+  }
+  prefixCache.check(decoder);
   if (maxTokens === 0) return;
+  const taken = prefixCache.take(prompt);
+  try {
+    yield* continueIn(taken, context.slice(taken.position), run);
+  } finally {
+    prefixCache.put(context, taken);
+  }
+}
+
+interface Run {
+  readonly decoder: Decoder;
+  readonly continuation: Continuation;
+  readonly drafter: Drafter | undefined;
+  /** All ids so far; new ones are added. */
+  readonly context: number[];
+}
+
+/** @param prompt what of the context is not yet in the cache. */
+async function* continueIn(
+  cache: KeyValueCache,
+  prompt: ArrayLike<number>,
+  { decoder, continuation, drafter, context }: Run,
+): AsyncGenerator<number, void> {
+  const { signal } = continuation.options;
   let logits = await prefill(decoder, cache, prompt, undefined, signal);
   if (drafter) {
     yield* speculateTokens({ decoder, cache, logits, continuation, drafter, context });
@@ -53,6 +92,7 @@ export async function* generateTokens(
   }
   for (;;) {
     const id = continuation.next(logits);
+    context.push(id);
     yield id;
     if (continuation.finished) return;
     signal?.throwIfAborted();

@@ -11,11 +11,16 @@ export interface Abortable {
 }
 
 /** As {@link TextOptions}, but for programs of the caller's, which cannot be sent to another thread. */
-export type ModelTextOptions = Omit<TextOptions, 'constraint' | 'seen'>;
+export type ModelTextOptions = Omit<TextOptions, 'constraint' | 'seen' | 'prefixCache' | 'speculate'> & {
+  /** Guesses that the text goes on as it went on before: see `GenerationOptions`. */
+  readonly speculate?: 'lookup';
+};
 
 export type ModelTokenOptions = Omit<ModelTextOptions, 'stop' | 'jsonSchema'>;
 
-export interface ModelChatOptions extends Omit<ChatOptions, 'memory'> {
+export interface ModelChatOptions extends Omit<ChatOptions, 'memory' | 'prefixCache' | 'speculate'> {
+  /** Guesses that the text goes on as it went on before: see `GenerationOptions`. */
+  readonly speculate?: 'lookup';
   /** The Jinja source of a chat template instead of the model's own. */
   readonly template?: string;
   /**
