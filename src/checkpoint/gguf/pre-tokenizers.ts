@@ -42,11 +42,13 @@ const gpt2: PreTokenizer = {
   addsBos: false,
 };
 const llama3: PreTokenizer = { json: splitBy(LLAMA3), ignoresMerges: true, addsBos: true };
+/** Every number character apart, then GPT-2's words. */
+const numbersApart =
+  (apart: Json) =>
+  (prefix: boolean): Json => ({ type: 'Sequence', pretokenizers: [apart, byteLevel(prefix, true)] });
 const smollm: PreTokenizer = {
-  json: (prefix) => ({
-    type: 'Sequence',
-    pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(prefix, true)],
-  }),
+  // Not as `Digits`, which means ASCII digits alone where this runs and all number characters in the Rust library.
+  json: numbersApart({ type: 'Split', pattern: { Regex: '\\p{N}' }, behavior: 'Isolated', invert: false }),
   ignoresMerges: false,
   addsBos: false,
 };
@@ -66,10 +68,14 @@ export function preTokenizerOf(name: string): PreTokenizer | undefined {
   return KNOWN.get(name);
 }
 
-/** Other ways to write what has a name: our trained tokenizers write GPT-2's pattern as a split. */
+/**
+ * With other ways to write what has a name: our trained tokenizers have GPT-2's pattern as a split, and SmolLM's own
+ * files its numbers as `Digits`.
+ */
 const SPELLINGS: readonly (readonly [string, PreTokenizer])[] = [
   ...KNOWN,
   ['gpt-2', { ...gpt2, json: splitBy(PRE_TOKENIZER_PATTERN) }],
+  ['smollm', { ...smollm, json: numbersApart({ type: 'Digits', individual_digits: true }) }],
 ];
 
 /** llama.cpp's name for the `pre_tokenizer` and `ignore_merges` of a tokenizer.json; undefined where it has none. */

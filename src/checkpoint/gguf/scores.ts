@@ -27,7 +27,7 @@ export function scoresFromMerges(
     const [leftId, rightId, id] = [vocab.get(left), vocab.get(right), vocab.get(left + right)];
     if (leftId === undefined || rightId === undefined || id === undefined) continue;
     known.add(leftId * tokens.length + rightId);
-    if (Number.isNaN(scores[id]!)) scores[id] = -next++;
+    if (Number.isNaN(scores[id]!)) scores[id] = 0 - next++;
   }
   let extraPairs = 0;
   tokens.forEach((token, id) => {
