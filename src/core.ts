@@ -39,6 +39,15 @@ export {
   modelFromConfig,
   presetNames,
 } from './families/registry.ts';
+export {
+  type BatchOptions,
+  type BatchSettings,
+  type BatchToken,
+  GenerationBatch,
+  generateBatch,
+} from './generation/batch.ts';
+export { BatchCache } from './generation/batch-cache.ts';
+export { generateTexts, type TextPiece } from './generation/batch-texts.ts';
 export { KeyValueCache } from './generation/cache.ts';
 export {
   type ChatFunction,
@@ -50,6 +59,7 @@ export {
 } from './generation/chat.ts';
 export type { TokenConstraint } from './generation/constraint.ts';
 export { Decoder, fullLogitsGraph, logitsOf } from './generation/decoder.ts';
+export { checkDraftTokenizer } from './generation/draft-tokenizer.ts';
 export { type GenerationOptions, generateTokens, prefill } from './generation/generate.ts';
 export { generateText, type TextOptions } from './generation/generate-text.ts';
 export {
@@ -67,6 +77,7 @@ export type {
   ModelTokenOptions,
 } from './generation/language-model.ts';
 export { LocalModel, type ModelParts } from './generation/local-model.ts';
+export { PrefixCache, type PrefixCacheOptions } from './generation/prefix-cache.ts';
 export { argmax, distribution, Sampler, type SamplingOptions } from './generation/sampler.ts';
 export {
   cachedLogits,
@@ -76,6 +87,7 @@ export {
   Scorer,
   scoringWindows,
 } from './generation/score.ts';
+export type { Speculation } from './generation/speculate.ts';
 export { StopStrings } from './generation/text.ts';
 export { differentiate } from './graph/differentiate.ts';
 export { type Dim, type Shape, type SymbolicDim, symbol } from './graph/dims.ts';

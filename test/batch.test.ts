@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Batch, generateBatch } from '../src/generation/batch.ts';
+import { GenerationBatch, generateBatch } from '../src/generation/batch.ts';
 import { Decoder } from '../src/generation/decoder.ts';
 import { generateTokens, prefill } from '../src/generation/generate.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
@@ -125,7 +125,7 @@ describe.skipIf(!engine.sharesBuffers)('several sequences at once', () => {
     expect(decoder.runsBatches).toBe(false);
     expect(await together(decoder, 4)).toEqual(await together(other, 4));
     await expect(decoder.forwardBatch([1], decoder.newBatchCache(1))).rejects.toThrow(/cannot run several/);
-    expect(() => new Batch(decoder)).toThrow(/cannot run several/);
+    expect(() => new GenerationBatch(decoder)).toThrow(/cannot run several/);
     await Promise.all([decoder.release(), other.release()]);
   });
 
@@ -148,7 +148,7 @@ describe.skipIf(!engine.sharesBuffers)('several sequences at once', () => {
     const model = llama();
     const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
     const wanted = await collect(generateTokens(decoder, [5, 6], { maxTokens: 30, greedy: true }));
-    const batch = new Batch(decoder, { sequences: 2 });
+    const batch = new GenerationBatch(decoder, { sequences: 2 });
     const first = batch.add([5, 6], { maxTokens: 30, greedy: true });
     const second = batch.add([9], { maxTokens: 100, greedy: true });
     const waiting = batch.add([1], { maxTokens: 100, greedy: true });

@@ -434,7 +434,9 @@ describe.runIf(hasScript)('in a terminal', () => {
       '--locale',
       'en',
     ];
-    const child = spawn('script', ['-qec', command.map((part) => `'${part}'`).join(' '), '/dev/null'], {
+    // The shell must not stay: Ctrl-C reaches it too, and it would end as one that was interrupted.
+    const line = `exec ${command.map((part) => `'${part}'`).join(' ')}`;
+    const child = spawn('script', ['-qec', line, '/dev/null'], {
       env: { ...process.env, TERM: 'xterm', NO_COLOR: '1' },
     });
     let screen = '';

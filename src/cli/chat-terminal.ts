@@ -9,7 +9,7 @@ export interface ChatTerminal {
   readonly input: NodeJS.ReadableStream;
   /** Replies, and everything else that a person reads. */
   readonly output: NodeJS.WritableStream;
-  /** Calls back at Ctrl-C while a reply is written; returns what ends that. */
+  /** Calls back at Ctrl-C where the terminal makes a signal of it; returns what ends that. */
   readonly onInterrupt: (callback: () => void) => () => void;
 }
 
@@ -30,6 +30,8 @@ export class InteractiveChat {
   #waiting: string[] = [];
   /** The beginning of a line that came with another one. */
   #begun = '';
+  /** What Ctrl-C does at this moment; between a reply and the next prompt, nothing. */
+  #interrupt = () => {};
 
   constructor(
     private readonly session: ChatSession,
@@ -38,6 +40,15 @@ export class InteractiveChat {
   ) {}
 
   async run(): Promise<void> {
+    const dispose = this.terminal.onInterrupt(() => this.#interrupt());
+    try {
+      await this.#talk();
+    } finally {
+      dispose();
+    }
+  }
+
+  async #talk(): Promise<void> {
     this.#note(this.texts.welcome);
     let leaving = false;
     for (;;) {
@@ -105,7 +116,7 @@ export class InteractiveChat {
   async #reply(message: string): Promise<void> {
     const { output } = this.terminal;
     const controller = new AbortController();
-    const dispose = this.terminal.onInterrupt(() => controller.abort());
+    this.#interrupt = () => controller.abort();
     try {
       const end = await this.session.reply(
         message,
@@ -115,7 +126,7 @@ export class InteractiveChat {
       const note = { stop: '', length: this.texts.full, stopped: this.texts.stopped }[end];
       output.write(note ? ` ${pc.dim(note)}\n\n` : '\n\n');
     } finally {
-      dispose();
+      this.#interrupt = () => {};
     }
   }
 
@@ -163,7 +174,7 @@ export class InteractiveChat {
         // What came with this line, as when several are pasted, is still being read.
         setImmediate(() => reader.close());
       });
-      reader.on('SIGINT', () => {
+      this.#interrupt = () => {
         if (reader.line === '') {
           answer ??= 'interrupted';
           output.write('\n');
@@ -174,8 +185,10 @@ export class InteractiveChat {
         output.write('^C\n');
         reader.write(null, { ctrl: true, name: 'e' });
         reader.write(null, { ctrl: true, name: 'u' });
-      });
+      };
+      reader.on('SIGINT', () => this.#interrupt());
       reader.on('close', () => {
+        this.#interrupt = () => {};
         this.#begun = reader.line;
         if (answer === undefined) output.write('\n');
         resolve(answer ?? 'ended');

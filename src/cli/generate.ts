@@ -14,8 +14,9 @@ import { addDecoderOptions, type DecoderFlags, decoderFor } from './models.ts';
 import { collect, count, idList, integer, notNegative, positive, wholeNumber } from './options.ts';
 import { printable } from './printable.ts';
 import { modelPath } from './resolve.ts';
+import { addSpeculationOptions, type SpeculationFlags, speculationFor } from './speculation.ts';
 
-interface GenerateFlags extends DecoderFlags {
+interface GenerateFlags extends DecoderFlags, SpeculationFlags {
   prompt?: string;
   ids?: number[];
   maxTokens: number;
@@ -62,7 +63,7 @@ Examples:
   ropewalk generate path/to/model --prompt "A person:" --max-tokens 80 --json-schema person.json`,
     )
     .action(generate);
-  addDecoderOptions(command);
+  addSpeculationOptions(addDecoderOptions(command));
 }
 
 async function generate(model: string, flags: GenerateFlags): Promise<void> {
@@ -95,6 +96,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   let decoder: Decoder;
   let tokenizer: Tokenizer | undefined;
   let schema: CompiledJsonSchema | undefined;
+  let speculation: Awaited<ReturnType<typeof speculationFor>>;
   try {
     tokenizer = await tokenizerOf(opened.checkpoint);
     const textFlag = ['prompt', 'stop', 'jsonSchema'] as const;
@@ -106,6 +108,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
     // A schema that cannot be kept is told before the weights are read.
     schema = flags.jsonSchema === undefined ? undefined : compileSchemaFile(flags.jsonSchema, tokenizer!);
     schema?.constraint({ maxTokens: flags.maxTokens });
+    speculation = await speculationFor(flags, flags, tokenizer);
     decoder = await decoderFor(opened, flags);
   } finally {
     await opened.checkpoint.tensors.close();
@@ -123,7 +126,13 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   // The prompt is not part of the speed: what a reader waits for is one token after another.
   let started = performance.now();
   const constraint = schema?.constraint({ maxTokens: flags.maxTokens, stopTokens });
-  const options = { ...flags, stopTokens, ...(constraint && { constraint }) };
+  const { speculate } = speculation;
+  const options = {
+    ...flags,
+    stopTokens,
+    ...(speculate && { speculate }),
+    ...(constraint && { constraint }),
+  };
   for await (const id of generateTokens(decoder, prompt, options)) {
     if (ids.length === 0) {
       started = performance.now();
@@ -145,7 +154,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   const seconds = (performance.now() - started) / 1000;
   if (stream) show(stops.push(stream.flush()) + stops.flush());
   const tokensPerSecond = ids.length > 1 ? (ids.length - 1) / seconds : 0;
-  await decoder.release();
+  await Promise.all([decoder.release(), speculation.release()]);
   if (flags.json) process.stdout.write(`${JSON.stringify({ ids, text, tokensPerSecond })}\n`);
   else process.stdout.write('\n');
 }

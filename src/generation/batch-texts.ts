@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
-import { Batch, type BatchSettings, optionsOfEach } from './batch.ts';
+import { type BatchSettings, GenerationBatch, optionsOfEach } from './batch.ts';
 import type { Decoder } from './decoder.ts';
 import { encodePrompt, generateText, type TextOptions, TextStream } from './generate-text.ts';
 
@@ -35,7 +35,7 @@ export async function* generateTexts(
     }
     return;
   }
-  const batch = new Batch(decoder, settings);
+  const batch = new GenerationBatch(decoder, settings);
   const streams = prompts.map((prompt, i) => {
     const stream = new TextStream(tokenizer, all[i]!);
     batch.add(encodePrompt(tokenizer, prompt, decoder.model.config.bos_token_id), stream.options);

@@ -35,7 +35,7 @@ interface Waiting {
  * Several sequences that are continued together: each run of the model reads the weights once for all of them. They may
  * begin and end at different times.
  */
-export class Batch {
+export class GenerationBatch {
   private readonly cache: BatchCache;
   private readonly waiting: Waiting[] = [];
   private readonly running: Running[] = [];
@@ -175,7 +175,7 @@ export async function* generateBatch(
     }
     return;
   }
-  const batch = new Batch(decoder, settings);
+  const batch = new GenerationBatch(decoder, settings);
   for (const [i, prompt] of prompts.entries()) batch.add(prompt, all[i]!);
   while (batch.busy) yield* await batch.step();
 }

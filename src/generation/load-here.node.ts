@@ -7,6 +7,11 @@ import { LocalModel } from './local-model.ts';
 
 /** Everything but the functions and the signal can be cloned, so that it reaches another thread. */
 export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
+  /**
+   * Memory for keys and values of recent texts, in bytes: a text that begins as one of them runs only what is new. By
+   * default none.
+   */
+  readonly prefixCacheBytes?: number | undefined;
   /** Called while a model is downloaded from the hub. */
   readonly onDownload?: ((progress: PullProgress) => void) | undefined;
   /** Stops downloading and reading weights: loading rejects with its reason. */
@@ -20,7 +25,7 @@ export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
  * @throws RopewalkError naming the file and the field or tensor that is missing or wrong.
  */
 export async function loadHere(idOrPath: string, options: LoadOptions = {}): Promise<LocalModel> {
-  const { signal, onProgress, onDownload, ...settings } = options;
+  const { signal, onProgress, onDownload, prefixCacheBytes, ...settings } = options;
   signal?.throwIfAborted();
   const path = await resolveModel(idOrPath, { signal, onProgress: onDownload });
   const opened = await openModel(path);
@@ -35,7 +40,7 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
       onProgress?.(share);
     };
     const decoder = await createDecoder(opened, { ...settings, onProgress: watched });
-    return new LocalModel({ name: idOrPath, family, decoder, tokenizer, stopTokens });
+    return new LocalModel({ name: idOrPath, family, decoder, tokenizer, stopTokens, prefixCacheBytes });
   } finally {
     await opened.checkpoint.tensors.close();
   }

@@ -16,6 +16,7 @@ import type {
   ModelTextOptions,
   ModelTokenOptions,
 } from './language-model.ts';
+import { PrefixCache } from './prefix-cache.ts';
 import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
 
 /** Tokens of a run when logits of all of them are wanted: `[256, vocab]` at a time. */
@@ -31,6 +32,8 @@ export interface ModelParts {
   readonly decoder: Decoder;
   readonly tokenizer: Tokenizer;
   readonly stopTokens: readonly number[];
+  /** Memory for keys and values of recent texts, in bytes; by default none. */
+  readonly prefixCacheBytes?: number | undefined;
 }
 
 /** A model that runs in this thread: every run blocks it, and between two runs the event loop goes on. */
@@ -44,12 +47,13 @@ export class LocalModel implements LanguageModel {
   readonly decoder: Decoder;
 
   readonly #reply: ChatFunction;
+  readonly #recent: { readonly prefixCache?: PrefixCache };
   readonly #calls = new Set<AbortController>();
   readonly #steps = new Set<Promise<unknown>>();
   #memory: ChatMemory | undefined;
   #released: Promise<void> | undefined;
 
-  constructor({ name, family, decoder, tokenizer, stopTokens }: ModelParts) {
+  constructor({ name, family, decoder, tokenizer, stopTokens, prefixCacheBytes }: ModelParts) {
     this.family = family;
     this.model = decoder.model;
     this.config = decoder.model.config;
@@ -57,20 +61,23 @@ export class LocalModel implements LanguageModel {
     this.stopTokens = stopTokens;
     this.tokenizer = tokenizer;
     this.decoder = decoder;
+    this.#recent = prefixCacheBytes
+      ? { prefixCache: new PrefixCache(decoder, { maxBytes: prefixCacheBytes }) }
+      : {};
     this.#reply = chatFunction({ decoder, tokenizer }, stopTokens, name);
   }
 
   generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, void> {
     const { decoder, tokenizer, stopTokens } = this;
     return this.#stream(options, (signal) =>
-      generateText(decoder, tokenizer, prompt, { stopTokens, ...options, signal }),
+      generateText(decoder, tokenizer, prompt, { stopTokens, ...this.#recent, ...options, signal }),
     );
   }
 
   generateTokens(prompt: ArrayLike<number>, options: ModelTokenOptions): AsyncGenerator<number, void> {
     const { decoder, stopTokens } = this;
     return this.#stream(options, (signal) =>
-      generateTokens(decoder, prompt, { stopTokens, ...options, signal }),
+      generateTokens(decoder, prompt, { stopTokens, ...this.#recent, ...options, signal }),
     );
   }
 
@@ -82,7 +89,7 @@ export class LocalModel implements LanguageModel {
     const template = source === undefined ? {} : { template: new ChatTemplate(source) };
     const memory = remember ? (this.#memory ?? new ChatMemory(this.decoder)) : undefined;
     if (memory) this.#memory = undefined;
-    const kept = memory ? { memory } : {};
+    const kept = memory ? { memory } : this.#recent;
     try {
       return yield* this.#stream(options, (signal) =>
         this.#reply(messages, { ...rest, ...template, ...kept, signal }),
@@ -141,6 +148,7 @@ export class LocalModel implements LanguageModel {
   async #end(): Promise<void> {
     for (const call of this.#calls) call.abort(releasedError());
     this.#memory = undefined;
+    this.#recent.prefixCache?.clear();
     await Promise.allSettled(this.#steps);
     await this.decoder.release();
   }

@@ -36,12 +36,17 @@ export interface ProvidedTensor {
   readonly name: string;
   readonly type: 'float32' | 'uint8';
   readonly shape: readonly number[];
-  /** Set when only products read it: an engine that packs such weights needs this form no more. */
-  readonly product?: ProductWeight;
+  /** Set when only products read it: an engine that packs this part of such weights needs this form no more. */
+  readonly product?: { readonly weight: ProductWeight; readonly part: ProductPart };
 }
 
 /** What decides whether an engine packs a product's weight. */
-export type ProductWeight = { readonly bits: 4 | 8; readonly block: number } | 'float32';
+export type ProductWeight =
+  | { readonly bits: 4 | 8; readonly block: number; readonly exact: boolean; readonly zeroPoints: boolean }
+  | { readonly transposed: boolean };
+
+/** The numbers of a weight; their scales and zero points. */
+export type ProductPart = 'numbers' | 'factors';
 
 /** Initialisers that the model names and the engine is given beside it. */
 export interface ProvidedWeight {
@@ -96,18 +101,23 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
   return { bytes: writer.finish(), inputs, outputs: outputNames, provided };
 }
 
-function productWeights(order: readonly Node[]): Set<string> {
-  const inProducts = new Set<string>();
-  const elsewhere = new Set<string>();
+/** Parameters that nothing but products reads, as their right side, all in the same layout. */
+function productWeights(order: readonly Node[]): Map<string, { readonly transposed: boolean }> {
+  const products = new Map<string, { readonly transposed: boolean }>();
+  const others = new Set<string>();
   for (const node of order) {
     node.inputs.forEach((tensor, i) => {
       if (tensor.node.operator.name !== 'input') return;
       const { name } = tensor.node.attributes as InputAttributes;
-      (node.operator.name === 'matmul' && i === 1 ? inProducts : elsewhere).add(name);
+      const transposed = !(node.attributes as { transB?: boolean }).transB;
+      const known = products.get(name);
+      const isProduct = node.operator.name === 'matmul' && i === 1;
+      if (!isProduct || (known && known.transposed !== transposed)) others.add(name);
+      else products.set(name, { transposed });
     });
   }
-  for (const name of elsewhere) inProducts.delete(name);
-  return inProducts;
+  for (const name of others) products.delete(name);
+  return products;
 }
 
 class Writer implements Emitter {
@@ -129,8 +139,7 @@ class Writer implements Emitter {
     readonly dialect: Dialect,
     private readonly used: ReadonlySet<Tensor>,
     private readonly provide: boolean,
-    /** Parameters that nothing but products reads, as their right side. */
-    private readonly products: ReadonlySet<string>,
+    private readonly products: ReadonlyMap<string, { readonly transposed: boolean }>,
   ) {}
 
   quantized(value: string): QuantizedWeight | undefined {
@@ -189,9 +198,12 @@ class Writer implements Emitter {
     if (this.provide) {
       const fill = async ([target]: readonly (Float32Array | Uint8Array)[]) =>
         target!.set('data' in source ? source.data : await source.read());
-      const onlyProducts = this.products.has(name);
+      const weight = this.products.get(name);
       const tensor = { name, type: 'float32', shape: sizes } as const;
-      this.outside({ tensors: [onlyProducts ? { ...tensor, product: 'float32' } : tensor], fill });
+      this.outside({
+        tensors: [weight ? { ...tensor, product: { weight, part: 'numbers' } } : tensor],
+        fill,
+      });
     } else {
       if (!('data' in source)) throw new RopewalkError(`the weight ${name} was not read before it was used.`);
       this.graph.initializers.push(inlineTensor(name, 'float32', sizes, source.data));
@@ -205,12 +217,21 @@ class Writer implements Emitter {
     const { rows, bits, block, hasOffsets, hasZeroPoints = false } = source;
     const blocks = blocksInRow(source);
     const shape = [rows, blocks, (block * bits) / 8];
-    const data = { name: `${name}.data`, type: 'uint8', shape, product: { bits, block } } as const;
-    const scales = { name: `${name}.scales`, type: 'float32', shape: [rows, blocks] } as const;
+    const weight = { bits, block, exact: source.exact ?? false, zeroPoints: hasZeroPoints };
+    const numbers = { weight, part: 'numbers' } as const;
+    const factors = { weight, part: 'factors' } as const;
+    const data = { name: `${name}.data`, type: 'uint8', shape, product: numbers } as const;
+    const scales = {
+      name: `${name}.scales`,
+      type: 'float32',
+      shape: [rows, blocks],
+      product: factors,
+    } as const;
     const zeroPoints = {
       name: `${name}.zero_points`,
       type: 'uint8',
       shape: [rows, zeroPointBytes(source)],
+      product: factors,
     } as const;
     const offsets = { name: `${name}.offsets`, type: 'float32', shape: [rows, blocks] } as const;
     const tensors = [data, scales, ...(hasZeroPoints ? [zeroPoints] : []), ...(hasOffsets ? [offsets] : [])];
@@ -218,10 +239,9 @@ class Writer implements Emitter {
       [matrix.data, matrix.scales, matrix.zeroPoints, matrix.offsets].filter((array) => array !== undefined);
     if (this.provide) {
       const fill = async (targets: readonly (Float32Array | Uint8Array)[]) => {
-        const [numbers, factors] = targets as [Uint8Array, Float32Array];
         await source.read({
-          data: numbers,
-          scales: factors,
+          data: targets[0] as Uint8Array,
+          scales: targets[1] as Float32Array,
           ...(hasZeroPoints && { zeroPoints: targets[2] as Uint8Array }),
           ...(hasOffsets && { offsets: targets.at(-1) as Float32Array }),
         });

@@ -1,8 +1,8 @@
 import { type InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
-import type { ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
+import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
 import type { OnnxRuntime } from './engine.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
-import { packsProducts } from './packing.node.ts';
+import { packedParts } from './packing.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
 
 /**
@@ -229,12 +229,12 @@ export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
       api.releaseSessionOptions(settings);
     }
   };
-  const known = new Map<string, Promise<boolean>>();
+  const known = new Map<string, Promise<ReadonlySet<ProductPart>>>();
   const packs = (product: ProductWeight) => {
     const key = JSON.stringify(product);
     const found =
       known.get(key) ??
-      packsProducts(library, product, (model, weights) => open(model, { intraOpNumThreads: 1 }, weights));
+      packedParts(library, product, (model, weights) => open(model, { intraOpNumThreads: 1 }, weights));
     known.set(key, found);
     return found;
   };

@@ -1,6 +1,6 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-common';
 import { input, matmul, parameter } from '../graph/operators/index.ts';
-import { emitModel, type ProductWeight } from '../onnx/emit.ts';
+import { emitModel, type ProductPart, type ProductWeight } from '../onnx/emit.ts';
 import { quantizedSource, type WeightSource } from '../onnx/weights.ts';
 import type { Library } from './library.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
@@ -8,50 +8,67 @@ import { ProvidedWeights } from './provided.node.ts';
 const ROWS = 64;
 /** A multiple of every block size. */
 const COLUMNS = 256;
+/** One token and several: the engine has kernels for each. */
+const TOKENS = [1, 2, 24];
 
 /**
- * Whether the engine packs the weights of such products on this processor. It is found out by experiment, since
- * nothing tells it: a small product still has its result after its weight's memory has been overwritten.
+ * Which parts of a product's weight the engine has packed or copied, so that it never looks at ours again. It is found
+ * out by experiment, since nothing tells it: a small product still has its result after the part's memory has been
+ * overwritten. (ONNX Runtime 1.30 copies all of them, then packs products' weights and drops its copy.)
  *
  * @param create a session over weights that stay where they are.
  */
-export async function packsProducts(
+export async function packedParts(
   library: Library,
   product: ProductWeight,
   create: (model: Uint8Array, weights: ProvidedWeights) => InferenceSession,
-): Promise<boolean> {
-  const x = input('x', 'float32', [1, COLUMNS]);
-  const y = matmul(x, parameter('weight', [ROWS, COLUMNS]), { transB: true });
+): Promise<ReadonlySet<ProductPart>> {
+  const transB = !('transposed' in product && product.transposed);
+  const shape = transB ? [ROWS, COLUMNS] : [COLUMNS, ROWS];
+  const weight = parameter('weight', shape);
+  const outputs = TOKENS.map((tokens) => {
+    const x = input(`x${tokens}`, 'float32', [tokens, COLUMNS]);
+    return [`y${tokens}`, matmul(x, weight, { transB })] as const;
+  });
   const sources = new Map([['weight', exampleWeight(product)]]);
-  const model = emitModel(new Map([['y', y]]), { weights: sources, provide: true });
+  const model = emitModel(new Map(outputs), { weights: sources, provide: true });
   const weights = new ProvidedWeights(library);
-  for (const weight of model.provided) await weights.add(weight);
+  for (const provided of model.provided) await weights.add(provided);
   const session = create(model.bytes, weights);
   const run = async () => {
-    const feed = new Tensor('float32', new Float32Array(COLUMNS).fill(1), [1, COLUMNS]);
-    const { y: result } = await session.run({ x: feed }, { y: null });
-    return Array.from(result!.data as Float32Array);
+    const feeds = TOKENS.map((tokens) => {
+      const values = Float32Array.from({ length: tokens * COLUMNS }, (_, i) => 1 + (i % 7));
+      return [`x${tokens}`, new Tensor('float32', values, [tokens, COLUMNS])] as const;
+    });
+    const fetches = Object.fromEntries(outputs.map(([name]) => [name, null]));
+    const results = await session.run(Object.fromEntries(feeds), fetches);
+    return outputs.flatMap(([name]) => Array.from(results[name]!.data as Float32Array));
   };
   const before = await run();
-  weights.overwrite();
-  const after = await run();
+  const packed = new Set<ProductPart>();
+  for (const part of ['numbers', 'factors'] as const) {
+    weights.overwrite(part);
+    const after = await run();
+    if (!before.every((value, i) => value !== 0 && value === after[i])) break;
+    packed.add(part);
+  }
   await session.release();
-  return before.every((value, i) => value !== 0 && value === after[i]);
+  return packed;
 }
 
 function exampleWeight(product: ProductWeight): WeightSource {
-  if (product === 'float32') return { data: new Float32Array(ROWS * COLUMNS).fill(1) };
-  const { bits, block } = product;
+  if (!('bits' in product)) return { data: new Float32Array(ROWS * COLUMNS).fill(1) };
+  const { bits, block, exact, zeroPoints } = product;
   const blocks = COLUMNS / block;
-  return {
-    quantized: quantizedSource({
-      rows: ROWS,
-      columns: COLUMNS,
-      bits,
-      block,
-      // 0xff: the largest number, whose value is not zero.
-      data: new Uint8Array((ROWS * COLUMNS * bits) / 8).fill(0xff),
-      scales: new Float32Array(ROWS * blocks).fill(1),
-    }),
-  };
+  const source = quantizedSource({
+    rows: ROWS,
+    columns: COLUMNS,
+    bits,
+    block,
+    // 0xff: the largest number, whose value is not zero.
+    data: new Uint8Array((ROWS * COLUMNS * bits) / 8).fill(0xff),
+    scales: new Float32Array(ROWS * blocks).fill(1),
+    ...(zeroPoints && { zeroPoints: new Uint8Array(ROWS * Math.ceil((blocks * bits) / 8)).fill(0x33) }),
+  });
+  return { quantized: { ...source, exact } };
 }

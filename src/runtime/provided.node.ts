@@ -1,5 +1,5 @@
 import { sizeOfShape } from '../graph/values.ts';
-import type { ProductWeight, ProvidedTensor, ProvidedWeight } from '../onnx/emit.ts';
+import type { ProductPart, ProductWeight, ProvidedTensor, ProvidedWeight } from '../onnx/emit.ts';
 import { elementTypes, type Library, type Pointer } from './library.node.ts';
 
 interface Entry {
@@ -12,8 +12,7 @@ interface Entry {
 
 /**
  * Weights that are handed to a session beside its model, in memory that is ours to free. The engine keeps products'
- * weights in a packed form of its own and then never looks at these again: they are freed as soon as the session
- * stands, so that no weight is in memory twice for long.
+ * weights in a form of its own and then never looks at these again: they are freed as soon as the session stands.
  */
 export class ProvidedWeights {
   private readonly entries: Entry[] = [];
@@ -49,16 +48,18 @@ export class ProvidedWeights {
   }
 
   /** Frees what the engine has packed. */
-  async releasePacked(packs: (product: ProductWeight) => Promise<boolean>): Promise<void> {
+  async releasePacked(packs: (product: ProductWeight) => Promise<ReadonlySet<ProductPart>>): Promise<void> {
     for (const entry of this.entries) {
-      if (entry.tensor.product && (await packs(entry.tensor.product))) this.free(entry);
+      const { product } = entry.tensor;
+      if (product && (await packs(product.weight)).has(product.part)) this.free(entry);
     }
   }
 
-  /** Fills the memory with zeros: what has been packed does not notice. */
-  overwrite(): void {
-    for (const { data, byteLength } of this.entries) {
-      if (data !== undefined) new Uint8Array(this.library.koffi.view(data, byteLength)).fill(0);
+  /** Fills the memory of a part with zeros: what has been packed does not notice. */
+  overwrite(part: ProductPart): void {
+    for (const { tensor, data, byteLength } of this.entries) {
+      if (data !== undefined && tensor.product?.part === part)
+        new Uint8Array(this.library.koffi.view(data, byteLength)).fill(0);
     }
   }
 
