@@ -1,5 +1,5 @@
 import { addDims, type Dim, sameDim, sameShape } from '../dims.ts';
-import { apply, type Emitter, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
 import { sizeOfShape } from '../values.ts';
 import { add, mul, scalar, sub } from './elementwise.ts';
 import { matmul } from './matmul.ts';
