@@ -159,13 +159,15 @@ export { StreamDecoder } from './text/stream.ts';
 export { Tokenizer } from './text/tokenizer.ts';
 export type { TokenizerJson } from './text/tokenizer-schema.ts';
 export { clipCoefficient, globalNorm } from './training/clip.ts';
+export type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from './training/engine.ts';
 export {
   gradientName,
-  type LossGraph,
   lossGraph,
   type SequenceShape,
+  type TrainingGraphOptions,
   trainingGraph,
 } from './training/graph.ts';
+export { crossEntropy, headChunk, type Loss, type LossGraph, type LossInputs } from './training/loss.ts';
 export {
   AdamW,
   type AdamWOptions,
@@ -178,5 +180,5 @@ export {
   type Trainable,
 } from './training/optimizer.ts';
 export { createSchedule, type Schedule, type ScheduleSettings } from './training/schedule.ts';
-export { TrainingSession, type WeightedBatch } from './training/session.ts';
+export { TrainingSession, type TrainingSessionOptions } from './training/session.ts';
 export { type TrainEvent, Trainer, type TrainerSettings, type TrainerState } from './training/trainer.ts';

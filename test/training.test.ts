@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { RopewalkError } from '../src/errors.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
+import type { TrainingRows } from '../src/text/batches.ts';
 import { Random } from '../src/text/random.ts';
-import { TrainingSession, type WeightedBatch } from '../src/training/session.ts';
+import { TrainingSession } from '../src/training/session.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../src/training/trainer.ts';
 import { norm } from './helpers/numbers.ts';
 
@@ -27,7 +28,7 @@ function randomBatch(
   batch: number,
   seed: number,
   counts?: (row: number, at: number) => boolean,
-): WeightedBatch {
+): TrainingRows {
   const random = new Random(seed);
   const size = batch * SEQ;
   const inputs = Int32Array.from({ length: size }, () => random.nextInt(9));
@@ -40,7 +41,7 @@ function randomBatch(
 }
 
 /** The rows of several batches as one. */
-function joined(batches: readonly WeightedBatch[]): WeightedBatch {
+function joined(batches: readonly TrainingRows[]): TrainingRows {
   const weights = batches.some((batch) => batch.weights)
     ? { weights: Float32Array.from(batches.flatMap((batch) => [...batch.weights!])) }
     : {};
@@ -51,7 +52,7 @@ function joined(batches: readonly WeightedBatch[]): WeightedBatch {
   };
 }
 
-async function gradientsOf(session: TrainingSession, batches: readonly WeightedBatch[]) {
+async function gradientsOf(session: TrainingSession, batches: readonly TrainingRows[]) {
   const { loss, tokens } = await session.computeGradients(batches);
   const gradients = new Map(session.trainables.map(({ name, gradient }) => [name, gradient.slice()]));
   return { loss, tokens, gradients };

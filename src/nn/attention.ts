@@ -1,15 +1,21 @@
 import { type Dim, symbol } from '../graph/dims.ts';
 import {
+  add,
   attention,
+  broadcastTo,
   cachedAttention,
   concat,
   constant,
+  gatherRows,
   input,
   MASKED,
+  mul,
   reshape,
   rotary,
+  scalar,
   slice,
   split,
+  sub,
   transpose,
 } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
@@ -31,6 +37,14 @@ export interface SequenceContext {
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor;
 }
 
+/** Where rows hold several texts one after another. Inputs of the graph, both `[batch · time]`. */
+export interface Packing {
+  /** int32: the position of each token in its own text. */
+  readonly positions: Tensor;
+  /** float32: the number of its text within the row. A token sees those of its own text alone. */
+  readonly segments: Tensor;
+}
+
 /** Whole sequences of one length, without a cache. Activations are `[batch · time, width]`. */
 export class FullSequence implements SequenceContext {
   readonly positionIds: Tensor;
@@ -40,14 +54,16 @@ export class FullSequence implements SequenceContext {
   /**
    * @param ids int32 `[batch · time]`: the sequences one after another.
    * @param queryBlock about how many queries are attended at one time; the result does not depend on it.
+   * @param packing undefined where each sequence is one text.
    */
   constructor(
     readonly ids: Tensor,
     readonly batch: number,
     readonly time: number,
     private readonly queryBlock: number = QUERY_BLOCK,
+    private readonly packing?: Packing,
   ) {
-    this.positionIds = constant(this.positions(), [batch * time], 'int32');
+    this.positionIds = packing?.positions ?? constant(this.positions(), [batch * time], 'int32');
   }
 
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor {
@@ -90,15 +106,24 @@ export class FullSequence implements SequenceContext {
   private table(rope: RotaryEmbedding) {
     let table = this.tables.get(rope);
     if (!table) {
-      const { cos, sin } = rope.table(this.positions());
-      const shape = [this.batch * this.time, rope.headDim / 2];
-      table = { cos: constant(cos, shape), sin: constant(sin, shape) };
+      const { packing, batch, time } = this;
+      const count = packing ? time : batch * time;
+      const { cos, sin } = rope.table(
+        packing ? Int32Array.from({ length: time }, (_, i) => i) : this.positions(),
+      );
+      const shape = [count, rope.headDim / 2];
+      const rows = (data: Float32Array) =>
+        packing ? gatherRows(constant(data, shape), packing.positions) : constant(data, shape);
+      table = { cos: rows(cos), sin: rows(sin) };
       this.tables.set(rope, table);
     }
     return table;
   }
 
-  /** `[group · (end − start), end − first]`: 0 where key k ≤ q and k > q − window, far below zero elsewhere. */
+  /**
+   * `[group · (end − start), end − first]`: 0 where key k ≤ q and k > q − window, far below zero elsewhere; packed, of each
+   * sequence and below zero also between texts.
+   */
   private mask(group: number, window: number | null, start: number, end: number, first: number): Tensor {
     const size = end - start;
     const keys = end - first;
@@ -114,9 +139,28 @@ export class FullSequence implements SequenceContext {
         }
       }
       mask = constant(data, [group * size, keys]);
+      if (this.packing) mask = add(mask, this.betweenTexts(this.packing, group, start, end, first));
       this.masks.set(key, mask);
     }
     return mask;
+  }
+
+  /** `[batch, 1, group · (end − start), end − first]`: 0 within a text, far below zero between two. */
+  private betweenTexts(
+    { segments }: Packing,
+    group: number,
+    start: number,
+    end: number,
+    first: number,
+  ): Tensor {
+    const { batch, time } = this;
+    const rows = reshape(segments, [batch, time]);
+    const queries = reshape(slice(rows, 1, start, end), [batch, 1, end - start, 1]);
+    const keys = reshape(slice(rows, 1, first, end), [batch, 1, 1, end - first]);
+    const apart = sub(queries, keys);
+    const mask = mul(mul(apart, apart), scalar(MASKED));
+    const stacked = broadcastTo(mask, [batch, group, end - start, end - first]);
+    return reshape(stacked, [batch, 1, group * (end - start), end - first]);
   }
 }
 

@@ -7,6 +7,29 @@ export interface Batch {
   targets: Int32Array;
 }
 
+/** A micro-batch of rows as a model is trained on them; all arrays are [batch · seq]. */
+export interface TrainingRows extends Batch {
+  /** By which each target's loss counts: 0 for one that is not trained. Default 1 everywhere. */
+  readonly weights?: Float32Array;
+  /** Positions within the texts that a row holds one after another. Default 0, 1, 2 … in every row. */
+  readonly positions?: Int32Array;
+  /** Numbers of those texts, small whole ones; a token sees only tokens of its own. Default one text in a row. */
+  readonly segments?: Float32Array;
+  /** What a loss of its own needs beside, by the names of its inputs. */
+  readonly extra?: Readonly<
+    Record<string, { readonly data: Float32Array | Int32Array; readonly shape: readonly number[] }>
+  >;
+}
+
+/** An endless source of micro-batches that can be gone on with exactly. */
+export interface BatchSource<State = unknown> {
+  next(): Promise<TrainingRows & { readonly epoch: number }> | (TrainingRows & { readonly epoch: number });
+  /** Plain JSON. */
+  state(): State;
+  /** @throws RopewalkError when the state is damaged or of other data. */
+  restore(state: State): void;
+}
+
 export interface TrainingBatch extends Batch {
   /** How often the text had been gone through before this batch's first window. */
   epoch: number;

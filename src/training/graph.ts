@@ -1,42 +1,52 @@
 import type { CausalLM } from '../families/family.ts';
 import { differentiate } from '../graph/differentiate.ts';
-import { constant, input, linearCrossEntropy, reshape } from '../graph/operators/index.ts';
+import { constant, input, reshape } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { FullSequence } from '../nn/attention.ts';
+import { crossEntropy, type Loss, type LossGraph, type LossInputs } from './loss.ts';
 
 export interface SequenceShape {
   readonly batch: number;
   readonly seq: number;
   /** See {@link FullSequence}. */
   readonly queryBlock?: number;
+  /** Whether rows hold several texts, each seen by itself alone: see `TrainingRows`. */
+  readonly packed?: boolean;
 }
 
-/** Rows whose logits exist at one time: enough for full speed, few enough for any vocabulary. */
-export function headChunk(rows: number, vocabSize: number): number {
-  const bytes = 64 * 2 ** 20;
-  return Math.max(1, Math.min(rows, Math.floor(bytes / (4 * vocabSize))));
+/** Names of the inputs of packed rows. */
+export const PACKING_INPUTS = { positions: 'position_ids', segments: 'segment_ids' } as const;
+
+/** The context of a graph over whole rows, and its inputs: `input_ids` int32 `[batch · seq]`, and those of packed rows. */
+export function sequenceContext({ batch, seq, queryBlock, packed }: SequenceShape): FullSequence {
+  const rows = batch * seq;
+  const packing = packed && {
+    positions: input(PACKING_INPUTS.positions, 'int32', [rows]),
+    segments: input(PACKING_INPUTS.segments, 'float32', [rows]),
+  };
+  return new FullSequence(input('input_ids', 'int32', [rows]), batch, seq, queryBlock, packing || undefined);
 }
 
-export interface LossGraph {
-  /** Σ weight · negative log-likelihood, []. */
-  readonly loss: Tensor;
-  /** Negative log-likelihood of each row's target, `[batch · seq, 1]`. */
-  readonly perToken: Tensor;
+/** What the loss of a model's rows is computed from, given the final activations `[rows, width]`. */
+export function lossInputs(model: CausalLM, hidden: Tensor, rows: number): LossInputs {
+  const { weight, bias, softcap } = model.head;
+  return {
+    hidden,
+    head: { weight: weight.tensor, bias: bias?.tensor, softcap },
+    targets: input('targets', 'int32', [rows]),
+    weights: input('weights', 'float32', [rows]),
+    rows,
+    vocabSize: weight.shape[0]!,
+  };
 }
 
 /**
- * The loss of next-token prediction as a graph. Inputs: `input_ids`, `targets` int32 `[batch · seq]` and `weights`
- * float32 `[batch · seq]`, by which each row's loss is multiplied: 1 / count for a mean, 0 for a row that is not trained.
+ * The loss of a model as a graph. Inputs: `input_ids`, `targets` int32 `[batch · seq]` and `weights` float32
+ * `[batch · seq]`, by which each row's loss is multiplied: 1 / count for a mean, 0 for a row that is not trained.
  */
-export function lossGraph(model: CausalLM, { batch, seq, queryBlock }: SequenceShape): LossGraph {
-  const rows = batch * seq;
-  const ids = input('input_ids', 'int32', [rows]);
-  const targets = input('targets', 'int32', [rows]);
-  const weights = input('weights', 'float32', [rows]);
-  const hidden = model.hiddenStates(new FullSequence(ids, batch, seq, queryBlock));
-  const { weight, bias, softcap } = model.head;
-  const head = { weight: weight.tensor, bias: bias?.tensor, softcap };
-  return linearCrossEntropy(hidden, head, targets, weights, headChunk(rows, weight.shape[0]!));
+export function lossGraph(model: CausalLM, shape: SequenceShape, loss: Loss = crossEntropy): LossGraph {
+  const hidden = model.hiddenStates(sequenceContext(shape));
+  return loss(lossInputs(model, hidden, shape.batch * shape.seq));
 }
 
 /** Name of a parameter's gradient among the outputs. */
@@ -45,12 +55,16 @@ export function gradientName(path: string): string {
 }
 
 /**
- * Loss and the gradient of every parameter. The outputs stand in the order in which backpropagation finishes them,
- * last layers first: the engine then frees each activation as soon as its gradient is out.
+ * Loss and the gradient of every trained parameter. The outputs stand in the order in which backpropagation finishes
+ * them, last layers first: the engine then frees each activation as soon as its gradient is out.
  */
-export function trainingGraph(model: CausalLM, shape: SequenceShape): Map<string, Tensor> {
-  const { loss, perToken } = lossGraph(model, shape);
-  const parameters = [...model.parameters()];
+export function trainingGraph(
+  model: CausalLM,
+  shape: SequenceShape,
+  { loss: lossOf = crossEntropy, trains = () => true }: TrainingGraphOptions = {},
+): Map<string, Tensor> {
+  const { loss, perToken } = lossGraph(model, shape, lossOf);
+  const parameters = [...model.parameters()].filter(([path]) => trains(path));
   const gradients = differentiate(
     loss,
     parameters.map(([, parameter]) => parameter.tensor),
@@ -65,4 +79,11 @@ export function trainingGraph(model: CausalLM, shape: SequenceShape): Map<string
     outputs.set(gradientName(path), gradient);
   }
   return outputs;
+}
+
+export interface TrainingGraphOptions {
+  /** Default {@link crossEntropy}. */
+  readonly loss?: Loss;
+  /** Whether a parameter is trained, by its path; the others stay as they are. Default all. */
+  readonly trains?: (path: string) => boolean;
 }

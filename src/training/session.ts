@@ -3,20 +3,30 @@ import type { Engine, SessionSettings } from '../runtime/engine.ts';
 import { Executable, type HostTensor } from '../runtime/executable.ts';
 import { HostMemory } from '../runtime/host-memory.ts';
 import { addInto } from '../runtime/kernels.ts';
-import type { Batch, EvaluationBatch } from '../text/batches.ts';
-import { gradientName, lossGraph, type SequenceShape, trainingGraph } from './graph.ts';
+import type { TrainingRows } from '../text/batches.ts';
+import { clipCoefficient, globalNorm } from './clip.ts';
+import type { StepResult, TrainingEngine, UpdateSettings } from './engine.ts';
+import { contextFeeds, countOf, lossFeeds } from './feeds.ts';
+import { notFinite } from './finite.ts';
+import {
+  gradientName,
+  lossGraph,
+  type SequenceShape,
+  type TrainingGraphOptions,
+  trainingGraph,
+} from './graph.ts';
 import { allocateTrainable, type Trainable } from './optimizer.ts';
 
-/** A batch whose rows may be left out of the loss: weight 1 counts, 0 does not. */
-export interface WeightedBatch extends Batch {
-  readonly weights?: Float32Array;
+export interface TrainingSessionOptions extends TrainingGraphOptions {
+  readonly settings?: SessionSettings;
+  readonly memory?: HostMemory;
 }
 
 /**
- * A model ready to be trained: its weights, gradients and moments on host memory, and a compiled step. The arrays are
- * the caller's to read and write between calls.
+ * A model ready to be trained as one graph: its weights, gradients and moments on host memory, and a compiled step. The
+ * arrays are the caller's to read and write between calls.
  */
-export class TrainingSession {
+export class TrainingSession implements TrainingEngine {
   /** Gradients of further micro-batches, before they are added up; allocated when first needed. */
   private scratch: Map<string, Float32Array> | undefined;
   private evaluation: Promise<Executable> | undefined;
@@ -25,9 +35,11 @@ export class TrainingSession {
     private readonly engine: Engine,
     readonly model: CausalLM,
     readonly shape: SequenceShape,
+    /** Trained weights. */
     readonly trainables: readonly Trainable[],
+    private readonly frozen: ReadonlyMap<string, Float32Array>,
     private readonly executable: Executable,
-    private readonly settings: SessionSettings,
+    private readonly options: TrainingSessionOptions,
   ) {}
 
   /** @param shape sequences in one micro-batch and their length. */
@@ -35,18 +47,32 @@ export class TrainingSession {
     engine: Engine,
     model: CausalLM,
     shape: SequenceShape,
-    settings: SessionSettings = {},
-    memory = new HostMemory(),
+    options: TrainingSessionOptions = {},
   ): Promise<TrainingSession> {
-    const parameters = [...model.parameters()].map(([name, { shape }]) => ({ name, shape }));
-    const trainables = allocateTrainable(memory, parameters);
-    const executable = await Executable.compile(engine, trainingGraph(model, shape), settings);
-    return new TrainingSession(engine, model, shape, trainables, executable, settings);
+    const { memory = new HostMemory(), trains = () => true } = options;
+    const all = [...model.parameters()].map(([name, { shape, size }]) => ({ name, shape, size }));
+    const trainables = allocateTrainable(
+      memory,
+      all.filter(({ name }) => trains(name)),
+    );
+    const still = all.filter(({ name }) => !trains(name));
+    const frozen = new Map(still.map(({ name, size }) => [name, memory.allocFloat32(size)]));
+    const executable = await Executable.compile(
+      engine,
+      trainingGraph(model, shape, options),
+      options.settings,
+    );
+    return new TrainingSession(engine, model, shape, trainables, frozen, executable, options);
   }
 
-  /** The weights by path. */
+  get parameters(): readonly Trainable[] {
+    return this.trainables;
+  }
+
   values(): Map<string, Float32Array> {
-    return new Map(this.trainables.map(({ name, value }) => [name, value]));
+    const trained = new Map(this.trainables.map(({ name, value }) => [name, value]));
+    const paths = this.model.parameters().keys();
+    return new Map([...paths].map((path) => [path, (trained.get(path) ?? this.frozen.get(path))!]));
   }
 
   /**
@@ -55,7 +81,7 @@ export class TrainingSession {
    *
    * @returns the mean loss in nats and the number of tokens it is over.
    */
-  async computeGradients(batches: readonly WeightedBatch[]): Promise<{ loss: number; tokens: number }> {
+  async computeGradients(batches: readonly TrainingRows[]): Promise<{ loss: number; tokens: number }> {
     const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
     let loss = 0;
     for (const [i, batch] of batches.entries()) {
@@ -70,40 +96,47 @@ export class TrainingSession {
     return { loss, tokens };
   }
 
-  /** Mean loss over evaluation batches of this session's shape, without touching gradients. */
-  async evaluate(batches: Iterable<EvaluationBatch>): Promise<{ loss: number; tokens: number }> {
+  /** Clips by the norm of all gradients together. */
+  async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
+    const { optimizer, learningRate, clipNorm, accept } = settings;
+    const { loss, tokens } = await this.computeGradients(batches);
+    const gradientNorm = globalNorm(this.trainables.map(({ gradient }) => gradient));
+    const updated = accept?.({ loss, gradientNorm }) ?? true;
+    if (updated) {
+      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw notFinite(loss, this.trainables);
+      const gradientScale = clipNorm > 0 ? clipCoefficient(gradientNorm, clipNorm) : 1;
+      optimizer.step(this.trainables, { learningRate, gradientScale });
+    }
+    return { loss, tokens, gradientNorm, updated };
+  }
+
+  async evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
     this.evaluation ??= this.compileEvaluation();
     const executable = await this.evaluation;
     let sum = 0;
     let tokens = 0;
-    for (const batch of batches) {
+    for await (const batch of batches) {
       const { loss } = await executable.run(this.feeds(batch, 1));
       sum += (loss!.data as Float32Array)[0]!;
-      tokens += batch.count;
+      tokens += countOf(batch);
     }
     return { loss: sum / tokens, tokens };
   }
 
-  /** Returns the engine's memory; the host arrays stay. */
   async release(): Promise<void> {
     await this.executable.release();
     await (await this.evaluation)?.release();
   }
 
   private compileEvaluation(): Promise<Executable> {
-    const { loss } = lossGraph(this.model, this.shape);
-    return Executable.compile(this.engine, new Map([['loss', loss]]), this.settings);
+    const { loss } = lossGraph(this.model, this.shape, this.options.loss);
+    return Executable.compile(this.engine, new Map([['loss', loss]]), this.options.settings);
   }
 
-  private feeds({ inputs, targets, weights }: WeightedBatch, factor: number): Record<string, HostTensor> {
-    const rows = inputs.length;
-    const scaled = weights?.map((weight) => weight * factor) ?? new Float32Array(rows).fill(factor);
-    const feeds: Record<string, HostTensor> = {
-      input_ids: { data: inputs, shape: [rows] },
-      targets: { data: targets, shape: [rows] },
-      weights: { data: scaled, shape: [rows] },
-    };
-    for (const { name, value, shape } of this.trainables) feeds[name] = { data: value, shape };
+  private feeds(batch: TrainingRows, factor: number): Record<string, HostTensor> {
+    const feeds = { ...contextFeeds(batch, this.shape), ...lossFeeds(batch, factor) };
+    const parameters = this.model.parameters();
+    for (const [name, data] of this.values()) feeds[name] = { data, shape: parameters.get(name)!.shape };
     return feeds;
   }
 
@@ -117,8 +150,4 @@ export class TrainingSession {
     );
     return Object.fromEntries([...this.scratch].map(([name, data]) => [gradientName(name), data]));
   }
-}
-
-function countOf({ inputs, weights }: WeightedBatch): number {
-  return weights ? weights.reduce((sum, weight) => sum + weight, 0) : inputs.length;
 }

@@ -1,6 +1,5 @@
 import { RopewalkError } from '../errors.ts';
 import { BatchSampler, type BatchSamplerState, evaluationBatches } from '../text/batches.ts';
-import { clipCoefficient, globalNorm } from './clip.ts';
 import { AdamW, type OptimizerState } from './optimizer.ts';
 import { createSchedule, type Schedule } from './schedule.ts';
 import type { TrainingSession } from './session.ts';
@@ -121,14 +120,17 @@ export class Trainer {
     while (this.step < settings.steps && !signal?.aborted) {
       const started = performance.now();
       const batches = Array.from({ length: settings.accumulate }, () => this.sampler.next());
-      const { loss, tokens } = await session.computeGradients(batches);
-      const gradientNorm = globalNorm(session.trainables.map(({ gradient }) => gradient));
-      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm))
-        throw notFinite(session, this.step + 1, loss);
       // The schedule counts from 0, where a warm-up's rate is 0: the first step takes the second value.
       const learningRate = schedule(settings.warmupSteps > 0 ? this.step + 1 : this.step);
-      const gradientScale = settings.clipNorm > 0 ? clipCoefficient(gradientNorm, settings.clipNorm) : 1;
-      this.optimizer.step(session.trainables, { learningRate, gradientScale });
+      const { optimizer } = this;
+      const { loss, tokens, gradientNorm } = await session
+        .step(batches, { optimizer, learningRate, clipNorm: settings.clipNorm })
+        .catch((error: unknown) => {
+          if (!(error instanceof RopewalkError)) throw error;
+          throw new RopewalkError(`training stopped at step ${this.step + 1}: ${error.message}`, {
+            cause: error,
+          });
+        });
       this.step++;
       this.tokens += tokens;
       pace.add(tokens, (performance.now() - started) / 1000);
@@ -189,16 +191,4 @@ class Pace {
   get secondsPerStep(): number {
     return this.seconds / this.weight;
   }
-}
-
-function notFinite(session: TrainingSession, step: number, loss: number): RopewalkError {
-  const bad = (values: Float32Array) => values.some((value) => !Number.isFinite(value));
-  const weight = session.trainables.find(({ value }) => bad(value));
-  const gradient = session.trainables.find(({ gradient }) => bad(gradient));
-  const where = weight
-    ? `the weight ${weight.name} is not finite`
-    : `the gradient of ${gradient?.name ?? 'the loss'} is not finite`;
-  return new RopewalkError(
-    `training stopped at step ${step}: the loss is ${loss} and ${where}. Lower the learning rate or clip gradients; the last checkpoint is untouched.`,
-  );
 }

@@ -32,17 +32,15 @@ export const attentionOp: Operator<AttentionAttributes> = {
       q?.shape.length === 4 &&
       k?.shape.length === 4 &&
       v?.shape.length === 4 &&
-      mask?.shape.length === 2 &&
       sameShape(k.shape.slice(0, 3), v.shape.slice(0, 3)) &&
       sameShape(q.shape.slice(0, 2), k.shape.slice(0, 2)) &&
       sameDim(q.shape[3]!, k.shape[3]!) &&
-      sameDim(mask.shape[0]!, q.shape[2]!) &&
-      sameDim(mask.shape[1]!, k.shape[2]!);
+      fitsMask(mask, q, k);
     if (!fits) {
       throw shapeError(
         'attention',
         inputs,
-        'needs q [batch, kv, rows, d], k and v [batch, kv, keys, d], mask [rows, keys]',
+        'needs q [batch, kv, rows, d], k and v [batch, kv, keys, d], mask [rows, keys] or [batch, 1, rows, keys]',
       );
     }
     const scores = { dtype: 'float32', shape: [...q.shape.slice(0, 3), k.shape[2]!] } as const;
@@ -75,15 +73,26 @@ export const attentionOp: Operator<AttentionAttributes> = {
       undefined,
     ];
   },
-  examples: [null, 1.5].map((softcap) => ({
-    inputs: [floats(2, 2, 6, 4), floats(2, 2, 3, 4), floats(2, 2, 3, 4), floats(6, 3)],
-    attributes: { scale: 0.5, softcap },
-  })),
+  examples: [null, 1.5].flatMap((softcap) =>
+    [floats(6, 3), floats(2, 1, 6, 3)].map((mask) => ({
+      inputs: [floats(2, 2, 6, 4), floats(2, 2, 3, 4), floats(2, 2, 3, 4), mask],
+      attributes: { scale: 0.5, softcap },
+    })),
+  ),
 };
 
+function fitsMask(mask: TensorType | undefined, q: TensorType, k: TensorType): boolean {
+  if (!mask) return false;
+  const [rows, keys] = mask.shape.slice(-2);
+  const perSequence = mask.shape.length === 4 && sameDim(mask.shape[0]!, q.shape[0]!) && mask.shape[1] === 1;
+  return (
+    (mask.shape.length === 2 || perSequence) && sameDim(rows!, q.shape[2]!) && sameDim(keys!, k.shape[2]!)
+  );
+}
+
 /**
- * q `[batch, kv, group · time, d]`, k and v `[batch, kv, keys, d]`, mask `[group · time, keys]` (added to the scores;
- * no gradient) → `[batch, kv, group · time, d]`.
+ * q `[batch, kv, group · time, d]`, k and v `[batch, kv, keys, d]`, mask `[group · time, keys]` or, of each sequence,
+ * `[batch, 1, group · time, keys]` (added to the scores; no gradient) → `[batch, kv, group · time, d]`.
  */
 export function attention(
   q: Tensor,

@@ -1,0 +1,21 @@
+import { RopewalkError } from '../errors.ts';
+
+interface Watched {
+  readonly name: string;
+  readonly value: Float32Array;
+  readonly gradient?: Float32Array;
+}
+
+/** What a step with numbers that are none is refused with: the first weight that is not finite, else the first gradient. */
+export function notFinite(loss: number, parameters: Iterable<Watched>): RopewalkError {
+  const bad = (values: Float32Array | undefined) => values?.some((value) => !Number.isFinite(value)) ?? false;
+  const all = [...parameters];
+  const weight = all.find(({ value }) => bad(value));
+  const gradient = all.find(({ gradient }) => bad(gradient));
+  const where = weight
+    ? `the weight ${weight.name} is not finite`
+    : `the gradient of ${gradient?.name ?? 'the loss'} is not finite`;
+  return new RopewalkError(
+    `the loss is ${loss} and ${where}. Lower the learning rate or clip gradients; the last checkpoint is untouched.`,
+  );
+}
