@@ -11,6 +11,19 @@ export interface Head {
   readonly softcap: number | null;
 }
 
+/**
+ * A model as what happens one after another, so that it can also be run and differentiated piece by piece. Activations
+ * are `[…, width]` throughout.
+ */
+export interface Stages {
+  /** Token ids of the context → the first layer's input. */
+  readonly embed: (context: SequenceContext) => Tensor;
+  /** In order. Layers whose graphs are equal but for the names of their weights are layers of one kind. */
+  readonly layers: readonly ((x: Tensor, context: SequenceContext) => Tensor)[];
+  /** What the last layer gives → the final, normalised activations, which the head reads. */
+  readonly finish: (x: Tensor) => Tensor;
+}
+
 /** A decoder-only language model: token ids in, a row of logits for each out. */
 export abstract class CausalLM extends Module {
   abstract readonly config: CommonConfig;
@@ -18,8 +31,13 @@ export abstract class CausalLM extends Module {
   /** The longest sequence that the positions allow. */
   abstract readonly maxPositions: number;
 
-  /** Token ids of the context → the final, normalised activations `[…, width]`. */
-  abstract hiddenStates(context: SequenceContext): Tensor;
+  abstract readonly stages: Stages;
+
+  /** Token ids of the context → the final, normalised activations `[…, width]`: all stages one after another. */
+  hiddenStates(context: SequenceContext): Tensor {
+    const { embed, layers, finish } = this.stages;
+    return finish(layers.reduce((x, layer) => layer(x, context), embed(context)));
+  }
 
   /** Names in checkpoints that are no weights (buffers), to be skipped without complaint. */
   isBuffer(_name: string): boolean {

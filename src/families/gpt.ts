@@ -9,7 +9,7 @@ import { LayerNorm } from '../nn/norm.ts';
 import type { Part } from '../nn/parts.ts';
 import { SinusoidalPositions } from '../nn/positions.ts';
 import { type CommonConfig, ConfigReader, type RawConfig, readCommon, writeCommon } from './config.ts';
-import { CausalLM, type Family, type Head, TINY_INITIALIZER_RANGE } from './family.ts';
+import { CausalLM, type Family, type Head, type Stages, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * GPT as the study note's table has it: sinusoidal positions, LayerNorm, multi-head attention, ReLU. The reference with
@@ -132,10 +132,12 @@ class GptModel extends Module {
     this.pos_encoding = new SinusoidalPositions(config.n_positions, width);
   }
 
-  forward(context: SequenceContext): Tensor {
-    let x = add(this.w.forward(context.ids), this.pos_encoding.forward(context.positionIds));
-    for (const layer of this.h.items) x = layer.forward(x, context);
-    return this.layernorm.forward(x);
+  get stages(): Stages {
+    return {
+      embed: ({ ids, positionIds }) => add(this.w.forward(ids), this.pos_encoding.forward(positionIds)),
+      layers: this.h.items.map((layer) => (x, context) => layer.forward(x, context)),
+      finish: (x) => this.layernorm.forward(x),
+    };
   }
 }
 
@@ -163,8 +165,8 @@ export class Gpt extends CausalLM {
     return { weight, ...(bias && { bias }), softcap: null };
   }
 
-  hiddenStates(context: SequenceContext): Tensor {
-    return this.transformer.forward(context);
+  get stages(): Stages {
+    return this.transformer.stages;
   }
 
   override isBuffer(name: string): boolean {

@@ -9,7 +9,14 @@ import { LayerNorm } from '../nn/norm.ts';
 import type { Part } from '../nn/parts.ts';
 import { LearnedPositions } from '../nn/positions.ts';
 import { type CommonConfig, ConfigReader, type RawConfig, readCommon, writeCommon } from './config.ts';
-import { CausalLM, type Family, type Head, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+import {
+  CausalLM,
+  type Family,
+  type Head,
+  type Preset,
+  type Stages,
+  TINY_INITIALIZER_RANGE,
+} from './family.ts';
 
 /**
  * GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each half of a block, GELU in its tanh form.
@@ -130,10 +137,12 @@ class Gpt2Model extends Module {
     this.ln_f = new LayerNorm(width, config.layer_norm_epsilon);
   }
 
-  forward(context: SequenceContext): Tensor {
-    let x = add(this.wte.forward(context.ids), this.wpe.forward(context.positionIds));
-    for (const block of this.h.items) x = block.forward(x, context);
-    return this.ln_f.forward(x);
+  get stages(): Stages {
+    return {
+      embed: ({ ids, positionIds }) => add(this.wte.forward(ids), this.wpe.forward(positionIds)),
+      layers: this.h.items.map((block) => (x, context) => block.forward(x, context)),
+      finish: (x) => this.ln_f.forward(x),
+    };
   }
 }
 
@@ -160,8 +169,8 @@ export class Gpt2 extends CausalLM {
     return { weight: this.lm_head.weight, softcap: null };
   }
 
-  hiddenStates(context: SequenceContext): Tensor {
-    return this.transformer.forward(context);
+  get stages(): Stages {
+    return this.transformer.stages;
   }
 
   override isBuffer(name: string): boolean {

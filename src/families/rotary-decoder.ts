@@ -14,7 +14,7 @@ import {
   writeCommon,
   writeRope,
 } from './config.ts';
-import { CausalLM, type Head } from './family.ts';
+import { CausalLM, type Head, type Stages } from './family.ts';
 
 /**
  * What Gemma, Gemma 2 and Llama have in common around their layers: fields of the config, an embedding, one rotary
@@ -118,10 +118,12 @@ class RotaryModel extends Module {
     this.rotary_emb = rope;
   }
 
-  forward(context: SequenceContext): Tensor {
-    let x = this.embed_tokens.forward(context.ids);
-    for (const layer of this.layers.items) x = layer.forward(x, context);
-    return this.norm.forward(x);
+  get stages(): Stages {
+    return {
+      embed: ({ ids }) => this.embed_tokens.forward(ids),
+      layers: this.layers.items.map((layer) => (x, context) => layer.forward(x, context)),
+      finish: (x) => this.norm.forward(x),
+    };
   }
 }
 
@@ -154,8 +156,8 @@ export class RotaryCausalLM extends CausalLM {
     return { weight: this.lm_head.weight, softcap: this.logitCap };
   }
 
-  hiddenStates(context: SequenceContext): Tensor {
-    return this.model.forward(context);
+  get stages(): Stages {
+    return this.model.stages;
   }
 
   override isBuffer(name: string): boolean {

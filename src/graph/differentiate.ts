@@ -7,14 +7,25 @@ import { topologicalOrder } from './traverse.ts';
 /**
  * Reverse-mode differentiation: the gradients of a scalar as a graph.
  *
- * @param loss a float32 tensor of shape [].
+ * @param loss a float32 tensor of shape []; of any shape when there is a seed.
  * @param inputs the tensors to differentiate by.
+ * @param seed the gradient that has reached `loss`, in its shape: what is differentiated is then Σ loss · seed. A piece
+ *   of a model is differentiated so, by the gradient of what comes after it.
  * @returns one gradient for each input, in its shape; undefined where the loss does not depend on it. A tensor used
  *   several times gets the sum.
  * @throws RopewalkError when the loss is not a scalar, or something on the way has no derivative.
  */
-export function differentiate(loss: Tensor, inputs: readonly Tensor[]): (Tensor | undefined)[] {
-  if (loss.rank !== 0 || loss.dtype !== 'float32') {
+export function differentiate(
+  loss: Tensor,
+  inputs: readonly Tensor[],
+  seed?: Tensor,
+): (Tensor | undefined)[] {
+  if (seed && !(sameShape(seed.shape, loss.shape) && seed.dtype === loss.dtype)) {
+    throw new RopewalkError(
+      `differentiate: the seed is ${seed.dtype}${shapeText(seed.shape)}, but what it belongs to ${loss.dtype}${shapeText(loss.shape)}.`,
+    );
+  }
+  if ((loss.rank !== 0 && !seed) || loss.dtype !== 'float32') {
     throw new RopewalkError(
       `differentiate: the loss must be a float32 scalar, but is ${loss.dtype}${shapeText(loss.shape)}; sum or average it first.`,
     );
@@ -27,7 +38,7 @@ export function differentiate(loss: Tensor, inputs: readonly Tensor[]): (Tensor 
       for (const output of node.outputs) active.add(output);
     }
   }
-  const gradients = new Map<Tensor, Tensor>([[loss, scalar(1)]]);
+  const gradients = new Map<Tensor, Tensor>([[loss, seed ?? scalar(1)]]);
   for (const node of order.reverse()) {
     if (node.outputs.every((output) => !gradients.has(output))) continue;
     if (!node.inputs.some((tensor) => active.has(tensor))) continue;

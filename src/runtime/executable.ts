@@ -52,10 +52,15 @@ export class Executable {
     const { plans, sessionOutputs } = planOutputs(outputs);
     const prepared = prepareInference([...sessionOutputs.values()], weights);
     const roots = new Map([...sessionOutputs.keys()].map((name, i) => [name, prepared.outputs[i]!]));
-    const provide = engine.takesWeights;
+    const provide = engine.takesWeights && providedFrom(engine.takesWeights, prepared.weights, settings);
     const sources = provide ? prepared.weights : await readIntoMemory(prepared.weights);
     const model = emitModel(roots, { dialect: dialectOf(engine), weights: sources, provide });
-    const session = await createSession(engine, model.bytes, settings, model.provided);
+    const session = await createSession(
+      engine,
+      model.bytes,
+      { ...settings, ...(provide && model.provided.length > 0 && { weightsFolder: provide.folder }) },
+      model.provided,
+    );
     return new Executable(engine, session, plans, model.inputs, model.bytes.byteLength, prepared.lookups);
   }
 
@@ -139,6 +144,18 @@ export class Executable {
   }
 }
 
+/** A file in the session's one folder, for weights that are provided: one of the weights' own where there are some. */
+function providedFrom(
+  known: NonNullable<Engine['takesWeights']>,
+  weights: ReadonlyMap<string, WeightSource>,
+  { weightsFolder }: SessionSettings,
+): NonNullable<Engine['takesWeights']> {
+  if (weightsFolder === undefined) return known;
+  for (const source of weights.values())
+    if ('file' in source) return { folder: weightsFolder, file: source.file.location };
+  return known;
+}
+
 /** The rows of an embedding for the ids of a run: `[…ids, width]`. */
 function lookUp({ ids: name, rows, input }: HostLookup, ids: HostTensor | undefined): HostTensor {
   if (!ids)
@@ -166,7 +183,8 @@ function planOutputs(outputs: ReadonlyMap<string, Tensor>) {
   return { plans, sessionOutputs };
 }
 
-function splitSum(tensor: Tensor): { dense: Tensor | undefined; sparse: Tensor[] } {
+/** A sum as what the engine can compute of it and the row additions (`scatterRows`) that are the host's. */
+export function splitSum(tensor: Tensor): { dense: Tensor | undefined; sparse: Tensor[] } {
   const { operator, inputs } = tensor.node;
   if (operator.name === 'scatterRows') return { dense: undefined, sparse: [tensor] };
   if (operator.name === 'add') {
