@@ -28,8 +28,11 @@ export interface EmitOptions {
   readonly dialect?: Dialect;
   /** Parameters named here become initialisers; the others stay inputs. */
   readonly weights?: ReadonlyMap<string, WeightSource>;
-  /** Weights in memory stay outside the model, for an engine that takes them apart; see {@link ProvidedWeight}. */
-  readonly provide?: boolean;
+  /**
+   * Weights in memory stay outside the model, for an engine that takes them apart; see {@link ProvidedWeight}. The model
+   * says that they lie in `file`, which must exist, though nobody reads it.
+   */
+  readonly provide?: { readonly file: string } | undefined;
 }
 
 export interface ProvidedTensor {
@@ -71,7 +74,7 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
   const order = topologicalOrder(roots);
   const used = new Set<Tensor>(roots);
   for (const node of order) for (const tensor of node.inputs) used.add(tensor);
-  const writer = new Writer(dialect, used, options.provide ?? false, productWeights(order));
+  const writer = new Writer(dialect, used, options.provide, productWeights(order));
   const names = new Map<Tensor, string>();
   for (const node of order) {
     const { operator, attributes } = node;
@@ -138,7 +141,7 @@ class Writer implements Emitter {
   constructor(
     readonly dialect: Dialect,
     private readonly used: ReadonlySet<Tensor>,
-    private readonly provide: boolean,
+    private readonly provide: EmitOptions['provide'],
     private readonly products: ReadonlyMap<string, { readonly transposed: boolean }>,
   ) {}
 
@@ -270,7 +273,7 @@ class Writer implements Emitter {
     for (const { name, type, shape } of weight.tensors) {
       const byteLength = sizeOfShape(shape) * (type === 'uint8' ? 1 : 4);
       this.graph.initializers.push(
-        externalTensor(name, type, shape, { location: 'provided', offset: 0, byteLength }),
+        externalTensor(name, type, shape, { location: this.provide!.file, offset: 0, byteLength }),
       );
     }
   }

@@ -194,7 +194,9 @@ function providerOf({ executionProviders: [provider] = ['cpu'] }: InferenceSessi
  * @param binding onnxruntime-node, which serves what this does not.
  * @returns undefined where koffi or the library is not to be had.
  */
-export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
+export function directRuntime(
+  binding: OnnxRuntime,
+): { readonly runtime: OnnxRuntime; readonly placeholder: Library['placeholder'] } | undefined {
   const library = openLibrary();
   if (!library) return undefined;
   const open = (model: Uint8Array, options: InferenceSession.SessionOptions, weights: ProvidedWeights) => {
@@ -217,7 +219,7 @@ export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
       }
       const provider = PROVIDERS[providerOf(options)];
       if (provider) library.check(api.appendExecutionProvider(settings, provider, null, null, 0));
-      weights.giveTo(settings);
+      weights.giveTo(settings, provider === null ? 'cpu' : 'other');
       const session = library.out((out) =>
         api.createSessionFromArray(env, koffi.address(model), model.byteLength, settings, out),
       );
@@ -229,12 +231,16 @@ export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
       api.releaseSessionOptions(settings);
     }
   };
+  const packingOptions: InferenceSession.SessionOptions = {
+    intraOpNumThreads: 1,
+    extra: { session: { model_external_initializers_file_folder_path: library.placeholder.folder } },
+  };
   const known = new Map<string, Promise<ReadonlySet<ProductPart>>>();
   const packs = (product: ProductWeight) => {
     const key = JSON.stringify(product);
     const found =
       known.get(key) ??
-      packedParts(library, product, (model, weights) => open(model, { intraOpNumThreads: 1 }, weights));
+      packedParts(library, product, (model, weights) => open(model, packingOptions, weights));
     known.set(key, found);
     return found;
   };
@@ -259,5 +265,8 @@ export function directRuntime(binding: OnnxRuntime): OnnxRuntime | undefined {
     if (provided.length > 0) library.trimMemory();
     return session;
   };
-  return { InferenceSession: { create }, Tensor: OrtTensor };
+  return {
+    runtime: { InferenceSession: { create }, Tensor: OrtTensor },
+    placeholder: library.placeholder,
+  };
 }

@@ -3,7 +3,7 @@ import { directRuntime } from './direct.node.ts';
 import type { Engine, EngineSettings, OnnxRuntime } from './engine.ts';
 import { webgpuRuntime } from './webgpu.node.ts';
 
-let direct: OnnxRuntime | undefined | null = null;
+let direct: ReturnType<typeof directRuntime> | null = null;
 
 /**
  * ONNX Runtime's native library: through its C interface where koffi can call it, through onnxruntime-node's binding
@@ -19,12 +19,12 @@ export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: b
   if (direct === null) direct = directRuntime(binding);
   const served = provider === 'cpu' || provider === 'webgpu';
   const chosen = options.binding || !served ? undefined : direct;
-  const runtime = chosen ?? binding;
+  const runtime = chosen?.runtime ?? binding;
   return {
     name: chosen ? 'onnxruntime (C interface)' : 'onnxruntime-node',
     runtime: provider === 'webgpu' ? webgpuRuntime(runtime) : runtime,
     writesOutputs: true,
-    takesWeights: chosen !== undefined,
+    takesWeights: chosen?.placeholder,
     sharesBuffers: chosen !== undefined && provider === 'cpu',
     defaults,
   };

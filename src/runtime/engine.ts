@@ -44,8 +44,11 @@ export interface Engine {
   readonly runtime: OnnxRuntime;
   /** Whether a run writes into the output arrays that it is given (it returns copies of them all the same). */
   readonly writesOutputs: boolean;
-  /** Whether weights are handed over one by one, beside the model: then they are in memory once. */
-  readonly takesWeights: boolean;
+  /**
+   * Set where weights are handed over one by one, beside the model: then they are in memory once. A folder and a file in
+   * it, which models name for them: the engine wants to see that there is one, and does not read it.
+   */
+  readonly takesWeights: { readonly folder: string; readonly file: string } | undefined;
   /** Whether an output may be written over the input it comes from: caches then grow in place. */
   readonly sharesBuffers: boolean;
   readonly defaults: EngineSettings;

@@ -30,7 +30,7 @@ export function webEngine(ort: OnnxRuntimeWeb, defaults: WebSettings = {}): Engi
     },
     // A run copies its outputs from the engine's memory into new arrays, whatever arrays it is given.
     writesOutputs: false,
-    takesWeights: false,
+    takesWeights: undefined,
     sharesBuffers: false,
     defaults: { provider: 'wasm', ...settings },
   };

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { refuseTelemetry } from './telemetry.node.ts';
 
 /** Places of functions in the OrtApi struct of onnxruntime_c_api.h. The struct only ever grows at its end. */
@@ -45,6 +45,7 @@ const API = {
   releaseSessionOptions: [100, 'void', 'void *options'],
   endProfiling: [111, 'void *', 'void *session, void *allocator, _Out_ char **file'],
   addSessionConfigEntry: [130, 'void *', 'void *options, const char *key, const char *value'],
+  addInitializer: [150, 'void *', 'void *options, void *name, void *value'],
   addExternalInitializers: [210, 'void *', 'void *options, void *names, void *values, size_t count'],
   appendExecutionProvider: [
     216,
@@ -104,6 +105,8 @@ function mallocTrim(koffi: Koffi): ((pad: number) => unknown) | undefined {
 
 /** The library's functions, called by koffi. */
 export class Library {
+  /** A file that is surely there. */
+  readonly placeholder: { readonly folder: string; readonly file: string };
   readonly api: Functions;
   readonly env: Pointer;
   readonly cpu: Pointer;
@@ -114,6 +117,7 @@ export class Library {
     readonly koffi: Koffi,
     path: string,
   ) {
+    this.placeholder = { folder: dirname(path), file: basename(path) };
     const base = koffi.load(path).func('void *OrtGetApiBase()')();
     const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [unknown, unknown];
     const version = koffi.call(getVersion, koffi.proto('const char *RopewalkGetVersion()'));

@@ -14,7 +14,7 @@ const TOKENS = [1, 2, 24];
 /**
  * Which parts of a product's weight the engine has packed or copied, so that it never looks at ours again. It is found
  * out by experiment, since nothing tells it: a small product still has its result after the part's memory has been
- * overwritten. (ONNX Runtime 1.30 copies all of them, then packs products' weights and drops its copy.)
+ * overwritten.
  *
  * @param create a session over weights that stay where they are.
  */
@@ -31,7 +31,7 @@ export async function packedParts(
     return [`y${tokens}`, matmul(x, weight, { transB })] as const;
   });
   const sources = new Map([['weight', exampleWeight(product)]]);
-  const model = emitModel(new Map(outputs), { weights: sources, provide: true });
+  const model = emitModel(new Map(outputs), { weights: sources, provide: library.placeholder });
   const weights = new ProvidedWeights(library);
   for (const provided of model.provided) await weights.add(provided);
   const session = create(model.bytes, weights);

@@ -37,13 +37,22 @@ export class ProvidedWeights {
     await fill(targets);
   }
 
-  giveTo(options: Pointer): void {
-    if (this.entries.length === 0) return;
-    const { api, koffi } = this.library;
-    const names = BigUint64Array.from(this.entries, ({ name }) => koffi.address(name));
-    const values = BigUint64Array.from(this.entries, ({ value }) => BigInt(value));
-    this.library.check(
-      api.addExternalInitializers(options, koffi.address(names), koffi.address(values), this.entries.length),
+  /**
+   * The weights of products are read where they are. The engine copies the others, which it may compute with while it
+   * prepares the model; and all of them, for another device.
+   */
+  giveTo(options: Pointer, device: 'cpu' | 'other'): void {
+    const { library } = this;
+    const { api, koffi } = library;
+    const shared = this.entries.filter(({ tensor }) => tensor.product && device === 'cpu');
+    for (const { name, value } of shared)
+      library.check(api.addInitializer(options, koffi.address(name), value));
+    const copied = this.entries.filter(({ tensor }) => !(tensor.product && device === 'cpu'));
+    if (copied.length === 0) return;
+    const names = BigUint64Array.from(copied, ({ name }) => koffi.address(name));
+    const values = BigUint64Array.from(copied, ({ value }) => BigInt(value));
+    library.check(
+      api.addExternalInitializers(options, koffi.address(names), koffi.address(values), copied.length),
     );
   }
 

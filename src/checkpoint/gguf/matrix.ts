@@ -68,15 +68,19 @@ export function toQuantizedMatrix(
   return { matrix, exact: true };
 }
 
-/** Q8_0, the usual case, without a step between: a scale and 32 signed bytes a block. */
+/**
+ * Q8_0, the usual case, without a step between: a scale and 32 signed bytes a block. From signed to around 128 is the
+ * highest bit of every byte; two bytes at a time, which is as blocks of 34 are aligned.
+ */
 function unpackBytes(bytes: Uint8Array, data: Uint8Array, scales: Float32Array): void {
-  for (let block = 0, at = 0; block < scales.length; block++, at += 34) {
-    scales[block] = halfAt(bytes, at);
-    data.set(bytes.subarray(at + 2, at + 34), 32 * block);
+  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  const from = new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length >> 1);
+  const into = new Uint16Array(data.buffer, data.byteOffset, data.length >> 1);
+  for (let block = 0, at = 0, to = 0; block < scales.length; block++, at++) {
+    scales[block] = halfAt(aligned, 2 * at++);
+    for (const end = at + 15; at < end; at++) into[to++] = from[at]! ^ 0x8080;
+    into[to++] = from[at]! ^ 0x8080;
   }
-  // From signed to around 128: the highest bit of every byte, four at a time.
-  const words = new Uint32Array(data.buffer, data.byteOffset, data.length >> 2);
-  for (let i = 0; i < words.length; i++) words[i]! ^= 0x80808080;
 }
 
 /**
