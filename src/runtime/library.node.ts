@@ -94,13 +94,42 @@ function libraryPath(): string | undefined {
   return path !== undefined && existsSync(path) ? path : undefined;
 }
 
-function mallocTrim(koffi: Koffi): ((pad: number) => unknown) | undefined {
+/** What glibc offers beyond the standard. */
+interface Glibc {
+  trim(pad: number): unknown;
+  map(at: null, size: number, protection: number, flags: number, file: number, offset: number): Pointer;
+  advise(at: Pointer, size: number, advice: number): number;
+  unmap(at: Pointer, size: number): number;
+}
+
+function openGlibc(koffi: Koffi): Glibc | undefined {
   if (process.platform !== 'linux') return undefined;
   try {
-    return koffi.load('libc.so.6').func('int malloc_trim(size_t pad)') as (pad: number) => unknown;
+    const library = koffi.load('libc.so.6');
+    return {
+      trim: library.func('int malloc_trim(size_t pad)'),
+      map: library.func(
+        'void *mmap(void *at, size_t size, int protection, int flags, int file, long offset)',
+      ),
+      advise: library.func('int madvise(void *at, size_t size, int advice)'),
+      unmap: library.func('int munmap(void *at, size_t size)'),
+    } as unknown as Glibc;
   } catch {
     return undefined;
   }
+}
+
+/** From this size on memory comes in pages of 2 MiB where the system has them: the first touch of small ones is dear. */
+const LARGE = 2 ** 23;
+const LARGE_PAGE = 2 ** 21;
+/** PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, MADV_HUGEPAGE */
+const [READ_WRITE, PRIVATE, LARGE_PAGES] = [3, 0x22, 14];
+
+/** Memory outside of JavaScript's. */
+export interface Block {
+  /** A multiple of 64. */
+  readonly data: Pointer;
+  free(): void;
 }
 
 /** The library's functions, called by koffi. */
@@ -111,7 +140,7 @@ export class Library {
   readonly env: Pointer;
   readonly cpu: Pointer;
   readonly allocator: Pointer;
-  private readonly trim: ((pad: number) => unknown) | undefined;
+  private readonly glibc: Glibc | undefined;
 
   constructor(
     readonly koffi: Koffi,
@@ -134,7 +163,7 @@ export class Library {
     this.env = this.out((out) => this.api.createEnv(3, 'ropewalk', out));
     this.cpu = this.out((out) => this.api.createCpuMemoryInfo(0, 0, out));
     this.allocator = this.out((out) => this.api.getDefaultAllocator(out));
-    this.trim = mallocTrim(koffi);
+    this.glibc = openGlibc(koffi);
   }
 
   /**
@@ -142,7 +171,22 @@ export class Library {
    * than the model itself takes.
    */
   trimMemory(): void {
-    this.trim?.(0);
+    this.glibc?.trim(0);
+  }
+
+  /** @throws Error when there is no such memory. */
+  allocate(bytes: number): Block {
+    const { api, allocator, glibc } = this;
+    if (glibc && bytes >= LARGE) {
+      const size = Math.ceil(bytes / LARGE_PAGE) * LARGE_PAGE;
+      const data = glibc.map(null, size, READ_WRITE, PRIVATE, -1, 0);
+      if (BigInt.asIntN(64, BigInt(data)) !== -1n) {
+        glibc.advise(data, size, LARGE_PAGES);
+        return { data, free: () => glibc.unmap(data, size) };
+      }
+    }
+    const data = this.out((out) => api.allocate(allocator, Math.max(4, bytes), out));
+    return { data, free: () => this.check(api.free(allocator, data)) };
   }
 
   /** Turns a status into an error. */

@@ -1,13 +1,13 @@
 import { sizeOfShape } from '../graph/values.ts';
 import type { ProductPart, ProductWeight, ProvidedTensor, ProvidedWeight } from '../onnx/emit.ts';
-import { elementTypes, type Library, type Pointer } from './library.node.ts';
+import { type Block, elementTypes, type Library, type Pointer } from './library.node.ts';
 
 interface Entry {
   readonly tensor: ProvidedTensor;
   readonly name: Buffer;
   readonly value: Pointer;
   readonly byteLength: number;
-  data: Pointer | undefined;
+  block: Block | undefined;
 }
 
 /**
@@ -20,17 +20,18 @@ export class ProvidedWeights {
   constructor(private readonly library: Library) {}
 
   async add({ tensors, fill }: ProvidedWeight): Promise<void> {
-    const { api, koffi, allocator, cpu } = this.library;
+    const { api, koffi, cpu } = this.library;
     const targets = tensors.map((tensor) => {
       const type = elementTypes[tensor.type];
       const byteLength = sizeOfShape(tensor.shape) * (tensor.type === 'uint8' ? 1 : 4);
-      const data = this.library.out((out) => api.allocate(allocator, Math.max(4, byteLength), out));
+      const block = this.library.allocate(byteLength);
+      const { data } = block;
       const sizes = BigInt64Array.from(tensor.shape, BigInt);
       const address = koffi.address(sizes);
       const value = this.library.out((out) =>
         api.createTensorWithData(cpu, data, byteLength, address, sizes.length, type, out),
       );
-      this.entries.push({ tensor, name: Buffer.from(`${tensor.name}\0`), value, byteLength, data });
+      this.entries.push({ tensor, name: Buffer.from(`${tensor.name}\0`), value, byteLength, block });
       const memory = koffi.view(data, byteLength);
       return tensor.type === 'uint8' ? new Uint8Array(memory) : new Float32Array(memory);
     });
@@ -66,9 +67,9 @@ export class ProvidedWeights {
 
   /** Fills the memory of a part with zeros: what has been packed does not notice. */
   overwrite(part: ProductPart): void {
-    for (const { tensor, data, byteLength } of this.entries) {
-      if (data !== undefined && tensor.product?.part === part)
-        new Uint8Array(this.library.koffi.view(data, byteLength)).fill(0);
+    for (const { tensor, block, byteLength } of this.entries) {
+      if (block && tensor.product?.part === part)
+        new Uint8Array(this.library.koffi.view(block.data, byteLength)).fill(0);
     }
   }
 
@@ -80,8 +81,7 @@ export class ProvidedWeights {
   }
 
   private free(entry: Entry): void {
-    if (entry.data === undefined) return;
-    this.library.check(this.library.api.free(this.library.allocator, entry.data));
-    entry.data = undefined;
+    entry.block?.free();
+    entry.block = undefined;
   }
 }

@@ -177,13 +177,15 @@ export function scalingOf(
     const first = points.findIndex(({ kept }) => kept < 0.5);
     candidates.push({ high: 4, original: Math.max(1, (4 * wave(first - 1) + wave(first)) / 2) });
   }
-  for (const { high, original } of candidates) {
+  // Published numbers are short; others are taken as they come.
+  const forms = [shortDecimal, (value: number) => value];
+  for (const [{ high, original }, form] of candidates.flatMap((c) => forms.map((f) => [c, f] as const))) {
     const whole = Math.round(original);
     const scaling = {
       rope_type: 'llama3',
       factor,
-      low_freq_factor: shortDecimal(whole / original),
-      high_freq_factor: shortDecimal((high * whole) / original),
+      low_freq_factor: form(whole / original),
+      high_freq_factor: form((high * whole) / original),
       original_max_position_embeddings: whole,
     } as const;
     const fits = frequencies.every(
