@@ -7,7 +7,8 @@ import type { TrainingRows } from '../text/batches.ts';
 import { EmbeddingStage } from './block-embedding.ts';
 import { type GradientSink, KeptGradients } from './block-gradients.ts';
 import { modelPieces } from './block-graph.ts';
-import { GraphHead, type HeadStage } from './block-head.ts';
+import { GraphHead, type HeadParts, type HeadStage } from './block-head.ts';
+import { ChunkedHead, vocabularyChunk } from './block-head-chunks.ts';
 import { Stage, StageKinds } from './block-stage.ts';
 import { UpdatingGradients } from './block-updates.ts';
 import { clipCoefficient, globalNorm } from './clip.ts';
@@ -25,6 +26,11 @@ export interface BlockSessionOptions {
   readonly trains?: (path: string) => boolean;
   readonly settings?: SessionSettings;
   readonly memory?: HostMemory;
+  /**
+   * Vocabulary entries whose logits exist at one time, in the default loss. Default: as many as 64 MiB hold, and where
+   * that is all of them, one pass instead of two.
+   */
+  readonly headChunk?: number;
   /**
    * `kept`: gradients of all weights are held until all are known, so that they are clipped by the norm of all of them,
    * and summed over micro-batches. `as you go`: a block is updated as soon as its gradient exists, and clipped by its
@@ -94,7 +100,7 @@ export class BlockSession implements TrainingEngine {
     });
     const [rows, width] = first.y.shape as [number, number];
     const parts = { engine, settings, model, values, trains, rows, width };
-    const head = new GraphHead(parts, options.loss ?? crossEntropy);
+    const head = headStage(parts, options);
     for (const stage of [embedding, ...blocks, head]) await stage.compile();
 
     const array = () => memory.allocFloat32(rows * width);
@@ -248,6 +254,14 @@ export class BlockSession implements TrainingEngine {
     }
     if (embedding.trained.length > 0) await embedding.backward(dy, sink, context);
   }
+}
+
+function headStage(parts: HeadParts, { loss = crossEntropy, headChunk }: BlockSessionOptions): HeadStage {
+  const vocabSize = parts.model.head.weight.shape[0]!;
+  const chunk = headChunk ?? vocabularyChunk(parts.rows, vocabSize);
+  return loss === crossEntropy && chunk < vocabSize
+    ? new ChunkedHead(parts, chunk)
+    : new GraphHead(parts, loss);
 }
 
 function allocateValues(
