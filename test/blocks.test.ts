@@ -90,15 +90,20 @@ function expectSameGradients(actual: Gradients, expected: Gradients) {
 
 describe.each(cases)('%s block by block', (name) => {
   it.each([
-    [false, undefined],
-    [true, undefined],
-    [false, 40],
-    [true, 96 / 2],
-  ])(
-    'has the losses and gradients of the whole graph (packed %s, head in chunks of %s)',
-    async (packed, headChunk) => {
+    [false, undefined, 'recomputed'],
+    [true, undefined, 'recomputed'],
+    [false, 40, 'recomputed'],
+    [true, 96 / 2, 'kept'],
+    [false, undefined, 'kept'],
+  ] as const)(
+    'has the losses and gradients of the whole graph (packed %s, head in chunks of %s, activations %s)',
+    async (packed, headChunk, activations) => {
       const expected = await whole(name, {}, { packed });
-      const actual = await blocks(name, { gradients: 'kept', ...(headChunk && { headChunk }) }, { packed });
+      const actual = await blocks(
+        name,
+        { gradients: 'kept', activations, ...(headChunk && { headChunk }) },
+        { packed },
+      );
       const batches = [rowsOf(1, packed), rowsOf(2, packed)];
       for (const part of [batches.slice(0, 1), batches]) {
         const a = await gradientsOf(actual, part);
@@ -117,14 +122,15 @@ describe.each(cases)('%s block by block', (name) => {
   );
 
   it.each([
-    ['kept', undefined],
-    ['as you go', undefined],
-    ['as you go', 40],
+    ['kept', 'recomputed', undefined],
+    ['kept', 'kept', undefined],
+    ['as you go', 'recomputed', undefined],
+    ['as you go', 'kept', 40],
   ] as const)(
-    'makes the steps of the whole graph, gradients %s, head in chunks of %s',
-    async (gradients, headChunk) => {
+    'makes the steps of the whole graph, gradients %s, activations %s, head in chunks of %s',
+    async (gradients, activations, headChunk) => {
       const expected = await whole(name);
-      const actual = await blocks(name, { gradients, ...(headChunk && { headChunk }) });
+      const actual = await blocks(name, { gradients, activations, ...(headChunk && { headChunk }) });
       const adamw = ({ parameters }: TrainingEngine) =>
         new AdamW(allocateTrainable(new HostMemory(), parameters), { weightDecay: 0.1 });
       const optimizers = [adamw(expected), adamw(actual)] as const;

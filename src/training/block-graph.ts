@@ -6,8 +6,9 @@ import {
   input,
   parameter as parameterInput,
 } from '../graph/operators/index.ts';
+import { type Partition, partition } from '../graph/partition.ts';
 import { substitute } from '../graph/substitute.ts';
-import type { Tensor } from '../graph/tensor.ts';
+import type { Dialect, Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 import { sizeOfShape } from '../graph/values.ts';
 import { gradientName, type SequenceShape, sequenceContext } from './graph.ts';
@@ -82,8 +83,8 @@ export function backwardGraph(
   { x, y, parameters }: Piece,
   trained: readonly string[],
   inputGradient: boolean,
+  dy: Tensor = input('dy', 'float32', y.shape),
 ): Map<string, Tensor> {
-  const dy = input('dy', 'float32', y.shape);
   const wanted = parameters.filter(({ name }) => trained.includes(name)).reverse();
   const sources = [...wanted.map(({ tensor }) => tensor), ...(inputGradient ? [x!] : [])];
   const gradients = differentiate(y, sources, dy);
@@ -94,4 +95,29 @@ export function backwardGraph(
       return [name, gradients[i] ?? constant(new Float32Array(sizeOfShape(shape)), shape)];
     }),
   );
+}
+
+export interface KeepingGraphs {
+  /** `y`, and what {@link backward} needs of the pass, under its names there. */
+  readonly forward: Map<string, Tensor>;
+  /** As {@link backwardGraph}, computed from what was kept. */
+  readonly backward: Map<string, Tensor>;
+  readonly kept: Partition['kept'];
+}
+
+/** The passes of a piece where activations are kept between them rather than computed again. */
+export function keepingGraphs(
+  piece: Piece,
+  trained: readonly string[],
+  inputGradient: boolean,
+  dialect: Dialect,
+): KeepingGraphs {
+  const dy = input('dy', 'float32', piece.y.shape);
+  const gradients = backwardGraph(piece, trained, inputGradient, dy);
+  const { first, second, kept } = partition([piece.y], [...gradients.values()], dy, dialect);
+  return {
+    forward: new Map(['y', ...kept.map(({ name }) => name)].map((name, i) => [name, first[i]!])),
+    backward: new Map([...gradients.keys()].map((name, i) => [name, second[i]!])),
+    kept,
+  };
 }

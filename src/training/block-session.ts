@@ -37,6 +37,12 @@ export interface BlockSessionOptions {
    * own norm; a step is one micro-batch.
    */
   readonly gradients: 'kept' | 'as you go';
+  /**
+   * `recomputed`: of all activations each block's input alone is kept, and its forward pass is made again. `kept`: what
+   * the backward pass needs is kept, and nothing made again but what is cheaper to compute than to keep. Default
+   * `recomputed`.
+   */
+  readonly activations?: 'kept' | 'recomputed';
 }
 
 interface Stages {
@@ -101,7 +107,8 @@ export class BlockSession implements TrainingEngine {
     const [rows, width] = first.y.shape as [number, number];
     const parts = { engine, settings, model, values, trains, rows, width };
     const head = headStage(parts, options);
-    for (const stage of [embedding, ...blocks, head]) await stage.compile();
+    const keepsIn = options.activations === 'kept' ? memory : undefined;
+    for (const stage of [embedding, ...blocks, head]) await stage.compile(keepsIn);
 
     const array = () => memory.allocFloat32(rows * width);
     const activations = Array.from({ length: blocks.length + 1 }, array);
@@ -138,7 +145,7 @@ export class BlockSession implements TrainingEngine {
     this.sink.begin();
     for (const batch of batches) {
       const feeds = this.feeds(batch, 1 / Math.max(1, tokens));
-      await this.forward(feeds);
+      await this.forward(feeds, true);
       const head = await this.headBackward(feeds, this.sink);
       loss += head.loss;
       head.close();
@@ -173,7 +180,7 @@ export class BlockSession implements TrainingEngine {
     let tokens = 0;
     for await (const batch of batches) {
       const feeds = this.feeds(batch, 1);
-      await this.forward(feeds);
+      await this.forward(feeds, false);
       sum += await this.stages.head.loss(this.activations.at(-1)!, feeds.loss);
       tokens += countOf(batch);
     }
@@ -202,7 +209,7 @@ export class BlockSession implements TrainingEngine {
     const tokens = countOf(batch);
     const feeds = this.feeds(batch, 1 / Math.max(1, tokens));
     sink.begin();
-    await this.forward(feeds);
+    await this.forward(feeds, true);
     const head = await this.headBackward(feeds, sink);
     const { loss } = head;
     if (!(settings.accept?.({ loss }) ?? true)) {
@@ -223,11 +230,11 @@ export class BlockSession implements TrainingEngine {
     return { context: contextFeeds(batch, this.shape), loss: lossFeeds(batch, factor) };
   }
 
-  private async forward({ context }: Feeds): Promise<void> {
+  private async forward({ context }: Feeds, keep: boolean): Promise<void> {
     const { activations } = this;
     await this.stages.embedding.forward(activations[0]!, context);
     for (const [i, block] of this.stages.blocks.entries()) {
-      await block.forward(activations[i]!, activations[i + 1]!, context);
+      await block.forward(activations[i]!, activations[i + 1]!, context, keep);
     }
   }
 

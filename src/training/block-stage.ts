@@ -1,7 +1,16 @@
+import { sizeOfShape } from '../graph/values.ts';
 import { emitModel } from '../onnx/emit.ts';
 import { dialectOf, type Engine, type SessionSettings } from '../runtime/engine.ts';
 import { Executable, type HostTensor } from '../runtime/executable.ts';
-import { backwardGraph, forwardGraph, type Piece, type PieceParameter } from './block-graph.ts';
+import type { HostMemory } from '../runtime/host-memory.ts';
+import {
+  backwardGraph,
+  forwardGraph,
+  type KeepingGraphs,
+  keepingGraphs,
+  type Piece,
+  type PieceParameter,
+} from './block-graph.ts';
 import { gradientName } from './graph.ts';
 
 /** Compiled passes, shared by all stages whose graphs are equal. */
@@ -32,9 +41,16 @@ export class StageKinds {
   }
 }
 
+interface KeepingPasses {
+  readonly forward: Executable;
+  readonly backward: Executable;
+  readonly kept: KeepingGraphs['kept'];
+}
+
 class StageKind {
   private forwardPass: Promise<Executable> | undefined;
   private readonly backwardPasses = new Map<string, Promise<Executable>>();
+  private readonly keepingPasses = new Map<string, Promise<KeepingPasses>>();
 
   constructor(
     private readonly engine: Engine,
@@ -57,9 +73,29 @@ class StageKind {
     return made;
   }
 
+  /** Both passes, with activations kept between them. */
+  keeping(trained: readonly string[], inputGradient: boolean): Promise<KeepingPasses> {
+    const key = JSON.stringify([trained, inputGradient]);
+    const known = this.keepingPasses.get(key);
+    if (known) return known;
+    const { engine, settings } = this;
+    const graphs = keepingGraphs(this.piece, trained, inputGradient, dialectOf(engine));
+    const made = (async () => ({
+      forward: await Executable.compile(engine, graphs.forward, settings),
+      backward: await Executable.compile(engine, graphs.backward, settings),
+      kept: graphs.kept,
+    }))();
+    this.keepingPasses.set(key, made);
+    return made;
+  }
+
   async release(): Promise<void> {
     await (await this.forwardPass)?.release();
     for (const pass of this.backwardPasses.values()) await (await pass).release();
+    for (const passes of this.keepingPasses.values()) {
+      await (await passes).forward.release();
+      await (await passes).backward.release();
+    }
   }
 }
 
@@ -67,6 +103,8 @@ class StageKind {
 export class Stage {
   /** Those whose gradients are wanted. */
   readonly trained: readonly PieceParameter[];
+  /** What is kept of its forward pass for its backward pass, where that is wanted. */
+  private kept: Readonly<Record<string, HostTensor>> | undefined;
 
   constructor(
     private readonly kind: StageKind,
@@ -84,15 +122,33 @@ export class Stage {
     return this.inputGradient || this.trained.length > 0;
   }
 
-  async compile(): Promise<void> {
-    await this.kind.forward();
-    if (this.isActive) await this.backwardPass();
+  /** @param memory where activations are kept; without it they are computed again. */
+  async compile(memory: HostMemory | undefined): Promise<void> {
+    if (!this.isActive) await this.kind.forward();
+    else if (!memory) await Promise.all([this.kind.forward(), this.backwardPass()]);
+    else {
+      const { kept } = await this.keeping();
+      const arrays = kept.map(({ name, shape }) => [
+        name,
+        { data: memory.allocFloat32(sizeOfShape(shape)), shape },
+      ]);
+      this.kept = Object.fromEntries(arrays) as Record<string, HostTensor>;
+    }
   }
 
-  /** @param context the feeds of packed rows. */
-  async forward(x: Float32Array, y: Float32Array, context: Readonly<Record<string, HostTensor>>) {
-    const pass = await this.kind.forward();
-    await pass.run({ ...this.feeds(), ...context, x: this.rows(x) }, { y });
+  /**
+   * @param context the feeds of packed rows.
+   * @param keep whether a backward pass follows.
+   */
+  async forward(
+    x: Float32Array,
+    y: Float32Array,
+    context: Readonly<Record<string, HostTensor>>,
+    keep: boolean,
+  ): Promise<void> {
+    const { kept } = this;
+    const pass = keep && kept ? (await this.keeping()).forward : await this.kind.forward();
+    await pass.run({ ...this.feeds(), ...context, x: this.rows(x) }, { y, ...(keep && kept) });
   }
 
   /**
@@ -105,17 +161,23 @@ export class Stage {
     gradients: ReadonlyMap<string, Float32Array>,
     context: Readonly<Record<string, HostTensor>>,
   ): Promise<void> {
-    const pass = await this.backwardPass();
+    const pass = this.kept ? (await this.keeping()).backward : await this.backwardPass();
     const into: Record<string, Float32Array> = this.inputGradient ? { dx } : {};
     for (const { path, name } of this.trained) into[gradientName(name)] = gradients.get(path)!;
-    await pass.run({ ...this.feeds(), ...context, x: this.rows(x), dy: this.rows(dy) }, into);
+    const feeds = { ...this.feeds(), ...context, ...this.kept };
+    await pass.run({ ...feeds, x: this.rows(x), dy: this.rows(dy) }, into);
   }
 
   private backwardPass(): Promise<Executable> {
-    return this.kind.backward(
-      this.trained.map(({ name }) => name),
-      this.inputGradient,
-    );
+    return this.kind.backward(this.trainedNames(), this.inputGradient);
+  }
+
+  private keeping(): Promise<KeepingPasses> {
+    return this.kind.keeping(this.trainedNames(), this.inputGradient);
+  }
+
+  private trainedNames(): string[] {
+    return this.trained.map(({ name }) => name);
   }
 
   private feeds(): Record<string, HostTensor> {

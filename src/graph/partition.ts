@@ -1,0 +1,76 @@
+import { input } from './operators/index.ts';
+import { simplify } from './simplify.ts';
+import { substitute } from './substitute.ts';
+import type { Dialect, Node, Tensor } from './tensor.ts';
+import { topologicalOrder } from './traverse.ts';
+
+/**
+ * Operators whose value is computed again rather than kept: one pass over numbers at hand, or none. What they are
+ * computed from is kept instead, and serves several of them.
+ */
+const CHEAP = new Set([
+  ...['reshape', 'transpose', 'slice', 'split', 'pad', 'concat', 'broadcastTo', 'gatherRows'],
+  ...['add', 'sub', 'mul', 'div', 'neg', 'sigmoid', 'tanh', 'step', 'relu', 'silu', 'gelu'],
+]);
+
+export interface Partition {
+  /** The first part's outputs: those asked for, then what the second part needs of it. */
+  readonly first: readonly Tensor[];
+  /** Names under which the second part is given what is kept, and its shapes. */
+  readonly kept: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  /** The second part's outputs. */
+  readonly second: readonly Tensor[];
+}
+
+/**
+ * Cuts a graph in two at an input that comes later than the others, such as the gradient that reaches a block from
+ * behind. What does not depend on it is computed first and kept where the rest needs it, so that nothing is computed
+ * twice but what is cheaper to compute than to keep.
+ *
+ * @param early outputs that do not depend on `late`.
+ * @param outputs those of the second part.
+ */
+export function partition(
+  early: readonly Tensor[],
+  outputs: readonly Tensor[],
+  late: Tensor,
+  dialect: Dialect,
+): Partition {
+  const all = simplify([...early, ...outputs], dialect);
+  const first = all.slice(0, early.length);
+  const second = all.slice(early.length);
+  const isLate = lateNodes(second, late);
+  const kept = new Set<Tensor>();
+  const visited = new Set<Tensor>();
+  const need = (tensor: Tensor) => {
+    const { operator, inputs } = tensor.node;
+    if (visited.has(tensor) || operator.name === 'input' || operator.name === 'constant') return;
+    visited.add(tensor);
+    if (CHEAP.has(operator.name)) for (const each of inputs) need(each);
+    else kept.add(tensor);
+  };
+  for (const node of isLate) for (const tensor of node.inputs) if (!isLate.has(tensor.node)) need(tensor);
+  for (const output of second) if (!isLate.has(output.node)) need(output);
+  const entries = [...kept].map((tensor, i) => ({
+    tensor,
+    name: `kept.${i}`,
+    shape: tensor.shape as readonly number[],
+  }));
+  const inputs = new Map(
+    entries.map(({ tensor, name, shape }) => [tensor, input(name, tensor.dtype as 'float32', shape)]),
+  );
+  return {
+    first: [...first, ...kept],
+    kept: entries.map(({ name, shape }) => ({ name, shape })),
+    second: substitute(second, inputs),
+  };
+}
+
+/** Nodes that depend on a tensor, among those that the outputs depend on. */
+function lateNodes(outputs: readonly Tensor[], late: Tensor): Set<Node> {
+  const nodes = new Set<Node>([late.node]);
+  for (const node of topologicalOrder(outputs)) {
+    if (node.inputs.some((tensor) => nodes.has(tensor.node))) nodes.add(node);
+  }
+  return nodes;
+}
