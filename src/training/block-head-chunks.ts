@@ -17,11 +17,15 @@ import {
 } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { Executable, type HostTensor } from '../runtime/executable.ts';
+import type { HostMemory } from '../runtime/host-memory.ts';
 import { addInto } from '../runtime/kernels.ts';
 import type { HeadParts, HeadStage } from './block-head.ts';
 
 /** Bytes of the logits of one chunk. */
 const CHUNK_BYTES = 64 * 2 ** 20;
+
+/** Bytes of all logits up to which they may be kept between the passes: a third of the head's products fewer. */
+const KEPT_BYTES = 256 * 2 ** 20;
 
 /** Vocabulary entries whose logits, for all rows, exist at one time: chunks of almost equal size. */
 export function vocabularyChunk(rows: number, vocabSize: number): number {
@@ -39,21 +43,29 @@ export class ChunkedHead implements HeadStage {
   private readonly passes = new Map<string, Promise<Executable>>();
   private readonly scratch: Float32Array;
   private readonly vocabSize: number;
+  /** The logits of all chunks between the passes, one chunk after another, where they are kept. */
+  private readonly logits: Float32Array | undefined;
 
-  /** @param chunk vocabulary entries at one time. */
+  /**
+   * @param chunk vocabulary entries at one time.
+   * @param memory where logits may be kept, when all of them are at most 256 MiB.
+   */
   constructor(
     private readonly parts: HeadParts,
     private readonly chunk: number,
+    memory?: HostMemory,
   ) {
     const { weight, bias } = parts.model.head;
     const all = [weight, ...(bias ? [bias] : [])].map(({ path }) => path);
     this.trained = all.filter(parts.trains);
     this.vocabSize = weight.shape[0]!;
     this.scratch = new Float32Array(parts.rows * parts.width);
+    const size = parts.rows * this.vocabSize;
+    this.logits = memory && 4 * size <= KEPT_BYTES ? memory.allocFloat32(size) : undefined;
   }
 
   async loss(hidden: Float32Array, feeds: Readonly<Record<string, HostTensor>>): Promise<number> {
-    return (await this.measure(hidden, feeds)).loss;
+    return (await this.measure(hidden, feeds, 'loss')).loss;
   }
 
   async backward(
@@ -63,7 +75,7 @@ export class ChunkedHead implements HeadStage {
     gradients: ReadonlyMap<string, Float32Array>,
   ): Promise<number> {
     const { rows, width, model } = this.parts;
-    const { loss, logSumExp } = await this.measure(hidden, feeds);
+    const { loss, logSumExp } = await this.measure(hidden, feeds, this.logits ? 'loss and logits' : 'loss');
     const column = (data: Float32Array) => ({ data, shape: [rows, 1] });
     const targets = feeds.targets!.data as Int32Array;
     for (const { start, end } of this.chunks()) {
@@ -80,6 +92,7 @@ export class ChunkedHead implements HeadStage {
           log_sum_exp: column(logSumExp),
           weights: column(feeds.weights!.data as Float32Array),
           hit: column(hit),
+          ...(this.logits && { logits: { data: this.keptLogits(start, end)!, shape: [rows, end - start] } }),
         },
         { dHidden: into, ...(dWeight && { dWeight }), ...(dBias && { dBias }) },
       );
@@ -90,7 +103,7 @@ export class ChunkedHead implements HeadStage {
 
   async compile(): Promise<void> {
     for (const { start, end } of this.chunks()) {
-      await this.pass('loss', end - start);
+      await this.pass(this.logits ? 'loss and logits' : 'loss', end - start);
       await this.pass('gradients', end - start);
     }
   }
@@ -100,14 +113,20 @@ export class ChunkedHead implements HeadStage {
   }
 
   /** Σ weight · loss, and log Σ exp(logits) of each row. */
-  private async measure(hidden: Float32Array, feeds: Readonly<Record<string, HostTensor>>) {
+  private async measure(
+    hidden: Float32Array,
+    feeds: Readonly<Record<string, HostTensor>>,
+    kind: 'loss' | 'loss and logits',
+  ) {
     const { rows } = this.parts;
     const targets = feeds.targets!.data as Int32Array;
     const logSumExp = new Float64Array(rows).fill(Number.NEGATIVE_INFINITY);
     const targetLogits = new Float64Array(rows);
     for (const { start, end } of this.chunks()) {
-      const pass = await this.pass('loss', end - start);
-      const results = await pass.run(this.feeds(hidden, targets, start, end));
+      const pass = await this.pass(kind, end - start);
+      const into: Record<string, Float32Array> =
+        kind === 'loss' ? {} : { logits: this.keptLogits(start, end)! };
+      const results = await pass.run(this.feeds(hidden, targets, start, end), into);
       const part = results.log_sum_exp!.data as Float32Array;
       const logits = results.target_logits!.data as Float32Array;
       for (let row = 0; row < rows; row++) {
@@ -145,17 +164,18 @@ export class ChunkedHead implements HeadStage {
     return feeds;
   }
 
-  private pass(kind: 'loss' | 'gradients', size: number): Promise<Executable> {
+  private pass(kind: 'loss' | 'loss and logits' | 'gradients', size: number): Promise<Executable> {
     const key = `${kind} ${size}`;
     const known = this.passes.get(key);
     if (known) return known;
-    const graph = kind === 'loss' ? this.lossGraph(size) : this.gradientGraph(size);
+    const graph =
+      kind === 'gradients' ? this.gradientGraph(size) : this.lossGraph(size, kind === 'loss and logits');
     const pass = Executable.compile(this.parts.engine, graph, this.parts.settings);
     this.passes.set(key, pass);
     return pass;
   }
 
-  private logits(size: number) {
+  private computeLogits(size: number) {
     const { rows, width, model } = this.parts;
     const hidden = input('hidden', 'float32', [rows, width]);
     const weight = parameter('weight', [size, width]);
@@ -165,19 +185,27 @@ export class ChunkedHead implements HeadStage {
     return { hidden, weight, logits, places: input('places', 'int32', [rows, 1]) };
   }
 
-  private lossGraph(size: number): Map<string, Tensor> {
-    const { logits, places } = this.logits(size);
+  private keptLogits(start: number, end: number): Float32Array | undefined {
+    const { rows } = this.parts;
+    return this.logits?.subarray(start * rows, end * rows);
+  }
+
+  private lossGraph(size: number, keeps: boolean): Map<string, Tensor> {
+    const { logits, places } = this.computeLogits(size);
     // log Σ exp through the largest probability, which is at least 1 / size: nothing underflows.
     const largest = reduceMax(softmax(logits), [1]);
     return new Map([
       ['log_sum_exp', sub(reduceMax(logits, [1]), log(largest))],
       ['target_logits', takeAlong(logits, places)],
+      ...(keeps ? [['logits', logits] as const] : []),
     ]);
   }
 
   private gradientGraph(size: number): Map<string, Tensor> {
     const { rows, model, trains } = this.parts;
-    const { hidden, weight, logits, places } = this.logits(size);
+    const computed = this.computeLogits(size);
+    const { hidden, weight, places } = computed;
+    const logits = this.logits ? input('logits', 'float32', [rows, size]) : computed.logits;
     const column = (name: string) => input(name, 'float32', [rows, 1]);
     const weights = column('weights');
     // d loss / d logits = weight · (probs − onehot). The row's weight goes to the narrow side of each product.

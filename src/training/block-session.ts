@@ -106,8 +106,8 @@ export class BlockSession implements TrainingEngine {
     });
     const [rows, width] = first.y.shape as [number, number];
     const parts = { engine, settings, model, values, trains, rows, width };
-    const head = headStage(parts, options);
     const keepsIn = options.activations === 'kept' ? memory : undefined;
+    const head = headStage(parts, options, keepsIn);
     for (const stage of [embedding, ...blocks, head]) await stage.compile(keepsIn);
 
     const array = () => memory.allocFloat32(rows * width);
@@ -263,11 +263,15 @@ export class BlockSession implements TrainingEngine {
   }
 }
 
-function headStage(parts: HeadParts, { loss = crossEntropy, headChunk }: BlockSessionOptions): HeadStage {
+function headStage(
+  parts: HeadParts,
+  { loss = crossEntropy, headChunk }: BlockSessionOptions,
+  memory: HostMemory | undefined,
+): HeadStage {
   const vocabSize = parts.model.head.weight.shape[0]!;
   const chunk = headChunk ?? vocabularyChunk(parts.rows, vocabSize);
   return loss === crossEntropy && chunk < vocabSize
-    ? new ChunkedHead(parts, chunk)
+    ? new ChunkedHead(parts, chunk, memory)
     : new GraphHead(parts, loss);
 }
 
