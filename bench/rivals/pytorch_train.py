@@ -19,6 +19,7 @@ import time
 def read_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=["llama", "gemma", "gemma2", "gpt2", "ctrl"], default="llama")
+    parser.add_argument("--model", help="a Hugging Face directory: its shape and weights; the shape's options then do nothing")
     parser.add_argument("--hidden", type=int, default=576)
     parser.add_argument("--intermediate", type=int, default=1536)
     parser.add_argument("--layers", type=int, default=6)
@@ -31,7 +32,7 @@ def read_options():
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seq", type=int, default=256, help="positions that predict; each row has one token more")
     parser.add_argument("--attn", choices=["sdpa", "eager"], default="sdpa", help="sdpa drops gemma2's attention cap")
-    parser.add_argument("--optimizer", choices=["fused", "foreach", "for-loop"], default="fused")
+    parser.add_argument("--optimizer", choices=["fused", "foreach", "for-loop", "default"], default="fused")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="bfloat16: autocast")
     parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
     parser.add_argument("--threads", type=int, default=2)
@@ -125,9 +126,11 @@ def main():
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     dtype = getattr(torch, options.dtype)
-    model = transformers.AutoModelForCausalLM.from_config(
-        make_config(options), attn_implementation=options.attn, dtype=torch.float32
-    )
+    settings = dict(attn_implementation=options.attn, dtype=torch.float32)
+    if options.model:
+        model = transformers.AutoModelForCausalLM.from_pretrained(options.model, **settings)
+    else:
+        model = transformers.AutoModelForCausalLM.from_config(make_config(options), **settings)
     # Without dropout, as the others; eval() changes nothing else in these families.
     model.eval()
     shapes = linear_shapes(model)
@@ -138,9 +141,13 @@ def main():
         return
 
     forward = torch.compile(model) if options.compile else model
-    choice = {"fused": dict(fused=True), "foreach": dict(foreach=True), "for-loop": dict(foreach=False)}
+    choice = {"fused": dict(fused=True), "foreach": dict(foreach=True), "for-loop": dict(foreach=False), "default": {}}
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, **choice[options.optimizer])
-    batches = torch.randint(3, options.vocab, (8, options.batch, options.seq + 1))
+    vocab = model.config.vocab_size
+    size = options.batch * (options.seq + 1)
+    # As every contender in bench/training: see cases.ts.
+    ids = [[(i * 7919 + step * 104729 + 11) % vocab for i in range(size)] for step in range(8)]
+    batches = torch.tensor(ids).view(8, options.batch, options.seq + 1)
     count = 0
 
     def step():
@@ -156,9 +163,11 @@ def main():
         return loss.item()
 
     start = time.perf_counter()
-    step()
+    first_loss = step()
     say(
         ready=True,
+        about=f"torch {torch.__version__}, transformers {transformers.__version__}",
+        loss=first_loss,
         warmup_seconds=time.perf_counter() - start,
         torch=torch.__version__,
         transformers=transformers.__version__,

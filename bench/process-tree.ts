@@ -1,0 +1,68 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** What Linux tells of processes; zeros and nothing elsewhere. */
+
+/** A process and all below it. */
+export function processTree(pid: number): number[] {
+  try {
+    const tasks = readdirSync(`/proc/${pid}/task`);
+    const children = tasks.flatMap((task) =>
+      readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+    );
+    return [pid, ...children.flatMap(processTree)];
+  } catch {
+    return []; // it has ended
+  }
+}
+
+/** Bytes of a line of /proc/PID/status: `VmRSS` is what a process has in memory now, `VmHWM` the most it had. */
+export function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
+  return kilobytes(`/proc/${pid}/status`, field);
+}
+
+/** Bytes of memory that can be had without swapping. */
+export function availableMemory(): number {
+  return kilobytes('/proc/meminfo', 'MemAvailable');
+}
+
+function kilobytes(file: string, field: string): number {
+  const found = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(read(file))?.[1];
+  return Number(found ?? 0) * 1024;
+}
+
+/** Processor time, in the system's ticks. */
+export interface Ticks {
+  /** Of all processes on all cores. */
+  readonly busy: number;
+  /** Busy or not. */
+  readonly all: number;
+  /** Of this process and those below it. */
+  readonly ours: number;
+}
+
+/** Of these processes alone, where the tree is known. */
+export function processorTicks(pids: readonly number[]): Ticks {
+  const fields = read('/proc/stat').split('\n')[0]!.trim().split(/\s+/).slice(1, 9).map(Number);
+  const [user = 0, nice = 0, system = 0, idle = 0, wait = 0, hard = 0, soft = 0, stolen = 0] = fields;
+  const busy = user + nice + system + hard + soft + stolen;
+  const ours = pids.flatMap(processTree).reduce((sum, pid) => {
+    // Behind the name, which may hold anything: state is the first field, then user and system time 12th and 13th.
+    const own = read(`/proc/${pid}/stat`).split(') ').at(-1)!.split(' ');
+    return sum + Number(own[11] ?? 0) + Number(own[12] ?? 0);
+  }, 0);
+  return { busy, all: busy + idle + wait, ours };
+}
+
+/** The share of the machine's processors that others had between two moments. */
+export function shareOfOthers(before: Ticks, after: Ticks): number {
+  const others = after.busy - before.busy - (after.ours - before.ours);
+  return Math.max(0, others) / Math.max(1, after.all - before.all);
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}

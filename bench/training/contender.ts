@@ -1,0 +1,100 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+/** A contender's command. What it answers to is written in bench/README.md. */
+export interface Entrant {
+  /** What tables call it. */
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+interface Ready {
+  readonly ready: true;
+  readonly about?: string;
+  /** Of a first step, where there has been one already. */
+  readonly loss?: number;
+  /** Of the bare products: operations in one step's. */
+  readonly flops?: number;
+}
+
+export interface Step {
+  readonly seconds: number;
+  /** Absent where nothing is trained. */
+  readonly loss?: number;
+  /** Of which in the optimiser, where it is told. */
+  readonly optimizerSeconds?: number;
+}
+
+/** A process that makes a training step when it is asked to, and rests otherwise. */
+export class Contender {
+  private readonly lines: AsyncIterator<string>;
+  private readonly closed: Promise<void>;
+  private errors = '';
+  ready!: Ready;
+
+  private constructor(
+    readonly entrant: Entrant,
+    private readonly child: ChildProcess,
+  ) {
+    this.lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+    child.stderr!.on('data', (data: Buffer) => {
+      this.errors = (this.errors + data).slice(-2000);
+    });
+    this.closed = new Promise((resolve) => {
+      child.once('close', () => resolve());
+      child.once('error', (error) => {
+        this.errors += error.message;
+        resolve();
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  /** Starts it and waits until it could train. @throws Error with its last words when it cannot. */
+  static async start(entrant: Entrant): Promise<Contender> {
+    const child = spawn(entrant.command, entrant.args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, ...entrant.environment },
+    });
+    const contender = new Contender(entrant, child);
+    contender.ready = (await contender.read()) as Ready;
+    return contender;
+  }
+
+  async step(): Promise<Step> {
+    this.child.stdin!.write('step\n');
+    return (await this.read()) as Step;
+  }
+
+  /** The forward products of a model's linear layers alone, of contenders that know the command. */
+  async products(): Promise<{ seconds: number; flops: number }> {
+    this.child.stdin!.write('products\n');
+    return (await this.read()) as { seconds: number; flops: number };
+  }
+
+  async quit(): Promise<void> {
+    this.child.stdin!.end('quit\n');
+    await this.closed;
+  }
+
+  private async read(): Promise<unknown> {
+    for (;;) {
+      const { value, done } = await this.lines.next();
+      if (done) {
+        await this.closed;
+        throw new Error(`${this.entrant.name} ended before it answered: ${this.errors.trim().slice(-600)}`);
+      }
+      // Libraries may write lines of their own.
+      if (!value.startsWith('{')) continue;
+      const answer = JSON.parse(value) as { error?: string };
+      if (answer.error === undefined) return answer;
+      this.child.kill();
+      throw new Error(`${this.entrant.name}: ${answer.error}`);
+    }
+  }
+}
