@@ -158,7 +158,13 @@ export { Random } from './text/random.ts';
 export { StreamDecoder } from './text/stream.ts';
 export { Tokenizer } from './text/tokenizer.ts';
 export type { TokenizerJson } from './text/tokenizer-schema.ts';
+export { BlockSession, type BlockSessionOptions } from './training/block-session.ts';
 export { clipCoefficient, globalNorm } from './training/clip.ts';
+export {
+  createTrainingEngine,
+  type MemoryMode,
+  type TrainingEngineOptions,
+} from './training/create-engine.ts';
 export type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from './training/engine.ts';
 export {
   gradientName,
