@@ -1,12 +1,14 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
+import { add, input, mul, reduceSum, reshape, scalar, sub } from '../src/graph/operators/index.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { HostMemory } from '../src/runtime/host-memory.ts';
 import type { TrainingRows } from '../src/text/batches.ts';
 import { Random } from '../src/text/random.ts';
 import { BlockSession, type BlockSessionOptions } from '../src/training/block-session.ts';
 import type { TrainingEngine } from '../src/training/engine.ts';
+import { crossEntropy, type Loss } from '../src/training/loss.ts';
 import { AdamW, allocateTrainable, Sgd } from '../src/training/optimizer.ts';
 import { TrainingSession, type TrainingSessionOptions } from '../src/training/session.ts';
 import { norm } from './helpers/numbers.ts';
@@ -189,6 +191,35 @@ describe.each(cases)('%s block by block', (name) => {
       await expected.release();
     }
   });
+});
+
+describe('a loss of the caller', () => {
+  /** Cross-entropy, and the square of the activations' distance to a place that comes with every batch. */
+  const loss: Loss = (inputs) => {
+    const base = crossEntropy(inputs);
+    const apart = sub(inputs.hidden, input('place', 'float32', inputs.hidden.shape));
+    const square = reshape(reduceSum(mul(apart, apart), [0, 1]), []);
+    return { ...base, loss: add(base.loss, mul(square, scalar(0.01))) };
+  };
+
+  it.each(['recomputed', 'kept'] as const)(
+    'is that of the whole graph, activations %s',
+    async (activations) => {
+      const expected = await whole('gemma2', { loss });
+      const actual = await blocks('gemma2', { loss, gradients: 'kept', activations, headChunk: 40 });
+      const rows = rowsOf(4);
+      const shape = [BATCH * SEQ, actual.model.head.weight.shape[1]!];
+      const random = new Random(9);
+      const data = Float32Array.from({ length: shape[0]! * shape[1]! }, () => random.next());
+      const batch = { ...rows, extra: { place: { data, shape } } };
+      const a = await gradientsOf(actual, [batch]);
+      const e = await gradientsOf(expected, [batch]);
+      expect(Math.abs(a.loss - e.loss)).toBeLessThanOrEqual(1e-6);
+      expectSameGradients(a.gradients, e.gradients);
+      await actual.release();
+      await expected.release();
+    },
+  );
 });
 
 describe('updates as gradients come', () => {
