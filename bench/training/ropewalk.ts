@@ -8,7 +8,7 @@ import { openModel, readWeights } from '../../src/checkpoint/load.node.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
 import { createTrainingEngine, type MemoryMode } from '../../src/training/create-engine.ts';
 import { batchIds } from './cases.ts';
-import { timedOptimizer } from './optimizers.ts';
+import { namedOptimizer } from './optimizers.ts';
 import { bareProducts } from './products.ts';
 
 interface Settings {
@@ -46,7 +46,7 @@ async function products() {
 async function training(memory: MemoryMode) {
   const session = await createTrainingEngine(engine, opened.model, { batch, seq }, { memory });
   await readWeights(opened, session.values());
-  const optimizer = timedOptimizer(session, { weightDecay: 0.01 });
+  const optimizer = namedOptimizer(session, 'adamw:float32', { weightDecay: 0.01 });
   let count = 0;
   const step = async () => {
     const ids = batchIds(count++, { batch, seq }, opened.model.config.vocab_size);
