@@ -18,6 +18,8 @@ export type IntegerValues = BigInt64Array | Int32Array | Uint32Array | Float64Ar
 /** A tensor to write. Only one tensor's data is asked for at a time. */
 export type TensorToWrite = { readonly name: string; readonly shape: readonly number[] } & (
   | { readonly dtype: FloatDtype; readonly data: FloatData }
+  /** Upper halves of float32s, written as they are. */
+  | { readonly dtype: 'BF16'; readonly data: Uint16Array }
   | { readonly dtype: 'U8'; readonly data: ByteData }
   | {
       readonly dtype: 'I64';
@@ -103,7 +105,7 @@ async function writeTensor(sink: ByteSink, entry: TensorToWrite): Promise<void> 
   }
   const values = typeof entry.data === 'function' ? await entry.data() : entry.data;
   checkLength(entry, values.length);
-  if (entry.dtype === 'F32') {
+  if (entry.dtype === 'F32' || values instanceof Uint16Array) {
     await sink.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     return;
   }

@@ -127,6 +127,17 @@ export class SafetensorsFile {
     return this.#source.read(offset, byteLength);
   }
 
+  /** Reads a tensor's bytes as they are into `target`, which must have exactly its size. */
+  async readBytesInto(name: string, target: Uint8Array): Promise<void> {
+    const { offset, byteLength } = this.entry(name);
+    if (target.byteLength !== byteLength) {
+      throw new RopewalkError(
+        `${this.name}: tensor ${quote(name)} has ${byteLength} bytes, and the memory to read it into has ${target.byteLength}`,
+      );
+    }
+    await readInto(this.#source, offset, target);
+  }
+
   /** The entry of a float tensor; RopewalkError for one of integers. */
   floatEntry(name: string): TensorEntry {
     const entry = this.entry(name);

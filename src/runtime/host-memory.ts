@@ -15,6 +15,9 @@ interface Slab {
   used: number;
 }
 
+/** Slabs by their buffer: a view finds its own through `view.buffer`. */
+const slabOf = new WeakMap<ArrayBufferLike, Slab>();
+
 function aligned(bytes: number): number {
   return Math.ceil(bytes / alignment) * alignment;
 }
@@ -65,19 +68,33 @@ export class HostMemory {
   /**
    * Several groups at once, packed into as few memories as hold them. The members of one group are on one memory.
    *
+   * @param room bytes to keep free on each group's memory for {@link allocBeside}; costs address space until used. A
+   *   group that would exceed 4 GiB with its room gets none.
    * @throws RopewalkError when a length is not a whole number, a group exceeds 4 GiB, or memory cannot be had.
    */
-  allocGroups(groups: readonly (readonly number[])[]): Float32Array[][] {
-    const sizes = groups.map(groupBytes);
+  allocGroups(groups: readonly (readonly number[])[], room?: readonly number[]): Float32Array[][] {
+    const sizes = groups.map((lengths, g) => {
+      const bytes = groupBytes(lengths);
+      const more = aligned(room?.[g] ?? 0);
+      return bytes + more <= largestSlab ? bytes + more : bytes;
+    });
     const places: Slab[] = [];
     for (let start = 0; start < groups.length; ) {
       let end = start;
       let bytes = 0;
       while (end < groups.length && bytes + sizes[end]! <= largestSlab) bytes += sizes[end++]!;
-      places.push(...new Array<Slab>(end - start).fill(this.slabFor(bytes)));
+      // Room must not go to other small requests.
+      const slab = room ? this.newSlab(bytes) : this.slabFor(bytes);
+      places.push(...new Array<Slab>(end - start).fill(slab));
       start = end;
     }
-    return groups.map((lengths, g) => lengths.map((n) => cut(places[g]!, n)));
+    return groups.map((lengths, g) => lengths.map((n) => cutFloat32(places[g]!, n)));
+  }
+
+  /** Zeroed bytes, each array 64-byte aligned, all on one memory. @throws RopewalkError as {@link allocGroups}. */
+  allocByteGroup(byteLengths: readonly number[]): Uint8Array[] {
+    const slab = this.slabFor(groupBytes(byteLengths, 1));
+    return byteLengths.map((bytes) => cut(slab, bytes));
   }
 
   private slabFor(bytes: number): Slab {
@@ -103,16 +120,29 @@ export class HostMemory {
     // Unshared memory always has a plain ArrayBuffer.
     const slab: Slab = { buffer: memory.buffer as ArrayBuffer, used: 0 };
     this.slabs.push(slab);
+    slabOf.set(slab.buffer, slab);
     return slab;
   }
 }
 
-function groupBytes(lengths: readonly number[]): number {
+/**
+ * Zeroed bytes, each array 64-byte aligned, on the memory that a view lies on, so that one kernel call can use them
+ * together; see the room of {@link HostMemory.allocGroups}.
+ *
+ * @returns nothing when that memory has no such room, or the view is not from a HostMemory.
+ */
+export function allocBeside(view: ArrayBufferView, byteLengths: readonly number[]): Uint8Array[] | undefined {
+  const slab = slabOf.get(view.buffer);
+  if (!slab || slab.used + groupBytes(byteLengths, 1) > slab.buffer.byteLength) return undefined;
+  return byteLengths.map((bytes) => cut(slab, bytes));
+}
+
+function groupBytes(lengths: readonly number[], elementBytes = 4): number {
   const bytes = lengths.reduce((sum, n) => {
     if (!Number.isSafeInteger(n) || n < 0) {
       throw new RopewalkError(`an array cannot have ${n} elements; give a whole number, 0 or more.`);
     }
-    return sum + aligned(4 * n);
+    return sum + aligned(elementBytes * n);
   }, 0);
   if (bytes > largestSlab) {
     throw new RopewalkError(
@@ -123,8 +153,13 @@ function groupBytes(lengths: readonly number[]): number {
   return bytes;
 }
 
-function cut(slab: Slab, n: number): Float32Array {
-  const view = new Float32Array(slab.buffer, slab.used, n);
-  slab.used += aligned(4 * n);
+function cut(slab: Slab, bytes: number): Uint8Array {
+  const view = new Uint8Array(slab.buffer, slab.used, bytes);
+  slab.used += aligned(bytes);
   return view;
+}
+
+function cutFloat32(slab: Slab, n: number): Float32Array {
+  const { buffer, byteOffset } = cut(slab, 4 * n);
+  return new Float32Array(buffer, byteOffset, n);
 }

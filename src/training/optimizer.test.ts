@@ -3,7 +3,7 @@ import { RopewalkError } from '../errors.ts';
 import { HostMemory } from '../runtime/host-memory.ts';
 import { clipCoefficient, globalNorm } from './clip.ts';
 import fixture from './fixtures/adamw.json' with { type: 'json' };
-import { AdamW, allocateTrainable, Sgd, type Trainable } from './optimizer.ts';
+import { AdamW, allocateTrainable, Sgd, type StateTensor, type Trainable } from './optimizer.ts';
 
 const shapes = [
   { name: 'weight', shape: fixture.shapes.weight },
@@ -13,8 +13,7 @@ const shapes = [
 function plainTrainable(): Trainable[] {
   return shapes.map(({ name, shape }) => {
     const n = shape.reduce((a, b) => a * b, 1);
-    const array = () => new Float32Array(n);
-    return { name, shape, value: array(), gradient: array(), m: array(), v: array() };
+    return { name, shape, value: new Float32Array(n), gradient: new Float32Array(n) };
   });
 }
 
@@ -28,6 +27,11 @@ function expectClose(actual: Float32Array, expected: readonly number[]): void {
   actual.forEach((x, i) => {
     expect(Math.abs(x - expected[i]!)).toBeLessThanOrEqual(3e-7 * largest);
   });
+}
+
+function float32(tensor: StateTensor | undefined): Float32Array {
+  if (tensor?.dtype !== 'F32') throw new Error('no float32 tensor');
+  return tensor.data;
 }
 
 type Named = Readonly<Record<string, readonly number[]>>;
@@ -55,9 +59,10 @@ describe.each(fixture.cases.map((reference, index) => ({ reference, index })))(
         optimizer.step(parameters, { learningRate, gradientScale });
         for (const { name, value } of parameters) expectClose(value, (values as Named)[name]!);
       }
-      for (const { name, m, v } of parameters) {
-        expectClose(m, (reference.m as Named)[name]!);
-        expectClose(v, (reference.v as Named)[name]!);
+      const { tensors } = optimizer.state();
+      for (const { name } of parameters) {
+        expectClose(float32(tensors.get(`m.${name}`)), (reference.m as Named)[name]!);
+        expectClose(float32(tensors.get(`v.${name}`)), (reference.v as Named)[name]!);
       }
       expect(optimizer.state().steps).toEqual({
         weight: reference.steps.length,
@@ -107,7 +112,7 @@ describe('AdamW', () => {
       value.set(whole[i]!.value);
     });
     const second = new AdamW(resumed);
-    const m = resumed[0]!.m;
+    const m = second.state().tensors.get('m.weight')!.data;
     second.restore(saved);
     expect(second.state().tensors.get('m.weight')!.data).toBe(m);
     for (const [parameters, each] of [
@@ -144,15 +149,20 @@ describe('AdamW', () => {
     const { tensors } = optimizer.state();
     const steps = { weight: 4, bias: 4 };
     const ones = new Map(
-      [...tensors].map(([name, { data, shape }]) => [name, { data: data.map(() => 1), shape }]),
+      [...tensors].map(([name, tensor]): [string, StateTensor] => {
+        const data = float32(tensor).map(() => 1);
+        return [name, { dtype: 'F32', data, shape: tensor.shape }];
+      }),
     );
     const damaged = new Map(ones);
-    damaged.set('v.bias', { data: new Float32Array(1), shape: [1] });
+    damaged.set('v.bias', { dtype: 'BF16', data: new Uint16Array(3), shape: [3] });
+    expect(() => optimizer.restore({ steps, tensors: damaged })).toThrow('v.bias is BF16');
+    damaged.set('v.bias', { dtype: 'F32', data: new Float32Array(1), shape: [1] });
     expect(() => optimizer.restore({ steps, tensors: damaged })).toThrow('the saved v.bias has 1 elements');
     damaged.delete('v.bias');
     expect(() => optimizer.restore({ steps, tensors: damaged })).toThrow('has no v.bias');
     expect(() => optimizer.restore({ steps: { weight: 1 }, tensors: ones })).toThrow('bias is missing');
-    expect(parameters[0]!.m[0]).toBe(0);
+    expect(float32(tensors.get('m.weight'))[0]).toBe(0);
     expect(optimizer.state().steps).toEqual({ weight: 0, bias: 0 });
   });
 
@@ -165,7 +175,7 @@ describe('AdamW', () => {
     );
     expect(() => new AdamW([], { betas: [0.9, 1] })).toThrow(RopewalkError);
     expect(() => new AdamW([], { weightDecay: -1 })).toThrow(RopewalkError);
-    expect(() => new AdamW([]).step(parameters, { learningRate: 1 })).toThrow('no moments for weight');
+    expect(() => new AdamW([]).step(parameters, { learningRate: 1 })).toThrow('no state for weight');
     expect(() => new AdamW([...parameters, parameters[0]!])).toThrow('given twice');
   });
 });
