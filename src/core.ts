@@ -142,9 +142,11 @@ export {
   type Batch,
   BatchSampler,
   type BatchSamplerState,
+  type BatchSource,
   type EvaluationBatch,
   evaluationBatches,
   type TrainingBatch,
+  type TrainingRows,
 } from './text/batches.ts';
 export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe } from './text/bpe-trainer.ts';
 export {
@@ -187,4 +189,10 @@ export {
 } from './training/optimizer.ts';
 export { createSchedule, type Schedule, type ScheduleSettings } from './training/schedule.ts';
 export { TrainingSession, type TrainingSessionOptions } from './training/session.ts';
-export { type TrainEvent, Trainer, type TrainerSettings, type TrainerState } from './training/trainer.ts';
+export {
+  type TrainEvent,
+  Trainer,
+  type TrainerParts,
+  type TrainerSettings,
+  type TrainerState,
+} from './training/trainer.ts';

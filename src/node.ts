@@ -18,5 +18,10 @@ export { nodeEngine } from './runtime/engine.node.ts';
 export type { Device } from './runtime/webgpu.node.ts';
 export { readTextFiles, type TextFile } from './text/files.node.ts';
 export { loadTokenizer } from './text/tokenizer.node.ts';
-export { type PretrainEvent, type PretrainOptions, pretrain } from './training/pretrain.node.ts';
-export { type ModelIdentity, RunDirectory, type RunRecord } from './training/run.node.ts';
+export {
+  type PretrainEvent,
+  type PretrainOptions,
+  type PretrainSettings,
+  pretrain,
+} from './training/pretrain.node.ts';
+export { type ModelIdentity, RunDirectory, type RunEvent, type RunRecord } from './training/run.node.ts';

@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { RopewalkError } from '../src/errors.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import type { TrainingRows } from '../src/text/batches.ts';
+import { BatchSampler, evaluationBatches, type TrainingRows } from '../src/text/batches.ts';
 import { Random } from '../src/text/random.ts';
+import { AdamW } from '../src/training/optimizer.ts';
 import { TrainingSession } from '../src/training/session.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../src/training/trainer.ts';
 import { norm } from './helpers/numbers.ts';
@@ -112,14 +113,25 @@ const SETTINGS: TrainerSettings = {
   schedule: 'cosine',
   warmupSteps: 5,
   minimumRatio: 0.1,
-  weightDecay: 0,
-  betas: [0.9, 0.95],
-  eps: 1e-8,
   clipNorm: 1,
   evaluateEvery: 0,
   checkpointEvery: 0,
-  seed: 1,
 };
+
+function trainerOf(
+  session: TrainingSession,
+  { training, validation }: { readonly training: Int32Array; readonly validation: Int32Array },
+  settings: TrainerSettings,
+): Trainer {
+  const { batch, seq } = session.shape;
+  const parts = {
+    engine: session,
+    training: new BatchSampler({ tokens: training, batch, seq, seed: 1 }),
+    validation: () => evaluationBatches(validation, batch, seq),
+    optimizer: new AdamW(session.trainables, { betas: [0.9, 0.95], weightDecay: 0 }),
+  };
+  return new Trainer(parts, settings);
+}
 
 /** A text of one window, again and again. */
 function repeating(windows: number): Int32Array {
@@ -139,7 +151,7 @@ describe('a trainer', () => {
     const session = await sessionOf(name, 4);
     const tokens = repeating(12);
     const events = await collect(
-      new Trainer(session, { training: tokens, validation: tokens }, { ...SETTINGS, steps: 200 }).run(),
+      trainerOf(session, { training: tokens, validation: tokens }, { ...SETTINGS, steps: 200 }).run(),
     );
     const last = events.find((event) => event.type === 'evaluation')!;
     // Only the first tokens of a window, with little before them, may be in doubt.
@@ -153,7 +165,7 @@ describe('a trainer', () => {
     const tokens = repeating(9);
     const settings = { ...SETTINGS, steps: 7, accumulate: 3, evaluateEvery: 3, checkpointEvery: 2 };
     const data = { training: tokens.subarray(0, 80), validation: tokens.subarray(80) };
-    const events = await collect(new Trainer(session, data, settings).run());
+    const events = await collect(trainerOf(session, data, settings).run());
     expect(events.map(({ type, step }) => `${type[0]}${step}`).join(' ')).toBe(
       's1 s2 c2 s3 e3 s4 c4 s5 s6 e6 c6 s7 e7 c7',
     );
@@ -176,7 +188,7 @@ describe('a trainer', () => {
   it('evaluates without a trace in the gradients, and with the loss of the same tokens', async () => {
     const session = await sessionOf('gemma2', 2);
     const tokens = repeating(3).subarray(0, 2 * SEQ + 1);
-    const trainer = new Trainer(session, { training: tokens, validation: tokens }, SETTINGS);
+    const trainer = trainerOf(session, { training: tokens, validation: tokens }, SETTINGS);
     const batch = { inputs: tokens.slice(0, -1), targets: tokens.slice(1) };
     const before = await gradientsOf(session, [batch]);
     const evaluation = await trainer.evaluate();
@@ -191,7 +203,7 @@ describe('a trainer', () => {
     const session = await sessionOf('llama', 1);
     const tokens = repeating(9);
     session.trainables[3]!.value[5] = Number.NaN;
-    const running = collect(new Trainer(session, { training: tokens, validation: tokens }, SETTINGS).run());
+    const running = collect(trainerOf(session, { training: tokens, validation: tokens }, SETTINGS).run());
     await expect(running).rejects.toThrow(RopewalkError);
     await expect(running).rejects.toThrow(
       `the weight ${session.trainables[3]!.name} is not finite. Lower the learning rate`,
@@ -203,14 +215,15 @@ describe('a trainer', () => {
     [{ steps: 0 }, /steps must be a whole number of at least 1/],
     [{ accumulate: 1.5 }, /accumulate must be a whole number/],
     [{ minimumRatio: 2 }, /minimumRatio is 2; give a number from 0 to 1/],
-    [{ betas: [0.9, 1] }, /a beta is 1/],
+    [{ patience: -1 }, /patience must be a whole number/],
+    [{ guard: { zScore: 0, window: 32 } }, /the guard's z-score is 0/],
     [{ learningRate: Number.NaN }, /learningRate is NaN/],
   ])('refuses %o before it begins', async (settings, message) => {
     const session = await sessionOf('llama', 1);
     const tokens = repeating(9);
     const data = { training: tokens, validation: tokens };
-    expect(() => new Trainer(session, data, { ...SETTINGS, ...settings })).toThrow(message);
-    expect(() => new Trainer(session, { ...data, training: tokens.subarray(0, SEQ) }, SETTINGS)).toThrow(
+    expect(() => trainerOf(session, data, { ...SETTINGS, ...settings })).toThrow(message);
+    expect(() => trainerOf(session, { ...data, training: tokens.subarray(0, SEQ) }, SETTINGS)).toThrow(
       /the text has 12 tokens, but at least 13 are needed/,
     );
     await session.release();

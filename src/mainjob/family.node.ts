@@ -74,7 +74,7 @@ export async function runFamily(run: FamilyRun): Promise<FamilyResult | undefine
     if (event.type === 'step') run.onStep(event);
   }
   if (signal?.aborted) return undefined;
-  const metrics = await (await RunDirectory.open(out)).metrics();
+  const metrics = await (await RunDirectory.open(out)).metrics<TrainEvent>();
   const steps = metrics.filter((event): event is StepEvent => event.type === 'step');
   const evaluations = metrics.flatMap((event) =>
     event.type === 'evaluation' ? [{ step: event.step, loss: event.loss }] : [],

@@ -1,4 +1,4 @@
-import type { TrainerSettings } from '../training/trainer.ts';
+import type { PretrainSettings } from '../training/pretrain.node.ts';
 
 /** Everything that the main job's numbers depend on. Plain JSON: a resumed job must have the same. */
 export interface JobSettings {
@@ -9,7 +9,7 @@ export interface JobSettings {
   readonly validationShare: number;
   readonly batch: number;
   readonly seq: number;
-  readonly training: TrainerSettings;
+  readonly training: PretrainSettings;
   readonly sample: {
     readonly prompt: string;
     readonly tokens: number;

@@ -6,8 +6,11 @@ interface Watched {
   readonly gradient?: Float32Array;
 }
 
+/** Numbers that are none: training cannot go on. */
+export class NotFiniteError extends RopewalkError {}
+
 /** What a step with numbers that are none is refused with: the first weight that is not finite, else the first gradient. */
-export function notFinite(loss: number, parameters: Iterable<Watched>): RopewalkError {
+export function notFinite(loss: number, parameters: Iterable<Watched>): NotFiniteError {
   const bad = (values: Float32Array | undefined) => values?.some((value) => !Number.isFinite(value)) ?? false;
   const all = [...parameters];
   const weight = all.find(({ value }) => bad(value));
@@ -15,7 +18,7 @@ export function notFinite(loss: number, parameters: Iterable<Watched>): Ropewalk
   const where = weight
     ? `the weight ${weight.name} is not finite`
     : `the gradient of ${gradient?.name ?? 'the loss'} is not finite`;
-  return new RopewalkError(
+  return new NotFiniteError(
     `the loss is ${loss} and ${where}. Lower the learning rate or clip gradients; the last checkpoint is untouched.`,
   );
 }

@@ -3,11 +3,22 @@ import type { CommonConfig } from '../families/config.ts';
 import type { Family } from '../families/family.ts';
 import { initializeWeights } from '../families/initialize.ts';
 import type { Engine } from '../runtime/engine.ts';
+import { BatchSampler, evaluationBatches } from '../text/batches.ts';
 import { Random } from '../text/random.ts';
 import type { SequenceShape } from './graph.ts';
+import { AdamW } from './optimizer.ts';
 import { type ModelIdentity, RunDirectory, type RunRecord } from './run.node.ts';
+import { checkSameRun } from './run-record.ts';
 import { TrainingSession } from './session.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from './trainer.ts';
+
+export interface PretrainSettings extends TrainerSettings {
+  readonly weightDecay: number;
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+  /** Of the weights and of the order of the data. */
+  readonly seed: number;
+}
 
 export interface PretrainOptions {
   readonly family: Family;
@@ -17,7 +28,7 @@ export interface PretrainOptions {
   readonly training: Int32Array;
   readonly validation: Int32Array;
   readonly shape: SequenceShape;
-  readonly settings: TrainerSettings;
+  readonly settings: PretrainSettings;
   readonly out: string;
   /** Checkpoints kept; at least 1. */
   readonly keep: number;
@@ -58,17 +69,20 @@ export async function* pretrain(
   }
   const resuming = options.resume === 'must' || (options.resume === 'if there' && RunDirectory.exists(out));
   const stored = resuming ? await RunDirectory.open(out) : undefined;
-  if (stored) checkSame(stored.record, record, out);
+  if (stored) checkSameRun(stored.record, record, out);
   else await RunDirectory.checkFree(out);
 
   const session = await TrainingSession.create(engine, model, shape);
   try {
-    initializeWeights(model.parameters(), session.values(), new Random(settings.seed));
-    const trainer = new Trainer(
-      session,
-      { training: options.training, validation: options.validation },
-      settings,
-    );
+    const { seed, betas, eps, weightDecay } = settings;
+    initializeWeights(model.parameters(), session.values(), new Random(seed));
+    const parts = {
+      engine: session,
+      training: new BatchSampler({ tokens: options.training, ...shape, seed }),
+      validation: () => evaluationBatches(options.validation, shape.batch, shape.seq),
+      optimizer: new AdamW(session.trainables, { betas, eps, weightDecay }),
+    };
+    const trainer = new Trainer(parts, settings);
     // Only now, so that settings and data that are refused leave no run behind.
     const run = stored ?? (await RunDirectory.create(out, record));
     if (stored) yield { type: 'resumed', step: await run.restore(session, trainer) };
@@ -84,28 +98,4 @@ export async function* pretrain(
   } finally {
     await session.release();
   }
-}
-
-/** A run goes on only with what it was started with: anything else would be another run. */
-function checkSame(stored: RunRecord, wanted: RunRecord, out: string): void {
-  const difference = firstDifference(stored, wanted, '');
-  if (difference) {
-    throw new RopewalkError(
-      `${out} was started with another ${difference}. Resume with the same options and text, or start anew in another folder.`,
-    );
-  }
-}
-
-function firstDifference(a: unknown, b: unknown, path: string): string | undefined {
-  if (typeof a === 'object' && typeof b === 'object' && a !== null && b !== null) {
-    const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
-    for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
-      const difference = firstDifference(left[key], right[key], path === '' ? key : `${path}.${key}`);
-      if (difference) return difference;
-    }
-    return undefined;
-  }
-  if (a === b) return undefined;
-  const values = `(${JSON.stringify(a)}, now ${JSON.stringify(b)})`;
-  return `"${path}"${values.length < 100 ? ` ${values}` : ''}`;
 }

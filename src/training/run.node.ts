@@ -14,22 +14,30 @@ import { fileError } from '../checkpoint/file-errors.ts';
 import { openModel, readWeights } from '../checkpoint/load.node.ts';
 import { openSafetensors } from '../checkpoint/safetensors.ts';
 import { writeSafetensors } from '../checkpoint/safetensors-writer.ts';
-import { writeModelFiles } from '../checkpoint/save.node.ts';
+import { type ModelToSave, writeModelFiles } from '../checkpoint/save.node.ts';
 import { RopewalkError } from '../errors.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { Family } from '../families/family.ts';
-import type { BatchSamplerState } from '../text/batches.ts';
-import type { TrainingSession } from './session.ts';
-import type { TrainEvent, Trainer, TrainerState } from './trainer.ts';
+import type { TrainingEngine } from './engine.ts';
+import { optimizerTensors, readOptimizerTensors } from './optimizer-file.ts';
+import type { RunRecord } from './run-record.ts';
+import type { Trainer, TrainerState } from './trainer.ts';
 
-/** What a run was started with; a resumed run must be the same. Plain JSON. */
-export type RunRecord = Readonly<Record<string, unknown>>;
+export type { RunRecord };
 
 /** What the model is saved with: its family and config, and the tokenizer's files. */
 export interface ModelIdentity {
   readonly family: Family;
   readonly config: CommonConfig;
-  readonly files: readonly { readonly name: string; readonly data: string }[];
+  readonly files: readonly { readonly name: string; readonly data: string | Uint8Array }[];
+  /** For `generation_config.json`; by default what the config says of the tokens that begin and end a text. */
+  readonly generationConfig?: Record<string, unknown>;
+}
+
+/** A line of metrics.jsonl: something that happened at a step. */
+export interface RunEvent {
+  readonly type: string;
+  readonly step: number;
 }
 
 const RUN_FILE = 'run.json';
@@ -39,18 +47,22 @@ const TRAINER_FILE = 'trainer.json';
 
 const count = z.int().min(0);
 
+const loss = z.number();
+
 /** trainer.json */
 const storedTrainer = z.object({
   step: count,
   tokens: count,
-  sampler: z.object({
-    epoch: count,
-    position: count,
-    random: z.array(count),
-    tokens: count,
-    seq: count,
-  }) satisfies z.ZodType<BatchSamplerState>,
+  sampler: z.record(z.string(), z.unknown()),
   optimizerSteps: z.record(z.string(), count),
+  evaluations: z
+    .object({
+      last: z.number().int(),
+      best: z.object({ step: count, loss }).nullable(),
+      since: count,
+    })
+    .default({ last: -1, best: null, since: 0 }),
+  guard: z.object({ losses: z.array(loss), skipped: count }).optional(),
 });
 type StoredTrainer = z.infer<typeof storedTrainer>;
 
@@ -119,7 +131,7 @@ export class RunDirectory {
   }
 
   /** Adds an event to metrics.jsonl. */
-  async log(event: TrainEvent): Promise<void> {
+  async log(event: RunEvent): Promise<void> {
     if (event.type === 'checkpoint') return;
     try {
       await appendFile(join(this.path, METRICS_FILE), `${JSON.stringify(event)}\n`);
@@ -129,12 +141,12 @@ export class RunDirectory {
   }
 
   /** The events so far. A last line that a kill cut off is left out. */
-  async metrics(): Promise<TrainEvent[]> {
+  async metrics<E extends RunEvent = RunEvent>(): Promise<E[]> {
     const file = join(this.path, METRICS_FILE);
     if (!existsSync(file)) return [];
     return (await readFile(file, 'utf8')).split('\n').flatMap((line) => {
       try {
-        return line === '' ? [] : [JSON.parse(line) as TrainEvent];
+        return line === '' ? [] : [JSON.parse(line) as E];
       } catch {
         return [];
       }
@@ -143,7 +155,7 @@ export class RunDirectory {
 
   /** Saves a checkpoint and removes all but the newest `keep`. */
   async save(
-    session: TrainingSession,
+    engine: TrainingEngine,
     identity: ModelIdentity,
     state: TrainerState,
     keep: number,
@@ -153,20 +165,17 @@ export class RunDirectory {
     const trainer: StoredTrainer = {
       step: state.step,
       tokens: state.tokens,
-      sampler: state.sampler,
+      sampler: state.sampler as Record<string, unknown>,
       optimizerSteps: state.optimizer.steps,
+      evaluations: state.evaluations,
+      ...(state.guard && { guard: { ...state.guard, losses: [...state.guard.losses] } }),
     };
     await writeDirectoryAtomic(
       path,
       async (directory) => {
-        await writeModelFiles(directory, modelToSave(session, identity));
+        await writeModelFiles(directory, modelToSave(engine, identity));
         await writeFileAtomic(join(directory, OPTIMIZER_FILE), async (sink) => {
-          const entries = [...state.optimizer.tensors].map(([name, tensor]) => ({
-            name,
-            dtype: 'F32' as const,
-            ...tensor,
-          }));
-          await writeSafetensors(sink, entries, {});
+          await writeSafetensors(sink, optimizerTensors(state.optimizer));
         });
         await writeFileAtomic(join(directory, TRAINER_FILE), JSON.stringify(trainer));
       },
@@ -180,18 +189,18 @@ export class RunDirectory {
   }
 
   /** Puts the finished model into the run's own folder. */
-  async finish(session: TrainingSession, identity: ModelIdentity): Promise<void> {
-    await writeModelFiles(this.path, modelToSave(session, identity));
+  async finish(engine: TrainingEngine, identity: ModelIdentity): Promise<void> {
+    await writeModelFiles(this.path, modelToSave(engine, identity));
   }
 
   /**
-   * Reads the newest checkpoint into a session and its trainer, and cuts the metrics back to it. Nothing is read when
+   * Reads the newest checkpoint into an engine and its trainer, and cuts the metrics back to it. Nothing is read when
    * the run was stopped before its first checkpoint.
    *
    * @returns the step that the run is at.
    * @throws RopewalkError naming the checkpoint, what is wrong with it and the remedy.
    */
-  async restore(session: TrainingSession, trainer: Trainer): Promise<number> {
+  async restore(engine: TrainingEngine, trainer: Trainer): Promise<number> {
     const names = await this.checkpointNames();
     const name = names.at(-1);
     if (name === undefined) {
@@ -199,7 +208,7 @@ export class RunDirectory {
       return 0;
     }
     const path = join(this.path, 'checkpoints', name);
-    const { step } = await readCheckpoint(path, session, trainer).catch((error: unknown) => {
+    const { step } = await readCheckpoint(path, engine, trainer).catch((error: unknown) => {
       if (!(error instanceof RopewalkError)) throw error;
       const before = names.at(-2);
       const remedy = before ? `go on from ${before}` : 'begin again from step 0';
@@ -225,22 +234,22 @@ export class RunDirectory {
 
   /** @param finished the evaluation after the last step will be made again. */
   private async cutMetrics(step: number, finished: boolean): Promise<void> {
-    const again = (event: TrainEvent) => finished && event.type === 'evaluation' && event.step === step;
+    const again = (event: RunEvent) => finished && event.type === 'evaluation' && event.step === step;
     const kept = (await this.metrics()).filter((event) => event.step <= step && !again(event));
     const text = kept.map((event) => `${JSON.stringify(event)}\n`).join('');
     await writeFileAtomic(join(this.path, METRICS_FILE), text);
   }
 }
 
-/** Reads a checkpoint's weights into the session, and its state into the trainer. */
+/** Reads a checkpoint's weights into the engine, and its state into the trainer. */
 async function readCheckpoint(
   path: string,
-  session: TrainingSession,
+  engine: TrainingEngine,
   trainer: Trainer,
 ): Promise<StoredTrainer> {
   const opened = await openModel(path);
   try {
-    await readWeights(opened, session.values());
+    await readWeights(opened, engine.values());
   } finally {
     await opened.checkpoint.tensors.close();
   }
@@ -251,15 +260,12 @@ async function readCheckpoint(
       `${join(path, TRAINER_FILE)}: the field "${field.join('.')}" is damaged: ${message}.`,
     );
   }
-  const { step, tokens, sampler, optimizerSteps } = parsed.data;
+  const { step, tokens, sampler, optimizerSteps, evaluations, guard } = parsed.data;
   const source = await FileSource.open(join(path, OPTIMIZER_FILE));
   try {
-    const file = await openSafetensors(source);
-    const tensors = new Map<string, { data: Float32Array; shape: readonly number[] }>();
-    for (const [tensor, { shape }] of file.tensors) {
-      tensors.set(tensor, { data: await file.readFloat32(tensor), shape });
-    }
-    trainer.restore({ step, tokens, sampler, optimizer: { steps: optimizerSteps, tensors } });
+    const tensors = await readOptimizerTensors(await openSafetensors(source), trainer.state().optimizer);
+    const optimizer = { steps: optimizerSteps, tensors };
+    trainer.restore({ step, tokens, sampler, optimizer, evaluations, ...(guard && { guard }) });
   } finally {
     await source.close();
   }
@@ -270,15 +276,23 @@ function checkpointName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
 }
 
-function modelToSave(session: TrainingSession, { family, config, files }: ModelIdentity) {
-  const tensors = session.trainables.map(({ name, shape, value }) => ({ name, shape, data: value }));
-  const { bos_token_id, eos_token_id } = config;
-  const generationConfig = {
-    bos_token_id,
-    eos_token_id: eos_token_id.length === 1 ? eos_token_id[0] : [...eos_token_id],
+function modelToSave(engine: TrainingEngine, identity: ModelIdentity): ModelToSave {
+  const { family, config, files, generationConfig = defaultGeneration(config) } = identity;
+  const parameters = engine.model.parameters();
+  const tensors = [...engine.values()].map(([name, data]) => {
+    return { name, shape: parameters.get(name)!.shape, data };
+  });
+  return {
+    config: family.writeConfig(config),
+    tensors,
+    files,
+    ...(generationConfig && { generationConfig }),
   };
-  const hasStops = eos_token_id.length > 0;
-  return { config: family.writeConfig(config), tensors, files, ...(hasStops && { generationConfig }) };
+}
+
+function defaultGeneration({ bos_token_id, eos_token_id }: CommonConfig) {
+  if (eos_token_id.length === 0) return undefined;
+  return { bos_token_id, eos_token_id: eos_token_id.length === 1 ? eos_token_id[0] : [...eos_token_id] };
 }
 
 async function readJson(path: string): Promise<unknown> {

@@ -1,8 +1,22 @@
 import { RopewalkError } from '../errors.ts';
-import { BatchSampler, type BatchSamplerState, evaluationBatches } from '../text/batches.ts';
-import { AdamW, type OptimizerState } from './optimizer.ts';
+import type { BatchSource, TrainingRows } from '../text/batches.ts';
+import type { StepResult, TrainingEngine } from './engine.ts';
+import { NotFiniteError } from './finite.ts';
+import { type GuardSettings, LossGuard } from './guard.ts';
+import type { Optimizer } from './optimizer.ts';
+import { Pace } from './pace.ts';
 import { createSchedule, type Schedule } from './schedule.ts';
-import type { TrainingSession } from './session.ts';
+import type { EvaluationEvent, EvaluationRecord, TrainEvent, TrainerState } from './train-event.ts';
+
+export type {
+  CheckpointEvent,
+  EvaluationEvent,
+  EvaluationRecord,
+  StepEvent,
+  StoppedEvent,
+  TrainEvent,
+  TrainerState,
+} from './train-event.ts';
 
 export interface TrainerSettings {
   readonly steps: number;
@@ -13,74 +27,57 @@ export interface TrainerSettings {
   readonly warmupSteps: number;
   /** The cosine's end, as a share of the peak. */
   readonly minimumRatio: number;
-  readonly weightDecay: number;
-  readonly betas: readonly [number, number];
-  readonly eps: number;
   /** Gradients are scaled down to this global norm; 0 for never. */
   readonly clipNorm: number;
   /** Steps between evaluations, and between checkpoints; 0 for only at the end. */
   readonly evaluateEvery: number;
   readonly checkpointEvery: number;
-  readonly seed: number;
+  /** Whether to evaluate before the first step too. Default false. */
+  readonly evaluateFirst?: boolean;
+  /** Training ends after so many evaluations without a lower loss. Default 0: never. */
+  readonly patience?: number;
+  /** Skips batches whose loss is far above the recent ones. Default: none is skipped. */
+  readonly guard?: GuardSettings;
 }
 
-/** Everything, besides the weights, that the next step depends on. */
-export interface TrainerState {
-  readonly step: number;
-  readonly tokens: number;
-  readonly sampler: BatchSamplerState;
-  readonly optimizer: OptimizerState;
+/** What a trainer trains, and with what. */
+export interface TrainerParts {
+  readonly engine: TrainingEngine;
+  readonly training: BatchSource;
+  /** Held-out rows from their beginning, for each evaluation; without it there are no evaluations. */
+  readonly validation?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
+  readonly optimizer: Optimizer;
+  /** Asked where numbers end, with the batches of that step: says which tensor went wrong first, where it can. */
+  readonly diagnose?: (batches: readonly TrainingRows[]) => Promise<string | undefined>;
 }
 
-export type TrainEvent =
-  | {
-      readonly type: 'step';
-      /** Steps made, this one included. */
-      readonly step: number;
-      readonly epoch: number;
-      /** Mean loss of this step's tokens before its update, in nats. */
-      readonly loss: number;
-      readonly learningRate: number;
-      /** Before clipping. */
-      readonly gradientNorm: number;
-      readonly tokens: number;
-      readonly tokensPerSecond: number;
-      readonly secondsLeft: number;
-    }
-  | {
-      readonly type: 'evaluation';
-      readonly step: number;
-      readonly loss: number;
-      readonly perplexity: number;
-      readonly tokens: number;
-    }
-  /** The moment to save: the state is that after `step`, until the next event is asked for. */
-  | {
-      readonly type: 'checkpoint';
-      readonly step: number;
-      readonly state: TrainerState;
-      readonly last: boolean;
-    };
+const NO_EVALUATIONS: EvaluationRecord = { last: -1, best: null, since: 0 };
 
-/** Trains a session on tokens. Ask for events one after another; between two of them nothing runs. */
+/** Trains an engine's model on batches. Ask for events one after another; between two of them nothing runs. */
 export class Trainer {
-  private readonly sampler: BatchSampler;
-  private readonly optimizer: AdamW;
   private readonly schedule: Schedule;
+  private readonly guard: LossGuard | undefined;
   private step = 0;
   private tokens = 0;
+  private evaluations = NO_EVALUATIONS;
+  /** The step of the last evaluation of this process: a finished run that is gone on with is evaluated again. */
   private lastEvaluation = -1;
 
   constructor(
-    private readonly session: TrainingSession,
-    private readonly data: { readonly training: Int32Array; readonly validation: Int32Array },
+    private readonly parts: TrainerParts,
     private readonly settings: TrainerSettings,
   ) {
-    const { batch, seq } = session.shape;
     for (const name of ['steps', 'accumulate'] as const) {
       if (!Number.isInteger(settings[name]) || settings[name] < 1) {
         throw new RopewalkError(`${name} must be a whole number of at least 1, but is ${settings[name]}.`);
       }
+    }
+    const { patience = 0 } = settings;
+    if (!Number.isInteger(patience) || patience < 0) {
+      throw new RopewalkError(`patience must be a whole number of at least 0, but is ${patience}.`);
+    }
+    if (patience > 0 && !parts.validation) {
+      throw new RopewalkError('patience counts evaluations, but nothing is held out; hold out some data.');
     }
     this.schedule = createSchedule({
       kind: settings.schedule,
@@ -89,48 +86,51 @@ export class Trainer {
       totalSteps: settings.steps,
       minimumRatio: settings.minimumRatio,
     });
-    this.sampler = new BatchSampler({ tokens: data.training, batch, seq, seed: settings.seed });
-    const { betas, eps, weightDecay } = settings;
-    this.optimizer = new AdamW(session.trainables, { betas, eps, weightDecay });
+    this.guard = settings.guard && new LossGuard(settings.guard);
   }
 
-  /** Whether all steps are made. What remains is the evaluation after the last one. */
+  /** Whether no step is left to be made. What remains is the evaluation after the last one. */
   get finished(): boolean {
-    return this.step >= this.settings.steps;
+    return this.step >= this.settings.steps || this.stoppedEarly;
+  }
+
+  private get stoppedEarly(): boolean {
+    const { patience = 0 } = this.settings;
+    return patience > 0 && this.evaluations.since >= patience;
   }
 
   /** Goes on where a saved state was. The weights are the caller's to restore. */
   restore(state: TrainerState): void {
-    this.sampler.restore(state.sampler);
-    this.optimizer.restore(state.optimizer);
+    this.parts.training.restore(state.sampler);
+    this.parts.optimizer.restore(state.optimizer);
+    if (state.guard) this.guard?.restore(state.guard);
+    this.evaluations = state.evaluations;
     this.step = state.step;
     this.tokens = state.tokens;
   }
 
   state(): TrainerState {
-    const { step, tokens } = this;
-    return { step, tokens, sampler: this.sampler.state(), optimizer: this.optimizer.state() };
+    const { step, tokens, evaluations, guard, parts } = this;
+    const { training, optimizer } = parts;
+    return {
+      ...{ step, tokens, evaluations, sampler: training.state(), optimizer: optimizer.state() },
+      ...(guard && { guard: guard.state() }),
+    };
   }
 
   /** @param signal ends training after the step at hand, with a last checkpoint. */
   async *run(signal?: AbortSignal): AsyncGenerator<TrainEvent, void> {
-    const { settings, session, schedule } = this;
+    const { settings, schedule } = this;
     const pace = new Pace();
     let saved = this.step;
-    while (this.step < settings.steps && !signal?.aborted) {
+    if (settings.evaluateFirst && this.step === 0) yield* this.evaluation();
+    while (!this.finished && !signal?.aborted) {
       const started = performance.now();
-      const batches = Array.from({ length: settings.accumulate }, () => this.sampler.next());
+      const batches: (TrainingRows & { readonly epoch: number })[] = [];
+      while (batches.length < settings.accumulate) batches.push(await this.parts.training.next());
       // The schedule counts from 0, where a warm-up's rate is 0: the first step takes the second value.
       const learningRate = schedule(settings.warmupSteps > 0 ? this.step + 1 : this.step);
-      const { optimizer } = this;
-      const { loss, tokens, gradientNorm } = await session
-        .step(batches, { optimizer, learningRate, clipNorm: settings.clipNorm })
-        .catch((error: unknown) => {
-          if (!(error instanceof RopewalkError)) throw error;
-          throw new RopewalkError(`training stopped at step ${this.step + 1}: ${error.message}`, {
-            cause: error,
-          });
-        });
+      const { loss, tokens, gradientNorm, skipped } = await this.make(batches, learningRate);
       this.step++;
       this.tokens += tokens;
       pace.add(tokens, (performance.now() - started) / 1000);
@@ -140,55 +140,81 @@ export class Trainer {
         epoch: batches[0]!.epoch,
         loss,
         learningRate,
-        gradientNorm,
+        gradientNorm: Number.isNaN(gradientNorm) ? null : gradientNorm,
         tokens: this.tokens,
+        ...(skipped !== undefined && { skipped }),
         tokensPerSecond: pace.tokensPerSecond,
         secondsLeft: pace.secondsPerStep * (settings.steps - this.step),
       };
-      if (due(this.step, settings.evaluateEvery) && this.step < settings.steps) yield await this.evaluate();
-      if (due(this.step, settings.checkpointEvery) && this.step < settings.steps) {
+      if (due(this.step, settings.evaluateEvery) && this.step < settings.steps) yield* this.evaluation();
+      if (due(this.step, settings.checkpointEvery) && !this.finished) {
         saved = this.step;
         yield { type: 'checkpoint', step: this.step, state: this.state(), last: false };
       }
     }
     const { finished } = this;
-    if (finished && this.lastEvaluation !== this.step) yield await this.evaluate();
+    if (finished && this.lastEvaluation !== this.step) yield* this.evaluation();
+    const { best } = this.evaluations;
+    if (this.stoppedEarly && best) yield { type: 'stopped', step: this.step, best };
     if (finished || saved !== this.step) {
       yield { type: 'checkpoint', step: this.step, state: this.state(), last: finished };
     }
   }
 
-  /** Loss and perplexity on the held-out tokens. */
-  async evaluate(): Promise<TrainEvent> {
-    const { batch, seq } = this.session.shape;
-    const { loss, tokens } = await this.session.evaluate(evaluationBatches(this.data.validation, batch, seq));
+  /** Loss and perplexity on the held-out rows. */
+  async evaluate(): Promise<EvaluationEvent> {
+    const { engine, validation } = this.parts;
+    if (!validation) throw new RopewalkError('there are no held-out rows to evaluate on; give some.');
+    const { loss, tokens } = await engine.evaluate(validation());
     this.lastEvaluation = this.step;
-    return { type: 'evaluation', step: this.step, loss, perplexity: Math.exp(loss), tokens };
+    const { best: before, since, last } = this.evaluations;
+    // Nothing is learnt by evaluating a step twice, nor counts what the model was before its first step.
+    const counts = this.step > 0 && last !== this.step;
+    const best = counts ? !before || loss < before.loss : before?.step === this.step;
+    if (counts) {
+      this.evaluations = best
+        ? { last: this.step, best: { step: this.step, loss }, since: 0 }
+        : { last: this.step, best: before, since: since + 1 };
+    }
+    return { type: 'evaluation', step: this.step, loss, perplexity: Math.exp(loss), tokens, best };
+  }
+
+  private async *evaluation(): AsyncGenerator<TrainEvent, void> {
+    if (this.parts.validation) yield await this.evaluate();
+  }
+
+  /** One step of the engine, unless the guard holds its batches for bad ones. */
+  private async make(
+    batches: readonly TrainingRows[],
+    learningRate: number,
+  ): Promise<StepResult & { readonly skipped?: number }> {
+    const { engine, optimizer, diagnose } = this.parts;
+    const { guard } = this;
+    let zScore = 0;
+    const accept =
+      guard &&
+      (({ loss }: { readonly loss: number }) => {
+        zScore = guard.zScore(loss);
+        return guard.accept(loss);
+      });
+    const { clipNorm } = this.settings;
+    try {
+      const result = await engine.step(batches, {
+        optimizer,
+        learningRate,
+        clipNorm,
+        ...(accept && { accept }),
+      });
+      return result.updated ? result : { ...result, skipped: zScore };
+    } catch (error) {
+      if (!(error instanceof RopewalkError)) throw error;
+      const found = error instanceof NotFiniteError ? await diagnose?.(batches) : undefined;
+      const text = found === undefined ? error.message : `${found} (${error.message})`;
+      throw new RopewalkError(`training stopped at step ${this.step + 1}: ${text}`, { cause: error });
+    }
   }
 }
 
 function due(step: number, every: number): boolean {
   return every > 0 && step % every === 0;
-}
-
-/** Speed as an exponential mean over recent steps: it follows changes, and one slow step does not spoil it. */
-class Pace {
-  private seconds = 0;
-  private tokens = 0;
-  private weight = 0;
-
-  add(tokens: number, seconds: number): void {
-    const keep = 0.9;
-    this.seconds = keep * this.seconds + seconds;
-    this.tokens = keep * this.tokens + tokens;
-    this.weight = keep * this.weight + 1;
-  }
-
-  get tokensPerSecond(): number {
-    return this.tokens / this.seconds;
-  }
-
-  get secondsPerStep(): number {
-    return this.seconds / this.weight;
-  }
 }

@@ -1,0 +1,69 @@
+import type { GuardState } from './guard.ts';
+import type { OptimizerState } from './optimizer.ts';
+
+/** What evaluations have shown so far; plain JSON. */
+export interface EvaluationRecord {
+  /** The step of the last one; −1 before there is one. */
+  readonly last: number;
+  /** The lowest held-out loss and its step. */
+  readonly best: { readonly step: number; readonly loss: number } | null;
+  /** Evaluations since then. */
+  readonly since: number;
+}
+
+/** Everything, besides the weights, that the next step depends on. */
+export interface TrainerState {
+  readonly step: number;
+  readonly tokens: number;
+  /** Where the source of batches is; plain JSON. */
+  readonly sampler: unknown;
+  readonly optimizer: OptimizerState;
+  readonly evaluations: EvaluationRecord;
+  readonly guard?: GuardState;
+}
+
+export interface StepEvent {
+  readonly type: 'step';
+  /** Steps made, this one included. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Mean loss of this step's tokens before its update, in nats. */
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Before clipping; null where the step was skipped before there was one. */
+  readonly gradientNorm: number | null;
+  /** Trained tokens of this run. */
+  readonly tokens: number;
+  /** Set where the batch was bad and nothing was updated: by how many standard deviations its loss was too high. */
+  readonly skipped?: number;
+  readonly tokensPerSecond: number;
+  readonly secondsLeft: number;
+}
+
+export interface EvaluationEvent {
+  readonly type: 'evaluation';
+  readonly step: number;
+  /** Mean over the held-out tokens that count, in nats. */
+  readonly loss: number;
+  readonly perplexity: number;
+  readonly tokens: number;
+  /** Whether this is the lowest loss of the run so far; what stands before the first step does not count. */
+  readonly best: boolean;
+}
+
+/** The moment to save: the state is that after `step`, until the next event is asked for. */
+export interface CheckpointEvent {
+  readonly type: 'checkpoint';
+  readonly step: number;
+  readonly state: TrainerState;
+  readonly last: boolean;
+}
+
+/** The held-out loss has not fallen for too long: no step follows. */
+export interface StoppedEvent {
+  readonly type: 'stopped';
+  readonly step: number;
+  readonly best: { readonly step: number; readonly loss: number };
+}
+
+export type TrainEvent = StepEvent | EvaluationEvent | StoppedEvent | CheckpointEvent;
