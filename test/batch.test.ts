@@ -103,6 +103,7 @@ describe.skipIf(!engine.sharesBuffers)('several sequences at once', () => {
     [1, 8],
     [2, 8],
     [8, 8],
+    [3, 16],
     // These heads cannot run together: one after another.
     [2, 6],
   ])('have the tokens that each has alone: %d at a time, with heads of %d', async (sequences, headDim) => {

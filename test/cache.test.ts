@@ -70,6 +70,7 @@ describe('a cache', () => {
     [1, 8],
     [2, 8],
     [7, 8],
+    [5, 16],
   ])(
     'that rolls stays right and small long after a window of %d, with heads of %d',
     async (window, headDim) => {

@@ -9,6 +9,7 @@ import type { Engine } from '../runtime/engine.ts';
 import { type CompileOptions, Executable, type HostTensor } from '../runtime/executable.ts';
 import { BatchCache } from './batch-cache.ts';
 import { KeyValueCache } from './cache.ts';
+import { RotaryAngles } from './rotary-angles.ts';
 
 /** Hidden states → logits, the final cap included. hidden `[…, width]` → `[…, vocab]`. */
 export function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
@@ -35,12 +36,16 @@ export type LogitRows = 'last' | 'all';
 
 /** A model ready to continue sequences, one run for each chunk of new tokens. */
 export class Decoder {
+  private readonly angles: readonly RotaryAngles[];
+
   private constructor(
     readonly model: CausalLM,
     private readonly executable: Executable,
     private readonly context: CachedSequence,
     private readonly onRelease: () => void,
-  ) {}
+  ) {
+    this.angles = context.tableRopes.map((rope) => new RotaryAngles(rope, model.maxPositions));
+  }
 
   /**
    * @param weights every parameter by its path.
@@ -151,6 +156,10 @@ export class Decoder {
       feeds[`rope.${i}.cos`] = { data: cos, shape };
       feeds[`rope.${i}.sin`] = { data: sin, shape };
     });
+    const needed = Math.max(...positions) + 1;
+    for (const [i, angles] of this.angles.entries()) {
+      Object.assign(feeds, angles.feeds(`rope_table.${i}`, needed));
+    }
     return feeds;
   }
 }

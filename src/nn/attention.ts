@@ -7,6 +7,7 @@ import {
   concat,
   constant,
   gatherRows,
+  hasFusedRotation,
   input,
   MASKED,
   mul,
@@ -194,8 +195,12 @@ export class CachedSequence implements SequenceContext {
   readonly ids: Tensor;
   readonly positionIds: Tensor;
   readonly layers: LayerCache[] = [];
+  /** Those whose angles the host feeds for the new tokens, as `rope.0.cos` and so on. */
   readonly ropes: RotaryEmbedding[] = [];
+  /** Those whose angles it feeds for all positions up to the last, as `rope_table.0.cos` and so on. */
+  readonly tableRopes: RotaryEmbedding[] = [];
   private readonly tables: { cos: Tensor; sin: Tensor }[] = [];
+  private readonly wholeTables: { cos: Tensor; sin: Tensor }[] = [];
   private readonly lengths = new Map<
     string,
     { past: Tensor; total: Tensor; last: Tensor; capacity: ReturnType<typeof symbol> }
@@ -212,7 +217,10 @@ export class CachedSequence implements SequenceContext {
 
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor {
     const { heads, kvHeads, headDim, scale, softcap, window } = settings;
-    if (rope) {
+    // Where nothing rolls, a token's place in the cache is its position, and the attention turns by itself.
+    const turns = this.inPlace && window === null && hasFusedRotation(headDim);
+    const whole = rope && turns ? this.wholeTable(rope) : undefined;
+    if (rope && !whole) {
       const { cos, sin } = this.table(rope);
       q = rotary(q, cos, sin, heads);
       k = rotary(k, cos, sin, kvHeads);
@@ -225,7 +233,7 @@ export class CachedSequence implements SequenceContext {
     const pastK = input(`cache.${layer}.key`, 'float32', cacheShape);
     const pastV = input(`cache.${layer}.value`, 'float32', cacheShape);
     const attributes = { heads, kvHeads, scale, softcap, window };
-    const [out, newK, newV] = cachedAttention(q, k, v, pastK, pastV, past, total, last, attributes);
+    const [out, newK, newV] = cachedAttention(q, k, v, pastK, pastV, past, total, last, attributes, whole);
     this.caches.push(newK, newV);
     return out;
   }
@@ -262,6 +270,17 @@ export class CachedSequence implements SequenceContext {
       this.tables.push({ cos, sin: input(`rope.${index}.sin`, 'float32', shape) });
     }
     return this.tables[index]!;
+  }
+
+  private wholeTable(rope: RotaryEmbedding) {
+    let index = this.tableRopes.indexOf(rope);
+    if (index < 0) {
+      index = this.tableRopes.push(rope) - 1;
+      const shape = [symbol('positions'), rope.headDim / 2];
+      const cos = input(`rope_table.${index}.cos`, 'float32', shape);
+      this.wholeTables.push({ cos, sin: input(`rope_table.${index}.sin`, 'float32', shape) });
+    }
+    return this.wholeTables[index]!;
   }
 }
 

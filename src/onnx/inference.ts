@@ -1,6 +1,7 @@
-import { staticShape } from '../graph/dims.ts';
+import { sameShape, staticShape } from '../graph/dims.ts';
+import type { CachedAttentionAttributes } from '../graph/operators/cached-attention.ts';
 import type { InputAttributes } from '../graph/operators/elementwise.ts';
-import { input, matmul, parameter, split } from '../graph/operators/index.ts';
+import { addRmsNorm, input, matmul, parameter, split } from '../graph/operators/index.ts';
 import { Node, type Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 import { type QuantizedSource, type RowLookup, stackQuantized, type WeightSource } from './weights.ts';
@@ -20,6 +21,8 @@ export interface HostLookup {
  * Rewrites a graph whose weights stand still, for inference:
  * - an embedding whose rows the host can look up becomes an input, so that the engine does not hold the table twice
  *   (once to look up, once packed as the tied head);
+ * - attention over a cache takes queries, keys and values as they come out of one product, undivided;
+ * - a residual sum and the RMSNorm behind it are one pass;
  * - quantised products of the same activations (queries, keys and values; gate and up) become one product of the
  *   stacked matrices: a decode step is hundreds of small products, and each costs a start.
  */
@@ -32,6 +35,7 @@ export function prepareInference(
   const changed = new Map(weights);
   const lookups: HostLookup[] = [];
   const groups = groupProducts(order, weights);
+  const sums = normedSums(order);
   const merged = new Map<readonly Node[], readonly Tensor[]>();
   const replaced = new Map<Tensor, Tensor>();
   for (const node of order) {
@@ -52,6 +56,23 @@ export function prepareInference(
       replaced.set(node.outputs[0]!, parts[group.indexOf(node)]!);
       continue;
     }
+    const packed = packAttention(node, inputs);
+    if (packed) {
+      node.outputs.forEach((output, i) => {
+        replaced.set(output, packed.outputs[i]!);
+      });
+      continue;
+    }
+    const norm = sums.get(node.outputs[0]!);
+    if (norm) {
+      const [x, y] = inputs as [Tensor, Tensor];
+      const weight = replaced.get(norm.inputs[1]!) ?? norm.inputs[1]!;
+      const { epsilon } = norm.attributes as { epsilon: number };
+      const [normed, sum] = addRmsNorm(x, y, weight, epsilon);
+      replaced.set(node.outputs[0]!, sum).set(norm.outputs[0]!, normed);
+      continue;
+    }
+    if (node.outputs[0] && replaced.has(node.outputs[0])) continue;
     if (inputs.every((tensor, i) => tensor === node.inputs[i])) continue;
     const copy = new Node(node.operator, inputs, node.attributes);
     node.outputs.forEach((output, i) => {
@@ -74,6 +95,40 @@ function hostLookup(node: Node, [table, ids]: readonly Tensor[], weights: Weight
   if (!rows) return undefined;
   const idsName = (ids.node.attributes as InputAttributes).name;
   return { input: `${name}[${idsName}]`, ids: idsName, rows };
+}
+
+/** Sums of two activations, and the RMSNorm that is taken of each. */
+function normedSums(order: readonly Node[]): Map<Tensor, Node> {
+  const found = new Map<Tensor, Node>();
+  for (const norm of order) {
+    if (norm.operator.name !== 'rmsNorm') continue;
+    const sum = norm.inputs[0]!;
+    const [x, y] = sum.node.inputs;
+    // The weight must not wait for the sum: a parameter, or what is made of one alone.
+    const standing = topologicalOrder([norm.inputs[1]!]).every(
+      ({ operator, attributes }) =>
+        operator.name === 'constant' ||
+        operator.name === 'add' ||
+        (operator.name === 'input' && (attributes as InputAttributes).parameter),
+    );
+    if (sum.node.operator.name === 'add' && sameShape(x!.shape, y!.shape) && standing && !found.has(sum))
+      found.set(sum, norm);
+  }
+  return found;
+}
+
+/** Attention over what a split has divided, in one piece. */
+function packAttention({ operator, attributes }: Node, inputs: readonly Tensor[]): Node | undefined {
+  if (operator.name !== 'cachedAttention') return undefined;
+  const { packed, rotates } = attributes as CachedAttentionAttributes;
+  const [q, k, v, ...rest] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
+  const { node } = q;
+  const divides =
+    node.operator.name === 'split' &&
+    node.outputs.length === 3 &&
+    [q, k, v].every((tensor, i) => tensor === node.outputs[i]);
+  if (packed || !rotates || !divides) return undefined;
+  return new Node(operator, [node.inputs[0]!, ...rest], { ...attributes, packed: true });
 }
 
 /** Products that can be one, by each of their nodes. */

@@ -1,4 +1,4 @@
-import { sameDim } from '../dims.ts';
+import { sameDim, sameShape } from '../dims.ts';
 import { apply, type Emitter, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
 import { add, mul, reciprocal, scalar, sqrt, sub, tanh } from './elementwise.ts';
 import { matmul } from './matmul.ts';
@@ -129,6 +129,42 @@ function matrix(rows: number, columns: number): TensorType {
 
 function vector(width: number): TensorType {
   return { dtype: 'float32', shape: [width] };
+}
+
+/**
+ * The sum of a residual stream and what a layer adds to it, and its RMSNorm, in one pass: x and y `[…, width]`, weight
+ * `[width]` → the norm and the sum. For inference: it has no derivative of its own.
+ */
+export const addRmsNormOp: Operator<NormAttributes> = {
+  name: 'addRmsNorm',
+  engineOnly: true,
+  fits: (inputs, _, dialect) => dialect === 'onnxruntime' && [2, 3].includes(inputs[0]!.shape.length),
+  infer([x, y, weight]) {
+    const inputs = [x, y, weight].filter((input) => input !== undefined);
+    const normed = checkNorm('addRmsNorm', [x!, weight!]);
+    if (inputs.length < 3 || !sameShape(x!.shape, y!.shape))
+      throw shapeError('addRmsNorm', inputs, 'needs two sums of one shape and a weight');
+    return [normed, normed];
+  },
+  expand([x, y, weight], { epsilon }) {
+    const sum = add(x!, y!);
+    return [rmsNorm(sum, weight!, epsilon), sum];
+  },
+  lower(e, inputs, { attributes: { epsilon } }) {
+    const outputs = e.node(
+      'SkipSimplifiedLayerNormalization',
+      inputs,
+      { epsilon: { float: epsilon } },
+      { domain: 'com.microsoft', outputs: 4 },
+    );
+    return [outputs[0]!, outputs[3]!];
+  },
+  examples: [{ inputs: [matrix(3, 6), matrix(3, 6), vector(6)], attributes: { epsilon: 1e-5 } }],
+};
+
+/** See {@link addRmsNormOp}. */
+export function addRmsNorm(x: Tensor, y: Tensor, weight: Tensor, epsilon: number): readonly [Tensor, Tensor] {
+  return apply(addRmsNormOp, [x, y, weight], { epsilon }) as unknown as readonly [Tensor, Tensor];
 }
 
 /** x `[…, width]`, weight `[width]` → `[…, width]`. */

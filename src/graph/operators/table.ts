@@ -1,6 +1,7 @@
 import type { Attributes, Operator } from '../tensor.ts';
 import * as activations from './activations.ts';
 import * as attention from './attention.ts';
+import * as cachedAttention from './cached-attention.ts';
 import * as elementwise from './elementwise.ts';
 import * as gemm from './gemm.ts';
 import * as indexing from './indexing.ts';
@@ -18,7 +19,21 @@ function isOperator(value: unknown): value is Operator<Attributes> {
 
 /** Every operator there is, by name. */
 export const operators: ReadonlyMap<string, Operator<Attributes>> = new Map(
-  [activations, attention, elementwise, gemm, indexing, loss, matmul, norms, reduce, rotary, sequence, shape]
+  [
+    activations,
+    attention,
+    cachedAttention,
+    elementwise,
+    gemm,
+    indexing,
+    loss,
+    matmul,
+    norms,
+    reduce,
+    rotary,
+    sequence,
+    shape,
+  ]
     .flatMap((module) => Object.values(module).filter(isOperator))
     .map((operator) => [operator.name, operator]),
 );
