@@ -109,7 +109,7 @@ describe.skipIf(!engine.sharesBuffers)('several sequences at once', () => {
   ])('have the tokens that each has alone: %d at a time, with heads of %d', async (sequences, headDim) => {
     const model = llama(POSITIONS, headDim);
     const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
-    expect(decoder.runsBatches).toBe(headDim === 8);
+    expect(decoder.runsBatches).toBe(headDim % 8 === 0);
     const wanted: number[][] = [];
     for (const [i, prompt] of prompts.entries()) {
       wanted.push(await collect(generateTokens(decoder, prompt, options[i]!)));
