@@ -22,6 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   generation: ['hub', 'chat', 'checkpoint', 'text', 'runtime', 'families', 'nn', 'onnx', 'graph'],
   export: ['generation', 'checkpoint', 'text', 'families', 'nn', 'onnx', 'graph'],
   training: ['checkpoint', 'text', 'runtime', 'families', 'nn', 'onnx', 'graph'],
+  distillation: ['training', 'checkpoint', 'text', 'runtime', 'families', 'nn', 'onnx', 'graph'],
   inspect: ['checkpoint', 'families', 'nn', 'graph'],
   report: ['inspect'],
   mainjob: [

@@ -1,6 +1,7 @@
 export * from './activations.ts';
 export * from './attention.ts';
 export * from './cached-attention.ts';
+export * from './distillation.ts';
 export * from './elementwise.ts';
 export * from './gemm.ts';
 export * from './indexing.ts';

@@ -1,4 +1,4 @@
-import { type Dim, sameDim, sizeOf } from '../dims.ts';
+import { type Dim, sameDim, sameShape, sizeOf } from '../dims.ts';
 import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
 import { scalar } from './elementwise.ts';
 import { broadcastTo, reshape } from './shape.ts';
@@ -149,80 +149,82 @@ export function scatterRows(ids: Tensor, values: Tensor, rows: Dim): Tensor {
   return apply(scatterRowsOp, [ids, values], { rows })[0]!;
 }
 
-/** One element of each row: x[i, ids[i]]. */
+/** Some elements of each row: x[i, ids[i, j]]. */
 export const takeAlongOp: Operator<None> = {
   name: 'takeAlong',
   infer(inputs) {
     const [x, ids] = inputs;
-    if (x?.dtype !== 'float32' || x.shape.length !== 2 || !isIndex(ids) || !sameColumn(x, ids!)) {
-      throw shapeError('takeAlong', inputs, 'needs a float matrix [n, m] and integers [n, 1]');
+    if (x?.dtype !== 'float32' || x.shape.length !== 2 || !isIndex(ids) || !sameRows(x, ids!)) {
+      throw shapeError('takeAlong', inputs, 'needs a float matrix [n, m] and integers [n, k]');
     }
-    return [{ dtype: 'float32', shape: [x.shape[0]!, 1] }];
+    return [{ dtype: 'float32', shape: ids!.shape }];
   },
   evaluate([x, ids]) {
-    const [n, m] = x!.shape as [number, number];
-    return [{ shape: [n, 1], data: Float64Array.from(ids!.data, (id, row) => x!.data[row * m + id]!) }];
+    const [m, k] = [x!.shape[1]!, ids!.shape[1]!];
+    const data = Float64Array.from(ids!.data, (id, i) => x!.data[Math.floor(i / k) * m + id]!);
+    return [{ shape: ids!.shape, data }];
   },
   differentiate({ inputs, gradients }) {
     const zeros = broadcastTo(scalar(0), inputs[0]!.shape);
     return [addAlong(zeros, inputs[1]!, gradients[0]!), undefined];
   },
   lower: (e, inputs) => e.node('GatherElements', inputs, { axis: 1 }),
-  examples: [
-    {
-      inputs: [
-        { dtype: 'float32', shape: [4, 3] },
-        { dtype: 'int64', shape: [4, 1] },
-      ],
-      attributes: {},
-      below: 3,
-    },
-  ],
+  examples: [1, 2].map((k) => ({
+    inputs: [
+      { dtype: 'float32', shape: [4, 3] },
+      { dtype: 'int64', shape: [4, k] },
+    ],
+    attributes: {},
+    below: 3,
+  })),
 };
 
-function sameColumn(x: TensorType, ids: TensorType): boolean {
-  return ids.shape.length === 2 && sameDim(ids.shape[0]!, x.shape[0]!) && ids.shape[1] === 1;
+function sameRows(x: TensorType, ids: TensorType): boolean {
+  return ids.shape.length === 2 && sameDim(ids.shape[0]!, x.shape[0]!);
 }
 
-/** x `[n, m]`, ids `[n, 1]` → x[i, ids[i]] as `[n, 1]`. */
+/** x `[n, m]`, ids `[n, k]` → x[i, ids[i, j]] as `[n, k]`. */
 export function takeAlong(x: Tensor, ids: Tensor): Tensor {
   return apply(takeAlongOp, [x, ids], {})[0]!;
 }
 
-/** A number added to one element of each row. */
+/** Numbers added to some elements of each row. */
 export const addAlongOp: Operator<None> = {
   name: 'addAlong',
   infer(inputs) {
     const [x, ids, values] = inputs;
     const fits =
-      x?.shape.length === 2 && isIndex(ids) && sameColumn(x, ids!) && values && sameColumn(x, values);
-    if (!x || !fits) throw shapeError('addAlong', inputs, 'needs [n, m], integers [n, 1] and floats [n, 1]');
+      x?.shape.length === 2 &&
+      isIndex(ids) &&
+      sameRows(x, ids!) &&
+      values &&
+      sameShape(values.shape, ids!.shape);
+    if (!x || !fits) throw shapeError('addAlong', inputs, 'needs [n, m], integers [n, k] and floats [n, k]');
     return [x];
   },
   evaluate([x, ids, values]) {
     const data = x!.data.slice();
-    ids!.data.forEach((id, row) => {
-      data[row * x!.shape[1]! + id]! += values!.data[row]!;
+    const [m, k] = [x!.shape[1]!, ids!.shape[1]!];
+    ids!.data.forEach((id, i) => {
+      data[Math.floor(i / k) * m + id]! += values!.data[i]!;
     });
     return [{ shape: x!.shape, data }];
   },
   differentiate: ({ inputs, gradients }) => [gradients[0], undefined, takeAlong(gradients[0]!, inputs[1]!)],
-  // One index a row: nothing repeats, so unlike ScatterND with repeated rows this has one right answer.
+  // The engine's CPU kernel adds one after another, so unlike ScatterND with repeated rows an id may repeat.
   lower: (e, inputs) => e.node('ScatterElements', inputs, { axis: 1, reduction: 'add' }),
-  examples: [
-    {
-      inputs: [
-        { dtype: 'float32', shape: [4, 3] },
-        { dtype: 'int64', shape: [4, 1] },
-        { dtype: 'float32', shape: [4, 1] },
-      ],
-      attributes: {},
-      below: 3,
-    },
-  ],
+  examples: [1, 4].map((k) => ({
+    inputs: [
+      { dtype: 'float32', shape: [4, 3] },
+      { dtype: 'int64', shape: [4, k] },
+      { dtype: 'float32', shape: [4, k] },
+    ],
+    attributes: {},
+    below: 3,
+  })),
 };
 
-/** x `[n, m]` with values[i] added at [i, ids[i]]. */
+/** x `[n, m]` with values[i, j] added at [i, ids[i, j]]; ids and values `[n, k]`. */
 export function addAlong(x: Tensor, ids: Tensor, values: Tensor): Tensor {
   return apply(addAlongOp, [x, ids, values], {})[0]!;
 }

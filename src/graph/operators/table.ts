@@ -2,6 +2,7 @@ import type { Attributes, Operator } from '../tensor.ts';
 import * as activations from './activations.ts';
 import * as attention from './attention.ts';
 import * as cachedAttention from './cached-attention.ts';
+import * as distillation from './distillation.ts';
 import * as elementwise from './elementwise.ts';
 import * as gemm from './gemm.ts';
 import * as indexing from './indexing.ts';
@@ -23,6 +24,7 @@ export const operators: ReadonlyMap<string, Operator<Attributes>> = new Map(
     activations,
     attention,
     cachedAttention,
+    distillation,
     elementwise,
     gemm,
     indexing,

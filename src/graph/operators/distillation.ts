@@ -1,0 +1,343 @@
+import { RopewalkError } from '../../errors.ts';
+import { type Dim, sameDim } from '../dims.ts';
+import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { add, constant, log, mul, scalar, sub } from './elementwise.ts';
+import { addAlong, takeAlong } from './indexing.ts';
+import { matmul } from './matmul.ts';
+import { softcap } from './norms.ts';
+import { reduceMax, reduceSum, softmax } from './reduce.ts';
+import { concat, reshape, slice } from './shape.ts';
+
+interface MixAttributes {
+  /** The student's final soft-cap; null for none. */
+  readonly softcap: number | null;
+  /** T: both distributions are softmax(logits / T), and the divergence counts T² times. */
+  readonly temperature: number;
+  /** λ in λ · T² · KL + (1 − λ) · cross-entropy; above 0, at most 1. */
+  readonly ratio: number;
+  /** Rows whose logits exist at one time. */
+  readonly chunk: number;
+  readonly bias: boolean;
+}
+
+export interface LinearDistillationAttributes extends MixAttributes {
+  /** The teacher's final soft-cap; null for none. */
+  readonly teacherSoftcap: number | null;
+  readonly teacherBias: boolean;
+}
+
+/** The student's head and what its loss is of, of all rows. */
+interface Student {
+  readonly hidden: Tensor;
+  readonly weight: Tensor;
+  readonly targets: Tensor;
+  readonly weights: Tensor;
+  readonly bias: Tensor | undefined;
+}
+
+/** What a chunk of rows is to learn from the teacher. */
+interface Lesson {
+  /** KL(teacher ‖ student) of each row, `[chunk, 1]`, given the student's logits / T and their log Σ exp `[chunk, 1]`. */
+  divergence(scaled: Tensor, logSumExp: Tensor): Tensor;
+  /** x `[chunk, vocab]` less the teacher's probabilities times `factor`. */
+  subtract(x: Tensor, factor: number): Tensor;
+}
+
+function checkMix(name: string, inputs: readonly TensorType[], attributes: MixAttributes): TensorType[] {
+  const [hidden, weight, targets, weights] = inputs;
+  const fits =
+    hidden?.shape.length === 2 &&
+    weight?.shape.length === 2 &&
+    sameDim(hidden.shape[1]!, weight.shape[1]!) &&
+    isVector(targets, hidden.shape[0]!) &&
+    targets!.dtype !== 'float32' &&
+    isVector(weights, hidden.shape[0]!);
+  if (!fits) {
+    throw shapeError(name, inputs, 'needs hidden [n, d], weight [vocab, d], targets [n], weights [n]');
+  }
+  const { temperature, ratio } = attributes;
+  if (!(temperature > 0) || !(ratio > 0 && ratio <= 1)) {
+    throw shapeError(name, inputs, `cannot mix by ${ratio} at temperature ${temperature}`);
+  }
+  const losses: TensorType = { dtype: 'float32', shape: [hidden.shape[0]!, 1] };
+  return [{ dtype: 'float32', shape: [] }, losses, hidden, weight];
+}
+
+function isVector(x: TensorType | undefined, size: Dim): boolean {
+  return x?.shape.length === 1 && sameDim(x.shape[0]!, size);
+}
+
+/** log Σ exp through the largest probability, which is at least 1 / vocab: one pass, nothing underflows. */
+function logSumExpOf(logits: Tensor, probs: Tensor): Tensor {
+  return sub(reduceMax(logits, [1]), log(reduceMax(probs, [1])));
+}
+
+function logitsOf(hidden: Tensor, weight: Tensor, bias: Tensor | undefined, cap: number | null): Tensor {
+  const product = matmul(hidden, weight, { transB: true });
+  const logits = bias ? add(product, bias) : product;
+  return cap === null ? logits : softcap(logits, cap);
+}
+
+const times = (x: Tensor, factor: number) => (factor === 1 ? x : mul(x, scalar(factor)));
+
+/**
+ * Loss, losses, and the gradients of hidden, weight and bias, chunk by chunk. With student probabilities q at T and q₁ at
+ * 1, d loss / d logits = weight · (λ · T · (q − teacher) + (1 − λ) · (q₁ − onehot)).
+ */
+function expandMix(
+  { hidden, weight, targets, weights, bias }: Student,
+  { softcap: cap, temperature, ratio, chunk }: MixAttributes,
+  lesson: (start: number, end: number) => Lesson,
+): Tensor[] {
+  const [rows] = hidden.shape;
+  if (typeof rows !== 'number') throw new RopewalkError('distillation: the number of rows must be known.');
+  const losses: Tensor[] = [];
+  const dHidden: Tensor[] = [];
+  let dWeight: Tensor | undefined;
+  let dBias: Tensor | undefined;
+  for (let start = 0; start < rows; start += chunk) {
+    const end = Math.min(rows, start + chunk);
+    const h = slice(hidden, 0, start, end);
+    const target = reshape(slice(targets, 0, start, end), [end - start, 1]);
+    const w = reshape(slice(weights, 0, start, end), [end - start, 1]);
+    const logits = logitsOf(h, weight, bias, cap);
+    const scaled = times(logits, 1 / temperature);
+    const q = softmax(scaled);
+    const scaledSum = logSumExpOf(scaled, q);
+    const { divergence, subtract } = lesson(start, end);
+    let loss = times(divergence(scaled, scaledSum), ratio * temperature ** 2);
+    let dLogits: Tensor;
+    if (ratio === 1) {
+      dLogits = subtract(times(q, temperature), temperature);
+    } else {
+      // At temperature 1 both parts share the student's probabilities.
+      const q1 = temperature === 1 ? q : softmax(logits);
+      const sum = temperature === 1 ? scaledSum : logSumExpOf(logits, q1);
+      loss = add(loss, times(sub(sum, takeAlong(logits, target)), 1 - ratio));
+      const both = temperature === 1 ? q : add(times(q, ratio * temperature), times(q1, 1 - ratio));
+      const missed = constant(new Float32Array(end - start).fill(ratio - 1), [end - start, 1]);
+      dLogits = addAlong(subtract(both, ratio * temperature), target, missed);
+    }
+    losses.push(loss);
+    if (cap !== null) {
+      const t = mul(logits, scalar(1 / cap));
+      dLogits = mul(dLogits, sub(scalar(1), mul(t, t)));
+    }
+    // The row's weight goes to the narrow side of each product.
+    dHidden.push(mul(matmul(dLogits, weight), w));
+    const partWeight = matmul(dLogits, mul(h, w), { transA: true });
+    dWeight = dWeight ? add(dWeight, partWeight) : partWeight;
+    if (bias) {
+      const partBias = reshape(matmul(w, dLogits, { transA: true }), bias.shape);
+      dBias = dBias ? add(dBias, partBias) : partBias;
+    }
+  }
+  const all = concat(losses, 0);
+  const total = reshape(reduceSum(mul(all, reshape(weights, [rows, 1])), [0, 1]), []);
+  const outputs = [total, all, concat(dHidden, 0), dWeight!];
+  return dBias ? [...outputs, dBias] : outputs;
+}
+
+/** The gradients that were made with the loss, at the inputs' places: hidden and weight first, the bias at `biasAt`. */
+function mixGradients(outputs: readonly Tensor[], gradient: Tensor, inputs: number, biasAt: number) {
+  const [, , dHidden, dWeight, dBias] = outputs;
+  const result = new Array<Tensor | undefined>(inputs).fill(undefined);
+  result[0] = mul(dHidden!, gradient);
+  result[1] = mul(dWeight!, gradient);
+  if (dBias) result[biasAt] = mul(dBias, gradient);
+  return result;
+}
+
+/**
+ * The heads of a student and of its teacher and the loss between them in one, without ever holding the logits of more
+ * than `chunk` rows: Σ_i weightᵢ · (λ · T² · KL(softmax(tᵢ / T) ‖ softmax(sᵢ / T)) + (1 − λ) · −log softmax(sᵢ)[targetᵢ]),
+ * where s and t are both models' capped logits. Hinton et al. 2015, arXiv:1503.02531; Gemma 2, arXiv:2408.00118.
+ *
+ * Inputs: hidden [n, d], W [vocab, d], targets [n], weights [n], the teacher's hidden [n, e] and head [vocab, e] (no
+ * gradient), b [vocab] if `bias`, the teacher's b [vocab] if `teacherBias`.
+ * Outputs: loss [], losses [n, 1] without weights, dHidden [n, d], dW [vocab, d], db [vocab] if `bias`.
+ */
+export const linearDistillationOp: Operator<LinearDistillationAttributes> = {
+  name: 'linearDistillation',
+  primaryOutputs: 1,
+  infer(inputs, attributes) {
+    const outputs = checkMix('linearDistillation', inputs, attributes);
+    const [hidden, weight, , , teacherHidden, teacherWeight, ...biases] = inputs;
+    const vocab = weight!.shape[0]!;
+    const fits =
+      teacherHidden?.shape.length === 2 &&
+      teacherWeight?.shape.length === 2 &&
+      sameDim(teacherHidden.shape[0]!, hidden!.shape[0]!) &&
+      sameDim(teacherWeight.shape[0]!, vocab) &&
+      sameDim(teacherHidden.shape[1]!, teacherWeight.shape[1]!) &&
+      biases.length === Number(attributes.bias) + Number(attributes.teacherBias) &&
+      biases.every((bias) => isVector(bias, vocab));
+    if (!fits) {
+      throw shapeError(
+        'linearDistillation',
+        inputs,
+        "needs the teacher's hidden [n, e] and weight [vocab, e], and biases [vocab]",
+      );
+    }
+    return attributes.bias ? [...outputs, biases[0]!] : outputs;
+  },
+  expand([hidden, weight, targets, weights, teacherHidden, teacherWeight, ...biases], attributes) {
+    const { temperature, bias: hasBias, teacherBias: teacherHasBias, teacherSoftcap } = attributes;
+    const bias = hasBias ? biases[0] : undefined;
+    const teacherBias = teacherHasBias ? biases.at(-1) : undefined;
+    const student = { hidden: hidden!, weight: weight!, targets: targets!, weights: weights!, bias };
+    return expandMix(student, attributes, (start, end) => {
+      const h = slice(teacherHidden!, 0, start, end);
+      const scaled = times(logitsOf(h, teacherWeight!, teacherBias, teacherSoftcap), 1 / temperature);
+      const p = softmax(scaled);
+      const sum = logSumExpOf(scaled, p);
+      return {
+        // Σ p · (log p − log q), with log p = teacher's − its log Σ exp, and Σ p = 1.
+        divergence: (own, ownSum) => add(reduceSum(mul(p, sub(scaled, own)), [1]), sub(ownSum, sum)),
+        subtract: (x, factor) => sub(x, times(p, factor)),
+      };
+    });
+  },
+  differentiate: ({ inputs, outputs, gradients }) => mixGradients(outputs, gradients[0]!, inputs.length, 6),
+  examples: [
+    example({ softcap: null, teacherSoftcap: null, temperature: 1, ratio: 1, chunk: 6 }),
+    example({ softcap: 1.5, teacherSoftcap: 2, temperature: 2, ratio: 0.7, chunk: 4 }),
+    example({ softcap: 2, teacherSoftcap: null, temperature: 1, ratio: 0.5, chunk: 2, bias: true }),
+    example({ softcap: null, teacherSoftcap: 2, temperature: 3, ratio: 1, chunk: 6, teacherBias: true }),
+  ],
+};
+
+function example(
+  given: Omit<LinearDistillationAttributes, 'bias' | 'teacherBias'> & Partial<LinearDistillationAttributes>,
+) {
+  const attributes = { bias: false, teacherBias: false, ...given };
+  const [n, d, vocab, e] = [6, 4, 5, 3];
+  const float = (...shape: number[]): TensorType => ({ dtype: 'float32', shape });
+  const targets: TensorType = { dtype: 'int32', shape: [n] };
+  const inputs = [float(n, d), float(vocab, d), targets, float(n), float(n, e), float(vocab, e)];
+  if (attributes.bias) inputs.push(float(vocab));
+  if (attributes.teacherBias) inputs.push(float(vocab));
+  return { inputs, attributes, below: vocab };
+}
+
+/**
+ * {@link linearDistillationOp} for a teacher of whom k probabilities a row are known: all others are taken for 0.
+ *
+ * Inputs: hidden [n, d], W [vocab, d], targets [n], weights [n], ids [n, k], probabilities [n, k] that add up to 1 in each
+ * row (no gradient; one of probability 0 counts nothing), b [vocab] if `bias`. Outputs as there.
+ */
+export const sparseDistillationOp: Operator<MixAttributes> = {
+  name: 'sparseDistillation',
+  primaryOutputs: 1,
+  infer(inputs, attributes) {
+    const outputs = checkMix('sparseDistillation', inputs, attributes);
+    const [hidden, weight, , , ids, probabilities, ...biases] = inputs;
+    const fits =
+      ids?.shape.length === 2 &&
+      ids.dtype !== 'float32' &&
+      probabilities?.shape.length === 2 &&
+      [ids, probabilities].every(({ shape }) => sameDim(shape[0]!, hidden!.shape[0]!)) &&
+      sameDim(ids.shape[1]!, probabilities.shape[1]!) &&
+      biases.length === Number(attributes.bias) &&
+      biases.every((bias) => isVector(bias, weight!.shape[0]!));
+    if (!fits) {
+      throw shapeError(
+        'sparseDistillation',
+        inputs,
+        'needs ids and probabilities [n, k], and a bias [vocab]',
+      );
+    }
+    return attributes.bias ? [...outputs, biases[0]!] : outputs;
+  },
+  expand([hidden, weight, targets, weights, ids, probabilities, bias], attributes) {
+    const student = { hidden: hidden!, weight: weight!, targets: targets!, weights: weights!, bias };
+    return expandMix(student, attributes, (start, end) => {
+      const some = slice(ids!, 0, start, end);
+      const p = slice(probabilities!, 0, start, end);
+      // A probability of 0 has 0 · log ε = 0.
+      const logP = log(add(p, scalar(1e-30)));
+      return {
+        divergence: (own, ownSum) => add(reduceSum(mul(p, sub(logP, takeAlong(own, some))), [1]), ownSum),
+        subtract: (x, factor) => addAlong(x, some, times(p, -factor)),
+      };
+    });
+  },
+  differentiate: ({ inputs, outputs, gradients }) => mixGradients(outputs, gradients[0]!, inputs.length, 6),
+  examples: [
+    sparseExample({ softcap: null, temperature: 1, ratio: 1, chunk: 3, bias: false }),
+    sparseExample({ softcap: 1.5, temperature: 2, ratio: 0.6, chunk: 2, bias: true }),
+    sparseExample({ softcap: 2, temperature: 1, ratio: 0.5, chunk: 1, bias: false }),
+  ],
+};
+
+function sparseExample(attributes: MixAttributes) {
+  const [n, d, vocab, k] = [3, 4, 6, 3];
+  const float = (...shape: number[]): TensorType => ({ dtype: 'float32', shape });
+  const integers = (...shape: number[]): TensorType => ({ dtype: 'int32', shape });
+  const inputs = [float(n, d), float(vocab, d), integers(n), float(n), integers(n, k), float(n, k)];
+  if (attributes.bias) inputs.push(float(vocab));
+  // The last row has two places that are not used: they name an id twice, with nothing.
+  const values = { 4: [0, 5, 2, 4, 1, 3, 2, 0, 0], 5: [0.5, 0.25, 0.25, 0.125, 0.75, 0.125, 1, 0, 0] };
+  return { inputs, attributes, below: vocab, values };
+}
+
+export interface DistillationLoss {
+  /** Σ weight · loss of the row, []. */
+  readonly loss: Tensor;
+  /** Each row's loss `[n, 1]`, without its weight; no gradient flows through it. */
+  readonly perToken: Tensor;
+}
+
+/** A head: logits are softcap(hidden · weightᵀ + bias). */
+export interface LinearHead {
+  readonly weight: Tensor;
+  readonly bias?: Tensor | undefined;
+  readonly softcap: number | null;
+}
+
+/** How the teacher's and the text's word are weighed. */
+export interface DistillationMix {
+  readonly temperature: number;
+  readonly ratio: number;
+  readonly chunk: number;
+}
+
+/** See {@link linearDistillationOp}: hidden `[n, d]` of the student, `[n, e]` of the teacher, targets and weights `[n]`. */
+export function linearDistillation(
+  hidden: Tensor,
+  head: LinearHead,
+  targets: Tensor,
+  weights: Tensor,
+  teacher: { readonly hidden: Tensor; readonly head: LinearHead },
+  mix: DistillationMix,
+): DistillationLoss {
+  const biases = [head.bias, teacher.head.bias].filter((bias) => bias !== undefined);
+  const inputs = [hidden, head.weight, targets, weights, teacher.hidden, teacher.head.weight, ...biases];
+  const [loss, perToken] = apply(linearDistillationOp, inputs, {
+    ...mix,
+    softcap: head.softcap,
+    teacherSoftcap: teacher.head.softcap,
+    bias: head.bias !== undefined,
+    teacherBias: teacher.head.bias !== undefined,
+  });
+  return { loss: loss!, perToken: perToken! };
+}
+
+/** See {@link sparseDistillationOp}: hidden `[n, d]`, targets and weights `[n]`, ids and probabilities `[n, k]`. */
+export function sparseDistillation(
+  hidden: Tensor,
+  head: LinearHead,
+  targets: Tensor,
+  weights: Tensor,
+  teacher: { readonly ids: Tensor; readonly probabilities: Tensor },
+  mix: DistillationMix,
+): DistillationLoss {
+  const bias = head.bias ? [head.bias] : [];
+  const inputs = [hidden, head.weight, targets, weights, teacher.ids, teacher.probabilities, ...bias];
+  const [loss, perToken] = apply(sparseDistillationOp, inputs, {
+    ...mix,
+    softcap: head.softcap,
+    bias: head.bias !== undefined,
+  });
+  return { loss: loss!, perToken: perToken! };
+}
