@@ -15,22 +15,15 @@ import { CHAT_TEXTS } from './chat-texts.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { localeOption } from './locale.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from './models.ts';
-import { collect, count, integer, notNegative, positive } from './options.ts';
+import { count } from './options.ts';
 import { printable } from './printable.ts';
 import { modelPath } from './resolve.ts';
+import { addSamplingOptions, type SamplingFlags } from './sampling-options.ts';
 
-interface ChatFlags extends DecoderFlags {
+interface ChatFlags extends DecoderFlags, SamplingFlags {
   system?: string;
   template?: string;
   maxTokens: number;
-  greedy?: boolean;
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  repetitionPenalty?: number;
-  seed: number;
-  stop?: string[];
   locale: Locale;
 }
 
@@ -42,14 +35,6 @@ export function register(program: Command): void {
     .option('--system <text>', 'what the model is told before the chat')
     .option('--template <file>', "a chat template (Jinja) instead of the model's own")
     .option('--max-tokens <n>', 'most tokens of a reply', count, REPLY_TOKENS)
-    .option('--greedy', 'take the likeliest token each time')
-    .option('--temperature <t>', 'below 1 safer, above 1 wilder', positive)
-    .option('--top-k <k>', 'draw from the k likeliest tokens', count)
-    .option('--top-p <p>', 'draw from the likeliest tokens that together reach p', positive)
-    .option('--min-p <p>', 'draw from tokens at least p times as likely as the likeliest', notNegative)
-    .option('--repetition-penalty <r>', 'above 1, repeat less', positive)
-    .option('--seed <n>', 'equal seeds give equal replies', integer, 0)
-    .option('--stop <text>', 'end a reply before this text; may be given several times', collect)
     .addOption(localeOption())
     .addHelpText(
       'after',
@@ -59,7 +44,7 @@ Examples:
   echo "Why is the sky blue?" | ropewalk chat path/to/model.gguf --greedy`,
     )
     .action(chat);
-  addDecoderOptions(command);
+  addDecoderOptions(addSamplingOptions(command, 'reply'));
 }
 
 async function chat(name: string, flags: ChatFlags): Promise<void> {

@@ -11,23 +11,16 @@ import type { Tokenizer } from '../text/tokenizer.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { compileSchemaFile } from './json-schema.ts';
 import { addDecoderOptions, type DecoderFlags, decoderFor } from './models.ts';
-import { collect, count, idList, integer, notNegative, positive, wholeNumber } from './options.ts';
+import { idList, wholeNumber } from './options.ts';
 import { printable } from './printable.ts';
 import { modelPath } from './resolve.ts';
+import { addSamplingOptions, type SamplingFlags } from './sampling-options.ts';
 import { addSpeculationOptions, type SpeculationFlags, speculationFor } from './speculation.ts';
 
-interface GenerateFlags extends DecoderFlags, SpeculationFlags {
+interface GenerateFlags extends DecoderFlags, SamplingFlags, SpeculationFlags {
   prompt?: string;
   ids?: number[];
   maxTokens: number;
-  greedy?: boolean;
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  repetitionPenalty?: number;
-  seed: number;
-  stop?: string[];
   stopIds?: number[];
   ignoreEos?: boolean;
   jsonSchema?: string;
@@ -42,14 +35,6 @@ export function register(program: Command): void {
     .option('--prompt <text>', 'text to continue')
     .option('--ids <list>', 'token ids to continue, such as 1,2,3', idList)
     .requiredOption('--max-tokens <n>', 'most tokens to add', wholeNumber)
-    .option('--greedy', 'take the likeliest token each time')
-    .option('--temperature <t>', 'below 1 safer, above 1 wilder', positive)
-    .option('--top-k <k>', 'draw from the k likeliest tokens', count)
-    .option('--top-p <p>', 'draw from the likeliest tokens that together reach p', positive)
-    .option('--min-p <p>', 'draw from tokens at least p times as likely as the likeliest', notNegative)
-    .option('--repetition-penalty <r>', 'above 1, repeat less', positive)
-    .option('--seed <n>', 'equal seeds give equal texts', integer, 0)
-    .option('--stop <text>', 'stop before this text; may be given several times', collect)
     .option('--stop-ids <list>', "token ids that end the text, instead of the model's own", idList)
     .option('--ignore-eos', 'go on after the token that ends a text')
     .option('--json-schema <file>', 'the new text is JSON that is valid under this JSON Schema')
@@ -63,7 +48,7 @@ Examples:
   ropewalk generate path/to/model --prompt "A person:" --max-tokens 80 --json-schema person.json`,
     )
     .action(generate);
-  addSpeculationOptions(addDecoderOptions(command));
+  addSpeculationOptions(addDecoderOptions(addSamplingOptions(command, 'text')));
 }
 
 async function generate(model: string, flags: GenerateFlags): Promise<void> {
