@@ -40,17 +40,29 @@ export interface Ticks {
   readonly ours: number;
 }
 
-/** Of these processes alone, where the tree is known. */
+/** @param pids of processes that are not "others". */
 export function processorTicks(pids: readonly number[]): Ticks {
   const fields = read('/proc/stat').split('\n')[0]!.trim().split(/\s+/).slice(1, 9).map(Number);
   const [user = 0, nice = 0, system = 0, idle = 0, wait = 0, hard = 0, soft = 0, stolen = 0] = fields;
   const busy = user + nice + system + hard + soft + stolen;
-  const ours = pids.flatMap(processTree).reduce((sum, pid) => {
+  const ours = pids.reduce((sum, pid) => sum + ticksOf(pid), 0);
+  return { busy, all: busy + idle + wait, ours };
+}
+
+/** Ticks in a second: Linux counts so everywhere. */
+const TICKS = 100;
+
+/** Processor time that a process and those below it have had so far, in seconds, over all cores. */
+export function processorSeconds(pid: number): number {
+  return ticksOf(pid) / TICKS;
+}
+
+function ticksOf(root: number): number {
+  return processTree(root).reduce((sum, pid) => {
     // Behind the name, which may hold anything: state is the first field, then user and system time 12th and 13th.
     const own = read(`/proc/${pid}/stat`).split(') ').at(-1)!.split(' ');
     return sum + Number(own[11] ?? 0) + Number(own[12] ?? 0);
   }, 0);
-  return { busy, all: busy + idle + wait, ours };
 }
 
 /** The share of the machine's processors that others had between two moments. */

@@ -109,7 +109,7 @@ async function measure(profile: string | undefined) {
   );
   await readWeights(opened, session.values());
   await opened.checkpoint.tensors.close();
-  const optimizer = namedOptimizer(session, 'adamw:float32', { weightDecay: 0.01 });
+  const optimizer = namedOptimizer(session, 'adamw:float32');
   const result = { steps: [] as number[], optimizer: [] as number[] };
   for (let step = 0; step <= steps; step++) {
     const ids = batchIds(step, { batch, seq: seq - 1 }, opened.model.config.vocab_size);

@@ -136,7 +136,7 @@ async function train({ model: name, batch, seq, steps, mode, optimizer: wanted }
     if (opened) await readWeights(opened, session.values());
     else fillQuickly(model, session.values());
     await opened?.checkpoint.tensors.close();
-    const optimizer = namedOptimizer(session, wanted, { weightDecay: 0.01 });
+    const optimizer = namedOptimizer(session, wanted);
     const random = new Random(1);
     const ids = () => Int32Array.from({ length: batch * seq }, () => random.nextInt(model.config.vocab_size));
     for (let step = 1; step <= steps; step++) {

@@ -1,4 +1,4 @@
-import { processorTicks, shareOfOthers } from '../process-tree.ts';
+import { processorSeconds, processorTicks, shareOfOthers } from '../process-tree.ts';
 import { Contender, type Entrant } from './contender.ts';
 import { Result } from './report.ts';
 
@@ -48,7 +48,9 @@ export async function runMatch(entrants: readonly Entrant[], rounds: number): Pr
       for (const { contender, result } of order) {
         // Of what takes a minute or more, a few are enough.
         if (result.seconds.values.length >= 2 && result.seconds.median > 20) continue;
+        const used = processorSeconds(contender.pid);
         const { seconds, loss, optimizerSeconds } = await contender.step();
+        result.processor.add(processorSeconds(contender.pid) - used);
         result.seconds.add(seconds);
         if (loss !== undefined) result.losses.push(loss);
         if (optimizerSeconds !== undefined) result.optimizer.add(optimizerSeconds);

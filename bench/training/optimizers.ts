@@ -1,32 +1,38 @@
 import {
+  type CreateOptimizerOptions,
   createOptimizer,
-  type OptimizerKind,
-  type OptimizerStates,
+  OPTIMIZER_STATES,
+  OPTIMIZERS,
+  type SizedOptimizer,
 } from '../../src/training/create-optimizer.ts';
 import type { TrainingEngine } from '../../src/training/engine.ts';
-import type { AdamWOptions, Optimizer, OptimizerState } from '../../src/training/optimizer.ts';
 
 /** An optimizer that adds up the time of its steps. */
-export interface TimedOptimizer extends Optimizer {
+export interface TimedOptimizer extends SizedOptimizer {
   seconds: number;
 }
 
-/** Of a name such as `adamw:float32` or `sgd`. @param options AdamW's alone. */
-export function namedOptimizer(engine: TrainingEngine, name: string, options: AdamWOptions): TimedOptimizer {
-  const [kind, states] = name.split(':') as [OptimizerKind, OptimizerStates?];
-  const settings = kind === 'adamw' ? { ...options, ...(states && { states }) } : {};
-  return timed(createOptimizer(kind, engine.parameters, settings));
-}
-
-function timed(optimizer: Optimizer): TimedOptimizer {
-  return {
-    seconds: 0,
-    step(parameters, settings) {
-      const started = performance.now();
-      optimizer.step(parameters, settings);
-      this.seconds += (performance.now() - started) / 1000;
-    },
-    state: (): OptimizerState => optimizer.state(),
-    restore: (state) => optimizer.restore(state),
+/** Of a name such as `adamw:float32`, with the states' type, or `sgd`; AdamW decays matrices by 0.01. */
+export function namedOptimizer({ parameters }: TrainingEngine, name: string): TimedOptimizer {
+  const [wantedKind, wantedStates] = name.split(':');
+  const kind = OPTIMIZERS.find((each) => each === wantedKind);
+  const states = OPTIMIZER_STATES.find((each) => each === wantedStates);
+  if (!kind || (wantedStates !== undefined && !states)) {
+    throw new Error(`no optimiser ${name}: there are ${OPTIMIZERS}, with states ${OPTIMIZER_STATES}`);
+  }
+  const options: CreateOptimizerOptions = {
+    ...(states && { states }),
+    ...(kind === 'adamw' && { weightDecay: 0.01 }),
   };
+  const optimizer = createOptimizer(kind, parameters, options);
+  const step = optimizer.step.bind(optimizer);
+  const timed: TimedOptimizer = Object.assign(optimizer, {
+    seconds: 0,
+    step(...given: Parameters<typeof step>) {
+      const started = performance.now();
+      step(...given);
+      timed.seconds += (performance.now() - started) / 1000;
+    },
+  });
+  return timed;
 }

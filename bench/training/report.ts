@@ -4,6 +4,8 @@ import { Samples } from '../inference/samples.ts';
 export class Result {
   readonly seconds = new Samples();
   readonly optimizer = new Samples();
+  /** Processor time of a step, over all cores: what another process's work disturbs least. */
+  readonly processor = new Samples();
   /** Of its first steps, warm-up included. */
   readonly losses: number[] = [];
   flops: number | undefined;
@@ -28,7 +30,7 @@ const QUIET = 0.05;
 /** One match as a table; the first result is what the others are compared with. */
 export function formatMatch(results: readonly Result[], { tokens, flops, others, load }: MatchFacts): string {
   const [first] = results as [Result];
-  const rows = results.map(({ name, seconds, optimizer }) => {
+  const rows = results.map(({ name, seconds, optimizer, processor }) => {
     const cells = [
       name.padEnd(44),
       seconds.best.toFixed(3).padStart(8),
@@ -38,11 +40,12 @@ export function formatMatch(results: readonly Result[], { tokens, flops, others,
       (flops / seconds.best / 1e9).toFixed(1).padStart(8),
       (seconds.best / first.seconds.best).toFixed(3).padStart(9),
       (seconds.median / first.seconds.median).toFixed(3).padStart(9),
+      processor.median.toFixed(2).padStart(8),
       optimizer.values.length > 0 ? optimizer.median.toFixed(3).padStart(8) : ''.padStart(8),
     ];
     return cells.join(' ');
   });
-  const head = `${'seconds a step'.padEnd(44)}     best   median   steps/s  tokens/s  GFLOP/s  ×, best  ×, median    AdamW`;
+  const head = `${'seconds a step'.padEnd(44)}     best   median   steps/s  tokens/s  GFLOP/s  ×, best  ×, median    CPU s    AdamW`;
   const mark = others > QUIET ? 'UNDER LOAD' : 'quiet';
   const notes = `(${mark}: other processes had ${(100 * others).toFixed(0)} % of the processors; load average ${load.map((x) => x.toFixed(2)).join(' ')})`;
   return [head, ...rows, `× is ${first.name}'s speed as a multiple of the row's. ${notes}`].join('\n');

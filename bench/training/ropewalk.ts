@@ -46,7 +46,7 @@ async function products() {
 async function training(memory: MemoryMode) {
   const session = await createTrainingEngine(engine, opened.model, { batch, seq }, { memory });
   await readWeights(opened, session.values());
-  const optimizer = namedOptimizer(session, 'adamw:float32', { weightDecay: 0.01 });
+  const optimizer = namedOptimizer(session, 'adamw:float32');
   let count = 0;
   const step = async () => {
     const ids = batchIds(count++, { batch, seq }, opened.model.config.vocab_size);
