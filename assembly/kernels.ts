@@ -6,6 +6,10 @@
 // Each operation rounds to float32 by itself and nothing is fused or reordered, so src/runtime/scalar-kernels.ts
 // gives the same bits. All memory belongs to the caller: there is no static data and no allocation here.
 
+export { adafactorNorm, adafactorSums, adafactorUpdate } from './adafactor';
+export { adamwBfloat16 } from './adamw-bfloat16';
+export { adamwBlocks } from './adamw-blocks';
+
 /** One vector of AdamW at pointers p, g, m, v. Order of operations: torch.optim.AdamW, single-tensor path. */
 function adamwVector(
   p: usize,

@@ -1,10 +1,13 @@
-// Compiles assembly/kernels.ts to WebAssembly and writes the module as text into src/runtime/kernels.generated.ts, so
+// Compiles assembly/kernels.ts and what it imports to WebAssembly and writes the module as text into src/runtime/kernels.generated.ts, so
 // that Node and browsers load it with no file access. Does nothing when the output was made from the same input.
 import { createHash } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const sourceFile = fileURLToPath(new URL('../assembly/kernels.ts', import.meta.url));
+const sourceFolder = fileURLToPath(new URL('../assembly/', import.meta.url));
+const sources = readdirSync(sourceFolder)
+  .filter((name) => name.endsWith('.ts'))
+  .sort();
 const outputFile = fileURLToPath(new URL('../src/runtime/kernels.generated.ts', import.meta.url));
 const flags = [
   '-O3',
@@ -29,7 +32,8 @@ function readIfPresent(file) {
 
 function fingerprint() {
   const hash = createHash('sha256');
-  for (const file of [sourceFile, fileURLToPath(import.meta.url)]) hash.update(readFileSync(file));
+  for (const name of sources) hash.update(name).update(readFileSync(sourceFolder + name));
+  hash.update(readFileSync(fileURLToPath(import.meta.url)));
   const compiler = new URL('../node_modules/assemblyscript/package.json', import.meta.url);
   hash.update(JSON.parse(readIfPresent(compiler) || '{"version":"none"}').version);
   return hash.digest('hex').slice(0, 32);
@@ -41,8 +45,8 @@ async function compile() {
   const { error, stderr } = await asc.main(
     ['kernels.ts', '--outFile', 'kernels.wasm', '--bindings', 'none', ...flags],
     {
-      // The compiler asks for its configuration and library files too; only the source is ours to give.
-      readFile: (name) => (name === 'kernels.ts' ? readFileSync(sourceFile, 'utf8') : null),
+      // The compiler asks for its configuration and library files too; only the sources are ours to give.
+      readFile: (name) => (sources.includes(name) ? readFileSync(sourceFolder + name, 'utf8') : null),
       writeFile: (name, contents) => {
         if (name === 'kernels.wasm') wasm = contents;
       },
@@ -50,14 +54,12 @@ async function compile() {
     },
   );
   if (error || !wasm) {
-    throw new Error(
-      `assembly/kernels.ts does not compile:\n${stderr.toString() || error?.message || 'no output'}`,
-    );
+    throw new Error(`assembly does not compile:\n${stderr.toString() || error?.message || 'no output'}`);
   }
   return wasm;
 }
 
-const mark = `// Made by scripts/build-kernels.js from assembly/kernels.ts; source ${fingerprint()}`;
+const mark = `// Made by scripts/build-kernels.js from assembly; source ${fingerprint()}`;
 if (!readIfPresent(outputFile).startsWith(`${mark}\n`)) {
   try {
     const wasm = await compile();

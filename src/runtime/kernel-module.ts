@@ -18,6 +18,75 @@ export interface KernelExports {
     biasCorrection2: number,
     gradScale: number,
   ): void;
+  adamwBfloat16(
+    param: number,
+    grad: number,
+    m: number,
+    v: number,
+    n: number,
+    lr: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    weightDecay: number,
+    biasCorrection1: number,
+    biasCorrection2: number,
+    gradScale: number,
+    key: number,
+    first: number,
+  ): void;
+  adamwBlocks(
+    param: number,
+    grad: number,
+    m: number,
+    mScales: number,
+    s: number,
+    sScales: number,
+    scratch: number,
+    n: number,
+    lr: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    weightDecay: number,
+    biasCorrection1: number,
+    biasCorrection2: number,
+    gradScale: number,
+    key: number,
+    first: number,
+  ): void;
+  adafactorSums(
+    param: number,
+    grad: number,
+    rowMeans: number,
+    columns: number,
+    rows: number,
+    width: number,
+    gradScale: number,
+    sum: number,
+  ): number;
+  adafactorNorm(
+    grad: number,
+    rowFactors: number,
+    columnFactors: number,
+    rows: number,
+    width: number,
+    floor: number,
+    gradScale: number,
+    sum: number,
+  ): number;
+  adafactorUpdate(
+    param: number,
+    grad: number,
+    rowFactors: number,
+    columnFactors: number,
+    rows: number,
+    width: number,
+    floor: number,
+    gradScale: number,
+    decay: number,
+    rate: number,
+  ): void;
   sgd(param: number, grad: number, n: number, lr: number, gradScale: number): void;
   sumOfSquares(ptr: number, n: number): number;
   addInto(dst: number, src: number, n: number): void;

@@ -1,11 +1,12 @@
 /**
  * Loops over float32 arrays that ONNX Runtime lacks or does slowly. Views on one memory of a
- * {@link file://./host-memory.ts HostMemory} go through WebAssembly SIMD; any other arrays, through plain JavaScript
- * with the same result to the bit.
+ * {@link file://./host-memory.ts HostMemory} go through WebAssembly SIMD; any other arrays are copied there in chunks, or
+ * go through plain JavaScript, with the same result to the bit.
  */
 import { RopewalkError } from '../errors.ts';
 import { sharedKernels } from './kernel-module.ts';
 import * as scalar from './scalar-kernels.ts';
+import { runElementwise } from './staging.ts';
 
 /** One step of AdamW, all in float64; t counts steps from 1. */
 export interface AdamWCoefficients {
@@ -22,8 +23,20 @@ export interface AdamWCoefficients {
   readonly gradScale: number;
 }
 
-function checkLengths(kernel: string, arrays: Readonly<Record<string, ArrayLike<number>>>): void {
-  const [[firstName, first] = ['', []], ...others] = Object.entries(arrays);
+/** The numbers in the order in which kernels take them. */
+export function coefficientList(c: AdamWCoefficients) {
+  const { lr, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradScale } = c;
+  return [lr, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradScale] as const;
+}
+
+export type Four = readonly [number, number, number, number];
+type Two = readonly [number, number];
+
+export function checkLengths(
+  kernel: string,
+  arrays: Readonly<Record<string, { readonly length: number }>>,
+): void {
+  const [[firstName, first] = ['', { length: 0 }], ...others] = Object.entries(arrays);
   for (const [name, array] of others) {
     if (array.length !== first.length) {
       throw new RopewalkError(
@@ -37,6 +50,8 @@ function checkLengths(kernel: string, arrays: Readonly<Record<string, ArrayLike<
  * Decoupled weight decay Adam (Loshchilov and Hutter, 2019) with torch.optim.AdamW's order of operations:
  * p ← p(1 − lr·wd); m ← m + (1 − β1)(g − m); v ← β2·v + (1 − β2)g²; p ← p − lr/bc1 · m / (√v/√bc2 + eps).
  * All arrays have one length; param, m and v change in place.
+ *
+ * @param chunk elements to copy at a time where the arrays lie on different memories; by default what caches hold
  */
 export function adamw(
   param: Float32Array,
@@ -44,37 +59,35 @@ export function adamw(
   m: Float32Array,
   v: Float32Array,
   coefficients: AdamWCoefficients,
+  chunk?: number,
 ): void {
   checkLengths('adamw', { param, grad, m, v });
-  const kernels = sharedKernels(param, grad, m, v);
-  if (!kernels) {
-    scalar.adamw(param, grad, m, v, coefficients);
-    return;
-  }
-  const c = coefficients;
-  kernels.adamw(
-    param.byteOffset,
-    grad.byteOffset,
-    m.byteOffset,
-    v.byteOffset,
+  const c = coefficientList(coefficients);
+  const done = runElementwise<Four>(
     param.length,
-    c.lr,
-    c.beta1,
-    c.beta2,
-    c.eps,
-    c.weightDecay,
-    c.biasCorrection1,
-    c.biasCorrection2,
-    c.gradScale,
+    [{ view: param, use: 'update' }, { view: grad }, { view: m, use: 'update' }, { view: v, use: 'update' }],
+    (kernels, pointers, _start, count) => kernels.adamw(...pointers, count, ...c),
+    chunk,
   );
+  if (!done) scalar.adamw(param, grad, m, v, coefficients);
 }
 
 /** param ← param − lr · (gradScale · grad), in place. */
-export function sgd(param: Float32Array, grad: Float32Array, lr: number, gradScale = 1): void {
+export function sgd(
+  param: Float32Array,
+  grad: Float32Array,
+  lr: number,
+  gradScale = 1,
+  chunk?: number,
+): void {
   checkLengths('sgd', { param, grad });
-  const kernels = sharedKernels(param, grad);
-  if (kernels) kernels.sgd(param.byteOffset, grad.byteOffset, param.length, lr, gradScale);
-  else scalar.sgd(param, grad, lr, gradScale);
+  const done = runElementwise<Two>(
+    param.length,
+    [{ view: param, use: 'update' }, { view: grad }],
+    (kernels, [p, g], _start, count) => kernels.sgd(p, g, count, lr, gradScale),
+    chunk,
+  );
+  if (!done) scalar.sgd(param, grad, lr, gradScale);
 }
 
 /** Σ x², accumulated in float64 in a fixed order. */
@@ -84,11 +97,15 @@ export function sumOfSquares(x: Float32Array): number {
 }
 
 /** dst ← dst + src, in place. */
-export function addInto(dst: Float32Array, src: Float32Array): void {
+export function addInto(dst: Float32Array, src: Float32Array, chunk?: number): void {
   checkLengths('addInto', { dst, src });
-  const kernels = sharedKernels(dst, src);
-  if (kernels) kernels.addInto(dst.byteOffset, src.byteOffset, dst.length);
-  else scalar.addInto(dst, src);
+  const done = runElementwise<Two>(
+    dst.length,
+    [{ view: dst, use: 'update' }, { view: src }],
+    (kernels, [d, s], _start, count) => kernels.addInto(d, s, count),
+    chunk,
+  );
+  if (!done) scalar.addInto(dst, src);
 }
 
 /**

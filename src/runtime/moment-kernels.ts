@@ -1,0 +1,85 @@
+/** AdamW with its averages in 2 bytes or in 1 each; see {@link file://./kernels.ts kernels.ts} for the float32 one. */
+import { RopewalkError } from '../errors.ts';
+import { type AdamWCoefficients, checkLengths, coefficientList, type Four } from './kernels.ts';
+import * as scalar from './scalar-moments.ts';
+import { runElementwise } from './staging.ts';
+
+export type { BlockCodes } from './scalar-moments.ts';
+export { decodeM, decodeS, randomBits } from './scalar-moments.ts';
+
+/** Elements that share a scale. */
+export const BLOCK = 256;
+
+/** Which random numbers a step rounds with: those of the key, from the element `first` on. */
+export interface Rounding {
+  /** 32 bits. */
+  readonly key: number;
+  /** Index of the arrays' first element in its parameter. */
+  readonly first: number;
+}
+
+/**
+ * {@link file://./kernels.ts adamw} with m and v in bfloat16, each rounded up or down at random with the probability
+ * that keeps its mean (stochastic rounding): rounded to nearest, v would not move, as it changes by 1 − β2 of itself,
+ * less than half the distance of two bfloat16. The same inputs give the same bits.
+ */
+export function adamwBfloat16(
+  param: Float32Array,
+  grad: Float32Array,
+  m: Uint16Array,
+  v: Uint16Array,
+  coefficients: AdamWCoefficients,
+  { key, first }: Rounding,
+  chunk?: number,
+): void {
+  checkLengths('adamwBfloat16', { param, grad, m, v });
+  const c = coefficientList(coefficients);
+  const done = runElementwise<Four>(
+    param.length,
+    [{ view: param, use: 'update' }, { view: grad }, { view: m, use: 'update' }, { view: v, use: 'update' }],
+    (kernels, pointers, start, count) => kernels.adamwBfloat16(...pointers, count, ...c, key, first + start),
+    chunk,
+  );
+  if (!done) scalar.adamwBfloat16(param, grad, m, v, coefficients, key, first);
+}
+
+/**
+ * {@link file://./kernels.ts adamw} with m and √v in 8-bit codes, each rounded up or down at random with the
+ * probability that keeps its mean. A block of {@link BLOCK} elements shares a float32 scale, its largest magnitude
+ * (Dettmers et al. 2021, arXiv:2110.02861). The codes are floats: of m, a sign, 4 bits of exponent and 3 of mantissa,
+ * evenly spaced around 0; of √v, 4 and 4 bits without a zero, so that a weight whose gradients are small beside its
+ * block's is never divided by nothing.
+ *
+ * @param scratch 2 × BLOCK numbers, on the memory of the others for full speed
+ */
+export function adamwBlocks(
+  param: Float32Array,
+  grad: Float32Array,
+  codes: scalar.BlockCodes,
+  scratch: Float32Array,
+  coefficients: AdamWCoefficients,
+  { key, first }: Rounding,
+  chunk?: number,
+): void {
+  const { m, mScales, s, sScales } = codes;
+  checkLengths('adamwBlocks', { param, grad, m, s });
+  if (first % BLOCK !== 0) {
+    throw new RopewalkError(`adamwBlocks: elements from ${first} on; begin at a multiple of ${BLOCK}.`);
+  }
+  const c = coefficientList(coefficients);
+  const done = runElementwise<readonly [...Four, number, number, number]>(
+    param.length,
+    [
+      { view: param, use: 'update' },
+      { view: grad },
+      { view: m, use: 'update' },
+      { view: mScales, use: 'update', every: BLOCK },
+      { view: s, use: 'update' },
+      { view: sScales, use: 'update', every: BLOCK },
+      { view: scratch, use: 'scratch' },
+    ],
+    (kernels, pointers, start, count) => kernels.adamwBlocks(...pointers, count, ...c, key, first + start),
+    chunk,
+  );
+  if (!done) scalar.adamwBlocks(param, grad, codes, coefficients, key, first);
+}
