@@ -43,6 +43,8 @@ export class Decoder {
     private readonly executable: Executable,
     private readonly context: CachedSequence,
     private readonly onRelease: () => void,
+    /** Weights that are the graph's inputs, where they are not its own. */
+    private readonly borrowed: Readonly<Record<string, HostTensor>> = {},
   ) {
     this.angles = context.tableRopes.map((rope) => new RotaryAngles(rope, model.maxPositions));
   }
@@ -64,6 +66,23 @@ export class Decoder {
     const outputs = new Map([['logits', logitsOf(model, hidden)], ...context.outputs()]);
     const executable = await Executable.compile(engine, outputs, { ...settings, weights });
     return new Decoder(model, executable, context, onRelease);
+  }
+
+  /**
+   * A decoder over arrays that go on changing, as those of a training engine: they are read anew in every run, and nothing
+   * is copied. Slower than {@link create}, since the engine cannot prepare them.
+   *
+   * @param values every parameter by its path.
+   */
+  static async borrowing(
+    engine: Engine,
+    model: CausalLM,
+    values: ReadonlyMap<string, Float32Array>,
+  ): Promise<Decoder> {
+    const { executable, context } = await Decoder.create(engine, model, new Map());
+    const parameters = model.parameters();
+    const borrowed = [...values].map(([path, data]) => [path, { data, shape: parameters.get(path)!.shape }]);
+    return new Decoder(model, executable, context, () => {}, Object.fromEntries(borrowed));
   }
 
   newCache(): KeyValueCache {
@@ -146,6 +165,7 @@ export class Decoder {
     const time = ids.length / batch;
     const wanted = rows === 'last' ? [time - 1] : Array.from({ length: time }, (_, i) => i);
     const feeds: Record<string, HostTensor> = {
+      ...this.borrowed,
       input_ids: { data: ids, shape: [batch, time] },
       position_ids: { data: positions, shape: [batch, time] },
       logit_rows: { data: Int32Array.from(wanted), shape: [wanted.length] },

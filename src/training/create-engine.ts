@@ -33,6 +33,11 @@ export interface TrainingEngineOptions {
  */
 const WHOLE_GRAPH = 32e6;
 
+/** Whether a model is trained as one graph rather than block by block. */
+export function usesWholeGraph(model: CausalLM, memory: MemoryMode): boolean {
+  return memory === 'fast' && model.parameterCount() <= WHOLE_GRAPH;
+}
+
 /**
  * Compiles what trains a model. Its weights are zeros: fill them through `values()`.
  *
@@ -46,7 +51,7 @@ export function createTrainingEngine(
 ): Promise<TrainingEngine> {
   const options = { ...rest, ...(hostMemory && { memory: hostMemory }) };
   if (memory === 'fast') {
-    return model.parameterCount() <= WHOLE_GRAPH
+    return usesWholeGraph(model, memory)
       ? TrainingSession.create(engine, model, shape, options)
       : BlockSession.create(engine, model, shape, { ...options, gradients: 'kept', activations: 'kept' });
   }

@@ -13,7 +13,7 @@ import { FileSource } from '../checkpoint/file.node.ts';
 import { fileError } from '../checkpoint/file-errors.ts';
 import { openModel, readWeights } from '../checkpoint/load.node.ts';
 import { openSafetensors } from '../checkpoint/safetensors.ts';
-import { writeSafetensors } from '../checkpoint/safetensors-writer.ts';
+import { type FloatDtype, writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import { type ModelToSave, writeModelFiles } from '../checkpoint/save.node.ts';
 import { RopewalkError } from '../errors.ts';
 import type { CommonConfig } from '../families/config.ts';
@@ -30,6 +30,8 @@ export interface ModelIdentity {
   readonly family: Family;
   readonly config: CommonConfig;
   readonly files: readonly { readonly name: string; readonly data: string | Uint8Array }[];
+  /** Further fields of `config.json`; those of the family's config win. */
+  readonly extraConfig?: Record<string, unknown>;
   /** For `generation_config.json`; by default what the config says of the tokens that begin and end a text. */
   readonly generationConfig?: Record<string, unknown>;
 }
@@ -44,6 +46,9 @@ const RUN_FILE = 'run.json';
 const METRICS_FILE = 'metrics.jsonl';
 const OPTIMIZER_FILE = 'optimizer.safetensors';
 const TRAINER_FILE = 'trainer.json';
+const BEST_FOLDER = 'best';
+/** What happens again at the last step when a finished run is gone on with. */
+const REPEATED: readonly string[] = ['evaluation', 'samples', 'stopped', 'finished'];
 
 const count = z.int().min(0);
 
@@ -71,6 +76,7 @@ type StoredTrainer = z.infer<typeof storedTrainer>;
  *
  *     run.json          what it was started with
  *     metrics.jsonl     one event a line
+ *     best/             the model of the lowest held-out loss, where it is kept
  *     checkpoints/step-00000100/    a model directory, and what the optimiser and the data position were
  *     config.json, model.safetensors, tokenizer.json …    the finished model
  *
@@ -189,8 +195,22 @@ export class RunDirectory {
   }
 
   /** Puts the finished model into the run's own folder. */
-  async finish(engine: TrainingEngine, identity: ModelIdentity): Promise<void> {
-    await writeModelFiles(this.path, modelToSave(engine, identity));
+  async finish(engine: TrainingEngine, identity: ModelIdentity, dtype: FloatDtype = 'F32'): Promise<void> {
+    await writeModelFiles(this.path, { ...modelToSave(engine, identity), dtype });
+  }
+
+  /** Keeps the weights at hand as the best so far, in place of those before. */
+  async saveBest(engine: TrainingEngine, identity: ModelIdentity): Promise<void> {
+    await writeDirectoryAtomic(join(this.path, BEST_FOLDER), (directory) =>
+      writeModelFiles(directory, modelToSave(engine, identity)),
+    );
+  }
+
+  /** Reads the best weights into an engine. */
+  async readBest(engine: TrainingEngine): Promise<void> {
+    const path = join(this.path, BEST_FOLDER);
+    await recoverDirectory(path);
+    await readModelInto(path, engine);
   }
 
   /**
@@ -204,7 +224,7 @@ export class RunDirectory {
     const names = await this.checkpointNames();
     const name = names.at(-1);
     if (name === undefined) {
-      await this.cutMetrics(0, false);
+      await writeFileAtomic(join(this.path, METRICS_FILE), '');
       return 0;
     }
     const path = join(this.path, 'checkpoints', name);
@@ -234,7 +254,7 @@ export class RunDirectory {
 
   /** @param finished the evaluation after the last step will be made again. */
   private async cutMetrics(step: number, finished: boolean): Promise<void> {
-    const again = (event: RunEvent) => finished && event.type === 'evaluation' && event.step === step;
+    const again = (event: RunEvent) => finished && event.step === step && REPEATED.includes(event.type);
     const kept = (await this.metrics()).filter((event) => event.step <= step && !again(event));
     const text = kept.map((event) => `${JSON.stringify(event)}\n`).join('');
     await writeFileAtomic(join(this.path, METRICS_FILE), text);
@@ -247,12 +267,7 @@ async function readCheckpoint(
   engine: TrainingEngine,
   trainer: Trainer,
 ): Promise<StoredTrainer> {
-  const opened = await openModel(path);
-  try {
-    await readWeights(opened, engine.values());
-  } finally {
-    await opened.checkpoint.tensors.close();
-  }
+  await readModelInto(path, engine);
   const parsed = storedTrainer.safeParse(await readJson(join(path, TRAINER_FILE)));
   if (!parsed.success) {
     const { path: field, message } = parsed.error.issues[0]!;
@@ -272,18 +287,27 @@ async function readCheckpoint(
   return parsed.data;
 }
 
+async function readModelInto(path: string, engine: TrainingEngine): Promise<void> {
+  const opened = await openModel(path);
+  try {
+    await readWeights(opened, engine.values());
+  } finally {
+    await opened.checkpoint.tensors.close();
+  }
+}
+
 function checkpointName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
 }
 
 function modelToSave(engine: TrainingEngine, identity: ModelIdentity): ModelToSave {
-  const { family, config, files, generationConfig = defaultGeneration(config) } = identity;
+  const { family, config, files, extraConfig, generationConfig = defaultGeneration(config) } = identity;
   const parameters = engine.model.parameters();
   const tensors = [...engine.values()].map(([name, data]) => {
     return { name, shape: parameters.get(name)!.shape, data };
   });
   return {
-    config: family.writeConfig(config),
+    config: { ...extraConfig, ...family.writeConfig(config) },
     tensors,
     files,
     ...(generationConfig && { generationConfig }),

@@ -36,7 +36,10 @@ export interface StepEvent {
   readonly tokens: number;
   /** Set where the batch was bad and nothing was updated: by how many standard deviations its loss was too high. */
   readonly skipped?: number;
+  /** Trained tokens. */
   readonly tokensPerSecond: number;
+  /** Of recent steps. */
+  readonly secondsPerStep: number;
   readonly secondsLeft: number;
 }
 

@@ -144,6 +144,7 @@ export class Trainer {
         tokens: this.tokens,
         ...(skipped !== undefined && { skipped }),
         tokensPerSecond: pace.tokensPerSecond,
+        secondsPerStep: pace.secondsPerStep,
         secondsLeft: pace.secondsPerStep * (settings.steps - this.step),
       };
       if (due(this.step, settings.evaluateEvery) && this.step < settings.steps) yield* this.evaluation();

@@ -91,5 +91,5 @@ export function leftBehind(out: string): Record<string, string> {
 }
 
 function withoutSpeeds(jsonl: string): string {
-  return jsonl.replaceAll(/,"(tokensPerSecond|secondsLeft)":[\d.e+-]+/g, '');
+  return jsonl.replaceAll(/,"(tokensPerSecond|secondsPerStep|secondsLeft|engineShare)":[\d.e+-]+/g, '');
 }

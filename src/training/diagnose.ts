@@ -1,0 +1,55 @@
+import type { Engine } from '../runtime/engine.ts';
+import { Executable, type HostTensor } from '../runtime/executable.ts';
+import type { TrainingRows } from '../text/batches.ts';
+import { forwardGraph, modelPieces } from './block-graph.ts';
+import type { TrainingEngine } from './engine.ts';
+import { contextFeeds } from './feeds.ts';
+
+/**
+ * Looks for the first tensor of a forward pass that is not finite: a weight, else what a stage of the model gives. Stage
+ * after stage is compiled and run, so this costs more than a step; it is for when training has to stop anyway.
+ *
+ * @returns a sentence naming it; undefined when the forward pass is fine, so that the fault is on the way back.
+ */
+export async function firstNotFinite(
+  engine: Engine,
+  training: TrainingEngine,
+  batches: readonly TrainingRows[],
+): Promise<string | undefined> {
+  const { model, shape } = training;
+  const values = training.values();
+  const pieces = modelPieces(model, shape);
+  for (const batch of batches) {
+    const context = contextFeeds(batch, shape);
+    let x: HostTensor | undefined;
+    for (const [i, piece] of pieces.entries()) {
+      const bad = piece.parameters.find(({ path }) => !allFinite(values.get(path)!));
+      if (bad) return `the first tensor that went wrong is the weight ${bad.path}`;
+      const weights = piece.parameters.map(({ name, path, shape: sizes }) => {
+        return [name, { data: values.get(path)!, shape: sizes }] as const;
+      });
+      const executable = await Executable.compile(engine, forwardGraph(piece));
+      const feeds = { ...context, ...Object.fromEntries(weights), ...(x && { x }) };
+      const { y } = await executable.run(feeds);
+      await executable.release();
+      if (!allFinite(y!.data as Float32Array)) {
+        return `the first tensor that went wrong is the output of ${stageName(i, pieces.length)}`;
+      }
+      x = y;
+    }
+  }
+  return undefined;
+}
+
+/** Stages are the embedding, the layers, and the last norm. */
+function stageName(index: number, count: number): string {
+  if (index === 0) return 'the embedding';
+  return index === count - 1 ? 'the last norm' : `layer ${index - 1}`;
+}
+
+function allFinite(values: Float32Array): boolean {
+  // A sum is not finite when a member is not; one that overflows is looked at again.
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]!;
+  return Number.isFinite(sum);
+}

@@ -1,0 +1,96 @@
+import { RopewalkError } from '../errors.ts';
+import type { BatchSource, TrainingRows } from '../text/batches.ts';
+import type { TrainingEngine } from './engine.ts';
+import { NotFiniteError } from './finite.ts';
+import type { Optimizer } from './optimizer.ts';
+
+export interface RateSearch {
+  /** Learning rates climb from the first to the last by one factor. Default 1e-7 and 1. */
+  readonly from?: number;
+  readonly to?: number;
+  /** Default 100. */
+  readonly steps?: number;
+  /** Micro-batches for each step. Default 1. */
+  readonly accumulate?: number;
+  readonly clipNorm?: number;
+}
+
+export interface RatePoint {
+  readonly learningRate: number;
+  readonly loss: number;
+  /** Mean of the losses so far with falling weights, without its bias towards the start. */
+  readonly smoothed: number;
+}
+
+/** Weight of what came before in the smoothed loss. */
+const KEEP = 0.95;
+/** The search ends where the smoothed loss is so much higher than at its lowest. */
+const MOST = 1.5;
+
+/**
+ * The learning-rate range test (Smith 2017, arXiv:1506.01186): trains while the rate climbs exponentially, and watches
+ * the loss. The model is spoilt afterwards.
+ */
+export async function* searchRate(
+  { engine, training, optimizer }: { engine: TrainingEngine; training: BatchSource; optimizer: Optimizer },
+  search: RateSearch = {},
+  signal?: AbortSignal,
+): AsyncGenerator<RatePoint, void> {
+  const { from = 1e-7, to = 1, steps = 100, accumulate = 1, clipNorm = 0 } = search;
+  if (!(from > 0 && to > from)) {
+    throw new RopewalkError(`the rates to try go from ${from} to ${to}; they must climb, from above 0.`);
+  }
+  let mean = 0;
+  let lowest = Number.POSITIVE_INFINITY;
+  for (let step = 0; step < steps && !signal?.aborted; step++) {
+    const learningRate = from * (to / from) ** (step / Math.max(1, steps - 1));
+    const batches: TrainingRows[] = [];
+    while (batches.length < accumulate) batches.push(await training.next());
+    let loss: number;
+    try {
+      ({ loss } = await engine.step(batches, { optimizer, learningRate, clipNorm }));
+    } catch (error) {
+      if (error instanceof NotFiniteError) return; // far beyond what can be learnt from
+      throw error;
+    }
+    mean = KEEP * mean + (1 - KEEP) * loss;
+    const smoothed = mean / (1 - KEEP ** (step + 1));
+    yield { learningRate, loss, smoothed };
+    lowest = Math.min(lowest, smoothed);
+    if (smoothed > MOST * lowest) return;
+  }
+}
+
+/**
+ * The rate at which the smoothed loss fell fastest, by the line through a few neighbours over log(rate): a peak rate to
+ * begin with.
+ *
+ * @returns undefined when the loss never fell.
+ */
+export function suggestRate(points: readonly RatePoint[]): number | undefined {
+  const lowest = points.reduce((best, { smoothed }, i) => (smoothed < points[best]!.smoothed ? i : best), 0);
+  const reach = Math.max(2, Math.floor(points.length / 20));
+  let steepest = 0;
+  let found: number | undefined;
+  for (let i = reach; i + reach < points.length && i <= lowest; i++) {
+    const slope = slopeOf(points.slice(i - reach, i + reach + 1));
+    if (slope < steepest) {
+      steepest = slope;
+      found = points[i]!.learningRate;
+    }
+  }
+  return found;
+}
+
+/** Least squares. */
+function slopeOf(points: readonly RatePoint[]): number {
+  const xs = points.map(({ learningRate }) => Math.log(learningRate));
+  const meanX = xs.reduce((sum, x) => sum + x, 0) / xs.length;
+  const meanY = points.reduce((sum, { smoothed }) => sum + smoothed, 0) / xs.length;
+  let [above, below] = [0, 0];
+  points.forEach(({ smoothed }, i) => {
+    above += (xs[i]! - meanX) * (smoothed - meanY);
+    below += (xs[i]! - meanX) ** 2;
+  });
+  return above / below;
+}

@@ -1,0 +1,50 @@
+import { RopewalkError } from '../errors.ts';
+import type { CausalLM } from '../families/family.ts';
+
+/** Whether a name fits a pattern: `*` stands for any text, dots too, `?` for one character. */
+export function matchesPattern(pattern: string, name: string): boolean {
+  // Greedy with one place to go back to: linear in practice, and no pattern takes more than |pattern| · |name| steps.
+  let [at, in_, star, mark] = [0, 0, -1, 0];
+  while (at < name.length) {
+    if (in_ < pattern.length && pattern[in_] === '*') {
+      star = in_++;
+      mark = at;
+    } else if (in_ < pattern.length && (pattern[in_] === '?' || pattern[in_] === name[at])) {
+      in_++;
+      at++;
+    } else if (star >= 0) {
+      in_ = star + 1;
+      at = ++mark;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[in_] === '*') in_++;
+  return in_ === pattern.length;
+}
+
+/**
+ * Which parameters are trained when those that fit a pattern stay as they are. A tied weight is frozen by any of its
+ * names.
+ *
+ * @param patterns such as `model.layers.0.*` or `*norm*`.
+ * @throws RopewalkError naming a pattern that fits nothing, and when nothing is left to train.
+ */
+export function frozenBy(model: CausalLM, patterns: readonly string[]): (path: string) => boolean {
+  const places = [...model.parameterPlaces()];
+  const frozen = new Set<string>();
+  for (const pattern of patterns) {
+    const found = places.filter(([place]) => matchesPattern(pattern, place));
+    if (found.length === 0) {
+      const some = [...model.parameters().keys()].slice(0, 3).join(', ');
+      throw new RopewalkError(
+        `--freeze ${JSON.stringify(pattern)} fits none of the model's weights; they are called ${some}, …`,
+      );
+    }
+    for (const [, { path }] of found) frozen.add(path);
+  }
+  if (frozen.size === model.parameters().size) {
+    throw new RopewalkError('--freeze leaves nothing to train; freeze fewer weights.');
+  }
+  return (path) => !frozen.has(path);
+}

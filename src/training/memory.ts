@@ -1,0 +1,174 @@
+import type { CausalLM } from '../families/family.ts';
+import { input } from '../graph/operators/index.ts';
+import { simplify } from '../graph/simplify.ts';
+import type { Node, Tensor } from '../graph/tensor.ts';
+import { topologicalOrder } from '../graph/traverse.ts';
+import { backwardGraph, keepingGraphs, modelPieces, type Piece } from './block-graph.ts';
+import { vocabularyChunk } from './block-head-chunks.ts';
+import { type MemoryMode, usesWholeGraph } from './create-engine.ts';
+import { lossInputs, type SequenceShape, trainingGraph } from './graph.ts';
+import { crossEntropy, type Loss } from './loss.ts';
+
+export interface MemoryOptions {
+  readonly memory: MemoryMode;
+  readonly trains: (path: string) => boolean;
+  /** Micro-batches of a step. */
+  readonly accumulate: number;
+  /** Of the optimizer's state for each trained weight. */
+  readonly stateBytes: number;
+  readonly loss?: Loss;
+}
+
+/** What training holds, in bytes. */
+export interface MemoryEstimate {
+  readonly weights: number;
+  readonly gradients: number;
+  readonly optimizer: number;
+  /** Activations and other tensors of the graphs when most of them live. */
+  readonly activations: number;
+  /** The program and the engine themselves. */
+  readonly program: number;
+  readonly total: number;
+}
+
+/** Node, the engine's library and its compiled graphs, as measured on small models. */
+const PROGRAM = 300 * 2 ** 20;
+
+/**
+ * Estimates the memory of training from the shapes of the graphs that would run: when each of their tensors is made, and
+ * when the last that reads it is done. Nothing is compiled or allocated.
+ */
+export function estimateMemory(
+  model: CausalLM,
+  shape: SequenceShape,
+  options: MemoryOptions,
+): MemoryEstimate {
+  const { memory, trains, accumulate, stateBytes } = options;
+  const sizes = [...model.parameters()].map(([path, { size }]) => ({ path, size }));
+  const trained = sizes.filter(({ path }) => trains(path));
+  const count = (list: readonly { readonly size: number }[]) => list.reduce((sum, { size }) => sum + size, 0);
+  const whole = usesWholeGraph(model, memory);
+  // In the whole graph the gradients of further micro-batches have arrays of their own before they are added.
+  const copies = whole && accumulate > 1 ? 2 : 1;
+  const gradients = memory === 'light' ? largestStage(model, shape, trains) : 4 * copies * count(trained);
+  const activations = whole
+    ? peakBytes([
+        ...trainingGraph(model, shape, { trains, ...(options.loss && { loss: options.loss }) }).values(),
+      ])
+    : blockActivations(model, shape, options);
+  const weights = 4 * count(sizes);
+  const optimizer = stateBytes * count(trained);
+  const total = weights + gradients + optimizer + activations + PROGRAM;
+  return { weights, gradients, optimizer, activations, program: PROGRAM, total };
+}
+
+/** The gradients of one stage at a time, and those that several stages share for longer. */
+function largestStage(model: CausalLM, shape: SequenceShape, trains: (path: string) => boolean): number {
+  const { weight, bias } = model.head;
+  const head = [weight, ...(bias ? [bias] : [])].map(({ path, size }) => ({ path, size }));
+  const stages = [
+    ...modelPieces(model, shape).map(({ parameters }) =>
+      parameters.map(({ path, shape: dims }) => ({ path, size: product(dims) })),
+    ),
+    head,
+  ].map((stage) => stage.filter(({ path }) => trains(path)));
+  const places = new Map<string, number>();
+  for (const { path } of stages.flat()) places.set(path, (places.get(path) ?? 0) + 1);
+  const several = new Map(
+    stages
+      .flat()
+      .filter(({ path }) => places.get(path)! > 1)
+      .map(({ path, size }) => [path, size]),
+  );
+  const own = stages.map((stage) =>
+    stage.filter(({ path }) => !several.has(path)).reduce((sum, { size }) => sum + size, 0),
+  );
+  return 4 * (Math.max(0, ...own) + [...several.values()].reduce((sum, size) => sum + size, 0));
+}
+
+function blockActivations(
+  model: CausalLM,
+  shape: SequenceShape,
+  { memory, trains, loss = crossEntropy }: MemoryOptions,
+): number {
+  const pieces = modelPieces(model, shape);
+  const [rows, width] = pieces[0]!.y.shape as [number, number];
+  let kept = 0;
+  let peak = 0;
+  for (const piece of pieces.slice(1)) {
+    const names = piece.parameters.filter(({ path }) => trains(path)).map(({ name }) => name);
+    const bytes = stageBytes(piece, names, memory === 'fast');
+    kept += bytes.kept;
+    peak = Math.max(peak, bytes.peak);
+  }
+  // What each block is given and what the last norm gives, and the gradients between blocks.
+  const between = 4 * rows * width * (pieces.length + 2);
+  return between + kept + Math.max(peak, headBytes(model, rows, width, memory, loss));
+}
+
+function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): { kept: number; peak: number } {
+  if (!keeps) return { kept: 0, peak: peakBytes([...backwardGraph(piece, names, true).values()]) };
+  const { forward, backward, kept } = keepingGraphs(piece, names, true, 'onnxruntime');
+  const bytes = kept.reduce((sum, { shape }) => sum + 4 * product(shape), 0);
+  return { kept: bytes, peak: Math.max(peakBytes([...forward.values()]), peakBytes([...backward.values()])) };
+}
+
+/** Logits of a chunk and their gradients; or those of all entries, kept where they are few. */
+function headBytes(model: CausalLM, rows: number, width: number, memory: MemoryMode, loss: Loss): number {
+  const vocabSize = model.head.weight.shape[0]!;
+  const chunk = vocabularyChunk(rows, vocabSize);
+  if (loss !== crossEntropy || chunk >= vocabSize) {
+    const hidden = input('hidden', 'float32', [rows, width]);
+    return 2 * peakBytes([loss(lossInputs(model, hidden, rows)).loss]);
+  }
+  const all = 4 * rows * vocabSize;
+  return 3 * 4 * rows * chunk + (memory === 'fast' && all <= 256 * 2 ** 20 ? all : 0);
+}
+
+/** The most bytes that live at one time while outputs are computed one after another, without inputs and outputs. */
+export function peakBytes(outputs: readonly Tensor[]): number {
+  const roots = simplify(outputs, 'onnxruntime');
+  const order = topologicalOrder(roots);
+  const last = new Map<Tensor, number>();
+  order.forEach((node, at) => {
+    for (const tensor of node.inputs) last.set(ownerOf(tensor), at);
+  });
+  const lasting = new Set(roots.map(ownerOf));
+  const ends = new Map<number, Tensor[]>();
+  for (const [tensor, at] of last) ends.set(at, [...(ends.get(at) ?? []), tensor]);
+  let live = 0;
+  let peak = 0;
+  order.forEach((node, at) => {
+    if (!isStored(node)) for (const tensor of node.outputs) if (counts(tensor)) live += bytesOf(tensor);
+    peak = Math.max(peak, live);
+    for (const tensor of ends.get(at) ?? []) {
+      if (!isStored(tensor.node) && counts(tensor)) live -= bytesOf(tensor);
+    }
+  });
+  return peak;
+
+  function counts(tensor: Tensor): boolean {
+    return !lasting.has(tensor) && last.has(tensor);
+  }
+}
+
+/** Reshaping makes no copy: the tensor that holds the numbers. */
+function ownerOf(tensor: Tensor): Tensor {
+  let owner = tensor;
+  while (owner.node.operator.name === 'reshape') owner = owner.node.inputs[0]!;
+  return owner;
+}
+
+/** Whether a node's outputs lie elsewhere: fed, part of the graph, or another tensor seen in another shape. */
+function isStored({ operator }: Node): boolean {
+  return ['input', 'constant', 'reshape'].includes(operator.name);
+}
+
+function bytesOf({ dtype, shape }: Tensor): number {
+  const size = { float32: 4, int32: 4, int64: 8, bool: 1 }[dtype];
+  return size * product(shape as readonly number[]);
+}
+
+function product(sizes: readonly number[]): number {
+  return sizes.reduce((total, size) => total * size, 1);
+}
