@@ -20,6 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   hub: ['checkpoint'],
   chat: ['text'],
   generation: ['hub', 'chat', 'checkpoint', 'text', 'runtime', 'families', 'nn', 'onnx', 'graph'],
+  data: ['hub', 'chat', 'checkpoint', 'text'],
   export: ['generation', 'checkpoint', 'text', 'families', 'nn', 'onnx', 'graph'],
   training: ['checkpoint', 'text', 'runtime', 'families', 'nn', 'onnx', 'graph'],
   distillation: ['training', 'checkpoint', 'text', 'runtime', 'families', 'nn', 'onnx', 'graph'],

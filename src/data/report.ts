@@ -1,0 +1,135 @@
+/** What became of the rows of the data. */
+export interface DataReport {
+  /** The files in order, with their rows; those that could not be used are counted in. */
+  readonly files: readonly {
+    readonly path: string;
+    readonly rows: number;
+    readonly columns: readonly string[];
+  }[];
+  readonly rows: number;
+  readonly examples: number;
+  readonly tokens: number;
+  /** Targets that count. */
+  readonly trainedTokens: number;
+  /** Tokens of an example before it was cut, over all rows that were encoded. */
+  readonly lengths: LengthSummary;
+  readonly maxLength: number;
+  /** Examples that were cut to `maxLength`, and the tokens that this took. */
+  readonly truncated: { readonly examples: number; readonly tokens: number };
+  /** Rows that are not used, by reason, with the places of the first ones. */
+  readonly dropped: readonly DroppedRows[];
+}
+
+export interface LengthSummary {
+  readonly min: number;
+  readonly median: number;
+  readonly mean: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly max: number;
+  /** Examples by length: those of up to `to` tokens that are longer than the `to` before. Powers of two. */
+  readonly histogram: readonly { readonly to: number; readonly examples: number }[];
+}
+
+export interface DroppedRows {
+  readonly reason: 'malformed' | 'empty' | 'nothing trained' | 'too long';
+  readonly rows: number;
+  /** The first few, as `file:line: what is wrong`. */
+  readonly first: readonly string[];
+}
+
+/** How many rows of each reason are named. */
+const MOST_NAMED = 5;
+
+/** Counts while rows are read. */
+export class ReportBuilder {
+  readonly #files: { path: string; rows: number; columns: readonly string[] }[] = [];
+  readonly #lengths = new Map<number, number>();
+  readonly #dropped = new Map<DroppedRows['reason'], { rows: number; first: string[] }>();
+  #examples = 0;
+  #tokens = 0;
+  #trained = 0;
+  readonly #truncated = { examples: 0, tokens: 0 };
+
+  beginFile(path: string): void {
+    this.#files.push({ path, rows: 0, columns: [] });
+  }
+
+  setColumns(columns: readonly string[]): void {
+    this.#files.at(-1)!.columns = columns;
+  }
+
+  row(): void {
+    this.#files.at(-1)!.rows++;
+  }
+
+  length(tokens: number): void {
+    this.#lengths.set(tokens, (this.#lengths.get(tokens) ?? 0) + 1);
+  }
+
+  truncated(tokens: number): void {
+    this.#truncated.examples++;
+    this.#truncated.tokens += tokens;
+  }
+
+  dropped(reason: DroppedRows['reason'], where: string): void {
+    const entry = this.#dropped.get(reason) ?? { rows: 0, first: [] };
+    entry.rows++;
+    if (entry.first.length < MOST_NAMED) entry.first.push(where);
+    this.#dropped.set(reason, entry);
+  }
+
+  example(tokens: number, trained: number): void {
+    this.#examples++;
+    this.#tokens += tokens;
+    this.#trained += trained;
+  }
+
+  get rows(): number {
+    return this.#files.reduce((sum, { rows }) => sum + rows, 0);
+  }
+
+  build(maxLength: number): DataReport {
+    return {
+      files: this.#files,
+      rows: this.rows,
+      examples: this.#examples,
+      tokens: this.#tokens,
+      trainedTokens: this.#trained,
+      lengths: summarizeLengths(this.#lengths),
+      maxLength,
+      truncated: { ...this.#truncated },
+      dropped: [...this.#dropped].map(([reason, entry]) => ({ reason, ...entry })),
+    };
+  }
+}
+
+/** @param counts how many examples there are of each length. */
+function summarizeLengths(counts: ReadonlyMap<number, number>): LengthSummary {
+  const sorted = [...counts].sort(([a], [b]) => a - b);
+  const total = sorted.reduce((sum, [, count]) => sum + count, 0);
+  const sum = sorted.reduce((all, [length, count]) => all + length * count, 0);
+  /** The shortest length that at least this share of the examples does not exceed (nearest rank). */
+  const quantile = (share: number) => {
+    let seen = 0;
+    for (const [length, count] of sorted) {
+      seen += count;
+      if (seen >= share * total) return length;
+    }
+    return 0;
+  };
+  const bins = new Map<number, number>();
+  for (const [length, count] of sorted) {
+    const to = 2 ** Math.ceil(Math.log2(Math.max(1, length)));
+    bins.set(to, (bins.get(to) ?? 0) + count);
+  }
+  return {
+    min: sorted[0]?.[0] ?? 0,
+    median: quantile(0.5),
+    mean: total === 0 ? 0 : sum / total,
+    p90: quantile(0.9),
+    p99: quantile(0.99),
+    max: sorted.at(-1)?.[0] ?? 0,
+    histogram: [...bins].map(([to, examples]) => ({ to, examples })),
+  };
+}

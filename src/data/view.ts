@@ -1,0 +1,100 @@
+import { RopewalkError } from '../errors.ts';
+import { Random } from '../text/random.ts';
+
+/** A text as a model is trained on it. */
+export interface Example {
+  /** Token ids, [length]. */
+  readonly ids: Int32Array;
+  /** [length]: 1 where the token is a target whose loss counts (predicted from the one before), else 0. */
+  readonly trained: Uint8Array;
+}
+
+/** Examples by number, of which not all need to be in memory. */
+export interface DatasetView {
+  readonly size: number;
+  /** A hash of what the examples are made of: equal ones have the same examples in the same order. */
+  readonly identity: string;
+  /** How many tokens example `index` has. */
+  length(index: number): number;
+  /** @throws RopewalkError when the file that it lies in is damaged. */
+  read(index: number): Promise<Example>;
+}
+
+/**
+ * Examples that are in memory already.
+ *
+ * @param identity what tells these data from others, for the state of a run
+ * @throws RopewalkError for an example without tokens, or whose two arrays differ in length.
+ */
+export function datasetOf(examples: readonly Example[], identity: string): DatasetView {
+  for (const [i, { ids, trained }] of examples.entries()) {
+    if (ids.length === 0 || ids.length !== trained.length) {
+      throw new RopewalkError(
+        `example ${i} has ${ids.length} ids and ${trained.length} marks of training; give as many of both, at least one`,
+      );
+    }
+  }
+  const at = (index: number) => {
+    checkIndex(index, examples.length);
+    return examples[index]!;
+  };
+  return {
+    size: examples.length,
+    identity,
+    length: (index) => at(index).ids.length,
+    read: async (index) => at(index),
+  };
+}
+
+/**
+ * Sets examples aside for validation, drawn at random by a seed; both views keep the order of the data.
+ *
+ * @param validation how many: a share below 1 (rounded, at least one example), or a whole number. 0 sets none aside.
+ * @throws RopewalkError when that leaves nothing to train on.
+ */
+export function splitDataset(
+  dataset: DatasetView,
+  validation: number,
+  seed: number,
+): { training: DatasetView; validation: DatasetView } {
+  const { size } = dataset;
+  const isShare = validation > 0 && validation < 1;
+  if (!isShare && (!Number.isInteger(validation) || validation < 0)) {
+    throw new RopewalkError(
+      `the validation set is a share below 1 or a number of examples, but is ${validation}`,
+    );
+  }
+  const count = isShare ? Math.max(1, Math.round(size * validation)) : validation;
+  if (count >= size) {
+    throw new RopewalkError(
+      `${count} of ${size} examples for validation leave none to train on; set fewer aside, or give more data`,
+    );
+  }
+  const order = new Random(seed).shuffle(Int32Array.from({ length: size }, (_, i) => i));
+  const part = (name: string, indices: Int32Array) =>
+    subset(dataset, indices.sort(), `${dataset.identity}/${name}-${count}-of-${size}-seed-${seed}`);
+  return {
+    training: part('training', order.slice(count)),
+    validation: part('validation', order.slice(0, count)),
+  };
+}
+
+function subset(dataset: DatasetView, indices: Int32Array, identity: string): DatasetView {
+  const at = (index: number) => {
+    checkIndex(index, indices.length);
+    return indices[index]!;
+  };
+  return {
+    size: indices.length,
+    identity,
+    length: (index) => dataset.length(at(index)),
+    read: async (index) => dataset.read(at(index)),
+  };
+}
+
+/** @throws RangeError, since a wrong number is the program's fault. */
+export function checkIndex(index: number, size: number): void {
+  if (!Number.isInteger(index) || index < 0 || index >= size) {
+    throw new RangeError(`there is no example ${index}: they are numbered 0 to ${size - 1}`);
+  }
+}
