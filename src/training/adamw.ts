@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import { HostMemory } from '../runtime/host-memory.ts';
-import { Float32Moments, type Moments } from './moments.ts';
+import { Bfloat16Moments, BlockMoments, Float32Moments, type Moments } from './moments.ts';
 import {
   checkedSettings,
   type OptimizedParameter,
@@ -14,6 +14,11 @@ import {
   sizeOf,
 } from './optimizer-common.ts';
 
+export const OPTIMIZER_STATES = ['float32', 'bfloat16', 'int8'] as const;
+
+/** What AdamW keeps its averages in: 8, 4 or 2.03 bytes a weight. `int8` is 8-bit floats in blocks of 256. */
+export type OptimizerStates = (typeof OPTIMIZER_STATES)[number];
+
 export interface AdamWOptions {
   /** β1 and β2, each in [0, 1). Default 0.9 and 0.999. */
   readonly betas?: readonly [number, number];
@@ -23,6 +28,10 @@ export interface AdamWOptions {
   readonly weightDecay?: number;
   /** Whether a parameter decays. Default: those of two or more dimensions, so neither norms nor biases. */
   readonly decays?: (name: string, shape: readonly number[]) => boolean;
+  /** Default `float32`. */
+  readonly states?: OptimizerStates;
+  /** Of the rounding of states that are not float32: a whole number. The same seed gives the same bits. Default 0. */
+  readonly seed?: number;
   /** Where the moments lie that find no room beside their weights. Default: memory of the optimizer's own. */
   readonly memory?: HostMemory;
 }
@@ -54,7 +63,10 @@ export class AdamW implements Optimizer {
     const all = [...parameters];
     this.counts = new StepCounts('AdamW', all);
     const memory = options.memory ?? new HostMemory();
-    this.moments = new Map(all.map((parameter) => [parameter.name, new Float32Moments(memory, parameter)]));
+    const { states = 'float32', seed = 0 } = options;
+    this.moments = new Map(
+      all.map((parameter) => [parameter.name, makeMoments(states, memory, parameter, seed)]),
+    );
     const size = all.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const bytes = [...this.tensors().values()].reduce((sum, { data }) => sum + data.byteLength, 0);
     this.bytesPerParameter = bytes / Math.max(1, size);
@@ -66,7 +78,7 @@ export class AdamW implements Optimizer {
     for (const parameter of parameters) {
       const { name, shape, value, gradient } = parameter;
       const { step, offset } = this.counts.begin(parameter);
-      this.moments.get(name)!.update(value, gradient, offset, {
+      const coefficients = {
         lr: learningRate,
         beta1,
         beta2,
@@ -75,7 +87,8 @@ export class AdamW implements Optimizer {
         biasCorrection1: 1 - beta1 ** step,
         biasCorrection2: 1 - beta2 ** step,
         gradScale: gradientScale,
-      });
+      };
+      this.moments.get(name)!.update(value, gradient, offset, coefficients, step);
       this.counts.end(parameter);
     }
   }
@@ -91,6 +104,26 @@ export class AdamW implements Optimizer {
   }
 
   private tensors(): Map<string, StateTensor> {
-    return new Map([...this.moments.values()].flatMap((moments) => [...moments.tensors()]));
+    return new Map([...this.moments.values()].flatMap((moments) => moments.tensors()));
+  }
+}
+
+function makeMoments(
+  states: OptimizerStates,
+  memory: HostMemory,
+  parameter: ParameterShape,
+  seed: number,
+): Moments {
+  switch (states) {
+    case 'float32':
+      return new Float32Moments(memory, parameter);
+    case 'bfloat16':
+      return new Bfloat16Moments(memory, parameter, seed);
+    case 'int8':
+      return new BlockMoments(memory, parameter, seed);
+    default:
+      throw new RopewalkError(
+        `AdamW: there are no states "${String(states)}"; there are ${OPTIMIZER_STATES.join(', ')}.`,
+      );
   }
 }

@@ -1,25 +1,31 @@
 import { RopewalkError } from '../errors.ts';
+import { Adafactor, type AdafactorOptions } from './adafactor.ts';
 import { AdamW, type AdamWOptions } from './adamw.ts';
 import type { Optimizer, ParameterShape } from './optimizer-common.ts';
 import { Sgd } from './sgd.ts';
 
-export const OPTIMIZERS = ['adamw', 'sgd'] as const;
+export { OPTIMIZER_STATES, type OptimizerStates } from './adamw.ts';
+
+export const OPTIMIZERS = ['adamw', 'adafactor', 'sgd'] as const;
 export type OptimizerKind = (typeof OPTIMIZERS)[number];
 
-export const OPTIMIZER_STATES = ['float32'] as const;
-/** What AdamW keeps its moments in. */
-export type OptimizerStates = (typeof OPTIMIZER_STATES)[number];
-
-export interface CreateOptimizerOptions extends AdamWOptions {
-  /** AdamW's alone. Default `float32`. */
-  readonly states?: OptimizerStates;
-}
+/** Options of all kinds; each kind takes those that it has. */
+export type CreateOptimizerOptions = AdamWOptions & AdafactorOptions;
 
 /** An optimizer that says how much memory its state takes. */
 export interface SizedOptimizer extends Optimizer {
   /** Bytes of state for each weight, on average. */
   readonly bytesPerParameter: number;
 }
+
+/** Means, which every kind takes and uses where it has a use: memory for large states, a seed for rounding them. */
+const MEANS: readonly (keyof CreateOptimizerOptions)[] = ['memory', 'seed'];
+
+const OPTIONS: Readonly<Record<OptimizerKind, readonly (keyof CreateOptimizerOptions)[]>> = {
+  adamw: ['states', 'betas', 'eps', 'weightDecay', 'decays'],
+  adafactor: ['beta2Decay', 'epsilons', 'clipThreshold', 'weightDecay', 'decays'],
+  sgd: [],
+};
 
 /**
  * @param parameters those that will be updated, best a training engine's own: states lie beside their values then, as
@@ -31,20 +37,24 @@ export function createOptimizer(
   parameters: readonly ParameterShape[],
   options: CreateOptimizerOptions = {},
 ): SizedOptimizer {
+  const known = OPTIONS[kind];
+  if (!known) {
+    throw new RopewalkError(`there is no optimizer "${String(kind)}"; there are ${OPTIMIZERS.join(', ')}.`);
+  }
+  for (const name of Object.keys(options) as (keyof CreateOptimizerOptions)[]) {
+    if (options[name] !== undefined && !known.includes(name) && !MEANS.includes(name)) {
+      const others = OPTIMIZERS.filter((other) => OPTIONS[other].includes(name));
+      throw new RopewalkError(
+        `${kind} has no option "${name}"; leave it out${others.length > 0 ? `, or choose ${others.join(' or ')}` : ''}.`,
+      );
+    }
+  }
   switch (kind) {
     case 'adamw':
       return new AdamW(parameters, options);
+    case 'adafactor':
+      return new Adafactor(parameters, options);
     case 'sgd':
-      refuse(kind, options, ['states', 'betas', 'eps', 'weightDecay', 'decays']);
       return new Sgd();
   }
-}
-
-function refuse(
-  kind: OptimizerKind,
-  options: CreateOptimizerOptions,
-  names: readonly (keyof CreateOptimizerOptions)[],
-): void {
-  const given = names.find((name) => options[name] !== undefined);
-  if (given) throw new RopewalkError(`${kind} has no option "${given}"; leave it out, or choose adamw.`);
 }
