@@ -1,6 +1,8 @@
+import { FileSource } from '../checkpoint/file.node.ts';
 import { RopewalkError } from '../errors.ts';
 import { csvRows } from './csv.ts';
 import { jsonArray } from './json-array.ts';
+import { parquetRows } from './parquet.ts';
 import { type DataRow, jsonLines } from './rows.ts';
 import { textChunks } from './text-chunks.node.ts';
 
@@ -10,6 +12,7 @@ const READERS: Readonly<Record<string, (path: string) => AsyncGenerator<DataRow>
   json: jsonRows,
   csv: (path) => csvRows(textChunks(path), path),
   tsv: (path) => csvRows(textChunks(path), path, '\t'),
+  parquet: parquetFileRows,
 };
 
 /** Endings of the names of files that {@link readRows} reads. */
@@ -17,7 +20,7 @@ export const DATA_FILE_ENDINGS: readonly string[] = Object.keys(READERS);
 
 /**
  * The rows of a data file, in order, by the ending of its name: `.jsonl`, `.json` (an array of objects, or JSON lines),
- * `.csv`, `.tsv`. A row that cannot be read is given with its problem.
+ * `.csv`, `.tsv`, `.parquet`. A row that cannot be read is given with its problem.
  *
  * @throws RopewalkError naming the file, when it has another ending, cannot be read or is not what its name says.
  */
@@ -45,4 +48,13 @@ async function* jsonRows(path: string): AsyncGenerator<DataRow> {
     yield* chunks;
   })();
   yield* head.trimStart().startsWith('{') ? jsonLines(text, path) : jsonArray(text, path);
+}
+
+async function* parquetFileRows(path: string): AsyncGenerator<DataRow> {
+  const source = await FileSource.open(path);
+  try {
+    yield* parquetRows(source, path);
+  } finally {
+    await source.close();
+  }
 }
