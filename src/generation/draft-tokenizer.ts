@@ -1,5 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
+import { differingToken, tokenText } from '../text/vocabulary.ts';
 
 /**
  * Refuses a draft model whose ids mean other texts: its guesses would never stand.
@@ -7,13 +8,10 @@ import type { Tokenizer } from '../text/tokenizer.ts';
  * @throws RopewalkError naming the first id that differs.
  */
 export function checkDraftTokenizer(tokenizer: Tokenizer, draft: Tokenizer): void {
-  const count = Math.max(tokenizer.vocabSize, draft.vocabSize);
-  for (let id = 0; id < count; id++) {
-    const [wanted, actual] = [tokenizer.idToToken(id), draft.idToToken(id)];
-    if (wanted === actual) continue;
-    const text = (token: string | undefined) => (token === undefined ? 'nothing' : JSON.stringify(token));
-    throw new RopewalkError(
-      `the draft model has another tokenizer: id ${id} is ${text(actual)} there, but ${text(wanted)} here; take a draft model of the same family.`,
-    );
-  }
+  const difference = differingToken(tokenizer, draft);
+  if (!difference) return;
+  const { id, first, second } = difference;
+  throw new RopewalkError(
+    `the draft model has another tokenizer: id ${id} is ${tokenText(second)} there, but ${tokenText(first)} here; take a draft model of the same family.`,
+  );
 }

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { gemma2 } from '../families/gemma2.ts';
+import { families } from '../families/registry.ts';
+import { evenLayers, layerPaths, layersConfig } from './layers.ts';
+
+describe('some of the layers', () => {
+  it.each([
+    [12, 4, [0, 4, 7, 11]],
+    [26, 13, [0, 2, 4, 6, 8, 10, 13, 15, 17, 19, 21, 23, 25]],
+    [5, 5, [0, 1, 2, 3, 4]],
+    [9, 1, [0]],
+    [9, 2, [0, 8]],
+  ])('of %i, %i are spread evenly', (count, wanted, layers) => {
+    expect(evenLayers(count, wanted)).toEqual(layers);
+  });
+
+  it.each([0, 6, 1.5])('%d of 5 are refused', (wanted) => {
+    expect(() => evenLayers(5, wanted)).toThrow(/choose 1 to 5/);
+  });
+
+  it.each(families.map((family) => [family.name, family] as const))('are found in %s', (_name, family) => {
+    const { config } = family.presets.tiny!;
+    const model = family.build(config);
+    const paths = layerPaths(model);
+    expect(paths.length).toBe(model.stages.layers.length);
+    const names = [...model.parameters().keys()];
+    for (const path of paths) expect(names.some((name) => name.startsWith(path))).toBe(true);
+    const raw = layersConfig(family.writeConfig(config), [1, 3], 4, 'the test');
+    const smaller = family.build(family.readConfig(raw, 'the test'));
+    expect(layerPaths(smaller)).toEqual(paths.slice(0, 2));
+  });
+
+  it('take their kind with them', () => {
+    const raw = gemma2.writeConfig(gemma2.presets.tiny!.config);
+    const { layer_types } = layersConfig(raw, [1, 3, 2], 4, 'the test');
+    expect(layer_types).toEqual(['full_attention', 'full_attention', 'sliding_attention']);
+  });
+
+  it('that are not there are named', () => {
+    const raw = gemma2.writeConfig(gemma2.presets.tiny!.config);
+    expect(() => layersConfig(raw, [0, 4], 4, 'a/model')).toThrow(
+      'a/model: there is no layer 4; its layers are 0 to 3.',
+    );
+    expect(() => layersConfig(raw, [], 4, 'a/model')).toThrow(/name at least one/);
+  });
+});

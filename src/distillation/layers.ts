@@ -1,0 +1,53 @@
+import { RopewalkError } from '../errors.ts';
+import type { CausalLM } from '../families/family.ts';
+import { ModuleList } from '../nn/module.ts';
+
+/** The beginnings of the paths of a model's layers, with the last dot, in order. */
+export function layerPaths(model: CausalLM): string[] {
+  const { length } = model.stages.layers;
+  for (const [path, module] of model.walk()) {
+    if (module instanceof ModuleList && module.items.length === length) {
+      return module.items.map((_: unknown, i: number) => `${path}.${i}.`);
+    }
+  }
+  throw new RopewalkError('this model has no list of layers to take some of.');
+}
+
+/** `wanted` of `count` layers, evenly spread, the first and the last among them. */
+export function evenLayers(count: number, wanted: number): number[] {
+  if (!Number.isInteger(wanted) || wanted < 1 || wanted > count) {
+    throw new RopewalkError(
+      `${wanted} layers cannot be taken of a model with ${count}; choose 1 to ${count}.`,
+    );
+  }
+  if (wanted === 1) return [0];
+  return Array.from({ length: wanted }, (_, i) => Math.round((i * (count - 1)) / (wanted - 1)));
+}
+
+/**
+ * A config.json with some layers only. What the config says of each layer (`layer_types`) goes with it, so that a local
+ * layer stays local wherever it now stands.
+ *
+ * @param count layers of the whole model.
+ * @throws RopewalkError naming a layer that is not there.
+ */
+export function layersConfig(
+  raw: Readonly<Record<string, unknown>>,
+  layers: readonly number[],
+  count: number,
+  path: string,
+): Record<string, unknown> {
+  const missing = layers.find((layer) => !Number.isInteger(layer) || layer < 0 || layer >= count);
+  if (layers.length === 0) throw new RopewalkError('no layer is named; name at least one.');
+  if (missing !== undefined) {
+    throw new RopewalkError(`${path}: there is no layer ${missing}; its layers are 0 to ${count - 1}.`);
+  }
+  const field = ['num_hidden_layers', 'n_layer'].find((name) => raw[name] === count);
+  if (!field) throw new RopewalkError(`${path}: its configuration does not say how many layers it has.`);
+  const types = raw.layer_types;
+  return {
+    ...raw,
+    [field]: layers.length,
+    ...(Array.isArray(types) && { layer_types: layers.map((layer) => types[layer] as unknown) }),
+  };
+}

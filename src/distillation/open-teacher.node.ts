@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto';
+import { type OpenedModel, openModel, tokenizerOf } from '../checkpoint/load.node.ts';
+import { weightSources } from '../checkpoint/weight-sources.node.ts';
+import { RopewalkError } from '../errors.ts';
+import type { Engine } from '../runtime/engine.ts';
+import { HostMemory } from '../runtime/host-memory.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+import { differingToken, tokenText } from '../text/vocabulary.ts';
+import type { SequenceShape } from '../training/graph.ts';
+import { Teacher } from './teacher.ts';
+
+/** A checkpoint that teaches: its files are open until it is closed. */
+export interface OpenedTeacher {
+  readonly opened: OpenedModel;
+  readonly name: string;
+  readonly tokenizer: Tokenizer;
+  /** SHA-256 of its configuration and of some of its weights: tells it from other models. */
+  readonly identity: string;
+  close(): Promise<void>;
+}
+
+/** Opens a Hugging Face model directory or a GGUF file. @throws RopewalkError when it has no tokenizer. */
+export async function openTeacher(path: string): Promise<OpenedTeacher> {
+  const opened = await openModel(path);
+  const close = () => opened.checkpoint.tensors.close();
+  try {
+    const tokenizer = await tokenizerOf(opened.checkpoint);
+    if (!tokenizer) {
+      throw new RopewalkError(
+        `${path}: the teacher has no tokenizer.json, which says what its ids mean; add it.`,
+      );
+    }
+    return { opened, name: path, tokenizer, identity: await identityOf(opened), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Makes it ready to teach rows of this shape. Release the teacher when done; the checkpoint may be closed before. */
+export async function startTeacher(
+  engine: Engine,
+  { opened }: OpenedTeacher,
+  shape: SequenceShape,
+): Promise<{ readonly teacher: Teacher; release(): Promise<void> }> {
+  const { model, names, checkpoint } = opened;
+  const { weights, folder, close } = await weightSources(opened);
+  try {
+    const memory = new HostMemory();
+    const read = async (path: string, size: number) => {
+      const values = memory.allocFloat32(size);
+      await checkpoint.tensors.readFloat32Into(names.get(path)!, values);
+      return values;
+    };
+    const { weight, bias } = model.head;
+    const head = {
+      weight: await read(weight.path, weight.size),
+      ...(bias && { bias: await read(bias.path, bias.size) }),
+    };
+    const settings = folder === undefined ? {} : { weightsFolder: folder };
+    const teacher = await Teacher.create(engine, model, shape, { weights, head }, settings);
+    const release = async () => {
+      await teacher.release();
+      close();
+    };
+    return { teacher, release };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Norms and biases, and the embedding's beginning: small, and different in any two models that were trained. */
+async function identityOf({ model, names, checkpoint }: OpenedModel): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify(checkpoint.config));
+  const { tensors } = checkpoint;
+  for (const [path, { shape }] of model.parameters()) {
+    const name = names.get(path)!;
+    if (shape.length === 1) hash.update(bytesOf(await tensors.readFloat32(name)));
+  }
+  const rows = await tensors.openRows(names.get(model.head.weight.path)!);
+  const some = new Float32Array(Math.min(64, rows.rows) * rows.width);
+  for (let row = 0; row * rows.width < some.length; row++) rows.read(row, some, row * rows.width);
+  rows.close();
+  return hash.update(bytesOf(some)).digest('hex');
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** SHA-256 of what each id means. */
+export function vocabularyHash(tokenizer: Tokenizer): string {
+  const hash = createHash('sha256');
+  for (let id = 0; id < tokenizer.vocabSize; id++)
+    hash.update(`${JSON.stringify(tokenizer.idToToken(id))}\n`);
+  return hash.digest('hex');
+}
+
+/**
+ * Refuses a student whose ids mean other texts than the teacher's.
+ *
+ * @throws RopewalkError naming the first id that differs.
+ */
+export function checkSameTokenizer(teacher: Tokenizer, student: Tokenizer): void {
+  const difference = differingToken(teacher, student);
+  if (!difference) return;
+  const { id, first, second } = difference;
+  throw new RopewalkError(
+    `teacher and student have different tokenizers: id ${id} is ${tokenText(first)} to the teacher, but ${tokenText(second)} to the student. A student learns probabilities id by id: take one with the teacher's tokenizer, or begin one from scratch.`,
+  );
+}

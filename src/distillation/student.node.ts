@@ -1,0 +1,104 @@
+import { openModel, readWeights, tokenizerOf } from '../checkpoint/load.node.ts';
+import { RopewalkError } from '../errors.ts';
+import type { CommonConfig } from '../families/config.ts';
+import type { CausalLM, Family } from '../families/family.ts';
+import { initializeWeights } from '../families/initialize.ts';
+import { Random } from '../text/random.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+import { evenLayers, layerPaths, layersConfig } from './layers.ts';
+
+/** Where a student begins. */
+export type StudentOrigin =
+  /** A checkpoint's weights. */
+  | { readonly kind: 'checkpoint'; readonly path: string }
+  /** Random weights. The vocabulary and its special tokens are the tokenizer's. */
+  | { readonly kind: 'scratch'; readonly family: Family; readonly config: CommonConfig }
+  /** A model's own weights, but only some of its layers: their numbers, or how many, evenly spread. */
+  | { readonly kind: 'layers'; readonly path: string; readonly layers: readonly number[] | number };
+
+export interface Student {
+  readonly family: Family;
+  readonly config: CommonConfig;
+  readonly model: CausalLM;
+  /** Its own; undefined for one from scratch, which takes its teacher's. */
+  readonly tokenizer: Tokenizer | undefined;
+  /** What it begins as, as plain JSON. */
+  readonly record: Readonly<Record<string, unknown>>;
+  readonly generationConfig: Record<string, unknown> | undefined;
+  /** Fills weights, by path. @param seed of random ones. */
+  begin(values: ReadonlyMap<string, Float32Array>, seed: number): Promise<void>;
+}
+
+/** @throws RopewalkError naming the file and what is wrong, or the layer that is not there. */
+export async function openStudent(origin: StudentOrigin): Promise<Student> {
+  if (origin.kind === 'scratch') {
+    const { family, config } = origin;
+    const model = family.build(config);
+    return {
+      ...{ family, config, model, tokenizer: undefined, generationConfig: undefined },
+      record: { from: 'scratch' },
+      begin: async (values, seed) => initializeWeights(model.parameters(), values, new Random(seed)),
+    };
+  }
+  const { path } = origin;
+  const opened = await openModel(path);
+  try {
+    const { checkpoint } = opened;
+    const tokenizer = await tokenizerOf(checkpoint);
+    const common = { family: opened.family, tokenizer, generationConfig: checkpoint.generationConfig };
+    if (origin.kind === 'checkpoint') {
+      const begin = (values: ReadonlyMap<string, Float32Array>) => readInto(path, values);
+      const { config, model } = opened;
+      return { ...common, config, model, record: { from: path }, begin };
+    }
+    const count = layerPaths(opened.model).length;
+    const layers = typeof origin.layers === 'number' ? evenLayers(count, origin.layers) : [...origin.layers];
+    const raw = layersConfig(opened.family.writeConfig(opened.config), layers, count, path);
+    const config = opened.family.readConfig(raw, `${path} with ${layers.length} of its layers`);
+    const model = opened.family.build(config);
+    const begin = (values: ReadonlyMap<string, Float32Array>) => readLayers(path, model, layers, values);
+    return { ...common, config, model, record: { from: path, layers }, begin };
+  } finally {
+    await opened.checkpoint.tensors.close();
+  }
+}
+
+async function readInto(path: string, values: ReadonlyMap<string, Float32Array>): Promise<void> {
+  const opened = await openModel(path);
+  try {
+    await readWeights(opened, values);
+  } finally {
+    await opened.checkpoint.tensors.close();
+  }
+}
+
+/** Layer i of the student gets the weights of layer `layers[i]`; everything else is as it was. */
+async function readLayers(
+  path: string,
+  model: CausalLM,
+  layers: readonly number[],
+  values: ReadonlyMap<string, Float32Array>,
+): Promise<void> {
+  const opened = await openModel(path);
+  try {
+    const theirs = layerPaths(opened.model);
+    const ours = layerPaths(model);
+    const targets = new Map<string, Float32Array>();
+    const tensors = opened.checkpoint.tensors;
+    for (const [name, target] of values) {
+      const place = ours.findIndex((layer) => name.startsWith(layer));
+      const from = place < 0 ? name : theirs[layers[place]!]! + name.slice(ours[place]!.length);
+      const known = targets.get(from);
+      // A layer may be taken twice.
+      if (known) target.set(known);
+      else {
+        const file = opened.names.get(from);
+        if (file === undefined) throw new RopewalkError(`${path}: it has no weight "${from}".`);
+        await tensors.readFloat32Into(file, target);
+        targets.set(from, target);
+      }
+    }
+  } finally {
+    await opened.checkpoint.tensors.close();
+  }
+}

@@ -1,0 +1,267 @@
+import { existsSync } from 'node:fs';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { FileSource, fileSink } from '../checkpoint/file.node.ts';
+import { fileError } from '../checkpoint/file-errors.ts';
+import { RopewalkError } from '../errors.ts';
+import type { Engine } from '../runtime/engine.ts';
+import type { TrainingRows } from '../text/batches.ts';
+import { Random } from '../text/random.ts';
+import type { SequenceShape } from '../training/graph.ts';
+import { Pace } from '../training/pace.ts';
+import { type ChosenEntries, largest, sampled } from './choose.ts';
+import { type OpenedTeacher, startTeacher, vocabularyHash } from './open-teacher.node.ts';
+import { readTaughtHeader } from './taught-file.node.ts';
+import {
+  checkHeader,
+  decodeRow,
+  encodeHeader,
+  encodeRow,
+  layoutOf,
+  type TaughtHeader,
+} from './taught-format.ts';
+import type { Teacher } from './teacher.ts';
+
+/** Rows that a teacher is asked about, and rows to evaluate students on. */
+export interface TeachingData {
+  /** From their beginning, each time the same; rows of which no target counts are left out. Weights are 0 or 1. */
+  readonly training: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
+  readonly heldOut?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
+  /** What identifies the text, such as a hash. */
+  readonly identity: string;
+}
+
+export interface TeachOptions {
+  readonly teacher: OpenedTeacher;
+  readonly data: TeachingData;
+  /** Of the data's batches. */
+  readonly shape: SequenceShape;
+  /** Entries of the vocabulary that are kept at each token. */
+  readonly k: number;
+  /** `largest` probabilities, renormalised, or `sampled` by the teacher's own probability. */
+  readonly method: 'largest' | 'sampled';
+  /** Of the teacher's softmax; students must learn at the same. */
+  readonly temperature: number;
+  /** Of draws. */
+  readonly seed: number;
+  /** The file. It appears when it is complete. */
+  readonly out: string;
+}
+
+export type TeachEvent =
+  | { readonly type: 'resumed'; readonly rows: number }
+  | {
+      readonly type: 'progress';
+      readonly rows: number;
+      readonly of: number;
+      readonly tokensPerSecond: number;
+      readonly secondsLeft: number;
+    }
+  | {
+      readonly type: 'finished';
+      readonly rows: number;
+      readonly heldOut: number;
+      readonly bytes: number;
+      /** Mean probability, of all, that the kept entries had with the teacher. */
+      readonly covered: number;
+    }
+  | { readonly type: 'interrupted'; readonly rows: number };
+
+/** Bytes between forced writes. */
+const SYNC_EVERY = 64 * 2 ** 20;
+
+/**
+ * Asks a teacher about every row once and writes what he says: see {@link file://./taught-format.ts}. It is written
+ * beside its place and renamed when complete; interrupted or killed, it goes on from its last whole row when it is asked
+ * for again with the same teacher, data and options, and comes out the same.
+ *
+ * @param signal ends it after the batch at hand; what is written is kept.
+ * @throws RopewalkError when the file is there already, or the options cannot be.
+ */
+export async function* teach(
+  engine: Engine,
+  options: TeachOptions,
+  signal?: AbortSignal,
+): AsyncGenerator<TeachEvent, void> {
+  const { teacher: opened, data, shape, out } = options;
+  if (existsSync(out)) {
+    throw new RopewalkError(`${out} is there already; name another file, or remove it.`);
+  }
+  const header: TaughtHeader = {
+    format: 1,
+    vocabSize: opened.opened.model.head.weight.shape[0]!,
+    k: options.k,
+    method: options.method,
+    seed: options.seed,
+    temperature: options.temperature,
+    seq: shape.seq,
+    packed: shape.packed ?? false,
+    rows: await countRows(data.training(), shape.seq),
+    heldOut: data.heldOut ? await countRows(data.heldOut(), shape.seq) : 0,
+    tokenizer: vocabularyHash(opened.tokenizer),
+    teacher: { name: opened.name, identity: opened.identity },
+    data: data.identity,
+  };
+  checkHeader(header);
+  if (header.k > header.vocabSize) {
+    throw new RopewalkError(
+      `k is ${header.k}, but the vocabulary has ${header.vocabSize} entries; choose a smaller k.`,
+    );
+  }
+  const partial = join(dirname(resolve(out)), `.${basename(out)}.teaching`);
+  const { recordBytes } = layoutOf(header);
+  const { teacher, release } = await startTeacher(engine, opened, shape);
+  let file: FileHandle | undefined;
+  try {
+    const beginning = encodeHeader(header);
+    const known = await wholeRows(partial, header, beginning.length);
+    file = await open(partial, known ? 'r+' : 'w');
+    if (known) yield { type: 'resumed', rows: known.rows };
+    else await fileSink(file).write(beginning);
+    let at = beginning.length + (known?.rows ?? 0) * recordBytes;
+    await file.truncate(at);
+    let covered = known?.covered ?? 0;
+    let done = known?.rows ?? 0;
+    let unsynced = 0;
+    const pace = new Pace();
+    const write = async (bytes: Uint8Array) => {
+      await file!.write(bytes, 0, bytes.length, at);
+      at += bytes.length;
+      unsynced += bytes.length;
+      if (unsynced < SYNC_EVERY) return;
+      await file!.datasync();
+      unsynced = 0;
+    };
+    let row = 0;
+    for await (const batch of data.training()) {
+      const wanted = countingRows(batch, shape.seq);
+      const first = row;
+      row += wanted.length;
+      // What an earlier run has written is not asked again.
+      if (row <= done) continue;
+      if (signal?.aborted) {
+        await file.sync();
+        yield { type: 'interrupted', rows: done };
+        return;
+      }
+      const started = performance.now();
+      const entries = await entriesOf(teacher, batch, header, first, wanted);
+      for (const [i, index] of wanted.entries()) {
+        if (first + i < done) continue;
+        const said = entries.slice(i * shape.seq, (i + 1) * shape.seq);
+        await write(encodeRow(header, rowOf(batch, index, shape.seq), said, crc32));
+        const known = said.filter((entry) => entry !== undefined);
+        covered += known.reduce((sum, entry) => sum + entry.covered, 0) / known.length;
+      }
+      pace.add((row - Math.max(first, done)) * shape.seq, (performance.now() - started) / 1000);
+      done = row;
+      const { tokensPerSecond } = pace;
+      const secondsLeft = ((header.rows - done) * shape.seq) / tokensPerSecond;
+      yield { type: 'progress', rows: done, of: header.rows, tokensPerSecond, secondsLeft };
+    }
+    if (data.heldOut) {
+      for await (const batch of data.heldOut()) {
+        for (const index of countingRows(batch, shape.seq)) {
+          await write(encodeRow(header, rowOf(batch, index, shape.seq), undefined, crc32));
+        }
+      }
+    }
+    await file.sync();
+    await file.close();
+    file = undefined;
+    await rename(partial, out);
+    const { rows, heldOut } = header;
+    yield { type: 'finished', rows, heldOut, bytes: at, covered: covered / rows };
+  } catch (error) {
+    throw fileError(error, 'write', out);
+  } finally {
+    await file?.close();
+    await release();
+  }
+}
+
+/** What an earlier run has written for the same header, in whole rows; undefined where there is nothing to go on from. */
+async function wholeRows(path: string, header: TaughtHeader, dataStart: number) {
+  if (!existsSync(path)) return undefined;
+  const source = await FileSource.open(path);
+  try {
+    const found = await readTaughtHeader(source);
+    const same = JSON.stringify(found.header) === JSON.stringify(header) && found.dataStart === dataStart;
+    if (!same) return undefined;
+    const { recordBytes } = layoutOf(header);
+    let [rows, covered] = [0, 0];
+    for (; rows < header.rows; rows++) {
+      const at = dataStart + rows * recordBytes;
+      if (at + recordBytes > source.size) break;
+      const row = decodeRow(header, await source.read(at, recordBytes), true, crc32, `${path}: row ${rows}`);
+      covered += row.entries!.covered;
+    }
+    return { rows, covered };
+  } catch (error) {
+    // Cut off in its header or damaged: it is written anew.
+    if (!(error instanceof RopewalkError)) throw error;
+    await rm(path);
+    return undefined;
+  } finally {
+    await source.close();
+  }
+}
+
+/** Numbers of a batch's rows in which a target counts. */
+function countingRows({ inputs, weights }: TrainingRows, seq: number): number[] {
+  const rows = Array.from({ length: inputs.length / seq }, (_, row) => row);
+  if (!weights) return rows;
+  return rows.filter((row) => weights.subarray(row * seq, (row + 1) * seq).some((weight) => weight !== 0));
+}
+
+async function countRows(data: Iterable<TrainingRows> | AsyncIterable<TrainingRows>, seq: number) {
+  let rows = 0;
+  for await (const batch of data) {
+    if (batch.weights?.some((weight) => weight !== 0 && weight !== 1)) {
+      throw new RopewalkError("a target's weight must be 0 or 1 to be written down.");
+    }
+    rows += countingRows(batch, seq).length;
+  }
+  return rows;
+}
+
+function rowOf(batch: TrainingRows, index: number, seq: number): TrainingRows {
+  const [from, to] = [index * seq, (index + 1) * seq];
+  const { inputs, targets, weights, positions, segments } = batch;
+  return {
+    inputs: inputs.subarray(from, to),
+    targets: targets.subarray(from, to),
+    ...(weights && { weights: weights.subarray(from, to) }),
+    ...(positions && { positions: positions.subarray(from, to) }),
+    ...(segments && { segments: segments.subarray(from, to) }),
+  };
+}
+
+/** What the teacher says at each target of the wanted rows, one row after another; undefined where it does not count. */
+async function entriesOf(
+  teacher: Teacher,
+  batch: TrainingRows,
+  { k, method, temperature, seed, seq }: TaughtHeader,
+  first: number,
+  wanted: readonly number[],
+): Promise<(ChosenEntries | undefined)[]> {
+  const all = new Array<ChosenEntries | undefined>(batch.inputs.length).fill(undefined);
+  const { vocabSize } = teacher;
+  const hidden = await teacher.hiddenStates(batch);
+  // Draws depend on the row's number alone, so that a run that was interrupted goes on with the same ones.
+  const places = new Map(wanted.map((row, i) => [row, new Random(seed + (first + i) * 2 ** 20)]));
+  for await (const { start, rows, data } of teacher.probabilities(hidden, temperature)) {
+    for (let token = start; token < start + rows; token++) {
+      const random = places.get(Math.floor(token / seq));
+      if (!random || batch.weights?.[token] === 0) continue;
+      const distribution = data.subarray((token - start) * vocabSize, (token - start + 1) * vocabSize);
+      const chosen = method === 'largest' ? largest(distribution, k) : sampled(distribution, k, random);
+      if (!(chosen.covered > 0)) {
+        throw new RopewalkError("the teacher's probabilities are not numbers: his weights are damaged.");
+      }
+      all[token] = chosen;
+    }
+  }
+  return wanted.flatMap((row) => all.slice(row * seq, (row + 1) * seq));
+}

@@ -1,0 +1,136 @@
+import { RopewalkError } from '../errors.ts';
+import type { CausalLM } from '../families/family.ts';
+import { add, input, matmul, mul, scalar, softcap, softmax } from '../graph/operators/index.ts';
+import type { WeightSource } from '../onnx/weights.ts';
+import type { Engine, SessionSettings } from '../runtime/engine.ts';
+import { Executable, type HostTensor } from '../runtime/executable.ts';
+import type { TrainingRows } from '../text/batches.ts';
+import { contextFeeds } from '../training/feeds.ts';
+import { type SequenceShape, sequenceContext } from '../training/graph.ts';
+import { headChunk } from '../training/loss.ts';
+import { TEACHER_INPUTS, type TeacherHead } from './losses.ts';
+
+/** A teacher's weights. */
+export interface TeacherWeights {
+  /** By path, for the passes through the layers. */
+  readonly weights: ReadonlyMap<string, WeightSource>;
+  /** The head's in float32: weight `[vocab, width]`, bias `[vocab]`. */
+  readonly head: { readonly weight: Float32Array; readonly bias?: Float32Array };
+}
+
+/**
+ * A large model that a small one learns from: its final activations for whole rows, and what its head makes of them.
+ * All logits never exist at once.
+ */
+export class Teacher {
+  private readonly heads = new Map<string, Promise<Executable>>();
+
+  private constructor(
+    readonly model: CausalLM,
+    readonly shape: SequenceShape,
+    private readonly engine: Engine,
+    private readonly settings: SessionSettings,
+    private readonly body: Executable,
+    private readonly headWeights: TeacherWeights['head'],
+  ) {}
+
+  /**
+   * @param shape rows that are given at one time, and their length.
+   * @throws RopewalkError when rows are longer than the model's positions.
+   */
+  static async create(
+    engine: Engine,
+    model: CausalLM,
+    shape: SequenceShape,
+    { weights, head }: TeacherWeights,
+    settings: SessionSettings = {},
+  ): Promise<Teacher> {
+    if (shape.seq > model.maxPositions) {
+      throw new RopewalkError(
+        `the sequence length ${shape.seq} is longer than the teacher's ${model.maxPositions} positions; choose a smaller one.`,
+      );
+    }
+    const outputs = new Map([['hidden', model.hiddenStates(sequenceContext(shape))]]);
+    const body = await Executable.compile(engine, outputs, { ...settings, weights });
+    return new Teacher(model, shape, engine, settings, body, head);
+  }
+
+  get vocabSize(): number {
+    return this.model.head.weight.shape[0]!;
+  }
+
+  /** For {@link file://./losses.ts onlineLoss}. */
+  get head(): TeacherHead {
+    const { weight, bias, softcap } = this.model.head;
+    return { width: weight.shape[1]!, softcap, bias: bias !== undefined };
+  }
+
+  /** The final, normalised activations `[batch · seq, width]`. */
+  async hiddenStates(rows: TrainingRows): Promise<Float32Array> {
+    const { hidden } = await this.body.run(contextFeeds(rows, this.shape));
+    return hidden!.data as Float32Array;
+  }
+
+  /**
+   * The same rows with what the online loss needs of this teacher.
+   *
+   * @param vocabSize the student's; the teacher's may have more entries, which are left out.
+   */
+  async teach<R extends TrainingRows>(rows: R, vocabSize: number): Promise<R> {
+    const data = await this.hiddenStates(rows);
+    const { width } = this.head;
+    const { weight, bias } = this.headWeights;
+    const extra: Record<string, { data: Float32Array; shape: readonly number[] }> = {
+      [TEACHER_INPUTS.hidden]: { data, shape: [rows.inputs.length, width] },
+      [TEACHER_INPUTS.weight]: { data: weight.subarray(0, vocabSize * width), shape: [vocabSize, width] },
+    };
+    if (bias) extra[TEACHER_INPUTS.bias] = { data: bias.subarray(0, vocabSize), shape: [vocabSize] };
+    return { ...rows, extra: { ...rows.extra, ...extra } };
+  }
+
+  /**
+   * softmax(logits / temperature) of rows of activations `[rows, width]`, some rows at a time: each piece is
+   * `[rows, vocab]` and is valid until the next is asked for.
+   */
+  async *probabilities(
+    hidden: Float32Array,
+    temperature: number,
+  ): AsyncGenerator<{ readonly start: number; readonly rows: number; readonly data: Float32Array }, void> {
+    const { vocabSize } = this;
+    const { width, bias } = this.head;
+    const all = hidden.length / width;
+    const chunk = headChunk(all, vocabSize);
+    for (let start = 0; start < all; start += chunk) {
+      const rows = Math.min(chunk, all - start);
+      const feeds: Record<string, HostTensor> = {
+        hidden: { data: hidden.subarray(start * width, (start + rows) * width), shape: [rows, width] },
+        weight: { data: this.headWeights.weight, shape: [vocabSize, width] },
+      };
+      if (bias) feeds.bias = { data: this.headWeights.bias!, shape: [vocabSize] };
+      const { probabilities } = await (await this.headPass(rows, temperature)).run(feeds);
+      yield { start, rows, data: probabilities!.data as Float32Array };
+    }
+  }
+
+  async release(): Promise<void> {
+    await this.body.release();
+    for (const head of this.heads.values()) await (await head).release();
+  }
+
+  private headPass(rows: number, temperature: number): Promise<Executable> {
+    const key = `${rows} ${temperature}`;
+    const known = this.heads.get(key);
+    if (known) return known;
+    const { vocabSize } = this;
+    const { width, bias, softcap: cap } = this.head;
+    const hidden = input('hidden', 'float32', [rows, width]);
+    let logits = matmul(hidden, input('weight', 'float32', [vocabSize, width]), { transB: true });
+    if (bias) logits = add(logits, input('bias', 'float32', [vocabSize]));
+    if (cap !== null) logits = softcap(logits, cap);
+    if (temperature !== 1) logits = mul(logits, scalar(1 / temperature));
+    const outputs = new Map([['probabilities', softmax(logits)]]);
+    const pass = Executable.compile(this.engine, outputs, this.settings);
+    this.heads.set(key, pass);
+    return pass;
+  }
+}
