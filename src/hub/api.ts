@@ -1,5 +1,5 @@
 import { type Listing, parseListing, type RemoteFile } from './listing.ts';
-import { isCommit } from './model-id.ts';
+import { isCommit, type RepositoryKind } from './model-id.ts';
 import { type Connection, type Reply, readAll, request } from './request.ts';
 import { RequestError, retryAfter, withRetries } from './retry.ts';
 
@@ -8,6 +8,8 @@ import { RequestError, retryAfter, withRetries } from './retry.ts';
  *
  *   /api/models/{id}/revision/{revision}?blobs=true   the commit, and every file with its size and hash
  *   /{id}/resolve/{commit}/{path}                     a file; a large one is redirected to storage elsewhere
+ *
+ * and for data sets /api/datasets/… and /datasets/{id}/resolve/….
  *
  * @huggingface/hub 2.17.5 knows them too, and was tried: it heeds neither HF_ENDPOINT nor HF_TOKEN, does not resume, does
  * not check hashes, fails offline though everything is cached, and leaves no ref behind. What is left of it once all
@@ -24,7 +26,7 @@ export async function fetchListing(connection: Connection, id: string, revision:
     async () => {
       const reply = await request(
         connection,
-        `/api/models/${id}/revision/${encodeURIComponent(revision)}?blobs=true`,
+        `/api/${kindOf(connection)}/${id}/revision/${encodeURIComponent(revision)}?blobs=true`,
       );
       if (reply.response.status !== 200) throw statusError(reply, connection, id, revision);
       const text = new TextDecoder().decode(await readAll(reply, MOST_LISTING_BYTES, name));
@@ -72,7 +74,7 @@ export async function openFile(
       'final',
     );
   };
-  const url = `/${id}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+  const url = `${pathOf(connection, id)}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
   const reply = await request(connection, url, { headers, onHop });
   if (![200, 206, 416].includes(reply.response.status))
     throw statusError(reply, connection, id, commit, path);
@@ -87,15 +89,26 @@ export async function openFile(
   return reply;
 }
 
+function kindOf({ repository = 'models' }: Connection): RepositoryKind {
+  return repository;
+}
+
+/** Where a repository's pages and files are. */
+function pathOf(connection: Connection, id: string): string {
+  return kindOf(connection) === 'datasets' ? `/datasets/${id}` : `/${id}`;
+}
+
 /** The readable error for an answer that is not the wanted one. */
 function statusError(
   { response: { status, headers }, close }: Reply,
-  { endpoint, token }: Connection,
+  connection: Connection,
   id: string,
   revision: string,
   path?: string,
 ): RequestError {
   close();
+  const { endpoint, token } = connection;
+  const thing = kindOf(connection) === 'datasets' ? 'data set' : 'model';
   const what = path === undefined ? `"${id}"` : `"${path}" of "${id}"`;
   if (status === 429 || status === 408 || status >= 500) {
     const why = status === 429 ? 'too many requests: it asks to wait' : 'trouble of its own';
@@ -111,7 +124,7 @@ function statusError(
   }
   const code = headers.get('x-error-code');
   const final = (message: string) => new RequestError(message, 'final', { status });
-  const page = `${endpoint}/${id}`;
+  const page = `${endpoint}${pathOf(connection, id)}`;
   const giveToken =
     token === undefined
       ? `give a token of your account: set HF_TOKEN (tokens are made on ${endpoint}/settings/tokens), or store one with "hf auth login"`
@@ -123,7 +136,7 @@ function statusError(
     const why =
       token === undefined
         ? 'it does not exist, is private or is gated'
-        : 'the token is not accepted, or the model does not exist or is private';
+        : `the token is not accepted, or the ${thing} does not exist or is private`;
     return final(
       `${endpoint} does not give ${what} (401): ${why}; check the name, accept the licence on ${page} if it asks for it, then ${giveToken}`,
     );
@@ -134,10 +147,12 @@ function statusError(
         ? `no file "${path}" in "${id}" at revision "${revision}"`
         : code === 'RevisionNotFound'
           ? `no revision "${revision}" of "${id}"`
-          : `no model "${id}" with a revision "${revision}"`;
+          : `no ${thing} "${id}" with a revision "${revision}"`;
     return final(
-      `${endpoint} has ${missing} (404); check the names on ${page}; a private model needs HF_TOKEN`,
+      `${endpoint} has ${missing} (404); check the names on ${page}; a private ${thing} needs HF_TOKEN`,
     );
   }
-  return final(`${endpoint} answered ${status} for ${what}; check HF_ENDPOINT and the model's page, ${page}`);
+  return final(
+    `${endpoint} answered ${status} for ${what}; check HF_ENDPOINT and the page of the ${thing}, ${page}`,
+  );
 }

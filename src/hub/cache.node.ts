@@ -5,10 +5,10 @@ import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
 import { errorCode, fileError } from '../checkpoint/file-errors.ts';
 import { hasSize } from './blob.node.ts';
 import { parseTree, type RemoteFile, treeText } from './listing.ts';
-import { isCommit } from './model-id.ts';
+import { isCommit, type RepositoryKind } from './model-id.ts';
 
 /**
- * A model in the cache that Python's huggingface_hub keeps, in its layout, so that both share the files:
+ * A model, or a data set (`datasets--org--name`), in the cache that Python's huggingface_hub keeps, in its layout, so that both share the files:
  *
  *     models--org--name/
  *       blobs/<hash>                   the files, each by the hash of what is in it
@@ -29,8 +29,9 @@ export class ModelCache {
     cache: string,
     id: string,
     private readonly symlinks = true,
+    kind: RepositoryKind = 'models',
   ) {
-    const name = `models--${id.replace('/', '--')}`;
+    const name = `${kind}--${id.replace('/', '--')}`;
     this.folder = join(cache, name);
     this.blobs = join(this.folder, 'blobs');
     this.locks = join(cache, '.locks', name);

@@ -11,6 +11,9 @@ export interface ModelId {
   readonly file?: string;
 }
 
+/** What a repository of the hub holds; its part of an address and of a folder's name. */
+export type RepositoryKind = 'models' | 'datasets';
+
 /** The hub's rules: letters, digits, `-`, `_` and `.`; each part begins and ends with a letter, a digit or `_`. */
 const PART = '\\w(?:[\\w.-]{0,94}\\w)?';
 const MODEL_ID = new RegExp(`^(${PART}/${PART})(?:@([^:]+))?(?::(.+))?$`);

@@ -107,13 +107,13 @@ export async function pullWith(model: ModelId, options: PullOptions, timing?: Ti
 }
 
 /** Brings all chosen files into the snapshot, an index of shards last: whoever finds it finds the shards. */
-async function download(
+export async function download(
   connection: Connection,
   cache: ModelCache,
   id: string,
   { commit, files }: Listing,
   choice: Choice,
-  { onProgress = () => {} }: PullOptions,
+  { onProgress = () => {} }: Pick<PullOptions, 'onProgress'>,
 ): Promise<void> {
   const stop = new AbortController();
   const signal = connection.signal ? AbortSignal.any([connection.signal, stop.signal]) : stop.signal;
@@ -192,13 +192,17 @@ function gigabytes(bytes: number): string {
 }
 
 /** What is said in one of two places; twice only where it says the same. */
-function one(what: string, inId: string | undefined, inOptions: string | undefined): string | undefined {
+export function one(
+  what: string,
+  inId: string | undefined,
+  inOptions: string | undefined,
+): string | undefined {
   if (inId === undefined || inOptions === undefined || inId === inOptions) return inId ?? inOptions;
   throw new RopewalkError(
     `the id asks for the ${what} "${inId}" and the options for "${inOptions}"; give one of them`,
   );
 }
 
-function some(names: readonly string[]): string {
+export function some(names: readonly string[]): string {
   return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
 }

@@ -1,3 +1,4 @@
+import type { RepositoryKind } from './model-id.ts';
 import { RequestError, type Timing } from './retry.ts';
 
 /** A hub, and what we show it. */
@@ -5,6 +6,8 @@ export interface Connection {
   /** Such as `https://huggingface.co`, without a slash at the end. */
   readonly endpoint: string;
   readonly token?: string | undefined;
+  /** What is asked for; default models. */
+  readonly repository?: RepositoryKind | undefined;
   readonly timing: Timing;
   readonly signal?: AbortSignal | undefined;
 }

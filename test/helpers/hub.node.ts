@@ -38,7 +38,7 @@ export interface FakeHub {
 
 export const COMMIT = '0123456789abcdef0123456789abcdef01234567';
 
-const LARGE = /\.(safetensors|gguf|bin)$/;
+const LARGE = /\.(safetensors|gguf|bin|parquet)$/;
 export const sha256 = (data: Buffer) => createHash('sha256').update(data).digest('hex');
 export const gitHash = (data: Buffer) =>
   createHash('sha1').update(`blob ${data.length}\0`).update(data).digest('hex');
@@ -74,7 +74,9 @@ export async function startHub(models: Readonly<Record<string, FakeModel>> = {})
       response.writeHead(status, { 'x-error-code': code }).end(JSON.stringify({ error: code }));
     const [, id, what, rest] =
       /^\/api\/models\/([^/]+\/[^/]+)\/(revision|tree)\/([^/]+)$/.exec(pathname) ??
-      /^\/([^/]+\/[^/]+)\/(resolve)\/(.+)$/.exec(pathname) ??
+      // Data sets are known by an id that begins with datasets/, and their files by addresses that do.
+      /^\/api\/(datasets\/[^/]+\/[^/]+)\/(revision|tree)\/([^/]+)$/.exec(pathname) ??
+      /^\/((?:datasets\/)?[^/]+\/[^/]+)\/(resolve)\/(.+)$/.exec(pathname) ??
       [];
     const model = known.get(id ?? '');
     if (!model) return refuse(404, 'RepoNotFound');
@@ -137,8 +139,9 @@ export async function startHub(models: Readonly<Record<string, FakeModel>> = {})
   const storageRequests: Request[] = [];
   const storage = await listen(storageRequests, async (request, response) => {
     if (await hub.storageFault?.(request, response)) return;
-    const [org, name, ...path] = new URL(request.url!, 'http://localhost').pathname.slice(1).split('/');
-    const data = known.get(`${org}/${name}`)?.files[path.map(decodeURIComponent).join('/')];
+    const parts = new URL(request.url!, 'http://localhost').pathname.slice(1).split('/');
+    const id = parts.splice(0, parts[0] === 'datasets' ? 3 : 2).join('/');
+    const data = known.get(id)?.files[parts.map(decodeURIComponent).join('/')];
     // Storage has entity tags of its own.
     if (data) sendFile(request, response, data, `storage-${sha256(data).slice(0, 16)}`);
     else response.writeHead(404).end();
