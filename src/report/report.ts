@@ -1,7 +1,8 @@
 import type { JobResults } from './data.ts';
 import { Ids } from './figure.ts';
-import { both, Html, html, type Locale } from './html.ts';
+import type { Html, Locale } from './html.ts';
 import { measuredTable } from './measured-table.ts';
+import { drawPage } from './page.ts';
 import { activationSection } from './sections/activations.ts';
 import { capSection } from './sections/caps.ts';
 import { costSection } from './sections/costs.ts';
@@ -9,10 +10,9 @@ import { gradientSection } from './sections/gradients.ts';
 import { lossSection } from './sections/losses.ts';
 import { positionSection } from './sections/positions.ts';
 import { sampleSection } from './sections/samples.ts';
-import { drawSection, paragraph, type Section, whole } from './sections/section.ts';
+import { paragraph, type Section, whole } from './sections/section.ts';
 import { setupSection } from './sections/setup.ts';
 import { diagramSection, structureSection } from './sections/structure.ts';
-import { SCRIPT, STYLE } from './style.ts';
 
 /**
  * The report of the main job: one HTML page that needs nothing else, in English and Korean.
@@ -34,35 +34,13 @@ export function buildReport(results: JobResults, locale: Locale = 'en'): string 
     costSection(results, ids),
     setupSection(results),
   ];
-  const title = 'Ropewalk: GPT, Gemma, Gemma 2, Llama 3';
-  const links = sections.map(({ id, title: name }) => html`<li><a href="#${id}">${both(name)}</a></li>`);
-  const page = html`<!doctype html>
-<html lang="${locale}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="ropewalk">
-<title>${title}</title>
-<style>${new Html(STYLE)}</style>
-</head>
-<body>
-${languageChoice(locale)}
-<header><h1>${both({ en: 'Four language models, trained and measured', ko: '네 언어 모델을 학습하고 재다' })}</h1>
-${introduction(results)}
-</header>
-<nav aria-label="Contents / 차례"><ol>${links}</ol></nav>
-<main>${sections.map(drawSection)}</main>
-<script>${new Html(SCRIPT)}</script>
-</body>
-</html>
-`;
-  return page.markup;
-}
-
-function languageChoice(locale: Locale): Html {
-  const option = (value: Locale, name: string) =>
-    html`<label lang="${value}"><input type="radio" name="language" id="language-${value}" value="${value}"${value === locale ? html` checked` : ''}>${name}</label>`;
-  return html`<fieldset><legend>${both({ en: 'Language', ko: '언어' })}</legend>${option('en', 'English')}${option('ko', '한국어')}</fieldset>`;
+  return drawPage({
+    locale,
+    title: 'Ropewalk: GPT, Gemma, Gemma 2, Llama 3',
+    heading: { en: 'Four language models, trained and measured', ko: '네 언어 모델을 학습하고 재다' },
+    lead: introduction(results),
+    sections,
+  });
 }
 
 function introduction({ families, settings }: JobResults): Html {

@@ -1,0 +1,147 @@
+import { chatStopTokens } from '../chat/encode.ts';
+import { ChatTemplate } from '../chat/template.ts';
+import { type OpenedModel, openModel } from '../checkpoint/load.node.ts';
+import { namedTemplate, type TemplateName } from '../data/templates.ts';
+import { RopewalkError } from '../errors.ts';
+import { exportedConfig, exportedGenerationConfig } from '../export/source.node.ts';
+import { type CarriedFile, tokenizerFilesOf } from '../export/tokenizer-files.node.ts';
+import type { CommonConfig } from '../families/config.ts';
+import type { CausalLM, Family } from '../families/family.ts';
+import { Tokenizer } from '../text/tokenizer.ts';
+import { parseTokenizerJson } from '../text/tokenizer-schema.ts';
+import type { ModelIdentity } from '../training/run.node.ts';
+import { addSpecialTokens, growRows, withVocabulary } from './new-tokens.ts';
+
+/** A model that is going to be trained: with its new tokens, before any of its weights is read. */
+export interface BaseModel {
+  /** What messages and the model card call it. */
+  readonly name: string;
+  readonly family: Family;
+  readonly config: CommonConfig;
+  readonly model: CausalLM;
+  readonly tokenizer: Tokenizer;
+  /** What chats are written with; undefined where there is none. */
+  readonly template: ChatTemplate | undefined;
+  /** Ids that end a text. */
+  readonly stopTokens: readonly number[];
+  /** How every checkpoint and the result are saved. */
+  readonly identity: ModelIdentity;
+  readonly addedTokens: readonly { readonly content: string; readonly id: number }[];
+  /** Fills arrays, by path, with the checkpoint's weights; rows of new tokens with the mean of the others. */
+  readWeights(targets: ReadonlyMap<string, Float32Array>): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface BaseModelOptions {
+  /** New special tokens. */
+  readonly addToken: readonly string[];
+  /** A template instead of the model's own, or the name of one. */
+  readonly template?: ChatTemplate | TemplateName | undefined;
+  /** What the model is called, where the path is one of a cache. */
+  readonly name?: string | undefined;
+}
+
+/** @throws RopewalkError naming what is missing or wrong. */
+export async function openBaseModel(path: string, options: BaseModelOptions): Promise<BaseModel> {
+  const opened = await openModel(path);
+  try {
+    return await describe(opened, options.name ?? path, options);
+  } catch (error) {
+    await opened.checkpoint.tensors.close();
+    throw error;
+  }
+}
+
+async function describe(
+  opened: OpenedModel,
+  name: string,
+  { addToken, template: wanted }: BaseModelOptions,
+): Promise<BaseModel> {
+  const { family, checkpoint } = opened;
+  const files = await checkpoint.tokenizerFiles();
+  if (!files) throw new RopewalkError(`${name}: it has no tokenizer, which turns text into tokens.`);
+  const source = `the tokenizer of ${name}`;
+  const before = Tokenizer.fromJSON(files.tokenizer, files.config, source);
+  const parsed = { tokenizer: parseTokenizerJson(files.tokenizer, source), config: files.config };
+  const { files: after, ids } = addSpecialTokens(parsed, addToken, before.vocabSize);
+  const plain = Tokenizer.fromJSON(after.tokenizer, after.config, source);
+  const given = typeof wanted === 'string' ? namedTemplate(wanted, plain) : wanted;
+  const config = given ? { ...after.config, chat_template: given.source } : after.config;
+  const tokenizer = given ? Tokenizer.fromJSON(after.tokenizer, config, source) : plain;
+  const larger = withVocabulary(family, opened.config, tokenizer.vocabSize);
+  const template = given ?? ChatTemplate.fromConfig(tokenizer.config, `the chat template of ${name}`);
+  const stopTokens = template ? chatStopTokens(tokenizer, template, opened.stopTokens) : opened.stopTokens;
+  const changed = addToken.length > 0 || given !== undefined;
+  const identity: ModelIdentity = {
+    family,
+    config: larger.config,
+    extraConfig: exportedConfig(opened),
+    files: changed
+      ? replaced(await tokenizerFilesOf(opened), after.tokenizer, config, given)
+      : await tokenizerFilesOf(opened),
+    generationConfig: {
+      ...exportedGenerationConfig(opened),
+      ...(stopTokens.length > 0 && {
+        eos_token_id: stopTokens.length === 1 ? stopTokens[0] : [...stopTokens],
+      }),
+    },
+  };
+  return {
+    ...{ name, family, tokenizer, template, stopTokens, identity },
+    ...{ config: larger.config, model: larger.model },
+    addedTokens: addToken.map((content, i) => ({ content, id: ids[i]! })),
+    readWeights: (targets) => readInto(opened, targets, { known: before.vocabSize, ids }),
+    close: () => checkpoint.tensors.close(),
+  };
+}
+
+/** The carried files with a changed tokenizer, configuration and template in them. */
+function replaced(
+  carried: readonly CarriedFile[],
+  tokenizer: unknown,
+  config: unknown,
+  template: ChatTemplate | undefined,
+): CarriedFile[] {
+  const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+  const own = [
+    { name: 'tokenizer.json', data: json(tokenizer) },
+    { name: 'tokenizer_config.json', data: json(config) },
+    ...(template ? [{ name: 'chat_template.jinja', data: template.source }] : []),
+  ];
+  // Older forms of the same would contradict them.
+  const stale = [
+    'special_tokens_map.json',
+    'added_tokens.json',
+    'tokenizer.model',
+    'vocab.json',
+    'merges.txt',
+  ];
+  const dropped = [...own.map(({ name }) => name), ...stale, ...(template ? ['chat_template.json'] : [])];
+  return [...carried.filter(({ name }) => !dropped.includes(name)), ...own];
+}
+
+async function readInto(
+  opened: OpenedModel,
+  targets: ReadonlyMap<string, Float32Array>,
+  { known, ids }: { readonly known: number; readonly ids: readonly number[] },
+): Promise<void> {
+  const { tensors } = opened.checkpoint;
+  const vocabulary = vocabularyWeights(opened);
+  for (const [path, name] of opened.names) {
+    const target = targets.get(path);
+    if (!target) continue;
+    if (ids.length === 0 || !vocabulary.has(path)) {
+      await tensors.readFloat32Into(name, target);
+      continue;
+    }
+    const [rows, width = 1] = opened.model.parameters().get(path)!.shape as [number, number?];
+    growRows(await tensors.readFloat32(name), target, { width, known: Math.min(known, rows), ids });
+  }
+}
+
+/** Paths of the weights that have a row for each token: those that a larger vocabulary makes larger. */
+function vocabularyWeights({ family, config, model }: OpenedModel): Set<string> {
+  const larger = withVocabulary(family, config, config.vocab_size + 1).model.parameters();
+  const grown = [...model.parameters()].filter(([path, { size }]) => larger.get(path)!.size !== size);
+  return new Set(grown.map(([path]) => path));
+}

@@ -1,0 +1,103 @@
+import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
+import type { Locale } from '../inspect/labels.ts';
+import { buildFinetuneReport, type FinetuneResults } from '../report/finetune.ts';
+import type { TrainingEngine } from '../training/engine.ts';
+import type { RunDirectory } from '../training/run.node.ts';
+import { modelCard } from './card.ts';
+import type { FinetuneEvent } from './events.ts';
+import type { FinetuneJob } from './job.node.ts';
+import { kebab } from './settings.ts';
+
+export const REPORT_FILE = 'report.html';
+const CARD_FILE = 'README.md';
+const DTYPES = { float32: 'F32', bfloat16: 'BF16' } as const;
+/** Points of the curve: each is the mean of the steps since the one before. */
+const CURVE_POINTS = 400;
+
+/** Writes the finished model, its card and the report of the run into the run's folder. */
+export async function writeResult(
+  job: FinetuneJob,
+  run: RunDirectory,
+  training: TrainingEngine,
+  resultStep: number,
+): Promise<void> {
+  const { base, settings, options } = job;
+  const results = resultsOf(job, await run.metrics<FinetuneEvent & { step: number }>(), resultStep);
+  const addedTokens = base.addedTokens.map(({ content }) => content);
+  const card = modelCard(results, { base: base.name, dtype: settings.dtype, addedTokens });
+  await run.finish(training, base.identity, DTYPES[settings.dtype]);
+  await writeFileAtomic(join(run.path, CARD_FILE), card);
+  const locale: Locale = options.locale ?? 'en';
+  await writeFileAtomic(join(run.path, REPORT_FILE), buildFinetuneReport(results, locale));
+}
+
+function resultsOf(
+  { base, plan, settings, engine }: FinetuneJob,
+  events: readonly (FinetuneEvent & { readonly step: number })[],
+  resultStep: number,
+): FinetuneResults {
+  const steps = events.filter((event) => event.type === 'step');
+  const evaluations = events.filter((event) => event.type === 'evaluation');
+  const samples = events.filter((event) => event.type === 'samples');
+  const before = samples.find(({ step }) => step === 0)?.samples ?? [];
+  const after = (samples.findLast(({ step }) => step === resultStep) ?? samples.at(-1))?.samples ?? [];
+  const { data } = plan;
+  return {
+    model: base.name,
+    parameters: plan.parameters,
+    trainedParameters: plan.trainedParameters,
+    examples: data.examples,
+    validationExamples: data.validationExamples,
+    tokensPerEpoch: data.tokens,
+    trainedTokensPerEpoch: data.trainedTokens,
+    steps: steps.at(-1)?.step ?? 0,
+    epochs: ((steps.at(-1)?.step ?? 0) * plan.epochs) / plan.steps,
+    resultStep,
+    stoppedEarly: events.some(({ type }) => type === 'stopped'),
+    curve: thin(steps),
+    evaluations: evaluations.map(({ step, loss }) => ({ step, loss })),
+    skipped: steps.filter(({ skipped }) => skipped !== undefined).map(({ step }) => step),
+    samples: after.map(({ prompt, text }, i) => ({ prompt, before: before[i]?.text ?? '', after: text })),
+    settings: shownSettings(settings),
+    tokensPerSecond: median(steps.map(({ tokensPerSecond }) => tokensPerSecond)),
+    engineShare: median(steps.map(({ engineShare }) => engineShare)),
+    surroundings: {
+      date: new Date().toISOString().slice(0, 10),
+      machine: `${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} logical processors`,
+      engine: engine.name,
+      ropewalk: packageVersion(),
+      node: process.versions.node,
+    },
+  };
+}
+
+/** As the options are spelt; lists as their members. */
+function shownSettings(settings: object): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]: [string, unknown]) => {
+      if (value === undefined || (Array.isArray(value) && value.length === 0)) return [];
+      return [[kebab(name), Array.isArray(value) ? value.join(', ') : String(value)]];
+    }),
+  );
+}
+
+function thin(steps: readonly { readonly step: number; readonly loss: number }[]) {
+  const width = Math.max(1, Math.ceil(steps.length / CURVE_POINTS));
+  return Array.from({ length: Math.ceil(steps.length / width) }, (_, i) => {
+    const part = steps.slice(i * width, (i + 1) * width);
+    return { step: part.at(-1)!.step, loss: part.reduce((sum, { loss }) => sum + loss, 0) / part.length };
+  });
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
+
+function packageVersion(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,68 @@
+import { chatStopTokens } from '../chat/encode.ts';
+import type { ChatTemplate } from '../chat/template.ts';
+import { generateReply } from '../generation/chat.ts';
+import { Decoder } from '../generation/decoder.ts';
+import { generateText } from '../generation/generate-text.ts';
+import type { Engine } from '../runtime/engine.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+import type { TrainingEngine } from '../training/engine.ts';
+
+export interface SampleSettings {
+  readonly prompts: readonly string[];
+  /** Most new tokens of each. */
+  readonly maxTokens: number;
+}
+
+export interface Sample {
+  readonly prompt: string;
+  readonly text: string;
+}
+
+/**
+ * Continues prompts with the weights as they are at the moment, greedily, so that equal weights write equal texts. With a
+ * chat template each prompt is what a user says.
+ */
+export class Sampling {
+  private decoder: Promise<Decoder> | undefined;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly training: TrainingEngine,
+    private readonly tokenizer: Tokenizer,
+    private readonly settings: SampleSettings,
+    private readonly chat:
+      | { readonly template: ChatTemplate; readonly stopTokens: readonly number[] }
+      | undefined,
+    private readonly stopTokens: readonly number[],
+  ) {}
+
+  async samples(): Promise<Sample[]> {
+    const { training, tokenizer, chat, settings } = this;
+    this.decoder ??= Decoder.borrowing(this.engine, training.model, training.values());
+    const decoder = await this.decoder;
+    const samples: Sample[] = [];
+    for (const prompt of settings.prompts) {
+      const room = training.model.maxPositions - tokenizer.encode(prompt).length;
+      const maxTokens = Math.max(1, Math.min(settings.maxTokens, room));
+      const options = { maxTokens, greedy: true };
+      const pieces = chat
+        ? generateReply(
+            { decoder, tokenizer, template: chat.template },
+            [{ role: 'user', content: prompt }],
+            {
+              ...options,
+              stopTokens: chatStopTokens(tokenizer, chat.template, chat.stopTokens),
+            },
+          )
+        : generateText(decoder, tokenizer, prompt, { ...options, stopTokens: this.stopTokens });
+      let text = '';
+      for await (const piece of pieces) text += piece;
+      samples.push({ prompt, text });
+    }
+    return samples;
+  }
+
+  async release(): Promise<void> {
+    await (await this.decoder)?.release();
+  }
+}
