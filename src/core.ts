@@ -167,6 +167,15 @@ export {
   type MemoryMode,
   type TrainingEngineOptions,
 } from './training/create-engine.ts';
+export {
+  type CreateOptimizerOptions,
+  createOptimizer,
+  OPTIMIZER_STATES,
+  OPTIMIZERS,
+  type OptimizerKind,
+  type OptimizerStates,
+  type SizedOptimizer,
+} from './training/create-optimizer.ts';
 export type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from './training/engine.ts';
 export {
   gradientName,
@@ -177,13 +186,17 @@ export {
 } from './training/graph.ts';
 export { crossEntropy, headChunk, type Loss, type LossGraph, type LossInputs } from './training/loss.ts';
 export {
+  Adafactor,
+  type AdafactorOptions,
   AdamW,
   type AdamWOptions,
   allocateTrainable,
   type OptimizedParameter,
   type Optimizer,
   type OptimizerState,
+  type ParameterShape,
   Sgd,
+  type StateTensor,
   type StepSettings,
   type Trainable,
 } from './training/optimizer.ts';

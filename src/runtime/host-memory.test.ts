@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RopewalkError } from '../errors.ts';
-import { HostMemory } from './host-memory.ts';
+import { allocBeside, HostMemory } from './host-memory.ts';
 import { sharedKernels } from './kernel-module.ts';
 
 const mebi = 2 ** 20;
@@ -62,6 +62,23 @@ describe('HostMemory', () => {
     const last = groups[1]![3]!;
     last[quarter - 1] = 7;
     expect(last[quarter - 1]).toBe(7);
+  });
+
+  it('keeps room beside groups for what is asked for later', () => {
+    const memory = new HostMemory();
+    const groups = memory.allocGroups([[100], [3, 5]], [1000, 64]);
+    const [value] = groups[0]!;
+    // Others take none of it.
+    expect(memory.allocFloat32(10).buffer === value!.buffer).toBe(false);
+    const [a, b] = allocBeside(groups[1]![0]!, [900, 64])!;
+    expect([a!.buffer === value!.buffer, a!.length, b!.length]).toEqual([true, 900, 64]);
+    expect([a!.byteOffset % 64, b!.byteOffset % 64]).toEqual([0, 0]);
+    // What is left is the rest of a page.
+    expect(allocBeside(value!, [65536])).toBeUndefined();
+    expect(allocBeside(new Float32Array(1), [1])).toBeUndefined();
+    // A group of nearly 4 GiB has no room.
+    const size = 2 ** 30 - 2 ** 15;
+    expect(memory.allocGroups([[size]], [size])[0]![0]!.length).toBe(size);
   });
 
   it('gives views that ignore each other across instances', () => {

@@ -16,7 +16,7 @@ export interface Operand {
 }
 
 /** Runs a kernel on elements `start` to `start + count`, whose operands begin at `pointers`. */
-export type ElementwiseKernel<Pointers extends readonly number[]> = (
+type ElementwiseKernel<Pointers extends readonly number[]> = (
   kernels: KernelExports,
   pointers: Pointers,
   start: number,
@@ -34,7 +34,7 @@ const ALIGNMENT = 64;
 let scratch: { readonly buffer: ArrayBuffer; readonly kernels: KernelExports } | undefined;
 
 /** A memory of at least so many bytes, with kernels, for whoever asked last. */
-export function scratchMemory(bytes: number) {
+function scratchMemory(bytes: number) {
   if (!scratch || scratch.buffer.byteLength < bytes) {
     const pages = Math.max(16, Math.ceil(bytes / 65536));
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });

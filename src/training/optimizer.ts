@@ -1,5 +1,6 @@
 /** Optimizers, and the arrays they work on. */
 
+export { Adafactor, type AdafactorOptions } from './adafactor.ts';
 export { AdamW, type AdamWOptions } from './adamw.ts';
 export type {
   OptimizedParameter,
