@@ -50,7 +50,7 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
 }
 
 /** tokenizer.json and tokenizer_config.json; a chat template in a file of its own is put into the latter. */
-async function readTokenizerFiles(path: string): Promise<TokenizerFiles | undefined> {
+export async function readTokenizerFiles(path: string): Promise<TokenizerFiles | undefined> {
   const tokenizer = await readJsonObject(path, 'tokenizer.json');
   if (!tokenizer) return undefined;
   const config = { ...(await readJsonObject(path, 'tokenizer_config.json')) };

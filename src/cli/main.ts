@@ -17,6 +17,7 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['compare'], read: () => import('./compare.ts') },
   { names: ['inspect', 'diff'], read: () => import('./inspect.ts') },
   { names: ['train'], read: () => import('./train.ts') },
+  { names: ['data'], read: () => import('./data.ts') },
   { names: ['finetune'], read: () => import('./finetune.ts') },
   { names: ['generate'], read: () => import('./generate.ts') },
   { names: ['chat'], read: () => import('./chat.ts') },

@@ -46,16 +46,20 @@ function encodeText(text: string, { tokenizer, specialTokensInText = false }: En
   return { ids: Int32Array.from(ids), trained };
 }
 
+/** @throws RopewalkError naming the remedy where there is none. */
+export function requireTemplate(template: ChatTemplate | undefined): asserts template is ChatTemplate {
+  if (template) return;
+  throw new RopewalkError(
+    `the model has no chat template, which chats and instructions need; name one by --template (in a program: template): ${TEMPLATE_NAMES.join(', ')}, or a Jinja file`,
+  );
+}
+
 function encodeMessages(
   { messages, from }: Extract<TrainingText, { messages: unknown }>,
   options: EncodeExampleOptions,
 ): Example {
   const { tokenizer, template, trainOn, now } = options;
-  if (!template) {
-    throw new RopewalkError(
-      `the model has no chat template, which chats and instructions need; name one by --template (in a program: template): ${TEMPLATE_NAMES.join(', ')}, or a Jinja file`,
-    );
-  }
+  requireTemplate(template);
   const rendered = renderChat(tokenizer, template, messages, now && { now });
   const { text, contentSpans } = rendered;
   const ids = tokenizer.encode(text, { addSpecialTokens: false, plainSpans: contentSpans });

@@ -108,7 +108,7 @@ export function rowReader(first: Values, named: DataColumns = {}): RowReader {
   throw new RopewalkError(
     given.length > 0
       ? `the columns ${quoted(given.map((role) => `${role} = ${named[role]}`))} do not make a row; name messages, prompt and completion, instruction and output, or text; ${columnsOf(first)}`
-      : `no known form: rows have messages, prompt and completion, instruction (input) and output, or text; ${columnsOf(first)}: name them by --prompt-column and --completion-column, say`,
+      : `no known form: rows have messages, prompt and completion, instruction (input) and output, or text; ${columnsOf(first)}: say what they hold, by --column prompt=NAME --column completion=NAME`,
   );
 }
 

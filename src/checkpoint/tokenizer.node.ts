@@ -1,0 +1,43 @@
+import { stat } from 'node:fs/promises';
+import { RopewalkError } from '../errors.ts';
+import { loadTokenizer } from '../text/tokenizer.node.ts';
+import { Tokenizer } from '../text/tokenizer.ts';
+import { recoverDirectory } from './atomic.node.ts';
+import { readTokenizerFiles } from './directory.node.ts';
+import { fileError } from './file-errors.ts';
+import { ggufIn, openGgufModel } from './gguf/open.node.ts';
+
+/**
+ * The tokenizer of a model, with its chat template: of a Hugging Face directory (which needs no weights), a GGUF file, or a
+ * tokenizer.json.
+ *
+ * @throws RopewalkError naming the path, where there is none.
+ */
+export async function openTokenizer(path: string): Promise<Tokenizer> {
+  const gguf = await ggufIn(path);
+  if (gguf !== undefined) {
+    const checkpoint = await openGgufModel(gguf);
+    try {
+      return fromFiles(await checkpoint.tokenizerFiles(), path);
+    } finally {
+      await checkpoint.tensors.close();
+    }
+  }
+  await recoverDirectory(path);
+  try {
+    if ((await stat(path)).isFile()) return loadTokenizer(path);
+  } catch (error) {
+    throw fileError(error, 'read the tokenizer of', path);
+  }
+  return fromFiles(await readTokenizerFiles(path), path);
+}
+
+function fromFiles(
+  files: { readonly tokenizer: unknown; readonly config: Record<string, unknown> } | undefined,
+  path: string,
+): Tokenizer {
+  if (files) return Tokenizer.fromJSON(files.tokenizer, files.config, `the tokenizer of ${path}`);
+  throw new RopewalkError(
+    `${path}: it has no tokenizer.json, which turns text into tokens; name a model that has one`,
+  );
+}
