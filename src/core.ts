@@ -177,6 +177,7 @@ export {
   type SizedOptimizer,
 } from './training/create-optimizer.ts';
 export type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from './training/engine.ts';
+export { type RatePoint, type RateSearch, searchRate, suggestRate } from './training/find-rate.ts';
 export {
   gradientName,
   lossGraph,
@@ -184,6 +185,7 @@ export {
   type TrainingGraphOptions,
   trainingGraph,
 } from './training/graph.ts';
+export { type GuardSettings, LossGuard } from './training/guard.ts';
 export { crossEntropy, headChunk, type Loss, type LossGraph, type LossInputs } from './training/loss.ts';
 export {
   Adafactor,

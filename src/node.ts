@@ -9,6 +9,12 @@ export { exportGguf, type GgufExportOptions, type GgufType } from './export/gguf
 export { exportHuggingFace, type HuggingFaceExportOptions } from './export/hf.node.ts';
 export { exportOnnx, type OnnxExportOptions } from './export/onnx.node.ts';
 export type { ExportProgress, ExportResult, ExportSource } from './export/source.node.ts';
+export { type DataFiles, dataFiles } from './finetune/data-files.node.ts';
+export type { FinetuneEvent } from './finetune/events.ts';
+export { type FinetuneOptions, finetune } from './finetune/finetune.node.ts';
+export type { FinetuneData } from './finetune/job.node.ts';
+export type { FinetunePlan } from './finetune/plan.ts';
+export type { FinetuneSettings } from './finetune/settings.ts';
 export { load } from './generation/load.node.ts';
 export { type LoadOptions, loadHere } from './generation/load-here.node.ts';
 export { type PullOptions, type PullProgress, pullModel } from './hub/pull.node.ts';

@@ -1,14 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ChatTemplate } from '../chat/template.ts';
 import { isTemplateName, TEMPLATE_NAMES } from '../data/templates.ts';
 import { RopewalkError } from '../errors.ts';
 import { dataFiles } from '../finetune/data-files.node.ts';
 import type { FinetuneEvent } from '../finetune/events.ts';
-import { beginningOf, measureStep, runJob } from '../finetune/finetune.node.ts';
+import { beginningOf, DATA_FOLDER, measureStep, runJob } from '../finetune/finetune.node.ts';
 import { FinetuneJob } from '../finetune/job.node.ts';
 import type { Locale } from '../inspect/labels.ts';
 import { type RatePoint, searchRate, suggestRate } from '../training/find-rate.ts';
@@ -76,9 +76,11 @@ async function run(command: Command, named: string | undefined, flags: FinetuneF
     trial && !(out && RunDirectory.exists(out)) ? await mkdtemp(join(tmpdir(), 'ropewalk-data-')) : undefined;
   try {
     const resume = flags.resume ? ('must' as const) : ('never' as const);
-    const job = await openJob(await modelPath(model), model, config, {
+    const path = await modelPath(model);
+    const name = path === model ? basename(resolve(path)) : model;
+    const job = await openJob(path, name, config, {
       files,
-      folder: temporary ?? join(out!, 'data'),
+      folder: temporary ?? join(out!, DATA_FOLDER),
       locale: flags.locale,
       now: out === undefined ? new Date() : await beginningOf({ out, resume }),
       signal,

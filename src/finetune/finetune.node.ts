@@ -7,10 +7,14 @@ import { measureProducts } from '../training/limit.ts';
 import { RunDirectory, type RunRecord } from '../training/run.node.ts';
 import { checkSameRun } from '../training/run-record.ts';
 import { Trainer } from '../training/trainer.ts';
+import { type DataFiles, dataFiles } from './data-files.node.ts';
 import type { FinetuneEvent } from './events.ts';
-import { type FinetuneData, FinetuneJob, type JobOptions } from './job.node.ts';
+import { type FinetuneData, FinetuneJob, type JobOptions, settingsOf } from './job.node.ts';
 import { REPORT_FILE, writeResult } from './result.node.ts';
 import { Sampling } from './samples.ts';
+
+/** Folder below a run's own for its tokenised data. */
+export const DATA_FOLDER = 'data';
 
 export interface FinetuneOptions extends Omit<JobOptions, 'now'> {
   /** Folder of the run: checkpoints, metrics.jsonl, report, and the finished model. */
@@ -26,20 +30,31 @@ export interface FinetuneOptions extends Omit<JobOptions, 'now'> {
  * can be resumed to the bit; the result is a Hugging Face directory.
  *
  * @param model a model directory or a GGUF file.
+ * @param data files of examples; or examples, or a function that makes them of the model's tokenizer and template.
  * @throws RopewalkError for settings, data or a machine that do not do, and where numbers end.
  */
 export async function* finetune(
   model: string,
-  data: FinetuneData,
+  data: FinetuneData | string | readonly string[] | Omit<DataFiles, 'folder'>,
   options: FinetuneOptions,
 ): AsyncGenerator<FinetuneEvent, void> {
   const now = await beginningOf(options);
-  const job = await FinetuneJob.open(model, data, { ...options, now });
+  const job = await FinetuneJob.open(model, dataOf(data, options), { ...options, now });
   try {
     yield* runJob(job, options);
   } finally {
     await job.close();
   }
+}
+
+function dataOf(data: Parameters<typeof finetune>[1], options: FinetuneOptions): FinetuneData {
+  if (typeof data === 'function' || (typeof data === 'object' && 'read' in data)) return data;
+  const files = typeof data === 'string' ? { files: [data] } : 'files' in data ? data : { files: data };
+  const { signal, out } = options;
+  return dataFiles(
+    { ...files, folder: join(out, DATA_FOLDER), signal: files.signal ?? signal },
+    settingsOf(options),
+  );
 }
 
 /** When the run that is to be gone on with began: templates that tell the day must tell the same. */
@@ -136,10 +151,10 @@ function recordOf({ base, settings, dataIdentity, options }: FinetuneJob): RunRe
       kind: 'finetune',
       begun: options.now,
       model: base.name,
-      data: dataIdentity,
       config: base.family.writeConfig(base.config),
       template: base.template?.source,
       settings,
+      data: dataIdentity,
       ...(options.loss && { loss: custom(options.loss) }),
       ...(options.createOptimizer && { optimizer: custom(options.createOptimizer) }),
     }),

@@ -1,5 +1,5 @@
 /*
- * A training run for tests to kill: `node child.js <out> <never|if there|must> <n>`. It kills itself, as `kill -9`
+ * A training run for tests to kill: `node child.js <out> <never|if there|must> <n> [model]`; with a model it is fine-tuned. It kills itself, as `kill -9`
  * would, at its n-th operation on files (never for 0): a write is cut in the middle, a rename dies before it is made or
  * after. It prints each step and how many operations there were before it.
  */
@@ -11,7 +11,12 @@ import type { PretrainOptions } from '../../src/training/pretrain.node.ts';
 
 type Write = (bytes: Uint8Array, offset: number, length: number) => Promise<unknown>;
 
-const [out, resume, at] = process.argv.slice(2) as [string, PretrainOptions['resume'], string];
+const [out, resume, at, model] = process.argv.slice(2) as [
+  string,
+  PretrainOptions['resume'],
+  string,
+  string?,
+];
 const deadly = Number(at);
 let operations = 0;
 
@@ -59,5 +64,11 @@ Object.assign(promises, {
 // What the library imports by name from node:fs/promises is now what stands above.
 syncBuiltinESMExports();
 
-const { runToEnd, smallRun } = await import('./training-run.node.ts');
-await runToEnd(smallRun(out, resume), (step) => writeSync(1, `step ${step} after ${operations}\n`));
+const say = (step: number) => writeSync(1, `step ${step} after ${operations}\n`);
+if (model === undefined) {
+  const { runToEnd, smallRun } = await import('./training-run.node.ts');
+  await runToEnd(smallRun(out, resume), say);
+} else {
+  const { smallFinetune } = await import('./finetune-run.node.ts');
+  await smallFinetune(model, { out, resume }, say);
+}

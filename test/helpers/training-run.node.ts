@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { llama } from '../../src/families/llama.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
@@ -79,16 +79,24 @@ export async function runToEnd(
   }
 }
 
-/** Everything that a run has left on the disk, but for speeds: file name → content. Equal runs leave equal content. */
+/**
+ * Everything that a run has left on the disk, but for speeds and times: file name → content. Equal runs leave equal content.
+ */
 export function leftBehind(out: string): Record<string, string> {
   const content: Record<string, string> = {};
   for (const path of readdirSync(out, { recursive: true, encoding: 'utf8' }).sort()) {
-    if (/^(checkpoints|checkpoints.step-\d+)$/.test(path)) continue;
+    if (statSync(join(out, path)).isDirectory() || path === 'report.html') continue;
     const bytes = readFileSync(join(out, path));
-    content[path] = path === 'metrics.jsonl' ? withoutSpeeds(bytes.toString()) : bytes.toString('base64');
+    const read = TEXTS[path];
+    content[path] = read ? read(bytes.toString()) : bytes.toString('base64');
   }
   return content;
 }
+
+const TEXTS: Readonly<Record<string, (text: string) => string>> = {
+  'metrics.jsonl': withoutSpeeds,
+  'run.json': (text) => text.replace(/"begun": "[^"]+"/, ''),
+};
 
 function withoutSpeeds(jsonl: string): string {
   return jsonl.replaceAll(/,"(tokensPerSecond|secondsPerStep|secondsLeft|engineShare)":[\d.e+-]+/g, '');
