@@ -1,0 +1,561 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodeChat } from '../src/chat/encode.ts';
+import type { ChatMessage } from '../src/chat/messages.ts';
+import { ChatTemplate } from '../src/chat/template.ts';
+import { type PrepareOptions, prepareDataset } from '../src/data/dataset.node.ts';
+import { encodeExample } from '../src/data/encode-example.ts';
+import { previewRuns } from '../src/data/preview.ts';
+import { readRows } from '../src/data/read-rows.node.ts';
+import { resolveData } from '../src/data/resolve-data.node.ts';
+import { isTemplateName, namedTemplate, TEMPLATE_NAMES } from '../src/data/templates.ts';
+import { RopewalkError } from '../src/errors.ts';
+import { Tokenizer } from '../src/text/tokenizer.ts';
+import { ROOT, ropewalk } from './helpers/cli.node.ts';
+import { COMMIT, type FakeHub, startHub } from './helpers/hub.node.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ropewalk-data-test-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const reference = (name: string) => join(ROOT, 'test/reference', name);
+const readJson = (path: string) => JSON.parse(readFileSync(path, 'utf8'));
+
+const masks = readJson(reference('data/masks.json')) as {
+  templates: Record<string, string>;
+  cases: { tokenizer: string; template: string; messages: ChatMessage[]; ids: number[]; mask: number[] }[];
+};
+const tokenizers = readJson(reference('chat.json')).tokenizers as Record<string, unknown>;
+const names = { bos_token: '<bos>', eos_token: '<eos>' };
+const tokenizerOf = (name: string) => Tokenizer.fromJSON(tokenizers[name], names);
+const tokenizer = tokenizerOf('byteLevel');
+const marked = new ChatTemplate(masks.templates.marked!, 'marked');
+
+const file = (name: string, text: string | Buffer) => {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+};
+const prepare = (files: string[], options: Partial<PrepareOptions> = {}) =>
+  prepareDataset({
+    ...{ files, tokenizer, template: marked, maxLength: 200, folder: join(folder, 'tokens') },
+    ...options,
+  });
+const refusal = async (work: Promise<unknown>) => {
+  const error = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(RopewalkError);
+  return (error as RopewalkError).message;
+};
+
+describe('which tokens are trained', () => {
+  it.each(Object.keys(masks.templates))("is transformers' mask of {%% generation %%}: %s", (name) => {
+    const template = new ChatTemplate(masks.templates[name]!, name);
+    const cases = masks.cases.filter((one) => one.template === name);
+    expect(cases.length).toBeGreaterThan(8);
+    for (const { tokenizer: which, messages, ids, mask } of cases) {
+      const tokenizer = tokenizerOf(which);
+      const example = encodeExample({ messages, from: 0 }, { tokenizer, template, trainOn: 'assistant' });
+      expect([...example.ids]).toEqual(encodeChat(tokenizer, template, messages));
+      // We put the bos there where the template does not; transformers leaves it out.
+      const added = example.ids.length - ids.length;
+      expect([...example.ids].slice(added)).toEqual(ids);
+      expect([...example.trained].slice(added), `${name} ${which} ${JSON.stringify(messages)}`).toEqual(mask);
+      expect([...example.trained].slice(0, added)).not.toContain(1);
+    }
+  });
+
+  it('leaves special tokens that messages spell as text, in what is trained too', () => {
+    const messages: ChatMessage[] = [
+      { role: 'user', content: 'a<|end|>\n<|start|>assistant\nb' },
+      { role: 'assistant', content: 'x<|end|>y<eos>' },
+    ];
+    const { ids, trained } = encodeExample(
+      { messages, from: 0 },
+      { tokenizer, template: marked, trainOn: 'assistant' },
+    );
+    expect([...ids]).toEqual(encodeChat(tokenizer, marked, messages));
+    const kept = [...ids].filter((_, i) => trained[i]);
+    expect(tokenizer.decode(kept)).toBe('x<|end|>y<eos><|end|>');
+    expect(kept.filter((id) => tokenizer.isSpecial(id))).toEqual([tokenizer.tokenToId('<|end|>')]);
+  });
+
+  it('is everything but the first token with trainOn all, and only what comes after a given message', () => {
+    const messages: ChatMessage[] = [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: 'b' },
+      { role: 'user', content: 'c' },
+      { role: 'assistant', content: 'd' },
+    ];
+    const all = encodeExample({ messages, from: 0 }, { tokenizer, template: marked, trainOn: 'all' });
+    expect([...all.trained]).toEqual([0, ...new Array(all.ids.length - 1).fill(1)]);
+    const last = encodeExample({ messages, from: 3 }, { tokenizer, template: marked, trainOn: 'assistant' });
+    expect(tokenizer.decode([...last.ids].filter((_, i) => last.trained[i]))).toBe('d<|end|>');
+  });
+
+  it('is all of a plain text and its end', () => {
+    const { ids, trained } = encodeExample({ text: 'a <|end|> b' }, { tokenizer, trainOn: 'assistant' });
+    expect(tokenizer.decode(ids)).toBe('<bos>a <|end|> b<eos>');
+    expect([...ids].filter((id) => tokenizer.isSpecial(id)).length).toBe(2);
+    expect([...trained]).toEqual([0, ...new Array(ids.length - 1).fill(1)]);
+    const special = encodeExample(
+      { text: 'a <|end|> b' },
+      { tokenizer, trainOn: 'assistant', specialTokensInText: true },
+    );
+    expect([...special.ids].filter((id) => tokenizer.isSpecial(id)).length).toBe(3);
+  });
+
+  it('adds up to the contents and the ends of turns, whatever they are', () => {
+    const content = fc.string({ unit: 'grapheme', maxLength: 12 }).filter((text) => text.trim() !== '');
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ user: content, assistant: content }), { minLength: 1, maxLength: 3 }),
+        fc.constantFrom('byteLevel', 'pieces'),
+        (turns, which) => {
+          const messages = turns.flatMap(({ user, assistant }): ChatMessage[] => [
+            { role: 'user', content: user },
+            { role: 'assistant', content: assistant },
+          ]);
+          const tokenizer = tokenizerOf(which);
+          const { ids, trained } = encodeExample(
+            { messages, from: 0 },
+            { tokenizer, template: marked, trainOn: 'assistant' },
+          );
+          const kept = tokenizer.decode([...ids].filter((_, i) => trained[i]));
+          expect(kept).toBe(turns.map(({ assistant }) => `${assistant}<|end|>`).join(''));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('has named templates for models without one, which ask for the tokens that they write', () => {
+    expect(isTemplateName('chatml')).toBe(true);
+    expect(isTemplateName('toString')).toBe(false);
+    const messages: ChatMessage[] = [
+      { role: 'user', content: 'Hello' },
+      { role: 'assistant', content: 'Hi' },
+    ];
+    const json = structuredClone(tokenizers.byteLevel) as {
+      added_tokens: { id: number; content: string }[];
+      model: { vocab: Record<string, number> };
+    };
+    const first = Math.max(...Object.values(json.model.vocab)) + 1;
+    const more = ['<|im_start|>', '<|im_end|>', '<start_of_turn>', '<end_of_turn>'];
+    more.push('<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>');
+    for (const [i, content] of more.entries()) {
+      json.added_tokens.push({ ...json.added_tokens[0]!, content, id: first + i });
+    }
+    const rich = Tokenizer.fromJSON(json, names);
+    const texts = TEMPLATE_NAMES.map((name) => {
+      const template = namedTemplate(name, rich);
+      const example = encodeExample(
+        { messages, from: 0 },
+        { tokenizer: rich, template, trainOn: 'assistant' },
+      );
+      return [rich.decode(example.ids), rich.decode([...example.ids].filter((_, i) => example.trained[i]))];
+    });
+    const turns = (begin: string, middle: string, end: string, user = 'user', assistant = 'assistant') =>
+      `${begin}${user}${middle}Hello${end}${begin}${assistant}${middle}Hi${end}`;
+    expect(Object.fromEntries(TEMPLATE_NAMES.map((name, i) => [name, texts[i]]))).toEqual({
+      chatml: [`<bos>${turns('<|im_start|>', '\n', '<|im_end|>\n')}`, 'Hi<|im_end|>'],
+      plain: ['<bos>User:\nHello\n\nAssistant:\nHi<eos>\n\n', 'Hi<eos>'],
+      gemma: [
+        `<bos>${turns('<start_of_turn>', '\n', '<end_of_turn>\n', 'user', 'model')}`,
+        'Hi<end_of_turn>',
+      ],
+      llama3: [`<bos>${turns('<|start_header_id|>', '<|end_header_id|>\n\n', '<|eot_id|>')}`, 'Hi<|eot_id|>'],
+    });
+    expect(() => namedTemplate('chatml', tokenizer)).toThrow(
+      /special tokens <\|im_start\|> and <\|im_end\|>/,
+    );
+  });
+});
+
+describe('data files', () => {
+  it.each(['none', 'snappy', 'gzip', 'zstd', 'brotli', 'lz4'])(
+    'are read as pyarrow wrote them: %s',
+    async (codec) => {
+      const rows = [];
+      for await (const { values } of readRows(reference(`data/pairs-${codec}.parquet`))) rows.push(values);
+      expect(rows).toEqual(
+        ['one', 'two', null, '넷', 'five, '.repeat(40)].map((completion, i) => ({
+          prompt: `What comes after ${i}?`,
+          completion,
+          score: [0.5, 1.5, null, 2.5, 3.5][i],
+        })),
+      );
+    },
+  );
+
+  it('that are cut or changed are refused, whatever was changed', async () => {
+    const whole = readFileSync(reference('data/pairs-none.parquet'));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 3 }),
+        fc.option(fc.nat(whole.length)),
+        async (changes, cut) => {
+          const bytes = Buffer.from(whole);
+          for (const [at, value] of changes) bytes[at] = value;
+          const path = file('changed.parquet', cut === null ? bytes : bytes.subarray(0, cut));
+          try {
+            // Some changes only change what is read.
+            for await (const _ of readRows(path));
+          } catch (error) {
+            expect(error).toBeInstanceOf(RopewalkError);
+            expect((error as Error).message).toContain(path);
+          }
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  it('give the same examples in every form', async () => {
+    const prompt = 'Say "hi", then\nstop';
+    const messages = [
+      { role: 'user', content: prompt },
+      { role: 'assistant', content: 'hi' },
+    ];
+    const csv = '"Say ""hi"", then\nstop",hi';
+    const forms: [string, string, PrepareOptions['columns']?][] = [
+      ['a.jsonl', `${JSON.stringify({ messages })}\n`],
+      ['b.json', JSON.stringify([{ prompt, completion: 'hi' }], null, 2)],
+      ['c.json', `\n${JSON.stringify({ instruction: prompt, input: '', output: 'hi' })}\n`],
+      ['d.csv', `\ufeffinstruction,output\r\n${csv}\r\n`],
+      ['e.tsv', `Q\tA\n${csv.replace('",hi', '"\thi')}`, { prompt: 'Q', completion: 'A' }],
+      [
+        'f.jsonl',
+        JSON.stringify({
+          conversations: [
+            { from: 'human', value: prompt },
+            { from: 'gpt', value: 'hi' },
+          ],
+        }),
+      ],
+      ['g.jsonl', JSON.stringify({ prompt: messages.slice(0, 1), completion: messages.slice(1) })],
+      ['h.jsonl', JSON.stringify({ instruction: 'Say "hi", then\nstop', input: null, output: 'hi' })],
+    ];
+    const { ids, trained } = encodeExample(
+      { messages: messages as ChatMessage[], from: 0 },
+      { tokenizer, template: marked, trainOn: 'assistant' },
+    );
+    for (const [name, text, columns] of forms) {
+      const dataset = await prepare([file(name, text)], { columns });
+      expect(dataset.size, name).toBe(1);
+      expect(await dataset.read(0), name).toEqual({ ids, trained });
+      await dataset.close();
+    }
+  });
+
+  it.each([
+    [
+      'x.jsonl',
+      '{"prompt":"a","completion":"b"}\n\n{"prompt":"a","completion":\n',
+      /x\.jsonl:3: not valid JSON/,
+    ],
+    [
+      'x.jsonl',
+      '{"prompt":"a","completion":"b"}\n{"prompt":"a"}\n',
+      /x\.jsonl:2: the field completion is missing/,
+    ],
+    [
+      'x.jsonl',
+      '{"prompt":"a","completion":"b"}\n{"prompt":5,"completion":"b"}',
+      /:2: the field prompt is not a text/,
+    ],
+    ['x.jsonl', '{"prompt":"a","completion":"b"}\n[1]', /x\.jsonl:2: not a JSON object/],
+    ['x.jsonl', '{"question":"a"}', /x\.jsonl:1: no known form.*"question".*--column prompt=NAME/],
+    ['x.jsonl', '{"messages":[{"role":"tool","content":"a"}]}', /x\.jsonl:1: message 1 .* the role "tool"/],
+    ['x.jsonl', '{"messages":[{"role":"user","content":["a"]}]}', /x\.jsonl:1: message 1 .* not a text/],
+    ['x.jsonl', '{"messages":"no"}', /x\.jsonl:1: a chat needs/],
+    ['x.jsonl', '', /no rows/],
+    ['x.json', '[{"text":"a"},\n{"text":}]', /x\.json:2: not valid JSON/],
+    ['x.json', '[{"text":"a"},\n{"text":"b"}', /x\.json:2: the file ends within the array/],
+    ['x.json', '[{"text":"a"},,{"text":"b"}]', /x\.json:1: the file has a comma without a row/],
+    ['x.json', '[{"text":"a"}] x', /more after the array/],
+    ['x.json', '5', /not an array/],
+    ['x.csv', 'prompt,completion\na,b\n"a","b\nc', /x\.csv:3: .* never closed/],
+    ['x.csv', 'prompt,completion\na,b\n\na,b,c\n', /x\.csv:4: 3 fields .* 2 columns/],
+    ['x.csv', 'prompt,completion\n"a\nb"x,c\n', /x\.csv:2: text after the closing quote/],
+    ['x.csv', 'prompt,prompt\na,b', /x\.csv:1: two columns are called "prompt"/],
+    ['x.csv', Buffer.from('prompt,completion\na,b\n\xb0\xa1,b\n', 'latin1'), /x\.csv:3: .*not UTF-8.*CP949/],
+    ['x.parquet', 'PAR1 no PAR1', /x\.parquet: this Parquet file cannot be read/],
+    ['x.txt', 'a', /x\.txt: data files are told by the ending/],
+  ])('%s that are wrong are refused with their place: %j', async (name, text, message) => {
+    expect(await refusal(prepare([file(name, text)]))).toMatch(message);
+  });
+
+  it('are refused when they are not there, or not files', async () => {
+    expect(await refusal(prepare([join(folder, 'none.jsonl')]))).toContain('no such file');
+    expect(await refusal(prepare([folder]))).toContain('not a regular file');
+    expect(await refusal(prepare([]))).toContain('no data file');
+    const noColumn = prepare([file('x.csv', 'a,b\n1,2')], { columns: { prompt: 'Q', completion: 'b' } });
+    expect(await refusal(noColumn)).toMatch(/x\.csv:2: there is no column "Q"; the columns are "a", "b"/);
+    const noTemplate = prepare([file('x.csv', 'prompt,completion\n1,2')], { template: undefined });
+    expect(await refusal(noTemplate)).toMatch(/no chat template.*chatml, plain/);
+  });
+
+  it('that ask for huge pages or lists are refused before memory is given to them', async () => {
+    const whole = readFileSync(reference('data/pairs-none.parquet'));
+    const bytes = Buffer.from(whole);
+    bytes.writeUInt32LE(0x7fffffff, bytes.length - 8);
+    expect(await refusal(prepare([file('huge.parquet', bytes)]))).toContain('metadata would take');
+  });
+
+  it('leave out malformed rows where that is asked for, and say which', async () => {
+    const path = file('some.jsonl', '{"text":"a b"}\n{"text":\n{"text":"c d"}\n{"text":""}\n{"text":7}\n');
+    const dataset = await prepare([path], { malformed: 'drop' });
+    expect(dataset.size).toBe(2);
+    expect(dataset.report).toMatchObject({ rows: 5, examples: 2 });
+    const reasons = Object.fromEntries(dataset.report.dropped.map(({ reason, rows }) => [reason, rows]));
+    expect(reasons).toEqual({ malformed: 2, 'nothing trained': 1 });
+    expect(dataset.report.dropped[0]!.first[0]).toContain(`${path}:2: not valid JSON`);
+    await dataset.close();
+    // A file of another form is wrong as a whole.
+    const other = prepare([file('other.jsonl', '{"a":1}\n{"a":2}')], { malformed: 'drop' });
+    expect(await refusal(other)).toContain('no known form');
+  });
+});
+
+describe('tokenised data', () => {
+  const rows = (count: number) =>
+    Array.from(
+      { length: count },
+      (_, i) => `{"prompt":"${'q'.repeat(i % 7)} ${i}","completion":"a ${i}"}`,
+    ).join('\n');
+
+  it('lie in a file that is found again, and made anew for anything else that decides about them', async () => {
+    const path = file('rows.jsonl', rows(50));
+    const store = join(folder, 'store');
+    const first = await prepare([path], { folder: store });
+    const again = await prepare([path], { folder: store });
+    expect([first.reused, again.reused]).toEqual([false, true]);
+    expect(again.identity).toBe(first.identity);
+    expect(again.report).toEqual(first.report);
+    let trained = 0;
+    for (let i = 0; i < first.size; i++) {
+      expect(await again.read(i)).toEqual(await first.read(i));
+      expect(again.length(i)).toBe((await again.read(i)).ids.length);
+      trained += (await again.read(i)).trained.reduce((sum, one) => sum + one, 0);
+    }
+    expect(trained).toBe(first.trainedTokens);
+    expect(first.report.trainedTokens).toBe(trained);
+    const others: Partial<PrepareOptions>[] = [
+      { maxLength: 100 },
+      { trainOn: 'all' },
+      { tooLong: 'drop' },
+      { malformed: 'drop' },
+      { template: new ChatTemplate(`${marked.source} `, 'other') },
+      { tokenizer: tokenizerOf('pieces') },
+      { columns: { prompt: 'completion', completion: 'prompt' } },
+    ];
+    for (const options of others) {
+      const other = await prepare([path], { folder: store, ...options });
+      expect(other.reused).toBe(false);
+      expect(other.identity).not.toBe(first.identity);
+      await other.close();
+    }
+    await first.close();
+    await again.close();
+  });
+
+  it('that are damaged are made anew, and damage that comes later is said', async () => {
+    const path = file('rows.jsonl', rows(50));
+    const store = join(folder, 'damaged');
+    const first = await prepare([path], { folder: store });
+    const expected = await first.read(17);
+    await first.close();
+    const whole = readFileSync(first.path);
+    const spoil = (change: (bytes: Buffer) => Buffer) =>
+      writeFileSync(first.path, change(Buffer.from(whole)));
+    const changes: ((bytes: Buffer) => Buffer)[] = [
+      (bytes) => bytes.subarray(0, bytes.length - 1),
+      (bytes) => bytes.subarray(0, 3),
+      () => Buffer.alloc(0),
+      () =>
+        Buffer.from(
+          'something else entirely, and long enough to have a trailer of sixty-four bytes, or a hundred',
+        ),
+      (bytes) => {
+        bytes[bytes.length - 100]! ^= 1;
+        return bytes;
+      },
+      (bytes) => {
+        bytes.writeBigUInt64LE(2n ** 60n, bytes.length - 64);
+        return bytes;
+      },
+    ];
+    for (const change of changes) {
+      spoil(change);
+      const made = await prepare([path], { folder: store });
+      expect(made.reused).toBe(false);
+      expect(await made.read(17)).toEqual(expected);
+      await made.close();
+      expect(readFileSync(first.path).equals(whole)).toBe(true);
+    }
+    // Within the tokens: found when they are read.
+    spoil((bytes) => {
+      bytes[16 + 5]! ^= 1;
+      return bytes;
+    });
+    const late = await prepare([path], { folder: store });
+    expect(await refusal(late.read(0))).toContain('damaged');
+    await late.close();
+  });
+
+  it('leave nothing behind when they fail', async () => {
+    const store = join(folder, 'failed');
+    await refusal(prepare([file('bad.jsonl', `${rows(20)}\nno`)], { folder: store }));
+    expect(readdirSync(store)).toEqual([]);
+    const controller = new AbortController();
+    const stopped = prepare([file('rows.jsonl', rows(50))], {
+      folder: store,
+      signal: controller.signal,
+      onProgress: ({ rows: read }) => read === 30 && controller.abort(),
+    });
+    await expect(stopped).rejects.toThrow(/abort/i);
+    expect(readdirSync(store)).toEqual([]);
+  });
+
+  it('tell of lengths, truncations and rows that are dropped', async () => {
+    const texts = [10, 3, 50, 80].map((n) => JSON.stringify({ text: 'é'.repeat(n) }));
+    const lengths = [10, 3, 50, 80].map(
+      (n) => encodeExample({ text: 'é'.repeat(n) }, { tokenizer, trainOn: 'all' }).ids.length,
+    );
+    const path = file('lengths.jsonl', texts.join('\n'));
+    const sorted = [...lengths].sort((a, b) => a - b);
+    const maxLength = sorted[2]!;
+    const cut = await prepare([path], { maxLength });
+    expect(cut.report.lengths).toMatchObject({
+      min: sorted[0],
+      max: sorted[3],
+      median: sorted[1],
+      p99: sorted[3],
+    });
+    expect(cut.report.lengths.mean).toBeCloseTo(lengths.reduce((a, b) => a + b) / 4);
+    expect(cut.report.truncated).toEqual({ examples: 1, tokens: sorted[3]! - maxLength });
+    expect(cut.tokens).toBe(lengths.reduce((a, b) => a + Math.min(b, maxLength), 0));
+    await cut.close();
+    const dropped = await prepare([path], { maxLength, tooLong: 'drop' });
+    expect(dropped.size).toBe(3);
+    expect(dropped.report.dropped).toEqual([{ reason: 'too long', rows: 1, first: [`${path}:4`] }]);
+    await dropped.close();
+    const long = file('long.jsonl', JSON.stringify({ prompt: 'x'.repeat(500), completion: 'y' }));
+    expect(await refusal(prepare([long]))).toMatch(
+      /none of the 1 rows.*1 nothing trained \(.*long\.jsonl:1\).*maxLength/,
+    );
+  });
+});
+
+describe('data sets of a hub', () => {
+  let hub: FakeHub;
+  const train = Buffer.from('{"text":"a b c"}\n');
+  beforeAll(async () => {
+    hub = await startHub({
+      'datasets/acme/chats': {
+        commit: COMMIT,
+        files: {
+          'README.md': Buffer.from('read me'),
+          'dataset_infos.json': Buffer.from('{}'),
+          'data/train-00000-of-00002.parquet': readFileSync(reference('data/messages.parquet')),
+          'data/train-00001-of-00002.parquet': readFileSync(reference('data/messages.parquet')),
+          'data/test-00000-of-00001.parquet': readFileSync(reference('data/pairs-none.parquet')),
+        },
+      },
+      'datasets/acme/plain': { commit: COMMIT, files: { 'x.jsonl': train, 'run.py': Buffer.from('1/0') } },
+      'datasets/acme/mixed': { commit: COMMIT, files: { 'x.jsonl': train, 'y.csv': Buffer.from('text\na') } },
+    });
+  });
+  afterAll(() => hub.close());
+  const options = () => ({ endpoint: hub.endpoint, cache: join(folder, 'hub'), offline: false });
+
+  it('are downloaded once: the training split, into the cache that Python shares', async () => {
+    const paths = await resolveData(['acme/chats'], options());
+    const snapshot = join(folder, 'hub/datasets--acme--chats/snapshots', COMMIT);
+    expect(paths).toEqual([0, 1].map((i) => join(snapshot, `data/train-0000${i}-of-00002.parquet`)));
+    const dataset = await prepare(paths);
+    expect(dataset.size).toBe(6);
+    await dataset.close();
+    const asked = hub.requests.length;
+    expect(await resolveData(['acme/chats'], options())).toEqual(paths);
+    expect(await resolveData(['acme/chats'], { ...options(), offline: true })).toEqual(paths);
+    expect(hub.requests.length).toBe(asked);
+    expect(hub.requests.every(({ url }) => /^\/(api\/)?datasets\/acme\/chats\//.test(url))).toBe(true);
+    const test = await resolveData(['acme/chats:data/test-00000-of-00001.parquet'], options());
+    expect(test).toEqual([join(snapshot, 'data/test-00000-of-00001.parquet')]);
+  });
+
+  it('without a split are taken whole; where that is not clear, a name is asked for', async () => {
+    expect((await resolveData(['acme/plain'], options())).map((path) => path.split('/').at(-1))).toEqual([
+      'x.jsonl',
+    ]);
+    expect(await refusal(resolveData(['acme/mixed'], options()))).toMatch(/name one.*x\.jsonl, y\.csv/);
+    expect(await refusal(resolveData(['acme/mixed:z'], options()))).toMatch(/no data file "z"/);
+    expect(await refusal(resolveData(['acme/none'], options()))).toMatch(/no data set "acme\/none"/);
+    const offline = resolveData(['acme/other'], { ...options(), offline: true });
+    expect(await refusal(offline)).toMatch(/data set acme\/other.*offline/);
+    expect(await refusal(resolveData(['./none'], options()))).toMatch(/no such file or folder/);
+  });
+});
+
+describe('ropewalk data preview', () => {
+  const pairs = join(ROOT, '../shared/data/text/korean-chatbot-pairs.csv');
+  const small = mkdtempSync(join(tmpdir(), 'ropewalk-preview-'));
+  afterAll(() => rmSync(small, { recursive: true, force: true }));
+  beforeAll(() => {
+    writeFileSync(join(small, 'tokenizer.json'), JSON.stringify(tokenizers.byteLevel));
+    writeFileSync(
+      join(small, 'tokenizer_config.json'),
+      JSON.stringify({ ...names, chat_template: marked.source }),
+    );
+  });
+
+  it('marks what is trained, and reports', async () => {
+    const path = reference('data/messages.parquet');
+    const plain = await ropewalk(['data', 'preview', small, '--data', path, '--rows', '1', '--from', '3']);
+    expect(plain.stdout).toContain('<|start|>user\n안녕<|end|>\n<|start|>assistant\n⟦반가워요<|end|>⟧');
+    expect(plain.stdout).toMatch(/rows +3, of which 3 are examples/);
+    const json = await ropewalk(['data', 'preview', small, '--data', path, '--rows', '1', '--json']);
+    const { examples, report } = JSON.parse(json.stdout);
+    expect(report).toMatchObject({ rows: 3, examples: 3 });
+    expect(examples).toHaveLength(1);
+    expect(examples[0].runs).toContainEqual({ text: 'Hi!<|end|>', trained: true });
+  });
+
+  it('shows control characters of the data as pictures, and fails in one line', async () => {
+    const evil = file('evil.jsonl', JSON.stringify({ prompt: '\x1b[2Jx', completion: '\x07y' }));
+    const { stdout } = await ropewalk(['data', 'preview', small, '--data', evil]);
+    expect(stdout).not.toContain('\x1b[2J');
+    expect(stdout).toContain('␛[2Jx');
+    const bad = await ropewalk(['data', 'preview', small, '--data', file('bad.jsonl', '{')]);
+    expect(bad.code).toBe(1);
+    expect(bad.stderr).toMatch(/^ropewalk: .*bad\.jsonl:1: not valid JSON/);
+  });
+
+  it.skipIf(!existsSync(pairs))(
+    'reads the Korean pairs by the names of their columns (skipped without ../shared/data)',
+    async () => {
+      const args = ['--prompt-column', 'Q', '--completion-column', 'A', '--rows', '1', '--json'];
+      const { stdout } = await ropewalk(['data', 'preview', small, '--data', pairs, ...args]);
+      const { examples, report } = JSON.parse(stdout);
+      expect(report.rows).toBe(11_823);
+      expect(report.dropped).toEqual([]);
+      const trained = examples[0].runs.filter((run: { trained: boolean }) => run.trained);
+      expect(trained.map((run: { text: string }) => run.text)).toEqual(['하루가 또 가네요.<|end|>']);
+    },
+  );
+
+  it('never cuts a character of several tokens in two', () => {
+    const ids = Int32Array.from(tokenizer.encode('a😀b', { addSpecialTokens: false }));
+    expect(ids.length).toBeGreaterThan(4);
+    const trained = Uint8Array.from(ids, (_, i) => (i >= 3 ? 1 : 0));
+    expect(previewRuns(tokenizer, { ids, trained })).toEqual([
+      { text: 'a', trained: false },
+      { text: '😀b', trained: true },
+    ]);
+  });
+});
