@@ -19,6 +19,8 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['train'], read: () => import('./train.ts') },
   { names: ['data'], read: () => import('./data.ts') },
   { names: ['finetune'], read: () => import('./finetune.ts') },
+  { names: ['teach'], read: () => import('./teach.ts') },
+  { names: ['distill'], read: () => import('./distill.ts') },
   { names: ['generate'], read: () => import('./generate.ts') },
   { names: ['chat'], read: () => import('./chat.ts') },
   { names: ['score'], read: () => import('./score.ts') },

@@ -186,7 +186,7 @@ async function train(flags: TrainFlags): Promise<void> {
   }
 }
 
-interface Progressed {
+export interface Progressed {
   readonly finished: boolean;
   readonly step: number;
   readonly loss?: number;
@@ -196,7 +196,7 @@ interface Progressed {
 }
 
 /** Shows how training goes, until it is finished or interrupted. */
-async function follow(
+export async function follow(
   events: AsyncIterable<PretrainEvent>,
   steps: number,
   progress: Progress,

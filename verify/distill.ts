@@ -1,0 +1,223 @@
+/**
+ * Distillation on stories: a student taught by a larger model, at hand or from what he wrote down, beside the same student
+ * alone, for the same tokens, over several seeds; held-out losses are next-token cross-entropy on the last tenth.
+ *
+ *     node scripts/run-ts.js verify/distill.ts STORIES.json [--seeds 3] [--steps 400] [--teacher-steps 700] [--json]
+ *
+ * STORIES.json is a list of texts. The teacher is trained first, in this process, and is kept in --work if that is given.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { tokenizerFiles } from '../src/cli/train.ts';
+import { type DistillOptions, distill, type TeachingSource } from '../src/distillation/distill.node.ts';
+import { openTeacher } from '../src/distillation/open-teacher.node.ts';
+import { openStudent } from '../src/distillation/student.node.ts';
+import { TaughtFile } from '../src/distillation/taught-file.node.ts';
+import { teach } from '../src/distillation/teach.node.ts';
+import type { LlamaConfig } from '../src/families/llama.ts';
+import { llama } from '../src/families/llama.ts';
+import { nodeEngine } from '../src/runtime/engine.node.ts';
+import { BatchSampler, evaluationBatches } from '../src/text/batches.ts';
+import { bpeTokenizerConfig, trainBpe } from '../src/text/bpe-trainer.ts';
+import { encodeCorpus, splitCorpus } from '../src/text/corpus.ts';
+import { Tokenizer } from '../src/text/tokenizer.ts';
+import { type PretrainSettings, pretrain } from '../src/training/pretrain.node.ts';
+
+const { positionals, values: flags } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seeds: { type: 'string', default: '3' },
+    steps: { type: 'string', default: '400' },
+    'teacher-steps': { type: 'string', default: '700' },
+    k: { type: 'string', default: '64' },
+    ratio: { type: 'string', default: '1' },
+    temperature: { type: 'string', default: '1' },
+    vocab: { type: 'string', default: '1024' },
+    work: { type: 'string' },
+  },
+});
+const [stories] = positionals;
+if (!stories) throw new Error('usage: verify/distill.ts STORIES.json [options]');
+const number = (name: 'seeds' | 'steps' | 'teacher-steps' | 'k' | 'ratio' | 'temperature' | 'vocab') =>
+  Number(flags[name]);
+const say = (text: string) => process.stdout.write(`${text}\n`);
+
+const work = flags.work ?? mkdtempSync(join(tmpdir(), 'distill-'));
+const engine = nodeEngine({ threads: 2 });
+const texts = JSON.parse(readFileSync(stories, 'utf8')) as string[];
+const json = trainBpe(texts, { vocabSize: number('vocab') });
+const tokenizer = Tokenizer.fromJSON(json, bpeTokenizerConfig(json));
+const end = tokenizer.eosId!;
+const tokens = encodeCorpus(tokenizer, texts, { endOfDocument: end });
+const { training, validation } = splitCorpus(tokens, 0.1);
+const identity = createHash('sha256').update(new Uint8Array(tokens.buffer)).digest('hex');
+const shape = { batch: 8, seq: 128 };
+const base = {
+  ...(llama.presets.tiny!.config as LlamaConfig),
+  vocab_size: tokenizer.vocabSize,
+  eos_token_id: [end],
+};
+const size = (width: number, layers: number, heads: number): LlamaConfig => ({
+  ...base,
+  hidden_size: width,
+  intermediate_size: 3 * width,
+  num_hidden_layers: layers,
+  num_attention_heads: heads,
+  num_key_value_heads: heads,
+  head_dim: width / heads,
+});
+const teacherConfig = { ...size(160, 4, 5), initializer_range: 0.05 };
+const studentConfig = size(64, 2, 4);
+const count = (config: LlamaConfig) => (llama.build(config).parameterCount() / 1e6).toFixed(2);
+say(
+  `${texts.length} stories, ${training.length} tokens to train on, ${validation.length} held out; vocabulary ${tokenizer.vocabSize}`,
+);
+say(`teacher ${count(teacherConfig)}M weights, student ${count(studentConfig)}M`);
+
+const settings = (steps: number, learningRate: number, seed: number): PretrainSettings => ({
+  steps,
+  learningRate,
+  accumulate: 1,
+  schedule: 'cosine',
+  warmupSteps: 20,
+  minimumRatio: 0.1,
+  weightDecay: 0.1,
+  betas: [0.9, 0.95],
+  eps: 1e-8,
+  clipNorm: 1,
+  evaluateEvery: 0,
+  checkpointEvery: 0,
+  seed,
+});
+
+/** Runs to the end; the last held-out loss. */
+async function lossOf(events: AsyncIterable<{ type: string; loss?: number }>): Promise<number> {
+  let loss = Number.NaN;
+  for await (const event of events) if (event.type === 'evaluation') loss = event.loss!;
+  return loss;
+}
+
+async function timed<T>(what: () => Promise<T>): Promise<{ value: T; seconds: number }> {
+  const started = performance.now();
+  const value = await what();
+  return { value, seconds: (performance.now() - started) / 1000 };
+}
+
+let runs = 0;
+const folder = () => join(work, `run-${process.pid}-${runs++}`);
+
+/** The same weights and batches as a student's of this seed, by next-token prediction. */
+const alone = (config: LlamaConfig, made: PretrainSettings, out: string) =>
+  lossOf(
+    pretrain(engine, {
+      family: llama,
+      config,
+      files: tokenizerFiles(tokenizer),
+      training,
+      validation,
+      shape,
+      settings: made,
+      out,
+      keep: 1,
+      resume: 'never',
+      dataIdentity: identity,
+    }),
+  );
+
+const teacherPath = join(work, 'teacher');
+if (!existsSync(join(teacherPath, 'config.json'))) {
+  const made = await timed(() =>
+    alone(teacherConfig, settings(number('teacher-steps'), 3e-3, 0), teacherPath),
+  );
+  say(`teacher: held-out loss ${made.value.toFixed(4)} (${made.seconds.toFixed(0)} s)`);
+}
+const teacher = await openTeacher(teacherPath);
+const data = {
+  training: () => evaluationBatches(training, shape.batch, shape.seq),
+  heldOut: () => evaluationBatches(validation, shape.batch, shape.seq),
+  identity,
+};
+/** What the teacher writes down in one of both ways. */
+async function write(method: 'sampled' | 'largest'): Promise<TaughtFile> {
+  const file = join(work, `${method}-${process.pid}.taught`);
+  const options = { k: number('k'), method, temperature: number('temperature'), seed: 0, out: file };
+  const { value, seconds } = await timed(async () => {
+    for await (const event of teach(engine, { teacher, data, shape, ...options }))
+      if (event.type === 'finished') return event;
+    throw new Error('the teacher did not finish');
+  });
+  const { bytes, covered, rows } = value;
+  say(
+    `written: ${options.k} ${method} of ${tokenizer.vocabSize}, which hold ${(100 * covered).toFixed(1)} % of the probability; ` +
+      `${(bytes / 1e6).toFixed(1)} MB, ${(bytes / (rows * shape.seq)).toFixed(0)} bytes a token (${seconds.toFixed(0)} s)`,
+  );
+  return TaughtFile.open(file);
+}
+const sampled = await write('sampled');
+const largest = await write('largest');
+
+const student = await openStudent({ kind: 'scratch', family: llama, config: studentConfig });
+const learn = (seed: number, teaching: TeachingSource) => {
+  const made: DistillOptions['settings'] = {
+    ...settings(number('steps'), 4e-3, seed),
+    temperature: number('temperature'),
+    ratio: number('ratio'),
+  };
+  const rest = { student, teaching, shape, settings: made, files: tokenizerFiles(tokenizer) };
+  return lossOf(distill(engine, { ...rest, out: folder(), keep: 1, resume: 'never' }));
+};
+const ways = {
+  alone: (seed: number) => alone(studentConfig, settings(number('steps'), 4e-3, seed), folder()),
+  online: (seed: number) =>
+    learn(seed, {
+      kind: 'online',
+      teacher,
+      training: new BatchSampler({ tokens: training, ...shape, seed }),
+      validation: () => evaluationBatches(validation, shape.batch, shape.seq),
+      dataIdentity: identity,
+    }),
+  offline: (seed: number) => learn(seed, { kind: 'offline', file: sampled }),
+  // For comparison: the largest probabilities, renormalised, are another distribution.
+  'offline, largest': (seed: number) => learn(seed, { kind: 'offline', file: largest }),
+};
+type Way = keyof typeof ways;
+const losses: Record<Way, number[]> = { alone: [], online: [], offline: [], 'offline, largest': [] };
+for (let seed = 1; seed <= number('seeds'); seed++) {
+  for (const way of Object.keys(ways) as Way[]) {
+    const { value, seconds } = await timed(() => ways[way](seed));
+    losses[way].push(value);
+    say(`seed ${seed}, ${way.padEnd(16)} held-out loss ${value.toFixed(4)} (${seconds.toFixed(0)} s)`);
+  }
+}
+await sampled.close();
+await largest.close();
+await teacher.close();
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+/** Of the mean. */
+const standardError = (values: readonly number[]) => {
+  const centre = mean(values);
+  const squares = values.reduce((sum, value) => sum + (value - centre) ** 2, 0);
+  return Math.sqrt(squares / (values.length - 1) / values.length);
+};
+say(
+  `\n${number('steps')} steps of ${shape.batch * shape.seq} tokens, ratio ${flags.ratio}, temperature ${flags.temperature}`,
+);
+for (const way of Object.keys(ways) as Way[])
+  say(`${way.padEnd(16)} ${mean(losses[way]).toFixed(4)} ± ${standardError(losses[way]).toFixed(4)}`);
+const gainOf = (way: Way) => losses.alone.map((loss, i) => loss - losses[way][i]!);
+const [online, offline] = [gainOf('online'), gainOf('offline')];
+const error = Math.hypot(standardError(losses.alone), standardError(losses.online));
+say(
+  `online gain  ${mean(online).toFixed(4)} nats: ${(mean(online) / error).toFixed(1)} standard errors of the difference`,
+);
+say(
+  `offline gain ${mean(offline).toFixed(4)} nats: ${((100 * mean(offline)) / mean(online)).toFixed(0)} % of the online gain`,
+);
+const passed = mean(online) > 2 * error && mean(offline) >= 0.9 * mean(online);
+say(passed ? 'passed' : 'FAILED');
+if (!flags.work) rmSync(work, { recursive: true, force: true });
+process.exitCode = passed ? 0 : 1;
