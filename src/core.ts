@@ -20,6 +20,23 @@ export {
 } from './checkpoint/safetensors.ts';
 export { type FloatDtype, type TensorToWrite, writeSafetensors } from './checkpoint/safetensors-writer.ts';
 export { type ByteSink, type ByteSource, memorySink, memorySource } from './checkpoint/source.ts';
+export { type EncodeExampleOptions, encodeExample, type TrainOn } from './data/encode-example.ts';
+export {
+  evaluationRows,
+  type PackedRows,
+  PackedSource,
+  type PackedState,
+  type PackingOptions,
+} from './data/packed-source.ts';
+export { type PreviewRun, previewRuns } from './data/preview.ts';
+export { type DataReport, type DroppedRows, type LengthSummary, ReportBuilder } from './data/report.ts';
+export type { DataColumns, TrainingText } from './data/row-form.ts';
+export { namedTemplate, TEMPLATE_NAMES, type TemplateName } from './data/templates.ts';
+export { type DatasetView, datasetOf, type Example, splitDataset } from './data/view.ts';
+export { type ChosenEntries, largest, sampled } from './distillation/choose.ts';
+export { type DistillationSettings, offlineLoss, onlineLoss, TEACHER_INPUTS } from './distillation/losses.ts';
+export { OnlineSource } from './distillation/online-source.ts';
+export { Teacher, type TeacherWeights } from './distillation/teacher.ts';
 export { RopewalkError } from './errors.ts';
 export type { CommonConfig, RawConfig, RopeConfig } from './families/config.ts';
 export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './families/family.ts';

@@ -134,8 +134,8 @@ describe('which tokens are trained', () => {
           );
           const kept = tokenizer.decode([...ids].filter((_, i) => trained[i]));
           // A token may hold the end of what begins the turn and the beginning of the content: it is trained.
-          const escape = (text: string) => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
-          const turn = ({ assistant }: { assistant: string }) => `\\n?${escape(assistant)}<\\|end\\|>`;
+          const quote = (text: string) => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+          const turn = ({ assistant }: { assistant: string }) => `\\n?${quote(assistant)}<\\|end\\|>`;
           expect(kept).toMatch(new RegExp(`^${turns.map(turn).join('')}$`, 'u'));
         },
       ),
