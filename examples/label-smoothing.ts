@@ -6,21 +6,24 @@
  * A loss is a program over symbolic tensors. It is recorded once, its gradient follows, and the engine runs both.
  */
 import { fileURLToPath } from 'node:url';
-import { finetune, type Loss, ops } from 'ropewalk';
+import { crossEntropy, finetune, type Loss, ops } from 'ropewalk';
 
-/** A share `epsilon` of each target's probability is spread over the whole vocabulary. */
+/**
+ * A share `epsilon` of each target's probability is spread over the whole vocabulary: (1 − ε) · (lse − z_target) +
+ * ε · (lse − mean z), which is cross-entropy plus ε · (z_target − mean z). The first part is the library's, which takes
+ * care of large logits; the second is written here.
+ */
 export function labelSmoothing(epsilon: number): Loss {
-  return ({ hidden, head, targets, weights, rows }) => {
-    const { add, exp, linear, log, mul, reduceMax, reduceMean, reduceSum, reshape, scalar, sub, takeAlong } =
-      ops;
+  return (inputs) => {
+    const { hidden, head, targets, weights, rows } = inputs;
+    const { add, linear, mul, reduceMean, reduceSum, reshape, scalar, softcap, sub, takeAlong } = ops;
+    const { loss, perToken } = crossEntropy(inputs);
     const plain = linear(hidden, head.weight, head.bias); // [rows, vocab]
-    const logits = head.softcap === null ? plain : ops.softcap(plain, head.softcap);
-    const highest = reduceMax(logits, [1]); // [rows, 1]
-    const logSumExp = add(highest, log(reduceSum(exp(sub(logits, highest)), [1])));
-    const chosen = takeAlong(logits, reshape(targets, [rows, 1]));
-    const wanted = add(mul(chosen, scalar(1 - epsilon)), mul(reduceMean(logits, [1]), scalar(epsilon)));
-    const perToken = sub(logSumExp, wanted); // [rows, 1]
-    return { loss: reduceSum(mul(reshape(perToken, [rows]), weights), [0]), perToken };
+    const logits = head.softcap === null ? plain : softcap(plain, head.softcap);
+    const excess = sub(takeAlong(logits, reshape(targets, [rows, 1])), reduceMean(logits, [1])); // [rows, 1]
+    const extra = mul(excess, scalar(epsilon));
+    const weighted = reduceSum(mul(reshape(extra, [rows]), weights), [0]);
+    return { loss: add(loss, reshape(weighted, [])), perToken: add(perToken, extra) };
   };
 }
 

@@ -94,6 +94,7 @@ export class FinetuneJob {
     const settings = settingsOf(options);
     const { addToken, seq, batch, pack, seed } = settings;
     const base = await openBaseModel(model, { addToken, template: options.template, name: options.name });
+    let dataset: ClosableView | undefined;
     try {
       if (seq > base.model.maxPositions) {
         throw new RopewalkError(
@@ -101,8 +102,7 @@ export class FinetuneJob {
         );
       }
       const trains = frozenBy(base.model, settings.freeze);
-      const dataset: ClosableView =
-        typeof data === 'function' ? await data(base, options.now ?? new Date()) : data;
+      dataset = typeof data === 'function' ? await data(base, options.now ?? new Date()) : data;
       const views = splitDataset(dataset, settings.validation, seed);
       const { batchesPerEpoch } = new PackedSource(views.training, { batch, seq, pack, seed });
       const size = await sizeOf(dataset, views, batchesPerEpoch);
@@ -114,6 +114,7 @@ export class FinetuneJob {
       return new FinetuneJob(base, settings, options, engine, plan, dataset.identity, views, dataset, trains);
     } catch (error) {
       await base.close();
+      await dataset?.close?.();
       throw error;
     }
   }
