@@ -9,6 +9,17 @@ export * from './core.ts';
 export { type Dataset, type PrepareOptions, prepareDataset } from './data/dataset.node.ts';
 export { type DataExample, examplesOf } from './data/examples.node.ts';
 export { resolveData } from './data/resolve-data.node.ts';
+export {
+  type DistillEvent,
+  type DistillOptions,
+  type DistillSettings,
+  distill,
+  type TeachingSource,
+} from './distillation/distill.node.ts';
+export { type OpenedTeacher, openTeacher, startTeacher } from './distillation/open-teacher.node.ts';
+export { openStudent, type Student, type StudentOrigin } from './distillation/student.node.ts';
+export { OfflineSource, TaughtFile } from './distillation/taught-file.node.ts';
+export { type TeachEvent, type TeachingData, type TeachOptions, teach } from './distillation/teach.node.ts';
 export { exportGguf, type GgufExportOptions, type GgufType } from './export/gguf.node.ts';
 export { exportHuggingFace, type HuggingFaceExportOptions } from './export/hf.node.ts';
 export { exportOnnx, type OnnxExportOptions } from './export/onnx.node.ts';

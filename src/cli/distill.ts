@@ -16,6 +16,12 @@ import type { Family } from '../families/family.ts';
 import { familyOfConfig, findPreset } from '../families/registry.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
+import {
+  OPTIMIZER_STATES,
+  OPTIMIZERS,
+  type OptimizerKind,
+  type OptimizerStates,
+} from '../training/create-optimizer.ts';
 import { RunDirectory } from '../training/run.node.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { count, fraction, idList, notNegative, positive, wholeNumber } from './options.ts';
@@ -40,6 +46,8 @@ interface DistillFlags extends DataFlags {
   weightDecay: number;
   clip: number;
   accumulate: number;
+  optimizer: OptimizerKind;
+  states?: OptimizerStates;
   memory: 'fast' | 'recompute' | 'light';
   evalEvery: number;
   saveEvery: number;
@@ -85,6 +93,14 @@ export function register(program: Command): void {
     .option('--weight-decay <w>', 'decoupled decay; none on norms and biases', notNegative, 0.1)
     .option('--clip <norm>', 'largest gradient norm; 0 for no clipping', notNegative, 1)
     .option('--accumulate <n>', 'micro-batches for each step', count, 1)
+    .addOption(
+      new Option('--optimizer <kind>', 'what updates the weights').choices(OPTIMIZERS).default('adamw'),
+    )
+    .addOption(
+      new Option('--states <form>', "what AdamW's moments are kept in (default: float32)").choices(
+        OPTIMIZER_STATES,
+      ),
+    )
     .addOption(
       new Option(
         '--memory <mode>',
@@ -193,6 +209,8 @@ async function learn(
       betas: [0.9, 0.95],
       eps: 1e-8,
       clipNorm: flags.clip,
+      optimizer: flags.optimizer,
+      ...(flags.states && { states: flags.states }),
       evaluateEvery: flags.evalEvery,
       checkpointEvery: flags.saveEvery,
       seed: flags.seed,

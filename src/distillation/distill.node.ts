@@ -2,9 +2,11 @@ import { RopewalkError } from '../errors.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { BatchSource, TrainingRows } from '../text/batches.ts';
 import type { MemoryMode } from '../training/create-engine.ts';
+import { createOptimizer, type OptimizerKind, type OptimizerStates } from '../training/create-optimizer.ts';
+import { firstNotFinite } from '../training/diagnose.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import type { Loss } from '../training/loss.ts';
-import { AdamW } from '../training/optimizer.ts';
+import type { Optimizer } from '../training/optimizer.ts';
 import { type ModelIdentity, RunDirectory, type RunRecord } from '../training/run.node.ts';
 import { checkSameRun } from '../training/run-record.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../training/trainer.ts';
@@ -16,7 +18,13 @@ import { StudentEngine } from './student-engine.ts';
 import { OfflineSource, type TaughtFile } from './taught-file.node.ts';
 
 export interface DistillSettings extends TrainerSettings, DistillationSettings {
+  /** Default `adamw`. */
+  readonly optimizer?: OptimizerKind;
+  /** What AdamW's moments are kept in. Default `float32`. */
+  readonly states?: OptimizerStates;
+  /** Not of `sgd`. */
   readonly weightDecay: number;
+  /** Of AdamW, as `eps` is. */
   readonly betas: readonly [number, number];
   readonly eps: number;
   /** Of random weights, and of the order of written rows. */
@@ -81,11 +89,13 @@ export async function* distill(
     const { loss, training, validation } = await prepare(engine, options, vocabSize, closing);
     const session = await StudentEngine.create(engine, student.model, shape, { loss, memory });
     closing.push(() => session.release());
-    const { seed, betas, eps, weightDecay } = settings;
     // A checkpoint of the run itself takes its place.
-    await student.begin(session.values(), seed);
-    const optimizer = new AdamW(session.parameters, { betas, eps, weightDecay });
-    const parts = { engine: session, training, optimizer, ...(validation && { validation }) };
+    await student.begin(session.values(), settings.seed);
+    const parts = {
+      ...{ engine: session, training, optimizer: optimizerOf(session, settings) },
+      ...(validation && { validation }),
+      diagnose: (batches: readonly TrainingRows[]) => firstNotFinite(engine, session, batches),
+    };
     const trainer = new Trainer(parts, settings);
     // Only now, so that settings and data that are refused leave no run behind.
     const run = stored ?? (await RunDirectory.create(out, record));
@@ -103,6 +113,16 @@ export async function* distill(
   } finally {
     for (const close of closing.reverse()) await close();
   }
+}
+
+function optimizerOf({ parameters }: StudentEngine, settings: DistillSettings): Optimizer {
+  const { optimizer: kind = 'adamw', states, betas, eps, weightDecay, seed } = settings;
+  const options = {
+    adamw: { ...(states && { states }), betas, eps, weightDecay, seed },
+    adafactor: { weightDecay, seed },
+    sgd: {},
+  };
+  return createOptimizer(kind, parameters, options[kind]);
 }
 
 function recordOf({ student, teaching, shape, settings, memory = 'fast' }: DistillOptions): RunRecord {
