@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { familyByName } from '../families/registry.ts';
+import { planFinetune } from './plan.ts';
+import { type FinetuneInput, finetuneSettings } from './settings.ts';
+
+const data = { examples: 900, validationExamples: 100, tokens: 1e5, trainedTokens: 5e4, batchesPerEpoch: 90 };
+const { family, config } = (() => {
+  const llama = familyByName('llama');
+  return { family: llama, config: llama.presets['llama-3.2-1b']!.config };
+})();
+const model = family.build(config);
+const GB = 1e9;
+
+function plan(availableMemory: number, settings: FinetuneInput = {}) {
+  return planFinetune({
+    model,
+    trains: () => true,
+    settings: finetuneSettings.parse({ batch: 1, seq: 512, ...settings }),
+    data,
+    machine: { totalMemory: 64 * GB, availableMemory },
+  });
+}
+
+describe('the plan of Llama 3.2 1B', () => {
+  it('counts weights, gradients and moments as they are kept', () => {
+    const { memory, parameters, steps, fits } = plan(64 * GB, { accumulate: 4, epochs: 2 });
+    expect(parameters).toBe(1_235_814_400); // as published
+    expect(memory.weights).toBe(4 * parameters);
+    expect(memory.gradients).toBe(4 * parameters);
+    expect(memory.optimizer).toBe(8 * parameters);
+    expect(memory.total).toBe(
+      memory.weights + memory.gradients + memory.optimizer + memory.activations + memory.program,
+    );
+    expect(steps).toBe(45);
+    expect(fits).toBe(true);
+  });
+
+  it('needs less with states in fewer bits, recomputation, and updates while going back', () => {
+    const total = (settings: FinetuneInput) => plan(64 * GB, settings).memory;
+    const fast = total({});
+    expect(total({ states: 'bfloat16' }).optimizer).toBe(fast.optimizer / 2);
+    expect(total({ memory: 'recompute' }).activations).toBeLessThan(fast.activations / 2);
+    // Of the gradients the largest stage's alone: the tied embedding.
+    expect(total({ memory: 'light' }).gradients).toBeLessThan(fast.gradients / 3);
+    expect(total({ memory: 'light', optimizer: 'adafactor' }).optimizer).toBeLessThan(0.01 * fast.optimizer);
+  });
+
+  it('names what would make it fit, the least costly first, and nothing where nothing does', () => {
+    const { fits, remedies } = plan(18 * GB);
+    expect(fits).toBe(false);
+    expect(remedies[0]!.options).toBe('--states bfloat16');
+    expect(remedies.at(-1)!.options).toContain('adafactor');
+    for (const { total } of remedies) expect(total).toBeLessThanOrEqual(18 * GB);
+    expect(plan(7.5 * GB).remedies.map(({ options }) => options)).toEqual([
+      '--memory light --optimizer adafactor --batch 1 --accumulate 1',
+    ]);
+    expect(plan(4 * GB).remedies).toEqual([]);
+  });
+
+  it('names what helps by its batch alone', () => {
+    const eight = plan(64 * GB, { batch: 16 });
+    const { remedies } = plan(eight.memory.total - GB, { batch: 16 });
+    expect(remedies[0]!.options).toBe('--batch 1 --accumulate 16');
+  });
+});
