@@ -46,6 +46,7 @@ const refusal = ({ stderr, code }: Finished) => {
   return stderr;
 };
 const small = ['--seq', '16', '--batch', '2', '--threads', '1', '--json'];
+const rows = small.slice(2);
 const steps = ['--steps', '4', '--eval-every', '2', '--save-every', '2'];
 
 describe('from a text', () => {
@@ -58,7 +59,7 @@ describe('from a text', () => {
     expect(existsSync(file)).toBe(true);
     const out = at('offline');
     const learn = ['distill', '--taught', file, '--teacher', teacher, '--student', at('student.json')];
-    const done = line(await ropewalk([...learn, '--out', out, ...small, ...steps]));
+    const done = line(await ropewalk([...learn, '--out', out, ...rows, ...steps]));
     expect(done).toMatchObject({ out, step: 4, interrupted: false });
     expect(done.validationLoss).toBeGreaterThan(0);
     const { family, config, checkpoint } = await openModel(out);
@@ -67,8 +68,8 @@ describe('from a text', () => {
     expect(config.vocab_size).toBe(96);
     expect(await checkpoint.tokenizerFiles()).toBeDefined();
     await checkpoint.tensors.close();
-    expect(refusal(await ropewalk([...learn, '--out', at('x'), '--text', at('text.txt'), ...small]))).toMatch(
-      /--taught holds the text/,
+    expect(refusal(await ropewalk([...learn, '--out', at('x'), '--text', at('text.txt')]))).toMatch(
+      /--text was settled when --taught was written/,
     );
   }, 60_000);
 
@@ -100,13 +101,18 @@ it('from instructions, packed, only answers count', async () => {
   const data = ['--data', at('pairs.jsonl'), '--template', 'plain'];
   line(await ropewalk(['teach', teacher, ...data, '--out', file, '--k', '8', ...small, '--seq', '48']));
   const learn = ['distill', '--taught', file, '--teacher', teacher, '--layers', '1'];
-  expect(line(await ropewalk([...learn, '--out', at('pairs'), ...small, ...steps]))).toMatchObject({
+  expect(line(await ropewalk([...learn, '--out', at('pairs'), ...rows, ...steps]))).toMatchObject({
     step: 4,
   });
+  const texts = await ropewalk(['teach', teacher, '--text', at('text.txt'), '--no-pack', '--out', at('y')]);
+  expect(refusal(texts)).toMatch(/--no-pack is for --data/);
   const online = ['distill', '--teacher', teacher, '--layers', '1', ...data];
   expect(
     line(await ropewalk([...online, '--out', at('pairs2'), ...small, '--seq', '48', ...steps])),
   ).toMatchObject({ step: 4 });
+  const { checkpoint } = await openModel(at('pairs2'));
+  expect((await checkpoint.tokenizerFiles())!.config.chat_template).toContain("'Assistant'");
+  await checkpoint.tensors.close();
 }, 60_000);
 
 describe('wrong options', () => {

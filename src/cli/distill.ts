@@ -27,7 +27,14 @@ import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { count, fraction, idList, notNegative, positive, wholeNumber } from './options.ts';
 import { Progress } from './progress.ts';
 import { modelPath } from './resolve.ts';
-import { addDataOptions, type DataFlags, readTeachingText, type TeachingText } from './teaching-data.ts';
+import {
+  addDataOptions,
+  checkDataOptions,
+  type DataFlags,
+  readTeachingText,
+  type TeachingText,
+  withTemplate,
+} from './teaching-data.ts';
 import { follow, tokenizerFiles } from './train.ts';
 
 interface DistillFlags extends DataFlags {
@@ -131,7 +138,8 @@ Examples:
 
 const share = (text: string) => (Number(text) === 1 ? 1 : fraction(text));
 
-async function run(flags: DistillFlags): Promise<void> {
+async function run(flags: DistillFlags, command: Command): Promise<void> {
+  checkDataOptions(command);
   const progress = new Progress();
   if (!flags.teacher && !flags.taught) {
     throw new RopewalkError('name a teacher with --teacher, or give what one has written with --taught.');
@@ -140,9 +148,6 @@ async function run(flags: DistillFlags): Promise<void> {
     throw new RopewalkError(
       "name a student with --student, or take the teacher's own --layers: one of the two.",
     );
-  }
-  if (flags.taught && (flags.text || flags.data)) {
-    throw new RopewalkError('--taught holds the text; leave --text and --data out.');
   }
   // Before anything long begins.
   if (flags.resume) await RunDirectory.open(flags.out);
@@ -216,7 +221,7 @@ async function learn(
       seed: flags.seed,
     },
     memory: flags.memory,
-    files: tokenizerFiles(tokenizer),
+    files: withTemplate(tokenizerFiles(tokenizer), flags.template, tokenizer),
     ...{ out: flags.out, keep: flags.keep, resume: flags.resume ? 'must' : 'never' },
   };
   const { signal, dispose } = interruptSignal(() =>

@@ -6,7 +6,7 @@ import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { count, positive } from './options.ts';
 import { duration, Progress } from './progress.ts';
 import { modelPath } from './resolve.ts';
-import { addDataOptions, type DataFlags, readTeachingText } from './teaching-data.ts';
+import { addDataOptions, checkDataOptions, type DataFlags, readTeachingText } from './teaching-data.ts';
 
 interface TeachFlags extends DataFlags {
   k: number;
@@ -46,7 +46,8 @@ Examples:
     .action(run);
 }
 
-async function run(name: string, flags: TeachFlags): Promise<void> {
+async function run(name: string, flags: TeachFlags, command: Command): Promise<void> {
+  checkDataOptions(command);
   const progress = new Progress();
   const teacher = await openTeacher(await modelPath(name));
   const { signal, dispose } = interruptSignal(() => progress.note('stopping after this batch …'));

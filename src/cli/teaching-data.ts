@@ -6,7 +6,8 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { prepareDataset } from '../data/dataset.node.ts';
 import { evaluationRows, PackedSource } from '../data/packed-source.ts';
-import { TEMPLATE_NAMES, type TemplateName } from '../data/templates.ts';
+import { resolveData } from '../data/resolve-data.node.ts';
+import { namedTemplate, TEMPLATE_NAMES, type TemplateName } from '../data/templates.ts';
 import { splitDataset } from '../data/view.ts';
 import { RopewalkError } from '../errors.ts';
 import { BatchSampler, type BatchSource, evaluationBatches, type TrainingRows } from '../text/batches.ts';
@@ -35,13 +36,14 @@ export function addDataOptions(command: Command): Command {
     .option('--text <file>', 'UTF-8 text; may be given several times', collect)
     .option(
       '--data <file>',
-      'chats or instructions in JSONL, JSON, CSV or Parquet; may be given several times',
+      'chats or instructions in JSONL, JSON, CSV or Parquet, or an id on the hub; may be given several times',
       collect,
     )
     .addOption(
-      new Option('--template <name>', 'a chat template for --data, where the teacher has none').choices(
-        TEMPLATE_NAMES,
-      ),
+      new Option(
+        '--template <name>',
+        'a chat template where the teacher has none; saved with the student',
+      ).choices(TEMPLATE_NAMES),
     )
     .addOption(
       new Option('--train-on <which>', 'tokens of --data that count')
@@ -53,6 +55,36 @@ export function addDataOptions(command: Command): Command {
     .option('--batch <n>', 'rows in a micro-batch', count, 8)
     .option('--seq <n>', 'tokens in a row', count, 128)
     .option('--seed <n>', 'of everything that is drawn', integer, 0);
+}
+
+/** @throws RopewalkError for an option that was given and would change nothing. */
+export function checkDataOptions(command: Command): void {
+  const given = (name: string) => command.getOptionValueSource(name) === 'cli';
+  const refuse = (names: Readonly<Record<string, string>>, reason: string) => {
+    const name = Object.keys(names).find(given);
+    if (name) throw new RopewalkError(`${names[name]} ${reason}; leave it out.`);
+  };
+  const ofExamples = { template: '--template', trainOn: '--train-on', pack: '--no-pack' };
+  if (given('text')) refuse(ofExamples, 'is for --data: plain text has no turns');
+  if (given('taught')) {
+    const ofTexts = { text: '--text', data: '--data', seq: '--seq', validation: '--validation' };
+    const { template: _, ...rest } = ofExamples;
+    refuse({ ...ofTexts, ...rest }, 'was settled when --taught was written');
+  }
+}
+
+/** The files of the tokenizer, with the named chat template in them. */
+export function withTemplate(
+  files: readonly { readonly name: string; readonly data: string }[],
+  template: TemplateName | undefined,
+  tokenizer: Tokenizer,
+): { name: string; data: string }[] {
+  return files.map(({ name, data }) => {
+    if (template === undefined || name !== 'tokenizer_config.json') return { name, data };
+    const { source } = namedTemplate(template, tokenizer);
+    const config = { ...(JSON.parse(data) as object), chat_template: source };
+    return { name, data: `${JSON.stringify(config, null, 2)}\n` };
+  });
 }
 
 /** A text as the teacher's tokenizer cuts it, in rows. */
@@ -82,12 +114,11 @@ export async function readTeachingText(
 }
 
 async function plainText(
-  { batch, seq, seed, validation: share, template }: DataFlags,
+  { batch, seq, seed, validation: share }: DataFlags,
   files: readonly string[],
   tokenizer: Tokenizer,
   progress: Progress,
 ): Promise<TeachingText> {
-  if (template !== undefined) throw new RopewalkError('--template is for --data; plain text has no turns.');
   const documents = await readTextFiles(files);
   const { bosId: begin, eosId: end } = tokenizer;
   const tokens = await encodeCorpusAsync(
@@ -129,7 +160,7 @@ async function examples(
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
     const dataset = await prepareDataset({
-      ...{ files, tokenizer, trainOn, maxLength: seq + 1, folder },
+      ...{ files: await resolveData(files), tokenizer, trainOn, maxLength: seq + 1, folder },
       ...(template !== undefined && { template }),
       // Templates that tell the date would otherwise make other tokens of a resumed run.
       now: new Date(0),

@@ -126,7 +126,11 @@ export async function* teach(
     let unsynced = 0;
     const pace = new Pace();
     const write = async (bytes: Uint8Array) => {
-      await file!.write(bytes, 0, bytes.length, at);
+      for (let written = 0; written < bytes.length; ) {
+        const left = bytes.length - written;
+        const { bytesWritten } = await file!.write(bytes, written, left, at + written);
+        written += bytesWritten;
+      }
       at += bytes.length;
       unsynced += bytes.length;
       if (unsynced < SYNC_EVERY) return;
