@@ -315,6 +315,15 @@ describe('data files', () => {
     const bytes = Buffer.from(whole);
     bytes.writeUInt32LE(0x7fffffff, bytes.length - 8);
     expect(await refusal(prepare([file('huge.parquet', bytes)]))).toContain('metadata would take');
+    // A run of levels: its length, 2 · 2 and the level 1 become 2 · 63 and 1. The library would write as many values as
+    // it says, up to a billion.
+    const run = whole.indexOf(Buffer.from([2, 0, 0, 0, 4, 1]));
+    expect(run).toBeGreaterThan(0);
+    const long = Buffer.from(whole);
+    long[run + 4] = 126;
+    expect(await refusal(prepare([file('run.parquet', long)]))).toContain(
+      'a run of 63 values stands where 2 are left',
+    );
   });
 
   it('leave out malformed rows where that is asked for, and say which', async () => {
