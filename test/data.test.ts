@@ -431,6 +431,15 @@ describe('tokenised data', () => {
     const store = join(folder, 'failed');
     await refusal(prepare([file('bad.jsonl', `${rows(20)}\nno`)], { folder: store }));
     expect(readdirSync(store)).toEqual([]);
+    await refusal(prepare([file('empty.jsonl', '{"text":""}')], { folder: store }));
+    expect(readdirSync(store)).toEqual([]);
+    const changing = file('changing.jsonl', rows(50));
+    const changed = prepare([changing], {
+      folder: store,
+      onProgress: ({ rows: read }) => read === 30 && writeFileSync(changing, rows(51)),
+    });
+    expect(await refusal(changed)).toContain('changing.jsonl was changed while it was read');
+    expect(readdirSync(store)).toEqual([]);
     const controller = new AbortController();
     const stopped = prepare([file('rows.jsonl', rows(50))], {
       folder: store,

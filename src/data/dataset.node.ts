@@ -53,21 +53,17 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
   const existing = await openExisting(path, identity);
   if (existing) return datasetFrom(existing, path, true);
   const report = new ReportBuilder();
-  await writeTokenFile(path, examplesOf({ ...options, template }, report), () => {
+  await writeTokenFile(path, examplesOf({ ...options, template }, report), async () => {
     signal?.throwIfAborted();
-    return { identity, report: report.build(options.maxLength) };
+    const after = await Promise.all(files.map(stamp));
+    const changed = files.find((_, i) => before[i] !== after[i]);
+    if (changed !== undefined)
+      throw new RopewalkError(`${changed} was changed while it was read; start again`);
+    const built = report.build(options.maxLength);
+    if (built.examples === 0) throw new RopewalkError(emptiness(built));
+    return { identity, report: built };
   });
-  const after = await Promise.all(files.map(stamp));
-  const changed = files.find((_, i) => before[i] !== after[i]);
   const made = await TokenFile.open(path);
-  if (changed !== undefined || made.size === 0) {
-    await made.close();
-    throw new RopewalkError(
-      changed !== undefined
-        ? `${changed} was changed while it was read; start again`
-        : emptiness(made.report),
-    );
-  }
   return datasetFrom(made, path, false);
 }
 
@@ -141,7 +137,7 @@ async function openExisting(path: string, identity: string): Promise<TokenFile |
     if (error instanceof RopewalkError) return undefined;
     throw error;
   }
-  if (file.identity === identity && file.size > 0) return file;
+  if (file.identity === identity) return file;
   await file.close();
   return undefined;
 }

@@ -38,13 +38,13 @@ interface Footer {
  * Writes examples as they come, beside the file's place, and renames it when it is whole.
  *
  * @param examples their ids are below 2³¹.
- * @param footer is asked after the last example.
+ * @param footer is asked after the last example; nothing is written where it rejects.
  * @throws RopewalkError naming the path and the cause; nothing is then at its place that was not there before.
  */
 export async function writeTokenFile(
   path: string,
   examples: AsyncIterable<Example>,
-  footer: () => { readonly identity: string; readonly report: DataReport },
+  footer: () => Promise<{ readonly identity: string; readonly report: DataReport }>,
 ): Promise<void> {
   try {
     await mkdir(dirname(path), { recursive: true });
@@ -81,7 +81,7 @@ export async function writeTokenFile(
     const indexBytes = new Uint8Array(4 * index.length);
     const indexView = new DataView(indexBytes.buffer);
     for (const [i, value] of index.entries()) indexView.setUint32(4 * i, value, true);
-    const whole: Footer = { ...footer(), trainedTokens };
+    const whole: Footer = { ...(await footer()), trainedTokens };
     const footerBytes = new TextEncoder().encode(JSON.stringify(whole));
     for (const bytes of [indexBytes, footerBytes]) {
       hash.update(bytes);
