@@ -2,7 +2,7 @@
  * Full fine-tuning of a real model beside PyTorch, step by step: the same weights, batches and settings.
  *
  *     node scripts/run-ts.js verify/finetune-curve.ts MODEL PAIRS.csv OUT [--steps 100] [--batch 2] [--seq 128]
- *         [--learning-rate 1e-4] [--memory fast|recompute|light] [--clip 1]
+ *         [--learning-rate 1e-4] [--clip 1]
  *     python verify/finetune-curve.py OUT        # transformers + torch.optim.AdamW, and the comparison
  *
  * MODEL is SmolLM2-135M-Instruct (a Hugging Face directory or a GGUF file); PAIRS the Korean chatbot's questions and

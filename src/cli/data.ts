@@ -26,8 +26,19 @@ interface PreviewFlags extends ColumnFlags {
   json?: boolean;
 }
 
+const EXAMPLE = `
+Trained tokens are green; without colours they stand between ⟦ and ⟧. All rows are read, so that the report is of all.
+
+Examples:
+  ropewalk data preview path/to/model --data chats.jsonl
+  ropewalk data preview path/to/model --data pairs.csv --prompt-column Q --completion-column A --template chatml
+  ropewalk data preview path/to/model --data org/name:train.parquet --rows 0 --json`;
+
 export function register(program: Command): void {
-  const data = program.command('data').description('Look at data for fine-tuning.');
+  const data = program
+    .command('data')
+    .description('Look at data for fine-tuning.')
+    .addHelpText('after', EXAMPLE);
   const preview = data
     .command('preview')
     .description(
@@ -60,16 +71,7 @@ export function register(program: Command): void {
     .option('--rows <n>', 'examples to print; 0 for the report alone', wholeNumber, 3)
     .option('--from <n>', 'the first one to print', count, 1)
     .option('--json', 'print {examples: [{where, ids, trained, runs}], report} on stdout')
-    .addHelpText(
-      'after',
-      `
-Trained tokens are green; without colours they stand between ⟦ and ⟧. All rows are read, so that the report is of all.
-
-Examples:
-  ropewalk data preview path/to/model --data chats.jsonl
-  ropewalk data preview path/to/model --data pairs.csv --prompt-column Q --completion-column A --template chatml
-  ropewalk data preview path/to/model --data org/name:train.parquet --rows 0 --json`,
-    )
+    .addHelpText('after', EXAMPLE)
     .action(previewData);
 }
 
