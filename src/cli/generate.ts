@@ -94,7 +94,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
     schema = flags.jsonSchema === undefined ? undefined : compileSchemaFile(flags.jsonSchema, tokenizer!);
     schema?.constraint({ maxTokens: flags.maxTokens });
     speculation = await speculationFor(flags, flags, tokenizer);
-    decoder = await decoderFor(opened, flags);
+    decoder = await decoderFor(opened, flags, flags.draft !== undefined);
   } finally {
     await opened.checkpoint.tensors.close();
   }

@@ -69,9 +69,13 @@ function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block
   return { bits: form === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
 }
 
-/** Makes an opened model ready to run, with a bar on stderr while it is large. */
-export function decoderFor(opened: OpenedModel, flags: DecoderFlags): Promise<Decoder> {
-  return createDecoder(opened, { ...decoderOptions(flags), ...loadingProgress(opened) });
+/**
+ * Makes an opened model ready to run, with a bar on stderr while it is large.
+ *
+ * @param takesTurns whether another model runs between its tokens.
+ */
+export function decoderFor(opened: OpenedModel, flags: DecoderFlags, takesTurns = false): Promise<Decoder> {
+  return createDecoder(opened, { ...decoderOptions(flags), takesTurns, ...loadingProgress(opened) });
 }
 
 /** A bar on stderr while a large model's weights are read. */

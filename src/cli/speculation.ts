@@ -40,7 +40,7 @@ export async function speculationFor(
   try {
     const other = await tokenizerOf(opened.checkpoint);
     if (tokenizer && other) checkDraftTokenizer(tokenizer, other);
-    decoder = await decoderFor(opened, flags);
+    decoder = await decoderFor(opened, flags, true);
   } finally {
     await opened.checkpoint.tensors.close();
   }

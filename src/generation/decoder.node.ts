@@ -42,6 +42,11 @@ export interface DecoderOptions {
   readonly quantize?: Quantization | 'none' | undefined;
   /** Activations in products in few bits: see {@link weightSources}. */
   readonly activations?: 'int8' | 'exact' | undefined;
+  /**
+   * Set where another model runs between its tokens, such as a draft's: its threads then make room for the other's in
+   * between. Default false.
+   */
+  readonly takesTurns?: boolean | undefined;
   /** Called while weights are read, with the share that has been, 0 to 1. */
   readonly onProgress?: ((share: number) => void) | undefined;
   /** An engine instead of one for this device with these threads. */
@@ -55,7 +60,10 @@ export async function createDecoder(opened: OpenedModel, options: DecoderOptions
   const engine = options.engine ?? decodingEngine(opened.model, options);
   const { weights, folder, close } = sources;
   try {
-    const settings = folder === undefined ? {} : { weightsFolder: folder };
+    const settings = {
+      spinsBetweenRuns: !options.takesTurns,
+      ...(folder !== undefined && { weightsFolder: folder }),
+    };
     return await Decoder.create(engine, opened.model, weights, settings, close);
   } catch (error) {
     close();

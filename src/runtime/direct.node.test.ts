@@ -1,3 +1,6 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { symbol } from '../graph/dims.ts';
 import { concat, exp, input, matmul } from '../graph/operators/index.ts';
@@ -51,6 +54,23 @@ describe('the C interface', () => {
     expect(copy.every((value) => value !== 0)).toBe(true);
     expect([...y]).toEqual([0, 0, 0, 0]);
     await executable.release();
+  });
+
+  it('writes a profile that is whole when it has been ended', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ropewalk-profile-'));
+    try {
+      const executable = await Executable.compile(direct, graph(), { profile: join(folder, 'run') });
+      await executable.run(feeds(2));
+      executable.endProfiling();
+      const [file] = readdirSync(folder);
+      const events = JSON.parse(readFileSync(join(folder, file!), 'utf8')) as {
+        args?: { op_name?: string };
+      }[];
+      expect(events.map(({ args }) => args?.op_name)).toContain('MatMul');
+      await executable.release();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('runs on empty sequences', async () => {

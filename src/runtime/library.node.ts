@@ -43,7 +43,7 @@ const API = {
   releaseValue: [96, 'void', 'void *value'],
   releaseTensorTypeAndShapeInfo: [99, 'void', 'void *info'],
   releaseSessionOptions: [100, 'void', 'void *options'],
-  endProfiling: [111, 'void *', 'void *session, void *allocator, _Out_ char **file'],
+  endProfiling: [110, 'void *', 'void *session, void *allocator, _Out_ char **file'],
   addSessionConfigEntry: [130, 'void *', 'void *options, const char *key, const char *value'],
   addInitializer: [150, 'void *', 'void *options, void *name, void *value'],
   addExternalInitializers: [210, 'void *', 'void *options, void *names, void *values, size_t count'],
