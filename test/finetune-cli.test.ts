@@ -57,7 +57,7 @@ describe('a configuration file', () => {
     // The shape of the terminal's view where there is no terminal.
     expect(stderr).toMatch(/step 2: held-out loss \d/);
     expect(stderr).toMatch(
-      /training 100% {2}step 4\/4 {2}loss \d\.\d+ [▁-█]+ {2}[\d,]+ tokens\/s, \d+ % of the engine's limit/,
+      /training 100% {2}step 4\/4 {2}loss \d\.\d+ [▁-█]+ {2}[\d,]+ trained tokens\/s, \d+ % of the engine's limit/,
     );
     expect(stderr).toContain(`the report in ${join(out, 'report.html')}`);
   });

@@ -103,7 +103,7 @@ export class FinetuneView {
             `step ${step}: skipped, its loss ${loss.toFixed(3)} lies ${skipped.toFixed(1)} deviations above the recent ones`,
           );
         }
-        const speed = `${whole(tokensPerSecond)} tokens/s, ${percent(engineShare)} of the engine's limit`;
+        const speed = `${whole(tokensPerSecond)} trained tokens/s, ${percent(engineShare)} of the engine's limit`;
         const text = `step ${step}/${this.steps}  loss ${loss.toFixed(3)} ${sparkline(this.losses)}  ${speed}  ${duration(secondsLeft)} left`;
         progress.update('training', step, this.steps, text);
         break;

@@ -20,23 +20,24 @@ export class Progress {
 
   constructor(private readonly stream: NodeJS.WriteStream = process.stderr) {}
 
-  /** @param done of `total`; `text` says the rest. */
+  /** @param done of `total`, which is infinite where nobody knows it; `text` says the rest. */
   update(label: string, done: number, total: number, text: string): void {
     const now = Date.now();
     const finished = done >= total;
     const interval = this.stream.isTTY ? 80 : 5000;
     if (!finished && now - this.lastPrinted < interval) return;
     this.lastPrinted = now;
+    const known = Number.isFinite(total);
     const share = total > 0 ? Math.min(1, done / total) : 1;
     if (this.stream.isTTY) {
       const width = 24;
       const filled = Math.round(share * width);
       const bar = pc.cyan('━'.repeat(filled)) + pc.dim('━'.repeat(width - filled));
-      const line = `${label} ${bar} ${String(Math.floor(share * 100)).padStart(3)}%  ${text}`;
-      this.stream.write(`\r\x1b[2K${line}`);
+      const line = known ? `${bar} ${String(Math.floor(share * 100)).padStart(3)}%  ${text}` : text;
+      this.stream.write(`\r\x1b[2K${label} ${line}`);
       this.shown = true;
     } else {
-      this.stream.write(`${label} ${Math.floor(share * 100)}%  ${text}\n`);
+      this.stream.write(`${label} ${known ? `${Math.floor(share * 100)}%  ` : ''}${text}\n`);
     }
   }
 
