@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { createReadStream, readdirSync, readFileSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 /** How a contender's process is started; what it answers to is written in rivals/protocol.mjs. */
@@ -50,6 +52,7 @@ export class Contender {
    * @returns seconds, and the peak of its memory in bytes.
    */
   static async coldStart(entrant: Entrant, prompt: number): Promise<{ seconds: number; bytes: number }> {
+    await readAll(String(entrant.settings.model));
     const started = performance.now();
     const contender = Contender.spawn(entrant);
     contender.write(`prefill ${prompt}`);
@@ -123,4 +126,15 @@ function peakOf(pid: number): number {
   } catch {
     return 0;
   }
+}
+
+/** Reads a file, or all below a folder, so that the system's cache has it, whoever comes first. */
+async function readAll(path: string): Promise<void> {
+  const isFolder = (await stat(path)).isDirectory();
+  const files = isFolder
+    ? (await readdir(path, { recursive: true, withFileTypes: true }))
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name))
+    : [path];
+  for (const file of files) for await (const _ of createReadStream(file, { highWaterMark: 1 << 22 }));
 }

@@ -37,7 +37,7 @@ export interface Result {
 }
 
 /** A cold start that takes longer than this, in seconds, is not repeated: it quantises while it loads. */
-const LONG_COLD_START = 4;
+const LONG_COLD_START = 12;
 
 /** Threads of engines spin for a while after a run: the next contender waits until they rest. */
 const REST_MS = 60;
