@@ -21,7 +21,7 @@ import type { GgufFile, GgufTensor } from './reader.ts';
 import { tokenizerFromGguf } from './tokenizer.ts';
 
 /** Bytes of a tensor that are read and decoded at a time. */
-const CHUNK_BYTES = 8 << 20;
+const CHUNK_BYTES = 2 << 20;
 
 /** A GGUF file seen as a Hugging Face model: its names, layouts, configuration and tokenizer. */
 export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
@@ -57,6 +57,8 @@ class GgufTensors implements TensorReader {
   readonly #file: GgufFile;
   readonly #architecture: string;
   readonly #headDim: number;
+  /** Read into before; taken by one read at a time. */
+  #spare: Uint8Array | undefined;
 
   constructor(file: GgufFile, architecture: string, headDim: number) {
     this.#file = file;
@@ -160,9 +162,12 @@ class GgufTensors implements TensorReader {
     const { rows, columns } = shape;
     const rowBytes = byteLength / rows;
     const perChunk = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
-    const buffer = new Uint8Array(Math.min(rows, perChunk) * rowBytes);
     const moves = transform.startsWith('rotary');
     const place = this.#placeOf(transform, rows);
+    const size = Math.min(rows, perChunk) * rowBytes;
+    // Fresh memory for each matrix would be touched for the first time again, which costs as much as unpacking it.
+    const buffer = this.#spare && this.#spare.byteLength >= size ? this.#spare : new Uint8Array(size);
+    this.#spare = undefined;
     for (let row = 0; row < rows; row += perChunk) {
       const count = Math.min(perChunk, rows - row);
       const bytes = buffer.subarray(0, count * rowBytes);
@@ -177,6 +182,7 @@ class GgufTensors implements TensorReader {
         copyArrays(rowsOfArrays(matrix, matrix, i, 1), rowsOfArrays(shape, into, place(row + i), 1));
       }
     }
+    this.#spare = buffer;
   }
 
   async openRows(name: string): Promise<RowReader> {
