@@ -117,6 +117,9 @@ function bestSteps(values: Float32Array): { scale: number; zero: number } {
   if (low === high) {
     return low === 0 ? { scale: 0, zero: 8 } : { scale: Math.fround(Math.abs(low) / 7), zero: 8 };
   }
+  // Zero is always one of the numbers that can be said, so the range reaches it.
+  low = Math.min(low, 0);
+  high = Math.max(high, 0);
   const middle = (low + high) / 2;
   let best = { scale: 0, zero: 8 };
   let least = Number.POSITIVE_INFINITY;
