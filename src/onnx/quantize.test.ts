@@ -141,13 +141,10 @@ describe('quantising', () => {
               all.subarray(row * columns + start, row * columns + Math.min(columns, start + form.block));
             const [exact, near] = [block(values), block(back)];
             const largest = exact.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-            const errors = Array.from(exact, (value, i) => Math.abs(value - near[i]!));
-            // 8 bits: half of 1/127, each. 4 bits: the least squares may clip a number farther, but on the whole 1/7.
-            const error =
-              form.bits === 8 ? Math.max(...errors) : Math.hypot(...errors) / Math.sqrt(errors.length);
-            expect(error).toBeLessThanOrEqual(
-              largest * (form.bits === 8 ? 0.5 / 127 : 1 / 7) * 1.001 + 1e-30,
-            );
+            // 8 bits: half of 1/127. 4 bits: at worst the largest is clipped by 1.2 steps of 1/7. Float32 rounds both.
+            const bound = largest * (form.bits === 8 ? 0.5 / 127 : 1.2 / 7) * 1.001;
+            for (const [i, value] of exact.entries())
+              expect(Math.abs(value - near[i]!)).toBeLessThanOrEqual(bound + 1e-30);
           }
         }
       }),
