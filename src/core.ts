@@ -13,6 +13,11 @@ export {
   float32ToFloat16,
 } from './checkpoint/dtypes.ts';
 export {
+  type GenerationSettings,
+  readGenerationConfig,
+  type SamplingDefaults,
+} from './checkpoint/generation-config.ts';
+export {
   openSafetensors,
   type SafetensorsDtype,
   SafetensorsFile,
@@ -96,6 +101,7 @@ export type {
 export { LocalModel, type ModelParts } from './generation/local-model.ts';
 export { PrefixCache, type PrefixCacheOptions } from './generation/prefix-cache.ts';
 export { argmax, distribution, Sampler, type SamplingOptions } from './generation/sampler.ts';
+export { withSamplingDefaults } from './generation/sampling-defaults.ts';
 export {
   cachedLogits,
   fullLogits,
