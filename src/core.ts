@@ -171,7 +171,6 @@ export {
   type TrainingBatch,
   type TrainingRows,
 } from './text/batches.ts';
-export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe } from './text/bpe-trainer.ts';
 export {
   type EncodeCorpusOptions,
   encodeCorpus,
@@ -180,9 +179,10 @@ export {
 } from './text/corpus.ts';
 export { fitBigram, fitUnigram, meanNegativeLogLikelihood, type NgramModel } from './text/ngram.ts';
 export { Random } from './text/random.ts';
-export { StreamDecoder } from './text/stream.ts';
-export { Tokenizer } from './text/tokenizer.ts';
-export type { TokenizerJson } from './text/tokenizer-schema.ts';
+export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe } from './tokenizer/bpe-trainer.ts';
+export { StreamDecoder } from './tokenizer/stream.ts';
+export { Tokenizer } from './tokenizer/tokenizer.ts';
+export type { TokenizerJson } from './tokenizer/tokenizer-schema.ts';
 export { BlockSession, type BlockSessionOptions } from './training/block-session.ts';
 export { clipCoefficient, globalNorm } from './training/clip.ts';
 export {

@@ -39,7 +39,7 @@ export { namedModel } from './inspect/named-model.node.ts';
 export { nodeEngine } from './runtime/engine.node.ts';
 export type { Device } from './runtime/webgpu.node.ts';
 export { readTextFiles, type TextFile } from './text/files.node.ts';
-export { loadTokenizer } from './text/tokenizer.node.ts';
+export { loadTokenizer } from './tokenizer/tokenizer.node.ts';
 export {
   type PretrainEvent,
   type PretrainOptions,

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FileSource } from '../src/checkpoint/file.node.ts';
 import { openSafetensors } from '../src/checkpoint/safetensors.ts';
 import { printable } from '../src/cli/printable.ts';
-import { loadTokenizer } from '../src/text/tokenizer.node.ts';
+import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
 import { buildProgram, type Finished, ROOT, ropewalk, start } from './helpers/cli.node.ts';
 import { parseNpy } from './helpers/npy.ts';
 import { norm, relativeError } from './helpers/numbers.ts';

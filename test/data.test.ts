@@ -19,7 +19,7 @@ import { RopewalkError } from '../src/errors.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { Executable } from '../src/runtime/executable.ts';
 import { Random } from '../src/text/random.ts';
-import { Tokenizer } from '../src/text/tokenizer.ts';
+import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { contextFeeds, lossFeeds } from '../src/training/feeds.ts';
 import { lossGraph } from '../src/training/graph.ts';
 import { ROOT, ropewalk } from './helpers/cli.node.ts';

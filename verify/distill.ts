@@ -21,9 +21,9 @@ import type { LlamaConfig } from '../src/families/llama.ts';
 import { llama } from '../src/families/llama.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { BatchSampler, evaluationBatches } from '../src/text/batches.ts';
-import { bpeTokenizerConfig, trainBpe } from '../src/text/bpe-trainer.ts';
 import { encodeCorpus, splitCorpus } from '../src/text/corpus.ts';
-import { Tokenizer } from '../src/text/tokenizer.ts';
+import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
+import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { type PretrainSettings, pretrain } from '../src/training/pretrain.node.ts';
 
 const { positionals, values: flags } = parseArgs({

@@ -21,7 +21,7 @@ import { requireTemplate } from '../src/generation/chat.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import type { TrainingRows } from '../src/text/batches.ts';
 import { Random } from '../src/text/random.ts';
-import type { Tokenizer } from '../src/text/tokenizer.ts';
+import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { AdamW } from '../src/training/optimizer.ts';
 import { createSchedule } from '../src/training/schedule.ts';
 import { TrainingSession } from '../src/training/session.ts';

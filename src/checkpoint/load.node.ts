@@ -2,7 +2,7 @@ import { RopewalkError } from '../errors.ts';
 import { ConfigReader } from '../families/config.ts';
 import { type BuiltModel, modelFromConfig } from '../families/registry.ts';
 import { shapeText } from '../graph/dims.ts';
-import { Tokenizer } from '../text/tokenizer.ts';
+import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { openModelDirectory } from './directory.node.ts';
 import { readGenerationConfig, type SamplingDefaults } from './generation-config.ts';

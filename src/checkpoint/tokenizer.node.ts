@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { RopewalkError } from '../errors.ts';
-import { loadTokenizer } from '../text/tokenizer.node.ts';
-import { Tokenizer } from '../text/tokenizer.ts';
+import { loadTokenizer } from '../tokenizer/tokenizer.node.ts';
+import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { recoverDirectory } from './atomic.node.ts';
 import { readTokenizerFiles } from './directory.node.ts';
 import { fileError } from './file-errors.ts';

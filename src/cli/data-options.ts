@@ -5,7 +5,7 @@ import { fileError } from '../checkpoint/file-errors.ts';
 import type { DataColumns } from '../data/row-form.ts';
 import { isTemplateName, namedTemplate, TEMPLATE_NAMES } from '../data/templates.ts';
 import { RopewalkError } from '../errors.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
 export interface ColumnFlags {
   column?: DataColumns;

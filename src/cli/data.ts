@@ -7,7 +7,7 @@ import { type DataReport, ReportBuilder } from '../data/report.ts';
 import { resolveData } from '../data/resolve-data.node.ts';
 import { parseModelId } from '../hub/model-id.ts';
 import { resolveModel } from '../hub/resolve.node.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { addColumnOptions, type ColumnFlags, columnsOf, templateOf } from './data-options.ts';
 import { collect, count, wholeNumber } from './options.ts';
 import { printable } from './printable.ts';

@@ -15,7 +15,7 @@ import type { CommonConfig } from '../families/config.ts';
 import type { Family } from '../families/family.ts';
 import { familyOfConfig, findPreset } from '../families/registry.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import {
   OPTIMIZER_STATES,
   OPTIMIZERS,

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { RopewalkError } from '../errors.ts';
 import { type CompiledJsonSchema, compileJsonSchema } from '../generation/json-schema.ts';
 import type { JsonSchema } from '../generation/json-schema-keywords.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
 /** A schema that a person wrote is far below this. */
 const MOST_BYTES = 1_000_000;

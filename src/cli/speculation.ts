@@ -5,7 +5,7 @@ import { RopewalkError } from '../errors.ts';
 import type { Decoder } from '../generation/decoder.ts';
 import { checkDraftTokenizer } from '../generation/draft-tokenizer.ts';
 import type { Speculation } from '../generation/speculate.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type DecoderFlags, decoderFor } from './models.ts';
 import { modelPath } from './resolve.ts';
 

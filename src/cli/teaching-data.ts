@@ -13,7 +13,7 @@ import { RopewalkError } from '../errors.ts';
 import { BatchSampler, type BatchSource, evaluationBatches, type TrainingRows } from '../text/batches.ts';
 import { encodeCorpusAsync, splitCorpus } from '../text/corpus.ts';
 import { readTextFiles } from '../text/files.node.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import { collect, count, fraction, integer } from './options.ts';
 import type { Progress } from './progress.ts';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
-import { trainBpe } from '../text/bpe-trainer.ts';
 import { readTextFiles } from '../text/files.node.ts';
+import { trainBpe } from '../tokenizer/bpe-trainer.ts';
 import { collect, count } from './options.ts';
 import { Progress } from './progress.ts';
 

@@ -1,6 +1,6 @@
 import { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type EncodeExampleOptions, encodeExample, requireTemplate, type TrainOn } from './encode-example.ts';
 import { readRows } from './read-rows.node.ts';
 import { ReportBuilder } from './report.ts';

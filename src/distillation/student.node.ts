@@ -4,7 +4,7 @@ import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
 import { initializeWeights } from '../families/initialize.ts';
 import { Random } from '../text/random.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { evenLayers, layerPaths, layersConfig } from './layers.ts';
 
 /** Where a student begins. */

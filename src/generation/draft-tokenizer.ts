@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
-import { differingToken, tokenText } from '../text/vocabulary.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { differingToken, tokenText } from '../tokenizer/vocabulary.ts';
 
 /**
  * Refuses a draft model whose ids mean other texts: its guesses would never stand.

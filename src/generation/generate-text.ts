@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
-import { StreamDecoder } from '../text/stream.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import { StreamDecoder } from '../tokenizer/stream.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { TokenConstraint } from './constraint.ts';
 import type { Decoder } from './decoder.ts';
 import { type GenerationOptions, generateTokens } from './generate.ts';

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../errors.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { anyString, type StringDfa } from './json-schema-dfa.ts';
 
 /**

@@ -3,7 +3,7 @@ import addFormats from 'ajv-formats';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../text/random.ts';
-import { StreamDecoder } from '../text/stream.ts';
+import { StreamDecoder } from '../tokenizer/stream.ts';
 import { byteFallbackTokenizer, byteLevelTokenizer } from './fixtures/tokenizers.ts';
 import { compileJsonSchema } from './json-schema.ts';
 import type { JsonSchema } from './json-schema-keywords.ts';

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../errors.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { TokenConstraint } from './constraint.ts';
 import { Grammar } from './json-schema-grammar.ts';
 import type { JsonSchema } from './json-schema-keywords.ts';

@@ -3,7 +3,7 @@ import { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type ChatFunction, ChatMemory, chatFunction, type ReplyEnd } from './chat.ts';
 import type { Decoder } from './decoder.ts';
 import { generateTokens } from './generate.ts';

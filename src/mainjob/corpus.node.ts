@@ -4,12 +4,12 @@ import { readFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
 import type { CorpusResult } from '../report/data.ts';
-import { bpeTokenizerConfig, trainBpe } from '../text/bpe-trainer.ts';
 import { encodeCorpusAsync, splitCorpus } from '../text/corpus.ts';
 import { mobyDick } from '../text/moby-dick.node.ts';
 import { fitBigram, fitUnigram, meanNegativeLogLikelihood } from '../text/ngram.ts';
-import { loadTokenizer } from '../text/tokenizer.node.ts';
-import { Tokenizer } from '../text/tokenizer.ts';
+import { bpeTokenizerConfig, trainBpe } from '../tokenizer/bpe-trainer.ts';
+import { loadTokenizer } from '../tokenizer/tokenizer.node.ts';
+import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { JobFolder } from './folder.node.ts';
 import type { JobSettings } from './settings.ts';
 

@@ -3,7 +3,7 @@ import { rawGguf } from '../../../test/helpers/raw-gguf.ts';
 import { tinyTokenizer } from '../../../test/helpers/tiny-tokenizer.ts';
 import { RopewalkError } from '../../errors.ts';
 import { familyByName, modelFromConfig } from '../../families/registry.ts';
-import { Tokenizer } from '../../text/tokenizer.ts';
+import { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { memorySource } from '../source.ts';
 import { openGgufCheckpoint } from './checkpoint.node.ts';
 import { entriesFromConfig, type GgufEntry } from './entries.ts';

@@ -1,4 +1,4 @@
-import { PRE_TOKENIZER_PATTERN } from '../../text/bpe-trainer.ts';
+import { PRE_TOKENIZER_PATTERN } from '../../tokenizer/bpe-trainer.ts';
 
 type Json = Record<string, unknown>;
 

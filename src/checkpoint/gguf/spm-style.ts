@@ -1,4 +1,4 @@
-import { isObject, type JsonObject, type TokenizerJson } from '../../text/tokenizer-schema.ts';
+import { isObject, type JsonObject, type TokenizerJson } from '../../tokenizer/tokenizer-schema.ts';
 
 /** How a SentencePiece-style tokenizer treats spaces. */
 export interface SentencePieceStyle {

@@ -1,6 +1,11 @@
 import { RopewalkError } from '../../errors.ts';
-import { Tokenizer } from '../../text/tokenizer.ts';
-import { isObject, type JsonObject, type TokenizerJson, tokenContent } from '../../text/tokenizer-schema.ts';
+import { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import {
+  isObject,
+  type JsonObject,
+  type TokenizerJson,
+  tokenContent,
+} from '../../tokenizer/tokenizer-schema.ts';
 import type { TokenizerFiles } from '../checkpoint.ts';
 import { quote } from '../safetensors-header.ts';
 import type { GgufEntry } from './entries.ts';

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { tinyTokenizer } from '../../../test/helpers/tiny-tokenizer.ts';
-import { Tokenizer } from '../../text/tokenizer.ts';
+import { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { FileSource } from '../file.node.ts';
 import type { GgufEntry } from './entries.ts';
 import { GgufMetadata } from './metadata.ts';

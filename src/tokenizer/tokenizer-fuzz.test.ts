@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RopewalkError } from '../errors.ts';
+import { Random } from '../text/random.ts';
 import { bpeTokenizerConfig, trainBpe } from './bpe-trainer.ts';
-import { Random } from './random.ts';
 import { Tokenizer } from './tokenizer.ts';
 
 /**
