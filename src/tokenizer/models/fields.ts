@@ -53,7 +53,7 @@ export class ModelFields {
 
 /** Whether a value is a text that UTF-8 can write: JSON can spell a lone surrogate, which Rust's reader refuses. */
 export function isText(value: unknown): value is string {
-  return typeof value === 'string' && (value as WellFormed).isWellFormed();
+  return typeof value === 'string' && (value as unknown as WellFormed).isWellFormed();
 }
 
 /** ES2024, which Node 20 has. */
