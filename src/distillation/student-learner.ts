@@ -1,10 +1,9 @@
 import type { TrainingRows } from '../batches.ts';
 import type { CausalLM } from '../families/family.ts';
-import type { Engine, SessionSettings } from '../runtime/engine.ts';
-import { Executable, type HostTensor } from '../runtime/executable.ts';
+import type { Engine } from '../runtime/engine.ts';
 import { createTrainingEngine, type TrainingEngineOptions } from '../training/create-learner.ts';
-import { contextFeeds, countOf, lossFeeds } from '../training/feeds.ts';
-import { lossGraph, type SequenceShape } from '../training/graph.ts';
+import { Evaluator, weightFeeds } from '../training/evaluator.ts';
+import type { SequenceShape } from '../training/graph.ts';
 import type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from '../training/learner.ts';
 
 /**
@@ -12,12 +11,9 @@ import type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } fro
  * model of this vocabulary, whoever taught it, and need no teacher.
  */
 export class StudentEngine implements TrainingEngine {
-  private evaluation: Promise<Executable> | undefined;
-
   private constructor(
-    private readonly engine: Engine,
     private readonly inner: TrainingEngine,
-    private readonly settings: SessionSettings | undefined,
+    private readonly evaluator: Evaluator,
   ) {}
 
   static async create(
@@ -27,7 +23,8 @@ export class StudentEngine implements TrainingEngine {
     options: TrainingEngineOptions,
   ): Promise<StudentEngine> {
     const inner = await createTrainingEngine(engine, model, shape, options);
-    return new StudentEngine(engine, inner, options.settings);
+    const { settings } = options;
+    return new StudentEngine(inner, new Evaluator(engine, model, shape, { settings }));
   }
 
   get model(): CausalLM {
@@ -50,30 +47,12 @@ export class StudentEngine implements TrainingEngine {
     return this.inner.step(batches, settings);
   }
 
-  async evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
-    this.evaluation ??= this.compile();
-    const executable = await this.evaluation;
-    const parameters = this.model.parameters();
-    const weights: Record<string, HostTensor> = {};
-    for (const [name, data] of this.values()) weights[name] = { data, shape: parameters.get(name)!.shape };
-    let sum = 0;
-    let tokens = 0;
-    for await (const rows of batches) {
-      const feeds = { ...contextFeeds(rows, this.shape), ...lossFeeds(rows, 1), ...weights };
-      const { loss } = await executable.run(feeds);
-      sum += (loss!.data as Float32Array)[0]!;
-      tokens += countOf(rows);
-    }
-    return { loss: sum / tokens, tokens };
+  evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
+    return this.evaluator.evaluate(batches, weightFeeds(this.model, this.values()));
   }
 
   async release(): Promise<void> {
     await this.inner.release();
-    await (await this.evaluation)?.release();
-  }
-
-  private compile(): Promise<Executable> {
-    const { loss } = lossGraph(this.model, this.shape);
-    return Executable.compile(this.engine, new Map([['loss', loss]]), this.settings);
+    await this.evaluator.release();
   }
 }

@@ -35,7 +35,7 @@ export interface StepResult {
 
 /**
  * What makes steps: the weights on host memory and the compiled passes. There are two: the whole graph at once
- * (`session.ts`), fast, and block by block (`block-session.ts`), in less memory.
+ * (`whole-graph-learner.ts`), fast, and block by block (`blocks/block-learner.ts`), in less memory.
  */
 export interface TrainingEngine {
   readonly model: CausalLM;

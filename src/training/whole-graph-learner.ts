@@ -5,15 +5,10 @@ import type { Engine, SessionSettings } from '../runtime/engine.ts';
 import { Executable, type HostTensor } from '../runtime/executable.ts';
 import { HostMemory } from '../runtime/host-memory.ts';
 import { clipCoefficient, globalNorm } from './clip.ts';
+import { Evaluator, weightFeeds } from './evaluator.ts';
 import { contextFeeds, countOf, lossFeeds } from './feeds.ts';
 import { notFinite } from './finite.ts';
-import {
-  gradientName,
-  lossGraph,
-  type SequenceShape,
-  type TrainingGraphOptions,
-  trainingGraph,
-} from './graph.ts';
+import { gradientName, type SequenceShape, type TrainingGraphOptions, trainingGraph } from './graph.ts';
 import type { StepResult, TrainingEngine, UpdateSettings } from './learner.ts';
 import { allocateTrainable, type Trainable } from './optimizers/optimizer.ts';
 
@@ -29,7 +24,7 @@ export interface TrainingSessionOptions extends TrainingGraphOptions {
 export class TrainingSession implements TrainingEngine {
   /** Gradients of further micro-batches, before they are added up; allocated when first needed. */
   private scratch: Map<string, Float32Array> | undefined;
-  private evaluation: Promise<Executable> | undefined;
+  private evaluator: Evaluator | undefined;
 
   private constructor(
     private readonly engine: Engine,
@@ -110,34 +105,19 @@ export class TrainingSession implements TrainingEngine {
     return { loss, tokens, gradientNorm, updated };
   }
 
-  async evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
-    this.evaluation ??= this.compileEvaluation();
-    const executable = await this.evaluation;
-    let sum = 0;
-    let tokens = 0;
-    for await (const batch of batches) {
-      const { loss } = await executable.run(this.feeds(batch, 1));
-      sum += (loss!.data as Float32Array)[0]!;
-      tokens += countOf(batch);
-    }
-    return { loss: sum / tokens, tokens };
+  evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
+    this.evaluator ??= new Evaluator(this.engine, this.model, this.shape, this.options);
+    return this.evaluator.evaluate(batches, weightFeeds(this.model, this.values()));
   }
 
   async release(): Promise<void> {
     await this.executable.release();
-    await (await this.evaluation)?.release();
-  }
-
-  private compileEvaluation(): Promise<Executable> {
-    const { loss } = lossGraph(this.model, this.shape, this.options.loss);
-    return Executable.compile(this.engine, new Map([['loss', loss]]), this.options.settings);
+    await this.evaluator?.release();
   }
 
   private feeds(batch: TrainingRows, factor: number): Record<string, HostTensor> {
-    const feeds = { ...contextFeeds(batch, this.shape), ...lossFeeds(batch, factor) };
-    const parameters = this.model.parameters();
-    for (const [name, data] of this.values()) feeds[name] = { data, shape: parameters.get(name)!.shape };
-    return feeds;
+    const weights = weightFeeds(this.model, this.values());
+    return { ...contextFeeds(batch, this.shape), ...lossFeeds(batch, factor), ...weights };
   }
 
   private gradientTargets(): Record<string, Float32Array> {
