@@ -5,16 +5,9 @@ import { Linear } from '../nn/linear.ts';
 import { Module, ModuleList } from '../nn/module.ts';
 import type { RMSNorm } from '../nn/norm.ts';
 import { RotaryEmbedding } from '../nn/positions.ts';
-import {
-  type CommonConfig,
-  type ConfigReader,
-  type RopeConfig,
-  readCommon,
-  readRope,
-  writeCommon,
-  writeRope,
-} from './config.ts';
+import { type CommonConfig, type ConfigReader, readCommon, writeCommon } from './config.ts';
 import { CausalLM, type Head, type Stages } from './family.ts';
+import { type RopeConfig, readRope, writeRope } from './rope-config.ts';
 
 /**
  * What Gemma, Gemma 2 and Llama have in common around their layers: fields of the config, an embedding, one rotary

@@ -6,6 +6,7 @@ import type { Decoder } from '../../generation/decoder.ts';
 import { checkDraftTokenizer } from '../../generation/speculate/draft-tokenizer.ts';
 import type { Speculation } from '../../generation/speculate/speculate.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 import { type DecoderFlags, decoderFor } from './models.ts';
 import { modelPath } from './resolve.ts';
 
@@ -36,6 +37,7 @@ export async function speculationFor(
     throw new RopewalkError('--speculate lookup and --draft both guess; give one of them.');
   if (draft === undefined) return { ...(speculate && { speculate }), release: async () => {} };
   const opened = await openModel(await modelPath(draft));
+  showWarnings(opened.warnings);
   let decoder: Decoder;
   try {
     const other = await tokenizerOf(opened.checkpoint);
