@@ -5,8 +5,8 @@ import { generateTokens, prefill } from '../src/generation/generate.ts';
 import { generateText } from '../src/generation/generate-text.ts';
 import { argmax, Sampler } from '../src/generation/sampler.ts';
 import { StopStrings } from '../src/generation/text.ts';
-import { bpeTokenizerConfig, trainBpe } from '../src/text/bpe-trainer.ts';
-import { Tokenizer } from '../src/text/tokenizer.ts';
+import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
+import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import {
   build,
   collect,

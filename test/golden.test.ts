@@ -6,7 +6,7 @@ import { Decoder, fullLogitsGraph } from '../src/generation/decoder.ts';
 import { generateTokens, prefill } from '../src/generation/generate.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { Executable } from '../src/runtime/executable.ts';
-import { loadTokenizer } from '../src/text/tokenizer.node.ts';
+import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
 
 const data = new URL('../../shared/data/weights/', import.meta.url).pathname;
 const present = existsSync(data);

@@ -15,7 +15,7 @@ import type { Decoder } from '../src/generation/decoder.ts';
 import { argmax } from '../src/generation/sampler.ts';
 import { cachedLogits, Scorer } from '../src/generation/score.ts';
 import type { Quantization } from '../src/onnx/quantize.ts';
-import type { Tokenizer } from '../src/text/tokenizer.ts';
+import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 
 const WINDOW = 512;
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Tokenizer } from '../text/tokenizer.ts';
+import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { chatStopTokens, encodeChat, renderChat } from './encode.ts';
 import type { ChatMessage } from './messages.ts';
 import { ChatTemplate } from './template.ts';

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
-import { tokenContent } from '../text/tokenizer-schema.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { tokenContent } from '../tokenizer/tokenizer-schema.ts';
 import type { ChatMessage } from './messages.ts';
 import type { ChatTemplate, RenderedChat, RenderOptions } from './template.ts';
 

@@ -2,7 +2,7 @@ import { type EncodeChatOptions, renderChat } from '../chat/encode.ts';
 import type { ChatMessage } from '../chat/messages.ts';
 import type { ChatTemplate, RenderedChat } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
 /** Where an assistant's message lies in the text of a chat (UTF-16). */
 export interface AssistantSpan {

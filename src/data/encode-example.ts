@@ -1,7 +1,7 @@
 import { type EncodeChatOptions, renderChat } from '../chat/encode.ts';
 import type { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { assistantSpans } from './assistant-spans.ts';
 import type { TrainingText } from './row-form.ts';
 import { TEMPLATE_NAMES } from './templates.ts';

@@ -1,5 +1,5 @@
-import { StreamDecoder } from '../text/stream.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import { StreamDecoder } from '../tokenizer/stream.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Example } from './view.ts';
 
 /** Tokens that belong together: all trained or none, with the text that they give. */

@@ -1,6 +1,6 @@
 import { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
 interface NamedTemplate {
   readonly source: string;

@@ -1,5 +1,5 @@
 import { type Span, sliceSpans } from '../chat/spans.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
 /** Where the tokens of a text lie in it; positions of the text are UTF-16. */
 export interface TokenPlaces {

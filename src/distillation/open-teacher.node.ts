@@ -4,8 +4,8 @@ import { weightSources } from '../checkpoint/weight-sources.node.ts';
 import { RopewalkError } from '../errors.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { HostMemory } from '../runtime/host-memory.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
-import { differingToken, tokenText } from '../text/vocabulary.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { differingToken, tokenText } from '../tokenizer/vocabulary.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import { Teacher } from './teacher.ts';
 

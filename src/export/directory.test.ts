@@ -15,7 +15,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { TokenizerFiles } from '../checkpoint/checkpoint.ts';
 import { float32ToBfloat16, float32ToFloat16 } from '../checkpoint/dtypes.ts';
 import { openModel } from '../checkpoint/load.node.ts';
-import { bpeTokenizerConfig, trainBpe } from '../text/bpe-trainer.ts';
+import { bpeTokenizerConfig, trainBpe } from '../tokenizer/bpe-trainer.ts';
 import { exportHuggingFace } from './hf.node.ts';
 import { exportOnnx } from './onnx.node.ts';
 import type { ExportSource } from './source.node.ts';

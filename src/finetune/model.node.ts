@@ -7,9 +7,9 @@ import { exportedConfig, exportedGenerationConfig } from '../export/source.node.
 import { type CarriedFile, tokenizerFilesOf } from '../export/tokenizer-files.node.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
-import { Tokenizer } from '../text/tokenizer.ts';
-import { parseTokenizerJson } from '../text/tokenizer-schema.ts';
-import type { ModelIdentity } from '../training/run.node.ts';
+import { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { parseTokenizerJson } from '../tokenizer/tokenizer-schema.ts';
+import type { ModelIdentity } from '../training/runs/run.node.ts';
 import { addSpecialTokens, growRows, withVocabulary } from './new-tokens.ts';
 
 /** A model that is going to be trained: with its new tokens, before any of its weights is read. */

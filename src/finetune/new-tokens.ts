@@ -1,7 +1,7 @@
 import { RopewalkError } from '../errors.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
-import { isObject, type JsonObject, type TokenizerJson } from '../text/tokenizer-schema.ts';
+import { isObject, type JsonObject, type TokenizerJson } from '../tokenizer/tokenizer-schema.ts';
 
 /** A tokenizer's two files as parsed JSON. */
 export interface TokenizerFiles {

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../errors.ts';
-import type { Tokenizer } from '../text/tokenizer.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type BatchSettings, GenerationBatch, optionsOfEach } from './batch.ts';
 import type { Decoder } from './decoder.ts';
 import { encodePrompt, generateText, type TextOptions, TextStream } from './generate-text.ts';

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { trainBpe } from './bpe-trainer.ts';
+import { trainBpe } from '../tokenizer/bpe-trainer.ts';
+import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { encodeCorpus, encodeCorpusAsync, splitCorpus } from './corpus.ts';
-import { Tokenizer } from './tokenizer.ts';
 
 const SAMPLE =
   `It's 1851; the whale's 90 feet long.\n\nAhab: "THE WHALE!"  he said ...  \r\n\tand off they went.

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
-import { safeBoundary } from './boundaries.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import { safeBoundary } from '../tokenizer/boundaries.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
 export interface EncodeCorpusOptions {
   /** Token id to put before every document (Gemma and Llama want their bos). Default none. */
