@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FileSource } from '../src/checkpoint/file.node.ts';
-import { openSafetensors } from '../src/checkpoint/safetensors.ts';
-import { printable } from '../src/cli/printable.ts';
+import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
+import { printable } from '../src/cli/terminal/printable.ts';
+import { FileSource } from '../src/files/file.node.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
 import { buildProgram, type Finished, ROOT, ropewalk, start } from './helpers/cli.node.ts';
 import { parseNpy } from './helpers/npy.ts';

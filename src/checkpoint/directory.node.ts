@@ -1,11 +1,11 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { RopewalkError } from '../errors.ts';
+import { recoverDirectory } from '../files/atomic.node.ts';
+import { errorCode, fileError } from '../files/file-errors.ts';
+import { jsonProblem } from '../files/json.ts';
 import { joinTokenizerFiles } from '../tokenizer/added-token-files.ts';
-import { recoverDirectory } from './atomic.node.ts';
 import type { Checkpoint, TokenizerFiles } from './checkpoint.ts';
-import { errorCode, fileError } from './file-errors.ts';
-import { jsonProblem } from './json.ts';
 import {
   CARRIED_FILES,
   CONFIG_FILE,
@@ -14,8 +14,8 @@ import {
   WEIGHTS_FILE,
   WEIGHTS_INDEX,
 } from './model-files.ts';
-import { quote, show } from './safetensors-header.ts';
-import { TensorStore } from './tensor-store.node.ts';
+import { quote, show } from './safetensors/header.ts';
+import { TensorStore } from './safetensors/tensor-store.node.ts';
 
 /** A Hugging Face model directory, opened and checked; its weights are read on demand. */
 export interface ModelDirectory extends Checkpoint {

@@ -5,7 +5,7 @@ import { shapeText } from '../graph/dims.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { openModelDirectory } from './directory.node.ts';
-import { ggufIn, openGgufModel } from './gguf/open.node.ts';
+import { ggufIn, openGgufModel } from './gguf/reading/open.node.ts';
 
 /** A checkpoint opened and checked: every weight is there, in the shape that the config asks for. */
 export interface OpenedModel extends BuiltModel {

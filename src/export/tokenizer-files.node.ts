@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listCarriedFiles, resolveInside } from '../checkpoint/directory.node.ts';
-import { fileError } from '../checkpoint/file-errors.ts';
+import { fileError } from '../files/file-errors.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { ExportSource } from './source.node.ts';
 

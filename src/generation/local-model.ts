@@ -4,6 +4,7 @@ import { RopewalkError } from '../errors.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { PrefixCache } from './cache/prefix-cache.ts';
 import { type ChatFunction, ChatMemory, chatFunction, type ReplyEnd } from './chat.ts';
 import type { Decoder } from './decoder.ts';
 import { generateTokens } from './generate.ts';
@@ -16,7 +17,6 @@ import type {
   ModelTextOptions,
   ModelTokenOptions,
 } from './language-model.ts';
-import { PrefixCache } from './prefix-cache.ts';
 import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
 
 /** Tokens of a run when logits of all of them are wanted: `[256, vocab]` at a time. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Random } from '../text/random.ts';
+import { Random } from '../random.ts';
 import { differentiate } from './differentiate.ts';
 import { evaluate } from './evaluate.ts';
 import {

@@ -1,13 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { recoverDirectory } from '../checkpoint/atomic.node.ts';
 import { checkDirectory, readJsonObject, resolveInside } from '../checkpoint/directory.node.ts';
-import { errorCode } from '../checkpoint/file-errors.ts';
-import { ggufIn } from '../checkpoint/gguf/open.node.ts';
+import { ggufIn } from '../checkpoint/gguf/reading/open.node.ts';
 import { openModel } from '../checkpoint/load.node.ts';
 import { CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX } from '../checkpoint/model-files.ts';
 import { RopewalkError } from '../errors.ts';
 import { modelFromConfig, presetNames } from '../families/registry.ts';
+import { recoverDirectory } from '../files/atomic.node.ts';
+import { errorCode } from '../files/file-errors.ts';
 import { type NamedModel, namedPreset } from './named-model.ts';
 
 /**

@@ -4,11 +4,11 @@ import { shapeText } from '../graph/dims.ts';
 import type { InputAttributes } from '../graph/operators/elementwise.ts';
 import { add } from '../graph/operators/elementwise.ts';
 import type { Tensor } from '../graph/tensor.ts';
+import { addRows } from '../kernels/kernels.ts';
 import { emitModel } from '../onnx/emit.ts';
 import { type HostLookup, prepareInference } from '../onnx/inference.ts';
 import { readIntoMemory, type WeightSource } from '../onnx/weights.ts';
 import { createSession, dialectOf, type Engine, type SessionSettings } from './engine.ts';
-import { addRows } from './kernels.ts';
 
 /** What a run is given and returns. Integers are Int32Array for int32 inputs and BigInt64Array for int64. */
 export type HostArray = Float32Array | Int32Array | BigInt64Array;
