@@ -177,6 +177,11 @@ export {
   splitCorpus,
 } from './text/corpus.ts';
 export { fitBigram, fitUnigram, meanNegativeLogLikelihood, type NgramModel } from './text/ngram.ts';
+export {
+  type AddedTokenFiles,
+  type JoinedTokenizer,
+  joinTokenizerFiles,
+} from './tokenizer/added-token-files.ts';
 export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe } from './tokenizer/bpe-trainer.ts';
 export { StreamDecoder } from './tokenizer/stream.ts';
 export { Tokenizer } from './tokenizer/tokenizer.ts';
