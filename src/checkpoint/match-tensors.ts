@@ -151,6 +151,7 @@ function missing(
   if (part !== undefined && part.replace(QUANTIZED_PARTS, '').length > 0) {
     return quantizedElsewhere(method ?? 'unknown', configName, part);
   }
+  if (method !== undefined) return quantizedElsewhere(method, configName, parameterPath);
   const problem = `${path}: the weight "${parameterPath}" is missing from the checkpoint`;
   if (parameterPath === model.head.weight.path && !config.tie_word_embeddings) {
     return new RopewalkError(

@@ -1,7 +1,8 @@
 import { RopewalkError } from '../../../errors.ts';
 import { HEAD_BYTES, inPlaceOf } from '../../../files/not-weights.ts';
 import type { ByteSource } from '../../../files/source.ts';
-import { product, quote } from '../../safetensors/header.ts';
+import { sizeOf } from '../../../graph/dims.ts';
+import { quote } from '../../safetensors/header.ts';
 import {
   ALIGNMENT_KEY,
   alignUp,
@@ -158,7 +159,7 @@ function placeTensor(source: ByteSource, info: RawInfo, dataStart: number, align
       `${source.name}: tensor ${quote(name)}: ${what}; the file is damaged or incomplete: download or write it again`,
     );
   const { block, bytes } = GGML_TYPES[type];
-  const elements = product(shape);
+  const elements = sizeOf(shape);
   const byteLength = (elements / block) * bytes;
   if (!Number.isSafeInteger(elements * bytes) || !shape.every(Number.isSafeInteger)) {
     throw wrong(`shape [${shape.join(', ')}] has too many elements`);
