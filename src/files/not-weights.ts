@@ -17,7 +17,8 @@ export function inPlaceOf(head: Uint8Array): string | undefined {
   if (/^\s*<(?:!doctype html|html|head|\?xml)/i.test(text)) {
     return 'it is a web page, saved in place of the file; take the download link of the file (…/resolve/main/…), or get the model by "ropewalk pull"';
   }
-  if (/^\x80[\x02-\x05]|^PK\x03\x04/.test(text)) {
+  const [first, second = 0] = head;
+  if ((first === 0x80 && second >= 2 && second <= 5) || text.startsWith('PK\u0003\u0004')) {
     return 'it is a Python pickle (PyTorch) under another name, which can run code and is never opened; convert it in Python (AutoModelForCausalLM.from_pretrained(…).save_pretrained(…))';
   }
   return undefined;
