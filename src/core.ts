@@ -114,6 +114,7 @@ export {
 } from './generation/score.ts';
 export { checkDraftTokenizer } from './generation/speculate/draft-tokenizer.ts';
 export type { Speculation } from './generation/speculate/speculate.ts';
+export { type TapOptions, type TapResult, TapRunner, type TapValue } from './generation/taps.ts';
 export { StopStrings } from './generation/text.ts';
 export { differentiate } from './graph/differentiate.ts';
 export { type Dim, type Shape, type SymbolicDim, symbol } from './graph/dims.ts';
