@@ -4,8 +4,9 @@
  */
 
 export { chatStopTokens, type EncodeChatOptions, encodeChat } from './chat/encode.ts';
-export type { ChatMessage } from './chat/messages.ts';
-export { ChatTemplate, type RenderedChat, type RenderOptions } from './chat/template.ts';
+export type { ChatMessage, TextPart } from './chat/messages.ts';
+export type { RenderedChat } from './chat/rendered.ts';
+export { ChatTemplate, type RenderOptions } from './chat/template.ts';
 export {
   bfloat16ToFloat32,
   float16ToFloat32,
