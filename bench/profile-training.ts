@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { createTrainingEngine, type MemoryMode } from '../src/training/create-engine.ts';
+import { createTrainingEngine, type MemoryMode } from '../src/training/create-learner.ts';
 import { median } from './inference/samples.ts';
 import { batchIds } from './training/cases.ts';
 import { namedOptimizer } from './training/optimizers.ts';

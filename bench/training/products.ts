@@ -3,9 +3,9 @@ import { input, matmulFlops, slice } from '../../src/graph/operators/index.ts';
 import { simplify } from '../../src/graph/simplify.ts';
 import { apply, type Tensor } from '../../src/graph/tensor.ts';
 import { topologicalOrder } from '../../src/graph/traverse.ts';
+import { Random } from '../../src/random.ts';
 import type { Engine } from '../../src/runtime/engine.ts';
 import { Executable, type HostTensor } from '../../src/runtime/executable.ts';
-import { Random } from '../../src/text/random.ts';
 import { type SequenceShape, trainingGraph } from '../../src/training/graph.ts';
 
 /** The matrix products of a training step, without the rest of it. */

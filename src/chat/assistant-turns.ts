@@ -34,7 +34,11 @@ export function assistantTurns(
     const place = map.find(message);
     if (!place) return;
     const { start, end, contentStart, contentEnd } = place;
-    const header = headerLength(rendered.text.slice(start, contentStart ?? end), prompt, contentStart === undefined);
+    const header = headerLength(
+      rendered.text.slice(start, contentStart ?? end),
+      prompt,
+      contentStart === undefined,
+    );
     const begin = start + header;
     turns.push({
       start: begin,

@@ -54,7 +54,13 @@ export class TemplateValues {
       if (field === 'role') dict.set(key, new Text(message.role));
       else if (field === 'content' && Array.isArray(value)) {
         const parts = this.of(value, content) as List;
-        dict.set(key, new List(parts.items, `message ${index + 1} has its content in parts, which it takes as a text only; give the text`));
+        dict.set(
+          key,
+          new List(
+            parts.items,
+            `message ${index + 1} has its content in parts, which it takes as a text only; give the text`,
+          ),
+        );
       } else if (field === 'content') dict.set(key, this.of(value, content));
       else dict.set(key, this.of(value, this.source({ message: index, field })));
     }

@@ -6,10 +6,10 @@ import {
   recoverDirectory,
   writeDirectoryAtomic,
   writeFileAtomic,
-} from './atomic.node.ts';
+} from '../files/atomic.node.ts';
+import { errorCode, fileError } from '../files/file-errors.ts';
+import { toConfigJson } from '../files/json.ts';
 import { checkDirectory, listCarriedFiles, resolveInside } from './directory.node.ts';
-import { errorCode, fileError } from './file-errors.ts';
-import { toConfigJson } from './json.ts';
 import {
   CONFIG_FILE,
   GENERATION_CONFIG_FILE,
@@ -18,14 +18,14 @@ import {
   shardName,
   WEIGHTS_INDEX,
 } from './model-files.ts';
-import { product, quote } from './safetensors-header.ts';
+import { product, quote } from './safetensors/header.ts';
 import {
   type ByteData,
   type FloatData,
   type FloatDtype,
   tensorBytes,
   writeSafetensors,
-} from './safetensors-writer.ts';
+} from './safetensors/writer.ts';
 
 /** A weight: numbers, or the bytes of a saved form of ours. */
 export type TensorToSave = { readonly name: string; readonly shape: readonly number[] } & (

@@ -3,8 +3,8 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ChatTemplate } from '../chat/template.ts';
-import { fileError } from '../checkpoint/file-errors.ts';
 import { RopewalkError } from '../errors.ts';
+import { fileError } from '../files/file-errors.ts';
 import {
   chatTemplateOf,
   checkMaxLength,

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
+import { writeFileAtomic } from '../files/atomic.node.ts';
 import type { Locale } from '../inspect/labels.ts';
 import { buildFinetuneReport, type FinetuneResults } from '../report/finetune.ts';
-import type { TrainingEngine } from '../training/engine.ts';
-import type { RunDirectory } from '../training/run.node.ts';
+import type { TrainingEngine } from '../training/learner.ts';
+import type { RunDirectory } from '../training/runs/run.node.ts';
 import { modelCard } from './card.ts';
 import type { FinetuneEvent } from './events.ts';
 import type { FinetuneJob } from './job.node.ts';

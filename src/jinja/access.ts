@@ -8,7 +8,7 @@ import {
   Callable,
   Dict,
   type Given,
-  Iterator,
+  Lazy,
   List,
   Range,
   Thing,
@@ -22,20 +22,31 @@ import {
 /** `value.name` of Jinja2: the attribute, else the item. */
 export function getAttribute(value: Value, name: string): Value {
   if (value instanceof Undefined) value.fail();
-  return attributeOf(value, name) ?? itemOf(value, new Text(name)) ?? missing(value, name);
+  return first(attributeOf(value, name), () =>
+    first(itemOf(value, new Text(name)), () => missing(value, name)),
+  );
 }
 
 /** `value[key]` of Jinja2: the item, else the attribute of that name. */
 export function getItem(value: Value, key: Value): Value {
   if (value instanceof Undefined) value.fail();
-  const found = itemOf(value, key) ?? (key instanceof Text ? attributeOf(value, key.value) : undefined);
-  return found ?? missing(value, key instanceof Text ? key.value : '');
+  const name = key instanceof Text ? key.value : '';
+  return first(itemOf(value, key), () =>
+    first(key instanceof Text ? attributeOf(value, name) : undefined, () => missing(value, name)),
+  );
 }
+
+/** The value, unless there is none: None is one. */
+function first(value: Value | undefined, otherwise: () => Value): Value {
+  return value === undefined ? otherwise() : value;
+}
+
+const LOOKUP = { attribute: getAttribute, item: getItem };
 
 /** The attribute alone, for the filter `attr`. */
 export function onlyAttribute(value: Value, name: string): Value {
   if (value instanceof Undefined) value.fail();
-  return attributeOf(value, name) ?? missing(value, name);
+  return first(attributeOf(value, name), () => missing(value, name));
 }
 
 function missing(value: Value, name: string): Undefined {
@@ -78,7 +89,7 @@ function attributeOf(value: Value, name: string): Value | undefined {
   if (name.startsWith('__') && name.endsWith('__') && !(value instanceof Thing)) {
     return new Undefined(`access to attribute '${name}' of '${typeName(value)}' object is unsafe.`);
   }
-  if (value instanceof Text) return textMethod(value, name);
+  if (value instanceof Text) return textMethod(value, name, LOOKUP);
   if (value instanceof Dict) return dictMethod(value, name);
   if (value instanceof List || value instanceof Tuple) return listAttribute(value, name);
   if (value instanceof Callable) return value.attributes.get(name);
@@ -93,7 +104,7 @@ function attributeOf(value: Value, name: string): Value | undefined {
   if (numeric(value) !== undefined && NUMBER_ATTRIBUTES.test(name)) {
     throw new NotSupported(`the attribute ${name} of a number`);
   }
-  if (value instanceof Iterator && /^(?:send|throw|close|gi_)/.test(name)) {
+  if (value instanceof Lazy && /^(?:send|throw|close|gi_)/.test(name)) {
     throw new NotSupported(`the attribute ${name} of a generator`);
   }
   return undefined;
@@ -111,10 +122,11 @@ function listAttribute(value: List | Tuple, name: string): Value | undefined {
     if (field >= 0) return value.items[field];
   } else {
     if (LIST_CHANGES.includes(name)) return refusedChange(value, name);
-    if (name === 'copy') return method('copy', (given) => {
-      positional('copy', given, 0, 0);
-      return new List(value.items);
-    });
+    if (name === 'copy')
+      return method('copy', (given) => {
+        positional('copy', given, 0, 0);
+        return new List(value.items);
+      });
   }
   if (name === 'count') {
     return method('count', (given, budget) => {
@@ -150,7 +162,8 @@ function dictMethod(dict: Dict, name: string): Value | undefined {
     case 'get':
       return method('get', (given) => {
         const [key, otherwise = null] = positional('get', given, 1, 2);
-        return dict.get(key!) ?? otherwise;
+        const found = dict.get(key!);
+        return found === undefined ? otherwise : found;
       });
     case 'copy':
       return method('copy', (given, budget) => {
@@ -234,7 +247,5 @@ export function attributeGetter(path: Value, otherwise: Value = null): (item: Va
 function pathOf(path: Value): readonly Value[] {
   if (path === null) return [];
   if (!(path instanceof Text)) return [path];
-  return path.value
-    .split('.')
-    .map((part) => (/^\d+$/.test(part) ? BigInt(part) : new Text(part)));
+  return path.value.split('.').map((part) => (/^\d+$/.test(part) ? BigInt(part) : new Text(part)));
 }

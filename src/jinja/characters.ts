@@ -3,9 +3,13 @@ import { SPACES } from './lexer.ts';
 
 const SPACE = new RegExp(`^[${SPACES}]$`);
 
-/** Python's white space, which `str.strip()` takes away: JavaScript has U+FEFF instead of U+001C–1F and U+0085. */
-export function isSpace(character: string): boolean {
-  return SPACE.test(character);
+/**
+ * Whether a UTF-16 unit is Python's white space, which `str.strip()` takes away: JavaScript has U+FEFF instead of
+ * U+001C–1F and U+0085. All of it lies in the first plane.
+ */
+export function isSpaceCode(code: number): boolean {
+  if (code < 0x80) return code === 32 || (code >= 9 && code <= 13) || (code >= 0x1c && code <= 0x1f);
+  return SPACE.test(String.fromCharCode(code));
 }
 
 /** Characters whose title case is neither their upper case nor its first letter. */
@@ -91,7 +95,7 @@ export const PREDICATES: Readonly<Record<string, (text: string) => boolean>> = {
   isnumeric: (text) => /^\p{N}+$/u.test(without(text, /\p{Script=Han}/u, 'isnumeric')),
   isalnum: (text) => /^[\p{L}\p{N}]+$/u.test(text),
   isascii: (text) => /^[\0-\x7f]*$/.test(text),
-  isspace: (text) => text !== '' && [...text].every(isSpace),
+  isspace: (text) => text !== '' && [...text].every((one) => isSpaceCode(one.charCodeAt(0))),
   islower: (text) => /\p{Lowercase}/u.test(text) && !/[\p{Uppercase}\p{Lt}]/u.test(text),
   isupper: (text) => /\p{Uppercase}/u.test(text) && !/[\p{Lowercase}\p{Lt}]/u.test(text),
   istitle,
@@ -132,4 +136,5 @@ export function escapeHtml(text: string): string {
 }
 
 /** Line ends of `str.splitlines()`. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are line ends in Python
 export const LINE_ENDS = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g;

@@ -10,9 +10,9 @@ import type { Arguments, BinaryOperator, CompareOperator, Expression, FilterNode
 import { arithmetic } from './numbers.ts';
 import { compare, contains, equal, integer, numeric, textOf, truthy } from './python.ts';
 import type { Scope } from './scope.ts';
+import { testOf } from './tests.ts';
 import { concat, derived, Text } from './text.ts';
 import { repeat } from './text-parts.ts';
-import { testOf } from './tests.ts';
 import { Callable, Dict, type Given, List, Tuple, typeName, Undefined, type Value } from './values.ts';
 
 /** Works expressions out. */
@@ -30,7 +30,10 @@ export class Evaluator {
   evaluate(node: Expression, scope: Scope): Value {
     if (node.type === 'Const') return node.value;
     this.budget.spend(1);
-    if (node.type === 'Name') return scope.get(node.name) ?? new Undefined(`'${node.name}' is undefined`);
+    if (node.type === 'Name') {
+      const value = scope.get(node.name);
+      return value === undefined ? new Undefined(`'${node.name}' is undefined`) : value;
+    }
     return this.budget.deeper(() => this.#inner(node, scope));
   }
 
@@ -116,7 +119,7 @@ export class Evaluator {
         return joined(texts, this.budget);
       }
       case 'Conditional':
-        if (truthy(value(node.test))) return value(node.then);
+        if (truthy(value(node.test))) return value(node.value);
         return node.otherwise
           ? value(node.otherwise)
           : new Undefined('the inline if-expression evaluated to false and no else section was defined.');
@@ -223,7 +226,9 @@ function appended(a: List | Tuple, b: List | Tuple, budget: Budget): Value[] {
 /** A text that is marked safe escapes what is added to it. */
 function added(a: Text, b: Text, budget: Budget): Text {
   if (!a.markup && !b.markup) return joined([a, b], budget);
-  const escaped = [a, b].map((text) => (text.markup ? text.plain() : derived(escapeHtml(text.value), [text])));
+  const escaped = [a, b].map((text) =>
+    text.markup ? text.plain() : derived(escapeHtml(text.value), [text]),
+  );
   const sum = joined(escaped, budget);
   return new Text(sum.value, sum.spans, true);
 }

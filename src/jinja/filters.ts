@@ -1,10 +1,11 @@
 import { onlyAttribute } from './access.ts';
 import { bind } from './args.ts';
 import type { Budget } from './budget.ts';
-import { capitalize, escapeHtml } from './characters.ts';
+import { capitalize, escapeHtml, LINE_ENDS } from './characters.ts';
 import { JinjaError, NotSupported } from './errors.ts';
 import { percentFormat } from './format.ts';
 import { toJson } from './json.ts';
+import { SPACES } from './lexer.ts';
 import { roundFloat, roundInteger, toFloat, truncated } from './numbers.ts';
 import { integer, lengthOf, numeric, requireText, textOf, truthy } from './python.ts';
 import { SEQUENCE_FILTERS } from './sequence-filters.ts';
@@ -54,10 +55,12 @@ function safeOnly(text: Text, name: string): Text {
   return text;
 }
 
+const WORD_BEGINNINGS = new RegExp(`([-${SPACES}({[<]+)`);
+
 /** Words begin at white space, hyphens and opening brackets, unlike in `str.title`. */
 function titleWords(text: string): string {
   return text
-    .split(/([-\s\x1c-\x1f\x85({[<]+)/)
+    .split(WORD_BEGINNINGS)
     .filter((item) => item !== '')
     .map((item) => {
       const first = String.fromCodePoint(item.codePointAt(0)!);
@@ -111,7 +114,13 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   indent: (value, given, { budget }) => {
     const [width = 4n, first, blank] = bind('indent', given, ['width', 'first', 'blank']);
     const text = safeOnly(requireText(value, 'indent'), 'indent');
-    return indent(text, width, first !== undefined && truthy(first), blank !== undefined && truthy(blank), budget);
+    return indent(
+      text,
+      width,
+      first !== undefined && truthy(first),
+      blank !== undefined && truthy(blank),
+      budget,
+    );
   },
   truncate: (value, given, { budget }) => {
     const names = ['length', 'killwords', 'end', 'leeway'];
@@ -142,14 +151,14 @@ const FILTERS: Readonly<Record<string, Filter>> = {
     }
     const text = textOf(value, budget);
     budget.spendText(text.value.length * 9);
-    const quoted = encodeURIComponent(text.value).replace(
-      /[!'()*]|%2F/g,
-      (one) => (one === '%2F' ? '/' : `%${one.charCodeAt(0).toString(16).toUpperCase()}`),
+    const quoted = encodeURIComponent(text.value).replace(/[!'()*]|%2F/g, (one) =>
+      one === '%2F' ? '/' : `%${one.charCodeAt(0).toString(16).toUpperCase()}`,
     );
     return derived(quoted, [text]);
   },
   format: (value, { args, kwargs }, { budget }) => {
-    if (args.length > 0 && kwargs.size > 0) throw new JinjaError('format takes arguments by place or by name');
+    if (args.length > 0 && kwargs.size > 0)
+      throw new JinjaError('format takes arguments by place or by name');
     const text = safeOnly(textOf(value, budget), 'format');
     if (kwargs.size === 0) return percentFormat(text, new Tuple(args), budget);
     const named = new Dict();
@@ -239,7 +248,9 @@ function indent(text: Text, width: Value, first: boolean, blank: boolean, budget
   const by = width instanceof Text ? width : new Text(indentOf(width, budget));
   const lines = parts.splitLines(text, false, budget);
   // Jinja2 adds a line end first, so that one at the end makes an empty line, and nothing one of its own.
-  if (text.value === '' || /[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]$/.test(text.value)) lines.push(EMPTY);
+  // A carriage return and that line end are one.
+  const ends = new RegExp(`(?:${LINE_ENDS.source})$`).test(text.value) && !text.value.endsWith('\r');
+  if (text.value === '' || ends) lines.push(EMPTY);
   budget.spendText(text.value.length + lines.length * by.value.length);
   const builder = new TextBuilder();
   lines.forEach((line, i) => {
@@ -268,16 +279,16 @@ function toInteger(value: Value, otherwise: Value, base: number, budget: Budget)
   }
   if (!(value instanceof Text)) return otherwise;
   budget.spendText(value.value.length);
-  const read = readInteger(value.value, base);
+  const read = readInteger(value.value, base, budget);
   if (read !== undefined) return read;
   const float = readFloat(value.value, budget);
   return float === undefined || !Number.isFinite(float) ? otherwise : truncated(float);
 }
 
 /** Python's `int(text, base)`. */
-function readInteger(text: string, base: number): bigint | undefined {
+function readInteger(text: string, base: number, budget: Budget): bigint | undefined {
   if (base !== 0 && (base < 2 || base > 36)) return undefined;
-  const trimmed = stripSpaces(text).toLowerCase();
+  const trimmed = stripSpaces(text, budget).toLowerCase();
   const match = /^([+-]?)(0[box])?_?((?:[\p{Nd}a-z]_?)*[\p{Nd}a-z])$/u.exec(asciiDigits(trimmed));
   if (!match) return undefined;
   const [, sign, prefix = '', body] = match;
@@ -304,7 +315,7 @@ function readInteger(text: string, base: number): bigint | undefined {
 /** Python's `float(text)`. */
 function readFloat(text: string, budget: Budget): number | undefined {
   budget.spendText(text.length);
-  const trimmed = asciiDigits(stripSpaces(text)).toLowerCase();
+  const trimmed = asciiDigits(stripSpaces(text, budget)).toLowerCase();
   if (/^[+-]?(?:inf|infinity)$/.test(trimmed)) return trimmed.startsWith('-') ? -Infinity : Infinity;
   if (/^[+-]?nan$/.test(trimmed)) return Number.NaN;
   if (!/^[+-]?(?:\d+(?:_\d+)*\.?(?:\d+(?:_\d+)*)?|\.\d+(?:_\d+)*)(?:e[+-]?\d+(?:_\d+)*)?$/.test(trimmed)) {
@@ -313,10 +324,8 @@ function readFloat(text: string, budget: Budget): number | undefined {
   return Number(trimmed.replaceAll('_', ''));
 }
 
-function stripSpaces(text: string): string {
-  return new Text(text).value.replace(/^[\s\x1c-\x1f\x85]+|[\s\x1c-\x1f\x85]+$/g, (run) =>
-    run.includes('\ufeff') ? run : '',
-  );
+function stripSpaces(text: string, budget: Budget): string {
+  return parts.strip(new Text(text), 'both', undefined, budget).value;
 }
 
 /** Digits of all scripts as ASCII's: every block of ten begins with its zero. */

@@ -1,22 +1,28 @@
-import { getAttribute, getItem } from './access.ts';
 import type { Budget } from './budget.ts';
 import { JinjaError, NotSupported } from './errors.ts';
 import { floatText, formatFloat, type Numeric, toFloat, truncated } from './numbers.ts';
 import { numeric, repr, textOf } from './python.ts';
 import { Text, TextBuilder } from './text.ts';
 import { pad } from './text-parts.ts';
-import { Tuple, typeName, Undefined, type Value } from './values.ts';
+import { Dict, Tuple, typeName, Undefined, type Value } from './values.ts';
+
+/** How `{value.name}` and `{value[key]}` are looked up. */
+export interface Lookup {
+  attribute(value: Value, name: string): Value;
+  item(value: Value, key: Value): Value;
+}
 
 /** `template.format(...)` as the sandbox does it. */
 export function formatText(
   template: Text,
   args: readonly Value[],
   named: (name: string) => Value | undefined,
+  lookup: Lookup,
   budget: Budget,
 ): Text {
   let automatic = 0;
   let explicit = false;
-  const valueOf = (field: string): Value => {
+  const fieldValue = (field: string): Value => {
     const [, first, rest] = /^([^.[]*)(.*)$/s.exec(field)!;
     let value: Value | undefined;
     if (first === '' || /^\d+$/.test(first!)) {
@@ -27,7 +33,7 @@ export function formatText(
       value = args[first === '' ? automatic++ : Number(first)];
     } else value = named(first!);
     if (value === undefined) throw new JinjaError(`format: there is no argument for {${field}}`);
-    return follow(value, rest!);
+    return follow(value, rest!, lookup);
   };
   const expand = (text: Text, depth: number): Text => {
     if (depth > 2) throw new JinjaError('format: fields nest too deeply');
@@ -47,7 +53,7 @@ export function formatText(
       const end = closingBrace(value, brace);
       budget.spend(4);
       const { field, conversion, spec } = splitField(value.slice(brace + 1, end));
-      const converted = convert(valueOf(field), conversion, budget);
+      const converted = convert(fieldValue(field), conversion, budget);
       builder.add(formatValue(converted, expand(new Text(spec), depth + 1).value, budget));
       budget.spendText(builder.length);
       at = end + 1;
@@ -94,14 +100,14 @@ function splitField(inside: string): { field: string; conversion: string; spec: 
 }
 
 /** `.name` and `[key]` after the first name of a field. */
-function follow(given: Value, path: string): Value {
+function follow(given: Value, path: string, lookup: Lookup): Value {
   let value = given;
   let rest = path;
   while (rest !== '') {
     const step = /^(?:\.([^.[]+)|\[([^\]]+)\])/s.exec(rest);
     if (!step) throw new JinjaError(`format: the field ends in ${JSON.stringify(rest)}`);
     const [whole, name, key] = step;
-    value = name !== undefined ? getAttribute(value, name) : getItem(value, keyOf(key!));
+    value = name !== undefined ? lookup.attribute(value, name) : lookup.item(value, keyOf(key!));
     rest = rest.slice(whole.length);
   }
   return value;
@@ -134,11 +140,18 @@ export function formatValue(value: Value, spec: string, budget: Budget): Text {
     }
     if (zero && align === undefined) throw new NotSupported('a width with zeros for a text');
     const points = precision === undefined ? value.length : Math.min(value.length, Number(precision));
-    return aligned(value.slice(0, value.unit(points)), fill ?? (zero ? '0' : ' '), align ?? '<', size, budget);
+    return aligned(
+      value.slice(0, value.unit(points)),
+      fill ?? (zero ? '0' : ' '),
+      align ?? '<',
+      size,
+      budget,
+    );
   }
   const number = numeric(value);
   if (number === undefined) throw new JinjaError(`unsupported format string passed to ${typeName(value)}`);
-  if (typeof value === 'boolean' && type === undefined) throw new NotSupported('a format of a bool without a type');
+  if (typeof value === 'boolean' && type === undefined)
+    throw new NotSupported('a format of a bool without a type');
   if (z) throw new NotSupported('the format option z');
   const { prefix, digits } = digitsOf(number, type, precision === undefined ? undefined : Number(precision), {
     alternate: alternate !== undefined,
@@ -264,11 +277,9 @@ function isNoMapping(value: Value): boolean {
 }
 
 function mapped(value: Value, key: string): Value {
-  if (value instanceof Tuple || value instanceof Text || isNoMapping(value)) {
-    throw new JinjaError('format requires a mapping');
-  }
-  const found = getItem(value, new Text(key));
-  if (found instanceof Undefined) throw new JinjaError(`format: there is no ${JSON.stringify(key)}`);
+  if (!(value instanceof Dict)) throw new JinjaError('format requires a mapping');
+  const found = value.get(new Text(key));
+  if (found === undefined) throw new JinjaError(`format: there is no ${JSON.stringify(key)}`);
   return found;
 }
 

@@ -1,5 +1,5 @@
 import type { Budget } from './budget.ts';
-import { JinjaError, NotSupported } from './errors.ts';
+import { JinjaError } from './errors.ts';
 import { Evaluator } from './expressions.ts';
 import { LoopContext } from './loop.ts';
 import type { Expression, ForNode, MacroNode, Program, Statement, Target } from './nodes.ts';
@@ -7,7 +7,7 @@ import { itemsOf, iterate, textOf, truthy } from './python.ts';
 import { Scope } from './scope.ts';
 import type { Frame } from './scopes.ts';
 import { NO_SOURCE, Text, TextBuilder } from './text.ts';
-import { Callable, Dict, type Given, Iterator, Namespace, Tuple, Undefined, type Value } from './values.ts';
+import { Callable, Dict, type Given, Lazy, Namespace, Tuple, Undefined, type Value } from './values.ts';
 
 /** How a list of statements ended, where not at its end. */
 type Signal = 'break' | 'continue' | undefined;
@@ -86,7 +86,10 @@ class Interpreter {
       case 'Generation': {
         const start = output.length;
         const inner = this.#macro(node.macro, scope);
-        this.#write(textOf(this.#evaluator.call(inner, { args: [], kwargs: new Map() }), this.#budget), output);
+        this.#write(
+          textOf(this.#evaluator.call(inner, { args: [], kwargs: new Map() }), this.#budget),
+          output,
+        );
         output.mark(start, 'generation', NO_SOURCE);
         return undefined;
       }
@@ -154,7 +157,7 @@ class Interpreter {
   #for(node: ForNode, items: Value, scope: Scope, output: TextBuilder, depth: number): Signal {
     const { frames, target, body } = node;
     const source = node.test ? this.#tested(node, items, scope) : iterate(items);
-    const known = node.test ? new Iterator(source) : items;
+    const known = node.test ? new Lazy(source) : items;
     const recurse = node.recursive
       ? (inner: Value, level: number) => this.#recursiveFor(node, inner, scope, level)
       : undefined;
@@ -241,6 +244,7 @@ class Interpreter {
       return value;
     });
     if (uses.caller && !parameters.includes('caller')) {
+      // None counts as no caller, too.
       inner.set('caller', rest.get('caller') ?? new Undefined('No caller defined'));
       rest.delete('caller');
     }

@@ -47,7 +47,13 @@ export function toJson(value: Value, options: JsonOptions, budget: Budget): Text
       );
     } else add(scalar(item));
   };
-  const writeAll = <T>(open: string, close: string, items: readonly T[], depth: number, each: (item: T) => void) => {
+  const writeAll = <T>(
+    open: string,
+    close: string,
+    items: readonly T[],
+    depth: number,
+    each: (item: T) => void,
+  ) => {
     if (indent !== undefined) budget.spendText(indent.length * (depth + 1));
     add(open);
     items.forEach((item, i) => {
@@ -89,9 +95,12 @@ const NAMED: Readonly<Record<string, string>> = {
   ...{ '\t': '\\t', '\f': '\\f', '\b': '\\b' },
 };
 
+const NOT_ASCII = /["\\]|[^ -~]/g;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: JSON escapes them
+const CONTROLS = /["\\\0-\x1f]/g;
+
 function jsonString(value: string, ensureAscii: boolean): string {
-  const pattern = ensureAscii ? /["\\]|[^ -~]/g : /["\\\0-\x1f]/g;
-  const escape = (unit: string) =>
-    NAMED[unit] ?? `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  return `"${value.replace(pattern, escape)}"`;
+  const pattern = ensureAscii ? NOT_ASCII : CONTROLS;
+  const escaped = (unit: string) => NAMED[unit] ?? `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return `"${value.replace(pattern, escaped)}"`;
 }

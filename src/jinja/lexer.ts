@@ -21,8 +21,7 @@ export interface Token {
 }
 
 /** Python's white space, as in `\s` of its regular expressions and in `str.strip`. */
-export const SPACES =
-  '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
+export const SPACES = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 const SPACE = `[${SPACES}]`;
 const TRAILING = new RegExp(`${SPACE}$`);
 
@@ -144,7 +143,7 @@ class Lexer {
       if (text === undefined) continue;
       if (type === 'operator') this.#balance(text, open);
       if (type === 'name' && !IDENTIFIER.test(text)) throw this.#failure(`${text} is no name`);
-      if (type === 'string') this.#add(type, unescape(text.slice(1, -1)));
+      if (type === 'string') this.#add(type, unescaped(text.slice(1, -1)));
       else if (type !== 'space') this.#add(type, text);
       this.#moveTo(this.#at + text.length);
       return;
@@ -201,7 +200,7 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /** What a string literal means: Python's `unicode-escape`, over an ASCII form in which other characters are escapes. */
-function unescape(literal: string): string {
+function unescaped(literal: string): string {
   if (!literal.includes('\\')) return literal;
   return literal.replace(
     /\\(?:([0-7]{1,3})|x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|(.)|$)/gsu,
@@ -228,8 +227,8 @@ function asciiEscape(code: number): string {
   return code <= 0xffff ? `u${hex.padStart(4, '0')}` : `U${hex.padStart(8, '0')}`;
 }
 
-function codePoint(code: number, escape: string): string {
-  if (code > 0x10ffff) throw new JinjaError(`${escape} is no character`);
-  if (code >= 0xd800 && code <= 0xdfff) throw new NotSupported(`half a character (${escape})`);
+function codePoint(code: number, literal: string): string {
+  if (code > 0x10ffff) throw new JinjaError(`${literal} is no character`);
+  if (code >= 0xd800 && code <= 0xdfff) throw new NotSupported(`half a character (${literal})`);
   return String.fromCodePoint(code);
 }

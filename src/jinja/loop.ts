@@ -1,7 +1,7 @@
 import type { Budget } from './budget.ts';
 import { JinjaError } from './errors.ts';
 import { equal, lengthOf } from './python.ts';
-import { Callable, Iterator, List, Thing, Tuple, Undefined, type Value } from './values.ts';
+import { Callable, Lazy, List, Thing, Tuple, Undefined, type Value } from './values.ts';
 
 /** `loop` of a `for`: it looks one item ahead, and further only when it is asked for the length. */
 export class LoopContext extends Thing {
@@ -64,7 +64,7 @@ export class LoopContext extends Thing {
       case 'previtem':
         return index0 === 0 ? new Undefined('there is no previous item') : this.#before!;
       case 'nextitem':
-        return this.#peek()?.value ?? new Undefined('there is no next item');
+        return this.#nextItem();
       case 'cycle':
         return new Callable('cycle', ({ args }) => {
           if (args.length === 0) throw new JinjaError('no items for cycling given');
@@ -82,6 +82,11 @@ export class LoopContext extends Thing {
     }
   }
 
+  #nextItem(): Value {
+    const next = this.#peek();
+    return next ? next.value : new Undefined('there is no next item');
+  }
+
   #peek(): { readonly value: Value } | undefined {
     if (this.#after) return this.#after;
     const { done, value } = this.#source.next();
@@ -92,7 +97,7 @@ export class LoopContext extends Thing {
 
   #size(): number {
     if (this.#length !== undefined) return this.#length;
-    if (!(this.iterable instanceof Iterator)) {
+    if (!(this.iterable instanceof Lazy)) {
       this.#length = lengthOf(this.iterable);
       return this.#length;
     }

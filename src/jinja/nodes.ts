@@ -88,7 +88,7 @@ export type Expression =
   | {
       readonly type: 'Conditional';
       readonly test: Expression;
-      readonly then: Expression;
+      readonly value: Expression;
       readonly otherwise: Expression | undefined;
     };
 

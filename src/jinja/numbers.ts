@@ -163,8 +163,7 @@ function expand(mantissa: string, exponent: number): string {
 export function roundedDigits(value: number, decimals: number): bigint {
   const [numerator, denominator] = exactRatio(Math.abs(value));
   const scale = 10n ** BigInt(Math.abs(decimals));
-  const [top, bottom] =
-    decimals >= 0 ? [numerator * scale, denominator] : [numerator, denominator * scale];
+  const [top, bottom] = decimals >= 0 ? [numerator * scale, denominator] : [numerator, denominator * scale];
   const quotient = top / bottom;
   const twice = (top % bottom) * 2n;
   const up = twice > bottom || (twice === bottom && quotient % 2n === 1n);
@@ -205,7 +204,12 @@ export function roundInteger(value: bigint, decimals: number): bigint {
 }
 
 /** A number as `%f` (`f`), `%e` (`e`) or `%g` (`g`) write it, without its sign. */
-export function formatFloat(value: number, kind: 'f' | 'e' | 'g', precision: number, alternate = false): string {
+export function formatFloat(
+  value: number,
+  kind: 'f' | 'e' | 'g',
+  precision: number,
+  alternate = false,
+): string {
   const absolute = Math.abs(value);
   if (Number.isNaN(value)) return 'nan';
   if (absolute === Number.POSITIVE_INFINITY) return 'inf';

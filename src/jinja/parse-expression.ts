@@ -100,7 +100,7 @@ export class ExpressionParser {
     while (tokens.skip('name', 'if')) {
       const test = this.#or();
       const otherwise = tokens.skip('name', 'else') ? tokens.nested(() => this.#conditional()) : undefined;
-      node = { type: 'Conditional', test, then: node, otherwise };
+      node = { type: 'Conditional', test, value: node, otherwise };
     }
     return node;
   }
@@ -133,7 +133,11 @@ export class ExpressionParser {
         rest.push([value as CompareOperator, this.#sum()]);
       } else if (tokens.skip('name', 'in')) {
         rest.push(['in', this.#sum()]);
-      } else if (tokens.isName('not') && tokens.following.type === 'name' && tokens.following.value === 'in') {
+      } else if (
+        tokens.isName('not') &&
+        tokens.following.type === 'name' &&
+        tokens.following.value === 'in'
+      ) {
         tokens.next();
         tokens.next();
         rest.push(['not in', this.#sum()]);
@@ -309,7 +313,11 @@ export class ExpressionParser {
       } else if (tokens.skip('operator', '**')) {
         ensure(!dynKwargs);
         dynKwargs = this.expression();
-      } else if (tokens.is('name') && tokens.following.type === 'operator' && tokens.following.value === '=') {
+      } else if (
+        tokens.is('name') &&
+        tokens.following.type === 'operator' &&
+        tokens.following.value === '='
+      ) {
         ensure(!dynKwargs);
         const name = tokens.next().value;
         tokens.next();

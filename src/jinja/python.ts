@@ -6,7 +6,7 @@ import {
   Callable,
   Dict,
   hashKey,
-  Iterator,
+  Lazy,
   List,
   Namespace,
   Range,
@@ -68,9 +68,10 @@ export function iterate(value: Value): IterableIterator<Value> {
   if (value instanceof Dict) return new View(value, 'keys').values();
   if (value instanceof View) return value.values();
   if (value instanceof Range) return rangeItems(value);
-  if (value instanceof Iterator) return unclosed(value.source);
+  if (value instanceof Lazy) return unclosed(value.source);
   if (value instanceof Undefined) return [][Symbol.iterator]();
-  if (value instanceof Thing && value.typeName === 'LoopContext') throw new NotSupported('going through loop');
+  if (value instanceof Thing && value.typeName === 'LoopContext')
+    throw new NotSupported('going through loop');
   throw new JinjaError(`'${typeName(value)}' object is not iterable`);
 }
 
@@ -119,9 +120,8 @@ export function equal(a: Value, b: Value, budget: Budget): boolean {
     return a.value === b.value;
   }
   const [x, y] = [numeric(a), numeric(b)];
-  // Loose equality compares a bigint with a number by what they are.
-  // biome-ignore lint/suspicious/noDoubleEquals: as said
-  if (x !== undefined && y !== undefined) return x == y;
+  // An int and a float may be equal; strictly, a bigint and a number never are.
+  if (x !== undefined && y !== undefined) return x <= y && x >= y;
   if (a instanceof Undefined) return b instanceof Undefined;
   if ((a instanceof List && b instanceof List) || (a instanceof Tuple && b instanceof Tuple)) {
     if (a.items.length !== b.items.length) return false;
@@ -155,7 +155,7 @@ function same(a: Value, b: Value, budget: Budget): boolean {
 /** `a < b` and its like: below 0, 0 or above; NaN where they have no order. @throws JinjaError for types without one */
 export function compare(a: Value, b: Value, budget: Budget): number {
   const [x, y] = [numeric(a), numeric(b)];
-  if (x !== undefined && y !== undefined) return x < y ? -1 : x > y ? 1 : x == y ? 0 : Number.NaN;
+  if (x !== undefined && y !== undefined) return x < y ? -1 : x > y ? 1 : x <= y ? 0 : Number.NaN;
   if (a instanceof Text && b instanceof Text) {
     budget.spend(Math.min(a.value.length, b.value.length) / 64);
     return compareStrings(a, b);

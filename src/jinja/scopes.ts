@@ -66,11 +66,11 @@ export class Frame {
   }
 
   #has(name: string): boolean {
-    return this.loads.has(name) || (this.#before !== undefined && this.#before.#has(name));
+    return this.loads.has(name) || (this.#before ? this.#before.#has(name) : false);
   }
 
   #stored(name: string): boolean {
-    return this.#stores.has(name) || (this.#before !== undefined && this.#before.#stored(name));
+    return this.#stores.has(name) || (this.#before ? this.#before.#stored(name) : false);
   }
 }
 
@@ -359,7 +359,7 @@ function eachName(expression: Expression, see: (name: string) => void): void {
       expression.parts.forEach(inside);
       break;
     case 'Conditional':
-      for (const part of [expression.test, expression.then, expression.otherwise]) inside(part);
+      for (const part of [expression.test, expression.value, expression.otherwise]) inside(part);
       break;
   }
 }

@@ -7,7 +7,18 @@ import { arithmetic } from './numbers.ts';
 import { compare, equal, integer, itemsOf, iterate, numeric, requireText, textOf, truthy } from './python.ts';
 import { EMPTY, Text } from './text.ts';
 import * as parts from './text-parts.ts';
-import { Dict, type Given, hashKey, Iterator, List, Range, Tuple, Undefined, type Value, View } from './values.ts';
+import {
+  Dict,
+  type Given,
+  hashKey,
+  Lazy,
+  List,
+  Range,
+  Tuple,
+  Undefined,
+  type Value,
+  View,
+} from './values.ts';
 
 /** A text in lower case, for comparisons that do not mind the case. */
 function ignoreCase(value: Value): Value {
@@ -22,7 +33,12 @@ function sortKey(attribute: Value | undefined, caseSensitive: Value | undefined)
 const isTrue = (value: Value | undefined) => value !== undefined && truthy(value);
 
 /** Sorts as Python does: stable, also when reversed. */
-function sorted(items: readonly Value[], key: (item: Value) => Value, reverse: boolean, budget: Budget): Value[] {
+function sorted(
+  items: readonly Value[],
+  key: (item: Value) => Value,
+  reverse: boolean,
+  budget: Budget,
+): Value[] {
   budget.spend(items.length * Math.log2(items.length + 2));
   const keyed = items.map((item) => ({ item, key: key(item) }));
   const sign = reverse ? -1 : 1;
@@ -56,13 +72,13 @@ function extreme(name: string, sign: number): Filter {
       const one = { item, key: key(item) };
       if (!best || sign * compare(one.key, best.key, budget) > 0) best = one;
     }
-    return best?.item ?? new Undefined('No aggregated item, sequence was empty.');
+    return best ? best.item : new Undefined('No aggregated item, sequence was empty.');
   };
 }
 
 /** `select`, `reject` and their like, whose items are made when they are asked for. */
 function selecting(name: string, byAttribute: boolean, keep: boolean): Filter {
-  return (value, given, tools) => new Iterator(selected(name, value, given, tools, byAttribute, keep));
+  return (value, given, tools) => new Lazy(selected(name, value, given, tools, byAttribute, keep));
 }
 
 function* selected(
@@ -158,7 +174,8 @@ function first(value: Value, given: Given): Value {
 
 function last(value: Value, given: Given, { budget }: Tools): Value {
   bind('last', given, []);
-  return reversible(value, budget).at(-1) ?? new Undefined('No last item, sequence was empty.');
+  const item = reversible(value, budget).at(-1);
+  return item === undefined ? new Undefined('No last item, sequence was empty.') : item;
 }
 
 /** What Python's `reversed` takes. */
@@ -213,7 +230,7 @@ export const SEQUENCE_FILTERS: Readonly<Record<string, Filter>> = {
   sum,
   min: extreme('min', -1),
   max: extreme('max', 1),
-  map: (value, given, tools) => new Iterator(mapped(value, given, tools)),
+  map: (value, given, tools) => new Lazy(mapped(value, given, tools)),
   select: selecting('select', false, true),
   reject: selecting('reject', false, false),
   selectattr: selecting('selectattr', true, true),
@@ -226,7 +243,7 @@ export const SEQUENCE_FILTERS: Readonly<Record<string, Filter>> = {
   },
   unique: (value, given, { budget }) => {
     const [caseSensitive, attribute] = bind('unique', given, ['case_sensitive', 'attribute']);
-    return new Iterator(unique(value, sortKey(attribute, caseSensitive), budget));
+    return new Lazy(unique(value, sortKey(attribute, caseSensitive), budget));
   },
   reverse: (value, given, { budget }) => {
     bind('reverse', given, []);
@@ -234,22 +251,22 @@ export const SEQUENCE_FILTERS: Readonly<Record<string, Filter>> = {
       budget.spendText(value.value.length);
       return parts.join(EMPTY, [...itemsOf(value, budget)].reverse() as Text[], budget);
     }
-    if (value instanceof Iterator) return new List([...itemsOf(value, budget)].reverse());
-    return new Iterator([...reversible(value, budget)].reverse()[Symbol.iterator]());
+    if (value instanceof Lazy) return new List([...itemsOf(value, budget)].reverse());
+    return new Lazy([...reversible(value, budget)].reverse()[Symbol.iterator]());
   },
   batch: (value, given, { budget }) => {
     const [count, fill = null] = bind('batch', given, ['linecount', 'fill_with'], 1);
-    return new Iterator(batches(value, integer(count!, 'batch'), fill, budget));
+    return new Lazy(batches(value, integer(count!, 'batch'), fill, budget));
   },
   slice: (value, given, { budget }) => {
     const [count, fill = null] = bind('slice', given, ['slices', 'fill_with'], 1);
-    return new Iterator(slices(value, integer(count!, 'slice'), fill, budget));
+    return new Lazy(slices(value, integer(count!, 'slice'), fill, budget));
   },
   items: (value, given) => {
     bind('items', given, []);
-    if (value instanceof Undefined) return new Iterator([][Symbol.iterator]());
+    if (value instanceof Undefined) return new Lazy([][Symbol.iterator]());
     if (!(value instanceof Dict)) throw new JinjaError('Can only get item pairs from a mapping.');
-    return new Iterator(new View(value, 'items').values());
+    return new Lazy(new View(value, 'items').values());
   },
   dictsort: (value, given, { budget }) => {
     const names = ['case_sensitive', 'by', 'reverse'];
@@ -275,8 +292,6 @@ export const SEQUENCE_FILTERS: Readonly<Record<string, Filter>> = {
       else groups.push({ key: one, items: [item] });
     }
     const fields = ['grouper', 'list'];
-    return new List(
-      groups.map((group) => new Tuple([get(group.items[0]!), new List(group.items)], fields)),
-    );
+    return new List(groups.map((group) => new Tuple([get(group.items[0]!), new List(group.items)], fields)));
   },
 };

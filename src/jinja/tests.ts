@@ -46,16 +46,17 @@ function leaves(value: Value, divisor: Value, remainder: bigint, budget: Budget)
     if (value instanceof Text) throw new JinjaError('not all arguments converted during string formatting');
     throw new JinjaError(`a ${typeName(value)} has no remainder`);
   }
-  // biome-ignore lint/suspicious/noDoubleEquals: a float and an int may be equal
-  return arithmetic('%', a, b, budget) == remainder;
+  return equal(arithmetic('%', a, b, budget), remainder, budget);
 }
 
-const cased = (name: 'lower' | 'upper'): Test => (value, given, budget) => {
-  bind(name, given, []);
-  const { value: text } = textOf(value, budget);
-  budget.spendText(text.length * 2);
-  return PREDICATES[`is${name}`]!(text);
-};
+const cased =
+  (name: 'lower' | 'upper'): Test =>
+  (value, given, budget) => {
+    bind(name, given, []);
+    const { value: text } = textOf(value, budget);
+    budget.spendText(text.length * 2);
+    return PREDICATES[`is${name}`]!(text);
+  };
 
 function isSame(value: Value, other: Value): boolean {
   if (value === other) {

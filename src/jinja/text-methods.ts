@@ -2,23 +2,23 @@ import { bind, positional } from './args.ts';
 import type { Budget } from './budget.ts';
 import { capitalize, PREDICATES, swapCase, title } from './characters.ts';
 import { JinjaError, NotSupported } from './errors.ts';
-import { formatText } from './format.ts';
+import { formatText, type Lookup } from './format.ts';
 import { integer, itemsOf, requireText, truthy } from './python.ts';
 import { derived, EMPTY, Text, TextBuilder } from './text.ts';
 import * as parts from './text-parts.ts';
 import { Callable, Dict, type Given, List, Tuple, typeName, type Value } from './values.ts';
 
-type Method = (text: Text, given: Given, budget: Budget) => Value;
+type Method = (text: Text, given: Given, budget: Budget, lookup: Lookup) => Value;
 
 const NOT_SUPPORTED = ['encode', 'translate', 'maketrans', 'expandtabs'];
 
 /** A method of a string; undefined where Python's strings have none of this name. */
-export function textMethod(text: Text, name: string): Callable | undefined {
+export function textMethod(text: Text, name: string, lookup: Lookup): Callable | undefined {
   if (NOT_SUPPORTED.includes(name)) throw new NotSupported(`the method ${name} of texts`);
   const method = Object.hasOwn(METHODS, name) ? METHODS[name] : undefined;
   if (!method) return undefined;
   if (text.markup) throw new NotSupported(`the method ${name} of a text that is marked safe`);
-  return new Callable(`str.${name}`, (given, budget) => method(text, given, budget));
+  return new Callable(`str.${name}`, (given, budget) => method(text, given, budget, lookup));
 }
 
 /** A whole text changed, character by character or otherwise. */
@@ -120,9 +120,9 @@ const padding =
 const METHODS: Readonly<Record<string, Method>> = {
   upper: changed('upper', (value) => value.toUpperCase()),
   lower: changed('lower', (value) => value.toLowerCase()),
-  casefold: (text, given, budget) => {
+  casefold: (text, given, budget, lookup) => {
     if (/[^\0-\x7f]/.test(text.value)) throw new NotSupported('casefold beyond ASCII');
-    return METHODS.lower!(text, given, budget);
+    return METHODS.lower!(text, given, budget, lookup);
   },
   capitalize: changed('capitalize', capitalize),
   title: changed('title', title),
@@ -181,12 +181,12 @@ const METHODS: Readonly<Record<string, Method>> = {
     builder.add(padded);
     return builder.build();
   },
-  format: (text, { args, kwargs }, budget) =>
-    formatText(text, args, (name) => kwargs.get(name), budget),
-  format_map: (text, given, budget) => {
+  format: (text, { args, kwargs }, budget, lookup) =>
+    formatText(text, args, (name) => kwargs.get(name), lookup, budget),
+  format_map: (text, given, budget, lookup) => {
     const [mapping] = positional('format_map', given, 1, 1);
     if (!(mapping instanceof Dict)) throw new NotSupported('format_map of anything but a mapping');
-    return formatText(text, [], (name) => mapping.get(new Text(name)), budget);
+    return formatText(text, [], (name) => mapping.get(new Text(name)), lookup, budget);
   },
   ...Object.fromEntries(
     Object.entries(PREDICATES).map(([name, holds]): [string, Method] => [

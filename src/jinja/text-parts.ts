@@ -1,5 +1,5 @@
 import type { Budget } from './budget.ts';
-import { isSpace, LINE_ENDS } from './characters.ts';
+import { isSpaceCode, LINE_ENDS } from './characters.ts';
 import { JinjaError } from './errors.ts';
 import { EMPTY, Text, TextBuilder } from './text.ts';
 
@@ -12,10 +12,11 @@ export function strip(text: Text, ends: Ends, characters: Text | undefined, budg
   const { value } = text;
   const set = characters && new Set(characters.value);
   if (set && (characters.wide || text.wide)) return stripPoints(text, ends, set);
-  const drops = (character: string) => (set ? set.has(character) : isSpace(character));
+  const drops = (at: number) => (set ? set.has(value[at]!) : isSpaceCode(value.charCodeAt(at)));
   let [start, end] = [0, value.length];
-  if (ends !== 'end') while (start < end && drops(value[start]!)) start++;
-  if (ends !== 'start') while (end > start && drops(value[end - 1]!)) end--;
+  if (ends !== 'end') while (start < end && drops(start)) start++;
+  if (ends !== 'start') while (end > start && drops(end - 1)) end--;
+  budget.spend((start + value.length - end) / 16);
   return text.slice(start, end);
 }
 
@@ -46,7 +47,8 @@ export function splitFromEnd(text: Text, separator: Text | undefined, most: numb
   budget.spendSearch(value.length, separator.value.length);
   let end = value.length;
   while (places.length < most) {
-    const at = end < separator.value.length ? -1 : value.lastIndexOf(separator.value, end - separator.value.length);
+    const at =
+      end < separator.value.length ? -1 : value.lastIndexOf(separator.value, end - separator.value.length);
     if (at < 0) break;
     places.unshift(at);
     budget.spend(1 + places.length / 64);
@@ -85,7 +87,7 @@ function splitSpaces(text: Text, most: number, budget: Budget): Text[] {
   const { value } = text;
   let at = 0;
   for (;;) {
-    while (at < value.length && isSpace(value[at]!)) at++;
+    while (at < value.length && isSpaceCode(value.charCodeAt(at))) at++;
     if (at >= value.length) return parts;
     budget.spendItems(parts.length > 1000 ? parts.length / 1000 : 1);
     if (most >= 0 && parts.length === most) {
@@ -93,7 +95,7 @@ function splitSpaces(text: Text, most: number, budget: Budget): Text[] {
       return parts;
     }
     const start = at;
-    while (at < value.length && !isSpace(value[at]!)) at++;
+    while (at < value.length && !isSpaceCode(value.charCodeAt(at))) at++;
     parts.push(text.slice(start, at));
   }
 }
@@ -103,7 +105,7 @@ function splitSpacesFromEnd(text: Text, most: number, budget: Budget): Text[] {
   const { value } = text;
   let at = value.length;
   for (;;) {
-    while (at > 0 && isSpace(value[at - 1]!)) at--;
+    while (at > 0 && isSpaceCode(value.charCodeAt(at - 1))) at--;
     if (at <= 0) return parts.reverse();
     budget.spend(1);
     if (parts.length === most) {
@@ -111,7 +113,7 @@ function splitSpacesFromEnd(text: Text, most: number, budget: Budget): Text[] {
       return parts.reverse();
     }
     const end = at;
-    while (at > 0 && !isSpace(value[at - 1]!)) at--;
+    while (at > 0 && !isSpaceCode(value.charCodeAt(at - 1))) at--;
     parts.push(text.slice(at, end));
   }
 }
@@ -180,13 +182,18 @@ export function repeat(text: Text, count: number, budget: Budget): Text {
 }
 
 /** The text padded to a width in code points. */
-export function pad(text: Text, width: number, fill: string, place: 'left' | 'right' | 'center', budget: Budget): Text {
+export function pad(
+  text: Text,
+  width: number,
+  fill: string,
+  place: 'left' | 'right' | 'center',
+  budget: Budget,
+): Text {
   const missing = width - text.length;
   if (missing <= 0) return text;
   budget.spendText(text.value.length + missing * fill.length);
   // Python's center puts the odd one to the left where the width is odd.
-  const before =
-    place === 'left' ? 0 : place === 'right' ? missing : (missing >> 1) + (missing & width & 1);
+  const before = place === 'left' ? 0 : place === 'right' ? missing : (missing >> 1) + (missing & width & 1);
   const builder = new TextBuilder();
   builder.addString(fill.repeat(before));
   builder.add(text);

@@ -15,7 +15,7 @@ export type Value =
   | Dict
   | Range
   | View
-  | Iterator
+  | Lazy
   | Thing
   | Callable;
 
@@ -104,7 +104,7 @@ export class View {
 }
 
 /** A generator: its items are made when they are asked for, and once. */
-export class Iterator {
+export class Lazy {
   constructor(readonly source: IterableIterator<Value>) {}
 }
 
@@ -165,7 +165,7 @@ export function typeName(value: Value): string {
   if (value instanceof Dict) return 'dict';
   if (value instanceof Range) return 'range';
   if (value instanceof View) return `dict_${value.kind}`;
-  if (value instanceof Iterator) return 'generator';
+  if (value instanceof Lazy) return 'generator';
   if (value instanceof Callable) return 'function';
   if (value instanceof Thing) return value.typeName;
   return 'str';

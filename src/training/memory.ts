@@ -3,9 +3,9 @@ import { input } from '../graph/operators/index.ts';
 import { simplify } from '../graph/simplify.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
-import { backwardGraph, keepingGraphs, modelPieces, type Piece } from './block-graph.ts';
-import { vocabularyChunk } from './block-head-chunks.ts';
-import { type MemoryMode, usesWholeGraph } from './create-engine.ts';
+import { backwardGraph, keepingGraphs, modelPieces, type Piece } from './blocks/block-graph.ts';
+import { vocabularyChunk } from './blocks/block-head-chunks.ts';
+import { type MemoryMode, usesWholeGraph } from './create-learner.ts';
 import { lossInputs, type SequenceShape, trainingGraph } from './graph.ts';
 import { crossEntropy, type Loss } from './loss.ts';
 

@@ -1,5 +1,5 @@
 import type { GuardState } from './guard.ts';
-import type { OptimizerState } from './optimizer.ts';
+import type { OptimizerState } from './optimizers/optimizer.ts';
 
 /** What evaluations have shown so far; plain JSON. */
 export interface EvaluationRecord {
