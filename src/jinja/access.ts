@@ -197,7 +197,8 @@ export function sliceOf(value: Value, start: Value, stop: Value, step: Value, bu
   if (value instanceof Undefined) value.fail();
   const isSequence =
     value instanceof Text || value instanceof List || value instanceof Tuple || value instanceof Range;
-  if (!isSequence) throw new JinjaError(`'${typeName(value)}' object cannot be sliced`);
+  // Where it is a constant, Jinja2 itself makes nothing of it.
+  if (!isSequence) throw new NotSupported(`a slice of a ${typeName(value)}`);
   const by = step === null ? 1 : integer(step, 'the step of a slice');
   if (by === 0) throw new JinjaError('slice step cannot be zero');
   const length = lengthOf(value);

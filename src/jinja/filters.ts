@@ -125,12 +125,12 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   truncate: (value, given, { budget }) => {
     const names = ['length', 'killwords', 'end', 'leeway'];
     const [length = 255n, killWords, end = new Text('...'), leeway = null] = bind('truncate', given, names);
-    const text = safeOnly(requireText(value, 'truncate'), 'truncate');
     const ending = requireText(end, 'end');
     const limit = integer(length, 'length');
     const tolerance = leeway === null ? 5 : integer(leeway, 'leeway');
     if (limit < ending.length || tolerance < 0) throw new JinjaError('truncate: the length is too small');
-    if (text.length <= limit + tolerance) return text;
+    if (lengthOf(value) <= limit + tolerance) return value;
+    const text = safeOnly(requireText(value, 'truncate'), 'truncate');
     const cut = text.slice(0, text.unit(limit - ending.length));
     const kept =
       killWords !== undefined && truthy(killWords)

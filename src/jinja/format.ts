@@ -36,7 +36,7 @@ export function formatText(
     return follow(value, rest!, lookup);
   };
   const expand = (text: Text, depth: number): Text => {
-    if (depth > 2) throw new JinjaError('format: fields nest too deeply');
+    if (depth > 3) throw new JinjaError('format: fields nest too deeply');
     const builder = new TextBuilder();
     const { value } = text;
     let at = 0;
@@ -44,7 +44,7 @@ export function formatText(
       const brace = nextBrace(value, at);
       builder.add(text.slice(at, brace < 0 ? value.length : brace));
       if (brace < 0) return builder.build();
-      if (value[brace + 1] === value[brace] && depth === 1) {
+      if (value[brace + 1] === value[brace]) {
         builder.add(text.slice(brace, brace + 1));
         at = brace + 2;
         continue;

@@ -7,7 +7,17 @@ import { itemsOf, iterate, textOf, truthy } from './python.ts';
 import { Scope } from './scope.ts';
 import type { Frame } from './scopes.ts';
 import { NO_SOURCE, Text, TextBuilder } from './text.ts';
-import { Callable, Dict, type Given, Lazy, Namespace, Tuple, Undefined, type Value } from './values.ts';
+import {
+  Callable,
+  Dict,
+  type Given,
+  Lazy,
+  Namespace,
+  Tuple,
+  typeName,
+  Undefined,
+  type Value,
+} from './values.ts';
 
 /** How a list of statements ended, where not at its end. */
 type Signal = 'break' | 'continue' | undefined;
@@ -80,7 +90,7 @@ class Interpreter {
         const kwargs = new Map(given.kwargs);
         if (kwargs.has('caller')) throw new JinjaError('the argument caller is given twice');
         kwargs.set('caller', caller);
-        this.#write(textOf(this.#evaluator.call(callee, { ...given, kwargs }), this.#budget), output);
+        this.#write(blockText(this.#evaluator.call(callee, { ...given, kwargs })), output);
         return undefined;
       }
       case 'Generation': {
@@ -97,7 +107,7 @@ class Interpreter {
         const inner = this.#scope(node.frame, scope);
         const { text, signal } = this.#captured(node.body, inner);
         if (signal) return signal;
-        this.#write(textOf(this.#evaluator.filtered(node.filter, text, inner), this.#budget), output);
+        this.#write(blockText(this.#evaluator.filtered(node.filter, text, inner)), output);
         return undefined;
       }
       case 'With': {
@@ -267,6 +277,12 @@ class Interpreter {
     });
     return this.#captured(node.body, inner).text;
   }
+}
+
+/** What a block is written as; unlike an expression, it is not made a text. */
+function blockText(value: Value): Text {
+  if (value instanceof Text) return value;
+  throw new JinjaError(`a block gives a ${typeName(value)}, which is no text`);
 }
 
 function dictOf(values: ReadonlyMap<string, Value>): Dict {

@@ -4,9 +4,20 @@ import { PREDICATES } from './characters.ts';
 import { JinjaError, NotSupported } from './errors.ts';
 import { isFilter } from './filters.ts';
 import { arithmetic } from './numbers.ts';
-import { compare, contains, equal, isIterable, numeric, requireText, textOf } from './python.ts';
+import { compare, contains, equal, isIterable, numeric, textOf } from './python.ts';
 import { Text } from './text.ts';
-import { Callable, Dict, type Given, List, Range, Tuple, typeName, Undefined, type Value } from './values.ts';
+import {
+  Callable,
+  Dict,
+  type Given,
+  hashKey,
+  List,
+  Range,
+  Tuple,
+  typeName,
+  Undefined,
+  type Value,
+} from './values.ts';
 
 type Test = (value: Value, given: Given, budget: Budget) => boolean;
 
@@ -116,8 +127,11 @@ const TESTS: Readonly<Record<string, Test>> = {
     const [container] = bind('in', given, ['seq'], 1);
     return contains(container!, value, budget);
   },
-  filter: plain('filter', (value) => isFilter(requireText(value, 'filter').value)),
-  test: plain('test', (value) => Object.hasOwn(TESTS, requireText(value, 'test').value)),
+  filter: plain('filter', (value) => hashKey(value) !== '' && value instanceof Text && isFilter(value.value)),
+  test: plain(
+    'test',
+    (value) => hashKey(value) !== '' && value instanceof Text && Object.hasOwn(TESTS, value.value),
+  ),
   '==': isEqual,
   eq: isEqual,
   equalto: isEqual,

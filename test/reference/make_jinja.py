@@ -8,6 +8,7 @@ slices and arithmetic over a few variables, within loops, conditions, macros, bl
 fails, "error" stands in place of a text.
 """
 
+import copy
 import json
 import pathlib
 import random
@@ -240,7 +241,7 @@ def give_up(*_):
 def render(source):
     signal.setitimer(signal.ITIMER_REAL, 2)
     try:
-        return {"text": _compile_jinja_template(source).render(**VARIABLES)}
+        return {"text": _compile_jinja_template(source).render(**copy.deepcopy(VARIABLES))}
     except TimeoutError:
         return None
     except Exception as error:  # noqa: BLE001: that it fails is what counts
