@@ -91,7 +91,7 @@ function splitSpaces(text: Text, most: number, budget: Budget): Text[] {
     if (at >= value.length) return parts;
     budget.spendItems(parts.length > 1000 ? parts.length / 1000 : 1);
     if (most >= 0 && parts.length === most) {
-      parts.push(strip(text.slice(at, value.length), 'end', undefined, budget));
+      parts.push(text.slice(at, value.length));
       return parts;
     }
     const start = at;
@@ -109,7 +109,7 @@ function splitSpacesFromEnd(text: Text, most: number, budget: Budget): Text[] {
     if (at <= 0) return parts.reverse();
     budget.spend(1);
     if (parts.length === most) {
-      parts.push(strip(text.slice(0, at), 'start', undefined, budget));
+      parts.push(text.slice(0, at));
       return parts.reverse();
     }
     const end = at;

@@ -150,6 +150,10 @@ export function hashKey(key: Value): string {
     return `(${parts.map((part) => `${part.length}:${part}`).join('')}`;
   }
   if (key instanceof Text) return `s${key.value}`;
+  if (key instanceof Range) {
+    const { length, start, step } = key;
+    return `r${length},${length > 0 ? start : ''},${length > 1 ? step : ''}`;
+  }
   throw new JinjaError(`a ${typeName(key)} cannot be a key (unhashable type)`);
 }
 
