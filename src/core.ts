@@ -14,8 +14,9 @@ export {
   type TrainingRows,
 } from './batches.ts';
 export { chatStopTokens, type EncodeChatOptions, encodeChat } from './chat/encode.ts';
-export type { ChatMessage } from './chat/messages.ts';
-export { ChatTemplate, type RenderedChat, type RenderOptions } from './chat/template.ts';
+export type { ChatMessage, TextPart } from './chat/messages.ts';
+export type { RenderedChat } from './chat/rendered.ts';
+export { ChatTemplate, type RenderOptions } from './chat/template.ts';
 export {
   bfloat16ToFloat32,
   float16ToFloat32,
