@@ -88,7 +88,7 @@ describe('tokens that only other files add', () => {
     }
     const gguf = await openTokenizer(out('gguf'));
     expect(gguf.encode(TEXT)).toEqual(ids);
-    expect(gguf.isSpecial(NEXT)).toBe(name === 'added_tokens' ? false : true);
+    expect(gguf.isSpecial(NEXT)).toBe(name !== 'added_tokens');
     expect(notes.join('\n')).toContain('"<|im_end|>"');
   });
 

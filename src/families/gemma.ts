@@ -18,6 +18,21 @@ import {
  */
 export type GemmaConfig = RotaryDecoderConfig;
 
+/** What the configs of both generations have in common. Every name of GELU means the tanh form there. */
+export function readGemma(reader: ConfigReader): GemmaConfig {
+  const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
+  const field = reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
+  reader.choice(field, tanhForms, 'gelu_pytorch_tanh');
+  reader.mustBe('use_bidirectional_attention', [false]);
+  return readRotaryDecoder(reader, { tied: true, dividesHeads: false });
+}
+
+/** The fields of {@link readGemma}. */
+export function writeGemma(c: GemmaConfig): Record<string, unknown> {
+  const activation = 'gelu_pytorch_tanh';
+  return { ...writeRotaryDecoder(c), hidden_act: activation, hidden_activation: activation };
+}
+
 const names = rotaryNames('Gemma', {
   activation: 'GELUTanh',
   embedding: 'GemmaTextScaledWordEmbedding',
@@ -99,22 +114,12 @@ export const gemma = defineFamily<GemmaConfig>({
     },
   },
   readConfig(raw: RawConfig, file: string): GemmaConfig {
-    const reader = new ConfigReader(raw, file);
-    const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
-    reader.choice(
-      reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act',
-      tanhForms,
-      'gelu_pytorch_tanh',
-    );
-    reader.mustBe('use_bidirectional_attention', [false]);
-    return readRotaryDecoder(reader, { tied: true, dividesHeads: false });
+    return readGemma(new ConfigReader(raw, file));
   },
   writeConfig: (c) => ({
     architectures: ['GemmaForCausalLM'],
     model_type: 'gemma',
-    ...writeRotaryDecoder(c),
-    hidden_act: 'gelu_pytorch_tanh',
-    hidden_activation: 'gelu_pytorch_tanh',
+    ...writeGemma(c),
   }),
   parts,
   names,

@@ -1,14 +1,8 @@
 import { ConfigReader, type RawConfig } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import {
-  type RotaryDecoderConfig,
-  readRotaryDecoder,
-  rotaryLayer,
-  rotaryNames,
-  rotaryParts,
-  writeRotaryDecoder,
-} from './rotary-decoder.ts';
+import { readGemma, writeGemma } from './gemma.ts';
+import { type RotaryDecoderConfig, rotaryLayer, rotaryNames, rotaryParts } from './rotary-decoder.ts';
 
 /**
  * Gemma 2 (Gemma Team 2024, arXiv:2408.00118): local sliding-window and global layers in turn, grouped queries, capped
@@ -180,14 +174,7 @@ export const gemma2 = defineFamily<Gemma2Config>({
   },
   readConfig(raw: RawConfig, file: string): Gemma2Config {
     const reader = new ConfigReader(raw, file);
-    const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
-    reader.choice(
-      reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act',
-      tanhForms,
-      'gelu_pytorch_tanh',
-    );
-    reader.mustBe('use_bidirectional_attention', [false]);
-    const common = readRotaryDecoder(reader, { tied: true, dividesHeads: false });
+    const common = readGemma(reader);
     return {
       ...common,
       query_pre_attn_scalar: reader.number('query_pre_attn_scalar'),
@@ -200,9 +187,7 @@ export const gemma2 = defineFamily<Gemma2Config>({
   writeConfig: (c) => ({
     architectures: ['Gemma2ForCausalLM'],
     model_type: 'gemma2',
-    ...writeRotaryDecoder(c),
-    hidden_act: 'gelu_pytorch_tanh',
-    hidden_activation: 'gelu_pytorch_tanh',
+    ...writeGemma(c),
     query_pre_attn_scalar: c.query_pre_attn_scalar,
     sliding_window: c.sliding_window,
     layer_types: [...c.layer_types],

@@ -1,5 +1,6 @@
 import { RopewalkError } from '../../../errors.ts';
 import { readInto } from '../../../files/source.ts';
+import { sizeOf } from '../../../graph/dims.ts';
 import {
   copyArrays,
   newQuantizedArrays,
@@ -50,7 +51,7 @@ export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
 }
 
 async function readAll(tensor: GgufTensor): Promise<Float32Array> {
-  const target = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
+  const target = new Float32Array(sizeOf(tensor.shape));
   dequantize(tensor.type, await tensor.source.read(tensor.offset, tensor.byteLength), target);
   return target;
 }
@@ -95,7 +96,7 @@ class GgufTensors implements TensorReader {
     const missing = this.#missingBias(name);
     if (missing !== undefined) return new Float32Array(missing);
     const { tensor } = this.#get(name);
-    const target = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
+    const target = new Float32Array(sizeOf(tensor.shape));
     await this.readFloat32Into(name, target);
     return target;
   }
@@ -108,7 +109,7 @@ class GgufTensors implements TensorReader {
       return;
     }
     const { tensor, transform } = this.#get(name);
-    const elements = tensor.shape.reduce((product, size) => product * size, 1);
+    const elements = sizeOf(tensor.shape);
     this.#checkRoom(name, elements, target);
     if (tensor.shape.length === 1 && transform.startsWith('rotary')) {
       // A bias: its numbers move as a weight's rows do.
