@@ -40,7 +40,7 @@ export async function openModel(path: string): Promise<OpenedModel> {
     const matched = await matchTensors(built, checkpoint);
     const { sampling, warnings: unmet } = generationSettings(checkpoint);
     const stopTokens = readStopTokens(matched, checkpoint);
-    const warnings = [...built.warnings, ...matched.warnings, ...unmet];
+    const warnings = [...(checkpoint.warnings ?? []), ...built.warnings, ...matched.warnings, ...unmet];
     return { ...matched, checkpoint, stopTokens, sampling, warnings };
   } catch (error) {
     await checkpoint.tensors.close();

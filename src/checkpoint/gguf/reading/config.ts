@@ -5,15 +5,21 @@ import {
   yarnMagnitude,
 } from '../../../nn/rope-scaling.ts';
 import { quote } from '../../safetensors/header.ts';
+import type { SpecialIds } from '../tokenizer/special-ids.ts';
 import type { GgufMetadata } from './metadata.ts';
 
 type RawConfig = Record<string, unknown>;
+
+/** More than any model has; a file may claim billions. */
+const MAX_LAYERS = 10_000;
 
 /** What a configuration needs to know of the tensors. */
 export interface TensorFacts {
   has(name: string): boolean;
   /** Rows of token_embd.weight. */
   readonly vocabSize: number;
+  /** Ids of special tokens. */
+  readonly tokenIds: SpecialIds;
   /** rope_freqs.weight: what each rotary frequency is divided by. */
   readonly rotaryDivisors: Float32Array | undefined;
 }
@@ -24,8 +30,8 @@ const ARCHITECTURES: Readonly<Record<string, (metadata: GgufMetadata, tensors: T
     architectures: ['LlamaForCausalLM'],
     ...rotaryDecoder('llama', m, tensors),
     hidden_act: 'silu',
-    attention_bias: tensors.has('blk.0.attn_q.bias'),
-    mlp_bias: tensors.has('blk.0.ffn_up.bias'),
+    attention_bias: hasBias(m, tensors, ['attn_q', 'attn_k', 'attn_v', 'attn_output']),
+    mlp_bias: hasBias(m, tensors, ['ffn_gate', 'ffn_up', 'ffn_down']),
   }),
   gemma: (m, tensors) => ({
     architectures: ['GemmaForCausalLM'],
@@ -48,7 +54,7 @@ const ARCHITECTURES: Readonly<Record<string, (metadata: GgufMetadata, tensors: T
   }),
   gpt2: (m, tensors) => ({
     architectures: ['GPT2LMHeadModel'],
-    ...common('gpt2', m, tensors),
+    ...common('gpt2', tensors),
     activation_function: 'gelu_new',
     n_embd: m.count('{arch}.embedding_length'),
     n_layer: m.count('{arch}.block_count'),
@@ -86,15 +92,24 @@ export function gemma2QueryScalar(layers: number, hidden: number, heads: number,
   return layers === 46 ? hidden / heads : headDim;
 }
 
-function common(modelType: string, m: GgufMetadata, tensors: TensorFacts): RawConfig {
+function common(modelType: string, tensors: TensorFacts): RawConfig {
   return {
     model_type: modelType,
     vocab_size: tensors.vocabSize,
     tie_word_embeddings: !tensors.has('output.weight'),
-    bos_token_id: m.tokenId('tokenizer.ggml.bos_token_id') ?? null,
-    eos_token_id: m.tokenId('tokenizer.ggml.eos_token_id') ?? null,
-    pad_token_id: m.tokenId('tokenizer.ggml.padding_token_id') ?? null,
+    bos_token_id: tensors.tokenIds.bos ?? null,
+    eos_token_id: tensors.tokenIds.eos ?? null,
+    pad_token_id: tensors.tokenIds.padding ?? null,
   };
+}
+
+/** Whether any layer has a bias of these; each is optional, and zero where it is missing. */
+function hasBias(m: GgufMetadata, tensors: TensorFacts, names: readonly string[]): boolean {
+  const layers = m.count('{arch}.block_count');
+  for (let layer = 0; layer < Math.min(layers, MAX_LAYERS); layer++) {
+    if (names.some((name) => tensors.has(`blk.${layer}.${name}.bias`))) return true;
+  }
+  return false;
 }
 
 function headDim(m: GgufMetadata): number {
@@ -115,7 +130,7 @@ function rotaryDecoder(modelType: string, m: GgufMetadata, tensors: TensorFacts)
   if (experts !== undefined && experts !== 0)
     throw m.error(`a mixture of ${String(experts)} experts is not supported.`);
   return {
-    ...common(modelType, m, tensors),
+    ...common(modelType, tensors),
     hidden_size: m.count('{arch}.embedding_length'),
     intermediate_size: m.sameCount('{arch}.feed_forward_length'),
     num_hidden_layers: m.count('{arch}.block_count'),
