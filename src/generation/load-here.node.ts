@@ -9,7 +9,7 @@ import { LocalModel } from './local-model.ts';
 export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
   /**
    * Memory for keys and values of recent texts, in bytes: a text that begins as one of them runs only what is new. By
-   * default none.
+   * default none. With it activations are exact unless they are given, and `'int8'` is refused.
    */
   readonly prefixCacheBytes?: number | undefined;
   /** Called while a model is downloaded from the hub. */
@@ -39,7 +39,9 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
       signal?.throwIfAborted();
       onProgress?.(share);
     };
-    const decoder = await createDecoder(opened, { ...settings, onProgress: watched });
+    // What is kept of a text was computed in other pieces than it would be without.
+    const activations = settings.activations ?? (prefixCacheBytes ? 'exact' : undefined);
+    const decoder = await createDecoder(opened, { ...settings, activations, onProgress: watched });
     return new LocalModel({ name: idOrPath, family, decoder, tokenizer, stopTokens, prefixCacheBytes });
   } finally {
     await opened.checkpoint.tensors.close();

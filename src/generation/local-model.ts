@@ -18,6 +18,7 @@ import type {
   ModelTokenOptions,
 } from './language-model.ts';
 import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
+import type { TextEnd } from './text-stream.ts';
 
 /** Tokens of a run when logits of all of them are wanted: `[256, vocab]` at a time. */
 const CHUNK = 256;
@@ -67,7 +68,7 @@ export class LocalModel implements LanguageModel {
     this.#reply = chatFunction({ decoder, tokenizer }, stopTokens, name);
   }
 
-  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, void> {
+  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, TextEnd> {
     const { decoder, tokenizer, stopTokens } = this;
     return this.#stream(options, (signal) =>
       generateText(decoder, tokenizer, prompt, { stopTokens, ...this.#recent, ...options, signal }),

@@ -9,7 +9,7 @@ import { printTree } from '../../inspect/tree.ts';
 import { inspectedModel } from '../options/resolve.ts';
 import { renderComparison } from '../terminal/comparison-table.ts';
 import { localeOption } from '../terminal/locale.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
 
 interface InspectFlags {
   json?: boolean;
@@ -81,7 +81,7 @@ async function run(name: string, { json, tree, locale }: InspectFlags): Promise<
     return;
   }
   const rows = compare([model], locale);
-  print(printable(renderComparison({ models: [name], rows }, locale, process.stdout.columns ?? 120)));
+  print(forOutput(renderComparison({ models: [name], rows }, locale, process.stdout.columns ?? 120)));
 }
 
 /** `inspect diff` and `diff` are one; options that `inspect` has too reach it first. */
@@ -91,7 +91,7 @@ async function diff(a: string, b: string, _: DiffFlags, command: Command): Promi
   const right = await inspectedModel(b);
   const rows = diffTrees(left.model, right.model);
   if (json) print(JSON.stringify({ rows }, null, 2));
-  else print(renderDiff(rows, { locale, names: [printable(a), printable(b)], paint }));
+  else print(renderDiff(rows, { locale, names: [forOutput(a), forOutput(b)], paint }));
 }
 
 const COLOURS: Readonly<Record<Mark, (line: string) => string>> = {

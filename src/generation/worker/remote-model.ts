@@ -12,6 +12,7 @@ import type {
   ModelTokenOptions,
 } from '../language-model.ts';
 import type { Score } from '../score.ts';
+import type { TextEnd } from '../text-stream.ts';
 import { ModelConnection, type ModelPort } from './model-connection.ts';
 import type { ModelFacts } from './model-protocol.ts';
 
@@ -43,7 +44,7 @@ export class RemoteModel implements LanguageModel {
     }
   }
 
-  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, void> {
+  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, TextEnd> {
     return this.#thread.stream('generate', prompt, options);
   }
 
