@@ -416,6 +416,41 @@ describe('a chat with a person', () => {
   });
 });
 
+describe('a paste in a chat with a person', () => {
+  async function saved(typed: string): Promise<string[]> {
+    const file = join(folder, 'paste.json');
+    rmSync(file, { force: true });
+    const [input, output] = [new PassThrough(), new PassThrough()];
+    let screen = '';
+    output.setEncoding('utf8').on('data', (text: string) => {
+      screen += text;
+    });
+    const session = new ChatSession(chatModel('llama'), { greedy: true, maxTokens: 3 }, undefined);
+    const terminal = { input, output, onInterrupt: () => () => {} };
+    const over = new InteractiveChat(session, CHAT_TEXTS.en, terminal).run();
+    input.write(typed);
+    input.write(`/save ${file}\r`);
+    for (let tries = 0; !/Saved|nothing to save/.test(screen) && tries < 200; tries++) await wait(20);
+    input.end();
+    await over;
+    const { messages } = JSON.parse(readFileSync(file, 'utf8')) as { messages: ChatMessage[] };
+    return messages.filter(({ role }) => role === 'user').map(({ content }) => content);
+  }
+  const paste = (text: string) => `\x1b[200~${text}\x1b[201~`;
+
+  it.each([
+    ['of three lines is one message', `${paste('one\rtwo\rthree')}\r`, ['one\ntwo\nthree']],
+    ['that ends in a line break waits for Enter', `${paste('one\ntwo\n')}\r`, ['one\ntwo']],
+    ['that begins with a slash is no command', `${paste('/exit\r/reset')}\r`, ['/exit\n/reset']],
+    ['of one line that is a command is none', `${paste('/exit')}\r`, ['/exit']],
+    ['goes on with what is typed', `See: ${paste('a\r\nb')} ok?\r`, ['See: a\nb ok?']],
+    ['holds U+2028 and NEL as text', `${paste('a\u2028b\u0085c')}\r`, ['a\u2028b\u0085c']],
+    ['twice is two lines of one message', `${paste('a\r')}${paste('b')}\r`, ['a\nb']],
+  ])('%s', async (_, typed, wanted) => {
+    expect(await saved(typed)).toEqual(wanted);
+  });
+});
+
 /** util-linux's `script` gives a program a terminal. */
 const hasScript = spawnSync('script', ['-qec', 'true', '/dev/null']).status === 0;
 if (!hasScript) console.log('skipped: no `script` command is installed, so no chat is run in a terminal');
