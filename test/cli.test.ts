@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
-import { printable } from '../src/cli/terminal/printable.ts';
 import { FileSource } from '../src/files/file.node.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
 import { buildProgram, type Finished, ROOT, ropewalk, start } from './helpers/cli.node.ts';
@@ -255,6 +254,47 @@ describe.concurrent('generate', () => {
     expect(ids).toHaveLength(4);
     expect(text).toBe('');
     expect((await ropewalk(args)).stdout).toBe(`${ids.join(',')}\n`);
+  });
+
+  it('reads a prompt from a file and from standard input', async () => {
+    const path = file('prompt.txt');
+    const more = ['--max-tokens', '6', '--temperature', '0', '--json'];
+    const idsOf = ({ stdout }: Finished) => (JSON.parse(stdout) as Generated).ids;
+    const wanted = idsOf(
+      await ropewalk(['generate', model, '--prompt', 'The rope\nis', '--greedy', ...more]),
+    );
+    writeFileSync(path, '\ufeffThe rope\nis\r\n');
+    expect(idsOf(await ropewalk(['generate', model, '--prompt-file', path, ...more]))).toEqual(wanted);
+    for (const option of ['--prompt', '--prompt-file']) {
+      const running = start(
+        await buildProgram('bin/ropewalk.js'),
+        ['generate', model, option, '-', ...more],
+        {
+          stdio: ['pipe', 'pipe', 'pipe'],
+        },
+      );
+      running.process.stdin!.end('The rope\nis\n');
+      expect(idsOf(await running.finished)).toEqual(wanted);
+    }
+    writeFileSync(path, Buffer.from([0xc7, 0xd1, 0xb1, 0xdb]));
+    expect(refusal(await ropewalk(['generate', model, '--prompt-file', path]))).toMatch(/is not UTF-8/);
+    expect(refusal(await ropewalk(['generate', model, '--prompt-file', `${path}.no`]))).toMatch(/ENOENT/);
+    // Megabytes are read and counted before they are refused.
+    writeFileSync(path, 'The rope is long. '.repeat(120_000));
+    expect(refusal(await ropewalk(['generate', model, '--prompt-file', path]))).toMatch(
+      /\d{6} prompt tokens and 1 new ones do not fit/,
+    );
+  });
+
+  it('without --max-tokens goes on to the end of the text or of what the model can hold', async () => {
+    const args = ['generate', LLAMA, '--ids', '9,8,7', '--seed', '1', '--json'];
+    const { max_position_embeddings: positions } = JSON.parse(
+      readFileSync(join(LLAMA, 'config.json'), 'utf8'),
+    ) as { max_position_embeddings: number };
+    const { ids } = json<Generated>(await ropewalk([...args, '--ignore-eos']));
+    expect(ids).toHaveLength(positions - 3);
+    const stopped = json<Generated>(await ropewalk([...args, '--stop-ids', String(ids[5])]));
+    expect(stopped.ids).toEqual(ids.slice(0, ids.indexOf(ids[5]!) + 1));
   });
 
   it('ends with the stop token that it was given, and not before', async () => {

@@ -131,7 +131,10 @@ describe('sampling', () => {
 
   it('is greedy at temperature 0, whatever else is asked for', () => {
     for (const rest of [{}, { topK: 3 }, { topP: 0.9, seed: 7 }, { repetitionPenalty: 3 }]) {
-      const [zero, greedy] = [new Sampler({ temperature: 0, ...rest }), new Sampler({ greedy: true, ...rest })];
+      const [zero, greedy] = [
+        new Sampler({ temperature: 0, ...rest }),
+        new Sampler({ greedy: true, ...rest }),
+      ];
       for (let i = 0; i < 5; i++) {
         const logits = () => Float32Array.of(1, 4, 3.9, 2);
         expect(zero.next(logits())).toBe(greedy.next(logits()));
