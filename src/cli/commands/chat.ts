@@ -7,6 +7,8 @@ import { RopewalkError } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
 import { type ChatModel, REPLY_TOKENS, requireTemplate } from '../../generation/chat.ts';
 import { createDecoder } from '../../generation/decoder.node.ts';
+import type { SamplingOptions } from '../../generation/sampler.ts';
+import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
 import type { Locale } from '../../inspect/labels.ts';
 import { compileSchemaFile, readSchema } from '../options/json-schema.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
@@ -18,6 +20,7 @@ import { CHAT_TEXTS } from '../terminal/chat-texts.ts';
 import { ChatSession } from '../terminal/conversation.ts';
 import { localeOption } from '../terminal/locale.ts';
 import { answerLines } from '../terminal/piped-chat.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface ChatFlags extends DecoderFlags, SamplingFlags {
   system?: string;
@@ -64,11 +67,11 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
     throw new RopewalkError('--json is for chats in a pipe; in a terminal, /save keeps a chat as JSON.');
   }
   const template = flags.template === undefined ? undefined : await readTemplate(flags.template);
-  const { model, stopTokens } = await openChat(await modelPath(name), name, flags, template);
+  const { model, stopTokens, sampling } = await openChat(await modelPath(name), name, flags, template);
   try {
     const { jsonSchema: schemaFile, json: _, ...rest } = flags;
     const schema = schemaFile === undefined ? {} : { jsonSchema: readSchema(schemaFile) };
-    const options = { ...rest, ...schema, stopTokens };
+    const options = { ...withSamplingDefaults(sampling, rest), ...schema, stopTokens };
     const session = new ChatSession(model, options, flags.system);
     if (process.stdin.isTTY) {
       // Replies go where stdout goes; what is only for the person at the terminal goes there in any case.
@@ -94,9 +97,10 @@ async function openChat(
   name: string,
   flags: ChatFlags,
   given: ChatTemplate | undefined,
-): Promise<{ model: ChatModel; stopTokens: readonly number[] }> {
+): Promise<{ model: ChatModel; stopTokens: readonly number[]; sampling: SamplingOptions }> {
   const options = decoderOptions(flags);
   const opened = await openModel(path);
+  showWarnings(opened.warnings);
   try {
     const tokenizer = await tokenizerOf(opened.checkpoint);
     if (!tokenizer) throw new RopewalkError(`${name}: it has no tokenizer, which turns text into tokens.`);
@@ -109,7 +113,7 @@ async function openChat(
     const configured = [...opened.stopTokens, ...opened.config.eos_token_id];
     const stopTokens = chatStopTokens(tokenizer, template, configured);
     const decoder = await createDecoder(opened, { ...options, ...loadingProgress(opened) });
-    return { model: { decoder, tokenizer, template }, stopTokens };
+    return { model: { decoder, tokenizer, template }, stopTokens, sampling: opened.sampling };
   } finally {
     await opened.checkpoint.tensors.close();
   }

@@ -5,6 +5,7 @@ import { checkRoom } from '../../generation/continuation.ts';
 import type { Decoder } from '../../generation/decoder.ts';
 import { generateTokens } from '../../generation/generate.ts';
 import { encodePrompt, generatePieces, type TokenPiece } from '../../generation/generate-text.ts';
+import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
 import { TextStream } from '../../generation/text-stream.ts';
 import type { CompiledJsonSchema } from '../../structured/json-schema.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
@@ -17,6 +18,7 @@ import { addSamplingOptions, checkSampling, type SamplingFlags } from '../option
 import { addSpeculationOptions, type SpeculationFlags, speculationFor } from '../options/speculation.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { forOutput } from '../terminal/printable.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface GenerateFlags extends DecoderFlags, SamplingFlags, SpeculationFlags, PromptFlags {
   maxTokens?: number;
@@ -42,7 +44,7 @@ export function register(program: Command): void {
     .option('--stop-ids <list>', "token ids that end the text, instead of the model's own", idList)
     .option('--ignore-eos', 'go on after the token that ends a text')
     .option('--json-schema <file>', 'the new text is JSON that is valid under this JSON Schema')
-    .option('--json', 'print {ids, text, tokensPerSecond} on stdout')
+    .option('--json', 'print {ids, text, tokensPerSecond, warnings} on stdout')
     .addHelpText(
       'after',
       `
@@ -61,6 +63,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   checkFlags(flags);
   const text = await readPrompt(flags);
   const opened = await openModel(await modelPath(model));
+  showWarnings(opened.warnings);
   let decoder: Decoder;
   let tokenizer: Tokenizer | undefined;
   let schema: CompiledJsonSchema | undefined;
@@ -85,7 +88,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   const constraint = schema?.constraint({ maxTokens, stopTokens });
   const { speculate } = speculation;
   const options = {
-    ...flags,
+    ...withSamplingDefaults(opened.sampling, flags),
     jsonSchema: undefined,
     maxTokens,
     stopTokens,
@@ -97,7 +100,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
     : idPieces(generateTokens(decoder, prompt, options));
   const result = await show(pieces, flags.json !== true, tokenizer !== undefined);
   await Promise.all([decoder.release(), speculation.release()]);
-  process.stdout.write(flags.json ? `${JSON.stringify(result)}\n` : '\n');
+  process.stdout.write(flags.json ? `${JSON.stringify({ ...result, warnings: opened.warnings })}\n` : '\n');
 }
 
 /** Shows pieces as they come, until the end or Ctrl-C. */
