@@ -4,6 +4,7 @@ import type { PullProgress } from '../hub/pull.node.ts';
 import { resolveModel } from '../hub/resolve.node.ts';
 import { createDecoder, type DecoderOptions } from './decoder.node.ts';
 import { LocalModel } from './local-model.ts';
+import { openTaps } from './taps.node.ts';
 
 /** Everything but the functions and the signal can be cloned, so that it reaches another thread. */
 export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
@@ -42,7 +43,12 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
     // What is kept of a text was computed in other pieces than it would be without.
     const activations = settings.activations ?? (prefixCacheBytes ? 'exact' : undefined);
     const decoder = await createDecoder(opened, { ...settings, activations, onProgress: watched });
-    const said = { stopTokens, sampling, warnings };
+    const said = {
+      stopTokens,
+      sampling,
+      warnings,
+      openTaps: () => openTaps(path, { ...settings, activations }),
+    };
     return new LocalModel({ name: idOrPath, family, decoder, tokenizer, prefixCacheBytes, ...said });
   } finally {
     await opened.checkpoint.tensors.close();
