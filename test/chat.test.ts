@@ -529,7 +529,7 @@ describe('a paste in a chat with a person', () => {
     input.end();
     await over;
     const { messages } = JSON.parse(readFileSync(file, 'utf8')) as { messages: ChatMessage[] };
-    return messages.filter(({ role }) => role === 'user').map(({ content }) => content);
+    return messages.filter(({ role }) => role === 'user').map(({ content }) => content as string);
   }
   const paste = (text: string) => `\x1b[200~${text}\x1b[201~`;
 

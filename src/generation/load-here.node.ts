@@ -43,12 +43,7 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
     // What is kept of a text was computed in other pieces than it would be without.
     const activations = settings.activations ?? (prefixCacheBytes ? 'exact' : undefined);
     const decoder = await createDecoder(opened, { ...settings, activations, onProgress: watched });
-    const said = {
-      stopTokens,
-      sampling,
-      warnings,
-      openTaps: () => openTaps(path, { ...settings, activations }),
-    };
+    const said = { stopTokens, sampling, warnings, openTaps: () => openTaps(path, settings) };
     return new LocalModel({ name: idOrPath, family, decoder, tokenizer, prefixCacheBytes, ...said });
   } finally {
     await opened.checkpoint.tensors.close();

@@ -95,5 +95,7 @@ function parseLine(line: string): Asked {
   checkMessages(all);
   const last = all.at(-1);
   if (last?.role !== 'user') throw new RopewalkError('the last of its messages must be of the role "user".');
+  if (typeof last.content !== 'string')
+    throw new RopewalkError('the "content" of its last message must be a text.');
   return { content: last.content, before: all.slice(0, -1) };
 }
