@@ -12,7 +12,8 @@ import { type RotaryDecoderConfig, rotaryLayer, rotaryNames, rotaryParts } from 
  *
  * Where implementations go wrong: every sixth layer is global, the others local; base 10,000 on local layers and 1,000,000
  * on global ones, and scaling on global ones alone; the norms of queries and keys scale by 1 + weight, as all of Gemma's
- * do; the scale is query_pre_attn_scalar ** -0.5; the fields of the caps exist and are null.
+ * do; the scale is query_pre_attn_scalar ** -0.5; the fields of the caps exist and are null (transformers 5.18 heeds that of
+ * the final logits alone, so that another cap on attention is refused).
  */
 export interface Gemma3Config extends RotaryDecoderConfig {
   readonly query_pre_attn_scalar: number;
@@ -20,7 +21,6 @@ export interface Gemma3Config extends RotaryDecoderConfig {
   readonly layer_types: readonly LayerType[];
   /** Of local layers; `rope_theta` and `rope_scaling` are of global ones. */
   readonly local_rope: RopeConfig;
-  readonly attn_logit_softcapping: number | null;
   readonly final_logit_softcapping: number | null;
 }
 
@@ -49,7 +49,6 @@ function parts(c: Gemma3Config): DecoderParts {
         ...layer.attention,
         scale: c.query_pre_attn_scalar ** -0.5,
         window: local ? c.sliding_window : null,
-        softcap: c.attn_logit_softcapping,
         headNorm: norm,
       },
     };
@@ -86,7 +85,6 @@ function config(
     query_pre_attn_scalar: 256,
     sliding_window: 512,
     layer_types: layerTypes(layers, every(6)),
-    attn_logit_softcapping: null,
     final_logit_softcapping: null,
     tie_word_embeddings: true,
     initializer_range: 0.02,
@@ -155,6 +153,7 @@ export const gemma3 = defineFamily<Gemma3Config>({
   },
   readConfig(raw: RawConfig, file: string, warn?: Warn): Gemma3Config {
     const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);
+    reader.mustBe('attn_logit_softcapping', [null]);
     const ropes = readTwoRopes(reader, { global: 1e6, local: 10000 });
     const common = readGemma(reader, ropes.global);
     const pattern = reader.count('sliding_window_pattern', reader.count('_sliding_window_pattern', 6));
@@ -164,7 +163,6 @@ export const gemma3 = defineFamily<Gemma3Config>({
       query_pre_attn_scalar: reader.number('query_pre_attn_scalar'),
       sliding_window: reader.count('sliding_window'),
       layer_types: readLayerTypes(reader, common.num_hidden_layers, every(pattern)),
-      attn_logit_softcapping: reader.optionalNumber('attn_logit_softcapping'),
       final_logit_softcapping: reader.optionalNumber('final_logit_softcapping'),
     };
   },
@@ -176,7 +174,7 @@ export const gemma3 = defineFamily<Gemma3Config>({
     query_pre_attn_scalar: c.query_pre_attn_scalar,
     sliding_window: c.sliding_window,
     layer_types: [...c.layer_types],
-    attn_logit_softcapping: c.attn_logit_softcapping,
+    attn_logit_softcapping: null,
     final_logit_softcapping: c.final_logit_softcapping,
     use_bidirectional_attention: false,
   }),

@@ -135,7 +135,7 @@ CASES = {
         ),
         32,
     ),
-    "gemma3-capped": (gemma3(attn_logit_softcapping=2.0, final_logit_softcapping=3.0, attention_bias=True), 32),
+    "gemma3-capped": (gemma3(final_logit_softcapping=3.0, attention_bias=True), 32),
     "mistral": (rotary(MistralConfig, sliding_window=7), 32),
     "mistral-global": (
         rotary(MistralConfig, sliding_window=None, head_dim=12, tie_word_embeddings=False, rope_parameters=rope(1e6)),
