@@ -1,5 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
+import { chatStopTokens } from '../chat/encode.ts';
+import { ChatTemplate } from '../chat/template.ts';
 import { fileError } from '../checkpoint/file-errors.ts';
 import { type DistillOptions, distill, type TeachingSource } from '../distillation/distill.node.ts';
 import {
@@ -23,7 +25,8 @@ import {
   type OptimizerStates,
 } from '../training/create-optimizer.ts';
 import { RunDirectory } from '../training/run.node.ts';
-import { INTERRUPTED, interruptSignal } from './interrupt.ts';
+import { templateOf } from './data-options.ts';
+import { INTERRUPTED, interruptible, interruptSignal } from './interrupt.ts';
 import { count, fraction, idList, notNegative, positive, wholeNumber } from './options.ts';
 import { Progress } from './progress.ts';
 import { modelPath } from './resolve.ts';
@@ -33,7 +36,6 @@ import {
   type DataFlags,
   readTeachingText,
   type TeachingText,
-  withTemplate,
 } from './teaching-data.ts';
 import { follow, tokenizerFiles } from './train.ts';
 
@@ -169,7 +171,9 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
     }
     let text: TeachingText | undefined;
     if (!file) {
-      text = await readTeachingText(flags, teacher!.tokenizer, progress);
+      text = await interruptible((signal) =>
+        readTeachingText(flags, teacher!.tokenizer, { progress, signal }),
+      );
       closing.push(() => text!.close());
     }
     const teaching: TeachingSource = file
@@ -181,7 +185,8 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
           validation: () => text!.heldOut(),
           dataIdentity: text!.identity,
         };
-    await learn(flags, student, tokenizer, teaching, text, progress);
+    const { files, generationConfig } = await savedWith(flags, student, tokenizer, teacher);
+    await learn(flags, { ...student, generationConfig }, files, teaching, text, progress);
   } finally {
     for (const close of closing.reverse()) await close();
   }
@@ -190,7 +195,7 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
 async function learn(
   flags: DistillFlags,
   student: Student,
-  tokenizer: Tokenizer,
+  files: DistillOptions['files'],
   teaching: TeachingSource,
   text: TeachingText | undefined,
   progress: Progress,
@@ -221,8 +226,7 @@ async function learn(
       seed: flags.seed,
     },
     memory: flags.memory,
-    files: withTemplate(tokenizerFiles(tokenizer), flags.template, tokenizer),
-    ...{ out: flags.out, keep: flags.keep, resume: flags.resume ? 'must' : 'never' },
+    ...{ files, out: flags.out, keep: flags.keep, resume: flags.resume ? 'must' : 'never' },
   };
   const { signal, dispose } = interruptSignal(() =>
     progress.note('stopping after this step; a checkpoint will be saved …'),
@@ -251,6 +255,34 @@ async function learn(
     progress.note('interrupted; go on with the same command and --resume');
     process.exitCode = INTERRUPTED;
   }
+}
+
+/**
+ * The tokenizer's files that the student is saved with, the named chat template in them, and its generation config: what ends
+ * a turn of the template is among the tokens that end a text, as in the result of `finetune`.
+ */
+async function savedWith(
+  flags: DistillFlags,
+  student: Student,
+  tokenizer: Tokenizer,
+  teacher: OpenedTeacher | undefined,
+): Promise<{
+  files: DistillOptions['files'];
+  generationConfig: Record<string, unknown> | undefined;
+}> {
+  const given = flags.template === undefined ? undefined : await templateOf(flags.template, tokenizer);
+  const template = given ?? ChatTemplate.fromConfig(tokenizer.config, 'the chat template of the teacher');
+  const files = tokenizerFiles(tokenizer, given);
+  // What the student's own files say; else what ends a text of the teacher's, whose vocabulary it has.
+  const own = student.stopTokens.length > 0 ? student.stopTokens : (teacher?.opened.stopTokens ?? []);
+  const stops = template ? chatStopTokens(tokenizer, template, own) : own;
+  if (stops.length === 0) return { files, generationConfig: student.generationConfig };
+  const { bos_token_id: bos, pad_token_id: pad } = student.config;
+  const begin = student.generationConfig ?? {
+    ...(bos !== null && { bos_token_id: bos }),
+    ...(pad !== null && { pad_token_id: pad }),
+  };
+  return { files, generationConfig: { ...begin, eos_token_id: stops.length === 1 ? stops[0] : stops } };
 }
 
 /** Where the student begins: the teacher's layers, a preset, a config.json, or a checkpoint. */

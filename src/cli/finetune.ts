@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ChatTemplate } from '../chat/template.ts';
+import { dataNotes } from '../data/report.ts';
 import { isTemplateName, TEMPLATE_NAMES } from '../data/templates.ts';
 import { RopewalkError } from '../errors.ts';
 import { dataFiles } from '../finetune/data-files.node.ts';
@@ -17,7 +18,7 @@ import { addFinetuneOptions, type FinetuneConfig, readFinetuneConfig } from './f
 import { FinetuneView, planText, ratesText } from './finetune-view.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { localeOption } from './locale.ts';
-import { Progress } from './progress.ts';
+import { Progress, showReading } from './progress.ts';
 import { modelPath } from './resolve.ts';
 
 interface FinetuneFlags {
@@ -114,21 +115,16 @@ async function openJob(
   },
 ): Promise<FinetuneJob> {
   const { progress, files, folder, signal, ...rest } = surroundings;
-  const { columns, tooLong, malformed, template, threads, ...settings } = config;
+  const { columns, tooLong, malformed, specialTokens, template, threads, ...settings } = config;
   const data = dataFiles(
     {
       ...{ files, folder, signal, columns, tooLong, malformed },
-      onProgress: ({ rows, tokens }) =>
-        progress.update('reading', rows, Number.POSITIVE_INFINITY, `${rows} rows, ${tokens} tokens`),
+      specialTokensInText: specialTokens === 'special',
+      onNote: (text) => progress.note(text),
+      onProgress: showReading(progress),
       onReady({ report }) {
         progress.end();
-        const { truncated, dropped } = report;
-        if (truncated.examples > 0)
-          progress.note(
-            `${truncated.examples} examples are longer than a row and were cut; --too-long drop leaves them out`,
-          );
-        for (const { reason, rows, first } of dropped)
-          progress.note(`${rows} rows dropped (${reason}): ${first.join(', ')}`);
+        for (const note of dataNotes(report)) progress.note(note);
       },
     },
     config,

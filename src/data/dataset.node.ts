@@ -12,6 +12,7 @@ import {
   type ExampleOptions,
   examplesOf,
 } from './examples.node.ts';
+import { dataFileEnding } from './read-rows.node.ts';
 import { type DataReport, ReportBuilder } from './report.ts';
 import { TokenFile, writeTokenFile } from './token-file.node.ts';
 import type { DatasetView } from './view.ts';
@@ -80,20 +81,20 @@ async function identityOf(options: PrepareOptions, template: ChatTemplate | unde
   const hash = createHash('sha256');
   const tellsTime = template?.source.includes('strftime_now');
   const described = {
-    format: 1,
+    format: 2,
     template: template?.source ?? null,
     columns: options.columns ?? null,
     trainOn: options.trainOn ?? 'assistant',
     maxLength: options.maxLength,
-    tooLong: options.tooLong ?? 'truncate',
+    tooLong: options.tooLong ?? 'continue',
     malformed: options.malformed ?? 'stop',
-    specialTokensInText: options.specialTokensInText ?? false,
+    specialTokensInText: options.specialTokensInText ?? true,
     // Templates that tell the time tell the day.
     day: tellsTime ? (options.now ?? new Date()).toISOString().slice(0, 10) : null,
     tokenizer: tokenizer.toJSON(),
     bos: tokenizer.bosId ?? null,
     eos: tokenizer.eosId ?? null,
-    endings: files.map((file) => /[^.]*$/.exec(file)![0].toLowerCase()),
+    endings: files.map((file) => dataFileEnding(file) ?? null),
   };
   hash.update(JSON.stringify(described));
   for (const file of files) hash.update(await fileHash(file, signal));

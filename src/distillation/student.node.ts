@@ -24,7 +24,10 @@ export interface Student {
   readonly tokenizer: Tokenizer | undefined;
   /** What it begins as, as plain JSON. */
   readonly record: Readonly<Record<string, unknown>>;
+  /** For `generation_config.json`. */
   readonly generationConfig: Record<string, unknown> | undefined;
+  /** Ids that end a text, by its files; none for one from scratch. */
+  readonly stopTokens: readonly number[];
   /** Fills weights, by path. @param seed of random ones. */
   begin(values: ReadonlyMap<string, Float32Array>, seed: number): Promise<void>;
 }
@@ -35,7 +38,7 @@ export async function openStudent(origin: StudentOrigin): Promise<Student> {
     const { family, config } = origin;
     const model = family.build(config);
     return {
-      ...{ family, config, model, tokenizer: undefined, generationConfig: undefined },
+      ...{ family, config, model, tokenizer: undefined, generationConfig: undefined, stopTokens: [] },
       record: { from: 'scratch' },
       begin: async (values, seed) => initializeWeights(model.parameters(), values, new Random(seed)),
     };
@@ -45,7 +48,9 @@ export async function openStudent(origin: StudentOrigin): Promise<Student> {
   try {
     const { checkpoint } = opened;
     const tokenizer = await tokenizerOf(checkpoint);
-    const common = { family: opened.family, tokenizer, generationConfig: checkpoint.generationConfig };
+    const { stopTokens } = opened;
+    const { generationConfig } = checkpoint;
+    const common = { family: opened.family, tokenizer, generationConfig, stopTokens };
     if (origin.kind === 'checkpoint') {
       const begin = (values: ReadonlyMap<string, Float32Array>) => readInto(path, values);
       const { config, model } = opened;
