@@ -65,7 +65,7 @@ export function specialTokensOption(shownDefault?: string): Option {
 }
 
 export const DATA_HELP =
-  'chats, instructions or texts in JSONL, JSON, CSV, TSV, TXT (also .gz) or Parquet; a pattern or a folder of them, or a data set on the hub; may be given several times'
+  'chats, instructions or texts in JSONL, JSON, CSV, TSV, TXT (also .gz) or Parquet; a pattern or a folder of them, or a data set on the hub; may be given several times';
 
 function column(text: string, previous: DataColumns = {}): DataColumns {
   const at = text.indexOf('=');

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import pc from 'picocolors';
 import { openTokenizer } from '../checkpoint/tokenizer.node.ts';
 import { type DataExample, examplesOf } from '../data/examples.node.ts';
@@ -42,11 +42,7 @@ export function register(program: Command): void {
       'Print examples as a model is trained on them: which tokens are trained, and a report of lengths.',
     )
     .argument('<model>', 'a model directory, a GGUF file, a tokenizer.json, or an id on the hub')
-    .requiredOption(
-      '--data <file|id>',
-      DATA_HELP,
-      collect,
-    );
+    .requiredOption('--data <file|id>', DATA_HELP, collect);
   addExampleOptions(preview)
     .option('--max-length <n>', 'tokens of an example', count, 513)
     .option('--rows <n>', 'examples to print; 0 for the report alone', wholeNumber, 3)

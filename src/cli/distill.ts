@@ -25,7 +25,9 @@ import {
   type OptimizerStates,
 } from '../training/create-optimizer.ts';
 import { RunDirectory } from '../training/run.node.ts';
+import { checkUnlocked } from '../training/run-lock.node.ts';
 import { templateOf } from './data-options.ts';
+import { worseThanBase } from './finetune-view.ts';
 import { INTERRUPTED, interruptible, interruptSignal } from './interrupt.ts';
 import { count, fraction, idList, notNegative, positive, wholeNumber } from './options.ts';
 import { Progress } from './progress.ts';
@@ -154,6 +156,7 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
   // Before anything long begins.
   if (flags.resume) await RunDirectory.open(flags.out);
   else await RunDirectory.checkFree(flags.out);
+  await checkUnlocked(flags.out);
   const closing: (() => Promise<void>)[] = [];
   try {
     const teacherPath = flags.teacher === undefined ? undefined : await modelPath(flags.teacher);
@@ -248,6 +251,8 @@ async function learn(
     );
   }
   if (finished) {
+    const worse = worseThanBase(result.validationLoss, result.baseLoss);
+    if (worse) progress.note(worse);
     progress.note(
       `the student is in ${flags.out}; try: ropewalk generate ${flags.out} --prompt "…" --max-tokens 50`,
     );

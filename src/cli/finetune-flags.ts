@@ -4,8 +4,8 @@ import { Option } from 'commander';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { fileError } from '../checkpoint/file-errors.ts';
-import { RopewalkError } from '../errors.ts';
 import { TOO_LONG } from '../data/examples.node.ts';
+import { RopewalkError } from '../errors.ts';
 import { camel, checkSettings, finetuneSettings, kebab } from '../finetune/settings.ts';
 import { DATA_HELP, specialTokensOption, TOO_LONG_HELP } from './data-options.ts';
 import { collect, count, integer, notNegative, positive, wholeNumber } from './options.ts';
@@ -40,11 +40,7 @@ export function addFinetuneOptions(command: Command): Command {
     new Option(flags, text).choices([...values]);
   return command
     .option('--config <file>', 'a YAML file of these options by their names; options given here win')
-    .option(
-      '--data <file>',
-      DATA_HELP,
-      collect,
-    )
+    .option('--data <file>', DATA_HELP, collect)
     .option(
       '--column <what=name>',
       'a column that is not called as usual, such as prompt=Q; may be given several times',

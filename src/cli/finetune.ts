@@ -14,8 +14,9 @@ import { FinetuneJob } from '../finetune/job.node.ts';
 import type { Locale } from '../inspect/labels.ts';
 import { type RatePoint, searchRate, suggestRate } from '../training/find-rate.ts';
 import { RunDirectory } from '../training/run.node.ts';
+import { checkUnlocked } from '../training/run-lock.node.ts';
 import { addFinetuneOptions, type FinetuneConfig, readFinetuneConfig } from './finetune-flags.ts';
-import { FinetuneView, planText, ratesText } from './finetune-view.ts';
+import { FinetuneView, planText, ratesText, worseThanBase } from './finetune-view.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { localeOption } from './locale.ts';
 import { Progress, showReading } from './progress.ts';
@@ -67,10 +68,12 @@ async function run(command: Command, named: string | undefined, flags: FinetuneF
   if (out === undefined && !trial) throw new RopewalkError('--out is missing: name a folder for the run.');
   if (flags.resume && out !== undefined) await RunDirectory.open(out);
   else if (out !== undefined && !trial) await RunDirectory.checkFree(out);
+  if (out !== undefined && !trial) await checkUnlocked(out);
 
   const progress = new Progress();
+  let isTraining = false;
   const { signal, dispose } = interruptSignal(() =>
-    progress.note(trial ? 'stopping …' : 'stopping after this step; a checkpoint will be saved …'),
+    progress.note(isTraining ? 'stopping after this step; a checkpoint will be saved …' : 'stopping …'),
   );
   // A trial leaves nothing behind, unless there is a run whose tokens serve it.
   const temporary =
@@ -90,7 +93,11 @@ async function run(command: Command, named: string | undefined, flags: FinetuneF
     try {
       if (flags.dryRun) await dryRun(job, flags, progress);
       else if (flags.findLr) await findRate(job, flags, progress, signal);
-      else await train(job, { out: out!, resume, signal, json: flags.json ?? false }, progress);
+      else {
+        isTraining = true;
+        signal.throwIfAborted();
+        await train(job, { out: out!, resume, signal, json: flags.json ?? false }, progress);
+      }
     } finally {
       await job.close();
     }
@@ -227,10 +234,13 @@ async function train(
       step,
       ...losses,
       resultStep: finished?.resultStep,
+      ...(finished?.loss !== undefined && { resultLoss: finished.loss, baseLoss: finished.base }),
     };
     process.stdout.write(`${JSON.stringify(result)}\n`);
   }
   if (finished) {
+    const worse = worseThanBase(finished.loss, finished.base);
+    if (worse) progress.note(worse);
     progress.note(
       `the model of step ${finished.resultStep} is in ${options.out}, the report in ${finished.report}; try: ropewalk generate ${options.out} --prompt "…"`,
     );

@@ -31,9 +31,7 @@ export interface DataFlags extends ExampleFlags {
 
 /** What `teach` and `distill` are told of the text. */
 export function addDataOptions(command: Command): Command {
-  command
-    .option('--text <file>', TEXT_HELP, collect)
-    .option('--data <file>', DATA_HELP, collect);
+  command.option('--text <file>', TEXT_HELP, collect).option('--data <file>', DATA_HELP, collect);
   return addExampleOptions(command)
     .option('--no-pack', 'one example of --data in a row, rather than as many as fit')
     .option('--validation <share>', 'share that is held out', fraction, 0.1)

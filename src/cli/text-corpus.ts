@@ -25,7 +25,9 @@ export async function encodeTexts(
 ): Promise<Int32Array> {
   const { bosId: begin, eosId: end } = tokenizer;
   const special = specialTokens === 'special';
-  const spelled = texts.map((text) => spelledSpecialToken(text, tokenizer)).filter((one) => one !== undefined);
+  const spelled = texts
+    .map((text) => spelledSpecialToken(text, tokenizer))
+    .filter((one) => one !== undefined);
   if (spelled.length > 0) progress.note(spelledNote({ rows: spelled.length, token: spelled[0]!, special }));
   const tokens = await encodeCorpusAsync(tokenizer, texts, {
     // Where a prompt will begin with this token, a document must have done so too.

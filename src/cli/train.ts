@@ -11,6 +11,7 @@ import { bpeTokenizerConfig, trainBpe } from '../tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type PretrainEvent, pretrain } from '../training/pretrain.node.ts';
 import { RunDirectory } from '../training/run.node.ts';
+import { checkUnlocked } from '../training/run-lock.node.ts';
 import { specialTokensOption } from './data-options.ts';
 import { INTERRUPTED, interruptible, interruptSignal } from './interrupt.ts';
 import { collect, count, fraction, integer, notNegative, positive, wholeNumber } from './options.ts';
@@ -106,6 +107,7 @@ async function train(flags: TrainFlags): Promise<void> {
   // Before the text is read and encoded, which can take minutes.
   if (flags.resume) await RunDirectory.open(flags.out);
   else await RunDirectory.checkFree(flags.out);
+  await checkUnlocked(flags.out);
   const { tokenizer, tokens, files } = await interruptible(async (signal) => {
     const documents = await readTextFiles(flags.text, { signal, onWarning: (text) => progress.note(text) });
     const texts = documents.map(({ text }) => text);
@@ -196,6 +198,8 @@ export interface Progressed {
   readonly tokensPerSecond?: number;
   readonly validationLoss?: number;
   readonly perplexity?: number;
+  /** The held-out loss before the first step, where that was evaluated. */
+  readonly baseLoss?: number;
 }
 
 /** Shows how training goes, until it is finished or interrupted. */
@@ -221,9 +225,9 @@ export async function follow(
         break;
       }
       case 'evaluation': {
-        const { loss, perplexity } = event;
+        const { loss, perplexity, base } = event;
         progress.note(`step ${step}: held-out loss ${loss.toFixed(4)}, perplexity ${perplexity.toFixed(2)}`);
-        result = { ...result, validationLoss: loss, perplexity };
+        result = { ...result, validationLoss: loss, perplexity, ...(base !== null && { baseLoss: base }) };
         break;
       }
       case 'checkpoint':

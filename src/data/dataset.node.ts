@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ChatTemplate } from '../chat/template.ts';
 import { fileError } from '../checkpoint/file-errors.ts';
+import { removeEmpty } from '../checkpoint/folders.node.ts';
 import { RopewalkError } from '../errors.ts';
 import {
   chatTemplateOf,
@@ -54,6 +55,9 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
   const existing = await openExisting(path, identity);
   if (existing) return datasetFrom(existing, path, true);
   const report = new ReportBuilder();
+  const folders = await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+    throw fileError(error, 'write', folder);
+  });
   await writeTokenFile(path, examplesOf({ ...options, template }, report), async () => {
     signal?.throwIfAborted();
     const after = await Promise.all(files.map(stamp));
@@ -63,6 +67,9 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
     const built = report.build(options.maxLength);
     if (built.examples === 0) throw new RopewalkError(emptiness(built));
     return { identity, report: built };
+  }).catch(async (error: unknown) => {
+    await removeEmpty(folder, folders);
+    throw error;
   });
   const made = await TokenFile.open(path);
   return datasetFrom(made, path, false);

@@ -107,7 +107,7 @@ export async function* examplesOf(
         report.dropped('malformed', message);
         continue;
       }
-      for (const fitted of fit(example, { maxLength, tooLong, isText, where, report })) {
+      for (const fitted of partsOf(example, { maxLength, tooLong, isText, where, report })) {
         tokens += fitted.ids.length;
         yield { ...fitted, where };
       }
@@ -156,7 +156,7 @@ function noteSpecialTokens(
 }
 
 /** The examples that a row gives: one, cut to length; several where a text goes on; none where it is dropped. */
-function fit(
+function partsOf(
   { ids, trained }: Example,
   {
     maxLength,

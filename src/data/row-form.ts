@@ -100,7 +100,9 @@ export function rowReader(first: Values, named: DataColumns = {}): RowReader {
     if (!given.every((role) => role in usual)) continue;
     const absent = given.map((role) => named[role]!).filter((name, i) => given[i]! in needs && !has(name));
     if (absent.length > 0) throw noColumns(absent, first);
-    const found = (Object.keys(needs) as Role[]).every((role) => (named[role] ? true : needs[role]!.some(has)));
+    const found = (Object.keys(needs) as Role[]).every((role) =>
+      named[role] ? true : needs[role]!.some(has),
+    );
     if (!found) continue;
     const columns: Partial<Record<Role, string>> = {};
     return {

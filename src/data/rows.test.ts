@@ -76,7 +76,14 @@ describe('readers', () => {
       );
     await fc.assert(
       fc.asyncProperty(
-        ...([table, cuts, fc.constantFrom(',', '\t', ';', '|'), fc.constantFrom('\n', '\r\n', '\r'), fc.boolean(), fc.boolean()] as const),
+        ...([
+          table,
+          cuts,
+          fc.constantFrom(',', '\t', ';', '|'),
+          fc.constantFrom('\n', '\r\n', '\r'),
+          fc.boolean(),
+          fc.boolean(),
+        ] as const),
         async (rows, places, separator, end, ended, given) => {
           const columns = (rows[0] ?? ['x']).map((_, i) => `column ${i}`);
           const quote = (text: string) => `"${text.replaceAll('"', '""')}"`;

@@ -51,7 +51,9 @@ export function chooseDataFiles(
   if (chosen.length > 0 && endings.size === 1) {
     return { chosen, left: data.filter((path) => !chosen.includes(path)) };
   }
-  const how = isFolder ? `name one, or a folder, by its path (${id}/FILE)` : `name one, or a folder, as ${id}:FILE`;
+  const how = isFolder
+    ? `name one, or a folder, by its path (${id}/FILE)`
+    : `name one, or a folder, as ${id}:FILE`;
   throw new RopewalkError(`${id}: which of its files to train on is not clear; ${how}: ${has}`);
 }
 

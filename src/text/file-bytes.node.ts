@@ -8,10 +8,7 @@ import { RopewalkError } from '../errors.ts';
  * @param onBytes called with the bytes of the file that have been read so far.
  * @throws RopewalkError for a file that is no gzip file though its name says so, or is cut off; errors of Node's otherwise.
  */
-export async function* fileBytes(
-  path: string,
-  onBytes?: (bytes: number) => void,
-): AsyncGenerator<Buffer> {
+export async function* fileBytes(path: string, onBytes?: (bytes: number) => void): AsyncGenerator<Buffer> {
   const file = createReadStream(path, { highWaterMark: 1 << 20 });
   let read = 0;
   if (!path.toLowerCase().endsWith('.gz')) {

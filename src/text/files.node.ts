@@ -146,10 +146,6 @@ async function textFilesOf(name: string): Promise<string[]> {
 
 function cannotRead(path: string, error: unknown): RopewalkError {
   const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-  const reason = missing
-    ? 'there is no such file'
-    : error instanceof Error
-      ? error.message
-      : String(error);
+  const reason = missing ? 'there is no such file' : error instanceof Error ? error.message : String(error);
   return new RopewalkError(`${path} cannot be read: ${reason}`, { cause: error });
 }

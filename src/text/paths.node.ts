@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { glob } from 'tinyglobby';
 import { RopewalkError } from '../errors.ts';
 
@@ -12,7 +12,8 @@ import { RopewalkError } from '../errors.ts';
 export async function filesOfPattern(name: string): Promise<string[] | undefined> {
   if (!/[*?[{]/.test(name) || (await kindOf(name)) !== undefined) return undefined;
   const pattern = process.platform === 'win32' ? name.replaceAll('\\', '/') : name;
-  const files = await glob(pattern, { onlyFiles: true, expandDirectories: false });
+  const options = { onlyFiles: true, expandDirectories: false, absolute: isAbsolute(name) };
+  const files = await glob(pattern, options);
   if (files.length === 0) throw new RopewalkError(`no file fits the pattern ${name}; check the path`);
   return files.sort();
 }

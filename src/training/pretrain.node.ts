@@ -8,6 +8,7 @@ import { Random } from '../text/random.ts';
 import type { SequenceShape } from './graph.ts';
 import { AdamW } from './optimizer.ts';
 import { type ModelIdentity, RunDirectory, type RunRecord } from './run.node.ts';
+import { lockRun } from './run-lock.node.ts';
 import { checkSameRun } from './run-record.ts';
 import { TrainingSession } from './session.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from './trainer.ts';
@@ -72,8 +73,10 @@ export async function* pretrain(
   if (stored) checkSameRun(stored.record, record, out);
   else await RunDirectory.checkFree(out);
 
-  const session = await TrainingSession.create(engine, model, shape);
+  const lock = await lockRun(out);
+  let session: TrainingSession | undefined;
   try {
+    session = await TrainingSession.create(engine, model, shape);
     const { seed, betas, eps, weightDecay } = settings;
     initializeWeights(model.parameters(), session.values(), new Random(seed));
     const parts = {
@@ -96,6 +99,7 @@ export async function* pretrain(
       yield event;
     }
   } finally {
-    await session.release();
+    await session?.release();
+    await lock.release();
   }
 }
