@@ -13,7 +13,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { MemoryMode } from '../src/training/create-engine.ts';
+import type { MemoryMode } from '../src/training/create-learner.ts';
 import { casesOf } from './training/cases.ts';
 import type { Entrant } from './training/contender.ts';
 import { benchDecode } from './training/decode.ts';

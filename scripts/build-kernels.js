@@ -1,14 +1,14 @@
-// Compiles assembly/kernels.ts and what it imports to WebAssembly and writes the module as text into src/runtime/kernels.generated.ts, so
+// Compiles src/kernels/src/kernels/assembly/kernels.ts and what it imports to WebAssembly and writes the module as text into src/kernels/kernels.generated.ts, so
 // that Node and browsers load it with no file access. Does nothing when the output was made from the same input.
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const sourceFolder = fileURLToPath(new URL('../assembly/', import.meta.url));
+const sourceFolder = fileURLToPath(new URL('../src/kernels/assembly/', import.meta.url));
 const sources = readdirSync(sourceFolder)
   .filter((name) => name.endsWith('.ts'))
   .sort();
-const outputFile = fileURLToPath(new URL('../src/runtime/kernels.generated.ts', import.meta.url));
+const outputFile = fileURLToPath(new URL('../src/kernels/kernels.generated.ts', import.meta.url));
 const flags = [
   '-O3',
   '--enable',
@@ -59,7 +59,7 @@ async function compile() {
   return wasm;
 }
 
-const mark = `// Made by scripts/build-kernels.js from assembly; source ${fingerprint()}`;
+const mark = `// Made by scripts/build-kernels.js from src/kernels/assembly; source ${fingerprint()}`;
 if (!readIfPresent(outputFile).startsWith(`${mark}\n`)) {
   try {
     const wasm = await compile();
@@ -72,7 +72,7 @@ if (!readIfPresent(outputFile).startsWith(`${mark}\n`)) {
       `${mark}\n/** The WebAssembly module in base64. */\nexport const kernelsBase64 =\n${lines.join(' +\n')};\n`,
     );
     renameSync(draft, outputFile);
-    console.log(`src/runtime/kernels.generated.ts: ${wasm.length} bytes of WebAssembly`);
+    console.log(`src/kernels/kernels.generated.ts: ${wasm.length} bytes of WebAssembly`);
   } catch (error) {
     console.error(`ropewalk: the kernels were not built: ${error.message}`);
     process.exitCode = 1;

@@ -1,4 +1,4 @@
-// Builds the program of a model's worker thread (src/generation/worker.node.ts) for TypeScript that runs unbuilt: tests,
+// Builds the program of a model's worker thread (src/generation/worker/worker.node.ts) for TypeScript that runs unbuilt: tests,
 // benchmarks, scripts. In the package the compiler's own output is that program.
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** The folder of the sources, where tests look for it. */
-export const SOURCES = join(root, 'src/generation');
+export const SOURCES = join(root, 'src/generation/worker');
 
 /** @param folder where the code lies that will start the thread: beside model-worker.node.ts, or beside a bundle of it */
 export async function buildWorker(folder) {
@@ -30,6 +30,6 @@ export async function buildWorker(folder) {
 
 /** Builds it beside a bundle if that can start the thread. @param metafile what esbuild says of the bundle */
 export async function buildWorkerFor(metafile, folder) {
-  const starts = (path) => path.endsWith('src/generation/model-worker.node.ts');
+  const starts = (path) => path.endsWith('src/generation/worker/model-worker.node.ts');
   if (Object.keys(metafile.inputs).some(starts)) await buildWorker(folder);
 }

@@ -3,6 +3,16 @@
  * itself; a page imports `ropewalk/core` and passes its onnxruntime-web to {@link webEngine}.
  */
 
+export {
+  type Batch,
+  BatchSampler,
+  type BatchSamplerState,
+  type BatchSource,
+  type EvaluationBatch,
+  evaluationBatches,
+  type TrainingBatch,
+  type TrainingRows,
+} from './batches.ts';
 export { chatStopTokens, type EncodeChatOptions, encodeChat } from './chat/encode.ts';
 export type { ChatMessage } from './chat/messages.ts';
 export { ChatTemplate, type RenderedChat, type RenderOptions } from './chat/template.ts';
@@ -13,13 +23,17 @@ export {
   float32ToFloat16,
 } from './checkpoint/dtypes.ts';
 export {
+  type GenerationSettings,
+  readGenerationConfig,
+  type SamplingDefaults,
+} from './checkpoint/generation-config.ts';
+export {
   openSafetensors,
   type SafetensorsDtype,
   SafetensorsFile,
   type TensorEntry,
-} from './checkpoint/safetensors.ts';
-export { type FloatDtype, type TensorToWrite, writeSafetensors } from './checkpoint/safetensors-writer.ts';
-export { type ByteSink, type ByteSource, memorySink, memorySource } from './checkpoint/source.ts';
+} from './checkpoint/safetensors/safetensors-file.ts';
+export { type FloatDtype, type TensorToWrite, writeSafetensors } from './checkpoint/safetensors/writer.ts';
 export { type EncodeExampleOptions, encodeExample, type TrainOn } from './data/encode-example.ts';
 export {
   evaluationRows,
@@ -42,8 +56,8 @@ export type { CommonConfig, RawConfig, RopeConfig } from './families/config.ts';
 export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './families/family.ts';
 export { type GemmaConfig, gemma } from './families/gemma.ts';
 export { type Gemma2Config, gemma2 } from './families/gemma2.ts';
-export { Gpt, type GptConfig, gpt } from './families/gpt.ts';
-export { Gpt2, type Gpt2Config, gpt2 } from './families/gpt2.ts';
+export { type GptConfig, gpt } from './families/gpt.ts';
+export { type Gpt2Config, gpt2 } from './families/gpt2.ts';
 export { type GaussianSource, initializeWeights } from './families/initialize.ts';
 export { type LlamaConfig, llama } from './families/llama.ts';
 export {
@@ -56,6 +70,7 @@ export {
   modelFromConfig,
   presetNames,
 } from './families/registry.ts';
+export { type ByteSink, type ByteSource, memorySink, memorySource } from './files/source.ts';
 export {
   type BatchOptions,
   type BatchSettings,
@@ -63,9 +78,10 @@ export {
   GenerationBatch,
   generateBatch,
 } from './generation/batch.ts';
-export { BatchCache } from './generation/batch-cache.ts';
 export { generateTexts, type TextPiece } from './generation/batch-texts.ts';
-export { KeyValueCache } from './generation/cache.ts';
+export { BatchCache } from './generation/cache/batch-cache.ts';
+export { KeyValueCache } from './generation/cache/key-value-cache.ts';
+export { PrefixCache, type PrefixCacheOptions } from './generation/cache/prefix-cache.ts';
 export {
   type ChatFunction,
   ChatMemory,
@@ -74,17 +90,9 @@ export {
   generateReply,
   type ReplyEnd,
 } from './generation/chat.ts';
-export type { TokenConstraint } from './generation/constraint.ts';
 export { Decoder, fullLogitsGraph, logitsOf } from './generation/decoder.ts';
-export { checkDraftTokenizer } from './generation/draft-tokenizer.ts';
 export { type GenerationOptions, generateTokens, prefill } from './generation/generate.ts';
 export { generateText, type TextOptions } from './generation/generate-text.ts';
-export {
-  type CompiledJsonSchema,
-  compileJsonSchema,
-  type JsonConstraintOptions,
-} from './generation/json-schema.ts';
-export type { JsonSchema } from './generation/json-schema-keywords.ts';
 export type {
   Abortable,
   LanguageModel,
@@ -94,8 +102,8 @@ export type {
   ModelTokenOptions,
 } from './generation/language-model.ts';
 export { LocalModel, type ModelParts } from './generation/local-model.ts';
-export { PrefixCache, type PrefixCacheOptions } from './generation/prefix-cache.ts';
 export { argmax, distribution, Sampler, type SamplingOptions } from './generation/sampler.ts';
+export { withSamplingDefaults } from './generation/sampling-defaults.ts';
 export {
   cachedLogits,
   fullLogits,
@@ -104,7 +112,8 @@ export {
   Scorer,
   scoringWindows,
 } from './generation/score.ts';
-export type { Speculation } from './generation/speculate.ts';
+export { checkDraftTokenizer } from './generation/speculate/draft-tokenizer.ts';
+export type { Speculation } from './generation/speculate/speculate.ts';
 export { StopStrings } from './generation/text.ts';
 export { differentiate } from './graph/differentiate.ts';
 export { type Dim, type Shape, type SymbolicDim, symbol } from './graph/dims.ts';
@@ -130,8 +139,6 @@ export { type ModelSummary, summarize } from './inspect/summary.ts';
 export { printTree, type TreeOptions } from './inspect/tree.ts';
 export { CachedSequence, FullSequence, type LayerCache, type SequenceContext } from './nn/attention.ts';
 export { Embedding } from './nn/embedding.ts';
-export { GatedMlp } from './nn/gated-mlp.ts';
-export { GroupedQueryAttention } from './nn/grouped-attention.ts';
 export { Conv1D, Dropout, Linear } from './nn/linear.ts';
 export { Activation, type ActivationKind } from './nn/mlp.ts';
 export {
@@ -151,20 +158,18 @@ export {
   SinusoidalPositions,
 } from './nn/positions.ts';
 export { type EmitOptions, type EmittedModel, emitModel, type WeightSource } from './onnx/emit.ts';
+export { Random } from './random.ts';
 export type { Engine, EngineSettings, OnnxRuntime, SessionSettings } from './runtime/engine.ts';
 export { type OnnxRuntimeWeb, type WebSettings, webEngine } from './runtime/engine.web.ts';
 export { type CompileOptions, Executable, type HostArray, type HostTensor } from './runtime/executable.ts';
 export { HostMemory } from './runtime/host-memory.ts';
+export type { TokenConstraint } from './structured/constraint.ts';
 export {
-  type Batch,
-  BatchSampler,
-  type BatchSamplerState,
-  type BatchSource,
-  type EvaluationBatch,
-  evaluationBatches,
-  type TrainingBatch,
-  type TrainingRows,
-} from './text/batches.ts';
+  type CompiledJsonSchema,
+  compileJsonSchema,
+  type JsonConstraintOptions,
+} from './structured/json-schema.ts';
+export type { JsonSchema } from './structured/schema/keywords.ts';
 export {
   type EncodeCorpusOptions,
   encodeCorpus,
@@ -172,28 +177,22 @@ export {
   splitCorpus,
 } from './text/corpus.ts';
 export { fitBigram, fitUnigram, meanNegativeLogLikelihood, type NgramModel } from './text/ngram.ts';
-export { Random } from './text/random.ts';
+export {
+  type AddedTokenFiles,
+  type JoinedTokenizer,
+  joinTokenizerFiles,
+} from './tokenizer/added-token-files.ts';
 export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe } from './tokenizer/bpe-trainer.ts';
 export { StreamDecoder } from './tokenizer/stream.ts';
 export { Tokenizer } from './tokenizer/tokenizer.ts';
 export type { TokenizerJson } from './tokenizer/tokenizer-schema.ts';
-export { BlockSession, type BlockSessionOptions } from './training/block-session.ts';
+export { BlockSession, type BlockSessionOptions } from './training/blocks/block-learner.ts';
 export { clipCoefficient, globalNorm } from './training/clip.ts';
 export {
   createTrainingEngine,
   type MemoryMode,
   type TrainingEngineOptions,
-} from './training/create-engine.ts';
-export {
-  type CreateOptimizerOptions,
-  createOptimizer,
-  OPTIMIZER_STATES,
-  OPTIMIZERS,
-  type OptimizerKind,
-  type OptimizerStates,
-  type SizedOptimizer,
-} from './training/create-optimizer.ts';
-export type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from './training/engine.ts';
+} from './training/create-learner.ts';
 export { type RatePoint, type RateSearch, searchRate, suggestRate } from './training/find-rate.ts';
 export {
   gradientName,
@@ -203,7 +202,17 @@ export {
   trainingGraph,
 } from './training/graph.ts';
 export { type GuardSettings, LossGuard } from './training/guard.ts';
+export type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from './training/learner.ts';
 export { crossEntropy, headChunk, type Loss, type LossGraph, type LossInputs } from './training/loss.ts';
+export {
+  type CreateOptimizerOptions,
+  createOptimizer,
+  OPTIMIZER_STATES,
+  OPTIMIZERS,
+  type OptimizerKind,
+  type OptimizerStates,
+  type SizedOptimizer,
+} from './training/optimizers/create-optimizer.ts';
 export {
   Adafactor,
   type AdafactorOptions,
@@ -218,9 +227,8 @@ export {
   type StateTensor,
   type StepSettings,
   type Trainable,
-} from './training/optimizer.ts';
+} from './training/optimizers/optimizer.ts';
 export { createSchedule, type Schedule, type ScheduleSettings } from './training/schedule.ts';
-export { TrainingSession, type TrainingSessionOptions } from './training/session.ts';
 export {
   type TrainEvent,
   Trainer,
@@ -228,3 +236,4 @@ export {
   type TrainerSettings,
   type TrainerState,
 } from './training/trainer.ts';
+export { TrainingSession, type TrainingSessionOptions } from './training/whole-graph-learner.ts';

@@ -1,14 +1,12 @@
 /** All of Ropewalk: what runs anywhere, and what needs Node: files, folders and the native engine. */
 export { type ModelDirectory, openModelDirectory } from './checkpoint/directory.node.ts';
-export { FileSource } from './checkpoint/file.node.ts';
 export { type OpenedModel, openModel, readWeights, tokenizerOf } from './checkpoint/load.node.ts';
-export { writeNpyFile } from './checkpoint/npy.node.ts';
 export { type ModelToSave, saveModelDirectory } from './checkpoint/save.node.ts';
 export { openTokenizer } from './checkpoint/tokenizer.node.ts';
 export * from './core.ts';
 export { type Dataset, type PrepareOptions, prepareDataset } from './data/dataset.node.ts';
 export { type DataExample, examplesOf } from './data/examples.node.ts';
-export { resolveData } from './data/resolve-data.node.ts';
+export { resolveData } from './data/reading/resolve-data.node.ts';
 export {
   type DistillEvent,
   type DistillOptions,
@@ -24,6 +22,8 @@ export { exportGguf, type GgufExportOptions, type GgufType } from './export/gguf
 export { exportHuggingFace, type HuggingFaceExportOptions } from './export/hf.node.ts';
 export { exportOnnx, type OnnxExportOptions } from './export/onnx.node.ts';
 export type { ExportProgress, ExportResult, ExportSource } from './export/source.node.ts';
+export { FileSource } from './files/file.node.ts';
+export { writeNpyFile } from './files/npy.node.ts';
 export { type DataFiles, dataFiles } from './finetune/data-files.node.ts';
 export type { FinetuneEvent } from './finetune/events.ts';
 export { type FinetuneOptions, finetune } from './finetune/finetune.node.ts';
@@ -45,5 +45,5 @@ export {
   type PretrainOptions,
   type PretrainSettings,
   pretrain,
-} from './training/pretrain.node.ts';
-export { type ModelIdentity, RunDirectory, type RunEvent, type RunRecord } from './training/run.node.ts';
+} from './training/runs/pretrain.node.ts';
+export { type ModelIdentity, RunDirectory, type RunEvent, type RunRecord } from './training/runs/run.node.ts';

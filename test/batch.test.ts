@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { GenerationBatch, generateBatch } from '../src/generation/batch.ts';
 import { Decoder } from '../src/generation/decoder.ts';
 import { generateTokens, prefill } from '../src/generation/generate.ts';
+import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { Random } from '../src/text/random.ts';
 import { relativeError } from './helpers/numbers.ts';
 import {
   build,

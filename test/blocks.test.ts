@@ -1,16 +1,16 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { TrainingRows } from '../src/batches.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { add, input, mul, reduceSum, reshape, scalar, sub } from '../src/graph/operators/index.ts';
+import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { HostMemory } from '../src/runtime/host-memory.ts';
-import type { TrainingRows } from '../src/text/batches.ts';
-import { Random } from '../src/text/random.ts';
-import { BlockSession, type BlockSessionOptions } from '../src/training/block-session.ts';
-import type { TrainingEngine } from '../src/training/engine.ts';
+import { BlockSession, type BlockSessionOptions } from '../src/training/blocks/block-learner.ts';
+import type { TrainingEngine } from '../src/training/learner.ts';
 import { crossEntropy, type Loss } from '../src/training/loss.ts';
-import { AdamW, allocateTrainable, Sgd } from '../src/training/optimizer.ts';
-import { TrainingSession, type TrainingSessionOptions } from '../src/training/session.ts';
+import { AdamW, allocateTrainable, Sgd } from '../src/training/optimizers/optimizer.ts';
+import { TrainingSession, type TrainingSessionOptions } from '../src/training/whole-graph-learner.ts';
 import { norm } from './helpers/numbers.ts';
 
 /** Training block by block is training of the whole graph: the same losses, gradients and weights, in less memory. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Decoder } from '../src/generation/decoder.ts';
-import { Random } from '../src/text/random.ts';
+import { Random } from '../src/random.ts';
 import { relativeError } from './helpers/numbers.ts';
 import {
   build,

@@ -7,9 +7,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openModel, tokenizerOf } from '../src/checkpoint/load.node.ts';
 import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
-import { ChatSession } from '../src/cli/chat-session.ts';
-import { InteractiveChat } from '../src/cli/chat-terminal.ts';
-import { CHAT_TEXTS } from '../src/cli/chat-texts.ts';
+import { InteractiveChat } from '../src/cli/terminal/chat-terminal.ts';
+import { CHAT_TEXTS } from '../src/cli/terminal/chat-texts.ts';
+import { ChatSession } from '../src/cli/terminal/conversation.ts';
 import {
   argmax,
   type CausalLM,

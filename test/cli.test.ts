@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FileSource } from '../src/checkpoint/file.node.ts';
-import { openSafetensors } from '../src/checkpoint/safetensors.ts';
-import { printable } from '../src/cli/printable.ts';
+import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
+import { printable } from '../src/cli/terminal/printable.ts';
+import { FileSource } from '../src/files/file.node.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
 import { buildProgram, type Finished, ROOT, ropewalk, start } from './helpers/cli.node.ts';
 import { parseNpy } from './helpers/npy.ts';
@@ -226,7 +226,7 @@ describe.concurrent('generate', () => {
     tokensPerSecond: number;
   }
 
-  it('prints the new tokens alone as {ids, text, tokensPerSecond}', async () => {
+  it('prints the new tokens alone as {ids, text, tokensPerSecond, warnings}', async () => {
     const args = [
       'generate',
       model,
@@ -239,7 +239,7 @@ describe.concurrent('generate', () => {
       '--ignore-eos',
     ];
     const result = json<Generated>(await ropewalk([...args, '--json']));
-    expect(Object.keys(result).sort()).toEqual(['ids', 'text', 'tokensPerSecond']);
+    expect(Object.keys(result).sort()).toEqual(['ids', 'text', 'tokensPerSecond', 'warnings']);
     expect(result.ids).toHaveLength(8);
     expect(result.tokensPerSecond).toBeGreaterThan(0);
     // The text is that of the ids, and without --json it is what is printed.

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { FileSource } from '../src/checkpoint/file.node.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
-import { openSafetensors } from '../src/checkpoint/safetensors.ts';
+import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
+import { FileSource } from '../src/files/file.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { HostMemory } from '../src/runtime/host-memory.ts';
-import { createTrainingEngine } from '../src/training/create-engine.ts';
-import { AdamW, allocateTrainable } from '../src/training/optimizer.ts';
+import { createTrainingEngine } from '../src/training/create-learner.ts';
+import { AdamW, allocateTrainable } from '../src/training/optimizers/optimizer.ts';
 
 /** Fifty steps from the same weights and batches as PyTorch: forward, backward, clipping and AdamW together. */
 describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])('%s', (name) => {

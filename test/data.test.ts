@@ -11,14 +11,14 @@ import { type PrepareOptions, prepareDataset } from '../src/data/dataset.node.ts
 import { encodeExample } from '../src/data/encode-example.ts';
 import { PackedSource } from '../src/data/packed-source.ts';
 import { previewRuns } from '../src/data/preview.ts';
-import { readRows } from '../src/data/read-rows.node.ts';
-import { resolveData } from '../src/data/resolve-data.node.ts';
+import { readRows } from '../src/data/reading/read-rows.node.ts';
+import { resolveData } from '../src/data/reading/resolve-data.node.ts';
 import { isTemplateName, namedTemplate, TEMPLATE_NAMES } from '../src/data/templates.ts';
 import { datasetOf } from '../src/data/view.ts';
 import { RopewalkError } from '../src/errors.ts';
+import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { Executable } from '../src/runtime/executable.ts';
-import { Random } from '../src/text/random.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { contextFeeds, lossFeeds } from '../src/training/feeds.ts';
 import { lossGraph } from '../src/training/graph.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openModel } from '../src/checkpoint/load.node.ts';
-import { Random } from '../src/text/random.ts';
+import { Random } from '../src/random.ts';
 import { buildProgram, type Finished, ropewalk } from './helpers/cli.node.ts';
 import { tinyTokenizer } from './helpers/tiny-tokenizer.ts';
 

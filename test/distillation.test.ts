@@ -2,9 +2,9 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { FileSource } from '../src/checkpoint/file.node.ts';
+import { BatchSampler, evaluationBatches } from '../src/batches.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
-import { openSafetensors } from '../src/checkpoint/safetensors.ts';
+import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
 import { type DistillOptions, distill, type TeachingSource } from '../src/distillation/distill.node.ts';
 import { layerPaths } from '../src/distillation/layers.ts';
 import { offlineLoss, onlineLoss } from '../src/distillation/losses.ts';
@@ -15,12 +15,12 @@ import { OfflineSource, TaughtFile } from '../src/distillation/taught-file.node.
 import { type TeachEvent, type TeachOptions, teach } from '../src/distillation/teach.node.ts';
 import { RopewalkError } from '../src/errors.ts';
 import { llama } from '../src/families/llama.ts';
+import { FileSource } from '../src/files/file.node.ts';
+import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { BatchSampler, evaluationBatches } from '../src/text/batches.ts';
-import { Random } from '../src/text/random.ts';
-import { createTrainingEngine } from '../src/training/create-engine.ts';
-import { AdamW, type Optimizer } from '../src/training/optimizer.ts';
-import { TrainingSession } from '../src/training/session.ts';
+import { createTrainingEngine } from '../src/training/create-learner.ts';
+import { AdamW, type Optimizer } from '../src/training/optimizers/optimizer.ts';
+import { TrainingSession } from '../src/training/whole-graph-learner.ts';
 import { tinyTokenizer } from './helpers/tiny-tokenizer.ts';
 import { leftBehind } from './helpers/training-run.node.ts';
 

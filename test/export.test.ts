@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FileSource } from '../src/checkpoint/file.node.ts';
 import { openModel } from '../src/checkpoint/load.node.ts';
-import { openSafetensors } from '../src/checkpoint/safetensors.ts';
-import { memorySink } from '../src/checkpoint/source.ts';
-import { writeWeightData } from '../src/export/data.ts';
+import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
+import { writeWeightData } from '../src/export/external-data.ts';
 import { onnxModel } from '../src/export/onnx.ts';
+import { FileSource } from '../src/files/file.node.ts';
+import { memorySink } from '../src/files/source.ts';
 import { ropewalk } from './helpers/cli.node.ts';
 
 /**

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RopewalkError } from '../src/errors.ts';
-import { Random } from '../src/text/random.ts';
+import { Random } from '../src/random.ts';
 import { buildProgram, start } from './helpers/cli.node.ts';
 import { baseModel, chats, FINETUNE_STEPS, smallFinetune } from './helpers/finetune-run.node.ts';
 import { leftBehind } from './helpers/training-run.node.ts';

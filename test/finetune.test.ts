@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { labelSmoothing } from '../examples/label-smoothing.ts';
 import { Lion } from '../examples/lion.ts';
-import { FileSource } from '../src/checkpoint/file.node.ts';
 import { openModel, readWeights, tokenizerOf } from '../src/checkpoint/load.node.ts';
-import { openSafetensors } from '../src/checkpoint/safetensors.ts';
+import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
 import { RopewalkError } from '../src/errors.ts';
+import { FileSource } from '../src/files/file.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { createTrainingEngine } from '../src/training/create-engine.ts';
+import { createTrainingEngine } from '../src/training/create-learner.ts';
 import { firstNotFinite } from '../src/training/diagnose.ts';
 import { baseModel, chats, SMALL, smallFinetune } from './helpers/finetune-run.node.ts';
 

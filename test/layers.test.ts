@@ -5,77 +5,30 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 
+/** What every room may import. */
+const SHARED = ['errors.ts', 'random.ts', 'batches.ts'];
+
+const page = readFileSync(new URL('../ARCHITECTURE.md', import.meta.url), 'utf8');
+
 /**
- * Which room of src/ may look into which (ARCHITECTURE.md). errors.ts is everybody's; tests may look anywhere. A room
- * that is not listed fails, so that a new one says where it belongs.
+ * Which room of src/ may look into which, from the table in ARCHITECTURE.md: "nothing", "anything", or names. A room that
+ * is not listed fails, so that a new one says where it belongs. Tests may look anywhere.
  */
-const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  graph: [],
-  onnx: ['graph'],
-  runtime: ['onnx', 'graph'],
-  nn: ['graph'],
-  families: ['nn', 'graph'],
-  tokenizer: [],
-  text: ['tokenizer'],
-  checkpoint: ['text', 'tokenizer', 'families', 'nn', 'onnx', 'graph'],
-  hub: ['checkpoint'],
-  chat: ['tokenizer'],
-  generation: [
-    'hub',
-    'chat',
-    'checkpoint',
-    'text',
-    'tokenizer',
-    'runtime',
-    'families',
-    'nn',
-    'onnx',
-    'graph',
-  ],
-  data: ['hub', 'chat', 'checkpoint', 'text', 'tokenizer'],
-  export: ['generation', 'checkpoint', 'text', 'tokenizer', 'families', 'nn', 'onnx', 'graph'],
-  training: ['checkpoint', 'text', 'tokenizer', 'runtime', 'families', 'nn', 'onnx', 'graph'],
-  distillation: ['training', 'checkpoint', 'text', 'tokenizer', 'runtime', 'families', 'nn', 'onnx', 'graph'],
-  finetune: [
-    'data',
-    'export',
-    'report',
-    'inspect',
-    'training',
-    'generation',
-    'chat',
-    'checkpoint',
-    'text',
-    'tokenizer',
-    'runtime',
-    'families',
-  ],
-  inspect: ['checkpoint', 'families', 'nn', 'graph'],
-  report: ['inspect'],
-  mainjob: [
-    'report',
-    'inspect',
-    'training',
-    'generation',
-    'hub',
-    'checkpoint',
-    'text',
-    'tokenizer',
-    'runtime',
-    'families',
-    'nn',
-    'onnx',
-    'graph',
-  ],
-};
+const table = new Map(
+  [...page.matchAll(/^\| `src\/(\w+)` \|.*\| ([\w, ]+) \|$/gm)].map(
+    ([, room, list]) => [room!, list === 'nothing' ? [] : list!.split(', ')] as const,
+  ),
+);
 
 /** Rooms of programs rather than of a library: they may look anywhere, and run in Node only. */
-const PROGRAMS = ['cli', 'mainjob'];
+const PROGRAMS = [...table].filter(([, list]) => list.includes('anything')).map(([room]) => room);
 
 const source = fileURLToPath(new URL('../src/', import.meta.url));
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' })
   .map((path) => path.replaceAll('\\', '/'))
-  .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'));
+  .filter(
+    (path) => path.endsWith('.ts') && !path.endsWith('.test.ts') && !path.startsWith('kernels/assembly/'),
+  );
 
 const room = (path: string) => (path.includes('/') ? path.slice(0, path.indexOf('/')) : '');
 const isNodeOnly = (path: string) =>
@@ -91,6 +44,36 @@ function importsOf(path: string): { ours: string[]; packages: string[] } {
       .map((name) => relative(source, join(source, dirname(path), name)).replaceAll('\\', '/')),
     packages: names.filter((name) => !name.startsWith('.')),
   };
+}
+
+/** What a file needs to have run before it: all that it imports or exports from, unless that is types alone. */
+function runsAfter(path: string): string[] {
+  const text = readFileSync(join(source, path), 'utf8');
+  const { statements } = ts.createSourceFile(path, text, ts.ScriptTarget.Latest);
+  return statements.flatMap((statement) => {
+    const isImport = ts.isImportDeclaration(statement);
+    const typesOnly = isImport
+      ? statement.importClause?.isTypeOnly
+      : ts.isExportDeclaration(statement) && statement.isTypeOnly;
+    const from = isImport || ts.isExportDeclaration(statement) ? statement.moduleSpecifier : undefined;
+    if (typesOnly || !from || !ts.isStringLiteral(from) || !from.text.startsWith('.')) return [];
+    return [relative(source, join(source, dirname(path), from.text)).replaceAll('\\', '/')];
+  });
+}
+
+/** Circles of files that import each other, each as `a -> b -> a`; one for each import that closes one. */
+function circles(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (path: string, way: readonly string[]) => {
+    const start = way.indexOf(path);
+    if (start >= 0) found.push([...way.slice(start), path].join(' -> '));
+    if (start >= 0 || done.has(path)) return;
+    for (const next of graph.get(path) ?? []) visit(next, [...way, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path, []);
+  return found;
 }
 
 /** Names of Node's globals that a file uses, as `line: name`. */
@@ -117,20 +100,31 @@ function nodeGlobals(path: string): string[] {
 
 describe('the rooms of src/', () => {
   it('are all listed', () => {
-    const rooms = new Set(files.map(room).filter((name) => name !== '' && !PROGRAMS.includes(name)));
-    for (const name of rooms) expect(Object.keys(MAY_IMPORT)).toContain(name);
+    const rooms = new Set(files.map(room).filter((name) => name !== ''));
+    expect([...table.keys()].sort()).toEqual([...rooms].sort());
   });
 
   it('look only where they may', () => {
     const wrong = files
-      .filter((path) => room(path) in MAY_IMPORT)
+      .filter((path) => table.has(room(path)) && !PROGRAMS.includes(room(path)))
       .flatMap((path) =>
         importsOf(path)
-          .ours.filter((target) => target !== 'errors.ts' && room(target) !== room(path))
-          .filter((target) => !MAY_IMPORT[room(path)]!.includes(room(target)))
+          .ours.filter((target) => !SHARED.includes(target) && room(target) !== room(path))
+          .filter((target) => !table.get(room(path))!.includes(room(target)))
           .map((target) => `${path} imports ${target}`),
       );
     expect(wrong).toEqual([]);
+  });
+
+  it('hold no files that import each other in a circle', () => {
+    const pair = new Map([
+      ['a.ts', ['b.ts', 'c.ts']],
+      ['b.ts', ['c.ts']],
+      ['c.ts', ['b.ts']],
+    ]);
+    expect(circles(pair)).toEqual(['b.ts -> c.ts -> b.ts']);
+    expect(runsAfter('graph/rewrite.ts').sort()).toEqual(['graph/tensor.ts', 'graph/traverse.ts']);
+    expect(circles(new Map(files.map((path) => [path, runsAfter(path)])))).toEqual([]);
   });
 
   it('keep Node to the files that say so in their names', () => {

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FileSource } from '../src/checkpoint/file.node.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
-import { openSafetensors } from '../src/checkpoint/safetensors.ts';
+import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
+import { FileSource } from '../src/files/file.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { createOptimizer } from '../src/training/create-optimizer.ts';
-import type { Optimizer } from '../src/training/optimizer.ts';
-import { TrainingSession } from '../src/training/session.ts';
+import { createOptimizer } from '../src/training/optimizers/create-optimizer.ts';
+import type { Optimizer } from '../src/training/optimizers/optimizer.ts';
+import { TrainingSession } from '../src/training/whole-graph-learner.ts';
 
 const path = new URL('./reference/llama', import.meta.url).pathname;
 const STEPS = 150;

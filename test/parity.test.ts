@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { FileSource } from '../src/checkpoint/file.node.ts';
 import { type OpenedModel, openModel, readWeights } from '../src/checkpoint/load.node.ts';
-import { openSafetensors } from '../src/checkpoint/safetensors.ts';
+import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
 import { weightSources } from '../src/checkpoint/weight-sources.node.ts';
+import { FileSource } from '../src/files/file.node.ts';
 import { Decoder, fullLogitsGraph } from '../src/generation/decoder.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { Executable, type HostTensor } from '../src/runtime/executable.ts';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { generateBatch } from '../src/generation/batch.ts';
+import { PrefixCache } from '../src/generation/cache/prefix-cache.ts';
 import { Decoder } from '../src/generation/decoder.ts';
 import { generateTokens, prefill } from '../src/generation/generate.ts';
-import { PrefixCache } from '../src/generation/prefix-cache.ts';
 import { relativeError } from './helpers/numbers.ts';
 import {
   build,

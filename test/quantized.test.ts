@@ -10,8 +10,8 @@ import { exportQuantized } from '../src/export/quantized.node.ts';
 import { createDecoder, type DecoderOptions } from '../src/generation/decoder.node.ts';
 import { Decoder } from '../src/generation/decoder.ts';
 import { dequantizeMatrix, type Quantization } from '../src/onnx/quantize.ts';
+import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { Random } from '../src/text/random.ts';
 import { relativeError } from './helpers/numbers.ts';
 
 const reference = fileURLToPath(new URL('./reference/', import.meta.url));

@@ -13,8 +13,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RopewalkError } from '../src/errors.ts';
-import { Random } from '../src/text/random.ts';
-import type { PretrainOptions } from '../src/training/pretrain.node.ts';
+import { Random } from '../src/random.ts';
+import type { PretrainOptions } from '../src/training/runs/pretrain.node.ts';
 import { buildProgram, ropewalk, start } from './helpers/cli.node.ts';
 import { leftBehind, runToEnd, SAVE_EVERY, STEPS, smallRun } from './helpers/training-run.node.ts';
 

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import type { TokenConstraint } from '../src/generation/constraint.ts';
 import { Decoder } from '../src/generation/decoder.ts';
 import { type GenerationOptions, generateTokens, prefill } from '../src/generation/generate.ts';
 import { Sampler } from '../src/generation/sampler.ts';
-import type { Speculation } from '../src/generation/speculate.ts';
+import type { Speculation } from '../src/generation/speculate/speculate.ts';
+import type { TokenConstraint } from '../src/structured/constraint.ts';
 import {
   build,
   collect,

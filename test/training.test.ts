@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { BatchSampler, evaluationBatches, type TrainingRows } from '../src/batches.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { RopewalkError } from '../src/errors.ts';
+import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { BatchSampler, evaluationBatches, type TrainingRows } from '../src/text/batches.ts';
-import { Random } from '../src/text/random.ts';
-import { AdamW } from '../src/training/optimizer.ts';
-import { TrainingSession } from '../src/training/session.ts';
+import { AdamW } from '../src/training/optimizers/optimizer.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../src/training/trainer.ts';
+import { TrainingSession } from '../src/training/whole-graph-learner.ts';
 import { norm } from './helpers/numbers.ts';
 
 /** What must hold of training whatever the model: accumulation, evaluation, and the order of events. */

@@ -11,7 +11,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { tokenizerFiles } from '../src/cli/train.ts';
+import { BatchSampler, evaluationBatches } from '../src/batches.ts';
+import { tokenizerFiles } from '../src/cli/commands/train.ts';
 import { type DistillOptions, distill, type TeachingSource } from '../src/distillation/distill.node.ts';
 import { openTeacher } from '../src/distillation/open-teacher.node.ts';
 import { openStudent } from '../src/distillation/student.node.ts';
@@ -20,11 +21,10 @@ import { teach } from '../src/distillation/teach.node.ts';
 import type { LlamaConfig } from '../src/families/llama.ts';
 import { llama } from '../src/families/llama.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { BatchSampler, evaluationBatches } from '../src/text/batches.ts';
 import { encodeCorpus, splitCorpus } from '../src/text/corpus.ts';
 import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
-import { type PretrainSettings, pretrain } from '../src/training/pretrain.node.ts';
+import { type PretrainSettings, pretrain } from '../src/training/runs/pretrain.node.ts';
 
 const { positionals, values: flags } = parseArgs({
   allowPositionals: true,

@@ -12,19 +12,19 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import type { TrainingRows } from '../src/batches.ts';
 import { encodeChat } from '../src/chat/encode.ts';
 import type { ChatMessage } from '../src/chat/messages.ts';
 import type { ChatTemplate } from '../src/chat/template.ts';
 import { openModel, readWeights, tokenizerOf } from '../src/checkpoint/load.node.ts';
 import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
 import { requireTemplate } from '../src/generation/chat.ts';
+import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import type { TrainingRows } from '../src/text/batches.ts';
-import { Random } from '../src/text/random.ts';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
-import { AdamW } from '../src/training/optimizer.ts';
+import { AdamW } from '../src/training/optimizers/optimizer.ts';
 import { createSchedule } from '../src/training/schedule.ts';
-import { TrainingSession } from '../src/training/session.ts';
+import { TrainingSession } from '../src/training/whole-graph-learner.ts';
 
 const { positionals, values: flags } = parseArgs({
   allowPositionals: true,

@@ -18,9 +18,9 @@ import { namedOptimizer } from '../bench/training/optimizers.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import type { CausalLM } from '../src/families/family.ts';
 import { findPreset } from '../src/families/registry.ts';
+import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { Random } from '../src/text/random.ts';
-import { createTrainingEngine, type MemoryMode } from '../src/training/create-engine.ts';
+import { createTrainingEngine, type MemoryMode } from '../src/training/create-learner.ts';
 
 interface Job {
   readonly model: string;

@@ -1,14 +1,14 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../../src/checkpoint/atomic.node.ts';
 import { toGguf } from '../../src/checkpoint/gguf/names.ts';
-import { openGgufModel } from '../../src/checkpoint/gguf/open.node.ts';
+import { openGgufModel } from '../../src/checkpoint/gguf/reading/open.node.ts';
 import type { GgufValue, GgufValueType, WritableGgmlType } from '../../src/checkpoint/gguf/types.ts';
-import { writeGguf } from '../../src/checkpoint/gguf/writer.ts';
+import { writeGguf } from '../../src/checkpoint/gguf/writing/writer.ts';
 import { openModel } from '../../src/checkpoint/load.node.ts';
 import { saveModelDirectory } from '../../src/checkpoint/save.node.ts';
 import { exportOnnx } from '../../src/export/onnx.node.ts';
 import { type LlamaConfig, llama } from '../../src/families/llama.ts';
+import { writeFileAtomic } from '../../src/files/atomic.node.ts';
 import type { Parameter } from '../../src/nn/module.ts';
 import { interleave, randomWeights } from './random-weights.ts';
 import { syntheticVocabulary } from './vocabulary.ts';

@@ -1,8 +1,8 @@
 import { initializeWeights } from '../../src/families/initialize.ts';
 import { llama } from '../../src/families/llama.ts';
 import { Decoder } from '../../src/generation/decoder.ts';
+import { Random } from '../../src/random.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
-import { Random } from '../../src/text/random.ts';
 import { median } from '../inference/samples.ts';
 
 /** Milliseconds a token of a small, deep model, with one thread and with several. */

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { openModel } from '../../src/checkpoint/load.node.ts';
 import { saveModelDirectory } from '../../src/checkpoint/save.node.ts';
 import { initializeWeights } from '../../src/families/initialize.ts';
-import { Random } from '../../src/text/random.ts';
-import type { MemoryMode } from '../../src/training/create-engine.ts';
+import { Random } from '../../src/random.ts';
+import type { MemoryMode } from '../../src/training/create-learner.ts';
 import type { Case } from './cases.ts';
 import type { Entrant } from './contender.ts';
 

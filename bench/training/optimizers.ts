@@ -1,11 +1,11 @@
+import type { TrainingEngine } from '../../src/training/learner.ts';
 import {
   type CreateOptimizerOptions,
   createOptimizer,
   OPTIMIZER_STATES,
   OPTIMIZERS,
   type SizedOptimizer,
-} from '../../src/training/create-optimizer.ts';
-import type { TrainingEngine } from '../../src/training/engine.ts';
+} from '../../src/training/optimizers/create-optimizer.ts';
 
 /** An optimizer that adds up the time of its steps. */
 export interface TimedOptimizer extends SizedOptimizer {

@@ -6,7 +6,7 @@
 import { createInterface } from 'node:readline';
 import { openModel, readWeights } from '../../src/checkpoint/load.node.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
-import { createTrainingEngine, type MemoryMode } from '../../src/training/create-engine.ts';
+import { createTrainingEngine, type MemoryMode } from '../../src/training/create-learner.ts';
 import { batchIds } from './cases.ts';
 import { namedOptimizer } from './optimizers.ts';
 import { bareProducts } from './products.ts';

@@ -1,7 +1,6 @@
 import { Interpreter } from '@huggingface/jinja';
 import { RopewalkError } from '../errors.ts';
 import { type Budget, MAX_DEPTH, MAX_ITEMS } from './budget.ts';
-import { Costs } from './costs.ts';
 import type { CaptureNode, OutputNode } from './jinja-program.ts';
 import {
   codePoints,
@@ -18,6 +17,7 @@ import {
   textOf,
   type Value,
 } from './jinja-values.ts';
+import { Costs } from './operation-costs.ts';
 import { joinSpans, type Marks, mark, type Span, sliceSpans, unmark } from './spans.ts';
 
 /** A node with its fields, which the library does not export by type. */

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { RopewalkError } from '../errors.ts';
+import { fileError } from '../files/file-errors.ts';
 import type { RowReader } from './checkpoint.ts';
-import { fileError } from './file-errors.ts';
 
 /** A matrix in a file, row-major, each row in the same number of bytes. */
 export interface RowsInFile {

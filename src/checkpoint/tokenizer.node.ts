@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { RopewalkError } from '../errors.ts';
+import { recoverDirectory } from '../files/atomic.node.ts';
+import { fileError } from '../files/file-errors.ts';
 import { loadTokenizer } from '../tokenizer/tokenizer.node.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { recoverDirectory } from './atomic.node.ts';
 import { readTokenizerFiles } from './directory.node.ts';
-import { fileError } from './file-errors.ts';
-import { ggufIn, openGgufModel } from './gguf/open.node.ts';
+import { ggufIn, openGgufModel } from './gguf/reading/open.node.ts';
 
 /**
  * The tokenizer of a model, with its chat template: of a Hugging Face directory (which needs no weights), a GGUF file, or a

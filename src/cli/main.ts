@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { RopewalkError } from '../errors.ts';
-import { INTERRUPTED, isInterruption } from './interrupt.ts';
-import { printable } from './printable.ts';
+import { INTERRUPTED, isInterruption } from './terminal/interrupt.ts';
+import { printable } from './terminal/printable.ts';
 
 interface CommandModule {
   register(program: Command): void;
@@ -14,21 +14,21 @@ interface CommandModule {
  * all of them takes longer than a short command runs.
  */
 const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<CommandModule> }[] = [
-  { names: ['start'], read: () => import('./start.ts') },
-  { names: ['compare'], read: () => import('./compare.ts') },
-  { names: ['inspect', 'diff'], read: () => import('./inspect.ts') },
-  { names: ['train'], read: () => import('./train.ts') },
-  { names: ['data'], read: () => import('./data.ts') },
-  { names: ['finetune'], read: () => import('./finetune.ts') },
-  { names: ['teach'], read: () => import('./teach.ts') },
-  { names: ['distill'], read: () => import('./distill.ts') },
-  { names: ['generate'], read: () => import('./generate.ts') },
-  { names: ['chat'], read: () => import('./chat.ts') },
-  { names: ['score'], read: () => import('./score.ts') },
-  { names: ['export'], read: () => import('./export.ts') },
-  { names: ['pull'], read: () => import('./pull.ts') },
-  { names: ['quantize'], read: () => import('./quantize.ts') },
-  { names: ['tokenizer'], read: () => import('./tokenizer.ts') },
+  { names: ['start'], read: () => import('./commands/start.ts') },
+  { names: ['compare'], read: () => import('./commands/compare.ts') },
+  { names: ['inspect', 'diff'], read: () => import('./commands/inspect.ts') },
+  { names: ['train'], read: () => import('./commands/train.ts') },
+  { names: ['data'], read: () => import('./commands/data.ts') },
+  { names: ['finetune'], read: () => import('./commands/finetune.ts') },
+  { names: ['teach'], read: () => import('./commands/teach.ts') },
+  { names: ['distill'], read: () => import('./commands/distill.ts') },
+  { names: ['generate'], read: () => import('./commands/generate.ts') },
+  { names: ['chat'], read: () => import('./commands/chat.ts') },
+  { names: ['score'], read: () => import('./commands/score.ts') },
+  { names: ['export'], read: () => import('./commands/export.ts') },
+  { names: ['pull'], read: () => import('./commands/pull.ts') },
+  { names: ['quantize'], read: () => import('./commands/quantize.ts') },
+  { names: ['tokenizer'], read: () => import('./commands/tokenizer.ts') },
 ];
 
 /** The commands that an argument names; all of them where it names none, for help and for suggestions. */

@@ -3,9 +3,9 @@ import { createReadStream } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ChatTemplate } from '../chat/template.ts';
-import { fileError } from '../checkpoint/file-errors.ts';
-import { removeEmpty } from '../checkpoint/folders.node.ts';
 import { RopewalkError } from '../errors.ts';
+import { fileError } from '../files/file-errors.ts';
+import { removeEmpty } from '../files/folders.node.ts';
 import {
   chatTemplateOf,
   checkMaxLength,
@@ -13,7 +13,7 @@ import {
   type ExampleOptions,
   examplesOf,
 } from './examples.node.ts';
-import { dataFileEnding } from './read-rows.node.ts';
+import { dataFileEnding } from './reading/read-rows.node.ts';
 import { type DataReport, ReportBuilder } from './report.ts';
 import { TokenFile, writeTokenFile } from './token-file.node.ts';
 import type { DatasetView } from './view.ts';

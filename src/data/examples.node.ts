@@ -4,7 +4,7 @@ import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type EncodeExampleOptions, encodeExample, requireTemplate, type TrainOn } from './encode-example.ts';
 import { spelledSpecialToken } from './encode-text.ts';
-import { readRows } from './read-rows.node.ts';
+import { readRows } from './reading/read-rows.node.ts';
 import { ReportBuilder } from './report.ts';
 import { type DataColumns, type RowReader, rowReader } from './row-form.ts';
 import { namedTemplate, type TemplateName } from './templates.ts';

@@ -1,6 +1,6 @@
+import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
-import type { BatchSource, TrainingRows } from '../text/batches.ts';
-import { Random, splitmix64 } from '../text/random.ts';
+import { Random, splitmix64 } from '../random.ts';
 import { packRows } from './pack.ts';
 import type { DatasetView, Example } from './view.ts';
 

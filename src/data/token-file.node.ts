@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
-import { FileSource } from '../checkpoint/file.node.ts';
-import { fileError } from '../checkpoint/file-errors.ts';
 import { RopewalkError } from '../errors.ts';
+import { writeFileAtomic } from '../files/atomic.node.ts';
+import { FileSource } from '../files/file.node.ts';
+import { fileError } from '../files/file-errors.ts';
 import type { DataReport } from './report.ts';
 import { checkIndex, type Example } from './view.ts';
 

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../errors.ts';
-import { Random } from '../text/random.ts';
+import { Random } from '../random.ts';
 
 /** A text as a model is trained on it. */
 export interface Example {

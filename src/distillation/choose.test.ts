@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Random } from '../text/random.ts';
+import { Random } from '../random.ts';
 import { largest, sampled } from './choose.ts';
 
 /** Distributions of a few entries, some of them equal, some nothing. */

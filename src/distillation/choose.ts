@@ -1,4 +1,4 @@
-import type { Random } from '../text/random.ts';
+import type { Random } from '../random.ts';
 
 /** Some entries of a distribution: ids, and probabilities that add up to 1. Places that are not used have probability 0. */
 export interface ChosenEntries {

@@ -1,21 +1,25 @@
+import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
 import type { Engine } from '../runtime/engine.ts';
-import type { BatchSource, TrainingRows } from '../text/batches.ts';
-import type { MemoryMode } from '../training/create-engine.ts';
-import { createOptimizer, type OptimizerKind, type OptimizerStates } from '../training/create-optimizer.ts';
+import type { MemoryMode } from '../training/create-learner.ts';
 import { firstNotFinite } from '../training/diagnose.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import type { Loss } from '../training/loss.ts';
-import type { Optimizer } from '../training/optimizer.ts';
-import { type ModelIdentity, RunDirectory, type RunRecord } from '../training/run.node.ts';
-import { lockRun } from '../training/run-lock.node.ts';
-import { checkSameRun } from '../training/run-record.ts';
+import {
+  createOptimizer,
+  type OptimizerKind,
+  type OptimizerStates,
+} from '../training/optimizers/create-optimizer.ts';
+import type { Optimizer } from '../training/optimizers/optimizer.ts';
+import { type ModelIdentity, RunDirectory, type RunRecord } from '../training/runs/run.node.ts';
+import { lockRun } from '../training/runs/run-lock.node.ts';
+import { checkSameRun } from '../training/runs/run-record.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../training/trainer.ts';
 import { type DistillationSettings, offlineLoss, onlineLoss } from './losses.ts';
 import { OnlineSource } from './online-source.ts';
 import { checkSameTokenizer, type OpenedTeacher, startTeacher, vocabularyHash } from './open-teacher.node.ts';
 import type { Student } from './student.node.ts';
-import { StudentEngine } from './student-engine.ts';
+import { StudentEngine } from './student-learner.ts';
 import { OfflineSource, type TaughtFile } from './taught-file.node.ts';
 
 export interface DistillSettings extends TrainerSettings, DistillationSettings {

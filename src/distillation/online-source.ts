@@ -1,4 +1,4 @@
-import type { BatchSource } from '../text/batches.ts';
+import type { BatchSource } from '../batches.ts';
 import type { Teacher } from './teacher.ts';
 
 /** Batches of another source, each with what a teacher who is at hand says to it. */

@@ -3,7 +3,7 @@ import { RopewalkError } from '../errors.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
 import { initializeWeights } from '../families/initialize.ts';
-import { Random } from '../text/random.ts';
+import { Random } from '../random.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { evenLayers, layerPaths, layersConfig } from './layers.ts';
 

@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib';
-import { FileSource } from '../checkpoint/file.node.ts';
+import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
-import type { BatchSource, TrainingRows } from '../text/batches.ts';
-import { Random } from '../text/random.ts';
+import { FileSource } from '../files/file.node.ts';
+import { Random } from '../random.ts';
 import { TEACHER_INPUTS } from './losses.ts';
 import {
   type DecodedRow,

@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { RopewalkError } from '../errors.ts';
-import { Random } from '../text/random.ts';
+import { Random } from '../random.ts';
 import { type ChosenEntries, largest } from './choose.ts';
 import { TEACHER_INPUTS } from './losses.ts';
 import { OfflineSource, TaughtFile } from './taught-file.node.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import type { TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
-import type { TrainingRows } from '../text/batches.ts';
 import type { ChosenEntries } from './choose.ts';
 
 /**

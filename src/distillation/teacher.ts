@@ -1,10 +1,10 @@
+import type { TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
 import { add, input, matmul, mul, scalar, softcap, softmax } from '../graph/operators/index.ts';
 import type { WeightSource } from '../onnx/weights.ts';
 import type { Engine, SessionSettings } from '../runtime/engine.ts';
 import { Executable, type HostTensor } from '../runtime/executable.ts';
-import type { TrainingRows } from '../text/batches.ts';
 import { contextFeeds } from '../training/feeds.ts';
 import { type SequenceShape, sequenceContext } from '../training/graph.ts';
 import { headChunk } from '../training/loss.ts';

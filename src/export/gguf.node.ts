@@ -1,16 +1,16 @@
 import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
-import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
-import { errorCode, fileError } from '../checkpoint/file-errors.ts';
-import { entriesFromConfig, type GgufEntry, rotaryDivisors } from '../checkpoint/gguf/entries.ts';
 import { toGguf } from '../checkpoint/gguf/names.ts';
-import { splitNames } from '../checkpoint/gguf/reader.ts';
-import { toStored } from '../checkpoint/gguf/store.ts';
-import { entriesFromTokenizer } from '../checkpoint/gguf/tokenizer-entries.ts';
+import { splitNames } from '../checkpoint/gguf/reading/reader.ts';
+import { toStored } from '../checkpoint/gguf/reading/store.ts';
+import { entriesFromTokenizer } from '../checkpoint/gguf/tokenizer/tokenizer-entries.ts';
 import { GGML_TYPES, type WritableGgmlType } from '../checkpoint/gguf/types.ts';
-import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoint/gguf/writer.ts';
+import { entriesFromConfig, type GgufEntry, rotaryDivisors } from '../checkpoint/gguf/writing/entries.ts';
+import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoint/gguf/writing/writer.ts';
 import { RopewalkError } from '../errors.ts';
-import { checkFloat16 } from './data.ts';
+import { writeFileAtomic } from '../files/atomic.node.ts';
+import { errorCode, fileError } from '../files/file-errors.ts';
+import { checkFloat16 } from './external-data.ts';
 import type { ExportProgress, ExportResult, ExportSource } from './source.node.ts';
 
 /** Types of matrices, with llama.cpp's `llama_ftype` of a file of them. */

@@ -1,8 +1,8 @@
-import { recoverDirectory } from '../checkpoint/atomic.node.ts';
 import { isModelFile } from '../checkpoint/model-files.ts';
-import { type FloatDtype, tensorBytes } from '../checkpoint/safetensors-writer.ts';
+import { type FloatDtype, tensorBytes } from '../checkpoint/safetensors/writer.ts';
 import { saveModelDirectory } from '../checkpoint/save.node.ts';
-import { checkFloat16 } from './data.ts';
+import { recoverDirectory } from '../files/atomic.node.ts';
+import { checkFloat16 } from './external-data.ts';
 import {
   checkTarget,
   commonNotes,

@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { recoverDirectory, writeDirectoryAtomic, writeFileAtomic } from '../checkpoint/atomic.node.ts';
-import { toConfigJson } from '../checkpoint/json.ts';
 import { CARRIED_FILES, CONFIG_FILE, GENERATION_CONFIG_FILE } from '../checkpoint/model-files.ts';
 import { RopewalkError } from '../errors.ts';
-import { writeWeightData } from './data.ts';
+import { recoverDirectory, writeDirectoryAtomic, writeFileAtomic } from '../files/atomic.node.ts';
+import { toConfigJson } from '../files/json.ts';
+import { writeWeightData } from './external-data.ts';
 import { type OnnxModel, onnxModel } from './onnx.ts';
 import {
   checkTarget,

@@ -2,9 +2,9 @@ import { fromBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { type GraphProto, ModelProtoSchema } from 'onnx-buf';
 import { describe, expect, it } from 'vitest';
-import { memorySink } from '../checkpoint/source.ts';
 import { familyByName } from '../families/registry.ts';
-import { writeWeightData } from './data.ts';
+import { memorySink } from '../files/source.ts';
+import { writeWeightData } from './external-data.ts';
 import { onnxModel, type PlacedWeight } from './onnx.ts';
 
 const families = ['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'];

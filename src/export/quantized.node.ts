@@ -1,4 +1,3 @@
-import { recoverDirectory } from '../checkpoint/atomic.node.ts';
 import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { isModelFile } from '../checkpoint/model-files.ts';
 import {
@@ -7,10 +6,11 @@ import {
   QUANTIZED_KEY,
   type QuantizedEntry,
   quantizedRowBytes,
-} from '../checkpoint/quantized-rows.ts';
-import { tensorBytes } from '../checkpoint/safetensors-writer.ts';
+} from '../checkpoint/safetensors/quantized-rows.ts';
+import { tensorBytes } from '../checkpoint/safetensors/writer.ts';
 import { saveModelDirectory, type TensorToSave } from '../checkpoint/save.node.ts';
 import { quantizedProducts } from '../checkpoint/weight-sources.node.ts';
+import { recoverDirectory } from '../files/atomic.node.ts';
 import type { Quantization } from '../onnx/quantize.ts';
 import {
   checkTarget,

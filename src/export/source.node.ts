@@ -1,9 +1,9 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { errorCode, fileError } from '../checkpoint/file-errors.ts';
 import { RopewalkError } from '../errors.ts';
 import type { BuiltModel } from '../families/registry.ts';
+import { errorCode, fileError } from '../files/file-errors.ts';
 import type { CarriedFile } from './tokenizer-files.node.ts';
 
 /** An opened model, as an export reads it: `openModel` gives one. */

@@ -1,5 +1,5 @@
 import { type Dataset, type PrepareOptions, prepareDataset } from '../data/dataset.node.ts';
-import { resolveData } from '../data/resolve-data.node.ts';
+import { resolveData } from '../data/reading/resolve-data.node.ts';
 import type { FinetuneData } from './job.node.ts';
 import type { FinetuneSettings } from './settings.ts';
 

@@ -5,7 +5,7 @@ import { Decoder } from '../generation/decoder.ts';
 import { generateText } from '../generation/generate-text.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { TrainingEngine } from '../training/engine.ts';
+import type { TrainingEngine } from '../training/learner.ts';
 
 export interface SampleSettings {
   readonly prompts: readonly string[];

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../errors.ts';
-import type { BatchCache } from './batch-cache.ts';
+import type { BatchCache } from './cache/batch-cache.ts';
 import { Continuation, checkRoom } from './continuation.ts';
 import type { Decoder } from './decoder.ts';
 import { type GenerationOptions, generateTokens, prefill } from './generate.ts';

@@ -4,7 +4,7 @@ import { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
 import { StreamDecoder } from '../tokenizer/stream.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { KeyValueCache } from './cache.ts';
+import type { KeyValueCache } from './cache/key-value-cache.ts';
 import type { Decoder } from './decoder.ts';
 import { generateTokens } from './generate.ts';
 import type { TextOptions } from './generate-text.ts';

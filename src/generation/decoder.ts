@@ -7,9 +7,9 @@ import { CachedSequence, FullSequence } from '../nn/attention.ts';
 import type { WeightSource } from '../onnx/weights.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { type CompileOptions, Executable, type HostTensor } from '../runtime/executable.ts';
-import { BatchCache } from './batch-cache.ts';
-import { KeyValueCache } from './cache.ts';
-import { RotaryAngles } from './rotary-angles.ts';
+import { BatchCache } from './cache/batch-cache.ts';
+import { KeyValueCache } from './cache/key-value-cache.ts';
+import { RotaryAngles } from './cache/rotary-angles.ts';
 
 /** Hidden states → logits, the final cap included. hidden `[…, width]` → `[…, vocab]`. */
 export function logitsOf(model: CausalLM, hidden: Tensor): Tensor {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Random } from '../text/random.ts';
+import { Random } from '../random.ts';
 import { distribution } from './distribution.ts';
 import type { SamplingOptions } from './sampler.ts';
 

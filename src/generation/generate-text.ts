@@ -1,11 +1,11 @@
 import { RopewalkError } from '../errors.ts';
+import type { TokenConstraint } from '../structured/constraint.ts';
+import { compileJsonSchema } from '../structured/json-schema.ts';
+import type { JsonSchema } from '../structured/schema/keywords.ts';
 import { StreamDecoder } from '../tokenizer/stream.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { TokenConstraint } from './constraint.ts';
 import type { Decoder } from './decoder.ts';
 import { type GenerationOptions, generateTokens } from './generate.ts';
-import { compileJsonSchema } from './json-schema.ts';
-import type { JsonSchema } from './json-schema-keywords.ts';
 import { StopStrings } from './text.ts';
 
 export interface TextOptions extends GenerationOptions {

@@ -1,13 +1,13 @@
 import { RopewalkError } from '../errors.ts';
-import type { KeyValueCache } from './cache.ts';
-import type { TokenConstraint } from './constraint.ts';
+import type { TokenConstraint } from '../structured/constraint.ts';
+import type { KeyValueCache } from './cache/key-value-cache.ts';
+import type { PrefixCache } from './cache/prefix-cache.ts';
 import { Continuation, checkRoom } from './continuation.ts';
 import type { Decoder } from './decoder.ts';
-import type { Drafter } from './drafter.ts';
 import { prefill } from './prefill.ts';
-import type { PrefixCache } from './prefix-cache.ts';
 import type { SamplingOptions } from './sampler.ts';
-import { drafterFor, type Speculation, speculateTokens } from './speculate.ts';
+import type { Drafter } from './speculate/drafter.ts';
+import { drafterFor, type Speculation, speculateTokens } from './speculate/speculate.ts';
 
 export { prefill };
 

@@ -1,7 +1,7 @@
 import type { LanguageModel } from './language-model.ts';
 import type { LoadOptions } from './load-here.node.ts';
-import { startWorker, workerPort } from './model-worker.node.ts';
-import { RemoteModel } from './remote-model.ts';
+import { startWorker, workerPort } from './worker/model-worker.node.ts';
+import { RemoteModel } from './worker/remote-model.ts';
 
 /**
  * Loads a model of any of the families: a Hugging Face model directory, a GGUF file, or an id on the hub (`org/name`),

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../errors.ts';
-import type { KeyValueCache } from './cache.ts';
+import type { KeyValueCache } from './cache/key-value-cache.ts';
 import type { Decoder } from './decoder.ts';
 
 /** Prompts run in chunks of this many tokens: scores of a chunk against the cache stay small. */

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
-import { Random } from '../text/random.ts';
-import type { TokenConstraint } from './constraint.ts';
+import { Random } from '../random.ts';
+import type { TokenConstraint } from '../structured/constraint.ts';
 import { type Distribution, distribution, excess, probabilityOf } from './distribution.ts';
 
 export interface SamplingOptions {

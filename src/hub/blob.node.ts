@@ -1,10 +1,10 @@
 import { createHash, type Hash, randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorCode, fileError } from '../checkpoint/file-errors.ts';
 import { RopewalkError } from '../errors.ts';
+import { errorCode, fileError } from '../files/file-errors.ts';
+import { acquireLock } from '../files/lock.node.ts';
 import type { RemoteFile } from './listing.ts';
-import { acquireLock } from './lock.node.ts';
 import type { Reply } from './request.ts';
 import { RequestError, type Timing, withRetries } from './retry.ts';
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { writeFileAtomic } from '../checkpoint/atomic.node.ts';
-import { errorCode, fileError } from '../checkpoint/file-errors.ts';
+import { writeFileAtomic } from '../files/atomic.node.ts';
+import { errorCode, fileError } from '../files/file-errors.ts';
 import { hasSize } from './blob.node.ts';
 import { parseTree, type RemoteFile, treeText } from './listing.ts';
 import { isCommit, type RepositoryKind } from './model-id.ts';

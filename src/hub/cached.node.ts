@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { splitNames } from '../checkpoint/gguf/reader.ts';
+import { splitNames } from '../checkpoint/gguf/reading/reader.ts';
 import { CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX } from '../checkpoint/model-files.ts';
 import { type ModelCache, parseJson } from './cache.node.ts';
 import { type Choice, chooseFiles, shardsOf, type Wish } from './choose.ts';

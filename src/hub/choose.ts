@@ -1,4 +1,4 @@
-import { splitNames } from '../checkpoint/gguf/reader.ts';
+import { splitNames } from '../checkpoint/gguf/reading/reader.ts';
 import {
   CARRIED_FILES,
   CONFIG_FILE,

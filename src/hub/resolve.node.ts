@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { recoverDirectory } from '../checkpoint/atomic.node.ts';
-import { errorCode } from '../checkpoint/file-errors.ts';
 import { RopewalkError } from '../errors.ts';
+import { recoverDirectory } from '../files/atomic.node.ts';
+import { errorCode } from '../files/file-errors.ts';
 import { parseModelId } from './model-id.ts';
 import { type PullOptions, pullWith } from './pull.node.ts';
 import { RequestError } from './retry.ts';

@@ -1,4 +1,5 @@
 import { RopewalkError } from '../errors.ts';
+import { sleep } from '../files/sleep.ts';
 
 /**
  * A request that failed: `final` where asking again cannot help; `passing` where it may (a cut connection, a busy
@@ -68,20 +69,4 @@ export function retryAfter(value: string | null, now = Date.now()): number | und
   if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1000;
   const date = Date.parse(value);
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
-}
-
-/** Rejects with the signal's reason as soon as it aborts. */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const stop = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', stop);
-      resolve();
-    }, ms);
-    signal?.addEventListener('abort', stop, { once: true });
-  });
 }

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { errorCode, fileError } from '../checkpoint/file-errors.ts';
 import { RopewalkError } from '../errors.ts';
+import { errorCode, fileError } from '../files/file-errors.ts';
 import { isLoopbackHttp } from './request.ts';
 import type { Timing } from './retry.ts';
 

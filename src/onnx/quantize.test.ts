@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { input, matmul, parameter } from '../graph/operators/index.ts';
+import { Random } from '../random.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import { Executable } from '../runtime/executable.ts';
-import { Random } from '../text/random.ts';
 import { dequantizeMatrix, type Quantization, quantizeMatrix } from './quantize.ts';
 import { type QuantizedMatrix, quantizedBytes, quantizedSource, stackQuantized } from './weights.ts';
 

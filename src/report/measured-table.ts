@@ -1,6 +1,6 @@
-import type { JobResults } from './data.ts';
 import { both, type Html, html } from './html.ts';
 import { measuredRows } from './measured.ts';
+import type { JobResults } from './results.ts';
 
 /** What was measured, one column a family. */
 export function measuredTable(results: JobResults): Html {

@@ -1,5 +1,5 @@
-import type { FamilyResult, JobResults } from './data.ts';
 import type { Bilingual } from './html.ts';
+import type { FamilyResult, JobResults } from './results.ts';
 
 export interface MeasuredRow {
   readonly name: Bilingual;

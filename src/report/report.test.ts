@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { FamilyMeasurements, FamilyResult, Histogram, JobResults } from './data.ts';
 import { buildReport } from './report.ts';
+import type { FamilyMeasurements, FamilyResult, Histogram, JobResults } from './results.ts';
 
 const EVIL = '</blockquote><script>alert(1)</script>&amp;"\u0007 \ud83d <img src=x onerror=alert(2)>';
 

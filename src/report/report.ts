@@ -1,11 +1,11 @@
-import type { JobResults } from './data.ts';
 import { Ids } from './figure.ts';
 import type { Html, Locale } from './html.ts';
 import { measuredTable } from './measured-table.ts';
 import { drawPage } from './page.ts';
+import type { JobResults } from './results.ts';
 import { activationSection } from './sections/activations.ts';
+import { costSection } from './sections/attention-costs.ts';
 import { capSection } from './sections/caps.ts';
-import { costSection } from './sections/costs.ts';
 import { gradientSection } from './sections/gradients.ts';
 import { lossSection } from './sections/losses.ts';
 import { positionSection } from './sections/positions.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RopewalkError } from '../errors.ts';
+import { sharedKernels } from '../kernels/kernel-module.ts';
 import { allocBeside, HostMemory } from './host-memory.ts';
-import { sharedKernels } from './kernel-module.ts';
 
 const mebi = 2 ** 20;
 

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../errors.ts';
-import { attachKernels } from './kernel-module.ts';
+import { attachKernels } from '../kernels/kernel-module.ts';
 
 /** Every view starts at a multiple of this many bytes: one cache line, and what ONNX Runtime aligns to. */
 const alignment = 64;

@@ -1,10 +1,10 @@
 import { constants } from 'node:buffer';
 import { join } from 'node:path';
 import { RopewalkError } from '../errors.ts';
+import { fileBytes } from '../files/file-bytes.node.ts';
+import { filesBelow, filesOfPattern, kindOf } from '../files/paths.node.ts';
+import { utf16Of } from '../files/utf16.ts';
 import { concatenate, incompleteTail } from '../tokenizer/stream.ts';
-import { fileBytes } from './file-bytes.node.ts';
-import { filesBelow, filesOfPattern, kindOf } from './paths.node.ts';
-import { utf16Of } from './utf16.ts';
 
 export interface TextFile {
   path: string;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { evaluationBatches } from './batches.ts';
+import { evaluationBatches } from '../batches.ts';
 import { fitBigram, fitUnigram, meanNegativeLogLikelihood } from './ngram.ts';
 
 // Expected values: the formulas of the docstrings in exact fractions (Python's fractions module), where n1 = 9 and

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RopewalkError } from '../errors.ts';
-import { Random } from '../text/random.ts';
+import { Random } from '../random.ts';
 import { bpeTokenizerConfig, trainBpe } from './bpe-trainer.ts';
 import { Tokenizer } from './tokenizer.ts';
 

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../errors.ts';
-import { sumOfSquares } from '../runtime/kernels.ts';
+import { sumOfSquares } from '../kernels/kernels.ts';
 
 /** Euclidean norm of all gradients as one vector, accumulated in float64. NaN or infinite when a gradient is. */
 export function globalNorm(gradients: Iterable<Float32Array>): number {

@@ -1,9 +1,9 @@
+import type { TrainingRows } from '../batches.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { Executable, type HostTensor } from '../runtime/executable.ts';
-import type { TrainingRows } from '../text/batches.ts';
-import { forwardGraph, modelPieces } from './block-graph.ts';
-import type { TrainingEngine } from './engine.ts';
+import { forwardGraph, modelPieces } from './blocks/block-graph.ts';
 import { contextFeeds } from './feeds.ts';
+import type { TrainingEngine } from './learner.ts';
 
 /**
  * Looks for the first tensor of a forward pass that is not finite: a weight, else what a stage of the model gives. Stage

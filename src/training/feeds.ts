@@ -1,5 +1,5 @@
+import type { TrainingRows } from '../batches.ts';
 import type { HostTensor } from '../runtime/executable.ts';
-import type { TrainingRows } from '../text/batches.ts';
 import { PACKING_INPUTS, type SequenceShape } from './graph.ts';
 
 /** Targets that count. */

@@ -1,8 +1,8 @@
+import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
-import type { BatchSource, TrainingRows } from '../text/batches.ts';
-import type { TrainingEngine } from './engine.ts';
 import { NotFiniteError } from './finite.ts';
-import type { Optimizer } from './optimizer.ts';
+import type { TrainingEngine } from './learner.ts';
+import type { Optimizer } from './optimizers/optimizer.ts';
 
 export interface RateSearch {
   /** Learning rates climb from the first to the last by one factor. Default 1e-7 and 1. */

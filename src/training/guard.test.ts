@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Random } from '../text/random.ts';
+import { Random } from '../random.ts';
 import { LossGuard } from './guard.ts';
 
 /** Losses around 2 with a deviation of 0.1. */

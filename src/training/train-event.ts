@@ -1,5 +1,5 @@
 import type { GuardState } from './guard.ts';
-import type { OptimizerState } from './optimizer.ts';
+import type { OptimizerState } from './optimizers/optimizer.ts';
 
 /** What evaluations have shown so far; plain JSON. */
 export interface EvaluationRecord {
@@ -76,3 +76,9 @@ export interface StoppedEvent {
 }
 
 export type TrainEvent = StepEvent | EvaluationEvent | StoppedEvent | CheckpointEvent;
+
+/** The middle of what was measured of many steps; 0 of none. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}

@@ -1,10 +1,10 @@
+import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
-import type { BatchSource, TrainingRows } from '../text/batches.ts';
-import type { StepResult, TrainingEngine } from './engine.ts';
 import { firstNotFiniteArray, NotFiniteError } from './finite.ts';
 import { type GuardSettings, LossGuard } from './guard.ts';
-import type { Optimizer } from './optimizer.ts';
-import { Pace } from './pace.ts';
+import type { StepResult, TrainingEngine } from './learner.ts';
+import type { Optimizer } from './optimizers/optimizer.ts';
+import { Pace } from './runs/pace.ts';
 import { createSchedule, type Schedule } from './schedule.ts';
 import type { EvaluationEvent, EvaluationRecord, TrainEvent, TrainerState } from './train-event.ts';
 

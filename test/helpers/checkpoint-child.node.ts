@@ -4,11 +4,11 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { recoverDirectory, writeDirectoryAtomic, writeFileAtomic } from '../../src/checkpoint/atomic.node.ts';
-import { FileSource } from '../../src/checkpoint/file.node.ts';
-import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
-import { writeSafetensors } from '../../src/checkpoint/safetensors-writer.ts';
+import { openSafetensors } from '../../src/checkpoint/safetensors/safetensors-file.ts';
+import { writeSafetensors } from '../../src/checkpoint/safetensors/writer.ts';
 import { RopewalkError } from '../../src/errors.ts';
+import { recoverDirectory, writeDirectoryAtomic, writeFileAtomic } from '../../src/files/atomic.node.ts';
+import { FileSource } from '../../src/files/file.node.ts';
 
 /** Kills this very process, as `kill -9` would, at its `count`-th step; never for 0. */
 function dieAt(count: number): () => void {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FinetuneEvent } from '../../src/finetune/events.ts';
 import { type FinetuneOptions, finetune } from '../../src/finetune/finetune.node.ts';
-import { Random } from '../../src/text/random.ts';
+import { Random } from '../../src/random.ts';
 import { tinyTokenizer } from './tiny-tokenizer.ts';
 
 /** A reference model with a tokenizer beside it: what fine-tuning begins from. */

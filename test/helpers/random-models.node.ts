@@ -3,9 +3,9 @@ import type { CausalLM } from '../../src/families/family.ts';
 import { modelFromConfig } from '../../src/families/registry.ts';
 import { type Decoder, fullLogitsGraph } from '../../src/generation/decoder.ts';
 import type { WeightSource } from '../../src/onnx/emit.ts';
+import { Random } from '../../src/random.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
 import { Executable } from '../../src/runtime/executable.ts';
-import { Random } from '../../src/text/random.ts';
 
 export const engine = nodeEngine({ threads: 1 });
 export const POSITIONS = 160;

@@ -1,6 +1,6 @@
-import { HeaderBytes } from '../../src/checkpoint/gguf/encode.ts';
-import type { GgufEntry } from '../../src/checkpoint/gguf/entries.ts';
 import { alignUp, GGML_TYPES, type GgmlType, MAGIC } from '../../src/checkpoint/gguf/types.ts';
+import { HeaderBytes } from '../../src/checkpoint/gguf/writing/encode.ts';
+import type { GgufEntry } from '../../src/checkpoint/gguf/writing/entries.ts';
 
 export interface RawTensor {
   readonly name: string;

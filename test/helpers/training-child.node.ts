@@ -7,7 +7,7 @@
 import { writeSync } from 'node:fs';
 import promises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
-import type { PretrainOptions } from '../../src/training/pretrain.node.ts';
+import type { PretrainOptions } from '../../src/training/runs/pretrain.node.ts';
 
 type Write = (bytes: Uint8Array, offset: number, length: number) => Promise<unknown>;
 

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { llama } from '../../src/families/llama.ts';
+import { Random } from '../../src/random.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
-import { Random } from '../../src/text/random.ts';
-import { type PretrainOptions, pretrain } from '../../src/training/pretrain.node.ts';
+import { type PretrainOptions, pretrain } from '../../src/training/runs/pretrain.node.ts';
 
 /** A training run that takes well under a second and has everything in it: accumulation, evaluations, checkpoints. */
 

@@ -5,14 +5,14 @@
  */
 import { writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { FileSource } from '../../src/checkpoint/file.node.ts';
 import { openModel, readWeights } from '../../src/checkpoint/load.node.ts';
-import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { openSafetensors } from '../../src/checkpoint/safetensors/safetensors-file.ts';
 import { weightSources } from '../../src/checkpoint/weight-sources.node.ts';
+import { FileSource } from '../../src/files/file.node.ts';
 import { createDecoder } from '../../src/generation/decoder.node.ts';
 import { fullLogits } from '../../src/generation/score.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
-import { TrainingSession } from '../../src/training/session.ts';
+import { TrainingSession } from '../../src/training/whole-graph-learner.ts';
 import { norm, relativeError } from './numbers.ts';
 
 /** Training graphs compile slowly: on one case with RMSNorm, soft caps and windows, and one with LayerNorm. */

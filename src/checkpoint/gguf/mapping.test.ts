@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rescaleRotary } from '../../nn/positions.ts';
-import { configFromGguf, scalingOf } from './config.ts';
-import type { GgufEntry } from './entries.ts';
-import { rotaryDivisors } from './entries.ts';
-import { GgufMetadata } from './metadata.ts';
 import { fromGguf, rotaryRow, TABLES, toGguf } from './names.ts';
-import { toStored } from './store.ts';
+import { configFromGguf, scalingOf } from './reading/config.ts';
+import { GgufMetadata } from './reading/metadata.ts';
+import { toStored } from './reading/store.ts';
+import type { GgufEntry } from './writing/entries.ts';
+import { rotaryDivisors } from './writing/entries.ts';
 
 const llama: readonly GgufEntry[] = [
   ['general.architecture', 'string', 'llama'],

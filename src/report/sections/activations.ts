@@ -1,7 +1,7 @@
-import type { ActivationInputs, JobResults } from '../data.ts';
 import { type Ids, panels } from '../figure.ts';
 import { type Html, html, same } from '../html.ts';
 import { drawAxes, drawBars, drawLine, extent, frame, legend } from '../plot.ts';
+import type { ActivationInputs, JobResults } from '../results.ts';
 import { linearScale } from '../scale.ts';
 import { paragraph, percent, type Section } from './section.ts';
 

@@ -1,7 +1,7 @@
-import type { CapEffect, JobResults } from '../data.ts';
 import { type Ids, panels } from '../figure.ts';
 import { type Html, html } from '../html.ts';
 import { drawAxes, drawBars, drawLine, extent, frame, legend } from '../plot.ts';
+import type { CapEffect, JobResults } from '../results.ts';
 import { linearScale } from '../scale.ts';
 import { paragraph, readable, type Section } from './section.ts';
 

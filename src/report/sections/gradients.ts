@@ -1,8 +1,8 @@
-import type { FamilyMeasurements, FamilyResult, JobResults } from '../data.ts';
 import { familyStyle } from '../family-colors.ts';
 import { type Ids, panels } from '../figure.ts';
 import { type Bilingual, type Html, html } from '../html.ts';
 import { drawAxes, drawLine, drawPoints, extent, frame, legend } from '../plot.ts';
+import type { FamilyMeasurements, FamilyResult, JobResults } from '../results.ts';
 import { linearScale, logScale } from '../scale.ts';
 import { paragraph, readable, type Section } from './section.ts';
 

@@ -1,8 +1,8 @@
-import type { JobResults } from '../data.ts';
 import { familyStyle } from '../family-colors.ts';
 import { figure, type Ids } from '../figure.ts';
 import { html } from '../html.ts';
 import { drawAxes, drawLevel, drawLine, drawPoints, extent, frame, legend } from '../plot.ts';
+import type { JobResults } from '../results.ts';
 import { linearScale } from '../scale.ts';
 import { paragraph, type Section } from './section.ts';
 

@@ -1,7 +1,7 @@
-import type { DistanceScores, JobResults } from '../data.ts';
 import { type Ids, panels } from '../figure.ts';
 import { type Html, html, same } from '../html.ts';
 import { drawAxes, drawLine, extent, frame, legend } from '../plot.ts';
+import type { DistanceScores, JobResults } from '../results.ts';
 import { linearScale } from '../scale.ts';
 import { paragraph, readable, type Section } from './section.ts';
 

@@ -1,5 +1,5 @@
-import type { JobResults } from '../data.ts';
 import { html } from '../html.ts';
+import type { JobResults } from '../results.ts';
 import { paragraph, type Section } from './section.ts';
 
 /** What each model writes. */

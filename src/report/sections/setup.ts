@@ -1,5 +1,5 @@
-import type { JobResults } from '../data.ts';
 import { type Bilingual, both, html } from '../html.ts';
+import type { JobResults } from '../results.ts';
 import { type Section, whole } from './section.ts';
 
 /** Settings, text, machine and versions: what the numbers depend on. */

@@ -2,8 +2,8 @@ import { type ComparisonTable, footnotes, tables } from '../../inspect/compare.t
 import { blockDiagram } from '../../inspect/diagram.ts';
 import type { Locale } from '../../inspect/labels.ts';
 import { namedPreset } from '../../inspect/named-model.ts';
-import type { JobResults } from '../data.ts';
 import { both, Html, html } from '../html.ts';
+import type { JobResults } from '../results.ts';
 import { paragraph, type Section } from './section.ts';
 
 /** The study note's tables, from the families' modules and configurations. */

@@ -1,0 +1,248 @@
+import { RopewalkError } from '../../../errors.ts';
+import { readInto } from '../../../files/source.ts';
+import { sizeOf } from '../../../graph/dims.ts';
+import {
+  copyArrays,
+  newQuantizedArrays,
+  type QuantizedArrays,
+  type QuantizedShape,
+  type QuantizedSource,
+  rowsOfArrays,
+} from '../../../onnx/weights.ts';
+import type { Checkpoint, RowReader, StoredTensor, TensorReader } from '../../checkpoint.ts';
+import { FileRows } from '../../rows.node.ts';
+import { quote } from '../../safetensors/header.ts';
+import { fromGguf, rotaryRow, type Transform, toGguf } from '../names.ts';
+import { tokenizerFromGguf } from '../tokenizer/tokenizer.ts';
+import { isQuantized, LAYOUTS } from './blocks.ts';
+import { configFromGguf } from './config.ts';
+import { dequantize } from './dequantize.ts';
+import { toQuantizedMatrix } from './matrix.ts';
+import { GgufMetadata } from './metadata.ts';
+import type { GgufFile, GgufTensor } from './reader.ts';
+
+/** Bytes of a tensor that are read and decoded at a time. */
+const CHUNK_BYTES = 2 << 20;
+
+/** A GGUF file seen as a Hugging Face model: its names, layouts, configuration and tokenizer. */
+export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
+  const metadata = new GgufMetadata(file);
+  const embedding = file.tensors.get('token_embd.weight');
+  if (!embedding) throw metadata.error('the tensor "token_embd.weight" is missing; convert the model again.');
+  const tokenizer = tokenizerFromGguf(metadata);
+  const divisors = file.tensors.get('rope_freqs.weight');
+  const config = configFromGguf(metadata, {
+    has: (name) => file.tensors.has(name),
+    vocabSize: embedding.shape[0]!,
+    rotaryDivisors: divisors && (await readAll(divisors)),
+  });
+  const heads = (field: string) => (config[field] as number | undefined) ?? 1;
+  const tensors = new GgufTensors(file, metadata.architecture, heads('head_dim'));
+  return {
+    path: file.name,
+    configName: `the metadata of ${file.name}`,
+    config,
+    generationConfig: { eos_token_id: tokenizer.stopIds },
+    tensors,
+    tokenizerFiles: async () => tokenizer.files,
+  };
+}
+
+async function readAll(tensor: GgufTensor): Promise<Float32Array> {
+  const target = new Float32Array(sizeOf(tensor.shape));
+  dequantize(tensor.type, await tensor.source.read(tensor.offset, tensor.byteLength), target);
+  return target;
+}
+
+class GgufTensors implements TensorReader {
+  readonly #file: GgufFile;
+  readonly #architecture: string;
+  readonly #headDim: number;
+  /** Read into before; taken by one read at a time. */
+  #spare: Uint8Array | undefined;
+
+  constructor(file: GgufFile, architecture: string, headDim: number) {
+    this.#file = file;
+    this.#architecture = architecture;
+    this.#headDim = headDim;
+  }
+
+  names(): string[] {
+    return [...this.#file.tensors.keys()]
+      .filter((name) => name !== 'rope_freqs.weight')
+      .map((name) => fromGguf(this.#architecture, name) ?? name);
+  }
+
+  has(name: string): boolean {
+    return this.#find(name) !== undefined;
+  }
+
+  info(name: string): StoredTensor {
+    const { tensor, transform } = this.#get(name);
+    const shape = transform === 'transposed' ? [...tensor.shape].reverse() : tensor.shape;
+    const { type: dtype, offset, byteLength, source } = tensor;
+    const verbatim = transform === 'same' && (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16');
+    return { dtype, shape, file: source.name, offset, byteLength, verbatim };
+  }
+
+  async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+    const { tensor } = this.#get(name);
+    const target = new Float32Array(sizeOf(tensor.shape));
+    await this.readFloat32Into(name, target);
+    return target;
+  }
+
+  async readFloat32Into(name: string, target: Float32Array): Promise<void> {
+    const { tensor, transform } = this.#get(name);
+    const elements = sizeOf(tensor.shape);
+    if (target.length !== elements) {
+      throw new RopewalkError(
+        `${this.#file.name}: tensor ${quote(name)} has ${elements} numbers, and the memory for it ${target.length}.`,
+      );
+    }
+    if (tensor.shape.length === 1 && transform.startsWith('rotary')) {
+      // A bias: its numbers move as a weight's rows do.
+      const stored = await readAll(tensor);
+      for (let i = 0; i < elements; i++) target[i] = stored[rotaryRow(i, this.#headDim)]!;
+      return;
+    }
+    const width = tensor.shape.at(-1) ?? 1;
+    const rows = elements / width;
+    const rowBytes = tensor.byteLength / rows;
+    const perChunk = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+    const values = new Float32Array(Math.min(rows, perChunk) * width);
+    const place = this.#placeOf(transform, rows);
+    for (let row = 0; row < rows; row += perChunk) {
+      const count = Math.min(perChunk, rows - row);
+      const bytes = await tensor.source.read(tensor.offset + row * rowBytes, count * rowBytes);
+      const direct = transform === 'same' || transform === 'plus one';
+      const part = direct
+        ? target.subarray(row * width, (row + count) * width)
+        : values.subarray(0, count * width);
+      dequantize(tensor.type, bytes, part);
+      if (transform === 'plus one') for (let i = 0; i < part.length; i++) part[i]! -= 1;
+      if (direct) continue;
+      for (let i = 0; i < count; i++) {
+        if (transform === 'transposed') {
+          for (let column = 0; column < width; column++)
+            target[column * rows + row + i] = part[i * width + column]!;
+        } else {
+          target.set(part.subarray(i * width, (i + 1) * width), place(row + i) * width);
+        }
+      }
+    }
+  }
+
+  quantizedForm(name: string): QuantizedSource | undefined {
+    const { tensor, transform } = this.#get(name);
+    const [rows, columns] = tensor.shape;
+    if (
+      !isQuantized(tensor.type) ||
+      tensor.shape.length !== 2 ||
+      rows === undefined ||
+      columns === undefined
+    ) {
+      return undefined;
+    }
+    const { bits, group: block, hasOffsets } = LAYOUTS[tensor.type];
+    const shape = { rows, columns, bits: bits as 4 | 8, block, hasOffsets };
+    const read = async (into = newQuantizedArrays(shape)) => {
+      await this.#unpackInto(tensor, transform, shape, into);
+      return { rows, columns, bits: shape.bits, block, ...into };
+    };
+    return { ...shape, read };
+  }
+
+  /** Unpacks a matrix piece by piece. Transposed weights need nothing: products read `[out, in]`, as they lie here. */
+  async #unpackInto(
+    { type, source, offset, byteLength }: GgufTensor,
+    transform: Transform,
+    shape: QuantizedShape & { readonly hasOffsets: boolean },
+    into: QuantizedArrays,
+  ): Promise<void> {
+    const { rows, columns } = shape;
+    const rowBytes = byteLength / rows;
+    const perChunk = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+    const moves = transform.startsWith('rotary');
+    const place = this.#placeOf(transform, rows);
+    const size = Math.min(rows, perChunk) * rowBytes;
+    // Fresh memory for each matrix would be touched for the first time again, which costs as much as unpacking it.
+    const buffer = this.#spare && this.#spare.byteLength >= size ? this.#spare : new Uint8Array(size);
+    this.#spare = undefined;
+    for (let row = 0; row < rows; row += perChunk) {
+      const count = Math.min(perChunk, rows - row);
+      const bytes = buffer.subarray(0, count * rowBytes);
+      await readInto(source, offset + row * rowBytes, bytes);
+      if (!moves) {
+        toQuantizedMatrix(type, bytes, count, columns, rowsOfArrays(shape, into, row, count));
+        continue;
+      }
+      // Quantised rows move whole.
+      const { matrix } = toQuantizedMatrix(type, bytes, count, columns);
+      for (let i = 0; i < count; i++) {
+        copyArrays(rowsOfArrays(matrix, matrix, i, 1), rowsOfArrays(shape, into, place(row + i), 1));
+      }
+    }
+    this.#spare = buffer;
+  }
+
+  async openRows(name: string): Promise<RowReader> {
+    const { tensor, transform } = this.#get(name);
+    const [rows, width] = tensor.shape;
+    if (
+      rows === undefined ||
+      width === undefined ||
+      tensor.shape.length !== 2 ||
+      transform === 'transposed'
+    ) {
+      throw new RopewalkError(
+        `${this.#file.name}: the rows of tensor ${quote(name)} cannot be read one by one.`,
+      );
+    }
+    const { type, offset, byteLength, source } = tensor;
+    const rowBytes = byteLength / rows;
+    const reader = new FileRows({
+      path: source.name,
+      name: source.name,
+      offset,
+      rows,
+      width,
+      rowBytes,
+      decode: (bytes, target) => dequantize(type, bytes, target),
+    });
+    if (!transform.startsWith('rotary')) return reader;
+    const stored = (row: number) => rotaryRow(row, this.#headDim);
+    return {
+      rows,
+      width,
+      read: (row, target, at) => reader.read(stored(row), target, at),
+      close: () => reader.close(),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  /** Where a stored row belongs. */
+  #placeOf(transform: Transform, rows: number): (stored: number) => number {
+    if (!transform.startsWith('rotary')) return (stored) => stored;
+    const places = new Uint32Array(rows);
+    for (let row = 0; row < rows; row++) places[rotaryRow(row, this.#headDim)] = row;
+    return (stored) => places[stored]!;
+  }
+
+  #find(name: string): { tensor: GgufTensor; transform: Transform } | undefined {
+    const found = toGguf(this.#architecture, name);
+    const tensor = found && this.#file.tensors.get(found.name);
+    return tensor && { tensor, transform: found.transform };
+  }
+
+  #get(name: string): { tensor: GgufTensor; transform: Transform } {
+    const found = this.#find(name);
+    if (found) return found;
+    const other = this.#file.tensors.get(name);
+    if (other) return { tensor: other, transform: 'same' };
+    throw new RopewalkError(`${this.#file.name}: it has no tensor for ${quote(name)}.`);
+  }
+}

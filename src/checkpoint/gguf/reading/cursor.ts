@@ -1,0 +1,151 @@
+import { RopewalkError } from '../../../errors.ts';
+import { type ByteSource, readInto } from '../../../files/source.ts';
+
+/** Headers longer than this are refused: a vocabulary of 256k tokens with its merges takes about 20 MB. */
+export const MAX_HEADER_BYTES = 1 << 28;
+/** Strings longer than this are refused: the longest real ones are chat templates and licences. */
+export const MAX_STRING_BYTES = 1 << 24;
+
+const FIRST_CHUNK = 1 << 16;
+const LAST_CHUNK = 1 << 22;
+/** Up to this length an ASCII string is put together here, which spares the decoder's fixed cost. */
+const SHORT = 24;
+
+/** Reads a header from its start on, in chunks that grow; holds the chunk at hand only. */
+export class HeaderCursor {
+  readonly #source: ByteSource;
+  /** The bytes at hand, from file position #start on. */
+  #window = new Uint8Array(0);
+  #view = new DataView(this.#window.buffer);
+  #start = 0;
+  /** Next byte, in the window. */
+  #at = 0;
+  #chunk = FIRST_CHUNK;
+  readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  /** What is being read, for messages. */
+  what = 'the header';
+
+  constructor(source: ByteSource) {
+    this.#source = source;
+  }
+
+  /** From the start of the file. */
+  get position(): number {
+    return this.#start + this.#at;
+  }
+
+  /** Bytes of the file from here to its end. */
+  get remaining(): number {
+    return this.#source.size - this.position;
+  }
+
+  /** Whether `length` bytes are at hand already. */
+  has(length: number): boolean {
+    return this.#at + length <= this.#window.byteLength;
+  }
+
+  /** Has `length` bytes at hand; RopewalkError where the file or the longest header ends before. */
+  async need(length: number): Promise<void> {
+    if (this.has(length)) return;
+    if (length > this.remaining) {
+      throw this.damaged(`it takes ${length} bytes and the file ends after ${this.remaining}`);
+    }
+    const { position } = this;
+    if (position + length > MAX_HEADER_BYTES) {
+      throw this.damaged(`it reaches past the longest header that is read, ${MAX_HEADER_BYTES} bytes`);
+    }
+    const kept = this.#window.subarray(this.#at);
+    const size = Math.min(this.remaining, Math.max(length, kept.byteLength + this.#chunk));
+    this.#chunk = Math.min(this.#chunk * 2, LAST_CHUNK);
+    const window = new Uint8Array(size);
+    window.set(kept);
+    await readInto(this.#source, position + kept.byteLength, window.subarray(kept.byteLength));
+    this.#window = window;
+    this.#view = new DataView(window.buffer);
+    this.#start = position;
+    this.#at = 0;
+  }
+
+  /** `length` bytes that are at hand, as memory of their own. */
+  takeBytes(length: number): Uint8Array<ArrayBuffer> {
+    const bytes = this.#window.slice(this.#at, this.#at + length);
+    this.#at += length;
+    return bytes;
+  }
+
+  async bytes(length: number): Promise<Uint8Array<ArrayBuffer>> {
+    await this.need(length);
+    return this.takeBytes(length);
+  }
+
+  async u32(): Promise<number> {
+    await this.need(4);
+    const value = this.#view.getUint32(this.#at, true);
+    this.#at += 4;
+    return value;
+  }
+
+  async u64(): Promise<number> {
+    await this.need(8);
+    return this.#takeLength();
+  }
+
+  /** A string: its length in 8 bytes, then UTF-8. */
+  async string(): Promise<string> {
+    await this.need(8);
+    const length = this.#takeLength();
+    this.#checkString(length);
+    await this.need(length);
+    return this.#takeText(length);
+  }
+
+  /** The same where all of it is at hand, else undefined with nothing consumed: no promise for each of 256k tokens. */
+  tryString(): string | undefined {
+    if (!this.has(8)) return undefined;
+    const length = this.#takeLength();
+    this.#checkString(length);
+    if (this.has(length)) return this.#takeText(length);
+    this.#at -= 8;
+    return undefined;
+  }
+
+  damaged(problem: string): RopewalkError {
+    return new RopewalkError(
+      `${this.#source.name}: ${this.what}: ${problem}; the file is damaged or incomplete: download or write it again`,
+    );
+  }
+
+  /** An unsigned 64-bit number; beyond 2^53 it is rounded, which no check against a file's size minds. */
+  #takeLength(): number {
+    const low = this.#view.getUint32(this.#at, true);
+    const high = this.#view.getUint32(this.#at + 4, true);
+    this.#at += 8;
+    return high * 2 ** 32 + low;
+  }
+
+  #checkString(length: number): void {
+    if (length > this.remaining) {
+      throw this.damaged(`a string of ${length} bytes is past the file's end, ${this.remaining} bytes on`);
+    }
+    if (length > MAX_STRING_BYTES) {
+      throw this.damaged(`a string of ${length} bytes is longer than ${MAX_STRING_BYTES}`);
+    }
+  }
+
+  #takeText(length: number): string {
+    const from = this.#at;
+    const to = from + length;
+    this.#at = to;
+    if (length <= SHORT) {
+      let text = '';
+      let at = from;
+      for (; at < to && this.#window[at]! < 0x80; at++) text += String.fromCharCode(this.#window[at]!);
+      if (at === to) return text;
+    }
+    try {
+      return this.#decoder.decode(this.#window.subarray(from, to));
+    } catch {
+      throw this.damaged('a string is not UTF-8 text');
+    }
+  }
+}

@@ -1,0 +1,44 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { RopewalkError } from '../../../errors.ts';
+import { FileSource } from '../../../files/file.node.ts';
+import type { Checkpoint } from '../../checkpoint.ts';
+import { CONFIG_FILE } from '../../model-files.ts';
+import { openGgufCheckpoint } from './checkpoint.node.ts';
+import { openGguf, openGgufSplit, splitNames } from './reader.ts';
+
+/**
+ * The GGUF file that a path means: itself, or the only model of a folder that is no Hugging Face directory. Of a split
+ * model it is the first part.
+ *
+ * @throws RopewalkError for a folder with several GGUF models.
+ */
+export async function ggufIn(path: string): Promise<string | undefined> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats?.isFile()) return /\.gguf$/i.test(path) ? path : undefined;
+  if (!stats?.isDirectory()) return undefined;
+  const names = await readdir(path).catch((): string[] => []);
+  if (names.includes(CONFIG_FILE)) return undefined;
+  const files = names.filter((name) => /\.gguf$/i.test(name)).sort();
+  const models = files.filter((name) => (splitNames(name)?.[0] ?? name) === name);
+  if (models.length > 1) {
+    throw new RopewalkError(
+      `${path}: it has several GGUF models (${models.slice(0, 4).join(', ')}${models.length > 4 ? ', …' : ''}); name the file.`,
+    );
+  }
+  return models[0] === undefined ? undefined : join(path, models[0]);
+}
+
+/** Opens a GGUF model, all of its parts where it is split. */
+export async function openGgufModel(path: string): Promise<Checkpoint> {
+  const parts = splitNames(basename(path))?.map((name) => join(dirname(path), name));
+  const sources: FileSource[] = [];
+  try {
+    for (const part of parts ?? [path]) sources.push(await FileSource.open(part));
+    const file = parts ? await openGgufSplit(sources) : await openGguf(sources[0]!);
+    return await openGgufCheckpoint(file);
+  } catch (error) {
+    for (const source of sources) await source.close();
+    throw error;
+  }
+}

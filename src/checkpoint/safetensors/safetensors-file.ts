@@ -1,0 +1,206 @@
+import { RopewalkError } from '../../errors.ts';
+import { type ByteSource, readInto } from '../../files/source.ts';
+import { sizeOf } from '../../graph/dims.ts';
+import { bfloat16ToFloat32, float16ToFloat32, float64ToFloat32 } from '../dtypes.ts';
+import { checkHeaderLength, parseHeader, quote, type SafetensorsHeader, type TensorEntry } from './header.ts';
+
+export type { SafetensorsDtype, TensorEntry } from './header.ts';
+
+/** Elements converted at a time: large enough to be fast, small beside any tensor worth streaming. */
+const CHUNK = 1 << 19;
+
+/** Opens and checks a safetensors file; only its header is read. Closing it closes the source. */
+export async function openSafetensors(source: ByteSource): Promise<SafetensorsFile> {
+  const prefix = await source.read(0, Math.min(8, source.size));
+  const length = checkHeaderLength(source.name, prefix, source.size);
+  const header = parseHeader(source.name, await source.read(8, length), source.size);
+  return new SafetensorsFile(source, header);
+}
+
+/** A checked safetensors file whose tensors are read on demand, each straight into its final memory. */
+export class SafetensorsFile {
+  readonly name: string;
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #source: ByteSource;
+
+  constructor(source: ByteSource, header: SafetensorsHeader) {
+    this.name = source.name;
+    this.tensors = header.tensors;
+    this.metadata = header.metadata;
+    this.#source = source;
+  }
+
+  /** The entry of a tensor; RopewalkError where the file has none of that name. */
+  entry(name: string): TensorEntry {
+    const entry = this.tensors.get(name);
+    if (!entry) throw new RopewalkError(`${this.name}: it has no tensor ${quote(name)}`);
+    return entry;
+  }
+
+  /** A float tensor (F32, F16, BF16, F64) as float32, row-major. F64 is rounded to nearest. */
+  async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+    const entry = this.entry(name);
+    this.#checkFloat(name, entry);
+    const target = this.#allocate(name, entry, (length) => new Float32Array(length));
+    await this.readFloat32Into(name, target);
+    return target;
+  }
+
+  /**
+   * Reads a float tensor into `target`, which must have exactly its number of elements. F32 goes from the file
+   * straight into that memory; the others are converted in small chunks.
+   */
+  async readFloat32Into(name: string, target: Float32Array): Promise<void> {
+    const entry = this.entry(name);
+    this.#checkFloat(name, entry);
+    const elements = sizeOf(entry.shape);
+    if (target.length !== elements) {
+      throw new RopewalkError(
+        `${this.name}: tensor ${quote(name)} has shape [${entry.shape.join(', ')}], ${elements} elements, ` +
+          `and the memory to read it into has ${target.length}`,
+      );
+    }
+    switch (entry.dtype) {
+      case 'F32':
+        await readInto(
+          this.#source,
+          entry.offset,
+          new Uint8Array(target.buffer, target.byteOffset, target.byteLength),
+        );
+        return;
+      case 'F16':
+        return this.#chunked(entry, new Uint16Array(Math.min(CHUNK, elements)), (codes, at) =>
+          float16ToFloat32(codes, target.subarray(at, at + codes.length)),
+        );
+      case 'BF16':
+        return this.#chunked(entry, new Uint16Array(Math.min(CHUNK, elements)), (codes, at) =>
+          bfloat16ToFloat32(codes, target.subarray(at, at + codes.length)),
+        );
+      default:
+        return this.#chunked(entry, new Float64Array(Math.min(CHUNK, elements)), (values, at) =>
+          float64ToFloat32(values, target.subarray(at, at + values.length)),
+        );
+    }
+  }
+
+  /**
+   * An integer or BOOL tensor as numbers, row-major. RopewalkError for a 64-bit value beyond ±(2^53 − 1), which a
+   * number cannot hold, and for a float tensor.
+   */
+  async readInts(name: string): Promise<Float64Array<ArrayBuffer>> {
+    const entry = this.entry(name);
+    const make = INTEGERS[entry.dtype];
+    if (!make) {
+      throw new RopewalkError(
+        `${this.name}: tensor ${quote(name)} has dtype ${entry.dtype}, not an integer one`,
+      );
+    }
+    const target = this.#allocate(name, entry, (length) => new Float64Array(length));
+    await this.#chunked(entry, make(Math.min(CHUNK, target.length)), (values, at) => {
+      for (let i = 0; i < values.length; i++) {
+        const value = Number(values[i]);
+        if (!Number.isSafeInteger(value)) {
+          throw new RopewalkError(
+            `${this.name}: tensor ${quote(name)}: element ${at + i} is ${values[i]}, too large to be exact`,
+          );
+        }
+        target[at + i] = value;
+      }
+    });
+    return target;
+  }
+
+  async close(): Promise<void> {
+    await this.#source.close?.();
+  }
+
+  /** A tensor's bytes as they are. */
+  async readBytes(name: string): Promise<Uint8Array> {
+    const { offset, byteLength } = this.entry(name);
+    return this.#source.read(offset, byteLength);
+  }
+
+  /** Reads a tensor's bytes as they are into `target`, which must have exactly its size. */
+  async readBytesInto(name: string, target: Uint8Array): Promise<void> {
+    const { offset, byteLength } = this.entry(name);
+    if (target.byteLength !== byteLength) {
+      throw new RopewalkError(
+        `${this.name}: tensor ${quote(name)} has ${byteLength} bytes, and the memory to read it into has ${target.byteLength}`,
+      );
+    }
+    await readInto(this.#source, offset, target);
+  }
+
+  /** The entry of a float tensor; RopewalkError for one of integers. */
+  floatEntry(name: string): TensorEntry {
+    const entry = this.entry(name);
+    this.#checkFloat(name, entry);
+    return entry;
+  }
+
+  #checkFloat(name: string, { dtype }: TensorEntry): void {
+    if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' || dtype === 'F64') return;
+    throw new RopewalkError(
+      `${this.name}: tensor ${quote(name)} has dtype ${dtype}; weights are read from F32, F16, BF16 or F64: ` +
+        'convert the checkpoint to one of these',
+    );
+  }
+
+  /** Memory for a tensor's elements; RopewalkError where the system has not so much. */
+  #allocate<Values extends ElementArray>(
+    name: string,
+    { shape }: TensorEntry,
+    make: (length: number) => Values,
+  ): Values {
+    try {
+      return make(sizeOf(shape));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new RopewalkError(
+        `${this.name}: tensor ${quote(name)} has shape [${shape.join(', ')}], more than this machine's memory holds; ` +
+          'use a smaller checkpoint or a machine with more memory',
+        { cause: error },
+      );
+    }
+  }
+
+  /** Reads a tensor through `buffer`, chunk by chunk. `at` counts elements. */
+  async #chunked<Values extends ElementArray>(
+    entry: TensorEntry,
+    buffer: Values,
+    convert: (values: Values, at: number) => void,
+  ): Promise<void> {
+    const elements = sizeOf(entry.shape);
+    for (let at = 0; at < elements; at += buffer.length) {
+      const values = buffer.subarray(0, Math.min(buffer.length, elements - at)) as Values;
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      await readInto(this.#source, entry.offset + at * values.BYTES_PER_ELEMENT, bytes);
+      convert(values, at);
+    }
+  }
+}
+
+type ElementArray =
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array;
+
+const INTEGERS: Readonly<Record<string, (length: number) => ElementArray>> = {
+  BOOL: (length) => new Uint8Array(length),
+  U8: (length) => new Uint8Array(length),
+  I8: (length) => new Int8Array(length),
+  U16: (length) => new Uint16Array(length),
+  I16: (length) => new Int16Array(length),
+  U32: (length) => new Uint32Array(length),
+  I32: (length) => new Int32Array(length),
+  U64: (length) => new BigUint64Array(length),
+  I64: (length) => new BigInt64Array(length),
+};

@@ -1,0 +1,162 @@
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { openTokenizer } from '../../checkpoint/tokenizer.node.ts';
+import { type DataExample, examplesOf } from '../../data/examples.node.ts';
+import { type PreviewRun, previewRuns } from '../../data/preview.ts';
+import { resolveData } from '../../data/reading/resolve-data.node.ts';
+import { type DataReport, ReportBuilder, spelledNote } from '../../data/report.ts';
+import { parseModelId } from '../../hub/model-id.ts';
+import { resolveModel } from '../../hub/resolve.node.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from '../options/data-options.ts';
+import { collect, count, wholeNumber } from '../options/options.ts';
+import { downloading } from '../options/resolve.ts';
+import { printable } from '../terminal/printable.ts';
+import { Progress } from '../terminal/progress.ts';
+
+interface PreviewFlags extends ExampleFlags {
+  data: string[];
+  maxLength: number;
+  rows: number;
+  from: number;
+  json?: boolean;
+}
+
+const EXAMPLE = `
+Trained tokens are green, special tokens underlined; without colors the former stand between ⟦ and ⟧, the latter between
+⟪ and ⟫: what spells a special token and is not marked so is letters. All rows are read, so that the report is of all.
+
+Examples:
+  ropewalk data preview path/to/model --data chats.jsonl
+  ropewalk data preview path/to/model --data pairs.csv --prompt-column Q --completion-column A --template chatml
+  ropewalk data preview path/to/model --data org/name:train.parquet --rows 0 --json`;
+
+export function register(program: Command): void {
+  const data = program
+    .command('data')
+    .description('Look at data for fine-tuning.')
+    .addHelpText('after', EXAMPLE);
+  const preview = data
+    .command('preview')
+    .description(
+      'Print examples as a model is trained on them: which tokens are trained, and a report of lengths.',
+    )
+    .argument('<model>', 'a model directory, a GGUF file, a tokenizer.json, or an id on the hub')
+    .requiredOption('--data <file|id>', DATA_HELP, collect);
+  addExampleOptions(preview)
+    .option('--max-length <n>', 'tokens of an example', count, 513)
+    .option('--rows <n>', 'examples to print; 0 for the report alone', wholeNumber, 3)
+    .option('--from <n>', 'the first one to print', count, 1)
+    .option('--json', 'print {examples: [{where, ids, trained, runs}], report} on stdout')
+    .addHelpText('after', EXAMPLE)
+    .action(previewData);
+}
+
+async function previewData(model: string, flags: PreviewFlags): Promise<void> {
+  const tokenizer = await openTokenizer(
+    await downloading((watching) => resolveModel(model, { weights: false, ...watching })),
+  );
+  const progress = new Progress();
+  const files: string[] = [];
+  for (const name of flags.data) files.push(...(await dataFiles(name, (text) => progress.note(text))));
+  const report = new ReportBuilder();
+  const { maxLength, from, rows } = flags;
+  const examples: DataExample[] = [];
+  let number = 0;
+  const options = { ...(await exampleOptions(flags, tokenizer)), tokenizer, files, maxLength };
+  for await (const example of examplesOf(
+    {
+      ...options,
+      onProgress: ({ rows: read, tokens, share }) => {
+        if (read % 1000 === 0)
+          progress.note(`${read} rows, ${tokens} tokens (${Math.floor(100 * share)} % of the data)`);
+      },
+    },
+    report,
+  )) {
+    number++;
+    if (number >= from && examples.length < rows) {
+      examples.push(example);
+      if (!flags.json) print(example, number, tokenizer);
+    }
+  }
+  const built = report.build(maxLength);
+  if (built.spelled) progress.note(spelledNote(built.spelled));
+  if (flags.json) {
+    const shown = examples.map(({ where, ids, trained }) => ({
+      where,
+      ids: [...ids],
+      trained: [...trained],
+      runs: previewRuns(tokenizer, { ids, trained }),
+    }));
+    process.stdout.write(`${JSON.stringify({ examples: shown, report: built })}\n`);
+  } else process.stdout.write(`${reportText(built)}\n`);
+}
+
+/** Downloads are shown; files are there at once. */
+async function dataFiles(name: string, onNote: (text: string) => void): Promise<string[]> {
+  let files: string[] = [];
+  if (!parseModelId(name)) return resolveData([name], { onNote });
+  await downloading(async (watching) => {
+    files = await resolveData([name], { ...watching, onNote });
+    return name;
+  });
+  return files;
+}
+
+function print({ where, ids, trained }: DataExample, number: number, tokenizer: Tokenizer): void {
+  const count = trained.reduce((sum, one) => sum + one, 0);
+  const runs = previewRuns(tokenizer, { ids, trained });
+  const head = `${number}  ${printable(where)}  ${ids.length} tokens, ${count} trained`;
+  process.stdout.write(`${pc.bold(head)}\n${pc.isColorSupported ? colored(runs) : bracketed(runs)}\n\n`);
+}
+
+function colored(runs: readonly PreviewRun[]): string {
+  return runs
+    .map(({ text, trained, special }) => {
+      const shown = special ? pc.underline(printable(text)) : printable(text);
+      return trained ? pc.green(shown) : pc.dim(shown);
+    })
+    .join('');
+}
+
+/** Without colors: ⟦ and ⟧ around what is trained, ⟪ and ⟫ around special tokens. */
+function bracketed(runs: readonly PreviewRun[]): string {
+  return runs
+    .map(({ text, trained, special }, i) => {
+      const shown = special ? `⟪${printable(text)}⟫` : printable(text);
+      const begins = trained && !runs[i - 1]?.trained;
+      const ends = trained && !runs[i + 1]?.trained;
+      return `${begins ? '⟦' : ''}${shown}${ends ? '⟧' : ''}`;
+    })
+    .join('');
+}
+
+function reportText({
+  rows,
+  examples,
+  tokens,
+  trainedTokens,
+  lengths,
+  truncated,
+  continued,
+  dropped,
+  maxLength,
+}: DataReport): string {
+  const n = (value: number) => Math.round(value).toLocaleString('en');
+  const share = tokens === 0 ? 0 : (100 * trainedTokens) / tokens;
+  const lines = [
+    `rows       ${n(rows)}, of which ${n(examples)} are examples`,
+    `tokens     ${n(tokens)}, of which ${n(trainedTokens)} are trained (${share.toFixed(1)} %)`,
+    `lengths    least ${n(lengths.min)}, median ${n(lengths.median)}, mean ${n(lengths.mean)}, 90 % up to ${n(lengths.p90)}, 99 % up to ${n(lengths.p99)}, most ${n(lengths.max)}`,
+    `truncated  ${n(truncated.examples)} examples at ${n(maxLength)} tokens, which took ${n(truncated.tokens)} tokens`,
+    ...(continued.rows > 0
+      ? [`continued  ${n(continued.rows)} texts, which make ${n(continued.examples)} examples`]
+      : []),
+    `dropped    ${n(dropped.reduce((sum, { rows: count }) => sum + count, 0))} rows`,
+    ...dropped.map(
+      ({ reason, rows: count, first }) => `  ${n(count)} ${reason}: ${printable(first.join('; '))}`,
+    ),
+  ];
+  return lines.join('\n');
+}

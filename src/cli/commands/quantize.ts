@@ -1,0 +1,73 @@
+import { type Command, Option } from 'commander';
+import { openModel } from '../../checkpoint/load.node.ts';
+import { exportQuantized } from '../../export/quantized.node.ts';
+import type { Quantization } from '../../onnx/quantize.ts';
+import { modelPath } from '../options/resolve.ts';
+import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
+import { printable } from '../terminal/printable.ts';
+import { Progress } from '../terminal/progress.ts';
+
+interface QuantizeFlags {
+  to: 'int8' | 'int4';
+  block: '32' | '64' | '128';
+  out: string;
+}
+
+export function register(program: Command): void {
+  program
+    .command('quantize')
+    .description('Save a model with weights in few bits, to be loaded without quantising it again.')
+    .argument('<model>', 'a Hugging Face model directory, a GGUF file, or an id on the hub')
+    .addOption(
+      new Option('--to <form>', 'bits of a weight; with int4 the head keeps 8')
+        .choices(['int8', 'int4'])
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option('--block <n>', 'numbers that share a scale').choices(['32', '64', '128']).default('64'),
+    )
+    .requiredOption('--out <folder>', 'where the model is written')
+    .addHelpText(
+      'after',
+      `
+Smaller blocks keep more and take more room: FEATURES.md has what each form costs on a real model.
+
+Examples:
+  ropewalk quantize google/gemma-2-2b-it --to int4 --out gemma-int4
+  ropewalk chat gemma-int4`,
+    )
+    .action(quantize);
+}
+
+async function quantize(name: string, { to, block, out }: QuantizeFlags): Promise<void> {
+  const form = { bits: to === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
+  const opened = await openModel(await modelPath(name));
+  const progress = new Progress();
+  const { signal, dispose } = interruptSignal(() => {});
+  try {
+    const result = await exportQuantized(opened, out, {
+      quantize: form,
+      onProgress(done, total) {
+        signal.throwIfAborted();
+        progress.update(
+          'quantising',
+          done,
+          total,
+          `${(done / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB`,
+        );
+      },
+    });
+    progress.end();
+    for (const { name: file, bytes } of result.files) {
+      process.stdout.write(`${printable(`${out}/${file}`)}  ${(bytes / 1e6).toFixed(1)} MB\n`);
+    }
+    for (const note of result.notes) progress.note(note);
+  } catch (error) {
+    progress.end();
+    if (!signal.aborted) throw error;
+    process.exitCode = INTERRUPTED;
+  } finally {
+    dispose();
+    await opened.checkpoint.tensors.close();
+  }
+}

@@ -1,0 +1,91 @@
+import { type Command, Option } from 'commander';
+import type { OpenedModel } from '../../checkpoint/load.node.ts';
+import { RopewalkError } from '../../errors.ts';
+import { createDecoder, type DecoderOptions } from '../../generation/decoder.node.ts';
+import type { Decoder } from '../../generation/decoder.ts';
+import type { Quantization } from '../../onnx/quantize.ts';
+import { DEVICES, type Device } from '../../runtime/webgpu.node.ts';
+import { Progress } from '../terminal/progress.ts';
+import { count } from './options.ts';
+
+/** How a model is loaded: options of every command that runs one. */
+export interface DecoderFlags {
+  readonly device?: Device;
+  readonly threads?: number;
+  readonly quantize?: 'none' | 'int8' | 'int4';
+  readonly block?: '32' | '64' | '128';
+  readonly activations?: 'int8' | 'exact';
+}
+
+/** Below this many parameters loading is over before a bar could be read. */
+const PROGRESS_FROM = 20e6;
+
+export function addDecoderOptions(command: Command): Command {
+  return command
+    .option('--threads <n>', 'threads of the engine', count)
+    .addOption(
+      new Option('--device <name>', 'where it runs: the processor, or the graphics card through WebGPU')
+        .choices(DEVICES)
+        .default('cpu'),
+    )
+    .addOption(
+      new Option(
+        '--quantize <form>',
+        'weights in few bits, or none for float32; by default as they are',
+      ).choices(['none', 'int8', 'int4']),
+    )
+    .addOption(
+      new Option(
+        '--block <n>',
+        'numbers that share a scale, with --quantize int8 or int4 (default: 64)',
+      ).choices(['32', '64', '128']),
+    )
+    .addOption(
+      new Option(
+        '--activations <form>',
+        "in products with weights in few bits: int8 is faster, exact keeps them (default: exact in a model's own bits, else int8)",
+      ).choices(['int8', 'exact']),
+    );
+}
+
+/** What the flags ask for. */
+export function decoderOptions({
+  device,
+  threads,
+  quantize,
+  block,
+  activations,
+}: DecoderFlags): DecoderOptions {
+  if (block !== undefined && quantize !== 'int8' && quantize !== 'int4') {
+    throw new RopewalkError(
+      '--block is the block size of --quantize int8 or int4; give it together with that.',
+    );
+  }
+  return { device, threads, quantize: quantization(quantize, block), activations };
+}
+
+function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block'] = '64') {
+  if (form === undefined || form === 'none') return form;
+  return { bits: form === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
+}
+
+/**
+ * Makes an opened model ready to run, with a bar on stderr while it is large.
+ *
+ * @param takesTurns whether another model runs between its tokens.
+ */
+export function decoderFor(opened: OpenedModel, flags: DecoderFlags, takesTurns = false): Promise<Decoder> {
+  return createDecoder(opened, { ...decoderOptions(flags), takesTurns, ...loadingProgress(opened) });
+}
+
+/** A bar on stderr while a large model's weights are read. */
+export function loadingProgress({ model }: OpenedModel): Pick<DecoderOptions, 'onProgress'> {
+  if (model.parameterCount() < PROGRESS_FROM) return {};
+  const progress = new Progress();
+  return {
+    onProgress(share) {
+      progress.update('loading', share, 1, `${Math.round(share * 100)} % of the weights`);
+      if (share >= 1) progress.end();
+    },
+  };
+}

@@ -1,0 +1,57 @@
+import { stat } from 'node:fs/promises';
+import { parseModelId } from '../../hub/model-id.ts';
+import type { PullOptions } from '../../hub/pull.node.ts';
+import { resolveModel } from '../../hub/resolve.node.ts';
+import { namedModel } from '../../inspect/named-model.node.ts';
+import { type NamedModel, namedPreset } from '../../inspect/named-model.ts';
+import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
+import { duration, Progress } from '../terminal/progress.ts';
+
+/** The path of a model that is named by its path or by its id on the hub; a download is shown on stderr. */
+export function modelPath(idOrPath: string): Promise<string> {
+  return downloading((watching) => resolveModel(idOrPath, watching));
+}
+
+/** What `inspect`, `diff` and `compare` take: a preset, a path, or an id, of which the weights are not needed. */
+export async function inspectedModel(name: string): Promise<NamedModel> {
+  const isPath = await stat(name).then(
+    () => true,
+    () => false,
+  );
+  if (isPath || namedPreset(name) || !parseModelId(name)) return namedModel(name);
+  const path = await downloading((watching) => resolveModel(name, { weights: false, ...watching }));
+  return { ...(await namedModel(path)), name };
+}
+
+/** Runs a download with its progress on stderr. Ctrl-C stops it and keeps what came. */
+export async function downloading(
+  download: (options: Pick<PullOptions, 'signal' | 'onProgress'>) => Promise<string>,
+): Promise<string> {
+  const progress = new Progress();
+  const { signal, dispose } = interruptSignal(() => {});
+  const began = performance.now();
+  let first: number | undefined;
+  try {
+    return await download({
+      signal,
+      onProgress({ done, total, file }) {
+        first ??= done;
+        const speed = (done - first) / Math.max(1e-3, (performance.now() - began) / 1000);
+        const left = speed > 0 ? `, ${duration((total - done) / speed)} left` : '';
+        progress.update('downloading', done, total, `${size(done)} of ${size(total)}${left}  ${file}`);
+      },
+    });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    progress.end();
+    progress.note('interrupted; what came is kept, and the same command goes on from there');
+    process.exit(INTERRUPTED);
+  } finally {
+    progress.end();
+    dispose();
+  }
+}
+
+function size(bytes: number): string {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+}

@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { openModel, tokenizerOf } from '../../checkpoint/load.node.ts';
+import { RopewalkError } from '../../errors.ts';
+import type { Decoder } from '../../generation/decoder.ts';
+import { checkDraftTokenizer } from '../../generation/speculate/draft-tokenizer.ts';
+import type { Speculation } from '../../generation/speculate/speculate.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { type DecoderFlags, decoderFor } from './models.ts';
+import { modelPath } from './resolve.ts';
+
+/** How tokens are guessed ahead. */
+export interface SpeculationFlags {
+  readonly speculate?: 'lookup';
+  readonly draft?: string;
+}
+
+export function addSpeculationOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--speculate <how>',
+        'guess tokens ahead, for the same text in less time: lookup guesses that what came before comes again',
+      ).choices(['lookup']),
+    )
+    .option('--draft <model>', 'a smaller model with the same tokenizer that guesses tokens ahead');
+}
+
+/** What the flags ask for, and what gives its memory back. The model's own bits and device are the draft's too. */
+export async function speculationFor(
+  { speculate, draft }: SpeculationFlags,
+  flags: DecoderFlags,
+  tokenizer: Tokenizer | undefined,
+): Promise<{ readonly speculate?: Speculation; release(): Promise<void> }> {
+  if (speculate && draft !== undefined)
+    throw new RopewalkError('--speculate lookup and --draft both guess; give one of them.');
+  if (draft === undefined) return { ...(speculate && { speculate }), release: async () => {} };
+  const opened = await openModel(await modelPath(draft));
+  let decoder: Decoder;
+  try {
+    const other = await tokenizerOf(opened.checkpoint);
+    if (tokenizer && other) checkDraftTokenizer(tokenizer, other);
+    decoder = await decoderFor(opened, flags, true);
+  } finally {
+    await opened.checkpoint.tensors.close();
+  }
+  return { speculate: { draft: decoder }, release: () => decoder.release() };
+}

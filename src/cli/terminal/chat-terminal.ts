@@ -1,0 +1,204 @@
+import { createInterface } from 'node:readline';
+import pc from 'picocolors';
+import { RopewalkError } from '../../errors.ts';
+import type { ChatTexts } from './chat-texts.ts';
+import type { ChatSession } from './conversation.ts';
+import { printable } from './printable.ts';
+
+export interface ChatTerminal {
+  readonly input: NodeJS.ReadableStream;
+  /** Replies, and everything else that a person reads. */
+  readonly output: NodeJS.WritableStream;
+  /** Calls back at Ctrl-C where the terminal makes a signal of it; returns what ends that. */
+  readonly onInterrupt: (callback: () => void) => () => void;
+}
+
+const PROMPT = '> ';
+const CONTINUED = '… ';
+
+type Line = { readonly text: string } | 'interrupted' | 'ended';
+
+/**
+ * A chat with a person: reads messages and commands until they end it.
+ *
+ * The line editor lives only while a line is written. Meanwhile the terminal belongs to it; while a reply is written the
+ * terminal is as the shell left it, so that Ctrl-C is a signal, which reaches a busy program.
+ */
+export class InteractiveChat {
+  #history: string[] = [];
+  /** Lines that came together, as when several are pasted. */
+  #waiting: string[] = [];
+  /** The beginning of a line that came with another one. */
+  #begun = '';
+  /** What Ctrl-C does at this moment; between a reply and the next prompt, nothing. */
+  #interrupt = () => {};
+
+  constructor(
+    private readonly session: ChatSession,
+    private readonly texts: ChatTexts,
+    private readonly terminal: ChatTerminal,
+  ) {}
+
+  async run(): Promise<void> {
+    const dispose = this.terminal.onInterrupt(() => this.#interrupt());
+    try {
+      await this.#talk();
+    } finally {
+      dispose();
+    }
+  }
+
+  async #talk(): Promise<void> {
+    this.#note(this.texts.welcome);
+    let leaving = false;
+    for (;;) {
+      const line = await this.#message();
+      if (line === 'ended') return;
+      if (line === 'interrupted') {
+        if (leaving) return;
+        leaving = true;
+        this.#note(this.texts.leave);
+        continue;
+      }
+      leaving = false;
+      try {
+        if (await this.#act(line.text)) return;
+      } catch (error) {
+        if (!(error instanceof RopewalkError)) throw error;
+        const message = printable(error.message.replaceAll(/\s*\n\s*/g, ' '));
+        this.terminal.output.write(`${pc.red('ropewalk:')} ${message}\n`);
+      }
+    }
+  }
+
+  /** Does what a line asks for. Returns whether the chat is over. */
+  async #act(line: string): Promise<boolean> {
+    const { session, texts } = this;
+    if (line.trim() === '') return false;
+    if (!line.startsWith('/')) {
+      await this.#reply(line);
+      return false;
+    }
+    if (line.startsWith('//')) {
+      await this.#reply(line.slice(1));
+      return false;
+    }
+    const [, command, file] = /^(\/\S*)\s*(.*?)\s*$/s.exec(line)!;
+    switch (command) {
+      case '/exit':
+      case '/quit':
+        return true;
+      case '/help':
+        this.#note(texts.help);
+        break;
+      case '/reset':
+        session.reset();
+        this.#note(texts.reset);
+        break;
+      case '/save':
+      case '/load':
+        if (!file) this.#note(texts.needsFile(command));
+        else if (command === '/load') {
+          await session.load(file);
+          this.#note(texts.loaded(file, session.messages.length));
+        } else if (session.isEmpty) this.#note(texts.empty);
+        else {
+          await session.save(file);
+          this.#note(texts.saved(file, session.messages.length));
+        }
+        break;
+      default:
+        this.#note(texts.unknown(command!));
+    }
+    return false;
+  }
+
+  async #reply(message: string): Promise<void> {
+    const { output } = this.terminal;
+    const controller = new AbortController();
+    this.#interrupt = () => controller.abort();
+    try {
+      const end = await this.session.reply(
+        message,
+        (piece) => output.write(printable(piece)),
+        controller.signal,
+      );
+      const note = { stop: '', length: this.texts.full, stopped: this.texts.stopped }[end];
+      output.write(note ? ` ${pc.dim(note)}\n\n` : '\n\n');
+    } finally {
+      this.#interrupt = () => {};
+    }
+  }
+
+  /** A message of one line, or of several where lines end in a backslash. */
+  async #message(): Promise<Line> {
+    const lines: string[] = [];
+    for (;;) {
+      const line = await this.#line(lines.length === 0 ? PROMPT : CONTINUED);
+      if (line === 'interrupted' && lines.length > 0) {
+        lines.length = 0;
+        continue;
+      }
+      if (typeof line === 'string') return line;
+      if (!line.text.endsWith('\\')) return { text: [...lines, line.text].join('\n') };
+      lines.push(line.text.slice(0, -1));
+    }
+  }
+
+  #line(prompt: string): Promise<Line> {
+    const next = this.#waiting.shift();
+    if (next !== undefined) {
+      this.terminal.output.write(`${pc.cyan(prompt)}${printable(next)}\n`);
+      return Promise.resolve({ text: next });
+    }
+    return new Promise((resolve) => {
+      const { input, output } = this.terminal;
+      const reader = createInterface({
+        input,
+        output,
+        terminal: true,
+        prompt: pc.cyan(prompt),
+        history: this.#history,
+        removeHistoryDuplicates: true,
+      });
+      let answer: Line | undefined;
+      reader.on('history', (history: string[]) => {
+        this.#history = [...history];
+      });
+      reader.on('line', (text) => {
+        if (answer !== undefined) {
+          this.#waiting.push(text);
+          return;
+        }
+        answer = { text };
+        // What came with this line, as when several are pasted, is still being read.
+        setImmediate(() => reader.close());
+      });
+      this.#interrupt = () => {
+        if (reader.line === '') {
+          answer ??= 'interrupted';
+          output.write('\n');
+          reader.close();
+          return;
+        }
+        // As shells do: what was written is dropped.
+        output.write('^C\n');
+        reader.write(null, { ctrl: true, name: 'e' });
+        reader.write(null, { ctrl: true, name: 'u' });
+      };
+      reader.on('SIGINT', () => this.#interrupt());
+      reader.on('close', () => {
+        this.#interrupt = () => {};
+        this.#begun = reader.line;
+        if (answer === undefined) output.write('\n');
+        resolve(answer ?? 'ended');
+      });
+      reader.prompt();
+      if (this.#begun !== '') reader.write(this.#begun);
+    });
+  }
+
+  #note(text: string): void {
+    this.terminal.output.write(`${pc.dim(printable(text))}\n`);
+  }
+}

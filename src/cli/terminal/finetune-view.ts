@@ -1,0 +1,146 @@
+import type { FinetuneEvent } from '../../finetune/events.ts';
+import type { FinetunePlan } from '../../finetune/plan.ts';
+import type { RatePoint } from '../../training/find-rate.ts';
+import type { EvaluationEvent } from '../../training/train-event.ts';
+import { printable } from './printable.ts';
+import { duration, type Progress } from './progress.ts';
+
+const BARS = '▁▂▃▄▅▆▇█';
+
+/** Numbers as a row of bars, the lowest and the highest as such; at most `width` of them, each a mean. */
+export function sparkline(values: readonly number[], width = 24): string {
+  const finite = values.filter(Number.isFinite);
+  if (finite.length === 0) return '';
+  const size = Math.ceil(finite.length / width);
+  const means = Array.from({ length: Math.ceil(finite.length / size) }, (_, i) => {
+    const part = finite.slice(i * size, (i + 1) * size);
+    return part.reduce((sum, value) => sum + value, 0) / part.length;
+  });
+  const [low, high] = [Math.min(...means), Math.max(...means)];
+  const bar = (value: number) => BARS[high === low ? 0 : Math.round((7 * (value - low)) / (high - low))]!;
+  return means.map(bar).join('');
+}
+
+const whole = (value: number) => Math.round(value).toLocaleString('en');
+const gigabytes = (bytes: number) =>
+  bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+const percent = (share: number) => `${Math.round(100 * share)} %`;
+
+/** A plan as lines for people. */
+export function planText(plan: FinetunePlan): string {
+  const { data, memory, machine, secondsPerStep } = plan;
+  const frozen = plan.parameters - plan.trainedParameters;
+  const rows: [string, string][] = [
+    [
+      'parameters',
+      `${whole(plan.trainedParameters)} trained${frozen > 0 ? `, ${whole(frozen)} frozen` : ''}`,
+    ],
+    ['examples', `${whole(data.examples)}, and ${whole(data.validationExamples)} held out`],
+    ['tokens per epoch', `${whole(data.tokens)}, ${whole(data.trainedTokens)} of them trained`],
+    [
+      'steps',
+      `${whole(plan.steps)} of ${whole(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs)`,
+    ],
+    ['weights', gigabytes(memory.weights)],
+    ['gradients', gigabytes(memory.gradients)],
+    ['optimizer', gigabytes(memory.optimizer)],
+    ['activations', `${gigabytes(memory.activations)} (estimated from the graphs' shapes)`],
+    ['program', gigabytes(memory.program)],
+    [
+      'memory in all',
+      `${gigabytes(memory.total)} of ${gigabytes(machine.availableMemory)} that can be had (machine: ${gigabytes(machine.totalMemory)})`,
+    ],
+    ...(secondsPerStep === undefined
+      ? []
+      : ([
+          [
+            'time',
+            `${duration(secondsPerStep * plan.steps)} (${secondsPerStep.toFixed(2)} s a step, measured)`,
+          ],
+        ] as [string, string][])),
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(17)} ${value}`).join('\n');
+}
+
+/** Rates and losses with the suggestion. */
+export function ratesText(points: readonly RatePoint[], suggested: number | undefined): string {
+  const every = Math.max(1, Math.floor(points.length / 12));
+  const rows = points
+    .filter((_, i) => i % every === 0 || i === points.length - 1)
+    .map(({ learningRate, smoothed }) => `${learningRate.toExponential(2)}  ${smoothed.toFixed(4)}`);
+  const curve = sparkline(
+    points.map(({ smoothed }) => smoothed),
+    48,
+  );
+  const end =
+    suggested === undefined
+      ? 'the loss never fell: check the data, or begin at a lower rate.'
+      : `the loss falls fastest at ${suggested.toExponential(1)}: try --lr ${suggested.toExponential(1)}`;
+  return `rate      loss\n${rows.join('\n')}\n${curve}\n${end}`;
+}
+
+/** Shows a run while it goes on. */
+export class FinetuneView {
+  private readonly losses: number[] = [];
+  private steps = 0;
+
+  constructor(private readonly progress: Progress) {}
+
+  show(event: FinetuneEvent): void {
+    const { progress } = this;
+    switch (event.type) {
+      case 'plan':
+        this.steps = event.plan.steps;
+        progress.note(planText(event.plan));
+        break;
+      case 'resumed':
+        progress.note(`resumed at step ${event.step}`);
+        break;
+      case 'step': {
+        const { step, loss, tokensPerSecond, engineShare, secondsLeft, skipped } = event;
+        this.losses.push(loss);
+        if (skipped !== undefined) {
+          progress.note(
+            `step ${step}: skipped, its loss ${loss.toFixed(3)} lies ${skipped.toFixed(1)} deviations above the recent ones`,
+          );
+        }
+        const speed = `${whole(tokensPerSecond)} trained tokens/s, ${percent(engineShare)} of the engine's limit`;
+        const text = `step ${step}/${this.steps}  loss ${loss.toFixed(3)} ${sparkline(this.losses)}  ${speed}  ${duration(secondsLeft)} left`;
+        progress.update('training', step, this.steps, text);
+        break;
+      }
+      case 'evaluation':
+        progress.note(
+          `step ${event.step}: held-out loss ${event.loss.toFixed(4)}, perplexity ${event.perplexity.toFixed(2)}${standing(event)}`,
+        );
+        break;
+      case 'samples':
+        for (const { prompt, text } of event.samples) {
+          progress.note(`step ${event.step}: ${oneLine(prompt)} → ${oneLine(text)}`);
+        }
+        break;
+      case 'stopped':
+        progress.note(`stopped early: the held-out loss has not fallen since step ${event.best.step}`);
+        break;
+      case 'checkpoint':
+      case 'finished':
+    }
+  }
+}
+
+/** How an evaluation stands among those before it. */
+function standing({ step, loss, best, bestTrained, base }: EvaluationEvent): string {
+  if (best) return ', the lowest so far';
+  if (step === 0 || base === null || loss <= base) return '';
+  return `${bestTrained ? ', the lowest since training began, but' : ','} higher than the ${base.toFixed(4)} before it`;
+}
+
+/** A sentence where training made the model worse on what was held out; undefined where it did not. */
+export function worseThanBase(loss: number | undefined, base: number | null | undefined): string | undefined {
+  if (loss === undefined || base === undefined || base === null || loss <= base) return undefined;
+  return `the result is worse than the model before training: held-out loss ${loss.toFixed(4)}, before ${base.toFixed(4)}; lower the learning rate, or train for fewer steps`;
+}
+
+function oneLine(text: string): string {
+  return printable(text.replaceAll(/\s+/g, ' ').trim());
+}

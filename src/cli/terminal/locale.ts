@@ -1,0 +1,15 @@
+import { Option } from 'commander';
+import type { Locale } from '../../inspect/labels.ts';
+
+/** Korean where the environment asks for it, else English. */
+export function localeOf(environment: NodeJS.ProcessEnv): Locale {
+  // The first that is set decides, as in POSIX.
+  const wanted = [environment.LC_ALL, environment.LC_MESSAGES, environment.LANG].find((value) => value);
+  return wanted?.toLowerCase().startsWith('ko') ? 'ko' : 'en';
+}
+
+export function localeOption(): Option {
+  return new Option('--locale <language>', 'language of what is printed; default from the environment')
+    .choices(['en', 'ko'])
+    .default(localeOf(process.env), 'LC_ALL, LANG');
+}

@@ -1,0 +1,77 @@
+import { RopewalkError } from '../../errors.ts';
+
+/** A row of a data file, and what messages call its place: `data.jsonl:12`, or `data.parquet, row 12`. */
+export interface DataRow {
+  readonly where: string;
+  /** By the columns' names; undefined where the row cannot be read. */
+  readonly values?: Readonly<Record<string, unknown>>;
+  /** Why it cannot be read. */
+  readonly problem?: string;
+}
+
+/** A row longer than this is no row of training data; memory is not given to it. In UTF-16 units. */
+export const MOST_ROW_LENGTH = 1 << 26;
+
+export function tooLong(where: string): RopewalkError {
+  return new RopewalkError(
+    `${where}: a row of over ${MOST_ROW_LENGTH} characters begins here; is this a file of rows (JSONL, JSON, CSV, Parquet)?`,
+  );
+}
+
+/** A row of a JSON text, which must be an object. */
+export function jsonRow(text: string, where: string): DataRow {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    return { where, problem: `not valid JSON (${error instanceof Error ? error.message : String(error)})` };
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return { where, values: value as Record<string, unknown> };
+  }
+  return { where, problem: 'not a JSON object with a field for each column' };
+}
+
+/**
+ * Rows of a JSONL text: one JSON object a line; blank lines are passed over.
+ *
+ * @param chunks pieces of the text, cut anywhere.
+ */
+export async function* jsonLines(chunks: AsyncIterable<string>, file: string): AsyncGenerator<DataRow> {
+  let line = 0;
+  let rest = '';
+  // JSON has no CR within its texts, so that one in the middle of a line ends a line too, as in files of old Macs.
+  const row = (text: string): DataRow[] =>
+    text
+      .replace(/\r$/, '')
+      .split('\r')
+      .flatMap((part) => {
+        line++;
+        return part.trim() === '' ? [] : [jsonRow(part, `${file}:${line}`)];
+      });
+  for await (const chunk of chunks) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop()!;
+    for (const text of lines) yield* row(text);
+    if (rest.length > MOST_ROW_LENGTH) throw tooLong(`${file}:${line + 1}`);
+  }
+  yield* row(rest);
+}
+
+/** Rows of a plain text: each line that is not blank is the `text` of one. Lines end in LF, CRLF or CR. */
+export async function* textLines(chunks: AsyncIterable<string>, file: string): AsyncGenerator<DataRow> {
+  let line = 0;
+  let rest = '';
+  const row = (text: string): DataRow[] => {
+    line++;
+    return text.trim() === '' ? [] : [{ where: `${file}:${line}`, values: { text } }];
+  };
+  for await (const chunk of chunks) {
+    // A CR at the end may be the first half of a CRLF.
+    const lines = (rest + chunk).split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop()!;
+    for (const text of lines) yield* row(text);
+    if (rest.length > MOST_ROW_LENGTH) throw tooLong(`${file}:${line + 1}`);
+  }
+  yield* row(rest.replace(/\r$/, ''));
+}

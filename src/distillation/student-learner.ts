@@ -1,0 +1,58 @@
+import type { TrainingRows } from '../batches.ts';
+import type { CausalLM } from '../families/family.ts';
+import type { Engine } from '../runtime/engine.ts';
+import { createTrainingEngine, type TrainingEngineOptions } from '../training/create-learner.ts';
+import { Evaluator, weightFeeds } from '../training/evaluator.ts';
+import type { SequenceShape } from '../training/graph.ts';
+import type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from '../training/learner.ts';
+
+/**
+ * Trains by whatever loss it is given, and evaluates by next-token prediction: held-out losses are then those of any
+ * model of this vocabulary, whoever taught it, and need no teacher.
+ */
+export class StudentEngine implements TrainingEngine {
+  private constructor(
+    private readonly inner: TrainingEngine,
+    private readonly evaluator: Evaluator,
+  ) {}
+
+  static async create(
+    engine: Engine,
+    model: CausalLM,
+    shape: SequenceShape,
+    options: TrainingEngineOptions,
+  ): Promise<StudentEngine> {
+    const inner = await createTrainingEngine(engine, model, shape, options);
+    const { settings } = options;
+    return new StudentEngine(inner, new Evaluator(engine, model, shape, { settings }));
+  }
+
+  get model(): CausalLM {
+    return this.inner.model;
+  }
+
+  get shape(): SequenceShape {
+    return this.inner.shape;
+  }
+
+  get parameters(): readonly TrainedParameter[] {
+    return this.inner.parameters;
+  }
+
+  values(): Map<string, Float32Array> {
+    return this.inner.values();
+  }
+
+  step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
+    return this.inner.step(batches, settings);
+  }
+
+  evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
+    return this.evaluator.evaluate(batches, weightFeeds(this.model, this.values()));
+  }
+
+  async release(): Promise<void> {
+    await this.inner.release();
+    await this.evaluator.release();
+  }
+}

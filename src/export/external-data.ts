@@ -1,0 +1,81 @@
+import { float32ToFloat16 } from '../checkpoint/dtypes.ts';
+import { RopewalkError } from '../errors.ts';
+import type { ByteSink } from '../files/source.ts';
+import type { PlacedWeight } from './onnx.ts';
+
+/** Numbers that are turned round, converted and written at one time. */
+const CHUNK = 1 << 20;
+/** Numbers in a cache line. */
+const STRIP = 16;
+/** The largest float16. What rounds to more than this becomes infinite. */
+const FLOAT16_MAX = 65504;
+
+/**
+ * Writes a data file: every weight at its place, zeros between. Never more than one weight is held, as float32.
+ * @param read a parameter's numbers in its own layout, by its path
+ * @param onProgress called after every weight with the bytes written so far
+ * @throws RopewalkError for a number that float16 cannot hold
+ */
+export async function writeWeightData(
+  sink: ByteSink,
+  weights: readonly PlacedWeight[],
+  read: (path: string) => Promise<Float32Array>,
+  onProgress: (bytes: number) => void = () => {},
+): Promise<void> {
+  let at = 0;
+  for (const weight of weights) {
+    if (weight.offset > at) await sink.write(new Uint8Array(weight.offset - at));
+    const values = weight.constant ? Float32Array.from(weight.constant) : await read(weight.name);
+    for (const chunk of weight.transposed ? turned(values, weight.shape) : pieces(values)) {
+      await sink.write(weight.dtype === 'float16' ? toFloat16(chunk, weight.name) : bytesOf(chunk));
+    }
+    at = weight.offset + weight.byteLength;
+    onProgress(at);
+  }
+}
+
+function* pieces(values: Float32Array): Generator<Float32Array> {
+  for (let at = 0; at < values.length; at += CHUNK) yield values.subarray(at, at + CHUNK);
+}
+
+/** `[out, in]` → `[in, out]`, some rows at a time; a piece is reused once the next one is asked for. */
+function* turned(values: Float32Array, shape: readonly number[]): Generator<Float32Array> {
+  const [inner, out] = shape as [number, number];
+  const height = Math.max(1, Math.min(inner, Math.floor(CHUNK / out)));
+  const piece = new Float32Array(height * out);
+  for (let first = 0; first < inner; first += height) {
+    const rows = Math.min(height, inner - first);
+    // In strips of a cache line's width: both sides are then read and written line by line.
+    for (let from = 0; from < out; from += STRIP) {
+      const to = Math.min(out, from + STRIP);
+      for (let row = 0; row < rows; row++) {
+        for (let column = from; column < to; column++) {
+          piece[row * out + column] = values[column * inner + first + row]!;
+        }
+      }
+    }
+    yield piece.subarray(0, rows * out);
+  }
+}
+
+function toFloat16(values: Float32Array, name: string): Uint8Array {
+  checkFloat16(values, name);
+  const codes = new Uint16Array(values.length);
+  float32ToFloat16(values, codes);
+  return bytesOf(codes);
+}
+
+/** Refuses numbers that would become infinite. */
+export function checkFloat16(values: Float32Array, name: string): void {
+  for (const value of values) {
+    if (Math.abs(value) > FLOAT16_MAX && Number.isFinite(value)) {
+      throw new RopewalkError(
+        `the weight "${name}" holds ${value}, and float16 ends at ${FLOAT16_MAX}; choose another --dtype.`,
+      );
+    }
+  }
+}
+
+function bytesOf(values: Float32Array | Uint16Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}

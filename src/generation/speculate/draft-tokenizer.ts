@@ -1,0 +1,17 @@
+import { RopewalkError } from '../../errors.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { differingToken, tokenText } from '../../tokenizer/vocabulary.ts';
+
+/**
+ * Refuses a draft model whose ids mean other texts: its guesses would never stand.
+ *
+ * @throws RopewalkError naming the first id that differs.
+ */
+export function checkDraftTokenizer(tokenizer: Tokenizer, draft: Tokenizer): void {
+  const difference = differingToken(tokenizer, draft);
+  if (!difference) return;
+  const { id, first, second } = difference;
+  throw new RopewalkError(
+    `the draft model has another tokenizer: id ${id} is ${tokenText(second)} there, but ${tokenText(first)} here; take a draft model of the same family.`,
+  );
+}

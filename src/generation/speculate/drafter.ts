@@ -1,0 +1,107 @@
+import { RopewalkError } from '../../errors.ts';
+import type { KeyValueCache } from '../cache/key-value-cache.ts';
+import type { Decoder } from '../decoder.ts';
+import type { Distribution } from '../distribution.ts';
+import { prefill } from '../prefill.ts';
+import type { Sampler } from '../sampler.ts';
+
+/** Tokens that may come next. */
+export interface Guess {
+  readonly ids: readonly number[];
+  /** What each was drawn from; absent where they were not drawn. */
+  readonly distributions?: readonly Distribution[];
+}
+
+export interface Drafter {
+  /** @param context all ids so far. */
+  guess(context: readonly number[], count: number, signal?: AbortSignal): Promise<Guess>;
+}
+
+/** Longer ones would tell little more. */
+const LONGEST_NGRAM = 4;
+
+/**
+ * Guesses that what followed the last tokens when they came before follows again (prompt lookup decoding, Saxena 2023).
+ * The longest n-gram that has occurred counts, and of its places the last.
+ */
+export class LookupDrafter implements Drafter {
+  /** @param shortest n-gram that is looked up. */
+  constructor(private readonly shortest = 2) {}
+
+  async guess(context: readonly number[], count: number): Promise<Guess> {
+    const size = context.length;
+    let longest = this.shortest - 1;
+    let place = -1;
+    // An n-gram that ends before `end` is compared with the one that ends the context.
+    for (let end = size - 1; end > longest && longest < LONGEST_NGRAM; end--) {
+      let length = 0;
+      while (
+        length < LONGEST_NGRAM &&
+        length < end &&
+        context[end - 1 - length] === context[size - 1 - length]
+      )
+        length++;
+      if (length <= longest) continue;
+      longest = length;
+      place = end;
+    }
+    if (place < 0) return { ids: [] };
+    // What repeats with a short period goes on beyond what is known.
+    return { ids: Array.from({ length: count }, (_, i) => context[place + (i % (size - place))]!) };
+  }
+}
+
+/** Guesses with a smaller model of the same vocabulary, drawn from its distribution under the same options. */
+export class ModelDrafter implements Drafter {
+  private readonly cache: KeyValueCache;
+  /** The ids whose keys and values are in the cache. */
+  private known: number[] = [];
+
+  /** @param sampler of the text: its random numbers, its options, what it has seen. */
+  constructor(
+    private readonly decoder: Decoder,
+    private readonly sampler: Sampler,
+  ) {
+    this.cache = decoder.newCache();
+  }
+
+  async guess(context: readonly number[], most: number, signal?: AbortSignal): Promise<Guess> {
+    const count = Math.min(most, this.decoder.model.maxPositions - context.length);
+    if (count < 1) return { ids: [] };
+    this.forgetWrongGuesses(context);
+    const ids: number[] = [];
+    const distributions: Distribution[] = [];
+    let next = context.slice(this.known.length);
+    while (ids.length < count) {
+      signal?.throwIfAborted();
+      const logits = await prefill(this.decoder, this.cache, next, undefined, signal);
+      this.known.push(...next);
+      const distribution = this.sampler.probabilities(logits, ids);
+      const id = this.sampler.draw(distribution);
+      ids.push(id);
+      distributions.push(distribution);
+      next = [id];
+    }
+    return { ids, distributions };
+  }
+
+  private forgetWrongGuesses(context: readonly number[]): void {
+    // The last token of the context has to run, for what follows it.
+    const most = Math.min(this.known.length, context.length - 1);
+    let common = 0;
+    while (common < most && this.known[common] === context[common]) common++;
+    if (!this.cache.canTruncate(common)) common = 0;
+    if (common < this.cache.position) this.cache.truncate(common);
+    this.known = this.known.slice(0, common);
+  }
+}
+
+/** Refuses a draft model with other token ids. */
+export function checkDraft(decoder: Decoder, draft: Decoder): void {
+  const [wanted, actual] = [decoder, draft].map(({ model }) => model.config.vocab_size);
+  if (wanted !== actual) {
+    throw new RopewalkError(
+      `the draft model has a vocabulary of ${actual} tokens, but the model one of ${wanted}; a draft model must have the same tokenizer.`,
+    );
+  }
+}

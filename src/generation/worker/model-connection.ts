@@ -1,0 +1,206 @@
+import { RopewalkError } from '../../errors.ts';
+import type { Abortable } from '../language-model.ts';
+import { releasedError } from '../local-model.ts';
+import { type CallName, type Reply, type Request, type StreamName, unpackError } from './model-protocol.ts';
+
+/** The thread of a model, as its proxy sees it. */
+export interface ModelPort {
+  /** Throws where something cannot be cloned. */
+  post(request: Request): void;
+  /** @param onEnd called once, when the thread has ended, whatever the reason. */
+  listen(onReply: (reply: Reply) => void, onEnd: (why: RopewalkError) => void): void;
+  /** While someone waits for the thread, it keeps the process alive. */
+  ref(): void;
+  unref(): void;
+}
+
+/** Pieces that a model may be ahead of whoever reads them. */
+export const AHEAD = 8;
+
+interface Call {
+  onReply(reply: Exclude<Reply, { type: 'event' }>): void;
+  onEvent(name: string, value: unknown): void;
+  /** The caller waits no longer. */
+  onEnd(why: unknown): void;
+}
+
+/** Numbers the calls of a model in another thread, and brings the replies where they belong. */
+export class ModelConnection {
+  readonly #calls = new Map<number, Call>();
+  #next = 0;
+  #waiting = 0;
+  #lost: RopewalkError | undefined;
+  #released: Promise<void> | undefined;
+  #ended: () => void = () => {};
+  /** Streams that nobody holds any more stop the work that is done for them. */
+  readonly #forgotten = new FinalizationRegistry<number>((id) => {
+    if (this.#calls.delete(id)) this.#post({ type: 'cancel', id });
+  });
+
+  constructor(private readonly port: ModelPort) {
+    port.listen(
+      (reply) => {
+        const call = this.#calls.get(reply.id);
+        if (reply.type === 'event') call?.onEvent(reply.name, reply.value);
+        else call?.onReply(reply);
+      },
+      (why) => {
+        this.#lost = why;
+        this.#endAll(this.#released ? releasedError() : why);
+        this.#ended();
+      },
+    );
+    port.unref();
+  }
+
+  /** @param options functions among them become events of their names. */
+  async call(method: CallName, subject: unknown, options: Abortable = {}): Promise<unknown> {
+    const { signal, ...rest } = options;
+    signal?.throwIfAborted();
+    const { data, functions } = divide(rest);
+    const id = this.#next++;
+    let abort = () => {};
+    const answer = new Promise<unknown>((resolve, reject) => {
+      abort = () => {
+        this.#post({ type: 'cancel', id });
+        reject(signal?.reason);
+      };
+      this.#calls.set(id, {
+        onReply: (reply) => {
+          if (reply.type === 'done') resolve(reply.value);
+          else if (reply.type === 'failed') reject(unpackError(reply.error));
+        },
+        onEvent: (name, value) => {
+          try {
+            functions[name]?.(value);
+          } catch (error) {
+            this.#post({ type: 'cancel', id });
+            reject(error);
+          }
+        },
+        onEnd: reject,
+      });
+    });
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      this.#send({ type: 'call', id, method, subject, options: data, events: Object.keys(functions) });
+      return await this.#wait(answer);
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      this.#calls.delete(id);
+    }
+  }
+
+  stream<T, R>(method: StreamName, subject: unknown, options: Abortable = {}): AsyncGenerator<T, R> {
+    const id = this.#next++;
+    const items = this.#items<T, R>(id, method, subject, options);
+    this.#forgotten.register(items, id);
+    return items;
+  }
+
+  async *#items<T, R>(
+    id: number,
+    method: StreamName,
+    subject: unknown,
+    { signal, ...options }: Abortable,
+  ): AsyncGenerator<T, R> {
+    signal?.throwIfAborted();
+    const inbox: Exclude<Reply, { type: 'event' }>[] = [];
+    let failure: { readonly why: unknown } | undefined;
+    let wake = () => {};
+    const fail = (why: unknown) => {
+      failure ??= { why };
+      wake();
+    };
+    this.#calls.set(id, {
+      onReply: (reply) => {
+        inbox.push(reply);
+        wake();
+      },
+      onEvent: () => {},
+      onEnd: fail,
+    });
+    const abort = () => fail(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    let finished = false;
+    try {
+      this.#send({ type: 'stream', id, method, subject, options, credit: AHEAD });
+      for (let taken = 0; ; ) {
+        if (inbox.length === 0 && !failure) {
+          await this.#wait(
+            new Promise<void>((resolve) => {
+              wake = resolve;
+            }),
+          );
+        }
+        if (failure) throw failure.why;
+        const reply = inbox.shift()!;
+        finished = reply.type !== 'item';
+        if (reply.type === 'failed') throw unpackError(reply.error);
+        if (reply.type === 'done') return reply.value as R;
+        yield reply.value as T;
+        // One message for several pieces, and the model never waits for it while the reader keeps up.
+        if (++taken % (AHEAD / 2) === 0) this.#post({ type: 'credit', id, count: AHEAD / 2 });
+      }
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      this.#calls.delete(id);
+      if (!finished) this.#post({ type: 'cancel', id });
+    }
+  }
+
+  /** Ends the thread once what runs in it has stopped; whoever waits for an answer is told. */
+  release(): Promise<void> {
+    this.#released ??= this.#wait(
+      new Promise<void>((resolve) => {
+        this.#ended = resolve;
+        if (this.#lost) return resolve();
+        this.#post({ type: 'release' });
+        this.#endAll(releasedError());
+      }),
+    );
+    return this.#released;
+  }
+
+  #endAll(why: RopewalkError): void {
+    for (const call of this.#calls.values()) call.onEnd(why);
+  }
+
+  #send(request: Request): void {
+    if (this.#released) throw releasedError();
+    if (this.#lost) throw this.#lost;
+    try {
+      this.port.post(request);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new RopewalkError(
+        `what was given cannot be sent to the model's thread (${why}); give plain values, or load the model by loadHere().`,
+        { cause },
+      );
+    }
+  }
+
+  /** Tells the thread something that is of no interest once it has ended. */
+  #post(request: Request): void {
+    if (!this.#lost) this.port.post(request);
+  }
+
+  async #wait<T>(promise: Promise<T>): Promise<T> {
+    if (this.#waiting++ === 0) this.port.ref();
+    try {
+      return await promise;
+    } finally {
+      if (--this.#waiting === 0) this.port.unref();
+    }
+  }
+}
+
+/** Data travels; functions of one argument stay, and are called by events. */
+function divide(options: object) {
+  const entries = Object.entries(options);
+  const functions = entries.filter(([, value]) => typeof value === 'function');
+  return {
+    data: Object.fromEntries(entries.filter(([, value]) => typeof value !== 'function')),
+    functions: Object.fromEntries(functions) as Record<string, (value: unknown) => void>,
+  };
+}

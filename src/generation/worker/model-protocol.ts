@@ -1,0 +1,87 @@
+import { RopewalkError } from '../../errors.ts';
+import type { CommonConfig } from '../../families/config.ts';
+import type { SamplingOptions } from '../sampler.ts';
+
+/**
+ * What a model in another thread and its proxy say to each other. Everything can be cloned: functions stay on their side
+ * of the border, and what they would be told travels as events; a signal travels as `cancel`.
+ */
+
+/** Calls that are answered once. `load` is the first, and is answered with {@link ModelFacts}. */
+export type CallName = 'load' | 'encode' | 'decode' | 'score' | 'logits';
+
+/** Calls that are answered piece by piece. */
+export type StreamName = 'generate' | 'generateTokens' | 'chat';
+
+export type Request =
+  | {
+      readonly type: 'call';
+      readonly id: number;
+      readonly method: CallName;
+      readonly subject: unknown;
+      readonly options: object;
+      /** Names of options that are functions of one argument; they are called by events. */
+      readonly events: readonly string[];
+    }
+  | {
+      readonly type: 'stream';
+      readonly id: number;
+      readonly method: StreamName;
+      readonly subject: unknown;
+      readonly options: object;
+      /** So many pieces may be sent before the consumer asks for more. */
+      readonly credit: number;
+    }
+  | { readonly type: 'credit'; readonly id: number; readonly count: number }
+  | { readonly type: 'cancel'; readonly id: number }
+  | { readonly type: 'release' };
+
+/** To a worker thread alone: stop where nothing of the engine runs, set the number to 1, and wait to be ended. */
+export interface ParkRequest {
+  readonly type: 'park';
+  readonly parked: Int32Array;
+}
+
+export type Reply =
+  | { readonly type: 'event'; readonly id: number; readonly name: string; readonly value: unknown }
+  | { readonly type: 'item'; readonly id: number; readonly value: unknown }
+  | { readonly type: 'done'; readonly id: number; readonly value: unknown }
+  | { readonly type: 'failed'; readonly id: number; readonly error: PackedError };
+
+/** What a proxy knows of its model. */
+export interface ModelFacts {
+  readonly family: string;
+  readonly config: CommonConfig;
+  readonly maxPositions: number;
+  readonly stopTokens: readonly number[];
+  readonly sampling: SamplingOptions;
+  readonly warnings: readonly string[];
+}
+
+/** An error as data: cloning alone would make a plain Error of a RopewalkError. */
+export interface PackedError {
+  readonly ropewalk: boolean;
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly cause: PackedError | undefined;
+}
+
+const BUILT_IN = { TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError };
+
+export function packError(thrown: unknown): PackedError {
+  if (!(thrown instanceof Error)) {
+    return { ropewalk: false, name: 'Error', message: String(thrown), stack: undefined, cause: undefined };
+  }
+  const { name, message, stack, cause } = thrown;
+  const packed = cause instanceof Error && cause !== thrown ? packError(cause) : undefined;
+  return { ropewalk: thrown instanceof RopewalkError, name, message, stack, cause: packed };
+}
+
+export function unpackError({ ropewalk, name, message, stack, cause }: PackedError): Error {
+  const Class = ropewalk ? RopewalkError : (BUILT_IN[name as keyof typeof BUILT_IN] ?? Error);
+  const error = new Class(message, cause && { cause: unpackError(cause) });
+  if (error.name !== name) error.name = name;
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}

@@ -1,0 +1,131 @@
+import { RopewalkError } from '../errors.ts';
+import { kernelsBase64 } from '../runtime/kernels.generated.ts';
+
+/** What src/kernels/assembly/kernels.ts exports. Pointers are byte offsets into the instance's memory; n counts elements. */
+export interface KernelExports {
+  adamw(
+    param: number,
+    grad: number,
+    m: number,
+    v: number,
+    n: number,
+    lr: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    weightDecay: number,
+    biasCorrection1: number,
+    biasCorrection2: number,
+    gradScale: number,
+  ): void;
+  adamwBfloat16(
+    param: number,
+    grad: number,
+    m: number,
+    v: number,
+    n: number,
+    lr: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    weightDecay: number,
+    biasCorrection1: number,
+    biasCorrection2: number,
+    gradScale: number,
+    key: number,
+    first: number,
+  ): void;
+  adamwBlocks(
+    param: number,
+    grad: number,
+    m: number,
+    mScales: number,
+    s: number,
+    sScales: number,
+    scratch: number,
+    n: number,
+    lr: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    weightDecay: number,
+    biasCorrection1: number,
+    biasCorrection2: number,
+    gradScale: number,
+    key: number,
+    first: number,
+  ): void;
+  adafactorSums(
+    param: number,
+    grad: number,
+    rowMeans: number,
+    columns: number,
+    rows: number,
+    width: number,
+    gradScale: number,
+    sum: number,
+  ): number;
+  adafactorNorm(
+    grad: number,
+    rowFactors: number,
+    columnFactors: number,
+    rows: number,
+    width: number,
+    floor: number,
+    gradScale: number,
+    sum: number,
+  ): number;
+  adafactorUpdate(
+    param: number,
+    grad: number,
+    rowFactors: number,
+    columnFactors: number,
+    rows: number,
+    width: number,
+    floor: number,
+    gradScale: number,
+    decay: number,
+    rate: number,
+  ): void;
+  sgd(param: number, grad: number, n: number, lr: number, gradScale: number): void;
+  sumOfSquares(ptr: number, n: number): number;
+  addInto(dst: number, src: number, n: number): void;
+  addRows(dst: number, ids: number, src: number, count: number, width: number): void;
+  scale(ptr: number, n: number, s: number): void;
+  fill(ptr: number, n: number, value: number): void;
+}
+
+let compiled: WebAssembly.Module | undefined;
+
+function kernelModule(): WebAssembly.Module {
+  if (!compiled) {
+    const bytes = Uint8Array.from(atob(kernelsBase64), (character) => character.charCodeAt(0));
+    try {
+      compiled = new WebAssembly.Module(bytes);
+    } catch (error) {
+      throw new RopewalkError(
+        `this JavaScript engine cannot load WebAssembly with SIMD (${(error as Error).message}). ` +
+          'Use Node 20.19 or newer, or a current browser.',
+      );
+    }
+  }
+  return compiled;
+}
+
+/** Kernels by the buffer they work on. A view finds its kernels through `view.buffer`. */
+const kernelsOf = new WeakMap<ArrayBufferLike, KernelExports>();
+
+/** Makes kernels that work on `memory`, which must never grow: growing would detach every view on it. */
+export function attachKernels(memory: WebAssembly.Memory): void {
+  const instance = new WebAssembly.Instance(kernelModule(), { env: { memory } });
+  kernelsOf.set(memory.buffer, instance.exports as unknown as KernelExports);
+}
+
+/** The kernels that reach all these views, or undefined when one lies elsewhere: on another memory or on none. */
+export function sharedKernels(
+  first: ArrayBufferView,
+  ...others: readonly ArrayBufferView[]
+): KernelExports | undefined {
+  for (const { buffer } of others) if (buffer !== first.buffer) return undefined;
+  return kernelsOf.get(first.buffer);
+}

@@ -1,0 +1,77 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RopewalkError } from '../errors.ts';
+import { writeFileAtomic } from '../files/atomic.node.ts';
+import { fileError } from '../files/file-errors.ts';
+import type { JobSettings } from './settings.ts';
+
+const JOB_FILE = 'job.json';
+
+/**
+ * The main job's folder. Each part's result is a JSON file that appears whole or not at all, and a part with a result
+ * is not done again: so the job goes on wherever it was stopped.
+ */
+export class JobFolder {
+  private constructor(readonly path: string) {}
+
+  /**
+   * Opens the folder of this job, or begins one.
+   *
+   * @param fresh what is there is removed first; only a folder of this job's ever is.
+   * @throws RopewalkError when the folder holds something else, or a job with other settings.
+   */
+  static async open(path: string, settings: JobSettings, fresh: boolean): Promise<JobFolder> {
+    const folder = new JobFolder(path);
+    try {
+      await mkdir(path, { recursive: true });
+      if (!existsSync(folder.file(JOB_FILE)) && (await readdir(path)).some((name) => !name.startsWith('.'))) {
+        throw new RopewalkError(
+          `${path} holds something else than this job; name another folder with --out.`,
+        );
+      }
+      if (fresh) await folder.clear();
+    } catch (error) {
+      throw error instanceof RopewalkError ? error : fileError(error, 'write', path);
+    }
+    const stored = await folder.read<JobSettings>(JOB_FILE);
+    if (stored === undefined) await folder.write(JOB_FILE, settings);
+    else if (JSON.stringify(stored) !== JSON.stringify(settings)) {
+      throw new RopewalkError(
+        `${path} was started with other settings. Go on with the same ones, start anew with --fresh, or name another folder with --out.`,
+      );
+    }
+    return folder;
+  }
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  /** A part's result; undefined when the part has not been finished. */
+  async read<T>(name: string): Promise<T | undefined> {
+    const file = this.file(name);
+    if (!existsSync(file)) return undefined;
+    try {
+      return JSON.parse(await readFile(file, 'utf8')) as T;
+    } catch (error) {
+      if (error instanceof SyntaxError) {
+        throw new RopewalkError(`${file} is not valid JSON: ${error.message}. Start anew with --fresh.`);
+      }
+      throw fileError(error, 'read', file);
+    }
+  }
+
+  async write(name: string, value: unknown): Promise<void> {
+    await writeFileAtomic(this.file(name), `${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  /** job.json goes last: a removal that is interrupted can be done again. */
+  private async clear(): Promise<void> {
+    const names = await readdir(this.path);
+    for (const name of names) {
+      if (name !== JOB_FILE) await rm(this.file(name), { recursive: true, force: true });
+    }
+    await rm(this.file(JOB_FILE), { force: true });
+  }
+}

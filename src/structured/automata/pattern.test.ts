@@ -1,0 +1,130 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { FORMATS } from '../schema/formats.ts';
+import { latin1Json } from '../schema/literal.ts';
+import { intersection, patternDfa } from './nfa.ts';
+import { parsePattern } from './pattern.ts';
+
+const single = new Uint8Array(256).fill(1);
+const dfaOf = (pattern: string) => patternDfa(parsePattern(pattern), single);
+const inside = (text: string) => latin1Json(text).slice(1, -1);
+
+/** Strings over few characters, so that patterns are met often; and over all of Unicode. */
+const texts = fc.oneof(
+  fc.string({
+    unit: fc.constantFrom('a', 'b', 'c', '1', '2', '-', '가', '😀', '"', '\\', '\n', ' '),
+    maxLength: 7,
+  }),
+  fc.string({ unit: 'grapheme', maxLength: 4 }),
+);
+
+const PATTERNS = [
+  ...[
+    '^abc$',
+    'abc',
+    '^a|b$',
+    '^(?:a|bc)+$',
+    '^[a-c]{2,3}$',
+    'a{2}',
+    '^a*b+c?$',
+    '^(a(b|c))*?$',
+    '^.$',
+    '.',
+    '',
+  ],
+  ...[
+    '^[^a]$',
+    '^[^\\d\\s]+$',
+    '^\\w+-\\d{1,2}$',
+    '\\S\\s\\S',
+    '^\\p{L}+$',
+    '^\\P{L}+$',
+    '^[가-힣]+$',
+    '^[\\p{N}_-]*$',
+  ],
+  ...[
+    '^\\u{1f600}$',
+    '^\\ud83d\\ude00+$',
+    '["\\\\]',
+    '^\\x61\\u0062\\.?$',
+    '^[\\]\\-^]+$',
+    '^(?<x>a){2,}$',
+    '^\\cJ|\\0$',
+  ],
+  ...['(a|b|)(c|1)', '^(?:a+)+$', '^[\\s\\S]{3}$', '^$', '[^]', '^[]$'],
+];
+
+describe('patterns', () => {
+  it.each(PATTERNS)('%s takes the strings that the regular expression matches', (pattern) => {
+    const dfa = dfaOf(pattern);
+    const expression = new RegExp(pattern, 'u');
+    fc.assert(
+      fc.property(texts, (text) => {
+        expect(dfa.takes(inside(text)), text).toBe(expression.test(text));
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it.each(['(?=a)b', '(?<!a)b', '(a)\\1', '\\bword', 'a^b', '(?:a$)', '(?<n>a)\\k<n>'])(
+    'refuses %s, which is not read',
+    (pattern) => {
+      expect(() => parsePattern(pattern)).toThrow(/not supported/);
+    },
+  );
+
+  it('refuses what is no regular expression', () => {
+    expect(() => parsePattern('(')).toThrow(/no regular expression/);
+  });
+
+  it.each(['^(a+)+$', '^(a|aa)*b$', '(x+x+)+y', '^(([a-z])+.)+[A-Z]([a-z])+$'])(
+    'takes no long for %s, on which other matchers hang',
+    (pattern) => {
+      const started = performance.now();
+      const dfa = dfaOf(pattern);
+      dfa.takes('a'.repeat(100_000));
+      expect(performance.now() - started).toBeLessThan(1000);
+    },
+  );
+
+  it.each(['(a|b)*a(a|b){13}', '^.{0,100000}$', '(?:\\p{L}{1,300}){1,300}', '^(a{1000}){1000}$'])(
+    'refuses %s, which needs too many states, in time',
+    (pattern) => {
+      const started = performance.now();
+      expect(() => dfaOf(pattern)).toThrow(/states|many|smaller/);
+      expect(performance.now() - started).toBeLessThan(5000);
+    },
+  );
+
+  it('of several takes what all take, of the right length in characters', () => {
+    const dfa = intersection([dfaOf('^[a가😀]+$'), dfaOf('a')], 2, 3, single);
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom('a', '가', '😀'), maxLength: 5 }), (text) => {
+        const length = Array.from(text).length;
+        expect(dfa.takes(inside(text)), text).toBe(text.includes('a') && length >= 2 && length <= 3);
+      }),
+    );
+    expect(intersection([dfaOf('^a+$'), dfaOf('^b+$')], 0, Number.POSITIVE_INFINITY, single).empty).toBe(
+      true,
+    );
+  });
+
+  it('of formats take what is of the format', () => {
+    const good: Record<string, string> = {
+      date: '2024-02-28',
+      time: '23:59:59.5+09:00',
+      'date-time': '1999-12-31T00:00:00Z',
+      uuid: '123e4567-e89b-12d3-a456-426614174000',
+      email: 'kim.minsu+x@example.co.kr',
+      hostname: 'a-b.example',
+      ipv4: '192.168.0.255',
+      ipv6: '2001:db8:0:0:0:0:0:1',
+      uri: 'https://example.org:8080/a/b.html?q=1&r=2#top',
+    };
+    expect(Object.keys(good).sort()).toEqual(Object.keys(FORMATS).sort());
+    for (const [format, text] of Object.entries(good)) expect(dfaOf(FORMATS[format]!).takes(text)).toBe(true);
+    for (const text of ['2023-02-30', '2024-13-01', '2024-04-31']) {
+      expect(dfaOf(FORMATS.date!).takes(text)).toBe(false);
+    }
+  });
+});

@@ -1,0 +1,113 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { DecimalRange, type NumberRules, type PartialNumber } from './decimal.ts';
+
+/** Feeds a number's text; undefined when it is ruled out on the way. */
+function read(range: DecimalRange, text: string): PartialNumber | undefined {
+  let number = range.start(text.charCodeAt(0));
+  for (let i = 1; i < text.length && number; i++) number = range.next(number, text.charCodeAt(i));
+  return number;
+}
+
+const takes = (rules: NumberRules, text: string) => {
+  const range = new DecimalRange(rules);
+  const number = read(range, text);
+  return number !== undefined && range.complete(number);
+};
+
+/** What the standard says, in exact integer arithmetic on the text's digits. */
+function fits(rules: NumberRules, value: number): boolean {
+  return (
+    (!rules.integer || Number.isInteger(value)) &&
+    value >= (rules.minimum ?? value) &&
+    value <= (rules.maximum ?? value) &&
+    (rules.exclusiveMinimum === undefined || value > rules.exclusiveMinimum) &&
+    (rules.exclusiveMaximum === undefined || value < rules.exclusiveMaximum) &&
+    (rules.multipleOf ?? []).every((step) => Number.isInteger(value / step))
+  );
+}
+
+const bound = fc.oneof(
+  fc.integer({ min: -2000, max: 2000 }),
+  fc.integer({ min: -99999, max: 99999 }).map((n) => n / 1000),
+);
+const rules: fc.Arbitrary<NumberRules> = fc.record(
+  {
+    integer: fc.boolean(),
+    minimum: bound,
+    maximum: bound,
+    exclusiveMinimum: bound,
+    exclusiveMaximum: bound,
+    multipleOf: fc.array(fc.constantFrom(1, 2, 3, 7, 0.5, 0.25, 2.5), { maxLength: 2 }),
+  },
+  { requiredKeys: ['integer'] },
+);
+
+describe('numbers in a range', () => {
+  it('are taken exactly when they fit, in plain notation with few decimals', () => {
+    const value = fc.oneof(
+      fc.integer({ min: -3000, max: 3000 }).map(String),
+      fc.integer({ min: -300000, max: 300000 }).map((n) => (n / 100).toFixed(2)),
+    );
+    fc.assert(
+      fc.property(rules, value, (rules, text) => {
+        fc.pre(!/^-0(\.0*)?$/.test(text));
+        // Steps of halves leave room for as many decimals as they need, and whole numbers for none.
+        const decimals = /\.(\d+)$/.exec(text)?.[1]?.length ?? 0;
+        const steps = rules.multipleOf ?? [];
+        const whole = rules.integer || steps.some(Number.isInteger);
+        const room = steps.length === 0 ? 2 : Math.max(...steps.map((step) => String(step % 1).length - 2));
+        fc.pre(decimals <= (whole ? 0 : room));
+        expect(takes(rules, text)).toBe(fits(rules, Number(text)));
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  it('know the least number of characters to the next one', () => {
+    fc.assert(
+      fc.property(rules, fc.infiniteStream(fc.nat(11)), (rules, choices) => {
+        const range = new DecimalRange(rules);
+        if (range.shortest() === Number.POSITIVE_INFINITY) return;
+        const bytes = Array.from('-0123456789.', (c) => c.charCodeAt(0));
+        let left = range.shortest();
+        let number: PartialNumber | undefined;
+        let text = '';
+        // Any way that gets nearer reaches the end.
+        for (; left > 0; left--) {
+          const ways = bytes.flatMap((byte) => {
+            const next = number ? range.next(number, byte) : range.start(byte);
+            const rest = next && (range.complete(next) ? 0 : range.more(next));
+            return next && rest! <= left - 1 ? [{ next, byte }] : [];
+          });
+          expect(ways.length).toBeGreaterThan(0);
+          const way = ways[choices.next().value! % ways.length]!;
+          number = way.next;
+          text += String.fromCharCode(way.byte);
+        }
+        expect(fits(rules, Number(text)), text).toBe(true);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('never begin with a needless zero, nor are minus zero, nor end with a point', () => {
+    for (const text of ['00', '01', '-0', '1.', '.5', '+1', '1e5', '-01']) {
+      expect(takes({ integer: false }, text), text).toBe(false);
+    }
+    for (const text of ['0', '-1', '0.000001', '123456789.25', '-7.50']) {
+      expect(takes({ integer: false }, text), text).toBe(true);
+    }
+    expect(takes({ integer: true }, '9'.repeat(15))).toBe(true);
+    expect(takes({ integer: true }, '1'.repeat(16))).toBe(false);
+  });
+
+  it('of a range that none of our decimals reaches are none', () => {
+    expect(new DecimalRange({ integer: true, minimum: 2, maximum: 1 }).shortest()).toBe(Infinity);
+    expect(new DecimalRange({ integer: true, exclusiveMinimum: 1, exclusiveMaximum: 2 }).shortest()).toBe(
+      Infinity,
+    );
+    expect(new DecimalRange({ integer: false, minimum: 1e20 }).shortest()).toBe(Infinity);
+    expect(takes({ integer: true, minimum: -9007199254740991, maximum: 9007199254740991 }, '42')).toBe(true);
+  });
+});

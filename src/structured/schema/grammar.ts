@@ -1,0 +1,373 @@
+import { anyStringBut, type StringDfa } from '../automata/dfa.ts';
+import { intersection, patternDfa } from '../automata/nfa.ts';
+import { parsePattern } from '../automata/pattern.ts';
+import type { Vocabulary } from '../parser/vocabulary.ts';
+import { type Flat, type Place, SchemaDocument } from './conjunction.ts';
+import { DecimalRange } from './decimal.ts';
+import { FORMATS } from './formats.ts';
+import { checkSchema, escapePointer, type JsonSchema, type SchemaObject, schemaError } from './keywords.ts';
+import { LiteralTrie, latin1Json } from './literal.ts';
+import {
+  type Alternative,
+  type ArrayValue,
+  costOf,
+  type GrammarNode,
+  type LiteralValue,
+  type ObjectValue,
+  type Property,
+  type StringValue,
+} from './values.ts';
+
+const MOST_NODES = 10_000;
+const MOST_LITERAL_BYTES = 500_000;
+const TYPES = ['null', 'boolean', 'number', 'string', 'array', 'object'] as const;
+type ValueType = (typeof TYPES)[number];
+
+/** A schema compiled for a vocabulary: nodes that refer to each other. */
+export class Grammar {
+  readonly root: GrammarNode;
+  private readonly nodes = new Map<string, GrammarNode & { alternatives: Alternative[] }>();
+  private readonly todo: (() => void)[] = [];
+  private readonly disjoint = new Map<string, { node: GrammarNode; problem: () => Error }>();
+  private readonly document: SchemaDocument;
+  private readonly strings: StringDfa;
+  private literalBytes = 0;
+  private readonly dfas = new Map<string, StringDfa>();
+
+  /** @throws RopewalkError naming the place in the schema that cannot be enforced or that no value fits. */
+  constructor(
+    schema: JsonSchema,
+    private readonly vocabulary: Vocabulary,
+  ) {
+    checkSchema(schema);
+    this.strings = vocabulary.strings;
+    this.document = new SchemaDocument(schema);
+    this.root = this.node([this.document.place(schema, '')], false);
+    for (let next = this.todo.pop(); next; next = this.todo.pop()) next();
+    this.settleCosts();
+    for (const node of this.nodes.values()) {
+      const possible = node.alternatives.filter((value) => costOf(value) < Number.POSITIVE_INFINITY);
+      node.alternatives.splice(0, node.alternatives.length, ...possible);
+    }
+    for (const { node, problem } of this.disjoint.values()) {
+      if (node.cost < Number.POSITIVE_INFINITY) throw problem();
+    }
+    if (this.root.cost === Number.POSITIVE_INFINITY) {
+      throw schemaError(
+        '',
+        'no value fits: its constraints contradict each other, or it refers to itself without end',
+      );
+    }
+  }
+
+  /** @param loose leaves formats aside, which some readers take for annotations: for what must be disjoint. */
+  private node(places: readonly Place[], loose: boolean): GrammarNode {
+    const key = `${loose ? '~' : ''}${this.document.key(places)}`;
+    const known = this.nodes.get(key);
+    if (known) return known;
+    if (this.nodes.size >= MOST_NODES) {
+      throw schemaError(places[0]?.pointer ?? '', `the schema needs more than ${MOST_NODES} combinations`);
+    }
+    const node = { alternatives: [] as Alternative[], cost: Number.POSITIVE_INFINITY };
+    this.nodes.set(key, node);
+    if (key.endsWith('false')) return node;
+    this.todo.push(() => {
+      const ways = this.document.ways(places, (both, pointer, first, second) =>
+        this.mustBeDisjoint(both, pointer, first, second),
+      );
+      const found = ways.flatMap((way) => this.alternatives(way, loose));
+      node.alternatives.push(...this.joined(found));
+    });
+    return node;
+  }
+
+  private mustBeDisjoint(places: readonly Place[], pointer: string, first: number, second: number): void {
+    const key = `${this.document.key(places)} ${pointer}`;
+    if (this.disjoint.has(key)) return;
+    const problem = () =>
+      schemaError(
+        pointer,
+        `a value may fit both alternative ${first} and ${second}; use anyOf, or tell them apart by type, by a required property with different const or enum values, or by bounds`,
+      );
+    this.disjoint.set(key, { node: this.node(places, true), problem });
+  }
+
+  /** The alternatives, each of one type, of schemas that hold together. */
+  private alternatives(flats: readonly Flat[], loose: boolean): Alternative[] {
+    const types = typesOf(flats);
+    const listed = flats.filter(({ schema }) => 'enum' in schema || 'const' in schema);
+    if (listed.length > 0) return this.listed(listed, flats, types);
+    const result: Alternative[] = [];
+    for (const type of types.values) {
+      const alternative = this.alternative(type, flats, types.integer, loose);
+      if (alternative) result.push(alternative);
+    }
+    return result;
+  }
+
+  /** Literals as one: then it is always clear where in which of them a text is. */
+  private joined(alternatives: readonly Alternative[]): Alternative[] {
+    const literals = alternatives.filter(({ kind }) => kind === 'literal') as LiteralValue[];
+    if (literals.length < 2) return [...alternatives];
+    const texts = new Set(literals.flatMap(({ trie }) => trie.texts));
+    return [this.literal([...texts], []), ...alternatives.filter(({ kind }) => kind !== 'literal')];
+  }
+
+  private alternative(
+    type: ValueType,
+    flats: readonly Flat[],
+    integer: boolean,
+    loose: boolean,
+  ): Alternative | undefined {
+    switch (type) {
+      case 'null':
+        return this.literal(['null'], flats);
+      case 'boolean':
+        return this.literal(['true', 'false'], flats);
+      case 'number':
+        return { kind: 'number', range: numberRange(flats, integer) };
+      case 'string':
+        return this.stringValue(flats, loose);
+      case 'array':
+        return this.arrayValue(flats, loose);
+      case 'object':
+        return this.objectValue(flats, loose);
+    }
+  }
+
+  private literal(texts: readonly string[], flats: readonly Flat[]): LiteralValue {
+    this.literalBytes += texts.reduce((sum, text) => sum + text.length, 0);
+    if (this.literalBytes > MOST_LITERAL_BYTES) {
+      throw schemaError(
+        flats[0]?.pointer ?? '',
+        `the listed values and names are more than ${MOST_LITERAL_BYTES} bytes in all their combinations`,
+      );
+    }
+    return { kind: 'literal', trie: new LiteralTrie(texts, this.vocabulary) };
+  }
+
+  /** `enum` and `const`: the values that all lists have and that fit the other keywords. */
+  private listed(
+    listed: readonly Flat[],
+    flats: readonly Flat[],
+    types: { values: readonly ValueType[]; integer: boolean },
+  ): Alternative[] {
+    const lists = listed.flatMap(({ schema }) => [
+      ...('enum' in schema ? [schema.enum as unknown[]] : []),
+      ...('const' in schema ? [[schema.const]] : []),
+    ]);
+    const keys = lists.slice(1).map((list) => new Set(list.map(canonical)));
+    const values = lists[0]!.filter((value) => {
+      if (!keys.every((list) => list.has(canonical(value)))) return false;
+      const type = typeOf(value);
+      if (!types.values.includes(type)) return false;
+      if (type === 'number') return !types.integer || Number.isInteger(value);
+      return true;
+    });
+    const fitting = values.filter((value) => this.fits(value, flats));
+    return fitting.length === 0 ? [] : [this.literal(fitting.map(latin1Json), listed)];
+  }
+
+  /** Whether a listed value fits the other keywords for its type. */
+  private fits(value: unknown, flats: readonly Flat[]): boolean {
+    if (typeof value === 'number') {
+      return flats.every(({ schema }) => {
+        const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = numberKeywords(schema);
+        return (
+          value >= (minimum ?? value) &&
+          value <= (maximum ?? value) &&
+          (exclusiveMinimum === undefined || value > exclusiveMinimum) &&
+          (exclusiveMaximum === undefined || value < exclusiveMaximum) &&
+          (multipleOf === undefined || Number.isInteger(value / multipleOf))
+        );
+      });
+    }
+    if (typeof value === 'string') {
+      const length = Array.from(value).length;
+      const { least, most } = lengths(flats, 'minLength', 'maxLength');
+      const text = latin1Json(value).slice(1, -1);
+      return length >= least && length <= most && this.patterns(flats, false).every((dfa) => dfa.takes(text));
+    }
+    if (typeof value === 'object' && value !== null) {
+      const keywords = Array.isArray(value) ? ARRAY_KEYWORDS : OBJECT_KEYWORDS;
+      for (const { schema, pointer } of flats) {
+        const keyword = keywords.find((name) => name in schema);
+        if (keyword === undefined) continue;
+        throw schemaError(
+          `${pointer}/${keyword}`,
+          'cannot be combined with listed values that are arrays or objects',
+        );
+      }
+    }
+    return true;
+  }
+
+  /** The automata of `pattern` and `format`. */
+  private patterns(flats: readonly Flat[], loose: boolean): StringDfa[] {
+    const dfas: StringDfa[] = [];
+    for (const { schema, pointer } of flats) {
+      const format = schema.format as string | undefined;
+      if (schema.pattern !== undefined) dfas.push(this.dfa(schema.pattern as string, `${pointer}/pattern`));
+      if (format !== undefined && !loose) dfas.push(this.dfa(FORMATS[format]!, `${pointer}/format`));
+    }
+    return [...new Set(dfas)];
+  }
+
+  private dfa(pattern: string, pointer: string): StringDfa {
+    return this.at(pointer, `pattern ${pattern}`, () =>
+      patternDfa(parsePattern(pattern), this.vocabulary.single),
+    );
+  }
+
+  /** Makes an automaton once; its errors are told with the place in the schema. */
+  private at(pointer: string, key: string, make: () => StringDfa): StringDfa {
+    const known = this.dfas.get(key);
+    if (known) return known;
+    try {
+      const dfa = make();
+      this.dfas.set(key, dfa);
+      return dfa;
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      throw schemaError(pointer, error.message.replace(/\.$/, ''));
+    }
+  }
+
+  private stringValue(flats: readonly Flat[], loose: boolean): StringValue | undefined {
+    const { least, most } = lengths(flats, 'minLength', 'maxLength');
+    if (least > most) return undefined;
+    const parts = this.patterns(flats, loose);
+    if (parts.length === 0) return { kind: 'string', dfa: this.strings, least, most };
+    const at = flats.find(({ schema }) => 'pattern' in schema || 'format' in schema)!;
+    const key = `${parts.map((dfa) => dfa.id).join('&')} ${least} ${most}`;
+    const { single } = this.vocabulary;
+    const dfa = this.at(`${at.pointer}/${'pattern' in at.schema ? 'pattern' : 'format'}`, key, () =>
+      intersection(parts, least, most, single),
+    );
+    return dfa.empty ? undefined : { kind: 'string', dfa, least: 0, most: Number.POSITIVE_INFINITY };
+  }
+
+  private arrayValue(flats: readonly Flat[], loose: boolean): ArrayValue | undefined {
+    const { least, most } = lengths(flats, 'minItems', 'maxItems');
+    if (least > most) return undefined;
+    const prefixes = flats.map(({ schema }) => (schema.prefixItems ?? []) as JsonSchema[]);
+    const item = (at: number): GrammarNode => {
+      const places = flats.map(({ schema, pointer }, i) =>
+        at < prefixes[i]!.length
+          ? this.document.place(prefixes[i]![at]!, `${pointer}/prefixItems/${at}`)
+          : this.document.place((schema.items ?? true) as JsonSchema, `${pointer}/items`),
+      );
+      return this.node(places, loose);
+    };
+    const length = Math.min(most, Math.max(0, ...prefixes.map((prefix) => prefix.length)));
+    const prefix = Array.from({ length }, (_, at) => item(at));
+    return { kind: 'array', prefix, rest: item(Number.POSITIVE_INFINITY), least, most };
+  }
+
+  private objectValue(flats: readonly Flat[], loose: boolean): ObjectValue {
+    const required = new Set(flats.flatMap(({ schema }) => (schema.required ?? []) as string[]));
+    const listed = flats.map(({ schema }) => (schema.properties ?? {}) as SchemaObject);
+    const names = new Set([...listed.flatMap((properties) => Object.keys(properties)), ...required]);
+    const rest = flats.map(({ schema, pointer }) =>
+      this.document.place(
+        (schema.additionalProperties ?? true) as JsonSchema,
+        `${pointer}/additionalProperties`,
+      ),
+    );
+    const properties = Array.from(names, (name): Property => {
+      const places = flats.map(({ pointer }, i) =>
+        Object.hasOwn(listed[i]!, name)
+          ? this.document.place(
+              listed[i]![name] as JsonSchema,
+              `${pointer}/properties/${escapePointer(name)}`,
+            )
+          : rest[i]!,
+      );
+      const { trie: key } = this.literal([`${latin1Json(name)}:`], flats);
+      return { key, node: this.node(places, loose), required: required.has(name) };
+    });
+    // Others are written where the schema speaks of them, or of no property at all.
+    const open = names.size === 0 || flats.some(({ schema }) => schema.additionalProperties !== undefined);
+    if (!open) return { kind: 'object', properties, additional: undefined };
+    // JSON.parse gives the key __proto__ as it is, but not every reader does.
+    const excluded = [...names, '__proto__'].map((name) => latin1Json(name).slice(1, -1)).sort();
+    const keys = this.at(flats[0]?.pointer ?? '', `keys ${JSON.stringify(excluded)}`, () =>
+      anyStringBut(excluded, this.vocabulary.single),
+    );
+    return { kind: 'object', properties, additional: { keys, node: this.node(rest, loose) } };
+  }
+
+  /** The least cost of every node: what refers to itself waits for what does not. */
+  private settleCosts(): void {
+    // Made from the outside in, as a rule: what they wait for comes later.
+    const nodes = [...this.nodes.values()].reverse();
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (const node of nodes) {
+        const cost = Math.min(Number.POSITIVE_INFINITY, ...node.alternatives.map(costOf));
+        if (cost >= node.cost) continue;
+        node.cost = cost;
+        changed = true;
+      }
+    }
+  }
+}
+
+const ARRAY_KEYWORDS = ['items', 'prefixItems', 'minItems', 'maxItems'];
+const OBJECT_KEYWORDS = ['properties', 'required', 'additionalProperties'];
+
+/** The types that all schemas allow; integer alone is a narrower number. */
+function typesOf(flats: readonly Flat[]): { values: readonly ValueType[]; integer: boolean } {
+  let values: readonly ValueType[] = TYPES;
+  let integer = false;
+  for (const { schema } of flats) {
+    if (schema.type === undefined) continue;
+    const given = [schema.type].flat() as string[];
+    values = values.filter(
+      (type) => given.includes(type) || (type === 'number' && given.includes('integer')),
+    );
+    if (!given.includes('number')) integer = true;
+  }
+  return { values, integer };
+}
+
+function typeOf(value: unknown): ValueType {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'array' : (typeof value as ValueType);
+}
+
+/** JSON with sorted keys: equal for values that JSON Schema calls equal. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}
+
+function lengths(flats: readonly Flat[], min: string, max: string): { least: number; most: number } {
+  return {
+    least: Math.max(0, ...flats.map(({ schema }) => (schema[min] ?? 0) as number)),
+    most: Math.min(...flats.map(({ schema }) => (schema[max] ?? Number.POSITIVE_INFINITY) as number)),
+  };
+}
+
+function numberKeywords(schema: SchemaObject): Readonly<Record<string, number | undefined>> {
+  return schema as Readonly<Record<string, number | undefined>>;
+}
+
+function numberRange(flats: readonly Flat[], integer: boolean): DecimalRange {
+  const all = flats.map(({ schema }) => numberKeywords(schema));
+  const strictest = (name: string, pick: (...values: number[]) => number) => {
+    const given = all.map((schema) => schema[name]).filter((value) => value !== undefined);
+    return given.length > 0 ? { [name]: pick(...given) } : {};
+  };
+  return new DecimalRange({
+    integer,
+    ...strictest('minimum', Math.max),
+    ...strictest('exclusiveMinimum', Math.max),
+    ...strictest('maximum', Math.min),
+    ...strictest('exclusiveMaximum', Math.min),
+    multipleOf: all.map((schema) => schema.multipleOf).filter((step) => step !== undefined),
+  });
+}

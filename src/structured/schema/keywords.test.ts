@@ -1,0 +1,320 @@
+import { describe, expect, it } from 'vitest';
+import { byteFallbackTokenizer } from '../fixtures/tokenizers.ts';
+import { compileJsonSchema } from '../json-schema.ts';
+import type { JsonSchema } from './keywords.ts';
+
+const tokenizer = byteFallbackTokenizer();
+const bytes = (text: string) =>
+  Array.from(
+    new TextEncoder().encode(text),
+    (byte) => tokenizer.tokenToId(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)!,
+  );
+
+/** Whether a text may be generated, byte by byte, and then be ended. */
+function takes(schema: JsonSchema, text: string): boolean {
+  const stop = tokenizer.eosId!;
+  const constraint = compileJsonSchema(schema, tokenizer).constraint({ maxTokens: 1000, stopTokens: [stop] });
+  for (const id of bytes(text)) {
+    const logits = new Float32Array(tokenizer.vocabSize);
+    if (constraint.finished) return false;
+    constraint.mask(logits);
+    if (logits[id] !== 0) {
+      expect(() => constraint.accept(id)).toThrow(/does not go on/);
+      return false;
+    }
+    constraint.accept(id);
+  }
+  if (constraint.finished) return true;
+  const logits = new Float32Array(tokenizer.vocabSize);
+  constraint.mask(logits);
+  return logits[stop] === 0;
+}
+
+function expectTexts(schema: JsonSchema, good: readonly string[], bad: readonly string[]): void {
+  for (const text of good) expect(takes(schema, text), `${JSON.stringify(schema)} takes ${text}`).toBe(true);
+  for (const text of bad) expect(takes(schema, text), `${JSON.stringify(schema)} takes ${text}`).toBe(false);
+}
+
+const person = {
+  type: 'object',
+  properties: { name: { type: 'string' }, age: { type: 'integer', minimum: 0 }, note: { type: 'string' } },
+  required: ['name', 'age'],
+};
+
+describe('what a schema allows', () => {
+  it('types', () => {
+    expectTexts({ type: 'null' }, ['null'], ['nul', 'nulll', '0', '']);
+    expectTexts({ type: 'boolean' }, ['true', 'false'], ['"true"']);
+    expectTexts({ type: 'integer' }, ['0', '-12', '42'], ['1.5', '01', '-', '-0', '1e3']);
+    expectTexts({ type: 'number' }, ['0', '-1.25'], ['1.', '.5', '"1"']);
+    expectTexts({ type: ['string', 'null'] }, ['"a"', 'null'], ['1']);
+    expectTexts({ type: 'array' }, ['[]', '[1, "a", {"b": []}]'], ['[1,]', '[,1]', '[1', '{}']);
+    expectTexts({ type: 'object' }, ['{}', '{"a": 1, "b": {}}'], ['{"a"}', '{a: 1}', '{"a": 1,}']);
+    expectTexts(true, ['1', '"x"', '{"a": [null]}'], ['x']);
+  });
+
+  it('strings: escapes, surrogate pairs, lengths in code points, no raw control characters', () => {
+    expectTexts(
+      { type: 'string' },
+      ['""', '"가 😀"', '"\\n\\u00e9\\/"', '"\\ud83d\\ude00"', '"\\uAC00\\uD7a3"'],
+      ['"\n"', '"\\x"', '"\\ud83d"', '"\\ude00"', '"\\ud83dx"', '"\\ud83d\\u0041"', '"\\u00g0"', '"a'],
+    );
+    expectTexts(
+      { type: 'string', minLength: 2, maxLength: 3 },
+      ['"ab"', '"가나다"', '"😀😀"', '"\\ud83d\\ude00b"', '"\\u0061\\"c"'],
+      ['"a"', '"😀"', '"abcd"', '"\\ud83d\\ude00"', '"가나다라"'],
+    );
+    expectTexts(
+      { type: 'string', pattern: 'b+$', maxLength: 3 },
+      ['"b"', '"abb"'],
+      ['"ba"', '"aabb"', '"\\u0062"'],
+    );
+  });
+
+  it('objects: order of the schema, optional properties, others only where they are spoken of', () => {
+    expectTexts(
+      person,
+      ['{"name": "Kim", "age": 3}', '{"name":"Kim","age":3,"note":""}', '{\n  "name": "",\n  "age": 0\n}'],
+      [
+        '{"name": "Kim"}',
+        '{"age": 3, "name": "Kim"}',
+        '{"name":"","age":1,"x":2}',
+        '{"name":"","age":-1}',
+        '{}',
+      ],
+    );
+    const open = { ...person, additionalProperties: { type: 'boolean' } };
+    expectTexts(
+      open,
+      ['{"name":"","age":1,"x":true}', '{"name":"","age":1,"note":"","나이":false,"names":true}'],
+      ['{"name":"","age":1,"x":2}', '{"name":"","age":1,"name":true}', '{"name":"","age":1,"note":true}'],
+    );
+    expectTexts({ type: 'object', required: ['k'] }, ['{"k": [1]}'], ['{}', '{"j": 1}']);
+    expectTexts({ type: 'object', additionalProperties: false }, ['{}'], ['{"a": 1}']);
+    const map = { type: 'object', propertyNames: { type: 'string' }, additionalProperties: { type: 'null' } };
+    expectTexts(map, ['{}', '{"a": null}'], ['{"a": 1}']);
+  });
+
+  it('arrays: prefixes, lengths, and no endless white space', () => {
+    const tuple = { type: 'array', prefixItems: [{ const: 1 }, { const: 2 }], items: false };
+    expectTexts(tuple, ['[]', '[1]', '[1, 2]'], ['[2]', '[1,2,3]', '[1,2,1]']);
+    expectTexts(
+      { type: 'array', items: { type: 'null' }, minItems: 2, maxItems: 3 },
+      ['[null,null]'],
+      ['[null]', '[]'],
+    );
+    expectTexts(
+      { type: 'array' },
+      ['[ ]', '[\n]', '[ 1, 2 ]', ' []', '[\n    1\n]'],
+      ['[  ]', '[\n\n]', '[] ', '  []'],
+    );
+    expectTexts({ type: 'array' }, [`[\n${' '.repeat(16)}]`], [`[\n${' '.repeat(17)}]`]);
+  });
+
+  it('listed values, joined with the other keywords', () => {
+    expectTexts(
+      { enum: ['a', 1, 12, null, { b: [1] }] },
+      ['"a"', '1', '12', 'null', '{"b":[1]}'],
+      ['"b"', '123', '{}'],
+    );
+    expectTexts({ enum: [1, 2, 3], minimum: 2, type: 'integer' }, ['2', '3'], ['1', '4']);
+    expectTexts({ enum: ['ab', 'b'], pattern: '^a' }, ['"ab"'], ['"b"']);
+    expectTexts({ const: '"\\\n가' }, ['"\\"\\\\\\n가"'], ['"가"']);
+  });
+
+  it('combinations: anyOf, allOf, references, neighbours of these', () => {
+    expectTexts({ anyOf: [{ const: 'a' }, { type: 'integer' }] }, ['"a"', '7'], ['"b"', 'true']);
+    expectTexts({ type: 'integer', anyOf: [{ minimum: 9 }, { maximum: -9 }] }, ['9', '-12'], ['0', '-8']);
+    const both = {
+      allOf: [
+        { type: 'object', properties: { a: { minimum: 3 } }, required: ['a'] },
+        { properties: { a: { type: 'integer', maximum: 5 } } },
+      ],
+    };
+    expectTexts(both, ['{"a":3}', '{"a":5}'], ['{"a":2}', '{"a":6}', '{}', '{"a":"x"}']);
+    // What one schema closes, another cannot open.
+    const closed = {
+      allOf: [
+        { type: 'object', properties: { a: true }, additionalProperties: false },
+        { properties: { b: true } },
+      ],
+    };
+    expectTexts(closed, ['{}', '{"a":1}'], ['{"b":1}', '{"a":1,"b":1}']);
+    const tree = {
+      $ref: '#/$defs/a~1b',
+      $defs: { 'a/b': { type: 'array', items: { $ref: '#/$defs/a~1b' }, maxItems: 2 } },
+    };
+    expectTexts(tree, ['[]', '[[],[[]]]'], ['[[],[],[]]', '[1]']);
+    const choices = {
+      type: 'object',
+      properties: { a: true, b: true },
+      anyOf: [{ required: ['a'] }, { required: ['b'] }],
+    };
+    expectTexts(choices, ['{"a":1}', '{"b":1}', '{"a":1,"b":2}'], ['{}']);
+  });
+
+  it('oneOf when its alternatives exclude each other', () => {
+    const kinds = [
+      { properties: { kind: { const: 'a' }, x: { type: 'null' } }, required: ['kind'] },
+      { properties: { kind: { enum: ['b', 'c'] } }, required: ['kind'] },
+    ];
+    expectTexts(
+      { type: 'object', oneOf: kinds },
+      ['{"kind":"a","x":null}', '{"kind":"c"}'],
+      ['{"kind":"d"}', '{}'],
+    );
+    expectTexts(
+      { oneOf: [{ type: 'string' }, { type: 'integer', maximum: 3 }, { type: 'number', minimum: 4 }] },
+      ['3', '4', '""'],
+      [],
+    );
+    const refused = [
+      [{ type: 'integer' }, { type: 'number' }],
+      kinds, // A number fits both: nothing says that it is an object.
+      [
+        { type: 'string', format: 'date' },
+        { type: 'string', format: 'time' },
+      ],
+      [
+        { type: 'array', items: { type: 'null' } },
+        { type: 'array', items: { type: 'string' } },
+      ],
+    ];
+    for (const oneOf of refused) {
+      expect(() => compileJsonSchema({ oneOf }, tokenizer)).toThrow(
+        'JSON schema at #/oneOf: a value may fit both alternative 0 and 1',
+      );
+    }
+  });
+});
+
+describe('what is refused', () => {
+  const refusal = (schema: unknown) => {
+    try {
+      compileJsonSchema(schema as JsonSchema, tokenizer);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return 'nothing';
+  };
+
+  it('is every keyword that is not enforced, by name and place', () => {
+    const keywords = [
+      ...['not', 'if', 'then', 'else', 'dependentRequired', 'dependentSchemas', 'patternProperties'],
+      ...['minProperties', 'maxProperties', 'uniqueItems', 'contains', 'minContains', 'maxContains'],
+      ...[
+        'unevaluatedProperties',
+        'unevaluatedItems',
+        'additionalItems',
+        '$dynamicRef',
+        '$anchor',
+        'x-mine',
+        'typo',
+      ],
+    ];
+    for (const keyword of keywords) {
+      const schema = { $defs: { 'a/b': { properties: { c: { [keyword]: {} } } } }, $ref: '#/$defs/a~1b' };
+      const pointer = `#/$defs/a~1b/properties/c/${keyword}`;
+      expect(refusal(schema)).toContain(
+        `JSON schema at ${pointer}: the keyword "${keyword}" is not supported`,
+      );
+    }
+    expect(
+      refusal({ title: 't', description: 'd', $comment: 'c', default: 1, examples: [], deprecated: true }),
+    ).toBe('nothing');
+  });
+
+  it('are values that a keyword cannot have', () => {
+    const wrong: readonly [unknown, string][] = [
+      [{ type: 'text' }, '#/type'],
+      [{ items: [{}] }, '#/items'],
+      [{ minLength: -1 }, '#/minLength'],
+      [{ minimum: '3' }, '#/minimum'],
+      [{ required: 'a' }, '#/required'],
+      [{ enum: [] }, '#/enum'],
+      [{ multipleOf: 0 }, '#/multipleOf'],
+      [{ type: 'number', multipleOf: 0.1 }, '#/multipleOf'],
+      [{ format: 'iri' }, '#/format'],
+      [{ pattern: '(' }, '#/pattern'],
+      [{ pattern: '(?=a)' }, '#/pattern'],
+      [{ $ref: 'https://example.org/schema' }, '#/$ref'],
+      [{ $ref: '#/$defs/none' }, '#/$ref'],
+      [{ $ref: '#/__proto__' }, '#/$ref'],
+      [{ properties: { a: 3 } }, '#/properties'],
+      [{ propertyNames: { pattern: 'a' } }, '#/propertyNames'],
+      [{ anyOf: [] }, '#/anyOf'],
+      [{ properties: { a: { $id: 'x' } } }, '#/properties/a/$id'],
+      [[], '#'],
+    ];
+    for (const [schema, place] of wrong)
+      expect(refusal(schema), JSON.stringify(schema)).toContain(`JSON schema at ${place}: `);
+  });
+
+  it('are schemas that no value fits', () => {
+    const impossible: unknown[] = [
+      false,
+      { type: 'integer', minimum: 2, maximum: 1 },
+      { allOf: [{ type: 'string' }, { type: 'null' }] },
+      { type: 'string', minLength: 3, maxLength: 2 },
+      { type: 'object', required: ['a'], additionalProperties: false },
+      { type: 'array', minItems: 1, items: false },
+      { enum: [1, 2], const: 3 },
+      { type: 'object', properties: { a: { $ref: '#' } }, required: ['a'] },
+      { type: 'string', pattern: '^a$', minLength: 2 },
+    ];
+    for (const schema of impossible)
+      expect(refusal(schema), JSON.stringify(schema)).toContain('no value fits');
+    expect(refusal({ $ref: '#' })).toContain('leads to itself');
+    expect(
+      refusal({ $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } }, $ref: '#/$defs/a' }),
+    ).toContain('leads to itself');
+  });
+
+  it('are schemas that are too large, in time', () => {
+    const nested = (depth: number): unknown => (depth === 0 ? {} : { items: nested(depth - 1) });
+    const many = (count: number, make: (i: number) => unknown) =>
+      Array.from({ length: count }, (_, i) => make(i));
+    const names = (count: number) =>
+      Object.fromEntries(many(count, (i) => [`p${i}`, {}]) as [string, unknown][]);
+    const pairs = many(9, () => ({ anyOf: [{ minimum: 0 }, { maximum: 0 }] }));
+    // Each definition asks for two of the next: as a tree it would have 2^40 leaves.
+    const wide = Object.fromEntries(
+      many(40, (i) => [
+        `d${i}`,
+        { anyOf: [{ $ref: `#/$defs/d${i + 1}` }, { $ref: `#/$defs/d${i + 1}` }] },
+      ]) as [string, unknown][],
+    );
+    const hostile: readonly [unknown, RegExp][] = [
+      [nested(100), /nested deeper/],
+      [{ enum: many(6000, (i) => i) }, /more than 5000 values/],
+      [{ const: 'x'.repeat(300_000) }, /too long/],
+      [{ properties: names(600) }, /more than 500 properties/],
+      [{ allOf: pairs }, /more than 128 alternatives/],
+      [{ $ref: '#/$defs/d0', $defs: { ...wide, d40: {} } }, /alternatives/],
+      [{ $ref: '#/$defs/d0', $defs: { ...wide, d40: false } }, /too many combinations/],
+      [{ pattern: '(a|b)*a(a|b){20}' }, /#\/pattern: it needs more than/],
+      [{ type: 'string', pattern: '^a+$', maxLength: 1e9 }, /#\/pattern: it needs more than/],
+    ];
+    for (const [schema, message] of hostile) {
+      const started = performance.now();
+      expect(refusal(schema)).toMatch(message);
+      expect(performance.now() - started).toBeLessThan(3000);
+    }
+  });
+
+  it('is a schema whose shortest text is longer than the tokens asked for', () => {
+    for (const schema of [
+      { type: 'array', minItems: 1e9, items: { type: 'integer' } },
+      { type: 'string', minLength: 1e9 },
+      { const: 'a long text that needs its tokens' },
+    ]) {
+      const started = performance.now();
+      const compiled = compileJsonSchema(schema, tokenizer);
+      expect(() => compiled.constraint({ maxTokens: 12 })).toThrow(/shortest JSON .* only 12/);
+      expect(performance.now() - started).toBeLessThan(1000);
+    }
+    // Numbers up to which nothing is counted or stored beforehand.
+    expect(compileJsonSchema({ type: 'array', maxItems: 1e9 }, tokenizer).shortest).toBe(2);
+    expect(compileJsonSchema({ type: 'string', maxLength: 1e9 }, tokenizer).shortest).toBe(2);
+  });
+});

@@ -1,0 +1,65 @@
+import type { Merges } from './merges.ts';
+import { PairTable } from './pair-table.ts';
+import type { Vocabulary } from './vocabulary.ts';
+
+/** The id of a character's own token; negative where the vocabulary has none. */
+export type CharacterId = (codePoint: number) => number;
+
+/**
+ * Where a long piece may be cut without changing its ids: between two characters that no merge joins, proven from the
+ * merges themselves. A SentencePiece-style model takes a whole text for one piece; its words are then looked up.
+ */
+export class PieceCutter {
+  /** Pairs of characters, the last of a merge's left token and the first of its right one. */
+  readonly #joined: PairTable;
+  readonly #idOf: CharacterId;
+  /** Whether characters without a token become bytes that merge with nothing. */
+  readonly #inertBytes: boolean;
+
+  /**
+   * @param vocabulary in which no two tokens share an id, and whose tokens spell the text that they stand for
+   * @param byteIds the ids of the tokens of the 256 bytes, when what has no token becomes bytes and all of them exist
+   */
+  constructor(
+    vocabulary: Vocabulary,
+    merges: Merges,
+    idOf: CharacterId,
+    byteIds: readonly number[] | undefined,
+  ) {
+    const { pairs } = merges;
+    const isByte = new Set(byteIds);
+    this.#idOf = idOf;
+    this.#joined = new PairTable(pairs.length >> 1);
+    this.#inertBytes = byteIds !== undefined;
+    for (let at = 0; at < pairs.length; at += 2) {
+      const left = vocabulary.token(pairs[at]!)!;
+      const right = vocabulary.token(pairs[at + 1]!)!;
+      if (isByte.size > 0 && (isByte.has(pairs[at]!) || isByte.has(pairs[at + 1]!))) this.#inertBytes = false;
+      this.#joined.set(lastCodePoint(left), right.codePointAt(0) ?? 0, 1);
+    }
+  }
+
+  /** The end of the part that begins at a position: the next place where the piece may be cut, or its end. */
+  end(piece: string, start: number): number {
+    let at = start;
+    let before = -1;
+    let beforeKnown = false;
+    while (at < piece.length) {
+      const codePoint = piece.codePointAt(at)!;
+      const known = this.#idOf(codePoint) >= 0;
+      if (before >= 0) {
+        const bothKnown = known && beforeKnown;
+        if (bothKnown ? this.#joined.get(before, codePoint) < 0 : this.#inertBytes) return at;
+      }
+      before = codePoint;
+      beforeKnown = known;
+      at += codePoint > 0xffff ? 2 : 1;
+    }
+    return at;
+  }
+}
+
+function lastCodePoint(text: string): number {
+  const last = text.charCodeAt(text.length - 1);
+  return last >= 0xdc00 && last < 0xe000 ? text.codePointAt(text.length - 2)! : last || 0;
+}

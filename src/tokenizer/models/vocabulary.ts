@@ -1,0 +1,55 @@
+import { isCount, isText, type ModelFields, quoted } from './fields.ts';
+
+/** An id beyond this is no vocabulary's: an embedding would need as many rows. */
+export const MAX_TOKEN_ID = (1 << 24) - 1;
+
+/** Tokens and their ids, as BPE, WordPiece and WordLevel write them: an object of token to id. */
+export class Vocabulary {
+  private constructor(
+    private readonly ids: ReadonlyMap<string, number>,
+    private readonly tokens: readonly (string | undefined)[],
+    /** Whether no two tokens share an id. */
+    readonly unique: boolean,
+  ) {}
+
+  /** @throws RopewalkError naming the token whose id is none */
+  static read(fields: ModelFields): Vocabulary {
+    const json = fields.object('vocab');
+    const ids = new Map<string, number>();
+    let highest = -1;
+    for (const token in json) {
+      const id = json[token];
+      if (!isText(token)) fields.fail('vocab', `has a token with a lone surrogate: ${quoted(token)}`);
+      if (!isCount(id) || id > MAX_TOKEN_ID) {
+        fields.fail('vocab', `gives the token ${quoted(token)} the id ${quoted(id)}`);
+      }
+      ids.set(token, id);
+      if (id > highest) highest = id;
+    }
+    // Sparse ids would make a long array of nothing; V8 keeps an array that grows by leaps as a table.
+    const tokens: (string | undefined)[] = highest < 2 * ids.size + 1024 ? new Array(highest + 1) : [];
+    let unique = true;
+    for (const [token, id] of ids) {
+      if (tokens[id] === undefined) tokens[id] = token;
+      else unique = false;
+    }
+    return new Vocabulary(ids, tokens, unique);
+  }
+
+  get size(): number {
+    return this.ids.size;
+  }
+
+  id(token: string): number | undefined {
+    return this.ids.get(token);
+  }
+
+  /** The token of an id; the first in the file where several share it. */
+  token(id: number): string | undefined {
+    return this.tokens[id];
+  }
+
+  entries(): IterableIterator<[string, number]> {
+    return this.ids.entries();
+  }
+}

@@ -1,0 +1,42 @@
+import { RopewalkError } from '../../errors.ts';
+import type { JsonObject } from '../tokenizer-schema.ts';
+import { ModelFields, quoted } from './fields.ts';
+import type { TokenModel } from './model.ts';
+import { Vocabulary } from './vocabulary.ts';
+
+/** A token for each whole word. */
+export class WordLevel implements TokenModel {
+  private constructor(
+    private readonly vocabulary: Vocabulary,
+    private readonly unkToken: string,
+    private readonly source: string,
+  ) {}
+
+  /** @throws RopewalkError naming the field that makes this no WordLevel model */
+  static read(json: JsonObject, source: string): WordLevel {
+    const fields = new ModelFields(json, source);
+    return new WordLevel(Vocabulary.read(fields), fields.text('unk_token'), source);
+  }
+
+  encode(piece: string, ids: number[]): void {
+    const id = this.vocabulary.id(piece) ?? this.vocabulary.id(this.unkToken);
+    if (id === undefined) {
+      throw new RopewalkError(
+        `${this.source}: the text has a word without a token, and "model.unk_token" (${quoted(this.unkToken)}) is not in the vocabulary`,
+      );
+    }
+    ids.push(id);
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.vocabulary.id(token);
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.vocabulary.token(id);
+  }
+
+  entries(): Iterable<[string, number]> {
+    return this.vocabulary.entries();
+  }
+}

@@ -1,0 +1,123 @@
+import type { CausalLM } from '../../families/family.ts';
+import { differentiate } from '../../graph/differentiate.ts';
+import { sizeOf } from '../../graph/dims.ts';
+import {
+  constant,
+  type InputAttributes,
+  input,
+  parameter as parameterInput,
+} from '../../graph/operators/index.ts';
+import { type Partition, partition } from '../../graph/partition.ts';
+import { substitute } from '../../graph/rewrite.ts';
+import type { Dialect, Tensor } from '../../graph/tensor.ts';
+import { topologicalOrder } from '../../graph/traverse.ts';
+import { gradientName, type SequenceShape, sequenceContext } from '../graph.ts';
+
+/** A weight that a piece of a model reads. */
+export interface PieceParameter {
+  /** Its path in the model. */
+  readonly path: string;
+  /** Its name in the piece: the path without what all paths of the piece begin with. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly tensor: Tensor;
+}
+
+/** A stage of a model as a graph of its own; weights are inputs by their names in the piece. */
+export interface Piece {
+  /** What the stage before gives, `[rows, width]`; the embedding has none. */
+  readonly x?: Tensor;
+  /** What it gives itself, `[rows, width]`. */
+  readonly y: Tensor;
+  readonly parameters: readonly PieceParameter[];
+}
+
+/** The stages of a model for rows of one shape, one after another: embedding, layers, last norm. */
+export function modelPieces(model: CausalLM, shape: SequenceShape): Piece[] {
+  const { embed, layers, finish } = model.stages;
+  const context = sequenceContext(shape);
+  const first = embed(context);
+  const x = input('x', 'float32', first.shape);
+  return [piece(first), ...layers.map((layer) => piece(layer(x, context), x)), piece(finish(x), x)];
+}
+
+function piece(y: Tensor, x?: Tensor): Piece {
+  const inputs = topologicalOrder([y]).filter(({ operator }) => operator.name === 'input');
+  const weights = inputs.filter(({ attributes }) => (attributes as InputAttributes).parameter);
+  const paths = weights.map(({ attributes }) => (attributes as InputAttributes).name);
+  const prefix = commonPrefix(paths);
+  const parameters = weights.map(({ outputs }, i) => {
+    const path = paths[i]!;
+    const name = path.slice(prefix.length);
+    const shape = outputs[0]!.shape as number[];
+    return { path, name, shape, tensor: parameterInput(name, shape) };
+  });
+  const renamed = new Map(weights.map(({ outputs }, i) => [outputs[0]!, parameters[i]!.tensor]));
+  return { ...(x && { x }), y: substitute([y], renamed)[0]!, parameters };
+}
+
+/** What all dotted paths begin with, up to and with its last dot: never the whole of one. */
+function commonPrefix(paths: readonly string[]): string {
+  const parts = paths.map((path) => path.split('.').slice(0, -1));
+  const [first = []] = parts;
+  let length = 0;
+  while (length < first.length && parts.every((part) => part[length] === first[length])) length++;
+  return first
+    .slice(0, length)
+    .map((part) => `${part}.`)
+    .join('');
+}
+
+export function forwardGraph({ y }: Piece): Map<string, Tensor> {
+  return new Map([['y', y]]);
+}
+
+/**
+ * The gradients of a piece, given that of what it gives (`dy`, in y's shape); what it computes forward is computed
+ * again inside. The outputs stand in the order in which backpropagation finishes them.
+ *
+ * @param trained names in the piece of the weights whose gradients are wanted.
+ * @param inputGradient whether `dx` is.
+ */
+export function backwardGraph(
+  { x, y, parameters }: Piece,
+  trained: readonly string[],
+  inputGradient: boolean,
+  dy: Tensor = input('dy', 'float32', y.shape),
+): Map<string, Tensor> {
+  const wanted = parameters.filter(({ name }) => trained.includes(name)).reverse();
+  const sources = [...wanted.map(({ tensor }) => tensor), ...(inputGradient ? [x!] : [])];
+  const gradients = differentiate(y, sources, dy);
+  const names = [...wanted.map(({ name }) => gradientName(name)), ...(inputGradient ? ['dx'] : [])];
+  return new Map(
+    names.map((name, i) => {
+      const shape = sources[i]!.shape as number[];
+      return [name, gradients[i] ?? constant(new Float32Array(sizeOf(shape)), shape)];
+    }),
+  );
+}
+
+export interface KeepingGraphs {
+  /** `y`, and what {@link backward} needs of the pass, under its names there. */
+  readonly forward: Map<string, Tensor>;
+  /** As {@link backwardGraph}, computed from what was kept. */
+  readonly backward: Map<string, Tensor>;
+  readonly kept: Partition['kept'];
+}
+
+/** The passes of a piece where activations are kept between them rather than computed again. */
+export function keepingGraphs(
+  piece: Piece,
+  trained: readonly string[],
+  inputGradient: boolean,
+  dialect: Dialect,
+): KeepingGraphs {
+  const dy = input('dy', 'float32', piece.y.shape);
+  const gradients = backwardGraph(piece, trained, inputGradient, dy);
+  const { first, second, kept } = partition([piece.y], [...gradients.values()], dy, dialect);
+  return {
+    forward: new Map(['y', ...kept.map(({ name }) => name)].map((name, i) => [name, first[i]!])),
+    backward: new Map([...gradients.keys()].map((name, i) => [name, second[i]!])),
+    kept,
+  };
+}

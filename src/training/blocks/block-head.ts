@@ -1,0 +1,113 @@
+import type { CausalLM } from '../../families/family.ts';
+import { differentiate } from '../../graph/differentiate.ts';
+import { sizeOf } from '../../graph/dims.ts';
+import { constant, input } from '../../graph/operators/index.ts';
+import type { Tensor } from '../../graph/tensor.ts';
+import type { Engine, SessionSettings } from '../../runtime/engine.ts';
+import { Executable, type HostTensor } from '../../runtime/executable.ts';
+import { gradientName, lossInputs } from '../graph.ts';
+import type { Loss } from '../loss.ts';
+
+/** The last stage: from the final activations to the loss and back. */
+export interface HeadStage {
+  /** Paths of the trained weights. */
+  readonly trained: readonly string[];
+  /** @returns Σ weight · loss over the rows. @param feeds what {@link file://./feeds.ts lossFeeds} gives. */
+  loss(hidden: Float32Array, feeds: Readonly<Record<string, HostTensor>>): Promise<number>;
+  /**
+   * The loss, the gradient of the final activations into `dHidden` and those of the trained weights into `gradients`,
+   * by path.
+   */
+  backward(
+    hidden: Float32Array,
+    feeds: Readonly<Record<string, HostTensor>>,
+    dHidden: Float32Array,
+    gradients: ReadonlyMap<string, Float32Array>,
+  ): Promise<number>;
+  compile(): Promise<void>;
+  release(): Promise<void>;
+}
+
+export interface HeadParts {
+  readonly engine: Engine;
+  readonly settings: SessionSettings | undefined;
+  readonly model: CausalLM;
+  readonly values: ReadonlyMap<string, Float32Array>;
+  readonly trains: (path: string) => boolean;
+  readonly rows: number;
+  readonly width: number;
+}
+
+/** Any loss as one graph over the final activations. Which rows' logits exist at one time is the loss's own choice. */
+export class GraphHead implements HeadStage {
+  readonly trained: readonly string[];
+  private readonly graph: { readonly loss: Tensor; readonly gradients: ReadonlyMap<string, Tensor> };
+  private lossPass: Promise<Executable> | undefined;
+  private gradientPass: Promise<Executable> | undefined;
+
+  constructor(
+    private readonly parts: HeadParts,
+    lossOf: Loss,
+  ) {
+    const { model, rows, width, trains } = parts;
+    const hidden = input('hidden', 'float32', [rows, width]);
+    const { loss } = lossOf(lossInputs(model, hidden, rows));
+    const { weight, bias } = model.head;
+    const trained = [...(bias ? [bias] : []), weight].filter(({ path }) => trains(path));
+    this.trained = trained.map(({ path }) => path);
+    const sources = [hidden, ...trained.map(({ tensor }) => tensor)];
+    const names = ['dHidden', ...this.trained.map(gradientName)];
+    const gradients = differentiate(loss, sources).map((gradient, i) => {
+      const shape = sources[i]!.shape as number[];
+      return gradient ?? constant(new Float32Array(sizeOf(shape)), shape);
+    });
+    this.graph = { loss, gradients: new Map(names.map((name, i) => [name, gradients[i]!])) };
+  }
+
+  async loss(hidden: Float32Array, feeds: Readonly<Record<string, HostTensor>>): Promise<number> {
+    const { engine, settings } = this.parts;
+    this.lossPass ??= Executable.compile(engine, new Map([['loss', this.graph.loss]]), settings);
+    return lossOf(await (await this.lossPass).run(this.feeds(hidden, feeds)));
+  }
+
+  async backward(
+    hidden: Float32Array,
+    feeds: Readonly<Record<string, HostTensor>>,
+    dHidden: Float32Array,
+    gradients: ReadonlyMap<string, Float32Array>,
+  ): Promise<number> {
+    const into: Record<string, Float32Array> = { dHidden };
+    for (const path of this.trained) into[gradientName(path)] = gradients.get(path)!;
+    return lossOf(await (await this.gradients()).run(this.feeds(hidden, feeds), into));
+  }
+
+  async compile(): Promise<void> {
+    await this.gradients();
+  }
+
+  async release(): Promise<void> {
+    await (await this.lossPass)?.release();
+    await (await this.gradientPass)?.release();
+  }
+
+  private gradients(): Promise<Executable> {
+    const { engine, settings } = this.parts;
+    const outputs = new Map([['loss', this.graph.loss], ...this.graph.gradients]);
+    this.gradientPass ??= Executable.compile(engine, outputs, settings);
+    return this.gradientPass;
+  }
+
+  private feeds(data: Float32Array, feeds: Readonly<Record<string, HostTensor>>) {
+    const { model, values, rows, width } = this.parts;
+    const all: Record<string, HostTensor> = { ...feeds, hidden: { data, shape: [rows, width] } };
+    const { weight, bias } = model.head;
+    for (const { path, shape } of bias ? [weight, bias] : [weight]) {
+      all[path] = { data: values.get(path)!, shape };
+    }
+    return all;
+  }
+}
+
+function lossOf(results: Readonly<Record<string, HostTensor>>): number {
+  return (results.loss!.data as Float32Array)[0]!;
+}

@@ -1,0 +1,284 @@
+import type { TrainingRows } from '../../batches.ts';
+import { RopewalkError } from '../../errors.ts';
+import type { CausalLM } from '../../families/family.ts';
+import type { Engine, SessionSettings } from '../../runtime/engine.ts';
+import type { HostTensor } from '../../runtime/executable.ts';
+import { HostMemory } from '../../runtime/host-memory.ts';
+import { clipCoefficient, globalNorm } from '../clip.ts';
+import { contextFeeds, countOf, lossFeeds } from '../feeds.ts';
+import { notFinite } from '../finite.ts';
+import type { SequenceShape } from '../graph.ts';
+import type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from '../learner.ts';
+import { crossEntropy, type Loss } from '../loss.ts';
+import { allocateTrainable } from '../optimizers/optimizer.ts';
+import { EmbeddingStage } from './block-embedding.ts';
+import { type GradientSink, KeptGradients } from './block-gradients.ts';
+import { modelPieces } from './block-graph.ts';
+import { GraphHead, type HeadParts, type HeadStage } from './block-head.ts';
+import { ChunkedHead, vocabularyChunk } from './block-head-chunks.ts';
+import { Stage, StageKinds } from './block-stage.ts';
+import { UpdatingGradients } from './block-updates.ts';
+
+export interface BlockSessionOptions {
+  /** Default {@link crossEntropy}. */
+  readonly loss?: Loss;
+  /** Whether a parameter is trained, by its path; the others stay as they are. Default all. */
+  readonly trains?: (path: string) => boolean;
+  readonly settings?: SessionSettings;
+  readonly memory?: HostMemory;
+  /**
+   * Vocabulary entries whose logits exist at one time, in the default loss. Default: as many as 64 MiB hold, and where
+   * that is all of them, one pass instead of two.
+   */
+  readonly headChunk?: number;
+  /**
+   * `kept`: gradients of all weights are held until all are known, so that they are clipped by the norm of all of them,
+   * and summed over micro-batches. `as you go`: a block is updated as soon as its gradient exists, and clipped by its
+   * own norm; a step is one micro-batch.
+   */
+  readonly gradients: 'kept' | 'as you go';
+  /**
+   * `recomputed`: of all activations each block's input alone is kept, and its forward pass is made again. `kept`: what
+   * the backward pass needs is kept, and nothing made again but what is cheaper to compute than to keep. Default
+   * `recomputed`.
+   */
+  readonly activations?: 'kept' | 'recomputed';
+}
+
+interface Stages {
+  readonly embedding: EmbeddingStage;
+  /** Layers and the last norm. */
+  readonly blocks: readonly Stage[];
+  readonly head: HeadStage;
+  readonly kinds: StageKinds;
+}
+
+/** What one micro-batch feeds to the stages. */
+interface Feeds {
+  readonly context: Readonly<Record<string, HostTensor>>;
+  readonly loss: Readonly<Record<string, HostTensor>>;
+}
+
+/**
+ * A model that is trained block by block: one compiled session for each kind of block is run for every layer in turn,
+ * on that layer's weights, and again backward, where it computes the block anew. Of all activations only each block's
+ * input is kept (Chen et al. 2016, arXiv:1604.06174). The losses and gradients are those of
+ * {@link file://./session.ts TrainingSession}; a step costs one more forward pass.
+ */
+export class BlockSession implements TrainingEngine {
+  private constructor(
+    readonly model: CausalLM,
+    readonly shape: SequenceShape,
+    readonly parameters: readonly TrainedParameter[],
+    private readonly weights: ReadonlyMap<string, Float32Array>,
+    private readonly stages: Stages,
+    /** What each block was given, and what the last norm gives: `[rows, width]` each, used anew in every step. */
+    private readonly activations: readonly Float32Array[],
+    /** Gradients of activations, `[rows, width]`: the one that came from behind and the one that is made. */
+    private readonly passed: readonly [Float32Array, Float32Array],
+    private readonly sink: KeptGradients | UpdatingGradients,
+  ) {}
+
+  /** @param shape sequences in one micro-batch and their length. */
+  static async create(
+    engine: Engine,
+    model: CausalLM,
+    shape: SequenceShape,
+    options: BlockSessionOptions,
+  ): Promise<BlockSession> {
+    const { memory = new HostMemory(), trains = () => true, settings } = options;
+    const pieces = modelPieces(model, shape);
+    const all = [...model.parameters()].map(([name, { shape, size }]) => ({ name, shape, size }));
+    const trained = all.filter(({ name }) => trains(name));
+    const kept = options.gradients === 'kept' ? allocateTrainable(memory, trained) : undefined;
+    const parameters = kept ?? allocateValues(memory, trained);
+    const own = new Map(parameters.map(({ name, value }) => [name, value]));
+    const values = new Map(all.map(({ name, size }) => [name, own.get(name) ?? memory.allocFloat32(size)]));
+
+    const [first, ...rest] = pieces as [(typeof pieces)[number], ...typeof pieces];
+    const embedding = await EmbeddingStage.create(engine, first, values, trains, settings);
+    const kinds = new StageKinds(engine, settings);
+    let active = embedding.trained.length > 0;
+    const blocks = rest.map((piece) => {
+      const stage = new Stage(kinds.kindOf(piece), piece, values, trains, active);
+      active = stage.isActive;
+      return stage;
+    });
+    const [rows, width] = first.y.shape as [number, number];
+    const parts = { engine, settings, model, values, trains, rows, width };
+    const keepsIn = options.activations === 'kept' ? memory : undefined;
+    const head = headStage(parts, options, keepsIn);
+    for (const stage of [embedding, ...blocks, head]) await stage.compile(keepsIn);
+
+    const array = () => memory.allocFloat32(rows * width);
+    const activations = Array.from({ length: blocks.length + 1 }, array);
+    const paths = [embedding.trained, ...blocks.map((block) => block.trained.map(({ path }) => path))];
+    const sink = kept
+      ? new KeptGradients(kept)
+      : new UpdatingGradients(memory, parameters, [...paths, head.trained]);
+    const stages = { embedding, blocks, head, kinds };
+    return new BlockSession(model, shape, parameters, values, stages, activations, [array(), array()], sink);
+  }
+
+  /** Different graphs among the layers and the last norm. */
+  get kinds(): number {
+    return this.stages.kinds.count;
+  }
+
+  values(): Map<string, Float32Array> {
+    return new Map(this.weights);
+  }
+
+  /**
+   * Gradients of the mean loss over every counted token of all micro-batches together, as
+   * {@link file://./session.ts TrainingSession} computes them.
+   *
+   * @returns the mean loss in nats, the number of tokens it is over, and the gradients, valid until the next call.
+   * @throws RopewalkError when gradients are not kept.
+   */
+  async computeGradients(batches: readonly TrainingRows[]) {
+    if (!(this.sink instanceof KeptGradients)) {
+      throw new RopewalkError("gradients are used as they come; create the session with gradients: 'kept'.");
+    }
+    const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
+    let loss = 0;
+    this.sink.begin();
+    for (const batch of batches) {
+      const feeds = this.feeds(batch, 1 / Math.max(1, tokens));
+      await this.forward(feeds, true);
+      const head = await this.headBackward(feeds, this.sink);
+      loss += head.loss;
+      head.close();
+      await this.backward(feeds, this.sink);
+    }
+    return { loss, tokens, trainables: this.sink.trainables };
+  }
+
+  /**
+   * One step of the optimizer. With gradients kept, clipping is by the norm of all of them; as you go, each block is
+   * clipped by its own norm, `accept` is asked with the loss alone, and when a gradient is not finite, blocks behind it
+   * have been updated already: go on from a checkpoint then.
+   *
+   * @throws RopewalkError when numbers are not finite; as you go, when there are several micro-batches.
+   */
+  async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
+    if (this.sink instanceof UpdatingGradients) return this.updateAsYouGo(batches, settings, this.sink);
+    const { optimizer, learningRate, clipNorm, accept } = settings;
+    const { loss, tokens, trainables } = await this.computeGradients(batches);
+    const gradientNorm = globalNorm(trainables.map(({ gradient }) => gradient));
+    const updated = accept?.({ loss, gradientNorm }) ?? true;
+    if (updated) {
+      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw notFinite(loss, trainables);
+      const gradientScale = clipNorm > 0 ? clipCoefficient(gradientNorm, clipNorm) : 1;
+      optimizer.step(trainables, { learningRate, gradientScale });
+    }
+    return { loss, tokens, gradientNorm, updated };
+  }
+
+  async evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
+    let sum = 0;
+    let tokens = 0;
+    for await (const batch of batches) {
+      const feeds = this.feeds(batch, 1);
+      await this.forward(feeds, false);
+      sum += await this.stages.head.loss(this.activations.at(-1)!, feeds.loss);
+      tokens += countOf(batch);
+    }
+    return { loss: sum / tokens, tokens };
+  }
+
+  async release(): Promise<void> {
+    const { embedding, head, kinds } = this.stages;
+    await embedding.release();
+    await kinds.release();
+    await head.release();
+  }
+
+  private async updateAsYouGo(
+    batches: readonly TrainingRows[],
+    settings: UpdateSettings,
+    sink: UpdatingGradients,
+  ): Promise<StepResult> {
+    const [batch, ...others] = batches;
+    if (!batch || others.length > 0) {
+      throw new RopewalkError(
+        `a step has ${batches.length} micro-batches, but weights are updated as their gradients come, which allows ` +
+          "one; keep gradients (gradients: 'kept') to add several up.",
+      );
+    }
+    const tokens = countOf(batch);
+    const feeds = this.feeds(batch, 1 / Math.max(1, tokens));
+    sink.begin();
+    await this.forward(feeds, true);
+    const head = await this.headBackward(feeds, sink);
+    const { loss } = head;
+    if (!(settings.accept?.({ loss }) ?? true)) {
+      return { loss, tokens, gradientNorm: Number.NaN, updated: false };
+    }
+    if (!Number.isFinite(loss))
+      throw notFinite(
+        loss,
+        [...this.weights].map(([name, value]) => ({ name, value })),
+      );
+    sink.accept(settings, loss);
+    head.close();
+    await this.backward(feeds, sink);
+    return { loss, tokens, gradientNorm: sink.gradientNorm, updated: true };
+  }
+
+  private feeds(batch: TrainingRows, factor: number): Feeds {
+    return { context: contextFeeds(batch, this.shape), loss: lossFeeds(batch, factor) };
+  }
+
+  private async forward({ context }: Feeds, keep: boolean): Promise<void> {
+    const { activations } = this;
+    await this.stages.embedding.forward(activations[0]!, context);
+    for (const [i, block] of this.stages.blocks.entries()) {
+      await block.forward(activations[i]!, activations[i + 1]!, context, keep);
+    }
+  }
+
+  private async headBackward({ loss: feeds }: Feeds, sink: GradientSink) {
+    const { head } = this.stages;
+    const { arrays, close } = sink.open(head.trained, 'write');
+    const loss = await head.backward(this.activations.at(-1)!, feeds, this.passed[0], arrays);
+    return { loss, close };
+  }
+
+  /** From the gradient of the final activations back to the lowest trained stage. */
+  private async backward({ context }: Feeds, sink: GradientSink): Promise<void> {
+    let [dy, dx] = this.passed;
+    const { blocks, embedding } = this.stages;
+    for (let i = blocks.length - 1; i >= 0 && blocks[i]!.isActive; i--) {
+      const block = blocks[i]!;
+      const open = sink.open(
+        block.trained.map(({ path }) => path),
+        'write',
+      );
+      await block.backward({ x: this.activations[i]!, dy, dx }, open.arrays, context);
+      open.close();
+      [dy, dx] = [dx, dy];
+    }
+    if (embedding.trained.length > 0) await embedding.backward(dy, sink, context);
+  }
+}
+
+function headStage(
+  parts: HeadParts,
+  { loss = crossEntropy, headChunk }: BlockSessionOptions,
+  memory: HostMemory | undefined,
+): HeadStage {
+  const vocabSize = parts.model.head.weight.shape[0]!;
+  const chunk = headChunk ?? vocabularyChunk(parts.rows, vocabSize);
+  return loss === crossEntropy && chunk < vocabSize
+    ? new ChunkedHead(parts, chunk, memory)
+    : new GraphHead(parts, loss);
+}
+
+function allocateValues(
+  memory: HostMemory,
+  parameters: readonly { readonly name: string; readonly shape: readonly number[]; readonly size: number }[],
+): TrainedParameter[] {
+  const groups = memory.allocGroups(parameters.map(({ size }) => [size]));
+  return parameters.map(({ name, shape }, i) => ({ name, shape, value: groups[i]![0]! }));
+}

@@ -1,0 +1,197 @@
+import { sizeOf } from '../../graph/dims.ts';
+import { emitModel } from '../../onnx/emit.ts';
+import { dialectOf, type Engine, type SessionSettings } from '../../runtime/engine.ts';
+import { Executable, type HostTensor } from '../../runtime/executable.ts';
+import type { HostMemory } from '../../runtime/host-memory.ts';
+import { gradientName } from '../graph.ts';
+import {
+  backwardGraph,
+  forwardGraph,
+  type KeepingGraphs,
+  keepingGraphs,
+  type Piece,
+  type PieceParameter,
+} from './block-graph.ts';
+
+/** Compiled passes, shared by all stages whose graphs are equal. */
+export class StageKinds {
+  private readonly kinds: { readonly bytes: Uint8Array; readonly kind: StageKind }[] = [];
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly settings: SessionSettings | undefined,
+  ) {}
+
+  kindOf(piece: Piece): StageKind {
+    const { bytes } = emitModel(forwardGraph(piece), { dialect: dialectOf(this.engine) });
+    const known = this.kinds.find((kind) => equalBytes(kind.bytes, bytes));
+    if (known) return known.kind;
+    const kind = new StageKind(this.engine, piece, this.settings);
+    this.kinds.push({ bytes, kind });
+    return kind;
+  }
+
+  /** Different graphs among the stages. */
+  get count(): number {
+    return this.kinds.length;
+  }
+
+  async release(): Promise<void> {
+    for (const { kind } of this.kinds) await kind.release();
+  }
+}
+
+interface KeepingPasses {
+  readonly forward: Executable;
+  readonly backward: Executable;
+  readonly kept: KeepingGraphs['kept'];
+}
+
+class StageKind {
+  private forwardPass: Promise<Executable> | undefined;
+  private readonly backwardPasses = new Map<string, Promise<Executable>>();
+  private readonly keepingPasses = new Map<string, Promise<KeepingPasses>>();
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly piece: Piece,
+    private readonly settings: SessionSettings | undefined,
+  ) {}
+
+  forward(): Promise<Executable> {
+    this.forwardPass ??= Executable.compile(this.engine, forwardGraph(this.piece), this.settings);
+    return this.forwardPass;
+  }
+
+  backward(trained: readonly string[], inputGradient: boolean): Promise<Executable> {
+    const key = JSON.stringify([trained, inputGradient]);
+    const known = this.backwardPasses.get(key);
+    if (known) return known;
+    const graph = backwardGraph(this.piece, trained, inputGradient);
+    const made = Executable.compile(this.engine, graph, this.settings);
+    this.backwardPasses.set(key, made);
+    return made;
+  }
+
+  /** Both passes, with activations kept between them. */
+  keeping(trained: readonly string[], inputGradient: boolean): Promise<KeepingPasses> {
+    const key = JSON.stringify([trained, inputGradient]);
+    const known = this.keepingPasses.get(key);
+    if (known) return known;
+    const { engine, settings } = this;
+    const graphs = keepingGraphs(this.piece, trained, inputGradient, dialectOf(engine));
+    const made = (async () => ({
+      forward: await Executable.compile(engine, graphs.forward, settings),
+      backward: await Executable.compile(engine, graphs.backward, settings),
+      kept: graphs.kept,
+    }))();
+    this.keepingPasses.set(key, made);
+    return made;
+  }
+
+  async release(): Promise<void> {
+    await (await this.forwardPass)?.release();
+    for (const pass of this.backwardPasses.values()) await (await pass).release();
+    for (const passes of this.keepingPasses.values()) {
+      await (await passes).forward.release();
+      await (await passes).backward.release();
+    }
+  }
+}
+
+/** One layer, or the last norm: which weights a kind's passes are run with. */
+export class Stage {
+  /** Those whose gradients are wanted. */
+  readonly trained: readonly PieceParameter[];
+  /** What is kept of its forward pass for its backward pass, where that is wanted. */
+  private kept: Readonly<Record<string, HostTensor>> | undefined;
+
+  constructor(
+    private readonly kind: StageKind,
+    private readonly piece: Piece,
+    private readonly values: ReadonlyMap<string, Float32Array>,
+    trains: (path: string) => boolean,
+    /** Whether anything before it is trained. */
+    private readonly inputGradient: boolean,
+  ) {
+    this.trained = piece.parameters.filter(({ path }) => trains(path));
+  }
+
+  /** Whether anything of it or before it is trained. */
+  get isActive(): boolean {
+    return this.inputGradient || this.trained.length > 0;
+  }
+
+  /** @param memory where activations are kept; without it they are computed again. */
+  async compile(memory: HostMemory | undefined): Promise<void> {
+    if (!this.isActive) await this.kind.forward();
+    else if (!memory) await Promise.all([this.kind.forward(), this.backwardPass()]);
+    else {
+      const { kept } = await this.keeping();
+      const arrays = kept.map(({ name, shape }) => [
+        name,
+        { data: memory.allocFloat32(sizeOf(shape)), shape },
+      ]);
+      this.kept = Object.fromEntries(arrays) as Record<string, HostTensor>;
+    }
+  }
+
+  /**
+   * @param context the feeds of packed rows.
+   * @param keep whether a backward pass follows.
+   */
+  async forward(
+    x: Float32Array,
+    y: Float32Array,
+    context: Readonly<Record<string, HostTensor>>,
+    keep: boolean,
+  ): Promise<void> {
+    const { kept } = this;
+    const pass = keep && kept ? (await this.keeping()).forward : await this.kind.forward();
+    await pass.run({ ...this.feeds(), ...context, x: this.rows(x) }, { y, ...(keep && kept) });
+  }
+
+  /**
+   * @param x what {@link forward} was given.
+   * @param dx where the gradient of x is written, when anything before is trained.
+   * @param gradients where those of {@link trained} are, by path.
+   */
+  async backward(
+    { x, dy, dx }: { readonly x: Float32Array; readonly dy: Float32Array; readonly dx: Float32Array },
+    gradients: ReadonlyMap<string, Float32Array>,
+    context: Readonly<Record<string, HostTensor>>,
+  ): Promise<void> {
+    const pass = this.kept ? (await this.keeping()).backward : await this.backwardPass();
+    const into: Record<string, Float32Array> = this.inputGradient ? { dx } : {};
+    for (const { path, name } of this.trained) into[gradientName(name)] = gradients.get(path)!;
+    const feeds = { ...this.feeds(), ...context, ...this.kept };
+    await pass.run({ ...feeds, x: this.rows(x), dy: this.rows(dy) }, into);
+  }
+
+  private backwardPass(): Promise<Executable> {
+    return this.kind.backward(this.trainedNames(), this.inputGradient);
+  }
+
+  private keeping(): Promise<KeepingPasses> {
+    return this.kind.keeping(this.trainedNames(), this.inputGradient);
+  }
+
+  private trainedNames(): string[] {
+    return this.trained.map(({ name }) => name);
+  }
+
+  private feeds(): Record<string, HostTensor> {
+    const { parameters } = this.piece;
+    return Object.fromEntries(
+      parameters.map(({ name, path, shape }) => [name, { data: this.values.get(path)!, shape }]),
+    );
+  }
+
+  private rows(data: Float32Array): HostTensor {
+    return { data, shape: this.piece.y.shape as number[] };
+  }
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import { familyByName } from '../families/registry.ts';
+import { nodeEngine } from '../runtime/engine.node.ts';
+import { BlockSession } from './blocks/block-learner.ts';
+import { createTrainingEngine } from './create-learner.ts';
+import { Sgd } from './optimizers/optimizer.ts';
+import { TrainingSession } from './whole-graph-learner.ts';
+
+const engine = nodeEngine({ threads: 1 });
+const llama = familyByName('llama');
+const shape = { batch: 1, seq: 8 };
+
+describe('the engine for training', () => {
+  it.each([
+    [undefined, TrainingSession],
+    ['fast', TrainingSession],
+    ['recompute', BlockSession],
+    ['light', BlockSession],
+  ] as const)('of a small model, memory %s', async (memory, kind) => {
+    const model = llama.build(llama.presets.tiny!.config);
+    const made = await createTrainingEngine(engine, model, shape, memory && { memory });
+    expect(made).toBeInstanceOf(kind);
+    expect([...made.values().keys()]).toEqual([...model.parameters().keys()]);
+    const rows = { inputs: new Int32Array(8), targets: new Int32Array(8) };
+    const settings = { optimizer: new Sgd(), learningRate: 1, clipNorm: 1 };
+    const twice = made.step([rows, rows], settings);
+    if (memory === 'light') await expect(twice).rejects.toThrow(/2 micro-batches/);
+    // All weights are zero: every token of the vocabulary is as likely.
+    else expect((await twice).loss).toBeCloseTo(Math.log(512), 5);
+    await made.release();
+  });
+
+  it('of a large model keeps memory within bounds', async () => {
+    const config = { ...llama.presets.tiny!.config, vocab_size: 400_000 };
+    const made = await createTrainingEngine(engine, llama.build(config), shape);
+    expect(made).toBeInstanceOf(BlockSession);
+    await made.release();
+  });
+});

@@ -1,0 +1,60 @@
+import type { CausalLM } from '../families/family.ts';
+import type { Engine, SessionSettings } from '../runtime/engine.ts';
+import type { HostMemory } from '../runtime/host-memory.ts';
+import { BlockSession } from './blocks/block-learner.ts';
+import type { SequenceShape } from './graph.ts';
+import type { TrainingEngine } from './learner.ts';
+import type { Loss } from './loss.ts';
+import { TrainingSession } from './whole-graph-learner.ts';
+
+/**
+ * What a step may cost. `fast`: nothing large is computed twice. `recompute`: block by block, each block's forward pass
+ * made twice, the gradients of all weights kept: exact clipping and accumulation. `light`: as `recompute`, but each block
+ * is updated as soon as its gradient exists, clipped by its own norm, one micro-batch a step.
+ */
+export type MemoryMode = 'fast' | 'recompute' | 'light';
+
+export interface TrainingEngineOptions {
+  /** Default `fast`. */
+  readonly memory?: MemoryMode;
+  /** Default {@link file://./loss.ts crossEntropy}. */
+  readonly loss?: Loss;
+  /** Whether a parameter is trained, by its path; the others stay as they are. Default all. */
+  readonly trains?: (path: string) => boolean;
+  readonly settings?: SessionSettings;
+  /** Where weights and gradients lie. Default: memory of the engine's own. */
+  readonly hostMemory?: HostMemory;
+}
+
+/**
+ * Weights up to which `fast` is the whole graph at once. In a small model the runs of many blocks would cost more than
+ * they compute; of a large one, blocks that keep their activations take a third less memory beside the weights, at about
+ * the same speed.
+ */
+const WHOLE_GRAPH = 32e6;
+
+/** Whether a model is trained as one graph rather than block by block. */
+export function usesWholeGraph(model: CausalLM, memory: MemoryMode): boolean {
+  return memory === 'fast' && model.parameterCount() <= WHOLE_GRAPH;
+}
+
+/**
+ * Compiles what trains a model. Its weights are zeros: fill them through `values()`.
+ *
+ * @param shape sequences in one micro-batch and their length.
+ */
+export function createTrainingEngine(
+  engine: Engine,
+  model: CausalLM,
+  shape: SequenceShape,
+  { memory = 'fast', hostMemory, ...rest }: TrainingEngineOptions = {},
+): Promise<TrainingEngine> {
+  const options = { ...rest, ...(hostMemory && { memory: hostMemory }) };
+  if (memory === 'fast') {
+    return usesWholeGraph(model, memory)
+      ? TrainingSession.create(engine, model, shape, options)
+      : BlockSession.create(engine, model, shape, { ...options, gradients: 'kept', activations: 'kept' });
+  }
+  const gradients = memory === 'recompute' ? 'kept' : 'as you go';
+  return BlockSession.create(engine, model, shape, { ...options, gradients });
+}

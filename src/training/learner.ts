@@ -1,0 +1,59 @@
+import type { TrainingRows } from '../batches.ts';
+import type { CausalLM } from '../families/family.ts';
+import type { SequenceShape } from './graph.ts';
+import type { Optimizer } from './optimizers/optimizer.ts';
+
+/** A weight that is trained. */
+export interface TrainedParameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly value: Float32Array;
+}
+
+export interface UpdateSettings {
+  readonly optimizer: Optimizer;
+  readonly learningRate: number;
+  /** Gradients are scaled down to this norm; 0 for never. An engine says what the norm is taken over. */
+  readonly clipNorm: number;
+  /**
+   * Asked before anything is updated: false leaves the weights as they are. An engine that updates while it goes
+   * backwards asks before it does, when there is no gradient norm yet.
+   */
+  readonly accept?: (measured: { readonly loss: number; readonly gradientNorm?: number }) => boolean;
+}
+
+export interface StepResult {
+  /** Mean loss in nats over every counted token of all micro-batches, before the update. */
+  readonly loss: number;
+  /** Counted tokens. */
+  readonly tokens: number;
+  /** Norm of all gradients before clipping. */
+  readonly gradientNorm: number;
+  /** False when {@link UpdateSettings.accept} refused. */
+  readonly updated: boolean;
+}
+
+/**
+ * What makes steps: the weights on host memory and the compiled passes. There are two: the whole graph at once
+ * (`whole-graph-learner.ts`), fast, and block by block (`blocks/block-learner.ts`), in less memory.
+ */
+export interface TrainingEngine {
+  readonly model: CausalLM;
+  readonly shape: SequenceShape;
+  /** The trained weights; frozen ones are in {@link values} alone. */
+  readonly parameters: readonly TrainedParameter[];
+  /** All weights by path, to read and write between calls. */
+  values(): Map<string, Float32Array>;
+  /**
+   * One step of the optimizer on the mean loss over all micro-batches together.
+   *
+   * @throws RopewalkError when the loss or a gradient is not finite, naming the first tensor that went wrong.
+   */
+  step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult>;
+  /** Mean loss of batches of this engine's shape over their counted tokens. Changes nothing. */
+  evaluate(
+    batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>,
+  ): Promise<{ loss: number; tokens: number }>;
+  /** Returns the engine's memory; the host arrays stay. */
+  release(): Promise<void>;
+}

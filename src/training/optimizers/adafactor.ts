@@ -1,0 +1,217 @@
+import { RopewalkError } from '../../errors.ts';
+import { sizeOf } from '../../graph/dims.ts';
+import {
+  adafactorNorm,
+  adafactorSums,
+  adafactorUpdate,
+  type Factors,
+} from '../../kernels/adafactor-kernels.ts';
+import {
+  checkedSettings,
+  type OptimizedParameter,
+  type Optimizer,
+  type OptimizerState,
+  type ParameterShape,
+  restoreTensors,
+  type StateTensor,
+  StepCounts,
+  type StepSettings,
+} from './optimizer-common.ts';
+
+export interface AdafactorOptions {
+  /** The share of the new in the averages is step^this: the averages forget less and less. Default −0.8. */
+  readonly beta2Decay?: number;
+  /**
+   * What a variance is at least (its square) and what a weight's size counts at least. Default 2^-23 and 1e-3.
+   */
+  readonly epsilons?: readonly [number, number];
+  /** Updates whose root mean square is above this are scaled down to it. Default 1. */
+  readonly clipThreshold?: number;
+  /** Share of a weight taken off each step, times the learning rate. Default 0. */
+  readonly weightDecay?: number;
+  /** Whether a parameter decays. Default: those of two or more dimensions, so neither norms nor biases. */
+  readonly decays?: (name: string, shape: readonly number[]) => boolean;
+}
+
+/** What a parameter's variances are made from: of matrices, means over rows and columns; of a vector, themselves. */
+type Variances =
+  | { readonly rows: Float32Array; readonly columns: Float32Array; readonly width: number }
+  | { readonly vector: Float32Array };
+
+/**
+ * Adafactor (Shazeer and Stern 2018, arXiv:1804.04235) with the arithmetic of torch.optim.Adafactor: a matrix's
+ * variances are the product of a row and a column, so its state is next to nothing; there is no momentum. The step is
+ * relative to the weights: a learning rate of 0.01 moves them by 1 % of their root mean square at most, and it is never
+ * above 1 / √step.
+ */
+export class Adafactor implements Optimizer {
+  /** Bytes of state for each weight, on average. */
+  readonly bytesPerParameter: number;
+  private readonly options: Required<AdafactorOptions>;
+  private readonly variances: ReadonlyMap<string, Variances>;
+  private readonly parameters: readonly ParameterShape[];
+  private readonly counts: StepCounts;
+
+  constructor(parameters: Iterable<ParameterShape>, options: AdafactorOptions = {}) {
+    const {
+      beta2Decay = -0.8,
+      epsilons = [2 ** -23, 1e-3],
+      clipThreshold = 1,
+      weightDecay = 0,
+      decays = (_name: string, shape: readonly number[]) => shape.length >= 2,
+    } = options;
+    this.options = { beta2Decay, epsilons, clipThreshold, weightDecay, decays };
+    if (!(beta2Decay <= 0))
+      throw new RopewalkError(`Adafactor: beta2Decay is ${beta2Decay}; give 0 or less.`);
+    if (!(clipThreshold >= 1)) {
+      throw new RopewalkError(`Adafactor: clipThreshold is ${clipThreshold}; give 1 or more.`);
+    }
+    for (const [name, value] of [['weightDecay', weightDecay] as const, ...epsilons.entries()]) {
+      const field = typeof name === 'number' ? `epsilons[${name}]` : name;
+      if (!(value >= 0)) throw new RopewalkError(`Adafactor: ${field} is ${value}; give 0 or more.`);
+    }
+    this.parameters = [...parameters];
+    this.counts = new StepCounts('Adafactor', this.parameters);
+    this.variances = new Map(this.parameters.map(({ name, shape }) => [name, variancesOf(shape)]));
+    const size = this.parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const bytes = [...this.tensors().values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+    this.bytesPerParameter = bytes / Math.max(1, size);
+  }
+
+  step(parameters: Iterable<OptimizedParameter>, settings: StepSettings): void {
+    const { learningRate, gradientScale } = checkedSettings(settings);
+    for (const parameter of parameters) {
+      const { name, shape, value } = parameter;
+      const { step } = this.counts.begin(parameter);
+      if (value.length !== sizeOf(shape)) {
+        throw new RopewalkError(
+          `Adafactor: it measures the whole of ${name} before it updates any; give all of its elements at once.`,
+        );
+      }
+      const variances = this.variances.get(name)!;
+      if ('vector' in variances)
+        this.stepVector(parameter, variances.vector, step, learningRate, gradientScale);
+      else this.stepMatrices(parameter, variances, step, learningRate, gradientScale);
+      this.counts.end(parameter);
+    }
+  }
+
+  state(): OptimizerState {
+    return { steps: this.counts.state(), tensors: this.tensors() };
+  }
+
+  restore(state: OptimizerState): void {
+    this.counts.check(state.steps);
+    restoreTensors('Adafactor', this.tensors(), state.tensors);
+    this.counts.restore(state.steps);
+  }
+
+  private stepMatrices(
+    { name, shape, value, gradient }: OptimizedParameter,
+    { rows, columns, width }: { rows: Float32Array; columns: Float32Array; width: number },
+    step: number,
+    learningRate: number,
+    gradientScale: number,
+  ): void {
+    const matrices = columns.length / width;
+    const height = rows.length / matrices;
+    const share = step ** this.options.beta2Decay;
+    const [floorRoot] = this.options.epsilons;
+    const means = new Float32Array(height);
+    const sums = new Float64Array(width);
+    const part = (array: Float32Array, i: number, size: number) => array.subarray(i * size, (i + 1) * size);
+    let valueSquares = 0;
+    let updateSquares = 0;
+    const factors: Factors[] = [];
+    for (let i = 0; i < matrices; i++) {
+      const g = part(gradient, i, height * width);
+      sums.fill(0);
+      valueSquares += adafactorSums(part(value, i, height * width), g, means, sums, gradientScale);
+      const row = part(rows, i, height);
+      const column = part(columns, i, width);
+      moveTowards(row, means, share);
+      moveTowards(
+        column,
+        sums.map((sum) => sum / height),
+        share,
+      );
+      const mean = Math.max(row.reduce((sum, x) => sum + x, 0) / height, floorRoot);
+      factors.push({ rows: row.map((x) => x / mean), columns: column, floor: floorRoot ** 2 });
+      updateSquares += adafactorNorm(g, factors[i]!, gradientScale);
+    }
+    const { decay, rate } = this.rates(name, shape, { valueSquares, updateSquares, step, learningRate });
+    for (const [i, factor] of factors.entries()) {
+      const size = height * width;
+      adafactorUpdate(part(value, i, size), part(gradient, i, size), factor, gradientScale, decay, rate);
+    }
+  }
+
+  /** Vectors are small: plain JavaScript. */
+  private stepVector(
+    { name, shape, value, gradient }: OptimizedParameter,
+    variance: Float32Array,
+    step: number,
+    learningRate: number,
+    gradientScale: number,
+  ): void {
+    const g = gradient.map((x) => x * gradientScale);
+    moveTowards(
+      variance,
+      g.map((x) => x * x),
+      step ** this.options.beta2Decay,
+    );
+    const floor = this.options.epsilons[0] ** 2;
+    const update = g.map((x, i) => x / Math.sqrt(Math.max(variance[i]!, floor)));
+    const squares = (array: Float32Array) => array.reduce((sum, x) => sum + x * x, 0);
+    const [valueSquares, updateSquares] = [squares(value), squares(update)];
+    const { decay, rate } = this.rates(name, shape, { valueSquares, updateSquares, step, learningRate });
+    for (let i = 0; i < value.length; i++) value[i] = value[i]! * decay - rate * update[i]!;
+  }
+
+  /** What the values are multiplied by, and what the update is. */
+  private rates(
+    name: string,
+    shape: readonly number[],
+    measured: { valueSquares: number; updateSquares: number; step: number; learningRate: number },
+  ): { decay: number; rate: number } {
+    const { weightDecay, decays, clipThreshold, epsilons } = this.options;
+    const { valueSquares, updateSquares, step, learningRate } = measured;
+    const size = sizeOf(shape);
+    const rho = Math.min(learningRate, 1 / Math.sqrt(step));
+    const alpha = Math.max(epsilons[1], Math.sqrt(valueSquares / size)) * rho;
+    const clip = Math.max(1, Math.sqrt(updateSquares / size) / clipThreshold);
+    return { decay: 1 - learningRate * (decays(name, shape) ? weightDecay : 0), rate: alpha / clip };
+  }
+
+  private tensors(): Map<string, StateTensor> {
+    const tensors = new Map<string, StateTensor>();
+    for (const { name, shape } of this.parameters) {
+      const variances = this.variances.get(name)!;
+      if ('vector' in variances) {
+        tensors.set(`variance.${name}`, { dtype: 'F32', data: variances.vector, shape });
+        continue;
+      }
+      const { rows, columns } = variances;
+      const outer = shape.slice(0, -2);
+      tensors.set(`row.${name}`, { dtype: 'F32', data: rows, shape: [...outer, shape.at(-2)!] });
+      tensors.set(`column.${name}`, { dtype: 'F32', data: columns, shape: [...outer, shape.at(-1)!] });
+    }
+    return tensors;
+  }
+}
+
+function variancesOf(shape: readonly number[]): Variances {
+  if (shape.length < 2) return { vector: new Float32Array(sizeOf(shape)) };
+  const outer = sizeOf(shape.slice(0, -2));
+  const width = shape.at(-1)!;
+  return {
+    rows: new Float32Array(outer * shape.at(-2)!),
+    columns: new Float32Array(outer * width),
+    width,
+  };
+}
+
+/** average ← average + share · (x − average) */
+function moveTowards(average: Float32Array, x: Float32Array | Float64Array, share: number): void {
+  for (let i = 0; i < average.length; i++) average[i]! += share * (x[i]! - average[i]!);
+}

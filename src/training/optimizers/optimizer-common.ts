@@ -1,0 +1,200 @@
+import { RopewalkError } from '../../errors.ts';
+import { sizeOf } from '../../graph/dims.ts';
+
+/** A weight with its gradient, both of product(shape) elements, or a run of a weight's elements with theirs. */
+export interface OptimizedParameter {
+  readonly name: string;
+  /** Of the whole weight. */
+  readonly shape: readonly number[];
+  readonly value: Float32Array;
+  readonly gradient: Float32Array;
+  /**
+   * Given when `value` and `gradient` are a run of the weight's elements: where it begins, row-major. The runs of one
+   * step come one after another, from 0 to the weight's end; the step counts once it is reached.
+   */
+  readonly offset?: number;
+}
+
+/** A weight as an optimizer is made for it. Its state is put beside the value, where there is one and room. */
+export interface ParameterShape {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly value?: Float32Array;
+}
+
+export interface StepSettings {
+  /** Learning rate of this step, see {@link file://./schedule.ts createSchedule}. */
+  readonly learningRate: number;
+  /** Factor of every gradient before use, such as clipping's coefficient. Default 1. */
+  readonly gradientScale?: number;
+}
+
+/** A tensor as it stands in a safetensors file. */
+export type StateTensor = { readonly shape: readonly number[] } & (
+  | { readonly dtype: 'F32'; readonly data: Float32Array }
+  /** The upper halves of float32s. */
+  | { readonly dtype: 'BF16'; readonly data: Uint16Array }
+  | { readonly dtype: 'U8'; readonly data: Uint8Array }
+);
+
+/** What a checkpoint keeps of an optimizer. The arrays are the optimizer's own, not copies. */
+export interface OptimizerState {
+  /** Steps made so far, by parameter. */
+  readonly steps: Readonly<Record<string, number>>;
+  /** Arrays by name, ready for a safetensors file: AdamW has `m.<parameter>` and `v.<parameter>`. */
+  readonly tensors: ReadonlyMap<string, StateTensor>;
+}
+
+export interface Optimizer {
+  /**
+   * Updates the values in place. Any part of the parameters may be given, as soon as their gradients exist: steps are
+   * counted for each parameter by itself.
+   */
+  step(parameters: Iterable<OptimizedParameter>, settings: StepSettings): void;
+  state(): OptimizerState;
+  /** Copies a state into this optimizer's own arrays. Nothing changes when it does not fit. */
+  restore(state: OptimizerState): void;
+}
+
+export function checkedSettings({ learningRate, gradientScale = 1 }: StepSettings): Required<StepSettings> {
+  if (!(Number.isFinite(learningRate) && learningRate >= 0)) {
+    throw new RopewalkError(`the learning rate is ${learningRate}; give a number of 0 or more.`);
+  }
+  // A scale that is not finite would turn every weight into NaN.
+  if (!Number.isFinite(gradientScale)) {
+    throw new RopewalkError(
+      `the gradient scale is ${gradientScale}: the gradients have overflowed; lower the learning rate or skip the step.`,
+    );
+  }
+  return { learningRate, gradientScale };
+}
+
+/** @throws RopewalkError when a parameter's saved step count is missing or none. */
+export function checkSteps(optimizer: string, saved: OptimizerState['steps'], names: Iterable<string>): void {
+  for (const name of names) {
+    const step = saved[name];
+    if (step === undefined || !Number.isSafeInteger(step) || step < 0) {
+      throw new RopewalkError(
+        `${optimizer}: the saved step count of ${name} is ${step ?? 'missing'}; the state is of another model or damaged.`,
+      );
+    }
+  }
+}
+
+/** Step counts by parameter, with runs of a parameter's elements kept in order. */
+export class StepCounts {
+  private readonly sizes: ReadonlyMap<string, number>;
+  private steps: Map<string, number>;
+  /** Where the next run of a step that has begun must start. */
+  private readonly begun = new Map<string, number>();
+
+  /** @param optimizer its name, for messages. */
+  constructor(
+    private readonly optimizer: string,
+    parameters: Iterable<ParameterShape>,
+  ) {
+    const sizes = new Map<string, number>();
+    for (const { name, shape } of parameters) {
+      if (sizes.has(name)) throw new RopewalkError(`${optimizer}: the parameter ${name} is given twice.`);
+      sizes.set(name, sizeOf(shape));
+    }
+    this.sizes = sizes;
+    this.steps = new Map([...sizes.keys()].map((name) => [name, 0]));
+  }
+
+  /**
+   * Checks what a step is given.
+   *
+   * @returns which step of this parameter it is, from 1, and where its elements begin.
+   */
+  begin({ name, value, gradient, offset = 0 }: OptimizedParameter): { step: number; offset: number } {
+    const { optimizer } = this;
+    const size = this.sizes.get(name);
+    if (size === undefined) {
+      throw new RopewalkError(
+        `${optimizer} has no state for ${name}; give the parameter when the optimizer is made.`,
+      );
+    }
+    if (gradient.length !== value.length) {
+      throw new RopewalkError(
+        `${optimizer}: ${name} has ${value.length} elements and its gradient ${gradient.length}; give arrays of one length.`,
+      );
+    }
+    const expected = this.begun.get(name) ?? 0;
+    if (offset !== expected || offset + value.length > size) {
+      throw new RopewalkError(
+        `${optimizer}: ${name} has ${size} elements, and those from ${expected} on are next, but ${value.length} from ` +
+          `${offset} on are given; give a step's runs one after another.`,
+      );
+    }
+    return { step: this.steps.get(name)! + 1, offset };
+  }
+
+  /** Notes that what {@link begin} was given is updated. */
+  end({ name, value }: OptimizedParameter): void {
+    const next = (this.begun.get(name) ?? 0) + value.length;
+    if (next < this.sizes.get(name)!) {
+      this.begun.set(name, next);
+      return;
+    }
+    this.begun.delete(name);
+    this.steps.set(name, this.steps.get(name)! + 1);
+  }
+
+  state(): Record<string, number> {
+    return Object.fromEntries(this.steps);
+  }
+
+  /** @throws RopewalkError when the counts are of other parameters. */
+  check(saved: OptimizerState['steps']): void {
+    checkSteps(this.optimizer, saved, this.sizes.keys());
+  }
+
+  restore(saved: OptimizerState['steps']): void {
+    this.check(saved);
+    this.begun.clear();
+    for (const name of this.sizes.keys()) this.steps.set(name, saved[name]!);
+  }
+}
+
+/** Copies saved tensors into an optimizer's own, when all of them fit. */
+export function restoreTensors(
+  optimizer: string,
+  own: ReadonlyMap<string, StateTensor>,
+  saved: OptimizerState['tensors'],
+): void {
+  for (const [name, tensor] of own) {
+    const { dtype, data } = saved.get(name) ?? {};
+    checkTensor(optimizer, name, tensor, data && dtype && { dtype, elements: data.length });
+  }
+  for (const [name, { data }] of own) {
+    const from = saved.get(name)!.data;
+    if (from !== data) data.set(from);
+  }
+}
+
+/** @throws RopewalkError when a saved tensor is not what an optimizer's own is. */
+export function checkTensor(
+  optimizer: string,
+  name: string,
+  own: StateTensor,
+  saved: { readonly dtype: string; readonly elements: number } | undefined,
+): void {
+  if (!saved) {
+    throw new RopewalkError(
+      `${optimizer}: the saved state has no ${name}; it is of another model or optimizer.`,
+    );
+  }
+  const { dtype, elements } = saved;
+  if (elements !== own.data.length) {
+    throw new RopewalkError(
+      `${optimizer}: the saved ${name} has ${elements} elements, but the model needs ${own.data.length}.`,
+    );
+  }
+  if (dtype !== own.dtype) {
+    throw new RopewalkError(
+      `${optimizer}: the saved ${name} is ${dtype}, but this run keeps ${own.dtype}; go on with the optimizer ` +
+        'states that the run was started with.',
+    );
+  }
+}

@@ -1,0 +1,133 @@
+import type { TrainingRows } from '../batches.ts';
+import type { CausalLM } from '../families/family.ts';
+import { addInto } from '../kernels/kernels.ts';
+import type { Engine, SessionSettings } from '../runtime/engine.ts';
+import { Executable, type HostTensor } from '../runtime/executable.ts';
+import { HostMemory } from '../runtime/host-memory.ts';
+import { clipCoefficient, globalNorm } from './clip.ts';
+import { Evaluator, weightFeeds } from './evaluator.ts';
+import { contextFeeds, countOf, lossFeeds } from './feeds.ts';
+import { notFinite } from './finite.ts';
+import { gradientName, type SequenceShape, type TrainingGraphOptions, trainingGraph } from './graph.ts';
+import type { StepResult, TrainingEngine, UpdateSettings } from './learner.ts';
+import { allocateTrainable, type Trainable } from './optimizers/optimizer.ts';
+
+export interface TrainingSessionOptions extends TrainingGraphOptions {
+  readonly settings?: SessionSettings;
+  readonly memory?: HostMemory;
+}
+
+/**
+ * A model ready to be trained as one graph: its weights, gradients and moments on host memory, and a compiled step. The
+ * arrays are the caller's to read and write between calls.
+ */
+export class TrainingSession implements TrainingEngine {
+  /** Gradients of further micro-batches, before they are added up; allocated when first needed. */
+  private scratch: Map<string, Float32Array> | undefined;
+  private evaluator: Evaluator | undefined;
+
+  private constructor(
+    private readonly engine: Engine,
+    readonly model: CausalLM,
+    readonly shape: SequenceShape,
+    /** Trained weights. */
+    readonly trainables: readonly Trainable[],
+    private readonly frozen: ReadonlyMap<string, Float32Array>,
+    private readonly executable: Executable,
+    private readonly options: TrainingSessionOptions,
+  ) {}
+
+  /** @param shape sequences in one micro-batch and their length. */
+  static async create(
+    engine: Engine,
+    model: CausalLM,
+    shape: SequenceShape,
+    options: TrainingSessionOptions = {},
+  ): Promise<TrainingSession> {
+    const { memory = new HostMemory(), trains = () => true } = options;
+    const all = [...model.parameters()].map(([name, { shape, size }]) => ({ name, shape, size }));
+    const trainables = allocateTrainable(
+      memory,
+      all.filter(({ name }) => trains(name)),
+    );
+    const still = all.filter(({ name }) => !trains(name));
+    const frozen = new Map(still.map(({ name, size }) => [name, memory.allocFloat32(size)]));
+    const executable = await Executable.compile(
+      engine,
+      trainingGraph(model, shape, options),
+      options.settings,
+    );
+    return new TrainingSession(engine, model, shape, trainables, frozen, executable, options);
+  }
+
+  get parameters(): readonly Trainable[] {
+    return this.trainables;
+  }
+
+  values(): Map<string, Float32Array> {
+    const trained = new Map(this.trainables.map(({ name, value }) => [name, value]));
+    const paths = this.model.parameters().keys();
+    return new Map([...paths].map((path) => [path, (trained.get(path) ?? this.frozen.get(path))!]));
+  }
+
+  /**
+   * Fills the gradients with those of the mean loss over every counted token of all micro-batches together: the sum of
+   * their losses over the total count, not a mean of means.
+   *
+   * @returns the mean loss in nats and the number of tokens it is over.
+   */
+  async computeGradients(batches: readonly TrainingRows[]): Promise<{ loss: number; tokens: number }> {
+    const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
+    let loss = 0;
+    for (const [i, batch] of batches.entries()) {
+      const feeds = this.feeds(batch, 1 / Math.max(1, tokens));
+      const into = i === 0 ? this.gradientTargets() : this.scratchTargets();
+      const results = await this.executable.run(feeds, into);
+      loss += (results.loss!.data as Float32Array)[0]!;
+      if (i > 0) {
+        for (const { name, gradient } of this.trainables) addInto(gradient, into[gradientName(name)]!);
+      }
+    }
+    return { loss, tokens };
+  }
+
+  /** Clips by the norm of all gradients together. */
+  async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
+    const { optimizer, learningRate, clipNorm, accept } = settings;
+    const { loss, tokens } = await this.computeGradients(batches);
+    const gradientNorm = globalNorm(this.trainables.map(({ gradient }) => gradient));
+    const updated = accept?.({ loss, gradientNorm }) ?? true;
+    if (updated) {
+      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw notFinite(loss, this.trainables);
+      const gradientScale = clipNorm > 0 ? clipCoefficient(gradientNorm, clipNorm) : 1;
+      optimizer.step(this.trainables, { learningRate, gradientScale });
+    }
+    return { loss, tokens, gradientNorm, updated };
+  }
+
+  evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
+    this.evaluator ??= new Evaluator(this.engine, this.model, this.shape, this.options);
+    return this.evaluator.evaluate(batches, weightFeeds(this.model, this.values()));
+  }
+
+  async release(): Promise<void> {
+    await this.executable.release();
+    await this.evaluator?.release();
+  }
+
+  private feeds(batch: TrainingRows, factor: number): Record<string, HostTensor> {
+    const weights = weightFeeds(this.model, this.values());
+    return { ...contextFeeds(batch, this.shape), ...lossFeeds(batch, factor), ...weights };
+  }
+
+  private gradientTargets(): Record<string, Float32Array> {
+    return Object.fromEntries(this.trainables.map(({ name, gradient }) => [gradientName(name), gradient]));
+  }
+
+  private scratchTargets(): Record<string, Float32Array> {
+    this.scratch ??= new Map(
+      this.trainables.map(({ name, value }) => [name, new Float32Array(value.length)]),
+    );
+    return Object.fromEntries([...this.scratch].map(([name, data]) => [gradientName(name), data]));
+  }
+}
