@@ -326,7 +326,7 @@ describe('texts longer than a row', () => {
     const onProgress = ({ share }: { share: number }) => shares.push(share);
     await all(examplesOf({ tokenizer, template, maxLength: 50, tooLong: 'drop', files, onProgress }));
     expect(shares.every((share, i) => share >= (shares[i - 1] ?? 0) && share <= 1)).toBe(true);
-    expect(new Set(shares).size).toBeGreaterThan(3);
+    expect(new Set(shares).size).toBeGreaterThan(2);
     expect(shares.at(-1)).toBe(1);
   });
 });

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
 import { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
@@ -9,6 +10,9 @@ import { ReportBuilder } from './report.ts';
 import { type DataColumns, type RowReader, rowReader } from './row-form.ts';
 import { namedTemplate, type TemplateName } from './templates.ts';
 import type { Example } from './view.ts';
+
+/** Between rows the event loop gets its turn this often, so that progress is drawn and Ctrl-C is heard. */
+const PAUSE_EVERY_MS = 50;
 
 export const TOO_LONG = ['continue', 'truncate', 'drop'] as const;
 export type TooLong = (typeof TOO_LONG)[number];
@@ -77,6 +81,7 @@ export async function* examplesOf(
   const sizes = await Promise.all(files.map(sizeOf));
   const all = sizes.reduce((sum, size) => sum + size, 0);
   let done = 0;
+  let pause = performance.now();
   for (const [i, file] of files.entries()) {
     report.beginFile(file);
     let reader: RowReader | undefined;
@@ -85,6 +90,10 @@ export async function* examplesOf(
       read = bytes;
     };
     for await (const { where, values, problem } of readRows(file, onBytes)) {
+      if (performance.now() - pause > PAUSE_EVERY_MS) {
+        await setImmediate();
+        pause = performance.now();
+      }
       signal?.throwIfAborted();
       report.row();
       onProgress?.({ rows: report.rows, tokens, share: Math.min(1, (done + read) / Math.max(1, all)) });

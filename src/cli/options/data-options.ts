@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { ChatTemplate } from '../../chat/template.ts';
 import type { TrainOn } from '../../data/encode-example.ts';
 import { type ExampleOptions, TOO_LONG, type TooLong } from '../../data/examples.node.ts';
