@@ -1,5 +1,5 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { RopewalkError } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
 import { removeEmpty } from '../../files/folders.node.ts';
@@ -52,7 +52,10 @@ export async function lockFile(path: string, what: string): Promise<Lock> {
   try {
     for (;;) {
       const lock = await takeLock(path);
-      if (lock) return lock;
+      if (lock) {
+        await removeAsides(path);
+        return lock;
+      }
       const seen = await lookAtLock(path);
       if (!seen) continue;
       if (!isAbandoned(seen)) throw isTaken(path, what, seen.text);
@@ -60,6 +63,15 @@ export async function lockFile(path: string, what: string): Promise<Lock> {
     }
   } catch (error) {
     throw fileError(error, 'lock', path);
+  }
+}
+
+/** Removes what a process left that was killed while it took a lock over. */
+async function removeAsides(path: string): Promise<void> {
+  const [folder, name] = [dirname(path), basename(path)];
+  for (const entry of await readdir(folder)) {
+    if (entry.startsWith(`${name}.`) && /\.[0-9a-f]{8}$/.test(entry))
+      await rm(join(folder, entry), { force: true });
   }
 }
 
