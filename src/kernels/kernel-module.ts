@@ -1,5 +1,5 @@
 import { RopewalkError } from '../errors.ts';
-import { kernelsBase64 } from '../runtime/kernels.generated.ts';
+import { kernelsBase64 } from './kernels.generated.ts';
 
 /** What src/kernels/assembly/kernels.ts exports. Pointers are byte offsets into the instance's memory; n counts elements. */
 export interface KernelExports {
