@@ -28,6 +28,8 @@ export interface Student {
   readonly generationConfig: Record<string, unknown> | undefined;
   /** Ids that end a text, by its files; none for one from scratch. */
   readonly stopTokens: readonly number[];
+  /** What its files say that is not so, or not done. */
+  readonly warnings: readonly string[];
   /** Fills weights, by path. @param seed of random ones. */
   begin(values: ReadonlyMap<string, Float32Array>, seed: number): Promise<void>;
 }
@@ -40,17 +42,18 @@ export async function openStudent(origin: StudentOrigin): Promise<Student> {
     return {
       ...{ family, config, model, tokenizer: undefined, generationConfig: undefined, stopTokens: [] },
       record: { from: 'scratch' },
+      warnings: [],
       begin: async (values, seed) => initializeWeights(model.parameters(), values, new Random(seed)),
     };
   }
   const { path } = origin;
   const opened = await openModel(path);
   try {
-    const { checkpoint } = opened;
+    const { checkpoint, warnings } = opened;
     const tokenizer = await tokenizerOf(checkpoint);
-    const { stopTokens } = opened;
+    const { family, stopTokens } = opened;
     const { generationConfig } = checkpoint;
-    const common = { family: opened.family, tokenizer, generationConfig, stopTokens };
+    const common = { family, tokenizer, warnings, generationConfig, stopTokens };
     if (origin.kind === 'checkpoint') {
       const begin = (values: ReadonlyMap<string, Float32Array>) => readInto(path, values);
       const { config, model } = opened;

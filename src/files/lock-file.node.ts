@@ -25,6 +25,8 @@ export interface SeenLock {
 export interface LockOwner {
   readonly host: string;
   readonly pid: number;
+  /** The space in which process ids count: containers of one host name have their own. */
+  readonly space?: string | undefined;
   /** When the process began, in a form that only tells it from others: process ids are used again. */
   readonly began?: string | undefined;
 }
@@ -32,7 +34,9 @@ export interface LockOwner {
 /** Takes a lock. @returns undefined where somebody has it. */
 export async function takeLock(path: string): Promise<Lock | undefined> {
   const key = randomBytes(8).toString('hex');
-  const owner = JSON.stringify({ host: machine(), pid: process.pid, began: beginning(process.pid), key });
+  const owner = JSON.stringify({
+    ...{ host: hostname(), space: pidSpace(), pid: process.pid, began: beginning(process.pid), key },
+  });
   let file: FileHandle;
   try {
     file = await open(path, 'wx', 0o664);
@@ -75,9 +79,10 @@ export async function lookAtLock(path: string): Promise<SeenLock | undefined> {
 /** The owner that a lock names; undefined while it is being written. */
 export function ownerOf(text: string): LockOwner | undefined {
   try {
-    const { host, pid, began } = JSON.parse(text) as Record<string, unknown>;
+    const { host, space, pid, began } = JSON.parse(text) as Record<string, unknown>;
+    const textOf = (value: unknown) => (typeof value === 'string' ? value : undefined);
     if (typeof host !== 'string' || typeof pid !== 'number') return undefined;
-    return { host, pid, began: typeof began === 'string' ? began : undefined };
+    return { host, pid, space: textOf(space), began: textOf(began) };
   } catch {
     return undefined;
   }
@@ -89,7 +94,8 @@ export function ownerOf(text: string): LockOwner | undefined {
  */
 export function isAlive(text: string): boolean | undefined {
   const owner = ownerOf(text);
-  if (owner?.host !== machine()) return undefined;
+  if (owner?.host !== hostname()) return undefined;
+  if (owner.space !== undefined && owner.space !== pidSpace()) return undefined;
   try {
     process.kill(owner.pid, 0); // signal 0 only asks whether the process exists
   } catch (error) {
@@ -113,12 +119,12 @@ export async function removeLock(path: string, text: string): Promise<void> {
   else await rename(aside, path);
 }
 
-/** This machine, and in a container the space in which process ids count. */
-function machine(): string {
+/** The space of process ids of this process; undefined where there is no /proc. */
+function pidSpace(): string | undefined {
   try {
-    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
+    return readlinkSync('/proc/self/ns/pid');
   } catch {
-    return hostname();
+    return undefined;
   }
 }
 

@@ -81,6 +81,7 @@ export async function* runJob(
   job.checkFits();
   const lock = await lockRun(out);
   try {
+    for (const message of job.base.warnings) yield { type: 'warning', message };
     yield { type: 'plan', plan: job.plan };
     yield* runLocked(job, { out, record, stored, signal });
   } finally {

@@ -11,7 +11,7 @@ import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from '../options/data-options.ts';
 import { collect, count, wholeNumber } from '../options/options.ts';
 import { downloading } from '../options/resolve.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
 
 interface PreviewFlags extends ExampleFlags {
@@ -107,14 +107,14 @@ async function dataFiles(name: string, onNote: (text: string) => void): Promise<
 function print({ where, ids, trained }: DataExample, number: number, tokenizer: Tokenizer): void {
   const count = trained.reduce((sum, one) => sum + one, 0);
   const runs = previewRuns(tokenizer, { ids, trained });
-  const head = `${number}  ${printable(where)}  ${ids.length} tokens, ${count} trained`;
+  const head = `${number}  ${forOutput(where)}  ${ids.length} tokens, ${count} trained`;
   process.stdout.write(`${pc.bold(head)}\n${pc.isColorSupported ? colored(runs) : bracketed(runs)}\n\n`);
 }
 
 function colored(runs: readonly PreviewRun[]): string {
   return runs
     .map(({ text, trained, special }) => {
-      const shown = special ? pc.underline(printable(text)) : printable(text);
+      const shown = special ? pc.underline(forOutput(text)) : forOutput(text);
       return trained ? pc.green(shown) : pc.dim(shown);
     })
     .join('');
@@ -124,7 +124,7 @@ function colored(runs: readonly PreviewRun[]): string {
 function bracketed(runs: readonly PreviewRun[]): string {
   return runs
     .map(({ text, trained, special }, i) => {
-      const shown = special ? `⟪${printable(text)}⟫` : printable(text);
+      const shown = special ? `⟪${forOutput(text)}⟫` : forOutput(text);
       const begins = trained && !runs[i - 1]?.trained;
       const ends = trained && !runs[i + 1]?.trained;
       return `${begins ? '⟦' : ''}${shown}${ends ? '⟧' : ''}`;
@@ -155,7 +155,7 @@ function reportText({
       : []),
     `dropped    ${n(dropped.reduce((sum, { rows: count }) => sum + count, 0))} rows`,
     ...dropped.map(
-      ({ reason, rows: count, first }) => `  ${n(count)} ${reason}: ${printable(first.join('; '))}`,
+      ({ reason, rows: count, first }) => `  ${n(count)} ${reason}: ${forOutput(first.join('; '))}`,
     ),
   ];
   return lines.join('\n');

@@ -39,6 +39,7 @@ import {
 import { worseThanBase } from '../terminal/finetune-view.ts';
 import { INTERRUPTED, interruptible, interruptSignal } from '../terminal/interrupt.ts';
 import { Progress } from '../terminal/progress.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 import { follow, tokenizerFiles } from './train.ts';
 
 interface DistillFlags extends DataFlags {
@@ -165,6 +166,8 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
     const file = flags.taught === undefined ? undefined : await TaughtFile.open(flags.taught);
     if (file) closing.push(() => file.close());
     const student = await openStudent(await originOf(flags, teacher, teacherPath));
+    const warnings = [...new Set([...(teacher?.opened.warnings ?? []), ...student.warnings])];
+    showWarnings(warnings, progress);
     const tokenizer = student.tokenizer ?? teacher!.tokenizer;
     if (teacher && student.tokenizer) checkSameTokenizer(teacher.tokenizer, student.tokenizer);
     if (file && teacher && vocabularyHash(teacher.tokenizer) !== file.header.tokenizer) {
@@ -189,7 +192,7 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
           dataIdentity: text!.identity,
         };
     const { files, generationConfig } = await savedWith(flags, student, tokenizer, teacher);
-    await learn(flags, { ...student, generationConfig }, files, teaching, text, progress);
+    await learn(flags, { ...student, generationConfig }, files, teaching, text, progress, warnings);
   } finally {
     for (const close of closing.reverse()) await close();
   }
@@ -202,6 +205,7 @@ async function learn(
   teaching: TeachingSource,
   text: TeachingText | undefined,
   progress: Progress,
+  warnings: readonly string[],
 ): Promise<void> {
   const header = teaching.kind === 'offline' ? teaching.file.header : undefined;
   const shape = header
@@ -247,7 +251,7 @@ async function learn(
   const seconds = (performance.now() - started) / 1000;
   if (flags.json) {
     process.stdout.write(
-      `${JSON.stringify({ out: flags.out, seconds, interrupted: !finished, ...measured })}\n`,
+      `${JSON.stringify({ out: flags.out, seconds, interrupted: !finished, ...measured, warnings })}\n`,
     );
   }
   if (finished) {

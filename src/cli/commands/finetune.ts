@@ -21,6 +21,7 @@ import { FinetuneView, planText, ratesText, worseThanBase } from '../terminal/fi
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { localeOption } from '../terminal/locale.ts';
 import { Progress, showReading } from '../terminal/progress.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface FinetuneFlags {
   resume?: boolean;
@@ -90,6 +91,7 @@ async function run(command: Command, named: string | undefined, flags: FinetuneF
       signal,
       progress,
     });
+    showWarnings(job.base.warnings, progress);
     try {
       if (flags.dryRun) await dryRun(job, flags, progress);
       else if (flags.findLr) await findRate(job, flags, progress, signal);
@@ -156,14 +158,15 @@ function templateOf(template: string) {
 }
 
 async function dryRun(job: FinetuneJob, { json }: FinetuneFlags, progress: Progress): Promise<void> {
+  const { warnings } = job.base;
   if (!job.plan.fits) {
-    if (json) process.stdout.write(`${JSON.stringify(job.plan)}\n`);
+    if (json) process.stdout.write(`${JSON.stringify({ ...job.plan, warnings })}\n`);
     else process.stdout.write(`${planText(job.plan)}\n`);
     job.checkFits();
   }
   progress.note('measuring a step …');
   const plan = { ...job.plan, secondsPerStep: await measureStep(job) };
-  process.stdout.write(`${json ? JSON.stringify(plan) : planText(plan)}\n`);
+  process.stdout.write(`${json ? JSON.stringify({ ...plan, warnings }) : planText(plan)}\n`);
 }
 
 async function findRate(
@@ -195,7 +198,7 @@ async function findRate(
   if (signal.aborted) process.exitCode = INTERRUPTED;
   const suggested = suggestRate(points);
   process.stdout.write(
-    `${json ? JSON.stringify({ suggested: suggested ?? null, points }) : ratesText(points, suggested)}\n`,
+    `${json ? JSON.stringify({ suggested: suggested ?? null, points, warnings: job.base.warnings }) : ratesText(points, suggested)}\n`,
   );
 }
 
@@ -235,6 +238,7 @@ async function train(
       ...losses,
       resultStep: finished?.resultStep,
       ...(finished?.loss !== undefined && { resultLoss: finished.loss, baseLoss: finished.base }),
+      warnings: job.base.warnings,
     };
     process.stdout.write(`${JSON.stringify(result)}\n`);
   }

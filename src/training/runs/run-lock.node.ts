@@ -82,7 +82,7 @@ function isAbandoned({ text, time }: { readonly text: string; readonly time: num
 
 function isTaken(path: string, what: string, text: string): RopewalkError {
   const owner = ownerOf(text);
-  const process = owner ? `process ${owner.pid} on ${owner.host.split(' ')[0]}` : 'another process';
+  const process = owner ? `process ${owner.pid} on ${owner.host}` : 'another process';
   return new RopewalkError(
     `${what}: ${process} is at work there; wait until it ends, or name another place. If it is gone, remove ${path}.`,
   );
