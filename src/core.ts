@@ -23,6 +23,11 @@ export {
   float32ToFloat16,
 } from './checkpoint/dtypes.ts';
 export {
+  type GenerationSettings,
+  readGenerationConfig,
+  type SamplingDefaults,
+} from './checkpoint/generation-config.ts';
+export {
   openSafetensors,
   type SafetensorsDtype,
   SafetensorsFile,
@@ -98,6 +103,7 @@ export type {
 } from './generation/language-model.ts';
 export { LocalModel, type ModelParts } from './generation/local-model.ts';
 export { argmax, distribution, Sampler, type SamplingOptions } from './generation/sampler.ts';
+export { withSamplingDefaults } from './generation/sampling-defaults.ts';
 export {
   cachedLogits,
   fullLogits,

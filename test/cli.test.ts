@@ -226,7 +226,7 @@ describe.concurrent('generate', () => {
     tokensPerSecond: number;
   }
 
-  it('prints the new tokens alone as {ids, text, tokensPerSecond}', async () => {
+  it('prints the new tokens alone as {ids, text, tokensPerSecond, warnings}', async () => {
     const args = [
       'generate',
       model,
@@ -239,7 +239,7 @@ describe.concurrent('generate', () => {
       '--ignore-eos',
     ];
     const result = json<Generated>(await ropewalk([...args, '--json']));
-    expect(Object.keys(result).sort()).toEqual(['ids', 'text', 'tokensPerSecond']);
+    expect(Object.keys(result).sort()).toEqual(['ids', 'text', 'tokensPerSecond', 'warnings']);
     expect(result.ids).toHaveLength(8);
     expect(result.tokensPerSecond).toBeGreaterThan(0);
     // The text is that of the ids, and without --json it is what is printed.

@@ -46,6 +46,36 @@ function importsOf(path: string): { ours: string[]; packages: string[] } {
   };
 }
 
+/** What a file needs to have run before it: all that it imports or exports from, unless that is types alone. */
+function runsAfter(path: string): string[] {
+  const text = readFileSync(join(source, path), 'utf8');
+  const { statements } = ts.createSourceFile(path, text, ts.ScriptTarget.Latest);
+  return statements.flatMap((statement) => {
+    const isImport = ts.isImportDeclaration(statement);
+    const typesOnly = isImport
+      ? statement.importClause?.isTypeOnly
+      : ts.isExportDeclaration(statement) && statement.isTypeOnly;
+    const from = isImport || ts.isExportDeclaration(statement) ? statement.moduleSpecifier : undefined;
+    if (typesOnly || !from || !ts.isStringLiteral(from) || !from.text.startsWith('.')) return [];
+    return [relative(source, join(source, dirname(path), from.text)).replaceAll('\\', '/')];
+  });
+}
+
+/** Circles of files that import each other, each as `a -> b -> a`; one for each import that closes one. */
+function circles(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (path: string, way: readonly string[]) => {
+    const start = way.indexOf(path);
+    if (start >= 0) found.push([...way.slice(start), path].join(' -> '));
+    if (start >= 0 || done.has(path)) return;
+    for (const next of graph.get(path) ?? []) visit(next, [...way, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path, []);
+  return found;
+}
+
 /** Names of Node's globals that a file uses, as `line: name`. */
 function nodeGlobals(path: string): string[] {
   const text = readFileSync(join(source, path), 'utf8');
@@ -84,6 +114,17 @@ describe('the rooms of src/', () => {
           .map((target) => `${path} imports ${target}`),
       );
     expect(wrong).toEqual([]);
+  });
+
+  it('hold no files that import each other in a circle', () => {
+    const pair = new Map([
+      ['a.ts', ['b.ts', 'c.ts']],
+      ['b.ts', ['c.ts']],
+      ['c.ts', ['b.ts']],
+    ]);
+    expect(circles(pair)).toEqual(['b.ts -> c.ts -> b.ts']);
+    expect(runsAfter('graph/rewrite.ts').sort()).toEqual(['graph/tensor.ts', 'graph/traverse.ts']);
+    expect(circles(new Map(files.map((path) => [path, runsAfter(path)])))).toEqual([]);
   });
 
   it('keep Node to the files that say so in their names', () => {

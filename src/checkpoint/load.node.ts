@@ -5,6 +5,7 @@ import { shapeText } from '../graph/dims.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { openModelDirectory } from './directory.node.ts';
+import { readGenerationConfig, type SamplingDefaults } from './generation-config.ts';
 import { ggufIn, openGgufModel } from './gguf/reading/open.node.ts';
 
 /** A checkpoint opened and checked: every weight is there, in the shape that the config asks for. */
@@ -16,6 +17,10 @@ export interface OpenedModel extends BuiltModel {
   readonly unused: readonly string[];
   /** Ids that end a text: generation_config.json's, else config.json's. */
   readonly stopTokens: readonly number[];
+  /** What the configuration wants of sampling; empty where it says nothing. */
+  readonly sampling: SamplingDefaults;
+  /** What the files say that is not so, or not done, each a sentence: to be shown once. */
+  readonly warnings: readonly string[];
 }
 
 /** A Hugging Face model directory, a GGUF file, or a folder with one GGUF model in it. */
@@ -34,7 +39,9 @@ export async function openModel(path: string): Promise<OpenedModel> {
   try {
     const built = modelFromConfig(checkpoint.config, checkpoint.configName);
     const { names, unused } = matchTensors(built, checkpoint);
-    return { ...built, checkpoint, names, unused, stopTokens: readStopTokens(built, checkpoint) };
+    const { sampling, warnings } = generationSettings(checkpoint);
+    const stopTokens = readStopTokens(built, checkpoint);
+    return { ...built, checkpoint, names, unused, stopTokens, sampling, warnings };
   } catch (error) {
     await checkpoint.tensors.close();
     throw error;
@@ -79,6 +86,13 @@ function readStopTokens({ config }: BuiltModel, { path, generationConfig }: Chec
     return new ConfigReader(generationConfig, `${path}/generation_config.json`).tokenIds('eos_token_id');
   }
   return [...config.eos_token_id];
+}
+
+/** Without a generation_config.json, transformers reads config.json's own fields of generation. */
+function generationSettings({ path, configName, config, generationConfig }: Checkpoint) {
+  return generationConfig
+    ? readGenerationConfig(generationConfig, `${path}/generation_config.json`)
+    : readGenerationConfig(config, configName);
 }
 
 /** Reads every weight into arrays of the caller's, by path: for training. */

@@ -1,7 +1,7 @@
 import type { CausalLM } from '../families/family.ts';
 import { logitsOf } from '../generation/decoder.ts';
+import { sizeOf } from '../graph/dims.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { sizeOfShape } from '../graph/values.ts';
 import { emitModel, type WeightSource } from '../onnx/emit.ts';
 import { toOldestOpset } from '../onnx/proto.ts';
 import { ExportSequence } from './sequence.ts';
@@ -60,7 +60,7 @@ function place(weights: readonly StoredWeight[], matrices: 'float32' | 'float16'
   // By name, so that the file does not depend on which graph came first.
   const placed = [...weights].sort(byName).map((weight): PlacedWeight => {
     const dtype = weight.shape.length > 1 && !weight.constant ? matrices : 'float32';
-    const byteLength = sizeOfShape(weight.shape) * (dtype === 'float32' ? 4 : 2);
+    const byteLength = sizeOf(weight.shape) * (dtype === 'float32' ? 4 : 2);
     const alignment = byteLength >= PAGE ? PAGE : SMALL_ALIGNMENT;
     const offset = Math.ceil(end / alignment) * alignment;
     end = offset + byteLength;

@@ -1,7 +1,19 @@
 import { staticShape } from '../graph/dims.ts';
-import type { InputAttributes } from '../graph/operators/elementwise.ts';
-import { gemmRows, matmul, parameter } from '../graph/operators/index.ts';
-import { Node, type Tensor } from '../graph/tensor.ts';
+import { gemmRows } from '../graph/lowerings/gemm-rows.ts';
+import {
+  type ConstantAttributes,
+  constantOp,
+  type InputAttributes,
+  inputOp,
+  linearWeight,
+  type MatmulAttributes,
+  matmul,
+  matmulOp,
+  parameter,
+  parameterName,
+} from '../graph/operators/index.ts';
+import { type Rule, rewrite } from '../graph/rewrite.ts';
+import type { Node, Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 
 /** A tensor of an exported graph that stands in the data file. */
@@ -27,62 +39,50 @@ const LARGE_CONSTANT = 1024;
  * @returns the new outputs, in order, and what is to be stored, in the order of its first use.
  */
 export function storeWeights(outputs: readonly Tensor[]): { outputs: Tensor[]; weights: StoredWeight[] } {
-  const order = topologicalOrder(outputs);
-  const users = new Map<Tensor, Node[]>();
-  for (const node of order) {
-    for (const tensor of node.inputs) users.set(tensor, [...(users.get(tensor) ?? []), node]);
-  }
   const weights: StoredWeight[] = [];
-  const replaced = new Map<Tensor, Tensor>();
-  /** Weights that are stored the other way round. */
-  const flipped = new Set<Tensor>();
+  const flipped = flippedWeights(topologicalOrder(outputs));
+  const store = (weight: StoredWeight) => {
+    weights.push(weight);
+    return [parameter(weight.name, weight.shape)];
+  };
+  const stored: Rule<InputAttributes> = {
+    operator: inputOp,
+    apply(node) {
+      const name = parameterName(node);
+      if (name === undefined) return undefined;
+      const shape = staticShape(node.outputs[0]!.shape, `the weight ${name}`);
+      const transposed = flipped.has(name);
+      return store({ name, shape: transposed ? shape.toReversed() : shape, transposed });
+    },
+  };
+  let tables = 0;
+  const table: Rule<ConstantAttributes> = {
+    operator: constantOp,
+    apply({ attributes: { dtype, shape, data } }) {
+      if (dtype !== 'float32' || data.length <= LARGE_CONSTANT) return undefined;
+      return store({ name: `constant.${tables++}`, shape, transposed: false, constant: data });
+    },
+  };
+  const product: Rule<MatmulAttributes> = {
+    operator: matmulOp,
+    apply(node, [x, weight]) {
+      const name = linearWeight(node);
+      if (name === undefined) return undefined;
+      return [flipped.has(name) ? matmul(x!, weight!) : gemmRows(x!, weight!)];
+    },
+  };
+  return { outputs: rewrite(outputs, [stored, table, product]), weights };
+}
+
+/** Weights that nothing but products reads, transposed, as their right side. */
+function flippedWeights(order: readonly Node[]): Set<string> {
+  const flipped = new Set<string>();
+  const others = new Set<string>();
   for (const node of order) {
-    const output = node.outputs[0]!;
-    const name = parameterName(node);
-    const table = largeConstant(node);
-    if (name !== undefined) {
-      const shape = staticShape(output.shape, `the weight ${name}`);
-      const transposed = users.get(output)?.every((user) => isLinear(user, output)) ?? false;
-      weights.push({ name, shape: transposed ? shape.toReversed() : shape, transposed });
-      if (transposed) {
-        replaced.set(output, parameter(name, shape.toReversed()));
-        flipped.add(output);
-      }
-    } else if (table) {
-      const constant = `constant.${weights.filter((weight) => weight.constant).length}`;
-      weights.push({ name: constant, shape: table.shape, transposed: false, constant: table.data });
-      replaced.set(output, parameter(constant, table.shape));
-    } else {
-      const inputs = node.inputs.map((tensor) => replaced.get(tensor) ?? tensor);
-      const [x, weight] = inputs;
-      if (isLinear(node, node.inputs[1])) {
-        replaced.set(output, flipped.has(node.inputs[1]!) ? matmul(x!, weight!) : gemmRows(x!, weight!));
-      } else if (inputs.some((tensor, i) => tensor !== node.inputs[i])) {
-        const copy = new Node(node.operator, inputs, node.attributes);
-        node.outputs.forEach((old, i) => {
-          replaced.set(old, copy.outputs[i]!);
-        });
-      }
-    }
+    node.inputs.forEach((tensor, i) => {
+      const name = parameterName(tensor.node);
+      if (name !== undefined) (i === 1 && linearWeight(node) === name ? flipped : others).add(name);
+    });
   }
-  return { outputs: outputs.map((output) => replaced.get(output) ?? output), weights };
-}
-
-function parameterName(node: Node | undefined): string | undefined {
-  if (node?.operator.name !== 'input') return undefined;
-  const { name, parameter } = node.attributes as InputAttributes;
-  return parameter ? name : undefined;
-}
-
-function largeConstant(node: Node): { shape: readonly number[]; data: ArrayLike<number> } | undefined {
-  if (node.operator.name !== 'constant' || node.outputs[0]!.dtype !== 'float32') return undefined;
-  const { shape, data } = node.attributes as { shape: readonly number[]; data: ArrayLike<number> };
-  return data.length > LARGE_CONSTANT ? { shape, data } : undefined;
-}
-
-/** Whether the node is x · weightᵀ with this weight, a parameter. */
-function isLinear(node: Node, weight: Tensor | undefined): boolean {
-  if (node.operator.name !== 'matmul' || node.inputs[1] !== weight || node.inputs[0] === weight) return false;
-  const { transA, transB, alpha } = node.attributes as { transA: boolean; transB: boolean; alpha: number };
-  return transB && !transA && alpha === 1 && parameterName(weight?.node) !== undefined;
+  return new Set([...flipped].filter((name) => !others.has(name)));
 }

@@ -3,6 +3,7 @@ import type { CommonConfig } from '../families/config.ts';
 import type { Family } from '../families/family.ts';
 import type { ChatOptions, ReplyEnd } from './chat.ts';
 import type { TextOptions } from './generate-text.ts';
+import type { SamplingOptions } from './sampler.ts';
 import type { Score } from './score.ts';
 
 /** A call that an AbortSignal can stop: it rejects with the signal's reason. */
@@ -53,6 +54,13 @@ export interface LanguageModel extends AsyncDisposable {
   readonly maxPositions: number;
   /** Ids that end a text, unless `generate` is given others. */
   readonly stopTokens: readonly number[];
+  /**
+   * Sampling where a call's options do not say otherwise: what generation_config.json wants, as transformers'
+   * `generate()` reads it; empty where it says nothing.
+   */
+  readonly sampling: SamplingOptions;
+  /** What the model's files say that is not so, or not done, each a sentence. */
+  readonly warnings: readonly string[];
 
   /**
    * Continues a text, piece by piece, never with half a character. Special tokens are left out.

@@ -30,7 +30,7 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
   const path = await resolveModel(idOrPath, { signal, onProgress: onDownload });
   const opened = await openModel(path);
   try {
-    const { family, stopTokens } = opened;
+    const { family, stopTokens, sampling, warnings } = opened;
     const tokenizer = await tokenizerOf(opened.checkpoint);
     if (!tokenizer) {
       throw new RopewalkError(`${idOrPath}: it has no tokenizer.json, which turns text into tokens; add it.`);
@@ -40,7 +40,8 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
       onProgress?.(share);
     };
     const decoder = await createDecoder(opened, { ...settings, onProgress: watched });
-    return new LocalModel({ name: idOrPath, family, decoder, tokenizer, stopTokens, prefixCacheBytes });
+    const said = { stopTokens, sampling, warnings };
+    return new LocalModel({ name: idOrPath, family, decoder, tokenizer, prefixCacheBytes, ...said });
   } finally {
     await opened.checkpoint.tensors.close();
   }

@@ -17,6 +17,8 @@ import type {
   ModelTextOptions,
   ModelTokenOptions,
 } from './language-model.ts';
+import type { SamplingOptions } from './sampler.ts';
+import { withSamplingDefaults } from './sampling-defaults.ts';
 import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
 
 /** Tokens of a run when logits of all of them are wanted: `[256, vocab]` at a time. */
@@ -32,6 +34,10 @@ export interface ModelParts {
   readonly decoder: Decoder;
   readonly tokenizer: Tokenizer;
   readonly stopTokens: readonly number[];
+  /** Sampling where a call does not say otherwise; by default that of {@link SamplingOptions}. */
+  readonly sampling?: SamplingOptions | undefined;
+  /** What its files say that is not so, or not done. */
+  readonly warnings?: readonly string[] | undefined;
   /** Memory for keys and values of recent texts, in bytes; by default none. */
   readonly prefixCacheBytes?: number | undefined;
 }
@@ -42,6 +48,8 @@ export class LocalModel implements LanguageModel {
   readonly config: CommonConfig;
   readonly maxPositions: number;
   readonly stopTokens: readonly number[];
+  readonly sampling: SamplingOptions;
+  readonly warnings: readonly string[];
   readonly model: CausalLM;
   readonly tokenizer: Tokenizer;
   readonly decoder: Decoder;
@@ -53,7 +61,9 @@ export class LocalModel implements LanguageModel {
   #memory: ChatMemory | undefined;
   #released: Promise<void> | undefined;
 
-  constructor({ name, family, decoder, tokenizer, stopTokens, prefixCacheBytes }: ModelParts) {
+  constructor({ name, family, decoder, tokenizer, stopTokens, prefixCacheBytes, ...said }: ModelParts) {
+    this.sampling = said.sampling ?? {};
+    this.warnings = said.warnings ?? [];
     this.family = family;
     this.model = decoder.model;
     this.config = decoder.model.config;
@@ -70,14 +80,24 @@ export class LocalModel implements LanguageModel {
   generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, void> {
     const { decoder, tokenizer, stopTokens } = this;
     return this.#stream(options, (signal) =>
-      generateText(decoder, tokenizer, prompt, { stopTokens, ...this.#recent, ...options, signal }),
+      generateText(decoder, tokenizer, prompt, {
+        stopTokens,
+        ...this.#recent,
+        ...withSamplingDefaults(this.sampling, options),
+        signal,
+      }),
     );
   }
 
   generateTokens(prompt: ArrayLike<number>, options: ModelTokenOptions): AsyncGenerator<number, void> {
     const { decoder, stopTokens } = this;
     return this.#stream(options, (signal) =>
-      generateTokens(decoder, prompt, { stopTokens, ...this.#recent, ...options, signal }),
+      generateTokens(decoder, prompt, {
+        stopTokens,
+        ...this.#recent,
+        ...withSamplingDefaults(this.sampling, options),
+        signal,
+      }),
     );
   }
 
@@ -92,7 +112,7 @@ export class LocalModel implements LanguageModel {
     const kept = memory ? { memory } : this.#recent;
     try {
       return yield* this.#stream(options, (signal) =>
-        this.#reply(messages, { ...rest, ...template, ...kept, signal }),
+        this.#reply(messages, { ...withSamplingDefaults(this.sampling, rest), ...template, ...kept, signal }),
       );
     } finally {
       if (memory && !this.#released) this.#memory = memory;

@@ -1,6 +1,7 @@
 import { RopewalkError } from '../errors.ts';
 import { sameShape, shapeText } from './dims.ts';
-import { add, scalar } from './operators/elementwise.ts';
+import { add } from './operators/elementwise.ts';
+import { scalar } from './operators/sources.ts';
 import type { Node, Tensor } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
 

@@ -92,9 +92,19 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dim, axis) => sameDim(dim, b[axis]!));
 }
 
-/** The number of elements. */
+/**
+ * The number of elements. Where a product of known sizes is no safe integer it is infinite, and stays so: a shape out of a
+ * file may have too many.
+ */
+export function sizeOf(shape: readonly number[]): number;
+export function sizeOf(shape: Shape): Dim;
 export function sizeOf(shape: Shape): Dim {
-  return shape.reduce<Dim>((product, dim) => mulDims(product, dim), 1);
+  let size: Dim = 1;
+  for (const dim of shape) {
+    size = mulDims(size, dim);
+    if (typeof size === 'number' && !Number.isSafeInteger(size)) return Number.POSITIVE_INFINITY;
+  }
+  return size;
 }
 
 export function shapeText(shape: Shape): string {

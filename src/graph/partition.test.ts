@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../random.ts';
 import { differentiate } from './differentiate.ts';
+import { sizeOf } from './dims.ts';
 import { evaluate } from './evaluate.ts';
 import {
   gelu,
@@ -14,10 +15,10 @@ import {
   softmax,
 } from './operators/index.ts';
 import { partition } from './partition.ts';
-import { substitute } from './substitute.ts';
+import { substitute } from './rewrite.ts';
 import type { Tensor } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
-import { sizeOfShape, type Values } from './values.ts';
+import type { Values } from './values.ts';
 
 /** A block, forward and backward: the two halves of a cut together are the graph that was cut. */
 
@@ -42,7 +43,7 @@ const random = new Random(5);
 const values = new Map<string, Values>(
   [x, up, down, dy].map((tensor) => {
     const shape = tensor.shape as number[];
-    const data = Float64Array.from({ length: sizeOfShape(shape) }, () => random.next() - 0.5);
+    const data = Float64Array.from({ length: sizeOf(shape) }, () => random.next() - 0.5);
     return [nameOf(tensor), { shape, data }];
   }),
 );

@@ -1,17 +1,8 @@
 import { input } from './operators/index.ts';
+import { substitute } from './rewrite.ts';
 import { simplify } from './simplify.ts';
-import { substitute } from './substitute.ts';
 import type { Dialect, Node, Tensor } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
-
-/**
- * Operators whose value is computed again rather than kept: one pass over numbers at hand, or none. What they are
- * computed from is kept instead, and serves several of them.
- */
-const CHEAP = new Set([
-  ...['reshape', 'transpose', 'slice', 'split', 'pad', 'concat', 'broadcastTo', 'gatherRows'],
-  ...['add', 'sub', 'mul', 'div', 'neg', 'sigmoid', 'tanh', 'step', 'relu', 'silu', 'gelu'],
-]);
 
 export interface Partition {
   /** The first part's outputs: those asked for, then what the second part needs of it. */
@@ -44,9 +35,10 @@ export function partition(
   const visited = new Set<Tensor>();
   const need = (tensor: Tensor) => {
     const { operator, inputs } = tensor.node;
-    if (visited.has(tensor) || operator.name === 'input' || operator.name === 'constant') return;
+    if (visited.has(tensor) || inputs.length === 0) return;
     visited.add(tensor);
-    if (CHEAP.has(operator.name)) for (const each of inputs) need(each);
+    // What a cheap one is computed from is kept instead, and serves several of them.
+    if (operator.cheap) for (const each of inputs) need(each);
     else kept.add(tensor);
   };
   for (const node of isLate) for (const tensor of node.inputs) if (!isLate.has(tensor.node)) need(tensor);

@@ -12,6 +12,9 @@ export interface TensorType {
 /** Anything that JSON can hold, plus the data of constants. */
 export type Attributes = object;
 
+/** The attributes of an operator that has none. */
+export type None = Record<never, never>;
+
 /** A weight in few bits, by the names of its initialisers: see `QuantizedMatrix` in the onnx room. */
 export interface QuantizedWeight {
   readonly rows: number;
@@ -98,9 +101,26 @@ export interface Operator<A extends Attributes = Attributes> {
   readonly primaryOutputs?: number;
   /** Never merged with an equal node: inputs, random sources, recomputation barriers. */
   readonly unique?: boolean;
+  /** Set when its value is computed again rather than kept: one pass over numbers at hand, or none. */
+  readonly cheap?: boolean;
+  /** The tensor that it equals where it changes nothing: x + 0, a transpose undone. */
+  identity?(inputs: readonly Tensor[], attributes: A): Tensor | undefined;
+  /** The input, by number, that may be a weight in few bits, and that engines pack where it is a weight. */
+  readonly packedInput?: number;
   /** What the property tests try it on. */
   readonly examples: readonly Example<A>[];
 }
+
+/**
+ * A form that a program never records: a rewriting or an expansion puts it in the place of operators just before a graph
+ * is written, where the engine has one kernel for several or reads numbers as they lie. It means its expansion, or its
+ * value where it has none, and nothing flows back through it.
+ */
+export type Lowering<A extends Attributes = Attributes> = Omit<
+  Operator<A>,
+  'differentiate' | 'stopsGradient' | 'primaryOutputs' | 'unique' | 'cheap' | 'identity' | 'packedInput'
+> &
+  Required<Pick<Operator<A>, 'lower'>>;
 
 let nextNode = 0;
 
@@ -136,6 +156,19 @@ export class Tensor implements TensorType {
   get rank(): number {
     return this.shape.length;
   }
+}
+
+/** Whether a node applies this operator: its attributes are of the operator's type then. */
+export function isNodeOf<A extends Attributes>(
+  node: Node | undefined,
+  operator: Operator<A>,
+): node is Node<A> {
+  return node?.operator === (operator as Operator);
+}
+
+/** A type of float32, as examples have them. */
+export function floats(...shape: number[]): TensorType {
+  return { dtype: 'float32', shape };
 }
 
 /** Applies an operator; the error of a wrong shape is raised here, where the user's program made it. */

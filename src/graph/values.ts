@@ -1,11 +1,9 @@
+import { sizeOf } from './dims.ts';
+
 /** A concrete array in float64, whatever its dtype in the graph: the yardstick that the engine is held to. */
 export interface Values {
   readonly shape: readonly number[];
   readonly data: Float64Array;
-}
-
-export function sizeOfShape(shape: readonly number[]): number {
-  return shape.reduce((product, dim) => product * dim, 1);
 }
 
 export function stridesOf(shape: readonly number[]): number[] {
@@ -23,7 +21,7 @@ export function forEachIndex(
   shape: readonly number[],
   visit: (index: readonly number[], flat: number) => void,
 ) {
-  const size = sizeOfShape(shape);
+  const size = sizeOf(shape);
   const index = new Array<number>(shape.length).fill(0);
   for (let flat = 0; flat < size; flat++) {
     visit(index, flat);
@@ -59,7 +57,7 @@ export function zipValues(
   inputs: readonly Values[],
   f: (...values: number[]) => number,
 ): Values {
-  const data = new Float64Array(sizeOfShape(shape));
+  const data = new Float64Array(sizeOf(shape));
   const strides = inputs.map((input) => stridesOf(input.shape));
   forEachIndex(shape, (index, flat) => {
     const values = inputs.map((input, i) => input.data[broadcastPosition(index, input.shape, strides[i]!)]!);

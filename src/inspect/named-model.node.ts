@@ -1,9 +1,15 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkDirectory, readJsonObject, resolveInside } from '../checkpoint/directory.node.ts';
+import { readGenerationConfig } from '../checkpoint/generation-config.ts';
 import { ggufIn } from '../checkpoint/gguf/reading/open.node.ts';
 import { openModel } from '../checkpoint/load.node.ts';
-import { CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX } from '../checkpoint/model-files.ts';
+import {
+  CONFIG_FILE,
+  GENERATION_CONFIG_FILE,
+  WEIGHTS_FILE,
+  WEIGHTS_INDEX,
+} from '../checkpoint/model-files.ts';
 import { RopewalkError } from '../errors.ts';
 import { modelFromConfig, presetNames } from '../families/registry.ts';
 import { recoverDirectory } from '../files/atomic.node.ts';
@@ -30,14 +36,18 @@ export async function namedModel(name: string): Promise<NamedModel> {
     await checkDirectory(name);
   }
   if (isGguf || (await hasWeights(name))) {
-    const { family, config, model, checkpoint } = await openModel(name);
+    const { checkpoint, family, config, model, sampling, warnings } = await openModel(name);
     await checkpoint.tensors.close();
-    return { name, isFamily: false, family, config, model };
+    return { name, isFamily: false, family, config, model, sampling, warnings };
   }
   const raw = await readJsonObject(name, CONFIG_FILE);
   if (!raw)
     throw new RopewalkError(`${name}: it has no ${CONFIG_FILE}; name the folder of a Hugging Face model.`);
-  return { name, isFamily: false, ...modelFromConfig(raw, join(name, CONFIG_FILE)) };
+  const generation = await readJsonObject(name, GENERATION_CONFIG_FILE);
+  const { sampling, warnings } = generation
+    ? readGenerationConfig(generation, join(name, GENERATION_CONFIG_FILE))
+    : readGenerationConfig(raw, join(name, CONFIG_FILE));
+  return { name, isFamily: false, sampling, warnings, ...modelFromConfig(raw, join(name, CONFIG_FILE)) };
 }
 
 async function hasWeights(directory: string): Promise<boolean> {

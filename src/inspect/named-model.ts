@@ -1,3 +1,4 @@
+import type { SamplingDefaults } from '../checkpoint/generation-config.ts';
 import type { TrainingFacts } from '../families/family.ts';
 import { type BuiltModel, findPreset } from '../families/registry.ts';
 
@@ -10,6 +11,10 @@ export interface NamedModel extends BuiltModel {
   readonly isFamily: boolean;
   /** How it was trained, as far as that is published. */
   readonly training?: TrainingFacts;
+  /** What its configuration wants of sampling; undefined for a preset, empty where it says nothing. */
+  readonly sampling?: SamplingDefaults;
+  /** What its files say that is not so, or not done. */
+  readonly warnings?: readonly string[];
 }
 
 /**

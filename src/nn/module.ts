@@ -1,4 +1,5 @@
 import { RopewalkError } from '../errors.ts';
+import { sizeOf } from '../graph/dims.ts';
 import { parameter as parameterInput } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Part } from './parts.ts';
@@ -17,7 +18,7 @@ export class Parameter {
   ) {}
 
   get size(): number {
-    return this.shape.reduce((product, dim) => product * dim, 1);
+    return sizeOf(this.shape);
   }
 
   /** Hugging Face's name, once the model it belongs to has been named; see {@link nameParameters}. */

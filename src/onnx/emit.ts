@@ -1,10 +1,17 @@
 import { RopewalkError } from '../errors.ts';
-import { staticShape } from '../graph/dims.ts';
-import type { InputAttributes } from '../graph/operators/elementwise.ts';
+import { sizeOf, staticShape } from '../graph/dims.ts';
+import { type InputAttributes, inputOp, matmulOp, scatterRowsOp } from '../graph/operators/index.ts';
 import { simplify } from '../graph/simplify.ts';
-import type { Dialect, DType, Emitter, Node, QuantizedWeight, Tensor } from '../graph/tensor.ts';
+import {
+  type Dialect,
+  type DType,
+  type Emitter,
+  isNodeOf,
+  type Node,
+  type QuantizedWeight,
+  type Tensor,
+} from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
-import { sizeOfShape } from '../graph/values.ts';
 import {
   type AttributeValue,
   encodeModel,
@@ -77,19 +84,19 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
   const writer = new Writer(dialect, used, options.provide, productWeights(order));
   const names = new Map<Tensor, string>();
   for (const node of order) {
-    const { operator, attributes } = node;
+    const { operator } = node;
     let results: readonly string[];
-    if (operator.name === 'input') {
-      results = [writer.input(attributes as InputAttributes, options.weights)];
+    if (isNodeOf(node, inputOp)) {
+      results = [writer.input(node.attributes, options.weights)];
     } else if (operator.lower) {
       const inputs = node.inputs.map((tensor) => names.get(tensor)!);
-      if (operator.name !== 'matmul' && inputs.some((name) => writer.quantized(name))) {
+      if (inputs.some((name, i) => i !== operator.packedInput && writer.quantized(name))) {
         throw new RopewalkError(`${operator.name}: cannot read a weight in few bits; only products can.`);
       }
       results = operator.lower(writer, inputs, node);
     } else {
       throw new RopewalkError(
-        `${operator.name}: cannot be written as ONNX here${operator.name === 'scatterRows' ? '; it may only be added into an output' : ''}.`,
+        `${operator.name}: cannot be written as ONNX here${isNodeOf(node, scatterRowsOp) ? '; it may only be added into an output' : ''}.`,
       );
     }
     results.forEach((name, i) => {
@@ -110,11 +117,11 @@ function productWeights(order: readonly Node[]): Map<string, { readonly transpos
   const others = new Set<string>();
   for (const node of order) {
     node.inputs.forEach((tensor, i) => {
-      if (tensor.node.operator.name !== 'input') return;
-      const { name } = tensor.node.attributes as InputAttributes;
-      const transposed = !(node.attributes as { transB?: boolean }).transB;
+      if (!isNodeOf(tensor.node, inputOp)) return;
+      const { name } = tensor.node.attributes;
+      const transposed = isNodeOf(node, matmulOp) && !node.attributes.transB;
       const known = products.get(name);
-      const isProduct = node.operator.name === 'matmul' && i === 1;
+      const isProduct = node.operator.packedInput === i;
       if (!isProduct || (known && known.transposed !== transposed)) others.add(name);
       else products.set(name, { transposed });
     });
@@ -271,7 +278,7 @@ class Writer implements Emitter {
   private outside(weight: ProvidedWeight): void {
     this.provided.push(weight);
     for (const { name, type, shape } of weight.tensors) {
-      const byteLength = sizeOfShape(shape) * (type === 'uint8' ? 1 : 4);
+      const byteLength = sizeOf(shape) * (type === 'uint8' ? 1 : 4);
       this.graph.initializers.push(
         externalTensor(name, type, shape, { location: this.provide!.file, offset: 0, byteLength }),
       );

@@ -1,4 +1,5 @@
 import { type InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
+import { sizeOf } from '../graph/dims.ts';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
 import type { OnnxRuntime } from './engine.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
@@ -160,7 +161,7 @@ class DirectSession {
     if (shape.length > 0) this.library.check(api.getDimensions(info, koffi.address(shape), shape.length));
     api.releaseTensorTypeAndShapeInfo(info);
     const dims = Array.from(shape, Number);
-    const size = dims.reduce((product, dim) => product * dim, 1);
+    const size = sizeOf(dims);
     const data = this.library.out((out) => api.getTensorMutableData(value, out));
     const copy = <T>(make: new (buffer: ArrayBuffer) => T, bytes: number) =>
       new make(size === 0 ? new ArrayBuffer(0) : koffi.view(data, size * bytes).slice(0));

@@ -1,9 +1,8 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { RopewalkError } from '../errors.ts';
-import { shapeText } from '../graph/dims.ts';
-import type { InputAttributes } from '../graph/operators/elementwise.ts';
-import { add } from '../graph/operators/elementwise.ts';
-import type { Tensor } from '../graph/tensor.ts';
+import { shapeText, sizeOf } from '../graph/dims.ts';
+import { add, addOp, type InputAttributes, scatterRowsOp } from '../graph/operators/index.ts';
+import { isNodeOf, type Tensor } from '../graph/tensor.ts';
 import { addRows } from '../kernels/kernels.ts';
 import { emitModel } from '../onnx/emit.ts';
 import { type HostLookup, prepareInference } from '../onnx/inference.ts';
@@ -185,10 +184,9 @@ function planOutputs(outputs: ReadonlyMap<string, Tensor>) {
 
 /** A sum as what the engine can compute of it and the row additions (`scatterRows`) that are the host's. */
 export function splitSum(tensor: Tensor): { dense: Tensor | undefined; sparse: Tensor[] } {
-  const { operator, inputs } = tensor.node;
-  if (operator.name === 'scatterRows') return { dense: undefined, sparse: [tensor] };
-  if (operator.name === 'add') {
-    const parts = inputs.map(splitSum);
+  if (isNodeOf(tensor.node, scatterRowsOp)) return { dense: undefined, sparse: [tensor] };
+  if (isNodeOf(tensor.node, addOp)) {
+    const parts = tensor.node.inputs.map(splitSum);
     const sparse = parts.flatMap((part) => part.sparse);
     if (sparse.length > 0) {
       const dense = parts.flatMap((part) => (part.dense ? [part.dense] : []));
@@ -210,9 +208,8 @@ function collect(
     return { data: target ?? (dense!.data as HostArray), shape: dense!.dims };
   }
   const shape = plan.shape as number[];
-  const size = shape.reduce((product, dim) => product * dim, 1);
   if (target && !dense) target.fill(0);
-  const data = target ?? (dense?.data as Float32Array | undefined) ?? new Float32Array(size);
+  const data = target ?? (dense?.data as Float32Array | undefined) ?? new Float32Array(sizeOf(shape));
   for (const { ids, rows } of plan.additions) {
     const width = shape[1]!;
     addRows(data, toInt32(results[ids]!.data), results[rows]!.data as Float32Array, width);

@@ -1,4 +1,4 @@
-import { sizeOfShape } from '../graph/values.ts';
+import { sizeOf } from '../graph/dims.ts';
 import type { ProductPart, ProductWeight, ProvidedTensor, ProvidedWeight } from '../onnx/emit.ts';
 import { type Block, elementTypes, type Library, type Pointer } from './library.node.ts';
 
@@ -23,7 +23,7 @@ export class ProvidedWeights {
     const { api, koffi, cpu } = this.library;
     const targets = tensors.map((tensor) => {
       const type = elementTypes[tensor.type];
-      const byteLength = sizeOfShape(tensor.shape) * (tensor.type === 'uint8' ? 1 : 4);
+      const byteLength = sizeOf(tensor.shape) * (tensor.type === 'uint8' ? 1 : 4);
       const block = this.library.allocate(byteLength);
       const { data } = block;
       const sizes = BigInt64Array.from(tensor.shape, BigInt);

@@ -1,8 +1,9 @@
 import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { TokenConstraint } from './constraint.ts';
-import { beforeValue, InString } from './parser/machine.ts';
+import { beforeValue } from './parser/machine.ts';
 import { advance, cheapest, Done, leastCost, type Position } from './parser/position.ts';
+import { InString } from './parser/scalars.ts';
 import { addStringTokens, followers, setBit } from './parser/tokens.ts';
 import { Vocabulary } from './parser/vocabulary.ts';
 import { Grammar } from './schema/grammar.ts';

@@ -8,6 +8,8 @@ import { RopewalkError } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
 import { type ChatModel, REPLY_TOKENS, requireTemplate } from '../../generation/chat.ts';
 import { createDecoder } from '../../generation/decoder.node.ts';
+import type { SamplingOptions } from '../../generation/sampler.ts';
+import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
 import type { Locale } from '../../inspect/labels.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
 import { count } from '../options/options.ts';
@@ -19,6 +21,7 @@ import { ChatSession } from '../terminal/conversation.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { localeOption } from '../terminal/locale.ts';
 import { printable } from '../terminal/printable.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface ChatFlags extends DecoderFlags, SamplingFlags {
   system?: string;
@@ -55,9 +58,13 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
     );
   }
   const template = flags.template === undefined ? undefined : await readTemplate(flags.template);
-  const { model, stopTokens } = await openChat(await modelPath(name), name, flags, template);
+  const { model, stopTokens, sampling } = await openChat(await modelPath(name), name, flags, template);
   try {
-    const session = new ChatSession(model, { ...flags, stopTokens }, flags.system);
+    const session = new ChatSession(
+      model,
+      { ...withSamplingDefaults(sampling, flags), stopTokens },
+      flags.system,
+    );
     if (process.stdin.isTTY) {
       // Replies go where stdout goes; what is only for the person at the terminal goes there in any case.
       const output = process.stdout.isTTY ? process.stdout : process.stderr;
@@ -82,9 +89,10 @@ async function openChat(
   name: string,
   flags: ChatFlags,
   given: ChatTemplate | undefined,
-): Promise<{ model: ChatModel; stopTokens: readonly number[] }> {
+): Promise<{ model: ChatModel; stopTokens: readonly number[]; sampling: SamplingOptions }> {
   const options = decoderOptions(flags);
   const opened = await openModel(path);
+  showWarnings(opened.warnings);
   try {
     const tokenizer = await tokenizerOf(opened.checkpoint);
     if (!tokenizer) throw new RopewalkError(`${name}: it has no tokenizer, which turns text into tokens.`);
@@ -95,7 +103,7 @@ async function openChat(
     const configured = [...opened.stopTokens, ...opened.config.eos_token_id];
     const stopTokens = chatStopTokens(tokenizer, template, configured);
     const decoder = await createDecoder(opened, { ...options, ...loadingProgress(opened) });
-    return { model: { decoder, tokenizer, template }, stopTokens };
+    return { model: { decoder, tokenizer, template }, stopTokens, sampling: opened.sampling };
   } finally {
     await opened.checkpoint.tensors.close();
   }

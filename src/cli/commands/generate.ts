@@ -4,6 +4,7 @@ import { RopewalkError } from '../../errors.ts';
 import type { Decoder } from '../../generation/decoder.ts';
 import { generateTokens } from '../../generation/generate.ts';
 import { encodePrompt } from '../../generation/generate-text.ts';
+import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
 import { StopStrings } from '../../generation/text.ts';
 import type { CompiledJsonSchema } from '../../structured/json-schema.ts';
 import { StreamDecoder } from '../../tokenizer/stream.ts';
@@ -16,6 +17,7 @@ import { addSamplingOptions, type SamplingFlags } from '../options/sampling-opti
 import { addSpeculationOptions, type SpeculationFlags, speculationFor } from '../options/speculation.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { printable } from '../terminal/printable.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface GenerateFlags extends DecoderFlags, SamplingFlags, SpeculationFlags {
   prompt?: string;
@@ -38,7 +40,7 @@ export function register(program: Command): void {
     .option('--stop-ids <list>', "token ids that end the text, instead of the model's own", idList)
     .option('--ignore-eos', 'go on after the token that ends a text')
     .option('--json-schema <file>', 'the new text is JSON that is valid under this JSON Schema')
-    .option('--json', 'print {ids, text, tokensPerSecond} on stdout')
+    .option('--json', 'print {ids, text, tokensPerSecond, warnings} on stdout')
     .addHelpText(
       'after',
       `
@@ -78,6 +80,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   }
   const stops = new StopStrings(flags.stop ?? []);
   const opened = await openModel(await modelPath(model));
+  showWarnings(opened.warnings);
   let decoder: Decoder;
   let tokenizer: Tokenizer | undefined;
   let schema: CompiledJsonSchema | undefined;
@@ -113,7 +116,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   const constraint = schema?.constraint({ maxTokens: flags.maxTokens, stopTokens });
   const { speculate } = speculation;
   const options = {
-    ...flags,
+    ...withSamplingDefaults(opened.sampling, flags),
     stopTokens,
     ...(speculate && { speculate }),
     ...(constraint && { constraint }),
@@ -140,6 +143,7 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   if (stream) show(stops.push(stream.flush()) + stops.flush());
   const tokensPerSecond = ids.length > 1 ? (ids.length - 1) / seconds : 0;
   await Promise.all([decoder.release(), speculation.release()]);
-  if (flags.json) process.stdout.write(`${JSON.stringify({ ids, text, tokensPerSecond })}\n`);
+  if (flags.json)
+    process.stdout.write(`${JSON.stringify({ ids, text, tokensPerSecond, warnings: opened.warnings })}\n`);
   else process.stdout.write('\n');
 }

@@ -112,7 +112,10 @@ describe('inspect', () => {
     expect(summary).toMatchObject({ family: 'gemma2', parameters: 2_614_341_888, layers: 26 });
     const tree = readFileSync(`${reference}trees/gemma-2-2b.txt`, 'utf8').trimEnd();
     expect(await run('inspect', 'gemma-2-2b', '--tree')).toBe(`${tree}\n`);
-    expect(JSON.parse(await run('inspect', 'gemma-2-2b', '--tree', '--json'))).toEqual({ tree });
+    expect(JSON.parse(await run('inspect', 'gemma-2-2b', '--tree', '--json'))).toEqual({
+      tree,
+      warnings: [],
+    });
     expect(await run('inspect', 'gemma-2-2b', '--locale', 'ko')).toContain('파라미터 수');
   });
 

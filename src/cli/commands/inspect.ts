@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import pc from 'picocolors';
+import { samplingText } from '../../generation/sampling-defaults.ts';
 import { compare } from '../../inspect/compare.ts';
 import { diffTrees, type Mark } from '../../inspect/diff.ts';
 import { renderDiff } from '../../inspect/diff-text.ts';
@@ -10,6 +11,7 @@ import { inspectedModel } from '../options/resolve.ts';
 import { renderComparison } from '../terminal/comparison-table.ts';
 import { localeOption } from '../terminal/locale.ts';
 import { printable } from '../terminal/printable.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface InspectFlags {
   json?: boolean;
@@ -30,7 +32,10 @@ export function register(program: Command): void {
     .command('inspect')
     .description('Show what a model is made of: sizes, parts, costs, or its printed modules.')
     .argument('<model>', MODEL)
-    .option('--json', 'print {family, parameters, layers, …} on stdout; with --tree {tree}')
+    .option(
+      '--json',
+      'print {family, parameters, layers, …, sampling, warnings} on stdout; with --tree {tree, warnings}',
+    )
     .option('--tree', 'print the modules as PyTorch does')
     .addOption(localeOption())
     .addHelpText(
@@ -54,7 +59,7 @@ function registerDiff(parent: Command): void {
     )
     .argument('<a>', MODEL)
     .argument('<b>', 'the other model')
-    .option('--json', 'print {rows: [{role, left, right, mark, changes, fields}]} on stdout')
+    .option('--json', 'print {rows: [{role, left, right, mark, changes, fields}], warnings} on stdout')
     .addOption(localeOption())
     .addHelpText(
       'after',
@@ -71,26 +76,37 @@ Examples:
 
 async function run(name: string, { json, tree, locale }: InspectFlags): Promise<void> {
   const model = await inspectedModel(name);
+  const { sampling, warnings = [] } = model;
+  showWarnings(warnings);
   if (tree) {
     const text = printTree(model.model);
-    print(json ? JSON.stringify({ tree: text }, null, 2) : text);
+    print(json ? JSON.stringify({ tree: text, warnings }, null, 2) : text);
     return;
   }
   if (json) {
-    print(JSON.stringify(summarize(model, name), null, 2));
+    print(JSON.stringify({ ...summarize(model, name), sampling: sampling ?? {}, warnings }, null, 2));
     return;
   }
   const rows = compare([model], locale);
   print(printable(renderComparison({ models: [name], rows }, locale, process.stdout.columns ?? 120)));
+  if (sampling && Object.keys(sampling).length > 0) print(`${SAMPLING[locale]}: ${samplingText(sampling)}`);
 }
+
+/** What is said before the sampling that a model's configuration wants. */
+const SAMPLING: Readonly<Record<Locale, string>> = {
+  en: 'sampling by default',
+  ko: '기본 샘플링',
+};
 
 /** `inspect diff` and `diff` are one; options that `inspect` has too reach it first. */
 async function diff(a: string, b: string, _: DiffFlags, command: Command): Promise<void> {
   const { json, locale } = command.optsWithGlobals<DiffFlags>();
   const left = await inspectedModel(a);
   const right = await inspectedModel(b);
+  const warnings = [...(left.warnings ?? []), ...(right.warnings ?? [])];
+  showWarnings(warnings);
   const rows = diffTrees(left.model, right.model);
-  if (json) print(JSON.stringify({ rows }, null, 2));
+  if (json) print(JSON.stringify({ rows, warnings }, null, 2));
   else print(renderDiff(rows, { locale, names: [printable(a), printable(b)], paint }));
 }
 

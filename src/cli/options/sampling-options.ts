@@ -13,11 +13,20 @@ export interface SamplingFlags {
   readonly stop?: string[];
 }
 
-/** @param what is drawn, in one word: a text, a reply. */
+/**
+ * Without these options a model's generation_config.json decides, and where it says nothing, tokens are drawn at
+ * temperature 1.
+ *
+ * @param what is drawn, in one word: a text, a reply.
+ */
 export function addSamplingOptions(command: Command, what: 'text' | 'reply'): Command {
   return command
     .option('--greedy', 'take the likeliest token each time')
-    .option('--temperature <t>', 'below 1 safer, above 1 wilder', positive)
+    .option(
+      '--temperature <t>',
+      "below 1 safer, above 1 wilder; this and the next ones by default as the model's generation_config.json says, else 1 and none",
+      positive,
+    )
     .option('--top-k <k>', 'draw from the k likeliest tokens', count)
     .option('--top-p <p>', 'draw from the likeliest tokens that together reach p', positive)
     .option('--min-p <p>', 'draw from tokens at least p times as likely as the likeliest', notNegative)

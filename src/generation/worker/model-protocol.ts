@@ -1,5 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
 import type { CommonConfig } from '../../families/config.ts';
+import type { SamplingOptions } from '../sampler.ts';
 
 /**
  * What a model in another thread and its proxy say to each other. Everything can be cloned: functions stay on their side
@@ -53,6 +54,8 @@ export interface ModelFacts {
   readonly config: CommonConfig;
   readonly maxPositions: number;
   readonly stopTokens: readonly number[];
+  readonly sampling: SamplingOptions;
+  readonly warnings: readonly string[];
 }
 
 /** An error as data: cloning alone would make a plain Error of a RopewalkError. */

@@ -11,6 +11,7 @@ import type {
   ModelTextOptions,
   ModelTokenOptions,
 } from '../language-model.ts';
+import type { SamplingOptions } from '../sampler.ts';
 import type { Score } from '../score.ts';
 import { ModelConnection, type ModelPort } from './model-connection.ts';
 import type { ModelFacts } from './model-protocol.ts';
@@ -21,6 +22,8 @@ export class RemoteModel implements LanguageModel {
   readonly config: CommonConfig;
   readonly maxPositions: number;
   readonly stopTokens: readonly number[];
+  readonly sampling: SamplingOptions;
+  readonly warnings: readonly string[];
   readonly #thread: ModelConnection;
 
   private constructor(thread: ModelConnection, facts: ModelFacts) {
@@ -29,6 +32,8 @@ export class RemoteModel implements LanguageModel {
     this.config = facts.config;
     this.maxPositions = facts.maxPositions;
     this.stopTokens = facts.stopTokens;
+    this.sampling = facts.sampling;
+    this.warnings = facts.warnings;
   }
 
   /** Has a model loaded in a thread, which ends when that fails. */

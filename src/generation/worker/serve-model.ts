@@ -88,8 +88,8 @@ export class ModelServer {
     if (method === 'load') {
       const model = await this.open(subject as string, options);
       this.#model = model;
-      const { family, config, maxPositions, stopTokens } = model;
-      return { family: family.name, config, maxPositions, stopTokens };
+      const { family, config, maxPositions, stopTokens, sampling, warnings } = model;
+      return { family: family.name, config, maxPositions, stopTokens, sampling, warnings };
     }
     const model = this.#model!;
     const methods: Record<Exclude<CallName, 'load'>, () => Promise<unknown>> = {

@@ -1,8 +1,7 @@
-import { apply, type Operator, shapeError, type Tensor } from '../tensor.ts';
+import { apply, floats, type None, type Operator, shapeError, type Tensor } from '../tensor.ts';
 import { mapValues } from '../values.ts';
-import { add, mul, scalar, sigmoid, sub, tanh } from './elementwise.ts';
-
-type None = Record<never, never>;
+import { add, mul, sigmoid, sub, tanh } from './elementwise.ts';
+import { scalar } from './sources.ts';
 
 const GELU_SCALE = Math.sqrt(2 / Math.PI);
 const GELU_CUBIC = 0.044715;
@@ -27,7 +26,8 @@ function activation(
     differentiate: ({ inputs, outputs, gradients }) => [derivative(inputs[0]!, outputs[0]!, gradients[0]!)],
     lower,
     engineOnly,
-    examples: [{ inputs: [{ dtype: 'float32', shape: [4, 5] }], attributes: {}, range: [-4, 4] }],
+    cheap: true,
+    examples: [{ inputs: [floats(4, 5)], attributes: {}, range: [-4, 4] }],
   };
 }
 
@@ -41,7 +41,8 @@ export const stepOp: Operator<None> = {
     const positive = e.node('Greater', [inputs[0]!, e.constant('float32', [], [0])]);
     return e.node('Cast', positive, { to: 1 });
   },
-  examples: [{ inputs: [{ dtype: 'float32', shape: [3, 5] }], attributes: {} }],
+  cheap: true,
+  examples: [{ inputs: [floats(3, 5)], attributes: {} }],
 };
 const step = (x: Tensor): Tensor => apply(stepOp, [x], {})[0]!;
 

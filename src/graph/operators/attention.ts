@@ -1,9 +1,10 @@
 import { sameDim, sameShape } from '../dims.ts';
-import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
-import { add, mul, scalar, sub } from './elementwise.ts';
+import { apply, floats, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { reduceSum } from './broadcast.ts';
+import { add, mul, sub } from './elementwise.ts';
 import { matmul } from './matmul.ts';
-import { softcap } from './norms.ts';
-import { reduceSum, softmax } from './reduce.ts';
+import { softmax } from './reduce.ts';
+import { softcap, softcapGradient } from './softcap.ts';
 
 export interface AttentionAttributes {
   /** Scores are multiplied by this: head_dim ** -0.5, or query_pre_attn_scalar ** -0.5 in Gemma 2. */
@@ -59,11 +60,8 @@ export const attentionOp: Operator<AttentionAttributes> = {
     const dOut = gradients[0]!;
     const dProbs = matmul(dOut, v, { transB: true });
     const dot = reduceSum(mul(dOut, out), [3]);
-    let dScores = mul(probs, sub(dProbs, dot));
-    if (capped && cap !== null) {
-      const t = mul(capped, scalar(1 / cap));
-      dScores = mul(dScores, sub(scalar(1), mul(t, t)));
-    }
+    const dCapped = mul(probs, sub(dProbs, dot));
+    const dScores = capped && cap !== null ? softcapGradient(capped, dCapped, cap) : dCapped;
     return [
       matmul(dScores, k, { alpha: scale }),
       matmul(dScores, q, { transA: true, alpha: scale }),
@@ -100,8 +98,4 @@ export function attention(
   attributes: AttentionAttributes,
 ): Tensor {
   return apply(attentionOp, [q, k, v, mask], attributes)[0]!;
-}
-
-function floats(...shape: number[]): TensorType {
-  return { dtype: 'float32', shape };
 }

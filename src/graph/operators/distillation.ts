@@ -1,12 +1,22 @@
-import { RopewalkError } from '../../errors.ts';
-import { type Dim, sameDim } from '../dims.ts';
-import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
-import { add, constant, log, mul, scalar, sub } from './elementwise.ts';
+import { sameDim } from '../dims.ts';
+import { apply, floats, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
+import { reduceSum } from './broadcast.ts';
+import { add, log, mul, sub } from './elementwise.ts';
+import {
+  expandHeadLoss,
+  type HeadLoss,
+  type HeadLossInputs,
+  headGradients,
+  headLogits,
+  headLossTypes,
+  isVector,
+  type LinearHead,
+  logSumExp,
+} from './head.ts';
 import { addAlong, takeAlong } from './indexing.ts';
-import { matmul } from './matmul.ts';
-import { softcap } from './norms.ts';
-import { reduceMax, reduceSum, softmax } from './reduce.ts';
-import { concat, reshape, slice } from './shape.ts';
+import { softmax } from './reduce.ts';
+import { slice } from './shape.ts';
+import { constant, scalar } from './sources.ts';
 
 interface MixAttributes {
   /** The student's final soft-cap; null for none. */
@@ -26,15 +36,6 @@ export interface LinearDistillationAttributes extends MixAttributes {
   readonly teacherBias: boolean;
 }
 
-/** The student's head and what its loss is of, of all rows. */
-interface Student {
-  readonly hidden: Tensor;
-  readonly weight: Tensor;
-  readonly targets: Tensor;
-  readonly weights: Tensor;
-  readonly bias: Tensor | undefined;
-}
-
 /** What a chunk of rows is to learn from the teacher. */
 interface Lesson {
   /** KL(teacher ‖ student) of each row, `[chunk, 1]`, given the student's logits / T and their log Σ exp `[chunk, 1]`. */
@@ -43,39 +44,16 @@ interface Lesson {
   subtract(x: Tensor, factor: number): Tensor;
 }
 
-function checkMix(name: string, inputs: readonly TensorType[], attributes: MixAttributes): TensorType[] {
-  const [hidden, weight, targets, weights] = inputs;
-  const fits =
-    hidden?.shape.length === 2 &&
-    weight?.shape.length === 2 &&
-    sameDim(hidden.shape[1]!, weight.shape[1]!) &&
-    isVector(targets, hidden.shape[0]!) &&
-    targets!.dtype !== 'float32' &&
-    isVector(weights, hidden.shape[0]!);
-  if (!fits) {
-    throw shapeError(name, inputs, 'needs hidden [n, d], weight [vocab, d], targets [n], weights [n]');
-  }
-  const { temperature, ratio } = attributes;
+function checkMix(
+  name: string,
+  inputs: readonly TensorType[],
+  { temperature, ratio }: MixAttributes,
+): TensorType[] {
+  const outputs = headLossTypes(name, inputs);
   if (!(temperature > 0) || !(ratio > 0 && ratio <= 1)) {
     throw shapeError(name, inputs, `cannot mix by ${ratio} at temperature ${temperature}`);
   }
-  const losses: TensorType = { dtype: 'float32', shape: [hidden.shape[0]!, 1] };
-  return [{ dtype: 'float32', shape: [] }, losses, hidden, weight];
-}
-
-function isVector(x: TensorType | undefined, size: Dim): boolean {
-  return x?.shape.length === 1 && sameDim(x.shape[0]!, size);
-}
-
-/** log Σ exp through the largest probability, which is at least 1 / vocab: one pass, nothing underflows. */
-function logSumExpOf(logits: Tensor, probs: Tensor): Tensor {
-  return sub(reduceMax(logits, [1]), log(reduceMax(probs, [1])));
-}
-
-function logitsOf(hidden: Tensor, weight: Tensor, bias: Tensor | undefined, cap: number | null): Tensor {
-  const product = matmul(hidden, weight, { transB: true });
-  const logits = bias ? add(product, bias) : product;
-  return cap === null ? logits : softcap(logits, cap);
+  return outputs;
 }
 
 const times = (x: Tensor, factor: number) => (factor === 1 ? x : mul(x, scalar(factor)));
@@ -85,67 +63,27 @@ const times = (x: Tensor, factor: number) => (factor === 1 ? x : mul(x, scalar(f
  * 1, d loss / d logits = weight · (λ · T · (q − teacher) + (1 − λ) · (q₁ − onehot)).
  */
 function expandMix(
-  { hidden, weight, targets, weights, bias }: Student,
-  { softcap: cap, temperature, ratio, chunk }: MixAttributes,
+  student: HeadLossInputs,
+  { temperature, ratio, chunk }: MixAttributes,
   lesson: (start: number, end: number) => Lesson,
 ): Tensor[] {
-  const [rows] = hidden.shape;
-  if (typeof rows !== 'number') throw new RopewalkError('distillation: the number of rows must be known.');
-  const losses: Tensor[] = [];
-  const dHidden: Tensor[] = [];
-  let dWeight: Tensor | undefined;
-  let dBias: Tensor | undefined;
-  for (let start = 0; start < rows; start += chunk) {
-    const end = Math.min(rows, start + chunk);
-    const h = slice(hidden, 0, start, end);
-    const target = reshape(slice(targets, 0, start, end), [end - start, 1]);
-    const w = reshape(slice(weights, 0, start, end), [end - start, 1]);
-    const logits = logitsOf(h, weight, bias, cap);
+  return expandHeadLoss('distillation', student, chunk, (logits, target, start, end) => {
     const scaled = times(logits, 1 / temperature);
     const q = softmax(scaled);
-    const scaledSum = logSumExpOf(scaled, q);
+    const scaledSum = logSumExp(scaled, q);
     const { divergence, subtract } = lesson(start, end);
-    let loss = times(divergence(scaled, scaledSum), ratio * temperature ** 2);
-    let dLogits: Tensor;
-    if (ratio === 1) {
-      dLogits = subtract(times(q, temperature), temperature);
-    } else {
-      // At temperature 1 both parts share the student's probabilities.
-      const q1 = temperature === 1 ? q : softmax(logits);
-      const sum = temperature === 1 ? scaledSum : logSumExpOf(logits, q1);
-      loss = add(loss, times(sub(sum, takeAlong(logits, target)), 1 - ratio));
-      const both = temperature === 1 ? q : add(times(q, ratio * temperature), times(q1, 1 - ratio));
-      const missed = constant(new Float32Array(end - start).fill(ratio - 1), [end - start, 1]);
-      dLogits = addAlong(subtract(both, ratio * temperature), target, missed);
-    }
-    losses.push(loss);
-    if (cap !== null) {
-      const t = mul(logits, scalar(1 / cap));
-      dLogits = mul(dLogits, sub(scalar(1), mul(t, t)));
-    }
-    // The row's weight goes to the narrow side of each product.
-    dHidden.push(mul(matmul(dLogits, weight), w));
-    const partWeight = matmul(dLogits, mul(h, w), { transA: true });
-    dWeight = dWeight ? add(dWeight, partWeight) : partWeight;
-    if (bias) {
-      const partBias = reshape(matmul(w, dLogits, { transA: true }), bias.shape);
-      dBias = dBias ? add(dBias, partBias) : partBias;
-    }
-  }
-  const all = concat(losses, 0);
-  const total = reshape(reduceSum(mul(all, reshape(weights, [rows, 1])), [0, 1]), []);
-  const outputs = [total, all, concat(dHidden, 0), dWeight!];
-  return dBias ? [...outputs, dBias] : outputs;
-}
-
-/** The gradients that were made with the loss, at the inputs' places: hidden and weight first, the bias at `biasAt`. */
-function mixGradients(outputs: readonly Tensor[], gradient: Tensor, inputs: number, biasAt: number) {
-  const [, , dHidden, dWeight, dBias] = outputs;
-  const result = new Array<Tensor | undefined>(inputs).fill(undefined);
-  result[0] = mul(dHidden!, gradient);
-  result[1] = mul(dWeight!, gradient);
-  if (dBias) result[biasAt] = mul(dBias, gradient);
-  return result;
+    const loss = times(divergence(scaled, scaledSum), ratio * temperature ** 2);
+    if (ratio === 1) return { loss, dLogits: subtract(times(q, temperature), temperature) };
+    // At temperature 1 both parts share the student's probabilities.
+    const q1 = temperature === 1 ? q : softmax(logits);
+    const sum = temperature === 1 ? scaledSum : logSumExp(logits, q1);
+    const both = temperature === 1 ? q : add(times(q, ratio * temperature), times(q1, 1 - ratio));
+    const missed = constant(new Float32Array(end - start).fill(ratio - 1), [end - start, 1]);
+    return {
+      loss: add(loss, times(sub(sum, takeAlong(logits, target)), 1 - ratio)),
+      dLogits: addAlong(subtract(both, ratio * temperature), target, missed),
+    };
+  });
 }
 
 /**
@@ -182,15 +120,15 @@ export const linearDistillationOp: Operator<LinearDistillationAttributes> = {
     return attributes.bias ? [...outputs, biases[0]!] : outputs;
   },
   expand([hidden, weight, targets, weights, teacherHidden, teacherWeight, ...biases], attributes) {
-    const { temperature, bias: hasBias, teacherBias: teacherHasBias, teacherSoftcap } = attributes;
+    const { softcap, temperature, bias: hasBias, teacherBias: teacherHasBias, teacherSoftcap } = attributes;
     const bias = hasBias ? biases[0] : undefined;
     const teacherBias = teacherHasBias ? biases.at(-1) : undefined;
-    const student = { hidden: hidden!, weight: weight!, targets: targets!, weights: weights!, bias };
+    const student = { hidden: hidden!, weight: weight!, targets: targets!, weights: weights!, bias, softcap };
+    const teacher = { weight: teacherWeight!, bias: teacherBias, softcap: teacherSoftcap };
     return expandMix(student, attributes, (start, end) => {
-      const h = slice(teacherHidden!, 0, start, end);
-      const scaled = times(logitsOf(h, teacherWeight!, teacherBias, teacherSoftcap), 1 / temperature);
+      const scaled = times(headLogits(slice(teacherHidden!, 0, start, end), teacher), 1 / temperature);
       const p = softmax(scaled);
-      const sum = logSumExpOf(scaled, p);
+      const sum = logSumExp(scaled, p);
       return {
         // Σ p · (log p − log q), with log p = teacher's − its log Σ exp, and Σ p = 1.
         divergence: (own, ownSum) => add(reduceSum(mul(p, sub(scaled, own)), [1]), sub(ownSum, sum)),
@@ -198,7 +136,7 @@ export const linearDistillationOp: Operator<LinearDistillationAttributes> = {
       };
     });
   },
-  differentiate: ({ inputs, outputs, gradients }) => mixGradients(outputs, gradients[0]!, inputs.length, 6),
+  differentiate: ({ inputs, outputs, gradients }) => headGradients(outputs, gradients[0]!, inputs.length, 6),
   examples: [
     example({ softcap: null, teacherSoftcap: null, temperature: 1, ratio: 1, chunk: 6 }),
     example({ softcap: 1.5, teacherSoftcap: 2, temperature: 2, ratio: 0.7, chunk: 4 }),
@@ -212,11 +150,10 @@ function example(
 ) {
   const attributes = { bias: false, teacherBias: false, ...given };
   const [n, d, vocab, e] = [6, 4, 5, 3];
-  const float = (...shape: number[]): TensorType => ({ dtype: 'float32', shape });
   const targets: TensorType = { dtype: 'int32', shape: [n] };
-  const inputs = [float(n, d), float(vocab, d), targets, float(n), float(n, e), float(vocab, e)];
-  if (attributes.bias) inputs.push(float(vocab));
-  if (attributes.teacherBias) inputs.push(float(vocab));
+  const inputs = [floats(n, d), floats(vocab, d), targets, floats(n), floats(n, e), floats(vocab, e)];
+  if (attributes.bias) inputs.push(floats(vocab));
+  if (attributes.teacherBias) inputs.push(floats(vocab));
   return { inputs, attributes, below: vocab };
 }
 
@@ -250,7 +187,8 @@ export const sparseDistillationOp: Operator<MixAttributes> = {
     return attributes.bias ? [...outputs, biases[0]!] : outputs;
   },
   expand([hidden, weight, targets, weights, ids, probabilities, bias], attributes) {
-    const student = { hidden: hidden!, weight: weight!, targets: targets!, weights: weights!, bias };
+    const { softcap } = attributes;
+    const student = { hidden: hidden!, weight: weight!, targets: targets!, weights: weights!, bias, softcap };
     return expandMix(student, attributes, (start, end) => {
       const some = slice(ids!, 0, start, end);
       const p = slice(probabilities!, 0, start, end);
@@ -262,7 +200,7 @@ export const sparseDistillationOp: Operator<MixAttributes> = {
       };
     });
   },
-  differentiate: ({ inputs, outputs, gradients }) => mixGradients(outputs, gradients[0]!, inputs.length, 6),
+  differentiate: ({ inputs, outputs, gradients }) => headGradients(outputs, gradients[0]!, inputs.length, 6),
   examples: [
     sparseExample({ softcap: null, temperature: 1, ratio: 1, chunk: 3, bias: false }),
     sparseExample({ softcap: 1.5, temperature: 2, ratio: 0.6, chunk: 2, bias: true }),
@@ -272,27 +210,12 @@ export const sparseDistillationOp: Operator<MixAttributes> = {
 
 function sparseExample(attributes: MixAttributes) {
   const [n, d, vocab, k] = [3, 4, 6, 3];
-  const float = (...shape: number[]): TensorType => ({ dtype: 'float32', shape });
   const integers = (...shape: number[]): TensorType => ({ dtype: 'int32', shape });
-  const inputs = [float(n, d), float(vocab, d), integers(n), float(n), integers(n, k), float(n, k)];
-  if (attributes.bias) inputs.push(float(vocab));
+  const inputs = [floats(n, d), floats(vocab, d), integers(n), floats(n), integers(n, k), floats(n, k)];
+  if (attributes.bias) inputs.push(floats(vocab));
   // The last row has two places that are not used: they name an id twice, with nothing.
   const values = { 4: [0, 5, 2, 4, 1, 3, 2, 0, 0], 5: [0.5, 0.25, 0.25, 0.125, 0.75, 0.125, 1, 0, 0] };
   return { inputs, attributes, below: vocab, values };
-}
-
-export interface DistillationLoss {
-  /** Σ weight · loss of the row, []. */
-  readonly loss: Tensor;
-  /** Each row's loss `[n, 1]`, without its weight; no gradient flows through it. */
-  readonly perToken: Tensor;
-}
-
-/** A head: logits are softcap(hidden · weightᵀ + bias). */
-export interface LinearHead {
-  readonly weight: Tensor;
-  readonly bias?: Tensor | undefined;
-  readonly softcap: number | null;
 }
 
 /** How the teacher's and the text's word are weighed. */
@@ -310,7 +233,7 @@ export function linearDistillation(
   weights: Tensor,
   teacher: { readonly hidden: Tensor; readonly head: LinearHead },
   mix: DistillationMix,
-): DistillationLoss {
+): HeadLoss {
   const biases = [head.bias, teacher.head.bias].filter((bias) => bias !== undefined);
   const inputs = [hidden, head.weight, targets, weights, teacher.hidden, teacher.head.weight, ...biases];
   const [loss, perToken] = apply(linearDistillationOp, inputs, {
@@ -331,7 +254,7 @@ export function sparseDistillation(
   weights: Tensor,
   teacher: { readonly ids: Tensor; readonly probabilities: Tensor },
   mix: DistillationMix,
-): DistillationLoss {
+): HeadLoss {
   const bias = head.bias ? [head.bias] : [];
   const inputs = [hidden, head.weight, targets, weights, teacher.ids, teacher.probabilities, ...bias];
   const [loss, perToken] = apply(sparseDistillationOp, inputs, {

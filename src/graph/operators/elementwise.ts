@@ -1,9 +1,8 @@
 import { broadcastShapes } from '../dims.ts';
-import { apply, type Operator, shapeError, type Tensor } from '../tensor.ts';
+import { apply, floats, isNodeOf, type None, type Operator, shapeError, type Tensor } from '../tensor.ts';
 import { mapValues, zipValues } from '../values.ts';
-import { sumTo } from './reduce.ts';
-
-type None = Record<never, never>;
+import { sumTo } from './broadcast.ts';
+import { scalar, scalarValue } from './sources.ts';
 
 /** A function of each element, with its derivative written in terms of the input `x` and the output `y`. */
 function unary(
@@ -24,16 +23,20 @@ function unary(
     evaluate: ([x]) => [mapValues(x!, value)],
     differentiate: ({ inputs, outputs, gradients }) => [derivative(inputs[0]!, outputs[0]!, gradients[0]!)],
     lower,
-    examples: [{ inputs: [{ dtype: 'float32', shape: [3, 5] }], attributes: {}, range }],
+    examples: [{ inputs: [floats(3, 5)], attributes: {}, range }],
   };
 }
 
-export const negOp = unary(
-  'neg',
-  (x) => -x,
-  (_x, _y, dy) => neg(dy),
-  (e, inputs) => e.node('Neg', inputs),
-);
+export const negOp: Operator<None> = {
+  ...unary(
+    'neg',
+    (x) => -x,
+    (_x, _y, dy) => neg(dy),
+    (e, inputs) => e.node('Neg', inputs),
+  ),
+  cheap: true,
+  identity: ([x]) => (isNodeOf(x!.node, negOp) ? x!.node.inputs[0] : undefined),
+};
 export const expOp = unary(
   'exp',
   Math.exp,
@@ -47,18 +50,24 @@ export const logOp = unary(
   (e, inputs) => e.node('Log', inputs),
   [0.2, 3],
 );
-export const tanhOp = unary(
-  'tanh',
-  Math.tanh,
-  (_x, y, dy) => sub(dy, mul(mul(dy, y), y)),
-  (e, inputs) => e.node('Tanh', inputs),
-);
-export const sigmoidOp = unary(
-  'sigmoid',
-  (x) => 1 / (1 + Math.exp(-x)),
-  (_x, y, dy) => mul(dy, sub(y, mul(y, y))),
-  (e, inputs) => e.node('Sigmoid', inputs),
-);
+export const tanhOp: Operator<None> = {
+  ...unary(
+    'tanh',
+    Math.tanh,
+    (_x, y, dy) => sub(dy, mul(mul(dy, y), y)),
+    (e, inputs) => e.node('Tanh', inputs),
+  ),
+  cheap: true,
+};
+export const sigmoidOp: Operator<None> = {
+  ...unary(
+    'sigmoid',
+    (x) => 1 / (1 + Math.exp(-x)),
+    (_x, y, dy) => mul(dy, sub(y, mul(y, y))),
+    (e, inputs) => e.node('Sigmoid', inputs),
+  ),
+  cheap: true,
+};
 export const sqrtOp = unary(
   'sqrt',
   Math.sqrt,
@@ -83,10 +92,15 @@ export const sigmoid = (x: Tensor): Tensor => apply(sigmoidOp, [x], {})[0]!;
 export const sqrt = (x: Tensor): Tensor => apply(sqrtOp, [x], {})[0]!;
 export const reciprocal = (x: Tensor): Tensor => apply(reciprocalOp, [x], {})[0]!;
 
-/** A function of two tensors broadcast together as NumPy does. */
+/**
+ * A function of two tensors broadcast together as NumPy does.
+ *
+ * @param neutral the number that changes nothing on the right and, where it says so, on the left.
+ */
 function binary(
   name: string,
   onnx: string,
+  neutral: { readonly number: number; readonly left: boolean },
   value: (a: number, b: number) => number,
   derivative: (a: Tensor, b: Tensor, y: Tensor, dy: Tensor) => [() => Tensor, () => Tensor],
   range: readonly [number, number] = [-2, 2],
@@ -110,39 +124,44 @@ function binary(
       return [wanted[0] ? sumTo(da(), a.shape) : undefined, wanted[1] ? sumTo(db(), b.shape) : undefined];
     },
     lower: (e, inputs) => e.node(onnx, inputs),
+    cheap: true,
+    identity([a, b]) {
+      if (neutral.left && scalarValue(a!) === neutral.number) return b;
+      return scalarValue(b!) === neutral.number ? a : undefined;
+    },
     examples: [
-      { inputs: [float(2, 3, 4), float(2, 3, 4)], attributes: {}, range },
-      { inputs: [float(2, 3, 4), float(4)], attributes: {}, range },
-      { inputs: [float(3, 1), float(2, 1, 5)], attributes: {}, range },
+      { inputs: [floats(2, 3, 4), floats(2, 3, 4)], attributes: {}, range },
+      { inputs: [floats(2, 3, 4), floats(4)], attributes: {}, range },
+      { inputs: [floats(3, 1), floats(2, 1, 5)], attributes: {}, range },
     ],
   };
-}
-
-function float(...shape: number[]) {
-  return { dtype: 'float32', shape } as const;
 }
 
 export const addOp = binary(
   'add',
   'Add',
+  { number: 0, left: true },
   (a, b) => a + b,
   (_a, _b, _y, dy) => [() => dy, () => dy],
 );
 export const subOp = binary(
   'sub',
   'Sub',
+  { number: 0, left: false },
   (a, b) => a - b,
   (_a, _b, _y, dy) => [() => dy, () => neg(dy)],
 );
 export const mulOp = binary(
   'mul',
   'Mul',
+  { number: 1, left: true },
   (a, b) => a * b,
   (a, b, _y, dy) => [() => mul(dy, b), () => mul(dy, a)],
 );
 export const divOp = binary(
   'div',
   'Div',
+  { number: 1, left: false },
   (a, b) => a / b,
   (_a, b, y, dy) => [() => div(dy, b), () => neg(div(mul(dy, y), b))],
   [0.4, 3],
@@ -156,67 +175,6 @@ export const sub = (a: Tensor, b: Tensor): Tensor => apply(subOp, [a, b], {})[0]
 export const mul = (a: Tensor, b: Tensor): Tensor => apply(mulOp, [a, b], {})[0]!;
 /** a / b, broadcast. */
 export const div = (a: Tensor, b: Tensor): Tensor => apply(divOp, [a, b], {})[0]!;
-
-interface ConstantAttributes {
-  readonly dtype: 'float32' | 'int64' | 'int32';
-  readonly shape: readonly number[];
-  readonly data: ArrayLike<number>;
-}
-
-/** A value known when the graph is built. */
-export const constantOp: Operator<ConstantAttributes> = {
-  name: 'constant',
-  infer: (_inputs, { dtype, shape }) => [{ dtype, shape }],
-  evaluate: (_inputs, { shape, data }) => [{ shape, data: Float64Array.from(data) }],
-  stopsGradient: true,
-  lower: (e, _inputs, { attributes }) => [e.constant(attributes.dtype, attributes.shape, attributes.data)],
-  examples: [],
-};
-
-export function constant(
-  data: ArrayLike<number>,
-  shape: readonly number[],
-  dtype: ConstantAttributes['dtype'] = 'float32',
-) {
-  return apply(constantOp, [], { dtype, shape, data })[0]!;
-}
-
-export function scalar(value: number): Tensor {
-  return constant([value], []);
-}
-
-/** The number that a constant scalar holds, or undefined for anything else. */
-export function scalarValue(tensor: Tensor): number | undefined {
-  if (tensor.node.operator !== (constantOp as Operator)) return undefined;
-  const { data } = tensor.node.attributes as ConstantAttributes;
-  return data.length === 1 && tensor.rank === 0 ? data[0] : undefined;
-}
-
-export interface InputAttributes {
-  readonly name: string;
-  readonly dtype: 'float32' | 'int64' | 'int32';
-  readonly shape: Tensor['shape'];
-  /** A weight: an input when training, an initialiser for inference. */
-  readonly parameter?: boolean;
-}
-
-/** A value given when the graph runs. */
-export const inputOp: Operator<InputAttributes> = {
-  name: 'input',
-  infer: (_inputs, { dtype, shape }) => [{ dtype, shape }],
-  stopsGradient: true,
-  unique: true,
-  examples: [],
-};
-
-export function input(name: string, dtype: InputAttributes['dtype'], shape: Tensor['shape']): Tensor {
-  return apply(inputOp, [], { name, dtype, shape })[0]!;
-}
-
-/** A float32 weight known by its path. */
-export function parameter(name: string, shape: Tensor['shape']): Tensor {
-  return apply(inputOp, [], { name, dtype: 'float32', shape, parameter: true })[0]!;
-}
 
 /**
  * A recomputation barrier: `x` unchanged, but only available once `after` is. Two graphs that differ by a barrier

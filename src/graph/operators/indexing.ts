@@ -1,9 +1,15 @@
 import { type Dim, sameDim, sameShape, sizeOf } from '../dims.ts';
-import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
-import { scalar } from './elementwise.ts';
-import { broadcastTo, reshape } from './shape.ts';
-
-type None = Record<never, never>;
+import {
+  apply,
+  floats,
+  type None,
+  type Operator,
+  shapeError,
+  type Tensor,
+  type TensorType,
+} from '../tensor.ts';
+import { broadcastTo, reshape } from './broadcast.ts';
+import { scalar } from './sources.ts';
 
 function isIndex(x: TensorType | undefined): boolean {
   return x?.dtype === 'int64' || x?.dtype === 'int32';
@@ -34,12 +40,10 @@ export const gatherRowsOp: Operator<None> = {
     return [scatterRows(reshape(ids, [count]), rows, table.shape[0]!), undefined];
   },
   lower: (e, inputs) => e.node('Gather', inputs, { axis: 0 }),
+  cheap: true,
   examples: [
     {
-      inputs: [
-        { dtype: 'float32', shape: [5, 3] },
-        { dtype: 'int64', shape: [7] },
-      ],
+      inputs: [floats(5, 3), { dtype: 'int64', shape: [7] }],
       attributes: {},
       below: 5,
     },
@@ -80,10 +84,7 @@ export const takeRowsOp: Operator<None> = {
   lower: (e, inputs) => e.node('Gather', inputs, { axis: 1 }),
   examples: [
     {
-      inputs: [
-        { dtype: 'float32', shape: [2, 5, 3] },
-        { dtype: 'int32', shape: [2] },
-      ],
+      inputs: [floats(2, 5, 3), { dtype: 'int32', shape: [2] }],
       attributes: {},
       below: 5,
     },
@@ -135,10 +136,7 @@ export const scatterRowsOp: Operator<ScatterAttributes> = {
   differentiate: ({ inputs, gradients }) => [undefined, gatherRows(gradients[0]!, inputs[0]!)],
   examples: [
     {
-      inputs: [
-        { dtype: 'int64', shape: [7] },
-        { dtype: 'float32', shape: [7, 3] },
-      ],
+      inputs: [{ dtype: 'int64', shape: [7] }, floats(7, 3)],
       attributes: { rows: 5 },
       below: 5,
     },
@@ -170,10 +168,7 @@ export const takeAlongOp: Operator<None> = {
   },
   lower: (e, inputs) => e.node('GatherElements', inputs, { axis: 1 }),
   examples: [1, 2].map((k) => ({
-    inputs: [
-      { dtype: 'float32', shape: [4, 3] },
-      { dtype: 'int64', shape: [4, k] },
-    ],
+    inputs: [floats(4, 3), { dtype: 'int64', shape: [4, k] }],
     attributes: {},
     below: 3,
   })),
@@ -214,11 +209,7 @@ export const addAlongOp: Operator<None> = {
   // The engine's CPU kernel adds one after another, so unlike ScatterND with repeated rows an id may repeat.
   lower: (e, inputs) => e.node('ScatterElements', inputs, { axis: 1, reduction: 'add' }),
   examples: [1, 4].map((k) => ({
-    inputs: [
-      { dtype: 'float32', shape: [4, 3] },
-      { dtype: 'int64', shape: [4, k] },
-      { dtype: 'float32', shape: [4, k] },
-    ],
+    inputs: [floats(4, 3), { dtype: 'int64', shape: [4, k] }, floats(4, k)],
     attributes: {},
     below: 3,
   })),

@@ -1,12 +1,21 @@
 import { type Dim, mulDims, sameDim, sizeOf } from '../dims.ts';
-import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
-import { sizeOfShape } from '../values.ts';
+import { gemm } from '../lowerings/gemm.ts';
+import { quantizedProduct } from '../lowerings/quantized-product.ts';
+import {
+  apply,
+  floats,
+  isNodeOf,
+  type Node,
+  type Operator,
+  shapeError,
+  type Tensor,
+  type TensorType,
+} from '../tensor.ts';
+import { reshape } from './broadcast.ts';
 import { add } from './elementwise.ts';
-import { gemm } from './gemm-lowering.ts';
-import { quantizedProduct } from './quantized.ts';
-import { reshape } from './shape.ts';
+import { parameterName } from './sources.ts';
 
-interface MatmulAttributes {
+export interface MatmulAttributes {
   /** Whether the last two axes of `a` (of `b`) are swapped first. */
   readonly transA: boolean;
   readonly transB: boolean;
@@ -49,7 +58,7 @@ export const matmulOp: Operator<MatmulAttributes> = {
   evaluate([a, b], { transA, transB, alpha }) {
     const [m, k] = sides({ dtype: 'float32', shape: a!.shape }, transA) as [number, number];
     const n = sides({ dtype: 'float32', shape: b!.shape }, transB)[1] as number;
-    const batches = sizeOfShape(a!.shape.slice(0, -2));
+    const batches = sizeOf(a!.shape.slice(0, -2));
     const data = new Float64Array(batches * m * n);
     for (let batch = 0; batch < batches; batch++) {
       const atA = batch * m * k;
@@ -87,6 +96,7 @@ export const matmulOp: Operator<MatmulAttributes> = {
     }
     return [da, db];
   },
+  packedInput: 1,
   lower(e, inputs, { attributes: { transA, transB, alpha }, inputs: types }) {
     const weight = e.quantized(inputs[1]!);
     if (weight) return quantizedProduct(e, inputs[0]!, types[0]!.shape.length, weight);
@@ -124,8 +134,7 @@ export const matmulOp: Operator<MatmulAttributes> = {
 };
 
 function example(a: number[], b: number[], transA: boolean, transB: boolean, alpha: number) {
-  const inputs = [a, b].map((shape) => ({ dtype: 'float32', shape }) as const);
-  return { inputs, attributes: { transA, transB, alpha } };
+  return { inputs: [floats(...a), floats(...b)], attributes: { transA, transB, alpha } };
 }
 
 function flattenRows(x: Tensor): Tensor {
@@ -145,6 +154,13 @@ export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttributes> 
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const y = matmul(x, weight, { transB: true });
   return bias ? add(y, bias) : y;
+}
+
+/** The path of the weight where a node is x · weightᵀ with a parameter; undefined for anything else. */
+export function linearWeight(node: Node): string | undefined {
+  if (!isNodeOf(node, matmulOp)) return undefined;
+  const { transA, transB, alpha } = node.attributes;
+  return !transA && transB && alpha === 1 ? parameterName(node.inputs[1]!.node) : undefined;
 }
 
 /** The number of multiply-adds of a product, times two. */

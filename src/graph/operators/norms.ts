@@ -1,11 +1,20 @@
-import { sameDim, sameShape } from '../dims.ts';
-import { apply, type Emitter, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
-import { add, mul, reciprocal, scalar, sqrt, sub, tanh } from './elementwise.ts';
+import { sameDim } from '../dims.ts';
+import {
+  apply,
+  type Emitter,
+  floats,
+  type Operator,
+  shapeError,
+  type Tensor,
+  type TensorType,
+} from '../tensor.ts';
+import { reshape, sumTo } from './broadcast.ts';
+import { add, mul, reciprocal, sqrt, sub } from './elementwise.ts';
 import { matmul } from './matmul.ts';
-import { reduceMean, sumTo } from './reduce.ts';
-import { reshape } from './shape.ts';
+import { reduceMean } from './reduce.ts';
+import { scalar } from './sources.ts';
 
-interface NormAttributes {
+export interface NormAttributes {
   readonly epsilon: number;
 }
 
@@ -13,7 +22,8 @@ function statisticsType(x: TensorType): TensorType {
   return { dtype: 'float32', shape: [...x.shape.slice(0, -1), 1] };
 }
 
-function checkNorm(name: string, inputs: readonly TensorType[]): TensorType {
+/** The shape rule of norms: the type of what is normed. */
+export function checkNorm(name: string, inputs: readonly TensorType[]): TensorType {
   const [x, ...rest] = inputs;
   const width = x?.shape.at(-1);
   if (
@@ -64,8 +74,8 @@ export const rmsNormOp: Operator<NormAttributes> = {
     return [y!, ...(apart ? [inverseRms(e, inputs[0]!, epsilon)] : rest)];
   },
   examples: [
-    { inputs: [matrix(3, 6), vector(6)], attributes: { epsilon: 1e-5 } },
-    { inputs: [matrix(3, 6), vector(6)], attributes: { epsilon: 0.1 } },
+    { inputs: [floats(3, 6), floats(6)], attributes: { epsilon: 1e-5 } },
+    { inputs: [floats(3, 6), floats(6)], attributes: { epsilon: 0.1 } },
   ],
 };
 
@@ -114,57 +124,13 @@ export const layerNormOp: Operator<NormAttributes> = {
     const count = e.isUsed(outputs[1]!) || e.isUsed(outputs[2]!) ? 3 : 1;
     return e.node('LayerNormalization', inputs, attributes, { outputs: count });
   },
-  examples: [{ inputs: [matrix(3, 6), vector(6), vector(6)], attributes: { epsilon: 1e-5 } }],
+  examples: [{ inputs: [floats(3, 6), floats(6), floats(6)], attributes: { epsilon: 1e-5 } }],
 };
 
 /** The mean of x · weight over the last axis: x `[…, width]` → `[…, 1]`. */
 function rowMean(x: Tensor, weight: Tensor): Tensor {
   const [width] = weight.shape as [number];
   return matmul(x, reshape(weight, [width, 1]), { alpha: 1 / width });
-}
-
-function matrix(rows: number, columns: number): TensorType {
-  return { dtype: 'float32', shape: [rows, columns] };
-}
-
-function vector(width: number): TensorType {
-  return { dtype: 'float32', shape: [width] };
-}
-
-/**
- * The sum of a residual stream and what a layer adds to it, and its RMSNorm, in one pass: x and y `[…, width]`, weight
- * `[width]` → the norm and the sum. For inference: it has no derivative of its own.
- */
-export const addRmsNormOp: Operator<NormAttributes> = {
-  name: 'addRmsNorm',
-  engineOnly: true,
-  fits: (inputs, _, dialect) => dialect === 'onnxruntime' && [2, 3].includes(inputs[0]!.shape.length),
-  infer([x, y, weight]) {
-    const inputs = [x, y, weight].filter((input) => input !== undefined);
-    const normed = checkNorm('addRmsNorm', [x!, weight!]);
-    if (inputs.length < 3 || !sameShape(x!.shape, y!.shape))
-      throw shapeError('addRmsNorm', inputs, 'needs two sums of one shape and a weight');
-    return [normed, normed];
-  },
-  expand([x, y, weight], { epsilon }) {
-    const sum = add(x!, y!);
-    return [rmsNorm(sum, weight!, epsilon), sum];
-  },
-  lower(e, inputs, { attributes: { epsilon } }) {
-    const outputs = e.node(
-      'SkipSimplifiedLayerNormalization',
-      inputs,
-      { epsilon: { float: epsilon } },
-      { domain: 'com.microsoft', outputs: 4 },
-    );
-    return [outputs[0]!, outputs[3]!];
-  },
-  examples: [{ inputs: [matrix(3, 6), matrix(3, 6), vector(6)], attributes: { epsilon: 1e-5 } }],
-};
-
-/** See {@link addRmsNormOp}. */
-export function addRmsNorm(x: Tensor, y: Tensor, weight: Tensor, epsilon: number): readonly [Tensor, Tensor] {
-  return apply(addRmsNormOp, [x, y, weight], { epsilon }) as unknown as readonly [Tensor, Tensor];
 }
 
 /** x `[…, width]`, weight `[width]` → `[…, width]`. */
@@ -175,33 +141,4 @@ export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
 /** x `[…, width]`, weight and bias `[width]` → `[…, width]`. */
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
   return apply(layerNormOp, [x, weight, bias], { epsilon })[0]!;
-}
-
-interface SoftcapAttributes {
-  readonly cap: number;
-}
-
-/** cap · tanh(x / cap): bends values smoothly into (−cap, cap). Gemma 2, arXiv:2408.00118. */
-export const softcapOp: Operator<SoftcapAttributes> = {
-  name: 'softcap',
-  primaryOutputs: 1,
-  infer(inputs, { cap }) {
-    if (inputs[0]?.dtype !== 'float32' || !(cap > 0))
-      throw shapeError('softcap', inputs, `cannot be capped at ${cap}`);
-    return [inputs[0]];
-  },
-  expand: ([x], { cap }) => [mul(tanhOf(x!, cap), scalar(cap))],
-  differentiate({ outputs, gradients, attributes: { cap } }) {
-    const t = mul(outputs[0]!, scalar(1 / cap));
-    return [mul(gradients[0]!, sub(scalar(1), mul(t, t)))];
-  },
-  examples: [{ inputs: [matrix(3, 6)], attributes: { cap: 1.5 } }],
-};
-
-function tanhOf(x: Tensor, cap: number): Tensor {
-  return tanh(mul(x, scalar(1 / cap)));
-}
-
-export function softcap(x: Tensor, cap: number): Tensor {
-  return apply(softcapOp, [x], { cap })[0]!;
 }

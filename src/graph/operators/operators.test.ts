@@ -2,12 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { nodeEngine } from '../../runtime/engine.node.ts';
 import { Executable, type HostTensor } from '../../runtime/executable.ts';
 import { differentiate } from '../differentiate.ts';
+import { sizeOf } from '../dims.ts';
 import { evaluate } from '../evaluate.ts';
 import { apply, type Example, type Operator, type Tensor } from '../tensor.ts';
-import { sizeOfShape, type Values } from '../values.ts';
-import { add, constant, input, mul } from './elementwise.ts';
-import { reduceSum } from './reduce.ts';
-import { reshape } from './shape.ts';
+import type { Values } from '../values.ts';
+import { add, constant, input, mul, reduceSum, reshape } from './index.ts';
 import { operators } from './table.ts';
 
 const engine = nodeEngine({ threads: 2 });
@@ -30,7 +29,7 @@ function makeInputs(operator: Operator, example: Example<object>) {
     const given = example.values?.[i];
     const data = given
       ? Float64Array.from(given)
-      : Float64Array.from({ length: sizeOfShape(shape) }, () =>
+      : Float64Array.from({ length: sizeOf(shape) }, () =>
           type.dtype === 'float32'
             ? Math.fround(low + (high - low) * random())
             : Math.floor(random() * (example.below ?? 4)),
@@ -75,7 +74,7 @@ function probe(outputs: readonly Tensor[]): Tensor {
       const shape = output.shape as number[];
       const random = generator(31 + i);
       const factors = constant(
-        Float64Array.from({ length: sizeOfShape(shape) }, () => random() - 0.5),
+        Float64Array.from({ length: sizeOf(shape) }, () => random() - 0.5),
         shape,
       );
       const weighted = mul(output, factors);

@@ -1,5 +1,5 @@
 import { sameDim, sameShape } from '../dims.ts';
-import { apply, type Operator, shapeError, type Tensor } from '../tensor.ts';
+import { apply, floats, type Operator, shapeError, type Tensor } from '../tensor.ts';
 import { neg } from './elementwise.ts';
 
 interface RotaryAttributes {
@@ -72,19 +72,11 @@ export const rotaryOp: Operator<RotaryAttributes> = {
   },
   examples: [
     {
-      inputs: [
-        { dtype: 'float32', shape: [3, 8] },
-        { dtype: 'float32', shape: [3, 2] },
-        { dtype: 'float32', shape: [3, 2] },
-      ],
+      inputs: [floats(3, 8), floats(3, 2), floats(3, 2)],
       attributes: { heads: 2 },
     },
     {
-      inputs: [
-        { dtype: 'float32', shape: [2, 3, 8] },
-        { dtype: 'float32', shape: [2, 3, 2] },
-        { dtype: 'float32', shape: [2, 3, 2] },
-      ],
+      inputs: [floats(2, 3, 8), floats(2, 3, 2), floats(2, 3, 2)],
       attributes: { heads: 2 },
     },
   ],

@@ -1,6 +1,5 @@
-import { mulDims, sameDim } from '../dims.ts';
+import { mulDims, sameDim, sizeOf } from '../dims.ts';
 import { apply, type Operator, shapeError, type Tensor, type TensorType } from '../tensor.ts';
-import { sizeOfShape } from '../values.ts';
 import { MASKED } from './attention.ts';
 
 /**
@@ -94,7 +93,7 @@ export const paddedMaskOp: Operator<PaddedMaskAttributes> = {
     const [batch, time] = ids!.shape as [number, number];
     const total = kept!.shape[1]!;
     const shape = [batch, 1, group * time, total];
-    const data = new Float64Array(sizeOfShape(shape));
+    const data = new Float64Array(sizeOf(shape));
     for (let row = 0; row < batch * group * time; row++) {
       const sequence = Math.floor(row / (group * time));
       const query = total - time + (row % time);

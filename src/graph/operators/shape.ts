@@ -1,60 +1,8 @@
-import {
-  addDims,
-  broadcastShapes,
-  type Dim,
-  type Shape,
-  sameDim,
-  sameShape,
-  shapeText,
-  sizeOf,
-} from '../dims.ts';
-import { apply, type Operator, shapeError, type Tensor } from '../tensor.ts';
-import { broadcastPosition, forEachIndex, sizeOfShape, stridesOf } from '../values.ts';
-import { scalar } from './elementwise.ts';
-import { sumTo } from './reduce.ts';
-
-interface ShapeAttributes {
-  readonly shape: Shape;
-}
-
-/** The ONNX shape argument: at most one size may be symbolic, or a copy of the input's at the same place. */
-function shapeArgument(name: string, from: Shape, to: Shape): number[] {
-  const sizes = to.map((dim, axis) => {
-    if (typeof dim === 'number') return dim;
-    return from[axis] !== undefined && sameDim(from[axis]!, dim) ? 0 : -1;
-  });
-  if (sizes.filter((size) => size === -1).length > 1) {
-    throw shapeError(
-      name,
-      [{ dtype: 'float32', shape: from }],
-      `more than one unknown size in ${shapeText(to)}`,
-    );
-  }
-  return sizes;
-}
-
-export const reshapeOp: Operator<ShapeAttributes> = {
-  name: 'reshape',
-  infer(inputs, { shape }) {
-    const [x] = inputs;
-    if (!x || !sameDim(sizeOf(x.shape), sizeOf(shape))) {
-      throw shapeError('reshape', inputs, `cannot hold the same elements as ${shapeText(shape)}`);
-    }
-    return [{ dtype: x.dtype, shape }];
-  },
-  evaluate: ([x], { shape }) => [{ shape: shape as number[], data: x!.data }],
-  differentiate: ({ inputs, gradients }) => [reshape(gradients[0]!, inputs[0]!.shape)],
-  lower(e, [x], { attributes, inputs }) {
-    const sizes = shapeArgument('reshape', inputs[0]!.shape, attributes.shape);
-    return e.node('Reshape', [x!, e.constant('int64', [sizes.length], sizes)]);
-  },
-  examples: [{ inputs: [{ dtype: 'float32', shape: [2, 6] }], attributes: { shape: [3, 2, 2] } }],
-};
-
-/** The same elements in row-major order under another shape. */
-export function reshape(x: Tensor, shape: Shape): Tensor {
-  return sameShape(x.shape, shape) ? x : apply(reshapeOp, [x], { shape })[0]!;
-}
+import { addDims, type Dim, sameDim, sizeOf } from '../dims.ts';
+import { apply, floats, isNodeOf, type Operator, shapeError, type Tensor } from '../tensor.ts';
+import { forEachIndex, stridesOf } from '../values.ts';
+import { broadcastTo } from './broadcast.ts';
+import { scalar } from './sources.ts';
 
 interface TransposeAttributes {
   readonly permutation: readonly number[];
@@ -90,58 +38,22 @@ export const transposeOp: Operator<TransposeAttributes> = {
     ];
   },
   lower: (e, inputs, { attributes }) => e.node('Transpose', inputs, { perm: attributes.permutation }),
+  cheap: true,
+  identity([x], { permutation }) {
+    const { node } = x!;
+    const undone =
+      isNodeOf(node, transposeOp) && permutation.every((axis, i) => node.attributes.permutation[axis] === i);
+    return undone ? node.inputs[0] : undefined;
+  },
   examples: [
-    { inputs: [{ dtype: 'float32', shape: [2, 3] }], attributes: { permutation: [1, 0] } },
-    { inputs: [{ dtype: 'float32', shape: [2, 3, 4, 5] }], attributes: { permutation: [0, 2, 3, 1] } },
+    { inputs: [floats(2, 3)], attributes: { permutation: [1, 0] } },
+    { inputs: [floats(2, 3, 4, 5)], attributes: { permutation: [0, 2, 3, 1] } },
   ],
 };
 
 /** Axes reordered: axis i of the result is axis `permutation[i]` of `x`. */
 export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
   return permutation.every((axis, i) => axis === i) ? x : apply(transposeOp, [x], { permutation })[0]!;
-}
-
-export const broadcastToOp: Operator<ShapeAttributes> = {
-  name: 'broadcastTo',
-  infer(inputs, { shape }) {
-    const [x] = inputs;
-    const target = x && broadcastShapes(x.shape, shape);
-    if (!target || !sameShape(target, shape)) {
-      throw shapeError('broadcastTo', inputs, `cannot be broadcast to ${shapeText(shape)}`);
-    }
-    return [{ dtype: x.dtype, shape }];
-  },
-  evaluate([x], { shape }) {
-    const to = shape as number[];
-    const data = new Float64Array(sizeOfShape(to));
-    const strides = stridesOf(x!.shape);
-    forEachIndex(to, (index, flat) => {
-      data[flat] = x!.data[broadcastPosition(index, x!.shape, strides)]!;
-    });
-    return [{ shape: to, data }];
-  },
-  differentiate: ({ inputs, gradients }) => [sumTo(gradients[0]!, inputs[0]!.shape)],
-  lower(e, [x], { attributes, inputs }) {
-    const { shape } = attributes;
-    const from = inputs[0]!.shape;
-    // Expand takes 1 to mean "as it is", so only sizes that grow must be numbers.
-    const sizes = shape.map((dim, axis) => {
-      const own = from[axis - (shape.length - from.length)];
-      if (own !== undefined && sameDim(own, dim)) return 1;
-      if (typeof dim === 'number') return dim;
-      throw shapeError('broadcastTo', [inputs[0]!], `cannot grow to the unknown size ${dim}`);
-    });
-    return e.node('Expand', [x!, e.constant('int64', [sizes.length], sizes)]);
-  },
-  examples: [
-    { inputs: [{ dtype: 'float32', shape: [3, 1] }], attributes: { shape: [2, 3, 4] } },
-    { inputs: [{ dtype: 'float32', shape: [] }], attributes: { shape: [3] } },
-  ],
-};
-
-/** `x` repeated along axes of size 1 (and new leading ones) up to `shape`. */
-export function broadcastTo(x: Tensor, shape: Shape): Tensor {
-  return sameShape(x.shape, shape) ? x : apply(broadcastToOp, [x], { shape })[0]!;
 }
 
 interface ConcatAttributes {
@@ -167,7 +79,7 @@ export const concatOp: Operator<ConcatAttributes> = {
   evaluate(inputs, { axis }) {
     const shape = [...inputs[0]!.shape];
     shape[axis] = inputs.reduce((sum, x) => sum + x.shape[axis]!, 0);
-    const data = new Float64Array(sizeOfShape(shape));
+    const data = new Float64Array(sizeOf(shape));
     const strides = stridesOf(shape);
     let start = 0;
     for (const x of inputs) {
@@ -192,21 +104,10 @@ export const concatOp: Operator<ConcatAttributes> = {
     });
   },
   lower: (e, inputs, { attributes }) => e.node('Concat', inputs, { axis: attributes.axis }),
+  cheap: true,
   examples: [
-    {
-      inputs: [
-        { dtype: 'float32', shape: [2, 3] },
-        { dtype: 'float32', shape: [2, 2] },
-      ],
-      attributes: { axis: 1 },
-    },
-    {
-      inputs: [
-        { dtype: 'float32', shape: [1, 3] },
-        { dtype: 'float32', shape: [2, 3] },
-      ],
-      attributes: { axis: 0 },
-    },
+    { inputs: [floats(2, 3), floats(2, 2)], attributes: { axis: 1 } },
+    { inputs: [floats(1, 3), floats(2, 3)], attributes: { axis: 0 } },
   ],
 };
 
@@ -247,7 +148,7 @@ export const sliceOp: Operator<SliceAttributes> = {
     const from = start < 0 ? x!.shape[axis]! + start : start;
     const shape = x!.shape.map((dim, i) => (i === axis ? size : dim));
     const strides = stridesOf(x!.shape);
-    const data = new Float64Array(sizeOfShape(shape));
+    const data = new Float64Array(sizeOf(shape));
     forEachIndex(shape, (index, flat) => {
       let at = from * strides[axis]!;
       for (let i = 0; i < index.length; i++) at += index[i]! * strides[i]!;
@@ -266,9 +167,10 @@ export const sliceOp: Operator<SliceAttributes> = {
     const one = (value: number) => e.constant('int64', [1], [value]);
     return e.node('Slice', [x!, one(start), one(end ?? Number.MAX_SAFE_INTEGER), one(axis)]);
   },
+  cheap: true,
   examples: [
-    { inputs: [{ dtype: 'float32', shape: [4, 5] }], attributes: { axis: 1, start: 1, end: 4 } },
-    { inputs: [{ dtype: 'float32', shape: [4, 5] }], attributes: { axis: 0, start: -1, end: null } },
+    { inputs: [floats(4, 5)], attributes: { axis: 1, start: 1, end: 4 } },
+    { inputs: [floats(4, 5)], attributes: { axis: 0, start: -1, end: null } },
   ],
 };
 
@@ -298,7 +200,7 @@ export const padOp: Operator<PadAttributes> = {
   },
   evaluate([x], { axis, before, after }) {
     const shape = x!.shape.map((dim, i) => (i === axis ? dim + before + after : dim));
-    const data = new Float64Array(sizeOfShape(shape));
+    const data = new Float64Array(sizeOf(shape));
     const strides = stridesOf(shape);
     forEachIndex(x!.shape, (index, flat) => {
       let at = before * strides[axis]!;
@@ -316,7 +218,8 @@ export const padOp: Operator<PadAttributes> = {
     const pads = e.constant('int64', [2], [before, after]);
     return e.node('Pad', [x!, pads, e.constant('float32', [], [0]), e.constant('int64', [1], [axis])]);
   },
-  examples: [{ inputs: [{ dtype: 'float32', shape: [2, 3] }], attributes: { axis: 1, before: 1, after: 2 } }],
+  cheap: true,
+  examples: [{ inputs: [floats(2, 3)], attributes: { axis: 1, before: 1, after: 2 } }],
 };
 
 export function pad(x: Tensor, axis: number, before: number, after: number): Tensor {
@@ -368,7 +271,8 @@ export const splitOp: Operator<SplitAttributes> = {
       { outputs: sizes.length },
     );
   },
-  examples: [{ inputs: [{ dtype: 'float32', shape: [2, 6] }], attributes: { axis: 1, sizes: [1, 3, 2] } }],
+  cheap: true,
+  examples: [{ inputs: [floats(2, 6)], attributes: { axis: 1, sizes: [1, 3, 2] } }],
 };
 
 /** `x` cut along `axis` into parts of these sizes. */

@@ -1,8 +1,8 @@
-import { DEAD, EXIT, QUOTE, type StringDfa } from '../automata/dfa.ts';
-import { ArrayFrame, ObjectFrame } from '../schema/containers.ts';
-import type { PartialNumber } from '../schema/decimal.ts';
-import type { GrammarNode, LiteralValue, NumberValue, StringValue } from '../schema/values.ts';
+import { QUOTE } from '../automata/dfa.ts';
+import type { GrammarNode } from '../schema/values.ts';
+import { ArrayFrame, ObjectFrame } from './containers.ts';
 import { cheapest, Position, whitespace } from './position.ts';
+import { InLiteral, numberPositions, StringFrame } from './scalars.ts';
 
 const OPEN_ARRAY = 0x5b;
 const OPEN_OBJECT = 0x7b;
@@ -60,114 +60,13 @@ function begin(
     }
     case 'array':
       if (byte !== OPEN_ARRAY) return [];
-      return [parent.shared(alternative, () => new ArrayFrame(alternative, parent)).at('open', 0, 0)];
+      return [
+        parent.shared(alternative, () => new ArrayFrame(alternative, parent, beforeValue)).at('open', 0, 0),
+      ];
     case 'object':
       if (byte !== OPEN_OBJECT) return [];
-      return [parent.shared(alternative, () => new ObjectFrame(alternative, parent)).at('open', 0, 0)];
-  }
-}
-
-export class InLiteral extends Position {
-  override readonly literal = true;
-  readonly cost: number;
-
-  constructor(
-    private readonly value: LiteralValue,
-    private readonly node: number,
-    private readonly parent: Position,
-    private readonly known: Map<number, InLiteral>,
-  ) {
-    super();
-    const { trie } = value;
-    this.cost = parent.cost + (trie.isEnd(node) ? trie.costToGoOn(node) : trie.cost(node));
-  }
-
-  step(byte: number): readonly Position[] {
-    const { trie } = this.value;
-    const node = trie.child(this.node, byte);
-    if (node === undefined) return [];
-    const ended = trie.isEnd(node) ? [this.parent] : [];
-    if (!trie.goesOn(node)) return ended;
-    const next = this.known.get(node) ?? new InLiteral(this.value, node, this.parent, this.known);
-    this.known.set(node, next);
-    return [next, ...ended];
-  }
-}
-
-class InNumber extends Position {
-  constructor(
-    private readonly value: NumberValue,
-    private readonly number: PartialNumber,
-    private readonly parent: Position,
-    readonly cost: number,
-  ) {
-    super();
-  }
-
-  step(byte: number): readonly Position[] {
-    const next = this.value.range.next(this.number, byte);
-    return next ? numberPositions(this.value, next, this.parent) : [];
-  }
-}
-
-/** A number may end where it is complete, and may go on where it can become another one. */
-function numberPositions(value: NumberValue, number: PartialNumber, parent: Position): readonly Position[] {
-  const more = value.range.more(number);
-  const positions: Position[] = value.range.complete(number) ? [parent] : [];
-  if (more < Number.POSITIVE_INFINITY)
-    positions.push(new InNumber(value, number, parent, more + parent.cost));
-  return positions;
-}
-
-/** A string that is open, in all the states it can be in. */
-export class StringFrame {
-  private readonly positions = new Map<number, InString>();
-
-  constructor(
-    readonly value: StringValue,
-    readonly parent: Position,
-  ) {}
-
-  start(): InString {
-    return this.at(this.value.dfa.start, 0);
-  }
-
-  at(state: number, count: number): InString {
-    const { dfa, least, most } = this.value;
-    const counted = most === Number.POSITIVE_INFINITY ? Math.min(count, least) : count;
-    const key = counted * dfa.boundary.length + state;
-    const known = this.positions.get(key);
-    if (known) return known;
-    const position = new InString(this, state, counted);
-    this.positions.set(key, position);
-    return position;
-  }
-}
-
-/** Inside a string. `count`: characters begun, as far as that matters. */
-export class InString extends Position {
-  readonly cost: number;
-  readonly dfa: StringDfa;
-  readonly parent: Position;
-  readonly least: number;
-  readonly most: number;
-
-  constructor(
-    private readonly frame: StringFrame,
-    readonly state: number,
-    readonly count: number,
-  ) {
-    super();
-    ({ dfa: this.dfa, least: this.least, most: this.most } = frame.value);
-    this.parent = frame.parent;
-    this.cost = this.dfa.distance[state]! + Math.max(0, this.least - count) + this.parent.cost;
-  }
-
-  step(byte: number): readonly Position[] {
-    const next = this.dfa.table[this.state * 256 + byte]!;
-    if (next === DEAD) return [];
-    if (next === EXIT) return this.count >= this.least ? [this.parent] : [];
-    const count = this.count + this.dfa.boundary[this.state]!;
-    return count > this.most ? [] : [this.frame.at(next, count)];
+      return [
+        parent.shared(alternative, () => new ObjectFrame(alternative, parent, beforeValue)).at('open', 0, 0),
+      ];
   }
 }

@@ -1,6 +1,6 @@
 import { DEAD, EXIT, type StringDfa } from '../automata/dfa.ts';
-import type { InString } from './machine.ts';
 import { advance, leastCost, type Position } from './position.ts';
+import type { InString } from './scalars.ts';
 import { ByteTrie, type Vocabulary } from './vocabulary.ts';
 
 /** Tokens that may follow, and what it then costs at least to end the text. */

@@ -1,5 +1,6 @@
 import type { CausalLM } from '../../families/family.ts';
 import { differentiate } from '../../graph/differentiate.ts';
+import { sizeOf } from '../../graph/dims.ts';
 import {
   constant,
   type InputAttributes,
@@ -7,10 +8,9 @@ import {
   parameter as parameterInput,
 } from '../../graph/operators/index.ts';
 import { type Partition, partition } from '../../graph/partition.ts';
-import { substitute } from '../../graph/substitute.ts';
+import { substitute } from '../../graph/rewrite.ts';
 import type { Dialect, Tensor } from '../../graph/tensor.ts';
 import { topologicalOrder } from '../../graph/traverse.ts';
-import { sizeOfShape } from '../../graph/values.ts';
 import { gradientName, type SequenceShape, sequenceContext } from '../graph.ts';
 
 /** A weight that a piece of a model reads. */
@@ -92,7 +92,7 @@ export function backwardGraph(
   return new Map(
     names.map((name, i) => {
       const shape = sources[i]!.shape as number[];
-      return [name, gradients[i] ?? constant(new Float32Array(sizeOfShape(shape)), shape)];
+      return [name, gradients[i] ?? constant(new Float32Array(sizeOf(shape)), shape)];
     }),
   );
 }

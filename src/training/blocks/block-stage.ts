@@ -1,4 +1,4 @@
-import { sizeOfShape } from '../../graph/values.ts';
+import { sizeOf } from '../../graph/dims.ts';
 import { emitModel } from '../../onnx/emit.ts';
 import { dialectOf, type Engine, type SessionSettings } from '../../runtime/engine.ts';
 import { Executable, type HostTensor } from '../../runtime/executable.ts';
@@ -130,7 +130,7 @@ export class Stage {
       const { kept } = await this.keeping();
       const arrays = kept.map(({ name, shape }) => [
         name,
-        { data: memory.allocFloat32(sizeOfShape(shape)), shape },
+        { data: memory.allocFloat32(sizeOf(shape)), shape },
       ]);
       this.kept = Object.fromEntries(arrays) as Record<string, HostTensor>;
     }

@@ -1,20 +1,24 @@
 import { QUOTE, type StringDfa } from '../automata/dfa.ts';
-import { beforeValue, StringFrame } from '../parser/machine.ts';
-import { isSpace, Position, whitespace } from '../parser/position.ts';
-import type { LiteralTrie } from './literal.ts';
+import type { LiteralTrie } from '../schema/literal.ts';
 import {
   type ArrayValue,
   costAfterItem,
   costAfterProperty,
   costOf,
+  type GrammarNode,
   itemAt,
   type ObjectValue,
-} from './values.ts';
+} from '../schema/values.ts';
+import { isSpace, Position, whitespace } from './position.ts';
+import { StringFrame } from './scalars.ts';
 
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const CLOSE_ARRAY = 0x5d;
 const CLOSE_OBJECT = 0x7d;
+
+/** The place before a value, after which `parent` is. */
+type BeforeValue = (node: GrammarNode, parent: Position) => Position;
 
 /** Where in an array or object: after its opening bracket, before a key, or after a value. */
 type Phase = 'open' | 'key' | 'after';
@@ -42,6 +46,7 @@ export class ArrayFrame extends Frame<InArray> {
   constructor(
     readonly value: ArrayValue,
     readonly parent: Position,
+    readonly beforeValue: BeforeValue,
   ) {
     super();
     const { prefix, least, most } = value;
@@ -81,14 +86,14 @@ class InArray extends Position {
     const item = itemAt(value, count);
     const mayGoOn = count < value.most && item.cost < Number.POSITIVE_INFINITY;
     if (phase === 'after') {
-      if (byte === COMMA && this.space === 0) return mayGoOn ? [beforeValue(item, this.after())] : [];
+      if (byte === COMMA && this.space === 0) return mayGoOn ? [frame.beforeValue(item, this.after())] : [];
       const space = mayClose ? whitespace(this.space, byte, true) : -1;
       return space < 0 ? [] : [frame.at(phase, count, space)];
     }
     const space = whitespace(this.space, byte, true);
     if (space >= 0) return [frame.at(phase, count, space)];
     if (!mayGoOn || isSpace(byte)) return [];
-    return beforeValue(item, this.after()).step(byte);
+    return frame.beforeValue(item, this.after()).step(byte);
   }
 
   private after(): Position {
@@ -100,6 +105,7 @@ export class ObjectFrame extends Frame<InObject> {
   constructor(
     readonly value: ObjectValue,
     readonly parent: Position,
+    readonly beforeValue: BeforeValue,
   ) {
     super();
   }
@@ -179,11 +185,15 @@ class InObject extends Position {
     for (let i = index; i <= Math.min(last, properties.length - 1); i++) {
       const { key, node } = properties[i]!;
       if (node.cost === Number.POSITIVE_INFINITY) continue;
-      listed.push({ key, at: key.child(0, QUOTE)!, value: beforeValue(node, frame.at('after', i + 1, 0)) });
+      listed.push({
+        key,
+        at: key.child(0, QUOTE)!,
+        value: frame.beforeValue(node, frame.at('after', i + 1, 0)),
+      });
     }
     if (listed.length > 0) next.push(new InKey(listed));
     if (last === properties.length && additional && additional.node.cost < Number.POSITIVE_INFINITY) {
-      const value = beforeValue(additional.node, frame.at('after', properties.length, 0));
+      const value = frame.beforeValue(additional.node, frame.at('after', properties.length, 0));
       next.push(value.shared(additional, () => afterKey(additional.keys, value)).start());
     }
     return next;

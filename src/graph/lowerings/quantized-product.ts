@@ -1,5 +1,5 @@
 import type { Emitter, QuantizedWeight } from '../tensor.ts';
-import { gemm } from './gemm-lowering.ts';
+import { gemm } from './gemm.ts';
 
 /** Accuracy levels of MatMulNBits: activations as float32, or as 8-bit numbers with a scale for each block. */
 const FLOAT32 = 1;
