@@ -494,9 +494,9 @@ describe('tokenizer encode and decode', () => {
     const bos = loadTokenizer(only).tokenToId('<|endoftext|>')!;
     raw.post_processor = {
       type: 'TemplateProcessing',
-      single: [{ SpecialToken: { id: 'bos', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
+      single: [{ SpecialToken: { id: '<|endoftext|>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
       pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 0 } }],
-      special_tokens: { bos: { id: 'bos', ids: [bos], tokens: ['<|endoftext|>'] } },
+      special_tokens: { '<|endoftext|>': { id: '<|endoftext|>', ids: [bos], tokens: ['<|endoftext|>'] } },
     };
     writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(raw));
     const args = ['tokenizer', 'encode', folder, '--text', 'rope', '--json'];
