@@ -8,11 +8,13 @@
  * MODEL is a Hugging Face directory or a GGUF file. Times are medians over the steps after the first; the profile itself
  * slows models of many small operators.
  */
+
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
+import { sizeOf } from '../src/graph/dims.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { createTrainingEngine, type MemoryMode } from '../src/training/create-learner.ts';
 import { median } from './inference/samples.ts';
@@ -131,13 +133,12 @@ function describe({ args }: Event): { kind: string; flops: number } {
   ) => (list ?? []).map((entry) => Object.values(entry)[0] ?? []);
   const [out = []] = shapes(args?.output_type_shape);
   const [left = []] = shapes(args?.input_type_shape);
-  const size = (shape: readonly number[]) => shape.reduce((product, dim) => product * dim, 1);
   if (!/MatMul|Gemm/.test(operator) || out.length < 2)
     return { kind: `${operator} → ${out.join('×')}`, flops: 0 };
   const columns = out.at(-1)!;
   // Every number on the left is used once for each column of the result.
-  const inner = (size(left) * columns) / size(out);
+  const inner = (sizeOf(left) * columns) / sizeOf(out);
   const batches = out.slice(0, -2).join('×');
   const kind = `${operator} ${batches && `${batches} of `}[${out.at(-2)}, ${inner}]·[${inner}, ${columns}]`;
-  return { kind, flops: 2 * size(out) * inner };
+  return { kind, flops: 2 * sizeOf(out) * inner };
 }

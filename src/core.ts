@@ -56,8 +56,8 @@ export type { CommonConfig, RawConfig, RopeConfig } from './families/config.ts';
 export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './families/family.ts';
 export { type GemmaConfig, gemma } from './families/gemma.ts';
 export { type Gemma2Config, gemma2 } from './families/gemma2.ts';
-export { Gpt, type GptConfig, gpt } from './families/gpt.ts';
-export { Gpt2, type Gpt2Config, gpt2 } from './families/gpt2.ts';
+export { type GptConfig, gpt } from './families/gpt.ts';
+export { type Gpt2Config, gpt2 } from './families/gpt2.ts';
 export { type GaussianSource, initializeWeights } from './families/initialize.ts';
 export { type LlamaConfig, llama } from './families/llama.ts';
 export {
@@ -139,8 +139,6 @@ export { type ModelSummary, summarize } from './inspect/summary.ts';
 export { printTree, type TreeOptions } from './inspect/tree.ts';
 export { CachedSequence, FullSequence, type LayerCache, type SequenceContext } from './nn/attention.ts';
 export { Embedding } from './nn/embedding.ts';
-export { GatedMlp } from './nn/gated-mlp.ts';
-export { GroupedQueryAttention } from './nn/grouped-attention.ts';
 export { Conv1D, Dropout, Linear } from './nn/linear.ts';
 export { Activation, type ActivationKind } from './nn/mlp.ts';
 export {
@@ -179,6 +177,11 @@ export {
   splitCorpus,
 } from './text/corpus.ts';
 export { fitBigram, fitUnigram, meanNegativeLogLikelihood, type NgramModel } from './text/ngram.ts';
+export {
+  type AddedTokenFiles,
+  type JoinedTokenizer,
+  joinTokenizerFiles,
+} from './tokenizer/added-token-files.ts';
 export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe } from './tokenizer/bpe-trainer.ts';
 export { StreamDecoder } from './tokenizer/stream.ts';
 export { Tokenizer } from './tokenizer/tokenizer.ts';

@@ -450,3 +450,79 @@ describe('tokenizer train', () => {
     expect(tokenizer.decode(tokenizer.encode('밧줄 🪢 rope'))).toBe('밧줄 🪢 rope');
   });
 });
+
+describe('tokenizer encode and decode', () => {
+  /** A folder that holds a tokenizer and nothing else. */
+  const only = file('tokenizer-only');
+  const sample = 'A rope,\n밧줄 🪢 <|endoftext|>';
+
+  beforeAll(() => {
+    mkdirSync(only);
+    writeFileSync(join(only, 'tokenizer.json'), readFileSync(join(model, 'tokenizer.json')));
+  });
+
+  it('give ids and tokens of a text and the text of ids, whatever the place of the tokenizer', async () => {
+    const expected = loadTokenizer(only);
+    const ids = expected.encode(sample);
+    const tokens = ids.map((id) => expected.idToToken(id));
+    const source = file('sample.txt');
+    writeFileSync(source, sample);
+    for (const place of [model, only, join(only, 'tokenizer.json')]) {
+      const encode = ['tokenizer', 'encode', place, '--text', sample, '--json'];
+      expect(json(await ropewalk(encode))).toEqual({ ids, tokens });
+    }
+    expect(json(await ropewalk(['tokenizer', 'encode', only, '--file', source, '--json']))).toEqual({
+      ids,
+      tokens,
+    });
+    const decode = ['tokenizer', 'decode', only, '--ids', ids.join()];
+    expect(json(await ropewalk([...decode, '--json']))).toEqual({ text: sample });
+    expect((await ropewalk(decode)).stdout).toBe(`${sample}\n`);
+  });
+
+  it('read the tokenizer of a GGUF file', async () => {
+    const gguf = file('encode.gguf');
+    expect((await ropewalk(['export', model, '--to', 'gguf', '--out', gguf])).code).toBe(0);
+    const args = ['tokenizer', 'encode', gguf, '--text', sample, '--json'];
+    expect(json<{ ids: number[] }>(await ropewalk(args)).ids).toEqual(loadTokenizer(only).encode(sample));
+  });
+
+  it('add the special tokens of the tokenizer unless told not to', async () => {
+    const folder = file('with-bos');
+    mkdirSync(folder);
+    const raw = JSON.parse(readFileSync(join(only, 'tokenizer.json'), 'utf8')) as Record<string, unknown>;
+    const bos = loadTokenizer(only).tokenToId('<|endoftext|>')!;
+    raw.post_processor = {
+      type: 'TemplateProcessing',
+      single: [{ SpecialToken: { id: '<|endoftext|>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
+      pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 0 } }],
+      special_tokens: { '<|endoftext|>': { id: '<|endoftext|>', ids: [bos], tokens: ['<|endoftext|>'] } },
+    };
+    writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(raw));
+    const args = ['tokenizer', 'encode', folder, '--text', 'rope', '--json'];
+    const { ids: plain } = json<{ ids: number[] }>(await ropewalk([...args, '--no-special']));
+    expect(json<{ ids: number[] }>(await ropewalk(args)).ids).toEqual([bos, ...plain]);
+  });
+
+  it('print a line for each token, and nothing that a terminal would obey', async () => {
+    const { stdout, code } = await ropewalk(['tokenizer', 'encode', only, '--text', 'a\nb']);
+    expect(code).toBe(0);
+    const ids = loadTokenizer(only).encode('a\nb');
+    expect(stdout.split('\n').map((line) => line.split('\t')[0])).toEqual([...ids.map(String), '']);
+    expect(stdout).not.toMatch(CONTROL);
+  });
+
+  it('refuse what they cannot do, in one line', async () => {
+    const encode = ['tokenizer', 'encode', only];
+    expect(refusal(await ropewalk(encode))).toMatch(/--text TEXT or --file FILE/);
+    expect(refusal(await ropewalk([...encode, '--text', 'a', '--file', text]))).toMatch(/give one of them/);
+    expect(refusal(await ropewalk([...encode, '--file', file('absent.txt')]))).toMatch(/absent\.txt/);
+    expect(refusal(await ropewalk(['tokenizer', 'decode', only, '--ids', '1,99999']))).toMatch(
+      /the id 99999/,
+    );
+    expect(refusal(await ropewalk(['tokenizer', 'encode', LLAMA, '--text', 'a']))).toMatch(/no tokenizer/);
+    const bad = await ropewalk(['tokenizer', 'decode', only, '--ids', '1,x']);
+    expect(bad.code).not.toBe(0);
+    expect(bad.stderr).toMatch(/Give token ids/);
+  });
+});

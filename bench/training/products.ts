@@ -1,4 +1,5 @@
 import type { CausalLM } from '../../src/families/family.ts';
+import { sizeOf } from '../../src/graph/dims.ts';
 import { input, matmulFlops, slice } from '../../src/graph/operators/index.ts';
 import { simplify } from '../../src/graph/simplify.ts';
 import { apply, type Tensor } from '../../src/graph/tensor.ts';
@@ -33,7 +34,7 @@ export async function bareProducts(
     flops += matmulFlops(node) as number;
     // Own inputs for each product, or the engine would compute equal ones once.
     const inputs = node.inputs.map((x, i) => {
-      const size = (x.shape as number[]).reduce((a, b) => a * b, 1);
+      const size = sizeOf(x.shape as number[]);
       if (!arrays.has(size)) arrays.set(size, random(size));
       const name = `x${outputs.size}_${i}`;
       feeds[name] = { data: arrays.get(size)!, shape: x.shape as number[] };

@@ -4,6 +4,7 @@ import { RopewalkError } from '../errors.ts';
 import { recoverDirectory } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
 import { jsonProblem } from '../files/json.ts';
+import { joinTokenizerFiles } from '../tokenizer/added-token-files.ts';
 import type { Checkpoint, TokenizerFiles } from './checkpoint.ts';
 import {
   CARRIED_FILES,
@@ -49,16 +50,30 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
   };
 }
 
-/** tokenizer.json and tokenizer_config.json; a chat template in a file of its own is put into the latter. */
+/**
+ * tokenizer.json and tokenizer_config.json, with the tokens that other files add; a chat template in a file of its own is
+ * put into the latter.
+ */
 export async function readTokenizerFiles(path: string): Promise<TokenizerFiles | undefined> {
-  const tokenizer = await readJsonObject(path, 'tokenizer.json');
-  if (!tokenizer) return undefined;
-  const config = { ...(await readJsonObject(path, 'tokenizer_config.json')) };
+  const own = await readJsonObject(path, 'tokenizer.json');
+  if (!own) return undefined;
+  const ownConfig = await readJsonObject(path, 'tokenizer_config.json');
+  const { tokenizer, config: joined } = joinTokenizerFiles(
+    {
+      tokenizer: own,
+      config: ownConfig,
+      addedTokens: await readJsonObject(path, 'added_tokens.json'),
+      specialTokensMap: await readJsonObject(path, 'special_tokens_map.json'),
+    },
+    path,
+  );
+  const changed = { tokenizer: tokenizer !== own, config: ownConfig !== undefined && joined !== ownConfig };
+  const config = { ...joined };
   const template =
     (await readText(path, 'chat_template.jinja')) ??
     (await readJsonObject(path, 'chat_template.json'))?.chat_template;
   if (template !== undefined) config.chat_template = template;
-  return { tokenizer, config };
+  return { tokenizer, config, changed };
 }
 
 /** The tokenizer's and prompts' files that a directory has, by name. */

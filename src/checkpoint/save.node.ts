@@ -9,6 +9,7 @@ import {
 } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
 import { toConfigJson } from '../files/json.ts';
+import { sizeOf } from '../graph/dims.ts';
 import { checkDirectory, listCarriedFiles, resolveInside } from './directory.node.ts';
 import {
   CONFIG_FILE,
@@ -18,7 +19,7 @@ import {
   shardName,
   WEIGHTS_INDEX,
 } from './model-files.ts';
-import { product, quote } from './safetensors/header.ts';
+import { quote } from './safetensors/header.ts';
 import {
   type ByteData,
   type FloatData,
@@ -118,15 +119,15 @@ async function writeWeights(directory: string, model: ModelToSave, dtype: FloatD
     });
   }
   if (shards.length > 1) {
-    const elements = model.tensors.reduce((sum, { shape }) => sum + product(shape), 0);
-    const bytes = model.tensors.reduce((sum, tensor) => sum + sizeOf(tensor, dtype), 0);
+    const elements = model.tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const bytes = model.tensors.reduce((sum, tensor) => sum + bytesOf(tensor, dtype), 0);
     const metadata = { total_parameters: elements, total_size: bytes };
     const index = { metadata, weight_map: Object.fromEntries(weightMap) };
     await writeFileAtomic(join(directory, WEIGHTS_INDEX), toConfigJson(index));
   }
 }
 
-function sizeOf(tensor: TensorToSave, dtype: FloatDtype): number {
+function bytesOf(tensor: TensorToSave, dtype: FloatDtype): number {
   return tensorBytes(tensor.shape, 'bytes' in tensor ? 'U8' : dtype);
 }
 
@@ -143,7 +144,7 @@ function splitShards(
   const shards: ModelToSave['tensors'][number][][] = [[]];
   let size = 0;
   for (const tensor of tensors) {
-    const bytes = sizeOf(tensor, dtype);
+    const bytes = bytesOf(tensor, dtype);
     if (size > 0 && size + bytes > maxBytes) {
       shards.push([]);
       size = 0;

@@ -15,7 +15,8 @@ const TOKENIZER = 'tokenizer.json';
 const TOKENIZER_CONFIG = 'tokenizer_config.json';
 
 /**
- * The tokenizer's files: as they are where the checkpoint's folder has them, else from what its format says of them. A
+ * The tokenizer's files: as they are where the checkpoint's folder has them, else from what its format says of them.
+ * Tokens that only other files of the folder add are put into tokenizer.json, for programs that read nothing else. A
  * tokenizer.json without a tokenizer_config.json gets one, since transformers.js wants both.
  * @param templateInConfig whether a chat template that has a file of its own must be in tokenizer_config.json as well:
  * transformers.js looks for it nowhere else
@@ -33,12 +34,16 @@ export async function tokenizerFilesOf(
     const made = [jsonFile(TOKENIZER, parsed.tokenizer), jsonFile(TOKENIZER_CONFIG, parsed.config)];
     return [...files.filter(({ name }) => name !== TOKENIZER_CONFIG), ...made];
   }
+  const { tokenizer, config, changed } = parsed;
   const apart = has('chat_template.jinja') || has('chat_template.json');
-  if (has(TOKENIZER_CONFIG) && !(templateInConfig && apart)) return files;
-  const config = has(TOKENIZER_CONFIG)
-    ? parsed.config
-    : { ...smallConfig(source, parsed.tokenizer), ...parsed.config };
-  return [...files.filter(({ name }) => name !== TOKENIZER_CONFIG), jsonFile(TOKENIZER_CONFIG, config)];
+  const made: CarriedFile[] = [];
+  if (changed?.tokenizer) made.push(jsonFile(TOKENIZER, tokenizer));
+  if (!has(TOKENIZER_CONFIG)) {
+    made.push(jsonFile(TOKENIZER_CONFIG, { ...smallConfig(source, tokenizer), ...config }));
+  } else if (changed?.config || (templateInConfig && apart)) {
+    made.push(jsonFile(TOKENIZER_CONFIG, config));
+  }
+  return [...files.filter(({ name }) => !made.some((file) => file.name === name)), ...made];
 }
 
 /** Plain JSON: a vocabulary may hold words that name a float field elsewhere. */

@@ -2,6 +2,7 @@ import type { Tensor } from '../graph/tensor.ts';
 import type { SequenceContext } from '../nn/attention.ts';
 import { Module, type Parameter } from '../nn/module.ts';
 import type { CommonConfig, RawConfig } from './config.ts';
+import type { DecoderNames, DecoderParts } from './decoder.ts';
 
 /** The output layer as the loss needs it: fused with the cross-entropy, so that all logits never exist at once. */
 export interface Head {
@@ -20,8 +21,8 @@ export interface Stages {
   readonly embed: (context: SequenceContext) => Tensor;
   /** In order. Layers whose graphs are equal but for the names of their weights are layers of one kind. */
   readonly layers: readonly ((x: Tensor, context: SequenceContext) => Tensor)[];
-  /** What the last layer gives → the final, normalised activations, which the head reads. */
-  readonly finish: (x: Tensor) => Tensor;
+  /** What the last layer gives → the final, normalized activations, which the head reads. */
+  readonly finish: (x: Tensor, context?: SequenceContext) => Tensor;
 }
 
 /** A decoder-only language model: token ids in, a row of logits for each out. */
@@ -36,7 +37,10 @@ export abstract class CausalLM extends Module {
   /** Token ids of the context → the final, normalised activations `[…, width]`: all stages one after another. */
   hiddenStates(context: SequenceContext): Tensor {
     const { embed, layers, finish } = this.stages;
-    return finish(layers.reduce((x, layer) => layer(x, context), embed(context)));
+    return finish(
+      layers.reduce((x, layer) => layer(x, context), embed(context)),
+      context,
+    );
   }
 
   /** Names in checkpoints that are no weights (buffers), to be skipped without complaint. */
@@ -86,5 +90,9 @@ export interface Family<C extends CommonConfig = CommonConfig> {
   /** Hugging Face's config.json (either form) → a checked config. */
   readConfig(raw: RawConfig, file: string): C;
   writeConfig(config: C): Record<string, unknown>;
+  /** What a model of this config is made of. */
+  parts(config: C): DecoderParts;
+  /** What checkpoints call its modules. */
+  readonly names: DecoderNames;
   build(config: C): CausalLM;
 }

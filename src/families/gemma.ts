@@ -1,19 +1,12 @@
-import { add } from '../graph/operators/index.ts';
-import type { Tensor } from '../graph/tensor.ts';
-import type { SequenceContext } from '../nn/attention.ts';
-import { GatedMlp } from '../nn/gated-mlp.ts';
-import { GroupedQueryAttention } from '../nn/grouped-attention.ts';
-import { Activation } from '../nn/mlp.ts';
-import { nameParameters } from '../nn/module.ts';
-import { RMSNorm } from '../nn/norm.ts';
-import type { RotaryEmbedding } from '../nn/positions.ts';
 import { ConfigReader, type RawConfig } from './config.ts';
-import { type Family, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
+import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 import {
-  DecoderLayer,
-  RotaryCausalLM,
   type RotaryDecoderConfig,
   readRotaryDecoder,
+  rotaryLayer,
+  rotaryNames,
+  rotaryParts,
   writeRotaryDecoder,
 } from './rotary-decoder.ts';
 
@@ -25,49 +18,32 @@ import {
  */
 export type GemmaConfig = RotaryDecoderConfig;
 
-class GemmaDecoderLayer extends DecoderLayer {
-  readonly typeName = 'GemmaDecoderLayer';
-  readonly self_attn: GroupedQueryAttention;
-  readonly mlp: GatedMlp;
-  readonly input_layernorm: RMSNorm;
-  readonly post_attention_layernorm: RMSNorm;
-
-  constructor(config: GemmaConfig, rope: RotaryEmbedding) {
-    super();
-    const { hidden_size: width, initializer_range: std, rms_norm_eps: epsilon } = config;
-    const settings = {
-      heads: config.num_attention_heads,
-      kvHeads: config.num_key_value_heads,
-      headDim: config.head_dim,
-      scale: config.head_dim ** -0.5,
-      window: null,
-      softcap: null,
-    };
-    this.self_attn = new GroupedQueryAttention('GemmaAttention', width, settings, rope, {
-      bias: config.attention_bias,
-      std,
-    });
-    const gelu = new Activation('GELUTanh', 'gelu');
-    this.mlp = new GatedMlp('GemmaMLP', width, config.intermediate_size, gelu, { bias: false, std });
-    this.input_layernorm = new RMSNorm('GemmaRMSNorm', width, epsilon, 1);
-    this.post_attention_layernorm = new RMSNorm('GemmaRMSNorm', width, epsilon, 1);
-  }
-
-  forward(x: Tensor, context: SequenceContext): Tensor {
-    const attended = add(x, this.self_attn.forward(this.input_layernorm.forward(x), context));
-    return add(attended, this.mlp.forward(this.post_attention_layernorm.forward(attended)));
-  }
+/** What the configs of both generations have in common. Every name of GELU means the tanh form there. */
+export function readGemma(reader: ConfigReader): GemmaConfig {
+  const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
+  const field = reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
+  reader.choice(field, tanhForms, 'gelu_pytorch_tanh');
+  reader.mustBe('use_bidirectional_attention', [false]);
+  return readRotaryDecoder(reader, { tied: true, dividesHeads: false });
 }
 
-export function buildGemma(config: GemmaConfig): RotaryCausalLM {
-  const { hidden_size: width } = config;
-  return new RotaryCausalLM(config, {
-    prefix: 'Gemma',
-    embedding: { typeName: 'GemmaTextScaledWordEmbedding', scale: Math.sqrt(width) },
-    layer: (_index, rope) => new GemmaDecoderLayer(config, rope),
-    norm: () => new RMSNorm('GemmaRMSNorm', width, config.rms_norm_eps, 1),
-    softcap: null,
-  });
+/** The fields of {@link readGemma}. */
+export function writeGemma(c: GemmaConfig): Record<string, unknown> {
+  const activation = 'gelu_pytorch_tanh';
+  return { ...writeRotaryDecoder(c), hidden_act: activation, hidden_activation: activation };
+}
+
+const names = rotaryNames('Gemma', {
+  activation: 'GELUTanh',
+  embedding: 'GemmaTextScaledWordEmbedding',
+});
+
+function parts(c: GemmaConfig): DecoderParts {
+  const norm = { kind: 'RMSNorm', epsilon: c.rms_norm_eps, weightOffset: 1 } as const;
+  return {
+    ...rotaryParts(c, norm, (_index, rope) => rotaryLayer(c, norm, 'gelu', rope)),
+    embeddingScale: Math.sqrt(c.hidden_size),
+  };
 }
 
 function config(size: Partial<GemmaConfig>): GemmaConfig {
@@ -100,7 +76,7 @@ function published(size: Partial<GemmaConfig>, data: string, hub: string): Prese
   return { config: config(size), training: { data, method, source }, hub };
 }
 
-export const gemma: Family<GemmaConfig> = {
+export const gemma = defineFamily<GemmaConfig>({
   name: 'gemma',
   title: 'Gemma',
   modelType: 'gemma',
@@ -138,22 +114,13 @@ export const gemma: Family<GemmaConfig> = {
     },
   },
   readConfig(raw: RawConfig, file: string): GemmaConfig {
-    const reader = new ConfigReader(raw, file);
-    const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
-    reader.choice(
-      reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act',
-      tanhForms,
-      'gelu_pytorch_tanh',
-    );
-    reader.mustBe('use_bidirectional_attention', [false]);
-    return readRotaryDecoder(reader, { tied: true, dividesHeads: false });
+    return readGemma(new ConfigReader(raw, file));
   },
   writeConfig: (c) => ({
     architectures: ['GemmaForCausalLM'],
     model_type: 'gemma',
-    ...writeRotaryDecoder(c),
-    hidden_act: 'gelu_pytorch_tanh',
-    hidden_activation: 'gelu_pytorch_tanh',
+    ...writeGemma(c),
   }),
-  build: (c) => nameParameters(buildGemma(c)),
-};
+  parts,
+  names,
+});

@@ -1,21 +1,8 @@
-import { add } from '../graph/operators/index.ts';
-import type { Tensor } from '../graph/tensor.ts';
-import type { SequenceContext } from '../nn/attention.ts';
-import { GatedMlp } from '../nn/gated-mlp.ts';
-import { GroupedQueryAttention } from '../nn/grouped-attention.ts';
-import { Activation } from '../nn/mlp.ts';
-import { nameParameters } from '../nn/module.ts';
-import { RMSNorm } from '../nn/norm.ts';
-import type { RotaryEmbedding } from '../nn/positions.ts';
 import { ConfigReader, type RawConfig } from './config.ts';
-import { type Family, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import {
-  DecoderLayer,
-  RotaryCausalLM,
-  type RotaryDecoderConfig,
-  readRotaryDecoder,
-  writeRotaryDecoder,
-} from './rotary-decoder.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
+import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+import { readGemma, writeGemma } from './gemma.ts';
+import { type RotaryDecoderConfig, rotaryLayer, rotaryNames, rotaryParts } from './rotary-decoder.ts';
 
 /**
  * Gemma 2 (Gemma Team 2024, arXiv:2408.00118): local sliding-window and global layers in turn, grouped queries, capped
@@ -41,56 +28,37 @@ function alternating(layers: number): LayerType[] {
   return Array.from({ length: layers }, (_, i) => (i % 2 === 0 ? 'sliding_attention' : 'full_attention'));
 }
 
-class Gemma2DecoderLayer extends DecoderLayer {
-  readonly typeName = 'Gemma2DecoderLayer';
-  readonly self_attn: GroupedQueryAttention;
-  readonly mlp: GatedMlp;
-  readonly input_layernorm: RMSNorm;
-  readonly post_attention_layernorm: RMSNorm;
-  readonly pre_feedforward_layernorm: RMSNorm;
-  readonly post_feedforward_layernorm: RMSNorm;
+const names = rotaryNames('Gemma2', {
+  activation: 'GELUTanh',
+  embedding: 'Gemma2TextScaledWordEmbedding',
+  norms: {
+    attentionNorm: 'input_layernorm',
+    attentionPostNorm: 'post_attention_layernorm',
+    mlpNorm: 'pre_feedforward_layernorm',
+    mlpPostNorm: 'post_feedforward_layernorm',
+  },
+});
 
-  constructor(config: Gemma2Config, layerType: LayerType, rope: RotaryEmbedding) {
-    super();
-    const { hidden_size: width, initializer_range: std, rms_norm_eps: epsilon } = config;
-    const settings = {
-      heads: config.num_attention_heads,
-      kvHeads: config.num_key_value_heads,
-      headDim: config.head_dim,
-      scale: config.query_pre_attn_scalar ** -0.5,
-      window: layerType === 'sliding_attention' ? config.sliding_window : null,
-      softcap: config.attn_logit_softcapping,
+function parts(c: Gemma2Config): DecoderParts {
+  const norm = { kind: 'RMSNorm', epsilon: c.rms_norm_eps, weightOffset: 1 } as const;
+  const whole = rotaryParts(c, norm, (index, rope) => {
+    const layer = rotaryLayer(c, norm, 'gelu', rope);
+    return {
+      ...layer,
+      norms: { attentionNorm: norm, attentionPostNorm: norm, mlpNorm: norm, mlpPostNorm: norm },
+      attention: {
+        ...layer.attention,
+        scale: c.query_pre_attn_scalar ** -0.5,
+        window: c.layer_types[index] === 'sliding_attention' ? c.sliding_window : null,
+        softcap: c.attn_logit_softcapping,
+      },
     };
-    this.self_attn = new GroupedQueryAttention('Gemma2Attention', width, settings, rope, {
-      bias: config.attention_bias,
-      std,
-    });
-    const gelu = new Activation('GELUTanh', 'gelu');
-    this.mlp = new GatedMlp('Gemma2MLP', width, config.intermediate_size, gelu, { bias: false, std });
-    const norm = () => new RMSNorm('Gemma2RMSNorm', width, epsilon, 1);
-    this.input_layernorm = norm();
-    this.post_attention_layernorm = norm();
-    this.pre_feedforward_layernorm = norm();
-    this.post_feedforward_layernorm = norm();
-  }
-
-  forward(x: Tensor, context: SequenceContext): Tensor {
-    const attention = this.self_attn.forward(this.input_layernorm.forward(x), context);
-    const attended = add(x, this.post_attention_layernorm.forward(attention));
-    const mlp = this.mlp.forward(this.pre_feedforward_layernorm.forward(attended));
-    return add(attended, this.post_feedforward_layernorm.forward(mlp));
-  }
-}
-
-export function buildGemma2(config: Gemma2Config): RotaryCausalLM {
-  const { hidden_size: width } = config;
-  return new RotaryCausalLM(config, {
-    prefix: 'Gemma2',
-    embedding: { typeName: 'Gemma2TextScaledWordEmbedding', scale: Math.sqrt(width) },
-    layer: (index, rope) => new Gemma2DecoderLayer(config, config.layer_types[index]!, rope),
-    norm: () => new RMSNorm('Gemma2RMSNorm', width, config.rms_norm_eps, 1),
-    softcap: config.final_logit_softcapping,
   });
+  return {
+    ...whole,
+    embeddingScale: Math.sqrt(c.hidden_size),
+    head: { ...whole.head, softcap: c.final_logit_softcapping },
+  };
 }
 
 function config(size: Partial<Gemma2Config>): Gemma2Config {
@@ -149,7 +117,7 @@ function readLayerTypes(reader: ConfigReader, layers: number): LayerType[] {
   return value;
 }
 
-export const gemma2: Family<Gemma2Config> = {
+export const gemma2 = defineFamily<Gemma2Config>({
   name: 'gemma2',
   title: 'Gemma 2',
   predecessor: 'gemma',
@@ -206,14 +174,7 @@ export const gemma2: Family<Gemma2Config> = {
   },
   readConfig(raw: RawConfig, file: string): Gemma2Config {
     const reader = new ConfigReader(raw, file);
-    const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
-    reader.choice(
-      reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act',
-      tanhForms,
-      'gelu_pytorch_tanh',
-    );
-    reader.mustBe('use_bidirectional_attention', [false]);
-    const common = readRotaryDecoder(reader, { tied: true, dividesHeads: false });
+    const common = readGemma(reader);
     return {
       ...common,
       query_pre_attn_scalar: reader.number('query_pre_attn_scalar'),
@@ -226,9 +187,7 @@ export const gemma2: Family<Gemma2Config> = {
   writeConfig: (c) => ({
     architectures: ['Gemma2ForCausalLM'],
     model_type: 'gemma2',
-    ...writeRotaryDecoder(c),
-    hidden_act: 'gelu_pytorch_tanh',
-    hidden_activation: 'gelu_pytorch_tanh',
+    ...writeGemma(c),
     query_pre_attn_scalar: c.query_pre_attn_scalar,
     sliding_window: c.sliding_window,
     layer_types: [...c.layer_types],
@@ -236,5 +195,6 @@ export const gemma2: Family<Gemma2Config> = {
     final_logit_softcapping: c.final_logit_softcapping,
     cache_implementation: 'hybrid',
   }),
-  build: (c) => nameParameters(buildGemma2(c)),
-};
+  parts,
+  names,
+});

@@ -1,15 +1,6 @@
-import { add, relu } from '../graph/operators/index.ts';
-import type { Tensor } from '../graph/tensor.ts';
-import type { SequenceContext } from '../nn/attention.ts';
-import { Embedding } from '../nn/embedding.ts';
-import { Dropout, Linear } from '../nn/linear.ts';
-import { Activation } from '../nn/mlp.ts';
-import { Module, ModuleList, nameParameters, Sequential } from '../nn/module.ts';
-import { LayerNorm } from '../nn/norm.ts';
-import type { Part } from '../nn/parts.ts';
-import { SinusoidalPositions } from '../nn/positions.ts';
 import { type CommonConfig, ConfigReader, type RawConfig, readCommon, writeCommon } from './config.ts';
-import { CausalLM, type Family, type Head, type Stages, TINY_INITIALIZER_RANGE } from './family.ts';
+import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
+import { TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * GPT as the study note's table has it: sinusoidal positions, LayerNorm, multi-head attention, ReLU. The reference with
@@ -29,149 +20,73 @@ export interface GptConfig extends CommonConfig {
   readonly embd_pdrop: number;
 }
 
+const names: DecoderNames = {
+  model: { type: 'CTRLLMHeadModel', children: { body: 'transformer', head: 'lm_head' } },
+  body: {
+    type: 'CTRLModel',
+    children: {
+      embedding: 'w',
+      dropout: 'dropout',
+      layers: 'h',
+      norm: 'layernorm',
+      positions: 'pos_encoding',
+    },
+  },
+  layer: {
+    type: 'EncoderLayer',
+    children: {
+      attention: 'multi_head_attention',
+      mlp: 'ffn',
+      attentionNorm: 'layernorm1',
+      mlpNorm: 'layernorm2',
+      dropout: 'dropout1',
+      dropout2: 'dropout2',
+    },
+  },
+  attention: {
+    type: 'MultiHeadAttention',
+    children: { query: 'Wq', key: 'Wk', value: 'Wv', output: 'dense' },
+  },
+  mlp: { type: 'Sequential', children: { up: '0', activation: '1', down: '2' } },
+  embedding: 'Embedding',
+  norm: 'RMSNorm',
+  activation: 'ReLU',
+  rotary: 'RotaryEmbedding',
+  buffers: /pos_encoding$/,
+};
+
 const BLOCK_EPSILON = 1e-6;
 
-class MultiHeadAttention extends Module {
-  readonly typeName = 'MultiHeadAttention';
-  readonly Wq: Linear;
-  readonly Wk: Linear;
-  readonly Wv: Linear;
-  readonly dense: Linear;
-
-  constructor(private readonly config: GptConfig) {
-    super();
-    const { n_embd: width, initializer_range: std } = config;
-    const square = () => new Linear(width, width, { bias: true, std });
-    this.Wq = square();
-    this.Wk = square();
-    this.Wv = square();
-    this.dense = square();
-  }
-
-  override describe(): Part {
-    return { part: 'attention', ...this.settings(), bias: true };
-  }
-
-  forward(x: Tensor, context: SequenceContext): Tensor {
-    const q = this.Wq.forward(x);
-    const k = this.Wk.forward(x);
-    const v = this.Wv.forward(x);
-    return this.dense.forward(context.attend(q, k, v, this.settings(), null));
-  }
-
-  private settings() {
-    const { n_embd: width, n_head: heads } = this.config;
-    const headDim = width / heads;
-    return { heads, kvHeads: heads, headDim, scale: headDim ** -0.5, window: null, softcap: null };
-  }
-}
-
-/** Linear, ReLU, Linear. */
-class FeedForward extends Sequential<Linear | Activation> {
-  private readonly up: Linear;
-  private readonly down: Linear;
-
-  constructor({ n_embd: width, dff, initializer_range: std }: GptConfig) {
-    const up = new Linear(width, dff, { bias: true, std });
-    const down = new Linear(dff, width, { bias: true, std });
-    super([up, new Activation('ReLU', 'relu'), down]);
-    this.up = up;
-    this.down = down;
-  }
-
-  override describe(): Part {
-    const [hidden, width] = this.up.weight.shape as [number, number];
-    return { part: 'mlp', activation: 'relu', gated: false, width, hidden, bias: true };
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.down.forward(relu(this.up.forward(x)));
-  }
-}
-
-class EncoderLayer extends Module {
-  readonly typeName = 'EncoderLayer';
-  readonly multi_head_attention: MultiHeadAttention;
-  readonly ffn: FeedForward;
-  readonly layernorm1: LayerNorm;
-  readonly layernorm2: LayerNorm;
-  readonly dropout1: Dropout;
-  readonly dropout2: Dropout;
-
-  constructor(config: GptConfig) {
-    super();
-    this.multi_head_attention = new MultiHeadAttention(config);
-    this.ffn = new FeedForward(config);
-    this.layernorm1 = new LayerNorm(config.n_embd, BLOCK_EPSILON);
-    this.layernorm2 = new LayerNorm(config.n_embd, BLOCK_EPSILON);
-    this.dropout1 = new Dropout(config.resid_pdrop);
-    this.dropout2 = new Dropout(config.resid_pdrop);
-  }
-
-  forward(x: Tensor, context: SequenceContext): Tensor {
-    const attended = add(x, this.multi_head_attention.forward(this.layernorm1.forward(x), context));
-    return add(attended, this.ffn.forward(this.layernorm2.forward(attended)));
-  }
-}
-
-class GptModel extends Module {
-  readonly typeName = 'CTRLModel';
-  readonly w: Embedding;
-  readonly dropout: Dropout;
-  readonly h: ModuleList<EncoderLayer>;
-  readonly layernorm: LayerNorm;
-  readonly pos_encoding: SinusoidalPositions;
-
-  constructor(config: GptConfig) {
-    super();
-    const { n_embd: width } = config;
-    this.w = new Embedding(config.vocab_size, width, config.initializer_range, { scale: Math.sqrt(width) });
-    this.dropout = new Dropout(config.embd_pdrop);
-    this.h = new ModuleList(Array.from({ length: config.n_layer }, () => new EncoderLayer(config)));
-    this.layernorm = new LayerNorm(width, config.layer_norm_epsilon);
-    this.pos_encoding = new SinusoidalPositions(config.n_positions, width);
-  }
-
-  get stages(): Stages {
-    return {
-      embed: ({ ids, positionIds }) => add(this.w.forward(ids), this.pos_encoding.forward(positionIds)),
-      layers: this.h.items.map((layer) => (x, context) => layer.forward(x, context)),
-      finish: (x) => this.layernorm.forward(x),
-    };
-  }
-}
-
-export class Gpt extends CausalLM {
-  readonly typeName = 'CTRLLMHeadModel';
-  readonly transformer: GptModel;
-  readonly lm_head: Linear;
-
-  constructor(override readonly config: GptConfig) {
-    super();
-    this.transformer = new GptModel(config);
-    this.lm_head = new Linear(config.n_embd, config.vocab_size, {
+function parts(c: GptConfig): DecoderParts {
+  const norm = { kind: 'LayerNorm', epsilon: BLOCK_EPSILON, weightOffset: 0 } as const;
+  const headDim = c.n_embd / c.n_head;
+  const layer = {
+    norms: { attentionNorm: norm, mlpNorm: norm },
+    attention: {
+      heads: c.n_head,
+      kvHeads: c.n_head,
+      headDim,
+      scale: headDim ** -0.5,
+      window: null,
+      softcap: null,
       bias: true,
-      std: config.initializer_range,
-      ...(config.tie_word_embeddings && { tied: this.transformer.w.weight }),
-    });
-  }
-
-  get maxPositions(): number {
-    return this.config.n_positions;
-  }
-
-  get head(): Head {
-    const { weight, bias } = this.lm_head;
-    return { weight, ...(bias && { bias }), softcap: null };
-  }
-
-  get stages(): Stages {
-    return this.transformer.stages;
-  }
-
-  override isBuffer(name: string): boolean {
-    return name.endsWith('pos_encoding');
-  }
+      outputBias: true,
+    },
+    rope: null,
+    mlp: { activation: 'relu', gated: false, hidden: c.dff, bias: true },
+  } as const;
+  return {
+    vocabSize: c.vocab_size,
+    width: c.n_embd,
+    maxPositions: c.n_positions,
+    embeddingScale: Math.sqrt(c.n_embd),
+    positions: 'sinusoidal',
+    layers: Array.from({ length: c.n_layer }, () => layer),
+    norm: { ...norm, epsilon: c.layer_norm_epsilon },
+    head: { tied: c.tie_word_embeddings, bias: true, softcap: null },
+    initial: { std: c.initializer_range },
+    dropout: { embedding: c.embd_pdrop, residual: c.resid_pdrop },
+  };
 }
 
 function config(
@@ -200,7 +115,7 @@ function config(
   };
 }
 
-export const gpt: Family<GptConfig> = {
+export const gpt = defineFamily<GptConfig>({
   name: 'gpt',
   title: 'GPT',
   modelType: 'ctrl',
@@ -249,5 +164,6 @@ export const gpt: Family<GptConfig> = {
     resid_pdrop: c.resid_pdrop,
     embd_pdrop: c.embd_pdrop,
   }),
-  build: (c) => nameParameters(new Gpt(c)),
-};
+  parts,
+  names,
+});

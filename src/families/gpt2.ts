@@ -1,22 +1,6 @@
-import { add, gelu, slice } from '../graph/operators/index.ts';
-import type { Tensor } from '../graph/tensor.ts';
-import type { SequenceContext } from '../nn/attention.ts';
-import { Embedding } from '../nn/embedding.ts';
-import { Conv1D, Dropout, Linear } from '../nn/linear.ts';
-import { Activation } from '../nn/mlp.ts';
-import { Module, ModuleList, nameParameters } from '../nn/module.ts';
-import { LayerNorm } from '../nn/norm.ts';
-import type { Part } from '../nn/parts.ts';
-import { LearnedPositions } from '../nn/positions.ts';
 import { type CommonConfig, ConfigReader, type RawConfig, readCommon, writeCommon } from './config.ts';
-import {
-  CausalLM,
-  type Family,
-  type Head,
-  type Preset,
-  type Stages,
-  TINY_INITIALIZER_RANGE,
-} from './family.ts';
+import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
+import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each half of a block, GELU in its tanh form.
@@ -37,145 +21,58 @@ export interface Gpt2Config extends CommonConfig {
   readonly attn_pdrop: number;
 }
 
-class Gpt2Attention extends Module {
-  readonly typeName = 'GPT2Attention';
-  readonly c_attn: Conv1D;
-  readonly c_proj: Conv1D;
-  readonly attn_dropout: Dropout;
-  readonly resid_dropout: Dropout;
+const names: DecoderNames = {
+  model: { type: 'GPT2LMHeadModel', children: { body: 'transformer', head: 'lm_head' } },
+  body: {
+    type: 'GPT2Model',
+    children: { embedding: 'wte', positions: 'wpe', dropout: 'drop', layers: 'h', norm: 'ln_f' },
+  },
+  layer: {
+    type: 'GPT2Block',
+    children: { attentionNorm: 'ln_1', attention: 'attn', mlpNorm: 'ln_2', mlp: 'mlp' },
+  },
+  attention: {
+    type: 'GPT2Attention',
+    children: { fused: 'c_attn', output: 'c_proj', dropout: 'attn_dropout', outputDropout: 'resid_dropout' },
+  },
+  mlp: { type: 'GPT2MLP', children: { up: 'c_fc', down: 'c_proj', activation: 'act', dropout: 'dropout' } },
+  embedding: 'Embedding',
+  norm: 'RMSNorm',
+  activation: 'NewGELUActivation',
+  rotary: 'RotaryEmbedding',
+  layout: 'in, out',
+  buffers: /\.attn\.(masked_)?bias$/,
+};
 
-  constructor(private readonly config: Gpt2Config) {
-    super();
-    const { n_embd: width, initializer_range: std } = config;
-    this.c_attn = new Conv1D(width, 3 * width, std);
-    this.c_proj = new Conv1D(width, width, std / Math.sqrt(2 * config.n_layer));
-    this.attn_dropout = new Dropout(config.attn_pdrop);
-    this.resid_dropout = new Dropout(config.resid_pdrop);
-  }
-
-  override describe(): Part {
-    return { part: 'attention', ...this.settings(), bias: true };
-  }
-
-  forward(x: Tensor, context: SequenceContext): Tensor {
-    const fused = this.c_attn.forward(x);
-    const width = this.config.n_embd;
-    const third = (i: number) => slice(fused, fused.rank - 1, i * width, (i + 1) * width);
-    return this.c_proj.forward(context.attend(third(0), third(1), third(2), this.settings(), null));
-  }
-
-  private settings() {
-    const { n_embd: width, n_head: heads } = this.config;
-    const headDim = width / heads;
-    return { heads, kvHeads: heads, headDim, scale: headDim ** -0.5, window: null, softcap: null };
-  }
-}
-
-class Gpt2Mlp extends Module {
-  readonly typeName = 'GPT2MLP';
-  readonly c_fc: Conv1D;
-  readonly c_proj: Conv1D;
-  readonly act: Activation;
-  readonly dropout: Dropout;
-
-  constructor(config: Gpt2Config) {
-    super();
-    const { n_embd: width, initializer_range: std } = config;
-    const hidden = config.n_inner ?? 4 * width;
-    this.c_fc = new Conv1D(width, hidden, std);
-    this.c_proj = new Conv1D(hidden, width, std / Math.sqrt(2 * config.n_layer));
-    this.act = new Activation('NewGELUActivation', 'gelu');
-    this.dropout = new Dropout(config.resid_pdrop);
-  }
-
-  override describe(): Part {
-    const [width, hidden] = this.c_fc.weight.shape as [number, number];
-    return { part: 'mlp', activation: 'gelu', gated: false, width, hidden, bias: true };
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.c_proj.forward(gelu(this.c_fc.forward(x)));
-  }
-}
-
-class Gpt2Block extends Module {
-  readonly typeName = 'GPT2Block';
-  readonly ln_1: LayerNorm;
-  readonly attn: Gpt2Attention;
-  readonly ln_2: LayerNorm;
-  readonly mlp: Gpt2Mlp;
-
-  constructor(config: Gpt2Config) {
-    super();
-    this.ln_1 = new LayerNorm(config.n_embd, config.layer_norm_epsilon);
-    this.attn = new Gpt2Attention(config);
-    this.ln_2 = new LayerNorm(config.n_embd, config.layer_norm_epsilon);
-    this.mlp = new Gpt2Mlp(config);
-  }
-
-  forward(x: Tensor, context: SequenceContext): Tensor {
-    const attended = add(x, this.attn.forward(this.ln_1.forward(x), context));
-    return add(attended, this.mlp.forward(this.ln_2.forward(attended)));
-  }
-}
-
-class Gpt2Model extends Module {
-  readonly typeName = 'GPT2Model';
-  readonly wte: Embedding;
-  readonly wpe: LearnedPositions;
-  readonly drop: Dropout;
-  readonly h: ModuleList<Gpt2Block>;
-  readonly ln_f: LayerNorm;
-
-  constructor(config: Gpt2Config) {
-    super();
-    const { n_embd: width, initializer_range: std } = config;
-    this.wte = new Embedding(config.vocab_size, width, std);
-    this.wpe = new LearnedPositions(config.n_positions, width, std);
-    this.drop = new Dropout(config.embd_pdrop);
-    this.h = new ModuleList(Array.from({ length: config.n_layer }, () => new Gpt2Block(config)));
-    this.ln_f = new LayerNorm(width, config.layer_norm_epsilon);
-  }
-
-  get stages(): Stages {
-    return {
-      embed: ({ ids, positionIds }) => add(this.wte.forward(ids), this.wpe.forward(positionIds)),
-      layers: this.h.items.map((block) => (x, context) => block.forward(x, context)),
-      finish: (x) => this.ln_f.forward(x),
-    };
-  }
-}
-
-export class Gpt2 extends CausalLM {
-  readonly typeName = 'GPT2LMHeadModel';
-  readonly transformer: Gpt2Model;
-  readonly lm_head: Linear;
-
-  constructor(override readonly config: Gpt2Config) {
-    super();
-    this.transformer = new Gpt2Model(config);
-    this.lm_head = new Linear(config.n_embd, config.vocab_size, {
-      bias: false,
-      std: config.initializer_range,
-      ...(config.tie_word_embeddings && { tied: this.transformer.wte.weight }),
-    });
-  }
-
-  get maxPositions(): number {
-    return this.config.n_positions;
-  }
-
-  get head(): Head {
-    return { weight: this.lm_head.weight, softcap: null };
-  }
-
-  get stages(): Stages {
-    return this.transformer.stages;
-  }
-
-  override isBuffer(name: string): boolean {
-    return /\.attn\.(masked_)?bias$/.test(name);
-  }
+function parts(c: Gpt2Config): DecoderParts {
+  const norm = { kind: 'LayerNorm', epsilon: c.layer_norm_epsilon, weightOffset: 0 } as const;
+  const headDim = c.n_embd / c.n_head;
+  const layer = {
+    norms: { attentionNorm: norm, mlpNorm: norm },
+    attention: {
+      heads: c.n_head,
+      kvHeads: c.n_head,
+      headDim,
+      scale: headDim ** -0.5,
+      window: null,
+      softcap: null,
+      bias: true,
+      outputBias: true,
+    },
+    rope: null,
+    mlp: { activation: 'gelu', gated: false, hidden: c.n_inner ?? 4 * c.n_embd, bias: true },
+  } as const;
+  return {
+    vocabSize: c.vocab_size,
+    width: c.n_embd,
+    maxPositions: c.n_positions,
+    positions: 'learned',
+    layers: Array.from({ length: c.n_layer }, () => layer),
+    norm,
+    head: { tied: c.tie_word_embeddings, bias: false, softcap: null },
+    initial: { std: c.initializer_range, outputStd: c.initializer_range / Math.sqrt(2 * c.n_layer) },
+    dropout: { embedding: c.embd_pdrop, attention: c.attn_pdrop, residual: c.resid_pdrop },
+  };
 }
 
 function config(width: number, layers: number, heads: number): Gpt2Config {
@@ -208,7 +105,7 @@ const training = {
   source: 'Radford et al. 2019, Language Models are Unsupervised Multitask Learners',
 };
 
-export const gpt2: Family<Gpt2Config> = {
+export const gpt2 = defineFamily<Gpt2Config>({
   name: 'gpt2',
   title: 'GPT-2',
   modelType: 'gpt2',
@@ -272,5 +169,6 @@ export const gpt2: Family<Gpt2Config> = {
     embd_pdrop: c.embd_pdrop,
     attn_pdrop: c.attn_pdrop,
   }),
-  build: (c) => nameParameters(new Gpt2(c)),
-};
+  parts,
+  names,
+});

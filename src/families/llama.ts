@@ -1,19 +1,12 @@
-import { add } from '../graph/operators/index.ts';
-import type { Tensor } from '../graph/tensor.ts';
-import type { SequenceContext } from '../nn/attention.ts';
-import { GatedMlp } from '../nn/gated-mlp.ts';
-import { GroupedQueryAttention } from '../nn/grouped-attention.ts';
-import { Activation } from '../nn/mlp.ts';
-import { nameParameters } from '../nn/module.ts';
-import { RMSNorm } from '../nn/norm.ts';
-import type { RotaryEmbedding } from '../nn/positions.ts';
 import { ConfigReader, type RawConfig } from './config.ts';
-import { type Family, type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
+import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 import {
-  DecoderLayer,
-  RotaryCausalLM,
   type RotaryDecoderConfig,
   readRotaryDecoder,
+  rotaryLayer,
+  rotaryNames,
+  rotaryParts,
   writeRotaryDecoder,
 } from './rotary-decoder.ts';
 
@@ -27,50 +20,13 @@ export interface LlamaConfig extends RotaryDecoderConfig {
   readonly mlp_bias: boolean;
 }
 
-class LlamaDecoderLayer extends DecoderLayer {
-  readonly typeName = 'LlamaDecoderLayer';
-  readonly self_attn: GroupedQueryAttention;
-  readonly mlp: GatedMlp;
-  readonly input_layernorm: RMSNorm;
-  readonly post_attention_layernorm: RMSNorm;
+const names = rotaryNames('Llama', { activation: 'SiLUActivation' });
 
-  constructor(config: LlamaConfig, rope: RotaryEmbedding) {
-    super();
-    const { hidden_size: width, initializer_range: std, rms_norm_eps: epsilon } = config;
-    const settings = {
-      heads: config.num_attention_heads,
-      kvHeads: config.num_key_value_heads,
-      headDim: config.head_dim,
-      scale: config.head_dim ** -0.5,
-      window: null,
-      softcap: null,
-    };
-    this.self_attn = new GroupedQueryAttention('LlamaAttention', width, settings, rope, {
-      bias: config.attention_bias,
-      std,
-    });
-    const silu = new Activation('SiLUActivation', 'silu');
-    this.mlp = new GatedMlp('LlamaMLP', width, config.intermediate_size, silu, {
-      bias: config.mlp_bias,
-      std,
-    });
-    this.input_layernorm = new RMSNorm('LlamaRMSNorm', width, epsilon);
-    this.post_attention_layernorm = new RMSNorm('LlamaRMSNorm', width, epsilon);
-  }
-
-  forward(x: Tensor, context: SequenceContext): Tensor {
-    const attended = add(x, this.self_attn.forward(this.input_layernorm.forward(x), context));
-    return add(attended, this.mlp.forward(this.post_attention_layernorm.forward(attended)));
-  }
-}
-
-export function buildLlama(config: LlamaConfig): RotaryCausalLM {
-  return new RotaryCausalLM(config, {
-    prefix: 'Llama',
-    embedding: {},
-    layer: (_index, rope) => new LlamaDecoderLayer(config, rope),
-    norm: () => new RMSNorm('LlamaRMSNorm', config.hidden_size, config.rms_norm_eps),
-    softcap: null,
+function parts(c: LlamaConfig): DecoderParts {
+  const norm = { kind: 'RMSNorm', epsilon: c.rms_norm_eps, weightOffset: 0 } as const;
+  return rotaryParts(c, norm, (_index, rope) => {
+    const layer = rotaryLayer(c, norm, 'silu', rope);
+    return { ...layer, mlp: { ...layer.mlp, bias: c.mlp_bias } };
   });
 }
 
@@ -147,7 +103,7 @@ function published(
   return { config: config(size, rest), training: facts, hub };
 }
 
-export const llama: Family<LlamaConfig> = {
+export const llama = defineFamily<LlamaConfig>({
   name: 'llama',
   title: 'Llama 3',
   modelType: 'llama',
@@ -200,5 +156,6 @@ export const llama: Family<LlamaConfig> = {
     hidden_act: 'silu',
     mlp_bias: c.mlp_bias,
   }),
-  build: (c) => nameParameters(buildLlama(c)),
-};
+  parts,
+  names,
+});

@@ -1,10 +1,4 @@
-import type { Tensor } from '../graph/tensor.ts';
-import type { SequenceContext } from '../nn/attention.ts';
-import { Embedding } from '../nn/embedding.ts';
-import { Linear } from '../nn/linear.ts';
-import { Module, ModuleList } from '../nn/module.ts';
-import type { RMSNorm } from '../nn/norm.ts';
-import { RotaryEmbedding } from '../nn/positions.ts';
+import type { NormSettings } from '../nn/norm.ts';
 import {
   type CommonConfig,
   type ConfigReader,
@@ -14,11 +8,11 @@ import {
   writeCommon,
   writeRope,
 } from './config.ts';
-import { CausalLM, type Head, type Stages } from './family.ts';
+import type { DecoderNames, DecoderParts, LayerParts, RopeParts } from './decoder.ts';
 
 /**
- * What Gemma, Gemma 2 and Llama have in common around their layers: fields of the config, an embedding, one rotary
- * table for all layers, a last norm, a head. What makes each of them itself is in its own file.
+ * What Gemma, Gemma 2 and Llama have in common: fields of the config, and what follows from them. What makes each of them
+ * itself is in its own file.
  */
 export interface RotaryDecoderConfig extends CommonConfig, RopeConfig {
   readonly hidden_size: number;
@@ -80,87 +74,103 @@ export function writeRotaryDecoder(c: RotaryDecoderConfig): Record<string, unkno
   };
 }
 
-/** A layer of such a model: `[…, width]` → `[…, width]`. */
-export abstract class DecoderLayer extends Module {
-  abstract forward(x: Tensor, context: SequenceContext): Tensor;
+/** A layer as the config has it: RMSNorm before both branches, grouped queries that are rotated, a gated MLP. */
+export function rotaryLayer(
+  c: RotaryDecoderConfig,
+  norm: NormSettings,
+  activation: LayerParts['mlp']['activation'],
+  rope: RopeParts,
+): LayerParts {
+  return {
+    norms: { attentionNorm: norm, mlpNorm: norm },
+    attention: {
+      heads: c.num_attention_heads,
+      kvHeads: c.num_key_value_heads,
+      headDim: c.head_dim,
+      scale: c.head_dim ** -0.5,
+      window: null,
+      softcap: null,
+      bias: c.attention_bias,
+      outputBias: c.attention_bias,
+    },
+    rope,
+    mlp: { activation, gated: true, hidden: c.intermediate_size, bias: false },
+  };
 }
 
-/** What a family fills the common frame with. */
-export interface RotaryParts {
-  /** Prefix of the class names that PyTorch prints. */
-  readonly prefix: string;
-  /** The embedding's class name and what it multiplies its rows by. */
-  readonly embedding: { readonly typeName?: string; readonly scale?: number };
-  readonly layer: (index: number, rope: RotaryEmbedding) => DecoderLayer;
-  readonly norm: () => RMSNorm;
-  /** The final logits' soft-cap. */
-  readonly softcap: number | null;
+/** The model around the layers. @param layer makes each of them, given its index and what they share. */
+export function rotaryParts(
+  c: RotaryDecoderConfig,
+  norm: NormSettings,
+  layer: (index: number, rope: RopeParts) => LayerParts,
+): DecoderParts {
+  const rope = { theta: c.rope_theta, scaling: c.rope_scaling };
+  return {
+    vocabSize: c.vocab_size,
+    width: c.hidden_size,
+    maxPositions: c.max_position_embeddings,
+    paddingId: c.pad_token_id ?? undefined,
+    positions: null,
+    layers: Array.from({ length: c.num_hidden_layers }, (_, i) => layer(i, rope)),
+    norm,
+    head: { tied: c.tie_word_embeddings, bias: false, softcap: null },
+    initial: { std: c.initializer_range },
+  };
 }
 
-class RotaryModel extends Module {
-  readonly typeName: string;
-  readonly embed_tokens: Embedding;
-  readonly layers: ModuleList<DecoderLayer>;
-  readonly norm: RMSNorm;
-  readonly rotary_emb: RotaryEmbedding;
-
-  constructor(config: RotaryDecoderConfig, { prefix, embedding, layer, norm }: RotaryParts) {
-    super();
-    this.typeName = `${prefix}Model`;
-    const { rope_theta, rope_scaling } = config;
-    const rope = new RotaryEmbedding(`${prefix}RotaryEmbedding`, config.head_dim, rope_theta, rope_scaling);
-    this.embed_tokens = new Embedding(config.vocab_size, config.hidden_size, config.initializer_range, {
-      ...embedding,
-      paddingId: config.pad_token_id ?? undefined,
-    });
-    this.layers = new ModuleList(Array.from({ length: config.num_hidden_layers }, (_, i) => layer(i, rope)));
-    this.norm = norm();
-    this.rotary_emb = rope;
-  }
-
-  get stages(): Stages {
-    return {
-      embed: ({ ids }) => this.embed_tokens.forward(ids),
-      layers: this.layers.items.map((layer) => (x, context) => layer.forward(x, context)),
-      finish: (x) => this.norm.forward(x),
-    };
-  }
-}
-
-export class RotaryCausalLM extends CausalLM {
-  readonly typeName: string;
-  readonly model: RotaryModel;
-  readonly lm_head: Linear;
-  private readonly logitCap: number | null;
-
-  constructor(
-    override readonly config: RotaryDecoderConfig,
-    parts: RotaryParts,
-  ) {
-    super();
-    this.typeName = `${parts.prefix}ForCausalLM`;
-    this.logitCap = parts.softcap;
-    this.model = new RotaryModel(config, parts);
-    this.lm_head = new Linear(config.hidden_size, config.vocab_size, {
-      bias: false,
-      std: config.initializer_range,
-      ...(config.tie_word_embeddings && { tied: this.model.embed_tokens.weight }),
-    });
-  }
-
-  get maxPositions(): number {
-    return this.config.max_position_embeddings;
-  }
-
-  get head(): Head {
-    return { weight: this.lm_head.weight, softcap: this.logitCap };
-  }
-
-  get stages(): Stages {
-    return this.model.stages;
-  }
-
-  override isBuffer(name: string): boolean {
-    return name.endsWith('rotary_emb.inv_freq');
-  }
+/** Hugging Face's names for such models. @param prefix of the class names that PyTorch prints. */
+export function rotaryNames(
+  prefix: string,
+  {
+    activation,
+    embedding = 'Embedding',
+    norms,
+  }: {
+    readonly activation: string;
+    readonly embedding?: string;
+    /** Where norms stand, in the order of the printed tree. Default before both branches. */
+    readonly norms?: DecoderNames['layer']['children'];
+  },
+): DecoderNames {
+  return {
+    model: { type: `${prefix}ForCausalLM`, children: { body: 'model', head: 'lm_head' } },
+    body: {
+      type: `${prefix}Model`,
+      children: {
+        embedding: 'embed_tokens',
+        layers: 'layers',
+        norm: 'norm',
+        rotary: 'rotary_emb',
+        localRotary: 'rotary_emb_local',
+      },
+    },
+    layer: {
+      type: `${prefix}DecoderLayer`,
+      children: {
+        attention: 'self_attn',
+        mlp: 'mlp',
+        ...(norms ?? { attentionNorm: 'input_layernorm', mlpNorm: 'post_attention_layernorm' }),
+      },
+    },
+    attention: {
+      type: `${prefix}Attention`,
+      children: {
+        query: 'q_proj',
+        key: 'k_proj',
+        value: 'v_proj',
+        output: 'o_proj',
+        queryNorm: 'q_norm',
+        keyNorm: 'k_norm',
+      },
+    },
+    mlp: {
+      type: `${prefix}MLP`,
+      children: { gate: 'gate_proj', up: 'up_proj', down: 'down_proj', activation: 'act_fn' },
+    },
+    embedding,
+    norm: `${prefix}RMSNorm`,
+    activation,
+    rotary: `${prefix}RotaryEmbedding`,
+    buffers: /rotary_emb\.inv_freq$/,
+  };
 }

@@ -6,6 +6,7 @@ import type { Locale } from '../inspect/labels.ts';
 import { buildFinetuneReport, type FinetuneResults } from '../report/finetune.ts';
 import type { TrainingEngine } from '../training/learner.ts';
 import type { RunDirectory } from '../training/runs/run.node.ts';
+import { median } from '../training/train-event.ts';
 import { modelCard } from './card.ts';
 import type { FinetuneEvent } from './events.ts';
 import type { FinetuneJob } from './job.node.ts';
@@ -90,11 +91,6 @@ function thin(steps: readonly { readonly step: number; readonly loss: number }[]
     const part = steps.slice(i * width, (i + 1) * width);
     return { step: part.at(-1)!.step, loss: part.reduce((sum, { loss }) => sum + loss, 0) / part.length };
   });
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
 function packageVersion(): string {

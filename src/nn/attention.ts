@@ -10,11 +10,14 @@ import {
   hasFusedRotation,
   input,
   MASKED,
+  matmul,
   mul,
   reshape,
   rotary,
   scalar,
   slice,
+  softcap,
+  softmax,
   split,
   sub,
   transpose,
@@ -22,8 +25,9 @@ import {
 import type { Tensor } from '../graph/tensor.ts';
 import type { AttentionPart } from './parts.ts';
 import type { RotaryEmbedding } from './positions.ts';
+import type { Taps } from './taps.ts';
 
-export type AttentionSettings = Omit<AttentionPart, 'part' | 'bias'>;
+export type AttentionSettings = Omit<AttentionPart, 'part' | 'bias' | 'outputBias' | 'headNorm' | 'rotary'>;
 
 /**
  * The sequence around a layer: which rows are which positions, and what a query may see. A model is written once
@@ -36,6 +40,8 @@ export interface SequenceContext {
   readonly ids: Tensor;
   /** Attention of one layer; called once a layer, in order. q `[rows…, heads · d]`, k and v `[rows…, kv · d]`. */
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor;
+  /** Where values inside the model are looked at or replaced. */
+  readonly taps?: Taps;
 }
 
 /** Where rows hold several texts one after another. Inputs of the graph, both `[batch · time]`. */
@@ -51,11 +57,13 @@ export class FullSequence implements SequenceContext {
   readonly positionIds: Tensor;
   private readonly masks = new Map<string, Tensor>();
   private readonly tables = new Map<RotaryEmbedding, { cos: Tensor; sin: Tensor }>();
+  private layers = 0;
 
   /**
    * @param ids int32 `[batch · time]`: the sequences one after another.
    * @param queryBlock about how many queries are attended at one time; the result does not depend on it.
    * @param packing undefined where each sequence is one text.
+   * @param taps where attention is looked into, all queries of a layer are attended at one time.
    */
   constructor(
     readonly ids: Tensor,
@@ -63,6 +71,7 @@ export class FullSequence implements SequenceContext {
     readonly time: number,
     private readonly queryBlock: number = QUERY_BLOCK,
     private readonly packing?: Packing,
+    readonly taps?: Taps,
   ) {
     this.positionIds = packing?.positions ?? constant(this.positions(), [batch * time], 'int32');
   }
@@ -82,7 +91,8 @@ export class FullSequence implements SequenceContext {
     const keys = rows(k);
     const values = rows(v);
     // Queries go in blocks, each against the keys up to its own end: half of a long sequence's scores are never made.
-    const sizes = blockSizes(time, this.queryBlock);
+    const layer = this.layers++;
+    const sizes = blockSizes(time, this.taps ? time : this.queryBlock);
     let end = 0;
     const outputs = split(queries, 3, sizes).map((block, i) => {
       const size = sizes[i]!;
@@ -93,11 +103,40 @@ export class FullSequence implements SequenceContext {
       const stacked = reshape(block, [batch, kvHeads, group * size, headDim]);
       const mask = this.mask(group, window, start, end, first);
       const seen = [slice(keys, 2, first, end), slice(values, 2, first, end)] as const;
-      const out = attention(stacked, ...seen, mask, { scale, softcap });
+      const out = this.taps
+        ? this.tapped(layer, [stacked, ...seen], mask, settings)
+        : attention(stacked, ...seen, mask, { scale, softcap });
       return reshape(out, [batch, kvHeads, group, size, headDim]);
     });
     const back = transpose(concat(outputs, 3), [0, 3, 1, 2, 4]);
     return reshape(back, [batch * time, heads * headDim]);
+  }
+
+  /** Attention of all queries of a layer, step by step where one of the steps is wanted. */
+  private tapped(
+    layer: number,
+    inputs: readonly [queries: Tensor, keys: Tensor, values: Tensor],
+    mask: Tensor,
+    { heads, kvHeads, headDim, scale, softcap: cap }: AttentionSettings,
+  ): Tensor {
+    const { batch, time, taps } = this;
+    // A group's queries stand one under another: the same numbers, head by head.
+    const at = (name: string, value: Tensor, count: number, columns: number) => {
+      const path = `layers.${layer}.attention.${name}`;
+      if (!taps!.wants(path)) return value;
+      return reshape(taps!.tap(path, reshape(value, [batch, count, time, columns])), value.shape);
+    };
+    const queries = at('queries', inputs[0], heads, headDim);
+    const keys = at('keys', inputs[1], kvHeads, headDim);
+    const values = at('values', inputs[2], kvHeads, headDim);
+    const steps = ['scores', 'capped_scores', 'probabilities'];
+    if (!steps.some((step) => taps!.wants(`layers.${layer}.attention.${step}`))) {
+      return attention(queries, keys, values, mask, { scale, softcap: cap });
+    }
+    const scores = at('scores', matmul(queries, keys, { transB: true, alpha: scale }), heads, time);
+    const capped = at('capped_scores', cap === null ? scores : softcap(scores, cap), heads, time);
+    const probabilities = at('probabilities', softmax(add(capped, mask)), heads, time);
+    return matmul(probabilities, values);
   }
 
   private positions(): Int32Array {

@@ -70,3 +70,19 @@ export class Dropout extends Module {
     return `p=${Number.isInteger(this.p) ? this.p.toFixed(1) : this.p}, inplace=False`;
   }
 }
+
+/** How a checkpoint stores the weights of linear layers: PyTorch's `[out, in]`, or GPT-2's `[in, out]`. */
+export type LinearLayout = 'out, in' | 'in, out';
+
+export type LinearModule = Linear | Conv1D;
+
+/** A linear layer in a checkpoint's layout. `[in, out]` always has a bias, as GPT-2's layers do. */
+export function linearModule(
+  inFeatures: number,
+  outFeatures: number,
+  { bias, std, layout = 'out, in' }: { bias: boolean; std: number; layout?: LinearLayout | undefined },
+): LinearModule {
+  return layout === 'in, out'
+    ? new Conv1D(inFeatures, outFeatures, std)
+    : new Linear(inFeatures, outFeatures, { bias, std });
+}

@@ -1,7 +1,7 @@
 import { add, layerNorm, rmsNorm, scalar } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { Module, Parameter } from './module.ts';
-import type { Part } from './parts.ts';
+import type { NormPart, Part } from './parts.ts';
 
 /** PyTorch prints 1e-05 where JavaScript prints 0.00001. */
 export function pythonFloat(value: number): string {
@@ -74,4 +74,20 @@ export class LayerNorm extends Module {
   forward(x: Tensor): Tensor {
     return layerNorm(x, this.weight.tensor, this.bias.tensor, this.epsilon);
   }
+}
+
+/** A norm as data. */
+export type NormSettings = Omit<NormPart, 'part' | 'width'>;
+
+export type Norm = RMSNorm | LayerNorm;
+
+/** @param typeName the class that PyTorch prints for an RMSNorm; a LayerNorm is always `LayerNorm`. */
+export function createNorm(
+  typeName: string,
+  width: number,
+  { kind, epsilon, weightOffset }: NormSettings,
+): Norm {
+  return kind === 'LayerNorm'
+    ? new LayerNorm(width, epsilon)
+    : new RMSNorm(typeName, width, epsilon, weightOffset === 0 ? 0 : 1);
 }

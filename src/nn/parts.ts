@@ -48,7 +48,14 @@ export interface AttentionPart {
   /** A query sees this many keys, itself included; null sees every key before it. */
   readonly window: number | null;
   readonly softcap: number | null;
+  /** Of the products that give queries, keys and values. */
   readonly bias: boolean;
+  /** Of the product behind the attention. */
+  readonly outputBias: boolean;
+  /** Whether each head of queries and keys is normalized. */
+  readonly headNorm: boolean;
+  /** Whether queries and keys are rotated by their positions. */
+  readonly rotary: boolean;
 }
 
 export interface MlpPart {

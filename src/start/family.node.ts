@@ -7,6 +7,7 @@ import type { FamilyResult, LossPoint } from '../report/results.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { pretrain } from '../training/runs/pretrain.node.ts';
 import { RunDirectory } from '../training/runs/run.node.ts';
+import { median } from '../training/train-event.ts';
 import type { TrainEvent } from '../training/trainer.ts';
 import type { Corpus } from './corpus.node.ts';
 import type { JobFolder } from './folder.node.ts';
@@ -140,9 +141,4 @@ function thin(steps: readonly StepEvent[]): LossPoint[] {
     });
   }
   return points;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }

@@ -1,11 +1,13 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RopewalkError } from '../errors.ts';
+import { joinTokenizerFiles } from './added-token-files.ts';
 import { Tokenizer } from './tokenizer.ts';
+import { isObject, type JsonObject } from './tokenizer-schema.ts';
 
 /**
- * Loads a tokenizer from a Hugging Face model directory or from a tokenizer.json; tokenizer_config.json
- * beside it, when there is one, tells bos and eos.
+ * Loads a tokenizer from a Hugging Face model directory or from a tokenizer.json; tokenizer_config.json,
+ * added_tokens.json and special_tokens_map.json beside it, where there are such, add tokens and tell bos and eos.
  *
  * @throws RopewalkError naming the file, when it is missing, is not JSON or is not a tokenizer that runs
  */
@@ -17,9 +19,26 @@ export function loadTokenizer(path: string): Tokenizer {
     );
   }
   const file = stats.isDirectory() ? join(path, 'tokenizer.json') : path;
-  const configFile = join(dirname(file), 'tokenizer_config.json');
-  const hasConfig = statSync(configFile, { throwIfNoEntry: false }) !== undefined;
-  return Tokenizer.fromJSON(readJson(file), hasConfig ? readJson(configFile) : undefined, file);
+  const folder = dirname(file);
+  const beside = (name: string): JsonObject | undefined => {
+    const path = join(folder, name);
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+    const json = readJson(path);
+    if (!isObject(json)) throw new RopewalkError(`${path}: it does not hold a JSON object`);
+    return json;
+  };
+  const own = readJson(file);
+  if (!isObject(own)) return Tokenizer.fromJSON(own, undefined, file);
+  const { tokenizer, config } = joinTokenizerFiles(
+    {
+      tokenizer: own,
+      config: beside('tokenizer_config.json'),
+      addedTokens: beside('added_tokens.json'),
+      specialTokensMap: beside('special_tokens_map.json'),
+    },
+    folder,
+  );
+  return Tokenizer.fromJSON(tokenizer, config, file);
 }
 
 function readJson(file: string): unknown {

@@ -1,7 +1,8 @@
 import type { CausalLM } from '../families/family.ts';
-import { input } from '../graph/operators/index.ts';
+import { sizeOf } from '../graph/dims.ts';
+import { input, reshapeOp } from '../graph/operators/index.ts';
 import { simplify } from '../graph/simplify.ts';
-import type { Node, Tensor } from '../graph/tensor.ts';
+import { isNodeOf, type Node, type Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 import { backwardGraph, keepingGraphs, modelPieces, type Piece } from './blocks/block-graph.ts';
 import { vocabularyChunk } from './blocks/block-head-chunks.ts';
@@ -68,7 +69,7 @@ function largestStage(model: CausalLM, shape: SequenceShape, trains: (path: stri
   const head = [weight, ...(bias ? [bias] : [])].map(({ path, size }) => ({ path, size }));
   const stages = [
     ...modelPieces(model, shape).map(({ parameters }) =>
-      parameters.map(({ path, shape: dims }) => ({ path, size: product(dims) })),
+      parameters.map(({ path, shape: dims }) => ({ path, size: sizeOf(dims) })),
     ),
     head,
   ].map((stage) => stage.filter(({ path }) => trains(path)));
@@ -109,7 +110,7 @@ function blockActivations(
 function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): { kept: number; peak: number } {
   if (!keeps) return { kept: 0, peak: peakBytes([...backwardGraph(piece, names, true).values()]) };
   const { forward, backward, kept } = keepingGraphs(piece, names, true, 'onnxruntime');
-  const bytes = kept.reduce((sum, { shape }) => sum + 4 * product(shape), 0);
+  const bytes = kept.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
   return { kept: bytes, peak: Math.max(peakBytes([...forward.values()]), peakBytes([...backward.values()])) };
 }
 
@@ -155,20 +156,16 @@ export function peakBytes(outputs: readonly Tensor[]): number {
 /** Reshaping makes no copy: the tensor that holds the numbers. */
 function ownerOf(tensor: Tensor): Tensor {
   let owner = tensor;
-  while (owner.node.operator.name === 'reshape') owner = owner.node.inputs[0]!;
+  while (isNodeOf(owner.node, reshapeOp)) owner = owner.node.inputs[0]!;
   return owner;
 }
 
 /** Whether a node's outputs lie elsewhere: fed, part of the graph, or another tensor seen in another shape. */
-function isStored({ operator }: Node): boolean {
-  return ['input', 'constant', 'reshape'].includes(operator.name);
+function isStored(node: Node): boolean {
+  return node.inputs.length === 0 || isNodeOf(node, reshapeOp);
 }
 
 function bytesOf({ dtype, shape }: Tensor): number {
   const size = { float32: 4, int32: 4, int64: 8, bool: 1 }[dtype];
-  return size * product(shape as readonly number[]);
-}
-
-function product(sizes: readonly number[]): number {
-  return sizes.reduce((total, size) => total * size, 1);
+  return size * sizeOf(shape as readonly number[]);
 }

@@ -70,3 +70,9 @@ export interface StoppedEvent {
 }
 
 export type TrainEvent = StepEvent | EvaluationEvent | StoppedEvent | CheckpointEvent;
+
+/** The middle of what was measured of many steps; 0 of none. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}

@@ -1,6 +1,7 @@
 import { RopewalkError } from '../../errors.ts';
 import { jsonProblem } from '../../files/json.ts';
 import { findDuplicateKey } from '../../files/json-keys.ts';
+import { sizeOf } from '../../graph/dims.ts';
 
 /** Bits per element of every dtype in the format's specification. */
 export const DTYPE_BITS = {
@@ -145,7 +146,7 @@ function checkEntry(
   if (end > dataBytes) {
     throw wrong(`data_offsets ${show(offsets)} lie outside the file, whose data has ${dataBytes} bytes`);
   }
-  const elements = product(shape);
+  const elements = sizeOf(shape);
   const bits = elements * DTYPE_BITS[dtype as SafetensorsDtype];
   if (!Number.isSafeInteger(bits)) throw wrong(`shape ${show(shape)} has too many elements`);
   if (bits !== (end - begin) * 8) {
@@ -176,16 +177,6 @@ function checkCoverage(
     before = name;
   }
   if (at !== fileSize) throw damaged(file, `the last ${fileSize - at} bytes belong to no tensor`);
-}
-
-/** Elements of a shape; not a safe integer where there are too many. A product that passes through one stays so. */
-export function product(shape: readonly number[]): number {
-  let elements = 1;
-  for (const size of shape) {
-    elements *= size;
-    if (!Number.isSafeInteger(elements)) return Number.POSITIVE_INFINITY;
-  }
-  return elements;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,14 +1,8 @@
 import { RopewalkError } from '../../errors.ts';
 import { type ByteSource, readInto } from '../../files/source.ts';
+import { sizeOf } from '../../graph/dims.ts';
 import { bfloat16ToFloat32, float16ToFloat32, float64ToFloat32 } from '../dtypes.ts';
-import {
-  checkHeaderLength,
-  parseHeader,
-  product,
-  quote,
-  type SafetensorsHeader,
-  type TensorEntry,
-} from './header.ts';
+import { checkHeaderLength, parseHeader, quote, type SafetensorsHeader, type TensorEntry } from './header.ts';
 
 export type { SafetensorsDtype, TensorEntry } from './header.ts';
 
@@ -60,7 +54,7 @@ export class SafetensorsFile {
   async readFloat32Into(name: string, target: Float32Array): Promise<void> {
     const entry = this.entry(name);
     this.#checkFloat(name, entry);
-    const elements = product(entry.shape);
+    const elements = sizeOf(entry.shape);
     if (target.length !== elements) {
       throw new RopewalkError(
         `${this.name}: tensor ${quote(name)} has shape [${entry.shape.join(', ')}], ${elements} elements, ` +
@@ -160,7 +154,7 @@ export class SafetensorsFile {
     make: (length: number) => Values,
   ): Values {
     try {
-      return make(product(shape));
+      return make(sizeOf(shape));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       throw new RopewalkError(
@@ -177,7 +171,7 @@ export class SafetensorsFile {
     buffer: Values,
     convert: (values: Values, at: number) => void,
   ): Promise<void> {
-    const elements = product(entry.shape);
+    const elements = sizeOf(entry.shape);
     for (let at = 0; at < elements; at += buffer.length) {
       const values = buffer.subarray(0, Math.min(buffer.length, elements - at)) as Values;
       const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

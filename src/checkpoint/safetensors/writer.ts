@@ -1,7 +1,8 @@
 import { RopewalkError } from '../../errors.ts';
 import type { ByteSink } from '../../files/source.ts';
+import { sizeOf } from '../../graph/dims.ts';
 import { float32ToBfloat16, float32ToFloat16 } from '../dtypes.ts';
-import { DTYPE_BITS, MAX_HEADER_BYTES, product, quote } from './header.ts';
+import { DTYPE_BITS, MAX_HEADER_BYTES, quote } from './header.ts';
 
 /** The float dtypes that weights are written in. */
 export type FloatDtype = 'F32' | 'F16' | 'BF16';
@@ -51,7 +52,7 @@ export async function writeSafetensors(
 
 /** Bytes that a tensor's data takes in a file. */
 export function tensorBytes(shape: readonly number[], dtype: FloatDtype | 'I64' | 'U8'): number {
-  return (product(shape) * DTYPE_BITS[dtype]) / 8;
+  return (sizeOf(shape) * DTYPE_BITS[dtype]) / 8;
 }
 
 function makeHeader(entries: readonly TensorToWrite[], metadata: Readonly<Record<string, string>>) {
@@ -135,9 +136,9 @@ async function writeIntegers(sink: ByteSink, name: string, values: IntegerValues
 }
 
 function checkLength({ name, shape }: TensorToWrite, length: number): void {
-  if (length !== product(shape)) {
+  if (length !== sizeOf(shape)) {
     throw new RopewalkError(
-      `tensor ${quote(name)} of shape [${shape.join(', ')}] needs ${product(shape)} values and got ${length}`,
+      `tensor ${quote(name)} of shape [${shape.join(', ')}] needs ${sizeOf(shape)} values and got ${length}`,
     );
   }
 }

@@ -1,17 +1,42 @@
 import type { Command } from 'commander';
+import { openTokenizer } from '../../checkpoint/tokenizer.node.ts';
+import { RopewalkError } from '../../errors.ts';
 import { writeFileAtomic } from '../../files/atomic.node.ts';
+import { resolveModel } from '../../hub/resolve.node.ts';
 import { readTextFiles } from '../../text/files.node.ts';
 import { trainBpe } from '../../tokenizer/bpe-trainer.ts';
-import { collect, count } from '../options/options.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { collect, count, idList } from '../options/options.ts';
+import { downloading } from '../options/resolve.ts';
+import { printable } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
 
-const EXAMPLE = `
-Examples:
+const TRAIN_EXAMPLE = `
   ropewalk tokenizer train --text book.txt --vocab-size 4096 --out tokenizer.json`;
+const ENCODE_EXAMPLE = `
+  ropewalk tokenizer encode google/gemma-2-2b-it --text "A rope is laid."
+  ropewalk tokenizer encode path/to/model --file book.txt --no-special --json`;
+const DECODE_EXAMPLE = `
+  ropewalk tokenizer decode path/to/model --ids 2,235280,20564`;
+
+const MODEL =
+  "a model's directory (which needs no more than its tokenizer), a tokenizer.json, a GGUF file or an id on the hub";
 
 interface BpeModel {
   vocab: Record<string, number>;
   merges: unknown[];
+}
+
+interface EncodeFlags {
+  text?: string;
+  file?: string;
+  special: boolean;
+  json?: boolean;
+}
+
+interface DecodeFlags {
+  ids: number[];
+  json?: boolean;
 }
 
 interface TrainTokenizerFlags {
@@ -25,7 +50,7 @@ export function register(program: Command): void {
   const tokenizer = program
     .command('tokenizer')
     .description('Work with tokenizers.')
-    .addHelpText('after', EXAMPLE);
+    .addHelpText('after', `\nExamples:${TRAIN_EXAMPLE}${ENCODE_EXAMPLE}${DECODE_EXAMPLE}`);
   tokenizer
     .command('train')
     .description('Train a byte-level BPE tokenizer and write a tokenizer.json that Hugging Face loads.')
@@ -33,8 +58,63 @@ export function register(program: Command): void {
     .requiredOption('--vocab-size <n>', 'tokens, the 256 bytes and <|endoftext|> included', count)
     .requiredOption('--out <file>', 'the tokenizer.json to write')
     .option('--json', 'print {out, vocabSize, merges} on stdout')
-    .addHelpText('after', EXAMPLE)
+    .addHelpText('after', `\nExamples:${TRAIN_EXAMPLE}`)
     .action(trainTokenizer);
+  tokenizer
+    .command('encode')
+    .description("Show the token ids of a text: those of Hugging Face's library.")
+    .argument('<model>', MODEL)
+    .option('--text <text>', 'the text')
+    .option('--file <file>', 'a UTF-8 file with the text')
+    .option('--no-special', 'leave out what the tokenizer puts around a text, such as <bos>')
+    .option('--json', 'print {ids, tokens} on stdout; else a line with id and token for each')
+    .addHelpText('after', `\nExamples:${ENCODE_EXAMPLE}`)
+    .action(encodeText);
+  tokenizer
+    .command('decode')
+    .description('Show the text of token ids.')
+    .argument('<model>', MODEL)
+    .requiredOption('--ids <ids>', 'token ids with commas between them', idList)
+    .option('--json', 'print {text} on stdout')
+    .addHelpText('after', `\nExamples:${DECODE_EXAMPLE}`)
+    .action(decodeIds);
+}
+
+async function encodeText(model: string, flags: EncodeFlags): Promise<void> {
+  if ((flags.text === undefined) === (flags.file === undefined)) {
+    throw new RopewalkError('tokenizer encode takes either --text TEXT or --file FILE; give one of them.');
+  }
+  const tokenizer = await tokenizerNamed(model);
+  const text = flags.text ?? (await readTextFiles([flags.file!]))[0]!.text;
+  const ids = tokenizer.encode(text, { addSpecialTokens: flags.special });
+  const tokens = ids.map((id) => tokenizer.idToToken(id)!);
+  if (flags.json) process.stdout.write(`${JSON.stringify({ ids, tokens })}\n`);
+  else process.stdout.write(ids.map((id, i) => `${id}\t${oneLine(tokens[i]!)}\n`).join(''));
+}
+
+async function decodeIds(model: string, flags: DecodeFlags): Promise<void> {
+  const tokenizer = await tokenizerNamed(model);
+  const unknown = flags.ids.find((id) => tokenizer.idToToken(id) === undefined);
+  if (unknown !== undefined) {
+    throw new RopewalkError(
+      `the id ${unknown} is not in the vocabulary of ${model}, whose highest id is ${tokenizer.vocabSize - 1}.`,
+    );
+  }
+  const text = tokenizer.decode(flags.ids);
+  if (flags.json) process.stdout.write(`${JSON.stringify({ text })}\n`);
+  else process.stdout.write(`${process.stdout.isTTY ? printable(text) : text}\n`);
+}
+
+async function tokenizerNamed(model: string): Promise<Tokenizer> {
+  return openTokenizer(await downloading((watching) => resolveModel(model, { weights: false, ...watching })));
+}
+
+/** A token on a line of its own: control characters, line breaks too, as JSON writes them. */
+function oneLine(token: string): string {
+  return token.replace(/[\p{Cc}\u2028\u2029]/gu, (character) => {
+    const json = JSON.stringify(character).slice(1, -1);
+    return json === character ? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}` : json;
+  });
 }
 
 async function trainTokenizer(flags: TrainTokenizerFlags): Promise<void> {

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { ChatTemplate } from '../../chat/template.ts';
 import type { DataColumns } from '../../data/row-form.ts';
 import { isTemplateName, namedTemplate, TEMPLATE_NAMES } from '../../data/templates.ts';
@@ -27,12 +27,13 @@ export function addColumnOptions(command: Command): Command {
     .option('--completion-column <name>', 'the same as --column completion=NAME');
 }
 
-function column(text: string, previous: DataColumns = {}): DataColumns {
+/** `messages=chat` → a column's name by what it holds, with those before. */
+export function column(text: string, previous: DataColumns = {}): DataColumns {
   const at = text.indexOf('=');
   const what = text.slice(0, at);
-  if (!COLUMNS.includes(what) || at === text.length - 1) {
-    throw new InvalidArgumentError(
-      `Give what the column holds and its name, such as prompt=Q: ${COLUMNS.join(', ')}.`,
+  if (at < 1 || !COLUMNS.includes(what) || at === text.length - 1) {
+    throw new RopewalkError(
+      `--column ${text}: give what the column holds and its name, such as prompt=Q: ${COLUMNS.join(', ')}.`,
     );
   }
   return { ...previous, [what]: text.slice(at + 1) };

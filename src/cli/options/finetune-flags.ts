@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { RopewalkError } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
 import { camel, checkSettings, finetuneSettings, kebab } from '../../finetune/settings.ts';
+import { column } from './data-options.ts';
 import { collect, count, integer, notNegative, positive, wholeNumber } from './options.ts';
 
 /** What a configuration file may hold: the settings of a run, and what else the command needs. */
@@ -21,15 +22,6 @@ export const finetuneConfig = z.strictObject({
   threads: z.int().min(1).optional(),
 });
 export type FinetuneConfig = z.output<typeof finetuneConfig>;
-
-/** `messages=chat` → a column's name by what it holds. */
-function column(text: string, previous: Record<string, string> = {}): Record<string, string> {
-  const at = text.indexOf('=');
-  if (at < 1 || at === text.length - 1) {
-    throw new RopewalkError(`--column ${text}: give what the column holds and its name, such as prompt=Q.`);
-  }
-  return { ...previous, [text.slice(0, at)]: text.slice(at + 1) };
-}
 
 /** Options have no defaults of commander's own: what is not given may stand in the configuration file. */
 export function addFinetuneOptions(command: Command): Command {

@@ -1,12 +1,17 @@
 import { describe, expect, it } from 'vitest';
+import { type EmitOptions, emitModel } from '../../onnx/emit.ts';
+import { dequantizeMatrix } from '../../onnx/quantize.ts';
+import { newQuantizedArrays, type QuantizedMatrix, quantizedSource } from '../../onnx/weights.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
+import { createSession } from '../../runtime/engine.ts';
 import { Executable, type HostTensor } from '../../runtime/executable.ts';
 import { differentiate } from '../differentiate.ts';
 import { sizeOf } from '../dims.ts';
 import { evaluate } from '../evaluate.ts';
-import { apply, type Example, type Operator, type Tensor } from '../tensor.ts';
+import { lowerings } from '../lowerings/table.ts';
+import { apply, type Dialect, type Example, type Operator, type Tensor } from '../tensor.ts';
 import type { Values } from '../values.ts';
-import { add, constant, input, mul, reduceSum, reshape } from './index.ts';
+import { add, constant, input, matmul, mul, parameter, reduceSum, reshape } from './index.ts';
 import { operators } from './table.ts';
 
 const engine = nodeEngine({ threads: 2 });
@@ -59,6 +64,27 @@ async function runEngine(outputs: readonly Tensor[], made: Made): Promise<HostTe
   return outputs.map((_, i) => results[`y${i}`]!);
 }
 
+/** The same as a dialect's operators, run by the kernels that the CPU has for them. */
+async function runAs(outputs: readonly Tensor[], made: Made, options: EmitOptions): Promise<HostTensor[]> {
+  const { bytes, inputs } = emitModel(new Map(outputs.map((output, i) => [`y${i}`, output])), options);
+  const session = await createSession(engine, bytes, {});
+  const { Tensor } = engine.runtime;
+  const feeds = made.flatMap((each, i) => {
+    const { data, shape } = hostTensor(each);
+    // An expansion need not read all inputs.
+    return inputs.has(`x${i}`)
+      ? [[`x${i}`, new Tensor(each.tensor.dtype as 'float32', data as Float32Array, shape)]]
+      : [];
+  });
+  const wanted = outputs.map((_, i) => [`y${i}`, null]);
+  const results = await session.run(Object.fromEntries(feeds), Object.fromEntries(wanted));
+  await session.release();
+  return outputs.map((_, i) => ({
+    data: results[`y${i}`]!.data as Float32Array,
+    shape: results[`y${i}`]!.dims,
+  }));
+}
+
 function expectClose(actual: ArrayLike<number>, expected: Float64Array, tolerance: number) {
   const size = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-3);
   expect(actual.length).toBe(expected.length);
@@ -84,12 +110,12 @@ function probe(outputs: readonly Tensor[]): Tensor {
     .reduce((sum, term) => add(sum, term));
 }
 
-const tried = [...operators.values()].flatMap((operator) =>
+const tried = [...operators.values(), ...(lowerings.values() as Iterable<Operator>)].flatMap((operator) =>
   operator.examples.map((example, i) => ({ name: `${operator.name} #${i}`, operator, example })),
 );
 
 /** What an operator does not have is no test, rather than a skipped one. */
-function ignore(_name: string, _test: () => void): void {}
+function ignore(_name: string, _test: (dialect: Dialect) => void): void {}
 
 describe.each(tried)('$name', ({ operator, example }) => {
   const made = makeInputs(operator, example);
@@ -104,6 +130,16 @@ describe.each(tried)('$name', ({ operator, example }) => {
     shown.forEach((output, i) => {
       expect(actual[i]!.shape).toEqual(output.shape);
       expect(expected[i]!.shape).toEqual(output.shape);
+      expectClose(actual[i]!.data as Float32Array, expected[i]!.data, 3e-6);
+    });
+  });
+
+  const written = operator.lower || operator.expand ? it.each<Dialect>(['webgpu', 'standard']) : () => ignore;
+  written('gives it in the %s dialect too', async (dialect) => {
+    const expected = evaluate(outputs, feedsOf(made));
+    const actual = await runAs(outputs, made, { dialect });
+    outputs.forEach((output, i) => {
+      expect(actual[i]!.shape).toEqual(output.shape);
       expectClose(actual[i]!.data as Float32Array, expected[i]!.data, 3e-6);
     });
   });
@@ -141,3 +177,65 @@ describe.each(tried)('$name', ({ operator, example }) => {
     }
   });
 });
+
+/** A matrix in few bits in which every part is drawn. */
+function randomMatrix(
+  form: Omit<QuantizedMatrix, 'data' | 'scales'>,
+  parts: { zeroPoints?: boolean; offsets?: boolean },
+) {
+  const random = generator(form.columns * 31 + form.block + form.bits);
+  const arrays = newQuantizedArrays({
+    ...form,
+    hasZeroPoints: !!parts.zeroPoints,
+    hasOffsets: !!parts.offsets,
+  });
+  const { data, zeroPoints, scales, offsets } = arrays;
+  for (const bytes of [data, zeroPoints]) bytes?.set(Uint8Array.from(bytes, () => 256 * random()));
+  for (const floats of [scales, offsets]) floats?.set(Float32Array.from(floats, () => random() - 0.5));
+  return { ...form, ...arrays };
+}
+
+/** How far products may be off, by the precision that activations keep: 8 bits, twice 8 bits, float32. */
+const PRECISION = { int8: 1e-2, 'int8 twice': 1e-4, float32: 3e-6 };
+
+const productsInFewBits = ([8, 4] as const).flatMap((bits) =>
+  ([{}, { zeroPoints: true }, { offsets: true }] as const).flatMap((parts) =>
+    ([[32, 64], ...('offsets' in parts ? [] : [[32, 80]])] as const).flatMap(([block, columns]) =>
+      [false, true].flatMap((exact) =>
+        (['onnxruntime', 'webgpu'] as const).map((dialect) => ({
+          bits,
+          parts,
+          block: block!,
+          columns: columns!,
+          exact,
+          dialect,
+        })),
+      ),
+    ),
+  ),
+);
+
+describe.each(productsInFewBits)(
+  'a product in $bits bits, $columns columns, $parts, exact $exact, $dialect',
+  (each) => {
+    const { bits, parts, block, columns, exact, dialect } = each;
+    it.each([[[3, columns]], [[2, 3, columns]]])(
+      'is that of the numbers that the bits stand for, x %j',
+      async (shape) => {
+        const rows = 5;
+        const matrix = randomMatrix({ rows, columns, bits, block }, parts);
+        const random = generator(columns);
+        const data = Float64Array.from({ length: sizeOf(shape) }, () => Math.fround(4 * random() - 2));
+        const x = input('x0', 'float32', shape);
+        const plain = constant(dequantizeMatrix(matrix), [rows, columns]);
+        const [expected] = evaluate([matmul(x, plain, { transB: true })], new Map([[x, { shape, data }]]));
+        const y = matmul(x, parameter('weight', [rows, columns]), { transB: true });
+        const weights = new Map([['weight', { quantized: { ...quantizedSource(matrix), exact } }]]);
+        const [actual] = await runAs([y], [{ tensor: x, value: { shape, data } }], { dialect, weights });
+        const precision = exact ? (bits === 8 && dialect !== 'webgpu' ? 'int8 twice' : 'float32') : 'int8';
+        expect(actual!.shape).toEqual(expected!.shape);
+        expectClose(actual!.data as Float32Array, expected!.data, PRECISION[precision]);
+      },
+    );
+  },
+);

@@ -1,5 +1,6 @@
 import type { CausalLM } from '../../families/family.ts';
 import { differentiate } from '../../graph/differentiate.ts';
+import { sizeOf } from '../../graph/dims.ts';
 import { constant, input } from '../../graph/operators/index.ts';
 import type { Tensor } from '../../graph/tensor.ts';
 import type { Engine, SessionSettings } from '../../runtime/engine.ts';
@@ -58,7 +59,7 @@ export class GraphHead implements HeadStage {
     const names = ['dHidden', ...this.trained.map(gradientName)];
     const gradients = differentiate(loss, sources).map((gradient, i) => {
       const shape = sources[i]!.shape as number[];
-      return gradient ?? constant(new Float32Array(shape.reduce((size, dim) => size * dim, 1)), shape);
+      return gradient ?? constant(new Float32Array(sizeOf(shape)), shape);
     });
     this.graph = { loss, gradients: new Map(names.map((name, i) => [name, gradients[i]!])) };
   }

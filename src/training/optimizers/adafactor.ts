@@ -1,4 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
+import { sizeOf } from '../../graph/dims.ts';
 import {
   adafactorNorm,
   adafactorSums,
@@ -15,7 +16,6 @@ import {
   type StateTensor,
   StepCounts,
   type StepSettings,
-  sizeOf,
 } from './optimizer-common.ts';
 
 export interface AdafactorOptions {

@@ -1,4 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
+import { sizeOf } from '../../graph/dims.ts';
 import { HostMemory } from '../../runtime/host-memory.ts';
 import { Bfloat16Moments, BlockMoments, Float32Moments, type Moments } from './moments.ts';
 import {
@@ -11,7 +12,6 @@ import {
   type StateTensor,
   StepCounts,
   type StepSettings,
-  sizeOf,
 } from './optimizer-common.ts';
 
 export const OPTIMIZER_STATES = ['float32', 'bfloat16', 'int8'] as const;

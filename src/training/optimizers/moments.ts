@@ -1,4 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
+import { sizeOf } from '../../graph/dims.ts';
 import { type AdamWCoefficients, adamw } from '../../kernels/kernels.ts';
 import {
   adamwBfloat16,
@@ -8,7 +9,7 @@ import {
   randomBits,
 } from '../../kernels/moment-kernels.ts';
 import { allocBeside, type HostMemory } from '../../runtime/host-memory.ts';
-import { type ParameterShape, type StateTensor, sizeOf } from './optimizer-common.ts';
+import type { ParameterShape, StateTensor } from './optimizer-common.ts';
 
 /** AdamW's running averages for one parameter: m of the gradient, v of its square. Zeros before the first step. */
 export interface Moments {

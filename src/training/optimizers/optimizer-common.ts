@@ -1,4 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
+import { sizeOf } from '../../graph/dims.ts';
 
 /** A weight with its gradient, both of product(shape) elements, or a run of a weight's elements with theirs. */
 export interface OptimizedParameter {
@@ -53,10 +54,6 @@ export interface Optimizer {
   state(): OptimizerState;
   /** Copies a state into this optimizer's own arrays. Nothing changes when it does not fit. */
   restore(state: OptimizerState): void;
-}
-
-export function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
 }
 
 export function checkedSettings({ learningRate, gradientScale = 1 }: StepSettings): Required<StepSettings> {

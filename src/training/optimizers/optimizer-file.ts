@@ -1,6 +1,7 @@
 import type { SafetensorsFile } from '../../checkpoint/safetensors/safetensors-file.ts';
 import type { TensorToWrite } from '../../checkpoint/safetensors/writer.ts';
-import { checkTensor, type OptimizerState, sizeOf } from './optimizer-common.ts';
+import { sizeOf } from '../../graph/dims.ts';
+import { checkTensor, type OptimizerState } from './optimizer-common.ts';
 
 /** An optimizer's arrays as a safetensors file holds them, each in the type that the optimizer keeps. */
 export function optimizerTensors({ tensors }: OptimizerState): TensorToWrite[] {

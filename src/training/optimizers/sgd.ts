@@ -1,3 +1,4 @@
+import { sizeOf } from '../../graph/dims.ts';
 import { sgd } from '../../kernels/kernels.ts';
 import {
   checkedSettings,
@@ -6,7 +7,6 @@ import {
   type Optimizer,
   type OptimizerState,
   type StepSettings,
-  sizeOf,
 } from './optimizer-common.ts';
 
 /** Plain stochastic gradient descent: value ← value − learning rate · gradient. It keeps nothing but step counts. */

@@ -1,5 +1,6 @@
+import { sizeOf } from '../../graph/dims.ts';
 import type { HostMemory } from '../../runtime/host-memory.ts';
-import { type OptimizedParameter, sizeOf } from './optimizer-common.ts';
+import type { OptimizedParameter } from './optimizer-common.ts';
 
 /** The arrays that training keeps for one parameter, besides what an optimizer keeps for itself. */
 export type Trainable = Omit<OptimizedParameter, 'offset'>;

@@ -1,5 +1,6 @@
 import { RopewalkError } from '../../../errors.ts';
 import { readInto } from '../../../files/source.ts';
+import { sizeOf } from '../../../graph/dims.ts';
 import {
   copyArrays,
   newQuantizedArrays,
@@ -48,7 +49,7 @@ export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
 }
 
 async function readAll(tensor: GgufTensor): Promise<Float32Array> {
-  const target = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
+  const target = new Float32Array(sizeOf(tensor.shape));
   dequantize(tensor.type, await tensor.source.read(tensor.offset, tensor.byteLength), target);
   return target;
 }
@@ -86,14 +87,14 @@ class GgufTensors implements TensorReader {
 
   async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
     const { tensor } = this.#get(name);
-    const target = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
+    const target = new Float32Array(sizeOf(tensor.shape));
     await this.readFloat32Into(name, target);
     return target;
   }
 
   async readFloat32Into(name: string, target: Float32Array): Promise<void> {
     const { tensor, transform } = this.#get(name);
-    const elements = tensor.shape.reduce((product, size) => product * size, 1);
+    const elements = sizeOf(tensor.shape);
     if (target.length !== elements) {
       throw new RopewalkError(
         `${this.#file.name}: tensor ${quote(name)} has ${elements} numbers, and the memory for it ${target.length}.`,

@@ -1,6 +1,7 @@
 import { RopewalkError } from '../../../errors.ts';
 import type { ByteSource } from '../../../files/source.ts';
-import { product, quote } from '../../safetensors/header.ts';
+import { sizeOf } from '../../../graph/dims.ts';
+import { quote } from '../../safetensors/header.ts';
 import {
   ALIGNMENT_KEY,
   alignUp,
@@ -155,7 +156,7 @@ function placeTensor(source: ByteSource, info: RawInfo, dataStart: number, align
       `${source.name}: tensor ${quote(name)}: ${what}; the file is damaged or incomplete: download or write it again`,
     );
   const { block, bytes } = GGML_TYPES[type];
-  const elements = product(shape);
+  const elements = sizeOf(shape);
   const byteLength = (elements / block) * bytes;
   if (!Number.isSafeInteger(elements * bytes) || !shape.every(Number.isSafeInteger)) {
     throw wrong(`shape [${shape.join(', ')}] has too many elements`);

@@ -1,6 +1,7 @@
 import { RopewalkError } from '../../../errors.ts';
 import type { ByteSink } from '../../../files/source.ts';
-import { product, quote } from '../../safetensors/header.ts';
+import { sizeOf } from '../../../graph/dims.ts';
+import { quote } from '../../safetensors/header.ts';
 import {
   ALIGNMENT_KEY,
   alignUp,
@@ -64,7 +65,7 @@ export async function writeGguf(sink: ByteSink, model: GgufToWrite): Promise<voi
 /** Bytes that a tensor takes in a file, without padding. */
 export function ggufTensorBytes(shape: readonly number[], type: WritableGgmlType): number {
   const { block, bytes } = GGML_TYPES[type];
-  return (product(shape) / block) * bytes;
+  return (sizeOf(shape) / block) * bytes;
 }
 
 function makeHeader({ metadata, tensors }: GgufToWrite, alignment: number): Uint8Array<ArrayBuffer> {
@@ -138,9 +139,9 @@ function writeInfos(header: HeaderBytes, tensors: readonly GgufTensorToWrite[], 
 /** @returns the bytes written */
 async function writeTensor(sink: ByteSink, { name, shape, type, read }: GgufTensorToWrite): Promise<number> {
   const values = await read();
-  if (values.length !== product(shape)) {
+  if (values.length !== sizeOf(shape)) {
     throw new RopewalkError(
-      `tensor ${quote(name)} of shape [${shape.join(', ')}] needs ${product(shape)} values and got ${values.length}`,
+      `tensor ${quote(name)} of shape [${shape.join(', ')}] needs ${sizeOf(shape)} values and got ${values.length}`,
     );
   }
   let size = 0;

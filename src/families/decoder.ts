@@ -1,0 +1,292 @@
+import { add, mul, scalar } from '../graph/operators/index.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import type { AttentionSettings, SequenceContext } from '../nn/attention.ts';
+import { Embedding } from '../nn/embedding.ts';
+import { adopt, type ModuleNames } from '../nn/layout.ts';
+import { Dropout, Linear, type LinearLayout } from '../nn/linear.ts';
+import { type ActivationKind, Mlp, type MlpRole } from '../nn/mlp.ts';
+import { Module, ModuleList, nameParameters } from '../nn/module.ts';
+import { createNorm, type Norm, type NormSettings } from '../nn/norm.ts';
+import { LearnedPositions, type RopeScaling, RotaryEmbedding, SinusoidalPositions } from '../nn/positions.ts';
+import { type AttentionRole, SelfAttention } from '../nn/self-attention.ts';
+import type { CommonConfig } from './config.ts';
+import { CausalLM, type Family, type Head, type Stages } from './family.ts';
+
+/** Places of norms in a layer: before a branch, or behind it and before it is added. */
+export type NormPlace = 'attentionNorm' | 'attentionPostNorm' | 'mlpNorm' | 'mlpPostNorm';
+
+/** A rotary table. Layers that share one name the same object. */
+export interface RopeParts {
+  readonly theta: number;
+  readonly scaling: RopeScaling | null;
+}
+
+/** One layer as data. */
+export interface LayerParts {
+  readonly norms: Readonly<Partial<Record<NormPlace, NormSettings>>>;
+  readonly attention: AttentionSettings & {
+    readonly bias: boolean;
+    readonly outputBias: boolean;
+    /** Norms over each head of queries and keys. */
+    readonly headNorm?: NormSettings;
+  };
+  /** Null for a layer whose queries and keys are not rotated. */
+  readonly rope: RopeParts | null;
+  readonly mlp: {
+    readonly activation: ActivationKind;
+    readonly gated: boolean;
+    readonly hidden: number;
+    readonly bias: boolean;
+  };
+  /** What each branch is multiplied by before it is added. Default 1. */
+  readonly branchScale?: number;
+}
+
+/** A decoder-only model as data: what a family makes of its config, and what one exchanges a part of. */
+export interface DecoderParts {
+  readonly vocabSize: number;
+  readonly width: number;
+  readonly maxPositions: number;
+  /** What token embeddings are multiplied by; a tied head is not. Default 1. */
+  readonly embeddingScale?: number;
+  readonly paddingId?: number | undefined;
+  /** Positions that are added to the embedding; null where there are none, or layers rotate. */
+  readonly positions: 'sinusoidal' | 'learned' | null;
+  readonly layers: readonly LayerParts[];
+  /** Before the head. */
+  readonly norm: NormSettings;
+  readonly head: {
+    readonly tied: boolean;
+    readonly bias: boolean;
+    readonly softcap: number | null;
+    /** What logits are multiplied by, before the cap. Default 1. */
+    readonly scale?: number;
+  };
+  readonly initial: {
+    /** Standard deviation of the weights' random start. */
+    readonly std: number;
+    /** Of the products that end a branch. Default the same. */
+    readonly outputStd?: number;
+  };
+  /** Printed only: Ropewalk trains without dropout. */
+  readonly dropout?: Readonly<Partial<Record<'embedding' | 'attention' | 'residual', number>>>;
+}
+
+/** What a checkpoint calls the modules of a decoder. */
+export interface DecoderNames {
+  readonly model: ModuleNames<'body' | 'head'>;
+  readonly body: ModuleNames<
+    'embedding' | 'positions' | 'dropout' | 'layers' | 'norm' | 'rotary' | 'localRotary'
+  >;
+  readonly layer: ModuleNames<'attention' | 'mlp' | NormPlace | 'dropout' | 'dropout2'>;
+  readonly attention: ModuleNames<AttentionRole>;
+  readonly mlp: ModuleNames<MlpRole>;
+  /** Class names of the leaves. */
+  readonly embedding: string;
+  readonly norm: string;
+  readonly activation: string;
+  readonly rotary: string;
+  readonly layout?: LinearLayout;
+  /** Names in checkpoints that are no weights. */
+  readonly buffers?: RegExp;
+}
+
+class DecoderLayer extends Module {
+  readonly typeName: string;
+  readonly #path: string;
+  readonly #branchScale: number;
+  readonly #attention: SelfAttention;
+  readonly #mlp: Mlp;
+  readonly #norms: Partial<Record<NormPlace, Norm>>;
+
+  constructor(index: number, parts: DecoderParts, names: DecoderNames, rope: RotaryEmbedding | null) {
+    super();
+    const { width, initial, dropout } = parts;
+    const { norms, attention, mlp, branchScale = 1 } = parts.layers[index]!;
+    const { bias, outputBias, headNorm, ...settings } = attention;
+    const { layout } = names;
+    const starts = { std: initial.std, outputStd: initial.outputStd ?? initial.std, layout };
+    const drop = (p: number | undefined) => (p === undefined ? undefined : new Dropout(p));
+    this.typeName = names.layer.type;
+    this.#path = `layers.${index}`;
+    this.#branchScale = branchScale;
+    this.#attention = new SelfAttention(settings, {
+      ...starts,
+      names: { ...names.attention, norm: names.norm },
+      width,
+      rope,
+      bias: { projections: bias, output: outputBias },
+      headNorm,
+      dropouts: printed(names.attention, {
+        dropout: drop(dropout?.attention),
+        outputDropout: drop(dropout?.residual),
+      }),
+    });
+    this.#mlp = new Mlp(
+      { ...mlp, width },
+      {
+        ...starts,
+        names: { ...names.mlp, activation: names.activation },
+        ...printed(names.mlp, { dropout: drop(dropout?.residual) }),
+      },
+    );
+    this.#norms = Object.fromEntries(
+      Object.entries(norms).map(([place, settings]) => [place, createNorm(names.norm, width, settings)]),
+    );
+    adopt(this, names.layer.children, {
+      attention: this.#attention,
+      mlp: this.#mlp,
+      ...this.#norms,
+      ...printed(names.layer, { dropout: drop(dropout?.residual), dropout2: drop(dropout?.residual) }),
+    });
+  }
+
+  /** x `[…, width]` → the same shape. */
+  forward(x: Tensor, context: SequenceContext): Tensor {
+    const at = (name: string, value: Tensor) => context.taps?.tap(`${this.#path}.${name}`, value) ?? value;
+    const norm = (place: NormPlace, value: Tensor) => this.#norms[place]?.forward(value) ?? value;
+    const start = at('input', x);
+    const attended = at(
+      'attention.output',
+      this.#attention.forward(at('attention.input', norm('attentionNorm', start)), context),
+    );
+    const middle = this.#join(start, norm('attentionPostNorm', attended));
+    const mapped = at(
+      'mlp.output',
+      this.#mlp.forward(at('mlp.input', norm('mlpNorm', middle)), (hidden) => at('mlp.hidden', hidden)),
+    );
+    return at('output', this.#join(middle, norm('mlpPostNorm', mapped)));
+  }
+
+  #join(x: Tensor, branch: Tensor): Tensor {
+    return add(x, this.#branchScale === 1 ? branch : mul(branch, scalar(this.#branchScale)));
+  }
+}
+
+/** What only stands in printed trees is made where a checkpoint has a name for it. */
+function printed<Role extends string>(
+  { children }: ModuleNames<Role>,
+  parts: Partial<Record<Role, Module | undefined>>,
+): Partial<Record<Role, Module>> {
+  return Object.fromEntries(
+    Object.entries(parts).filter(([role, part]) => part !== undefined && role in children),
+  ) as Partial<Record<Role, Module>>;
+}
+
+class DecoderBody extends Module {
+  readonly typeName: string;
+  readonly #embedding: Embedding;
+  readonly #positions: SinusoidalPositions | LearnedPositions | undefined;
+  readonly #layers: readonly DecoderLayer[];
+  readonly #norm: Norm;
+
+  constructor(parts: DecoderParts, names: DecoderNames) {
+    super();
+    const { vocabSize, width, maxPositions, initial, embeddingScale, paddingId, dropout } = parts;
+    this.typeName = names.body.type;
+    this.#embedding = new Embedding(vocabSize, width, initial.std, {
+      typeName: names.embedding,
+      paddingId,
+      ...(embeddingScale !== undefined && { scale: embeddingScale }),
+    });
+    if (parts.positions === 'sinusoidal') this.#positions = new SinusoidalPositions(maxPositions, width);
+    if (parts.positions === 'learned') {
+      this.#positions = new LearnedPositions(maxPositions, width, initial.std);
+    }
+    const ropes = new Map<RopeParts, RotaryEmbedding>();
+    const rotary = (rope: RopeParts | null, headDim: number) => {
+      if (!rope) return null;
+      const known = ropes.get(rope) ?? new RotaryEmbedding(names.rotary, headDim, rope.theta, rope.scaling);
+      ropes.set(rope, known);
+      return known;
+    };
+    this.#layers = parts.layers.map(
+      ({ rope, attention }, i) => new DecoderLayer(i, parts, names, rotary(rope, attention.headDim)),
+    );
+    this.#norm = createNorm(names.norm, width, parts.norm);
+    // A table of local layers alone comes second, whichever layer is first.
+    const isLocal = (rope: RopeParts) =>
+      parts.layers.every((layer) => layer.rope !== rope || layer.attention.window !== null);
+    const [first, second] = [...ropes].sort(([a], [b]) => Number(isLocal(a)) - Number(isLocal(b)));
+    adopt(this, names.body.children, {
+      embedding: this.#embedding,
+      positions: this.#positions,
+      layers: new ModuleList(this.#layers),
+      norm: this.#norm,
+      rotary: first?.[1],
+      localRotary: second?.[1],
+      ...printed(names.body, {
+        dropout: dropout?.embedding === undefined ? undefined : new Dropout(dropout.embedding),
+      }),
+    });
+  }
+
+  get embedding(): Embedding {
+    return this.#embedding;
+  }
+
+  stages(logitScale: number): Stages {
+    return {
+      embed: ({ ids, positionIds, taps }) => {
+        const tokens = this.#embedding.forward(ids);
+        const x = this.#positions ? add(tokens, this.#positions.forward(positionIds)) : tokens;
+        return taps?.tap('embedding', x) ?? x;
+      },
+      layers: this.#layers.map((layer) => (x, context) => layer.forward(x, context)),
+      finish: (x, context) => {
+        const normed = this.#norm.forward(x);
+        const scaled = logitScale === 1 ? normed : mul(normed, scalar(logitScale));
+        return context?.taps?.tap('norm', scaled) ?? scaled;
+      },
+    };
+  }
+}
+
+/** A decoder-only model assembled from parts. */
+export class DecoderLM extends CausalLM {
+  readonly typeName: string;
+  readonly maxPositions: number;
+  readonly #parts: DecoderParts;
+  readonly #body: DecoderBody;
+  readonly #head: Linear;
+  readonly #buffers: RegExp | undefined;
+
+  constructor(
+    override readonly config: CommonConfig,
+    parts: DecoderParts,
+    names: DecoderNames,
+  ) {
+    super();
+    const { vocabSize, width, initial, head } = parts;
+    this.typeName = names.model.type;
+    this.maxPositions = parts.maxPositions;
+    this.#parts = parts;
+    this.#buffers = names.buffers;
+    this.#body = new DecoderBody(parts, names);
+    this.#head = new Linear(width, vocabSize, {
+      bias: head.bias,
+      std: initial.std,
+      ...(head.tied && { tied: this.#body.embedding.weight }),
+    });
+    adopt(this, names.model.children, { body: this.#body, head: this.#head });
+  }
+
+  get head(): Head {
+    const { weight, bias } = this.#head;
+    return { weight, ...(bias && { bias }), softcap: this.#parts.head.softcap };
+  }
+
+  get stages(): Stages {
+    return this.#body.stages(this.#parts.head.scale ?? 1);
+  }
+
+  override isBuffer(name: string): boolean {
+    return this.#buffers?.test(name) ?? false;
+  }
+}
+
+/** A family, whose models are assembled from the parts that it declares. */
+export function defineFamily<C extends CommonConfig>(family: Omit<Family<C>, 'build'>): Family<C> {
+  const { parts, names } = family;
+  return { ...family, build: (config) => nameParameters(new DecoderLM(config, parts(config), names)) };
+}

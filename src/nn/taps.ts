@@ -1,0 +1,24 @@
+import type { Tensor } from '../graph/tensor.ts';
+
+/**
+ * Where a model that is being recorded can be looked into or changed. The modules offer their values under names such as
+ * `layers.3.attention.scores`; whoever records decides what becomes of them.
+ *
+ * | name | shape |
+ * |---|---|
+ * | `embedding` | `[rows, width]`: what the first layer gets |
+ * | `layers.N.input`, `layers.N.output` | `[rows, width]`: the residual stream before and after a layer |
+ * | `layers.N.attention.input`, `.output` | `[rows, width]`: what the projections get, and what the branch gives before a norm behind it |
+ * | `layers.N.attention.queries`, `.keys`, `.values` | `[batch, heads, time, head_dim]`, rotated where the model rotates |
+ * | `layers.N.attention.scores`, `.capped_scores`, `.probabilities` | `[batch, heads, time, time]`; scaled, not yet masked |
+ * | `layers.N.mlp.input`, `.output` | `[rows, width]` |
+ * | `layers.N.mlp.hidden` | `[rows, hidden]`: what the activation function gets |
+ * | `norm` | `[rows, width]`: what the head gets |
+ * | `logits_before_cap`, `logits` | `[rows, vocab]` |
+ */
+export interface Taps {
+  /** Whether this value is wanted, where offering it costs something. */
+  wants(name: string): boolean;
+  /** @returns the value to go on with: the same, or what takes its place. */
+  tap(name: string, value: Tensor): Tensor;
+}

@@ -1,0 +1,287 @@
+import { RopewalkError } from '../errors.ts';
+import { type AddedTokenJson, isObject, type JsonObject, tokenContent } from './tokenizer-schema.ts';
+
+/** What a model's folder says of its tokens, as parsed JSON. */
+export interface AddedTokenFiles {
+  /** tokenizer.json */
+  readonly tokenizer: JsonObject;
+  /** tokenizer_config.json */
+  readonly config?: JsonObject | undefined;
+  /** added_tokens.json: ids by text */
+  readonly addedTokens?: JsonObject | undefined;
+  /** special_tokens_map.json */
+  readonly specialTokensMap?: JsonObject | undefined;
+}
+
+export interface JoinedTokenizer {
+  /** tokenizer.json with every added token; the same object where it has them all already. */
+  readonly tokenizer: JsonObject;
+  /** tokenizer_config.json with the named tokens of special_tokens_map.json; the same object where that adds none. */
+  readonly config: JsonObject;
+}
+
+/** The tokens that every tokenizer may name, in the order in which they get ids. */
+const NAMED = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'];
+const FLAGS = ['single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
+
+interface Token extends Required<Omit<AddedTokenJson, 'id' | 'normalized'>> {
+  /** Where no file says it, what is not special is normalized. */
+  readonly normalized: boolean | undefined;
+}
+/** A token as a field gives it: with its flags, or as a text alone. */
+type Given = Token | string;
+interface OwnToken {
+  readonly id: number;
+  readonly token: Token;
+}
+type Named = ReadonlyMap<string, Given>;
+
+/**
+ * Puts the added tokens of all four files into tokenizer.json, with the ids and flags that transformers' AutoTokenizer
+ * (5.18) gives them: `added_tokens_decoder` of tokenizer_config.json, or where there is none special_tokens_map.json and
+ * added_tokens.json, come before tokenizer.json's own flags; a token without an id there gets the next free one, as the
+ * Rust library's `add_tokens` does, whatever number it is listed under. Doing it again changes nothing.
+ *
+ * @param folder what messages call the folder
+ * @throws RopewalkError naming the file and the field that is no token, and a token whose id would be another's
+ */
+export function joinTokenizerFiles(files: AddedTokenFiles, folder: string): JoinedTokenizer {
+  const { tokenizer, config = {} } = files;
+  const inConfig = `${folder}/tokenizer_config.json`;
+  const decoder = config.added_tokens_decoder;
+  if (decoder !== undefined && !isObject(decoder)) {
+    throw wrong(inConfig, 'added_tokens_decoder', 'an object of tokens by id');
+  }
+  const map = decoder === undefined ? tokenFields(files.specialTokensMap ?? {}) : {};
+  const inField = (field: string) => (field in map ? `${folder}/special_tokens_map.json` : inConfig);
+  const named = namedTokens(config, map, inField);
+  const unnamed = extraTokens(config, map, inField);
+  const special = new Set(specialTexts(config, map));
+  const listed = decoder ? tokensById(decoder, inConfig) : legacyTokens(files, special, folder);
+  const own = ownTokens(tokenizer);
+  const added = addTokens(tokenizer, own, tokensToAdd(own, listed, named, unnamed), folder);
+  return {
+    tokenizer: added ? { ...tokenizer, added_tokens: added } : tokenizer,
+    config: withNames(config, map),
+  };
+}
+
+/** The configuration with what special_tokens_map.json says: of the seven names, it has the last word. */
+function withNames(config: JsonObject, map: JsonObject): JsonObject {
+  const news = Object.entries(map).filter(([field, value]) =>
+    NAMED.includes(field)
+      ? tokenContent(value) !== tokenContent(config[field])
+      : field.endsWith('_token') && !(field in config),
+  );
+  return news.length === 0 ? config : { ...config, ...Object.fromEntries(news) };
+}
+
+/** Of special_tokens_map.json, only tokens count. */
+function tokenFields(map: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(map).filter(
+      ([field]) => field.endsWith('_token') || field === extra || field === additional,
+    ),
+  );
+}
+
+const extra = 'extra_special_tokens';
+const additional = 'additional_special_tokens';
+
+/** The tokens with a name: the seven, then `image_token` and its like. */
+function namedTokens(config: JsonObject, map: JsonObject, inField: (field: string) => string): Named {
+  const tokens = new Map<string, Given>();
+  const set = (field: string, value: unknown) =>
+    tokens.set(field, given(value, inField(field), field, field in map));
+  for (const field of NAMED) {
+    const value = field in map ? map[field] : config[field];
+    if (value !== undefined && value !== null) set(field, value);
+  }
+  const others = (fields: JsonObject) =>
+    Object.entries(fields).filter(
+      ([field, value]) =>
+        field.endsWith('_token') && !NAMED.includes(field) && tokenContent(value) !== undefined,
+    );
+  const dictionaries = [config, map].flatMap(({ extra_special_tokens: dictionary }) =>
+    isObject(dictionary) ? Object.entries(dictionary) : [],
+  );
+  // Where both files name one, the place is that of special_tokens_map.json and the token that of tokenizer_config.json.
+  for (const [field, value] of [...others(map), ...others(config), ...dictionaries]) set(field, value);
+  return tokens;
+}
+
+/**
+ * The tokens without a name: `extra_special_tokens`, which older files call `additional_special_tokens`; a list of the
+ * latter name in special_tokens_map.json gives way to any list in tokenizer_config.json.
+ */
+function extraTokens(config: JsonObject, map: JsonObject, inField: (field: string) => string): Given[] {
+  const listOf = (fields: JsonObject, field: string) => {
+    const value = fields[field] ?? undefined;
+    if (value === undefined || isObject(value)) return undefined;
+    if (!Array.isArray(value)) throw wrong(inField(field), field, 'a list of tokens');
+    return value.map((each: unknown) =>
+      given(each, inField(field), field, !isObject(each) || each.__type === undefined),
+    );
+  };
+  const own = listOf(config, extra);
+  const ofConfig = own && own.length > 0 ? own : (listOf(config, additional) ?? own);
+  const ofMap = listOf(map, extra);
+  return ofConfig || ofMap ? [...(ofConfig ?? []), ...(ofMap ?? [])] : (listOf(map, additional) ?? []);
+}
+
+/** The texts that make tokens of added_tokens.json special; objects in tokenizer_config.json do not. */
+function* specialTexts(config: JsonObject, map: JsonObject): Generator<string> {
+  for (const field of NAMED) {
+    const text = field in map ? tokenContent(map[field]) : config[field];
+    if (typeof text === 'string') yield text;
+  }
+  const list = (value: unknown) => (Array.isArray(value) ? (value as unknown[]) : []);
+  const own = list(config[extra]).length > 0 ? config[extra] : config[additional];
+  for (const token of list(own)) if (typeof token === 'string') yield token;
+  for (const token of list(map[extra])) yield tokenContent(token) ?? '';
+}
+
+/** `added_tokens_decoder`, by id. */
+function tokensById(decoder: JsonObject, file: string): Token[] {
+  const entries = Object.entries(decoder).map(([id, value]): [number, Token] => {
+    if (!/^\d{1,9}$/.test(id) || !isObject(value) || typeof value.content !== 'string') {
+      throw wrong(file, `added_tokens_decoder.${id.slice(0, 40)}`, 'a token, with its id as the key');
+    }
+    return [Number(id), withFlags(value.content, value)];
+  });
+  return entries.sort(([a], [b]) => a - b).map(([, token]) => token);
+}
+
+/** added_tokens.json and tokenizer.json's own tokens, by id; the latter win. */
+function legacyTokens(
+  { tokenizer, addedTokens = {} }: AddedTokenFiles,
+  special: ReadonlySet<string>,
+  folder: string,
+) {
+  const byId = new Map<number, Token>();
+  for (const [content, id] of Object.entries(addedTokens)) {
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0) {
+      throw wrong(`${folder}/added_tokens.json`, content.slice(0, 40), 'a token id');
+    }
+    const isSpecial = special.has(content);
+    byId.set(id, withFlags(content, { special: isSpecial, normalized: !isSpecial }));
+  }
+  for (const { id, token } of ownTokens(tokenizer)) byId.set(id, token);
+  return [...byId].sort(([a], [b]) => a - b).map(([, token]) => token);
+}
+
+/** tokenizer.json's added tokens; what is none is left to the tokenizer's own check. */
+function ownTokens({ added_tokens: tokens }: JsonObject): OwnToken[] {
+  if (!Array.isArray(tokens)) return [];
+  return tokens.flatMap((token: unknown) =>
+    isObject(token) && typeof token.content === 'string' && typeof token.id === 'number'
+      ? [{ id: token.id, token: withFlags(token.content, token) }]
+      : [],
+  );
+}
+
+/** What is missing from tokenizer.json, or has other flags there, in the order in which ids are given. */
+function tokensToAdd(
+  own: readonly OwnToken[],
+  listed: readonly Token[],
+  named: Named,
+  unnamed: readonly Given[],
+): Token[] {
+  const flagsOf = new Map(listed.map((token) => [token.content, token]));
+  const asListed = [...named.values()].map((token) => flagsOf.get(contentOf(token)) ?? token);
+  const names = new Set(asListed.map(contentOf));
+  const same = new Set(own.map(({ token }) => keyOf(token)));
+  const changed = listed.filter((token) => !same.has(keyOf(token)));
+  const known = new Set([...own.map(({ token }) => token.content), ...changed.map(contentOf)]);
+  const more = [...asListed, ...unnamed].filter((token) => !known.has(contentOf(token)));
+  return [...changed, ...new Map(more.map((token) => [keyOf(token), token])).values()].map((token) => {
+    if (typeof token === 'string') return withFlags(token, { special: true });
+    return names.has(token.content) ? { ...token, special: true } : token;
+  });
+}
+
+/** tokenizer.json's added tokens with others added or their flags replaced; undefined where that changes nothing. */
+function addTokens(
+  tokenizer: JsonObject,
+  own: readonly OwnToken[],
+  tokens: readonly Token[],
+  folder: string,
+): AddedTokenJson[] | undefined {
+  if (tokens.length === 0) return undefined;
+  const vocabulary = vocabularyOf(tokenizer);
+  const byText = new Map(own.map((each) => [each.token.content, each]));
+  const before = new Set(own.map(({ id, token }) => `${id} ${keyOf(token)}`));
+  let next = Math.max(vocabulary.size, ...own.map(({ id }) => id + 1));
+  for (const token of tokens) {
+    if (token.content === '') continue;
+    const id = byText.get(token.content)?.id ?? vocabulary.idOf(token.content) ?? next;
+    const other = id === next ? vocabulary.textOf(id) : undefined;
+    if (other !== undefined && other !== token.content) {
+      throw new RopewalkError(
+        `${folder}: the added token ${JSON.stringify(token.content)} would get the id ${id}, which is that of ${JSON.stringify(other)} in tokenizer.json; give it an id of its own in "added_tokens" there`,
+      );
+    }
+    next = Math.max(next, id + 1);
+    byText.set(token.content, { id, token });
+  }
+  const all = [...byText.values()];
+  if (all.every(({ id, token }) => before.has(`${id} ${keyOf(token)}`))) return undefined;
+  return all.sort((a, b) => a.id - b.id).map(({ id, token }) => ({ id, ...complete(token) }));
+}
+
+/** The vocabulary of a BPE model (ids by text) or a Unigram model (pairs of text and score). */
+function vocabularyOf({ model }: JsonObject) {
+  const vocab = isObject(model) ? model.vocab : undefined;
+  const entries = Array.isArray(vocab)
+    ? vocab.map((entry, id): [string, number] => [Array.isArray(entry) ? String(entry[0]) : '', id])
+    : isObject(vocab)
+      ? (Object.entries(vocab) as [string, number][])
+      : [];
+  const ids = new Map(entries);
+  let texts: Map<number, string> | undefined;
+  return {
+    size: entries.length,
+    idOf: (text: string) => ids.get(text),
+    textOf: (id: number) => {
+      texts ??= new Map(entries.map(([text, each]) => [each, text]));
+      return texts.get(id);
+    },
+  };
+}
+
+function given(value: unknown, file: string, field: string, special?: boolean): Given {
+  if (typeof value === 'string') return value;
+  const content = tokenContent(value);
+  if (content === undefined) throw wrong(file, field, 'the text of a token');
+  return withFlags(content, special ? { ...(value as JsonObject), special } : (value as JsonObject));
+}
+
+function withFlags(content: string, fields: JsonObject): Token {
+  const flag = (name: (typeof FLAGS)[number]) => fields[name] === true;
+  return {
+    content,
+    single_word: flag('single_word'),
+    lstrip: flag('lstrip'),
+    rstrip: flag('rstrip'),
+    normalized: typeof fields.normalized === 'boolean' ? fields.normalized : undefined,
+    special: flag('special'),
+  };
+}
+
+function contentOf(token: Given): string {
+  return typeof token === 'string' ? token : token.content;
+}
+
+function keyOf(token: Given): string {
+  return typeof token === 'string' ? token : JSON.stringify(complete(token));
+}
+
+function complete(token: Token) {
+  return { ...token, normalized: token.normalized ?? !token.special };
+}
+
+function wrong(file: string, field: string, what: string): RopewalkError {
+  return new RopewalkError(
+    `${file}: the field "${field}" must be ${what}; use the original file of the model`,
+  );
+}
