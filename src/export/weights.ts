@@ -1,17 +1,14 @@
 import { staticShape } from '../graph/dims.ts';
 import { gemmRows } from '../graph/lowerings/gemm-rows.ts';
+import { linearWeight, type MatmulAttributes, matmul, matmulOp } from '../graph/operators/matmul.ts';
 import {
   type ConstantAttributes,
   constantOp,
   type InputAttributes,
   inputOp,
-  linearWeight,
-  type MatmulAttributes,
-  matmul,
-  matmulOp,
   parameter,
   parameterName,
-} from '../graph/operators/index.ts';
+} from '../graph/operators/sources.ts';
 import { type Rule, rewrite } from '../graph/rewrite.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';

@@ -1,24 +1,12 @@
 import { sameShape, staticShape } from '../graph/dims.ts';
 import { addRmsNorm } from '../graph/lowerings/add-rms-norm.ts';
-import {
-  addOp,
-  type CachedAttentionAttributes,
-  cachedAttentionOp,
-  constantOp,
-  gatherRowsOp,
-  input,
-  inputOp,
-  linearWeight,
-  type MatmulAttributes,
-  matmul,
-  matmulOp,
-  type NormAttributes,
-  parameter,
-  parameterName,
-  rmsNormOp,
-  split,
-  splitOp,
-} from '../graph/operators/index.ts';
+import { type CachedAttentionAttributes, cachedAttentionOp } from '../graph/operators/cached-attention.ts';
+import { addOp } from '../graph/operators/elementwise.ts';
+import { gatherRowsOp } from '../graph/operators/indexing.ts';
+import { linearWeight, type MatmulAttributes, matmul, matmulOp } from '../graph/operators/matmul.ts';
+import { type NormAttributes, rmsNormOp } from '../graph/operators/norms.ts';
+import { split, splitOp } from '../graph/operators/shape.ts';
+import { constantOp, input, inputOp, parameter, parameterName } from '../graph/operators/sources.ts';
 import { type Rule, rewrite } from '../graph/rewrite.ts';
 import { apply, isNodeOf, type Node, type None, type Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';

@@ -79,7 +79,7 @@ export class Component {
 
   list(field: string): unknown[] {
     const value = this.json[field];
-    return Array.isArray(value) ? value : this.fail('is not an array', field);
+    return Array.isArray(value) ? Array.from(value) : this.fail('is not an array', field);
   }
 
   /** The components of a Sequence. */

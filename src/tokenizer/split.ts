@@ -19,15 +19,17 @@ export type EmitRange = (start: number, end: number) => void;
  */
 export function eachMatch(expression: RegExp, text: string, found: EmitRange): void {
   if (text === '') return; // where the library does not look for matches, not even for empty ones
-  expression.lastIndex = 0;
   let last = -1;
-  for (let match = expression.exec(text); match; match = expression.exec(text)) {
+  let next = 0;
+  for (;;) {
+    // Kept here, since `found` may search with the same expression.
+    expression.lastIndex = next;
+    const match = expression.exec(text);
+    if (!match) return;
     const start = match.index;
     const end = start + match[0].length;
-    if (start === end) {
-      expression.lastIndex = end + codePointLength(text, end);
-      if (end === last) continue;
-    }
+    next = start === end ? end + codePointLength(text, end) : end;
+    if (start === end && end === last) continue;
     last = end;
     found(start, end);
   }

@@ -67,7 +67,9 @@ export function parseTokenizerJson(value: unknown, source: string): TokenizerJso
     post_processor: section('post_processor'),
     decoder: section('decoder'),
     // Files from before 2020 leave the type out; a BPE model is the one that has merges.
-    model: (model.type === undefined && 'merges' in model ? { type: 'BPE', ...model } : model) as TokenizerJson['model'],
+    model: (model.type === undefined && 'merges' in model
+      ? { type: 'BPE', ...model }
+      : model) as TokenizerJson['model'],
   };
 }
 

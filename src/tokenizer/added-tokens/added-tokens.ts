@@ -47,7 +47,7 @@ export class AddedTokens {
 
   /**
    * @param modelSize the number of tokens in the model's vocabulary
-   * @throws RopewalkError for tokens that the normalizer makes equal, or empty
+   * @throws RopewalkError for tokens that the normalizer makes empty, or equal: the Rust library takes one or the other by chance
    */
   constructor(
     json: readonly AddedTokenJson[],
@@ -76,10 +76,15 @@ export class AddedTokens {
     for (const token of this.#byId.values()) {
       const pattern = token.normalized ? (this.#normalized.get(token.id) ?? token.content) : token.content;
       const matcher = token.normalized ? this.#asNormalized : this.#asWritten;
-      if (pattern !== '' && matcher.add(pattern, token.id)) continue;
-      const problem = pattern === '' ? 'nothing' : 'the same as another one';
+      if (pattern === '') {
+        // The library finds nothing between any two characters, and splits the text there.
+        throw new RopewalkError(
+          `${source}: the added token ${JSON.stringify(token.content)} is nothing once it is normalized; set its "normalized" to false`,
+        );
+      }
+      if (matcher.add(pattern, token.id)) continue;
       throw new RopewalkError(
-        `${source}: the added token ${JSON.stringify(token.content)} is ${problem} once it is normalized; set its "normalized" to false`,
+        `${source}: the added token ${JSON.stringify(token.content)} is the same as another one once it is normalized, and which is meant is left open; remove one, or set "normalized" to false`,
       );
     }
   }
@@ -133,7 +138,8 @@ export class AddedTokens {
       if (token.lstrip) start = Math.max(skipWhiteSpaceBack(text, start), covered);
       if (token.rstrip) end = skipWhiteSpace(text, end);
       if (covered < start) sections.push({ text: text.slice(covered, start), start: covered });
-      sections.push({ text: token.content, start, token });
+      // The white space that another token has taken is no token again.
+      if (start < end) sections.push({ text: token.content, start, token });
       covered = end;
     }
     if (covered !== text.length) sections.push({ text: text.slice(covered), start: covered });

@@ -22,7 +22,7 @@ const BUILDERS: Readonly<Record<string, (component: Component) => Processor>> = 
   },
   Sequence: (component) => {
     const processors = component.components('processors').map(createProcessor);
-    return (encodings) => processors.reduce<Encoding[]>((all, process) => process(all), [...encodings]);
+    return (encodings) => processors.reduce<Encoding[]>((all, processor) => processor(all), [...encodings]);
   },
 };
 
@@ -128,7 +128,7 @@ function specialTokens(component: Component): Map<string, number[]> {
   const all = new Map<string, number[]>();
   for (const [name, token] of Object.entries(json)) {
     const ids = isObject(token) ? token.ids : undefined;
-    if (!Array.isArray(ids) || !ids.every(isId)) {
+    if (!Array.isArray(ids) || !Array.from(ids).every(isId)) {
       return component.fail(`gives ${JSON.stringify(name).slice(0, 60)} no ids`, 'special_tokens');
     }
     all.set(name, ids);
