@@ -14,8 +14,9 @@ export {
   type TrainingRows,
 } from './batches.ts';
 export { chatStopTokens, type EncodeChatOptions, encodeChat } from './chat/encode.ts';
-export type { ChatMessage } from './chat/messages.ts';
-export { ChatTemplate, type RenderedChat, type RenderOptions } from './chat/template.ts';
+export type { ChatMessage, TextPart } from './chat/messages.ts';
+export type { RenderedChat } from './chat/rendered.ts';
+export { ChatTemplate, type RenderOptions } from './chat/template.ts';
 export {
   bfloat16ToFloat32,
   float16ToFloat32,
@@ -114,6 +115,7 @@ export {
 } from './generation/score.ts';
 export { checkDraftTokenizer } from './generation/speculate/draft-tokenizer.ts';
 export type { Speculation } from './generation/speculate/speculate.ts';
+export { type TapOptions, type TapResult, TapRunner, type TapValue } from './generation/taps.ts';
 export { StopStrings } from './generation/text.ts';
 export { differentiate } from './graph/differentiate.ts';
 export { type Dim, type Shape, type SymbolicDim, symbol } from './graph/dims.ts';

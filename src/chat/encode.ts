@@ -2,12 +2,15 @@ import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { tokenContent } from '../tokenizer/tokenizer-schema.ts';
 import type { ChatMessage } from './messages.ts';
-import type { ChatTemplate, RenderedChat, RenderOptions } from './template.ts';
+import type { RenderedChat } from './rendered.ts';
+import type { ChatTemplate, RenderOptions } from './template.ts';
 
 /** As {@link RenderOptions}, without the tokens, which the tokenizer knows. */
-export type EncodeChatOptions = Pick<RenderOptions, 'addGenerationPrompt' | 'now'>;
+export type EncodeChatOptions = Omit<RenderOptions, 'bosToken' | 'eosToken' | 'otherTokens'>;
 
-/** Renders with the bos and eos of a tokenizer. */
+const OTHER_TOKENS = ['unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'];
+
+/** Renders with the special tokens of a tokenizer. */
 export function renderChat(
   tokenizer: Tokenizer,
   template: ChatTemplate,
@@ -15,12 +18,81 @@ export function renderChat(
   options: EncodeChatOptions = {},
 ): RenderedChat {
   const token = (field: string, id: number | undefined) =>
-    tokenContent(tokenizer.config[field]) ?? (id === undefined ? undefined : tokenizer.idToToken(id)) ?? '';
+    tokenContent(tokenizer.config[field]) ?? (id === undefined ? undefined : tokenizer.idToToken(id));
+  const [bosToken, eosToken] = [token('bos_token', tokenizer.bosId), token('eos_token', tokenizer.eosId)];
+  const others = OTHER_TOKENS.flatMap((field) => {
+    const content = tokenContent(tokenizer.config[field]);
+    return content === undefined ? [] : [[field, content] as const];
+  });
   return template.render(messages, {
     ...options,
-    bosToken: token('bos_token', tokenizer.bosId),
-    eosToken: token('eos_token', tokenizer.eosId),
+    ...(bosToken !== undefined && { bosToken }),
+    ...(eosToken !== undefined && { eosToken }),
+    otherTokens: Object.fromEntries(others),
   });
+}
+
+/** Where a template's turns begin and end. */
+export interface TurnFrame {
+  /** What it writes for the assistant's next message; '' where it writes nothing. */
+  readonly prompt: string;
+  /** The special token after what an assistant says; undefined where there is none but white space. */
+  readonly end: number | undefined;
+}
+
+const frames = new WeakMap<ChatTemplate, WeakMap<Tokenizer, TurnFrame>>();
+
+/**
+ * How a template frames what the assistant says, seen in short chats of its own.
+ *
+ * @param messages are asked where it refuses these.
+ */
+export function turnFrame(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  messages: readonly ChatMessage[] = [],
+): TurnFrame {
+  const known = frames.get(template)?.get(tokenizer);
+  if (known) return known;
+  const asked: ChatMessage[] = [{ role: 'user', content: 'No?' }];
+  const prompt = promptAfter(tokenizer, template, asked);
+  const end = endOfTurn(tokenizer, template, [...asked, { role: 'assistant', content: 'Yes' }]);
+  if (prompt === undefined && messages.length > 0) {
+    return { prompt: promptAfter(tokenizer, template, messages) ?? '', end };
+  }
+  const frame = { prompt: prompt ?? '', end };
+  if (!frames.has(template)) frames.set(template, new WeakMap());
+  frames.get(template)!.set(tokenizer, frame);
+  return frame;
+}
+
+/** The generation prompt after messages; undefined where the template refuses them. */
+function promptAfter(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+): string | undefined {
+  const now = new Date();
+  const render = (addGenerationPrompt: boolean) =>
+    whereTaken(() => renderChat(tokenizer, template, messages, { now, addGenerationPrompt }));
+  const [without, given] = [render(false), render(true)];
+  if (!without || !given) return undefined;
+  if (given.text.startsWith(without.text)) return given.text.slice(without.text.length);
+  // Without a prompt it writes something else.
+  let common = 0;
+  while (common < without.text.length && without.text[common] === given.text[common]) common++;
+  const turn = given.turns.find(({ message }) => message === messages.length - 1);
+  return given.text.slice(turn && turn.end <= common ? turn.end : common);
+}
+
+/** Undefined where a template asks for more than it is given, and tells when it is used. */
+function whereTaken<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof RopewalkError) return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -56,28 +128,20 @@ export function chatStopTokens(
 ): number[] {
   const stops = new Set(configured);
   if (tokenizer.eosId !== undefined) stops.add(tokenizer.eosId);
-  const end = endOfTurn(tokenizer, template);
+  const { end } = turnFrame(tokenizer, template);
   if (end !== undefined) stops.add(end);
   return [...stops];
 }
 
-/** The special token after an assistant's content; undefined where there is none but white space. */
-function endOfTurn(tokenizer: Tokenizer, template: ChatTemplate): number | undefined {
-  const content = 'Yes';
-  const answered: ChatMessage[] = [
-    { role: 'user', content: 'No?' },
-    { role: 'assistant', content },
-  ];
-  let rendered: RenderedChat;
-  try {
-    rendered = renderChat(tokenizer, template, answered);
-  } catch (error) {
-    if (error instanceof RopewalkError) return undefined; // it asks for more than this, and tells when it is used
-    throw error;
-  }
-  const { text, contentSpans } = rendered;
-  const span = contentSpans.findLast(([start, end]) => text.slice(start, end) === content);
-  if (!span) return undefined;
-  const [next] = tokenizer.encode(text.slice(span[1]).trimStart(), { addSpecialTokens: false });
+function endOfTurn(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  answered: readonly ChatMessage[],
+): number | undefined {
+  const rendered = whereTaken(() => renderChat(tokenizer, template, answered));
+  const last = answered.length - 1;
+  const end = rendered?.pieces.findLast(({ message, start, end }) => message === last && end > start)?.end;
+  if (!rendered || end === undefined) return undefined;
+  const [next] = tokenizer.encode(rendered.text.slice(end).trimStart(), { addSpecialTokens: false });
   return next !== undefined && tokenizer.isSpecial(next) ? next : undefined;
 }

@@ -1,10 +1,27 @@
 import { RopewalkError } from '../errors.ts';
 
-export const ROLES = ['system', 'user', 'assistant'] as const;
+export const ROLES = ['system', 'user', 'assistant', 'tool'] as const;
 
+/** A part of a message's content. */
+export interface TextPart {
+  readonly type: 'text';
+  readonly text: string;
+}
+
+/** A message as transformers takes it. */
 export interface ChatMessage {
   readonly role: (typeof ROLES)[number];
-  readonly content: string;
+  /** A text, or parts of text where the template takes them; null beside tool calls. */
+  readonly content: string | readonly TextPart[] | null;
+  /** What the assistant calls, in the form that the template asks for. */
+  readonly tool_calls?: readonly unknown[] | null;
+  /** Whatever else the template reads: name, tool_call_id, reasoning_content. */
+  readonly [field: string]: unknown;
+}
+
+/** The characters of a message's content. */
+export function contentText({ content }: ChatMessage): string {
+  return typeof content === 'string' ? content : (content ?? []).map(({ text }) => text).join('');
 }
 
 /** @throws RopewalkError naming the message and what is wrong with it */
@@ -17,13 +34,29 @@ export function checkMessages(messages: unknown): asserts messages is readonly C
     if (typeof message !== 'object' || message === null) {
       throw new RopewalkError(`${where} is not an object with "role" and "content".`);
     }
-    const { role, content } = message as Record<string, unknown>;
+    const { role, content, tool_calls: calls } = message as Record<string, unknown>;
     if (!ROLES.some((known) => known === role)) {
       const given = role === undefined ? 'no role' : `the role ${JSON.stringify(role)}`;
       throw new RopewalkError(`${where} has ${given}; the roles are ${ROLES.join(', ')}.`);
     }
-    if (typeof content !== 'string') {
-      throw new RopewalkError(`${where} has a "content" that is not a text.`);
+    if (calls !== undefined && calls !== null && !Array.isArray(calls)) {
+      throw new RopewalkError(`${where} has "tool_calls" that are no list; give a list of calls.`);
     }
+    const callsTools = role === 'assistant' && Array.isArray(calls) && calls.length > 0;
+    if (typeof content === 'string' || (callsTools && (content === null || content === undefined))) return;
+    checkContent(content, where);
   });
+}
+
+function checkContent(content: unknown, where: string): void {
+  if (!Array.isArray(content)) {
+    throw new RopewalkError(`${where} has a "content" that is not a text.`);
+  }
+  for (const part of content as unknown[]) {
+    const { type, text } = (part ?? {}) as Record<string, unknown>;
+    if (type === 'text' && typeof text === 'string') continue;
+    throw new RopewalkError(
+      `${where} has a part of "content" that is no text (${JSON.stringify(type ?? part).slice(0, 40)}); give parts as {"type": "text", "text": …}: models here read text only.`,
+    );
+  }
 }

@@ -115,8 +115,12 @@ describe('messages that are none', () => {
     ['hello', /at least one message/],
     [[null], /message 1 of the chat is not an object/],
     [[{ role: 'user', content: 'a' }, { content: 'b' }], /message 2 of the chat has no role/],
-    [[{ role: 'root', content: 'a' }], /the role "root"; the roles are system, user, assistant/],
-    [[{ role: 'user', content: ['a'] }], /"content" that is not a text/],
+    [[{ role: 'root', content: 'a' }], /the role "root"; the roles are system, user, assistant, tool/],
+    [[{ role: 'user', content: ['a'] }], /part of "content" that is no text/],
+    [[{ role: 'user', content: 3 }], /"content" that is not a text/],
+    [[{ role: 'user', content: null }], /"content" that is not a text/],
+    [[{ role: 'user', content: [{ type: 'image' }] }], /no text \("image"\)/],
+    [[{ role: 'assistant', content: null, tool_calls: 'x' }], /"tool_calls" that are no list/],
   ])('%j', (messages, problem) => {
     const render = () => new ChatTemplate('x').render(messages as ChatMessage[]);
     expect(render).toThrow(RopewalkError);
@@ -151,10 +155,6 @@ describe('a hostile template', () => {
     ['doubled lists', `{% set s = [1] %}${'{% set s = s + s %}'.repeat(60)}`],
     ['lists of lists', `{% set s = [1] %}${'{% set s = [s, s] %}'.repeat(60)}{{ s | tojson }}`],
     ['lists of lists as text', `{% set s = [1] %}${'{% set s = [s, s] %}'.repeat(60)}{{ s | string }}`],
-    [
-      'lists of lists compared',
-      `{% set s = [1] %}${'{% set s = [s, s] %}'.repeat(60)}{{ s == s }}{{ s == 'a' }}`,
-    ],
     ['lists of lists joined', `{% set s = [1] %}${'{% set s = [s, s] %}'.repeat(60)}{{ s | join }}`],
     ['lists of lists sorted', `{% set s = [1] %}${'{% set s = [s, s] %}'.repeat(60)}{{ s | unique | sort }}`],
     [
@@ -172,10 +172,6 @@ describe('a hostile template', () => {
     [
       'a recursive block',
       '{% macro m() %}{{ caller() }}{% call m() %}{% endcall %}{% endmacro %}{% call m() %}x{% endcall %}',
-    ],
-    [
-      'macros that are defined often',
-      `{% for i in range(90000) %}{% macro m() %}${'a{{ b }}'.repeat(5000)}{% endmacro %}{% endfor %}`,
     ],
     ['deep parentheses', `{{ ${deep('(', ')', 50_000)} }}`],
     ['deep lists', `{{ ${deep('[', ']', 50_000)} }}`],
@@ -225,7 +221,6 @@ describe('a hostile template', () => {
     ],
     ['a long clock', "{{ strftime_now('%B' * 400000) }}"],
     ['many arguments', '{% for i in range(90000) %}{{ namespace(*[], **{}) }}{% endfor %}'],
-    ['blanks', `${' '.repeat(120_000)}x`],
     ['blanks and tags', `${`${' '.repeat(1_990)}x`.repeat(60)}{{`],
     [
       'sorted keys',
@@ -233,7 +228,6 @@ describe('a hostile template', () => {
     ],
     ['splits', "{% set a = 'a ' * 90000 %}{% for i in range(90000) %}{% set b = a.split() %}{% endfor %}"],
     ['titles', "{% set a = 'a ' * 450000 %}{% for i in range(90000) %}{% set b = a | title %}{% endfor %}"],
-    ['lengths', "{% set a = 'a🪢' * 90000 %}{% for i in range(90000) %}{% set b = a | length %}{% endfor %}"],
     ['lines', "{% set a = '\\n' * 900000 %}{% for i in range(90000) %}{% set b = a | indent %}{% endfor %}"],
     ['length', 'a'.repeat(140_000)],
     ['numbers', '{{ (10 ** 300) * (10 ** 300) * 10 ** 300 | tojson }}{{ 10 ** 400 }}'],
@@ -263,13 +257,32 @@ describe('a hostile template', () => {
     '{{ undefined_function() }}',
     '{{ messages.constructor.constructor("return 1")() }}',
     '{{ messages[0]["__proto__"]["x"]() }}',
-    '{{ messages }}',
     "{{ 'a' + 1 }}",
-    '{{ {messages[0].content: 1} }}',
   ])('that is wrong says so: %s', (source) => {
     const render = () => new ChatTemplate(source, 'model/tokenizer_config.json').render(say('x'));
     expect(render).toThrow(RopewalkError);
     expect(render).toThrow(/^model\/tokenizer_config\.json: /);
+  });
+});
+
+describe('what only looks hostile', () => {
+  it.each<[string, string, RegExp]>([
+    ['a long source of blanks', `${' '.repeat(120_000)}x`, /^ +x$/],
+    [
+      'lists that hold each other',
+      `{% set s = [1] %}${'{% set s = [s, s] %}'.repeat(60)}{{ s == s }}{{ s == 'a' }}`,
+      /^TrueFalse$/,
+    ],
+    [
+      'a macro in a loop',
+      `{% for i in range(9000) %}{% macro m() %}${'a{{ b }}'.repeat(5000)}{% endmacro %}{% endfor %}`,
+      /^$/,
+    ],
+    ['messages written out', '{{ messages }}', /^\[\{'role': 'user', 'content': 'hello'\}\]$/],
+  ])('is rendered: %s', (_, source, expected) => {
+    const began = performance.now();
+    expect(new ChatTemplate(source).render(say('hello')).text).toMatch(expected);
+    expect(performance.now() - began).toBeLessThan(2000);
   });
 });
 
@@ -280,7 +293,7 @@ describe('long chats', () => {
       content: ' word'.repeat(200),
     }));
     for (const template of Object.values(reference.templates)) {
-      const { text } = new ChatTemplate(template).render(messages, { addGenerationPrompt: true });
+      const { text } = new ChatTemplate(template).render(messages, { addGenerationPrompt: true, ...TOKENS });
       expect(text.length).toBeGreaterThan(900_000);
     }
   });

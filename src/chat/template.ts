@@ -1,28 +1,35 @@
-import { Environment } from '@huggingface/jinja';
 import { RopewalkError } from '../errors.ts';
-import { Budget, MAX_ITEMS } from './budget.ts';
-import { BoundedInterpreter } from './interpreter.ts';
-import { parseTemplate } from './jinja-program.ts';
-import { childrenOf, type Node, type Value } from './jinja-values.ts';
+import { Budget } from '../jinja/budget.ts';
+import { BudgetExceeded, Raised } from '../jinja/errors.ts';
+import { globals } from '../jinja/functions.ts';
+import { run } from '../jinja/interpreter.ts';
+import type { Program } from '../jinja/nodes.ts';
+import { parse } from '../jinja/parser.ts';
+import { Text } from '../jinja/text.ts';
+import { List, type Value } from '../jinja/values.ts';
 import { type ChatMessage, checkMessages } from './messages.ts';
-import { type Span, unusedMarks } from './spans.ts';
+import { describe, type RenderedChat } from './rendered.ts';
 import { strftime } from './strftime.ts';
+import { TemplateValues } from './template-values.ts';
 
 export interface RenderOptions {
   /** Whether the text ends with what begins the assistant's next message. Default false, as in transformers. */
   readonly addGenerationPrompt?: boolean;
-  /** What the template finds in `bos_token` and `eos_token`; default ''. */
+  /** What the template finds in `bos_token` and `eos_token`; where there is none, they are undefined there. */
   readonly bosToken?: string;
   readonly eosToken?: string;
+  /** What it finds in other names of special tokens (`pad_token`). */
+  readonly otherTokens?: Readonly<Record<string, string>>;
+  /** What the assistant may call: JSON schemas of functions, for a template that writes them. */
+  readonly tools?: readonly unknown[];
+  /** What the answer is to rest on, for a template that writes it. */
+  readonly documents?: readonly unknown[];
   /** The time that `strftime_now` tells; default now. */
   readonly now?: Date;
 }
 
-export interface RenderedChat {
-  readonly text: string;
-  /** Where in `text` (UTF-16) the contents of messages lie: there, special tokens are only text. */
-  readonly contentSpans: readonly Span[];
-}
+/** Characters of the longest source that is read. The longest that are known have about 20,000. */
+const MAX_SOURCE = 1 << 17;
 
 /**
  * A chat template: the Jinja program that comes with a model and writes messages as the text that it was trained on.
@@ -31,8 +38,7 @@ export interface RenderedChat {
  * nothing but the messages. Texts are the same as transformers' `apply_chat_template(..., tokenize=False)`.
  */
 export class ChatTemplate {
-  readonly #program: Node;
-  readonly #literals: string;
+  readonly #program: Program;
 
   /**
    * @param source the Jinja template
@@ -43,9 +49,22 @@ export class ChatTemplate {
     readonly source: string,
     readonly name = 'the chat template',
   ) {
-    const { program, literals } = parseTemplate(source, name);
-    this.#program = program;
-    this.#literals = literals;
+    if (source.length > MAX_SOURCE) {
+      throw new RopewalkError(
+        `${name}: it has ${source.length} characters, more than any chat template (${MAX_SOURCE}): use another chat template.`,
+      );
+    }
+    try {
+      this.#program = parse(source);
+    } catch (error) {
+      const why = error instanceof RangeError ? 'it nests too deeply' : (error as Error).message;
+      throw new RopewalkError(`${name}: the chat template is not valid: ${why}`, { cause: error });
+    }
+  }
+
+  /** Whether it says by `{% generation %}` what the assistant writes. */
+  get marksGeneration(): boolean {
+    return this.#program.marksGeneration;
   }
 
   /**
@@ -68,81 +87,76 @@ export class ChatTemplate {
   }
 
   /**
-   * @throws RopewalkError for messages that are none, for those that the template refuses (with its own words), and
-   *   when it takes more time or text than a chat template may
+   * @throws RopewalkError for messages that are none, for those that the template refuses (with its own words), for
+   *   tools, documents and tool calls that it does not write, and when it takes more time or text than it may
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): RenderedChat {
     checkMessages(messages);
-    const { addGenerationPrompt = false, bosToken = '', eosToken = '', now = new Date() } = options;
-    const contents = messages.map(({ content }) => content).join('');
-    const marks = unusedMarks(this.source + this.#literals + contents + bosToken + eosToken);
-    if (!marks) throw new RopewalkError('the messages use all of the private characters of Unicode.');
-    const budget = new Budget(this.name, contents.length);
-    const scope = new Environment();
-    const interpreter = new BoundedInterpreter(scope, budget, marks, this.source.length);
-    const variables = {
-      ...{ true: true, True: true, false: false, False: false, none: null, None: null },
-      raise_exception: (why: unknown) => {
-        throw new Refusal(String(why));
-      },
-      range: (...bounds: unknown[]) => boundedRange(bounds, budget),
-      strftime_now: (format: unknown) => {
-        budget.spend(20);
-        budget.spendText(12 * String(format).length);
-        return strftime(now, String(format));
-      },
-      messages: messages.map(({ role, content }) => ({ role, content })),
-      // transformers gives what there is none of as None.
-      tools: null,
-      documents: null,
-      add_generation_prompt: addGenerationPrompt,
-      bos_token: bosToken,
-      eos_token: eosToken,
-    };
-    for (const [name, value] of Object.entries(variables)) scope.set(name, value);
-    for (const message of childrenOf(scope.lookupVariable('messages'))) {
-      interpreter.trace((message.value as Map<string, Value>).get('content')!);
+    const { addGenerationPrompt = false, bosToken, eosToken, now = new Date() } = options;
+    const values = new TemplateValues();
+    const given = new Map<string, Value>(globals((format) => strftime(now, format)));
+    given.set('messages', new List(messages.map((message, i) => values.message(message, i))));
+    given.set('tools', values.list('tools', options.tools));
+    given.set('documents', values.list('documents', options.documents));
+    given.set('add_generation_prompt', addGenerationPrompt);
+    const tokens = { bos_token: bosToken, eos_token: eosToken, ...options.otherTokens };
+    for (const [name, token] of Object.entries(tokens)) {
+      if (token !== undefined) given.set(name, new Text(token));
     }
+    const budget = new Budget(values.length, messages.length);
     try {
-      const { text, spans } = interpreter.render(this.#program);
-      return { text, contentSpans: spans };
+      const rendered = describe(run(this.#program, given, budget), values.sources, this.marksGeneration);
+      this.#checkWritten(messages, options, rendered);
+      return rendered;
     } catch (error) {
-      throw this.#readable(error, budget);
+      throw this.#readable(error);
     }
   }
 
-  #readable(error: unknown, budget: Budget): unknown {
+  /** What a template leaves out without a word is refused where the answer depends on it. */
+  #checkWritten(messages: readonly ChatMessage[], options: RenderOptions, { fields }: RenderedChat): void {
+    const refuse = (what: string, remedy: string) => {
+      throw new RopewalkError(`${this.name} does not write ${what}; ${remedy}.`);
+    };
+    if (fields.has('*')) return; // Some of the text is of several sources at once.
+    for (const field of ['tools', 'documents'] as const) {
+      if ((options[field]?.length ?? 0) > 0 && !fields.has(field)) {
+        refuse(`the ${field}`, `leave them out, or take a template that knows ${field}`);
+      }
+    }
+    messages.forEach(({ role, content, tool_calls: calls }, i) => {
+      const where = `message ${i + 1}`;
+      if ((calls?.length ?? 0) > 0 && !fields.has(`${i}.tool_calls`)) {
+        refuse(`the tool calls of ${where}`, 'leave them out, or take a template that knows tools');
+      }
+      if (role === 'tool' && (content?.length ?? 0) > 0 && !fields.has(`${i}.content`)) {
+        refuse(`${where} of the role tool`, 'take a template that knows tools');
+      }
+    });
+  }
+
+  #readable(error: unknown): unknown {
     if (error instanceof RopewalkError) return error;
     const cause = { cause: error };
-    if (error instanceof Refusal) {
+    if (error instanceof Raised) {
       const remedy = /system/i.test(error.message)
         ? 'give what it should say in the first user message instead'
         : 'give messages in the order that it asks for';
       return new RopewalkError(`${this.name} refuses these messages: ${error.message}; ${remedy}.`, cause);
     }
-    // The engine's own limits: the stack, and the longest string.
-    if (error instanceof RangeError) return budget.exceeded('grows beyond all bounds');
+    // RangeError: the engine's own limits, the stack and the longest string.
+    if (error instanceof BudgetExceeded || error instanceof RangeError) {
+      const what = error instanceof BudgetExceeded ? error.message : 'grows beyond all bounds';
+      return new RopewalkError(
+        `${this.name}: it ${what} and was stopped; it is damaged or hostile: use another chat template.`,
+        cause,
+      );
+    }
     const why = error instanceof Error ? error.message : String(error);
-    return new RopewalkError(`${this.name}: the chat template fails: ${why}`, cause);
+    return new RopewalkError(`${this.name}: the chat template fails: ${why.slice(0, 300)}`, cause);
   }
 }
-
-/** What a template says of messages that it does not take. */
-class Refusal extends Error {}
 
 function nameOf(item: unknown): unknown {
   return typeof item === 'object' && item !== null ? (item as { name?: unknown }).name : undefined;
-}
-
-function boundedRange(bounds: readonly unknown[], budget: Budget): number[] {
-  if (bounds.length < 1 || bounds.length > 3 || !bounds.every(Number.isInteger)) {
-    throw new Error('range takes one to three whole numbers');
-  }
-  const given = bounds as number[];
-  const [start, stop, step = 1] = given.length === 1 ? [0, given[0]!] : given;
-  if (step === 0) throw new Error('range() arg 3 must not be zero');
-  const count = Math.max(0, Math.ceil((stop! - start!) / step));
-  if (count > MAX_ITEMS) throw budget.exceeded(`makes a list of over ${MAX_ITEMS} items`);
-  budget.spend(count);
-  return Array.from({ length: count }, (_, i) => start! + i * step);
 }

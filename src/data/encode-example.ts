@@ -1,11 +1,12 @@
-import { type EncodeChatOptions, renderChat } from '../chat/encode.ts';
+import { assistantTurns } from '../chat/assistant-turns.ts';
+import { type EncodeChatOptions, renderChat, turnFrame } from '../chat/encode.ts';
+import type { RenderedChat } from '../chat/rendered.ts';
 import type { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { assistantSpans } from './assistant-spans.ts';
 import type { TrainingText } from './row-form.ts';
 import { TEMPLATE_NAMES } from './templates.ts';
-import { tokenPlaces } from './token-places.ts';
+import { type TokenPlaces, tokenPlaces } from './token-places.ts';
 import type { Example } from './view.ts';
 
 /** Whose tokens are trained in a chat: the assistant's, or everybody's. */
@@ -21,11 +22,13 @@ export interface EncodeExampleOptions extends Pick<EncodeChatOptions, 'now'> {
 }
 
 /**
- * The tokens of a chat or a text, and which of them are trained. The ids of a chat are those of {@link encodeChat}. Of an
- * assistant's message, all tokens are trained that the model has to write: from where the generation prompt ends to the
- * special token that ends the turn (or, where there is none, to the end of what the template writes). A token that lies
- * across a border is trained. A plain text is trained as a whole, with what the tokenizer puts around it and the end of
- * text. The first token of all is never trained: nothing predicts it.
+ * The tokens of a chat or a text, and which of them are trained. The ids of a chat are those of {@link encodeChat}.
+ *
+ * Where the template says by `{% generation %}` what the assistant writes, that is trained. Else it is, of each of the
+ * assistant's turns, what follows the header (the generation prompt) up to and including the token that ends the turn;
+ * where no special token ends it, to the end of what the template writes for the message. A token that lies across a
+ * border is trained. A plain text is trained as a whole, with what the tokenizer puts around it and the end of text. The
+ * first token of all is never trained: nothing predicts it.
  *
  * @throws RopewalkError for messages that the template refuses, and where it is missing.
  */
@@ -67,14 +70,15 @@ function encodeMessages(
   if (trainOn === 'all') trained.fill(1);
   else {
     const places = tokenPlaces(tokenizer, text, ids, contentSpans);
-    for (const span of assistantSpans(tokenizer, template, messages, rendered, {
-      from,
-      ...(now && { now }),
-    })) {
-      const start = places.endingAfter(span.start);
-      const contentEnd = Math.max(start, places.startingAt(span.contentEnd));
-      const limit = span.end === undefined ? undefined : places.startingAt(span.end);
-      trained.fill(1, start, turnEnd(tokenizer, ids, contentEnd, limit));
+    if (rendered.generated) markGenerated(rendered, from, places, trained);
+    else {
+      const frame = turnFrame(tokenizer, template, messages);
+      for (const turn of assistantTurns(messages, rendered, frame.prompt, from)) {
+        const start = places.endingAfter(turn.start);
+        const contentEnd = Math.max(start, places.startingAt(turn.contentEnd));
+        const end = Math.max(contentEnd, places.startingAt(turn.end));
+        trained.fill(1, start, turnEnd(tokenizer, ids, contentEnd, end, turn.isLast, frame.end));
+      }
     }
   }
   // As in encodeChat: exactly one bos.
@@ -90,14 +94,42 @@ function encodeMessages(
   return { ids: all, trained: marks };
 }
 
-/**
- * Where the tokens that an assistant's turn takes end: after the special token that ends it. Where the end of the message
- * is known, that is the first one up to there; else it may only follow at once, or after white space.
- */
-function turnEnd(tokenizer: Tokenizer, ids: readonly number[], contentEnd: number, limit?: number): number {
-  for (let i = contentEnd; i < (limit ?? ids.length); i++) {
-    if (tokenizer.isSpecial(ids[i]!)) return i + 1;
-    if (limit === undefined && tokenizer.decode([ids[i]!]).trim() !== '') break;
+/** Marks what is inside of `{% generation %}`, from the first message that counts on. */
+function markGenerated(
+  { generated, pieces }: RenderedChat,
+  from: number,
+  places: TokenPlaces,
+  trained: Uint8Array,
+): void {
+  const first = from === 0 ? 0 : pieces.find(({ message }) => message >= from)?.start;
+  for (const [start, end] of generated!) {
+    // A turn begins before the message's own characters do.
+    if (end <= start || first === undefined || end < first) continue;
+    trained.fill(1, places.endingAfter(start), places.startingAt(end));
   }
-  return limit ?? contentEnd;
+}
+
+/**
+ * Where the tokens that an assistant's turn takes end: after the token that ends turns, or the first special one, of what
+ * the template writes after the message's own characters. What it writes only at the end of the chat counts for the
+ * last turn.
+ */
+function turnEnd(
+  tokenizer: Tokenizer,
+  ids: readonly number[],
+  contentEnd: number,
+  end: number,
+  isLast: boolean,
+  endOfTurn: number | undefined,
+): number {
+  const tail = ids.slice(contentEnd, end);
+  let at = tail.findIndex((id) => id === endOfTurn || id === tokenizer.eosId);
+  if (at < 0) at = tail.findIndex((id) => tokenizer.isSpecial(id));
+  if (at >= 0) return contentEnd + at + 1;
+  if (!isLast) return end;
+  for (let i = end; i < ids.length; i++) {
+    if (tokenizer.isSpecial(ids[i]!)) return i + 1;
+    if (tokenizer.decode([ids[i]!]).trim() !== '') break;
+  }
+  return end;
 }

@@ -1,5 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import type { CommonConfig, RawConfig } from './config.ts';
+import { EXCHANGED_TYPE, exchange, type PartChanges, parseChanges, readChanges } from './exchange.ts';
 import type { CausalLM, Family, Preset } from './family.ts';
 import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
@@ -13,11 +14,19 @@ export const families: readonly Family[] = [gpt, gpt2, gemma, gemma2, llama] as 
 /** Other names that people use. */
 const aliases: Readonly<Record<string, string>> = { llama3: 'llama', ctrl: 'gpt' };
 
+/** @param name of a family, with parts that are exchanged behind a plus: `llama`, `gpt+positions=rotary`. */
 export function familyByName(name: string): Family {
-  const wanted = aliases[name] ?? name;
+  const [plain, changes] = splitName(name);
+  const wanted = aliases[plain] ?? plain;
   const family = families.find((candidate) => candidate.name === wanted);
+  if (family && changes) return exchange(family, changes);
   if (!family) throw new RopewalkError(`there is no family "${name}"; there are ${familyNames()}.`);
   return family;
+}
+
+function splitName(name: string): [string, PartChanges | undefined] {
+  const plus = name.indexOf('+');
+  return plus < 0 ? [name, undefined] : [name.slice(0, plus), parseChanges(name.slice(plus + 1))];
 }
 
 export function familyNames(): string {
@@ -27,6 +36,10 @@ export function familyNames(): string {
 /** The family of a config.json, by its model_type. */
 export function familyOfConfig(raw: RawConfig, file: string): Family {
   const type = raw.model_type;
+  if (type === EXCHANGED_TYPE) {
+    const base = familyOfConfig({ model_type: raw.base_model_type }, file);
+    return exchange(base, readChanges(raw.exchanged_parts, file));
+  }
   const family = families.find(({ modelType }) => modelType === type);
   if (family) return family;
   const types = families.map(({ modelType }) => modelType).join(', ');
@@ -46,9 +59,18 @@ export interface FoundPreset {
 
 /**
  * A preset by its name (`gemma-2-2b`), by family and name (`llama/tiny`), or by the family alone, which stands for its
- * best-known size; undefined when there is none.
+ * best-known size; with parts that are exchanged behind a plus (`llama/tiny+norm=LayerNorm`). Undefined when there is none.
  */
 export function findPreset(name: string): FoundPreset | undefined {
+  const [plain, changes] = splitName(name);
+  if (!changes) return plainPreset(name);
+  const found = plainPreset(plain);
+  if (!found) return undefined;
+  const family = exchange(found.family, changes);
+  return { family, name, preset: family.presets[found.name]! };
+}
+
+function plainPreset(name: string): FoundPreset | undefined {
   for (const family of families) {
     const own = Object.hasOwn(family.presets, name) ? family.presets[name] : undefined;
     if (own && name !== 'tiny') return { family, name, preset: own };

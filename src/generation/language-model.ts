@@ -5,6 +5,7 @@ import type { ChatOptions, ReplyEnd } from './chat.ts';
 import type { TextOptions } from './generate-text.ts';
 import type { SamplingOptions } from './sampler.ts';
 import type { Score } from './score.ts';
+import type { TapOptions, TapResult } from './taps.ts';
 
 /** A call that an AbortSignal can stop: it rejects with the signal's reason. */
 export interface Abortable {
@@ -102,6 +103,16 @@ export interface LanguageModel extends AsyncDisposable {
 
   /** Logits of the token after each of a sequence, the final cap included: `[tokens, vocab]`, row-major. */
   logits(ids: ArrayLike<number>, options?: Abortable): Promise<Float32Array>;
+
+  /**
+   * Runs whole sequences and returns, or replaces, values inside the model: attention scores, the residual stream, logits
+   * before the cap. It works with the weights in float32, whatever this model decodes with, and reads them when it is first
+   * called.
+   *
+   * @param ids at least one id.
+   * @throws RopewalkError for a name that this model does not have, naming those that it has.
+   */
+  run(ids: ArrayLike<number>, options?: TapOptions & Abortable): Promise<TapResult>;
 
   /** Stops what is running, which rejects, and returns the model's memory. */
   release(): Promise<void>;

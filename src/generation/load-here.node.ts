@@ -4,6 +4,7 @@ import type { PullProgress } from '../hub/pull.node.ts';
 import { resolveModel } from '../hub/resolve.node.ts';
 import { createDecoder, type DecoderOptions } from './decoder.node.ts';
 import { LocalModel } from './local-model.ts';
+import { openTaps } from './taps.node.ts';
 
 /** Everything but the functions and the signal can be cloned, so that it reaches another thread. */
 export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
@@ -40,7 +41,7 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
       onProgress?.(share);
     };
     const decoder = await createDecoder(opened, { ...settings, onProgress: watched });
-    const said = { stopTokens, sampling, warnings };
+    const said = { stopTokens, sampling, warnings, openTaps: () => openTaps(path, settings) };
     return new LocalModel({ name: idOrPath, family, decoder, tokenizer, prefixCacheBytes, ...said });
   } finally {
     await opened.checkpoint.tensors.close();

@@ -187,7 +187,7 @@ describe('hostile tokens', () => {
   });
 });
 
-const golden = new URL('../../../../shared/data/tokenizers/ggml-vocab-gpt-2.gguf', import.meta.url);
+const golden = new URL('../../../../../shared/data/tokenizers/ggml-vocab-gpt-2.gguf', import.meta.url);
 
 describe.skipIf(!existsSync(golden))("GPT-2's vocabulary (skipped without ../shared/data)", () => {
   it("gives llama.cpp's ids", async () => {

@@ -1,0 +1,170 @@
+import type { ChatMessage } from './messages.ts';
+import type { MessageSpan, RenderedChat } from './rendered.ts';
+
+/** Where what the assistant writes in one of its messages lies in the text of a chat (UTF-16). */
+export interface AssistantTurn {
+  /** Where the header that the model is given ends, and the model takes over. */
+  readonly start: number;
+  /** Where the message's own characters end; the template's own follow, the end of the turn among them. */
+  readonly contentEnd: number;
+  /** Where what the template writes for this message ends. */
+  readonly end: number;
+  /** Whether nothing of the chat comes after it but what the template writes at its end. */
+  readonly isLast: boolean;
+}
+
+/**
+ * Finds the assistant's turns by what the template did: which characters come from which message, and which turn of its
+ * loop over the messages wrote what. The header is what the generation prompt has in common with the beginning of the
+ * turn; where there is no such prompt, whatever stands before the message's characters and is more than white space.
+ *
+ * @param prompt what the template writes for `add_generation_prompt`.
+ * @param from the first message that is looked at.
+ */
+export function assistantTurns(
+  messages: readonly ChatMessage[],
+  rendered: RenderedChat,
+  prompt: string,
+  from = 0,
+): AssistantTurn[] {
+  const map = new TurnMap(rendered);
+  const turns: AssistantTurn[] = [];
+  messages.forEach(({ role }, message) => {
+    if (role !== 'assistant' || message < from) return;
+    const place = map.find(message);
+    if (!place) return;
+    const { start, end, contentStart, contentEnd } = place;
+    const header = headerLength(
+      rendered.text.slice(start, contentStart ?? end),
+      prompt,
+      contentStart === undefined,
+    );
+    const begin = start + header;
+    turns.push({
+      start: begin,
+      contentEnd: Math.max(begin, contentEnd ?? begin),
+      end,
+      isLast: map.endsWith(message),
+    });
+  });
+  return turns;
+}
+
+/** How much of what stands before a message's characters is its header. */
+function headerLength(head: string, prompt: string, isWholeTurn: boolean): number {
+  const rest = isWholeTurn ? 0 : head.length;
+  if (prompt === '') return head.trim() === '' || isWholeTurn ? 0 : rest;
+  let common = 0;
+  while (common < prompt.length && common < head.length && prompt[common] === head[common]) common++;
+  if (common === Math.min(prompt.length, head.length)) return common;
+  // A bos or a system message of the template's own may come first.
+  const at = head.lastIndexOf(prompt);
+  return at < 0 ? rest : at + prompt.length;
+}
+
+interface Place {
+  readonly start: number;
+  readonly end: number;
+  /** Undefined where the message left no characters. */
+  readonly contentStart: number | undefined;
+  readonly contentEnd: number | undefined;
+}
+
+/** Consecutive pieces of one message. */
+interface Run {
+  readonly message: number;
+  readonly start: number;
+  end: number;
+}
+
+/** Runs of pieces and turns of loops, by message. */
+class TurnMap {
+  readonly #rendered: RenderedChat;
+  readonly #runs: Run[] = [];
+  /** The runs of a message, by their numbers. */
+  readonly #runsOf = new Map<number, number[]>();
+  /** The turn of a loop over the messages. */
+  readonly #turnOf = new Map<number, MessageSpan>();
+  /** The widest turn of another loop that holds pieces of one run only. */
+  readonly #turnOfRun = new Map<number, MessageSpan>();
+
+  constructor(rendered: RenderedChat) {
+    this.#rendered = rendered;
+    for (const { message, start, end } of rendered.pieces) {
+      const last = this.#runs.at(-1);
+      if (last?.message === message) last.end = end;
+      else {
+        const runs = this.#runsOf.get(message);
+        if (runs) runs.push(this.#runs.length);
+        else this.#runsOf.set(message, [this.#runs.length]);
+        this.#runs.push({ message, start, end });
+      }
+    }
+    for (const turn of rendered.turns) this.#take(turn);
+  }
+
+  find(message: number): Place | undefined {
+    const turn = this.#turnOf.get(message);
+    const runs = this.#runsOf.get(message) ?? [];
+    const inside = runs.find((run) => turn && this.#isIn(this.#runs[run]!, turn));
+    const number = inside ?? (turn ? undefined : runs[0]);
+    if (number === undefined) {
+      if (!turn) return undefined;
+      // Nothing of the message itself: all of the turn up to where another message begins.
+      const other = this.#runs[this.#firstRunAfter(turn.start)];
+      const end = other && other.message !== message ? Math.min(turn.end, other.start) : turn.end;
+      return { start: turn.start, end, contentStart: undefined, contentEnd: undefined };
+    }
+    const run = this.#runs[number]!;
+    const bounds = turn ?? this.#turnOfRun.get(number);
+    const before = this.#runs[number - 1]?.end ?? 0;
+    const after = this.#runs[number + 1]?.start ?? this.#rendered.text.length;
+    return {
+      start: Math.max(before, bounds?.start ?? 0),
+      end: Math.min(after, bounds?.end ?? this.#rendered.text.length),
+      contentStart: run.start,
+      contentEnd: run.end,
+    };
+  }
+
+  /** Whether the last characters of any message are of this one, or none. */
+  endsWith(message: number): boolean {
+    const last = this.#runs.at(-1);
+    const turn = this.#turnOf.get(message);
+    return !last || last.message === message || (turn !== undefined && turn.start >= last.end);
+  }
+
+  #take(turn: MessageSpan): void {
+    const { message, start, end } = turn;
+    if (message !== undefined) {
+      // A template may go through the messages several times; the turn that writes what they say counts.
+      const known = this.#turnOf.get(message);
+      const says = ({ start, end }: MessageSpan) =>
+        (this.#runsOf.get(message) ?? []).some((run) => this.#isIn(this.#runs[run]!, { start, end }));
+      if (end > start && (!known || (!says(known) && says(turn)))) this.#turnOf.set(message, turn);
+      return;
+    }
+    const first = this.#firstRunAfter(start);
+    const run = this.#runs[first];
+    if (!run || !this.#isIn(run, turn)) return;
+    const next = this.#runs[first + 1];
+    if (next && next.start < end) return;
+    const known = this.#turnOfRun.get(first);
+    if (!known || known.end - known.start < end - start) this.#turnOfRun.set(first, turn);
+  }
+
+  #isIn(run: { start: number; end: number }, turn: { start: number; end: number }): boolean {
+    return run.start >= turn.start && run.end <= turn.end;
+  }
+
+  /** The number of the first run that begins at a position or after it, by bisection. */
+  #firstRunAfter(position: number): number {
+    let [low, high] = [0, this.#runs.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#runs[middle]!.start < position) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,28 @@
+import type { Frame } from './scopes.ts';
+import type { Value } from './values.ts';
+
+/** The values of a frame's names while it runs; undefined is what has none yet. */
+export class Scope {
+  readonly #values = new Map<string, Value | undefined>();
+
+  /** @param given what the template was given */
+  constructor(
+    frame: Frame,
+    given: ReadonlyMap<string, Value>,
+    readonly parent?: Scope,
+  ) {
+    for (const [name, load] of frame.loads) {
+      if (load === 'outer') this.#values.set(name, parent?.get(name));
+      else this.#values.set(name, load === 'given' ? given.get(name) : undefined);
+    }
+  }
+
+  get(name: string): Value | undefined {
+    if (this.#values.has(name)) return this.#values.get(name);
+    return this.parent?.get(name);
+  }
+
+  set(name: string, value: Value): void {
+    this.#values.set(name, value);
+  }
+}
