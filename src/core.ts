@@ -93,7 +93,7 @@ export {
 } from './generation/chat.ts';
 export { Decoder, fullLogitsGraph, logitsOf } from './generation/decoder.ts';
 export { type GenerationOptions, generateTokens, prefill } from './generation/generate.ts';
-export { generateText, type TextOptions } from './generation/generate-text.ts';
+export { generateText } from './generation/generate-text.ts';
 export type {
   Abortable,
   LanguageModel,
@@ -115,8 +115,9 @@ export {
 } from './generation/score.ts';
 export { checkDraftTokenizer } from './generation/speculate/draft-tokenizer.ts';
 export type { Speculation } from './generation/speculate/speculate.ts';
+export { StopStrings } from './generation/stop-strings.ts';
 export { type TapOptions, type TapResult, TapRunner, type TapValue } from './generation/taps.ts';
-export { StopStrings } from './generation/text.ts';
+export type { TextEnd, TextOptions } from './generation/text-stream.ts';
 export { differentiate } from './graph/differentiate.ts';
 export { type Dim, type Shape, type SymbolicDim, symbol } from './graph/dims.ts';
 export { evaluate } from './graph/evaluate.ts';

@@ -41,7 +41,10 @@ export async function openModel(path: string): Promise<OpenedModel> {
     const { names, unused } = matchTensors(built, checkpoint);
     const { sampling, warnings } = generationSettings(checkpoint);
     const stopTokens = readStopTokens(built, checkpoint);
-    return { ...built, checkpoint, names, unused, stopTokens, sampling, warnings };
+    return {
+      ...{ ...built, checkpoint, names, unused, stopTokens, sampling },
+      warnings: [...(checkpoint.warnings ?? []), ...warnings],
+    };
   } catch (error) {
     await checkpoint.tensors.close();
     throw error;

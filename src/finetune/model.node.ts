@@ -68,7 +68,9 @@ async function describe(
   const given = typeof wanted === 'string' ? namedTemplate(wanted, plain) : wanted;
   const config = given ? { ...after.config, chat_template: given.source } : after.config;
   const tokenizer = given ? Tokenizer.fromJSON(after.tokenizer, config, source) : plain;
-  const larger = withVocabulary(family, opened.config, tokenizer.vocabSize);
+  // A tokenizer may name tokens that the model has no rows for, a [PAD] that is never used as a rule.
+  const wantedSize = addToken.length > 0 ? tokenizer.vocabSize : opened.config.vocab_size;
+  const larger = withVocabulary(family, opened.config, wantedSize);
   const template = given ?? ChatTemplate.fromConfig(tokenizer.config, `the chat template of ${name}`);
   const stopTokens = template ? chatStopTokens(tokenizer, template, opened.stopTokens) : opened.stopTokens;
   const changed = addToken.length > 0 || given !== undefined;

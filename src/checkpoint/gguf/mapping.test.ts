@@ -29,6 +29,7 @@ function read(changes: Readonly<Record<string, GgufEntry[2] | undefined>> = {}, 
   const file = { name: 'm.gguf', version: 3, tensors: new Map(), close: async () => {}, metadata: values };
   return configFromGguf(new GgufMetadata(file), {
     has: () => false,
+    tokenIds: {},
     vocabSize: 96,
     rotaryDivisors: divisors,
   });

@@ -7,7 +7,7 @@ import type { NamedModel } from '../../inspect/named-model.ts';
 import { inspectedModel } from '../options/resolve.ts';
 import { renderComparison } from '../terminal/comparison-table.ts';
 import { localeOption } from '../terminal/locale.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
 
 interface CompareFlags {
   json?: boolean;
@@ -61,5 +61,5 @@ async function run(names: string[], { json, locale, diagram }: CompareFlags): Pr
     `${tableTitles.numbers[locale]}\n${renderComparison(rest, locale, width)}`,
     ...footnotes(models, locale).map((note) => `* ${note}`),
   ];
-  process.stdout.write(`${printable(parts.join('\n'))}\n`);
+  process.stdout.write(`${forOutput(parts.join('\n'))}\n`);
 }

@@ -9,7 +9,7 @@ import { bytes, whole } from '../../inspect/format.ts';
 import { byteSize } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
 
 interface ExportFlags {
@@ -168,7 +168,7 @@ function report(
     `${out}: ${what}, ${whole(parameters)} parameters, ${bytes(total)}`,
     ...files.map((file) => `  ${file.name.padEnd(width)}  ${bytes(file.bytes)}`),
   ];
-  process.stdout.write(`${printable(lines.join('\n'))}\n`);
+  process.stdout.write(`${forOutput(lines.join('\n'))}\n`);
 }
 
 function checkFlags({ precision, options }: Format, chosen: string, flags: ExportFlags): void {

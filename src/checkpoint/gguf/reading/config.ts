@@ -1,14 +1,20 @@
 import { type RopeScaling, rescaleRotary } from '../../../nn/positions.ts';
 import { quote } from '../../safetensors/header.ts';
+import type { SpecialIds } from '../tokenizer/special-ids.ts';
 import type { GgufMetadata } from './metadata.ts';
 
 type RawConfig = Record<string, unknown>;
+
+/** More than any model has; a file may claim billions. */
+const MAX_LAYERS = 10_000;
 
 /** What a configuration needs to know of the tensors. */
 export interface TensorFacts {
   has(name: string): boolean;
   /** Rows of token_embd.weight. */
   readonly vocabSize: number;
+  /** Ids of special tokens. */
+  readonly tokenIds: SpecialIds;
   /** rope_freqs.weight: what each rotary frequency is divided by. */
   readonly rotaryDivisors: Float32Array | undefined;
 }
@@ -19,8 +25,8 @@ const ARCHITECTURES: Readonly<Record<string, (metadata: GgufMetadata, tensors: T
     architectures: ['LlamaForCausalLM'],
     ...rotaryDecoder('llama', m, tensors),
     hidden_act: 'silu',
-    attention_bias: tensors.has('blk.0.attn_q.bias'),
-    mlp_bias: tensors.has('blk.0.ffn_up.bias'),
+    attention_bias: hasBias(m, tensors, ['attn_q', 'attn_k', 'attn_v', 'attn_output']),
+    mlp_bias: hasBias(m, tensors, ['ffn_gate', 'ffn_up', 'ffn_down']),
     rope_scaling: readScaling(m, tensors),
   }),
   gemma: (m, tensors) => ({
@@ -44,7 +50,7 @@ const ARCHITECTURES: Readonly<Record<string, (metadata: GgufMetadata, tensors: T
   }),
   gpt2: (m, tensors) => ({
     architectures: ['GPT2LMHeadModel'],
-    ...common('gpt2', m, tensors),
+    ...common('gpt2', tensors),
     activation_function: 'gelu_new',
     n_embd: m.count('{arch}.embedding_length'),
     n_layer: m.count('{arch}.block_count'),
@@ -82,15 +88,24 @@ export function gemma2QueryScalar(layers: number, hidden: number, heads: number,
   return layers === 46 ? hidden / heads : headDim;
 }
 
-function common(modelType: string, m: GgufMetadata, tensors: TensorFacts): RawConfig {
+function common(modelType: string, tensors: TensorFacts): RawConfig {
   return {
     model_type: modelType,
     vocab_size: tensors.vocabSize,
     tie_word_embeddings: !tensors.has('output.weight'),
-    bos_token_id: m.tokenId('tokenizer.ggml.bos_token_id') ?? null,
-    eos_token_id: m.tokenId('tokenizer.ggml.eos_token_id') ?? null,
-    pad_token_id: m.tokenId('tokenizer.ggml.padding_token_id') ?? null,
+    bos_token_id: tensors.tokenIds.bos ?? null,
+    eos_token_id: tensors.tokenIds.eos ?? null,
+    pad_token_id: tensors.tokenIds.padding ?? null,
   };
+}
+
+/** Whether any layer has a bias of these; each is optional, and zero where it is missing. */
+function hasBias(m: GgufMetadata, tensors: TensorFacts, names: readonly string[]): boolean {
+  const layers = m.count('{arch}.block_count');
+  for (let layer = 0; layer < Math.min(layers, MAX_LAYERS); layer++) {
+    if (names.some((name) => tensors.has(`blk.${layer}.${name}.bias`))) return true;
+  }
+  return false;
 }
 
 function headDim(m: GgufMetadata): number {
@@ -113,7 +128,7 @@ function rotaryDecoder(modelType: string, m: GgufMetadata, tensors: TensorFacts)
   const scaling = m.text('{arch}.rope.scaling.type', 'none');
   if (scaling !== 'none') throw m.error(`RoPE scaling of the type ${quote(scaling)} is not supported.`);
   return {
-    ...common(modelType, m, tensors),
+    ...common(modelType, tensors),
     hidden_size: m.count('{arch}.embedding_length'),
     intermediate_size: m.sameCount('{arch}.feed_forward_length'),
     num_hidden_layers: m.count('{arch}.block_count'),
