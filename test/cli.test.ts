@@ -420,7 +420,12 @@ describe.concurrent.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama', 'llama-unti
           [json<Scored>(full), npy],
           [json<Scored>(chunked), cached],
         ] as const) {
-          expect(Object.keys(result).sort()).toEqual(['meanNegativeLogLikelihood', 'perplexity', 'tokens']);
+          expect(Object.keys(result).sort()).toEqual([
+            'meanNegativeLogLikelihood',
+            'perplexity',
+            'tokens',
+            'warnings',
+          ]);
           expect(result.tokens).toBe(seq - 1);
           expect(Math.abs(result.meanNegativeLogLikelihood - losses[row]!)).toBeLessThan(1e-5 * losses[row]!);
           expect(result.perplexity).toBeCloseTo(Math.exp(result.meanNegativeLogLikelihood), 6);

@@ -24,6 +24,8 @@ export interface BaseModel {
   readonly template: ChatTemplate | undefined;
   /** Ids that end a text. */
   readonly stopTokens: readonly number[];
+  /** What the model's files say that is not so, or not done, each a sentence. */
+  readonly warnings: readonly string[];
   /** How every checkpoint and the result are saved. */
   readonly identity: ModelIdentity;
   readonly addedTokens: readonly { readonly content: string; readonly id: number }[];
@@ -89,7 +91,7 @@ async function describe(
     },
   };
   return {
-    ...{ name, family, tokenizer, template, stopTokens, identity },
+    ...{ name, family, tokenizer, template, stopTokens, identity, warnings: opened.warnings },
     ...{ config: larger.config, model: larger.model },
     addedTokens: addToken.map((content, i) => ({ content, id: ids[i]! })),
     readWeights: (targets) => readInto(opened, targets, { known: before.vocabSize, ids }),

@@ -6,6 +6,7 @@ import { modelPath } from '../options/resolve.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { forOutput } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface QuantizeFlags {
   to: 'int8' | 'int4';
@@ -42,6 +43,7 @@ Examples:
 async function quantize(name: string, { to, block, out }: QuantizeFlags): Promise<void> {
   const form = { bits: to === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
   const opened = await openModel(await modelPath(name));
+  showWarnings(opened.warnings);
   const progress = new Progress();
   const { signal, dispose } = interruptSignal(() => {});
   try {

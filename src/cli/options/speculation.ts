@@ -6,6 +6,7 @@ import type { Decoder } from '../../generation/decoder.ts';
 import { checkDraftTokenizer } from '../../generation/speculate/draft-tokenizer.ts';
 import type { Speculation } from '../../generation/speculate/speculate.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 import { type DecoderFlags, decoderFor } from './models.ts';
 import { modelPath } from './resolve.ts';
 
@@ -50,6 +51,7 @@ export async function speculationFor(
   if (draft === undefined)
     return { ...(speculate && { speculate, decoder: exact }), release: async () => {} };
   const opened = await openModel(await modelPath(draft));
+  showWarnings(opened.warnings);
   let decoder: Decoder;
   try {
     const other = await tokenizerOf(opened.checkpoint);
