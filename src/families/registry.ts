@@ -7,6 +7,7 @@ import { gemma2 } from './gemma2.ts';
 import { gpt } from './gpt.ts';
 import { gpt2 } from './gpt2.ts';
 import { llama } from './llama.ts';
+import { unsupportedKind } from './unsupported.ts';
 
 /** The families there are. A new one is a file beside these and a line here. */
 export const families: readonly Family[] = [gpt, gpt2, gemma, gemma2, llama] as unknown as readonly Family[];
@@ -41,13 +42,14 @@ export function familyOfConfig(raw: RawConfig, file: string): Family {
     return exchange(base, readChanges(raw.exchanged_parts, file));
   }
   const family = families.find(({ modelType }) => modelType === type);
-  if (family) return family;
+  const kind = unsupportedKind(raw, typeof type === 'string' ? type : '');
+  if (family && !kind) return family;
   const types = families.map(({ modelType }) => modelType).join(', ');
   if (type === undefined) {
     throw new RopewalkError(`${file}: the field "model_type" is missing. Add it; supported are ${types}.`);
   }
   throw new RopewalkError(
-    `${file}: the model_type ${JSON.stringify(type)} is not supported; supported are ${types}.`,
+    `${file}: the model_type ${JSON.stringify(type)} is not supported; supported are ${types}.${kind ? ` It is ${kind}: run it with transformers or llama.cpp.` : ''}`,
   );
 }
 
@@ -96,9 +98,15 @@ export interface BuiltModel {
   readonly model: CausalLM;
 }
 
+/** A model, and what its configuration leaves open, each a sentence. */
+export interface ReadModel extends BuiltModel {
+  readonly warnings: readonly string[];
+}
+
 /** A config.json → the family, the checked config and the model. */
-export function modelFromConfig(raw: RawConfig, file: string): BuiltModel {
+export function modelFromConfig(raw: RawConfig, file: string): ReadModel {
   const family = familyOfConfig(raw, file);
-  const config = family.readConfig(raw, file);
-  return { family, config, model: family.build(config) };
+  const warnings: string[] = [];
+  const config = family.readConfig(raw, file, (warning) => warnings.push(warning));
+  return { family, config, model: family.build(config), warnings };
 }

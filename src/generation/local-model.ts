@@ -21,6 +21,7 @@ import type { SamplingOptions } from './sampler.ts';
 import { withSamplingDefaults } from './sampling-defaults.ts';
 import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
 import type { TapOptions, TapResult, TapRunner } from './taps.ts';
+import type { TextEnd } from './text-stream.ts';
 
 /** Tokens of a run when logits of all of them are wanted: `[256, vocab]` at a time. */
 const CHUNK = 256;
@@ -90,7 +91,7 @@ export class LocalModel implements LanguageModel {
     this.#reply = chatFunction({ decoder, tokenizer }, stopTokens, name);
   }
 
-  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, void> {
+  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, TextEnd> {
     const { decoder, tokenizer, stopTokens } = this;
     return this.#stream(options, (signal) =>
       generateText(decoder, tokenizer, prompt, {

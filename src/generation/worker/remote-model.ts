@@ -14,6 +14,7 @@ import type {
 import type { SamplingOptions } from '../sampler.ts';
 import type { Score } from '../score.ts';
 import type { TapOptions, TapResult } from '../taps.ts';
+import type { TextEnd } from '../text-stream.ts';
 import { ModelConnection, type ModelPort } from './model-connection.ts';
 import type { ModelFacts } from './model-protocol.ts';
 
@@ -49,7 +50,7 @@ export class RemoteModel implements LanguageModel {
     }
   }
 
-  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, void> {
+  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, TextEnd> {
     return this.#thread.stream('generate', prompt, options);
   }
 
