@@ -53,7 +53,7 @@ export { type DistillationSettings, offlineLoss, onlineLoss, TEACHER_INPUTS } fr
 export { OnlineSource } from './distillation/online-source.ts';
 export { Teacher, type TeacherWeights } from './distillation/teacher.ts';
 export { RopewalkError } from './errors.ts';
-export type { CommonConfig, RawConfig, RopeConfig } from './families/config.ts';
+export type { CommonConfig, RawConfig } from './families/config.ts';
 export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './families/family.ts';
 export { type GemmaConfig, gemma } from './families/gemma.ts';
 export { type Gemma2Config, gemma2 } from './families/gemma2.ts';
@@ -71,6 +71,7 @@ export {
   modelFromConfig,
   presetNames,
 } from './families/registry.ts';
+export type { RopeConfig } from './families/rope-config.ts';
 export { type ByteSink, type ByteSource, memorySink, memorySource } from './files/source.ts';
 export {
   type BatchOptions,
@@ -93,7 +94,7 @@ export {
 } from './generation/chat.ts';
 export { Decoder, fullLogitsGraph, logitsOf } from './generation/decoder.ts';
 export { type GenerationOptions, generateTokens, prefill } from './generation/generate.ts';
-export { generateText, type TextOptions } from './generation/generate-text.ts';
+export { generateText } from './generation/generate-text.ts';
 export type {
   Abortable,
   LanguageModel,
@@ -115,7 +116,9 @@ export {
 } from './generation/score.ts';
 export { checkDraftTokenizer } from './generation/speculate/draft-tokenizer.ts';
 export type { Speculation } from './generation/speculate/speculate.ts';
-export { StopStrings } from './generation/text.ts';
+export { StopStrings } from './generation/stop-strings.ts';
+export { type TapOptions, type TapResult, TapRunner, type TapValue } from './generation/taps.ts';
+export type { TextEnd, TextOptions } from './generation/text-stream.ts';
 export { differentiate } from './graph/differentiate.ts';
 export { type Dim, type Shape, type SymbolicDim, symbol } from './graph/dims.ts';
 export { evaluate } from './graph/evaluate.ts';
@@ -154,10 +157,10 @@ export { LayerNorm, RMSNorm } from './nn/norm.ts';
 export type { AttentionPart, MlpPart, NormPart, Part, PositionPart } from './nn/parts.ts';
 export {
   LearnedPositions,
-  type RopeScaling,
   RotaryEmbedding,
   SinusoidalPositions,
 } from './nn/positions.ts';
+export type { RopeScaling } from './nn/rope-scaling.ts';
 export { type EmitOptions, type EmittedModel, emitModel, type WeightSource } from './onnx/emit.ts';
 export { Random } from './random.ts';
 export type { Engine, EngineSettings, OnnxRuntime, SessionSettings } from './runtime/engine.ts';

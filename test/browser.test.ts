@@ -4,8 +4,10 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
 import { FileSource } from '../src/files/file.node.ts';
+import type { TapOptions } from '../src/generation/taps.ts';
 import { findChromium, openPage } from './helpers/browser.node.ts';
 import type { BrowserPage } from './helpers/browser-page.ts';
+import { comparisons, relativeError, TAP_OPTIONS, tapReference } from './helpers/tap-references.ts';
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -81,6 +83,18 @@ describe.runIf(chromium)('in a browser, on onnxruntime-web', () => {
     };
     const opening = (async () => openSafetensors(await FileSource.open(`${folder}/expected.safetensors`)))();
     afterAll(async () => (await opening).close());
+
+    it('shows the values of transformers inside the model', async () => {
+      const reference = await tapReference(name);
+      const actual = await opened.page.evaluate(
+        ([name, ids, options]) => (globalThis as unknown as PageGlobals).ropewalk.taps(name, ids, options),
+        [name, Array.from(reference.ids), TAP_OPTIONS] as [string, number[], TapOptions],
+      );
+      for (const { name: value, kind, key } of comparisons(reference.layers)) {
+        const error = relativeError(actual[kind][value]!, reference.values.get(key)!);
+        expect(error, `${kind} ${value}`).toBeLessThan(kind === 'gradients' ? 1e-4 : 2e-5);
+      }
+    });
 
     it('gives the loss and the gradients of PyTorch in float64', async () => {
       const actual = await opened.page.evaluate(

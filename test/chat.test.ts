@@ -295,11 +295,11 @@ describe('ropewalk chat in a pipe', () => {
     );
   });
 
-  it('prints no control characters, whatever the model writes', async () => {
+  it('writes the text itself into a pipe, control characters too', async () => {
     const run = await piped([paths.llama!, '--max-tokens', '300', '--temperature', '3'], 'Hello\n');
     expect(run.code).toBe(0);
-    expect(run.stdout).toMatch(/[\u2400-\u241f]/);
-    expect(run.stdout).not.toMatch(/(?![\n\t])\p{Cc}/u);
+    expect(run.stdout).not.toMatch(/[\u2400-\u241f]/);
+    expect(run.stdout).toMatch(/(?![\n\t])\p{Cc}/u);
   });
 
   it.each<[string[], RegExp]>([
@@ -413,6 +413,136 @@ describe('a chat with a person', () => {
       'one',
       'two',
     ]);
+  });
+});
+
+describe('a chat in a pipe, line by line', () => {
+  /** Refuses every message but the first that is tried, and tells how many there are and what the last one is. */
+  const SHOW =
+    "{% for m in messages %}{% if m.content != 'Hello' and loop.last %}{{ raise_exception((messages | length) ~ ' ' ~ (m.content | tojson)) }}{% endif %}{{ m.content }}{% endfor %}";
+
+  async function answered(args: readonly string[], input: string | Buffer) {
+    const running = start(await buildProgram('bin/ropewalk.js'), ['chat', ...args], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    running.process.stdin!.end(input);
+    return running.finished;
+  }
+
+  it.each([
+    ['U+2028', 'a\u2028b'],
+    ['U+2029', 'a\u2029b'],
+    ['NEL', 'a\u0085b'],
+    ['a line separator alone', '\u2028'],
+    ['a vertical tab and a form feed', 'a\u000bb\u000cc'],
+    ['a carriage return inside', 'a\rb'],
+  ])('%s inside a line is text', async (_, line) => {
+    const template = join(folder, 'show.jinja');
+    writeFileSync(template, SHOW);
+    const { code, stderr } = await answered([paths.llama!, '--template', template], `${line}\n`);
+    // On stderr, which is for a person, a control character is a picture.
+    const tojson = JSON.stringify(line).replace('\u0085', '\ufffd');
+    expect(stderr.replaceAll('\\\\', '\\')).toContain(`1 ${tojson}`);
+    expect(stderr.match(/line \d+ of the input/g)).toEqual(['line 1 of the input']);
+    expect(code).toBe(1);
+  });
+
+  it('drops a byte order mark', async () => {
+    const args = [paths.llama!, '--max-tokens', '60', '--temperature', '50'];
+    const [plain, marked] = await Promise.all([answered(args, 'Hello\n'), answered(args, '\ufeffHello\n')]);
+    expect(marked.stdout).toBe(plain.stdout);
+  });
+
+  it('takes lines of JSON, and answers with lines of JSON', async () => {
+    const lines = [
+      '"Hello\\nthere"',
+      '{"content":"Again"}',
+      '{"messages":[{"role":"user","content":"New"}]}',
+      '[',
+      '{}',
+    ];
+    const { stdout, code } = await answered(
+      [paths.llama!, '--json', '--greedy', '--max-tokens', '5'],
+      `${lines.join('\n')}\n`,
+    );
+    const replies = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, string>);
+    expect(replies.map((reply) => Object.keys(reply).sort())).toEqual([
+      ...[0, 1, 2].map(() => ['content', 'end']),
+      ['error'],
+      ['error'],
+    ]);
+    const alone = await answered([paths.llama!, '--json', '--greedy', '--max-tokens', '5'], '"New"\n');
+    expect(JSON.parse(alone.stdout)).toEqual(replies[2]);
+    expect(code).toBe(1);
+  });
+
+  it('goes on where the model can hold no more, and says so', async () => {
+    const short = await makeModel('llama', 'marked', 60);
+    const long = 'word '.repeat(80);
+    const { stdout, stderr, code } = await answered(
+      [short, '--greedy', '--json'],
+      `"Hello"\n"Hello"\n${JSON.stringify(long)}\n"Hello"\n`,
+    );
+    const replies = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, string>);
+    expect(replies).toHaveLength(4);
+    expect(replies[0]!.end).toBe('length');
+    expect(replies[1]).toEqual(replies[0]);
+    expect(replies[2]!.error).toMatch(/positions/);
+    expect(replies[3]).toEqual(replies[0]);
+    expect(stderr).toMatch(/line 2 of the input: .* a new one begins with this message/);
+    expect(code).toBe(1);
+  });
+
+  it('obeys --json-schema', async () => {
+    const schema = join(folder, 'schema.json');
+    writeFileSync(schema, '{"type":"object","properties":{"yes":{"type":"boolean"}},"required":["yes"]}');
+    const { stdout, code } = await answered([paths.llama!, '--json-schema', schema], 'Hello\nAgain\n');
+    expect(code).toBe(0);
+    for (const line of stdout.trimEnd().split(/\n(?=\s*\{)/))
+      expect(typeof (JSON.parse(line) as { yes: unknown }).yes).toBe('boolean');
+    writeFileSync(schema, '{"type":"bogus"}');
+    expect((await answered([paths.llama!, '--json-schema', schema], 'Hello\n')).stderr).toMatch(/at #\/type/);
+  });
+});
+
+describe('a paste in a chat with a person', () => {
+  async function saved(typed: string): Promise<string[]> {
+    const file = join(folder, 'paste.json');
+    rmSync(file, { force: true });
+    const [input, output] = [new PassThrough(), new PassThrough()];
+    let screen = '';
+    output.setEncoding('utf8').on('data', (text: string) => {
+      screen += text;
+    });
+    const session = new ChatSession(chatModel('llama'), { greedy: true, maxTokens: 3 }, undefined);
+    const terminal = { input, output, onInterrupt: () => () => {} };
+    const over = new InteractiveChat(session, CHAT_TEXTS.en, terminal).run();
+    input.write(typed);
+    input.write(`/save ${file}\r`);
+    for (let tries = 0; !/Saved|nothing to save/.test(screen) && tries < 200; tries++) await wait(20);
+    input.end();
+    await over;
+    const { messages } = JSON.parse(readFileSync(file, 'utf8')) as { messages: ChatMessage[] };
+    return messages.filter(({ role }) => role === 'user').map(({ content }) => content as string);
+  }
+  const paste = (text: string) => `\x1b[200~${text}\x1b[201~`;
+
+  it.each([
+    ['of three lines is one message', `${paste('one\rtwo\rthree')}\r`, ['one\ntwo\nthree']],
+    ['that ends in a line break waits for Enter', `${paste('one\ntwo\n')}\r`, ['one\ntwo']],
+    ['that begins with a slash is no command', `${paste('/exit\r/reset')}\r`, ['/exit\n/reset']],
+    ['of one line that is a command is none', `${paste('/exit')}\r`, ['/exit']],
+    ['goes on with what is typed', `See: ${paste('a\r\nb')} ok?\r`, ['See: a\nb ok?']],
+    ['holds U+2028 and NEL as text', `${paste('a\u2028b\u0085c')}\r`, ['a\u2028b\u0085c']],
+    ['twice is two lines of one message', `${paste('a\r')}${paste('b')}\r`, ['a\nb']],
+  ])('%s', async (_, typed, wanted) => {
+    expect(await saved(typed)).toEqual(wanted);
   });
 });
 

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
-import { printable } from '../src/cli/terminal/printable.ts';
 import { FileSource } from '../src/files/file.node.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
 import { buildProgram, type Finished, ROOT, ropewalk, start } from './helpers/cli.node.ts';
@@ -88,7 +87,7 @@ describe.concurrent('wrong commands and options', () => {
     [['trian'], /unknown command 'trian'.*Did you mean train\?/],
     [['generate', LLAMA, '--max-tokens', '3', '--ids', '1', '--bogus'], /unknown option '--bogus'/],
     [['generate', LLAMA, '--max-tokens', '3', '--ids', '1', 'more'], /too many arguments/],
-    [['generate', LLAMA, '--ids', '1'], /required option '--max-tokens <n>' not specified/],
+    [['generate', LLAMA, '--ids', '1', '--temperature', '-1'], /'--temperature <t>' argument '-1'/],
     [
       ['generate', LLAMA, '--ids', '1', '--max-tokens', 'few'],
       /'--max-tokens <n>' argument 'few' is invalid/,
@@ -114,10 +113,10 @@ describe.concurrent('wrong commands and options', () => {
   });
 
   it.each([
-    [['generate', LLAMA, '--max-tokens', '3'], /either --prompt TEXT or --ids/],
+    [['generate', LLAMA, '--max-tokens', '3'], /one of --prompt TEXT, --prompt-file FILE and --ids/],
     [
       ['generate', LLAMA, '--max-tokens', '3', '--prompt', 'a', '--ids', '1'],
-      /either --prompt TEXT or --ids/,
+      /one of --prompt TEXT, --prompt-file FILE and --ids/,
     ],
     [
       ['generate', LLAMA, '--max-tokens', '3', '--ids', '1', '--greedy', '--temperature', '2'],
@@ -245,7 +244,7 @@ describe.concurrent('generate', () => {
     // The text is that of the ids, and without --json it is what is printed.
     expect(loadTokenizer(model).decode(result.ids, { skipSpecialTokens: true })).toBe(result.text);
     const plain = await ropewalk(args);
-    expect(plain.stdout).toBe(`${printable(result.text)}\n`);
+    expect(plain.stdout).toBe(`${result.text}\n`);
     expect(plain.stderr).toBe('');
   });
 
@@ -255,6 +254,47 @@ describe.concurrent('generate', () => {
     expect(ids).toHaveLength(4);
     expect(text).toBe('');
     expect((await ropewalk(args)).stdout).toBe(`${ids.join(',')}\n`);
+  });
+
+  it('reads a prompt from a file and from standard input', async () => {
+    const path = file('prompt.txt');
+    const more = ['--max-tokens', '6', '--temperature', '0', '--json'];
+    const idsOf = ({ stdout }: Finished) => (JSON.parse(stdout) as Generated).ids;
+    const wanted = idsOf(
+      await ropewalk(['generate', model, '--prompt', 'The rope\nis', '--greedy', ...more]),
+    );
+    writeFileSync(path, '\ufeffThe rope\nis\r\n');
+    expect(idsOf(await ropewalk(['generate', model, '--prompt-file', path, ...more]))).toEqual(wanted);
+    for (const option of ['--prompt', '--prompt-file']) {
+      const running = start(
+        await buildProgram('bin/ropewalk.js'),
+        ['generate', model, option, '-', ...more],
+        {
+          stdio: ['pipe', 'pipe', 'pipe'],
+        },
+      );
+      running.process.stdin!.end('The rope\nis\n');
+      expect(idsOf(await running.finished)).toEqual(wanted);
+    }
+    writeFileSync(path, Buffer.from([0xc7, 0xd1, 0xb1, 0xdb]));
+    expect(refusal(await ropewalk(['generate', model, '--prompt-file', path]))).toMatch(/is not UTF-8/);
+    expect(refusal(await ropewalk(['generate', model, '--prompt-file', `${path}.no`]))).toMatch(/ENOENT/);
+    // Megabytes are read and counted before they are refused.
+    writeFileSync(path, 'The rope is long. '.repeat(120_000));
+    expect(refusal(await ropewalk(['generate', model, '--prompt-file', path]))).toMatch(
+      /\d{6} prompt tokens and 1 new ones do not fit/,
+    );
+  });
+
+  it('without --max-tokens goes on to the end of the text or of what the model can hold', async () => {
+    const args = ['generate', LLAMA, '--ids', '9,8,7', '--seed', '1', '--json'];
+    const { max_position_embeddings: positions } = JSON.parse(
+      readFileSync(join(LLAMA, 'config.json'), 'utf8'),
+    ) as { max_position_embeddings: number };
+    const { ids } = json<Generated>(await ropewalk([...args, '--ignore-eos']));
+    expect(ids).toHaveLength(positions - 3);
+    const stopped = json<Generated>(await ropewalk([...args, '--stop-ids', String(ids[5])]));
+    expect(stopped.ids).toEqual(ids.slice(0, ids.indexOf(ids[5]!) + 1));
   });
 
   it('ends with the stop token that it was given, and not before', async () => {
@@ -279,7 +319,7 @@ describe.concurrent('generate', () => {
     expect(stopped).toBe(free.slice(0, free.indexOf(stop)));
   });
 
-  it('writes control characters as pictures to the terminal, and as they are into JSON', async () => {
+  it('writes control characters as they are into a pipe, as into JSON', async () => {
     // A vocabulary of bytes has them all, and at this temperature every token is as likely as another.
     const args = [
       'generate',
@@ -295,7 +335,7 @@ describe.concurrent('generate', () => {
     const [plain, structured] = await Promise.all([ropewalk(args), ropewalk([...args, '--json'])]);
     const { text: raw } = json<Generated>(structured);
     expect(raw).toMatch(CONTROL);
-    expect(plain.stdout).not.toMatch(CONTROL);
+    expect(plain.stdout).toBe(`${raw}\n`);
   });
 
   it('ends with 130 when it is interrupted, with what there is so far', async () => {
@@ -380,7 +420,12 @@ describe.concurrent.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama', 'llama-unti
           [json<Scored>(full), npy],
           [json<Scored>(chunked), cached],
         ] as const) {
-          expect(Object.keys(result).sort()).toEqual(['meanNegativeLogLikelihood', 'perplexity', 'tokens']);
+          expect(Object.keys(result).sort()).toEqual([
+            'meanNegativeLogLikelihood',
+            'perplexity',
+            'tokens',
+            'warnings',
+          ]);
           expect(result.tokens).toBe(seq - 1);
           expect(Math.abs(result.meanNegativeLogLikelihood - losses[row]!)).toBeLessThan(1e-5 * losses[row]!);
           expect(result.perplexity).toBeCloseTo(Math.exp(result.meanNegativeLogLikelihood), 6);

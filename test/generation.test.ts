@@ -4,7 +4,7 @@ import { Decoder } from '../src/generation/decoder.ts';
 import { generateTokens, prefill } from '../src/generation/generate.ts';
 import { generateText } from '../src/generation/generate-text.ts';
 import { argmax, Sampler } from '../src/generation/sampler.ts';
-import { StopStrings } from '../src/generation/text.ts';
+import { StopStrings } from '../src/generation/stop-strings.ts';
 import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import {

@@ -129,8 +129,22 @@ describe('sampling', () => {
     expect(drawn).toEqual([0, 1, 2, 0]); // 4 → 4/3, 3 → 1, 2 → 2/3: the fourth time the first is likeliest again
   });
 
+  it('is greedy at temperature 0, whatever else is asked for', () => {
+    for (const rest of [{}, { topK: 3 }, { topP: 0.9, seed: 7 }, { repetitionPenalty: 3 }]) {
+      const [zero, greedy] = [
+        new Sampler({ temperature: 0, ...rest }),
+        new Sampler({ greedy: true, ...rest }),
+      ];
+      for (let i = 0; i < 5; i++) {
+        const logits = () => Float32Array.of(1, 4, 3.9, 2);
+        expect(zero.next(logits())).toBe(greedy.next(logits()));
+      }
+    }
+  });
+
   it.each<[SamplingOptions, RegExp]>([
-    [{ temperature: 0 }, /temperature must be above 0 \(use greedy for none\), but is 0/],
+    [{ temperature: -1 }, /temperature must be at least 0 \(which is greedy\), but is -1/],
+    [{ temperature: Number.NaN }, /temperature/],
     [{ topK: 0 }, /top-k/],
     [{ topK: 1.5 }, /top-k/],
     [{ topP: 0 }, /top-p/],

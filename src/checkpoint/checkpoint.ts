@@ -66,4 +66,6 @@ export interface Checkpoint {
   readonly tensors: TensorReader;
   /** undefined where it has no tokenizer. */
   tokenizerFiles(): Promise<TokenizerFiles | undefined>;
+  /** What the files lack or say wrongly, each a sentence: to be shown once. */
+  readonly warnings?: readonly string[];
 }

@@ -3,7 +3,8 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { recoverDirectory } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
-import { jsonProblem } from '../files/json.ts';
+import { jsonProblem, parsePythonJson } from '../files/json.ts';
+import { HEAD_BYTES, inPlaceOf } from '../files/not-weights.ts';
 import { joinTokenizerFiles } from '../tokenizer/added-token-files.ts';
 import type { Checkpoint, TokenizerFiles } from './checkpoint.ts';
 import {
@@ -34,6 +35,8 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
   await checkDirectory(path);
   const config = await readJsonObject(path, CONFIG_FILE);
   if (!config) {
+    const adapter = await readJsonObject(path, ADAPTER_FILE);
+    if (adapter) throw adapterAlone(path, adapter);
     throw new RopewalkError(`${path}: it has no ${CONFIG_FILE}; name the folder of a Hugging Face model`);
   }
   const generationConfig = await readJsonObject(path, GENERATION_CONFIG_FILE);
@@ -141,9 +144,11 @@ export async function readJsonObject(
   const text = await readText(directory, name);
   if (text === undefined) return undefined;
   const path = join(directory, name);
+  const other = inPlaceOf(new TextEncoder().encode(text.slice(0, HEAD_BYTES)));
+  if (other) throw new RopewalkError(`${path}: ${other}.`);
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parsePythonJson(text);
   } catch (error) {
     throw new RopewalkError(`${path}: it is not JSON: ${jsonProblem(error as SyntaxError)}`);
   }
@@ -200,9 +205,22 @@ async function openWeights(directory: string): Promise<TensorStore> {
   return TensorStore.openFiles([...shards.values()], { path: indexPath, files: weightMap });
 }
 
+/** What peft saves of a LoRA training: the change alone, without the model. */
+const ADAPTER_FILE = 'adapter_config.json';
+
+function adapterAlone(path: string, adapter: Record<string, unknown>): RopewalkError {
+  const base = adapter.base_model_name_or_path;
+  const of = typeof base === 'string' ? ` of ${quote(base)}` : '';
+  return new RopewalkError(
+    `${path}: it holds an adapter${of} (${ADAPTER_FILE}), not a model; merge it in Python (AutoPeftModelForCausalLM.from_pretrained(…).merge_and_unload().save_pretrained(…)) and name that folder.`,
+  );
+}
+
 /** Why there are no weights: other formats are named, with the way out. */
 async function noWeights(directory: string): Promise<RopewalkError> {
   const names = await readdir(directory);
+  const adapter = await readJsonObject(directory, ADAPTER_FILE);
+  if (adapter) return adapterAlone(directory, adapter);
   const pickle = names.find((name) => /^pytorch_model.*\.bin$|\.(pt|pth|ckpt)$/.test(name));
   if (pickle) {
     return new RopewalkError(

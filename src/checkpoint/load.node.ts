@@ -1,12 +1,11 @@
-import { RopewalkError } from '../errors.ts';
 import { ConfigReader } from '../families/config.ts';
 import { type BuiltModel, modelFromConfig } from '../families/registry.ts';
-import { shapeText } from '../graph/dims.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { openModelDirectory } from './directory.node.ts';
 import { readGenerationConfig, type SamplingDefaults } from './generation-config.ts';
 import { ggufIn, openGgufModel } from './gguf/reading/open.node.ts';
+import { matchTensors } from './match-tensors.ts';
 
 /** A checkpoint opened and checked: every weight is there, in the shape that the config asks for. */
 export interface OpenedModel extends BuiltModel {
@@ -38,47 +37,15 @@ export async function openModel(path: string): Promise<OpenedModel> {
   const checkpoint = await openCheckpoint(path);
   try {
     const built = modelFromConfig(checkpoint.config, checkpoint.configName);
-    const { names, unused } = matchTensors(built, checkpoint);
-    const { sampling, warnings } = generationSettings(checkpoint);
-    const stopTokens = readStopTokens(built, checkpoint);
-    return { ...built, checkpoint, names, unused, stopTokens, sampling, warnings };
+    const matched = await matchTensors(built, checkpoint);
+    const { sampling, warnings: unmet } = generationSettings(checkpoint);
+    const stopTokens = readStopTokens(matched, checkpoint);
+    const warnings = [...(checkpoint.warnings ?? []), ...built.warnings, ...matched.warnings, ...unmet];
+    return { ...matched, checkpoint, stopTokens, sampling, warnings };
   } catch (error) {
     await checkpoint.tensors.close();
     throw error;
   }
-}
-
-function matchTensors({ model }: BuiltModel, { path, configName, tensors }: Checkpoint) {
-  const names = new Map<string, string>();
-  const taken = new Set<string>();
-  // Files of the model without its head (GPT-2's on the hub) leave the first part of every path out.
-  const inFile = (parameterPath: string) => {
-    const shortened = parameterPath.slice(parameterPath.indexOf('.') + 1);
-    return [parameterPath, shortened].find((name) => tensors.has(name));
-  };
-  for (const [parameterPath, parameter] of model.parameters()) {
-    const name = inFile(parameterPath);
-    if (name === undefined) {
-      throw new RopewalkError(
-        `${path}: the weight "${parameterPath}" is missing from the checkpoint; download it again.`,
-      );
-    }
-    const { shape, file } = tensors.info(name);
-    if (
-      shape.length !== parameter.shape.length ||
-      shape.some((size, axis) => size !== parameter.shape[axis])
-    ) {
-      throw new RopewalkError(
-        `${file}: the weight "${name}" has shape ${shapeText(shape)}, but ${configName} asks for ${shapeText(parameter.shape)}; one of the two files belongs to another model.`,
-      );
-    }
-    names.set(parameterPath, name);
-    taken.add(name);
-  }
-  // A tied weight may be written at each of its places.
-  for (const [place] of model.parameterPlaces()) taken.add(place);
-  const unused = tensors.names().filter((name) => !taken.has(name) && !model.isBuffer(name));
-  return { names, unused };
 }
 
 function readStopTokens({ config }: BuiltModel, { path, generationConfig }: Checkpoint): number[] {

@@ -25,6 +25,8 @@ export interface Student {
   /** What it begins as, as plain JSON. */
   readonly record: Readonly<Record<string, unknown>>;
   readonly generationConfig: Record<string, unknown> | undefined;
+  /** What its files say that is not so, or not done. */
+  readonly warnings: readonly string[];
   /** Fills weights, by path. @param seed of random ones. */
   begin(values: ReadonlyMap<string, Float32Array>, seed: number): Promise<void>;
 }
@@ -37,15 +39,17 @@ export async function openStudent(origin: StudentOrigin): Promise<Student> {
     return {
       ...{ family, config, model, tokenizer: undefined, generationConfig: undefined },
       record: { from: 'scratch' },
+      warnings: [],
       begin: async (values, seed) => initializeWeights(model.parameters(), values, new Random(seed)),
     };
   }
   const { path } = origin;
   const opened = await openModel(path);
   try {
-    const { checkpoint } = opened;
+    const { checkpoint, warnings } = opened;
     const tokenizer = await tokenizerOf(checkpoint);
-    const common = { family: opened.family, tokenizer, generationConfig: checkpoint.generationConfig };
+    const { family } = opened;
+    const common = { family, tokenizer, warnings, generationConfig: checkpoint.generationConfig };
     if (origin.kind === 'checkpoint') {
       const begin = (values: ReadonlyMap<string, Float32Array>) => readInto(path, values);
       const { config, model } = opened;

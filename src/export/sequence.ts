@@ -8,6 +8,7 @@ import {
   paddedMask,
   reshape,
   rotaryAngles,
+  scalar,
   slice,
   softcap,
   softmax,
@@ -91,7 +92,8 @@ export class ExportSequence implements SequenceContext {
     if (!angles) {
       const { cos, sin } = rotaryAngles(this.positionIds, rope.inverseFrequencies);
       const shape = [BATCH, TIME, 1, rope.headDim / 2];
-      angles = { cos: reshape(cos, shape), sin: reshape(sin, shape) };
+      const scaled = (x: Tensor) => (rope.magnitude === 1 ? x : mul(x, scalar(Math.fround(rope.magnitude))));
+      angles = { cos: reshape(scaled(cos), shape), sin: reshape(scaled(sin), shape) };
       this.angles.set(rope, angles);
     }
     return angles;

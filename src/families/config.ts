@@ -1,17 +1,63 @@
 import { RopewalkError } from '../errors.ts';
-import type { RopeScaling } from '../nn/positions.ts';
 
 /** A config.json as it was read: nothing in it is trusted. */
 export type RawConfig = Readonly<Record<string, unknown>>;
 
 const MOST_LAYERS = 10_000;
 
+/** Takes what a configuration leaves open, a sentence, to be shown to whoever opens the model. */
+export type Warn = (warning: string) => void;
+
+/** What the class in transformers takes for fields that a config.json leaves out. */
+export interface ClassDefaults {
+  /** The class's name, for messages. */
+  readonly class: string;
+  readonly fields: RawConfig;
+  /** Other names of fields that the class knows. */
+  readonly aliases?: Readonly<Record<string, string>>;
+}
+
+/** Names of GPT-2's and CTRL's sizes that their classes also take. */
+export const LAYER_ALIASES = {
+  hidden_size: 'n_embd',
+  num_hidden_layers: 'n_layer',
+  num_attention_heads: 'n_head',
+  max_position_embeddings: 'n_positions',
+} as const;
+
 /** Reads fields one at a time; every error names the file, the field and what to do. */
 export class ConfigReader {
+  private readonly raw: RawConfig;
+
+  /**
+   * @param defaults for fields that are not there (a null is there). Those that decide what is computed are named in a
+   *   warning: a file that leaves them out may mean others.
+   */
   constructor(
-    private readonly raw: RawConfig,
+    raw: RawConfig,
     readonly file: string,
-  ) {}
+    defaults?: ClassDefaults,
+    readonly warn: Warn = () => {},
+  ) {
+    if (!defaults) {
+      this.raw = raw;
+      return;
+    }
+    const own = { ...raw };
+    for (const [alias, field] of Object.entries(defaults.aliases ?? {})) {
+      if (own[field] === undefined && own[alias] !== undefined) own[field] = own[alias];
+    }
+    const assumed = Object.entries(defaults.fields).filter(([field]) => own[field] === undefined);
+    for (const [field, value] of assumed) own[field] = value;
+    this.raw = own;
+    const told = assumed.filter(([field]) => !/_token_id$|^tie_word_embeddings$/.test(field));
+    if (told.length > 0) {
+      const values = told.map(([field, value]) => `${field} ${JSON.stringify(value)}`).join(', ');
+      warn(
+        `${file}: it leaves out what the class ${defaults.class} of transformers has defaults for, and those are taken: ${values}. Add what the original model has where it differs.`,
+      );
+    }
+  }
 
   fail(field: string, problem: string): never {
     throw new RopewalkError(`${this.file}: the field "${field}" ${problem}.`);
@@ -83,17 +129,18 @@ export class ConfigReader {
     return choices[value]!;
   }
 
-  /** A token id or null. */
+  /** A token id or null; old files write −1 for none. */
   tokenId(field: string): number | null {
-    return this.has(field) ? this.count(field, undefined, 0) : null;
+    return this.has(field) && this.raw[field] !== -1 ? this.count(field, undefined, 0) : null;
   }
 
-  /** One token id, several, or none. */
+  /** One token id, several, or none, for which old files write −1. */
   tokenIds(field: string): number[] {
     const value = this.raw[field];
     if (value === undefined || value === null) return [];
     const list: unknown[] = Array.isArray(value) ? value : [value];
-    return list.map((id) => {
+    const ids = list.filter((id) => id !== -1);
+    return ids.map((id) => {
       if (typeof id === 'number' && Number.isSafeInteger(id) && id >= 0) return id;
       return this.fail(field, `must be a token id or a list of them, but is ${JSON.stringify(value)}`);
     });
@@ -114,66 +161,6 @@ export class ConfigReader {
       `${this.file}: the field "${field}" is missing. Add it (${what}); it is in the config.json of the original model.`,
     );
   }
-}
-
-export interface RopeConfig {
-  readonly rope_theta: number;
-  readonly rope_scaling: RopeScaling | null;
-}
-
-/**
- * Rotary settings in either form: `rope_parameters {rope_theta, rope_type, …}` (transformers 5) or `rope_theta` and
- * `rope_scaling` (the hub's files). A file with neither is an error: a silent theta of 10000 would be wrong.
- */
-export function readRope(reader: ConfigReader): RopeConfig {
-  const nested = reader.value('rope_parameters');
-  if (nested !== undefined && nested !== null) {
-    const inner = nestedReader(reader, 'rope_parameters', nested);
-    return { rope_theta: inner.number('rope_theta'), rope_scaling: readScaling(inner) };
-  }
-  if (!reader.has('rope_theta')) {
-    throw new RopewalkError(
-      `${reader.file}: neither "rope_parameters" nor "rope_theta" is there. Add "rope_theta" from the original model (10000 for Gemma, 500000 for Llama 3).`,
-    );
-  }
-  const scaling = reader.value('rope_scaling');
-  return {
-    rope_theta: reader.number('rope_theta'),
-    rope_scaling:
-      scaling === undefined || scaling === null
-        ? null
-        : readScaling(nestedReader(reader, 'rope_scaling', scaling)),
-  };
-}
-
-function nestedReader(reader: ConfigReader, field: string, value: unknown): ConfigReader {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return reader.fail(field, 'must be an object');
-  }
-  return new ConfigReader(value as RawConfig, `${reader.file}, ${field}`);
-}
-
-function readScaling(reader: ConfigReader): RopeScaling | null {
-  // Old files call the field "type".
-  const field = reader.has('rope_type') || !reader.has('type') ? 'rope_type' : 'type';
-  const type = reader.choice(field, { default: null, llama3: 'llama3' } as const, 'default');
-  if (type === null) return null;
-  return {
-    rope_type: type,
-    factor: reader.number('factor'),
-    low_freq_factor: reader.number('low_freq_factor'),
-    high_freq_factor: reader.number('high_freq_factor'),
-    original_max_position_embeddings: reader.count('original_max_position_embeddings'),
-  };
-}
-
-/** Both forms at once, so that transformers 4 and 5 read the same. */
-export function writeRope({ rope_theta, rope_scaling }: RopeConfig): Record<string, unknown> {
-  return {
-    rope_theta,
-    rope_scaling,
-    rope_parameters: rope_scaling ? { rope_theta, ...rope_scaling } : { rope_theta, rope_type: 'default' },
-  };
 }
 
 /** Fields that every family's config has. */

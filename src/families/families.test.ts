@@ -56,19 +56,22 @@ describe('config.json', () => {
     expect(hub).toEqual(current);
   });
 
-  it('refuses a rotary family without rope settings, rather than guessing a theta', () => {
+  it('reads a rotary family without rope settings as transformers does, and says so', () => {
     const { family, preset } = findPreset('llama-3-8b')!;
     const { rope_theta, rope_scaling, rope_parameters, ...raw } = family.writeConfig(preset.config);
     expect([rope_theta, rope_scaling, rope_parameters]).toHaveLength(3);
-    expect(() => modelFromConfig(raw, 'x/config.json')).toThrow(
-      /x\/config\.json: neither "rope_parameters" nor "rope_theta"/,
-    );
+    const { config, warnings } = modelFromConfig(raw, 'x/config.json');
+    expect(config).toMatchObject({ rope_theta: 10000, rope_scaling: null });
+    expect(warnings).toEqual([expect.stringMatching(/^x\/config\.json: it has no "rope_theta"/)]);
   });
 
   it.each(families.map(({ name }) => name))('%s: names a field that is missing or wrong', (name) => {
     const { family, preset } = findPreset(`${name}/tiny`)!;
     const raw = family.writeConfig(preset.config);
-    expect(() => modelFromConfig({ ...raw, vocab_size: undefined }, 'config.json')).toThrow(
+    expect(modelFromConfig({ ...raw, vocab_size: undefined }, 'config.json').warnings).toEqual([
+      expect.stringMatching(/vocab_size \d+/),
+    ]);
+    expect(() => modelFromConfig({ ...raw, vocab_size: null }, 'config.json')).toThrow(
       /"vocab_size" is missing/,
     );
     expect(() => modelFromConfig({ ...raw, vocab_size: '7' }, 'config.json')).toThrow(

@@ -1,7 +1,7 @@
 import type { Tensor } from '../graph/tensor.ts';
 import type { SequenceContext } from '../nn/attention.ts';
 import { Module, type Parameter } from '../nn/module.ts';
-import type { CommonConfig, RawConfig } from './config.ts';
+import type { CommonConfig, RawConfig, Warn } from './config.ts';
 import type { DecoderNames, DecoderParts } from './decoder.ts';
 
 /** The output layer as the loss needs it: fused with the cross-entropy, so that all logits never exist at once. */
@@ -87,8 +87,11 @@ export interface Family<C extends CommonConfig = CommonConfig> {
   /** The preset that the family's name alone stands for. */
   readonly defaultPreset: string;
   readonly presets: Readonly<Record<string, Preset<C>>>;
-  /** Hugging Face's config.json (either form) → a checked config. */
-  readConfig(raw: RawConfig, file: string): C;
+  /**
+   * Hugging Face's config.json (either form) → a checked config.
+   * @param warn takes what the file leaves open.
+   */
+  readConfig(raw: RawConfig, file: string, warn?: Warn): C;
   writeConfig(config: C): Record<string, unknown>;
   /** What a model of this config is made of. */
   parts(config: C): DecoderParts;

@@ -1,4 +1,4 @@
-import { ConfigReader, type RawConfig } from './config.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 import {
@@ -76,6 +76,25 @@ function published(size: Partial<GemmaConfig>, data: string, hub: string): Prese
   return { config: config(size), training: { data, method, source }, hub };
 }
 
+/** Of the class in transformers 5.18. */
+const CLASS_DEFAULTS: ClassDefaults = {
+  class: 'GemmaConfig',
+  fields: {
+    vocab_size: 256000,
+    hidden_size: 3072,
+    intermediate_size: 24576,
+    num_hidden_layers: 28,
+    num_attention_heads: 16,
+    num_key_value_heads: 16,
+    head_dim: 256,
+    max_position_embeddings: 8192,
+    rms_norm_eps: 1e-6,
+    bos_token_id: 2,
+    eos_token_id: 1,
+    pad_token_id: 0,
+  },
+};
+
 export const gemma = defineFamily<GemmaConfig>({
   name: 'gemma',
   title: 'Gemma',
@@ -113,8 +132,8 @@ export const gemma = defineFamily<GemmaConfig>({
       }),
     },
   },
-  readConfig(raw: RawConfig, file: string): GemmaConfig {
-    return readGemma(new ConfigReader(raw, file));
+  readConfig(raw: RawConfig, file: string, warn?: Warn): GemmaConfig {
+    return readGemma(new ConfigReader(raw, file, CLASS_DEFAULTS, warn));
   },
   writeConfig: (c) => ({
     architectures: ['GemmaForCausalLM'],

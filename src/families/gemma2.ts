@@ -1,4 +1,4 @@
-import { ConfigReader, type RawConfig } from './config.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 import { readGemma, writeGemma } from './gemma.ts';
@@ -117,6 +117,29 @@ function readLayerTypes(reader: ConfigReader, layers: number): LayerType[] {
   return value;
 }
 
+/** Of the class in transformers 5.18. */
+const CLASS_DEFAULTS: ClassDefaults = {
+  class: 'Gemma2Config',
+  fields: {
+    vocab_size: 256000,
+    hidden_size: 2304,
+    intermediate_size: 9216,
+    num_hidden_layers: 26,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    head_dim: 256,
+    max_position_embeddings: 8192,
+    rms_norm_eps: 1e-6,
+    query_pre_attn_scalar: 256,
+    sliding_window: 4096,
+    attn_logit_softcapping: 50,
+    final_logit_softcapping: 30,
+    bos_token_id: 2,
+    eos_token_id: 1,
+    pad_token_id: 0,
+  },
+};
+
 export const gemma2 = defineFamily<Gemma2Config>({
   name: 'gemma2',
   title: 'Gemma 2',
@@ -172,8 +195,8 @@ export const gemma2 = defineFamily<Gemma2Config>({
       }),
     },
   },
-  readConfig(raw: RawConfig, file: string): Gemma2Config {
-    const reader = new ConfigReader(raw, file);
+  readConfig(raw: RawConfig, file: string, warn?: Warn): Gemma2Config {
+    const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);
     const common = readGemma(reader);
     return {
       ...common,

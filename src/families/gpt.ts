@@ -1,4 +1,13 @@
-import { type CommonConfig, ConfigReader, type RawConfig, readCommon, writeCommon } from './config.ts';
+import {
+  type ClassDefaults,
+  type CommonConfig,
+  ConfigReader,
+  LAYER_ALIASES,
+  type RawConfig,
+  readCommon,
+  type Warn,
+  writeCommon,
+} from './config.ts';
 import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
 import { TINY_INITIALIZER_RANGE } from './family.ts';
 
@@ -115,6 +124,21 @@ function config(
   };
 }
 
+/** Of the class in transformers 5.18. */
+const CLASS_DEFAULTS: ClassDefaults = {
+  class: 'CTRLConfig',
+  fields: {
+    vocab_size: 246534,
+    n_positions: 256,
+    n_embd: 1280,
+    dff: 8192,
+    n_layer: 48,
+    n_head: 16,
+    layer_norm_epsilon: 1e-6,
+  },
+  aliases: LAYER_ALIASES,
+};
+
 export const gpt = defineFamily<GptConfig>({
   name: 'gpt',
   title: 'GPT',
@@ -134,8 +158,8 @@ export const gpt = defineFamily<GptConfig>({
     'gpt-base': { config: config(512, 6, 8, 2048, 37000, 512) },
     tiny: { config: { ...config(96, 4, 4, 384, 512, 256), initializer_range: TINY_INITIALIZER_RANGE } },
   },
-  readConfig(raw: RawConfig, file: string): GptConfig {
-    const reader = new ConfigReader(raw, file);
+  readConfig(raw: RawConfig, file: string, warn?: Warn): GptConfig {
+    const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);
     const read: GptConfig = {
       ...readCommon(reader, true),
       n_embd: reader.count('n_embd'),

@@ -1,4 +1,13 @@
-import { type CommonConfig, ConfigReader, type RawConfig, readCommon, writeCommon } from './config.ts';
+import {
+  type ClassDefaults,
+  type CommonConfig,
+  ConfigReader,
+  LAYER_ALIASES,
+  type RawConfig,
+  readCommon,
+  type Warn,
+  writeCommon,
+} from './config.ts';
 import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 
@@ -105,6 +114,22 @@ const training = {
   source: 'Radford et al. 2019, Language Models are Unsupervised Multitask Learners',
 };
 
+/** Of the class in transformers 5.18. */
+const CLASS_DEFAULTS: ClassDefaults = {
+  class: 'GPT2Config',
+  fields: {
+    vocab_size: 50257,
+    n_positions: 1024,
+    n_embd: 768,
+    n_layer: 12,
+    n_head: 12,
+    layer_norm_epsilon: 1e-5,
+    bos_token_id: 50256,
+    eos_token_id: 50256,
+  },
+  aliases: LAYER_ALIASES,
+};
+
 export const gpt2 = defineFamily<Gpt2Config>({
   name: 'gpt2',
   title: 'GPT-2',
@@ -132,8 +157,8 @@ export const gpt2 = defineFamily<Gpt2Config>({
       },
     },
   },
-  readConfig(raw: RawConfig, file: string): Gpt2Config {
-    const reader = new ConfigReader(raw, file);
+  readConfig(raw: RawConfig, file: string, warn?: Warn): Gpt2Config {
+    const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);
     reader.choice('activation_function', { gelu_new: true, gelu_pytorch_tanh: true }, 'gelu_new');
     reader.mustBe('scale_attn_weights', [true]);
     reader.mustBe('scale_attn_by_inverse_layer_idx', [false]);

@@ -1,4 +1,4 @@
-import { ConfigReader, type RawConfig } from './config.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 import {
@@ -103,6 +103,22 @@ function published(
   return { config: config(size, rest), training: facts, hub };
 }
 
+/** Of the class in transformers 5.18. */
+const CLASS_DEFAULTS: ClassDefaults = {
+  class: 'LlamaConfig',
+  fields: {
+    vocab_size: 32000,
+    hidden_size: 4096,
+    intermediate_size: 11008,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    max_position_embeddings: 2048,
+    rms_norm_eps: 1e-6,
+    bos_token_id: 1,
+    eos_token_id: 2,
+  },
+};
+
 export const llama = defineFamily<LlamaConfig>({
   name: 'llama',
   title: 'Llama 3',
@@ -141,8 +157,8 @@ export const llama = defineFamily<LlamaConfig>({
       ),
     },
   },
-  readConfig(raw: RawConfig, file: string): LlamaConfig {
-    const reader = new ConfigReader(raw, file);
+  readConfig(raw: RawConfig, file: string, warn?: Warn): LlamaConfig {
+    const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);
     reader.choice('hidden_act', { silu: true, swish: true }, 'silu');
     return {
       ...readRotaryDecoder(reader, { tied: false, dividesHeads: true }),

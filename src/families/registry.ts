@@ -1,11 +1,13 @@
 import { RopewalkError } from '../errors.ts';
 import type { CommonConfig, RawConfig } from './config.ts';
+import { EXCHANGED_TYPE, exchange, type PartChanges, parseChanges, readChanges } from './exchange.ts';
 import type { CausalLM, Family, Preset } from './family.ts';
 import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
 import { gpt } from './gpt.ts';
 import { gpt2 } from './gpt2.ts';
 import { llama } from './llama.ts';
+import { unsupportedKind } from './unsupported.ts';
 
 /** The families there are. A new one is a file beside these and a line here. */
 export const families: readonly Family[] = [gpt, gpt2, gemma, gemma2, llama] as unknown as readonly Family[];
@@ -13,11 +15,19 @@ export const families: readonly Family[] = [gpt, gpt2, gemma, gemma2, llama] as 
 /** Other names that people use. */
 const aliases: Readonly<Record<string, string>> = { llama3: 'llama', ctrl: 'gpt' };
 
+/** @param name of a family, with parts that are exchanged behind a plus: `llama`, `gpt+positions=rotary`. */
 export function familyByName(name: string): Family {
-  const wanted = aliases[name] ?? name;
+  const [plain, changes] = splitName(name);
+  const wanted = aliases[plain] ?? plain;
   const family = families.find((candidate) => candidate.name === wanted);
+  if (family && changes) return exchange(family, changes);
   if (!family) throw new RopewalkError(`there is no family "${name}"; there are ${familyNames()}.`);
   return family;
+}
+
+function splitName(name: string): [string, PartChanges | undefined] {
+  const plus = name.indexOf('+');
+  return plus < 0 ? [name, undefined] : [name.slice(0, plus), parseChanges(name.slice(plus + 1))];
 }
 
 export function familyNames(): string {
@@ -27,14 +37,19 @@ export function familyNames(): string {
 /** The family of a config.json, by its model_type. */
 export function familyOfConfig(raw: RawConfig, file: string): Family {
   const type = raw.model_type;
+  if (type === EXCHANGED_TYPE) {
+    const base = familyOfConfig({ model_type: raw.base_model_type }, file);
+    return exchange(base, readChanges(raw.exchanged_parts, file));
+  }
   const family = families.find(({ modelType }) => modelType === type);
-  if (family) return family;
+  const kind = unsupportedKind(raw, typeof type === 'string' ? type : '');
+  if (family && !kind) return family;
   const types = families.map(({ modelType }) => modelType).join(', ');
   if (type === undefined) {
     throw new RopewalkError(`${file}: the field "model_type" is missing. Add it; supported are ${types}.`);
   }
   throw new RopewalkError(
-    `${file}: the model_type ${JSON.stringify(type)} is not supported; supported are ${types}.`,
+    `${file}: the model_type ${JSON.stringify(type)} is not supported; supported are ${types}.${kind ? ` It is ${kind}: run it with transformers or llama.cpp.` : ''}`,
   );
 }
 
@@ -46,9 +61,18 @@ export interface FoundPreset {
 
 /**
  * A preset by its name (`gemma-2-2b`), by family and name (`llama/tiny`), or by the family alone, which stands for its
- * best-known size; undefined when there is none.
+ * best-known size; with parts that are exchanged behind a plus (`llama/tiny+norm=LayerNorm`). Undefined when there is none.
  */
 export function findPreset(name: string): FoundPreset | undefined {
+  const [plain, changes] = splitName(name);
+  if (!changes) return plainPreset(name);
+  const found = plainPreset(plain);
+  if (!found) return undefined;
+  const family = exchange(found.family, changes);
+  return { family, name, preset: family.presets[found.name]! };
+}
+
+function plainPreset(name: string): FoundPreset | undefined {
   for (const family of families) {
     const own = Object.hasOwn(family.presets, name) ? family.presets[name] : undefined;
     if (own && name !== 'tiny') return { family, name, preset: own };
@@ -74,9 +98,15 @@ export interface BuiltModel {
   readonly model: CausalLM;
 }
 
+/** A model, and what its configuration leaves open, each a sentence. */
+export interface ReadModel extends BuiltModel {
+  readonly warnings: readonly string[];
+}
+
 /** A config.json → the family, the checked config and the model. */
-export function modelFromConfig(raw: RawConfig, file: string): BuiltModel {
+export function modelFromConfig(raw: RawConfig, file: string): ReadModel {
   const family = familyOfConfig(raw, file);
-  const config = family.readConfig(raw, file);
-  return { family, config, model: family.build(config) };
+  const warnings: string[] = [];
+  const config = family.readConfig(raw, file, (warning) => warnings.push(warning));
+  return { family, config, model: family.build(config), warnings };
 }

@@ -1,14 +1,7 @@
 import type { NormSettings } from '../nn/norm.ts';
-import {
-  type CommonConfig,
-  type ConfigReader,
-  type RopeConfig,
-  readCommon,
-  readRope,
-  writeCommon,
-  writeRope,
-} from './config.ts';
+import { type CommonConfig, type ConfigReader, readCommon, writeCommon } from './config.ts';
 import type { DecoderNames, DecoderParts, LayerParts, RopeParts } from './decoder.ts';
+import { type RopeConfig, readRope, writeRope } from './rope-config.ts';
 
 /**
  * What Gemma, Gemma 2 and Llama have in common: fields of the config, and what follows from them. What makes each of them

@@ -23,6 +23,8 @@ export interface FinishedEvent {
 
 /** What happens while a model is fine-tuned, in order. */
 export type FinetuneEvent =
+  /** What the model's files say that is not so, or not done; before all others. */
+  | { readonly type: 'warning'; readonly message: string }
   | { readonly type: 'plan'; readonly plan: FinetunePlan }
   | { readonly type: 'resumed'; readonly step: number }
   | WithEngineShare<TrainEvent>

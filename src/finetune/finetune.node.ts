@@ -78,6 +78,7 @@ export async function* runJob(
   if (stored) checkSameRun(stored.record, record, out);
   else await RunDirectory.checkFree(out);
   job.checkFits();
+  for (const message of job.base.warnings) yield { type: 'warning', message };
   yield { type: 'plan', plan: job.plan };
 
   const training = await job.createEngine();

@@ -24,6 +24,8 @@ export interface BaseModel {
   readonly template: ChatTemplate | undefined;
   /** Ids that end a text. */
   readonly stopTokens: readonly number[];
+  /** What the model's files say that is not so, or not done, each a sentence. */
+  readonly warnings: readonly string[];
   /** How every checkpoint and the result are saved. */
   readonly identity: ModelIdentity;
   readonly addedTokens: readonly { readonly content: string; readonly id: number }[];
@@ -68,7 +70,9 @@ async function describe(
   const given = typeof wanted === 'string' ? namedTemplate(wanted, plain) : wanted;
   const config = given ? { ...after.config, chat_template: given.source } : after.config;
   const tokenizer = given ? Tokenizer.fromJSON(after.tokenizer, config, source) : plain;
-  const larger = withVocabulary(family, opened.config, tokenizer.vocabSize);
+  // A tokenizer may name tokens that the model has no rows for, a [PAD] that is never used as a rule.
+  const wantedSize = addToken.length > 0 ? tokenizer.vocabSize : opened.config.vocab_size;
+  const larger = withVocabulary(family, opened.config, wantedSize);
   const template = given ?? ChatTemplate.fromConfig(tokenizer.config, `the chat template of ${name}`);
   const stopTokens = template ? chatStopTokens(tokenizer, template, opened.stopTokens) : opened.stopTokens;
   const changed = addToken.length > 0 || given !== undefined;
@@ -87,7 +91,7 @@ async function describe(
     },
   };
   return {
-    ...{ name, family, tokenizer, template, stopTokens, identity },
+    ...{ name, family, tokenizer, template, stopTokens, identity, warnings: opened.warnings },
     ...{ config: larger.config, model: larger.model },
     addedTokens: addToken.map((content, i) => ({ content, id: ids[i]! })),
     readWeights: (targets) => readInto(opened, targets, { known: before.vocabSize, ids }),

@@ -2,7 +2,8 @@ import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type BatchSettings, GenerationBatch, optionsOfEach } from './batch.ts';
 import type { Decoder } from './decoder.ts';
-import { encodePrompt, generateText, type TextOptions, TextStream } from './generate-text.ts';
+import { encodePrompt, generateText } from './generate-text.ts';
+import { type TextOptions, TextStream } from './text-stream.ts';
 
 /** A piece of one text of several. */
 export interface TextPiece {

@@ -49,6 +49,7 @@ export class GenerationBatch {
   ) {
     if (!decoder.runsBatches) throw new RopewalkError('this decoder cannot run several sequences at once.');
     this.cache = decoder.newBatchCache(sequences);
+    checkRows(decoder, sequences);
   }
 
   /** Whether there is anything left to do. */
@@ -134,6 +135,18 @@ export class GenerationBatch {
       if (i < this.running.length) this.running[i] = moved;
     }
   }
+}
+
+/** Refuses to run together what would have other numbers than alone. */
+function checkRows(decoder: Decoder, sequences: number): void {
+  const { sameRows } = decoder;
+  if (!decoder.roundsActivations) return;
+  // Rolling caches of different lengths are added up in different parts.
+  if (decoder.newCache().rolls) decoder.requireExactActivations('a batch of a model with sliding windows');
+  if (sequences <= sameRows) return;
+  throw new RopewalkError(
+    `with activations of 8 bits and this block size ${sameRows === 1 ? 'sequences in a batch' : `more than ${sameRows} sequences`} would not have the tokens that they have alone; load the model with blocks of 32 (block: 32), or with exact activations (activations: 'exact').`,
+  );
 }
 
 function checkBatchOptions(decoder: Decoder, options: BatchOptions & GenerationOptions): void {

@@ -2,13 +2,11 @@ import { chatStopTokens, encodeChat } from '../chat/encode.ts';
 import type { ChatMessage } from '../chat/messages.ts';
 import { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
-import { StreamDecoder } from '../tokenizer/stream.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { KeyValueCache } from './cache/key-value-cache.ts';
 import type { Decoder } from './decoder.ts';
-import { generateTokens } from './generate.ts';
-import type { TextOptions } from './generate-text.ts';
-import { StopStrings } from './text.ts';
+import { generatePieces } from './generate-text.ts';
+import { type TextEnd, type TextOptions, TextStream } from './text-stream.ts';
 
 /** Most tokens of a reply where nothing else is said. */
 export const REPLY_TOKENS = 1024;
@@ -16,6 +14,10 @@ export const REPLY_TOKENS = 1024;
 export interface ChatOptions extends Omit<TextOptions, 'maxTokens' | 'constraint' | 'seen'> {
   /** Most tokens of the reply; default 1024, and never more than the model has positions left. */
   readonly maxTokens?: number;
+  /** JSON schemas of what the assistant may call, for a template that writes them. */
+  readonly tools?: readonly unknown[];
+  /** What the answer is to rest on, for a template that writes it. */
+  readonly documents?: readonly unknown[];
   /** Ids that end the reply; by default the tokenizer's eos and the token that the template ends a turn with. */
   readonly stopTokens?: readonly number[];
   /** Keeps what has been computed for the next reply of the same conversation. One reply at a time may use it. */
@@ -30,7 +32,7 @@ export interface ChatModel {
 }
 
 /** Why a reply ended: by a token or a text that ends it, or because there was no room for more. */
-export type ReplyEnd = 'stop' | 'length';
+export type ReplyEnd = TextEnd;
 
 /** The keys and values of a conversation's tokens, so that only new tokens run. */
 export class ChatMemory {
@@ -69,20 +71,26 @@ export class ChatMemory {
  * Writes the assistant's next message, piece by piece, never with half a character. Special tokens are left out.
  *
  * @returns why it ended.
- * @throws RopewalkError for messages that the template refuses, and for a chat that fills the model's positions.
+ * @throws RopewalkError for messages that the template refuses, for a chat that fills the model's positions, and for a
+ *   JSON schema as `generateText`.
  */
 export async function* generateReply(
   { decoder, tokenizer, template }: ChatModel,
   messages: readonly ChatMessage[],
   options: ChatOptions = {},
 ): AsyncGenerator<string, ReplyEnd> {
-  const { prefixCache, maxTokens = REPLY_TOKENS, stop = [] } = options;
+  const { prefixCache, maxTokens = REPLY_TOKENS } = options;
   if (prefixCache && options.memory)
     throw new RopewalkError(
       'a chat keeps its cache in its memory or in a prefix cache; give one of the two.',
     );
   const memory = prefixCache ? undefined : (options.memory ?? new ChatMemory(decoder));
-  const ids = encodeChat(tokenizer, template, messages, { addGenerationPrompt: true });
+  const { tools, documents } = options;
+  const ids = encodeChat(tokenizer, template, messages, {
+    addGenerationPrompt: true,
+    ...(tools && { tools }),
+    ...(documents && { documents }),
+  });
   const room = decoder.model.maxPositions - ids.length;
   if (room < 1) {
     throw new RopewalkError(
@@ -97,22 +105,18 @@ export async function* generateReply(
     maxTokens: Math.min(maxTokens, room),
     seen: ids.slice(0, known),
   };
-  const stream = new StreamDecoder(tokenizer, { skipSpecialTokens: true });
-  const stops = new StopStrings(stop);
-  let end: ReplyEnd = 'length';
-  for await (const id of generateTokens(decoder, ids.slice(known), settings, memory?.cache)) {
-    memory?.push(id);
-    if (stopTokens.includes(id)) {
-      end = 'stop';
-      break;
+  const stream = new TextStream(tokenizer, settings, { showsEnd: false });
+  const pieces = generatePieces(decoder, ids.slice(known), stream, memory?.cache);
+  try {
+    for (;;) {
+      const { done, value } = await pieces.next();
+      if (done) return value;
+      if (value.id !== undefined) memory?.push(value.id);
+      if (value.text) yield value.text;
     }
-    const piece = stops.push(stream.push(id));
-    if (piece) yield piece;
-    if (stops.stopped) return 'stop';
+  } finally {
+    await pieces.return('stop');
   }
-  const rest = stops.push(stream.flush()) + stops.flush();
-  if (rest) yield rest;
-  return stops.stopped ? 'stop' : end;
 }
 
 /**

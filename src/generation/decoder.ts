@@ -7,6 +7,7 @@ import { CachedSequence, FullSequence } from '../nn/attention.ts';
 import type { WeightSource } from '../onnx/weights.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { type CompileOptions, Executable, type HostTensor } from '../runtime/executable.ts';
+import { rowsOfSameBits } from '../runtime/row-bits.ts';
 import { BatchCache } from './cache/batch-cache.ts';
 import { KeyValueCache } from './cache/key-value-cache.ts';
 import { RotaryAngles } from './cache/rotary-angles.ts';
@@ -45,6 +46,12 @@ export class Decoder {
     private readonly onRelease: () => void,
     /** Weights that are the graph's inputs, where they are not its own. */
     private readonly borrowed: Readonly<Record<string, HostTensor>> = {},
+    /**
+     * How many rows at once have the numbers that each has alone. Infinity where activations keep their precision: then
+     * they differ by the order of sums at most, about 1e-6. 8-bit activations fall on another step where a sum differs in
+     * its last bit, and in a few layers that grows to some per cent of a logit.
+     */
+    readonly sameRows: number = Number.POSITIVE_INFINITY,
   ) {
     this.angles = context.tableRopes.map((rope) => new RotaryAngles(rope, model.maxPositions));
   }
@@ -65,7 +72,7 @@ export class Decoder {
     const hidden = takeRows(model.hiddenStates(context), rows);
     const outputs = new Map([['logits', logitsOf(model, hidden)], ...context.outputs()]);
     const executable = await Executable.compile(engine, outputs, { ...settings, weights });
-    return new Decoder(model, executable, context, onRelease);
+    return new Decoder(model, executable, context, onRelease, {}, await rowsTogether(engine, weights));
   }
 
   /**
@@ -118,6 +125,19 @@ export class Decoder {
   /** Whether {@link forwardBatch} works: the engine has to write caches where they are. */
   get runsBatches(): boolean {
     return this.context.inPlace;
+  }
+
+  /** Whether activations in products go as 8 bits: see {@link sameRows}. */
+  get roundsActivations(): boolean {
+    return this.sameRows < Number.POSITIVE_INFINITY;
+  }
+
+  /** Refuses what needs the same numbers for any number of rows. */
+  requireExactActivations(what: string): void {
+    if (!this.roundsActivations) return;
+    throw new RopewalkError(
+      `${what} runs several tokens at once, and with activations of 8 bits the text would not be the one without it; load the model with exact activations (--activations exact; in a program: activations: 'exact').`,
+    );
   }
 
   /** @param sequences how many there is room for. */
@@ -182,6 +202,16 @@ export class Decoder {
     }
     return feeds;
   }
+}
+
+/** See `Decoder.sameRows`. */
+async function rowsTogether(engine: Engine, weights: ReadonlyMap<string, WeightSource>): Promise<number> {
+  let rows = Number.POSITIVE_INFINITY;
+  for (const source of weights.values()) {
+    if ('quantized' in source && !source.quantized.exact)
+      rows = Math.min(rows, await rowsOfSameBits(engine, source.quantized));
+  }
+  return rows;
 }
 
 /** Caches as the places that their new forms are written to. */

@@ -1,24 +1,45 @@
 import { RopewalkError } from '../errors.ts';
-import type { TokenConstraint } from '../structured/constraint.ts';
-import { compileJsonSchema } from '../structured/json-schema.ts';
-import type { JsonSchema } from '../structured/schema/keywords.ts';
-import { StreamDecoder } from '../tokenizer/stream.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { KeyValueCache } from './cache/key-value-cache.ts';
 import type { Decoder } from './decoder.ts';
-import { type GenerationOptions, generateTokens } from './generate.ts';
-import { StopStrings } from './text.ts';
+import { generateTokens } from './generate.ts';
+import { type TextEnd, type TextOptions, TextStream } from './text-stream.ts';
 
-export interface TextOptions extends GenerationOptions {
-  /** The text ends before the first of these; what could become one is held back until it is clear. */
-  readonly stop?: readonly string[];
-  /** The new text is JSON that is valid under this JSON Schema (`compileJsonSchema` says how). */
-  readonly jsonSchema?: JsonSchema;
+/** A new token, and the text that is certain with it, often none; the last piece of a text may have no token. */
+export interface TokenPiece {
+  readonly id?: number;
+  readonly text: string;
+}
+
+/**
+ * Continues a sequence as tokens and their text at once.
+ *
+ * @param prompt at least one id.
+ * @param stream new, made with the options of the text.
+ * @param cache what came before the prompt.
+ * @returns why the text ended.
+ * @throws RopewalkError as `generateTokens`.
+ */
+export async function* generatePieces(
+  decoder: Decoder,
+  prompt: ArrayLike<number>,
+  stream: TextStream,
+  cache?: KeyValueCache,
+): AsyncGenerator<TokenPiece, TextEnd> {
+  for await (const id of generateTokens(decoder, prompt, stream.options, cache)) {
+    yield { id, text: stream.push(id) };
+    if (stream.ended) break;
+  }
+  const rest = stream.flush();
+  if (rest) yield { text: rest };
+  return stream.end;
 }
 
 /**
  * Continues a text, piece by piece, never with half a character. Special tokens are left out. The pieces joined are
  * the new text.
  *
+ * @returns why it ended.
  * @throws RopewalkError when the prompt and the new tokens do not fit into the model's positions; when `jsonSchema` asks
  *   for something that cannot be enforced, for more than `maxTokens` can hold, or is combined with `stop`.
  */
@@ -27,62 +48,23 @@ export async function* generateText(
   tokenizer: Tokenizer,
   prompt: string,
   options: TextOptions,
-): AsyncGenerator<string, void> {
+): AsyncGenerator<string, TextEnd> {
   const stream = new TextStream(tokenizer, options);
   const ids = encodePrompt(tokenizer, prompt, decoder.model.config.bos_token_id);
-  for await (const id of generateTokens(decoder, ids, stream.options)) {
-    const piece = stream.push(id);
-    if (piece) yield piece;
-    if (stream.ended) break;
-  }
-  const rest = stream.flush();
-  if (rest) yield rest;
+  return yield* textsOf(generatePieces(decoder, ids, stream));
 }
 
-/** The text of new tokens: what may be shown of it, and where it ends. */
-export class TextStream {
-  /** With the constraint that the text's options ask for. */
-  readonly options: TextOptions;
-  readonly #decoder: StreamDecoder;
-  readonly #stops: StopStrings;
-  #ended = false;
-
-  constructor(tokenizer: Tokenizer, options: TextOptions) {
-    const constraint = constraintOf(tokenizer, options);
-    this.options = { ...options, ...(constraint && { constraint }) };
-    this.#decoder = new StreamDecoder(tokenizer, { skipSpecialTokens: true });
-    this.#stops = new StopStrings(options.stop ?? []);
+/** The texts of pieces, without those that are empty. */
+export async function* textsOf(pieces: AsyncGenerator<TokenPiece, TextEnd>): AsyncGenerator<string, TextEnd> {
+  try {
+    for (;;) {
+      const { done, value } = await pieces.next();
+      if (done) return value;
+      if (value.text) yield value.text;
+    }
+  } finally {
+    await pieces.return('stop');
   }
-
-  /** Whether a text or a token that ends the text has come. */
-  get ended(): boolean {
-    return this.#ended;
-  }
-
-  /** A token in, text that may be shown out. */
-  push(id: number): string {
-    const { constraint, stopTokens } = this.options;
-    // The token that ends a constrained text is no part of it, whether special or not.
-    this.#ended = constraint !== undefined && stopTokens?.includes(id) === true;
-    if (this.#ended) return '';
-    const text = this.#stops.push(this.#decoder.push(id));
-    this.#ended = this.#stops.stopped;
-    return text;
-  }
-
-  /** What was held back, at the end. */
-  flush(): string {
-    return this.#stops.push(this.#decoder.flush()) + this.#stops.flush();
-  }
-}
-
-function constraintOf(tokenizer: Tokenizer, options: TextOptions): TokenConstraint | undefined {
-  const { jsonSchema, constraint, stop, maxTokens, stopTokens = [] } = options;
-  if (jsonSchema === undefined) return constraint;
-  if (constraint)
-    throw new RopewalkError('jsonSchema is a constraint; it cannot be combined with another one.');
-  if (stop) throw new RopewalkError('jsonSchema says where the text ends; it cannot be combined with stop.');
-  return compileJsonSchema(jsonSchema, tokenizer).constraint({ maxTokens, stopTokens });
 }
 
 /**

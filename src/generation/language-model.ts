@@ -2,9 +2,10 @@ import type { ChatMessage } from '../chat/messages.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { Family } from '../families/family.ts';
 import type { ChatOptions, ReplyEnd } from './chat.ts';
-import type { TextOptions } from './generate-text.ts';
 import type { SamplingOptions } from './sampler.ts';
 import type { Score } from './score.ts';
+import type { TapOptions, TapResult } from './taps.ts';
+import type { TextEnd, TextOptions } from './text-stream.ts';
 
 /** A call that an AbortSignal can stop: it rejects with the signal's reason. */
 export interface Abortable {
@@ -65,9 +66,10 @@ export interface LanguageModel extends AsyncDisposable {
   /**
    * Continues a text, piece by piece, never with half a character. Special tokens are left out.
    *
+   * @returns why it ended.
    * @throws RopewalkError when prompt and new tokens do not fit into the model's positions.
    */
-  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, void>;
+  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, TextEnd>;
 
   /**
    * Continues a sequence of token ids, one token at a time, until one of `stopTokens`, which is the last that comes.
@@ -102,6 +104,16 @@ export interface LanguageModel extends AsyncDisposable {
 
   /** Logits of the token after each of a sequence, the final cap included: `[tokens, vocab]`, row-major. */
   logits(ids: ArrayLike<number>, options?: Abortable): Promise<Float32Array>;
+
+  /**
+   * Runs whole sequences and returns, or replaces, values inside the model: attention scores, the residual stream, logits
+   * before the cap. It works with the weights in float32, whatever this model decodes with, and reads them when it is first
+   * called.
+   *
+   * @param ids at least one id.
+   * @throws RopewalkError for a name that this model does not have, naming those that it has.
+   */
+  run(ids: ArrayLike<number>, options?: TapOptions & Abortable): Promise<TapResult>;
 
   /** Stops what is running, which rejects, and returns the model's memory. */
   release(): Promise<void>;

@@ -4,12 +4,13 @@ import type { PullProgress } from '../hub/pull.node.ts';
 import { resolveModel } from '../hub/resolve.node.ts';
 import { createDecoder, type DecoderOptions } from './decoder.node.ts';
 import { LocalModel } from './local-model.ts';
+import { openTaps } from './taps.node.ts';
 
 /** Everything but the functions and the signal can be cloned, so that it reaches another thread. */
 export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
   /**
    * Memory for keys and values of recent texts, in bytes: a text that begins as one of them runs only what is new. By
-   * default none.
+   * default none. With it activations are exact unless they are given, and `'int8'` is refused.
    */
   readonly prefixCacheBytes?: number | undefined;
   /** Called while a model is downloaded from the hub. */
@@ -39,8 +40,10 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
       signal?.throwIfAborted();
       onProgress?.(share);
     };
-    const decoder = await createDecoder(opened, { ...settings, onProgress: watched });
-    const said = { stopTokens, sampling, warnings };
+    // What is kept of a text was computed in other pieces than it would be without.
+    const activations = settings.activations ?? (prefixCacheBytes ? 'exact' : undefined);
+    const decoder = await createDecoder(opened, { ...settings, activations, onProgress: watched });
+    const said = { stopTokens, sampling, warnings, openTaps: () => openTaps(path, settings) };
     return new LocalModel({ name: idOrPath, family, decoder, tokenizer, prefixCacheBytes, ...said });
   } finally {
     await opened.checkpoint.tensors.close();

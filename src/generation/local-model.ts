@@ -20,11 +20,20 @@ import type {
 import type { SamplingOptions } from './sampler.ts';
 import { withSamplingDefaults } from './sampling-defaults.ts';
 import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
+import type { TapOptions, TapResult, TapRunner } from './taps.ts';
+import type { TextEnd } from './text-stream.ts';
 
 /** Tokens of a run when logits of all of them are wanted: `[256, vocab]` at a time. */
 const CHUNK = 256;
 
 const DEFAULT_WINDOW = 1024;
+
+/** A runner that looks into a model, and what it holds open. */
+export interface OpenTaps {
+  readonly runner: TapRunner;
+  /** Closes the files that weights are read from. */
+  close(): void;
+}
 
 /** What a model in this thread is made of. */
 export interface ModelParts {
@@ -38,6 +47,8 @@ export interface ModelParts {
   readonly sampling?: SamplingOptions | undefined;
   /** What its files say that is not so, or not done. */
   readonly warnings?: readonly string[] | undefined;
+  /** Opens its weights to look inside; without it, `run` is refused. */
+  readonly openTaps?: (() => Promise<OpenTaps>) | undefined;
   /** Memory for keys and values of recent texts, in bytes; by default none. */
   readonly prefixCacheBytes?: number | undefined;
 }
@@ -58,11 +69,14 @@ export class LocalModel implements LanguageModel {
   readonly #recent: { readonly prefixCache?: PrefixCache };
   readonly #calls = new Set<AbortController>();
   readonly #steps = new Set<Promise<unknown>>();
+  readonly #openTaps: ModelParts['openTaps'];
+  #taps: Promise<OpenTaps> | undefined;
   #memory: ChatMemory | undefined;
   #released: Promise<void> | undefined;
 
   constructor({ name, family, decoder, tokenizer, stopTokens, prefixCacheBytes, ...said }: ModelParts) {
     this.sampling = said.sampling ?? {};
+    this.#openTaps = said.openTaps;
     this.warnings = said.warnings ?? [];
     this.family = family;
     this.model = decoder.model;
@@ -77,7 +91,7 @@ export class LocalModel implements LanguageModel {
     this.#reply = chatFunction({ decoder, tokenizer }, stopTokens, name);
   }
 
-  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, void> {
+  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, TextEnd> {
     const { decoder, tokenizer, stopTokens } = this;
     return this.#stream(options, (signal) =>
       generateText(decoder, tokenizer, prompt, {
@@ -156,6 +170,25 @@ export class LocalModel implements LanguageModel {
     });
   }
 
+  async run(ids: ArrayLike<number>, options: TapOptions & Abortable = {}): Promise<TapResult> {
+    const { signal: _signal, ...asked } = options;
+    return this.#call(options, async (signal) => {
+      const open = this.#openTaps;
+      if (!open) {
+        throw new RopewalkError(
+          'this model was made without its weights at hand; make it by load or loadHere, or use a TapRunner.',
+        );
+      }
+      this.#taps ??= open().catch((error: unknown) => {
+        this.#taps = undefined;
+        throw error;
+      });
+      const { runner } = await this.#taps;
+      signal.throwIfAborted();
+      return runner.run(checked(ids), asked);
+    });
+  }
+
   release(): Promise<void> {
     this.#released ??= this.#end();
     return this.#released;
@@ -170,6 +203,9 @@ export class LocalModel implements LanguageModel {
     this.#memory = undefined;
     this.#recent.prefixCache?.clear();
     await Promise.allSettled(this.#steps);
+    const taps = await this.#taps?.catch(() => undefined);
+    await taps?.runner.release();
+    taps?.close();
     await this.decoder.release();
   }
 

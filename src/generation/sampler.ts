@@ -6,7 +6,7 @@ import { type Distribution, distribution, excess, probabilityOf } from './distri
 export interface SamplingOptions {
   /** Takes the likeliest token and ignores the rest of these. */
   readonly greedy?: boolean;
-  /** Logits are divided by this, above 0. Default 1. */
+  /** Logits are divided by this. Default 1; 0 takes the likeliest token, as `greedy`. */
   readonly temperature?: number;
   /** Only the k likeliest tokens may be drawn; of equally likely ones the first. */
   readonly topK?: number;
@@ -28,8 +28,8 @@ function checkOptions(options: SamplingOptions): void {
   check(
     'temperature',
     options.temperature,
-    (t) => t > 0 && Number.isFinite(t),
-    'above 0 (use greedy for none)',
+    (t) => t >= 0 && Number.isFinite(t),
+    'at least 0 (which is greedy)',
   );
   check('top-k', options.topK, (k) => Number.isInteger(k) && k >= 1, 'a whole number of at least 1');
   check('top-p', options.topP, (p) => p > 0 && p <= 1, 'above 0 and at most 1');
@@ -62,8 +62,11 @@ export class Sampler {
   private readonly random: Random;
   private readonly seen = new Set<number>();
 
-  constructor(private readonly options: SamplingOptions = {}) {
+  private readonly options: SamplingOptions;
+
+  constructor(options: SamplingOptions = {}) {
     checkOptions(options);
+    this.options = options.temperature === 0 ? { ...options, greedy: true } : options;
     this.random = new Random(options.seed ?? 0);
   }
 

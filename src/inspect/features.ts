@@ -105,7 +105,8 @@ function windowText({ windows }: ModelSummary): Bilingual {
 function scalingText({ position: { scaling } }: ModelSummary): Bilingual {
   if (!scaling) return values.none;
   const { type, factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalPositions } = scaling;
-  const rest = `${type} ×${factor}, ${low}–${high}`;
+  const rest = `${type} ×${factor}${low === undefined ? '' : `, ${low}–${high}`}`;
+  if (originalPositions === undefined) return same(rest);
   return { en: `${rest}, from ${whole(originalPositions)}`, ko: `${rest}, 원래 ${whole(originalPositions)}` };
 }
 

@@ -44,10 +44,12 @@ export async function namedModel(name: string): Promise<NamedModel> {
   if (!raw)
     throw new RopewalkError(`${name}: it has no ${CONFIG_FILE}; name the folder of a Hugging Face model.`);
   const generation = await readJsonObject(name, GENERATION_CONFIG_FILE);
-  const { sampling, warnings } = generation
+  const settings = generation
     ? readGenerationConfig(generation, join(name, GENERATION_CONFIG_FILE))
     : readGenerationConfig(raw, join(name, CONFIG_FILE));
-  return { name, isFamily: false, sampling, warnings, ...modelFromConfig(raw, join(name, CONFIG_FILE)) };
+  const read = modelFromConfig(raw, join(name, CONFIG_FILE));
+  const { sampling } = settings;
+  return { name, isFamily: false, ...read, sampling, warnings: [...read.warnings, ...settings.warnings] };
 }
 
 async function hasWeights(directory: string): Promise<boolean> {

@@ -24,9 +24,11 @@ export interface PositionPart {
   readonly scaling?: {
     readonly type: string;
     readonly factor: number;
-    readonly lowFrequencyFactor: number;
-    readonly highFrequencyFactor: number;
-    readonly originalPositions: number;
+    readonly lowFrequencyFactor?: number;
+    readonly highFrequencyFactor?: number;
+    readonly originalPositions?: number;
+    /** What cos and sin are multiplied by. */
+    readonly magnitude?: number;
   };
 }
 

@@ -3,15 +3,7 @@ import type { Tensor } from '../graph/tensor.ts';
 import { Embedding } from './embedding.ts';
 import { Module } from './module.ts';
 import type { Part, PositionPart } from './parts.ts';
-
-/** Rescaling of rotary frequencies for longer contexts, as Llama 3.1 and 3.2 use it. */
-export interface RopeScaling {
-  readonly rope_type: 'llama3';
-  readonly factor: number;
-  readonly low_freq_factor: number;
-  readonly high_freq_factor: number;
-  readonly original_max_position_embeddings: number;
-}
+import { type RopeScaling, rotaryFrequencies, rotaryMagnitude } from './rope-scaling.ts';
 
 /** cos and sin of the angles of some positions, `[positions, head_dim / 2]` each, row-major. */
 export interface RotaryTable {
@@ -27,6 +19,8 @@ export interface RotaryTable {
 export class RotaryEmbedding extends Module {
   /** Radians per position for each pair, in float32 as the reference computes them. */
   readonly inverseFrequencies: Float32Array;
+  /** What cos and sin are multiplied by: 1, but for YaRN. */
+  readonly magnitude: number;
 
   constructor(
     readonly typeName: string,
@@ -35,12 +29,8 @@ export class RotaryEmbedding extends Module {
     readonly scaling: RopeScaling | null,
   ) {
     super();
-    const half = headDim / 2;
-    this.inverseFrequencies = Float32Array.from({ length: half }, (_, i) => {
-      const exponent = Math.fround((2 * i) / headDim);
-      return 1 / Math.fround(theta ** exponent);
-    });
-    if (scaling) this.inverseFrequencies = this.inverseFrequencies.map((f) => rescaleRotary(f, scaling));
+    this.inverseFrequencies = rotaryFrequencies(headDim, theta, scaling);
+    this.magnitude = rotaryMagnitude(scaling);
   }
 
   override describe(): Part {
@@ -48,7 +38,7 @@ export class RotaryEmbedding extends Module {
     return { part: 'position', kind: 'rotary', theta, ...(scaling && { scaling: describeScaling(scaling) }) };
   }
 
-  /** The table for absolute positions; angles are rounded to float32 before cos and sin, as in the reference. */
+  /** The table for absolute positions, magnitude included; angles are rounded to float32 before cos and sin, as in the reference. */
   table(positions: ArrayLike<number>): RotaryTable {
     const half = this.inverseFrequencies.length;
     const cos = new Float32Array(positions.length * half);
@@ -56,8 +46,8 @@ export class RotaryEmbedding extends Module {
     for (let row = 0; row < positions.length; row++) {
       for (let i = 0; i < half; i++) {
         const angle = Math.fround(positions[row]! * this.inverseFrequencies[i]!);
-        cos[row * half + i] = Math.cos(angle);
-        sin[row * half + i] = Math.sin(angle);
+        cos[row * half + i] = Math.cos(angle) * this.magnitude;
+        sin[row * half + i] = Math.sin(angle) * this.magnitude;
       }
     }
     return { cos, sin };
@@ -65,28 +55,24 @@ export class RotaryEmbedding extends Module {
 }
 
 function describeScaling(scaling: RopeScaling): NonNullable<PositionPart['scaling']> {
-  return {
-    type: scaling.rope_type,
-    factor: scaling.factor,
-    lowFrequencyFactor: scaling.low_freq_factor,
-    highFrequencyFactor: scaling.high_freq_factor,
-    originalPositions: scaling.original_max_position_embeddings,
-  };
-}
-
-/** Long wavelengths are divided by the factor, short ones kept, those between blended. */
-export function rescaleRotary(frequency: number, scaling: RopeScaling): number {
-  const {
-    factor,
-    low_freq_factor: low,
-    high_freq_factor: high,
-    original_max_position_embeddings: original,
-  } = scaling;
-  const wavelength = (2 * Math.PI) / frequency;
-  if (wavelength < original / high) return frequency;
-  if (wavelength > original / low) return frequency / factor;
-  const smooth = (original / wavelength - low) / (high - low);
-  return ((1 - smooth) * frequency) / factor + smooth * frequency;
+  const { rope_type: type, factor } = scaling;
+  switch (scaling.rope_type) {
+    case 'linear':
+      return { type, factor };
+    case 'llama3':
+      return {
+        ...{ type, factor },
+        lowFrequencyFactor: scaling.low_freq_factor,
+        highFrequencyFactor: scaling.high_freq_factor,
+        originalPositions: scaling.original_max_position_embeddings,
+      };
+    case 'yarn':
+      return {
+        ...{ type, factor },
+        originalPositions: scaling.original_max_position_embeddings,
+        magnitude: scaling.attention_factor,
+      };
+  }
 }
 
 /**

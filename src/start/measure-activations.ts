@@ -1,21 +1,21 @@
+import { TapRunner } from '../generation/taps.ts';
+import { partsOf } from '../inspect/model-parts.ts';
 import type { ActivationInputs } from '../report/results.ts';
 import type { Engine } from '../runtime/engine.ts';
-import { nodesOf } from './graph-walk.ts';
 import { HistogramBuilder } from './histogram.ts';
-import { hiddenOf, look, type Subject } from './probe.ts';
-
-const OPERATORS = ['relu', 'gelu', 'silu'] as const;
+import type { Subject } from './subject.ts';
 
 /** The inputs that occur in a model's activation functions on real text. */
 export async function activationInputs(engine: Engine, subject: Subject): Promise<ActivationInputs> {
-  const hidden = hiddenOf(subject);
-  const activation = OPERATORS.find((name) => nodesOf(hidden, name).length > 0)!;
-  const inputs = nodesOf(hidden, activation).map((node) => node.inputs[0]!);
+  const { activation } = partsOf(subject.model).mlps[0]!;
+  const runner = new TapRunner(engine, subject.model, subject.weights);
+  const { values } = await runner.run(subject.ids, { taps: ['layers.*.mlp.hidden'], batch: subject.batch });
+  await runner.release();
   const histogram = new HistogramBuilder(-6, 6, 96);
   let negative = 0;
   let bent = 0;
-  for (const values of await look(engine, subject, inputs)) {
-    for (const value of values) {
+  for (const { data } of Object.values(values)) {
+    for (const value of data) {
       histogram.add(value);
       if (value < 0) negative++;
       if (value < 0 && value >= -3) bent++;

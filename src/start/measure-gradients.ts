@@ -1,23 +1,21 @@
 import type { Batch } from '../batches.ts';
 import type { CommonConfig } from '../families/config.ts';
+import { exchange } from '../families/exchange.ts';
 import type { Family } from '../families/family.ts';
 import { initializeWeights } from '../families/initialize.ts';
-import { differentiate } from '../graph/differentiate.ts';
-import type { Tensor } from '../graph/tensor.ts';
+import { TapRunner } from '../generation/taps.ts';
 import { sumOfSquares } from '../kernels/kernels.ts';
 import { Random } from '../random.ts';
 import type { Engine } from '../runtime/engine.ts';
-import { Executable } from '../runtime/executable.ts';
-import { lossGraph, type SequenceShape } from '../training/graph.ts';
-import { recordStream, removeNorms } from './hooks.ts';
-import type { Weights } from './probe.ts';
+import type { Weights } from './subject.ts';
 
 export interface GradientSettings {
   readonly family: Family;
   readonly config: CommonConfig;
   readonly weights: Weights;
   readonly batch: Batch;
-  readonly shape: SequenceShape;
+  /** Sequences in the batch. */
+  readonly sequences: number;
   /** Whether the norms inside the layers are left out. */
   readonly withoutNorms?: boolean;
 }
@@ -27,29 +25,17 @@ export interface GradientSettings {
  * ∂loss/∂x over all tokens. `[layers + 1]`; a number that float32 cannot hold is Infinity or NaN.
  */
 export async function gradientByLayer(engine: Engine, settings: GradientSettings): Promise<number[]> {
-  const { family, config, weights, batch, shape } = settings;
-  const model = family.build(config);
-  if (settings.withoutNorms) removeNorms(model);
-  const stream = recordStream(model);
-  const { loss } = lossGraph(model, shape);
-  const gradients = differentiate(loss, stream);
-  const outputs = new Map<string, Tensor>();
-  gradients.forEach((gradient, i) => {
-    if (gradient) outputs.set(`layer${i}`, gradient);
-  });
-  const executable = await Executable.compile(engine, outputs, { weights });
+  const { family, config, weights, batch, sequences, withoutNorms } = settings;
+  const model = (withoutNorms ? exchange(family, { layerNorms: 'none' }) : family).build(config);
+  const runner = new TapRunner(engine, model, weights);
   try {
-    const rows = shape.batch * shape.seq;
-    const results = await executable.run({
-      input_ids: { data: batch.inputs, shape: [rows] },
-      targets: { data: batch.targets, shape: [rows] },
-      weights: { data: new Float32Array(rows).fill(1 / rows), shape: [rows] },
-    });
-    return stream.map((_, i) =>
-      Math.sqrt(sumOfSquares((results[`layer${i}`]?.data ?? new Float32Array(0)) as Float32Array)),
-    );
+    const last = model.stages.layers.length - 1;
+    const names = [...model.stages.layers.keys()].map((layer) => `layers.${layer}.input`);
+    const all = [...names, `layers.${last}.output`];
+    const { gradients } = await runner.run(batch.inputs, { gradients: all, batch: sequences });
+    return all.map((name) => Math.sqrt(sumOfSquares(gradients[name]!.data)));
   } finally {
-    await executable.release();
+    await runner.release();
   }
 }
 

@@ -1,45 +1,9 @@
 import type { CausalLM } from '../families/family.ts';
-import { constant, reshape, rotary, slice } from '../graph/operators/index.ts';
-import type { Tensor } from '../graph/tensor.ts';
-import type { AttentionSettings, SequenceContext } from '../nn/attention.ts';
-import type { RotaryEmbedding } from '../nn/positions.ts';
+import { TapRunner } from '../generation/taps.ts';
+import { partsOf } from '../inspect/model-parts.ts';
 import type { DistanceScores } from '../report/results.ts';
 import type { Engine } from '../runtime/engine.ts';
-import { Executable } from '../runtime/executable.ts';
-import type { Weights } from './probe.ts';
-
-/** Rows of tokens at any positions; the first layer's queries and keys are kept, rotated where the family does so. */
-class RowsAtPositions implements SequenceContext {
-  readonly ids: Tensor;
-  readonly positionIds: Tensor;
-  first: { q: Tensor; k: Tensor; settings: AttentionSettings } | undefined;
-
-  constructor(
-    ids: Int32Array,
-    private readonly positions: Int32Array,
-  ) {
-    this.ids = constant(ids, [ids.length], 'int32');
-    this.positionIds = constant(positions, [ids.length], 'int32');
-  }
-
-  attend(
-    q: Tensor,
-    k: Tensor,
-    _v: Tensor,
-    settings: AttentionSettings,
-    rope: RotaryEmbedding | null,
-  ): Tensor {
-    const before = q;
-    if (rope) {
-      const { cos, sin } = rope.table(this.positions);
-      const shape = [this.positions.length, rope.headDim / 2];
-      q = rotary(q, constant(cos, shape), constant(sin, shape), settings.heads);
-      k = rotary(k, constant(cos, shape), constant(sin, shape), settings.kvHeads);
-    }
-    this.first ??= { q, k, settings };
-    return before;
-  }
-}
+import type { Weights } from './subject.ts';
 
 /**
  * The first layer's attention score between one token (the query, at position p + d) and another (the key, at position
@@ -54,25 +18,22 @@ export async function distanceScores(
   distances: number,
 ): Promise<DistanceScores> {
   const count = Math.max(...keyPositions) + distances;
-  const ids = new Int32Array(2 * count).fill(tokens.query, 0, count).fill(tokens.key, count);
-  const positions = Int32Array.from({ length: 2 * count }, (_, row) => row % count);
-  const context = new RowsAtPositions(ids, positions);
-  model.hiddenStates(context);
-  const { q, k, settings } = context.first!;
-  const { heads, kvHeads, headDim, scale } = settings;
-  const outputs = new Map([
-    ['q', slice(reshape(q, [2 * count, heads * headDim]), 0, 0, count)],
-    ['k', slice(reshape(k, [2 * count, kvHeads * headDim]), 0, count, null)],
-  ]);
-  const executable = await Executable.compile(engine, outputs, { weights });
-  const results = await executable.run({});
-  await executable.release();
-  const [queries, keys] = [results.q!.data as Float32Array, results.k!.data as Float32Array];
+  const runner = new TapRunner(engine, model, weights);
+  // [1, heads, count, head_dim] of the same token at every position.
+  const rowsOf = async (name: string, token: number) => {
+    const tap = `layers.0.attention.${name}`;
+    const { values } = await runner.run(new Int32Array(count).fill(token), { taps: [tap] });
+    return values[tap]!.data;
+  };
+  const queries = await rowsOf('queries', tokens.query);
+  const keys = await rowsOf('keys', tokens.key);
+  await runner.release();
+  const { heads, kvHeads, headDim, scale } = partsOf(model).attentions[0]!;
   const score = (head: number, query: number, key: number) => {
     const kvHead = Math.floor(head / (heads / kvHeads));
     let sum = 0;
     for (let i = 0; i < headDim; i++) {
-      sum += queries[(query * heads + head) * headDim + i]! * keys[(key * kvHeads + kvHead) * headDim + i]!;
+      sum += queries[(head * count + query) * headDim + i]! * keys[(kvHead * count + key) * headDim + i]!;
     }
     return scale * sum;
   };

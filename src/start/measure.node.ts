@@ -11,8 +11,8 @@ import { activationInputs } from './measure-activations.ts';
 import { capEffects } from './measure-caps.ts';
 import { gradientByLayer, startingWeights } from './measure-gradients.ts';
 import { distanceScores } from './measure-positions.ts';
-import type { Subject, Weights } from './probe.ts';
 import type { JobSettings } from './settings.ts';
+import type { Subject, Weights } from './subject.ts';
 
 const FILE = 'measurements.json';
 /** Deep enough that what shrinks or grows a little in each layer shows; without norms, as deep as numbers allow. */
@@ -69,13 +69,14 @@ async function measureFamily(
   const { model, config } = opened;
   const shape = { batch: settings.batch, seq: settings.seq };
   const batch = new BatchSampler({ tokens: corpus.validation, ...shape, seed: 0 }).next();
-  const subject: Subject = { model, weights, ids: batch.inputs, ...shape };
+  const sequences = settings.batch;
+  const subject: Subject = { model, weights, ids: batch.inputs, batch: sequences };
   // N(0, 1 / width): a product with such a matrix keeps the size of what it is given.
   const initializer_range = model.head.weight.shape[1]! ** -0.5;
   const untrained = (layers: number, withoutNorms: boolean) => {
     const deep = withLayers({ ...tinyConfig(family, corpus), initializer_range }, layers);
     const start = startingWeights(family, deep, settings.training.seed);
-    return gradientByLayer(engine, { family, config: deep, weights: start, batch, shape, withoutNorms });
+    return gradientByLayer(engine, { family, config: deep, weights: start, batch, sequences, withoutNorms });
   };
   let withoutNorms: number[] = [];
   for (const depth of DEPTHS) {
@@ -86,7 +87,7 @@ async function measureFamily(
   return {
     family: name,
     gradients: {
-      trained: await gradientByLayer(engine, { family, config, weights, batch, shape }),
+      trained: await gradientByLayer(engine, { family, config, weights, batch, sequences }),
       deep: await untrained(DEEP_LAYERS, false),
       withoutNorms,
     },

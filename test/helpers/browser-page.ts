@@ -14,6 +14,9 @@ import {
   openSafetensors,
   type SafetensorsFile,
   type SequenceShape,
+  type TapOptions,
+  TapRunner,
+  type TapValue,
   TrainingSession,
   type WeightSource,
   webEngine,
@@ -106,6 +109,19 @@ async function logits(name: string, prompt: number) {
   return { full: Array.from(results.logits!.data as Float32Array), cached };
 }
 
-const page = { gradients, curve, logits };
+/** Values inside the case's model, and their gradients, as plain arrays. */
+async function taps(name: string, ids: number[], options: TapOptions) {
+  const { model, file } = await fetchModel(name);
+  const weights = new Map<string, WeightSource>();
+  for (const path of model.parameters().keys()) weights.set(path, { data: await file.readFloat32(path) });
+  const runner = new TapRunner(engine, model, weights);
+  const result = await runner.run(ids, options);
+  await runner.release();
+  const plain = (values: Readonly<Record<string, TapValue>>) =>
+    Object.fromEntries(Object.entries(values).map(([key, { data }]) => [key, Array.from(data)]));
+  return { loss: result.loss, values: plain(result.values), gradients: plain(result.gradients) };
+}
+
+const page = { gradients, curve, logits, taps };
 export type BrowserPage = typeof page;
 (globalThis as { ropewalk?: BrowserPage }).ropewalk = page;

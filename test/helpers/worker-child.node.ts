@@ -10,7 +10,7 @@ if (how === 'nested' && isMainThread) {
   const pieces = model.generate('밧줄', { maxTokens: 100, seed: 1, stopTokens: [] });
   const { value } = await pieces.next();
   process.stdout.write(typeof value === 'string' ? 'a piece\n' : 'nothing\n');
-  if (how !== 'suspended') await pieces.return();
+  if (how !== 'suspended') await pieces.return('stop');
   if (how === 'exit') {
     // While the model is at work.
     void collect(model.generate('밧줄', { maxTokens: 200, seed: 1, stopTokens: [] }));

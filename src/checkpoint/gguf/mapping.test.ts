@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { rescaleRotary } from '../../nn/positions.ts';
+import { rescaleRotary } from '../../nn/rope-scaling.ts';
 import { fromGguf, rotaryRow, TABLES, toGguf } from './names.ts';
 import { configFromGguf, scalingOf } from './reading/config.ts';
 import { GgufMetadata } from './reading/metadata.ts';
@@ -29,6 +29,7 @@ function read(changes: Readonly<Record<string, GgufEntry[2] | undefined>> = {}, 
   const file = { name: 'm.gguf', version: 3, tensors: new Map(), close: async () => {}, metadata: values };
   return configFromGguf(new GgufMetadata(file), {
     has: () => false,
+    tokenIds: {},
     vocabSize: 96,
     rotaryDivisors: divisors,
   });
@@ -55,7 +56,7 @@ describe('a configuration', () => {
     ['general.architecture', 'mamba', 'its architecture is "mamba"'],
     ['general.architecture', '__proto__', 'its architecture is "__proto__"'],
     ['llama.expert_count', 8, 'a mixture of 8 experts'],
-    ['llama.rope.scaling.type', 'yarn', 'RoPE scaling of the type "yarn"'],
+    ['llama.rope.scaling.type', 'longrope', 'RoPE scaling of the type "longrope"'],
     ['llama.rope.dimension_count', 4, 'RoPE turns 4 of 8'],
     ['llama.attention.value_length', 16, 'keys of 8 and values of 16'],
     ['llama.block_count', undefined, '"llama.block_count" is missing'],

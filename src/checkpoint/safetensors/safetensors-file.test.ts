@@ -6,7 +6,8 @@ import { memorySink, memorySource } from '../../files/source.ts';
 import { openSafetensors } from './safetensors-file.ts';
 import { type TensorToWrite, writeSafetensors } from './writer.ts';
 
-const fixture = (name: string) => new Uint8Array(readFileSync(new URL(`fixtures/${name}`, import.meta.url)));
+const fixture = (name: string) =>
+  new Uint8Array(readFileSync(new URL(`../fixtures/${name}`, import.meta.url)));
 const expected = JSON.parse(new TextDecoder().decode(fixture('expected.json'))) as Record<
   string,
   { shape: number[]; values: (number | string)[] }

@@ -1,4 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
+import { HEAD_BYTES, inPlaceOf } from '../../files/not-weights.ts';
 import { type ByteSource, readInto } from '../../files/source.ts';
 import { sizeOf } from '../../graph/dims.ts';
 import { bfloat16ToFloat32, float16ToFloat32, float64ToFloat32 } from '../dtypes.ts';
@@ -11,8 +12,10 @@ const CHUNK = 1 << 19;
 
 /** Opens and checks a safetensors file; only its header is read. Closing it closes the source. */
 export async function openSafetensors(source: ByteSource): Promise<SafetensorsFile> {
-  const prefix = await source.read(0, Math.min(8, source.size));
-  const length = checkHeaderLength(source.name, prefix, source.size);
+  const head = await source.read(0, Math.min(HEAD_BYTES, source.size));
+  const other = inPlaceOf(head);
+  if (other) throw new RopewalkError(`${source.name}: ${other}.`);
+  const length = checkHeaderLength(source.name, head.subarray(0, 8), source.size);
   const header = parseHeader(source.name, await source.read(8, length), source.size);
   return new SafetensorsFile(source, header);
 }

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { chatStopTokens, renderChat } from '../../chat/encode.ts';
 import { ChatTemplate } from '../../chat/template.ts';
@@ -11,22 +10,24 @@ import { createDecoder } from '../../generation/decoder.node.ts';
 import type { SamplingOptions } from '../../generation/sampler.ts';
 import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
 import type { Locale } from '../../inspect/labels.ts';
+import { compileSchemaFile, readSchema } from '../options/json-schema.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
 import { count } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
-import { addSamplingOptions, type SamplingFlags } from '../options/sampling-options.ts';
+import { addSamplingOptions, checkSampling, type SamplingFlags } from '../options/sampling-options.ts';
 import { InteractiveChat } from '../terminal/chat-terminal.ts';
 import { CHAT_TEXTS } from '../terminal/chat-texts.ts';
 import { ChatSession } from '../terminal/conversation.ts';
-import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { localeOption } from '../terminal/locale.ts';
-import { printable } from '../terminal/printable.ts';
+import { answerLines } from '../terminal/piped-chat.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
 interface ChatFlags extends DecoderFlags, SamplingFlags {
   system?: string;
   template?: string;
   maxTokens: number;
+  jsonSchema?: string;
+  json?: boolean;
   locale: Locale;
 }
 
@@ -38,33 +39,40 @@ export function register(program: Command): void {
     .option('--system <text>', 'what the model is told before the chat')
     .option('--template <file>', "a chat template (Jinja) instead of the model's own")
     .option('--max-tokens <n>', 'most tokens of a reply', count, REPLY_TOKENS)
+    .option('--json-schema <file>', 'each reply is JSON that is valid under this JSON Schema')
+    .option(
+      '--json',
+      'in a pipe: each line is JSON (a message, {content}, or {messages}: a chat of its own), and so is each reply: {content, end}',
+    )
     .addOption(localeOption())
     .addHelpText(
       'after',
       `
 Examples:
   ropewalk chat path/to/model --system "You are brief." --temperature 0.7
-  echo "Why is the sky blue?" | ropewalk chat path/to/model.gguf --greedy`,
+  echo "Why is the sky blue?" | ropewalk chat path/to/model.gguf --greedy
+  ropewalk chat path/to/model --json < messages.jsonl > replies.jsonl
+  echo "Anna is 7." | ropewalk chat path/to/model --json-schema person.json`,
     )
     .action(chat);
   addDecoderOptions(addSamplingOptions(command, 'reply'));
 }
 
 async function chat(name: string, flags: ChatFlags): Promise<void> {
-  const drawing = (['temperature', 'topK', 'topP', 'minP'] as const).some((key) => flags[key] !== undefined);
-  if (flags.greedy && drawing) {
-    throw new RopewalkError(
-      '--greedy takes the likeliest token; it cannot be combined with options of drawing.',
-    );
+  checkSampling(flags);
+  if (flags.jsonSchema !== undefined && flags.stop) {
+    throw new RopewalkError('--json-schema says where a reply ends; it cannot be combined with --stop.');
+  }
+  if (flags.json && process.stdin.isTTY) {
+    throw new RopewalkError('--json is for chats in a pipe; in a terminal, /save keeps a chat as JSON.');
   }
   const template = flags.template === undefined ? undefined : await readTemplate(flags.template);
   const { model, stopTokens, sampling } = await openChat(await modelPath(name), name, flags, template);
   try {
-    const session = new ChatSession(
-      model,
-      { ...withSamplingDefaults(sampling, flags), stopTokens },
-      flags.system,
-    );
+    const { jsonSchema: schemaFile, json: _, ...rest } = flags;
+    const schema = schemaFile === undefined ? {} : { jsonSchema: readSchema(schemaFile) };
+    const options = { ...withSamplingDefaults(sampling, rest), ...schema, stopTokens };
+    const session = new ChatSession(model, options, flags.system);
     if (process.stdin.isTTY) {
       // Replies go where stdout goes; what is only for the person at the terminal goes there in any case.
       const output = process.stdout.isTTY ? process.stdout : process.stderr;
@@ -77,7 +85,7 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
         output,
         onInterrupt,
       }).run();
-    } else await answerLines(session);
+    } else await answerLines(session, process.stdin, { json: flags.json === true });
   } finally {
     await model.decoder.release();
   }
@@ -100,6 +108,8 @@ async function openChat(
     const first = { role: 'user', content: 'Hello' } as const;
     const system = flags.system === undefined ? [] : [{ role: 'system', content: flags.system } as const];
     renderChat(tokenizer, template, [...system, first], { addGenerationPrompt: true });
+    if (flags.jsonSchema !== undefined)
+      compileSchemaFile(flags.jsonSchema, tokenizer).constraint({ maxTokens: flags.maxTokens });
     const configured = [...opened.stopTokens, ...opened.config.eos_token_id];
     const stopTokens = chatStopTokens(tokenizer, template, configured);
     const decoder = await createDecoder(opened, { ...options, ...loadingProgress(opened) });
@@ -107,24 +117,6 @@ async function openChat(
   } finally {
     await opened.checkpoint.tensors.close();
   }
-}
-
-/** A chat in a pipe: every line that is not blank is a message, and its reply is printed with a line break. */
-async function answerLines(session: ChatSession): Promise<void> {
-  const { signal, dispose } = interruptSignal(() => process.stdin.destroy());
-  try {
-    for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
-      if (signal.aborted) break;
-      if (line.trim() === '') continue;
-      await session.reply(line, (piece) => process.stdout.write(printable(piece)), signal);
-      process.stdout.write('\n');
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  } finally {
-    dispose();
-  }
-  if (signal.aborted) process.exitCode = INTERRUPTED;
 }
 
 async function readTemplate(file: string): Promise<ChatTemplate> {

@@ -7,7 +7,8 @@ import type { NamedModel } from '../../inspect/named-model.ts';
 import { inspectedModel } from '../options/resolve.ts';
 import { renderComparison } from '../terminal/comparison-table.ts';
 import { localeOption } from '../terminal/locale.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface CompareFlags {
   json?: boolean;
@@ -23,7 +24,7 @@ export function register(program: Command): void {
       '<models...>',
       'families (gemma), presets (gemma-2-2b, llama/tiny), Hugging Face model directories or ids on the hub',
     )
-    .option('--json', 'print {rows: [{feature, values}], footnotes} on stdout, in English')
+    .option('--json', 'print {rows: [{feature, values}], footnotes, warnings} on stdout, in English')
     .option('--diagram <file.svg>', 'also write block diagrams, aligned so that differences show')
     .addOption(localeOption())
     .addHelpText(
@@ -42,11 +43,13 @@ Examples:
 async function run(names: string[], { json, locale, diagram }: CompareFlags): Promise<void> {
   const models: NamedModel[] = [];
   for (const name of names) models.push(await inspectedModel(name));
+  const warnings = models.flatMap((model) => model.warnings ?? []);
+  showWarnings(warnings);
   const rows = compare(models, json ? 'en' : locale);
   if (diagram !== undefined)
     await writeFileAtomic(diagram, new TextEncoder().encode(blockDiagram(models, locale)));
   if (json) {
-    process.stdout.write(`${JSON.stringify({ rows, footnotes: footnotes(models) }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ rows, footnotes: footnotes(models), warnings }, null, 2)}\n`);
     return;
   }
   const width = process.stdout.columns ?? 120;
@@ -61,5 +64,5 @@ async function run(names: string[], { json, locale, diagram }: CompareFlags): Pr
     `${tableTitles.numbers[locale]}\n${renderComparison(rest, locale, width)}`,
     ...footnotes(models, locale).map((note) => `* ${note}`),
   ];
-  process.stdout.write(`${printable(parts.join('\n'))}\n`);
+  process.stdout.write(`${forOutput(parts.join('\n'))}\n`);
 }

@@ -11,7 +11,7 @@ import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { addColumnOptions, type ColumnFlags, columnsOf, templateOf } from '../options/data-options.ts';
 import { collect, count, wholeNumber } from '../options/options.ts';
 import { downloading } from '../options/resolve.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
 
 interface PreviewFlags extends ColumnFlags {
@@ -139,12 +139,12 @@ function print({ where, ids, trained }: DataExample, number: number, tokenizer: 
   const count = trained.reduce((sum, one) => sum + one, 0);
   const text = previewRuns(tokenizer, { ids, trained })
     .map((run) => {
-      const shown = printable(run.text);
+      const shown = forOutput(run.text);
       if (!pc.isColorSupported) return run.trained ? `⟦${shown}⟧` : shown;
       return run.trained ? pc.green(shown) : pc.dim(shown);
     })
     .join('');
-  const head = `${number}  ${printable(where)}  ${ids.length} tokens, ${count} trained`;
+  const head = `${number}  ${forOutput(where)}  ${ids.length} tokens, ${count} trained`;
   process.stdout.write(`${pc.bold(head)}\n${text}\n\n`);
 }
 
@@ -167,7 +167,7 @@ function reportText({
     `truncated  ${n(truncated.examples)} examples at ${n(maxLength)} tokens, which took ${n(truncated.tokens)} tokens`,
     `dropped    ${n(dropped.reduce((sum, { rows: count }) => sum + count, 0))} rows`,
     ...dropped.map(
-      ({ reason, rows: count, first }) => `  ${n(count)} ${reason}: ${printable(first.join('; '))}`,
+      ({ reason, rows: count, first }) => `  ${n(count)} ${reason}: ${forOutput(first.join('; '))}`,
     ),
   ];
   return lines.join('\n');

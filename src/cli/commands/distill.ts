@@ -35,6 +35,7 @@ import {
 } from '../options/teaching-data.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { Progress } from '../terminal/progress.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 import { follow, tokenizerFiles } from './train.ts';
 
 interface DistillFlags extends DataFlags {
@@ -160,6 +161,8 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
     const file = flags.taught === undefined ? undefined : await TaughtFile.open(flags.taught);
     if (file) closing.push(() => file.close());
     const student = await openStudent(await originOf(flags, teacher, teacherPath));
+    const warnings = [...new Set([...(teacher?.opened.warnings ?? []), ...student.warnings])];
+    showWarnings(warnings, progress);
     const tokenizer = student.tokenizer ?? teacher!.tokenizer;
     if (teacher && student.tokenizer) checkSameTokenizer(teacher.tokenizer, student.tokenizer);
     if (file && teacher && vocabularyHash(teacher.tokenizer) !== file.header.tokenizer) {
@@ -181,7 +184,7 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
           validation: () => text!.heldOut(),
           dataIdentity: text!.identity,
         };
-    await learn(flags, student, tokenizer, teaching, text, progress);
+    await learn(flags, student, tokenizer, teaching, text, progress, warnings);
   } finally {
     for (const close of closing.reverse()) await close();
   }
@@ -194,6 +197,7 @@ async function learn(
   teaching: TeachingSource,
   text: TeachingText | undefined,
   progress: Progress,
+  warnings: readonly string[],
 ): Promise<void> {
   const header = teaching.kind === 'offline' ? teaching.file.header : undefined;
   const shape = header
@@ -240,7 +244,7 @@ async function learn(
   const seconds = (performance.now() - started) / 1000;
   if (flags.json) {
     process.stdout.write(
-      `${JSON.stringify({ out: flags.out, seconds, interrupted: !finished, ...measured })}\n`,
+      `${JSON.stringify({ out: flags.out, seconds, interrupted: !finished, ...measured, warnings })}\n`,
     );
   }
   if (finished) {

@@ -9,8 +9,9 @@ import { bytes, whole } from '../../inspect/format.ts';
 import { byteSize } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface ExportFlags {
   to: string;
@@ -107,7 +108,7 @@ export function register(program: Command): void {
       ).choices(['with', 'without', 'both']),
     )
     .option('--no-cache', 'onnx: the same as --cache without')
-    .option('--json', 'print {format, out, parameters, files: [{name, bytes}], notes} on stdout')
+    .option('--json', 'print {format, out, parameters, files: [{name, bytes}], notes, warnings} on stdout')
     .addHelpText(
       'after',
       `
@@ -132,6 +133,7 @@ async function run(name: string, flags: ExportFlags): Promise<void> {
   checkFlags(format, precision, flags);
   const progress = new Progress();
   const opened = await openModel(await modelPath(name));
+  showWarnings(opened.warnings, progress);
   const { signal, dispose } = interruptSignal(() => {});
   try {
     const result = await format.write(opened, flags, precision, (done, total) => {
@@ -141,7 +143,7 @@ async function run(name: string, flags: ExportFlags): Promise<void> {
     });
     progress.end();
     for (const note of result.notes) progress.note(note);
-    report(result, `${format.title}, ${precision}`, flags);
+    report(result, `${format.title}, ${precision}`, flags, opened.warnings);
   } catch (error) {
     progress.end();
     if (!signal.aborted) throw error;
@@ -157,9 +159,10 @@ function report(
   { files, parameters, notes }: ExportResult,
   what: string,
   { to, out, json }: ExportFlags,
+  warnings: readonly string[],
 ): void {
   if (json) {
-    process.stdout.write(`${JSON.stringify({ format: to, out, parameters, files, notes })}\n`);
+    process.stdout.write(`${JSON.stringify({ format: to, out, parameters, files, notes, warnings })}\n`);
     return;
   }
   const width = Math.max(...files.map((file) => file.name.length));
@@ -168,7 +171,7 @@ function report(
     `${out}: ${what}, ${whole(parameters)} parameters, ${bytes(total)}`,
     ...files.map((file) => `  ${file.name.padEnd(width)}  ${bytes(file.bytes)}`),
   ];
-  process.stdout.write(`${printable(lines.join('\n'))}\n`);
+  process.stdout.write(`${forOutput(lines.join('\n'))}\n`);
 }
 
 function checkFlags({ precision, options }: Format, chosen: string, flags: ExportFlags): void {

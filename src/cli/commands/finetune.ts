@@ -19,6 +19,7 @@ import { FinetuneView, planText, ratesText } from '../terminal/finetune-view.ts'
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { localeOption } from '../terminal/locale.ts';
 import { Progress } from '../terminal/progress.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface FinetuneFlags {
   resume?: boolean;
@@ -86,6 +87,7 @@ async function run(command: Command, named: string | undefined, flags: FinetuneF
       signal,
       progress,
     });
+    showWarnings(job.base.warnings, progress);
     try {
       if (flags.dryRun) await dryRun(job, flags, progress);
       else if (flags.findLr) await findRate(job, flags, progress, signal);
@@ -153,14 +155,15 @@ function templateOf(template: string) {
 }
 
 async function dryRun(job: FinetuneJob, { json }: FinetuneFlags, progress: Progress): Promise<void> {
+  const { warnings } = job.base;
   if (!job.plan.fits) {
-    if (json) process.stdout.write(`${JSON.stringify(job.plan)}\n`);
+    if (json) process.stdout.write(`${JSON.stringify({ ...job.plan, warnings })}\n`);
     else process.stdout.write(`${planText(job.plan)}\n`);
     job.checkFits();
   }
   progress.note('measuring a step …');
   const plan = { ...job.plan, secondsPerStep: await measureStep(job) };
-  process.stdout.write(`${json ? JSON.stringify(plan) : planText(plan)}\n`);
+  process.stdout.write(`${json ? JSON.stringify({ ...plan, warnings }) : planText(plan)}\n`);
 }
 
 async function findRate(
@@ -192,7 +195,7 @@ async function findRate(
   if (signal.aborted) process.exitCode = INTERRUPTED;
   const suggested = suggestRate(points);
   process.stdout.write(
-    `${json ? JSON.stringify({ suggested: suggested ?? null, points }) : ratesText(points, suggested)}\n`,
+    `${json ? JSON.stringify({ suggested: suggested ?? null, points, warnings: job.base.warnings }) : ratesText(points, suggested)}\n`,
   );
 }
 
@@ -231,6 +234,7 @@ async function train(
       step,
       ...losses,
       resultStep: finished?.resultStep,
+      warnings: job.base.warnings,
     };
     process.stdout.write(`${JSON.stringify(result)}\n`);
   }

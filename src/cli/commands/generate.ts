@@ -1,28 +1,27 @@
 import type { Command } from 'commander';
 import { openModel, tokenizerOf } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
+import { checkRoom } from '../../generation/continuation.ts';
 import type { Decoder } from '../../generation/decoder.ts';
 import { generateTokens } from '../../generation/generate.ts';
-import { encodePrompt } from '../../generation/generate-text.ts';
+import { encodePrompt, generatePieces, type TokenPiece } from '../../generation/generate-text.ts';
 import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
-import { StopStrings } from '../../generation/text.ts';
+import { TextStream } from '../../generation/text-stream.ts';
 import type { CompiledJsonSchema } from '../../structured/json-schema.ts';
-import { StreamDecoder } from '../../tokenizer/stream.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { compileSchemaFile } from '../options/json-schema.ts';
 import { addDecoderOptions, type DecoderFlags, decoderFor } from '../options/models.ts';
 import { idList, wholeNumber } from '../options/options.ts';
+import { type PromptFlags, readPrompt } from '../options/prompt.ts';
 import { modelPath } from '../options/resolve.ts';
-import { addSamplingOptions, type SamplingFlags } from '../options/sampling-options.ts';
+import { addSamplingOptions, checkSampling, type SamplingFlags } from '../options/sampling-options.ts';
 import { addSpeculationOptions, type SpeculationFlags, speculationFor } from '../options/speculation.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
-interface GenerateFlags extends DecoderFlags, SamplingFlags, SpeculationFlags {
-  prompt?: string;
-  ids?: number[];
-  maxTokens: number;
+interface GenerateFlags extends DecoderFlags, SamplingFlags, SpeculationFlags, PromptFlags {
+  maxTokens?: number;
   stopIds?: number[];
   ignoreEos?: boolean;
   jsonSchema?: string;
@@ -34,9 +33,14 @@ export function register(program: Command): void {
     .command('generate')
     .description('Continue a text with a model.')
     .argument('<model>', 'a Hugging Face model directory, the --out of a training run, or an id on the hub')
-    .option('--prompt <text>', 'text to continue')
+    .option('--prompt <text>', 'text to continue; - reads it from standard input')
+    .option('--prompt-file <file>', 'the same from a file of UTF-8, without the line break at its end')
     .option('--ids <list>', 'token ids to continue, such as 1,2,3', idList)
-    .requiredOption('--max-tokens <n>', 'most tokens to add', wholeNumber)
+    .option(
+      '--max-tokens <n>',
+      'most tokens to add; without it, up to the end of the text or of what the model can hold',
+      wholeNumber,
+    )
     .option('--stop-ids <list>', "token ids that end the text, instead of the model's own", idList)
     .option('--ignore-eos', 'go on after the token that ends a text')
     .option('--json-schema <file>', 'the new text is JSON that is valid under this JSON Schema')
@@ -46,6 +50,8 @@ export function register(program: Command): void {
       `
 Examples:
   ropewalk generate runs/llama --prompt "Call me" --max-tokens 60 --temperature 0.8 --seed 1
+  ropewalk generate path/to/model --prompt-file long.txt --temperature 0
+  echo "Call me" | ropewalk generate path/to/model --prompt - --max-tokens 60
   ropewalk generate path/to/model --ids 1,403 --max-tokens 20 --greedy --json
   ropewalk generate path/to/model --prompt "A person:" --max-tokens 80 --json-schema person.json`,
     )
@@ -54,19 +60,87 @@ Examples:
 }
 
 async function generate(model: string, flags: GenerateFlags): Promise<void> {
-  if ((flags.prompt === undefined) === (flags.ids === undefined)) {
-    throw new RopewalkError('give either --prompt TEXT or --ids 1,2,3.');
+  checkFlags(flags);
+  const text = await readPrompt(flags);
+  const opened = await openModel(await modelPath(model));
+  showWarnings(opened.warnings);
+  let decoder: Decoder;
+  let tokenizer: Tokenizer | undefined;
+  let schema: CompiledJsonSchema | undefined;
+  let speculation: Awaited<ReturnType<typeof speculationFor>>;
+  let prompt: readonly number[];
+  let maxTokens: number;
+  try {
+    tokenizer = await tokenizerOf(opened.checkpoint);
+    checkTokenizer(flags, tokenizer, model);
+    prompt = flags.ids ?? encodePrompt(tokenizer!, text!, opened.config.bos_token_id);
+    // What does not fit and a schema that cannot be kept are told before the weights are read.
+    maxTokens = flags.maxTokens ?? Math.max(1, opened.model.maxPositions - prompt.length);
+    checkRoom(opened.model, 0, prompt.length, maxTokens);
+    schema = flags.jsonSchema === undefined ? undefined : compileSchemaFile(flags.jsonSchema, tokenizer!);
+    schema?.constraint({ maxTokens });
+    speculation = await speculationFor(flags, flags, tokenizer);
+    decoder = await decoderFor(opened, { ...flags, ...speculation.decoder }, flags.draft !== undefined);
+  } finally {
+    await opened.checkpoint.tensors.close();
   }
-  const drawing = ['temperature', 'topK', 'topP', 'minP'] as const;
-  const unused = drawing.find((name) => flags[name] !== undefined);
-  if (flags.greedy && unused) {
-    throw new RopewalkError(
-      '--greedy takes the likeliest token; it cannot be combined with options of drawing.',
-    );
+  const stopTokens = flags.stopIds ?? (flags.ignoreEos ? [] : opened.stopTokens);
+  const constraint = schema?.constraint({ maxTokens, stopTokens });
+  const { speculate } = speculation;
+  const options = {
+    ...withSamplingDefaults(opened.sampling, flags),
+    jsonSchema: undefined,
+    maxTokens,
+    stopTokens,
+    ...(speculate && { speculate }),
+    ...(constraint && { constraint }),
+  };
+  const pieces = tokenizer
+    ? generatePieces(decoder, prompt, new TextStream(tokenizer, options))
+    : idPieces(generateTokens(decoder, prompt, options));
+  const result = await show(pieces, flags.json !== true, tokenizer !== undefined);
+  await Promise.all([decoder.release(), speculation.release()]);
+  process.stdout.write(flags.json ? `${JSON.stringify({ ...result, warnings: opened.warnings })}\n` : '\n');
+}
+
+/** Shows pieces as they come, until the end or Ctrl-C. */
+async function show(pieces: AsyncIterable<TokenPiece>, shows: boolean, hasText: boolean) {
+  let interrupt: ReturnType<typeof interruptSignal> | undefined;
+  const ids: number[] = [];
+  let text = '';
+  // The prompt is not part of the speed: what a reader waits for is one token after another.
+  let started = performance.now();
+  for await (const piece of pieces) {
+    if (ids.length === 0) {
+      started = performance.now();
+      // Until now there was nothing to keep, and what ends any program does not wait for the engine as a handler would.
+      interrupt = interruptSignal(() => {});
+    }
+    if (interrupt?.signal.aborted) {
+      process.exitCode = INTERRUPTED;
+      break;
+    }
+    if (piece.id !== undefined) ids.push(piece.id);
+    text += piece.text;
+    if (shows)
+      process.stdout.write(hasText ? forOutput(piece.text) : `${ids.length > 1 ? ',' : ''}${piece.id}`);
   }
+  interrupt?.dispose();
+  const seconds = (performance.now() - started) / 1000;
+  return { ids, text, tokensPerSecond: ids.length > 1 ? (ids.length - 1) / seconds : 0 };
+}
+
+async function* idPieces(ids: AsyncIterable<number>): AsyncGenerator<TokenPiece, void> {
+  for await (const id of ids) yield { id, text: '' };
+}
+
+function checkFlags(flags: GenerateFlags): void {
+  checkSampling(flags);
   if (flags.stopIds && flags.ignoreEos) {
     throw new RopewalkError('--stop-ids says what ends the text; it cannot be combined with --ignore-eos.');
   }
+  if (flags.stop?.includes(''))
+    throw new RopewalkError('a stop string is empty; give the text to stop before.');
   const ends = [
     ['--stop', flags.stop],
     ['--stop-ids', flags.stopIds],
@@ -78,72 +152,19 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
       `--json-schema says where the text ends; it cannot be combined with ${ending[0]}.`,
     );
   }
-  const stops = new StopStrings(flags.stop ?? []);
-  const opened = await openModel(await modelPath(model));
-  showWarnings(opened.warnings);
-  let decoder: Decoder;
-  let tokenizer: Tokenizer | undefined;
-  let schema: CompiledJsonSchema | undefined;
-  let speculation: Awaited<ReturnType<typeof speculationFor>>;
-  try {
-    tokenizer = await tokenizerOf(opened.checkpoint);
-    const textFlag = ['prompt', 'stop', 'jsonSchema'] as const;
-    const needsText = textFlag.find((name) => flags[name] !== undefined);
-    if (needsText && !tokenizer) {
-      const option = { prompt: '--prompt', stop: '--stop', jsonSchema: '--json-schema' }[needsText];
-      throw new RopewalkError(`${option} needs text, but ${model} has no tokenizer.json; use --ids.`);
-    }
-    // A schema that cannot be kept is told before the weights are read.
-    schema = flags.jsonSchema === undefined ? undefined : compileSchemaFile(flags.jsonSchema, tokenizer!);
-    schema?.constraint({ maxTokens: flags.maxTokens });
-    speculation = await speculationFor(flags, flags, tokenizer);
-    decoder = await decoderFor(opened, flags, flags.draft !== undefined);
-  } finally {
-    await opened.checkpoint.tensors.close();
-  }
-  const prompt = flags.ids ?? encodePrompt(tokenizer!, flags.prompt!, opened.config.bos_token_id);
-  const stopTokens = flags.stopIds ?? (flags.ignoreEos ? [] : opened.stopTokens);
-  const stream = tokenizer && new StreamDecoder(tokenizer, { skipSpecialTokens: true });
-  let interrupt: ReturnType<typeof interruptSignal> | undefined;
-  const ids: number[] = [];
-  let text = '';
-  const show = (piece: string) => {
-    text += piece;
-    if (!flags.json) process.stdout.write(printable(piece));
-  };
-  // The prompt is not part of the speed: what a reader waits for is one token after another.
-  let started = performance.now();
-  const constraint = schema?.constraint({ maxTokens: flags.maxTokens, stopTokens });
-  const { speculate } = speculation;
-  const options = {
-    ...withSamplingDefaults(opened.sampling, flags),
-    stopTokens,
-    ...(speculate && { speculate }),
-    ...(constraint && { constraint }),
-  };
-  for await (const id of generateTokens(decoder, prompt, options)) {
-    if (ids.length === 0) {
-      started = performance.now();
-      // Until now there was nothing to keep, and what ends any program does not wait for the engine as a handler would.
-      interrupt = interruptSignal(() => {});
-    }
-    if (interrupt?.signal.aborted) {
-      process.exitCode = INTERRUPTED;
-      break;
-    }
-    ids.push(id);
-    // The token that ends a constrained text is no part of it, whether special or not.
-    if (constraint && stopTokens.includes(id)) break;
-    if (stream) show(stops.push(stream.push(id)));
-    else if (!flags.json) process.stdout.write(`${ids.length > 1 ? ',' : ''}${id}`);
-    if (stops.stopped) break;
-  }
-  interrupt?.dispose();
-  const seconds = (performance.now() - started) / 1000;
-  if (stream) show(stops.push(stream.flush()) + stops.flush());
-  const tokensPerSecond = ids.length > 1 ? (ids.length - 1) / seconds : 0;
-  await Promise.all([decoder.release(), speculation.release()]);
-  if (flags.json)
-    process.stdout.write(`${JSON.stringify({ ids, text, tokensPerSecond, warnings: opened.warnings })}\n`);
-  else process.stdout.write('\n');
+}
+
+function checkTokenizer(flags: GenerateFlags, tokenizer: Tokenizer | undefined, model: string): void {
+  if (tokenizer) return;
+  const names = {
+    prompt: '--prompt',
+    promptFile: '--prompt-file',
+    stop: '--stop',
+    jsonSchema: '--json-schema',
+  } as const;
+  const needing = (Object.keys(names) as (keyof typeof names)[]).find((key) => flags[key] !== undefined);
+  if (!needing) return;
+  throw new RopewalkError(
+    `${names[needing]} needs text, but ${model} has no tokenizer.json; use --ids${needing === 'prompt' || needing === 'promptFile' ? '' : ` without ${names[needing]}`}.`,
+  );
 }

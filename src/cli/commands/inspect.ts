@@ -10,7 +10,7 @@ import { printTree } from '../../inspect/tree.ts';
 import { inspectedModel } from '../options/resolve.ts';
 import { renderComparison } from '../terminal/comparison-table.ts';
 import { localeOption } from '../terminal/locale.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
 interface InspectFlags {
@@ -88,7 +88,7 @@ async function run(name: string, { json, tree, locale }: InspectFlags): Promise<
     return;
   }
   const rows = compare([model], locale);
-  print(printable(renderComparison({ models: [name], rows }, locale, process.stdout.columns ?? 120)));
+  print(forOutput(renderComparison({ models: [name], rows }, locale, process.stdout.columns ?? 120)));
   if (sampling && Object.keys(sampling).length > 0) print(`${SAMPLING[locale]}: ${samplingText(sampling)}`);
 }
 
@@ -107,7 +107,7 @@ async function diff(a: string, b: string, _: DiffFlags, command: Command): Promi
   showWarnings(warnings);
   const rows = diffTrees(left.model, right.model);
   if (json) print(JSON.stringify({ rows, warnings }, null, 2));
-  else print(renderDiff(rows, { locale, names: [printable(a), printable(b)], paint }));
+  else print(renderDiff(rows, { locale, names: [forOutput(a), forOutput(b)], paint }));
 }
 
 const COLOURS: Readonly<Record<Mark, (line: string) => string>> = {

@@ -4,8 +4,9 @@ import { exportQuantized } from '../../export/quantized.node.ts';
 import type { Quantization } from '../../onnx/quantize.ts';
 import { modelPath } from '../options/resolve.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface QuantizeFlags {
   to: 'int8' | 'int4';
@@ -42,6 +43,7 @@ Examples:
 async function quantize(name: string, { to, block, out }: QuantizeFlags): Promise<void> {
   const form = { bits: to === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
   const opened = await openModel(await modelPath(name));
+  showWarnings(opened.warnings);
   const progress = new Progress();
   const { signal, dispose } = interruptSignal(() => {});
   try {
@@ -59,7 +61,7 @@ async function quantize(name: string, { to, block, out }: QuantizeFlags): Promis
     });
     progress.end();
     for (const { name: file, bytes } of result.files) {
-      process.stdout.write(`${printable(`${out}/${file}`)}  ${(bytes / 1e6).toFixed(1)} MB\n`);
+      process.stdout.write(`${forOutput(`${out}/${file}`)}  ${(bytes / 1e6).toFixed(1)} MB\n`);
     }
     for (const note of result.notes) progress.note(note);
   } catch (error) {

@@ -14,6 +14,7 @@ import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress }
 import { collect, count, idList } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
 import { Progress } from '../terminal/progress.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface ScoreFlags extends DecoderFlags {
   text?: string[];
@@ -49,7 +50,7 @@ export function register(program: Command): void {
       '--gradients <file.safetensors>',
       "write the gradients of the mean loss under the parameters' names",
     )
-    .option('--json', 'print {tokens, meanNegativeLogLikelihood, perplexity} on stdout')
+    .option('--json', 'print {tokens, meanNegativeLogLikelihood, perplexity, warnings} on stdout')
     .addHelpText(
       'after',
       `
@@ -69,6 +70,7 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
     throw new RopewalkError('give either --text FILE or --ids 1,2,3.');
   }
   const opened = await openModel(await modelPath(model));
+  showWarnings(opened.warnings);
   try {
     const ids = Int32Array.from(flags.ids ?? (await readIds(opened, flags.text!)));
     if (ids.length < 2)
@@ -108,7 +110,7 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
     close();
     if (flags.gradients) await writeGradients(engine, opened, ids, flags.gradients);
     const result = scorer.result();
-    if (flags.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    if (flags.json) process.stdout.write(`${JSON.stringify({ ...result, warnings: opened.warnings })}\n`);
     else {
       const { tokens, meanNegativeLogLikelihood, perplexity } = result;
       process.stdout.write(

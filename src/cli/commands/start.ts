@@ -6,7 +6,7 @@ import { jobSettings } from '../../start/settings.ts';
 import { count } from '../options/options.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { localeOption } from '../terminal/locale.ts';
-import { printable } from '../terminal/printable.ts';
+import { forOutput } from '../terminal/printable.ts';
 import { duration, Progress } from '../terminal/progress.ts';
 import { resultTables } from '../terminal/result-table.ts';
 
@@ -67,9 +67,9 @@ async function start({ out, locale, steps, threads, fresh }: StartFlags): Promis
       return;
     }
     for (const { title, sample } of results.families) {
-      process.stdout.write(`\n${title}: ${results.settings.sample.prompt}${printable(sample)}\n`);
+      process.stdout.write(`\n${title}: ${results.settings.sample.prompt}${forOutput(sample)}\n`);
     }
-    process.stdout.write(`\n${printable(resultTables(results, locale, process.stdout.columns ?? 120))}\n`);
+    process.stdout.write(`\n${forOutput(resultTables(results, locale, process.stdout.columns ?? 120))}\n`);
     const seconds = (performance.now() - started) / 1000;
     progress.note(trained ? texts.finished(duration(seconds)) : texts.stored);
     process.stdout.write(`${texts.report}: ${join(out, REPORT_FILE)}\n`);

@@ -12,6 +12,7 @@ import {
 } from '../options/teaching-data.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { duration, Progress } from '../terminal/progress.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 
 interface TeachFlags extends DataFlags {
   k: number;
@@ -55,6 +56,8 @@ async function run(name: string, flags: TeachFlags, command: Command): Promise<v
   checkDataOptions(command);
   const progress = new Progress();
   const teacher = await openTeacher(await modelPath(name));
+  const { warnings } = teacher.opened;
+  showWarnings(warnings, progress);
   const { signal, dispose } = interruptSignal(() => progress.note('stopping after this batch …'));
   let result: TeachEvent | undefined;
   const started = performance.now();
@@ -91,7 +94,8 @@ async function run(name: string, flags: TeachFlags, command: Command): Promise<v
       `${flags.out}: ${rows.toLocaleString('en')} rows of ${flags.seq} tokens, ${(bytes / 1e6).toFixed(1)} MB; ` +
         `what is kept of a token holds ${(100 * covered).toFixed(1)} % of its probability`,
     );
-    if (flags.json) process.stdout.write(`${JSON.stringify({ out: flags.out, seconds, ...result })}\n`);
+    if (flags.json)
+      process.stdout.write(`${JSON.stringify({ out: flags.out, seconds, ...result, warnings })}\n`);
   } else {
     progress.note('interrupted; go on with the same command');
     process.exitCode = INTERRUPTED;

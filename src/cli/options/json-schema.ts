@@ -10,15 +10,27 @@ const MOST_BYTES = 1_000_000;
 /** Reads and compiles the file of `--json-schema`. @throws RopewalkError naming the file and the place in it. */
 export function compileSchemaFile(path: string, tokenizer: Tokenizer): CompiledJsonSchema {
   try {
-    return compileJsonSchema(readSchema(path), tokenizer);
+    return compileJsonSchema(parseSchema(path), tokenizer);
   } catch (error) {
-    if (error instanceof RopewalkError)
-      throw new RopewalkError(`${path}: ${error.message}`, { cause: error });
-    throw error;
+    throw inFile(error, path);
   }
 }
 
-function readSchema(path: string): JsonSchema {
+/** Reads the file of `--json-schema`. @throws RopewalkError naming the file. */
+export function readSchema(path: string): JsonSchema {
+  try {
+    return parseSchema(path);
+  } catch (error) {
+    throw inFile(error, path);
+  }
+}
+
+function inFile(error: unknown, path: string): unknown {
+  if (!(error instanceof RopewalkError)) return error;
+  return new RopewalkError(`${path}: ${error.message}`, { cause: error });
+}
+
+function parseSchema(path: string): JsonSchema {
   let text: string;
   try {
     const { size } = statSync(path);

@@ -43,7 +43,7 @@ export function addDecoderOptions(command: Command): Command {
     .addOption(
       new Option(
         '--activations <form>',
-        "in products with weights in few bits: int8 is faster, exact keeps them (default: exact in a model's own bits, else int8)",
+        "in products with weights in few bits: int8 is faster, exact keeps them (default: exact in a model's own bits and with --speculate, else int8)",
       ).choices(['int8', 'exact']),
     );
 }

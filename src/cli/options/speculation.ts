@@ -6,6 +6,7 @@ import type { Decoder } from '../../generation/decoder.ts';
 import { checkDraftTokenizer } from '../../generation/speculate/draft-tokenizer.ts';
 import type { Speculation } from '../../generation/speculate/speculate.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { showWarnings } from '../terminal/warnings.ts';
 import { type DecoderFlags, decoderFor } from './models.ts';
 import { modelPath } from './resolve.ts';
 
@@ -20,22 +21,37 @@ export function addSpeculationOptions(command: Command): Command {
     .addOption(
       new Option(
         '--speculate <how>',
-        'guess tokens ahead, for the same text in less time: lookup guesses that what came before comes again',
+        'guess tokens ahead, for the same text in less time: lookup guesses that what came before comes again. Activations are exact then (--activations exact), as the text without is the same only so',
       ).choices(['lookup']),
     )
     .option('--draft <model>', 'a smaller model with the same tokenizer that guesses tokens ahead');
 }
 
-/** What the flags ask for, and what gives its memory back. The model's own bits and device are the draft's too. */
+/**
+ * What the flags ask for, how the model is to be loaded then, and what gives the memory back. The model's own bits and
+ * device are the draft's too; its guesses may be rounded, since the text does not depend on them.
+ */
 export async function speculationFor(
   { speculate, draft }: SpeculationFlags,
   flags: DecoderFlags,
   tokenizer: Tokenizer | undefined,
-): Promise<{ readonly speculate?: Speculation; release(): Promise<void> }> {
+): Promise<{
+  readonly speculate?: Speculation;
+  readonly decoder?: Pick<DecoderFlags, 'activations'>;
+  release(): Promise<void>;
+}> {
   if (speculate && draft !== undefined)
     throw new RopewalkError('--speculate lookup and --draft both guess; give one of them.');
-  if (draft === undefined) return { ...(speculate && { speculate }), release: async () => {} };
+  if ((speculate || draft !== undefined) && flags.activations === 'int8') {
+    throw new RopewalkError(
+      '--activations int8 gives other numbers for several tokens at once, so the text with guesses would not be the one without; leave out one of the two.',
+    );
+  }
+  const exact = { activations: 'exact' } as const;
+  if (draft === undefined)
+    return { ...(speculate && { speculate, decoder: exact }), release: async () => {} };
   const opened = await openModel(await modelPath(draft));
+  showWarnings(opened.warnings);
   let decoder: Decoder;
   try {
     const other = await tokenizerOf(opened.checkpoint);
@@ -44,5 +60,5 @@ export async function speculationFor(
   } finally {
     await opened.checkpoint.tensors.close();
   }
-  return { speculate: { draft: decoder }, release: () => decoder.release() };
+  return { speculate: { draft: decoder }, decoder: exact, release: () => decoder.release() };
 }

@@ -3,6 +3,7 @@ import pc from 'picocolors';
 import { RopewalkError } from '../../errors.ts';
 import type { ChatTexts } from './chat-texts.ts';
 import type { ChatSession } from './conversation.ts';
+import { BRACKETED_PASTE, PasteInput, unmarked } from './paste-input.ts';
 import { printable } from './printable.ts';
 
 export interface ChatTerminal {
@@ -18,6 +19,12 @@ const CONTINUED = '… ';
 
 type Line = { readonly text: string } | 'interrupted' | 'ended';
 
+/** A message, or a command that was typed. */
+interface Written {
+  readonly text: string;
+  readonly isCommand: boolean;
+}
+
 /**
  * A chat with a person: reads messages and commands until they end it.
  *
@@ -25,6 +32,7 @@ type Line = { readonly text: string } | 'interrupted' | 'ended';
  * terminal is as the shell left it, so that Ctrl-C is a signal, which reaches a busy program.
  */
 export class InteractiveChat {
+  readonly #input: PasteInput;
   #history: string[] = [];
   /** Lines that came together, as when several are pasted. */
   #waiting: string[] = [];
@@ -37,7 +45,9 @@ export class InteractiveChat {
     private readonly session: ChatSession,
     private readonly texts: ChatTexts,
     private readonly terminal: ChatTerminal,
-  ) {}
+  ) {
+    this.#input = new PasteInput(terminal.input);
+  }
 
   async run(): Promise<void> {
     const dispose = this.terminal.onInterrupt(() => this.#interrupt());
@@ -62,7 +72,7 @@ export class InteractiveChat {
       }
       leaving = false;
       try {
-        if (await this.#act(line.text)) return;
+        if (await this.#act(line)) return;
       } catch (error) {
         if (!(error instanceof RopewalkError)) throw error;
         const message = printable(error.message.replaceAll(/\s*\n\s*/g, ' '));
@@ -72,10 +82,10 @@ export class InteractiveChat {
   }
 
   /** Does what a line asks for. Returns whether the chat is over. */
-  async #act(line: string): Promise<boolean> {
+  async #act({ text: line, isCommand }: Written): Promise<boolean> {
     const { session, texts } = this;
-    if (line.trim() === '') return false;
-    if (!line.startsWith('/')) {
+    if (/^[ \t\n]*$/.test(line)) return false;
+    if (!isCommand) {
       await this.#reply(line);
       return false;
     }
@@ -130,8 +140,8 @@ export class InteractiveChat {
     }
   }
 
-  /** A message of one line, or of several where lines end in a backslash. */
-  async #message(): Promise<Line> {
+  /** A message of one line, or of several where lines end in a backslash or are pasted. */
+  async #message(): Promise<Written | 'interrupted' | 'ended'> {
     const lines: string[] = [];
     for (;;) {
       const line = await this.#line(lines.length === 0 ? PROMPT : CONTINUED);
@@ -140,7 +150,11 @@ export class InteractiveChat {
         continue;
       }
       if (typeof line === 'string') return line;
-      if (!line.text.endsWith('\\')) return { text: [...lines, line.text].join('\n') };
+      if (!line.text.endsWith('\\')) {
+        const { text, isCommand } = unmarked([...lines, line.text].join('\n'));
+        // A paste of whole lines ends in a line break, which ends the message as Enter does.
+        return { text: isCommand ? text : text.replace(/\n$/, ''), isCommand };
+      }
       lines.push(line.text.slice(0, -1));
     }
   }
@@ -152,9 +166,11 @@ export class InteractiveChat {
       return Promise.resolve({ text: next });
     }
     return new Promise((resolve) => {
-      const { input, output } = this.terminal;
+      const { output } = this.terminal;
+      const asks = (output as NodeJS.WriteStream).isTTY === true;
+      if (asks) output.write(BRACKETED_PASTE.on);
       const reader = createInterface({
-        input,
+        input: this.#input,
         output,
         terminal: true,
         prompt: pc.cyan(prompt),
@@ -189,6 +205,7 @@ export class InteractiveChat {
       reader.on('SIGINT', () => this.#interrupt());
       reader.on('close', () => {
         this.#interrupt = () => {};
+        if (asks) output.write(BRACKETED_PASTE.off);
         this.#begun = reader.line;
         if (answer === undefined) output.write('\n');
         resolve(answer ?? 'ended');

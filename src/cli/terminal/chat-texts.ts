@@ -24,7 +24,7 @@ export const CHAT_TEXTS: Readonly<Record<Locale, ChatTexts>> = {
 /help        show this
 /exit        end (or Ctrl-D)
 //text       send a message that begins with /
-Ctrl-C stops a reply. A line that ends in \\ goes on in the next one.`,
+Ctrl-C stops a reply. A line that ends in \\ goes on in the next one; pasted lines are one message.`,
     stopped: '(stopped)',
     full: '(cut: --max-tokens, or the end of what the model can hold)',
     leave: 'Press Ctrl-C again or Ctrl-D to end.',
@@ -44,7 +44,7 @@ Ctrl-C stops a reply. A line that ends in \\ goes on in the next one.`,
 /help        이 도움말
 /exit        끝내기 (또는 Ctrl-D)
 //글         /로 시작하는 메시지 보내기
-Ctrl-C는 답변을 멈춥니다. \\로 끝나는 줄은 다음 줄로 이어집니다.`,
+Ctrl-C는 답변을 멈춥니다. \\로 끝나는 줄은 다음 줄로 이어지고, 붙여 넣은 여러 줄은 한 메시지입니다.`,
     stopped: '(멈춤)',
     full: '(잘림: --max-tokens 또는 모델이 담을 수 있는 길이)',
     leave: '끝내려면 Ctrl-C를 한 번 더 누르거나 Ctrl-D를 누르세요.',

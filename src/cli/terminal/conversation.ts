@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { encodeChat } from '../../chat/encode.ts';
 import { type ChatMessage, checkMessages } from '../../chat/messages.ts';
 import { RopewalkError } from '../../errors.ts';
 import { writeFileAtomic } from '../../files/atomic.node.ts';
@@ -36,9 +37,17 @@ export class ChatSession {
     return this.#messages.every(({ role }) => role === 'system');
   }
 
-  /** Forgets everything but the system message. */
-  reset(): void {
-    this.#messages = this.#beginning();
+  /** Forgets everything but the system message; or goes on with other messages instead of all. */
+  reset(messages: readonly ChatMessage[] = this.#beginning()): void {
+    this.#messages = [...messages];
+  }
+
+  /** Whether the chat with one more message of the user's leaves room for a reply. */
+  fits(content: string): boolean {
+    const { decoder, tokenizer, template } = this.model;
+    const messages: ChatMessage[] = [...this.#messages, { role: 'user', content }];
+    const ids = encodeChat(tokenizer, template, messages, { addGenerationPrompt: true });
+    return ids.length < decoder.model.maxPositions;
   }
 
   /**

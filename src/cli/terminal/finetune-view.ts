@@ -3,6 +3,7 @@ import type { FinetunePlan } from '../../finetune/plan.ts';
 import type { RatePoint } from '../../training/find-rate.ts';
 import { printable } from './printable.ts';
 import { duration, type Progress } from './progress.ts';
+import { showWarnings } from './warnings.ts';
 
 const BARS = '▁▂▃▄▅▆▇█';
 
@@ -88,6 +89,9 @@ export class FinetuneView {
   show(event: FinetuneEvent): void {
     const { progress } = this;
     switch (event.type) {
+      case 'warning':
+        showWarnings([event.message], progress);
+        break;
       case 'plan':
         this.steps = event.plan.steps;
         progress.note(planText(event.plan));

@@ -10,3 +10,8 @@ export function printable(text: string): string {
     return code >= 0x80 && code < 0xa0 ? '\ufffd' : character;
   }).join('');
 }
+
+/** Text for standard output: itself where that is a file or a pipe, {@link printable} on a terminal. */
+export function forOutput(text: string): string {
+  return process.stdout.isTTY ? printable(text) : text;
+}

@@ -31,6 +31,7 @@ export class PrefixCache {
     if (!(maxBytes >= 0)) {
       throw new RopewalkError(`the bytes of a prefix cache must be at least 0, but are ${maxBytes}.`);
     }
+    decoder.requireExactActivations('a prefix cache');
     this.maxBytes = maxBytes;
   }
 

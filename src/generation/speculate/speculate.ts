@@ -9,8 +9,9 @@ import { GuessLength } from './guess-length.ts';
 /** Where guesses come from. */
 export type Speculation = 'lookup' | { readonly draft: Decoder };
 
-/** @throws RopewalkError for a draft model of another vocabulary. */
+/** @throws RopewalkError for a draft model of another vocabulary, and for a decoder that rounds activations. */
 export function drafterFor(speculation: Speculation, decoder: Decoder, sampler: Sampler): Drafter {
+  decoder.requireExactActivations('speculation');
   if (speculation === 'lookup') return new LookupDrafter();
   if (typeof speculation !== 'object' || !speculation.draft) {
     throw new RopewalkError(`speculate must be 'lookup' or {draft: a decoder}, but is ${speculation}.`);

@@ -8,7 +8,7 @@ import type { SamplingOptions } from '../sampler.ts';
  */
 
 /** Calls that are answered once. `load` is the first, and is answered with {@link ModelFacts}. */
-export type CallName = 'load' | 'encode' | 'decode' | 'score' | 'logits';
+export type CallName = 'load' | 'encode' | 'decode' | 'score' | 'logits' | 'run';
 
 /** Calls that are answered piece by piece. */
 export type StreamName = 'generate' | 'generateTokens' | 'chat';

@@ -13,6 +13,8 @@ import type {
 } from '../language-model.ts';
 import type { SamplingOptions } from '../sampler.ts';
 import type { Score } from '../score.ts';
+import type { TapOptions, TapResult } from '../taps.ts';
+import type { TextEnd } from '../text-stream.ts';
 import { ModelConnection, type ModelPort } from './model-connection.ts';
 import type { ModelFacts } from './model-protocol.ts';
 
@@ -48,7 +50,7 @@ export class RemoteModel implements LanguageModel {
     }
   }
 
-  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, void> {
+  generate(prompt: string, options: ModelTextOptions): AsyncGenerator<string, TextEnd> {
     return this.#thread.stream('generate', prompt, options);
   }
 
@@ -75,6 +77,10 @@ export class RemoteModel implements LanguageModel {
 
   logits(ids: ArrayLike<number>, options: Abortable = {}) {
     return this.#thread.call('logits', Array.from(ids), options) as Promise<Float32Array>;
+  }
+
+  run(ids: ArrayLike<number>, options: TapOptions & Abortable = {}) {
+    return this.#thread.call('run', Array.from(ids), options) as Promise<TapResult>;
   }
 
   release(): Promise<void> {

@@ -97,6 +97,7 @@ export class ModelServer {
       decode: () => model.decode(subject as number[], options),
       score: () => model.score(subject as string | number[], options),
       logits: () => model.logits(subject as number[], options),
+      run: () => model.run(subject as number[], options),
     };
     return methods[method]();
   }

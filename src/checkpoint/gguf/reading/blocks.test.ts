@@ -11,7 +11,7 @@ import { toQuantizedMatrix } from './matrix.ts';
 type Index<Key extends string> = Record<Key, { blocks: [number, number]; values: [number, number] }>;
 
 const reference = (name: string) =>
-  new Uint8Array(readFileSync(new URL(`../../../test/reference/gguf/${name}`, import.meta.url)));
+  new Uint8Array(readFileSync(new URL(`../../../../test/reference/gguf/${name}`, import.meta.url)));
 
 /** Blocks and their numbers, of the Python package gguf (test/reference/make_gguf.py). */
 function cases<Key extends string>(name: string) {

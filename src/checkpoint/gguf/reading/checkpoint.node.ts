@@ -29,11 +29,12 @@ export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
   const metadata = new GgufMetadata(file);
   const embedding = file.tensors.get('token_embd.weight');
   if (!embedding) throw metadata.error('the tensor "token_embd.weight" is missing; convert the model again.');
-  const tokenizer = tokenizerFromGguf(metadata);
+  const tokenizer = tokenizerFromGguf(metadata, embedding.shape[0]);
   const divisors = file.tensors.get('rope_freqs.weight');
   const config = configFromGguf(metadata, {
     has: (name) => file.tensors.has(name),
     vocabSize: embedding.shape[0]!,
+    tokenIds: tokenizer.special,
     rotaryDivisors: divisors && (await readAll(divisors)),
   });
   const heads = (field: string) => (config[field] as number | undefined) ?? 1;
@@ -45,6 +46,7 @@ export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
     generationConfig: { eos_token_id: tokenizer.stopIds },
     tensors,
     tokenizerFiles: async () => tokenizer.files,
+    warnings: tokenizer.warnings,
   };
 }
 
@@ -74,10 +76,15 @@ class GgufTensors implements TensorReader {
   }
 
   has(name: string): boolean {
-    return this.#find(name) !== undefined;
+    return this.#find(name) !== undefined || this.#missingBias(name) !== undefined;
   }
 
   info(name: string): StoredTensor {
+    const missing = this.#missingBias(name);
+    if (missing !== undefined) {
+      const place = { file: this.#file.name, offset: 0, byteLength: 0 };
+      return { dtype: 'F32', shape: [missing], ...place, verbatim: false };
+    }
     const { tensor, transform } = this.#get(name);
     const shape = transform === 'transposed' ? [...tensor.shape].reverse() : tensor.shape;
     const { type: dtype, offset, byteLength, source } = tensor;
@@ -86,6 +93,8 @@ class GgufTensors implements TensorReader {
   }
 
   async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+    const missing = this.#missingBias(name);
+    if (missing !== undefined) return new Float32Array(missing);
     const { tensor } = this.#get(name);
     const target = new Float32Array(sizeOf(tensor.shape));
     await this.readFloat32Into(name, target);
@@ -93,13 +102,15 @@ class GgufTensors implements TensorReader {
   }
 
   async readFloat32Into(name: string, target: Float32Array): Promise<void> {
+    const missing = this.#missingBias(name);
+    if (missing !== undefined) {
+      this.#checkRoom(name, missing, target);
+      target.fill(0);
+      return;
+    }
     const { tensor, transform } = this.#get(name);
     const elements = sizeOf(tensor.shape);
-    if (target.length !== elements) {
-      throw new RopewalkError(
-        `${this.#file.name}: tensor ${quote(name)} has ${elements} numbers, and the memory for it ${target.length}.`,
-      );
-    }
+    this.#checkRoom(name, elements, target);
     if (tensor.shape.length === 1 && transform.startsWith('rotary')) {
       // A bias: its numbers move as a weight's rows do.
       const stored = await readAll(tensor);
@@ -134,6 +145,7 @@ class GgufTensors implements TensorReader {
   }
 
   quantizedForm(name: string): QuantizedSource | undefined {
+    if (this.#missingBias(name) !== undefined) return undefined;
     const { tensor, transform } = this.#get(name);
     const [rows, columns] = tensor.shape;
     if (
@@ -230,6 +242,23 @@ class GgufTensors implements TensorReader {
     const places = new Uint32Array(rows);
     for (let row = 0; row < rows; row++) places[rotaryRow(row, this.#headDim)] = row;
     return (stored) => places[stored]!;
+  }
+
+  #checkRoom(name: string, elements: number, target: Float32Array): void {
+    if (target.length === elements) return;
+    throw new RopewalkError(
+      `${this.#file.name}: tensor ${quote(name)} has ${elements} numbers, and the memory for it ${target.length}.`,
+    );
+  }
+
+  /**
+   * How many zeros a bias has that the file lacks, where it has the weight: each of Llama's is optional in the format, and
+   * a model's configuration knows them together only.
+   */
+  #missingBias(name: string): number | undefined {
+    if (this.#architecture !== 'llama' || !name.endsWith('.bias') || this.#find(name)) return undefined;
+    if (!toGguf(this.#architecture, name)) return undefined;
+    return this.#find(`${name.slice(0, -'.bias'.length)}.weight`)?.tensor.shape[0];
   }
 
   #find(name: string): { tensor: GgufTensor; transform: Transform } | undefined {

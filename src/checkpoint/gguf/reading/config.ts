@@ -1,14 +1,25 @@
-import { type RopeScaling, rescaleRotary } from '../../../nn/positions.ts';
+import {
+  type Llama3Scaling,
+  type RopeScaling,
+  rescaleRotary,
+  yarnMagnitude,
+} from '../../../nn/rope-scaling.ts';
 import { quote } from '../../safetensors/header.ts';
+import type { SpecialIds } from '../tokenizer/special-ids.ts';
 import type { GgufMetadata } from './metadata.ts';
 
 type RawConfig = Record<string, unknown>;
+
+/** More than any model has; a file may claim billions. */
+const MAX_LAYERS = 10_000;
 
 /** What a configuration needs to know of the tensors. */
 export interface TensorFacts {
   has(name: string): boolean;
   /** Rows of token_embd.weight. */
   readonly vocabSize: number;
+  /** Ids of special tokens. */
+  readonly tokenIds: SpecialIds;
   /** rope_freqs.weight: what each rotary frequency is divided by. */
   readonly rotaryDivisors: Float32Array | undefined;
 }
@@ -19,9 +30,8 @@ const ARCHITECTURES: Readonly<Record<string, (metadata: GgufMetadata, tensors: T
     architectures: ['LlamaForCausalLM'],
     ...rotaryDecoder('llama', m, tensors),
     hidden_act: 'silu',
-    attention_bias: tensors.has('blk.0.attn_q.bias'),
-    mlp_bias: tensors.has('blk.0.ffn_up.bias'),
-    rope_scaling: readScaling(m, tensors),
+    attention_bias: hasBias(m, tensors, ['attn_q', 'attn_k', 'attn_v', 'attn_output']),
+    mlp_bias: hasBias(m, tensors, ['ffn_gate', 'ffn_up', 'ffn_down']),
   }),
   gemma: (m, tensors) => ({
     architectures: ['GemmaForCausalLM'],
@@ -44,7 +54,7 @@ const ARCHITECTURES: Readonly<Record<string, (metadata: GgufMetadata, tensors: T
   }),
   gpt2: (m, tensors) => ({
     architectures: ['GPT2LMHeadModel'],
-    ...common('gpt2', m, tensors),
+    ...common('gpt2', tensors),
     activation_function: 'gelu_new',
     n_embd: m.count('{arch}.embedding_length'),
     n_layer: m.count('{arch}.block_count'),
@@ -82,15 +92,24 @@ export function gemma2QueryScalar(layers: number, hidden: number, heads: number,
   return layers === 46 ? hidden / heads : headDim;
 }
 
-function common(modelType: string, m: GgufMetadata, tensors: TensorFacts): RawConfig {
+function common(modelType: string, tensors: TensorFacts): RawConfig {
   return {
     model_type: modelType,
     vocab_size: tensors.vocabSize,
     tie_word_embeddings: !tensors.has('output.weight'),
-    bos_token_id: m.tokenId('tokenizer.ggml.bos_token_id') ?? null,
-    eos_token_id: m.tokenId('tokenizer.ggml.eos_token_id') ?? null,
-    pad_token_id: m.tokenId('tokenizer.ggml.padding_token_id') ?? null,
+    bos_token_id: tensors.tokenIds.bos ?? null,
+    eos_token_id: tensors.tokenIds.eos ?? null,
+    pad_token_id: tensors.tokenIds.padding ?? null,
   };
+}
+
+/** Whether any layer has a bias of these; each is optional, and zero where it is missing. */
+function hasBias(m: GgufMetadata, tensors: TensorFacts, names: readonly string[]): boolean {
+  const layers = m.count('{arch}.block_count');
+  for (let layer = 0; layer < Math.min(layers, MAX_LAYERS); layer++) {
+    if (names.some((name) => tensors.has(`blk.${layer}.${name}.bias`))) return true;
+  }
+  return false;
 }
 
 function headDim(m: GgufMetadata): number {
@@ -110,10 +129,8 @@ function rotaryDecoder(modelType: string, m: GgufMetadata, tensors: TensorFacts)
   const experts = m.value('{arch}.expert_count');
   if (experts !== undefined && experts !== 0)
     throw m.error(`a mixture of ${String(experts)} experts is not supported.`);
-  const scaling = m.text('{arch}.rope.scaling.type', 'none');
-  if (scaling !== 'none') throw m.error(`RoPE scaling of the type ${quote(scaling)} is not supported.`);
   return {
-    ...common(modelType, m, tensors),
+    ...common(modelType, tensors),
     hidden_size: m.count('{arch}.embedding_length'),
     intermediate_size: m.sameCount('{arch}.feed_forward_length'),
     num_hidden_layers: m.count('{arch}.block_count'),
@@ -127,11 +144,59 @@ function rotaryDecoder(modelType: string, m: GgufMetadata, tensors: TensorFacts)
     rms_norm_eps: m.number('{arch}.attention.layer_norm_rms_epsilon'),
     // The format's own default, which files of models with this value leave out.
     rope_theta: m.number('{arch}.rope.freq_base', 10000),
+    rope_scaling: readScaling(m, tensors),
+  };
+}
+
+/**
+ * The scaling by its type; without a type a factor, also that of the old key `rope.scale_linear`, is linear, as llama.cpp
+ * reads it, and a factor of 0 is none.
+ */
+function readScaling(m: GgufMetadata, tensors: TensorFacts): RopeScaling | null {
+  const type = m.text('{arch}.rope.scaling.type', 'linear');
+  if (type !== 'none' && type !== 'linear' && type !== 'yarn') {
+    throw m.error(`RoPE scaling of the type ${quote(type)} is not supported; run the file with llama.cpp.`);
+  }
+  const llama3 = readDivisors(m, tensors);
+  const old = m.number('{arch}.rope.scale_linear', 0);
+  const factor = type === 'none' ? 1 : m.number('{arch}.rope.scaling.factor', old) || 1;
+  if (factor < 0) throw m.error(`the factor of its RoPE scaling is ${factor}; it must be above 0.`);
+  if (type === 'yarn') {
+    if (llama3) throw m.error('it has both YaRN and rope_freqs.weight, which is not supported.');
+    return readYarn(m, factor);
+  }
+  if (m.number('{arch}.rope.scaling.attn_factor', 1) !== 1)
+    throw m.error('"rope.scaling.attn_factor" without YaRN is not supported; run the file with llama.cpp.');
+  if (factor === 1) return llama3;
+  if (llama3) {
+    throw m.error(
+      `it divides frequencies both by ${factor} and by rope_freqs.weight, which is not supported.`,
+    );
+  }
+  return { rope_type: 'linear', factor };
+}
+
+/** llama.cpp multiplies cos and sin by 0.1 · ln(factor) + 1 and by the factor of attention. */
+function readYarn(m: GgufMetadata, factor: number): RopeScaling {
+  for (const key of ['yarn_log_multiplier', 'yarn_ext_factor', 'yarn_attn_factor']) {
+    if (m.has(`{arch}.rope.scaling.${key}`))
+      throw m.error(`"rope.scaling.${key}" is not supported; run the file with llama.cpp.`);
+  }
+  return {
+    ...{ rope_type: 'yarn', factor },
+    original_max_position_embeddings: m.count(
+      '{arch}.rope.scaling.original_context_length',
+      m.count('{arch}.context_length'),
+    ),
+    attention_factor: yarnMagnitude(factor) * m.number('{arch}.rope.scaling.attn_factor', 1),
+    beta_fast: m.number('{arch}.rope.scaling.yarn_beta_fast', 32),
+    beta_slow: m.number('{arch}.rope.scaling.yarn_beta_slow', 1),
+    truncate: true,
   };
 }
 
 /** Llama 3.1's rescaling, which GGUF stores as a divisor for each frequency. */
-function readScaling(m: GgufMetadata, { rotaryDivisors }: TensorFacts): RopeScaling | null {
+function readDivisors(m: GgufMetadata, { rotaryDivisors }: TensorFacts): Llama3Scaling | null {
   if (!rotaryDivisors || rotaryDivisors.every((divisor) => divisor === 1)) return null;
   const theta = m.number('{arch}.rope.freq_base', 10000);
   const size = headDim(m);
@@ -153,7 +218,7 @@ function readScaling(m: GgufMetadata, { rotaryDivisors }: TensorFacts): RopeScal
 export function scalingOf(
   frequencies: readonly number[],
   divisors: ArrayLike<number>,
-): RopeScaling | undefined {
+): Llama3Scaling | undefined {
   const factor = shortDecimal(Array.from(divisors).reduce((most, divisor) => Math.max(most, divisor), 0));
   // How much of a frequency is kept: (original · frequency / 2π − low) / (high − low).
   const points = frequencies.map((frequency, i) => ({

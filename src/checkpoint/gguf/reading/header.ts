@@ -1,4 +1,5 @@
 import { RopewalkError } from '../../../errors.ts';
+import { HEAD_BYTES, inPlaceOf } from '../../../files/not-weights.ts';
 import type { ByteSource } from '../../../files/source.ts';
 import { sizeOf } from '../../../graph/dims.ts';
 import { quote } from '../../safetensors/header.ts';
@@ -79,6 +80,8 @@ async function readVersion(source: ByteSource, cursor: HeaderCursor): Promise<nu
   }
   const magic = await cursor.u32();
   if (magic !== MAGIC) {
+    const other = inPlaceOf(await source.read(0, Math.min(HEAD_BYTES, source.size)));
+    if (other) throw refuse(other);
     throw refuse("it does not start with 'GGUF': it is not a GGUF file; name a .gguf file");
   }
   const version = await cursor.u32();

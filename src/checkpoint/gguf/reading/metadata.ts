@@ -11,6 +11,11 @@ export class GgufMetadata {
     this.architecture = this.text('general.architecture');
   }
 
+  /** What messages call the file. */
+  get name(): string {
+    return this.file.name;
+  }
+
   has(key: string): boolean {
     return this.value(key) !== undefined;
   }
@@ -73,15 +78,6 @@ export class GgufMetadata {
     const value = this.value(key);
     if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value as string[];
     throw this.wrong(key, 'a list of texts');
-  }
-
-  /** A token id, or undefined. */
-  tokenId(key: string): number | undefined {
-    const value = this.value(key);
-    if (value === undefined) return undefined;
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-      throw this.wrong(key, 'a token id');
-    return value;
   }
 
   /** The error of a key that is missing or is not what it must be. */

@@ -1,21 +1,22 @@
-import { readdir, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { RopewalkError } from '../../../errors.ts';
 import { FileSource } from '../../../files/file.node.ts';
 import type { Checkpoint } from '../../checkpoint.ts';
 import { CONFIG_FILE } from '../../model-files.ts';
+import { MAGIC } from '../types.ts';
 import { openGgufCheckpoint } from './checkpoint.node.ts';
 import { openGguf, openGgufSplit, splitNames } from './reader.ts';
 
 /**
- * The GGUF file that a path means: itself, or the only model of a folder that is no Hugging Face directory. Of a split
+ * The GGUF file that a path means: itself, whatever its name (Ollama's files have none that tells), or the only model of a folder that is no Hugging Face directory. Of a split
  * model it is the first part.
  *
  * @throws RopewalkError for a folder with several GGUF models.
  */
 export async function ggufIn(path: string): Promise<string | undefined> {
   const stats = await stat(path).catch(() => undefined);
-  if (stats?.isFile()) return /\.gguf$/i.test(path) ? path : undefined;
+  if (stats?.isFile()) return /\.gguf$/i.test(path) || (await hasMagic(path)) ? path : undefined;
   if (!stats?.isDirectory()) return undefined;
   const names = await readdir(path).catch((): string[] => []);
   if (names.includes(CONFIG_FILE)) return undefined;
@@ -27,6 +28,20 @@ export async function ggufIn(path: string): Promise<string | undefined> {
     );
   }
   return models[0] === undefined ? undefined : join(path, models[0]);
+}
+
+/** Whether a file begins as every GGUF file does. */
+async function hasMagic(path: string): Promise<boolean> {
+  const file = await open(path).catch(() => undefined);
+  if (!file) return false;
+  try {
+    const { bytesRead, buffer } = await file.read(new Uint8Array(4), 0, 4, 0);
+    return bytesRead === 4 && new DataView(buffer.buffer).getUint32(0, true) === MAGIC;
+  } catch {
+    return false; // Whoever opens it says why.
+  } finally {
+    await file.close();
+  }
 }
 
 /** Opens a GGUF model, all of its parts where it is split. */

@@ -9,7 +9,7 @@ import { dequantize } from './dequantize.ts';
 import { type GgufTensor, openGguf, openGgufSplit, splitNames } from './reader.ts';
 
 const reference = (name: string) =>
-  new Uint8Array(readFileSync(new URL(`../../../test/reference/gguf/${name}`, import.meta.url)));
+  new Uint8Array(readFileSync(new URL(`../../../../test/reference/gguf/${name}`, import.meta.url)));
 
 async function numbers({ type, shape, source, offset, byteLength }: GgufTensor): Promise<number[]> {
   const target = new Float32Array(shape.reduce((a, b) => a * b, 1));

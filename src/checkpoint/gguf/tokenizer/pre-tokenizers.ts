@@ -19,49 +19,72 @@ const byteLevel = (addPrefixSpace: boolean, useRegex: boolean): Json => ({
   use_regex: useRegex,
 });
 
-/** A split by a pattern, then bytes. */
+const split = (pattern: string): Json => ({
+  type: 'Split',
+  pattern: { Regex: pattern },
+  behavior: 'Isolated',
+  invert: false,
+});
+/** Splits one after another, then bytes. */
 const splitBy =
-  (pattern: string) =>
+  (...patterns: readonly string[]) =>
   (addPrefixSpace: boolean): Json => ({
     type: 'Sequence',
-    pretokenizers: [
-      { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false },
-      byteLevel(addPrefixSpace, false),
-    ],
+    pretokenizers: [...patterns.map(split), byteLevel(addPrefixSpace, false)],
   });
 
+const CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 /** Numbers in groups of up to three digits: Llama 3 and models with its words. */
-const LLAMA3 =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const LLAMA3 = `${CONTRACTION}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 /** The same with one digit at a time. */
 const QWEN2 = LLAMA3.replace('{1,3}', '');
+/** The same with accents as part of letters. */
+const QWEN35 = QWEN2.replace('\\p{L}+|', '[\\p{L}\\p{M}]+|').replace(
+  '[^\\s\\p{L}\\p{N}]',
+  '[^\\s\\p{L}\\p{M}\\p{N}]',
+);
+/** GPT-4o's: a capital begins a word, and a contraction belongs to the word before it. */
+const GPT4O = (() => {
+  const [upper, lower] = ['[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]', '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'];
+  const before = '[^\\r\\n\\p{L}\\p{N}]?';
+  const words = [`${upper}*${lower}+`, `${upper}+${lower}*`].map((word) => `${before}${word}${CONTRACTION}?`);
+  return `${words.join('|')}|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
+})();
 
-const gpt2: PreTokenizer = {
-  json: (prefix) => byteLevel(prefix, true),
-  ignoresMerges: false,
-  addsBos: false,
-};
-const llama3: PreTokenizer = { json: splitBy(LLAMA3), ignoresMerges: true, addsBos: true };
+const words = (json: PreTokenizer['json']): PreTokenizer => ({ json, ignoresMerges: false, addsBos: false });
+const gpt2 = words((prefix) => byteLevel(prefix, true));
+/** Llama 3's words, of which some models merge those too that are tokens. */
+const dbrx = words(splitBy(LLAMA3));
+const llama3: PreTokenizer = { ...dbrx, ignoresMerges: true, addsBos: true };
 /** Every number character apart, then GPT-2's words. */
-const numbersApart =
-  (apart: Json) =>
-  (prefix: boolean): Json => ({ type: 'Sequence', pretokenizers: [apart, byteLevel(prefix, true)] });
-const smollm: PreTokenizer = {
-  // Not as `Digits`, which means ASCII digits alone where this runs and all number characters in the Rust library.
-  json: numbersApart({ type: 'Split', pattern: { Regex: '\\p{N}' }, behavior: 'Isolated', invert: false }),
-  ignoresMerges: false,
-  addsBos: false,
-};
-const qwen2: PreTokenizer = { json: splitBy(QWEN2), ignoresMerges: false, addsBos: false };
+const numbersApart = (apart: Json) =>
+  words((prefix) => ({ type: 'Sequence', pretokenizers: [apart, byteLevel(prefix, true)] }));
+// Not as `Digits`, which means ASCII digits alone in some libraries and all number characters in others.
+const smollm = numbersApart(split('\\p{N}'));
+const qwen2 = words(splitBy(QWEN2));
+const gpt4o = words(splitBy(GPT4O));
+/** What llama.cpp takes for a file that names none: punctuation apart, GPT-2's words, numbers from the left in threes. */
+const standard = words(splitBy('[\\p{P}$+<=>^~\\|]+', PRE_TOKENIZER_PATTERN, '\\p{N}+', '[0-9][0-9][0-9]'));
 
-const KNOWN: ReadonlyMap<string, PreTokenizer> = new Map([
-  ['gpt-2', gpt2],
-  ['llama-bpe', llama3],
-  ['llama3', llama3],
-  ['llama-v3', llama3],
-  ['smollm', smollm],
-  ['qwen2', qwen2],
-]);
+/**
+ * By llama.cpp's names (llama-vocab.cpp), of which several mean the same. The first of those goes into exported files.
+ * Korean models: exaone, exaone4 (LG), midm-2.0 (KT), kanana2 (Kakao), trillion (Trillion Labs), a.x-4.0 (SKT),
+ * solar-open (Upstage), kormo.
+ */
+const KNOWN: ReadonlyMap<string, PreTokenizer> = new Map(
+  (
+    [
+      [gpt2, 'gpt-2 exaone4 trillion a.x-4.0 phi-2 gigachat mellum mpt olmo jais granite-docling'],
+      [llama3, 'llama-bpe llama3 llama-v3 midm-2.0 falcon3 falcon-h1 pixtral lfm2'],
+      [dbrx, 'dbrx smaug-bpe'],
+      [smollm, 'smollm exaone starcoder refact command-r codeshell minerva-7b mellum2'],
+      [qwen2, 'qwen2 kormo solar-open deepseek-r1-qwen f2llmv2 megrez hunyuan stablelm2 grok-2'],
+      [words(splitBy(QWEN35)), 'qwen35'],
+      [gpt4o, 'gpt-4o kanana2 llama4 talkie'],
+      [standard, 'default'],
+    ] as const
+  ).flatMap(([pre, names]) => names.split(' ').map((name): [string, PreTokenizer] => [name, pre])),
+);
 
 /** By llama.cpp's name, `tokenizer.ggml.pre`; undefined for one that is not known here. */
 export function preTokenizerOf(name: string): PreTokenizer | undefined {
@@ -74,8 +97,8 @@ export function preTokenizerOf(name: string): PreTokenizer | undefined {
  */
 const SPELLINGS: readonly (readonly [string, PreTokenizer])[] = [
   ...KNOWN,
-  ['gpt-2', { ...gpt2, json: splitBy(PRE_TOKENIZER_PATTERN) }],
-  ['smollm', { ...smollm, json: numbersApart({ type: 'Digits', individual_digits: true }) }],
+  ['gpt-2', words(splitBy(PRE_TOKENIZER_PATTERN))],
+  ['smollm', numbersApart({ type: 'Digits', individual_digits: true })],
 ];
 
 /** llama.cpp's name for the `pre_tokenizer` and `ignore_merges` of a tokenizer.json; undefined where it has none. */
@@ -91,7 +114,15 @@ export function preTokenizerName(json: unknown, ignoresMerges: boolean): string 
 function canonical(json: unknown): string {
   return JSON.stringify(json, (_key, value: unknown) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-    const fields = Object.entries(value as Json).filter(([field]) => field !== 'trim_offsets');
+    const same = keepsMatches(value as Json) ? { ...value, behavior: 'Isolated', invert: false } : value;
+    const fields = Object.entries(same as Json).filter(([field]) => field !== 'trim_offsets');
     return Object.fromEntries(fields.sort(([a], [b]) => (a < b ? -1 : 1)));
   });
+}
+
+/** Removing what does not match is the same as keeping all apart where a pattern matches every text. */
+function keepsMatches({ type, pattern, behavior, invert }: Json): boolean {
+  if (type !== 'Split' || behavior !== 'Removed' || invert !== true) return false;
+  const regex = (pattern as Json | undefined)?.Regex;
+  return typeof regex === 'string' && regex.endsWith('|\\s+(?!\\S)|\\s+');
 }

@@ -9,6 +9,7 @@ import {
 import type { TokenizerFiles } from '../../checkpoint.ts';
 import { quote } from '../../safetensors/header.ts';
 import type { GgufEntry } from '../writing/entries.ts';
+import { few, flagNotes, meaningNotes } from './export-notes.ts';
 import { preTokenizerName } from './pre-tokenizers.ts';
 import { scoresFromMerges } from './scores.ts';
 import { readSentencePiece } from './spm-style.ts';
@@ -56,7 +57,7 @@ export function entriesFromTokenizer(
   }
   const notes: string[] = [];
   const merges = mergesOf(json);
-  const tokens = tokenList(json, facts.vocabSize, refused);
+  const tokens = tokenList(json, facts.vocabSize, refused, notes);
   const sentencePiece = readSentencePiece(json);
   let own: GgufEntry[];
   if (sentencePiece) {
@@ -67,16 +68,10 @@ export function entriesFromTokenizer(
   } else {
     own = byteLevelEntries(json, tokens, merges, refused, notes);
   }
-  if (json.added_tokens.some(({ lstrip, rstrip, single_word }) => lstrip || rstrip || single_word)) {
-    notes.push(
-      'Some added tokens take spaces beside them, or stand for whole words only; llama.cpp does not.',
-    );
-  }
-  const entries = [
-    ...own,
-    ...specialEntries(tokenizer, json, facts, refused, notes),
-    ...templates(files.config),
-  ];
+  notes.push(...flagNotes(json));
+  const special = specialEntries(tokenizer, json, facts, refused);
+  notes.push(...meaningNotes(tokens, special, facts.stopIds));
+  const entries = [...own, ...special, ...templates(files.config)];
   return { entries, notes };
 }
 
@@ -97,7 +92,7 @@ function mergesOf({ model }: TokenizerJson): [string, string][] {
   });
 }
 
-function tokenList(json: TokenizerJson, size: number, refused: Refuse): TokenList {
+function tokenList(json: TokenizerJson, size: number, refused: Refuse, notes: string[]): TokenList {
   const texts = new Array<string | undefined>(size);
   const types = new Int32Array(size).fill(NORMAL);
   const ids = new Map<string, number>();
@@ -112,9 +107,19 @@ function tokenList(json: TokenizerJson, size: number, refused: Refuse): TokenLis
     ids.set(text, id);
   };
   for (const [text, id] of Object.entries(json.model.vocab as Record<string, number>)) place(text, id);
+  const beyond: string[] = [];
   for (const { content, id, special } of json.added_tokens) {
+    if (id >= size && !ids.has(content)) {
+      beyond.push(content);
+      continue;
+    }
     place(content, id);
     types[id] = special ? CONTROL : USER_DEFINED;
+  }
+  if (beyond.length > 0) {
+    notes.push(
+      `The model has ${size} tokens, and the tokenizer adds others behind them, which are left out: ${few(beyond)}.`,
+    );
   }
   const unknown = tokenContent(json.model.unk_token);
   const unknownId = unknown === undefined ? undefined : ids.get(unknown);
@@ -198,7 +203,6 @@ function specialEntries(
   json: TokenizerJson,
   { bosId, padId, stopIds, vocabSize }: TokenFacts,
   refused: Refuse,
-  notes: string[],
 ): GgufEntry[] {
   const { before, after } = tokenizer.idsAround;
   const bos = before[0] ?? tokenizer.bosId ?? bosId ?? undefined;
@@ -212,11 +216,6 @@ function specialEntries(
     );
   }
   const stops = [...new Set([eos, ...stopIds])];
-  if (stops.length > STOPS.length) {
-    notes.push(
-      `GGUF names ${STOPS.length} tokens that end a text; ids ${stops.slice(STOPS.length).join(', ')} are left out.`,
-    );
-  }
   const named: [string, number | undefined][] = [
     ['bos', bos],
     ...STOPS.map((name, i): [string, number | undefined] => [name, stops[i]]),
@@ -225,7 +224,7 @@ function specialEntries(
   ];
   return [
     ...named.flatMap(([name, id]): GgufEntry[] => {
-      if (id === undefined) return [];
+      if (id === undefined || (name === 'padding' && id >= vocabSize)) return [];
       if (id >= vocabSize)
         throw refused(`its ${name} token has the id ${id}, and the model has ids below ${vocabSize}`);
       return [[`tokenizer.ggml.${name}_token_id`, 'u32', id]];

@@ -1,22 +1,14 @@
 import type { TokenizerFiles } from '../../checkpoint.ts';
 import { quote } from '../../safetensors/header.ts';
 import type { GgufMetadata } from '../reading/metadata.ts';
-import { preTokenizerOf } from './pre-tokenizers.ts';
+import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.ts';
+import { recognizePreTokenizer } from './recognize.ts';
+import { type SpecialIds, type SpecialName, specialIds } from './special-ids.ts';
 import { mergesFromScores } from './spm-merges.ts';
-import { BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED } from './token-types.ts';
+import { tokenMeanings } from './token-meanings.ts';
+import { CONTROL, NORMAL, UNKNOWN, USER_DEFINED } from './token-types.ts';
 
 type Json = Record<string, unknown>;
-
-/** Control tokens that end a reply in published models, where the metadata name only one of them. */
-const ENDS = [
-  '<|eot_id|>',
-  '<|eom_id|>',
-  '<|end_of_text|>',
-  '<|im_end|>',
-  '<end_of_turn>',
-  '<|endoftext|>',
-  '<|end|>',
-];
 
 /** Tokens of a SentencePiece-style vocabulary are cut at every place, so a hostile one must not be long. */
 const MAX_TOKEN_LENGTH = 1024;
@@ -25,42 +17,56 @@ export interface GgufTokenizer {
   readonly files: TokenizerFiles | undefined;
   /** Every token that ends a text. */
   readonly stopIds: readonly number[];
+  /** The ids that the metadata name, as far as they are tokens. */
+  readonly special: SpecialIds;
+  /** What the metadata lack or say wrongly, each a sentence. */
+  readonly warnings: readonly string[];
 }
 
 /**
  * The tokenizer in a GGUF file's metadata as Hugging Face's tokenizer.json and tokenizer_config.json.
  *
+ * @param vocabSize rows of the embedding, where the file has no tokenizer
  * @throws RopewalkError naming the key, and for kinds of tokenizers other than byte-level BPE ("gpt2") and
  *   SentencePiece-style BPE ("llama").
  */
-export function tokenizerFromGguf(metadata: GgufMetadata): GgufTokenizer {
-  if (!metadata.has('tokenizer.ggml.model')) return { files: undefined, stopIds: stopIds(metadata, [], []) };
-  const kind = metadata.text('tokenizer.ggml.model');
-  if (kind === 'none' || kind === 'no_vocab') return { files: undefined, stopIds: stopIds(metadata, [], []) };
-  const tokens = metadata.texts('tokenizer.ggml.tokens');
-  const types = tokenTypes(metadata, tokens.length);
-  const common = { tokens, types, ids: vocabulary(metadata, tokens) };
-  let tokenizer: Json;
-  if (kind === 'gpt2') tokenizer = byteLevel(metadata, common);
-  else if (kind === 'llama') tokenizer = sentencePiece(metadata, common);
-  else {
+export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTokenizer {
+  const kind = metadata.text('tokenizer.ggml.model', 'none');
+  if (kind === 'none' || kind === 'no_vocab') {
+    const { ids: special, warnings } = specialIds(metadata, vocabSize);
+    const stopIds = [special.eos, special.eot, special.eom].filter((id) => id !== undefined);
+    return { files: undefined, stopIds: [...new Set(stopIds)], special, warnings };
+  }
+  if (kind !== 'gpt2' && kind !== 'llama') {
     throw metadata.error(
       `its tokenizer is of the kind ${quote(kind)}; byte-level BPE ("gpt2") and SentencePiece-style BPE ("llama") are supported.`,
     );
   }
-  const named = (key: string) => nameOf(metadata, key, tokens);
+  const tokens = metadata.texts('tokenizer.ggml.tokens');
+  const ids = vocabulary(metadata, tokens);
+  const { ids: special, warnings: wrongIds } = specialIds(metadata, tokens.length, kind === 'llama');
+  const { types, stopIds } = tokenMeanings(tokenTypes(metadata, tokens.length), ids, special);
+  const warnings = [...wrongIds];
+  if (!metadata.has(TYPES_KEY)) {
+    warnings.push(
+      `${metadata.name}: it does not say which tokens are special ("${TYPES_KEY}"); but for those that are known to end a text, they are read as text: convert the model to GGUF again.`,
+    );
+  }
+  const common = { tokens, types, ids, special, warnings };
+  const tokenizer = kind === 'gpt2' ? byteLevel(metadata, common) : sentencePiece(metadata, common);
+  const named = (name: SpecialName) => (special[name] === undefined ? null : tokens[special[name]]!);
   const config: Json = {
-    bos_token: named('tokenizer.ggml.bos_token_id'),
-    eos_token: named('tokenizer.ggml.eos_token_id'),
-    unk_token: named('tokenizer.ggml.unknown_token_id'),
-    pad_token: named('tokenizer.ggml.padding_token_id'),
+    bos_token: named('bos'),
+    eos_token: named('eos'),
+    unk_token: named('unknown'),
+    pad_token: named('padding'),
     clean_up_tokenization_spaces: false,
     tokenizer_class: 'PreTrainedTokenizerFast',
     ...(metadata.has('tokenizer.chat_template') && {
       chat_template: metadata.text('tokenizer.chat_template'),
     }),
   };
-  return { files: { tokenizer, config }, stopIds: stopIds(metadata, tokens, types) };
+  return { files: { tokenizer, config }, stopIds, special, warnings };
 }
 
 interface Common {
@@ -68,11 +74,18 @@ interface Common {
   readonly types: ArrayLike<number>;
   /** Ids by text. */
   readonly ids: ReadonlyMap<string, number>;
+  readonly special: SpecialIds;
+  /** Sentences are added to it. */
+  readonly warnings: string[];
 }
 
+const BYTE_TOKEN = /^<0x[0-9A-F]{2}>$/;
+const TYPES_KEY = 'tokenizer.ggml.token_type';
+const PRE_KEY = 'tokenizer.ggml.pre';
+
 function tokenTypes(metadata: GgufMetadata, count: number): ArrayLike<number> {
-  if (!metadata.has('tokenizer.ggml.token_type')) return new Int32Array(count).fill(NORMAL);
-  const types = metadata.numbers('tokenizer.ggml.token_type');
+  if (!metadata.has(TYPES_KEY)) return new Int32Array(count).fill(NORMAL);
+  const types = metadata.numbers(TYPES_KEY);
   if (types.length !== count)
     throw metadata.error(`it has ${count} tokens and ${types.length} kinds of tokens.`);
   return types;
@@ -105,14 +118,28 @@ function addedTokens({ tokens, types }: Common, alsoUnknown: boolean): Json[] {
   });
 }
 
-function byteLevel(metadata: GgufMetadata, common: Common): Json {
-  const name = metadata.text('tokenizer.ggml.pre', 'gpt-2');
-  const pre = preTokenizerOf(name);
-  if (!pre) {
+function preTokenizer(metadata: GgufMetadata, merges: readonly string[], warnings: string[]): PreTokenizer {
+  if (metadata.has(PRE_KEY)) {
+    const name = metadata.text(PRE_KEY);
+    const pre = preTokenizerOf(name);
+    if (pre) return pre;
     throw metadata.error(
       `its pre-tokenizer ${quote(name)} is not known here; put the original tokenizer.json beside the model in a folder of safetensors.`,
     );
   }
+  const recognized = recognizePreTokenizer(merges);
+  warnings.push(
+    recognized === undefined
+      ? `${metadata.name}: it does not say how texts are cut into words ("${PRE_KEY}"), and its vocabulary does not tell. THE MODEL MAY GET OTHER TOKENS THAN IT WAS TRAINED ON and write worse: llama.cpp's default is taken. Convert the model to GGUF again.`
+      : `${metadata.name}: it does not say how texts are cut into words ("${PRE_KEY}"); by its merges, as "${recognized}" cuts them. Convert the model to GGUF again if that is wrong.`,
+  );
+  // As llama.cpp, which puts bos before a text only for some of the names.
+  return { ...preTokenizerOf(recognized ?? 'default')!, addsBos: false };
+}
+
+function byteLevel(metadata: GgufMetadata, common: Common): Json {
+  const merges = metadata.texts('tokenizer.ggml.merges');
+  const pre = preTokenizer(metadata, merges, common.warnings);
   const prefix = metadata.flag('tokenizer.ggml.add_space_prefix', false);
   return {
     version: '1.0',
@@ -133,7 +160,7 @@ function byteLevel(metadata: GgufMetadata, common: Common): Json {
       byte_fallback: false,
       ignore_merges: pre.ignoresMerges,
       vocab: vocabJson(common.ids),
-      merges: metadata.texts('tokenizer.ggml.merges'),
+      merges,
     },
   };
 }
@@ -171,11 +198,12 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
     model: {
       type: 'BPE',
       dropout: null,
-      unk_token: nameOf(metadata, 'tokenizer.ggml.unknown_token_id', tokens) ?? '<unk>',
+      unk_token: tokens[common.special.unknown ?? tokens.length] ?? '<unk>',
       continuing_subword_prefix: null,
       end_of_word_suffix: null,
       fuse_unk: true,
-      byte_fallback: Array.prototype.some.call(types, (type: number) => type === BYTE),
+      // By their texts, as in llama.cpp: a file may lack the types.
+      byte_fallback: tokens.some((token) => BYTE_TOKEN.test(token)),
       ignore_merges: false,
       vocab: vocabJson(ids),
       merges: mergesFromScores(tokens, types, scores, ids),
@@ -184,18 +212,14 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
 }
 
 /** What stands before and after a text: bos and eos where the metadata ask for them. */
-function around(metadata: GgufMetadata, { tokens }: Common, bosByDefault: boolean): Json | null {
-  const piece = (key: string) => {
-    const id = metadata.tokenId(key);
-    const token = nameOf(metadata, key, tokens);
-    return id === undefined || token === null ? undefined : { id, token };
-  };
-  const bos = metadata.flag('tokenizer.ggml.add_bos_token', bosByDefault)
-    ? piece('tokenizer.ggml.bos_token_id')
-    : undefined;
-  const eos = metadata.flag('tokenizer.ggml.add_eos_token', false)
-    ? piece('tokenizer.ggml.eos_token_id')
-    : undefined;
+function around(
+  metadata: GgufMetadata,
+  { tokens, special: ids }: Common,
+  bosByDefault: boolean,
+): Json | null {
+  const piece = (id: number | undefined) => (id === undefined ? undefined : { id, token: tokens[id]! });
+  const bos = metadata.flag('tokenizer.ggml.add_bos_token', bosByDefault) ? piece(ids.bos) : undefined;
+  const eos = metadata.flag('tokenizer.ggml.add_eos_token', false) ? piece(ids.eos) : undefined;
   if (!bos && !eos) return null;
   const special = (each: { token: string }) => ({ SpecialToken: { id: each.token, type_id: 0 } });
   const sequence = (id: 'A' | 'B') => [
@@ -212,22 +236,4 @@ function around(metadata: GgufMetadata, { tokens }: Common, bosByDefault: boolea
       used.map(({ id, token }) => [token, { id: token, ids: [id], tokens: [token] }]),
     ),
   };
-}
-
-function nameOf(metadata: GgufMetadata, key: string, tokens: readonly string[]): string | null {
-  const id = metadata.tokenId(key);
-  if (id === undefined) return null;
-  const token = tokens[id];
-  if (token === undefined) throw metadata.wrong(key, `one of the ${tokens.length} tokens`);
-  return token;
-}
-
-function stopIds(metadata: GgufMetadata, tokens: readonly string[], types: ArrayLike<number>): number[] {
-  const named = ['eos', 'eot', 'eom'].map((kind) => metadata.tokenId(`tokenizer.ggml.${kind}_token_id`));
-  const ids = new Set(named.filter((id) => id !== undefined));
-  for (const token of ENDS) {
-    const id = tokens.indexOf(token);
-    if (id >= 0 && types[id] === CONTROL) ids.add(id);
-  }
-  return [...ids];
 }

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../../../errors.ts';
-import { type RopeScaling, rescaleRotary } from '../../../nn/positions.ts';
+import { type RopeScaling, rescaleRotary, yarnMagnitude } from '../../../nn/rope-scaling.ts';
 import { gemma2QueryScalar } from '../reading/config.ts';
 import type { GgufValue, GgufValueType } from '../types.ts';
 
@@ -13,12 +13,12 @@ const ARCHITECTURES: Readonly<Record<string, (config: Fields) => GgufEntry[]>> =
   llama: rotaryDecoder,
   gemma: (config) => {
     refuseUntied(config);
-    refuseScaling(config);
+    refuseDivisors(config);
     return rotaryDecoder(config);
   },
   gemma2: (config) => {
     refuseUntied(config);
-    refuseScaling(config);
+    refuseDivisors(config);
     refuseQueryScalar(config);
     const types = config.value('layer_types') as readonly string[];
     const local = (type: string) => type === 'sliding_attention';
@@ -70,7 +70,7 @@ export function entriesFromConfig(config: WrittenConfig, path: string): GgufEntr
  */
 export function rotaryDivisors(config: WrittenConfig): Float32Array | undefined {
   const scaling = config.rope_scaling as RopeScaling | null | undefined;
-  if (!scaling) return undefined;
+  if (scaling?.rope_type !== 'llama3') return undefined;
   const size = config.head_dim as number;
   const theta = config.rope_theta as number;
   return Float32Array.from({ length: size / 2 }, (_, i) => {
@@ -93,6 +93,10 @@ class Fields {
 
   value(field: string): unknown {
     return this.config[field];
+  }
+
+  get scaling(): RopeScaling | null {
+    return (this.config.rope_scaling as RopeScaling | null | undefined) ?? null;
   }
 
   number(field: string): number {
@@ -124,6 +128,7 @@ function rotaryDecoder(config: Fields): GgufEntry[] {
     [config.key('attention.layer_norm_rms_epsilon'), 'f32', config.number('rms_norm_eps')],
     [config.key('rope.dimension_count'), 'u32', size],
     [config.key('rope.freq_base'), 'f32', config.number('rope_theta')],
+    ...scalingEntries(config),
   ];
 }
 
@@ -133,8 +138,33 @@ function refuseUntied(config: Fields): void {
   }
 }
 
-function refuseScaling(config: Fields): void {
-  if (config.value('rope_scaling')) throw config.refused('it rescales rotary frequencies ("rope_scaling")');
+/** llama.cpp reads rope_freqs.weight of Llama alone. */
+function refuseDivisors(config: Fields): void {
+  if (config.scaling?.rope_type === 'llama3')
+    throw config.refused('it rescales rotary frequencies by "llama3"');
+}
+
+/** The inverse of what config.ts reads; llama3 is a tensor. */
+function scalingEntries(config: Fields): GgufEntry[] {
+  const { scaling } = config;
+  if (!scaling || scaling.rope_type === 'llama3') return [];
+  const { rope_type: type, factor } = scaling;
+  const entries: GgufEntry[] = [
+    [config.key('rope.scaling.type'), 'string', type],
+    [config.key('rope.scaling.factor'), 'f32', factor],
+  ];
+  if (type === 'linear') return entries;
+  if (!scaling.truncate) throw config.refused('its YaRN does not round its bounds ("truncate" is false)');
+  const length = scaling.original_max_position_embeddings;
+  entries.push([config.key('rope.scaling.original_context_length'), 'u32', length]);
+  const attention = scaling.attention_factor / yarnMagnitude(factor);
+  if (Math.abs(attention - 1) > 1e-6)
+    entries.push([config.key('rope.scaling.attn_factor'), 'f32', attention]);
+  if (scaling.beta_fast !== 32)
+    entries.push([config.key('rope.scaling.yarn_beta_fast'), 'f32', scaling.beta_fast]);
+  if (scaling.beta_slow !== 1)
+    entries.push([config.key('rope.scaling.yarn_beta_slow'), 'f32', scaling.beta_slow]);
+  return entries;
 }
 
 function refuseQueryScalar(config: Fields): void {

@@ -1,0 +1,76 @@
+import type { TokenizerJson } from '../../../tokenizer/tokenizer-schema.ts';
+import type { GgufEntry } from '../writing/entries.ts';
+import { tokenMeanings } from './token-meanings.ts';
+import { CONTROL, UNUSED } from './token-types.ts';
+
+/** What llama.cpp does not know of added tokens, each a sentence that names some. */
+export function flagNotes({ added_tokens: tokens, normalizer }: TokenizerJson): string[] {
+  const notes: string[] = [];
+  const strips = tokens.filter(({ lstrip, rstrip, single_word }) => lstrip || rstrip || single_word);
+  if (strips.length > 0) {
+    notes.push(
+      `Some added tokens take spaces beside them, or stand for whole words only; llama.cpp does not: ${few(strips.map(({ content }) => content))}.`,
+    );
+  }
+  const normalized = tokens.filter((token) => token.normalized);
+  if (normalizer && normalized.length > 0) {
+    notes.push(
+      `Some added tokens are found in the normalized text ("normalized"); llama.cpp finds them in the text as it is, so that texts with them may get other tokens: ${few(normalized.map(({ content }) => content))}.`,
+    );
+  }
+  return notes;
+}
+
+/**
+ * What llama.cpp makes of tokens by their texts, against what the tokenizer and the model say.
+ *
+ * @param special the metadata that name special tokens
+ * @param stopIds ids that end a text
+ */
+export function meaningNotes(
+  {
+    texts,
+    types,
+    ids,
+  }: {
+    readonly texts: readonly string[];
+    readonly types: Int32Array;
+    readonly ids: ReadonlyMap<string, number>;
+  },
+  special: readonly GgufEntry[],
+  stopIds: readonly number[],
+): string[] {
+  const named = Object.fromEntries(
+    special.flatMap(([key, , value]) => {
+      const name = /^tokenizer\.ggml\.(\w+)_token_id$/.exec(key)?.[1];
+      return name === undefined ? [] : [[name, value as number]];
+    }),
+  );
+  const meant = tokenMeanings(types, ids, named);
+  const notes: string[] = [];
+  const missing = stopIds.filter((id) => !meant.stopIds.includes(id));
+  if (missing.length > 0) {
+    notes.push(
+      `GGUF names 3 tokens that end a text; ids ${missing.join(', ')} are left out: ${few(missing.map((id) => texts[id] ?? ''))}.`,
+    );
+  }
+  const more = meant.stopIds.filter(
+    (id) => !stopIds.includes(id) && id !== named.eos && types[id] !== UNUSED,
+  );
+  if (more.length > 0) {
+    notes.push(
+      `llama.cpp ends texts at these tokens too, by their names: ${few(more.map((id) => texts[id]!))}.`,
+    );
+  }
+  const changed = texts.filter((_, id) => meant.types[id] === CONTROL && types[id] !== CONTROL);
+  if (changed.length > 0) {
+    notes.push(`llama.cpp takes these for special tokens, by their names: ${few(changed)}.`);
+  }
+  return notes;
+}
+
+/** The first few of a list, quoted. */
+export function few(texts: readonly string[]): string {
+  const shown = texts.slice(0, 5).map((text) => JSON.stringify(text));
+  return `${shown.join(', ')}${texts.length > 5 ? `, … (${texts.length})` : ''}`;
+}

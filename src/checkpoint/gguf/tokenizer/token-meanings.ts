@@ -1,0 +1,108 @@
+import { CONTROL, NORMAL, USER_DEFINED } from './token-types.ts';
+
+/**
+ * Texts that end a generation whatever their type, in llama.cpp (`llama_vocab::impl::load` in llama-vocab.cpp); they are
+ * control tokens then.
+ */
+const ENDS = [
+  ...['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<|call|>', '<|flush|>', '<|calls|>'],
+  ...['<end_of_turn>', '<|endoftext|>', '</s>', '<|eom_id|>', '<EOT>', '_<EOT>', '[EOT]', '[EOS]'],
+  ...['<|end_of_text|>', '<end_of_utterance>', '<eos>', '<turn|>', '<|tool_response>'],
+  ...['<｜end▁of▁sentence｜>', '[e~['],
+];
+
+/**
+ * Texts that mark the parts of code with a gap, by the key that names them otherwise: control tokens, of which some end
+ * a generation.
+ */
+const GAPS: readonly (readonly [key: string, ends: boolean, texts: readonly string[]])[] = [
+  [
+    'fim_pre',
+    false,
+    [
+      ...['<|fim_prefix|>', '<fim-prefix>', '<fim_prefix>', '<｜fim▁begin｜>', '<PRE>', '▁<PRE>'],
+      ...['<|code_prefix|>', '<|prefix|>'],
+    ],
+  ],
+  [
+    'fim_suf',
+    false,
+    [
+      ...['<|fim_suffix|>', '<fim-suffix>', '<fim_suffix>', '<｜fim▁hole｜>', '<SUF>', '▁<SUF>'],
+      ...['<|code_suffix|>', '<|suffix|>'],
+    ],
+  ],
+  [
+    'fim_mid',
+    false,
+    [
+      ...['<|fim_middle|>', '<fim-middle>', '<fim_middle>', '<｜fim▁end｜>', '<MID>', '▁<MID>'],
+      ...['<|code_middle|>', '<|middle|>'],
+    ],
+  ],
+  ['fim_pad', true, ['<|fim_pad|>', '<fim-pad>', '<fim_pad>', '<PAD>', '[PAD]']],
+  ['fim_rep', true, ['<|fim_repo|>', '<|repo_name|>', '<fim-repo>', '<REPO>', '<reponame>']],
+  ['fim_sep', true, ['<|file_sep|>']],
+];
+
+/** Marks of gpt-oss that are always shown. */
+const SHOWN = ['<|channel|>', '<|message|>', '<|start|>', '<|constrain|>'];
+
+/** Tokens as llama.cpp takes them, whatever the file says of their types. */
+export interface TokenMeanings {
+  readonly types: Int32Array;
+  /** Every token that ends a text. */
+  readonly stopIds: readonly number[];
+}
+
+/**
+ * What llama.cpp makes of tokens by their texts.
+ *
+ * @param types by id
+ * @param ids by text
+ * @param named the ids that a file's metadata name, by their keys: eos, eot, eom, fim_pad …
+ */
+export function tokenMeanings(
+  types: ArrayLike<number>,
+  ids: ReadonlyMap<string, number>,
+  named: Readonly<Record<string, number | undefined>>,
+): TokenMeanings {
+  const own = Int32Array.from(types);
+  const stops = new Set(
+    ['eos', 'eot', 'eom'].flatMap((key) => (named[key] === undefined ? [] : [named[key]])),
+  );
+  const control = (id: number) => {
+    own[id] = CONTROL;
+  };
+  for (const [key, ends, texts] of GAPS) {
+    let id = named[key];
+    if (id === undefined) {
+      id = texts.map((text) => ids.get(text)).find((found) => found !== undefined);
+      if (id !== undefined) control(id);
+    }
+    if (ends && id !== undefined) stops.add(id);
+  }
+  for (const text of ENDS) {
+    const id = ids.get(text);
+    if (id === undefined) continue;
+    stops.add(id);
+    control(id);
+  }
+  for (const text of SHOWN) {
+    const id = ids.get(text);
+    if (id !== undefined) own[id] = USER_DEFINED;
+  }
+  const stopping = (text: string) => stops.has(ids.get(text) ?? -1);
+  const notStopping = (text: string, type: number) => {
+    const id = ids.get(text)!;
+    stops.delete(id);
+    own[id] = type;
+  };
+  // Beside these, `<|end|>` ends a message and not the reply.
+  const calls = stopping('<|call|>') || stopping('<|calls|>');
+  if (stopping('<|end|>') && calls && (stopping('<|return|>') || stopping('<|flush|>'))) {
+    notStopping('<|end|>', USER_DEFINED);
+  }
+  if (stopping('<|tool_response>') && stopping('</s>')) notStopping('</s>', NORMAL);
+  return { types: own, stopIds: [...stops] };
+}

@@ -1,0 +1,111 @@
+import { type RopeScaling, yarnMagnitude } from '../nn/rope-scaling.ts';
+import { ConfigReader, type RawConfig } from './config.ts';
+
+export interface RopeConfig {
+  readonly rope_theta: number;
+  readonly rope_scaling: RopeScaling | null;
+}
+
+/** The base that the classes in transformers take where a file names none. */
+const DEFAULT_THETA = 10_000;
+
+/**
+ * Rotary settings wherever transformers 5 takes them from: `rope_scaling` where it says anything, else `rope_parameters`;
+ * the base in that object, else `rope_theta` beside it, else the class's default, which is warned of.
+ */
+export function readRope(reader: ConfigReader): RopeConfig {
+  const fields = ['rope_scaling', 'rope_parameters'].filter((name) => saysAnything(reader, name));
+  const [read, other] = fields.map((field) => readObject(reader, objectIn(reader, field)));
+  if (read && other && JSON.stringify(read) !== JSON.stringify(other)) {
+    reader.warn(
+      `${reader.file}: "rope_scaling" and "rope_parameters" differ; "rope_scaling" counts, as in transformers.`,
+    );
+  }
+  const { rope_theta = DEFAULT_THETA, rope_scaling } = read ?? readObject(reader, undefined);
+  if (read?.rope_theta === undefined && !reader.has('rope_theta')) {
+    reader.warn(
+      `${reader.file}: it has no "rope_theta", and ${DEFAULT_THETA} is taken, as in transformers; add the original model's where it is another (500000 for Llama 3).`,
+    );
+  }
+  return { rope_theta, rope_scaling };
+}
+
+/** The settings that an object gives, with the base beside it where it has none. */
+function readObject(reader: ConfigReader, inner: ConfigReader | undefined) {
+  const holder = inner?.has('rope_theta') ? inner : reader;
+  return {
+    rope_theta: holder.optionalNumber('rope_theta') ?? undefined,
+    rope_scaling: inner ? readScaling(inner, reader) : null,
+  };
+}
+
+/** Python takes an empty object for nothing. */
+function saysAnything(reader: ConfigReader, field: string): boolean {
+  const value = reader.value(field);
+  return value !== undefined && value !== null && JSON.stringify(value) !== '{}';
+}
+
+function objectIn(reader: ConfigReader, field: string): ConfigReader {
+  const value = reader.value(field);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return reader.fail(field, 'must be an object');
+  }
+  const nested = ['full_attention', 'sliding_attention'].find((type) => Object.hasOwn(value, type));
+  if (nested !== undefined) {
+    reader.fail(field, `differs between kinds of layers ("${nested}"), which is not supported`);
+  }
+  return new ConfigReader(value as RawConfig, `${reader.file}, ${field}`, undefined, reader.warn);
+}
+
+const TYPES = { default: 'default', linear: 'linear', llama3: 'llama3', yarn: 'yarn' } as const;
+
+function readScaling(inner: ConfigReader, outer: ConfigReader): RopeScaling | null {
+  // Old files call the field "type".
+  const field = inner.has('rope_type') || !inner.has('type') ? 'rope_type' : 'type';
+  const type = inner.choice(field, TYPES, 'default');
+  if (type === 'default') return null;
+  for (const reader of [inner, outer]) reader.mustBe('partial_rotary_factor', [1]);
+  const factor = inner.has('factor') || type !== 'yarn' ? inner.number('factor') : undefined;
+  // The field beside the object wins, as for models that were published so.
+  const length = outer.has('original_max_position_embeddings') ? outer : inner;
+  const positions = outer.count('max_position_embeddings');
+  const original = length.count('original_max_position_embeddings', positions);
+  switch (type) {
+    case 'linear':
+      return factor === 1 ? null : { rope_type: type, factor: factor! };
+    case 'llama3':
+      return {
+        ...{ rope_type: type, factor: factor! },
+        low_freq_factor: inner.number('low_freq_factor'),
+        high_freq_factor: inner.number('high_freq_factor'),
+        original_max_position_embeddings: original,
+      };
+    case 'yarn':
+      return readYarn(inner, factor ?? positions / original, original);
+  }
+}
+
+function readYarn(reader: ConfigReader, factor: number, original: number): RopeScaling {
+  const [scale, scaleAll] = [reader.optionalNumber('mscale'), reader.optionalNumber('mscale_all_dim')];
+  const usual =
+    scale !== null && scaleAll !== null
+      ? yarnMagnitude(factor, scale) / yarnMagnitude(factor, scaleAll)
+      : yarnMagnitude(factor);
+  return {
+    ...{ rope_type: 'yarn', factor },
+    original_max_position_embeddings: original,
+    attention_factor: reader.number('attention_factor', usual),
+    beta_fast: reader.number('beta_fast', 32),
+    beta_slow: reader.number('beta_slow', 1),
+    truncate: reader.flag('truncate', true),
+  };
+}
+
+/** Both forms at once, so that transformers 4 and 5 read the same. */
+export function writeRope({ rope_theta, rope_scaling }: RopeConfig): Record<string, unknown> {
+  return {
+    rope_theta,
+    rope_scaling,
+    rope_parameters: rope_scaling ? { rope_theta, ...rope_scaling } : { rope_theta, rope_type: 'default' },
+  };
+}

@@ -1,0 +1,25 @@
+/** The beginning of what stands in place of a file that Git LFS keeps elsewhere (git-lfs.com, "Git LFS Specification"). */
+const LFS_POINTER = 'version https://git-lfs.github.com/spec/';
+
+/** Bytes of a file's beginning that {@link inPlaceOf} looks at. */
+export const HEAD_BYTES = 64;
+
+/**
+ * What stands in a file instead of what its name promises, with the remedy; undefined where nothing is recognized.
+ *
+ * @param head the file's first bytes, {@link HEAD_BYTES} where it has as many.
+ */
+export function inPlaceOf(head: Uint8Array): string | undefined {
+  const text = String.fromCharCode(...head.subarray(0, HEAD_BYTES));
+  if (text.startsWith(LFS_POINTER)) {
+    return 'it is a pointer of Git LFS, and the file itself is elsewhere; run "git lfs install" and "git lfs pull" in its folder, or get the model by "ropewalk pull"';
+  }
+  if (/^\s*<(?:!doctype html|html|head|\?xml)/i.test(text)) {
+    return 'it is a web page, saved in place of the file; take the download link of the file (…/resolve/main/…), or get the model by "ropewalk pull"';
+  }
+  const [first, second = 0] = head;
+  if ((first === 0x80 && second >= 2 && second <= 5) || text.startsWith('PK\u0003\u0004')) {
+    return 'it is a Python pickle (PyTorch) under another name, which can run code and is never opened; convert it in Python (AutoModelForCausalLM.from_pretrained(…).save_pretrained(…))';
+  }
+  return undefined;
+}

@@ -1,0 +1,82 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { FileSource, openSafetensors, saveModelDirectory } from '../../src/node.ts';
+
+const reference = new URL('../reference/', import.meta.url).pathname;
+
+/** A directory as people have them: a reference case with another configuration and other tensors. */
+export interface Variant {
+  readonly name: string;
+  readonly base: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly changes: readonly {
+    readonly op: 'copy' | 'move' | 'zeros' | 'strip' | 'rename';
+    readonly from: string;
+    readonly to: string;
+    readonly scale: number;
+    readonly roll: number;
+    readonly shape: readonly number[];
+    readonly prefix: string;
+    readonly inner: string | null;
+  }[];
+}
+
+export const { ids: VARIANT_IDS, cases: VARIANTS } = JSON.parse(
+  readFileSync(`${reference}variants.json`, 'utf8'),
+) as { ids: number[]; cases: Variant[] };
+
+export function variant(name: string): Variant {
+  return VARIANTS.find((each) => each.name === name)!;
+}
+
+/** transformers' logits of each variant, by its name. */
+export async function variantLogits(): Promise<Map<string, Float32Array>> {
+  const file = await openSafetensors(await FileSource.open(`${reference}variants.safetensors`));
+  const logits = new Map<string, Float32Array>();
+  for (const [i, { name }] of VARIANTS.entries()) logits.set(name, await file.readFloat32(String(i)));
+  await file.close();
+  return logits;
+}
+
+type Tensor = { readonly shape: readonly number[]; readonly data: Float32Array };
+
+/** Writes a variant. The configuration is written as it stands, Python's Infinity and NaN too. */
+export async function writeVariant(
+  path: string,
+  { base, config, changes }: Pick<Variant, 'base' | 'config' | 'changes'>,
+): Promise<void> {
+  const file = await openSafetensors(await FileSource.open(`${reference}${base}/model.safetensors`));
+  let tensors = new Map<string, Tensor>();
+  for (const [name, { shape }] of file.tensors)
+    tensors.set(name, { shape, data: await file.readFloat32(name) });
+  await file.close();
+  for (const { op, from, to, scale, roll, shape, prefix, inner } of changes) {
+    if (op === 'copy') tensors.set(to, rolled(tensors.get(from)!, scale, roll));
+    else if (op === 'zeros')
+      tensors.set(to, { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
+    else if (op === 'move') {
+      tensors.set(to, tensors.get(from)!);
+      tensors.delete(from);
+    } else {
+      const rename = (name: string) =>
+        op === 'strip'
+          ? name.replace(prefix, '')
+          : prefix + (inner ? name.replace('layers.', `layers.${inner}.`) : name);
+      tensors = new Map([...tensors].map(([name, tensor]) => [rename(name), tensor]));
+    }
+  }
+  await saveModelDirectory(path, {
+    config: {},
+    tensors: [...tensors].map(([name, tensor]) => ({ name, ...tensor })),
+  });
+  const text = JSON.stringify(config).replaceAll(/"(-?Infinity|NaN)"/g, '$1');
+  writeFileSync(join(path, 'config.json'), text);
+}
+
+function rolled({ shape, data }: Tensor, scale: number, roll: number): Tensor {
+  const width = shape[1]!;
+  const result = new Float32Array(data.length);
+  result.set(data.subarray(data.length - roll * width));
+  result.set(data.subarray(0, data.length - roll * width), roll * width);
+  return { shape, data: result.map((value) => value * scale) };
+}
