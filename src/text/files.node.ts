@@ -4,7 +4,7 @@ import { RopewalkError } from '../errors.ts';
 import { fileBytes } from '../files/file-bytes.node.ts';
 import { filesBelow, filesOfPattern, kindOf } from '../files/paths.node.ts';
 import { utf16Of } from '../files/utf16.ts';
-import { concatenate, incompleteTail } from '../tokenizer/stream.ts';
+import { concatenate, incompleteTail } from '../tokenizer/utf8.ts';
 
 export interface TextFile {
   path: string;
