@@ -1,7 +1,7 @@
 /**
  * Speed of encoding in one run, interleaved: Ropewalk against the Rust library's npm package.
  *
- *     npm run bench:tokenizers -- [--text FOLDER] [--gemma tokenizer.json] [--rounds 5] [--work DIR]
+ *     npm run bench:tokenizers -- [--text FOLDER] [--gemma tokenizer.json] [--only Unigram] [--rounds 5] [--work DIR]
  *
  * Texts: 1 MB of English and 0.4 MB of Korean (tinyshakespeare.txt and korean-fairy-tales.txt of --text; else Moby Dick and
  * the Korean README again and again), 1 MB of this project's sources, and 10,000 lines of the first two, one by one. The
@@ -24,6 +24,7 @@ const { values: flags } = parseArgs({
   options: {
     text: { type: 'string', default: '../shared/data/text' },
     gemma: { type: 'string' },
+    only: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     work: { type: 'string', default: join(tmpdir(), 'ropewalk-bench-tokenizers') },
   },
@@ -105,6 +106,7 @@ if (flags.gemma) kinds.push(['Gemma', () => JSON.parse(readFileSync(flags.gemma!
 mkdirSync(flags.work, { recursive: true });
 console.log(`best (median) of ${flags.rounds} rounds after one; load ${loadavg()[0]!.toFixed(1)}`);
 for (const [kind, open] of kinds) {
+  if (flags.only !== undefined && flags.only !== kind) continue;
   const json = open();
   writeFileSync(join(flags.work, `${kind}.json`), JSON.stringify(json));
   const began = performance.now();
