@@ -5,8 +5,8 @@ import { type DataExample, examplesOf } from '../../data/examples.node.ts';
 import { previewRuns } from '../../data/preview.ts';
 import { resolveData } from '../../data/reading/resolve-data.node.ts';
 import { type DataReport, ReportBuilder } from '../../data/report.ts';
-import { parseModelId } from '../../hub/model-id.ts';
 import { resolveModel } from '../../hub/resolve.node.ts';
+import { repositoryNamed } from '../../hub/settings.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { addColumnOptions, type ColumnFlags, columnsOf, templateOf } from '../options/data-options.ts';
 import { collect, count, wholeNumber } from '../options/options.ts';
@@ -127,7 +127,7 @@ async function previewData(model: string, flags: PreviewFlags): Promise<void> {
 /** Downloads are shown; files are there at once. */
 async function dataFiles(name: string): Promise<string[]> {
   let files: string[] = [];
-  if (!parseModelId(name)) return resolveData([name]);
+  if (!repositoryNamed(name, 'datasets')) return resolveData([name]);
   await downloading(async (watching) => {
     files = await resolveData([name], watching);
     return name;

@@ -2,9 +2,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { RopewalkError } from '../../errors.ts';
 import { errorCode, fileError } from '../../files/file-errors.ts';
-import { parseModelId } from '../../hub/model-id.ts';
 import { type PullDatasetOptions, pullDatasetWith } from '../../hub/pull-dataset.node.ts';
-import { RequestError } from '../../hub/retry.ts';
+import { isAbsent } from '../../hub/resolve.node.ts';
+import { repositoryNamed } from '../../hub/settings.node.ts';
 import { DATA_FILE_ENDINGS } from './read-rows.node.ts';
 
 /**
@@ -34,7 +34,7 @@ async function filesOf(name: string, options: PullDatasetOptions): Promise<strin
   if (isFolder === false) return [name];
   if (isFolder) return filesIn(name);
   const shown = JSON.stringify(name);
-  const id = parseModelId(name);
+  const id = repositoryNamed(name, 'datasets', options);
   if (!id) {
     throw new RopewalkError(
       `${shown}: no such file or folder (${resolve(name)}), nor the id of a data set on the hub, which looks like org/name; check the path`,
@@ -43,10 +43,7 @@ async function filesOf(name: string, options: PullDatasetOptions): Promise<strin
   try {
     return await pullDatasetWith(id, options);
   } catch (error) {
-    const absent =
-      error instanceof RequestError &&
-      (error.kind === 'unreachable' || [401, 404].includes(error.status ?? 0));
-    if (!absent) throw error;
+    if (!isAbsent(error)) throw error;
     throw new RopewalkError(
       `${shown}: no such file or folder here; as a data set on the hub: ${error.message}`,
       { cause: error },
