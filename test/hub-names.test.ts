@@ -244,7 +244,9 @@ describe('a list of files without hashes', () => {
     });
     expect(await refusal(pullModel('acme/rope', options))).toContain('another version');
     hub.fault = heads({ etag: `"${'a'.repeat(40)}"`, 'content-length': '5' });
-    expect(await refusal(pullModel('acme/rope', options))).toContain('config.json: the server sends more than its 5 bytes');
+    expect(await refusal(pullModel('acme/rope', options))).toContain(
+      'config.json: the server sends more than its 5 bytes',
+    );
   });
 });
 
