@@ -1,6 +1,7 @@
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+import type { RopeConfig } from './rope-config.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
@@ -19,12 +20,12 @@ import {
 export type GemmaConfig = RotaryDecoderConfig;
 
 /** What the configs of both generations have in common. Every name of GELU means the tanh form there. */
-export function readGemma(reader: ConfigReader): GemmaConfig {
+export function readGemma(reader: ConfigReader, rope?: RopeConfig): GemmaConfig {
   const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
   const field = reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
   reader.choice(field, tanhForms, 'gelu_pytorch_tanh');
   reader.mustBe('use_bidirectional_attention', [false]);
-  return readRotaryDecoder(reader, { tied: true, dividesHeads: false });
+  return readRotaryDecoder(reader, { tied: true, dividesHeads: false, rope });
 }
 
 /** The fields of {@link readGemma}. */

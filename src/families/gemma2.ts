@@ -2,6 +2,7 @@ import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './c
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 import { readGemma, writeGemma } from './gemma.ts';
+import { type LayerType, layerTypes, readLayerTypes } from './layer-types.ts';
 import { type RotaryDecoderConfig, rotaryLayer, rotaryNames, rotaryParts } from './rotary-decoder.ts';
 
 /**
@@ -21,12 +22,8 @@ export interface Gemma2Config extends RotaryDecoderConfig {
   readonly final_logit_softcapping: number | null;
 }
 
-type LayerType = 'sliding_attention' | 'full_attention';
-
-/** Layers 0, 2, 4 … are local, 1, 3, 5 … global. */
-function alternating(layers: number): LayerType[] {
-  return Array.from({ length: layers }, (_, i) => (i % 2 === 0 ? 'sliding_attention' : 'full_attention'));
-}
+/** Layers 0, 2, 4 … are local, 1, 3, 5 … global; files on the hub have no layer_types and mean this. */
+const isLocal = (index: number) => index % 2 === 0;
 
 const names = rotaryNames('Gemma2', {
   activation: 'GELUTanh',
@@ -77,7 +74,7 @@ function config(size: Partial<Gemma2Config>): Gemma2Config {
     attention_bias: false,
     query_pre_attn_scalar: 256,
     sliding_window: 4096,
-    layer_types: alternating(size.num_hidden_layers ?? 26),
+    layer_types: layerTypes(size.num_hidden_layers ?? 26, isLocal),
     attn_logit_softcapping: 50,
     final_logit_softcapping: 30,
     tie_word_embeddings: true,
@@ -100,21 +97,6 @@ function published(
   hub: string,
 ): Preset<Gemma2Config> {
   return { config: config(size), training: { data, method, source }, hub };
-}
-
-/** Files on the hub have no layer_types and mean the alternation. */
-function readLayerTypes(reader: ConfigReader, layers: number): LayerType[] {
-  if (!reader.has('layer_types')) return alternating(layers);
-  const value = reader.value('layer_types');
-  const known = (type: unknown): type is LayerType =>
-    type === 'sliding_attention' || type === 'full_attention';
-  if (!Array.isArray(value) || value.length !== layers || !value.every(known)) {
-    return reader.fail(
-      'layer_types',
-      `must list sliding_attention or full_attention for each of ${layers} layers`,
-    );
-  }
-  return value;
 }
 
 /** Of the class in transformers 5.18. */
@@ -202,7 +184,7 @@ export const gemma2 = defineFamily<Gemma2Config>({
       ...common,
       query_pre_attn_scalar: reader.number('query_pre_attn_scalar'),
       sliding_window: reader.count('sliding_window'),
-      layer_types: readLayerTypes(reader, common.num_hidden_layers),
+      layer_types: readLayerTypes(reader, common.num_hidden_layers, isLocal),
       attn_logit_softcapping: reader.optionalNumber('attn_logit_softcapping'),
       final_logit_softcapping: reader.optionalNumber('final_logit_softcapping'),
     };
