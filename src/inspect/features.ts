@@ -90,6 +90,11 @@ export function familySizes(family: Family): readonly string[] {
 
 const knownSizes = new WeakMap<Family, readonly string[]>();
 
+function sizesText(family: Family): Bilingual {
+  const sizes = familySizes(family);
+  return sizes.length === 0 ? values.notRecorded : same(sizes.join(', '));
+}
+
 function measureSizes(family: Family): string[] {
   const sizes = Object.entries(family.presets)
     .filter(([name]) => name !== 'tiny')
@@ -97,7 +102,7 @@ function measureSizes(family: Family): string[] {
       const parameters = family.build(config).parameterCount();
       return {
         parameters,
-        text: /-(\d+(?:\.\d+)?b)$/.exec(name)?.[1]?.toUpperCase() ?? sizeName(parameters),
+        text: /-(\d+(?:\.\d+)?[bm])$/.exec(name)?.[1]?.toUpperCase() ?? sizeName(parameters),
       };
     });
   return distinct(sizes.sort((a, b) => a.parameters - b.parameters).map(({ text }) => text));
@@ -113,7 +118,7 @@ const training: Feature = { label: labels.training, value: (m) => trainingFact(m
 const placement: Feature = { label: labels.placement, value: (_, s) => placementLabels[s.norm.placement] };
 const biases: Feature = { label: labels.biases, value: (_, s) => biasText(s) };
 const logitsFeature: Feature = { label: labels.logits, value: (_, s) => logits(s) };
-const sizes: Feature = { label: labels.sizes, value: (m) => same(familySizes(m.family).join(', ')) };
+const sizes: Feature = { label: labels.sizes, value: (m) => sizesText(m.family) };
 
 /** What came after the four families of the table: rows that appear with the first model that has it. */
 const newer: readonly Feature[] = [
