@@ -78,9 +78,12 @@ async function compare(pairs: number, firstSeed: number, show: number): Promise<
   console.log(`equal      ${result.equal}`);
   console.log(`differing  ${result.differing.length}`);
   console.log(`refused    ${refused} (${((100 * refused) / result.pairs).toFixed(2)} %), by us alone:`);
-  for (const [message, times] of [...result.refused].sort((a, b) => b[1] - a[1]).slice(0, 40)) {
-    console.log(`  ${times}  ${message}`);
+  const kinds = new Map<string, number>();
+  for (const [message, times] of result.refused) {
+    const kind = message.replace(/ (token|id) "(?:[^"\\]|\\.)*"/u, ' $1 "…"');
+    if (times > 0) kinds.set(kind, (kinds.get(kind) ?? 0) + times);
   }
+  for (const [kind, times] of [...kinds].sort((a, b) => b[1] - a[1])) console.log(`  ${times}  ${kind}`);
   console.log(`left out   ${result.panicked} texts on which the library panics`);
   for (const difference of result.differing.slice(0, show)) console.log(JSON.stringify(difference));
 }

@@ -83,7 +83,9 @@ describe.each(Object.keys(reference.tokenizers))('with the tokenizer %s', (name)
           expected,
         );
         const prefix = WITHOUT_BOS.includes(source) ? '<bos>' : '';
-        expect(tokenizer.decode(ids)).toBe(prefix + text);
+        // SentencePiece's pieces write a space as ▁, so that one in a text comes back as a space.
+        const back = name === 'pieces' ? text.replaceAll('▁', ' ') : text;
+        expect(tokenizer.decode(ids)).toBe(prefix + back);
         // Harmless messages: the ids of the whole text.
         if (!special.some((token) => messages.some((message) => contentText(message).includes(token)))) {
           expect(ids).toEqual(tokenizer.encode(prefix + text, { addSpecialTokens: false }));

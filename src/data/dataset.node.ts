@@ -80,7 +80,8 @@ async function identityOf(options: PrepareOptions, template: ChatTemplate | unde
   const hash = createHash('sha256');
   const tellsTime = template?.source.includes('strftime_now');
   const described = {
-    format: 1,
+    // 2: masks by what the template did.
+    format: 2,
     template: template?.source ?? null,
     columns: options.columns ?? null,
     trainOn: options.trainOn ?? 'assistant',

@@ -14,6 +14,10 @@ export const REPLY_TOKENS = 1024;
 export interface ChatOptions extends Omit<TextOptions, 'maxTokens' | 'constraint' | 'seen'> {
   /** Most tokens of the reply; default 1024, and never more than the model has positions left. */
   readonly maxTokens?: number;
+  /** JSON schemas of what the assistant may call, for a template that writes them. */
+  readonly tools?: readonly unknown[];
+  /** What the answer is to rest on, for a template that writes it. */
+  readonly documents?: readonly unknown[];
   /** Ids that end the reply; by default the tokenizer's eos and the token that the template ends a turn with. */
   readonly stopTokens?: readonly number[];
   /** Keeps what has been computed for the next reply of the same conversation. One reply at a time may use it. */
@@ -81,7 +85,12 @@ export async function* generateReply(
       'a chat keeps its cache in its memory or in a prefix cache; give one of the two.',
     );
   const memory = prefixCache ? undefined : (options.memory ?? new ChatMemory(decoder));
-  const ids = encodeChat(tokenizer, template, messages, { addGenerationPrompt: true });
+  const { tools, documents } = options;
+  const ids = encodeChat(tokenizer, template, messages, {
+    addGenerationPrompt: true,
+    ...(tools && { tools }),
+    ...(documents && { documents }),
+  });
   const room = decoder.model.maxPositions - ids.length;
   if (room < 1) {
     throw new RopewalkError(

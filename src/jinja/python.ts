@@ -5,7 +5,6 @@ import { derived, EMPTY, Text } from './text.ts';
 import {
   Callable,
   Dict,
-  hashKey,
   Lazy,
   List,
   Namespace,
@@ -192,7 +191,6 @@ export function contains(container: Value, item: Value, budget: Budget): boolean
   }
   if (container instanceof Dict) return container.has(item);
   if (container instanceof View && container.kind === 'keys') return container.dict.has(item);
-  if (container instanceof Range) hashKey(item);
   for (const one of iterate(container)) if (same(one, item, budget)) return true;
   return false;
 }

@@ -2,7 +2,7 @@ import { constants } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { RopewalkError } from '../errors.ts';
-import { concatenate, incompleteTail } from '../tokenizer/stream.ts';
+import { concatenate, incompleteTail } from '../tokenizer/utf8.ts';
 
 export interface TextFile {
   path: string;

@@ -2,7 +2,7 @@ import { RopewalkError } from '../errors.ts';
 import { BYTE_TO_CHAR } from './byte-alphabet.ts';
 import { type Pair, PairHeap } from './pair-heap.ts';
 import type { JsonObject, TokenizerJson } from './tokenizer-schema.ts';
-import { escapePattern } from './word-encoder.ts';
+import { escapePattern } from './unicode/text.ts';
 
 /** One merge as it is learnt. */
 export interface BpeMerge {

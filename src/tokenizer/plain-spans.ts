@@ -1,34 +1,34 @@
 import { RopewalkError } from '../errors.ts';
-import type { AddedTokenJson } from './tokenizer-schema.ts';
-import { escapePattern } from './word-encoder.ts';
+import type { AddedToken, AddedTokens, Section } from './added-tokens/added-tokens.ts';
+import type { Pipeline } from './pipeline.ts';
 
 /** A range of UTF-16 positions `[start, end)` of a text. */
 export type TextSpan = readonly [start: number, end: number];
 
-/** A part of a text: an added token where it has an id, else text for the model. */
-export interface Section {
+/** A section of a text whose added tokens are found: a token, or text with what encodes it. */
+interface Part {
+  readonly token?: AddedToken;
   readonly text: string;
-  readonly id?: number;
+  readonly isNormalized: boolean;
+  /** Whether it begins where the whole text does. */
+  readonly isFirst: boolean;
 }
 
 /**
- * Splits texts at their added tokens as the library does (the longest of those that begin at one place, the white
- * space around them eaten where they ask for it), but for special tokens that reach into given spans: these are text.
+ * Encodes texts in which special tokens that reach into given spans are text: there the longest added token that does not,
+ * if any, is taken.
  */
 export class SpecialTokenGuard {
-  readonly #tokens: readonly AddedTokenJson[];
-  readonly #pattern: RegExp | undefined;
+  readonly #added: AddedTokens;
+  readonly #pipeline: Pipeline;
   readonly #special: ReadonlySet<number>;
 
   /** @param unknownId of the token that stands for what a tokenizer does not know: it is often special, and no mark. */
-  constructor(added: readonly AddedTokenJson[], unknownId: number | undefined) {
-    this.#tokens = added
-      .filter(({ content }) => content !== '')
-      .sort((a, b) => b.content.length - a.content.length);
-    const contents = this.#tokens.map(({ content }) => escapePattern(content));
-    if (contents.length > 0) this.#pattern = new RegExp(contents.join('|'), 'gu');
+  constructor(added: AddedTokens, pipeline: Pipeline, unknownId: number | undefined) {
+    this.#added = added;
+    this.#pipeline = pipeline;
     this.#special = new Set(
-      added.filter(({ special, id }) => special && id !== unknownId).map(({ id }) => id),
+      [...added.values()].filter(({ special, id }) => special && id !== unknownId).map(({ id }) => id),
     );
   }
 
@@ -37,77 +37,92 @@ export class SpecialTokenGuard {
    *
    * @param spans in order and apart from each other.
    * @param whole encodes a text whose special tokens are all to be recognised.
-   * @param part encodes a section without added tokens; `index` counts sections.
    */
-  encode(
-    text: string,
-    spans: readonly TextSpan[],
-    whole: (text: string) => number[],
-    part: (text: string, index: number) => number[],
-  ): number[] {
-    const { sections, guarded } = this.#split(text, spans);
+  encode(text: string, spans: readonly TextSpan[], whole: (text: string) => number[]): number[] {
+    const { parts, guarded } = this.#split(text, spans);
     if (!guarded) {
       const ids = whole(text);
-      const count = (all: Iterable<{ id?: number }>) => {
-        let special = 0;
-        for (const { id } of all) if (id !== undefined && this.#special.has(id)) special++;
-        return special;
-      };
+      const isMark = (id: number | undefined) => id !== undefined && this.#special.has(id);
       // More of them: the model itself has made one from plain text.
-      if (count(ids.map((id) => ({ id }))) <= count(sections)) return ids;
+      const made = ids.filter(isMark).length - parts.filter(({ token }) => isMark(token?.id)).length;
+      if (made <= 0) return ids;
     }
-    return sections.flatMap(({ text, id }, index) =>
-      id === undefined ? this.#plain(text, index, part) : id,
-    );
+    return parts.flatMap((part) => (part.token ? part.token.id : this.#plain(part)));
   }
 
   /** Text as tokens of which none is special: cut in halves where the vocabulary would make one. */
-  #plain(text: string, index: number, part: (text: string, index: number) => number[]): number[] {
-    const ids = text === '' ? [] : part(text, index);
+  #plain(part: Part): number[] {
+    const ids = this.#encodePart(part);
     if (!ids.some((id) => this.#special.has(id))) return ids;
-    const characters = Array.from(text);
+    const characters = Array.from(part.text);
     if (characters.length < 2) {
       throw new RopewalkError(
-        `the tokenizer has no way to write ${JSON.stringify(text)} but by a special token; leave it out.`,
+        `the tokenizer has no way to write ${JSON.stringify(part.text)} but by a special token; leave it out.`,
       );
     }
     const middle = characters.length >> 1;
     return [characters.slice(0, middle), characters.slice(middle)].flatMap((half, i) =>
-      this.#plain(half.join(''), index + i, part),
+      this.#plain({ ...part, text: half.join(''), isFirst: part.isFirst && i === 0 }),
     );
   }
 
-  #split(text: string, spans: readonly TextSpan[]): { sections: Section[]; guarded: boolean } {
-    const sections: Section[] = [];
+  #encodePart({ text, isNormalized, isFirst }: Part): number[] {
+    const ids: number[] = [];
+    const normalized = isNormalized ? text : this.#pipeline.normalize(text);
+    if (normalized === '') return ids;
+    const head = isNormalized ? (isFirst ? 1 : 0) : this.#pipeline.head(text, isFirst);
+    this.#pipeline.encode(normalized, head, ids);
+    return ids;
+  }
+
+  #split(text: string, spans: readonly TextSpan[]): { parts: Part[]; guarded: boolean } {
     let guarded = false;
-    let at = 0;
-    const pattern = this.#pattern;
-    if (pattern) {
-      pattern.lastIndex = 0;
-      for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
-        const start = match.index;
-        const token = this.#tokens.find(
-          ({ content, special }) =>
-            text.startsWith(content, start) && !(special && overlaps(spans, start, start + content.length)),
-        );
-        guarded ||= token?.content !== match[0];
-        if (!token) {
-          // A whole character on: from within a pair of surrogates the search would step back.
-          pattern.lastIndex = start + (text.codePointAt(start)! > 0xffff ? 2 : 1);
-          continue;
-        }
-        const before = text.slice(at, start);
-        sections.push(
-          { text: token.lstrip ? before.trimEnd() : before },
-          { text: token.content, id: token.id },
-        );
-        at = start + token.content.length;
-        if (token.rstrip) at += text.slice(at).length - text.slice(at).trimStart().length;
-        pattern.lastIndex = at;
+    const parts: Part[] = [];
+    const guard =
+      (origin: (position: number) => number) => (token: AddedToken, start: number, end: number) => {
+        if (!token.special || !overlaps(spans, origin(start), origin(end))) return true;
+        guarded = true;
+        return false;
+      };
+    const tokenPart = ({ token, text, start }: Section): Part => ({
+      token: token!,
+      text,
+      isNormalized: true,
+      isFirst: start === 0,
+    });
+    for (const section of this.#added.splitWritten(
+      text,
+      guard((position) => position),
+    )) {
+      if (section.token) {
+        parts.push(tokenPart(section));
+        continue;
+      }
+      const normalized = this.#pipeline.normalize(section.text);
+      const origin = (position: number) => section.start + this.#origin(section.text, position);
+      const inner = this.#added.splitNormalized(normalized, guard(origin));
+      if (!inner.some(({ token }) => token)) {
+        parts.push({ text: section.text, isNormalized: false, isFirst: section.start === 0 });
+        continue;
+      }
+      for (const part of inner) {
+        const isFirst = section.start === 0 && part.start === 0;
+        parts.push(part.token ? tokenPart(part) : { text: part.text, isNormalized: true, isFirst });
       }
     }
-    sections.push({ text: text.slice(at) });
-    return { sections, guarded };
+    return { parts, guarded };
+  }
+
+  /** The position of a section whose normalized beginning is as long as `position`. */
+  #origin(section: string, position: number): number {
+    if (!this.#pipeline.normalizer) return position;
+    let [low, high] = [0, section.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#pipeline.normalize(section.slice(0, middle)).length < position) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }
 

@@ -61,10 +61,17 @@ class Parser {
       if (this.source[this.at] === '|') {
         this.at++;
         all.push([]);
-      } else all.at(-1)!.push(this.repeated());
+      } else if (!this.options()) all.at(-1)!.push(this.repeated());
     }
     this.depth--;
     return all;
+  }
+
+  /** `(?i)`, which changes what the rest of a group matches. */
+  private options(): boolean {
+    const match = /^\(\?[a-z]{0,8}(?:-[a-z]{1,8})?\)/.exec(this.source.slice(this.at, this.at + 24));
+    this.at += match?.[0].length ?? 0;
+    return match !== null;
   }
 
   private repeated(): Piece {
@@ -119,11 +126,12 @@ class Parser {
   private characterClass(): Piece {
     let open = 1;
     if (this.source[this.at] === '^') this.at++;
-    // A "]" that comes first stands for itself in other engines; JavaScript has an empty class.
+    // Classes may stand in classes.
     while (open > 0) {
       const character = this.source[this.at++];
       if (character === undefined) throw new Problem('it has a "[" without its "]"');
       if (character === '\\') this.at++;
+      else if (character === '[') open++;
       else if (character === ']') open--;
     }
     return { kind: 'character', literal: undefined };
@@ -145,8 +153,12 @@ class Parser {
       this.at += code?.[0].length ?? 0;
       return { kind: 'character', literal: undefined };
     }
-    // A class such as \s, or a character that stands for itself.
-    return { kind: 'character', literal: /[a-zA-Z]/.test(letter) ? undefined : letter };
+    // A class such as \s, a control character, or a character that stands for itself.
+    const isSet = /[a-zA-Z]/.test(letter) && !/[tnrfvae]/.test(letter);
+    return {
+      kind: 'character',
+      literal: isSet ? undefined : /[a-zA-Z]/.test(letter) ? `\\${letter}` : letter,
+    };
   }
 }
 
@@ -184,7 +196,9 @@ function repeatsWithoutEnd(piece: Piece, behind: boolean): boolean {
 function checkBeginnings(alternatives: readonly Piece[][]): void {
   for (const [only] of alternatives) if (only?.kind === 'group') checkBeginnings(only.alternatives);
   if (alternatives.length < 2) return;
-  const first = alternatives.map(([piece]) => (piece?.kind === 'character' ? piece.literal : undefined));
+  const first = alternatives.map(([piece]) =>
+    piece?.kind === 'character' ? piece.literal?.toLowerCase() : undefined,
+  );
   if (first.includes(undefined) || new Set(first).size < first.length) {
     throw new Problem('it repeats alternatives that can begin alike');
   }

@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { trainBpe } from './bpe-trainer.ts';
-import { incompleteTail, StreamDecoder } from './stream.ts';
+import { StreamDecoder } from './stream.ts';
 import { loadTokenizer } from './tokenizer.node.ts';
 import { Tokenizer } from './tokenizer.ts';
+import { incompleteTail } from './utf8.ts';
 
 const STORIES = '../shared/data/weights/stories260K';
 

@@ -201,14 +201,15 @@ describe.skipIf(!existsSync(STORIES))(
       expect(` ${tokenizer.decode(golden.greedy_ids)}`).toBe(golden.text.replaceAll('<0x0A>', '\n'));
     });
 
-    it('differs from the native library only for bytes that are not UTF-8', async () => {
+    it('decodes bytes that are not UTF-8 as the native library does', async () => {
       const tokenizer = loadTokenizer(STORIES);
       const native = NativeTokenizer.fromFile(join(STORIES, 'tokenizer.json'));
       const bytes = [0xea, 0xb0, 0x80, 0xea].map(
         (byte) => tokenizer.tokenToId(`<0x${byte.toString(16).toUpperCase()}>`)!,
       );
-      expect(tokenizer.decode(bytes)).toBe('가\ufffd');
+      expect(tokenizer.decode(bytes)).toBe('\ufffd\ufffd\ufffd\ufffd');
       expect(await native.decode(bytes, false)).toBe('\ufffd\ufffd\ufffd\ufffd');
+      expect(tokenizer.decode(bytes.slice(0, 3))).toBe('가');
     });
   },
 );
@@ -224,13 +225,14 @@ describe('bad input', () => {
   it.each<[string, unknown, RegExp]>([
     ['an array', [], /f: not a tokenizer\.json/],
     ['no model', {}, /f: .*"model" is missing/],
-    ['an encoder', { model: { type: 'WordPiece', vocab: {} } }, /f: .*"WordPiece"; Ropewalk runs .* BPE/],
+    ['an unknown model', { model: { type: 'Magic', vocab: {} } }, /f: .*"Magic"; Ropewalk runs BPE/],
     ['no type', { model: { vocab: {} } }, /f: .*no type/],
     ['no vocabulary', { model: { type: 'BPE', merges: [] } }, /f: .*"model\.vocab"/],
     ['no merges', { model: { type: 'BPE', vocab: {} } }, /f: .*"model\.merges"/],
     ['a bad added token', { model, added_tokens: [{ id: -1, content: 'x' }] }, /f: .*"added_tokens\[0\]"/],
     ['a text as decoder', { model, decoder: 'ByteLevel' }, /f: .*"decoder"/],
-    ['an unknown decoder', { model, decoder: { type: 'CTC' } }, /f: .*"decoder" uses CTC/],
+    ['an unknown decoder', { model, decoder: { type: 'Magic' } }, /f: .*"decoder" has the type "Magic"/],
+    ['a decoder without its fields', { model, decoder: { type: 'CTC' } }, /f: .*"decoder\.pad_token"/],
     ['an unknown pre-tokenizer', { model, pre_tokenizer: { type: 'Magic' } }, /f: .*Magic/],
     ['an unknown normalizer', { model, normalizer: { type: 'Magic' } }, /f: .*Magic/],
   ])('refuses %s', (_name, json, message) => {
@@ -244,7 +246,7 @@ describe('bad input', () => {
   it('names a character without a token', () => {
     expect(Tokenizer.fromJSON({ model }).encode('ab')).toEqual([0]); // The native library drops it, too.
     const lacking = { ...model, unk_token: '<unk>' };
-    expect(() => Tokenizer.fromJSON({ model: lacking }).encode('ab')).toThrow(/no token for/);
+    expect(() => Tokenizer.fromJSON({ model: lacking }).encode('ab')).toThrow(/character without a token/);
   });
 
   it('names files that are missing or are not JSON', () => {

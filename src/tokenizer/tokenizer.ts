@@ -1,13 +1,15 @@
-import {
-  ByteLevelPreTokenizer,
-  Tokenizer as HuggingFaceTokenizer,
-  type PreTokenizer,
-  SequencePreTokenizer,
-} from '@huggingface/tokenizers';
 import { RopewalkError } from '../errors.ts';
+import { AddedTokens, type Section } from './added-tokens/added-tokens.ts';
+import { Component, toWellFormed } from './component.ts';
+import { Decoder, type Decoding } from './decoders/decoder.ts';
 import { Detokenizer } from './detokenizer.ts';
+import { createModel } from './models/index.ts';
+import type { TokenModel } from './models/model.ts';
+import { createNormalizer } from './normalizers/index.ts';
+import { Pipeline } from './pipeline.ts';
 import { SpecialTokenGuard, type TextSpan } from './plain-spans.ts';
-import { concatenate, lenientDecoder, stripEnd, stripStart } from './stream.ts';
+import { createStages } from './pre-tokenizers/index.ts';
+import { createSurroundings, type Surroundings } from './processors/index.ts';
 import {
   isObject,
   type JsonObject,
@@ -15,26 +17,17 @@ import {
   type TokenizerJson,
   tokenContent,
 } from './tokenizer-schema.ts';
-import { WordEncoder } from './word-encoder.ts';
 
 /** The names that the published families give to the first and the last token of a text. */
 const KNOWN_BOS = ['<|begin_of_text|>', '<bos>', '<s>', '<|endoftext|>'];
 const KNOWN_EOS = ['<|end_of_text|>', '<eos>', '</s>', '<|endoftext|>'];
 
 /**
- * GPT-2's pre-tokenizer. The library writes `\s`, which in JavaScript has U+FEFF and lacks U+0085; the
- * original (Rust's `regex`) means the Unicode property White_Space.
- */
-const GPT2_PATTERN =
-  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
-
-/**
- * A tokenizer from Hugging Face's tokenizer.json: the same ids as the `tokenizers` library.
+ * A tokenizer from Hugging Face's tokenizer.json: the ids and the texts of the Rust library `tokenizers`.
  *
- * Decoding is ours, so that streams and whole texts agree; it gives Hugging Face's text wherever the bytes
- * are valid UTF-8. For invalid bytes under SentencePiece's byte fallback Hugging Face replaces every byte of
- * the run by U+FFFD, also those of good characters beside the bad one; here only the bad ones are replaced.
- * `clean_up_tokenization_spaces` is never applied: it changes the text that was encoded.
+ * As transformers does with it, `truncation` and `padding` of the file are set aside: a text is encoded whole. Of
+ * tokenizer_config.json only bos and eos are read: what it says of slow tokenizers means nothing beside a tokenizer.json,
+ * and `clean_up_tokenization_spaces` would change the text that was encoded.
  */
 export class Tokenizer {
   /** The size of the embedding that these ids need: the highest id plus one, added tokens included. */
@@ -45,39 +38,44 @@ export class Tokenizer {
   readonly eosId: number | undefined;
   /** The tokenizer_config.json that came with it, or {}. */
   readonly config: JsonObject;
-  /** How a token becomes bytes; `StreamDecoder` uses it. */
+  /** What each token adds to a text, as bytes. */
   readonly detokenizer: Detokenizer;
+  /** The ids that `encode` puts before and after a text. */
+  readonly idsAround: Surroundings;
   readonly #json: TokenizerJson;
-  readonly #library: HuggingFaceTokenizer;
-  readonly #source: string;
-  readonly #specialIds: ReadonlySet<number>;
-  /** The fast path for BPE over independent words, and the ids that the post-processor puts around a text there. */
-  readonly #words: WordEncoder | undefined;
-  readonly #before: readonly number[] = [];
-  readonly #after: readonly number[] = [];
+  readonly #model: TokenModel;
+  readonly #added: AddedTokens;
+  readonly #pipeline: Pipeline;
+  readonly #decoder: Decoder;
   readonly #guard: SpecialTokenGuard;
   readonly #bytes: (Uint8Array | undefined)[] = [];
 
   private constructor(json: TokenizerJson, config: JsonObject, source: string) {
     this.#json = json;
     this.config = config;
-    this.#source = source;
-    this.detokenizer = new Detokenizer(json.decoder, source);
-    this.#library = this.#trying(() => {
-      const library = new HuggingFaceTokenizer(json, { ...config, clean_up_tokenization_spaces: false });
-      repairPattern(library.pre_tokenizer);
-      return library;
-    });
-    this.#words = this.#trying(() => WordEncoder.for(this.#library, json));
-    if (this.#words) {
-      [this.#before, this.#after] = this.#trying(() => {
-        const [before, after] = addedAround(this.#library);
-        return [checkKnown(before), checkKnown(after)];
-      });
-    }
-    this.vocabSize = this.#trying(() => highestId(this.#library, source)) + 1;
-    this.#specialIds = new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id));
-    this.#guard = new SpecialTokenGuard(json.added_tokens, unknownId(json, this.#library));
+    const component = (field: 'normalizer' | 'pre_tokenizer' | 'post_processor' | 'decoder') =>
+      json[field] ? Component.of(json[field], field, source) : undefined;
+    const normalizer = component('normalizer');
+    const preTokenizer = component('pre_tokenizer');
+    const decoder = component('decoder');
+    this.#model = createModel(json.model, source);
+    this.#pipeline = new Pipeline(
+      normalizer && createNormalizer(normalizer),
+      preTokenizer ? createStages(preTokenizer) : [],
+      this.#model,
+    );
+    this.#added = new AddedTokens(
+      json.added_tokens,
+      this.#model,
+      () => modelSize(json),
+      this.#pipeline.normalizer,
+      source,
+    );
+    this.idsAround = createSurroundings(component('post_processor'));
+    this.#decoder = new Decoder(decoder);
+    this.detokenizer = new Detokenizer(decoder);
+    this.vocabSize = highestId(this.#model, this.#added) + 1;
+    this.#guard = new SpecialTokenGuard(this.#added, this.#pipeline, unknownId(json, this));
     this.bosId = this.#configured('bos_token', KNOWN_BOS);
     this.eosId = this.#configured('eos_token', KNOWN_EOS);
   }
@@ -107,43 +105,38 @@ export class Tokenizer {
     text: string,
     options: { addSpecialTokens?: boolean; plainSpans?: readonly TextSpan[] } = {},
   ): number[] {
-    return this.#trying(() => this.#encode(text, options));
-  }
-
-  #encode(text: string, options: { addSpecialTokens?: boolean; plainSpans?: readonly TextSpan[] }): number[] {
     const { addSpecialTokens = true, plainSpans = [] } = options;
-    if (plainSpans.length > 0) {
-      const ids = this.#guard.encode(
-        text,
-        plainSpans,
-        (whole) => this.encode(whole, { addSpecialTokens: false }),
-        (section, index) => this.#encodeSection(section, index),
-      );
-      return addSpecialTokens ? [...this.idsAround.before, ...ids, ...this.idsAround.after] : ids;
+    const wellFormed = toWellFormed(text);
+    const { before, after } = this.idsAround;
+    const ids = addSpecialTokens ? [...before] : [];
+    if (plainSpans.length === 0) this.#encode(wellFormed, ids);
+    else {
+      const guarded = this.#guard.encode(wellFormed, plainSpans, (whole) => {
+        const all: number[] = [];
+        this.#encode(whole, all);
+        return all;
+      });
+      for (const id of guarded) ids.push(id);
     }
-    if (this.#words) {
-      const ids = this.#words.encode(text);
-      return addSpecialTokens ? [...this.#before, ...ids, ...this.#after] : ids;
-    }
-    if (text === '' && !addSpecialTokens) return [];
-    const { ids } = this.#library.encode(text, { add_special_tokens: addSpecialTokens });
-    return checkKnown(ids);
+    if (addSpecialTokens) for (const id of after) ids.push(id);
+    return ids;
   }
 
-  /** The ids that `encode` puts before and after a text. */
-  get idsAround(): { before: readonly number[]; after: readonly number[] } {
-    const [before, after] = this.#words ? [this.#before, this.#after] : addedAround(this.#library);
-    return { before, after };
+  #encode(text: string, ids: number[]): void {
+    for (const section of this.#added.splitWritten(text)) {
+      if (section.token) ids.push(section.token.id);
+      else this.#encodeSection(section, ids);
+    }
   }
 
-  /** A text between added tokens, of which it has none. */
-  #encodeSection(text: string, index: number): number[] {
-    if (this.#words) return this.#words.encodeText(text);
-    const { normalizer, pre_tokenizer: preTokenizer, model } = this.#library;
-    const normalized = normalizer?.(text) ?? text;
-    if (normalized === '') return [];
-    const words = preTokenizer?.(normalized, { section_index: index }) ?? [normalized];
-    return checkKnown(model!(words).map((token) => this.#library.token_to_id(token)));
+  /** A section in which no token stands as it is written. */
+  #encodeSection({ text, start }: Section, ids: number[]): void {
+    const normalized = this.#pipeline.normalize(text);
+    const head = start === 0 ? this.#pipeline.head(text, true) : 0;
+    for (const part of this.#added.splitNormalized(normalized)) {
+      if (part.token) ids.push(part.token.id);
+      else this.#pipeline.encode(part.text, head > part.start ? head - part.start : 0, ids);
+    }
   }
 
   /**
@@ -152,45 +145,54 @@ export class Tokenizer {
    * @returns the text; bytes that are not valid UTF-8 become U+FFFD
    */
   decode(ids: Iterable<number>, options: { skipSpecialTokens?: boolean } = {}): string {
-    return this.#trying(() => this.#decode(ids, options));
+    const decoding = this.startDecoding();
+    for (const id of ids) {
+      const spelling = this.decodedSpelling(id, options.skipSpecialTokens);
+      if (spelling !== undefined) decoding.push(spelling);
+    }
+    return decoding.end();
   }
 
-  #decode(ids: Iterable<number>, options: { skipSpecialTokens?: boolean }): string {
-    const parts: Uint8Array[] = [];
-    for (const id of ids) {
-      if (options.skipSpecialTokens && this.isSpecial(id)) continue;
-      const bytes = this.tokenBytes(id, parts.length === 0);
-      if (bytes) parts.push(bytes);
-    }
-    const text = lenientDecoder.decode(concatenate(parts));
-    const { strip } = this.detokenizer;
-    return strip ? stripEnd(stripStart(text, strip), strip) : text;
+  /** Begins to decode a text token by token, each by its `decodedSpelling`. */
+  startDecoding(): Decoding {
+    return this.#decoder.start();
+  }
+
+  /** What the decoder takes for a token: its spelling, an added token's as it is normalized; undefined where it takes none. */
+  decodedSpelling(id: number, skipSpecialTokens = false): string | undefined {
+    const spelling = this.#added.decodedSpelling(id) ?? this.#model.idToToken(id);
+    if (skipSpecialTokens && spelling !== undefined && this.#added.isSpecialSpelling(spelling))
+      return undefined;
+    return spelling;
   }
 
   /** The id of a token by its exact spelling in the vocabulary (`Ġthe`, `▁the`, `<s>`). */
   tokenToId(token: string): number | undefined {
-    return this.#library.token_to_id(token);
+    return this.#added.tokenToId(token) ?? this.#model.tokenToId(token);
   }
 
   /** The spelling in the vocabulary of an id. */
   idToToken(id: number): string | undefined {
-    return this.#library.id_to_token(id);
+    return this.#added.get(id)?.content ?? this.#model.idToToken(id);
   }
 
   /** Whether the id is a special token (bos, eos, a chat turn's mark …). */
   isSpecial(id: number): boolean {
-    return this.#specialIds.has(id);
+    return this.#added.get(id)?.special ?? false;
   }
 
-  /** The bytes that a token adds to a text; undefined outside the vocabulary. `first`: nothing precedes it. */
+  /**
+   * The bytes that a token adds to a text; undefined outside the vocabulary, and where the decoder makes a token's text
+   * depend on others. `first`: nothing precedes it.
+   */
   tokenBytes(id: number, first = false): Uint8Array | undefined {
     if (!first) {
       const known = this.#bytes[id];
       if (known) return known;
     }
-    const token = this.idToToken(id);
-    if (token === undefined) return undefined;
-    const bytes = this.detokenizer.bytes(token, first);
+    const spelling = this.decodedSpelling(id);
+    if (spelling === undefined) return undefined;
+    const bytes = this.detokenizer.bytes(spelling, first);
     if (!first) this.#bytes[id] = bytes;
     return bytes;
   }
@@ -198,20 +200,6 @@ export class Tokenizer {
   /** The tokenizer.json object, to be saved with a model. */
   toJSON(): TokenizerJson {
     return this.#json;
-  }
-
-  /** The library takes a file at its word: what it then stumbles over is the file's fault, and said to be. */
-  #trying<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      if (error instanceof RopewalkError) throw error;
-      const why = error instanceof Error ? error.message : String(error);
-      throw new RopewalkError(
-        `${this.#source}: this tokenizer does not work (${why}); use the original tokenizer.json of the model`,
-        { cause: error },
-      );
-    }
   }
 
   #configured(field: string, known: readonly string[]): number | undefined {
@@ -226,54 +214,20 @@ export class Tokenizer {
   }
 }
 
-/** The id of `unk_token`, by name in a BPE model, by `unk_id` in a Unigram model. */
-function unknownId({ model }: TokenizerJson, library: HuggingFaceTokenizer): number | undefined {
-  if (typeof model.unk_id === 'number') return model.unk_id;
-  return typeof model.unk_token === 'string' ? library.token_to_id(model.unk_token) : undefined;
+/** The id of `unk_token` in a BPE model, of `unk_id` in a Unigram model. */
+function unknownId({ model }: TokenizerJson, tokenizer: Tokenizer): number | undefined {
+  if (typeof model.unk_token === 'string') return tokenizer.tokenToId(model.unk_token);
+  return typeof model.unk_id === 'number' ? model.unk_id : undefined;
 }
 
-function checkKnown(ids: readonly (number | undefined)[]): number[] {
-  for (const id of ids) {
-    if (id !== undefined && !isTokenId(id)) throw new Error(`it gives the token id ${String(id)}`);
-  }
-  if (ids.some((id) => id === undefined)) {
-    throw new RopewalkError(
-      'The text has a character that this tokenizer has no token for, nor an unknown token.',
-    );
-  }
-  return ids as number[];
+/** How many tokens the vocabulary of a model has. */
+function modelSize({ model: { vocab } }: TokenizerJson): number {
+  return Array.isArray(vocab) ? vocab.length : Object.keys(vocab as JsonObject).length;
 }
 
-/** Ids beyond this are no vocabulary's: an array for each of them would take gigabytes. */
-const MAX_ID = 1 << 24;
-
-function isTokenId(id: unknown): id is number {
-  return typeof id === 'number' && Number.isInteger(id) && id >= 0 && id <= MAX_ID;
-}
-
-function highestId(library: HuggingFaceTokenizer, source: string): number {
+function highestId(model: TokenModel, added: AddedTokens): number {
   let highest = -1;
-  for (const [token, id] of library.get_vocab()) {
-    if (!isTokenId(id)) {
-      throw new RopewalkError(
-        `${source}: the token ${JSON.stringify(token).slice(0, 60)} has the id ${String(id)}`,
-      );
-    }
-    highest = Math.max(highest, id);
-  }
+  for (const [, id] of model.entries()) if (id > highest) highest = id;
+  for (const { id } of added.values()) if (id > highest) highest = id;
   return highest;
-}
-
-/** What the post-processor puts before and after a text, found by processing one mark. */
-function addedAround(library: HuggingFaceTokenizer): [number[], number[]] {
-  const mark = '\0';
-  const { tokens } = library.post_processor?.([mark], null, true) ?? { tokens: [mark] };
-  const ids = tokens.map((token) => library.token_to_id(token)!);
-  const at = tokens.indexOf(mark);
-  return [ids.slice(0, at), ids.slice(at + 1)];
-}
-
-function repairPattern(preTokenizer: PreTokenizer | null): void {
-  if (preTokenizer instanceof SequencePreTokenizer) preTokenizer.tokenizers.forEach(repairPattern);
-  else if (preTokenizer instanceof ByteLevelPreTokenizer) preTokenizer.pattern = GPT2_PATTERN;
 }

@@ -39,16 +39,16 @@ export function checkProgram(
 
 export function renderProgram(source: string, variables: Readonly<Record<string, unknown>>): string {
   const given = new Map<string, Value>(globals(() => ''));
-  for (const [name, value] of Object.entries(variables)) given.set(name, valueOf(value));
+  for (const [name, value] of Object.entries(variables)) given.set(name, templateValue(value));
   return run(parse(source), given, new Budget(1000, 10)).value;
 }
 
-function valueOf(value: unknown): Value {
+function templateValue(value: unknown): Value {
   if (typeof value === 'string') return new Text(value);
   if (typeof value === 'number') return Number.isInteger(value) ? BigInt(value) : value;
-  if (Array.isArray(value)) return new List(value.map(valueOf));
+  if (Array.isArray(value)) return new List(value.map(templateValue));
   if (typeof value !== 'object' || value === null) return value as boolean | null;
   const dict = new Dict();
-  for (const [key, one] of Object.entries(value)) dict.set(new Text(key), valueOf(one));
+  for (const [key, one] of Object.entries(value)) dict.set(new Text(key), templateValue(one));
   return dict;
 }

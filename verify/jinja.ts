@@ -1,7 +1,7 @@
 /**
  * Runs the programs of test/reference/make_jinja.py and lists where what we make of them differs from Jinja2's.
  *
- *     node scripts/run-ts.js scripts/check-jinja.ts FILE [how many to list]
+ *     node scripts/run-ts.js verify/jinja.ts FILE [how many to list]
  */
 import { readFileSync } from 'node:fs';
 import { checkProgram, type JinjaReference } from '../test/helpers/jinja.ts';

@@ -1,0 +1,167 @@
+import { RopewalkError } from '../../errors.ts';
+import type { TokenModel } from '../models/model.ts';
+import type { Normalizer } from '../normalizers/normalizer.ts';
+import type { AddedTokenJson } from '../tokenizer-schema.ts';
+import { WORD_CLASS } from '../unicode/classes.ts';
+import { skipWhiteSpace, skipWhiteSpaceBack } from '../unicode/text.ts';
+import { Matcher, type PatternMatch } from './matcher.ts';
+
+/** An added token with the id that it has, and all of its flags. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly singleWord: boolean;
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+  readonly normalized: boolean;
+  readonly special: boolean;
+}
+
+/** A part of a text: an added token, or text for the model, which may be empty. */
+export interface Section {
+  readonly text: string;
+  /** Where it begins in the text that was split. */
+  readonly start: number;
+  readonly token?: AddedToken;
+}
+
+/** Refuses a match of a token at a place of the text. */
+export type AllowsMatch = (token: AddedToken, start: number, end: number) => boolean;
+
+const WORD_AT_END = new RegExp(`${WORD_CLASS}$`, 'v');
+const WORD_AT_START = new RegExp(`^${WORD_CLASS}`, 'v');
+
+/**
+ * The field `added_tokens`: tokens that are found in a text before the model sees it. As in the Rust library, a token that
+ * the model knows has the model's id, and others are numbered on from the size of the model's vocabulary; the field `id` of
+ * a file only says what these numbers come to.
+ */
+export class AddedTokens {
+  readonly #idOf = new Map<string, number>();
+  readonly #byId = new Map<number, AddedToken>();
+  readonly #special = new Set<string>();
+  /** How normalized tokens are spelled once the normalizer has changed them. */
+  readonly #normalized = new Map<number, string>();
+  readonly #asWritten = new Matcher();
+  readonly #asNormalized = new Matcher();
+
+  /**
+   * @param modelSize the number of tokens in the model's vocabulary
+   * @throws RopewalkError for tokens that the normalizer makes empty, or equal: the Rust library takes one or the other by chance
+   */
+  constructor(
+    json: readonly AddedTokenJson[],
+    model: TokenModel,
+    modelSize: () => number,
+    normalizer: Normalizer | undefined,
+    source: string,
+  ) {
+    let next: number | undefined;
+    for (const item of json) {
+      const token = complete(item);
+      if (token.content === '') continue;
+      let id = this.#idOf.get(token.content) ?? model.tokenToId(token.content);
+      if (id === undefined) {
+        next ??= modelSize();
+        id = next++;
+      }
+      if (token.normalized && normalizer) {
+        const spelling = normalizer.normalize(token.content);
+        if (spelling !== token.content) this.#normalized.set(id, spelling);
+      }
+      this.#idOf.set(token.content, id);
+      if (token.special) this.#special.add(token.content);
+      this.#byId.set(id, { ...token, id });
+    }
+    for (const token of this.#byId.values()) {
+      const pattern = token.normalized ? (this.#normalized.get(token.id) ?? token.content) : token.content;
+      const matcher = token.normalized ? this.#asNormalized : this.#asWritten;
+      if (pattern === '') {
+        // The library finds nothing between any two characters, and splits the text there.
+        throw new RopewalkError(
+          `${source}: the added token ${JSON.stringify(token.content)} is nothing once it is normalized; set its "normalized" to false`,
+        );
+      }
+      if (matcher.add(pattern, token.id)) continue;
+      throw new RopewalkError(
+        `${source}: the added token ${JSON.stringify(token.content)} is the same as another one once it is normalized, and which is meant is left open; remove one, or set "normalized" to false`,
+      );
+    }
+  }
+
+  tokenToId(content: string): number | undefined {
+    return this.#idOf.get(content);
+  }
+
+  get(id: number): AddedToken | undefined {
+    return this.#byId.get(id);
+  }
+
+  values(): Iterable<AddedToken> {
+    return this.#byId.values();
+  }
+
+  /** What a decoder takes for the token: how it is spelled when normalized. */
+  decodedSpelling(id: number): string | undefined {
+    return this.#normalized.get(id) ?? this.#byId.get(id)?.content;
+  }
+
+  /** Whether a token of this spelling is left out when special tokens are skipped. */
+  isSpecialSpelling(spelling: string): boolean {
+    return this.#special.has(spelling);
+  }
+
+  /** Splits a text at the tokens that are found in it as it is written. */
+  splitWritten(text: string, allows?: AllowsMatch): Section[] {
+    return this.#split(text, this.#asWritten, allows);
+  }
+
+  /** Splits a normalized text at the tokens that are found in it then. */
+  splitNormalized(text: string, allows?: AllowsMatch): Section[] {
+    return this.#split(text, this.#asNormalized, allows);
+  }
+
+  get areAllWritten(): boolean {
+    return this.#asNormalized.isEmpty;
+  }
+
+  #split(text: string, matcher: Matcher, allows: AllowsMatch | undefined): Section[] {
+    const sections: Section[] = [];
+    if (text === '') return sections;
+    if (matcher.isEmpty) return [{ text, start: 0 }];
+    const filter = allows && (({ id, start, end }: PatternMatch) => allows(this.#byId.get(id)!, start, end));
+    let covered = 0;
+    for (let match = matcher.find(text, 0, filter); match; match = matcher.find(text, match.end, filter)) {
+      const token = this.#byId.get(match.id)!;
+      let { start, end } = match;
+      if (token.singleWord && !standsAlone(text, start, end)) continue;
+      if (token.lstrip) start = Math.max(skipWhiteSpaceBack(text, start), covered);
+      if (token.rstrip) end = skipWhiteSpace(text, end);
+      if (covered < start) sections.push({ text: text.slice(covered, start), start: covered });
+      // The white space that another token has taken is no token again.
+      if (start < end) sections.push({ text: token.content, start, token });
+      covered = end;
+    }
+    if (covered !== text.length) sections.push({ text: text.slice(covered), start: covered });
+    return sections;
+  }
+}
+
+function complete({ content, single_word, lstrip, rstrip, normalized, special }: AddedTokenJson) {
+  return {
+    content,
+    singleWord: single_word ?? false,
+    lstrip: lstrip ?? false,
+    rstrip: rstrip ?? false,
+    normalized: normalized ?? !special,
+    special: special ?? false,
+  };
+}
+
+/** Whether no character of a word stands beside a part of a text. */
+function standsAlone(text: string, start: number, end: number): boolean {
+  return (
+    !WORD_AT_END.test(text.slice(Math.max(0, start - 2), start)) &&
+    !WORD_AT_START.test(text.slice(end, end + 2))
+  );
+}

@@ -1,0 +1,13 @@
+import { inPlace, type Normalizer } from './normalizer.ts';
+
+/** Lower case, each character for itself: JavaScript writes a sigma at the end of a word as ς, Rust's `char` does not. */
+export function lowercase(text: string): string {
+  if (!text.includes('Σ')) return text.toLowerCase();
+  return text
+    .split('Σ')
+    .map((part) => part.toLowerCase())
+    .join('σ');
+}
+
+/** `Lowercase`. */
+export const lowercaseNormalizer: Normalizer = inPlace(lowercase);

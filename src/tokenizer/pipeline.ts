@@ -1,0 +1,76 @@
+import type { TokenModel } from './models/model.ts';
+import type { Normalizer } from './normalizers/normalizer.ts';
+import type { Stage } from './pre-tokenizers/stage.ts';
+
+/** Enough for the frequent words of any corpus; beyond it the table starts anew. */
+const MAX_PIECES = 200_000;
+const MAX_PIECE_LENGTH = 64;
+
+/**
+ * Text without added tokens to ids: normalizer, pre-tokenizer, model. A piece has the same ids wherever it stands, and texts
+ * repeat their words, so the ids of pieces are remembered, by the text before the last steps that only change it.
+ */
+export class Pipeline {
+  readonly #normalizer: Normalizer | undefined;
+  /** Up to the last step that splits, and what follows it. */
+  readonly #splits: readonly Stage[];
+  readonly #maps: readonly (Stage & { kind: 'map' })[];
+  readonly #model: TokenModel;
+  readonly #pieces = new Map<string, readonly number[]>();
+  /** A stack of what the steps hand on, so that a text is not split by nested calls made anew. */
+  readonly #emitters: ((piece: string, head: number) => void)[];
+  #ids: number[] = [];
+
+  constructor(normalizer: Normalizer | undefined, stages: readonly Stage[], model: TokenModel) {
+    this.#normalizer = normalizer;
+    const last = stages.findLastIndex(({ kind }) => kind === 'split');
+    this.#splits = stages.slice(0, last + 1);
+    this.#maps = stages.slice(last + 1).filter((stage) => stage.kind === 'map');
+    this.#model = model;
+    this.#emitters = [(piece) => this.#encodePiece(piece)];
+    for (const stage of [...this.#splits].reverse()) {
+      const emit = this.#emitters[0]!;
+      this.#emitters.unshift(
+        stage.kind === 'split'
+          ? (text, head) => stage.split(text, head, emit)
+          : (text, head) => emit(stage.map(text), head === 0 ? 0 : stage.head(text, head)),
+      );
+    }
+  }
+
+  get normalizer(): Normalizer | undefined {
+    return this.#normalizer;
+  }
+
+  normalize(text: string): string {
+    return this.#normalizer ? this.#normalizer.normalize(text) : text;
+  }
+
+  /** How much of a normalized section stems from the first character of the text; 0 in sections that begin later. */
+  head(section: string, isFirst: boolean): number {
+    if (!isFirst || section === '') return 0;
+    const head = section.codePointAt(0)! > 0xffff ? 2 : 1;
+    return this.#normalizer ? this.#normalizer.head(section, head) : head;
+  }
+
+  /** Appends the ids of a normalized text that is not empty. */
+  encode(normalized: string, head: number, ids: number[]): void {
+    this.#ids = ids;
+    this.#emitters[0]!(normalized, head);
+  }
+
+  #encodePiece(piece: string): void {
+    const known = this.#pieces.get(piece);
+    if (known !== undefined) {
+      for (let i = 0; i < known.length; i++) this.#ids.push(known[i]!);
+      return;
+    }
+    const start = this.#ids.length;
+    let spelled = piece;
+    for (const { map } of this.#maps) spelled = map(spelled);
+    this.#model.encode(spelled, this.#ids);
+    if (piece.length > MAX_PIECE_LENGTH) return;
+    if (this.#pieces.size >= MAX_PIECES) this.#pieces.clear();
+    this.#pieces.set(piece, this.#ids.slice(start));
+  }
+}

@@ -1,0 +1,33 @@
+import type { Component, JsonPattern } from '../component.ts';
+import { regexProblem } from '../regex-safety.ts';
+import { escapePattern } from '../unicode/text.ts';
+import { RegexProblem } from './syntax.ts';
+import { translateRegex } from './translate.ts';
+
+/** Patterns of published tokenizers are a few hundred characters long. */
+const MAX_LENGTH = 20_000;
+
+/**
+ * A pattern of tokenizer.json as a global expression that has the same matches as in the Rust library.
+ *
+ * @throws RopewalkError naming the field, for one that has no exact counterpart or could take for ever
+ */
+export function compilePattern(pattern: JsonPattern, component: Component, field: string): RegExp {
+  if ('String' in pattern) return new RegExp(escapePattern(pattern.String), 'gu');
+  const { Regex: source } = pattern;
+  const at = `${field}.Regex`;
+  if (source.length > MAX_LENGTH) component.fail(`has ${source.length} characters`, at);
+  const danger = regexProblem(source);
+  if (danger) {
+    component.fail(
+      `is a regular expression that could take for ever: ${danger}; use the tokenizer.json of a model that you trust`,
+      at,
+    );
+  }
+  try {
+    return translateRegex(source);
+  } catch (error) {
+    if (!(error instanceof RegexProblem)) throw error;
+    return component.fail(`is a regular expression that Ropewalk cannot run exactly: ${error.message}`, at);
+  }
+}
