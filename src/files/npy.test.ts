@@ -16,7 +16,9 @@ test("a matrix in uneven blocks is numpy's own file, byte for byte", async () =>
     yield Float32Array.of(9, 0.75, 1, 1.25).subarray(1);
   }
   await writeNpyFile(path, [3, 2], blocks());
-  expect(readFileSync(path)).toEqual(readFileSync(new URL('../checkpoint/fixtures/matrix.npy', import.meta.url)));
+  expect(readFileSync(path)).toEqual(
+    readFileSync(new URL('../checkpoint/fixtures/matrix.npy', import.meta.url)),
+  );
 });
 
 test('headers keep the data aligned to 64 bytes, whatever the shape', () => {
