@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
+import { families } from '../src/families/registry.ts';
 import { FileSource } from '../src/files/file.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { HostMemory } from '../src/runtime/host-memory.ts';
@@ -9,7 +10,7 @@ import { createTrainingEngine } from '../src/training/create-learner.ts';
 import { AdamW, allocateTrainable } from '../src/training/optimizers/optimizer.ts';
 
 /** Fifty steps from the same weights and batches as PyTorch: forward, backward, clipping and AdamW together. */
-describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])('%s', (name) => {
+describe.each(families.map(({ name }) => name))('%s', (name) => {
   const modes = ['fast', 'recompute'] as const;
   it.each(modes)("follows PyTorch's loss curve for 50 steps within 1e-3 (%s)", async (memory) => {
     const path = new URL(`./reference/${name}`, import.meta.url).pathname;

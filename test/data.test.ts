@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -105,14 +105,14 @@ describe('which tokens are trained', () => {
   });
 
   it('is all of a plain text and its end', () => {
-    const { ids, trained } = encodeExample({ text: 'a <|end|> b' }, { tokenizer, trainOn: 'assistant' });
+    const { ids, trained } = encodeExample(
+      { text: 'a <|end|> b' },
+      { tokenizer, trainOn: 'assistant', specialTokensInText: false },
+    );
     expect(tokenizer.decode(ids)).toBe('<bos>a <|end|> b<eos>');
     expect([...ids].filter((id) => tokenizer.isSpecial(id)).length).toBe(2);
     expect([...trained]).toEqual([0, ...new Array(ids.length - 1).fill(1)]);
-    const special = encodeExample(
-      { text: 'a <|end|> b' },
-      { tokenizer, trainOn: 'assistant', specialTokensInText: true },
-    );
+    const special = encodeExample({ text: 'a <|end|> b' }, { tokenizer, trainOn: 'assistant' });
     expect([...special.ids].filter((id) => tokenizer.isSpecial(id)).length).toBe(3);
   });
 
@@ -282,7 +282,7 @@ describe('data files', () => {
     ['x.jsonl', '{"question":"a"}', /x\.jsonl:1: no known form.*"question".*--column prompt=NAME/],
     ['x.jsonl', '{"messages":[{"role":"root","content":"a"}]}', /x\.jsonl:1: message 1 .* the role "root"/],
     ['x.jsonl', '{"messages":[{"role":"user","content":["a"]}]}', /x\.jsonl:1: message 1 .* no text/],
-    ['x.jsonl', '{"messages":"no"}', /x\.jsonl:1: a chat needs/],
+    ['x.jsonl', '{"messages":"no"}', /x\.jsonl:1: the field holds a text that is not JSON/],
     ['x.jsonl', '', /no rows/],
     ['x.json', '[{"text":"a"},\n{"text":}]', /x\.json:2: not valid JSON/],
     ['x.json', '[{"text":"a"},\n{"text":"b"}', /x\.json:2: the file ends within the array/],
@@ -295,7 +295,7 @@ describe('data files', () => {
     ['x.csv', 'prompt,prompt\na,b', /x\.csv:1: two columns are called "prompt"/],
     ['x.csv', Buffer.from('prompt,completion\na,b\n\xb0\xa1,b\n', 'latin1'), /x\.csv:3: .*not UTF-8.*CP949/],
     ['x.parquet', 'PAR1 no PAR1', /x\.parquet: this Parquet file cannot be read/],
-    ['x.txt', 'a', /x\.txt: data files are told by the ending/],
+    ['x.doc', 'a', /x\.doc: data files are told by the ending/],
   ])('%s that are wrong are refused with their place: %j', async (name, text, message) => {
     expect(await refusal(prepare([file(name, text)]))).toMatch(message);
   });
@@ -430,16 +430,16 @@ describe('tokenised data', () => {
   it('leave nothing behind when they fail', async () => {
     const store = join(folder, 'failed');
     await refusal(prepare([file('bad.jsonl', `${rows(20)}\nno`)], { folder: store }));
-    expect(readdirSync(store)).toEqual([]);
+    expect(existsSync(store)).toBe(false);
     await refusal(prepare([file('empty.jsonl', '{"text":""}')], { folder: store }));
-    expect(readdirSync(store)).toEqual([]);
+    expect(existsSync(store)).toBe(false);
     const changing = file('changing.jsonl', rows(50));
     const changed = prepare([changing], {
       folder: store,
       onProgress: ({ rows: read }) => read === 30 && writeFileSync(changing, rows(51)),
     });
     expect(await refusal(changed)).toContain('changing.jsonl was changed while it was read');
-    expect(readdirSync(store)).toEqual([]);
+    expect(existsSync(store)).toBe(false);
     const controller = new AbortController();
     const stopped = prepare([file('rows.jsonl', rows(50))], {
       folder: store,
@@ -447,7 +447,7 @@ describe('tokenised data', () => {
       onProgress: ({ rows: read }) => read === 30 && controller.abort(),
     });
     await expect(stopped).rejects.toThrow(/abort/i);
-    expect(readdirSync(store)).toEqual([]);
+    expect(existsSync(store)).toBe(false);
   });
 
   it('tell of lengths, truncations and rows that are dropped', async () => {
@@ -458,7 +458,7 @@ describe('tokenised data', () => {
     const path = file('lengths.jsonl', texts.join('\n'));
     const sorted = [...lengths].sort((a, b) => a - b);
     const maxLength = sorted[2]!;
-    const cut = await prepare([path], { maxLength });
+    const cut = await prepare([path], { maxLength, tooLong: 'truncate' });
     expect(cut.report.lengths).toMatchObject({
       min: sorted[0],
       max: sorted[3],
@@ -597,13 +597,16 @@ describe('ropewalk data preview', () => {
   it('marks what is trained, and reports', async () => {
     const path = reference('data/messages.parquet');
     const plain = await ropewalk(['data', 'preview', small, '--data', path, '--rows', '1', '--from', '3']);
-    expect(plain.stdout).toContain('<|start|>user\n안녕<|end|>\n<|start|>assistant\n⟦반가워요<|end|>⟧');
+    expect(plain.stdout).toContain(
+      '⟪<|start|>⟫user\n안녕⟪<|end|>⟫\n⟪<|start|>⟫assistant\n⟦반가워요⟪<|end|>⟫⟧',
+    );
     expect(plain.stdout).toMatch(/rows +3, of which 3 are examples/);
     const json = await ropewalk(['data', 'preview', small, '--data', path, '--rows', '1', '--json']);
     const { examples, report } = JSON.parse(json.stdout);
     expect(report).toMatchObject({ rows: 3, examples: 3 });
     expect(examples).toHaveLength(1);
-    expect(examples[0].runs).toContainEqual({ text: 'Hi!<|end|>', trained: true });
+    expect(examples[0].runs).toContainEqual({ text: 'Hi!', trained: true });
+    expect(examples[0].runs).toContainEqual({ text: '<|end|>', trained: true, special: true });
   });
 
   it('shows control characters of the data as pictures, and fails in one line', async () => {
@@ -625,7 +628,7 @@ describe('ropewalk data preview', () => {
       expect(report.rows).toBe(11_823);
       expect(report.dropped).toEqual([]);
       const trained = examples[0].runs.filter((run: { trained: boolean }) => run.trained);
-      expect(trained.map((run: { text: string }) => run.text)).toEqual(['하루가 또 가네요.<|end|>']);
+      expect(trained.map((run: { text: string }) => run.text)).toEqual(['하루가 또 가네요.', '<|end|>']);
     },
   );
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { RopewalkError } from '../errors.ts';
+import { INTERRUPTED, isInterruption } from './terminal/interrupt.ts';
 import { printable } from './terminal/printable.ts';
 
 interface CommandModule {
@@ -83,6 +84,10 @@ function report(error: unknown): number {
   if (error instanceof RopewalkError) {
     complain(error.message);
     return 1;
+  }
+  if (isInterruption(error)) {
+    process.stderr.write('interrupted\n');
+    return INTERRUPTED;
   }
   process.stderr.write(
     `${pc.red('ropewalk failed:')} ${printable(error instanceof Error ? (error.stack ?? error.message) : String(error))}\n`,

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
 import { fileError } from '../files/file-errors.ts';
+import { removeEmpty } from '../files/folders.node.ts';
 import {
   chatTemplateOf,
   checkMaxLength,
@@ -12,6 +13,7 @@ import {
   type ExampleOptions,
   examplesOf,
 } from './examples.node.ts';
+import { dataFileEnding } from './reading/read-rows.node.ts';
 import { type DataReport, ReportBuilder } from './report.ts';
 import { TokenFile, writeTokenFile } from './token-file.node.ts';
 import type { DatasetView } from './view.ts';
@@ -53,6 +55,9 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
   const existing = await openExisting(path, identity);
   if (existing) return datasetFrom(existing, path, true);
   const report = new ReportBuilder();
+  const folders = await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+    throw fileError(error, 'write', folder);
+  });
   await writeTokenFile(path, examplesOf({ ...options, template }, report), async () => {
     signal?.throwIfAborted();
     const after = await Promise.all(files.map(stamp));
@@ -62,6 +67,9 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
     const built = report.build(options.maxLength);
     if (built.examples === 0) throw new RopewalkError(emptiness(built));
     return { identity, report: built };
+  }).catch(async (error: unknown) => {
+    await removeEmpty(folder, folders);
+    throw error;
   });
   const made = await TokenFile.open(path);
   return datasetFrom(made, path, false);
@@ -80,21 +88,21 @@ async function identityOf(options: PrepareOptions, template: ChatTemplate | unde
   const hash = createHash('sha256');
   const tellsTime = template?.source.includes('strftime_now');
   const described = {
-    // 2: masks by what the template did.
-    format: 2,
+      // 3: rows and masks as they are read and rendered now.
+      format: 3,
     template: template?.source ?? null,
     columns: options.columns ?? null,
     trainOn: options.trainOn ?? 'assistant',
     maxLength: options.maxLength,
-    tooLong: options.tooLong ?? 'truncate',
+    tooLong: options.tooLong ?? 'continue',
     malformed: options.malformed ?? 'stop',
-    specialTokensInText: options.specialTokensInText ?? false,
+    specialTokensInText: options.specialTokensInText ?? true,
     // Templates that tell the time tell the day.
     day: tellsTime ? (options.now ?? new Date()).toISOString().slice(0, 10) : null,
     tokenizer: tokenizer.toJSON(),
     bos: tokenizer.bosId ?? null,
     eos: tokenizer.eosId ?? null,
-    endings: files.map((file) => /[^.]*$/.exec(file)![0].toLowerCase()),
+    endings: files.map((file) => dataFileEnding(file) ?? null),
   };
   hash.update(JSON.stringify(described));
   for (const file of files) hash.update(await fileHash(file, signal));

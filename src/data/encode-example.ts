@@ -4,6 +4,7 @@ import type { RenderedChat } from '../chat/rendered.ts';
 import type { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { encodeText } from './encode-text.ts';
 import type { TrainingText } from './row-form.ts';
 import { TEMPLATE_NAMES } from './templates.ts';
 import { type TokenPlaces, tokenPlaces } from './token-places.ts';
@@ -17,7 +18,7 @@ export interface EncodeExampleOptions extends Pick<EncodeChatOptions, 'now'> {
   /** Default: the tokenizer's own. */
   readonly template?: ChatTemplate | undefined;
   readonly trainOn: TrainOn;
-  /** Whether special tokens that a plain text spells are special. Default false; in chats they never are. */
+  /** Whether special tokens that a plain text spells are special. Default true; in chats they never are. */
   readonly specialTokensInText?: boolean | undefined;
 }
 
@@ -27,26 +28,13 @@ export interface EncodeExampleOptions extends Pick<EncodeChatOptions, 'now'> {
  * Where the template says by `{% generation %}` what the assistant writes, that is trained. Else it is, of each of the
  * assistant's turns, what follows the header (the generation prompt) up to and including the token that ends the turn;
  * where no special token ends it, to the end of what the template writes for the message. A token that lies across a
- * border is trained. A plain text is trained as a whole, with what the tokenizer puts around it and the end of text. The
- * first token of all is never trained: nothing predicts it.
+ * border is trained. A plain text is trained as a whole: see {@link encodeText}. The first
+ * token of all is never trained: nothing predicts it.
  *
  * @throws RopewalkError for messages that the template refuses, and where it is missing.
  */
 export function encodeExample(text: TrainingText, options: EncodeExampleOptions): Example {
   return 'text' in text ? encodeText(text.text, options) : encodeMessages(text, options);
-}
-
-function encodeText(text: string, { tokenizer, specialTokensInText = false }: EncodeExampleOptions): Example {
-  const plainSpans = specialTokensInText ? [] : [[0, text.length] as const];
-  const content = text === '' ? [] : tokenizer.encode(text, { addSpecialTokens: false, plainSpans });
-  const { before, after } = tokenizer.idsAround;
-  // Where the tokenizer puts no bos, texts begin with the first of their own tokens, as in pretraining.
-  const ids = [...before, ...content, ...after];
-  const { eosId } = tokenizer;
-  if (eosId !== undefined && ids.at(-1) !== eosId) ids.push(eosId);
-  const trained = new Uint8Array(ids.length).fill(1, Math.max(1, before.length));
-  if (content.length === 0) trained.fill(0);
-  return { ids: Int32Array.from(ids), trained };
 }
 
 /** @throws RopewalkError naming the remedy where there is none. */

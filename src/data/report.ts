@@ -16,6 +16,10 @@ export interface DataReport {
   readonly maxLength: number;
   /** Examples that were cut to `maxLength`, and the tokens that this took. */
   readonly truncated: { readonly examples: number; readonly tokens: number };
+  /** Texts that go on in further examples, and how many examples they make. */
+  readonly continued: { readonly rows: number; readonly examples: number };
+  /** Texts that spell special tokens, the first of these tokens, and whether they were taken for special ones. */
+  readonly spelled: { readonly rows: number; readonly token: string; readonly special: boolean } | null;
   /** Rows that are not used, by reason, with the places of the first ones. */
   readonly dropped: readonly DroppedRows[];
 }
@@ -50,6 +54,8 @@ export class ReportBuilder {
   #tokens = 0;
   #trained = 0;
   readonly #truncated = { examples: 0, tokens: 0 };
+  readonly #continued = { rows: 0, examples: 0 };
+  #spelled: { rows: number; token: string; special: boolean } | null = null;
 
   beginFile(path: string): void {
     this.#files.push({ path, rows: 0, columns: [] });
@@ -70,6 +76,16 @@ export class ReportBuilder {
   truncated(tokens: number): void {
     this.#truncated.examples++;
     this.#truncated.tokens += tokens;
+  }
+
+  continued(examples: number): void {
+    this.#continued.rows++;
+    this.#continued.examples += examples;
+  }
+
+  spelled(token: string, special: boolean): void {
+    this.#spelled ??= { rows: 0, token, special };
+    this.#spelled.rows++;
   }
 
   dropped(reason: DroppedRows['reason'], where: string): void {
@@ -99,6 +115,8 @@ export class ReportBuilder {
       lengths: summarizeLengths(this.#lengths),
       maxLength,
       truncated: { ...this.#truncated },
+      continued: { ...this.#continued },
+      spelled: this.#spelled && { ...this.#spelled },
       dropped: [...this.#dropped].map(([reason, entry]) => ({ reason, ...entry })),
     };
   }
@@ -132,4 +150,34 @@ function summarizeLengths(counts: ReadonlyMap<number, number>): LengthSummary {
     max: sorted.at(-1)?.[0] ?? 0,
     histogram: [...bins].map(([to, examples]) => ({ to, examples })),
   };
+}
+
+/** What people are to know about data beside the numbers, in sentences: what was passed over, cut, continued or taken how. */
+export function dataNotes({ files, truncated, continued, spelled, dropped }: DataReport): string[] {
+  return [
+    ...files.filter(({ rows }) => rows === 0).map(({ path }) => `${path} has no rows; it is passed over`),
+    ...(spelled ? [spelledNote(spelled)] : []),
+    ...(continued.rows > 0
+      ? [
+          `${continued.rows} texts are longer than a row and go on in further rows (${continued.examples} examples); --too-long truncate cuts them`,
+        ]
+      : []),
+    ...(truncated.examples > 0
+      ? [`${truncated.examples} examples are longer than a row and were cut; --too-long drop leaves them out`]
+      : []),
+    ...dropped.map(({ reason, rows, first }) => `${rows} rows dropped (${reason}): ${first.join(', ')}`),
+  ];
+}
+
+/** What texts that spell special tokens are taken for, and how to have it the other way. */
+export function spelledNote(spelled: {
+  readonly rows: number;
+  readonly token: string;
+  readonly special: boolean;
+}): string {
+  const { rows, token, special } = spelled;
+  const which = `${rows} ${rows === 1 ? 'text spells' : 'texts spell'} special tokens, such as ${token}`;
+  return special
+    ? `${which}: they become these tokens, as texts that a chat template rendered need it; --special-tokens text makes them letters`
+    : `${which}, and look rendered with a chat template: they become letters; --special-tokens special makes them tokens`;
 }

@@ -21,8 +21,10 @@ export interface DataColumns {
   readonly instruction?: string | undefined;
   readonly input?: string | undefined;
   readonly output?: string | undefined;
-  /** Read before prompt or instruction, where it is there and not empty. */
+  /** The system turn, where it is there and not empty; beside messages, only where these have none of their own. */
   readonly system?: string | undefined;
+  /** Earlier turns of an instruction or a prompt: a list of pairs, what was asked and what was answered. */
+  readonly history?: string | undefined;
   /** Plain text. */
   readonly text?: string | undefined;
 }
@@ -30,39 +32,39 @@ export interface DataColumns {
 type Role = keyof DataColumns;
 type Values = Readonly<Record<string, unknown>>;
 
-/** A form of rows: the columns that must be there, with their usual names, the likeliest first. */
+/** A form of rows: the columns that a row must have, with their usual names, the likeliest first, and those that it may. */
 interface Form {
   readonly needs: Readonly<Partial<Record<Role, readonly string[]>>>;
   readonly may: Readonly<Partial<Record<Role, readonly string[]>>>;
   read(column: (role: Role) => unknown): TrainingText;
 }
 
+const SYSTEM = { system: ['system'] } as const;
+const BEFORE = { ...SYSTEM, history: ['history'] } as const;
+
 const FORMS: readonly Form[] = [
   {
     needs: { messages: ['messages', 'conversations', 'conversation'] },
-    may: {},
-    read: (column) => ({ messages: messagesOf(column('messages')), from: 0 }),
+    may: SYSTEM,
+    read: (column) => ({ messages: withSystem(column('system'), messagesOf(column('messages'))), from: 0 }),
   },
   {
     needs: { prompt: ['prompt'], completion: ['completion', 'response'] },
-    may: { system: ['system'] },
+    may: BEFORE,
     read(column) {
       const prompt = turn(column('prompt'), 'user', 'prompt');
-      const before = [...systemOf(column('system')), ...prompt];
-      const completion = turn(column('completion'), 'assistant', 'completion');
-      return { messages: [...before, ...completion], from: before.length };
+      return answered(column, prompt, turn(column('completion'), 'assistant', 'completion'));
     },
   },
   {
     needs: { instruction: ['instruction'], output: ['output', 'response'] },
-    may: { input: ['input', 'context'], system: ['system'] },
+    may: { input: ['input', 'context'], ...BEFORE },
     read(column) {
       const instruction = textOf(column('instruction'), 'instruction');
       const input = optionalText(column('input'), 'input');
-      const asked = input === '' ? instruction : `${instruction}\n\n${input}`;
-      const before = [...systemOf(column('system')), { role: 'user', content: asked } as const];
+      const content = input === '' ? instruction : `${instruction}\n\n${input}`;
       const output = textOf(column('output'), 'output');
-      return { messages: [...before, { role: 'assistant', content: output }], from: before.length };
+      return answered(column, [{ role: 'user', content }], [{ role: 'assistant', content: output }]);
     },
   },
   {
@@ -74,42 +76,85 @@ const FORMS: readonly Form[] = [
 
 /** Reads rows of one form. */
 export interface RowReader {
-  /** The columns that it reads, by what they hold. */
+  /** The columns that have been read so far, by what they hold. */
   readonly columns: DataColumns;
+  /** Whether rows are plain texts, which need no chat template. */
+  readonly isText: boolean;
   /** @throws RopewalkError saying which field is wrong, and how. */
   read(values: Values): TrainingText;
+  /** Call after the last row. @throws RopewalkError where a column that was named was in no row at all. */
+  finish(): void;
 }
 
 /**
- * Finds the form of a file's rows by the columns of its first one, or takes it from the columns that are named.
+ * Finds the form of a file's rows by the columns of its first one, or takes it from the columns that are named. Columns
+ * that a row may have are looked for in each row, since JSON leaves out what a row has not.
  *
  * @throws RopewalkError when none of the forms has such columns, or named ones are missing or belong to no one form.
  */
 export function rowReader(first: Values, named: DataColumns = {}): RowReader {
   const given = (Object.keys(named) as Role[]).filter((role) => named[role] !== undefined);
   const has = (name: string) => Object.hasOwn(first, name);
-  const missing = given.map((role) => named[role]!).filter((name) => !has(name));
-  if (missing.length > 0)
-    throw new RopewalkError(`there is no column ${quoted(missing)}; ${columnsOf(first)}`);
   for (const { needs, may, read } of FORMS) {
     const usual: Partial<Record<Role, readonly string[]>> = { ...needs, ...may };
     if (!given.every((role) => role in usual)) continue;
+    const absent = given.map((role) => named[role]!).filter((name, i) => given[i]! in needs && !has(name));
+    if (absent.length > 0) throw noColumns(absent, first);
+    const found = (Object.keys(needs) as Role[]).every((role) =>
+      named[role] ? true : needs[role]!.some(has),
+    );
+    if (!found) continue;
     const columns: Partial<Record<Role, string>> = {};
-    for (const [role, names] of Object.entries(usual) as [Role, readonly string[]][]) {
-      const name = named[role] ?? names.find(has);
-      if (name !== undefined) columns[role] = name;
-    }
-    if (!Object.keys(needs).every((role) => role in columns)) continue;
     return {
       columns,
-      read: (values) => read((role) => (columns[role] === undefined ? undefined : values[columns[role]])),
+      isText: 'text' in needs,
+      read: (values) =>
+        read((role) => {
+          const name = columnIn(values, role, named[role] ?? usual[role] ?? [], role in needs);
+          if (name === undefined) return undefined;
+          columns[role] ??= name;
+          return values[name];
+        }),
+      finish() {
+        const never = given.filter((role) => columns[role] === undefined).map((role) => named[role]!);
+        if (never.length > 0) throw noColumns(never, first);
+      },
     };
   }
+  const missing = given.map((role) => named[role]!).filter((name) => !has(name));
+  if (missing.length > 0) throw noColumns(missing, first);
   throw new RopewalkError(
     given.length > 0
       ? `the columns ${quoted(given.map((role) => `${role} = ${named[role]}`))} do not make a row; name messages, prompt and completion, instruction and output, or text; ${columnsOf(first)}`
       : `no known form: rows have messages, prompt and completion, instruction (input) and output, or text; ${columnsOf(first)}: say what they hold, by --column prompt=NAME --column completion=NAME`,
   );
+}
+
+/**
+ * The column of a row that holds what is asked for: the named one, else the likeliest that has a value.
+ *
+ * @throws RopewalkError where two columns that a row may have both hold something, and not the same.
+ */
+function columnIn(
+  values: Values,
+  role: Role,
+  names: string | readonly string[],
+  isNeeded: boolean,
+): string | undefined {
+  if (typeof names === 'string') return Object.hasOwn(values, names) ? names : undefined;
+  const there = names.filter((name) => Object.hasOwn(values, name));
+  const filled = there.filter((name) => values[name] !== null && values[name] !== '');
+  const [one, other] = filled;
+  if (!isNeeded && other !== undefined && values[one!] !== values[other]) {
+    throw new RopewalkError(
+      `the columns ${quoted([one!, other])} both hold something; say which of them is the ${role}, by --column ${role}=${one}`,
+    );
+  }
+  return one ?? there[0];
+}
+
+function noColumns(names: readonly string[], row: Values): RopewalkError {
+  return new RopewalkError(`there is no column ${quoted(names)}; ${columnsOf(row)}`);
 }
 
 function columnsOf(values: Values): string {
@@ -130,9 +175,44 @@ function optionalText(value: unknown, what: string): string {
   return value === undefined || value === null ? '' : textOf(value, what);
 }
 
-function systemOf(value: unknown): ChatMessage[] {
+/** An answer, after what comes before it: the system turn, earlier turns, and what is asked. */
+function answered(
+  column: (role: Role) => unknown,
+  asked: readonly ChatMessage[],
+  answer: readonly ChatMessage[],
+): TrainingText {
+  const before = withSystem(column('system'), [...historyOf(column('history')), ...asked]);
+  return { messages: [...before, ...answer], from: before.length };
+}
+
+/** @throws RopewalkError where the messages begin with another system turn: which of the two is meant is not known. */
+function withSystem(value: unknown, messages: readonly ChatMessage[]): readonly ChatMessage[] {
   const content = optionalText(value, 'system');
-  return content === '' ? [] : [{ role: 'system', content }];
+  if (content === '') return messages;
+  const own = messages.find(({ role }) => role === 'system');
+  if (own?.content === content) return messages;
+  if (own) {
+    throw new RopewalkError(
+      'the row has a system message and another one in the column system; keep one of the two',
+    );
+  }
+  return [{ role: 'system', content }, ...messages];
+}
+
+/** Earlier turns as pairs, the form of Alpaca's multi-turn files. */
+function historyOf(value: unknown): ChatMessage[] {
+  const pairs = value === undefined || value === null || value === '' ? [] : parsedList(value);
+  const wrong = 'the field history is not a list of pairs, what was asked and what was answered';
+  if (!Array.isArray(pairs)) throw new RopewalkError(wrong);
+  return pairs.flatMap((pair: unknown): ChatMessage[] => {
+    if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((text) => typeof text === 'string'))
+      throw new RopewalkError(wrong);
+    const [asked, answer] = pair as [string, string];
+    return [
+      { role: 'user', content: asked },
+      { role: 'assistant', content: answer },
+    ];
+  });
 }
 
 function turn(value: unknown, role: 'user' | 'assistant', what: string): readonly ChatMessage[] {
@@ -149,14 +229,33 @@ const SHAREGPT_ROLES: Readonly<Record<string, string>> = {
 };
 
 function messagesOf(value: unknown): readonly ChatMessage[] {
-  const messages: unknown = Array.isArray(value) ? value.map(asMessage) : value;
+  const list = typeof value === 'string' ? parsedList(value) : value;
+  const messages: unknown = Array.isArray(list) ? list.map(asMessage) : list;
   checkMessages(messages);
   return messages.map(({ role, content }) => ({ role, content }));
 }
 
-function asMessage(message: unknown): unknown {
-  if (typeof message !== 'object' || message === null || !('from' in message) || 'role' in message)
-    return message;
+/** A list, or one that is written as a text of JSON, as tables without lists have it. */
+function parsedList(value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  try {
+    return JSON.parse(value) as unknown;
+  } catch (error) {
+    throw new RopewalkError(
+      `the field holds a text that is not JSON (${error instanceof Error ? error.message : String(error)}), but a list is needed; write it as JSON, with double quotes`,
+      { cause: error },
+    );
+  }
+}
+
+function asMessage(message: unknown, i: number): unknown {
+  if (typeof message !== 'object' || message === null) return message;
+  if ('weight' in message && message.weight === 0) {
+    throw new RopewalkError(
+      `message ${i + 1} has the weight 0: single messages cannot be left out of what is trained; give the answers that count as prompt and completion, the prompt a list of messages`,
+    );
+  }
+  if (!('from' in message) || 'role' in message) return message;
   const { from, value } = message as { from: unknown; value?: unknown };
   return { role: SHAREGPT_ROLES[String(from)] ?? from, content: value };
 }

@@ -12,6 +12,7 @@ import {
 } from '../training/optimizers/create-optimizer.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
 import { type ModelIdentity, RunDirectory, type RunRecord } from '../training/runs/run.node.ts';
+import { lockRun } from '../training/runs/run-lock.node.ts';
 import { checkSameRun } from '../training/runs/run-record.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../training/trainer.ts';
 import { type DistillationSettings, offlineLoss, onlineLoss } from './losses.ts';
@@ -87,7 +88,8 @@ export async function* distill(
   if (stored) checkSameRun(stored.record, record, out);
   else await RunDirectory.checkFree(out);
 
-  const closing: (() => Promise<void>)[] = [];
+  const lock = await lockRun(out);
+  const closing: (() => Promise<void>)[] = [() => lock.release()];
   try {
     const vocabSize = student.model.head.weight.shape[0]!;
     const { loss, training, validation } = await prepare(engine, options, vocabSize, closing);
@@ -100,7 +102,9 @@ export async function* distill(
       ...(validation && { validation }),
       diagnose: (batches: readonly TrainingRows[]) => firstNotFinite(engine, session, batches),
     };
-    const trainer = new Trainer(parts, settings);
+    // A student that begins from weights may end worse than it began; one from scratch has nothing to lose.
+    const evaluateFirst = validation !== undefined && student.record.from !== 'scratch';
+    const trainer = new Trainer(parts, { ...settings, evaluateFirst });
     // Only now, so that settings and data that are refused leave no run behind.
     const run = stored ?? (await RunDirectory.create(out, record));
     if (stored) yield { type: 'resumed', step: await run.restore(session, trainer) };

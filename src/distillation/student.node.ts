@@ -24,7 +24,10 @@ export interface Student {
   readonly tokenizer: Tokenizer | undefined;
   /** What it begins as, as plain JSON. */
   readonly record: Readonly<Record<string, unknown>>;
+  /** For `generation_config.json`. */
   readonly generationConfig: Record<string, unknown> | undefined;
+  /** Ids that end a text, by its files; none for one from scratch. */
+  readonly stopTokens: readonly number[];
   /** What its files say that is not so, or not done. */
   readonly warnings: readonly string[];
   /** Fills weights, by path. @param seed of random ones. */
@@ -37,7 +40,7 @@ export async function openStudent(origin: StudentOrigin): Promise<Student> {
     const { family, config } = origin;
     const model = family.build(config);
     return {
-      ...{ family, config, model, tokenizer: undefined, generationConfig: undefined },
+      ...{ family, config, model, tokenizer: undefined, generationConfig: undefined, stopTokens: [] },
       record: { from: 'scratch' },
       warnings: [],
       begin: async (values, seed) => initializeWeights(model.parameters(), values, new Random(seed)),
@@ -48,8 +51,9 @@ export async function openStudent(origin: StudentOrigin): Promise<Student> {
   try {
     const { checkpoint, warnings } = opened;
     const tokenizer = await tokenizerOf(checkpoint);
-    const { family } = opened;
-    const common = { family, tokenizer, warnings, generationConfig: checkpoint.generationConfig };
+    const { family, stopTokens } = opened;
+    const { generationConfig } = checkpoint;
+    const common = { family, tokenizer, warnings, generationConfig, stopTokens };
     if (origin.kind === 'checkpoint') {
       const begin = (values: ReadonlyMap<string, Float32Array>) => readInto(path, values);
       const { config, model } = opened;

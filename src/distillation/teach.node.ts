@@ -10,6 +10,7 @@ import { Random } from '../random.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import { Pace } from '../training/runs/pace.ts';
+import { lockFile } from '../training/runs/run-lock.node.ts';
 import { type ChosenEntries, largest, sampled } from './choose.ts';
 import { type OpenedTeacher, startTeacher, vocabularyHash } from './open-teacher.node.ts';
 import { readTaughtHeader } from './taught-file.node.ts';
@@ -111,9 +112,13 @@ export async function* teach(
   }
   const partial = join(dirname(resolve(out)), `.${basename(out)}.teaching`);
   const { recordBytes } = layoutOf(header);
-  const { teacher, release } = await startTeacher(engine, opened, shape);
+  const lock = await lockFile(`${partial}.lock`, out);
   let file: FileHandle | undefined;
+  let release: (() => Promise<void>) | undefined;
   try {
+    const started = await startTeacher(engine, opened, shape);
+    release = started.release;
+    const { teacher } = started;
     const beginning = encodeHeader(header);
     const known = await wholeRows(partial, header, beginning.length);
     file = await open(partial, known ? 'r+' : 'w');
@@ -181,7 +186,8 @@ export async function* teach(
     throw fileError(error, 'write', out);
   } finally {
     await file?.close();
-    await release();
+    await release?.();
+    await lock.release();
   }
 }
 

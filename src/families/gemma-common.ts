@@ -1,6 +1,7 @@
 import type { ConfigReader } from './config.ts';
 import type { GgufForm, GgufReader } from './gguf.ts';
 import { type LayerType, readLayerTypes } from './layer-types.ts';
+import type { RopeConfig } from './rope-config.ts';
 import { type RotaryDecoderConfig, readRotaryDecoder, writeRotaryDecoder } from './rotary-decoder.ts';
 import { ggufHeadDim, type RotaryGguf, rotaryGguf } from './rotary-gguf.ts';
 import { USUAL_FIELDS } from './rotary-sizes.ts';
@@ -21,12 +22,12 @@ export const GEMMA_FIELDS = {
 };
 
 /** What the configs of all generations have in common. Every name of GELU means the tanh form there. */
-export function readGemma(reader: ConfigReader): RotaryDecoderConfig {
+export function readGemma(reader: ConfigReader, rope?: RopeConfig): RotaryDecoderConfig {
   const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
   const field = reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
   reader.choice(field, tanhForms, 'gelu_pytorch_tanh');
   reader.mustBe('use_bidirectional_attention', [false]);
-  return readRotaryDecoder(reader, { tied: true, dividesHeads: false });
+  return readRotaryDecoder(reader, { tied: true, dividesHeads: false, rope });
 }
 
 /** The fields of {@link readGemma}. */
@@ -44,14 +45,14 @@ export interface LocalGemmaConfig extends RotaryDecoderConfig {
   readonly final_logit_softcapping: number | null;
 }
 
-/** @param rule the type of each layer in files without `layer_types`. */
-export function readLocalGemma(reader: ConfigReader, rule: (index: number) => LayerType): LocalGemmaConfig {
+/** @param isLocal what a file without `layer_types` means. */
+export function readLocalGemma(reader: ConfigReader, isLocal: (index: number) => boolean): LocalGemmaConfig {
   const common = readGemma(reader);
   return {
     ...common,
     query_pre_attn_scalar: reader.number('query_pre_attn_scalar'),
     sliding_window: reader.count('sliding_window'),
-    layer_types: readLayerTypes(reader, common.num_hidden_layers, rule),
+    layer_types: readLayerTypes(reader, common.num_hidden_layers, isLocal),
     attn_logit_softcapping: reader.optionalNumber('attn_logit_softcapping'),
     final_logit_softcapping: reader.optionalNumber('final_logit_softcapping'),
   };

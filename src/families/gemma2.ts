@@ -7,7 +7,7 @@ import {
   readLocalGemma,
   writeLocalGemma,
 } from './gemma-common.ts';
-import { type LayerType, layerTypes, withTypedLayers } from './layer-types.ts';
+import { layerTypes, withTypedLayers } from './layer-types.ts';
 import { rotaryLayer, rotaryNames, rotaryParts } from './rotary-decoder.ts';
 import { type RotarySizes, sizeFields, TINY_FIELDS, TINY_SIZES } from './rotary-sizes.ts';
 
@@ -21,8 +21,8 @@ import { type RotarySizes, sizeFields, TINY_FIELDS, TINY_SIZES } from './rotary-
  */
 export type Gemma2Config = LocalGemmaConfig;
 
-/** What files without `layer_types` mean, which those on the hub are. */
-const alternating = (index: number): LayerType => (index % 2 === 0 ? 'sliding_attention' : 'full_attention');
+/** Layers 0, 2, 4 … are local, 1, 3, 5 … global; files on the hub have no layer_types and mean this. */
+const isLocal = (index: number) => index % 2 === 0;
 
 const names = rotaryNames('Gemma2', {
   activation: 'GELUTanh',
@@ -70,7 +70,7 @@ function config(sizes: RotarySizes, rest: Partial<Gemma2Config> = {}): Gemma2Con
     ...GEMMA_FIELDS,
     ...sizeFields(sizes),
     ...OWN_FIELDS,
-    layer_types: layerTypes(sizes.layers, alternating),
+    layer_types: layerTypes(sizes.layers, isLocal),
     ...rest,
   };
 }
@@ -117,7 +117,7 @@ export const gemma2 = defineFamily<Gemma2Config>({
     tiny: { config: config({ ...TINY_SIZES, hidden: 288 }, tiny) },
   },
   readConfig: (raw: RawConfig, file: string, warn?: Warn) =>
-    readLocalGemma(new ConfigReader(raw, file, CLASS_DEFAULTS, warn), alternating),
+    readLocalGemma(new ConfigReader(raw, file, CLASS_DEFAULTS, warn), isLocal),
   writeConfig: (c) => ({ ...writeLocalGemma(c), cache_implementation: 'hybrid' }),
   withLayers: withTypedLayers,
   parts,
@@ -131,7 +131,7 @@ export const gemma2 = defineFamily<Gemma2Config>({
       post_feedforward_layernorm: 'post_ffw_norm',
     },
     largest: 46,
-    layerTypes: alternating,
+    isLocal,
     // llama.cpp caps the logits of every Gemma 2, and a cap of 0 would divide by it.
     settings: {
       attn_logit_softcapping: ['attn_logit_softcapping', 'f32', 50],

@@ -1,30 +1,24 @@
 import type { ConfigReader } from './config.ts';
 
-/** Whether a layer is local (a sliding window) or global. */
+/** Whether a layer is local or global, in the words of config.json. */
 export type LayerType = 'sliding_attention' | 'full_attention';
 
-const isLayerType = (type: unknown): type is LayerType =>
-  type === 'sliding_attention' || type === 'full_attention';
-
-/** The types of layers that a rule gives. */
-export function layerTypes(layers: number, rule: (index: number) => LayerType): LayerType[] {
-  return Array.from({ length: layers }, (_, index) => rule(index));
+/** @param isLocal by the layer's index. */
+export function layerTypes(layers: number, isLocal: (index: number) => boolean): LayerType[] {
+  return Array.from({ length: layers }, (_, i) => (isLocal(i) ? 'sliding_attention' : 'full_attention'));
 }
 
-/**
- * `layer_types` of a config.json.
- *
- * @param fallback the type of each layer in files without the field.
- * @throws RopewalkError for a list of another length, or with other words.
- */
+/** @param isLocal what a file without `layer_types` means. */
 export function readLayerTypes(
   reader: ConfigReader,
   layers: number,
-  fallback: (index: number) => LayerType,
-): readonly LayerType[] {
-  if (!reader.has('layer_types')) return layerTypes(layers, fallback);
+  isLocal: (index: number) => boolean,
+): LayerType[] {
+  if (!reader.has('layer_types')) return layerTypes(layers, isLocal);
   const value = reader.value('layer_types');
-  if (!Array.isArray(value) || value.length !== layers || !value.every(isLayerType)) {
+  const known = (type: unknown): type is LayerType =>
+    type === 'sliding_attention' || type === 'full_attention';
+  if (!Array.isArray(value) || value.length !== layers || !value.every(known)) {
     return reader.fail(
       'layer_types',
       `must list sliding_attention or full_attention for each of ${layers} layers`,

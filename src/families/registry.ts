@@ -1,16 +1,34 @@
 import { RopewalkError } from '../errors.ts';
 import type { CommonConfig, RawConfig } from './config.ts';
+import { exaone4 } from './exaone4.ts';
 import { EXCHANGED_TYPE, exchange, type PartChanges, parseChanges, readChanges } from './exchange.ts';
 import type { CausalLM, Family, Preset } from './family.ts';
 import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
+import { gemma3 } from './gemma3.ts';
 import { gpt } from './gpt.ts';
 import { gpt2 } from './gpt2.ts';
+import { hyperclovax } from './hyperclovax.ts';
 import { llama } from './llama.ts';
+import { mistral } from './mistral.ts';
+import { qwen2 } from './qwen2.ts';
+import { qwen3 } from './qwen3.ts';
 import { unsupportedKind } from './unsupported.ts';
 
 /** The families there are. A new one is a file beside these and a line here. */
-export const families: readonly Family[] = [gpt, gpt2, gemma, gemma2, llama] as unknown as readonly Family[];
+export const families: readonly Family[] = [
+  gpt,
+  gpt2,
+  gemma,
+  gemma2,
+  gemma3,
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  exaone4,
+  hyperclovax,
+] as unknown as readonly Family[];
 
 /** Other names that people use. */
 const aliases: Readonly<Record<string, string>> = { llama3: 'llama', ctrl: 'gpt' };

@@ -101,6 +101,64 @@ function readYarn(reader: ConfigReader, factor: number, original: number): RopeS
   };
 }
 
+/** Rotary settings of global and of local layers, where they differ. */
+export interface TwoRopeConfig {
+  readonly global: RopeConfig;
+  readonly local: RopeConfig;
+}
+
+/**
+ * Gemma 3's two bases: `rope_parameters` with `full_attention` and `sliding_attention`, or the hub's `rope_theta`,
+ * `rope_local_base_freq` and `rope_scaling`, which is of global layers.
+ *
+ * @param defaults the bases of files that name none.
+ */
+export function readTwoRopes(
+  reader: ConfigReader,
+  defaults: { readonly global: number; readonly local: number },
+): TwoRopeConfig {
+  const given = reader.value('rope_parameters');
+  const nested = (kind: string): ConfigReader | undefined => {
+    if (given === undefined || given === null) return undefined;
+    const value = (given as Record<string, unknown>)[kind];
+    if (typeof value !== 'object' || value === null) {
+      return reader.fail(
+        'rope_parameters',
+        'must be an object with "full_attention" and "sliding_attention"',
+      );
+    }
+    return new ConfigReader(value as RawConfig, `${reader.file}, rope_parameters`, undefined, reader.warn);
+  };
+  const of = (kind: string, field: string, base: number): RopeConfig => {
+    const inner = nested(kind);
+    const scales = kind === 'full_attention' && saysAnything(reader, 'rope_scaling');
+    const scaling = scales ? objectIn(reader, 'rope_scaling') : inner;
+    return {
+      rope_theta: inner?.has('rope_theta') ? inner.number('rope_theta') : reader.number(field, base),
+      rope_scaling: scaling ? readScaling(scaling, reader) : null,
+    };
+  };
+  return {
+    global: of('full_attention', 'rope_theta', defaults.global),
+    local: of('sliding_attention', 'rope_local_base_freq', defaults.local),
+  };
+}
+
+/** Both forms at once, as {@link writeRope}. */
+export function writeTwoRopes(ropes: TwoRopeConfig): Record<string, unknown> {
+  const form = ({ rope_theta, rope_scaling }: RopeConfig) => ({
+    rope_type: 'default',
+    ...rope_scaling,
+    rope_theta,
+  });
+  return {
+    rope_theta: ropes.global.rope_theta,
+    rope_local_base_freq: ropes.local.rope_theta,
+    rope_scaling: ropes.global.rope_scaling,
+    rope_parameters: { full_attention: form(ropes.global), sliding_attention: form(ropes.local) },
+  };
+}
+
 /** Both forms at once, so that transformers 4 and 5 read the same. */
 export function writeRope({ rope_theta, rope_scaling }: RopeConfig): Record<string, unknown> {
   return {

@@ -23,7 +23,12 @@ export interface RotaryDecoderConfig extends CommonConfig, RopeConfig {
 /** @param defaults what a config.json that leaves them out means in this family. */
 export function readRotaryDecoder(
   reader: ConfigReader,
-  defaults: { readonly tied: boolean; readonly dividesHeads: boolean },
+  defaults: {
+    readonly tied: boolean;
+    readonly dividesHeads: boolean;
+    /** Read already, where a family has more than one. */
+    readonly rope?: RopeConfig | undefined;
+  },
 ): RotaryDecoderConfig {
   const width = reader.count('hidden_size');
   const heads = reader.count('num_attention_heads');
@@ -32,7 +37,7 @@ export function readRotaryDecoder(
   }
   const read = {
     ...readCommon(reader, defaults.tied),
-    ...readRope(reader),
+    ...(defaults.rope ?? readRope(reader)),
     hidden_size: width,
     intermediate_size: reader.count('intermediate_size'),
     num_hidden_layers: reader.layers('num_hidden_layers'),
@@ -122,10 +127,12 @@ export function rotaryNames(
   {
     activation,
     embedding = 'Embedding',
+    body = `${prefix}Model`,
     norms,
   }: {
     readonly activation: string;
     readonly embedding?: string;
+    readonly body?: string;
     /** Where norms stand, in the order of the printed tree. Default before both branches. */
     readonly norms?: DecoderNames['layer']['children'];
   },
@@ -133,7 +140,7 @@ export function rotaryNames(
   return {
     model: { type: `${prefix}ForCausalLM`, children: { body: 'model', head: 'lm_head' } },
     body: {
-      type: `${prefix}Model`,
+      type: body,
       children: {
         embedding: 'embed_tokens',
         layers: 'layers',

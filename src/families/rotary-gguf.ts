@@ -56,7 +56,7 @@ export interface RotaryGguf<C extends RotaryDecoderConfig> {
   /** Whether llama.cpp always takes the embedding for the head. */
   readonly alwaysTied?: boolean;
   /** Of an architecture with local layers: which they are, by llama.cpp's rule. Default all are global. */
-  readonly layerTypes?: (index: number) => LayerType;
+  readonly isLocal?: (index: number) => boolean;
   /** Numbers of config.json by their fields: key, type, and what files without the key mean. None may be null. */
   readonly settings?: Readonly<Record<string, GgufNumber>>;
   /** Settings beyond those of all rotary decoders. @param refused makes the error for what llama.cpp cannot run. */
@@ -82,7 +82,7 @@ export function rotaryGguf<C extends RotaryDecoderConfig>(form: RotaryGguf<C>): 
       if (!form.rotaryDivisors && config.rope_scaling?.rope_type === 'llama3') {
         throw refused('it rescales rotary frequencies by "llama3"');
       }
-      checkLayerTypes(config, form.layerTypes, refused);
+      checkLayerTypes(config, form.isLocal, refused);
       return [
         ...settingsOf(config, refused),
         ...(form.write?.(config, refused) ?? []),
@@ -101,7 +101,7 @@ export function rotaryGguf<C extends RotaryDecoderConfig>(form: RotaryGguf<C>): 
           type === 'u32' ? file.count(key, fallback) : file.number(key, fallback),
         ]),
       ),
-      ...(form.layerTypes && { layer_types: layerTypes(layersOf(file), form.layerTypes) }),
+      ...(form.isLocal && { layer_types: layerTypes(layersOf(file), form.isLocal) }),
       ...form.read?.(file),
     }),
   };
@@ -138,13 +138,14 @@ function tensorsOf<C extends RotaryDecoderConfig>(form: RotaryGguf<C>) {
 /** llama.cpp has the layers' types by a rule for each architecture, not in the file. */
 function checkLayerTypes(
   config: RotaryDecoderConfig,
-  rule: RotaryGguf<RotaryDecoderConfig>['layerTypes'] = () => 'full_attention',
+  isLocal: (index: number) => boolean = () => false,
   refused: RefuseGguf,
 ): void {
-  const { layer_types: types } = config as { readonly layer_types?: readonly LayerType[] };
-  const wrong = types?.findIndex((type, index) => type !== rule(index)) ?? -1;
+  const { layer_types: types = [] } = config as { readonly layer_types?: readonly LayerType[] };
+  const rule = layerTypes(types.length, isLocal);
+  const wrong = types.findIndex((type, index) => type !== rule[index]);
   if (wrong < 0) return;
-  throw refused(`"layer_types" are not its own: layer ${wrong} would be ${rule(wrong)}`);
+  throw refused(`"layer_types" are not its own: layer ${wrong} would be ${rule[wrong]}`);
 }
 
 function settingsOf(c: RotaryDecoderConfig, refused: RefuseGguf): GgufSetting[] {

@@ -2,20 +2,14 @@ import type { RawConfig } from './config.ts';
 
 /** Model types that people try, by what keeps Ropewalk from running them. */
 const GENERATIONS: Readonly<Record<string, string>> = {
-  gemma3_text: 'Gemma 3',
   gemma3n_text: 'Gemma 3n',
   gemma4_text: 'Gemma 4',
-  mistral: 'Mistral',
   ministral: 'Ministral',
-  qwen2: 'Qwen 2 or 2.5',
-  qwen3: 'Qwen 3',
   qwen3_next: 'Qwen 3 Next',
   qwen3_5_text: 'Qwen 3.5',
   phi: 'Phi',
   phi3: 'Phi 3 or 4',
   exaone: 'EXAONE 3',
-  exaone4: 'EXAONE 4',
-  hyperclovax: 'HyperCLOVA X',
   smollm3: 'SmolLM 3',
   olmo2: 'OLMo 2',
   olmo3: 'OLMo 3',

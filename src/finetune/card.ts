@@ -35,7 +35,9 @@ export function modelCard(
           ['after', after.loss] as const,
         ]
           .map(([name, loss]) => `| ${name} | ${loss.toFixed(4)} | ${Math.exp(loss).toFixed(2)} |`)
-          .join('\n')}\n\nOn ${whole(results.validationExamples)} examples that were held out.`
+          .join(
+            '\n',
+          )}\n\nOn ${whole(results.validationExamples)} examples that were held out.${after.loss > before.loss ? ' **On these the model is worse than before it was fine-tuned.**' : ''}`
       : 'Nothing was held out, so nothing is known of how it does on other examples.';
   const shown = samples.map(
     ({ prompt, before: first, after: then }) =>

@@ -1,4 +1,5 @@
 import { type Dataset, type PrepareOptions, prepareDataset } from '../data/dataset.node.ts';
+import { resolveData } from '../data/reading/resolve-data.node.ts';
 import type { FinetuneData } from './job.node.ts';
 import type { FinetuneSettings } from './settings.ts';
 
@@ -7,18 +8,28 @@ export interface DataFiles
     PrepareOptions,
     'files' | 'folder' | 'columns' | 'tooLong' | 'malformed' | 'specialTokensInText' | 'signal' | 'onProgress'
   > {
+  /** Called with a sentence where only a part of a folder or a data set is trained on. */
+  readonly onNote?: (text: string) => void;
   /** Called when the data are ready. */
   readonly onReady?: (dataset: Dataset) => void;
 }
 
-/** Data in files, for {@link file://./finetune.node.ts finetune}: tokenised as the model and the settings ask for. */
+/**
+ * Data in files (or patterns, folders, data sets of the hub: see {@link resolveData}), for {@link file://./finetune.node.ts finetune}: tokenised as the
+ * model and the settings ask for.
+ */
 export function dataFiles(
-  { onReady, ...files }: DataFiles,
+  { onReady, onNote, files: names, ...options }: DataFiles,
   { seq, trainOn }: Pick<FinetuneSettings, 'seq' | 'trainOn'>,
 ): FinetuneData {
   return async ({ tokenizer, template }, now) => {
+    const { signal } = options;
+    const files = await resolveData(names, { ...(signal && { signal }), onNote });
     // A row of seq inputs and their targets holds one token more.
-    const dataset = await prepareDataset({ ...files, tokenizer, template, trainOn, maxLength: seq + 1, now });
+    const dataset = await prepareDataset({
+      ...options,
+      ...{ files, tokenizer, template, trainOn, maxLength: seq + 1, now },
+    });
     onReady?.(dataset);
     return dataset;
   };

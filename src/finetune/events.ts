@@ -16,6 +16,9 @@ export interface FinishedEvent {
   readonly step: number;
   /** The step whose weights the result has. */
   readonly resultStep: number;
+  /** The held-out loss of the result, and of the model before its first step; absent where nothing was held out. */
+  readonly loss?: number;
+  readonly base?: number | null;
   readonly out: string;
   /** The HTML page about the run. */
   readonly report: string;

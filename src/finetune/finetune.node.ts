@@ -5,8 +5,9 @@ import { firstNotFinite } from '../training/diagnose.ts';
 import type { TrainingEngine } from '../training/learner.ts';
 import { measureProducts } from '../training/limit.ts';
 import { RunDirectory, type RunRecord } from '../training/runs/run.node.ts';
+import { lockRun } from '../training/runs/run-lock.node.ts';
 import { checkSameRun } from '../training/runs/run-record.ts';
-import { Trainer } from '../training/trainer.ts';
+import { type EvaluationEvent, Trainer } from '../training/trainer.ts';
 import { type DataFiles, dataFiles } from './data-files.node.ts';
 import type { FinetuneEvent } from './events.ts';
 import { type FinetuneData, FinetuneJob, type JobOptions, settingsOf } from './job.node.ts';
@@ -78,9 +79,30 @@ export async function* runJob(
   if (stored) checkSameRun(stored.record, record, out);
   else await RunDirectory.checkFree(out);
   job.checkFits();
-  for (const message of job.base.warnings) yield { type: 'warning', message };
-  yield { type: 'plan', plan: job.plan };
+  const lock = await lockRun(out);
+  try {
+    for (const message of job.base.warnings) yield { type: 'warning', message };
+    yield { type: 'plan', plan: job.plan };
+    yield* runLocked(job, { out, record, stored, signal });
+  } finally {
+    await lock.release();
+  }
+}
 
+async function* runLocked(
+  job: FinetuneJob,
+  {
+    out,
+    record,
+    stored,
+    signal,
+  }: {
+    readonly out: string;
+    readonly record: RunRecord;
+    readonly stored: RunDirectory | undefined;
+    readonly signal: AbortSignal | undefined;
+  },
+): AsyncGenerator<FinetuneEvent, void> {
   const training = await job.createEngine();
   const { base, settings } = job;
   const prompts = { prompts: settings.samplePrompt, maxTokens: settings.sampleTokens };
@@ -101,6 +123,7 @@ export async function* runJob(
     // Only now, so that settings and data that are refused leave no run behind.
     const run = stored ?? (await RunDirectory.create(out, record));
     let step = 0;
+    let last: EvaluationEvent | undefined;
     if (stored) {
       step = await run.restore(training, trainer);
       yield { type: 'resumed', step };
@@ -122,19 +145,23 @@ export async function* runJob(
       await run.log(event);
       yield event;
       if (event.type === 'evaluation') {
-        if (event.best) await run.saveBest(training, base.identity);
+        last = event;
+        if (event.bestTrained) await run.saveBest(training, base.identity);
         if (samples) yield await sample(event.step);
       }
       if (event.type === 'checkpoint') {
-        const { last, state } = event;
-        if (last && samples && !job.evaluates) yield await sample(event.step);
+        const { last: isLast, state } = event;
+        if (isLast && samples && !job.evaluates) yield await sample(event.step);
         await run.save(training, base.identity, state, settings.keep);
-        if (!last) continue;
+        if (!isLast) continue;
         const { best } = state.evaluations;
         const resultStep = settings.result === 'best' && best ? best.step : event.step;
         if (resultStep !== event.step) await run.readBest(training);
         await writeResult(job, run, training, resultStep);
-        yield { type: 'finished', step: event.step, resultStep, out, report: join(out, REPORT_FILE) };
+        const loss = resultStep === best?.step ? best.loss : last?.loss;
+        const losses = loss === undefined ? {} : { loss, base: state.evaluations.base };
+        const report = join(out, REPORT_FILE);
+        yield { type: 'finished', step: event.step, resultStep, ...losses, out, report };
       }
     }
   } finally {

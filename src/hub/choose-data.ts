@@ -1,39 +1,72 @@
 import { RopewalkError } from '../errors.ts';
 
 /** Endings of data files, and files of those endings that describe the data rather than being them. */
-const ENDING = /\.(?:jsonl|ndjson|json|csv|tsv|parquet)$/i;
-const DESCRIPTION = /(?:^|\/)(?:dataset_infos?|dataset_dict|state|croissant|metadata|config)\.json$/i;
+const ENDING = /\.(?:(?:jsonl|ndjson|json|csv|tsv|txt)(?:\.gz)?|parquet)$/i;
+const DESCRIPTION =
+  /(?:^|\/)(?:dataset_infos?|dataset_dict|state|croissant|metadata|config)\.json$|(?:^|\/)(?:readme|license|licence|notice|requirements)\.txt$/i;
 
-/** The parts into which data sets are split, as their files' names tell: `train-00000-of-00002`, `data/test.csv`. */
-const SPLITS: Readonly<Record<string, RegExp>> = {
-  train: /(?:^|[/._-])train(?:ing)?(?:[/._-]|$|\d)/i,
-  other: /(?:^|[/._-])(?:test|valid|validation|val|dev|eval)(?:[/._-]|$|\d)/i,
+/** The words by which names of files and folders tell a split, as Python's `datasets` reads them. */
+const SPLITS = {
+  train: /(?:^|[-._ 0-9])train(?:ing)?(?=[-._ 0-9]|$)/i,
+  other: /(?:^|[-._ 0-9])(?:validation|valid|val|dev|test|testing|eval|evaluation)(?=[-._ 0-9]|$)/i,
 };
+
+/** The files that a choice is made of, and what was chosen. */
+export interface ChosenData {
+  readonly chosen: readonly string[];
+  /** Data files that are not trained on, since they belong to another split, or to none where there is a training split. */
+  readonly left: readonly string[];
+}
 
 /**
  * Picks the files of a data set that are to be trained on: the named one (or all in a folder of that name), else those of
- * the training split, else all that belong to no other one.
+ * the training split, else all that belong to no other one. Folders' names tell a split before files' names do.
  *
  * @param id what messages call the data set.
+ * @param options.named a file or a folder of it.
+ * @param options.isFolder whether it is a folder of this machine, in which a file or a folder is named by its path.
  * @throws RopewalkError where there are none, or they are of several endings.
  */
-export function chooseDataFiles(paths: Iterable<string>, id: string, named?: string): string[] {
+export function chooseDataFiles(
+  paths: Iterable<string>,
+  id: string,
+  { named, isFolder = false }: { readonly named?: string | undefined; readonly isFolder?: boolean } = {},
+): ChosenData {
   const all = [...paths];
-  const data = all.filter((path) => ENDING.test(path) && !DESCRIPTION.test(path)).sort();
-  const found = data.length > 0 ? `it has ${list(data)}` : 'it has no JSONL, JSON, CSV, TSV or Parquet files';
+  const found = all.filter((path) => ENDING.test(path) && !DESCRIPTION.test(path)).sort();
+  // Texts beside tables are notes, more often than data.
+  const tables = found.filter((path) => !/\.txt(?:\.gz)?$/i.test(path));
+  const data = tables.length > 0 ? tables : found;
+  const has =
+    data.length > 0 ? `it has ${list(data)}` : 'it has no JSONL, JSON, CSV, TSV, TXT or Parquet files';
   if (named !== undefined) {
-    if (all.includes(named)) return [named];
-    const folder = data.filter((path) => path.startsWith(`${named.replace(/\/$/, '')}/`));
-    if (folder.length > 0) return folder;
-    throw new RopewalkError(`${id} has no data file "${named}"; ${found}`);
+    if (all.includes(named)) return { chosen: [named], left: [] };
+    const folder = found.filter((path) => path.startsWith(`${named.replace(/\/$/, '')}/`));
+    if (folder.length > 0) return { chosen: folder, left: [] };
+    throw new RopewalkError(`${id} has no data file "${named}"; ${has}`);
   }
-  const training = data.filter((path) => SPLITS.train!.test(path));
-  const chosen = training.length > 0 ? training : data.filter((path) => !SPLITS.other!.test(path));
-  const endings = new Set(chosen.map((path) => ENDING.exec(path)![0].toLowerCase()));
-  if (chosen.length > 0 && endings.size === 1) return chosen;
-  throw new RopewalkError(
-    `${id}: which of its files to train on is not clear; name one, or a folder, as ${id}:FILE: ${found}`,
-  );
+  const training = data.filter((path) => splitOf(path) === 'train');
+  const chosen = training.length > 0 ? training : data.filter((path) => splitOf(path) === undefined);
+  const endings = new Set(chosen.map((path) => ENDING.exec(path)![0].toLowerCase().replace(/\.gz$/, '')));
+  if (chosen.length > 0 && endings.size === 1) {
+    return { chosen, left: data.filter((path) => !chosen.includes(path)) };
+  }
+  const how = isFolder
+    ? `name one, or a folder, by its path (${id}/FILE)`
+    : `name one, or a folder, as ${id}:FILE`;
+  throw new RopewalkError(`${id}: which of its files to train on is not clear; ${how}: ${has}`);
+}
+
+/** The split that a path tells, by its folders, else by the file's name; undefined where it tells none, or two. */
+function splitOf(path: string): keyof typeof SPLITS | undefined {
+  const parts = path.split('/');
+  const file = parts.pop()!.replace(ENDING, '');
+  const of = (name: string) => {
+    const told = (['train', 'other'] as const).filter((split) => SPLITS[split].test(name));
+    return told.length === 1 ? told[0] : undefined;
+  };
+  const folders = parts.map(of).filter((split) => split !== undefined);
+  return folders.at(-1) ?? of(file);
 }
 
 function list(names: readonly string[]): string {

@@ -1,14 +1,17 @@
 import { RopewalkError } from '../errors.ts';
 import { fetchListing } from './api.ts';
 import { ModelCache } from './cache.node.ts';
-import { chooseDataFiles } from './choose-data.ts';
+import { type ChosenData, chooseDataFiles } from './choose-data.ts';
 import { checkRevision, isSafePath, type ModelId, parseModelId } from './model-id.ts';
 import { download, one, type PullOptions, some } from './pull.node.ts';
 import type { Connection } from './request.ts';
 import { RequestError, type Timing } from './retry.ts';
 import { hubSettings } from './settings.node.ts';
 
-export type PullDatasetOptions = Omit<PullOptions, 'weights'>;
+export interface PullDatasetOptions extends Omit<PullOptions, 'weights'> {
+  /** Called with the files that were chosen, and those that were left. */
+  readonly onChosen?: ((choice: ChosenData) => void) | undefined;
+}
 
 /**
  * Downloads the data files of a data set from the hub into the cache that Python's huggingface_hub uses, and says where
@@ -51,6 +54,7 @@ export async function pullDatasetWith(
   const settings = hubSettings(options);
   const cache = new ModelCache(settings.cache, id, settings.symlinks, 'datasets');
   const cached = await findCached(cache, id, revision, file);
+  if (cached.choice) options.onChosen?.(cached.choice);
   if (cached.paths && (settings.offline || !update)) return cached.paths;
   if (settings.offline) {
     throw new RopewalkError(
@@ -71,7 +75,9 @@ export async function pullDatasetWith(
     throw error;
   });
   if (!listing) return cached.paths!;
-  const files = chooseDataFiles(listing.files.keys(), id, file);
+  const choice = chooseDataFiles(listing.files.keys(), id, { named: file });
+  const files = choice.chosen;
+  if (!cached.choice) options.onChosen?.(choice);
   await cache.writeFiles(listing.commit, listing.files);
   await download(connection, cache, id, listing, { files }, options);
   await cache.writeRef(revision, listing.commit);
@@ -84,16 +90,17 @@ async function findCached(
   id: string,
   revision: string,
   file: string | undefined,
-): Promise<{ paths?: string[]; missing: readonly string[] }> {
+): Promise<{ paths?: string[]; choice?: ChosenData; missing: readonly string[] }> {
   const commit = await cache.commitOf(revision);
   const noted = commit === undefined ? undefined : await cache.files(commit);
   if (commit === undefined || !noted) return { missing: ['all of it'] };
-  const chosen = chooseDataFiles(noted.files.keys(), id, file);
+  const choice = chooseDataFiles(noted.files.keys(), id, { named: file });
+  const { chosen } = choice;
   const missing: string[] = [];
   for (const path of chosen) {
     if (!(await cache.hasFile(commit, noted.files.get(path)!))) missing.push(path);
   }
   return missing.length > 0
     ? { missing }
-    : { paths: chosen.map((path) => cache.pointer(commit, path)), missing };
+    : { paths: chosen.map((path) => cache.pointer(commit, path)), choice, missing };
 }

@@ -82,6 +82,12 @@ function resultSection(results: FinetuneResults): Section {
       ko: `결과는 ${resultStep}단계의 가중치입니다.${stoppedEarly ? ' 검증 손실이 더 내려가지 않아 일찍 끝냈습니다.' : ''}${skipped.length > 0 ? ` 손실이 유난히 높아 건너뛴 단계: ${skipped.slice(0, 10).join(', ')}${skipped.length > 10 ? ', …' : ''} (모두 ${skipped.length}개).` : ''}`,
     },
   ];
+  if (before && after && after.loss > before.loss) {
+    notes.unshift({
+      en: 'On what was held out, the result is worse than the model before training.',
+      ko: '검증 데이터에서 결과가 학습 전 모델보다 나쁩니다.',
+    });
+  }
   const rows = losses.map(
     ([name, value]) => html`<tr><th scope="row">${both(name)}</th><td class="number">${value}</td></tr>`,
   );

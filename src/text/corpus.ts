@@ -7,6 +7,10 @@ export interface EncodeCorpusOptions {
   beginOfDocument?: number;
   /** Token id to put after every document, such as `<|endoftext|>`. Default none. */
   endOfDocument?: number;
+  /** Whether special tokens that documents spell are special. Default true. */
+  specialTokensInText?: boolean;
+  /** Ends `encodeCorpusAsync` between two parts. */
+  signal?: AbortSignal;
   /** Called after every part with the number of UTF-16 units encoded so far, and of all. */
   onProgress?: (done: number, total: number) => void;
   /** Least size of a part in UTF-16 units. Default 65,536. */
@@ -28,6 +32,13 @@ function endOfPart(
   return text.length;
 }
 
+/** Whether the last token that is not white space is this one. */
+export function endsWithToken(tokenizer: Tokenizer, ids: ArrayLike<number>, last: number): boolean {
+  let at = ids.length - 1;
+  while (at >= 0 && ids[at] !== last && tokenizer.decode([ids[at]!]).trim() === '') at--;
+  return at >= 0 && ids[at] === last;
+}
+
 /** The work of `encodeCorpus`; pauses after every part. */
 function* encodeParts(
   tokenizer: Tokenizer,
@@ -35,6 +46,7 @@ function* encodeParts(
   options: EncodeCorpusOptions,
 ): Generator<void, Int32Array> {
   const { beginOfDocument, endOfDocument, onProgress, chunkSize = 1 << 16 } = options;
+  const { specialTokensInText = true } = options;
   if (!Number.isInteger(chunkSize) || chunkSize < 1) {
     throw new RopewalkError(`chunkSize must be a positive integer, but is ${chunkSize}`);
   }
@@ -44,15 +56,21 @@ function* encodeParts(
   const parts: Int32Array[] = [];
   let done = 0;
   for (const text of texts) {
-    if (beginOfDocument !== undefined) parts.push(Int32Array.of(beginOfDocument));
+    const first = parts.length;
     for (let from = 0, to: number; from < text.length; from = to) {
       to = isSafe === null ? text.length : endOfPart(text, from, chunkSize, isSafe);
-      parts.push(Int32Array.from(tokenizer.encode(text.slice(from, to), { addSpecialTokens: false })));
+      const part = text.slice(from, to);
+      const plainSpans = specialTokensInText ? [] : [[0, part.length] as const];
+      parts.push(Int32Array.from(tokenizer.encode(part, { addSpecialTokens: false, plainSpans })));
       done += to - from;
       onProgress?.(done, total);
       yield;
     }
-    if (endOfDocument !== undefined) parts.push(Int32Array.of(endOfDocument));
+    // A document that was rendered with a chat template may spell its own beginning and end.
+    if (beginOfDocument !== undefined && parts[first]?.[0] !== beginOfDocument)
+      parts.splice(first, 0, Int32Array.of(beginOfDocument));
+    if (endOfDocument !== undefined && !endsWithToken(tokenizer, parts.at(-1) ?? [], endOfDocument))
+      parts.push(Int32Array.of(endOfDocument));
   }
   const tokens = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -99,6 +117,7 @@ export async function encodeCorpusAsync(
   let lastPause = performance.now();
   let step = work.next();
   while (!step.done) {
+    options.signal?.throwIfAborted();
     if (performance.now() - lastPause > PAUSE_EVERY_MS) {
       await new Promise((resolve) => setTimeout(resolve, 0));
       lastPause = performance.now();

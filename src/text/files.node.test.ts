@@ -74,7 +74,7 @@ describe('readTextFiles', () => {
     expect(await failure(join(directory, 'none.txt'))).toContain(
       'none.txt cannot be read: there is no such file',
     );
-    expect(await failure(directory)).toContain('is a directory');
+    expect(await failure(await mkdtemp(join(directory, 'none-')))).toContain('a folder without text files');
     expect(await failure(await write('empty.txt', ''))).toContain('empty.txt is empty');
     expect(await failure(await write('only-bom.txt', '\ufeff'))).toContain('only-bom.txt is empty');
     await expect(readTextFiles([])).rejects.toThrow('name at least one');

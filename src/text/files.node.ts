@@ -1,7 +1,9 @@
 import { constants } from 'node:buffer';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { RopewalkError } from '../errors.ts';
+import { fileBytes } from '../files/file-bytes.node.ts';
+import { filesBelow, filesOfPattern, kindOf } from '../files/paths.node.ts';
+import { utf16Of } from '../files/utf16.ts';
 import { concatenate, incompleteTail } from '../tokenizer/utf8.ts';
 
 export interface TextFile {
@@ -33,32 +35,40 @@ function firstBadByte(bytes: Uint8Array): number {
   return good - incompleteTail(bytes.subarray(0, good));
 }
 
-function notUtf8(path: string, byte: number, offset: number, isUtf16: boolean): RopewalkError {
-  const encoding = isUtf16 ? 'UTF-16' : 'CP949';
-  const guess = isUtf16 ? 'it begins like UTF-16' : 'Korean files are often CP949';
+function notUtf8(path: string, byte: number, offset: number): RopewalkError {
   return new RopewalkError(
     `${path} is not UTF-8: byte 0x${byte.toString(16).padStart(2, '0')} at offset ${offset} begins no character; ` +
-      `convert the file (${guess}): iconv -f ${encoding} -t UTF-8 "${path}" > converted.txt`,
+      `convert the file (Korean files are often CP949): ${conversion(path, 'CP949')}`,
   );
 }
 
-async function readTextFile(path: string): Promise<string> {
+function conversion(path: string, encoding: string): string {
+  return path.toLowerCase().endsWith('.gz')
+    ? `gzip -dc "${path}" | iconv -f ${encoding} -t UTF-8 > converted.txt`
+    : `iconv -f ${encoding} -t UTF-8 "${path}" > converted.txt`;
+}
+
+async function readTextFile(path: string, signal: AbortSignal | undefined): Promise<string> {
   const decoder = strictDecoder();
   const parts: string[] = [];
   let length = 0;
   let pending: Uint8Array = new Uint8Array(0);
-  let offset = 0; // of the first byte of `pending` in the file
-  let isUtf16 = false;
-  const stream: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: 1 << 20 });
-  for await (const chunk of stream) {
+  let offset = 0; // of the first byte of `pending` in the unpacked file
+  for await (const chunk of fileBytes(path)) {
+    signal?.throwIfAborted();
     const bytes = concatenate([pending, chunk]);
-    if (offset === 0) isUtf16 = bytes[0]! + (bytes[1] ?? 0) === 0x1fd && bytes[0]! >= 0xfe;
+    const utf16 = offset === 0 ? utf16Of(bytes.subarray(0, 1024)) : undefined;
+    if (utf16) {
+      throw new RopewalkError(
+        `${path} is not UTF-8: it begins like ${utf16}; convert the file: ${conversion(path, utf16)}`,
+      );
+    }
     const whole = bytes.subarray(0, bytes.length - incompleteTail(bytes));
     try {
       parts.push(decoder.decode(whole));
     } catch {
       const bad = firstBadByte(whole);
-      throw notUtf8(path, whole[bad]!, offset + bad, isUtf16);
+      throw notUtf8(path, whole[bad]!, offset + bad);
     }
     length += parts.at(-1)!.length;
     if (length > constants.MAX_STRING_LENGTH) {
@@ -69,39 +79,73 @@ async function readTextFile(path: string): Promise<string> {
     pending = bytes.slice(whole.length);
     offset += whole.length;
   }
-  if (pending.length > 0) throw notUtf8(path, pending[0]!, offset, isUtf16);
+  if (pending.length > 0) throw notUtf8(path, pending[0]!, offset);
   const text = parts.join('');
   return text.startsWith('\ufeff') ? text.slice(1) : text;
 }
 
+export interface ReadTextOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called with a sentence for each file without text, which is passed over. */
+  readonly onWarning?: ((text: string) => void) | undefined;
+}
+
+/** Endings of the files that are read of a folder; each may have `.gz` after it. */
+const TEXT_ENDING = /\.(?:txt|text|md)(?:\.gz)?$/i;
+
 /**
- * Reads text files, strictly as UTF-8, in the order given. A byte order mark at a file's start is left out.
+ * Reads text files, strictly as UTF-8, in the order given; those of a folder (`.txt`, `.text`, `.md`, also in folders below)
+ * or a pattern (`texts/*.txt`) in the order of their names. Files whose names end in `.gz` are unpacked. A byte order mark
+ * at a file's start is left out.
  *
- * @throws RopewalkError that names the file when it is missing, a directory, empty or unreadable, and the offset of
- *   the first wrong byte when it is not UTF-8: text that was decoded wrongly would be learnt without a sign.
+ * @throws RopewalkError that names the file when it is missing or unreadable, and the offset of the first wrong byte when it
+ *   is not UTF-8: text that was decoded wrongly would be learnt without a sign; and when no file has any text.
  */
-export async function readTextFiles(paths: readonly string[]): Promise<TextFile[]> {
-  if (paths.length === 0) throw new RopewalkError('no text file is given; name at least one');
+export async function readTextFiles(
+  names: readonly string[],
+  { signal, onWarning }: ReadTextOptions = {},
+): Promise<TextFile[]> {
+  if (names.length === 0) throw new RopewalkError('no text file is given; name at least one');
   const files: TextFile[] = [];
-  for (const path of paths) {
-    let text: string;
-    try {
-      if ((await stat(path)).isDirectory()) {
-        throw new RopewalkError(`${path} is a directory; name the text files in it`);
+  let last = '';
+  for (const name of names) {
+    for (const path of await textFilesOf(name)) {
+      signal?.throwIfAborted();
+      let text: string;
+      try {
+        text = await readTextFile(path, signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        throw error instanceof RopewalkError ? error : cannotRead(path, error);
       }
-      text = await readTextFile(path);
-    } catch (error) {
-      if (error instanceof RopewalkError) throw error;
-      const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-      const reason = missing
-        ? 'there is no such file'
-        : error instanceof Error
-          ? error.message
-          : String(error);
-      throw new RopewalkError(`${path} cannot be read: ${reason}`, { cause: error });
+      last = path;
+      if (text === '') onWarning?.(`${path} is empty; it is passed over`);
+      else files.push({ path, text });
     }
-    if (text === '') throw new RopewalkError(`${path} is empty; a text file needs text`);
-    files.push({ path, text });
   }
+  if (files.length === 0) throw new RopewalkError(`${last} is empty; a text file needs text`);
   return files;
+}
+
+async function textFilesOf(name: string): Promise<string[]> {
+  if ((await kindOf(name)) !== 'folder') return (await filesOfPattern(name)) ?? [name];
+  let all: string[];
+  try {
+    all = await filesBelow(name);
+  } catch (error) {
+    throw cannotRead(name, error);
+  }
+  const found = all.filter((path) => TEXT_ENDING.test(path));
+  if (found.length === 0) {
+    throw new RopewalkError(
+      `${name} is a folder without text files (.txt, .text, .md, also with .gz); name the files themselves`,
+    );
+  }
+  return found.map((path) => join(name, path));
+}
+
+function cannotRead(path: string, error: unknown): RopewalkError {
+  const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  const reason = missing ? 'there is no such file' : error instanceof Error ? error.message : String(error);
+  return new RopewalkError(`${path} cannot be read: ${reason}`, { cause: error });
 }

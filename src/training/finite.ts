@@ -18,7 +18,16 @@ export function notFinite(loss: number, parameters: Iterable<Watched>): NotFinit
   const where = weight
     ? `the weight ${weight.name} is not finite`
     : `the gradient of ${gradient?.name ?? 'the loss'} is not finite`;
-  return new NotFiniteError(
-    `the loss is ${loss} and ${where}. Lower the learning rate or clip gradients; the last checkpoint is untouched.`,
-  );
+  return new NotFiniteError(`the loss is ${loss} and ${where}`);
+}
+
+/** The first of some arrays that has a value that is not finite, by its name; undefined where all are finite. */
+export function firstNotFiniteArray(arrays: Iterable<readonly [string, Float32Array]>): string | undefined {
+  for (const [name, values] of arrays) {
+    // A sum is not finite when a member is not; one that overflows is looked at again.
+    let sum = 0;
+    for (let i = 0; i < values.length; i++) sum += values[i]!;
+    if (!Number.isFinite(sum) && values.some((value) => !Number.isFinite(value))) return name;
+  }
+  return undefined;
 }

@@ -5,10 +5,12 @@ import type { OptimizerState } from './optimizers/optimizer.ts';
 export interface EvaluationRecord {
   /** The step of the last one; −1 before there is one. */
   readonly last: number;
-  /** The lowest held-out loss and its step. */
+  /** The lowest held-out loss of those after a step, and its step. */
   readonly best: { readonly step: number; readonly loss: number } | null;
   /** Evaluations since then. */
   readonly since: number;
+  /** The loss before the first step; null where that was not evaluated. */
+  readonly base: number | null;
 }
 
 /** Everything, besides the weights, that the next step depends on. */
@@ -50,8 +52,12 @@ export interface EvaluationEvent {
   readonly loss: number;
   readonly perplexity: number;
   readonly tokens: number;
-  /** Whether this is the lowest loss of the run so far; what stands before the first step does not count. */
+  /** Whether this is the lowest loss of the run so far, the one before the first step included. */
   readonly best: boolean;
+  /** Whether it is the lowest of those after a step: the weights to keep, even where the model was better before. */
+  readonly bestTrained: boolean;
+  /** The loss before the first step; null where that was not evaluated. */
+  readonly base: number | null;
 }
 
 /** The moment to save: the state is that after `step`, until the next event is asked for. */

@@ -1,6 +1,6 @@
 import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
-import { NotFiniteError } from './finite.ts';
+import { firstNotFiniteArray, NotFiniteError } from './finite.ts';
 import { type GuardSettings, LossGuard } from './guard.ts';
 import type { StepResult, TrainingEngine } from './learner.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
@@ -51,7 +51,7 @@ export interface TrainerParts {
   readonly diagnose?: (batches: readonly TrainingRows[]) => Promise<string | undefined>;
 }
 
-const NO_EVALUATIONS: EvaluationRecord = { last: -1, best: null, since: 0 };
+const NO_EVALUATIONS: EvaluationRecord = { last: -1, best: null, since: 0, base: null };
 
 /** Trains an engine's model on batches. Ask for events one after another; between two of them nothing runs. */
 export class Trainer {
@@ -62,6 +62,9 @@ export class Trainer {
   private evaluations = NO_EVALUATIONS;
   /** The step of the last evaluation of this process: a finished run that is gone on with is evaluated again. */
   private lastEvaluation = -1;
+  /** The step of the newest checkpoint; 0 where there is none. */
+  private saved = 0;
+  private lastBatches: readonly TrainingRows[] = [];
 
   constructor(
     private readonly parts: TrainerParts,
@@ -106,6 +109,7 @@ export class Trainer {
     if (state.guard) this.guard?.restore(state.guard);
     this.evaluations = state.evaluations;
     this.step = state.step;
+    this.saved = state.step;
     this.tokens = state.tokens;
   }
 
@@ -122,7 +126,6 @@ export class Trainer {
   async *run(signal?: AbortSignal): AsyncGenerator<TrainEvent, void> {
     const { settings, schedule } = this;
     const pace = new Pace();
-    let saved = this.step;
     if (settings.evaluateFirst && this.step === 0) yield* this.evaluation();
     while (!this.finished && !signal?.aborted) {
       const started = performance.now();
@@ -147,37 +150,72 @@ export class Trainer {
         secondsPerStep: pace.secondsPerStep,
         secondsLeft: pace.secondsPerStep * (settings.steps - this.step),
       };
+      this.lastBatches = batches;
       if (due(this.step, settings.evaluateEvery) && this.step < settings.steps) yield* this.evaluation();
-      if (due(this.step, settings.checkpointEvery) && !this.finished) {
-        saved = this.step;
-        yield { type: 'checkpoint', step: this.step, state: this.state(), last: false };
-      }
+      if (due(this.step, settings.checkpointEvery) && !this.finished) yield* this.checkpoint(false);
     }
     const { finished } = this;
     if (finished && this.lastEvaluation !== this.step) yield* this.evaluation();
     const { best } = this.evaluations;
     if (this.stoppedEarly && best) yield { type: 'stopped', step: this.step, best };
-    if (finished || saved !== this.step) {
-      yield { type: 'checkpoint', step: this.step, state: this.state(), last: finished };
-    }
+    if (finished || this.saved !== this.step) yield* this.checkpoint(finished);
   }
 
-  /** Loss and perplexity on the held-out rows. */
+  /** Loss and perplexity on the held-out rows. @throws RopewalkError where the loss is not finite. */
   async evaluate(): Promise<EvaluationEvent> {
     const { engine, validation } = this.parts;
     if (!validation) throw new RopewalkError('there are no held-out rows to evaluate on; give some.');
     const { loss, tokens } = await engine.evaluate(validation());
+    if (!Number.isFinite(loss)) {
+      const [first] = await take(validation(), 1);
+      throw await this.stopped(`the held-out loss is ${loss}`, first ? [first] : []);
+    }
     this.lastEvaluation = this.step;
     const { best: before, since, last } = this.evaluations;
-    // Nothing is learnt by evaluating a step twice, nor counts what the model was before its first step.
+    const base = this.step === 0 ? loss : this.evaluations.base;
+    // Nothing is learnt by evaluating a step twice.
     const counts = this.step > 0 && last !== this.step;
-    const best = counts ? !before || loss < before.loss : before?.step === this.step;
+    const bestTrained = counts ? !before || loss < before.loss : before?.step === this.step;
+    this.evaluations = { ...this.evaluations, base };
     if (counts) {
-      this.evaluations = best
-        ? { last: this.step, best: { step: this.step, loss }, since: 0 }
-        : { last: this.step, best: before, since: since + 1 };
+      this.evaluations = bestTrained
+        ? { last: this.step, best: { step: this.step, loss }, since: 0, base }
+        : { last: this.step, best: before, since: since + 1, base };
     }
-    return { type: 'evaluation', step: this.step, loss, perplexity: Math.exp(loss), tokens, best };
+    const best = bestTrained && (base === null || loss < base);
+    const measured = { loss, perplexity: Math.exp(loss), tokens };
+    return { type: 'evaluation', step: this.step, ...measured, best, bestTrained, base };
+  }
+
+  /** The moment to save, unless the weights are not finite, or give no finite loss: such do not replace good ones. */
+  private async *checkpoint(last: boolean): AsyncGenerator<TrainEvent, void> {
+    const { engine } = this.parts;
+    const state = this.state();
+    const bad = firstNotFiniteArray(engine.values()) ?? firstNotFiniteArray(momentsOf(state));
+    if (bad !== undefined) throw await this.stopped(`${bad} is not finite after this step`);
+    if (this.lastEvaluation !== this.step && this.lastBatches.length > 0) {
+      const { loss, tokens } = await engine.evaluate(this.lastBatches.slice(0, 1));
+      if (tokens > 0 && !Number.isFinite(loss))
+        throw await this.stopped(`the loss after this step is ${loss}`, this.lastBatches);
+    }
+    yield { type: 'checkpoint', step: this.step, state, last };
+    this.saved = this.step;
+  }
+
+  /** The error that ends a run whose numbers are not finite. @param batches rows that show it. */
+  private async stopped(why: string, batches: readonly TrainingRows[] = [], step = this.step) {
+    const found = batches.length > 0 ? await this.parts.diagnose?.(batches) : undefined;
+    const text = found === undefined ? why : `${found} (${why})`;
+    if (step === 0) {
+      return new NotFiniteError(
+        `the model gives no finite loss before its first step: ${text}. Its weights are damaged, or the held-out rows are more than it can compute.`,
+      );
+    }
+    const saved =
+      this.saved > 0 ? `the checkpoint of step ${this.saved} is untouched` : 'no checkpoint was saved before';
+    return new NotFiniteError(
+      `training stopped at step ${step}: ${text}. Lower the learning rate or clip gradients; ${saved}.`,
+    );
   }
 
   private async *evaluation(): AsyncGenerator<TrainEvent, void> {
@@ -189,7 +227,7 @@ export class Trainer {
     batches: readonly TrainingRows[],
     learningRate: number,
   ): Promise<StepResult & { readonly skipped?: number }> {
-    const { engine, optimizer, diagnose } = this.parts;
+    const { engine, optimizer } = this.parts;
     const { guard } = this;
     let zScore = 0;
     const accept =
@@ -209,13 +247,30 @@ export class Trainer {
       return result.updated ? result : { ...result, skipped: zScore };
     } catch (error) {
       if (!(error instanceof RopewalkError)) throw error;
-      const found = error instanceof NotFiniteError ? await diagnose?.(batches) : undefined;
-      const text = found === undefined ? error.message : `${found} (${error.message})`;
-      throw new RopewalkError(`training stopped at step ${this.step + 1}: ${text}`, { cause: error });
+      if (error instanceof NotFiniteError) throw await this.stopped(error.message, batches, this.step + 1);
+      throw new RopewalkError(`training stopped at step ${this.step + 1}: ${error.message}`, {
+        cause: error,
+      });
     }
   }
 }
 
 function due(step: number, every: number): boolean {
   return every > 0 && step % every === 0;
+}
+
+/** The arrays of an optimizer's state that are float32, by what messages call them. */
+function* momentsOf({ optimizer }: TrainerState): Generator<[string, Float32Array]> {
+  for (const [name, tensor] of optimizer.tensors) {
+    if (tensor.dtype === 'F32') yield [`the optimizer's ${name}`, tensor.data];
+  }
+}
+
+async function take<T>(all: Iterable<T> | AsyncIterable<T>, count: number): Promise<T[]> {
+  const taken: T[] = [];
+  for await (const one of all) {
+    taken.push(one);
+    if (taken.length >= count) break;
+  }
+  return taken;
 }

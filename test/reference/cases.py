@@ -4,7 +4,19 @@ Each small configuration is chosen so that a plausible mistake shows: head_dim i
 shorter than the text, soft-caps are low enough to bite, query scales differ from head_dim ** -0.5.
 """
 
-from transformers import CTRLConfig, Gemma2Config, GemmaConfig, GPT2Config, LlamaConfig
+from transformers import (
+    CTRLConfig,
+    Exaone4Config,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
+    GPT2Config,
+    HyperCLOVAXConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 VOCABULARY = 96
 SMALL = dict(vocab_size=VOCABULARY, initializer_range=0.02)
@@ -44,6 +56,35 @@ def llama(**changes):
     return LlamaConfig(**{**SMALL, **size, **rest, "tie_word_embeddings": True, **changes})
 
 
+def rotary(config, **changes):
+    """The sizes of the rotary families below: four heads that share two key heads, windows shorter than the text."""
+    size = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
+    rest = dict(num_key_value_heads=2, max_position_embeddings=64, rope_parameters=rope(), rms_norm_eps=1e-5)
+    ids = dict(bos_token_id=1, eos_token_id=2)
+    return config(**{**SMALL, **size, **rest, **ids, "tie_word_embeddings": True, **changes})
+
+
+def gemma3(**changes):
+    ropes = dict(full_attention=rope(1000.0), sliding_attention=rope(100.0))
+    windows = dict(num_hidden_layers=3, sliding_window=7, head_dim=12, query_pre_attn_scalar=10)
+    types = ["sliding_attention", "full_attention", "sliding_attention"]
+    own = dict(rope_parameters=ropes, layer_types=types, pad_token_id=0)
+    return rotary(Gemma3TextConfig, **{**windows, **own, **changes})
+
+
+def exaone4(**changes):
+    types = ["sliding_attention", "full_attention", "sliding_attention"]
+    return rotary(
+        Exaone4Config,
+        **{"num_hidden_layers": 3, "sliding_window": 6, "layer_types": types, "head_dim": 12, **changes},
+    )
+
+
+def hyperclovax(**changes):
+    multipliers = dict(embedding_multiplier=3.0, attention_multiplier=0.45, residual_multiplier=0.3)
+    return rotary(HyperCLOVAXConfig, **{**multipliers, "logits_scaling": 0.7, "head_dim": 12, **changes})
+
+
 LLAMA3_SCALING = dict(
     rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16
 )
@@ -68,10 +109,65 @@ CASES = {
     "llama-rope-scaled": (llama(rope_parameters=rope(500.0, **LLAMA3_SCALING)), 40),
     "llama-bias": (llama(attention_bias=True, mlp_bias=True, rms_norm_eps=1e-4), 32),
     "llama-mqa": (llama(num_key_value_heads=1), 32),
+    "qwen2": (rotary(Qwen2Config), 32),
+    "qwen2-window": (
+        rotary(Qwen2Config, num_hidden_layers=3, use_sliding_window=True, sliding_window=6, max_window_layers=1),
+        32,
+    ),
+    "qwen2-untied": (rotary(Qwen2Config, num_key_value_heads=1, tie_word_embeddings=False, rope_parameters=rope(1e6)), 32),
+    "qwen3": (rotary(Qwen3Config, head_dim=12), 32),
+    "qwen3-bias": (rotary(Qwen3Config, head_dim=6, attention_bias=True, num_key_value_heads=1), 32),
+    "qwen3-window": (
+        rotary(
+            Qwen3Config,
+            **dict(head_dim=12, num_hidden_layers=3, tie_word_embeddings=False, rms_norm_eps=1e-3),
+            **dict(use_sliding_window=True, sliding_window=5, max_window_layers=2),
+        ),
+        32,
+    ),
+    "gemma3": (gemma3(), 32),
+    "gemma3-scaled": (
+        gemma3(
+            rope_parameters=dict(
+                full_attention=rope(1000.0, rope_type="linear", factor=8.0), sliding_attention=rope(100.0)
+            ),
+            num_key_value_heads=1,
+        ),
+        32,
+    ),
+    "gemma3-capped": (gemma3(final_logit_softcapping=3.0, attention_bias=True), 32),
+    "mistral": (rotary(MistralConfig, sliding_window=7), 32),
+    "mistral-global": (
+        rotary(MistralConfig, sliding_window=None, head_dim=12, tie_word_embeddings=False, rope_parameters=rope(1e6)),
+        32,
+    ),
+    "mistral-mqa": (rotary(MistralConfig, sliding_window=3, num_key_value_heads=1, head_dim=10), 32),
+    "exaone4": (exaone4(), 32),
+    "exaone4-global": (
+        exaone4(
+            sliding_window=None,
+            layer_types=["full_attention"] * 3,
+            rope_parameters=rope(500.0, **LLAMA3_SCALING),
+        ),
+        40,
+    ),
+    "exaone4-untied": (exaone4(num_key_value_heads=1, tie_word_embeddings=False, head_dim=8), 32),
+    "hyperclovax": (hyperclovax(), 32),
+    "hyperclovax-prenorm": (
+        hyperclovax(use_post_norm=False, attention_bias=True, mlp_bias=True, residual_multiplier=0.4, num_key_value_heads=1),
+        32,
+    ),
+    "hyperclovax-untied": (
+        hyperclovax(tie_word_embeddings=False, logits_scaling=1.4, attention_multiplier=None, embedding_multiplier=0.4),
+        32,
+    ),
 }
 
 # The cases that also get a training curve.
-CURVES = ["gpt", "gpt2", "gemma", "gemma2", "llama"]
+CURVES = [
+    *["gpt", "gpt2", "gemma", "gemma2", "llama"],
+    *["qwen2", "qwen3", "gemma3", "mistral", "exaone4", "hyperclovax"],
+]
 
 # The cases that also get their configuration as the hub's older files spell it.
 HUB_FORMS = ["gpt2", "gemma", "gemma2", "llama", "llama-untied", "llama-rope-scaled"]

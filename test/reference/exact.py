@@ -63,9 +63,11 @@ def double_model(model):
     """A float64 copy; the RoPE frequencies stay float32 so that angles, cosines and sines are the real model's."""
     double = copy.deepcopy(model).double()
     for (path, module), original in zip(double.named_modules(), model.modules(), strict=True):
-        if hasattr(module, "inv_freq"):
-            assert path.endswith("rotary_emb")
-            module.inv_freq = original.inv_freq.clone()
+        for name, buffer in original.named_buffers(recurse=False):
+            # Gemma 3 has a table for each kind of layer.
+            if name.endswith("inv_freq"):
+                assert path.endswith("rotary_emb")
+                setattr(module, name, buffer.clone())
     return double
 
 

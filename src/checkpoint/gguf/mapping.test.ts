@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rotaryDivisors, scalingOf } from '../../families/gguf-rope.ts';
@@ -120,6 +121,24 @@ describe('names and layouts', () => {
         const [own, other] = [ours.replace('{n}', '17'), theirs.replace('{n}', '17')];
         expect(toGguf(form, own)).toEqual({ name: other, transform });
         expect(fromGguf(form, other)).toBe(own);
+      }
+    }
+  });
+
+  it("are those of llama.cpp's converter, for every weight of the reference models", () => {
+    const theirs = JSON.parse(
+      readFileSync(new URL('../../../test/reference/gguf-names.json', import.meta.url), 'utf8'),
+    ) as Record<string, Record<string, string>>;
+    expect(Object.keys(theirs).sort()).toEqual(
+      familyForms()
+        .map(({ family }) => family.modelType)
+        .sort(),
+    );
+    for (const { family, form } of familyForms()) {
+      for (const [ours, name] of Object.entries(theirs[family.modelType]!)) {
+        const found = toGguf(form, ours)?.name;
+        // Biases that llama.cpp has no place for are refused at the export.
+        if (found !== undefined || ours.endsWith('.weight')) expect(found, ours).toBe(name);
       }
     }
   });

@@ -1,33 +1,30 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import pc from 'picocolors';
 import { openTokenizer } from '../../checkpoint/tokenizer.node.ts';
 import { type DataExample, examplesOf } from '../../data/examples.node.ts';
-import { previewRuns } from '../../data/preview.ts';
+import { type PreviewRun, previewRuns } from '../../data/preview.ts';
 import { resolveData } from '../../data/reading/resolve-data.node.ts';
-import { type DataReport, ReportBuilder } from '../../data/report.ts';
+import { type DataReport, ReportBuilder, spelledNote } from '../../data/report.ts';
 import { parseModelId } from '../../hub/model-id.ts';
 import { resolveModel } from '../../hub/resolve.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import { addColumnOptions, type ColumnFlags, columnsOf, templateOf } from '../options/data-options.ts';
+import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from '../options/data-options.ts';
 import { collect, count, wholeNumber } from '../options/options.ts';
 import { downloading } from '../options/resolve.ts';
 import { forOutput } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
 
-interface PreviewFlags extends ColumnFlags {
+interface PreviewFlags extends ExampleFlags {
   data: string[];
-  template?: string;
-  trainOn: 'assistant' | 'all';
   maxLength: number;
-  tooLong: 'truncate' | 'drop';
-  malformed: 'stop' | 'drop';
   rows: number;
   from: number;
   json?: boolean;
 }
 
 const EXAMPLE = `
-Trained tokens are green; without colours they stand between ⟦ and ⟧. All rows are read, so that the report is of all.
+Trained tokens are green, special tokens underlined; without colors the former stand between ⟦ and ⟧, the latter between
+⟪ and ⟫: what spells a special token and is not marked so is letters. All rows are read, so that the report is of all.
 
 Examples:
   ropewalk data preview path/to/model --data chats.jsonl
@@ -45,29 +42,9 @@ export function register(program: Command): void {
       'Print examples as a model is trained on them: which tokens are trained, and a report of lengths.',
     )
     .argument('<model>', 'a model directory, a GGUF file, a tokenizer.json, or an id on the hub')
-    .requiredOption(
-      '--data <file|id>',
-      'JSONL, JSON, CSV, TSV or Parquet, a folder of them, or a data set on the hub; may be given several times',
-      collect,
-    )
-    .option('--template <name|file>', 'a chat template for a model that has none');
-  addColumnOptions(preview)
-    .addOption(
-      new Option('--train-on <which>', 'tokens whose loss counts')
-        .choices(['assistant', 'all'])
-        .default('assistant'),
-    )
+    .requiredOption('--data <file|id>', DATA_HELP, collect);
+  addExampleOptions(preview)
     .option('--max-length <n>', 'tokens of an example', count, 513)
-    .addOption(
-      new Option('--too-long <what>', 'for longer examples')
-        .choices(['truncate', 'drop'])
-        .default('truncate'),
-    )
-    .addOption(
-      new Option('--malformed <what>', 'for rows that cannot be read')
-        .choices(['stop', 'drop'])
-        .default('stop'),
-    )
     .option('--rows <n>', 'examples to print; 0 for the report alone', wholeNumber, 3)
     .option('--from <n>', 'the first one to print', count, 1)
     .option('--json', 'print {examples: [{where, ids, trained, runs}], report} on stdout')
@@ -79,29 +56,20 @@ async function previewData(model: string, flags: PreviewFlags): Promise<void> {
   const tokenizer = await openTokenizer(
     await downloading((watching) => resolveModel(model, { weights: false, ...watching })),
   );
-  const template = flags.template === undefined ? undefined : await templateOf(flags.template, tokenizer);
-  const files: string[] = [];
-  for (const name of flags.data) files.push(...(await dataFiles(name)));
   const progress = new Progress();
+  const files: string[] = [];
+  for (const name of flags.data) files.push(...(await dataFiles(name, (text) => progress.note(text))));
   const report = new ReportBuilder();
-  const { trainOn, maxLength, tooLong, malformed, from, rows } = flags;
+  const { maxLength, from, rows } = flags;
   const examples: DataExample[] = [];
   let number = 0;
-  const options = {
-    tokenizer,
-    template,
-    files,
-    columns: columnsOf(flags),
-    trainOn,
-    maxLength,
-    tooLong,
-    malformed,
-  };
+  const options = { ...(await exampleOptions(flags, tokenizer)), tokenizer, files, maxLength };
   for await (const example of examplesOf(
     {
       ...options,
-      onProgress: ({ rows: read, tokens }) => {
-        if (read % 1000 === 0) progress.note(`${read} rows, ${tokens} tokens`);
+      onProgress: ({ rows: read, tokens, share }) => {
+        if (read % 1000 === 0)
+          progress.note(`${read} rows, ${tokens} tokens (${Math.floor(100 * share)} % of the data)`);
       },
     },
     report,
@@ -113,6 +81,7 @@ async function previewData(model: string, flags: PreviewFlags): Promise<void> {
     }
   }
   const built = report.build(maxLength);
+  if (built.spelled) progress.note(spelledNote(built.spelled));
   if (flags.json) {
     const shown = examples.map(({ where, ids, trained }) => ({
       where,
@@ -125,11 +94,11 @@ async function previewData(model: string, flags: PreviewFlags): Promise<void> {
 }
 
 /** Downloads are shown; files are there at once. */
-async function dataFiles(name: string): Promise<string[]> {
+async function dataFiles(name: string, onNote: (text: string) => void): Promise<string[]> {
   let files: string[] = [];
-  if (!parseModelId(name)) return resolveData([name]);
+  if (!parseModelId(name)) return resolveData([name], { onNote });
   await downloading(async (watching) => {
-    files = await resolveData([name], watching);
+    files = await resolveData([name], { ...watching, onNote });
     return name;
   });
   return files;
@@ -137,15 +106,30 @@ async function dataFiles(name: string): Promise<string[]> {
 
 function print({ where, ids, trained }: DataExample, number: number, tokenizer: Tokenizer): void {
   const count = trained.reduce((sum, one) => sum + one, 0);
-  const text = previewRuns(tokenizer, { ids, trained })
-    .map((run) => {
-      const shown = forOutput(run.text);
-      if (!pc.isColorSupported) return run.trained ? `⟦${shown}⟧` : shown;
-      return run.trained ? pc.green(shown) : pc.dim(shown);
+  const runs = previewRuns(tokenizer, { ids, trained });
+  const head = `${number}  ${forOutput(where)}  ${ids.length} tokens, ${count} trained`;
+  process.stdout.write(`${pc.bold(head)}\n${pc.isColorSupported ? colored(runs) : bracketed(runs)}\n\n`);
+}
+
+function colored(runs: readonly PreviewRun[]): string {
+  return runs
+    .map(({ text, trained, special }) => {
+      const shown = special ? pc.underline(forOutput(text)) : forOutput(text);
+      return trained ? pc.green(shown) : pc.dim(shown);
     })
     .join('');
-  const head = `${number}  ${forOutput(where)}  ${ids.length} tokens, ${count} trained`;
-  process.stdout.write(`${pc.bold(head)}\n${text}\n\n`);
+}
+
+/** Without colors: ⟦ and ⟧ around what is trained, ⟪ and ⟫ around special tokens. */
+function bracketed(runs: readonly PreviewRun[]): string {
+  return runs
+    .map(({ text, trained, special }, i) => {
+      const shown = special ? `⟪${forOutput(text)}⟫` : forOutput(text);
+      const begins = trained && !runs[i - 1]?.trained;
+      const ends = trained && !runs[i + 1]?.trained;
+      return `${begins ? '⟦' : ''}${shown}${ends ? '⟧' : ''}`;
+    })
+    .join('');
 }
 
 function reportText({
@@ -155,6 +139,7 @@ function reportText({
   trainedTokens,
   lengths,
   truncated,
+  continued,
   dropped,
   maxLength,
 }: DataReport): string {
@@ -165,6 +150,9 @@ function reportText({
     `tokens     ${n(tokens)}, of which ${n(trainedTokens)} are trained (${share.toFixed(1)} %)`,
     `lengths    least ${n(lengths.min)}, median ${n(lengths.median)}, mean ${n(lengths.mean)}, 90 % up to ${n(lengths.p90)}, 99 % up to ${n(lengths.p99)}, most ${n(lengths.max)}`,
     `truncated  ${n(truncated.examples)} examples at ${n(maxLength)} tokens, which took ${n(truncated.tokens)} tokens`,
+    ...(continued.rows > 0
+      ? [`continued  ${n(continued.rows)} texts, which make ${n(continued.examples)} examples`]
+      : []),
     `dropped    ${n(dropped.reduce((sum, { rows: count }) => sum + count, 0))} rows`,
     ...dropped.map(
       ({ reason, rows: count, first }) => `  ${n(count)} ${reason}: ${forOutput(first.join('; '))}`,

@@ -1,5 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
+import { chatStopTokens } from '../../chat/encode.ts';
+import { ChatTemplate } from '../../chat/template.ts';
 import { type DistillOptions, distill, type TeachingSource } from '../../distillation/distill.node.ts';
 import {
   checkSameTokenizer,
@@ -23,6 +25,8 @@ import {
   type OptimizerStates,
 } from '../../training/optimizers/create-optimizer.ts';
 import { RunDirectory } from '../../training/runs/run.node.ts';
+import { checkUnlocked } from '../../training/runs/run-lock.node.ts';
+import { templateOf } from '../options/data-options.ts';
 import { count, fraction, idList, notNegative, positive, wholeNumber } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
 import {
@@ -31,9 +35,9 @@ import {
   type DataFlags,
   readTeachingText,
   type TeachingText,
-  withTemplate,
 } from '../options/teaching-data.ts';
-import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
+import { worseThanBase } from '../terminal/finetune-view.ts';
+import { INTERRUPTED, interruptible, interruptSignal } from '../terminal/interrupt.ts';
 import { Progress } from '../terminal/progress.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 import { follow, tokenizerFiles } from './train.ts';
@@ -153,6 +157,7 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
   // Before anything long begins.
   if (flags.resume) await RunDirectory.open(flags.out);
   else await RunDirectory.checkFree(flags.out);
+  await checkUnlocked(flags.out);
   const closing: (() => Promise<void>)[] = [];
   try {
     const teacherPath = flags.teacher === undefined ? undefined : await modelPath(flags.teacher);
@@ -172,7 +177,9 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
     }
     let text: TeachingText | undefined;
     if (!file) {
-      text = await readTeachingText(flags, teacher!.tokenizer, progress);
+      text = await interruptible((signal) =>
+        readTeachingText(flags, teacher!.tokenizer, { progress, signal }),
+      );
       closing.push(() => text!.close());
     }
     const teaching: TeachingSource = file
@@ -184,7 +191,8 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
           validation: () => text!.heldOut(),
           dataIdentity: text!.identity,
         };
-    await learn(flags, student, tokenizer, teaching, text, progress, warnings);
+    const { files, generationConfig } = await savedWith(flags, student, tokenizer, teacher);
+    await learn(flags, { ...student, generationConfig }, files, teaching, text, progress, warnings);
   } finally {
     for (const close of closing.reverse()) await close();
   }
@@ -193,7 +201,7 @@ async function run(flags: DistillFlags, command: Command): Promise<void> {
 async function learn(
   flags: DistillFlags,
   student: Student,
-  tokenizer: Tokenizer,
+  files: DistillOptions['files'],
   teaching: TeachingSource,
   text: TeachingText | undefined,
   progress: Progress,
@@ -225,8 +233,7 @@ async function learn(
       seed: flags.seed,
     },
     memory: flags.memory,
-    files: withTemplate(tokenizerFiles(tokenizer), flags.template, tokenizer),
-    ...{ out: flags.out, keep: flags.keep, resume: flags.resume ? 'must' : 'never' },
+    ...{ files, out: flags.out, keep: flags.keep, resume: flags.resume ? 'must' : 'never' },
   };
   const { signal, dispose } = interruptSignal(() =>
     progress.note('stopping after this step; a checkpoint will be saved …'),
@@ -248,6 +255,8 @@ async function learn(
     );
   }
   if (finished) {
+    const worse = worseThanBase(result.validationLoss, result.baseLoss);
+    if (worse) progress.note(worse);
     progress.note(
       `the student is in ${flags.out}; try: ropewalk generate ${flags.out} --prompt "…" --max-tokens 50`,
     );
@@ -255,6 +264,34 @@ async function learn(
     progress.note('interrupted; go on with the same command and --resume');
     process.exitCode = INTERRUPTED;
   }
+}
+
+/**
+ * The tokenizer's files that the student is saved with, the named chat template in them, and its generation config: what ends
+ * a turn of the template is among the tokens that end a text, as in the result of `finetune`.
+ */
+async function savedWith(
+  flags: DistillFlags,
+  student: Student,
+  tokenizer: Tokenizer,
+  teacher: OpenedTeacher | undefined,
+): Promise<{
+  files: DistillOptions['files'];
+  generationConfig: Record<string, unknown> | undefined;
+}> {
+  const given = flags.template === undefined ? undefined : await templateOf(flags.template, tokenizer);
+  const template = given ?? ChatTemplate.fromConfig(tokenizer.config, 'the chat template of the teacher');
+  const files = tokenizerFiles(tokenizer, given);
+  // What the student's own files say; else what ends a text of the teacher's, whose vocabulary it has.
+  const own = student.stopTokens.length > 0 ? student.stopTokens : (teacher?.opened.stopTokens ?? []);
+  const stops = template ? chatStopTokens(tokenizer, template, own) : own;
+  if (stops.length === 0) return { files, generationConfig: student.generationConfig };
+  const { bos_token_id: bos, pad_token_id: pad } = student.config;
+  const begin = student.generationConfig ?? {
+    ...(bos !== null && { bos_token_id: bos }),
+    ...(pad !== null && { pad_token_id: pad }),
+  };
+  return { files, generationConfig: { ...begin, eos_token_id: stops.length === 1 ? stops[0] : stops } };
 }
 
 /** Where the student begins: the teacher's layers, a preset, a config.json, or a checkpoint. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ChatTemplate } from '../../chat/template.ts';
+import { dataNotes } from '../../data/report.ts';
 import { isTemplateName, TEMPLATE_NAMES } from '../../data/templates.ts';
 import { RopewalkError } from '../../errors.ts';
 import { dataFiles } from '../../finetune/data-files.node.ts';
@@ -13,12 +14,13 @@ import { FinetuneJob } from '../../finetune/job.node.ts';
 import type { Locale } from '../../inspect/labels.ts';
 import { type RatePoint, searchRate, suggestRate } from '../../training/find-rate.ts';
 import { RunDirectory } from '../../training/runs/run.node.ts';
+import { checkUnlocked } from '../../training/runs/run-lock.node.ts';
 import { addFinetuneOptions, type FinetuneConfig, readFinetuneConfig } from '../options/finetune-flags.ts';
 import { modelPath } from '../options/resolve.ts';
-import { FinetuneView, planText, ratesText } from '../terminal/finetune-view.ts';
+import { FinetuneView, planText, ratesText, worseThanBase } from '../terminal/finetune-view.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { localeOption } from '../terminal/locale.ts';
-import { Progress } from '../terminal/progress.ts';
+import { Progress, showReading } from '../terminal/progress.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
 interface FinetuneFlags {
@@ -67,10 +69,12 @@ async function run(command: Command, named: string | undefined, flags: FinetuneF
   if (out === undefined && !trial) throw new RopewalkError('--out is missing: name a folder for the run.');
   if (flags.resume && out !== undefined) await RunDirectory.open(out);
   else if (out !== undefined && !trial) await RunDirectory.checkFree(out);
+  if (out !== undefined && !trial) await checkUnlocked(out);
 
   const progress = new Progress();
+  let isTraining = false;
   const { signal, dispose } = interruptSignal(() =>
-    progress.note(trial ? 'stopping …' : 'stopping after this step; a checkpoint will be saved …'),
+    progress.note(isTraining ? 'stopping after this step; a checkpoint will be saved …' : 'stopping …'),
   );
   // A trial leaves nothing behind, unless there is a run whose tokens serve it.
   const temporary =
@@ -91,7 +95,11 @@ async function run(command: Command, named: string | undefined, flags: FinetuneF
     try {
       if (flags.dryRun) await dryRun(job, flags, progress);
       else if (flags.findLr) await findRate(job, flags, progress, signal);
-      else await train(job, { out: out!, resume, signal, json: flags.json ?? false }, progress);
+      else {
+        isTraining = true;
+        signal.throwIfAborted();
+        await train(job, { out: out!, resume, signal, json: flags.json ?? false }, progress);
+      }
     } finally {
       await job.close();
     }
@@ -116,21 +124,16 @@ async function openJob(
   },
 ): Promise<FinetuneJob> {
   const { progress, files, folder, signal, ...rest } = surroundings;
-  const { columns, tooLong, malformed, template, threads, ...settings } = config;
+  const { columns, tooLong, malformed, specialTokens, template, threads, ...settings } = config;
   const data = dataFiles(
     {
       ...{ files, folder, signal, columns, tooLong, malformed },
-      onProgress: ({ rows, tokens }) =>
-        progress.update('reading', rows, Number.POSITIVE_INFINITY, `${rows} rows, ${tokens} tokens`),
+      specialTokensInText: specialTokens === 'special',
+      onNote: (text) => progress.note(text),
+      onProgress: showReading(progress),
       onReady({ report }) {
         progress.end();
-        const { truncated, dropped } = report;
-        if (truncated.examples > 0)
-          progress.note(
-            `${truncated.examples} examples are longer than a row and were cut; --too-long drop leaves them out`,
-          );
-        for (const { reason, rows, first } of dropped)
-          progress.note(`${rows} rows dropped (${reason}): ${first.join(', ')}`);
+        for (const note of dataNotes(report)) progress.note(note);
       },
     },
     config,
@@ -234,11 +237,14 @@ async function train(
       step,
       ...losses,
       resultStep: finished?.resultStep,
+      ...(finished?.loss !== undefined && { resultLoss: finished.loss, baseLoss: finished.base }),
       warnings: job.base.warnings,
     };
     process.stdout.write(`${JSON.stringify(result)}\n`);
   }
   if (finished) {
+    const worse = worseThanBase(finished.loss, finished.base);
+    if (worse) progress.note(worse);
     progress.note(
       `the model of step ${finished.resultStep} is in ${options.out}, the report in ${finished.report}; try: ropewalk generate ${options.out} --prompt "…"`,
     );

@@ -58,11 +58,15 @@ async function run(name: string, flags: TeachFlags, command: Command): Promise<v
   const teacher = await openTeacher(await modelPath(name));
   const { warnings } = teacher.opened;
   showWarnings(warnings, progress);
-  const { signal, dispose } = interruptSignal(() => progress.note('stopping after this batch …'));
+  let isTeaching = false;
+  const { signal, dispose } = interruptSignal(() => {
+    if (isTeaching) progress.note('stopping after this batch …');
+  });
   let result: TeachEvent | undefined;
   const started = performance.now();
   try {
-    const text = await readTeachingText(flags, teacher.tokenizer, progress);
+    const text = await readTeachingText(flags, teacher.tokenizer, { progress, signal });
+    isTeaching = true;
     try {
       const { shape, identity } = text;
       const { k, method, temperature, seed, out } = flags;

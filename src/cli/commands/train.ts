@@ -1,23 +1,28 @@
 import { createHash } from 'node:crypto';
 import { type Command, Option } from 'commander';
+import type { ChatTemplate } from '../../chat/template.ts';
+import { openTokenizer } from '../../checkpoint/tokenizer.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import { familyByName, familyNames } from '../../families/registry.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
-import { encodeCorpus, splitCorpus } from '../../text/corpus.ts';
+import { splitCorpus } from '../../text/corpus.ts';
 import { readTextFiles } from '../../text/files.node.ts';
 import { bpeTokenizerConfig, trainBpe } from '../../tokenizer/bpe-trainer.ts';
-import { loadTokenizer } from '../../tokenizer/tokenizer.node.ts';
 import { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { type PretrainEvent, pretrain } from '../../training/runs/pretrain.node.ts';
 import { RunDirectory } from '../../training/runs/run.node.ts';
+import { checkUnlocked } from '../../training/runs/run-lock.node.ts';
+import { specialTokensOption } from '../options/data-options.ts';
 import { collect, count, fraction, integer, notNegative, positive, wholeNumber } from '../options/options.ts';
-import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
+import { encodeTexts, TEXT_HELP } from '../options/text-corpus.ts';
+import { INTERRUPTED, interruptible, interruptSignal } from '../terminal/interrupt.ts';
 import { duration, Progress } from '../terminal/progress.ts';
 
 interface TrainFlags {
   family: string;
   preset: string;
   text: string[];
+  specialTokens: 'special' | 'text';
   out: string;
   steps: number;
   batch: number;
@@ -47,7 +52,8 @@ export function register(program: Command): void {
     .description('Train a model from scratch on text files, by next-token prediction.')
     .requiredOption('--family <name>', `one of ${familyNames()}`)
     .option('--preset <name>', 'size of the model', 'tiny')
-    .requiredOption('--text <file>', 'UTF-8 text to train on; may be given several times', collect)
+    .requiredOption('--text <file>', TEXT_HELP, collect)
+    .addOption(specialTokensOption().default('special'))
     .requiredOption('--out <dir>', 'folder of the run: checkpoints, metrics.jsonl, and the finished model')
     .option('--steps <n>', 'optimiser steps', count, 500)
     .option('--batch <n>', 'sequences in a micro-batch', count, 8)
@@ -101,19 +107,18 @@ async function train(flags: TrainFlags): Promise<void> {
   // Before the text is read and encoded, which can take minutes.
   if (flags.resume) await RunDirectory.open(flags.out);
   else await RunDirectory.checkFree(flags.out);
-  const documents = await readTextFiles(flags.text);
-  const texts = documents.map(({ text }) => text);
-  const tokenizer = flags.tokenizer
-    ? loadTokenizer(flags.tokenizer)
-    : trainTokenizer(texts, flags.vocabSize ?? preset.config.vocab_size, progress);
-  const { bosId: begin, eosId: end } = tokenizer;
-  const tokens = encodeCorpus(tokenizer, texts, {
-    // Where a prompt will begin with this token, a document must have done so too.
-    ...(begin !== undefined && tokenizer.encode('')[0] === begin && { beginOfDocument: begin }),
-    ...(end !== undefined && { endOfDocument: end }),
-    onProgress: (done, total) => progress.update('encoding', done, total, ''),
+  await checkUnlocked(flags.out);
+  const { tokenizer, tokens, files } = await interruptible(async (signal) => {
+    const documents = await readTextFiles(flags.text, { signal, onWarning: (text) => progress.note(text) });
+    const texts = documents.map(({ text }) => text);
+    const tokenizer = flags.tokenizer
+      ? await openTokenizer(flags.tokenizer)
+      : trainTokenizer(texts, flags.vocabSize ?? preset.config.vocab_size, progress);
+    const { specialTokens } = flags;
+    const tokens = await encodeTexts(tokenizer, texts, { specialTokens, progress, signal });
+    return { tokenizer, tokens, files: tokenizerFiles(tokenizer) };
   });
-  progress.end();
+  const { bosId: begin, eosId: end } = tokenizer;
   const config = {
     ...preset.config,
     vocab_size: tokenizer.vocabSize,
@@ -136,7 +141,7 @@ async function train(flags: TrainFlags): Promise<void> {
     {
       family,
       config,
-      files: tokenizerFiles(tokenizer),
+      files,
       training,
       validation,
       shape: { batch: flags.batch, seq: flags.seq },
@@ -193,6 +198,8 @@ export interface Progressed {
   readonly tokensPerSecond?: number;
   readonly validationLoss?: number;
   readonly perplexity?: number;
+  /** The held-out loss before the first step, where that was evaluated. */
+  readonly baseLoss?: number;
 }
 
 /** Shows how training goes, until it is finished or interrupted. */
@@ -218,9 +225,9 @@ export async function follow(
         break;
       }
       case 'evaluation': {
-        const { loss, perplexity } = event;
+        const { loss, perplexity, base } = event;
         progress.note(`step ${step}: held-out loss ${loss.toFixed(4)}, perplexity ${perplexity.toFixed(2)}`);
-        result = { ...result, validationLoss: loss, perplexity };
+        result = { ...result, validationLoss: loss, perplexity, ...(base !== null && { baseLoss: base }) };
         break;
       }
       case 'checkpoint':
@@ -239,10 +246,17 @@ function trainTokenizer(texts: readonly string[], vocabSize: number, progress: P
   return Tokenizer.fromJSON(json, bpeTokenizerConfig(json));
 }
 
-/** A tokenizer's files as a model directory has them. One that came without a configuration gets one. */
-export function tokenizerFiles(tokenizer: Tokenizer): { name: string; data: string }[] {
+/**
+ * A tokenizer's files as a model directory has them. One that came without a configuration gets one.
+ *
+ * @param template saved as its chat template, in place of its own.
+ */
+export function tokenizerFiles(
+  tokenizer: Tokenizer,
+  template?: ChatTemplate,
+): { name: string; data: string }[] {
   const token = (id: number | undefined) => (id === undefined ? null : (tokenizer.idToToken(id) ?? null));
-  const config =
+  const own =
     Object.keys(tokenizer.config).length > 0
       ? tokenizer.config
       : {
@@ -251,6 +265,7 @@ export function tokenizerFiles(tokenizer: Tokenizer): { name: string; data: stri
           eos_token: token(tokenizer.eosId),
           clean_up_tokenization_spaces: false,
         };
+  const config = template ? { ...own, chat_template: template.source } : own;
   return [
     { name: 'tokenizer.json', data: JSON.stringify(tokenizer.toJSON()) },
     { name: 'tokenizer_config.json', data: `${JSON.stringify(config, null, 2)}\n` },

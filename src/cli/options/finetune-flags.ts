@@ -3,10 +3,11 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { TOO_LONG } from '../../data/examples.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
 import { camel, checkSettings, finetuneSettings, kebab } from '../../finetune/settings.ts';
-import { column } from './data-options.ts';
+import { column, DATA_HELP, specialTokensOption, TOO_LONG_HELP } from './data-options.ts';
 import { collect, count, integer, notNegative, positive, wholeNumber } from './options.ts';
 
 /** What a configuration file may hold: the settings of a run, and what else the command needs. */
@@ -17,7 +18,8 @@ export const finetuneConfig = z.strictObject({
   out: z.string().optional(),
   template: z.string().optional(),
   columns: z.record(z.string(), z.string()).optional(),
-  tooLong: z.enum(['truncate', 'drop']).default('truncate'),
+  tooLong: z.enum(TOO_LONG).default('continue'),
+  specialTokens: z.enum(['special', 'text']).default('special'),
   malformed: z.enum(['stop', 'drop']).default('stop'),
   threads: z.int().min(1).optional(),
 });
@@ -29,11 +31,7 @@ export function addFinetuneOptions(command: Command): Command {
     new Option(flags, text).choices([...values]);
   return command
     .option('--config <file>', 'a YAML file of these options by their names; options given here win')
-    .option(
-      '--data <file>',
-      'JSONL, JSON, CSV or Parquet of chats, instructions or texts; may be given several times',
-      collect,
-    )
+    .option('--data <file>', DATA_HELP, collect)
     .option(
       '--column <what=name>',
       'a column that is not called as usual, such as prompt=Q; may be given several times',
@@ -43,9 +41,8 @@ export function addFinetuneOptions(command: Command): Command {
     .addOption(
       choice('--train-on <which>', 'tokens whose loss counts (default: assistant)', ['assistant', 'all']),
     )
-    .addOption(
-      choice('--too-long <what>', 'for examples longer than a row (default: truncate)', ['truncate', 'drop']),
-    )
+    .addOption(choice('--too-long <what>', `${TOO_LONG_HELP} (default: continue)`, TOO_LONG))
+    .addOption(specialTokensOption('special'))
     .addOption(choice('--malformed <what>', 'for rows that cannot be read (default: stop)', ['stop', 'drop']))
     .option('--validation <n>', 'examples held out, a share below 1 or a number (default: 0.05)', notNegative)
     .option('--out <dir>', 'folder of the run: checkpoints, metrics.jsonl, report, and the finished model')

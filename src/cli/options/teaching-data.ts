@@ -3,26 +3,25 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { Option } from 'commander';
 import { BatchSampler, type BatchSource, evaluationBatches, type TrainingRows } from '../../batches.ts';
 import { prepareDataset } from '../../data/dataset.node.ts';
 import { evaluationRows, PackedSource } from '../../data/packed-source.ts';
 import { resolveData } from '../../data/reading/resolve-data.node.ts';
-import { namedTemplate, TEMPLATE_NAMES, type TemplateName } from '../../data/templates.ts';
+import { dataNotes } from '../../data/report.ts';
 import { splitDataset } from '../../data/view.ts';
 import { RopewalkError } from '../../errors.ts';
-import { encodeCorpusAsync, splitCorpus } from '../../text/corpus.ts';
+import { splitCorpus } from '../../text/corpus.ts';
 import { readTextFiles } from '../../text/files.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { SequenceShape } from '../../training/graph.ts';
-import type { Progress } from '../terminal/progress.ts';
+import { type Progress, showReading } from '../terminal/progress.ts';
+import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from './data-options.ts';
 import { collect, count, fraction, integer } from './options.ts';
+import { encodeTexts, TEXT_HELP } from './text-corpus.ts';
 
-export interface DataFlags {
+export interface DataFlags extends ExampleFlags {
   text?: string[];
   data?: string[];
-  template?: TemplateName;
-  trainOn: 'assistant' | 'all';
   validation: number;
   batch: number;
   seq: number;
@@ -32,24 +31,8 @@ export interface DataFlags {
 
 /** What `teach` and `distill` are told of the text. */
 export function addDataOptions(command: Command): Command {
-  return command
-    .option('--text <file>', 'UTF-8 text; may be given several times', collect)
-    .option(
-      '--data <file>',
-      'chats or instructions in JSONL, JSON, CSV or Parquet, or an id on the hub; may be given several times',
-      collect,
-    )
-    .addOption(
-      new Option(
-        '--template <name>',
-        'a chat template where the teacher has none; saved with the student',
-      ).choices(TEMPLATE_NAMES),
-    )
-    .addOption(
-      new Option('--train-on <which>', 'tokens of --data that count')
-        .choices(['assistant', 'all'])
-        .default('assistant'),
-    )
+  command.option('--text <file>', TEXT_HELP, collect).option('--data <file>', DATA_HELP, collect);
+  return addExampleOptions(command)
     .option('--no-pack', 'one example of --data in a row, rather than as many as fit')
     .option('--validation <share>', 'share that is held out', fraction, 0.1)
     .option('--batch <n>', 'rows in a micro-batch', count, 8)
@@ -64,27 +47,28 @@ export function checkDataOptions(command: Command): void {
     const name = Object.keys(names).find(given);
     if (name) throw new RopewalkError(`${names[name]} ${reason}; leave it out.`);
   };
-  const ofExamples = { template: '--template', trainOn: '--train-on', pack: '--no-pack' };
+  const ofExamples = {
+    template: '--template',
+    trainOn: '--train-on',
+    pack: '--no-pack',
+    column: '--column',
+    promptColumn: '--prompt-column',
+    completionColumn: '--completion-column',
+    tooLong: '--too-long',
+    malformed: '--malformed',
+  };
   if (given('text')) refuse(ofExamples, 'is for --data: plain text has no turns');
   if (given('taught')) {
-    const ofTexts = { text: '--text', data: '--data', seq: '--seq', validation: '--validation' };
+    const ofTexts = {
+      text: '--text',
+      data: '--data',
+      seq: '--seq',
+      validation: '--validation',
+      specialTokens: '--special-tokens',
+    };
     const { template: _, ...rest } = ofExamples;
     refuse({ ...ofTexts, ...rest }, 'was settled when --taught was written');
   }
-}
-
-/** The files of the tokenizer, with the named chat template in them. */
-export function withTemplate(
-  files: readonly { readonly name: string; readonly data: string }[],
-  template: TemplateName | undefined,
-  tokenizer: Tokenizer,
-): { name: string; data: string }[] {
-  return files.map(({ name, data }) => {
-    if (template === undefined || name !== 'tokenizer_config.json') return { name, data };
-    const { source } = namedTemplate(template, tokenizer);
-    const config = { ...(JSON.parse(data) as object), chat_template: source };
-    return { name, data: `${JSON.stringify(config, null, 2)}\n` };
-  });
 }
 
 /** A text as the teacher's tokenizer cuts it, in rows. */
@@ -103,35 +87,26 @@ export interface TeachingText {
 export async function readTeachingText(
   flags: DataFlags,
   tokenizer: Tokenizer,
-  progress: Progress,
+  { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
 ): Promise<TeachingText> {
   if ((flags.text === undefined) === (flags.data === undefined)) {
     throw new RopewalkError('give the text with --text, or examples with --data: one of the two.');
   }
   return flags.text
-    ? plainText(flags, flags.text, tokenizer, progress)
-    : examples(flags, flags.data!, tokenizer, progress);
+    ? plainText(flags, flags.text, tokenizer, progress, signal)
+    : examples(flags, flags.data!, tokenizer, progress, signal);
 }
 
 async function plainText(
-  { batch, seq, seed, validation: share }: DataFlags,
+  { batch, seq, seed, validation: share, specialTokens }: DataFlags,
   files: readonly string[],
   tokenizer: Tokenizer,
   progress: Progress,
+  signal: AbortSignal,
 ): Promise<TeachingText> {
-  const documents = await readTextFiles(files);
-  const { bosId: begin, eosId: end } = tokenizer;
-  const tokens = await encodeCorpusAsync(
-    tokenizer,
-    documents.map(({ text }) => text),
-    {
-      // Where a prompt will begin with this token, a document must have done so too.
-      ...(begin !== undefined && tokenizer.encode('')[0] === begin && { beginOfDocument: begin }),
-      ...(end !== undefined && { endOfDocument: end }),
-      onProgress: (done, total) => progress.update('encoding', done, total, ''),
-    },
-  );
-  progress.end();
+  const documents = await readTextFiles(files, { signal, onWarning: (text) => progress.note(text) });
+  const texts = documents.map(({ text }) => text);
+  const tokens = await encodeTexts(tokenizer, texts, { specialTokens, progress, signal });
   const { training, validation } = splitCorpus(tokens, share);
   progress.note(
     `${tokens.length.toLocaleString('en')} tokens, ${validation.length.toLocaleString('en')} of them held out`,
@@ -151,20 +126,24 @@ async function plainText(
 }
 
 async function examples(
-  { batch, seq, seed, validation: share, template, trainOn, pack }: DataFlags,
-  files: readonly string[],
+  { batch, seq, seed, validation: share, pack, ...flags }: DataFlags,
+  names: readonly string[],
   tokenizer: Tokenizer,
   progress: Progress,
+  signal: AbortSignal,
 ): Promise<TeachingText> {
   const folder = await mkdtemp(join(tmpdir(), 'ropewalk-data-'));
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
+    const files = await resolveData(names, { signal, onNote: (text) => progress.note(text) });
     const dataset = await prepareDataset({
-      ...{ files: await resolveData(files), tokenizer, trainOn, maxLength: seq + 1, folder },
-      ...(template !== undefined && { template }),
+      ...(await exampleOptions(flags, tokenizer)),
+      ...{ files, tokenizer, maxLength: seq + 1, folder, signal, onProgress: showReading(progress) },
       // Templates that tell the date would otherwise make other tokens of a resumed run.
       now: new Date(0),
     });
+    progress.end();
+    for (const note of dataNotes(dataset.report)) progress.note(note);
     const { training, validation } = splitDataset(dataset, share, seed);
     progress.note(
       `${training.size.toLocaleString('en')} examples, ${validation.size.toLocaleString('en')} more held out; ` +

@@ -1,6 +1,7 @@
 import type { FinetuneEvent } from '../../finetune/events.ts';
 import type { FinetunePlan } from '../../finetune/plan.ts';
 import type { RatePoint } from '../../training/find-rate.ts';
+import type { EvaluationEvent } from '../../training/train-event.ts';
 import { printable } from './printable.ts';
 import { duration, type Progress } from './progress.ts';
 import { showWarnings } from './warnings.ts';
@@ -114,7 +115,7 @@ export class FinetuneView {
       }
       case 'evaluation':
         progress.note(
-          `step ${event.step}: held-out loss ${event.loss.toFixed(4)}, perplexity ${event.perplexity.toFixed(2)}${event.best ? ', the lowest so far' : ''}`,
+          `step ${event.step}: held-out loss ${event.loss.toFixed(4)}, perplexity ${event.perplexity.toFixed(2)}${standing(event)}`,
         );
         break;
       case 'samples':
@@ -129,6 +130,19 @@ export class FinetuneView {
       case 'finished':
     }
   }
+}
+
+/** How an evaluation stands among those before it. */
+function standing({ step, loss, best, bestTrained, base }: EvaluationEvent): string {
+  if (best) return ', the lowest so far';
+  if (step === 0 || base === null || loss <= base) return '';
+  return `${bestTrained ? ', the lowest since training began, but' : ','} higher than the ${base.toFixed(4)} before it`;
+}
+
+/** A sentence where training made the model worse on what was held out; undefined where it did not. */
+export function worseThanBase(loss: number | undefined, base: number | null | undefined): string | undefined {
+  if (loss === undefined || base === undefined || base === null || loss <= base) return undefined;
+  return `the result is worse than the model before training: held-out loss ${loss.toFixed(4)}, before ${base.toFixed(4)}; lower the learning rate, or train for fewer steps`;
 }
 
 function oneLine(text: string): string {

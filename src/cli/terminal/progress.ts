@@ -54,3 +54,12 @@ export class Progress {
     this.stream.write(`${printable(text)}\n`);
   }
 }
+
+/** Shows how far data files are read and tokenized. */
+export function showReading(progress: Progress) {
+  return ({ rows, tokens, share }: { rows: number; tokens: number; share: number }): void => {
+    const n = (value: number) => value.toLocaleString('en');
+    // Its last piece may be read long before its last row is made tokens of.
+    progress.update('reading', Math.min(share, 0.999), 1, `${n(rows)} rows, ${n(tokens)} tokens`);
+  };
+}

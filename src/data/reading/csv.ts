@@ -3,19 +3,21 @@ import { type DataRow, MOST_ROW_LENGTH, tooLong } from './rows.ts';
 
 /**
  * Rows of a CSV text (RFC 4180): the first record names the columns; fields in quotes may hold separators, line breaks
- * and doubled quotes. Lines end in LF or CRLF. Empty lines are passed over. Values are texts.
+ * and doubled quotes. Lines end in LF, CRLF or CR, also mixed. Empty lines are passed over. Values are texts.
  *
  * @param chunks pieces of the text, cut anywhere.
- * @param separator between fields, `,` or a tab.
+ * @param separator between fields; by default a comma, or where the first line has none, the one of `;`, tab and `|` that it
+ *   has most often.
  * @throws RopewalkError naming the line: for a name given twice, and a quote that is not closed.
  */
 export async function* csvRows(
   chunks: AsyncIterable<string>,
   file: string,
-  separator = ',',
+  separator?: string,
 ): AsyncGenerator<DataRow> {
   let columns: readonly string[] | undefined;
-  for await (const { fields, line, problem } of records(chunks, file, separator)) {
+  const reader = new RecordReader(file, separator);
+  for await (const { fields, line, problem } of records(chunks, reader)) {
     const where = `${file}:${line}`;
     if (!columns) {
       if (problem) throw new RopewalkError(`${where}: ${problem}`);
@@ -29,7 +31,7 @@ export async function* csvRows(
     } else if (fields.length !== columns.length) {
       yield {
         where,
-        problem: `${fields.length} fields where the first line names ${columns.length} columns; put texts with "${separator}" or line breaks in quotes`,
+        problem: `${fields.length} fields where the first line names ${columns.length} columns; put texts with "${reader.separator}" or line breaks in quotes`,
       };
     } else {
       yield { where, values: Object.fromEntries(columns.map((name, i) => [name, fields[i]!])) };
@@ -44,14 +46,44 @@ interface Record {
   readonly problem?: string;
 }
 
-async function* records(
-  chunks: AsyncIterable<string>,
-  file: string,
-  separator: string,
-): AsyncGenerator<Record> {
-  const reader = new RecordReader(file, separator);
+async function* records(chunks: AsyncIterable<string>, reader: RecordReader): AsyncGenerator<Record> {
   for await (const chunk of chunks) yield* reader.push(chunk);
   yield* reader.end();
+}
+
+/** Separators that a first line may tell, those before others where it has as many of each. A comma always wins. */
+const SEPARATORS = [',', ';', '\t', '|'] as const;
+
+/** Finds the separator of a CSV text by its first line, of which what stands in quotes does not count. */
+class SeparatorFinder {
+  readonly #counts = new Map<string, number>(SEPARATORS.map((separator) => [separator, 0]));
+  #isQuoted = false;
+  /** The last character: a quote begins a field only where one may begin. */
+  #before = '\n';
+
+  /** Whether the first line has ended within this piece. */
+  push(text: string): boolean {
+    for (const character of text) {
+      const isBreak = character === '\n' || character === '\r';
+      if (character === '"') {
+        const begins = this.#before === '"' || this.#counts.has(this.#before) || this.#before === '\n';
+        if (this.#isQuoted || begins) this.#isQuoted = !this.#isQuoted;
+      } else if (!this.#isQuoted) {
+        if (isBreak && this.#before !== '\n') return true;
+        const count = this.#counts.get(character);
+        if (count !== undefined) this.#counts.set(character, count + 1);
+      }
+      this.#before = isBreak && !this.#isQuoted ? '\n' : character;
+    }
+    return false;
+  }
+
+  get separator(): string {
+    const [comma, ...others] = [...this.#counts];
+    if (comma![1] > 0) return ',';
+    const [name, count] = others.reduce((best, each) => (each[1] > best[1] ? each : best));
+    return count > 0 ? name : ',';
+  }
 }
 
 /** Gathers fields character by character, so that a piece of text may end anywhere. */
@@ -64,14 +96,29 @@ class RecordReader {
   /** Plain: no quote so far. Quoted: within quotes. Closed: after a quote, which ends the quotes or is doubled. */
   #state: 'plain' | 'quoted' | 'closed' = 'plain';
   #problem: string | undefined;
+  /** Whether the last character was a CR: an LF after it ends no line of its own. */
+  #afterReturn = false;
+  /** The text so far, until the first line is whole and tells the separator. */
+  #head = '';
+  readonly #finder = new SeparatorFinder();
 
   constructor(
     private readonly file: string,
-    private readonly separator: string,
+    private given: string | undefined,
   ) {}
 
+  get separator(): string {
+    return this.given ?? ',';
+  }
+
   *push(chunk: string): Generator<Record> {
-    const special = this.separator === '\t' ? /["\t\r\n]/g : /[",\r\n]/g;
+    if (this.given === undefined) {
+      this.#head += chunk;
+      if (this.#head.length > MOST_ROW_LENGTH) throw tooLong(`${this.file}:1`);
+      if (this.#finder.push(chunk)) yield* this.#begin();
+      return;
+    }
+    const special = new RegExp(`["${this.separator === '|' ? '\\|' : this.separator}\r\n]`, 'g');
     let at = 0;
     while (at < chunk.length) {
       special.lastIndex = at;
@@ -83,7 +130,16 @@ class RecordReader {
     if (this.#length > MOST_ROW_LENGTH) throw tooLong(`${this.file}:${this.#firstLine}`);
   }
 
+  /** Takes what has been held back, now that the first line is known. */
+  *#begin(): Generator<Record> {
+    this.given = this.#finder.separator;
+    const head = this.#head;
+    this.#head = '';
+    yield* this.push(head);
+  }
+
   *end(): Generator<Record> {
+    if (this.given === undefined) yield* this.#begin();
     if (this.#state === 'quoted') {
       throw new RopewalkError(
         `${this.file}:${this.#firstLine}: the row that begins here has a quote that is never closed; write " within quotes as ""`,
@@ -93,6 +149,7 @@ class RecordReader {
   }
 
   #append(text: string): void {
+    this.#afterReturn = false;
     if (this.#state === 'closed')
       this.#problem ??= 'text after the closing quote of a field; write " within quotes as ""';
     this.#field += text;
@@ -100,10 +157,16 @@ class RecordReader {
   }
 
   *#special(character: string): Generator<Record> {
-    if (character === '\n') this.#line++;
+    const endsReturn = character === '\n' && this.#afterReturn;
+    this.#afterReturn = character === '\r';
+    const isBreak = character === '\n' || character === '\r';
+    if (isBreak && !endsReturn) this.#line++;
     if (this.#state === 'quoted') {
       if (character === '"') this.#state = 'closed';
-      else this.#append(character);
+      else {
+        this.#field += character;
+        this.#length++;
+      }
     } else if (character === '"') {
       if (this.#state === 'closed') {
         this.#state = 'quoted';
@@ -116,10 +179,10 @@ class RecordReader {
       }
     } else if (character === this.separator) {
       this.#endField();
-    } else if (character === '\n') {
+    } else if (!endsReturn) {
       yield* this.#finish();
-    } else if (this.#state === 'plain') {
-      this.#append(character);
+    } else {
+      this.#firstLine = this.#line;
     }
   }
 
@@ -130,8 +193,6 @@ class RecordReader {
   }
 
   *#finish(): Generator<Record> {
-    // The CR of CRLF; after quotes it was left out already.
-    if (this.#state === 'plain' && this.#field.endsWith('\r')) this.#field = this.#field.slice(0, -1);
     const isBlank = this.#fields.length === 0 && this.#field === '' && this.#state === 'plain';
     this.#endField();
     const record = { fields: this.#fields, line: this.#firstLine };

@@ -7,17 +7,23 @@ const WHITE = /^[ \t\r\n\ufeff]$/;
  * Rows of a JSON text that is one array of objects, one after the other: the text is never parsed as a whole.
  *
  * @param chunks pieces of the text, cut anywhere.
+ * @param options.firstLine the number of the line on which the text begins. Default 1.
+ * @param options.isWithin whether the array is a part of an object, so that more may follow it. Default false.
  * @throws RopewalkError naming the line, where the text is not an array or ends before it does.
  */
-export async function* jsonArray(chunks: AsyncIterable<string>, file: string): AsyncGenerator<DataRow> {
-  const scanner = new ArrayScanner(file);
+export async function* jsonArray(
+  chunks: AsyncIterable<string>,
+  file: string,
+  { firstLine = 1, isWithin = false } = {},
+): AsyncGenerator<DataRow> {
+  const scanner = new ArrayScanner(file, firstLine, isWithin);
   for await (const chunk of chunks) yield* scanner.push(chunk);
   scanner.end();
 }
 
 /** Finds where the elements of an array begin and end, by its brackets, commas and strings. */
 class ArrayScanner {
-  #line = 1;
+  #line: number;
   /** Brackets that are open: 1 within the array, more within an element. */
   #depth = 0;
   #inString = false;
@@ -30,8 +36,12 @@ class ArrayScanner {
   #expected = false;
   readonly #file: string;
 
-  constructor(file: string) {
+  readonly #isWithin: boolean;
+
+  constructor(file: string, firstLine: number, isWithin: boolean) {
     this.#file = file;
+    this.#line = firstLine;
+    this.#isWithin = isWithin;
   }
 
   *push(chunk: string): Generator<DataRow> {
@@ -47,6 +57,7 @@ class ArrayScanner {
       }
       if (this.#state !== 'within') {
         if (WHITE.test(character)) continue;
+        if (this.#state === 'after' && this.#isWithin) return;
         if (this.#state === 'after') throw this.#wrong('has more after the array');
         if (character !== '[') throw this.#wrong('does not begin with [: it is not an array of rows');
         this.#state = 'within';

@@ -1,9 +1,14 @@
 import type { CompressionCodec, Compressors, FileMetaData, PageHeader } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { decompressPage } from 'hyparquet/src/datapage.js';
-import { getMaxDefinitionLevel, getMaxRepetitionLevel, getSchemaPath } from 'hyparquet/src/schema.js';
+import {
+  getMaxDefinitionLevel,
+  getMaxRepetitionLevel,
+  getSchemaPath,
+  isFlatColumn,
+} from 'hyparquet/src/schema.js';
 import { compressors } from 'hyparquet-compressors';
-import type { RopewalkError } from '../../errors.ts';
+import { RopewalkError } from '../../errors.ts';
 import type { ByteSource } from '../../files/source.ts';
 
 /*
@@ -12,11 +17,43 @@ import type { ByteSource } from '../../files/source.ts';
  */
 export const MOST_METADATA = 1 << 26;
 const MOST_PAGE = 1 << 28;
-const MOST_CHUNK = 1 << 30;
+const MOST_CHUNK = 2 ** 30;
+/** A column of more, when it is unpacked, is read in parts of about so many bytes. */
+const PART = 2 ** 28;
+/** What a column may claim to unpack to: its pages are unpacked one by one, each within its own bound. */
+const MOST_UNPACKED = 2 ** 40;
 const MOST_VALUES = 1 << 25;
 
 /** Makes the error for what a file claims. */
 export type Refuse = (why: string) => RopewalkError;
+
+/**
+ * How many rows of a group are read at once, so that what they unpack to fits in memory. Of columns without lists a part of
+ * the rows can be read; those with lists are always read whole.
+ *
+ * @throws RopewalkError naming the remedy, where a column is too large for that.
+ */
+export function rowsAtOnce(
+  schema: FileMetaData['schema'],
+  { columns, num_rows }: FileMetaData['row_groups'][number],
+  name: string,
+): number {
+  let largest = 0;
+  for (const { meta_data: meta } of columns) {
+    const unpacked = Number(meta?.total_uncompressed_size ?? 0);
+    const packed = Number(meta?.total_compressed_size ?? 0);
+    if (!meta || (unpacked <= MOST_CHUNK && packed <= MOST_CHUNK)) continue;
+    if (packed > MOST_CHUNK || !isFlatColumn(getSchemaPath(schema, meta.path_in_schema))) {
+      const column = meta.path_in_schema.join('.');
+      throw new RopewalkError(
+        `${name}: a row group has over 1 GiB of the column ${column}, which is too much to read at once; write the file with smaller row groups (in pandas: df.to_parquet(path, row_group_size=50000)), or give JSONL`,
+      );
+    }
+    largest = Math.max(largest, unpacked);
+  }
+  const rows = Math.max(1, Number(num_rows));
+  return largest === 0 ? rows : Math.max(1, Math.floor((rows * PART) / largest));
+}
 
 /**
  * Refuses a row group whose columns, pages or runs claim more than they may, before the library gives them memory: it takes
@@ -38,7 +75,7 @@ export async function checkGroup(
     if (!meta) throw wrong('a column lies in another file');
     const what = `column ${meta.path_in_schema.join('.')} has`;
     const values = bounded(meta.num_values, MOST_VALUES, `the values that ${what} are`);
-    bounded(meta.total_uncompressed_size, MOST_CHUNK, `the bytes that ${what} are`);
+    bounded(meta.total_uncompressed_size, MOST_UNPACKED, `the bytes that ${what} are`);
     const size = bounded(meta.total_compressed_size, MOST_CHUNK, `the compressed bytes that ${what} are`);
     const offset = bounded(
       meta.dictionary_page_offset || meta.data_page_offset,

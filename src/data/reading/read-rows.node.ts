@@ -2,58 +2,82 @@ import { RopewalkError } from '../../errors.ts';
 import { FileSource } from '../../files/file.node.ts';
 import { csvRows } from './csv.ts';
 import { jsonArray } from './json-array.ts';
+import { arrayWithin } from './json-wrapped.ts';
 import { parquetRows } from './parquet.ts';
-import { type DataRow, jsonLines } from './rows.ts';
+import { type DataRow, jsonLines, textLines } from './rows.ts';
 import { textChunks } from './text-chunks.node.ts';
 
-const READERS: Readonly<Record<string, (path: string) => AsyncGenerator<DataRow>>> = {
-  jsonl: (path) => jsonLines(textChunks(path), path),
-  ndjson: (path) => jsonLines(textChunks(path), path),
+type TextReader = (chunks: AsyncGenerator<string>, path: string) => AsyncGenerator<DataRow>;
+
+const TEXT_READERS: Readonly<Record<string, TextReader>> = {
+  jsonl: jsonLines,
+  ndjson: jsonLines,
   json: jsonRows,
-  csv: (path) => csvRows(textChunks(path), path),
-  tsv: (path) => csvRows(textChunks(path), path, '\t'),
-  parquet: parquetFileRows,
+  csv: (chunks, path) => csvRows(chunks, path),
+  tsv: (chunks, path) => csvRows(chunks, path, '\t'),
+  txt: textLines,
 };
 
-/** Endings of the names of files that {@link readRows} reads. */
-export const DATA_FILE_ENDINGS: readonly string[] = Object.keys(READERS);
+/** Endings of the names of files that {@link readRows} reads. All but Parquet may have `.gz` after them. */
+export const DATA_FILE_ENDINGS: readonly string[] = [...Object.keys(TEXT_READERS), 'parquet'];
 
-/**
- * The rows of a data file, in order, by the ending of its name: `.jsonl`, `.json` (an array of objects, or JSON lines),
- * `.csv`, `.tsv`, `.parquet`. A row that cannot be read is given with its problem.
- *
- * @throws RopewalkError naming the file, when it has another ending, cannot be read or is not what its name says.
- */
-export async function* readRows(path: string): AsyncGenerator<DataRow> {
-  const read = READERS[/\.([^./\\]+)$/.exec(path)?.[1]?.toLowerCase() ?? ''];
-  if (!read) {
-    const known = DATA_FILE_ENDINGS.map((ending) => `.${ending}`).join(', ');
-    throw new RopewalkError(
-      `${path}: data files are told by the ending of their names, which are ${known}; rename it`,
-    );
-  }
-  yield* read(path);
+/** What tells a data file's form: the ending of its name, without `.gz`; undefined where it is none that is read. */
+export function dataFileEnding(path: string): { ending: string; packed: boolean } | undefined {
+  const match = /\.([^./\\]+?)(\.gz)?$/i.exec(path);
+  const ending = match?.[1]?.toLowerCase() ?? '';
+  const packed = match?.[2] !== undefined;
+  return DATA_FILE_ENDINGS.includes(ending) && !(packed && ending === 'parquet')
+    ? { ending, packed }
+    : undefined;
 }
 
-/** Files called .json often hold JSON lines: what it is shows in the first character. */
-async function* jsonRows(path: string): AsyncGenerator<DataRow> {
-  const chunks = textChunks(path);
+/**
+ * The rows of a data file, in order, by the ending of its name: `.jsonl`, `.json` (an array of objects, an object whose
+ * `data` is one, or JSON lines), `.csv`, `.tsv`, `.txt` (each line a text), `.parquet`; all but the last also with `.gz`. A
+ * row that cannot be read is given with its problem.
+ *
+ * @param onBytes called with the bytes of the file that have been read so far.
+ * @throws RopewalkError naming the file, when it has another ending, cannot be read or is not what its name says.
+ */
+export async function* readRows(path: string, onBytes?: (bytes: number) => void): AsyncGenerator<DataRow> {
+  const found = dataFileEnding(path);
+  if (!found) {
+    const known = DATA_FILE_ENDINGS.map((ending) => `.${ending}`).join(', ');
+    throw new RopewalkError(
+      `${path}: data files are told by the ending of their names, which are ${known}, all but the last also with .gz; rename it`,
+    );
+  }
+  const read = TEXT_READERS[found.ending];
+  yield* read ? read(textChunks(path, onBytes), path) : parquetFileRows(path, onBytes);
+}
+
+/** Files called .json hold an array, JSON lines or an object with an array in it: what it is shows at the beginning. */
+async function* jsonRows(chunks: AsyncGenerator<string>, path: string): AsyncGenerator<DataRow> {
   let head = '';
   for await (const chunk of { [Symbol.asyncIterator]: () => ({ next: () => chunks.next() }) }) {
     head += chunk;
     if (head.trim() !== '') break;
   }
-  const text = (async function* () {
-    yield head;
+  const from = async function* (text: string) {
+    yield text;
     yield* chunks;
-  })();
-  yield* head.trimStart().startsWith('{') ? jsonLines(text, path) : jsonArray(text, path);
+  };
+  if (!head.trimStart().startsWith('{')) {
+    yield* jsonArray(from(head), path);
+    return;
+  }
+  const within = arrayWithin(head);
+  if (within === undefined) yield* jsonLines(from(head), path);
+  else {
+    const lines = head.slice(0, within).split('\n').length;
+    yield* jsonArray(from(head.slice(within)), path, { firstLine: lines, isWithin: true });
+  }
 }
 
-async function* parquetFileRows(path: string): AsyncGenerator<DataRow> {
+async function* parquetFileRows(path: string, onBytes?: (bytes: number) => void): AsyncGenerator<DataRow> {
   const source = await FileSource.open(path);
   try {
-    yield* parquetRows(source, path);
+    yield* parquetRows(source, path, onBytes);
   } finally {
     await source.close();
   }

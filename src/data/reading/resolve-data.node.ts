@@ -1,38 +1,40 @@
-import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { RopewalkError } from '../../errors.ts';
-import { errorCode, fileError } from '../../files/file-errors.ts';
+import { fileError } from '../../files/file-errors.ts';
+import { filesBelow, filesOfPattern, kindOf } from '../../files/paths.node.ts';
+import { type ChosenData, chooseDataFiles } from '../../hub/choose-data.ts';
 import { parseModelId } from '../../hub/model-id.ts';
 import { type PullDatasetOptions, pullDatasetWith } from '../../hub/pull-dataset.node.ts';
 import { RequestError } from '../../hub/retry.ts';
-import { DATA_FILE_ENDINGS } from './read-rows.node.ts';
+
+export interface ResolveDataOptions extends PullDatasetOptions {
+  /** Called with a sentence where not all data files of a folder or a data set are taken: which are, and which are not. */
+  readonly onNote?: ((text: string) => void) | undefined;
+}
 
 /**
- * The files of data that are named by paths of files, by folders of them, or by ids of data sets on the hub (`org/name`,
- * `org/name@revision`, `org/name:train.jsonl`), which are downloaded if need be. What is there by that name wins.
+ * The files of data that are named by paths of files, by patterns (`chats/*.jsonl`), by folders of them, or by ids of data
+ * sets on the hub (`org/name`, `org/name@revision`, `org/name:train.jsonl`), which are downloaded if need be. What is there
+ * by that name wins. Of a folder and of a data set, the training split is taken where names tell one.
  *
  * @returns paths, in the order of the names; those of a folder in the order of theirs
  * @throws RopewalkError saying what was tried
  */
 export async function resolveData(
   names: readonly string[],
-  options: PullDatasetOptions = {},
+  options: ResolveDataOptions = {},
 ): Promise<string[]> {
   const files: string[] = [];
   for (const name of names) files.push(...(await filesOf(name, options)));
   return files;
 }
 
-async function filesOf(name: string, options: PullDatasetOptions): Promise<string[]> {
-  const isFolder = await stat(name).then(
-    (status) => status.isDirectory(),
-    (error: unknown) => {
-      if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined;
-      throw fileError(error, 'read', name);
-    },
-  );
-  if (isFolder === false) return [name];
-  if (isFolder) return filesIn(name);
+async function filesOf(name: string, { onNote, ...options }: ResolveDataOptions): Promise<string[]> {
+  const kind = await kindOf(name);
+  if (kind === 'folder') return filesIn(name, onNote);
+  if (kind !== undefined) return [name];
+  const matching = await filesOfPattern(name);
+  if (matching) return matching;
   const shown = JSON.stringify(name);
   const id = parseModelId(name);
   if (!id) {
@@ -41,7 +43,12 @@ async function filesOf(name: string, options: PullDatasetOptions): Promise<strin
     );
   }
   try {
-    return await pullDatasetWith(id, options);
+    return await pullDatasetWith(id, {
+      ...options,
+      onChosen: (choice) => {
+        if (choice.left.length > 0) onNote?.(`${name}: ${describeChoice(choice)}`);
+      },
+    });
   } catch (error) {
     const absent =
       error instanceof RequestError &&
@@ -54,18 +61,21 @@ async function filesOf(name: string, options: PullDatasetOptions): Promise<strin
   }
 }
 
-async function filesIn(folder: string): Promise<string[]> {
+async function filesIn(folder: string, onNote?: (text: string) => void): Promise<string[]> {
   let names: string[];
   try {
-    names = await readdir(folder);
+    names = await filesBelow(folder);
   } catch (error) {
     throw fileError(error, 'read', folder);
   }
-  const data = names.filter((name) =>
-    DATA_FILE_ENDINGS.some((ending) => name.toLowerCase().endsWith(`.${ending}`)),
-  );
-  if (data.length > 0) return data.sort().map((name) => join(folder, name));
-  throw new RopewalkError(
-    `${folder}: this folder has no data files (${DATA_FILE_ENDINGS.join(', ')}); name others`,
-  );
+  const choice = chooseDataFiles(names, folder.replace(/[/\\]+$/, ''), { isFolder: true });
+  if (choice.left.length > 0) onNote?.(`${folder}: ${describeChoice(choice)}`);
+  return choice.chosen.map((name) => join(folder, name));
+}
+
+/** What is trained on, and what is not, in a sentence. */
+export function describeChoice({ chosen, left }: ChosenData): string {
+  const shown = (names: readonly string[]) =>
+    names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
+  return `training on ${shown(chosen)}; not on ${shown(left)}`;
 }

@@ -76,20 +76,27 @@ describe('readers', () => {
       );
     await fc.assert(
       fc.asyncProperty(
-        ...([table, cuts, fc.constantFrom(',', '\t'), fc.constantFrom('\n', '\r\n'), fc.boolean()] as const),
-        async (rows, places, separator, end, ended) => {
+        ...([
+          table,
+          cuts,
+          fc.constantFrom(',', '\t', ';', '|'),
+          fc.constantFrom('\n', '\r\n', '\r'),
+          fc.boolean(),
+          fc.boolean(),
+        ] as const),
+        async (rows, places, separator, end, ended, given) => {
           const columns = (rows[0] ?? ['x']).map((_, i) => `column ${i}`);
           const quote = (text: string) => `"${text.replaceAll('"', '""')}"`;
           const text =
             [columns, ...rows].map((row) => row.map(quote).join(separator)).join(end) + (ended ? end : '');
-          const read = await all(csvRows(inPieces(text, places), 'f', separator));
+          const read = await all(csvRows(inPieces(text, places), 'f', given ? separator : undefined));
           expect(read.map(({ values }) => values)).toEqual(
             rows.map((row) => Object.fromEntries(row.map((one, i) => [columns[i]!, one]))),
           );
           let line = 2;
           for (const [i, { where }] of read.entries()) {
             expect(where).toBe(`f:${line}`);
-            line += 1 + rows[i]!.join('').split('\n').length - 1;
+            line += 1 + rows[i]!.reduce((sum, one) => sum + one.split(/\r\n|\n|\r/).length - 1, 0);
           }
         },
       ),

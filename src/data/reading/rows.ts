@@ -40,10 +40,15 @@ export function jsonRow(text: string, where: string): DataRow {
 export async function* jsonLines(chunks: AsyncIterable<string>, file: string): AsyncGenerator<DataRow> {
   let line = 0;
   let rest = '';
-  const row = (text: string): DataRow[] => {
-    line++;
-    return text.trim() === '' ? [] : [jsonRow(text, `${file}:${line}`)];
-  };
+  // JSON has no CR within its texts, so that one in the middle of a line ends a line too, as in files of old Macs.
+  const row = (text: string): DataRow[] =>
+    text
+      .replace(/\r$/, '')
+      .split('\r')
+      .flatMap((part) => {
+        line++;
+        return part.trim() === '' ? [] : [jsonRow(part, `${file}:${line}`)];
+      });
   for await (const chunk of chunks) {
     const lines = (rest + chunk).split('\n');
     rest = lines.pop()!;
@@ -51,4 +56,22 @@ export async function* jsonLines(chunks: AsyncIterable<string>, file: string): A
     if (rest.length > MOST_ROW_LENGTH) throw tooLong(`${file}:${line + 1}`);
   }
   yield* row(rest);
+}
+
+/** Rows of a plain text: each line that is not blank is the `text` of one. Lines end in LF, CRLF or CR. */
+export async function* textLines(chunks: AsyncIterable<string>, file: string): AsyncGenerator<DataRow> {
+  let line = 0;
+  let rest = '';
+  const row = (text: string): DataRow[] => {
+    line++;
+    return text.trim() === '' ? [] : [{ where: `${file}:${line}`, values: { text } }];
+  };
+  for await (const chunk of chunks) {
+    // A CR at the end may be the first half of a CRLF.
+    const lines = (rest + chunk).split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop()!;
+    for (const text of lines) yield* row(text);
+    if (rest.length > MOST_ROW_LENGTH) throw tooLong(`${file}:${line + 1}`);
+  }
+  yield* row(rest.replace(/\r$/, ''));
 }

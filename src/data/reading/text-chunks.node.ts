@@ -1,19 +1,28 @@
-import { createReadStream } from 'node:fs';
 import { RopewalkError } from '../../errors.ts';
+import { fileBytes } from '../../files/file-bytes.node.ts';
 import { fileError } from '../../files/file-errors.ts';
+import { utf16Of } from '../../files/utf16.ts';
+
+/** Bytes of which a text file's encoding shows. */
+const HEAD = 1024;
 
 /**
- * The text of a file, piece by piece, strictly as UTF-8; a byte order mark is left out.
+ * The text of a file, piece by piece, strictly as UTF-8; a byte order mark is left out. A file whose name ends in `.gz` is
+ * unpacked.
  *
+ * @param onBytes called with the bytes of the file that have been read so far.
  * @throws RopewalkError naming the file, when it cannot be read, and the line where it is not UTF-8: text that was decoded
  *   wrongly would be learnt without a sign.
  */
-export async function* textChunks(path: string): AsyncGenerator<string> {
+export async function* textChunks(path: string, onBytes?: (bytes: number) => void): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
-  const stream: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: 1 << 20 });
   let line = 1;
+  let isFirst = true;
   try {
-    for await (const bytes of stream) {
+    for await (const bytes of fileBytes(path, onBytes)) {
+      const utf16 = isFirst ? utf16Of(bytes.subarray(0, HEAD)) : undefined;
+      if (utf16) throw notUtf8(path, 1, utf16);
+      isFirst = false;
       const text = decode(() => decoder.decode(bytes, { stream: true }), bytes, path, line);
       for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) line++;
       yield text;
@@ -24,14 +33,22 @@ export async function* textChunks(path: string): AsyncGenerator<string> {
   yield decode(() => decoder.decode(), new Uint8Array(0), path, line);
 }
 
+function notUtf8(path: string, line: number, encoding: string, cause?: unknown): RopewalkError {
+  const guess =
+    encoding === 'CP949' ? 'Korean files are often CP949' : `its first bytes are those of ${encoding}`;
+  const source = path.toLowerCase().endsWith('.gz') ? `gzip -dc "${path}" | iconv` : 'iconv';
+  const named = source === 'iconv' ? ` "${path}"` : '';
+  return new RopewalkError(
+    `${path}:${line}: from about here on the file is not UTF-8; convert it (${guess}): ${source} -f ${encoding} -t UTF-8${named} > converted`,
+    { cause },
+  );
+}
+
 function decode(work: () => string, bytes: Uint8Array, path: string, line: number): string {
   try {
     return work();
   } catch (error) {
-    throw new RopewalkError(
-      `${path}:${line + goodLines(bytes)}: from about here on the file is not UTF-8; convert it (Korean files are often CP949): iconv -f CP949 -t UTF-8 "${path}" > converted`,
-      { cause: error },
-    );
+    throw notUtf8(path, line + goodLines(bytes), 'CP949', error);
   }
 }
 

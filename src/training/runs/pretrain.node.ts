@@ -10,6 +10,7 @@ import { AdamW } from '../optimizers/optimizer.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../trainer.ts';
 import { TrainingSession } from '../whole-graph-learner.ts';
 import { type ModelIdentity, RunDirectory, type RunRecord } from './run.node.ts';
+import { lockRun } from './run-lock.node.ts';
 import { checkSameRun } from './run-record.ts';
 
 export interface PretrainSettings extends TrainerSettings {
@@ -72,8 +73,10 @@ export async function* pretrain(
   if (stored) checkSameRun(stored.record, record, out);
   else await RunDirectory.checkFree(out);
 
-  const session = await TrainingSession.create(engine, model, shape);
+  const lock = await lockRun(out);
+  let session: TrainingSession | undefined;
   try {
+    session = await TrainingSession.create(engine, model, shape);
     const { seed, betas, eps, weightDecay } = settings;
     initializeWeights(model.parameters(), session.values(), new Random(seed));
     const parts = {
@@ -96,6 +99,7 @@ export async function* pretrain(
       yield event;
     }
   } finally {
-    await session.release();
+    await session?.release();
+    await lock.release();
   }
 }

@@ -65,8 +65,9 @@ const storedTrainer = z.object({
       last: z.number().int(),
       best: z.object({ step: count, loss }).nullable(),
       since: count,
+      base: loss.nullable().default(null),
     })
-    .default({ last: -1, best: null, since: 0 }),
+    .default({ last: -1, best: null, since: 0, base: null }),
   guard: z.object({ losses: z.array(loss), skipped: count }).optional(),
 });
 type StoredTrainer = z.infer<typeof storedTrainer>;

@@ -1,0 +1,156 @@
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
+import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+import {
+  type RotaryDecoderConfig,
+  readRotaryDecoder,
+  rotaryLayer,
+  rotaryNames,
+  rotaryParts,
+  withRotaryLayers,
+  writeRotaryDecoder,
+} from './rotary-decoder.ts';
+import { rotaryGguf } from './rotary-gguf.ts';
+
+/**
+ * Mistral 7B and NeMo (Jiang et al. 2023, arXiv:2310.06825): Llama's layers, in v0.1 all of them with a sliding window.
+ *
+ * Where implementations go wrong: the window is every layer's, not every second one's; `sliding_window` is null from v0.2
+ * on; NeMo's head_dim (128) is not hidden_size / num_attention_heads, and the field may be missing or null elsewhere.
+ */
+export interface MistralConfig extends RotaryDecoderConfig {
+  readonly sliding_window: number | null;
+}
+
+const names = rotaryNames('Mistral', { activation: 'SiLUActivation' });
+
+function parts(c: MistralConfig): DecoderParts {
+  const norm = { kind: 'RMSNorm', epsilon: c.rms_norm_eps, weightOffset: 0 } as const;
+  return rotaryParts(c, norm, (_index, rope) => {
+    const layer = rotaryLayer(c, norm, 'silu', rope);
+    return { ...layer, attention: { ...layer.attention, window: c.sliding_window } };
+  });
+}
+
+function config(rest: Partial<MistralConfig>): MistralConfig {
+  return {
+    vocab_size: 32000,
+    hidden_size: 4096,
+    intermediate_size: 14336,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    head_dim: 128,
+    max_position_embeddings: 32768,
+    rms_norm_eps: 1e-5,
+    rope_theta: 1e6,
+    rope_scaling: null,
+    attention_bias: false,
+    sliding_window: null,
+    tie_word_embeddings: false,
+    initializer_range: 0.02,
+    bos_token_id: 1,
+    eos_token_id: [2],
+    pad_token_id: null,
+    ...rest,
+  };
+}
+
+const method = 'next-token prediction';
+const source = 'Jiang et al. 2023, arXiv:2310.06825';
+const published = (own: MistralConfig, hub: string): Preset<MistralConfig> => ({
+  config: own,
+  training: { data: 'not published', method, source },
+  hub,
+});
+
+/** Of the class in transformers 5.18. */
+const CLASS_DEFAULTS: ClassDefaults = {
+  class: 'MistralConfig',
+  fields: {
+    vocab_size: 32000,
+    hidden_size: 4096,
+    intermediate_size: 14336,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    max_position_embeddings: 131072,
+    rms_norm_eps: 1e-6,
+    sliding_window: 4096,
+    bos_token_id: 1,
+    eos_token_id: 2,
+  },
+};
+
+export const mistral = defineFamily<MistralConfig>({
+  name: 'mistral',
+  title: 'Mistral',
+  predecessor: 'llama',
+  modelType: 'mistral',
+  architecture: 'MistralForCausalLM',
+  training: { data: 'not published', method, source },
+  defaultPreset: 'mistral-7b-v0.1',
+  presets: {
+    'mistral-7b-v0.1': published(
+      config({ rope_theta: 10000, sliding_window: 4096 }),
+      'mistralai/Mistral-7B-v0.1',
+    ),
+    'mistral-7b-v0.3': published(config({ vocab_size: 32768 }), 'mistralai/Mistral-7B-v0.3'),
+    'mistral-nemo-12b': published(
+      config({
+        vocab_size: 131072,
+        hidden_size: 5120,
+        num_hidden_layers: 40,
+        max_position_embeddings: 131072,
+      }),
+      'mistralai/Mistral-Nemo-Base-2407',
+    ),
+    tiny: {
+      config: config({
+        vocab_size: 512,
+        hidden_size: 96,
+        intermediate_size: 288,
+        num_hidden_layers: 4,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        head_dim: 24,
+        sliding_window: 32,
+        max_position_embeddings: 256,
+        rope_theta: 10000,
+        tie_word_embeddings: true,
+        initializer_range: TINY_INITIALIZER_RANGE,
+        bos_token_id: null,
+        eos_token_id: [],
+      }),
+    },
+  },
+  readConfig(raw: RawConfig, file: string, warn?: Warn): MistralConfig {
+    const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);
+    reader.choice('hidden_act', { silu: true, swish: true }, 'silu');
+    reader.mustBe('attention_bias', [false]);
+    return {
+      ...readRotaryDecoder(reader, { tied: false, dividesHeads: true }),
+      sliding_window: reader.has('sliding_window') ? reader.count('sliding_window') : null,
+    };
+  },
+  writeConfig: (c) => ({
+    ...writeRotaryDecoder(c),
+    hidden_act: 'silu',
+    sliding_window: c.sliding_window,
+  }),
+  withLayers: withRotaryLayers,
+  parts,
+  names,
+  gguf: rotaryGguf({
+    architecture: 'llama',
+    // A file does not tell it from Llama, whose layers it has.
+    recognizes: () => false,
+    rotaryRows: true,
+    rotaryDivisors: true,
+    write(c, refused) {
+      if (c.sliding_window === null || c.sliding_window >= c.max_position_embeddings) return [];
+      throw refused(`"sliding_window" is ${c.sliding_window}`);
+    },
+  }),
+  transformersJs: true,
+});

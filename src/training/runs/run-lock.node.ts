@@ -1,0 +1,89 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { RopewalkError } from '../../errors.ts';
+import { fileError } from '../../files/file-errors.ts';
+import { removeEmpty } from '../../files/folders.node.ts';
+import { isAlive, type Lock, lookAtLock, ownerOf, removeLock, takeLock } from '../../files/lock-file.node.ts';
+
+/** A lock that has not been refreshed for so long has no owner, where that cannot be told otherwise. */
+const ABANDONED_MS = 600_000;
+export const LOCK_FILE = 'run.lock';
+
+/**
+ * Makes sure that no other process works on a run in a folder until the lock is released. The folder is made if need be, and
+ * removed again on release where nothing has come into it.
+ *
+ * @throws RopewalkError naming the process that has it, while that runs.
+ */
+export async function lockRun(folder: string): Promise<Lock> {
+  let made: string | undefined;
+  try {
+    made = await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw fileError(error, 'write', folder);
+  }
+  const lock = await lockFile(join(folder, LOCK_FILE), folder).catch(async (error: unknown) => {
+    await removeEmpty(folder, made);
+    throw error;
+  });
+  return {
+    async release() {
+      await lock.release();
+      await removeEmpty(folder, made);
+    },
+  };
+}
+
+/** @throws RopewalkError where another process works in the folder; what it left when it was killed is no hindrance. */
+export async function checkUnlocked(folder: string): Promise<void> {
+  const path = join(folder, LOCK_FILE);
+  const seen = await lookAtLock(path).catch((error: unknown) => {
+    throw fileError(error, 'read', path);
+  });
+  if (seen && !isAbandoned(seen)) throw isTaken(path, folder, seen.text);
+}
+
+/**
+ * Takes the lock of a file or folder.
+ *
+ * @param what of which messages say that another process works on it.
+ */
+export async function lockFile(path: string, what: string): Promise<Lock> {
+  try {
+    for (;;) {
+      const lock = await takeLock(path);
+      if (lock) {
+        await removeAsides(path);
+        return lock;
+      }
+      const seen = await lookAtLock(path);
+      if (!seen) continue;
+      if (!isAbandoned(seen)) throw isTaken(path, what, seen.text);
+      await removeLock(path, seen.text);
+    }
+  } catch (error) {
+    throw fileError(error, 'lock', path);
+  }
+}
+
+/** Removes what a process left that was killed while it took a lock over. */
+async function removeAsides(path: string): Promise<void> {
+  const [folder, name] = [dirname(path), basename(path)];
+  for (const entry of await readdir(folder)) {
+    if (entry.startsWith(`${name}.`) && /\.[0-9a-f]{8}$/.test(entry))
+      await rm(join(folder, entry), { force: true });
+  }
+}
+
+function isAbandoned({ text, time }: { readonly text: string; readonly time: number }): boolean {
+  const alive = isAlive(text);
+  return alive === undefined ? Date.now() - time > ABANDONED_MS : !alive;
+}
+
+function isTaken(path: string, what: string, text: string): RopewalkError {
+  const owner = ownerOf(text);
+  const process = owner ? `process ${owner.pid} on ${owner.host}` : 'another process';
+  return new RopewalkError(
+    `${what}: ${process} is at work there; wait until it ends, or name another place. If it is gone, remove ${path}.`,
+  );
+}
