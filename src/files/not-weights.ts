@@ -18,7 +18,9 @@ export function inPlaceOf(head: Uint8Array): string | undefined {
     return 'it is a web page, saved in place of the file; take the download link of the file (…/resolve/main/…), or get the model by "ropewalk pull"';
   }
   const [first, second = 0] = head;
-  if ((first === 0x80 && second >= 2 && second <= 5) || text.startsWith('PK\u0003\u0004')) {
+  // A safetensors header of 640 bytes begins with the same two; its brace follows eight bytes of length.
+  const isHeader = text[8] === '{' && text.slice(4, 8) === '\0\0\0\0';
+  if ((first === 0x80 && second >= 2 && second <= 5 && !isHeader) || text.startsWith('PK\u0003\u0004')) {
     return 'it is a Python pickle (PyTorch) under another name, which can run code and is never opened; convert it in Python (AutoModelForCausalLM.from_pretrained(…).save_pretrained(…))';
   }
   return undefined;
