@@ -305,8 +305,16 @@ export class DecoderLM extends CausalLM {
   }
 }
 
-/** A family, whose models are assembled from the parts that it declares. */
+/** A family, whose models are assembled from the parts that it declares, and whose config.json begins with its names. */
 export function defineFamily<C extends CommonConfig>(family: Omit<Family<C>, 'build'>): Family<C> {
-  const { parts, names } = family;
-  return { ...family, build: (config) => nameParameters(new DecoderLM(config, parts(config), names)) };
+  const { parts, names, modelType, architecture } = family;
+  return {
+    ...family,
+    writeConfig: (config) => ({
+      architectures: [architecture],
+      model_type: modelType,
+      ...family.writeConfig(config),
+    }),
+    build: (config) => nameParameters(new DecoderLM(config, parts(config), names)),
+  };
 }

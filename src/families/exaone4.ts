@@ -1,7 +1,7 @@
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { type LayerType, layerTypes, readLayerTypes } from './layer-types.ts';
+import { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './layer-types.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
@@ -10,6 +10,7 @@ import {
   rotaryParts,
   writeRotaryDecoder,
 } from './rotary-decoder.ts';
+import { rotaryGguf } from './rotary-gguf.ts';
 
 /**
  * EXAONE 4 (LG AI Research 2025, arXiv:2507.11407): norms stand behind attention and MLP alone; at 32B three local layers for
@@ -161,15 +162,33 @@ export const exaone4 = defineFamily<Exaone4Config>({
     return { ...common, sliding_window, layer_types };
   },
   writeConfig: (c) => ({
-    architectures: ['Exaone4ForCausalLM'],
-    model_type: 'exaone4',
     ...writeRotaryDecoder(c),
     hidden_act: 'silu',
     sliding_window: c.sliding_window,
     layer_types: [...c.layer_types],
   }),
+  withLayers: withTypedLayers,
   parts,
   names,
+  gguf: rotaryGguf({
+    architecture: 'exaone4',
+    norms: {
+      post_attention_layernorm: 'post_attention_norm',
+      post_feedforward_layernorm: 'post_ffw_norm',
+    },
+    headNorms: true,
+    rotaryDivisors: true,
+    write(c, refused) {
+      if (c.sliding_window !== null) throw refused(`"sliding_window" is ${c.sliding_window}`);
+      return [];
+    },
+    read(file) {
+      if (file.has('attention.sliding_window') || file.count('block_count') === 64)
+        throw file.error('an EXAONE 4 with local layers is not supported; run the file with llama.cpp.');
+      return { hidden_act: 'silu' };
+    },
+  }),
+  transformersJs: false,
 });
 
 /** `sliding_window_pattern` is a number, or `LLLG`: local, local, local, global. */

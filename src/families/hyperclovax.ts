@@ -7,6 +7,7 @@ import {
   rotaryLayer,
   rotaryNames,
   rotaryParts,
+  withRotaryLayers,
   writeRotaryDecoder,
 } from './rotary-decoder.ts';
 
@@ -126,8 +127,6 @@ export const hyperclovax = defineFamily<HyperClovaXConfig>({
     };
   },
   writeConfig: (c) => ({
-    architectures: ['HyperCLOVAXForCausalLM'],
-    model_type: 'hyperclovax',
     ...writeRotaryDecoder(c),
     hidden_act: 'silu',
     mlp_bias: c.mlp_bias,
@@ -137,6 +136,9 @@ export const hyperclovax = defineFamily<HyperClovaXConfig>({
     logits_scaling: c.logits_scaling,
     use_post_norm: c.use_post_norm,
   }),
+  withLayers: withRotaryLayers,
   parts,
   names,
+  gguf: { none: 'none of its architectures has both these multipliers and norms behind the branches' },
+  transformersJs: false,
 });
