@@ -80,6 +80,26 @@ const small: Exaone4Config = {
   pad_token_id: 0,
 };
 
+/** The 32B model: three local layers, then a global one without positions. */
+const large: Exaone4Config = {
+  ...small,
+  hidden_size: 5120,
+  intermediate_size: 27392,
+  num_hidden_layers: 64,
+  num_attention_heads: 40,
+  head_dim: 128,
+  max_position_embeddings: 131072,
+  sliding_window: 4096,
+  layer_types: layerTypes(64, every(4)),
+  tie_word_embeddings: false,
+};
+
+const published = (config: Exaone4Config, data: string, size: string): Preset<Exaone4Config> => ({
+  config,
+  training: { data, method, source },
+  hub: `LGAI-EXAONE/EXAONE-4.0-${size}`,
+});
+
 /** Of the class in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'Exaone4Config',
@@ -103,13 +123,10 @@ export const exaone4 = defineFamily<Exaone4Config>({
   modelType: 'exaone4',
   architecture: 'Exaone4ForCausalLM',
   training: { data: '12T tokens (1.2B), 14T (32B)', method, source },
-  defaultPreset: 'exaone-4.0-1.2b',
+  defaultPreset: 'exaone-4.0-32b',
   presets: {
-    'exaone-4.0-1.2b': {
-      config: small,
-      training: { data: '12T tokens', method, source },
-      hub: 'LGAI-EXAONE/EXAONE-4.0-1.2B',
-    } satisfies Preset<Exaone4Config>,
+    'exaone-4.0-1.2b': published(small, '12T tokens', '1.2B'),
+    'exaone-4.0-32b': published(large, '14T tokens', '32B'),
     tiny: {
       config: {
         ...small,

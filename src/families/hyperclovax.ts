@@ -1,5 +1,5 @@
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderParts, defineFamily } from './decoder.ts';
+import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
 import { TINY_INITIALIZER_RANGE } from './family.ts';
 import {
   type RotaryDecoderConfig,
@@ -27,7 +27,7 @@ export interface HyperClovaXConfig extends RotaryDecoderConfig {
   readonly use_post_norm: boolean;
 }
 
-const names = rotaryNames('HyperCLOVAX', {
+const common = rotaryNames('HyperCLOVAX', {
   activation: 'SiLUActivation',
   norms: {
     attentionNorm: 'input_layernorm',
@@ -36,6 +36,7 @@ const names = rotaryNames('HyperCLOVAX', {
     mlpPostNorm: 'post_norm2',
   },
 });
+const names: DecoderNames = { ...common, identities: ['attentionPostNorm', 'mlpPostNorm'] };
 
 function parts(c: HyperClovaXConfig): DecoderParts {
   const norm = { kind: 'RMSNorm', epsilon: c.rms_norm_eps, weightOffset: 0 } as const;
