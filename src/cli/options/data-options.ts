@@ -30,6 +30,8 @@ const COLUMNS = [
   'output',
   'system',
   'history',
+  'tools',
+  'documents',
   'text',
 ];
 
@@ -104,7 +106,7 @@ function columnsOf({
 }
 
 /**
- * What `--template` names: a template of ours, or a file.
+ * What `--template` names: a template of the model's, one of ours, or a file.
  *
  * @throws RopewalkError when it is neither, or the tokenizer lacks tokens that it writes.
  */
@@ -113,6 +115,8 @@ export async function templateOf(name: string, tokenizer: Tokenizer): Promise<Ch
     (status) => status.isFile(),
     () => false,
   );
+  const own = isFile ? undefined : ChatTemplate.fromConfig(tokenizer.config, `the template ${name}`, name);
+  if (own) return own;
   if (!isFile && isTemplateName(name)) return namedTemplate(name, tokenizer);
   if (!isFile) {
     throw new RopewalkError(
