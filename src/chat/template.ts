@@ -7,6 +7,7 @@ import type { Program } from '../jinja/nodes.ts';
 import { parse } from '../jinja/parser.ts';
 import { Text } from '../jinja/text.ts';
 import { List, type Value } from '../jinja/values.ts';
+import { namedTemplates } from '../tokenizer/named-templates.ts';
 import { type ChatMessage, checkMessages } from './messages.ts';
 import { describe, type RenderedChat } from './rendered.ts';
 import { strftime } from './strftime.ts';
@@ -175,14 +176,4 @@ export class ChatTemplate {
     const why = error instanceof Error ? error.message : String(error);
     return new RopewalkError(`${this.name}: the chat template fails: ${why.slice(0, 300)}`, cause);
   }
-}
-
-/** The templates of a list `[{name, template}]`, by name. */
-export function namedTemplates(field: unknown): Map<string, string> {
-  const named = new Map<string, string>();
-  for (const item of Array.isArray(field) ? (field as unknown[]) : []) {
-    const { name, template } = (item ?? {}) as { name?: unknown; template?: unknown };
-    if (typeof name === 'string' && typeof template === 'string') named.set(name, template);
-  }
-  return named;
 }

@@ -1,12 +1,12 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
-import { namedTemplates } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
 import { recoverDirectory } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
 import { jsonProblem, parsePythonJson } from '../files/json.ts';
 import { HEAD_BYTES, inPlaceOf } from '../files/not-weights.ts';
 import { joinTokenizerFiles } from '../tokenizer/added-token-files.ts';
+import { namedTemplates } from '../tokenizer/named-templates.ts';
 import type { Checkpoint, TokenizerFiles } from './checkpoint.ts';
 import {
   CARRIED_FILES,
