@@ -62,12 +62,17 @@ function lastLine({ code, stdout, stderr }: Finished): string {
   return line;
 }
 
+const ROTARY = [
+  ...['gemma', 'gemma2', 'gemma3', 'llama', 'mistral'],
+  ...['qwen2', 'qwen3', 'exaone4', 'hyperclovax'],
+];
+
 /** What Hugging Face's configurations of each family must say, as transformers names it. */
 const REQUIRED: Readonly<Record<string, readonly string[]>> = {
   gpt: ['vocab_size', 'n_embd', 'dff', 'n_layer', 'n_head', 'n_positions', 'layer_norm_epsilon'],
   gpt2: ['vocab_size', 'n_embd', 'n_layer', 'n_head', 'n_positions', 'layer_norm_epsilon'],
   ...Object.fromEntries(
-    ['gemma', 'gemma2', 'llama'].map((family) => [
+    ROTARY.map((family) => [
       family,
       [
         'vocab_size',
@@ -77,8 +82,8 @@ const REQUIRED: Readonly<Record<string, readonly string[]>> = {
         'num_attention_heads',
         'max_position_embeddings',
         'rms_norm_eps',
-        ...(family === 'llama' ? [] : ['head_dim']),
-        ...(family === 'gemma2' ? ['query_pre_attn_scalar', 'sliding_window'] : []),
+        ...(family.startsWith('gemma') ? ['head_dim'] : []),
+        ...(['gemma2', 'gemma3'].includes(family) ? ['query_pre_attn_scalar', 'sliding_window'] : []),
       ],
     ]),
   ),
@@ -99,7 +104,7 @@ describe.each(Object.keys(REQUIRED))('a config.json of %s', (family) => {
       said = (error as Error).message;
     }
     expect(said).toMatch(/^some\/config\.json: /);
-    expect(said).toMatch(new RegExp(`${field}|layer_types`));
+    expect(said).toMatch(new RegExp(`${field}|layer_types|head_dim`));
     expect(await reading({ ...sound, [field]: null })).toContain(`the field "${field}"`);
   });
 
@@ -138,6 +143,69 @@ describe.each(Object.keys(REQUIRED))('a config.json of %s', (family) => {
         }
       }
     }
+  });
+});
+
+describe('a config.json that contradicts itself', () => {
+  const sliding = 'sliding_attention';
+  const four = [sliding, sliding, sliding, 'full_attention'];
+  const three = four.slice(1);
+  const list = /must list sliding_attention or full_attention for each of \d+ layers/;
+
+  it.each<[string, Config, string, RegExp]>([
+    ['gemma3', { layer_types: [sliding] }, 'layer_types', list],
+    ['gemma3', { layer_types: [...four, ...four].fill('chunked_attention') }, 'layer_types', list],
+    ['gemma3', { sliding_window: 0 }, 'sliding_window', /at least 1, but is 0/],
+    ['gemma3', { attn_logit_softcapping: 50 }, 'attn_logit_softcapping', /is 50; only null/],
+    ['gemma3', { use_bidirectional_attention: true }, 'use_bidirectional_attention', /only false/],
+    [
+      'gemma3',
+      { rope_parameters: { full_attention: { rope_theta: 1e6 } } },
+      'rope_parameters',
+      /"full_attention" and "sliding_attention"/,
+    ],
+    ['gemma3', { query_pre_attn_scalar: 0 }, 'query_pre_attn_scalar', /above zero, but is 0/],
+    ['gemma3', { hidden_activation: 'silu' }, 'hidden_activation', /supported are/],
+    ['exaone4', { layer_types: four }, 'layer_types', list],
+    ['exaone4', { sliding_window: 0 }, 'sliding_window', /at least 1, but is 0/],
+    [
+      'exaone4',
+      { sliding_window: null, layer_types: three },
+      'layer_types',
+      /"sliding_window" gives no window/,
+    ],
+    [
+      'exaone4',
+      { layer_types: undefined, sliding_window_pattern: 'LXG' },
+      'sliding_window_pattern',
+      /of the letters L and G/,
+    ],
+    ['exaone4', { hidden_act: 'gelu' }, 'hidden_act', /supported are silu/],
+    ['exaone4', { num_key_value_heads: 3 }, 'num_key_value_heads', /must divide/],
+    ['qwen2', { layer_types: [] }, 'layer_types', list],
+    ['qwen2-window', { sliding_window: 0 }, 'sliding_window', /at least 1, but is 0/],
+    ['qwen2-window', { use_sliding_window: false }, 'layer_types', /give no window/],
+    ['qwen2', { use_sliding_window: 'yes' }, 'use_sliding_window', /true or false/],
+    ['qwen3', { layer_types: ['full_attention'] }, 'layer_types', list],
+    ['qwen3-window', { sliding_window: -4 }, 'sliding_window', /at least 1, but is -4/],
+    ['qwen3', { head_dim: 7 }, 'head_dim', /must be even/],
+    ['mistral', { sliding_window: 0 }, 'sliding_window', /at least 1, but is 0/],
+    ['mistral', { attention_bias: true }, 'attention_bias', /only false/],
+    ['hyperclovax', { residual_multiplier: 0 }, 'residual_multiplier', /above zero, but is 0/],
+    ['hyperclovax', { logits_scaling: 'x' }, 'logits_scaling', /must be a number/],
+    ['hyperclovax', { use_post_norm: 1 }, 'use_post_norm', /true or false/],
+  ])('%s with %o', async (name, change, field, problem) => {
+    const config = { ...configOf(reference(name)), ...change };
+    const said = await refusal(() => modelFromConfig(config, 'some/config.json'));
+    expect(said).toContain('some/config.json');
+    expect(said).toContain(`the field "${field}"`);
+    expect(said).toMatch(problem);
+  });
+
+  it.each(['gemma3_text', 'qwen3', 'exaone4'])('of %s with experts', async (model_type) => {
+    const base = configOf(reference(model_type.replace('_text', '')));
+    const config = { ...base, num_experts: 8 };
+    expect(await refusal(() => modelFromConfig(config, 'some/config.json'))).toMatch(/mixture of experts/);
   });
 });
 

@@ -2,10 +2,11 @@
  * Full fine-tuning of a real model beside PyTorch, step by step: the same weights, batches and settings.
  *
  *     node scripts/run-ts.js verify/finetune-curve.ts MODEL PAIRS.csv OUT [--steps 100] [--batch 2] [--seq 128]
- *         [--learning-rate 1e-4] [--clip 1]
+ *         [--learning-rate 1e-4] [--clip 1] [--template NAME]
  *     python verify/finetune-curve.py OUT        # transformers + torch.optim.AdamW, and the comparison
  *
- * MODEL is SmolLM2-135M-Instruct (a Hugging Face directory or a GGUF file); PAIRS the Korean chatbot's questions and
+ * MODEL is SmolLM2-135M-Instruct or Gemma 3 270M (a Hugging Face directory or a GGUF file), NAME one of Ropewalk's templates for a
+ * base model without its own; PAIRS the Korean chatbot's questions and
  * answers. OUT gets the weights in float32 (`model/`), the batches as the optimiser saw them (`ids.i32`, `targets.i32`,
  * `weights.f32`, all `[steps, batch, seq]`), the settings and our losses (`curve.json`). A row is one pair in the model's
  * chat template, cut or padded on the right; only the answer's tokens and the end of its turn are trained.
@@ -18,6 +19,7 @@ import type { ChatMessage } from '../src/chat/messages.ts';
 import type { ChatTemplate } from '../src/chat/template.ts';
 import { openModel, readWeights, tokenizerOf } from '../src/checkpoint/load.node.ts';
 import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
+import { templateByName } from '../src/data/templates.ts';
 import { requireTemplate } from '../src/generation/chat.ts';
 import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
@@ -34,6 +36,7 @@ const { positionals, values: flags } = parseArgs({
     seq: { type: 'string', default: '128' },
     'learning-rate': { type: 'string', default: '1e-4' },
     clip: { type: 'string', default: '1' },
+    template: { type: 'string' },
   },
 });
 const [file, pairs, out] = positionals;
@@ -55,7 +58,11 @@ const shape = { batch: settings.batch, seq: settings.seq };
 
 const opened = await openModel(file);
 const tokenizer = (await tokenizerOf(opened.checkpoint))!;
-const batches = makeBatches(tokenizer, requireTemplate(tokenizer, file));
+const { template } = flags;
+const batches = makeBatches(
+  tokenizer,
+  template === undefined ? requireTemplate(tokenizer, file) : templateByName(template, tokenizer),
+);
 
 const session = await WholeGraphLearner.create(nodeEngine({ threads: 2 }), opened.model, shape);
 const values = session.values();

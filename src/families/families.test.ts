@@ -36,6 +36,51 @@ const published: Record<string, number> = {
   'exaone-4.0-32b': 32_003_216_384,
 };
 
+/** The paper's model, whose embedding is of a vocabulary that it does not count: no published number to compare with. */
+const UNPUBLISHED = new Set(['base']);
+
+function read(path: string): RawConfig {
+  return JSON.parse(readFileSync(path, 'utf8')) as RawConfig;
+}
+
+describe('a family of the registry', () => {
+  const folders = readdirSync(reference);
+  const ggufNames = read(`${reference}gguf-names.json`);
+
+  it.each(families)('$name has what docs/adding-a-family.md asks for', (family) => {
+    const { name, modelType, presets, gguf } = family;
+    const own = folders.filter((folder) => folder.split('-')[0] === name);
+    expect(own, 'references').not.toEqual([]);
+    for (const folder of own) {
+      for (const file of ['config.json', 'model.safetensors', 'expected.json', 'expected.safetensors'])
+        expect(existsSync(`${reference}${folder}/${file}`), `${folder}/${file}`).toBe(true);
+    }
+    expect(
+      own.some((folder) => existsSync(`${reference}${folder}/curve.safetensors`)),
+      'a curve',
+    ).toBe(true);
+    if ('none' in gguf) {
+      expect(gguf.none.length, 'a word why there is no GGUF').toBeGreaterThan(20);
+    } else {
+      const rules = new Map(gguf.tensors.map(({ ours, theirs }) => [ours, theirs]));
+      const expected = Object.entries(ggufNames[modelType] as Record<string, string>);
+      expect(expected.length, 'names of the package gguf').toBeGreaterThan(0);
+      for (const [ours, theirs] of expected)
+        expect([ours, rules.get(ours.replace('.0.', '.{n}.'))]).toEqual([
+          ours,
+          theirs.replace('.0.', '.{n}.'),
+        ]);
+    }
+    expect(presets.tiny).toBeDefined();
+    expect(presets[family.defaultPreset]).toBeDefined();
+    for (const preset of Object.keys(presets)) {
+      if (preset === 'tiny' || UNPUBLISHED.has(preset)) continue;
+      expect(published[preset], `the count of ${preset}`).toBeGreaterThan(0);
+    }
+    expect(typeof family.transformersJs).toBe('boolean');
+  });
+});
+
 describe('presets', () => {
   it.each(Object.entries(published))('%s has %d parameters', (name, parameters) => {
     const { family, preset } = findPreset(name)!;
@@ -59,10 +104,6 @@ describe('presets', () => {
     expect(() => familyByName('lama')).toThrow(/no family "lama"; there are gpt, gpt2/);
   });
 });
-
-function read(path: string): RawConfig {
-  return JSON.parse(readFileSync(path, 'utf8')) as RawConfig;
-}
 
 describe('config.json', () => {
   const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/config.hub.json`));

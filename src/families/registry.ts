@@ -60,7 +60,7 @@ export function familyOfConfig(raw: RawConfig, file: string): Family {
     return exchange(base, readChanges(raw.exchanged_parts, file));
   }
   const multimodal = families.find((candidate) => candidate.multimodal?.modelType === type);
-  if (multimodal) return multimodal;
+  if (multimodal && type !== undefined) return multimodal;
   const family = families.find(({ modelType }) => modelType === type);
   const kind = unsupportedKind(raw, typeof type === 'string' ? type : '');
   if (family && !kind) return family;
@@ -131,12 +131,12 @@ export function modelFromConfig(raw: RawConfig, file: string): ReadModel {
   const { multimodal } = family;
   const warnings: string[] = [];
   const warn = (warning: string) => warnings.push(warning);
-  if (multimodal?.modelType !== raw.model_type) {
+  if (!multimodal || multimodal.modelType !== raw.model_type) {
     const config = family.readConfig(raw, file, warn);
     return { family, config, model: family.build(config), warnings };
   }
   const config = family.readConfig(textConfig(raw, file), `${file}, text_config`, warn);
-  return { family, config, model: family.build(config), warnings, multimodal: multimodal! };
+  return { family, config, model: family.build(config), warnings, multimodal };
 }
 
 /** Fields of a multimodal model's config that hold for its text part too. */
