@@ -8,6 +8,9 @@ const reference = new URL('../../test/reference/', import.meta.url).pathname;
 /** Distinct parameters, ties counted once, as their authors and the hub publish them. */
 const published: Record<string, number> = {
   gpt2: 124_439_808,
+  'gpt2-medium': 354_823_168,
+  'gpt2-large': 774_030_080,
+  'gpt2-xl': 1_557_611_200,
   'gemma-2b': 2_506_172_416,
   'gemma-7b': 8_537_680_896,
   'gemma-2-2b': 2_614_341_888,
@@ -15,6 +18,7 @@ const published: Record<string, number> = {
   'gemma-2-27b': 27_227_128_320,
   'llama-3-8b': 8_030_261_248,
   'llama-3-70b': 70_553_706_496,
+  'llama-3.1-8b': 8_030_261_248,
   'llama-3.2-1b': 1_235_814_400,
   'llama-3.2-3b': 3_212_749_824,
   'qwen2.5-0.5b': 494_032_768,
@@ -36,8 +40,8 @@ const published: Record<string, number> = {
   'exaone-4.0-32b': 32_003_216_384,
 };
 
-/** The paper's model, whose embedding is of a vocabulary that it does not count: no published number to compare with. */
-const UNPUBLISHED = new Set(['base']);
+/** The decoder of a paper's translation model alone: there is no published number. */
+const UNPUBLISHED = new Set(['gpt-base']);
 
 function read(path: string): RawConfig {
   return JSON.parse(readFileSync(path, 'utf8')) as RawConfig;
@@ -63,7 +67,9 @@ describe('a family of the registry', () => {
       expect(gguf.none.length, 'a word why there is no GGUF').toBeGreaterThan(20);
     } else {
       const rules = new Map(gguf.tensors.map(({ ours, theirs }) => [ours, theirs]));
-      const expected = Object.entries(ggufNames[modelType] as Record<string, string>);
+      const names = ggufNames[modelType] as Record<string, string>;
+      // Where llama.cpp has no place for a bias, a model with one is refused when it is written.
+      const expected = Object.entries(names).filter(([ours]) => ours.endsWith('.weight'));
       expect(expected.length, 'names of the package gguf').toBeGreaterThan(0);
       for (const [ours, theirs] of expected)
         expect([ours, rules.get(ours.replace('.0.', '.{n}.'))]).toEqual([
@@ -75,7 +81,7 @@ describe('a family of the registry', () => {
     expect(presets[family.defaultPreset]).toBeDefined();
     for (const preset of Object.keys(presets)) {
       if (preset === 'tiny' || UNPUBLISHED.has(preset)) continue;
-      expect(published[preset], `the count of ${preset}`).toBeGreaterThan(0);
+      expect(Object.keys(published), `the count of ${preset}`).toContain(preset);
     }
     expect(typeof family.transformersJs).toBe('boolean');
   });
