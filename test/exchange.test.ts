@@ -191,7 +191,7 @@ describe('a model with an exchanged part', () => {
     const { family, preset } = findPreset('llama/tiny+norm=LayerNorm,positions=sinusoidal')!;
     const model = family.build(preset.config);
     const summary = summarize({ family, config: preset.config, model }, 'changed');
-    expect([summary.norm.kind, summary.position.kind]).toEqual(['LayerNorm', 'sinusoidal']);
+    expect([summary.norm.kind, summary.position?.kind]).toEqual(['LayerNorm', 'sinusoidal']);
     expect(printTree(model)).toContain('(input_layernorm): LayerNorm((96,)');
     expect(printTree(model)).not.toContain('rotary');
     expect(

@@ -81,6 +81,11 @@ function times(weight: Tensor, factor: number): Tensor {
   return factor === 1 ? weight : mul(weight, scalar(factor));
 }
 
+/** What stands in a printed tree where a model has no norm. It computes nothing. */
+export class Identity extends Module {
+  readonly typeName = 'Identity';
+}
+
 /** A norm as data. */
 export type NormSettings = Omit<NormPart, 'part' | 'width'>;
 
