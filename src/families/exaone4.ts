@@ -179,6 +179,9 @@ export const exaone4 = defineFamily<Exaone4Config>({
     headNorms: true,
     rotaryDivisors: true,
     write(c, refused) {
+      const heads = c.num_attention_heads * c.head_dim;
+      if (heads !== c.hidden_size)
+        throw refused(`its heads have ${heads} numbers, its width ${c.hidden_size}`);
       if (c.sliding_window !== null) throw refused(`"sliding_window" is ${c.sliding_window}`);
       return [];
     },
