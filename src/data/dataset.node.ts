@@ -88,8 +88,8 @@ async function identityOf(options: PrepareOptions, template: ChatTemplate | unde
   const hash = createHash('sha256');
   const tellsTime = template?.source.includes('strftime_now');
   const described = {
-      // 3: rows and masks as they are read and rendered now.
-      format: 3,
+    // 3: rows and masks as they are read and rendered now.
+    format: 3,
     template: template?.source ?? null,
     columns: options.columns ?? null,
     trainOn: options.trainOn ?? 'assistant',

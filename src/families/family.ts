@@ -3,6 +3,7 @@ import type { SequenceContext } from '../nn/attention.ts';
 import { Module, type Parameter } from '../nn/module.ts';
 import type { CommonConfig, RawConfig, Warn } from './config.ts';
 import type { DecoderNames, DecoderParts } from './decoder.ts';
+import type { GgufForm, NoGguf } from './gguf.ts';
 
 /** The output layer as the loss needs it: fused with the cross-entropy, so that all logits never exist at once. */
 export interface Head {
@@ -93,9 +94,18 @@ export interface Family<C extends CommonConfig = CommonConfig> {
    */
   readConfig(raw: RawConfig, file: string, warn?: Warn): C;
   writeConfig(config: C): Record<string, unknown>;
+  /**
+   * The config of a model with these layers of this one, by their numbers, in this order. A number may stand twice. What
+   * the config says of each layer goes with it.
+   */
+  withLayers(config: C, layers: readonly number[]): C;
   /** What a model of this config is made of. */
   parts(config: C): DecoderParts;
   /** What checkpoints call its modules. */
   readonly names: DecoderNames;
+  /** How llama.cpp's files have it, or why it has no such form. */
+  readonly gguf: GgufForm<C> | NoGguf;
+  /** Whether transformers.js 4 has a class for its model type. */
+  readonly transformersJs: boolean;
   build(config: C): CausalLM;
 }

@@ -76,6 +76,11 @@ export class LayerNorm extends Module {
   }
 }
 
+/** What stands in a printed tree where a model has no norm. It computes nothing. */
+export class Identity extends Module {
+  readonly typeName = 'Identity';
+}
+
 /** A norm as data. */
 export type NormSettings = Omit<NormPart, 'part' | 'width'>;
 

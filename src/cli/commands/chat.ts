@@ -17,7 +17,7 @@ import { modelPath } from '../options/resolve.ts';
 import { addSamplingOptions, checkSampling, type SamplingFlags } from '../options/sampling-options.ts';
 import { InteractiveChat } from '../terminal/chat-terminal.ts';
 import { CHAT_TEXTS } from '../terminal/chat-texts.ts';
-import { ChatSession } from '../terminal/conversation.ts';
+import { Conversation } from '../terminal/conversation.ts';
 import { localeOption } from '../terminal/locale.ts';
 import { answerLines } from '../terminal/piped-chat.ts';
 import { showWarnings } from '../terminal/warnings.ts';
@@ -72,7 +72,7 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
     const { jsonSchema: schemaFile, json: _, ...rest } = flags;
     const schema = schemaFile === undefined ? {} : { jsonSchema: readSchema(schemaFile) };
     const options = { ...withSamplingDefaults(sampling, rest), ...schema, stopTokens };
-    const session = new ChatSession(model, options, flags.system);
+    const conversation = new Conversation(model, options, flags.system);
     if (process.stdin.isTTY) {
       // Replies go where stdout goes; what is only for the person at the terminal goes there in any case.
       const output = process.stdout.isTTY ? process.stdout : process.stderr;
@@ -80,12 +80,12 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
         process.on('SIGINT', callback);
         return () => process.off('SIGINT', callback);
       };
-      await new InteractiveChat(session, CHAT_TEXTS[flags.locale], {
+      await new InteractiveChat(conversation, CHAT_TEXTS[flags.locale], {
         input: process.stdin,
         output,
         onInterrupt,
       }).run();
-    } else await answerLines(session, process.stdin, { json: flags.json === true });
+    } else await answerLines(conversation, process.stdin, { json: flags.json === true });
   } finally {
     await model.decoder.release();
   }

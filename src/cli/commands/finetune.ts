@@ -177,10 +177,10 @@ async function findRate(
 ): Promise<void> {
   job.checkFits();
   const steps = 100;
-  const engine = await job.createEngine();
+  const learner = await job.createLearner();
   const points: RatePoint[] = [];
   try {
-    const parts = { engine, training: job.trainingRows(), optimizer: job.createOptimizer(engine) };
+    const parts = { learner, training: job.trainingRows(), optimizer: job.createOptimizer(learner) };
     const { accumulate, clip: clipNorm } = job.settings;
     for await (const point of searchRate(parts, { steps, accumulate, clipNorm }, signal)) {
       points.push(point);
@@ -192,7 +192,7 @@ async function findRate(
       );
     }
   } finally {
-    await engine.release();
+    await learner.release();
   }
   progress.end();
   if (signal.aborted) process.exitCode = INTERRUPTED;
