@@ -6,6 +6,7 @@ import { errorCode, fileError } from '../files/file-errors.ts';
 import { jsonProblem, parsePythonJson } from '../files/json.ts';
 import { HEAD_BYTES, inPlaceOf } from '../files/not-weights.ts';
 import { joinTokenizerFiles } from '../tokenizer/added-token-files.ts';
+import { namedTemplates } from '../tokenizer/named-templates.ts';
 import { tokenizerFromOlderFiles } from '../tokenizer/older/files.ts';
 import type { Checkpoint, TokenizerFiles } from './checkpoint.ts';
 import {
@@ -13,6 +14,7 @@ import {
   CONFIG_FILE,
   GENERATION_CONFIG_FILE,
   isPlainName,
+  TEMPLATES_FOLDER,
   WEIGHTS_FILE,
   WEIGHTS_INDEX,
 } from './model-files.ts';
@@ -79,7 +81,30 @@ export async function readTokenizerFiles(path: string): Promise<TokenizerFiles |
     (await readText(path, 'chat_template.jinja')) ??
     (await readJsonObject(path, 'chat_template.json'))?.chat_template;
   if (template !== undefined) config.chat_template = template;
-  return { tokenizer, config, changed };
+  const more = await readNamedTemplates(path);
+  if (more.length > 0) config.chat_template = joinTemplates(config.chat_template, more);
+  return { tokenizer, config, changed: { ...changed, templates: more.length > 0 } };
+}
+
+/** The templates of the folder `additional_chat_templates`, each called as its file. */
+async function readNamedTemplates(path: string): Promise<{ name: string; template: string }[]> {
+  const names = await readdir(join(path, TEMPLATES_FOLDER)).catch((error: unknown) => {
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return [];
+    throw fileError(error, 'read', join(path, TEMPLATES_FOLDER));
+  });
+  const named: { name: string; template: string }[] = [];
+  for (const file of names.filter((name) => name.endsWith('.jinja')).sort()) {
+    const template = await readText(path, `${TEMPLATES_FOLDER}/${file}`);
+    if (template !== undefined) named.push({ name: file.slice(0, -'.jinja'.length), template });
+  }
+  return named;
+}
+
+/** A list of named templates, as tokenizer_config.json has them: the default one, and others in place of those so called. */
+function joinTemplates(own: unknown, more: readonly { name: string; template: string }[]): unknown {
+  const named = typeof own === 'string' ? new Map([['default', own]]) : namedTemplates(own);
+  for (const { name, template } of more) named.set(name, template);
+  return [...named].map(([name, template]) => ({ name, template }));
 }
 
 /** The tokenizer of a directory without a tokenizer.json, from the files of older libraries. */
@@ -108,7 +133,8 @@ export async function listCarriedFiles(path: string): Promise<string[]> {
  * `blobs`, are followed.
  */
 export async function resolveInside(directory: string, name: string): Promise<string | undefined> {
-  if (!isPlainName(name)) {
+  const inFolder = name.startsWith(`${TEMPLATES_FOLDER}/`) ? name.slice(TEMPLATES_FOLDER.length + 1) : name;
+  if (!isPlainName(inFolder)) {
     throw new RopewalkError(`${directory}: ${quote(name)} is not the name of a file in this folder; refused`);
   }
   const path = join(directory, name);

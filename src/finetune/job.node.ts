@@ -1,7 +1,6 @@
 import type { BatchSource, TrainingRows } from '../batches.ts';
 import type { ChatTemplate } from '../chat/template.ts';
 import { evaluationRows, PackedSource } from '../data/packed-source.ts';
-import type { TemplateName } from '../data/templates.ts';
 import type { DatasetView } from '../data/view.ts';
 import { splitDataset } from '../data/view.ts';
 import { RopewalkError } from '../errors.ts';
@@ -40,8 +39,8 @@ export interface JobOptions extends FinetuneInput {
   readonly threads?: number;
   /** An engine instead of one of this machine's processor. */
   readonly engine?: Engine;
-  /** A chat template instead of the model's own, or the name of one for a model that has none. */
-  readonly template?: ChatTemplate | TemplateName;
+  /** A chat template instead of the model's own, or the name of another one of the model's or of ours. */
+  readonly template?: ChatTemplate | string;
   /** The day that templates tell which ask for it; default today. */
   readonly now?: Date;
   /** What the model is called where its path is one of a cache. */

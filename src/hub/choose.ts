@@ -4,10 +4,13 @@ import {
   CONFIG_FILE,
   GENERATION_CONFIG_FILE,
   isPlainName,
+  TEMPLATES_FOLDER,
   WEIGHTS_FILE,
   WEIGHTS_INDEX,
 } from '../checkpoint/model-files.ts';
 import { RopewalkError } from '../errors.ts';
+
+const TEMPLATE = new RegExp(`^${TEMPLATES_FOLDER}/[^/]+\\.jinja$`);
 
 /** Which of a model's files are wanted. */
 export interface Choice {
@@ -59,6 +62,7 @@ export function chooseFiles(
   const ggufs = ggufFiles(sizes);
   if (file !== undefined) return chooseGguf(fileNamed(file, all, ggufs, id), all, id);
   const files = [CONFIG_FILE, GENERATION_CONFIG_FILE, ...CARRIED_FILES].filter((name) => all.has(name));
+  files.push(...[...all].filter((path) => TEMPLATE.test(path)).sort());
   const safetensors = all.has(WEIGHTS_FILE) || all.has(WEIGHTS_INDEX);
   if (all.has(CONFIG_FILE) && weights === false) return { files };
   if (all.has(CONFIG_FILE) && all.has(WEIGHTS_FILE)) return { files: [...files, WEIGHTS_FILE] };

@@ -239,13 +239,16 @@ describe('files', () => {
       'tokenizer.json',
       'tokenizer.model',
       'chat_template.jinja',
+      'additional_chat_templates/tool_use.jinja',
+      'additional_chat_templates/notes.txt',
       'pytorch_model.bin',
       'onnx/model.onnx',
       'tf_model.h5',
       'training_args.bin',
       'model.fp16.safetensors',
     ];
-    const common = ['config.json', 'tokenizer.json', 'chat_template.jinja', 'tokenizer.model'].sort();
+    const templates = ['chat_template.jinja', 'additional_chat_templates/tool_use.jinja'];
+    const common = ['config.json', 'tokenizer.json', 'tokenizer.model', ...templates].sort();
     const chosen = (paths: string[]) =>
       [
         ...chooseFiles(
