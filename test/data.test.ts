@@ -7,6 +7,7 @@ import { encodeChat } from '../src/chat/encode.ts';
 import type { ChatMessage } from '../src/chat/messages.ts';
 import { ChatTemplate } from '../src/chat/template.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
+import { forOutput } from '../src/cli/terminal/printable.ts';
 import { type PrepareOptions, prepareDataset } from '../src/data/dataset.node.ts';
 import { encodeExample } from '../src/data/encode-example.ts';
 import { PackedSource } from '../src/data/packed-source.ts';
@@ -609,11 +610,24 @@ describe('ropewalk data preview', () => {
     expect(examples[0].runs).toContainEqual({ text: '<|end|>', trained: true, special: true });
   });
 
-  it('shows control characters of the data as pictures, and fails in one line', async () => {
+  it('writes the text itself where it goes to a file or a pipe, pictures of control characters to a terminal', async () => {
     const evil = file('evil.jsonl', JSON.stringify({ prompt: '\x1b[2Jx', completion: '\x07y' }));
     const { stdout } = await ropewalk(['data', 'preview', small, '--data', evil]);
-    expect(stdout).not.toContain('\x1b[2J');
-    expect(stdout).toContain('␛[2Jx');
+    expect(stdout).toContain('\x1b[2Jx');
+    expect(stdout).toContain('\x07y');
+    expect(stdout).not.toMatch(/[\u2400-\u241f]/);
+    const { isTTY } = process.stdout;
+    try {
+      process.stdout.isTTY = true;
+      expect(forOutput('\x1b[2Jx\x07y')).toBe('␛[2Jx␇y');
+      process.stdout.isTTY = false;
+      expect(forOutput('\x1b[2Jx\x07y')).toBe('\x1b[2Jx\x07y');
+    } finally {
+      process.stdout.isTTY = isTTY;
+    }
+  });
+
+  it('fails in one line', async () => {
     const bad = await ropewalk(['data', 'preview', small, '--data', file('bad.jsonl', '{')]);
     expect(bad.code).toBe(1);
     expect(bad.stderr).toMatch(/^ropewalk: .*bad\.jsonl:1: not valid JSON/);

@@ -10,6 +10,7 @@ import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoin
 import { RopewalkError } from '../errors.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
+import type { RopeScaling } from '../nn/rope-scaling.ts';
 import { checkFloat16 } from './external-data.ts';
 import type { ExportProgress, ExportResult, ExportSource } from './source.node.ts';
 
@@ -84,6 +85,11 @@ async function metadataOf(source: ExportSource, type: GgufType, notes: string[])
   const { path } = checkpoint;
   const written = family.writeConfig(config);
   const settings = entriesFromConfig(written, path);
+  if ((written.rope_scaling as RopeScaling | null | undefined)?.rope_type === 'dynamic') {
+    notes.push(
+      "llama.cpp has no dynamic RoPE scaling; within the model's positions it changes nothing, and the file is without it",
+    );
+  }
   const files = await checkpoint.tokenizerFiles();
   if (!files) {
     throw new RopewalkError(

@@ -144,10 +144,10 @@ function refuseDivisors(config: Fields): void {
     throw config.refused('it rescales rotary frequencies by "llama3"');
 }
 
-/** The inverse of what config.ts reads; llama3 is a tensor. */
+/** The inverse of what config.ts reads; llama3 is a tensor, and dynamic is none within the positions. */
 function scalingEntries(config: Fields): GgufEntry[] {
   const { scaling } = config;
-  if (!scaling || scaling.rope_type === 'llama3') return [];
+  if (!scaling || scaling.rope_type === 'llama3' || scaling.rope_type === 'dynamic') return [];
   const { rope_type: type, factor } = scaling;
   const entries: GgufEntry[] = [
     [config.key('rope.scaling.type'), 'string', type],
