@@ -20,6 +20,8 @@ const llama: readonly GgufEntry[] = [
   ['llama.rope.freq_base', 'f32', 5e5],
 ];
 
+const warnings: string[] = [];
+
 function read(changes: Readonly<Record<string, GgufEntry[2] | undefined>> = {}, divisors?: Float32Array) {
   const values = new Map(llama.map(([key, , value]) => [key, value]));
   for (const [key, value] of Object.entries(changes)) {
@@ -32,6 +34,7 @@ function read(changes: Readonly<Record<string, GgufEntry[2] | undefined>> = {}, 
     tokenIds: {},
     vocabSize: 96,
     rotaryDivisors: divisors,
+    warn: (warning) => warnings.push(warning),
   });
 }
 

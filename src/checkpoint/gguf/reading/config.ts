@@ -22,6 +22,8 @@ export interface TensorFacts {
   readonly tokenIds: SpecialIds;
   /** rope_freqs.weight: what each rotary frequency is divided by. */
   readonly rotaryDivisors: Float32Array | undefined;
+  /** Takes what the file says and nobody follows, a sentence. */
+  warn(warning: string): void;
 }
 
 /** config.json's words by `general.architecture`. */
@@ -163,7 +165,7 @@ function readScaling(m: GgufMetadata, tensors: TensorFacts): RopeScaling | null 
   if (factor < 0) throw m.error(`the factor of its RoPE scaling is ${factor}; it must be above 0.`);
   if (type === 'yarn') {
     if (llama3) throw m.error('it has both YaRN and rope_freqs.weight, which is not supported.');
-    return readYarn(m, factor);
+    return readYarn(m, factor, tensors);
   }
   if (m.number('{arch}.rope.scaling.attn_factor', 1) !== 1)
     throw m.error('"rope.scaling.attn_factor" without YaRN is not supported; run the file with llama.cpp.');
@@ -176,11 +178,21 @@ function readScaling(m: GgufMetadata, tensors: TensorFacts): RopeScaling | null 
   return { rope_type: 'linear', factor };
 }
 
+/** YaRN's bounds in llama.cpp, which reads others from files of other architectures alone. */
+export const YARN_BOUNDS = { beta_fast: 32, beta_slow: 1 } as const;
+
 /** llama.cpp multiplies cos and sin by 0.1 · ln(factor) + 1 and by the factor of attention. */
-function readYarn(m: GgufMetadata, factor: number): RopeScaling {
+function readYarn(m: GgufMetadata, factor: number, { warn }: TensorFacts): RopeScaling {
   for (const key of ['yarn_log_multiplier', 'yarn_ext_factor', 'yarn_attn_factor']) {
     if (m.has(`{arch}.rope.scaling.${key}`))
       throw m.error(`"rope.scaling.${key}" is not supported; run the file with llama.cpp.`);
+  }
+  for (const [name, bound] of Object.entries(YARN_BOUNDS)) {
+    const own = m.number(`{arch}.rope.scaling.yarn_${name}`, bound);
+    if (own !== bound)
+      warn(
+        `"rope.scaling.yarn_${name}" is ${own}, and ${bound} is taken, as in llama.cpp, which does not read it for this architecture.`,
+      );
   }
   return {
     ...{ rope_type: 'yarn', factor },
@@ -189,8 +201,7 @@ function readYarn(m: GgufMetadata, factor: number): RopeScaling {
       m.count('{arch}.context_length'),
     ),
     attention_factor: yarnMagnitude(factor) * m.number('{arch}.rope.scaling.attn_factor', 1),
-    beta_fast: m.number('{arch}.rope.scaling.yarn_beta_fast', 32),
-    beta_slow: m.number('{arch}.rope.scaling.yarn_beta_slow', 1),
+    ...YARN_BOUNDS,
     truncate: true,
   };
 }

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../../errors.ts';
 import { type RopeScaling, rescaleRotary, yarnMagnitude } from '../../../nn/rope-scaling.ts';
-import { gemma2QueryScalar } from '../reading/config.ts';
+import { gemma2QueryScalar, YARN_BOUNDS } from '../reading/config.ts';
 import type { GgufValue, GgufValueType } from '../types.ts';
 
 /** A metadata entry as `writeGguf` takes it. */
@@ -155,15 +155,16 @@ function scalingEntries(config: Fields): GgufEntry[] {
   ];
   if (type === 'linear') return entries;
   if (!scaling.truncate) throw config.refused('its YaRN does not round its bounds ("truncate" is false)');
+  const { beta_fast, beta_slow } = YARN_BOUNDS;
+  if (scaling.beta_fast !== beta_fast || scaling.beta_slow !== beta_slow)
+    throw config.refused(
+      `the bounds of its YaRN are "beta_fast" ${scaling.beta_fast} and "beta_slow" ${scaling.beta_slow}, not ${beta_fast} and ${beta_slow}`,
+    );
   const length = scaling.original_max_position_embeddings;
   entries.push([config.key('rope.scaling.original_context_length'), 'u32', length]);
   const attention = scaling.attention_factor / yarnMagnitude(factor);
   if (Math.abs(attention - 1) > 1e-6)
     entries.push([config.key('rope.scaling.attn_factor'), 'f32', attention]);
-  if (scaling.beta_fast !== 32)
-    entries.push([config.key('rope.scaling.yarn_beta_fast'), 'f32', scaling.beta_fast]);
-  if (scaling.beta_slow !== 1)
-    entries.push([config.key('rope.scaling.yarn_beta_slow'), 'f32', scaling.beta_slow]);
   return entries;
 }
 
