@@ -16,7 +16,7 @@ import { parseArgs } from 'node:util';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { sizeOf } from '../src/graph/dims.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { createTrainingEngine, type MemoryMode } from '../src/training/create-learner.ts';
+import { createLearner, type MemoryMode } from '../src/training/create-learner.ts';
 import { median } from './inference/samples.ts';
 import { batchIds } from './training/cases.ts';
 import { namedOptimizer } from './training/optimizers.ts';
@@ -103,7 +103,7 @@ console.log(`\nload average ${load()}`);
 async function measure(profile: string | undefined) {
   const opened = await openModel(path!);
   const engine = nodeEngine({ threads: Number(flags.threads), ...(profile !== undefined && { profile }) });
-  const session = await createTrainingEngine(
+  const session = await createLearner(
     engine,
     opened.model,
     { batch, seq },

@@ -190,12 +190,12 @@ export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe } from './tokenize
 export { StreamDecoder } from './tokenizer/stream.ts';
 export { Tokenizer } from './tokenizer/tokenizer.ts';
 export type { TokenizerJson } from './tokenizer/tokenizer-schema.ts';
-export { BlockSession, type BlockSessionOptions } from './training/blocks/block-learner.ts';
+export { BlockLearner, type BlockLearnerOptions } from './training/blocks/block-learner.ts';
 export { clipCoefficient, globalNorm } from './training/clip.ts';
 export {
-  createTrainingEngine,
+  createLearner,
+  type LearnerOptions,
   type MemoryMode,
-  type TrainingEngineOptions,
 } from './training/create-learner.ts';
 export { type RatePoint, type RateSearch, searchRate, suggestRate } from './training/find-rate.ts';
 export {
@@ -206,7 +206,7 @@ export {
   trainingGraph,
 } from './training/graph.ts';
 export { type GuardSettings, LossGuard } from './training/guard.ts';
-export type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from './training/learner.ts';
+export type { Learner, StepResult, TrainedParameter, UpdateSettings } from './training/learner.ts';
 export { crossEntropy, headChunk, type Loss, type LossGraph, type LossInputs } from './training/loss.ts';
 export {
   type CreateOptimizerOptions,
@@ -240,4 +240,4 @@ export {
   type TrainerSettings,
   type TrainerState,
 } from './training/trainer.ts';
-export { TrainingSession, type TrainingSessionOptions } from './training/whole-graph-learner.ts';
+export { WholeGraphLearner, type WholeGraphLearnerOptions } from './training/whole-graph-learner.ts';

@@ -6,11 +6,11 @@ import { add, input, mul, reduceSum, reshape, scalar, sub } from '../src/graph/o
 import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { HostMemory } from '../src/runtime/host-memory.ts';
-import { BlockSession, type BlockSessionOptions } from '../src/training/blocks/block-learner.ts';
-import type { TrainingEngine } from '../src/training/learner.ts';
+import { BlockLearner, type BlockLearnerOptions } from '../src/training/blocks/block-learner.ts';
+import type { Learner } from '../src/training/learner.ts';
 import { crossEntropy, type Loss } from '../src/training/loss.ts';
 import { AdamW, allocateTrainable, Sgd } from '../src/training/optimizers/optimizer.ts';
-import { TrainingSession, type TrainingSessionOptions } from '../src/training/whole-graph-learner.ts';
+import { WholeGraphLearner, type WholeGraphLearnerOptions } from '../src/training/whole-graph-learner.ts';
 import { norm } from './helpers/numbers.ts';
 
 /** Training block by block is training of the whole graph: the same losses, gradients and weights, in less memory. */
@@ -28,24 +28,24 @@ interface Shape {
   readonly packed?: boolean;
 }
 
-async function withWeights<E extends TrainingEngine>(
+async function withWeights<E extends Learner>(
   name: string,
   create: (model: Awaited<ReturnType<typeof openModel>>['model']) => Promise<E>,
 ): Promise<E> {
   const opened = await openModel(reference(name));
-  const session = await create(opened.model);
-  await readWeights(opened, session.values());
+  const learner = await create(opened.model);
+  await readWeights(opened, learner.values());
   await opened.checkpoint.tensors.close();
-  return session;
+  return learner;
 }
 
-const whole = (name: string, options: TrainingSessionOptions = {}, shape: Shape = {}) =>
+const whole = (name: string, options: WholeGraphLearnerOptions = {}, shape: Shape = {}) =>
   withWeights(name, (model) =>
-    TrainingSession.create(engine, model, { batch: BATCH, seq: SEQ, ...shape }, options),
+    WholeGraphLearner.create(engine, model, { batch: BATCH, seq: SEQ, ...shape }, options),
   );
-const blocks = (name: string, options: BlockSessionOptions, shape: Shape = {}) =>
+const blocks = (name: string, options: BlockLearnerOptions, shape: Shape = {}) =>
   withWeights(name, (model) =>
-    BlockSession.create(engine, model, { batch: BATCH, seq: SEQ, ...shape }, options),
+    BlockLearner.create(engine, model, { batch: BATCH, seq: SEQ, ...shape }, options),
   );
 
 function rowsOf(seed: number, packed = false): TrainingRows {
@@ -69,11 +69,11 @@ function rowsOf(seed: number, packed = false): TrainingRows {
 
 type Gradients = ReadonlyMap<string, Float32Array>;
 
-async function gradientsOf(session: TrainingSession | BlockSession, batches: readonly TrainingRows[]) {
+async function gradientsOf(learner: WholeGraphLearner | BlockLearner, batches: readonly TrainingRows[]) {
   const { loss, tokens, trainables } =
-    session instanceof BlockSession
-      ? await session.computeGradients(batches)
-      : { ...(await session.computeGradients(batches)), trainables: session.trainables };
+    learner instanceof BlockLearner
+      ? await learner.computeGradients(batches)
+      : { ...(await learner.computeGradients(batches)), trainables: learner.trainables };
   return {
     loss,
     tokens,
@@ -133,7 +133,7 @@ describe.each(cases)('%s block by block', (name) => {
     async (gradients, activations, headChunk) => {
       const expected = await whole(name);
       const actual = await blocks(name, { gradients, activations, ...(headChunk && { headChunk }) });
-      const adamw = ({ parameters }: TrainingEngine) =>
+      const adamw = ({ parameters }: Learner) =>
         new AdamW(allocateTrainable(new HostMemory(), parameters), { weightDecay: 0.1 });
       const optimizers = [adamw(expected), adamw(actual)] as const;
       for (let step = 0; step < 6; step++) {
@@ -143,7 +143,8 @@ describe.each(cases)('%s block by block', (name) => {
         // To the bit where the head is computed whole; in chunks the sums of float32 numbers come in another order.
         const bound = headChunk ? 5e-7 * e.loss : 0;
         expect(Math.abs(a.loss - e.loss), `step ${step}`).toBeLessThanOrEqual(bound);
-        expect(a.gradientNorm).toBeCloseTo(e.gradientNorm, 5);
+        const rounding = Math.max(5e-6, 1.5e-6 * e.gradientNorm);
+        expect(Math.abs(a.gradientNorm - e.gradientNorm)).toBeLessThanOrEqual(rounding);
         expect([a.tokens, a.updated]).toEqual([e.tokens, true]);
       }
       await actual.release();
@@ -227,27 +228,27 @@ describe('updates as gradients come', () => {
     const whole = await blocks('llama', { gradients: 'kept' });
     const { trainables } = await whole.computeGradients([rowsOf(3)]);
     const gradients = new Map(trainables.map(({ name, gradient }) => [name, gradient.slice()]));
-    const session = await blocks('llama', { gradients: 'as you go' });
-    const before = new Map([...session.values()].map(([path, value]) => [path, value.slice()]));
+    const learner = await blocks('llama', { gradients: 'as you go' });
+    const before = new Map([...learner.values()].map(([path, value]) => [path, value.slice()]));
     const clipNorm = 0.01;
-    await session.step([rowsOf(3)], { optimizer: new Sgd(), learningRate: 1, clipNorm });
+    await learner.step([rowsOf(3)], { optimizer: new Sgd(), learningRate: 1, clipNorm });
     const blockOf = (path: string) => /layers\.\d+/.exec(path)?.[0] ?? path;
     for (const block of new Set([...gradients.keys()].map(blockOf))) {
-      const moves = [...session.values()]
+      const moves = [...learner.values()]
         .filter(([path]) => blockOf(path) === block)
         .map(([path, value]) => norm(value.map((number, i) => number - before.get(path)![i]!)));
       expect(Math.hypot(...moves), block).toBeCloseTo(clipNorm, 4);
     }
-    await session.release();
+    await learner.release();
     await whole.release();
   });
 
   it('ask with the loss alone, and leave the weights when refused', async () => {
-    const session = await blocks('gemma2', { gradients: 'as you go' });
-    const before = new Map([...session.values()].map(([path, value]) => [path, value.slice()]));
+    const learner = await blocks('gemma2', { gradients: 'as you go' });
+    const before = new Map([...learner.values()].map(([path, value]) => [path, value.slice()]));
     const asked: unknown[] = [];
     const settings = { optimizer: new Sgd(), learningRate: 1, clipNorm: 1 };
-    const refused = await session.step([rowsOf(3)], {
+    const refused = await learner.step([rowsOf(3)], {
       ...settings,
       accept: (measured) => {
         asked.push(measured);
@@ -256,27 +257,27 @@ describe('updates as gradients come', () => {
     });
     expect(asked).toEqual([{ loss: refused.loss }]);
     expect(refused.updated).toBe(false);
-    for (const [path, value] of session.values()) expect(value).toEqual(before.get(path));
-    const { loss, updated } = await session.step([rowsOf(3)], settings);
+    for (const [path, value] of learner.values()) expect(value).toEqual(before.get(path));
+    const { loss, updated } = await learner.step([rowsOf(3)], settings);
     expect([loss, updated]).toEqual([refused.loss, true]);
-    await session.release();
+    await learner.release();
   });
 
   it('refuse several micro-batches by name', async () => {
-    const session = await blocks('gpt2', { gradients: 'as you go' });
+    const learner = await blocks('gpt2', { gradients: 'as you go' });
     const settings = { optimizer: new Sgd(), learningRate: 1, clipNorm: 1 };
-    await expect(session.step([rowsOf(1), rowsOf(2)], settings)).rejects.toThrow(/2 micro-batches.*'kept'/s);
-    await expect(session.computeGradients([rowsOf(1)])).rejects.toThrow(/gradients: 'kept'/);
-    await session.release();
+    await expect(learner.step([rowsOf(1), rowsOf(2)], settings)).rejects.toThrow(/2 micro-batches.*'kept'/s);
+    await expect(learner.computeGradients([rowsOf(1)])).rejects.toThrow(/gradients: 'kept'/);
+    await learner.release();
   });
 
   it.each(['kept', 'as you go'] as const)('stop where numbers end, gradients %s', async (gradients) => {
-    const session = await blocks('llama', { gradients });
-    const bad = session.parameters[3]!;
+    const learner = await blocks('llama', { gradients });
+    const bad = learner.parameters[3]!;
     bad.value[5] = Number.NaN;
     const settings = { optimizer: new Sgd(), learningRate: 1, clipNorm: 1 };
-    await expect(session.step([rowsOf(1)], settings)).rejects.toThrow(`the weight ${bad.name} is not finite`);
-    await session.release();
+    await expect(learner.step([rowsOf(1)], settings)).rejects.toThrow(`the weight ${bad.name} is not finite`);
+    await learner.release();
   });
 });
 
@@ -289,8 +290,8 @@ describe('kinds of blocks', () => {
     ['gemma', 2],
     ['gemma2', 3],
   ])('are compiled once: %s has %i', async (name, kinds) => {
-    const session = await blocks(name, { gradients: 'kept' });
-    expect(session.kinds).toBe(kinds);
-    await session.release();
+    const learner = await blocks(name, { gradients: 'kept' });
+    expect(learner.kinds).toBe(kinds);
+    await learner.release();
   });
 });

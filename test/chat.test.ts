@@ -9,7 +9,7 @@ import { openModel, tokenizerOf } from '../src/checkpoint/load.node.ts';
 import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
 import { InteractiveChat } from '../src/cli/terminal/chat-terminal.ts';
 import { CHAT_TEXTS } from '../src/cli/terminal/chat-texts.ts';
-import { ChatSession } from '../src/cli/terminal/conversation.ts';
+import { Conversation } from '../src/cli/terminal/conversation.ts';
 import {
   argmax,
   type CausalLM,
@@ -344,7 +344,7 @@ describe('a chat with a person', () => {
     output.setEncoding('utf8').on('data', (text: string) => {
       screen += text;
     });
-    const session = new ChatSession(chatModel('llama'), { greedy: true, maxTokens: 5 }, undefined);
+    const session = new Conversation(chatModel('llama'), { greedy: true, maxTokens: 5 }, undefined);
     const chat = new InteractiveChat(session, CHAT_TEXTS[locale], {
       input,
       output,
@@ -520,7 +520,7 @@ describe('a paste in a chat with a person', () => {
     output.setEncoding('utf8').on('data', (text: string) => {
       screen += text;
     });
-    const session = new ChatSession(chatModel('llama'), { greedy: true, maxTokens: 3 }, undefined);
+    const session = new Conversation(chatModel('llama'), { greedy: true, maxTokens: 3 }, undefined);
     const terminal = { input, output, onInterrupt: () => () => {} };
     const over = new InteractiveChat(session, CHAT_TEXTS.en, terminal).run();
     input.write(typed);

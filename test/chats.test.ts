@@ -137,7 +137,7 @@ describe('tools', () => {
     const ids = encodeChat(tokenizer, template, messages, { tools });
     expect(ids.filter((id) => id === tokenizer.tokenToId('<|im_end|>'))).toHaveLength(4);
     expect(trainedText(template.source, messages)).toBe(
-      'look{"at": "<|im_end|>"}</call><|im_end|>|A rope.<|im_end|>',
+      '<call>look{"at": "<|im_end|>"}</call><|im_end|>|A rope.<|im_end|>',
     );
   });
 

@@ -6,7 +6,7 @@ import { families } from '../src/families/registry.ts';
 import { FileSource } from '../src/files/file.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { HostMemory } from '../src/runtime/host-memory.ts';
-import { createTrainingEngine } from '../src/training/create-learner.ts';
+import { createLearner } from '../src/training/create-learner.ts';
 import { AdamW, allocateTrainable } from '../src/training/optimizers/optimizer.ts';
 
 /** Fifty steps from the same weights and batches as PyTorch: forward, backward, clipping and AdamW together. */
@@ -24,10 +24,10 @@ describe.each(families.map(({ name }) => name))('%s', (name) => {
     const opened = await openModel(path);
     const seq = width - 1;
     const engine = nodeEngine({ threads: 2 });
-    const session = await createTrainingEngine(engine, opened.model, { batch, seq }, { memory });
-    await readWeights(opened, session.values());
+    const learner = await createLearner(engine, opened.model, { batch, seq }, { memory });
+    await readWeights(opened, learner.values());
     await opened.checkpoint.tensors.close();
-    const moments = allocateTrainable(new HostMemory(), session.parameters);
+    const moments = allocateTrainable(new HostMemory(), learner.parameters);
     const optimizer = new AdamW(moments, { betas: [0.9, 0.95], weightDecay: 0.1 });
     expect(curve.losses.length).toBe(steps);
     for (let step = 0; step < steps; step++) {
@@ -37,9 +37,9 @@ describe.each(families.map(({ name }) => name))('%s', (name) => {
       const side = (shift: number) =>
         Int32Array.from(rows.flatMap((row) => [...row.subarray(shift, shift + seq)]));
       const settings = { optimizer, learningRate: 1e-3, clipNorm: 1 };
-      const { loss } = await session.step([{ inputs: side(0), targets: side(1) }], settings);
+      const { loss } = await learner.step([{ inputs: side(0), targets: side(1) }], settings);
       expect(Math.abs(loss - curve.losses[step]!), `step ${step}`).toBeLessThan(1e-3);
     }
-    await session.release();
+    await learner.release();
   });
 });

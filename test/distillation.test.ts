@@ -18,9 +18,9 @@ import { llama } from '../src/families/llama.ts';
 import { FileSource } from '../src/files/file.node.ts';
 import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { createTrainingEngine } from '../src/training/create-learner.ts';
+import { createLearner } from '../src/training/create-learner.ts';
 import { AdamW, type Optimizer } from '../src/training/optimizers/optimizer.ts';
-import { TrainingSession } from '../src/training/whole-graph-learner.ts';
+import { WholeGraphLearner } from '../src/training/whole-graph-learner.ts';
 import { tinyTokenizer } from './helpers/tiny-tokenizer.ts';
 import { leftBehind } from './helpers/training-run.node.ts';
 
@@ -122,7 +122,7 @@ async function studentGradients(settings: { temperature: number; ratio: number }
     const opened = await openModel(reference('llama'));
     const loss = onlineLoss(teacher.head, settings);
     const memory = blocks ? 'recompute' : 'fast';
-    const session = await createTrainingEngine(engine, opened.model, shape, { loss, memory });
+    const session = await createLearner(engine, opened.model, shape, { loss, memory });
     await readWeights(opened, session.values());
     await opened.checkpoint.tensors.close();
     // The last target of a row does not count, so which one it is does not matter.
@@ -226,7 +226,7 @@ describe('what a teacher writes down', () => {
     await withTeacher(teacherPath, SHAPE, async (teacher) => {
       const steps = async (loss: ReturnType<typeof onlineLoss>, online: boolean) => {
         const opened = await openModel(reference('llama'));
-        const session = await TrainingSession.create(engine, opened.model, SHAPE, { loss });
+        const session = await WholeGraphLearner.create(engine, opened.model, SHAPE, { loss });
         await readWeights(opened, session.values());
         await opened.checkpoint.tensors.close();
         const optimizer = new AdamW(session.trainables);
@@ -380,7 +380,7 @@ describe('a run of distillation', () => {
     const events = await run(await online(), { out });
     const last = events.findLast((event) => event.type === 'evaluation')!;
     const opened = await openModel(out);
-    const session = await TrainingSession.create(engine, opened.model, SHAPE);
+    const session = await WholeGraphLearner.create(engine, opened.model, SHAPE);
     await readWeights(opened, session.values());
     await opened.checkpoint.tensors.close();
     const { loss } = await session.evaluate(evaluationBatches(validation, SHAPE.batch, SHAPE.seq));

@@ -18,7 +18,7 @@ import { summarize } from '../src/inspect/summary.ts';
 import { printTree } from '../src/inspect/tree.ts';
 import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { createTrainingEngine } from '../src/training/create-learner.ts';
+import { createLearner } from '../src/training/create-learner.ts';
 import { lossGraph } from '../src/training/graph.ts';
 import { AdamW } from '../src/training/optimizers/optimizer.ts';
 
@@ -159,7 +159,7 @@ describe.each(cases)('%s with %s', (name, _text, changes) => {
 
   it('learns', async () => {
     const model = family.build(config);
-    const learner = await createTrainingEngine(engine, model, { batch: 2, seq: 8 }, {});
+    const learner = await createLearner(engine, model, { batch: 2, seq: 8 }, {});
     initializeWeights(model.parameters(), learner.values(), new Random(5));
     const optimizer = new AdamW(learner.parameters as ConstructorParameters<typeof AdamW>[0], {});
     const tokens = Int32Array.from({ length: 16 }, (_, i) => (5 * i + 2) % 24);
@@ -191,7 +191,7 @@ describe('a model with an exchanged part', () => {
     const { family, preset } = findPreset('llama/tiny+norm=LayerNorm,positions=sinusoidal')!;
     const model = family.build(preset.config);
     const summary = summarize({ family, config: preset.config, model }, 'changed');
-    expect([summary.norm.kind, summary.position.kind]).toEqual(['LayerNorm', 'sinusoidal']);
+    expect([summary.norm.kind, summary.position?.kind]).toEqual(['LayerNorm', 'sinusoidal']);
     expect(printTree(model)).toContain('(input_layernorm): LayerNorm((96,)');
     expect(printTree(model)).not.toContain('rotary');
     expect(

@@ -85,7 +85,10 @@ describe('what is missing or wrong', () => {
     [[model, '--out', 'x'], /--data is missing/],
     [[model, ...small], /--out is missing/],
     [[model, ...small, '--out', 'x', '--memory', 'tiny'], /Allowed choices are fast, recompute, light/],
-    [[model, ...small, '--out', 'x', '--template', 'none'], /--template none: .*names are chatml, plain/],
+    [
+      [model, ...small, '--out', 'x', '--template', 'none'],
+      /--template none: .*no such file.*names are chatml, plain/,
+    ],
     [
       [model, ...small, '--out', 'x', '--column', 'prompt'],
       /--column prompt: give what the column holds and its name/,

@@ -9,7 +9,7 @@ import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.
 import { RopewalkError } from '../src/errors.ts';
 import { FileSource } from '../src/files/file.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { createTrainingEngine } from '../src/training/create-learner.ts';
+import { createLearner } from '../src/training/create-learner.ts';
 import { firstNotFinite } from '../src/training/diagnose.ts';
 import { baseModel, chats, SMALL, smallFinetune } from './helpers/finetune-run.node.ts';
 
@@ -248,7 +248,7 @@ describe('what cannot be', () => {
   it('numbers that end are traced to the first tensor that goes wrong', async () => {
     const engine = nodeEngine({ threads: 1 });
     const opened = await openModel(base('llama'));
-    const training = await createTrainingEngine(engine, opened.model, { batch: 1, seq: 8 });
+    const training = await createLearner(engine, opened.model, { batch: 1, seq: 8 });
     await readWeights(opened, training.values());
     await opened.checkpoint.tensors.close();
     const rows = { inputs: new Int32Array(8).fill(9), targets: new Int32Array(8).fill(10) };
@@ -289,12 +289,7 @@ describe('examples', () => {
     });
     const opened = await openModel(path);
     const loss = labelSmoothing(epsilon);
-    const training = await createTrainingEngine(
-      nodeEngine({ threads: 1 }),
-      opened.model,
-      { batch, seq },
-      { loss },
-    );
+    const training = await createLearner(nodeEngine({ threads: 1 }), opened.model, { batch, seq }, { loss });
     await readWeights(opened, training.values());
     await opened.checkpoint.tensors.close();
     expect((await training.evaluate([{ inputs, targets }])).loss).toBeCloseTo(expected, 4);

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { ggufForm } from '../src/checkpoint/gguf/forms.ts';
 import { rotaryRow, toGguf } from '../src/checkpoint/gguf/names.ts';
 import { dequantize } from '../src/checkpoint/gguf/reading/dequantize.ts';
 import type { GgmlType } from '../src/checkpoint/gguf/types.ts';
@@ -53,9 +54,10 @@ function writeModel(name: string, type: GgmlType): { path: string; bytes: Map<st
     ...{ tie_word_embeddings: name !== 'llama', ...CONFIGS[name] },
   };
   const config = family.readConfig(raw, 'the test');
+  const form = ggufForm(family, 'the test');
   const bytes = new Map<string, Uint8Array>();
   const tensors = [...family.build(config).parameters()].map(([path, parameter]) => {
-    const { name: stored, transform } = toGguf(name, path)!;
+    const { name: stored, transform } = toGguf(form, path)!;
     const shape = transform === 'transposed' ? parameter.shape.toReversed() : parameter.shape;
     const count = parameter.size;
     if (shape.length === 2 && stored !== 'position_embd.weight') {
@@ -69,7 +71,7 @@ function writeModel(name: string, type: GgmlType): { path: string; bytes: Map<st
   });
   const metadata = [
     ['general.architecture', 'string', name] as const,
-    ...entriesFromConfig(family.writeConfig(config), 'the test'),
+    ...entriesFromConfig(form, config, 'the test'),
   ];
   const path = join(scratch, `${name}-${type}.gguf`);
   writeFileSync(path, rawGguf(metadata, tensors));
@@ -101,13 +103,14 @@ describe.each(Object.keys(CONFIGS))('%s', (name) => {
 describe.each(TYPES)('%s', (type) => {
   it.each(['llama', 'gpt2'])('is the same by row, by matrix and in its own bits: %s', async (name) => {
     const { path, bytes } = writeModel(name, type);
+    const gguf = ggufForm(familyByName(name), 'the test');
     const { model, names, checkpoint } = await openModel(path);
     const { tensors } = checkpoint;
     for (const [weight, data] of bytes) {
       const [first, second] = model.parameters().get(weight)!.shape as [number, number];
       const stored = new Float32Array(first * second);
       dequantize(type, data, stored);
-      const transform = toGguf(name, weight)!.transform;
+      const transform = toGguf(gguf, weight)!.transform;
       const transposed = transform === 'transposed';
       const [rows, width] = transposed ? [second, first] : [first, second];
       // Row-major `[out, in]`, in Hugging Face's order of rows.

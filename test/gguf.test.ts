@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { ggufForm } from '../src/checkpoint/gguf/forms.ts';
 import { toGguf } from '../src/checkpoint/gguf/names.ts';
 import { type GgufFile, openGguf } from '../src/checkpoint/gguf/reading/reader.ts';
 import type { WritableGgmlType } from '../src/checkpoint/gguf/types.ts';
@@ -10,6 +11,7 @@ import { type OpenedModel, openModel } from '../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
 import { exportGguf, type GgufType } from '../src/export/gguf.node.ts';
 import { exportHuggingFace } from '../src/export/hf.node.ts';
+import { familyByName } from '../src/families/registry.ts';
 import { FileSource } from '../src/files/file.node.ts';
 import { createDecoder } from '../src/generation/decoder.node.ts';
 import { ropewalk } from './helpers/cli.node.ts';
@@ -252,9 +254,13 @@ function metadataOf(file: GgufFile) {
 
 describe('what llama.cpp cannot run', () => {
   it.each([
-    ['gpt', () => {}, 'has no architecture for the family "ctrl"'],
+    [
+      'gpt',
+      () => {},
+      'has no architecture for the family "ctrl": none of its architectures has sinusoidal positions',
+    ],
     ['gemma2', () => {}, '"query_pre_attn_scalar" is 10, and GGUF has no place for it: 12'],
-    ['gemma2-nocap', (c: Json) => derived(c), 'has no cap ("attn_logit_softcapping" is null)'],
+    ['gemma2-nocap', (c: Json) => derived(c), '"attn_logit_softcapping" is null'],
     [
       'gemma2',
       (c: Json) => {
@@ -356,7 +362,9 @@ describe('a file', () => {
   });
 
   it('names every weight as llama.cpp does', () => {
-    expect(toGguf('gemma2', 'model.layers.7.post_attention_layernorm.weight')).toEqual({
+    expect(
+      toGguf(ggufForm(familyByName('gemma2'), 'the test'), 'model.layers.7.post_attention_layernorm.weight'),
+    ).toEqual({
       name: 'blk.7.post_attention_norm.weight',
       transform: 'plus one',
     });

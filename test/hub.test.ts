@@ -65,7 +65,7 @@ let count = 0;
 beforeAll(() => {
   // What the user of this machine has set must not decide tests.
   for (const name of Object.keys(process.env))
-    if (/^(HF|HUGGING|TRANSFORMERS)_/.test(name)) delete process.env[name];
+    if (/^(?:HF|HUGGING|TRANSFORMERS)_|_PROXY$/i.test(name)) delete process.env[name];
   process.env.HF_HOME = join(root, 'home');
 });
 beforeEach(async () => {
@@ -235,8 +235,12 @@ describe('GGUF', () => {
       commit: COMMIT,
       files: { 'README.md': q4, 'a-Q4_0.gguf': q4, 'sub/a-Q8_0.gguf': q8, 'mmproj-a.gguf': q8 },
     });
-    expect(await refusal(pull())).toContain('choose one, as acme/rope:FILE: a-Q4_0.gguf, sub/a-Q8_0.gguf');
-    expect(await refusal(pull({ file: 'b.gguf' }))).toContain('it has a-Q4_0.gguf, sub/a-Q8_0.gguf');
+    expect(await refusal(pull())).toContain(
+      'choose one, as acme/rope:FILE or acme/rope:Q4_K_M: a-Q4_0.gguf (5 kB), sub/a-Q8_0.gguf (7 kB)',
+    );
+    expect(await refusal(pull({ file: 'b.gguf' }))).toContain(
+      'no file "b.gguf"; it has a-Q4_0.gguf (5 kB), sub/a-Q8_0.gguf (7 kB)',
+    );
     expect(await refusal(pull({ file: 'README.md' }))).toContain('not a GGUF file');
     expect(await refusal(pull({ file: '../a.gguf' }))).toContain('not the name of a file');
     const path = await pullModel(`${ID}:sub/a-Q8_0.gguf`, { cache, endpoint: hub.endpoint });
@@ -258,7 +262,9 @@ describe('GGUF', () => {
     const part = (i: number) => `sub/a-0000${i}-of-00003.gguf`;
     const files = Object.fromEntries([1, 2, 3].map((i) => [part(i), randomBytes(1000 * i)]));
     hub.models.set(ID, { commit: COMMIT, files: { ...files, 'b.gguf': q4 } });
-    expect(await refusal(pull())).toContain(`choose one, as acme/rope:FILE: ${part(1)}, b.gguf`);
+    expect(await refusal(pull())).toContain(
+      `choose one, as acme/rope:FILE or acme/rope:Q4_K_M: ${part(1)} (6 kB), b.gguf (5 kB)`,
+    );
     const first = join(snapshot(), part(1));
     expect(await pull({ file: part(2) })).toBe(first);
     for (const [name, bytes] of Object.entries(files)) {

@@ -6,14 +6,14 @@ import { FileSource } from '../src/files/file.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { createOptimizer } from '../src/training/optimizers/create-optimizer.ts';
 import type { Optimizer } from '../src/training/optimizers/optimizer.ts';
-import { TrainingSession } from '../src/training/whole-graph-learner.ts';
+import { WholeGraphLearner } from '../src/training/whole-graph-learner.ts';
 
 const path = new URL('./reference/llama', import.meta.url).pathname;
 const STEPS = 150;
 
 /** How well a small Llama learns its 50 batches by heart, three times over, with each optimizer. */
 describe('a small model learns as well', () => {
-  let session: TrainingSession;
+  let learner: WholeGraphLearner;
   let opened: Awaited<ReturnType<typeof openModel>>;
   let tokens: Int32Array;
   let shape: [number, number, number];
@@ -27,8 +27,8 @@ describe('a small model learns as well', () => {
     opened = await openModel(path);
     const [, batch, width] = shape;
     const engine = nodeEngine({ threads: 2 });
-    session = await TrainingSession.create(engine, opened.model, { batch, seq: width - 1 });
-    reference = await train(createOptimizer('adamw', session.parameters, { weightDecay: 0.1 }), 1e-3);
+    learner = await WholeGraphLearner.create(engine, opened.model, { batch, seq: width - 1 });
+    reference = await train(createOptimizer('adamw', learner.parameters, { weightDecay: 0.1 }), 1e-3);
     // PyTorch's own curve over the first 50 steps, with another β2, says that this is learning at all.
     const { curve } = JSON.parse(readFileSync(`${path}/expected.json`, 'utf8')) as {
       curve: { losses: number[] };
@@ -37,14 +37,14 @@ describe('a small model learns as well', () => {
   });
 
   afterAll(async () => {
-    await session.release();
+    await learner.release();
     await opened.checkpoint.tensors.close();
   });
 
   /** The mean loss of the last ten steps. */
   async function train(optimizer: Optimizer, learningRate: number): Promise<number> {
     const [count, batch, width] = shape;
-    await readWeights(opened, session.values());
+    await readWeights(opened, learner.values());
     let sum = 0;
     for (let step = 0; step < STEPS; step++) {
       const rows = Array.from({ length: batch }, (_, row) => {
@@ -53,7 +53,7 @@ describe('a small model learns as well', () => {
       });
       const inputs = Int32Array.from(rows.flatMap((row) => row.slice(0, -1)));
       const targets = Int32Array.from(rows.flatMap((row) => row.slice(1)));
-      const { loss } = await session.step([{ inputs, targets }], { optimizer, learningRate, clipNorm: 1 });
+      const { loss } = await learner.step([{ inputs, targets }], { optimizer, learningRate, clipNorm: 1 });
       if (step >= STEPS - 10) sum += loss / 10;
     }
     return sum;
@@ -63,14 +63,14 @@ describe('a small model learns as well', () => {
     ['bfloat16', 0.005],
     ['int8', 0.02],
   ] as const)('AdamW with %s states, within %d of the loss with float32 ones', async (states, share) => {
-    const optimizer = createOptimizer('adamw', session.parameters, { states, weightDecay: 0.1 });
+    const optimizer = createOptimizer('adamw', learner.parameters, { states, weightDecay: 0.1 });
     const loss = await train(optimizer, 1e-3);
     expect(Math.abs(loss / reference - 1)).toBeLessThan(share);
     expect(loss).not.toBe(reference);
   });
 
   it('Adafactor, with steps of a hundredth of the weights', async () => {
-    const optimizer = createOptimizer('adafactor', session.parameters);
+    const optimizer = createOptimizer('adafactor', learner.parameters);
     expect(await train(optimizer, 1e-2)).toBeLessThan(reference);
   });
 });

@@ -6,7 +6,7 @@ import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { AdamW } from '../src/training/optimizers/optimizer.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../src/training/trainer.ts';
-import { TrainingSession } from '../src/training/whole-graph-learner.ts';
+import { WholeGraphLearner } from '../src/training/whole-graph-learner.ts';
 import { norm } from './helpers/numbers.ts';
 
 /** What must hold of training whatever the model: accumulation, evaluation, and the order of events. */
@@ -16,12 +16,12 @@ const reference = (name: string) => new URL(`./reference/${name}`, import.meta.u
 const VOCAB = 96;
 const SEQ = 12;
 
-async function sessionOf(name: string, batch: number): Promise<TrainingSession> {
+async function learnerOf(name: string, batch: number): Promise<WholeGraphLearner> {
   const opened = await openModel(reference(name));
-  const session = await TrainingSession.create(engine, opened.model, { batch, seq: SEQ });
-  await readWeights(opened, session.values());
+  const learner = await WholeGraphLearner.create(engine, opened.model, { batch, seq: SEQ });
+  await readWeights(opened, learner.values());
   await opened.checkpoint.tensors.close();
-  return session;
+  return learner;
 }
 
 /** Sequences of random tokens, few different ones, so that ids repeat within and between micro-batches. */
@@ -53,9 +53,9 @@ function joined(batches: readonly TrainingRows[]): TrainingRows {
   };
 }
 
-async function gradientsOf(session: TrainingSession, batches: readonly TrainingRows[]) {
-  const { loss, tokens } = await session.computeGradients(batches);
-  const gradients = new Map(session.trainables.map(({ name, gradient }) => [name, gradient.slice()]));
+async function gradientsOf(learner: WholeGraphLearner, batches: readonly TrainingRows[]) {
+  const { loss, tokens } = await learner.computeGradients(batches);
+  const gradients = new Map(learner.trainables.map(({ name, gradient }) => [name, gradient.slice()]));
   return { loss, tokens, gradients };
 }
 
@@ -75,7 +75,7 @@ function expectSame(
 
 describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama', 'llama-untied'])('%s: accumulation', (name) => {
   it('of two batches of 2 gives the loss and gradients of one batch of 4', async () => {
-    const [small, large] = [await sessionOf(name, 2), await sessionOf(name, 4)];
+    const [small, large] = [await learnerOf(name, 2), await learnerOf(name, 4)];
     const halves = [randomBatch(2, 1), randomBatch(2, 2)];
     const expected = await gradientsOf(large, [joined(halves)]);
     expect(expected.tokens).toBe(4 * SEQ);
@@ -87,7 +87,7 @@ describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama', 'llama-untied'])('%s: 
   });
 
   it('divides by all counted tokens together, however they are spread', async () => {
-    const [small, large] = [await sessionOf(name, 2), await sessionOf(name, 6)];
+    const [small, large] = [await learnerOf(name, 2), await learnerOf(name, 6)];
     const parts = [
       randomBatch(2, 3, (row, at) => row === 0 && at < 3),
       randomBatch(2, 4, () => true),
@@ -119,16 +119,16 @@ const SETTINGS: TrainerSettings = {
 };
 
 function trainerOf(
-  session: TrainingSession,
+  learner: WholeGraphLearner,
   { training, validation }: { readonly training: Int32Array; readonly validation: Int32Array },
   settings: TrainerSettings,
 ): Trainer {
-  const { batch, seq } = session.shape;
+  const { batch, seq } = learner.shape;
   const parts = {
-    engine: session,
+    learner,
     training: new BatchSampler({ tokens: training, batch, seq, seed: 1 }),
     validation: () => evaluationBatches(validation, batch, seq),
-    optimizer: new AdamW(session.trainables, { betas: [0.9, 0.95], weightDecay: 0 }),
+    optimizer: new AdamW(learner.trainables, { betas: [0.9, 0.95], weightDecay: 0 }),
   };
   return new Trainer(parts, settings);
 }
@@ -148,24 +148,24 @@ async function collect(events: AsyncIterable<TrainEvent>): Promise<TrainEvent[]>
 
 describe('a trainer', () => {
   it.each(['gpt', 'gpt2', 'gemma', 'llama'])('makes %s learn a small text by heart', async (name) => {
-    const session = await sessionOf(name, 4);
+    const learner = await learnerOf(name, 4);
     const tokens = repeating(12);
     const events = await collect(
-      trainerOf(session, { training: tokens, validation: tokens }, { ...SETTINGS, steps: 200 }).run(),
+      trainerOf(learner, { training: tokens, validation: tokens }, { ...SETTINGS, steps: 200 }).run(),
     );
     const last = events.find((event) => event.type === 'evaluation')!;
     // Only the first tokens of a window, with little before them, may be in doubt.
     expect(last.loss).toBeLessThan(0.4);
     expect(last.perplexity).toBeCloseTo(Math.exp(last.loss), 10);
-    await session.release();
+    await learner.release();
   });
 
   it('gives its events in order, and one of each kind at the end', async () => {
-    const session = await sessionOf('llama', 1);
+    const learner = await learnerOf('llama', 1);
     const tokens = repeating(9);
     const settings = { ...SETTINGS, steps: 7, accumulate: 3, evaluateEvery: 3, checkpointEvery: 2 };
     const data = { training: tokens.subarray(0, 80), validation: tokens.subarray(80) };
-    const events = await collect(trainerOf(session, data, settings).run());
+    const events = await collect(trainerOf(learner, data, settings).run());
     expect(events.map(({ type, step }) => `${type[0]}${step}`).join(' ')).toBe(
       's1 s2 c2 s3 e3 s4 c4 s5 s6 e6 c6 s7 e7 c7',
     );
@@ -182,33 +182,33 @@ describe('a trainer', () => {
     expect(evaluations.map(({ tokens }) => tokens)).toEqual(evaluations.map(() => tokens.length - 80 - 1));
     const last = events.at(-1)!;
     expect(last.type === 'checkpoint' && last.last).toBe(true);
-    await session.release();
+    await learner.release();
   });
 
   it('evaluates without a trace in the gradients, and with the loss of the same tokens', async () => {
-    const session = await sessionOf('gemma2', 2);
+    const learner = await learnerOf('gemma2', 2);
     const tokens = repeating(3).subarray(0, 2 * SEQ + 1);
-    const trainer = trainerOf(session, { training: tokens, validation: tokens }, SETTINGS);
+    const trainer = trainerOf(learner, { training: tokens, validation: tokens }, SETTINGS);
     const batch = { inputs: tokens.slice(0, -1), targets: tokens.slice(1) };
-    const before = await gradientsOf(session, [batch]);
+    const before = await gradientsOf(learner, [batch]);
     const evaluation = await trainer.evaluate();
     expect(evaluation.type === 'evaluation' && evaluation.loss).toBeCloseTo(before.loss, 6);
-    for (const { name, gradient } of session.trainables) {
+    for (const { name, gradient } of learner.trainables) {
       expect(gradient).toEqual(before.gradients.get(name));
     }
-    await session.release();
+    await learner.release();
   });
 
   it('stops where numbers end, naming what is not finite and the remedy', async () => {
-    const session = await sessionOf('llama', 1);
+    const learner = await learnerOf('llama', 1);
     const tokens = repeating(9);
-    session.trainables[3]!.value[5] = Number.NaN;
-    const running = collect(trainerOf(session, { training: tokens, validation: tokens }, SETTINGS).run());
+    learner.trainables[3]!.value[5] = Number.NaN;
+    const running = collect(trainerOf(learner, { training: tokens, validation: tokens }, SETTINGS).run());
     await expect(running).rejects.toThrow(RopewalkError);
     await expect(running).rejects.toThrow(
-      `the weight ${session.trainables[3]!.name} is not finite. Lower the learning rate`,
+      `the weight ${learner.trainables[3]!.name} is not finite. Lower the learning rate`,
     );
-    await session.release();
+    await learner.release();
   });
 
   it.each<[Partial<TrainerSettings>, RegExp]>([
@@ -219,13 +219,13 @@ describe('a trainer', () => {
     [{ guard: { zScore: 0, window: 32 } }, /the guard's z-score is 0/],
     [{ learningRate: Number.NaN }, /learningRate is NaN/],
   ])('refuses %o before it begins', async (settings, message) => {
-    const session = await sessionOf('llama', 1);
+    const learner = await learnerOf('llama', 1);
     const tokens = repeating(9);
     const data = { training: tokens, validation: tokens };
-    expect(() => trainerOf(session, data, { ...SETTINGS, ...settings })).toThrow(message);
-    expect(() => trainerOf(session, { ...data, training: tokens.subarray(0, SEQ) }, SETTINGS)).toThrow(
+    expect(() => trainerOf(learner, data, { ...SETTINGS, ...settings })).toThrow(message);
+    expect(() => trainerOf(learner, { ...data, training: tokens.subarray(0, SEQ) }, SETTINGS)).toThrow(
       /the text has 12 tokens, but at least 13 are needed/,
     );
-    await session.release();
+    await learner.release();
   });
 });

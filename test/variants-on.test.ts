@@ -7,7 +7,7 @@ import { exportGguf } from '../src/export/gguf.node.ts';
 import { exportHuggingFace } from '../src/export/hf.node.ts';
 import { exportOnnx } from '../src/export/onnx.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { TrainingSession } from '../src/training/whole-graph-learner.ts';
+import { WholeGraphLearner } from '../src/training/whole-graph-learner.ts';
 import { addTinyTokenizer } from './helpers/changed-gguf.node.ts';
 import { ropewalk } from './helpers/cli.node.ts';
 import { scratch } from './helpers/models.node.ts';
@@ -155,7 +155,7 @@ describe('trained', () => {
     await withModel(await made(name), async (model) => {
       const seq = VARIANT_IDS.length - 1;
       const engine = nodeEngine({ threads: 1 });
-      const session = await TrainingSession.create(engine, model.model, { batch: 1, seq });
+      const session = await WholeGraphLearner.create(engine, model.model, { batch: 1, seq });
       await readWeights(model, session.values());
       const [inputs, targets] = [VARIANT_IDS.slice(0, seq), VARIANT_IDS.slice(1)];
       await session.computeGradients([

@@ -24,7 +24,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { AdamW } from '../src/training/optimizers/optimizer.ts';
 import { createSchedule } from '../src/training/schedule.ts';
-import { TrainingSession } from '../src/training/whole-graph-learner.ts';
+import { WholeGraphLearner } from '../src/training/whole-graph-learner.ts';
 
 const { positionals, values: flags } = parseArgs({
   allowPositionals: true,
@@ -57,7 +57,7 @@ const opened = await openModel(file);
 const tokenizer = (await tokenizerOf(opened.checkpoint))!;
 const batches = makeBatches(tokenizer, requireTemplate(tokenizer, file));
 
-const session = await TrainingSession.create(nodeEngine({ threads: 2 }), opened.model, shape);
+const session = await WholeGraphLearner.create(nodeEngine({ threads: 2 }), opened.model, shape);
 const values = session.values();
 await readWeights(opened, values);
 await opened.checkpoint.tensors.close();

@@ -20,7 +20,7 @@ import type { CausalLM } from '../src/families/family.ts';
 import { findPreset } from '../src/families/registry.ts';
 import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { createTrainingEngine, type MemoryMode } from '../src/training/create-learner.ts';
+import { createLearner, type MemoryMode } from '../src/training/create-learner.ts';
 
 interface Job {
   readonly model: string;
@@ -127,12 +127,7 @@ async function train({ model: name, batch, seq, steps, mode, optimizer: wanted }
     const opened = preset ? undefined : await openModel(name);
     const model = opened?.model ?? preset!.family.build(preset!.preset.config);
     say({ parameters: [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0) });
-    const session = await createTrainingEngine(
-      nodeEngine({ threads: 2 }),
-      model,
-      { batch, seq },
-      { memory: mode },
-    );
+    const session = await createLearner(nodeEngine({ threads: 2 }), model, { batch, seq }, { memory: mode });
     if (opened) await readWeights(opened, session.values());
     else fillQuickly(model, session.values());
     await opened?.checkpoint.tensors.close();

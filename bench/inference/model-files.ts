@@ -1,5 +1,6 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ggufForm } from '../../src/checkpoint/gguf/forms.ts';
 import { toGguf } from '../../src/checkpoint/gguf/names.ts';
 import { openGgufModel } from '../../src/checkpoint/gguf/reading/open.node.ts';
 import type { GgufValue, GgufValueType, WritableGgmlType } from '../../src/checkpoint/gguf/types.ts';
@@ -30,7 +31,7 @@ export class ModelFiles {
         writeGguf(sink, {
           metadata: this.metadata(),
           tensors: this.parameters().map(([name, parameter]) => {
-            const gguf = toGguf('llama', name)!;
+            const gguf = toGguf(ggufForm(llama, this.shape), name)!;
             const rotary = gguf.transform.startsWith('rotary');
             const read = async () => {
               const values = randomWeights(name, parameter);

@@ -1,4 +1,4 @@
-import type { TrainingEngine } from '../../src/training/learner.ts';
+import type { Learner } from '../../src/training/learner.ts';
 import {
   type CreateOptimizerOptions,
   createOptimizer,
@@ -13,7 +13,7 @@ export interface TimedOptimizer extends SizedOptimizer {
 }
 
 /** Of a name such as `adamw:float32`, with the states' type, or `sgd`; AdamW decays matrices by 0.01. */
-export function namedOptimizer({ parameters }: TrainingEngine, name: string): TimedOptimizer {
+export function namedOptimizer({ parameters }: Learner, name: string): TimedOptimizer {
   const [wantedKind, wantedStates] = name.split(':');
   const kind = OPTIMIZERS.find((each) => each === wantedKind);
   const states = OPTIMIZER_STATES.find((each) => each === wantedStates);

@@ -6,7 +6,7 @@
 import { createInterface } from 'node:readline';
 import { openModel, readWeights } from '../../src/checkpoint/load.node.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
-import { createTrainingEngine, type MemoryMode } from '../../src/training/create-learner.ts';
+import { createLearner, type MemoryMode } from '../../src/training/create-learner.ts';
 import { batchIds } from './cases.ts';
 import { namedOptimizer } from './optimizers.ts';
 import { bareProducts } from './products.ts';
@@ -44,7 +44,7 @@ async function products() {
 }
 
 async function training(memory: MemoryMode) {
-  const session = await createTrainingEngine(engine, opened.model, { batch, seq }, { memory });
+  const session = await createLearner(engine, opened.model, { batch, seq }, { memory });
   await readWeights(opened, session.values());
   const optimizer = namedOptimizer(session, 'adamw:float32');
   let count = 0;

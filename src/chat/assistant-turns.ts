@@ -15,16 +15,16 @@ export interface AssistantTurn {
 
 /**
  * Finds the assistant's turns by what the template did: which characters come from which message, and which turn of its
- * loop over the messages wrote what. The header is what the generation prompt has in common with the beginning of the
- * turn; where there is no such prompt, whatever stands before the message's characters and is more than white space.
+ * loop over the messages wrote what. The header is what the turn begins with of the header that is known; where none is
+ * known, whatever stands before the message's characters and is more than white space.
  *
- * @param prompt what the template writes for `add_generation_prompt`.
+ * @param header what is known to stand before what the assistant says: see `turnFrame`.
  * @param from the first message that is looked at.
  */
 export function assistantTurns(
   messages: readonly ChatMessage[],
   rendered: RenderedChat,
-  prompt: string,
+  header: string | undefined,
   from = 0,
 ): AssistantTurn[] {
   const map = new TurnMap(rendered);
@@ -34,12 +34,8 @@ export function assistantTurns(
     const place = map.find(message);
     if (!place) return;
     const { start, end, contentStart, contentEnd } = place;
-    const header = headerLength(
-      rendered.text.slice(start, contentStart ?? end),
-      prompt,
-      contentStart === undefined,
-    );
-    const begin = start + header;
+    const head = rendered.text.slice(start, contentStart ?? end);
+    const begin = start + headerLength(head, header, contentStart === undefined);
     turns.push({
       start: begin,
       contentEnd: Math.max(begin, contentEnd ?? begin),
@@ -51,15 +47,25 @@ export function assistantTurns(
 }
 
 /** How much of what stands before a message's characters is its header. */
-function headerLength(head: string, prompt: string, isWholeTurn: boolean): number {
+function headerLength(head: string, header: string | undefined, isWholeTurn: boolean): number {
   const rest = isWholeTurn ? 0 : head.length;
-  if (prompt === '') return head.trim() === '' || isWholeTurn ? 0 : rest;
+  // Answers begin at once: what else stands there is what the model writes, such as the mark of tool calls.
+  if (header === '') return 0;
+  if (header === undefined) return head.trim() === '' ? 0 : rest;
   let common = 0;
-  while (common < prompt.length && common < head.length && prompt[common] === head[common]) common++;
-  if (common === Math.min(prompt.length, head.length)) return common;
+  while (common < header.length && common < head.length && header[common] === head[common]) common++;
+  if (common === Math.min(header.length, head.length)) return common;
   // A bos or a system message of the template's own may come first.
-  const at = head.lastIndexOf(prompt);
-  return at < 0 ? rest : at + prompt.length;
+  const at = head.lastIndexOf(header);
+  return at < 0 ? rest : at + header.length;
+}
+
+/** What stands before an assistant's words; '' where that is white space only, undefined where they are not found. */
+export function headOf(rendered: RenderedChat, message: number): string | undefined {
+  const place = new TurnMap(rendered).find(message);
+  if (place?.contentStart === undefined) return undefined;
+  const head = rendered.text.slice(place.start, place.contentStart);
+  return head.trim() === '' ? '' : head;
 }
 
 interface Place {

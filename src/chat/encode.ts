@@ -1,6 +1,7 @@
 import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { tokenContent } from '../tokenizer/tokenizer-schema.ts';
+import { headOf } from './assistant-turns.ts';
 import type { ChatMessage } from './messages.ts';
 import type { RenderedChat } from './rendered.ts';
 import type { ChatTemplate, RenderOptions } from './template.ts';
@@ -34,8 +35,11 @@ export function renderChat(
 
 /** Where a template's turns begin and end. */
 export interface TurnFrame {
-  /** What it writes for the assistant's next message; '' where it writes nothing. */
-  readonly prompt: string;
+  /**
+   * What stands before what the assistant says, and is given to the model: the generation prompt, where there is none what
+   * stands before a plain answer. Undefined where neither is known.
+   */
+  readonly header: string | undefined;
   /** The special token after what an assistant says; undefined where there is none but white space. */
   readonly end: number | undefined;
 }
@@ -45,22 +49,25 @@ const frames = new WeakMap<ChatTemplate, WeakMap<Tokenizer, TurnFrame>>();
 /**
  * How a template frames what the assistant says, seen in short chats of its own.
  *
- * @param messages are asked where it refuses these.
+ * @param messages are asked where it refuses these, with their tools and documents.
  */
 export function turnFrame(
   tokenizer: Tokenizer,
   template: ChatTemplate,
   messages: readonly ChatMessage[] = [],
+  given: Pick<EncodeChatOptions, 'tools' | 'documents'> = {},
 ): TurnFrame {
   const known = frames.get(template)?.get(tokenizer);
   if (known) return known;
   const asked: ChatMessage[] = [{ role: 'user', content: 'No?' }];
+  const answered: ChatMessage[] = [...asked, { role: 'assistant', content: 'Yes' }];
   const prompt = promptAfter(tokenizer, template, asked);
-  const end = endOfTurn(tokenizer, template, [...asked, { role: 'assistant', content: 'Yes' }]);
+  const rendered = whereTaken(() => renderChat(tokenizer, template, answered));
+  const end = rendered && endOfTurn(tokenizer, rendered, answered.length - 1);
   if (prompt === undefined && messages.length > 0) {
-    return { prompt: promptAfter(tokenizer, template, messages) ?? '', end };
+    return { header: promptAfter(tokenizer, template, messages, given) || undefined, end };
   }
-  const frame = { prompt: prompt ?? '', end };
+  const frame = { header: prompt || (rendered && headOf(rendered, answered.length - 1)), end };
   if (!frames.has(template)) frames.set(template, new WeakMap());
   frames.get(template)!.set(tokenizer, frame);
   return frame;
@@ -71,10 +78,11 @@ function promptAfter(
   tokenizer: Tokenizer,
   template: ChatTemplate,
   messages: readonly ChatMessage[],
+  options: EncodeChatOptions = {},
 ): string | undefined {
   const now = new Date();
   const render = (addGenerationPrompt: boolean) =>
-    whereTaken(() => renderChat(tokenizer, template, messages, { now, addGenerationPrompt }));
+    whereTaken(() => renderChat(tokenizer, template, messages, { ...options, now, addGenerationPrompt }));
   const [without, given] = [render(false), render(true)];
   if (!without || !given) return undefined;
   if (given.text.startsWith(without.text)) return given.text.slice(without.text.length);
@@ -128,20 +136,16 @@ export function chatStopTokens(
 ): number[] {
   const stops = new Set(configured);
   if (tokenizer.eosId !== undefined) stops.add(tokenizer.eosId);
-  const { end } = turnFrame(tokenizer, template);
-  if (end !== undefined) stops.add(end);
+  for (const one of [template, template.toolUse]) {
+    const end = one && turnFrame(tokenizer, one).end;
+    if (end !== undefined) stops.add(end);
+  }
   return [...stops];
 }
 
-function endOfTurn(
-  tokenizer: Tokenizer,
-  template: ChatTemplate,
-  answered: readonly ChatMessage[],
-): number | undefined {
-  const rendered = whereTaken(() => renderChat(tokenizer, template, answered));
-  const last = answered.length - 1;
-  const end = rendered?.pieces.findLast(({ message, start, end }) => message === last && end > start)?.end;
-  if (!rendered || end === undefined) return undefined;
+function endOfTurn(tokenizer: Tokenizer, rendered: RenderedChat, last: number): number | undefined {
+  const end = rendered.pieces.findLast(({ message, start, end }) => message === last && end > start)?.end;
+  if (end === undefined) return undefined;
   const [next] = tokenizer.encode(rendered.text.slice(end).trimStart(), { addSpecialTokens: false });
   return next !== undefined && tokenizer.isSpecial(next) ? next : undefined;
 }

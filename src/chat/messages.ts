@@ -34,13 +34,18 @@ export function checkMessages(messages: unknown): asserts messages is readonly C
     if (typeof message !== 'object' || message === null) {
       throw new RopewalkError(`${where} is not an object with "role" and "content".`);
     }
-    const { role, content, tool_calls: calls } = message as Record<string, unknown>;
+    const { role, content, tool_calls: calls, function_call: call } = message as Record<string, unknown>;
     if (!ROLES.some((known) => known === role)) {
       const given = role === undefined ? 'no role' : `the role ${JSON.stringify(role)}`;
       throw new RopewalkError(`${where} has ${given}; the roles are ${ROLES.join(', ')}.`);
     }
     if (calls !== undefined && calls !== null && !Array.isArray(calls)) {
       throw new RopewalkError(`${where} has "tool_calls" that are no list; give a list of calls.`);
+    }
+    if (call !== undefined && call !== null) {
+      throw new RopewalkError(
+        `${where} has a "function_call", the older form of tool calls, which templates do not read; give "tool_calls": [{"type": "function", "function": …}].`,
+      );
     }
     const callsTools = role === 'assistant' && Array.isArray(calls) && calls.length > 0;
     if (typeof content === 'string' || (callsTools && (content === null || content === undefined))) return;

@@ -7,6 +7,7 @@ import type { Program } from '../jinja/nodes.ts';
 import { parse } from '../jinja/parser.ts';
 import { Text } from '../jinja/text.ts';
 import { List, type Value } from '../jinja/values.ts';
+import { namedTemplates } from '../tokenizer/named-templates.ts';
 import { type ChatMessage, checkMessages } from './messages.ts';
 import { describe, type RenderedChat } from './rendered.ts';
 import { strftime } from './strftime.ts';
@@ -43,11 +44,13 @@ export class ChatTemplate {
   /**
    * @param source the Jinja template
    * @param name what messages call it
+   * @param toolUse what is rendered instead where tools are given: the one that is called `tool_use` beside this one
    * @throws RopewalkError when it does not parse or is longer than templates are
    */
   constructor(
     readonly source: string,
     readonly name = 'the chat template',
+    readonly toolUse?: ChatTemplate,
   ) {
     if (source.length > MAX_SOURCE) {
       throw new RopewalkError(
@@ -68,22 +71,38 @@ export class ChatTemplate {
   }
 
   /**
-   * The template of a tokenizer_config.json: its `chat_template`, of a list of named ones that called `default`.
+   * The template of a tokenizer_config.json: its `chat_template`; of a list of named ones that called `default`, and where
+   * tools are given `tool_use`, as transformers picks them.
    *
+   * @param wanted another one of the list, by its name
    * @returns undefined where there is none
    * @throws RopewalkError when the field is neither a text nor a list with a default
    */
-  static fromConfig(config: Readonly<Record<string, unknown>>, name: string): ChatTemplate | undefined {
+  static fromConfig(
+    config: Readonly<Record<string, unknown>>,
+    name: string,
+    wanted?: string,
+  ): ChatTemplate | undefined {
     const field = config.chat_template;
     if (field === undefined || field === null) return undefined;
-    if (typeof field === 'string') return new ChatTemplate(field, name);
-    const named = Array.isArray(field) ? (field as unknown[]) : [];
-    const entry = named.find((item) => nameOf(item) === 'default');
-    const source = (entry as { template?: unknown } | undefined)?.template;
-    if (typeof source === 'string') return new ChatTemplate(source, name);
+    if (typeof field === 'string') return wanted ? undefined : new ChatTemplate(field, name);
+    const named = namedTemplates(field);
+    const source = named.get(wanted ?? 'default');
+    if (wanted !== undefined) return source === undefined ? undefined : new ChatTemplate(source, name);
+    const tools = named.get('tool_use');
+    const toolUse = tools === undefined ? undefined : new ChatTemplate(tools, `${name} for tools`);
+    if (source !== undefined) return new ChatTemplate(source, name, toolUse);
+    const names = [...named.keys()];
     throw new RopewalkError(
-      `${name}: "chat_template" is neither a text nor a list with a template called "default"; name one by --template.`,
+      names.length > 0
+        ? `${name}: it has several chat templates and none is called "default"; choose one by --template (in a program: template): ${names.join(', ')}.`
+        : `${name}: "chat_template" is neither a text nor a list with a template called "default"; name one by --template.`,
     );
+  }
+
+  /** The one of this template and that for tools that a chat with these tools is rendered by. */
+  for(tools: readonly unknown[] | undefined): ChatTemplate {
+    return tools === undefined ? this : (this.toolUse ?? this);
   }
 
   /**
@@ -91,6 +110,8 @@ export class ChatTemplate {
    *   tools, documents and tool calls that it does not write, and when it takes more time or text than it may
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): RenderedChat {
+    const chosen = this.for(options.tools);
+    if (chosen !== this) return chosen.render(messages, options);
     checkMessages(messages);
     const { addGenerationPrompt = false, bosToken, eosToken, now = new Date() } = options;
     const values = new TemplateValues();
@@ -155,8 +176,4 @@ export class ChatTemplate {
     const why = error instanceof Error ? error.message : String(error);
     return new RopewalkError(`${this.name}: the chat template fails: ${why.slice(0, 300)}`, cause);
   }
-}
-
-function nameOf(item: unknown): unknown {
-  return typeof item === 'object' && item !== null ? (item as { name?: unknown }).name : undefined;
 }

@@ -49,8 +49,11 @@ export interface TokenizerFiles {
   readonly tokenizer: unknown;
   /** With `chat_template` in it, wherever the checkpoint keeps its template. */
   readonly config: Record<string, unknown>;
-  /** Which of the two say more than the files of these names do, since other files add tokens or names of tokens. */
-  readonly changed?: { readonly tokenizer: boolean; readonly config: boolean };
+  /**
+   * Which of the two say more than the files of these names do, since other files add tokens or names of tokens; and whether
+   * `config` has all chat templates of a folder that has several.
+   */
+  readonly changed?: { readonly tokenizer: boolean; readonly config: boolean; readonly templates: boolean };
 }
 
 /** A model as it lies in files, in whatever format: seen as a Hugging Face directory. */

@@ -4,6 +4,9 @@ export const WEIGHTS_INDEX = 'model.safetensors.index.json';
 export const CONFIG_FILE = 'config.json';
 export const GENERATION_CONFIG_FILE = 'generation_config.json';
 
+/** Where chat templates for other purposes than plain chats lie: `tool_use.jinja`, `rag.jinja`. */
+export const TEMPLATES_FOLDER = 'additional_chat_templates';
+
 /** Files of a model directory that belong to its tokenizer or its prompts and are copied along unread. */
 export const CARRIED_FILES: readonly string[] = [
   'tokenizer.json',

@@ -86,11 +86,12 @@ function emptiness({ rows, dropped, maxLength }: DataReport): string {
 async function identityOf(options: PrepareOptions, template: ChatTemplate | undefined): Promise<string> {
   const { tokenizer, files, signal } = options;
   const hash = createHash('sha256');
-  const tellsTime = template?.source.includes('strftime_now');
+  const tellsTime = [template, template?.toolUse].some((one) => one?.source.includes('strftime_now'));
   const described = {
-      // 3: rows and masks as they are read and rendered now.
-      format: 3,
+    // 4: rows and masks as they are read and rendered now.
+    format: 4,
     template: template?.source ?? null,
+    toolUse: template?.toolUse?.source ?? null,
     columns: options.columns ?? null,
     trainOn: options.trainOn ?? 'assistant',
     maxLength: options.maxLength,

@@ -5,7 +5,7 @@ import type { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { encodeText } from './encode-text.ts';
-import type { TrainingText } from './row-form.ts';
+import type { TrainingChat, TrainingText } from './row-form.ts';
 import { TEMPLATE_NAMES } from './templates.ts';
 import { type TokenPlaces, tokenPlaces } from './token-places.ts';
 import type { Example } from './view.ts';
@@ -46,12 +46,14 @@ export function requireTemplate(template: ChatTemplate | undefined): asserts tem
 }
 
 function encodeMessages(
-  { messages, from }: Extract<TrainingText, { messages: unknown }>,
+  { messages, from, tools, documents }: TrainingChat,
   options: EncodeExampleOptions,
 ): Example {
-  const { tokenizer, template, trainOn, now } = options;
-  requireTemplate(template);
-  const rendered = renderChat(tokenizer, template, messages, now && { now });
+  const { tokenizer, trainOn, now } = options;
+  requireTemplate(options.template);
+  const template = options.template.for(tools);
+  const given = { ...(tools && { tools }), ...(documents && { documents }) };
+  const rendered = renderChat(tokenizer, template, messages, { ...given, ...(now && { now }) });
   const { text, contentSpans } = rendered;
   const ids = tokenizer.encode(text, { addSpecialTokens: false, plainSpans: contentSpans });
   const trained = new Uint8Array(ids.length);
@@ -60,8 +62,8 @@ function encodeMessages(
     const places = tokenPlaces(tokenizer, text, ids, contentSpans);
     if (rendered.generated) markGenerated(rendered, from, places, trained);
     else {
-      const frame = turnFrame(tokenizer, template, messages);
-      for (const turn of assistantTurns(messages, rendered, frame.prompt, from)) {
+      const frame = turnFrame(tokenizer, template, messages, given);
+      for (const turn of assistantTurns(messages, rendered, frame.header, from)) {
         const start = places.endingAfter(turn.start);
         const contentEnd = Math.max(start, places.startingAt(turn.contentEnd));
         const end = Math.max(contentEnd, places.startingAt(turn.end));

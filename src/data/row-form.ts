@@ -1,14 +1,20 @@
-import { type ChatMessage, checkMessages } from '../chat/messages.ts';
+import { type ChatMessage, checkMessages, contentText } from '../chat/messages.ts';
 import { RopewalkError } from '../errors.ts';
+import { asMessage, parsedList } from './row-message.ts';
+
+/** A chat that is trained. */
+export interface TrainingChat {
+  readonly messages: readonly ChatMessage[];
+  /** The first message whose assistant's words are trained; those before are only read. */
+  readonly from: number;
+  /** JSON schemas of what the assistant may call. */
+  readonly tools?: readonly unknown[] | undefined;
+  /** What its answers rest on. */
+  readonly documents?: readonly unknown[] | undefined;
+}
 
 /** What a row becomes: a chat, or a text that is trained as a whole. */
-export type TrainingText =
-  | {
-      readonly messages: readonly ChatMessage[];
-      /** The first message whose assistant's words are trained; those before are only read. */
-      readonly from: number;
-    }
-  | { readonly text: string };
+export type TrainingText = TrainingChat | { readonly text: string };
 
 /** Which columns hold what; for data whose columns have other names than the usual ones. */
 export interface DataColumns {
@@ -25,6 +31,10 @@ export interface DataColumns {
   readonly system?: string | undefined;
   /** Earlier turns of an instruction or a prompt: a list of pairs, what was asked and what was answered. */
   readonly history?: string | undefined;
+  /** What the assistant may call: a list of JSON schemas, for a template that writes them. */
+  readonly tools?: string | undefined;
+  /** What answers rest on: a list of objects, for a template that writes them. */
+  readonly documents?: string | undefined;
   /** Plain text. */
   readonly text?: string | undefined;
 }
@@ -39,14 +49,18 @@ interface Form {
   read(column: (role: Role) => unknown): TrainingText;
 }
 
-const SYSTEM = { system: ['system'] } as const;
+const SYSTEM = { system: ['system'], tools: ['tools'], documents: ['documents'] } as const;
 const BEFORE = { ...SYSTEM, history: ['history'] } as const;
 
 const FORMS: readonly Form[] = [
   {
     needs: { messages: ['messages', 'conversations', 'conversation'] },
     may: SYSTEM,
-    read: (column) => ({ messages: withSystem(column('system'), messagesOf(column('messages'))), from: 0 }),
+    read: (column) => ({
+      messages: withSystem(column('system'), messagesOf(column('messages'))),
+      from: 0,
+      ...besides(column),
+    }),
   },
   {
     needs: { prompt: ['prompt'], completion: ['completion', 'response'] },
@@ -182,7 +196,28 @@ function answered(
   answer: readonly ChatMessage[],
 ): TrainingText {
   const before = withSystem(column('system'), [...historyOf(column('history')), ...asked]);
-  return { messages: [...before, ...answer], from: before.length };
+  return { messages: [...before, ...answer], from: before.length, ...besides(column) };
+}
+
+/** What reaches the template beside the messages. A column that is empty or null is as if it were not there. */
+function besides(column: (role: Role) => unknown): Pick<TrainingChat, 'tools' | 'documents'> {
+  const [tools, documents] = [
+    objectsOf(column('tools'), 'tools'),
+    objectsOf(column('documents'), 'documents'),
+  ];
+  return { ...(tools && { tools }), ...(documents && { documents }) };
+}
+
+function objectsOf(value: unknown, what: 'tools' | 'documents'): readonly unknown[] | undefined {
+  if (value === undefined || value === null || value === '') return undefined;
+  const list = parsedList(value, what);
+  const isObject = (item: unknown) => typeof item === 'object' && item !== null && !Array.isArray(item);
+  if (Array.isArray(list) && list.every(isObject)) return list as unknown[];
+  const example =
+    what === 'tools'
+      ? '[{"type": "function", "function": {"name": …, "parameters": …}}]'
+      : '[{"title": …, "text": …}]';
+  throw new RopewalkError(`the field ${what} is not a list of objects; give ${example}`);
 }
 
 /** @throws RopewalkError where the messages begin with another system turn: which of the two is meant is not known. */
@@ -190,7 +225,7 @@ function withSystem(value: unknown, messages: readonly ChatMessage[]): readonly 
   const content = optionalText(value, 'system');
   if (content === '') return messages;
   const own = messages.find(({ role }) => role === 'system');
-  if (own?.content === content) return messages;
+  if (own && contentText(own) === content) return messages;
   if (own) {
     throw new RopewalkError(
       'the row has a system message and another one in the column system; keep one of the two',
@@ -201,7 +236,7 @@ function withSystem(value: unknown, messages: readonly ChatMessage[]): readonly 
 
 /** Earlier turns as pairs, the form of Alpaca's multi-turn files. */
 function historyOf(value: unknown): ChatMessage[] {
-  const pairs = value === undefined || value === null || value === '' ? [] : parsedList(value);
+  const pairs = value === undefined || value === null || value === '' ? [] : parsedList(value, 'history');
   const wrong = 'the field history is not a list of pairs, what was asked and what was answered';
   if (!Array.isArray(pairs)) throw new RopewalkError(wrong);
   return pairs.flatMap((pair: unknown): ChatMessage[] => {
@@ -219,43 +254,9 @@ function turn(value: unknown, role: 'user' | 'assistant', what: string): readonl
   return Array.isArray(value) ? messagesOf(value) : [{ role, content: textOf(value, what) }];
 }
 
-/** What ShareGPT's files call the roles. */
-const SHAREGPT_ROLES: Readonly<Record<string, string>> = {
-  human: 'user',
-  user: 'user',
-  gpt: 'assistant',
-  assistant: 'assistant',
-  system: 'system',
-};
-
 function messagesOf(value: unknown): readonly ChatMessage[] {
-  const list = typeof value === 'string' ? parsedList(value) : value;
+  const list = parsedList(value, 'messages');
   const messages: unknown = Array.isArray(list) ? list.map(asMessage) : list;
   checkMessages(messages);
-  return messages.map(({ role, content }) => ({ role, content }));
-}
-
-/** A list, or one that is written as a text of JSON, as tables without lists have it. */
-function parsedList(value: unknown): unknown {
-  if (typeof value !== 'string') return value;
-  try {
-    return JSON.parse(value) as unknown;
-  } catch (error) {
-    throw new RopewalkError(
-      `the field holds a text that is not JSON (${error instanceof Error ? error.message : String(error)}), but a list is needed; write it as JSON, with double quotes`,
-      { cause: error },
-    );
-  }
-}
-
-function asMessage(message: unknown, i: number): unknown {
-  if (typeof message !== 'object' || message === null) return message;
-  if ('weight' in message && message.weight === 0) {
-    throw new RopewalkError(
-      `message ${i + 1} has the weight 0: single messages cannot be left out of what is trained; give the answers that count as prompt and completion, the prompt a list of messages`,
-    );
-  }
-  if (!('from' in message) || 'role' in message) return message;
-  const { from, value } = message as { from: unknown; value?: unknown };
-  return { role: SHAREGPT_ROLES[String(from)] ?? from, content: value };
+  return messages;
 }

@@ -1,5 +1,6 @@
 import { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
+import { namedTemplates } from '../tokenizer/named-templates.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
 interface NamedTemplate {
@@ -50,6 +51,21 @@ export const TEMPLATE_NAMES = Object.keys(TEMPLATES) as TemplateName[];
 
 export function isTemplateName(name: string): name is TemplateName {
   return Object.hasOwn(TEMPLATES, name);
+}
+
+/**
+ * A template that `--template` names: another one of the model's (`rag`), or one of ours.
+ *
+ * @throws RopewalkError when it is neither, or the tokenizer lacks tokens that it writes.
+ */
+export function templateByName(name: string, tokenizer: Tokenizer): ChatTemplate {
+  const own = ChatTemplate.fromConfig(tokenizer.config, `the template ${name}`, name);
+  if (own) return own;
+  if (isTemplateName(name)) return namedTemplate(name, tokenizer);
+  const names = [...namedTemplates(tokenizer.config.chat_template).keys(), ...TEMPLATE_NAMES];
+  throw new RopewalkError(
+    `--template ${name}: there is no such file, nor a template of this name; the names are ${names.join(', ')}.`,
+  );
 }
 
 /**

@@ -19,7 +19,7 @@ import { type DistillationSettings, offlineLoss, onlineLoss } from './losses.ts'
 import { OnlineSource } from './online-source.ts';
 import { checkSameTokenizer, type OpenedTeacher, startTeacher, vocabularyHash } from './open-teacher.node.ts';
 import type { Student } from './student.node.ts';
-import { StudentEngine } from './student-learner.ts';
+import { StudentLearner } from './student-learner.ts';
 import { OfflineSource, type TaughtFile } from './taught-file.node.ts';
 
 export interface DistillSettings extends TrainerSettings, DistillationSettings {
@@ -93,28 +93,28 @@ export async function* distill(
   try {
     const vocabSize = student.model.head.weight.shape[0]!;
     const { loss, training, validation } = await prepare(engine, options, vocabSize, closing);
-    const session = await StudentEngine.create(engine, student.model, shape, { loss, memory });
-    closing.push(() => session.release());
+    const learner = await StudentLearner.create(engine, student.model, shape, { loss, memory });
+    closing.push(() => learner.release());
     // A checkpoint of the run itself takes its place.
-    await student.begin(session.values(), settings.seed);
+    await student.begin(learner.values(), settings.seed);
     const parts = {
-      ...{ engine: session, training, optimizer: optimizerOf(session, settings) },
+      ...{ learner, training, optimizer: optimizerOf(learner, settings) },
       ...(validation && { validation }),
-      diagnose: (batches: readonly TrainingRows[]) => firstNotFinite(engine, session, batches),
+      diagnose: (batches: readonly TrainingRows[]) => firstNotFinite(engine, learner, batches),
     };
     // A student that begins from weights may end worse than it began; one from scratch has nothing to lose.
     const evaluateFirst = validation !== undefined && student.record.from !== 'scratch';
     const trainer = new Trainer(parts, { ...settings, evaluateFirst });
     // Only now, so that settings and data that are refused leave no run behind.
     const run = stored ?? (await RunDirectory.create(out, record));
-    if (stored) yield { type: 'resumed', step: await run.restore(session, trainer) };
+    if (stored) yield { type: 'resumed', step: await run.restore(learner, trainer) };
     const { family, config, generationConfig } = student;
     const identity = { family, config, files: options.files, ...(generationConfig && { generationConfig }) };
     for await (const event of trainer.run(signal)) {
       await run.log(event);
       if (event.type === 'checkpoint') {
-        await run.save(session, identity, event.state, options.keep);
-        if (event.last) await run.finish(session, identity);
+        await run.save(learner, identity, event.state, options.keep);
+        if (event.last) await run.finish(learner, identity);
       }
       yield event;
     }
@@ -123,7 +123,7 @@ export async function* distill(
   }
 }
 
-function optimizerOf({ parameters }: StudentEngine, settings: DistillSettings): Optimizer {
+function optimizerOf({ parameters }: StudentLearner, settings: DistillSettings): Optimizer {
   const { optimizer: kind = 'adamw', states, betas, eps, weightDecay, seed } = settings;
   const options = {
     adamw: { ...(states && { states }), betas, eps, weightDecay, seed },

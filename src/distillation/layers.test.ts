@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { gemma2 } from '../families/gemma2.ts';
 import { families } from '../families/registry.ts';
-import { evenLayers, layerPaths, layersConfig } from './layers.ts';
+import { evenLayers, layerPaths, withLayers } from './layers.ts';
 
 describe('some of the layers', () => {
   it.each([
@@ -25,22 +25,22 @@ describe('some of the layers', () => {
     expect(paths.length).toBe(model.stages.layers.length);
     const names = [...model.parameters().keys()];
     for (const path of paths) expect(names.some((name) => name.startsWith(path))).toBe(true);
-    const raw = layersConfig(family.writeConfig(config), [1, 3], 4, 'the test');
-    const smaller = family.build(family.readConfig(raw, 'the test'));
+    const some = withLayers(family, config, [1, 3], 'the test');
+    expect(family.readConfig(family.writeConfig(some), 'the test')).toEqual(some);
+    const smaller = family.build(some);
     expect(layerPaths(smaller)).toEqual(paths.slice(0, 2));
   });
 
   it('take their kind with them', () => {
-    const raw = gemma2.writeConfig(gemma2.presets.tiny!.config);
-    const { layer_types } = layersConfig(raw, [1, 3, 2], 4, 'the test');
+    const { layer_types } = withLayers(gemma2, gemma2.presets.tiny!.config, [1, 3, 2], 'the test');
     expect(layer_types).toEqual(['full_attention', 'full_attention', 'sliding_attention']);
   });
 
   it('that are not there are named', () => {
-    const raw = gemma2.writeConfig(gemma2.presets.tiny!.config);
-    expect(() => layersConfig(raw, [0, 4], 4, 'a/model')).toThrow(
+    const { config } = gemma2.presets.tiny!;
+    expect(() => withLayers(gemma2, config, [0, 4], 'a/model')).toThrow(
       'a/model: there is no layer 4; its layers are 0 to 3.',
     );
-    expect(() => layersConfig(raw, [], 4, 'a/model')).toThrow(/name at least one/);
+    expect(() => withLayers(gemma2, config, [], 'a/model')).toThrow(/name at least one/);
   });
 });

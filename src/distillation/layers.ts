@@ -1,5 +1,6 @@
 import { RopewalkError } from '../errors.ts';
-import type { CausalLM } from '../families/family.ts';
+import type { CommonConfig } from '../families/config.ts';
+import type { CausalLM, Family } from '../families/family.ts';
 import { ModuleList } from '../nn/module.ts';
 
 /** The beginnings of the paths of a model's layers, with the last dot, in order. */
@@ -25,29 +26,23 @@ export function evenLayers(count: number, wanted: number): number[] {
 }
 
 /**
- * A config.json with some layers only. What the config says of each layer (`layer_types`) goes with it, so that a local
- * layer stays local wherever it now stands.
+ * A model's config with some of its layers only. What the config says of each layer goes with it, so that a local layer
+ * stays local wherever it now stands.
  *
- * @param count layers of the whole model.
+ * @param path what messages call the model.
  * @throws RopewalkError naming a layer that is not there.
  */
-export function layersConfig(
-  raw: Readonly<Record<string, unknown>>,
+export function withLayers<C extends CommonConfig>(
+  family: Pick<Family<C>, 'parts' | 'withLayers'>,
+  config: C,
   layers: readonly number[],
-  count: number,
   path: string,
-): Record<string, unknown> {
+): C {
+  const count = family.parts(config).layers.length;
   const missing = layers.find((layer) => !Number.isInteger(layer) || layer < 0 || layer >= count);
   if (layers.length === 0) throw new RopewalkError('no layer is named; name at least one.');
   if (missing !== undefined) {
     throw new RopewalkError(`${path}: there is no layer ${missing}; its layers are 0 to ${count - 1}.`);
   }
-  const field = ['num_hidden_layers', 'n_layer'].find((name) => raw[name] === count);
-  if (!field) throw new RopewalkError(`${path}: its configuration does not say how many layers it has.`);
-  const types = raw.layer_types;
-  return {
-    ...raw,
-    [field]: layers.length,
-    ...(Array.isArray(types) && { layer_types: layers.map((layer) => types[layer] as unknown) }),
-  };
+  return family.withLayers(config, layers);
 }

@@ -1,18 +1,18 @@
 import type { TrainingRows } from '../batches.ts';
 import type { CausalLM } from '../families/family.ts';
 import type { Engine } from '../runtime/engine.ts';
-import { createTrainingEngine, type TrainingEngineOptions } from '../training/create-learner.ts';
+import { createLearner, type LearnerOptions } from '../training/create-learner.ts';
 import { Evaluator, weightFeeds } from '../training/evaluator.ts';
 import type { SequenceShape } from '../training/graph.ts';
-import type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from '../training/learner.ts';
+import type { Learner, StepResult, TrainedParameter, UpdateSettings } from '../training/learner.ts';
 
 /**
  * Trains by whatever loss it is given, and evaluates by next-token prediction: held-out losses are then those of any
  * model of this vocabulary, whoever taught it, and need no teacher.
  */
-export class StudentEngine implements TrainingEngine {
+export class StudentLearner implements Learner {
   private constructor(
-    private readonly inner: TrainingEngine,
+    private readonly inner: Learner,
     private readonly evaluator: Evaluator,
   ) {}
 
@@ -20,11 +20,11 @@ export class StudentEngine implements TrainingEngine {
     engine: Engine,
     model: CausalLM,
     shape: SequenceShape,
-    options: TrainingEngineOptions,
-  ): Promise<StudentEngine> {
-    const inner = await createTrainingEngine(engine, model, shape, options);
+    options: LearnerOptions,
+  ): Promise<StudentLearner> {
+    const inner = await createLearner(engine, model, shape, options);
     const { settings } = options;
-    return new StudentEngine(inner, new Evaluator(engine, model, shape, { settings }));
+    return new StudentLearner(inner, new Evaluator(engine, model, shape, { settings }));
   }
 
   get model(): CausalLM {

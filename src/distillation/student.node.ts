@@ -5,7 +5,7 @@ import type { CausalLM, Family } from '../families/family.ts';
 import { initializeWeights } from '../families/initialize.ts';
 import { Random } from '../random.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { evenLayers, layerPaths, layersConfig } from './layers.ts';
+import { evenLayers, layerPaths, withLayers } from './layers.ts';
 
 /** Where a student begins. */
 export type StudentOrigin =
@@ -61,9 +61,8 @@ export async function openStudent(origin: StudentOrigin): Promise<Student> {
     }
     const count = layerPaths(opened.model).length;
     const layers = typeof origin.layers === 'number' ? evenLayers(count, origin.layers) : [...origin.layers];
-    const raw = layersConfig(opened.family.writeConfig(opened.config), layers, count, path);
-    const config = opened.family.readConfig(raw, `${path} with ${layers.length} of its layers`);
-    const model = opened.family.build(config);
+    const config = withLayers(family, opened.config, layers, path);
+    const model = family.build(config);
     const begin = (values: ReadonlyMap<string, Float32Array>) => readLayers(path, model, layers, values);
     return { ...common, config, model, record: { from: path, layers }, begin };
   } finally {

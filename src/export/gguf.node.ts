@@ -1,16 +1,17 @@
 import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
+import { ggufForm } from '../checkpoint/gguf/forms.ts';
 import { toGguf } from '../checkpoint/gguf/names.ts';
 import { splitNames } from '../checkpoint/gguf/reading/reader.ts';
 import { toStored } from '../checkpoint/gguf/reading/store.ts';
 import { entriesFromTokenizer } from '../checkpoint/gguf/tokenizer/tokenizer-entries.ts';
 import { GGML_TYPES, type WritableGgmlType } from '../checkpoint/gguf/types.ts';
-import { entriesFromConfig, type GgufEntry, rotaryDivisors } from '../checkpoint/gguf/writing/entries.ts';
+import { entriesFromConfig, type GgufEntry } from '../checkpoint/gguf/writing/entries.ts';
 import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoint/gguf/writing/writer.ts';
 import { RopewalkError } from '../errors.ts';
+import type { RopeConfig } from '../families/rope-config.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
-import type { RopeScaling } from '../nn/rope-scaling.ts';
 import { checkFloat16 } from './external-data.ts';
 import type { ExportProgress, ExportResult, ExportSource } from './source.node.ts';
 
@@ -83,11 +84,12 @@ export async function exportGguf(
 async function metadataOf(source: ExportSource, type: GgufType, notes: string[]): Promise<GgufEntry[]> {
   const { family, config, checkpoint, stopTokens } = source;
   const { path } = checkpoint;
-  const written = family.writeConfig(config);
-  const settings = entriesFromConfig(written, path);
-  if ((written.rope_scaling as RopeScaling | null | undefined)?.rope_type === 'dynamic') {
+  const form = ggufForm(family, path);
+  const settings = entriesFromConfig(form, config, path);
+  const { rope_scaling } = config as Partial<RopeConfig>;
+  if (rope_scaling?.rope_type === 'dynamic') {
     notes.push(
-      "llama.cpp has no dynamic RoPE scaling; within the model's positions it changes nothing, and the file is without it",
+      "llama.cpp has no dynamic RoPE scaling; within the model's positions it changes nothing, and the file is without it.",
     );
   }
   const files = await checkpoint.tokenizerFiles();
@@ -108,7 +110,7 @@ async function metadataOf(source: ExportSource, type: GgufType, notes: string[])
   );
   notes.push(...tokens.notes);
   return [
-    ['general.architecture', 'string', String(written.model_type)],
+    ['general.architecture', 'string', form.architecture],
     ['general.type', 'string', 'model'],
     ['general.name', 'string', basename(path, extname(path) === '.gguf' ? '.gguf' : '')],
     ['general.file_type', 'u32', TYPES[type].fileType],
@@ -123,15 +125,14 @@ function tensorsOf(
   { family, model, config, names, checkpoint }: ExportSource,
   wanted: WritableGgmlType,
 ): { tensors: GgufTensorToWrite[]; mixed: string[] } {
-  const written = family.writeConfig(config);
-  const architecture = String(written.model_type);
-  const headDim = Number(written.head_dim ?? 1);
+  const form = ggufForm(family, checkpoint.path);
+  const { headDim } = family.parts(config).layers[0]!.attention;
   const mixed: string[] = [];
   const tensors = [...model.parameters()].map(([path, parameter]): GgufTensorToWrite => {
-    const place = toGguf(architecture, path);
+    const place = toGguf(form, path);
     if (!place) {
       throw new RopewalkError(
-        `${checkpoint.path}: llama.cpp has no place for the weight "${path}" in the architecture ${architecture}; export it with --to hf or --to onnx.`,
+        `${checkpoint.path}: llama.cpp has no place for the weight "${path}" in the architecture ${form.architecture}; export it with --to hf or --to onnx.`,
       );
     }
     const shape = place.transform === 'transposed' ? parameter.shape.toReversed() : [...parameter.shape];
@@ -144,7 +145,7 @@ function tensorsOf(
     };
     return { name: place.name, shape, type, read };
   });
-  const divisors = rotaryDivisors(written);
+  const divisors = form.rotaryDivisors?.(config);
   if (divisors) {
     tensors.push({
       name: 'rope_freqs.weight',

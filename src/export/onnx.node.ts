@@ -95,12 +95,9 @@ function isOurs(name: string): boolean {
   return [...Object.values(MODEL_FILES), DATA_FILE].some((file) => name === `${FOLDER}/${file}`);
 }
 
-/** Families that transformers.js 4 has a class for. */
-const KNOWN_TO_TRANSFORMERS_JS = ['gpt2', 'gemma', 'gemma2', 'llama'];
-
 function onnxNotes({ family }: ExportSource, kinds: readonly ('with' | 'without')[]): string[] {
   const notes: string[] = [];
-  if (!KNOWN_TO_TRANSFORMERS_JS.includes(family.modelType)) {
+  if (!family.transformersJs) {
     notes.push(
       `transformers.js has no class for model_type "${family.modelType}": use the graph with an ONNX runtime.`,
     );

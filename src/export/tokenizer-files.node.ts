@@ -13,10 +13,13 @@ export interface CarriedFile {
 
 const TOKENIZER = 'tokenizer.json';
 const TOKENIZER_CONFIG = 'tokenizer_config.json';
+/** Each would win over a list of named templates in tokenizer_config.json. */
+const TEMPLATES = ['chat_template.jinja', 'chat_template.json'];
 
 /**
  * The tokenizer's files: as they are where the checkpoint's folder has them, else from what its format says of them.
- * Tokens that only other files of the folder add are put into tokenizer.json, for programs that read nothing else. A
+ * Tokens that only other files of the folder add are put into tokenizer.json, for programs that read nothing else; several
+ * chat templates become the list of tokenizer_config.json, which transformers reads as it reads their folder. A
  * tokenizer.json without a tokenizer_config.json gets one, since transformers.js wants both.
  * @param templateInConfig whether a chat template that has a file of its own must be in tokenizer_config.json as well:
  * transformers.js looks for it nowhere else
@@ -35,15 +38,16 @@ export async function tokenizerFilesOf(
     return [...files.filter(({ name }) => name !== TOKENIZER_CONFIG), ...made];
   }
   const { tokenizer, config, changed } = parsed;
-  const apart = has('chat_template.jinja') || has('chat_template.json');
+  const apart = TEMPLATES.some(has);
   const made: CarriedFile[] = [];
   if (changed?.tokenizer) made.push(jsonFile(TOKENIZER, tokenizer));
   if (!has(TOKENIZER_CONFIG)) {
     made.push(jsonFile(TOKENIZER_CONFIG, { ...smallConfig(source, tokenizer), ...config }));
-  } else if (changed?.config || (templateInConfig && apart)) {
+  } else if (changed?.config || changed?.templates || (templateInConfig && apart)) {
     made.push(jsonFile(TOKENIZER_CONFIG, config));
   }
-  return [...files.filter(({ name }) => !made.some((file) => file.name === name)), ...made];
+  const replaced = [...made.map(({ name }) => name), ...(changed?.templates ? TEMPLATES : [])];
+  return [...files.filter(({ name }) => !replaced.includes(name)), ...made];
 }
 
 /** Plain JSON: a vocabulary may hold words that name a float field elsewhere. */

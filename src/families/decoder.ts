@@ -6,7 +6,8 @@ import { adopt, type ModuleNames } from '../nn/layout.ts';
 import { Dropout, Linear, type LinearLayout } from '../nn/linear.ts';
 import { type ActivationKind, Mlp, type MlpRole } from '../nn/mlp.ts';
 import { Module, ModuleList, nameParameters } from '../nn/module.ts';
-import { createNorm, type Norm, type NormSettings } from '../nn/norm.ts';
+import { createNorm, Identity, type Norm, type NormSettings } from '../nn/norm.ts';
+import type { Part } from '../nn/parts.ts';
 import { LearnedPositions, RotaryEmbedding, SinusoidalPositions } from '../nn/positions.ts';
 import type { RopeScaling } from '../nn/rope-scaling.ts';
 import { type AttentionRole, SelfAttention } from '../nn/self-attention.ts';
@@ -82,6 +83,8 @@ export interface DecoderNames {
   readonly layer: ModuleNames<'attention' | 'mlp' | NormPlace | 'dropout' | 'dropout2'>;
   readonly attention: ModuleNames<AttentionRole>;
   readonly mlp: ModuleNames<MlpRole>;
+  /** Norms in whose place PyTorch prints an Identity where a model has none. */
+  readonly identities?: readonly NormPlace[];
   /** Class names of the leaves. */
   readonly embedding: string;
   readonly norm: string;
@@ -137,9 +140,14 @@ class DecoderLayer extends Module {
     adopt(this, names.layer.children, {
       attention: this.#attention,
       mlp: this.#mlp,
+      ...Object.fromEntries((names.identities ?? []).map((place) => [place, new Identity()])),
       ...this.#norms,
       ...printed(names.layer, { dropout: drop(dropout?.residual), dropout2: drop(dropout?.residual) }),
     });
+  }
+
+  override describe(): Part {
+    return { part: 'layer', branchScale: this.#branchScale };
   }
 
   /** x `[…, width]` → the same shape. */
@@ -174,6 +182,22 @@ function printed<Role extends string>(
   ) as Partial<Record<Role, Module>>;
 }
 
+/** One table for each that layers share, that of local layers second, whichever layer is first. */
+function rotaryTables({ layers }: DecoderParts, typeName: string): Map<RopeParts, RotaryEmbedding> {
+  const ropes = new Map(
+    layers.flatMap(({ rope, attention }) => (rope ? [[rope, attention.headDim] as const] : [])),
+  );
+  const isLocal = (rope: RopeParts) =>
+    layers.every((layer) => layer.rope !== rope || layer.attention.window !== null);
+  const sorted = [...ropes].sort(([a], [b]) => Number(isLocal(a)) - Number(isLocal(b)));
+  return new Map(
+    sorted.map(([rope, headDim], i) => [
+      rope,
+      new RotaryEmbedding(typeName, headDim, rope.theta, rope.scaling, i > 0),
+    ]),
+  );
+}
+
 class DecoderBody extends Module {
   readonly typeName: string;
   readonly #embedding: Embedding;
@@ -194,28 +218,19 @@ class DecoderBody extends Module {
     if (parts.positions === 'learned') {
       this.#positions = new LearnedPositions(maxPositions, width, initial.std);
     }
-    const ropes = new Map<RopeParts, RotaryEmbedding>();
-    const rotary = (rope: RopeParts | null, headDim: number) => {
-      if (!rope) return null;
-      const known = ropes.get(rope) ?? new RotaryEmbedding(names.rotary, headDim, rope.theta, rope.scaling);
-      ropes.set(rope, known);
-      return known;
-    };
+    const ropes = rotaryTables(parts, names.rotary);
     this.#layers = parts.layers.map(
-      ({ rope, attention }, i) => new DecoderLayer(i, parts, names, rotary(rope, attention.headDim)),
+      ({ rope }, i) => new DecoderLayer(i, parts, names, rope && ropes.get(rope)!),
     );
     this.#norm = createNorm(names.norm, width, parts.norm);
-    // A table of local layers alone comes second, whichever layer is first.
-    const isLocal = (rope: RopeParts) =>
-      parts.layers.every((layer) => layer.rope !== rope || layer.attention.window !== null);
-    const [first, second] = [...ropes].sort(([a], [b]) => Number(isLocal(a)) - Number(isLocal(b)));
+    const [rotary, localRotary] = ropes.values();
     adopt(this, names.body.children, {
       embedding: this.#embedding,
       positions: this.#positions,
       layers: new ModuleList(this.#layers),
       norm: this.#norm,
-      rotary: first?.[1],
-      localRotary: second?.[1],
+      rotary,
+      localRotary,
       ...printed(names.body, {
         dropout: dropout?.embedding === undefined ? undefined : new Dropout(dropout.embedding),
       }),
@@ -235,9 +250,9 @@ class DecoderBody extends Module {
       },
       layers: this.#layers.map((layer) => (x, context) => layer.forward(x, context)),
       finish: (x, context) => {
-        const normed = this.#norm.forward(x);
-        const scaled = logitScale === 1 ? normed : mul(normed, scalar(logitScale));
-        return context?.taps?.tap('norm', scaled) ?? scaled;
+        // Logits are linear in what the head gets.
+        const normed = this.#norm.forward(x, logitScale);
+        return context?.taps?.tap('norm', normed) ?? normed;
       },
     };
   }
@@ -272,6 +287,10 @@ export class DecoderLM extends CausalLM {
     adopt(this, names.model.children, { body: this.#body, head: this.#head });
   }
 
+  override describe(): Part {
+    return { part: 'model', logitScale: this.#parts.head.scale ?? 1 };
+  }
+
   get head(): Head {
     const { weight, bias } = this.#head;
     return { weight, ...(bias && { bias }), softcap: this.#parts.head.softcap };
@@ -286,8 +305,16 @@ export class DecoderLM extends CausalLM {
   }
 }
 
-/** A family, whose models are assembled from the parts that it declares. */
+/** A family, whose models are assembled from the parts that it declares, and whose config.json begins with its names. */
 export function defineFamily<C extends CommonConfig>(family: Omit<Family<C>, 'build'>): Family<C> {
-  const { parts, names } = family;
-  return { ...family, build: (config) => nameParameters(new DecoderLM(config, parts(config), names)) };
+  const { parts, names, modelType, architecture } = family;
+  return {
+    ...family,
+    writeConfig: (config) => ({
+      architectures: [architecture],
+      model_type: modelType,
+      ...family.writeConfig(config),
+    }),
+    build: (config) => nameParameters(new DecoderLM(config, parts(config), names)),
+  };
 }

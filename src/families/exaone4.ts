@@ -1,7 +1,7 @@
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { type LayerType, layerTypes, readLayerTypes } from './layer-types.ts';
+import { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './layer-types.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
@@ -10,6 +10,7 @@ import {
   rotaryParts,
   writeRotaryDecoder,
 } from './rotary-decoder.ts';
+import { rotaryGguf } from './rotary-gguf.ts';
 
 /**
  * EXAONE 4 (LG AI Research 2025, arXiv:2507.11407): norms stand behind attention and MLP alone; at 32B three local layers for
@@ -79,6 +80,26 @@ const small: Exaone4Config = {
   pad_token_id: 0,
 };
 
+/** The 32B model: three local layers, then a global one without positions. */
+const large: Exaone4Config = {
+  ...small,
+  hidden_size: 5120,
+  intermediate_size: 27392,
+  num_hidden_layers: 64,
+  num_attention_heads: 40,
+  head_dim: 128,
+  max_position_embeddings: 131072,
+  sliding_window: 4096,
+  layer_types: layerTypes(64, every(4)),
+  tie_word_embeddings: false,
+};
+
+const published = (config: Exaone4Config, data: string, size: string): Preset<Exaone4Config> => ({
+  config,
+  training: { data, method, source },
+  hub: `LGAI-EXAONE/EXAONE-4.0-${size}`,
+});
+
 /** Of the class in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'Exaone4Config',
@@ -102,13 +123,10 @@ export const exaone4 = defineFamily<Exaone4Config>({
   modelType: 'exaone4',
   architecture: 'Exaone4ForCausalLM',
   training: { data: '12T tokens (1.2B), 14T (32B)', method, source },
-  defaultPreset: 'exaone-4.0-1.2b',
+  defaultPreset: 'exaone-4.0-32b',
   presets: {
-    'exaone-4.0-1.2b': {
-      config: small,
-      training: { data: '12T tokens', method, source },
-      hub: 'LGAI-EXAONE/EXAONE-4.0-1.2B',
-    } satisfies Preset<Exaone4Config>,
+    'exaone-4.0-1.2b': published(small, '12T tokens', '1.2B'),
+    'exaone-4.0-32b': published(large, '14T tokens', '32B'),
     tiny: {
       config: {
         ...small,
@@ -144,15 +162,36 @@ export const exaone4 = defineFamily<Exaone4Config>({
     return { ...common, sliding_window, layer_types };
   },
   writeConfig: (c) => ({
-    architectures: ['Exaone4ForCausalLM'],
-    model_type: 'exaone4',
     ...writeRotaryDecoder(c),
     hidden_act: 'silu',
     sliding_window: c.sliding_window,
     layer_types: [...c.layer_types],
   }),
+  withLayers: withTypedLayers,
   parts,
   names,
+  gguf: rotaryGguf({
+    architecture: 'exaone4',
+    norms: {
+      post_attention_layernorm: 'post_attention_norm',
+      post_feedforward_layernorm: 'post_ffw_norm',
+    },
+    headNorms: true,
+    rotaryDivisors: true,
+    write(c, refused) {
+      const heads = c.num_attention_heads * c.head_dim;
+      if (heads !== c.hidden_size)
+        throw refused(`its heads have ${heads} numbers, its width ${c.hidden_size}`);
+      if (c.sliding_window !== null) throw refused(`"sliding_window" is ${c.sliding_window}`);
+      return [];
+    },
+    read(file) {
+      if (file.has('attention.sliding_window') || file.count('block_count') === 64)
+        throw file.error('an EXAONE 4 with local layers is not supported; run the file with llama.cpp.');
+      return { hidden_act: 'silu' };
+    },
+  }),
+  transformersJs: false,
 });
 
 /** `sliding_window_pattern` is a number, or `LLLG`: local, local, local, global. */

@@ -77,6 +77,8 @@ export function exchange(family: Family, changes: PartChanges): Family {
     }),
     parts: (config) => exchangeParts(family.parts(with_(config)), changes),
     names: exchangedNames(family.names, changes),
+    gguf: { none: 'it runs published families, not models whose parts were exchanged' },
+    transformersJs: false,
   });
 }
 

@@ -3,6 +3,7 @@ import type { SequenceContext } from '../nn/attention.ts';
 import { Module, type Parameter } from '../nn/module.ts';
 import type { CommonConfig, RawConfig, Warn } from './config.ts';
 import type { DecoderNames, DecoderParts } from './decoder.ts';
+import type { GgufForm, NoGguf } from './gguf.ts';
 
 /** The output layer as the loss needs it: fused with the cross-entropy, so that all logits never exist at once. */
 export interface Head {
@@ -80,6 +81,14 @@ export interface Preset<C extends CommonConfig> {
   readonly hub?: string;
 }
 
+/** A multimodal model whose text part is a model of a family. */
+export interface MultimodalForm {
+  /** Its `model_type`; the text part's config is in its `text_config`. */
+  readonly modelType: string;
+  /** The text part's name of a tensor, as in a checkpoint of its own; undefined for a tensor of another part. */
+  textName(name: string): string | undefined;
+}
+
 /** A family is data and modules: nothing elsewhere asks for its name. */
 export interface Family<C extends CommonConfig = CommonConfig> {
   /** The name on the command line. */
@@ -88,6 +97,7 @@ export interface Family<C extends CommonConfig = CommonConfig> {
   /** `model_type` and `architectures[0]` in config.json. */
   readonly modelType: string;
   readonly architecture: string;
+  readonly multimodal?: MultimodalForm;
   /** How the family as a whole was trained, for the column that is not about one size. */
   readonly training: TrainingFacts;
   /** What a reader of a comparison should know of this column. */
@@ -103,9 +113,18 @@ export interface Family<C extends CommonConfig = CommonConfig> {
    */
   readConfig(raw: RawConfig, file: string, warn?: Warn): C;
   writeConfig(config: C): Record<string, unknown>;
+  /**
+   * The config of a model with these layers of this one, by their numbers, in this order. A number may stand twice. What
+   * the config says of each layer goes with it.
+   */
+  withLayers(config: C, layers: readonly number[]): C;
   /** What a model of this config is made of. */
   parts(config: C): DecoderParts;
   /** What checkpoints call its modules. */
   readonly names: DecoderNames;
+  /** How llama.cpp's files have it, or why it has no such form. */
+  readonly gguf: GgufForm<C> | NoGguf;
+  /** Whether transformers.js 4 has a class for its model type. */
+  readonly transformersJs: boolean;
   build(config: C): CausalLM;
 }

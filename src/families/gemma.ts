@@ -1,15 +1,15 @@
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
-import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import type { RopeConfig } from './rope-config.ts';
+import type { Preset } from './family.ts';
+import { GEMMA_FIELDS, gemmaGguf, readGemma, writeGemma } from './gemma-common.ts';
 import {
   type RotaryDecoderConfig,
-  readRotaryDecoder,
   rotaryLayer,
   rotaryNames,
   rotaryParts,
-  writeRotaryDecoder,
+  withRotaryLayers,
 } from './rotary-decoder.ts';
+import { type RotarySizes, sizeFields, TINY_FIELDS, TINY_SIZES } from './rotary-sizes.ts';
 
 /**
  * Gemma (Gemma Team 2024, arXiv:2403.08295): RoPE, RMSNorm, GeGLU; multi-head attention at 7B, multi-query at 2B.
@@ -18,21 +18,6 @@ import {
  * not; head_dim is a field of its own (16 × 256 on a width of 3072); `hidden_act: "gelu"` in old files means the tanh form.
  */
 export type GemmaConfig = RotaryDecoderConfig;
-
-/** What the configs of both generations have in common. Every name of GELU means the tanh form there. */
-export function readGemma(reader: ConfigReader, rope?: RopeConfig): GemmaConfig {
-  const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
-  const field = reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
-  reader.choice(field, tanhForms, 'gelu_pytorch_tanh');
-  reader.mustBe('use_bidirectional_attention', [false]);
-  return readRotaryDecoder(reader, { tied: true, dividesHeads: false, rope });
-}
-
-/** The fields of {@link readGemma}. */
-export function writeGemma(c: GemmaConfig): Record<string, unknown> {
-  const activation = 'gelu_pytorch_tanh';
-  return { ...writeRotaryDecoder(c), hidden_act: activation, hidden_activation: activation };
-}
 
 const names = rotaryNames('Gemma', {
   activation: 'GELUTanh',
@@ -47,34 +32,18 @@ function parts(c: GemmaConfig): DecoderParts {
   };
 }
 
-function config(size: Partial<GemmaConfig>): GemmaConfig {
-  return {
-    vocab_size: 256000,
-    hidden_size: 2048,
-    intermediate_size: 16384,
-    num_hidden_layers: 18,
-    num_attention_heads: 8,
-    num_key_value_heads: 1,
-    head_dim: 256,
-    max_position_embeddings: 8192,
-    rms_norm_eps: 1e-6,
-    rope_theta: 10000,
-    rope_scaling: null,
-    attention_bias: false,
-    tie_word_embeddings: true,
-    initializer_range: 0.02,
-    bos_token_id: 2,
-    eos_token_id: [1],
-    pad_token_id: 0,
-    ...size,
-  };
-}
+const size2b = { width: 2048, hidden: 16384, layers: 18, heads: 8, kvHeads: 1, headDim: 256 };
+const size7b = { width: 3072, hidden: 24576, layers: 28, heads: 16, kvHeads: 16, headDim: 256 };
 
 const source = 'Gemma Team 2024, arXiv:2403.08295';
 const method = 'next-token prediction';
 
-function published(size: Partial<GemmaConfig>, data: string, hub: string): Preset<GemmaConfig> {
-  return { config: config(size), training: { data, method, source }, hub };
+function published(sizes: RotarySizes, data: string, hub: string): Preset<GemmaConfig> {
+  return {
+    config: { ...GEMMA_FIELDS, ...sizeFields(sizes) },
+    training: { data, method, source },
+    hub: `google/${hub}`,
+  };
 }
 
 /** Of the class in transformers 5.18. */
@@ -82,17 +51,9 @@ const CLASS_DEFAULTS: ClassDefaults = {
   class: 'GemmaConfig',
   fields: {
     vocab_size: 256000,
-    hidden_size: 3072,
-    intermediate_size: 24576,
-    num_hidden_layers: 28,
-    num_attention_heads: 16,
-    num_key_value_heads: 16,
-    head_dim: 256,
-    max_position_embeddings: 8192,
-    rms_norm_eps: 1e-6,
-    bos_token_id: 2,
-    eos_token_id: 1,
-    pad_token_id: 0,
+    ...sizeFields(size7b),
+    ...{ max_position_embeddings: 8192, rms_norm_eps: 1e-6 },
+    ...{ bos_token_id: 2, eos_token_id: 1, pad_token_id: 0 },
   },
 };
 
@@ -104,43 +65,23 @@ export const gemma = defineFamily<GemmaConfig>({
   training: { data: 'about 6T tokens', method, source },
   defaultPreset: 'gemma-7b',
   presets: {
-    'gemma-2b': published({}, '3T tokens', 'google/gemma-2b'),
-    'gemma-7b': published(
-      {
-        hidden_size: 3072,
-        intermediate_size: 24576,
-        num_hidden_layers: 28,
-        num_attention_heads: 16,
-        num_key_value_heads: 16,
-      },
-      '6T tokens',
-      'google/gemma-7b',
-    ),
+    'gemma-2b': published(size2b, '3T tokens', 'gemma-2b'),
+    'gemma-7b': published(size7b, '6T tokens', 'gemma-7b'),
     tiny: {
-      config: config({
-        vocab_size: 512,
-        hidden_size: 96,
-        intermediate_size: 256,
-        num_hidden_layers: 4,
-        num_attention_heads: 4,
-        num_key_value_heads: 4,
-        head_dim: 24,
-        max_position_embeddings: 256,
-        initializer_range: TINY_INITIALIZER_RANGE,
-        bos_token_id: null,
-        eos_token_id: [],
-        pad_token_id: null,
-      }),
+      config: {
+        ...GEMMA_FIELDS,
+        ...sizeFields({ ...TINY_SIZES, hidden: 256, kvHeads: 4 }),
+        ...TINY_FIELDS,
+      },
     },
   },
   readConfig(raw: RawConfig, file: string, warn?: Warn): GemmaConfig {
     return readGemma(new ConfigReader(raw, file, CLASS_DEFAULTS, warn));
   },
-  writeConfig: (c) => ({
-    architectures: ['GemmaForCausalLM'],
-    model_type: 'gemma',
-    ...writeGemma(c),
-  }),
+  writeConfig: writeGemma,
+  withLayers: withRotaryLayers,
   parts,
   names,
+  gguf: gemmaGguf({ architecture: 'gemma' }),
+  transformersJs: true,
 });

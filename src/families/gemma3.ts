@@ -1,8 +1,8 @@
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { readGemma, writeGemma } from './gemma.ts';
-import { type LayerType, layerTypes, readLayerTypes } from './layer-types.ts';
+import { gemmaGguf, readGemma, writeGemma } from './gemma-common.ts';
+import { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './layer-types.ts';
 import { type RopeConfig, readTwoRopes, writeTwoRopes } from './rope-config.ts';
 import { type RotaryDecoderConfig, rotaryLayer, rotaryNames, rotaryParts } from './rotary-decoder.ts';
 
@@ -60,6 +60,9 @@ function parts(c: Gemma3Config): DecoderParts {
   };
 }
 
+/** The base of local layers' rotations. */
+const LOCAL_THETA = 10000;
+
 const every = (count: number) => (index: number) => (index + 1) % count !== 0;
 
 function config(
@@ -80,7 +83,7 @@ function config(
     rms_norm_eps: 1e-6,
     rope_theta: 1e6,
     rope_scaling: null,
-    local_rope: { rope_theta: 10000, rope_scaling: null },
+    local_rope: { rope_theta: LOCAL_THETA, rope_scaling: null },
     attention_bias: false,
     query_pre_attn_scalar: 256,
     sliding_window: 512,
@@ -130,6 +133,15 @@ export const gemma3 = defineFamily<Gemma3Config>({
   predecessor: 'gemma2',
   modelType: 'gemma3_text',
   architecture: 'Gemma3ForCausalLM',
+  multimodal: {
+    modelType: 'gemma3',
+    textName(name) {
+      // `language_model.model.` on the hub, `model.language_model.` as transformers 5 writes it.
+      const [, own] = /^(?:model\.)?language_model\.(?:model\.)?(.+)$/.exec(name) ?? [];
+      if (own !== undefined) return own.startsWith('lm_head.') ? own : `model.${own}`;
+      return name.startsWith('lm_head.') ? name : undefined;
+    },
+  },
   training: { data: '2T to 14T tokens', method, source },
   defaultPreset: 'gemma-3-1b',
   presets: {
@@ -154,7 +166,8 @@ export const gemma3 = defineFamily<Gemma3Config>({
   readConfig(raw: RawConfig, file: string, warn?: Warn): Gemma3Config {
     const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);
     reader.mustBe('attn_logit_softcapping', [null]);
-    const ropes = readTwoRopes(reader, { global: 1e6, local: 10000 });
+    reader.mustBe('use_bidirectional_attention', [false]);
+    const ropes = readTwoRopes(reader, { global: 1e6, local: LOCAL_THETA });
     const common = readGemma(reader, ropes.global);
     const pattern = reader.count('sliding_window_pattern', reader.count('_sliding_window_pattern', 6));
     return {
@@ -167,8 +180,6 @@ export const gemma3 = defineFamily<Gemma3Config>({
     };
   },
   writeConfig: (c) => ({
-    architectures: ['Gemma3ForCausalLM'],
-    model_type: 'gemma3_text',
     ...writeGemma(c),
     ...writeTwoRopes({ global: c, local: c.local_rope }),
     query_pre_attn_scalar: c.query_pre_attn_scalar,
@@ -178,6 +189,41 @@ export const gemma3 = defineFamily<Gemma3Config>({
     final_logit_softcapping: c.final_logit_softcapping,
     use_bidirectional_attention: false,
   }),
+  withLayers: withTypedLayers,
   parts,
   names,
+  gguf: gemmaGguf({
+    architecture: 'gemma3',
+    norms: {
+      input_layernorm: 'attn_norm',
+      post_attention_layernorm: 'post_attention_norm',
+      pre_feedforward_layernorm: 'ffn_norm',
+      post_feedforward_layernorm: 'post_ffw_norm',
+    },
+    headNorms: true,
+    largest: 62,
+    isLocal: every(6),
+    settings: { sliding_window: ['attention.sliding_window', 'u32', 1024] },
+    write(c, refused) {
+      const { rope_theta, rope_scaling } = c.local_rope;
+      if (rope_theta !== LOCAL_THETA || rope_scaling !== null) {
+        throw refused(`the rotary base of its local layers is not ${LOCAL_THETA} without scaling`);
+      }
+      if (c.final_logit_softcapping !== null) throw refused('it has a cap ("final_logit_softcapping")');
+      return [];
+    },
+    read(file) {
+      const only = (key: string, usual?: number) => {
+        if (!file.has(key) || file.value(key) === usual) return;
+        throw file.error(
+          `"${key}" other than ${usual ?? 'none'} is not supported; run the file with llama.cpp.`,
+        );
+      };
+      only('rope.freq_base_swa', LOCAL_THETA);
+      only('attention.sliding_window_pattern', 6);
+      only('final_logit_softcapping');
+      return {};
+    },
+  }),
+  transformersJs: true,
 });

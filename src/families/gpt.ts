@@ -176,8 +176,6 @@ export const gpt = defineFamily<GptConfig>({
     return read;
   },
   writeConfig: (c) => ({
-    architectures: ['CTRLLMHeadModel'],
-    model_type: 'ctrl',
     ...writeCommon(c),
     n_embd: c.n_embd,
     dff: c.dff,
@@ -188,6 +186,9 @@ export const gpt = defineFamily<GptConfig>({
     resid_pdrop: c.resid_pdrop,
     embd_pdrop: c.embd_pdrop,
   }),
+  withLayers: (c, layers) => ({ ...c, n_layer: layers.length }),
   parts,
   names,
+  gguf: { none: 'none of its architectures has sinusoidal positions' },
+  transformersJs: false,
 });

@@ -10,6 +10,7 @@ import {
 } from './config.ts';
 import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+import { type GgufForm, ggufTensors } from './gguf.ts';
 
 /**
  * GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each half of a block, GELU in its tanh form.
@@ -130,6 +131,49 @@ const CLASS_DEFAULTS: ClassDefaults = {
   aliases: LAYER_ALIASES,
 };
 
+const ggufForm: GgufForm<Gpt2Config> = {
+  architecture: 'gpt2',
+  tensors: [
+    ...ggufTensors([
+      ['transformer.wte', 'token_embd'],
+      ['transformer.wpe', 'position_embd'],
+      ['lm_head', 'output'],
+    ]),
+    ...ggufTensors(
+      [
+        ['transformer.ln_f', 'output_norm'],
+        ['transformer.h.{n}.ln_1', 'blk.{n}.attn_norm'],
+        ['transformer.h.{n}.attn.c_attn', 'blk.{n}.attn_qkv', 'transposed'],
+        ['transformer.h.{n}.attn.c_proj', 'blk.{n}.attn_output', 'transposed'],
+        ['transformer.h.{n}.ln_2', 'blk.{n}.ffn_norm'],
+        ['transformer.h.{n}.mlp.c_fc', 'blk.{n}.ffn_up', 'transposed'],
+        ['transformer.h.{n}.mlp.c_proj', 'blk.{n}.ffn_down', 'transposed'],
+      ],
+      ['weight', 'bias'],
+    ),
+  ],
+  write: (c) => [
+    ['context_length', 'u32', c.n_positions],
+    ['embedding_length', 'u32', c.n_embd],
+    ['feed_forward_length', 'u32', c.n_inner ?? 4 * c.n_embd],
+    ['block_count', 'u32', c.n_layer],
+    ['attention.head_count', 'u32', c.n_head],
+    ['attention.layer_norm_epsilon', 'f32', c.layer_norm_epsilon],
+  ],
+  read: (file) => ({
+    activation_function: 'gelu_new',
+    n_embd: file.count('embedding_length'),
+    n_layer: file.count('block_count'),
+    n_head: file.sameCount('attention.head_count'),
+    n_positions: file.count('context_length'),
+    n_inner: file.sameCount('feed_forward_length'),
+    layer_norm_epsilon: file.number('attention.layer_norm_epsilon'),
+    resid_pdrop: 0,
+    embd_pdrop: 0,
+    attn_pdrop: 0,
+  }),
+};
+
 export const gpt2 = defineFamily<Gpt2Config>({
   name: 'gpt2',
   title: 'GPT-2',
@@ -179,8 +223,6 @@ export const gpt2 = defineFamily<Gpt2Config>({
     return read;
   },
   writeConfig: (c) => ({
-    architectures: ['GPT2LMHeadModel'],
-    model_type: 'gpt2',
     ...writeCommon(c),
     activation_function: 'gelu_new',
     n_embd: c.n_embd,
@@ -194,6 +236,9 @@ export const gpt2 = defineFamily<Gpt2Config>({
     embd_pdrop: c.embd_pdrop,
     attn_pdrop: c.attn_pdrop,
   }),
+  withLayers: (c, layers) => ({ ...c, n_layer: layers.length }),
   parts,
   names,
+  gguf: ggufForm,
+  transformersJs: true,
 });

@@ -1,5 +1,5 @@
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderParts, defineFamily } from './decoder.ts';
+import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
 import { TINY_INITIALIZER_RANGE } from './family.ts';
 import {
   type RotaryDecoderConfig,
@@ -7,6 +7,7 @@ import {
   rotaryLayer,
   rotaryNames,
   rotaryParts,
+  withRotaryLayers,
   writeRotaryDecoder,
 } from './rotary-decoder.ts';
 
@@ -26,7 +27,7 @@ export interface HyperClovaXConfig extends RotaryDecoderConfig {
   readonly use_post_norm: boolean;
 }
 
-const names = rotaryNames('HyperCLOVAX', {
+const common = rotaryNames('HyperCLOVAX', {
   activation: 'SiLUActivation',
   norms: {
     attentionNorm: 'input_layernorm',
@@ -35,6 +36,7 @@ const names = rotaryNames('HyperCLOVAX', {
     mlpPostNorm: 'post_norm2',
   },
 });
+const names: DecoderNames = { ...common, identities: ['attentionPostNorm', 'mlpPostNorm'] };
 
 function parts(c: HyperClovaXConfig): DecoderParts {
   const norm = { kind: 'RMSNorm', epsilon: c.rms_norm_eps, weightOffset: 0 } as const;
@@ -125,8 +127,6 @@ export const hyperclovax = defineFamily<HyperClovaXConfig>({
     };
   },
   writeConfig: (c) => ({
-    architectures: ['HyperCLOVAXForCausalLM'],
-    model_type: 'hyperclovax',
     ...writeRotaryDecoder(c),
     hidden_act: 'silu',
     mlp_bias: c.mlp_bias,
@@ -136,6 +136,9 @@ export const hyperclovax = defineFamily<HyperClovaXConfig>({
     logits_scaling: c.logits_scaling,
     use_post_norm: c.use_post_norm,
   }),
+  withLayers: withRotaryLayers,
   parts,
   names,
+  gguf: { none: 'none of its architectures has both these multipliers and norms behind the branches' },
+  transformersJs: false,
 });

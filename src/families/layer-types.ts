@@ -26,3 +26,11 @@ export function readLayerTypes(
   }
   return value;
 }
+
+/** `withLayers` of a family whose config says the type of each layer, which goes with it. */
+export function withTypedLayers<
+  C extends { readonly num_hidden_layers: number; readonly layer_types: readonly LayerType[] },
+>(config: C, layers: readonly number[]): C {
+  const types = layers.map((layer) => config.layer_types[layer]!);
+  return { ...config, num_hidden_layers: layers.length, layer_types: types };
+}

@@ -1,14 +1,17 @@
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
-import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+import type { Preset } from './family.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
   rotaryLayer,
   rotaryNames,
   rotaryParts,
+  withRotaryLayers,
   writeRotaryDecoder,
 } from './rotary-decoder.ts';
+import { ATTENTION_PROJECTIONS, ggufHasBias, MLP_PROJECTIONS, rotaryGguf } from './rotary-gguf.ts';
+import { type RotarySizes, sizeFields, TINY_FIELDS, TINY_SIZES, USUAL_FIELDS } from './rotary-sizes.ts';
 
 /**
  * Llama 3, 3.1 and 3.2 (Grattafiori et al. 2024, arXiv:2407.21783): RoPE, RMSNorm, grouped queries, SwiGLU.
@@ -30,32 +33,16 @@ function parts(c: LlamaConfig): DecoderParts {
   });
 }
 
-interface Size {
-  readonly width: number;
-  readonly hidden: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-}
-
-function config(size: Size, rest: Partial<LlamaConfig>): LlamaConfig {
+function config(sizes: RotarySizes, rest: Partial<LlamaConfig>): LlamaConfig {
   return {
+    ...USUAL_FIELDS,
+    ...sizeFields(sizes),
     vocab_size: 128256,
-    hidden_size: size.width,
-    intermediate_size: size.hidden,
-    num_hidden_layers: size.layers,
-    num_attention_heads: size.heads,
-    num_key_value_heads: size.kvHeads,
-    head_dim: size.headDim,
     max_position_embeddings: 8192,
     rms_norm_eps: 1e-5,
     rope_theta: 500000,
-    rope_scaling: null,
-    attention_bias: false,
     mlp_bias: false,
     tie_word_embeddings: false,
-    initializer_range: 0.02,
     bos_token_id: 128000,
     eos_token_id: [128001],
     pad_token_id: null,
@@ -65,16 +52,8 @@ function config(size: Size, rest: Partial<LlamaConfig>): LlamaConfig {
 
 /** 3.1 and 3.2: frequencies rescaled for 128k tokens of context. */
 function longContext(factor: number): Partial<LlamaConfig> {
-  return {
-    max_position_embeddings: 131072,
-    rope_scaling: {
-      rope_type: 'llama3',
-      factor,
-      low_freq_factor: 1,
-      high_freq_factor: 4,
-      original_max_position_embeddings: 8192,
-    },
-  };
+  const bands = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
+  return { max_position_embeddings: 131072, rope_scaling: { rope_type: 'llama3', factor, ...bands } };
 }
 
 const size8b = { width: 4096, hidden: 14336, layers: 32, heads: 32, kvHeads: 8, headDim: 128 };
@@ -82,6 +61,7 @@ const size70b = { width: 8192, hidden: 28672, layers: 80, heads: 64, kvHeads: 8,
 const size1b = { width: 2048, hidden: 8192, layers: 16, heads: 32, kvHeads: 8, headDim: 64 };
 const size3b = { width: 3072, hidden: 8192, layers: 28, heads: 24, kvHeads: 8, headDim: 128 };
 const tied = { tie_word_embeddings: true };
+const small = { ...longContext(32), ...tied };
 
 const training = {
   data: '15T tokens',
@@ -95,27 +75,21 @@ const smallTraining = {
 };
 
 function published(
-  size: Size,
+  sizes: RotarySizes,
   rest: Partial<LlamaConfig>,
-  hub: string,
+  name: string,
   facts = training,
 ): Preset<LlamaConfig> {
-  return { config: config(size, rest), training: facts, hub };
+  return { config: config(sizes, rest), training: facts, hub: `meta-llama/${name}` };
 }
 
 /** Of the class in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'LlamaConfig',
   fields: {
-    vocab_size: 32000,
-    hidden_size: 4096,
-    intermediate_size: 11008,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    max_position_embeddings: 2048,
-    rms_norm_eps: 1e-6,
-    bos_token_id: 1,
-    eos_token_id: 2,
+    ...{ vocab_size: 32000, hidden_size: 4096, intermediate_size: 11008 },
+    ...{ num_hidden_layers: 32, num_attention_heads: 32 },
+    ...{ max_position_embeddings: 2048, rms_norm_eps: 1e-6, bos_token_id: 1, eos_token_id: 2 },
   },
 };
 
@@ -127,35 +101,12 @@ export const llama = defineFamily<LlamaConfig>({
   training,
   defaultPreset: 'llama-3-8b',
   presets: {
-    'llama-3-8b': published(size8b, {}, 'meta-llama/Meta-Llama-3-8B'),
-    'llama-3-70b': published(size70b, {}, 'meta-llama/Meta-Llama-3-70B'),
-    'llama-3.1-8b': published(size8b, longContext(8), 'meta-llama/Llama-3.1-8B'),
-    'llama-3.2-1b': published(
-      size1b,
-      { ...longContext(32), ...tied },
-      'meta-llama/Llama-3.2-1B',
-      smallTraining,
-    ),
-    'llama-3.2-3b': published(
-      size3b,
-      { ...longContext(32), ...tied },
-      'meta-llama/Llama-3.2-3B',
-      smallTraining,
-    ),
-    tiny: {
-      config: config(
-        { width: 96, hidden: 288, layers: 4, heads: 4, kvHeads: 2, headDim: 24 },
-        {
-          ...tied,
-          vocab_size: 512,
-          max_position_embeddings: 256,
-          initializer_range: TINY_INITIALIZER_RANGE,
-          rope_theta: 10000,
-          bos_token_id: null,
-          eos_token_id: [],
-        },
-      ),
-    },
+    'llama-3-8b': published(size8b, {}, 'Meta-Llama-3-8B'),
+    'llama-3-70b': published(size70b, {}, 'Meta-Llama-3-70B'),
+    'llama-3.1-8b': published(size8b, longContext(8), 'Llama-3.1-8B'),
+    'llama-3.2-1b': published(size1b, small, 'Llama-3.2-1B', smallTraining),
+    'llama-3.2-3b': published(size3b, small, 'Llama-3.2-3B', smallTraining),
+    tiny: { config: config({ ...TINY_SIZES, hidden: 288 }, { ...TINY_FIELDS, ...tied, rope_theta: 10000 }) },
   },
   readConfig(raw: RawConfig, file: string, warn?: Warn): LlamaConfig {
     const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);
@@ -165,13 +116,21 @@ export const llama = defineFamily<LlamaConfig>({
       mlp_bias: reader.flag('mlp_bias', false),
     };
   },
-  writeConfig: (c) => ({
-    architectures: ['LlamaForCausalLM'],
-    model_type: 'llama',
-    ...writeRotaryDecoder(c),
-    hidden_act: 'silu',
-    mlp_bias: c.mlp_bias,
-  }),
+  writeConfig: (c) => ({ ...writeRotaryDecoder(c), hidden_act: 'silu', mlp_bias: c.mlp_bias }),
+  withLayers: withRotaryLayers,
   parts,
   names,
+  gguf: rotaryGguf({
+    architecture: 'llama',
+    rotaryRows: true,
+    rotaryDivisors: true,
+    biases: [...ATTENTION_PROJECTIONS, ...MLP_PROJECTIONS],
+    optionalBiases: true,
+    read: (file) => ({
+      hidden_act: 'silu',
+      attention_bias: ggufHasBias(file, ATTENTION_PROJECTIONS),
+      mlp_bias: ggufHasBias(file, MLP_PROJECTIONS),
+    }),
+  }),
+  transformersJs: true,
 });

@@ -7,8 +7,10 @@ import {
   rotaryLayer,
   rotaryNames,
   rotaryParts,
+  withRotaryLayers,
   writeRotaryDecoder,
 } from './rotary-decoder.ts';
+import { rotaryGguf } from './rotary-gguf.ts';
 
 /**
  * Mistral 7B and NeMo (Jiang et al. 2023, arXiv:2310.06825): Llama's layers, in v0.1 all of them with a sliding window.
@@ -132,12 +134,23 @@ export const mistral = defineFamily<MistralConfig>({
     };
   },
   writeConfig: (c) => ({
-    architectures: ['MistralForCausalLM'],
-    model_type: 'mistral',
     ...writeRotaryDecoder(c),
     hidden_act: 'silu',
     sliding_window: c.sliding_window,
   }),
+  withLayers: withRotaryLayers,
   parts,
   names,
+  gguf: rotaryGguf({
+    architecture: 'llama',
+    // A file does not tell it from Llama, whose layers it has.
+    recognizes: () => false,
+    rotaryRows: true,
+    rotaryDivisors: true,
+    write(c, refused) {
+      if (c.sliding_window === null || c.sliding_window >= c.max_position_embeddings) return [];
+      throw refused(`"sliding_window" is ${c.sliding_window}`);
+    },
+  }),
+  transformersJs: true,
 });

@@ -1,7 +1,7 @@
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { type LayerType, layerTypes, readLayerTypes } from './layer-types.ts';
+import { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './layer-types.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
@@ -10,6 +10,7 @@ import {
   rotaryParts,
   writeRotaryDecoder,
 } from './rotary-decoder.ts';
+import { rotaryGguf } from './rotary-gguf.ts';
 
 /**
  * Qwen 2 and 2.5 (Qwen Team 2024, arXiv:2407.10671 and arXiv:2412.15115): Llama's layers with biases on queries, keys and
@@ -153,12 +154,13 @@ export const qwen2 = defineFamily<Qwen2Config>({
     return { ...common, attention_bias: true, ...readWindows(reader, common.num_hidden_layers) };
   },
   writeConfig: (c) => ({
-    architectures: ['Qwen2ForCausalLM'],
-    model_type: 'qwen2',
     ...writeRotaryDecoder(c),
     ...writeWindows(c),
     hidden_act: 'silu',
   }),
+  withLayers: withTypedLayers,
   parts,
   names,
+  gguf: rotaryGguf({ architecture: 'qwen2', biases: ['q_proj', 'k_proj', 'v_proj'] }),
+  transformersJs: true,
 });

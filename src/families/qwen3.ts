@@ -1,7 +1,7 @@
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { type LayerType, layerTypes } from './layer-types.ts';
+import { type LayerType, layerTypes, withTypedLayers } from './layer-types.ts';
 import { readWindows, writeWindows } from './qwen2.ts';
 import {
   type RotaryDecoderConfig,
@@ -11,6 +11,7 @@ import {
   rotaryParts,
   writeRotaryDecoder,
 } from './rotary-decoder.ts';
+import { rotaryGguf } from './rotary-gguf.ts';
 
 /**
  * Qwen 3, dense (Qwen Team 2025, arXiv:2505.09388): each head of queries and keys is normalized before it is rotated;
@@ -127,12 +128,13 @@ export const qwen3 = defineFamily<Qwen3Config>({
     return { ...common, ...readWindows(reader, common.num_hidden_layers) };
   },
   writeConfig: (c) => ({
-    architectures: ['Qwen3ForCausalLM'],
-    model_type: 'qwen3',
     ...writeRotaryDecoder(c),
     ...writeWindows(c),
     hidden_act: 'silu',
   }),
+  withLayers: withTypedLayers,
   parts,
   names,
+  gguf: rotaryGguf({ architecture: 'qwen3', headNorms: true }),
+  transformersJs: true,
 });

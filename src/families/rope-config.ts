@@ -153,17 +153,17 @@ export function readTwoRopes(
 }
 
 /** Both forms at once, as {@link writeRope}. */
-export function writeTwoRopes({ global, local }: TwoRopeConfig): Record<string, unknown> {
+export function writeTwoRopes(ropes: TwoRopeConfig): Record<string, unknown> {
   const form = ({ rope_theta, rope_scaling }: RopeConfig) => ({
     rope_type: 'default',
     ...rope_scaling,
     rope_theta,
   });
   return {
-    rope_theta: global.rope_theta,
-    rope_local_base_freq: local.rope_theta,
-    rope_scaling: global.rope_scaling,
-    rope_parameters: { full_attention: form(global), sliding_attention: form(local) },
+    rope_theta: ropes.global.rope_theta,
+    rope_local_base_freq: ropes.local.rope_theta,
+    rope_scaling: ropes.global.rope_scaling,
+    rope_parameters: { full_attention: form(ropes.global), sliding_attention: form(ropes.local) },
   };
 }
 

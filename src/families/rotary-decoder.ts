@@ -72,6 +72,11 @@ export function writeRotaryDecoder(c: RotaryDecoderConfig): Record<string, unkno
   };
 }
 
+/** `withLayers` of a family whose config says nothing of each layer. */
+export function withRotaryLayers<C extends RotaryDecoderConfig>(config: C, layers: readonly number[]): C {
+  return { ...config, num_hidden_layers: layers.length };
+}
+
 /** A layer as the config has it: RMSNorm before both branches, grouped queries that are rotated, a gated MLP. */
 export function rotaryLayer(
   c: RotaryDecoderConfig,

@@ -20,7 +20,9 @@ export function inPlaceOf(head: Uint8Array): string | undefined {
   // The length of a sound safetensors header may begin with the same bytes: 640 is 80 02 00 …
   if (head[8] === 0x7b && head.subarray(5, 8).every((byte) => byte === 0)) return undefined;
   const [first, second = 0] = head;
-  if ((first === 0x80 && second >= 2 && second <= 5) || text.startsWith('PK\u0003\u0004')) {
+  // A safetensors header of 640 bytes begins with the same two; its brace follows eight bytes of length.
+  const isHeader = text[8] === '{' && text.slice(4, 8) === '\0\0\0\0';
+  if ((first === 0x80 && second >= 2 && second <= 5 && !isHeader) || text.startsWith('PK\u0003\u0004')) {
     return 'it is a Python pickle (PyTorch) under another name, which can run code and is never opened; convert it in Python (AutoModelForCausalLM.from_pretrained(…).save_pretrained(…))';
   }
   return undefined;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { attentionFlopsPerToken, weightFlopsPerToken } from '../inspect/costs.ts';
 import { firstNotFinite } from '../training/diagnose.ts';
-import type { TrainingEngine } from '../training/learner.ts';
+import type { Learner } from '../training/learner.ts';
 import { measureProducts } from '../training/limit.ts';
 import { RunDirectory, type RunRecord } from '../training/runs/run.node.ts';
 import { lockRun } from '../training/runs/run-lock.node.ts';
@@ -103,7 +103,7 @@ async function* runLocked(
     readonly signal: AbortSignal | undefined;
   },
 ): AsyncGenerator<FinetuneEvent, void> {
-  const training = await job.createEngine();
+  const training = await job.createLearner();
   const { base, settings } = job;
   const prompts = { prompts: settings.samplePrompt, maxTokens: settings.sampleTokens };
   const chat = base.template && { template: base.template, stopTokens: base.stopTokens };
@@ -112,7 +112,7 @@ async function* runLocked(
     const share = await shareOfLimit(job, training);
     const trainer = new Trainer(
       {
-        engine: training,
+        learner: training,
         training: job.trainingRows(),
         ...(job.evaluates && { validation: () => job.validationRows() }),
         optimizer: job.createOptimizer(training),
@@ -195,7 +195,7 @@ function recordOf({ base, settings, dataIdentity, options }: FinetuneJob): RunRe
  */
 async function shareOfLimit(
   { engine, plan, settings, base }: FinetuneJob,
-  training: TrainingEngine,
+  training: Learner,
 ): Promise<number> {
   const { model } = base;
   const { batch, seq } = training.shape;
@@ -209,7 +209,7 @@ async function shareOfLimit(
 
 /** One step's time, measured with the job's own batches; nothing is learnt. @returns seconds. */
 export async function measureStep(job: FinetuneJob): Promise<number> {
-  const training = await job.createEngine();
+  const training = await job.createLearner();
   try {
     const [rows, optimizer] = [job.trainingRows(), job.createOptimizer(training)];
     let best = Number.POSITIVE_INFINITY;

@@ -1,16 +1,15 @@
 import type { BatchSource, TrainingRows } from '../batches.ts';
 import type { ChatTemplate } from '../chat/template.ts';
 import { evaluationRows, PackedSource } from '../data/packed-source.ts';
-import type { TemplateName } from '../data/templates.ts';
 import type { DatasetView } from '../data/view.ts';
 import { splitDataset } from '../data/view.ts';
 import { RopewalkError } from '../errors.ts';
 import type { Locale } from '../inspect/labels.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
-import { createTrainingEngine } from '../training/create-learner.ts';
+import { createLearner } from '../training/create-learner.ts';
 import { frozenBy } from '../training/freeze.ts';
-import type { TrainedParameter, TrainingEngine } from '../training/learner.ts';
+import type { Learner, TrainedParameter } from '../training/learner.ts';
 import type { Loss } from '../training/loss.ts';
 import { createOptimizer } from '../training/optimizers/create-optimizer.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
@@ -40,8 +39,8 @@ export interface JobOptions extends FinetuneInput {
   readonly threads?: number;
   /** An engine instead of one of this machine's processor. */
   readonly engine?: Engine;
-  /** A chat template instead of the model's own, or the name of one for a model that has none. */
-  readonly template?: ChatTemplate | TemplateName;
+  /** A chat template instead of the model's own, or the name of another one of the model's or of ours. */
+  readonly template?: ChatTemplate | string;
   /** The day that templates tell which ask for it; default today. */
   readonly now?: Date;
   /** What the model is called where its path is one of a cache. */
@@ -139,12 +138,12 @@ export class FinetuneJob {
   }
 
   /** The engine with the base model's weights in it. */
-  async createEngine(): Promise<TrainingEngine> {
+  async createLearner(): Promise<Learner> {
     const { base, settings, trains, options } = this;
     const { batch, seq, pack, memory } = settings;
     const { loss } = options;
     const shape = { batch, seq, packed: pack };
-    const training = await createTrainingEngine(this.engine, base.model, shape, {
+    const training = await createLearner(this.engine, base.model, shape, {
       memory,
       trains,
       ...(loss && { loss }),
@@ -153,7 +152,7 @@ export class FinetuneJob {
     return training;
   }
 
-  createOptimizer(training: TrainingEngine): Optimizer {
+  createOptimizer(training: Learner): Optimizer {
     const { optimizer, states, beta1, beta2, eps, weightDecay, seed } = this.settings;
     const { parameters } = training;
     if (this.options.createOptimizer) return this.options.createOptimizer(parameters);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import type { Locale } from '../inspect/labels.ts';
 import { buildFinetuneReport, type FinetuneResults } from '../report/finetune.ts';
-import type { TrainingEngine } from '../training/learner.ts';
+import type { Learner } from '../training/learner.ts';
 import type { RunDirectory } from '../training/runs/run.node.ts';
 import { median } from '../training/train-event.ts';
 import { modelCard } from './card.ts';
@@ -22,7 +22,7 @@ const CURVE_POINTS = 400;
 export async function writeResult(
   job: FinetuneJob,
   run: RunDirectory,
-  training: TrainingEngine,
+  training: Learner,
   resultStep: number,
 ): Promise<void> {
   const { base, settings, options } = job;

@@ -5,7 +5,7 @@ import { Decoder } from '../generation/decoder.ts';
 import { generateText } from '../generation/generate-text.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { TrainingEngine } from '../training/learner.ts';
+import type { Learner } from '../training/learner.ts';
 
 export interface SampleSettings {
   readonly prompts: readonly string[];
@@ -27,7 +27,7 @@ export class Sampling {
 
   constructor(
     private readonly engine: Engine,
-    private readonly training: TrainingEngine,
+    private readonly training: Learner,
     private readonly tokenizer: Tokenizer,
     private readonly settings: SampleSettings,
     private readonly chat:

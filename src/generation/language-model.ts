@@ -23,7 +23,7 @@ export type ModelTokenOptions = Omit<ModelTextOptions, 'stop' | 'jsonSchema'>;
 export interface ModelChatOptions extends Omit<ChatOptions, 'memory' | 'prefixCache' | 'speculate'> {
   /** Guesses that the text goes on as it went on before: see `GenerationOptions`. */
   readonly speculate?: 'lookup';
-  /** The Jinja source of a chat template instead of the model's own. */
+  /** The Jinja source of a chat template instead of the model's own, or the name of another one of the model's (`rag`). */
   readonly template?: string;
   /**
    * Keeps the keys and values of this chat, so that the next reply of the same chat runs its new messages only. One chat

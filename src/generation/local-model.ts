@@ -120,7 +120,8 @@ export class LocalModel implements LanguageModel {
     options: ModelChatOptions = {},
   ): AsyncGenerator<string, ReplyEnd> {
     const { template: source, remember, ...rest } = options;
-    const template = source === undefined ? {} : { template: new ChatTemplate(source) };
+    const named = source && ChatTemplate.fromConfig(this.tokenizer.config, `the template ${source}`, source);
+    const template = source === undefined ? {} : { template: named || new ChatTemplate(source) };
     const memory = remember ? (this.#memory ?? new ChatMemory(this.decoder)) : undefined;
     if (memory) this.#memory = undefined;
     const kept = memory ? { memory } : this.#recent;

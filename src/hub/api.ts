@@ -1,5 +1,5 @@
-import { type Listing, parseListing, type RemoteFile } from './listing.ts';
-import { isCommit, type RepositoryKind } from './model-id.ts';
+import { type ListedFile, type Listing, parseListing, type RemoteFile } from './listing.ts';
+import { isBlobHash, isCommit, type RepositoryKind } from './model-id.ts';
 import { type Connection, type Reply, readAll, request } from './request.ts';
 import { RequestError, retryAfter, withRetries } from './retry.ts';
 
@@ -7,7 +7,8 @@ import { RequestError, retryAfter, withRetries } from './retry.ts';
  * The two addresses of the hub that downloading a model takes (https://huggingface.co/docs/hub/api):
  *
  *   /api/models/{id}/revision/{revision}?blobs=true   the commit, and every file with its size and hash
- *   /{id}/resolve/{commit}/{path}                     a file; a large one is redirected to storage elsewhere
+ *   /{id}/resolve/{commit}/{path}                     a file; a large one is redirected to storage elsewhere (HEAD tells
+ *                                                     size and hash, where the list does not)
  *
  * and for data sets /api/datasets/… and /datasets/{id}/resolve/….
  *
@@ -53,6 +54,61 @@ export async function fetchListing(connection: Connection, id: string, revision:
   return listing;
 }
 
+/**
+ * Size and hash of a file: the listing's, else what the hub says in front of the file itself, as Python's library asks it:
+ * `X-Linked-ETag` and `X-Linked-Size` of a large file, `ETag` and `Content-Length` of the others.
+ */
+export async function describeFile(
+  connection: Connection,
+  id: string,
+  commit: string,
+  file: ListedFile,
+): Promise<RemoteFile> {
+  if (file.hash !== undefined) return file;
+  const { path } = file;
+  const wrong = (what: string) =>
+    new RequestError(
+      `${connection.endpoint} gives neither in its list nor in front of ${id}/${path} ${what}, so what comes could not ` +
+        'be checked; check HF_ENDPOINT, or take another mirror',
+      'final',
+    );
+  return withRetries(
+    async () => {
+      let tag: string | null = null;
+      let length: string | null = null;
+      const onHop = (given: Headers) => {
+        if ((given.get('x-repo-commit') ?? commit) !== commit) throw anotherVersion(connection, id, path);
+        tag = given.get('x-linked-etag') ?? given.get('etag') ?? tag;
+        length = given.get('x-linked-size') ?? (given.has('location') ? length : given.get('content-length'));
+      };
+      const reply = await request(connection, fileUrl(connection, id, commit, path), {
+        method: 'HEAD',
+        onHop,
+      });
+      const { status } = reply.response;
+      if (status >= 400) throw statusError(reply, connection, id, commit, path);
+      reply.close();
+      const hash = (tag ?? '').replace(/^(?:W\/)?"(.*)"$/, '$1');
+      if (!isBlobHash(hash)) throw wrong('a hash');
+      if (!/^\d{1,15}$/.test(length ?? '')) throw wrong('a size');
+      return { path, hash, size: Number(length) };
+    },
+    connection.timing,
+    connection,
+  );
+}
+
+function anotherVersion(connection: Connection, id: string, path: string): RequestError {
+  return new RequestError(
+    `${connection.endpoint} gives another version of ${id}/${path} than it listed; try again`,
+    'final',
+  );
+}
+
+function fileUrl(connection: Connection, id: string, commit: string, path: string): string {
+  return `${pathOf(connection, id)}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+}
+
 /** Bytes of a file from `from` on, if the server can give them; its status says whether it did. One try. */
 export async function openFile(
   connection: Connection,
@@ -69,13 +125,9 @@ export async function openFile(
   const onHop = (given: Headers) => {
     const linked = given.get('x-linked-etag')?.replace(/^(?:W\/)?"(.*)"$/, '$1') ?? hash;
     if ((given.get('x-repo-commit') ?? commit) === commit && linked === hash) return;
-    throw new RequestError(
-      `${connection.endpoint} gives another version of ${id}/${path} than it listed; try again`,
-      'final',
-    );
+    throw anotherVersion(connection, id, path);
   };
-  const url = `${pathOf(connection, id)}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
-  const reply = await request(connection, url, { headers, onHop });
+  const reply = await request(connection, fileUrl(connection, id, commit, path), { headers, onHop });
   if (![200, 206, 416].includes(reply.response.status))
     throw statusError(reply, connection, id, commit, path);
   const encoding = reply.response.headers.get('content-encoding') ?? 'identity';

@@ -27,10 +27,10 @@ export interface BlobOptions {
   readonly onBytes?: (done: number) => void;
 }
 
-/** Whether a path is that of a file of this size, if need be behind a link. */
-export async function hasSize(path: string, size: number): Promise<boolean> {
+/** Whether a path is that of a file of this size (of any, where none is given), if need be behind a link. */
+export async function hasSize(path: string, size: number | undefined): Promise<boolean> {
   const status = await stat(path).catch(() => undefined);
-  return status?.isFile() === true && status.size === size;
+  return status?.isFile() === true && (size ?? status.size) === status.size;
 }
 
 /**

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join, relative, sep } from 'node:path';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
 import { hasSize } from './blob.node.ts';
-import { parseTree, type RemoteFile, treeText } from './listing.ts';
+import { type ListedFile, parseTree, type RemoteFile, treeText } from './listing.ts';
 import { isCommit, type RepositoryKind } from './model-id.ts';
 
 /**
@@ -64,7 +64,7 @@ export class ModelCache {
   /** All files of a commit, and whether it was we who noted them; undefined where nobody did. */
   async files(
     commit: string,
-  ): Promise<{ files: ReadonlyMap<string, RemoteFile>; ours: boolean } | undefined> {
+  ): Promise<{ files: ReadonlyMap<string, ListedFile>; ours: boolean } | undefined> {
     for (const folder of ['.ropewalk', 'trees']) {
       const text = await this.readText(join(this.folder, folder, `${commit}.json`));
       const files = text === undefined ? undefined : parseTree(parseJson(text));
@@ -73,15 +73,16 @@ export class ModelCache {
     return undefined;
   }
 
-  async writeFiles(commit: string, files: ReadonlyMap<string, RemoteFile>): Promise<void> {
+  async writeFiles(commit: string, files: ReadonlyMap<string, ListedFile>): Promise<void> {
     const path = join(this.folder, '.ropewalk', `${commit}.json`);
     await this.makeFolder(dirname(path));
     await writeFileAtomic(path, treeText(files));
   }
 
-  /** Names of the files in the root of a snapshot; empty where there is none. */
-  async names(commit: string): Promise<string[]> {
-    return readdir(this.snapshot(commit)).catch(() => []);
+  /** Paths of all files in a snapshot, with `/` between folders; empty where there is none. */
+  async paths(commit: string): Promise<string[]> {
+    const names = await readdir(this.snapshot(commit), { recursive: true }).catch(() => []);
+    return names.map((name) => name.replaceAll(sep, '/')).sort();
   }
 
   /** Bytes of downloads of this model's files that were broken off, or are under way; undefined where there are none. */
@@ -98,8 +99,15 @@ export class ModelCache {
     return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
   }
 
-  hasFile(commit: string, { path, size }: RemoteFile): Promise<boolean> {
+  /** Whether a file is in a snapshot, where it comes only once it is whole; a size that is known is checked again. */
+  hasFile(commit: string, { path, size }: ListedFile): Promise<boolean> {
     return hasSize(this.pointer(commit, path), size);
+  }
+
+  /** The commits that there are snapshots of. */
+  async commits(): Promise<string[]> {
+    const names = await readdir(join(this.folder, 'snapshots')).catch(() => []);
+    return names.filter(isCommit).sort();
   }
 
   /** Puts a file whose blob is there into a snapshot. */

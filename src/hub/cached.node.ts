@@ -1,8 +1,9 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { splitNames } from '../checkpoint/gguf/reading/reader.ts';
 import { CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX } from '../checkpoint/model-files.ts';
+import { RopewalkError } from '../errors.ts';
 import { type ModelCache, parseJson } from './cache.node.ts';
-import { type Choice, chooseFiles, shardsOf, type Wish } from './choose.ts';
+import { type Choice, chooseFiles, hasQuantization, shardsOf, type Wish } from './choose.ts';
 
 /** What the cache has of a model. */
 export interface Cached {
@@ -32,10 +33,35 @@ export async function findCached(
   wish: Wish,
 ): Promise<Cached> {
   const commit = await cache.commitOf(revision);
-  if (commit === undefined) return { complete: false, missing: ['all of it'] };
+  return commit === undefined ? withoutRef(cache, id, revision, wish) : atCommit(cache, id, commit, wish);
+}
+
+/**
+ * A snapshot that no ref leads to (a cache that was copied in part, a pull by commit): where it is the only one that is
+ * complete, it can be used as `main` without a network. With one, the hub says what `main` is.
+ */
+async function withoutRef(cache: ModelCache, id: string, revision: string, wish: Wish): Promise<Cached> {
+  const nothing: Cached = { complete: false, missing: ['all of it'] };
+  if (revision !== 'main') return nothing;
+  const complete = new Map<string, string>();
+  for (const commit of await cache.commits()) {
+    const { path, complete: all } = await atCommit(cache, id, commit, wish).catch((error: unknown) => {
+      // What is wrong with one of several snapshots is told where that one is asked for.
+      if (error instanceof RopewalkError) return nothing;
+      throw error;
+    });
+    if (all) complete.set(commit, path!);
+  }
+  if (complete.size === 1) return { path: [...complete.values()][0]!, complete: false, missing: [] };
+  if (complete.size === 0) return nothing;
+  const missing = `which of the commits ${[...complete.keys()].join(', ')} is ${revision} (give one as @commit)`;
+  return { complete: false, missing: [missing] };
+}
+
+async function atCommit(cache: ModelCache, id: string, commit: string, wish: Wish): Promise<Cached> {
   const noted = await cache.files(commit);
-  if (!noted) return bySight(cache, commit, wish);
-  const choice = chooseFiles(noted.files.keys(), id, wish);
+  if (!noted) return bySight(cache, id, commit, wish);
+  const choice = chooseFiles(noted.files.values(), id, wish);
   const missing: string[] = [];
   for (const path of choice.files) {
     if (!(await cache.hasFile(commit, noted.files.get(path)!))) missing.push(path);
@@ -49,19 +75,21 @@ export async function findCached(
   }
   if (missing.length === 0) return { path: pathOf(cache, commit, choice), complete: true, missing };
   // Python can have been asked for some of the files only.
-  const sight = noted.ours ? undefined : await bySight(cache, commit, wish);
+  const sight = noted.ours ? undefined : await bySight(cache, id, commit, wish);
   return { ...(sight?.complete && { path: sight.path! }), complete: false, missing };
 }
 
 /** Judges a snapshot by the files that it has. */
-async function bySight(cache: ModelCache, commit: string, { file, weights }: Wish): Promise<Cached> {
-  const there = async (path: string) =>
-    stat(cache.pointer(commit, path)).then(
-      (status) => status.isFile(),
-      () => false,
-    );
+async function bySight(
+  cache: ModelCache,
+  id: string,
+  commit: string,
+  { file, weights }: Wish,
+): Promise<Cached> {
+  const names = new Set(await cache.paths(commit));
+  const there = (path: string) => cache.hasFile(commit, { path });
   if (file !== undefined) {
-    const parts = splitNames(file) ?? [file];
+    const parts = partsNamed(names, id, file);
     const absent: string[] = [];
     for (const part of parts) if (!(await there(part))) absent.push(part);
     if (absent.length > 0) return { complete: false, missing: absent };
@@ -76,18 +104,34 @@ async function bySight(cache: ModelCache, commit: string, { file, weights }: Wis
       }
     } else missing.push(WEIGHTS_FILE);
   }
-  const names = await cache.names(commit);
   if (missing.length > 0) {
-    const ggufs = names.filter(
+    const ggufs = [...names].filter(
       (name) => name.toLowerCase().endsWith('.gguf') && (splitNames(name)?.[0] ?? name) === name,
     );
     if (ggufs.length === 1 && missing.includes(CONFIG_FILE))
-      return bySight(cache, commit, { file: ggufs[0]! });
+      return bySight(cache, id, commit, { file: ggufs[0]! });
     return { complete: false, missing };
   }
-  const tokenizer = ['tokenizer.json', 'tokenizer.model', 'vocab.json'].some((name) => names.includes(name));
+  const tokenizer = ['tokenizer.json', 'tokenizer.model', 'vocab.json'].some((name) => names.has(name));
   const complete = tokenizer && (await cache.partialBytes()) === undefined;
   return { path: cache.snapshot(commit), complete, missing };
+}
+
+/** The parts of a GGUF file that is named by itself, or by its quantization among the files that are there. */
+function partsNamed(names: ReadonlySet<string>, id: string, file: string): readonly string[] {
+  if (file.toLowerCase().endsWith('.gguf')) return splitNames(file) ?? [file];
+  const fitting = [...names].filter(
+    (name) => hasQuantization(name, file) && name.toLowerCase().endsWith('.gguf'),
+  );
+  const firsts = new Set(fitting.map((name) => splitNames(name)?.[0] ?? name));
+  if (firsts.size > 1)
+    return chooseFiles(
+      [...firsts].map((path) => ({ path })),
+      id,
+      { file },
+    ).files;
+  const [first] = firsts;
+  return first === undefined ? [`a GGUF file of ${file}`] : (splitNames(first) ?? [first]);
 }
 
 export function pathOf(cache: ModelCache, commit: string, { gguf }: Choice): string {

@@ -4,10 +4,13 @@ import {
   CONFIG_FILE,
   GENERATION_CONFIG_FILE,
   isPlainName,
+  TEMPLATES_FOLDER,
   WEIGHTS_FILE,
   WEIGHTS_INDEX,
 } from '../checkpoint/model-files.ts';
 import { RopewalkError } from '../errors.ts';
+
+const TEMPLATE = new RegExp(`^${TEMPLATES_FOLDER}/[^/]+\\.jinja$`);
 
 /** Which of a model's files are wanted. */
 export interface Choice {
@@ -20,46 +23,112 @@ export interface Choice {
 }
 
 export interface Wish {
-  /** A GGUF file by name. */
+  /** A GGUF file by its name, or by its quantization (`Q4_K_M`), in which capitals do not matter. */
   readonly file?: string | undefined;
   /** false: everything but the weights. */
   readonly weights?: boolean | undefined;
+}
+
+/** A GGUF file to choose, as people see it: one that is in parts is one, under its first part's name. */
+export interface GgufFile {
+  readonly path: string;
+  /** Bytes, of all of its parts; undefined where the hub has not said. */
+  readonly size: number | undefined;
+}
+
+/** A repository has several GGUF files, and none is named. */
+export class SeveralFilesError extends RopewalkError {
+  constructor(
+    message: string,
+    readonly files: readonly GgufFile[],
+  ) {
+    super(message);
+  }
 }
 
 /**
  * Picks the files that a model needs out of all that a repository has: its configuration, its tokenizer and its
  * weights in safetensors, or one GGUF file. Pickles are never among them: opening one runs what is in it.
  * @param id what messages call the model
- * @throws RopewalkError where there is nothing to pick, or more than one GGUF file to pick from
+ * @throws RopewalkError where there is nothing to pick; SeveralFilesError where there is more than one GGUF file
  */
-export function chooseFiles(paths: Iterable<string>, id: string, { file, weights }: Wish): Choice {
-  const all = new Set(paths);
-  const ggufs = [...all].filter((path) => path.toLowerCase().endsWith('.gguf'));
-  if (file !== undefined) {
-    if (!file.toLowerCase().endsWith('.gguf')) {
-      throw new RopewalkError(
-        `${id}: "${file}" is not a GGUF file; only those are chosen by name: leave it out for the safetensors weights`,
-      );
-    }
-    if (all.has(file)) return chooseGguf(file, all, id);
-    const choices =
-      ggufs.length > 0 ? `it has ${ggufs.join(', ')}` : 'it has no GGUF files; leave the name out';
-    throw new RopewalkError(`${id} has no file "${file}"; ${choices}`);
-  }
+export function chooseFiles(
+  listed: Iterable<{ readonly path: string; readonly size?: number | undefined }>,
+  id: string,
+  { file, weights }: Wish,
+): Choice {
+  const sizes = new Map([...listed].map(({ path, size }) => [path, size]));
+  const all: ReadonlySet<string> = new Set(sizes.keys());
+  const ggufs = ggufFiles(sizes);
+  if (file !== undefined) return chooseGguf(fileNamed(file, all, ggufs, id), all, id);
   const files = [CONFIG_FILE, GENERATION_CONFIG_FILE, ...CARRIED_FILES].filter((name) => all.has(name));
+  files.push(...[...all].filter((path) => TEMPLATE.test(path)).sort());
   const safetensors = all.has(WEIGHTS_FILE) || all.has(WEIGHTS_INDEX);
   if (all.has(CONFIG_FILE) && weights === false) return { files };
   if (all.has(CONFIG_FILE) && all.has(WEIGHTS_FILE)) return { files: [...files, WEIGHTS_FILE] };
   if (all.has(CONFIG_FILE) && safetensors) return { files: [...files, WEIGHTS_INDEX], index: WEIGHTS_INDEX };
   // mmproj files are a vision model's other half, not a language model.
-  const models = ggufs.filter(
-    (path) => !/(^|\/)mmproj[^/]*$/i.test(path) && (splitNames(path)?.[0] ?? path) === path,
-  );
-  if (models.length === 1) return chooseGguf(models[0]!, all, id);
-  if (models.length > 1) {
-    throw new RopewalkError(`${id} has several GGUF files; choose one, as ${id}:FILE: ${models.join(', ')}`);
-  }
+  const models = ggufs.filter(({ path }) => !/(^|\/)mmproj[^/]*$/i.test(path));
+  if (models.length === 1) return chooseGguf(models[0]!.path, all, id);
+  if (models.length > 1) throw several(`${id} has several GGUF files`, models, id);
   throw new RopewalkError(nothing(id, all, safetensors));
+}
+
+/** The GGUF files to choose from, each with the bytes of all of its parts. */
+function ggufFiles(sizes: ReadonlyMap<string, number | undefined>): GgufFile[] {
+  return [...sizes.keys()]
+    .filter((path) => path.toLowerCase().endsWith('.gguf') && (splitNames(path)?.[0] ?? path) === path)
+    .map((path) => {
+      const parts = (splitNames(path) ?? [path]).map((part) => sizes.get(part));
+      const size = parts.every((part) => part !== undefined)
+        ? parts.reduce<number>((sum, part) => sum + part!, 0)
+        : undefined;
+      return { path, size };
+    });
+}
+
+/** The file of a name or a quantization. */
+function fileNamed(file: string, all: ReadonlySet<string>, ggufs: readonly GgufFile[], id: string): string {
+  const isGguf = file.toLowerCase().endsWith('.gguf');
+  if (isGguf && all.has(file)) return file;
+  const fitting = isGguf ? [] : ggufs.filter(({ path }) => hasQuantization(path, file));
+  if (fitting.length === 1) return fitting[0]!.path;
+  if (fitting.length > 1) throw several(`${id} has several GGUF files of ${file}`, fitting, id);
+  if (!isGguf && all.has(file)) {
+    throw new RopewalkError(
+      `${id}: "${file}" is not a GGUF file; only those are chosen by name: leave it out for the safetensors weights`,
+    );
+  }
+  const choices = ggufs.length > 0 ? `it has ${listed(ggufs)}` : 'it has no GGUF files; leave the name out';
+  throw new RopewalkError(`${id} has no ${isGguf ? 'file' : 'GGUF file of'} "${file}"; ${choices}`);
+}
+
+/** Whether a GGUF file's name ends with a quantization: `model-Q4_K_M.gguf`, `model.q4_k_m-00001-of-00002.gguf`. */
+export function hasQuantization(path: string, quantization: string): boolean {
+  const name = path.replace(/^.*\//, '').replace(/(?:-\d{5}-of-\d{5})?\.gguf$/i, '');
+  const [given, wanted] = [name.toLowerCase(), quantization.toLowerCase()];
+  return given.endsWith(wanted) && (given === wanted || /[-._]$/.test(given.slice(0, -wanted.length)));
+}
+
+function several(what: string, files: readonly GgufFile[], id: string): SeveralFilesError {
+  return new SeveralFilesError(`${what}; choose one, as ${id}:FILE or ${id}:Q4_K_M: ${listed(files)}`, files);
+}
+
+function listed(files: readonly GgufFile[]): string {
+  return files
+    .map(({ path, size }) => (size === undefined ? path : `${path} (${readableSize(size)})`))
+    .join(', ');
+}
+
+/** `640 kB`, `4.9 GB` */
+export function readableSize(bytes: number): string {
+  if (bytes < 1e6) return `${Math.ceil(bytes / 1e3)} kB`;
+  return bytes < 1e8 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+}
+
+/** The first of many names. */
+export function someOf(names: readonly string[]): string {
+  return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
 }
 
 /** A GGUF file, with all of its parts where it is one part of a model. */

@@ -2,9 +2,10 @@ import { homedir } from 'node:os';
 import { join, posix, win32 } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { chooseFiles } from './choose.ts';
+import { chooseFiles, hasQuantization } from './choose.ts';
 import { parseTree, treeText } from './listing.ts';
 import { isSafePath, parseModelId } from './model-id.ts';
+import { proxyRoute } from './proxy.node.ts';
 import { redirected } from './request.ts';
 import { retryAfter } from './retry.ts';
 import { hubSettings } from './settings.node.ts';
@@ -18,8 +19,16 @@ describe('ids', () => {
       revision: 'v1.0',
       file: 'x/y-Q4_0.gguf',
     });
+    expect(parseModelId('gpt2')).toEqual({ id: 'gpt2' });
+    expect(parseModelId('distilgpt2@v1')).toEqual({ id: 'distilgpt2', revision: 'v1' });
+    expect(parseModelId('a/b:Q4_K_M')).toEqual({ id: 'a/b', file: 'Q4_K_M' });
     for (const text of [
-      'gpt2',
+      'model.gguf',
+      'train.jsonl',
+      '.',
+      '..',
+      'C:',
+      'C:x.gguf',
       './a/b',
       '../a',
       '/a/b',
@@ -38,6 +47,62 @@ describe('ids', () => {
     ]) {
       expect(parseModelId(text), text).toBeUndefined();
     }
+  });
+
+  it('are read from addresses of the hub', () => {
+    const read = (text: string) => parseModelId(text, 'models', 'https://mirror.example/hub');
+    for (const text of [
+      'https://huggingface.co/org/name',
+      'http://www.huggingface.co/org/name/',
+      'huggingface.co/org/name?library=transformers',
+      'https://hf.co/org/name#usage',
+      'hf.co/org/name',
+      'HTTPS://HuggingFace.co/org/name',
+      'https://mirror.example/hub/org/name',
+    ]) {
+      expect(read(text), text).toEqual({ id: 'org/name' });
+    }
+    const revision = (name: string) => ({ id: 'org/name', revision: name });
+    expect(read('https://huggingface.co/org/name/tree/main')).toEqual(revision('main'));
+    expect(read('https://huggingface.co/org/name/tree/refs%2Fpr%2F7')).toEqual(revision('refs/pr/7'));
+    expect(read('https://huggingface.co/org/name/tree/refs/pr/7')).toEqual(revision('refs/pr/7'));
+    expect(read('https://huggingface.co/org/name/commit/abc')).toEqual(revision('abc'));
+    for (const page of ['blob', 'resolve', 'raw']) {
+      expect(read(`https://huggingface.co/org/name/${page}/main/sub/a%20b.gguf?download=true`)).toEqual({
+        ...revision('main'),
+        file: 'sub/a b.gguf',
+      });
+    }
+    expect(read('https://huggingface.co/gpt2')).toEqual({ id: 'gpt2' });
+    expect(read('https://huggingface.co/gpt2/blob/main/config.json')).toEqual({
+      id: 'gpt2',
+      revision: 'main',
+      file: 'config.json',
+    });
+    expect(read('hf.co/org/name:Q4_K_M')).toEqual({ id: 'org/name', file: 'Q4_K_M' });
+    expect(parseModelId('https://huggingface.co/datasets/org/name/blob/main/a.jsonl', 'datasets')).toEqual({
+      ...revision('main'),
+      file: 'a.jsonl',
+    });
+    expect(parseModelId('https://huggingface.co/datasets/squad', 'datasets')).toEqual({ id: 'squad' });
+  });
+
+  it('are refused by name where an address is none of a model', () => {
+    const refusals: [string, RegExp][] = [
+      ['https://huggingface.co', /not the address of a model/],
+      ['https://huggingface.co/datasets/org/name', /the address of a data set, not of a model/],
+      ['https://huggingface.co/spaces/org/name', /the address of a space/],
+      ['https://huggingface.co/org/name/discussions/3', /not the page of a model/],
+      ['https://huggingface.co/org/name/tree', /not the page of a model/],
+      ['https://huggingface.co/org/name/constructor/main', /not the page of a model/],
+      ['https://huggingface.co/org/name/tree/main/sub', /the page of a folder/],
+      ['https://huggingface.co/org/..', /not the address of a model/],
+      ['https://huggingface.co/%', /not an address that can be read/],
+      ['https://huggingface.co.evil.example/org/name', /not an address of https:\/\/huggingface\.co/],
+      ['https://example.com/model.gguf', /download it and give its path/],
+    ];
+    for (const [text, pattern] of refusals) expect(() => parseModelId(text), text).toThrow(pattern);
+    expect(() => parseModelId('https://huggingface.co/org/name', 'datasets')).toThrow('of a data set');
   });
 
   it('paths that are called safe stay in their folder, on every system', () => {
@@ -137,6 +202,34 @@ describe('settings', () => {
   });
 });
 
+describe('proxies', () => {
+  const of = (env: Record<string, string>, url: string) => proxyRoute(env)?.proxyOf(new URL(url));
+
+  it('are those of the scheme of an address, in capitals or not', () => {
+    expect(proxyRoute({})).toBeUndefined();
+    expect(proxyRoute({ HTTPS_PROXY: '', NO_PROXY: '*' })).toBeUndefined();
+    const https = 'https://huggingface.co/x';
+    expect(of({ HTTPS_PROXY: 'http://p:1' }, https)).toBe('the proxy p:1 (HTTPS_PROXY)');
+    expect(of({ https_proxy: 'p:1', HTTPS_PROXY: 'q:2' }, https)).toBe('the proxy p:1 (HTTPS_PROXY)');
+    expect(of({ HTTP_PROXY: 'http://p:1' }, https)).toBeUndefined();
+    expect(of({ HTTP_PROXY: 'http://p:1' }, 'http://hub.example/')).toBe('the proxy p:1 (HTTP_PROXY)');
+    expect(of({ ALL_PROXY: 'http://p:1', HTTP_PROXY: 'http://q:2' }, https)).toBe(
+      'the proxy p:1 (ALL_PROXY)',
+    );
+    expect(
+      of({ HTTPS_PROXY: 'http://p:1', HTTP_PROXY: 'http://p:1' }, 'http://127.0.0.1:9/'),
+    ).toBeUndefined();
+    expect(of({ HTTPS_PROXY: 'https://me:secret@p:1' }, https)).toBe('the proxy p:1 (HTTPS_PROXY)');
+  });
+
+  it('are refused without being shown where they are none', () => {
+    for (const value of ['socks5://me:secret@p:1', 'http://', 'ftp://secret', 'http://me:secret@:1']) {
+      const route = () => proxyRoute({ HTTPS_PROXY: value });
+      expect(route, value).toThrow(/^HTTPS_PROXY holds (?!.*secret)/);
+    }
+  });
+});
+
 describe('files', () => {
   it('that a model needs are chosen, and nothing else', () => {
     const base = [
@@ -146,14 +239,24 @@ describe('files', () => {
       'tokenizer.json',
       'tokenizer.model',
       'chat_template.jinja',
+      'additional_chat_templates/tool_use.jinja',
+      'additional_chat_templates/notes.txt',
       'pytorch_model.bin',
       'onnx/model.onnx',
       'tf_model.h5',
       'training_args.bin',
       'model.fp16.safetensors',
     ];
-    const common = ['config.json', 'tokenizer.json', 'chat_template.jinja', 'tokenizer.model'].sort();
-    const chosen = (paths: string[]) => [...chooseFiles(paths, 'a/b', {}).files].sort();
+    const templates = ['chat_template.jinja', 'additional_chat_templates/tool_use.jinja'];
+    const common = ['config.json', 'tokenizer.json', 'tokenizer.model', ...templates].sort();
+    const chosen = (paths: string[]) =>
+      [
+        ...chooseFiles(
+          paths.map((path) => ({ path })),
+          'a/b',
+          {},
+        ).files,
+      ].sort();
     expect(chosen([...base, 'model.safetensors', 'x.gguf'])).toEqual([...common, 'model.safetensors'].sort());
     expect(chosen([...base, 'model.safetensors.index.json', 'model-00001-of-00001.safetensors'])).toEqual(
       [...common, 'model.safetensors.index.json'].sort(),
@@ -162,6 +265,17 @@ describe('files', () => {
     expect(() => chosen(base)).toThrow('pickle');
     expect(() => chosen(['README.md'])).toThrow('neither');
     expect(() => chosen(['model.safetensors'])).toThrow('no config.json');
+  });
+
+  it('are GGUF by quantization, told apart by the end of the name', () => {
+    const has = (path: string) => hasQuantization(path, 'Q4_K_M');
+    expect(has('model-Q4_K_M.gguf')).toBe(true);
+    expect(has('sub/model.q4_k_m.gguf')).toBe(true);
+    expect(has('model-Q4_K_M-00001-of-00002.gguf')).toBe(true);
+    expect(has('Q4_K_M.gguf')).toBe(true);
+    expect(has('model-IQ4_K_M.gguf')).toBe(false);
+    expect(has('model-Q4_K_M-imat.gguf')).toBe(false);
+    expect(has('Q4_K_M/model-Q8_0.gguf')).toBe(false);
   });
 
   it("are noted as Python's library notes them", () => {

@@ -10,10 +10,15 @@ export interface RemoteFile {
   readonly hash: string;
 }
 
+/** A file as a listing has it. Some mirrors name the files only: size and hash are then asked for, file by file. */
+export type ListedFile =
+  | RemoteFile
+  | { readonly path: string; readonly size?: undefined; readonly hash?: undefined };
+
 /** What a model consisted of at a commit. */
 export interface Listing {
   readonly commit: string;
-  readonly files: ReadonlyMap<string, RemoteFile>;
+  readonly files: ReadonlyMap<string, ListedFile>;
 }
 
 /**
@@ -30,7 +35,7 @@ export function parseListing(json: unknown, server: string): Listing {
   if (typeof json.sha !== 'string' || !isCommit(json.sha)) {
     throw wrong(`names the commit ${show(json.sha)}, which is not 40 hexadecimal digits`);
   }
-  const files = new Map<string, RemoteFile>();
+  const files = new Map<string, ListedFile>();
   for (const sibling of json.siblings as unknown[]) {
     if (!isRecord(sibling) || typeof sibling.rfilename !== 'string') throw wrong('has a file without a name');
     const path = sibling.rfilename;
@@ -38,6 +43,10 @@ export function parseListing(json: unknown, server: string): Listing {
     const lfs = isRecord(sibling.lfs) ? sibling.lfs : undefined;
     const hash = lfs ? lfs.sha256 : sibling.blobId;
     const size = lfs ? lfs.size : sibling.size;
+    if (hash === undefined) {
+      files.set(path, { path });
+      continue;
+    }
     if (typeof hash !== 'string' || !isBlobHash(hash)) {
       throw wrong(`gives ${show(path)} the hash ${show(hash)}, which is none`);
     }
@@ -53,11 +62,15 @@ export function parseListing(json: unknown, server: string): Listing {
  * Reads a list of files as it is kept in the cache, in the form in which Python's huggingface_hub keeps its own
  * (`trees/<commit>.json`); undefined where it is not in that form.
  */
-export function parseTree(json: unknown): ReadonlyMap<string, RemoteFile> | undefined {
+export function parseTree(json: unknown): ReadonlyMap<string, ListedFile> | undefined {
   if (!isRecord(json) || json.format_version !== 1 || !isRecord(json.files)) return undefined;
-  const files = new Map<string, RemoteFile>();
+  const files = new Map<string, ListedFile>();
   for (const [path, entry] of Object.entries(json.files)) {
     if (!isSafePath(path) || !isRecord(entry)) return undefined;
+    if (Object.keys(entry).length === 0) {
+      files.set(path, { path });
+      continue;
+    }
     const large = typeof entry.lfs_sha256 === 'string';
     const hash = large ? entry.lfs_sha256 : entry.blob_id;
     const size = large ? entry.lfs_size : entry.size;
@@ -68,8 +81,9 @@ export function parseTree(json: unknown): ReadonlyMap<string, RemoteFile> | unde
 }
 
 /** The inverse of `parseTree`. */
-export function treeText(files: ReadonlyMap<string, RemoteFile>): string {
+export function treeText(files: ReadonlyMap<string, ListedFile>): string {
   const entries = [...files.values()].map(({ path, size, hash }) => {
+    if (hash === undefined) return [path, {}];
     const entry = hash.length === 64 ? { size, lfs_sha256: hash, lfs_size: size } : { size, blob_id: hash };
     return [path, entry];
   });

@@ -1,12 +1,13 @@
 import { RopewalkError } from '../errors.ts';
 import { fetchListing } from './api.ts';
 import { ModelCache } from './cache.node.ts';
+import { someOf } from './choose.ts';
 import { type ChosenData, chooseDataFiles } from './choose-data.ts';
-import { checkRevision, isSafePath, type ModelId, parseModelId } from './model-id.ts';
-import { download, one, type PullOptions, some } from './pull.node.ts';
+import { checkRevision, isSafePath, type ModelId } from './model-id.ts';
+import { download, NotCachedError, one, type PullOptions } from './pull.node.ts';
 import type { Connection } from './request.ts';
 import { RequestError, type Timing } from './retry.ts';
-import { hubSettings } from './settings.node.ts';
+import { hubSettings, repositoryNamed } from './settings.node.ts';
 
 export interface PullDatasetOptions extends Omit<PullOptions, 'weights'> {
   /** Called with the files that were chosen, and those that were left. */
@@ -25,7 +26,7 @@ export interface PullDatasetOptions extends Omit<PullOptions, 'weights'> {
  * @throws RopewalkError saying what to do
  */
 export async function pullDataset(id: string, options: PullDatasetOptions = {}): Promise<string[]> {
-  const parsed = parseModelId(id);
+  const parsed = repositoryNamed(id, 'datasets', options);
   if (!parsed) {
     throw new RopewalkError(
       `${JSON.stringify(id)} is not the id of a data set on the hub; ids look like org/name, org/name@revision or org/name:train.jsonl`,
@@ -57,8 +58,8 @@ export async function pullDatasetWith(
   if (cached.choice) options.onChosen?.(cached.choice);
   if (cached.paths && (settings.offline || !update)) return cached.paths;
   if (settings.offline) {
-    throw new RopewalkError(
-      `the data set ${id} (revision ${revision}) is not complete in the cache ${settings.cache}: missing ${some(cached.missing)}; ` +
+    throw new NotCachedError(
+      `the data set ${id} (revision ${revision}) is not complete in the cache ${settings.cache}: missing ${someOf(cached.missing)}; ` +
         'this is offline: unset HF_HUB_OFFLINE and pull it with a network',
     );
   }

@@ -1,16 +1,16 @@
 import { statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RopewalkError } from '../errors.ts';
-import { fetchListing, openFile } from './api.ts';
+import { describeFile, fetchListing, openFile } from './api.ts';
 import { fetchBlob, hasSize } from './blob.node.ts';
 import { ModelCache } from './cache.node.ts';
 import { findCached, pathOf, readShards } from './cached.node.ts';
-import { type Choice, chooseFiles } from './choose.ts';
-import type { Listing, RemoteFile } from './listing.ts';
-import { checkRevision, isSafePath, type ModelId, parseModelId } from './model-id.ts';
+import { type Choice, chooseFiles, readableSize, someOf } from './choose.ts';
+import type { ListedFile, Listing, RemoteFile } from './listing.ts';
+import { checkRevision, isSafePath, type ModelId } from './model-id.ts';
 import type { Connection } from './request.ts';
 import { RequestError, type Timing } from './retry.ts';
-import { type HubOptions, hubSettings } from './settings.node.ts';
+import { type HubOptions, hubSettings, repositoryNamed } from './settings.node.ts';
 
 /** How far a download is; bytes. */
 export interface PullProgress {
@@ -26,7 +26,7 @@ export interface PullProgress {
 export interface PullOptions extends HubOptions {
   /** A branch, a tag or a commit; `main` by default. */
   readonly revision?: string | undefined;
-  /** One GGUF file, for models that have several. */
+  /** One GGUF file, or its quantization (`Q4_K_M`), for models that have several. */
   readonly file?: string | undefined;
   /** false: everything but the weights, for those who only look at a model's structure or want its tokenizer. */
   readonly weights?: boolean | undefined;
@@ -50,16 +50,16 @@ const FILES_AT_ONCE = 4;
  * or the file of `hf auth login`, and HF_HUB_OFFLINE. The token is shown to the endpoint alone. An interrupted download
  * is continued by the next call; a file appears only once its hash is the one that the hub gives.
  *
- * @param id `org/name`, `org/name@revision` or `org/name:file.gguf`
+ * @param id `org/name`, `org/name@revision`, `org/name:file.gguf`, `org/name:Q4_K_M`, or the address of its page
  * @returns the snapshot's folder, or the GGUF file in it
  * @throws RopewalkError saying what to do: the id or the revision does not exist, the licence is not accepted, nothing
  * answers, the disk is full, a hash is wrong …
  */
 export async function pullModel(id: string, options: PullOptions = {}): Promise<string> {
-  const parsed = parseModelId(id);
+  const parsed = repositoryNamed(id, 'models', options);
   if (!parsed) {
     throw new RopewalkError(
-      `${JSON.stringify(id)} is not the id of a model on the hub; ids look like google/gemma-2-2b-it, org/name@revision or org/name:file.gguf`,
+      `${JSON.stringify(id)} is not the id of a model on the hub; ids look like google/gemma-2-2b-it, org/name@revision, org/name:file.gguf or org/name:Q4_K_M`,
     );
   }
   return pullWith(parsed, options);
@@ -84,8 +84,8 @@ export async function pullWith(model: ModelId, options: PullOptions, timing?: Ti
   const cached = await findCached(cache, id, revision, wish);
   if (cached.path !== undefined && (settings.offline || (cached.complete && !update))) return cached.path;
   if (settings.offline) {
-    throw new RopewalkError(
-      `${id} (revision ${revision}) is not complete in the cache ${settings.cache}: missing ${some(cached.missing)}; ` +
+    throw new NotCachedError(
+      `${id} (revision ${revision}) is not complete in the cache ${settings.cache}: missing ${someOf(cached.missing)}; ` +
         'this is offline: unset HF_HUB_OFFLINE and pull it with a network',
     );
   }
@@ -99,12 +99,15 @@ export async function pullWith(model: ModelId, options: PullOptions, timing?: Ti
     if (silent && cached.path !== undefined && !update) return cached.path;
     throw error;
   }
-  const choice = chooseFiles(listing.files.keys(), id, wish);
+  const choice = chooseFiles(listing.files.values(), id, wish);
   await cache.writeFiles(listing.commit, listing.files);
   await download(connection, cache, id, listing, choice, options);
   await cache.writeRef(revision, listing.commit);
   return pathOf(cache, listing.commit, choice);
 }
+
+/** There is no network to be asked, and the cache has not all of what was asked for. */
+export class NotCachedError extends RopewalkError {}
 
 /** Brings all chosen files into the snapshot, an index of shards last: whoever finds it finds the shards. */
 export async function download(
@@ -126,8 +129,10 @@ export async function download(
       onBytes,
     });
 
-  const index = choice.index === undefined ? undefined : files.get(choice.index)!;
-  const wanted = choice.files.map((path) => files.get(path)!);
+  const describe = (file: ListedFile) => describeFile(asking, id, commit, file);
+  const wanted: RemoteFile[] = [];
+  for (const path of choice.files) wanted.push(await describe(files.get(path)!));
+  const index = wanted.find(({ path }) => path === choice.index);
   if (index) {
     await fetchFile(index, () => {});
     for (const shard of await readShards(join(cache.blobs, index.hash))) {
@@ -136,7 +141,7 @@ export async function download(
         throw new RopewalkError(
           `${id}: ${index.path} names ${shard}, which is not there; choose another revision`,
         );
-      wanted.push(file);
+      wanted.push(await describe(file));
     }
   }
   await checkSpace(cache, wanted);
@@ -173,7 +178,7 @@ async function checkSpace(cache: ModelCache, files: readonly RemoteFile[]): Prom
   const free = await freeBytes(cache.blobs);
   if (free === undefined || needed <= free + ((await cache.partialBytes()) ?? 0)) return;
   throw new RopewalkError(
-    `${cache.blobs}: the disk is full: ${gigabytes(needed)} are to be downloaded and ${gigabytes(free)} are free; ` +
+    `${cache.blobs}: the disk is full: ${readableSize(needed)} are to be downloaded and ${readableSize(free)} are free; ` +
       'free some space, or name a folder on another disk in HF_HUB_CACHE',
   );
 }
@@ -187,10 +192,6 @@ async function freeBytes(folder: string): Promise<number | undefined> {
   }
 }
 
-function gigabytes(bytes: number): string {
-  return bytes < 1e8 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
-}
-
 /** What is said in one of two places; twice only where it says the same. */
 export function one(
   what: string,
@@ -201,8 +202,4 @@ export function one(
   throw new RopewalkError(
     `the id asks for the ${what} "${inId}" and the options for "${inOptions}"; give one of them`,
   );
-}
-
-export function some(names: readonly string[]): string {
-  return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
 }

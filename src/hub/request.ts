@@ -10,7 +10,25 @@ export interface Connection {
   readonly repository?: RepositoryKind | undefined;
   readonly timing: Timing;
   readonly signal?: AbortSignal | undefined;
+  /** The way to the network; by default `fetch`. */
+  readonly route?: Route | undefined;
 }
+
+/** A way to the network: directly, or through proxies. */
+export interface Route {
+  fetch(url: URL, options: RequestOptions): Promise<Response>;
+  /** What messages call the proxy on the way to an address; undefined where there is none. */
+  proxyOf(url: URL): string | undefined;
+}
+
+export interface RequestOptions {
+  readonly method: 'GET' | 'HEAD';
+  readonly headers: Record<string, string>;
+  readonly redirect: 'manual';
+  readonly signal: AbortSignal;
+}
+
+const DIRECT: Route = { fetch: (url, options) => fetch(url, options), proxyOf: () => undefined };
 
 /** An answer whose body is read piece by piece. Close it, unless it was read to its end. */
 export interface Reply {
@@ -26,17 +44,24 @@ const MOST_REDIRECTS = 10;
  * Asks the hub for `path`. Redirects are followed here rather than by `fetch`, for three reasons: the token is shown to
  * the endpoint and to nobody else (files come from other hosts, by links signed for them), encryption is never given up
  * on the way, and what the hub itself says in front of a redirect can be checked.
+ *
+ * A HEAD request ends where the way leads to another host: links that are signed for GET are refused there.
  * @param onHop sees the headers of every answer of the endpoint itself, redirects included
  */
 export async function request(
   connection: Connection,
   path: string,
   {
+    method = 'GET',
     headers = {},
     onHop = () => {},
-  }: { headers?: Record<string, string>; onHop?: (headers: Headers) => void } = {},
+  }: {
+    method?: RequestOptions['method'];
+    headers?: Record<string, string>;
+    onHop?: (headers: Headers) => void;
+  } = {},
 ): Promise<Reply> {
-  const { endpoint, token, timing, signal } = connection;
+  const { endpoint, token, timing, signal, route = DIRECT } = connection;
   signal?.throwIfAborted();
   const controller = new AbortController();
   const forward = () => controller.abort(signal?.reason);
@@ -57,7 +82,7 @@ export async function request(
     try {
       return await wait();
     } catch (error) {
-      throw requestError(error, url.host, signal);
+      throw requestError(error, url.host, route.proxyOf(url), signal);
     } finally {
       clearTimeout(timer);
     }
@@ -76,11 +101,14 @@ export async function request(
         ...(token !== undefined && !away && { authorization: `Bearer ${token}` }),
       };
       const response = await watched(() =>
-        fetch(url, { headers: shown, redirect: 'manual', signal: controller.signal }),
+        route.fetch(url, { method, headers: shown, redirect: 'manual', signal: controller.signal }),
       );
+      if (response.status === 407) throw proxyError(407, url.host, route.proxyOf(url));
       if (!away) onHop(response.headers);
       const location = response.headers.get('location');
-      if (![301, 302, 303, 307, 308].includes(response.status) || location === null) {
+      const leaves =
+        method === 'HEAD' && URL.canParse(location ?? '', url) && new URL(location!, url).origin !== home;
+      if (![301, 302, 303, 307, 308].includes(response.status) || location === null || leaves) {
         return { response, ...body(response, watched, controller, release) };
       }
       await response.body?.cancel();
@@ -158,10 +186,12 @@ export function redirected(from: URL, location: string, endpoint: string): URL {
 
 /** Whether an address is that of a server without encryption on this very machine. */
 export function isLoopbackHttp({ protocol, hostname }: URL): boolean {
-  return (
-    protocol === 'http:' &&
-    (hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname))
-  );
+  return protocol === 'http:' && isLoopback(hostname);
+}
+
+/** Whether a host, as a URL has it, is this very machine. */
+export function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
 }
 
 const UNREACHABLE = [
@@ -173,21 +203,45 @@ const UNREACHABLE = [
   'UND_ERR_CONNECT_TIMEOUT',
 ];
 
-/** The readable error for what `fetch` or a body's reader threw. */
-function requestError(error: unknown, host: string, signal: AbortSignal | undefined): unknown {
-  if (signal?.aborted) return signal.reason;
-  if (error instanceof RequestError || !(error instanceof Error)) return error;
-  const cause = error.cause instanceof Error ? error.cause : error;
-  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
-  if (UNREACHABLE.includes(code)) {
+/** The readable error for a proxy that does not let a request through. */
+function proxyError(status: number, host: string, proxy = 'the proxy'): RequestError {
+  if (status === 407) {
     return new RequestError(
-      `cannot reach ${host} (${code}); check the network, or HF_ENDPOINT`,
-      'unreachable',
-      { cause },
+      `${proxy} asks for a name and a password (407); set the variable as http://name:password@host:port`,
+      'final',
     );
   }
+  return new RequestError(
+    `${proxy} does not connect to ${host} (${status}); check that variable, or NO_PROXY for hosts to be reached directly`,
+    status >= 500 ? 'unreachable' : 'final',
+  );
+}
+
+/** The readable error for what `fetch` or a body's reader threw. */
+function requestError(
+  error: unknown,
+  host: string,
+  proxy: string | undefined,
+  signal: AbortSignal | undefined,
+): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (error instanceof RequestError || !(error instanceof Error)) return error;
+  let cause = error;
+  while (cause.cause instanceof Error) cause = cause.cause;
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
+  // What undici says where a proxy answers CONNECT with anything but 200.
+  const [refused] =
+    /\(\d{3}\)/.exec(/^Proxy (?:response|Authentication)/.test(cause.message) ? cause.message : '') ?? [];
+  if (refused) return proxyError(Number(refused.slice(1, -1)), host, proxy);
+  if (UNREACHABLE.includes(code)) {
+    const text =
+      proxy === undefined
+        ? `cannot reach ${host} (${code}); check the network, HF_ENDPOINT, or HTTPS_PROXY where there is a proxy`
+        : `cannot reach ${host} through ${proxy} (${code}); check that variable, or NO_PROXY for hosts to be reached directly`;
+    return new RequestError(text, 'unreachable', { cause });
+  }
   if (/CERT|SELF_SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL/.test(code)) {
-    const text = `cannot trust ${host} (${code}): its certificate is not valid here; check the clock, or a proxy's certificate`;
+    const text = `cannot trust ${host} (${code}): its certificate is not valid here; check the clock, or name a proxy's certificate in NODE_EXTRA_CA_CERTS`;
     return new RequestError(text, 'final', { cause });
   }
   const text = `the connection to ${host} was cut (${code || cause.message}); try again: what came is kept`;

@@ -3,13 +3,13 @@ import { resolve } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { recoverDirectory } from '../files/atomic.node.ts';
 import { errorCode } from '../files/file-errors.ts';
-import { parseModelId } from './model-id.ts';
-import { type PullOptions, pullWith } from './pull.node.ts';
+import { NotCachedError, type PullOptions, pullWith } from './pull.node.ts';
 import { RequestError } from './retry.ts';
+import { repositoryNamed } from './settings.node.ts';
 
 /**
  * Where a model lies, whether it is named by its path or by its id on the hub. A file or a folder of that name wins; else
- * an id (`org/name`, `org/name@revision`, `org/name:file.gguf`) is looked up in the cache, and downloaded if it is
+ * an id (`org/name`, `gpt2`, `org/name@revision`, `org/name:file.gguf`) or an address of the hub is looked up in the cache, and downloaded if it is
  * not there (see `pullModel`).
  * @returns a path
  * @throws RopewalkError saying what was tried
@@ -20,7 +20,7 @@ export async function resolveModel(idOrPath: string, options: PullOptions = {}):
   await recoverDirectory(idOrPath);
   if (await isThere(idOrPath)) return idOrPath;
   const shown = JSON.stringify(idOrPath);
-  const model = parseModelId(idOrPath);
+  const model = repositoryNamed(idOrPath, 'models', options);
   if (!model) {
     throw new RopewalkError(
       `${shown}: no such file or folder (${resolve(idOrPath)}), nor the id of a model on the hub, ` +
@@ -30,10 +30,7 @@ export async function resolveModel(idOrPath: string, options: PullOptions = {}):
   try {
     return await pullWith(model, options);
   } catch (error) {
-    const absent =
-      error instanceof RequestError &&
-      (error.kind === 'unreachable' || [401, 404].includes(error.status ?? 0));
-    if (!absent) throw error;
+    if (!isAbsent(error)) throw error;
     throw new RopewalkError(
       `${shown}: no such file or folder here; as a model on the hub: ${error.message}`,
       {
@@ -41,6 +38,14 @@ export async function resolveModel(idOrPath: string, options: PullOptions = {}):
       },
     );
   }
+}
+
+/** Whether an error says that the hub has no repository of a name, or that it cannot be asked. */
+export function isAbsent(error: unknown): error is RopewalkError {
+  if (error instanceof NotCachedError) return true;
+  return (
+    error instanceof RequestError && (error.kind === 'unreachable' || [401, 404].includes(error.status ?? 0))
+  );
 }
 
 /** False only where nothing has this name; other troubles are told when it is opened. */

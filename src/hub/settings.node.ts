@@ -3,7 +3,9 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
-import { isLoopbackHttp } from './request.ts';
+import { type ModelId, parseModelId, type RepositoryKind } from './model-id.ts';
+import { proxyRoute } from './proxy.node.ts';
+import { isLoopbackHttp, type Route } from './request.ts';
 import type { Timing } from './retry.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -17,6 +19,8 @@ export interface HubSettings {
   /** Files in a snapshot are links to blobs; false where the user wants none (HF_HUB_DISABLE_SYMLINKS). */
   readonly symlinks: boolean;
   readonly timing: Timing;
+  /** Through proxies, where the environment names some. */
+  readonly route: Route | undefined;
 }
 
 export interface HubOptions {
@@ -32,7 +36,7 @@ export function hubSettings(options: HubOptions = {}, env: Environment = process
   const path = (name: string) => set(name) && expand(set(name)!, env);
   const flag = (name: string) => /^(1|on|yes|true)$/i.test(env[name] ?? '');
   const home = path('HF_HOME') ?? join(path('XDG_CACHE_HOME') ?? join(homedir(), '.cache'), 'huggingface');
-  const endpoint = checkEndpoint(options.endpoint ?? set('HF_ENDPOINT') ?? 'https://huggingface.co');
+  const endpoint = hubEndpoint(options, env);
   const given = options.token ?? set('HF_TOKEN') ?? set('HUGGING_FACE_HUB_TOKEN');
   const token = checkToken(given ?? readToken(path('HF_TOKEN_PATH') ?? join(home, 'token')));
   if (token !== undefined && endpoint.startsWith('http:') && !isLoopbackHttp(new URL(endpoint))) {
@@ -51,7 +55,26 @@ export function hubSettings(options: HubOptions = {}, env: Environment = process
       backoffMs: 500,
       longestWaitMs: 120_000,
     },
+    route: proxyRoute(env),
   };
+}
+
+function hubEndpoint(options: HubOptions, env: Environment): string {
+  return checkEndpoint(options.endpoint ?? (env.HF_ENDPOINT || 'https://huggingface.co'));
+}
+
+/**
+ * The repository that a text names: an id, or an address of the hub that is set.
+ *
+ * @returns undefined for a text that is neither.
+ * @throws RopewalkError for an address of anything else.
+ */
+export function repositoryNamed(
+  text: string,
+  kind: RepositoryKind,
+  options: HubOptions = {},
+): ModelId | undefined {
+  return parseModelId(text, kind, hubEndpoint(options, process.env));
 }
 
 /** `~` and `$NAME` in a path, as Python's expanduser and expandvars read them. */

@@ -34,6 +34,7 @@ export const slots: readonly Slot[] = [
   slot('embedding', false, (model) => embeddingBlock(summaryOf(model))),
   slot('added positions', false, (model) => positionBlock(model, false)),
   slot('pre-attention norm', true, (model) => normBlock(model, 'pre-attention norm')),
+  slot('query and key norms', true, (model) => normBlock(model, 'query norm')),
   slot('turned positions', true, (model) => positionBlock(model, true)),
   slot('attention', true, (model) => attentionBlock(summaryOf(model), partsOf(model.model))),
   slot('attention post-norm', true, (model) => normBlock(model, 'attention post-norm')),
@@ -74,20 +75,36 @@ function embeddingBlock({ vocabSize, width, embeddingScale }: ModelSummary): Blo
 
 /** Positions that are added to the embedding, or that turn queries and keys in every layer. */
 function positionBlock(model: NamedModel, turned: boolean): Block | undefined {
-  const { position } = summaryOf(model);
-  if ((position.kind === 'rotary') !== turned) return undefined;
+  const { position, localPosition, rotary } = summaryOf(model);
+  if (!position || (position.kind === 'rotary') !== turned) return undefined;
   const { kind, theta, scaling } = position;
   const title = valueLabels[kind];
   const where: Bilingual = turned
     ? { en: 'turns queries and keys', ko: '쿼리와 키를 회전' }
     : { en: 'added to the embedding', ko: '임베딩에 더함' };
+  const local = localPosition?.theta;
   const base = turned && theta !== undefined ? [same(`θ = ${whole(theta)}`)] : [];
+  if (local !== undefined) {
+    base.push({ en: `θ = ${whole(local)} in local layers`, ko: `로컬 층은 θ = ${whole(local)}` });
+  }
+  const still = rotary.filter((turns) => !turns).length;
+  if (turned && still > 0) {
+    base.push({
+      en: `not in ${still} of ${rotary.length} layers`,
+      ko: `${rotary.length}개 층 중 ${still}개는 제외`,
+    });
+  }
   const scaled = scaling ? [same(`${scaling.type} ×${scaling.factor}`)] : [];
-  return { title, details: [where, ...base, ...scaled], sort: `${kind} ${scaling?.type}` };
+  return {
+    title,
+    details: [where, ...base, ...scaled],
+    sort: `${kind} ${scaling?.type} ${local !== undefined} ${still > 0}`,
+  };
 }
 
 const normTitles: Partial<Record<Role, Bilingual>> = {
   'pre-attention norm': { en: 'before attention', ko: '어텐션 앞' },
+  'query norm': { en: 'of each head of queries and keys', ko: '쿼리와 키의 헤드마다' },
   'attention post-norm': { en: 'after attention', ko: '어텐션 뒤' },
   'pre-mlp norm': { en: 'before the MLP', ko: 'MLP 앞' },
   'mlp post-norm': { en: 'after the MLP', ko: 'MLP 뒤' },
@@ -123,12 +140,20 @@ function attentionBlock(summary: ModelSummary, { attentions }: ModelParts): Bloc
     });
   }
   if (cap !== null) details.push({ en: `scores capped at ±${short(cap)}`, ko: `점수 제한 ±${short(cap)}` });
-  if (biases.attention) details.push({ en: 'with biases', ko: '편향 있음' });
-  const sorts = attentions.map(({ window, softcap, bias }: AttentionPart) =>
-    [window !== null, softcap !== null, bias].join(),
+  if (biases.attention && biases.attentionOutput) details.push(withBiases);
+  else if (biases.attention) {
+    details.push({ en: 'biases of queries, keys and values', ko: '쿼리·키·값에 편향' });
+  }
+  details.push(...branchDetails(summary));
+  const sorts = attentions.map(({ window, softcap, bias, outputBias }: AttentionPart) =>
+    [window !== null, softcap !== null, bias, outputBias].join(),
   );
   const kind = attentionKind(summary);
-  return { title: capitalised(kind), details, sort: [kind.en, ...distinct(sorts)].join(' ') };
+  return {
+    title: capitalised(kind),
+    details,
+    sort: [kind.en, summary.branchScale !== 1, ...distinct(sorts)].join(' '),
+  };
 }
 
 function mlpBlock(summary: ModelSummary, { mlps }: ModelParts): Block {
@@ -140,19 +165,30 @@ function mlpBlock(summary: ModelSummary, { mlps }: ModelParts): Block {
     title: gated
       ? { en: `${name} (gated MLP)`, ko: `${name} (게이트 MLP)` }
       : { en: `MLP with ${name}`, ko: `${name} MLP` },
-    details: [same(size), ...(biases.mlp ? [{ en: 'with biases', ko: '편향 있음' }] : [])],
-    sort: [name, ...distinct(sorts)].join(' '),
+    details: [same(size), ...(biases.mlp ? [withBiases] : []), ...branchDetails(summary)],
+    sort: [name, summary.branchScale !== 1, ...distinct(sorts)].join(' '),
   };
 }
 
-function headBlock({ tiedHead, biases }: ModelSummary): Block {
+const withBiases: Bilingual = { en: 'with biases', ko: '편향 있음' };
+
+/** What a branch is multiplied by, where it is. */
+function branchDetails({ branchScale }: ModelSummary): Bilingual[] {
+  if (branchScale === 1) return [];
+  return [{ en: `× ${short(branchScale)} before the sum`, ko: `더하기 전 × ${short(branchScale)}` }];
+}
+
+function headBlock({ tiedHead, biases, logitScale }: ModelSummary): Block {
   return {
     title: { en: 'Output head', ko: '출력 헤드' },
     details: [
       tiedHead ? valueLabels.tied : valueLabels.untied,
       ...(biases.head ? [{ en: 'with a bias', ko: '편향 있음' }] : []),
+      ...(logitScale === 1
+        ? []
+        : [{ en: `logits × ${short(logitScale)}`, ko: `로짓 × ${short(logitScale)}` }]),
     ],
-    sort: `head ${tiedHead} ${biases.head}`,
+    sort: `head ${tiedHead} ${biases.head} ${logitScale !== 1}`,
   };
 }
 

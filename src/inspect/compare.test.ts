@@ -10,11 +10,13 @@ const named = (...names: string[]): NamedModel[] => names.map((name) => namedPre
 const lines = (rows: readonly Row[]) =>
   rows.map(({ feature, values }) => [feature, ...Object.values(values)]);
 
+const grouped = 'grouped-query attention';
+const mixed = (sharing: string) => `local sliding-window and global layers, ${sharing}`;
+
 describe('compare', () => {
   // The study note's tables, in the words of this program.
   it('gives the table of the four families', () => {
     const [families, generations] = tables(named('gpt', 'gemma', 'gemma2', 'llama3'));
-    const grouped = 'grouped-query attention';
     const local = `local sliding-window and global layers, ${grouped}`;
     expect(lines(families!.rows)).toEqual([
       ['Architecture', 'decoder', 'decoder', 'decoder', 'decoder'],
@@ -32,6 +34,65 @@ describe('compare', () => {
       ['Logits', 'uncapped', 'capped in attention and in the last layer'],
       ['Sizes', '2B, 7B', '2B, 9B, 27B'],
     ]);
+  });
+
+  it('tells the next chapter, with rows for what is new', () => {
+    const [families, generations] = tables(named('gemma2', 'gemma3', 'qwen3', 'exaone4'));
+    const both = 'before and after attention and MLP';
+    const headNorm = 'RMSNorm of each head';
+    expect(lines(families!.rows)).toEqual([
+      ['Architecture', 'decoder', 'decoder', 'decoder', 'decoder'],
+      [
+        'Position encoding',
+        'RoPE',
+        'RoPE, a base each for global and local layers',
+        'RoPE',
+        'RoPE in local layers, none in global ones',
+      ],
+      ['Normalisation', 'RMSNorm', 'RMSNorm', 'RMSNorm', 'RMSNorm'],
+      ['Attention', mixed(grouped), mixed('multi-query attention'), grouped, mixed(grouped)],
+      ['Activation', 'GeGLU', 'GeGLU', 'SwiGLU', 'SwiGLU'],
+      ['Training data', 'about 13T tokens', '2T to 14T tokens', '36T tokens', '12T tokens (1.2B), 14T (32B)'],
+      ['Query and key norms', 'none', headNorm, headNorm, headNorm],
+      ['Layer pattern', '1 local : 1 global', '5 local : 1 global', 'all global', '3 local : 1 global'],
+      ['Norm placement', both, both, 'before attention and MLP', 'after attention and MLP'],
+    ]);
+    expect(generations!.models).toEqual(['gemma2', 'gemma3']);
+    expect(lines(generations!.rows).map(([feature, , value]) => [feature, value])).toEqual([
+      ['Attention', mixed('multi-query attention')],
+      ['Position encoding', 'RoPE, a base each for global and local layers'],
+      ['Training', 'knowledge distillation'],
+      ['Normalisation', 'RMSNorm'],
+      ['Logits', 'uncapped'],
+      ['Sizes', '270M, 1B'],
+      ['Query and key norms', headNorm],
+      ['Layer pattern', '5 local : 1 global'],
+    ]);
+    const korean = tables(named('gemma2', 'gemma3', 'qwen3', 'exaone4'), 'ko')[0]!.rows;
+    expect(lines(korean).slice(-3)).toEqual([
+      ['쿼리·키 정규화', '없음', '헤드마다 RMSNorm', '헤드마다 RMSNorm', '헤드마다 RMSNorm'],
+      ['층 배치', '로컬 1 : 글로벌 1', '로컬 5 : 글로벌 1', '모두 글로벌', '로컬 3 : 글로벌 1'],
+      ['정규화 위치', '어텐션과 MLP 앞뒤', '어텐션과 MLP 앞뒤', '어텐션과 MLP 앞', '어텐션과 MLP 뒤'],
+    ]);
+  });
+
+  it('tells biases of some products and multipliers from the modules', () => {
+    const { rows } = tables(named('qwen2', 'llama3', 'hyperclovax/tiny'))[0]!;
+    expect(lines(rows).slice(-2)).toEqual([
+      ['Biases', 'queries, keys and values', 'none', 'none'],
+      ['Multipliers', 'none', 'none', 'embedding ×4, branches ×0.5, logits ×0.5'],
+    ]);
+    const all = compare(named('gemma3', 'exaone4', 'hyperclovax'));
+    const value = (feature: string) => Object.values(all.find((row) => row.feature === feature)!.values);
+    expect(value('Position base (theta)')).toEqual(['1,000,000, local 10,000', '1,000,000', '10,000']);
+    expect(value('Layers without positions')).toEqual(['0', '16', '0']);
+    expect(value('Branch scale')).toEqual(['1', '1', '0.5']);
+    expect(value('Logit scale')).toEqual(['1', '1', '0.5']);
+    expect(new Set(all.map(({ feature }) => feature)).size).toBe(all.length);
+    // Nothing of it where only the families of the note stand.
+    const note = compare(named('gpt', 'gemma', 'gemma2', 'llama3')).map(({ feature }) => feature);
+    for (const row of ['Query and key norms', 'Layer pattern', 'Multipliers', 'Layers without positions'])
+      expect(note).not.toContain(row);
   });
 
   it('has a row for each feature with a value for each model, under the names that were given', () => {
@@ -65,11 +126,14 @@ describe('compare', () => {
   });
 
   it('says everything in Korean but names, formulas and units', () => {
-    const models = named('gpt', 'gpt2', 'gemma', 'gemma2', 'llama3', 'llama-3.2-1b', 'gemma/tiny');
+    const models = named(
+      ...['gpt', 'gpt2', 'gemma', 'gemma2', 'llama3', 'llama-3.2-1b', 'gemma/tiny'],
+      ...['gemma3', 'qwen2', 'exaone4', 'mistral', 'hyperclovax'],
+    );
     const english = compare(models);
     const korean = compare(models, 'ko');
     const foreign = (text: string) => text.match(/\b[a-z]{3,}\b/g) ?? [];
-    const names = /^(gpt|base|gemma|llama|tiny|theta|bfloat)$/;
+    const names = /^(gpt|base|gemma|llama|tiny|theta|bfloat|qwen|exaone|mistral)$/;
     for (const [i, { feature, values }] of korean.entries()) {
       expect(feature).not.toBe(english[i]!.feature);
       const words = [feature, ...Object.values(values)].flatMap(foreign).filter((word) => !names.test(word));

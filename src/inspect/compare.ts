@@ -79,11 +79,13 @@ function tableOf(
     names.add(model.name);
     summaries.set(model, summarize(model, model.name));
   }
-  const rows = features.map(({ label, value }) => ({
-    feature: label[locale],
-    values: Object.fromEntries(
-      models.map((model) => [model.name, value(model, summaries.get(model)!)[locale]]),
-    ),
-  }));
+  const rows = features
+    .filter(({ says }) => !says || [...summaries.values()].some(says))
+    .map(({ label, value }) => ({
+      feature: label[locale],
+      values: Object.fromEntries(
+        models.map((model) => [model.name, value(model, summaries.get(model)!)[locale]]),
+      ),
+    }));
   return { models: [...names], rows };
 }

@@ -65,6 +65,16 @@ describe('blockDiagram', () => {
     expect(count(blockDiagram(named('llama-3-8b', 'llama-3-70b'), 'en'), '#(a65f00|1a7f37)')).toBe(0);
   });
 
+  it('shows what the next families add', () => {
+    const svg = blockDiagram(named('gemma2', 'gemma3', 'exaone4', 'hyperclovax/tiny'), 'en');
+    const drawn = texts(svg);
+    expect(drawn.filter((text) => text.startsWith('of each head'))).toHaveLength(2);
+    expect(drawn).toContain('θ = 10,000 in local layers');
+    expect(drawn).toContain('not in 16 of 64 layers');
+    expect(drawn.filter((text) => text === '× 0.5 before the sum')).toHaveLength(2);
+    expect(drawn).toContain('logits × 0.5');
+  });
+
   it('is in Korean where that is asked for', () => {
     const korean = texts(blockDiagram(named('gpt', 'gemma2'), 'ko')).join(' ');
     expect(korean).toContain('토큰 임베딩');

@@ -19,6 +19,8 @@ import type { ModelSummary } from './summary.ts';
 export interface Feature {
   readonly label: Bilingual;
   readonly value: (model: NamedModel, summary: ModelSummary) => Bilingual;
+  /** Whether a model has something to say here; where none has, the row is left out. Default every model has. */
+  readonly says?: (summary: ModelSummary) => boolean;
 }
 
 export function attentionKind({ heads, kvHeads, windows }: ModelSummary): Bilingual {
@@ -34,6 +36,38 @@ const PLAIN = { relu: 'ReLU', gelu: 'GELU', silu: 'SiLU' } as const;
 
 export function activationName({ activation, gated }: ModelSummary): string {
   return (gated ? GATED : PLAIN)[activation];
+}
+
+function positionText({ position, localPosition, rotary, windows }: ModelSummary): Bilingual {
+  if (!position) return values.none;
+  if (localPosition) return values.rotaryTwo;
+  if (position.kind !== 'rotary' || rotary.every(Boolean)) return values[position.kind];
+  const byWindow = rotary.every((turns, i) => turns === (windows[i] !== null));
+  return byWindow ? values.rotaryLocal : values.rotarySome;
+}
+
+/** How local and global layers take turns: `5 local : 1 global`. */
+function patternText({ windows }: ModelSummary): Bilingual {
+  const local = windows.map((window) => window !== null);
+  if (!local.includes(true)) return values.allGlobal;
+  if (!local.includes(false)) return values.allLocal;
+  const run = local.indexOf(false);
+  const repeats = run > 0 && local.every((isLocal, i) => isLocal === ((i + 1) % (run + 1) !== 0));
+  if (repeats) return { en: `${run} local : 1 global`, ko: `로컬 ${run} : 글로벌 1` };
+  return same(local.map((isLocal) => (isLocal ? 'L' : 'G')).join(''));
+}
+
+/** Gemma 2's layers take turns one by one; what is new are runs of local ones. */
+const hasRuns = ({ windows }: ModelSummary): boolean =>
+  windows.includes(null) && windows.some((window, i) => window !== null && windows[i + 1] != null);
+
+function multipliersText({ branchScale, logitScale, embeddingScale }: ModelSummary): Bilingual {
+  if (branchScale === 1 && logitScale === 1) return values.none;
+  const [embedding, branch, logit] = [embeddingScale, branchScale, logitScale].map(short);
+  return {
+    en: `embedding ×${embedding}, branches ×${branch}, logits ×${logit}`,
+    ko: `임베딩 ×${embedding}, 잔차 가지 ×${branch}, 로짓 ×${logit}`,
+  };
 }
 
 function logits({ attentionSoftcap, finalSoftcap }: ModelSummary): Bilingual {
@@ -56,6 +90,11 @@ export function familySizes(family: Family): readonly string[] {
 
 const knownSizes = new WeakMap<Family, readonly string[]>();
 
+function sizesText(family: Family): Bilingual {
+  const sizes = familySizes(family);
+  return sizes.length === 0 ? values.notRecorded : same(sizes.join(', '));
+}
+
 function measureSizes(family: Family): string[] {
   const sizes = Object.entries(family.presets)
     .filter(([name]) => name !== 'tiny')
@@ -63,21 +102,41 @@ function measureSizes(family: Family): string[] {
       const parameters = family.build(config).parameterCount();
       return {
         parameters,
-        text: /-(\d+(?:\.\d+)?b)$/.exec(name)?.[1]?.toUpperCase() ?? sizeName(parameters),
+        text: /-(\d+(?:\.\d+)?[bm])$/.exec(name)?.[1]?.toUpperCase() ?? sizeName(parameters),
       };
     });
   return distinct(sizes.sort((a, b) => a.parameters - b.parameters).map(({ text }) => text));
 }
 
 const architecture: Feature = { label: labels.architecture, value: () => values.decoder };
-const position: Feature = { label: labels.position, value: (_, s) => values[s.position.kind] };
+const position: Feature = { label: labels.position, value: (_, s) => positionText(s) };
 const normalisation: Feature = { label: labels.normalisation, value: (_, s) => same(s.norm.kind) };
 const attention: Feature = { label: labels.attention, value: (_, s) => attentionKind(s) };
 const activation: Feature = { label: labels.activation, value: (_, s) => same(activationName(s)) };
 const trainingData: Feature = { label: labels.trainingData, value: (m) => trainingFact(m, 'data') };
 const training: Feature = { label: labels.training, value: (m) => trainingFact(m, 'method') };
+const placement: Feature = { label: labels.placement, value: (_, s) => placementLabels[s.norm.placement] };
+const biases: Feature = { label: labels.biases, value: (_, s) => biasText(s) };
 const logitsFeature: Feature = { label: labels.logits, value: (_, s) => logits(s) };
-const sizes: Feature = { label: labels.sizes, value: (m) => same(familySizes(m.family).join(', ')) };
+const sizes: Feature = { label: labels.sizes, value: (m) => sizesText(m.family) };
+
+/** What came after the four families of the table: rows that appear with the first model that has it. */
+const newer: readonly Feature[] = [
+  {
+    label: labels.headNorm,
+    value: (_, s) =>
+      s.headNorm ? { en: `${s.headNorm} of each head`, ko: `헤드마다 ${s.headNorm}` } : values.none,
+    says: (s) => s.headNorm !== null,
+  },
+  { label: labels.pattern, value: (_, s) => patternText(s), says: hasRuns },
+  { ...placement, says: (s) => s.norm.placement === 'after' },
+  { ...biases, says: (s) => s.biases.attention && !s.biases.attentionOutput },
+  {
+    label: labels.multipliers,
+    value: (_, s) => multipliersText(s),
+    says: (s) => s.branchScale !== 1 || s.logitScale !== 1,
+  },
+];
 
 /** The table of families. */
 export const familyTable: readonly Feature[] = [
@@ -87,10 +146,19 @@ export const familyTable: readonly Feature[] = [
   attention,
   activation,
   trainingData,
+  ...newer,
 ];
 
 /** The table of a model and its successor. */
-export const successorTable: readonly Feature[] = [attention, training, normalisation, logitsFeature, sizes];
+export const successorTable: readonly Feature[] = [
+  attention,
+  { ...position, says: (s) => s.localPosition !== null },
+  training,
+  normalisation,
+  logitsFeature,
+  sizes,
+  ...newer,
+];
 
 function windowText({ windows }: ModelSummary): Bilingual {
   const local = windows.filter((window) => window !== null);
@@ -102,7 +170,8 @@ function windowText({ windows }: ModelSummary): Bilingual {
   };
 }
 
-function scalingText({ position: { scaling } }: ModelSummary): Bilingual {
+function scalingText({ position }: ModelSummary): Bilingual {
+  const scaling = position?.scaling;
   if (!scaling) return values.none;
   const { type, factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalPositions } = scaling;
   const rest = `${type} ×${factor}${low === undefined ? '' : `, ${low}–${high}`}`;
@@ -110,9 +179,14 @@ function scalingText({ position: { scaling } }: ModelSummary): Bilingual {
   return { en: `${rest}, from ${whole(originalPositions)}`, ko: `${rest}, 원래 ${whole(originalPositions)}` };
 }
 
+function attentionBias({ attention: projections, attentionOutput }: ModelSummary['biases']): Bilingual[] {
+  if (projections) return [attentionOutput ? values.attentionBias : values.queryKeyValueBias];
+  return attentionOutput ? [values.outputBias] : [];
+}
+
 function biasText({ biases }: ModelSummary): Bilingual {
   const places = [
-    ...(biases.attention ? [values.attentionBias] : []),
+    ...attentionBias(biases),
     ...(biases.mlp ? [values.mlpBias] : []),
     ...(biases.head ? [values.headBias] : []),
   ];
@@ -125,6 +199,15 @@ function scaleText(scale: number): string {
   const square = scale ** -2;
   const near = Math.round(square);
   return Math.abs(square - near) < 1e-6 * near ? `1/√${near}` : short(scale);
+}
+
+function thetaText({ position, localPosition }: ModelSummary): Bilingual {
+  if (position?.theta === undefined) return values.none;
+  if (localPosition?.theta === undefined) return same(whole(position.theta));
+  return {
+    en: `${whole(position.theta)}, local ${whole(localPosition.theta)}`,
+    ko: `${whole(position.theta)}, 로컬 ${whole(localPosition.theta)}`,
+  };
 }
 
 function epsilonText({ norm: { epsilon, finalEpsilon } }: ModelSummary): Bilingual {
@@ -173,7 +256,10 @@ function costFeatures(models: readonly NamedModel[]): Feature[] {
 
 /** Every row for these models, those of the two tables first. */
 export function allFeatures(models: readonly NamedModel[]): Feature[] {
-  return [...familyTable, training, logitsFeature, sizes, ...numbers, ...costFeatures(models)];
+  const own = new Set(numbers.map(({ label }) => label));
+  // What the numbers say in any case stands there once.
+  const table = familyTable.filter(({ label }) => !own.has(label));
+  return [...table, training, logitsFeature, sizes, ...numbers, ...costFeatures(models)];
 }
 
 const numbers: readonly Feature[] = [
@@ -194,7 +280,12 @@ const numbers: readonly Feature[] = [
   { label: labels.embeddingScale, value: (_, s) => same(short(s.embeddingScale)) },
   {
     label: labels.theta,
-    value: (_, { position: { theta } }) => (theta === undefined ? values.none : same(whole(theta))),
+    value: (_, s) => thetaText(s),
+  },
+  {
+    label: labels.unrotated,
+    value: (_, { rotary }) => same(String(rotary.filter((turns) => !turns).length)),
+    says: ({ position, rotary }) => position?.kind === 'rotary' && rotary.includes(false),
   },
   { label: labels.scaling, value: (_, s) => scalingText(s) },
   { label: labels.epsilon, value: (_, s) => epsilonText(s) },
@@ -202,9 +293,15 @@ const numbers: readonly Feature[] = [
     label: labels.normWeight,
     value: (_, s) => same(s.norm.weightOffset === 0 ? 'w' : `${s.norm.weightOffset} + w`),
   },
-  { label: labels.placement, value: (_, s) => placementLabels[s.norm.placement] },
+  placement,
   { label: labels.queryScale, value: (_, s) => same(scaleText(s.queryScale)) },
-  { label: labels.biases, value: (_, s) => biasText(s) },
+  biases,
+  {
+    label: labels.branchScale,
+    value: (_, s) => same(short(s.branchScale)),
+    says: (s) => s.branchScale !== 1,
+  },
+  { label: labels.logitScale, value: (_, s) => same(short(s.logitScale)), says: (s) => s.logitScale !== 1 },
   { label: labels.initial, value: (_, s) => same(`N(0, ${short(s.initialDeviation)}²)`) },
   { label: labels.weightFlops, value: (_, s) => same(flops(s.flopsPerToken.weights)) },
 ];

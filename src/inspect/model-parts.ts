@@ -18,6 +18,9 @@ export interface ModelParts {
   readonly attentions: readonly AttentionPart[];
   readonly mlps: readonly MlpPart[];
   readonly norms: readonly PlacedNorm[];
+  /** What each layer multiplies its branches by. */
+  readonly branchScales: readonly number[];
+  readonly logitScale: number;
 }
 
 const known = new WeakMap<CausalLM, ModelParts>();
@@ -48,6 +51,8 @@ function collect(model: CausalLM): ModelParts {
     positions: all.filter((part) => part.part === 'position'),
     attentions: all.filter((part) => part.part === 'attention'),
     mlps: all.filter((part) => part.part === 'mlp'),
+    branchScales: all.flatMap((part) => (part.part === 'layer' ? [part.branchScale] : [])),
+    logitScale: all.find((part) => part.part === 'model')?.logitScale ?? 1,
     norms: found.flatMap(([module, part]) =>
       part.part === 'norm' ? [{ ...part, role: roles.get(module)?.[0] ?? 'other' }] : [],
     ),

@@ -49,6 +49,7 @@ export function factsOf({ module, times }: TreeNode, model: CausalLM): Facts {
     // Local and global layers print alike, and stand in one line.
     return merge(partsOf(model).attentions.map((attention) => flatten(attention)));
   }
+  if (part?.part === 'layer' || part?.part === 'model') return flatten({ times, ...part });
   if (part) return flatten(part);
   if (module instanceof Linear || module instanceof Conv1D) {
     const [rows, columns] = module.weight.shape;

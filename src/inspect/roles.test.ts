@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { families as registered } from '../families/registry.ts';
 import { matmulFlops } from '../graph/operators/matmul.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 import { Activation } from '../nn/mlp.ts';
@@ -9,7 +10,7 @@ import { namedPreset } from './named-model.ts';
 import { type Role, rolesOf } from './roles.ts';
 
 const model = (name: string) => namedPreset(name)!.model;
-const families = ['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'];
+const families = registered.map(({ name }) => name);
 
 /** What the modules are for, as the reference's forward functions use them. */
 const expected: Record<string, Record<string, Role[]>> = {
@@ -60,6 +61,28 @@ const expected: Record<string, Record<string, Role[]>> = {
     'model.layers.1.post_feedforward_layernorm': ['mlp post-norm'],
     'model.norm': ['final norm'],
   },
+  gemma3: {
+    'model.rotary_emb_local': ['position encoding'],
+    'model.layers.1.self_attn.q_proj': ['query'],
+    'model.layers.1.self_attn.k_proj': ['key'],
+    'model.layers.1.self_attn.q_norm': ['query norm'],
+    'model.layers.1.self_attn.k_norm': ['key norm'],
+    'model.layers.1.post_feedforward_layernorm': ['mlp post-norm'],
+  },
+  exaone4: {
+    'model.layers.3.self_attn.q_proj': ['query'],
+    'model.layers.3.self_attn.q_norm': ['query norm'],
+    'model.layers.3.post_attention_layernorm': ['attention post-norm'],
+    'model.layers.3.post_feedforward_layernorm': ['mlp post-norm'],
+    'model.layers.3.mlp.gate_proj': ['gate'],
+    'model.norm': ['final norm'],
+  },
+  hyperclovax: {
+    'model.layers.1.post_attention_layernorm': ['pre-mlp norm'],
+    'model.layers.1.post_norm1': ['attention post-norm'],
+    'model.layers.1.post_norm2': ['mlp post-norm'],
+    'model.norm': ['final norm'],
+  },
   llama: {
     'model.layers.1.self_attn.q_proj': ['query'],
     'model.layers.1.self_attn.k_proj': ['key'],
@@ -76,7 +99,7 @@ describe('rolesOf', () => {
     const roles = rolesOf(tiny);
     const byPath = new Map([...tiny.walk()].map(([path, module]) => [path, roles.get(module)]));
     expect([...byPath.values()].flat()).not.toContain('other');
-    for (const [path, role] of Object.entries(expected[name]!))
+    for (const [path, role] of Object.entries(expected[name] ?? {}))
       expect([path, byPath.get(path)]).toEqual([path, role]);
   });
 

@@ -17,6 +17,8 @@ export type Role =
   | 'query'
   | 'key'
   | 'value'
+  | 'query norm'
+  | 'key norm'
   | 'attention output'
   | 'attention post-norm'
   | 'pre-mlp norm'
@@ -74,7 +76,9 @@ const ATTENTION_PORTS = ['query', 'key', 'value'] as const;
 function projectionRoles(station: Station & { kind: 'module' }, flow: Flow): Role[] {
   if (!station.nodes.some((node) => node.operator.name === 'matmul')) return [];
   const after = outOf(flow, station);
-  const ports = new Set(after.filter(({ to }) => to.kind === 'attention').map(({ port }) => port));
+  // Queries and keys may pass a norm of their heads first.
+  const normed = after.flatMap(({ to }) => (isNorm(to) ? outOf(flow, to) : []));
+  const ports = attentionPorts([...after, ...normed]);
   const fed = ATTENTION_PORTS.filter((_, port) => ports.has(port));
   if (fed.length > 0) return fed;
   const before = into(flow, station).map(({ from }) => from.kind);
@@ -85,6 +89,13 @@ function projectionRoles(station: Station & { kind: 'module' }, flow: Flow): Rol
   const gated = outOf(flow, activation.to).some(({ to }) => to.kind === 'product');
   return gated ? ['gate'] : ['up'];
 }
+
+const attentionPorts = (edges: readonly Edge[]): Set<number> =>
+  new Set(edges.filter(({ to }) => to.kind === 'attention').map(({ port }) => port));
+
+const isNorm = (station: Station): boolean =>
+  station.kind === 'module' &&
+  station.nodes.some(({ operator }) => ['rmsNorm', 'layerNorm'].includes(operator.name));
 
 function embeddingRole({ nodes }: Station & { kind: 'module' }, flow: Flow): Role | undefined {
   const gather = nodes.find((node) => node.operator.name === 'gatherRows');
@@ -99,7 +110,9 @@ function normRole(
   flow: Flow,
   projections: ReadonlyMap<Module, readonly Role[]>,
 ): Role {
-  if (!station.nodes.some(({ operator }) => ['rmsNorm', 'layerNorm'].includes(operator.name))) return 'other';
+  if (!isNorm(station)) return 'other';
+  const ports = attentionPorts(outOf(flow, station));
+  if (ports.size > 0) return ports.has(0) ? 'query norm' : 'key norm';
   const rolesAt = (stations: readonly Station[]) =>
     stations.flatMap((other) => (other.kind === 'module' ? (projections.get(other.module) ?? []) : []));
   const after = outOf(flow, station).map(({ to }) => to);

@@ -12,7 +12,7 @@ import {
 import { distinct, partsOf } from './model-parts.ts';
 
 /** Where norms stand in a layer. */
-export type NormPlacement = 'before' | 'after' | 'before and after';
+export type NormPlacement = 'before' | 'after' | 'before and after' | 'none';
 
 /** A cost at some length of the context. */
 export interface CostAt {
@@ -40,7 +40,14 @@ export interface ModelSummary {
   readonly maxPositions: number;
   /** For each layer how many keys a query sees, itself included; null sees all. */
   readonly windows: readonly (number | null)[];
-  readonly position: PositionPart;
+  /** Null where nothing says where a token stands. */
+  readonly position: PositionPart | null;
+  /** That of local layers, where it is not the same; `position` is then that of global ones. */
+  readonly localPosition: PositionPart | null;
+  /** For each layer whether it turns queries and keys. */
+  readonly rotary: readonly boolean[];
+  /** The norms over each head of queries and keys; null where there are none. */
+  readonly headNorm: string | null;
   readonly norm: {
     readonly kind: string;
     /** ε of the norms inside the layers. */
@@ -56,9 +63,20 @@ export interface ModelSummary {
   readonly finalSoftcap: number | null;
   /** Scores are multiplied by it. */
   readonly queryScale: number;
-  readonly biases: { readonly attention: boolean; readonly mlp: boolean; readonly head: boolean };
+  readonly biases: {
+    /** Of the products that give queries, keys and values. */
+    readonly attention: boolean;
+    /** Of the product behind attention. */
+    readonly attentionOutput: boolean;
+    readonly mlp: boolean;
+    readonly head: boolean;
+  };
   readonly tiedHead: boolean;
   readonly embeddingScale: number;
+  /** What each branch is multiplied by before it is added. */
+  readonly branchScale: number;
+  /** What logits are multiplied by, before the cap. */
+  readonly logitScale: number;
   /** Standard deviation of the embedding's random start. */
   readonly initialDeviation: number;
   /** Operations of a forward pass for one token; a multiply-add is two. */
@@ -77,10 +95,10 @@ export interface ModelSummary {
  * Summarises a model.
  *
  * @param name what the user called it: a preset or a directory.
- * @throws Error for a model whose layers differ in more than their windows: it has no one number of heads.
+ * @throws Error for a model whose layers differ in more than windows and positions: it has no one number of heads.
  */
 export function summarize({ family, model }: BuiltModel, name: string): ModelSummary {
-  const { embedding, positions, attentions, mlps, norms } = partsOf(model);
+  const { embedding, positions, attentions, mlps, norms, branchScales, logitScale } = partsOf(model);
   const one = <T>(values: readonly T[], what: string): T => {
     const [value, ...others] = distinct(values);
     if (value === undefined || others.length > 0) {
@@ -90,6 +108,9 @@ export function summarize({ family, model }: BuiltModel, name: string): ModelSum
   };
   const parameters = model.parameterCount();
   const layerNorms = norms.filter(({ role }) => role !== 'final norm');
+  const headNorms = norms.filter(({ role }) => role === 'query norm' || role === 'key norm');
+  const local = positions.find(({ layers }) => layers === 'local') ?? null;
+  const shared = positions.filter((position) => position !== local);
   const finalNorms = norms.filter(({ role }) => role === 'final norm');
   const contexts = contextsFor([model]);
   const cache = (format: NumberFormat) => ({
@@ -129,14 +150,23 @@ export function summarize({ family, model }: BuiltModel, name: string): ModelSum
     vocabSize: embedding.vocabSize,
     maxPositions: model.maxPositions,
     windows: attentions.map(({ window }) => window),
-    position: one(positions, 'position encoding'),
+    position: shared.length === 0 ? null : one(shared, 'position encoding'),
+    localPosition: local,
+    rotary: attentions.map(({ rotary }) => rotary),
+    headNorm:
+      headNorms.length === 0
+        ? null
+        : one(
+            headNorms.map(({ kind }) => kind),
+            'norms of queries and keys',
+          ),
     norm: {
       kind: one(
         norms.map(({ kind }) => kind),
         'norms',
       ),
       epsilon: one(
-        layerNorms.map(({ epsilon }) => epsilon),
+        (layerNorms.length > 0 ? layerNorms : finalNorms).map(({ epsilon }) => epsilon),
         'an ε',
       ),
       finalEpsilon: one(
@@ -171,6 +201,10 @@ export function summarize({ family, model }: BuiltModel, name: string): ModelSum
         attentions.map(({ bias }) => bias),
         'attention biases',
       ),
+      attentionOutput: one(
+        attentions.map(({ outputBias }) => outputBias),
+        'output biases',
+      ),
       mlp: one(
         mlps.map(({ bias }) => bias),
         'MLP biases',
@@ -180,6 +214,8 @@ export function summarize({ family, model }: BuiltModel, name: string): ModelSum
     tiedHead:
       [...model.parameterPlaces()].filter(([, parameter]) => parameter === model.head.weight).length > 1,
     embeddingScale: embedding.scale,
+    branchScale: branchScales.length === 0 ? 1 : one(branchScales, 'a branch scale'),
+    logitScale,
     initialDeviation: 'normal' in initializer ? initializer.normal : 0,
     flopsPerToken: {
       weights: weightFlopsPerToken(model),
@@ -192,5 +228,6 @@ export function summarize({ family, model }: BuiltModel, name: string): ModelSum
 function placement(roles: readonly string[]): NormPlacement {
   const before = roles.some((role) => role.startsWith('pre-'));
   const after = roles.some((role) => role.endsWith('post-norm'));
-  return before && after ? 'before and after' : after ? 'after' : 'before';
+  if (before) return after ? 'before and after' : 'before';
+  return after ? 'after' : 'none';
 }

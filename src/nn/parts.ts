@@ -13,13 +13,24 @@ export type Part =
   | NormPart
   | AttentionPart
   | MlpPart
-  | { readonly part: 'head'; readonly bias: boolean; readonly vocabSize: number };
+  | {
+      readonly part: 'layer';
+      /** What each branch is multiplied by before it is added. */
+      readonly branchScale: number;
+    }
+  | {
+      readonly part: 'model';
+      /** What logits are multiplied by, before the cap. */
+      readonly logitScale: number;
+    };
 
 export interface PositionPart {
   readonly part: 'position';
   readonly kind: 'sinusoidal' | 'learned' | 'rotary';
   /** Base of the angles' geometric series: 10000 in the sinusoidal and most rotary encodings. */
   readonly theta?: number;
+  /** Of local layers alone, where global layers have positions of their own. */
+  readonly layers?: 'local';
   /** Named rescaling of the rotary frequencies, such as llama3, for longer contexts than the original ones. */
   readonly scaling?: {
     readonly type: string;

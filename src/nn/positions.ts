@@ -27,15 +27,25 @@ export class RotaryEmbedding extends Module {
     readonly headDim: number,
     readonly theta: number,
     readonly scaling: RopeScaling | null,
+    /** A second table, of local layers alone; the reference has both in one module. */
+    private readonly local = false,
   ) {
     super();
     this.inverseFrequencies = rotaryFrequencies(headDim, theta, scaling);
     this.magnitude = rotaryMagnitude(scaling);
   }
 
+  override get isPrinted(): boolean {
+    return !this.local;
+  }
+
   override describe(): Part {
-    const { theta, scaling } = this;
-    return { part: 'position', kind: 'rotary', theta, ...(scaling && { scaling: describeScaling(scaling) }) };
+    const { theta, scaling, local } = this;
+    return {
+      ...{ part: 'position', kind: 'rotary', theta },
+      ...(scaling && { scaling: describeScaling(scaling) }),
+      ...(local && { layers: 'local' }),
+    };
   }
 
   /** The table for absolute positions, magnitude included; angles are rounded to float32 before cos and sin, as in the reference. */

@@ -6,6 +6,8 @@ const STYLES: readonly LineStyle[] = [
   { color: '#0369a1', dash: '7 3' },
   { color: '#9d2d87', dash: '2 3' },
   { color: '#047857', dash: '9 3 2 3' },
+  { color: '#475569', dash: '4 2' },
+  { color: '#b91c1c', dash: '12 3' },
 ];
 
 /** How the i-th family is drawn everywhere. */

@@ -4,7 +4,7 @@ import { familyByName } from '../families/registry.ts';
 import type { FamilyMeasurements, Measurements } from '../report/results.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { Corpus } from './corpus.node.ts';
-import { withLayers } from './deepen.ts';
+import { withDepth } from './deepen.ts';
 import { tinyConfig } from './family.node.ts';
 import type { JobFolder } from './folder.node.ts';
 import { activationInputs } from './measure-activations.ts';
@@ -74,7 +74,7 @@ async function measureFamily(
   // N(0, 1 / width): a product with such a matrix keeps the size of what it is given.
   const initializer_range = model.head.weight.shape[1]! ** -0.5;
   const untrained = (layers: number, withoutNorms: boolean) => {
-    const deep = withLayers({ ...tinyConfig(family, corpus), initializer_range }, layers);
+    const deep = withDepth(family, { ...tinyConfig(family, corpus), initializer_range }, layers);
     const start = startingWeights(family, deep, settings.training.seed);
     return gradientByLayer(engine, { family, config: deep, weights: start, batch, sequences, withoutNorms });
   };

@@ -89,7 +89,8 @@ function run(
   return { text: text + stream.flush(), tokens };
 }
 
-const ajv = new Ajv2020({ strict: false, allErrors: true });
+// Multiples of decimals as the standard means them: without the precision ajv calls 0.07 no multiple of 0.01.
+const ajv = new Ajv2020({ strict: false, allErrors: true, logger: false, multipleOfPrecision: 6 });
 // The plugin's types are CommonJS.
 (addFormats as unknown as (ajv: Ajv2020) => void)(ajv);
 
@@ -147,6 +148,11 @@ const numbers = fc.oneof(
     exclusiveMaximum: fc.constantFrom(8, 8.5, 1e6, 9.25e13),
   }),
   fc.record({ multipleOf: fc.constantFrom(2, 7, 1, 12), minimum: fc.integer({ min: -100, max: 100 }) }),
+  fc.record({
+    multipleOf: fc.constantFrom(0.01, 0.1, 0.3, 1.25, 0.007),
+    minimum: fc.constantFrom(-1e20, -3.5, 0.01, 12.345),
+    exclusiveMaximum: fc.constantFrom(99.99, 1e4, 9007199254740991, 1.7976931348623157e308),
+  }),
   fc.record({ multipleOf: fc.constantFrom(0.5, 0.25, 2.5), maximum: fc.integer({ min: -100, max: 100 }) }),
 );
 const patterns = fc.constantFrom(
@@ -160,13 +166,33 @@ const patterns = fc.constantFrom(
   '["\\\\\\n]',
   '^.{2,3}$',
   '^\\S+ \\S+$',
+  '^(?=.{2,4}$)[a-z]+(?:-[a-z]+)*$',
+  '^(?!.*--)[a-z-]+$',
 );
 const stringKeywords = fc.oneof(
   optional({ minLength: fc.nat(4), maxLength: fc.integer({ min: 4, max: 9 }) }),
   fc.record({ pattern: patterns }),
   fc.record({ pattern: patterns, maxLength: fc.integer({ min: 2, max: 12 }) }),
+  fc.constantFrom<Record<string, unknown>>(
+    { format: 'email', pattern: 'kim' },
+    { format: 'uuid', pattern: '^[0-9A-F-]+$' },
+    { format: 'date', pattern: '-02-29$' },
+    { format: 'ipv6', pattern: '::', maxLength: 12 },
+    { format: 'cuid2', pattern: '^[0-9a-z]+$', minLength: 2 },
+  ),
   fc.record({
-    format: fc.constantFrom('date', 'time', 'date-time', 'uuid', 'email', 'ipv4', 'ipv6', 'hostname', 'uri'),
+    format: fc.constantFrom(
+      'duration',
+      'date',
+      'time',
+      'date-time',
+      'uuid',
+      'email',
+      'ipv4',
+      'ipv6',
+      'hostname',
+      'uri',
+    ),
   }),
 );
 
@@ -212,6 +238,20 @@ const { schema: schemas } = fc.letrec<{ schema: JsonSchema; object: JsonSchema }
         })
         .map((keywords) => ({ type: 'array', ...keywords })),
       tie('object'),
+      fc
+        .record({
+          names: fc.oneof(
+            fc.uniqueArray(names, { minLength: 1 }).map((values) => ({ enum: values })),
+            stringKeywords.map((keywords) => ({ type: 'string', ...keywords })),
+            patterns.map((pattern) => ({ anyOf: [{ const: 'a' }, { pattern }] })),
+          ),
+          values: inner,
+        })
+        .map(({ names, values }) => ({
+          type: 'object',
+          propertyNames: names,
+          additionalProperties: values,
+        })),
       fc.array(inner, { minLength: 1, maxLength: 3 }).map((anyOf) => ({ anyOf })),
       fc.tuple(tie('object'), tie('object')).map((allOf) => ({ allOf })),
       fc.tuple(tie('object'), inner).map(([a, b]) => ({ ...(a as object), anyOf: [b, {}] })),

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { familyByName } from '../families/registry.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
-import { BlockSession } from './blocks/block-learner.ts';
-import { createTrainingEngine } from './create-learner.ts';
+import { BlockLearner } from './blocks/block-learner.ts';
+import { createLearner } from './create-learner.ts';
 import { Sgd } from './optimizers/optimizer.ts';
-import { TrainingSession } from './whole-graph-learner.ts';
+import { WholeGraphLearner } from './whole-graph-learner.ts';
 
 const engine = nodeEngine({ threads: 1 });
 const llama = familyByName('llama');
@@ -12,13 +12,13 @@ const shape = { batch: 1, seq: 8 };
 
 describe('the engine for training', () => {
   it.each([
-    [undefined, TrainingSession],
-    ['fast', TrainingSession],
-    ['recompute', BlockSession],
-    ['light', BlockSession],
+    [undefined, WholeGraphLearner],
+    ['fast', WholeGraphLearner],
+    ['recompute', BlockLearner],
+    ['light', BlockLearner],
   ] as const)('of a small model, memory %s', async (memory, kind) => {
     const model = llama.build(llama.presets.tiny!.config);
-    const made = await createTrainingEngine(engine, model, shape, memory && { memory });
+    const made = await createLearner(engine, model, shape, memory && { memory });
     expect(made).toBeInstanceOf(kind);
     expect([...made.values().keys()]).toEqual([...model.parameters().keys()]);
     const rows = { inputs: new Int32Array(8), targets: new Int32Array(8) };
@@ -32,8 +32,8 @@ describe('the engine for training', () => {
 
   it('of a large model keeps memory within bounds', async () => {
     const config = { ...llama.presets.tiny!.config, vocab_size: 400_000 };
-    const made = await createTrainingEngine(engine, llama.build(config), shape);
-    expect(made).toBeInstanceOf(BlockSession);
+    const made = await createLearner(engine, llama.build(config), shape);
+    expect(made).toBeInstanceOf(BlockLearner);
     await made.release();
   });
 });

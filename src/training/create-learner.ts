@@ -1,11 +1,11 @@
 import type { CausalLM } from '../families/family.ts';
 import type { Engine, SessionSettings } from '../runtime/engine.ts';
 import type { HostMemory } from '../runtime/host-memory.ts';
-import { BlockSession } from './blocks/block-learner.ts';
+import { BlockLearner } from './blocks/block-learner.ts';
 import type { SequenceShape } from './graph.ts';
-import type { TrainingEngine } from './learner.ts';
+import type { Learner } from './learner.ts';
 import type { Loss } from './loss.ts';
-import { TrainingSession } from './whole-graph-learner.ts';
+import { WholeGraphLearner } from './whole-graph-learner.ts';
 
 /**
  * What a step may cost. `fast`: nothing large is computed twice. `recompute`: block by block, each block's forward pass
@@ -14,7 +14,7 @@ import { TrainingSession } from './whole-graph-learner.ts';
  */
 export type MemoryMode = 'fast' | 'recompute' | 'light';
 
-export interface TrainingEngineOptions {
+export interface LearnerOptions {
   /** Default `fast`. */
   readonly memory?: MemoryMode;
   /** Default {@link file://./loss.ts crossEntropy}. */
@@ -43,18 +43,18 @@ export function usesWholeGraph(model: CausalLM, memory: MemoryMode): boolean {
  *
  * @param shape sequences in one micro-batch and their length.
  */
-export function createTrainingEngine(
+export function createLearner(
   engine: Engine,
   model: CausalLM,
   shape: SequenceShape,
-  { memory = 'fast', hostMemory, ...rest }: TrainingEngineOptions = {},
-): Promise<TrainingEngine> {
+  { memory = 'fast', hostMemory, ...rest }: LearnerOptions = {},
+): Promise<Learner> {
   const options = { ...rest, ...(hostMemory && { memory: hostMemory }) };
   if (memory === 'fast') {
     return usesWholeGraph(model, memory)
-      ? TrainingSession.create(engine, model, shape, options)
-      : BlockSession.create(engine, model, shape, { ...options, gradients: 'kept', activations: 'kept' });
+      ? WholeGraphLearner.create(engine, model, shape, options)
+      : BlockLearner.create(engine, model, shape, { ...options, gradients: 'kept', activations: 'kept' });
   }
   const gradients = memory === 'recompute' ? 'kept' : 'as you go';
-  return BlockSession.create(engine, model, shape, { ...options, gradients });
+  return BlockLearner.create(engine, model, shape, { ...options, gradients });
 }

@@ -3,7 +3,7 @@ import type { Engine } from '../runtime/engine.ts';
 import { Executable, type HostTensor } from '../runtime/executable.ts';
 import { forwardGraph, modelPieces } from './blocks/block-graph.ts';
 import { contextFeeds } from './feeds.ts';
-import type { TrainingEngine } from './learner.ts';
+import type { Learner } from './learner.ts';
 
 /**
  * Looks for the first tensor of a forward pass that is not finite: a weight, else what a stage of the model gives. Stage
@@ -13,7 +13,7 @@ import type { TrainingEngine } from './learner.ts';
  */
 export async function firstNotFinite(
   engine: Engine,
-  training: TrainingEngine,
+  training: Learner,
   batches: readonly TrainingRows[],
 ): Promise<string | undefined> {
   const { model, shape } = training;

@@ -1,7 +1,7 @@
 import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
 import { NotFiniteError } from './finite.ts';
-import type { TrainingEngine } from './learner.ts';
+import type { Learner } from './learner.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 
 export interface RateSearch {
@@ -32,7 +32,7 @@ const MOST = 1.5;
  * the loss. The model is spoilt afterwards.
  */
 export async function* searchRate(
-  { engine, training, optimizer }: { engine: TrainingEngine; training: BatchSource; optimizer: Optimizer },
+  { learner, training, optimizer }: { learner: Learner; training: BatchSource; optimizer: Optimizer },
   search: RateSearch = {},
   signal?: AbortSignal,
 ): AsyncGenerator<RatePoint, void> {
@@ -48,7 +48,7 @@ export async function* searchRate(
     while (batches.length < accumulate) batches.push(await training.next());
     let loss: number;
     try {
-      ({ loss } = await engine.step(batches, { optimizer, learningRate, clipNorm }));
+      ({ loss } = await learner.step(batches, { optimizer, learningRate, clipNorm }));
     } catch (error) {
       if (error instanceof NotFiniteError) return; // far beyond what can be learnt from
       throw error;

@@ -13,10 +13,10 @@ export interface TrainedParameter {
 export interface UpdateSettings {
   readonly optimizer: Optimizer;
   readonly learningRate: number;
-  /** Gradients are scaled down to this norm; 0 for never. An engine says what the norm is taken over. */
+  /** Gradients are scaled down to this norm; 0 for never. A learner says what the norm is taken over. */
   readonly clipNorm: number;
   /**
-   * Asked before anything is updated: false leaves the weights as they are. An engine that updates while it goes
+   * Asked before anything is updated: false leaves the weights as they are. A learner that updates while it goes
    * backwards asks before it does, when there is no gradient norm yet.
    */
   readonly accept?: (measured: { readonly loss: number; readonly gradientNorm?: number }) => boolean;
@@ -37,7 +37,7 @@ export interface StepResult {
  * What makes steps: the weights on host memory and the compiled passes. There are two: the whole graph at once
  * (`whole-graph-learner.ts`), fast, and block by block (`blocks/block-learner.ts`), in less memory.
  */
-export interface TrainingEngine {
+export interface Learner {
   readonly model: CausalLM;
   readonly shape: SequenceShape;
   /** The trained weights; frozen ones are in {@link values} alone. */
@@ -50,7 +50,7 @@ export interface TrainingEngine {
    * @throws RopewalkError when the loss or a gradient is not finite, naming the first tensor that went wrong.
    */
   step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult>;
-  /** Mean loss of batches of this engine's shape over their counted tokens. Changes nothing. */
+  /** Mean loss of batches of this learner's shape over their counted tokens. Changes nothing. */
   evaluate(
     batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>,
   ): Promise<{ loss: number; tokens: number }>;

@@ -2,7 +2,7 @@ import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
 import { firstNotFiniteArray, NotFiniteError } from './finite.ts';
 import { type GuardSettings, LossGuard } from './guard.ts';
-import type { StepResult, TrainingEngine } from './learner.ts';
+import type { Learner, StepResult } from './learner.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 import { Pace } from './runs/pace.ts';
 import { createSchedule, type Schedule } from './schedule.ts';
@@ -42,7 +42,7 @@ export interface TrainerSettings {
 
 /** What a trainer trains, and with what. */
 export interface TrainerParts {
-  readonly engine: TrainingEngine;
+  readonly learner: Learner;
   readonly training: BatchSource;
   /** Held-out rows from their beginning, for each evaluation; without it there are no evaluations. */
   readonly validation?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
@@ -53,7 +53,7 @@ export interface TrainerParts {
 
 const NO_EVALUATIONS: EvaluationRecord = { last: -1, best: null, since: 0, base: null };
 
-/** Trains an engine's model on batches. Ask for events one after another; between two of them nothing runs. */
+/** Trains a learner's model on batches. Ask for events one after another; between two of them nothing runs. */
 export class Trainer {
   private readonly schedule: Schedule;
   private readonly guard: LossGuard | undefined;
@@ -163,9 +163,9 @@ export class Trainer {
 
   /** Loss and perplexity on the held-out rows. @throws RopewalkError where the loss is not finite. */
   async evaluate(): Promise<EvaluationEvent> {
-    const { engine, validation } = this.parts;
+    const { learner, validation } = this.parts;
     if (!validation) throw new RopewalkError('there are no held-out rows to evaluate on; give some.');
-    const { loss, tokens } = await engine.evaluate(validation());
+    const { loss, tokens } = await learner.evaluate(validation());
     if (!Number.isFinite(loss)) {
       const [first] = await take(validation(), 1);
       throw await this.stopped(`the held-out loss is ${loss}`, first ? [first] : []);
@@ -189,12 +189,12 @@ export class Trainer {
 
   /** The moment to save, unless the weights are not finite, or give no finite loss: such do not replace good ones. */
   private async *checkpoint(last: boolean): AsyncGenerator<TrainEvent, void> {
-    const { engine } = this.parts;
+    const { learner } = this.parts;
     const state = this.state();
-    const bad = firstNotFiniteArray(engine.values()) ?? firstNotFiniteArray(momentsOf(state));
+    const bad = firstNotFiniteArray(learner.values()) ?? firstNotFiniteArray(momentsOf(state));
     if (bad !== undefined) throw await this.stopped(`${bad} is not finite after this step`);
     if (this.lastEvaluation !== this.step && this.lastBatches.length > 0) {
-      const { loss, tokens } = await engine.evaluate(this.lastBatches.slice(0, 1));
+      const { loss, tokens } = await learner.evaluate(this.lastBatches.slice(0, 1));
       if (tokens > 0 && !Number.isFinite(loss))
         throw await this.stopped(`the loss after this step is ${loss}`, this.lastBatches);
     }
@@ -222,12 +222,12 @@ export class Trainer {
     if (this.parts.validation) yield await this.evaluate();
   }
 
-  /** One step of the engine, unless the guard holds its batches for bad ones. */
+  /** One step of the learner, unless the guard holds its batches for bad ones. */
   private async make(
     batches: readonly TrainingRows[],
     learningRate: number,
   ): Promise<StepResult & { readonly skipped?: number }> {
-    const { engine, optimizer } = this.parts;
+    const { learner, optimizer } = this.parts;
     const { guard } = this;
     let zScore = 0;
     const accept =
@@ -238,7 +238,7 @@ export class Trainer {
       });
     const { clipNorm } = this.settings;
     try {
-      const result = await engine.step(batches, {
+      const result = await learner.step(batches, {
         optimizer,
         learningRate,
         clipNorm,

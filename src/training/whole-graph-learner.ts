@@ -9,10 +9,10 @@ import { Evaluator, weightFeeds } from './evaluator.ts';
 import { contextFeeds, countOf, lossFeeds } from './feeds.ts';
 import { notFinite } from './finite.ts';
 import { gradientName, type SequenceShape, type TrainingGraphOptions, trainingGraph } from './graph.ts';
-import type { StepResult, TrainingEngine, UpdateSettings } from './learner.ts';
+import type { Learner, StepResult, UpdateSettings } from './learner.ts';
 import { allocateTrainable, type Trainable } from './optimizers/optimizer.ts';
 
-export interface TrainingSessionOptions extends TrainingGraphOptions {
+export interface WholeGraphLearnerOptions extends TrainingGraphOptions {
   readonly settings?: SessionSettings;
   readonly memory?: HostMemory;
 }
@@ -21,7 +21,7 @@ export interface TrainingSessionOptions extends TrainingGraphOptions {
  * A model ready to be trained as one graph: its weights, gradients and moments on host memory, and a compiled step. The
  * arrays are the caller's to read and write between calls.
  */
-export class TrainingSession implements TrainingEngine {
+export class WholeGraphLearner implements Learner {
   /** Gradients of further micro-batches, before they are added up; allocated when first needed. */
   private scratch: Map<string, Float32Array> | undefined;
   private evaluator: Evaluator | undefined;
@@ -34,7 +34,7 @@ export class TrainingSession implements TrainingEngine {
     readonly trainables: readonly Trainable[],
     private readonly frozen: ReadonlyMap<string, Float32Array>,
     private readonly executable: Executable,
-    private readonly options: TrainingSessionOptions,
+    private readonly options: WholeGraphLearnerOptions,
   ) {}
 
   /** @param shape sequences in one micro-batch and their length. */
@@ -42,8 +42,8 @@ export class TrainingSession implements TrainingEngine {
     engine: Engine,
     model: CausalLM,
     shape: SequenceShape,
-    options: TrainingSessionOptions = {},
-  ): Promise<TrainingSession> {
+    options: WholeGraphLearnerOptions = {},
+  ): Promise<WholeGraphLearner> {
     const { memory = new HostMemory(), trains = () => true } = options;
     const all = [...model.parameters()].map(([name, { shape, size }]) => ({ name, shape, size }));
     const trainables = allocateTrainable(
@@ -57,7 +57,7 @@ export class TrainingSession implements TrainingEngine {
       trainingGraph(model, shape, options),
       options.settings,
     );
-    return new TrainingSession(engine, model, shape, trainables, frozen, executable, options);
+    return new WholeGraphLearner(engine, model, shape, trainables, frozen, executable, options);
   }
 
   get parameters(): readonly Trainable[] {

@@ -17,8 +17,8 @@ import {
   type TapOptions,
   TapRunner,
   type TapValue,
-  TrainingSession,
   type WeightSource,
+  WholeGraphLearner,
   webEngine,
 } from '../../src/core.ts';
 
@@ -40,11 +40,11 @@ async function fetchModel(name: string) {
   };
 }
 
-async function createSession(name: string, shape: SequenceShape): Promise<TrainingSession> {
+async function createBrowserLearner(name: string, shape: SequenceShape): Promise<WholeGraphLearner> {
   const { model, file } = await fetchModel(name);
-  const session = await TrainingSession.create(engine, model, shape);
-  for (const [path, value] of session.values()) await file.readFloat32Into(path, value);
-  return session;
+  const learner = await WholeGraphLearner.create(engine, model, shape);
+  for (const [path, value] of learner.values()) await file.readFloat32Into(path, value);
+  return learner;
 }
 
 async function fetchIds(name: string) {
@@ -56,14 +56,14 @@ async function fetchIds(name: string) {
 /** Loss and gradients of the case's sequences, each token but a sequence's last predicting the next. */
 async function gradients(name: string) {
   const { ids, batch, seq } = await fetchIds(name);
-  const session = await createSession(name, { batch, seq });
+  const learner = await createBrowserLearner(name, { batch, seq });
   const targets = ids.map((_, i) => ids[(i + 1) % ids.length]!);
   const weights = Float32Array.from(ids, (_, i) => (i % seq === seq - 1 ? 0 : 1));
-  const { loss } = await session.computeGradients([{ inputs: ids, targets, weights }]);
-  await session.release();
+  const { loss } = await learner.computeGradients([{ inputs: ids, targets, weights }]);
+  await learner.release();
   return {
     loss,
-    gradients: Object.fromEntries(session.trainables.map((one) => [one.name, Array.from(one.gradient)])),
+    gradients: Object.fromEntries(learner.trainables.map((one) => [one.name, Array.from(one.gradient)])),
   };
 }
 
@@ -73,8 +73,8 @@ async function curve(name: string, steps: number): Promise<number[]> {
   const [, batch, width] = file.tensors.get('batches')!.shape as [number, number, number];
   const tokens = Int32Array.from(await file.readInts('batches'));
   const seq = width - 1;
-  const session = await createSession(name, { batch, seq });
-  const optimizer = new AdamW(session.trainables, { betas: [0.9, 0.95], weightDecay: 0.1 });
+  const learner = await createBrowserLearner(name, { batch, seq });
+  const optimizer = new AdamW(learner.trainables, { betas: [0.9, 0.95], weightDecay: 0.1 });
   const losses: number[] = [];
   for (let step = 0; step < steps; step++) {
     const side = (shift: number) =>
@@ -82,12 +82,12 @@ async function curve(name: string, steps: number): Promise<number[]> {
         const row = step * batch + Math.floor(i / seq);
         return tokens[row * width + (i % seq) + shift]!;
       });
-    const { loss } = await session.computeGradients([{ inputs: side(0), targets: side(1) }]);
+    const { loss } = await learner.computeGradients([{ inputs: side(0), targets: side(1) }]);
     losses.push(loss);
-    const norm = globalNorm(session.trainables.map(({ gradient }) => gradient));
-    optimizer.step(session.trainables, { learningRate: 1e-3, gradientScale: clipCoefficient(norm, 1) });
+    const norm = globalNorm(learner.trainables.map(({ gradient }) => gradient));
+    optimizer.step(learner.trainables, { learningRate: 1e-3, gradientScale: clipCoefficient(norm, 1) });
   }
-  await session.release();
+  await learner.release();
   return losses;
 }
 

@@ -10,6 +10,8 @@ export interface FakeModel {
   readonly commit: string;
   readonly revisions?: readonly string[];
   readonly files: Readonly<Record<string, Buffer>>;
+  /** Whether its list names the files alone, without sizes and hashes, as some mirrors' do. */
+  readonly namesOnly?: boolean;
 }
 
 export interface Request {
@@ -73,10 +75,10 @@ export async function startHub(models: Readonly<Record<string, FakeModel>> = {})
     const refuse = (status: number, code: string) =>
       response.writeHead(status, { 'x-error-code': code }).end(JSON.stringify({ error: code }));
     const [, id, what, rest] =
-      /^\/api\/models\/([^/]+\/[^/]+)\/(revision|tree)\/([^/]+)$/.exec(pathname) ??
+      /^\/api\/models\/([^/]+(?:\/[^/]+)?)\/(revision|tree)\/([^/]+)$/.exec(pathname) ??
       // Data sets are known by an id that begins with datasets/, and their files by addresses that do.
       /^\/api\/(datasets\/[^/]+\/[^/]+)\/(revision|tree)\/([^/]+)$/.exec(pathname) ??
-      /^\/((?:datasets\/)?[^/]+\/[^/]+)\/(resolve)\/(.+)$/.exec(pathname) ??
+      /^\/((?:datasets\/)?[^/]+(?:\/[^/]+)?)\/(resolve)\/(.+)$/.exec(pathname) ??
       [];
     const model = known.get(id ?? '');
     if (!model) return refuse(404, 'RepoNotFound');
@@ -88,9 +90,13 @@ export async function startHub(models: Readonly<Record<string, FakeModel>> = {})
     if (what === 'revision') {
       const siblings = entries.map(([rfilename, data]) => ({
         rfilename,
-        size: data.length,
-        blobId: gitHash(data),
-        ...(LARGE.test(rfilename) && { lfs: { sha256: sha256(data), size: data.length, pointerSize: 134 } }),
+        ...(!model.namesOnly && {
+          size: data.length,
+          blobId: gitHash(data),
+          ...(LARGE.test(rfilename) && {
+            lfs: { sha256: sha256(data), size: data.length, pointerSize: 134 },
+          }),
+        }),
       }));
       return response
         .writeHead(200, { 'content-type': 'application/json' })
@@ -140,7 +146,8 @@ export async function startHub(models: Readonly<Record<string, FakeModel>> = {})
   const storage = await listen(storageRequests, async (request, response) => {
     if (await hub.storageFault?.(request, response)) return;
     const parts = new URL(request.url!, 'http://localhost').pathname.slice(1).split('/');
-    const id = parts.splice(0, parts[0] === 'datasets' ? 3 : 2).join('/');
+    const owned = known.has(parts[0]!) ? 1 : 2;
+    const id = parts.splice(0, parts[0] === 'datasets' ? 3 : owned).join('/');
     const data = known.get(id)?.files[parts.map(decodeURIComponent).join('/')];
     // Storage has entity tags of its own.
     if (data) sendFile(request, response, data, `storage-${sha256(data).slice(0, 16)}`);

@@ -12,7 +12,7 @@ import { FileSource } from '../../src/files/file.node.ts';
 import { createDecoder } from '../../src/generation/decoder.node.ts';
 import { fullLogits } from '../../src/generation/score.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
-import { TrainingSession } from '../../src/training/whole-graph-learner.ts';
+import { WholeGraphLearner } from '../../src/training/whole-graph-learner.ts';
 import { norm, relativeError } from './numbers.ts';
 
 /** Training graphs compile slowly: on one case with RMSNorm, soft caps and windows, and one with LayerNorm. */
@@ -70,7 +70,7 @@ async function run(name: string): Promise<void> {
 
   if (TRAINED.includes(name)) {
     const shape = { batch: all.length / seq, seq };
-    const session = await TrainingSession.create(engine, opened.model, shape);
+    const session = await WholeGraphLearner.create(engine, opened.model, shape);
     await readWeights(opened, session.values());
     const targets = all.map((_, i) => all[(i + 1) % all.length]!);
     const weight = Float32Array.from(all, (_, i) => (i % seq === seq - 1 ? 0 : 1));

@@ -1,12 +1,15 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { rotaryDivisors, scalingOf } from '../../families/gguf-rope.ts';
+import type { RopeScaling } from '../../nn/rope-scaling.ts';
 import { rescaleRotary } from '../../nn/rope-scaling.ts';
-import { fromGguf, rotaryRow, TABLES, toGguf } from './names.ts';
-import { configFromGguf, scalingOf } from './reading/config.ts';
+import { familyForms } from './forms.ts';
+import { fromGguf, rotaryRow, toGguf } from './names.ts';
+import { modelFromGguf } from './reading/config.ts';
 import { GgufMetadata } from './reading/metadata.ts';
 import { toStored } from './reading/store.ts';
 import type { GgufEntry } from './writing/entries.ts';
-import { rotaryDivisors } from './writing/entries.ts';
 
 const llama: readonly GgufEntry[] = [
   ['general.architecture', 'string', 'llama'],
@@ -20,8 +23,6 @@ const llama: readonly GgufEntry[] = [
   ['llama.rope.freq_base', 'f32', 5e5],
 ];
 
-const warnings: string[] = [];
-
 function read(changes: Readonly<Record<string, GgufEntry[2] | undefined>> = {}, divisors?: Float32Array) {
   const values = new Map(llama.map(([key, , value]) => [key, value]));
   for (const [key, value] of Object.entries(changes)) {
@@ -29,13 +30,13 @@ function read(changes: Readonly<Record<string, GgufEntry[2] | undefined>> = {}, 
     else values.set(key, value);
   }
   const file = { name: 'm.gguf', version: 3, tensors: new Map(), close: async () => {}, metadata: values };
-  return configFromGguf(new GgufMetadata(file), {
+  return modelFromGguf(new GgufMetadata(file), {
     has: () => false,
     tokenIds: {},
     vocabSize: 96,
     rotaryDivisors: divisors,
-    warn: (warning) => warnings.push(warning),
-  });
+    warn: () => {},
+  }).config;
 }
 
 describe('a configuration', () => {
@@ -72,7 +73,7 @@ describe('a configuration', () => {
 
   it('says the rescaling of Llama 3.1 and 3.2 by its divisors', () => {
     for (const factor of [8, 32]) {
-      const rope_scaling = {
+      const rope_scaling: RopeScaling = {
         ...{ rope_type: 'llama3', factor, low_freq_factor: 1, high_freq_factor: 4 },
         original_max_position_embeddings: 8192,
       };
@@ -115,11 +116,30 @@ describe('a configuration', () => {
 
 describe('names and layouts', () => {
   it('lead from either side to the other', () => {
-    for (const [architecture, rules] of Object.entries(TABLES)) {
-      for (const { ours, theirs, transform } of rules) {
+    expect(familyForms().length).toBeGreaterThan(3);
+    for (const { form } of familyForms()) {
+      for (const { ours, theirs, transform } of form.tensors) {
         const [own, other] = [ours.replace('{n}', '17'), theirs.replace('{n}', '17')];
-        expect(toGguf(architecture, own)).toEqual({ name: other, transform });
-        expect(fromGguf(architecture, other)).toBe(own);
+        expect(toGguf(form, own)).toEqual({ name: other, transform });
+        expect(fromGguf(form, other)).toBe(own);
+      }
+    }
+  });
+
+  it("are those of llama.cpp's converter, for every weight of the reference models", () => {
+    const theirs = JSON.parse(
+      readFileSync(new URL('../../../test/reference/gguf-names.json', import.meta.url), 'utf8'),
+    ) as Record<string, Record<string, string>>;
+    expect(Object.keys(theirs).sort()).toEqual(
+      familyForms()
+        .map(({ family }) => family.modelType)
+        .sort(),
+    );
+    for (const { family, form } of familyForms()) {
+      for (const [ours, name] of Object.entries(theirs[family.modelType]!)) {
+        const found = toGguf(form, ours)?.name;
+        // Biases that llama.cpp has no place for are refused at the export.
+        if (found !== undefined || ours.endsWith('.weight')) expect(found, ours).toBe(name);
       }
     }
   });
@@ -137,7 +157,7 @@ describe('names and layouts', () => {
     const turned = toStored(values(), [70, 40], 'transposed', 1);
     expect(toStored(turned, [40, 70], 'transposed', 1)).toEqual(values());
     expect([turned[1], turned[70]]).toEqual([40, 1]);
-    const rows = toStored(Float32Array.of(0, 0, 1, 1, 2, 2, 3, 3), [4, 2], 'rotary rows of q', 4);
+    const rows = toStored(Float32Array.of(0, 0, 1, 1, 2, 2, 3, 3), [4, 2], 'rotary rows', 4);
     expect(rows).toEqual(Float32Array.of(0, 0, 2, 2, 1, 1, 3, 3));
     expect(toStored(Float32Array.of(-1, 0.5), [2], 'plus one', 1)).toEqual(Float32Array.of(0, 1.5));
   });

@@ -1,15 +1,13 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { chatStopTokens, renderChat } from '../../chat/encode.ts';
-import { ChatTemplate } from '../../chat/template.ts';
 import { openModel, tokenizerOf } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import { fileError } from '../../files/file-errors.ts';
 import { type ChatModel, REPLY_TOKENS, requireTemplate } from '../../generation/chat.ts';
 import { createDecoder } from '../../generation/decoder.node.ts';
 import type { SamplingOptions } from '../../generation/sampler.ts';
 import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
 import type { Locale } from '../../inspect/labels.ts';
+import { templateOf } from '../options/data-options.ts';
 import { compileSchemaFile, readSchema } from '../options/json-schema.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
 import { count } from '../options/options.ts';
@@ -17,7 +15,7 @@ import { modelPath } from '../options/resolve.ts';
 import { addSamplingOptions, checkSampling, type SamplingFlags } from '../options/sampling-options.ts';
 import { InteractiveChat } from '../terminal/chat-terminal.ts';
 import { CHAT_TEXTS } from '../terminal/chat-texts.ts';
-import { ChatSession } from '../terminal/conversation.ts';
+import { Conversation } from '../terminal/conversation.ts';
 import { localeOption } from '../terminal/locale.ts';
 import { answerLines } from '../terminal/piped-chat.ts';
 import { showWarnings } from '../terminal/warnings.ts';
@@ -37,7 +35,7 @@ export function register(program: Command): void {
     .description('Chat with a model. Without a terminal, each line of the input is a message.')
     .argument('<model>', 'a Hugging Face model directory, a GGUF file, or an id on the hub')
     .option('--system <text>', 'what the model is told before the chat')
-    .option('--template <file>', "a chat template (Jinja) instead of the model's own")
+    .option('--template <name|file>', "a chat template (Jinja) instead of the model's own")
     .option('--max-tokens <n>', 'most tokens of a reply', count, REPLY_TOKENS)
     .option('--json-schema <file>', 'each reply is JSON that is valid under this JSON Schema')
     .option(
@@ -66,13 +64,12 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
   if (flags.json && process.stdin.isTTY) {
     throw new RopewalkError('--json is for chats in a pipe; in a terminal, /save keeps a chat as JSON.');
   }
-  const template = flags.template === undefined ? undefined : await readTemplate(flags.template);
-  const { model, stopTokens, sampling } = await openChat(await modelPath(name), name, flags, template);
+  const { model, stopTokens, sampling } = await openChat(await modelPath(name), name, flags);
   try {
     const { jsonSchema: schemaFile, json: _, ...rest } = flags;
     const schema = schemaFile === undefined ? {} : { jsonSchema: readSchema(schemaFile) };
     const options = { ...withSamplingDefaults(sampling, rest), ...schema, stopTokens };
-    const session = new ChatSession(model, options, flags.system);
+    const conversation = new Conversation(model, options, flags.system);
     if (process.stdin.isTTY) {
       // Replies go where stdout goes; what is only for the person at the terminal goes there in any case.
       const output = process.stdout.isTTY ? process.stdout : process.stderr;
@@ -80,12 +77,12 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
         process.on('SIGINT', callback);
         return () => process.off('SIGINT', callback);
       };
-      await new InteractiveChat(session, CHAT_TEXTS[flags.locale], {
+      await new InteractiveChat(conversation, CHAT_TEXTS[flags.locale], {
         input: process.stdin,
         output,
         onInterrupt,
       }).run();
-    } else await answerLines(session, process.stdin, { json: flags.json === true });
+    } else await answerLines(conversation, process.stdin, { json: flags.json === true });
   } finally {
     await model.decoder.release();
   }
@@ -96,7 +93,6 @@ async function openChat(
   path: string,
   name: string,
   flags: ChatFlags,
-  given: ChatTemplate | undefined,
 ): Promise<{ model: ChatModel; stopTokens: readonly number[]; sampling: SamplingOptions }> {
   const options = decoderOptions(flags);
   const opened = await openModel(path);
@@ -104,7 +100,10 @@ async function openChat(
   try {
     const tokenizer = await tokenizerOf(opened.checkpoint);
     if (!tokenizer) throw new RopewalkError(`${name}: it has no tokenizer, which turns text into tokens.`);
-    const template = given ?? requireTemplate(tokenizer, name);
+    const template =
+      flags.template === undefined
+        ? requireTemplate(tokenizer, name)
+        : await templateOf(flags.template, tokenizer);
     const first = { role: 'user', content: 'Hello' } as const;
     const system = flags.system === undefined ? [] : [{ role: 'system', content: flags.system } as const];
     renderChat(tokenizer, template, [...system, first], { addGenerationPrompt: true });
@@ -117,14 +116,4 @@ async function openChat(
   } finally {
     await opened.checkpoint.tensors.close();
   }
-}
-
-async function readTemplate(file: string): Promise<ChatTemplate> {
-  let source: string;
-  try {
-    source = await readFile(file, 'utf8');
-  } catch (error) {
-    throw fileError(error, 'read', file);
-  }
-  return new ChatTemplate(source, file);
 }

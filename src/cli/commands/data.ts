@@ -5,8 +5,8 @@ import { type DataExample, examplesOf } from '../../data/examples.node.ts';
 import { type PreviewRun, previewRuns } from '../../data/preview.ts';
 import { resolveData } from '../../data/reading/resolve-data.node.ts';
 import { type DataReport, ReportBuilder, spelledNote } from '../../data/report.ts';
-import { parseModelId } from '../../hub/model-id.ts';
 import { resolveModel } from '../../hub/resolve.node.ts';
+import { repositoryNamed } from '../../hub/settings.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from '../options/data-options.ts';
 import { collect, count, wholeNumber } from '../options/options.ts';
@@ -96,7 +96,7 @@ async function previewData(model: string, flags: PreviewFlags): Promise<void> {
 /** Downloads are shown; files are there at once. */
 async function dataFiles(name: string, onNote: (text: string) => void): Promise<string[]> {
   let files: string[] = [];
-  if (!parseModelId(name)) return resolveData([name], { onNote });
+  if (!repositoryNamed(name, 'datasets')) return resolveData([name], { onNote });
   await downloading(async (watching) => {
     files = await resolveData([name], { ...watching, onNote });
     return name;

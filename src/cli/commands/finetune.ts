@@ -5,7 +5,6 @@ import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ChatTemplate } from '../../chat/template.ts';
 import { dataNotes } from '../../data/report.ts';
-import { isTemplateName, TEMPLATE_NAMES } from '../../data/templates.ts';
 import { RopewalkError } from '../../errors.ts';
 import { dataFiles } from '../../finetune/data-files.node.ts';
 import type { FinetuneEvent } from '../../finetune/events.ts';
@@ -147,14 +146,9 @@ async function openJob(
   });
 }
 
-function templateOf(template: string) {
-  if (isTemplateName(template)) return template;
-  if (!existsSync(template)) {
-    throw new RopewalkError(
-      `--template ${template}: there is no such file, and the names are ${TEMPLATE_NAMES.join(', ')}.`,
-    );
-  }
-  return new ChatTemplate(readFileSync(template, 'utf8'), template);
+/** The template of a file; a name is the model's to find. */
+function templateOf(template: string): ChatTemplate | string {
+  return existsSync(template) ? new ChatTemplate(readFileSync(template, 'utf8'), template) : template;
 }
 
 async function dryRun(job: FinetuneJob, { json }: FinetuneFlags, progress: Progress): Promise<void> {
@@ -177,10 +171,10 @@ async function findRate(
 ): Promise<void> {
   job.checkFits();
   const steps = 100;
-  const engine = await job.createEngine();
+  const learner = await job.createLearner();
   const points: RatePoint[] = [];
   try {
-    const parts = { engine, training: job.trainingRows(), optimizer: job.createOptimizer(engine) };
+    const parts = { learner, training: job.trainingRows(), optimizer: job.createOptimizer(learner) };
     const { accumulate, clip: clipNorm } = job.settings;
     for await (const point of searchRate(parts, { steps, accumulate, clipNorm }, signal)) {
       points.push(point);
@@ -192,7 +186,7 @@ async function findRate(
       );
     }
   } finally {
-    await engine.release();
+    await learner.release();
   }
   progress.end();
   if (signal.aborted) process.exitCode = INTERRUPTED;

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { pullModel } from '../../hub/pull.node.ts';
 import { downloading } from '../options/resolve.ts';
+import { askingForFile } from '../terminal/choose-file.ts';
 
 interface PullFlags {
   revision?: string;
@@ -13,9 +14,12 @@ export function register(program: Command): void {
   program
     .command('pull')
     .description('Download a model from the Hugging Face hub, and print where it is.')
-    .argument('<id>', 'org/name, org/name@revision or org/name:file.gguf')
+    .argument(
+      '<id>',
+      "org/name, org/name@revision, org/name:file.gguf, org/name:Q4_K_M, or its page's address",
+    )
     .option('--revision <name>', 'a branch, a tag or a commit; default: main')
-    .option('--file <name>', 'the GGUF file to take, where there are several')
+    .option('--file <name>', 'the GGUF file to take, where there are several, or its quantization')
     .option('--update', 'ask whether the revision has moved on, though all of it is there')
     .option('--json', 'print {id, path} on stdout')
     .addHelpText(
@@ -23,17 +27,24 @@ export function register(program: Command): void {
       `
 Files are kept where Python's huggingface_hub keeps them, and shared with it: HF_HUB_CACHE, or hub in HF_HOME. A token for
 gated models is taken from HF_TOKEN or from "hf auth login"; HF_ENDPOINT names another hub, and HF_HUB_OFFLINE=1 keeps off
-the network. An interrupted download goes on with the same command.
+the network. HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded. An interrupted download goes on with the same command. Where
+a repository has several GGUF files and none is named, a terminal is asked which.
 
 Examples:
   ropewalk pull google/gemma-2-2b-it
   ropewalk pull org/name --revision v1.0 --json
-  ropewalk pull org/name-GGUF:name-Q4_K_M.gguf`,
+  ropewalk pull org/name-GGUF:Q4_K_M
+  ropewalk pull https://huggingface.co/org/name-GGUF/blob/main/name-Q4_K_M.gguf`,
     )
     .action(pull);
 }
 
 async function pull(id: string, { json, ...options }: PullFlags): Promise<void> {
-  const path = await downloading((watching) => pullModel(id, { ...options, ...watching }));
+  const path = await askingForFile(id, (name) =>
+    // A file that was chosen stands in the name.
+    downloading((watching) =>
+      pullModel(name, { ...options, ...watching, file: name === id ? options.file : undefined }),
+    ),
+  );
   process.stdout.write(`${json ? JSON.stringify({ id, path }) : path}\n`);
 }

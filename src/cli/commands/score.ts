@@ -9,7 +9,7 @@ import { createDecoder, type DecoderOptions, decodingEngine } from '../../genera
 import { cachedLogits, fullLogits, type LogitRows, Scorer, scoringWindows } from '../../generation/score.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import { readTextFiles } from '../../text/files.node.ts';
-import { TrainingSession } from '../../training/whole-graph-learner.ts';
+import { WholeGraphLearner } from '../../training/whole-graph-learner.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
 import { collect, count, idList } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
@@ -154,11 +154,11 @@ async function writeGradients(
   path: string,
 ): Promise<void> {
   const seq = ids.length - 1;
-  const session = await TrainingSession.create(engine, opened.model, { batch: 1, seq });
-  await readWeights(opened, session.values());
-  await session.computeGradients([{ inputs: ids.slice(0, seq), targets: ids.slice(1) }]);
-  await session.release();
-  const entries = session.trainables.map(({ name, shape, gradient }) => {
+  const learner = await WholeGraphLearner.create(engine, opened.model, { batch: 1, seq });
+  await readWeights(opened, learner.values());
+  await learner.computeGradients([{ inputs: ids.slice(0, seq), targets: ids.slice(1) }]);
+  await learner.release();
+  const entries = learner.trainables.map(({ name, shape, gradient }) => {
     return { name: opened.names.get(name) ?? name, dtype: 'F32' as const, shape, data: gradient };
   });
   await writeFileAtomic(path, async (sink) => {

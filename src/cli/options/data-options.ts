@@ -4,7 +4,7 @@ import { ChatTemplate } from '../../chat/template.ts';
 import type { TrainOn } from '../../data/encode-example.ts';
 import { type ExampleOptions, TOO_LONG, type TooLong } from '../../data/examples.node.ts';
 import type { DataColumns } from '../../data/row-form.ts';
-import { isTemplateName, namedTemplate, TEMPLATE_NAMES } from '../../data/templates.ts';
+import { templateByName } from '../../data/templates.ts';
 import { RopewalkError } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
@@ -30,6 +30,8 @@ const COLUMNS = [
   'output',
   'system',
   'history',
+  'tools',
+  'documents',
   'text',
 ];
 
@@ -104,7 +106,7 @@ function columnsOf({
 }
 
 /**
- * What `--template` names: a template of ours, or a file.
+ * What `--template` names: a template of the model's, one of ours, or a file.
  *
  * @throws RopewalkError when it is neither, or the tokenizer lacks tokens that it writes.
  */
@@ -113,12 +115,7 @@ export async function templateOf(name: string, tokenizer: Tokenizer): Promise<Ch
     (status) => status.isFile(),
     () => false,
   );
-  if (!isFile && isTemplateName(name)) return namedTemplate(name, tokenizer);
-  if (!isFile) {
-    throw new RopewalkError(
-      `--template ${name}: there is no such file, nor a template of this name; the names are ${TEMPLATE_NAMES.join(', ')}.`,
-    );
-  }
+  if (!isFile) return templateByName(name, tokenizer);
   try {
     return new ChatTemplate(await readFile(name, 'utf8'), name);
   } catch (error) {

@@ -1,15 +1,18 @@
 import { stat } from 'node:fs/promises';
-import { parseModelId } from '../../hub/model-id.ts';
+import { RopewalkError } from '../../errors.ts';
+import { presetNames } from '../../families/registry.ts';
 import type { PullOptions } from '../../hub/pull.node.ts';
-import { resolveModel } from '../../hub/resolve.node.ts';
+import { isAbsent, resolveModel } from '../../hub/resolve.node.ts';
+import { repositoryNamed } from '../../hub/settings.node.ts';
 import { namedModel } from '../../inspect/named-model.node.ts';
 import { type NamedModel, namedPreset } from '../../inspect/named-model.ts';
+import { askingForFile } from '../terminal/choose-file.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { duration, Progress } from '../terminal/progress.ts';
 
 /** The path of a model that is named by its path or by its id on the hub; a download is shown on stderr. */
 export function modelPath(idOrPath: string): Promise<string> {
-  return downloading((watching) => resolveModel(idOrPath, watching));
+  return askingForFile(idOrPath, (name) => downloading((watching) => resolveModel(name, watching)));
 }
 
 /** What `inspect`, `diff` and `compare` take: a preset, a path, or an id, of which the weights are not needed. */
@@ -18,9 +21,20 @@ export async function inspectedModel(name: string): Promise<NamedModel> {
     () => true,
     () => false,
   );
-  if (isPath || namedPreset(name) || !parseModelId(name)) return namedModel(name);
-  const path = await downloading((watching) => resolveModel(name, { weights: false, ...watching }));
-  return { ...(await namedModel(path)), name };
+  if (isPath || namedPreset(name) || !repositoryNamed(name, 'models')) return namedModel(name);
+  try {
+    const path = await askingForFile(name, (id) =>
+      downloading((watching) => resolveModel(id, { weights: false, ...watching })),
+    );
+    return { ...(await namedModel(path)), name };
+  } catch (error) {
+    // A name without an organization may have been meant for a preset's.
+    const mistyped = error instanceof RopewalkError && isAbsent(error.cause) && !name.includes('/');
+    if (!mistyped) throw error;
+    throw new RopewalkError(`${error.message}; nor is it a preset: ${presetNames().join(', ')}`, {
+      cause: error,
+    });
+  }
 }
 
 /** Runs a download with its progress on stderr. Ctrl-C stops it and keeps what came. */

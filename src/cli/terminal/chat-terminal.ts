@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline';
 import pc from 'picocolors';
 import { RopewalkError } from '../../errors.ts';
 import type { ChatTexts } from './chat-texts.ts';
-import type { ChatSession } from './conversation.ts';
+import type { Conversation } from './conversation.ts';
 import { BRACKETED_PASTE, PasteInput, unmarked } from './paste-input.ts';
 import { printable } from './printable.ts';
 
@@ -42,7 +42,7 @@ export class InteractiveChat {
   #interrupt = () => {};
 
   constructor(
-    private readonly session: ChatSession,
+    private readonly conversation: Conversation,
     private readonly texts: ChatTexts,
     private readonly terminal: ChatTerminal,
   ) {
@@ -83,7 +83,7 @@ export class InteractiveChat {
 
   /** Does what a line asks for. Returns whether the chat is over. */
   async #act({ text: line, isCommand }: Written): Promise<boolean> {
-    const { session, texts } = this;
+    const { conversation, texts } = this;
     if (/^[ \t\n]*$/.test(line)) return false;
     if (!isCommand) {
       await this.#reply(line);
@@ -102,19 +102,19 @@ export class InteractiveChat {
         this.#note(texts.help);
         break;
       case '/reset':
-        session.reset();
+        conversation.reset();
         this.#note(texts.reset);
         break;
       case '/save':
       case '/load':
         if (!file) this.#note(texts.needsFile(command));
         else if (command === '/load') {
-          await session.load(file);
-          this.#note(texts.loaded(file, session.messages.length));
-        } else if (session.isEmpty) this.#note(texts.empty);
+          await conversation.load(file);
+          this.#note(texts.loaded(file, conversation.messages.length));
+        } else if (conversation.isEmpty) this.#note(texts.empty);
         else {
-          await session.save(file);
-          this.#note(texts.saved(file, session.messages.length));
+          await conversation.save(file);
+          this.#note(texts.saved(file, conversation.messages.length));
         }
         break;
       default:
@@ -128,7 +128,7 @@ export class InteractiveChat {
     const controller = new AbortController();
     this.#interrupt = () => controller.abort();
     try {
-      const end = await this.session.reply(
+      const end = await this.conversation.reply(
         message,
         (piece) => output.write(printable(piece)),
         controller.signal,

@@ -15,7 +15,7 @@ import {
 type SessionOptions = Omit<ChatOptions, 'memory' | 'signal'>;
 
 /** One conversation: what has been said, and the keys and values of it. */
-export class ChatSession {
+export class Conversation {
   #messages: ChatMessage[];
   readonly #memory: ChatMemory;
 

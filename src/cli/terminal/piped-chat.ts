@@ -1,7 +1,7 @@
 import { type ChatMessage, checkMessages } from '../../chat/messages.ts';
 import { RopewalkError } from '../../errors.ts';
 import { readLines } from '../../files/lines.ts';
-import type { ChatSession } from './conversation.ts';
+import type { Conversation } from './conversation.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { forOutput, printable } from './printable.ts';
 
@@ -19,7 +19,7 @@ interface Asked {
  * reported with its line, leaves an empty line in place of its reply, and the exit code is 1. The others are answered.
  */
 export async function answerLines(
-  session: ChatSession,
+  conversation: Conversation,
   input: NodeJS.ReadableStream,
   { json }: { readonly json: boolean },
 ): Promise<void> {
@@ -30,7 +30,7 @@ export async function answerLines(
       number++;
       if (signal.aborted) break;
       if (/^[ \t\r]*$/.test(line)) continue;
-      await answer(session, line, { number, json, signal });
+      await answer(conversation, line, { number, json, signal });
     }
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -41,7 +41,7 @@ export async function answerLines(
 }
 
 async function answer(
-  session: ChatSession,
+  conversation: Conversation,
   line: string,
   { number, json, signal }: { readonly number: number; readonly json: boolean; readonly signal: AbortSignal },
 ): Promise<void> {
@@ -53,12 +53,12 @@ async function answer(
   const end = (value: object) => process.stdout.write(json ? `${JSON.stringify(value)}\n` : '\n');
   try {
     const asked = json ? parseLine(line) : { content: line };
-    if (asked.before) session.reset(asked.before);
-    if (!asked.before && !session.isEmpty && !session.fits(asked.content)) {
+    if (asked.before) conversation.reset(asked.before);
+    if (!asked.before && !conversation.isEmpty && !conversation.fits(asked.content)) {
       note(number, 'the chat is longer than what the model can hold; a new one begins with this message.');
-      session.reset();
+      conversation.reset();
     }
-    end({ end: await session.reply(asked.content, show, signal), content: text });
+    end({ end: await conversation.reply(asked.content, show, signal), content: text });
   } catch (error) {
     if (!(error instanceof RopewalkError)) throw error;
     note(number, error.message);

@@ -3,9 +3,9 @@ import { RopewalkError } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
 import { filesBelow, filesOfPattern, kindOf } from '../../files/paths.node.ts';
 import { type ChosenData, chooseDataFiles } from '../../hub/choose-data.ts';
-import { parseModelId } from '../../hub/model-id.ts';
 import { type PullDatasetOptions, pullDatasetWith } from '../../hub/pull-dataset.node.ts';
-import { RequestError } from '../../hub/retry.ts';
+import { isAbsent } from '../../hub/resolve.node.ts';
+import { repositoryNamed } from '../../hub/settings.node.ts';
 
 export interface ResolveDataOptions extends PullDatasetOptions {
   /** Called with a sentence where not all data files of a folder or a data set are taken: which are, and which are not. */
@@ -36,7 +36,7 @@ async function filesOf(name: string, { onNote, ...options }: ResolveDataOptions)
   const matching = await filesOfPattern(name);
   if (matching) return matching;
   const shown = JSON.stringify(name);
-  const id = parseModelId(name);
+  const id = repositoryNamed(name, 'datasets', options);
   if (!id) {
     throw new RopewalkError(
       `${shown}: no such file or folder (${resolve(name)}), nor the id of a data set on the hub, which looks like org/name; check the path`,
@@ -50,10 +50,7 @@ async function filesOf(name: string, { onNote, ...options }: ResolveDataOptions)
       },
     });
   } catch (error) {
-    const absent =
-      error instanceof RequestError &&
-      (error.kind === 'unreachable' || [401, 404].includes(error.status ?? 0));
-    if (!absent) throw error;
+    if (!isAbsent(error)) throw error;
     throw new RopewalkError(
       `${shown}: no such file or folder here; as a data set on the hub: ${error.message}`,
       { cause: error },

@@ -99,7 +99,7 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   return sameShape(x.shape, shape) ? x : apply(broadcastToOp, [x], { shape })[0]!;
 }
 
-interface ReduceAttributes {
+export interface ReduceAttributes {
   /** Axes that become 1, counted from 0. The rank stays. */
   readonly axes: readonly number[];
 }

@@ -7,7 +7,7 @@ export const EXIT = -2;
 
 export const QUOTE = 0x22;
 export const BACKSLASH = 0x5c;
-const MOST_STATES = 4096;
+const MOST_STATES = 8192;
 
 let count = 0;
 

@@ -1,14 +1,17 @@
 import { RopewalkError } from '../../errors.ts';
 import { BACKSLASH, EXIT, QUOTE, type StringDfa, Table } from './dfa.ts';
-import { ANY, type Pattern, type Ranges } from './pattern.ts';
+import { Obligations } from './obligations.ts';
+import type { Assertion, Pattern, Ranges } from './pattern.ts';
 
 const MOST_NFA_STATES = 40_000;
-/** Edges looked at while states are made: a second's work. */
+/** Edges looked at while a pattern's states are made: a second's work. */
 const MOST_WORK = 20_000_000;
+const TOO_LONG = 'it takes too long to prepare; make it smaller';
 
 /** A nondeterministic automaton while it is built from a pattern. */
 class Nfa {
   readonly free: number[][] = [];
+  readonly asserted: { readonly assertion: Assertion; readonly to: number }[][] = [];
   readonly edges: [low: number, high: number, to: number][][] = [];
   readonly inside: boolean[] = [];
 
@@ -17,6 +20,7 @@ class Nfa {
       throw new RopewalkError('its repetitions and classes are too many; make it smaller');
     }
     this.free.push([]);
+    this.asserted.push([]);
     this.edges.push([]);
     this.inside.push(inside);
     return this.free.length - 1;
@@ -27,6 +31,10 @@ class Nfa {
     if ('sequence' in pattern) return pattern.sequence.reduce((at, part) => this.add(part, at), from);
     if ('set' in pattern) return this.addSet(pattern.set, from);
     const end = this.state(false);
+    if ('begins' in pattern || 'ahead' in pattern) {
+      this.asserted[from]!.push({ assertion: pattern, to: end });
+      return end;
+    }
     if ('either' in pattern) {
       for (const part of pattern.either) this.free[this.add(part, from)]!.push(end);
       return end;
@@ -124,82 +132,83 @@ function* utf8(low: number, high: number): Generator<ByteRange[]> {
   yield Array.from(first, (byte, i) => [byte, last[i]!]);
 }
 
-/** The automaton of a pattern, by the subset construction. @throws RopewalkError when it would be too large. */
-export function patternDfa(pattern: Pattern, single: Uint8Array): StringDfa {
+/**
+ * The automaton of a pattern, by the subset construction. What a look-ahead asks for goes along with each of the ways
+ * on which it was met (`Obligations`): a member of a subset is a state and a set of these, as one number.
+ *
+ * @param budget what is left of the work for the whole pattern, its look-aheads included.
+ * @throws RopewalkError when it would be too large.
+ */
+export function patternDfa(pattern: Pattern, single: Uint8Array, budget = { work: MOST_WORK }): StringDfa {
   const nfa = new Nfa();
   const start = nfa.state(false);
   const end = nfa.add(pattern, start);
+  const states = nfa.free.length;
+  const obligations = new Obligations(
+    (ahead) => patternDfa(ahead, new Uint8Array(256).fill(1), budget),
+    budget,
+  );
   const table = new Table();
   const sets: number[][] = [];
   const known = new Map<string, number>();
-  let work = 0;
-  const stateOf = (seeds: readonly number[]): number => {
+  const stateOf = (seeds: readonly number[], begins: boolean): number => {
     const set = new Set(seeds);
-    for (const state of set) for (const next of nfa.free[state]!) set.add(next);
+    for (const member of set) {
+      const state = member % states;
+      for (const next of nfa.free[state]!) set.add(member - state + next);
+      for (const { assertion, to } of nfa.asserted[state]!) {
+        if ('ahead' in assertion) {
+          set.add(obligations.with(Math.floor(member / states), assertion) * states + to);
+        } else if (begins) set.add(member - state + to);
+      }
+      if (set.size > MOST_NFA_STATES)
+        throw new RopewalkError('its look-aheads are too many; make it smaller');
+    }
     const sorted = [...set].sort((a, b) => a - b);
-    work += sorted.length;
+    budget.work -= 4 * sorted.length;
+    if (budget.work < 0) throw new RopewalkError(TOO_LONG);
     const key = sorted.join();
     const old = known.get(key);
     if (old !== undefined) return old;
-    const state = table.add(!nfa.inside[seeds[0]!]);
-    if (set.has(end)) table.set(state, QUOTE, QUOTE, EXIT);
+    const state = table.add(!nfa.inside[seeds[0]! % states]);
+    if (sorted.some((m) => m % states === end && obligations.met(Math.floor(m / states)))) {
+      table.set(state, QUOTE, QUOTE, EXIT);
+    }
     known.set(key, state);
     sets.push(sorted);
     return state;
   };
-  stateOf([start]);
+  stateOf([start], true);
   for (let state = 0; state < sets.length; state++) {
-    const edges = sets[state]!.flatMap((member) => nfa.edges[member]!);
-    const cuts = [...new Set(edges.flatMap(([low, high]) => [low, high + 1]))].sort((a, b) => a - b);
+    const edges = sets[state]!.flatMap((member) => {
+      const owed = Math.floor(member / states);
+      return nfa.edges[member % states]!.map(([low, high, to]) => ({ low, high, to, owed }));
+    });
+    // What look-aheads make of a byte may differ within a range.
+    const cuts = edges.some(({ owed }) => owed > 0)
+      ? Array.from({ length: 257 }, (_, byte) => byte)
+      : [...new Set(edges.flatMap(({ low, high }) => [low, high + 1]))].sort((a, b) => a - b);
     for (let i = 0; i + 1 < cuts.length; i++) {
       const low = cuts[i]!;
-      work += edges.length;
-      if (work > MOST_WORK) throw new RopewalkError('it takes too long to prepare; make it smaller');
-      const targets = edges.filter(([from, to]) => from <= low && low <= to).map(([, , to]) => to);
-      if (targets.length > 0) table.set(state, low, cuts[i + 1]! - 1, stateOf([...new Set(targets)]));
+      budget.work -= edges.length;
+      if (budget.work < 0) throw new RopewalkError(TOO_LONG);
+      const targets = new Set<number>();
+      for (const edge of edges) {
+        if (edge.low > low || edge.high < low) continue;
+        const owed = obligations.after(edge.owed, low);
+        if (owed !== undefined) targets.add(owed * states + edge.to);
+      }
+      if (targets.size > 0) table.set(state, low, cuts[i + 1]! - 1, stateOf([...targets], false));
     }
   }
   return table.finish(0, single);
 }
 
-/** Strings that several automata take, all of them written with the fewest escapes, of so many characters. */
-export function intersection(
-  parts: readonly StringDfa[],
-  least: number,
-  most: number,
-  single: Uint8Array,
-): StringDfa {
-  const all =
-    parts.length > 0 ? parts : [patternDfa({ repeat: { set: ANY }, least: 0, most: Infinity }, single)];
-  if (all.length === 1 && least === 0 && most === Number.POSITIVE_INFINITY) return all[0]!;
-  const table = new Table();
-  const tuples: number[][] = [];
-  const known = new Map<string, number>();
-  // Counting ends where it makes no difference any more.
-  const cap = most === Number.POSITIVE_INFINITY ? least : most + 1;
-  const stateOf = (tuple: number[]): number => {
-    const key = tuple.join();
-    const old = known.get(key);
-    if (old !== undefined) return old;
-    const state = table.add(all[0]!.boundary[tuple[0]!] === 1);
-    known.set(key, state);
-    tuples.push(tuple);
-    return state;
-  };
-  stateOf([...all.map((part) => part.start), 0]);
-  for (let state = 0; state < tuples.length; state++) {
-    const tuple = tuples[state]!;
-    const length = tuple.at(-1)!;
-    const begins = all[0]!.boundary[tuple[0]!] === 1 ? 1 : 0;
-    for (let byte = 0; byte < 256; byte++) {
-      const next = all.map((part, i) => part.table[tuple[i]! * 256 + byte]!);
-      if (next.every((to) => to === EXIT)) {
-        if (length >= least && length <= most) table.set(state, byte, byte, EXIT);
-      } else if (next.every((to) => to >= 0)) {
-        const longer = Math.min(cap, length + begins);
-        if (longer <= most) table.set(state, byte, byte, stateOf([...next, longer]));
-      }
-    }
-  }
-  return table.finish(0, single);
+/** Patterns that hold together where one does: look-aheads at its beginning, and the rest; each makes a smaller automaton. */
+export function conjuncts(pattern: Pattern): Pattern[] {
+  if (!('sequence' in pattern)) return [pattern];
+  const first = pattern.sequence.findIndex((part) => !('ahead' in part) || part.negative);
+  if (first <= 0) return [pattern];
+  const aheads = pattern.sequence.slice(0, first) as { ahead: Pattern }[];
+  return [...aheads.map(({ ahead }) => ahead), { sequence: pattern.sequence.slice(first) }];
 }

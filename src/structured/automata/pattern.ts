@@ -8,7 +8,15 @@ export type Pattern =
   | { readonly set: Ranges }
   | { readonly sequence: readonly Pattern[] }
   | { readonly either: readonly Pattern[] }
-  | { readonly repeat: Pattern; readonly least: number; readonly most: number };
+  | { readonly repeat: Pattern; readonly least: number; readonly most: number }
+  | Assertion;
+
+/** What must hold between two characters without taking any. */
+export type Assertion =
+  /** Nothing stands before. */
+  | { readonly begins: true }
+  /** All that follows, to the end of the string, is of a language; `negative`: is not. */
+  | { readonly ahead: Pattern; readonly negative: boolean };
 
 const LAST = 0x10ffff;
 export const ANY: Ranges = [[0, LAST]];
@@ -24,7 +32,13 @@ const LINE_ENDS: Ranges = [
   [13, 13],
   [0x2028, 0x2029],
 ];
+const ANYTHING: Pattern = { repeat: { set: ANY }, least: 0, most: Number.POSITIVE_INFINITY };
+const NOTHING_FOLLOWS: Pattern = {
+  ahead: { sequence: [{ set: ANY }, ANYTHING] },
+  negative: true,
+};
 const MOST_DEPTH = 50;
+const MOST_LOOK_AHEADS = 16;
 const CONTROL: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, f: 12, v: 11 };
 
 export function complement(ranges: Ranges): Ranges {
@@ -70,14 +84,15 @@ function propertyRanges(name: string): Ranges {
  * Reads a JSON Schema `pattern` (ECMAScript, with the u flag; it may match anywhere in the string) into the language of
  * the strings that hold it. The pattern is never run, so none can take exponential time.
  *
- * @throws RopewalkError for what is not regular or not read here: look-around, back references, \b, and ^ or $ other
- *   than at the ends of the pattern or of one of its outermost alternatives.
+ * @throws RopewalkError for what is not regular or not read here: look-behind, back references and \b.
  */
 export function parsePattern(source: string): Pattern {
   try {
     new RegExp(source, 'u');
   } catch {
-    throw new RopewalkError('it is no regular expression (ECMAScript, u flag)');
+    throw new RopewalkError(
+      'it is no regular expression (ECMAScript, u flag: ], { and } outside of classes are escaped, and letters are not)',
+    );
   }
   return new PatternReader(source).read();
 }
@@ -86,6 +101,7 @@ class PatternReader {
   private readonly source: string[];
   private at = 0;
   private depth = 0;
+  private lookAheads = 0;
 
   constructor(source: string) {
     this.source = Array.from(source);
@@ -93,15 +109,21 @@ class PatternReader {
 
   /** `RegExp` has accepted the text: only what is outside the subset needs an error. */
   read(): Pattern {
-    const anything: Pattern = { repeat: { set: ANY }, least: 0, most: Number.POSITIVE_INFINITY };
+    return this.untilEnd(true);
+  }
+
+  /**
+   * Alternatives, each with what may follow it up to the string's end, and (`whole`) with what may stand before it.
+   * Anchors at their ends are the common case: with these nothing is added.
+   */
+  private untilEnd(whole: boolean): Pattern {
     const either: Pattern[] = [];
     do {
-      const fromStart = this.take('^');
-      const body = this.sequence();
+      const fromStart = !whole || this.take('^');
+      const body = this.sequence(true);
       const toEnd = this.take('$');
-      either.push({ sequence: [...(fromStart ? [] : [anything]), body, ...(toEnd ? [] : [anything])] });
+      either.push({ sequence: [...(fromStart ? [] : [ANYTHING]), ...body, ...(toEnd ? [] : [ANYTHING])] });
     } while (this.take('|'));
-    if (this.at < this.source.length) this.refuse(`"${this.source[this.at]}" inside the pattern`);
     return either.length === 1 ? either[0]! : { either };
   }
 
@@ -117,20 +139,22 @@ class PatternReader {
 
   private disjunction(): Pattern {
     const either: Pattern[] = [];
-    do either.push(this.sequence());
+    do either.push({ sequence: this.sequence(false) });
     while (this.take('|'));
     return either.length === 1 ? either[0]! : { either };
   }
 
-  private sequence(): Pattern {
+  /** @param outermost whether a `$` at its end is left to the caller. */
+  private sequence(outermost: boolean): Pattern[] {
     const sequence: Pattern[] = [];
     for (;;) {
       const next = this.source[this.at];
-      if (next === undefined || next === '|' || next === ')') break;
-      if (next === '$' && (this.at + 1 === this.source.length || this.source[this.at + 1] === '|')) break;
+      if (next === undefined || next === '|' || next === ')') return sequence;
+      if (outermost && next === '$' && [undefined, '|', ')'].includes(this.source[this.at + 1])) {
+        return sequence;
+      }
       sequence.push(this.quantified(this.atom()));
     }
-    return { sequence };
   }
 
   private quantified(repeat: Pattern): Pattern {
@@ -166,8 +190,9 @@ class PatternReader {
       case '\\':
         return { set: this.escape() };
       case '^':
+        return { begins: true };
       case '$':
-        return this.refuse(`${character} inside the pattern`);
+        return NOTHING_FOLLOWS;
       default:
         return { set: single(character.codePointAt(0)!) };
     }
@@ -175,18 +200,27 @@ class PatternReader {
 
   private group(): Pattern {
     if (++this.depth > MOST_DEPTH) throw new RopewalkError(`its groups are nested deeper than ${MOST_DEPTH}`);
-    if (this.take('?')) {
-      if (this.take('<')) {
-        if (this.source[this.at] === '=' || this.source[this.at] === '!') this.refuse('a look-behind');
-        while (!this.take('>')) this.at++;
-      } else if (!this.take(':')) {
-        this.refuse(this.source[this.at] === '=' || this.source[this.at] === '!' ? 'a look-ahead' : '(?');
-      }
-    }
-    const inner = this.disjunction();
-    if (!this.take(')')) this.refuse('$ inside the pattern');
+    const inner = this.inGroup();
+    this.at++; // The parenthesis that closes it: `RegExp` has seen it.
     this.depth--;
     return inner;
+  }
+
+  private inGroup(): Pattern {
+    if (!this.take('?')) return this.disjunction();
+    const negative = this.source[this.at] === '!';
+    if (negative || this.source[this.at] === '=') {
+      if (++this.lookAheads > MOST_LOOK_AHEADS) {
+        throw new RopewalkError(`it has more than ${MOST_LOOK_AHEADS} look-aheads`);
+      }
+      this.at++;
+      return { ahead: this.untilEnd(false), negative };
+    }
+    if (this.take('<')) {
+      if (this.source[this.at] === '=' || this.source[this.at] === '!') this.refuse('a look-behind');
+      while (!this.take('>')) this.at++;
+    } else if (!this.take(':')) this.refuse('(? with flags');
+    return this.disjunction();
   }
 
   private characterClass(): Ranges {

@@ -1,4 +1,4 @@
-import { type JsonSchema, resolveReference, type SchemaObject, schemaError } from './keywords.ts';
+import { isNothing, type JsonSchema, resolveReference, type SchemaObject, schemaError } from './keywords.ts';
 
 /** A schema with the place where it stands. */
 export interface Place {
@@ -41,7 +41,7 @@ export class SchemaDocument {
 
   /** Distinguishes conjunctions of places: the order does not matter, nor repetition, nor `true`. */
   key(places: readonly Place[]): string {
-    if (places.some(({ schema }) => schema === false)) return 'false';
+    if (places.some(({ schema }) => isNothing(schema))) return 'false';
     const ids = places.filter(({ schema }) => schema !== true);
     const numbers = ids.map(({ schema }) => this.places.get(schema as SchemaObject)!.id);
     return [...new Set(numbers)].sort((a, b) => a - b).join();
@@ -66,8 +66,8 @@ export class SchemaDocument {
       const choices: { readonly place: Flat; readonly keyword: 'anyOf' | 'oneOf' }[] = [];
       for (let next = queue.shift(); next; next = queue.shift()) {
         const { schema, pointer } = next;
-        if (schema === false) return;
-        if (schema === true || visited.has(schema)) continue;
+        if (isNothing(schema)) return;
+        if (typeof schema === 'boolean' || visited.has(schema)) continue;
         visited.add(schema);
         ours.push({ schema, pointer });
         const target = this.reference(schema, pointer);

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DecimalRange, type NumberRules, type PartialNumber } from './decimal.ts';
+import {
+  DecimalRange,
+  isContradiction,
+  isMultiple,
+  type NumberRules,
+  type PartialNumber,
+} from './decimal.ts';
 
 /** Feeds a number's text; undefined when it is ruled out on the way. */
 function read(range: DecimalRange, text: string): PartialNumber | undefined {
@@ -15,6 +21,11 @@ const takes = (rules: NumberRules, text: string) => {
   return number !== undefined && range.complete(number);
 };
 
+/** Multiples among numbers of at most three decimals. */
+function isThousandths(value: number, step: number): boolean {
+  return Math.round(value * 1000) % Math.round(step * 1000) === 0;
+}
+
 /** What the standard says, in exact integer arithmetic on the text's digits. */
 function fits(rules: NumberRules, value: number): boolean {
   return (
@@ -23,7 +34,7 @@ function fits(rules: NumberRules, value: number): boolean {
     value <= (rules.maximum ?? value) &&
     (rules.exclusiveMinimum === undefined || value > rules.exclusiveMinimum) &&
     (rules.exclusiveMaximum === undefined || value < rules.exclusiveMaximum) &&
-    (rules.multipleOf ?? []).every((step) => Number.isInteger(value / step))
+    (rules.multipleOf ?? []).every((step) => isThousandths(value, step))
   );
 }
 
@@ -38,7 +49,9 @@ const rules: fc.Arbitrary<NumberRules> = fc.record(
     maximum: bound,
     exclusiveMinimum: bound,
     exclusiveMaximum: bound,
-    multipleOf: fc.array(fc.constantFrom(1, 2, 3, 7, 0.5, 0.25, 2.5), { maxLength: 2 }),
+    multipleOf: fc.array(fc.constantFrom(1, 2, 3, 7, 0.5, 0.25, 2.5, 0.1, 0.01, 0.07, 0.3, 1.1), {
+      maxLength: 2,
+    }),
   },
   { requiredKeys: ['integer'] },
 );
@@ -56,7 +69,10 @@ describe('numbers in a range', () => {
         const decimals = /\.(\d+)$/.exec(text)?.[1]?.length ?? 0;
         const steps = rules.multipleOf ?? [];
         const whole = rules.integer || steps.some(Number.isInteger);
-        const room = steps.length === 0 ? 2 : Math.max(...steps.map((step) => String(step % 1).length - 2));
+        const room =
+          steps.length === 0
+            ? 2
+            : Math.max(...steps.map((step) => (String(step).split('.')[1] ?? '').length));
         fc.pre(decimals <= (whole ? 0 : room));
         expect(takes(rules, text)).toBe(fits(rules, Number(text)));
       }),
@@ -100,6 +116,50 @@ describe('numbers in a range', () => {
     }
     expect(takes({ integer: true }, '9'.repeat(15))).toBe(true);
     expect(takes({ integer: true }, '1'.repeat(16))).toBe(false);
+  });
+
+  it('are multiples as decimals', () => {
+    const digits = fc.integer({ min: 1, max: 99_999 });
+    fc.assert(
+      fc.property(digits, digits, fc.nat(9), (factor, step, decimals) => {
+        const text = (n: bigint) => Number(`${n}e-${decimals}`);
+        const value = BigInt(factor) * BigInt(step);
+        expect(isMultiple(text(value), text(BigInt(step)))).toBe(true);
+        expect(isMultiple(text(value + 1n), text(BigInt(step)))).toBe(step === 1);
+      }),
+    );
+  });
+
+  it('contradict rules exactly when none of a fine grid fits', () => {
+    fc.assert(
+      fc.property(rules, (rules) => {
+        const bounds = [rules.minimum, rules.maximum, rules.exclusiveMinimum, rules.exclusiveMaximum];
+        const [low, high] = [Math.min, Math.max].map((pick) => pick(...bounds.map((bound) => bound ?? 0)));
+        const some = Array.from(
+          { length: Math.ceil((high! - low!) * 10) + 2000 },
+          (_, i) => low! - 100 + i / 10,
+        );
+        const grid = [
+          ...some,
+          ...bounds.flatMap((b) => (b === undefined ? [] : [b, b - 0.0005, b + 0.0005])),
+        ];
+        const steps = rules.multipleOf ?? [];
+        // With steps every multiple within the bounds is a candidate.
+        const step = Math.max(rules.integer ? 1 : 0.001, ...steps);
+        for (
+          let n = Math.floor(low! / step) - 200;
+          (rules.integer || steps.length > 0) && n * step <= high! + 200 * step;
+          n++
+        ) {
+          grid.push(Number((n * step).toFixed(3)));
+        }
+        const fitting = grid.filter(
+          (value) => steps.length === 0 || Math.abs(value * 1000 - Math.round(value * 1000)) < 1e-6,
+        );
+        expect(isContradiction(rules)).toBe(!fitting.some((value) => fits(rules, value)));
+      }),
+      { numRuns: 300 },
+    );
   });
 
   it('of a range that none of our decimals reaches are none', () => {

@@ -16,7 +16,7 @@ export interface NumberRules {
   readonly maximum?: number;
   readonly exclusiveMinimum?: number;
   readonly exclusiveMaximum?: number;
-  /** Dyadic (`isExactStep`). */
+  /** Of few digits (`isStep`). */
   readonly multipleOf?: readonly number[];
 }
 
@@ -170,9 +170,49 @@ export class DecimalRange {
   }
 }
 
-/** Whether dividing a multiple by it is exact in binary arithmetic: 3, 0.5 and 2.25 are so, 0.1 is not. */
-export function isExactStep(value: number): boolean {
-  return Number.isInteger(value * 64) && value <= 10 ** 9;
+/** Whether multiples of it can be told exactly: it has at most 15 digits, those behind the point included. */
+export function isStep(value: number): boolean {
+  const { digits, exponent } = decimal(value);
+  return exponent >= -MOST_DIGITS && exponent <= MOST_DIGITS && value <= LIMIT && digits <= BigInt(LIMIT);
+}
+
+/** Whether a value is a multiple of a step as decimals: 0.07 is one of 0.01, though dividing them gives no integer. */
+export function isMultiple(value: number, step: number): boolean {
+  const exponent = Math.min(decimal(value).exponent, decimal(step).exponent);
+  return integerOf(value, exponent) % integerOf(step, exponent) === 0n;
+}
+
+/**
+ * Whether no number at all is what the rules ask for, however long; otherwise it may be only ours that do not reach it.
+ */
+export function isContradiction(rules: NumberRules): boolean {
+  const bounds = [rules.minimum, rules.exclusiveMinimum, rules.maximum, rules.exclusiveMaximum];
+  const steps = [...(rules.multipleOf ?? []), ...(rules.integer ? [1] : [])];
+  const given = [...bounds.filter((bound) => bound !== undefined), ...steps];
+  const exponent = Math.min(0, ...given.map((value) => decimal(value).exponent));
+  const of = (value: number | undefined) => (value === undefined ? undefined : integerOf(value, exponent));
+  const [minimum, above, maximum, below] = bounds.map(of);
+  const low = above !== undefined && (minimum === undefined || above >= minimum) ? above : minimum;
+  const high = below !== undefined && (maximum === undefined || below <= maximum) ? below : maximum;
+  if (low === undefined || high === undefined) return false;
+  if (low > high || (low === high && (low === above || high === below))) return true;
+  if (steps.length === 0) return false;
+  const step = steps.map((value) => integerOf(value, exponent)).reduce(lcmOf);
+  let first = (low / step) * step;
+  if (first < low || (first === low && low === above)) first += step;
+  return first > high || (first === high && high === below);
+}
+
+function lcmOf(a: bigint, b: bigint): bigint {
+  let [x, y] = [a, b];
+  while (y !== 0n) [x, y] = [y, x % y];
+  return (a / x) * b;
+}
+
+/** value / 10^exponent, an integer. */
+function integerOf(value: number, exponent: number): bigint {
+  const { digits, exponent: own } = decimal(value);
+  return digits * 10n ** BigInt(own - exponent);
 }
 
 function lcm(a: number, b: number): number {

@@ -1,18 +1,24 @@
+import { RopewalkError } from '../../errors.ts';
 import { anyStringBut, type StringDfa } from '../automata/dfa.ts';
-import { intersection, patternDfa } from '../automata/nfa.ts';
+import { intersection } from '../automata/intersection.ts';
+import { conjuncts, patternDfa } from '../automata/nfa.ts';
 import { parsePattern } from '../automata/pattern.ts';
 import type { Vocabulary } from '../parser/vocabulary.ts';
 import { type Flat, type Place, SchemaDocument } from './conjunction.ts';
-import { DecimalRange } from './decimal.ts';
+import { DecimalRange, isContradiction } from './decimal.ts';
 import { FORMATS } from './formats.ts';
 import { checkSchema, escapePointer, type JsonSchema, type SchemaObject, schemaError } from './keywords.ts';
 import { LiteralTrie, latin1Json } from './literal.ts';
+import { type NameRule, nameRule } from './names.ts';
+import { fitsNumber, numberRules } from './numbers.ts';
+import { canonical, lengths, typeOf, typesOf, type ValueType } from './types.ts';
 import {
   type Alternative,
   type ArrayValue,
   costOf,
   type GrammarNode,
   type LiteralValue,
+  type NumberValue,
   type ObjectValue,
   type Property,
   type StringValue,
@@ -20,8 +26,8 @@ import {
 
 const MOST_NODES = 10_000;
 const MOST_LITERAL_BYTES = 500_000;
-const TYPES = ['null', 'boolean', 'number', 'string', 'array', 'object'] as const;
-type ValueType = (typeof TYPES)[number];
+/** States of all automata: half a kilobyte each. */
+const MOST_STATES = 200_000;
 
 /** A schema compiled for a vocabulary: nodes that refer to each other. */
 export class Grammar {
@@ -32,7 +38,10 @@ export class Grammar {
   private readonly document: SchemaDocument;
   private readonly strings: StringDfa;
   private literalBytes = 0;
-  private readonly dfas = new Map<string, StringDfa>();
+  private states = 0;
+  /** Why a place stays empty although some value fits: it is only none that we generate. */
+  private beyond: Error | undefined;
+  private readonly dfas = new Map<string, StringDfa[]>();
 
   /** @throws RopewalkError naming the place in the schema that cannot be enforced or that no value fits. */
   constructor(
@@ -53,6 +62,7 @@ export class Grammar {
       if (node.cost < Number.POSITIVE_INFINITY) throw problem();
     }
     if (this.root.cost === Number.POSITIVE_INFINITY) {
+      if (this.beyond) throw this.beyond;
       throw schemaError(
         '',
         'no value fits: its constraints contradict each other, or it refers to itself without end',
@@ -125,7 +135,7 @@ export class Grammar {
       case 'boolean':
         return this.literal(['true', 'false'], flats);
       case 'number':
-        return { kind: 'number', range: numberRange(flats, integer) };
+        return this.numberValue(flats, integer);
       case 'string':
         return this.stringValue(flats, loose);
       case 'array':
@@ -170,18 +180,7 @@ export class Grammar {
 
   /** Whether a listed value fits the other keywords for its type. */
   private fits(value: unknown, flats: readonly Flat[]): boolean {
-    if (typeof value === 'number') {
-      return flats.every(({ schema }) => {
-        const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = numberKeywords(schema);
-        return (
-          value >= (minimum ?? value) &&
-          value <= (maximum ?? value) &&
-          (exclusiveMinimum === undefined || value > exclusiveMinimum) &&
-          (exclusiveMaximum === undefined || value < exclusiveMaximum) &&
-          (multipleOf === undefined || Number.isInteger(value / multipleOf))
-        );
-      });
-    }
+    if (typeof value === 'number') return fitsNumber(value, flats);
     if (typeof value === 'string') {
       const length = Array.from(value).length;
       const { least, most } = lengths(flats, 'minLength', 'maxLength');
@@ -207,26 +206,38 @@ export class Grammar {
     const dfas: StringDfa[] = [];
     for (const { schema, pointer } of flats) {
       const format = schema.format as string | undefined;
-      if (schema.pattern !== undefined) dfas.push(this.dfa(schema.pattern as string, `${pointer}/pattern`));
-      if (format !== undefined && !loose) dfas.push(this.dfa(FORMATS[format]!, `${pointer}/format`));
+      if (schema.pattern !== undefined)
+        dfas.push(...this.dfaOf(schema.pattern as string, `${pointer}/pattern`));
+      // Others than these stand beside a pattern, which is what they mean.
+      if (format !== undefined && !loose && Object.hasOwn(FORMATS, format)) {
+        dfas.push(...this.dfaOf(FORMATS[format]!, `${pointer}/format`));
+      }
     }
     return [...new Set(dfas)];
   }
 
-  private dfa(pattern: string, pointer: string): StringDfa {
+  /** The automata of a pattern's parts, all of which hold. */
+  private dfaOf(pattern: string, pointer: string): StringDfa[] {
+    const { single } = this.vocabulary;
     return this.at(pointer, `pattern ${pattern}`, () =>
-      patternDfa(parsePattern(pattern), this.vocabulary.single),
+      conjuncts(parsePattern(pattern)).map((part) => patternDfa(part, single)),
     );
   }
 
-  /** Makes an automaton once; its errors are told with the place in the schema. */
-  private at(pointer: string, key: string, make: () => StringDfa): StringDfa {
+  /** Makes automata once; their errors are told with the place in the schema. */
+  private at(pointer: string, key: string, make: () => StringDfa[]): StringDfa[] {
     const known = this.dfas.get(key);
     if (known) return known;
     try {
-      const dfa = make();
-      this.dfas.set(key, dfa);
-      return dfa;
+      const dfas = make();
+      this.states += dfas.reduce((sum, { boundary }) => sum + boundary.length, 0);
+      if (this.states > MOST_STATES) {
+        throw new RopewalkError(
+          `all patterns together need more than ${MOST_STATES} states; make them smaller`,
+        );
+      }
+      this.dfas.set(key, dfas);
+      return dfas;
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       throw schemaError(pointer, error.message.replace(/\.$/, ''));
@@ -239,12 +250,35 @@ export class Grammar {
     const parts = this.patterns(flats, loose);
     if (parts.length === 0) return { kind: 'string', dfa: this.strings, least, most };
     const at = flats.find(({ schema }) => 'pattern' in schema || 'format' in schema)!;
+    const place = `${at.pointer}/${'pattern' in at.schema ? 'pattern' : 'format'}`;
     const key = `${parts.map((dfa) => dfa.id).join('&')} ${least} ${most}`;
     const { single } = this.vocabulary;
-    const dfa = this.at(`${at.pointer}/${'pattern' in at.schema ? 'pattern' : 'format'}`, key, () =>
-      intersection(parts, least, most, single),
-    );
-    return dfa.empty ? undefined : { kind: 'string', dfa, least: 0, most: Number.POSITIVE_INFINITY };
+    const all = (dfas: StringDfa[]) => [intersection(dfas, least, most, single)];
+    const [dfa] = this.at(place, key, () => all(parts)) as [StringDfa];
+    if (!dfa.empty) return { kind: 'string', dfa, least: 0, most: Number.POSITIVE_INFINITY };
+    const named = flats.find(({ schema }) => 'format' in schema);
+    const patterns = named && !loose ? this.patterns(flats, true) : [];
+    if (patterns.length > 0 && !this.at(place, `${key} but formats`, () => all(patterns))[0]!.empty) {
+      this.beyond ??= schemaError(
+        `${named!.pointer}/format`,
+        'none of the common strings of this format fits what else must hold there; leave the format out where the pattern says enough',
+      );
+    }
+    return undefined;
+  }
+
+  private numberValue(flats: readonly Flat[], integer: boolean): NumberValue | undefined {
+    const rules = numberRules(flats, integer);
+    const range = new DecimalRange(rules);
+    if (range.shortest() < Number.POSITIVE_INFINITY) return { kind: 'number', range };
+    const at = flats.find(({ schema }) => Object.keys(schema).some((name) => NUMBER_KEYWORDS.includes(name)));
+    if (at && !isContradiction(rules)) {
+      this.beyond ??= schemaError(
+        at.pointer,
+        'the numbers that fit have more than 15 digits, and such numbers are not generated; widen the bounds, or ask for a string with a pattern',
+      );
+    }
+    return undefined;
   }
 
   private arrayValue(flats: readonly Flat[], loose: boolean): ArrayValue | undefined {
@@ -267,7 +301,12 @@ export class Grammar {
   private objectValue(flats: readonly Flat[], loose: boolean): ObjectValue {
     const required = new Set(flats.flatMap(({ schema }) => (schema.required ?? []) as string[]));
     const listed = flats.map(({ schema }) => (schema.properties ?? {}) as SchemaObject);
-    const names = new Set([...listed.flatMap((properties) => Object.keys(properties)), ...required]);
+    const rule = this.nameRule(flats, loose);
+    const names = new Set([
+      ...listed.flatMap((properties) => Object.keys(properties)),
+      ...(rule?.listed ?? []),
+      ...required,
+    ]);
     const rest = flats.map(({ schema, pointer }) =>
       this.document.place(
         (schema.additionalProperties ?? true) as JsonSchema,
@@ -283,18 +322,47 @@ export class Grammar {
             )
           : rest[i]!,
       );
+      if (rule && !rule.takes(name)) places.push(this.document.place(false, ''));
       const { trie: key } = this.literal([`${latin1Json(name)}:`], flats);
       return { key, node: this.node(places, loose), required: required.has(name) };
     });
     // Others are written where the schema speaks of them, or of no property at all.
-    const open = names.size === 0 || flats.some(({ schema }) => schema.additionalProperties !== undefined);
-    if (!open) return { kind: 'object', properties, additional: undefined };
+    const speaks = ({ schema }: Flat) => 'additionalProperties' in schema || 'propertyNames' in schema;
+    const open = (names.size === 0 || flats.some(speaks)) && rule?.others !== null;
+    const keys = open ? this.otherKeys([...names], rule, flats[0]?.pointer ?? '') : undefined;
+    if (!keys || keys.empty) return { kind: 'object', properties, additional: undefined };
+    return { kind: 'object', properties, additional: { keys, node: this.node(rest, loose) } };
+  }
+
+  /** What `propertyNames` asks for; undefined when nothing does. */
+  private nameRule(flats: readonly Flat[], loose: boolean): NameRule | undefined {
+    const places = flats.flatMap(({ schema, pointer }) =>
+      schema.propertyNames === undefined
+        ? []
+        : [this.document.place(schema.propertyNames as JsonSchema, `${pointer}/propertyNames`)],
+    );
+    if (places.length === 0) return undefined;
+    const strings = [...places, this.document.place(STRINGS, places[0]!.pointer)];
+    const ways = this.document.ways(strings, (both, pointer, first, second) =>
+      this.mustBeDisjoint(both, pointer, first, second),
+    );
+    const found = this.joined(ways.flatMap((way) => this.alternatives(way, loose)));
+    return nameRule(found as (LiteralValue | StringValue)[], places[0]!.pointer);
+  }
+
+  /** Keys that no property is listed for. */
+  private otherKeys(names: readonly string[], rule: NameRule | undefined, pointer: string): StringDfa {
     // JSON.parse gives the key __proto__ as it is, but not every reader does.
     const excluded = [...names, '__proto__'].map((name) => latin1Json(name).slice(1, -1)).sort();
-    const keys = this.at(flats[0]?.pointer ?? '', `keys ${JSON.stringify(excluded)}`, () =>
-      anyStringBut(excluded, this.vocabulary.single),
-    );
-    return { kind: 'object', properties, additional: { keys, node: this.node(rest, loose) } };
+    const { single } = this.vocabulary;
+    const { dfa, least = 0, most = Number.POSITIVE_INFINITY } = rule?.others ?? {};
+    const key = `keys ${JSON.stringify(excluded)} ${dfa?.id} ${least} ${most}`;
+    const [keys] = this.at(pointer, key, () => {
+      const others = anyStringBut(excluded, single);
+      const parts = dfa && dfa !== this.strings ? [others, dfa] : [others];
+      return [intersection(parts, least, most, single)];
+    });
+    return keys!;
   }
 
   /** The least cost of every node: what refers to itself waits for what does not. */
@@ -313,61 +381,8 @@ export class Grammar {
   }
 }
 
+/** Names are strings, whatever else is asked of them. */
+const STRINGS = { type: 'string' };
 const ARRAY_KEYWORDS = ['items', 'prefixItems', 'minItems', 'maxItems'];
-const OBJECT_KEYWORDS = ['properties', 'required', 'additionalProperties'];
-
-/** The types that all schemas allow; integer alone is a narrower number. */
-function typesOf(flats: readonly Flat[]): { values: readonly ValueType[]; integer: boolean } {
-  let values: readonly ValueType[] = TYPES;
-  let integer = false;
-  for (const { schema } of flats) {
-    if (schema.type === undefined) continue;
-    const given = [schema.type].flat() as string[];
-    values = values.filter(
-      (type) => given.includes(type) || (type === 'number' && given.includes('integer')),
-    );
-    if (!given.includes('number')) integer = true;
-  }
-  return { values, integer };
-}
-
-function typeOf(value: unknown): ValueType {
-  if (value === null) return 'null';
-  return Array.isArray(value) ? 'array' : (typeof value as ValueType);
-}
-
-/** JSON with sorted keys: equal for values that JSON Schema calls equal. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  );
-}
-
-function lengths(flats: readonly Flat[], min: string, max: string): { least: number; most: number } {
-  return {
-    least: Math.max(0, ...flats.map(({ schema }) => (schema[min] ?? 0) as number)),
-    most: Math.min(...flats.map(({ schema }) => (schema[max] ?? Number.POSITIVE_INFINITY) as number)),
-  };
-}
-
-function numberKeywords(schema: SchemaObject): Readonly<Record<string, number | undefined>> {
-  return schema as Readonly<Record<string, number | undefined>>;
-}
-
-function numberRange(flats: readonly Flat[], integer: boolean): DecimalRange {
-  const all = flats.map(({ schema }) => numberKeywords(schema));
-  const strictest = (name: string, pick: (...values: number[]) => number) => {
-    const given = all.map((schema) => schema[name]).filter((value) => value !== undefined);
-    return given.length > 0 ? { [name]: pick(...given) } : {};
-  };
-  return new DecimalRange({
-    integer,
-    ...strictest('minimum', Math.max),
-    ...strictest('exclusiveMinimum', Math.max),
-    ...strictest('maximum', Math.min),
-    ...strictest('exclusiveMaximum', Math.min),
-    multipleOf: all.map((schema) => schema.multipleOf).filter((step) => step !== undefined),
-  });
-}
+const OBJECT_KEYWORDS = ['properties', 'required', 'additionalProperties', 'propertyNames'];
+const NUMBER_KEYWORDS = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'];

@@ -95,6 +95,105 @@ describe('what a schema allows', () => {
     expectTexts(map, ['{}', '{"a": null}'], ['{"a": 1}']);
   });
 
+  it('names of properties', () => {
+    const listed = {
+      type: 'object',
+      propertyNames: { enum: ['a', '나이'] },
+      additionalProperties: { type: 'null' },
+    };
+    expectTexts(
+      listed,
+      ['{}', '{"a":null}', '{"나이":null}', '{"a": null, "나이": null}'],
+      ['{"b":null}', '{"a":1}', '{"나이":null,"a":null}'],
+    );
+    expectTexts(
+      { ...listed, required: ['나이'] },
+      ['{"a":null,"나이":null}', '{"나이":null}'],
+      ['{}', '{"a":null}'],
+    );
+    // Without additionalProperties any value will do; a listed property whose name is forbidden cannot come.
+    expectTexts({ type: 'object', propertyNames: { const: 'k' } }, ['{}', '{"k": [1]}'], ['{"j": 1}']);
+    expectTexts(
+      { type: 'object', properties: { ab: true, c: true }, propertyNames: { maxLength: 1 } },
+      ['{}', '{"c":1}', '{"x":1}', '{"c":1,"x":2,"가":3}'],
+      ['{"ab":1}', '{"c":1,"xy":1}', '{"c":1,"c":1}'],
+    );
+    expectTexts(
+      {
+        type: 'object',
+        propertyNames: { pattern: '^k_', type: 'string' },
+        additionalProperties: { type: 'null' },
+      },
+      ['{}', '{"k_":null}', '{"k_가":null,"k_b":null}'],
+      ['{"k":null}', '{"a":null}', '{"k_":1}'],
+    );
+    const both = { propertyNames: { anyOf: [{ const: 'id' }, { pattern: '^x-[a-z]+$' }] } };
+    expectTexts({ type: 'object', ...both }, ['{"id":1,"x-a":2}', '{"x-a":2}'], ['{"ie":1}', '{"x-":1}']);
+    expectTexts(
+      {
+        allOf: [
+          { type: 'object', ...both },
+          { propertyNames: { minLength: 4 }, additionalProperties: false },
+        ],
+      },
+      ['{}'],
+      ['{"id":1}', '{"x-ab":1}'],
+    );
+    expectTexts({ type: 'object', propertyNames: false }, ['{}'], ['{"a":1}']);
+    expectTexts({ type: 'object', properties: { a: { not: {} }, b: true } }, ['{}', '{"b":1}'], ['{"a":1}']);
+  });
+
+  it('formats beside patterns: both hold; a name that the standard does not know is what its pattern says', () => {
+    expectTexts(
+      { type: 'string', format: 'date', pattern: '^2024-' },
+      ['"2024-02-29"'],
+      ['"2023-01-01"', '"2024-02-30"'],
+    );
+    expectTexts(
+      { type: 'string', format: 'nanoid', pattern: '^[a-z]{3}$', maxLength: 3 },
+      ['"abc"'],
+      ['"ab"', '"ABC"'],
+    );
+    expectTexts(
+      { type: 'string', format: 'duration' },
+      ['"P1Y2M3DT4H5M6S"', '"P3W"', '"PT0S"'],
+      ['"P"', '"P1YT"', '"P1W2D"'],
+    );
+    expectTexts(
+      { format: 'ipv6', type: 'string' },
+      ['"::"', '"::1"', '"2001:DB8::1"', '"1:2:3:4:5:6:7::"'],
+      ['":1"', '"1::2::3"', '"1:2:3:4:5:6:7:8:9"', '"1:2:3:4:5:6:7:8::"'],
+    );
+    expectTexts(
+      { format: 'uri', type: 'string' },
+      ['"http://localhost:8080"', '"https://10.0.0.1/a"'],
+      ['"http://300.1.1.1/"', '"http://a.1/"', '"http://xn--a/"', '"http://b.xn--a/"', '"http://a.0x1"'],
+    );
+  });
+
+  it('multiples of decimals, exactly', () => {
+    const cents = { type: 'number', multipleOf: 0.01 };
+    expectTexts(
+      cents,
+      ['0.07', '1.1', '-2.03', '4.35', '1000000', '0.29', '8.20'],
+      ['0.075', '0.001', '1.234'],
+    );
+    expectTexts({ type: 'number', multipleOf: 0.3 }, ['0.9', '3', '1.2'], ['1', '0.1', '0.31']);
+    expectTexts({ type: 'integer', multipleOf: 0.7 }, ['7', '-14', '0'], ['1', '0.7', '2']);
+    expectTexts({ type: 'number', multipleOf: 1e-7 }, ['0.0000003'], ['0.00000003', '1e-7']);
+    expectTexts(
+      { type: 'number', allOf: [{ multipleOf: 0.2 }, { multipleOf: 0.3 }] },
+      ['0.6', '1.8'],
+      ['0.2', '0.9'],
+    );
+    expectTexts(
+      { enum: [0.07, 0.29, 0.075, 1.1, 5], multipleOf: 0.01 },
+      ['0.07', '0.29', '1.1', '5'],
+      ['0.075'],
+    );
+    expectTexts({ enum: [0.3, 1e21, 0.25], multipleOf: 0.1 }, ['0.3', '1e+21'], ['0.25']);
+  });
+
   it('arrays: prefixes, lengths, and no endless white space', () => {
     const tuple = { type: 'array', prefixItems: [{ const: 1 }, { const: 2 }], items: false };
     expectTexts(tuple, ['[]', '[1]', '[1, 2]'], ['[2]', '[1,2,3]', '[1,2,1]']);
@@ -200,7 +299,7 @@ describe('what is refused', () => {
 
   it('is every keyword that is not enforced, by name and place', () => {
     const keywords = [
-      ...['not', 'if', 'then', 'else', 'dependentRequired', 'dependentSchemas', 'patternProperties'],
+      ...['if', 'then', 'else', 'dependentRequired', 'dependentSchemas', 'patternProperties'],
       ...['minProperties', 'maxProperties', 'uniqueItems', 'contains', 'minContains', 'maxContains'],
       ...[
         'unevaluatedProperties',
@@ -233,15 +332,21 @@ describe('what is refused', () => {
       [{ required: 'a' }, '#/required'],
       [{ enum: [] }, '#/enum'],
       [{ multipleOf: 0 }, '#/multipleOf'],
-      [{ type: 'number', multipleOf: 0.1 }, '#/multipleOf'],
+      [{ type: 'number', multipleOf: 1e-300 }, '#/multipleOf'],
+      [{ type: 'number', multipleOf: 0.1234567890123456 }, '#/multipleOf'],
       [{ format: 'iri' }, '#/format'],
+      [{ format: 'iri', pattern: '^a' }, '#/format'],
+      [{ format: 'nanoid' }, '#/format'],
+      [{ not: { type: 'null' } }, '#/not'],
       [{ pattern: '(' }, '#/pattern'],
-      [{ pattern: '(?=a)' }, '#/pattern'],
+      [{ pattern: '(?<=a)' }, '#/pattern'],
       [{ $ref: 'https://example.org/schema' }, '#/$ref'],
       [{ $ref: '#/$defs/none' }, '#/$ref'],
       [{ $ref: '#/__proto__' }, '#/$ref'],
       [{ properties: { a: 3 } }, '#/properties'],
-      [{ propertyNames: { pattern: 'a' } }, '#/propertyNames'],
+      [{ propertyNames: 'a' }, '#/propertyNames'],
+      [{ propertyNames: { pattern: '(' } }, '#/propertyNames/pattern'],
+      [{ propertyNames: { anyOf: [{ pattern: '^a' }, { pattern: '^b' }] } }, '#/propertyNames'],
       [{ anyOf: [] }, '#/anyOf'],
       [{ properties: { a: { $id: 'x' } } }, '#/properties/a/$id'],
       [[], '#'],
@@ -270,6 +375,40 @@ describe('what is refused', () => {
     ).toContain('leads to itself');
   });
 
+  it('are numbers and strings that fit but are not generated, which is no contradiction', () => {
+    const beyond: readonly unknown[] = [
+      { type: 'integer', minimum: 1e16 },
+      { type: 'integer', minimum: -9007199254740991, maximum: -9e15 },
+      { type: 'number', exclusiveMinimum: 1e300 },
+      { type: 'number', minimum: 0.12345678901234561, maximum: 0.12345678901234568 },
+      { type: 'number', multipleOf: 0.01, minimum: 1e14 },
+      { type: 'integer', multipleOf: 7, minimum: 1e15, maximum: 1e15 + 7 },
+      { type: 'object', properties: { a: { type: 'integer', maximum: -1e18 } }, required: ['a'] },
+    ];
+    for (const schema of beyond)
+      expect(refusal(schema), JSON.stringify(schema)).toContain('more than 15 digits');
+    const contradictions: readonly unknown[] = [
+      { type: 'integer', minimum: 1e16, maximum: 1e15 },
+      { type: 'integer', exclusiveMinimum: 1e16, exclusiveMaximum: 1e16 + 2, multipleOf: 5 },
+      { type: 'number', exclusiveMinimum: 1e300, maximum: 1e300 },
+      { type: 'number', minimum: 0.011, maximum: 0.019, multipleOf: 0.01 },
+      { type: 'integer', minimum: -0.9, maximum: -0.1 },
+    ];
+    for (const schema of contradictions)
+      expect(refusal(schema), JSON.stringify(schema)).toContain('no value fits');
+    for (const bound of [9007199254740991, 2 ** 64, 3.4028234663852886e38, Number.MAX_VALUE]) {
+      for (const type of ['integer', 'number']) {
+        expectTexts({ type, minimum: -bound, maximum: bound }, ['42', '-7', '0', '123456789'], ['x']);
+        expectTexts({ type, minimum: 3, exclusiveMaximum: bound }, ['42'], ['-7', '2']);
+      }
+    }
+    // What can be generated is; what cannot is left out.
+    expectTexts({ anyOf: [{ type: 'integer', minimum: 1e16 }, { type: 'null' }] }, ['null'], ['1']);
+    expect(refusal({ type: 'string', format: 'email', pattern: '"' })).toContain(
+      'JSON schema at #/format: none of the common strings',
+    );
+  });
+
   it('are schemas that are too large, in time', () => {
     const nested = (depth: number): unknown => (depth === 0 ? {} : { items: nested(depth - 1) });
     const many = (count: number, make: (i: number) => unknown) =>
@@ -292,6 +431,10 @@ describe('what is refused', () => {
       [{ allOf: pairs }, /more than 128 alternatives/],
       [{ $ref: '#/$defs/d0', $defs: { ...wide, d40: {} } }, /alternatives/],
       [{ $ref: '#/$defs/d0', $defs: { ...wide, d40: false } }, /too many combinations/],
+      [{ pattern: `^${'(?=.*a.{9}$)'.repeat(100)}` }, /#\/pattern: it/],
+      [{ pattern: `^(?:${'(?!a(?:b|c){9}a)'.repeat(100)}.)*$` }, /nothing|#\/pattern: it/],
+      [{ pattern: '(?=(?:a|b)*a(?:a|b){9})'.repeat(80) }, /nothing|#\/pattern: it/],
+      [{ pattern: '^(?:a(?=(?:a|b){1,60}c)|b)*' }, /nothing|#\/pattern: it/],
       [{ pattern: '(a|b)*a(a|b){20}' }, /#\/pattern: it needs more than/],
       [{ type: 'string', pattern: '^a+$', maxLength: 1e9 }, /#\/pattern: it needs more than/],
     ];

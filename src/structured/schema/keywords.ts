@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
-import { isExactStep } from './decimal.ts';
-import { FORMATS } from './formats.ts';
+import { isStep } from './decimal.ts';
+import { formatProblem } from './formats.ts';
 
 /** A JSON Schema (draft 2020-12), as `JSON.parse` gives it. */
 export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
@@ -22,7 +22,7 @@ const ANNOTATIONS = new Set([
   ...['$defs', 'definitions'],
 ]);
 
-type Check = (value: unknown) => string | undefined;
+type Check = (value: unknown, beside: SchemaObject) => string | undefined;
 const isObject = (value: unknown): value is SchemaObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const isSchema = (value: unknown): value is JsonSchema => typeof value === 'boolean' || isObject(value);
@@ -35,6 +35,16 @@ const oneSchema = must(isSchema, 'a schema (an object, true or false)');
 const schemas = must((s) => Array.isArray(s) && s.length > 0 && s.every(isSchema), 'a list of schemas');
 const texts = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((v) => typeof v === 'string');
+
+/** Whether every value fits: `true`, or nothing but annotations. */
+function isAnything(schema: unknown): boolean {
+  return schema === true || (isObject(schema) && Object.keys(schema).every((name) => ANNOTATIONS.has(name)));
+}
+
+/** Whether a schema is one of those that no value fits by what they are. */
+export function isNothing(schema: JsonSchema): boolean {
+  return schema === false || (isObject(schema) && 'not' in schema);
+}
 
 /** The keywords that are enforced, and what their values must be. */
 const ENFORCED: Readonly<Record<string, Check>> = {
@@ -61,12 +71,8 @@ const ENFORCED: Readonly<Record<string, Check>> = {
     return value.length > MOST_PROPERTIES ? `has more than ${MOST_PROPERTIES} names` : undefined;
   },
   additionalProperties: oneSchema,
-  // All names are strings: zod says so for its records.
-  propertyNames: must((names) => {
-    const said = isObject(names) ? Object.keys(names).filter((keyword) => !ANNOTATIONS.has(keyword)) : [];
-    return names === true || (isObject(names) && said.every((k) => k === 'type' && names[k] === 'string'));
-  }, 'true or {"type": "string"}; list the properties to restrict their names'),
-  items: (value) => (Array.isArray(value) ? 'is a list; write prefixItems for that' : oneSchema(value)),
+  propertyNames: oneSchema,
+  items: (value) => (Array.isArray(value) ? 'is a list; write prefixItems for that' : oneSchema(value, {})),
   prefixItems: schemas,
   minItems: whole,
   maxItems: whole,
@@ -80,30 +86,28 @@ const ENFORCED: Readonly<Record<string, Check>> = {
   minLength: whole,
   maxLength: whole,
   pattern: must((p) => typeof p === 'string' && p.length <= 2000, 'a text of at most 2000 characters'),
-  format: must(
-    (format) => typeof format === 'string' && Object.hasOwn(FORMATS, format),
-    `one of ${Object.keys(FORMATS).join(', ')}`,
-  ),
+  format: (format, beside) => formatProblem(format, typeof beside.pattern === 'string'),
   minimum: number,
   maximum: number,
   exclusiveMinimum: number,
   exclusiveMaximum: number,
   multipleOf: (value) => {
-    const problem = number(value) ?? ((value as number) > 0 ? undefined : 'must be above 0');
-    if (problem || isExactStep(value as number)) return problem;
-    return 'must be a multiple of 1/64 up to 10^9: by others, validators divide with rounding and disagree';
+    const problem = number(value, {}) ?? ((value as number) > 0 ? undefined : 'must be above 0');
+    if (problem || isStep(value as number)) return problem;
+    return 'must have at most 15 digits, before and behind the point together';
   },
+  // Nothing fits; zod writes it for `never`.
+  not: must((not) => isAnything(not), '{}, for no value; say what is allowed instead of what is not'),
 };
 
 /** Keywords of the standard that are not enforced, and what to do instead. */
 const REFUSED = new Map([
-  ['not', 'say what is allowed instead'],
   ['if', 'write anyOf with both cases'],
   ['then', 'write anyOf with both cases'],
   ['else', 'write anyOf with both cases'],
   ['dependentRequired', 'write anyOf with both cases'],
   ['dependentSchemas', 'write anyOf with both cases'],
-  ['patternProperties', 'list the properties'],
+  ['patternProperties', 'use propertyNames with a pattern, and additionalProperties'],
   ['minProperties', 'list the required properties'],
   ['maxProperties', 'list the properties'],
   ['uniqueItems', 'remove it and drop repeated items afterwards'],
@@ -150,7 +154,7 @@ export function checkSchema(root: unknown): asserts root is JsonSchema {
         const remedy = REFUSED.get(keyword) ?? 'remove it';
         throw schemaError(place, `the keyword "${keyword}" is not supported; ${remedy}`);
       }
-      const problem = check(value);
+      const problem = check(value, schema);
       if (problem) throw schemaError(place, problem);
       if (keyword === 'enum' || keyword === 'const') {
         checkNesting(value, place);
@@ -178,7 +182,7 @@ function* subschemas(schema: SchemaObject, pointer: string): Generator<[unknown,
     const list = (schema[keyword] ?? []) as unknown[];
     for (const [i, child] of list.entries()) yield [child, `${pointer}/${keyword}/${i}`];
   }
-  for (const keyword of ['items', 'additionalProperties']) {
+  for (const keyword of ['items', 'additionalProperties', 'propertyNames']) {
     if (schema[keyword] !== undefined) yield [schema[keyword], `${pointer}/${keyword}`];
   }
   for (const [name, child] of Object.entries((schema.properties ?? {}) as SchemaObject)) {

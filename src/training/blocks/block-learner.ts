@@ -8,7 +8,7 @@ import { clipCoefficient, globalNorm } from '../clip.ts';
 import { contextFeeds, countOf, lossFeeds } from '../feeds.ts';
 import { notFinite } from '../finite.ts';
 import type { SequenceShape } from '../graph.ts';
-import type { StepResult, TrainedParameter, TrainingEngine, UpdateSettings } from '../learner.ts';
+import type { Learner, StepResult, TrainedParameter, UpdateSettings } from '../learner.ts';
 import { crossEntropy, type Loss } from '../loss.ts';
 import { allocateTrainable } from '../optimizers/optimizer.ts';
 import { EmbeddingStage } from './block-embedding.ts';
@@ -19,7 +19,7 @@ import { ChunkedHead, vocabularyChunk } from './block-head-chunks.ts';
 import { Stage, StageKinds } from './block-stage.ts';
 import { UpdatingGradients } from './block-updates.ts';
 
-export interface BlockSessionOptions {
+export interface BlockLearnerOptions {
   /** Default {@link crossEntropy}. */
   readonly loss?: Loss;
   /** Whether a parameter is trained, by its path; the others stay as they are. Default all. */
@@ -63,9 +63,9 @@ interface Feeds {
  * A model that is trained block by block: one compiled session for each kind of block is run for every layer in turn,
  * on that layer's weights, and again backward, where it computes the block anew. Of all activations only each block's
  * input is kept (Chen et al. 2016, arXiv:1604.06174). The losses and gradients are those of
- * {@link file://./session.ts TrainingSession}; a step costs one more forward pass.
+ * {@link file://../whole-graph-learner.ts WholeGraphLearner}; a step costs one more forward pass.
  */
-export class BlockSession implements TrainingEngine {
+export class BlockLearner implements Learner {
   private constructor(
     readonly model: CausalLM,
     readonly shape: SequenceShape,
@@ -84,8 +84,8 @@ export class BlockSession implements TrainingEngine {
     engine: Engine,
     model: CausalLM,
     shape: SequenceShape,
-    options: BlockSessionOptions,
-  ): Promise<BlockSession> {
+    options: BlockLearnerOptions,
+  ): Promise<BlockLearner> {
     const { memory = new HostMemory(), trains = () => true, settings } = options;
     const pieces = modelPieces(model, shape);
     const all = [...model.parameters()].map(([name, { shape, size }]) => ({ name, shape, size }));
@@ -117,7 +117,7 @@ export class BlockSession implements TrainingEngine {
       ? new KeptGradients(kept)
       : new UpdatingGradients(memory, parameters, [...paths, head.trained]);
     const stages = { embedding, blocks, head, kinds };
-    return new BlockSession(model, shape, parameters, values, stages, activations, [array(), array()], sink);
+    return new BlockLearner(model, shape, parameters, values, stages, activations, [array(), array()], sink);
   }
 
   /** Different graphs among the layers and the last norm. */
@@ -131,14 +131,14 @@ export class BlockSession implements TrainingEngine {
 
   /**
    * Gradients of the mean loss over every counted token of all micro-batches together, as
-   * {@link file://./session.ts TrainingSession} computes them.
+   * {@link file://../whole-graph-learner.ts WholeGraphLearner} computes them.
    *
    * @returns the mean loss in nats, the number of tokens it is over, and the gradients, valid until the next call.
    * @throws RopewalkError when gradients are not kept.
    */
   async computeGradients(batches: readonly TrainingRows[]) {
     if (!(this.sink instanceof KeptGradients)) {
-      throw new RopewalkError("gradients are used as they come; create the session with gradients: 'kept'.");
+      throw new RopewalkError("gradients are used as they come; create the learner with gradients: 'kept'.");
     }
     const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
     let loss = 0;
@@ -265,7 +265,7 @@ export class BlockSession implements TrainingEngine {
 
 function headStage(
   parts: HeadParts,
-  { loss = crossEntropy, headChunk }: BlockSessionOptions,
+  { loss = crossEntropy, headChunk }: BlockLearnerOptions,
   memory: HostMemory | undefined,
 ): HeadStage {
   const vocabSize = parts.model.head.weight.shape[0]!;

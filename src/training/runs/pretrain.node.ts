@@ -8,7 +8,7 @@ import type { Engine } from '../../runtime/engine.ts';
 import type { SequenceShape } from '../graph.ts';
 import { AdamW } from '../optimizers/optimizer.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../trainer.ts';
-import { TrainingSession } from '../whole-graph-learner.ts';
+import { WholeGraphLearner } from '../whole-graph-learner.ts';
 import { type ModelIdentity, RunDirectory, type RunRecord } from './run.node.ts';
 import { lockRun } from './run-lock.node.ts';
 import { checkSameRun } from './run-record.ts';
@@ -74,32 +74,32 @@ export async function* pretrain(
   else await RunDirectory.checkFree(out);
 
   const lock = await lockRun(out);
-  let session: TrainingSession | undefined;
+  let learner: WholeGraphLearner | undefined;
   try {
-    session = await TrainingSession.create(engine, model, shape);
+    learner = await WholeGraphLearner.create(engine, model, shape);
     const { seed, betas, eps, weightDecay } = settings;
-    initializeWeights(model.parameters(), session.values(), new Random(seed));
+    initializeWeights(model.parameters(), learner.values(), new Random(seed));
     const parts = {
-      engine: session,
+      learner,
       training: new BatchSampler({ tokens: options.training, ...shape, seed }),
       validation: () => evaluationBatches(options.validation, shape.batch, shape.seq),
-      optimizer: new AdamW(session.trainables, { betas, eps, weightDecay }),
+      optimizer: new AdamW(learner.trainables, { betas, eps, weightDecay }),
     };
     const trainer = new Trainer(parts, settings);
     // Only now, so that settings and data that are refused leave no run behind.
     const run = stored ?? (await RunDirectory.create(out, record));
-    if (stored) yield { type: 'resumed', step: await run.restore(session, trainer) };
+    if (stored) yield { type: 'resumed', step: await run.restore(learner, trainer) };
     const identity: ModelIdentity = { family, config, files: options.files };
     for await (const event of trainer.run(signal)) {
       await run.log(event);
       if (event.type === 'checkpoint') {
-        await run.save(session, identity, event.state, options.keep);
-        if (event.last) await run.finish(session, identity);
+        await run.save(learner, identity, event.state, options.keep);
+        if (event.last) await run.finish(learner, identity);
       }
       yield event;
     }
   } finally {
-    await session?.release();
+    await learner?.release();
     await lock.release();
   }
 }

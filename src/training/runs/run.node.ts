@@ -18,7 +18,7 @@ import {
 } from '../../files/atomic.node.ts';
 import { FileSource } from '../../files/file.node.ts';
 import { fileError } from '../../files/file-errors.ts';
-import type { TrainingEngine } from '../learner.ts';
+import type { Learner } from '../learner.ts';
 import { optimizerTensors, readOptimizerTensors } from '../optimizers/optimizer-file.ts';
 import type { Trainer, TrainerState } from '../trainer.ts';
 import type { RunRecord } from './run-record.ts';
@@ -162,7 +162,7 @@ export class RunDirectory {
 
   /** Saves a checkpoint and removes all but the newest `keep`. */
   async save(
-    engine: TrainingEngine,
+    learner: Learner,
     identity: ModelIdentity,
     state: TrainerState,
     keep: number,
@@ -180,7 +180,7 @@ export class RunDirectory {
     await writeDirectoryAtomic(
       path,
       async (directory) => {
-        await writeModelFiles(directory, modelToSave(engine, identity));
+        await writeModelFiles(directory, modelToSave(learner, identity));
         await writeFileAtomic(join(directory, OPTIMIZER_FILE), async (sink) => {
           await writeSafetensors(sink, optimizerTensors(state.optimizer));
         });
@@ -196,32 +196,32 @@ export class RunDirectory {
   }
 
   /** Puts the finished model into the run's own folder. */
-  async finish(engine: TrainingEngine, identity: ModelIdentity, dtype: FloatDtype = 'F32'): Promise<void> {
-    await writeModelFiles(this.path, { ...modelToSave(engine, identity), dtype });
+  async finish(learner: Learner, identity: ModelIdentity, dtype: FloatDtype = 'F32'): Promise<void> {
+    await writeModelFiles(this.path, { ...modelToSave(learner, identity), dtype });
   }
 
   /** Keeps the weights at hand as the best so far, in place of those before. */
-  async saveBest(engine: TrainingEngine, identity: ModelIdentity): Promise<void> {
+  async saveBest(learner: Learner, identity: ModelIdentity): Promise<void> {
     await writeDirectoryAtomic(join(this.path, BEST_FOLDER), (directory) =>
-      writeModelFiles(directory, modelToSave(engine, identity)),
+      writeModelFiles(directory, modelToSave(learner, identity)),
     );
   }
 
-  /** Reads the best weights into an engine. */
-  async readBest(engine: TrainingEngine): Promise<void> {
+  /** Reads the best weights into a learner. */
+  async readBest(learner: Learner): Promise<void> {
     const path = join(this.path, BEST_FOLDER);
     await recoverDirectory(path);
-    await readModelInto(path, engine);
+    await readModelInto(path, learner);
   }
 
   /**
-   * Reads the newest checkpoint into an engine and its trainer, and cuts the metrics back to it. Nothing is read when
+   * Reads the newest checkpoint into a learner and its trainer, and cuts the metrics back to it. Nothing is read when
    * the run was stopped before its first checkpoint.
    *
    * @returns the step that the run is at.
    * @throws RopewalkError naming the checkpoint, what is wrong with it and the remedy.
    */
-  async restore(engine: TrainingEngine, trainer: Trainer): Promise<number> {
+  async restore(learner: Learner, trainer: Trainer): Promise<number> {
     const names = await this.checkpointNames();
     const name = names.at(-1);
     if (name === undefined) {
@@ -229,7 +229,7 @@ export class RunDirectory {
       return 0;
     }
     const path = join(this.path, 'checkpoints', name);
-    const { step } = await readCheckpoint(path, engine, trainer).catch((error: unknown) => {
+    const { step } = await readCheckpoint(path, learner, trainer).catch((error: unknown) => {
       if (!(error instanceof RopewalkError)) throw error;
       const before = names.at(-2);
       const remedy = before ? `go on from ${before}` : 'begin again from step 0';
@@ -262,13 +262,9 @@ export class RunDirectory {
   }
 }
 
-/** Reads a checkpoint's weights into the engine, and its state into the trainer. */
-async function readCheckpoint(
-  path: string,
-  engine: TrainingEngine,
-  trainer: Trainer,
-): Promise<StoredTrainer> {
-  await readModelInto(path, engine);
+/** Reads a checkpoint's weights into the learner, and its state into the trainer. */
+async function readCheckpoint(path: string, learner: Learner, trainer: Trainer): Promise<StoredTrainer> {
+  await readModelInto(path, learner);
   const parsed = storedTrainer.safeParse(await readJson(join(path, TRAINER_FILE)));
   if (!parsed.success) {
     const { path: field, message } = parsed.error.issues[0]!;
@@ -288,10 +284,10 @@ async function readCheckpoint(
   return parsed.data;
 }
 
-async function readModelInto(path: string, engine: TrainingEngine): Promise<void> {
+async function readModelInto(path: string, learner: Learner): Promise<void> {
   const opened = await openModel(path);
   try {
-    await readWeights(opened, engine.values());
+    await readWeights(opened, learner.values());
   } finally {
     await opened.checkpoint.tensors.close();
   }
@@ -301,10 +297,10 @@ function checkpointName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
 }
 
-function modelToSave(engine: TrainingEngine, identity: ModelIdentity): ModelToSave {
+function modelToSave(learner: Learner, identity: ModelIdentity): ModelToSave {
   const { family, config, files, extraConfig, generationConfig = defaultGeneration(config) } = identity;
-  const parameters = engine.model.parameters();
-  const tensors = [...engine.values()].map(([name, data]) => {
+  const parameters = learner.model.parameters();
+  const tensors = [...learner.values()].map(([name, data]) => {
     return { name, shape: parameters.get(name)!.shape, data };
   });
   return {

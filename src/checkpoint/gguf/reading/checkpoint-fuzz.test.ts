@@ -5,6 +5,7 @@ import { RopewalkError } from '../../../errors.ts';
 import { familyByName, modelFromConfig } from '../../../families/registry.ts';
 import { memorySource } from '../../../files/source.ts';
 import { Tokenizer } from '../../../tokenizer/tokenizer.ts';
+import { ggufForm } from '../forms.ts';
 import { toGguf } from '../names.ts';
 import { entriesFromTokenizer } from '../tokenizer/tokenizer-entries.ts';
 import type { GgufScalarType, GgufValue } from '../types.ts';
@@ -67,13 +68,14 @@ function model(name: string, tokens: readonly GgufEntry[], vocabulary: number) {
     },
     'the test',
   );
+  const form = ggufForm(family, 'the test');
   const metadata: GgufEntry[] = [
-    ['general.architecture', 'string', name],
-    ...entriesFromConfig(family.writeConfig(config), 'the test'),
+    ['general.architecture', 'string', form.architecture],
+    ...entriesFromConfig(form, config, 'the test'),
     ...tokens,
   ];
   const tensors = [...family.build(config).parameters()].map(([path, { shape, size }]) => {
-    const place = toGguf(name, path)!;
+    const place = toGguf(form, path)!;
     const stored = place.transform === 'transposed' ? shape.toReversed() : shape;
     return { name: place.name, shape: stored, type: 'F32' as const, bytes: new Uint8Array(4 * size) };
   });

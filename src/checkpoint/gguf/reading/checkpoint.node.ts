@@ -1,4 +1,5 @@
 import { RopewalkError } from '../../../errors.ts';
+import type { GgufForm, GgufTransform } from '../../../families/gguf.ts';
 import { readInto } from '../../../files/source.ts';
 import { sizeOf } from '../../../graph/dims.ts';
 import {
@@ -12,10 +13,10 @@ import {
 import type { Checkpoint, RowReader, StoredTensor, TensorReader } from '../../checkpoint.ts';
 import { FileRows } from '../../rows.node.ts';
 import { quote } from '../../safetensors/header.ts';
-import { fromGguf, rotaryRow, type Transform, toGguf } from '../names.ts';
+import { fromGguf, rotaryRow, toGguf } from '../names.ts';
 import { tokenizerFromGguf } from '../tokenizer/tokenizer.ts';
 import { isQuantized, LAYOUTS } from './blocks.ts';
-import { configFromGguf } from './config.ts';
+import { modelFromGguf } from './config.ts';
 import { dequantize } from './dequantize.ts';
 import { toQuantizedMatrix } from './matrix.ts';
 import { GgufMetadata } from './metadata.ts';
@@ -32,7 +33,7 @@ export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
   const tokenizer = tokenizerFromGguf(metadata, embedding.shape[0]);
   const warnings = [...tokenizer.warnings];
   const divisors = file.tensors.get('rope_freqs.weight');
-  const config = configFromGguf(metadata, {
+  const { form, config } = modelFromGguf(metadata, {
     has: (name) => file.tensors.has(name),
     vocabSize: embedding.shape[0]!,
     tokenIds: tokenizer.special,
@@ -40,7 +41,7 @@ export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
     warn: (warning) => warnings.push(`${file.name}: ${warning}`),
   });
   const heads = (field: string) => (config[field] as number | undefined) ?? 1;
-  const tensors = new GgufTensors(file, metadata.architecture, heads('head_dim'));
+  const tensors = new GgufTensors(file, form, heads('head_dim'));
   return {
     path: file.name,
     configName: `the metadata of ${file.name}`,
@@ -60,21 +61,21 @@ async function readAll(tensor: GgufTensor): Promise<Float32Array> {
 
 class GgufTensors implements TensorReader {
   readonly #file: GgufFile;
-  readonly #architecture: string;
+  readonly #form: GgufForm;
   readonly #headDim: number;
   /** Read into before; taken by one read at a time. */
   #spare: Uint8Array | undefined;
 
-  constructor(file: GgufFile, architecture: string, headDim: number) {
+  constructor(file: GgufFile, form: GgufForm, headDim: number) {
     this.#file = file;
-    this.#architecture = architecture;
+    this.#form = form;
     this.#headDim = headDim;
   }
 
   names(): string[] {
     return [...this.#file.tensors.keys()]
       .filter((name) => name !== 'rope_freqs.weight')
-      .map((name) => fromGguf(this.#architecture, name) ?? name);
+      .map((name) => fromGguf(this.#form, name) ?? name);
   }
 
   has(name: string): boolean {
@@ -170,7 +171,7 @@ class GgufTensors implements TensorReader {
   /** Unpacks a matrix piece by piece. Transposed weights need nothing: products read `[out, in]`, as they lie here. */
   async #unpackInto(
     { type, source, offset, byteLength }: GgufTensor,
-    transform: Transform,
+    transform: GgufTransform,
     shape: QuantizedShape & { readonly hasOffsets: boolean },
     into: QuantizedArrays,
   ): Promise<void> {
@@ -239,7 +240,7 @@ class GgufTensors implements TensorReader {
   }
 
   /** Where a stored row belongs. */
-  #placeOf(transform: Transform, rows: number): (stored: number) => number {
+  #placeOf(transform: GgufTransform, rows: number): (stored: number) => number {
     if (!transform.startsWith('rotary')) return (stored) => stored;
     const places = new Uint32Array(rows);
     for (let row = 0; row < rows; row++) places[rotaryRow(row, this.#headDim)] = row;
@@ -254,22 +255,22 @@ class GgufTensors implements TensorReader {
   }
 
   /**
-   * How many zeros a bias has that the file lacks, where it has the weight: each of Llama's is optional in the format, and
-   * a model's configuration knows them together only.
+   * How many zeros a bias has that the file lacks, where it has the weight: where each bias is optional in the format, a
+   * model's configuration knows them together only.
    */
   #missingBias(name: string): number | undefined {
-    if (this.#architecture !== 'llama' || !name.endsWith('.bias') || this.#find(name)) return undefined;
-    if (!toGguf(this.#architecture, name)) return undefined;
+    if (!this.#form.optionalBiases || !name.endsWith('.bias') || this.#find(name)) return undefined;
+    if (!toGguf(this.#form, name)) return undefined;
     return this.#find(`${name.slice(0, -'.bias'.length)}.weight`)?.tensor.shape[0];
   }
 
-  #find(name: string): { tensor: GgufTensor; transform: Transform } | undefined {
-    const found = toGguf(this.#architecture, name);
+  #find(name: string): { tensor: GgufTensor; transform: GgufTransform } | undefined {
+    const found = toGguf(this.#form, name);
     const tensor = found && this.#file.tensors.get(found.name);
     return tensor && { tensor, transform: found.transform };
   }
 
-  #get(name: string): { tensor: GgufTensor; transform: Transform } {
+  #get(name: string): { tensor: GgufTensor; transform: GgufTransform } {
     const found = this.#find(name);
     if (found) return found;
     const other = this.#file.tensors.get(name);

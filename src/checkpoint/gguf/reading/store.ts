@@ -1,4 +1,5 @@
-import { rotaryRow, type Transform } from '../names.ts';
+import type { GgufTransform } from '../../../families/gguf.ts';
+import { rotaryRow } from '../names.ts';
 
 /** Numbers on a side of the squares in which a matrix is turned round: both sides stay in the cache. */
 const SQUARE = 32;
@@ -11,7 +12,7 @@ const SQUARE = 32;
 export function toStored(
   values: Float32Array,
   shape: readonly number[],
-  transform: Transform,
+  transform: GgufTransform,
   headDim: number,
 ): Float32Array {
   const rows = shape[0] ?? 1;
@@ -24,8 +25,7 @@ export function toStored(
       return values;
     case 'transposed':
       return transpose(values, rows, width);
-    case 'rotary rows of q':
-    case 'rotary rows of k': {
+    case 'rotary rows': {
       const stored = new Float32Array(values.length);
       for (let row = 0; row < rows; row++) {
         stored.set(values.subarray(row * width, (row + 1) * width), rotaryRow(row, headDim) * width);

@@ -1,12 +1,12 @@
+import { mergesFromScores } from '../../../tokenizer/older/spm-merges.ts';
+import { CONTROL, NORMAL, UNKNOWN, USER_DEFINED } from '../../../tokenizer/older/token-types.ts';
 import type { TokenizerFiles } from '../../checkpoint.ts';
 import { quote } from '../../safetensors/header.ts';
 import type { GgufMetadata } from '../reading/metadata.ts';
 import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.ts';
 import { recognizePreTokenizer } from './recognize.ts';
 import { type SpecialIds, type SpecialName, specialIds } from './special-ids.ts';
-import { mergesFromScores } from './spm-merges.ts';
 import { tokenMeanings } from './token-meanings.ts';
-import { CONTROL, NORMAL, UNKNOWN, USER_DEFINED } from './token-types.ts';
 
 type Json = Record<string, unknown>;
 
@@ -62,11 +62,22 @@ export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTo
     pad_token: named('padding'),
     clean_up_tokenization_spaces: false,
     tokenizer_class: 'PreTrainedTokenizerFast',
-    ...(metadata.has('tokenizer.chat_template') && {
-      chat_template: metadata.text('tokenizer.chat_template'),
-    }),
+    ...chatTemplate(metadata),
   };
   return { files: { tokenizer, config }, stopIds, special, warnings };
+}
+
+/** The chat template, as a list where there are others beside it: `tool_use`, `rag`. */
+function chatTemplate(metadata: GgufMetadata): Json {
+  const key = 'tokenizer.chat_template';
+  const own = metadata.has(key) ? metadata.text(key) : undefined;
+  const names = metadata.has(`${key}s`) ? [...new Set(metadata.texts(`${key}s`))] : [];
+  const others = names
+    .filter((name) => metadata.has(`${key}.${name}`))
+    .map((name) => ({ name, template: metadata.text(`${key}.${name}`) }));
+  if (others.length === 0) return own === undefined ? {} : { chat_template: own };
+  const first = own === undefined ? [] : [{ name: 'default', template: own }];
+  return { chat_template: [...first, ...others] };
 }
 
 interface Common {

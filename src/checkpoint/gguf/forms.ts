@@ -1,0 +1,33 @@
+import { RopewalkError } from '../../errors.ts';
+import type { Family } from '../../families/family.ts';
+import type { GgufForm } from '../../families/gguf.ts';
+import { families } from '../../families/registry.ts';
+
+/** A family with its form in GGUF. */
+export interface FamilyForm {
+  readonly family: Family;
+  readonly form: GgufForm;
+}
+
+/** The families that have a form in GGUF. */
+export function familyForms(): FamilyForm[] {
+  return families.flatMap((family) => ('none' in family.gguf ? [] : [{ family, form: family.gguf }]));
+}
+
+/** What GGUF files of models that Ropewalk runs say of their architecture. */
+export function architectures(): string {
+  return [...new Set(familyForms().map(({ form }) => form.architecture))].join(', ');
+}
+
+/**
+ * A family's form in GGUF.
+ *
+ * @param path what the message calls the model.
+ * @throws RopewalkError for a family that has none, saying why.
+ */
+export function ggufForm({ gguf, modelType }: Pick<Family, 'gguf' | 'modelType'>, path: string): GgufForm {
+  if (!('none' in gguf)) return gguf;
+  throw new RopewalkError(
+    `${path}: llama.cpp has no architecture for the family "${modelType}": ${gguf.none}; GGUF takes ${architectures()}: export it with --to hf or --to onnx.`,
+  );
+}

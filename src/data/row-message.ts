@@ -1,0 +1,75 @@
+import { RopewalkError } from '../errors.ts';
+
+/** What ShareGPT's files call the roles. A `function_call` is a message of the assistant, see {@link asMessage}. */
+const SHAREGPT_ROLES: Readonly<Record<string, string>> = {
+  human: 'user',
+  user: 'user',
+  gpt: 'assistant',
+  assistant: 'assistant',
+  system: 'system',
+  tool: 'tool',
+  observation: 'tool',
+  function_response: 'tool',
+};
+
+/**
+ * A message of a row in the form that templates read: with all its fields, but for those that are null, as tables fill
+ * what a message does not have. ShareGPT's `{from, value}` becomes `{role, content}`, its `function_call` the call of a
+ * tool. What is no message is returned as it is.
+ *
+ * @param index from 0.
+ * @throws RopewalkError naming the message where a part of it would be lost.
+ */
+export function asMessage(message: unknown, index: number): unknown {
+  if (typeof message !== 'object' || message === null) return message;
+  const where = `message ${index + 1}`;
+  const given = message as Readonly<Record<string, unknown>>;
+  if (given.weight === 0) {
+    throw new RopewalkError(
+      `${where} has the weight 0: single messages cannot be left out of what is trained; give the answers that count as prompt and completion, the prompt a list of messages`,
+    );
+  }
+  const { weight: _, content, ...rest } = given;
+  const fields = Object.entries(rest).filter(([, value]) => value !== null && value !== undefined);
+  const others = Object.fromEntries(fields);
+  if (typeof others.tool_calls === 'string') {
+    if (others.tool_calls === '') delete others.tool_calls;
+    else others.tool_calls = parsedList(others.tool_calls, `tool_calls of ${where}`);
+  }
+  if (!('from' in others) || 'role' in others) {
+    return { ...others, ...(content !== undefined && { content }) };
+  }
+  const { from, value, ...more } = others;
+  if (from === 'function_call') {
+    return { ...more, role: 'assistant', content: '', tool_calls: shareGptCalls(value, where) };
+  }
+  return { ...more, role: SHAREGPT_ROLES[String(from)] ?? from, content: value };
+}
+
+/** The calls of a `function_call` message: a text of JSON that is `{name, arguments}`, or a list of these. */
+function shareGptCalls(value: unknown, where: string): unknown[] {
+  const parsed = parsedList(value, `value of ${where}`);
+  const calls = Array.isArray(parsed) ? (parsed as unknown[]) : [parsed];
+  return calls.map((call) => {
+    const { name, arguments: given } = (call ?? {}) as Record<string, unknown>;
+    if (typeof name === 'string' && given !== undefined) {
+      return { type: 'function', function: { name, arguments: given } };
+    }
+    throw new RopewalkError(
+      `${where} is a function_call whose value is not {"name": …, "arguments": …}; give it so, or as "tool_calls" of the assistant`,
+    );
+  });
+}
+
+/** A list, or one that is written as a text of JSON, as tables without lists have it. */
+export function parsedList(value: unknown, what: string): unknown {
+  if (typeof value !== 'string') return value;
+  try {
+    return JSON.parse(value) as unknown;
+  } catch (error) {
+    throw new RopewalkError(
+      `the field ${what} holds a text that is not JSON (${error instanceof Error ? error.message : String(error)}), but a list is needed; write it as JSON, with double quotes`,
+      { cause: error },
+    );
+  }
+}

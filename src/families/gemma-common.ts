@@ -1,0 +1,114 @@
+import type { ConfigReader } from './config.ts';
+import type { GgufForm, GgufReader } from './gguf.ts';
+import { type LayerType, readLayerTypes } from './layer-types.ts';
+import type { RopeConfig } from './rope-config.ts';
+import { type RotaryDecoderConfig, readRotaryDecoder, writeRotaryDecoder } from './rotary-decoder.ts';
+import { ggufHeadDim, type RotaryGguf, rotaryGguf } from './rotary-gguf.ts';
+import { USUAL_FIELDS } from './rotary-sizes.ts';
+
+/** What Gemma's generations have in common. */
+
+/** What presets of all generations have in common. */
+export const GEMMA_FIELDS = {
+  ...USUAL_FIELDS,
+  vocab_size: 256000,
+  max_position_embeddings: 8192,
+  rms_norm_eps: 1e-6,
+  rope_theta: 10000,
+  tie_word_embeddings: true,
+  bos_token_id: 2,
+  eos_token_id: [1],
+  pad_token_id: 0,
+};
+
+/** What the configs of all generations have in common. Every name of GELU means the tanh form there. */
+export function readGemma(reader: ConfigReader, rope?: RopeConfig): RotaryDecoderConfig {
+  const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
+  const field = reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
+  reader.choice(field, tanhForms, 'gelu_pytorch_tanh');
+  reader.mustBe('use_bidirectional_attention', [false]);
+  return readRotaryDecoder(reader, { tied: true, dividesHeads: false, rope });
+}
+
+/** The fields of {@link readGemma}. */
+export function writeGemma(c: RotaryDecoderConfig): Record<string, unknown> {
+  const activation = 'gelu_pytorch_tanh';
+  return { ...writeRotaryDecoder(c), hidden_act: activation, hidden_activation: activation };
+}
+
+/** Fields since Gemma 2: local and global layers, queries with a scale of their own, capped logits. */
+export interface LocalGemmaConfig extends RotaryDecoderConfig {
+  readonly query_pre_attn_scalar: number;
+  readonly sliding_window: number;
+  readonly layer_types: readonly LayerType[];
+  readonly attn_logit_softcapping: number | null;
+  readonly final_logit_softcapping: number | null;
+}
+
+/** @param isLocal what a file without `layer_types` means. */
+export function readLocalGemma(reader: ConfigReader, isLocal: (index: number) => boolean): LocalGemmaConfig {
+  const common = readGemma(reader);
+  return {
+    ...common,
+    query_pre_attn_scalar: reader.number('query_pre_attn_scalar'),
+    sliding_window: reader.count('sliding_window'),
+    layer_types: readLayerTypes(reader, common.num_hidden_layers, isLocal),
+    attn_logit_softcapping: reader.optionalNumber('attn_logit_softcapping'),
+    final_logit_softcapping: reader.optionalNumber('final_logit_softcapping'),
+  };
+}
+
+/** The fields of {@link readLocalGemma}. */
+export function writeLocalGemma(c: LocalGemmaConfig): Record<string, unknown> {
+  return {
+    ...writeGemma(c),
+    query_pre_attn_scalar: c.query_pre_attn_scalar,
+    sliding_window: c.sliding_window,
+    layer_types: [...c.layer_types],
+    attn_logit_softcapping: c.attn_logit_softcapping,
+    final_logit_softcapping: c.final_logit_softcapping,
+  };
+}
+
+type QueryScalar = { readonly query_pre_attn_scalar?: number };
+
+/**
+ * Gemma's form in GGUF: norms with their 1, a tied head, no rescaled frequencies, no activation.
+ *
+ * @param form.largest layers of the generation's largest model. llama.cpp derives `query_pre_attn_scalar`, which files do
+ *   not say, from the size: of the largest it is the width over the heads, of the others the head's size.
+ */
+export function gemmaGguf<C extends RotaryDecoderConfig & QueryScalar>({
+  largest,
+  ...form
+}: RotaryGguf<C> & { readonly largest?: number }): GgufForm<C> {
+  const derive = (layers: number, width: number, heads: number, headDim: number) =>
+    layers === largest ? width / heads : headDim;
+  const derivedOf = (file: GgufReader) =>
+    derive(
+      file.count('block_count'),
+      file.count('embedding_length'),
+      file.sameCount('attention.head_count'),
+      ggufHeadDim(file),
+    );
+  return rotaryGguf<C>({
+    ...form,
+    normsPlusOne: true,
+    alwaysTied: true,
+    write(c, refused) {
+      const own = c.query_pre_attn_scalar;
+      const derived = derive(c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.head_dim);
+      if (largest !== undefined && own !== derived) {
+        throw refused(
+          `"query_pre_attn_scalar" is ${own}, and GGUF has no place for it: ${derived} is derived from the sizes`,
+        );
+      }
+      return form.write?.(c, refused) ?? [];
+    },
+    read: (file) => ({
+      hidden_activation: 'gelu_pytorch_tanh',
+      ...form.read?.(file),
+      ...(largest !== undefined && { query_pre_attn_scalar: derivedOf(file) }),
+    }),
+  });
+}

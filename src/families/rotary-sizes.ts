@@ -1,0 +1,44 @@
+import { TINY_INITIALIZER_RANGE } from './family.ts';
+import type { RotaryDecoderConfig } from './rotary-decoder.ts';
+
+/** The sizes of a preset, short enough to stand in one line of a table. */
+export interface RotarySizes {
+  readonly width: number;
+  readonly hidden: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** Sizes by the names of their fields in config.json. */
+export function sizeFields(sizes: RotarySizes) {
+  return {
+    hidden_size: sizes.width,
+    intermediate_size: sizes.hidden,
+    num_hidden_layers: sizes.layers,
+    num_attention_heads: sizes.heads,
+    num_key_value_heads: sizes.kvHeads,
+    head_dim: sizes.headDim,
+  };
+}
+
+/** What the presets of most families have in common, for those that have it. */
+export const USUAL_FIELDS = {
+  rope_scaling: null,
+  attention_bias: false,
+  initializer_range: 0.02,
+} as const satisfies Partial<RotaryDecoderConfig>;
+
+/** Sizes of the `tiny` presets, all but the MLP's width, by which a family comes to the same parameters as the others. */
+export const TINY_SIZES = { width: 96, layers: 4, heads: 4, kvHeads: 2, headDim: 24 } as const;
+
+/** What the `tiny` presets have in common beside their sizes: a tokenizer of their own, without special tokens. */
+export const TINY_FIELDS = {
+  vocab_size: 512,
+  max_position_embeddings: 256,
+  initializer_range: TINY_INITIALIZER_RANGE,
+  bos_token_id: null,
+  eos_token_id: [],
+  pad_token_id: null,
+} as const satisfies Partial<RotaryDecoderConfig>;
