@@ -99,9 +99,9 @@ describe('what is no model', () => {
 
   it.each([
     ['gemma4', /Gemma 4, a multimodal model/],
-    ['gemma3_text', /Gemma 3, another family/],
+    ['gemma3n_text', /Gemma 3n, another family/],
     ['qwen3_5', /Qwen 3\.5/],
-    ['qwen2', /Qwen 2 or 2\.5/],
+    ['exaone', /EXAONE 3, another family/],
     ['mixtral', /Mixtral, a mixture of experts/],
     ['gpt_oss', /gpt-oss, a mixture of experts/],
     ['llava', /LLaVA, a multimodal model/],
@@ -112,7 +112,7 @@ describe('what is no model', () => {
       directory({ 'config.json': { ...llama, model_type }, 'model.safetensors': weights }),
     );
     expect(said).toMatch(message);
-    expect(said).toMatch(/supported are ctrl, gpt2, gemma, gemma2, llama/);
+    expect(said).toMatch(/supported are ctrl, gpt2, gemma, gemma2, gemma3_text, llama/);
   });
 
   it('is named by its fields where the type is one that runs', async () => {

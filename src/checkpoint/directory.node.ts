@@ -7,6 +7,7 @@ import { jsonProblem, parsePythonJson } from '../files/json.ts';
 import { HEAD_BYTES, inPlaceOf } from '../files/not-weights.ts';
 import { joinTokenizerFiles } from '../tokenizer/added-token-files.ts';
 import { namedTemplates } from '../tokenizer/named-templates.ts';
+import { tokenizerFromOlderFiles } from '../tokenizer/older/files.ts';
 import type { Checkpoint, TokenizerFiles } from './checkpoint.ts';
 import {
   CARRIED_FILES,
@@ -56,17 +57,19 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
 }
 
 /**
- * tokenizer.json and tokenizer_config.json, with the tokens that other files add; a chat template in a file of its own is
- * put into the latter.
+ * tokenizer.json (made from tokenizer.model, or from vocab.json and merges.txt, where there is none) and
+ * tokenizer_config.json, with the tokens that other files add; a chat template in a file of its own is put into the latter.
  */
 export async function readTokenizerFiles(path: string): Promise<TokenizerFiles | undefined> {
   const own = await readJsonObject(path, 'tokenizer.json');
-  if (!own) return undefined;
   const ownConfig = await readJsonObject(path, 'tokenizer_config.json');
+  const made = own ? undefined : await readOlderFiles(path, ownConfig);
+  const base = own ?? made?.tokenizer;
+  if (!base) return undefined;
   const { tokenizer, config: joined } = joinTokenizerFiles(
     {
-      tokenizer: own,
-      config: ownConfig,
+      tokenizer: base,
+      config: made?.config ?? ownConfig,
       addedTokens: await readJsonObject(path, 'added_tokens.json'),
       specialTokensMap: await readJsonObject(path, 'special_tokens_map.json'),
     },
@@ -102,6 +105,18 @@ function joinTemplates(own: unknown, more: readonly { name: string; template: st
   const named = typeof own === 'string' ? new Map([['default', own]]) : namedTemplates(own);
   for (const { name, template } of more) named.set(name, template);
   return [...named].map(([name, template]) => ({ name, template }));
+}
+
+/** The tokenizer of a directory without a tokenizer.json, from the files of older libraries. */
+async function readOlderFiles(path: string, config: Record<string, unknown> | undefined) {
+  const files = {
+    model: await readBytes(path, 'tokenizer.model'),
+    vocab: await readJsonObject(path, 'vocab.json'),
+    merges: await readText(path, 'merges.txt'),
+    config,
+    modelConfig: await readJsonObject(path, CONFIG_FILE),
+  };
+  return tokenizerFromOlderFiles(files, path);
 }
 
 /** The tokenizer's and prompts' files that a directory has, by name. */
@@ -186,16 +201,28 @@ export async function readJsonObject(
 
 /** A text file of the directory; undefined where there is none. */
 async function readText(directory: string, name: string): Promise<string | undefined> {
-  const real = await resolveInside(directory, name);
-  if (!real) return undefined;
-  const path = join(directory, name);
+  const bytes = await readFileOf(directory, name);
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(real));
+    return bytes && new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new RopewalkError(`${join(directory, name)}: it is not UTF-8 text; save it as UTF-8`);
+  }
+}
+
+/** A file of the directory that is no text; undefined where there is none. */
+async function readBytes(directory: string, name: string): Promise<Uint8Array | undefined> {
+  const bytes = await readFileOf(directory, name);
+  const other = bytes && inPlaceOf(bytes.subarray(0, HEAD_BYTES));
+  if (other) throw new RopewalkError(`${join(directory, name)}: ${other}.`);
+  return bytes;
+}
+
+async function readFileOf(directory: string, name: string): Promise<Uint8Array | undefined> {
+  const real = await resolveInside(directory, name);
+  try {
+    return real === undefined ? undefined : await readFile(real);
   } catch (error) {
-    if (errorCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
-      throw new RopewalkError(`${path}: it is not UTF-8 text; save it as UTF-8`);
-    }
-    throw fileError(error, 'read', path);
+    throw fileError(error, 'read', join(directory, name));
   }
 }
 

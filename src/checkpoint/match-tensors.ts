@@ -1,4 +1,5 @@
 import { RopewalkError } from '../errors.ts';
+import type { MultimodalForm } from '../families/family.ts';
 import type { BuiltModel } from '../families/registry.ts';
 import { shapeText } from '../graph/dims.ts';
 import type { Parameter } from '../nn/module.ts';
@@ -28,12 +29,17 @@ const NOT_FLOAT = /^(?:[UI]\d+|F4|F6_\w+|F8_\w+|BOOL|C64)$/;
  * Finds each weight of a model in a checkpoint, and checks its shape. A head of its own counts, whatever the config says of
  * tying, as in transformers; a tied weight may be saved under either of its names.
  *
+ * @param built with the multimodal form of a checkpoint whose text part it is; tensors of other parts are skipped.
  * @throws RopewalkError naming the weight that is missing or wrong, and the remedy.
  */
-export async function matchTensors(built: BuiltModel, checkpoint: Checkpoint): Promise<MatchedModel> {
+export async function matchTensors(
+  built: BuiltModel & { readonly multimodal?: MultimodalForm },
+  checkpoint: Checkpoint,
+): Promise<MatchedModel> {
   const { tensors, path } = checkpoint;
   const warnings: string[] = [];
-  const find = nameFinder(tensors);
+  const { multimodal } = built;
+  const find = nameFinder(tensors, multimodal);
   const untied = await untiedHead(built, tensors, find);
   const model = untied ? withOwnHead(built) : built;
   if (untied) {
@@ -54,14 +60,25 @@ export async function matchTensors(built: BuiltModel, checkpoint: Checkpoint): P
     names.set(parameterPath, name);
   }
   const unused = tensors.names().filter((name) => !taken.has(name) && !model.model.isBuffer(plainName(name)));
-  if (unused.length > 0) {
+  const isOther = (name: string) => multimodal !== undefined && !multimodal.textName(plainName(name));
+  const [others, rest] = [unused.filter(isOther), unused.filter((name) => !isOther(name))];
+  if (multimodal) {
     warnings.push(
-      `${path}: the model has no place for ${unused.length} tensors of the file and runs without them: ${unused.slice(0, 3).map(quote).join(', ')}${unused.length > 3 ? ', …' : ''}.`,
+      `${path}: of this multimodal model the text part runs alone${others.length > 0 ? `; ${others.length} tensors of its other parts are skipped (${some(others)})` : ''}.`,
+    );
+  }
+  if (rest.length > 0) {
+    warnings.push(
+      `${path}: the model has no place for ${rest.length} tensors of the file and runs without them: ${some(rest)}.`,
     );
   }
   if (method !== undefined) warnings.push(plainAllTheSame(method, checkpoint.configName));
   return { family: model.family, config: model.config, model: model.model, names, unused, warnings };
 }
+
+/** Some of many names. */
+const some = (names: readonly string[]) =>
+  `${names.slice(0, 3).map(quote).join(', ')}${names.length > 3 ? ', …' : ''}`;
 
 /** A file's name without what trainers wrap models in. */
 function plainName(name: string): string {
@@ -69,13 +86,17 @@ function plainName(name: string): string {
 }
 
 /** The file's name of a parameter's place: itself, without its first part (GPT-2's on the hub), or wrapped. */
-function nameFinder(tensors: TensorReader): (place: string) => string | undefined {
+function nameFinder(
+  tensors: TensorReader,
+  multimodal: MultimodalForm | undefined,
+): (place: string) => string | undefined {
   let wrapped: Map<string, string> | undefined;
   const unwrap = () => {
     wrapped = new Map();
     for (const name of tensors.names()) {
-      const plain = plainName(name);
-      if (plain !== name && !wrapped.has(plain)) wrapped.set(plain, name);
+      const unwrapped = plainName(name);
+      const plain = multimodal ? multimodal.textName(unwrapped) : unwrapped;
+      if (plain !== undefined && plain !== name && !wrapped.has(plain)) wrapped.set(plain, name);
     }
     return wrapped;
   };

@@ -250,9 +250,9 @@ class DecoderBody extends Module {
       },
       layers: this.#layers.map((layer) => (x, context) => layer.forward(x, context)),
       finish: (x, context) => {
-        const normed = this.#norm.forward(x);
-        const scaled = logitScale === 1 ? normed : mul(normed, scalar(logitScale));
-        return context?.taps?.tap('norm', scaled) ?? scaled;
+        // Logits are linear in what the head gets.
+        const normed = this.#norm.forward(x, logitScale);
+        return context?.taps?.tap('norm', normed) ?? normed;
       },
     };
   }

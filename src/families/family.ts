@@ -71,6 +71,14 @@ export interface Preset<C extends CommonConfig> {
   readonly hub?: string;
 }
 
+/** A multimodal model whose text part is a model of a family. */
+export interface MultimodalForm {
+  /** Its `model_type`; the text part's config is in its `text_config`. */
+  readonly modelType: string;
+  /** The text part's name of a tensor, as in a checkpoint of its own; undefined for a tensor of another part. */
+  textName(name: string): string | undefined;
+}
+
 /** A family is data and modules: nothing elsewhere asks for its name. */
 export interface Family<C extends CommonConfig = CommonConfig> {
   /** The name on the command line. */
@@ -79,6 +87,7 @@ export interface Family<C extends CommonConfig = CommonConfig> {
   /** `model_type` and `architectures[0]` in config.json. */
   readonly modelType: string;
   readonly architecture: string;
+  readonly multimodal?: MultimodalForm;
   /** How the family as a whole was trained, for the column that is not about one size. */
   readonly training: TrainingFacts;
   /** What a reader of a comparison should know of this column. */

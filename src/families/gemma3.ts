@@ -133,6 +133,15 @@ export const gemma3 = defineFamily<Gemma3Config>({
   predecessor: 'gemma2',
   modelType: 'gemma3_text',
   architecture: 'Gemma3ForCausalLM',
+  multimodal: {
+    modelType: 'gemma3',
+    textName(name) {
+      // `language_model.model.` on the hub, `model.language_model.` as transformers 5 writes it.
+      const [, own] = /^(?:model\.)?language_model\.(?:model\.)?(.+)$/.exec(name) ?? [];
+      if (own !== undefined) return own.startsWith('lm_head.') ? own : `model.${own}`;
+      return name.startsWith('lm_head.') ? name : undefined;
+    },
+  },
   training: { data: '2T to 14T tokens', method, source },
   defaultPreset: 'gemma-3-1b',
   presets: {
@@ -157,6 +166,7 @@ export const gemma3 = defineFamily<Gemma3Config>({
   readConfig(raw: RawConfig, file: string, warn?: Warn): Gemma3Config {
     const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);
     reader.mustBe('attn_logit_softcapping', [null]);
+    reader.mustBe('use_bidirectional_attention', [false]);
     const ropes = readTwoRopes(reader, { global: 1e6, local: LOCAL_THETA });
     const common = readGemma(reader, ropes.global);
     const pattern = reader.count('sliding_window_pattern', reader.count('_sliding_window_pattern', 6));

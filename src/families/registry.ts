@@ -2,7 +2,7 @@ import { RopewalkError } from '../errors.ts';
 import type { CommonConfig, RawConfig } from './config.ts';
 import { exaone4 } from './exaone4.ts';
 import { EXCHANGED_TYPE, exchange, type PartChanges, parseChanges, readChanges } from './exchange.ts';
-import type { CausalLM, Family, Preset } from './family.ts';
+import type { CausalLM, Family, MultimodalForm, Preset } from './family.ts';
 import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
 import { gemma3 } from './gemma3.ts';
@@ -59,6 +59,8 @@ export function familyOfConfig(raw: RawConfig, file: string): Family {
     const base = familyOfConfig({ model_type: raw.base_model_type }, file);
     return exchange(base, readChanges(raw.exchanged_parts, file));
   }
+  const multimodal = families.find((candidate) => candidate.multimodal?.modelType === type);
+  if (multimodal) return multimodal;
   const family = families.find(({ modelType }) => modelType === type);
   const kind = unsupportedKind(raw, typeof type === 'string' ? type : '');
   if (family && !kind) return family;
@@ -119,12 +121,34 @@ export interface BuiltModel {
 /** A model, and what its configuration leaves open, each a sentence. */
 export interface ReadModel extends BuiltModel {
   readonly warnings: readonly string[];
+  /** Of a multimodal model, whose text part this is. */
+  readonly multimodal?: MultimodalForm;
 }
 
 /** A config.json → the family, the checked config and the model. */
 export function modelFromConfig(raw: RawConfig, file: string): ReadModel {
   const family = familyOfConfig(raw, file);
+  const { multimodal } = family;
   const warnings: string[] = [];
-  const config = family.readConfig(raw, file, (warning) => warnings.push(warning));
-  return { family, config, model: family.build(config), warnings };
+  const warn = (warning: string) => warnings.push(warning);
+  if (multimodal?.modelType !== raw.model_type) {
+    const config = family.readConfig(raw, file, warn);
+    return { family, config, model: family.build(config), warnings };
+  }
+  const config = family.readConfig(textConfig(raw, file), `${file}, text_config`, warn);
+  return { family, config, model: family.build(config), warnings, multimodal: multimodal! };
+}
+
+/** Fields of a multimodal model's config that hold for its text part too. */
+const SHARED_FIELDS = ['tie_word_embeddings', 'bos_token_id', 'eos_token_id', 'pad_token_id'];
+
+function textConfig(raw: RawConfig, file: string): RawConfig {
+  const own = raw.text_config;
+  if (typeof own !== 'object' || own === null || Array.isArray(own)) {
+    throw new RopewalkError(
+      `${file}: the field "text_config" must be an object: it is the text part of the model that runs. Take the config.json of the original model.`,
+    );
+  }
+  const shared = SHARED_FIELDS.filter((field) => raw[field] !== undefined);
+  return { ...own, ...Object.fromEntries(shared.map((field) => [field, raw[field]])) };
 }

@@ -42,7 +42,6 @@ const EXPERTS: Readonly<Record<string, string>> = {
   glm4_moe: 'GLM 4.5',
 };
 const MULTIMODAL: Readonly<Record<string, string>> = {
-  gemma3: 'Gemma 3 with vision',
   gemma3n: 'Gemma 3n',
   gemma4: 'Gemma 4',
   paligemma: 'PaliGemma',

@@ -1,4 +1,4 @@
-import { add, layerNorm, rmsNorm, scalar } from '../graph/operators/index.ts';
+import { add, layerNorm, mul, rmsNorm, scalar } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { Module, Parameter } from './module.ts';
 import type { NormPart, Part } from './parts.ts';
@@ -40,10 +40,11 @@ export class RMSNorm extends Module {
     return { part: 'norm', kind: 'RMSNorm', width, epsilon, weightOffset };
   }
 
-  /** x `[…, width]` → the same shape. */
-  forward(x: Tensor): Tensor {
+  /** x `[…, width]` → the same shape. @param factor of the result. */
+  forward(x: Tensor, factor = 1): Tensor {
     const weight = this.weight.tensor;
-    return rmsNorm(x, this.weightOffset === 0 ? weight : add(weight, scalar(1)), this.epsilon);
+    const shifted = this.weightOffset === 0 ? weight : add(weight, scalar(1));
+    return rmsNorm(x, times(shifted, factor), this.epsilon);
   }
 }
 
@@ -70,10 +71,14 @@ export class LayerNorm extends Module {
     return { part: 'norm', kind: 'LayerNorm', width: this.width, epsilon: this.epsilon, weightOffset: 0 };
   }
 
-  /** x `[…, width]` → the same shape. */
-  forward(x: Tensor): Tensor {
-    return layerNorm(x, this.weight.tensor, this.bias.tensor, this.epsilon);
+  /** x `[…, width]` → the same shape. @param factor of the result. */
+  forward(x: Tensor, factor = 1): Tensor {
+    return layerNorm(x, times(this.weight.tensor, factor), times(this.bias.tensor, factor), this.epsilon);
   }
+}
+
+function times(weight: Tensor, factor: number): Tensor {
+  return factor === 1 ? weight : mul(weight, scalar(factor));
 }
 
 /** What stands in a printed tree where a model has no norm. It computes nothing. */

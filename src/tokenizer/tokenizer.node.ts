@@ -1,13 +1,15 @@
 import { readFileSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { joinTokenizerFiles } from './added-token-files.ts';
+import { OLDER_FILES, tokenizerFromOlderFiles } from './older/files.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { isObject, type JsonObject } from './tokenizer-schema.ts';
 
 /**
  * Loads a tokenizer from a Hugging Face model directory or from a tokenizer.json; tokenizer_config.json,
- * added_tokens.json and special_tokens_map.json beside it, where there are such, add tokens and tell bos and eos.
+ * added_tokens.json and special_tokens_map.json beside it, where there are such, add tokens and tell bos and eos. Where a
+ * directory has no tokenizer.json, or one of these is named: from tokenizer.model, or vocab.json and merges.txt.
  *
  * @throws RopewalkError naming the file, when it is missing, is not JSON or is not a tokenizer that runs
  */
@@ -18,21 +20,38 @@ export function loadTokenizer(path: string): Tokenizer {
       `${path}: no such file or directory; give a tokenizer.json or the folder that has it`,
     );
   }
-  const file = stats.isDirectory() ? join(path, 'tokenizer.json') : path;
-  const folder = dirname(file);
+  const folder = stats.isDirectory() ? path : dirname(path);
+  const isThere = (name: string) => statSync(join(folder, name), { throwIfNoEntry: false }) !== undefined;
+  const file = !stats.isDirectory()
+    ? path
+    : join(folder, ['tokenizer.json', ...OLDER_FILES].find(isThere) ?? 'tokenizer.json');
   const beside = (name: string): JsonObject | undefined => {
-    const path = join(folder, name);
-    if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
-    const json = readJson(path);
-    if (!isObject(json)) throw new RopewalkError(`${path}: it does not hold a JSON object`);
+    if (!isThere(name)) return undefined;
+    const json = readJson(join(folder, name));
+    if (!isObject(json)) throw new RopewalkError(`${join(folder, name)}: it does not hold a JSON object`);
     return json;
   };
-  const own = readJson(file);
+  const isModel = file.endsWith('.model');
+  const isVocabulary = ['vocab.json', 'merges.txt'].includes(basename(file));
+  const made =
+    isModel || isVocabulary
+      ? tokenizerFromOlderFiles(
+          {
+            model: isModel ? readBytes(file) : undefined,
+            vocab: isVocabulary ? beside('vocab.json') : undefined,
+            merges: isVocabulary && isThere('merges.txt') ? readText(join(folder, 'merges.txt')) : undefined,
+            config: beside('tokenizer_config.json'),
+            modelConfig: beside('config.json'),
+          },
+          folder,
+        )
+      : undefined;
+  const own = made?.tokenizer ?? readJson(file);
   if (!isObject(own)) return Tokenizer.fromJSON(own, undefined, file);
   const { tokenizer, config } = joinTokenizerFiles(
     {
       tokenizer: own,
-      config: beside('tokenizer_config.json'),
+      config: made?.config ?? beside('tokenizer_config.json'),
       addedTokens: beside('added_tokens.json'),
       specialTokensMap: beside('special_tokens_map.json'),
     },
@@ -42,19 +61,26 @@ export function loadTokenizer(path: string): Tokenizer {
 }
 
 function readJson(file: string): unknown {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    const why = missing ? 'no such file; a model directory needs it to turn text into tokens' : String(error);
-    throw new RopewalkError(`${file}: ${why}`, { cause: error });
-  }
+  const text = readText(file);
   try {
     return JSON.parse(text);
   } catch (error) {
     throw new RopewalkError(`${file}: not valid JSON (${error instanceof Error ? error.message : error})`, {
       cause: error,
     });
+  }
+}
+
+function readText(file: string): string {
+  return readBytes(file).toString('utf8');
+}
+
+function readBytes(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    const why = missing ? 'no such file; a model directory needs it to turn text into tokens' : String(error);
+    throw new RopewalkError(`${file}: ${why}`, { cause: error });
   }
 }

@@ -10,3 +10,12 @@ export function decodeBase64(text: string): Uint8Array | undefined {
     return undefined;
   }
 }
+
+/** The inverse of `decodeBase64`. */
+export function encodeBase64(bytes: Uint8Array): string {
+  let binary = '';
+  for (let at = 0; at < bytes.length; at += 0x2000) {
+    binary += String.fromCharCode(...bytes.subarray(at, at + 0x2000));
+  }
+  return btoa(binary);
+}

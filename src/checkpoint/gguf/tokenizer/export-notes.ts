@@ -1,7 +1,7 @@
+import { CONTROL, UNUSED } from '../../../tokenizer/older/token-types.ts';
 import type { TokenizerJson } from '../../../tokenizer/tokenizer-schema.ts';
 import type { GgufEntry } from '../writing/entries.ts';
 import { tokenMeanings } from './token-meanings.ts';
-import { CONTROL, UNUSED } from './token-types.ts';
 
 /** What llama.cpp does not know of added tokens, each a sentence that names some. */
 export function flagNotes({ added_tokens: tokens, normalizer }: TokenizerJson): string[] {

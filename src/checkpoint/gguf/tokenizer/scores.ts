@@ -1,4 +1,4 @@
-import { cutsOf } from './spm-merges.ts';
+import { cutsOf } from '../../../tokenizer/older/spm-merges.ts';
 
 /** Scores for a SentencePiece-style vocabulary, which llama.cpp merges by. */
 export interface MergeScores {

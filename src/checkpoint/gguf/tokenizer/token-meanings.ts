@@ -1,4 +1,4 @@
-import { CONTROL, NORMAL, USER_DEFINED } from './token-types.ts';
+import { CONTROL, NORMAL, USER_DEFINED } from '../../../tokenizer/older/token-types.ts';
 
 /**
  * Texts that end a generation whatever their type, in llama.cpp (`llama_vocab::impl::load` in llama-vocab.cpp); they are

@@ -1,4 +1,12 @@
 import { RopewalkError } from '../../../errors.ts';
+import {
+  BYTE,
+  CONTROL,
+  NORMAL,
+  UNKNOWN,
+  UNUSED,
+  USER_DEFINED,
+} from '../../../tokenizer/older/token-types.ts';
 import { Tokenizer } from '../../../tokenizer/tokenizer.ts';
 import {
   isObject,
@@ -13,7 +21,6 @@ import { few, flagNotes, meaningNotes } from './export-notes.ts';
 import { preTokenizerName } from './pre-tokenizers.ts';
 import { scoresFromMerges } from './scores.ts';
 import { readSentencePiece } from './spm-style.ts';
-import { BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED } from './token-types.ts';
 
 /** What the model's configuration says of tokens. */
 export interface TokenFacts {

@@ -2,13 +2,13 @@ import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { tinyTokenizer } from '../../../../test/helpers/tiny-tokenizer.ts';
 import { FileSource } from '../../../files/file.node.ts';
+import { mergesFromScores } from '../../../tokenizer/older/spm-merges.ts';
 import { Tokenizer } from '../../../tokenizer/tokenizer.ts';
 import { GgufMetadata } from '../reading/metadata.ts';
 import { type GgufFile, openGguf } from '../reading/reader.ts';
 import type { GgufEntry } from '../writing/entries.ts';
 import { preTokenizerName, preTokenizerOf } from './pre-tokenizers.ts';
 import { scoresFromMerges } from './scores.ts';
-import { mergesFromScores } from './spm-merges.ts';
 import { tokenizerFromGguf } from './tokenizer.ts';
 import { entriesFromTokenizer } from './tokenizer-entries.ts';
 

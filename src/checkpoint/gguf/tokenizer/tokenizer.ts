@@ -1,12 +1,12 @@
+import { mergesFromScores } from '../../../tokenizer/older/spm-merges.ts';
+import { CONTROL, NORMAL, UNKNOWN, USER_DEFINED } from '../../../tokenizer/older/token-types.ts';
 import type { TokenizerFiles } from '../../checkpoint.ts';
 import { quote } from '../../safetensors/header.ts';
 import type { GgufMetadata } from '../reading/metadata.ts';
 import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.ts';
 import { recognizePreTokenizer } from './recognize.ts';
 import { type SpecialIds, type SpecialName, specialIds } from './special-ids.ts';
-import { mergesFromScores } from './spm-merges.ts';
 import { tokenMeanings } from './token-meanings.ts';
-import { CONTROL, NORMAL, UNKNOWN, USER_DEFINED } from './token-types.ts';
 
 type Json = Record<string, unknown>;
 

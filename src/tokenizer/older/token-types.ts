@@ -1,4 +1,4 @@
-/** llama.cpp's kinds of tokens, `llama_token_type`. */
+/** SentencePiece's kinds of tokens (`ModelProto.SentencePiece.Type`), which are llama.cpp's (`llama_token_type`). */
 export const NORMAL = 1;
 export const UNKNOWN = 2;
 export const CONTROL = 3;

@@ -1,0 +1,147 @@
+import { RopewalkError } from '../../errors.ts';
+import { type JsonObject, tokenContent } from '../tokenizer-schema.ts';
+import { addedToken, around, vocabJson } from './json-parts.ts';
+
+/** What transformers makes of `vocab.json` and `merges.txt`, by the class of the tokenizer. */
+interface Style {
+  readonly normalizer: JsonObject | null;
+  preTokenizer(addPrefixSpace: boolean): JsonObject;
+  /** Tokens that have a name where no file gives one. */
+  readonly named: Readonly<Record<string, string>>;
+}
+
+const END = '<|endoftext|>';
+const byteLevel = (add_prefix_space: boolean, use_regex: boolean) => ({
+  type: 'ByteLevel',
+  add_prefix_space,
+  trim_offsets: true,
+  use_regex,
+});
+/** How Qwen's tokenizers cut a text: contractions, words, single digits, signs, line ends, spaces. */
+const QWEN_WORDS =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
+const GPT2: Style = {
+  normalizer: null,
+  preTokenizer: (prefix) => byteLevel(prefix, true),
+  named: { bos_token: END, eos_token: END, unk_token: END },
+};
+const QWEN2: Style = {
+  normalizer: { type: 'NFC' },
+  preTokenizer: (prefix) => ({
+    type: 'Sequence',
+    pretokenizers: [
+      { type: 'Split', pattern: { Regex: QWEN_WORDS }, behavior: 'Isolated', invert: false },
+      byteLevel(prefix, false),
+    ],
+  }),
+  named: { eos_token: END, unk_token: END, pad_token: END },
+};
+/** By `tokenizer_class`, without `Fast` at its end. */
+const CLASSES: Readonly<Record<string, Style>> = { GPT2Tokenizer: GPT2, Qwen2Tokenizer: QWEN2 };
+/** By config.json's `model_type`, where tokenizer_config.json names no class. */
+const MODELS: Readonly<Record<string, Style>> = { gpt2: GPT2, qwen2: QWEN2, qwen3: QWEN2 };
+
+/**
+ * `vocab.json` and `merges.txt` as tokenizer.json and tokenizer_config.json: what transformers 5.18 makes of them.
+ *
+ * @param merges the text of merges.txt: a line for each merge, the first one as a rule `#version: 0.2`
+ * @param modelType config.json's `model_type`, which tells the class where tokenizer_config.json does not
+ * @param folder what messages call the folder
+ * @throws RopewalkError naming the file and what is wrong with it, and for tokenizers of other classes
+ */
+export function tokenizerFromVocabulary(
+  vocab: JsonObject,
+  merges: string,
+  { config, modelType, folder }: { config: JsonObject; modelType: unknown; folder: string },
+): { tokenizer: JsonObject; config: JsonObject } {
+  const style = styleOf(config.tokenizer_class, modelType, folder);
+  const ids = new Map<string, number>();
+  for (const [token, id] of Object.entries(vocab)) {
+    if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0) {
+      throw new RopewalkError(
+        `${folder}/vocab.json: ${JSON.stringify(token.slice(0, 40))} has no id; use the original file of the model`,
+      );
+    }
+    ids.set(token, id);
+  }
+  // The letters of a space and of a line end: a vocabulary of another kind has neither.
+  if (!ids.has('Ġ') && !ids.has('Ċ')) {
+    throw new RopewalkError(
+      `${folder}/vocab.json: it is not byte-level (it has no "Ġ", which stands for a space), as GPT-2's is; write a tokenizer.json in ` +
+        'Python (AutoTokenizer.from_pretrained(…).save_pretrained(…))',
+    );
+  }
+  const whole = { ...namesOf(style, config, ids), ...config };
+  const special = new Set(
+    ['bos_token', 'eos_token', 'unk_token', 'pad_token'].map((field) => tokenContent(whole[field])),
+  );
+  return {
+    config: whole,
+    tokenizer: {
+      version: '1.0',
+      truncation: null,
+      padding: null,
+      added_tokens: [...special]
+        .flatMap((text) => {
+          const id = text === undefined ? undefined : ids.get(text);
+          return id === undefined ? [] : [addedToken(id, text!, true)];
+        })
+        .sort((a, b) => a.id - b.id),
+      normalizer: style.normalizer,
+      pre_tokenizer: style.preTokenizer(config.add_prefix_space === true),
+      post_processor: around(whole, ids, false),
+      decoder: byteLevel(true, true),
+      model: {
+        type: 'BPE',
+        dropout: null,
+        unk_token: null,
+        continuing_subword_prefix: '',
+        end_of_word_suffix: '',
+        fuse_unk: false,
+        byte_fallback: false,
+        ignore_merges: false,
+        vocab: vocabJson(ids),
+        merges: readMerges(merges, folder),
+      },
+    },
+  };
+}
+
+function styleOf(tokenizerClass: unknown, modelType: unknown, folder: string): Style {
+  const name = typeof tokenizerClass === 'string' ? tokenizerClass.replace(/Fast$/, '') : undefined;
+  const generic = name === undefined || name === 'PreTrainedTokenizer' || name === 'TokenizersBackend';
+  if (!generic && Object.hasOwn(CLASSES, name)) return CLASSES[name]!;
+  const type = typeof modelType === 'string' ? modelType : 'gpt2';
+  if (generic && Object.hasOwn(MODELS, type)) return MODELS[type]!;
+  const what = generic
+    ? `of a model of the type ${JSON.stringify(type)}`
+    : `of the class ${JSON.stringify(name)}`;
+  throw new RopewalkError(
+    `${folder}: its vocab.json and merges.txt are ${what}, of which Ropewalk reads tokenizer.json only; write one in ` +
+      'Python (AutoTokenizer.from_pretrained(…).save_pretrained(…))',
+  );
+}
+
+/** The names that the class gives, as far as they are tokens. */
+function namesOf({ named }: Style, config: JsonObject, ids: ReadonlyMap<string, number>): JsonObject {
+  return Object.fromEntries(
+    Object.entries(named).filter(([field, text]) => config[field] === undefined && ids.has(text)),
+  );
+}
+
+function readMerges(text: string, folder: string): [string, string][] {
+  const merges: [string, string][] = [];
+  for (const [index, line] of text.split('\n').entries()) {
+    const merge = line.endsWith('\r') ? line.slice(0, -1) : line;
+    if (merge === '' || merge.startsWith('#version')) continue;
+    const [left, right, ...more] = merge.split(' ');
+    if (!left || !right || more.length > 0) {
+      throw new RopewalkError(
+        `${folder}/merges.txt: line ${index + 1} is not two tokens with a space between them; use the original file of the model`,
+      );
+    }
+    merges.push([left, right]);
+  }
+  return merges;
+}

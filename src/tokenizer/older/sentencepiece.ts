@@ -1,0 +1,231 @@
+import { RopewalkError } from '../../errors.ts';
+import { Component } from '../component.ts';
+import { createModel } from '../models/index.ts';
+import { encodeBase64 } from '../normalizers/base64.ts';
+import { createNormalizer } from '../normalizers/index.ts';
+import type { JsonObject } from '../tokenizer-schema.ts';
+import { addedToken, around, vocabJson } from './json-parts.ts';
+import { readSentencePieceModel, type SentencePieceModel } from './sentencepiece-proto.ts';
+import { mergesFromScores } from './spm-merges.ts';
+import { BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED } from './token-types.ts';
+
+/** Tokens are cut at every place to find their merges, so a hostile one must not be long. */
+const MAX_TOKEN_LENGTH = 1024;
+/** SentencePiece's own rules of normalization: NFKC, with small changes (nmt) or with case folded (cf). */
+const COMPOSING = ['nfkc', 'nmt_nfkc', 'nfkc_cf', 'nmt_nfkc_cf'];
+/** A code point that is no character, so that it stands in no text. */
+const APART = '\ufdd0';
+/** What a byte's token looks like, which is not looked for in texts: they are cut inside of it. */
+const BYTE_CUT = '<(?=0x[0-9A-F]{2}>)';
+
+/**
+ * A `tokenizer.model` of SentencePiece as tokenizer.json and tokenizer_config.json. The ids of a text are those of the
+ * Python package `sentencepiece`; control tokens, which it does not look for, are found in a text as everywhere else.
+ *
+ * @param config tokenizer_config.json: its names of tokens, `add_bos_token` (true by default) and `add_eos_token`
+ * @param source what messages call the file
+ * @throws RopewalkError for a file that is damaged, or of a kind that tokenizer.json cannot express
+ */
+export function tokenizerFromSentencePiece(
+  bytes: Uint8Array,
+  config: JsonObject,
+  source: string,
+): { tokenizer: JsonObject; config: JsonObject } {
+  const model = readSentencePieceModel(bytes, source);
+  check(model, source);
+  const textOf = (id: number | undefined) => (id === undefined ? undefined : model.pieces[id]!.text);
+  const named = {
+    bos_token: textOf(model.bosId),
+    eos_token: textOf(model.eosId),
+    unk_token: textOf(model.unkId),
+    pad_token: textOf(model.padId),
+  };
+  const names = Object.fromEntries(Object.entries(named).filter(([, text]) => text !== undefined));
+  const whole = { ...names, ...config };
+  const symbols = model.pieces.filter(({ type }) => type === USER_DEFINED).map(({ text }) => text);
+  const added = model.pieces.flatMap(({ text, type }, id) => {
+    if (type === CONTROL || type === UNKNOWN) return [addedToken(id, text, true)];
+    return type === USER_DEFINED && matchesAnywhere(model)
+      ? [{ ...addedToken(id, text, false), normalized: true }]
+      : [];
+  });
+  const isCut = model.kind === 'bpe' && symbols.length > 0 && !matchesAnywhere(model);
+  const tokenizer: JsonObject = {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: added,
+    normalizer: normalizerOf(model),
+    pre_tokenizer: isCut
+      ? splitAt(symbols)
+      : model.kind === 'unigram' && model.byteFallback
+        ? splitBytes
+        : null,
+    post_processor: around(whole, new Map(model.pieces.map(({ text }, id) => [text, id])), true),
+    decoder: decoderOf(model),
+    model: model.kind === 'bpe' ? bpe(model, isCut) : unigram(model),
+  };
+  checkSymbols(model, symbols, tokenizer, isCut, source);
+  return { tokenizer, config: whole };
+}
+
+function check(model: SentencePieceModel, source: string): void {
+  const refused = (what: string) =>
+    new RopewalkError(
+      `${source}: ${what}, which is not supported; use the model's tokenizer.json, or write one in Python ` +
+        '(AutoTokenizer.from_pretrained(…).save_pretrained(…))',
+    );
+  if (model.kind === 'word' || model.kind === 'char') throw refused(`it is of the kind "${model.kind}"`);
+  if (model.spaceIsSuffix) throw refused('it puts spaces behind words (treat_whitespace_as_suffix)');
+  if (!model.escapesSpaces) throw refused('it does not write spaces as ▁ (escape_whitespaces is off)');
+  if (model.charsmap.length > 0 && !COMPOSING.includes(model.rules)) {
+    throw refused(`it normalizes texts by rules of its own (${JSON.stringify(model.rules.slice(0, 40))})`);
+  }
+  if (!model.pieces.some(({ type }) => type === NORMAL)) throw refused('it has no tokens for texts');
+  if (model.decodingCharsmap.length > 0) throw refused('it changes decoded texts (denormalizer_spec)');
+  const texts = new Set<string>();
+  for (const [id, { text, type }] of model.pieces.entries()) {
+    if (texts.has(text)) throw refused(`token ${id}, ${JSON.stringify(text)}, is there twice`);
+    texts.add(text);
+    if (type === UNUSED) throw refused(`token ${id} is of the kind "unused"`);
+    if (text.length > MAX_TOKEN_LENGTH)
+      throw refused(`token ${id} has more than ${MAX_TOKEN_LENGTH} characters`);
+  }
+  if (model.pieces[model.unkId]!.type !== UNKNOWN) throw refused('its unknown token is none');
+}
+
+/** Whether user-defined symbols can be added tokens: no step but the marks of spaces stands before them. */
+function matchesAnywhere({
+  kind,
+  addsDummyPrefix,
+  removesExtraSpaces,
+  charsmap,
+}: SentencePieceModel): boolean {
+  return kind === 'bpe' && !addsDummyPrefix && !removesExtraSpaces && charsmap.length === 0;
+}
+
+const replace = (pattern: JsonObject, content: string) => ({ type: 'Replace', pattern, content });
+
+function normalizerOf({ charsmap, addsDummyPrefix, removesExtraSpaces }: SentencePieceModel): JsonObject {
+  const steps: JsonObject[] = [];
+  if (charsmap.length > 0) {
+    // The Rust library looks rules up by graphemes of at most 5 bytes, and SentencePiece by the longest match: what it
+    // leaves in parts (a syllable of Korean in jamo, ｶ and its mark) is composed after it.
+    // And of a grapheme it takes the rule of its first character for all of it: marks are set apart before.
+    steps.push(
+      replace({ Regex: '(?=\\p{M})' }, APART),
+      { type: 'Precompiled', precompiled_charsmap: encodeBase64(charsmap) },
+      replace({ String: APART }, ''),
+      { type: 'NFC' },
+    );
+  }
+  if (removesExtraSpaces) {
+    steps.push(replace({ Regex: '\\A +' }, ''), replace({ Regex: ' {2,}' }, ' '));
+  }
+  steps.push(replace({ String: ' ' }, '▁'));
+  // Marks that stand in the text are removed with the spaces at its end, as SentencePiece does.
+  if (removesExtraSpaces) steps.push(replace({ Regex: '▁+\\z' }, ''));
+  if (addsDummyPrefix) steps.push({ type: 'Prepend', prepend: '▁' });
+  return steps.length === 1 ? steps[0]! : { type: 'Sequence', normalizers: steps };
+}
+
+/** Cuts texts at user-defined symbols, the longest first. */
+function splitAt(symbols: readonly string[]): JsonObject {
+  const escaped = symbols
+    .toSorted((a, b) => b.length - a.length)
+    .map((text) => text.replace(/[\\^$.*+?()[\]{}|#&~\s-]/g, '\\$&'));
+  return { type: 'Split', pattern: { Regex: escaped.join('|') }, behavior: 'Isolated', invert: false };
+}
+
+const splitBytes = {
+  type: 'Split',
+  pattern: { Regex: BYTE_CUT },
+  behavior: 'MergedWithPrevious',
+  invert: false,
+};
+
+function decoderOf({ byteFallback, addsDummyPrefix }: SentencePieceModel): JsonObject {
+  return {
+    type: 'Sequence',
+    decoders: [
+      replace({ String: '▁' }, ' '),
+      ...(byteFallback ? [{ type: 'ByteFallback' }] : []),
+      { type: 'Fuse' },
+      ...(addsDummyPrefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : []),
+    ],
+  };
+}
+
+/**
+ * @param isCut whether texts are cut at user-defined symbols: each is then a piece that is a token, and no merge makes it
+ */
+function bpe({ pieces, unkId, byteFallback }: SentencePieceModel, isCut: boolean): JsonObject {
+  const ids = new Map(pieces.map(({ text }, id) => [text, id]));
+  const tokens = pieces.map(({ text }) => text);
+  // Only what texts are merged into: neither bytes nor what stands for unknown characters.
+  const types = pieces.map(({ type }) => (type === BYTE || type === UNKNOWN ? CONTROL : type));
+  const scores = pieces.map(({ score }) => score);
+  return {
+    type: 'BPE',
+    dropout: null,
+    unk_token: tokens[unkId]!,
+    continuing_subword_prefix: null,
+    end_of_word_suffix: null,
+    fuse_unk: true,
+    byte_fallback: byteFallback,
+    ignore_merges: isCut,
+    vocab: vocabJson(ids),
+    merges: mergesFromScores(tokens, types, scores, ids),
+  };
+}
+
+/**
+ * User-defined symbols have the score that SentencePiece gives them: a little less than as many of the best tokens as
+ * they have bytes.
+ */
+function unigram({ pieces, unkId, byteFallback }: SentencePieceModel): JsonObject {
+  const scores = pieces.filter(({ type }) => type === NORMAL).map(({ score }) => score);
+  const highest = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  return {
+    type: 'Unigram',
+    unk_id: unkId,
+    vocab: pieces.map(({ text, score, type }) => [
+      text,
+      type === USER_DEFINED ? new TextEncoder().encode(text).length * highest - 0.1 : score,
+    ]),
+    byte_fallback: byteFallback,
+  };
+}
+
+/** Refuses user-defined symbols that would not be found as SentencePiece finds them. */
+function checkSymbols(
+  { pieces, addsDummyPrefix }: SentencePieceModel,
+  symbols: readonly string[],
+  tokenizer: JsonObject,
+  isCut: boolean,
+  source: string,
+): void {
+  if (symbols.length === 0) return;
+  const refused = (what: string) =>
+    new RopewalkError(
+      `${source}: ${what}, so that its ids would not be SentencePiece's; use the model's tokenizer.json, or write one in ` +
+        'Python (AutoTokenizer.from_pretrained(…).save_pretrained(…))',
+    );
+  const before = addsDummyPrefix ? '▁' : '';
+  const normalizer = createNormalizer(Component.of(tokenizer.normalizer as JsonObject, 'normalizer', source));
+  for (const symbol of symbols) {
+    const text = normalizer.normalize(symbol);
+    if (text !== before + symbol) {
+      throw refused(`its user-defined symbol ${JSON.stringify(symbol)} is changed by its own normalization`);
+    }
+  }
+  if (!isCut) return;
+  // A piece that is a token is that token: right only where merges come to the same.
+  const model = createModel({ ...(tokenizer.model as JsonObject), ignore_merges: false }, source);
+  for (const [id, { text, type }] of pieces.entries()) {
+    if (type !== NORMAL) continue;
+    const ids: number[] = [];
+    model.encode(text, ids);
+    if (ids.length !== 1 || ids[0] !== id) throw refused(`no merges make its token ${JSON.stringify(text)}`);
+  }
+}
