@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { RopewalkError } from '../errors.ts';
+import { PACKAGE_FILE } from './package-file.ts';
 import { INTERRUPTED, isInterruption } from './terminal/interrupt.ts';
 import { printable } from './terminal/printable.ts';
 
@@ -29,6 +30,7 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['pull'], read: () => import('./commands/pull.ts') },
   { names: ['quantize'], read: () => import('./commands/quantize.ts') },
   { names: ['tokenizer'], read: () => import('./commands/tokenizer.ts') },
+  { names: ['doctor'], read: () => import('./commands/doctor.ts') },
 ];
 
 /** The commands that an argument names; all of them where it names none, for help and for suggestions. */
@@ -101,6 +103,5 @@ function complain(message: string): void {
 }
 
 function packageVersion(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  return (JSON.parse(readFileSync(PACKAGE_FILE, 'utf8')) as { version: string }).version;
 }
