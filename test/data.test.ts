@@ -282,7 +282,7 @@ describe('data files', () => {
     ['x.jsonl', '{"question":"a"}', /x\.jsonl:1: no known form.*"question".*--column prompt=NAME/],
     ['x.jsonl', '{"messages":[{"role":"root","content":"a"}]}', /x\.jsonl:1: message 1 .* the role "root"/],
     ['x.jsonl', '{"messages":[{"role":"user","content":["a"]}]}', /x\.jsonl:1: message 1 .* no text/],
-    ['x.jsonl', '{"messages":"no"}', /x\.jsonl:1: the field holds a text that is not JSON/],
+    ['x.jsonl', '{"messages":"no"}', /x\.jsonl:1: the field messages holds a text that is not JSON/],
     ['x.jsonl', '', /no rows/],
     ['x.json', '[{"text":"a"},\n{"text":}]', /x\.json:2: not valid JSON/],
     ['x.json', '[{"text":"a"},\n{"text":"b"}', /x\.json:2: the file ends within the array/],
