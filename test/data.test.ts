@@ -7,6 +7,7 @@ import { encodeChat } from '../src/chat/encode.ts';
 import type { ChatMessage } from '../src/chat/messages.ts';
 import { ChatTemplate } from '../src/chat/template.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
+import { forOutput } from '../src/cli/terminal/printable.ts';
 import { type PrepareOptions, prepareDataset } from '../src/data/dataset.node.ts';
 import { encodeExample } from '../src/data/encode-example.ts';
 import { PackedSource } from '../src/data/packed-source.ts';
@@ -282,7 +283,7 @@ describe('data files', () => {
     ['x.jsonl', '{"question":"a"}', /x\.jsonl:1: no known form.*"question".*--column prompt=NAME/],
     ['x.jsonl', '{"messages":[{"role":"root","content":"a"}]}', /x\.jsonl:1: message 1 .* the role "root"/],
     ['x.jsonl', '{"messages":[{"role":"user","content":["a"]}]}', /x\.jsonl:1: message 1 .* no text/],
-    ['x.jsonl', '{"messages":"no"}', /x\.jsonl:1: the field holds a text that is not JSON/],
+    ['x.jsonl', '{"messages":"no"}', /x\.jsonl:1: the field messages holds a text that is not JSON/],
     ['x.jsonl', '', /no rows/],
     ['x.json', '[{"text":"a"},\n{"text":}]', /x\.json:2: not valid JSON/],
     ['x.json', '[{"text":"a"},\n{"text":"b"}', /x\.json:2: the file ends within the array/],
@@ -324,6 +325,57 @@ describe('data files', () => {
     expect(await refusal(prepare([file('run.parquet', long)]))).toContain(
       'a run of 63 values stands where 2 are left',
     );
+  });
+
+  describe('of Parquet with over 1 GiB in a column of a row group', () => {
+    const varint = (value: number) => {
+      // Zigzag, seven bits a byte, the lowest first.
+      const bytes: number[] = [];
+      let left = BigInt(value) * 2n;
+      for (; left > 127n; left >>= 7n) bytes.push(Number(left & 127n) | 128);
+      return [0x16, ...bytes, Number(left)];
+    };
+    /** The file with other sizes of a column in its metadata: number of values, bytes unpacked, bytes packed. */
+    const claiming = (name: string, sizes: readonly number[], claimed: readonly number[]) => {
+      const whole = readFileSync(reference(`data/${name}.parquet`));
+      const at = whole.indexOf(Buffer.from(sizes.flatMap(varint)));
+      expect(at).toBeGreaterThan(0);
+      const put = Buffer.from(claimed.flatMap(varint));
+      const grown = put.length - sizes.flatMap(varint).length;
+      const after = whole.subarray(at + sizes.flatMap(varint).length);
+      const bytes = Buffer.concat([whole.subarray(0, at), put, after]);
+      bytes.writeUInt32LE(whole.readUInt32LE(whole.length - 8) + grown, bytes.length - 8);
+      return file('large.parquet', bytes);
+    };
+    const remedy =
+      /large\.parquet: .*over 1 GiB of the column (\S+), .*smaller row groups \(in pandas: df\.to_parquet\(path, row_group_size=50000\)\), or give JSONL/;
+
+    it.each<[string, string, string, number[], number[]]>([
+      [
+        'a column of lists',
+        'messages',
+        'messages.list.element.content',
+        [9, 165, 165],
+        [9, 1.5 * 2 ** 30, 165],
+      ],
+      ['another one', 'messages', 'messages.list.element.role', [9, 104, 108], [9, 2 ** 30 + 1, 108]],
+      ['what is compressed', 'pairs-snappy', 'prompt', [2, 134, 121], [2, 2 ** 31, 2 ** 30 + 1]],
+      ['what is not compressed', 'pairs-none', 'completion', [2, 70, 70], [2, 2 ** 31, 2 ** 31]],
+    ])('%s is refused with the remedy', async (_, name, column, sizes, claimed) => {
+      const message = await refusal(prepare([claiming(name, sizes, claimed)]));
+      expect(remedy.exec(message)?.[1], message).toBe(column);
+    });
+
+    it('texts that are compressed are read in parts', async () => {
+      const values = async (path: string) => {
+        const rows = [];
+        for await (const row of readRows(path)) rows.push(row.values);
+        return rows;
+      };
+      const whole = await values(reference('data/pairs-snappy.parquet'));
+      for (const unpacked of [2 ** 30 + 1, 2 ** 34])
+        expect(await values(claiming('pairs-snappy', [2, 134, 121], [2, unpacked, 121]))).toEqual(whole);
+    });
   });
 
   it('leave out malformed rows where that is asked for, and say which', async () => {
@@ -609,11 +661,24 @@ describe('ropewalk data preview', () => {
     expect(examples[0].runs).toContainEqual({ text: '<|end|>', trained: true, special: true });
   });
 
-  it('shows control characters of the data as pictures, and fails in one line', async () => {
+  it('writes the text itself where it goes to a file or a pipe, pictures of control characters to a terminal', async () => {
     const evil = file('evil.jsonl', JSON.stringify({ prompt: '\x1b[2Jx', completion: '\x07y' }));
     const { stdout } = await ropewalk(['data', 'preview', small, '--data', evil]);
-    expect(stdout).not.toContain('\x1b[2J');
-    expect(stdout).toContain('␛[2Jx');
+    expect(stdout).toContain('\x1b[2Jx');
+    expect(stdout).toContain('\x07y');
+    expect(stdout).not.toMatch(/[\u2400-\u241f]/);
+    const { isTTY } = process.stdout;
+    try {
+      process.stdout.isTTY = true;
+      expect(forOutput('\x1b[2Jx\x07y')).toBe('␛[2Jx␇y');
+      process.stdout.isTTY = false;
+      expect(forOutput('\x1b[2Jx\x07y')).toBe('\x1b[2Jx\x07y');
+    } finally {
+      process.stdout.isTTY = isTTY;
+    }
+  });
+
+  it('fails in one line', async () => {
     const bad = await ropewalk(['data', 'preview', small, '--data', file('bad.jsonl', '{')]);
     expect(bad.code).toBe(1);
     expect(bad.stderr).toMatch(/^ropewalk: .*bad\.jsonl:1: not valid JSON/);

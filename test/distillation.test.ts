@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -213,6 +213,22 @@ describe('what a teacher writes down', () => {
       read.push(...inputs.filter((_, at) => weights[at] === 1));
     }
     expect(read).toEqual([...training.subarray(0, 299)]);
+    await file.close();
+  });
+
+  it('is written by one process at a time: another is refused, and leaves it alone', async () => {
+    const out = place('.taught');
+    const both = await Promise.allSettled([said({ out }), said({ out })]);
+    const [done] = both.filter((one) => one.status === 'fulfilled');
+    const [refused] = both.filter((one) => one.status === 'rejected');
+    expect(done!.value.at(-1)).toMatchObject({ type: 'finished', rows: 38, heldOut: 13 });
+    expect(refused!.reason).toBeInstanceOf(RopewalkError);
+    expect((refused!.reason as Error).message).toMatch(
+      new RegExp(`process ${process.pid} on .* is at work there`),
+    );
+    expect(readdirSync(folder).filter((name) => name.startsWith(`.${basename(out)}.`))).toEqual([]);
+    const file = await TaughtFile.open(out);
+    expect(file.header.rows).toBe(38);
     await file.close();
   });
 

@@ -44,13 +44,53 @@ describe('what stands in place of a file', () => {
     ['a web page', '<!DOCTYPE html><html><head><title>Hugging Face</title></head></html>', /a web page/],
     ['a pickle', Buffer.from('\x80\x02}q\x00(X\x05\x00\x00\x00', 'latin1'), /Python pickle.*save_pretrained/],
     ['a zipped pickle', Buffer.from('PK\x03\x04\x00\x00\x08\x08archive/data.pkl', 'latin1'), /Python pickle/],
-    ['a file that ends too soon', weights.subarray(0, 5000), /damaged: download or write it again/],
+    ['a file that ends too soon', weights.subarray(0, 5000), /is incomplete: download or write it again/],
   ])('%s is named', async (_, content, message) => {
     const said = await refusal(directory({ 'config.json': llama, 'model.safetensors': content }));
     expect(said).toMatch(message);
     expect(said).toContain('model.safetensors');
-    if (String(message).includes('damaged')) return;
-    expect(said).not.toMatch(/damaged|download it again/);
+    if (String(message).includes('incomplete')) return;
+    expect(said).not.toMatch(/damaged|incomplete|download or write it again/);
+  });
+
+  it('is no truncated file where it is whole and contradicts itself', async () => {
+    const header = (text: string, data = 4) => {
+      const bytes = Buffer.alloc(8 + text.length + data);
+      bytes.writeBigUInt64LE(BigInt(text.length));
+      bytes.write(text, 8);
+      return bytes;
+    };
+    const one = (entry: object) => header(JSON.stringify({ a: entry }));
+    for (const content of [
+      header('{"a":'),
+      header('[]', 0),
+      one({ dtype: 'F32', shape: [1], data_offsets: [2, 1] }),
+      one({ dtype: 'F31', shape: [1], data_offsets: [0, 4] }),
+      one({ dtype: 'F32', shape: [2], data_offsets: [0, 4] }),
+      one({ dtype: 'F16', shape: [1], data_offsets: [0, 2] }),
+    ]) {
+      const said = await refusal(directory({ 'config.json': llama, 'model.safetensors': content }));
+      expect(said).toMatch(/model\.safetensors: .*damaged or was badly written: get a sound copy/);
+      expect(said).not.toContain('download');
+    }
+    const short = one({ dtype: 'F32', shape: [2], data_offsets: [0, 8] });
+    expect(await refusal(directory({ 'config.json': llama, 'model.safetensors': short }))).toMatch(
+      /incomplete: download or write it again/,
+    );
+  });
+
+  it('is an index without its map, or of other files', async () => {
+    const none = directory({ 'config.json': llama, 'model.safetensors.index.json': { metadata: {} } });
+    expect(await refusal(none)).toMatch(
+      /index\.json: it has no "weight_map" object.*the index that belongs to these files/,
+    );
+    const weight_map = { 'model.norm.weight': 'a.safetensors', other: 'a.safetensors' };
+    const files = { 'config.json': llama, 'a.safetensors': weights };
+    const other = await refusal(directory({ ...files, 'model.safetensors.index.json': { weight_map } }));
+    expect(other).toMatch(
+      /tensor "other" is said to be in .*a\.safetensors and is not there; the index is of/,
+    );
+    expect(other).not.toContain('download');
   });
 
   it('is named in other files too', async () => {

@@ -234,7 +234,9 @@ async function openWeights(directory: string): Promise<TensorStore> {
   const indexPath = join(directory, WEIGHTS_INDEX);
   const map = index.weight_map;
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {
-    throw new RopewalkError(`${indexPath}: it has no "weight_map" object; download it again`);
+    throw new RopewalkError(
+      `${indexPath}: it has no "weight_map" object, which says where each weight is; get the index that belongs to these files`,
+    );
   }
   const weightMap = new Map<string, string>();
   const shards = new Map<string, { path: string; real: string }>();

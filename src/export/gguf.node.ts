@@ -9,6 +9,7 @@ import { GGML_TYPES, type WritableGgmlType } from '../checkpoint/gguf/types.ts';
 import { entriesFromConfig, type GgufEntry } from '../checkpoint/gguf/writing/entries.ts';
 import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoint/gguf/writing/writer.ts';
 import { RopewalkError } from '../errors.ts';
+import type { RopeConfig } from '../families/rope-config.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
 import { checkFloat16 } from './external-data.ts';
@@ -85,6 +86,12 @@ async function metadataOf(source: ExportSource, type: GgufType, notes: string[])
   const { path } = checkpoint;
   const form = ggufForm(family, path);
   const settings = entriesFromConfig(form, config, path);
+  const { rope_scaling } = config as Partial<RopeConfig>;
+  if (rope_scaling?.rope_type === 'dynamic') {
+    notes.push(
+      "llama.cpp has no dynamic RoPE scaling; within the model's positions it changes nothing, and the file is without it.",
+    );
+  }
   const files = await checkpoint.tokenizerFiles();
   if (!files) {
     throw new RopewalkError(

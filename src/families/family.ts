@@ -35,6 +35,16 @@ export abstract class CausalLM extends Module {
 
   abstract readonly stages: Stages;
 
+  /** What to add to a message that a sequence is longer than the positions; nothing for most models. */
+  get beyondPositions(): string {
+    for (const [, module] of this.walk()) {
+      const part = module.describe();
+      if (part?.part === 'position' && part.scaling?.type === 'dynamic')
+        return ' (its dynamic RoPE scaling, which is for longer sequences, is not run)';
+    }
+    return '';
+  }
+
   /** Token ids of the context → the final, normalised activations `[…, width]`: all stages one after another. */
   hiddenStates(context: SequenceContext): Tensor {
     const { embed, layers, finish } = this.stages;

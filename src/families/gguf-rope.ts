@@ -2,9 +2,12 @@ import { type Llama3Scaling, type RopeScaling, rescaleRotary, yarnMagnitude } fr
 import type { GgufReader, GgufSetting, RefuseGguf } from './gguf.ts';
 import type { RopeConfig } from './rope-config.ts';
 
-/** The settings of a rescaling; the inverse of {@link readGgufScaling}. llama3 is a tensor. */
+/** YaRN's bounds in llama.cpp, which reads others from files of other architectures alone. */
+const YARN_BOUNDS = { beta_fast: 32, beta_slow: 1 } as const;
+
+/** The settings of a rescaling; the inverse of {@link readGgufScaling}. llama3 is a tensor, dynamic nothing within the positions. */
 export function ggufScaling(scaling: RopeScaling | null, refused: RefuseGguf): GgufSetting[] {
-  if (!scaling || scaling.rope_type === 'llama3') return [];
+  if (!scaling || scaling.rope_type === 'llama3' || scaling.rope_type === 'dynamic') return [];
   const { rope_type: type, factor } = scaling;
   const settings: GgufSetting[] = [
     ['rope.scaling.type', 'string', type],
@@ -12,11 +15,14 @@ export function ggufScaling(scaling: RopeScaling | null, refused: RefuseGguf): G
   ];
   if (type === 'linear') return settings;
   if (!scaling.truncate) throw refused('its YaRN does not round its bounds ("truncate" is false)');
+  const { beta_fast, beta_slow } = YARN_BOUNDS;
+  if (scaling.beta_fast !== beta_fast || scaling.beta_slow !== beta_slow)
+    throw refused(
+      `the bounds of its YaRN are "beta_fast" ${scaling.beta_fast} and "beta_slow" ${scaling.beta_slow}, not ${beta_fast} and ${beta_slow}`,
+    );
   settings.push(['rope.scaling.original_context_length', 'u32', scaling.original_max_position_embeddings]);
   const attention = scaling.attention_factor / yarnMagnitude(factor);
   if (Math.abs(attention - 1) > 1e-6) settings.push(['rope.scaling.attn_factor', 'f32', attention]);
-  if (scaling.beta_fast !== 32) settings.push(['rope.scaling.yarn_beta_fast', 'f32', scaling.beta_fast]);
-  if (scaling.beta_slow !== 1) settings.push(['rope.scaling.yarn_beta_slow', 'f32', scaling.beta_slow]);
   return settings;
 }
 
@@ -71,6 +77,13 @@ function readYarn(file: GgufReader, factor: number): RopeScaling {
     if (file.has(`rope.scaling.${key}`))
       throw file.error(`"rope.scaling.${key}" is not supported; run the file with llama.cpp.`);
   }
+  for (const [name, bound] of Object.entries(YARN_BOUNDS)) {
+    const own = file.number(`rope.scaling.yarn_${name}`, bound);
+    if (own !== bound)
+      file.warn(
+        `"rope.scaling.yarn_${name}" is ${own}, and ${bound} is taken, as in llama.cpp, which does not read it for this architecture.`,
+      );
+  }
   return {
     ...{ rope_type: 'yarn', factor },
     original_max_position_embeddings: file.count(
@@ -78,8 +91,7 @@ function readYarn(file: GgufReader, factor: number): RopeScaling {
       file.count('context_length'),
     ),
     attention_factor: yarnMagnitude(factor) * file.number('rope.scaling.attn_factor', 1),
-    beta_fast: file.number('rope.scaling.yarn_beta_fast', 32),
-    beta_slow: file.number('rope.scaling.yarn_beta_slow', 1),
+    ...YARN_BOUNDS,
     truncate: true,
   };
 }

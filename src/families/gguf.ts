@@ -38,6 +38,8 @@ export interface GgufReader {
   hasTensor(name: string): boolean;
   /** `rope_freqs.weight`: what each rotary frequency is divided by. */
   readonly rotaryDivisors: Float32Array | undefined;
+  /** Takes what the file says and is not followed, a sentence. */
+  warn(warning: string): void;
   /** An error about this file. */
   error(problem: string): Error;
 }

@@ -57,7 +57,13 @@ function objectIn(reader: ConfigReader, field: string): ConfigReader {
   return new ConfigReader(value as RawConfig, `${reader.file}, ${field}`, undefined, reader.warn);
 }
 
-const TYPES = { default: 'default', linear: 'linear', llama3: 'llama3', yarn: 'yarn' } as const;
+const TYPES = {
+  default: 'default',
+  linear: 'linear',
+  dynamic: 'dynamic',
+  llama3: 'llama3',
+  yarn: 'yarn',
+} as const;
 
 function readScaling(inner: ConfigReader, outer: ConfigReader): RopeScaling | null {
   // Old files call the field "type".
@@ -73,6 +79,8 @@ function readScaling(inner: ConfigReader, outer: ConfigReader): RopeScaling | nu
   switch (type) {
     case 'linear':
       return factor === 1 ? null : { rope_type: type, factor: factor! };
+    case 'dynamic':
+      return { rope_type: type, factor: factor! };
     case 'llama3':
       return {
         ...{ rope_type: type, factor: factor! },

@@ -17,6 +17,8 @@ export function inPlaceOf(head: Uint8Array): string | undefined {
   if (/^\s*<(?:!doctype html|html|head|\?xml)/i.test(text)) {
     return 'it is a web page, saved in place of the file; take the download link of the file (…/resolve/main/…), or get the model by "ropewalk pull"';
   }
+  // The length of a sound safetensors header may begin with the same bytes: 640 is 80 02 00 …
+  if (head[8] === 0x7b && head.subarray(5, 8).every((byte) => byte === 0)) return undefined;
   const [first, second = 0] = head;
   // A safetensors header of 640 bytes begins with the same two; its brace follows eight bytes of length.
   const isHeader = text[8] === '{' && text.slice(4, 8) === '\0\0\0\0';

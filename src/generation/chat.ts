@@ -94,7 +94,7 @@ export async function* generateReply(
   const room = decoder.model.maxPositions - ids.length;
   if (room < 1) {
     throw new RopewalkError(
-      `the chat has ${ids.length} tokens, but the model has ${decoder.model.maxPositions} positions; shorten it or begin a new one.`,
+      `the chat has ${ids.length} tokens, but the model has ${decoder.model.maxPositions} positions${decoder.model.beyondPositions}; shorten it or begin a new one.`,
     );
   }
   const stopTokens = options.stopTokens ?? chatStopTokens(tokenizer, template);

@@ -60,7 +60,7 @@ export function checkRoom(model: CausalLM, start: number, prompt: number, maxTok
   const room = model.maxPositions - start;
   if (prompt + maxTokens > room) {
     throw new RopewalkError(
-      `${prompt} prompt tokens and ${maxTokens} new ones do not fit into the model's ${room} positions. Shorten the prompt or ask for fewer tokens.`,
+      `${prompt} prompt tokens and ${maxTokens} new ones do not fit into the model's ${room} positions${model.beyondPositions}. Shorten the prompt or ask for fewer tokens.`,
     );
   }
 }

@@ -237,7 +237,7 @@ function attentionIsFused(model: CausalLM): boolean {
 export function checkPositions(model: CausalLM, length: number): void {
   if (length > model.maxPositions) {
     throw new RopewalkError(
-      `the sequence would be ${length} tokens long, but this model's positions end at ${model.maxPositions}. Shorten the prompt or ask for fewer tokens.`,
+      `the sequence would be ${length} tokens long, but this model's positions end at ${model.maxPositions}${model.beyondPositions}. Shorten the prompt or ask for fewer tokens.`,
     );
   }
 }

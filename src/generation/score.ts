@@ -61,7 +61,7 @@ function checkLength(model: CausalLM, length: number): void {
   if (length === 0) throw new RopewalkError('there are no tokens to score.');
   if (length > model.maxPositions) {
     throw new RopewalkError(
-      `${length} tokens are more than the model's ${model.maxPositions} positions; score a shorter text.`,
+      `${length} tokens are more than the model's ${model.maxPositions} positions${model.beyondPositions}; score a shorter text.`,
     );
   }
 }

@@ -68,6 +68,7 @@ function describeScaling(scaling: RopeScaling): NonNullable<PositionPart['scalin
   const { rope_type: type, factor } = scaling;
   switch (scaling.rope_type) {
     case 'linear':
+    case 'dynamic':
       return { type, factor };
     case 'llama3':
       return {

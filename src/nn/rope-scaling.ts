@@ -2,7 +2,7 @@
  * Rescaling of rotary frequencies for longer contexts than the original ones, in the words of `rope_parameters` in
  * config.json.
  */
-export type RopeScaling = Llama3Scaling | LinearScaling | YarnScaling;
+export type RopeScaling = Llama3Scaling | LinearScaling | YarnScaling | DynamicScaling;
 
 /** Llama 3.1 and 3.2: slow frequencies are divided by the factor, fast ones kept, those between blended. */
 export interface Llama3Scaling {
@@ -35,6 +35,15 @@ export interface YarnScaling {
   readonly truncate: boolean;
 }
 
+/**
+ * "Dynamic NTK": a sequence longer than the model's positions turns by a base that grows with its length. Within the
+ * positions, past which no model runs here, frequencies are the plain ones.
+ */
+export interface DynamicScaling {
+  readonly rope_type: 'dynamic';
+  readonly factor: number;
+}
+
 /** Radians per position for each pair of a head, in float32 as the reference computes them. */
 export function rotaryFrequencies(
   headDim: number,
@@ -47,6 +56,7 @@ export function rotaryFrequencies(
   });
   switch (scaling?.rope_type) {
     case undefined:
+    case 'dynamic':
       return plain;
     case 'linear':
       return plain.map((frequency) => frequency / Math.fround(scaling.factor));

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import { describe, expect, it } from 'vitest';
-import { type BpeMerge, bpeTokenizerConfig, trainBpe } from './bpe-trainer.ts';
+import { type BpeMerge, bpeTokenizerConfig, trainBpe, trainBpeAsync } from './bpe-trainer.ts';
 import { BYTE_TO_CHAR } from './byte-alphabet.ts';
 import { Tokenizer } from './tokenizer.ts';
 
@@ -148,6 +148,19 @@ describe('trainBpe', () => {
     const json = trainBpe(TEXTS, { ...options, onProgress: (merge) => frequencies.push(merge.frequency) });
     expect(Math.min(...frequencies)).toBeGreaterThanOrEqual(4);
     expect(JSON.stringify(trainBpe(TEXTS, options))).toBe(JSON.stringify(json));
+  });
+
+  it('with pauses gives the same, and ends when its signal is aborted', async () => {
+    const options = { vocabSize: 340 };
+    expect(await trainBpeAsync(TEXTS, options)).toEqual(trainBpe(TEXTS, options));
+    const controller = new AbortController();
+    let merges = 0;
+    const onProgress = () => {
+      if (++merges === 3) controller.abort(new Error('enough'));
+    };
+    const aborted = trainBpeAsync(TEXTS, { ...options, onProgress, signal: controller.signal });
+    await expect(aborted).rejects.toThrow('enough');
+    expect(merges).toBe(3);
   });
 
   it('refuses a vocabulary without room for the bytes', () => {

@@ -27,6 +27,9 @@ export interface BpeTrainerOptions {
   onProgress?: (merge: BpeMerge) => void;
 }
 
+const PAUSE_EVERY_MS = 50;
+const WORDS_BETWEEN_PAUSES = 10_000;
+
 export const END_OF_TEXT = '<|endoftext|>';
 
 /**
@@ -61,13 +64,47 @@ const wordPattern = () =>
  * @throws RopewalkError when the vocabulary has no room for the bytes and special tokens
  */
 export function trainBpe(texts: Iterable<string>, options: BpeTrainerOptions): TokenizerJson {
+  const work = trainingSteps(texts, options);
+  let step = work.next();
+  while (!step.done) step = work.next();
+  return step.value;
+}
+
+/**
+ * The same, with pauses in which the event loop goes on.
+ *
+ * @throws the signal's reason once it is aborted
+ */
+export async function trainBpeAsync(
+  texts: Iterable<string>,
+  options: BpeTrainerOptions & { readonly signal?: AbortSignal | undefined },
+): Promise<TokenizerJson> {
+  const work = trainingSteps(texts, options);
+  let lastPause = performance.now();
+  let step = work.next();
+  while (!step.done) {
+    if (performance.now() - lastPause > PAUSE_EVERY_MS) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      lastPause = performance.now();
+    }
+    options.signal?.throwIfAborted();
+    step = work.next();
+  }
+  return step.value;
+}
+
+/** Yields where the work can pause: after some words that are counted, and after every merge. */
+function* trainingSteps(
+  texts: Iterable<string>,
+  options: BpeTrainerOptions,
+): Generator<undefined, TokenizerJson> {
   const specialTokens = options.specialTokens ?? [END_OF_TEXT];
   const { vocabSize, minFrequency = 2 } = options;
   const tokens = checkedAlphabet(specialTokens, vocabSize);
   if (!(minFrequency >= 1))
     throw new RopewalkError(`minFrequency is ${minFrequency}; it must be at least 1.`);
   const ids = new Map(tokens.map((token, id) => [token, id] as const));
-  const words = new WordTable(countWords(texts, specialTokens), ids);
+  const words = new WordTable(yield* countWords(texts, specialTokens), ids);
   const merges: [string, string][] = [];
   while (tokens.length < vocabSize) {
     const pair = words.heap.pop();
@@ -84,6 +121,7 @@ export function trainBpe(texts: Iterable<string>, options: BpeTrainerOptions): T
     merges.push([left, right]);
     words.merge(pair, id);
     options.onProgress?.({ left, right, frequency: count, size: tokens.length, target: vocabSize });
+    yield;
   }
   return tokenizerJson(Object.fromEntries(ids), merges, specialTokens);
 }
@@ -104,8 +142,12 @@ function checkedAlphabet(specialTokens: readonly string[], vocabSize: number): s
 }
 
 /** How often each word of the pre-tokenizer occurs in the texts. */
-function countWords(texts: Iterable<string>, specialTokens: readonly string[]): Map<string, number> {
+function* countWords(
+  texts: Iterable<string>,
+  specialTokens: readonly string[],
+): Generator<undefined, Map<string, number>> {
   const counts = new Map<string, number>();
+  let counted = 0;
   const pattern = wordPattern();
   // Longest first, so that a special token that begins another does not hide it.
   const specials = [...specialTokens].sort((a, b) => b.length - a.length);
@@ -115,6 +157,7 @@ function countWords(texts: Iterable<string>, specialTokens: readonly string[]): 
       pattern.lastIndex = 0;
       for (let match = pattern.exec(part); match; match = pattern.exec(part)) {
         counts.set(match[0], (counts.get(match[0]) ?? 0) + 1);
+        if (++counted % WORDS_BETWEEN_PAUSES === 0) yield;
       }
     }
   }

@@ -1,5 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { expect } from 'vitest';
+import { type OpenedModel, openModel } from '../../src/checkpoint/load.node.ts';
+import { createDecoder } from '../../src/generation/decoder.node.ts';
 import { FileSource, openSafetensors, saveModelDirectory } from '../../src/node.ts';
 
 const reference = new URL('../reference/', import.meta.url).pathname;
@@ -36,6 +39,54 @@ export async function variantLogits(): Promise<Map<string, Float32Array>> {
   for (const [i, { name }] of VARIANTS.entries()) logits.set(name, await file.readFloat32(String(i)));
   await file.close();
   return logits;
+}
+
+/** transformers' gradients of the mean next-token loss, by the weights' names. */
+export async function variantGradients(name: string): Promise<Map<string, Float32Array>> {
+  const prefix = `grad.${VARIANTS.findIndex((each) => each.name === name)}.`;
+  const file = await openSafetensors(await FileSource.open(`${reference}variants.safetensors`));
+  const gradients = new Map<string, Float32Array>();
+  for (const key of file.tensors.keys()) {
+    if (key.startsWith(prefix)) gradients.set(key.slice(prefix.length), await file.readFloat32(key));
+  }
+  await file.close();
+  return gradients;
+}
+
+export async function withModel<T>(path: string, use: (model: OpenedModel) => Promise<T> | T): Promise<T> {
+  const model = await openModel(path);
+  try {
+    return await use(model);
+  } finally {
+    await model.checkpoint.tensors.close();
+  }
+}
+
+/** Logits `[ids, vocabulary]`, the ids given in pieces of these sizes, again and again. */
+export async function cachedLogitsOf(
+  model: OpenedModel,
+  sizes: readonly number[],
+  given: readonly number[] = VARIANT_IDS,
+): Promise<Float32Array> {
+  const decoder = await createDecoder(model, { threads: 1 });
+  const cache = decoder.newCache();
+  const vocab = model.config.vocab_size;
+  const all = new Float32Array(given.length * vocab);
+  for (let at = 0, i = 0; at < given.length; i++) {
+    const ids = given.slice(at, at + sizes[i % sizes.length]!);
+    all.set(await decoder.forward(ids, cache, 'all'), at * vocab);
+    at += ids.length;
+  }
+  await decoder.release();
+  return all;
+}
+
+/** Within a part of the largest number. */
+export function expectClose(actual: Float32Array, expected: Float32Array, bound = 2e-5): void {
+  expect(actual.length).toBe(expected.length);
+  const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const worst = actual.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
+  expect(worst / largest).toBeLessThanOrEqual(bound);
 }
 
 type Tensor = { readonly shape: readonly number[]; readonly data: Float32Array };

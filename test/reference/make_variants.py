@@ -1,6 +1,7 @@
 """Writes variants.json and variants.safetensors: directories as people have them, made of the reference cases by changing
-configurations and tensors, with the logits that transformers gives for them (float32, eager). "logits" is of a whole
-sequence without a cache; where transformers refuses a directory, there are none.
+configurations and tensors, with the logits that transformers gives for them (float32, eager), of a whole sequence without
+a cache; where transformers refuses a directory, there are none. For TRAINED, "grad.<number>.<weight>" are gradients of the
+mean next-token loss.
 
     python make_variants.py
 """
@@ -21,6 +22,7 @@ NONE = {"rope_parameters": None, "rope_theta": None, "rope_scaling": None}  # No
 
 LINEAR = {"rope_type": "linear", "factor": 4.0}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+DYNAMIC = {"rope_type": "dynamic", "factor": 2.0}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
 
 
@@ -150,6 +152,27 @@ CASES = {
         rope(rope_theta=500.0, rope_scaling={"rope_type": "yarn", "factor": 2.0}),
         [],
     ),
+    "dynamic": ("llama", rope(rope_theta=500.0, rope_scaling={"type": "dynamic", "factor": 2.0}), []),
+    "dynamic, up to the last position": (
+        "llama",
+        rope(rope_theta=500.0, rope_scaling=DYNAMIC, max_position_embeddings=len(IDS)),
+        [],
+    ),
+    "dynamic with a length": (
+        "llama",
+        rope(rope_theta=500.0, rope_scaling={**DYNAMIC, "original_max_position_embeddings": 8}),
+        [],
+    ),
+    "dynamic by 1, gemma": (
+        "gemma",
+        rope(rope_theta=500.0, rope_scaling={**DYNAMIC, "factor": 1.0}, max_position_embeddings=len(IDS)),
+        [],
+    ),
+    "dynamic, gemma2": (
+        "gemma2",
+        {"rope_parameters": {**DYNAMIC, "rope_theta": 500.0}, "max_position_embeddings": len(IDS)},
+        [],
+    ),
     # Wrappers
     "module.": ("llama", {}, renamed("module.")),
     "_orig_mod.": ("llama", {}, renamed("_orig_mod.")),
@@ -180,6 +203,34 @@ CASES = {
     "Infinity": ("llama", {"time_step_limit": [0.0, math.inf], "least": -math.inf}, []),
     "NaN": ("gpt2", {"unused": math.nan}, []),
 }
+
+
+TRAINED = (
+    "a head of its own, llama",
+    "a head of its own, gpt2",
+    "linear, not a power of two",
+    "yarn with a factor of attention",
+    "dynamic, up to the last position",
+)
+WATCHED = ("layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj", "h.0.attn.c_attn", "embed_tokens", "wte", "lm_head")
+
+
+def gradients(model):
+    model.zero_grad()
+    ids = torch.tensor([IDS])
+    model(ids, labels=ids).loss.backward()
+    watched = [(name, p.grad) for name, p in model.named_parameters() if name.removesuffix(".weight").endswith(WATCHED)]
+    return {name: grad.contiguous() for name, grad in watched}
+
+
+def through_cache(model):
+    """Logits of pieces given one after another."""
+    cache, pieces = None, []
+    for start, end in ((0, 5), (5, 6), (6, 7), (7, 12), (12, len(IDS))):
+        result = model(torch.tensor([IDS[start:end]]), past_key_values=cache, use_cache=True)
+        cache = result.past_key_values
+        pieces.append(result.logits[0])
+    return torch.cat(pieces)
 
 
 def change(tensors, changes):
@@ -222,6 +273,10 @@ def main():
                 ).eval()
                 with torch.no_grad():
                     logits[str(number)] = model(torch.tensor([IDS])).logits[0].contiguous()
+                    if "dynamic" in name:
+                        torch.testing.assert_close(through_cache(model), logits[str(number)], atol=1e-5, rtol=1e-5)
+                if name in TRAINED:
+                    logits.update({f"grad.{number}.{weight}": grad for weight, grad in gradients(model).items()})
             except Exception as error:
                 case["refused"] = f"{type(error).__name__}: {error}"[:200]
                 print(name, case["refused"])

@@ -35,6 +35,7 @@ function read(changes: Readonly<Record<string, GgufEntry[2] | undefined>> = {}, 
     tokenIds: {},
     vocabSize: 96,
     rotaryDivisors: divisors,
+    warn: () => {},
   }).config;
 }
 

@@ -1,6 +1,7 @@
 import { RopewalkError } from '../../errors.ts';
 import { jsonProblem } from '../../files/json.ts';
 import { findDuplicateKey } from '../../files/json-keys.ts';
+import { DAMAGED, INCOMPLETE } from '../../files/remedies.ts';
 import { sizeOf } from '../../graph/dims.ts';
 
 /** Bits per element of every dtype in the format's specification. */
@@ -51,22 +52,28 @@ export interface SafetensorsHeader {
 /** The longest header that the reference implementation accepts, in bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;
 
-const REMEDY = 'the file is damaged: download or write it again';
-
 /**
  * Checks the first eight bytes, the header's length, against the file's size.
  * @returns the header's length in bytes.
  */
 export function checkHeaderLength(file: string, prefix: Uint8Array, fileSize: number): number {
   if (prefix.byteLength < 8) {
-    throw damaged(file, `it has ${fileSize} bytes, fewer than the 8 that give the header's length`);
+    throw damaged(
+      file,
+      `it has ${fileSize} bytes, fewer than the 8 that give the header's length`,
+      INCOMPLETE,
+    );
   }
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER_BYTES)) {
     throw damaged(file, `the header's length is ${length} bytes and may be at most ${MAX_HEADER_BYTES}`);
   }
   if (8n + length > BigInt(fileSize)) {
-    throw damaged(file, `the header's length is ${length} bytes, past the file's end at ${fileSize}`);
+    throw damaged(
+      file,
+      `the header's length is ${length} bytes, past the file's end at ${fileSize}`,
+      INCOMPLETE,
+    );
   }
   return Number(length);
 }
@@ -128,7 +135,7 @@ function checkEntry(
   dataStart: number,
   fileSize: number,
 ): TensorEntry {
-  const wrong = (what: string) => damaged(file, `tensor ${quote(name)}: ${what}`);
+  const wrong = (what: string, remedy?: string) => damaged(file, `tensor ${quote(name)}: ${what}`, remedy);
   if (!isObject(value)) throw wrong('its entry is not a JSON object');
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BITS, dtype)) {
@@ -144,7 +151,10 @@ function checkEntry(
   if (begin > end) throw wrong(`data_offsets ${show(offsets)} end before they begin`);
   const dataBytes = fileSize - dataStart;
   if (end > dataBytes) {
-    throw wrong(`data_offsets ${show(offsets)} lie outside the file, whose data has ${dataBytes} bytes`);
+    throw wrong(
+      `data_offsets ${show(offsets)} lie outside the file, whose data has ${dataBytes} bytes`,
+      INCOMPLETE,
+    );
   }
   const elements = sizeOf(shape);
   const bits = elements * DTYPE_BITS[dtype as SafetensorsDtype];
@@ -206,6 +216,6 @@ function showItem(value: unknown): string {
   return isObject(value) ? '{…}' : JSON.stringify(value);
 }
 
-function damaged(file: string, what: string): RopewalkError {
-  return new RopewalkError(`${file}: ${what}; ${REMEDY}`);
+function damaged(file: string, what: string, remedy: string = DAMAGED): RopewalkError {
+  return new RopewalkError(`${file}: ${what}; ${remedy}`);
 }

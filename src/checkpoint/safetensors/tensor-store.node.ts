@@ -83,7 +83,7 @@ export class TensorStore implements TensorReader {
       const file = files.get(path);
       if (!file?.tensors.has(name)) {
         throw new RopewalkError(
-          `${indexPath}: tensor ${quote(name)} is said to be in ${path} and is not there; download both again`,
+          `${indexPath}: tensor ${quote(name)} is said to be in ${path} and is not there; the index is of other files: get those that belong together`,
         );
       }
       this.#where.set(name, file);

@@ -7,7 +7,7 @@ import { familyByName, familyNames } from '../../families/registry.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
 import { splitCorpus } from '../../text/corpus.ts';
 import { readTextFiles } from '../../text/files.node.ts';
-import { bpeTokenizerConfig, trainBpe } from '../../tokenizer/bpe-trainer.ts';
+import { bpeTokenizerConfig, trainBpeAsync } from '../../tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { type PretrainEvent, pretrain } from '../../training/runs/pretrain.node.ts';
 import { RunDirectory } from '../../training/runs/run.node.ts';
@@ -113,7 +113,7 @@ async function train(flags: TrainFlags): Promise<void> {
     const texts = documents.map(({ text }) => text);
     const tokenizer = flags.tokenizer
       ? await openTokenizer(flags.tokenizer)
-      : trainTokenizer(texts, flags.vocabSize ?? preset.config.vocab_size, progress);
+      : await trainTokenizer(texts, flags.vocabSize ?? preset.config.vocab_size, progress, signal);
     const { specialTokens } = flags;
     const tokens = await encodeTexts(tokenizer, texts, { specialTokens, progress, signal });
     return { tokenizer, tokens, files: tokenizerFiles(tokenizer) };
@@ -237,9 +237,15 @@ export async function follow(
   return result;
 }
 
-function trainTokenizer(texts: readonly string[], vocabSize: number, progress: Progress): Tokenizer {
-  const json = trainBpe(texts, {
+async function trainTokenizer(
+  texts: readonly string[],
+  vocabSize: number,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Tokenizer> {
+  const json = await trainBpeAsync(texts, {
     vocabSize,
+    signal,
     onProgress: ({ size, target }) => progress.update('tokenizer', size, target, `${size} tokens`),
   });
   progress.end();

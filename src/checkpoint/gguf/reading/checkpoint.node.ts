@@ -31,12 +31,14 @@ export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
   const embedding = file.tensors.get('token_embd.weight');
   if (!embedding) throw metadata.error('the tensor "token_embd.weight" is missing; convert the model again.');
   const tokenizer = tokenizerFromGguf(metadata, embedding.shape[0]);
+  const warnings = [...tokenizer.warnings];
   const divisors = file.tensors.get('rope_freqs.weight');
   const { form, config } = modelFromGguf(metadata, {
     has: (name) => file.tensors.has(name),
     vocabSize: embedding.shape[0]!,
     tokenIds: tokenizer.special,
     rotaryDivisors: divisors && (await readAll(divisors)),
+    warn: (warning) => warnings.push(`${file.name}: ${warning}`),
   });
   const heads = (field: string) => (config[field] as number | undefined) ?? 1;
   const tensors = new GgufTensors(file, form, heads('head_dim'));
@@ -47,7 +49,7 @@ export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
     generationConfig: { eos_token_id: tokenizer.stopIds },
     tensors,
     tokenizerFiles: async () => tokenizer.files,
-    warnings: tokenizer.warnings,
+    warnings,
   };
 }
 

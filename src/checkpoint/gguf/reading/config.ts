@@ -15,6 +15,8 @@ export interface TensorFacts {
   readonly tokenIds: SpecialIds;
   /** rope_freqs.weight: what each rotary frequency is divided by. */
   readonly rotaryDivisors: Float32Array | undefined;
+  /** Takes what the file says and is not followed, a sentence. */
+  warn(warning: string): void;
 }
 
 /** A GGUF file's model. */
@@ -71,6 +73,7 @@ function readerOf(metadata: GgufMetadata, tensors: TensorFacts): GgufReader {
     sameCount: (key, fallback) => metadata.sameCount(full(key), fallback),
     hasTensor: (name) => tensors.has(name),
     rotaryDivisors: tensors.rotaryDivisors,
+    warn: tensors.warn,
     error: (problem) => metadata.error(problem),
   };
 }

@@ -1,4 +1,5 @@
 import { RopewalkError } from '../../../errors.ts';
+import { DAMAGED, INCOMPLETE } from '../../../files/remedies.ts';
 import { type ByteSource, readInto } from '../../../files/source.ts';
 
 /** Headers longer than this are refused: a vocabulary of 256k tokens with its merges takes about 20 MB. */
@@ -48,7 +49,7 @@ export class HeaderCursor {
   async need(length: number): Promise<void> {
     if (this.has(length)) return;
     if (length > this.remaining) {
-      throw this.damaged(`it takes ${length} bytes and the file ends after ${this.remaining}`);
+      throw this.damaged(`it takes ${length} bytes and the file ends after ${this.remaining}`, INCOMPLETE);
     }
     const { position } = this;
     if (position + length > MAX_HEADER_BYTES) {
@@ -109,10 +110,8 @@ export class HeaderCursor {
     return undefined;
   }
 
-  damaged(problem: string): RopewalkError {
-    return new RopewalkError(
-      `${this.#source.name}: ${this.what}: ${problem}; the file is damaged or incomplete: download or write it again`,
-    );
+  damaged(problem: string, remedy: string = DAMAGED): RopewalkError {
+    return new RopewalkError(`${this.#source.name}: ${this.what}: ${problem}; ${remedy}`);
   }
 
   /** An unsigned 64-bit number; beyond 2^53 it is rounded, which no check against a file's size minds. */
@@ -125,7 +124,10 @@ export class HeaderCursor {
 
   #checkString(length: number): void {
     if (length > this.remaining) {
-      throw this.damaged(`a string of ${length} bytes is past the file's end, ${this.remaining} bytes on`);
+      throw this.damaged(
+        `a string of ${length} bytes is past the file's end, ${this.remaining} bytes on`,
+        INCOMPLETE,
+      );
     }
     if (length > MAX_STRING_BYTES) {
       throw this.damaged(`a string of ${length} bytes is longer than ${MAX_STRING_BYTES}`);

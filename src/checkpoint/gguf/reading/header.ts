@@ -1,5 +1,6 @@
 import { RopewalkError } from '../../../errors.ts';
 import { HEAD_BYTES, inPlaceOf } from '../../../files/not-weights.ts';
+import { DAMAGED, INCOMPLETE } from '../../../files/remedies.ts';
 import type { ByteSource } from '../../../files/source.ts';
 import { sizeOf } from '../../../graph/dims.ts';
 import { quote } from '../../safetensors/header.ts';
@@ -76,7 +77,7 @@ export async function readHeader(source: ByteSource): Promise<GgufHeader> {
 async function readVersion(source: ByteSource, cursor: HeaderCursor): Promise<number> {
   const refuse = (what: string) => new RopewalkError(`${source.name}: ${what}`);
   if (source.size < 24) {
-    throw refuse(`it has ${source.size} bytes, too few for a GGUF file; download or write it again`);
+    throw refuse(`it has ${source.size} bytes, too few for a GGUF file; ${INCOMPLETE}`);
   }
   const magic = await cursor.u32();
   if (magic !== MAGIC) {
@@ -154,10 +155,8 @@ async function readTensorInfo(source: ByteSource, cursor: HeaderCursor, index: n
 
 function placeTensor(source: ByteSource, info: RawInfo, dataStart: number, alignment: number): TensorInfo {
   const { name, type, shape } = info;
-  const wrong = (what: string) =>
-    new RopewalkError(
-      `${source.name}: tensor ${quote(name)}: ${what}; the file is damaged or incomplete: download or write it again`,
-    );
+  const wrong = (what: string, remedy: string = DAMAGED) =>
+    new RopewalkError(`${source.name}: tensor ${quote(name)}: ${what}; ${remedy}`);
   const { block, bytes } = GGML_TYPES[type];
   const elements = sizeOf(shape);
   const byteLength = (elements / block) * bytes;
@@ -174,6 +173,7 @@ function placeTensor(source: ByteSource, info: RawInfo, dataStart: number, align
   if (offset + byteLength > source.size) {
     throw wrong(
       `its bytes ${offset} to ${offset + byteLength} lie outside the file, which has ${source.size}`,
+      INCOMPLETE,
     );
   }
   return { name, type, shape, offset, byteLength };
@@ -185,8 +185,7 @@ function checkOverlaps(source: ByteSource, tensors: readonly TensorInfo[]): void
     const before = ordered[i - 1];
     if (before && before.offset + before.byteLength > offset) {
       throw new RopewalkError(
-        `${source.name}: tensor ${quote(name)}: its bytes overlap those of ${quote(before.name)}; ` +
-          'the file is damaged: download or write it again',
+        `${source.name}: tensor ${quote(name)}: its bytes overlap those of ${quote(before.name)}; ${DAMAGED}`,
       );
     }
   }

@@ -1,3 +1,4 @@
+import { INCOMPLETE } from '../../../files/remedies.ts';
 import {
   ARRAY_TYPE,
   type GgufScalarType,
@@ -49,7 +50,10 @@ async function readArray(cursor: HeaderCursor, limits: ValueLimits, depth: numbe
   if (!scalar && type !== ARRAY_TYPE) throw cursor.damaged(`value type ${type} is unknown`);
   const least = scalar ? SCALAR_TYPES[scalar].bytes : 4 + 8;
   if (length * least > cursor.remaining) {
-    throw cursor.damaged(`an array of ${length} values does not fit into ${cursor.remaining} bytes`);
+    throw cursor.damaged(
+      `an array of ${length} values does not fit into ${cursor.remaining} bytes`,
+      INCOMPLETE,
+    );
   }
   if (!scalar) {
     const arrays: GgufValue[] = [];
