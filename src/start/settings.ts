@@ -23,9 +23,12 @@ export interface JobSettings {
  * Tuned on the novel for two cores: a small vocabulary and short windows give many steps in the time there is. All
  * families get the same, so that their losses can be set side by side.
  */
-export function jobSettings(steps = 2200): JobSettings {
+export function jobSettings(
+  steps = 2200,
+  families: readonly string[] = ['gpt', 'gemma', 'gemma2', 'llama'],
+): JobSettings {
   return {
-    families: ['gpt', 'gemma', 'gemma2', 'llama'],
+    families,
     vocabSize: 512,
     validationShare: 0.06,
     batch: 4,

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { RopewalkError } from '../../errors.ts';
+import { familyByName } from '../../families/registry.ts';
 import type { Locale } from '../../inspect/labels.ts';
 import { type JobEvent, REPORT_FILE, runMainJob } from '../../start/job.node.ts';
 import { jobSettings } from '../../start/settings.ts';
@@ -14,6 +16,7 @@ interface StartFlags {
   out: string;
   locale: Locale;
   steps?: number;
+  families?: readonly string[];
   threads: number;
   fresh?: boolean;
 }
@@ -27,6 +30,7 @@ export function register(program: Command): void {
     .option('--out <dir>', 'folder of the job; a job in it is gone on with', join('ropewalk-runs', 'start'))
     .addOption(localeOption())
     .option('--steps <n>', 'optimiser steps for each family', count)
+    .option('--families <names>', 'families to train instead of the four, such as gpt,qwen3', familyList)
     .option('--threads <n>', 'threads of the engine', count, 2)
     .option('--fresh', 'begin again: removes what this job has left in --out')
     .addHelpText(
@@ -35,12 +39,21 @@ export function register(program: Command): void {
 Examples:
   ropewalk start
   ropewalk start --locale ko
+  ropewalk start --families gpt,gemma3,qwen3,exaone4
   ropewalk start --steps 100 --out ropewalk-runs/quick`,
     )
     .action(start);
 }
 
-async function start({ out, locale, steps, threads, fresh }: StartFlags): Promise<void> {
+/** Names with commas between them, each a family's and there once. */
+function familyList(text: string): readonly string[] {
+  const names = text.split(',').map((name) => familyByName(name.trim()).name);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined) throw new RopewalkError(`"${twice}" is named twice; name each family once.`);
+  return names;
+}
+
+async function start({ out, locale, steps, families, threads, fresh }: StartFlags): Promise<void> {
   const progress = new Progress();
   const texts = messages[locale];
   const { signal, dispose } = interruptSignal(() => progress.note(texts.stopping));
@@ -56,7 +69,7 @@ async function start({ out, locale, steps, threads, fresh }: StartFlags): Promis
       threads,
       signal,
       onEvent,
-      settings: jobSettings(steps),
+      settings: jobSettings(steps, families),
       locale,
       ...(fresh && { fresh }),
     });
