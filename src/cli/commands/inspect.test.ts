@@ -101,7 +101,8 @@ describe('compare', () => {
     }
     writeFileSync(join(folder, 'config.json'), '{');
     await expect(run('inspect', folder)).rejects.toThrow(/config\.json: it is not JSON/);
-    writeFileSync(join(folder, 'config.json'), '{"model_type": "llama"}');
+    // What is left out has a default in transformers; what is null has none.
+    writeFileSync(join(folder, 'config.json'), '{"model_type": "llama", "hidden_size": null}');
     await expect(run('inspect', folder)).rejects.toThrow(/config\.json: the field "hidden_size" is missing/);
   });
 });
