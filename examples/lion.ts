@@ -18,18 +18,18 @@ export interface LionOptions {
 }
 
 export class Lion implements Optimizer {
-  private readonly averages: Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
-  private readonly steps = new Map<string, number>();
-  private readonly betas: readonly [number, number];
-  private readonly weightDecay: number;
+  readonly #averages: Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+  readonly #steps = new Map<string, number>();
+  readonly #betas: readonly [number, number];
+  readonly #weightDecay: number;
 
   constructor(
     parameters: readonly { readonly name: string; readonly shape: readonly number[] }[],
     { betas = [0.9, 0.99], weightDecay = 0 }: LionOptions = {},
   ) {
-    this.betas = betas;
-    this.weightDecay = weightDecay;
-    this.averages = new Map(
+    this.#betas = betas;
+    this.#weightDecay = weightDecay;
+    this.#averages = new Map(
       parameters.map(({ name, shape }) => {
         return [name, { shape, data: new Float32Array(shape.reduce((size, each) => size * each, 1)) }];
       }),
@@ -37,37 +37,37 @@ export class Lion implements Optimizer {
   }
 
   step(parameters: Iterable<OptimizedParameter>, { learningRate, gradientScale = 1 }: StepSettings): void {
-    const [beta1, beta2] = this.betas;
+    const [beta1, beta2] = this.#betas;
     for (const { name, value, gradient, offset = 0 } of parameters) {
       // A large weight may come in runs: `offset` says where in it this one begins.
-      const average = this.averages.get(name)!.data.subarray(offset, offset + value.length);
+      const average = this.#averages.get(name)!.data.subarray(offset, offset + value.length);
       for (let i = 0; i < value.length; i++) {
         const g = gradientScale * gradient[i]!;
         const direction = Math.sign(beta1 * average[i]! + (1 - beta1) * g);
-        value[i] = value[i]! - learningRate * (direction + this.weightDecay * value[i]!);
+        value[i] = value[i]! - learningRate * (direction + this.#weightDecay * value[i]!);
         average[i] = beta2 * average[i]! + (1 - beta2) * g;
       }
-      if (offset === 0) this.steps.set(name, (this.steps.get(name) ?? 0) + 1);
+      if (offset === 0) this.#steps.set(name, (this.#steps.get(name) ?? 0) + 1);
     }
   }
 
   /** What a checkpoint keeps: with it a run goes on to the same bits. */
   state(): OptimizerState {
-    const tensors = [...this.averages].map(([name, { shape, data }]) => {
+    const tensors = [...this.#averages].map(([name, { shape, data }]) => {
       return [`m.${name}`, { dtype: 'F32' as const, shape, data }] as const;
     });
-    const steps = [...this.averages.keys()].map((name) => [name, this.steps.get(name) ?? 0]);
+    const steps = [...this.#averages.keys()].map((name) => [name, this.#steps.get(name) ?? 0]);
     return { steps: Object.fromEntries(steps), tensors: new Map(tensors) };
   }
 
   restore({ steps, tensors }: OptimizerState): void {
-    for (const [name, { data }] of this.averages) {
+    for (const [name, { data }] of this.#averages) {
       const saved = tensors.get(`m.${name}`)?.data;
       if (!(saved instanceof Float32Array) || saved.length !== data.length) {
         throw new Error(`the saved state is of another model: ${name} is missing or of another size`);
       }
       data.set(saved);
-      this.steps.set(name, steps[name] ?? 0);
+      this.#steps.set(name, steps[name] ?? 0);
     }
   }
 }

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { askingForFile } from '../src/cli/terminal/choose-file.ts';
 import { resolveData } from '../src/data/reading/resolve-data.node.ts';
@@ -166,6 +167,7 @@ describe('a GGUF file is named', () => {
     const open = (id: string) => pullModel(id, options);
     const path = await askingForFile('acme/rope-GGUF@main', open, { input, output });
     expect(path).toBe(join(snapshot('models--acme--rope-GGUF'), 'sub', 'a-Q8_0-00001-of-00002.gguf'));
+    shown = stripVTControlCharacters(shown);
     expect(shown).toMatch(/1 {2}a-Q4_K_M\.gguf .*5 kB/);
     expect(shown).toMatch(/3 {2}sub\/a-Q8_0-00001-of-00002\.gguf .*5 kB/);
     expect(shown).not.toContain('mmproj');

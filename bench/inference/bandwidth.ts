@@ -38,9 +38,13 @@ parentPort.postMessage('ready');`;
 
 /** Measures how fast threads together read memory: a WebAssembly loop over 512 MiB of its own in each thread. */
 export class ReadBandwidth {
-  private rounds = 0;
+  #rounds = 0;
 
-  private constructor(private readonly workers: readonly Worker[]) {}
+  readonly #workers: readonly Worker[];
+
+  private constructor(workers: readonly Worker[]) {
+    this.#workers = workers;
+  }
 
   static async start(threads: number): Promise<ReadBandwidth> {
     const workerData = {
@@ -58,17 +62,17 @@ export class ReadBandwidth {
   async measure(): Promise<number> {
     let best = 0;
     for (let i = 0; i < 3; i++) {
-      this.rounds++;
-      const answers = Promise.all(this.workers.map(nextMessage));
-      for (const worker of this.workers) worker.postMessage(this.rounds);
+      this.#rounds++;
+      const answers = Promise.all(this.#workers.map(nextMessage));
+      for (const worker of this.#workers) worker.postMessage(this.#rounds);
       const slowest = Math.max(...((await answers) as number[]));
-      best = Math.max(best, (this.workers.length * BYTES_PER_THREAD) / (slowest / 1000));
+      best = Math.max(best, (this.#workers.length * BYTES_PER_THREAD) / (slowest / 1000));
     }
     return best;
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.workers.map((worker) => worker.terminate()));
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 }
 

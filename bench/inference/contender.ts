@@ -21,17 +21,20 @@ export interface Entrant {
 
 /** A running contender. */
 export class Contender {
-  private readonly lines: AsyncIterator<string>;
-  private readonly closed: Promise<void>;
+  readonly #lines: AsyncIterator<string>;
+  readonly #closed: Promise<void>;
   about = '';
   loadSeconds = 0;
 
+  readonly #child: ChildProcess;
+
   private constructor(
     readonly entrant: Entrant,
-    private readonly child: ChildProcess,
+    child: ChildProcess,
   ) {
-    this.lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-    this.closed = new Promise((resolve) => {
+    this.#child = child;
+    this.#lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+    this.#closed = new Promise((resolve) => {
       child.once('close', () => resolve());
       child.once('error', () => resolve());
     });
@@ -39,8 +42,8 @@ export class Contender {
 
   /** Starts it and waits until the model is loaded. */
   static async start(entrant: Entrant): Promise<Contender> {
-    const contender = Contender.spawn(entrant);
-    const ready = (await contender.read()) as { seconds: number; about: string };
+    const contender = Contender.#spawn(entrant);
+    const ready = (await contender.#read()) as { seconds: number; about: string };
     contender.about = ready.about;
     contender.loadSeconds = ready.seconds;
     return contender;
@@ -54,10 +57,10 @@ export class Contender {
   static async coldStart(entrant: Entrant, prompt: number): Promise<{ seconds: number; bytes: number }> {
     await readAll(String(entrant.settings.model));
     const started = performance.now();
-    const contender = Contender.spawn(entrant);
-    contender.write(`prefill ${prompt}`);
-    await contender.read();
-    await contender.read();
+    const contender = Contender.#spawn(entrant);
+    contender.#write(`prefill ${prompt}`);
+    await contender.#read();
+    await contender.#read();
     const seconds = (performance.now() - started) / 1000;
     const bytes = contender.peakBytes();
     await contender.quit();
@@ -66,40 +69,40 @@ export class Contender {
 
   /** Sends a command and waits for its answer. */
   async ask<T>(command: string): Promise<T> {
-    this.write(command);
-    return (await this.read()) as T;
+    this.#write(command);
+    return (await this.#read()) as T;
   }
 
   /** The most physical memory that it and its children have had at a time, each (VmHWM); 0 where Linux does not tell. */
   peakBytes(): number {
-    return processTree(this.child.pid!).reduce((sum, pid) => sum + peakOf(pid), 0);
+    return processTree(this.#child.pid!).reduce((sum, pid) => sum + peakOf(pid), 0);
   }
 
   async quit(): Promise<void> {
-    this.write('quit');
-    await this.closed;
+    this.#write('quit');
+    await this.#closed;
   }
 
-  private static spawn(entrant: Entrant): Contender {
+  static #spawn(entrant: Entrant): Contender {
     const child = spawn(process.execPath, [entrant.script, JSON.stringify(entrant.settings)], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     return new Contender(entrant, child);
   }
 
-  private write(line: string): void {
-    this.child.stdin!.write(`${line}\n`);
+  #write(line: string): void {
+    this.#child.stdin!.write(`${line}\n`);
   }
 
-  private async read(): Promise<unknown> {
+  async #read(): Promise<unknown> {
     for (;;) {
-      const { value, done } = await this.lines.next();
+      const { value, done } = await this.#lines.next();
       if (done) throw new Error(`${this.entrant.name} ended before it answered`);
       // Libraries may write lines of their own.
       if (!value.startsWith('{')) continue;
       const answer = JSON.parse(value) as { error?: string };
       if (answer.error !== undefined) {
-        this.child.kill();
+        this.#child.kill();
         throw new Error(`${this.entrant.name}: ${answer.error}`);
       }
       return answer;

@@ -16,21 +16,25 @@ import { syntheticVocabulary } from './vocabulary.ts';
 
 /** Names of the files of one shape, the same weights in all of them; made when they are not there. */
 export class ModelFiles {
+  readonly #folder: string;
+
   constructor(
     /** Short name of the shape, in the names of files. */
     readonly shape: string,
     readonly config: LlamaConfig,
-    private readonly folder: string,
-  ) {}
+    folder: string,
+  ) {
+    this.#folder = folder;
+  }
 
   /** A GGUF file with every matrix in `type`. */
   async gguf(type: WritableGgmlType): Promise<string> {
-    const path = join(this.folder, `${this.shape}-${type.toLowerCase()}.gguf`);
-    return this.once(path, async () => {
+    const path = join(this.#folder, `${this.shape}-${type.toLowerCase()}.gguf`);
+    return this.#once(path, async () => {
       await writeFileAtomic(path, (sink) =>
         writeGguf(sink, {
-          metadata: this.metadata(),
-          tensors: this.parameters().map(([name, parameter]) => {
+          metadata: this.#metadata(),
+          tensors: this.#parameters().map(([name, parameter]) => {
             const gguf = toGguf(ggufForm(llama, this.shape), name)!;
             const rotary = gguf.transform.startsWith('rotary');
             const read = async () => {
@@ -47,14 +51,14 @@ export class ModelFiles {
 
   /** A Hugging Face directory in float32, with the tokenizer of the GGUF files. */
   async directory(): Promise<string> {
-    const path = join(this.folder, `${this.shape}-hf`);
+    const path = join(this.#folder, `${this.shape}-hf`);
     const checkpoint = await openGgufModel(await this.gguf('Q8_0'));
     await checkpoint.tensors.close();
     const { tokenizer, config } = (await checkpoint.tokenizerFiles())!;
-    return this.once(path, () =>
+    return this.#once(path, () =>
       saveModelDirectory(path, {
         config: checkpoint.config,
-        tensors: this.parameters().map(([name, parameter]) => ({
+        tensors: this.#parameters().map(([name, parameter]) => ({
           name,
           shape: parameter.shape as number[],
           data: () => randomWeights(name, parameter),
@@ -75,8 +79,8 @@ export class ModelFiles {
   /** The float32 directory as ONNX. */
   async onnx(): Promise<string> {
     const source = await this.directory();
-    const path = join(this.folder, `${this.shape}-onnx`);
-    return this.once(path, async () => {
+    const path = join(this.#folder, `${this.shape}-onnx`);
+    return this.#once(path, async () => {
       const opened = await openModel(source);
       try {
         await exportOnnx(opened, path);
@@ -88,7 +92,7 @@ export class ModelFiles {
 
   /** Parameters that a product reads; the tied head counts, the embedding beside it does not. */
   get productWeights(): number {
-    return this.parameters().reduce((sum, [, { shape, size }]) => sum + (shape.length > 1 ? size : 0), 0);
+    return this.#parameters().reduce((sum, [, { shape, size }]) => sum + (shape.length > 1 ? size : 0), 0);
   }
 
   /** So large that not everything is worth its time. */
@@ -96,24 +100,24 @@ export class ModelFiles {
     return this.productWeights > 5e8;
   }
 
-  private parameters(): [string, Parameter][] {
+  #parameters(): [string, Parameter][] {
     return [...llama.build(this.config).parameters()];
   }
 
-  private async once(path: string, make: () => Promise<unknown>): Promise<string> {
+  async #once(path: string, make: () => Promise<unknown>): Promise<string> {
     const exists = await stat(path).then(
       () => true,
       () => false,
     );
     if (!exists) {
       process.stderr.write(`writing ${path}\n`);
-      await mkdir(this.folder, { recursive: true });
+      await mkdir(this.#folder, { recursive: true });
       await make();
     }
     return path;
   }
 
-  private metadata(): (readonly [string, GgufValueType, GgufValue])[] {
+  #metadata(): (readonly [string, GgufValueType, GgufValue])[] {
     const { config } = this;
     const vocabulary = syntheticVocabulary(config.vocab_size);
     return [

@@ -29,30 +29,33 @@ export interface Step {
 
 /** A process that makes a training step when it is asked to, and rests otherwise. */
 export class Contender {
-  private readonly lines: AsyncIterator<string>;
-  private readonly closed: Promise<void>;
-  private errors = '';
+  readonly #lines: AsyncIterator<string>;
+  readonly #closed: Promise<void>;
+  #errors = '';
   ready!: Ready;
+
+  readonly #child: ChildProcess;
 
   private constructor(
     readonly entrant: Entrant,
-    private readonly child: ChildProcess,
+    child: ChildProcess,
   ) {
-    this.lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+    this.#child = child;
+    this.#lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
     child.stderr!.on('data', (data: Buffer) => {
-      this.errors = (this.errors + data).slice(-2000);
+      this.#errors = (this.#errors + data).slice(-2000);
     });
-    this.closed = new Promise((resolve) => {
+    this.#closed = new Promise((resolve) => {
       child.once('close', () => resolve());
       child.once('error', (error) => {
-        this.errors += error.message;
+        this.#errors += error.message;
         resolve();
       });
     });
   }
 
   get pid(): number {
-    return this.child.pid!;
+    return this.#child.pid!;
   }
 
   /** Starts it and waits until it could train. @throws Error with its last words when it cannot. */
@@ -62,38 +65,38 @@ export class Contender {
       env: { ...process.env, ...entrant.environment },
     });
     const contender = new Contender(entrant, child);
-    contender.ready = (await contender.read()) as Ready;
+    contender.ready = (await contender.#read()) as Ready;
     return contender;
   }
 
   async step(): Promise<Step> {
-    this.child.stdin!.write('step\n');
-    return (await this.read()) as Step;
+    this.#child.stdin!.write('step\n');
+    return (await this.#read()) as Step;
   }
 
   /** The forward products of a model's linear layers alone, of contenders that know the command. */
   async products(): Promise<{ seconds: number; flops: number }> {
-    this.child.stdin!.write('products\n');
-    return (await this.read()) as { seconds: number; flops: number };
+    this.#child.stdin!.write('products\n');
+    return (await this.#read()) as { seconds: number; flops: number };
   }
 
   async quit(): Promise<void> {
-    this.child.stdin!.end('quit\n');
-    await this.closed;
+    this.#child.stdin!.end('quit\n');
+    await this.#closed;
   }
 
-  private async read(): Promise<unknown> {
+  async #read(): Promise<unknown> {
     for (;;) {
-      const { value, done } = await this.lines.next();
+      const { value, done } = await this.#lines.next();
       if (done) {
-        await this.closed;
-        throw new Error(`${this.entrant.name} ended before it answered: ${this.errors.trim().slice(-600)}`);
+        await this.#closed;
+        throw new Error(`${this.entrant.name} ended before it answered: ${this.#errors.trim().slice(-600)}`);
       }
       // Libraries may write lines of their own.
       if (!value.startsWith('{')) continue;
       const answer = JSON.parse(value) as { error?: string };
       if (answer.error === undefined) return answer;
-      this.child.kill();
+      this.#child.kill();
       throw new Error(`${this.entrant.name}: ${answer.error}`);
     }
   }

@@ -3,22 +3,26 @@ import type { Teacher } from './teacher.ts';
 
 /** Batches of another source, each with what a teacher who is at hand says to it. */
 export class OnlineSource<State> implements BatchSource<State> {
+  readonly #source: BatchSource<State>;
+  readonly #teacher: Teacher;
+  readonly #vocabSize: number;
+
   /** @param vocabSize the student's. */
-  constructor(
-    private readonly source: BatchSource<State>,
-    private readonly teacher: Teacher,
-    private readonly vocabSize: number,
-  ) {}
+  constructor(source: BatchSource<State>, teacher: Teacher, vocabSize: number) {
+    this.#source = source;
+    this.#teacher = teacher;
+    this.#vocabSize = vocabSize;
+  }
 
   async next() {
-    return this.teacher.teach(await this.source.next(), this.vocabSize);
+    return this.#teacher.teach(await this.#source.next(), this.#vocabSize);
   }
 
   state(): State {
-    return this.source.state();
+    return this.#source.state();
   }
 
   restore(state: State): void {
-    this.source.restore(state);
+    this.#source.restore(state);
   }
 }

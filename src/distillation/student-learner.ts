@@ -11,10 +11,13 @@ import type { Learner, StepResult, TrainedParameter, UpdateSettings } from '../t
  * model of this vocabulary, whoever taught it, and need no teacher.
  */
 export class StudentLearner implements Learner {
-  private constructor(
-    private readonly inner: Learner,
-    private readonly evaluator: Evaluator,
-  ) {}
+  readonly #inner: Learner;
+  readonly #evaluator: Evaluator;
+
+  private constructor(inner: Learner, evaluator: Evaluator) {
+    this.#inner = inner;
+    this.#evaluator = evaluator;
+  }
 
   static async create(
     engine: Engine,
@@ -28,31 +31,31 @@ export class StudentLearner implements Learner {
   }
 
   get model(): CausalLM {
-    return this.inner.model;
+    return this.#inner.model;
   }
 
   get shape(): SequenceShape {
-    return this.inner.shape;
+    return this.#inner.shape;
   }
 
   get parameters(): readonly TrainedParameter[] {
-    return this.inner.parameters;
+    return this.#inner.parameters;
   }
 
   values(): Map<string, Float32Array> {
-    return this.inner.values();
+    return this.#inner.values();
   }
 
   step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
-    return this.inner.step(batches, settings);
+    return this.#inner.step(batches, settings);
   }
 
   evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
-    return this.evaluator.evaluate(batches, weightFeeds(this.model, this.values()));
+    return this.#evaluator.evaluate(batches, weightFeeds(this.model, this.values()));
   }
 
   async release(): Promise<void> {
-    await this.inner.release();
-    await this.evaluator.release();
+    await this.#inner.release();
+    await this.#evaluator.release();
   }
 }

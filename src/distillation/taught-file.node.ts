@@ -17,14 +17,19 @@ import {
 
 /** A file of what a teacher said, open for reading: see {@link file://./taught-format.ts}. Any row is one read. */
 export class TaughtFile {
-  private readonly layout: TaughtLayout;
+  readonly #layout: TaughtLayout;
+
+  readonly #source: FileSource;
+  readonly #dataStart: number;
 
   private constructor(
     readonly header: TaughtHeader,
-    private readonly source: FileSource,
-    private readonly dataStart: number,
+    source: FileSource,
+    dataStart: number,
   ) {
-    this.layout = layoutOf(header);
+    this.#source = source;
+    this.#dataStart = dataStart;
+    this.#layout = layoutOf(header);
   }
 
   /** @throws RopewalkError when it is no such file, or not a whole one. */
@@ -47,17 +52,17 @@ export class TaughtFile {
   }
 
   get path(): string {
-    return this.source.name;
+    return this.#source.name;
   }
 
   /** Row `i` with the teacher's word. */
   row(i: number): Promise<DecodedRow> {
-    return this.read(i, true);
+    return this.#read(i, true);
   }
 
   /** Row `i` of those that are held out. */
   heldOutRow(i: number): Promise<DecodedRow> {
-    return this.read(i, false);
+    return this.#read(i, false);
   }
 
   /** The rows that are held out, `batch` at a time; the last batch is filled up with targets that do not count. */
@@ -74,17 +79,17 @@ export class TaughtFile {
   }
 
   close(): Promise<void> {
-    return this.source.close();
+    return this.#source.close();
   }
 
-  private async read(i: number, taught: boolean): Promise<DecodedRow> {
+  async #read(i: number, taught: boolean): Promise<DecodedRow> {
     const { rows, heldOut } = this.header;
-    const { plainBytes, recordBytes } = this.layout;
+    const { plainBytes, recordBytes } = this.#layout;
     if (!Number.isInteger(i) || i < 0 || i >= (taught ? rows : heldOut)) {
       throw new RopewalkError(`${this.path}: there is no row ${i}.`);
     }
-    const start = this.dataStart + (taught ? i * recordBytes : rows * recordBytes + i * plainBytes);
-    const bytes = await this.source.read(start, taught ? recordBytes : plainBytes);
+    const start = this.#dataStart + (taught ? i * recordBytes : rows * recordBytes + i * plainBytes);
+    const bytes = await this.#source.read(start, taught ? recordBytes : plainBytes);
     const what = `${this.path}: ${taught ? 'row' : 'held-out row'} ${i}`;
     return decodeRow(this.header, bytes, taught, crc32, what);
   }
@@ -187,69 +192,76 @@ export interface TaughtState {
 
 /** Batches of a file's rows, each row once an epoch, in an order drawn anew for every epoch. */
 export class OfflineSource implements BatchSource<TaughtState> {
-  private random: Random;
-  private epoch = 0;
-  private position = 0;
-  private epochStart: number[] = [];
-  private order = new Int32Array(0);
+  #random: Random;
+  #epoch = 0;
+  #position = 0;
+  #epochStart: number[] = [];
+  #order = new Int32Array(0);
+
+  readonly #file: TaughtFile;
+  readonly #options: { readonly batch: number; readonly seed: number; readonly vocabSize: number };
 
   /** @param options.vocabSize the student's: what was said of further entries is left out. */
   constructor(
-    private readonly file: TaughtFile,
-    private readonly options: { readonly batch: number; readonly seed: number; readonly vocabSize: number },
+    file: TaughtFile,
+    options: { readonly batch: number; readonly seed: number; readonly vocabSize: number },
   ) {
-    this.random = new Random(options.seed);
-    this.begin();
+    this.#file = file;
+    this.#options = options;
+    this.#random = new Random(options.seed);
+    this.#begin();
   }
 
   async next(): Promise<TrainingRows & { readonly epoch: number }> {
-    if (this.position === this.order.length) this.goOn();
-    const { epoch } = this;
+    if (this.#position === this.#order.length) this.#goOn();
+    const epoch = this.#epoch;
     const rows: DecodedRow[] = [];
-    const { batch, vocabSize } = this.options;
+    const { batch, vocabSize } = this.#options;
     while (rows.length < batch) {
-      if (this.position === this.order.length) this.goOn();
-      const row = await this.file.row(this.order[this.position++]!);
-      if (vocabSize < this.file.header.vocabSize) leaveOut(row, vocabSize, this.file.path);
+      if (this.#position === this.#order.length) this.#goOn();
+      const row = await this.#file.row(this.#order[this.#position++]!);
+      if (vocabSize < this.#file.header.vocabSize) leaveOut(row, vocabSize, this.#file.path);
       rows.push(row);
     }
     return { ...joinRows(rows), epoch };
   }
 
   state(): TaughtState {
-    const { epoch, position, epochStart } = this;
-    return { epoch, position, random: [...epochStart], rows: this.file.header.rows };
+    const epoch = this.#epoch;
+    const position = this.#position;
+    const epochStart = this.#epochStart;
+    return { epoch, position, random: [...epochStart], rows: this.#file.header.rows };
   }
 
   restore({ epoch, position, random, rows }: TaughtState): void {
-    const count = this.file.header.rows;
+    const count = this.#file.header.rows;
     const isCount = (value: number) => Number.isInteger(value) && value >= 0;
     if (rows !== count) {
       throw new RopewalkError(
-        `the saved data position is for ${rows} rows, but ${this.file.path} has ${count}; resume with the same file.`,
+        `the saved data position is for ${rows} rows, but ${this.#file.path} has ${count}; resume with the same file.`,
       );
     }
     if (!isCount(epoch) || !isCount(position) || position > count || !Array.isArray(random)) {
       throw new RopewalkError(`the saved data position is damaged: epoch ${epoch}, row ${position}.`);
     }
     try {
-      this.random = Random.fromState(random);
+      this.#random = Random.fromState(random);
     } catch (error) {
       throw new RopewalkError(`the saved data position is damaged: ${String(error)}.`, { cause: error });
     }
-    this.epoch = epoch;
-    this.begin();
-    this.position = position;
+    this.#epoch = epoch;
+    this.#begin();
+    this.#position = position;
   }
 
-  private goOn(): void {
-    this.epoch++;
-    this.begin();
+  #goOn(): void {
+    this.#epoch++;
+    this.#begin();
   }
 
-  private begin(): void {
-    this.epochStart = this.random.state();
-    this.order = this.random.shuffle(Int32Array.from({ length: this.file.header.rows }, (_, i) => i));
-    this.position = 0;
+  #begin(): void {
+    this.#epochStart = this.#random.state();
+    this.#order = this.#random.shuffle(Int32Array.from({ length: this.#file.header.rows }, (_, i) => i));
+    this.#position = 0;
   }
 }

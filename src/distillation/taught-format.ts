@@ -217,12 +217,12 @@ export function decodeRow(
 
 class Writer {
   readonly bytes: Uint8Array;
-  private readonly view: DataView;
+  readonly #view: DataView;
   at = 0;
 
   constructor(size: number) {
     this.bytes = new Uint8Array(size);
-    this.view = new DataView(this.bytes.buffer);
+    this.#view = new DataView(this.bytes.buffer);
   }
 
   integer(value: number, size: 1 | 2 | 3): void {
@@ -230,28 +230,31 @@ class Writer {
   }
 
   float(value: number): void {
-    this.view.setFloat32(this.at, value, true);
+    this.#view.setFloat32(this.at, value, true);
     this.at += 4;
   }
 }
 
 class Reader {
-  private readonly view: DataView;
-  private at = 0;
+  readonly #view: DataView;
+  #at = 0;
 
-  constructor(private readonly bytes: Uint8Array) {
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   integer(size: 1 | 2 | 3 | 4): number {
     let value = 0;
-    for (let i = 0; i < size; i++) value += this.bytes[this.at++]! * 2 ** (8 * i);
+    for (let i = 0; i < size; i++) value += this.#bytes[this.#at++]! * 2 ** (8 * i);
     return value;
   }
 
   float(): number {
-    const value = this.view.getFloat32(this.at, true);
-    this.at += 4;
+    const value = this.#view.getFloat32(this.#at, true);
+    this.#at += 4;
     return value;
   }
 }

@@ -23,16 +23,26 @@ export interface TeacherWeights {
  * All logits never exist at once.
  */
 export class Teacher {
-  private readonly heads = new Map<string, Promise<Executable>>();
+  readonly #heads = new Map<string, Promise<Executable>>();
+
+  readonly #engine: Engine;
+  readonly #settings: SessionSettings;
+  readonly #body: Executable;
+  readonly #headWeights: TeacherWeights['head'];
 
   private constructor(
     readonly model: CausalLM,
     readonly shape: SequenceShape,
-    private readonly engine: Engine,
-    private readonly settings: SessionSettings,
-    private readonly body: Executable,
-    private readonly headWeights: TeacherWeights['head'],
-  ) {}
+    engine: Engine,
+    settings: SessionSettings,
+    body: Executable,
+    headWeights: TeacherWeights['head'],
+  ) {
+    this.#engine = engine;
+    this.#settings = settings;
+    this.#body = body;
+    this.#headWeights = headWeights;
+  }
 
   /**
    * @param shape rows that are given at one time, and their length.
@@ -67,7 +77,7 @@ export class Teacher {
 
   /** The final, normalised activations `[batch · seq, width]`. */
   async hiddenStates(rows: TrainingRows): Promise<Float32Array> {
-    const { hidden } = await this.body.run(contextFeeds(rows, this.shape));
+    const { hidden } = await this.#body.run(contextFeeds(rows, this.shape));
     return hidden!.data as Float32Array;
   }
 
@@ -79,7 +89,7 @@ export class Teacher {
   async teach<R extends TrainingRows>(rows: R, vocabSize: number): Promise<R> {
     const data = await this.hiddenStates(rows);
     const { width } = this.head;
-    const { weight, bias } = this.headWeights;
+    const { weight, bias } = this.#headWeights;
     const extra: Record<string, { data: Float32Array; shape: readonly number[] }> = {
       [TEACHER_INPUTS.hidden]: { data, shape: [rows.inputs.length, width] },
       [TEACHER_INPUTS.weight]: { data: weight.subarray(0, vocabSize * width), shape: [vocabSize, width] },
@@ -104,22 +114,22 @@ export class Teacher {
       const rows = Math.min(chunk, all - start);
       const feeds: Record<string, HostTensor> = {
         hidden: { data: hidden.subarray(start * width, (start + rows) * width), shape: [rows, width] },
-        weight: { data: this.headWeights.weight, shape: [vocabSize, width] },
+        weight: { data: this.#headWeights.weight, shape: [vocabSize, width] },
       };
-      if (bias) feeds.bias = { data: this.headWeights.bias!, shape: [vocabSize] };
-      const { probabilities } = await (await this.headPass(rows, temperature)).run(feeds);
+      if (bias) feeds.bias = { data: this.#headWeights.bias!, shape: [vocabSize] };
+      const { probabilities } = await (await this.#headPass(rows, temperature)).run(feeds);
       yield { start, rows, data: probabilities!.data as Float32Array };
     }
   }
 
   async release(): Promise<void> {
-    await this.body.release();
-    for (const head of this.heads.values()) await (await head).release();
+    await this.#body.release();
+    for (const head of this.#heads.values()) await (await head).release();
   }
 
-  private headPass(rows: number, temperature: number): Promise<Executable> {
+  #headPass(rows: number, temperature: number): Promise<Executable> {
     const key = `${rows} ${temperature}`;
-    const known = this.heads.get(key);
+    const known = this.#heads.get(key);
     if (known) return known;
     const { vocabSize } = this;
     const { width, bias, softcap: cap } = this.head;
@@ -129,8 +139,8 @@ export class Teacher {
     if (cap !== null) logits = softcap(logits, cap);
     if (temperature !== 1) logits = mul(logits, scalar(1 / temperature));
     const outputs = new Map([['probabilities', softmax(logits)]]);
-    const pass = Executable.compile(this.engine, outputs, this.settings);
-    this.heads.set(key, pass);
+    const pass = Executable.compile(this.#engine, outputs, this.#settings);
+    this.#heads.set(key, pass);
     return pass;
   }
 }

@@ -39,14 +39,17 @@ export class ExportSequence implements SequenceContext {
   readonly positionIds = input('position_ids', 'int64', [BATCH, TIME]);
   /** `present.N.key` and `present.N.value` of the layers so far. */
   readonly present = new Map<string, Tensor>();
-  private readonly kept: Tensor;
-  private readonly masks = new Map<string, Tensor>();
-  private readonly angles = new Map<RotaryEmbedding, { cos: Tensor; sin: Tensor }>();
-  private layers = 0;
+  readonly #kept: Tensor;
+  readonly #masks = new Map<string, Tensor>();
+  readonly #angles = new Map<RotaryEmbedding, { cos: Tensor; sin: Tensor }>();
+  #layers = 0;
+
+  readonly #cached: boolean;
 
   /** @param cached whether there are caches; without, the sequences are whole and nothing is returned but logits. */
-  constructor(private readonly cached: boolean) {
-    this.kept = input('attention_mask', 'int64', [BATCH, cached ? addDims(PAST, TIME) : TIME]);
+  constructor(cached: boolean) {
+    this.#cached = cached;
+    this.#kept = input('attention_mask', 'int64', [BATCH, cached ? addDims(PAST, TIME) : TIME]);
   }
 
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor {
@@ -55,56 +58,56 @@ export class ExportSequence implements SequenceContext {
     // [batch, time, n · d] → [batch, n, time, d], turned by the positions' angles
     const rows = (x: Tensor, count: number, turned: boolean) => {
       const split = reshape(x, [BATCH, TIME, count, headDim]);
-      return transpose(rope && turned ? this.rotate(split, rope) : split, [0, 2, 1, 3]);
+      return transpose(rope && turned ? this.#rotate(split, rope) : split, [0, 2, 1, 3]);
     };
     // A group's queries stand one under another, since they share keys: [batch, kv, group · time, d].
     const queries = reshape(rows(q, heads, true), [BATCH, kvHeads, mulDims(group, TIME), headDim]);
-    const keys = this.extend('key', rows(k, kvHeads, true), kvHeads, headDim);
-    const values = this.extend('value', rows(v, kvHeads, false), kvHeads, headDim);
-    this.layers++;
+    const keys = this.#extend('key', rows(k, kvHeads, true), kvHeads, headDim);
+    const values = this.#extend('value', rows(v, kvHeads, false), kvHeads, headDim);
+    this.#layers++;
     let scores = matmul(queries, keys, { transB: true, alpha: scale });
     if (cap !== null) scores = softcap(scores, cap);
-    const probabilities = softmax(add(scores, this.mask(window, group)));
+    const probabilities = softmax(add(scores, this.#mask(window, group)));
     const out = reshape(matmul(probabilities, values), [BATCH, heads, TIME, headDim]);
     return reshape(transpose(out, [0, 2, 1, 3]), [BATCH, TIME, heads * headDim]);
   }
 
   /** The cache with the new rows after it; they are returned as `present`. */
-  private extend(kind: 'key' | 'value', rows: Tensor, kvHeads: number, headDim: number): Tensor {
-    if (!this.cached) return rows;
-    const past = input(`past_key_values.${this.layers}.${kind}`, 'float32', [BATCH, kvHeads, PAST, headDim]);
+  #extend(kind: 'key' | 'value', rows: Tensor, kvHeads: number, headDim: number): Tensor {
+    if (!this.#cached) return rows;
+    const past = input(`past_key_values.${this.#layers}.${kind}`, 'float32', [BATCH, kvHeads, PAST, headDim]);
     const all = concat([past, rows], 2);
-    this.present.set(`present.${this.layers}.${kind}`, all);
+    this.present.set(`present.${this.#layers}.${kind}`, all);
     return all;
   }
 
   /** Pairs are halves of a head, as Hugging Face has them: x `[batch, time, n, d]` → the same shape. */
-  private rotate(x: Tensor, rope: RotaryEmbedding): Tensor {
-    const { cos, sin } = this.anglesOf(rope);
+  #rotate(x: Tensor, rope: RotaryEmbedding): Tensor {
+    const { cos, sin } = this.#anglesOf(rope);
     const half = rope.headDim / 2;
     const [first, second] = [slice(x, 3, 0, half), slice(x, 3, half, 2 * half)];
     return concat([sub(mul(first, cos), mul(second, sin)), add(mul(second, cos), mul(first, sin))], 3);
   }
 
   /** cos and sin `[batch, time, 1, d / 2]`: the same for every head. */
-  private anglesOf(rope: RotaryEmbedding) {
-    let angles = this.angles.get(rope);
+  #anglesOf(rope: RotaryEmbedding) {
+    let angles = this.#angles.get(rope);
     if (!angles) {
       const { cos, sin } = rotaryAngles(this.positionIds, rope.inverseFrequencies);
       const shape = [BATCH, TIME, 1, rope.headDim / 2];
       const scaled = (x: Tensor) => (rope.magnitude === 1 ? x : mul(x, scalar(Math.fround(rope.magnitude))));
       angles = { cos: reshape(scaled(cos), shape), sin: reshape(scaled(sin), shape) };
-      this.angles.set(rope, angles);
+      this.#angles.set(rope, angles);
     }
     return angles;
   }
 
-  private mask(window: number | null, group: number): Tensor {
+  #mask(window: number | null, group: number): Tensor {
     const kind = `${window},${group}`;
-    let mask = this.masks.get(kind);
+    let mask = this.#masks.get(kind);
     if (!mask) {
-      mask = paddedMask(this.ids, this.kept, { window, group });
-      this.masks.set(kind, mask);
+      mask = paddedMask(this.ids, this.#kept, { window, group });
+      this.#masks.set(kind, mask);
     }
     return mask;
   }

@@ -27,7 +27,7 @@ export const LAYER_ALIASES = {
 
 /** Reads fields one at a time; every error names the file, the field and what to do. */
 export class ConfigReader {
-  private readonly raw: RawConfig;
+  readonly #raw: RawConfig;
 
   /**
    * @param defaults for fields that are not there (a null is there). Those that decide what is computed are named in a
@@ -40,7 +40,7 @@ export class ConfigReader {
     readonly warn: Warn = () => {},
   ) {
     if (!defaults) {
-      this.raw = raw;
+      this.#raw = raw;
       return;
     }
     const own = { ...raw };
@@ -49,7 +49,7 @@ export class ConfigReader {
     }
     const assumed = Object.entries(defaults.fields).filter(([field]) => own[field] === undefined);
     for (const [field, value] of assumed) own[field] = value;
-    this.raw = own;
+    this.#raw = own;
     const told = assumed.filter(([field]) => !/_token_id$|^tie_word_embeddings$/.test(field));
     if (told.length > 0) {
       const values = told.map(([field, value]) => `${field} ${JSON.stringify(value)}`).join(', ');
@@ -64,17 +64,17 @@ export class ConfigReader {
   }
 
   has(field: string): boolean {
-    return this.raw[field] !== undefined && this.raw[field] !== null;
+    return this.#raw[field] !== undefined && this.#raw[field] !== null;
   }
 
   value(field: string): unknown {
-    return this.raw[field];
+    return this.#raw[field];
   }
 
   /** A whole number of at least `minimum` (1); a missing field is an error unless a default is given. */
   count(field: string, fallback?: number, minimum = 1): number {
-    const value = this.raw[field] ?? fallback;
-    if (value === undefined) return this.missing(field, 'a whole number');
+    const value = this.#raw[field] ?? fallback;
+    if (value === undefined) return this.#missing(field, 'a whole number');
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < minimum || value > 2 ** 31) {
       this.fail(field, `must be a whole number of at least ${minimum}, but is ${JSON.stringify(value)}`);
     }
@@ -90,8 +90,8 @@ export class ConfigReader {
 
   /** A positive finite number. */
   number(field: string, fallback?: number): number {
-    const value = this.raw[field] ?? fallback;
-    if (value === undefined) return this.missing(field, 'a number');
+    const value = this.#raw[field] ?? fallback;
+    if (value === undefined) return this.#missing(field, 'a number');
     if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) {
       this.fail(field, `must be a number above zero, but is ${JSON.stringify(value)}`);
     }
@@ -104,7 +104,7 @@ export class ConfigReader {
   }
 
   flag(field: string, fallback: boolean): boolean {
-    const value = this.raw[field] ?? fallback;
+    const value = this.#raw[field] ?? fallback;
     if (typeof value !== 'boolean')
       this.fail(field, `must be true or false, but is ${JSON.stringify(value)}`);
     return value;
@@ -112,7 +112,7 @@ export class ConfigReader {
 
   /** A probability such as a dropout. */
   fraction(field: string, fallback: number): number {
-    const value = this.raw[field] ?? fallback;
+    const value = this.#raw[field] ?? fallback;
     if (typeof value !== 'number' || !(value >= 0 && value < 1)) {
       this.fail(field, `must be at least 0 and below 1, but is ${JSON.stringify(value)}`);
     }
@@ -121,8 +121,8 @@ export class ConfigReader {
 
   /** One of several strings, each with its meaning. */
   choice<T>(field: string, choices: Readonly<Record<string, T>>, fallback?: string): T {
-    const value = this.raw[field] ?? fallback;
-    if (value === undefined) return this.missing(field, `one of ${Object.keys(choices).join(', ')}`);
+    const value = this.#raw[field] ?? fallback;
+    if (value === undefined) return this.#missing(field, `one of ${Object.keys(choices).join(', ')}`);
     if (typeof value !== 'string' || !Object.hasOwn(choices, value)) {
       this.fail(field, `is ${JSON.stringify(value)}; supported are ${Object.keys(choices).join(', ')}`);
     }
@@ -131,12 +131,12 @@ export class ConfigReader {
 
   /** A token id or null; old files write −1 for none. */
   tokenId(field: string): number | null {
-    return this.has(field) && this.raw[field] !== -1 ? this.count(field, undefined, 0) : null;
+    return this.has(field) && this.#raw[field] !== -1 ? this.count(field, undefined, 0) : null;
   }
 
   /** One token id, several, or none, for which old files write −1. */
   tokenIds(field: string): number[] {
-    const value = this.raw[field];
+    const value = this.#raw[field];
     if (value === undefined || value === null) return [];
     const list: unknown[] = Array.isArray(value) ? value : [value];
     const ids = list.filter((id) => id !== -1);
@@ -148,15 +148,15 @@ export class ConfigReader {
 
   /** Refuses a field that changes what the model computes, where this family has only one meaning for it. */
   mustBe(field: string, allowed: readonly unknown[]): void {
-    if (this.has(field) && !allowed.includes(this.raw[field])) {
+    if (this.has(field) && !allowed.includes(this.#raw[field])) {
       this.fail(
         field,
-        `is ${JSON.stringify(this.raw[field])}; only ${allowed.map((a) => JSON.stringify(a)).join(' or ')} is supported`,
+        `is ${JSON.stringify(this.#raw[field])}; only ${allowed.map((a) => JSON.stringify(a)).join(' or ')} is supported`,
       );
     }
   }
 
-  private missing(field: string, what: string): never {
+  #missing(field: string, what: string): never {
     throw new RopewalkError(
       `${this.file}: the field "${field}" is missing. Add it (${what}); it is in the config.json of the original model.`,
     );

@@ -76,6 +76,10 @@ export function settingsOf(options: object): FinetuneSettings {
 
 /** A fine-tuning that is thought through: model, data, settings and plan, before anything large is allocated. */
 export class FinetuneJob {
+  readonly #views: { readonly training: DatasetView; readonly validation: DatasetView };
+  readonly #dataset: ClosableView;
+  readonly #trains: (path: string) => boolean;
+
   private constructor(
     readonly base: BaseModel,
     readonly settings: FinetuneSettings,
@@ -83,10 +87,14 @@ export class FinetuneJob {
     readonly engine: Engine,
     readonly plan: FinetunePlan,
     readonly dataIdentity: string,
-    private readonly views: { readonly training: DatasetView; readonly validation: DatasetView },
-    private readonly dataset: ClosableView,
-    private readonly trains: (path: string) => boolean,
-  ) {}
+    views: { readonly training: DatasetView; readonly validation: DatasetView },
+    dataset: ClosableView,
+    trains: (path: string) => boolean,
+  ) {
+    this.#views = views;
+    this.#dataset = dataset;
+    this.#trains = trains;
+  }
 
   /** @throws RopewalkError for settings, a model or data that do not fit together. */
   static async open(model: string, data: FinetuneData, options: JobOptions): Promise<FinetuneJob> {
@@ -120,7 +128,7 @@ export class FinetuneJob {
 
   /** Whether anything is held out. */
   get evaluates(): boolean {
-    return this.views.validation.size > 0;
+    return this.#views.validation.size > 0;
   }
 
   /** @throws RopewalkError naming the options that would make the plan fit, when it does not. */
@@ -139,7 +147,8 @@ export class FinetuneJob {
 
   /** The engine with the base model's weights in it. */
   async createLearner(): Promise<Learner> {
-    const { base, settings, trains, options } = this;
+    const { base, settings, options } = this;
+    const trains = this.#trains;
     const { batch, seq, pack, memory } = settings;
     const { loss } = options;
     const shape = { batch, seq, packed: pack };
@@ -166,7 +175,7 @@ export class FinetuneJob {
 
   trainingRows(): BatchSource {
     const { batch, seq, pack, seed } = this.settings;
-    const source = new PackedSource(this.views.training, { batch, seq, pack, seed });
+    const source = new PackedSource(this.#views.training, { batch, seq, pack, seed });
     const { prepareRows } = this.options;
     if (!prepareRows) return source as BatchSource;
     return {
@@ -183,7 +192,7 @@ export class FinetuneJob {
   async *validationRows(): AsyncGenerator<TrainingRows, void> {
     const { batch, seq, pack } = this.settings;
     const { prepareRows = (rows: TrainingRows) => rows } = this.options;
-    for await (const rows of evaluationRows(this.views.validation, { batch, seq, pack }))
+    for await (const rows of evaluationRows(this.#views.validation, { batch, seq, pack }))
       yield await prepareRows(rows);
   }
 
@@ -207,7 +216,7 @@ export class FinetuneJob {
 
   async close(): Promise<void> {
     await this.base.close();
-    await this.dataset.close?.();
+    await this.#dataset.close?.();
   }
 }
 

@@ -23,23 +23,38 @@ export interface Sample {
  * chat template each prompt is what a user says.
  */
 export class Sampling {
-  private decoder: Promise<Decoder> | undefined;
+  #decoder: Promise<Decoder> | undefined;
+
+  readonly #engine: Engine;
+  readonly #training: Learner;
+  readonly #tokenizer: Tokenizer;
+  readonly #settings: SampleSettings;
+  readonly #chat: { readonly template: ChatTemplate; readonly stopTokens: readonly number[] } | undefined;
+  readonly #stopTokens: readonly number[];
 
   constructor(
-    private readonly engine: Engine,
-    private readonly training: Learner,
-    private readonly tokenizer: Tokenizer,
-    private readonly settings: SampleSettings,
-    private readonly chat:
-      | { readonly template: ChatTemplate; readonly stopTokens: readonly number[] }
-      | undefined,
-    private readonly stopTokens: readonly number[],
-  ) {}
+    engine: Engine,
+    training: Learner,
+    tokenizer: Tokenizer,
+    settings: SampleSettings,
+    chat: { readonly template: ChatTemplate; readonly stopTokens: readonly number[] } | undefined,
+    stopTokens: readonly number[],
+  ) {
+    this.#engine = engine;
+    this.#training = training;
+    this.#tokenizer = tokenizer;
+    this.#settings = settings;
+    this.#chat = chat;
+    this.#stopTokens = stopTokens;
+  }
 
   async samples(): Promise<Sample[]> {
-    const { training, tokenizer, chat, settings } = this;
-    this.decoder ??= Decoder.borrowing(this.engine, training.model, training.values());
-    const decoder = await this.decoder;
+    const training = this.#training;
+    const tokenizer = this.#tokenizer;
+    const chat = this.#chat;
+    const settings = this.#settings;
+    this.#decoder ??= Decoder.borrowing(this.#engine, training.model, training.values());
+    const decoder = await this.#decoder;
     const samples: Sample[] = [];
     for (const prompt of settings.prompts) {
       const room = training.model.maxPositions - tokenizer.encode(prompt).length;
@@ -54,7 +69,7 @@ export class Sampling {
               stopTokens: chatStopTokens(tokenizer, chat.template, chat.stopTokens),
             },
           )
-        : generateText(decoder, tokenizer, prompt, { ...options, stopTokens: this.stopTokens });
+        : generateText(decoder, tokenizer, prompt, { ...options, stopTokens: this.#stopTokens });
       let text = '';
       for await (const piece of pieces) text += piece;
       samples.push({ prompt, text });
@@ -63,6 +78,6 @@ export class Sampling {
   }
 
   async release(): Promise<void> {
-    await (await this.decoder)?.release();
+    await (await this.#decoder)?.release();
   }
 }

@@ -36,25 +36,25 @@ interface Waiting {
  * begin and end at different times.
  */
 export class GenerationBatch {
-  private readonly cache: BatchCache;
-  private readonly waiting: Waiting[] = [];
-  private readonly running: Running[] = [];
-  private readonly ended = new Set<number>();
-  private count = 0;
+  readonly #cache: BatchCache;
+  readonly #waiting: Waiting[] = [];
+  readonly #running: Running[] = [];
+  readonly #ended = new Set<number>();
+  #count = 0;
+
+  readonly #decoder: Decoder;
 
   /** @throws RopewalkError where the decoder cannot run batches. */
-  constructor(
-    private readonly decoder: Decoder,
-    { sequences = 8 }: BatchSettings = {},
-  ) {
+  constructor(decoder: Decoder, { sequences = 8 }: BatchSettings = {}) {
+    this.#decoder = decoder;
     if (!decoder.runsBatches) throw new RopewalkError('this decoder cannot run several sequences at once.');
-    this.cache = decoder.newBatchCache(sequences);
+    this.#cache = decoder.newBatchCache(sequences);
     checkRows(decoder, sequences);
   }
 
   /** Whether there is anything left to do. */
   get busy(): boolean {
-    return this.waiting.length + this.running.length > 0;
+    return this.#waiting.length + this.#running.length > 0;
   }
 
   /**
@@ -64,17 +64,17 @@ export class GenerationBatch {
    * @throws RopewalkError as `generateTokens`.
    */
   add(prompt: ArrayLike<number>, options: BatchOptions): number {
-    checkBatchOptions(this.decoder, options);
-    checkRoom(this.decoder.model, 0, prompt.length, options.maxTokens);
+    checkBatchOptions(this.#decoder, options);
+    checkRoom(this.#decoder.model, 0, prompt.length, options.maxTokens);
     if (prompt.length === 0) throw new RopewalkError('the prompt is empty; give at least one token.');
-    const sequence = this.count++;
-    if (options.maxTokens > 0) this.waiting.push({ sequence, prompt, options });
+    const sequence = this.#count++;
+    if (options.maxTokens > 0) this.#waiting.push({ sequence, prompt, options });
     return sequence;
   }
 
   /** A sequence ends before its time: no more of its tokens come. */
   end(sequence: number): void {
-    this.ended.add(sequence);
+    this.#ended.add(sequence);
   }
 
   /**
@@ -84,37 +84,37 @@ export class GenerationBatch {
    * @throws the reason of the signal of one of them, which ends all.
    */
   async step(): Promise<BatchToken[]> {
-    this.removeEnded();
-    for (const { options } of this.waiting) options.signal?.throwIfAborted();
-    for (const { continuation } of this.running) continuation.options.signal?.throwIfAborted();
-    if (this.waiting.length > 0 && this.cache.count < this.cache.sequences) {
-      return [await this.begin(this.waiting.shift()!)];
+    this.#removeEnded();
+    for (const { options } of this.#waiting) options.signal?.throwIfAborted();
+    for (const { continuation } of this.#running) continuation.options.signal?.throwIfAborted();
+    if (this.#waiting.length > 0 && this.#cache.count < this.#cache.sequences) {
+      return [await this.#begin(this.#waiting.shift()!)];
     }
-    if (this.running.length === 0) return [];
-    const { vocab_size: vocab } = this.decoder.model.config;
-    const logits = await this.decoder.forwardBatch(
-      this.running.map(({ last }) => last),
-      this.cache,
+    if (this.#running.length === 0) return [];
+    const { vocab_size: vocab } = this.#decoder.model.config;
+    const logits = await this.#decoder.forwardBatch(
+      this.#running.map(({ last }) => last),
+      this.#cache,
     );
-    const tokens = this.running.map((running, i) => {
+    const tokens = this.#running.map((running, i) => {
       running.last = running.continuation.next(logits.subarray(i * vocab, (i + 1) * vocab));
       return { sequence: running.sequence, id: running.last };
     });
-    this.removeEnded();
+    this.#removeEnded();
     return tokens;
   }
 
-  private async begin({ sequence, prompt, options }: Waiting): Promise<BatchToken> {
+  async #begin({ sequence, prompt, options }: Waiting): Promise<BatchToken> {
     const { prefixCache, signal } = options;
     const ids = Array.from(prompt);
     const continuation = new Continuation(options, ids);
-    const cache = prefixCache?.take(ids) ?? this.decoder.newCache();
+    const cache = prefixCache?.take(ids) ?? this.#decoder.newCache();
     try {
-      const logits = await prefill(this.decoder, cache, ids.slice(cache.position), undefined, signal);
+      const logits = await prefill(this.#decoder, cache, ids.slice(cache.position), undefined, signal);
       const last = continuation.next(logits);
       if (!continuation.finished) {
-        this.cache.join(cache);
-        this.running.push({ sequence, continuation, last });
+        this.#cache.join(cache);
+        this.#running.push({ sequence, continuation, last });
       }
       return { sequence, id: last };
     } finally {
@@ -122,17 +122,17 @@ export class GenerationBatch {
     }
   }
 
-  private removeEnded(): void {
-    for (let i = this.waiting.length - 1; i >= 0; i--) {
-      if (this.ended.has(this.waiting[i]!.sequence)) this.waiting.splice(i, 1);
+  #removeEnded(): void {
+    for (let i = this.#waiting.length - 1; i >= 0; i--) {
+      if (this.#ended.has(this.#waiting[i]!.sequence)) this.#waiting.splice(i, 1);
     }
-    for (let i = this.running.length - 1; i >= 0; i--) {
-      const { sequence, continuation } = this.running[i]!;
-      if (!continuation.finished && !this.ended.has(sequence)) continue;
+    for (let i = this.#running.length - 1; i >= 0; i--) {
+      const { sequence, continuation } = this.#running[i]!;
+      if (!continuation.finished && !this.#ended.has(sequence)) continue;
       // The last takes the place of the one that goes, here as in the cache.
-      this.cache.leave(i);
-      const moved = this.running.pop()!;
-      if (i < this.running.length) this.running[i] = moved;
+      this.#cache.leave(i);
+      const moved = this.#running.pop()!;
+      if (i < this.#running.length) this.#running[i] = moved;
     }
   }
 }

@@ -7,8 +7,8 @@ import { Sampler } from './sampler.ts';
 /** The choices of one sequence: which token comes next, and when it is over. */
 export class Continuation {
   readonly sampler: Sampler;
-  private count = 0;
-  private stopped = false;
+  #count = 0;
+  #stopped = false;
 
   /** @param context ids before the first new one. */
   constructor(
@@ -21,11 +21,11 @@ export class Continuation {
 
   /** Tokens that may still come. */
   get left(): number {
-    return this.finished ? 0 : this.options.maxTokens - this.count;
+    return this.finished ? 0 : this.options.maxTokens - this.#count;
   }
 
   get finished(): boolean {
-    return this.stopped || this.count === this.options.maxTokens;
+    return this.#stopped || this.#count === this.options.maxTokens;
   }
 
   /**
@@ -40,8 +40,8 @@ export class Continuation {
         ? this.sampler.next(logits, constraint)
         : this.sampler.nextGuessed(logits, guessed, from, constraint);
     constraint?.accept(id);
-    this.count++;
-    this.stopped = stopTokens?.includes(id) === true || constraint?.finished === true;
+    this.#count++;
+    this.#stopped = stopTokens?.includes(id) === true || constraint?.finished === true;
     return id;
   }
 }

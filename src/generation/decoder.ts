@@ -37,15 +37,20 @@ export type LogitRows = 'last' | 'all';
 
 /** A model ready to continue sequences, one run for each chunk of new tokens. */
 export class Decoder {
-  private readonly angles: readonly RotaryAngles[];
+  readonly #angles: readonly RotaryAngles[];
+
+  readonly #executable: Executable;
+  readonly #context: CachedSequence;
+  readonly #onRelease: () => void;
+  readonly #borrowed: Readonly<Record<string, HostTensor>>;
 
   private constructor(
     readonly model: CausalLM,
-    private readonly executable: Executable,
-    private readonly context: CachedSequence,
-    private readonly onRelease: () => void,
+    executable: Executable,
+    context: CachedSequence,
+    onRelease: () => void,
     /** Weights that are the graph's inputs, where they are not its own. */
-    private readonly borrowed: Readonly<Record<string, HostTensor>> = {},
+    borrowed: Readonly<Record<string, HostTensor>> = {},
     /**
      * How many rows at once have the numbers that each has alone. Infinity where activations keep their precision: then
      * they differ by the order of sums at most, about 1e-6. 8-bit activations fall on another step where a sum differs in
@@ -53,7 +58,11 @@ export class Decoder {
      */
     readonly sameRows: number = Number.POSITIVE_INFINITY,
   ) {
-    this.angles = context.tableRopes.map((rope) => new RotaryAngles(rope, model.maxPositions));
+    this.#executable = executable;
+    this.#context = context;
+    this.#onRelease = onRelease;
+    this.#borrowed = borrowed;
+    this.#angles = context.tableRopes.map((rope) => new RotaryAngles(rope, model.maxPositions));
   }
 
   /**
@@ -86,14 +95,16 @@ export class Decoder {
     model: CausalLM,
     values: ReadonlyMap<string, Float32Array>,
   ): Promise<Decoder> {
-    const { executable, context } = await Decoder.create(engine, model, new Map());
+    const made = await Decoder.create(engine, model, new Map());
+    const executable = made.#executable;
+    const context = made.#context;
     const parameters = model.parameters();
     const borrowed = [...values].map(([path, data]) => [path, { data, shape: parameters.get(path)!.shape }]);
     return new Decoder(model, executable, context, () => {}, Object.fromEntries(borrowed));
   }
 
   newCache(): KeyValueCache {
-    return new KeyValueCache(this.context.layers);
+    return new KeyValueCache(this.#context.layers);
   }
 
   /**
@@ -115,16 +126,16 @@ export class Decoder {
     checkIds(ids, this.model.config.vocab_size);
     const positions = Int32Array.from({ length: time }, (_, i) => start + i);
     const caches = cache.feeds(time);
-    const feeds = { ...caches, ...this.tokenFeeds(Int32Array.from(ids), positions, 1, rows) };
-    const results = await this.executable.run(feeds, this.context.inPlace ? overThemselves(caches) : {});
-    if (this.context.inPlace) cache.advance(time);
+    const feeds = { ...caches, ...this.#tokenFeeds(Int32Array.from(ids), positions, 1, rows) };
+    const results = await this.#executable.run(feeds, this.#context.inPlace ? overThemselves(caches) : {});
+    if (this.#context.inPlace) cache.advance(time);
     else cache.append(results.new_rows!.data as Float32Array, time);
     return results.logits!.data as Float32Array;
   }
 
   /** Whether {@link forwardBatch} works: the engine has to write caches where they are. */
   get runsBatches(): boolean {
-    return this.context.inPlace;
+    return this.#context.inPlace;
   }
 
   /** Whether activations in products go as 8 bits: see {@link sameRows}. */
@@ -142,7 +153,7 @@ export class Decoder {
 
   /** @param sequences how many there is room for. */
   newBatchCache(sequences: number): BatchCache {
-    return new BatchCache(this.context.layers, sequences);
+    return new BatchCache(this.#context.layers, sequences);
   }
 
   /**
@@ -165,39 +176,39 @@ export class Decoder {
     checkPositions(this.model, Math.max(...positions) + 1);
     checkIds(ids, this.model.config.vocab_size);
     const caches = cache.feeds();
-    const tokens = this.tokenFeeds(Int32Array.from(ids), Int32Array.from(positions), ids.length, 'last');
-    const results = await this.executable.run({ ...caches, ...tokens }, overThemselves(caches));
+    const tokens = this.#tokenFeeds(Int32Array.from(ids), Int32Array.from(positions), ids.length, 'last');
+    const results = await this.#executable.run({ ...caches, ...tokens }, overThemselves(caches));
     cache.advance();
     return results.logits!.data as Float32Array;
   }
 
   async release(): Promise<void> {
-    await this.executable.release();
-    this.onRelease();
+    await this.#executable.release();
+    this.#onRelease();
   }
 
   endProfiling(): void {
-    this.executable.endProfiling();
+    this.#executable.endProfiling();
   }
 
   /** ids and positions `[batch · time]`, one sequence after another. */
-  private tokenFeeds(ids: Int32Array, positions: Int32Array, batch: number, rows: LogitRows) {
+  #tokenFeeds(ids: Int32Array, positions: Int32Array, batch: number, rows: LogitRows) {
     const time = ids.length / batch;
     const wanted = rows === 'last' ? [time - 1] : Array.from({ length: time }, (_, i) => i);
     const feeds: Record<string, HostTensor> = {
-      ...this.borrowed,
+      ...this.#borrowed,
       input_ids: { data: ids, shape: [batch, time] },
       position_ids: { data: positions, shape: [batch, time] },
       logit_rows: { data: Int32Array.from(wanted), shape: [wanted.length] },
     };
-    this.context.ropes.forEach((rope, i) => {
+    this.#context.ropes.forEach((rope, i) => {
       const { cos, sin } = rope.table(positions);
       const shape = [batch, time, rope.headDim / 2];
       feeds[`rope.${i}.cos`] = { data: cos, shape };
       feeds[`rope.${i}.sin`] = { data: sin, shape };
     });
     const needed = Math.max(...positions) + 1;
-    for (const [i, angles] of this.angles.entries()) {
+    for (const [i, angles] of this.#angles.entries()) {
       Object.assign(feeds, angles.feeds(`rope_table.${i}`, needed));
     }
     return feeds;

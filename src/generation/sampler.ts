@@ -59,20 +59,20 @@ export function argmax(logits: ArrayLike<number>): number {
  * top-p, min-p, draw.
  */
 export class Sampler {
-  private readonly random: Random;
-  private readonly seen = new Set<number>();
+  readonly #random: Random;
+  readonly #seen = new Set<number>();
 
-  private readonly options: SamplingOptions;
+  readonly #options: SamplingOptions;
 
   constructor(options: SamplingOptions = {}) {
     checkOptions(options);
-    this.options = options.temperature === 0 ? { ...options, greedy: true } : options;
-    this.random = new Random(options.seed ?? 0);
+    this.#options = options.temperature === 0 ? { ...options, greedy: true } : options;
+    this.#random = new Random(options.seed ?? 0);
   }
 
   /** Tokens that count as having occurred: the prompt and what has been drawn. */
   observe(ids: Iterable<number>): void {
-    for (const id of ids) this.seen.add(id);
+    for (const id of ids) this.#seen.add(id);
   }
 
   /**
@@ -81,9 +81,9 @@ export class Sampler {
    * @throws RopewalkError when one is not a number or +Infinity.
    */
   next(logits: Float32Array, constraint?: TokenConstraint): number {
-    this.process(logits, [], constraint);
-    const id = this.options.greedy ? argmax(logits) : this.draw(distribution(logits, this.options));
-    this.seen.add(id);
+    this.#process(logits, [], constraint);
+    const id = this.#options.greedy ? argmax(logits) : this.draw(distribution(logits, this.#options));
+    this.#seen.add(id);
     return id;
   }
 
@@ -99,12 +99,12 @@ export class Sampler {
     from: Distribution,
     constraint?: TokenConstraint,
   ): number {
-    if (this.options.greedy) return this.next(logits, constraint);
-    this.process(logits, [], constraint);
-    const wanted = distribution(logits, this.options);
-    const stands = this.random.next() * probabilityOf(from, guessed) < probabilityOf(wanted, guessed);
+    if (this.#options.greedy) return this.next(logits, constraint);
+    this.#process(logits, [], constraint);
+    const wanted = distribution(logits, this.#options);
+    const stands = this.#random.next() * probabilityOf(from, guessed) < probabilityOf(wanted, guessed);
     const id = stands ? guessed : this.draw(excess(wanted, from));
-    this.seen.add(id);
+    this.#seen.add(id);
     return id;
   }
 
@@ -115,14 +115,14 @@ export class Sampler {
    * @param after tokens that count as having occurred, beside those that have.
    */
   probabilities(logits: Float32Array, after: readonly number[]): Distribution {
-    this.process(logits, after);
-    if (!this.options.greedy) return distribution(logits, this.options);
+    this.#process(logits, after);
+    if (!this.#options.greedy) return distribution(logits, this.#options);
     return { ids: [argmax(logits)], probabilities: Float64Array.of(1) };
   }
 
   /** Draws a token. */
   draw({ ids, probabilities }: Distribution): number {
-    let rest = this.random.next();
+    let rest = this.#random.next();
     for (let i = 0; i < ids.length; i++) {
       rest -= probabilities[i]!;
       if (rest < 0) return ids[i]!;
@@ -132,10 +132,10 @@ export class Sampler {
     return ids[last]!;
   }
 
-  private process(logits: Float32Array, after: readonly number[], constraint?: TokenConstraint): void {
-    const { repetitionPenalty = 1 } = this.options;
+  #process(logits: Float32Array, after: readonly number[], constraint?: TokenConstraint): void {
+    const { repetitionPenalty = 1 } = this.#options;
     if (repetitionPenalty !== 1) {
-      const seen = after.length === 0 ? this.seen : new Set([...this.seen, ...after]);
+      const seen = after.length === 0 ? this.#seen : new Set([...this.#seen, ...after]);
       for (const id of seen) {
         const logit = logits[id]!;
         logits[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;

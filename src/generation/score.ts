@@ -76,22 +76,22 @@ export interface Score {
 
 /** Adds up the loss of next tokens over rows of logits. */
 export class Scorer {
-  private sum = 0;
-  private tokens = 0;
+  #sum = 0;
+  #tokens = 0;
 
   /** @param ids the sequence that the rows belong to. */
   add({ start, logits }: LogitRows, ids: ArrayLike<number>, vocabSize: number): void {
     const rows = logits.length / vocabSize;
     for (let row = 0; row < rows && start + row + 1 < ids.length; row++) {
       const target = ids[start + row + 1]!;
-      this.sum += negativeLogLikelihood(logits.subarray(row * vocabSize, (row + 1) * vocabSize), target);
-      this.tokens++;
+      this.#sum += negativeLogLikelihood(logits.subarray(row * vocabSize, (row + 1) * vocabSize), target);
+      this.#tokens++;
     }
   }
 
   result(): Score {
-    const mean = this.sum / this.tokens;
-    return { tokens: this.tokens, meanNegativeLogLikelihood: mean, perplexity: Math.exp(mean) };
+    const mean = this.#sum / this.#tokens;
+    return { tokens: this.#tokens, meanNegativeLogLikelihood: mean, perplexity: Math.exp(mean) };
   }
 }
 

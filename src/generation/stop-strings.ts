@@ -21,17 +21,20 @@ interface Found {
  * string may be one of them, hold one, or be a part of one. What is shown never holds a stop string either.
  */
 export class StopStrings {
-  private held: readonly Part[] = [];
-  private ended = false;
+  #held: readonly Part[] = [];
+  #ended = false;
+
+  readonly #stops: readonly string[];
 
   /** @throws RopewalkError when one of them is empty. */
-  constructor(private readonly stops: readonly string[]) {
+  constructor(stops: readonly string[]) {
+    this.#stops = stops;
     if (stops.includes('')) throw new RopewalkError('a stop string is empty; give the text to stop before.');
   }
 
   /** Whether a stop string has appeared. */
   get stopped(): boolean {
-    return this.ended;
+    return this.#ended;
   }
 
   /**
@@ -40,32 +43,32 @@ export class StopStrings {
    * @param shown false for what is only looked through: the content of a special token.
    */
   push(text: string, shown = true): string {
-    if (this.ended) return '';
-    const parts = [...this.held, { text, shown }];
+    if (this.#ended) return '';
+    const parts = [...this.#held, { text, shown }];
     const views = viewsOf(parts);
-    const found = views.map(({ view, place }) => this.find(view, place)).reduce(first);
+    const found = views.map(({ view, place }) => this.#find(view, place)).reduce(first);
     if (found) {
-      this.ended = true;
-      this.held = [];
+      this.#ended = true;
+      this.#held = [];
       return shownOf(parts, 0, found.start);
     }
     const certain = Math.min(
-      ...views.map(({ view, place }) => place(view.length - this.possibleBeginning(view))),
+      ...views.map(({ view, place }) => place(view.length - this.#possibleBeginning(view))),
     );
-    this.held = cut(parts, certain, Number.POSITIVE_INFINITY);
+    this.#held = cut(parts, certain, Number.POSITIVE_INFINITY);
     return shownOf(parts, 0, certain);
   }
 
   /** What was held back, when no more text comes. */
   flush(): string {
-    const rest = shownOf(this.held, 0, Number.POSITIVE_INFINITY);
-    this.held = [];
+    const rest = shownOf(this.#held, 0, Number.POSITIVE_INFINITY);
+    this.#held = [];
     return rest;
   }
 
-  private find(view: string, place: (at: number) => number): Found | undefined {
+  #find(view: string, place: (at: number) => number): Found | undefined {
     let found: Found | undefined;
-    for (const stop of this.stops) {
+    for (const stop of this.#stops) {
       const at = view.indexOf(stop);
       if (at < 0) continue;
       // The end is the place behind the last character, not that of the next one.
@@ -75,11 +78,11 @@ export class StopStrings {
   }
 
   /** Length of the longest end of `text` that a stop string begins with. */
-  private possibleBeginning(text: string): number {
-    const longest = Math.max(0, ...this.stops.map((stop) => stop.length - 1));
+  #possibleBeginning(text: string): number {
+    const longest = Math.max(0, ...this.#stops.map((stop) => stop.length - 1));
     for (let length = Math.min(longest, text.length); length > 0; length--) {
       const tail = text.slice(text.length - length);
-      if (this.stops.some((stop) => stop.startsWith(tail))) return length;
+      if (this.#stops.some((stop) => stop.startsWith(tail))) return length;
     }
     return 0;
   }

@@ -169,16 +169,18 @@ class PartialFile {
   tag: string | undefined;
   /** Whether the bytes came from more than one answer. */
   continued = false;
-  private handle: FileHandle | undefined;
-  private hash: Hash;
-  private readonly pending = Buffer.allocUnsafe(PIECE);
-  private pendingSize = 0;
+  #handle: FileHandle | undefined;
+  #hash: Hash;
+  readonly #pending = Buffer.allocUnsafe(PIECE);
+  #pendingSize = 0;
 
-  private constructor(
-    private readonly path: string,
-    private readonly file: RemoteFile,
-  ) {
-    this.hash = newHash(file);
+  readonly #path: string;
+  readonly #file: RemoteFile;
+
+  private constructor(path: string, file: RemoteFile) {
+    this.#path = path;
+    this.#file = file;
+    this.#hash = newHash(file);
   }
 
   /** Takes over what an earlier process left, if any. To be called by the owner of the blob's lock. */
@@ -191,7 +193,7 @@ class PartialFile {
       if (largest) {
         // Should its process live after all, it finds its file gone when it is done, and starts over.
         await rename(largest.path, path).catch(() => {});
-        await partial.readExisting();
+        await partial.#readExisting();
       }
       return partial;
     } catch (error) {
@@ -200,98 +202,98 @@ class PartialFile {
     }
   }
 
-  private async readExisting(): Promise<void> {
+  async #readExisting(): Promise<void> {
     try {
-      this.handle = await open(this.path, 'r+');
+      this.#handle = await open(this.#path, 'r+');
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return;
       throw error;
     }
     for (;;) {
-      const { bytesRead } = await this.handle.read(this.pending, 0, PIECE, this.position);
+      const { bytesRead } = await this.#handle.read(this.#pending, 0, PIECE, this.position);
       if (bytesRead === 0) break;
-      this.hash.update(this.pending.subarray(0, bytesRead));
+      this.#hash.update(this.#pending.subarray(0, bytesRead));
       this.position += bytesRead;
     }
     this.continued = this.position > 0;
-    if (this.position > this.file.size) await this.restart();
+    if (this.position > this.#file.size) await this.restart();
   }
 
   async append(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.byteLength; ) {
-      const part = bytes.subarray(at, at + PIECE - this.pendingSize);
-      this.pending.set(part, this.pendingSize);
-      this.pendingSize += part.byteLength;
+      const part = bytes.subarray(at, at + PIECE - this.#pendingSize);
+      this.#pending.set(part, this.#pendingSize);
+      this.#pendingSize += part.byteLength;
       this.position += part.byteLength;
       at += part.byteLength;
-      if (this.pendingSize === PIECE) await this.flush();
+      if (this.#pendingSize === PIECE) await this.flush();
     }
   }
 
   /** Writes what was gathered. Where the disk refuses, the position is that of what it took. */
   async flush(): Promise<void> {
-    if (this.pendingSize === 0) return;
-    if (this.handle) await this.checkMine();
-    this.handle ??= await open(this.path, 'wx+');
-    const start = this.position - this.pendingSize;
+    if (this.#pendingSize === 0) return;
+    if (this.#handle) await this.#checkMine();
+    this.#handle ??= await open(this.#path, 'wx+');
+    const start = this.position - this.#pendingSize;
     let done = 0;
     try {
-      while (done < this.pendingSize) {
-        const { bytesWritten } = await this.handle.write(
-          this.pending,
+      while (done < this.#pendingSize) {
+        const { bytesWritten } = await this.#handle.write(
+          this.#pending,
           done,
-          this.pendingSize - done,
+          this.#pendingSize - done,
           start + done,
         );
         done += bytesWritten;
       }
     } finally {
-      this.hash.update(this.pending.subarray(0, done));
+      this.#hash.update(this.#pending.subarray(0, done));
       this.position = start + done;
-      this.pendingSize = 0;
+      this.#pendingSize = 0;
     }
   }
 
   digest(): string {
-    return this.hash.copy().digest('hex');
+    return this.#hash.copy().digest('hex');
   }
 
   /** Back to nothing. The file is removed, not cut: whoever still has it open must not reach into the new one. */
   async restart(): Promise<void> {
     await this.discard();
-    this.hash = newHash(this.file);
+    this.#hash = newHash(this.#file);
     this.position = 0;
     this.tag = undefined;
     this.continued = false;
   }
 
   async discard(): Promise<void> {
-    this.pendingSize = 0;
+    this.#pendingSize = 0;
     await this.close();
-    await rm(this.path, { force: true });
+    await rm(this.#path, { force: true });
   }
 
   /** Gives the file its name, once and for all. */
   async publish(blob: string): Promise<void> {
-    this.handle ??= await open(this.path, 'wx+');
-    await this.handle.sync();
+    this.#handle ??= await open(this.#path, 'wx+');
+    await this.#handle.sync();
     await this.close();
-    await this.checkMine();
-    await rename(this.path, blob);
+    await this.#checkMine();
+    await rename(this.#path, blob);
   }
 
   /**
    * Whoever slept so long that another process took the file over (the path is then gone: its name was ours alone) must
    * not write into it any more.
    */
-  private async checkMine(): Promise<void> {
-    const mine = await stat(this.path).catch(() => undefined);
-    if (!mine) throw new TakenOver(`${this.file.path}: another process took its download over`);
+  async #checkMine(): Promise<void> {
+    const mine = await stat(this.#path).catch(() => undefined);
+    if (!mine) throw new TakenOver(`${this.#file.path}: another process took its download over`);
   }
 
   async close(): Promise<void> {
-    const handle = this.handle;
-    this.handle = undefined;
+    const handle = this.#handle;
+    this.#handle = undefined;
     await handle?.close();
   }
 }

@@ -23,22 +23,20 @@ import { isCommit, type RepositoryKind } from './model-id.ts';
 export class ModelCache {
   readonly blobs: string;
   readonly locks: string;
-  private readonly folder: string;
+  readonly #folder: string;
 
-  constructor(
-    cache: string,
-    id: string,
-    private readonly symlinks = true,
-    kind: RepositoryKind = 'models',
-  ) {
+  readonly #symlinks: boolean;
+
+  constructor(cache: string, id: string, symlinks = true, kind: RepositoryKind = 'models') {
+    this.#symlinks = symlinks;
     const name = `${kind}--${id.replace('/', '--')}`;
-    this.folder = join(cache, name);
-    this.blobs = join(this.folder, 'blobs');
+    this.#folder = join(cache, name);
+    this.blobs = join(this.#folder, 'blobs');
     this.locks = join(cache, '.locks', name);
   }
 
   snapshot(commit: string): string {
-    return join(this.folder, 'snapshots', commit);
+    return join(this.#folder, 'snapshots', commit);
   }
 
   /** Where a file of a snapshot lies. `path` has been checked to be safe. */
@@ -49,15 +47,15 @@ export class ModelCache {
   /** The commit that a revision stood for when it was last pulled. `revision` has been checked to be safe. */
   async commitOf(revision: string): Promise<string | undefined> {
     if (isCommit(revision)) return revision;
-    const text = await this.readText(join(this.folder, 'refs', ...revision.split('/')));
+    const text = await this.#readText(join(this.#folder, 'refs', ...revision.split('/')));
     const commit = text?.trim() ?? '';
     return isCommit(commit) ? commit : undefined;
   }
 
   async writeRef(revision: string, commit: string): Promise<void> {
     if (isCommit(revision) || (await this.commitOf(revision)) === commit) return;
-    const path = join(this.folder, 'refs', ...revision.split('/'));
-    await this.makeFolder(dirname(path));
+    const path = join(this.#folder, 'refs', ...revision.split('/'));
+    await this.#makeFolder(dirname(path));
     await writeFileAtomic(path, commit);
   }
 
@@ -66,7 +64,7 @@ export class ModelCache {
     commit: string,
   ): Promise<{ files: ReadonlyMap<string, ListedFile>; ours: boolean } | undefined> {
     for (const folder of ['.ropewalk', 'trees']) {
-      const text = await this.readText(join(this.folder, folder, `${commit}.json`));
+      const text = await this.#readText(join(this.#folder, folder, `${commit}.json`));
       const files = text === undefined ? undefined : parseTree(parseJson(text));
       if (files) return { files, ours: folder === '.ropewalk' };
     }
@@ -74,8 +72,8 @@ export class ModelCache {
   }
 
   async writeFiles(commit: string, files: ReadonlyMap<string, ListedFile>): Promise<void> {
-    const path = join(this.folder, '.ropewalk', `${commit}.json`);
-    await this.makeFolder(dirname(path));
+    const path = join(this.#folder, '.ropewalk', `${commit}.json`);
+    await this.#makeFolder(dirname(path));
     await writeFileAtomic(path, treeText(files));
   }
 
@@ -106,7 +104,7 @@ export class ModelCache {
 
   /** The commits that there are snapshots of. */
   async commits(): Promise<string[]> {
-    const names = await readdir(join(this.folder, 'snapshots')).catch(() => []);
+    const names = await readdir(join(this.#folder, 'snapshots')).catch(() => []);
     return names.filter(isCommit).sort();
   }
 
@@ -117,9 +115,9 @@ export class ModelCache {
     const blob = join(this.blobs, file.hash);
     // Made beside the blobs, not in the snapshot, where an interrupted one would stay among the model's files.
     const draft = `${blob}.${randomBytes(4).toString('hex')}.pointer`;
-    await this.makeFolder(dirname(pointer));
+    await this.#makeFolder(dirname(pointer));
     try {
-      await this.makePointer(blob, draft, relative(dirname(pointer), blob));
+      await this.#makePointer(blob, draft, relative(dirname(pointer), blob));
       await rename(draft, pointer);
     } catch (error) {
       throw fileError(error, 'write', pointer);
@@ -129,7 +127,7 @@ export class ModelCache {
   }
 
   /** A symbolic link; where they are not to be had (Windows without its developer mode), a hard link, else a copy. */
-  private async makePointer(blob: string, draft: string, target: string): Promise<void> {
+  async #makePointer(blob: string, draft: string, target: string): Promise<void> {
     const without = [
       'EPERM',
       'EACCES',
@@ -141,7 +139,7 @@ export class ModelCache {
       'EXDEV',
       'UNKNOWN',
     ];
-    const tries = [...(this.symlinks ? [() => symlink(target, draft)] : []), () => link(blob, draft)];
+    const tries = [...(this.#symlinks ? [() => symlink(target, draft)] : []), () => link(blob, draft)];
     for (const attempt of tries) {
       try {
         await attempt();
@@ -153,7 +151,7 @@ export class ModelCache {
     await copyFile(blob, draft);
   }
 
-  private async makeFolder(path: string): Promise<void> {
+  async #makeFolder(path: string): Promise<void> {
     try {
       await mkdir(path, { recursive: true });
     } catch (error) {
@@ -161,7 +159,7 @@ export class ModelCache {
     }
   }
 
-  private async readText(path: string): Promise<string | undefined> {
+  async #readText(path: string): Promise<string | undefined> {
     try {
       return await readFile(path, 'utf8');
     } catch (error) {

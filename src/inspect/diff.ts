@@ -48,14 +48,17 @@ export function diffTrees(left: CausalLM, right: CausalLM): DiffRow[] {
 }
 
 class TreeDiffer {
-  constructor(
-    private readonly left: Side,
-    private readonly right: Side,
-  ) {}
+  readonly #left: Side;
+  readonly #right: Side;
+
+  constructor(left: Side, right: Side) {
+    this.#left = left;
+    this.#right = right;
+  }
 
   /** Rows of two modules of the same role, and of what they contain. */
   pair(a: TreeNode, b: TreeNode, depth: number): DiffRow[] {
-    const fields = moduleChanges(factsOf(a, this.left.model), factsOf(b, this.right.model));
+    const fields = moduleChanges(factsOf(a, this.#left.model), factsOf(b, this.#right.model));
     const changes: DiffRow['changes'][number][] = [];
     const replaced = kindOf(a.module) !== kindOf(b.module);
     const sameLabel = a.label === b.label || (isNumber(a.label) && isNumber(b.label));
@@ -63,7 +66,7 @@ class TreeDiffer {
     if (fields.some(({ isSize }) => isSize)) changes.push('resized');
     if (!replaced && fields.some(({ isSize }) => !isSize)) changes.push('changed');
     if (replaced) changes.push('replaced');
-    const role = roleOf(a, this.left);
+    const role = roleOf(a, this.#left);
     const mark: Mark = replaced
       ? 'replaced'
       : changes.includes('changed') || changes.includes('resized')
@@ -79,7 +82,7 @@ class TreeDiffer {
       changes,
       fields: fields.map(({ field, left, right }) => ({ field, left, right })),
     };
-    const inner = this.align(a.children, b.children, depth + 1);
+    const inner = this.#align(a.children, b.children, depth + 1);
     const closing: DiffRow[] = [];
     if (a.children.length > 0 || b.children.length > 0) {
       const end = `${indent(depth)})`;
@@ -92,9 +95,9 @@ class TreeDiffer {
     return [row, ...inner, ...closing];
   }
 
-  private align(left: readonly TreeNode[], right: readonly TreeNode[], depth: number): DiffRow[] {
-    const leftKeys = keysOf(left, this.left);
-    const rightKeys = keysOf(right, this.right);
+  #align(left: readonly TreeNode[], right: readonly TreeNode[], depth: number): DiffRow[] {
+    const leftKeys = keysOf(left, this.#left);
+    const rightKeys = keysOf(right, this.#right);
     const partners = leftKeys.map((keys) =>
       right.flatMap((_, j) => (rightKeys[j]!.some((key) => keys.includes(key)) ? [j] : [])),
     );
@@ -105,27 +108,27 @@ class TreeDiffer {
       const [first, ...rest] = free;
       const rows =
         first === undefined
-          ? this.alone(node, 'left', partners[i]!.length > 0 ? 'replaced' : 'removed', depth)
+          ? this.#alone(node, 'left', partners[i]!.length > 0 ? 'replaced' : 'removed', depth)
           : this.pair(node, right[first]!, depth);
       // One module's work is done by several: none of them is new.
-      for (const j of rest) rows.push(...this.alone(right[j]!, 'right', 'replaced', depth));
+      for (const j of rest) rows.push(...this.#alone(right[j]!, 'right', 'replaced', depth));
       return { rights: free, rows };
     });
     for (const [j, node] of right.entries()) {
       if (placed.has(j)) continue;
       // After the line that it follows in its own tree.
       const before = groups.findIndex(({ rights }) => rights.includes(j - 1));
-      groups.splice(before + 1, 0, { rights: [j], rows: this.alone(node, 'right', 'added', depth) });
+      groups.splice(before + 1, 0, { rights: [j], rows: this.#alone(node, 'right', 'added', depth) });
     }
     return groups.flatMap(({ rows }) => rows);
   }
 
-  private alone(node: TreeNode, side: 'left' | 'right', mark: Mark, depth: number): DiffRow[] {
+  #alone(node: TreeNode, side: 'left' | 'right', mark: Mark, depth: number): DiffRow[] {
     const changes = mark === 'replaced' ? (['replaced'] as const) : [];
-    const role = roleOf(node, this[side]);
+    const role = roleOf(node, side === 'left' ? this.#left : this.#right);
     const line = (text: string) => ({ role, [side]: indent(depth) + text, mark, changes, fields: [] });
     if (node.children.length === 0) return [line(nodeLine(node))];
-    const inner = node.children.flatMap((child) => this.alone(child, side, mark, depth + 1));
+    const inner = node.children.flatMap((child) => this.#alone(child, side, mark, depth + 1));
     return [line(nodeLine(node)), ...inner, { ...line(')'), closing: true }];
   }
 }

@@ -48,86 +48,86 @@ export function recordFlow(model: CausalLM): Flow {
 }
 
 class FlowRecorder {
-  private readonly owners = new Map<Tensor, Module>();
+  readonly #owners = new Map<Tensor, Module>();
   /** Values made of constants alone. */
-  private readonly constants = new Set<Tensor>();
-  private readonly modules = new Map<Module, { kind: 'module'; module: Module; nodes: Node[] }>();
-  private readonly stations = new Set<Station>();
-  private readonly after = new Map<Station, Edge[]>();
-  private readonly before = new Map<Station, Edge[]>();
+  readonly #constants = new Set<Tensor>();
+  readonly #modules = new Map<Module, { kind: 'module'; module: Module; nodes: Node[] }>();
+  readonly #stations = new Set<Station>();
+  readonly #after = new Map<Station, Edge[]>();
+  readonly #before = new Map<Station, Edge[]>();
   /** The stations that a value comes from. */
-  private readonly sources = new Map<Tensor, ReadonlySet<Station>>();
+  readonly #sources = new Map<Tensor, ReadonlySet<Station>>();
 
-  constructor(
-    model: CausalLM,
-    private readonly positionIds: Tensor,
-  ) {
+  readonly #positionIds: Tensor;
+
+  constructor(model: CausalLM, positionIds: Tensor) {
+    this.#positionIds = positionIds;
     for (const [, module] of model.walk()) {
       for (const [, parameter] of module.ownParameters()) {
         // A tied weight stands first where it is an embedding; the head is not part of this graph.
-        if (!this.owners.has(parameter.tensor)) this.owners.set(parameter.tensor, module);
+        if (!this.#owners.has(parameter.tensor)) this.#owners.set(parameter.tensor, module);
       }
     }
   }
 
   record(ids: Tensor, output: Tensor): Flow {
-    for (const node of topologicalOrder([output])) this.visit(node);
-    this.arrive({ kind: 'output', node: output.node }, [output]);
+    for (const node of topologicalOrder([output])) this.#visit(node);
+    this.#arrive({ kind: 'output', node: output.node }, [output]);
     return {
       ids,
-      positionIds: this.positionIds,
+      positionIds: this.#positionIds,
       output,
-      stations: this.stations,
-      after: this.after,
-      before: this.before,
+      stations: this.#stations,
+      after: this.#after,
+      before: this.#before,
     };
   }
 
-  private visit(node: Node): void {
-    const data = node.inputs.filter((x) => !this.owners.has(x) && !this.constants.has(x));
-    const owner = node.inputs.map((x) => this.owners.get(x)).find((module) => module !== undefined);
+  #visit(node: Node): void {
+    const data = node.inputs.filter((x) => !this.#owners.has(x) && !this.#constants.has(x));
+    const owner = node.inputs.map((x) => this.#owners.get(x)).find((module) => module !== undefined);
     if (data.length === 0 && owner) {
       // Computed from a weight alone, such as 1 + weight: still that module's weight.
-      for (const x of node.outputs) this.owners.set(x, owner);
-    } else if (node.operator.name === 'constant' && node !== this.positionIds.node) {
-      for (const x of node.outputs) this.constants.add(x);
+      for (const x of node.outputs) this.#owners.set(x, owner);
+    } else if (node.operator.name === 'constant' && node !== this.#positionIds.node) {
+      for (const x of node.outputs) this.#constants.add(x);
     } else if (owner) {
-      this.arrive(this.moduleStation(owner, node), data, node);
+      this.#arrive(this.#moduleStation(owner, node), data, node);
     } else {
       const kind = stationKind(node, data.length);
-      if (kind) this.arrive({ kind, node }, data, node);
+      if (kind) this.#arrive({ kind, node }, data, node);
       else {
-        const from = new Set(data.flatMap((x) => [...(this.sources.get(x) ?? [])]));
-        for (const x of node.outputs) this.sources.set(x, from);
+        const from = new Set(data.flatMap((x) => [...(this.#sources.get(x) ?? [])]));
+        for (const x of node.outputs) this.#sources.set(x, from);
       }
     }
   }
 
   /** A linear layer with a bias is two operations of one module. */
-  private moduleStation(module: Module, node: Node): Station {
-    const known = this.modules.get(module);
+  #moduleStation(module: Module, node: Node): Station {
+    const known = this.#modules.get(module);
     if (known) {
       known.nodes.push(node);
       return known;
     }
     const station = { kind: 'module' as const, module, nodes: [node] };
-    this.modules.set(module, station);
+    this.#modules.set(module, station);
     return station;
   }
 
-  private arrive(station: Station, data: readonly Tensor[], node?: Node): void {
-    this.stations.add(station);
+  #arrive(station: Station, data: readonly Tensor[], node?: Node): void {
+    this.#stations.add(station);
     for (const [port, x] of data.entries()) {
-      for (const from of this.sources.get(x) ?? []) {
-        if (from !== station) this.connect({ from, to: station, port });
+      for (const from of this.#sources.get(x) ?? []) {
+        if (from !== station) this.#connect({ from, to: station, port });
       }
     }
-    for (const x of node?.outputs ?? []) this.sources.set(x, new Set([station]));
+    for (const x of node?.outputs ?? []) this.#sources.set(x, new Set([station]));
   }
 
-  private connect(edge: Edge): void {
-    listOf(this.after, edge.from).push(edge);
-    listOf(this.before, edge.to).push(edge);
+  #connect(edge: Edge): void {
+    listOf(this.#after, edge.from).push(edge);
+    listOf(this.#before, edge.to).push(edge);
   }
 }
 

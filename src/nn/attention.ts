@@ -55,9 +55,12 @@ export interface Packing {
 /** Whole sequences of one length, without a cache. Activations are `[batch · time, width]`. */
 export class FullSequence implements SequenceContext {
   readonly positionIds: Tensor;
-  private readonly masks = new Map<string, Tensor>();
-  private readonly tables = new Map<RotaryEmbedding, { cos: Tensor; sin: Tensor }>();
-  private layers = 0;
+  readonly #masks = new Map<string, Tensor>();
+  readonly #tables = new Map<RotaryEmbedding, { cos: Tensor; sin: Tensor }>();
+  #layers = 0;
+
+  readonly #queryBlock: number;
+  readonly #packing: Packing | undefined;
 
   /**
    * @param ids int32 `[batch · time]`: the sequences one after another.
@@ -69,11 +72,13 @@ export class FullSequence implements SequenceContext {
     readonly ids: Tensor,
     readonly batch: number,
     readonly time: number,
-    private readonly queryBlock: number = QUERY_BLOCK,
-    private readonly packing?: Packing,
+    queryBlock: number = QUERY_BLOCK,
+    packing?: Packing,
     readonly taps?: Taps,
   ) {
-    this.positionIds = packing?.positions ?? constant(this.positions(), [batch * time], 'int32');
+    this.#queryBlock = queryBlock;
+    this.#packing = packing;
+    this.positionIds = packing?.positions ?? constant(this.#positions(), [batch * time], 'int32');
   }
 
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor {
@@ -81,7 +86,7 @@ export class FullSequence implements SequenceContext {
     const { heads, kvHeads, headDim, scale, softcap, window } = settings;
     const group = heads / kvHeads;
     if (rope) {
-      const { cos, sin } = this.table(rope);
+      const { cos, sin } = this.#table(rope);
       q = rotary(q, cos, sin, heads);
       k = rotary(k, cos, sin, kvHeads);
     }
@@ -91,8 +96,8 @@ export class FullSequence implements SequenceContext {
     const keys = rows(k);
     const values = rows(v);
     // Queries go in blocks, each against the keys up to its own end: half of a long sequence's scores are never made.
-    const layer = this.layers++;
-    const sizes = blockSizes(time, this.taps ? time : this.queryBlock);
+    const layer = this.#layers++;
+    const sizes = blockSizes(time, this.taps ? time : this.#queryBlock);
     let end = 0;
     const outputs = split(queries, 3, sizes).map((block, i) => {
       const size = sizes[i]!;
@@ -101,10 +106,10 @@ export class FullSequence implements SequenceContext {
       const first = window === null ? 0 : Math.max(0, start - window + 1);
       // The group's rows stand one under another as one matrix: [batch, kv, group · size, d].
       const stacked = reshape(block, [batch, kvHeads, group * size, headDim]);
-      const mask = this.mask(group, window, start, end, first);
+      const mask = this.#mask(group, window, start, end, first);
       const seen = [slice(keys, 2, first, end), slice(values, 2, first, end)] as const;
       const out = this.taps
-        ? this.tapped(layer, [stacked, ...seen], mask, settings)
+        ? this.#tapped(layer, [stacked, ...seen], mask, settings)
         : attention(stacked, ...seen, mask, { scale, softcap });
       return reshape(out, [batch, kvHeads, group, size, headDim]);
     });
@@ -113,7 +118,7 @@ export class FullSequence implements SequenceContext {
   }
 
   /** Attention of all queries of a layer, step by step where one of the steps is wanted. */
-  private tapped(
+  #tapped(
     layer: number,
     inputs: readonly [queries: Tensor, keys: Tensor, values: Tensor],
     mask: Tensor,
@@ -139,23 +144,24 @@ export class FullSequence implements SequenceContext {
     return matmul(probabilities, values);
   }
 
-  private positions(): Int32Array {
+  #positions(): Int32Array {
     return Int32Array.from({ length: this.batch * this.time }, (_, row) => row % this.time);
   }
 
-  private table(rope: RotaryEmbedding) {
-    let table = this.tables.get(rope);
+  #table(rope: RotaryEmbedding) {
+    let table = this.#tables.get(rope);
     if (!table) {
-      const { packing, batch, time } = this;
+      const { batch, time } = this;
+      const packing = this.#packing;
       const count = packing ? time : batch * time;
       const { cos, sin } = rope.table(
-        packing ? Int32Array.from({ length: time }, (_, i) => i) : this.positions(),
+        packing ? Int32Array.from({ length: time }, (_, i) => i) : this.#positions(),
       );
       const shape = [count, rope.headDim / 2];
       const rows = (data: Float32Array) =>
         packing ? gatherRows(constant(data, shape), packing.positions) : constant(data, shape);
       table = { cos: rows(cos), sin: rows(sin) };
-      this.tables.set(rope, table);
+      this.#tables.set(rope, table);
     }
     return table;
   }
@@ -164,11 +170,11 @@ export class FullSequence implements SequenceContext {
    * `[group · (end − start), end − first]`: 0 where key k ≤ q and k > q − window, far below zero elsewhere; packed, of each
    * sequence and below zero also between texts.
    */
-  private mask(group: number, window: number | null, start: number, end: number, first: number): Tensor {
+  #mask(group: number, window: number | null, start: number, end: number, first: number): Tensor {
     const size = end - start;
     const keys = end - first;
     const key = [group, window, start, end].join();
-    let mask = this.masks.get(key);
+    let mask = this.#masks.get(key);
     if (!mask) {
       const data = new Float32Array(group * size * keys);
       for (let row = 0; row < group * size; row++) {
@@ -179,20 +185,14 @@ export class FullSequence implements SequenceContext {
         }
       }
       mask = constant(data, [group * size, keys]);
-      if (this.packing) mask = add(mask, this.betweenTexts(this.packing, group, start, end, first));
-      this.masks.set(key, mask);
+      if (this.#packing) mask = add(mask, this.#betweenTexts(this.#packing, group, start, end, first));
+      this.#masks.set(key, mask);
     }
     return mask;
   }
 
   /** `[batch, 1, group · (end − start), end − first]`: 0 within a text, far below zero between two. */
-  private betweenTexts(
-    { segments }: Packing,
-    group: number,
-    start: number,
-    end: number,
-    first: number,
-  ): Tensor {
+  #betweenTexts({ segments }: Packing, group: number, start: number, end: number, first: number): Tensor {
     const { batch, time } = this;
     const rows = reshape(segments, [batch, time]);
     const queries = reshape(slice(rows, 1, start, end), [batch, 1, end - start, 1]);
@@ -238,14 +238,14 @@ export class CachedSequence implements SequenceContext {
   readonly ropes: RotaryEmbedding[] = [];
   /** Those whose angles it feeds for all positions up to the last, as `rope_table.0.cos` and so on. */
   readonly tableRopes: RotaryEmbedding[] = [];
-  private readonly tables: { cos: Tensor; sin: Tensor }[] = [];
-  private readonly wholeTables: { cos: Tensor; sin: Tensor }[] = [];
-  private readonly lengths = new Map<
+  readonly #tables: { cos: Tensor; sin: Tensor }[] = [];
+  readonly #wholeTables: { cos: Tensor; sin: Tensor }[] = [];
+  readonly #lengths = new Map<
     string,
     { past: Tensor; total: Tensor; last: Tensor; capacity: ReturnType<typeof symbol> }
   >();
-  private readonly rows: Tensor[] = [];
-  private readonly caches: Tensor[] = [];
+  readonly #rows: Tensor[] = [];
+  readonly #caches: Tensor[] = [];
 
   /** @param inPlace whether the caches grow where they are. */
   constructor(readonly inPlace: boolean) {
@@ -258,36 +258,36 @@ export class CachedSequence implements SequenceContext {
     const { heads, kvHeads, headDim, scale, softcap, window } = settings;
     // Where nothing rolls, a token's place in the cache is its position, and the attention turns by itself.
     const turns = this.inPlace && window === null && hasFusedRotation(headDim);
-    const whole = rope && turns ? this.wholeTable(rope) : undefined;
+    const whole = rope && turns ? this.#wholeTable(rope) : undefined;
     if (rope && !whole) {
-      const { cos, sin } = this.table(rope);
+      const { cos, sin } = this.#table(rope);
       q = rotary(q, cos, sin, heads);
       k = rotary(k, cos, sin, kvHeads);
     }
     const layer = this.layers.length;
     this.layers.push({ kvHeads, headDim, window });
-    this.rows.push(k, v);
-    const { past, total, last, capacity } = this.length(window);
+    this.#rows.push(k, v);
+    const { past, total, last, capacity } = this.#length(window);
     const cacheShape = [this.batch, kvHeads, capacity, headDim];
     const pastK = input(`cache.${layer}.key`, 'float32', cacheShape);
     const pastV = input(`cache.${layer}.value`, 'float32', cacheShape);
     const attributes = { heads, kvHeads, scale, softcap, window };
     const [out, newK, newV] = cachedAttention(q, k, v, pastK, pastV, past, total, last, attributes, whole);
-    this.caches.push(newK, newV);
+    this.#caches.push(newK, newV);
     return out;
   }
 
   /** What a run returns beside its result: the caches under `new.` and their names, or the new rows of all. */
   outputs(): Map<string, Tensor> {
-    if (!this.inPlace) return new Map([['new_rows', concat(this.rows, 0)]]);
+    if (!this.inPlace) return new Map([['new_rows', concat(this.#rows, 0)]]);
     return new Map(
-      this.caches.map((cache, i) => [`new.cache.${i >> 1}.${i % 2 === 0 ? 'key' : 'value'}`, cache]),
+      this.#caches.map((cache, i) => [`new.cache.${i >> 1}.${i % 2 === 0 ? 'key' : 'value'}`, cache]),
     );
   }
 
-  private length(window: number | null) {
+  #length(window: number | null) {
     const kind = cacheKind(window);
-    let length = this.lengths.get(kind);
+    let length = this.#lengths.get(kind);
     if (!length) {
       length = {
         past: input(`past_length.${kind}`, 'int32', [this.batch]),
@@ -295,31 +295,31 @@ export class CachedSequence implements SequenceContext {
         last: input(`last_key.${kind}`, 'int32', [this.batch]),
         capacity: symbol(`capacity.${kind}`),
       };
-      this.lengths.set(kind, length);
+      this.#lengths.set(kind, length);
     }
     return length;
   }
 
-  private table(rope: RotaryEmbedding) {
+  #table(rope: RotaryEmbedding) {
     let index = this.ropes.indexOf(rope);
     if (index < 0) {
       index = this.ropes.push(rope) - 1;
       const shape = [this.batch, this.time, rope.headDim / 2];
       const cos = input(`rope.${index}.cos`, 'float32', shape);
-      this.tables.push({ cos, sin: input(`rope.${index}.sin`, 'float32', shape) });
+      this.#tables.push({ cos, sin: input(`rope.${index}.sin`, 'float32', shape) });
     }
-    return this.tables[index]!;
+    return this.#tables[index]!;
   }
 
-  private wholeTable(rope: RotaryEmbedding) {
+  #wholeTable(rope: RotaryEmbedding) {
     let index = this.tableRopes.indexOf(rope);
     if (index < 0) {
       index = this.tableRopes.push(rope) - 1;
       const shape = [symbol('positions'), rope.headDim / 2];
       const cos = input(`rope_table.${index}.cos`, 'float32', shape);
-      this.wholeTables.push({ cos, sin: input(`rope_table.${index}.sin`, 'float32', shape) });
+      this.#wholeTables.push({ cos, sin: input(`rope_table.${index}.sin`, 'float32', shape) });
     }
-    return this.wholeTables[index]!;
+    return this.#wholeTables[index]!;
   }
 }
 

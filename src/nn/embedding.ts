@@ -7,7 +7,7 @@ import type { Part } from './parts.ts';
 export class Embedding extends Module {
   readonly weight: Parameter;
   readonly typeName: string;
-  private readonly options: { readonly scale?: number; readonly paddingId?: number | undefined };
+  readonly #options: { readonly scale?: number; readonly paddingId?: number | undefined };
 
   /** @param options.scale multiplies what is looked up, never the weight: a tied head is not scaled. */
   constructor(
@@ -19,23 +19,23 @@ export class Embedding extends Module {
     super();
     this.typeName = options.typeName ?? 'Embedding';
     this.weight = new Parameter([rows, width], { normal: std });
-    this.options = options;
+    this.#options = options;
   }
 
   override extra(): string {
-    const { paddingId } = this.options;
+    const { paddingId } = this.#options;
     return `${this.weight.shape.join(', ')}${paddingId === undefined ? '' : `, padding_idx=${paddingId}`}`;
   }
 
   override describe(): Part {
     const [vocabSize, width] = this.weight.shape as [number, number];
-    return { part: 'token embedding', vocabSize, width, scale: this.options.scale ?? 1 };
+    return { part: 'token embedding', vocabSize, width, scale: this.#options.scale ?? 1 };
   }
 
   /** ids `[…]` → `[…, width]`. */
   forward(ids: Tensor): Tensor {
     const rows = gatherRows(this.weight.tensor, ids);
-    const { scale } = this.options;
+    const { scale } = this.#options;
     return scale === undefined ? rows : mul(rows, scalar(Math.fround(scale)));
   }
 }

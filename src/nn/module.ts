@@ -9,8 +9,8 @@ export type Initializer = { readonly normal: number } | { readonly fill: number 
 
 /** A trained weight. Two modules that hold the same object are tied: it is one weight, and its gradients add up. */
 export class Parameter {
-  private graphInput: Tensor | undefined;
-  private name: string | undefined;
+  #graphInput: Tensor | undefined;
+  #name: string | undefined;
 
   constructor(
     readonly shape: readonly number[],
@@ -23,19 +23,19 @@ export class Parameter {
 
   /** Hugging Face's name, once the model it belongs to has been named; see {@link nameParameters}. */
   get path(): string {
-    if (this.name === undefined) throw new RopewalkError('a parameter was used before its model was named.');
-    return this.name;
+    if (this.#name === undefined) throw new RopewalkError('a parameter was used before its model was named.');
+    return this.#name;
   }
 
   set path(path: string) {
-    this.name = path;
-    this.graphInput = undefined;
+    this.#name = path;
+    this.#graphInput = undefined;
   }
 
   /** This weight in a graph. */
   get tensor(): Tensor {
-    this.graphInput ??= parameterInput(this.path, this.shape);
-    return this.graphInput;
+    this.#graphInput ??= parameterInput(this.path, this.shape);
+    return this.#graphInput;
   }
 }
 

@@ -20,14 +20,17 @@ export function pythonFloat(value: number): string {
 export class RMSNorm extends Module {
   readonly weight: Parameter;
 
+  readonly #weightOffset: 0 | 1;
+
   /** @param weightOffset 1 in Gemma, whose stored weights start at 0; 0 in Llama. */
   constructor(
     readonly typeName: string,
     readonly width: number,
     readonly epsilon: number,
-    private readonly weightOffset: 0 | 1 = 0,
+    weightOffset: 0 | 1 = 0,
   ) {
     super();
+    this.#weightOffset = weightOffset;
     this.weight = new Parameter([width], { fill: 1 - weightOffset });
   }
 
@@ -36,14 +39,15 @@ export class RMSNorm extends Module {
   }
 
   override describe(): Part {
-    const { width, epsilon, weightOffset } = this;
+    const { width, epsilon } = this;
+    const weightOffset = this.#weightOffset;
     return { part: 'norm', kind: 'RMSNorm', width, epsilon, weightOffset };
   }
 
   /** x `[…, width]` → the same shape. @param factor of the result. */
   forward(x: Tensor, factor = 1): Tensor {
     const weight = this.weight.tensor;
-    const shifted = this.weightOffset === 0 ? weight : add(weight, scalar(1));
+    const shifted = this.#weightOffset === 0 ? weight : add(weight, scalar(1));
     return rmsNorm(x, times(shifted, factor), this.epsilon);
   }
 }

@@ -22,25 +22,29 @@ export class RotaryEmbedding extends Module {
   /** What cos and sin are multiplied by: 1, but for YaRN. */
   readonly magnitude: number;
 
+  readonly #local: boolean;
+
   constructor(
     readonly typeName: string,
     readonly headDim: number,
     readonly theta: number,
     readonly scaling: RopeScaling | null,
     /** A second table, of local layers alone; the reference has both in one module. */
-    private readonly local = false,
+    local = false,
   ) {
     super();
+    this.#local = local;
     this.inverseFrequencies = rotaryFrequencies(headDim, theta, scaling);
     this.magnitude = rotaryMagnitude(scaling);
   }
 
   override get isPrinted(): boolean {
-    return !this.local;
+    return !this.#local;
   }
 
   override describe(): Part {
-    const { theta, scaling, local } = this;
+    const { theta, scaling } = this;
+    const local = this.#local;
     return {
       ...{ part: 'position', kind: 'rotary', theta },
       ...(scaling && { scaling: describeScaling(scaling) }),
@@ -92,7 +96,7 @@ function describeScaling(scaling: RopeScaling): NonNullable<PositionPart['scalin
  */
 export class SinusoidalPositions extends Module {
   readonly typeName = 'SinusoidalPositions';
-  private table: Float32Array | undefined;
+  #table: Float32Array | undefined;
 
   constructor(
     readonly positions: number,
@@ -116,11 +120,11 @@ export class SinusoidalPositions extends Module {
 
   /** ids of positions `[…]` → `[…, width]`. */
   forward(positionIds: Tensor): Tensor {
-    this.table ??= this.fillTable();
-    return gatherRows(constant(this.table, [this.positions, this.width]), positionIds);
+    this.#table ??= this.#fillTable();
+    return gatherRows(constant(this.#table, [this.positions, this.width]), positionIds);
   }
 
-  private fillTable(): Float32Array {
+  #fillTable(): Float32Array {
     const { positions, width } = this;
     const table = new Float32Array(positions * width);
     const half = width / 2;

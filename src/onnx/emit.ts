@@ -132,32 +132,40 @@ function productWeights(order: readonly Node[]): Map<string, { readonly transpos
 
 class Writer implements Emitter {
   readonly runtimeInputs = new Map<string, InputAttributes>();
-  private readonly graph: Parameters<typeof encodeModel>[0] = {
+  readonly #graph: Parameters<typeof encodeModel>[0] = {
     nodes: [],
     inputs: [],
     outputs: [],
     initializers: [],
   };
-  private readonly equal = new Map<string, string[]>();
-  private readonly constants = new Map<string, string>();
-  private readonly large = new Map<ArrayLike<number>, string>();
-  private readonly inFewBits = new Map<string, QuantizedWeight>();
+  readonly #equal = new Map<string, string[]>();
+  readonly #constants = new Map<string, string>();
+  readonly #large = new Map<ArrayLike<number>, string>();
+  readonly #inFewBits = new Map<string, QuantizedWeight>();
   readonly provided: ProvidedWeight[] = [];
-  private count = 0;
+  #count = 0;
+
+  readonly #used: ReadonlySet<Tensor>;
+  readonly #provide: EmitOptions['provide'];
+  readonly #products: ReadonlyMap<string, { readonly transposed: boolean }>;
 
   constructor(
     readonly dialect: Dialect,
-    private readonly used: ReadonlySet<Tensor>,
-    private readonly provide: EmitOptions['provide'],
-    private readonly products: ReadonlyMap<string, { readonly transposed: boolean }>,
-  ) {}
+    used: ReadonlySet<Tensor>,
+    provide: EmitOptions['provide'],
+    products: ReadonlyMap<string, { readonly transposed: boolean }>,
+  ) {
+    this.#used = used;
+    this.#provide = provide;
+    this.#products = products;
+  }
 
   quantized(value: string): QuantizedWeight | undefined {
-    return this.inFewBits.get(value);
+    return this.#inFewBits.get(value);
   }
 
   isUsed(tensor: Tensor): boolean {
-    return this.used.has(tensor);
+    return this.#used.has(tensor);
   }
 
   node(
@@ -168,24 +176,24 @@ class Writer implements Emitter {
   ): string[] {
     const { domain = '', outputs = 1 } = options;
     const key = JSON.stringify([type, domain, inputs, attributes, outputs]);
-    const known = this.equal.get(key);
+    const known = this.#equal.get(key);
     if (known) return known;
-    const names = Array.from({ length: outputs }, (_, i) => `${type}_${this.count}${i > 0 ? `.${i}` : ''}`);
-    this.count++;
-    this.graph.nodes.push(nodeProto(type, domain, inputs, names, attributes));
-    this.equal.set(key, names);
+    const names = Array.from({ length: outputs }, (_, i) => `${type}_${this.#count}${i > 0 ? `.${i}` : ''}`);
+    this.#count++;
+    this.#graph.nodes.push(nodeProto(type, domain, inputs, names, attributes));
+    this.#equal.set(key, names);
     return names;
   }
 
   constant(dtype: DType, shape: readonly number[], data: ArrayLike<number>): string {
     // Small constants are one by value, large ones by identity.
     const key = data.length <= 64 ? JSON.stringify([dtype, shape, Array.from(data)]) : undefined;
-    const known = key === undefined ? this.large.get(data) : this.constants.get(key);
+    const known = key === undefined ? this.#large.get(data) : this.#constants.get(key);
     if (known) return known;
-    const name = `constant_${this.count++}`;
-    this.graph.initializers.push(smallTensor(name, dtype, shape, data));
-    if (key === undefined) this.large.set(data, name);
-    else this.constants.set(key, name);
+    const name = `constant_${this.#count++}`;
+    this.#graph.initializers.push(smallTensor(name, dtype, shape, data));
+    if (key === undefined) this.#large.set(data, name);
+    else this.#constants.set(key, name);
     return name;
   }
 
@@ -193,36 +201,36 @@ class Writer implements Emitter {
     const { name, shape } = attributes;
     const source = attributes.parameter ? weights?.get(name) : undefined;
     if (!source) {
-      if (!this.runtimeInputs.has(name)) this.graph.inputs.push(valueInfo(name, attributes));
+      if (!this.runtimeInputs.has(name)) this.#graph.inputs.push(valueInfo(name, attributes));
       this.runtimeInputs.set(name, attributes);
       return name;
     }
     const sizes = staticShape(shape, `the weight ${name}`);
-    if ('quantized' in source) return this.quantizedInput(name, source.quantized);
+    if ('quantized' in source) return this.#quantizedInput(name, source.quantized);
     if ('file' in source) {
       const { file } = source;
-      this.graph.initializers.push(externalTensor(name, file.dtype, sizes, file));
+      this.#graph.initializers.push(externalTensor(name, file.dtype, sizes, file));
       // The engine folds the cast when it loads: half-precision files become float32 in memory.
       return file.dtype === 'float32' ? name : this.node('Cast', [name], { to: 1 })[0]!;
     }
-    if (this.provide) {
+    if (this.#provide) {
       const fill = async ([target]: readonly (Float32Array | Uint8Array)[]) =>
         target!.set('data' in source ? source.data : await source.read());
-      const weight = this.products.get(name);
+      const weight = this.#products.get(name);
       const tensor = { name, type: 'float32', shape: sizes } as const;
-      this.outside({
+      this.#outside({
         tensors: [weight ? { ...tensor, product: { weight, part: 'numbers' } } : tensor],
         fill,
       });
     } else {
       if (!('data' in source)) throw new RopewalkError(`the weight ${name} was not read before it was used.`);
-      this.graph.initializers.push(inlineTensor(name, 'float32', sizes, source.data));
+      this.#graph.initializers.push(inlineTensor(name, 'float32', sizes, source.data));
     }
     return name;
   }
 
   /** The initialisers of a weight in few bits; its own name then stands for all of them. */
-  private quantizedInput(name: string, source: QuantizedSource): string {
+  #quantizedInput(name: string, source: QuantizedSource): string {
     if (this.dialect === 'standard') throw new RopewalkError(`${name}: ai.onnx has no product in few bits.`);
     const { rows, bits, block, hasOffsets, hasZeroPoints = false } = source;
     const blocks = blocksInRow(source);
@@ -247,7 +255,7 @@ class Writer implements Emitter {
     const tensors = [data, scales, ...(hasZeroPoints ? [zeroPoints] : []), ...(hasOffsets ? [offsets] : [])];
     const arrays = (matrix: QuantizedMatrix) =>
       [matrix.data, matrix.scales, matrix.zeroPoints, matrix.offsets].filter((array) => array !== undefined);
-    if (this.provide) {
+    if (this.#provide) {
       const fill = async (targets: readonly (Float32Array | Uint8Array)[]) => {
         await source.read({
           data: targets[0] as Uint8Array,
@@ -256,15 +264,15 @@ class Writer implements Emitter {
           ...(hasOffsets && { offsets: targets.at(-1) as Float32Array }),
         });
       };
-      this.outside({ tensors, fill });
+      this.#outside({ tensors, fill });
     } else {
       if (!source.matrix) throw new RopewalkError(`the weight ${name} was not read before it was used.`);
       const values = arrays(source.matrix);
       tensors.forEach((tensor, i) => {
-        this.graph.initializers.push(inlineTensor(tensor.name, tensor.type, tensor.shape, values[i]!));
+        this.#graph.initializers.push(inlineTensor(tensor.name, tensor.type, tensor.shape, values[i]!));
       });
     }
-    this.inFewBits.set(name, {
+    this.#inFewBits.set(name, {
       ...source,
       exact: source.exact ?? false,
       data: data.name,
@@ -275,22 +283,22 @@ class Writer implements Emitter {
     return name;
   }
 
-  private outside(weight: ProvidedWeight): void {
+  #outside(weight: ProvidedWeight): void {
     this.provided.push(weight);
     for (const { name, type, shape } of weight.tensors) {
       const byteLength = sizeOf(shape) * (type === 'uint8' ? 1 : 4);
-      this.graph.initializers.push(
-        externalTensor(name, type, shape, { location: this.provide!.file, offset: 0, byteLength }),
+      this.#graph.initializers.push(
+        externalTensor(name, type, shape, { location: this.#provide!.file, offset: 0, byteLength }),
       );
     }
   }
 
   output(name: string, value: string, tensor: Tensor): void {
-    this.graph.nodes.push(nodeProto('Identity', '', [value], [name], {}));
-    this.graph.outputs.push(valueInfo(name, tensor));
+    this.#graph.nodes.push(nodeProto('Identity', '', [value], [name], {}));
+    this.#graph.outputs.push(valueInfo(name, tensor));
   }
 
   finish(): Uint8Array {
-    return encodeModel(this.graph);
+    return encodeModel(this.#graph);
   }
 }

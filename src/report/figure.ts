@@ -3,10 +3,10 @@ import { type Frame, svg } from './plot.ts';
 
 /** Ids that are used once: figures are described by their captions. */
 export class Ids {
-  private next = 1;
+  #next = 1;
 
   id(prefix: string): string {
-    return `${prefix}-${this.next++}`;
+    return `${prefix}-${this.#next++}`;
   }
 }
 

@@ -21,19 +21,19 @@ interface Described {
 
 /** Inputs and outputs of one run, in C arrays that are kept between runs. */
 class Slots {
-  private readonly described: (Described | undefined)[];
+  readonly #described: (Described | undefined)[];
   readonly names: BigUint64Array;
   readonly values: BigUint64Array;
-  private readonly texts: Buffer[];
+  readonly #texts: Buffer[];
 
-  constructor(
-    private readonly library: Library,
-    names: readonly string[],
-  ) {
-    this.texts = names.map((name) => Buffer.from(`${name}\0`));
-    this.names = BigUint64Array.from(this.texts, (text) => library.koffi.address(text));
+  readonly #library: Library;
+
+  constructor(library: Library, names: readonly string[]) {
+    this.#library = library;
+    this.#texts = names.map((name) => Buffer.from(`${name}\0`));
+    this.names = BigUint64Array.from(this.#texts, (text) => library.koffi.address(text));
     this.values = new BigUint64Array(names.length);
-    this.described = new Array<Described | undefined>(names.length).fill(undefined);
+    this.#described = new Array<Described | undefined>(names.length).fill(undefined);
   }
 
   get count(): number {
@@ -43,7 +43,7 @@ class Slots {
   /** Points a slot at an array; the engine reads or writes it in place. */
   set(slot: number, tensor: OrtTensor): void {
     const data = tensor.data as Float32Array | Int32Array | BigInt64Array;
-    const known = this.described[slot];
+    const known = this.#described[slot];
     if (
       known &&
       known.data.buffer === data.buffer &&
@@ -55,23 +55,23 @@ class Slots {
       return;
     }
     this.clear(slot);
-    const { api, cpu, koffi } = this.library;
+    const { api, cpu, koffi } = this.#library;
     const shape = BigInt64Array.from(tensor.dims, BigInt);
     // An empty array has no address of its own, and the engine wants one.
     const address = data.byteLength > 0 ? koffi.address(data) : koffi.address(this.names);
     const type = elementTypes[tensor.type as ElementType];
-    const value = this.library.out((out) =>
+    const value = this.#library.out((out) =>
       api.createTensorWithData(cpu, address, data.byteLength, koffi.address(shape), shape.length, type, out),
     );
-    this.described[slot] = { data, dims: tensor.dims, value };
+    this.#described[slot] = { data, dims: tensor.dims, value };
     this.values[slot] = BigInt(value);
   }
 
   /** Leaves an output to the engine to allocate. */
   clear(slot: number): void {
-    const known = this.described[slot];
-    if (known) this.library.api.releaseValue(known.value);
-    this.described[slot] = undefined;
+    const known = this.#described[slot];
+    if (known) this.#library.api.releaseValue(known.value);
+    this.#described[slot] = undefined;
     this.values[slot] = 0n;
   }
 
@@ -81,32 +81,36 @@ class Slots {
 }
 
 class DirectSession {
-  private inputs: Slots | undefined;
-  private outputs: Slots | undefined;
-  private signature = '';
-  private released = false;
+  #inputs: Slots | undefined;
+  #outputs: Slots | undefined;
+  #signature = '';
+  #released = false;
 
-  constructor(
-    private readonly library: Library,
-    private readonly session: Pointer,
-    private readonly weights: ProvidedWeights,
-  ) {}
+  readonly #library: Library;
+  readonly #session: Pointer;
+  readonly #weights: ProvidedWeights;
+
+  constructor(library: Library, session: Pointer, weights: ProvidedWeights) {
+    this.#library = library;
+    this.#session = session;
+    this.#weights = weights;
+  }
 
   async run(feeds: Record<string, OrtTensor>, fetches: Record<string, OrtTensor | null>) {
     // The event loop goes on between runs, so that signals and timers are heard.
     await new Promise<void>((resolve) => setImmediate(resolve));
-    if (this.released) throw new Error('the session was released');
+    if (this.#released) throw new Error('the session was released');
     const names = { inputs: Object.keys(feeds), outputs: Object.keys(fetches) };
     const signature = JSON.stringify(names);
-    if (signature !== this.signature) {
-      this.inputs?.release();
-      this.outputs?.release();
-      this.inputs = new Slots(this.library, names.inputs);
-      this.outputs = new Slots(this.library, names.outputs);
-      this.signature = signature;
+    if (signature !== this.#signature) {
+      this.#inputs?.release();
+      this.#outputs?.release();
+      this.#inputs = new Slots(this.#library, names.inputs);
+      this.#outputs = new Slots(this.#library, names.outputs);
+      this.#signature = signature;
     }
-    const inputs = this.inputs!;
-    const outputs = this.outputs!;
+    const inputs = this.#inputs!;
+    const outputs = this.#outputs!;
     names.inputs.forEach((name, slot) => {
       inputs.set(slot, feeds[name]!);
     });
@@ -115,10 +119,10 @@ class DirectSession {
       if (target) outputs.set(slot, target);
       else outputs.clear(slot);
     });
-    const { api, koffi } = this.library;
-    this.library.check(
+    const { api, koffi } = this.#library;
+    this.#library.check(
       api.run(
-        this.session,
+        this.#session,
         null,
         koffi.address(inputs.names),
         inputs.count > 0 ? koffi.address(inputs.values) : null,
@@ -130,39 +134,39 @@ class DirectSession {
     );
     const results: Record<string, OrtTensor> = {};
     names.outputs.forEach((name, slot) => {
-      results[name] = fetches[name] ?? this.take(outputs.values[slot]!);
+      results[name] = fetches[name] ?? this.#take(outputs.values[slot]!);
       if (!fetches[name]) outputs.values[slot] = 0n;
     });
     return results;
   }
 
   endProfiling(): void {
-    this.library.out((out) => this.library.api.endProfiling(this.session, this.library.allocator, out));
+    this.#library.out((out) => this.#library.api.endProfiling(this.#session, this.#library.allocator, out));
   }
 
   async release(): Promise<void> {
-    if (this.released) return;
-    this.released = true;
-    this.inputs?.release();
-    this.outputs?.release();
-    this.library.api.releaseSession(this.session);
-    this.weights.release();
+    if (this.#released) return;
+    this.#released = true;
+    this.#inputs?.release();
+    this.#outputs?.release();
+    this.#library.api.releaseSession(this.#session);
+    this.#weights.release();
   }
 
   /** Copies what the engine allocated into an array of ours, and gives it back. */
-  private take(value: Pointer): OrtTensor {
-    const { api, koffi } = this.library;
-    const info = this.library.out((out) => api.getTensorTypeAndShape(value, out));
+  #take(value: Pointer): OrtTensor {
+    const { api, koffi } = this.#library;
+    const info = this.#library.out((out) => api.getTensorTypeAndShape(value, out));
     const number: unknown[] = [0];
-    this.library.check(api.getTensorElementType(info, number));
+    this.#library.check(api.getTensorElementType(info, number));
     const type = (Object.keys(elementTypes) as ElementType[]).find((key) => elementTypes[key] === number[0]);
-    this.library.check(api.getDimensionsCount(info, number));
+    this.#library.check(api.getDimensionsCount(info, number));
     const shape = new BigInt64Array(Number(number[0]));
-    if (shape.length > 0) this.library.check(api.getDimensions(info, koffi.address(shape), shape.length));
+    if (shape.length > 0) this.#library.check(api.getDimensions(info, koffi.address(shape), shape.length));
     api.releaseTensorTypeAndShapeInfo(info);
     const dims = Array.from(shape, Number);
     const size = sizeOf(dims);
-    const data = this.library.out((out) => api.getTensorMutableData(value, out));
+    const data = this.#library.out((out) => api.getTensorMutableData(value, out));
     const copy = <T>(make: new (buffer: ArrayBuffer) => T, bytes: number) =>
       new make(size === 0 ? new ArrayBuffer(0) : koffi.view(data, size * bytes).slice(0));
     try {

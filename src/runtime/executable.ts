@@ -35,15 +35,25 @@ export interface CompileOptions extends SessionSettings {
 
 /** A graph made ready to run. */
 export class Executable {
+  readonly #engine: Engine;
+  readonly #session: InferenceSession;
+  readonly #plans: ReadonlyMap<string, OutputPlan>;
+  readonly #lookups: readonly HostLookup[];
+
   private constructor(
-    private readonly engine: Engine,
-    private readonly session: InferenceSession,
-    private readonly plans: ReadonlyMap<string, OutputPlan>,
+    engine: Engine,
+    session: InferenceSession,
+    plans: ReadonlyMap<string, OutputPlan>,
     readonly inputs: ReadonlyMap<string, InputAttributes>,
     /** Bytes of the ONNX model, weights inside it included. */
     readonly modelBytes: number,
-    private readonly lookups: readonly HostLookup[],
-  ) {}
+    lookups: readonly HostLookup[],
+  ) {
+    this.#engine = engine;
+    this.#session = session;
+    this.#plans = plans;
+    this.#lookups = lookups;
+  }
 
   /** @param outputs what a run returns, by name. */
   static async compile(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions = {}) {
@@ -76,23 +86,23 @@ export class Executable {
   ): Promise<Record<string, HostTensor>> {
     const fed: Record<string, OrtTensor> = {};
     for (const [name, attributes] of this.inputs) {
-      const lookup = this.lookups.find((each) => each.input === name);
+      const lookup = this.#lookups.find((each) => each.input === name);
       const feed = lookup ? lookUp(lookup, feeds[lookup.ids]) : feeds[name];
-      fed[name] = this.toEngine(name, attributes, feed);
+      fed[name] = this.#toEngine(name, attributes, feed);
     }
     const fetches: Record<string, OrtTensor | null> = {};
-    for (const [name, plan] of this.plans) {
+    for (const [name, plan] of this.#plans) {
       if (plan.dense !== undefined) {
-        fetches[plan.dense] = this.target(plan, into[name]);
+        fetches[plan.dense] = this.#target(plan, into[name]);
       }
       for (const { ids, rows } of plan.additions) {
         fetches[ids] = null;
         fetches[rows] = null;
       }
     }
-    const results = (await this.session.run(fed, fetches)) as Record<string, OrtTensor>;
+    const results = (await this.#session.run(fed, fetches)) as Record<string, OrtTensor>;
     const outputs: Record<string, HostTensor> = {};
-    for (const [name, plan] of this.plans) {
+    for (const [name, plan] of this.#plans) {
       const target = into[name];
       const array = target && 'data' in target ? (target.data as Float32Array) : target;
       outputs[name] = collect(plan, results, array, plan.dense !== undefined && fetches[plan.dense] !== null);
@@ -102,23 +112,23 @@ export class Executable {
 
   /** Returns the engine's memory. Nothing can be run afterwards. */
   async release(): Promise<void> {
-    await this.session.release();
+    await this.#session.release();
   }
 
   endProfiling(): void {
-    this.session.endProfiling();
+    this.#session.endProfiling();
   }
 
   /** Where the engine writes an output, when the caller wants it somewhere and the size is known beforehand. */
-  private target(plan: OutputPlan, into: Float32Array | HostTensor | undefined): OrtTensor | null {
-    if (!into || !this.engine.writesOutputs) return null;
-    const { Tensor } = this.engine.runtime;
+  #target(plan: OutputPlan, into: Float32Array | HostTensor | undefined): OrtTensor | null {
+    if (!into || !this.#engine.writesOutputs) return null;
+    const { Tensor } = this.#engine.runtime;
     if ('data' in into) return new Tensor('float32', into.data as Float32Array, into.shape);
     const fixed = plan.shape.every((dim) => typeof dim === 'number');
     return fixed ? new Tensor('float32', into, plan.shape as number[]) : null;
   }
 
-  private toEngine(name: string, attributes: InputAttributes, feed: HostTensor | undefined): OrtTensor {
+  #toEngine(name: string, attributes: InputAttributes, feed: HostTensor | undefined): OrtTensor {
     if (!feed) throw new RopewalkError(`the graph's input ${name} was not given.`);
     const { data, shape } = feed;
     const fits =
@@ -131,7 +141,7 @@ export class Executable {
         `the graph's input ${name} has shape ${shapeText(shape)}, but ${shapeText(attributes.shape)} is needed.`,
       );
     }
-    const { Tensor } = this.engine.runtime;
+    const { Tensor } = this.#engine.runtime;
     if (attributes.dtype === 'float32' && data instanceof Float32Array)
       return new Tensor('float32', data, shape);
     if (attributes.dtype === 'int32' && data instanceof Int32Array) return new Tensor('int32', data, shape);

@@ -35,18 +35,18 @@ function mebibytes(bytes: number): string {
  * system gives real pages on first touch, so an unused rest costs nothing but address space.
  */
 export class HostMemory {
-  private readonly slabs: Slab[] = [];
+  readonly #slabs: Slab[] = [];
   /** The slab that small requests are cut from. */
-  private shared: Slab | undefined;
+  #shared: Slab | undefined;
 
   /** Bytes of all memories, used or not. */
   get reservedBytes(): number {
-    return this.slabs.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
+    return this.#slabs.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
   }
 
   /** Bytes handed out, padding included. */
   get usedBytes(): number {
-    return this.slabs.reduce((sum, { used }) => sum + used, 0);
+    return this.#slabs.reduce((sum, { used }) => sum + used, 0);
   }
 
   /** @returns n zeros, 64-byte aligned. @throws RopewalkError when the memory cannot be had. */
@@ -84,7 +84,7 @@ export class HostMemory {
       let bytes = 0;
       while (end < groups.length && bytes + sizes[end]! <= largestSlab) bytes += sizes[end++]!;
       // Room must not go to other small requests.
-      const slab = room ? this.newSlab(bytes) : this.slabFor(bytes);
+      const slab = room ? this.#newSlab(bytes) : this.#slabFor(bytes);
       places.push(...new Array<Slab>(end - start).fill(slab));
       start = end;
     }
@@ -93,19 +93,19 @@ export class HostMemory {
 
   /** Zeroed bytes, each array 64-byte aligned, all on one memory. @throws RopewalkError as {@link allocGroups}. */
   allocByteGroup(byteLengths: readonly number[]): Uint8Array[] {
-    const slab = this.slabFor(groupBytes(byteLengths, 1));
+    const slab = this.#slabFor(groupBytes(byteLengths, 1));
     return byteLengths.map((bytes) => cut(slab, bytes));
   }
 
-  private slabFor(bytes: number): Slab {
-    if (bytes >= sharedSlab) return this.newSlab(bytes);
-    if (!this.shared || this.shared.used + bytes > this.shared.buffer.byteLength) {
-      this.shared = this.newSlab(sharedSlab);
+  #slabFor(bytes: number): Slab {
+    if (bytes >= sharedSlab) return this.#newSlab(bytes);
+    if (!this.#shared || this.#shared.used + bytes > this.#shared.buffer.byteLength) {
+      this.#shared = this.#newSlab(sharedSlab);
     }
-    return this.shared;
+    return this.#shared;
   }
 
-  private newSlab(bytes: number): Slab {
+  #newSlab(bytes: number): Slab {
     const pages = Math.ceil(bytes / pageBytes);
     let memory: WebAssembly.Memory;
     try {
@@ -119,7 +119,7 @@ export class HostMemory {
     attachKernels(memory);
     // Unshared memory always has a plain ArrayBuffer.
     const slab: Slab = { buffer: memory.buffer as ArrayBuffer, used: 0 };
-    this.slabs.push(slab);
+    this.#slabs.push(slab);
     slabOf.set(slab.buffer, slab);
     return slab;
   }

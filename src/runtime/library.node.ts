@@ -140,7 +140,7 @@ export class Library {
   readonly env: Pointer;
   readonly cpu: Pointer;
   readonly allocator: Pointer;
-  private readonly glibc: Glibc | undefined;
+  readonly #glibc: Glibc | undefined;
 
   constructor(
     readonly koffi: Koffi,
@@ -163,7 +163,7 @@ export class Library {
     this.env = this.out((out) => this.api.createEnv(3, 'ropewalk', out));
     this.cpu = this.out((out) => this.api.createCpuMemoryInfo(0, 0, out));
     this.allocator = this.out((out) => this.api.getDefaultAllocator(out));
-    this.glibc = openGlibc(koffi);
+    this.#glibc = openGlibc(koffi);
   }
 
   /**
@@ -171,12 +171,13 @@ export class Library {
    * than the model itself takes.
    */
   trimMemory(): void {
-    this.glibc?.trim(0);
+    this.#glibc?.trim(0);
   }
 
   /** @throws Error when there is no such memory. */
   allocate(bytes: number): Block {
-    const { api, allocator, glibc } = this;
+    const { api, allocator } = this;
+    const glibc = this.#glibc;
     if (glibc && bytes >= LARGE) {
       const size = Math.ceil(bytes / LARGE_PAGE) * LARGE_PAGE;
       const data = glibc.map(null, size, READ_WRITE, PRIVATE, -1, 0);

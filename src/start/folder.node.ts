@@ -30,7 +30,7 @@ export class JobFolder {
           `${path} holds something else than this job; name another folder with --out.`,
         );
       }
-      if (fresh) await folder.clear();
+      if (fresh) await folder.#clear();
     } catch (error) {
       throw error instanceof RopewalkError ? error : fileError(error, 'write', path);
     }
@@ -67,7 +67,7 @@ export class JobFolder {
   }
 
   /** job.json goes last: a removal that is interrupted can be done again. */
-  private async clear(): Promise<void> {
+  async #clear(): Promise<void> {
     const names = await readdir(this.path);
     for (const name of names) {
       if (name !== JOB_FILE) await rm(this.file(name), { recursive: true, force: true });

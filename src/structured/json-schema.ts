@@ -69,71 +69,82 @@ export function compileJsonSchema(schema: JsonSchema, tokenizer: Tokenizer): Com
 }
 
 class JsonConstraint implements TokenConstraint {
-  private positions: readonly Position[];
-  private first = true;
-  private ended = false;
+  #positions: readonly Position[];
+  #first = true;
+  #ended = false;
+
+  readonly #vocabulary: Vocabulary;
+  readonly #done: Position;
+  #remaining: number;
+  readonly #stopTokens: readonly number[];
 
   constructor(
-    private readonly vocabulary: Vocabulary,
+    vocabulary: Vocabulary,
     start: Position,
-    private readonly done: Position,
-    private remaining: number,
-    private readonly stopTokens: readonly number[],
+    done: Position,
+    remaining: number,
+    stopTokens: readonly number[],
   ) {
-    this.positions = [start];
+    this.#vocabulary = vocabulary;
+    this.#done = done;
+    this.#remaining = remaining;
+    this.#stopTokens = stopTokens;
+    this.#positions = [start];
   }
 
-  private get complete(): boolean {
-    return this.positions.includes(this.done);
+  get #complete(): boolean {
+    return this.#positions.includes(this.#done);
   }
 
   get finished(): boolean {
-    if (this.ended) return true;
+    if (this.#ended) return true;
     return (
-      this.complete && (this.positions.length === 1 || this.stopTokens.length === 0 || this.remaining === 0)
+      this.#complete &&
+      (this.#positions.length === 1 || this.#stopTokens.length === 0 || this.#remaining === 0)
     );
   }
 
   mask(logits: Float32Array): void {
-    const { vocabulary, stopTokens } = this;
+    const vocabulary = this.#vocabulary;
+    const stopTokens = this.#stopTokens;
     const bits = new Uint32Array(Math.max(vocabulary.bitWords, Math.ceil(logits.length / 32)));
-    const budget = this.remaining - 1;
-    for (const position of this.positions) {
+    const budget = this.#remaining - 1;
+    for (const position of this.#positions) {
       if (position instanceof InString) addStringTokens(bits, position, budget, vocabulary);
       else {
         const { ids, costs } = followers(position, vocabulary);
         for (let i = 0; i < ids.length; i++) if (costs[i]! <= budget) setBit(bits, ids[i]!);
       }
     }
-    if (this.first) this.correctStart(bits, budget);
+    if (this.#first) this.#correctStart(bits, budget);
     for (const id of stopTokens) {
-      if (this.complete) setBit(bits, id);
+      if (this.#complete) setBit(bits, id);
       else clearBit(bits, id);
     }
     apply(bits, logits);
   }
 
   accept(id: number): void {
-    const ends = this.stopTokens.includes(id);
-    if (ends && this.complete) {
-      this.ended = true;
+    const ends = this.#stopTokens.includes(id);
+    if (ends && this.#complete) {
+      this.#ended = true;
       return;
     }
-    const text = ends ? '' : (this.vocabulary.text(id, this.first) ?? '');
-    const next = this.after(text);
-    if (text === '' || leastCost(next) > this.remaining - 1) {
+    const text = ends ? '' : (this.#vocabulary.text(id, this.#first) ?? '');
+    const next = this.#after(text);
+    if (text === '' || leastCost(next) > this.#remaining - 1) {
       throw new RopewalkError(`token ${id} does not go on with JSON that fits the schema.`);
     }
-    this.positions = next;
-    this.remaining--;
-    this.first = false;
+    this.#positions = next;
+    this.#remaining--;
+    this.#first = false;
   }
 
   /** Places after a text, a character for each byte. */
-  private after(text: string): readonly Position[] {
+  #after(text: string): readonly Position[] {
     const next = new Set<Position>();
     // One by one, as the masks were made: of very many readings those would otherwise keep others.
-    for (const position of this.positions) {
+    for (const position of this.#positions) {
       let reached: readonly Position[] = [position];
       for (let i = 0; i < text.length && reached.length > 0; i++) {
         reached = advance(reached, text.charCodeAt(i));
@@ -144,10 +155,10 @@ class JsonConstraint implements TokenConstraint {
   }
 
   /** Some tokenizers' tokens give other bytes at the beginning of a text. */
-  private correctStart(bits: Uint32Array, budget: number): void {
-    for (const [id, text] of this.vocabulary.atStart) {
+  #correctStart(bits: Uint32Array, budget: number): void {
+    for (const [id, text] of this.#vocabulary.atStart) {
       clearBit(bits, id);
-      if (text !== '' && leastCost(this.after(text)) <= budget) setBit(bits, id);
+      if (text !== '' && leastCost(this.#after(text)) <= budget) setBit(bits, id);
     }
   }
 }

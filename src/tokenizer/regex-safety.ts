@@ -43,114 +43,118 @@ type Piece =
 
 /** A parser of the form of patterns: what characters a class has is of no interest. */
 class Parser {
-  private at = 0;
-  private depth = 0;
+  #at = 0;
+  #depth = 0;
 
-  constructor(private readonly source: string) {}
+  readonly #source: string;
+
+  constructor(source: string) {
+    this.#source = source;
+  }
 
   parse(): Piece[][] {
-    const alternatives = this.alternatives();
-    if (this.at < this.source.length) throw new Problem('it has a ")" too many');
+    const alternatives = this.#alternatives();
+    if (this.#at < this.#source.length) throw new Problem('it has a ")" too many');
     return alternatives;
   }
 
-  private alternatives(): Piece[][] {
-    if (++this.depth > MAX_DEPTH) throw new Problem(`its groups are nested more than ${MAX_DEPTH} deep`);
+  #alternatives(): Piece[][] {
+    if (++this.#depth > MAX_DEPTH) throw new Problem(`its groups are nested more than ${MAX_DEPTH} deep`);
     const all: Piece[][] = [[]];
-    while (this.at < this.source.length && this.source[this.at] !== ')') {
-      if (this.source[this.at] === '|') {
-        this.at++;
+    while (this.#at < this.#source.length && this.#source[this.#at] !== ')') {
+      if (this.#source[this.#at] === '|') {
+        this.#at++;
         all.push([]);
-      } else if (!this.options()) all.at(-1)!.push(this.repeated());
+      } else if (!this.#options()) all.at(-1)!.push(this.#repeated());
     }
-    this.depth--;
+    this.#depth--;
     return all;
   }
 
   /** `(?i)`, which changes what the rest of a group matches. */
-  private options(): boolean {
-    const match = /^\(\?[a-z]{0,8}(?:-[a-z]{1,8})?\)/.exec(this.source.slice(this.at, this.at + 24));
-    this.at += match?.[0].length ?? 0;
+  #options(): boolean {
+    const match = /^\(\?[a-z]{0,8}(?:-[a-z]{1,8})?\)/.exec(this.#source.slice(this.#at, this.#at + 24));
+    this.#at += match?.[0].length ?? 0;
     return match !== null;
   }
 
-  private repeated(): Piece {
-    let piece = this.atom();
+  #repeated(): Piece {
+    let piece = this.#atom();
     for (;;) {
-      const range = this.quantifier();
+      const range = this.#quantifier();
       if (!range) return piece;
       piece = { kind: 'repeat', body: piece, ...range };
       // Lazy or possessive: the number of ways is the same or smaller.
-      if (this.source[this.at] === '?' || this.source[this.at] === '+') this.at++;
+      if (this.#source[this.#at] === '?' || this.#source[this.#at] === '+') this.#at++;
     }
   }
 
-  private quantifier(): { least: number; most: number } | undefined {
-    const simple = { '*': [0, Infinity], '+': [1, Infinity], '?': [0, 1] }[this.source[this.at] ?? ''];
+  #quantifier(): { least: number; most: number } | undefined {
+    const simple = { '*': [0, Infinity], '+': [1, Infinity], '?': [0, 1] }[this.#source[this.#at] ?? ''];
     if (simple) {
-      this.at++;
+      this.#at++;
       return { least: simple[0]!, most: simple[1]! };
     }
-    const counted = /^\{(\d*)(,?)(\d*)\}/.exec(this.source.slice(this.at, this.at + 24));
+    const counted = /^\{(\d*)(,?)(\d*)\}/.exec(this.#source.slice(this.#at, this.#at + 24));
     if (!counted || (counted[1] === '' && counted[3] === '')) return undefined;
-    this.at += counted[0].length;
+    this.#at += counted[0].length;
     const least = Number(counted[1]);
     const most =
       counted[2] === '' ? least : counted[3] === '' ? Number.POSITIVE_INFINITY : Number(counted[3]);
     return { least, most };
   }
 
-  private atom(): Piece {
-    const character = this.source[this.at++]!;
-    if (character === '(') return this.group();
-    if (character === '[') return this.characterClass();
+  #atom(): Piece {
+    const character = this.#source[this.#at++]!;
+    if (character === '(') return this.#group();
+    if (character === '[') return this.#characterClass();
     if (character === '^' || character === '$') return { kind: 'assertion' };
     if (character === '.') return { kind: 'character', literal: undefined };
-    if (character === '\\') return this.escape();
+    if (character === '\\') return this.#escape();
     return { kind: 'character', literal: character };
   }
 
-  private group(): Piece {
-    const rest = this.source.slice(this.at, this.at + 80);
+  #group(): Piece {
+    const rest = this.#source.slice(this.#at, this.#at + 80);
     const opening = /^\?(?:<?[=!]|:|>|<[^>=!]{1,60}>|P<[^>]{1,60}>|[a-z]{0,8}(?:-[a-z]{1,8})?:)/.exec(
       rest,
     )?.[0];
     if (rest.startsWith('?') && opening === undefined) throw new Problem('it has a group of an unknown kind');
-    this.at += opening?.length ?? 0;
-    const alternatives = this.alternatives();
-    if (this.source[this.at++] !== ')') throw new Problem('it has a "(" too many');
+    this.#at += opening?.length ?? 0;
+    const alternatives = this.#alternatives();
+    if (this.#source[this.#at++] !== ')') throw new Problem('it has a "(" too many');
     const width = !/^\?<?[=!]/.test(opening ?? '');
     return { kind: 'group', alternatives, behind: /^\?<[=!]/.test(opening ?? ''), width };
   }
 
-  private characterClass(): Piece {
+  #characterClass(): Piece {
     let open = 1;
-    if (this.source[this.at] === '^') this.at++;
+    if (this.#source[this.#at] === '^') this.#at++;
     // Classes may stand in classes.
     while (open > 0) {
-      const character = this.source[this.at++];
+      const character = this.#source[this.#at++];
       if (character === undefined) throw new Problem('it has a "[" without its "]"');
-      if (character === '\\') this.at++;
+      if (character === '\\') this.#at++;
       else if (character === '[') open++;
       else if (character === ']') open--;
     }
     return { kind: 'character', literal: undefined };
   }
 
-  private escape(): Piece {
-    const letter = this.source[this.at++];
+  #escape(): Piece {
+    const letter = this.#source[this.#at++];
     if (letter === undefined) throw new Problem('it ends in a "\\"');
     if (/[1-9]/.test(letter) || letter === 'k') throw new Problem('it refers back to a group');
     if (/[bBAzZG]/.test(letter)) return { kind: 'assertion' };
     if (/[pP]/.test(letter)) {
-      const property = /^\{[^}]{1,60}\}|^[A-Z]/.exec(this.source.slice(this.at, this.at + 64));
+      const property = /^\{[^}]{1,60}\}|^[A-Z]/.exec(this.#source.slice(this.#at, this.#at + 64));
       if (!property) throw new Problem('it has a property without its name');
-      this.at += property[0].length;
+      this.#at += property[0].length;
       return { kind: 'character', literal: undefined };
     }
     if (/[xu]/.test(letter)) {
-      const code = /^\{[0-9a-fA-F]{1,6}\}|^[0-9a-fA-F]{2,4}/.exec(this.source.slice(this.at, this.at + 8));
-      this.at += code?.[0].length ?? 0;
+      const code = /^\{[0-9a-fA-F]{1,6}\}|^[0-9a-fA-F]{2,4}/.exec(this.#source.slice(this.#at, this.#at + 8));
+      this.#at += code?.[0].length ?? 0;
       return { kind: 'character', literal: undefined };
     }
     // A class such as \s, a control character, or a character that stands for itself.

@@ -26,10 +26,13 @@ const LEAST_DEVIATION = 0.01;
  * updated. Only what lies above the recent losses is bad; losses that are no numbers are not its business.
  */
 export class LossGuard {
-  private losses: number[] = [];
-  private skipped = 0;
+  #losses: number[] = [];
+  #skipped = 0;
 
-  constructor(private readonly settings: GuardSettings) {
+  readonly #settings: GuardSettings;
+
+  constructor(settings: GuardSettings) {
+    this.#settings = settings;
     const { zScore, window } = settings;
     if (!(zScore > 0)) throw new RopewalkError(`the guard's z-score is ${zScore}; give a number above 0.`);
     if (!Number.isSafeInteger(window) || window < LEAST) {
@@ -41,7 +44,7 @@ export class LossGuard {
 
   /** How far above the recent losses this one is, in standard deviations; 0 while too few are known. */
   zScore(loss: number): number {
-    const { losses } = this;
+    const losses = this.#losses;
     if (losses.length < LEAST) return 0;
     const mean = losses.reduce((sum, each) => sum + each, 0) / losses.length;
     const variance = losses.reduce((sum, each) => sum + (each - mean) ** 2, 0) / (losses.length - 1);
@@ -51,23 +54,23 @@ export class LossGuard {
   /** Takes note of a loss and says whether its batch may be used. */
   accept(loss: number): boolean {
     if (!Number.isFinite(loss)) return true;
-    if (this.zScore(loss) > this.settings.zScore) {
-      this.skipped++;
-      if (this.skipped < MOST_SKIPPED) return false;
-      this.losses = [];
+    if (this.zScore(loss) > this.#settings.zScore) {
+      this.#skipped++;
+      if (this.#skipped < MOST_SKIPPED) return false;
+      this.#losses = [];
     }
-    this.skipped = 0;
-    this.losses.push(loss);
-    if (this.losses.length > this.settings.window) this.losses.shift();
+    this.#skipped = 0;
+    this.#losses.push(loss);
+    if (this.#losses.length > this.#settings.window) this.#losses.shift();
     return true;
   }
 
   state(): GuardState {
-    return { losses: [...this.losses], skipped: this.skipped };
+    return { losses: [...this.#losses], skipped: this.#skipped };
   }
 
   restore({ losses, skipped }: GuardState): void {
-    this.losses = [...losses];
-    this.skipped = skipped;
+    this.#losses = [...losses];
+    this.#skipped = skipped;
   }
 }

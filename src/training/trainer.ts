@@ -55,21 +55,23 @@ const NO_EVALUATIONS: EvaluationRecord = { last: -1, best: null, since: 0, base:
 
 /** Trains a learner's model on batches. Ask for events one after another; between two of them nothing runs. */
 export class Trainer {
-  private readonly schedule: Schedule;
-  private readonly guard: LossGuard | undefined;
-  private step = 0;
-  private tokens = 0;
-  private evaluations = NO_EVALUATIONS;
+  readonly #schedule: Schedule;
+  readonly #guard: LossGuard | undefined;
+  #step = 0;
+  #tokens = 0;
+  #evaluations = NO_EVALUATIONS;
   /** The step of the last evaluation of this process: a finished run that is gone on with is evaluated again. */
-  private lastEvaluation = -1;
+  #lastEvaluation = -1;
   /** The step of the newest checkpoint; 0 where there is none. */
-  private saved = 0;
-  private lastBatches: readonly TrainingRows[] = [];
+  #saved = 0;
+  #lastBatches: readonly TrainingRows[] = [];
 
-  constructor(
-    private readonly parts: TrainerParts,
-    private readonly settings: TrainerSettings,
-  ) {
+  readonly #parts: TrainerParts;
+  readonly #settings: TrainerSettings;
+
+  constructor(parts: TrainerParts, settings: TrainerSettings) {
+    this.#parts = parts;
+    this.#settings = settings;
     for (const name of ['steps', 'accumulate'] as const) {
       if (!Number.isInteger(settings[name]) || settings[name] < 1) {
         throw new RopewalkError(`${name} must be a whole number of at least 1, but is ${settings[name]}.`);
@@ -82,39 +84,43 @@ export class Trainer {
     if (patience > 0 && !parts.validation) {
       throw new RopewalkError('patience counts evaluations, but nothing is held out; hold out some data.');
     }
-    this.schedule = createSchedule({
+    this.#schedule = createSchedule({
       kind: settings.schedule,
       learningRate: settings.learningRate,
       warmupSteps: settings.warmupSteps,
       totalSteps: settings.steps,
       minimumRatio: settings.minimumRatio,
     });
-    this.guard = settings.guard && new LossGuard(settings.guard);
+    this.#guard = settings.guard && new LossGuard(settings.guard);
   }
 
   /** Whether no step is left to be made. What remains is the evaluation after the last one. */
   get finished(): boolean {
-    return this.step >= this.settings.steps || this.stoppedEarly;
+    return this.#step >= this.#settings.steps || this.#stoppedEarly;
   }
 
-  private get stoppedEarly(): boolean {
-    const { patience = 0 } = this.settings;
-    return patience > 0 && this.evaluations.since >= patience;
+  get #stoppedEarly(): boolean {
+    const { patience = 0 } = this.#settings;
+    return patience > 0 && this.#evaluations.since >= patience;
   }
 
   /** Goes on where a saved state was. The weights are the caller's to restore. */
   restore(state: TrainerState): void {
-    this.parts.training.restore(state.sampler);
-    this.parts.optimizer.restore(state.optimizer);
-    if (state.guard) this.guard?.restore(state.guard);
-    this.evaluations = state.evaluations;
-    this.step = state.step;
-    this.saved = state.step;
-    this.tokens = state.tokens;
+    this.#parts.training.restore(state.sampler);
+    this.#parts.optimizer.restore(state.optimizer);
+    if (state.guard) this.#guard?.restore(state.guard);
+    this.#evaluations = state.evaluations;
+    this.#step = state.step;
+    this.#saved = state.step;
+    this.#tokens = state.tokens;
   }
 
   state(): TrainerState {
-    const { step, tokens, evaluations, guard, parts } = this;
+    const step = this.#step;
+    const tokens = this.#tokens;
+    const evaluations = this.#evaluations;
+    const guard = this.#guard;
+    const parts = this.#parts;
     const { training, optimizer } = parts;
     return {
       ...{ step, tokens, evaluations, sampler: training.state(), optimizer: optimizer.state() },
@@ -124,87 +130,88 @@ export class Trainer {
 
   /** @param signal ends training after the step at hand, with a last checkpoint. */
   async *run(signal?: AbortSignal): AsyncGenerator<TrainEvent, void> {
-    const { settings, schedule } = this;
+    const settings = this.#settings;
+    const schedule = this.#schedule;
     const pace = new Pace();
-    if (settings.evaluateFirst && this.step === 0) yield* this.evaluation();
+    if (settings.evaluateFirst && this.#step === 0) yield* this.#evaluation();
     while (!this.finished && !signal?.aborted) {
       const started = performance.now();
       const batches: (TrainingRows & { readonly epoch: number })[] = [];
-      while (batches.length < settings.accumulate) batches.push(await this.parts.training.next());
+      while (batches.length < settings.accumulate) batches.push(await this.#parts.training.next());
       // The schedule counts from 0, where a warm-up's rate is 0: the first step takes the second value.
-      const learningRate = schedule(settings.warmupSteps > 0 ? this.step + 1 : this.step);
-      const { loss, tokens, gradientNorm, skipped } = await this.make(batches, learningRate);
-      this.step++;
-      this.tokens += tokens;
+      const learningRate = schedule(settings.warmupSteps > 0 ? this.#step + 1 : this.#step);
+      const { loss, tokens, gradientNorm, skipped } = await this.#make(batches, learningRate);
+      this.#step++;
+      this.#tokens += tokens;
       pace.add(tokens, (performance.now() - started) / 1000);
       yield {
         type: 'step',
-        step: this.step,
+        step: this.#step,
         epoch: batches[0]!.epoch,
         loss,
         learningRate,
         gradientNorm: Number.isNaN(gradientNorm) ? null : gradientNorm,
-        tokens: this.tokens,
+        tokens: this.#tokens,
         ...(skipped !== undefined && { skipped }),
         tokensPerSecond: pace.tokensPerSecond,
         secondsPerStep: pace.secondsPerStep,
-        secondsLeft: pace.secondsPerStep * (settings.steps - this.step),
+        secondsLeft: pace.secondsPerStep * (settings.steps - this.#step),
       };
-      this.lastBatches = batches;
-      if (due(this.step, settings.evaluateEvery) && this.step < settings.steps) yield* this.evaluation();
-      if (due(this.step, settings.checkpointEvery) && !this.finished) yield* this.checkpoint(false);
+      this.#lastBatches = batches;
+      if (due(this.#step, settings.evaluateEvery) && this.#step < settings.steps) yield* this.#evaluation();
+      if (due(this.#step, settings.checkpointEvery) && !this.finished) yield* this.#checkpoint(false);
     }
     const { finished } = this;
-    if (finished && this.lastEvaluation !== this.step) yield* this.evaluation();
-    const { best } = this.evaluations;
-    if (this.stoppedEarly && best) yield { type: 'stopped', step: this.step, best };
-    if (finished || this.saved !== this.step) yield* this.checkpoint(finished);
+    if (finished && this.#lastEvaluation !== this.#step) yield* this.#evaluation();
+    const { best } = this.#evaluations;
+    if (this.#stoppedEarly && best) yield { type: 'stopped', step: this.#step, best };
+    if (finished || this.#saved !== this.#step) yield* this.#checkpoint(finished);
   }
 
   /** Loss and perplexity on the held-out rows. @throws RopewalkError where the loss is not finite. */
   async evaluate(): Promise<EvaluationEvent> {
-    const { learner, validation } = this.parts;
+    const { learner, validation } = this.#parts;
     if (!validation) throw new RopewalkError('there are no held-out rows to evaluate on; give some.');
     const { loss, tokens } = await learner.evaluate(validation());
     if (!Number.isFinite(loss)) {
       const [first] = await take(validation(), 1);
-      throw await this.stopped(`the held-out loss is ${loss}`, first ? [first] : []);
+      throw await this.#stopped(`the held-out loss is ${loss}`, first ? [first] : []);
     }
-    this.lastEvaluation = this.step;
-    const { best: before, since, last } = this.evaluations;
-    const base = this.step === 0 ? loss : this.evaluations.base;
+    this.#lastEvaluation = this.#step;
+    const { best: before, since, last } = this.#evaluations;
+    const base = this.#step === 0 ? loss : this.#evaluations.base;
     // Nothing is learnt by evaluating a step twice.
-    const counts = this.step > 0 && last !== this.step;
-    const bestTrained = counts ? !before || loss < before.loss : before?.step === this.step;
-    this.evaluations = { ...this.evaluations, base };
+    const counts = this.#step > 0 && last !== this.#step;
+    const bestTrained = counts ? !before || loss < before.loss : before?.step === this.#step;
+    this.#evaluations = { ...this.#evaluations, base };
     if (counts) {
-      this.evaluations = bestTrained
-        ? { last: this.step, best: { step: this.step, loss }, since: 0, base }
-        : { last: this.step, best: before, since: since + 1, base };
+      this.#evaluations = bestTrained
+        ? { last: this.#step, best: { step: this.#step, loss }, since: 0, base }
+        : { last: this.#step, best: before, since: since + 1, base };
     }
     const best = bestTrained && (base === null || loss < base);
     const measured = { loss, perplexity: Math.exp(loss), tokens };
-    return { type: 'evaluation', step: this.step, ...measured, best, bestTrained, base };
+    return { type: 'evaluation', step: this.#step, ...measured, best, bestTrained, base };
   }
 
   /** The moment to save, unless the weights are not finite, or give no finite loss: such do not replace good ones. */
-  private async *checkpoint(last: boolean): AsyncGenerator<TrainEvent, void> {
-    const { learner } = this.parts;
+  async *#checkpoint(last: boolean): AsyncGenerator<TrainEvent, void> {
+    const { learner } = this.#parts;
     const state = this.state();
     const bad = firstNotFiniteArray(learner.values()) ?? firstNotFiniteArray(momentsOf(state));
-    if (bad !== undefined) throw await this.stopped(`${bad} is not finite after this step`);
-    if (this.lastEvaluation !== this.step && this.lastBatches.length > 0) {
-      const { loss, tokens } = await learner.evaluate(this.lastBatches.slice(0, 1));
+    if (bad !== undefined) throw await this.#stopped(`${bad} is not finite after this step`);
+    if (this.#lastEvaluation !== this.#step && this.#lastBatches.length > 0) {
+      const { loss, tokens } = await learner.evaluate(this.#lastBatches.slice(0, 1));
       if (tokens > 0 && !Number.isFinite(loss))
-        throw await this.stopped(`the loss after this step is ${loss}`, this.lastBatches);
+        throw await this.#stopped(`the loss after this step is ${loss}`, this.#lastBatches);
     }
-    yield { type: 'checkpoint', step: this.step, state, last };
-    this.saved = this.step;
+    yield { type: 'checkpoint', step: this.#step, state, last };
+    this.#saved = this.#step;
   }
 
   /** The error that ends a run whose numbers are not finite. @param batches rows that show it. */
-  private async stopped(why: string, batches: readonly TrainingRows[] = [], step = this.step) {
-    const found = batches.length > 0 ? await this.parts.diagnose?.(batches) : undefined;
+  async #stopped(why: string, batches: readonly TrainingRows[] = [], step = this.#step) {
+    const found = batches.length > 0 ? await this.#parts.diagnose?.(batches) : undefined;
     const text = found === undefined ? why : `${found} (${why})`;
     if (step === 0) {
       return new NotFiniteError(
@@ -212,23 +219,25 @@ export class Trainer {
       );
     }
     const saved =
-      this.saved > 0 ? `the checkpoint of step ${this.saved} is untouched` : 'no checkpoint was saved before';
+      this.#saved > 0
+        ? `the checkpoint of step ${this.#saved} is untouched`
+        : 'no checkpoint was saved before';
     return new NotFiniteError(
       `training stopped at step ${step}: ${text}. Lower the learning rate or clip gradients; ${saved}.`,
     );
   }
 
-  private async *evaluation(): AsyncGenerator<TrainEvent, void> {
-    if (this.parts.validation) yield await this.evaluate();
+  async *#evaluation(): AsyncGenerator<TrainEvent, void> {
+    if (this.#parts.validation) yield await this.evaluate();
   }
 
   /** One step of the learner, unless the guard holds its batches for bad ones. */
-  private async make(
+  async #make(
     batches: readonly TrainingRows[],
     learningRate: number,
   ): Promise<StepResult & { readonly skipped?: number }> {
-    const { learner, optimizer } = this.parts;
-    const { guard } = this;
+    const { learner, optimizer } = this.#parts;
+    const guard = this.#guard;
     let zScore = 0;
     const accept =
       guard &&
@@ -236,7 +245,7 @@ export class Trainer {
         zScore = guard.zScore(loss);
         return guard.accept(loss);
       });
-    const { clipNorm } = this.settings;
+    const { clipNorm } = this.#settings;
     try {
       const result = await learner.step(batches, {
         optimizer,
@@ -247,8 +256,8 @@ export class Trainer {
       return result.updated ? result : { ...result, skipped: zScore };
     } catch (error) {
       if (!(error instanceof RopewalkError)) throw error;
-      if (error instanceof NotFiniteError) throw await this.stopped(error.message, batches, this.step + 1);
-      throw new RopewalkError(`training stopped at step ${this.step + 1}: ${error.message}`, {
+      if (error instanceof NotFiniteError) throw await this.#stopped(error.message, batches, this.#step + 1);
+      throw new RopewalkError(`training stopped at step ${this.#step + 1}: ${error.message}`, {
         cause: error,
       });
     }

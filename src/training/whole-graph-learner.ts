@@ -23,19 +23,29 @@ export interface WholeGraphLearnerOptions extends TrainingGraphOptions {
  */
 export class WholeGraphLearner implements Learner {
   /** Gradients of further micro-batches, before they are added up; allocated when first needed. */
-  private scratch: Map<string, Float32Array> | undefined;
-  private evaluator: Evaluator | undefined;
+  #scratch: Map<string, Float32Array> | undefined;
+  #evaluator: Evaluator | undefined;
+
+  readonly #engine: Engine;
+  readonly #frozen: ReadonlyMap<string, Float32Array>;
+  readonly #executable: Executable;
+  readonly #options: WholeGraphLearnerOptions;
 
   private constructor(
-    private readonly engine: Engine,
+    engine: Engine,
     readonly model: CausalLM,
     readonly shape: SequenceShape,
     /** Trained weights. */
     readonly trainables: readonly Trainable[],
-    private readonly frozen: ReadonlyMap<string, Float32Array>,
-    private readonly executable: Executable,
-    private readonly options: WholeGraphLearnerOptions,
-  ) {}
+    frozen: ReadonlyMap<string, Float32Array>,
+    executable: Executable,
+    options: WholeGraphLearnerOptions,
+  ) {
+    this.#engine = engine;
+    this.#frozen = frozen;
+    this.#executable = executable;
+    this.#options = options;
+  }
 
   /** @param shape sequences in one micro-batch and their length. */
   static async create(
@@ -67,7 +77,7 @@ export class WholeGraphLearner implements Learner {
   values(): Map<string, Float32Array> {
     const trained = new Map(this.trainables.map(({ name, value }) => [name, value]));
     const paths = this.model.parameters().keys();
-    return new Map([...paths].map((path) => [path, (trained.get(path) ?? this.frozen.get(path))!]));
+    return new Map([...paths].map((path) => [path, (trained.get(path) ?? this.#frozen.get(path))!]));
   }
 
   /**
@@ -80,9 +90,9 @@ export class WholeGraphLearner implements Learner {
     const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
     let loss = 0;
     for (const [i, batch] of batches.entries()) {
-      const feeds = this.feeds(batch, 1 / Math.max(1, tokens));
-      const into = i === 0 ? this.gradientTargets() : this.scratchTargets();
-      const results = await this.executable.run(feeds, into);
+      const feeds = this.#feeds(batch, 1 / Math.max(1, tokens));
+      const into = i === 0 ? this.#gradientTargets() : this.#scratchTargets();
+      const results = await this.#executable.run(feeds, into);
       loss += (results.loss!.data as Float32Array)[0]!;
       if (i > 0) {
         for (const { name, gradient } of this.trainables) addInto(gradient, into[gradientName(name)]!);
@@ -106,28 +116,28 @@ export class WholeGraphLearner implements Learner {
   }
 
   evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
-    this.evaluator ??= new Evaluator(this.engine, this.model, this.shape, this.options);
-    return this.evaluator.evaluate(batches, weightFeeds(this.model, this.values()));
+    this.#evaluator ??= new Evaluator(this.#engine, this.model, this.shape, this.#options);
+    return this.#evaluator.evaluate(batches, weightFeeds(this.model, this.values()));
   }
 
   async release(): Promise<void> {
-    await this.executable.release();
-    await this.evaluator?.release();
+    await this.#executable.release();
+    await this.#evaluator?.release();
   }
 
-  private feeds(batch: TrainingRows, factor: number): Record<string, HostTensor> {
+  #feeds(batch: TrainingRows, factor: number): Record<string, HostTensor> {
     const weights = weightFeeds(this.model, this.values());
     return { ...contextFeeds(batch, this.shape), ...lossFeeds(batch, factor), ...weights };
   }
 
-  private gradientTargets(): Record<string, Float32Array> {
+  #gradientTargets(): Record<string, Float32Array> {
     return Object.fromEntries(this.trainables.map(({ name, gradient }) => [gradientName(name), gradient]));
   }
 
-  private scratchTargets(): Record<string, Float32Array> {
-    this.scratch ??= new Map(
+  #scratchTargets(): Record<string, Float32Array> {
+    this.#scratch ??= new Map(
       this.trainables.map(({ name, value }) => [name, new Float32Array(value.length)]),
     );
-    return Object.fromEntries([...this.scratch].map(([name, data]) => [gradientName(name), data]));
+    return Object.fromEntries([...this.#scratch].map(([name, data]) => [gradientName(name), data]));
   }
 }

@@ -41,16 +41,19 @@ export class InteractiveChat {
   /** What Ctrl-C does at this moment; between a reply and the next prompt, nothing. */
   #interrupt = () => {};
 
-  constructor(
-    private readonly conversation: Conversation,
-    private readonly texts: ChatTexts,
-    private readonly terminal: ChatTerminal,
-  ) {
+  readonly #conversation: Conversation;
+  readonly #texts: ChatTexts;
+  readonly #terminal: ChatTerminal;
+
+  constructor(conversation: Conversation, texts: ChatTexts, terminal: ChatTerminal) {
+    this.#conversation = conversation;
+    this.#texts = texts;
+    this.#terminal = terminal;
     this.#input = new PasteInput(terminal.input);
   }
 
   async run(): Promise<void> {
-    const dispose = this.terminal.onInterrupt(() => this.#interrupt());
+    const dispose = this.#terminal.onInterrupt(() => this.#interrupt());
     try {
       await this.#talk();
     } finally {
@@ -59,7 +62,7 @@ export class InteractiveChat {
   }
 
   async #talk(): Promise<void> {
-    this.#note(this.texts.welcome);
+    this.#note(this.#texts.welcome);
     let leaving = false;
     for (;;) {
       const line = await this.#message();
@@ -67,7 +70,7 @@ export class InteractiveChat {
       if (line === 'interrupted') {
         if (leaving) return;
         leaving = true;
-        this.#note(this.texts.leave);
+        this.#note(this.#texts.leave);
         continue;
       }
       leaving = false;
@@ -76,14 +79,15 @@ export class InteractiveChat {
       } catch (error) {
         if (!(error instanceof RopewalkError)) throw error;
         const message = printable(error.message.replaceAll(/\s*\n\s*/g, ' '));
-        this.terminal.output.write(`${pc.red('ropewalk:')} ${message}\n`);
+        this.#terminal.output.write(`${pc.red('ropewalk:')} ${message}\n`);
       }
     }
   }
 
   /** Does what a line asks for. Returns whether the chat is over. */
   async #act({ text: line, isCommand }: Written): Promise<boolean> {
-    const { conversation, texts } = this;
+    const conversation = this.#conversation;
+    const texts = this.#texts;
     if (/^[ \t\n]*$/.test(line)) return false;
     if (!isCommand) {
       await this.#reply(line);
@@ -124,16 +128,16 @@ export class InteractiveChat {
   }
 
   async #reply(message: string): Promise<void> {
-    const { output } = this.terminal;
+    const { output } = this.#terminal;
     const controller = new AbortController();
     this.#interrupt = () => controller.abort();
     try {
-      const end = await this.conversation.reply(
+      const end = await this.#conversation.reply(
         message,
         (piece) => output.write(printable(piece)),
         controller.signal,
       );
-      const note = { stop: '', length: this.texts.full, stopped: this.texts.stopped }[end];
+      const note = { stop: '', length: this.#texts.full, stopped: this.#texts.stopped }[end];
       output.write(note ? ` ${pc.dim(note)}\n\n` : '\n\n');
     } finally {
       this.#interrupt = () => {};
@@ -162,11 +166,11 @@ export class InteractiveChat {
   #line(prompt: string): Promise<Line> {
     const next = this.#waiting.shift();
     if (next !== undefined) {
-      this.terminal.output.write(`${pc.cyan(prompt)}${printable(next)}\n`);
+      this.#terminal.output.write(`${pc.cyan(prompt)}${printable(next)}\n`);
       return Promise.resolve({ text: next });
     }
     return new Promise((resolve) => {
-      const { output } = this.terminal;
+      const { output } = this.#terminal;
       const asks = (output as NodeJS.WriteStream).isTTY === true;
       if (asks) output.write(BRACKETED_PASTE.on);
       const reader = createInterface({
@@ -216,6 +220,6 @@ export class InteractiveChat {
   }
 
   #note(text: string): void {
-    this.terminal.output.write(`${pc.dim(printable(text))}\n`);
+    this.#terminal.output.write(`${pc.dim(printable(text))}\n`);
   }
 }

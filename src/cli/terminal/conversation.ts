@@ -19,11 +19,14 @@ export class Conversation {
   #messages: ChatMessage[];
   readonly #memory: ChatMemory;
 
-  constructor(
-    private readonly model: ChatModel,
-    private readonly options: SessionOptions,
-    private readonly system: string | undefined,
-  ) {
+  readonly #model: ChatModel;
+  readonly #options: SessionOptions;
+  readonly #system: string | undefined;
+
+  constructor(model: ChatModel, options: SessionOptions, system: string | undefined) {
+    this.#model = model;
+    this.#options = options;
+    this.#system = system;
     this.#messages = this.#beginning();
     this.#memory = new ChatMemory(model.decoder);
   }
@@ -44,7 +47,7 @@ export class Conversation {
 
   /** Whether the chat with one more message of the user's leaves room for a reply. */
   fits(content: string): boolean {
-    const { decoder, tokenizer, template } = this.model;
+    const { decoder, tokenizer, template } = this.#model;
     const messages: ChatMessage[] = [...this.#messages, { role: 'user', content }];
     const ids = encodeChat(tokenizer, template, messages, { addGenerationPrompt: true });
     return ids.length < decoder.model.maxPositions;
@@ -63,12 +66,12 @@ export class Conversation {
     signal: AbortSignal,
   ): Promise<ReplyEnd | 'stopped'> {
     const messages: ChatMessage[] = [...this.#messages, { role: 'user', content }];
-    const { seed = 0 } = this.options;
-    const options = { ...this.options, seed: seed + messages.length, memory: this.#memory, signal };
+    const { seed = 0 } = this.#options;
+    const options = { ...this.#options, seed: seed + messages.length, memory: this.#memory, signal };
     let text = '';
     let ended = false;
     try {
-      const reply = generateReply(this.model, messages, options);
+      const reply = generateReply(this.#model, messages, options);
       for (;;) {
         const next = await reply.next();
         if (next.done) {
@@ -111,7 +114,7 @@ export class Conversation {
   }
 
   #beginning(): ChatMessage[] {
-    return this.system === undefined ? [] : [{ role: 'system', content: this.system }];
+    return this.#system === undefined ? [] : [{ role: 'system', content: this.#system }];
   }
 }
 

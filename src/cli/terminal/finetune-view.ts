@@ -82,19 +82,23 @@ export function ratesText(points: readonly RatePoint[], suggested: number | unde
 
 /** Shows a run while it goes on. */
 export class FinetuneView {
-  private readonly losses: number[] = [];
-  private steps = 0;
+  readonly #losses: number[] = [];
+  #steps = 0;
 
-  constructor(private readonly progress: Progress) {}
+  readonly #progress: Progress;
+
+  constructor(progress: Progress) {
+    this.#progress = progress;
+  }
 
   show(event: FinetuneEvent): void {
-    const { progress } = this;
+    const progress = this.#progress;
     switch (event.type) {
       case 'warning':
         showWarnings([event.message], progress);
         break;
       case 'plan':
-        this.steps = event.plan.steps;
+        this.#steps = event.plan.steps;
         progress.note(planText(event.plan));
         break;
       case 'resumed':
@@ -102,15 +106,15 @@ export class FinetuneView {
         break;
       case 'step': {
         const { step, loss, tokensPerSecond, engineShare, secondsLeft, skipped } = event;
-        this.losses.push(loss);
+        this.#losses.push(loss);
         if (skipped !== undefined) {
           progress.note(
             `step ${step}: skipped, its loss ${loss.toFixed(3)} lies ${skipped.toFixed(1)} deviations above the recent ones`,
           );
         }
         const speed = `${whole(tokensPerSecond)} trained tokens/s, ${percent(engineShare)} of the engine's limit`;
-        const text = `step ${step}/${this.steps}  loss ${loss.toFixed(3)} ${sparkline(this.losses)}  ${speed}  ${duration(secondsLeft)} left`;
-        progress.update('training', step, this.steps, text);
+        const text = `step ${step}/${this.#steps}  loss ${loss.toFixed(3)} ${sparkline(this.#losses)}  ${speed}  ${duration(secondsLeft)} left`;
+        progress.update('training', step, this.#steps, text);
         break;
       }
       case 'evaluation':

@@ -15,43 +15,47 @@ export function duration(seconds: number): string {
  * stdout stays free for results.
  */
 export class Progress {
-  private lastPrinted = 0;
-  private shown = false;
+  #lastPrinted = 0;
+  #shown = false;
 
-  constructor(private readonly stream: NodeJS.WriteStream = process.stderr) {}
+  readonly #stream: NodeJS.WriteStream;
+
+  constructor(stream: NodeJS.WriteStream = process.stderr) {
+    this.#stream = stream;
+  }
 
   /** @param done of `total`, which is infinite where nobody knows it; `text` says the rest. */
   update(label: string, done: number, total: number, text: string): void {
     const now = Date.now();
     const finished = done >= total;
-    const interval = this.stream.isTTY ? 80 : 5000;
-    if (!finished && now - this.lastPrinted < interval) return;
-    this.lastPrinted = now;
+    const interval = this.#stream.isTTY ? 80 : 5000;
+    if (!finished && now - this.#lastPrinted < interval) return;
+    this.#lastPrinted = now;
     const known = Number.isFinite(total);
     const share = total > 0 ? Math.min(1, done / total) : 1;
-    if (this.stream.isTTY) {
+    if (this.#stream.isTTY) {
       const width = 24;
       const filled = Math.round(share * width);
       const bar = pc.cyan('━'.repeat(filled)) + pc.dim('━'.repeat(width - filled));
       const line = known ? `${bar} ${String(Math.floor(share * 100)).padStart(3)}%  ${text}` : text;
-      this.stream.write(`\r\x1b[2K${label} ${line}`);
-      this.shown = true;
+      this.#stream.write(`\r\x1b[2K${label} ${line}`);
+      this.#shown = true;
     } else {
-      this.stream.write(`${label} ${known ? `${Math.floor(share * 100)}%  ` : ''}${text}\n`);
+      this.#stream.write(`${label} ${known ? `${Math.floor(share * 100)}%  ` : ''}${text}\n`);
     }
   }
 
   /** Ends the line, so that what is printed next stands below it. */
   end(): void {
-    if (this.shown) this.stream.write('\n');
-    this.shown = false;
+    if (this.#shown) this.#stream.write('\n');
+    this.#shown = false;
   }
 
   /** A line that stays. */
   note(text: string): void {
-    if (this.shown) this.stream.write('\r\x1b[2K');
-    this.shown = false;
-    this.stream.write(`${printable(text)}\n`);
+    if (this.#shown) this.#stream.write('\r\x1b[2K');
+    this.#shown = false;
+    this.#stream.write(`${printable(text)}\n`);
   }
 }
 

@@ -102,19 +102,22 @@ class RecordReader {
   #head = '';
   readonly #finder = new SeparatorFinder();
 
-  constructor(
-    private readonly file: string,
-    private given: string | undefined,
-  ) {}
+  readonly #file: string;
+  #given: string | undefined;
+
+  constructor(file: string, given: string | undefined) {
+    this.#file = file;
+    this.#given = given;
+  }
 
   get separator(): string {
-    return this.given ?? ',';
+    return this.#given ?? ',';
   }
 
   *push(chunk: string): Generator<Record> {
-    if (this.given === undefined) {
+    if (this.#given === undefined) {
       this.#head += chunk;
-      if (this.#head.length > MOST_ROW_LENGTH) throw tooLong(`${this.file}:1`);
+      if (this.#head.length > MOST_ROW_LENGTH) throw tooLong(`${this.#file}:1`);
       if (this.#finder.push(chunk)) yield* this.#begin();
       return;
     }
@@ -127,22 +130,22 @@ class RecordReader {
       if (next < chunk.length) yield* this.#special(chunk[next]!);
       at = next + 1;
     }
-    if (this.#length > MOST_ROW_LENGTH) throw tooLong(`${this.file}:${this.#firstLine}`);
+    if (this.#length > MOST_ROW_LENGTH) throw tooLong(`${this.#file}:${this.#firstLine}`);
   }
 
   /** Takes what has been held back, now that the first line is known. */
   *#begin(): Generator<Record> {
-    this.given = this.#finder.separator;
+    this.#given = this.#finder.separator;
     const head = this.#head;
     this.#head = '';
     yield* this.push(head);
   }
 
   *end(): Generator<Record> {
-    if (this.given === undefined) yield* this.#begin();
+    if (this.#given === undefined) yield* this.#begin();
     if (this.#state === 'quoted') {
       throw new RopewalkError(
-        `${this.file}:${this.#firstLine}: the row that begins here has a quote that is never closed; write " within quotes as ""`,
+        `${this.#file}:${this.#firstLine}: the row that begins here has a quote that is never closed; write " within quotes as ""`,
       );
     }
     if (this.#fields.length > 0 || this.#field !== '' || this.#state === 'closed') yield* this.#finish();

@@ -9,20 +9,23 @@ import { LayerRows } from './layer-rows.ts';
  * run continues all of them. The running sequences are 0 … count − 1: when one leaves, the last takes its place.
  */
 export class BatchCache {
-  private readonly rows: readonly KeysAndValues[];
-  private readonly tokens: number[] = [];
+  readonly #rows: readonly KeysAndValues[];
+  readonly #tokens: number[] = [];
+
+  readonly #layers: readonly LayerCache[];
 
   /** @param sequences how many there is room for. */
   constructor(
-    private readonly layers: readonly LayerCache[],
+    layers: readonly LayerCache[],
     readonly sequences: number,
   ) {
+    this.#layers = layers;
     if (!Number.isInteger(sequences) || sequences < 1) {
       throw new RopewalkError(
         `the sequences of a batch must be a whole number of at least 1, but are ${sequences}.`,
       );
     }
-    this.rows = layers.map((layer) => ({
+    this.#rows = layers.map((layer) => ({
       key: new LayerRows(layer, sequences),
       value: new LayerRows(layer, sequences),
     }));
@@ -30,17 +33,17 @@ export class BatchCache {
 
   /** Sequences that run. */
   get count(): number {
-    return this.tokens.length;
+    return this.#tokens.length;
   }
 
   /** Tokens seen so far, of each sequence. */
   get positions(): readonly number[] {
-    return this.tokens;
+    return this.#tokens;
   }
 
   /** Memory held, in bytes. */
   get bytes(): number {
-    return this.rows.reduce((sum, { key, value }) => sum + key.bytes + value.bytes, 0);
+    return this.#rows.reduce((sum, { key, value }) => sum + key.bytes + value.bytes, 0);
   }
 
   /**
@@ -52,11 +55,11 @@ export class BatchCache {
   join(cache: KeyValueCache): number {
     const to = this.count;
     if (to === this.sequences) throw new RopewalkError(`the batch has room for ${to} sequences only.`);
-    this.rows.forEach(({ key, value }, i) => {
+    this.#rows.forEach(({ key, value }, i) => {
       key.copyFrom(cache.layerRows[i]!.key, { to });
       value.copyFrom(cache.layerRows[i]!.value, { to });
     });
-    this.tokens.push(cache.position);
+    this.#tokens.push(cache.position);
     return to;
   }
 
@@ -67,25 +70,25 @@ export class BatchCache {
       throw new RopewalkError(`the batch has ${this.count} sequences; there is none with index ${index}.`);
     }
     if (index < from) {
-      for (const { key, value } of this.rows) {
+      for (const { key, value } of this.#rows) {
         key.copyFrom(key, { to: index, from });
         value.copyFrom(value, { to: index, from });
       }
-      this.tokens[index] = this.tokens[from]!;
+      this.#tokens[index] = this.#tokens[from]!;
     }
-    this.tokens.pop();
+    this.#tokens.pop();
   }
 
   /** Graph inputs by name, for a run of one new token of each sequence; makes room for them. */
   feeds(): Record<string, HostTensor> {
     const { count } = this;
     const feeds: Record<string, HostTensor> = {};
-    this.rows.forEach(({ key, value }, i) => {
+    this.#rows.forEach(({ key, value }, i) => {
       key.reserve(1, count);
       value.reserve(1, count);
       feeds[`cache.${i}.key`] = key.view(count);
       feeds[`cache.${i}.value`] = value.view(count);
-      const kind = cacheKind(this.layers[i]!.window);
+      const kind = cacheKind(this.#layers[i]!.window);
       if (feeds[`past_length.${kind}`]) return;
       const lengths = Int32Array.from({ length: count }, (_, sequence) => key.length(sequence));
       // One new token each: the last key is the one behind what is there.
@@ -99,11 +102,11 @@ export class BatchCache {
   /** Counts the token of each sequence that the engine has written where {@link feeds} made room. */
   advance(): void {
     for (let sequence = 0; sequence < this.count; sequence++) {
-      for (const { key, value } of this.rows) {
+      for (const { key, value } of this.#rows) {
         key.advance(1, sequence);
         value.advance(1, sequence);
       }
-      this.tokens[sequence]!++;
+      this.#tokens[sequence]!++;
     }
   }
 }

@@ -13,33 +13,36 @@ export interface KeysAndValues {
  * What a model remembers of one sequence: all keys and values in global layers, the last window − 1 in local ones.
  */
 export class KeyValueCache {
-  private rows: readonly KeysAndValues[];
-  private tokens = 0;
+  #rows: readonly KeysAndValues[];
+  #tokens = 0;
 
-  constructor(private readonly layers: readonly LayerCache[]) {
-    this.rows = layers.map((layer) => ({ key: new LayerRows(layer), value: new LayerRows(layer) }));
+  readonly #layers: readonly LayerCache[];
+
+  constructor(layers: readonly LayerCache[]) {
+    this.#layers = layers;
+    this.#rows = layers.map((layer) => ({ key: new LayerRows(layer), value: new LayerRows(layer) }));
   }
 
   /** Tokens seen so far: the position of the next one. */
   get position(): number {
-    return this.tokens;
+    return this.#tokens;
   }
 
   /** Whether there are layers that forget what lies before their window. */
   get rolls(): boolean {
-    return this.layers.some(({ window }) => window !== null);
+    return this.#layers.some(({ window }) => window !== null);
   }
 
   /** Memory held, in bytes. */
   get bytes(): number {
-    return this.rows.reduce((sum, { key, value }) => sum + key.bytes + value.bytes, 0);
+    return this.#rows.reduce((sum, { key, value }) => sum + key.bytes + value.bytes, 0);
   }
 
   /** Bytes of the keys and values that are real, without the room for more. */
   get heldBytes(): number {
     const rowBytes = ({ kvHeads, headDim }: LayerCache) => 4 * kvHeads * headDim;
-    return this.rows.reduce(
-      (sum, { key, value }, i) => sum + rowBytes(this.layers[i]!) * (key.length() + value.length()),
+    return this.#rows.reduce(
+      (sum, { key, value }, i) => sum + rowBytes(this.#layers[i]!) * (key.length() + value.length()),
       0,
     );
   }
@@ -47,12 +50,12 @@ export class KeyValueCache {
   /** Graph inputs by name, for a run of `time` new tokens; makes room for them. */
   feeds(time: number): Record<string, HostTensor> {
     const feeds: Record<string, HostTensor> = {};
-    this.rows.forEach(({ key, value }, i) => {
+    this.#rows.forEach(({ key, value }, i) => {
       key.reserve(time);
       value.reserve(time);
       feeds[`cache.${i}.key`] = key.view();
       feeds[`cache.${i}.value`] = value.view();
-      const kind = cacheKind(this.layers[i]!.window);
+      const kind = cacheKind(this.#layers[i]!.window);
       feeds[`past_length.${kind}`] ??= { data: Int32Array.of(key.length()), shape: [1] };
       feeds[`last_key.${kind}`] ??= { data: Int32Array.of(key.length() + time - 1), shape: [1] };
       feeds[`total_length.${kind}`] ??= { data: Int32Array.of(key.length() + time), shape: [] };
@@ -63,29 +66,29 @@ export class KeyValueCache {
   /** Adds what a run returned: `[2 · layers, time, kv · d]`. */
   append(newRows: Float32Array, time: number): void {
     let at = 0;
-    this.rows.forEach(({ key, value }, i) => {
-      const { kvHeads, headDim } = this.layers[i]!;
+    this.#rows.forEach(({ key, value }, i) => {
+      const { kvHeads, headDim } = this.#layers[i]!;
       const size = time * kvHeads * headDim;
       key.append(newRows.subarray(at, at + size), time);
       value.append(newRows.subarray(at + size, at + 2 * size), time);
       at += 2 * size;
     });
-    this.tokens += time;
+    this.#tokens += time;
   }
 
   /** Counts tokens whose rows the engine has written where {@link feeds} made room. */
   advance(time: number): void {
-    for (const { key, value } of this.rows) {
+    for (const { key, value } of this.#rows) {
       key.advance(time);
       value.advance(time);
     }
-    this.tokens += time;
+    this.#tokens += time;
   }
 
   /** Whether {@link truncate} to this position is possible. */
   canTruncate(position: number): boolean {
-    const count = this.tokens - position;
-    return position === 0 || (count >= 0 && this.rows.every(({ key }) => key.canForget(count)));
+    const count = this.#tokens - position;
+    return position === 0 || (count >= 0 && this.#rows.every(({ key }) => key.canForget(count)));
   }
 
   /**
@@ -93,22 +96,22 @@ export class KeyValueCache {
    * (or all of them).
    */
   truncate(position: number): void {
-    if (position > this.tokens || position < 0) {
-      throw new RopewalkError(`the cache holds ${this.tokens} tokens and cannot be cut at ${position}.`);
+    if (position > this.#tokens || position < 0) {
+      throw new RopewalkError(`the cache holds ${this.#tokens} tokens and cannot be cut at ${position}.`);
     }
     if (position === 0) {
-      this.rows = this.layers.map((layer) => ({ key: new LayerRows(layer), value: new LayerRows(layer) }));
+      this.#rows = this.#layers.map((layer) => ({ key: new LayerRows(layer), value: new LayerRows(layer) }));
     } else if (!this.canTruncate(position)) {
       throw new RopewalkError(
         'a rolling cache has forgotten the older keys and cannot go back; start it again.',
       );
     } else {
-      for (const { key, value } of this.rows) {
-        key.forget(this.tokens - position);
-        value.forget(this.tokens - position);
+      for (const { key, value } of this.#rows) {
+        key.forget(this.#tokens - position);
+        value.forget(this.#tokens - position);
       }
     }
-    this.tokens = position;
+    this.#tokens = position;
   }
 
   /**
@@ -116,23 +119,23 @@ export class KeyValueCache {
    *
    * @throws RopewalkError where {@link canTruncate} says no.
    */
-  clone(position = this.tokens): KeyValueCache {
+  clone(position = this.#tokens): KeyValueCache {
     if (position < 0 || !this.canTruncate(position)) {
-      throw new RopewalkError(`the cache of ${this.tokens} tokens has no copy that ends at ${position}.`);
+      throw new RopewalkError(`the cache of ${this.#tokens} tokens has no copy that ends at ${position}.`);
     }
-    const copy = new KeyValueCache(this.layers);
+    const copy = new KeyValueCache(this.#layers);
     if (position === 0) return copy;
-    const without = this.tokens - position;
-    copy.rows.forEach(({ key, value }, i) => {
-      key.copyFrom(this.rows[i]!.key, { without });
-      value.copyFrom(this.rows[i]!.value, { without });
+    const without = this.#tokens - position;
+    copy.#rows.forEach(({ key, value }, i) => {
+      key.copyFrom(this.#rows[i]!.key, { without });
+      value.copyFrom(this.#rows[i]!.value, { without });
     });
-    copy.tokens = position;
+    copy.#tokens = position;
     return copy;
   }
 
   /** The rows of each layer, for a batch that takes them over. */
   get layerRows(): readonly KeysAndValues[] {
-    return this.rows;
+    return this.#rows;
   }
 }

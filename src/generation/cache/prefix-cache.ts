@@ -21,8 +21,8 @@ interface Entry {
  */
 export class PrefixCache {
   /** The one that was used last is the last. */
-  private readonly entries: Entry[] = [];
-  private readonly maxBytes: number;
+  readonly #entries: Entry[] = [];
+  readonly #maxBytes: number;
 
   constructor(
     readonly decoder: Decoder,
@@ -32,17 +32,17 @@ export class PrefixCache {
       throw new RopewalkError(`the bytes of a prefix cache must be at least 0, but are ${maxBytes}.`);
     }
     decoder.requireExactActivations('a prefix cache');
-    this.maxBytes = maxBytes;
+    this.#maxBytes = maxBytes;
   }
 
   /** Memory held, in bytes. */
   get bytes(): number {
-    return this.entries.reduce((sum, { cache }) => sum + cache.bytes, 0);
+    return this.#entries.reduce((sum, { cache }) => sum + cache.bytes, 0);
   }
 
   /** Texts held. */
   get size(): number {
-    return this.entries.length;
+    return this.#entries.length;
   }
 
   /** @throws RopewalkError for another decoder than its own. */
@@ -52,7 +52,7 @@ export class PrefixCache {
   }
 
   clear(): void {
-    this.entries.length = 0;
+    this.#entries.length = 0;
   }
 
   /**
@@ -64,7 +64,7 @@ export class PrefixCache {
   take(ids: ArrayLike<number>): KeyValueCache {
     let best: Entry | undefined;
     let longest = 0;
-    for (const entry of this.entries) {
+    for (const entry of this.#entries) {
       const common = Math.min(commonBeginning(entry.ids, ids), ids.length - 1);
       // Of equal ones the last, which has been used most recently.
       if (common < Math.max(1, longest) || !entry.cache.canTruncate(common)) continue;
@@ -72,10 +72,10 @@ export class PrefixCache {
       longest = common;
     }
     if (!best) return this.decoder.newCache();
-    this.entries.splice(this.entries.indexOf(best), 1);
+    this.#entries.splice(this.#entries.indexOf(best), 1);
     // A text that goes on where another ended: what it will have become serves the beginning as well.
     if (longest === best.ids.length && !best.cache.rolls) return best.cache;
-    this.entries.push(best);
+    this.#entries.push(best);
     return best.cache.clone(longest);
   }
 
@@ -86,21 +86,21 @@ export class PrefixCache {
    */
   put(ids: ArrayLike<number>, cache: KeyValueCache): void {
     const { position } = cache;
-    if (position === 0 || cache.bytes > this.maxBytes) return;
+    if (position === 0 || cache.bytes > this.#maxBytes) return;
     const held = Array.from(ids).slice(0, position);
-    for (let i = this.entries.length - 1; i >= 0; i--) {
-      const other = this.entries[i]!;
+    for (let i = this.#entries.length - 1; i >= 0; i--) {
+      const other = this.#entries[i]!;
       const common = commonBeginning(other.ids, held);
       if (common === position && other.cache.canTruncate(position)) {
         // Nothing new: the other one has been used.
-        this.entries.push(...this.entries.splice(i, 1));
+        this.#entries.push(...this.#entries.splice(i, 1));
         return;
       }
-      if (common === other.ids.length && cache.canTruncate(common)) this.entries.splice(i, 1);
+      if (common === other.ids.length && cache.canTruncate(common)) this.#entries.splice(i, 1);
     }
-    this.entries.push({ ids: held, cache });
+    this.#entries.push({ ids: held, cache });
     let { bytes } = this;
-    while (bytes > this.maxBytes) bytes -= this.entries.shift()!.cache.bytes;
+    while (bytes > this.#maxBytes) bytes -= this.#entries.shift()!.cache.bytes;
   }
 }
 

@@ -3,24 +3,27 @@ import type { HostTensor } from '../../runtime/executable.ts';
 
 /** cos and sin of a rotary embedding for all positions from 0 on, as far as they have been asked for. */
 export class RotaryAngles {
-  private cos = new Float32Array(0);
-  private sin = new Float32Array(0);
-  private count = 0;
+  #cos = new Float32Array(0);
+  #sin = new Float32Array(0);
+  #count = 0;
+
+  readonly #rope: RotaryEmbedding;
+  readonly #limit: number;
 
   /** @param limit positions that there are at most. */
-  constructor(
-    private readonly rope: RotaryEmbedding,
-    private readonly limit: number,
-  ) {}
+  constructor(rope: RotaryEmbedding, limit: number) {
+    this.#rope = rope;
+    this.#limit = limit;
+  }
 
   /** Graph inputs `<name>.cos` and `<name>.sin` `[positions, head_dim / 2]` for at least `needed` positions. */
   feeds(name: string, needed: number): Record<string, HostTensor> {
-    if (needed > this.count) {
-      this.count = Math.min(Math.max(needed, 2 * this.count, 256), Math.max(needed, this.limit));
-      const { cos, sin } = this.rope.table(Int32Array.from({ length: this.count }, (_, i) => i));
-      [this.cos, this.sin] = [cos as Float32Array<ArrayBuffer>, sin as Float32Array<ArrayBuffer>];
+    if (needed > this.#count) {
+      this.#count = Math.min(Math.max(needed, 2 * this.#count, 256), Math.max(needed, this.#limit));
+      const { cos, sin } = this.#rope.table(Int32Array.from({ length: this.#count }, (_, i) => i));
+      [this.#cos, this.#sin] = [cos as Float32Array<ArrayBuffer>, sin as Float32Array<ArrayBuffer>];
     }
-    const shape = [this.count, this.rope.headDim / 2];
-    return { [`${name}.cos`]: { data: this.cos, shape }, [`${name}.sin`]: { data: this.sin, shape } };
+    const shape = [this.#count, this.#rope.headDim / 2];
+    return { [`${name}.cos`]: { data: this.#cos, shape }, [`${name}.sin`]: { data: this.#sin, shape } };
   }
 }

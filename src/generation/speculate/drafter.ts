@@ -25,12 +25,16 @@ const LONGEST_NGRAM = 4;
  * The longest n-gram that has occurred counts, and of its places the last.
  */
 export class LookupDrafter implements Drafter {
+  readonly #shortest: number;
+
   /** @param shortest n-gram that is looked up. */
-  constructor(private readonly shortest = 2) {}
+  constructor(shortest = 2) {
+    this.#shortest = shortest;
+  }
 
   async guess(context: readonly number[], count: number): Promise<Guess> {
     const size = context.length;
-    let longest = this.shortest - 1;
+    let longest = this.#shortest - 1;
     let place = -1;
     // An n-gram that ends before `end` is compared with the one that ends the context.
     for (let end = size - 1; end > longest && longest < LONGEST_NGRAM; end--) {
@@ -53,31 +57,33 @@ export class LookupDrafter implements Drafter {
 
 /** Guesses with a smaller model of the same vocabulary, drawn from its distribution under the same options. */
 export class ModelDrafter implements Drafter {
-  private readonly cache: KeyValueCache;
+  readonly #cache: KeyValueCache;
   /** The ids whose keys and values are in the cache. */
-  private known: number[] = [];
+  #known: number[] = [];
+
+  readonly #decoder: Decoder;
+  readonly #sampler: Sampler;
 
   /** @param sampler of the text: its random numbers, its options, what it has seen. */
-  constructor(
-    private readonly decoder: Decoder,
-    private readonly sampler: Sampler,
-  ) {
-    this.cache = decoder.newCache();
+  constructor(decoder: Decoder, sampler: Sampler) {
+    this.#decoder = decoder;
+    this.#sampler = sampler;
+    this.#cache = decoder.newCache();
   }
 
   async guess(context: readonly number[], most: number, signal?: AbortSignal): Promise<Guess> {
-    const count = Math.min(most, this.decoder.model.maxPositions - context.length);
+    const count = Math.min(most, this.#decoder.model.maxPositions - context.length);
     if (count < 1) return { ids: [] };
-    this.forgetWrongGuesses(context);
+    this.#forgetWrongGuesses(context);
     const ids: number[] = [];
     const distributions: Distribution[] = [];
-    let next = context.slice(this.known.length);
+    let next = context.slice(this.#known.length);
     while (ids.length < count) {
       signal?.throwIfAborted();
-      const logits = await prefill(this.decoder, this.cache, next, undefined, signal);
-      this.known.push(...next);
-      const distribution = this.sampler.probabilities(logits, ids);
-      const id = this.sampler.draw(distribution);
+      const logits = await prefill(this.#decoder, this.#cache, next, undefined, signal);
+      this.#known.push(...next);
+      const distribution = this.#sampler.probabilities(logits, ids);
+      const id = this.#sampler.draw(distribution);
       ids.push(id);
       distributions.push(distribution);
       next = [id];
@@ -85,14 +91,14 @@ export class ModelDrafter implements Drafter {
     return { ids, distributions };
   }
 
-  private forgetWrongGuesses(context: readonly number[]): void {
+  #forgetWrongGuesses(context: readonly number[]): void {
     // The last token of the context has to run, for what follows it.
-    const most = Math.min(this.known.length, context.length - 1);
+    const most = Math.min(this.#known.length, context.length - 1);
     let common = 0;
-    while (common < most && this.known[common] === context[common]) common++;
-    if (!this.cache.canTruncate(common)) common = 0;
-    if (common < this.cache.position) this.cache.truncate(common);
-    this.known = this.known.slice(0, common);
+    while (common < most && this.#known[common] === context[common]) common++;
+    if (!this.#cache.canTruncate(common)) common = 0;
+    if (common < this.#cache.position) this.#cache.truncate(common);
+    this.#known = this.#known.slice(0, common);
   }
 }
 

@@ -4,31 +4,34 @@
  * without guesses.
  */
 export class GuessLength {
-  private length: number;
-  private pause = 0;
-  private nextPause = 1;
+  #length: number;
+  #pause = 0;
+  #nextPause = 1;
+
+  readonly #most: number;
 
   /** @param most tokens of a guess. */
-  constructor(private readonly most: number) {
-    this.length = Math.min(4, most);
+  constructor(most: number) {
+    this.#most = most;
+    this.#length = Math.min(4, most);
   }
 
   /** Tokens to guess now; 0 while guessing pauses. To be asked once before each run. */
   next(): number {
-    if (this.pause === 0) return this.length;
-    this.pause--;
+    if (this.#pause === 0) return this.#length;
+    this.#pause--;
     return 0;
   }
 
   /** Takes how many of the guessed tokens were right. */
   update(guessed: number, right: number): void {
     if (guessed === 0) return;
-    if (right === guessed) this.length = Math.min(this.most, Math.max(this.length, 2 * guessed));
-    else this.length = Math.max(1, Math.min(this.length, right + 1));
-    if (right > 0) this.nextPause = 1;
+    if (right === guessed) this.#length = Math.min(this.#most, Math.max(this.#length, 2 * guessed));
+    else this.#length = Math.max(1, Math.min(this.#length, right + 1));
+    if (right > 0) this.#nextPause = 1;
     else {
-      this.pause = this.nextPause;
-      this.nextPause = Math.min(LONGEST_PAUSE, 2 * this.nextPause);
+      this.#pause = this.#nextPause;
+      this.#nextPause = Math.min(LONGEST_PAUSE, 2 * this.#nextPause);
     }
   }
 }

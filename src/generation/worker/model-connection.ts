@@ -37,7 +37,10 @@ export class ModelConnection {
     if (this.#calls.delete(id)) this.#post({ type: 'cancel', id });
   });
 
-  constructor(private readonly port: ModelPort) {
+  readonly #port: ModelPort;
+
+  constructor(port: ModelPort) {
+    this.#port = port;
     port.listen(
       (reply) => {
         const call = this.#calls.get(reply.id);
@@ -170,7 +173,7 @@ export class ModelConnection {
     if (this.#released) throw releasedError();
     if (this.#lost) throw this.#lost;
     try {
-      this.port.post(request);
+      this.#port.post(request);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new RopewalkError(
@@ -182,15 +185,15 @@ export class ModelConnection {
 
   /** Tells the thread something that is of no interest once it has ended. */
   #post(request: Request): void {
-    if (!this.#lost) this.port.post(request);
+    if (!this.#lost) this.#port.post(request);
   }
 
   async #wait<T>(promise: Promise<T>): Promise<T> {
-    if (this.#waiting++ === 0) this.port.ref();
+    if (this.#waiting++ === 0) this.#port.ref();
     try {
       return await promise;
     } finally {
-      if (--this.#waiting === 0) this.port.unref();
+      if (--this.#waiting === 0) this.#port.unref();
     }
   }
 }

@@ -14,22 +14,26 @@ type Open = (idOrPath: string, options: object) => Promise<LanguageModel>;
 class Credit {
   #wake = () => {};
 
-  constructor(private left: number) {}
+  #left: number;
+
+  constructor(left: number) {
+    this.#left = left;
+  }
 
   add(count: number): void {
-    this.left += count;
+    this.#left += count;
     this.#wake();
   }
 
   /** Waits for credit, until {@link add} wakes it or the signal is aborted and then {@link add} called. */
   async take(signal: AbortSignal): Promise<void> {
-    while (this.left === 0 && !signal.aborted) {
+    while (this.#left === 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
     signal.throwIfAborted();
-    this.left--;
+    this.#left--;
   }
 }
 
@@ -39,11 +43,14 @@ export class ModelServer {
   readonly #running = new Map<number, { readonly controller: AbortController; readonly credit?: Credit }>();
   readonly #settling = new Set<Promise<void>>();
 
+  readonly #port: ServerPort;
+  readonly #open: Open;
+
   /** @param open what `load` does in this thread. */
-  constructor(
-    private readonly port: ServerPort,
-    private readonly open: Open,
-  ) {}
+  constructor(port: ServerPort, open: Open) {
+    this.#port = port;
+    this.#open = open;
+  }
 
   receive(request: Request): void {
     if (request.type === 'credit') this.#running.get(request.id)?.credit?.add(request.count);
@@ -67,7 +74,7 @@ export class ModelServer {
     this.#running.set(id, { controller });
     const { signal } = controller;
     const listeners = events.map((name) => {
-      return [name, (value: unknown) => this.port.post({ type: 'event', id, name, value })];
+      return [name, (value: unknown) => this.#port.post({ type: 'event', id, name, value })];
     });
     try {
       const value = await this.#call(method, subject, {
@@ -76,9 +83,9 @@ export class ModelServer {
         signal,
       });
       const transfer = value instanceof Float32Array ? [value.buffer as ArrayBuffer] : [];
-      this.port.post({ type: 'done', id, value }, transfer);
+      this.#port.post({ type: 'done', id, value }, transfer);
     } catch (error) {
-      this.port.post({ type: 'failed', id, error: packError(error) });
+      this.#port.post({ type: 'failed', id, error: packError(error) });
     } finally {
       this.#running.delete(id);
     }
@@ -86,7 +93,7 @@ export class ModelServer {
 
   async #call(method: CallName, subject: unknown, options: object): Promise<unknown> {
     if (method === 'load') {
-      const model = await this.open(subject as string, options);
+      const model = await this.#open(subject as string, options);
       this.#model = model;
       const { family, config, maxPositions, stopTokens, sampling, warnings } = model;
       return { family: family.name, config, maxPositions, stopTokens, sampling, warnings };
@@ -118,11 +125,11 @@ export class ModelServer {
       for (;;) {
         await credit.take(signal);
         const { done, value } = await items.next();
-        this.port.post({ type: done ? 'done' : 'item', id, value });
+        this.#port.post({ type: done ? 'done' : 'item', id, value });
         if (done) return;
       }
     } catch (error) {
-      this.port.post({ type: 'failed', id, error: packError(error) });
+      this.#port.post({ type: 'failed', id, error: packError(error) });
     } finally {
       this.#running.delete(id);
       await items.return(undefined);
@@ -144,6 +151,6 @@ export class ModelServer {
     for (const id of this.#running.keys()) this.#cancel(id);
     await Promise.allSettled(this.#settling);
     await this.#model?.release();
-    this.port.close();
+    this.#port.close();
   }
 }

@@ -84,32 +84,32 @@ function distances(table: Int16Array, states: number, single: Uint8Array): Int32
 
 /** Builds automata state by state. */
 export class Table {
-  private readonly rows: Int16Array[] = [];
-  private readonly boundaries: number[] = [];
+  readonly #rows: Int16Array[] = [];
+  readonly #boundaries: number[] = [];
 
   add(boundary: boolean): number {
-    if (this.rows.length >= MOST_STATES) {
+    if (this.#rows.length >= MOST_STATES) {
       throw new RopewalkError(`it needs more than ${MOST_STATES} states; make it or its lengths smaller`);
     }
-    this.rows.push(new Int16Array(256).fill(DEAD));
-    this.boundaries.push(boundary ? 1 : 0);
-    return this.rows.length - 1;
+    this.#rows.push(new Int16Array(256).fill(DEAD));
+    this.#boundaries.push(boundary ? 1 : 0);
+    return this.#rows.length - 1;
   }
 
   set(from: number, low: number, high: number, to: number): void {
-    this.rows[from]!.fill(to, low, high + 1);
+    this.#rows[from]!.fill(to, low, high + 1);
   }
 
   row(state: number): Int16Array {
-    return this.rows[state]!;
+    return this.#rows[state]!;
   }
 
   finish(start: number, single: Uint8Array): StringDfa {
-    const table = new Int16Array(this.rows.length * 256);
-    this.rows.forEach((row, i) => {
+    const table = new Int16Array(this.#rows.length * 256);
+    this.#rows.forEach((row, i) => {
       table.set(row, i * 256);
     });
-    return new StringDfa(table, Uint8Array.from(this.boundaries), start, single);
+    return new StringDfa(table, Uint8Array.from(this.#boundaries), start, single);
   }
 }
 

@@ -29,7 +29,7 @@ class Nfa {
   /** Adds a pattern that begins at a state; returns where it ends. */
   add(pattern: Pattern, from: number): number {
     if ('sequence' in pattern) return pattern.sequence.reduce((at, part) => this.add(part, at), from);
-    if ('set' in pattern) return this.addSet(pattern.set, from);
+    if ('set' in pattern) return this.#addSet(pattern.set, from);
     const end = this.state(false);
     if ('begins' in pattern || 'ahead' in pattern) {
       this.asserted[from]!.push({ assertion: pattern, to: end });
@@ -59,7 +59,7 @@ class Nfa {
     return end;
   }
 
-  private addSet(set: Ranges, from: number): number {
+  #addSet(set: Ranges, from: number): number {
     const end = this.state(false);
     const shared = new Map<string, number>();
     for (const sequence of encodings(set)) {

@@ -15,73 +15,76 @@ const MOST_SETS = 4096;
  * the empty set.
  */
 export class Obligations {
-  private readonly automata = new Map<LookAhead, number>();
-  private readonly dfas: { readonly dfa: StringDfa; readonly negative: boolean }[] = [];
+  readonly #automata = new Map<LookAhead, number>();
+  readonly #dfas: { readonly dfa: StringDfa; readonly negative: boolean }[] = [];
   /** Of each set the automata and their states, in ascending order. */
-  private readonly sets: (readonly (readonly [automaton: number, state: number])[])[] = [[]];
-  private readonly numbers = new Map<string, number>([['', 0]]);
-  private readonly next = new Map<number, number | undefined>();
+  readonly #sets: (readonly (readonly [automaton: number, state: number])[])[] = [[]];
+  readonly #numbers = new Map<string, number>([['', 0]]);
+  readonly #next = new Map<number, number | undefined>();
+
+  readonly #automatonOf: (ahead: Pattern) => StringDfa;
+  readonly #budget: { work: number };
 
   /** @param budget what is left of the work for the whole pattern. */
-  constructor(
-    private readonly automatonOf: (ahead: Pattern) => StringDfa,
-    private readonly budget: { work: number },
-  ) {}
+  constructor(automatonOf: (ahead: Pattern) => StringDfa, budget: { work: number }) {
+    this.#automatonOf = automatonOf;
+    this.#budget = budget;
+  }
 
   /** A set and one look-ahead more, which begins here. */
   with(set: number, lookAhead: LookAhead): number {
-    let automaton = this.automata.get(lookAhead);
+    let automaton = this.#automata.get(lookAhead);
     if (automaton === undefined) {
-      automaton = this.dfas.length;
-      this.dfas.push({ dfa: this.automatonOf(lookAhead.ahead), negative: lookAhead.negative });
-      this.automata.set(lookAhead, automaton);
+      automaton = this.#dfas.length;
+      this.#dfas.push({ dfa: this.#automatonOf(lookAhead.ahead), negative: lookAhead.negative });
+      this.#automata.set(lookAhead, automaton);
     }
-    return this.number([...this.sets[set]!, [automaton, this.dfas[automaton]!.dfa.start]]);
+    return this.#number([...this.#sets[set]!, [automaton, this.#dfas[automaton]!.dfa.start]]);
   }
 
   /** The set after a byte; undefined when one of it can no longer be met. */
   after(set: number, byte: number): number | undefined {
     if (set === 0) return 0;
     const key = set * 256 + byte;
-    if (this.next.has(key)) return this.next.get(key);
-    const result = this.step(set, byte);
-    this.next.set(key, result);
+    if (this.#next.has(key)) return this.#next.get(key);
+    const result = this.#step(set, byte);
+    this.#next.set(key, result);
     return result;
   }
 
   /** Whether all are met where the string ends. */
   met(set: number): boolean {
-    return this.sets[set]!.every(([automaton, state]) => {
-      const { dfa, negative } = this.dfas[automaton]!;
+    return this.#sets[set]!.every(([automaton, state]) => {
+      const { dfa, negative } = this.#dfas[automaton]!;
       return (dfa.table[state * 256 + QUOTE] === EXIT) !== negative;
     });
   }
 
-  private step(set: number, byte: number): number | undefined {
+  #step(set: number, byte: number): number | undefined {
     const left: [number, number][] = [];
-    for (const [automaton, state] of this.sets[set]!) {
-      const { dfa, negative } = this.dfas[automaton]!;
+    for (const [automaton, state] of this.#sets[set]!) {
+      const { dfa, negative } = this.#dfas[automaton]!;
       const to = dfa.table[state * 256 + byte]!;
       if (to >= 0) left.push([automaton, to]);
       else if (!negative) return undefined;
     }
-    return this.number(left);
+    return this.#number(left);
   }
 
-  private number(members: readonly (readonly [number, number])[]): number {
-    this.budget.work -= 20 * (1 + members.length);
+  #number(members: readonly (readonly [number, number])[]): number {
+    this.#budget.work -= 20 * (1 + members.length);
     const sorted = [...members].sort(([a, s], [b, t]) => a - b || s - t);
     const unique = sorted.filter(
       ([a, s], i) => i === 0 || a !== sorted[i - 1]![0] || s !== sorted[i - 1]![1],
     );
     const key = unique.join(' ');
-    const known = this.numbers.get(key);
+    const known = this.#numbers.get(key);
     if (known !== undefined) return known;
-    if (this.sets.length >= MOST_SETS) {
+    if (this.#sets.length >= MOST_SETS) {
       throw new RopewalkError('its look-aheads have too many states together; make it smaller');
     }
-    this.sets.push(unique);
-    this.numbers.set(key, this.sets.length - 1);
-    return this.sets.length - 1;
+    this.#sets.push(unique);
+    this.#numbers.set(key, this.#sets.length - 1);
+    return this.#sets.length - 1;
   }
 }

@@ -98,97 +98,97 @@ export function parsePattern(source: string): Pattern {
 }
 
 class PatternReader {
-  private readonly source: string[];
-  private at = 0;
-  private depth = 0;
-  private lookAheads = 0;
+  readonly #source: string[];
+  #at = 0;
+  #depth = 0;
+  #lookAheads = 0;
 
   constructor(source: string) {
-    this.source = Array.from(source);
+    this.#source = Array.from(source);
   }
 
   /** `RegExp` has accepted the text: only what is outside the subset needs an error. */
   read(): Pattern {
-    return this.untilEnd(true);
+    return this.#untilEnd(true);
   }
 
   /**
    * Alternatives, each with what may follow it up to the string's end, and (`whole`) with what may stand before it.
    * Anchors at their ends are the common case: with these nothing is added.
    */
-  private untilEnd(whole: boolean): Pattern {
+  #untilEnd(whole: boolean): Pattern {
     const either: Pattern[] = [];
     do {
-      const fromStart = !whole || this.take('^');
-      const body = this.sequence(true);
-      const toEnd = this.take('$');
+      const fromStart = !whole || this.#take('^');
+      const body = this.#sequence(true);
+      const toEnd = this.#take('$');
       either.push({ sequence: [...(fromStart ? [] : [ANYTHING]), ...body, ...(toEnd ? [] : [ANYTHING])] });
-    } while (this.take('|'));
+    } while (this.#take('|'));
     return either.length === 1 ? either[0]! : { either };
   }
 
-  private refuse(what: string): never {
+  #refuse(what: string): never {
     throw new RopewalkError(`${what} is not supported; write it with classes, groups, | and repetition`);
   }
 
-  private take(character: string): boolean {
-    if (this.source[this.at] !== character) return false;
-    this.at++;
+  #take(character: string): boolean {
+    if (this.#source[this.#at] !== character) return false;
+    this.#at++;
     return true;
   }
 
-  private disjunction(): Pattern {
+  #disjunction(): Pattern {
     const either: Pattern[] = [];
-    do either.push({ sequence: this.sequence(false) });
-    while (this.take('|'));
+    do either.push({ sequence: this.#sequence(false) });
+    while (this.#take('|'));
     return either.length === 1 ? either[0]! : { either };
   }
 
   /** @param outermost whether a `$` at its end is left to the caller. */
-  private sequence(outermost: boolean): Pattern[] {
+  #sequence(outermost: boolean): Pattern[] {
     const sequence: Pattern[] = [];
     for (;;) {
-      const next = this.source[this.at];
+      const next = this.#source[this.#at];
       if (next === undefined || next === '|' || next === ')') return sequence;
-      if (outermost && next === '$' && [undefined, '|', ')'].includes(this.source[this.at + 1])) {
+      if (outermost && next === '$' && [undefined, '|', ')'].includes(this.#source[this.#at + 1])) {
         return sequence;
       }
-      sequence.push(this.quantified(this.atom()));
+      sequence.push(this.#quantified(this.#atom()));
     }
   }
 
-  private quantified(repeat: Pattern): Pattern {
+  #quantified(repeat: Pattern): Pattern {
     let [least, most] = [1, 1];
-    if (this.take('*')) [least, most] = [0, Number.POSITIVE_INFINITY];
-    else if (this.take('+')) [least, most] = [1, Number.POSITIVE_INFINITY];
-    else if (this.take('?')) [least, most] = [0, 1];
-    else if (this.take('{')) {
-      least = this.integer();
+    if (this.#take('*')) [least, most] = [0, Number.POSITIVE_INFINITY];
+    else if (this.#take('+')) [least, most] = [1, Number.POSITIVE_INFINITY];
+    else if (this.#take('?')) [least, most] = [0, 1];
+    else if (this.#take('{')) {
+      least = this.#integer();
       most = least;
-      if (this.take(',')) most = this.source[this.at] === '}' ? Number.POSITIVE_INFINITY : this.integer();
-      this.take('}');
+      if (this.#take(',')) most = this.#source[this.#at] === '}' ? Number.POSITIVE_INFINITY : this.#integer();
+      this.#take('}');
     } else return repeat;
-    this.take('?'); // Lazy or not, the language is the same.
+    this.#take('?'); // Lazy or not, the language is the same.
     return { repeat, least, most };
   }
 
-  private integer(): number {
+  #integer(): number {
     let digits = '';
-    while (/^[0-9]$/.test(this.source[this.at] ?? '')) digits += this.source[this.at++];
+    while (/^[0-9]$/.test(this.#source[this.#at] ?? '')) digits += this.#source[this.#at++];
     return Number(digits);
   }
 
-  private atom(): Pattern {
-    const character = this.source[this.at++]!;
+  #atom(): Pattern {
+    const character = this.#source[this.#at++]!;
     switch (character) {
       case '(':
-        return this.group();
+        return this.#group();
       case '[':
-        return { set: this.characterClass() };
+        return { set: this.#characterClass() };
       case '.':
         return { set: complement(LINE_ENDS) };
       case '\\':
-        return { set: this.escape() };
+        return { set: this.#escape() };
       case '^':
         return { begins: true };
       case '$':
@@ -198,56 +198,57 @@ class PatternReader {
     }
   }
 
-  private group(): Pattern {
-    if (++this.depth > MOST_DEPTH) throw new RopewalkError(`its groups are nested deeper than ${MOST_DEPTH}`);
-    const inner = this.inGroup();
-    this.at++; // The parenthesis that closes it: `RegExp` has seen it.
-    this.depth--;
+  #group(): Pattern {
+    if (++this.#depth > MOST_DEPTH)
+      throw new RopewalkError(`its groups are nested deeper than ${MOST_DEPTH}`);
+    const inner = this.#inGroup();
+    this.#at++; // The parenthesis that closes it: `RegExp` has seen it.
+    this.#depth--;
     return inner;
   }
 
-  private inGroup(): Pattern {
-    if (!this.take('?')) return this.disjunction();
-    const negative = this.source[this.at] === '!';
-    if (negative || this.source[this.at] === '=') {
-      if (++this.lookAheads > MOST_LOOK_AHEADS) {
+  #inGroup(): Pattern {
+    if (!this.#take('?')) return this.#disjunction();
+    const negative = this.#source[this.#at] === '!';
+    if (negative || this.#source[this.#at] === '=') {
+      if (++this.#lookAheads > MOST_LOOK_AHEADS) {
         throw new RopewalkError(`it has more than ${MOST_LOOK_AHEADS} look-aheads`);
       }
-      this.at++;
-      return { ahead: this.untilEnd(false), negative };
+      this.#at++;
+      return { ahead: this.#untilEnd(false), negative };
     }
-    if (this.take('<')) {
-      if (this.source[this.at] === '=' || this.source[this.at] === '!') this.refuse('a look-behind');
-      while (!this.take('>')) this.at++;
-    } else if (!this.take(':')) this.refuse('(? with flags');
-    return this.disjunction();
+    if (this.#take('<')) {
+      if (this.#source[this.#at] === '=' || this.#source[this.#at] === '!') this.#refuse('a look-behind');
+      while (!this.#take('>')) this.#at++;
+    } else if (!this.#take(':')) this.#refuse('(? with flags');
+    return this.#disjunction();
   }
 
-  private characterClass(): Ranges {
-    const negated = this.take('^');
+  #characterClass(): Ranges {
+    const negated = this.#take('^');
     const parts: Ranges[] = [];
-    while (!this.take(']')) {
-      const low = this.classMember();
-      if (this.source[this.at] === '-' && this.source[this.at + 1] !== ']') {
-        this.at++;
-        parts.push([[low[0]![0], this.classMember()[0]![0]]]);
+    while (!this.#take(']')) {
+      const low = this.#classMember();
+      if (this.#source[this.#at] === '-' && this.#source[this.#at + 1] !== ']') {
+        this.#at++;
+        parts.push([[low[0]![0], this.#classMember()[0]![0]]]);
       } else parts.push(low);
     }
     const all = union(...parts);
     return negated ? complement(all) : all;
   }
 
-  private classMember(): Ranges {
-    const character = this.source[this.at++]!;
+  #classMember(): Ranges {
+    const character = this.#source[this.#at++]!;
     if (character !== '\\') return single(character.codePointAt(0)!);
-    if (this.take('b')) return single(8);
-    if (this.take('-')) return single(45);
-    return this.escape();
+    if (this.#take('b')) return single(8);
+    if (this.#take('-')) return single(45);
+    return this.#escape();
   }
 
   /** What follows a backslash. */
-  private escape(): Ranges {
-    const character = this.source[this.at++]!;
+  #escape(): Ranges {
+    const character = this.#source[this.#at++]!;
     switch (character) {
       case 'd':
         return DIGIT;
@@ -262,46 +263,46 @@ class PatternReader {
         return propertyRanges(`\\${character}`);
       case 'p':
       case 'P': {
-        const end = this.source.indexOf('}', this.at);
-        const name = this.source.slice(this.at, end + 1).join('');
-        this.at = end + 1;
+        const end = this.#source.indexOf('}', this.#at);
+        const name = this.#source.slice(this.#at, end + 1).join('');
+        this.#at = end + 1;
         return propertyRanges(`\\${character}${name}`);
       }
       case 'c':
-        return single(this.source[this.at++]!.charCodeAt(0) % 32);
+        return single(this.#source[this.#at++]!.charCodeAt(0) % 32);
       case 'x':
-        return single(this.hexadecimal(2));
+        return single(this.#hexadecimal(2));
       case 'u':
-        return single(this.codeUnit());
+        return single(this.#codeUnit());
       case '0':
         return single(0);
       case 'b':
       case 'B':
-        return this.refuse(`\\${character}`);
+        return this.#refuse(`\\${character}`);
       default:
-        if (/^[1-9k]$/.test(character)) return this.refuse('a back reference');
+        if (/^[1-9k]$/.test(character)) return this.#refuse('a back reference');
         return single(CONTROL[character] ?? character.codePointAt(0)!);
     }
   }
 
-  private hexadecimal(digits: number): number {
-    const text = this.source.slice(this.at, this.at + digits).join('');
-    this.at += digits;
+  #hexadecimal(digits: number): number {
+    const text = this.#source.slice(this.#at, this.#at + digits).join('');
+    this.#at += digits;
     return Number.parseInt(text, 16);
   }
 
   /** `\u{…}`, `\uXXXX`, or a surrogate pair of two of these. */
-  private codeUnit(): number {
-    if (this.take('{')) {
-      const end = this.source.indexOf('}', this.at);
-      const code = this.hexadecimal(end - this.at);
-      this.at++;
+  #codeUnit(): number {
+    if (this.#take('{')) {
+      const end = this.#source.indexOf('}', this.#at);
+      const code = this.#hexadecimal(end - this.#at);
+      this.#at++;
       return code;
     }
-    const high = this.hexadecimal(4);
-    const next = this.source.slice(this.at, this.at + 6).join('');
+    const high = this.#hexadecimal(4);
+    const next = this.#source.slice(this.#at, this.#at + 6).join('');
     if (high >= 0xd800 && high < 0xdc00 && /^\\u[dD][c-fC-F]/.test(next)) {
-      this.at += 6;
+      this.#at += 6;
       return String.fromCharCode(high, Number.parseInt(next.slice(2), 16)).codePointAt(0)!;
     }
     return high;

@@ -25,14 +25,14 @@ type Phase = 'open' | 'key' | 'after';
 
 /** An array or object that is open: its places by phase, index and white space. */
 abstract class Frame<P extends Position> {
-  private readonly positions = new Map<string, P>();
+  readonly #positions = new Map<string, P>();
 
   at(phase: Phase, index: number, space: number): P {
     const key = `${phase}${index} ${space}`;
-    const known = this.positions.get(key);
+    const known = this.#positions.get(key);
     if (known) return known;
     const position = this.make(phase, index, space);
-    this.positions.set(key, position);
+    this.#positions.set(key, position);
     return position;
   }
 
@@ -41,7 +41,7 @@ abstract class Frame<P extends Position> {
 
 export class ArrayFrame extends Frame<InArray> {
   /** Items are counted as long as their number makes a difference. */
-  private readonly cap: number;
+  readonly #cap: number;
 
   constructor(
     readonly value: ArrayValue,
@@ -50,11 +50,11 @@ export class ArrayFrame extends Frame<InArray> {
   ) {
     super();
     const { prefix, least, most } = value;
-    this.cap = most < Number.POSITIVE_INFINITY ? most : Math.max(prefix.length, least);
+    this.#cap = most < Number.POSITIVE_INFINITY ? most : Math.max(prefix.length, least);
   }
 
   override at(phase: Phase, index: number, space: number): InArray {
-    return super.at(phase, Math.min(index, this.cap), space);
+    return super.at(phase, Math.min(index, this.#cap), space);
   }
 
   protected make(phase: Phase, index: number, space: number): InArray {
@@ -67,37 +67,43 @@ class InArray extends Position {
   override readonly lines = true;
   readonly cost: number;
 
-  constructor(
-    private readonly frame: ArrayFrame,
-    private readonly phase: Phase,
-    private readonly count: number,
-    private readonly space: number,
-  ) {
+  readonly #frame: ArrayFrame;
+  readonly #phase: Phase;
+  readonly #count: number;
+  readonly #space: number;
+
+  constructor(frame: ArrayFrame, phase: Phase, count: number, space: number) {
     super();
+    this.#frame = frame;
+    this.#phase = phase;
+    this.#count = count;
+    this.#space = space;
     const { value, parent } = frame;
     this.cost = parent.cost + (phase === 'open' ? costOf(value) - 1 : costAfterItem(value, count));
   }
 
   step(byte: number): readonly Position[] {
-    const { frame, phase, count } = this;
+    const frame = this.#frame;
+    const phase = this.#phase;
+    const count = this.#count;
     const { value, parent } = frame;
     const mayClose = count >= value.least;
     if (byte === CLOSE_ARRAY) return mayClose ? [parent] : [];
     const item = itemAt(value, count);
     const mayGoOn = count < value.most && item.cost < Number.POSITIVE_INFINITY;
     if (phase === 'after') {
-      if (byte === COMMA && this.space === 0) return mayGoOn ? [frame.beforeValue(item, this.after())] : [];
-      const space = mayClose ? whitespace(this.space, byte, true) : -1;
+      if (byte === COMMA && this.#space === 0) return mayGoOn ? [frame.beforeValue(item, this.#after())] : [];
+      const space = mayClose ? whitespace(this.#space, byte, true) : -1;
       return space < 0 ? [] : [frame.at(phase, count, space)];
     }
-    const space = whitespace(this.space, byte, true);
+    const space = whitespace(this.#space, byte, true);
     if (space >= 0) return [frame.at(phase, count, space)];
     if (!mayGoOn || isSpace(byte)) return [];
-    return frame.beforeValue(item, this.after()).step(byte);
+    return frame.beforeValue(item, this.#after()).step(byte);
   }
 
-  private after(): Position {
-    return this.frame.at('after', this.count + 1, 0);
+  #after(): Position {
+    return this.#frame.at('after', this.#count + 1, 0);
   }
 }
 
@@ -141,43 +147,54 @@ export class ObjectFrame extends Frame<InObject> {
 /** In an object: opened, before a key, or after a value. Properties from `index` on may follow, in order. */
 class InObject extends Position {
   readonly cost: number;
-  private readonly keyCost: number;
-  private afterQuote: readonly Position[] | undefined;
+  readonly #keyCost: number;
+  #afterQuote: readonly Position[] | undefined;
 
-  constructor(
-    private readonly frame: ObjectFrame,
-    private readonly phase: Phase,
-    private readonly index: number,
-    private readonly space: number,
-  ) {
+  readonly #frame: ObjectFrame;
+  readonly #phase: Phase;
+  readonly #index: number;
+  readonly #space: number;
+
+  constructor(frame: ObjectFrame, phase: Phase, index: number, space: number) {
     super();
+    this.#frame = frame;
+    this.#phase = phase;
+    this.#index = index;
+    this.#space = space;
     const { value, parent } = frame;
-    this.keyCost = frame.costOfKey(index);
+    this.#keyCost = frame.costOfKey(index);
     const cost =
-      phase === 'open' ? costOf(value) - 1 : phase === 'key' ? this.keyCost : costAfterProperty(value, index);
+      phase === 'open'
+        ? costOf(value) - 1
+        : phase === 'key'
+          ? this.#keyCost
+          : costAfterProperty(value, index);
     this.cost = parent.cost + cost;
   }
 
   step(byte: number): readonly Position[] {
-    const { frame, phase, index } = this;
+    const frame = this.#frame;
+    const phase = this.#phase;
+    const index = this.#index;
     const mayClose = phase !== 'key' && frame.required(index) === frame.value.properties.length;
     if (byte === CLOSE_OBJECT) return mayClose ? [frame.parent] : [];
-    const mayGoOn = this.keyCost < Number.POSITIVE_INFINITY;
+    const mayGoOn = this.#keyCost < Number.POSITIVE_INFINITY;
     if (phase === 'after' && byte === COMMA) {
-      return mayGoOn && this.space === 0 ? [frame.at('key', index, 0)] : [];
+      return mayGoOn && this.#space === 0 ? [frame.at('key', index, 0)] : [];
     }
     if (phase === 'after' ? mayClose : mayClose || mayGoOn) {
-      const space = whitespace(this.space, byte, true);
+      const space = whitespace(this.#space, byte, true);
       if (space >= 0) return [frame.at(phase, index, space)];
     }
     if (byte !== QUOTE || phase === 'after') return [];
-    this.afterQuote ??= this.keys();
-    return this.afterQuote;
+    this.#afterQuote ??= this.#keys();
+    return this.#afterQuote;
   }
 
   /** After a key's opening quotation mark. */
-  private keys(): readonly Position[] {
-    const { frame, index } = this;
+  #keys(): readonly Position[] {
+    const frame = this.#frame;
+    const index = this.#index;
     const { properties, additional } = frame.value;
     const last = frame.required(index);
     const next: Position[] = [];
@@ -211,26 +228,29 @@ interface KeyReading {
 class InKey extends Position {
   override readonly literal = true;
   readonly cost: number;
-  private readonly known = new Map<number, readonly Position[]>();
+  readonly #known = new Map<number, readonly Position[]>();
 
-  constructor(private readonly readings: readonly KeyReading[]) {
+  readonly #readings: readonly KeyReading[];
+
+  constructor(readings: readonly KeyReading[]) {
     super();
+    this.#readings = readings;
     this.cost = Math.min(...readings.map(({ key, at, value }) => key.cost(at) + value.cost));
   }
 
   step(byte: number): readonly Position[] {
-    const known = this.known.get(byte);
+    const known = this.#known.get(byte);
     if (known) return known;
     const on: KeyReading[] = [];
     const next: Position[] = [];
-    for (const { key, at, value } of this.readings) {
+    for (const { key, at, value } of this.#readings) {
       const to = key.child(at, byte);
       if (to === undefined) continue;
       if (key.isEnd(to)) next.push(value);
       else on.push({ key, at: to, value });
     }
     if (on.length > 0) next.push(new InKey(on));
-    this.known.set(byte, next);
+    this.#known.set(byte, next);
     return next;
   }
 }
@@ -244,12 +264,15 @@ function afterKey(keys: StringDfa, value: Position): StringFrame {
 class BeforeColon extends Position {
   readonly cost: number;
 
-  constructor(private readonly value: Position) {
+  readonly #value: Position;
+
+  constructor(value: Position) {
     super();
+    this.#value = value;
     this.cost = 1 + value.cost;
   }
 
   step(byte: number): readonly Position[] {
-    return byte === COLON ? [this.value] : [];
+    return byte === COLON ? [this.#value] : [];
   }
 }

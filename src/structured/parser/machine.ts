@@ -15,22 +15,27 @@ export function beforeValue(node: GrammarNode, parent: Position): Position {
 class BeforeValue extends Position {
   readonly cost: number;
 
-  constructor(
-    private readonly node: GrammarNode,
-    private readonly parent: Position,
-    private readonly space: number,
-    private readonly spaces: Map<number, BeforeValue>,
-  ) {
+  readonly #node: GrammarNode;
+  readonly #parent: Position;
+  readonly #space: number;
+  readonly #spaces: Map<number, BeforeValue>;
+
+  constructor(node: GrammarNode, parent: Position, space: number, spaces: Map<number, BeforeValue>) {
     super();
+    this.#node = node;
+    this.#parent = parent;
+    this.#space = space;
+    this.#spaces = spaces;
     this.cost = node.cost + parent.cost;
   }
 
   step(byte: number): readonly Position[] {
-    const { node, parent } = this;
-    const space = whitespace(this.space, byte, parent.lines);
+    const node = this.#node;
+    const parent = this.#parent;
+    const space = whitespace(this.#space, byte, parent.lines);
     if (space >= 0) {
-      const known = this.spaces.get(space) ?? new BeforeValue(node, parent, space, this.spaces);
-      this.spaces.set(space, known);
+      const known = this.#spaces.get(space) ?? new BeforeValue(node, parent, space, this.#spaces);
+      this.#spaces.set(space, known);
       return [known];
     }
     const next: Position[] = [];

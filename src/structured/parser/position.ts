@@ -20,15 +20,15 @@ export abstract class Position {
   readonly lines: boolean = false;
   /** What was worked out for this place: tokens that may follow here. */
   memo: unknown;
-  private inner: Map<object | number, unknown> | undefined;
+  #inner: Map<object | number, unknown> | undefined;
 
   /** Something that exists once for this place and `key`. */
   shared<T>(key: object | number, make: () => T): T {
-    this.inner ??= new Map();
-    const known = this.inner.get(key);
+    this.#inner ??= new Map();
+    const known = this.#inner.get(key);
     if (known !== undefined) return known as T;
     const made = make();
-    this.inner.set(key, made);
+    this.#inner.set(key, made);
     return made;
   }
 }

@@ -8,42 +8,53 @@ export class InLiteral extends Position {
   override readonly literal = true;
   readonly cost: number;
 
-  constructor(
-    private readonly value: LiteralValue,
-    private readonly node: number,
-    private readonly parent: Position,
-    private readonly known: Map<number, InLiteral>,
-  ) {
+  readonly #value: LiteralValue;
+  readonly #node: number;
+  readonly #parent: Position;
+  readonly #known: Map<number, InLiteral>;
+
+  constructor(value: LiteralValue, node: number, parent: Position, known: Map<number, InLiteral>) {
     super();
+    this.#value = value;
+    this.#node = node;
+    this.#parent = parent;
+    this.#known = known;
     const { trie } = value;
     this.cost = parent.cost + (trie.isEnd(node) ? trie.costToGoOn(node) : trie.cost(node));
   }
 
   step(byte: number): readonly Position[] {
-    const { trie } = this.value;
-    const node = trie.child(this.node, byte);
+    const { trie } = this.#value;
+    const node = trie.child(this.#node, byte);
     if (node === undefined) return [];
-    const ended = trie.isEnd(node) ? [this.parent] : [];
+    const ended = trie.isEnd(node) ? [this.#parent] : [];
     if (!trie.goesOn(node)) return ended;
-    const next = this.known.get(node) ?? new InLiteral(this.value, node, this.parent, this.known);
-    this.known.set(node, next);
+    const next = this.#known.get(node) ?? new InLiteral(this.#value, node, this.#parent, this.#known);
+    this.#known.set(node, next);
     return [next, ...ended];
   }
 }
 
 class InNumber extends Position {
+  readonly #value: NumberValue;
+  readonly #number: PartialNumber;
+  readonly #parent: Position;
+
   constructor(
-    private readonly value: NumberValue,
-    private readonly number: PartialNumber,
-    private readonly parent: Position,
+    value: NumberValue,
+    number: PartialNumber,
+    parent: Position,
     readonly cost: number,
   ) {
     super();
+    this.#value = value;
+    this.#number = number;
+    this.#parent = parent;
   }
 
   step(byte: number): readonly Position[] {
-    const next = this.value.range.next(this.number, byte);
-    return next ? numberPositions(this.value, next, this.parent) : [];
+    const next = this.#value.range.next(this.#number, byte);
+    return next ? numberPositions(this.#value, next, this.#parent) : [];
   }
 }
 
@@ -62,7 +73,7 @@ export function numberPositions(
 
 /** A string that is open, in all the states it can be in. */
 export class StringFrame {
-  private readonly positions = new Map<number, InString>();
+  readonly #positions = new Map<number, InString>();
 
   constructor(
     readonly value: StringValue,
@@ -77,10 +88,10 @@ export class StringFrame {
     const { dfa, least, most } = this.value;
     const counted = most === Number.POSITIVE_INFINITY ? Math.min(count, least) : count;
     const key = counted * dfa.boundary.length + state;
-    const known = this.positions.get(key);
+    const known = this.#positions.get(key);
     if (known) return known;
     const position = new InString(this, state, counted);
-    this.positions.set(key, position);
+    this.#positions.set(key, position);
     return position;
   }
 }
@@ -93,12 +104,15 @@ export class InString extends Position {
   readonly least: number;
   readonly most: number;
 
+  readonly #frame: StringFrame;
+
   constructor(
-    private readonly frame: StringFrame,
+    frame: StringFrame,
     readonly state: number,
     readonly count: number,
   ) {
     super();
+    this.#frame = frame;
     ({ dfa: this.dfa, least: this.least, most: this.most } = frame.value);
     this.parent = frame.parent;
     this.cost = this.dfa.distance[state]! + Math.max(0, this.least - count) + this.parent.cost;
@@ -109,6 +123,6 @@ export class InString extends Position {
     if (next === DEAD) return [];
     if (next === EXIT) return this.count >= this.least ? [this.parent] : [];
     const count = this.count + this.dfa.boundary[this.state]!;
-    return count > this.most ? [] : [this.frame.at(next, count)];
+    return count > this.most ? [] : [this.#frame.at(next, count)];
   }
 }

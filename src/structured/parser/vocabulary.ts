@@ -76,11 +76,11 @@ export class Vocabulary {
   readonly atStart = new Map<number, string>();
   /** Any JSON string; kept with the vocabulary, as is what is worked out for it. */
   readonly strings: StringDfa;
-  private readonly texts: (string | undefined)[];
+  readonly #texts: (string | undefined)[];
 
   private constructor(tokenizer: Tokenizer) {
     const byText = new Map<string, number[]>();
-    this.texts = new Array(tokenizer.vocabSize);
+    this.#texts = new Array(tokenizer.vocabSize);
     this.bitWords = Math.ceil(tokenizer.vocabSize / 32);
     for (let id = 0; id < tokenizer.vocabSize; id++) {
       if (tokenizer.isSpecial(id)) continue;
@@ -90,7 +90,7 @@ export class Vocabulary {
       const first = byteString(tokenizer.tokenBytes(id, true)!);
       if (first !== text) this.atStart.set(id, first);
       if (text === '') continue;
-      this.texts[id] = text;
+      this.#texts[id] = text;
       const same = byText.get(text);
       if (same) same.push(id);
       else byText.set(text, [id]);
@@ -127,7 +127,7 @@ export class Vocabulary {
 
   /** What a token adds to the text; undefined for special tokens and those that give nothing. */
   text(id: number, first: boolean): string | undefined {
-    return first && this.atStart.has(id) ? this.atStart.get(id) : this.texts[id];
+    return first && this.atStart.has(id) ? this.atStart.get(id) : this.#texts[id];
   }
 }
 

@@ -26,16 +26,16 @@ const MOST_CHOICES = 2000;
 
 /** Places by document: the same schema object is the same place, so that conjunctions can be compared. */
 export class SchemaDocument {
-  private readonly places = new Map<SchemaObject, { place: Place; id: number }>();
+  readonly #places = new Map<SchemaObject, { place: Place; id: number }>();
 
   constructor(readonly root: JsonSchema) {}
 
   place(schema: JsonSchema, pointer: string): Place {
     if (typeof schema === 'boolean') return { schema, pointer };
-    const known = this.places.get(schema);
+    const known = this.#places.get(schema);
     if (known) return known.place;
     const place = { schema, pointer };
-    this.places.set(schema, { place, id: this.places.size });
+    this.#places.set(schema, { place, id: this.#places.size });
     return place;
   }
 
@@ -43,7 +43,7 @@ export class SchemaDocument {
   key(places: readonly Place[]): string {
     if (places.some(({ schema }) => isNothing(schema))) return 'false';
     const ids = places.filter(({ schema }) => schema !== true);
-    const numbers = ids.map(({ schema }) => this.places.get(schema as SchemaObject)!.id);
+    const numbers = ids.map(({ schema }) => this.#places.get(schema as SchemaObject)!.id);
     return [...new Set(numbers)].sort((a, b) => a - b).join();
   }
 
@@ -70,16 +70,16 @@ export class SchemaDocument {
         if (typeof schema === 'boolean' || visited.has(schema)) continue;
         visited.add(schema);
         ours.push({ schema, pointer });
-        const target = this.reference(schema, pointer);
+        const target = this.#reference(schema, pointer);
         if (target) queue.push(target);
-        for (const part of this.parts(schema, pointer, 'allOf')) queue.push(part);
+        for (const part of this.#parts(schema, pointer, 'allOf')) queue.push(part);
         for (const keyword of ['anyOf', 'oneOf'] as const) {
           if (schema[keyword] !== undefined) choices.push({ place: { schema, pointer }, keyword });
         }
       }
       let ways: Place[][] = [[]];
       for (const { place, keyword } of choices) {
-        const parts = this.parts(place.schema, place.pointer, keyword);
+        const parts = this.#parts(place.schema, place.pointer, keyword);
         ways = ways.flatMap((way) => parts.map((part) => [...way, part]));
         if (ways.length + done.length > MOST_ALTERNATIVES) {
           throw schemaError(
@@ -95,12 +95,12 @@ export class SchemaDocument {
     if (done.length > MOST_ALTERNATIVES) {
       throw schemaError(places[0]?.pointer ?? '', `it has more than ${MOST_ALTERNATIVES} alternatives`);
     }
-    for (const place of places) this.checkOneOf(place, places, mustBeDisjoint, new Set());
+    for (const place of places) this.#checkOneOf(place, places, mustBeDisjoint, new Set());
     return done;
   }
 
   /** Every `oneOf` that holds where `place` does: its alternatives exclude each other, given the rest. */
-  private checkOneOf(
+  #checkOneOf(
     { schema, pointer }: Place,
     all: readonly Place[],
     mustBeDisjoint: MustBeDisjoint,
@@ -108,15 +108,15 @@ export class SchemaDocument {
   ): void {
     if (typeof schema === 'boolean' || seen.has(schema)) return;
     seen.add(schema);
-    const target = this.reference(schema, pointer);
+    const target = this.#reference(schema, pointer);
     const parts = [
       ...(target ? [target] : []),
-      ...(['allOf', 'anyOf', 'oneOf'] as const).flatMap((keyword) => this.parts(schema, pointer, keyword)),
+      ...(['allOf', 'anyOf', 'oneOf'] as const).flatMap((keyword) => this.#parts(schema, pointer, keyword)),
     ];
-    for (const part of parts) this.checkOneOf(part, all, mustBeDisjoint, seen);
-    const alternatives = this.parts(schema, pointer, 'oneOf');
+    for (const part of parts) this.#checkOneOf(part, all, mustBeDisjoint, seen);
+    const alternatives = this.#parts(schema, pointer, 'oneOf');
     if (alternatives.length < 2) return;
-    const rest = this.without(schema, pointer);
+    const rest = this.#without(schema, pointer);
     for (let second = 1; second < alternatives.length; second++) {
       for (let first = 0; first < second; first++) {
         mustBeDisjoint(
@@ -129,21 +129,21 @@ export class SchemaDocument {
     }
   }
 
-  private readonly withoutChoices = new Map<SchemaObject, SchemaObject>();
+  readonly #withoutChoices = new Map<SchemaObject, SchemaObject>();
 
   /** A schema's own keywords without its alternatives. */
-  private without(schema: SchemaObject, pointer: string): Place {
-    let rest = this.withoutChoices.get(schema);
+  #without(schema: SchemaObject, pointer: string): Place {
+    let rest = this.#withoutChoices.get(schema);
     if (!rest) {
       rest = Object.fromEntries(
         Object.entries(schema).filter(([keyword]) => keyword !== 'oneOf' && keyword !== 'anyOf'),
       );
-      this.withoutChoices.set(schema, rest);
+      this.#withoutChoices.set(schema, rest);
     }
     return this.place(rest, pointer);
   }
 
-  private reference(schema: SchemaObject, pointer: string): Place | undefined {
+  #reference(schema: SchemaObject, pointer: string): Place | undefined {
     if (schema.$ref === undefined) return undefined;
     const seen = new Set<JsonSchema>([schema]);
     let [target, at] = [schema, pointer];
@@ -160,7 +160,7 @@ export class SchemaDocument {
     return this.place(resolveReference(this.root, reference, pointer), reference.slice(1));
   }
 
-  private parts(schema: SchemaObject, pointer: string, keyword: 'allOf' | 'anyOf' | 'oneOf'): Place[] {
+  #parts(schema: SchemaObject, pointer: string, keyword: 'allOf' | 'anyOf' | 'oneOf'): Place[] {
     const list = (schema[keyword] ?? []) as JsonSchema[];
     return list.map((part, i) => this.place(part, `${pointer}/${keyword}/${i}`));
   }

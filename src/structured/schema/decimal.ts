@@ -36,10 +36,10 @@ export interface PartialNumber {
  * is exact: a number is an integer below 10¹⁵, `scale` times as large.
  */
 export class DecimalRange {
-  private readonly decimals: number;
-  private readonly low: number;
-  private readonly high: number;
-  private readonly step: number;
+  readonly #decimals: number;
+  readonly #low: number;
+  readonly #high: number;
+  readonly #step: number;
 
   constructor(rules: NumberRules) {
     const steps = rules.multipleOf ?? [];
@@ -54,27 +54,27 @@ export class DecimalRange {
     const largest = isOpen ? open : magnitude;
     const room = MOST_DIGITS - String(Math.trunc(largest)).length;
     const wanted = Math.max(USUAL_DECIMALS, ...given.map((bound) => decimalsOf(bound) + 1));
-    if (whole) this.decimals = 0;
-    else if (steps.length > 0) this.decimals = Math.max(...steps.map(decimalsOf));
-    else this.decimals = Math.max(0, Math.min(room, wanted));
-    const floor = (value: number, exclusive: boolean) => scaled(value, this.decimals, 'down', exclusive);
-    const ceil = (value: number, exclusive: boolean) => scaled(value, this.decimals, 'up', exclusive);
+    if (whole) this.#decimals = 0;
+    else if (steps.length > 0) this.#decimals = Math.max(...steps.map(decimalsOf));
+    else this.#decimals = Math.max(0, Math.min(room, wanted));
+    const floor = (value: number, exclusive: boolean) => scaled(value, this.#decimals, 'down', exclusive);
+    const ceil = (value: number, exclusive: boolean) => scaled(value, this.#decimals, 'up', exclusive);
     // Without a bound of its own an integer may have all digits, another number as many as leave room for decimals.
-    const limit = whole ? LIMIT : Math.min(LIMIT, (isOpen ? open + 1 : LIMIT) * 10 ** this.decimals - 1);
-    this.low = Math.max(
+    const limit = whole ? LIMIT : Math.min(LIMIT, (isOpen ? open + 1 : LIMIT) * 10 ** this.#decimals - 1);
+    this.#low = Math.max(
       -limit,
       ceil(rules.minimum ?? -Infinity, false),
       ceil(rules.exclusiveMinimum ?? -Infinity, true),
     );
-    this.high = Math.min(
+    this.#high = Math.min(
       limit,
       floor(rules.maximum ?? Infinity, false),
       floor(rules.exclusiveMaximum ?? Infinity, true),
     );
     // Steps such as 2.5 are joined as integers; among whole numbers only their whole multiples are left.
-    const unit = 10 ** Math.max(this.decimals, ...steps.map(decimalsOf));
+    const unit = 10 ** Math.max(this.#decimals, ...steps.map(decimalsOf));
     const step = steps.reduce((all, next) => lcm(all, Math.round(next * unit)), 1);
-    this.step = whole ? lcm(step, unit) / unit : step;
+    this.#step = whole ? lcm(step, unit) / unit : step;
   }
 
   /** The number begun by a byte; undefined when none of these begins so. */
@@ -90,11 +90,11 @@ export class DecimalRange {
   next(from: PartialNumber, byte: number): PartialNumber | undefined {
     let to: PartialNumber;
     if (byte === POINT) {
-      if (from.digits === 0 || from.decimals >= 0 || this.decimals === 0) return undefined;
+      if (from.digits === 0 || from.decimals >= 0 || this.#decimals === 0) return undefined;
       to = { ...from, decimals: 0 };
     } else {
       const digit = byte - ZERO;
-      if (digit < 0 || digit > 9 || from.decimals === this.decimals) return undefined;
+      if (digit < 0 || digit > 9 || from.decimals === this.#decimals) return undefined;
       if (from.decimals < 0 && from.digits > 0 && from.value === 0) return undefined; // 01 is no JSON
       to = {
         negative: from.negative,
@@ -109,8 +109,8 @@ export class DecimalRange {
   /** Whether it is one of these numbers as it stands. */
   complete(number: PartialNumber): boolean {
     if (number.digits === 0 || number.decimals === 0) return false;
-    const unit = 10 ** (this.decimals - Math.max(0, number.decimals));
-    return this.has(number.negative, number.value * unit, number.value * unit, 1);
+    const unit = 10 ** (this.#decimals - Math.max(0, number.decimals));
+    return this.#has(number.negative, number.value * unit, number.value * unit, 1);
   }
 
   /** The least number of further bytes, at least one, that make it one of these numbers; Infinity when none do. */
@@ -125,18 +125,18 @@ export class DecimalRange {
     }
     const { negative, value, decimals } = number;
     if (decimals >= 0) {
-      for (let added = 1; decimals + added <= this.decimals; added++) {
-        if (this.extends(negative, value, added, this.decimals - decimals - added)) return added;
+      for (let added = 1; decimals + added <= this.#decimals; added++) {
+        if (this.#extends(negative, value, added, this.#decimals - decimals - added)) return added;
       }
       return Number.POSITIVE_INFINITY;
     }
     const mostDigits = value === 0 ? 0 : MOST_DIGITS + 1 - number.digits;
-    for (let added = 1; added <= mostDigits + 1 + this.decimals; added++) {
-      if (added <= mostDigits && this.extends(negative, value, added, this.decimals)) return added;
-      const behind = Math.min(this.decimals, added - 1);
+    for (let added = 1; added <= mostDigits + 1 + this.#decimals; added++) {
+      if (added <= mostDigits && this.#extends(negative, value, added, this.#decimals)) return added;
+      const behind = Math.min(this.#decimals, added - 1);
       for (let after = 1; after <= behind; after++) {
         if (added - 1 - after > mostDigits) continue;
-        if (this.extends(negative, value, added - 1, this.decimals - after)) return added;
+        if (this.#extends(negative, value, added - 1, this.#decimals - after)) return added;
       }
     }
     return Number.POSITIVE_INFINITY;
@@ -153,19 +153,19 @@ export class DecimalRange {
   }
 
   /** Whether `value` with `added` more digits and then `missing` decimals left out can be one of these numbers. */
-  private extends(negative: boolean, value: number, added: number, missing: number): boolean {
+  #extends(negative: boolean, value: number, added: number, missing: number): boolean {
     const unit = 10 ** missing;
     const low = value * 10 ** added * unit;
-    return this.has(negative, low, low + (10 ** added - 1) * unit, unit);
+    return this.#has(negative, low, low + (10 ** added - 1) * unit, unit);
   }
 
   /** Whether a multiple of `unit` from low to high in magnitude is one of these numbers. */
-  private has(negative: boolean, low: number, high: number, unit: number): boolean {
+  #has(negative: boolean, low: number, high: number, unit: number): boolean {
     // −0 is left out: validators disagree on whether it is 0.
-    const least = Math.max(low, negative ? Math.max(1, -this.high) : Math.max(0, this.low));
-    const most = Math.min(high, negative ? -this.low : this.high);
+    const least = Math.max(low, negative ? Math.max(1, -this.#high) : Math.max(0, this.#low));
+    const most = Math.min(high, negative ? -this.#low : this.#high);
     if (least > most) return false;
-    const step = lcm(this.step, unit);
+    const step = lcm(this.#step, unit);
     return Math.floor(most / step) * step >= least;
   }
 }

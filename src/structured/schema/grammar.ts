@@ -32,37 +32,37 @@ const MOST_STATES = 200_000;
 /** A schema compiled for a vocabulary: nodes that refer to each other. */
 export class Grammar {
   readonly root: GrammarNode;
-  private readonly nodes = new Map<string, GrammarNode & { alternatives: Alternative[] }>();
-  private readonly todo: (() => void)[] = [];
-  private readonly disjoint = new Map<string, { node: GrammarNode; problem: () => Error }>();
-  private readonly document: SchemaDocument;
-  private readonly strings: StringDfa;
-  private literalBytes = 0;
-  private states = 0;
+  readonly #nodes = new Map<string, GrammarNode & { alternatives: Alternative[] }>();
+  readonly #todo: (() => void)[] = [];
+  readonly #disjoint = new Map<string, { node: GrammarNode; problem: () => Error }>();
+  readonly #document: SchemaDocument;
+  readonly #strings: StringDfa;
+  #literalBytes = 0;
+  #states = 0;
   /** Why a place stays empty although some value fits: it is only none that we generate. */
-  private beyond: Error | undefined;
-  private readonly dfas = new Map<string, StringDfa[]>();
+  #beyond: Error | undefined;
+  readonly #dfas = new Map<string, StringDfa[]>();
+
+  readonly #vocabulary: Vocabulary;
 
   /** @throws RopewalkError naming the place in the schema that cannot be enforced or that no value fits. */
-  constructor(
-    schema: JsonSchema,
-    private readonly vocabulary: Vocabulary,
-  ) {
+  constructor(schema: JsonSchema, vocabulary: Vocabulary) {
+    this.#vocabulary = vocabulary;
     checkSchema(schema);
-    this.strings = vocabulary.strings;
-    this.document = new SchemaDocument(schema);
-    this.root = this.node([this.document.place(schema, '')], false);
-    for (let next = this.todo.pop(); next; next = this.todo.pop()) next();
-    this.settleCosts();
-    for (const node of this.nodes.values()) {
+    this.#strings = vocabulary.strings;
+    this.#document = new SchemaDocument(schema);
+    this.root = this.#node([this.#document.place(schema, '')], false);
+    for (let next = this.#todo.pop(); next; next = this.#todo.pop()) next();
+    this.#settleCosts();
+    for (const node of this.#nodes.values()) {
       const possible = node.alternatives.filter((value) => costOf(value) < Number.POSITIVE_INFINITY);
       node.alternatives.splice(0, node.alternatives.length, ...possible);
     }
-    for (const { node, problem } of this.disjoint.values()) {
+    for (const { node, problem } of this.#disjoint.values()) {
       if (node.cost < Number.POSITIVE_INFINITY) throw problem();
     }
     if (this.root.cost === Number.POSITIVE_INFINITY) {
-      if (this.beyond) throw this.beyond;
+      if (this.#beyond) throw this.#beyond;
       throw schemaError(
         '',
         'no value fits: its constraints contradict each other, or it refers to itself without end',
@@ -71,59 +71,59 @@ export class Grammar {
   }
 
   /** @param loose leaves formats aside, which some readers take for annotations: for what must be disjoint. */
-  private node(places: readonly Place[], loose: boolean): GrammarNode {
-    const key = `${loose ? '~' : ''}${this.document.key(places)}`;
-    const known = this.nodes.get(key);
+  #node(places: readonly Place[], loose: boolean): GrammarNode {
+    const key = `${loose ? '~' : ''}${this.#document.key(places)}`;
+    const known = this.#nodes.get(key);
     if (known) return known;
-    if (this.nodes.size >= MOST_NODES) {
+    if (this.#nodes.size >= MOST_NODES) {
       throw schemaError(places[0]?.pointer ?? '', `the schema needs more than ${MOST_NODES} combinations`);
     }
     const node = { alternatives: [] as Alternative[], cost: Number.POSITIVE_INFINITY };
-    this.nodes.set(key, node);
+    this.#nodes.set(key, node);
     if (key.endsWith('false')) return node;
-    this.todo.push(() => {
-      const ways = this.document.ways(places, (both, pointer, first, second) =>
-        this.mustBeDisjoint(both, pointer, first, second),
+    this.#todo.push(() => {
+      const ways = this.#document.ways(places, (both, pointer, first, second) =>
+        this.#mustBeDisjoint(both, pointer, first, second),
       );
-      const found = ways.flatMap((way) => this.alternatives(way, loose));
-      node.alternatives.push(...this.joined(found));
+      const found = ways.flatMap((way) => this.#alternatives(way, loose));
+      node.alternatives.push(...this.#joined(found));
     });
     return node;
   }
 
-  private mustBeDisjoint(places: readonly Place[], pointer: string, first: number, second: number): void {
-    const key = `${this.document.key(places)} ${pointer}`;
-    if (this.disjoint.has(key)) return;
+  #mustBeDisjoint(places: readonly Place[], pointer: string, first: number, second: number): void {
+    const key = `${this.#document.key(places)} ${pointer}`;
+    if (this.#disjoint.has(key)) return;
     const problem = () =>
       schemaError(
         pointer,
         `a value may fit both alternative ${first} and ${second}; use anyOf, or tell them apart by type, by a required property with different const or enum values, or by bounds`,
       );
-    this.disjoint.set(key, { node: this.node(places, true), problem });
+    this.#disjoint.set(key, { node: this.#node(places, true), problem });
   }
 
   /** The alternatives, each of one type, of schemas that hold together. */
-  private alternatives(flats: readonly Flat[], loose: boolean): Alternative[] {
+  #alternatives(flats: readonly Flat[], loose: boolean): Alternative[] {
     const types = typesOf(flats);
     const listed = flats.filter(({ schema }) => 'enum' in schema || 'const' in schema);
-    if (listed.length > 0) return this.listed(listed, flats, types);
+    if (listed.length > 0) return this.#listed(listed, flats, types);
     const result: Alternative[] = [];
     for (const type of types.values) {
-      const alternative = this.alternative(type, flats, types.integer, loose);
+      const alternative = this.#alternative(type, flats, types.integer, loose);
       if (alternative) result.push(alternative);
     }
     return result;
   }
 
   /** Literals as one: then it is always clear where in which of them a text is. */
-  private joined(alternatives: readonly Alternative[]): Alternative[] {
+  #joined(alternatives: readonly Alternative[]): Alternative[] {
     const literals = alternatives.filter(({ kind }) => kind === 'literal') as LiteralValue[];
     if (literals.length < 2) return [...alternatives];
     const texts = new Set(literals.flatMap(({ trie }) => trie.texts));
-    return [this.literal([...texts], []), ...alternatives.filter(({ kind }) => kind !== 'literal')];
+    return [this.#literal([...texts], []), ...alternatives.filter(({ kind }) => kind !== 'literal')];
   }
 
-  private alternative(
+  #alternative(
     type: ValueType,
     flats: readonly Flat[],
     integer: boolean,
@@ -131,33 +131,33 @@ export class Grammar {
   ): Alternative | undefined {
     switch (type) {
       case 'null':
-        return this.literal(['null'], flats);
+        return this.#literal(['null'], flats);
       case 'boolean':
-        return this.literal(['true', 'false'], flats);
+        return this.#literal(['true', 'false'], flats);
       case 'number':
-        return this.numberValue(flats, integer);
+        return this.#numberValue(flats, integer);
       case 'string':
-        return this.stringValue(flats, loose);
+        return this.#stringValue(flats, loose);
       case 'array':
-        return this.arrayValue(flats, loose);
+        return this.#arrayValue(flats, loose);
       case 'object':
-        return this.objectValue(flats, loose);
+        return this.#objectValue(flats, loose);
     }
   }
 
-  private literal(texts: readonly string[], flats: readonly Flat[]): LiteralValue {
-    this.literalBytes += texts.reduce((sum, text) => sum + text.length, 0);
-    if (this.literalBytes > MOST_LITERAL_BYTES) {
+  #literal(texts: readonly string[], flats: readonly Flat[]): LiteralValue {
+    this.#literalBytes += texts.reduce((sum, text) => sum + text.length, 0);
+    if (this.#literalBytes > MOST_LITERAL_BYTES) {
       throw schemaError(
         flats[0]?.pointer ?? '',
         `the listed values and names are more than ${MOST_LITERAL_BYTES} bytes in all their combinations`,
       );
     }
-    return { kind: 'literal', trie: new LiteralTrie(texts, this.vocabulary) };
+    return { kind: 'literal', trie: new LiteralTrie(texts, this.#vocabulary) };
   }
 
   /** `enum` and `const`: the values that all lists have and that fit the other keywords. */
-  private listed(
+  #listed(
     listed: readonly Flat[],
     flats: readonly Flat[],
     types: { values: readonly ValueType[]; integer: boolean },
@@ -174,18 +174,20 @@ export class Grammar {
       if (type === 'number') return !types.integer || Number.isInteger(value);
       return true;
     });
-    const fitting = values.filter((value) => this.fits(value, flats));
-    return fitting.length === 0 ? [] : [this.literal(fitting.map(latin1Json), listed)];
+    const fitting = values.filter((value) => this.#fits(value, flats));
+    return fitting.length === 0 ? [] : [this.#literal(fitting.map(latin1Json), listed)];
   }
 
   /** Whether a listed value fits the other keywords for its type. */
-  private fits(value: unknown, flats: readonly Flat[]): boolean {
+  #fits(value: unknown, flats: readonly Flat[]): boolean {
     if (typeof value === 'number') return fitsNumber(value, flats);
     if (typeof value === 'string') {
       const length = Array.from(value).length;
       const { least, most } = lengths(flats, 'minLength', 'maxLength');
       const text = latin1Json(value).slice(1, -1);
-      return length >= least && length <= most && this.patterns(flats, false).every((dfa) => dfa.takes(text));
+      return (
+        length >= least && length <= most && this.#patterns(flats, false).every((dfa) => dfa.takes(text))
+      );
     }
     if (typeof value === 'object' && value !== null) {
       const keywords = Array.isArray(value) ? ARRAY_KEYWORDS : OBJECT_KEYWORDS;
@@ -202,41 +204,41 @@ export class Grammar {
   }
 
   /** The automata of `pattern` and `format`. */
-  private patterns(flats: readonly Flat[], loose: boolean): StringDfa[] {
+  #patterns(flats: readonly Flat[], loose: boolean): StringDfa[] {
     const dfas: StringDfa[] = [];
     for (const { schema, pointer } of flats) {
       const format = schema.format as string | undefined;
       if (schema.pattern !== undefined)
-        dfas.push(...this.dfaOf(schema.pattern as string, `${pointer}/pattern`));
+        dfas.push(...this.#dfaOf(schema.pattern as string, `${pointer}/pattern`));
       // Others than these stand beside a pattern, which is what they mean.
       if (format !== undefined && !loose && Object.hasOwn(FORMATS, format)) {
-        dfas.push(...this.dfaOf(FORMATS[format]!, `${pointer}/format`));
+        dfas.push(...this.#dfaOf(FORMATS[format]!, `${pointer}/format`));
       }
     }
     return [...new Set(dfas)];
   }
 
   /** The automata of a pattern's parts, all of which hold. */
-  private dfaOf(pattern: string, pointer: string): StringDfa[] {
-    const { single } = this.vocabulary;
-    return this.at(pointer, `pattern ${pattern}`, () =>
+  #dfaOf(pattern: string, pointer: string): StringDfa[] {
+    const { single } = this.#vocabulary;
+    return this.#at(pointer, `pattern ${pattern}`, () =>
       conjuncts(parsePattern(pattern)).map((part) => patternDfa(part, single)),
     );
   }
 
   /** Makes automata once; their errors are told with the place in the schema. */
-  private at(pointer: string, key: string, make: () => StringDfa[]): StringDfa[] {
-    const known = this.dfas.get(key);
+  #at(pointer: string, key: string, make: () => StringDfa[]): StringDfa[] {
+    const known = this.#dfas.get(key);
     if (known) return known;
     try {
       const dfas = make();
-      this.states += dfas.reduce((sum, { boundary }) => sum + boundary.length, 0);
-      if (this.states > MOST_STATES) {
+      this.#states += dfas.reduce((sum, { boundary }) => sum + boundary.length, 0);
+      if (this.#states > MOST_STATES) {
         throw new RopewalkError(
           `all patterns together need more than ${MOST_STATES} states; make them smaller`,
         );
       }
-      this.dfas.set(key, dfas);
+      this.#dfas.set(key, dfas);
       return dfas;
     } catch (error) {
       if (!(error instanceof Error)) throw error;
@@ -244,22 +246,22 @@ export class Grammar {
     }
   }
 
-  private stringValue(flats: readonly Flat[], loose: boolean): StringValue | undefined {
+  #stringValue(flats: readonly Flat[], loose: boolean): StringValue | undefined {
     const { least, most } = lengths(flats, 'minLength', 'maxLength');
     if (least > most) return undefined;
-    const parts = this.patterns(flats, loose);
-    if (parts.length === 0) return { kind: 'string', dfa: this.strings, least, most };
+    const parts = this.#patterns(flats, loose);
+    if (parts.length === 0) return { kind: 'string', dfa: this.#strings, least, most };
     const at = flats.find(({ schema }) => 'pattern' in schema || 'format' in schema)!;
     const place = `${at.pointer}/${'pattern' in at.schema ? 'pattern' : 'format'}`;
     const key = `${parts.map((dfa) => dfa.id).join('&')} ${least} ${most}`;
-    const { single } = this.vocabulary;
+    const { single } = this.#vocabulary;
     const all = (dfas: StringDfa[]) => [intersection(dfas, least, most, single)];
-    const [dfa] = this.at(place, key, () => all(parts)) as [StringDfa];
+    const [dfa] = this.#at(place, key, () => all(parts)) as [StringDfa];
     if (!dfa.empty) return { kind: 'string', dfa, least: 0, most: Number.POSITIVE_INFINITY };
     const named = flats.find(({ schema }) => 'format' in schema);
-    const patterns = named && !loose ? this.patterns(flats, true) : [];
-    if (patterns.length > 0 && !this.at(place, `${key} but formats`, () => all(patterns))[0]!.empty) {
-      this.beyond ??= schemaError(
+    const patterns = named && !loose ? this.#patterns(flats, true) : [];
+    if (patterns.length > 0 && !this.#at(place, `${key} but formats`, () => all(patterns))[0]!.empty) {
+      this.#beyond ??= schemaError(
         `${named!.pointer}/format`,
         'none of the common strings of this format fits what else must hold there; leave the format out where the pattern says enough',
       );
@@ -267,13 +269,13 @@ export class Grammar {
     return undefined;
   }
 
-  private numberValue(flats: readonly Flat[], integer: boolean): NumberValue | undefined {
+  #numberValue(flats: readonly Flat[], integer: boolean): NumberValue | undefined {
     const rules = numberRules(flats, integer);
     const range = new DecimalRange(rules);
     if (range.shortest() < Number.POSITIVE_INFINITY) return { kind: 'number', range };
     const at = flats.find(({ schema }) => Object.keys(schema).some((name) => NUMBER_KEYWORDS.includes(name)));
     if (at && !isContradiction(rules)) {
-      this.beyond ??= schemaError(
+      this.#beyond ??= schemaError(
         at.pointer,
         'the numbers that fit have more than 15 digits, and such numbers are not generated; widen the bounds, or ask for a string with a pattern',
       );
@@ -281,34 +283,34 @@ export class Grammar {
     return undefined;
   }
 
-  private arrayValue(flats: readonly Flat[], loose: boolean): ArrayValue | undefined {
+  #arrayValue(flats: readonly Flat[], loose: boolean): ArrayValue | undefined {
     const { least, most } = lengths(flats, 'minItems', 'maxItems');
     if (least > most) return undefined;
     const prefixes = flats.map(({ schema }) => (schema.prefixItems ?? []) as JsonSchema[]);
     const item = (at: number): GrammarNode => {
       const places = flats.map(({ schema, pointer }, i) =>
         at < prefixes[i]!.length
-          ? this.document.place(prefixes[i]![at]!, `${pointer}/prefixItems/${at}`)
-          : this.document.place((schema.items ?? true) as JsonSchema, `${pointer}/items`),
+          ? this.#document.place(prefixes[i]![at]!, `${pointer}/prefixItems/${at}`)
+          : this.#document.place((schema.items ?? true) as JsonSchema, `${pointer}/items`),
       );
-      return this.node(places, loose);
+      return this.#node(places, loose);
     };
     const length = Math.min(most, Math.max(0, ...prefixes.map((prefix) => prefix.length)));
     const prefix = Array.from({ length }, (_, at) => item(at));
     return { kind: 'array', prefix, rest: item(Number.POSITIVE_INFINITY), least, most };
   }
 
-  private objectValue(flats: readonly Flat[], loose: boolean): ObjectValue {
+  #objectValue(flats: readonly Flat[], loose: boolean): ObjectValue {
     const required = new Set(flats.flatMap(({ schema }) => (schema.required ?? []) as string[]));
     const listed = flats.map(({ schema }) => (schema.properties ?? {}) as SchemaObject);
-    const rule = this.nameRule(flats, loose);
+    const rule = this.#nameRule(flats, loose);
     const names = new Set([
       ...listed.flatMap((properties) => Object.keys(properties)),
       ...(rule?.listed ?? []),
       ...required,
     ]);
     const rest = flats.map(({ schema, pointer }) =>
-      this.document.place(
+      this.#document.place(
         (schema.additionalProperties ?? true) as JsonSchema,
         `${pointer}/additionalProperties`,
       ),
@@ -316,59 +318,59 @@ export class Grammar {
     const properties = Array.from(names, (name): Property => {
       const places = flats.map(({ pointer }, i) =>
         Object.hasOwn(listed[i]!, name)
-          ? this.document.place(
+          ? this.#document.place(
               listed[i]![name] as JsonSchema,
               `${pointer}/properties/${escapePointer(name)}`,
             )
           : rest[i]!,
       );
-      if (rule && !rule.takes(name)) places.push(this.document.place(false, ''));
-      const { trie: key } = this.literal([`${latin1Json(name)}:`], flats);
-      return { key, node: this.node(places, loose), required: required.has(name) };
+      if (rule && !rule.takes(name)) places.push(this.#document.place(false, ''));
+      const { trie: key } = this.#literal([`${latin1Json(name)}:`], flats);
+      return { key, node: this.#node(places, loose), required: required.has(name) };
     });
     // Others are written where the schema speaks of them, or of no property at all.
     const speaks = ({ schema }: Flat) => 'additionalProperties' in schema || 'propertyNames' in schema;
     const open = (names.size === 0 || flats.some(speaks)) && rule?.others !== null;
-    const keys = open ? this.otherKeys([...names], rule, flats[0]?.pointer ?? '') : undefined;
+    const keys = open ? this.#otherKeys([...names], rule, flats[0]?.pointer ?? '') : undefined;
     if (!keys || keys.empty) return { kind: 'object', properties, additional: undefined };
-    return { kind: 'object', properties, additional: { keys, node: this.node(rest, loose) } };
+    return { kind: 'object', properties, additional: { keys, node: this.#node(rest, loose) } };
   }
 
   /** What `propertyNames` asks for; undefined when nothing does. */
-  private nameRule(flats: readonly Flat[], loose: boolean): NameRule | undefined {
+  #nameRule(flats: readonly Flat[], loose: boolean): NameRule | undefined {
     const places = flats.flatMap(({ schema, pointer }) =>
       schema.propertyNames === undefined
         ? []
-        : [this.document.place(schema.propertyNames as JsonSchema, `${pointer}/propertyNames`)],
+        : [this.#document.place(schema.propertyNames as JsonSchema, `${pointer}/propertyNames`)],
     );
     if (places.length === 0) return undefined;
-    const strings = [...places, this.document.place(STRINGS, places[0]!.pointer)];
-    const ways = this.document.ways(strings, (both, pointer, first, second) =>
-      this.mustBeDisjoint(both, pointer, first, second),
+    const strings = [...places, this.#document.place(STRINGS, places[0]!.pointer)];
+    const ways = this.#document.ways(strings, (both, pointer, first, second) =>
+      this.#mustBeDisjoint(both, pointer, first, second),
     );
-    const found = this.joined(ways.flatMap((way) => this.alternatives(way, loose)));
+    const found = this.#joined(ways.flatMap((way) => this.#alternatives(way, loose)));
     return nameRule(found as (LiteralValue | StringValue)[], places[0]!.pointer);
   }
 
   /** Keys that no property is listed for. */
-  private otherKeys(names: readonly string[], rule: NameRule | undefined, pointer: string): StringDfa {
+  #otherKeys(names: readonly string[], rule: NameRule | undefined, pointer: string): StringDfa {
     // JSON.parse gives the key __proto__ as it is, but not every reader does.
     const excluded = [...names, '__proto__'].map((name) => latin1Json(name).slice(1, -1)).sort();
-    const { single } = this.vocabulary;
+    const { single } = this.#vocabulary;
     const { dfa, least = 0, most = Number.POSITIVE_INFINITY } = rule?.others ?? {};
     const key = `keys ${JSON.stringify(excluded)} ${dfa?.id} ${least} ${most}`;
-    const [keys] = this.at(pointer, key, () => {
+    const [keys] = this.#at(pointer, key, () => {
       const others = anyStringBut(excluded, single);
-      const parts = dfa && dfa !== this.strings ? [others, dfa] : [others];
+      const parts = dfa && dfa !== this.#strings ? [others, dfa] : [others];
       return [intersection(parts, least, most, single)];
     });
     return keys!;
   }
 
   /** The least cost of every node: what refers to itself waits for what does not. */
-  private settleCosts(): void {
+  #settleCosts(): void {
     // Made from the outside in, as a rule: what they wait for comes later.
-    const nodes = [...this.nodes.values()].reverse();
+    const nodes = [...this.#nodes.values()].reverse();
     for (let changed = true; changed; ) {
       changed = false;
       for (const node of nodes) {

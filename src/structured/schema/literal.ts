@@ -9,9 +9,9 @@ export function latin1Json(value: unknown): string {
 
 /** Fixed texts as a trie; from each of its nodes, the least number of tokens to the end of one of them. */
 export class LiteralTrie {
-  private readonly children: Map<number, number>[] = [new Map()];
-  private readonly ends: boolean[] = [false];
-  private readonly costs: number[];
+  readonly #children: Map<number, number>[] = [new Map()];
+  readonly #ends: boolean[] = [false];
+  readonly #costs: number[];
 
   /** @param texts a character for each byte; none is empty. */
   constructor(
@@ -20,55 +20,55 @@ export class LiteralTrie {
   ) {
     for (const text of texts) {
       let node = 0;
-      for (let i = 0; i < text.length; i++) node = this.childOrNew(node, text.charCodeAt(i));
-      this.ends[node] = true;
+      for (let i = 0; i < text.length; i++) node = this.#childOrNew(node, text.charCodeAt(i));
+      this.#ends[node] = true;
     }
-    this.costs = new Array(this.ends.length).fill(Number.POSITIVE_INFINITY);
+    this.#costs = new Array(this.#ends.length).fill(Number.POSITIVE_INFINITY);
     // Children have higher numbers than their parents.
-    for (let node = this.ends.length - 1; node >= 0; node--) {
-      this.costs[node] = this.ends[node] ? 0 : this.costByTokens(node, vocabulary);
+    for (let node = this.#ends.length - 1; node >= 0; node--) {
+      this.#costs[node] = this.#ends[node] ? 0 : this.#costByTokens(node, vocabulary);
     }
   }
 
   /** The node after a byte; undefined when no text goes on so. */
   child(node: number, byte: number): number | undefined {
-    return this.children[node]!.get(byte);
+    return this.#children[node]!.get(byte);
   }
 
   /** Whether a text ends at a node. */
   isEnd(node: number): boolean {
-    return this.ends[node]!;
+    return this.#ends[node]!;
   }
 
   /** Whether a text goes on from a node. */
   goesOn(node: number): boolean {
-    return this.children[node]!.size > 0;
+    return this.#children[node]!.size > 0;
   }
 
   /** Least number of tokens from a node to the end of a text; 0 where one ends. */
   cost(node: number): number {
-    return this.costs[node]!;
+    return this.#costs[node]!;
   }
 
   /** Least number of tokens, at least one, from a node to the end of a text. */
   costToGoOn(node: number): number {
     let least = Number.POSITIVE_INFINITY;
-    for (const child of this.children[node]!.values()) least = Math.min(least, 1 + this.costs[child]!);
+    for (const child of this.#children[node]!.values()) least = Math.min(least, 1 + this.#costs[child]!);
     return least;
   }
 
-  private childOrNew(node: number, byte: number): number {
-    const known = this.children[node]!.get(byte);
+  #childOrNew(node: number, byte: number): number {
+    const known = this.#children[node]!.get(byte);
     if (known !== undefined) return known;
-    const child = this.ends.length;
-    this.children[node]!.set(byte, child);
-    this.children.push(new Map());
-    this.ends.push(false);
+    const child = this.#ends.length;
+    this.#children[node]!.set(byte, child);
+    this.#children.push(new Map());
+    this.#ends.push(false);
     return child;
   }
 
   /** One token, as long a way as it goes along the trie, and the rest from there. */
-  private costByTokens(from: number, { trie }: Vocabulary): number {
+  #costByTokens(from: number, { trie }: Vocabulary): number {
     let least = Number.POSITIVE_INFINITY;
     const path: number[] = [];
     for (let i = 0; i < trie.bytes.length; ) {
@@ -78,7 +78,7 @@ export class LiteralTrie {
         i = trie.ends[i]!;
         continue;
       }
-      if (trie.words[i]! >= 0) least = Math.min(least, 1 + this.costs[node]!);
+      if (trie.words[i]! >= 0) least = Math.min(least, 1 + this.#costs[node]!);
       path[depth] = node;
       i++;
     }

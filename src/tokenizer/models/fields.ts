@@ -3,14 +3,18 @@ import { isObject, type JsonObject } from '../tokenizer-schema.ts';
 
 /** Reads the fields of `model` in a tokenizer.json; every error names the file and the field. */
 export class ModelFields {
+  readonly #source: string;
+
   constructor(
     readonly json: JsonObject,
-    private readonly source: string,
-  ) {}
+    source: string,
+  ) {
+    this.#source = source;
+  }
 
   /** @throws RopewalkError always */
   fail(field: string, problem: string): never {
-    throw new RopewalkError(`${this.source}: the field "model.${field}" ${problem}`);
+    throw new RopewalkError(`${this.#source}: the field "model.${field}" ${problem}`);
   }
 
   /** An object; required. */

@@ -5,12 +5,18 @@ export const MAX_TOKEN_ID = (1 << 24) - 1;
 
 /** Tokens and their ids, as BPE, WordPiece and WordLevel write them: an object of token to id. */
 export class Vocabulary {
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #tokens: readonly (string | undefined)[];
+
   private constructor(
-    private readonly ids: ReadonlyMap<string, number>,
-    private readonly tokens: readonly (string | undefined)[],
+    ids: ReadonlyMap<string, number>,
+    tokens: readonly (string | undefined)[],
     /** Whether no two tokens share an id. */
     readonly unique: boolean,
-  ) {}
+  ) {
+    this.#ids = ids;
+    this.#tokens = tokens;
+  }
 
   /** @throws RopewalkError naming the token whose id is none */
   static read(fields: ModelFields): Vocabulary {
@@ -37,19 +43,19 @@ export class Vocabulary {
   }
 
   get size(): number {
-    return this.ids.size;
+    return this.#ids.size;
   }
 
   id(token: string): number | undefined {
-    return this.ids.get(token);
+    return this.#ids.get(token);
   }
 
   /** The token of an id; the first in the file where several share it. */
   token(id: number): string | undefined {
-    return this.tokens[id];
+    return this.#tokens[id];
   }
 
   entries(): IterableIterator<[string, number]> {
-    return this.ids.entries();
+    return this.#ids.entries();
   }
 }

@@ -6,11 +6,15 @@ import { Vocabulary } from './vocabulary.ts';
 
 /** A token for each whole word. */
 export class WordLevel implements TokenModel {
-  private constructor(
-    private readonly vocabulary: Vocabulary,
-    private readonly unkToken: string,
-    private readonly source: string,
-  ) {}
+  readonly #vocabulary: Vocabulary;
+  readonly #unkToken: string;
+  readonly #source: string;
+
+  private constructor(vocabulary: Vocabulary, unkToken: string, source: string) {
+    this.#vocabulary = vocabulary;
+    this.#unkToken = unkToken;
+    this.#source = source;
+  }
 
   /** @throws RopewalkError naming the field that makes this no WordLevel model */
   static read(json: JsonObject, source: string): WordLevel {
@@ -19,24 +23,24 @@ export class WordLevel implements TokenModel {
   }
 
   encode(piece: string, ids: number[]): void {
-    const id = this.vocabulary.id(piece) ?? this.vocabulary.id(this.unkToken);
+    const id = this.#vocabulary.id(piece) ?? this.#vocabulary.id(this.#unkToken);
     if (id === undefined) {
       throw new RopewalkError(
-        `${this.source}: the text has a word without a token, and "model.unk_token" (${quoted(this.unkToken)}) is not in the vocabulary`,
+        `${this.#source}: the text has a word without a token, and "model.unk_token" (${quoted(this.#unkToken)}) is not in the vocabulary`,
       );
     }
     ids.push(id);
   }
 
   tokenToId(token: string): number | undefined {
-    return this.vocabulary.id(token);
+    return this.#vocabulary.id(token);
   }
 
   idToToken(id: number): string | undefined {
-    return this.vocabulary.token(id);
+    return this.#vocabulary.token(id);
   }
 
   entries(): Iterable<[string, number]> {
-    return this.vocabulary.entries();
+    return this.#vocabulary.entries();
   }
 }

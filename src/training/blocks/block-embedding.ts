@@ -13,24 +13,35 @@ type Share =
 
 /** The embedding as a stage: its gradients are rows that the host adds, each at its token. */
 export class EmbeddingStage {
-  private backwardPass: Promise<Executable> | undefined;
-  private readonly shares = new Map<string, Share[]>();
-  private readonly outputs = new Map<string, Tensor>();
+  #backwardPass: Promise<Executable> | undefined;
+  readonly #shares = new Map<string, Share[]>();
+  readonly #outputs = new Map<string, Tensor>();
+
+  readonly #engine: Engine;
+  readonly #settings: SessionSettings | undefined;
+  readonly #piece: Piece;
+  readonly #values: ReadonlyMap<string, Float32Array>;
+  readonly #forwardPass: Executable;
 
   private constructor(
-    private readonly engine: Engine,
-    private readonly settings: SessionSettings | undefined,
-    private readonly piece: Piece,
-    private readonly values: ReadonlyMap<string, Float32Array>,
+    engine: Engine,
+    settings: SessionSettings | undefined,
+    piece: Piece,
+    values: ReadonlyMap<string, Float32Array>,
     /** Paths of the trained weights. */
     readonly trained: readonly string[],
-    private readonly forwardPass: Executable,
+    forwardPass: Executable,
   ) {
+    this.#engine = engine;
+    this.#settings = settings;
+    this.#piece = piece;
+    this.#values = values;
+    this.#forwardPass = forwardPass;
     const names = piece.parameters.filter(({ path }) => trained.includes(path)).map(({ name }) => name);
     const gradients = backwardGraph(piece, names, false);
     for (const { path, name } of piece.parameters) {
       const gradient = gradients.get(gradientName(name));
-      if (gradient) this.plan(path, gradient);
+      if (gradient) this.#plan(path, gradient);
     }
   }
 
@@ -47,12 +58,12 @@ export class EmbeddingStage {
   }
 
   async compile(): Promise<void> {
-    if (this.trained.length > 0) await this.backwardExecutable();
+    if (this.trained.length > 0) await this.#backwardExecutable();
   }
 
   /** Writes the first layer's input, `[rows, width]`. */
   async forward(y: Float32Array, context: Readonly<Record<string, HostTensor>>): Promise<void> {
-    await this.forwardPass.run({ ...this.feeds(), ...context }, { y });
+    await this.#forwardPass.run({ ...this.#feeds(), ...context }, { y });
   }
 
   async backward(
@@ -60,12 +71,12 @@ export class EmbeddingStage {
     sink: GradientSink,
     context: Readonly<Record<string, HostTensor>>,
   ): Promise<void> {
-    const pass = await this.backwardExecutable();
-    const feed = { data: dy, shape: this.piece.y.shape as number[] };
-    const results = await pass.run({ ...this.feeds(), ...context, dy: feed });
+    const pass = await this.#backwardExecutable();
+    const feed = { data: dy, shape: this.#piece.y.shape as number[] };
+    const results = await pass.run({ ...this.#feeds(), ...context, dy: feed });
     const open = sink.open(this.trained, 'add');
     for (const [path, gradient] of open.arrays) {
-      for (const share of this.shares.get(path)!) {
+      for (const share of this.#shares.get(path)!) {
         if ('all' in share) {
           addInto(gradient, results[share.all]!.data as Float32Array);
         } else {
@@ -78,34 +89,34 @@ export class EmbeddingStage {
   }
 
   async release(): Promise<void> {
-    await this.forwardPass.release();
-    await (await this.backwardPass)?.release();
+    await this.#forwardPass.release();
+    await (await this.#backwardPass)?.release();
   }
 
-  private plan(path: string, gradient: Tensor): void {
+  #plan(path: string, gradient: Tensor): void {
     const { dense, sparse } = splitSum(gradient);
     const shares: Share[] = sparse.map(({ node, shape }, i) => {
       const share = { ids: `${path}#ids${i}`, rows: `${path}#rows${i}`, width: shape[1] as number };
-      this.outputs.set(share.ids, node.inputs[0]!);
-      this.outputs.set(share.rows, node.inputs[1]!);
+      this.#outputs.set(share.ids, node.inputs[0]!);
+      this.#outputs.set(share.rows, node.inputs[1]!);
       return share;
     });
     if (dense) {
       shares.push({ all: path });
-      this.outputs.set(path, dense);
+      this.#outputs.set(path, dense);
     }
-    this.shares.set(path, shares);
+    this.#shares.set(path, shares);
   }
 
-  private backwardExecutable(): Promise<Executable> {
-    this.backwardPass ??= Executable.compile(this.engine, this.outputs, this.settings);
-    return this.backwardPass;
+  #backwardExecutable(): Promise<Executable> {
+    this.#backwardPass ??= Executable.compile(this.#engine, this.#outputs, this.#settings);
+    return this.#backwardPass;
   }
 
-  private feeds(): Record<string, HostTensor> {
-    const { parameters } = this.piece;
+  #feeds(): Record<string, HostTensor> {
+    const { parameters } = this.#piece;
     return Object.fromEntries(
-      parameters.map(({ name, path, shape }) => [name, { data: this.values.get(path)!, shape }]),
+      parameters.map(({ name, path, shape }) => [name, { data: this.#values.get(path)!, shape }]),
     );
   }
 }

@@ -22,44 +22,44 @@ export interface GradientSink {
 
 /** Keeps every gradient, summed over all micro-batches of a step. */
 export class KeptGradients implements GradientSink {
-  private readonly written = new Set<string>();
-  private scratch = new Float32Array(0);
+  readonly #written = new Set<string>();
+  #scratch = new Float32Array(0);
 
-  private readonly gradients: ReadonlyMap<string, Float32Array>;
+  readonly #gradients: ReadonlyMap<string, Float32Array>;
 
   constructor(readonly trainables: readonly OptimizedParameter[]) {
-    this.gradients = new Map(trainables.map(({ name, gradient }) => [name, gradient]));
+    this.#gradients = new Map(trainables.map(({ name, gradient }) => [name, gradient]));
   }
 
   /** Begins a step: what is written next replaces what was there. */
   begin(): void {
-    this.written.clear();
+    this.#written.clear();
   }
 
   open(paths: readonly string[], mode: 'write' | 'add'): OpenGradients {
-    const again = paths.filter((path) => mode === 'write' && this.written.has(path));
-    const shares = again.length > 0 ? this.shares(again) : undefined;
-    const arrays = new Map(paths.map((path) => [path, shares?.get(path) ?? this.gradients.get(path)!]));
+    const again = paths.filter((path) => mode === 'write' && this.#written.has(path));
+    const shares = again.length > 0 ? this.#shares(again) : undefined;
+    const arrays = new Map(paths.map((path) => [path, shares?.get(path) ?? this.#gradients.get(path)!]));
     for (const path of paths) {
-      if (mode === 'add' && !this.written.has(path)) fill(this.gradients.get(path)!, 0);
-      this.written.add(path);
+      if (mode === 'add' && !this.#written.has(path)) fill(this.#gradients.get(path)!, 0);
+      this.#written.add(path);
     }
     const close = () => {
-      for (const [path, share] of shares ?? []) addInto(this.gradients.get(path)!, share);
+      for (const [path, share] of shares ?? []) addInto(this.#gradients.get(path)!, share);
     };
     return { arrays, close };
   }
 
   /** Arrays for the shares of weights that have a gradient already, made once for the largest stage. */
-  private shares(paths: readonly string[]): Map<string, Float32Array> {
-    const size = (path: string) => this.gradients.get(path)!.length;
+  #shares(paths: readonly string[]): Map<string, Float32Array> {
+    const size = (path: string) => this.#gradients.get(path)!.length;
     const total = paths.reduce((sum, path) => sum + size(path), 0);
-    if (this.scratch.length < total) this.scratch = new Float32Array(total);
+    if (this.#scratch.length < total) this.#scratch = new Float32Array(total);
     let start = 0;
     return new Map(
       paths.map((path) => {
         const end = start + size(path);
-        const share = this.scratch.subarray(start, end);
+        const share = this.#scratch.subarray(start, end);
         start = end;
         return [path, share];
       }),

@@ -40,32 +40,33 @@ export function vocabularyChunk(rows: number, vocabSize: number): number {
  */
 export class ChunkedHead implements HeadStage {
   readonly trained: readonly string[];
-  private readonly passes = new Map<string, Promise<Executable>>();
-  private readonly scratch: Float32Array;
-  private readonly vocabSize: number;
+  readonly #passes = new Map<string, Promise<Executable>>();
+  readonly #scratch: Float32Array;
+  readonly #vocabSize: number;
   /** The logits of all chunks between the passes, one chunk after another, where they are kept. */
-  private readonly logits: Float32Array | undefined;
+  readonly #logits: Float32Array | undefined;
+
+  readonly #parts: HeadParts;
+  readonly #chunk: number;
 
   /**
    * @param chunk vocabulary entries at one time.
    * @param memory where logits may be kept, when all of them are at most 256 MiB.
    */
-  constructor(
-    private readonly parts: HeadParts,
-    private readonly chunk: number,
-    memory?: HostMemory,
-  ) {
+  constructor(parts: HeadParts, chunk: number, memory?: HostMemory) {
+    this.#parts = parts;
+    this.#chunk = chunk;
     const { weight, bias } = parts.model.head;
     const all = [weight, ...(bias ? [bias] : [])].map(({ path }) => path);
     this.trained = all.filter(parts.trains);
-    this.vocabSize = weight.shape[0]!;
-    this.scratch = new Float32Array(parts.rows * parts.width);
-    const size = parts.rows * this.vocabSize;
-    this.logits = memory && 4 * size <= KEPT_BYTES ? memory.allocFloat32(size) : undefined;
+    this.#vocabSize = weight.shape[0]!;
+    this.#scratch = new Float32Array(parts.rows * parts.width);
+    const size = parts.rows * this.#vocabSize;
+    this.#logits = memory && 4 * size <= KEPT_BYTES ? memory.allocFloat32(size) : undefined;
   }
 
   async loss(hidden: Float32Array, feeds: Readonly<Record<string, HostTensor>>): Promise<number> {
-    return (await this.measure(hidden, feeds, 'loss')).loss;
+    return (await this.#measure(hidden, feeds, 'loss')).loss;
   }
 
   async backward(
@@ -74,59 +75,61 @@ export class ChunkedHead implements HeadStage {
     dHidden: Float32Array,
     gradients: ReadonlyMap<string, Float32Array>,
   ): Promise<number> {
-    const { rows, width, model } = this.parts;
-    const { loss, logSumExp } = await this.measure(hidden, feeds, this.logits ? 'loss and logits' : 'loss');
+    const { rows, width, model } = this.#parts;
+    const { loss, logSumExp } = await this.#measure(hidden, feeds, this.#logits ? 'loss and logits' : 'loss');
     const column = (data: Float32Array) => ({ data, shape: [rows, 1] });
     const targets = feeds.targets!.data as Int32Array;
-    for (const { start, end } of this.chunks()) {
+    for (const { start, end } of this.#chunks()) {
       const hit = Float32Array.from(targets, (id) => (id >= start && id < end ? -1 : 0));
-      const pass = await this.pass('gradients', end - start);
+      const pass = await this.#pass('gradients', end - start);
       const part = (path: string, size: number) => gradients.get(path)?.subarray(start * size, end * size);
       const { weight, bias } = model.head;
       const dWeight = part(weight.path, width);
       const dBias = bias && part(bias.path, 1);
-      const into = start === 0 ? dHidden : this.scratch;
+      const into = start === 0 ? dHidden : this.#scratch;
       await pass.run(
         {
-          ...this.feeds(hidden, targets, start, end),
+          ...this.#feeds(hidden, targets, start, end),
           log_sum_exp: column(logSumExp),
           weights: column(feeds.weights!.data as Float32Array),
           hit: column(hit),
-          ...(this.logits && { logits: { data: this.keptLogits(start, end)!, shape: [rows, end - start] } }),
+          ...(this.#logits && {
+            logits: { data: this.#keptLogits(start, end)!, shape: [rows, end - start] },
+          }),
         },
         { dHidden: into, ...(dWeight && { dWeight }), ...(dBias && { dBias }) },
       );
-      if (start > 0) addInto(dHidden, this.scratch);
+      if (start > 0) addInto(dHidden, this.#scratch);
     }
     return loss;
   }
 
   async compile(): Promise<void> {
-    for (const { start, end } of this.chunks()) {
-      await this.pass(this.logits ? 'loss and logits' : 'loss', end - start);
-      await this.pass('gradients', end - start);
+    for (const { start, end } of this.#chunks()) {
+      await this.#pass(this.#logits ? 'loss and logits' : 'loss', end - start);
+      await this.#pass('gradients', end - start);
     }
   }
 
   async release(): Promise<void> {
-    for (const pass of this.passes.values()) await (await pass).release();
+    for (const pass of this.#passes.values()) await (await pass).release();
   }
 
   /** Σ weight · loss, and log Σ exp(logits) of each row. */
-  private async measure(
+  async #measure(
     hidden: Float32Array,
     feeds: Readonly<Record<string, HostTensor>>,
     kind: 'loss' | 'loss and logits',
   ) {
-    const { rows } = this.parts;
+    const { rows } = this.#parts;
     const targets = feeds.targets!.data as Int32Array;
     const logSumExp = new Float64Array(rows).fill(Number.NEGATIVE_INFINITY);
     const targetLogits = new Float64Array(rows);
-    for (const { start, end } of this.chunks()) {
-      const pass = await this.pass(kind, end - start);
+    for (const { start, end } of this.#chunks()) {
+      const pass = await this.#pass(kind, end - start);
       const into: Record<string, Float32Array> =
-        kind === 'loss' ? {} : { logits: this.keptLogits(start, end)! };
-      const results = await pass.run(this.feeds(hidden, targets, start, end), into);
+        kind === 'loss' ? {} : { logits: this.#keptLogits(start, end)! };
+      const results = await pass.run(this.#feeds(hidden, targets, start, end), into);
       const part = results.log_sum_exp!.data as Float32Array;
       const logits = results.target_logits!.data as Float32Array;
       for (let row = 0; row < rows; row++) {
@@ -141,14 +144,14 @@ export class ChunkedHead implements HeadStage {
     return { loss, logSumExp: Float32Array.from(logSumExp) };
   }
 
-  private *chunks(): Generator<{ start: number; end: number }> {
-    for (let start = 0; start < this.vocabSize; start += this.chunk) {
-      yield { start, end: Math.min(this.vocabSize, start + this.chunk) };
+  *#chunks(): Generator<{ start: number; end: number }> {
+    for (let start = 0; start < this.#vocabSize; start += this.#chunk) {
+      yield { start, end: Math.min(this.#vocabSize, start + this.#chunk) };
     }
   }
 
-  private feeds(hidden: Float32Array, targets: Int32Array, start: number, end: number) {
-    const { rows, width, values, model } = this.parts;
+  #feeds(hidden: Float32Array, targets: Int32Array, start: number, end: number) {
+    const { rows, width, values, model } = this.#parts;
     const { weight, bias } = model.head;
     // Targets of other chunks stand at the chunk's edges; what is read there is not used.
     const places = Int32Array.from(targets, (id) => Math.min(end - start - 1, Math.max(0, id - start)));
@@ -164,19 +167,19 @@ export class ChunkedHead implements HeadStage {
     return feeds;
   }
 
-  private pass(kind: 'loss' | 'loss and logits' | 'gradients', size: number): Promise<Executable> {
+  #pass(kind: 'loss' | 'loss and logits' | 'gradients', size: number): Promise<Executable> {
     const key = `${kind} ${size}`;
-    const known = this.passes.get(key);
+    const known = this.#passes.get(key);
     if (known) return known;
     const graph =
-      kind === 'gradients' ? this.gradientGraph(size) : this.lossGraph(size, kind === 'loss and logits');
-    const pass = Executable.compile(this.parts.engine, graph, this.parts.settings);
-    this.passes.set(key, pass);
+      kind === 'gradients' ? this.#gradientGraph(size) : this.#lossGraph(size, kind === 'loss and logits');
+    const pass = Executable.compile(this.#parts.engine, graph, this.#parts.settings);
+    this.#passes.set(key, pass);
     return pass;
   }
 
-  private computeLogits(size: number) {
-    const { rows, width, model } = this.parts;
+  #computeLogits(size: number) {
+    const { rows, width, model } = this.#parts;
     const hidden = input('hidden', 'float32', [rows, width]);
     const weight = parameter('weight', [size, width]);
     let logits = matmul(hidden, weight, { transB: true });
@@ -185,13 +188,13 @@ export class ChunkedHead implements HeadStage {
     return { hidden, weight, logits, places: input('places', 'int32', [rows, 1]) };
   }
 
-  private keptLogits(start: number, end: number): Float32Array | undefined {
-    const { rows } = this.parts;
-    return this.logits?.subarray(start * rows, end * rows);
+  #keptLogits(start: number, end: number): Float32Array | undefined {
+    const { rows } = this.#parts;
+    return this.#logits?.subarray(start * rows, end * rows);
   }
 
-  private lossGraph(size: number, keeps: boolean): Map<string, Tensor> {
-    const { logits, places } = this.computeLogits(size);
+  #lossGraph(size: number, keeps: boolean): Map<string, Tensor> {
+    const { logits, places } = this.#computeLogits(size);
     // log Σ exp through the largest probability, which is at least 1 / size: nothing underflows.
     const largest = reduceMax(softmax(logits), [1]);
     return new Map([
@@ -201,11 +204,11 @@ export class ChunkedHead implements HeadStage {
     ]);
   }
 
-  private gradientGraph(size: number): Map<string, Tensor> {
-    const { rows, model, trains } = this.parts;
-    const computed = this.computeLogits(size);
+  #gradientGraph(size: number): Map<string, Tensor> {
+    const { rows, model, trains } = this.#parts;
+    const computed = this.#computeLogits(size);
     const { hidden, weight, places } = computed;
-    const logits = this.logits ? input('logits', 'float32', [rows, size]) : computed.logits;
+    const logits = this.#logits ? input('logits', 'float32', [rows, size]) : computed.logits;
     const column = (name: string) => input(name, 'float32', [rows, 1]);
     const weights = column('weights');
     // d loss / d logits = weight · (probs − onehot). The row's weight goes to the narrow side of each product.

@@ -41,14 +41,14 @@ export interface HeadParts {
 /** Any loss as one graph over the final activations. Which rows' logits exist at one time is the loss's own choice. */
 export class GraphHead implements HeadStage {
   readonly trained: readonly string[];
-  private readonly graph: { readonly loss: Tensor; readonly gradients: ReadonlyMap<string, Tensor> };
-  private lossPass: Promise<Executable> | undefined;
-  private gradientPass: Promise<Executable> | undefined;
+  readonly #graph: { readonly loss: Tensor; readonly gradients: ReadonlyMap<string, Tensor> };
+  #lossPass: Promise<Executable> | undefined;
+  #gradientPass: Promise<Executable> | undefined;
 
-  constructor(
-    private readonly parts: HeadParts,
-    lossOf: Loss,
-  ) {
+  readonly #parts: HeadParts;
+
+  constructor(parts: HeadParts, lossOf: Loss) {
+    this.#parts = parts;
     const { model, rows, width, trains } = parts;
     const hidden = input('hidden', 'float32', [rows, width]);
     const { loss } = lossOf(lossInputs(model, hidden, rows));
@@ -61,13 +61,13 @@ export class GraphHead implements HeadStage {
       const shape = sources[i]!.shape as number[];
       return gradient ?? constant(new Float32Array(sizeOf(shape)), shape);
     });
-    this.graph = { loss, gradients: new Map(names.map((name, i) => [name, gradients[i]!])) };
+    this.#graph = { loss, gradients: new Map(names.map((name, i) => [name, gradients[i]!])) };
   }
 
   async loss(hidden: Float32Array, feeds: Readonly<Record<string, HostTensor>>): Promise<number> {
-    const { engine, settings } = this.parts;
-    this.lossPass ??= Executable.compile(engine, new Map([['loss', this.graph.loss]]), settings);
-    return lossOf(await (await this.lossPass).run(this.feeds(hidden, feeds)));
+    const { engine, settings } = this.#parts;
+    this.#lossPass ??= Executable.compile(engine, new Map([['loss', this.#graph.loss]]), settings);
+    return lossOf(await (await this.#lossPass).run(this.#feeds(hidden, feeds)));
   }
 
   async backward(
@@ -78,27 +78,27 @@ export class GraphHead implements HeadStage {
   ): Promise<number> {
     const into: Record<string, Float32Array> = { dHidden };
     for (const path of this.trained) into[gradientName(path)] = gradients.get(path)!;
-    return lossOf(await (await this.gradients()).run(this.feeds(hidden, feeds), into));
+    return lossOf(await (await this.#gradients()).run(this.#feeds(hidden, feeds), into));
   }
 
   async compile(): Promise<void> {
-    await this.gradients();
+    await this.#gradients();
   }
 
   async release(): Promise<void> {
-    await (await this.lossPass)?.release();
-    await (await this.gradientPass)?.release();
+    await (await this.#lossPass)?.release();
+    await (await this.#gradientPass)?.release();
   }
 
-  private gradients(): Promise<Executable> {
-    const { engine, settings } = this.parts;
-    const outputs = new Map([['loss', this.graph.loss], ...this.graph.gradients]);
-    this.gradientPass ??= Executable.compile(engine, outputs, settings);
-    return this.gradientPass;
+  #gradients(): Promise<Executable> {
+    const { engine, settings } = this.#parts;
+    const outputs = new Map([['loss', this.#graph.loss], ...this.#graph.gradients]);
+    this.#gradientPass ??= Executable.compile(engine, outputs, settings);
+    return this.#gradientPass;
   }
 
-  private feeds(data: Float32Array, feeds: Readonly<Record<string, HostTensor>>) {
-    const { model, values, rows, width } = this.parts;
+  #feeds(data: Float32Array, feeds: Readonly<Record<string, HostTensor>>) {
+    const { model, values, rows, width } = this.#parts;
     const all: Record<string, HostTensor> = { ...feeds, hidden: { data, shape: [rows, width] } };
     const { weight, bias } = model.head;
     for (const { path, shape } of bias ? [weight, bias] : [weight]) {

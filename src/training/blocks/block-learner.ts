@@ -66,18 +66,30 @@ interface Feeds {
  * {@link file://../whole-graph-learner.ts WholeGraphLearner}; a step costs one more forward pass.
  */
 export class BlockLearner implements Learner {
+  readonly #weights: ReadonlyMap<string, Float32Array>;
+  readonly #stages: Stages;
+  readonly #activations: readonly Float32Array[];
+  readonly #passed: readonly [Float32Array, Float32Array];
+  readonly #sink: KeptGradients | UpdatingGradients;
+
   private constructor(
     readonly model: CausalLM,
     readonly shape: SequenceShape,
     readonly parameters: readonly TrainedParameter[],
-    private readonly weights: ReadonlyMap<string, Float32Array>,
-    private readonly stages: Stages,
+    weights: ReadonlyMap<string, Float32Array>,
+    stages: Stages,
     /** What each block was given, and what the last norm gives: `[rows, width]` each, used anew in every step. */
-    private readonly activations: readonly Float32Array[],
+    activations: readonly Float32Array[],
     /** Gradients of activations, `[rows, width]`: the one that came from behind and the one that is made. */
-    private readonly passed: readonly [Float32Array, Float32Array],
-    private readonly sink: KeptGradients | UpdatingGradients,
-  ) {}
+    passed: readonly [Float32Array, Float32Array],
+    sink: KeptGradients | UpdatingGradients,
+  ) {
+    this.#weights = weights;
+    this.#stages = stages;
+    this.#activations = activations;
+    this.#passed = passed;
+    this.#sink = sink;
+  }
 
   /** @param shape sequences in one micro-batch and their length. */
   static async create(
@@ -122,11 +134,11 @@ export class BlockLearner implements Learner {
 
   /** Different graphs among the layers and the last norm. */
   get kinds(): number {
-    return this.stages.kinds.count;
+    return this.#stages.kinds.count;
   }
 
   values(): Map<string, Float32Array> {
-    return new Map(this.weights);
+    return new Map(this.#weights);
   }
 
   /**
@@ -137,21 +149,21 @@ export class BlockLearner implements Learner {
    * @throws RopewalkError when gradients are not kept.
    */
   async computeGradients(batches: readonly TrainingRows[]) {
-    if (!(this.sink instanceof KeptGradients)) {
+    if (!(this.#sink instanceof KeptGradients)) {
       throw new RopewalkError("gradients are used as they come; create the learner with gradients: 'kept'.");
     }
     const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
     let loss = 0;
-    this.sink.begin();
+    this.#sink.begin();
     for (const batch of batches) {
-      const feeds = this.feeds(batch, 1 / Math.max(1, tokens));
-      await this.forward(feeds, true);
-      const head = await this.headBackward(feeds, this.sink);
+      const feeds = this.#feeds(batch, 1 / Math.max(1, tokens));
+      await this.#forward(feeds, true);
+      const head = await this.#headBackward(feeds, this.#sink);
       loss += head.loss;
       head.close();
-      await this.backward(feeds, this.sink);
+      await this.#backward(feeds, this.#sink);
     }
-    return { loss, tokens, trainables: this.sink.trainables };
+    return { loss, tokens, trainables: this.#sink.trainables };
   }
 
   /**
@@ -162,7 +174,7 @@ export class BlockLearner implements Learner {
    * @throws RopewalkError when numbers are not finite; as you go, when there are several micro-batches.
    */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
-    if (this.sink instanceof UpdatingGradients) return this.updateAsYouGo(batches, settings, this.sink);
+    if (this.#sink instanceof UpdatingGradients) return this.#updateAsYouGo(batches, settings, this.#sink);
     const { optimizer, learningRate, clipNorm, accept } = settings;
     const { loss, tokens, trainables } = await this.computeGradients(batches);
     const gradientNorm = globalNorm(trainables.map(({ gradient }) => gradient));
@@ -179,22 +191,22 @@ export class BlockLearner implements Learner {
     let sum = 0;
     let tokens = 0;
     for await (const batch of batches) {
-      const feeds = this.feeds(batch, 1);
-      await this.forward(feeds, false);
-      sum += await this.stages.head.loss(this.activations.at(-1)!, feeds.loss);
+      const feeds = this.#feeds(batch, 1);
+      await this.#forward(feeds, false);
+      sum += await this.#stages.head.loss(this.#activations.at(-1)!, feeds.loss);
       tokens += countOf(batch);
     }
     return { loss: sum / tokens, tokens };
   }
 
   async release(): Promise<void> {
-    const { embedding, head, kinds } = this.stages;
+    const { embedding, head, kinds } = this.#stages;
     await embedding.release();
     await kinds.release();
     await head.release();
   }
 
-  private async updateAsYouGo(
+  async #updateAsYouGo(
     batches: readonly TrainingRows[],
     settings: UpdateSettings,
     sink: UpdatingGradients,
@@ -207,10 +219,10 @@ export class BlockLearner implements Learner {
       );
     }
     const tokens = countOf(batch);
-    const feeds = this.feeds(batch, 1 / Math.max(1, tokens));
+    const feeds = this.#feeds(batch, 1 / Math.max(1, tokens));
     sink.begin();
-    await this.forward(feeds, true);
-    const head = await this.headBackward(feeds, sink);
+    await this.#forward(feeds, true);
+    const head = await this.#headBackward(feeds, sink);
     const { loss } = head;
     if (!(settings.accept?.({ loss }) ?? true)) {
       return { loss, tokens, gradientNorm: Number.NaN, updated: false };
@@ -218,44 +230,44 @@ export class BlockLearner implements Learner {
     if (!Number.isFinite(loss))
       throw notFinite(
         loss,
-        [...this.weights].map(([name, value]) => ({ name, value })),
+        [...this.#weights].map(([name, value]) => ({ name, value })),
       );
     sink.accept(settings, loss);
     head.close();
-    await this.backward(feeds, sink);
+    await this.#backward(feeds, sink);
     return { loss, tokens, gradientNorm: sink.gradientNorm, updated: true };
   }
 
-  private feeds(batch: TrainingRows, factor: number): Feeds {
+  #feeds(batch: TrainingRows, factor: number): Feeds {
     return { context: contextFeeds(batch, this.shape), loss: lossFeeds(batch, factor) };
   }
 
-  private async forward({ context }: Feeds, keep: boolean): Promise<void> {
-    const { activations } = this;
-    await this.stages.embedding.forward(activations[0]!, context);
-    for (const [i, block] of this.stages.blocks.entries()) {
+  async #forward({ context }: Feeds, keep: boolean): Promise<void> {
+    const activations = this.#activations;
+    await this.#stages.embedding.forward(activations[0]!, context);
+    for (const [i, block] of this.#stages.blocks.entries()) {
       await block.forward(activations[i]!, activations[i + 1]!, context, keep);
     }
   }
 
-  private async headBackward({ loss: feeds }: Feeds, sink: GradientSink) {
-    const { head } = this.stages;
+  async #headBackward({ loss: feeds }: Feeds, sink: GradientSink) {
+    const { head } = this.#stages;
     const { arrays, close } = sink.open(head.trained, 'write');
-    const loss = await head.backward(this.activations.at(-1)!, feeds, this.passed[0], arrays);
+    const loss = await head.backward(this.#activations.at(-1)!, feeds, this.#passed[0], arrays);
     return { loss, close };
   }
 
   /** From the gradient of the final activations back to the lowest trained stage. */
-  private async backward({ context }: Feeds, sink: GradientSink): Promise<void> {
-    let [dy, dx] = this.passed;
-    const { blocks, embedding } = this.stages;
+  async #backward({ context }: Feeds, sink: GradientSink): Promise<void> {
+    let [dy, dx] = this.#passed;
+    const { blocks, embedding } = this.#stages;
     for (let i = blocks.length - 1; i >= 0 && blocks[i]!.isActive; i--) {
       const block = blocks[i]!;
       const open = sink.open(
         block.trained.map(({ path }) => path),
         'write',
       );
-      await block.backward({ x: this.activations[i]!, dy, dx }, open.arrays, context);
+      await block.backward({ x: this.#activations[i]!, dy, dx }, open.arrays, context);
       open.close();
       [dy, dx] = [dx, dy];
     }

@@ -15,29 +15,32 @@ import {
 
 /** Compiled passes, shared by all stages whose graphs are equal. */
 export class StageKinds {
-  private readonly kinds: { readonly bytes: Uint8Array; readonly kind: StageKind }[] = [];
+  readonly #kinds: { readonly bytes: Uint8Array; readonly kind: StageKind }[] = [];
 
-  constructor(
-    private readonly engine: Engine,
-    private readonly settings: SessionSettings | undefined,
-  ) {}
+  readonly #engine: Engine;
+  readonly #settings: SessionSettings | undefined;
+
+  constructor(engine: Engine, settings: SessionSettings | undefined) {
+    this.#engine = engine;
+    this.#settings = settings;
+  }
 
   kindOf(piece: Piece): StageKind {
-    const { bytes } = emitModel(forwardGraph(piece), { dialect: dialectOf(this.engine) });
-    const known = this.kinds.find((kind) => equalBytes(kind.bytes, bytes));
+    const { bytes } = emitModel(forwardGraph(piece), { dialect: dialectOf(this.#engine) });
+    const known = this.#kinds.find((kind) => equalBytes(kind.bytes, bytes));
     if (known) return known.kind;
-    const kind = new StageKind(this.engine, piece, this.settings);
-    this.kinds.push({ bytes, kind });
+    const kind = new StageKind(this.#engine, piece, this.#settings);
+    this.#kinds.push({ bytes, kind });
     return kind;
   }
 
   /** Different graphs among the stages. */
   get count(): number {
-    return this.kinds.length;
+    return this.#kinds.length;
   }
 
   async release(): Promise<void> {
-    for (const { kind } of this.kinds) await kind.release();
+    for (const { kind } of this.#kinds) await kind.release();
   }
 }
 
@@ -48,51 +51,56 @@ interface KeepingPasses {
 }
 
 class StageKind {
-  private forwardPass: Promise<Executable> | undefined;
-  private readonly backwardPasses = new Map<string, Promise<Executable>>();
-  private readonly keepingPasses = new Map<string, Promise<KeepingPasses>>();
+  #forwardPass: Promise<Executable> | undefined;
+  readonly #backwardPasses = new Map<string, Promise<Executable>>();
+  readonly #keepingPasses = new Map<string, Promise<KeepingPasses>>();
 
-  constructor(
-    private readonly engine: Engine,
-    private readonly piece: Piece,
-    private readonly settings: SessionSettings | undefined,
-  ) {}
+  readonly #engine: Engine;
+  readonly #piece: Piece;
+  readonly #settings: SessionSettings | undefined;
+
+  constructor(engine: Engine, piece: Piece, settings: SessionSettings | undefined) {
+    this.#engine = engine;
+    this.#piece = piece;
+    this.#settings = settings;
+  }
 
   forward(): Promise<Executable> {
-    this.forwardPass ??= Executable.compile(this.engine, forwardGraph(this.piece), this.settings);
-    return this.forwardPass;
+    this.#forwardPass ??= Executable.compile(this.#engine, forwardGraph(this.#piece), this.#settings);
+    return this.#forwardPass;
   }
 
   backward(trained: readonly string[], inputGradient: boolean): Promise<Executable> {
     const key = JSON.stringify([trained, inputGradient]);
-    const known = this.backwardPasses.get(key);
+    const known = this.#backwardPasses.get(key);
     if (known) return known;
-    const graph = backwardGraph(this.piece, trained, inputGradient);
-    const made = Executable.compile(this.engine, graph, this.settings);
-    this.backwardPasses.set(key, made);
+    const graph = backwardGraph(this.#piece, trained, inputGradient);
+    const made = Executable.compile(this.#engine, graph, this.#settings);
+    this.#backwardPasses.set(key, made);
     return made;
   }
 
   /** Both passes, with activations kept between them. */
   keeping(trained: readonly string[], inputGradient: boolean): Promise<KeepingPasses> {
     const key = JSON.stringify([trained, inputGradient]);
-    const known = this.keepingPasses.get(key);
+    const known = this.#keepingPasses.get(key);
     if (known) return known;
-    const { engine, settings } = this;
-    const graphs = keepingGraphs(this.piece, trained, inputGradient, dialectOf(engine));
+    const engine = this.#engine;
+    const settings = this.#settings;
+    const graphs = keepingGraphs(this.#piece, trained, inputGradient, dialectOf(engine));
     const made = (async () => ({
       forward: await Executable.compile(engine, graphs.forward, settings),
       backward: await Executable.compile(engine, graphs.backward, settings),
       kept: graphs.kept,
     }))();
-    this.keepingPasses.set(key, made);
+    this.#keepingPasses.set(key, made);
     return made;
   }
 
   async release(): Promise<void> {
-    await (await this.forwardPass)?.release();
-    for (const pass of this.backwardPasses.values()) await (await pass).release();
-    for (const passes of this.keepingPasses.values()) {
+    await (await this.#forwardPass)?.release();
+    for (const pass of this.#backwardPasses.values()) await (await pass).release();
+    for (const passes of this.#keepingPasses.values()) {
       await (await passes).forward.release();
       await (await passes).backward.release();
     }
@@ -104,35 +112,44 @@ export class Stage {
   /** Those whose gradients are wanted. */
   readonly trained: readonly PieceParameter[];
   /** What is kept of its forward pass for its backward pass, where that is wanted. */
-  private kept: Readonly<Record<string, HostTensor>> | undefined;
+  #kept: Readonly<Record<string, HostTensor>> | undefined;
+
+  readonly #kind: StageKind;
+  readonly #piece: Piece;
+  readonly #values: ReadonlyMap<string, Float32Array>;
+  readonly #inputGradient: boolean;
 
   constructor(
-    private readonly kind: StageKind,
-    private readonly piece: Piece,
-    private readonly values: ReadonlyMap<string, Float32Array>,
+    kind: StageKind,
+    piece: Piece,
+    values: ReadonlyMap<string, Float32Array>,
     trains: (path: string) => boolean,
     /** Whether anything before it is trained. */
-    private readonly inputGradient: boolean,
+    inputGradient: boolean,
   ) {
+    this.#kind = kind;
+    this.#piece = piece;
+    this.#values = values;
+    this.#inputGradient = inputGradient;
     this.trained = piece.parameters.filter(({ path }) => trains(path));
   }
 
   /** Whether anything of it or before it is trained. */
   get isActive(): boolean {
-    return this.inputGradient || this.trained.length > 0;
+    return this.#inputGradient || this.trained.length > 0;
   }
 
   /** @param memory where activations are kept; without it they are computed again. */
   async compile(memory: HostMemory | undefined): Promise<void> {
-    if (!this.isActive) await this.kind.forward();
-    else if (!memory) await Promise.all([this.kind.forward(), this.backwardPass()]);
+    if (!this.isActive) await this.#kind.forward();
+    else if (!memory) await Promise.all([this.#kind.forward(), this.#backwardPass()]);
     else {
-      const { kept } = await this.keeping();
+      const { kept } = await this.#keeping();
       const arrays = kept.map(({ name, shape }) => [
         name,
         { data: memory.allocFloat32(sizeOf(shape)), shape },
       ]);
-      this.kept = Object.fromEntries(arrays) as Record<string, HostTensor>;
+      this.#kept = Object.fromEntries(arrays) as Record<string, HostTensor>;
     }
   }
 
@@ -146,9 +163,9 @@ export class Stage {
     context: Readonly<Record<string, HostTensor>>,
     keep: boolean,
   ): Promise<void> {
-    const { kept } = this;
-    const pass = keep && kept ? (await this.keeping()).forward : await this.kind.forward();
-    await pass.run({ ...this.feeds(), ...context, x: this.rows(x) }, { y, ...(keep && kept) });
+    const kept = this.#kept;
+    const pass = keep && kept ? (await this.#keeping()).forward : await this.#kind.forward();
+    await pass.run({ ...this.#feeds(), ...context, x: this.#rows(x) }, { y, ...(keep && kept) });
   }
 
   /**
@@ -161,34 +178,34 @@ export class Stage {
     gradients: ReadonlyMap<string, Float32Array>,
     context: Readonly<Record<string, HostTensor>>,
   ): Promise<void> {
-    const pass = this.kept ? (await this.keeping()).backward : await this.backwardPass();
-    const into: Record<string, Float32Array> = this.inputGradient ? { dx } : {};
+    const pass = this.#kept ? (await this.#keeping()).backward : await this.#backwardPass();
+    const into: Record<string, Float32Array> = this.#inputGradient ? { dx } : {};
     for (const { path, name } of this.trained) into[gradientName(name)] = gradients.get(path)!;
-    const feeds = { ...this.feeds(), ...context, ...this.kept };
-    await pass.run({ ...feeds, x: this.rows(x), dy: this.rows(dy) }, into);
+    const feeds = { ...this.#feeds(), ...context, ...this.#kept };
+    await pass.run({ ...feeds, x: this.#rows(x), dy: this.#rows(dy) }, into);
   }
 
-  private backwardPass(): Promise<Executable> {
-    return this.kind.backward(this.trainedNames(), this.inputGradient);
+  #backwardPass(): Promise<Executable> {
+    return this.#kind.backward(this.#trainedNames(), this.#inputGradient);
   }
 
-  private keeping(): Promise<KeepingPasses> {
-    return this.kind.keeping(this.trainedNames(), this.inputGradient);
+  #keeping(): Promise<KeepingPasses> {
+    return this.#kind.keeping(this.#trainedNames(), this.#inputGradient);
   }
 
-  private trainedNames(): string[] {
+  #trainedNames(): string[] {
     return this.trained.map(({ name }) => name);
   }
 
-  private feeds(): Record<string, HostTensor> {
-    const { parameters } = this.piece;
+  #feeds(): Record<string, HostTensor> {
+    const { parameters } = this.#piece;
     return Object.fromEntries(
-      parameters.map(({ name, path, shape }) => [name, { data: this.values.get(path)!, shape }]),
+      parameters.map(({ name, path, shape }) => [name, { data: this.#values.get(path)!, shape }]),
     );
   }
 
-  private rows(data: Float32Array): HostTensor {
-    return { data, shape: this.piece.y.shape as number[] };
+  #rows(data: Float32Array): HostTensor {
+    return { data, shape: this.#piece.y.shape as number[] };
   }
 }
 

@@ -15,14 +15,14 @@ const LINE = 16;
  * only a weight that several stages share has one of its own, until the last of them has added to it.
  */
 export class UpdatingGradients implements GradientSink {
-  private readonly shared: Float32Array;
-  private readonly lasting: ReadonlyMap<string, Float32Array>;
-  private readonly parameters: ReadonlyMap<string, TrainedParameter>;
-  private readonly places = new Map<string, number>();
-  private seen = new Map<string, number>();
-  private settings: UpdateSettings | undefined;
-  private sumOfSquares = 0;
-  private loss = 0;
+  readonly #shared: Float32Array;
+  readonly #lasting: ReadonlyMap<string, Float32Array>;
+  readonly #parameters: ReadonlyMap<string, TrainedParameter>;
+  readonly #places = new Map<string, number>();
+  #seen = new Map<string, number>();
+  #settings: UpdateSettings | undefined;
+  #sumOfSquares = 0;
+  #loss = 0;
 
   /** @param stages paths of the trained weights of each stage. */
   constructor(
@@ -30,36 +30,36 @@ export class UpdatingGradients implements GradientSink {
     parameters: readonly TrainedParameter[],
     stages: readonly (readonly string[])[],
   ) {
-    this.parameters = new Map(parameters.map((parameter) => [parameter.name, parameter]));
-    for (const path of stages.flat()) this.places.set(path, (this.places.get(path) ?? 0) + 1);
+    this.#parameters = new Map(parameters.map((parameter) => [parameter.name, parameter]));
+    for (const path of stages.flat()) this.#places.set(path, (this.#places.get(path) ?? 0) + 1);
     const sizes = stages.map((paths) =>
       paths
-        .filter((path) => this.places.get(path) === 1)
-        .reduce((sum, path) => sum + this.paddedSize(path), 0),
+        .filter((path) => this.#places.get(path) === 1)
+        .reduce((sum, path) => sum + this.#paddedSize(path), 0),
     );
-    this.shared = memory.allocFloat32(Math.max(0, ...sizes));
-    const several = [...this.places].filter(([, count]) => count > 1);
-    this.lasting = new Map(
-      several.map(([path]) => [path, memory.allocFloat32(this.parameters.get(path)!.value.length)]),
+    this.#shared = memory.allocFloat32(Math.max(0, ...sizes));
+    const several = [...this.#places].filter(([, count]) => count > 1);
+    this.#lasting = new Map(
+      several.map(([path]) => [path, memory.allocFloat32(this.#parameters.get(path)!.value.length)]),
     );
   }
 
   /** Begins a step. */
   begin(): void {
-    this.settings = undefined;
-    this.seen = new Map();
-    this.sumOfSquares = 0;
+    this.#settings = undefined;
+    this.#seen = new Map();
+    this.#sumOfSquares = 0;
   }
 
   /** From now on gradients that are whole are used: the step's loss is known and accepted. */
   accept(settings: UpdateSettings, loss: number): void {
-    this.settings = settings;
-    this.loss = loss;
+    this.#settings = settings;
+    this.#loss = loss;
   }
 
   /** Norm of all gradients of the step, before clipping. */
   get gradientNorm(): number {
-    return Math.sqrt(this.sumOfSquares);
+    return Math.sqrt(this.#sumOfSquares);
   }
 
   open(paths: readonly string[], mode: 'write' | 'add'): OpenGradients {
@@ -67,42 +67,42 @@ export class UpdatingGradients implements GradientSink {
     const shares = new Map<string, Float32Array>();
     const arrays = new Map<string, Float32Array>();
     for (const path of paths) {
-      const { length } = this.parameters.get(path)!.value;
-      const lasting = this.lasting.get(path);
-      let array = lasting ?? this.shared.subarray(start, start + length);
-      if (!lasting) start += this.paddedSize(path);
-      if (mode === 'add' && !this.seen.has(path)) fill(array, 0);
-      if (mode === 'write' && this.seen.has(path)) {
+      const { length } = this.#parameters.get(path)!.value;
+      const lasting = this.#lasting.get(path);
+      let array = lasting ?? this.#shared.subarray(start, start + length);
+      if (!lasting) start += this.#paddedSize(path);
+      if (mode === 'add' && !this.#seen.has(path)) fill(array, 0);
+      if (mode === 'write' && this.#seen.has(path)) {
         array = new Float32Array(length);
         shares.set(path, array);
       }
       arrays.set(path, array);
     }
     const close = () => {
-      for (const [path, share] of shares) addInto(this.lasting.get(path)!, share);
-      for (const path of paths) this.seen.set(path, (this.seen.get(path) ?? 0) + 1);
-      const whole = paths.filter((path) => this.seen.get(path) === this.places.get(path));
-      this.update(
+      for (const [path, share] of shares) addInto(this.#lasting.get(path)!, share);
+      for (const path of paths) this.#seen.set(path, (this.#seen.get(path) ?? 0) + 1);
+      const whole = paths.filter((path) => this.#seen.get(path) === this.#places.get(path));
+      this.#update(
         whole.map((path) => ({
-          ...this.parameters.get(path)!,
-          gradient: this.lasting.get(path) ?? arrays.get(path)!,
+          ...this.#parameters.get(path)!,
+          gradient: this.#lasting.get(path) ?? arrays.get(path)!,
         })),
       );
     };
     return { arrays, close };
   }
 
-  private update(parameters: readonly (TrainedParameter & { readonly gradient: Float32Array })[]): void {
-    if (!this.settings) throw new RopewalkError('gradients came before their step was accepted.');
-    const { optimizer, learningRate, clipNorm } = this.settings;
+  #update(parameters: readonly (TrainedParameter & { readonly gradient: Float32Array })[]): void {
+    if (!this.#settings) throw new RopewalkError('gradients came before their step was accepted.');
+    const { optimizer, learningRate, clipNorm } = this.#settings;
     const norm = globalNorm(parameters.map(({ gradient }) => gradient));
-    if (!Number.isFinite(norm)) throw notFinite(this.loss, parameters);
-    this.sumOfSquares += norm * norm;
+    if (!Number.isFinite(norm)) throw notFinite(this.#loss, parameters);
+    this.#sumOfSquares += norm * norm;
     const gradientScale = clipNorm > 0 ? clipCoefficient(norm, clipNorm) : 1;
     optimizer.step(parameters, { learningRate, gradientScale });
   }
 
-  private paddedSize(path: string): number {
-    return Math.ceil(this.parameters.get(path)!.value.length / LINE) * LINE;
+  #paddedSize(path: string): number {
+    return Math.ceil(this.#parameters.get(path)!.value.length / LINE) * LINE;
   }
 }

@@ -47,10 +47,10 @@ type Variances =
 export class Adafactor implements Optimizer {
   /** Bytes of state for each weight, on average. */
   readonly bytesPerParameter: number;
-  private readonly options: Required<AdafactorOptions>;
-  private readonly variances: ReadonlyMap<string, Variances>;
-  private readonly parameters: readonly ParameterShape[];
-  private readonly counts: StepCounts;
+  readonly #options: Required<AdafactorOptions>;
+  readonly #variances: ReadonlyMap<string, Variances>;
+  readonly #parameters: readonly ParameterShape[];
+  readonly #counts: StepCounts;
 
   constructor(parameters: Iterable<ParameterShape>, options: AdafactorOptions = {}) {
     const {
@@ -60,7 +60,7 @@ export class Adafactor implements Optimizer {
       weightDecay = 0,
       decays = (_name: string, shape: readonly number[]) => shape.length >= 2,
     } = options;
-    this.options = { beta2Decay, epsilons, clipThreshold, weightDecay, decays };
+    this.#options = { beta2Decay, epsilons, clipThreshold, weightDecay, decays };
     if (!(beta2Decay <= 0))
       throw new RopewalkError(`Adafactor: beta2Decay is ${beta2Decay}; give 0 or less.`);
     if (!(clipThreshold >= 1)) {
@@ -70,11 +70,11 @@ export class Adafactor implements Optimizer {
       const field = typeof name === 'number' ? `epsilons[${name}]` : name;
       if (!(value >= 0)) throw new RopewalkError(`Adafactor: ${field} is ${value}; give 0 or more.`);
     }
-    this.parameters = [...parameters];
-    this.counts = new StepCounts('Adafactor', this.parameters);
-    this.variances = new Map(this.parameters.map(({ name, shape }) => [name, variancesOf(shape)]));
-    const size = this.parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-    const bytes = [...this.tensors().values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+    this.#parameters = [...parameters];
+    this.#counts = new StepCounts('Adafactor', this.#parameters);
+    this.#variances = new Map(this.#parameters.map(({ name, shape }) => [name, variancesOf(shape)]));
+    const size = this.#parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const bytes = [...this.#tensors().values()].reduce((sum, { data }) => sum + data.byteLength, 0);
     this.bytesPerParameter = bytes / Math.max(1, size);
   }
 
@@ -82,31 +82,31 @@ export class Adafactor implements Optimizer {
     const { learningRate, gradientScale } = checkedSettings(settings);
     for (const parameter of parameters) {
       const { name, shape, value } = parameter;
-      const { step } = this.counts.begin(parameter);
+      const { step } = this.#counts.begin(parameter);
       if (value.length !== sizeOf(shape)) {
         throw new RopewalkError(
           `Adafactor: it measures the whole of ${name} before it updates any; give all of its elements at once.`,
         );
       }
-      const variances = this.variances.get(name)!;
+      const variances = this.#variances.get(name)!;
       if ('vector' in variances)
-        this.stepVector(parameter, variances.vector, step, learningRate, gradientScale);
-      else this.stepMatrices(parameter, variances, step, learningRate, gradientScale);
-      this.counts.end(parameter);
+        this.#stepVector(parameter, variances.vector, step, learningRate, gradientScale);
+      else this.#stepMatrices(parameter, variances, step, learningRate, gradientScale);
+      this.#counts.end(parameter);
     }
   }
 
   state(): OptimizerState {
-    return { steps: this.counts.state(), tensors: this.tensors() };
+    return { steps: this.#counts.state(), tensors: this.#tensors() };
   }
 
   restore(state: OptimizerState): void {
-    this.counts.check(state.steps);
-    restoreTensors('Adafactor', this.tensors(), state.tensors);
-    this.counts.restore(state.steps);
+    this.#counts.check(state.steps);
+    restoreTensors('Adafactor', this.#tensors(), state.tensors);
+    this.#counts.restore(state.steps);
   }
 
-  private stepMatrices(
+  #stepMatrices(
     { name, shape, value, gradient }: OptimizedParameter,
     { rows, columns, width }: { rows: Float32Array; columns: Float32Array; width: number },
     step: number,
@@ -115,8 +115,8 @@ export class Adafactor implements Optimizer {
   ): void {
     const matrices = columns.length / width;
     const height = rows.length / matrices;
-    const share = step ** this.options.beta2Decay;
-    const [floorRoot] = this.options.epsilons;
+    const share = step ** this.#options.beta2Decay;
+    const [floorRoot] = this.#options.epsilons;
     const means = new Float32Array(height);
     const sums = new Float64Array(width);
     const part = (array: Float32Array, i: number, size: number) => array.subarray(i * size, (i + 1) * size);
@@ -139,7 +139,7 @@ export class Adafactor implements Optimizer {
       factors.push({ rows: row.map((x) => x / mean), columns: column, floor: floorRoot ** 2 });
       updateSquares += adafactorNorm(g, factors[i]!, gradientScale);
     }
-    const { decay, rate } = this.rates(name, shape, { valueSquares, updateSquares, step, learningRate });
+    const { decay, rate } = this.#rates(name, shape, { valueSquares, updateSquares, step, learningRate });
     for (const [i, factor] of factors.entries()) {
       const size = height * width;
       adafactorUpdate(part(value, i, size), part(gradient, i, size), factor, gradientScale, decay, rate);
@@ -147,7 +147,7 @@ export class Adafactor implements Optimizer {
   }
 
   /** Vectors are small: plain JavaScript. */
-  private stepVector(
+  #stepVector(
     { name, shape, value, gradient }: OptimizedParameter,
     variance: Float32Array,
     step: number,
@@ -158,23 +158,23 @@ export class Adafactor implements Optimizer {
     moveTowards(
       variance,
       g.map((x) => x * x),
-      step ** this.options.beta2Decay,
+      step ** this.#options.beta2Decay,
     );
-    const floor = this.options.epsilons[0] ** 2;
+    const floor = this.#options.epsilons[0] ** 2;
     const update = g.map((x, i) => x / Math.sqrt(Math.max(variance[i]!, floor)));
     const squares = (array: Float32Array) => array.reduce((sum, x) => sum + x * x, 0);
     const [valueSquares, updateSquares] = [squares(value), squares(update)];
-    const { decay, rate } = this.rates(name, shape, { valueSquares, updateSquares, step, learningRate });
+    const { decay, rate } = this.#rates(name, shape, { valueSquares, updateSquares, step, learningRate });
     for (let i = 0; i < value.length; i++) value[i] = value[i]! * decay - rate * update[i]!;
   }
 
   /** What the values are multiplied by, and what the update is. */
-  private rates(
+  #rates(
     name: string,
     shape: readonly number[],
     measured: { valueSquares: number; updateSquares: number; step: number; learningRate: number },
   ): { decay: number; rate: number } {
-    const { weightDecay, decays, clipThreshold, epsilons } = this.options;
+    const { weightDecay, decays, clipThreshold, epsilons } = this.#options;
     const { valueSquares, updateSquares, step, learningRate } = measured;
     const size = sizeOf(shape);
     const rho = Math.min(learningRate, 1 / Math.sqrt(step));
@@ -183,10 +183,10 @@ export class Adafactor implements Optimizer {
     return { decay: 1 - learningRate * (decays(name, shape) ? weightDecay : 0), rate: alpha / clip };
   }
 
-  private tensors(): Map<string, StateTensor> {
+  #tensors(): Map<string, StateTensor> {
     const tensors = new Map<string, StateTensor>();
-    for (const { name, shape } of this.parameters) {
-      const variances = this.variances.get(name)!;
+    for (const { name, shape } of this.#parameters) {
+      const variances = this.#variances.get(name)!;
       if ('vector' in variances) {
         tensors.set(`variance.${name}`, { dtype: 'F32', data: variances.vector, shape });
         continue;

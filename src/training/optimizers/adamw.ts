@@ -40,71 +40,71 @@ export interface AdamWOptions {
 export class AdamW implements Optimizer {
   /** Bytes of state for each weight. */
   readonly bytesPerParameter: number;
-  private readonly betas: readonly [number, number];
-  private readonly eps: number;
-  private readonly weightDecay: number;
-  private readonly decays: (name: string, shape: readonly number[]) => boolean;
-  private readonly moments: ReadonlyMap<string, Moments>;
-  private readonly counts: StepCounts;
+  readonly #betas: readonly [number, number];
+  readonly #eps: number;
+  readonly #weightDecay: number;
+  readonly #decays: (name: string, shape: readonly number[]) => boolean;
+  readonly #moments: ReadonlyMap<string, Moments>;
+  readonly #counts: StepCounts;
 
   /** @param parameters those that will be updated, as from `allocateTrainable` or a training engine. */
   constructor(parameters: Iterable<ParameterShape>, options: AdamWOptions = {}) {
-    this.betas = options.betas ?? [0.9, 0.999];
-    this.eps = options.eps ?? 1e-8;
-    this.weightDecay = options.weightDecay ?? 0.01;
-    this.decays = options.decays ?? ((_name, shape) => shape.length >= 2);
-    for (const beta of this.betas) {
+    this.#betas = options.betas ?? [0.9, 0.999];
+    this.#eps = options.eps ?? 1e-8;
+    this.#weightDecay = options.weightDecay ?? 0.01;
+    this.#decays = options.decays ?? ((_name, shape) => shape.length >= 2);
+    for (const beta of this.#betas) {
       if (!(beta >= 0 && beta < 1)) throw new RopewalkError(`AdamW: a beta is ${beta}; give 0 <= beta < 1.`);
     }
-    if (!(this.eps >= 0)) throw new RopewalkError(`AdamW: eps is ${this.eps}; give 0 or more.`);
-    if (!(this.weightDecay >= 0)) {
-      throw new RopewalkError(`AdamW: weightDecay is ${this.weightDecay}; give 0 or more.`);
+    if (!(this.#eps >= 0)) throw new RopewalkError(`AdamW: eps is ${this.#eps}; give 0 or more.`);
+    if (!(this.#weightDecay >= 0)) {
+      throw new RopewalkError(`AdamW: weightDecay is ${this.#weightDecay}; give 0 or more.`);
     }
     const all = [...parameters];
-    this.counts = new StepCounts('AdamW', all);
+    this.#counts = new StepCounts('AdamW', all);
     const memory = options.memory ?? new HostMemory();
     const { states = 'float32', seed = 0 } = options;
-    this.moments = new Map(
+    this.#moments = new Map(
       all.map((parameter) => [parameter.name, makeMoments(states, memory, parameter, seed)]),
     );
     const size = all.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-    const bytes = [...this.tensors().values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+    const bytes = [...this.#tensors().values()].reduce((sum, { data }) => sum + data.byteLength, 0);
     this.bytesPerParameter = bytes / Math.max(1, size);
   }
 
   step(parameters: Iterable<OptimizedParameter>, settings: StepSettings): void {
     const { learningRate, gradientScale } = checkedSettings(settings);
-    const [beta1, beta2] = this.betas;
+    const [beta1, beta2] = this.#betas;
     for (const parameter of parameters) {
       const { name, shape, value, gradient } = parameter;
-      const { step, offset } = this.counts.begin(parameter);
+      const { step, offset } = this.#counts.begin(parameter);
       const coefficients = {
         lr: learningRate,
         beta1,
         beta2,
-        eps: this.eps,
-        weightDecay: this.decays(name, shape) ? this.weightDecay : 0,
+        eps: this.#eps,
+        weightDecay: this.#decays(name, shape) ? this.#weightDecay : 0,
         biasCorrection1: 1 - beta1 ** step,
         biasCorrection2: 1 - beta2 ** step,
         gradScale: gradientScale,
       };
-      this.moments.get(name)!.update(value, gradient, offset, coefficients, step);
-      this.counts.end(parameter);
+      this.#moments.get(name)!.update(value, gradient, offset, coefficients, step);
+      this.#counts.end(parameter);
     }
   }
 
   state(): OptimizerState {
-    return { steps: this.counts.state(), tensors: this.tensors() };
+    return { steps: this.#counts.state(), tensors: this.#tensors() };
   }
 
   restore(state: OptimizerState): void {
-    this.counts.check(state.steps);
-    restoreTensors('AdamW', this.tensors(), state.tensors);
-    this.counts.restore(state.steps);
+    this.#counts.check(state.steps);
+    restoreTensors('AdamW', this.#tensors(), state.tensors);
+    this.#counts.restore(state.steps);
   }
 
-  private tensors(): Map<string, StateTensor> {
-    return new Map([...this.moments.values()].flatMap((moments) => moments.tensors()));
+  #tensors(): Map<string, StateTensor> {
+    return new Map([...this.#moments.values()].flatMap((moments) => moments.tensors()));
   }
 }
 

@@ -32,29 +32,29 @@ export interface Moments {
 
 /** Both as float32: 8 bytes a weight. */
 export class Float32Moments implements Moments {
-  private readonly m: Float32Array;
-  private readonly v: Float32Array;
+  readonly #m: Float32Array;
+  readonly #v: Float32Array;
 
-  constructor(
-    memory: HostMemory,
-    private readonly parameter: ParameterShape,
-  ) {
+  readonly #parameter: ParameterShape;
+
+  constructor(memory: HostMemory, parameter: ParameterShape) {
+    this.#parameter = parameter;
     const bytes = 4 * sizeOf(parameter.shape);
     const [m, v] = allocate(memory, parameter, [bytes, bytes]);
-    this.m = float32(m!);
-    this.v = float32(v!);
+    this.#m = float32(m!);
+    this.#v = float32(v!);
   }
 
   update(value: Float32Array, gradient: Float32Array, offset: number, coefficients: AdamWCoefficients): void {
     const end = offset + value.length;
-    adamw(value, gradient, this.m.subarray(offset, end), this.v.subarray(offset, end), coefficients);
+    adamw(value, gradient, this.#m.subarray(offset, end), this.#v.subarray(offset, end), coefficients);
   }
 
   tensors(): [string, StateTensor][] {
-    const { name, shape } = this.parameter;
+    const { name, shape } = this.#parameter;
     return [
-      [`m.${name}`, { dtype: 'F32', data: this.m, shape }],
-      [`v.${name}`, { dtype: 'F32', data: this.v, shape }],
+      [`m.${name}`, { dtype: 'F32', data: this.#m, shape }],
+      [`v.${name}`, { dtype: 'F32', data: this.#v, shape }],
     ];
   }
 }
@@ -65,18 +65,19 @@ export class Float32Moments implements Moments {
  * The noise is small: v's error has a standard deviation of about 3 % of v, and none in the mean.
  */
 export class Bfloat16Moments implements Moments {
-  private readonly m: Uint16Array;
-  private readonly v: Uint16Array;
+  readonly #m: Uint16Array;
+  readonly #v: Uint16Array;
 
-  constructor(
-    memory: HostMemory,
-    private readonly parameter: ParameterShape,
-    private readonly seed: number,
-  ) {
+  readonly #parameter: ParameterShape;
+  readonly #seed: number;
+
+  constructor(memory: HostMemory, parameter: ParameterShape, seed: number) {
+    this.#parameter = parameter;
+    this.#seed = seed;
     const bytes = 2 * sizeOf(parameter.shape);
     const [m, v] = allocate(memory, parameter, [bytes, bytes]);
-    this.m = uint16(m!);
-    this.v = uint16(v!);
+    this.#m = uint16(m!);
+    this.#v = uint16(v!);
   }
 
   update(
@@ -87,18 +88,25 @@ export class Bfloat16Moments implements Moments {
     step: number,
   ): void {
     const end = offset + value.length;
-    const key = roundingKey(this.seed, this.parameter.name, step);
-    adamwBfloat16(value, gradient, this.m.subarray(offset, end), this.v.subarray(offset, end), coefficients, {
-      key,
-      first: offset,
-    });
+    const key = roundingKey(this.#seed, this.#parameter.name, step);
+    adamwBfloat16(
+      value,
+      gradient,
+      this.#m.subarray(offset, end),
+      this.#v.subarray(offset, end),
+      coefficients,
+      {
+        key,
+        first: offset,
+      },
+    );
   }
 
   tensors(): [string, StateTensor][] {
-    const { name, shape } = this.parameter;
+    const { name, shape } = this.#parameter;
     return [
-      [`m.${name}`, { dtype: 'BF16', data: this.m, shape }],
-      [`v.${name}`, { dtype: 'BF16', data: this.v, shape }],
+      [`m.${name}`, { dtype: 'BF16', data: this.#m, shape }],
+      [`v.${name}`, { dtype: 'BF16', data: this.#v, shape }],
     ];
   }
 }
@@ -110,14 +118,15 @@ export class Bfloat16Moments implements Moments {
  * the reason that {@link Bfloat16Moments} gives.
  */
 export class BlockMoments implements Moments {
-  private readonly codes: BlockCodes;
-  private readonly scratch: Float32Array;
+  readonly #codes: BlockCodes;
+  readonly #scratch: Float32Array;
 
-  constructor(
-    memory: HostMemory,
-    private readonly parameter: ParameterShape,
-    private readonly seed: number,
-  ) {
+  readonly #parameter: ParameterShape;
+  readonly #seed: number;
+
+  constructor(memory: HostMemory, parameter: ParameterShape, seed: number) {
+    this.#parameter = parameter;
+    this.#seed = seed;
     const size = sizeOf(parameter.shape);
     const scales = 4 * Math.ceil(size / BLOCK);
     const [m, s, mScales, sScales, scratch] = allocate(memory, parameter, [
@@ -127,8 +136,8 @@ export class BlockMoments implements Moments {
       scales,
       4 * 2 * BLOCK,
     ]);
-    this.codes = { m: m!, s: s!, mScales: float32(mScales!), sScales: float32(sScales!) };
-    this.scratch = float32(scratch!);
+    this.#codes = { m: m!, s: s!, mScales: float32(mScales!), sScales: float32(sScales!) };
+    this.#scratch = float32(scratch!);
   }
 
   update(
@@ -138,27 +147,27 @@ export class BlockMoments implements Moments {
     coefficients: AdamWCoefficients,
     step: number,
   ): void {
-    const { name } = this.parameter;
+    const { name } = this.#parameter;
     if (offset % BLOCK !== 0) {
       throw new RopewalkError(
         `AdamW: a run of ${name} begins at ${offset}; with 8-bit states, begin at multiples of ${BLOCK}.`,
       );
     }
     const end = offset + value.length;
-    const { m, s, mScales, sScales } = this.codes;
+    const { m, s, mScales, sScales } = this.#codes;
     const codes = {
       m: m.subarray(offset, end),
       s: s.subarray(offset, end),
       mScales: mScales.subarray(offset / BLOCK, Math.ceil(end / BLOCK)),
       sScales: sScales.subarray(offset / BLOCK, Math.ceil(end / BLOCK)),
     };
-    const rounding = { key: roundingKey(this.seed, name, step), first: offset };
-    adamwBlocks(value, gradient, codes, this.scratch, coefficients, rounding);
+    const rounding = { key: roundingKey(this.#seed, name, step), first: offset };
+    adamwBlocks(value, gradient, codes, this.#scratch, coefficients, rounding);
   }
 
   tensors(): [string, StateTensor][] {
-    const { name, shape } = this.parameter;
-    const { m, s, mScales, sScales } = this.codes;
+    const { name, shape } = this.#parameter;
+    const { m, s, mScales, sScales } = this.#codes;
     const blocks = [mScales.length];
     return [
       [`m.${name}`, { dtype: 'U8', data: m, shape }],

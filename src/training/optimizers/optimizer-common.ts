@@ -83,23 +83,23 @@ export function checkSteps(optimizer: string, saved: OptimizerState['steps'], na
 
 /** Step counts by parameter, with runs of a parameter's elements kept in order. */
 export class StepCounts {
-  private readonly sizes: ReadonlyMap<string, number>;
-  private steps: Map<string, number>;
+  readonly #sizes: ReadonlyMap<string, number>;
+  #steps: Map<string, number>;
   /** Where the next run of a step that has begun must start. */
-  private readonly begun = new Map<string, number>();
+  readonly #begun = new Map<string, number>();
+
+  readonly #optimizer: string;
 
   /** @param optimizer its name, for messages. */
-  constructor(
-    private readonly optimizer: string,
-    parameters: Iterable<ParameterShape>,
-  ) {
+  constructor(optimizer: string, parameters: Iterable<ParameterShape>) {
+    this.#optimizer = optimizer;
     const sizes = new Map<string, number>();
     for (const { name, shape } of parameters) {
       if (sizes.has(name)) throw new RopewalkError(`${optimizer}: the parameter ${name} is given twice.`);
       sizes.set(name, sizeOf(shape));
     }
-    this.sizes = sizes;
-    this.steps = new Map([...sizes.keys()].map((name) => [name, 0]));
+    this.#sizes = sizes;
+    this.#steps = new Map([...sizes.keys()].map((name) => [name, 0]));
   }
 
   /**
@@ -108,8 +108,8 @@ export class StepCounts {
    * @returns which step of this parameter it is, from 1, and where its elements begin.
    */
   begin({ name, value, gradient, offset = 0 }: OptimizedParameter): { step: number; offset: number } {
-    const { optimizer } = this;
-    const size = this.sizes.get(name);
+    const optimizer = this.#optimizer;
+    const size = this.#sizes.get(name);
     if (size === undefined) {
       throw new RopewalkError(
         `${optimizer} has no state for ${name}; give the parameter when the optimizer is made.`,
@@ -120,40 +120,40 @@ export class StepCounts {
         `${optimizer}: ${name} has ${value.length} elements and its gradient ${gradient.length}; give arrays of one length.`,
       );
     }
-    const expected = this.begun.get(name) ?? 0;
+    const expected = this.#begun.get(name) ?? 0;
     if (offset !== expected || offset + value.length > size) {
       throw new RopewalkError(
         `${optimizer}: ${name} has ${size} elements, and those from ${expected} on are next, but ${value.length} from ` +
           `${offset} on are given; give a step's runs one after another.`,
       );
     }
-    return { step: this.steps.get(name)! + 1, offset };
+    return { step: this.#steps.get(name)! + 1, offset };
   }
 
   /** Notes that what {@link begin} was given is updated. */
   end({ name, value }: OptimizedParameter): void {
-    const next = (this.begun.get(name) ?? 0) + value.length;
-    if (next < this.sizes.get(name)!) {
-      this.begun.set(name, next);
+    const next = (this.#begun.get(name) ?? 0) + value.length;
+    if (next < this.#sizes.get(name)!) {
+      this.#begun.set(name, next);
       return;
     }
-    this.begun.delete(name);
-    this.steps.set(name, this.steps.get(name)! + 1);
+    this.#begun.delete(name);
+    this.#steps.set(name, this.#steps.get(name)! + 1);
   }
 
   state(): Record<string, number> {
-    return Object.fromEntries(this.steps);
+    return Object.fromEntries(this.#steps);
   }
 
   /** @throws RopewalkError when the counts are of other parameters. */
   check(saved: OptimizerState['steps']): void {
-    checkSteps(this.optimizer, saved, this.sizes.keys());
+    checkSteps(this.#optimizer, saved, this.#sizes.keys());
   }
 
   restore(saved: OptimizerState['steps']): void {
     this.check(saved);
-    this.begun.clear();
-    for (const name of this.sizes.keys()) this.steps.set(name, saved[name]!);
+    this.#begun.clear();
+    for (const name of this.#sizes.keys()) this.#steps.set(name, saved[name]!);
   }
 }
 

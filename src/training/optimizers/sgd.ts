@@ -12,7 +12,7 @@ import {
 /** Plain stochastic gradient descent: value ← value − learning rate · gradient. It keeps nothing but step counts. */
 export class Sgd implements Optimizer {
   readonly bytesPerParameter = 0;
-  private steps = new Map<string, number>();
+  #steps = new Map<string, number>();
 
   step(parameters: Iterable<OptimizedParameter>, settings: StepSettings): void {
     const { learningRate, gradientScale } = checkedSettings(settings);
@@ -20,16 +20,16 @@ export class Sgd implements Optimizer {
       sgd(value, gradient, learningRate, gradientScale);
       // The last run of a weight's elements ends its step.
       const ends = offset + value.length === sizeOf(shape);
-      this.steps.set(name, (this.steps.get(name) ?? 0) + (ends ? 1 : 0));
+      this.#steps.set(name, (this.#steps.get(name) ?? 0) + (ends ? 1 : 0));
     }
   }
 
   state(): OptimizerState {
-    return { steps: Object.fromEntries(this.steps), tensors: new Map() };
+    return { steps: Object.fromEntries(this.#steps), tensors: new Map() };
   }
 
   restore(state: OptimizerState): void {
     checkSteps('Sgd', state.steps, Object.keys(state.steps));
-    this.steps = new Map(Object.entries(state.steps));
+    this.#steps = new Map(Object.entries(state.steps));
   }
 }

@@ -238,7 +238,7 @@ export class RunDirectory {
         { cause: error },
       );
     });
-    await this.cutMetrics(step, trainer.finished);
+    await this.#cutMetrics(step, trainer.finished);
     return step;
   }
 
@@ -254,7 +254,7 @@ export class RunDirectory {
   }
 
   /** @param finished the evaluation after the last step will be made again. */
-  private async cutMetrics(step: number, finished: boolean): Promise<void> {
+  async #cutMetrics(step: number, finished: boolean): Promise<void> {
     const again = (event: RunEvent) => finished && event.step === step && REPEATED.includes(event.type);
     const kept = (await this.metrics()).filter((event) => event.step <= step && !again(event));
     const text = kept.map((event) => `${JSON.stringify(event)}\n`).join('');

@@ -7,13 +7,16 @@ import type { GgufFile } from './reader.ts';
 export class GgufMetadata {
   readonly architecture: string;
 
-  constructor(private readonly file: GgufFile) {
+  readonly #file: GgufFile;
+
+  constructor(file: GgufFile) {
+    this.#file = file;
     this.architecture = this.text('general.architecture');
   }
 
   /** What messages call the file. */
   get name(): string {
-    return this.file.name;
+    return this.#file.name;
   }
 
   has(key: string): boolean {
@@ -21,7 +24,7 @@ export class GgufMetadata {
   }
 
   value(key: string): GgufValue | undefined {
-    return this.file.metadata.get(key.replace('{arch}', this.architecture));
+    return this.#file.metadata.get(key.replace('{arch}', this.architecture));
   }
 
   text(key: string, fallback?: string): string {
@@ -83,19 +86,19 @@ export class GgufMetadata {
   /** The error of a key that is missing or is not what it must be. */
   wrong(key: string, what: string): RopewalkError {
     const full = key.replace('{arch}', this.architecture ?? '');
-    const value = this.file.metadata.get(full);
+    const value = this.#file.metadata.get(full);
     if (value === undefined) {
       return new RopewalkError(
-        `${this.file.name}: the key ${quote(full)} is missing; it must be ${what}: convert the model to GGUF again.`,
+        `${this.#file.name}: the key ${quote(full)} is missing; it must be ${what}: convert the model to GGUF again.`,
       );
     }
     const shown = typeof value === 'object' ? 'a list' : quote(String(value).slice(0, 60));
-    return new RopewalkError(`${this.file.name}: the key ${quote(full)} is ${shown}; it must be ${what}.`);
+    return new RopewalkError(`${this.#file.name}: the key ${quote(full)} is ${shown}; it must be ${what}.`);
   }
 
   /** An error about this file. */
   error(message: string): RopewalkError {
-    return new RopewalkError(`${this.file.name}: ${message}`);
+    return new RopewalkError(`${this.#file.name}: ${message}`);
   }
 }
 
