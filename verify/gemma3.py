@@ -1,23 +1,48 @@
 """Logits and perplexity of Gemma 3 270M's GGUF by transformers in float32, eager, over the weights that the package gguf
-dequantizes, on the ids that verify/gemma3.ts scored; prints both sides. Needs torch, transformers, gguf and accelerate.
+dequantizes, on the ids that verify/gemma3.ts scored; prints both sides. Needs torch, transformers
+and gguf.
 
     python verify/gemma3.py MODEL.gguf OUT
 """
 
 import json
-import os
 import sys
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM
+from gguf import MODEL_ARCH, GGUFReader, get_tensor_name_map
+from gguf.quants import dequantize
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 path, out = sys.argv[1:3]
 torch.set_num_threads(2)
-model = AutoModelForCausalLM.from_pretrained(
-    os.path.dirname(path), gguf_file=os.path.basename(path), dtype=torch.float32, attn_implementation="eager"
-).eval()
-print(model.config.layer_types.count("full_attention"), model.config.rope_parameters, model.config.sliding_window)
+reader = GGUFReader(path)
+number = {key.split(".", 1)[1]: field.contents() for key, field in reader.fields.items() if key.startswith("gemma3.")}
+layers = int(number["block_count"])
+config = Gemma3TextConfig(
+    vocab_size=len(reader.fields["tokenizer.ggml.tokens"].data),
+    hidden_size=int(number["embedding_length"]),
+    intermediate_size=int(number["feed_forward_length"]),
+    num_hidden_layers=layers,
+    num_attention_heads=int(number["attention.head_count"]),
+    num_key_value_heads=int(number["attention.head_count_kv"]),
+    head_dim=int(number["attention.key_length"]),
+    max_position_embeddings=int(number["context_length"]),
+    rms_norm_eps=float(number["attention.layer_norm_rms_epsilon"]),
+    query_pre_attn_scalar=int(number["attention.key_length"]),
+    sliding_window=int(number["attention.sliding_window"]),
+)
+config._attn_implementation = "eager"
+model = Gemma3ForCausalLM(config).eval()
+table = get_tensor_name_map(MODEL_ARCH.GEMMA3, layers)
+stored = {tensor.name: tensor for tensor in reader.tensors}
+with torch.no_grad():
+    for name, parameter in model.named_parameters():
+        tensor = stored.pop(table.get_name(name, try_suffixes=(".weight",)))
+        values = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy()).reshape(parameter.shape)
+        parameter.copy_(values - 1 if "norm" in name else values)
+assert not stored, list(stored)
+print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
 data = json.load(open(f"{out}/ids.json"))
 BOS = 2
 
