@@ -53,6 +53,7 @@ export { type DistillationSettings, offlineLoss, onlineLoss, TEACHER_INPUTS } fr
 export { OnlineSource } from './distillation/online-source.ts';
 export { Teacher, type TeacherWeights } from './distillation/teacher.ts';
 export { RopewalkError } from './errors.ts';
+export type { RopeConfig } from './families/common/rope-config.ts';
 export type { CommonConfig, RawConfig } from './families/config.ts';
 export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './families/family.ts';
 export { type GemmaConfig, gemma } from './families/gemma.ts';
@@ -71,7 +72,6 @@ export {
   modelFromConfig,
   presetNames,
 } from './families/registry.ts';
-export type { RopeConfig } from './families/rope-config.ts';
 export { type ByteSink, type ByteSource, memorySink, memorySource } from './files/source.ts';
 export {
   type BatchOptions,
@@ -117,7 +117,7 @@ export {
 export { checkDraftTokenizer } from './generation/speculate/draft-tokenizer.ts';
 export type { Speculation } from './generation/speculate/speculate.ts';
 export { StopStrings } from './generation/stop-strings.ts';
-export { type TapOptions, type TapResult, TapRunner, type TapValue } from './generation/taps.ts';
+export { type TapOptions, type TapResult, TapRunner, type TapValue } from './generation/taps/taps.ts';
 export type { TextEnd, TextOptions } from './generation/text-stream.ts';
 export { differentiate } from './graph/differentiate.ts';
 export { type Dim, type Shape, type SymbolicDim, symbol } from './graph/dims.ts';

@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
 import { FileSource } from '../src/files/file.node.ts';
-import type { TapOptions } from '../src/generation/taps.ts';
+import type { TapOptions } from '../src/generation/taps/taps.ts';
 import { findChromium, openPage } from './helpers/browser.node.ts';
 import type { BrowserPage } from './helpers/browser-page.ts';
 import { comparisons, relativeError, TAP_OPTIONS, tapReference } from './helpers/tap-references.ts';

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
+import { unsupportedKind } from '../src/families/common/unsupported.ts';
 import { families, familyNames } from '../src/families/registry.ts';
-import { unsupportedKind } from '../src/families/unsupported.ts';
 
 /**
  * What is particular to a family stands in its file: nothing outside src/families has a table or a condition with a

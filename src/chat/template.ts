@@ -1,10 +1,10 @@
 import { RopewalkError } from '../errors.ts';
 import { Budget } from '../jinja/budget.ts';
 import { BudgetExceeded, Raised } from '../jinja/errors.ts';
-import { globals } from '../jinja/functions.ts';
 import { run } from '../jinja/interpreter.ts';
-import type { Program } from '../jinja/nodes.ts';
-import { parse } from '../jinja/parser.ts';
+import { globals } from '../jinja/library/functions.ts';
+import type { Program } from '../jinja/parsing/nodes.ts';
+import { parse } from '../jinja/parsing/parser.ts';
 import { Text } from '../jinja/text.ts';
 import { List, type Value } from '../jinja/values.ts';
 import { namedTemplates } from '../tokenizer/named-templates.ts';

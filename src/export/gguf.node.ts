@@ -9,7 +9,7 @@ import { GGML_TYPES, type WritableGgmlType } from '../checkpoint/gguf/types.ts';
 import { entriesFromConfig, type GgufEntry } from '../checkpoint/gguf/writing/entries.ts';
 import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoint/gguf/writing/writer.ts';
 import { RopewalkError } from '../errors.ts';
-import type { RopeConfig } from '../families/rope-config.ts';
+import type { RopeConfig } from '../families/common/rope-config.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
 import { checkFloat16 } from './external-data.ts';

@@ -1,7 +1,4 @@
-import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderParts, defineFamily } from './decoder.ts';
-import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './layer-types.ts';
+import { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './common/layer-types.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
@@ -9,8 +6,11 @@ import {
   rotaryNames,
   rotaryParts,
   writeRotaryDecoder,
-} from './rotary-decoder.ts';
-import { rotaryGguf } from './rotary-gguf.ts';
+} from './common/rotary-decoder.ts';
+import { rotaryGguf } from './common/rotary-gguf.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
+import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * EXAONE 4 (LG AI Research 2025, arXiv:2507.11407): norms stand behind attention and MLP alone; at 32B three local layers for

@@ -1,9 +1,9 @@
 import type { Tensor } from '../graph/tensor.ts';
 import type { SequenceContext } from '../nn/attention.ts';
 import { Module, type Parameter } from '../nn/module.ts';
+import type { GgufForm, NoGguf } from './common/gguf.ts';
 import type { CommonConfig, RawConfig, Warn } from './config.ts';
 import type { DecoderNames, DecoderParts } from './decoder.ts';
-import type { GgufForm, NoGguf } from './gguf.ts';
 
 /** The output layer as the loss needs it: fused with the cross-entropy, so that all logits never exist at once. */
 export interface Head {

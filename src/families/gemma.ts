@@ -1,15 +1,15 @@
-import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderParts, defineFamily } from './decoder.ts';
-import type { Preset } from './family.ts';
-import { GEMMA_FIELDS, gemmaGguf, readGemma, writeGemma } from './gemma-common.ts';
+import { GEMMA_FIELDS, gemmaGguf, readGemma, writeGemma } from './common/gemma-common.ts';
 import {
   type RotaryDecoderConfig,
   rotaryLayer,
   rotaryNames,
   rotaryParts,
   withRotaryLayers,
-} from './rotary-decoder.ts';
-import { type RotarySizes, sizeFields, TINY_FIELDS, TINY_SIZES } from './rotary-sizes.ts';
+} from './common/rotary-decoder.ts';
+import { type RotarySizes, sizeFields, TINY_FIELDS, TINY_SIZES } from './common/rotary-sizes.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
+import type { Preset } from './family.ts';
 
 /**
  * Gemma (Gemma Team 2024, arXiv:2403.08295): RoPE, RMSNorm, GeGLU; multi-head attention at 7B, multi-query at 2B.

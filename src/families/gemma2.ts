@@ -1,15 +1,15 @@
-import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderParts, defineFamily } from './decoder.ts';
 import {
   GEMMA_FIELDS,
   gemmaGguf,
   type LocalGemmaConfig,
   readLocalGemma,
   writeLocalGemma,
-} from './gemma-common.ts';
-import { layerTypes, withTypedLayers } from './layer-types.ts';
-import { rotaryLayer, rotaryNames, rotaryParts } from './rotary-decoder.ts';
-import { type RotarySizes, sizeFields, TINY_FIELDS, TINY_SIZES } from './rotary-sizes.ts';
+} from './common/gemma-common.ts';
+import { layerTypes, withTypedLayers } from './common/layer-types.ts';
+import { rotaryLayer, rotaryNames, rotaryParts } from './common/rotary-decoder.ts';
+import { type RotarySizes, sizeFields, TINY_FIELDS, TINY_SIZES } from './common/rotary-sizes.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
 
 /**
  * Gemma 2 (Gemma Team 2024, arXiv:2408.00118): local sliding-window and global layers in turn, grouped queries, capped

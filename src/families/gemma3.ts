@@ -1,10 +1,10 @@
+import { gemmaGguf, readGemma, writeGemma } from './common/gemma-common.ts';
+import { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './common/layer-types.ts';
+import { type RopeConfig, readTwoRopes, writeTwoRopes } from './common/rope-config.ts';
+import { type RotaryDecoderConfig, rotaryLayer, rotaryNames, rotaryParts } from './common/rotary-decoder.ts';
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { gemmaGguf, readGemma, writeGemma } from './gemma-common.ts';
-import { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './layer-types.ts';
-import { type RopeConfig, readTwoRopes, writeTwoRopes } from './rope-config.ts';
-import { type RotaryDecoderConfig, rotaryLayer, rotaryNames, rotaryParts } from './rotary-decoder.ts';
 
 /**
  * Gemma 3, its text model (Gemma Team 2025, arXiv:2503.19786): five local layers for each global one, a rotary base for each

@@ -1,3 +1,4 @@
+import { type GgufForm, ggufTensors } from './common/gguf.ts';
 import {
   type ClassDefaults,
   type CommonConfig,
@@ -10,7 +11,6 @@ import {
 } from './config.ts';
 import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { type GgufForm, ggufTensors } from './gguf.ts';
 
 /**
  * GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each half of a block, GELU in its tanh form.

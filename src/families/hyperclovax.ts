@@ -1,6 +1,3 @@
-import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
-import { TINY_INITIALIZER_RANGE } from './family.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
@@ -9,7 +6,10 @@ import {
   rotaryParts,
   withRotaryLayers,
   writeRotaryDecoder,
-} from './rotary-decoder.ts';
+} from './common/rotary-decoder.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
+import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
+import { TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * HyperCLOVA X (NAVER Cloud): Llama's layers with multipliers (maximal update parametrization, Yang et al. 2022,

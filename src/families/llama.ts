@@ -1,6 +1,3 @@
-import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderParts, defineFamily } from './decoder.ts';
-import type { Preset } from './family.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
@@ -9,9 +6,18 @@ import {
   rotaryParts,
   withRotaryLayers,
   writeRotaryDecoder,
-} from './rotary-decoder.ts';
-import { ATTENTION_PROJECTIONS, ggufHasBias, MLP_PROJECTIONS, rotaryGguf } from './rotary-gguf.ts';
-import { type RotarySizes, sizeFields, TINY_FIELDS, TINY_SIZES, USUAL_FIELDS } from './rotary-sizes.ts';
+} from './common/rotary-decoder.ts';
+import { ATTENTION_PROJECTIONS, ggufHasBias, MLP_PROJECTIONS, rotaryGguf } from './common/rotary-gguf.ts';
+import {
+  type RotarySizes,
+  sizeFields,
+  TINY_FIELDS,
+  TINY_SIZES,
+  USUAL_FIELDS,
+} from './common/rotary-sizes.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
+import type { Preset } from './family.ts';
 
 /**
  * Llama 3, 3.1 and 3.2 (Grattafiori et al. 2024, arXiv:2407.21783): RoPE, RMSNorm, grouped queries, SwiGLU.

@@ -1,6 +1,3 @@
-import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderParts, defineFamily } from './decoder.ts';
-import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
@@ -9,8 +6,11 @@ import {
   rotaryParts,
   withRotaryLayers,
   writeRotaryDecoder,
-} from './rotary-decoder.ts';
-import { rotaryGguf } from './rotary-gguf.ts';
+} from './common/rotary-decoder.ts';
+import { rotaryGguf } from './common/rotary-gguf.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
+import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * Mistral 7B and NeMo (Jiang et al. 2023, arXiv:2310.06825): Llama's layers, in v0.1 all of them with a sliding window.

@@ -1,7 +1,4 @@
-import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderParts, defineFamily } from './decoder.ts';
-import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './layer-types.ts';
+import { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './common/layer-types.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
@@ -9,8 +6,11 @@ import {
   rotaryNames,
   rotaryParts,
   writeRotaryDecoder,
-} from './rotary-decoder.ts';
-import { rotaryGguf } from './rotary-gguf.ts';
+} from './common/rotary-decoder.ts';
+import { rotaryGguf } from './common/rotary-gguf.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
+import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * Qwen 2 and 2.5 (Qwen Team 2024, arXiv:2407.10671 and arXiv:2412.15115): Llama's layers with biases on queries, keys and

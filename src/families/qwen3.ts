@@ -1,8 +1,4 @@
-import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderParts, defineFamily } from './decoder.ts';
-import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { type LayerType, layerTypes, withTypedLayers } from './layer-types.ts';
-import { readWindows, writeWindows } from './qwen2.ts';
+import { type LayerType, layerTypes, withTypedLayers } from './common/layer-types.ts';
 import {
   type RotaryDecoderConfig,
   readRotaryDecoder,
@@ -10,8 +6,12 @@ import {
   rotaryNames,
   rotaryParts,
   writeRotaryDecoder,
-} from './rotary-decoder.ts';
-import { rotaryGguf } from './rotary-gguf.ts';
+} from './common/rotary-decoder.ts';
+import { rotaryGguf } from './common/rotary-gguf.ts';
+import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
+import { type DecoderParts, defineFamily } from './decoder.ts';
+import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+import { readWindows, writeWindows } from './qwen2.ts';
 
 /**
  * Qwen 3, dense (Qwen Team 2025, arXiv:2505.09388): each head of queries and keys is normalized before it is rotated;

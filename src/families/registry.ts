@@ -1,4 +1,5 @@
 import { RopewalkError } from '../errors.ts';
+import { unsupportedKind } from './common/unsupported.ts';
 import type { CommonConfig, RawConfig } from './config.ts';
 import { exaone4 } from './exaone4.ts';
 import { EXCHANGED_TYPE, exchange, type PartChanges, parseChanges, readChanges } from './exchange.ts';
@@ -13,7 +14,6 @@ import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
-import { unsupportedKind } from './unsupported.ts';
 
 /** The families there are. A new one is a file beside these and a line here. */
 export const families: readonly Family[] = [

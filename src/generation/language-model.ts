@@ -4,7 +4,7 @@ import type { Family } from '../families/family.ts';
 import type { ChatOptions, ReplyEnd } from './chat.ts';
 import type { SamplingOptions } from './sampler.ts';
 import type { Score } from './score.ts';
-import type { TapOptions, TapResult } from './taps.ts';
+import type { TapOptions, TapResult } from './taps/taps.ts';
 import type { TextEnd, TextOptions } from './text-stream.ts';
 
 /** A call that an AbortSignal can stop: it rejects with the signal's reason. */

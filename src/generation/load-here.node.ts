@@ -4,7 +4,7 @@ import type { PullProgress } from '../hub/pull.node.ts';
 import { resolveModel } from '../hub/resolve.node.ts';
 import { createDecoder, type DecoderOptions } from './decoder.node.ts';
 import { LocalModel } from './local-model.ts';
-import { openTaps } from './taps.node.ts';
+import { openTaps } from './taps/taps.node.ts';
 
 /** Everything but the functions and the signal can be cloned, so that it reaches another thread. */
 export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {

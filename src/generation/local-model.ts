@@ -20,7 +20,7 @@ import type {
 import type { SamplingOptions } from './sampler.ts';
 import { withSamplingDefaults } from './sampling-defaults.ts';
 import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
-import type { TapOptions, TapResult, TapRunner } from './taps.ts';
+import type { TapOptions, TapResult, TapRunner } from './taps/taps.ts';
 import type { TextEnd } from './text-stream.ts';
 
 /** Tokens of a run when logits of all of them are wanted: `[256, vocab]` at a time. */

@@ -1,9 +1,9 @@
-import { positional } from './args.ts';
 import type { Budget } from './budget.ts';
 import { JinjaError, NotSupported } from './errors.ts';
+import { positional } from './library/args.ts';
+import { textMethod } from './library/text-methods.ts';
 import { equal, integer, lengthOf, numeric } from './python.ts';
 import { Text, TextBuilder } from './text.ts';
-import { textMethod } from './text-methods.ts';
 import {
   Callable,
   Dict,

@@ -1,5 +1,5 @@
 import { NotSupported } from './errors.ts';
-import { SPACES } from './lexer.ts';
+import { SPACES } from './parsing/lexer.ts';
 
 const SPACE = new RegExp(`^[${SPACES}]$`);
 

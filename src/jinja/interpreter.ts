@@ -2,7 +2,7 @@ import type { Budget } from './budget.ts';
 import { JinjaError } from './errors.ts';
 import { Evaluator } from './expressions.ts';
 import { LoopContext } from './loop.ts';
-import type { Expression, ForNode, MacroNode, Program, Statement, Target } from './nodes.ts';
+import type { Expression, ForNode, MacroNode, Program, Statement, Target } from './parsing/nodes.ts';
 import { itemsOf, iterate, textOf, truthy } from './python.ts';
 import { Scope } from './scope.ts';
 import type { Frame } from './scopes.ts';

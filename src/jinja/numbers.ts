@@ -1,6 +1,6 @@
 import { type Budget, MAX_BITS } from './budget.ts';
 import { BudgetExceeded, JinjaError, NotSupported } from './errors.ts';
-import type { BinaryOperator } from './nodes.ts';
+import type { BinaryOperator } from './parsing/nodes.ts';
 
 /** An int is a bigint, a float a number; a bool counts as an int. */
 export type Numeric = bigint | number;

@@ -1,5 +1,5 @@
 import { JinjaError } from './errors.ts';
-import type { Arguments, Expression, MacroNode, Statement, Target } from './nodes.ts';
+import type { Arguments, Expression, MacroNode, Statement, Target } from './parsing/nodes.ts';
 
 /**
  * What a name is at the beginning of a frame: a parameter, what the outer frame calls so, what the template was given,

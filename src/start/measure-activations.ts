@@ -1,4 +1,4 @@
-import { TapRunner } from '../generation/taps.ts';
+import { TapRunner } from '../generation/taps/taps.ts';
 import { partsOf } from '../inspect/model-parts.ts';
 import type { ActivationInputs } from '../report/results.ts';
 import type { Engine } from '../runtime/engine.ts';

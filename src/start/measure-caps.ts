@@ -1,4 +1,4 @@
-import { TapRunner, type TapValue } from '../generation/taps.ts';
+import { TapRunner, type TapValue } from '../generation/taps/taps.ts';
 import { partsOf } from '../inspect/model-parts.ts';
 import type { CapEffect, CapEffects } from '../report/results.ts';
 import type { Engine } from '../runtime/engine.ts';

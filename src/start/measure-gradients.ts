@@ -3,7 +3,7 @@ import type { CommonConfig } from '../families/config.ts';
 import { exchange } from '../families/exchange.ts';
 import type { Family } from '../families/family.ts';
 import { initializeWeights } from '../families/initialize.ts';
-import { TapRunner } from '../generation/taps.ts';
+import { TapRunner } from '../generation/taps/taps.ts';
 import { sumOfSquares } from '../kernels/kernels.ts';
 import { Random } from '../random.ts';
 import type { Engine } from '../runtime/engine.ts';

@@ -1,5 +1,5 @@
 import type { CausalLM } from '../families/family.ts';
-import { TapRunner } from '../generation/taps.ts';
+import { TapRunner } from '../generation/taps/taps.ts';
 import { partsOf } from '../inspect/model-parts.ts';
 import type { DistanceScores } from '../report/results.ts';
 import type { Engine } from '../runtime/engine.ts';

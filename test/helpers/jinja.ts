@@ -1,8 +1,8 @@
 import { Budget } from '../../src/jinja/budget.ts';
 import { JinjaError, NotSupported } from '../../src/jinja/errors.ts';
-import { globals } from '../../src/jinja/functions.ts';
 import { run } from '../../src/jinja/interpreter.ts';
-import { parse } from '../../src/jinja/parser.ts';
+import { globals } from '../../src/jinja/library/functions.ts';
+import { parse } from '../../src/jinja/parsing/parser.ts';
 import { Text } from '../../src/jinja/text.ts';
 import { Dict, List, type Value } from '../../src/jinja/values.ts';
 

@@ -1,6 +1,6 @@
 import { openSafetensors } from '../../src/checkpoint/safetensors/safetensors-file.ts';
 import { FileSource } from '../../src/files/file.node.ts';
-import type { TapOptions } from '../../src/generation/taps.ts';
+import type { TapOptions } from '../../src/generation/taps/taps.ts';
 
 /** The cases that have taps.safetensors (test/reference/make_taps.py). */
 export const TAP_CASES = ['gpt', 'gpt2', 'gemma', 'gemma-mha', 'gemma2', 'llama', 'llama-rope-scaled'];

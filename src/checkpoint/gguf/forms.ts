@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
+import type { GgufForm } from '../../families/common/gguf.ts';
 import type { Family } from '../../families/family.ts';
-import type { GgufForm } from '../../families/gguf.ts';
 import { families } from '../../families/registry.ts';
 
 /** A family with its form in GGUF. */

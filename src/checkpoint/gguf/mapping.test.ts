@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { rotaryDivisors, scalingOf } from '../../families/gguf-rope.ts';
+import { rotaryDivisors, scalingOf } from '../../families/common/gguf-rope.ts';
 import type { RopeScaling } from '../../nn/rope-scaling.ts';
 import { rescaleRotary } from '../../nn/rope-scaling.ts';
 import { familyForms } from './forms.ts';

@@ -1,4 +1,4 @@
-import type { GgufForm, GgufTransform } from '../../families/gguf.ts';
+import type { GgufForm, GgufTransform } from '../../families/common/gguf.ts';
 
 /** GGUF's name of a tensor and how it is stored there; undefined for a name that the form has not. */
 export function toGguf(

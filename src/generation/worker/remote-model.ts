@@ -13,7 +13,7 @@ import type {
 } from '../language-model.ts';
 import type { SamplingOptions } from '../sampler.ts';
 import type { Score } from '../score.ts';
-import type { TapOptions, TapResult } from '../taps.ts';
+import type { TapOptions, TapResult } from '../taps/taps.ts';
 import type { TextEnd } from '../text-stream.ts';
 import { ModelConnection, type ModelPort } from './model-connection.ts';
 import type { ModelFacts } from './model-protocol.ts';

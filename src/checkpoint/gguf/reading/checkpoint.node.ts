@@ -1,5 +1,5 @@
 import { RopewalkError } from '../../../errors.ts';
-import type { GgufForm, GgufTransform } from '../../../families/gguf.ts';
+import type { GgufForm, GgufTransform } from '../../../families/common/gguf.ts';
 import { readInto } from '../../../files/source.ts';
 import { sizeOf } from '../../../graph/dims.ts';
 import {

@@ -1,4 +1,4 @@
-import type { GgufForm, GgufReader } from '../../../families/gguf.ts';
+import type { GgufForm, GgufReader } from '../../../families/common/gguf.ts';
 import { quote } from '../../safetensors/header.ts';
 import { architectures, type FamilyForm, familyForms } from '../forms.ts';
 import type { SpecialIds } from '../tokenizer/special-ids.ts';

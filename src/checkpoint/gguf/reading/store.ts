@@ -1,4 +1,4 @@
-import type { GgufTransform } from '../../../families/gguf.ts';
+import type { GgufTransform } from '../../../families/common/gguf.ts';
 import { rotaryRow } from '../names.ts';
 
 /** Numbers on a side of the squares in which a matrix is turned round: both sides stay in the cache. */

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../../errors.ts';
+import type { GgufForm } from '../../../families/common/gguf.ts';
 import type { CommonConfig } from '../../../families/config.ts';
-import type { GgufForm } from '../../../families/gguf.ts';
 import type { GgufValue, GgufValueType } from '../types.ts';
 
 /** A metadata entry as `writeGguf` takes it. */

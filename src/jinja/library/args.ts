@@ -1,5 +1,5 @@
-import { JinjaError } from './errors.ts';
-import type { Given, Value } from './values.ts';
+import { JinjaError } from '../errors.ts';
+import type { Given, Value } from '../values.ts';
 
 /**
  * Sorts the arguments of a call by its parameters, as Python does.

@@ -1,5 +1,5 @@
-import type { Frame } from './scopes.ts';
-import type { Value } from './values.ts';
+import type { Frame } from '../scopes.ts';
+import type { Value } from '../values.ts';
 
 export interface Keyword {
   readonly name: string;

@@ -1,11 +1,9 @@
-import { bind } from './args.ts';
-import type { Budget } from './budget.ts';
-import { PREDICATES } from './characters.ts';
-import { JinjaError, NotSupported } from './errors.ts';
-import { isFilter } from './filters.ts';
-import { arithmetic } from './numbers.ts';
-import { compare, contains, equal, isIterable, numeric, textOf } from './python.ts';
-import { Text } from './text.ts';
+import type { Budget } from '../budget.ts';
+import { PREDICATES } from '../characters.ts';
+import { JinjaError, NotSupported } from '../errors.ts';
+import { arithmetic } from '../numbers.ts';
+import { compare, contains, equal, isIterable, numeric, textOf } from '../python.ts';
+import { Text } from '../text.ts';
 import {
   Callable,
   Dict,
@@ -17,7 +15,9 @@ import {
   typeName,
   Undefined,
   type Value,
-} from './values.ts';
+} from '../values.ts';
+import { bind } from './args.ts';
+import { isFilter } from './filters.ts';
 
 type Test = (value: Value, given: Given, budget: Budget) => boolean;
 

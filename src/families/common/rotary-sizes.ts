@@ -1,4 +1,4 @@
-import { TINY_INITIALIZER_RANGE } from './family.ts';
+import { TINY_INITIALIZER_RANGE } from '../family.ts';
 import type { RotaryDecoderConfig } from './rotary-decoder.ts';
 
 /** The sizes of a preset, short enough to stand in one line of a table. */

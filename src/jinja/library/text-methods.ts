@@ -1,12 +1,12 @@
+import type { Budget } from '../budget.ts';
+import { capitalize, PREDICATES, swapCase, title } from '../characters.ts';
+import { JinjaError, NotSupported } from '../errors.ts';
+import { integer, itemsOf, requireText, truthy } from '../python.ts';
+import { derived, EMPTY, Text, TextBuilder } from '../text.ts';
+import * as parts from '../text-parts.ts';
+import { Callable, Dict, type Given, List, Tuple, typeName, type Value } from '../values.ts';
 import { bind, positional } from './args.ts';
-import type { Budget } from './budget.ts';
-import { capitalize, PREDICATES, swapCase, title } from './characters.ts';
-import { JinjaError, NotSupported } from './errors.ts';
 import { formatText, type Lookup } from './format.ts';
-import { integer, itemsOf, requireText, truthy } from './python.ts';
-import { derived, EMPTY, Text, TextBuilder } from './text.ts';
-import * as parts from './text-parts.ts';
-import { Callable, Dict, type Given, List, Tuple, typeName, type Value } from './values.ts';
 
 type Method = (text: Text, given: Given, budget: Budget, lookup: Lookup) => Value;
 

@@ -1,9 +1,9 @@
-import { NotSupported } from './errors.ts';
+import { NotSupported } from '../errors.ts';
+import { analyze, Frame } from '../scopes.ts';
+import { Text } from '../text.ts';
 import { tokenize } from './lexer.ts';
 import type { Expression, MacroNode, Program, Statement } from './nodes.ts';
 import { ExpressionParser } from './parse-expression.ts';
-import { analyze, Frame } from './scopes.ts';
-import { Text } from './text.ts';
 import { Tokens } from './tokens.ts';
 
 /** Jinja2's statements that need other templates, or what has no place in a chat. */

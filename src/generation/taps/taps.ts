@@ -1,15 +1,15 @@
-import { RopewalkError } from '../errors.ts';
-import type { CausalLM } from '../families/family.ts';
-import { differentiate } from '../graph/differentiate.ts';
-import { shapeText, sizeOf } from '../graph/dims.ts';
-import { input, linear, linearCrossEntropy, softcap } from '../graph/operators/index.ts';
-import type { Tensor } from '../graph/tensor.ts';
-import { FullSequence } from '../nn/attention.ts';
-import type { Taps } from '../nn/taps.ts';
-import type { WeightSource } from '../onnx/weights.ts';
-import type { Engine, SessionSettings } from '../runtime/engine.ts';
-import { Executable, type HostTensor } from '../runtime/executable.ts';
-import { checkIds, checkPositions } from './decoder.ts';
+import { RopewalkError } from '../../errors.ts';
+import type { CausalLM } from '../../families/family.ts';
+import { differentiate } from '../../graph/differentiate.ts';
+import { shapeText, sizeOf } from '../../graph/dims.ts';
+import { input, linear, linearCrossEntropy, softcap } from '../../graph/operators/index.ts';
+import type { Tensor } from '../../graph/tensor.ts';
+import { FullSequence } from '../../nn/attention.ts';
+import type { Taps } from '../../nn/taps.ts';
+import type { WeightSource } from '../../onnx/weights.ts';
+import type { Engine, SessionSettings } from '../../runtime/engine.ts';
+import { Executable, type HostTensor } from '../../runtime/executable.ts';
+import { checkIds, checkPositions } from '../decoder.ts';
 
 /** A value of a model: row-major float32. */
 export interface TapValue {

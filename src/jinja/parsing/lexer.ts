@@ -1,4 +1,4 @@
-import { JinjaError, NotSupported } from './errors.ts';
+import { JinjaError, NotSupported } from '../errors.ts';
 
 export type TokenType =
   | 'data'

@@ -1,4 +1,4 @@
-import type { RawConfig } from './config.ts';
+import type { RawConfig } from '../config.ts';
 
 /** Model types that people try, by what keeps Ropewalk from running them. */
 const GENERATIONS: Readonly<Record<string, string>> = {

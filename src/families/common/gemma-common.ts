@@ -1,4 +1,4 @@
-import type { ConfigReader } from './config.ts';
+import type { ConfigReader } from '../config.ts';
 import type { GgufForm, GgufReader } from './gguf.ts';
 import { type LayerType, readLayerTypes } from './layer-types.ts';
 import type { RopeConfig } from './rope-config.ts';

@@ -1,12 +1,20 @@
-import { attributeGetter } from './access.ts';
-import { bind } from './args.ts';
-import type { Budget } from './budget.ts';
-import { JinjaError, NotSupported } from './errors.ts';
-import type { Filter, Tools } from './filters.ts';
-import { arithmetic } from './numbers.ts';
-import { compare, equal, integer, itemsOf, iterate, numeric, requireText, textOf, truthy } from './python.ts';
-import { EMPTY, Text } from './text.ts';
-import * as parts from './text-parts.ts';
+import { attributeGetter } from '../access.ts';
+import type { Budget } from '../budget.ts';
+import { JinjaError, NotSupported } from '../errors.ts';
+import { arithmetic } from '../numbers.ts';
+import {
+  compare,
+  equal,
+  integer,
+  itemsOf,
+  iterate,
+  numeric,
+  requireText,
+  textOf,
+  truthy,
+} from '../python.ts';
+import { EMPTY, Text } from '../text.ts';
+import * as parts from '../text-parts.ts';
 import {
   Dict,
   type Given,
@@ -18,7 +26,9 @@ import {
   Undefined,
   type Value,
   View,
-} from './values.ts';
+} from '../values.ts';
+import { bind } from './args.ts';
+import type { Filter, Tools } from './filters.ts';
 
 /** A text in lower case, for comparisons that do not mind the case. */
 function ignoreCase(value: Value): Value {

@@ -1,10 +1,10 @@
-import type { Budget } from './budget.ts';
-import { JinjaError, NotSupported } from './errors.ts';
-import { floatText, formatFloat, type Numeric, toFloat, truncated } from './numbers.ts';
-import { numeric, repr, textOf } from './python.ts';
-import { Text, TextBuilder } from './text.ts';
-import { pad } from './text-parts.ts';
-import { Dict, Tuple, typeName, Undefined, type Value } from './values.ts';
+import type { Budget } from '../budget.ts';
+import { JinjaError, NotSupported } from '../errors.ts';
+import { floatText, formatFloat, type Numeric, toFloat, truncated } from '../numbers.ts';
+import { numeric, repr, textOf } from '../python.ts';
+import { Text, TextBuilder } from '../text.ts';
+import { pad } from '../text-parts.ts';
+import { Dict, Tuple, typeName, Undefined, type Value } from '../values.ts';
 
 /** How `{value.name}` and `{value[key]}` are looked up. */
 export interface Lookup {

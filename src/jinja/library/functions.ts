@@ -1,8 +1,7 @@
-import { bind, positional } from './args.ts';
-import { type Budget, MAX_ITEMS } from './budget.ts';
-import { BudgetExceeded, JinjaError, NotSupported, Raised } from './errors.ts';
-import { integer, itemsOf, lengthOf, textOf } from './python.ts';
-import { EMPTY, Text } from './text.ts';
+import { type Budget, MAX_ITEMS } from '../budget.ts';
+import { BudgetExceeded, JinjaError, NotSupported, Raised } from '../errors.ts';
+import { integer, itemsOf, lengthOf, textOf } from '../python.ts';
+import { EMPTY, Text } from '../text.ts';
 import {
   Callable,
   Dict,
@@ -15,7 +14,8 @@ import {
   typeName,
   Undefined,
   type Value,
-} from './values.ts';
+} from '../values.ts';
+import { bind, positional } from './args.ts';
 
 /** The functions that every template has. `now` is what `strftime_now` tells. */
 export function globals(strftime: (format: string) => string): ReadonlyMap<string, Value> {

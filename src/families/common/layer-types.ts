@@ -1,4 +1,4 @@
-import type { ConfigReader } from './config.ts';
+import type { ConfigReader } from '../config.ts';
 
 /** Whether a layer is local or global, in the words of config.json. */
 export type LayerType = 'sliding_attention' | 'full_attention';

@@ -1,4 +1,4 @@
-import type { CommonConfig } from './config.ts';
+import type { CommonConfig } from '../config.ts';
 
 /**
  * How a tensor is stored in GGUF, against Hugging Face's layout. Each has an inverse, so that a form serves both ways:

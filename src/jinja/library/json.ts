@@ -1,9 +1,9 @@
-import type { Budget } from './budget.ts';
-import { JinjaError } from './errors.ts';
-import { floatText } from './numbers.ts';
-import { compare } from './python.ts';
-import { derived, Text } from './text.ts';
-import { Dict, List, Tuple, typeName, type Value } from './values.ts';
+import type { Budget } from '../budget.ts';
+import { JinjaError } from '../errors.ts';
+import { floatText } from '../numbers.ts';
+import { compare } from '../python.ts';
+import { derived, Text } from '../text.ts';
+import { Dict, List, Tuple, typeName, type Value } from '../values.ts';
 
 export interface JsonOptions {
   readonly ensureAscii: boolean;

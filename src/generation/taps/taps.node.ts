@@ -1,7 +1,7 @@
-import { openModel } from '../checkpoint/load.node.ts';
-import { weightSources } from '../checkpoint/weight-sources.node.ts';
-import { type DecoderOptions, decodingEngine } from './decoder.node.ts';
-import type { OpenTaps } from './local-model.ts';
+import { openModel } from '../../checkpoint/load.node.ts';
+import { weightSources } from '../../checkpoint/weight-sources.node.ts';
+import { type DecoderOptions, decodingEngine } from '../decoder.node.ts';
+import type { OpenTaps } from '../local-model.ts';
 import { TapRunner } from './taps.ts';
 
 /**

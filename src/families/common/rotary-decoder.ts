@@ -1,6 +1,6 @@
-import type { NormSettings } from '../nn/norm.ts';
-import { type CommonConfig, type ConfigReader, readCommon, writeCommon } from './config.ts';
-import type { DecoderNames, DecoderParts, LayerParts, RopeParts } from './decoder.ts';
+import type { NormSettings } from '../../nn/norm.ts';
+import { type CommonConfig, type ConfigReader, readCommon, writeCommon } from '../config.ts';
+import type { DecoderNames, DecoderParts, LayerParts, RopeParts } from '../decoder.ts';
 import { type RopeConfig, readRope, writeRope } from './rope-config.ts';
 
 /**

@@ -1,5 +1,5 @@
-import { type RopeScaling, yarnMagnitude } from '../nn/rope-scaling.ts';
-import { ConfigReader, type RawConfig } from './config.ts';
+import { type RopeScaling, yarnMagnitude } from '../../nn/rope-scaling.ts';
+import { ConfigReader, type RawConfig } from '../config.ts';
 
 export interface RopeConfig {
   readonly rope_theta: number;

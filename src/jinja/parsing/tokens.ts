@@ -1,4 +1,4 @@
-import { JinjaError } from './errors.ts';
+import { JinjaError } from '../errors.ts';
 import type { Token, TokenType } from './lexer.ts';
 
 /** Most nesting of a source's expressions and blocks. */

@@ -1,4 +1,4 @@
-import { type Llama3Scaling, type RopeScaling, rescaleRotary, yarnMagnitude } from '../nn/rope-scaling.ts';
+import { type Llama3Scaling, type RopeScaling, rescaleRotary, yarnMagnitude } from '../../nn/rope-scaling.ts';
 import type { GgufReader, GgufSetting, RefuseGguf } from './gguf.ts';
 import type { RopeConfig } from './rope-config.ts';
 

@@ -1,4 +1,5 @@
-import { NotSupported } from './errors.ts';
+import { NotSupported } from '../errors.ts';
+import { Text } from '../text.ts';
 import type {
   Arguments,
   BinaryOperator,
@@ -9,7 +10,6 @@ import type {
   Keyword,
   Target,
 } from './nodes.ts';
-import { Text } from './text.ts';
 import type { Tokens } from './tokens.ts';
 
 const CONSTANTS: ReadonlyMap<string, boolean | null> = new Map([

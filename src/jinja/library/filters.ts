@@ -1,17 +1,17 @@
-import { onlyAttribute } from './access.ts';
+import { onlyAttribute } from '../access.ts';
+import type { Budget } from '../budget.ts';
+import { capitalize, escapeHtml, LINE_ENDS } from '../characters.ts';
+import { JinjaError, NotSupported } from '../errors.ts';
+import { roundFloat, roundInteger, toFloat, truncated } from '../numbers.ts';
+import { SPACES } from '../parsing/lexer.ts';
+import { integer, lengthOf, numeric, requireText, textOf, truthy } from '../python.ts';
+import { derived, EMPTY, Text, TextBuilder } from '../text.ts';
+import * as parts from '../text-parts.ts';
+import { Dict, type Given, List, Tuple, typeName, Undefined, type Value } from '../values.ts';
 import { bind } from './args.ts';
-import type { Budget } from './budget.ts';
-import { capitalize, escapeHtml, LINE_ENDS } from './characters.ts';
-import { JinjaError, NotSupported } from './errors.ts';
 import { percentFormat } from './format.ts';
 import { toJson } from './json.ts';
-import { SPACES } from './lexer.ts';
-import { roundFloat, roundInteger, toFloat, truncated } from './numbers.ts';
-import { integer, lengthOf, numeric, requireText, textOf, truthy } from './python.ts';
 import { SEQUENCE_FILTERS } from './sequence-filters.ts';
-import { derived, EMPTY, Text, TextBuilder } from './text.ts';
-import * as parts from './text-parts.ts';
-import { Dict, type Given, List, Tuple, typeName, Undefined, type Value } from './values.ts';
 
 /** What filters and tests may call in turn. */
 export interface Tools {
