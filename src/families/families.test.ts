@@ -37,6 +37,7 @@ const published: Record<string, number> = {
   'mistral-7b-v0.3': 7_248_023_552,
   'mistral-nemo-12b': 12_247_782_400,
   'exaone-4.0-1.2b': 1_279_391_488,
+  // Its card says 30.95B without the embedding and the head, which are 102,400 × 5,120 each.
   'exaone-4.0-32b': 32_003_216_384,
 };
 
