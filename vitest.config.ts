@@ -7,6 +7,7 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     globalSetup: './test/helpers/worker-setup.ts',
+    setupFiles: './test/helpers/seed.ts',
     testTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,

