@@ -351,7 +351,7 @@ describe('a chat with a person', () => {
       onInterrupt: () => () => {},
     });
     const over = chat.run();
-    const prompts = () => screen.split('> ').length;
+    const prompts = () => screen.split(/> |… /).length;
     for (const line of lines) {
       const before = prompts();
       input.write(line);
