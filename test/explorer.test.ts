@@ -36,6 +36,8 @@ describe.runIf(chromium)('the explorer', () => {
   }, 120_000);
   afterAll(() => explorer?.close());
 
+  const addressHas = (part: string) => explorer.page.waitForURL(({ hash }) => hash.includes(part));
+
   it.each(NAMES)('gives the logits that Node gives: %s', async (name) => {
     if (explorer.page.url() === 'about:blank') await explorer.visit('run');
     const request = { model: name, text: TEXT, taps: ['logits'] };
@@ -69,24 +71,24 @@ describe.runIf(chromium)('the explorer', () => {
     await page.getByLabel('Text').focus();
     await page.keyboard.press('End');
     await page.keyboard.type('walk');
-    await page.waitForFunction('location.hash.includes("text=a+ropewalk")');
+    await addressHas('text=a+ropewalk');
     await page.getByRole('radio', { name: 'Layer 0, sees 32 tokens' }).focus();
     await page.keyboard.press('ArrowRight');
-    await page.waitForFunction('location.hash.includes("layer=1")');
+    await addressHas('layer=1');
     await page.getByText('A global layer').waitFor();
     await page.getByRole('radio', { name: 'Head 0' }).focus();
     await page.keyboard.press('ArrowRight');
-    await page.waitForFunction('location.hash.includes("head=1")');
+    await addressHas('head=1');
     await page.getByRole('button', { name: 'Previous token' }).focus();
     await page.keyboard.press('Enter');
-    await page.waitForFunction('/[?&]at=\\d/.test(location.hash)');
+    await addressHas('at=');
     expect(await page.locator('.tokens [aria-pressed=true]').count()).toBe(1);
   });
 
   it('shows two models on the same text', async () => {
     const { page } = explorer;
     await explorer.visit('run?model=gpt&beside=llama&text=a+rope&lang=en');
-    await page.waitForFunction('document.querySelectorAll("[aria-busy=false] .candidates").length === 2');
+    await page.locator('[aria-busy=false] .candidates').nth(1).waitFor();
     expect(await page.locator('article h2').first().textContent()).toBe('gpt');
   });
 
@@ -97,7 +99,7 @@ describe.runIf(chromium)('the explorer', () => {
     await page.getByLabel('Text').fill('rope '.repeat(20_000));
     await page.getByText('only its beginning is read').waitFor();
     await page.getByLabel('Text').fill('rope');
-    await page.waitForFunction('document.querySelectorAll(".tokens li").length < 5');
+    await page.locator('.tokens li').nth(5).waitFor({ state: 'detached' });
   });
 
   describe.each(VIEWS)('its view %s', (view) => {

@@ -12,11 +12,6 @@ import { useRoute, VIEWS, type View, viewHash } from './route.ts';
 /** Each view's program is fetched when it is first shown. */
 const programs: Readonly<Record<View, () => Promise<ComponentType>>> = {
   run: async () => (await import('../views/run/run-view.tsx')).RunView,
-  compare: async () => (await import('../views/run/run-view.tsx')).RunView,
-  parts: async () => (await import('../views/run/run-view.tsx')).RunView,
-  train: async () => (await import('../views/run/run-view.tsx')).RunView,
-  estimate: async () => (await import('../views/run/run-view.tsx')).RunView,
-  open: async () => (await import('../views/run/run-view.tsx')).RunView,
 };
 
 const THEMES = ['auto', 'light', 'dark'] as const;
