@@ -3,7 +3,7 @@ import type { Engine } from '../../src/runtime/engine.ts';
 import { type OnnxRuntimeWeb, webEngine } from '../../src/runtime/engine.web.ts';
 
 /** The site's root, from a script in its `assets` folder. */
-const root = new URL('../', import.meta.url);
+const root = new URL(/* @vite-ignore */ '../', import.meta.url);
 
 /** The address of a file of the site. */
 export function siteUrl(path: string): URL {
