@@ -59,6 +59,8 @@ export interface RotaryGguf<C extends RotaryDecoderConfig> {
   readonly isLocal?: (index: number) => boolean;
   /** Numbers of config.json by their fields: key, type, and what files without the key mean. None may be null. */
   readonly settings?: Readonly<Record<string, GgufNumber>>;
+  /** Keys that a file may have with this value alone, or, where it is null, not at all. */
+  readonly only?: Readonly<Record<string, number | null>>;
   /** Settings beyond those of all rotary decoders. @param refused makes the error for what llama.cpp cannot run. */
   readonly write?: (config: C, refused: RefuseGguf) => GgufSetting[];
   /** Fields of config.json beyond those of all rotary decoders. */
@@ -94,7 +96,7 @@ export function rotaryGguf<C extends RotaryDecoderConfig>(form: RotaryGguf<C>): 
       ];
     },
     read: (file) => ({
-      ...readFields(file),
+      ...readFields(file, form.only),
       ...Object.fromEntries(
         numbers.map(([field, [key, type, fallback]]) => [
           field,
@@ -165,7 +167,11 @@ function settingsOf(c: RotaryDecoderConfig, refused: RefuseGguf): GgufSetting[] 
   ];
 }
 
-function readFields(file: GgufReader): Record<string, unknown> {
+function readFields(file: GgufReader, only: RotaryGguf<RotaryDecoderConfig>['only'] = {}) {
+  for (const [key, value] of Object.entries(only)) {
+    if (!file.has(key) || file.value(key) === value) continue;
+    throw file.error(`"${key}" other than ${value ?? 'none'} is not supported; run the file with llama.cpp.`);
+  }
   const experts = file.value('expert_count');
   if (experts !== undefined && experts !== 0)
     throw file.error(`a mixture of ${String(experts)} experts is not supported.`);
