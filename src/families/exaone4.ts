@@ -126,18 +126,23 @@ export const exaone4 = defineFamily<Exaone4Config>({
     norms: { post_attention_layernorm: 'post_attention_norm', post_feedforward_layernorm: 'post_ffw_norm' },
     headNorms: true,
     rotaryDivisors: true,
-    only: { 'attention.sliding_window': null },
+    // llama.cpp takes models of 64 layers for those with windows, and no others.
+    isLocal: (index, layers) => layers === 64 && isLocal(index),
     write(c, refused) {
       const heads = c.num_attention_heads * c.head_dim;
       if (heads !== c.hidden_size)
         throw refused(`its heads have ${heads} numbers, its width ${c.hidden_size}`);
-      if (c.sliding_window !== null) throw refused(`"sliding_window" is ${c.sliding_window}`);
-      return [];
+      const window = c.sliding_window;
+      if ((window !== null) !== (c.num_hidden_layers === 64))
+        throw refused(`"sliding_window" is ${window} at ${c.num_hidden_layers} layers`);
+      return window === null ? [] : [['attention.sliding_window', 'u32', window]];
     },
     read(file) {
-      // llama.cpp takes any model of 64 layers for one with local layers.
+      const key = 'attention.sliding_window';
       if (file.count('block_count') === 64)
-        throw file.error('an EXAONE 4 with local layers is not supported; run the file with llama.cpp.');
+        return { hidden_act: 'silu', sliding_window: file.count(key, 4096) };
+      if (file.has(key))
+        throw file.error(`"${key}" at other than 64 layers is not supported; run the file with llama.cpp.`);
       return { hidden_act: 'silu' };
     },
   }),
