@@ -12,6 +12,8 @@ import { useRoute, VIEWS, type View, viewHash } from './route.ts';
 /** Each view's program is fetched when it is first shown. */
 const programs: Readonly<Record<View, () => Promise<ComponentType>>> = {
   run: async () => (await import('../views/run/run-view.tsx')).RunView,
+  parts: async () => (await import('../views/parts/parts-view.tsx')).PartsView,
+  compare: async () => (await import('../views/compare/compare-view.tsx')).CompareView,
 };
 
 const THEMES = ['auto', 'light', 'dark'] as const;
