@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 
-export const VIEWS = ['run', 'compare', 'parts'] as const;
+export const VIEWS = ['run', 'compare', 'parts', 'train', 'estimate', 'open'] as const;
 export type View = (typeof VIEWS)[number];
 
 /** What the address says: `#/run?model=llama&text=The+whale`. Behind the hash, so that any web server will do. */

@@ -38,11 +38,15 @@ export interface FinetunePlan {
   readonly secondsPerStep?: number;
 }
 
-type Choice = Pick<FinetuneSettings, 'batch' | 'seq' | 'accumulate' | 'memory' | 'optimizer' | 'states'>;
+/** The settings that memory depends on. */
+export type MemoryChoice = Pick<
+  FinetuneSettings,
+  'batch' | 'seq' | 'accumulate' | 'memory' | 'optimizer' | 'states'
+>;
 
 /** Changes that save memory, the least costly first. */
-const SAVINGS: readonly ((choice: Choice) => {
-  readonly change: Partial<Choice>;
+const SAVINGS: readonly ((choice: MemoryChoice) => {
+  readonly change: Partial<MemoryChoice>;
   readonly options: string;
 })[] = [
   ({ batch, accumulate }) => ({
@@ -73,7 +77,7 @@ export function planFinetune(parts: {
   readonly loss?: Loss | undefined;
 }): FinetunePlan {
   const { model, trains, settings, data, machine } = parts;
-  const estimate = (choice: Choice) => memoryOf(model, trains, choice, parts.loss);
+  const estimate = (choice: MemoryChoice) => planMemory(model, trains, choice, parts.loss);
   const memory = estimate(settings);
   const fits = memory.total <= machine.availableMemory;
   const sizes = [...model.parameters()];
@@ -94,12 +98,18 @@ export function planFinetune(parts: {
   };
 }
 
-function remediesFor(settings: Choice, available: number, estimate: (choice: Choice) => MemoryEstimate) {
+function remediesFor(
+  settings: MemoryChoice,
+  available: number,
+  estimate: (choice: MemoryChoice) => MemoryEstimate,
+) {
   const found: { options: string; total: number }[] = [];
   for (const saving of SAVINGS) {
     const { change, options } = saving(settings);
     const choice = { ...settings, ...change };
-    const same = (Object.keys(change) as (keyof Choice)[]).every((key) => settings[key] === change[key]);
+    const same = (Object.keys(change) as (keyof MemoryChoice)[]).every(
+      (key) => settings[key] === change[key],
+    );
     if (same || (choice.optimizer !== 'adamw' && choice.states !== 'float32')) continue;
     if (settings.optimizer !== 'adamw' && change.states !== undefined && change.optimizer === undefined)
       continue;
@@ -109,11 +119,12 @@ function remediesFor(settings: Choice, available: number, estimate: (choice: Cho
   return found;
 }
 
-function memoryOf(
+/** Memory of a step, from the shapes of the graphs that would run. */
+export function planMemory(
   model: CausalLM,
   trains: (path: string) => boolean,
-  { batch, seq, accumulate, memory, optimizer, states }: Choice,
-  loss: Loss | undefined,
+  { batch, seq, accumulate, memory, optimizer, states }: MemoryChoice,
+  loss?: Loss,
 ): MemoryEstimate {
   const shape: SequenceShape = { batch, seq, packed: true };
   const trained = [...model.parameters()]
@@ -133,8 +144,8 @@ function memoryOf(
 
 /** Bytes that an optimizer keeps for one weight tensor. */
 function stateBytes(
-  optimizer: Choice['optimizer'],
-  states: Choice['states'],
+  optimizer: MemoryChoice['optimizer'],
+  states: MemoryChoice['states'],
   dims: readonly number[],
   size: number,
 ): number {

@@ -59,8 +59,14 @@ export function CachePart() {
           })}
         </ol>
         <p class="soft">
-          {words.global(attentions.length - local.length)}
-          {local.length > 0 && `, ${words.local(local.length, whole(local[0]!.window!))}`}
+          <span class="swatch kind-0" aria-hidden="true" /> {words.global(attentions.length - local.length)}
+          {local.length > 0 && (
+            <>
+              {' · '}
+              <span class="swatch kind-1" aria-hidden="true" />{' '}
+              {words.local(local.length, whole(local[0]!.window!))}
+            </>
+          )}
         </p>
         <dl class="facts">
           <dt>{words.total}</dt>

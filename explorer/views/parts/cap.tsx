@@ -1,13 +1,13 @@
 import { type Html, html } from '../../../src/report/html.ts';
 import { drawAxes, drawBars, drawLine, extent, frame } from '../../../src/report/plot.ts';
 import { linearScale } from '../../../src/report/scale.ts';
-import { useApp } from '../../app/context.ts';
+import { useApp, useLoaded } from '../../app/context.ts';
 import { numberParam } from '../../app/route.ts';
 import { dictionaries } from '../../text/index.ts';
 import { builtModel } from '../../ui/built-model.ts';
 import { Plot, SERIES } from '../../ui/plot.tsx';
 import { Slider } from '../../ui/slider.tsx';
-import { percentText } from '../../ui/token-text.ts';
+import { percentText, visibleText } from '../../ui/token-text.ts';
 import { histogram, reach } from './histogram.ts';
 import { RealControls, useRealValues } from './real-values.tsx';
 
@@ -47,7 +47,7 @@ export function CapPart() {
             <p class="soft">{own === null ? words.ownNone : words.own(`±${own}`)}</p>
             <Plot area={area} label={`${words.before} → ${words.after}`} content={draw(logits, cap)} />
           </div>
-          <Top logits={logits} cap={cap} />
+          <Top logits={logits} cap={cap} model={info!.id} />
         </section>
       )}
     </>
@@ -85,12 +85,17 @@ function draw(logits: Float32Array, cap: number): Html {
   return html`${drawBars({ from: -edge, to: edge, heights: heights(counts[0]!) }, axes, 'var(--bar)')}${drawAxes(area, axes)}${drawLine(outline, axes, { color: SERIES[1], width: 1.4 })}${drawLine(straight, axes, { color: 'var(--soft)', dash: '4 4', width: 1.2 })}${drawLine(points, axes, { color: SERIES[0], width: 2.4 })}`;
 }
 
-/** The likeliest tokens, by their numbers: what the cap takes from the first it gives to the others. */
-function Top({ logits, cap }: { logits: Float32Array; cap: number }) {
-  const words = useApp().t.parts.cap;
+/** The likeliest tokens: what the cap takes from the first it gives to the others. */
+function Top({ logits, cap, model }: { logits: Float32Array; cap: number; model: string }) {
+  const { t, models } = useApp();
+  const words = t.parts.cap;
   const plain = softmax(logits);
   const capped = softmax(logits.map((value) => cap * Math.tanh(value / cap)));
   const order = [...plain.keys()].sort((a, b) => plain[b]! - plain[a]!).slice(0, TOP);
+  const texts = useLoaded(
+    () => models.call('tokenTexts', { model, ids: order }),
+    [model, order.join()],
+  ).value;
   return (
     <table>
       <caption class="soft">{words.top}</caption>
@@ -106,9 +111,11 @@ function Top({ logits, cap }: { logits: Float32Array; cap: number }) {
         </tr>
       </thead>
       <tbody>
-        {order.map((id) => (
+        {order.map((id, i) => (
           <tr key={id}>
-            <th scope="row">#{id}</th>
+            <th scope="row">
+              <code>{visibleText(texts?.[i] ?? `#${id}`)}</code>
+            </th>
             <td class="number">{percentText(plain[id]!)}</td>
             <td class="number">{percentText(capped[id]!)}</td>
           </tr>
