@@ -2,6 +2,8 @@ export interface StackedPart {
   readonly name: string;
   readonly value: number;
   readonly shown: string;
+  /** Number of its color: the same part has the same in every bar. */
+  readonly kind: number;
 }
 
 interface StackedBarProps {
@@ -17,14 +19,14 @@ export function StackedBar({ title, parts, most }: StackedBarProps) {
     <figure class="stacked">
       <figcaption>{title}</figcaption>
       <div class="stack" aria-hidden="true">
-        {parts.map(({ name, value }, i) => (
-          <span key={name} class={`kind-${i}`} style={{ width: `${(100 * value) / most}%` }} />
+        {parts.map(({ name, value, kind }) => (
+          <span key={name} class={`kind-${kind}`} style={{ width: `${(100 * value) / most}%` }} />
         ))}
       </div>
       <ul class="stack-legend">
-        {parts.map(({ name, shown }, i) => (
+        {parts.map(({ name, shown, kind }) => (
           <li key={name}>
-            <span class={`swatch kind-${i}`} aria-hidden="true" />
+            <span class={`swatch kind-${kind}`} aria-hidden="true" />
             {name} <strong>{shown}</strong>
           </li>
         ))}

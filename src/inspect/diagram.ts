@@ -148,7 +148,7 @@ function column(
     if (cell) {
       const place = { slot: slot.name, model: index };
       const drawn = box(cell, x, y, height);
-      boxes.push(...(chosen === undefined ? drawn : button(drawn, cell, place, chosen, model.name)));
+      boxes.push(...(chosen === undefined ? drawn : button(drawn, cell, place, chosen)));
     }
     if (!slot.sum && (!cell || cell.state === 'removed')) continue;
     if (from !== undefined) lines.push(arrow(centre, from, y));
@@ -245,16 +245,14 @@ function box({ state, titles, details }: Cell, x: number, y: number, height: num
 /** A box that can be chosen by pointer and by keyboard. */
 function button(
   drawn: readonly string[],
-  { titles, state }: Cell,
+  { state }: Cell,
   { slot, model }: ChosenBlock,
   chosen: ChosenBlock | null,
-  name: string,
 ): readonly string[] {
   if (state === 'removed') return drawn;
   const pressed = chosen?.slot === slot && chosen.model === model;
-  const label = escapeXml(`${name}: ${titles.join(' ')}`);
   return [
-    `<g role="button" tabindex="0" aria-pressed="${pressed}" aria-label="${label}" data-slot="${escapeXml(slot)}" data-model="${model}">`,
+    `<g role="button" tabindex="0" aria-pressed="${pressed}" data-slot="${escapeXml(slot)}" data-model="${model}">`,
     ...drawn,
     '</g>',
   ];

@@ -123,6 +123,7 @@ export function EstimateView() {
                   name: partLabels[part][locale],
                   value: parts[part],
                   shown: sizeName(parts[part]),
+                  kind: PARAMETER_PARTS.indexOf(part),
                 }))}
               />
             ))}
@@ -136,10 +137,11 @@ export function EstimateView() {
                   key={`${name} ${mode}`}
                   title={`${name}, ${modeLabels[mode][locale]}: ${bytes(training[mode].total)}`}
                   most={Math.max(...estimates.map((each) => each.training.fast.total))}
-                  parts={KINDS.map((kind) => ({
+                  parts={KINDS.map((kind, i) => ({
                     name: words.kinds[kind],
                     value: training[mode][kind],
                     shown: bytes(training[mode][kind]),
+                    kind: i,
                   }))}
                 />
               )),

@@ -1,17 +1,16 @@
 import { activationName } from '../../../src/inspect/features.ts';
 import { summarize } from '../../../src/inspect/summary.ts';
 import { type Html, html } from '../../../src/report/html.ts';
-import { drawAxes, drawBars, drawLine, extent, frame, legend } from '../../../src/report/plot.ts';
+import { drawAxes, drawBars, drawLine, extent, type Frame, legend } from '../../../src/report/plot.ts';
 import { linearScale } from '../../../src/report/scale.ts';
 import { useApp } from '../../app/context.ts';
 import { dictionaries } from '../../text/index.ts';
 import { builtModel } from '../../ui/built-model.ts';
-import { Plot, SERIES } from '../../ui/plot.tsx';
+import { Plot, SERIES, useArea } from '../../ui/plot.tsx';
 import { percentText } from '../../ui/token-text.ts';
 import { histogram, reach } from './histogram.ts';
 import { RealControls, useRealValues } from './real-values.tsx';
 
-const area = frame(760, 380, { left: 56 });
 const BINS = 80;
 
 /** The tanh form that all families have. */
@@ -28,6 +27,7 @@ export function ActivationPart() {
   const words = t.parts.activation;
   const values = useRealValues((layer) => [`layers.${layer}.mlp.hidden`]);
   const { info, layer, taps } = values;
+  const { area, ticks } = useArea(760, 380, { left: 56 });
   const found = taps.value;
   const name = info && activationName(summarize(builtModel(info), info.name));
   const tap = found?.values[`layers.${layer}.mlp.hidden`];
@@ -50,7 +50,7 @@ export function ActivationPart() {
               __html: legend(FUNCTIONS.map((one, i) => ({ name: one.name, color: SERIES[i]! }))).markup,
             }}
           />
-          <Plot area={area} label={words.values} content={draw(data)} />
+          <Plot area={area} label={words.values} content={draw(data, area, ticks)} />
         </section>
       )}
     </>
@@ -61,13 +61,13 @@ function belowZero(values: Float32Array): number {
   return values.reduce((sum, value) => sum + Number(value < 0), 0) / values.length;
 }
 
-function draw(values: Float32Array): Html {
+function draw(values: Float32Array, area: Frame, ticks: number): Html {
   const edge = reach(values);
   const { x, y } = extent(area);
   const [en, ko] = [dictionaries.en.parts.activation, dictionaries.ko.parts.activation];
   const low = Math.min(-0.5, -0.25 * edge);
   const axes = {
-    x: linearScale(-edge, edge, ...x, 8),
+    x: linearScale(-edge, edge, ...x, ticks),
     y: linearScale(low, edge, ...y, 6),
     xLabel: { en: en.x, ko: ko.x },
     yLabel: { en: en.y, ko: ko.y },

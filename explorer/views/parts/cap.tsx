@@ -1,17 +1,16 @@
 import { type Html, html } from '../../../src/report/html.ts';
-import { drawAxes, drawBars, drawLine, extent, frame } from '../../../src/report/plot.ts';
+import { drawAxes, drawBars, drawLine, extent, type Frame } from '../../../src/report/plot.ts';
 import { linearScale } from '../../../src/report/scale.ts';
 import { useApp, useLoaded } from '../../app/context.ts';
 import { numberParam } from '../../app/route.ts';
 import { dictionaries } from '../../text/index.ts';
 import { builtModel } from '../../ui/built-model.ts';
-import { Plot, SERIES } from '../../ui/plot.tsx';
+import { Plot, SERIES, useArea } from '../../ui/plot.tsx';
 import { Slider } from '../../ui/slider.tsx';
 import { percentText, visibleText } from '../../ui/token-text.ts';
 import { histogram, reach } from './histogram.ts';
 import { RealControls, useRealValues } from './real-values.tsx';
 
-const area = frame(760, 380, { left: 56 });
 const BINS = 60;
 const TOP = 5;
 
@@ -21,6 +20,7 @@ export function CapPart() {
   const words = t.parts.cap;
   const values = useRealValues(() => ['logits_before_cap']);
   const { info, taps } = values;
+  const { area, ticks } = useArea(760, 380, { left: 56 });
   const own = info ? builtModel(info).model.head.softcap : null;
   const cap = numberParam(route.params, 'cap', 1, 60) ?? own ?? 30;
   const found = taps.value;
@@ -45,7 +45,11 @@ export function CapPart() {
         <section class="card beside" aria-busy={taps.busy}>
           <div class="grow">
             <p class="soft">{own === null ? words.ownNone : words.own(`±${own}`)}</p>
-            <Plot area={area} label={`${words.before} → ${words.after}`} content={draw(logits, cap)} />
+            <Plot
+              area={area}
+              label={`${words.before} → ${words.after}`}
+              content={draw(logits, cap, area, ticks)}
+            />
           </div>
           <Top logits={logits} cap={cap} model={info!.id} />
         </section>
@@ -54,12 +58,12 @@ export function CapPart() {
   );
 }
 
-function draw(logits: Float32Array, cap: number): Html {
+function draw(logits: Float32Array, cap: number, area: Frame, ticks: number): Html {
   const edge = Math.max(reach(logits), Math.min(cap, 12));
   const { x, y } = extent(area);
   const [en, ko] = [dictionaries.en.parts.cap, dictionaries.ko.parts.cap];
   const axes = {
-    x: linearScale(-edge, edge, ...x, 8),
+    x: linearScale(-edge, edge, ...x, ticks),
     y: linearScale(-edge, edge, ...y, 6),
     xLabel: { en: en.logit, ko: ko.logit },
     yLabel: { en: en.capped, ko: ko.capped },

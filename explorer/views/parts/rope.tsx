@@ -2,19 +2,18 @@ import { useMemo, useRef } from 'preact/hooks';
 import { namedPreset } from '../../../src/inspect/named-model.ts';
 import { RotaryEmbedding } from '../../../src/nn/positions.ts';
 import { html, same } from '../../../src/report/html.ts';
-import { drawAxes, drawLevel, drawLine, drawPoints, extent, frame } from '../../../src/report/plot.ts';
+import { drawAxes, drawLevel, drawLine, drawPoints, extent } from '../../../src/report/plot.ts';
 import { linearScale } from '../../../src/report/scale.ts';
 import { useApp } from '../../app/context.ts';
 import { numberParam } from '../../app/route.ts';
 import { dictionaries } from '../../text/index.ts';
-import { Plot, SERIES } from '../../ui/plot.tsx';
+import { Plot, SERIES, useArea } from '../../ui/plot.tsx';
 import { PresetChoice } from '../../ui/preset-choice.tsx';
 import { Slider } from '../../ui/slider.tsx';
 
 const DISCS = 8;
 const FARTHEST = 127;
 const PIXELS_PER_TOKEN = 7;
-const area = frame(760, 260, { left: 56 });
 
 /** Positions as turning discs, with a query and a key on each. */
 export function Rope() {
@@ -130,13 +129,14 @@ function scoreAt(frequencies: readonly number[], distance: number): number {
 
 function Curve({ frequencies, distance }: { frequencies: readonly number[]; distance: number }) {
   const words = useApp().t.parts.rope;
+  const { area, ticks } = useArea(760, 260, { left: 56 });
   const { x, y } = extent(area);
   const both = (read: (parts: typeof words) => string) => ({
     en: read(dictionaries.en.parts.rope),
     ko: read(dictionaries.ko.parts.rope),
   });
   const axes = {
-    x: linearScale(0, FARTHEST, ...x, 8),
+    x: linearScale(0, FARTHEST, ...x, ticks),
     y: linearScale(-0.4, 1, ...y, 6),
     xLabel: both((parts) => parts.axis),
     yLabel: both((parts) => parts.score),

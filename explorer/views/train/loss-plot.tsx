@@ -1,12 +1,11 @@
 import { html } from '../../../src/report/html.ts';
-import { drawAxes, drawLevel, drawLine, drawPoints, extent, frame } from '../../../src/report/plot.ts';
+import { drawAxes, drawLevel, drawLine, drawPoints, extent } from '../../../src/report/plot.ts';
 import { linearScale } from '../../../src/report/scale.ts';
 import { useApp } from '../../app/context.ts';
 import { dictionaries } from '../../text/index.ts';
-import { Plot, SERIES } from '../../ui/plot.tsx';
+import { Plot, SERIES, useArea } from '../../ui/plot.tsx';
 import type { TrainingState } from './session.ts';
 
-const area = frame(900, 380);
 /** More points than pixels show nothing more. */
 const MOST_POINTS = 300;
 
@@ -14,6 +13,7 @@ const MOST_POINTS = 300;
 export function LossPlot({ state }: { state: TrainingState }) {
   const words = useApp().t.train;
   const [en, ko] = [dictionaries.en.train, dictionaries.ko.train];
+  const { area, ticks } = useArea(900, 380);
   const { x, y } = extent(area);
   const { models, corpus, settings } = state;
   const bigram = corpus?.bigram ?? 4;
@@ -24,7 +24,7 @@ export function LossPlot({ state }: { state: TrainingState }) {
   const low = Math.floor(2 * Math.min(bigram, ...seen) - 0.4) / 2;
   const high = Math.max(low + 1, Math.log(corpus?.vocabSize ?? 512) + 0.2);
   const axes = {
-    x: linearScale(0, settings.steps, ...x, 8),
+    x: linearScale(0, settings.steps, ...x, ticks),
     y: linearScale(low, high, ...y),
     xLabel: { en: en.step, ko: ko.step },
     yLabel: { en: en.nats, ko: ko.nats },

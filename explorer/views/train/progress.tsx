@@ -41,7 +41,8 @@ export function Progress({ state, index }: { state: TrainingState; index: number
           <h4>
             {words.sample}, {words.sampleAt(sample.step)}
           </h4>
-          <blockquote>{sample.text}</blockquote>
+          {/* Young models write many empty lines. */}
+          <blockquote>{sample.text.replace(/\s*\n\s*/g, '\n')}</blockquote>
         </>
       )}
       <div class="row">
