@@ -122,7 +122,7 @@ const asked = fc.array(
     prompt: fc
       .tuple(fc.nat(1), fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(64, 65, 256, 257, 400)))
       // Beginnings of one of two texts: some are the beginnings of others.
-      .map(([text, length]) => randomIds(length, VOCAB, text)),
+      .map(([text, length]) => [...randomIds(length, VOCAB, text)]),
     options: fc
       .tuple(settings, fc.integer({ min: 0, max: 30 }))
       .map(([given, maxTokens]) => ({ ...given, maxTokens })),
@@ -214,7 +214,7 @@ describe('a scheduler', () => {
     });
     scheduler.add({ prompt: [1], options: { maxTokens: 20, greedy: true }, sink: sink('short') });
     scheduler.add({
-      prompt: randomIds(600, VOCAB, 1),
+      prompt: [...randomIds(600, VOCAB, 1)],
       options: { maxTokens: 1, greedy: true },
       sink: sink('long'),
     });
@@ -276,13 +276,15 @@ describe('a scheduler', () => {
     const weights = randomWeights(model, 3);
     const decoder = await Decoder.create(engine, model, weights);
     const scheduler = new Scheduler(decoder);
-    const prompt = randomIds(300, VOCAB, 5);
+    const prompt = [...randomIds(300, VOCAB, 5)];
     let scores: readonly ScoredToken[] = [];
     const after: ScoredToken[] = [];
     scheduler.add({
       ...{ prompt, scores: 3, scoresPrompt: true, options: { maxTokens: 1, seed: 1, temperature: 2 } },
       sink: {
-        prompt: (_, given) => void (scores = given),
+        prompt(_, given) {
+          scores = given;
+        },
         token: (_, score) => after.push(score!) > 0,
         end() {},
         fail: (error) => expect(error).toBe(''),

@@ -25,6 +25,7 @@ import type {
   ModelTextOptions,
   ModelTokenOptions,
 } from './language-model.ts';
+import { ModelEnded } from './model-ended.ts';
 import type { SamplingOptions } from './sampler.ts';
 import { withSamplingDefaults } from './sampling-defaults.ts';
 import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
@@ -310,7 +311,7 @@ export class LocalModel implements LanguageModel {
 
 /** What a call of a released model rejects with. */
 export function releasedError(): RopewalkError {
-  return new RopewalkError('the model has been released; load it again.');
+  return new ModelEnded('the model has been released; load it again.');
 }
 
 /** An Int32Array would make whole numbers of others; those are the caller's mistakes. */

@@ -32,6 +32,7 @@ function fill(values: Float32Array, series: Float32Array): void {
 export async function saveUntrained(
   path: string,
   config: Readonly<Record<string, unknown>> = {},
+  template: string = TEMPLATE,
 ): Promise<void> {
   const json = trainBpe([TEXT.repeat(20)], { vocabSize: 300 });
   const { family, preset } = findPreset('llama/tiny')!;
@@ -52,7 +53,7 @@ export async function saveUntrained(
       { name: 'tokenizer.json', data: JSON.stringify(json) },
       {
         name: 'tokenizer_config.json',
-        data: JSON.stringify({ ...bpeTokenizerConfig(json), chat_template: TEMPLATE }),
+        data: JSON.stringify({ ...bpeTokenizerConfig(json), chat_template: template }),
       },
     ],
   });

@@ -1,4 +1,4 @@
-import { renderChat, turnFrame } from '../../chat/encode.ts';
+import { renderChat } from '../../chat/encode.ts';
 import type { ChatTemplate } from '../../chat/template.ts';
 import { RopewalkError } from '../../errors.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
@@ -18,6 +18,7 @@ export interface ToolForm {
 }
 
 const PROBE = { name: 'probe_name', arguments: { probe_argument: 'probe_value' } };
+const ANSWER = 'Probe!';
 const CALL = { type: 'function', function: PROBE };
 const TOOL = {
   type: 'function',
@@ -50,9 +51,13 @@ export function toolForm(tokenizer: Tokenizer, template: ChatTemplate): ToolForm
   const call = objectWithName(said);
   if (!call) throw unknownForm(template);
   const before = /(\S*)(\s*)$/.exec(said.slice(0, call.start))!;
-  const end = turnFrame(tokenizer, template).end;
-  const ending = end === undefined ? -1 : said.indexOf(tokenizer.idToToken(end) ?? '\0', call.end);
-  const closing = ending < 0 ? said.slice(call.end).trimEnd() : said.slice(call.end, ending);
+  // What ends a turn stands behind a plain answer as well.
+  const plain = renderChat(tokenizer, chosen, [...asked, { role: 'assistant', content: ANSWER }], {
+    tools: [TOOL],
+  });
+  const ending = plain.text.slice(plain.text.lastIndexOf(ANSWER) + ANSWER.length).trimEnd();
+  const behind = said.slice(call.end).trimEnd();
+  const closing = behind.endsWith(ending) ? behind.slice(0, behind.length - ending.length) : behind;
   const marker = before[1]!;
   const written = [...tokenizer.encode(marker + closing, { addSpecialTokens: false })];
   if (written.some((id) => tokenizer.isSpecial(id))) throw unknownForm(template);
