@@ -34,7 +34,7 @@ const message = z.discriminatedUnion('role', [
     tool_calls: z.array(toolCall).nullish(),
     // A message of ours that comes back has these.
     refusal: z.null().optional(),
-    annotations: z.array(z.never()).nullish(),
+    annotations: z.array(z.unknown()).max(0).nullish(),
     audio: z.null().optional(),
     function_call: z.null().optional(),
   }),
