@@ -21,8 +21,6 @@ export interface ServeOptions {
   readonly timeout?: number | undefined;
   /** Seconds after which a model that nobody uses is released; by default never. */
   readonly idle?: number | undefined;
-  /** Whether a page to talk to the models is at `/`, default true. */
-  readonly page?: boolean | undefined;
   /** Called when a model has been loaded. */
   readonly onLoad?: ((name: string, model: LanguageModel) => void) | undefined;
   /** What happens, an entry for each request; texts are not among it. */

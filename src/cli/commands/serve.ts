@@ -24,7 +24,6 @@ interface ServeFlags extends DecoderFlags {
   cors?: string[];
   allowedHosts?: string[];
   grace: number;
-  page: boolean;
   logPrompts?: boolean;
   quiet?: boolean;
 }
@@ -32,7 +31,7 @@ interface ServeFlags extends DecoderFlags {
 export function register(program: Command): void {
   const command = program
     .command('serve')
-    .description("Serve models by OpenAI's API, many requests at once, with a page to talk to them.")
+    .description("Serve models by OpenAI's API, many requests at once.")
     .argument('<models...>', 'directories, GGUF files or ids on the hub; NAME=MODEL names one')
     .option('--port <n>', 'port; 0 takes a free one', port, 8080)
     .option('--host <address>', 'address to listen at; 0.0.0.0 for other machines too', '127.0.0.1')
@@ -61,7 +60,6 @@ export function register(program: Command): void {
     )
     .option('--allowed-hosts <names>', 'names that this server goes by, with commas between them', nameList)
     .option('--grace <seconds>', 'how long requests may go on after SIGTERM or Ctrl-C', positive, 30)
-    .option('--no-page', 'without the page at /')
     .option('--log-prompts', 'write prompts and messages to the log too')
     .option('--quiet', 'without a line of log for each request')
     .addHelpText(
@@ -113,7 +111,6 @@ async function run(models: string[], flags: ServeFlags): Promise<void> {
     maxQueue: flags.maxQueue,
     timeout: flags.timeout,
     idle: flags.idle,
-    page: flags.page,
     logPrompts: flags.logPrompts,
     log,
     onLoad: (name, model) => {
