@@ -36,13 +36,13 @@ export { type PullOptions, type PullProgress, pullModel } from './hub/pull.node.
 export { type PullDatasetOptions, pullDataset } from './hub/pull-dataset.node.ts';
 export { resolveModel } from './hub/resolve.node.ts';
 export { namedModel } from './inspect/named-model.node.ts';
+export { nodeEngine } from './runtime/engine.node.ts';
+export type { Device } from './runtime/webgpu.node.ts';
 export { type Listening, type ListenOptions, listen } from './serve/listen.node.ts';
 export type { LogEntry } from './serve/log.ts';
 export type { ServedModel } from './serve/model-pool.ts';
 export type { ServeOptions } from './serve/options.ts';
 export { type ModelService, serve } from './serve/serve.ts';
-export { nodeEngine } from './runtime/engine.node.ts';
-export type { Device } from './runtime/webgpu.node.ts';
 export { readTextFiles, type TextFile } from './text/files.node.ts';
 export { loadTokenizer } from './tokenizer/tokenizer.node.ts';
 export {

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTaps } from '../src/generation/taps/taps.node.ts';
 import { type LanguageModel, load } from '../src/node.ts';
@@ -14,7 +15,7 @@ import {
 } from './helpers/tap-references.ts';
 
 const BOUND = 2e-5;
-const folder = (name: string) => new URL(`reference/${name}`, import.meta.url).pathname;
+const folder = (name: string) => fileURLToPath(new URL(`reference/${name}`, import.meta.url));
 
 describe.each(TAP_CASES)('the values inside %s', (name) => {
   it('are those of transformers: stream, scores, probabilities, logits before the cap, gradients', async () => {

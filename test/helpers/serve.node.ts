@@ -41,7 +41,7 @@ export async function smallModel(
   const { folder, remove } = scratch('serve');
   const path = join(folder, 'small');
   // The tokenizer's own end of a text.
-  await saveUntrained(path, { max_position_embeddings: 4096, eos_token_id: [END] }, template);
+  await saveUntrained(path, { max_position_embeddings: 4096, eos_token_id: [END] }, 'llama/tiny', template);
   const model = await loadHere(path, { threads: 1, ...options });
   return {
     model,

@@ -1,11 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { type OpenedModel, openModel } from '../../src/checkpoint/load.node.ts';
 import { createDecoder } from '../../src/generation/decoder.node.ts';
 import { FileSource, openSafetensors, saveModelDirectory } from '../../src/node.ts';
 
-const reference = new URL('../reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('../reference/', import.meta.url));
 
 /** A directory as people have them: a reference case with another configuration and other tensors. */
 export interface Variant {
