@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadHere } from '../src/node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
 import { saveUntrained } from './helpers/models.node.ts';
 
 /** The package as its users get it: built, with what it declares as dependencies and nothing else around it. */

@@ -3,11 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RopewalkError } from '../src/errors.ts';
+import type { LanguageModel } from '../src/generation/language-model.ts';
+import { load } from '../src/generation/load.node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
+import type { LocalModel } from '../src/generation/local-model.ts';
 import { AHEAD, type ModelPort } from '../src/generation/worker/model-connection.ts';
 import type { Reply } from '../src/generation/worker/model-protocol.ts';
 import { park, startWorker, workerPort } from '../src/generation/worker/model-worker.node.ts';
 import { RemoteModel } from '../src/generation/worker/remote-model.ts';
-import { type LanguageModel, type LocalModel, load, loadHere, RopewalkError } from '../src/node.ts';
 import { buildProgram, start } from './helpers/cli.node.ts';
 import { saveUntrained, scratch } from './helpers/models.node.ts';
 
