@@ -8,7 +8,7 @@ export {
   type PackingOptions,
 } from './packed-source.ts';
 export { type PreviewRun, previewRuns } from './preview.ts';
-export { type DataReport, type DroppedRows, type LengthSummary, ReportBuilder } from './report.ts';
+export type { DataReport, DroppedRows, LengthSummary } from './report.ts';
 export type { DataColumns, TrainingText } from './row-form.ts';
 export { namedTemplate, TEMPLATE_NAMES, type TemplateName } from './templates.ts';
 export { type DatasetView, datasetOf, type Example, splitDataset } from './view.ts';
