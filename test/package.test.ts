@@ -73,7 +73,7 @@ describe('the package', () => {
     }
     const built = node(tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', join(installed, 'dist'));
     expect(built.stdout).toBe('');
-  }, 300_000);
+  });
   afterAll(() => rmSync(user, { recursive: true, force: true }));
 
   it('runs from what it declares, and its types resolve under bundler and nodenext', () => {
@@ -90,7 +90,7 @@ describe('the package', () => {
     const ran = node('program.js');
     expect(ran.stderr).toBe('');
     expect(ran.stdout).toBe('3,5,7');
-  }, 300_000);
+  });
 
   it('declares nothing that TypeScript 5.6 does not know: typed arrays without a type of their buffer', () => {
     const dist = join(installed, 'dist');
@@ -133,7 +133,7 @@ describe('the package', () => {
     const evaluated = node('--input-type=module', '--eval', line);
     expect(evaluated.stderr).toBe('');
     expect(evaluated.stdout).toBe(text);
-  }, 300_000);
+  });
 
   it('says what a bundler must leave out', async () => {
     await build({
