@@ -111,8 +111,8 @@ describe('the package', () => {
       external: platform === 'node' ? [...Object.keys(manifest.dependencies), 'koffi'] : [],
     });
     const { text } = outputFiles[0]!;
-    expect(text).toContain('class LocalModel');
-    for (const sign of [/\bfrom\s*"node:/, /\bfunction exportGguf\b/]) {
+    expect(text).toMatch(/\bLocalModel: \(\) =>/);
+    for (const sign of [/\bfrom\s*"node:/, /\bexportGguf: \(\) =>/]) {
       expect(sign.test(text)).toBe(platform === 'node');
     }
   });
