@@ -1,5 +1,6 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openModel } from '../src/checkpoint/load.node.ts';
 import { load } from '../src/generation/load.node.ts';
@@ -9,7 +10,7 @@ import { buildProgram, ropewalk, start } from './helpers/cli.node.ts';
 import { saveUntrained, scratch } from './helpers/models.node.ts';
 
 /** What transformers' generate() takes from a model's files: test/reference/make_generation_config.py. */
-const reference = new URL('./reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('./reference/', import.meta.url));
 const { model, prompt, cases } = JSON.parse(readFileSync(`${reference}generation-config.json`, 'utf8')) as {
   model: string;
   prompt: number[];

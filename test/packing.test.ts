@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { Random } from '../src/random.ts';
@@ -5,6 +6,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { Executable } from '../src/runtime/executable.ts';
 import { contextFeeds, lossFeeds } from '../src/training/feeds.ts';
 import { lossGraph } from '../src/training/graph.ts';
+import { FAMILIES } from './helpers/families.ts';
 
 /** Texts packed into one row are to each other as if they were alone. That each alone is right: parity.test.ts. */
 
@@ -14,8 +16,8 @@ const LENGTHS = [13, 9, 10];
 const SEQ = 32;
 
 describe('several texts in a row', () => {
-  it.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])('have their own losses: %s', async (name) => {
-    const opened = await openModel(new URL(`./reference/${name}`, import.meta.url).pathname);
+  it.each(FAMILIES)('have their own losses: %s', async (name) => {
+    const opened = await openModel(fileURLToPath(new URL(`./reference/${name}`, import.meta.url)));
     const { model } = opened;
     const weights = new Map(
       [...model.parameters()].map(([path, { size }]) => [path, new Float32Array(size)]),

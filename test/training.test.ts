@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { BatchSampler, evaluationBatches, type TrainingRows } from '../src/batches.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
@@ -7,12 +8,13 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { AdamW } from '../src/training/optimizers/optimizer.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../src/training/trainer.ts';
 import { WholeGraphLearner } from '../src/training/whole-graph-learner.ts';
+import { FAMILIES } from './helpers/families.ts';
 import { norm } from './helpers/numbers.ts';
 
 /** What must hold of training whatever the model: accumulation, evaluation, and the order of events. */
 
 const engine = nodeEngine({ threads: 1 });
-const reference = (name: string) => new URL(`./reference/${name}`, import.meta.url).pathname;
+const reference = (name: string) => fileURLToPath(new URL(`./reference/${name}`, import.meta.url));
 const VOCAB = 96;
 const SEQ = 12;
 
@@ -73,7 +75,7 @@ function expectSame(
   }
 }
 
-describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama', 'llama-untied'])('%s: accumulation', (name) => {
+describe.each([...FAMILIES, 'llama-untied'])('%s: accumulation', (name) => {
   it('of two batches of 2 gives the loss and gradients of one batch of 4', async () => {
     const [small, large] = [await learnerOf(name, 2), await learnerOf(name, 4)];
     const halves = [randomBatch(2, 1), randomBatch(2, 2)];
@@ -147,7 +149,7 @@ async function collect(events: AsyncIterable<TrainEvent>): Promise<TrainEvent[]>
 }
 
 describe('a trainer', () => {
-  it.each(['gpt', 'gpt2', 'gemma', 'llama'])('makes %s learn a small text by heart', async (name) => {
+  it.each(FAMILIES)('makes %s learn a small text by heart', async (name) => {
     const learner = await learnerOf(name, 4);
     const tokens = repeating(12);
     const events = await collect(
