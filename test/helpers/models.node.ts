@@ -21,17 +21,18 @@ function fill(values: Float32Array, series: Float32Array): void {
 }
 
 /**
- * Saves an untrained Llama with a tokenizer and a chat template: it says anything, half characters of Korean and emoji
+ * Saves an untrained model with a tokenizer and a chat template: it says anything, half characters of Korean and emoji
  * among it.
  *
- * @param config fields that differ from those of the preset llama/tiny.
+ * @param config fields that differ from those of the preset.
  */
 export async function saveUntrained(
   path: string,
   config: Readonly<Record<string, unknown>> = {},
+  presetName = 'llama/tiny',
 ): Promise<void> {
   const json = trainBpe([TEXT.repeat(20)], { vocabSize: 300 });
-  const { family, preset } = findPreset('llama/tiny')!;
+  const { family, preset } = findPreset(presetName)!;
   const { vocabSize } = Tokenizer.fromJSON(json);
   const full = { ...preset.config, vocab_size: vocabSize, ...config } as typeof preset.config;
   const model = family.build(full);
