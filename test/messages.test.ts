@@ -68,7 +68,7 @@ describe('messages of the library', () => {
 
   it('name options that a command has, so that it can say the flag', async () => {
     const declared = await declaredOptions();
-    // These two are spelled by src/cli/options/flags.ts.
+    // These two are spelled by src/cli/options/spelling.ts.
     for (const name of ['columns', 'specialTokensInText']) declared.add(name);
     const naming = /import \{[^}]*\boption\b[^}]*\} from '[./]+errors\.ts'/;
     const named = rooms

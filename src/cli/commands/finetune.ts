@@ -15,8 +15,8 @@ import { type RatePoint, searchRate, suggestRate } from '../../training/find-rat
 import { RunDirectory } from '../../training/runs/run.node.ts';
 import { checkUnlocked } from '../../training/runs/run-lock.node.ts';
 import { addFinetuneOptions, type FinetuneConfig, readFinetuneConfig } from '../options/finetune-flags.ts';
-import { asFlag } from '../options/flags.ts';
 import { modelPath } from '../options/resolve.ts';
+import { asFlag } from '../options/spelling.ts';
 import { FinetuneView, planText, ratesText, worseThanBase } from '../terminal/finetune-view.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { localeOption } from '../terminal/locale.ts';

@@ -16,8 +16,8 @@ import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { SequenceShape } from '../../training/graph.ts';
 import { type Progress, showReading } from '../terminal/progress.ts';
 import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from './data-options.ts';
-import { asFlag } from './flags.ts';
 import { collect, count, fraction, integer } from './options.ts';
+import { asFlag } from './spelling.ts';
 import { encodeTexts, TEXT_HELP } from './text-corpus.ts';
 
 export interface DataFlags extends ExampleFlags {

@@ -3,7 +3,7 @@ import { spelledNote } from '../../data/report.ts';
 import { encodeCorpusAsync } from '../../text/corpus.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { Progress } from '../terminal/progress.ts';
-import { asFlag } from './flags.ts';
+import { asFlag } from './spelling.ts';
 
 export const TEXT_HELP =
   'UTF-8 text (also .gz), a pattern such as "texts/*.txt", or a folder of .txt and .md; may be given several times';
