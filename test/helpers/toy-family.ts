@@ -1,12 +1,10 @@
-import { ggufTensors } from '../../src/families/common/gguf.ts';
-import { type CommonConfig, ConfigReader, readCommon, writeCommon } from '../../src/families/config.ts';
-import { type DecoderNames, type DecoderParts, defineFamily } from '../../src/families/decoder.ts';
+import { families } from 'ropewalk';
 
 /**
  * A family of somebody else's, whole in one file: rotary positions, one key head for all queries, an ungated MLP with
  * SiLU between LayerNorms that stand before and behind each branch, and names of its own everywhere.
  */
-export interface ToyConfig extends CommonConfig {
+export interface ToyConfig extends families.CommonConfig {
   readonly width: number;
   readonly depth: number;
   readonly heads: number;
@@ -14,7 +12,7 @@ export interface ToyConfig extends CommonConfig {
   readonly epsilon: number;
 }
 
-const names: DecoderNames = {
+const names: families.DecoderNames = {
   model: { type: 'ToyModel', children: { body: 'trunk', head: 'out' } },
   body: { type: 'ToyTrunk', children: { embedding: 'words', layers: 'blocks', norm: 'last' } },
   layer: {
@@ -36,7 +34,7 @@ const names: DecoderNames = {
   rotary: 'ToyTurn',
 };
 
-function parts(c: ToyConfig): DecoderParts {
+function parts(c: ToyConfig): families.DecoderParts {
   const norm = { kind: 'LayerNorm', epsilon: c.epsilon, weightOffset: 0 } as const;
   const headDim = c.width / c.heads;
   const layer = {
@@ -68,7 +66,7 @@ function parts(c: ToyConfig): DecoderParts {
 
 const training = { data: 'none', method: 'next-token prediction', source: 'invented for a test' };
 
-export const toy = defineFamily<ToyConfig>({
+export const toy = families.defineFamily<ToyConfig>({
   name: 'toy',
   title: 'Toy',
   modelType: 'toy',
@@ -86,9 +84,9 @@ export const toy = defineFamily<ToyConfig>({
     },
   },
   readConfig(raw, file, warn) {
-    const reader = new ConfigReader(raw, file, undefined, warn);
+    const reader = new families.ConfigReader(raw, file, undefined, warn);
     const config = {
-      ...readCommon(reader, true),
+      ...families.readCommon(reader, true),
       width: reader.count('width'),
       depth: reader.layers('depth'),
       heads: reader.count('heads'),
@@ -99,7 +97,7 @@ export const toy = defineFamily<ToyConfig>({
     return config;
   },
   writeConfig: ({ width, depth, heads, context, epsilon, ...common }) => ({
-    ...writeCommon(common),
+    ...families.writeCommon(common),
     ...{ width, depth, heads, context, epsilon },
   }),
   withLayers: (config, layers) => ({ ...config, depth: layers.length }),
@@ -109,7 +107,7 @@ export const toy = defineFamily<ToyConfig>({
     // No program but Ropewalk knows it: the file says how it is to be read by whoever has the family.
     architecture: 'toy',
     tensors: [
-      ...ggufTensors([
+      ...families.ggufTensors([
         ['trunk.words', 'token_embd'],
         ['out', 'output'],
         ['trunk.blocks.{n}.look.q', 'blk.{n}.attn_q'],
@@ -119,7 +117,7 @@ export const toy = defineFamily<ToyConfig>({
         ['trunk.blocks.{n}.think.wide', 'blk.{n}.ffn_up'],
         ['trunk.blocks.{n}.think.narrow', 'blk.{n}.ffn_down'],
       ]),
-      ...ggufTensors(
+      ...families.ggufTensors(
         [
           ['trunk.last', 'output_norm'],
           ['trunk.blocks.{n}.before_look', 'blk.{n}.attn_norm'],
