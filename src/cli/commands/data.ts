@@ -9,6 +9,7 @@ import { resolveModel } from '../../hub/resolve.node.ts';
 import { repositoryNamed } from '../../hub/settings.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from '../options/data-options.ts';
+import { asFlag } from '../options/flags.ts';
 import { collect, count, wholeNumber } from '../options/options.ts';
 import { downloading } from '../options/resolve.ts';
 import { forOutput } from '../terminal/printable.ts';
@@ -81,7 +82,7 @@ async function previewData(model: string, flags: PreviewFlags): Promise<void> {
     }
   }
   const built = report.build(maxLength);
-  if (built.spelled) progress.note(spelledNote(built.spelled));
+  if (built.spelled) progress.note(spelledNote(built.spelled, asFlag));
   if (flags.json) {
     const shown = examples.map(({ where, ids, trained }) => ({
       where,

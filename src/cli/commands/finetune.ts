@@ -15,6 +15,7 @@ import { type RatePoint, searchRate, suggestRate } from '../../training/find-rat
 import { RunDirectory } from '../../training/runs/run.node.ts';
 import { checkUnlocked } from '../../training/runs/run-lock.node.ts';
 import { addFinetuneOptions, type FinetuneConfig, readFinetuneConfig } from '../options/finetune-flags.ts';
+import { asFlag } from '../options/flags.ts';
 import { modelPath } from '../options/resolve.ts';
 import { FinetuneView, planText, ratesText, worseThanBase } from '../terminal/finetune-view.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
@@ -132,7 +133,7 @@ async function openJob(
       onProgress: showReading(progress),
       onReady({ report }) {
         progress.end();
-        for (const note of dataNotes(report)) progress.note(note);
+        for (const note of dataNotes(report, asFlag)) progress.note(note);
       },
     },
     config,
