@@ -5,7 +5,8 @@
     python verify/serve.py DIR lambada-test.jsonl [http://127.0.0.1:8091]
     (pip install lm-eval==0.4.13 openai torch==2.13.0 transformers==5.18.0)
 
-Two tasks over local files: the last word of 200 LAMBADA texts, and a choice of one of four last words. Each item's
+Two tasks over local files: the last word of 200 LAMBADA texts, and 50 choices of one of four last words (ITEMS and CHOICES
+change the numbers). Each item's
 log-likelihood by `local-completions` (ids of tokens, several prompts in a request, echo, logprobs) is held against that of
 lm-eval's `hf` model, in float32 on the same weights. verify/serve.txt is what it printed.
 """
@@ -19,7 +20,8 @@ import lm_eval
 import openai
 from lm_eval.tasks import TaskManager
 
-ITEMS = 200
+ITEMS = int(os.environ.get("ITEMS", 200))
+CHOICES = int(os.environ.get("CHOICES", 50))
 TOLERANCE = 1e-3
 
 LAST_WORD = """
@@ -53,14 +55,15 @@ metric_list:
 def write_tasks(folder, lambada):
     texts = [json.loads(line)["text"] for line in open(lambada, encoding="utf8")][:ITEMS]
     pairs = [text.rsplit(" ", 1) for text in texts]
-    file = os.path.join(folder, "items.jsonl")
-    with open(file, "w", encoding="utf8") as out:
-        for i, (begin, word) in enumerate(pairs):
-            others = [pairs[(i + step) % len(pairs)][1] for step in (1, 7, 31)]
-            words = others[: i % 4] + [word] + others[i % 4 :]
-            item = dict(begin=begin, word=word, words=[" " + one for one in words], answer=i % 4)
-            out.write(json.dumps(item) + "\n")
-    for name, text in (("last_word", LAST_WORD), ("choice", CHOICE)):
+    items = []
+    for i, (begin, word) in enumerate(pairs):
+        others = [pairs[(i + step) % len(pairs)][1] for step in (1, 7, 31)]
+        words = others[: i % 4] + [word] + others[i % 4 :]
+        items.append(dict(begin=begin, word=word, words=[" " + one for one in words], answer=i % 4))
+    for name, text, count in (("last_word", LAST_WORD, ITEMS), ("choice", CHOICE, CHOICES)):
+        file = os.path.join(folder, f"{name}.jsonl")
+        with open(file, "w", encoding="utf8") as out:
+            out.writelines(json.dumps(item) + "\n" for item in items[:count])
         with open(os.path.join(folder, f"{name}.yaml"), "w") as out:
             out.write(text.replace("FILE", file))
 

@@ -30,6 +30,6 @@ export async function playgroundPage(folder: string = FOLDER): Promise<PageFiles
   }
   if (files.has('index.html')) return files;
   throw new RopewalkError(
-    `${folder}: the page has not been built; run "npm run build" in Ropewalk's folder, or serve without it (--no-page).`,
+    `${folder}: the page has not been built; run "npm run build" in Ropewalk's folder, or serve without the page.`,
   );
 }
