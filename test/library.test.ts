@@ -2,7 +2,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { generateTokens, load, loadHere } from '../src/node.ts';
+import { generateTokens } from '../src/generation/generate.ts';
+import { load } from '../src/generation/load.node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
 import { fixture } from './helpers/fixtures.node.ts';
 import { saveUntrained } from './helpers/models.node.ts';
 

@@ -2,7 +2,11 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTokenizer } from '../src/checkpoint/tokenizer.node.ts';
-import { type LanguageModel, type LocalModel, load, loadHere, RopewalkError } from '../src/node.ts';
+import { RopewalkError } from '../src/errors.ts';
+import type { LanguageModel } from '../src/generation/language-model.ts';
+import { load } from '../src/generation/load.node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
+import type { LocalModel } from '../src/generation/local-model.ts';
 import { ropewalk } from './helpers/cli.node.ts';
 import { saveUntrained, scratch } from './helpers/models.node.ts';
 
@@ -109,7 +113,7 @@ describe('several templates', () => {
     writeFileSync(rows, JSON.stringify({ messages: [{ role: 'assistant', content: 'a' }], documents }));
     const refused = await ropewalk(['data', 'preview', path, '--data', rows]);
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toMatch(/none is called "default"; choose one by --template .*: rag, tool_use/);
+    expect(refused.stderr).toMatch(/none is called "default"; choose one \(--template\): rag, tool_use/);
     const taken = await ropewalk(['data', 'preview', path, '--data', rows, '--template', 'rag', '--json']);
     expect(taken.code, taken.stderr).toBe(0);
     expect(taken.stdout).toContain('a: rope');

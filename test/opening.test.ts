@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openModel } from '../src/node.ts';
+import { openModel } from '../src/checkpoint/load.node.ts';
 import { ropewalk } from './helpers/cli.node.ts';
 import { scratch } from './helpers/models.node.ts';
 import { variant, writeVariant } from './helpers/variants.node.ts';

@@ -3,20 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  bpeTokenizerConfig,
-  compileJsonSchema,
-  findPreset,
-  generateTokens,
-  initializeWeights,
-  type JsonSchema,
-  load,
-  loadHere,
-  Random,
-  saveModelDirectory,
-  Tokenizer,
-  trainBpe,
-} from '../src/node.ts';
+import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
+import { initializeWeights } from '../src/families/initialize.ts';
+import { findPreset } from '../src/families/registry.ts';
+import { generateTokens } from '../src/generation/generate.ts';
+import { load } from '../src/generation/load.node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
+import { Random } from '../src/random.ts';
+import { compileJsonSchema } from '../src/structured/json-schema.ts';
+import type { JsonSchema } from '../src/structured/schema/keywords.ts';
+import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
+import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { type Finished, ropewalk } from './helpers/cli.node.ts';
 import { fixture } from './helpers/fixtures.node.ts';
 

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { LanguageModel } from '../src/generation/language-model.ts';
+import { load } from '../src/generation/load.node.ts';
 import { openTaps } from '../src/generation/taps/taps.node.ts';
-import { type LanguageModel, load } from '../src/node.ts';
 import { saveUntrained } from './helpers/models.node.ts';
 import {
   comparisons,

@@ -1,13 +1,18 @@
+import { getEventListeners } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RopewalkError } from '../src/errors.ts';
+import type { LanguageModel } from '../src/generation/language-model.ts';
+import { load } from '../src/generation/load.node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
+import type { LocalModel } from '../src/generation/local-model.ts';
 import { AHEAD, type ModelPort } from '../src/generation/worker/model-connection.ts';
 import type { Reply } from '../src/generation/worker/model-protocol.ts';
 import { park, startWorker, workerPort } from '../src/generation/worker/model-worker.node.ts';
 import { RemoteModel } from '../src/generation/worker/remote-model.ts';
-import { type LanguageModel, type LocalModel, load, loadHere, RopewalkError } from '../src/node.ts';
 import { buildProgram, start } from './helpers/cli.node.ts';
 import { saveUntrained, scratch } from './helpers/models.node.ts';
 import { threadCpuMilliseconds, until } from './helpers/work.node.ts';
@@ -194,6 +199,27 @@ describe('signals', () => {
       expect(await collect(model().generate('밧줄', { maxTokens: 3, greedy: true }))).not.toEqual([]);
     });
   }
+
+  it('are given to more than ten calls, at once and in turn, without a warning of a leak', async () => {
+    const warnings: string[] = [];
+    const listener = ({ name }: Error) => warnings.push(name);
+    process.on('warning', listener);
+    try {
+      for (const model of [here, there]) {
+        const { signal } = new AbortController();
+        const call = () => collect(model.generate('밧줄', { maxTokens: 2, greedy: true, signal }));
+        await Promise.all(Array.from({ length: 12 }, call));
+        for (let i = 0; i < 12; i++) await call();
+        await Promise.all(Array.from({ length: 12 }, () => model.encode('a', { signal })));
+        expect(getEventListeners(signal, 'abort')).toEqual([]);
+      }
+      // Warnings are told after the work that caused them.
+      await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      process.off('warning', listener);
+    }
+    expect(warnings).not.toContain('MaxListenersExceededWarning');
+  });
 
   it('stop loading', async () => {
     const reason = new Error('enough');

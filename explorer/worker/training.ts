@@ -145,7 +145,7 @@ export class PageTraining {
       text('config.json', toConfigJson(written)),
       text('tokenizer.json', JSON.stringify(tokenizer)),
       text('tokenizer_config.json', `${JSON.stringify(bpeTokenizerConfig(tokenizer), null, 2)}\n`),
-      { name: 'model.safetensors', data: sink.bytes() },
+      { name: 'model.safetensors', data: Uint8Array.from(sink.bytes()) },
     ];
   }
 

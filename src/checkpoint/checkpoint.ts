@@ -39,7 +39,7 @@ export interface RowsInFile {
   readonly width: number;
   readonly rowBytes: number;
   /** Turns a row's bytes, aligned to 8, into numbers. */
-  decode(bytes: Uint8Array<ArrayBuffer>, target: Float32Array): void;
+  decode(bytes: Uint8Array, target: Float32Array): void;
 }
 
 /** The tensors of a checkpoint under Hugging Face's parameter names and in its layouts, whatever the format. */
@@ -49,7 +49,7 @@ export interface TensorReader {
   /** RopewalkError where there is none of that name. */
   info(name: string): StoredTensor;
   /** As float32, row-major, whatever it is stored in. */
-  readFloat32(name: string): Promise<Float32Array<ArrayBuffer>>;
+  readFloat32(name: string): Promise<Float32Array>;
   /** Reads into `target`, which must have exactly its number of elements. */
   readFloat32Into(name: string, target: Float32Array): Promise<void>;
   /** A quantised matrix in its own bits, never as float32; undefined for a tensor that is not quantised. */

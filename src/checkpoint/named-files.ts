@@ -164,7 +164,7 @@ class NamedTensors implements TensorReader {
     return { dtype, shape, file: file.name, offset, byteLength, verbatim: false };
   }
 
-  async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+  async readFloat32(name: string): Promise<Float32Array> {
     return this.#file(name).readFloat32(name);
   }
 

@@ -8,7 +8,7 @@ export class FileRows implements RowReader {
   readonly width: number;
   readonly rows: number;
   readonly #place: RowsInFile;
-  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #bytes: Uint8Array;
   #file: number | undefined;
 
   constructor(place: RowsInFile) {

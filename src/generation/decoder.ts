@@ -1,4 +1,4 @@
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
 import { symbol } from '../graph/dims.ts';
 import { hasFusedAttention, input, linear, softcap, takeRows } from '../graph/operators/index.ts';
@@ -103,6 +103,7 @@ export class Decoder {
     return new Decoder(model, executable, context, () => {}, Object.fromEntries(borrowed));
   }
 
+  /** An empty cache for one sequence. */
   newCache(): KeyValueCache {
     return new KeyValueCache(this.#context.layers);
   }
@@ -147,7 +148,7 @@ export class Decoder {
   requireExactActivations(what: string): void {
     if (!this.roundsActivations) return;
     throw new RopewalkError(
-      `${what} runs several tokens at once, and with activations of 8 bits the text would not be the one without it; load the model with exact activations (--activations exact; in a program: activations: 'exact').`,
+      said`${what} runs several tokens at once, and with activations of 8 bits the text would not be the one without it; load the model with exact activations (${option('activations', 'exact')}).`,
     );
   }
 
@@ -182,11 +183,13 @@ export class Decoder {
     return results.logits!.data as Float32Array;
   }
 
+  /** Returns the engine's memory; nothing can be run afterwards. */
   async release(): Promise<void> {
     await this.#executable.release();
     this.#onRelease();
   }
 
+  /** Ends ONNX Runtime's profiles and writes their files; see {@link SessionSettings.profile}. */
   endProfiling(): void {
     this.#executable.endProfiling();
   }

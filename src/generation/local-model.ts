@@ -1,3 +1,4 @@
+import { onAbort } from '../abort.ts';
 import type { ChatMessage } from '../chat/messages.ts';
 import { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
@@ -6,6 +7,14 @@ import type { CausalLM, Family } from '../families/family.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { PrefixCache } from './cache/prefix-cache.ts';
 import { type ChatFunction, ChatMemory, chatFunction, type ReplyEnd } from './chat.ts';
+import { Completer } from './completion/completer.ts';
+import type {
+  CompletionEnd,
+  CompletionOptions,
+  CompletionPiece,
+  CompletionPrompt,
+} from './completion/completion.ts';
+import type { Batching } from './completion/scheduler.ts';
 import type { Decoder } from './decoder.ts';
 import { generateTokens } from './generate.ts';
 import { generateText } from './generate-text.ts';
@@ -17,6 +26,7 @@ import type {
   ModelTextOptions,
   ModelTokenOptions,
 } from './language-model.ts';
+import { ModelEnded } from './model-ended.ts';
 import type { SamplingOptions } from './sampler.ts';
 import { withSamplingDefaults } from './sampling-defaults.ts';
 import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
@@ -51,6 +61,8 @@ export interface ModelParts {
   readonly openTaps?: (() => Promise<OpenTaps>) | undefined;
   /** Memory for keys and values of recent texts, in bytes; by default none. */
   readonly prefixCacheBytes?: number | undefined;
+  /** Most completions that run at one time, default 8. */
+  readonly sequences?: number | undefined;
 }
 
 /** A model that runs in this thread: every run blocks it, and between two runs the event loop goes on. */
@@ -65,6 +77,7 @@ export class LocalModel implements LanguageModel {
   readonly tokenizer: Tokenizer;
   readonly decoder: Decoder;
 
+  readonly #completer: Completer;
   readonly #reply: ChatFunction;
   readonly #recent: { readonly prefixCache?: PrefixCache };
   readonly #calls = new Set<AbortController>();
@@ -74,7 +87,16 @@ export class LocalModel implements LanguageModel {
   #memory: ChatMemory | undefined;
   #released: Promise<void> | undefined;
 
-  constructor({ name, family, decoder, tokenizer, stopTokens, prefixCacheBytes, ...said }: ModelParts) {
+  constructor({
+    name,
+    family,
+    decoder,
+    tokenizer,
+    stopTokens,
+    prefixCacheBytes,
+    sequences,
+    ...said
+  }: ModelParts) {
     this.sampling = said.sampling ?? {};
     this.#openTaps = said.openTaps;
     this.warnings = said.warnings ?? [];
@@ -88,6 +110,11 @@ export class LocalModel implements LanguageModel {
     this.#recent = prefixCacheBytes
       ? { prefixCache: new PrefixCache(decoder, { maxBytes: prefixCacheBytes }) }
       : {};
+    const { sampling } = this;
+    this.#completer = new Completer({
+      ...{ name, decoder, tokenizer, stopTokens, sampling, sequences },
+      ...this.#recent,
+    });
     this.#reply = chatFunction({ decoder, tokenizer }, stopTokens, name);
   }
 
@@ -132,6 +159,17 @@ export class LocalModel implements LanguageModel {
     } finally {
       if (memory && !this.#released) this.#memory = memory;
     }
+  }
+
+  get batching(): Batching {
+    return this.#completer.batching;
+  }
+
+  complete(
+    prompt: CompletionPrompt,
+    options: CompletionOptions = {},
+  ): AsyncGenerator<CompletionPiece, CompletionEnd> {
+    return this.#stream(options, (signal) => this.#completer.complete(prompt, { ...options, signal }));
   }
 
   async encode(text: string, options: { readonly addSpecialTokens?: boolean } & Abortable = {}) {
@@ -204,6 +242,7 @@ export class LocalModel implements LanguageModel {
     this.#memory = undefined;
     this.#recent.prefixCache?.clear();
     await Promise.allSettled(this.#steps);
+    await this.#completer.idle();
     const taps = await this.#taps?.catch(() => undefined);
     await taps?.runner.release();
     taps?.close();
@@ -250,11 +289,10 @@ export class LocalModel implements LanguageModel {
     if (this.#released) throw releasedError();
     signal?.throwIfAborted();
     const controller = new AbortController();
-    const abort = () => controller.abort(signal?.reason);
-    signal?.addEventListener('abort', abort, { once: true });
+    const stopWaiting = onAbort(signal, () => controller.abort(signal?.reason));
     this.#calls.add(controller);
     const end = () => {
-      signal?.removeEventListener('abort', abort);
+      stopWaiting();
       this.#calls.delete(controller);
     };
     return { signal: controller.signal, end };
@@ -273,7 +311,7 @@ export class LocalModel implements LanguageModel {
 
 /** What a call of a released model rejects with. */
 export function releasedError(): RopewalkError {
-  return new RopewalkError('the model has been released; load it again.');
+  return new ModelEnded('the model has been released; load it again.');
 }
 
 /** An Int32Array would make whole numbers of others; those are the caller's mistakes. */

@@ -78,7 +78,7 @@ export function ggufTypeOf(
   return shape.at(-1)! % GGML_TYPES[wanted].block === 0 ? wanted : 'F16';
 }
 
-function makeHeader({ metadata, tensors }: GgufToWrite, alignment: number): Uint8Array<ArrayBuffer> {
+function makeHeader({ metadata, tensors }: GgufToWrite, alignment: number): Uint8Array {
   if (!Number.isInteger(Math.log2(alignment)) || alignment < 8 || alignment > MAX_ALIGNMENT) {
     throw new RopewalkError(`an alignment of ${alignment} is not a power of two from 8 to ${MAX_ALIGNMENT}`);
   }
