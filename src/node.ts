@@ -7,13 +7,7 @@ export * from './core.ts';
 export { type Dataset, type PrepareOptions, prepareDataset } from './data/dataset.node.ts';
 export { type DataExample, examplesOf } from './data/examples.node.ts';
 export { resolveData } from './data/reading/resolve-data.node.ts';
-export {
-  type DistillEvent,
-  type DistillOptions,
-  type DistillSettings,
-  distill,
-  type TeachingSource,
-} from './distillation/distill.node.ts';
+export { type DistillationOptions, distill, type TeachingSource } from './distillation/distill.node.ts';
 export { type OpenedTeacher, openTeacher, startTeacher } from './distillation/open-teacher.node.ts';
 export { openStudent, type Student, type StudentOrigin } from './distillation/student.node.ts';
 export { OfflineSource, TaughtFile } from './distillation/taught-file.node.ts';
@@ -25,10 +19,8 @@ export type { ExportProgress, ExportResult, ExportSource } from './export/source
 export { FileSource } from './files/file.node.ts';
 export { writeNpyFile } from './files/npy.node.ts';
 export { type DataFiles, dataFiles } from './finetune/data-files.node.ts';
-export type { FinetuneEvent } from './finetune/events.ts';
 export { type FinetuneOptions, finetune } from './finetune/finetune.node.ts';
 export type { FinetuneData } from './finetune/job.node.ts';
-export type { FinetunePlan } from './finetune/plan.ts';
 export type { FinetuneSettings } from './finetune/settings.ts';
 export { load } from './generation/load.node.ts';
 export { type LoadOptions, loadHere } from './generation/load-here.node.ts';
@@ -40,10 +32,8 @@ export { nodeEngine } from './runtime/engine.node.ts';
 export type { Device } from './runtime/webgpu.node.ts';
 export { readTextFiles, type TextFile } from './text/files.node.ts';
 export { loadTokenizer } from './tokenizer/tokenizer.node.ts';
-export {
-  type PretrainEvent,
-  type PretrainOptions,
-  type PretrainSettings,
-  pretrain,
-} from './training/runs/pretrain.node.ts';
-export { type ModelIdentity, RunDirectory, type RunEvent, type RunRecord } from './training/runs/run.node.ts';
+export type { RunEvent } from './training/runs/events.ts';
+export type { RunPlan } from './training/runs/plan.ts';
+export { type PretrainingOptions, pretrain } from './training/runs/pretrain.node.ts';
+export { type ModelIdentity, RunDirectory, type RunRecord } from './training/runs/run-directory.node.ts';
+export type { RunOptions } from './training/runs/run-job.node.ts';

@@ -402,9 +402,7 @@ describe('commands', () => {
     expect(lastLine(await training(text(), '--seq', '300'))).toMatch(
       /sequence length 300 is longer than the model's 256 positions; choose a smaller --seq/,
     );
-    expect(lastLine(await training(text(), '--seq', '8', '--min-lr-ratio', '3'))).toMatch(
-      /minimumRatio is 3/,
-    );
+    expect(lastLine(await training(text(), '--seq', '8', '--min-lr-ratio', '3'))).toMatch(/minLrRatio is 3/);
     // None of them has left a run behind, which would stand in the way of the next try.
     expect(existsSync(out)).toBe(false);
   });

@@ -233,13 +233,16 @@ describe('what cannot be', () => {
   it.each<[Parameters<typeof smallFinetune>[1], RegExp]>([
     [
       { out: '', freeze: ['model.layers.9.*'] },
-      /--freeze "model\.layers\.9\.\*" fits none .*model\.embed_tokens\.weight/,
+      /freeze: "model\.layers\.9\.\*" fits none .*model\.embed_tokens\.weight/,
     ],
-    [{ out: '', freeze: ['*'] }, /--freeze leaves nothing to train/],
-    [{ out: '', memory: 'light' }, /--memory light .* allows one micro-batch a step, but --accumulate is 2/],
-    [{ out: '', optimizer: 'sgd' }, /--states bfloat16 is for --optimizer adamw/],
-    [{ out: '', seq: 65 }, /--seq 65 is longer than the 64 positions/],
-    [{ out: '', epochs: -1 }, /--epochs: Too small/],
+    [{ out: '', freeze: ['*'] }, /freeze: it leaves nothing to train/],
+    [{ out: '', memory: 'light' }, /memory: light .* allows one micro-batch a step, but accumulate is 2/],
+    [
+      { out: '', optimizer: 'sgd' },
+      /states: the optimizer sgd has no such option; leave it out, or choose optimizer adamw/,
+    ],
+    [{ out: '', seq: 65 }, /seq: 65 is longer than the 64 positions/],
+    [{ out: '', epochs: -1 }, /epochs: steps and epochs both say how long to train/],
     [{ out: '', validation: 80 }, /80 of 80 examples for validation leave none/],
   ])('is refused: %o', async (options, message) => {
     expect(await refusal(smallFinetune(base('llama'), { ...options, out: place() }))).toMatch(message);
