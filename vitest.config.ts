@@ -8,7 +8,9 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     globalSetup: './test/helpers/worker-setup.ts',
     setupFiles: './test/helpers/seed.ts',
-    testTimeout: 60_000,
+    // For a busy machine: what takes long is bounded by the work that it is (test/helpers/work.node.ts).
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
     pool: 'forks',
     maxWorkers: 2,
     reporters: ['default', './test/helpers/reporter.ts'],

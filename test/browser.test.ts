@@ -65,8 +65,8 @@ describe.runIf(chromium)('in a browser, on onnxruntime-web', () => {
   beforeAll(async () => {
     const program = await bundle('helpers/browser-page.ts', ENGINES);
     opened = await openPage(chromium!, program);
-    await opened.page.waitForFunction(() => 'ropewalk' in globalThis, undefined, { timeout: 30_000 });
-  }, 60_000);
+    await opened.page.waitForFunction(() => 'ropewalk' in globalThis, undefined, { timeout: 180_000 });
+  });
   afterAll(() => opened?.close());
 
   it('runs where WebAssembly threads are allowed', async () => {
@@ -150,8 +150,8 @@ describe.runIf(chromium)('in a browser, on WebGPU in software', () => {
   beforeAll(async () => {
     const program = await bundle('helpers/browser-page.ts', ENGINES);
     opened = await openPage(chromium!, program, { webgpu: true });
-    await opened.page.waitForFunction(() => 'ropewalk' in globalThis, undefined, { timeout: 30_000 });
-  }, 60_000);
+    await opened.page.waitForFunction(() => 'ropewalk' in globalThis, undefined, { timeout: 180_000 });
+  });
   afterAll(() => opened?.close());
 
   // Soft-caps, windows, RMSNorm, GeGLU and grouped queries in one.

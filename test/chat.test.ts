@@ -3,7 +3,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openModel, tokenizerOf } from '../src/checkpoint/load.node.ts';
 import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
@@ -34,6 +33,7 @@ import { chatFunction } from '../src/generation/chat.ts';
 import { createDecoder } from '../src/generation/decoder.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { buildProgram, ROOT, ropewalk, start } from './helpers/cli.node.ts';
+import { until } from './helpers/work.node.ts';
 
 /** Chats with small random models: what they say is nonsense, but it is the same nonsense by every way. */
 
@@ -142,7 +142,7 @@ beforeAll(async () => {
   paths.plain = await makeModel('llama', undefined);
   paths.long = await makeModel('llama', 'marked', 50_000);
   paths.strict = await makeModel('llama', 'strict');
-}, 60_000);
+});
 afterAll(async () => {
   for (const model of Object.values(models)) await model.decoder.release();
 });
@@ -351,11 +351,11 @@ describe('a chat with a person', () => {
       onInterrupt: () => () => {},
     });
     const over = chat.run();
-    const prompts = () => screen.split('> ').length;
+    const prompts = () => screen.split(/> |… /).length;
     for (const line of lines) {
       const before = prompts();
       input.write(line);
-      for (let tries = 0; prompts() === before && tries < 100; tries++) await wait(20);
+      await until(() => prompts() > before, `a prompt after ${JSON.stringify(line)}`);
     }
     input.end();
     await over;
@@ -525,7 +525,7 @@ describe('a paste in a chat with a person', () => {
     const over = new InteractiveChat(session, CHAT_TEXTS.en, terminal).run();
     input.write(typed);
     input.write(`/save ${file}\r`);
-    for (let tries = 0; !/Saved|nothing to save/.test(screen) && tries < 200; tries++) await wait(20);
+    await until(() => /Saved|nothing to save/.test(screen), 'the chat is saved');
     input.end();
     await over;
     const { messages } = JSON.parse(readFileSync(file, 'utf8')) as { messages: ChatMessage[] };
@@ -574,10 +574,7 @@ describe.runIf(hasScript)('in a terminal', () => {
       screen += text;
     });
     const seen = async (pattern: RegExp) => {
-      for (let tries = 0; !pattern.test(screen); tries++) {
-        if (tries > 500) throw new Error(`not seen: ${pattern} in ${JSON.stringify(screen.slice(-500))}`);
-        await wait(20);
-      }
+      await until(() => pattern.test(screen), `${pattern} on the screen`);
       screen = '';
     };
     const closed = new Promise<number | null>((resolve) => child.on('close', resolve));

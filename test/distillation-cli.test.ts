@@ -32,7 +32,7 @@ beforeAll(async () => {
       ...{ rms_norm_eps: 1e-5, rope_theta: 10000, tie_word_embeddings: true },
     }),
   );
-}, 60_000);
+});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const line = ({ stdout, stderr, code }: Finished): Record<string, unknown> => {
@@ -71,7 +71,7 @@ describe('from a text', () => {
     expect(refusal(await ropewalk([...learn, '--out', at('x'), '--text', at('text.txt')]))).toMatch(
       /--text was settled when --taught was written/,
     );
-  }, 60_000);
+  });
 
   it("half of a teacher's layers learn from all of them, and go on with --resume", async () => {
     const out = at('online');
@@ -93,7 +93,7 @@ describe('from a text', () => {
     const { config, checkpoint } = await openModel(out);
     expect(config).toMatchObject({ num_hidden_layers: 2 });
     await checkpoint.tensors.close();
-  }, 60_000);
+  });
 });
 
 it('from instructions, packed, only answers count', async () => {
@@ -113,7 +113,7 @@ it('from instructions, packed, only answers count', async () => {
   const { checkpoint } = await openModel(at('pairs2'));
   expect((await checkpoint.tokenizerFiles())!.config.chat_template).toContain("'Assistant'");
   await checkpoint.tensors.close();
-}, 60_000);
+});
 
 describe('wrong options', () => {
   it.each([

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunPlan } from '../src/training/runs/plan.ts';
-import { buildProgram, ropewalk, start } from './helpers/cli.node.ts';
+import { buildProgram, ropewalk, startSignalled } from './helpers/cli.node.ts';
 import { baseModel, chats } from './helpers/finetune-run.node.ts';
 import { leftBehind } from './helpers/training-run.node.ts';
 
@@ -162,9 +162,8 @@ describe('trials', () => {
 it('Ctrl-C saves a checkpoint and ends with 130; --resume goes on to what an undisturbed run gives', async () => {
   const [calm, disturbed] = [place(), place()];
   const args = ['finetune', model, ...small, '--steps', '40', '--lr', '1e-3', '--eval-every', '10', '--json'];
-  const running = start(await buildProgram('bin/ropewalk.js'), [...args, '--out', disturbed]);
-  await running.seen(/step 10: held-out/);
-  running.process.kill('SIGINT');
+  const program = await buildProgram('bin/ropewalk.js');
+  const running = startSignalled(program, [...args, '--out', disturbed], /step 10: held-out/);
   const { code, stderr, stdout } = await running.finished;
   expect(code, stderr).toBe(130);
   expect(stderr).toMatch(/interrupted; resume with the same command and --resume\n$/);

@@ -31,7 +31,7 @@ beforeAll(async () => {
   program = await buildProgram('test/helpers/training-child.node.ts');
   await smallFinetune(model, { out: whole });
   expected = leftBehind(whole);
-}, 120_000);
+});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const dyingAt = (operation: number, out: string) =>

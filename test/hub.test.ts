@@ -32,12 +32,14 @@ import {
   sha256,
   startHub,
 } from './helpers/hub.node.ts';
+import { until } from './helpers/work.node.ts';
 import { openWorkshop } from './helpers/workshop.node.ts';
 
 /** The hub is a server of ours with faults; no test asks any other. */
 
 const ID = 'acme/rope';
-const QUICK = { idleMs: 1000, backoffMs: 5, longestWaitMs: 400 };
+/** Patient with a busy machine; the tests of servers that hang are not. */
+const QUICK = { idleMs: 20_000, backoffMs: 5, longestWaitMs: 400 };
 const reference = (name: string) => join(ROOT, 'test/reference/llama', name);
 const weights = randomBytes(3_000_000);
 const small = {
@@ -75,17 +77,23 @@ beforeEach(async () => {
 afterEach(() => hub.close());
 afterAll(() => rmSync(root, { recursive: true }));
 
-const pull = (options: PullOptions = {}, id = ID) =>
-  pullWith(
-    { id },
-    { cache, endpoint: hub.endpoint, ...options },
-    options.signal ? { ...QUICK, idleMs: 20_000 } : QUICK,
-  );
+/** Bytes of the weights that the latest pull has read. */
+let received = 0;
+const pull = (options: PullOptions = {}, id = ID, timing = QUICK) => {
+  received = 0;
+  const onProgress = (progress: PullProgress) => {
+    if (progress.file === 'model.safetensors') received = progress.fileDone;
+    options.onProgress?.(progress);
+  };
+  return pullWith({ id }, { cache, endpoint: hub.endpoint, ...options, onProgress }, timing);
+};
 const repo = (...path: string[]) => join(cache, 'models--acme--rope', ...path);
 const snapshot = () => repo('snapshots', COMMIT);
 const blobs = () => readdirSync(repo('blobs')).sort();
 const partials = () =>
   existsSync(repo('blobs')) ? blobs().filter((name) => name.endsWith('.incomplete')) : [];
+
+const read = (bytes: number) => received >= bytes;
 
 /** The one line of the RopewalkError that a promise is rejected with. */
 async function refusal(promise: Promise<unknown>): Promise<string> {
@@ -189,6 +197,8 @@ describe('pulling a model', () => {
       response.on('close', () => running--);
       if (request.url!.endsWith('index.json'))
         expect(existsSync(join(snapshot(), 'config.json'))).toBe(false);
+      // The first of them is not answered before there is a second: they do come side by side.
+      if (most === 1 && !request.url!.endsWith('index.json')) await until(() => most > 1, 'a second file');
       await new Promise((resolve) => setTimeout(resolve, 30));
       return false;
     };
@@ -368,7 +378,7 @@ describe("what Python's library has pulled", () => {
 });
 
 describe('faults of the network', () => {
-  it('continues where the connection was cut; only what a buffer held on the way comes twice', async () => {
+  it('continues where the connection was cut, downloading nothing twice', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 900_000 }), { minLength: 1, maxLength: 5 }),
@@ -379,17 +389,15 @@ describe('faults of the network', () => {
           hub.storageFault = (request, response) => {
             const bytes = rest.shift();
             if (bytes === undefined) {
-              through += cutAfter(request, response, weights, Number.POSITIVE_INFINITY);
+              through += cutAfter(request, response, weights, Number.POSITIVE_INFINITY, read);
               return true;
             }
-            through += cutAfter(request, response, weights, bytes);
+            through += cutAfter(request, response, weights, bytes, read);
             return true;
           };
           await pull();
           expectWhole();
-          // What had arrived but was not yet read is dropped with the connection: a stream's buffer and one chunk a cut.
-          expect(through).toBeGreaterThanOrEqual(weights.length);
-          expect(through - weights.length).toBeLessThanOrEqual(cuts.length * 2 * 65_536);
+          expect(through).toBe(weights.length);
         },
       ),
       { numRuns: 8 },
@@ -399,7 +407,7 @@ describe('faults of the network', () => {
   it('gives up after some tries, keeps what came, and continues it next time', async () => {
     hub.storageFault = (request, response) => {
       const from = Number(/\d+/.exec(request.headers.range ?? '')?.[0] ?? 0);
-      cutAfter(request, response, weights, from > 0 ? 0 : 1_000_000);
+      cutAfter(request, response, weights, from > 0 ? 0 : 1_000_000, read);
       return true;
     };
     expect(await refusal(pull())).toMatch(/cut|broke off/);
@@ -419,7 +427,7 @@ describe('faults of the network', () => {
     let turn = 0;
     hub.storageFault = (request, response) => {
       turn++;
-      if (turn === 1) cutAfter(request, response, randomBytes(weights.length), 500_000, 'old');
+      if (turn === 1) cutAfter(request, response, randomBytes(weights.length), 500_000, read, 'old');
       else if (turn === 2) {
         expect(request.headers['if-range']).toBe('"old"');
         response.writeHead(200, { 'content-length': weights.length, etag: '"new"' }).end(weights);
@@ -485,7 +493,7 @@ describe('faults of the network', () => {
     const waits = times.slice(1, 5).map((time, i) => time - times[i]!);
     for (const wait of waits.slice(1)) {
       expect(wait).toBeGreaterThanOrEqual(390); // the tests' longest wait, 400
-      expect(wait).toBeLessThan(2000);
+      expect(wait).toBeLessThan(60_000); // and by no means an hour
     }
   });
 
@@ -503,7 +511,8 @@ describe('faults of the network', () => {
 
   it('gives up on a server that hangs, before its answer or within it', async () => {
     hub.fault = () => true;
-    expect(await refusal(pull())).toMatch(/has not answered for 1 s/);
+    const hasty = { ...QUICK, idleMs: 1000 };
+    expect(await refusal(pull({}, ID, hasty))).toMatch(/has not answered for 1 s/);
     hub.fault = undefined;
     let turns = 0;
     hub.storageFault = (_, response) => {
@@ -512,9 +521,10 @@ describe('faults of the network', () => {
       response.write(weights.subarray(0, 1_000_000));
       return true;
     };
-    await pull();
+    await pull({}, ID, { ...QUICK, idleMs: 3000 });
     expectWhole();
-    expect(hub.storageRequests.map(({ headers }) => headers.range)).toEqual([undefined, 'bytes=1000000-']);
+    expect(hub.storageRequests.length).toBeGreaterThan(1);
+    expect(hub.storageRequests.at(-1)!.headers.range).toBe('bytes=1000000-');
   });
 
   it('stops when it is told to, and goes on from there', async () => {
@@ -691,7 +701,7 @@ describe('several processes', () => {
     ...process.env,
     HF_HUB_CACHE: cache,
     HF_ENDPOINT: hub.endpoint,
-    HF_HUB_DOWNLOAD_TIMEOUT: '10',
+    HF_HUB_DOWNLOAD_TIMEOUT: '60',
   });
   const cli = async (...args: string[]) =>
     start(await buildProgram('bin/ropewalk.js'), args, { env: environment() });
@@ -720,15 +730,13 @@ describe('several processes', () => {
     };
     const first = await cli('pull', ID);
     const written = () => partials().some((name) => lstatSync(repo('blobs', name)).size >= 2 ** 21);
-    for (let i = 0; i < 200 && !written(); i++) await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(written, 'two pieces are written');
     first.process.kill('SIGKILL');
     await first.finished;
     expect(readdirSync(join(cache, '.locks', 'models--acme--rope'))).toHaveLength(1);
     expect(existsSync(repo('refs', 'main'))).toBe(false);
-    const began = performance.now();
     const { code, stderr } = await (await cli('pull', ID)).finished;
     expect(code, stderr).toBe(0);
-    expect(performance.now() - began).toBeLessThan(20_000);
     expectWhole();
     expect(hub.storageRequests.at(-1)!.headers.range).toBe(`bytes=${2 ** 21}-`);
   });
@@ -740,7 +748,7 @@ describe('several processes', () => {
       response.writeHead(200, { 'content-length': weights.length });
       response.write(weights.subarray(0, 1_500_000));
       const mine = () => partials().find((name) => name.startsWith(sha256(weights)));
-      for (let i = 0; i < 100 && !mine(); i++) await new Promise((go) => setTimeout(go, 20));
+      await until(() => mine() !== undefined, 'a piece is written');
       // What a process does that takes this one, stopped for long, for dead.
       const other = `${sha256(weights)}.ropewalk-ffffffff.incomplete`;
       renameSync(repo('blobs', mine()!), repo('blobs', other));
@@ -758,9 +766,7 @@ describe('several processes', () => {
     expect(stderr.trim().split('\n')).toHaveLength(1);
     hub.storageFault = () => true;
     const hanging = await cli('pull', ID);
-    for (let i = 0; i < 200 && hub.storageRequests.length === 0; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await until(() => hub.storageRequests.length > 0, 'the weights are asked for');
     hanging.process.kill('SIGINT');
     expect((await hanging.finished).code).toBe(130);
   });

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../src/random.ts';
-import { buildProgram, ropewalk, start } from './helpers/cli.node.ts';
+import { buildProgram, ropewalk, startSignalled } from './helpers/cli.node.ts';
 import { baseModel, chats } from './helpers/finetune-run.node.ts';
 
 /** What ends a run before its end: Ctrl-C while it reads, numbers that are not finite. */
@@ -42,25 +42,20 @@ describe('Ctrl-C ends as interrupted, with nothing left behind', () => {
     ['distill, while data are read', /reading \d+%/, [...distill, '--data', at('many.jsonl')]],
     ['teach, while texts are encoded', /encoding \d+%/, [...teach, '--text', at('words.txt')]],
     ['teach, while data are read', /reading \d+%/, [...teach, '--data', at('many.jsonl')]],
-  ])(
-    '%s',
-    async (_, seen, args) => {
-      const place = at(`interrupted${count++}`);
-      const temporary = join(place, 'tmp');
-      mkdirSync(temporary, { recursive: true });
-      const program = await buildProgram('bin/ropewalk.js');
-      const running = start(program, [...args, '--out', join(place, 'out')], { env: { TMPDIR: temporary } });
-      await running.seen(seen);
-      running.process.kill('SIGINT');
-      const { code, stderr } = await running.finished;
-      expect(code, stderr).toBe(130);
-      expect(stderr).toMatch(/interrupted\n$/);
-      expect(stderr).not.toContain('AbortError');
-      expect(readdirSync(place)).toEqual(['tmp']);
-      expect(readdirSync(temporary)).toEqual([]);
-    },
-    60_000,
-  );
+  ])('%s', async (_, seen, args) => {
+    const place = at(`interrupted${count++}`);
+    const temporary = join(place, 'tmp');
+    mkdirSync(temporary, { recursive: true });
+    const program = await buildProgram('bin/ropewalk.js');
+    const options = { env: { TMPDIR: temporary } };
+    const running = startSignalled(program, [...args, '--out', join(place, 'out')], seen, options);
+    const { code, stderr } = await running.finished;
+    expect(code, stderr).toBe(130);
+    expect(stderr).toMatch(/interrupted\n$/);
+    expect(stderr).not.toContain('AbortError');
+    expect(readdirSync(place)).toEqual(['tmp']);
+    expect(readdirSync(temporary)).toEqual([]);
+  });
 });
 
 describe('numbers that are not finite do not become a model, nor replace good checkpoints', () => {
@@ -90,58 +85,50 @@ describe('numbers that are not finite do not become a model, nor replace good ch
     ],
   ];
 
-  it.each(runs)(
-    '%s',
-    async (_, args) => {
-      const out = at(`wild${count++}`);
-      const command = [
-        ...args,
-        ...wild,
-        '--steps',
-        '8',
-        '--save-every',
-        '1',
-        '--eval-every',
-        '0',
-        '--out',
-        out,
-      ];
-      const { code, stderr } = await ropewalk(command);
-      expect(code, stderr).toBe(1);
-      const said =
-        /training stopped at step \d+: .* (?:the checkpoint of step (\d+) is untouched|no checkpoint was saved before)/.exec(
-          stderr,
-        );
-      expect(said, stderr).not.toBeNull();
-      expect(existsSync(join(out, 'model.safetensors'))).toBe(false);
-      const kept = readdirSync(join(out, 'checkpoints')).sort().slice(-1);
-      expect(kept.map((name) => Number(name.slice(5)))).toEqual(
-        said![1] === undefined ? [] : [Number(said![1])],
+  it.each(runs)('%s', async (_, args) => {
+    const out = at(`wild${count++}`);
+    const command = [
+      ...args,
+      ...wild,
+      '--steps',
+      '8',
+      '--save-every',
+      '1',
+      '--eval-every',
+      '0',
+      '--out',
+      out,
+    ];
+    const { code, stderr } = await ropewalk(command);
+    expect(code, stderr).toBe(1);
+    const said =
+      /training stopped at step \d+: .* (?:the checkpoint of step (\d+) is untouched|no checkpoint was saved before)/.exec(
+        stderr,
       );
-      if (said![1] === undefined) return;
-      const again = await ropewalk([...command, '--resume']);
-      expect(again.code, again.stderr).toBe(1);
-      expect(again.stderr).toContain(`resumed at step ${said![1]}`);
-      expect(again.stderr).toContain(said![0]);
-    },
-    60_000,
-  );
+    expect(said, stderr).not.toBeNull();
+    expect(existsSync(join(out, 'model.safetensors'))).toBe(false);
+    const kept = readdirSync(join(out, 'checkpoints')).sort().slice(-1);
+    expect(kept.map((name) => Number(name.slice(5)))).toEqual(
+      said![1] === undefined ? [] : [Number(said![1])],
+    );
+    if (said![1] === undefined) return;
+    const again = await ropewalk([...command, '--resume']);
+    expect(again.code, again.stderr).toBe(1);
+    expect(again.stderr).toContain(`resumed at step ${said![1]}`);
+    expect(again.stderr).toContain(said![0]);
+  });
 
-  it.each(runs)(
-    '%s: such an evaluation is an error',
-    async (_, args) => {
-      const out = at(`wild${count++}`);
-      const once = ['--steps', '1', '--save-every', '0', '--eval-every', '1', '--out', out];
-      const { code, stderr } = await ropewalk([...args, ...wild, '--lr', '1e10', ...once]);
-      expect(code, stderr).toBe(1);
-      expect(stderr).toMatch(/training stopped at step 1: /);
-      expect(stderr).not.toContain('lowest');
-      const metrics = join(out, 'metrics.jsonl');
-      if (existsSync(metrics)) expect(readFileSync(metrics, 'utf8')).not.toContain('"loss":null');
-      expect(existsSync(join(out, 'model.safetensors'))).toBe(false);
-    },
-    60_000,
-  );
+  it.each(runs)('%s: such an evaluation is an error', async (_, args) => {
+    const out = at(`wild${count++}`);
+    const once = ['--steps', '1', '--save-every', '0', '--eval-every', '1', '--out', out];
+    const { code, stderr } = await ropewalk([...args, ...wild, '--lr', '1e10', ...once]);
+    expect(code, stderr).toBe(1);
+    expect(stderr).toMatch(/training stopped at step 1: /);
+    expect(stderr).not.toContain('lowest');
+    const metrics = join(out, 'metrics.jsonl');
+    if (existsSync(metrics)) expect(readFileSync(metrics, 'utf8')).not.toContain('"loss":null');
+    expect(existsSync(join(out, 'model.safetensors'))).toBe(false);
+  });
 
   it('distill says where the student is worse than before', async () => {
     const settings = [
@@ -158,5 +145,5 @@ describe('numbers that are not finite do not become a model, nor replace good ch
     const { code, stderr } = await ropewalk([...runs[2]![1], ...settings]);
     expect(code, stderr).toBe(0);
     expect(stderr).toMatch(/the result is worse than the model before training: held-out loss/);
-  }, 60_000);
+  });
 });

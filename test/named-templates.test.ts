@@ -47,7 +47,7 @@ beforeAll(async () => {
     await loadHere(many, { threads: 1 }),
     await load(many, { threads: 1 }),
   ];
-}, 60_000);
+});
 afterAll(async () => {
   for (const one of models ?? []) await one.release();
 });
@@ -113,7 +113,7 @@ describe('several templates', () => {
     const taken = await ropewalk(['data', 'preview', path, '--data', rows, '--template', 'rag', '--json']);
     expect(taken.code, taken.stderr).toBe(0);
     expect(taken.stdout).toContain('a: rope');
-  }, 60_000);
+  });
 
   it('that lead out of their folder or are no templates are refused by file', async () => {
     const path = join(folder, 'wrong');
@@ -146,32 +146,25 @@ describe('several templates', () => {
     ],
     ['export to safetensors', (out) => ['export', many, '--to', 'hf', '--out', out]],
     ['export to ONNX', (out) => ['export', many, '--to', 'onnx', '--out', out]],
-  ])(
-    'are carried by %s',
-    async (_, args) => {
-      writeFileSync(join(folder, 't.txt'), 'the hen ran on the sand. '.repeat(90));
-      const row = { messages: [...messages, { role: 'assistant', content: 'a rope' }] };
-      writeFileSync(
-        join(folder, 't.jsonl'),
-        `${JSON.stringify(row)}\n${JSON.stringify({ ...row, tools })}\n`,
-      );
-      const out = join(folder, `out${readdirSync(folder).length}`);
-      const { code, stderr } = await ropewalk(args(out));
-      expect(code, stderr).toBe(0);
-      expect(readConfig(out).chat_template).toEqual(named);
-      // A file of its own would win over the list.
-      expect(readdirSync(out)).not.toContain('chat_template.jinja');
-      expect((await openTokenizer(out)).config.chat_template).toEqual(named);
-    },
-    60_000,
-  );
+  ])('are carried by %s', async (_, args) => {
+    writeFileSync(join(folder, 't.txt'), 'the hen ran on the sand. '.repeat(90));
+    const row = { messages: [...messages, { role: 'assistant', content: 'a rope' }] };
+    writeFileSync(join(folder, 't.jsonl'), `${JSON.stringify(row)}\n${JSON.stringify({ ...row, tools })}\n`);
+    const out = join(folder, `out${readdirSync(folder).length}`);
+    const { code, stderr } = await ropewalk(args(out));
+    expect(code, stderr).toBe(0);
+    expect(readConfig(out).chat_template).toEqual(named);
+    // A file of its own would win over the list.
+    expect(readdirSync(out)).not.toContain('chat_template.jinja');
+    expect((await openTokenizer(out)).config.chat_template).toEqual(named);
+  });
 
   it('are carried by GGUF and read again', async () => {
     const out = join(folder, 'named.gguf');
     const { code, stderr } = await ropewalk(['export', many, '--to', 'gguf', '--out', out]);
     expect(code, stderr).toBe(0);
     expect((await openTokenizer(out)).config.chat_template).toEqual(named);
-  }, 60_000);
+  });
 
   it('are replaced as a whole by the one that finetune is given', async () => {
     const out = join(folder, 'given');
@@ -185,5 +178,5 @@ describe('several templates', () => {
     const { code, stderr } = await ropewalk(['finetune', many, ...args]);
     expect(code, stderr).toBe(0);
     expect((await openTokenizer(out)).config.chat_template).toBe(PLAIN);
-  }, 60_000);
+  });
 });

@@ -64,7 +64,7 @@ describe('the package', () => {
     }
     const built = node(tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', join(installed, 'dist'));
     expect(built.stdout).toBe('');
-  }, 120_000);
+  });
   afterAll(() => rmSync(user, { recursive: true, force: true }));
 
   it('runs from what it declares, and its types resolve under bundler and nodenext', () => {
@@ -80,7 +80,7 @@ describe('the package', () => {
     const ran = node('program.js');
     expect(ran.stderr).toBe('');
     expect(ran.stdout).toBe('3,5,7');
-  }, 120_000);
+  });
 
   it('loads a model into a worker thread, from wherever it is started', async () => {
     const path = join(user, 'model');
@@ -98,7 +98,7 @@ describe('the package', () => {
     const evaluated = node('--input-type=module', '--eval', line);
     expect(evaluated.stderr).toBe('');
     expect(evaluated.stdout).toBe(text);
-  }, 120_000);
+  });
 
   it('says what a bundler must leave out', async () => {
     await build({

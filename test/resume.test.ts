@@ -1,20 +1,11 @@
-import {
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RopewalkError } from '../src/errors.ts';
 import { Random } from '../src/random.ts';
-import { buildProgram, ropewalk, start } from './helpers/cli.node.ts';
+import { buildProgram, ropewalk, start, startSignalled } from './helpers/cli.node.ts';
 import {
   leftBehind,
   runToEnd,
@@ -39,7 +30,7 @@ beforeAll(async () => {
   program = await buildProgram('test/helpers/training-child.node.ts');
   await runToEnd(smallRun(whole, 'never'));
   expected = leftBehind(whole);
-}, 60_000);
+});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const checkpoints = (out: string) => readdirSync(join(out, 'checkpoints')).sort();
@@ -159,10 +150,8 @@ describe('an interruption', () => {
     const [calm, disturbed] = [place(), place()];
     const options = ['--vocab-size', '280', '--batch', '2', '--seq', '16', '--steps', '60', '--threads', '1'];
     const args = ['train', '--family', 'gemma2', '--text', text, ...options, '--json'];
-    const running = start(await buildProgram('bin/ropewalk.js'), [...args, '--out', disturbed]);
-    const metrics = join(disturbed, 'metrics.jsonl');
-    while (!existsSync(metrics) || readFileSync(metrics, 'utf8').split('\n').length < 5) await sleep(5);
-    running.process.kill('SIGINT');
+    const command = await buildProgram('bin/ropewalk.js');
+    const running = startSignalled(command, [...args, '--out', disturbed], /"step":5,/);
     const interrupted = await running.finished;
     expect(interrupted.code).toBe(130);
     const result = JSON.parse(interrupted.stdout) as { interrupted: boolean; step: number };
@@ -184,7 +173,7 @@ describe('an interruption', () => {
     expect(a['checkpoints/step-00000060/optimizer.safetensors']).toBe(
       b['checkpoints/step-00000060/optimizer.safetensors'],
     );
-  }, 120_000);
+  });
 });
 
 /** The one line of the RopewalkError that a run ends with. */

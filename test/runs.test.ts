@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RopewalkError } from '../src/errors.ts';
 import type { FinetuneOptions } from '../src/finetune/finetune.node.ts';
 import { lockRun } from '../src/training/runs/run-lock.node.ts';
-import { buildProgram, ropewalk, start } from './helpers/cli.node.ts';
+import { buildProgram, ropewalk, startSignalled } from './helpers/cli.node.ts';
 import { baseModel, chats, SMALL, smallFinetune } from './helpers/finetune-run.node.ts';
 import { tinyTokenizer } from './helpers/tiny-tokenizer.ts';
 
@@ -150,15 +150,13 @@ it('Ctrl-C while data are read ends as interrupted, with nothing left behind', a
   writeFileSync(data, Array.from({ length: 60_000 }, (_, i) => row(i)).join('\n'));
   const out = join(folder, 'new', 'interrupted');
   const args = ['finetune', model, '--data', data, '--seq', '24', '--out', out];
-  const running = start(await buildProgram('bin/ropewalk.js'), args);
-  await running.seen(/reading \d+%/);
-  running.process.kill('SIGINT');
+  const running = startSignalled(await buildProgram('bin/ropewalk.js'), args, /reading \d+%/);
   const { code, stderr } = await running.finished;
   expect(code, stderr).toBe(130);
   expect(stderr).toMatch(/interrupted\n$/);
   expect(stderr).not.toContain('AbortError');
   expect(existsSync(join(folder, 'new'))).toBe(false);
-}, 60_000);
+});
 
 it('what ends a turn is among the stop tokens of what distill makes, from scratch and from layers', async () => {
   const teacher = baseModel(join(folder, 'teacher'));
@@ -195,7 +193,7 @@ it('what ends a turn is among the stop tokens of what distill makes, from scratc
     const saved = JSON.parse(readFileSync(join(out, 'tokenizer_config.json'), 'utf8'));
     expect(saved.chat_template).toBe(template);
   }
-}, 60_000);
+});
 
 it('train --tokenizer carries chat_template.jinja, which wins over tokenizer_config.json', async () => {
   const from = join(folder, 'tokenizer');
@@ -220,4 +218,4 @@ it('train --tokenizer carries chat_template.jinja, which wins over tokenizer_con
   expect(code, stderr).toBe(0);
   const saved = JSON.parse(readFileSync(join(out, 'tokenizer_config.json'), 'utf8'));
   expect(saved.chat_template).toBe('{{ messages[0].content }}');
-}, 60_000);
+});

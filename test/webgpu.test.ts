@@ -46,7 +46,7 @@ describe.runIf(available)('on WebGPU', () => {
       .split('\n')
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line) as Check);
-  }, 180_000);
+  });
 
   const errorOf = (name: string, check: string) =>
     checks.find((one) => one.case === name && one.check === check)?.error ??

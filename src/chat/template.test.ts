@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { cpuSeconds } from '../../test/helpers/work.node.ts';
 import { RopewalkError } from '../errors.ts';
 import type { ChatMessage } from './messages.ts';
 import { ChatTemplate } from './template.ts';
@@ -232,18 +233,18 @@ describe('a hostile template', () => {
     ['length', 'a'.repeat(140_000)],
     ['numbers', '{{ (10 ** 300) * (10 ** 300) * 10 ** 300 | tojson }}{{ 10 ** 400 }}'],
   ])('is stopped: %s', (_, source) => {
-    const began = performance.now();
     let error: unknown;
-    try {
-      new ChatTemplate(source).render(say('hello'));
-    } catch (thrown) {
-      error = thrown;
-    }
-    const seconds = (performance.now() - began) / 1000;
+    const seconds = cpuSeconds(() => {
+      try {
+        new ChatTemplate(source).render(say('hello'));
+      } catch (thrown) {
+        error = thrown;
+      }
+    });
     expect(error).toBeInstanceOf(RopewalkError);
     expect((error as Error).message.length).toBeLessThan(500);
-    // About a second on an idle machine; tests share theirs.
-    expect(seconds).toBeLessThan(4);
+    // About a second.
+    expect(seconds).toBeLessThan(5);
     if (process.env.CHAT_TIMES) console.log(seconds.toFixed(3), _, (error as Error).message.slice(0, 120));
   });
 
@@ -280,9 +281,12 @@ describe('what only looks hostile', () => {
     ],
     ['messages written out', '{{ messages }}', /^\[\{'role': 'user', 'content': 'hello'\}\]$/],
   ])('is rendered: %s', (_, source, expected) => {
-    const began = performance.now();
-    expect(new ChatTemplate(source).render(say('hello')).text).toMatch(expected);
-    expect(performance.now() - began).toBeLessThan(2000);
+    let text: string | undefined;
+    const seconds = cpuSeconds(() => {
+      text = new ChatTemplate(source).render(say('hello')).text;
+    });
+    expect(text).toMatch(expected);
+    expect(seconds).toBeLessThan(3);
   });
 });
 

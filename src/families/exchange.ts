@@ -1,4 +1,5 @@
 import { RopewalkError } from '../errors.ts';
+import type { ActivationKind } from '../nn/mlp.ts';
 import type { NormSettings } from '../nn/norm.ts';
 import { type CommonConfig, ConfigReader, type RawConfig } from './config.ts';
 import {
@@ -21,7 +22,11 @@ const PLACES: Readonly<Record<string, readonly NormPlace[]>> = {
 };
 
 /** Class names of activations in printed trees. */
-const ACTIVATIONS = { relu: 'ReLU', gelu: 'GELUTanh', silu: 'SiLUActivation' } as const;
+const ACTIVATIONS: Readonly<Record<ActivationKind, string>> = {
+  relu: 'ReLU',
+  gelu: 'GELUTanh',
+  silu: 'SiLUActivation',
+};
 
 /** Parts of a family that are exchanged for others. What is left out stays as the family has it. */
 export interface PartChanges {
@@ -37,7 +42,7 @@ export interface PartChanges {
   /** With a window: every so many layers one is global. Default none is. */
   readonly globalEvery?: number;
   readonly headNorm?: boolean;
-  readonly activation?: 'relu' | 'gelu' | 'silu';
+  readonly activation?: ActivationKind;
   readonly gated?: boolean;
   readonly attentionCap?: number | null;
   readonly finalCap?: number | null;
@@ -184,7 +189,7 @@ export function readChanges(raw: unknown, file: string): PartChanges {
     window: nullable('window', () => reader.count('window')),
     globalEvery: count('globalEvery'),
     headNorm: flag('headNorm'),
-    activation: own('activation', ['relu', 'gelu', 'silu']),
+    activation: own('activation', Object.keys(ACTIVATIONS) as ActivationKind[]),
     gated: flag('gated'),
     attentionCap: nullable('attentionCap', () => reader.number('attentionCap')),
     finalCap: nullable('finalCap', () => reader.number('finalCap')),

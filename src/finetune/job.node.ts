@@ -56,14 +56,7 @@ export interface JobOptions extends FinetuneInput {
 export function settingsOf(options: FinetuneInput): FinetuneSettings {
   const names = Object.keys({ ...trainingOptions, ...FINETUNE.own });
   const given = Object.entries(options).filter(([name]) => names.includes(name));
-  const settings = resolveSettings(FINETUNE, Object.fromEntries(given));
-  if (options.sampleTokens !== undefined && settings.samplePrompt.length === 0) {
-    throw new OptionError(
-      'sampleTokens',
-      'there is no prompt to continue; leave it out, or give a samplePrompt.',
-    );
-  }
-  return settings;
+  return resolveSettings(FINETUNE, Object.fromEntries(given));
 }
 
 /** A fine-tuning that is thought through: model, data, settings and plan, before anything large is allocated. */

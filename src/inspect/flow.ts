@@ -3,6 +3,7 @@ import { input } from '../graph/operators/index.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 import { FullSequence } from '../nn/attention.ts';
+import { activationFunctions } from '../nn/mlp.ts';
 import type { Module } from '../nn/module.ts';
 
 /**
@@ -34,7 +35,7 @@ export interface Flow {
   readonly before: ReadonlyMap<Station, readonly Edge[]>;
 }
 
-const ACTIVATIONS: ReadonlySet<string> = new Set(['relu', 'gelu', 'silu']);
+const ACTIVATIONS: ReadonlySet<string> = new Set(Object.keys(activationFunctions));
 
 /**
  * Records the model's graph over two tokens and reduces it to stations and edges: what a module is for is read off

@@ -1,3 +1,5 @@
+import type { ActivationKind } from './mlp.ts';
+
 /**
  * What a module says of itself. Comparisons, summaries and diagrams are made of these and of nothing else, so they
  * cannot drift from the models that run.
@@ -73,7 +75,7 @@ export interface AttentionPart {
 
 export interface MlpPart {
   readonly part: 'mlp';
-  readonly activation: 'relu' | 'gelu' | 'silu';
+  readonly activation: ActivationKind;
   readonly gated: boolean;
   readonly width: number;
   readonly hidden: number;

@@ -1,3 +1,5 @@
+import type { ModelSummary } from '../inspect/summary.ts';
+
 /*
  * What the report is made of. Plain JSON: the main job stores it part by part and can make its report again from there.
  */
@@ -87,7 +89,7 @@ export interface GradientCurves {
 }
 
 export interface ActivationInputs {
-  readonly activation: 'relu' | 'gelu' | 'silu';
+  readonly activation: ModelSummary['activation'];
   /** What reaches the activation function, over all layers, tokens and hidden units. */
   readonly inputs: Histogram;
   /** Share of inputs below 0, where ReLU gives 0 and passes no gradient. */

@@ -116,6 +116,22 @@ export function start(program: string, args: readonly string[], options: SpawnOp
   return { process: child, finished, seen };
 }
 
+/**
+ * Starts a program that gets a signal the moment that it writes what matches: to standard output or error, at the end of
+ * a file, or by giving a file its name (signal-at.mjs).
+ */
+export function startSignalled(
+  program: string,
+  args: readonly string[],
+  at: RegExp,
+  { signal = 'SIGINT', env }: { readonly signal?: NodeJS.Signals; readonly env?: NodeJS.ProcessEnv } = {},
+): Running {
+  const preload = new URL('signal-at.mjs', import.meta.url).href;
+  return start(program, args, {
+    env: { ...env, NODE_OPTIONS: `--import ${preload}`, SIGNAL_AT: at.source, SIGNAL: signal },
+  });
+}
+
 /** Runs the command line as a process of its own: `ropewalk <args…>`. */
 export async function ropewalk(args: readonly string[], options: SpawnOptions = {}): Promise<Finished> {
   return start(await buildProgram('bin/ropewalk.js'), args, options).finished;

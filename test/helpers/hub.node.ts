@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { until } from './work.node.ts';
 
 /**
  * A hub on this machine, as the hub's documentation and its Python client describe it: a list of files with hashes, and
@@ -178,14 +179,18 @@ export async function startHub(models: Readonly<Record<string, FakeModel>> = {})
 }
 
 /**
- * Sends a file as it should be, but cuts the connection after `bytes` of what was asked for.
- * @returns how many bytes were let through
+ * Sends a file as it should be, but cuts the connection after `bytes` of what was asked for, once the client has read
+ * them: a cut drops what is still on its way.
+ *
+ * @param read whether the client has read so many bytes of the file.
+ * @returns how many bytes were let through.
  */
 export function cutAfter(
   request: IncomingMessage,
   response: ServerResponse,
   data: Buffer,
   bytes: number,
+  read: (bytes: number) => boolean,
   etag = 'any',
 ): number {
   const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
@@ -195,6 +200,9 @@ export function cutAfter(
     etag: `"${etag}"`,
     ...(from > 0 && { 'content-range': `bytes ${from}-${data.length - 1}/${data.length}` }),
   });
-  response.write(part, () => setTimeout(() => response.destroy(), 20));
+  response.write(part, async () => {
+    await until(() => response.closed || read(from + part.length), `${from + part.length} bytes are read`);
+    response.destroy();
+  });
   return part.length;
 }

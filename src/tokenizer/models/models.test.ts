@@ -2,6 +2,7 @@ import { Tokenizer as RustTokenizer } from 'tokenizers';
 import { describe, expect, it } from 'vitest';
 import { Chooser } from '../../../test/helpers/random-tokenizers/chooser.ts';
 import { randomModel } from '../../../test/helpers/random-tokenizers/models.ts';
+import { cpuSeconds } from '../../../test/helpers/work.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import type { JsonObject } from '../tokenizer-schema.ts';
 import { createModel } from './index.ts';
@@ -39,7 +40,7 @@ function idsOrRefusal(model: ReturnType<typeof createModel>, text: string): numb
 }
 
 describe('random models', () => {
-  it('give the ids of the Rust library', { timeout: 60_000 }, async () => {
+  it('give the ids of the Rust library', async () => {
     for (let seed = 0; seed < 400; seed++) {
       const choose = new Chooser(seed);
       const json = randomModel(choose, ALPHABET);
@@ -106,10 +107,11 @@ describe('BPE', () => {
       vocab[half + half] = merges.length + 1;
       merges.push([half, half]);
     }
-    const began = performance.now();
-    const result = ids({ type: 'BPE', vocab, merges }, 'a'.repeat(1_000_000));
-    expect(result.length).toBe(Math.ceil(1_000_000 / 128));
-    expect(performance.now() - began).toBeLessThan(10_000);
+    const seconds = cpuSeconds(() => {
+      const result = ids({ type: 'BPE', vocab, merges }, 'a'.repeat(1_000_000));
+      expect(result.length).toBe(Math.ceil(1_000_000 / 128));
+    });
+    expect(seconds).toBeLessThan(10);
   });
 });
 

@@ -1,12 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { cpuSecondsAsync } from '../../../../test/helpers/work.node.ts';
 import { RopewalkError } from '../../../errors.ts';
 import { FileSource } from '../../../files/file.node.ts';
 import { type ByteSource, memorySource } from '../../../files/source.ts';
 import type { GgufValue, GgufValueType } from '../types.ts';
 import { HeaderBytes } from '../writing/encode.ts';
 import { dequantize } from './dequantize.ts';
-import { type GgufTensor, openGguf, openGgufSplit, splitNames } from './reader.ts';
+import { type GgufFile, type GgufTensor, openGguf, openGgufSplit, splitNames } from './reader.ts';
 
 const reference = (name: string) =>
   new Uint8Array(readFileSync(new URL(`../../../../test/reference/gguf/${name}`, import.meta.url)));
@@ -348,9 +349,7 @@ describe('split models', () => {
 describe('real vocabularies', () => {
   const GPT2 = '../shared/data/tokenizers/ggml-vocab-gpt-2.gguf';
   test.skipIf(!existsSync(GPT2))('gpt-2 (skipped without ../shared/data)', async () => {
-    const start = performance.now();
     const file = await openGguf(await FileSource.open(GPT2));
-    expect(performance.now() - start).toBeLessThan(1000);
     expect(file.metadata.get('tokenizer.ggml.tokens')).toHaveLength(50257);
     expect(file.metadata.get('tokenizer.ggml.merges')).toHaveLength(50000);
     expect((file.metadata.get('tokenizer.ggml.tokens') as string[]).slice(-2)).toEqual([
@@ -360,12 +359,14 @@ describe('real vocabularies', () => {
     await file.close();
   });
 
-  test('256k strings, across chunks, in less than a second', async () => {
+  test('256k strings are read across chunks, in less than two seconds of work', async () => {
     const tokens = Array.from({ length: 1 << 18 }, (_, i) => (i % 5 === 0 ? `▁한글${i}` : `token${i}`));
     const source = memorySource(build({ metadata: [['tokens', { array: 'string' }, tokens]] }));
-    const start = performance.now();
-    const file = await openGguf(source);
-    expect(performance.now() - start).toBeLessThan(1000);
+    let file!: GgufFile;
+    const seconds = await cpuSecondsAsync(async () => {
+      file = await openGguf(source);
+    });
+    expect(seconds).toBeLessThan(2);
     expect(file.metadata.get('tokens')).toEqual(tokens);
   });
 });
