@@ -116,6 +116,7 @@ export class Trainer {
     this.#evaluations = { ...this.#evaluations, best: null, since: 0 };
   }
 
+  /** What a checkpoint keeps beside the weights: what `restore` resumes from. */
   state(): TrainerState {
     const step = this.#step;
     const tokens = this.#tokens;

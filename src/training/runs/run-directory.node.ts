@@ -100,6 +100,7 @@ export class RunDirectory {
     await writeFileAtomic(join(this.path, RUN_FILE), `${JSON.stringify(record, null, 2)}\n`);
   }
 
+  /** Opens the run in a folder. @throws RopewalkError where there is none, or its record cannot be read. */
   static async open(path: string): Promise<RunDirectory> {
     const file = join(path, RUN_FILE);
     if (!existsSync(file)) {
