@@ -402,7 +402,7 @@ describe('commands', () => {
     expect(lastLine(await training(file))).toMatch(/the text has \d+ tokens, but at least 129 are needed/);
     writeFileSync(file, 'too short');
     expect(lastLine(await training(file))).toMatch(
-      /tokens are too few to hold out 0\.1 of them; give more text/,
+      /tokens are too few to hold out 0\.05 of them; give more text/,
     );
     expect(lastLine(await training(text(), '--seq', '300'))).toMatch(
       /sequence length 300 is longer than the model's 256 positions; choose a smaller --seq/,

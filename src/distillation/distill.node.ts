@@ -7,7 +7,7 @@ import { frozenBy } from '../training/freeze.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import type { Loss } from '../training/loss.ts';
 import type { RunEvent } from '../training/runs/events.ts';
-import type { TrainingJob } from '../training/runs/job.ts';
+import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
 import { type DataSize, planRun } from '../training/runs/plan.ts';
 import type { RunRecord } from '../training/runs/record.ts';

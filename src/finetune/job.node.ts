@@ -11,7 +11,7 @@ import { frozenBy } from '../training/freeze.ts';
 import type { TrainedParameter } from '../training/learner.ts';
 import type { Loss } from '../training/loss.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
-import type { TrainingJob } from '../training/runs/job.ts';
+import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
 import { planRun } from '../training/runs/plan.ts';
 import type { RunRecord } from '../training/runs/record.ts';

@@ -1,6 +1,6 @@
 /** Training, step by step: losses, learners, optimizers, schedules, the trainer, and the folders of runs. */
 export * from './index.ts';
-export type { TrainingJob } from './runs/job.ts';
+export type { TrainingJob } from './runs/job.node.ts';
 export { openPretraining } from './runs/pretrain.node.ts';
 export {
   type LoggedEvent,
@@ -9,4 +9,4 @@ export {
   type RunRecord,
 } from './runs/run-directory.node.ts';
 export { runJob } from './runs/run-job.node.ts';
-export { findRate, measureStep } from './runs/trials.ts';
+export { findRate, measureStep } from './runs/trials.node.ts';

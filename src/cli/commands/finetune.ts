@@ -12,7 +12,7 @@ import { openFinetuning, settingsOf } from '../../finetune/job.node.ts';
 import { FINETUNE } from '../../finetune/settings.ts';
 import type { Locale } from '../../inspect/labels.ts';
 import { OptionError, text } from '../../options.ts';
-import type { TrainingJob } from '../../training/runs/job.ts';
+import type { TrainingJob } from '../../training/runs/job.node.ts';
 import { RunDirectory } from '../../training/runs/run-directory.node.ts';
 import { columnsOf, data, EXAMPLE_DEFAULTS, exampleShape } from '../options/data-options.ts';
 import { modelPath } from '../options/resolve.ts';

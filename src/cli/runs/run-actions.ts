@@ -1,8 +1,8 @@
 import { type RatePoint, suggestRate } from '../../training/find-rate.ts';
 import type { FinishedEvent } from '../../training/runs/events.ts';
-import type { TrainingJob } from '../../training/runs/job.ts';
+import type { TrainingJob } from '../../training/runs/job.node.ts';
 import { type RunOptions, runJob } from '../../training/runs/run-job.node.ts';
-import { findRate, measureStep } from '../../training/runs/trials.ts';
+import { findRate, measureStep } from '../../training/runs/trials.node.ts';
 import { INTERRUPTED } from '../terminal/interrupt.ts';
 import type { Progress } from '../terminal/progress.ts';
 import { planText, RunView, ratesText, worseThanBase } from '../terminal/run-view.ts';

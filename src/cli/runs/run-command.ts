@@ -7,7 +7,7 @@ import {
   optimizerRecord,
   optimizersWith,
 } from '../../training/optimizers/create-optimizer.ts';
-import type { TrainingJob } from '../../training/runs/job.ts';
+import type { TrainingJob } from '../../training/runs/job.node.ts';
 import { checkFits } from '../../training/runs/plan.ts';
 import { RunDirectory } from '../../training/runs/run-directory.node.ts';
 import { checkUnlocked } from '../../training/runs/run-lock.node.ts';

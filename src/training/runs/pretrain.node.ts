@@ -12,7 +12,7 @@ import { createLearner } from '../create-learner.ts';
 import { frozenBy } from '../freeze.ts';
 import { resolveSettings, TRAIN, type TrainingInput } from '../settings.ts';
 import type { RunEvent } from './events.ts';
-import type { TrainingJob } from './job.ts';
+import type { TrainingJob } from './job.node.ts';
 import { thisMachine } from './machine.node.ts';
 import { planRun } from './plan.ts';
 import type { ModelIdentity } from './run-directory.node.ts';

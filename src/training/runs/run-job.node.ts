@@ -5,7 +5,7 @@ import { measureProducts } from '../limit.ts';
 import { RESULT_TYPES } from '../settings.ts';
 import { type EvaluationEvent, Trainer } from '../trainer.ts';
 import type { ResumedEvent, RunEvent } from './events.ts';
-import { optimizerFor, type StartedJob, type TrainingJob } from './job.ts';
+import { optimizerFor, type StartedJob, type TrainingJob } from './job.node.ts';
 import { checkFits } from './plan.ts';
 import { changesOf, type RecordedSettings, type RunRecord, recordToResume, upgraded } from './record.ts';
 import { RunDirectory } from './run-directory.node.ts';

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
 import { type RatePoint, searchRate } from '../find-rate.ts';
-import { optimizerFor, type TrainingJob } from './job.ts';
+import { optimizerFor, type TrainingJob } from './job.node.ts';
 
 /** One step's time, measured with the job's own batches; nothing is learned. @returns seconds. */
 export async function measureStep(job: TrainingJob): Promise<number> {
