@@ -27,6 +27,11 @@ export { type PullOptions, type PullProgress, pullModel } from './hub/pull.node.
 export * as inspect from './inspect/index.node.ts';
 export * as runtime from './runtime/index.node.ts';
 export type { Device } from './runtime/webgpu.node.ts';
+export { type Listening, type ListenOptions, listen } from './serve/listen.node.ts';
+export type { LogEntry } from './serve/log.ts';
+export type { ServedModel } from './serve/model-pool.ts';
+export type { ServeOptions } from './serve/options.ts';
+export { type ModelService, serve } from './serve/serve.ts';
 export * as text from './text/index.node.ts';
 export * as tokenizer from './tokenizer/index.node.ts';
 export * as training from './training/index.node.ts';

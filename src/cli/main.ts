@@ -25,6 +25,7 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['distill'], read: () => import('./commands/distill.ts') },
   { names: ['generate'], read: () => import('./commands/generate.ts') },
   { names: ['chat'], read: () => import('./commands/chat.ts') },
+  { names: ['serve'], read: () => import('./commands/serve.ts') },
   { names: ['score'], read: () => import('./commands/score.ts') },
   { names: ['export'], read: () => import('./commands/export.ts') },
   { names: ['pull'], read: () => import('./commands/pull.ts') },

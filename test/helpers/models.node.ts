@@ -30,6 +30,7 @@ export async function saveUntrained(
   path: string,
   config: Readonly<Record<string, unknown>> = {},
   presetName = 'llama/tiny',
+  template: string = TEMPLATE,
 ): Promise<void> {
   const json = trainBpe([TEXT.repeat(20)], { vocabSize: 300 });
   const { family, preset } = findPreset(presetName)!;
@@ -50,7 +51,7 @@ export async function saveUntrained(
       { name: 'tokenizer.json', data: JSON.stringify(json) },
       {
         name: 'tokenizer_config.json',
-        data: JSON.stringify({ ...bpeTokenizerConfig(json), chat_template: TEMPLATE }),
+        data: JSON.stringify({ ...bpeTokenizerConfig(json), chat_template: template }),
       },
     ],
   });
