@@ -197,7 +197,9 @@ describe('train', () => {
   });
 
   it('refuses a folder that holds a run, before it reads the text', async () => {
-    expect(refusal(await ropewalk([...TRAIN, '--out', model]))).toMatch(/already holds a run; resume it, or name another folder/);
+    expect(refusal(await ropewalk([...TRAIN, '--out', model]))).toMatch(
+      /already holds a run; resume it, or name another folder/,
+    );
   });
 
   it('carries a given tokenizer along with its configuration', async () => {
