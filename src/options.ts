@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { RopewalkError } from './errors.ts';
+import { type MessagePart, RopewalkError } from './errors.ts';
 
 /*
  * What an option is: a zod schema with words beside it. Library, configuration files, flags, help and printed settings are
@@ -38,7 +38,7 @@ export function wordsOf(schema: z.ZodType): OptionWords | undefined {
   return registry.get(schema) ?? (inner && wordsOf(inner.call(schema)));
 }
 
-/** A setting that cannot be. What it was written as is put before its problem by whoever knows: a flag, a line of a file. */
+/** An option that cannot be: its message begins with its name, as whoever prints it spells that. */
 export class OptionError extends RopewalkError {
   /**
    * @param option its name in camelCase.
@@ -46,10 +46,9 @@ export class OptionError extends RopewalkError {
    */
   constructor(
     readonly option: string,
-    readonly problem: string,
-    cause?: unknown,
+    problem: string | readonly MessagePart[],
   ) {
-    super(`${option}: ${problem}`, { cause });
+    super([{ option }, ': ', ...(typeof problem === 'string' ? [problem] : problem)]);
   }
 }
 

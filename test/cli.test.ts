@@ -198,7 +198,7 @@ describe('train', () => {
 
   it('refuses a folder that holds a run, before it reads the text', async () => {
     expect(refusal(await ropewalk([...TRAIN, '--out', model]))).toMatch(
-      /already holds a run; resume it, or name another folder/,
+      /already holds a run\. Continue it with --resume, or name another folder/,
     );
   });
 

@@ -252,11 +252,11 @@ describe('what cannot be', () => {
     [{ out: '', memory: 'light' }, /memory: light .* allows one micro-batch a step, but accumulate is 2/],
     [
       { out: '', optimizer: 'sgd' },
-      /states: the optimizer sgd has no such option; leave it out, or choose optimizer adamw/,
+      /states: the optimizer sgd has no such option; leave it out, or choose optimizer: 'adamw'/,
     ],
     [{ out: '', seq: 65 }, /seq: 65 is longer than the 64 positions/],
     [{ out: '', epochs: -1 }, /epochs: give a number above 0, not -1/],
-    [{ out: '', epochs: 2 }, /epochs: steps and epochs both say how long to train; leave one of them out/],
+    [{ out: '', epochs: 2 }, /epochs: steps says how long to train, too; leave one of the two out/],
     [
       { out: '', validation: 0 },
       /evalEvery: validation is 0, and nothing is evaluated without held-out data/,

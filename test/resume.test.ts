@@ -217,7 +217,7 @@ describe('what is refused', () => {
 
   it('a run that is there, and one that is not', async () => {
     expect(await refusal(smallRun(whole, 'never'))).toMatch(
-      /already holds a run; resume it, or name another folder/,
+      /already holds a run\. Continue it with resume: 'must', or name another folder/,
     );
     expect(await refusal(smallRun(place(), 'must'))).toMatch(
       /holds no run to resume .*start one there without resuming/,

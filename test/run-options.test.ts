@@ -84,8 +84,8 @@ async function asked(verb: (typeof VERBS)[number], args: readonly string[], yaml
   command.parse(args, { from: 'user' });
   const file = yaml === undefined ? undefined : join(folder, `${verb.name}.yaml`);
   if (file) writeFileSync(file, yaml!);
-  const { values, spelled } = await readOptions(command, shape, file);
-  return { settings: resolveSettings(verb as typeof TRAIN, values as TrainingInput), spelled };
+  const { values, spell } = await readOptions(command, shape, file);
+  return { settings: resolveSettings(verb as typeof TRAIN, values as TrainingInput), spell };
 }
 
 describe.each(VERBS)('the options of $name', (verb) => {
@@ -156,29 +156,26 @@ describe.each(VERBS)('the options of $name', (verb) => {
   });
 
   it.each<[TrainingInput, RegExp]>([
-    [
-      { steps: 1, epochs: 1 },
-      /^epochs: steps and epochs both say how long to train; leave one of them out\.$/,
-    ],
+    [{ steps: 1, epochs: 1 }, /^epochs: steps says how long to train, too; leave one of the two out\.$/],
     [
       { memory: 'light', accumulate: 2 },
-      /^memory: light .* accumulate is 2; leave that out, or choose memory recompute\.$/,
+      /^memory: light .* accumulate is 2; leave that out, or choose memory: 'recompute'\.$/,
     ],
     [
       { optimizer: 'sgd', states: 'int8' },
-      /^states: the optimizer sgd has no such option; leave it out, or choose optimizer adamw\.$/,
+      /^states: the optimizer sgd has no such option; leave it out, or choose optimizer: 'adamw'\.$/,
     ],
     [
       { optimizer: 'sgd', weightDecay: 0.1 },
-      /^weightDecay: .* or choose optimizer adamw or optimizer adafactor\.$/,
+      /^weightDecay: .* or choose optimizer: 'adamw' or optimizer: 'adafactor'\.$/,
     ],
     [
       { beta2Decay: -1 },
-      /^beta2Decay: the optimizer adamw has no such option; .* choose optimizer adafactor\.$/,
+      /^beta2Decay: the optimizer adamw has no such option; .* choose optimizer: 'adafactor'\.$/,
     ],
     [
       { schedule: 'constant', minLrRatio: 0 },
-      /^minLrRatio: the schedule constant has no such option; .* choose schedule cosine or linear\.$/,
+      /^minLrRatio: the schedule constant has no such option; .* choose schedule: 'cosine' or schedule: 'linear'\.$/,
     ],
     [{ validation: 0, evalEvery: 5 }, /^evalEvery: validation is 0, .*; leave it out, or hold some out\.$/],
     [{ validation: 0, patience: 2 }, /^patience: validation is 0, /],

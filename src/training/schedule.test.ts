@@ -41,7 +41,7 @@ describe('createSchedule', () => {
     [{ minLrRatio: 2 }, /^minLrRatio: give a number from 0 to 1, not 2\.$/],
     [
       { schedule: 'constant', minLrRatio: 0 },
-      /^minLrRatio: the schedule constant has no such option; leave it out, or choose schedule cosine or linear\.$/,
+      /^minLrRatio: the schedule constant has no such option; leave it out, or choose schedule: 'cosine' or schedule: 'linear'\.$/,
     ],
     [{ schedule: 'step' }, /^schedule: give cosine, linear or constant, not "step"\.$/],
   ])('refuses %o', (settings, message) => {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { option as named } from '../errors.ts';
 import { listed, OptionError, option, parseOptions, share } from '../options.ts';
 
 /** Learning rate of the step that follows `step` finished ones: the first is schedule(0). */
@@ -72,10 +73,11 @@ export function scheduleOptionsOf(name: string, given: ScheduleOptions): Readonl
   for (const [key, value] of Object.entries(given)) {
     if (value === undefined || Object.hasOwn(record.options, key)) continue;
     const others = RECORDS.filter(({ options }) => Object.hasOwn(options, key)).map((each) => each.name);
-    throw new OptionError(
-      key,
-      `the schedule ${name} has no such option; leave it out, or choose schedule ${listed(others)}.`,
-    );
+    const choices = others.flatMap((other, i) => [
+      i === 0 ? ', or choose ' : ' or ',
+      named('schedule', other),
+    ]);
+    throw new OptionError(key, [`the schedule ${name} has no such option; leave it out`, ...choices, '.']);
   }
   return { ...record.defaults, ...parseOptions(z.strictObject(record.options).partial(), given) };
 }

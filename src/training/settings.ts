@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { option as named, said } from '../errors.ts';
 import {
   count,
   integer,
@@ -110,7 +111,10 @@ export function resolveSettings<Own extends z.ZodRawShape>(
     input,
   ) as TrainingInput;
   if (given.steps !== undefined && given.epochs !== undefined) {
-    throw new OptionError('epochs', 'steps and epochs both say how long to train; leave one of them out.');
+    throw new OptionError(
+      'epochs',
+      said`${named('steps')} says how long to train, too; leave one of the two out.`,
+    );
   }
   const { optimizer = defaults.optimizer, schedule = defaults.schedule, steps, epochs } = given;
   const chosen = {
@@ -135,7 +139,7 @@ function checkTogether(settings: TrainingSettings, given: TrainingInput): void {
   if (settings.memory === 'light' && settings.accumulate > 1) {
     throw new OptionError(
       'memory',
-      `light updates weights as their gradients come, which allows one micro-batch a step, but accumulate is ${settings.accumulate}; leave that out, or choose memory recompute.`,
+      said`light updates weights as their gradients come, which allows one micro-batch a step, but ${named('accumulate')} is ${settings.accumulate}; leave that out, or choose ${named('memory', 'recompute')}.`,
     );
   }
   if (settings.validation > 0) return;
@@ -144,7 +148,7 @@ function checkTogether(settings: TrainingSettings, given: TrainingInput): void {
   if (name) {
     throw new OptionError(
       name,
-      'validation is 0, and nothing is evaluated without held-out data; leave it out, or hold some out.',
+      said`${named('validation')} is 0, and nothing is evaluated without held-out data; leave it out, or hold some out.`,
     );
   }
 }

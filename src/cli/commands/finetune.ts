@@ -16,6 +16,7 @@ import type { TrainingJob } from '../../training/runs/job.node.ts';
 import { RunDirectory } from '../../training/runs/run-directory.node.ts';
 import { columnsOf, data, EXAMPLE_DEFAULTS, exampleShape } from '../options/data-options.ts';
 import { modelPath } from '../options/resolve.ts';
+import { asFlag } from '../options/spelling.ts';
 import { type RunCommand, registerRun, type Surroundings } from '../runs/run-command.ts';
 import { localeOption } from '../terminal/locale.ts';
 import { showReading } from '../terminal/progress.ts';
@@ -107,7 +108,7 @@ async function finetune(
         onProgress: showReading(progress),
         onReady({ report }) {
           progress.end();
-          for (const note of dataNotes(report)) progress.note(note);
+          for (const note of dataNotes(report, asFlag)) progress.note(note);
         },
       },
       settingsOf(settings),

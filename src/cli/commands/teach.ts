@@ -53,9 +53,9 @@ Examples:
   ropewalk distill --taught stories.taught --teacher runs/large --student llama/tiny --out runs/small`,
     )
     .action(async (name: string) => {
-      const { values, spelled } = await readOptions(command, shape, undefined);
+      const { values, spell } = await readOptions(command, shape, undefined);
       const { json } = command.opts<{ json?: boolean }>();
-      await spelling(spelled, () => run(name, values, json));
+      await spelling(spell, () => run(name, values, json));
     });
 }
 

@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
-import { RopewalkError } from '../../errors.ts';
+import { messageText, RopewalkError, type SpellOption } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
-import { camel, kebab, OptionError, type OptionWords, parseOptions, wordsOf } from '../../options.ts';
+import { camel, kebab, type OptionWords, parseOptions, wordsOf } from '../../options.ts';
 import { collect } from './options.ts';
+import { asFlag } from './spelling.ts';
 
 /** Some options, by their names in camelCase. */
 export type OptionShape = z.ZodRawShape;
@@ -72,8 +73,8 @@ function innerOf(schema: z.ZodType): z.ZodType {
 export interface Said<S extends OptionShape> {
   /** Only what was said; defaults are the library's. */
   readonly values: Partial<z.output<z.ZodObject<S>>>;
-  /** An option as its user wrote it, or would write it: `--seq`, or `run.yaml: "seq"`. */
-  readonly spelled: (name: string) => string;
+  /** Options in messages as their user wrote them, or would: `--seq`, or `run.yaml: "seq"`. */
+  readonly spell: SpellOption;
 }
 
 /** Options of which one takes the place of the other. */
@@ -99,26 +100,27 @@ export async function readOptions<S extends OptionShape>(
   for (const [one, other] of [...INSTEAD, ...INSTEAD.map(([a, b]) => [b, a] as const)]) {
     if (one in given && !(other in given)) delete stored[other];
   }
-  const spelled = (name: string) =>
-    name in given || !(name in stored) ? flagNamed(name, given[name]) : `${file}: "${kebab(name)}"`;
-  const values = await spelling(spelled, async () =>
+  const spell: SpellOption = (named, usual) => {
+    if (named.option in stored && !(named.option in given) && named.value === undefined) {
+      return `${file}: "${kebab(named.option)}"`;
+    }
+    const flag = asFlag(given[named.option] === false ? { ...named, value: false } : named, usual);
+    // One that is only in files, or nowhere.
+    return flag === usual && named.value === undefined ? `--${kebab(named.option)}` : flag;
+  };
+  const values = await spelling(spell, () =>
     parseOptions(z.strictObject(shape).partial(), { ...stored, ...given }),
   );
-  return { values: values as Said<S>['values'], spelled };
+  return { values: values as Said<S>['values'], spell };
 }
 
-/** An option as a flag. @param value where that matters: false is `--no-pack`. */
-export function flagNamed(name: string, value?: unknown): string {
-  return value === false ? `--no-${kebab(name)}` : `--${kebab(name)}`;
-}
-
-/** Runs work; where it fails for an option, the error says how its user wrote that. */
-export async function spelling<T>(spelled: (name: string) => string, work: () => Promise<T>): Promise<T> {
+/** Runs work; an error of it spells options as their user did. */
+export async function spelling<T>(spell: SpellOption, work: () => Promise<T> | T): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    throw new RopewalkError(`${spelled(error.option)}: ${error.problem}`, { cause: error });
+    if (!(error instanceof RopewalkError)) throw error;
+    throw new RopewalkError(messageText(error.parts, spell), { cause: error });
   }
 }
 

@@ -20,6 +20,7 @@ import type { DataSize } from '../../training/runs/plan.ts';
 import { type TrainingSettings, trainingOptions } from '../../training/settings.ts';
 import { type Progress, showReading } from '../terminal/progress.ts';
 import { data, EXAMPLE_DEFAULTS, type ExampleFlags, exampleOptions, exampleShape } from './data-options.ts';
+import { asFlag } from './spelling.ts';
 import { encodeTexts, textFiles } from './text-corpus.ts';
 
 const { batch, seq, seed, validation } = trainingOptions;
@@ -141,7 +142,7 @@ async function examples(
       now: new Date(0),
     });
     progress.end();
-    for (const note of dataNotes(dataset.report)) progress.note(note);
+    for (const note of dataNotes(dataset.report, asFlag)) progress.note(note);
     const { training, validation: held } = splitDataset(dataset, share, seed);
     const options = { batch, seq, pack };
     const source = () => new PackedSource(training, { ...options, seed });

@@ -4,6 +4,7 @@ import { option, textOrTexts } from '../../options.ts';
 import { encodeCorpusAsync } from '../../text/corpus.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { Progress } from '../terminal/progress.ts';
+import { asFlag } from './spelling.ts';
 
 /** Files of plain text. */
 export const textFiles = option(
@@ -33,7 +34,8 @@ export async function encodeTexts(
   const spelled = documents
     .map((text) => spelledSpecialToken(text, tokenizer))
     .filter((one) => one !== undefined);
-  if (spelled.length > 0) progress.note(spelledNote({ rows: spelled.length, token: spelled[0]!, special }));
+  if (spelled.length > 0)
+    progress.note(spelledNote({ rows: spelled.length, token: spelled[0]!, special }, asFlag));
   const tokens = await encodeCorpusAsync(tokenizer, documents, {
     // Where a prompt will begin with this token, a document must have done so too.
     ...(begin !== undefined && tokenizer.encode('')[0] === begin && { beginOfDocument: begin }),

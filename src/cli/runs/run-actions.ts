@@ -1,6 +1,7 @@
 import { type RatePoint, suggestRate } from '../../training/find-rate.ts';
 import type { FinishedEvent } from '../../training/runs/events.ts';
 import type { TrainingJob } from '../../training/runs/job.node.ts';
+import { checkFits } from '../../training/runs/plan.ts';
 import { type RunOptions, runJob } from '../../training/runs/run-job.node.ts';
 import { findRate, measureStep } from '../../training/runs/trials.node.ts';
 import { INTERRUPTED } from '../terminal/interrupt.ts';
@@ -8,17 +9,12 @@ import type { Progress } from '../terminal/progress.ts';
 import { planText, RunView, ratesText, worseThanBase } from '../terminal/run-view.ts';
 
 /** Prints a job's plan with the time of a measured step; for one that does not fit, without. */
-export async function dryRun(
-  job: TrainingJob,
-  checkFits: () => void,
-  json = false,
-  progress: Progress,
-): Promise<void> {
+export async function dryRun(job: TrainingJob, json = false, progress: Progress): Promise<void> {
   const { plan, warnings } = job;
   const print = (shown: typeof plan) =>
     process.stdout.write(`${json ? JSON.stringify({ ...shown, warnings }) : planText(shown)}\n`);
   if (!plan.fits) print(plan);
-  checkFits();
+  checkFits(plan);
   progress.note('measuring a step …');
   print({ ...plan, secondsPerStep: await measureStep(job) });
 }

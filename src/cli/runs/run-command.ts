@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import type { z } from 'zod';
-import { RopewalkError } from '../../errors.ts';
-import { count, listed, option, text } from '../../options.ts';
+import { count, listed, OptionError, option, text } from '../../options.ts';
 import {
   optimizerOptions,
   optimizerRecord,
@@ -15,7 +14,6 @@ import { scheduleRecord } from '../../training/schedule.ts';
 import { trainingOptions, type Verb, WARMUP_DEFAULT } from '../../training/settings.ts';
 import {
   addFlags,
-  flagNamed,
   type OptionShape,
   readOptions,
   type Said,
@@ -95,7 +93,7 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
     .option('--json', 'print the result as JSON on stdout')
     .action(async () => {
       const flags = command.opts<RunFlags>();
-      const { values, spelled } = await readOptions(command, shape, flags.config);
+      const { values, spell } = await readOptions(command, shape, flags.config);
       const among = (names: object) =>
         Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(names, name)));
       const open = (surroundings: Surroundings) =>
@@ -105,7 +103,7 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
           surroundings,
           command.processedArgs as (string | undefined)[],
         );
-      await spelling(spelled, () => execute(flags, values.out as string | undefined, open));
+      await spelling(spell, () => execute(flags, values.out as string | undefined, open));
     });
 }
 
@@ -135,7 +133,7 @@ async function execute(
 ): Promise<void> {
   const isTrial = (flags.dryRun || flags.findLr) ?? false;
   if (folder === undefined && !isTrial)
-    throw new RopewalkError('--out is missing: name a folder for the run.');
+    throw new OptionError('out', 'it is missing: name a folder for the run.');
   // Before data are read, which can take minutes.
   if (flags.resume && folder !== undefined) await RunDirectory.open(folder);
   else if (folder !== undefined && !isTrial) await RunDirectory.checkFree(folder);
@@ -152,10 +150,9 @@ async function execute(
       progress.end();
       // What a run warns of is among its events.
       if (isTrial) showWarnings(job.warnings, progress);
-      const fits = () => checkFits(job.plan, (name, value) => `${flagNamed(name)} ${String(value)}`);
-      if (!flags.dryRun) fits();
+      if (!flags.dryRun) checkFits(job.plan);
       signal.throwIfAborted();
-      if (flags.dryRun) await dryRun(job, fits, flags.json, progress);
+      if (flags.dryRun) await dryRun(job, flags.json, progress);
       else if (flags.findLr) await tryRates(job, flags.json, signal, progress);
       else {
         isTraining = true;

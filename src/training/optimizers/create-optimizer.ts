@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { RopewalkError } from '../../errors.ts';
-import { listed, OptionError, parseOptions } from '../../options.ts';
+import { option as named, RopewalkError } from '../../errors.ts';
+import { OptionError, parseOptions } from '../../options.ts';
 import { adafactor } from './adafactor.ts';
 import { adamw } from './adamw.ts';
 import type { ParameterShape } from './optimizer-common.ts';
@@ -70,9 +70,13 @@ export function optionsOf(
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || Object.hasOwn(record.options, name)) continue;
     const others = optimizersWith(name);
-    const choice =
-      others.length > 0 ? `, or choose ${listed(others.map((other) => `optimizer ${other}`))}` : '';
-    throw new OptionError(name, `the optimizer ${kind} has no such option; leave it out${choice}.`);
+    const choices = others.flatMap((other, i) => [
+      i === 0 ? ', or choose ' : ' or ',
+      named('optimizer', other),
+    ]);
+    throw new OptionError(name, [
+      ...[`the optimizer ${kind} has no such option; leave it out`, ...choices, '.'],
+    ]);
   }
   const own = Object.fromEntries(Object.entries(given).filter(known));
   const checked = parseOptions(z.strictObject(record.options).partial(), own);

@@ -1,6 +1,5 @@
-import { RopewalkError } from '../../errors.ts';
+import { option, RopewalkError } from '../../errors.ts';
 import type { CausalLM } from '../../families/family.ts';
-import { kebab } from '../../options.ts';
 import type { SequenceShape } from '../graph.ts';
 import type { Loss } from '../loss.ts';
 import { estimateMemory, type MemoryEstimate } from '../memory.ts';
@@ -100,24 +99,18 @@ export function planRun(parts: PlanParts): RunPlan {
   };
 }
 
-/**
- * @param spelled how an option is written where it will be read; as in a configuration file by default.
- * @throws RopewalkError naming what would make the plan fit, when it does not.
- */
-export function checkFits(
-  { fits, memory, machine, remedies }: RunPlan,
-  spelled: (name: string, value: unknown) => string = (name, value) => `${kebab(name)}: ${String(value)}`,
-): void {
+/** @throws RopewalkError naming what would make the plan fit, when it does not. */
+export function checkFits({ fits, memory, machine, remedies }: RunPlan): void {
   if (fits) return;
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
   const [best] = remedies;
-  const options = Object.entries(best?.options ?? {}).map(([name, value]) => spelled(name, value));
-  throw new RopewalkError(
-    `this needs about ${gigabytes(memory.total)} of memory, but ${gigabytes(machine.availableMemory)} of ${gigabytes(machine.totalMemory)} are to be had; ` +
-      (best
-        ? `with ${options.join(' ')} it would fit (${gigabytes(best.total)}).`
-        : 'no option makes it fit: choose a smaller model.'),
-  );
+  const options = Object.entries(best?.options ?? {}).flatMap(([name, value]) => [' ', option(name, value)]);
+  throw new RopewalkError([
+    `this needs about ${gigabytes(memory.total)} of memory, but ${gigabytes(machine.availableMemory)} of ${gigabytes(machine.totalMemory)} are to be had; `,
+    ...(best
+      ? ['with', ...options, ` it would fit (${gigabytes(best.total)}).`]
+      : ['no option makes it fit: choose a smaller model.']),
+  ]);
 }
 
 function remediesFor(parts: PlanParts): RunPlan['remedies'] {

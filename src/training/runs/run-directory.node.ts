@@ -3,7 +3,7 @@ import { access, appendFile, mkdir, readdir, readFile, stat } from 'node:fs/prom
 import { dirname, join, resolve } from 'node:path';
 import type { FloatDtype } from '../../checkpoint/safetensors/writer.ts';
 import { writeModelFiles } from '../../checkpoint/save.node.ts';
-import { RopewalkError } from '../../errors.ts';
+import { option as named, RopewalkError, said } from '../../errors.ts';
 import {
   type AtomicOptions,
   recoverDirectory,
@@ -66,7 +66,9 @@ export class RunDirectory {
   /** @throws RopewalkError when a run cannot begin there: the folder holds a run or a model, or cannot be written. */
   static async checkFree(path: string): Promise<void> {
     if (RunDirectory.exists(path)) {
-      throw new RopewalkError(`${path} already holds a run; resume it, or name another folder.`);
+      throw new RopewalkError(
+        said`${path} already holds a run. Continue it with ${named('resume', 'must')}, or name another folder.`,
+      );
     }
     if (existsSync(join(path, 'config.json'))) {
       throw new RopewalkError(`${path} already holds a model; name another folder.`);
