@@ -83,7 +83,7 @@ describe('what is missing or wrong', () => {
   it.each<[string[], RegExp]>([
     [['--data', data, '--out', 'x'], /which model\? Name it after the command/],
     [[model, '--out', 'x'], /--data: it is missing: name a file of examples/],
-    [[model, ...small], /--out is missing/],
+    [[model, ...small], /--out: it is missing: name a folder for the run/],
     [[model, ...small, '--out', 'x', '--memory', 'tiny'], /Allowed choices are fast, recompute, light/],
     [
       [model, ...small, '--out', 'x', '--template', 'none'],
