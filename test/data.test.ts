@@ -25,6 +25,7 @@ import { contextFeeds, lossFeeds } from '../src/training/feeds.ts';
 import { lossGraph } from '../src/training/graph.ts';
 import { ROOT, ropewalk } from './helpers/cli.node.ts';
 import { FAMILIES } from './helpers/families.ts';
+import { fixture } from './helpers/fixtures.node.ts';
 import { COMMIT, type FakeHub, startHub } from './helpers/hub.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-data-test-'));
@@ -636,7 +637,7 @@ describe('packed rows in a model', () => {
 });
 
 describe('ropewalk data preview', () => {
-  const pairs = join(ROOT, '../shared/data/text/korean-chatbot-pairs.csv');
+  const pairs = fixture('korean-chatbot-pairs.csv');
   const small = mkdtempSync(join(tmpdir(), 'ropewalk-preview-'));
   afterAll(() => rmSync(small, { recursive: true, force: true }));
   beforeAll(() => {
@@ -685,18 +686,15 @@ describe('ropewalk data preview', () => {
     expect(bad.stderr).toMatch(/^ropewalk: .*bad\.jsonl:1: not valid JSON/);
   });
 
-  it.skipIf(!existsSync(pairs))(
-    'reads the Korean pairs by the names of their columns (skipped without ../shared/data)',
-    async () => {
-      const args = ['--prompt-column', 'Q', '--completion-column', 'A', '--rows', '1', '--json'];
-      const { stdout } = await ropewalk(['data', 'preview', small, '--data', pairs, ...args]);
-      const { examples, report } = JSON.parse(stdout);
-      expect(report.rows).toBe(11_823);
-      expect(report.dropped).toEqual([]);
-      const trained = examples[0].runs.filter((run: { trained: boolean }) => run.trained);
-      expect(trained.map((run: { text: string }) => run.text)).toEqual(['하루가 또 가네요.', '<|end|>']);
-    },
-  );
+  it('reads the Korean pairs by the names of their columns', async () => {
+    const args = ['--prompt-column', 'Q', '--completion-column', 'A', '--rows', '1', '--json'];
+    const { stdout } = await ropewalk(['data', 'preview', small, '--data', pairs, ...args]);
+    const { examples, report } = JSON.parse(stdout);
+    expect(report.rows).toBe(400);
+    expect(report.dropped).toEqual([]);
+    const trained = examples[0].runs.filter((run: { trained: boolean }) => run.trained);
+    expect(trained.map((run: { text: string }) => run.text)).toEqual(['하루가 또 가네요.', '<|end|>']);
+  });
 
   it('never cuts a character of several tokens in two', () => {
     const ids = Int32Array.from(tokenizer.encode('a😀b', { addSpecialTokens: false }));

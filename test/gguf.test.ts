@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ggufForm } from '../src/checkpoint/gguf/forms.ts';
 import { toGguf } from '../src/checkpoint/gguf/names.ts';
@@ -24,7 +25,7 @@ import { rawGguf } from './helpers/raw-gguf.ts';
 import { tinyTokenizer } from './helpers/tiny-tokenizer.ts';
 
 /** Models out to GGUF and in again, for the reference cases (test/reference/README.md). */
-const reference = new URL('./reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('./reference/', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'ropewalk-gguf-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
