@@ -24,7 +24,7 @@ const WINDOW = 512;
 const THREADS = 2;
 const PROMPT = 256;
 const NEW = 48;
-const ROUNDS = 8;
+const ROUNDS = 5;
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
