@@ -400,14 +400,12 @@ describe('commands', () => {
     expect(lastLine(await training(file))).toMatch(/the text has \d+ tokens, but at least 129 are needed/);
     writeFileSync(file, 'too short');
     expect(lastLine(await training(file))).toMatch(
-      /tokens are too few to hold out 0\.1 of them; give more text/,
+      /tokens are too few to hold out 0\.05 of them; give more text/,
     );
     expect(lastLine(await training(text(), '--seq', '300'))).toMatch(
       /sequence length 300 is longer than the model's 256 positions; choose a smaller --seq/,
     );
-    expect(lastLine(await training(text(), '--seq', '8', '--min-lr-ratio', '3'))).toMatch(
-      /minimumRatio is 3/,
-    );
+    expect(lastLine(await training(text(), '--seq', '8', '--min-lr-ratio', '3'))).toMatch(/minLrRatio is 3/);
     // None of them has left a run behind, which would stand in the way of the next try.
     expect(existsSync(out)).toBe(false);
   });
