@@ -7,6 +7,7 @@ import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
 import { RopewalkError } from '../src/errors.ts';
 import { modelFromConfig } from '../src/families/registry.ts';
 import { type Finished, ROOT, ropewalk } from './helpers/cli.node.ts';
+import { FAMILIES } from './helpers/families.ts';
 import { openWorkshop, type Workshop } from './helpers/workshop.node.ts';
 
 /**
@@ -62,10 +63,7 @@ function lastLine({ code, stdout, stderr }: Finished): string {
   return line;
 }
 
-const ROTARY = [
-  ...['gemma', 'gemma2', 'gemma3', 'llama', 'mistral'],
-  ...['qwen2', 'qwen3', 'exaone4', 'hyperclovax'],
-];
+const ROTARY = FAMILIES.filter((name) => name !== 'gpt' && name !== 'gpt2');
 
 /** What Hugging Face's configurations of each family must say, as transformers names it. */
 const REQUIRED: Readonly<Record<string, readonly string[]>> = {
