@@ -82,8 +82,8 @@ describe('an ablation', () => {
   const settings: AblationSettings = {
     ...{ from: 'gpt', to: 'gpt2', seeds: [0, 1], shape: { batch: 2, seq: 16 }, weightDecay: 0 },
     training: {
-      ...{ steps: 3, accumulate: 1, learningRate: 1e-3, schedule: 'constant' },
-      ...{ warmupSteps: 0, minimumRatio: 0, clipNorm: 1 },
+      ...{ steps: 3, accumulate: 1, lr: 1e-3, schedule: 'constant' },
+      ...{ warmup: 0, clip: 1 },
     },
   };
   const engine = nodeEngine({ threads: 1 });

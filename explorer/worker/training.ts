@@ -81,12 +81,12 @@ export class PageTraining {
       learner,
       training: new BatchSampler({ tokens: training, ...SHAPE, seed: 0 }),
       validation: () => evaluationBatches(validation, SHAPE.batch, SHAPE.seq),
-      optimizer: new AdamW(learner.trainables, { betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0.02 }),
+      optimizer: new AdamW(learner.trainables, { beta1: 0.9, beta2: 0.95, weightDecay: 0.02 }),
     };
     this.trainer = new Trainer(parts, {
-      ...{ steps, accumulate: 1, learningRate: 2.5e-3, schedule: 'cosine', minimumRatio: 0.05 },
-      ...{ warmupSteps: Math.min(40, Math.floor(steps / 4)), clipNorm: 1 },
-      ...{ evaluateEvery: Math.max(25, Math.floor(steps / 12)), checkpointEvery: 0, evaluateFirst: true },
+      ...{ steps, accumulate: 1, lr: 2.5e-3, schedule: 'cosine', minLrRatio: 0.05 },
+      ...{ warmup: Math.min(40, Math.floor(steps / 4)), clip: 1 },
+      ...{ evalEvery: Math.max(25, Math.floor(steps / 12)), saveEvery: 0, evaluateFirst: true },
     });
   }
 

@@ -19,7 +19,7 @@ export interface AblationSettings {
   readonly to: string;
   readonly seeds: readonly number[];
   readonly shape: SequenceShape;
-  readonly training: Omit<TrainerSettings, 'evaluateEvery' | 'checkpointEvery'>;
+  readonly training: Omit<TrainerSettings, 'evalEvery' | 'saveEvery'>;
   readonly weightDecay: number;
 }
 
@@ -81,9 +81,9 @@ export async function runRung(
         learner,
         training: new BatchSampler({ tokens: corpus.training, ...shape, seed }),
         validation: () => evaluationBatches(corpus.validation, shape.batch, shape.seq),
-        optimizer: new AdamW(learner.trainables, { betas: [0.9, 0.95], eps: 1e-8, weightDecay }),
+        optimizer: new AdamW(learner.trainables, { beta1: 0.9, beta2: 0.95, weightDecay }),
       },
-      { ...training, evaluateEvery: 0, checkpointEvery: 0 },
+      { ...training, evalEvery: 0, saveEvery: 0 },
     );
     const speeds: number[] = [];
     let loss = Number.NaN;

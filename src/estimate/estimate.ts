@@ -3,7 +3,6 @@ import type { WritableGgmlType } from '../checkpoint/gguf/types.ts';
 import { ggufTensorBytes, ggufTypeOf } from '../checkpoint/gguf/writing/writer.ts';
 import { RopewalkError } from '../errors.ts';
 import type { BuiltModel } from '../families/registry.ts';
-import { type MemoryChoice, planMemory } from '../finetune/plan.ts';
 import {
   attentionFlopsPerToken,
   cacheBytes,
@@ -13,7 +12,13 @@ import {
 import { partsOf } from '../inspect/model-parts.ts';
 import type { Role } from '../inspect/roles.ts';
 import type { MemoryMode } from '../training/create-learner.ts';
-import type { MemoryEstimate } from '../training/memory.ts';
+import { estimateMemory, type MemoryEstimate } from '../training/memory.ts';
+import {
+  type OptimizerKind,
+  type OptimizerStates,
+  optimizerRecord,
+  optionsOf,
+} from '../training/optimizers/create-optimizer.ts';
 
 /** Parts among which parameters are divided. */
 export const PARAMETER_PARTS = ['embedding', 'positions', 'attention', 'mlp', 'norms', 'head'] as const;
@@ -37,8 +42,8 @@ export interface EstimateOptions {
   readonly batch?: number;
   readonly seq?: number;
   /** Default AdamW with its moments in float32. */
-  readonly optimizer?: MemoryChoice['optimizer'];
-  readonly states?: MemoryChoice['states'];
+  readonly optimizer?: OptimizerKind;
+  readonly states?: OptimizerStates;
 }
 
 /** What a model takes. Bytes, and operations of which a multiply-add is two. */
@@ -85,9 +90,15 @@ export function estimate(built: BuiltModel, options: EstimateOptions): Estimate 
       );
     }
   }
-  const choice = { batch, seq, accumulate: 1, optimizer, states };
+  const record = optimizerRecord(optimizer);
+  const kept = optionsOf(optimizer, Object.hasOwn(record.options, 'states') ? { states } : {});
+  const shape = { batch, seq, packed: true };
+  const step = {
+    ...{ trains: () => true, accumulate: 1 },
+    stateBytes: (dims: readonly number[]) => record.stateBytes(dims, kept),
+  };
   const training = Object.fromEntries(
-    MEMORY_MODES.map((memory) => [memory, planMemory(model, () => true, { ...choice, memory })]),
+    MEMORY_MODES.map((memory) => [memory, estimateMemory(model, shape, { ...step, memory })]),
   ) as Record<MemoryMode, MemoryEstimate>;
   const bytesPerToken = cacheBytesPerToken(model, 'bfloat16');
   return {

@@ -65,13 +65,14 @@ async function run({ from, to, steps, seeds, out, threads, json, locale }: Ablat
     const job = { ...jobSettings(steps), families: [] };
     const folder = await JobFolder.open(
       join(out, 'corpus'),
-      { ...job, training: jobSettings(1).training },
+      { ...job, training: { ...jobSettings(1).training } },
       false,
     );
     const corpus = await prepareCorpus(folder, job, () => {});
-    const { evaluateEvery: _, checkpointEvery: __, ...training } = job.training;
+    const { lr, warmup, minLrRatio = 0.1, clip, weightDecay } = job.training;
     const settings: AblationSettings = {
-      ...{ from, to, training, weightDecay: job.training.weightDecay },
+      ...{ from, to, weightDecay },
+      training: { steps, accumulate: 1, lr, schedule: 'cosine', warmup, minLrRatio, clip },
       seeds: Array.from({ length: seeds }, (_, seed) => seed),
       shape: { batch: job.batch, seq: job.seq },
     };
