@@ -428,7 +428,7 @@ describe('commands', () => {
     const file = text();
     const below = join(file, 'out');
     expect(lastLine(await train('--text', file, '--out', below))).toMatch(
-      /cannot write .*out: a part of the path is a file, not a folder/,
+      /cannot write .*out: part of the path is a file, not a folder/,
     );
     const logits = ['score', llama, '--ids', '1,2,3', '--logits', join(file, 'x.npy')];
     expect(lastLine(await ropewalk(logits))).toMatch(/cannot write .*x\.npy: a part of the path is a file/);

@@ -277,7 +277,7 @@ describe('data files', () => {
     [
       'x.jsonl',
       '{"prompt":"a","completion":"b"}\n{"prompt":5,"completion":"b"}',
-      /:2: the field prompt is not a text/,
+      /:2: the field prompt is not a string/,
     ],
     ['x.jsonl', '{"prompt":"a","completion":"b"}\n[1]', /x\.jsonl:2: not a JSON object/],
     ['x.jsonl', '{"question":"a"}', /x\.jsonl:1: no known form.*"question".*--column prompt=NAME/],

@@ -160,7 +160,7 @@ const STORED: Readonly<Record<GgufType, WritableGgmlType>> = {
 };
 
 describe.each(['f16', 'q8_0', 'q4_0'] as const)('matrices as %s', (type) => {
-  it.each(['llama', 'gemma2', 'gpt2'])('hold exactly the quantised weights of %s', async (name) => {
+  it.each(['llama', 'gemma2', 'gpt2'])('hold exactly the quantized weights of %s', async (name) => {
     const folder = modelFolder(name, derived);
     const { path, notes } = await exported(folder, type);
     // Written as float32 first: what transforms do is tested above.
@@ -296,7 +296,7 @@ describe('what llama.cpp cannot run', () => {
         return { ...source, config, model: source.family.build(config) };
       };
       await expect(exportGguf(withConfig({ tie_word_embeddings: false }), path)).rejects.toThrow(
-        'its head has weights of its own',
+        'its head has separate weights',
       );
       await expect(exportGguf(withConfig({ attention_bias: true }), path)).rejects.toThrow(
         'no place for the weight "model.layers.0.self_attn.q_proj.bias"',

@@ -598,11 +598,11 @@ describe('who is trusted with what', () => {
     }
   });
 
-  it('says where to accept the licence of a gated model and how to give a token', async () => {
+  it('says where to accept the license of a gated model and how to give a token', async () => {
     hub.fault = (request, response) =>
       request.url!.includes('/resolve/') && reply(response, 401, { 'x-error-code': 'GatedRepo' });
     const message = await refusal(pull());
-    expect(message).toContain(`accept its licence on ${hub.endpoint}/acme/rope`);
+    expect(message).toContain(`accept its license on ${hub.endpoint}/acme/rope`);
     expect(message).toContain('HF_TOKEN');
     hub.fault = (_, response) => reply(response, 403);
     expect(await refusal(pull({ token: 'hf_x' }))).toMatch(/gated \(403\).*the token that is set/);

@@ -73,7 +73,7 @@ describe('model.chat with tools and documents', () => {
     for (const one of models.slice(0, 2)) {
       const refused = async (options: object) => textOf(one!.chat(messages, { ...settings, ...options }));
       for (const [options, text] of [
-        [{ tools }, /does not write the tools; .*take a template that knows tools/],
+        [{ tools }, /does not write the tools; .*use a template that supports tools/],
         [{ documents }, /does not write the documents; .*take a template that knows documents/],
         [{ template: RAG, documents, tools }, /does not write the tools/],
       ] as const) {

@@ -36,7 +36,11 @@ const files = ['docs', 'src', 'bin', 'bench', 'verify', 'examples', 'scripts', '
       folder === '.' ? name : `${folder}/${name.replaceAll('\\', '/')}`,
     ),
   )
-  .filter((path) => /\.md$/.test(path) && !/\.generated\.|\.ko\.|wording\.test/.test(path));
+  .filter(
+    (path) =>
+      /\.(?:md|ts|js|mjs|py)$/.test(path) &&
+      !/\.generated\.|worker\.node\.js|\.ko\.|wording\.test/.test(path),
+  );
 
 describe('the words of this project', () => {
   it.each(INSTEAD)('avoid %s, and say: %s', (words) => {

@@ -16,7 +16,7 @@ export interface DataReport {
   readonly maxLength: number;
   /** Examples that were cut to `maxLength`, and the tokens that this took. */
   readonly truncated: { readonly examples: number; readonly tokens: number };
-  /** Texts that go on in further examples, and how many examples they make. */
+  /** Texts that continue in further examples, and how many examples they make. */
   readonly continued: { readonly rows: number; readonly examples: number };
   /** Texts that spell special tokens, the first of these tokens, and whether they were taken for special ones. */
   readonly spelled: { readonly rows: number; readonly token: string; readonly special: boolean } | null;
@@ -155,15 +155,15 @@ function summarizeLengths(counts: ReadonlyMap<number, number>): LengthSummary {
 /** What people are to know about data beside the numbers, in sentences: what was passed over, cut, continued or taken how. */
 export function dataNotes({ files, truncated, continued, spelled, dropped }: DataReport): string[] {
   return [
-    ...files.filter(({ rows }) => rows === 0).map(({ path }) => `${path} has no rows; it is passed over`),
+    ...files.filter(({ rows }) => rows === 0).map(({ path }) => `${path} has no rows; it is skipped`),
     ...(spelled ? [spelledNote(spelled)] : []),
     ...(continued.rows > 0
       ? [
-          `${continued.rows} texts are longer than a row and go on in further rows (${continued.examples} examples); --too-long truncate cuts them`,
+          `${continued.rows} texts are longer than a row and continue in further rows (${continued.examples} examples); --too-long truncate cuts them`,
         ]
       : []),
     ...(truncated.examples > 0
-      ? [`${truncated.examples} examples are longer than a row and were cut; --too-long drop leaves them out`]
+      ? [`${truncated.examples} examples are longer than a row and were cut; --too-long drop removes them`]
       : []),
     ...dropped.map(({ reason, rows, first }) => `${rows} rows dropped (${reason}): ${first.join(', ')}`),
   ];
@@ -178,6 +178,6 @@ export function spelledNote(spelled: {
   const { rows, token, special } = spelled;
   const which = `${rows} ${rows === 1 ? 'text spells' : 'texts spell'} special tokens, such as ${token}`;
   return special
-    ? `${which}: they become these tokens, as texts that a chat template rendered need it; --special-tokens text makes them letters`
-    : `${which}, and look rendered with a chat template: they become letters; --special-tokens special makes them tokens`;
+    ? `${which}: they become these tokens, as texts rendered with a chat template require; --special-tokens text keeps them as plain text`
+    : `${which}, and look rendered with a chat template, but are kept as plain text; --special-tokens special makes them tokens`;
 }

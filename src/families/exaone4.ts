@@ -157,7 +157,7 @@ export const exaone4 = defineFamily<Exaone4Config>({
     const layers = common.num_hidden_layers;
     const layer_types = readLayerTypes(reader, layers, localLayers(reader, sliding_window));
     if (sliding_window === null && layer_types.includes('sliding_attention')) {
-      reader.fail('layer_types', 'has local layers, but "sliding_window" gives no window');
+      reader.fail('layer_types', 'has local layers, but "sliding_window" is not set');
     }
     return { ...common, sliding_window, layer_types };
   },
@@ -181,7 +181,7 @@ export const exaone4 = defineFamily<Exaone4Config>({
     write(c, refused) {
       const heads = c.num_attention_heads * c.head_dim;
       if (heads !== c.hidden_size)
-        throw refused(`its heads have ${heads} numbers, its width ${c.hidden_size}`);
+        throw refused(`its heads have ${heads} dimensions together, its width is ${c.hidden_size}`);
       if (c.sliding_window !== null) throw refused(`"sliding_window" is ${c.sliding_window}`);
       return [];
     },

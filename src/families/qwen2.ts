@@ -50,7 +50,7 @@ export function readWindows(reader: ConfigReader, layers: number) {
   if (sliding_window === null && layer_types.includes('sliding_attention')) {
     reader.fail(
       'layer_types',
-      'has local layers, but "use_sliding_window" and "sliding_window" give no window',
+      'has local layers, but "use_sliding_window" and "sliding_window" do not set a window',
     );
   }
   return { sliding_window, max_window_layers, layer_types };

@@ -239,7 +239,7 @@ describe('a file', () => {
     chmodSync(folder, 0o755);
     if (error) skip('another user may not run this Node, which lies in a private folder');
     expect(stdout).toBe(
-      `cannot write ${target}: permission denied (EACCES); choose a place that you may use, or change its permissions`,
+      `cannot write ${target}: permission denied (EACCES); choose a location that you may write to, or change its permissions`,
     );
     expect(status).toBe(1);
   });

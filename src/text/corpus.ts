@@ -104,7 +104,7 @@ export function encodeCorpus(
 const PAUSE_EVERY_MS = 50;
 
 /**
- * `encodeCorpus` for long texts: the event loop goes on between parts.
+ * `encodeCorpus` for long texts: the event loop runs between parts.
  *
  * @returns Int32Array [tokens]
  */
@@ -145,7 +145,7 @@ export function splitCorpus(
   const first = tokens.length - held;
   if (held < 2 || first < 2) {
     throw new RopewalkError(
-      `${tokens.length} tokens are too few to hold out ${validationFraction} of them; give more text`,
+      `${tokens.length} tokens are too few to hold out a share of ${validationFraction}; provide more text`,
     );
   }
   return { training: tokens.subarray(0, first), validation: tokens.subarray(first) };

@@ -84,7 +84,7 @@ describe.each(['BPE', 'Unigram'] as const)('text of users, by %s', (type) => {
   });
 });
 
-it('keeps the white space that tokens eat only where they are recognised', () => {
+it('keeps the white space that tokens eat only where they are recognized', () => {
   const eating = tokenizer('BPE', { lstrip: true, rstrip: true });
   const text = 'a <s> b <s> a';
   const ids = eating.encode(text, { ...plain, plainSpans: [[0, 7]] });

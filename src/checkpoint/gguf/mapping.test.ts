@@ -126,7 +126,7 @@ describe('names and layouts', () => {
     }
   });
 
-  it("are those of llama.cpp's converter, for every weight of the reference models", () => {
+  it("are those of llama.cpp's converter, forevery weight of the reference models", () => {
     const theirs = JSON.parse(
       readFileSync(new URL('../../../test/reference/gguf-names.json', import.meta.url), 'utf8'),
     ) as Record<string, Record<string, string>>;
@@ -145,7 +145,7 @@ describe('names and layouts', () => {
   });
 
   it('interleave the halves of each head', () => {
-    // Row 0 is the first of the first half, row 4 the first of the second: neighbours in GGUF.
+    // Row 0 is the first of the first half, row 4 the first of the second: neighbors in GGUF.
     expect(Array.from({ length: 16 }, (_, row) => rotaryRow(row, 8))).toEqual([
       ...[0, 2, 4, 6, 1, 3, 5, 7],
       ...[8, 10, 12, 14, 9, 11, 13, 15],

@@ -20,7 +20,7 @@ function takes(schema: JsonSchema, text: string): boolean {
     if (constraint.finished) return false;
     constraint.mask(logits);
     if (logits[id] !== 0) {
-      expect(() => constraint.accept(id)).toThrow(/does not go on/);
+      expect(() => constraint.accept(id)).toThrow(/does not continue/);
       return false;
     }
     constraint.accept(id);
@@ -222,7 +222,7 @@ describe('what a schema allows', () => {
     expectTexts({ const: '"\\\n가' }, ['"\\"\\\\\\n가"'], ['"가"']);
   });
 
-  it('combinations: anyOf, allOf, references, neighbours of these', () => {
+  it('combinations: anyOf, allOf, references, neighbors of these', () => {
     expectTexts({ anyOf: [{ const: 'a' }, { type: 'integer' }] }, ['"a"', '7'], ['"b"', 'true']);
     expectTexts({ type: 'integer', anyOf: [{ minimum: 9 }, { maximum: -9 }] }, ['9', '-12'], ['0', '-8']);
     const both = {

@@ -108,7 +108,7 @@ describe('tokenizer.model', () => {
     expect(() => open(0x2a, 3, 0x12, 1, 0x78)).toThrow('denormalizer_spec');
     expect(() => open(...piece('b', 5))).toThrow('token 4 is of the kind "unused"');
     expect(() => open(...piece('a'))).toThrow('token 4, "a", is there twice');
-    expect(() => open(0x12, 3, 0xc0, 0x02, 3)).toThrow('its unknown token is none');
+    expect(() => open(0x12, 3, 0xc0, 0x02, 3)).toThrow('its unknown token is not of the type "unknown"');
   });
 });
 

@@ -141,7 +141,7 @@ describe('refuses, saying what is wrong and what to do:', () => {
           ['a', 'u8', 2],
         ],
       },
-      /metadata "a": the key is there twice/,
+      /metadata "a": the key appears twice/,
     ],
     ['an unknown value type', { raw: key('k', 13), data: 32 }, /metadata "k": value type 13 is unknown/],
     ['an alignment of 48', { metadata: [[...u32, 48]] }, /"general\.alignment": it must be a power of two/],

@@ -108,8 +108,8 @@ describe("a GGUF file's tokens", () => {
       'm',
     );
     expect(entries.notes).toEqual([
-      'llama.cpp ends texts at these tokens too, by their names: "<|im_end|>".',
-      'llama.cpp takes these for special tokens, by their names: "<|im_end|>", "</s>".',
+      'llama.cpp also ends texts at these tokens, because of their names: "<|im_end|>".',
+      'llama.cpp treats these as special tokens, because of their names: "<|im_end|>", "</s>".',
     ]);
   });
 });
