@@ -184,7 +184,12 @@ describe('a config.json that contradicts itself', () => {
     ['exaone4', { num_key_value_heads: 3 }, 'num_key_value_heads', /must divide/],
     ['qwen2', { layer_types: [] }, 'layer_types', list],
     ['qwen2-window', { sliding_window: 0 }, 'sliding_window', /at least 1, but is 0/],
-    ['qwen2-window', { use_sliding_window: false }, 'layer_types', /give no window/],
+    [
+      'qwen2-window',
+      { use_sliding_window: false },
+      'layer_types',
+      /"sliding_window" gives no window where "use_sliding_window" is not true/,
+    ],
     ['qwen2', { use_sliding_window: 'yes' }, 'use_sliding_window', /true or false/],
     ['qwen3', { layer_types: ['full_attention'] }, 'layer_types', list],
     ['qwen3-window', { sliding_window: -4 }, 'sliding_window', /at least 1, but is -4/],

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { families } from '../src/families/registry.ts';
 import { Decoder } from '../src/generation/decoder.ts';
 import { Random } from '../src/random.ts';
 import { relativeError } from './helpers/numbers.ts';
@@ -86,6 +87,25 @@ describe('a cache', () => {
       // Keys and values, float32, of 2 heads: all tokens in the global layer, window − 1 in the local ones.
       const perToken = 2 * 4 * 2 * headDim;
       expect(cache.heldBytes).toBe(perToken * (POSITIONS + 2 * (window - 1)));
+      await decoder.release();
+    },
+  );
+
+  it.each(families.filter(({ presets }) => 'sliding_window' in presets.tiny!.config))(
+    'of $name rolls where its layers are local',
+    async (family) => {
+      const raw = family.writeConfig(family.presets.tiny!.config);
+      const window = 5;
+      const typed = 'layer_types' in raw;
+      const types = typed ? [LOCAL, GLOBAL, LOCAL, LOCAL] : [LOCAL, LOCAL, LOCAL, LOCAL];
+      const slides = { sliding_window: window, use_sliding_window: true };
+      const model = build({ ...raw, ...slides, ...(typed && { layer_types: types }) });
+      const decoder = await Decoder.create(engine, model, randomWeights(model, 5));
+      const ids = randomIds(60, model.config.vocab_size, 6);
+      const { cache } = await cachedLogits(decoder, ids, [1, 7, 20, 3]);
+      // Keys and values, float32, of 2 heads of 24.
+      const held = types.map((type) => 2 * 4 * 2 * 24 * (type === LOCAL ? window - 1 : ids.length));
+      expect(cache.heldBytes).toBe(held.reduce((sum, bytes) => sum + bytes, 0));
       await decoder.release();
     },
   );

@@ -24,6 +24,7 @@ import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { contextFeeds, lossFeeds } from '../src/training/feeds.ts';
 import { lossGraph } from '../src/training/graph.ts';
 import { ROOT, ropewalk } from './helpers/cli.node.ts';
+import { FAMILIES } from './helpers/families.ts';
 import { COMMIT, type FakeHub, startHub } from './helpers/hub.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-data-test-'));
@@ -584,7 +585,7 @@ describe('data sets of a hub', () => {
 });
 
 describe('packed rows in a model', () => {
-  it.each(['llama', 'gemma2'])('leave the loss of every token as it is alone: %s', async (name) => {
+  it.each(FAMILIES)('leave the loss of every token as it is alone: %s', async (name) => {
     const opened = await openModel(reference(name));
     const { model } = opened;
     const weights = new Map(

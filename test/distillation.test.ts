@@ -21,6 +21,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { createLearner } from '../src/training/create-learner.ts';
 import { AdamW, type Optimizer } from '../src/training/optimizers/optimizer.ts';
 import { WholeGraphLearner } from '../src/training/whole-graph-learner.ts';
+import { FAMILIES } from './helpers/families.ts';
 import { tinyTokenizer } from './helpers/tiny-tokenizer.ts';
 import { leftBehind } from './helpers/training-run.node.ts';
 
@@ -80,27 +81,24 @@ async function withTeacher<T>(
 }
 
 describe('a teacher', () => {
-  it.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])(
-    "has the probabilities of transformers' logits: %s",
-    async (name) => {
-      const { batch, seq, ids, logits } = await expectedOf(name);
-      await withTeacher(modelWithTokenizer(name), { batch, seq }, async (teacher) => {
-        const hidden = await teacher.hiddenStates({ inputs: ids, targets: ids });
-        for (const temperature of [1, 2.5]) {
-          let rows = 0;
-          for await (const piece of teacher.probabilities(hidden, temperature)) {
-            for (let row = 0; row < piece.rows; row++, rows++) {
-              const expected = logProbabilities(logits, piece.start + row, temperature);
-              expected.forEach((logP, id) => {
-                expect(Math.abs(piece.data[row * VOCAB + id]! - Math.exp(logP))).toBeLessThan(2e-5);
-              });
-            }
+  it.each(FAMILIES)("has the probabilities of transformers' logits: %s", async (name) => {
+    const { batch, seq, ids, logits } = await expectedOf(name);
+    await withTeacher(modelWithTokenizer(name), { batch, seq }, async (teacher) => {
+      const hidden = await teacher.hiddenStates({ inputs: ids, targets: ids });
+      for (const temperature of [1, 2.5]) {
+        let rows = 0;
+        for await (const piece of teacher.probabilities(hidden, temperature)) {
+          for (let row = 0; row < piece.rows; row++, rows++) {
+            const expected = logProbabilities(logits, piece.start + row, temperature);
+            expected.forEach((logP, id) => {
+              expect(Math.abs(piece.data[row * VOCAB + id]! - Math.exp(logP))).toBeLessThan(2e-5);
+            });
           }
-          expect(rows).toBe(batch * seq);
         }
-      });
-    },
-  );
+        expect(rows).toBe(batch * seq);
+      }
+    });
+  });
 });
 
 interface Case {
@@ -435,23 +433,20 @@ describe('a student', () => {
     return { student, values };
   };
 
-  it.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])(
-    "begins with some of its teacher's layers: %s",
-    async (name) => {
-      const path = modelWithTokenizer(name);
-      const whole = await weightsOf({ kind: 'checkpoint', path });
-      const size = layerPaths(whole.student.model).length;
-      const layers = [size - 1, 0, 0];
-      const { student, values } = await weightsOf({ kind: 'layers', path, layers });
-      const [from, to] = [layerPaths(whole.student.model), layerPaths(student.model)];
-      expect(to.length).toBe(3);
-      for (const [parameter, value] of values) {
-        const layer = to.findIndex((beginning) => parameter.startsWith(beginning));
-        const source = layer < 0 ? parameter : from[layers[layer]!]! + parameter.slice(to[layer]!.length);
-        expect(value).toEqual(whole.values.get(source));
-      }
-    },
-  );
+  it.each(FAMILIES)("begins with some of its teacher's layers: %s", async (name) => {
+    const path = modelWithTokenizer(name);
+    const whole = await weightsOf({ kind: 'checkpoint', path });
+    const size = layerPaths(whole.student.model).length;
+    const layers = [size - 1, 0, 0];
+    const { student, values } = await weightsOf({ kind: 'layers', path, layers });
+    const [from, to] = [layerPaths(whole.student.model), layerPaths(student.model)];
+    expect(to.length).toBe(3);
+    for (const [parameter, value] of values) {
+      const layer = to.findIndex((beginning) => parameter.startsWith(beginning));
+      const source = layer < 0 ? parameter : from[layers[layer]!]! + parameter.slice(to[layer]!.length);
+      expect(value).toEqual(whole.values.get(source));
+    }
+  });
 
   it('with another tokenizer is refused by the first token that differs', async () => {
     const path = modelWithTokenizer('llama', { from: 'q', to: 'ŋ' });

@@ -21,6 +21,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { createLearner } from '../src/training/create-learner.ts';
 import { lossGraph } from '../src/training/graph.ts';
 import { AdamW } from '../src/training/optimizers/optimizer.ts';
+import { FAMILIES } from './helpers/families.ts';
 
 const engine = nodeEngine({ threads: 1 });
 const home = mkdtempSync(join(tmpdir(), 'ropewalk-exchange-'));
@@ -42,12 +43,14 @@ const rotary = { ...SIZES.gemma!, num_key_value_heads: 2, max_position_embedding
 
 function smallConfig(name: string): CommonConfig {
   const { preset } = findPreset(`${name}/tiny`)!;
-  const windows = { layer_types: ['sliding_attention', 'full_attention'], sliding_window: 3 };
-  const own = name.startsWith('gpt') ? SIZES[name] : { ...rotary, ...(name === 'gemma2' && windows) };
+  const own = {
+    ...(SIZES[name] ?? rotary),
+    ...('layer_types' in preset.config && { layer_types: ['sliding_attention', 'full_attention'] }),
+    ...('sliding_window' in preset.config && { sliding_window: 3 }),
+    ...('max_window_layers' in preset.config && { max_window_layers: 0 }),
+  };
   return { ...preset.config, ...own, vocab_size: 24 } as CommonConfig;
 }
-
-const FAMILIES = ['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'];
 
 const CHANGES: readonly PartChanges[] = [
   { norm: 'LayerNorm' },

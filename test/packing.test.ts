@@ -5,6 +5,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { Executable } from '../src/runtime/executable.ts';
 import { contextFeeds, lossFeeds } from '../src/training/feeds.ts';
 import { lossGraph } from '../src/training/graph.ts';
+import { FAMILIES } from './helpers/families.ts';
 
 /** Texts packed into one row are to each other as if they were alone. That each alone is right: parity.test.ts. */
 
@@ -14,7 +15,7 @@ const LENGTHS = [13, 9, 10];
 const SEQ = 32;
 
 describe('several texts in a row', () => {
-  it.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])('have their own losses: %s', async (name) => {
+  it.each(FAMILIES)('have their own losses: %s', async (name) => {
     const opened = await openModel(new URL(`./reference/${name}`, import.meta.url).pathname);
     const { model } = opened;
     const weights = new Map(

@@ -7,6 +7,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { AdamW } from '../src/training/optimizers/optimizer.ts';
 import { type TrainEvent, Trainer, type TrainerSettings } from '../src/training/trainer.ts';
 import { WholeGraphLearner } from '../src/training/whole-graph-learner.ts';
+import { FAMILIES } from './helpers/families.ts';
 import { norm } from './helpers/numbers.ts';
 
 /** What must hold of training whatever the model: accumulation, evaluation, and the order of events. */
@@ -73,7 +74,7 @@ function expectSame(
   }
 }
 
-describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama', 'llama-untied'])('%s: accumulation', (name) => {
+describe.each([...FAMILIES, 'llama-untied'])('%s: accumulation', (name) => {
   it('of two batches of 2 gives the loss and gradients of one batch of 4', async () => {
     const [small, large] = [await learnerOf(name, 2), await learnerOf(name, 4)];
     const halves = [randomBatch(2, 1), randomBatch(2, 2)];
@@ -147,7 +148,7 @@ async function collect(events: AsyncIterable<TrainEvent>): Promise<TrainEvent[]>
 }
 
 describe('a trainer', () => {
-  it.each(['gpt', 'gpt2', 'gemma', 'llama'])('makes %s learn a small text by heart', async (name) => {
+  it.each(FAMILIES)('makes %s learn a small text by heart', async (name) => {
     const learner = await learnerOf(name, 4);
     const tokens = repeating(12);
     const events = await collect(

@@ -15,6 +15,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { TokenizerFiles } from '../checkpoint/checkpoint.ts';
 import { float32ToBfloat16, float32ToFloat16 } from '../checkpoint/dtypes.ts';
 import { openModel } from '../checkpoint/load.node.ts';
+import { families } from '../families/registry.ts';
 import { bpeTokenizerConfig, trainBpe } from '../tokenizer/bpe-trainer.ts';
 import { exportHuggingFace } from './hf.node.ts';
 import { exportOnnx } from './onnx.node.ts';
@@ -63,7 +64,7 @@ const json = (path: string) => JSON.parse(readFileSync(path, 'utf8')) as Record<
 const target = (name: string) => join(mkdtempSync(join(scratch, 'out-')), name);
 
 describe('a Hugging Face directory', () => {
-  it.each(['gemma2', 'gpt', 'gpt2', 'llama-untied'])(
+  it.each([...families.map((family) => family.name), 'llama-untied'])(
     'holds the weights of %s bit for bit, and its files as they are',
     async (name) => {
       const folder = modelFolder(name);

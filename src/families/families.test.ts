@@ -44,6 +44,10 @@ const published: Record<string, number> = {
 /** The decoder of a paper's translation model alone: there is no published number. */
 const UNPUBLISHED = new Set(['gpt-base']);
 
+/** A family is one readable file; the two whose checkpoints are laid out otherwise than all later ones take more. */
+const MOST_LINES = 150;
+const LONGER = new Set(['gpt', 'gpt2']);
+
 function read(path: string): RawConfig {
   return JSON.parse(readFileSync(path, 'utf8')) as RawConfig;
 }
@@ -85,6 +89,8 @@ describe('a family of the registry', () => {
       expect(Object.keys(published), `the count of ${preset}`).toContain(preset);
     }
     expect(typeof family.transformersJs).toBe('boolean');
+    const file = readFileSync(new URL(`./${name}.ts`, import.meta.url), 'utf8');
+    if (!LONGER.has(name)) expect(file.trimEnd().split('\n').length).toBeLessThanOrEqual(MOST_LINES);
   });
 });
 

@@ -1,15 +1,17 @@
+import { GEMMA_FIELDS } from './common/gemma-common.ts';
+import { layerTypes, withTypedLayers } from './common/layer-types.ts';
 import {
-  GEMMA_FIELDS,
-  gemmaGguf,
+  LOCAL_GEMMA_NORMS,
   type LocalGemmaConfig,
+  localGemmaGguf,
+  localGemmaParts,
   readLocalGemma,
   writeLocalGemma,
-} from './common/gemma-common.ts';
-import { layerTypes, withTypedLayers } from './common/layer-types.ts';
-import { rotaryLayer, rotaryNames, rotaryParts } from './common/rotary-decoder.ts';
+} from './common/local-gemma.ts';
+import { rotaryNames } from './common/rotary-decoder.ts';
 import { type RotarySizes, sizeFields, TINY_FIELDS, TINY_SIZES } from './common/rotary-sizes.ts';
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
-import { type DecoderParts, defineFamily } from './decoder.ts';
+import { defineFamily } from './decoder.ts';
 
 /**
  * Gemma 2 (Gemma Team 2024, arXiv:2408.00118): local sliding-window and global layers in turn, grouped queries, capped
@@ -27,35 +29,8 @@ const isLocal = (index: number) => index % 2 === 0;
 const names = rotaryNames('Gemma2', {
   activation: 'GELUTanh',
   embedding: 'Gemma2TextScaledWordEmbedding',
-  norms: {
-    attentionNorm: 'input_layernorm',
-    attentionPostNorm: 'post_attention_layernorm',
-    mlpNorm: 'pre_feedforward_layernorm',
-    mlpPostNorm: 'post_feedforward_layernorm',
-  },
+  norms: LOCAL_GEMMA_NORMS,
 });
-
-function parts(c: Gemma2Config): DecoderParts {
-  const norm = { kind: 'RMSNorm', epsilon: c.rms_norm_eps, weightOffset: 1 } as const;
-  const whole = rotaryParts(c, norm, (index, rope) => {
-    const layer = rotaryLayer(c, norm, 'gelu', rope);
-    return {
-      ...layer,
-      norms: { attentionNorm: norm, attentionPostNorm: norm, mlpNorm: norm, mlpPostNorm: norm },
-      attention: {
-        ...layer.attention,
-        scale: c.query_pre_attn_scalar ** -0.5,
-        window: c.layer_types[index] === 'sliding_attention' ? c.sliding_window : null,
-        softcap: c.attn_logit_softcapping,
-      },
-    };
-  });
-  return {
-    ...whole,
-    embeddingScale: Math.sqrt(c.hidden_size),
-    head: { ...whole.head, softcap: c.final_logit_softcapping },
-  };
-}
 
 /** Of the 2B and 9B models, and of the class in transformers. */
 const OWN_FIELDS = {
@@ -120,23 +95,17 @@ export const gemma2 = defineFamily<Gemma2Config>({
     readLocalGemma(new ConfigReader(raw, file, CLASS_DEFAULTS, warn), isLocal),
   writeConfig: (c) => ({ ...writeLocalGemma(c), cache_implementation: 'hybrid' }),
   withLayers: withTypedLayers,
-  parts,
+  parts: (c) => localGemmaParts(c),
   names,
-  gguf: gemmaGguf({
+  gguf: localGemmaGguf({
     architecture: 'gemma2',
-    norms: {
-      input_layernorm: 'attn_norm',
-      post_attention_layernorm: 'post_attention_norm',
-      pre_feedforward_layernorm: 'ffn_norm',
-      post_feedforward_layernorm: 'post_ffw_norm',
-    },
     largest: 46,
+    window: 4096,
     isLocal,
     // llama.cpp caps the logits of every Gemma 2, and a cap of 0 would divide by it.
     settings: {
       attn_logit_softcapping: ['attn_logit_softcapping', 'f32', 50],
       final_logit_softcapping: ['final_logit_softcapping', 'f32', 30],
-      sliding_window: ['attention.sliding_window', 'u32', 4096],
     },
   }),
   transformersJs: true,

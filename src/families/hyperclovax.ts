@@ -7,9 +7,9 @@ import {
   withRotaryLayers,
   writeRotaryDecoder,
 } from './common/rotary-decoder.ts';
+import { presetFields, TINY_FIELDS, TINY_SIZES } from './common/rotary-sizes.ts';
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
-import { TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
  * HyperCLOVA X (NAVER Cloud): Llama's layers with multipliers (maximal update parametrization, Yang et al. 2022,
@@ -62,18 +62,10 @@ function parts(c: HyperClovaXConfig): DecoderParts {
 
 /** No published configuration with its source was at hand: the parts are the class's of transformers 5.18. */
 const tiny: HyperClovaXConfig = {
-  vocab_size: 512,
-  hidden_size: 96,
-  intermediate_size: 288,
-  num_hidden_layers: 4,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  head_dim: 24,
-  max_position_embeddings: 256,
+  ...presetFields({ ...TINY_SIZES, hidden: 288 }),
+  ...TINY_FIELDS,
   rms_norm_eps: 1e-5,
   rope_theta: 10000,
-  rope_scaling: null,
-  attention_bias: false,
   mlp_bias: false,
   embedding_multiplier: 4,
   attention_multiplier: 0.15,
@@ -81,10 +73,6 @@ const tiny: HyperClovaXConfig = {
   logits_scaling: 0.5,
   use_post_norm: true,
   tie_word_embeddings: true,
-  initializer_range: TINY_INITIALIZER_RANGE,
-  bos_token_id: null,
-  eos_token_id: [],
-  pad_token_id: null,
 };
 
 /** Of the class in transformers 5.18. */

@@ -8,13 +8,7 @@ import {
   writeRotaryDecoder,
 } from './common/rotary-decoder.ts';
 import { ATTENTION_PROJECTIONS, ggufHasBias, MLP_PROJECTIONS, rotaryGguf } from './common/rotary-gguf.ts';
-import {
-  type RotarySizes,
-  sizeFields,
-  TINY_FIELDS,
-  TINY_SIZES,
-  USUAL_FIELDS,
-} from './common/rotary-sizes.ts';
+import { presetFields, type RotarySizes, TINY_FIELDS, TINY_SIZES } from './common/rotary-sizes.ts';
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
 import type { Preset } from './family.ts';
@@ -41,8 +35,7 @@ function parts(c: LlamaConfig): DecoderParts {
 
 function config(sizes: RotarySizes, rest: Partial<LlamaConfig>): LlamaConfig {
   return {
-    ...USUAL_FIELDS,
-    ...sizeFields(sizes),
+    ...presetFields(sizes),
     vocab_size: 128256,
     max_position_embeddings: 8192,
     rms_norm_eps: 1e-5,

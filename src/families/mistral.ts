@@ -8,9 +8,10 @@ import {
   writeRotaryDecoder,
 } from './common/rotary-decoder.ts';
 import { rotaryGguf } from './common/rotary-gguf.ts';
+import { presetFields, type RotarySizes, TINY_FIELDS, TINY_SIZES } from './common/rotary-sizes.ts';
 import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
-import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
+import type { Preset } from './family.ts';
 
 /**
  * Mistral 7B and NeMo (Jiang et al. 2023, arXiv:2310.06825): Llama's layers, in v0.1 all of them with a sliding window.
@@ -32,23 +33,15 @@ function parts(c: MistralConfig): DecoderParts {
   });
 }
 
-function config(rest: Partial<MistralConfig>): MistralConfig {
+function config(sizes: RotarySizes, rest: Partial<MistralConfig>): MistralConfig {
   return {
+    ...presetFields(sizes),
     vocab_size: 32000,
-    hidden_size: 4096,
-    intermediate_size: 14336,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: 8,
-    head_dim: 128,
     max_position_embeddings: 32768,
     rms_norm_eps: 1e-5,
     rope_theta: 1e6,
-    rope_scaling: null,
-    attention_bias: false,
     sliding_window: null,
     tie_word_embeddings: false,
-    initializer_range: 0.02,
     bos_token_id: 1,
     eos_token_id: [2],
     pad_token_id: null,
@@ -56,24 +49,31 @@ function config(rest: Partial<MistralConfig>): MistralConfig {
   };
 }
 
-const method = 'next-token prediction';
-const source = 'Jiang et al. 2023, arXiv:2310.06825';
-const published = (own: MistralConfig, hub: string): Preset<MistralConfig> => ({
-  config: own,
-  training: { data: 'not published', method, source },
-  hub,
-});
+const size7b = { width: 4096, hidden: 14336, layers: 32, heads: 32, kvHeads: 8, headDim: 128 };
+const size12b = { ...size7b, width: 5120, layers: 40 };
+const first = { rope_theta: 10000, sliding_window: 4096 };
+const nemo = { vocab_size: 131072, max_position_embeddings: 131072 };
+
+/** A window that is shorter than the context, so that it counts. */
+const tiny = { ...TINY_FIELDS, sliding_window: 32, rope_theta: 10000, tie_word_embeddings: true };
+
+const training = {
+  data: 'not published',
+  method: 'next-token prediction',
+  source: 'Jiang et al. 2023, arXiv:2310.06825',
+};
+
+function published(sizes: RotarySizes, name: string, rest: Partial<MistralConfig>): Preset<MistralConfig> {
+  return { config: config(sizes, rest), training, hub: `mistralai/${name}` };
+}
 
 /** Of the class in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'MistralConfig',
   fields: {
     vocab_size: 32000,
-    hidden_size: 4096,
-    intermediate_size: 14336,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: 8,
+    ...{ hidden_size: 4096, intermediate_size: 14336, num_hidden_layers: 32 },
+    ...{ num_attention_heads: 32, num_key_value_heads: 8 },
     max_position_embeddings: 131072,
     rms_norm_eps: 1e-6,
     sliding_window: 4096,
@@ -88,41 +88,13 @@ export const mistral = defineFamily<MistralConfig>({
   predecessor: 'llama',
   modelType: 'mistral',
   architecture: 'MistralForCausalLM',
-  training: { data: 'not published', method, source },
+  training,
   defaultPreset: 'mistral-7b-v0.1',
   presets: {
-    'mistral-7b-v0.1': published(
-      config({ rope_theta: 10000, sliding_window: 4096 }),
-      'mistralai/Mistral-7B-v0.1',
-    ),
-    'mistral-7b-v0.3': published(config({ vocab_size: 32768 }), 'mistralai/Mistral-7B-v0.3'),
-    'mistral-nemo-12b': published(
-      config({
-        vocab_size: 131072,
-        hidden_size: 5120,
-        num_hidden_layers: 40,
-        max_position_embeddings: 131072,
-      }),
-      'mistralai/Mistral-Nemo-Base-2407',
-    ),
-    tiny: {
-      config: config({
-        vocab_size: 512,
-        hidden_size: 96,
-        intermediate_size: 288,
-        num_hidden_layers: 4,
-        num_attention_heads: 4,
-        num_key_value_heads: 2,
-        head_dim: 24,
-        sliding_window: 32,
-        max_position_embeddings: 256,
-        rope_theta: 10000,
-        tie_word_embeddings: true,
-        initializer_range: TINY_INITIALIZER_RANGE,
-        bos_token_id: null,
-        eos_token_id: [],
-      }),
-    },
+    'mistral-7b-v0.1': published(size7b, 'Mistral-7B-v0.1', first),
+    'mistral-7b-v0.3': published(size7b, 'Mistral-7B-v0.3', { vocab_size: 32768 }),
+    'mistral-nemo-12b': published(size12b, 'Mistral-Nemo-Base-2407', nemo),
+    tiny: { config: config({ ...TINY_SIZES, hidden: 288 }, tiny) },
   },
   readConfig(raw: RawConfig, file: string, warn?: Warn): MistralConfig {
     const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);

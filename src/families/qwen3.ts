@@ -1,17 +1,18 @@
-import { type LayerType, layerTypes, withTypedLayers } from './common/layer-types.ts';
+import { windowOf, withTypedLayers } from './common/layer-types.ts';
 import {
-  type RotaryDecoderConfig,
-  readRotaryDecoder,
-  rotaryLayer,
-  rotaryNames,
-  rotaryParts,
-  writeRotaryDecoder,
-} from './common/rotary-decoder.ts';
+  QWEN_DEFAULTS,
+  type QwenConfig,
+  qwenFields,
+  readQwen,
+  TINY_QWEN,
+  writeQwen,
+} from './common/qwen-common.ts';
+import { rotaryLayer, rotaryNames, rotaryParts } from './common/rotary-decoder.ts';
 import { rotaryGguf } from './common/rotary-gguf.ts';
-import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './config.ts';
+import { type RotarySizes, sizeFields } from './common/rotary-sizes.ts';
+import { ConfigReader, type RawConfig, type Warn } from './config.ts';
 import { type DecoderParts, defineFamily } from './decoder.ts';
-import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
-import { readWindows, writeWindows } from './qwen2.ts';
+import type { Preset } from './family.ts';
 
 /**
  * Qwen 3, dense (Qwen Team 2025, arXiv:2505.09388): each head of queries and keys is normalized before it is rotated;
@@ -20,11 +21,7 @@ import { readWindows, writeWindows } from './qwen2.ts';
  * Where implementations go wrong: the norms run over head_dim, not over all heads; head_dim is a field of its own (128);
  * windows as in Qwen 2.
  */
-export interface Qwen3Config extends RotaryDecoderConfig {
-  readonly sliding_window: number | null;
-  readonly max_window_layers: number;
-  readonly layer_types: readonly LayerType[];
-}
+export type Qwen3Config = QwenConfig;
 
 const names = rotaryNames('Qwen3', { activation: 'SiLUActivation' });
 
@@ -32,41 +29,8 @@ function parts(c: Qwen3Config): DecoderParts {
   const norm = { kind: 'RMSNorm', epsilon: c.rms_norm_eps, weightOffset: 0 } as const;
   return rotaryParts(c, norm, (index, rope) => {
     const layer = rotaryLayer(c, norm, 'silu', rope);
-    const window = c.layer_types[index] === 'sliding_attention' ? c.sliding_window : null;
-    return { ...layer, attention: { ...layer.attention, headNorm: norm, window } };
+    return { ...layer, attention: { ...layer.attention, headNorm: norm, window: windowOf(c, index) } };
   });
-}
-
-function config(
-  width: number,
-  hidden: number,
-  layers: number,
-  heads: number,
-  rest: Partial<Qwen3Config> = {},
-): Qwen3Config {
-  return {
-    vocab_size: 151936,
-    hidden_size: width,
-    intermediate_size: hidden,
-    num_hidden_layers: layers,
-    num_attention_heads: heads,
-    num_key_value_heads: 8,
-    head_dim: 128,
-    max_position_embeddings: 40960,
-    rms_norm_eps: 1e-6,
-    rope_theta: 1e6,
-    rope_scaling: null,
-    attention_bias: false,
-    sliding_window: null,
-    max_window_layers: layers,
-    layer_types: layerTypes(layers, () => false),
-    tie_word_embeddings: true,
-    initializer_range: 0.02,
-    bos_token_id: 151643,
-    eos_token_id: [151645],
-    pad_token_id: null,
-    ...rest,
-  };
 }
 
 const training = {
@@ -74,24 +38,26 @@ const training = {
   method: 'next-token prediction',
   source: 'Qwen Team 2025, arXiv:2505.09388',
 };
-const published = (own: Qwen3Config, hub: string): Preset<Qwen3Config> => ({ config: own, training, hub });
-const untied = { tie_word_embeddings: false };
 
-/** Of the class in transformers 5.18. */
-const CLASS_DEFAULTS: ClassDefaults = {
-  class: 'Qwen3Config',
-  fields: {
-    vocab_size: 151936,
-    hidden_size: 4096,
-    intermediate_size: 22016,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: 32,
-    head_dim: 128,
-    max_position_embeddings: 32768,
-    rms_norm_eps: 1e-6,
-  },
-};
+function published(sizes: Sizes, name: string, tied: boolean): Preset<Qwen3Config> {
+  const config = {
+    ...qwenFields(sizes.layers),
+    ...sizeFields({ ...sizes, kvHeads: 8, headDim: 128 }),
+    max_position_embeddings: 40960,
+    tie_word_embeddings: tied,
+    bos_token_id: 151643,
+    eos_token_id: [151645],
+  };
+  return { config, training, hub: `Qwen/${name}` };
+}
+
+type Sizes = Omit<RotarySizes, 'kvHeads' | 'headDim'>;
+const size0b = { width: 1024, hidden: 3072, layers: 28, heads: 16 };
+const size1b = { width: 2048, hidden: 6144, layers: 28, heads: 16 };
+const size4b = { width: 2560, hidden: 9728, layers: 36, heads: 32 };
+const size8b = { width: 4096, hidden: 12288, layers: 36, heads: 32 };
+const size14b = { width: 5120, hidden: 17408, layers: 40, heads: 40 };
+const size32b = { width: 5120, hidden: 25600, layers: 64, heads: 64 };
 
 export const qwen3 = defineFamily<Qwen3Config>({
   name: 'qwen3',
@@ -102,36 +68,19 @@ export const qwen3 = defineFamily<Qwen3Config>({
   training,
   defaultPreset: 'qwen3-8b',
   presets: {
-    'qwen3-0.6b': published(config(1024, 3072, 28, 16), 'Qwen/Qwen3-0.6B'),
-    'qwen3-1.7b': published(config(2048, 6144, 28, 16), 'Qwen/Qwen3-1.7B'),
-    'qwen3-4b': published(config(2560, 9728, 36, 32), 'Qwen/Qwen3-4B'),
-    'qwen3-8b': published(config(4096, 12288, 36, 32, untied), 'Qwen/Qwen3-8B'),
-    'qwen3-14b': published(config(5120, 17408, 40, 40, untied), 'Qwen/Qwen3-14B'),
-    'qwen3-32b': published(config(5120, 25600, 64, 64, untied), 'Qwen/Qwen3-32B'),
-    tiny: {
-      config: config(96, 288, 4, 4, {
-        vocab_size: 512,
-        num_key_value_heads: 2,
-        head_dim: 24,
-        max_position_embeddings: 256,
-        rope_theta: 10000,
-        initializer_range: TINY_INITIALIZER_RANGE,
-        bos_token_id: null,
-        eos_token_id: [],
-      }),
-    },
+    'qwen3-0.6b': published(size0b, 'Qwen3-0.6B', true),
+    'qwen3-1.7b': published(size1b, 'Qwen3-1.7B', true),
+    'qwen3-4b': published(size4b, 'Qwen3-4B', true),
+    'qwen3-8b': published(size8b, 'Qwen3-8B', false),
+    'qwen3-14b': published(size14b, 'Qwen3-14B', false),
+    'qwen3-32b': published(size32b, 'Qwen3-32B', false),
+    tiny: { config: { ...TINY_QWEN, attention_bias: false } },
   },
   readConfig(raw: RawConfig, file: string, warn?: Warn): Qwen3Config {
-    const reader = new ConfigReader(raw, file, CLASS_DEFAULTS, warn);
-    reader.choice('hidden_act', { silu: true, swish: true }, 'silu');
-    const common = readRotaryDecoder(reader, { tied: false, dividesHeads: false });
-    return { ...common, ...readWindows(reader, common.num_hidden_layers) };
+    const defaults = { class: 'Qwen3Config', fields: { ...QWEN_DEFAULTS, head_dim: 128 } };
+    return readQwen(new ConfigReader(raw, file, defaults, warn), false);
   },
-  writeConfig: (c) => ({
-    ...writeRotaryDecoder(c),
-    ...writeWindows(c),
-    hidden_act: 'silu',
-  }),
+  writeConfig: writeQwen,
   withLayers: withTypedLayers,
   parts,
   names,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { families } from '../families/registry.ts';
 import { type DiffRow, diffTrees } from './diff.ts';
 import { renderDiff } from './diff-text.ts';
 import { namedPreset } from './named-model.ts';
@@ -68,8 +69,8 @@ describe('diffTrees', () => {
     ]);
   });
 
-  const families = ['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'];
-  const pairs = families.flatMap((a) => families.map((b) => [a, b] as const));
+  const names = families.map(({ name }) => name);
+  const pairs = names.flatMap((a) => names.map((b) => [a, b] as const));
 
   it.each(pairs)('%s and %s: each side is its own printed tree, line for line', (a, b) => {
     const rows = rowsOf(`${a}/tiny`, `${b}/tiny`);

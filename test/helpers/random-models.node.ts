@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import type { CausalLM } from '../../src/families/family.ts';
-import { modelFromConfig } from '../../src/families/registry.ts';
+import type { CausalLM, Family } from '../../src/families/family.ts';
+import { families, modelFromConfig } from '../../src/families/registry.ts';
 import { type Decoder, fullLogitsGraph } from '../../src/generation/decoder.ts';
 import type { WeightSource } from '../../src/onnx/emit.ts';
 import { Random } from '../../src/random.ts';
@@ -75,8 +75,8 @@ const withHeads = <T extends { num_key_value_heads: number; group: number }>(dra
   num_attention_heads: drawn.num_key_value_heads * drawn.group,
 });
 
-/** Random configurations of each family, in Hugging Face's terms. */
-export const configurations: Record<string, fc.Arbitrary<RawConfig>> = {
+/** Those of the families whose fields are not the usual ones, or mean more together. */
+const own: Readonly<Record<string, fc.Arbitrary<RawConfig>>> = {
   gpt: gptSizes.map(({ n_head, width, n_layer }) => ({
     model_type: 'ctrl',
     vocab_size: 13,
@@ -137,6 +137,69 @@ export const configurations: Record<string, fc.Arbitrary<RawConfig>> = {
       },
     })),
 };
+
+const multiplier = fc.constantFrom(0.3, 1, 2.5);
+
+/** Fields that a family has beside the usual ones. */
+const varied: Readonly<Record<string, Readonly<Record<string, fc.Arbitrary<unknown>>>>> = {
+  qwen2: { use_sliding_window: fc.boolean() },
+  qwen3: { use_sliding_window: fc.boolean(), attention_bias: fc.boolean() },
+  gemma3: {
+    query_pre_attn_scalar: size(1, 7, 24),
+    final_logit_softcapping: fc.constantFrom(null, 1.5),
+    attention_bias: fc.boolean(),
+    rope_parameters: fc
+      .record({ global: size(100, 10000), local: size(50, 700), factor: size(1, 8) })
+      .map(({ global, local, factor }) => ({
+        full_attention: { rope_type: 'linear', factor, rope_theta: global },
+        sliding_attention: { rope_type: 'default', rope_theta: local },
+      })),
+  },
+  hyperclovax: {
+    embedding_multiplier: multiplier,
+    attention_multiplier: fc.constantFrom(null, 0.2, 1),
+    residual_multiplier: multiplier,
+    logits_scaling: multiplier,
+    use_post_norm: fc.boolean(),
+    attention_bias: fc.boolean(),
+    mlp_bias: fc.boolean(),
+  },
+};
+
+/** The tiny preset with other sizes; where it has windows or kinds of layers, those too. */
+function fromPreset(family: Family): fc.Arbitrary<RawConfig> {
+  const { rope_scaling: _, rope_theta: __, ...preset } = family.writeConfig(family.presets.tiny!.config);
+  return fc
+    .record({
+      drawn: sizes,
+      window: fc.option(fc.integer({ min: 1, max: 12 }), { freq: 4 }),
+      locals: fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }),
+      own: fc.record(varied[family.name] ?? {}) as fc.Arbitrary<RawConfig>,
+    })
+    .map(({ drawn: { rope_theta, ...drawn }, window, locals, own }) => {
+      // Only these models need one.
+      const always = family.name === 'gemma3' ? 6 : null;
+      const sliding_window = 'sliding_window' in preset ? (window ?? always) : null;
+      const slides = sliding_window !== null && own.use_sliding_window !== false;
+      return {
+        ...preset,
+        rope_parameters: { rope_type: 'default', rope_theta },
+        ...withHeads(drawn),
+        ...own,
+        ...('sliding_window' in preset && { sliding_window }),
+        ...('layer_types' in preset && {
+          layer_types: locals
+            .slice(0, drawn.num_hidden_layers)
+            .map((local) => (local && slides ? 'sliding_attention' : 'full_attention')),
+        }),
+      };
+    });
+}
+
+/** Random configurations of each family, in Hugging Face's terms. */
+export const configurations: Readonly<Record<string, fc.Arbitrary<RawConfig>>> = Object.fromEntries(
+  families.map((family) => [family.name, own[family.name] ?? fromPreset(family)]),
+);
 
 export async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];

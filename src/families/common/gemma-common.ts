@@ -1,14 +1,11 @@
 import type { ConfigReader } from '../config.ts';
 import type { GgufForm, GgufReader } from './gguf.ts';
-import { type LayerType, readLayerTypes } from './layer-types.ts';
 import type { RopeConfig } from './rope-config.ts';
 import { type RotaryDecoderConfig, readRotaryDecoder, writeRotaryDecoder } from './rotary-decoder.ts';
 import { ggufHeadDim, type RotaryGguf, rotaryGguf } from './rotary-gguf.ts';
 import { USUAL_FIELDS } from './rotary-sizes.ts';
 
-/** What Gemma's generations have in common. */
-
-/** What presets of all generations have in common. */
+/** What presets of all of Gemma's generations have in common. */
 export const GEMMA_FIELDS = {
   ...USUAL_FIELDS,
   vocab_size: 256000,
@@ -34,40 +31,6 @@ export function readGemma(reader: ConfigReader, rope?: RopeConfig): RotaryDecode
 export function writeGemma(c: RotaryDecoderConfig): Record<string, unknown> {
   const activation = 'gelu_pytorch_tanh';
   return { ...writeRotaryDecoder(c), hidden_act: activation, hidden_activation: activation };
-}
-
-/** Fields since Gemma 2: local and global layers, queries with a scale of their own, capped logits. */
-export interface LocalGemmaConfig extends RotaryDecoderConfig {
-  readonly query_pre_attn_scalar: number;
-  readonly sliding_window: number;
-  readonly layer_types: readonly LayerType[];
-  readonly attn_logit_softcapping: number | null;
-  readonly final_logit_softcapping: number | null;
-}
-
-/** @param isLocal what a file without `layer_types` means. */
-export function readLocalGemma(reader: ConfigReader, isLocal: (index: number) => boolean): LocalGemmaConfig {
-  const common = readGemma(reader);
-  return {
-    ...common,
-    query_pre_attn_scalar: reader.number('query_pre_attn_scalar'),
-    sliding_window: reader.count('sliding_window'),
-    layer_types: readLayerTypes(reader, common.num_hidden_layers, isLocal),
-    attn_logit_softcapping: reader.optionalNumber('attn_logit_softcapping'),
-    final_logit_softcapping: reader.optionalNumber('final_logit_softcapping'),
-  };
-}
-
-/** The fields of {@link readLocalGemma}. */
-export function writeLocalGemma(c: LocalGemmaConfig): Record<string, unknown> {
-  return {
-    ...writeGemma(c),
-    query_pre_attn_scalar: c.query_pre_attn_scalar,
-    sliding_window: c.sliding_window,
-    layer_types: [...c.layer_types],
-    attn_logit_softcapping: c.attn_logit_softcapping,
-    final_logit_softcapping: c.final_logit_softcapping,
-  };
 }
 
 type QueryScalar = { readonly query_pre_attn_scalar?: number };

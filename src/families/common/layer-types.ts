@@ -8,6 +8,24 @@ export function layerTypes(layers: number, isLocal: (index: number) => boolean):
   return Array.from({ length: layers }, (_, i) => (isLocal(i) ? 'sliding_attention' : 'full_attention'));
 }
 
+/** The rule by which every `count`-th layer is global and the others are local. */
+export function globalEvery(count: number): (index: number) => boolean {
+  return (index) => (index + 1) % count !== 0;
+}
+
+/**
+ * The rule that `sliding_window_pattern` gives: a number, or letters such as `LLLG` for local, local, local, global.
+ *
+ * @param usual the number of a file without the field.
+ */
+export function readLayerPattern(reader: ConfigReader, usual: number): (index: number) => boolean {
+  const field = 'sliding_window_pattern';
+  const pattern = reader.value(field);
+  if (typeof pattern !== 'string') return globalEvery(reader.count(field, usual));
+  if (/^[LG]+$/.test(pattern)) return (index) => pattern[index % pattern.length] === 'L';
+  return reader.fail(field, `must be a number or of the letters L and G, but is ${JSON.stringify(pattern)}`);
+}
+
 /** @param isLocal what a file without `layer_types` means. */
 export function readLayerTypes(
   reader: ConfigReader,
@@ -25,6 +43,37 @@ export function readLayerTypes(
     );
   }
   return value;
+}
+
+/** Of a family whose local layers have a window and whose others see everything before them. */
+export interface WindowConfig {
+  /** Null where no layer has one. */
+  readonly sliding_window: number | null;
+  readonly layer_types: readonly LayerType[];
+}
+
+/**
+ * @param slides whether `sliding_window` counts.
+ * @param rule which layers are local where there is a window and the file has no `layer_types`.
+ */
+export function readWindows(
+  reader: ConfigReader,
+  layers: number,
+  slides: boolean,
+  rule: () => (index: number) => boolean,
+): WindowConfig {
+  const sliding_window = slides && reader.has('sliding_window') ? reader.count('sliding_window') : null;
+  const layer_types = readLayerTypes(reader, layers, sliding_window === null ? () => false : rule());
+  if (sliding_window === null && layer_types.includes('sliding_attention')) {
+    const off = slides ? '' : ' where "use_sliding_window" is not true';
+    reader.fail('layer_types', `has local layers, but "sliding_window" is not set${off}`);
+  }
+  return { sliding_window, layer_types };
+}
+
+/** The window of a layer; null for a global one. */
+export function windowOf(c: WindowConfig, index: number): number | null {
+  return c.layer_types[index] === 'sliding_attention' ? c.sliding_window : null;
 }
 
 /** `withLayers` of a family whose config says the type of each layer, which goes with it. */

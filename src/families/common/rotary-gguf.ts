@@ -56,9 +56,11 @@ export interface RotaryGguf<C extends RotaryDecoderConfig> {
   /** Whether llama.cpp always takes the embedding for the head. */
   readonly alwaysTied?: boolean;
   /** Of an architecture with local layers: which they are, by llama.cpp's rule. Default all are global. */
-  readonly isLocal?: (index: number) => boolean;
+  readonly isLocal?: (index: number, layers: number) => boolean;
   /** Numbers of config.json by their fields: key, type, and what files without the key mean. None may be null. */
   readonly settings?: Readonly<Record<string, GgufNumber>>;
+  /** Keys that a file may have with this value alone, or, where it is null, not at all. */
+  readonly only?: Readonly<Record<string, number | null>>;
   /** Settings beyond those of all rotary decoders. @param refused makes the error for what llama.cpp cannot run. */
   readonly write?: (config: C, refused: RefuseGguf) => GgufSetting[];
   /** Fields of config.json beyond those of all rotary decoders. */
@@ -94,14 +96,14 @@ export function rotaryGguf<C extends RotaryDecoderConfig>(form: RotaryGguf<C>): 
       ];
     },
     read: (file) => ({
-      ...readFields(file),
+      ...readFields(file, form.only),
       ...Object.fromEntries(
         numbers.map(([field, [key, type, fallback]]) => [
           field,
           type === 'u32' ? file.count(key, fallback) : file.number(key, fallback),
         ]),
       ),
-      ...(form.isLocal && { layer_types: layerTypes(layersOf(file), form.isLocal) }),
+      ...(form.isLocal && { layer_types: typesOf(layersOf(file), form.isLocal) }),
       ...form.read?.(file),
     }),
   };
@@ -135,14 +137,21 @@ function tensorsOf<C extends RotaryDecoderConfig>(form: RotaryGguf<C>) {
   ];
 }
 
+function typesOf(
+  layers: number,
+  isLocal: RotaryGguf<RotaryDecoderConfig>['isLocal'] = () => false,
+): LayerType[] {
+  return layerTypes(layers, (index) => isLocal(index, layers));
+}
+
 /** llama.cpp has the layers' types by a rule for each architecture, not in the file. */
 function checkLayerTypes(
   config: RotaryDecoderConfig,
-  isLocal: (index: number) => boolean = () => false,
+  isLocal: RotaryGguf<RotaryDecoderConfig>['isLocal'],
   refused: RefuseGguf,
 ): void {
   const { layer_types: types = [] } = config as { readonly layer_types?: readonly LayerType[] };
-  const rule = layerTypes(types.length, isLocal);
+  const rule = typesOf(types.length, isLocal);
   const wrong = types.findIndex((type, index) => type !== rule[index]);
   if (wrong < 0) return;
   throw refused(`"layer_types" do not match what llama.cpp assumes: layer ${wrong} would be ${rule[wrong]}`);
@@ -165,7 +174,11 @@ function settingsOf(c: RotaryDecoderConfig, refused: RefuseGguf): GgufSetting[] 
   ];
 }
 
-function readFields(file: GgufReader): Record<string, unknown> {
+function readFields(file: GgufReader, only: RotaryGguf<RotaryDecoderConfig>['only'] = {}) {
+  for (const [key, value] of Object.entries(only)) {
+    if (!file.has(key) || file.value(key) === value) continue;
+    throw file.error(`"${key}" other than ${value ?? 'none'} is not supported; run the file with llama.cpp.`);
+  }
   const experts = file.value('expert_count');
   if (experts !== undefined && experts !== 0)
     throw file.error(`a mixture of ${String(experts)} experts is not supported.`);

@@ -30,6 +30,11 @@ export const USUAL_FIELDS = {
   initializer_range: 0.02,
 } as const satisfies Partial<RotaryDecoderConfig>;
 
+/** {@link USUAL_FIELDS} and sizes. */
+export function presetFields(sizes: RotarySizes) {
+  return { ...USUAL_FIELDS, ...sizeFields(sizes) };
+}
+
 /** Sizes of the `tiny` presets, all but the MLP's width, by which a family comes to the same parameters as the others. */
 export const TINY_SIZES = { width: 96, layers: 4, heads: 4, kvHeads: 2, headDim: 24 } as const;
 
