@@ -168,12 +168,7 @@ describe('a config.json that contradicts itself', () => {
     ['gemma3', { hidden_activation: 'silu' }, 'hidden_activation', /supported are/],
     ['exaone4', { layer_types: four }, 'layer_types', list],
     ['exaone4', { sliding_window: 0 }, 'sliding_window', /at least 1, but is 0/],
-    [
-      'exaone4',
-      { sliding_window: null, layer_types: three },
-      'layer_types',
-      /"sliding_window" gives no window/,
-    ],
+    ['exaone4', { sliding_window: null, layer_types: three }, 'layer_types', /"sliding_window" is not set/],
     [
       'exaone4',
       { layer_types: undefined, sliding_window_pattern: 'LXG' },
@@ -188,7 +183,7 @@ describe('a config.json that contradicts itself', () => {
       'qwen2-window',
       { use_sliding_window: false },
       'layer_types',
-      /"sliding_window" gives no window where "use_sliding_window" is not true/,
+      /"sliding_window" is not set where "use_sliding_window" is not true/,
     ],
     ['qwen2', { use_sliding_window: 'yes' }, 'use_sliding_window', /true or false/],
     ['qwen3', { layer_types: ['full_attention'] }, 'layer_types', list],
@@ -362,7 +357,7 @@ describe('commands', () => {
       );
     });
     expect(lastLine(await ropewalk(['score', directory, '--ids', '1,2']))).toMatch(
-      /index\.json: tensor "model\.norm\.weight" is said to be in "\.\.\/outside\.safetensors".*refused/,
+      /index\.json: tensor "model\.norm\.weight" is listed in "\.\.\/outside\.safetensors".*refused/,
     );
   });
 

@@ -283,7 +283,7 @@ describe('data files', () => {
     ['x.jsonl', '{"prompt":"a","completion":"b"}\n[1]', /x\.jsonl:2: not a JSON object/],
     ['x.jsonl', '{"question":"a"}', /x\.jsonl:1: no known form.*"question".*--column prompt=NAME/],
     ['x.jsonl', '{"messages":[{"role":"root","content":"a"}]}', /x\.jsonl:1: message 1 .* the role "root"/],
-    ['x.jsonl', '{"messages":[{"role":"user","content":["a"]}]}', /x\.jsonl:1: message 1 .* no text/],
+    ['x.jsonl', '{"messages":[{"role":"user","content":["a"]}]}', /x\.jsonl:1: message 1 .* not text/],
     ['x.jsonl', '{"messages":"no"}', /x\.jsonl:1: the field messages holds a text that is not JSON/],
     ['x.jsonl', '', /no rows/],
     ['x.json', '[{"text":"a"},\n{"text":}]', /x\.json:2: not valid JSON/],
@@ -349,7 +349,7 @@ describe('data files', () => {
       return file('large.parquet', bytes);
     };
     const remedy =
-      /large\.parquet: .*over 1 GiB of the column (\S+), .*smaller row groups \(in pandas: df\.to_parquet\(path, row_group_size=50000\)\), or give JSONL/;
+      /large\.parquet: .*over 1 GiB in the column (\S+), .*smaller row groups \(in pandas: df\.to_parquet\(path, row_group_size=50000\)\), or give JSONL/;
 
     it.each<[string, string, string, number[], number[]]>([
       [

@@ -169,7 +169,7 @@ describe('a model in our saved form', () => {
       /take \d+ bytes; quantize the model again/,
     );
     expect(await damage('\\"bits\\":8', '\\"bits\\":7')).toMatch(/ropewalk\.quantized" are wrong at/);
-    expect(await damage('{\\"model.', '[\\"model.')).toMatch(/are not JSON/);
+    expect(await damage('{\\"model.', '[\\"model.')).toMatch(/is not JSON/);
   });
 
   it('damaged anywhere, 3,000 times, is refused or is sound', async () => {

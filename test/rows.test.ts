@@ -196,7 +196,7 @@ describe('tables', () => {
       /cut\.csv\.gz.*not a whole gzip file/,
     );
     expect(await message(() => values(write('no.csv.gz', 'text\na')))).toMatch(
-      /rename it if it is not packed/,
+      /rename it if it is not compressed/,
     );
     const utf16 = Buffer.from('text\nhello\n', 'utf16le');
     expect(await message(() => values(write('16.csv', utf16)))).toMatch(/iconv -f UTF-16LE/);
@@ -233,7 +233,7 @@ describe('folders', () => {
       writeFileSync(join(place, name), `{"text":"${name}"}`);
     writeFileSync(join(place, 'empty.txt'), '');
     expect(await resolveData([join(place, '*.jsonl')])).toEqual([join(place, 'd.jsonl')]);
-    expect(await message(() => resolveData([join(place, '*.csv')]))).toContain('no file fits the pattern');
+    expect(await message(() => resolveData([join(place, '*.csv')]))).toContain('no file matches the pattern');
     const warnings: string[] = [];
     const texts = await readTextFiles([place], { onWarning: (text) => warnings.push(text) });
     expect(texts.map(({ text }) => text)).toEqual(

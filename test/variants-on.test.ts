@@ -97,7 +97,7 @@ const NOT_GGUF: readonly (readonly [string, RegExp])[] = [
     'yarn with a factor of attention',
     /bounds of its YaRN are "beta_fast" 4 and "beta_slow" 0.5, not 32 and 1/,
   ],
-  ['yarn without rounding', /its YaRN does not round its bounds/],
+  ['yarn without rounding', /its YaRN scaling does not round its bounds/],
 ];
 
 describe.each([...EXPORTED, ...NOT_GGUF.map(([name]) => name)])('exported: %s', (name) => {

@@ -26,9 +26,9 @@ const place = (name: string) => join(folder, String(VARIANTS.findIndex((each) =>
 
 /** What each kind of variant says, by its name; all others say nothing. */
 const SAYS: readonly (readonly [RegExp, RegExp])[] = [
-  [/^a head of its own/, /has a head of its own \("lm_head.weight"\) with other numbers, which counts/],
-  [/^weights without a place/, /no place for 1 tensors .*"model\.layers\.0\.self_attn\.q_norm\.weight"/],
-  [/^biases that the config/, /no place for 8 tensors/],
+  [/^a head of its own/, /has a separate head \("lm_head.weight"\) with other values, which is used/],
+  [/^weights without a place/, /1 tensors .* have no place .*"model\.layers\.0\.self_attn\.q_norm\.weight"/],
+  [/^biases that the config/, /8 tensors .* have no place/],
   [/^no theta/, /no "rope_theta", and 10000 is taken/],
   [/^rope_scaling beside/, /"rope_scaling" and "rope_parameters" differ; "rope_scaling" counts/],
   [/^rope_scaling beside rope_parameters$/, /no "rope_theta", and 10000/],

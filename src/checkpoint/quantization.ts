@@ -40,13 +40,13 @@ export function quantizedElsewhere(method: string, configName: string, tensor: s
     ? ', or dequantize it in Python (AutoModelForCausalLM.from_pretrained(…).dequantize(), then save_pretrained)'
     : '';
   return new RopewalkError(
-    `${configName}: its weights are quantized with ${titleOf(method)} ("${field}"; see "${tensor}"), which is not supported. Use the original model or a GGUF file of it${python}; --quantize int8 or int4 then makes it small.`,
+    `${configName}: its weights are quantized by ${titleOf(method)} ("${field}"; see "${tensor}"), which is not supported. Use the original model or a GGUF file of it${python}; --quantize int8 or int4 then makes it small.`,
   );
 }
 
 /** What is said where the weights are plain all the same. */
 export function plainAllTheSame(method: string, configName: string): string {
-  return `${configName}: it says that the weights are quantized with ${titleOf(method)}, but they are not, and are read as they are; transformers would quantize them while loading.`;
+  return `${configName}: it says that the weights are quantized by ${titleOf(method)}, but they are not, and are read as they are; transformers would quantize them while loading.`;
 }
 
 function titleOf(method: string): string {

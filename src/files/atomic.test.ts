@@ -164,7 +164,7 @@ describe('a folder', () => {
     writeFileSync(target, '');
     await expect(put('x')).rejects.toThrow(/model: it is a file, not a folder; name another folder/);
     target = join(target, 'inside');
-    await expect(put('x')).rejects.toThrow(/inside: a part of the path is a file/);
+    await expect(put('x')).rejects.toThrow(/inside: part of the path is a file/);
   });
 });
 

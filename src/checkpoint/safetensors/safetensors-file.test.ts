@@ -253,7 +253,7 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
     expect(error).toBeInstanceOf(RopewalkError);
     expect((error as Error).message).toMatch(message);
     expect((error as Error).message).toMatch(
-      /^x\.safetensors: .*; the file is (damaged or was badly written|incomplete): /,
+      /^x\.safetensors: .*; the file is (damaged or was written incorrectly|incomplete): /,
     );
     expect((error as Error).message).not.toContain('\n');
   });
