@@ -228,7 +228,7 @@ describe('rotary settings', () => {
       // These have defaults in transformers; a base is never taken silently.
       const { warnings } = modelFromConfig(config, 'some/config.json');
       expect(warnings).toEqual(
-        field === 'rope_theta' ? [expect.stringMatching(/no "rope_theta", and 10000 is taken/)] : [],
+        field === 'rope_theta' ? [expect.stringMatching(/no "rope_theta"; 10000 is used/)] : [],
       );
     } else {
       expect(await reading(rest)).toMatch(
@@ -249,7 +249,7 @@ describe('rotary settings', () => {
       /"partial_rotary_factor" is 0.5/,
     );
     expect(modelFromConfig({ ...sound, rope_parameters: null }, 'some/config.json').warnings).toEqual([
-      expect.stringMatching(/no "rope_theta", and 10000 is taken/),
+      expect.stringMatching(/no "rope_theta"; 10000 is used/),
     ]);
     expect(await reading('llama3')).toMatch(/"rope_parameters" must be an object/);
   });
@@ -298,7 +298,7 @@ describe('a model directory', () => {
         tensors.set(name, { shape, data: data.subarray(0, elements) });
       });
       expect(await opening(directory)).toMatch(
-        /model\.safetensors: the weight "model\.layers\.1\.mlp\.up_proj\.weight" has shape \[[\d, ]+\], but .*config\.json asks for \[64, 32\]/,
+        /model\.safetensors: the weight "model\.layers\.1\.mlp\.up_proj\.weight" has shape \[[\d, ]+\], but .*config\.json requires \[64, 32\]/,
       );
     }
   });
@@ -307,7 +307,7 @@ describe('a model directory', () => {
     const directory = damaged('llama', (path) =>
       writeFileSync(join(path, 'config.json'), JSON.stringify({ ...configOf(path), intermediate_size: 65 })),
     );
-    expect(await opening(directory)).toMatch(/has shape \[64, 32\], but .*config\.json asks for \[65, 32\]/);
+    expect(await opening(directory)).toMatch(/has shape \[64, 32\], but .*config\.json requires \[65, 32\]/);
   });
 
   it('whose weights are integers', async () => {
@@ -397,7 +397,7 @@ describe('commands', () => {
     expect(lastLine(await training(file))).toMatch(/the text has \d+ tokens, but at least 129 are needed/);
     writeFileSync(file, 'too short');
     expect(lastLine(await training(file))).toMatch(
-      /tokens are too few to hold out 0\.1 of them; give more text/,
+      /tokens are too few to hold out a share of 0\.1; provide more text/,
     );
     expect(lastLine(await training(text(), '--seq', '300'))).toMatch(
       /sequence length 300 is longer than the model's 256 positions; choose a smaller --seq/,
@@ -431,7 +431,7 @@ describe('commands', () => {
       /cannot write .*out: part of the path is a file, not a folder/,
     );
     const logits = ['score', llama, '--ids', '1,2,3', '--logits', join(file, 'x.npy')];
-    expect(lastLine(await ropewalk(logits))).toMatch(/cannot write .*x\.npy: a part of the path is a file/);
+    expect(lastLine(await ropewalk(logits))).toMatch(/cannot write .*x\.npy: part of the path is a file/);
     const gradients = ['score', llama, '--ids', '1,2,3', '--gradients', workshop.folder];
     expect(lastLine(await ropewalk(gradients))).toMatch(/cannot write .*: it is a folder; name a file/);
     const tokenizer = ['tokenizer', 'train', '--text', file, '--vocab-size', '260', '--out', below];

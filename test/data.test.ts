@@ -292,12 +292,12 @@ describe('data files', () => {
     ['x.json', '[{"text":"a"}] x', /more after the array/],
     ['x.json', '5', /not an array/],
     ['x.csv', 'prompt,completion\na,b\n"a","b\nc', /x\.csv:3: .* never closed/],
-    ['x.csv', 'prompt,completion\na,b\n\na,b,c\n', /x\.csv:4: 3 fields .* 2 columns/],
+    ['x.csv', 'prompt,completion\na,b\n\na,b,c\n', /x\.csv:4: 3 fields, .* 2 columns/],
     ['x.csv', 'prompt,completion\n"a\nb"x,c\n', /x\.csv:2: text after the closing quote/],
     ['x.csv', 'prompt,prompt\na,b', /x\.csv:1: two columns are called "prompt"/],
     ['x.csv', Buffer.from('prompt,completion\na,b\n\xb0\xa1,b\n', 'latin1'), /x\.csv:3: .*not UTF-8.*CP949/],
     ['x.parquet', 'PAR1 no PAR1', /x\.parquet: this Parquet file cannot be read/],
-    ['x.doc', 'a', /x\.doc: data files are told by the ending/],
+    ['x.doc', 'a', /x\.doc: the format of a data file is recognized by its ending/],
   ])('%s that are wrong are refused with their place: %j', async (name, text, message) => {
     expect(await refusal(prepare([file(name, text)]))).toMatch(message);
   });
@@ -491,7 +491,7 @@ describe('tokenised data', () => {
       folder: store,
       onProgress: ({ rows: read }) => read === 30 && writeFileSync(changing, rows(51)),
     });
-    expect(await refusal(changed)).toContain('changing.jsonl was changed while it was read');
+    expect(await refusal(changed)).toContain('changing.jsonl changed while it was being read');
     expect(existsSync(store)).toBe(false);
     const controller = new AbortController();
     const stopped = prepare([file('rows.jsonl', rows(50))], {

@@ -233,7 +233,7 @@ describe('a model with an exchanged part', () => {
     ['globalEvery=2', /give a window too/],
     ['norm=BatchNorm', /the field "norm" is "BatchNorm"; supported are LayerNorm, RMSNorm/],
     ['color=red', /there is no part "color" to exchange; the parts are norm, layerNorms/],
-    ['norm', /"norm" exchanges no part; write part=value/],
+    ['norm', /"norm" does not exchange a part; write part=value/],
   ])('%s is refused by name', (text, message) => {
     expect(() => exchange(familyByName('llama'), parseChanges(text)).build(smallConfig('llama'))).toThrow(
       message,

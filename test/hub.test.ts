@@ -246,7 +246,7 @@ describe('GGUF', () => {
       files: { 'README.md': q4, 'a-Q4_0.gguf': q4, 'sub/a-Q8_0.gguf': q8, 'mmproj-a.gguf': q8 },
     });
     expect(await refusal(pull())).toContain(
-      'choose one, as acme/rope:FILE or acme/rope:Q4_K_M: a-Q4_0.gguf (5 kB), sub/a-Q8_0.gguf (7 kB)',
+      'choose one with acme/rope:FILE or acme/rope:Q4_K_M: a-Q4_0.gguf (5 kB), sub/a-Q8_0.gguf (7 kB)',
     );
     expect(await refusal(pull({ file: 'b.gguf' }))).toContain(
       'no file "b.gguf"; it has a-Q4_0.gguf (5 kB), sub/a-Q8_0.gguf (7 kB)',
@@ -273,7 +273,7 @@ describe('GGUF', () => {
     const files = Object.fromEntries([1, 2, 3].map((i) => [part(i), randomBytes(1000 * i)]));
     hub.models.set(ID, { commit: COMMIT, files: { ...files, 'b.gguf': q4 } });
     expect(await refusal(pull())).toContain(
-      `choose one, as acme/rope:FILE or acme/rope:Q4_K_M: ${part(1)} (6 kB), b.gguf (5 kB)`,
+      `choose one with acme/rope:FILE or acme/rope:Q4_K_M: ${part(1)} (6 kB), b.gguf (5 kB)`,
     );
     const first = join(snapshot(), part(1));
     expect(await pull({ file: part(2) })).toBe(first);
@@ -835,7 +835,7 @@ it('says that the disk is full, and goes on when there is space', async (test) =
       commit: COMMIT,
       files: { ...small, 'model.safetensors': randomBytes(6_000_000) },
     });
-    expect(await refusal(pull({}, 'acme/large'))).toMatch(/the disk is full: 6\.0 MB are to be downloaded/);
+    expect(await refusal(pull({}, 'acme/large'))).toMatch(/the disk is full: the download needs 6\.0 MB/);
     // Somebody else fills it in the middle.
     const filler = join(disk.path, 'filler');
     hub.storageFault = () => {

@@ -110,7 +110,7 @@ describe('optional columns', () => {
 
   it('that could both be meant are refused with the remedy, which works', () => {
     const row = { instruction: 'a', input: 'b', context: 'c', output: 'd' };
-    expect(() => turns([row])).toThrow(/"input", "context" both hold something.*--column input=input/);
+    expect(() => turns([row])).toThrow(/"input", "context" both have values.*--column input=input/);
     expect(turns([row], { input: 'input' })).toEqual([['user: a\n\nb', 'assistant: d']]);
   });
 

@@ -92,7 +92,7 @@ const EXPORTED = [
 ];
 /** What Hugging Face's format and ONNX take, and llama.cpp does not. */
 const NOT_GGUF: readonly (readonly [string, RegExp])[] = [
-  ['a head of its own, gemma2', /its head has separate weights/],
+  ['a head of its own, gemma2', /its output head has its own weights/],
   [
     'yarn with a factor of attention',
     /bounds of its YaRN are "beta_fast" 4 and "beta_slow" 0.5, not 32 and 1/,

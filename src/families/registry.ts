@@ -146,7 +146,7 @@ function textConfig(raw: RawConfig, file: string): RawConfig {
   const own = raw.text_config;
   if (typeof own !== 'object' || own === null || Array.isArray(own)) {
     throw new RopewalkError(
-      `${file}: the field "text_config"must be an object: it describes the text part, which is what runs. Use the original model's config.json.`,
+      `${file}: the field "text_config" must be an object: it describes the text part, which is what runs. Use the original model's config.json.`,
     );
   }
   const shared = SHARED_FIELDS.filter((field) => raw[field] !== undefined);

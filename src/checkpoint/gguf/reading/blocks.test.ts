@@ -74,7 +74,7 @@ describe("quantize gives the Python package's bytes", () => {
         values[40] = value;
         expect(() => quantize(type, values), `${type} ${value}`).toThrow(/cannot hold .* write F32/);
       }
-      expect(() => quantize(type, new Float32Array(33))).toThrow(/not whole blocks of 32/);
+      expect(() => quantize(type, new Float32Array(33))).toThrow(/not a multiple of the block size 32/);
     }
   });
 
