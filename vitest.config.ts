@@ -7,7 +7,7 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     globalSetup: './test/helpers/worker-setup.ts',
-    setupFiles: './test/helpers/seed.ts',
+    setupFiles: ['./test/helpers/seed.ts', './test/helpers/elsewhere.ts'],
     // For a busy machine: what takes long is bounded by the work that it is (test/helpers/work.node.ts).
     testTimeout: 240_000,
     hookTimeout: 240_000,

@@ -6,18 +6,18 @@
  * A loss is a program over symbolic tensors. It is recorded once, its gradient follows, and the engine runs both.
  */
 import { fileURLToPath } from 'node:url';
-import { crossEntropy, finetune, type Loss, ops } from 'ropewalk';
+import { finetune, graph, training } from 'ropewalk';
 
 /**
  * A share `epsilon` of each target's probability is spread over the whole vocabulary: (1 − ε) · (lse − z_target) +
  * ε · (lse − mean z), which is cross-entropy plus ε · (z_target − mean z). The first part is the library's, which takes
  * care of large logits; the second is written here.
  */
-export function labelSmoothing(epsilon: number): Loss {
+export function labelSmoothing(epsilon: number): training.Loss {
   return (inputs) => {
     const { hidden, head, targets, weights, rows } = inputs;
-    const { add, linear, mul, reduceMean, reduceSum, reshape, scalar, softcap, sub, takeAlong } = ops;
-    const { loss, perToken } = crossEntropy(inputs);
+    const { add, linear, mul, reduceMean, reduceSum, reshape, scalar, softcap, sub, takeAlong } = graph.ops;
+    const { loss, perToken } = training.crossEntropy(inputs);
     const plain = linear(hidden, head.weight, head.bias); // [rows, vocab]
     const logits = head.softcap === null ? plain : softcap(plain, head.softcap);
     const excess = sub(takeAlong(logits, reshape(targets, [rows, 1])), reduceMean(logits, [1])); // [rows, 1]

@@ -4,20 +4,14 @@
  *     node examples/lion.ts path/to/model chats.jsonl runs/lion      (Node 22.18 or newer)
  */
 import { fileURLToPath } from 'node:url';
-import {
-  finetune,
-  type OptimizedParameter,
-  type Optimizer,
-  type OptimizerState,
-  type StepSettings,
-} from 'ropewalk';
+import { finetune, type training } from 'ropewalk';
 
 export interface LionOptions {
   readonly betas?: readonly [number, number];
   readonly weightDecay?: number;
 }
 
-export class Lion implements Optimizer {
+export class Lion implements training.Optimizer {
   readonly #averages: Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
   readonly #steps = new Map<string, number>();
   readonly #betas: readonly [number, number];
@@ -36,7 +30,10 @@ export class Lion implements Optimizer {
     );
   }
 
-  step(parameters: Iterable<OptimizedParameter>, { learningRate, gradientScale = 1 }: StepSettings): void {
+  step(
+    parameters: Iterable<training.OptimizedParameter>,
+    { learningRate, gradientScale = 1 }: training.StepSettings,
+  ): void {
     const [beta1, beta2] = this.#betas;
     for (const { name, value, gradient, offset = 0 } of parameters) {
       // A large weight may come in runs: `offset` says where in it this one begins.
@@ -52,7 +49,7 @@ export class Lion implements Optimizer {
   }
 
   /** What a checkpoint keeps: with it, a run resumes to the same bits. */
-  state(): OptimizerState {
+  state(): training.OptimizerState {
     const tensors = [...this.#averages].map(([name, { shape, data }]) => {
       return [`m.${name}`, { dtype: 'F32' as const, shape, data }] as const;
     });
@@ -60,7 +57,7 @@ export class Lion implements Optimizer {
     return { steps: Object.fromEntries(steps), tensors: new Map(tensors) };
   }
 
-  restore({ steps, tensors }: OptimizerState): void {
+  restore({ steps, tensors }: training.OptimizerState): void {
     for (const [name, { data }] of this.#averages) {
       const saved = tensors.get(`m.${name}`)?.data;
       if (!(saved instanceof Float32Array) || saved.length !== data.length) {

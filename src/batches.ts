@@ -100,6 +100,7 @@ export class BatchSampler {
     return this.#order.length;
   }
 
+  /** The next batch: windows of the tokens in the order of this epoch. */
   next(): TrainingBatch {
     const size = this.#batch * this.#seq;
     const inputs = new Int32Array(size);
@@ -115,6 +116,7 @@ export class BatchSampler {
     return { inputs, targets, epoch };
   }
 
+  /** What `restore` resumes from. */
   state(): BatchSamplerState {
     return {
       epoch: this.#epoch,

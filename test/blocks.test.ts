@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { TrainingRows } from '../src/batches.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
@@ -16,7 +17,7 @@ import { norm } from './helpers/numbers.ts';
 /** Training block by block is training of the whole graph: the same losses, gradients and weights, in less memory. */
 
 const engine = nodeEngine({ threads: 1 });
-const reference = (name: string) => new URL(`./reference/${name}`, import.meta.url).pathname;
+const reference = (name: string) => fileURLToPath(new URL(`./reference/${name}`, import.meta.url));
 const cases = readdirSync(reference('')).filter((name) =>
   existsSync(`${reference(name)}/expected.safetensors`),
 );

@@ -4,34 +4,33 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { chatStopTokens, encodeChat } from '../src/chat/encode.ts';
+import type { ChatMessage } from '../src/chat/messages.ts';
+import { ChatTemplate } from '../src/chat/template.ts';
 import { openModel, tokenizerOf } from '../src/checkpoint/load.node.ts';
 import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
 import { InteractiveChat } from '../src/cli/terminal/chat-terminal.ts';
 import { CHAT_TEXTS } from '../src/cli/terminal/chat-texts.ts';
 import { Conversation } from '../src/cli/terminal/conversation.ts';
+import { RopewalkError } from '../src/errors.ts';
+import type { CausalLM } from '../src/families/family.ts';
+import { initializeWeights } from '../src/families/initialize.ts';
+import { modelFromConfig } from '../src/families/registry.ts';
 import {
-  argmax,
-  type CausalLM,
   type ChatFunction,
   ChatMemory,
-  type ChatMessage,
   type ChatModel,
   type ChatOptions,
-  ChatTemplate,
-  chatStopTokens,
-  type Decoder,
-  encodeChat,
-  fullLogits,
+  chatFunction,
   generateReply,
-  initializeWeights,
-  modelFromConfig,
-  Random,
-  RopewalkError,
-  type Tokenizer,
-} from '../src/core.ts';
-import { chatFunction } from '../src/generation/chat.ts';
+} from '../src/generation/chat.ts';
 import { createDecoder } from '../src/generation/decoder.node.ts';
+import type { Decoder } from '../src/generation/decoder.ts';
+import { argmax } from '../src/generation/sampler.ts';
+import { fullLogits } from '../src/generation/score.ts';
+import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
+import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { buildProgram, ROOT, ropewalk, start } from './helpers/cli.node.ts';
 import { until } from './helpers/work.node.ts';
 

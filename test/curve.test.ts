@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
@@ -13,7 +14,7 @@ import { AdamW, allocateTrainable } from '../src/training/optimizers/optimizer.t
 describe.each(families.map(({ name }) => name))('%s', (name) => {
   const modes = ['fast', 'recompute'] as const;
   it.each(modes)("follows PyTorch's loss curve for 50 steps within 1e-3 (%s)", async (memory) => {
-    const path = new URL(`./reference/${name}`, import.meta.url).pathname;
+    const path = fileURLToPath(new URL(`./reference/${name}`, import.meta.url));
     const { curve } = JSON.parse(readFileSync(`${path}/expected.json`, 'utf8')) as {
       curve: { losses: number[]; gradient_norms?: number[] };
     };

@@ -25,6 +25,7 @@ import { contextFeeds, lossFeeds } from '../src/training/feeds.ts';
 import { lossGraph } from '../src/training/graph.ts';
 import { ROOT, ropewalk } from './helpers/cli.node.ts';
 import { FAMILIES } from './helpers/families.ts';
+import { fixture } from './helpers/fixtures.node.ts';
 import { COMMIT, type FakeHub, startHub } from './helpers/hub.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-data-test-'));
@@ -297,7 +298,7 @@ describe('data files', () => {
     ['x.csv', 'prompt,prompt\na,b', /x\.csv:1: two columns are called "prompt"/],
     ['x.csv', Buffer.from('prompt,completion\na,b\n\xb0\xa1,b\n', 'latin1'), /x\.csv:3: .*not UTF-8.*CP949/],
     ['x.parquet', 'PAR1 no PAR1', /x\.parquet: this Parquet file cannot be read/],
-    ['x.doc', 'a', /x\.doc: the format of a data file is recognized by its ending/],
+    ['x.doc', 'a', /x\.doc: the format of a data file is recognized by its extension/],
   ])('%s that are wrong are refused with their place: %j', async (name, text, message) => {
     expect(await refusal(prepare([file(name, text)]))).toMatch(message);
   });
@@ -636,7 +637,7 @@ describe('packed rows in a model', () => {
 });
 
 describe('ropewalk data preview', () => {
-  const pairs = join(ROOT, '../shared/data/text/korean-chatbot-pairs.csv');
+  const pairs = fixture('korean-chatbot-pairs.csv');
   const small = mkdtempSync(join(tmpdir(), 'ropewalk-preview-'));
   afterAll(() => rmSync(small, { recursive: true, force: true }));
   beforeAll(() => {
@@ -685,18 +686,15 @@ describe('ropewalk data preview', () => {
     expect(bad.stderr).toMatch(/^ropewalk: .*bad\.jsonl:1: not valid JSON/);
   });
 
-  it.skipIf(!existsSync(pairs))(
-    'reads the Korean pairs by the names of their columns (skipped without ../shared/data)',
-    async () => {
-      const args = ['--prompt-column', 'Q', '--completion-column', 'A', '--rows', '1', '--json'];
-      const { stdout } = await ropewalk(['data', 'preview', small, '--data', pairs, ...args]);
-      const { examples, report } = JSON.parse(stdout);
-      expect(report.rows).toBe(11_823);
-      expect(report.dropped).toEqual([]);
-      const trained = examples[0].runs.filter((run: { trained: boolean }) => run.trained);
-      expect(trained.map((run: { text: string }) => run.text)).toEqual(['하루가 또 가네요.', '<|end|>']);
-    },
-  );
+  it('reads the Korean pairs by the names of their columns', async () => {
+    const args = ['--prompt-column', 'Q', '--completion-column', 'A', '--rows', '1', '--json'];
+    const { stdout } = await ropewalk(['data', 'preview', small, '--data', pairs, ...args]);
+    const { examples, report } = JSON.parse(stdout);
+    expect(report.rows).toBe(400);
+    expect(report.dropped).toEqual([]);
+    const trained = examples[0].runs.filter((run: { trained: boolean }) => run.trained);
+    expect(trained.map((run: { text: string }) => run.text)).toEqual(['하루가 또 가네요.', '<|end|>']);
+  });
 
   it('never cuts a character of several tokens in two', () => {
     const ids = Int32Array.from(tokenizer.encode('a😀b', { addSpecialTokens: false }));

@@ -1,6 +1,7 @@
 import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openModel } from '../src/checkpoint/load.node.ts';
 import { Random } from '../src/random.ts';
@@ -15,7 +16,7 @@ const teacher = at('teacher');
 
 beforeAll(async () => {
   await buildProgram('src/cli/main.ts');
-  cpSync(new URL('./reference/gemma2', import.meta.url).pathname, teacher, { recursive: true });
+  cpSync(fileURLToPath(new URL('./reference/gemma2', import.meta.url)), teacher, { recursive: true });
   const { tokenizer, config } = tinyTokenizer();
   writeFileSync(join(teacher, 'tokenizer.json'), JSON.stringify(tokenizer));
   writeFileSync(join(teacher, 'tokenizer_config.json'), JSON.stringify(config));

@@ -1,6 +1,7 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BatchSampler, evaluationBatches } from '../src/batches.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
@@ -30,7 +31,7 @@ const folder = mkdtempSync(join(tmpdir(), 'ropewalk-distillation-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 let count = 0;
 const place = (ending = '') => join(folder, `${count++}${ending}`);
-const reference = (name: string) => new URL(`./reference/${name}`, import.meta.url).pathname;
+const reference = (name: string) => fileURLToPath(new URL(`./reference/${name}`, import.meta.url));
 const VOCAB = 96;
 
 /** A reference model with a tokenizer beside it, of which one token may be another. */

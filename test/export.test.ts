@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openModel } from '../src/checkpoint/load.node.ts';
@@ -15,7 +16,7 @@ import { ropewalk } from './helpers/cli.node.ts';
  * Exported graphs in plain ONNX Runtime against the logits of transformers (test/reference/README.md), on
  * configurations in which every special case of a family bites, windows shorter than the texts among them.
  */
-const reference = new URL('./reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('./reference/', import.meta.url));
 const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/expected.safetensors`));
 const scratch = mkdtempSync(join(tmpdir(), 'ropewalk-export-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));

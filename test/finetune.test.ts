@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { labelSmoothing } from '../examples/label-smoothing.ts';
 import { Lion } from '../examples/lion.ts';
@@ -282,7 +283,7 @@ describe('what cannot be', () => {
 
 describe('examples', () => {
   it('label smoothing is (1 − ε) · nll + ε · the mean over the vocabulary, of the logits of transformers', async () => {
-    const path = new URL('./reference/gemma2', import.meta.url).pathname;
+    const path = fileURLToPath(new URL('./reference/gemma2', import.meta.url));
     const file = await openSafetensors(await FileSource.open(`${path}/expected.safetensors`));
     const inputs = Int32Array.from(await file.readInts('ids'));
     const logits = await file.readFloat32('logits');

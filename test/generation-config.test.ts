@@ -1,12 +1,16 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { load, loadHere, openModel, withSamplingDefaults } from '../src/node.ts';
+import { openModel } from '../src/checkpoint/load.node.ts';
+import { load } from '../src/generation/load.node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
+import { withSamplingDefaults } from '../src/generation/sampling-defaults.ts';
 import { buildProgram, ropewalk, start } from './helpers/cli.node.ts';
 import { saveUntrained, scratch } from './helpers/models.node.ts';
 
 /** What transformers' generate() takes from a model's files: test/reference/make_generation_config.py. */
-const reference = new URL('./reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('./reference/', import.meta.url));
 const { model, prompt, cases } = JSON.parse(readFileSync(`${reference}generation-config.json`, 'utf8')) as {
   model: string;
   prompt: number[];

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ggufForm } from '../src/checkpoint/gguf/forms.ts';
 import { toGguf } from '../src/checkpoint/gguf/names.ts';
@@ -24,7 +25,7 @@ import { rawGguf } from './helpers/raw-gguf.ts';
 import { tinyTokenizer } from './helpers/tiny-tokenizer.ts';
 
 /** Models out to GGUF and in again, for the reference cases (test/reference/README.md). */
-const reference = new URL('./reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('./reference/', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'ropewalk-gguf-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -307,11 +308,23 @@ describe('what llama.cpp cannot run', () => {
       'rescales rotary frequencies',
     ],
     ['hyperclovax', () => {}, 'none of its architectures has both these multipliers and norms after'],
-    ['qwen2-window', () => {}, '"layer_types" do not match what llama.cpp assumes: layer 1 would be full_attention'],
+    [
+      'qwen2-window',
+      () => {},
+      '"layer_types" do not match what llama.cpp assumes: layer 1 would be full_attention',
+    ],
     ['qwen3-bias', () => {}, 'no place for the weight "model.layers.0.self_attn.q_proj.bias"'],
-    ['qwen3-window', () => {}, '"layer_types" do not match what llama.cpp assumes: layer 2 would be full_attention'],
+    [
+      'qwen3-window',
+      () => {},
+      '"layer_types" do not match what llama.cpp assumes: layer 2 would be full_attention',
+    ],
     ['mistral', () => {}, '"sliding_window" is 7'],
-    ['exaone4', () => {}, '"layer_types" do not match what llama.cpp assumes: layer 0 would be full_attention'],
+    [
+      'exaone4',
+      () => {},
+      '"layer_types" do not match what llama.cpp assumes: layer 0 would be full_attention',
+    ],
     ['exaone4-global', () => {}, 'its heads have 48 dimensions together, its width is 32'],
     [
       'exaone4-untied',

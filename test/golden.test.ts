@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { openModel } from '../src/checkpoint/load.node.ts';
 import { weightSources } from '../src/checkpoint/weight-sources.node.ts';
@@ -7,11 +7,7 @@ import { generateTokens, prefill } from '../src/generation/generate.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { Executable } from '../src/runtime/executable.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
-
-const data = new URL('../../shared/data/weights/', import.meta.url).pathname;
-const present = existsSync(data);
-if (!present)
-  console.log('skipped: ../shared/data is not here, so the golden checkpoints cannot be compared');
+import { fixture } from './helpers/fixtures.node.ts';
 
 const engine = nodeEngine({ threads: 2 });
 
@@ -36,8 +32,8 @@ async function decoderOf(path: string) {
   return { opened, weights, folder, decoder };
 }
 
-describe.runIf(present)('stories260K, a trained Llama', () => {
-  const path = `${data}stories260K`;
+describe('stories260K, a trained Llama', () => {
+  const path = fixture('stories260K');
   interface Golden {
     prompt_ids: number[];
     greedy_ids: number[];
@@ -57,11 +53,13 @@ describe.runIf(present)('stories260K, a trained Llama', () => {
     const last = await prefill(decoder, decoder.newCache(), [...golden.prompt_ids, ...ids], 7);
     expect(worst(last, golden.last_logits) / largest(golden.last_logits)).toBeLessThan(2e-5);
     expect(loadTokenizer(path).decode([...golden.prompt_ids, ...ids])).toContain('Once upon a time');
+    await decoder.release();
+    await opened.checkpoint.tensors.close();
   });
 });
 
-describe.runIf(present)('gpt-nano-sort, a trained GPT-2', () => {
-  const path = `${data}gpt-nano-sort`;
+describe('gpt-nano-sort, a trained GPT-2', () => {
+  const path = fixture('gpt-nano-sort');
 
   it('gives the logits of its authors, without a cache and token by token', async () => {
     const golden = JSON.parse(readFileSync(`${path}/golden.json`, 'utf8')) as {
@@ -85,5 +83,8 @@ describe.runIf(present)('gpt-nano-sort, a trained GPT-2', () => {
         expect(worst(one, golden.logits[row]![position]!) / largest(expected)).toBeLessThan(2e-5);
       }
     }
+    await full.release();
+    await decoder.release();
+    await opened.checkpoint.tensors.close();
   });
 });

@@ -1,16 +1,17 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { generateTokens, load, loadHere } from '../src/node.ts';
+import { generateTokens } from '../src/generation/generate.ts';
+import { load } from '../src/generation/load.node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
+import { fixture } from './helpers/fixtures.node.ts';
 import { saveUntrained } from './helpers/models.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-library-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const shared = new URL('../../shared/data/weights/', import.meta.url).pathname;
-const present = existsSync(shared);
-if (!present) console.log('skipped: ../shared/data is not here, so no trained checkpoint is loaded');
+const stories = fixture('stories260K');
 
 describe('load', () => {
   it('continues a text in pieces that join to the text of the tokens, never half a character', async () => {
@@ -36,15 +37,15 @@ describe('load', () => {
     await expect(load(join(folder, 'nothing'))).rejects.toThrow(/nothing/);
   });
 
-  it.runIf(present)('tells the golden story of stories260K', async () => {
-    const golden = JSON.parse(readFileSync(`${shared}stories260K/golden.json`, 'utf8')) as {
+  it('tells the golden story of stories260K', async () => {
+    const golden = JSON.parse(readFileSync(join(stories, 'golden.json'), 'utf8')) as {
       prompt_ids: number[];
       greedy_ids: number[];
       text: string;
       last_logits: number[];
       mean_nll_of_ids: number;
     };
-    const model = await load(`${shared}stories260K`);
+    const model = await load(stories);
     let text = '';
     for await (const piece of model.generate('', { maxTokens: golden.greedy_ids.length, greedy: true }))
       text += piece;

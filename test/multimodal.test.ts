@@ -1,5 +1,6 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openModel } from '../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
@@ -11,7 +12,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { scratch } from './helpers/models.node.ts';
 
 /** The text part of a Gemma 3 with vision, as transformers 5.18 saves it (make_gemma3_vision.py beside the files). */
-const fixture = new URL('../src/checkpoint/fixtures/gemma3-vision/', import.meta.url).pathname;
+const fixture = fileURLToPath(new URL('../src/checkpoint/fixtures/gemma3-vision/', import.meta.url));
 const engine = nodeEngine({ threads: 1 });
 
 /** The largest difference from transformers' logits, of the largest logit. */

@@ -2,7 +2,11 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTokenizer } from '../src/checkpoint/tokenizer.node.ts';
-import { type LanguageModel, type LocalModel, load, loadHere, RopewalkError } from '../src/node.ts';
+import { RopewalkError } from '../src/errors.ts';
+import type { LanguageModel } from '../src/generation/language-model.ts';
+import { load } from '../src/generation/load.node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
+import type { LocalModel } from '../src/generation/local-model.ts';
 import { ropewalk } from './helpers/cli.node.ts';
 import { saveUntrained, scratch } from './helpers/models.node.ts';
 

@@ -1,7 +1,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openModel } from '../src/node.ts';
+import { openModel } from '../src/checkpoint/load.node.ts';
 import { ropewalk } from './helpers/cli.node.ts';
 import { scratch } from './helpers/models.node.ts';
 import { variant, writeVariant } from './helpers/variants.node.ts';
@@ -9,7 +10,7 @@ import { variant, writeVariant } from './helpers/variants.node.ts';
 /** Directories that are no model, or none that Ropewalk runs: each is named, with a remedy. */
 const { folder, remove } = scratch('opening');
 afterAll(remove);
-const reference = new URL('./reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('./reference/', import.meta.url));
 let count = 0;
 
 type Json = Readonly<Record<string, unknown>>;

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
@@ -8,7 +9,7 @@ import { createOptimizer } from '../src/training/optimizers/create-optimizer.ts'
 import type { Optimizer } from '../src/training/optimizers/optimizer.ts';
 import { WholeGraphLearner } from '../src/training/whole-graph-learner.ts';
 
-const path = new URL('./reference/llama', import.meta.url).pathname;
+const path = fileURLToPath(new URL('./reference/llama', import.meta.url));
 const STEPS = 150;
 
 /** How well a small Llama learns its 50 batches by heart, three times over, with each optimizer. */

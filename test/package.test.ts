@@ -1,11 +1,20 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadHere } from '../src/node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
 import { saveUntrained } from './helpers/models.node.ts';
 
 /** The package as its users get it: built, with what it declares as dependencies and nothing else around it. */
@@ -22,18 +31,18 @@ const node = (...args: string[]) => spawnSync(process.execPath, args, { cwd: use
 
 /** What a user writes; every `Exact` fails to compile where a type has silently become `any`. */
 const PROGRAM = `
-import { Decoder, load, type LanguageModel, nodeEngine, openModel } from 'ropewalk';
+import { load, type LanguageModel, openModel, runtime } from 'ropewalk';
 import * as core from 'ropewalk/core';
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
 type Exact<T extends false> = T;
 export type Checks = [
-  Exact<IsAny<core.Tensor>>,
-  Exact<IsAny<core.Engine['runtime']['Tensor']>>,
-  Exact<IsAny<ReturnType<core.Tokenizer['encode']>>>,
+  Exact<IsAny<core.graph.Tensor>>,
+  Exact<IsAny<core.runtime.Engine['runtime']['Tensor']>>,
+  Exact<IsAny<ReturnType<core.tokenizer.Tokenizer['encode']>>>,
   Exact<IsAny<LanguageModel['config']['vocab_size']>>,
   Exact<IsAny<Awaited<ReturnType<typeof openModel>>['model']>>,
-  Exact<IsAny<Awaited<ReturnType<Decoder['forward']>>>>,
+  Exact<IsAny<Awaited<ReturnType<core.generation.Decoder['forward']>>>>,
 ];
 
 const [directory] = process.argv.slice(2);
@@ -43,11 +52,11 @@ if (directory !== undefined) {
   process.exit();
 }
 
-const { add, mul, parameter, reduceSum, reshape } = core.ops;
-const x: core.Tensor = parameter('x', [3]);
-const [gradient] = core.differentiate(reshape(reduceSum(add(mul(x, x), x), [0]), []), [x]);
+const { add, mul, parameter, reduceSum, reshape } = core.graph.ops;
+const x: core.graph.Tensor = parameter('x', [3]);
+const [gradient] = core.graph.differentiate(reshape(reduceSum(add(mul(x, x), x), [0]), []), [x]);
 const outputs = new Map([['gradient', gradient!]]);
-const executable = await core.Executable.compile(nodeEngine({ threads: 1 }), outputs);
+const executable = await core.runtime.Executable.compile(runtime.nodeEngine({ threads: 1 }), outputs);
 const result = await executable.run({ x: { data: Float32Array.of(1, 2, 3), shape: [3] } });
 process.stdout.write(String(result.gradient!.data));
 `;
@@ -70,7 +79,8 @@ describe('the package', () => {
   it('runs from what it declares, and its types resolve under bundler and nodenext', () => {
     writeFileSync(join(user, 'package.json'), '{"type": "module"}');
     writeFileSync(join(user, 'program.ts'), PROGRAM);
-    const shared = ['--strict', '--skipLibCheck', '--target', 'es2023', '--lib', 'es2023', '--types', 'node'];
+    // The declarations are compiled too, without those of a browser.
+    const shared = ['--strict', '--target', 'es2022', '--lib', 'es2022', '--types', 'node'];
     const common = [...shared, '--noUncheckedIndexedAccess', '--ignoreConfig', 'program.ts'];
     const bundler = node(tsc, ...common, '--noEmit', '--module', 'esnext', '--moduleResolution', 'bundler');
     expect(bundler.stdout).toBe('');
@@ -80,6 +90,31 @@ describe('the package', () => {
     const ran = node('program.js');
     expect(ran.stderr).toBe('');
     expect(ran.stdout).toBe('3,5,7');
+  });
+
+  it('declares nothing that TypeScript 5.6 does not know: typed arrays without a type of their buffer', () => {
+    const dist = join(installed, 'dist');
+    const generic = readdirSync(dist, { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.d.ts'))
+      .filter((path) => /Array<(Shared)?ArrayBuffer/.test(readFileSync(join(dist, path), 'utf8')));
+    expect(generic).toEqual([]);
+  });
+
+  it.each([
+    ['ropewalk', 'browser'],
+    ['ropewalk/core', 'browser'],
+    ['ropewalk', 'node'],
+  ] as const)('gives a bundle of %s for a %s what runs there', async (name, platform) => {
+    const { outputFiles } = await build({
+      stdin: { contents: `import * as all from '${name}'; globalThis.all = all;`, resolveDir: user },
+      ...{ bundle: true, platform, format: 'esm', logLevel: 'error', write: false },
+      external: platform === 'node' ? [...Object.keys(manifest.dependencies), 'koffi'] : [],
+    });
+    const { text } = outputFiles[0]!;
+    expect(text).toMatch(/\bLocalModel: \(\) =>/);
+    for (const sign of [/\bfrom\s*"node:/, /\bexportGguf: \(\) =>/]) {
+      expect(sign.test(text)).toBe(platform === 'node');
+    }
   });
 
   it('loads a model into a worker thread, from wherever it is started', async () => {

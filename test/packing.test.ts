@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { Random } from '../src/random.ts';
@@ -16,7 +17,7 @@ const SEQ = 32;
 
 describe('several texts in a row', () => {
   it.each(FAMILIES)('have their own losses: %s', async (name) => {
-    const opened = await openModel(new URL(`./reference/${name}`, import.meta.url).pathname);
+    const opened = await openModel(fileURLToPath(new URL(`./reference/${name}`, import.meta.url)));
     const { model } = opened;
     const weights = new Map(
       [...model.parameters()].map(([path, { size }]) => [path, new Float32Array(size)]),

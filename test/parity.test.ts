@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type OpenedModel, openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
@@ -14,7 +15,7 @@ import { gradientName, trainingGraph } from '../src/training/graph.ts';
  * Logits and gradients against transformers and PyTorch (test/reference/README.md), on configurations in which every
  * special case of a family bites.
  */
-const reference = new URL('./reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('./reference/', import.meta.url));
 const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/expected.safetensors`));
 const engine = nodeEngine({ threads: 2 });
 

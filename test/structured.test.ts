@@ -1,32 +1,26 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  bpeTokenizerConfig,
-  compileJsonSchema,
-  findPreset,
-  generateTokens,
-  initializeWeights,
-  type JsonSchema,
-  load,
-  loadHere,
-  Random,
-  saveModelDirectory,
-  Tokenizer,
-  trainBpe,
-} from '../src/node.ts';
+import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
+import { initializeWeights } from '../src/families/initialize.ts';
+import { findPreset } from '../src/families/registry.ts';
+import { generateTokens } from '../src/generation/generate.ts';
+import { load } from '../src/generation/load.node.ts';
+import { loadHere } from '../src/generation/load-here.node.ts';
+import { Random } from '../src/random.ts';
+import { compileJsonSchema } from '../src/structured/json-schema.ts';
+import type { JsonSchema } from '../src/structured/schema/keywords.ts';
+import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
+import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { type Finished, ropewalk } from './helpers/cli.node.ts';
+import { fixture } from './helpers/fixtures.node.ts';
 
 /** Structured output as a user meets it: in the library and on the command line, with real models. */
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-structured-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const STORIES = new URL('../../shared/data/weights/stories260K', import.meta.url).pathname;
-const present = existsSync(STORIES);
-if (!present) console.log('skipped: ../shared/data is not here, so no trained model writes JSON');
 
 const schema = {
   type: 'object',
@@ -75,9 +69,9 @@ beforeAll(async () => {
 });
 
 describe('load().generate with jsonSchema', () => {
-  const models = [['untrained', untrained, false] as const, ['stories260K', STORIES, !present] as const];
-  for (const [name, path, skip] of models) {
-    it.skipIf(skip)(`gives JSON that validates, with few tokens and many (${name})`, async () => {
+  const models = [['untrained', untrained] as const, ['stories260K', fixture('stories260K')] as const];
+  for (const [name, path] of models) {
+    it(`gives JSON that validates, with few tokens and many (${name})`, async () => {
       const model = await loadHere(path, { threads: 1 });
       const { shortest } = compileJsonSchema(schema, model.tokenizer);
       const ways = [

@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { LanguageModel } from '../src/generation/language-model.ts';
+import { load } from '../src/generation/load.node.ts';
 import { openTaps } from '../src/generation/taps/taps.node.ts';
-import { type LanguageModel, load } from '../src/node.ts';
 import { saveUntrained } from './helpers/models.node.ts';
 import {
   comparisons,
@@ -14,7 +16,7 @@ import {
 } from './helpers/tap-references.ts';
 
 const BOUND = 2e-5;
-const folder = (name: string) => new URL(`reference/${name}`, import.meta.url).pathname;
+const folder = (name: string) => fileURLToPath(new URL(`reference/${name}`, import.meta.url));
 
 describe.each(TAP_CASES)('the values inside %s', (name) => {
   it('are those of transformers: stream, scores, probabilities, logits before the cap, gradients', async () => {

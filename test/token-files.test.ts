@@ -1,6 +1,7 @@
 import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openModel, tokenizerOf } from '../src/checkpoint/load.node.ts';
 import { openTokenizer } from '../src/checkpoint/tokenizer.node.ts';
@@ -26,7 +27,7 @@ function folder(
   change?: (tokenizer: Json) => void,
 ): string {
   const path = join(root, name);
-  cpSync(new URL('./reference/llama/', import.meta.url).pathname, path, { recursive: true });
+  cpSync(fileURLToPath(new URL('./reference/llama/', import.meta.url)), path, { recursive: true });
   const { tokenizer, config } = tinyTokenizer();
   change?.(tokenizer);
   writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(tokenizer));

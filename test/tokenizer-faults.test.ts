@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import { describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
@@ -9,7 +10,7 @@ import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
  * Tokenizers that others get wrong: the ids and texts in each folder are those of the Rust library (tokenizers 0.23.3).
  * Beside each stand siblings, one option changed, which are held against the library's npm package.
  */
-const FOLDERS = 'test/faults';
+const FOLDERS = fileURLToPath(new URL('faults', import.meta.url));
 const json = (name: string) => JSON.parse(readFileSync(join(FOLDERS, name, 'tokenizer.json'), 'utf8'));
 
 const NAMES = [

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { BatchSampler, evaluationBatches, type TrainingRows } from '../src/batches.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
@@ -13,7 +14,7 @@ import { norm } from './helpers/numbers.ts';
 /** What must hold of training whatever the model: accumulation, evaluation, and the order of events. */
 
 const engine = nodeEngine({ threads: 1 });
-const reference = (name: string) => new URL(`./reference/${name}`, import.meta.url).pathname;
+const reference = (name: string) => fileURLToPath(new URL(`./reference/${name}`, import.meta.url));
 const VOCAB = 96;
 const SEQ = 12;
 

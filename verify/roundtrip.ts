@@ -5,12 +5,13 @@
  *     python verify/roundtrip.py OUT
  */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { openModel } from '../src/checkpoint/load.node.ts';
 import { saveModelDirectory } from '../src/checkpoint/save.node.ts';
 
 const out = process.argv[2];
 if (!out) throw new Error('usage: node scripts/run-ts.js verify/roundtrip.ts OUT');
-const reference = new URL('../test/reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('../test/reference/', import.meta.url));
 mkdirSync(out, { recursive: true });
 for (const name of readdirSync(reference)) {
   if (!existsSync(`${reference}${name}/expected.safetensors`)) continue;

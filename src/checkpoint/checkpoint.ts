@@ -34,7 +34,7 @@ export interface TensorReader {
   /** RopewalkError where there is none of that name. */
   info(name: string): StoredTensor;
   /** As float32, row-major, whatever it is stored in. */
-  readFloat32(name: string): Promise<Float32Array<ArrayBuffer>>;
+  readFloat32(name: string): Promise<Float32Array>;
   /** Reads into `target`, which must have exactly its number of elements. */
   readFloat32Into(name: string, target: Float32Array): Promise<void>;
   /** A quantized matrix in its own bits, never as float32; undefined for a tensor that is not quantized. */

@@ -15,13 +15,14 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { fixture } from '../../test/helpers/fixtures.node.ts';
 import { openWorkshop, type Workshop } from '../../test/helpers/workshop.node.ts';
 import { RopewalkError } from '../errors.ts';
 import { openModelDirectory } from './directory.node.ts';
 import { type ModelToSave, saveModelDirectory } from './save.node.ts';
 
 const SHARDED = fileURLToPath(new URL('fixtures/sharded-llama', import.meta.url));
-const STORIES = '../shared/data/weights/stories260K';
+const STORIES = fixture('stories260K');
 
 let workshop: Workshop;
 let folder: string;
@@ -85,8 +86,7 @@ describe('opening', () => {
     await tensors.close();
   });
 
-  test('a trained model, saved and read again', async ({ skip }) => {
-    if (!existsSync(STORIES)) skip('the test data is absent');
+  test('a trained model, saved and read again', async () => {
     const { tensors, config, carriedFiles } = await openModelDirectory(STORIES);
     expect(carriedFiles).toEqual(['tokenizer.json']);
     const list = tensors.names().map((name) => ({

@@ -15,7 +15,7 @@ export interface RowsInFile {
   readonly width: number;
   readonly rowBytes: number;
   /** Turns a row's bytes, aligned to 8, into numbers. */
-  decode(bytes: Uint8Array<ArrayBuffer>, target: Float32Array): void;
+  decode(bytes: Uint8Array, target: Float32Array): void;
 }
 
 /** Reads rows one by one, at once: a token's embedding is a few kilobytes, mostly in the system's file cache. */
@@ -23,7 +23,7 @@ export class FileRows implements RowReader {
   readonly width: number;
   readonly rows: number;
   readonly #place: RowsInFile;
-  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #bytes: Uint8Array;
   #file: number | undefined;
 
   constructor(place: RowsInFile) {

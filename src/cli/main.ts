@@ -25,11 +25,13 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['distill'], read: () => import('./commands/distill.ts') },
   { names: ['generate'], read: () => import('./commands/generate.ts') },
   { names: ['chat'], read: () => import('./commands/chat.ts') },
+  { names: ['serve'], read: () => import('./commands/serve.ts') },
   { names: ['score'], read: () => import('./commands/score.ts') },
   { names: ['export'], read: () => import('./commands/export.ts') },
   { names: ['pull'], read: () => import('./commands/pull.ts') },
   { names: ['quantize'], read: () => import('./commands/quantize.ts') },
   { names: ['tokenizer'], read: () => import('./commands/tokenizer.ts') },
+  { names: ['explore'], read: () => import('./commands/explore.ts') },
   { names: ['doctor'], read: () => import('./commands/doctor.ts') },
 ];
 

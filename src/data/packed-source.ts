@@ -59,6 +59,7 @@ export class PackedSource implements BatchSource<PackedState> {
     this.batchesPerEpoch = Math.ceil(this.#rows.length / options.batch);
   }
 
+  /** The next batch; after the last row of an epoch the next epoch begins, in a new order. */
   async next(): Promise<PackedRows & { readonly epoch: number }> {
     if (this.#position === this.batchesPerEpoch) {
       this.#epoch++;

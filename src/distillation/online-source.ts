@@ -14,6 +14,7 @@ export class OnlineSource<State> implements BatchSource<State> {
     this.#vocabSize = vocabSize;
   }
 
+  /** The source's next batch, with the teacher's probabilities for it. */
   async next() {
     return this.#teacher.teach(await this.#source.next(), this.#vocabSize);
   }

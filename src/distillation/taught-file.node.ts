@@ -78,6 +78,7 @@ export class TaughtFile {
     }
   }
 
+  /** Closes the file; no row can be read afterwards. */
   close(): Promise<void> {
     return this.#source.close();
   }
@@ -212,6 +213,7 @@ export class OfflineSource implements BatchSource<TaughtState> {
     this.#begin();
   }
 
+  /** The next batch of rows, with the probabilities that the teacher gave. */
   async next(): Promise<TrainingRows & { readonly epoch: number }> {
     if (this.#position === this.#order.length) this.#goOn();
     const epoch = this.#epoch;

@@ -122,6 +122,7 @@ export class Teacher {
     }
   }
 
+  /** Returns the engine's memory; the teacher cannot be asked afterwards. */
   async release(): Promise<void> {
     await this.#body.release();
     for (const head of this.#heads.values()) await (await head).release();

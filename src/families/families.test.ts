@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { RawConfig } from './config.ts';
 import { families, familyByName, findPreset, modelFromConfig, presetNames } from './registry.ts';
 
-const reference = new URL('../../test/reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('../../test/reference/', import.meta.url));
 
 /** Distinct parameters, ties counted once, as their authors and the hub publish them. */
 const published: Record<string, number> = {

@@ -106,6 +106,7 @@ function plainPreset(name: string): FoundPreset | undefined {
   return preset && { family, name: chosen, preset };
 }
 
+/** The names of all presets, in the order of the families. */
 export function presetNames(): string[] {
   return families.flatMap((family) =>
     Object.keys(family.presets).map((name) => (name === 'tiny' ? `${family.name}/tiny` : name)),

@@ -65,6 +65,7 @@ export class FileSource implements ByteSource {
     }
   }
 
+  /** Closes the file; nothing can be read afterwards. */
   async close(): Promise<void> {
     await this.#handle.close();
   }

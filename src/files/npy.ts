@@ -5,7 +5,7 @@ import { RopewalkError } from '../errors.ts';
  * (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html). The data follows it directly.
  * @param shape sizes, outermost first
  */
-export function npyHeader(shape: readonly number[]): Uint8Array<ArrayBuffer> {
+export function npyHeader(shape: readonly number[]): Uint8Array {
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
     throw new RopewalkError(`[${shape.join(', ')}] is not a shape that an .npy file can have`);
   }

@@ -40,7 +40,7 @@ export function memorySource(bytes: Uint8Array | ArrayBuffer, name = 'the buffer
 }
 
 /** A sink that keeps what is written; `bytes()` joins it. */
-export function memorySink(): ByteSink & { bytes(): Uint8Array<ArrayBuffer> } {
+export function memorySink(): ByteSink & { bytes(): Uint8Array } {
   const pieces: Uint8Array[] = [];
   let size = 0;
   return {

@@ -103,6 +103,7 @@ export class Decoder {
     return new Decoder(model, executable, context, () => {}, Object.fromEntries(borrowed));
   }
 
+  /** An empty cache for one sequence. */
   newCache(): KeyValueCache {
     return new KeyValueCache(this.#context.layers);
   }
@@ -182,11 +183,13 @@ export class Decoder {
     return results.logits!.data as Float32Array;
   }
 
+  /** Returns the engine's memory; nothing can be run afterwards. */
   async release(): Promise<void> {
     await this.#executable.release();
     this.#onRelease();
   }
 
+  /** Ends ONNX Runtime's profiles and writes their files; see {@link SessionSettings.profile}. */
   endProfiling(): void {
     this.#executable.endProfiling();
   }

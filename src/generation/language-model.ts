@@ -2,6 +2,13 @@ import type { ChatMessage } from '../chat/messages.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { Family } from '../families/family.ts';
 import type { ChatOptions, ReplyEnd } from './chat.ts';
+import type {
+  CompletionEnd,
+  CompletionOptions,
+  CompletionPiece,
+  CompletionPrompt,
+} from './completion/completion.ts';
+import type { Batching } from './completion/scheduler.ts';
 import type { SamplingOptions } from './sampler.ts';
 import type { Score } from './score.ts';
 import type { TapOptions, TapResult } from './taps/taps.ts';
@@ -62,6 +69,8 @@ export interface LanguageModel extends AsyncDisposable {
   readonly sampling: SamplingOptions;
   /** What the model's files say that is not so, or not done, each a sentence. */
   readonly warnings: readonly string[];
+  /** How many completions run at one time, and whether together. */
+  readonly batching: Batching;
 
   /**
    * Continues a text, piece by piece, never with half a character. Special tokens are left out.
@@ -85,6 +94,18 @@ export interface LanguageModel extends AsyncDisposable {
    * @throws RopewalkError where there is no template, and for messages that it refuses.
    */
   chat(messages: readonly ChatMessage[], options?: ModelChatOptions): AsyncGenerator<string, ReplyEnd>;
+
+  /**
+   * Completes a text or a chat as a server does: several at once run together, a token of all of them in one run of the
+   * model, and each has the tokens that it would have alone; with log-probabilities and tool calls where they are wanted.
+   *
+   * @returns pieces, of which `accepted` is the first, and how it ended.
+   * @throws RopewalkError before the first piece where something that was asked for cannot be done.
+   */
+  complete(
+    prompt: CompletionPrompt,
+    options?: CompletionOptions,
+  ): AsyncGenerator<CompletionPiece, CompletionEnd>;
 
   /** A text's ids, with what the tokenizer puts around a text unless `addSpecialTokens` is false. */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean } & Abortable): Promise<number[]>;

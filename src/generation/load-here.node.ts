@@ -13,6 +13,8 @@ export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
    * default none. With it activations are exact unless they are given, and `'int8'` is refused.
    */
   readonly prefixCacheBytes?: number | undefined;
+  /** Most completions (`complete`) that run at one time, default 8; others wait. */
+  readonly sequences?: number | undefined;
   /** Called while a model is downloaded from the hub. */
   readonly onDownload?: ((progress: PullProgress) => void) | undefined;
   /** Stops downloading and reading weights: loading rejects with its reason. */
@@ -26,7 +28,7 @@ export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
  * @throws RopewalkError naming the file and the field or tensor that is missing or wrong.
  */
 export async function loadHere(idOrPath: string, options: LoadOptions = {}): Promise<LocalModel> {
-  const { signal, onProgress, onDownload, prefixCacheBytes, ...settings } = options;
+  const { signal, onProgress, onDownload, prefixCacheBytes, sequences, ...settings } = options;
   signal?.throwIfAborted();
   const path = await resolveModel(idOrPath, { signal, onProgress: onDownload });
   const opened = await openModel(path);
@@ -45,7 +47,7 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
     // What is kept of a text was computed in other pieces than it would be without.
     const activations = settings.activations ?? (prefixCacheBytes ? 'exact' : undefined);
     const decoder = await createDecoder(opened, { ...settings, activations, onProgress: watched });
-    const said = { stopTokens, sampling, warnings, openTaps: () => openTaps(path, settings) };
+    const said = { sequences, stopTokens, sampling, warnings, openTaps: () => openTaps(path, settings) };
     return new LocalModel({ name: idOrPath, family, decoder, tokenizer, prefixCacheBytes, ...said });
   } finally {
     await opened.checkpoint.tensors.close();

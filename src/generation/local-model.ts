@@ -6,6 +6,14 @@ import type { CausalLM, Family } from '../families/family.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { PrefixCache } from './cache/prefix-cache.ts';
 import { type ChatFunction, ChatMemory, chatFunction, type ReplyEnd } from './chat.ts';
+import { Completer } from './completion/completer.ts';
+import type {
+  CompletionEnd,
+  CompletionOptions,
+  CompletionPiece,
+  CompletionPrompt,
+} from './completion/completion.ts';
+import type { Batching } from './completion/scheduler.ts';
 import type { Decoder } from './decoder.ts';
 import { generateTokens } from './generate.ts';
 import { generateText } from './generate-text.ts';
@@ -17,6 +25,7 @@ import type {
   ModelTextOptions,
   ModelTokenOptions,
 } from './language-model.ts';
+import { ModelEnded } from './model-ended.ts';
 import type { SamplingOptions } from './sampler.ts';
 import { withSamplingDefaults } from './sampling-defaults.ts';
 import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
@@ -51,6 +60,8 @@ export interface ModelParts {
   readonly openTaps?: (() => Promise<OpenTaps>) | undefined;
   /** Memory for keys and values of recent texts, in bytes; by default none. */
   readonly prefixCacheBytes?: number | undefined;
+  /** Most completions that run at one time, default 8. */
+  readonly sequences?: number | undefined;
 }
 
 /** A model that runs in this thread: every run blocks it; between runs the event loop continues. */
@@ -65,6 +76,7 @@ export class LocalModel implements LanguageModel {
   readonly tokenizer: Tokenizer;
   readonly decoder: Decoder;
 
+  readonly #completer: Completer;
   readonly #reply: ChatFunction;
   readonly #recent: { readonly prefixCache?: PrefixCache };
   readonly #calls = new Set<AbortController>();
@@ -74,7 +86,16 @@ export class LocalModel implements LanguageModel {
   #memory: ChatMemory | undefined;
   #released: Promise<void> | undefined;
 
-  constructor({ name, family, decoder, tokenizer, stopTokens, prefixCacheBytes, ...said }: ModelParts) {
+  constructor({
+    name,
+    family,
+    decoder,
+    tokenizer,
+    stopTokens,
+    prefixCacheBytes,
+    sequences,
+    ...said
+  }: ModelParts) {
     this.sampling = said.sampling ?? {};
     this.#openTaps = said.openTaps;
     this.warnings = said.warnings ?? [];
@@ -88,6 +109,11 @@ export class LocalModel implements LanguageModel {
     this.#recent = prefixCacheBytes
       ? { prefixCache: new PrefixCache(decoder, { maxBytes: prefixCacheBytes }) }
       : {};
+    const { sampling } = this;
+    this.#completer = new Completer({
+      ...{ name, decoder, tokenizer, stopTokens, sampling, sequences },
+      ...this.#recent,
+    });
     this.#reply = chatFunction({ decoder, tokenizer }, stopTokens, name);
   }
 
@@ -132,6 +158,17 @@ export class LocalModel implements LanguageModel {
     } finally {
       if (memory && !this.#released) this.#memory = memory;
     }
+  }
+
+  get batching(): Batching {
+    return this.#completer.batching;
+  }
+
+  complete(
+    prompt: CompletionPrompt,
+    options: CompletionOptions = {},
+  ): AsyncGenerator<CompletionPiece, CompletionEnd> {
+    return this.#stream(options, (signal) => this.#completer.complete(prompt, { ...options, signal }));
   }
 
   async encode(text: string, options: { readonly addSpecialTokens?: boolean } & Abortable = {}) {
@@ -204,6 +241,7 @@ export class LocalModel implements LanguageModel {
     this.#memory = undefined;
     this.#recent.prefixCache?.clear();
     await Promise.allSettled(this.#steps);
+    await this.#completer.idle();
     const taps = await this.#taps?.catch(() => undefined);
     await taps?.runner.release();
     taps?.close();
@@ -273,7 +311,7 @@ export class LocalModel implements LanguageModel {
 
 /** What a call of a released model rejects with. */
 export function releasedError(): RopewalkError {
-  return new RopewalkError('the model has been released; load it again.');
+  return new ModelEnded('the model has been released; load it again.');
 }
 
 /** An Int32Array would make whole numbers of others; those are the caller's mistakes. */

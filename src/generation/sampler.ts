@@ -16,6 +16,12 @@ export interface SamplingOptions {
   readonly minP?: number;
   /** Above 1, tokens that have occurred are made less likely (Keskar et al. 2019, arXiv:1909.05858). Default 1. */
   readonly repetitionPenalty?: number;
+  /** What a token's logit loses for each time that it has been drawn, −2 to 2 (OpenAI's formula). Default 0. */
+  readonly frequencyPenalty?: number;
+  /** What a token's logit loses when it has been drawn at all, −2 to 2 (OpenAI's formula). Default 0. */
+  readonly presencePenalty?: number;
+  /** What is added to the logits of tokens, by their ids, −100 to 100: −100 all but rules one out. */
+  readonly logitBias?: Readonly<Record<number, number>>;
   /** Equal seeds draw equal tokens. Default 0. */
   readonly seed?: number;
 }
@@ -35,6 +41,12 @@ function checkOptions(options: SamplingOptions): void {
   check('top-p', options.topP, (p) => p > 0 && p <= 1, 'above 0 and at most 1');
   check('min-p', options.minP, (p) => p >= 0 && p <= 1, 'from 0 to 1');
   check('repetition penalty', options.repetitionPenalty, (r) => r > 0 && Number.isFinite(r), 'above 0');
+  const fits = (most: number) => (value: number) => Math.abs(value) <= most;
+  check('frequency penalty', options.frequencyPenalty, fits(2), 'from −2 to 2');
+  check('presence penalty', options.presencePenalty, fits(2), 'from −2 to 2');
+  for (const [id, bias] of Object.entries(options.logitBias ?? {})) {
+    check(`the logit bias of token ${id}`, bias, fits(100), 'from −100 to 100');
+  }
 }
 
 export { distribution };
@@ -56,11 +68,13 @@ export function argmax(logits: ArrayLike<number>): number {
 
 /**
  * Draws tokens from logits. The steps come in the order of `transformers`: repetition penalty, temperature, top-k,
- * top-p, min-p, draw.
+ * top-p, min-p, draw; the frequency and presence penalties and the bias come after the repetition penalty.
  */
 export class Sampler {
   readonly #random: Random;
   readonly #seen = new Set<number>();
+  /** How often each token has been drawn. */
+  readonly #drawn = new Map<number, number>();
 
   readonly #options: SamplingOptions;
 
@@ -82,9 +96,7 @@ export class Sampler {
    */
   next(logits: Float32Array, constraint?: TokenConstraint): number {
     this.#process(logits, [], constraint);
-    const id = this.#options.greedy ? argmax(logits) : this.draw(distribution(logits, this.#options));
-    this.#seen.add(id);
-    return id;
+    return this.#take(this.#options.greedy ? argmax(logits) : this.draw(distribution(logits, this.#options)));
   }
 
   /**
@@ -103,9 +115,7 @@ export class Sampler {
     this.#process(logits, [], constraint);
     const wanted = distribution(logits, this.#options);
     const stands = this.#random.next() * probabilityOf(from, guessed) < probabilityOf(wanted, guessed);
-    const id = stands ? guessed : this.draw(excess(wanted, from));
-    this.#seen.add(id);
-    return id;
+    return this.#take(stands ? guessed : this.draw(excess(wanted, from)));
   }
 
   /**
@@ -132,6 +142,12 @@ export class Sampler {
     return ids[last]!;
   }
 
+  #take(id: number): number {
+    this.#seen.add(id);
+    this.#drawn.set(id, (this.#drawn.get(id) ?? 0) + 1);
+    return id;
+  }
+
   #process(logits: Float32Array, after: readonly number[], constraint?: TokenConstraint): void {
     const { repetitionPenalty = 1 } = this.#options;
     if (repetitionPenalty !== 1) {
@@ -141,7 +157,18 @@ export class Sampler {
         logits[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
       }
     }
+    this.#penalize(logits, after);
+    for (const [id, bias] of Object.entries(this.#options.logitBias ?? {})) logits[Number(id)]! += bias;
     checkLogits(logits);
     constraint?.mask(logits);
+  }
+
+  /** logit − count · frequencyPenalty − (count > 0) · presencePenalty, of the tokens that have been drawn. */
+  #penalize(logits: Float32Array, after: readonly number[]): void {
+    const { frequencyPenalty = 0, presencePenalty = 0 } = this.#options;
+    if (frequencyPenalty === 0 && presencePenalty === 0) return;
+    const counts = after.length === 0 ? this.#drawn : new Map(this.#drawn);
+    for (const id of after) counts.set(id, (counts.get(id) ?? 0) + 1);
+    for (const [id, count] of counts) logits[id]! -= count * frequencyPenalty + presencePenalty;
   }
 }

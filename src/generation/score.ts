@@ -89,6 +89,7 @@ export class Scorer {
     }
   }
 
+  /** The mean over all tokens that were added. */
   result(): Score {
     const mean = this.#sum / this.#tokens;
     return { tokens: this.#tokens, meanNegativeLogLikelihood: mean, perplexity: Math.exp(mean) };

@@ -8,6 +8,7 @@ import { RopewalkError } from '../errors.ts';
 export type Dim = number | SymbolicDim;
 export type Shape = readonly Dim[];
 
+/** A size with names in it: a polynomial with whole coefficients, such as 2·past + 1. */
 export class SymbolicDim {
   /** Monomial (`time`, `batch*time`, or '' for the constant) to its coefficient; no zero coefficients. */
   readonly terms: ReadonlyMap<string, number>;
@@ -16,6 +17,7 @@ export class SymbolicDim {
     this.terms = new Map([...terms].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
+  /** As a person writes it, terms in a fixed order: equal sizes give equal texts. */
   toString(): string {
     return [...this.terms]
       .map(([monomial, coefficient]) => {

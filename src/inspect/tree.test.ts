@@ -1,10 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { RawConfig } from '../families/config.ts';
 import { findPreset, modelFromConfig } from '../families/registry.ts';
 import { printTree } from './tree.ts';
 
-const reference = new URL('../../test/reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('../../test/reference/', import.meta.url));
 
 /** The published GPT trees print the dropout that the checkpoints were trained with. */
 function build(name: string) {

@@ -17,6 +17,7 @@ export class Activation extends Module {
     super();
   }
 
+  /** The activation of every element: the same shape. */
   forward(x: Tensor): Tensor {
     return activationFunctions[this.kind](x);
   }

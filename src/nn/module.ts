@@ -62,12 +62,14 @@ export abstract class Module {
     return true;
   }
 
+  /** The modules right below this one, with their names. */
   *children(): Generator<[string, Module]> {
     for (const [name, value] of Object.entries(this)) {
       if (value instanceof Module) yield [name, value];
     }
   }
 
+  /** The parameters that stand in this module itself, with their names. */
   *ownParameters(): Generator<[string, Parameter]> {
     for (const [name, value] of Object.entries(this)) {
       if (value instanceof Parameter) yield [name, value];
@@ -125,6 +127,7 @@ export class ModuleList<M extends Module> extends Module {
     this.items = items;
   }
 
+  /** The modules of the list, named by their number. */
   override *children(): Generator<[string, Module]> {
     for (const [i, item] of this.items.entries()) yield [String(i), item];
   }

@@ -45,11 +45,7 @@ export interface DynamicScaling {
 }
 
 /** Radians per position for each pair of a head, in float32 as the reference computes them. */
-export function rotaryFrequencies(
-  headDim: number,
-  theta: number,
-  scaling: RopeScaling | null,
-): Float32Array<ArrayBuffer> {
+export function rotaryFrequencies(headDim: number, theta: number, scaling: RopeScaling | null): Float32Array {
   const plain = Float32Array.from({ length: headDim / 2 }, (_, i) => {
     const exponent = Math.fround((2 * i) / headDim);
     return 1 / Math.fround(theta ** exponent);
@@ -93,11 +89,11 @@ export function yarnMagnitude(factor: number, scale = 1): number {
 }
 
 function yarnFrequencies(
-  plain: Float32Array<ArrayBuffer>,
+  plain: Float32Array,
   headDim: number,
   theta: number,
   { factor, original_max_position_embeddings: original, beta_fast, beta_slow, truncate }: YarnScaling,
-): Float32Array<ArrayBuffer> {
+): Float32Array {
   // The pair that turns so many times in the original length.
   const pairOf = (turns: number) =>
     (headDim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));

@@ -152,7 +152,7 @@ function bestSteps(values: Float32Array): { scale: number; zero: number } {
 }
 
 /** A quantized matrix as float32 `[rows, columns]`. */
-export function dequantizeMatrix(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
+export function dequantizeMatrix(matrix: QuantizedMatrix): Float32Array {
   const { rows, columns, bits, block, data, scales, zeroPoints, offsets } = matrix;
   const blocks = blocksInRow(matrix);
   const zeroBytes = zeroPointBytes(matrix);

@@ -1,7 +1,7 @@
-import { type InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
+import { Tensor as OrtTensor } from 'onnxruntime-common';
 import { sizeOf } from '../graph/dims.ts';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
-import type { OnnxRuntime } from './engine.ts';
+import type { EngineSession, EngineSessionOptions, EngineTensor, OnnxRuntime } from './engine.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
 import { packedParts } from './packing.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
@@ -41,7 +41,7 @@ class Slots {
   }
 
   /** Points a slot at an array; the engine reads or writes it in place. */
-  set(slot: number, tensor: OrtTensor): void {
+  set(slot: number, tensor: EngineTensor): void {
     const data = tensor.data as Float32Array | Int32Array | BigInt64Array;
     const known = this.#described[slot];
     if (
@@ -96,7 +96,7 @@ class DirectSession {
     this.#weights = weights;
   }
 
-  async run(feeds: Record<string, OrtTensor>, fetches: Record<string, OrtTensor | null>) {
+  async run(feeds: Record<string, EngineTensor>, fetches: Record<string, EngineTensor | null>) {
     // The event loop runs between runs, so that signals and timers are handled.
     await new Promise<void>((resolve) => setImmediate(resolve));
     if (this.#released) throw new Error('the session was released');
@@ -132,7 +132,7 @@ class DirectSession {
         koffi.address(outputs.values),
       ),
     );
-    const results: Record<string, OrtTensor> = {};
+    const results: Record<string, EngineTensor> = {};
     names.outputs.forEach((name, slot) => {
       results[name] = fetches[name] ?? this.#take(outputs.values[slot]!);
       if (!fetches[name]) outputs.values[slot] = 0n;
@@ -154,7 +154,7 @@ class DirectSession {
   }
 
   /** Copies what the engine allocated into an array of ours, and gives it back. */
-  #take(value: Pointer): OrtTensor {
+  #take(value: Pointer): EngineTensor {
     const { api, koffi } = this.#library;
     const info = this.#library.out((out) => api.getTensorTypeAndShape(value, out));
     const number: unknown[] = [0];
@@ -191,8 +191,8 @@ function* configEntries(extra: object, prefix = ''): Generator<[string, string]>
 /** The library's names of the providers that it is asked for beside its CPU kernels; the binding serves all others. */
 const PROVIDERS: Readonly<Record<string, string | null>> = { cpu: null, webgpu: 'WebGPU' };
 
-function providerOf({ executionProviders: [provider] = ['cpu'] }: InferenceSession.SessionOptions): string {
-  return typeof provider === 'string' ? provider : (provider?.name ?? 'cpu');
+function providerOf({ executionProviders: [provider] = ['cpu'] }: EngineSessionOptions): string {
+  return provider ?? 'cpu';
 }
 
 /**
@@ -204,7 +204,7 @@ export function directRuntime(
 ): { readonly runtime: OnnxRuntime; readonly placeholder: Library['placeholder'] } | undefined {
   const library = openLibrary();
   if (!library) return undefined;
-  const open = (model: Uint8Array, options: InferenceSession.SessionOptions, weights: ProvidedWeights) => {
+  const open = (model: Uint8Array, options: EngineSessionOptions, weights: ProvidedWeights) => {
     const { api, env, koffi } = library;
     const settings = library.out((out) => api.createSessionOptions(out));
     try {
@@ -228,7 +228,7 @@ export function directRuntime(
       const session = library.out((out) =>
         api.createSessionFromArray(env, koffi.address(model), model.byteLength, settings, out),
       );
-      return new DirectSession(library, session, weights) as unknown as InferenceSession;
+      return new DirectSession(library, session, weights) as EngineSession;
     } catch (error) {
       weights.release();
       throw error;
@@ -236,7 +236,7 @@ export function directRuntime(
       api.releaseSessionOptions(settings);
     }
   };
-  const packingOptions: InferenceSession.SessionOptions = {
+  const packingOptions: EngineSessionOptions = {
     intraOpNumThreads: 1,
     extra: { session: { model_external_initializers_file_folder_path: library.placeholder.folder } },
   };
@@ -251,9 +251,9 @@ export function directRuntime(
   };
   const create = async (
     model: Uint8Array,
-    options: InferenceSession.SessionOptions = {},
+    options: EngineSessionOptions = {},
     provided: readonly ProvidedWeight[] = [],
-  ): Promise<InferenceSession> => {
+  ): Promise<EngineSession> => {
     const provider = providerOf(options);
     if (!(provider in PROVIDERS) || options.graphOptimizationLevel !== 'all')
       return binding.InferenceSession.create(model, options);

@@ -1,21 +1,55 @@
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import type { Dialect } from '../graph/tensor.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
 
-/** The two names of an ONNX Runtime package that we use: onnxruntime-node and onnxruntime-web both have them. */
+/** What we use of the tensors of an ONNX Runtime package. */
+export interface EngineTensor {
+  readonly type: string;
+  /** A typed array of the type's numbers. */
+  readonly data: unknown;
+  readonly dims: readonly number[];
+}
+
+/** What we use of an ONNX Runtime package's session. */
+export interface EngineSession {
+  /** @param fetches the outputs to compute: null, or a tensor to write one into. */
+  run(
+    feeds: Record<string, EngineTensor>,
+    fetches: Record<string, EngineTensor | null>,
+  ): Promise<Record<string, EngineTensor>>;
+  release(): Promise<void>;
+  endProfiling(): void;
+}
+
+/** What we set of a session, by ONNX Runtime's own names. */
+export interface EngineSessionOptions {
+  executionProviders?: string[];
+  enableMemPattern?: boolean;
+  executionMode?: 'sequential' | 'parallel';
+  graphOptimizationLevel?: 'disabled' | 'basic' | 'extended' | 'all';
+  logSeverityLevel?: 0 | 1 | 2 | 3 | 4;
+  intraOpNumThreads?: number;
+  enableProfiling?: boolean;
+  profileFilePrefix?: string;
+  extra?: Record<string, unknown>;
+}
+
+/**
+ * The two names of an ONNX Runtime package that we use: onnxruntime-node and onnxruntime-web both have them. Described here
+ * rather than imported, since the packages' own types need those of a browser.
+ */
 export interface OnnxRuntime {
   readonly InferenceSession: {
     /** @param provided weights beside the model, for an engine that `takesWeights`. */
     create(
       model: Uint8Array,
-      options?: InferenceSession.SessionOptions,
+      options?: EngineSessionOptions,
       provided?: readonly ProvidedWeight[],
-    ): Promise<InferenceSession>;
+    ): Promise<EngineSession>;
   };
   readonly Tensor: {
-    new (type: 'float32', data: Float32Array, dims: readonly number[]): OrtTensor;
-    new (type: 'int32', data: Int32Array, dims: readonly number[]): OrtTensor;
-    new (type: 'int64', data: BigInt64Array, dims: readonly number[]): OrtTensor;
+    new (type: 'float32', data: Float32Array, dims: readonly number[]): EngineTensor;
+    new (type: 'int32', data: Int32Array, dims: readonly number[]): EngineTensor;
+    new (type: 'int64', data: BigInt64Array, dims: readonly number[]): EngineTensor;
   };
 }
 
@@ -70,7 +104,7 @@ export async function createSession(
   model: Uint8Array,
   settings: SessionSettings,
   provided: readonly ProvidedWeight[] = [],
-) {
+): Promise<EngineSession> {
   const all = { ...engine.defaults, ...settings };
   const session: Record<string, string> = {};
   if (all.weightsFolder !== undefined)
@@ -81,7 +115,7 @@ export async function createSession(
   session.use_device_allocator_for_initializers = '1';
   const extra: Record<string, unknown> = { session };
   if (all.recomputes) extra.optimization = { disable_specified_optimizers: 'CommonSubexpressionElimination' };
-  const options: InferenceSession.SessionOptions = {
+  const options: EngineSessionOptions = {
     executionProviders: [all.provider ?? 'cpu'],
     // Measured: planning memory by pattern raises a training graph's peak by half and is no faster.
     enableMemPattern: false,

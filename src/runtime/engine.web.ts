@@ -1,6 +1,5 @@
-import type { InferenceSession } from 'onnxruntime-common';
 import { RopewalkError } from '../errors.ts';
-import type { Engine, EngineSettings, OnnxRuntime } from './engine.ts';
+import type { Engine, EngineSessionOptions, EngineSettings, OnnxRuntime } from './engine.ts';
 
 /** What we use of onnxruntime-web beyond the names that it shares with onnxruntime-node. */
 export interface OnnxRuntimeWeb extends OnnxRuntime {
@@ -36,7 +35,7 @@ export function webEngine(ort: OnnxRuntimeWeb, defaults: WebSettings = {}): Engi
   };
 }
 
-async function create(ort: OnnxRuntimeWeb, model: Uint8Array, options: InferenceSession.SessionOptions = {}) {
+async function create(ort: OnnxRuntimeWeb, model: Uint8Array, options: EngineSessionOptions = {}) {
   const { intraOpNumThreads: threads, profileFilePrefix, extra } = options;
   if (threads !== undefined && threads !== ort.env.wasm.numThreads) {
     throw new RopewalkError(

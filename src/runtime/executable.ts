@@ -1,4 +1,3 @@
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { RopewalkError } from '../errors.ts';
 import { shapeText, sizeOf } from '../graph/dims.ts';
 import { add, addOp, type InputAttributes, scatterRowsOp } from '../graph/operators/index.ts';
@@ -7,7 +6,14 @@ import { addRows } from '../kernels/kernels.ts';
 import { emitModel } from '../onnx/emit.ts';
 import { type HostLookup, prepareInference } from '../onnx/inference.ts';
 import { readIntoMemory, type WeightSource } from '../onnx/weights.ts';
-import { createSession, dialectOf, type Engine, type SessionSettings } from './engine.ts';
+import {
+  createSession,
+  dialectOf,
+  type Engine,
+  type EngineSession,
+  type EngineTensor,
+  type SessionSettings,
+} from './engine.ts';
 
 /** What a run is given and returns. Integers are Int32Array for int32 inputs and BigInt64Array for int64. */
 export type HostArray = Float32Array | Int32Array | BigInt64Array;
@@ -36,13 +42,13 @@ export interface CompileOptions extends SessionSettings {
 /** A graph made ready to run. */
 export class Executable {
   readonly #engine: Engine;
-  readonly #session: InferenceSession;
+  readonly #session: EngineSession;
   readonly #plans: ReadonlyMap<string, OutputPlan>;
   readonly #lookups: readonly HostLookup[];
 
   private constructor(
     engine: Engine,
-    session: InferenceSession,
+    session: EngineSession,
     plans: ReadonlyMap<string, OutputPlan>,
     readonly inputs: ReadonlyMap<string, InputAttributes>,
     /** Bytes of the ONNX model, weights inside it included. */
@@ -84,13 +90,13 @@ export class Executable {
     feeds: Readonly<Record<string, HostTensor>>,
     into: Readonly<Record<string, Float32Array | HostTensor>> = {},
   ): Promise<Record<string, HostTensor>> {
-    const fed: Record<string, OrtTensor> = {};
+    const fed: Record<string, EngineTensor> = {};
     for (const [name, attributes] of this.inputs) {
       const lookup = this.#lookups.find((each) => each.input === name);
       const feed = lookup ? lookUp(lookup, feeds[lookup.ids]) : feeds[name];
       fed[name] = this.#toEngine(name, attributes, feed);
     }
-    const fetches: Record<string, OrtTensor | null> = {};
+    const fetches: Record<string, EngineTensor | null> = {};
     for (const [name, plan] of this.#plans) {
       if (plan.dense !== undefined) {
         fetches[plan.dense] = this.#target(plan, into[name]);
@@ -100,7 +106,7 @@ export class Executable {
         fetches[rows] = null;
       }
     }
-    const results = (await this.#session.run(fed, fetches)) as Record<string, OrtTensor>;
+    const results = await this.#session.run(fed, fetches);
     const outputs: Record<string, HostTensor> = {};
     for (const [name, plan] of this.#plans) {
       const target = into[name];
@@ -115,12 +121,13 @@ export class Executable {
     await this.#session.release();
   }
 
+  /** Ends ONNX Runtime's profile of this graph and writes its file; see {@link SessionSettings.profile}. */
   endProfiling(): void {
     this.#session.endProfiling();
   }
 
   /** Where the engine writes an output, when the caller wants it somewhere and the size is known beforehand. */
-  #target(plan: OutputPlan, into: Float32Array | HostTensor | undefined): OrtTensor | null {
+  #target(plan: OutputPlan, into: Float32Array | HostTensor | undefined): EngineTensor | null {
     if (!into || !this.#engine.writesOutputs) return null;
     const { Tensor } = this.#engine.runtime;
     if ('data' in into) return new Tensor('float32', into.data as Float32Array, into.shape);
@@ -128,7 +135,7 @@ export class Executable {
     return fixed ? new Tensor('float32', into, plan.shape as number[]) : null;
   }
 
-  #toEngine(name: string, attributes: InputAttributes, feed: HostTensor | undefined): OrtTensor {
+  #toEngine(name: string, attributes: InputAttributes, feed: HostTensor | undefined): EngineTensor {
     if (!feed) throw new RopewalkError(`the graph's input ${name} was not given.`);
     const { data, shape } = feed;
     const fits =
@@ -207,7 +214,7 @@ export function splitSum(tensor: Tensor): { dense: Tensor | undefined; sparse: T
 
 function collect(
   plan: OutputPlan,
-  results: Record<string, OrtTensor>,
+  results: Record<string, EngineTensor>,
   target: Float32Array | undefined,
   written: boolean,
 ): HostTensor {
@@ -226,6 +233,6 @@ function collect(
   return { data, shape };
 }
 
-function toInt32(ids: OrtTensor['data']): Int32Array {
+function toInt32(ids: unknown): Int32Array {
   return ids instanceof Int32Array ? ids : Int32Array.from(ids as BigInt64Array, Number);
 }

@@ -1,7 +1,8 @@
-import { type InferenceSession, Tensor } from 'onnxruntime-common';
+import { Tensor } from 'onnxruntime-common';
 import { input, matmul, parameter } from '../graph/operators/index.ts';
 import { emitModel, type ProductPart, type ProductWeight } from '../onnx/emit.ts';
 import { quantizedSource, type WeightSource } from '../onnx/weights.ts';
+import type { EngineSession } from './engine.ts';
 import type { Library } from './library.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
 
@@ -21,7 +22,7 @@ const TOKENS = [1, 2, 24];
 export async function packedParts(
   library: Library,
   product: ProductWeight,
-  create: (model: Uint8Array, weights: ProvidedWeights) => InferenceSession,
+  create: (model: Uint8Array, weights: ProvidedWeights) => EngineSession,
 ): Promise<ReadonlySet<ProductPart>> {
   const transB = !('transposed' in product && product.transposed);
   const shape = transB ? [ROWS, COLUMNS] : [COLUMNS, ROWS];

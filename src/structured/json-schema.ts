@@ -14,6 +14,8 @@ export interface JsonConstraintOptions {
   readonly maxTokens: number;
   /** Tokens that end a text: allowed when the JSON is complete, and only then. */
   readonly stopTokens?: readonly number[];
+  /** Whether the JSON comes after other text: some tokenizers' tokens give other bytes at the beginning of a text. */
+  readonly continues?: boolean;
 }
 
 /** A JSON Schema compiled for a tokenizer; serves any number of texts. */
@@ -51,7 +53,7 @@ export function compileJsonSchema(schema: JsonSchema, tokenizer: Tokenizer): Com
   let start = beforeValue(grammar.root, done);
   return {
     shortest: start.cost,
-    constraint: ({ maxTokens, stopTokens = [] }) => {
+    constraint: ({ maxTokens, stopTokens = [], continues = false }) => {
       if (start.cost > maxTokens) {
         throw new RopewalkError(
           `the shortest JSON that fits the schema may need ${start.cost} tokens, but at most ${maxTokens} may be generated. Raise the limit.`,
@@ -63,14 +65,14 @@ export function compileJsonSchema(schema: JsonSchema, tokenizer: Tokenizer): Com
         done = new Done();
         start = beforeValue(grammar.root, done);
       }
-      return new JsonConstraint(vocabulary, start, done, maxTokens, stopTokens);
+      return new JsonConstraint(vocabulary, start, done, maxTokens, stopTokens, !continues);
     },
   };
 }
 
 class JsonConstraint implements TokenConstraint {
   #positions: readonly Position[];
-  #first = true;
+  #first: boolean;
   #ended = false;
 
   readonly #vocabulary: Vocabulary;
@@ -84,7 +86,9 @@ class JsonConstraint implements TokenConstraint {
     done: Position,
     remaining: number,
     stopTokens: readonly number[],
+    first: boolean,
   ) {
+    this.#first = first;
     this.#vocabulary = vocabulary;
     this.#done = done;
     this.#remaining = remaining;

@@ -1,9 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { fixture } from '../../test/helpers/fixtures.node.ts';
 import { trainBpe } from '../tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { encodeCorpus, encodeCorpusAsync, splitCorpus } from './corpus.ts';
+import { mobyDick } from './moby-dick.node.ts';
 
 const SAMPLE =
   `It's 1851; the whale's 90 feet long.\n\nAhab: "THE WHALE!"  he said ...  \r\n\tand off they went.
@@ -191,19 +193,14 @@ describe('encodeCorpus', () => {
     await expect(encodeCorpusAsync(tokenizer, 'x', { chunkSize: 0 })).rejects.toThrow('chunkSize must be');
   });
 
-  const stories = '../shared/data/weights/stories260K/tokenizer.json';
-  const shakespeare = '../shared/data/text/tinyshakespeare.txt';
-  it.skipIf(!existsSync(stories) || !existsSync(shakespeare))(
-    'keeps the ids of a real text (skipped without ../shared/data)',
-    () => {
-      const text = readFileSync(shakespeare, 'utf8').slice(0, 200_000);
-      const ours = Tokenizer.fromJSON(trained);
-      expect(encodeCorpus(ours, text, { chunkSize: 1000 })).toEqual(Int32Array.from(ours.encode(text)));
-      const llama = Tokenizer.fromJSON(JSON.parse(readFileSync(stories, 'utf8')));
-      const part = text.slice(0, 20_000);
-      expect([...encodeCorpus(llama, part, { beginOfDocument: 1 })]).toEqual(llama.encode(part));
-    },
-  );
+  it('keeps the ids of a real text', async () => {
+    const text = (await mobyDick()).slice(0, 200_000);
+    const ours = Tokenizer.fromJSON(trained);
+    expect(encodeCorpus(ours, text, { chunkSize: 1000 })).toEqual(Int32Array.from(ours.encode(text)));
+    const llama = Tokenizer.fromJSON(JSON.parse(readFileSync(fixture('stories260K/tokenizer.json'), 'utf8')));
+    const part = text.slice(0, 20_000);
+    expect([...encodeCorpus(llama, part, { beginOfDocument: 1 })]).toEqual(llama.encode(part));
+  });
 });
 
 describe('splitCorpus', () => {

@@ -1,8 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import { describe, expect, it } from 'vitest';
 import { cpuSeconds } from '../../test/helpers/work.node.ts';
+import { mobyDick } from '../text/moby-dick.node.ts';
 import { type BpeMerge, bpeTokenizerConfig, trainBpe, trainBpeAsync } from './bpe-trainer.ts';
 import { BYTE_TO_CHAR } from './byte-alphabet.ts';
 import { Tokenizer } from './tokenizer.ts';
@@ -13,7 +14,7 @@ const TEXTS = [
   '옛날 옛적에 한 나무꾼이 살았어요. 나무꾼은 나무를 했어요.\n옛날이야기 🙂🙂👩‍👩‍👧',
   'aaaaaaaa aaaa aaa abababab banana bandana\u0085\ufeffx\u00a0y\u2003z  ',
 ];
-const FIXTURE = 'test/reference/bpe-merges.json';
+const FIXTURE = new URL('../../test/reference/bpe-merges.json', import.meta.url);
 
 /** All merges by definition: count every pair anew at each step. Independent of the trainer's bookkeeping. */
 function naiveMerges(
@@ -170,9 +171,8 @@ describe('trainBpe', () => {
     expect(() => trainBpe(['a'], { vocabSize: 300, minFrequency: 0 })).toThrow(/minFrequency is 0/);
   });
 
-  const SHAKESPEARE = '../shared/data/text/tinyshakespeare.txt';
-  it.skipIf(!existsSync(SHAKESPEARE))('trains on 1.1 MB in seconds (skipped without ../shared/data)', () => {
-    const text = readFileSync(SHAKESPEARE, 'utf8');
+  it('trains on a whole novel in seconds', async () => {
+    const text = await mobyDick();
     let size = 0;
     const seconds = cpuSeconds(() => {
       const json = trainBpe([text], { vocabSize: 2048 });

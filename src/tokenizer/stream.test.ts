@@ -1,13 +1,11 @@
-import { existsSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { fixture } from '../../test/helpers/fixtures.node.ts';
 import { trainBpe } from './bpe-trainer.ts';
 import { StreamDecoder } from './stream.ts';
 import { loadTokenizer } from './tokenizer.node.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { incompleteTail } from './utf8.ts';
-
-const STORIES = '../shared/data/weights/stories260K';
 
 const bytesTokenizer = Tokenizer.fromJSON(
   trainBpe(['한국어 한국어 한국말, 가나다 👩‍👩‍👧 🙂🙂 naïve'], { vocabSize: 290 }),
@@ -119,12 +117,9 @@ describe('StreamDecoder', () => {
     expect(streamed(tokenizer, [5, 0])).toEqual([' ', 'a', '']);
   });
 
-  it.skipIf(!existsSync(STORIES))(
-    'equals decode for random ids of stories260K (skipped without ../shared/data)',
-    () => {
-      agreesOnRandomIds(loadTokenizer(STORIES));
-    },
-  );
+  it('equals decode for random ids of stories260K', () => {
+    agreesOnRandomIds(loadTokenizer(fixture('stories260K')));
+  });
 });
 
 /** The id of one byte: special token 0, then the bytes by the order of their characters in the vocabulary. */

@@ -1,15 +1,16 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { Tokenizer as NativeTokenizer } from 'tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fixture } from '../../test/helpers/fixtures.node.ts';
 import { BYTE_TO_CHAR } from './byte-alphabet.ts';
 import { loadTokenizer } from './tokenizer.node.ts';
 import { Tokenizer } from './tokenizer.ts';
 
-const STORIES = '../shared/data/weights/stories260K';
-const GPT2 = '../shared/data/tokenizers/ggml-vocab-gpt-2.gguf';
+const STORIES = fixture('stories260K');
+const GPT2 = fixture('ggml-vocab-gpt-2.gguf');
 
 /** GPT-2's tokenizer.json as Hugging Face writes it, with a given vocabulary. */
 function gpt2Json(tokens: readonly string[], merges: readonly string[]) {
@@ -149,7 +150,7 @@ describe('byte-level BPE', () => {
     expect(tokenizer.decode(tokenizer.encode("a , b . do n't"))).toBe("a , b . do n't");
   });
 
-  it.skipIf(!existsSync(GPT2))("gives GPT-2's published ids (skipped without ../shared/data)", () => {
+  it("gives GPT-2's published ids", () => {
     const { tokens, merges } = ggufVocabulary(readFileSync(GPT2));
     const tokenizer = Tokenizer.fromJSON(gpt2Json(tokens, merges));
     // Records of the .inp file are separated by this line; one line of ids each in the .out file.
@@ -164,55 +165,52 @@ describe('byte-level BPE', () => {
   });
 });
 
-describe.skipIf(!existsSync(STORIES))(
-  'stories260K, SentencePiece style (skipped without ../shared/data)',
-  () => {
-    it("gives the native library's ids and texts", async () => {
-      await agreesWithNative(JSON.parse(readFileSync(join(STORIES, 'tokenizer.json'), 'utf8')));
-    });
+describe('the tokenizer of stories260K, SentencePiece style,', () => {
+  it("gives the native library's ids and texts", async () => {
+    await agreesWithNative(JSON.parse(readFileSync(join(STORIES, 'tokenizer.json'), 'utf8')));
+  });
 
-    it("gives the native library's ids in Gemma's form, and where tokens cross words", async () => {
-      const json = JSON.parse(readFileSync(join(STORIES, 'tokenizer.json'), 'utf8'));
-      const gemma = {
-        ...json,
-        normalizer: { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
-        pre_tokenizer: {
-          type: 'Split',
-          pattern: { String: ' ' },
-          behavior: 'MergedWithPrevious',
-          invert: false,
-        },
-      };
-      await agreesWithNative(gemma);
-      const { vocab, merges } = json.model;
-      const crossing = { ...json.model, vocab: { ...vocab, 'e▁': 512 }, merges: [['e', '▁'], ...merges] };
-      await agreesWithNative({ ...json, model: crossing });
-      expect(
-        Tokenizer.fromJSON({ ...json, model: crossing }).encode('e z', { addSpecialTokens: false }),
-      ).toContain(512);
-    });
+  it("gives the native library's ids in Gemma's form, and where tokens cross words", async () => {
+    const json = JSON.parse(readFileSync(join(STORIES, 'tokenizer.json'), 'utf8'));
+    const gemma = {
+      ...json,
+      normalizer: { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
+      pre_tokenizer: {
+        type: 'Split',
+        pattern: { String: ' ' },
+        behavior: 'MergedWithPrevious',
+        invert: false,
+      },
+    };
+    await agreesWithNative(gemma);
+    const { vocab, merges } = json.model;
+    const crossing = { ...json.model, vocab: { ...vocab, 'e▁': 512 }, merges: [['e', '▁'], ...merges] };
+    await agreesWithNative({ ...json, model: crossing });
+    expect(
+      Tokenizer.fromJSON({ ...json, model: crossing }).encode('e z', { addSpecialTokens: false }),
+    ).toContain(512);
+  });
 
-    it('gives the golden text', () => {
-      const golden = JSON.parse(readFileSync(join(STORIES, 'golden.json'), 'utf8'));
-      const tokenizer = loadTokenizer(STORIES);
-      expect([tokenizer.bosId, tokenizer.eosId, tokenizer.vocabSize]).toEqual([1, 2, 512]);
-      expect(tokenizer.encode('')).toEqual([1]);
-      // The golden text joins the vocabulary's own spellings: the first space stays, a line feed is `<0x0A>`.
-      expect(` ${tokenizer.decode(golden.greedy_ids)}`).toBe(golden.text.replaceAll('<0x0A>', '\n'));
-    });
+  it('gives the golden text', () => {
+    const golden = JSON.parse(readFileSync(join(STORIES, 'golden.json'), 'utf8'));
+    const tokenizer = loadTokenizer(STORIES);
+    expect([tokenizer.bosId, tokenizer.eosId, tokenizer.vocabSize]).toEqual([1, 2, 512]);
+    expect(tokenizer.encode('')).toEqual([1]);
+    // The golden text joins the vocabulary's own spellings: the first space stays, a line feed is `<0x0A>`.
+    expect(` ${tokenizer.decode(golden.greedy_ids)}`).toBe(golden.text.replaceAll('<0x0A>', '\n'));
+  });
 
-    it('decodes bytes that are not UTF-8 as the native library does', async () => {
-      const tokenizer = loadTokenizer(STORIES);
-      const native = NativeTokenizer.fromFile(join(STORIES, 'tokenizer.json'));
-      const bytes = [0xea, 0xb0, 0x80, 0xea].map(
-        (byte) => tokenizer.tokenToId(`<0x${byte.toString(16).toUpperCase()}>`)!,
-      );
-      expect(tokenizer.decode(bytes)).toBe('\ufffd\ufffd\ufffd\ufffd');
-      expect(await native.decode(bytes, false)).toBe('\ufffd\ufffd\ufffd\ufffd');
-      expect(tokenizer.decode(bytes.slice(0, 3))).toBe('가');
-    });
-  },
-);
+  it('decodes bytes that are not UTF-8 as the native library does', async () => {
+    const tokenizer = loadTokenizer(STORIES);
+    const native = NativeTokenizer.fromFile(join(STORIES, 'tokenizer.json'));
+    const bytes = [0xea, 0xb0, 0x80, 0xea].map(
+      (byte) => tokenizer.tokenToId(`<0x${byte.toString(16).toUpperCase()}>`)!,
+    );
+    expect(tokenizer.decode(bytes)).toBe('\ufffd\ufffd\ufffd\ufffd');
+    expect(await native.decode(bytes, false)).toBe('\ufffd\ufffd\ufffd\ufffd');
+    expect(tokenizer.decode(bytes.slice(0, 3))).toBe('가');
+  });
+});
 
 describe('bad input', () => {
   let directory: string;

@@ -65,10 +65,12 @@ export class LossGuard {
     return true;
   }
 
+  /** Its record of recent losses, which `restore` resumes from. */
   state(): GuardState {
     return { losses: [...this.#losses], skipped: this.#skipped };
   }
 
+  /** Resumes from what `state` returned. */
   restore({ losses, skipped }: GuardState): void {
     this.#losses = [...losses];
     this.#skipped = skipped;

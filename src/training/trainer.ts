@@ -115,6 +115,7 @@ export class Trainer {
     this.#tokens = state.tokens;
   }
 
+  /** What a checkpoint keeps beside the weights: what `restore` resumes from. */
   state(): TrainerState {
     const step = this.#step;
     const tokens = this.#tokens;

@@ -2,47 +2,32 @@
  * The program of the page that test/browser.test.ts opens: what a site would write, with Ropewalk's core and
  * onnxruntime-web alone. Each function takes a reference case by name and returns what it computed.
  */
-import {
-  AdamW,
-  clipCoefficient,
-  Decoder,
-  Executable,
-  fullLogitsGraph,
-  globalNorm,
-  memorySource,
-  modelFromConfig,
-  openSafetensors,
-  type SafetensorsFile,
-  type SequenceShape,
-  type TapOptions,
-  TapRunner,
-  type TapValue,
-  type WeightSource,
-  WholeGraphLearner,
-  webEngine,
-} from '../../src/core.ts';
+import { checkpoint, families, files, generation, type onnx, runtime, training } from '../../src/core.ts';
 
 const webgpu = location.search === '?webgpu';
 const ort = await (webgpu ? import('onnxruntime-web/webgpu') : import('onnxruntime-web/wasm'));
 ort.env.wasm.wasmPaths = '/ort/';
-const engine = webEngine(ort, webgpu ? { provider: 'webgpu', threads: 1 } : { threads: 2 });
+const engine = runtime.webEngine(ort, webgpu ? { provider: 'webgpu', threads: 1 } : { threads: 2 });
 
-async function fetchSafetensors(name: string, file: string): Promise<SafetensorsFile> {
+async function fetchSafetensors(name: string, file: string): Promise<checkpoint.SafetensorsFile> {
   const response = await fetch(`/reference/${name}/${file}`);
-  return openSafetensors(memorySource(await response.arrayBuffer(), file));
+  return checkpoint.openSafetensors(files.memorySource(await response.arrayBuffer(), file));
 }
 
 async function fetchModel(name: string) {
   const config = await (await fetch(`/reference/${name}/config.json`)).json();
   return {
-    ...modelFromConfig(config, 'config.json'),
+    ...families.modelFromConfig(config, 'config.json'),
     file: await fetchSafetensors(name, 'model.safetensors'),
   };
 }
 
-async function createBrowserLearner(name: string, shape: SequenceShape): Promise<WholeGraphLearner> {
+async function createBrowserLearner(
+  name: string,
+  shape: training.SequenceShape,
+): Promise<training.WholeGraphLearner> {
   const { model, file } = await fetchModel(name);
-  const learner = await WholeGraphLearner.create(engine, model, shape);
+  const learner = await training.WholeGraphLearner.create(engine, model, shape);
   for (const [path, value] of learner.values()) await file.readFloat32Into(path, value);
   return learner;
 }
@@ -67,14 +52,14 @@ async function gradients(name: string) {
   };
 }
 
-/** Losses before each of the first AdamW steps on the case's batches. */
+/** Losses before each of the first training.AdamW steps on the case's batches. */
 async function curve(name: string, steps: number): Promise<number[]> {
   const file = await fetchSafetensors(name, 'curve.safetensors');
   const [, batch, width] = file.tensors.get('batches')!.shape as [number, number, number];
   const tokens = Int32Array.from(await file.readInts('batches'));
   const seq = width - 1;
   const learner = await createBrowserLearner(name, { batch, seq });
-  const optimizer = new AdamW(learner.trainables, { betas: [0.9, 0.95], weightDecay: 0.1 });
+  const optimizer = new training.AdamW(learner.trainables, { betas: [0.9, 0.95], weightDecay: 0.1 });
   const losses: number[] = [];
   for (let step = 0; step < steps; step++) {
     const side = (shift: number) =>
@@ -84,8 +69,11 @@ async function curve(name: string, steps: number): Promise<number[]> {
       });
     const { loss } = await learner.computeGradients([{ inputs: side(0), targets: side(1) }]);
     losses.push(loss);
-    const norm = globalNorm(learner.trainables.map(({ gradient }) => gradient));
-    optimizer.step(learner.trainables, { learningRate: 1e-3, gradientScale: clipCoefficient(norm, 1) });
+    const norm = training.globalNorm(learner.trainables.map(({ gradient }) => gradient));
+    optimizer.step(learner.trainables, {
+      learningRate: 1e-3,
+      gradientScale: training.clipCoefficient(norm, 1),
+    });
   }
   await learner.release();
   return losses;
@@ -95,13 +83,15 @@ async function curve(name: string, steps: number): Promise<number[]> {
 async function logits(name: string, prompt: number) {
   const { ids, seq } = await fetchIds(name);
   const { model, file } = await fetchModel(name);
-  const weights = new Map<string, WeightSource>();
+  const weights = new Map<string, onnx.WeightSource>();
   for (const path of model.parameters().keys()) weights.set(path, { data: await file.readFloat32(path) });
   const first = ids.subarray(0, seq);
-  const full = await Executable.compile(engine, fullLogitsGraph(model, 1, seq), { weights });
+  const full = await runtime.Executable.compile(engine, generation.fullLogitsGraph(model, 1, seq), {
+    weights,
+  });
   const results = await full.run({ input_ids: { data: first, shape: [seq] } });
   await full.release();
-  const decoder = await Decoder.create(engine, model, weights);
+  const decoder = await generation.Decoder.create(engine, model, weights);
   const cache = decoder.newCache();
   const cached = Array.from(await decoder.forward(first.subarray(0, prompt), cache, 'all'));
   for (const id of first.subarray(prompt)) cached.push(...(await decoder.forward([id], cache)));
@@ -110,14 +100,14 @@ async function logits(name: string, prompt: number) {
 }
 
 /** Values inside the case's model, and their gradients, as plain arrays. */
-async function taps(name: string, ids: number[], options: TapOptions) {
+async function taps(name: string, ids: number[], options: generation.TapOptions) {
   const { model, file } = await fetchModel(name);
-  const weights = new Map<string, WeightSource>();
+  const weights = new Map<string, onnx.WeightSource>();
   for (const path of model.parameters().keys()) weights.set(path, { data: await file.readFloat32(path) });
-  const runner = new TapRunner(engine, model, weights);
+  const runner = new generation.TapRunner(engine, model, weights);
   const result = await runner.run(ids, options);
   await runner.release();
-  const plain = (values: Readonly<Record<string, TapValue>>) =>
+  const plain = (values: Readonly<Record<string, generation.TapValue>>) =>
     Object.fromEntries(Object.entries(values).map(([key, { data }]) => [key, Array.from(data)]));
   return { loss: result.loss, values: plain(result.values), gradients: plain(result.gradients) };
 }

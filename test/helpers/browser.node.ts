@@ -60,7 +60,7 @@ async function serve(program: string) {
   return { address: `http://127.0.0.1:${port}/index.html`, close: () => server.close() };
 }
 
-const SWITCHES = [
+export const SWITCHES = [
   '--headless',
   '--no-sandbox',
   '--disable-quic',

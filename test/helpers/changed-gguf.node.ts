@@ -1,5 +1,6 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type GgufFile, openGguf } from '../../src/checkpoint/gguf/reading/reader.ts';
 import type { GgufValue } from '../../src/checkpoint/gguf/types.ts';
 import type { GgufEntry } from '../../src/checkpoint/gguf/writing/entries.ts';
@@ -14,7 +15,7 @@ import { tinyTokenizer } from './tiny-tokenizer.ts';
 /** A reference case as a GGUF file of float32, made in `folder`. */
 export async function referenceGguf(name: string, folder: string): Promise<GgufFile> {
   const model = join(folder, 'hf');
-  cpSync(new URL(`../reference/${name}/`, import.meta.url).pathname, model, { recursive: true });
+  cpSync(fileURLToPath(new URL(`../reference/${name}/`, import.meta.url)), model, { recursive: true });
   addTinyTokenizer(model);
   const path = join(folder, 'whole.gguf');
   const opened = await openModel(model);

@@ -66,6 +66,8 @@ export interface Finished {
 }
 
 export interface Running {
+  /** What has been printed so far. */
+  readonly output: { readonly stdout: string; readonly stderr: string };
   readonly process: ChildProcess;
   readonly finished: Promise<Finished>;
   /** Resolves when the output so far on stdout or stderr matches; rejects when the process ends before. */
@@ -113,7 +115,7 @@ export function start(program: string, args: readonly string[], options: SpawnOp
         reject(new Error(`the process ended before it printed ${pattern}: ${output.stderr}`)),
       );
     });
-  return { process: child, finished, seen };
+  return { process: child, output, finished, seen };
 }
 
 /**

@@ -1,15 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  bpeTokenizerConfig,
-  findPreset,
-  initializeWeights,
-  Random,
-  saveModelDirectory,
-  Tokenizer,
-  trainBpe,
-} from '../../src/node.ts';
+import { saveModelDirectory } from '../../src/checkpoint/save.node.ts';
+import { initializeWeights } from '../../src/families/initialize.ts';
+import { findPreset } from '../../src/families/registry.ts';
+import { Random } from '../../src/random.ts';
+import { bpeTokenizerConfig, trainBpe } from '../../src/tokenizer/bpe-trainer.ts';
+import { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 
 const TEXT = '밧줄을 꼬는 긴 길 🪢 a ropewalk is a long straight lane, 로프워크. ';
 
@@ -24,17 +21,19 @@ function fill(values: Float32Array, series: Float32Array): void {
 }
 
 /**
- * Saves an untrained Llama with a tokenizer and a chat template: it says anything, half characters of Korean and emoji
+ * Saves an untrained model with a tokenizer and a chat template: it says anything, half characters of Korean and emoji
  * among it.
  *
- * @param config fields that differ from those of the preset llama/tiny.
+ * @param config fields that differ from those of the preset.
  */
 export async function saveUntrained(
   path: string,
   config: Readonly<Record<string, unknown>> = {},
+  presetName = 'llama/tiny',
+  template: string = TEMPLATE,
 ): Promise<void> {
   const json = trainBpe([TEXT.repeat(20)], { vocabSize: 300 });
-  const { family, preset } = findPreset('llama/tiny')!;
+  const { family, preset } = findPreset(presetName)!;
   const { vocabSize } = Tokenizer.fromJSON(json);
   const full = { ...preset.config, vocab_size: vocabSize, ...config } as typeof preset.config;
   const model = family.build(full);
@@ -52,7 +51,7 @@ export async function saveUntrained(
       { name: 'tokenizer.json', data: JSON.stringify(json) },
       {
         name: 'tokenizer_config.json',
-        data: JSON.stringify({ ...bpeTokenizerConfig(json), chat_template: TEMPLATE }),
+        data: JSON.stringify({ ...bpeTokenizerConfig(json), chat_template: template }),
       },
     ],
   });

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { openSafetensors } from '../../src/checkpoint/safetensors/safetensors-file.ts';
 import { FileSource } from '../../src/files/file.node.ts';
 import type { TapOptions } from '../../src/generation/taps/taps.ts';
@@ -26,7 +27,7 @@ export interface TapReference {
 }
 
 export async function tapReference(name: string): Promise<TapReference> {
-  const path = new URL(`../reference/${name}/taps.safetensors`, import.meta.url).pathname;
+  const path = fileURLToPath(new URL(`../reference/${name}/taps.safetensors`, import.meta.url));
   const file = await openSafetensors(await FileSource.open(path));
   const ids = Int32Array.from(await file.readInts('ids'));
   const keys = [...file.tensors.keys()].filter((key) => key !== 'ids');

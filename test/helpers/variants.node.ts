@@ -1,11 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { type OpenedModel, openModel } from '../../src/checkpoint/load.node.ts';
+import { openSafetensors } from '../../src/checkpoint/safetensors/safetensors-file.ts';
+import { saveModelDirectory } from '../../src/checkpoint/save.node.ts';
+import { FileSource } from '../../src/files/file.node.ts';
 import { createDecoder } from '../../src/generation/decoder.node.ts';
-import { FileSource, openSafetensors, saveModelDirectory } from '../../src/node.ts';
 
-const reference = new URL('../reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('../reference/', import.meta.url));
 
 /** A directory as people have them: a reference case with another configuration and other tensors. */
 export interface Variant {

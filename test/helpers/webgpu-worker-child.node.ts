@@ -1,5 +1,5 @@
 /** Leaves a model in a worker thread on WebGPU: `node child.js <model> <how>`. The process must end without a crash. */
-import { load } from '../../src/node.ts';
+import { load } from '../../src/generation/load.node.ts';
 
 const [path, how] = process.argv.slice(2);
 const model = await load(path!, { threads: 1, device: 'webgpu' });

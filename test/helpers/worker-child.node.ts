@@ -1,6 +1,7 @@
 /** Uses a model and forgets it: the process must end by itself. Arguments: the model, and how. */
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
-import { load, loadHere } from '../../src/node.ts';
+import { load } from '../../src/generation/load.node.ts';
+import { loadHere } from '../../src/generation/load-here.node.ts';
 
 const [path, how] = isMainThread ? process.argv.slice(2) : (workerData as string[]);
 if (how === 'nested' && isMainThread) {

@@ -42,7 +42,7 @@ export class SafetensorsFile {
   }
 
   /** A float tensor (F32, F16, BF16, F64) as float32, row-major. F64 is rounded to nearest. */
-  async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+  async readFloat32(name: string): Promise<Float32Array> {
     const entry = this.entry(name);
     this.#checkFloat(name, entry);
     const target = this.#allocate(name, entry, (length) => new Float32Array(length));
@@ -91,7 +91,7 @@ export class SafetensorsFile {
    * An integer or BOOL tensor as numbers, row-major. RopewalkError for a 64-bit value beyond ±(2^53 − 1), which a
    * number cannot hold, and for a float tensor.
    */
-  async readInts(name: string): Promise<Float64Array<ArrayBuffer>> {
+  async readInts(name: string): Promise<Float64Array> {
     const entry = this.entry(name);
     const make = INTEGERS[entry.dtype];
     if (!make) {
@@ -114,6 +114,7 @@ export class SafetensorsFile {
     return target;
   }
 
+  /** Closes the file underneath; nothing can be read afterwards. */
   async close(): Promise<void> {
     await this.#source.close?.();
   }

@@ -18,7 +18,7 @@ import { openSafetensors, type SafetensorsFile } from './safetensors-file.ts';
 
 /** Bytes of a number and how numbers become float32, by dtype. */
 const FLOATS: Readonly<
-  Record<string, { bytes: number; decode: (bytes: Uint8Array<ArrayBuffer>, target: Float32Array) => void }>
+  Record<string, { bytes: number; decode: (bytes: Uint8Array, target: Float32Array) => void }>
 > = {
   F32: { bytes: 4, decode: (bytes, target) => target.set(new Float32Array(bytes.buffer)) },
   F16: { bytes: 2, decode: (bytes, target) => float16ToFloat32(new Uint16Array(bytes.buffer), target) },
@@ -122,7 +122,7 @@ export class TensorStore implements TensorReader {
   }
 
   /** A float tensor as float32, row-major; F16, BF16 and F64 are converted. */
-  async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+  async readFloat32(name: string): Promise<Float32Array> {
     const quantized = this.quantizedForm(name);
     if (!quantized) return this.#file(name).readFloat32(name);
     const values = dequantizeMatrix(await quantized.read());
@@ -142,7 +142,7 @@ export class TensorStore implements TensorReader {
   }
 
   /** An integer or BOOL tensor as exact numbers. */
-  readInts(name: string): Promise<Float64Array<ArrayBuffer>> {
+  readInts(name: string): Promise<Float64Array> {
     return this.#file(name).readInts(name);
   }
 
@@ -208,7 +208,7 @@ export class TensorStore implements TensorReader {
 }
 
 /** `[rows, columns]` → `[columns, rows]` */
-function transpose(values: Float32Array, columns: number): Float32Array<ArrayBuffer> {
+function transpose(values: Float32Array, columns: number): Float32Array {
   const rows = values.length / columns;
   const result = new Float32Array(values.length);
   for (let row = 0; row < rows; row++) {

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RopewalkError } from '../../errors.ts';
@@ -8,7 +9,7 @@ import { localeOf } from '../terminal/locale.ts';
 import * as compare from './compare.ts';
 import * as inspect from './inspect.ts';
 
-const reference = new URL('../../../test/reference/', import.meta.url).pathname;
+const reference = fileURLToPath(new URL('../../../test/reference/', import.meta.url));
 let folder: string;
 
 beforeEach(() => {

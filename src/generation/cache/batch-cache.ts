@@ -1,7 +1,7 @@
 import { RopewalkError } from '../../errors.ts';
 import { cacheKind, type LayerCache } from '../../nn/attention.ts';
 import type { HostTensor } from '../../runtime/executable.ts';
-import type { KeysAndValues, KeyValueCache } from './key-value-cache.ts';
+import { type KeysAndValues, KeyValueCache } from './key-value-cache.ts';
 import { LayerRows } from './layer-rows.ts';
 
 /**
@@ -61,6 +61,11 @@ export class BatchCache {
     });
     this.#tokens.push(cache.position);
     return to;
+  }
+
+  /** What one sequence has, in memory of its own. */
+  copy(index: number): KeyValueCache {
+    return KeyValueCache.of(this.#layers, this.#rows, index, this.#tokens[index]!);
   }
 
   /** A sequence goes; the last one has its index now. */

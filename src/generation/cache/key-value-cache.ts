@@ -23,6 +23,22 @@ export class KeyValueCache {
     this.#rows = layers.map((layer) => ({ key: new LayerRows(layer), value: new LayerRows(layer) }));
   }
 
+  /** A cache with a copy of one sequence's rows of several. */
+  static of(
+    layers: readonly LayerCache[],
+    rows: readonly KeysAndValues[],
+    from: number,
+    tokens: number,
+  ): KeyValueCache {
+    const copy = new KeyValueCache(layers);
+    copy.#rows.forEach(({ key, value }, i) => {
+      key.copyFrom(rows[i]!.key, { from });
+      value.copyFrom(rows[i]!.value, { from });
+    });
+    copy.#tokens = tokens;
+    return copy;
+  }
+
   /** Tokens seen so far: the position of the next one. */
   get position(): number {
     return this.#tokens;

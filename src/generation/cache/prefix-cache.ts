@@ -51,6 +51,7 @@ export class PrefixCache {
     throw new RopewalkError('the prefix cache belongs to another decoder; make one for this decoder.');
   }
 
+  /** Forgets all prefixes. */
   clear(): void {
     this.#entries.length = 0;
   }

@@ -3,8 +3,8 @@ import type { HostTensor } from '../../runtime/executable.ts';
 
 /** cos and sin of a rotary embedding for all positions from 0 on, as far as they have been asked for. */
 export class RotaryAngles {
-  #cos = new Float32Array(0);
-  #sin = new Float32Array(0);
+  #cos: Float32Array = new Float32Array(0);
+  #sin: Float32Array = new Float32Array(0);
   #count = 0;
 
   readonly #rope: RotaryEmbedding;
@@ -21,7 +21,7 @@ export class RotaryAngles {
     if (needed > this.#count) {
       this.#count = Math.min(Math.max(needed, 2 * this.#count, 256), Math.max(needed, this.#limit));
       const { cos, sin } = this.#rope.table(Int32Array.from({ length: this.#count }, (_, i) => i));
-      [this.#cos, this.#sin] = [cos as Float32Array<ArrayBuffer>, sin as Float32Array<ArrayBuffer>];
+      [this.#cos, this.#sin] = [cos as Float32Array, sin as Float32Array];
     }
     const shape = [this.#count, this.#rope.headDim / 2];
     return { [`${name}.cos`]: { data: this.#cos, shape }, [`${name}.sin`]: { data: this.#sin, shape } };

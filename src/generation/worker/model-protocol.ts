@@ -1,5 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
 import type { CommonConfig } from '../../families/config.ts';
+import type { Batching } from '../completion/scheduler.ts';
 import type { SamplingOptions } from '../sampler.ts';
 
 /**
@@ -11,7 +12,7 @@ import type { SamplingOptions } from '../sampler.ts';
 export type CallName = 'load' | 'encode' | 'decode' | 'score' | 'logits' | 'run';
 
 /** Calls that are answered piece by piece. */
-export type StreamName = 'generate' | 'generateTokens' | 'chat';
+export type StreamName = 'generate' | 'generateTokens' | 'chat' | 'complete';
 
 export type Request =
   | {
@@ -56,6 +57,7 @@ export interface ModelFacts {
   readonly stopTokens: readonly number[];
   readonly sampling: SamplingOptions;
   readonly warnings: readonly string[];
+  readonly batching: Batching;
 }
 
 /** An error as data: cloning alone would make a plain Error of a RopewalkError. */

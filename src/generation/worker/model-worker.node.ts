@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { RopewalkError } from '../../errors.ts';
 import { refuseTelemetry } from '../../runtime/telemetry.node.ts';
+import { ModelEnded } from '../model-ended.ts';
 import type { ModelPort } from './model-connection.ts';
 import type { ParkRequest, Reply } from './model-protocol.ts';
 
@@ -60,7 +61,7 @@ export function workerPort(worker: Worker): ModelPort {
       worker.on('exit', (code) => {
         const why = failure === undefined ? `it exited with code ${code}` : messageOf(failure);
         onEnd(
-          new RopewalkError(`the model's thread has ended: ${why}. Load the model again.`, {
+          new ModelEnded(`the model's thread has ended: ${why}. Load the model again.`, {
             cause: failure,
           }),
         );

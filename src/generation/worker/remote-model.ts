@@ -4,6 +4,13 @@ import type { Family } from '../../families/family.ts';
 import { familyByName } from '../../families/registry.ts';
 import type { ReplyEnd } from '../chat.ts';
 import type {
+  CompletionEnd,
+  CompletionOptions,
+  CompletionPiece,
+  CompletionPrompt,
+} from '../completion/completion.ts';
+import type { Batching } from '../completion/scheduler.ts';
+import type {
   Abortable,
   LanguageModel,
   ModelChatOptions,
@@ -26,6 +33,7 @@ export class RemoteModel implements LanguageModel {
   readonly stopTokens: readonly number[];
   readonly sampling: SamplingOptions;
   readonly warnings: readonly string[];
+  readonly batching: Batching;
   readonly #thread: ModelConnection;
 
   private constructor(thread: ModelConnection, facts: ModelFacts) {
@@ -36,6 +44,7 @@ export class RemoteModel implements LanguageModel {
     this.stopTokens = facts.stopTokens;
     this.sampling = facts.sampling;
     this.warnings = facts.warnings;
+    this.batching = facts.batching;
   }
 
   /** Has a model loaded in a thread, which ends when that fails. */
@@ -60,6 +69,13 @@ export class RemoteModel implements LanguageModel {
 
   chat(messages: readonly ChatMessage[], options: ModelChatOptions = {}): AsyncGenerator<string, ReplyEnd> {
     return this.#thread.stream('chat', messages, options);
+  }
+
+  complete(
+    prompt: CompletionPrompt,
+    options: CompletionOptions = {},
+  ): AsyncGenerator<CompletionPiece, CompletionEnd> {
+    return this.#thread.stream('complete', prompt, options);
   }
 
   encode(text: string, options: { readonly addSpecialTokens?: boolean } & Abortable = {}) {

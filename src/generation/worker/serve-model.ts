@@ -95,8 +95,8 @@ export class ModelServer {
     if (method === 'load') {
       const model = await this.#open(subject as string, options);
       this.#model = model;
-      const { family, config, maxPositions, stopTokens, sampling, warnings } = model;
-      return { family: family.name, config, maxPositions, stopTokens, sampling, warnings };
+      const { family, config, maxPositions, stopTokens, sampling, warnings, batching } = model;
+      return { family: family.name, config, maxPositions, stopTokens, sampling, warnings, batching };
     }
     const model = this.#model!;
     const methods: Record<Exclude<CallName, 'load'>, () => Promise<unknown>> = {
@@ -142,6 +142,7 @@ export class ModelServer {
       generate: () => model.generate(subject as string, options as Parameters<typeof model.generate>[1]),
       generateTokens: () =>
         model.generateTokens(subject as number[], options as Parameters<typeof model.generateTokens>[1]),
+      complete: () => model.complete(subject as Parameters<typeof model.complete>[0], options),
       chat: () => model.chat(subject as Parameters<typeof model.chat>[0], options),
     };
     return methods[method]();

@@ -96,6 +96,7 @@ export class Adafactor implements Optimizer {
     }
   }
 
+  /** What a checkpoint keeps: the averages and the counts of steps, by the names of the weights. */
   state(): OptimizerState {
     return { steps: this.#counts.state(), tensors: this.#tensors() };
   }

@@ -93,6 +93,7 @@ export class AdamW implements Optimizer {
     }
   }
 
+  /** What a checkpoint keeps: the moments and the counts of steps, by the names of the weights. */
   state(): OptimizerState {
     return { steps: this.#counts.state(), tensors: this.#tensors() };
   }

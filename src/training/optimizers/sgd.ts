@@ -24,6 +24,7 @@ export class Sgd implements Optimizer {
     }
   }
 
+  /** What a checkpoint keeps: the counts of steps. */
   state(): OptimizerState {
     return { steps: Object.fromEntries(this.#steps), tensors: new Map() };
   }

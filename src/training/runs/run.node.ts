@@ -127,6 +127,7 @@ export class RunDirectory {
     return new RunDirectory(path, record);
   }
 
+  /** Opens the run in a folder. @throws RopewalkError where there is none, or its record cannot be read. */
   static async open(path: string): Promise<RunDirectory> {
     const file = join(path, RUN_FILE);
     if (!existsSync(file)) {

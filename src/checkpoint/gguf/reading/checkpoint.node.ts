@@ -95,7 +95,7 @@ class GgufTensors implements TensorReader {
     return { dtype, shape, file: source.name, offset, byteLength, verbatim };
   }
 
-  async readFloat32(name: string): Promise<Float32Array<ArrayBuffer>> {
+  async readFloat32(name: string): Promise<Float32Array> {
     const missing = this.#missingBias(name);
     if (missing !== undefined) return new Float32Array(missing);
     const { tensor } = this.#get(name);

@@ -68,13 +68,13 @@ export class HeaderCursor {
   }
 
   /** `length` bytes that are at hand, as memory of their own. */
-  takeBytes(length: number): Uint8Array<ArrayBuffer> {
+  takeBytes(length: number): Uint8Array {
     const bytes = this.#window.slice(this.#at, this.#at + length);
     this.#at += length;
     return bytes;
   }
 
-  async bytes(length: number): Promise<Uint8Array<ArrayBuffer>> {
+  async bytes(length: number): Promise<Uint8Array> {
     await this.need(length);
     return this.takeBytes(length);
   }

@@ -77,7 +77,7 @@ function toBoolean(cursor: HeaderCursor, byte: number): boolean {
 
 function toNumbers(
   type: Exclude<GgufScalarType, 'string' | 'bool'>,
-  { buffer }: Uint8Array<ArrayBuffer>,
+  { buffer }: Uint8Array,
 ): NumericTypedArray {
   switch (type) {
     case 'u8':

@@ -52,7 +52,7 @@ export class HeaderBytes {
     this.#content(key, type, value);
   }
 
-  bytes(): Uint8Array<ArrayBuffer> {
+  bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#size);
   }
 

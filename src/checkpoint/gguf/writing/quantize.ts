@@ -9,7 +9,7 @@ import { GGML_TYPES, type WritableGgmlType } from '../types.ts';
  * @throws RopewalkError for a broken block, and for numbers that Q8_0 and Q4_0 cannot hold: NaN, infinities, and so
  *   large ones that their scale is no float16
  */
-export function quantize(type: WritableGgmlType, values: Float32Array): Uint8Array<ArrayBuffer> {
+export function quantize(type: WritableGgmlType, values: Float32Array): Uint8Array {
   const { block, bytes } = GGML_TYPES[type];
   if (values.length % block !== 0) {
     throw new RopewalkError(

@@ -68,7 +68,7 @@ export function ggufTensorBytes(shape: readonly number[], type: WritableGgmlType
   return (sizeOf(shape) / block) * bytes;
 }
 
-function makeHeader({ metadata, tensors }: GgufToWrite, alignment: number): Uint8Array<ArrayBuffer> {
+function makeHeader({ metadata, tensors }: GgufToWrite, alignment: number): Uint8Array {
   if (!Number.isInteger(Math.log2(alignment)) || alignment < 8 || alignment > MAX_ALIGNMENT) {
     throw new RopewalkError(`an alignment of ${alignment} is not a power of two from 8 to ${MAX_ALIGNMENT}`);
   }

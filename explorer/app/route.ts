@@ -1,0 +1,72 @@
+import { useEffect, useState } from 'preact/hooks';
+
+export const VIEWS = ['run'] as const;
+export type View = (typeof VIEWS)[number];
+
+/** What the address says: `#/run?model=llama&text=The+whale`. Behind the hash, so that any web server will do. */
+export interface Route {
+  readonly view: View;
+  readonly params: URLSearchParams;
+}
+
+export function parseRoute(hash: string): Route {
+  const [path = '', query = ''] = hash.replace(/^#\/?/, '').split(/\?(.*)/s);
+  const view = VIEWS.find((name) => name === path) ?? 'run';
+  return { view, params: new URLSearchParams(query) };
+}
+
+export function routeHash(view: View, params: URLSearchParams): string {
+  const query = params.toString();
+  return `#/${view}${query ? `?${query}` : ''}`;
+}
+
+/** Parameters that hold in every view. */
+const LASTING = ['lang', 'theme'];
+
+/** The address of another view, in the same language and colors. */
+export function viewHash(view: View, from: Route): string {
+  const params = new URLSearchParams();
+  for (const name of LASTING) {
+    const value = from.params.get(name);
+    if (value !== null) params.set(name, value);
+  }
+  return routeHash(view, params);
+}
+
+export type SetParams = (
+  changes: Readonly<Record<string, string | null>>,
+  options?: { push?: boolean },
+) => void;
+
+/** The route, and how to change its parameters; null removes one. Small changes replace the entry of the history. */
+export function useRoute(): [Route, SetParams] {
+  const [route, setRoute] = useState(() => parseRoute(location.hash));
+  useEffect(() => {
+    const follow = () => setRoute(parseRoute(location.hash));
+    addEventListener('hashchange', follow);
+    addEventListener('popstate', follow);
+    return () => {
+      removeEventListener('hashchange', follow);
+      removeEventListener('popstate', follow);
+    };
+  }, []);
+  const setParams: SetParams = (changes, { push = false } = {}) => {
+    const { view, params } = parseRoute(location.hash);
+    for (const [name, value] of Object.entries(changes)) {
+      if (value === null) params.delete(name);
+      else params.set(name, value);
+    }
+    const hash = routeHash(view, params);
+    if (push) history.pushState(null, '', hash);
+    else history.replaceState(null, '', hash);
+    setRoute(parseRoute(hash));
+  };
+  return [route, setParams];
+}
+
+/** A whole number of the address within bounds; undefined where there is none. */
+export function numberParam(params: URLSearchParams, name: string, least: number, most: number) {
+  const text = params.get(name);
+  const value = text === null || text.trim() === '' ? Number.NaN : Number(text);
+  return Number.isFinite(value) ? Math.min(most, Math.max(least, value)) : undefined;
+}

@@ -1,0 +1,96 @@
+import { RopewalkError } from '../../src/errors.ts';
+import { SITE_INDEX, type SiteIndex, type SiteModel } from '../../src/explore/site.ts';
+import { siteUrl, wasmEngine } from './engine.ts';
+import { type OpenModel, openModel } from './open-model.ts';
+import type { GivenFile, ModelsApi, Reply, Request, TapsFound } from './protocol.ts';
+import { encodeText, runPadded, runText } from './run-text.ts';
+
+/** The thread that holds the models and runs them. */
+
+/** Models that are kept open; another takes the place of the one that was used longest ago. */
+const KEPT = 4;
+
+const opened = new Map<string, Promise<OpenModel>>();
+let index: Promise<readonly SiteModel[]> | undefined;
+
+async function fetchFile(path: string): Promise<Response> {
+  const response = await fetch(siteUrl(path)).catch((error: unknown) => {
+    throw new RopewalkError(`${path} cannot be fetched (${String(error)}); is the server still running?`);
+  });
+  if (!response.ok) throw new RopewalkError(`${path} cannot be fetched: the server says ${response.status}.`);
+  return response;
+}
+
+function listModels(): Promise<readonly SiteModel[]> {
+  index ??= (async () => ((await (await fetchFile(SITE_INDEX)).json()) as SiteIndex).models)();
+  return index;
+}
+
+function remember(id: string, opening: Promise<OpenModel>): Promise<OpenModel> {
+  opened.delete(id);
+  opened.set(id, opening);
+  // One that does not open is tried again the next time.
+  opening.catch(() => opened.delete(id));
+  const [oldest] = opened;
+  if (opened.size > KEPT && oldest) {
+    opened.delete(oldest[0]);
+    void oldest[1].then(release, () => {});
+  }
+  return opening;
+}
+
+async function release(model: OpenModel): Promise<void> {
+  await model.runner.release();
+  await (await model.lens()).release();
+}
+
+async function openSiteModel(id: string): Promise<OpenModel> {
+  const entry = (await listModels()).find((model) => model.id === id);
+  if (!entry) throw new RopewalkError(`there is no model "${id}" here; choose one of the list.`);
+  const engine = await wasmEngine();
+  const files: GivenFile[] = [];
+  for (const name of entry.files) {
+    files.push({ name, data: await (await fetchFile(`models/${id}/${name}`)).blob() });
+  }
+  return openModel(engine, files, id, entry.name);
+}
+
+function modelOf(id: string): Promise<OpenModel> {
+  return remember(id, opened.get(id) ?? openSiteModel(id));
+}
+
+let given = 0;
+
+async function openGiven(files: readonly GivenFile[]): Promise<OpenModel> {
+  const id = `given-${++given}`;
+  const folder = files[0]?.name.includes('/') ? files[0].name.split('/')[0] : undefined;
+  const named = files.map(({ name, data }) => ({ name: name.split('/').at(-1)!, data }));
+  const gguf = named.find(({ name }) => /\.gguf$/i.test(name));
+  const opening = (async () => openModel(await wasmEngine(), named, id, folder ?? gguf?.name ?? 'model'))();
+  return remember(id, opening);
+}
+
+const api: { [M in keyof ModelsApi]: (argument: never) => Promise<ReturnType<ModelsApi[M]>> } = {
+  listModels,
+  open: async (id: string) => (await modelOf(id)).info,
+  openFiles: async (files: readonly GivenFile[]) => (await openGiven(files)).info,
+  run: async (request: Parameters<ModelsApi['run']>[0]) => runText(await modelOf(request.model), request),
+  tap: async ({ model, text, taps }: Parameters<ModelsApi['tap']>[0]): Promise<TapsFound> => {
+    const open = await modelOf(model);
+    const { ids, tokens } = encodeText(open, text);
+    const { values } = await runPadded(open, ids, taps);
+    return { tokens, values };
+  },
+};
+
+self.onmessage = async ({ data }: MessageEvent<Request>) => {
+  const { call, method, argument } = data;
+  let reply: Reply;
+  try {
+    reply = { call, result: await api[method](argument as never) };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    reply = { call, error: message, expected: error instanceof RopewalkError };
+  }
+  (self as unknown as { postMessage(reply: Reply): void }).postMessage(reply);
+};

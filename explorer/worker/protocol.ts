@@ -1,0 +1,103 @@
+import type { SiteModel } from '../../src/explore/site.ts';
+
+/** What the page asks of the thread that runs the models. Everything here can be cloned. */
+export interface ModelsApi {
+  /** The models that the site offers. */
+  listModels(): readonly SiteModel[];
+  /** Opens a model, or finds it open. */
+  open(id: string): ModelInfo;
+  /** Opens a model of files that the reader gave. */
+  openFiles(files: readonly GivenFile[]): ModelInfo;
+  run(request: RunRequest): RunResult;
+  tap(request: TapRequest): TapsFound;
+}
+
+export interface GivenFile {
+  readonly name: string;
+  readonly data: Blob;
+}
+
+export interface ModelInfo {
+  readonly id: string;
+  readonly name: string;
+  /** In the words of config.json: the page builds the same model, without weights, to describe it. */
+  readonly config: Record<string, unknown>;
+  readonly hasTokenizer: boolean;
+  readonly warnings: readonly string[];
+}
+
+export interface RunRequest {
+  readonly model: string;
+  readonly text: string;
+  /** Which token the reader looks at; the last where it is undefined or not there. */
+  readonly position?: number;
+  readonly layer: number;
+  readonly temperature: number;
+}
+
+export interface ShownToken {
+  readonly id: number;
+  readonly text: string;
+}
+
+export interface Candidate extends ShownToken {
+  /** Before and after the final soft-cap; the same where the model has none. */
+  readonly raw: number;
+  readonly logit: number;
+  /** At temperature 1 without the cap, with it, and at the reader's temperature with it. */
+  readonly uncapped: number;
+  readonly probability: number;
+  readonly tempered: number;
+}
+
+export interface LensEntry extends ShownToken {
+  readonly probability: number;
+}
+
+export interface RunResult {
+  readonly tokens: readonly ShownToken[];
+  /** Tokens of the text that are left out, and whether more of the text was not even read. */
+  readonly omitted: number;
+  readonly cut: boolean;
+  readonly position: number;
+  readonly candidates: readonly Candidate[];
+  readonly attention: {
+    readonly layer: number;
+    readonly layers: number;
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly window: number | null;
+    /** For each layer how many keys a query sees; null all. */
+    readonly windows: readonly (number | null)[];
+    /** `[heads, tokens, tokens]` */
+    readonly probabilities: Float32Array;
+  };
+  /** Length of the residual stream at the position: what the first layer gets, and what each layer gives. */
+  readonly norms: readonly number[];
+  /** For each layer and token the likeliest next token; `[layers][tokens]`. */
+  readonly lens: readonly (readonly LensEntry[])[];
+  readonly milliseconds: number;
+}
+
+export interface TapRequest {
+  readonly model: string;
+  readonly text: string;
+  readonly taps: readonly string[];
+}
+
+export interface TapsFound {
+  readonly tokens: readonly ShownToken[];
+  readonly values: Readonly<
+    Record<string, { readonly data: Float32Array; readonly shape: readonly number[] }>
+  >;
+}
+
+export interface Request {
+  readonly call: number;
+  readonly method: keyof ModelsApi;
+  readonly argument: unknown;
+}
+
+export type Reply =
+  | { readonly call: number; readonly result: unknown }
+  | { readonly call: number; readonly error: string; readonly expected: boolean };

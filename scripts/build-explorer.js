@@ -1,0 +1,19 @@
+// Builds the explorer as a folder for any web server, with tiny models of all families that it trains first:
+// npm run explorer:build [-- OUT]. Trainings are kept in ropewalk-runs/explorer, so that a second build is quick.
+import { join } from 'node:path';
+import { buildSite } from '../dist/explore/build-site.node.js';
+import { trainTinyModels } from '../dist/explore/tiny-models.node.js';
+
+const [out = 'ropewalk-site'] = process.argv.slice(2);
+const runs = join('ropewalk-runs', 'explorer');
+const started = performance.now();
+const models = await trainTinyModels(join(runs, 'models'), {
+  cache: runs,
+  onProgress(family, step, steps) {
+    if (step === steps) console.error(`${family}: trained for ${steps} steps`);
+  },
+});
+await buildSite(out, models);
+console.log(
+  `${out}: ${models.length} models, in ${((performance.now() - started) / 1000).toFixed(0)} s; serve it with any web server, or with "ropewalk explore ${join(runs, 'models')}"`,
+);

@@ -1,0 +1,5 @@
+/** Chat templates, and chats as token ids. */
+export { chatStopTokens, type EncodeChatOptions, encodeChat } from './encode.ts';
+export type { TextPart } from './messages.ts';
+export type { RenderedChat } from './rendered.ts';
+export { ChatTemplate, type RenderOptions } from './template.ts';

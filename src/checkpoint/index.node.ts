@@ -1,0 +1,5 @@
+/** Models as they are stored: directories, safetensors, GGUF and what stands beside the weights. */
+export { type ModelDirectory, openModelDirectory } from './directory.node.ts';
+export * from './index.ts';
+export { readWeights, tokenizerOf } from './load.node.ts';
+export { type ModelToSave, saveModelDirectory } from './save.node.ts';

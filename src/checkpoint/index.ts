@@ -1,0 +1,10 @@
+/** Models as they are stored: safetensors, GGUF and what stands beside the weights. */
+export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './dtypes.ts';
+export { type GenerationSettings, readGenerationConfig, type SamplingDefaults } from './generation-config.ts';
+export {
+  openSafetensors,
+  type SafetensorsDtype,
+  SafetensorsFile,
+  type TensorEntry,
+} from './safetensors/safetensors-file.ts';
+export { type FloatDtype, type TensorToWrite, writeSafetensors } from './safetensors/writer.ts';

@@ -1,0 +1,114 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { siteFiles } from '../../explore/files.node.ts';
+import { type FoundModel, findModels, modelsIn } from '../../explore/models.node.ts';
+import { type Explorer, serveSite } from '../../explore/serve.node.ts';
+import { wholeNumber } from '../options/options.ts';
+import { modelPath } from '../options/resolve.ts';
+import { interruptSignal } from '../terminal/interrupt.ts';
+import { printable } from '../terminal/printable.ts';
+
+/** Where a browser that knows it from last time finds it again. */
+const USUAL_PORT = 7373;
+/** What is shown where no model is named: what `npm start` trained, and what `npm run explorer:build` did. */
+const USUAL_MODELS = [join('ropewalk-runs', 'start'), join('ropewalk-runs', 'explorer', 'models')];
+
+interface ExploreFlags {
+  port?: number;
+  host: string;
+  open?: boolean;
+}
+
+export function register(program: Command): void {
+  program
+    .command('explore')
+    .description('See the difference: a page that runs, compares and trains models in the browser.')
+    .argument(
+      '[models...]',
+      'model directories, GGUF files, ids on the hub, or folders of runs; default: what "npm start" trained',
+    )
+    .option(
+      '--port <n>',
+      `port of this machine (default: ${USUAL_PORT}, or another where it is in use)`,
+      wholeNumber,
+    )
+    .option(
+      '--host <address>',
+      'address to listen on; 0.0.0.0 lets other machines see the models',
+      '127.0.0.1',
+    )
+    .option('--open', 'open the page in the browser')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  ropewalk explore
+  ropewalk explore runs/llama path/to/model.gguf --open
+  ropewalk explore HuggingFaceTB/SmolLM2-135M-Instruct`,
+    )
+    .action(explore);
+}
+
+async function explore(names: string[], { port, host, open }: ExploreFlags): Promise<void> {
+  const models = await chosenModels(names);
+  const files = await siteFiles(models);
+  const { signal, dispose } = interruptSignal(() => {});
+  const explorer = await serve(files, port, host);
+  try {
+    const list = models.map(({ name }) => printable(name)).join(', ');
+    process.stderr.write(
+      models.length > 0
+        ? `models: ${list}\n`
+        : 'no trained models: "npm start" trains four; until then compare, train and open models in the page\n',
+    );
+    process.stdout.write(`${explorer.address}\n`);
+    process.stderr.write('Ctrl-C ends it.\n');
+    if (open) openBrowser(explorer.address);
+    if (!signal.aborted) await once(signal, 'abort');
+  } finally {
+    dispose();
+    await explorer.close();
+  }
+}
+
+async function chosenModels(names: readonly string[]): Promise<FoundModel[]> {
+  if (names.length > 0) {
+    const paths: string[] = [];
+    for (const name of names) paths.push(existsSync(name) ? name : await modelPath(name));
+    return findModels(paths);
+  }
+  for (const path of USUAL_MODELS) {
+    const models = existsSync(path) ? await modelsIn(path) : [];
+    if (models.length > 0) return models;
+  }
+  return [];
+}
+
+async function serve(
+  files: Awaited<ReturnType<typeof siteFiles>>,
+  port: number | undefined,
+  host: string,
+): Promise<Explorer> {
+  if (port !== undefined) return serveSite(files, { port, host });
+  try {
+    return await serveSite(files, { port: USUAL_PORT, host });
+  } catch {
+    return serveSite(files, { port: 0, host });
+  }
+}
+
+/** Asks the system to open an address; where it cannot, the printed address is enough. */
+function openBrowser(address: string): void {
+  const [command, args] =
+    process.platform === 'darwin'
+      ? ['open', [address]]
+      : process.platform === 'win32'
+        ? ['cmd', ['/c', 'start', '', address]]
+        : ['xdg-open', [address]];
+  const child = spawn(command as string, args as string[], { stdio: 'ignore', detached: true });
+  child.on('error', () => {});
+  child.unref();
+}

@@ -1,0 +1,5 @@
+/** Examples to train on: files of rows as tokens of which some are targets, packed into rows of one length. */
+export { type Dataset, type PrepareOptions, prepareDataset } from './dataset.node.ts';
+export { type DataExample, examplesOf } from './examples.node.ts';
+export * from './index.ts';
+export { resolveData } from './reading/resolve-data.node.ts';

@@ -1,0 +1,5 @@
+/** A small model taught by a large one: losses, teachers, students, and what teachers have written down. */
+export * from './index.ts';
+export { type OpenedTeacher, openTeacher, startTeacher } from './open-teacher.node.ts';
+export { openStudent, type Student, type StudentOrigin } from './student.node.ts';
+export { OfflineSource, TaughtFile } from './taught-file.node.ts';

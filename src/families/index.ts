@@ -1,0 +1,28 @@
+/** Families of models: their configurations, their presets, and models built from either. */
+export type { RopeConfig } from './common/rope-config.ts';
+export type { CommonConfig, RawConfig } from './config.ts';
+export { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
+export { type Exaone4Config, exaone4 } from './exaone4.ts';
+export { exchange, type PartChanges, parseChanges } from './exchange.ts';
+export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './family.ts';
+export { type GemmaConfig, gemma } from './gemma.ts';
+export { type Gemma2Config, gemma2 } from './gemma2.ts';
+export { type Gemma3Config, gemma3 } from './gemma3.ts';
+export { type GptConfig, gpt } from './gpt.ts';
+export { type Gpt2Config, gpt2 } from './gpt2.ts';
+export { type HyperClovaXConfig, hyperclovax } from './hyperclovax.ts';
+export { type GaussianSource, initializeWeights } from './initialize.ts';
+export { type LlamaConfig, llama } from './llama.ts';
+export { type MistralConfig, mistral } from './mistral.ts';
+export { type Qwen2Config, qwen2 } from './qwen2.ts';
+export { type Qwen3Config, qwen3 } from './qwen3.ts';
+export {
+  type BuiltModel,
+  type FoundPreset,
+  families as all,
+  familyByName,
+  familyOfConfig,
+  findPreset,
+  modelFromConfig,
+  presetNames,
+} from './registry.ts';

@@ -1,0 +1,4 @@
+/** Bytes and files that models are read from and written to. */
+export { FileSource } from './file.node.ts';
+export * from './index.ts';
+export { writeNpyFile } from './npy.node.ts';

@@ -1,0 +1,3 @@
+/** Models and data sets of the Hugging Face hub, in the cache that Python shares. */
+export { type PullDatasetOptions, pullDataset } from './pull-dataset.node.ts';
+export { resolveModel } from './resolve.node.ts';

@@ -1,0 +1,16 @@
+/** What models are made of and what they cost: tables, trees, differences and diagrams. */
+export { type ComparisonTable, footnotes, type Row, tables } from './compare.ts';
+export {
+  attentionFlopsPerToken,
+  cacheBytes,
+  cacheBytesPerToken,
+  type NumberFormat,
+  weightFlopsPerToken,
+} from './costs.ts';
+export { blockDiagram } from './diagram.ts';
+export { type DiffRow, diffTrees, type FieldChange, type Mark } from './diff.ts';
+export { type DiffTextOptions, renderDiff } from './diff-text.ts';
+export type { Locale } from './labels.ts';
+export { type NamedModel, namedPreset } from './named-model.ts';
+export { type ModelSummary, summarize } from './summary.ts';
+export { printTree, type TreeOptions } from './tree.ts';

@@ -1,0 +1,56 @@
+import type { CompletionEnd, CompletionPiece } from '../generation/completion/completion.ts';
+
+/** What comes from the choices of a request, in the order in which it comes. */
+export type ChoiceEvent =
+  | { readonly index: number; readonly piece: Exclude<CompletionPiece, { type: 'accepted' }> }
+  | { readonly index: number; readonly end: CompletionEnd };
+
+/**
+ * Events that wait for a client that reads. The models never wait for a slow one: texts that come meanwhile are joined, so
+ * that no more is held than what they say.
+ */
+export class ChoiceQueue {
+  readonly #events: ChoiceEvent[] = [];
+  #state: 'open' | 'ended' | { readonly error: unknown } = 'open';
+  #wake = () => {};
+
+  push(event: ChoiceEvent): void {
+    const last = this.#events.at(-1);
+    if (last && 'piece' in last && 'piece' in event && last.index === event.index) {
+      const [before, after] = [last.piece, event.piece];
+      if (before.type === 'text' && after.type === 'text') {
+        const scores = [...(before.scores ?? []), ...(after.scores ?? [])];
+        const piece = { ...before, text: before.text + after.text, ...(scores.length > 0 && { scores }) };
+        this.#events[this.#events.length - 1] = { index: event.index, piece };
+        this.#wake();
+        return;
+      }
+    }
+    this.#events.push(event);
+    this.#wake();
+  }
+
+  end(): void {
+    this.#state = 'ended';
+    this.#wake();
+  }
+
+  fail(error: unknown): void {
+    this.#state = { error };
+    this.#wake();
+  }
+
+  async *read(): AsyncGenerator<ChoiceEvent, void> {
+    for (;;) {
+      const event = this.#events.shift();
+      if (event) yield event;
+      else if (this.#state === 'ended') return;
+      else if (this.#state !== 'open') throw this.#state.error;
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+}

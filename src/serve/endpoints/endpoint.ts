@@ -1,0 +1,65 @@
+import type { CompletionJob, Jobs } from '../jobs.ts';
+import { eventStream, type StreamEvent } from '../sse.ts';
+
+/** What an endpoint is given beside the checked body. */
+export interface Call {
+  readonly id: string;
+  /** Seconds since 1970. */
+  readonly created: number;
+  readonly jobs: Jobs;
+  readonly signal: AbortSignal;
+  readonly client: string;
+  /** Adds to the request's line of the log. */
+  note(fields: Readonly<Record<string, unknown>>): void;
+  /** The last event of a stream has been read, or the client has left. */
+  onStreamEnd(): void;
+  onError(error: unknown): void;
+}
+
+/** A seed for whoever gives none. */
+export function anySeed(): number {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number];
+  return (high >>> 11) * 2 ** 32 + low;
+}
+
+/** Seeds of a request's choices: the given one, and those that follow it. */
+export function seedOf(seed: number | null | undefined, choice: number, fallback: number): number {
+  const first = seed ?? fallback;
+  const next = first + choice;
+  return Number.isSafeInteger(next) ? next : first - choice;
+}
+
+/** Streams a job's events, and notes its usage at the end. */
+export function streamed(
+  call: Call,
+  job: CompletionJob,
+  events: AsyncGenerator<StreamEvent, void>,
+): Response {
+  async function* noted() {
+    try {
+      yield* events;
+    } finally {
+      noteUsage(call, job);
+      call.onStreamEnd();
+    }
+  }
+  return eventStream(noted(), { onError: call.onError, onLeave: () => job.abandon() });
+}
+
+export function noteUsage(call: Call, { usage }: CompletionJob): void {
+  call.note({
+    prompt_tokens: usage.promptTokens,
+    cached_tokens: usage.cachedTokens,
+    completion_tokens: usage.newTokens,
+  });
+}
+
+/** Usage as OpenAI tells it. */
+export function usageOf({ usage }: CompletionJob) {
+  return {
+    prompt_tokens: usage.promptTokens,
+    completion_tokens: usage.newTokens,
+    total_tokens: usage.promptTokens + usage.newTokens,
+    prompt_tokens_details: { cached_tokens: usage.cachedTokens },
+  };
+}

@@ -1,0 +1,88 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { RopewalkError } from '../errors.ts';
+import type { ModelService } from './serve.ts';
+
+export interface ListenOptions {
+  readonly port: number;
+  readonly host: string;
+}
+
+export interface Listening {
+  /** Where it is reached: `http://127.0.0.1:8080`. */
+  readonly url: string;
+  /**
+   * Takes no more connections, lets requests end, then the service. @param grace seconds.
+   */
+  close(grace?: number): Promise<void>;
+}
+
+/** Headers that take longer, or a body that does, are given up: milliseconds. */
+const HEADERS_TIMEOUT = 15_000;
+const REQUEST_TIMEOUT = 60_000;
+
+/** Connections at one time; more are closed at once. */
+const MOST_CONNECTIONS = 4096;
+
+/**
+ * Listens for requests to a service.
+ *
+ * @throws RopewalkError where the port is taken or the host is not this machine's.
+ */
+export async function listen(service: ModelService, { port, host }: ListenOptions): Promise<Listening> {
+  const listener = getRequestListener((request, connection) => service.fetch(request, connection), {
+    overrideGlobalObjects: false,
+    errorHandler: () => new Response(null, { status: 500 }),
+  });
+  const server: Server = createServer(
+    { headersTimeout: HEADERS_TIMEOUT, requestTimeout: REQUEST_TIMEOUT, maxHeaderSize: 16384 },
+    (request, response) => void listener(request, response),
+  );
+  server.maxConnections = MOST_CONNECTIONS;
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
+    else socket.end(plainError(error.code));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(readable(error, host, port)));
+    server.listen(port, host, resolve);
+  });
+  const { port: actual } = server.address() as AddressInfo;
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${actual}`,
+    async close(grace = 30) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeIdleConnections();
+      await service.close(grace);
+      server.closeIdleConnections();
+      // Answers that have been made may still be on their way to slow readers.
+      const timer = setTimeout(() => server.closeAllConnections(), 1000);
+      await closed;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** What is no HTTP never reaches the service. */
+function plainError(code: string | undefined): string {
+  const [status, message] =
+    code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? ['408 Request Timeout', 'the request took too long to come.']
+      : code === 'HPE_HEADER_OVERFLOW'
+        ? ['431 Request Header Fields Too Large', 'the headers are too large.']
+        : ['400 Bad Request', 'this is not valid HTTP.'];
+  const body = JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code: null } });
+  return `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`;
+}
+
+function readable(error: NodeJS.ErrnoException, host: string, port: number): unknown {
+  const remedies: Readonly<Record<string, string>> = {
+    EADDRINUSE: `port ${port} of ${host} is taken by another program; choose another one by --port.`,
+    EACCES: `port ${port} needs rights that you do not have; choose one above 1023 by --port.`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine; give one by --host, such as 127.0.0.1 or 0.0.0.0.`,
+    ENOTFOUND: `the host ${host} is not known; give an address of this machine by --host.`,
+  };
+  const remedy = remedies[error.code ?? ''];
+  return remedy === undefined ? error : new RopewalkError(remedy, { cause: error });
+}

@@ -1,0 +1,6 @@
+/** What happened, as one object for a line of JSON. */
+export interface LogEntry {
+  readonly time: string;
+  readonly event: 'request' | 'model loaded' | 'model released' | 'error';
+  readonly [field: string]: unknown;
+}

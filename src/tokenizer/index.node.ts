@@ -1,0 +1,3 @@
+/** Texts as token ids and back; tokenizers trained on texts. */
+export * from './index.ts';
+export { loadTokenizer } from './tokenizer.node.ts';

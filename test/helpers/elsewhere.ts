@@ -1,0 +1,8 @@
+/** Every test file runs in an empty folder elsewhere, so that none can depend on where the tests were started. */
+import { mkdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const folder = join(tmpdir(), 'ropewalk-elsewhere');
+mkdirSync(folder, { recursive: true });
+process.chdir(folder);

@@ -1,0 +1,78 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { siteFiles } from '../../src/explore/files.node.ts';
+import { findModels } from '../../src/explore/models.node.ts';
+import { serveSite } from '../../src/explore/serve.node.ts';
+import { SWITCHES } from './browser.node.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Where screenshots are kept: outside of version control. */
+const SCREENSHOTS = join(root, 'coverage/explorer');
+
+/** Builds the page into a folder, as `npm run build` does. */
+export function buildPage(out: string): void {
+  const vite = join(root, 'node_modules/vite/bin/vite.js');
+  const args = [vite, 'build', '--config', 'explorer/vite.config.ts', '--outDir', out, '--logLevel', 'warn'];
+  const env = { ...process.env, NODE_ENV: 'production' };
+  const built = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8', env });
+  if (built.status !== 0) throw new Error(`the page does not build: ${built.stdout}${built.stderr}`);
+}
+
+/** The explorer in a browser, with models of its own. */
+export class OpenExplorer {
+  readonly complaints: string[] = [];
+
+  private constructor(
+    readonly address: string,
+    readonly page: Page,
+    readonly browser: Browser,
+    readonly folder: string,
+    readonly close: () => Promise<void>,
+  ) {
+    page.on('pageerror', (error) => this.complaints.push(String(error)));
+    page.on('console', (message) => {
+      if (message.type() === 'error') this.complaints.push(message.text());
+    });
+  }
+
+  /** @param saveModels writes model directories into a folder, and names them. */
+  static async open(
+    executablePath: string,
+    saveModels: (folder: string) => Promise<readonly string[]>,
+  ): Promise<OpenExplorer> {
+    const folder = mkdtempSync(join(tmpdir(), 'ropewalk-explorer-'));
+    buildPage(join(folder, 'page'));
+    const models = await findModels(await saveModels(folder));
+    const site = await serveSite(await siteFiles(models, join(folder, 'page')), { port: 0 });
+    const browser = await chromium.launch({ executablePath, args: [...SWITCHES, '--disable-gpu'] });
+    const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    const close = async () => {
+      await browser.close();
+      await site.close();
+      rmSync(folder, { recursive: true, force: true });
+    };
+    return new OpenExplorer(site.address, page, browser, folder, close);
+  }
+
+  /** Opens a state of the page by its address, from nothing. */
+  async visit(hash: string): Promise<void> {
+    await this.page.goto('about:blank');
+    await this.page.goto(`${this.address}#/${hash}`);
+    await this.page.waitForSelector('h1');
+  }
+
+  async screenshot(name: string): Promise<void> {
+    mkdirSync(SCREENSHOTS, { recursive: true });
+    await this.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
+  }
+
+  /** How many pixels of the page lie beside the window. */
+  overflow(): Promise<number> {
+    return this.page.evaluate('document.documentElement.scrollWidth - innerWidth');
+  }
+}
