@@ -105,7 +105,7 @@ describe('what ropewalk explore serves', () => {
   it('says that a port is taken', async () => {
     const port = Number(new URL(explorer.address).port);
     await expect(serveSite(new Map(), { port })).rejects.toThrow(
-      /cannot serve on port \d+ of 127.0.0.1: it is in use; choose another with --port/,
+      /cannot serve on port \d+ of 127.0.0.1: it is in use; choose another \(port\)/,
     );
   });
 

@@ -113,7 +113,7 @@ describe('several templates', () => {
     writeFileSync(rows, JSON.stringify({ messages: [{ role: 'assistant', content: 'a' }], documents }));
     const refused = await ropewalk(['data', 'preview', path, '--data', rows]);
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toMatch(/none is called "default"; choose one with --template .*: rag, tool_use/);
+    expect(refused.stderr).toMatch(/none is called "default"; choose one \(--template\): rag, tool_use/);
     const taken = await ropewalk(['data', 'preview', path, '--data', rows, '--template', 'rag', '--json']);
     expect(taken.code, taken.stderr).toBe(0);
     expect(taken.stdout).toContain('a: rope');

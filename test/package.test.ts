@@ -135,6 +135,57 @@ describe('the package', () => {
     expect(evaluated.stdout).toBe(text);
   });
 
+  it("takes a user's own family, in TypeScript and on the command line", () => {
+    cpSync(join(root, 'test/helpers/toy-family.ts'), join(user, 'toy-family.ts'));
+    const register = [
+      "import { families } from 'ropewalk';",
+      "import { toy } from './toy-family.js';",
+      'families.registerFamily(toy);',
+    ];
+    writeFileSync(join(user, 'my-family.ts'), register.join('\n'));
+    const options = ['--strict', '--target', 'es2022', '--module', 'nodenext', '--types', 'node'];
+    expect(node(tsc, ...options, '--ignoreConfig', 'my-family.ts').stdout).toBe('');
+    writeFileSync(
+      join(user, 'text.txt'),
+      'A rope is laid of three strands, a cable of three ropes. '.repeat(80),
+    );
+    const ropewalk = (...args: string[]) => {
+      const program = join(installed, manifest.bin.ropewalk);
+      const { status, stdout, stderr } = node('--import', './my-family.js', program, ...args);
+      expect(status, stderr).toBe(0);
+      return stdout;
+    };
+    expect(ropewalk('compare', 'toy', 'llama')).toMatch(/Normalisation.*LayerNorm.*RMSNorm/);
+    const small = ['--vocab-size', '300', '--batch', '2', '--seq', '16', '--threads', '1'];
+    ropewalk(
+      'train',
+      '--family',
+      'toy',
+      '--preset',
+      'toy-small',
+      '--text',
+      'text.txt',
+      ...small,
+      '--steps',
+      '3',
+      '--out',
+      'run',
+    );
+    ropewalk('export', 'run', '--to', 'gguf', '--type', 'f32', '--out', 'toy.gguf');
+    const ids = ['--ids', '5,6,7', '--max-tokens', '8', '--greedy'];
+    expect(ropewalk('generate', 'toy.gguf', ...ids)).toBe(ropewalk('generate', 'run', ...ids));
+    // The thread of `load` is given Node's options too.
+    const line = `import { load } from 'ropewalk';
+      const model = await load('run', { threads: 1 });
+      process.stdout.write([model.family.name, (await model.logits([5, 6])).length === 2 * model.config.vocab_size].join(" "));
+      await model.release();`;
+
+    writeFileSync(join(user, 'load.js'), line);
+    const ran = node('--import', './my-family.js', 'load.js');
+    expect(ran.stderr).toBe('');
+    expect(ran.stdout).toBe('toy true');
+  });
+
   it('says what a bundler must leave out', async () => {
     await build({
       entryPoints: [join(user, 'program.js')],

@@ -110,7 +110,7 @@ describe('optional columns', () => {
 
   it('that could both be meant are refused with the remedy, which works', () => {
     const row = { instruction: 'a', input: 'b', context: 'c', output: 'd' };
-    expect(() => turns([row])).toThrow(/"input", "context" both have values.*--column input=input/);
+    expect(() => turns([row])).toThrow(/"input", "context" both have values.*columns: \{ input: 'input' \}/);
     expect(turns([row], { input: 'input' })).toEqual([['user: a\n\nb', 'assistant: d']]);
   });
 
@@ -263,7 +263,7 @@ describe('texts that spell special tokens', () => {
     const letters = new ReportBuilder();
     const [two] = await examples(path, { specialTokensInText: false }, letters);
     expect(special(two!.ids)).toBe(2);
-    expect(dataNotes(letters.build(200)).join()).toMatch(/look rendered.*--special-tokens special/);
+    expect(dataNotes(letters.build(200)).join()).toMatch(/look rendered.*specialTokensInText: true/);
     const runs = previewRuns(tokenizer, two!).filter((run) => run.special);
     expect(runs.map(({ text }) => text)).toEqual(['<bos>', '<eos>']);
   });

@@ -136,7 +136,7 @@ describe('the main job', { timeout: 240_000 }, () => {
   });
 
   it("refuses another job's folder, and one that holds something else", async () => {
-    await expect(job('whole', { settings: jobSettings(7) })).rejects.toThrow(/other settings.*--fresh/);
+    await expect(job('whole', { settings: jobSettings(7) })).rejects.toThrow(/other settings.*fresh: true/);
     const foreign = mkdtempSync(join(folder, 'foreign-'));
     writeFileSync(join(foreign, 'thesis.txt'), 'precious');
     for (const fresh of [false, true]) {

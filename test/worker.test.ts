@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -198,6 +199,27 @@ describe('signals', () => {
       expect(await collect(model().generate('밧줄', { maxTokens: 3, greedy: true }))).not.toEqual([]);
     });
   }
+
+  it('are given to more than ten calls, at once and in turn, without a warning of a leak', async () => {
+    const warnings: string[] = [];
+    const listener = ({ name }: Error) => warnings.push(name);
+    process.on('warning', listener);
+    try {
+      for (const model of [here, there]) {
+        const { signal } = new AbortController();
+        const call = () => collect(model.generate('밧줄', { maxTokens: 2, greedy: true, signal }));
+        await Promise.all(Array.from({ length: 12 }, call));
+        for (let i = 0; i < 12; i++) await call();
+        await Promise.all(Array.from({ length: 12 }, () => model.encode('a', { signal })));
+        expect(getEventListeners(signal, 'abort')).toEqual([]);
+      }
+      // Warnings are told after the work that caused them.
+      await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      process.off('warning', listener);
+    }
+    expect(warnings).not.toContain('MaxListenersExceededWarning');
+  });
 
   it('stop loading', async () => {
     const reason = new Error('enough');

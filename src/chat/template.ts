@@ -1,4 +1,4 @@
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import { Budget } from '../jinja/budget.ts';
 import { BudgetExceeded, Raised } from '../jinja/errors.ts';
 import { run } from '../jinja/interpreter.ts';
@@ -95,8 +95,8 @@ export class ChatTemplate {
     const names = [...named.keys()];
     throw new RopewalkError(
       names.length > 0
-        ? `${name}: it has several chat templates, but none is called "default"; choose one with --template (in a program: template): ${names.join(', ')}.`
-        : `${name}: "chat_template" is neither a string nor a list with a template called "default"; choose one with --template.`,
+        ? said`${name}: it has several chat templates, but none is called "default"; choose one (${option('template')}): ${names.join(', ')}.`
+        : said`${name}: "chat_template" is neither a string nor a list with a template called "default"; choose one (${option('template')}).`,
     );
   }
 

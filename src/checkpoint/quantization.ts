@@ -1,4 +1,4 @@
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import { QUANT_METHOD } from './safetensors/quantized-rows.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -40,7 +40,7 @@ export function quantizedElsewhere(method: string, configName: string, tensor: s
     ? ', or dequantize it in Python (AutoModelForCausalLM.from_pretrained(…).dequantize(), then save_pretrained)'
     : '';
   return new RopewalkError(
-    `${configName}: its weights are quantized by ${titleOf(method)} ("${field}"; see "${tensor}"), which is not supported. Use the original model or a GGUF file of it${python}; --quantize int8 or int4 then makes it small.`,
+    said`${configName}: its weights are quantized by ${titleOf(method)} ("${field}"; see "${tensor}"), which is not supported. Use the original model or a GGUF file of it${python}; the option ${option('quantize')} then makes it small.`,
   );
 }
 

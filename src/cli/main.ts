@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
-import { RopewalkError } from '../errors.ts';
+import { messageText, RopewalkError } from '../errors.ts';
+import { asFlag, speakAs } from './options/spelling.ts';
 import { PACKAGE_FILE } from './package-file.ts';
 import { INTERRUPTED, isInterruption } from './terminal/interrupt.ts';
 import { printable } from './terminal/printable.ts';
@@ -65,6 +66,7 @@ ropewalk <command> --help says more.`,
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ outputError: () => {} });
+  program.hook('preAction', (_, command) => speakAs(command));
   for (const command of await commandsFor(argv[2])) command.register(program);
   // A closed pipe (ropewalk … | head) is the reader's wish, not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -86,7 +88,7 @@ function report(error: unknown): number {
     return error.exitCode;
   }
   if (error instanceof RopewalkError) {
-    complain(error.message);
+    complain(messageText(error.parts, asFlag));
     return 1;
   }
   if (isInterruption(error)) {

@@ -2,7 +2,7 @@ import { assistantTurns } from '../chat/assistant-turns.ts';
 import { type EncodeChatOptions, renderChat, turnFrame } from '../chat/encode.ts';
 import type { RenderedChat } from '../chat/rendered.ts';
 import type { ChatTemplate } from '../chat/template.ts';
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { encodeText } from './encode-text.ts';
 import type { TrainingChat, TrainingText } from './row-form.ts';
@@ -41,7 +41,7 @@ export function encodeExample(text: TrainingText, options: EncodeExampleOptions)
 export function requireTemplate(template: ChatTemplate | undefined): asserts template is ChatTemplate {
   if (template) return;
   throw new RopewalkError(
-    `the model has no chat template, which chats and instructions need; choose one with --template (in a program: template): ${TEMPLATE_NAMES.join(', ')}, or a Jinja file`,
+    said`the model has no chat template, which chats and instructions need; choose one (${option('template')}): ${TEMPLATE_NAMES.join(', ')}, or a Jinja file`,
   );
 }
 

@@ -1,3 +1,5 @@
+import { messageText, option, type SpellOption, said } from '../errors.ts';
+
 /** What became of the rows of the data. */
 export interface DataReport {
   /** The files in order, with their rows; those that could not be used are counted in. */
@@ -153,31 +155,42 @@ function summarizeLengths(counts: ReadonlyMap<number, number>): LengthSummary {
 }
 
 /** What people are to know about data beside the numbers, in sentences: what was passed over, cut, continued or taken how. */
-export function dataNotes({ files, truncated, continued, spelled, dropped }: DataReport): string[] {
+export function dataNotes(
+  { files, truncated, continued, spelled, dropped }: DataReport,
+  spell?: SpellOption,
+): string[] {
   return [
     ...files.filter(({ rows }) => rows === 0).map(({ path }) => `${path} has no rows; it is skipped`),
-    ...(spelled ? [spelledNote(spelled)] : []),
+    ...(spelled ? [spelledNote(spelled, spell)] : []),
     ...(continued.rows > 0
       ? [
-          `${continued.rows} texts are longer than a row and continue in further rows (${continued.examples} examples); --too-long truncate cuts them`,
+          messageText(
+            said`${continued.rows} texts are longer than a row and continue in further rows (${continued.examples} examples); ${option('tooLong', 'truncate')} cuts them`,
+            spell,
+          ),
         ]
       : []),
     ...(truncated.examples > 0
-      ? [`${truncated.examples} examples are longer than a row and were cut; --too-long drop removes them`]
+      ? [
+          messageText(
+            said`${truncated.examples} examples are longer than a row and were cut; ${option('tooLong', 'drop')} removes them`,
+            spell,
+          ),
+        ]
       : []),
     ...dropped.map(({ reason, rows, first }) => `${rows} rows dropped (${reason}): ${first.join(', ')}`),
   ];
 }
 
 /** What texts that spell special tokens are taken for, and how to have it the other way. */
-export function spelledNote(spelled: {
-  readonly rows: number;
-  readonly token: string;
-  readonly special: boolean;
-}): string {
+export function spelledNote(
+  spelled: { readonly rows: number; readonly token: string; readonly special: boolean },
+  spell?: SpellOption,
+): string {
   const { rows, token, special } = spelled;
   const which = `${rows} ${rows === 1 ? 'text spells' : 'texts spell'} special tokens, such as ${token}`;
-  return special
-    ? `${which}: they become these tokens, as texts rendered with a chat template require; --special-tokens text keeps them as plain text`
-    : `${which}, and look rendered with a chat template, but are kept as plain text; --special-tokens special makes them tokens`;
+  const note = special
+    ? said`${which}: they become these tokens, as texts rendered with a chat template require; ${option('specialTokensInText', false)} keeps them as plain text`
+    : said`${which}, and look rendered with a chat template, but are kept as plain text; ${option('specialTokensInText', true)} makes them tokens`;
+  return messageText(note, spell);
 }

@@ -1,5 +1,5 @@
 import { type ChatMessage, checkMessages, contentText } from '../chat/messages.ts';
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import { asMessage, parsedList } from './row-message.ts';
 
 /** A chat that is trained. */
@@ -140,7 +140,7 @@ export function rowReader(first: Values, named: DataColumns = {}): RowReader {
   throw new RopewalkError(
     given.length > 0
       ? `the columns ${quoted(given.map((role) => `${role} = ${named[role]}`))} do not form a row; name messages, prompt and completion, instruction and output, or text; ${columnsOf(first)}`
-      : `no known form: rows have messages, prompt and completion, instruction (input) and output, or text; ${columnsOf(first)}: name them with --column prompt=NAME --column completion=NAME`,
+      : said`no known form: rows have messages, prompt and completion, instruction (input) and output, or text; ${columnsOf(first)}: name them with ${option('columns', { prompt: 'NAME', completion: 'NAME' })}`,
   );
 }
 
@@ -161,7 +161,7 @@ function columnIn(
   const [one, other] = filled;
   if (!isNeeded && other !== undefined && values[one!] !== values[other]) {
     throw new RopewalkError(
-      `the columns ${quoted([one!, other])} both have values; say which of them is the ${role} with --column ${role}=${one}`,
+      said`the columns ${quoted([one!, other])} both have values; say which of them is the ${role} with ${option('columns', { [role]: one! })}`,
     );
   }
   return one ?? there[0];

@@ -1,5 +1,5 @@
 import { ChatTemplate } from '../chat/template.ts';
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import { namedTemplates } from '../tokenizer/named-templates.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
@@ -54,7 +54,7 @@ export function isTemplateName(name: string): name is TemplateName {
 }
 
 /**
- * A template that `--template` names: another one of the model's (`rag`), or one of ours.
+ * A template by its name: another one of the model's (`rag`), or one of ours.
  *
  * @throws RopewalkError when it is neither, or the tokenizer lacks tokens that it writes.
  */
@@ -64,7 +64,7 @@ export function templateByName(name: string, tokenizer: Tokenizer): ChatTemplate
   if (isTemplateName(name)) return namedTemplate(name, tokenizer);
   const names = [...namedTemplates(tokenizer.config.chat_template).keys(), ...TEMPLATE_NAMES];
   throw new RopewalkError(
-    `--template ${name}: there is no such file and no template of this name; the names are ${names.join(', ')}.`,
+    said`${option('template', name)}: there is no such file and no template of this name; the names are ${names.join(', ')}.`,
   );
 }
 

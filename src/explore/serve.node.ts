@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { extname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import { errorCode } from '../files/file-errors.ts';
 import type { SiteFile } from './files.node.ts';
 
@@ -72,9 +72,10 @@ function listen(server: Server, port: number, host: string): Promise<void> {
       const code = errorCode(error);
       const why = code === 'EADDRINUSE' ? 'it is in use' : error.message;
       reject(
-        new RopewalkError(`cannot serve on port ${port} of ${host}: ${why}; choose another with --port.`, {
-          cause: error,
-        }),
+        new RopewalkError(
+          said`cannot serve on port ${port} of ${host}: ${why}; choose another (${option('port')}).`,
+          { cause: error },
+        ),
       );
     });
     server.listen(port, host, resolve);

@@ -1,5 +1,5 @@
 import { float32ToFloat16 } from '../checkpoint/dtypes.ts';
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import type { ByteSink } from '../files/source.ts';
 import type { PlacedWeight } from './onnx.ts';
 
@@ -70,7 +70,7 @@ export function checkFloat16(values: Float32Array, name: string): void {
   for (const value of values) {
     if (Math.abs(value) > FLOAT16_MAX && Number.isFinite(value)) {
       throw new RopewalkError(
-        `the weight "${name}" contains ${value}, but the largest float16 is ${FLOAT16_MAX}; choose another --dtype.`,
+        said`the weight "${name}" contains ${value}, but the largest float16 is ${FLOAT16_MAX}; choose another type (${option('dtype')}).`,
       );
     }
   }

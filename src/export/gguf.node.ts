@@ -132,7 +132,7 @@ function tensorsOf(
     const place = toGguf(form, path);
     if (!place) {
       throw new RopewalkError(
-        `${checkpoint.path}: llama.cpp has no place for the weight "${path}" in the architecture ${form.architecture}; export it with --to hf or --to onnx.`,
+        `${checkpoint.path}: llama.cpp has no place for the weight "${path}" in the architecture ${form.architecture}; export it as a Hugging Face directory or as ONNX.`,
       );
     }
     const shape = place.transform === 'transposed' ? parameter.shape.toReversed() : [...parameter.shape];

@@ -59,14 +59,17 @@ export class ConfigReader {
     }
   }
 
+  /** @throws RopewalkError that names the file and the field. @param problem what is wrong, after the field's name. */
   fail(field: string, problem: string): never {
     throw new RopewalkError(`${this.file}: the field "${field}" ${problem}.`);
   }
 
+  /** Whether the field is there and not null. */
   has(field: string): boolean {
     return this.#raw[field] !== undefined && this.#raw[field] !== null;
   }
 
+  /** The field as it was read. */
   value(field: string): unknown {
     return this.#raw[field];
   }
@@ -103,6 +106,7 @@ export class ConfigReader {
     return this.has(field) ? this.number(field) : null;
   }
 
+  /** True or false. */
   flag(field: string, fallback: boolean): boolean {
     const value = this.#raw[field] ?? fallback;
     if (typeof value !== 'boolean')
@@ -173,6 +177,7 @@ export interface CommonConfig {
   readonly pad_token_id: number | null;
 }
 
+/** Reads the fields that every family's config has. */
 export function readCommon(reader: ConfigReader, tiedByDefault: boolean): CommonConfig {
   return {
     vocab_size: reader.count('vocab_size'),

@@ -1,7 +1,35 @@
 /** Families of models: their configurations, their presets, and models built from either. */
+export {
+  type GgufForm,
+  type GgufReader,
+  type GgufSetting,
+  type GgufTensorRule,
+  ggufTensors,
+  type NoGguf,
+  type RefuseGguf,
+} from './common/gguf.ts';
+export { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './common/layer-types.ts';
 export type { RopeConfig } from './common/rope-config.ts';
-export type { CommonConfig, RawConfig } from './config.ts';
-export { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts';
+export {
+  type RotaryDecoderConfig,
+  readRotaryDecoder,
+  rotaryLayer,
+  rotaryNames,
+  rotaryParts,
+  withRotaryLayers,
+  writeRotaryDecoder,
+} from './common/rotary-decoder.ts';
+export { type RotaryGguf, rotaryGguf } from './common/rotary-gguf.ts';
+export {
+  type ClassDefaults,
+  type CommonConfig,
+  ConfigReader,
+  type RawConfig,
+  readCommon,
+  type Warn,
+  writeCommon,
+} from './config.ts';
+export { type DecoderNames, type DecoderParts, defineFamily, type LayerParts } from './decoder.ts';
 export { type Exaone4Config, exaone4 } from './exaone4.ts';
 export { exchange, type PartChanges, parseChanges } from './exchange.ts';
 export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './family.ts';
@@ -25,4 +53,5 @@ export {
   findPreset,
   modelFromConfig,
   presetNames,
+  registerFamily,
 } from './registry.ts';

@@ -15,8 +15,8 @@ import { mistral } from './mistral.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
 
-/** The families there are. A new one is a file beside these and a line here. */
-export const families: readonly Family[] = [
+/** Ropewalk's own families. A new one is a file beside these and a line here. */
+const own = [
   gpt,
   gpt2,
   gemma,
@@ -30,8 +30,59 @@ export const families: readonly Family[] = [
   hyperclovax,
 ] as unknown as readonly Family[];
 
+const all = [...own];
+
+/** The families there are: Ropewalk's own, then those that were registered. */
+export const families: readonly Family[] = all;
+
 /** Other names that people use. */
 const aliases: Readonly<Record<string, string>> = { llama3: 'llama', ctrl: 'gpt' };
+
+/**
+ * Adds a family of the caller's own, which then is what the built-in ones are: its `model_type` is read from config.json and
+ * GGUF files, its name and presets are known to `familyByName`, `findPreset`, comparisons and training.
+ *
+ * It is known in this thread. Where other threads and the command line are to know it, a module that registers it is
+ * loaded before everything else: `node --import ./my-family.js …`.
+ *
+ * @returns what takes it out again.
+ * @throws RopewalkError where a name is taken or not one, or the default preset is missing.
+ */
+export function registerFamily<C extends CommonConfig>(family: Family<C>): () => void {
+  const added = family as unknown as Family;
+  checkNewFamily(added);
+  all.push(added);
+  return () => {
+    const at = all.indexOf(added);
+    if (at >= 0) all.splice(at, 1);
+  };
+}
+
+function checkNewFamily({ name, modelType, presets, defaultPreset }: Family): void {
+  const refuse = (problem: string) =>
+    new RopewalkError(`the family "${name}" cannot be registered: ${problem}.`);
+  if (!/^[A-Za-z][\w.-]*$/.test(name))
+    throw refuse('its name must be letters, digits, ".", "_" and "-", a letter first');
+  if (families.some((other) => other.name === name) || Object.hasOwn(aliases, name))
+    throw refuse('there is one of that name; choose another');
+  const types = families.flatMap((other) => [other.modelType, other.multimodal?.modelType]);
+  if (types.includes(modelType) || modelType === EXCHANGED_TYPE)
+    throw refuse(`there is a family with the modelType "${modelType}"; choose another`);
+  if (!Object.hasOwn(presets, defaultPreset))
+    throw refuse(`its defaultPreset "${defaultPreset}" is not among its presets`);
+  const taken = Object.keys(presets).find((preset) => presetNames().includes(preset));
+  if (taken !== undefined) throw refuse(`there is a preset "${taken}"; choose another name for it`);
+}
+
+/** The families that were registered, without Ropewalk's own. */
+export function registeredFamilies(): readonly Family[] {
+  return families.filter((family) => !own.includes(family));
+}
+
+/** A model of a family that is not known. */
+export class UnknownFamilyError extends RopewalkError {
+  override name = 'UnknownFamilyError';
+}
 
 /** @param name of a family, with parts that are exchanged behind a plus: `llama`, `gpt+positions=rotary`. */
 export function familyByName(name: string): Family {
@@ -62,13 +113,15 @@ export function familyOfConfig(raw: RawConfig, file: string): Family {
   const multimodal = families.find((candidate) => candidate.multimodal?.modelType === type);
   if (multimodal && type !== undefined) return multimodal;
   const family = families.find(({ modelType }) => modelType === type);
-  const kind = unsupportedKind(raw, typeof type === 'string' ? type : '');
+  // What a family of the user's own can run, its `readConfig` knows.
+  const kind =
+    family && !own.includes(family) ? undefined : unsupportedKind(raw, typeof type === 'string' ? type : '');
   if (family && !kind) return family;
   const types = families.map(({ modelType }) => modelType).join(', ');
   if (type === undefined) {
     throw new RopewalkError(`${file}: the field "model_type" is missing. Add it; supported are ${types}.`);
   }
-  throw new RopewalkError(
+  throw new UnknownFamilyError(
     `${file}: the model_type ${JSON.stringify(type)} is not supported; supported are ${types}.${kind ? ` It is ${kind}: run it with transformers or llama.cpp.` : ''}`,
   );
 }

@@ -1,7 +1,7 @@
 import { chatStopTokens, encodeChat } from '../chat/encode.ts';
 import type { ChatMessage } from '../chat/messages.ts';
 import { ChatTemplate } from '../chat/template.ts';
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { KeyValueCache } from './cache/key-value-cache.ts';
 import type { Decoder } from './decoder.ts';
@@ -153,6 +153,6 @@ export function requireTemplate(tokenizer: Tokenizer, name: string): ChatTemplat
   const template = ChatTemplate.fromConfig(tokenizer.config, `the chat template of ${name}`);
   if (template) return template;
   throw new RopewalkError(
-    `${name}: it has no chat template ("chat_template" in tokenizer_config.json, or chat_template.jinja); give one with --template FILE (in a program: the option template), or use a model that was trained on chats.`,
+    said`${name}: it has no chat template ("chat_template" in tokenizer_config.json, or chat_template.jinja); give one (${option('template')}), or use a model that was trained on chats.`,
   );
 }

@@ -1,4 +1,4 @@
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
 import { symbol } from '../graph/dims.ts';
 import { hasFusedAttention, input, linear, softcap, takeRows } from '../graph/operators/index.ts';
@@ -148,7 +148,7 @@ export class Decoder {
   requireExactActivations(what: string): void {
     if (!this.roundsActivations) return;
     throw new RopewalkError(
-      `${what} runs several tokens at once, which would change the text with 8-bit activations; load the model with exact activations (--activations exact; in a program: activations: 'exact').`,
+      said`${what} runs several tokens at once, which would change the text with 8-bit activations; load the model with exact activations (${option('activations', 'exact')}).`,
     );
   }
 

@@ -1,3 +1,5 @@
+import { RopewalkError } from '../errors.ts';
+import { registeredFamilies } from '../families/registry.ts';
 import type { LanguageModel } from './language-model.ts';
 import type { LoadOptions } from './load-here.node.ts';
 import { startWorker, workerPort } from './worker/model-worker.node.ts';
@@ -18,5 +20,19 @@ import { RemoteModel } from './worker/remote-model.ts';
  */
 export async function load(idOrPath: string, options: LoadOptions = {}): Promise<LanguageModel> {
   options.signal?.throwIfAborted();
-  return RemoteModel.load(workerPort(startWorker()), idOrPath, options);
+  try {
+    return await RemoteModel.load(workerPort(startWorker()), idOrPath, options);
+  } catch (error) {
+    throw inThreadsTerms(error);
+  }
+}
+
+/** What a thread does not know, it may only not have been told. */
+function inThreadsTerms(error: unknown): unknown {
+  const known = registeredFamilies().map(({ name }) => name);
+  if (known.length === 0 || !(error instanceof Error) || error.name !== 'UnknownFamilyError') return error;
+  return new RopewalkError(
+    `${error.message} ${known.join(', ')}: registered in this thread, not in the model's. Start the program with node --import and the module that registers it, or load the model by loadHere().`,
+    { cause: error },
+  );
 }

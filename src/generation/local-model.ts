@@ -1,3 +1,4 @@
+import { onAbort } from '../abort.ts';
 import type { ChatMessage } from '../chat/messages.ts';
 import { ChatTemplate } from '../chat/template.ts';
 import { RopewalkError } from '../errors.ts';
@@ -288,11 +289,10 @@ export class LocalModel implements LanguageModel {
     if (this.#released) throw releasedError();
     signal?.throwIfAborted();
     const controller = new AbortController();
-    const abort = () => controller.abort(signal?.reason);
-    signal?.addEventListener('abort', abort, { once: true });
+    const stopWaiting = onAbort(signal, () => controller.abort(signal?.reason));
     this.#calls.add(controller);
     const end = () => {
-      signal?.removeEventListener('abort', abort);
+      stopWaiting();
       this.#calls.delete(controller);
     };
     return { signal: controller.signal, end };

@@ -1,3 +1,4 @@
+import { onAbort } from '../abort.ts';
 import type { RepositoryKind } from './model-id.ts';
 import { RequestError, type Timing } from './retry.ts';
 
@@ -64,9 +65,7 @@ export async function request(
   const { endpoint, token, timing, signal, route = DIRECT } = connection;
   signal?.throwIfAborted();
   const controller = new AbortController();
-  const forward = () => controller.abort(signal?.reason);
-  signal?.addEventListener('abort', forward, { once: true });
-  const release = () => signal?.removeEventListener('abort', forward);
+  const release = onAbort(signal, () => controller.abort(signal?.reason));
   let url = new URL(`${endpoint}${path}`);
   const home = url.origin;
 

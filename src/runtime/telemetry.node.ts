@@ -6,7 +6,7 @@ const NAME = 'ORT_DISABLE_TELEMETRY';
 /**
  * Turns off what ONNX Runtime's official Linux builds do since 1.29 unless told otherwise: report sessions and models to
  * its maker. Whoever sets ORT_DISABLE_TELEMETRY decides for himself. It also ends a crash: to report the command line,
- * 1.30 searches it by recursion, and one of 7 kB (a long --prompt) overflows the stack.
+ * 1.30 searches it by recursion, and one of 7 kB (a long prompt) overflows the stack.
  *
  * To be called before the engine's environment is created.
  *

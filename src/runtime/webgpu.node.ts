@@ -1,5 +1,5 @@
 import { listSupportedBackends } from 'onnxruntime-node';
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import type { OnnxRuntime } from './engine.ts';
 
 /** Where a model runs: on the processor, or on the graphics card through WebGPU. */
@@ -15,7 +15,7 @@ export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
       async create(model, options, provided) {
         if (!listSupportedBackends().some(({ name }) => name === 'webgpu')) {
           throw new RopewalkError(
-            `onnxruntime-node has no WebGPU for ${process.platform} on ${process.arch}; run on the CPU (--device cpu).`,
+            said`onnxruntime-node has no WebGPU for ${process.platform} on ${process.arch}; run on the CPU (${option('device', 'cpu')}).`,
           );
         }
         try {
@@ -34,7 +34,7 @@ const ON_LINUX =
 function noAdapter(error: unknown): RopewalkError | undefined {
   if (!(error instanceof Error) || !error.message.includes('WebGPU adapter')) return undefined;
   return new RopewalkError(
-    `WebGPU found no usable graphics card. Install the card's driver${process.platform === 'linux' ? ON_LINUX : ''}; or run on the CPU (--device cpu).`,
+    said`WebGPU found no usable graphics card. Install the card's driver${process.platform === 'linux' ? ON_LINUX : ''}; or run on the CPU (${option('device', 'cpu')}).`,
     { cause: error },
   );
 }

@@ -23,7 +23,7 @@ export class Guard {
     if (name !== undefined && (isAddress(name) || this.#hosts.has(name))) return;
     throw new ApiError(
       403,
-      `this server does not go by the name ${JSON.stringify((name ?? '').slice(0, 100))}; whoever runs it can allow it by --allowed-hosts.`,
+      `this server does not go by the name ${JSON.stringify((name ?? '').slice(0, 100))}; whoever runs it can allow it (allowedHosts).`,
       { code: 'host_not_allowed' },
     );
   }
@@ -39,7 +39,7 @@ export class Guard {
     if (!any && !this.#origins.has(origin.toLowerCase())) {
       throw new ApiError(
         403,
-        `pages of ${JSON.stringify(origin.slice(0, 100))} may not ask this server; whoever runs it can allow them by --cors.`,
+        `pages of ${JSON.stringify(origin.slice(0, 100))} may not ask this server; whoever runs it can allow them (cors).`,
         { code: 'origin_not_allowed' },
       );
     }

@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
-import { RopewalkError } from '../errors.ts';
+import { type MessagePart, option, RopewalkError, said } from '../errors.ts';
 import type { ModelService } from './serve.ts';
 
 export interface ListenOptions {
@@ -77,11 +77,11 @@ function plainError(code: string | undefined): string {
 }
 
 function readable(error: NodeJS.ErrnoException, host: string, port: number): unknown {
-  const remedies: Readonly<Record<string, string>> = {
-    EADDRINUSE: `port ${port} of ${host} is taken by another program; choose another one by --port.`,
-    EACCES: `port ${port} needs rights that you do not have; choose one above 1023 by --port.`,
-    EADDRNOTAVAIL: `${host} is not an address of this machine; give one by --host, such as 127.0.0.1 or 0.0.0.0.`,
-    ENOTFOUND: `the host ${host} is not known; give an address of this machine by --host.`,
+  const remedies: Readonly<Record<string, readonly MessagePart[]>> = {
+    EADDRINUSE: said`port ${port} of ${host} is taken by another program; choose another one (${option('port')}).`,
+    EACCES: said`port ${port} needs rights that you do not have; choose one above 1023 (${option('port')}).`,
+    EADDRNOTAVAIL: said`${host} is not an address of this machine; give one (${option('host')}), such as 127.0.0.1 or 0.0.0.0.`,
+    ENOTFOUND: said`the host ${host} is not known; give an address of this machine (${option('host')}).`,
   };
   const remedy = remedies[error.code ?? ''];
   return remedy === undefined ? error : new RopewalkError(remedy, { cause: error });

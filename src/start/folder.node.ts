@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { fileError } from '../files/file-errors.ts';
 import type { JobSettings } from './settings.ts';
@@ -27,7 +27,7 @@ export class JobFolder {
       await mkdir(path, { recursive: true });
       if (!existsSync(folder.file(JOB_FILE)) && (await readdir(path)).some((name) => !name.startsWith('.'))) {
         throw new RopewalkError(
-          `${path} holds something else than this job; name another folder with --out.`,
+          said`${path} holds something else than this job; name another folder (${option('out')}).`,
         );
       }
       if (fresh) await folder.#clear();
@@ -38,7 +38,7 @@ export class JobFolder {
     if (stored === undefined) await folder.write(JOB_FILE, settings);
     else if (JSON.stringify(stored) !== JSON.stringify(settings)) {
       throw new RopewalkError(
-        `${path} was started with other settings. Go on with the same ones, start anew with --fresh, or name another folder with --out.`,
+        said`${path} was started with other settings. Go on with the same ones, start anew with ${option('fresh', true)}, or name another folder (${option('out')}).`,
       );
     }
     return folder;
@@ -56,7 +56,9 @@ export class JobFolder {
       return JSON.parse(await readFile(file, 'utf8')) as T;
     } catch (error) {
       if (error instanceof SyntaxError) {
-        throw new RopewalkError(`${file} is not valid JSON: ${error.message}. Start anew with --fresh.`);
+        throw new RopewalkError(
+          said`${file} is not valid JSON: ${error.message}. Start anew with ${option('fresh', true)}.`,
+        );
       }
       throw fileError(error, 'read', file);
     }

@@ -11,6 +11,7 @@ import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from '../options/data-options.ts';
 import { collect, count, wholeNumber } from '../options/options.ts';
 import { downloading } from '../options/resolve.ts';
+import { asFlag } from '../options/spelling.ts';
 import { forOutput } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
 
@@ -81,7 +82,7 @@ async function previewData(model: string, flags: PreviewFlags): Promise<void> {
     }
   }
   const built = report.build(maxLength);
-  if (built.spelled) progress.note(spelledNote(built.spelled));
+  if (built.spelled) progress.note(spelledNote(built.spelled, asFlag));
   if (flags.json) {
     const shown = examples.map(({ where, ids, trained }) => ({
       where,

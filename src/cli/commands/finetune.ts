@@ -16,6 +16,7 @@ import { RunDirectory } from '../../training/runs/run.node.ts';
 import { checkUnlocked } from '../../training/runs/run-lock.node.ts';
 import { addFinetuneOptions, type FinetuneConfig, readFinetuneConfig } from '../options/finetune-flags.ts';
 import { modelPath } from '../options/resolve.ts';
+import { asFlag } from '../options/spelling.ts';
 import { FinetuneView, planText, ratesText, worseThanBase } from '../terminal/finetune-view.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { localeOption } from '../terminal/locale.ts';
@@ -132,7 +133,7 @@ async function openJob(
       onProgress: showReading(progress),
       onReady({ report }) {
         progress.end();
-        for (const note of dataNotes(report)) progress.note(note);
+        for (const note of dataNotes(report, asFlag)) progress.note(note);
       },
     },
     config,

@@ -17,6 +17,7 @@ import type { SequenceShape } from '../../training/graph.ts';
 import { type Progress, showReading } from '../terminal/progress.ts';
 import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from './data-options.ts';
 import { collect, count, fraction, integer } from './options.ts';
+import { asFlag } from './spelling.ts';
 import { encodeTexts, TEXT_HELP } from './text-corpus.ts';
 
 export interface DataFlags extends ExampleFlags {
@@ -143,7 +144,7 @@ async function examples(
       now: new Date(0),
     });
     progress.end();
-    for (const note of dataNotes(dataset.report)) progress.note(note);
+    for (const note of dataNotes(dataset.report, asFlag)) progress.note(note);
     const { training, validation } = splitDataset(dataset, share, seed);
     progress.note(
       `${training.size.toLocaleString('en')} examples, ${validation.size.toLocaleString('en')} more held out; ` +

@@ -3,6 +3,7 @@ import { spelledNote } from '../../data/report.ts';
 import { encodeCorpusAsync } from '../../text/corpus.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { Progress } from '../terminal/progress.ts';
+import { asFlag } from './spelling.ts';
 
 export const TEXT_HELP =
   'UTF-8 text (also .gz), a pattern such as "texts/*.txt", or a folder of .txt and .md; may be given several times';
@@ -28,7 +29,8 @@ export async function encodeTexts(
   const spelled = texts
     .map((text) => spelledSpecialToken(text, tokenizer))
     .filter((one) => one !== undefined);
-  if (spelled.length > 0) progress.note(spelledNote({ rows: spelled.length, token: spelled[0]!, special }));
+  if (spelled.length > 0)
+    progress.note(spelledNote({ rows: spelled.length, token: spelled[0]!, special }, asFlag));
   const tokens = await encodeCorpusAsync(tokenizer, texts, {
     // Where a prompt will begin with this token, a document must have done so too.
     ...(begin !== undefined && tokenizer.encode('')[0] === begin && { beginOfDocument: begin }),

@@ -55,6 +55,7 @@ export function readRotaryDecoder(
   return read;
 }
 
+/** The fields of {@link readRotaryDecoder} as a config.json has them. */
 export function writeRotaryDecoder(c: RotaryDecoderConfig): Record<string, unknown> {
   return {
     ...writeCommon(c),

@@ -1,3 +1,4 @@
+import { onAbort } from '../../abort.ts';
 import { RopewalkError } from '../../errors.ts';
 import type { Abortable } from '../language-model.ts';
 import { releasedError } from '../local-model.ts';
@@ -84,12 +85,12 @@ export class ModelConnection {
         onEnd: reject,
       });
     });
-    signal?.addEventListener('abort', abort, { once: true });
+    const stopWaiting = onAbort(signal, abort);
     try {
       this.#send({ type: 'call', id, method, subject, options: data, events: Object.keys(functions) });
       return await this.#wait(answer);
     } finally {
-      signal?.removeEventListener('abort', abort);
+      stopWaiting();
       this.#calls.delete(id);
     }
   }
@@ -123,8 +124,7 @@ export class ModelConnection {
       onEvent: () => {},
       onEnd: fail,
     });
-    const abort = () => fail(signal?.reason);
-    signal?.addEventListener('abort', abort, { once: true });
+    const stopWaiting = onAbort(signal, () => fail(signal?.reason));
     let finished = false;
     try {
       this.#send({ type: 'stream', id, method, subject, options, credit: AHEAD });
@@ -146,7 +146,7 @@ export class ModelConnection {
         if (++taken % (AHEAD / 2) === 0) this.#post({ type: 'credit', id, count: AHEAD / 2 });
       }
     } finally {
-      signal?.removeEventListener('abort', abort);
+      stopWaiting();
       this.#calls.delete(id);
       if (!finished) this.#post({ type: 'cancel', id });
     }

@@ -1,4 +1,4 @@
-import { RopewalkError } from '../../errors.ts';
+import { type MessagePart, RopewalkError } from '../../errors.ts';
 import type { CommonConfig } from '../../families/config.ts';
 import type { Batching } from '../completion/scheduler.ts';
 import type { SamplingOptions } from '../sampler.ts';
@@ -65,6 +65,8 @@ export interface PackedError {
   readonly ropewalk: boolean;
   readonly name: string;
   readonly message: string;
+  /** Of a RopewalkError: the message with the options that it names. */
+  readonly parts: readonly MessagePart[] | undefined;
   readonly stack: string | undefined;
   readonly cause: PackedError | undefined;
 }
@@ -73,16 +75,19 @@ const BUILT_IN = { TypeError, RangeError, SyntaxError, ReferenceError, EvalError
 
 export function packError(thrown: unknown): PackedError {
   if (!(thrown instanceof Error)) {
-    return { ropewalk: false, name: 'Error', message: String(thrown), stack: undefined, cause: undefined };
+    const message = String(thrown);
+    return { ropewalk: false, name: 'Error', message, parts: undefined, stack: undefined, cause: undefined };
   }
   const { name, message, stack, cause } = thrown;
   const packed = cause instanceof Error && cause !== thrown ? packError(cause) : undefined;
-  return { ropewalk: thrown instanceof RopewalkError, name, message, stack, cause: packed };
+  const parts = thrown instanceof RopewalkError ? thrown.parts : undefined;
+  return { ropewalk: parts !== undefined, name, message, parts, stack, cause: packed };
 }
 
-export function unpackError({ ropewalk, name, message, stack, cause }: PackedError): Error {
-  const Class = ropewalk ? RopewalkError : (BUILT_IN[name as keyof typeof BUILT_IN] ?? Error);
-  const error = new Class(message, cause && { cause: unpackError(cause) });
+export function unpackError({ ropewalk, name, message, parts, stack, cause }: PackedError): Error {
+  const options = cause && { cause: unpackError(cause) };
+  const BuiltIn = BUILT_IN[name as keyof typeof BUILT_IN] ?? Error;
+  const error = ropewalk ? new RopewalkError(parts ?? message, options) : new BuiltIn(message, options);
   if (error.name !== name) error.name = name;
   if (stack !== undefined) error.stack = stack;
   return error;

@@ -55,7 +55,9 @@ export function entriesFromTokenizer(
   const tokenizer = Tokenizer.fromJSON(files.tokenizer, files.config, `the tokenizer of ${path}`);
   const json = tokenizer.toJSON();
   const refused = (problem: string) =>
-    new RopewalkError(`the tokenizer of ${path}: ${problem}; export the model with --to hf or --to onnx.`);
+    new RopewalkError(
+      `the tokenizer of ${path}: ${problem}; export the model as a Hugging Face directory or as ONNX.`,
+    );
   if (json.model.type !== 'BPE') {
     throw refused(`GGUF supports BPE tokenizers, but this one is ${String(json.model.type)}`);
   }

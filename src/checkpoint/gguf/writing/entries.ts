@@ -16,7 +16,7 @@ export function entriesFromConfig(form: GgufForm, config: CommonConfig, path: st
   const { architecture } = form;
   const refused = (problem: string) =>
     new RopewalkError(
-      `${path}: ${problem}, which llama.cpp cannot run as ${architecture}; export it with --to hf or --to onnx.`,
+      `${path}: ${problem}, which llama.cpp cannot run as ${architecture}; export it as a Hugging Face directory or as ONNX.`,
     );
   const settings = [...form.write(config, refused), ['vocab_size', 'u32', config.vocab_size] as const];
   return settings.map(([key, type, value]): GgufEntry => [`${architecture}.${key}`, type, value]);

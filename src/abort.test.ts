@@ -1,0 +1,48 @@
+import { getEventListeners } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { onAbort } from './abort.ts';
+
+describe('onAbort', () => {
+  it('calls everyone who still waits, each once, through one listener on the signal', () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const called: number[] = [];
+    const ends = Array.from({ length: 20 }, (_, i) => onAbort(signal, () => called.push(i)));
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    for (const end of ends.slice(3)) end();
+    controller.abort();
+    controller.abort();
+    expect(called).toEqual([0, 1, 2]);
+  });
+
+  it('leaves no listener behind where nobody waits any more, and takes new ones after that', () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const end = onAbort(signal, () => {});
+    end();
+    end();
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    let calls = 0;
+    const count = () => {
+      calls++;
+    };
+    onAbort(signal, count);
+    onAbort(signal, count)();
+    end();
+    controller.abort();
+    expect(calls).toBe(1);
+  });
+
+  it('lets a listener end the waiting of another', () => {
+    const controller = new AbortController();
+    let calls = 0;
+    onAbort(controller.signal, () => second());
+    const second = onAbort(controller.signal, () => calls++);
+    controller.abort();
+    expect(calls).toBe(0);
+  });
+
+  it('without a signal does nothing', () => {
+    expect(() => onAbort(undefined, () => {})()).not.toThrow();
+  });
+});
