@@ -39,6 +39,8 @@ export { type Listening, type ListenOptions, listen } from './serve/listen.node.
 export type { LogEntry } from './serve/log.ts';
 export type { ServedModel } from './serve/model-pool.ts';
 export type { ServeOptions } from './serve/options.ts';
+export { playgroundPage } from './serve/page.node.ts';
+export type { PageFile, PageFiles } from './serve/page.ts';
 export { type ModelService, serve } from './serve/serve.ts';
 export * as text from './text/index.node.ts';
 export * as tokenizer from './tokenizer/index.node.ts';
