@@ -282,7 +282,7 @@ describe('data files', () => {
       /:2: the field prompt is not a string/,
     ],
     ['x.jsonl', '{"prompt":"a","completion":"b"}\n[1]', /x\.jsonl:2: not a JSON object/],
-    ['x.jsonl', '{"question":"a"}', /x\.jsonl:1: no known form.*"question".*--column prompt=NAME/],
+    ['x.jsonl', '{"question":"a"}', /x\.jsonl:1: no known form.*"question".*columns: \{ prompt: 'NAME'/],
     ['x.jsonl', '{"messages":[{"role":"root","content":"a"}]}', /x\.jsonl:1: message 1 .* the role "root"/],
     ['x.jsonl', '{"messages":[{"role":"user","content":["a"]}]}', /x\.jsonl:1: message 1 .* not text/],
     ['x.jsonl', '{"messages":"no"}', /x\.jsonl:1: the field messages holds a text that is not JSON/],

@@ -158,7 +158,7 @@ describe('with 8-bit activations', () => {
   it('guesses, prefix caches and batches of sliding windows are refused with the remedy', async () => {
     const decoder = await decoderOf('llama', { bits: 4, block: 32 }, false);
     const draft = await decoderOf('llama', { bits: 4, block: 32 }, true);
-    const remedy = /exact activations \(--activations exact; in a program: activations: 'exact'\)/;
+    const remedy = /exact activations \(activations: 'exact'\)/;
     await expect(idsOf(decoder, [1], { speculate: 'lookup' })).rejects.toThrow(remedy);
     await expect(idsOf(decoder, [1], { speculate: { draft } })).rejects.toThrow(remedy);
     expect(() => new PrefixCache(decoder)).toThrow(remedy);
