@@ -12,8 +12,6 @@ const rooms = readdirSync(source, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts') && !path.startsWith('cli/'))
   // Style sheets have custom properties.
   .filter((path) => !path.startsWith('kernels/assembly/') && !path.endsWith('style.ts'))
-  // TEMP
-  .filter((path) => !/^(training|distillation|finetune)\//.test(path))
   .sort();
 
 /** The flag that a thread inherits from Node and must not. */
