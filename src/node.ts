@@ -20,6 +20,7 @@ export { type DataFiles, dataFiles } from './finetune/data-files.node.ts';
 export { type FinetuneOptions, finetune } from './finetune/finetune.node.ts';
 export type { FinetuneData } from './finetune/job.node.ts';
 export type { FinetuneSettings } from './finetune/settings.ts';
+export * as generation from './generation/index.node.ts';
 export { load } from './generation/load.node.ts';
 export { type LoadOptions, loadHere } from './generation/load-here.node.ts';
 export * as hub from './hub/index.node.ts';

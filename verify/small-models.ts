@@ -1,7 +1,7 @@
 /**
- * Trains the models of verify/gguf.ts: each family that llama.cpp has, small, in the form that it has there.
+ * Trains the models of verify/gguf.ts and verify/transformers-js.ts: each family, small, in a form that llama.cpp has.
  *
- *     node scripts/run-ts.js verify/gguf-models.ts TEXT OUT [--steps 300] [--families qwen2,mistral]
+ *     node scripts/run-ts.js verify/small-models.ts TEXT OUT [--steps 300] [--families qwen2,mistral]
  *
  * OUT gets a folder for each. The tiny presets are changed where GGUF has no place for what they have: Mistral's windows, Gemma
  * 3's own pattern of layers (here every sixth of 12 is global), EXAONE 4's windows at other than 64 layers, of which there is
@@ -21,7 +21,7 @@ const { positionals, values } = parseArgs({
   options: { steps: { type: 'string', default: '300' }, families: { type: 'string' } },
 });
 const [file, out] = positionals;
-if (!file || !out) throw new Error('usage: verify/gguf-models.ts TEXT OUT');
+if (!file || !out) throw new Error('usage: verify/small-models.ts TEXT OUT');
 const chosen = values.families?.split(',');
 
 const types = (layers: number, every: number) =>
@@ -44,7 +44,7 @@ const json = trainBpe(texts, { vocabSize: 512 });
 const tokenizer = Tokenizer.fromJSON(json, bpeTokenizerConfig(json));
 const tokens = Int32Array.from(texts.flatMap((text) => tokenizer.encode(text, { addSpecialTokens: false })));
 for (const family of families) {
-  if ('none' in family.gguf || (chosen && !chosen.includes(family.name))) continue;
+  if (chosen && !chosen.includes(family.name)) continue;
   for (const [i, change] of (own[family.name] ?? [{}]).entries()) {
     const name = i === 0 ? family.name : `${family.name}-${i + 1}`;
     rmSync(join(out, name), { recursive: true, force: true });
