@@ -12,7 +12,9 @@ import { RopewalkError } from '../errors.ts';
 import type { RopeConfig } from '../families/common/rope-config.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
+import { oneOf, option } from '../options.ts';
 import { checkFloat16 } from './external-data.ts';
+import { defineFormat } from './format.node.ts';
 import type { ExportProgress, ExportResult, ExportSource } from './source.node.ts';
 
 /** Types of matrices, with llama.cpp's `llama_ftype` of a file of them. */
@@ -35,6 +37,24 @@ export interface GgufExportOptions {
   readonly type?: GgufType;
   readonly onProgress?: ExportProgress;
 }
+
+export const gguf = defineFormat({
+  name: 'gguf',
+  title: 'GGUF',
+  help: [
+    'one file for llama.cpp and programs built on it; norms, biases and positions stay float32, and with q8_0 or q4_0,',
+    'matrices whose rows are no whole blocks of 32 become f16',
+  ],
+  options: {
+    type: option(oneOf(GGUF_TYPES as [GgufType, ...GgufType[]]), 'what matrices are stored in', {
+      value: 'type',
+    }),
+  },
+  defaults: { type: 'f16' },
+  precision: 'type',
+  write: (source, path, { type }, onProgress) =>
+    exportGguf(source, path, { onProgress, ...(type && { type }) }),
+});
 
 /**
  * Writes a model as one GGUF file that llama.cpp and its relatives run: weights, configuration, tokenizer and chat

@@ -4,7 +4,9 @@ import { CARRIED_FILES, CONFIG_FILE, GENERATION_CONFIG_FILE } from '../checkpoin
 import { RopewalkError } from '../errors.ts';
 import { recoverDirectory, writeDirectoryAtomic, writeFileAtomic } from '../files/atomic.node.ts';
 import { toConfigJson } from '../files/json.ts';
+import { oneOf, option } from '../options.ts';
 import { writeWeightData } from './external-data.ts';
+import { defineFormat, dtypeOption } from './format.node.ts';
 import { type OnnxModel, onnxModel } from './onnx.ts';
 import {
   checkTarget,
@@ -31,6 +33,27 @@ export interface OnnxExportOptions {
   readonly cache?: 'with' | 'without' | 'both';
   readonly onProgress?: ExportProgress;
 }
+
+export const onnx = defineFormat({
+  name: 'onnx',
+  title: 'ONNX',
+  help: [
+    'onnx/model.onnx and onnx/model.onnx_data of ai.onnx operators alone, in the layout of transformers.js; with',
+    'float16, matrices are stored in float16 and everything is computed in float32; --cache without writes',
+    'onnx/model_no_cache.onnx',
+  ],
+  options: {
+    dtype: dtypeOption(['float32', 'float16']),
+    cache: option(oneOf(['with', 'without', 'both']), 'the graph with a cache, without one, or both', {
+      value: 'graphs',
+      negated: 'without',
+    }),
+  },
+  defaults: { dtype: 'float32', cache: 'with' },
+  precision: 'dtype',
+  write: (source, path, { dtype, cache }, onProgress) =>
+    exportOnnx(source, path, { onProgress, ...(dtype && { dtype }), ...(cache && { cache }) }),
+});
 
 /**
  * Writes a model as ONNX: a folder in the layout that transformers.js loads, of ai.onnx operators alone, so that any
