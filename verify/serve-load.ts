@@ -23,7 +23,19 @@ await saveUntrained(path, { max_position_embeddings: 4096, eos_token_id: [0] }, 
 
 const server = spawn(
   process.execPath,
-  ['bin/ropewalk.js', 'serve', path, '--port', '0', '--quiet', '--no-page', '--max-queue', '200'],
+  [
+    'bin/ropewalk.js',
+    'serve',
+    path,
+    '--port',
+    '0',
+    '--quiet',
+    '--no-page',
+    '--max-queue',
+    '200',
+    '--prefix-cache',
+    '32MB',
+  ],
   {
     stdio: ['ignore', 'pipe', 'inherit'],
   },
