@@ -122,3 +122,10 @@ function readToken(path: string): string | undefined {
     throw fileError(error, 'read the token', path);
   }
 }
+
+/** The id of one file of the repository that another id names: `org/name@main` and `a.gguf` make `org/name@main:a.gguf`. */
+export function idOfFile(id: string, file: string): string {
+  const named = repositoryNamed(id, 'models');
+  if (!named) throw new RopewalkError(`${id} names no repository of the hub.`);
+  return `${named.id}${named.revision === undefined ? '' : `@${named.revision}`}:${file}`;
+}

@@ -1,13 +1,11 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { openModel, tokenizerOf } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import type { Decoder } from '../../generation/decoder.ts';
-import { checkDraftTokenizer } from '../../generation/speculate/draft-tokenizer.ts';
+import { openDraft } from '../../generation/speculate/open-draft.node.ts';
 import type { Speculation } from '../../generation/speculate/speculate.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { showWarnings } from '../terminal/warnings.ts';
-import { type DecoderFlags, decoderFor } from './models.ts';
+import { type DecoderFlags, decoderOptions } from './models.ts';
 import { modelPath } from './resolve.ts';
 
 /** How tokens are guessed ahead. */
@@ -50,15 +48,11 @@ export async function speculationFor(
   const exact = { activations: 'exact' } as const;
   if (draft === undefined)
     return { ...(speculate && { speculate, decoder: exact }), release: async () => {} };
-  const opened = await openModel(await modelPath(draft));
+  const opened = await openDraft(await modelPath(draft), tokenizer, decoderOptions(flags));
   showWarnings(opened.warnings);
-  let decoder: Decoder;
-  try {
-    const other = await tokenizerOf(opened.checkpoint);
-    if (tokenizer && other) checkDraftTokenizer(tokenizer, other);
-    decoder = await decoderFor(opened, flags, true);
-  } finally {
-    await opened.checkpoint.tensors.close();
-  }
-  return { speculate: { draft: decoder }, decoder: exact, release: () => decoder.release() };
+  return {
+    speculate: { draft: opened.decoder },
+    decoder: exact,
+    release: () => opened.decoder.release(),
+  };
 }

@@ -7,6 +7,7 @@ const OTHERWISE: Readonly<Record<string, (value: OptionValue | undefined) => Nam
     option: 'specialTokens',
     ...(value !== undefined && { value: value ? 'special' : 'text' }),
   }),
+  resume: () => ({ option: 'resume' }),
   columns: (value) => ({ option: 'column', ...(value !== undefined && { value }) }),
 };
 
