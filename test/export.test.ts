@@ -192,7 +192,7 @@ describe('ropewalk export', () => {
     expect(stdout).toMatch(/ONNX, float32, [\d,]+ parameters/);
     expect(stdout).toContain('onnx/model.onnx_data');
     expect(stderr).toContain('export 100%');
-    expect(stderr).toContain('has no tokenizer.json, so the export has none either.');
+    expect(stderr).toContain('has no tokenizer.json, so neither has the export.');
   });
 
   it('prints JSON on demand, and cuts shards as asked', async () => {

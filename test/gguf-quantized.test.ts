@@ -44,7 +44,7 @@ function randomNumbers(seed: number): () => number {
   };
 }
 
-/** A model of random weights; where they are quantised, their stored bytes by the names of the weights. */
+/** A model of random weights; where they are quantized, their stored bytes by the names of the weights. */
 function writeModel(name: string, type: GgmlType): { path: string; bytes: Map<string, Uint8Array> } {
   const random = randomNumbers(TYPES.indexOf(type as 'Q8_0') + 11);
   const family = familyByName(name);

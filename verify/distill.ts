@@ -166,7 +166,7 @@ const ways = {
       },
     }),
   offline: (seed: number) => learn(seed, { kind: 'offline', file: sampled }),
-  // For comparison: the largest probabilities, renormalised, are another distribution.
+  // For comparison: the largest probabilities, renormalized, are another distribution.
   'offline, largest': (seed: number) => learn(seed, { kind: 'offline', file: largest }),
 };
 type Way = keyof typeof ways;
@@ -185,8 +185,8 @@ await teacher.close();
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 /** Of the mean. */
 const standardError = (values: readonly number[]) => {
-  const centre = mean(values);
-  const squares = values.reduce((sum, value) => sum + (value - centre) ** 2, 0);
+  const center = mean(values);
+  const squares = values.reduce((sum, value) => sum + (value - center) ** 2, 0);
   return Math.sqrt(squares / (values.length - 1) / values.length);
 };
 say(

@@ -23,7 +23,7 @@ const TYPES = {
   q4_0: { type: 'Q4_0', fileType: 2 },
 } as const;
 
-/** ggml's version of its quantised formats. */
+/** ggml's version of its quantized formats. */
 const QUANTIZATION_VERSION = 2;
 
 export type GgufType = keyof typeof TYPES;
@@ -53,12 +53,12 @@ export async function exportGguf(
   const { tensors, mixed } = tensorsOf(source, TYPES[type].type);
   if (mixed.length > 0) {
     notes.push(
-      `${mixed.length} weights are stored as F16, for their rows are no whole blocks of 32: ${few(mixed)}.`,
+      `${mixed.length} weights are stored as F16, because their rows are not a multiple of 32: ${few(mixed)}.`,
     );
   }
   if (source.unused.length > 0) {
     notes.push(
-      `${source.unused.length} tensors of ${source.checkpoint.path} that the model has no place for are left out: ${few(source.unused)}.`,
+      `${source.unused.length} tensors of ${source.checkpoint.path} have no place in the model and are omitted: ${few(source.unused)}.`,
     );
   }
   const total = tensors.reduce((sum, each) => sum + ggufTensorBytes(each.shape, each.type), 0);
@@ -89,13 +89,13 @@ async function metadataOf(source: ExportSource, type: GgufType, notes: string[])
   const { rope_scaling } = config as Partial<RopeConfig>;
   if (rope_scaling?.rope_type === 'dynamic') {
     notes.push(
-      "llama.cpp has no dynamic RoPE scaling; within the model's positions it changes nothing, and the file is without it.",
+      "llama.cpp has no dynamic RoPE scaling; it is omitted, which changes nothing within the model's positions.",
     );
   }
   const files = await checkpoint.tokenizerFiles();
   if (!files) {
     throw new RopewalkError(
-      `${path}: it has no tokenizer, without which programs built on llama.cpp cannot run it; put its tokenizer.json there.`,
+      `${path}: it has no tokenizer, which programs based on llama.cpp need; add its tokenizer.json.`,
     );
   }
   const tokens = entriesFromTokenizer(
@@ -171,12 +171,12 @@ function few(names: readonly string[]): string {
 async function checkFile(path: string, { checkpoint }: ExportSource): Promise<void> {
   if (!/\.gguf$/i.test(path)) {
     throw new RopewalkError(
-      `cannot write ${path}: programs know a GGUF file by its name; let it end in .gguf`,
+      `cannot write ${path}: programs recognize a GGUF file by its name; use a name that ends in .gguf`,
     );
   }
   if (splitNames(basename(path))) {
     throw new RopewalkError(
-      `cannot write ${path}: such a name says that it is one part of several; choose another name`,
+      `cannot write ${path}: this name is reserved for one part of several; choose another name`,
     );
   }
   const target = await realpath(path).catch((error: unknown) => {
@@ -188,9 +188,7 @@ async function checkFile(path: string, { checkpoint }: ExportSource): Promise<vo
   const parts = splitNames(basename(own))?.map((name) => join(dirname(own), name)) ?? [own];
   for (const part of parts) {
     if ((await realpath(part).catch(() => undefined)) === target) {
-      throw new RopewalkError(
-        `cannot export into ${path}: it is the model that is read; choose another name.`,
-      );
+      throw new RopewalkError(`cannot export into ${path}: it is the source model; choose another name.`);
     }
   }
 }

@@ -104,7 +104,7 @@ function onnxNotes({ family }: ExportSource, kinds: readonly ('with' | 'without'
   }
   if (!kinds.includes('with')) {
     notes.push(
-      `transformers.js wants ${FOLDER}/${MODEL_FILES.with}, the graph with a cache, which was not asked for.`,
+      `transformers.js needs ${FOLDER}/${MODEL_FILES.with}, the graph with a cache, which was not requested.`,
     );
   }
   return notes;
