@@ -82,19 +82,19 @@ const TYPED: Readonly<Partial<Record<keyof ExportFlags, string>>> = {
 export function register(program: Command): void {
   program
     .command('export')
-    .description('Write a model in another format, with its tokenizer and configuration.')
+    .description('Convert a model to another format, with its tokenizer and configuration.')
     .argument('<model>', 'a Hugging Face model directory, a GGUF file, or the --out of a training run')
     .addOption(new Option('--to <format>', 'the format').choices(Object.keys(FORMATS)).makeOptionMandatory())
     .requiredOption(
       '--out <path>',
-      'the folder to write, or with gguf the file; it appears whole or not at all',
+      'the folder to write, or the file with gguf; written completely or not at all',
     )
     .option(
       '--dtype <dtype>',
-      'hf, onnx: what weights are stored in: float32 (default), float16 or, with hf, bfloat16',
+      'hf, onnx: type of the stored weights: float32 (default), float16 or, with hf, bfloat16',
     )
     .addOption(
-      new Option('--type <type>', 'gguf: what matrices are stored in; default f16').choices(GGUF_TYPES),
+      new Option('--type <type>', 'gguf: type of the stored matrices; default f16').choices(GGUF_TYPES),
     )
     .option(
       '--max-shard-size <size>',
@@ -113,11 +113,11 @@ export function register(program: Command): void {
       'after',
       `
 hf    safetensors, config.json, generation_config.json and the tokenizer's files, as transformers loads them
-onnx  onnx/model.onnx and onnx/model.onnx_data of ai.onnx operators alone, in the layout of transformers.js; with
+onnx  onnx/model.onnx and onnx/model.onnx_data with only ai.onnx operators, in the layout of transformers.js; with
       float16, matrices are stored in float16 and everything is computed in float32; --cache without writes
       onnx/model_no_cache.onnx
 gguf  one file for llama.cpp and programs built on it; norms, biases and positions stay float32, and with q8_0 or q4_0,
-      matrices whose rows are no whole blocks of 32 become f16
+      matrices whose rows are not a multiple of 32 become f16
 
 Examples:
   ropewalk export runs/llama --to hf --dtype bfloat16 --out llama-bf16
