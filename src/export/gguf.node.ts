@@ -43,7 +43,7 @@ export const gguf = defineFormat({
   title: 'GGUF',
   help: [
     'one file for llama.cpp and programs built on it; norms, biases and positions stay float32, and with q8_0 or q4_0,',
-    'matrices whose rows are no whole blocks of 32 become f16',
+    'matrices whose rows are not a multiple of 32 become f16',
   ],
   options: {
     type: option(oneOf(GGUF_TYPES as [GgufType, ...GgufType[]]), 'what matrices are stored in', {
