@@ -36,7 +36,7 @@ export class FileRows implements RowReader {
       }
       if (count === 0) {
         throw new RopewalkError(
-          `cannot read ${name}: it has become shorter; do not change a model that is in use`,
+          `cannot read ${name}: it became shorter; do not change a model that is in use`,
         );
       }
       done += count;

@@ -63,7 +63,7 @@ Examples:
   ropewalk generate runs/llama --prompt "Call me" --max-tokens 60
   ropewalk score runs/llama --text held-out.txt --json
 
-ropewalk <command> --help says more.`,
+Run ropewalk <command> --help for the options of a command.`,
     )
     .showSuggestionAfterError()
     .exitOverride()

@@ -54,7 +54,7 @@ class Parser {
 
   parse(): Piece[][] {
     const alternatives = this.#alternatives();
-    if (this.#at < this.#source.length) throw new Problem('it has a ")" too many');
+    if (this.#at < this.#source.length) throw new Problem('it has an unmatched ")"');
     return alternatives;
   }
 
@@ -122,7 +122,7 @@ class Parser {
     if (rest.startsWith('?') && opening === undefined) throw new Problem('it has a group of an unknown kind');
     this.#at += opening?.length ?? 0;
     const alternatives = this.#alternatives();
-    if (this.#source[this.#at++] !== ')') throw new Problem('it has a "(" too many');
+    if (this.#source[this.#at++] !== ')') throw new Problem('it has an unmatched "("');
     const width = !/^\?<?[=!]/.test(opening ?? '');
     return { kind: 'group', alternatives, behind: /^\?<[=!]/.test(opening ?? ''), width };
   }
@@ -133,7 +133,7 @@ class Parser {
     // Classes may stand in classes.
     while (open > 0) {
       const character = this.#source[this.#at++];
-      if (character === undefined) throw new Problem('it has a "[" without its "]"');
+      if (character === undefined) throw new Problem('it has an unmatched "["');
       if (character === '\\') this.#at++;
       else if (character === '[') open++;
       else if (character === ']') open--;
@@ -144,11 +144,11 @@ class Parser {
   #escape(): Piece {
     const letter = this.#source[this.#at++];
     if (letter === undefined) throw new Problem('it ends in a "\\"');
-    if (/[1-9]/.test(letter) || letter === 'k') throw new Problem('it refers back to a group');
+    if (/[1-9]/.test(letter) || letter === 'k') throw new Problem('it has a backreference');
     if (/[bBAzZG]/.test(letter)) return { kind: 'assertion' };
     if (/[pP]/.test(letter)) {
       const property = /^\{[^}]{1,60}\}|^[A-Z]/.exec(this.#source.slice(this.#at, this.#at + 64));
-      if (!property) throw new Problem('it has a property without its name');
+      if (!property) throw new Problem('it has a property without a name');
       this.#at += property[0].length;
       return { kind: 'character', literal: undefined };
     }
@@ -175,7 +175,7 @@ function check(alternatives: readonly Piece[][], behind = false): boolean {
       if (repeatsWithoutEnd(piece, behind)) {
         endless = true;
         if (++inARow > IN_A_ROW)
-          throw new Problem(`it has more than ${IN_A_ROW} endless repetitions in a row`);
+          throw new Problem(`it has more than ${IN_A_ROW} unbounded repetitions in a row`);
       }
     }
   }
@@ -188,10 +188,10 @@ function repeatsWithoutEnd(piece: Piece, behind: boolean): boolean {
   const { body, most } = piece;
   const inner = repeatsWithoutEnd(body, behind);
   if (most <= 1) return inner;
-  if (inner) throw new Problem('it repeats what itself repeats without end');
+  if (inner) throw new Problem('it nests unbounded repetitions');
   if (most <= FEW) return false;
-  if (behind) throw new Problem('it looks behind without end');
-  if (canBeEmpty(body)) throw new Problem('it repeats without end what may be empty');
+  if (behind) throw new Problem('it has an unbounded lookbehind');
+  if (canBeEmpty(body)) throw new Problem('it repeats something that may be empty without a bound');
   if (body.kind === 'group') checkBeginnings(body.alternatives);
   return true;
 }
@@ -204,7 +204,7 @@ function checkBeginnings(alternatives: readonly Piece[][]): void {
     piece?.kind === 'character' ? piece.literal?.toLowerCase() : undefined,
   );
   if (first.includes(undefined) || new Set(first).size < first.length) {
-    throw new Problem('it repeats alternatives that can begin alike');
+    throw new Problem('it repeats alternatives that can start with the same character');
   }
 }
 

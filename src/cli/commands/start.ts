@@ -28,14 +28,14 @@ export function register(program: Command): void {
   program
     .command('start')
     .description(
-      'The main job: train the four families on a novel, compare and measure them, write an HTML report.',
+      'Run the main job: train four families on a novel, compare and measure them, write an HTML report.',
     )
-    .option('--out <dir>', 'folder of the job; a job in it is gone on with', USUAL_FOLDER)
+    .option('--out <dir>', 'folder of the job; an existing job is resumed', USUAL_FOLDER)
     .addOption(localeOption())
-    .option('--steps <n>', 'optimiser steps for each family', count)
+    .option('--steps <n>', 'optimizer steps for each family', count)
     .option('--families <names>', 'families to train instead of the four, such as gpt,qwen3', familyList)
     .option('--threads <n>', 'threads of the engine', count, 2)
-    .option('--fresh', 'begin again: removes what this job has left in --out')
+    .option('--fresh', 'start over: removes what this job left in --out')
     .addHelpText(
       'after',
       `
@@ -147,14 +147,14 @@ const messages: Readonly<Record<Locale, Messages>> = {
     encoding: 'encoding',
     measuring: 'measuring',
     stopping: 'stopping after this step; a checkpoint will be saved …',
-    interrupted: 'interrupted; the same command goes on from here',
-    stored: 'these are the stored results of a finished job; --fresh begins again',
+    interrupted: 'interrupted; the same command resumes',
+    stored: 'stored results of a finished job; --fresh starts over',
     report: 'Report',
     explore: 'See the difference in the browser',
     finished: (time) => `finished in ${time}`,
     corpus: (title, tokens, heldOut) => `${title}: ${tokens} tokens, the last ${heldOut} held out`,
     baselines: (unigram, bigram) => `held-out loss to beat: unigram ${unigram}, bigram ${bigram}`,
-    resumed: (title, step) => `${title}: going on after step ${step}`,
+    resumed: (title, step) => `${title}: resuming after step ${step}`,
     step: (step, loss, speed, left) => `step ${step}  loss ${loss}  ${speed} tokens/s  ${left} left`,
     family: (title, parameters, loss, speed) =>
       `${title}: ${parameters} parameters, held-out loss ${loss}, ${speed} tokens/s in training`,

@@ -91,7 +91,7 @@ export function parsePattern(source: string): Pattern {
     new RegExp(source, 'u');
   } catch {
     throw new RopewalkError(
-      'it is no regular expression (ECMAScript, u flag: ], { and } outside of classes are escaped, and letters are not)',
+      'it is not a regular expression (ECMAScript, u flag: escape ], { and } outside classes, and do not escape letters)',
     );
   }
   return new PatternReader(source).read();
@@ -212,7 +212,7 @@ class PatternReader {
     const negative = this.#source[this.#at] === '!';
     if (negative || this.#source[this.#at] === '=') {
       if (++this.#lookAheads > MOST_LOOK_AHEADS) {
-        throw new RopewalkError(`it has more than ${MOST_LOOK_AHEADS} look-aheads`);
+        throw new RopewalkError(`it has more than ${MOST_LOOK_AHEADS} lookaheads`);
       }
       this.#at++;
       return { ahead: this.#untilEnd(false), negative };
@@ -280,7 +280,7 @@ class PatternReader {
       case 'B':
         return this.#refuse(`\\${character}`);
       default:
-        if (/^[1-9k]$/.test(character)) return this.#refuse('a back reference');
+        if (/^[1-9k]$/.test(character)) return this.#refuse('a backreference');
         return single(CONTROL[character] ?? character.codePointAt(0)!);
     }
   }

@@ -211,7 +211,7 @@ class GgufTensors implements TensorReader {
         toQuantizedMatrix(type, bytes, count, columns, rowsOfArrays(shape, into, row, count));
         continue;
       }
-      // Quantised rows move whole.
+      // Quantized rows move whole.
       const { matrix } = toQuantizedMatrix(type, bytes, count, columns);
       for (let i = 0; i < count; i++) {
         copyArrays(rowsOfArrays(matrix, matrix, i, 1), rowsOfArrays(shape, into, place(row + i), 1));
@@ -230,7 +230,7 @@ class GgufTensors implements TensorReader {
       transform === 'transposed'
     ) {
       throw new RopewalkError(
-        `${this.#file.name}: the rows of tensor ${quote(name)} cannot be read one by one.`,
+        `${this.#file.name}: the rows of tensor ${quote(name)} cannot be read individually.`,
       );
     }
     const { type, offset, byteLength, source } = tensor;
@@ -269,7 +269,7 @@ class GgufTensors implements TensorReader {
   #checkRoom(name: string, elements: number, target: Float32Array): void {
     if (target.length === elements) return;
     throw new RopewalkError(
-      `${this.#file.name}: tensor ${quote(name)} has ${elements} numbers, and the memory for it ${target.length}.`,
+      `${this.#file.name}: tensor ${quote(name)} has ${elements} values, but the memory for it has ${target.length}.`,
     );
   }
 
