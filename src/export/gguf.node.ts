@@ -5,9 +5,14 @@ import { toGguf } from '../checkpoint/gguf/names.ts';
 import { splitNames } from '../checkpoint/gguf/reading/reader.ts';
 import { toStored } from '../checkpoint/gguf/reading/store.ts';
 import { entriesFromTokenizer } from '../checkpoint/gguf/tokenizer/tokenizer-entries.ts';
-import { GGML_TYPES, type WritableGgmlType } from '../checkpoint/gguf/types.ts';
+import type { WritableGgmlType } from '../checkpoint/gguf/types.ts';
 import { entriesFromConfig, type GgufEntry } from '../checkpoint/gguf/writing/entries.ts';
-import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoint/gguf/writing/writer.ts';
+import {
+  type GgufTensorToWrite,
+  ggufTensorBytes,
+  ggufTypeOf,
+  writeGguf,
+} from '../checkpoint/gguf/writing/writer.ts';
 import { RopewalkError } from '../errors.ts';
 import type { RopeConfig } from '../families/common/rope-config.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
@@ -156,7 +161,7 @@ function tensorsOf(
       );
     }
     const shape = place.transform === 'transposed' ? parameter.shape.toReversed() : [...parameter.shape];
-    const type = typeOf(place.name, shape, wanted);
+    const type = ggufTypeOf(place.name, shape, wanted);
     if (type === 'F16' && wanted !== 'F16') mixed.push(path);
     const read = async () => {
       const values = await checkpoint.tensors.readFloat32(names.get(path)!);
@@ -175,12 +180,6 @@ function tensorsOf(
     });
   }
   return { tensors, mixed };
-}
-
-/** Only matrices that are multiplied by, and the embedding, are anything but float32. */
-function typeOf(name: string, shape: readonly number[], wanted: WritableGgmlType): WritableGgmlType {
-  if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
-  return shape.at(-1)! % GGML_TYPES[wanted].block === 0 ? wanted : 'F16';
 }
 
 function few(names: readonly string[]): string {
