@@ -51,7 +51,7 @@ export interface DataSources {
 }
 
 /** How far reading data files is. */
-export interface DataProgress {
+interface DataProgress {
   readonly rows: number;
   readonly tokens: number;
   /** Of the files' bytes, from 0 to 1. */

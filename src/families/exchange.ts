@@ -96,7 +96,7 @@ function exchangedNames(names: DecoderNames, { activation }: PartChanges): Decod
 }
 
 /** @throws RopewalkError for parts that do not go together. */
-export function exchangeParts(parts: DecoderParts, changes: PartChanges): DecoderParts {
+function exchangeParts(parts: DecoderParts, changes: PartChanges): DecoderParts {
   const { positions, finalCap, tied } = changes;
   const headDim = parts.layers[0]!.attention.headDim;
   if (positions === 'rotary' && headDim % 2 !== 0) {

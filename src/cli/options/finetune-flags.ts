@@ -11,7 +11,7 @@ import { column, DATA_HELP, specialTokensOption, TOO_LONG_HELP } from './data-op
 import { collect, count, integer, notNegative, positive, wholeNumber } from './options.ts';
 
 /** What a configuration file may hold: the settings of a run, and what else the command needs. */
-export const finetuneConfig = z.strictObject({
+const finetuneConfig = z.strictObject({
   ...finetuneSettings.shape,
   model: z.string().optional(),
   data: z.union([z.string(), z.array(z.string())]).optional(),

@@ -41,7 +41,7 @@ const NOTHING_FOLLOWS: Pattern = {
 const MOST_DEPTH = 50;
 const MOST_LOOK_AHEADS = 16;
 
-export function complement(ranges: Ranges): Ranges {
+function complement(ranges: Ranges): Ranges {
   const rest: [number, number][] = [];
   let next = 0;
   for (const [from, to] of ranges) {
@@ -52,7 +52,7 @@ export function complement(ranges: Ranges): Ranges {
   return rest;
 }
 
-export function union(...all: readonly Ranges[]): Ranges {
+function union(...all: readonly Ranges[]): Ranges {
   const merged: [number, number][] = [];
   for (const [from, to] of all.flat().sort((a, b) => a[0] - b[0])) {
     const last = merged.at(-1);
