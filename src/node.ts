@@ -7,13 +7,7 @@ export { type OpenedModel, openModel } from './checkpoint/load.node.ts';
 export { openTokenizer } from './checkpoint/tokenizer.node.ts';
 export * from './core.ts';
 export * as data from './data/index.node.ts';
-export {
-  type DistillEvent,
-  type DistillOptions,
-  type DistillSettings,
-  distill,
-  type TeachingSource,
-} from './distillation/distill.node.ts';
+export { type DistillationOptions, distill, type TeachingSource } from './distillation/distill.node.ts';
 export * as distillation from './distillation/index.node.ts';
 export { type TeachEvent, type TeachingData, type TeachOptions, teach } from './distillation/teach.node.ts';
 export { exportGguf, type GgufExportOptions, type GgufType } from './export/gguf.node.ts';
@@ -23,10 +17,8 @@ export { exportQuantized, type QuantizedExportOptions } from './export/quantized
 export type { ExportProgress, ExportResult, ExportSource } from './export/source.node.ts';
 export * as files from './files/index.node.ts';
 export { type DataFiles, dataFiles } from './finetune/data-files.node.ts';
-export type { FinetuneEvent } from './finetune/events.ts';
 export { type FinetuneOptions, finetune } from './finetune/finetune.node.ts';
 export type { FinetuneData } from './finetune/job.node.ts';
-export type { FinetunePlan } from './finetune/plan.ts';
 export type { FinetuneSettings } from './finetune/settings.ts';
 export { load } from './generation/load.node.ts';
 export { type LoadOptions, loadHere } from './generation/load-here.node.ts';
@@ -39,13 +31,13 @@ export { type Listening, type ListenOptions, listen } from './serve/listen.node.
 export type { LogEntry } from './serve/log.ts';
 export type { ServedModel } from './serve/model-pool.ts';
 export type { ServeOptions } from './serve/options.ts';
+export { playgroundPage } from './serve/page.node.ts';
+export type { PageFile, PageFiles } from './serve/page.ts';
 export { type ModelService, serve } from './serve/serve.ts';
 export * as text from './text/index.node.ts';
 export * as tokenizer from './tokenizer/index.node.ts';
 export * as training from './training/index.node.ts';
-export {
-  type PretrainEvent,
-  type PretrainOptions,
-  type PretrainSettings,
-  pretrain,
-} from './training/runs/pretrain.node.ts';
+export type { RunEvent } from './training/runs/events.ts';
+export type { RunPlan } from './training/runs/plan.ts';
+export { type PretrainingOptions, pretrain } from './training/runs/pretrain.node.ts';
+export type { RunOptions } from './training/runs/run-job.node.ts';

@@ -138,7 +138,7 @@ describe.each(cases)('%s block by block', (name) => {
         new AdamW(allocateTrainable(new HostMemory(), parameters), { weightDecay: 0.1 });
       const optimizers = [adamw(expected), adamw(actual)] as const;
       for (let step = 0; step < 6; step++) {
-        const settings = { learningRate: 1e-3, clipNorm: 0 };
+        const settings = { learningRate: 1e-3, clip: 0 };
         const e = await expected.step([rowsOf(step)], { ...settings, optimizer: optimizers[0] });
         const a = await actual.step([rowsOf(step)], { ...settings, optimizer: optimizers[1] });
         // To the bit where the head is computed whole; in chunks the sums of float32 numbers come in another order.
@@ -170,7 +170,7 @@ describe.each(cases)('%s block by block', (name) => {
         const actual = await blocks(name, { gradients, trains, headChunk: 50 });
         const before = new Map([...actual.values()].map(([path, value]) => [path, value.slice()]));
         const { loss } = await expected.computeGradients([rowsOf(7)]);
-        const settings = { optimizer: new Sgd(), learningRate: 0.5, clipNorm: 0 };
+        const settings = { optimizer: new Sgd(), learningRate: 0.5, clip: 0 };
         const step = await actual.step([rowsOf(7)], settings);
         expect(Math.abs(step.loss - loss)).toBeLessThanOrEqual(1e-6);
         for (const { name: path, value } of expected.parameters) {
@@ -231,14 +231,14 @@ describe('updates as gradients come', () => {
     const gradients = new Map(trainables.map(({ name, gradient }) => [name, gradient.slice()]));
     const learner = await blocks('llama', { gradients: 'as you go' });
     const before = new Map([...learner.values()].map(([path, value]) => [path, value.slice()]));
-    const clipNorm = 0.01;
-    await learner.step([rowsOf(3)], { optimizer: new Sgd(), learningRate: 1, clipNorm });
+    const clip = 0.01;
+    await learner.step([rowsOf(3)], { optimizer: new Sgd(), learningRate: 1, clip });
     const blockOf = (path: string) => /layers\.\d+/.exec(path)?.[0] ?? path;
     for (const block of new Set([...gradients.keys()].map(blockOf))) {
       const moves = [...learner.values()]
         .filter(([path]) => blockOf(path) === block)
         .map(([path, value]) => norm(value.map((number, i) => number - before.get(path)![i]!)));
-      expect(Math.hypot(...moves), block).toBeCloseTo(clipNorm, 4);
+      expect(Math.hypot(...moves), block).toBeCloseTo(clip, 4);
     }
     await learner.release();
     await whole.release();
@@ -248,7 +248,7 @@ describe('updates as gradients come', () => {
     const learner = await blocks('gemma2', { gradients: 'as you go' });
     const before = new Map([...learner.values()].map(([path, value]) => [path, value.slice()]));
     const asked: unknown[] = [];
-    const settings = { optimizer: new Sgd(), learningRate: 1, clipNorm: 1 };
+    const settings = { optimizer: new Sgd(), learningRate: 1, clip: 1 };
     const refused = await learner.step([rowsOf(3)], {
       ...settings,
       accept: (measured) => {
@@ -266,7 +266,7 @@ describe('updates as gradients come', () => {
 
   it('refuse several micro-batches by name', async () => {
     const learner = await blocks('gpt2', { gradients: 'as you go' });
-    const settings = { optimizer: new Sgd(), learningRate: 1, clipNorm: 1 };
+    const settings = { optimizer: new Sgd(), learningRate: 1, clip: 1 };
     await expect(learner.step([rowsOf(1), rowsOf(2)], settings)).rejects.toThrow(/2 micro-batches.*'kept'/s);
     await expect(learner.computeGradients([rowsOf(1)])).rejects.toThrow(/gradients: 'kept'/);
     await learner.release();
@@ -276,7 +276,7 @@ describe('updates as gradients come', () => {
     const learner = await blocks('llama', { gradients });
     const bad = learner.parameters[3]!;
     bad.value[5] = Number.NaN;
-    const settings = { optimizer: new Sgd(), learningRate: 1, clipNorm: 1 };
+    const settings = { optimizer: new Sgd(), learningRate: 1, clip: 1 };
     await expect(learner.step([rowsOf(1)], settings)).rejects.toThrow(`the weight ${bad.name} is not finite`);
     await learner.release();
   });

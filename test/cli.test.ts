@@ -153,7 +153,7 @@ describe.concurrent('wrong commands and options', () => {
         '--vocab-size',
         '300',
       ],
-      /--vocab-size .* cannot be combined with --tokenizer/,
+      /--vocab-size: .* cannot be combined with --tokenizer/,
     ],
   ])('contradictory or useless: %j', async (args, message) => {
     expect(refusal(await ropewalk(args))).toMatch(message);
@@ -178,6 +178,7 @@ describe('train', () => {
 
   it('leaves a model directory, metrics and a checkpoint', () => {
     expect(readdirSync(model).sort()).toEqual([
+      'best',
       'checkpoints',
       'config.json',
       'generation_config.json',
@@ -196,7 +197,9 @@ describe('train', () => {
   });
 
   it('refuses a folder that holds a run, before it reads the text', async () => {
-    expect(refusal(await ropewalk([...TRAIN, '--out', model]))).toMatch(/already holds a run.*--resume/);
+    expect(refusal(await ropewalk([...TRAIN, '--out', model]))).toMatch(
+      /already holds a run\. Continue it with --resume, or name another folder/,
+    );
   });
 
   it('carries a given tokenizer along with its configuration', async () => {

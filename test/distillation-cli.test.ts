@@ -70,7 +70,7 @@ describe('from a text', () => {
     expect(await checkpoint.tokenizerFiles()).toBeDefined();
     await checkpoint.tensors.close();
     expect(refusal(await ropewalk([...learn, '--out', at('x'), '--text', at('text.txt')]))).toMatch(
-      /--text was settled when --taught was written/,
+      /--text: that was settled when the file of --taught was written; leave it out/,
     );
   });
 
@@ -106,7 +106,7 @@ it('from instructions, packed, only answers count', async () => {
     step: 4,
   });
   const texts = await ropewalk(['teach', teacher, '--text', at('text.txt'), '--no-pack', '--out', at('y')]);
-  expect(refusal(texts)).toMatch(/--no-pack is for --data/);
+  expect(refusal(texts)).toMatch(/--no-pack: it is for examples: plain text has no turns; leave it out/);
   const online = ['distill', '--teacher', teacher, '--layers', '1', ...data];
   expect(
     line(await ropewalk([...online, '--out', at('pairs2'), ...small, '--seq', '48', ...steps])),

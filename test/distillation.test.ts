@@ -6,11 +6,12 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { BatchSampler, evaluationBatches } from '../src/batches.ts';
 import { openModel, readWeights } from '../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.ts';
-import { type DistillOptions, distill, type TeachingSource } from '../src/distillation/distill.node.ts';
+import { type DistillationOptions, distill, type TeachingSource } from '../src/distillation/distill.node.ts';
 import { layerPaths } from '../src/distillation/layers.ts';
 import { offlineLoss, onlineLoss } from '../src/distillation/losses.ts';
 import { OnlineSource } from '../src/distillation/online-source.ts';
 import { openTeacher, startTeacher } from '../src/distillation/open-teacher.node.ts';
+import type { DistillInput } from '../src/distillation/settings.ts';
 import { openStudent, type StudentOrigin } from '../src/distillation/student.node.ts';
 import { OfflineSource, TaughtFile } from '../src/distillation/taught-file.node.ts';
 import { type TeachEvent, type TeachOptions, teach } from '../src/distillation/teach.node.ts';
@@ -21,6 +22,7 @@ import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { createLearner } from '../src/training/create-learner.ts';
 import { AdamW, type Optimizer } from '../src/training/optimizers/optimizer.ts';
+import type { RunOptions } from '../src/training/runs/run-job.node.ts';
 import { WholeGraphLearner } from '../src/training/whole-graph-learner.ts';
 import { FAMILIES } from './helpers/families.ts';
 import { tinyTokenizer } from './helpers/tiny-tokenizer.ts';
@@ -135,7 +137,7 @@ async function studentGradients(settings: { temperature: number; ratio: number }
       state: () => ({ steps: {}, tensors: new Map() }),
       restore: () => {},
     };
-    const { loss: mean } = await session.step([rows], { optimizer, learningRate: 0, clipNorm: 0 });
+    const { loss: mean } = await session.step([rows], { optimizer, learningRate: 0, clip: 0 });
     await session.release();
     return { loss: mean, gradients };
   });
@@ -250,7 +252,7 @@ describe('what a teacher writes down', () => {
         for (let step = 0; step < 5; step++) {
           const { extra, ...rows } = await source.next();
           const batch = online ? await teacher.teach(rows, VOCAB) : { ...rows, extra: extra! };
-          losses.push((await session.step([batch], { optimizer, learningRate: 1e-2, clipNorm: 1 })).loss);
+          losses.push((await session.step([batch], { optimizer, learningRate: 1e-2, clip: 1 })).loss);
         }
         await session.release();
         return losses;
@@ -313,10 +315,9 @@ describe('what a teacher writes down', () => {
   });
 });
 
-const SETTINGS: DistillOptions['settings'] = {
-  ...{ steps: 12, accumulate: 1, learningRate: 0.01, schedule: 'cosine', warmupSteps: 2 },
-  ...{ minimumRatio: 0.1, weightDecay: 0.1, betas: [0.9, 0.95], eps: 1e-8, clipNorm: 1 },
-  ...{ evaluateEvery: 4, checkpointEvery: 3, seed: 5, temperature: 1, ratio: 0.8 },
+const SETTINGS: DistillInput = {
+  ...{ batch: SHAPE.batch, seq: SHAPE.seq, steps: 12, lr: 0.01, warmup: 2, evalEvery: 4, saveEvery: 3 },
+  ...{ seed: 5, ratio: 0.8, result: 'last' },
 };
 
 const fromScratch: StudentOrigin = {
@@ -329,25 +330,29 @@ async function online(): Promise<TeachingSource> {
   return {
     kind: 'online',
     teacher: await openTeacher(teacherPath),
-    training: new BatchSampler({ tokens: training, ...SHAPE, seed: 5 }),
+    training: () => new BatchSampler({ tokens: training, ...SHAPE, seed: 5 }),
     validation: () => evaluationBatches(validation, SHAPE.batch, SHAPE.seq),
     dataIdentity: 'the text',
+    size: { tokens: training.length, trainedTokens: training.length, batchesPerEpoch: training.length / 32 },
   };
 }
 
 async function run(
   teaching: TeachingSource,
-  rest: Partial<DistillOptions> & { origin?: StudentOrigin; stopAt?: number },
+  rest: Partial<DistillationOptions & RunOptions> & { origin?: StudentOrigin; stopAt?: number },
 ) {
   const { origin = fromScratch, stopAt, ...options } = rest;
   const controller = new AbortController();
   const events = [];
   const student = await openStudent(origin);
   const files = [{ name: 'tokenizer.json', data: '{}' }];
-  const given = { student, teaching, shape: SHAPE, settings: SETTINGS, files, keep: 2 };
   try {
-    const made = { ...given, out: place(), resume: 'never', ...options } as const;
-    for await (const event of distill(engine, made, controller.signal)) {
+    const { signal } = controller;
+    // What a file settles is left out.
+    const { seq: _, ...settings } = SETTINGS;
+    const given = teaching.kind === 'online' ? SETTINGS : settings;
+    const made = { ...given, student, teaching, files, engine, out: place(), signal, ...options };
+    for await (const event of distill(made)) {
       events.push(event);
       if (event.type === 'step' && event.step === stopAt) controller.abort();
     }
@@ -375,7 +380,7 @@ describe('a run of distillation', () => {
       const out = place();
       await run(await teaching(), { out, stopAt: 5 });
       const rest = await run(await teaching(), { out, resume: 'must' });
-      expect(rest[0]).toEqual({ type: 'resumed', step: 5 });
+      expect(rest.find(({ type }) => type === 'resumed')).toEqual({ type: 'resumed', step: 5, changes: [] });
       const steps = (path: string) => {
         const { 'metrics.jsonl': metrics, ...files } = leftBehind(path);
         // Checkpoints are made at other steps, too, where a run was stopped.
@@ -384,9 +389,9 @@ describe('a run of distillation', () => {
         );
       };
       expect(steps(out)).toEqual(steps(whole));
-      await expect(
-        run(await teaching(), { out, resume: 'must', settings: { ...SETTINGS, ratio: 0.7 } }),
-      ).rejects.toThrow(/started with another "settings.ratio"/);
+      await expect(run(await teaching(), { out, resume: 'must', ratio: 0.7 })).rejects.toThrow(
+        /started with another "ratio" \(0\.8, now 0\.7\)/,
+      );
     },
   );
 
@@ -464,18 +469,19 @@ describe('a student', () => {
 
   it('of another family with the same tokenizer is taught', async () => {
     const origin = { kind: 'checkpoint', path: modelWithTokenizer('llama') } as const;
-    const events = await run(await online(), { origin, settings: { ...SETTINGS, steps: 2 } });
-    expect(events.at(-1)).toMatchObject({ type: 'checkpoint', last: true });
+    const events = await run(await online(), { origin, steps: 2 });
+    expect(events.at(-1)).toMatchObject({ type: 'finished', step: 2 });
   });
 
   it.each([
-    [{ shape: { batch: 2, seq: 9 } }, /rows of 8 tokens/],
-    [{ settings: { ...SETTINGS, temperature: 2 } }, /written at temperature 1, .* learn at 2/],
+    [{ seq: 9 }, /seq: .* was written with 8; leave it out, or write another file/],
+    [{ validation: 0.2 }, /validation: what is held out was settled when .* was written; leave it out/],
+    [{ temperature: 2 }, /temperature: .* was written with 1; leave it out, or write another file/],
     [
       { origin: { ...fromScratch, config: { ...llama.presets.tiny!.config, vocab_size: 97 } } },
       /vocabulary has 97 entries, but the teacher's 96/,
     ],
-    [{ settings: { ...SETTINGS, ratio: 0 } }, /ratio/],
+    [{ ratio: 0 }, /ratio: give the teacher's share of the loss, above 0 and at most 1; .* not 0/],
   ])('that does not fit what was written is refused: %o', async (options, message) => {
     const file = place('.taught');
     await said({ out: file });

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { FinetunePlan } from '../src/finetune/plan.ts';
+import type { RunPlan } from '../src/training/runs/plan.ts';
 import { buildProgram, ropewalk, startSignalled } from './helpers/cli.node.ts';
 import { baseModel, chats } from './helpers/finetune-run.node.ts';
 import { leftBehind } from './helpers/training-run.node.ts';
@@ -65,10 +65,10 @@ describe('a configuration file', () => {
   it.each([
     [
       'steps: 3\nlearning-rate: 1\n',
-      /: "learning-rate" is no setting of fine-tuning; there are accumulate, add-token, .*, lr, /,
+      /: "learning-rate": there is no such option; there are accumulate, add-token, .*, lr, /,
     ],
-    ['steps: many\n', /: "steps": Invalid input: expected number, received string/],
-    ['min-lr-ratio: 2\n', /: "min-lr-ratio": Too big/],
+    ['steps: many\n', /: "steps": give a whole number of at least 1, not "many"\./],
+    ['min-lr-ratio: 2\n', /: "min-lr-ratio": give a number from 0 to 1, not 2\./],
     ['steps: [1\n', /is not valid YAML: /],
     ['- steps\n', /a configuration is a list of settings, such as "epochs: 2"/],
   ])('%j is refused by name', async (text, message) => {
@@ -82,8 +82,8 @@ describe('a configuration file', () => {
 describe('what is missing or wrong', () => {
   it.each<[string[], RegExp]>([
     [['--data', data, '--out', 'x'], /which model\? Name it after the command/],
-    [[model, '--out', 'x'], /--data is missing/],
-    [[model, ...small], /--out is missing/],
+    [[model, '--out', 'x'], /--data: it is missing: name a file of examples/],
+    [[model, ...small], /--out: it is missing: name a folder for the run/],
     [[model, ...small, '--out', 'x', '--memory', 'tiny'], /Allowed choices are fast, recompute, light/],
     [
       [model, ...small, '--out', 'x', '--template', 'none'],
@@ -93,7 +93,10 @@ describe('what is missing or wrong', () => {
       [model, ...small, '--out', 'x', '--column', 'prompt'],
       /--column prompt: give what the column holds and its name/,
     ],
-    [[model, ...small, '--out', 'x', '--beta1', '1'], /--beta1: Too big/],
+    [
+      [model, ...small, '--out', 'x', '--beta1', '1'],
+      /option '--beta1 <b>' argument '1' is invalid\. Give a number of at least 0 and below 1/,
+    ],
     [[model, ...small, '--out', 'x', '--resume'], /x holds no run to resume/],
     [[model, '--seq', '24', '--data', 'nothing.jsonl', '--out', 'x'], /nothing\.jsonl/],
   ])('%j', async (args, message) => {
@@ -125,7 +128,7 @@ describe('trials', () => {
       '--json',
     );
     expect(code, stderr).toBe(0);
-    const plan = JSON.parse(stdout) as FinetunePlan;
+    const plan = JSON.parse(stdout) as RunPlan;
     // The reference model: vocabulary 96, width 32, all of it but the tied embedding is trained.
     expect(plan.parameters - plan.trainedParameters).toBe(96 * 32);
     expect(plan.data).toMatchObject({ examples: 50, validationExamples: 10 });
@@ -163,7 +166,7 @@ it('Ctrl-C saves a checkpoint and ends with 130; --resume goes on to what an und
   const running = startSignalled(program, [...args, '--out', disturbed], /step 10: held-out/);
   const { code, stderr, stdout } = await running.finished;
   expect(code, stderr).toBe(130);
-  expect(stderr).toMatch(/interrupted; go on with the same command and --resume\n$/);
+  expect(stderr).toMatch(/interrupted; resume with the same command and --resume\n$/);
   const { step } = JSON.parse(stdout) as { step: number };
   expect(readdirSync(join(disturbed, 'checkpoints'))).toEqual([`step-${String(step).padStart(8, '0')}`]);
   const resumed = await ropewalk([...args, '--out', disturbed, '--resume']);

@@ -116,9 +116,9 @@ it('refuses to go on with other settings or data, by name', async () => {
       },
     );
   const same = { out: whole, resume: 'must' } as const;
-  expect(await refusal({ ...same, lr: 1e-3 })).toMatch(/another "settings\.lr" \(0\.003, now 0\.001\)/);
-  expect(await refusal({ ...same, freeze: [] })).toMatch(/another "settings\.freeze\.0" \("model/);
-  expect(await refusal({ out: whole })).toMatch(/already holds a run\. Go on with --resume/);
+  expect(await refusal({ ...same, lr: 1e-3 })).toMatch(/another "lr" \(0\.003, now 0\.001\)/);
+  expect(await refusal({ ...same, freeze: [] })).toMatch(/another "freeze\.0" \("model/);
+  expect(await refusal({ out: whole })).toMatch(/already holds a run\. Continue it with resume: 'must'/);
   const other = join(folder, 'other.jsonl');
   writeFileSync(other, chats(81));
   cpSync(model, join(folder, 'other'), { recursive: true });

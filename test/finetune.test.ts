@@ -130,7 +130,9 @@ describe('a run', () => {
     'updates while it goes back, with %s',
     async (optimizer) => {
       const lr = { adamw: 3e-3, adafactor: 3e-3, sgd: 0.1 }[optimizer];
-      const options = { optimizer, lr, memory: 'light', accumulate: 1, states: 'float32' } as const;
+      // What AdamW's states are kept in is no option of the others.
+      const states = optimizer === 'adamw' ? 'float32' : (undefined as never);
+      const options = { optimizer, lr, memory: 'light', accumulate: 1, states } as const;
       const events = losses(await smallFinetune(base('llama'), { out: place(), ...options, steps: 40 }));
       expect(events.at(-1)).toBeLessThan(events[0]! - 0.3);
     },
@@ -244,13 +246,21 @@ describe('what cannot be', () => {
   it.each<[Parameters<typeof smallFinetune>[1], RegExp]>([
     [
       { out: '', freeze: ['model.layers.9.*'] },
-      /--freeze "model\.layers\.9\.\*" fits none .*model\.embed_tokens\.weight/,
+      /freeze: "model\.layers\.9\.\*" fits none .*model\.embed_tokens\.weight/,
     ],
-    [{ out: '', freeze: ['*'] }, /--freeze leaves nothing to train/],
-    [{ out: '', memory: 'light' }, /--memory light .* allows one micro-batch a step, but --accumulate is 2/],
-    [{ out: '', optimizer: 'sgd' }, /--states bfloat16 is for --optimizer adamw/],
-    [{ out: '', seq: 65 }, /--seq 65 is longer than the 64 positions/],
-    [{ out: '', epochs: -1 }, /--epochs: Too small/],
+    [{ out: '', freeze: ['*'] }, /freeze: it leaves nothing to train/],
+    [{ out: '', memory: 'light' }, /memory: light .* allows one micro-batch a step, but accumulate is 2/],
+    [
+      { out: '', optimizer: 'sgd' },
+      /states: the optimizer sgd has no such option; leave it out, or choose optimizer: 'adamw'/,
+    ],
+    [{ out: '', seq: 65 }, /seq: 65 is longer than the 64 positions/],
+    [{ out: '', epochs: -1 }, /epochs: give a number above 0, not -1/],
+    [{ out: '', epochs: 2 }, /epochs: steps says how long to train, too; leave one of the two out/],
+    [
+      { out: '', validation: 0 },
+      /evalEvery: validation is 0, and nothing is evaluated without held-out data/,
+    ],
     [{ out: '', validation: 80 }, /80 of 80 examples for validation leave none/],
   ])('is refused: %o', async (options, message) => {
     expect(await refusal(smallFinetune(base('llama'), { ...options, out: place() }))).toMatch(message);

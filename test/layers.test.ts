@@ -6,7 +6,7 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 
 /** What every room may import. */
-const SHARED = ['abort.ts', 'errors.ts', 'random.ts', 'batches.ts'];
+const SHARED = ['abort.ts', 'errors.ts', 'options.ts', 'random.ts', 'batches.ts'];
 
 const page = readFileSync(new URL('../ARCHITECTURE.md', import.meta.url), 'utf8');
 

@@ -12,8 +12,6 @@ const rooms = readdirSync(source, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts') && !path.startsWith('cli/'))
   // Style sheets have custom properties.
   .filter((path) => !path.startsWith('kernels/assembly/') && !path.endsWith('style.ts'))
-  // TEMP
-  .filter((path) => !/^(training|distillation|finetune)\//.test(path))
   .sort();
 
 /** The flag that a thread inherits from Node and must not. */
@@ -68,7 +66,7 @@ describe('messages of the library', () => {
 
   it('name options that a command has, so that it can say the flag', async () => {
     const declared = await declaredOptions();
-    // These two are spelled by src/cli/options/flags.ts.
+    // These two are spelled by src/cli/options/spelling.ts.
     for (const name of ['columns', 'specialTokensInText']) declared.add(name);
     const naming = /import \{[^}]*\boption\b[^}]*\} from '[./]+errors\.ts'/;
     const named = rooms

@@ -54,7 +54,7 @@ describe('a small model learns as well', () => {
       });
       const inputs = Int32Array.from(rows.flatMap((row) => row.slice(0, -1)));
       const targets = Int32Array.from(rows.flatMap((row) => row.slice(1)));
-      const { loss } = await learner.step([{ inputs, targets }], { optimizer, learningRate, clipNorm: 1 });
+      const { loss } = await learner.step([{ inputs, targets }], { optimizer, learningRate, clip: 1 });
       if (step >= STEPS - 10) sum += loss / 10;
     }
     return sum;

@@ -111,7 +111,7 @@ describe('a registered family', () => {
     const targets = ids.map((id) => (id + 7) % 20);
     const losses: number[] = [];
     for (let step = 0; step < 40; step++) {
-      const settings = { optimizer, learningRate: 0.01, clipNorm: 1 };
+      const settings = { optimizer, learningRate: 0.01, clip: 1 };
       losses.push((await learner.step([{ inputs: ids, targets }], settings)).loss);
     }
     await learner.release();

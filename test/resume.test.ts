@@ -5,9 +5,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RopewalkError } from '../src/errors.ts';
 import { Random } from '../src/random.ts';
-import type { PretrainOptions } from '../src/training/runs/pretrain.node.ts';
 import { buildProgram, ropewalk, start, startSignalled } from './helpers/cli.node.ts';
-import { leftBehind, runToEnd, SAVE_EVERY, STEPS, smallRun } from './helpers/training-run.node.ts';
+import {
+  leftBehind,
+  runToEnd,
+  SAVE_EVERY,
+  type SmallRun,
+  STEPS,
+  smallRun,
+  tokens,
+} from './helpers/training-run.node.ts';
 
 /** A run that was killed or interrupted at any moment goes on as if nothing had been: to the same bits. */
 
@@ -151,7 +158,7 @@ describe('an interruption', () => {
     expect(result.interrupted).toBe(true);
     expect(result.step).toBeLessThan(60);
     expect(checkpoints(disturbed)).toEqual([`step-${String(result.step).padStart(8, '0')}`]);
-    expect(interrupted.stderr).toMatch(/interrupted; go on with the same command and --resume\n$/);
+    expect(interrupted.stderr).toMatch(/interrupted; resume with the same command and --resume\n$/);
     const [resumed, undisturbed] = await Promise.all([
       ropewalk([...args, '--out', disturbed, '--resume']),
       ropewalk([...args, '--out', calm]),
@@ -170,7 +177,7 @@ describe('an interruption', () => {
 });
 
 /** The one line of the RopewalkError that a run ends with. */
-async function refusal(options: PretrainOptions): Promise<string> {
+async function refusal(options: SmallRun): Promise<string> {
   const error: unknown = await runToEnd(options).then(
     () => new Error('it ran'),
     (reason: unknown) => reason,
@@ -183,31 +190,38 @@ async function refusal(options: PretrainOptions): Promise<string> {
 describe('what is refused', () => {
   it('another run than was started, by the name of what differs', async () => {
     const same = smallRun(whole, 'must');
-    const { settings } = same;
     for (const [options, message] of [
-      [
-        { settings: { ...settings, learningRate: 0.02 } },
-        /another "settings\.learningRate" \(0\.01, now 0\.02\)/,
-      ],
-      [{ settings: { ...settings, seed: 3 } }, /another "settings\.seed" \(11, now 3\)/],
-      [
-        { settings: { ...settings, schedule: 'linear' } },
-        /another "settings\.schedule" \("cosine", now "linear"\)/,
-      ],
-      [{ shape: { batch: 4, seq: 8 } }, /another "shape\.batch" \(2, now 4\)/],
-      [{ dataIdentity: 'other' }, /another "text or tokenizer" \("the same", now "other"\)/],
+      [{ lr: 0.02 }, /another "lr" \(0\.01, now 0\.02\)/],
+      [{ seed: 3 }, /another "seed" \(11, now 3\)/],
+      [{ schedule: 'linear' }, /another "schedule" \("cosine", now "linear"\)/],
+      [{ schedule: 'constant' }, /another "schedule" \("cosine", now "constant"\)/],
+      [{ optimizer: 'sgd' }, /another "optimizer" \("adamw", now "sgd"\)/],
+      [{ states: 'int8' }, /another "states" \("float32", now "int8"\)/],
+      [{ memory: 'recompute' }, /another "memory" \("fast", now "recompute"\)/],
+      [{ guard: 0 }, /another "guard" \(6, now 0\)/],
+      [{ freeze: ['*norm*'] }, /another "freeze\.0" \(nothing, now "\*norm\*"\)/],
+      [{ warmup: 5 }, /another "warmup" \(4, now 5\)/],
+      [{ batch: 4 }, /another "batch" \(2, now 4\)/],
+      [{ tokens: tokens(701) }, /another "text or tokenizer" \("[0-9a-f]{55} …, now "[0-9a-f]{55} …\)/],
       [{ config: { ...same.config, vocab_size: 25 } }, /another "config\.vocab_size" \(24, now 25\)/],
-    ] as [Partial<PretrainOptions>, RegExp][]) {
+    ] as [Partial<SmallRun>, RegExp][]) {
       const line = await refusal({ ...same, ...options });
       expect(line).toMatch(message);
       expect(line).toMatch(/Resume with the same options and text, or start anew in another folder/);
     }
+    expect(await refusal({ ...same, steps: STEPS - 1 })).toMatch(
+      /another "steps" \(24, now 23\)\. A run can be made longer, but not shorter/,
+    );
     expect(leftBehind(whole)).toEqual(expected);
   });
 
   it('a run that is there, and one that is not', async () => {
-    expect(await refusal(smallRun(whole, 'never'))).toMatch(/already holds a run\. Go on with --resume/);
-    expect(await refusal(smallRun(place(), 'must'))).toMatch(/holds no run to resume .*without --resume/);
+    expect(await refusal(smallRun(whole, 'never'))).toMatch(
+      /already holds a run\. Continue it with resume: 'must', or name another folder/,
+    );
+    expect(await refusal(smallRun(place(), 'must'))).toMatch(
+      /holds no run to resume .*start one there without resuming/,
+    );
   });
 
   it.each<[what: string, file: string, damage: (path: string) => void, message: RegExp]>([

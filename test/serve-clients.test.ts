@@ -86,6 +86,43 @@ describe('openai', () => {
     expect(runner.messages.map(({ role }) => role)).toEqual(expect.arrayContaining(['assistant', 'tool']));
   });
 
+  it('uses the newer API, whole, streamed and with tools', async () => {
+    const request = { model: 'small', input: '밧줄?', max_output_tokens: 30, instructions: '짧게' };
+    const seeded = { ...request, seed: 4 } as typeof request;
+    const whole = await client().responses.create(seeded);
+    const chat = await client().chat.completions.create({
+      ...{ model: 'small', max_tokens: 30, seed: 4 },
+      messages: [{ role: 'system', content: '짧게' }, ...messages],
+    });
+    expect(whole.output_text).toBe(chat.choices[0]!.message.content);
+    expect(whole.usage!.output_tokens).toBe(chat.usage!.completion_tokens);
+    const stream = client().responses.stream(seeded);
+    let text = '';
+    for await (const event of stream) if (event.type === 'response.output_text.delta') text += event.delta;
+    expect(text).toBe(whole.output_text);
+    expect((await stream.finalResponse()).status).toBe(whole.status);
+    const called = await client().responses.create({
+      ...{ ...request, max_output_tokens: 120, tool_choice: 'required' as const },
+      tools: [{ type: 'function', strict: true, ...weather }],
+    });
+    const [call] = called.output;
+    expect(call?.type === 'function_call' && JSON.parse(call.arguments)).toEqual({
+      place: expect.any(String),
+    });
+    const more = await client().responses.create({
+      ...{ model: 'small', max_output_tokens: 5 },
+      input: [
+        { role: 'user', content: '서울?' },
+        ...(called.output as OpenAI.Responses.ResponseFunctionToolCall[]),
+        { type: 'function_call_output', call_id: 'a', output: '맑음' },
+      ],
+    });
+    expect(more.output_text).toEqual(expect.any(String));
+    await expect(client().responses.create({ ...request, previous_response_id: 'a' })).rejects.toMatchObject({
+      ...{ status: 400, param: 'previous_response_id' },
+    });
+  });
+
   it('parses what a schema asks for', async () => {
     const { choices } = await client().chat.completions.parse({
       ...{ model: 'small', messages, max_tokens: 120, seed: 3 },

@@ -358,6 +358,7 @@ describe('ropewalk serve', () => {
       '1',
       '--grace',
       '50',
+      '--no-page',
     ]);
     await running.seen(/listening at http:\/\/127\.0\.0\.1:\d+/);
     const [, url] = /listening at (\S+)/.exec(running.output.stdout)!;
@@ -386,7 +387,7 @@ describe('ropewalk serve', () => {
       [[path, '--port', '99999'], /Give a port/],
       [['/nowhere/model'], /nowhere/],
     ] as const) {
-      const { code, stderr } = await start(program, ['serve', ...args]).finished;
+      const { code, stderr } = await start(program, ['serve', '--no-page', ...args]).finished;
       expect(code).not.toBe(0);
       expect(stderr).toMatch(message);
     }

@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'ropewalk-job-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const few = jobSettings(6);
-const settings = { ...few, training: { ...few.training, checkpointEvery: 2 } };
+const settings = { ...few, training: { ...few.training, saveEvery: 2 } };
 const job = (name: string, options: Partial<JobOptions> = {}) =>
   runMainJob({ out: join(folder, name), settings, threads: 2, ...options });
 

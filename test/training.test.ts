@@ -111,13 +111,13 @@ describe.each([...FAMILIES, 'llama-untied'])('%s: accumulation', (name) => {
 const SETTINGS: TrainerSettings = {
   steps: 60,
   accumulate: 1,
-  learningRate: 0.01,
+  lr: 0.01,
   schedule: 'cosine',
-  warmupSteps: 5,
-  minimumRatio: 0.1,
-  clipNorm: 1,
-  evaluateEvery: 0,
-  checkpointEvery: 0,
+  warmup: 5,
+  minLrRatio: 0.1,
+  clip: 1,
+  evalEvery: 0,
+  saveEvery: 0,
 };
 
 function trainerOf(
@@ -130,7 +130,7 @@ function trainerOf(
     learner,
     training: new BatchSampler({ tokens: training, batch, seq, seed: 1 }),
     validation: () => evaluationBatches(validation, batch, seq),
-    optimizer: new AdamW(learner.trainables, { betas: [0.9, 0.95], weightDecay: 0 }),
+    optimizer: new AdamW(learner.trainables, { beta1: 0.9, beta2: 0.95, weightDecay: 0 }),
   };
   return new Trainer(parts, settings);
 }
@@ -165,7 +165,7 @@ describe('a trainer', () => {
   it('gives its events in order, and one of each kind at the end', async () => {
     const learner = await learnerOf('llama', 1);
     const tokens = repeating(9);
-    const settings = { ...SETTINGS, steps: 7, accumulate: 3, evaluateEvery: 3, checkpointEvery: 2 };
+    const settings = { ...SETTINGS, steps: 7, accumulate: 3, evalEvery: 3, saveEvery: 2 };
     const data = { training: tokens.subarray(0, 80), validation: tokens.subarray(80) };
     const events = await collect(trainerOf(learner, data, settings).run());
     expect(events.map(({ type, step }) => `${type[0]}${step}`).join(' ')).toBe(
@@ -214,12 +214,12 @@ describe('a trainer', () => {
   });
 
   it.each<[Partial<TrainerSettings>, RegExp]>([
-    [{ steps: 0 }, /steps must be a whole number of at least 1/],
-    [{ accumulate: 1.5 }, /accumulate must be a whole number/],
-    [{ minimumRatio: 2 }, /minimumRatio is 2; give a number from 0 to 1/],
-    [{ patience: -1 }, /patience must be a whole number/],
-    [{ guard: { zScore: 0, window: 32 } }, /the guard's z-score is 0/],
-    [{ learningRate: Number.NaN }, /learningRate is NaN/],
+    [{ steps: 0 }, /steps: give a whole number of at least 1, not 0/],
+    [{ accumulate: 1.5 }, /accumulate: give a whole number of at least 1/],
+    [{ minLrRatio: 2 }, /minLrRatio: give a number from 0 to 1, not 2/],
+    [{ patience: -1 }, /patience: give a whole number of at least 0/],
+    [{ guard: -1 }, /guard: give a number of at least 0, not -1/],
+    [{ lr: Number.NaN }, /lr: give a number of at least 0, not NaN/],
   ])('refuses %o before it begins', async (settings, message) => {
     const learner = await learnerOf('llama', 1);
     const tokens = repeating(9);

@@ -14,6 +14,7 @@ interface Step {
 /** What is not called by its own name: a command's file, the engine's session, an operator's record. */
 const THROUGH: Readonly<Record<string, string>> = {
   generate: './commands/generate.ts',
+  WholeGraphLearner: 'createLearner',
   DirectSession: 'session.run',
   matmulOp: 'operator.differentiate',
 };

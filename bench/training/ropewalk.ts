@@ -63,7 +63,7 @@ async function training(memory: MemoryMode) {
     const { loss } = await session.step([{ inputs, targets }], {
       optimizer,
       learningRate: 1e-4,
-      clipNorm: 0,
+      clip: 0,
     });
     return {
       seconds: (performance.now() - started) / 1000,

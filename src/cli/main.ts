@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { messageText, RopewalkError } from '../errors.ts';
-import { asFlag, speakAs } from './options/flags.ts';
+import { asFlag, speakAs } from './options/spelling.ts';
 import { PACKAGE_FILE } from './package-file.ts';
 import { INTERRUPTED, isInterruption } from './terminal/interrupt.ts';
 import { printable } from './terminal/printable.ts';

@@ -1,188 +1,186 @@
 import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
+import { OptionError } from '../options.ts';
+import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
-import type { MemoryMode } from '../training/create-learner.ts';
-import { firstNotFinite } from '../training/diagnose.ts';
+import { frozenBy } from '../training/freeze.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import type { Loss } from '../training/loss.ts';
-import {
-  createOptimizer,
-  type OptimizerKind,
-  type OptimizerStates,
-} from '../training/optimizers/create-optimizer.ts';
-import type { Optimizer } from '../training/optimizers/optimizer.ts';
-import { type ModelIdentity, RunDirectory, type RunRecord } from '../training/runs/run.node.ts';
-import { lockRun } from '../training/runs/run-lock.node.ts';
-import { checkSameRun } from '../training/runs/run-record.ts';
-import { type TrainEvent, Trainer, type TrainerSettings } from '../training/trainer.ts';
-import { type DistillationSettings, offlineLoss, onlineLoss } from './losses.ts';
+import type { RunEvent } from '../training/runs/events.ts';
+import type { TrainingJob } from '../training/runs/job.node.ts';
+import { thisMachine } from '../training/runs/machine.node.ts';
+import { type DataSize, planRun } from '../training/runs/plan.ts';
+import type { RunRecord } from '../training/runs/record.ts';
+import type { ModelIdentity } from '../training/runs/run-directory.node.ts';
+import { type RunOptions, runJob } from '../training/runs/run-job.node.ts';
+import { resolveSettings } from '../training/settings.ts';
+import { offlineLoss, onlineLoss } from './losses.ts';
 import { OnlineSource } from './online-source.ts';
 import { checkSameTokenizer, type OpenedTeacher, startTeacher, vocabularyHash } from './open-teacher.node.ts';
+import { DISTILL, type DistillInput, type DistillSettings } from './settings.ts';
 import type { Student } from './student.node.ts';
 import { StudentLearner } from './student-learner.ts';
 import { OfflineSource, type TaughtFile } from './taught-file.node.ts';
 
-export interface DistillSettings extends TrainerSettings, DistillationSettings {
-  /** Default `adamw`. */
-  readonly optimizer?: OptimizerKind;
-  /** What AdamW's moments are kept in. Default `float32`. */
-  readonly states?: OptimizerStates;
-  /** Not of `sgd`. */
-  readonly weightDecay: number;
-  /** Of AdamW, as `eps` is. */
-  readonly betas: readonly [number, number];
-  readonly eps: number;
-  /** Of random weights, and of the order of written rows. */
-  readonly seed: number;
-}
-
 /** Where the teacher's word comes from. */
 export type TeachingSource =
-  /** A teacher who is at hand, and rows to ask him about. */
+  /** A teacher at hand, and rows to ask it about. */
   | {
       readonly kind: 'online';
       readonly teacher: OpenedTeacher;
-      readonly training: BatchSource;
-      readonly validation?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
+      readonly training: () => BatchSource;
+      readonly validation?: (() => Iterable<TrainingRows> | AsyncIterable<TrainingRows>) | undefined;
       /** What identifies the text, such as a hash: a resumed run must have the same. */
       readonly dataIdentity: string;
+      readonly size: DataSize;
+      /** Whether several examples share a row. */
+      readonly packed?: boolean;
     }
   /** What was written down; close the file when the run is over. */
   | { readonly kind: 'offline'; readonly file: TaughtFile };
 
-export interface DistillOptions {
+export interface DistillationOptions extends DistillInput {
   readonly student: Student;
   readonly teaching: TeachingSource;
-  /** Of the micro-batches; offline, its `seq` and `packed` are the file's. */
-  readonly shape: SequenceShape;
-  readonly settings: DistillSettings;
-  /** Default `fast`. */
-  readonly memory?: MemoryMode;
   /** The tokenizer's files, saved beside the weights. */
   readonly files: ModelIdentity['files'];
-  readonly out: string;
-  /** Checkpoints kept; at least 1. */
-  readonly keep: number;
-  /** Whether a run in `out` is gone on with: never, if there is one, or surely. */
-  readonly resume: 'never' | 'if there' | 'must';
+  /** An engine instead of one of this machine's processor. */
+  readonly engine?: Engine | undefined;
+  /** Threads of the engine; by default its own choice. */
+  readonly threads?: number | undefined;
 }
-
-export type DistillEvent = TrainEvent | { readonly type: 'resumed'; readonly step: number };
 
 /**
  * Trains a student on what a teacher says, in a run directory that can be resumed exactly; evaluations are by next-token
- * prediction. When the signal aborts, the step at hand is finished and a checkpoint saved.
+ * prediction.
  *
  * @throws RopewalkError when the tokenizers differ, naming the first token that does, or when anything else does not fit.
  */
-export async function* distill(
-  engine: Engine,
-  options: DistillOptions,
-  signal?: AbortSignal,
-): AsyncGenerator<DistillEvent, void> {
-  const { student, shape, settings, out, memory = 'fast' } = options;
-  checkTeaching(options);
-  const resuming = options.resume === 'must' || (options.resume === 'if there' && RunDirectory.exists(out));
-  const stored = resuming ? await RunDirectory.open(out) : undefined;
-  const record = recordOf(options);
-  if (stored) checkSameRun(stored.record, record, out);
-  else await RunDirectory.checkFree(out);
+export async function* distill(options: DistillationOptions & RunOptions): AsyncGenerator<RunEvent, void> {
+  const { out, resume, signal, measureLimit, ...own } = options;
+  yield* runJob(openDistillation(own), {
+    out,
+    ...(resume && { resume }),
+    signal,
+    ...(measureLimit && { measureLimit }),
+  });
+}
 
-  const lock = await lockRun(out);
-  const closing: (() => Promise<void>)[] = [() => lock.release()];
-  try {
-    const vocabSize = student.model.head.weight.shape[0]!;
-    const { loss, training, validation } = await prepare(engine, options, vocabSize, closing);
-    const learner = await StudentLearner.create(engine, student.model, shape, { loss, memory });
-    closing.push(() => learner.release());
-    // A checkpoint of the run itself takes its place.
-    await student.begin(learner.values(), settings.seed);
-    const parts = {
-      ...{ learner, training, optimizer: optimizerOf(learner, settings) },
-      ...(validation && { validation }),
-      diagnose: (batches: readonly TrainingRows[]) => firstNotFinite(engine, learner, batches),
-    };
+/** A distillation that is thought through, before anything large is allocated. The caller closes teacher and file. */
+export function openDistillation(options: DistillationOptions): TrainingJob {
+  const { student, teaching, files, engine: given, threads, ...input } = options;
+  const settings = settingsFor(teaching, input);
+  const { batch, seq, seed, memory } = settings;
+  const packed = teaching.kind === 'online' ? teaching.packed : teaching.file.header.packed;
+  const shape: SequenceShape = { batch, seq, ...(packed && { packed: true }) };
+  checkTeaching(student, teaching, settings);
+  const { model, family, config, generationConfig } = student;
+  const trains = frozenBy(model, settings.freeze);
+  const engine = given ?? nodeEngine(threads === undefined ? {} : { threads });
+  const teacher = teaching.kind === 'online' ? teaching.teacher.opened.model : undefined;
+  const machine = thisMachine();
+  return {
+    ...{ verb: 'distill', engine, model, settings, teacher, warnings: [] },
     // A student that begins from weights may end worse than it began; one from scratch has nothing to lose.
-    const evaluateFirst = validation !== undefined && student.record.from !== 'scratch';
-    const trainer = new Trainer(parts, { ...settings, evaluateFirst });
-    // Only now, so that settings and data that are refused leave no run behind.
-    const run = stored ?? (await RunDirectory.create(out, record));
-    if (stored) yield { type: 'resumed', step: await run.restore(learner, trainer) };
-    const { family, config, generationConfig } = student;
-    const identity = { family, config, files: options.files, ...(generationConfig && { generationConfig }) };
-    for await (const event of trainer.run(signal)) {
-      await run.log(event);
-      if (event.type === 'checkpoint') {
-        await run.save(learner, identity, event.state, options.keep);
-        if (event.last) await run.finish(learner, identity);
+    startsTrained: student.record.from !== 'scratch',
+    plan: planRun({ model, trains, settings, shape, data: sizeOf(teaching, settings), machine, teacher }),
+    identity: { family, config, files, ...(generationConfig && { generationConfig }) },
+    record: recordOf(student, teaching),
+    async start() {
+      const closing: (() => Promise<void>)[] = [];
+      const release = async () => {
+        for (const close of closing.reverse()) await close();
+      };
+      try {
+        const vocabSize = model.head.weight.shape[0]!;
+        const { loss, training, validation } = await prepare(
+          engine,
+          teaching,
+          { shape, settings, vocabSize },
+          closing,
+        );
+        const learner = await StudentLearner.create(engine, model, shape, { loss, memory, trains });
+        closing.push(() => learner.release());
+        await student.begin(learner.values(), seed);
+        return { learner, training, validation, release };
+      } catch (error) {
+        await release();
+        throw error;
       }
-      yield event;
-    }
-  } finally {
-    for (const close of closing.reverse()) await close();
-  }
-}
-
-function optimizerOf({ parameters }: StudentLearner, settings: DistillSettings): Optimizer {
-  const { optimizer: kind = 'adamw', states, betas, eps, weightDecay, seed } = settings;
-  const options = {
-    adamw: { ...(states && { states }), betas, eps, weightDecay, seed },
-    adafactor: { weightDecay, seed },
-    sgd: {},
+    },
+    close: async () => {},
   };
-  return createOptimizer(kind, parameters, options[kind]);
 }
 
-function recordOf({ student, teaching, shape, settings, memory = 'fast' }: DistillOptions): RunRecord {
+/** What a file of a teacher's words settles is the file's, and no other value is taken. */
+function settingsFor(teaching: TeachingSource, input: DistillInput): DistillSettings {
+  if (teaching.kind === 'online') return resolveSettings(DISTILL, input);
+  const { path, header } = teaching.file;
+  for (const name of ['seq', 'temperature'] as const) {
+    if (input[name] !== undefined && input[name] !== header[name]) {
+      throw new OptionError(
+        name,
+        `${path} was written with ${header[name]}; leave it out, or write another file.`,
+      );
+    }
+  }
+  if (input.validation !== undefined) {
+    throw new OptionError(
+      'validation',
+      `what is held out was settled when ${path} was written; leave it out.`,
+    );
+  }
+  const { seq, temperature } = header;
+  const { validation: _, ...settings } = resolveSettings(DISTILL, { ...input, seq, temperature });
+  return settings as DistillSettings;
+}
+
+function sizeOf(teaching: TeachingSource, { batch }: DistillSettings): DataSize {
+  if (teaching.kind === 'online') return teaching.size;
+  const { rows, heldOut, seq } = teaching.file.header;
+  const tokens = rows * seq;
+  return {
+    ...{ examples: rows, validationExamples: heldOut, tokens, trainedTokens: tokens },
+    batchesPerEpoch: rows / batch,
+  };
+}
+
+function recordOf(student: Student, teaching: TeachingSource): RunRecord {
   const written = teaching.kind === 'offline' ? teaching.file.header : undefined;
-  const teacher = teaching.kind === 'online' ? teaching.teacher.identity : written!.teacher.identity;
-  const record = {
-    format: 1,
-    kind: 'distillation',
+  return {
     family: student.family.name,
-    teacher: { is: teaching.kind, identity: teacher },
+    teacher: {
+      is: teaching.kind,
+      identity: teaching.kind === 'online' ? teaching.teacher.identity : written!.teacher.identity,
+    },
     text: teaching.kind === 'online' ? teaching.dataIdentity : written!.data,
     ...(written && { written: { k: written.k, method: written.method, seed: written.seed } }),
     student: student.record,
     config: student.family.writeConfig(student.config),
-    ...{ shape, memory, settings },
   };
-  return JSON.parse(JSON.stringify(record)) as RunRecord;
 }
 
-function checkTeaching({ student, teaching, shape, settings }: DistillOptions): void {
+function checkTeaching(student: Student, teaching: TeachingSource, { seq }: DistillSettings): void {
   const { model, tokenizer } = student;
   const vocabSize = model.head.weight.shape[0]!;
-  if (shape.seq > model.maxPositions) {
-    throw new RopewalkError(
-      `the sequence length ${shape.seq} is longer than the student's ${model.maxPositions} positions; choose a smaller one.`,
+  if (seq > model.maxPositions) {
+    throw new OptionError(
+      'seq',
+      `${seq} is longer than the student's ${model.maxPositions} positions; choose a smaller one.`,
     );
   }
-  const theirs =
-    teaching.kind === 'online'
-      ? teaching.teacher.opened.model.head.weight.shape[0]!
-      : teaching.file.header.vocabSize;
-  if (teaching.kind === 'online') {
-    if (tokenizer) checkSameTokenizer(teaching.teacher.tokenizer, tokenizer);
-  } else {
+  const online = teaching.kind === 'online';
+  const theirs = online
+    ? teaching.teacher.opened.model.head.weight.shape[0]!
+    : teaching.file.header.vocabSize;
+  if (online && tokenizer) checkSameTokenizer(teaching.teacher.tokenizer, tokenizer);
+  if (!online && tokenizer && vocabularyHash(tokenizer) !== teaching.file.header.tokenizer) {
     const { header, path } = teaching.file;
-    if (tokenizer && vocabularyHash(tokenizer) !== header.tokenizer) {
-      throw new RopewalkError(
-        `${path} was written by a teacher with another tokenizer than the student's (the teacher: ${header.teacher.name}); name him as the teacher to see which token differs, or begin a student from scratch.`,
-      );
-    }
-    if (shape.seq !== header.seq || (shape.packed ?? false) !== header.packed) {
-      throw new RopewalkError(
-        `${path} has rows of ${header.seq} tokens${header.packed ? ', packed' : ''}; distil with the same.`,
-      );
-    }
-    if (settings.temperature !== header.temperature) {
-      throw new RopewalkError(
-        `${path} was written at temperature ${header.temperature}, but the student would learn at ${settings.temperature}; take the file's, or write another.`,
-      );
-    }
+    throw new RopewalkError(
+      `${path} was written by a teacher with another tokenizer than the student's (the teacher: ${header.teacher.name}); name it as the teacher to see which token differs, or begin a student from scratch.`,
+    );
   }
-  // The teacher's further entries, padding of his matrix, are left out; the student's own could not be taught.
+  // The teacher's further entries, padding of its matrix, are left out; the student's own could not be taught.
   if (vocabSize > theirs) {
     throw new RopewalkError(
       `the student's vocabulary has ${vocabSize} entries, but the teacher's ${theirs}; take a student with as many.`,
@@ -192,8 +190,8 @@ function checkTeaching({ student, teaching, shape, settings }: DistillOptions): 
 
 async function prepare(
   engine: Engine,
-  { teaching, shape, settings }: DistillOptions,
-  vocabSize: number,
+  teaching: TeachingSource,
+  { shape, settings, vocabSize }: { shape: SequenceShape; settings: DistillSettings; vocabSize: number },
   closing: (() => Promise<void>)[],
 ): Promise<{
   loss: Loss;
@@ -205,7 +203,7 @@ async function prepare(
     closing.push(release);
     return {
       loss: onlineLoss(teacher.head, settings),
-      training: new OnlineSource(teaching.training, teacher, vocabSize),
+      training: new OnlineSource(teaching.training(), teacher, vocabSize),
       validation: teaching.validation,
     };
   }

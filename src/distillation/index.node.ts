@@ -1,4 +1,6 @@
 /** A small model taught by a large one: losses, teachers, students, and what teachers have written down. */
+
+export { openDistillation } from './distill.node.ts';
 export * from './index.ts';
 export { type OpenedTeacher, openTeacher, startTeacher } from './open-teacher.node.ts';
 export { openStudent, type Student, type StudentOrigin } from './student.node.ts';

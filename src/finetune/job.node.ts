@@ -1,29 +1,26 @@
 import type { BatchSource, TrainingRows } from '../batches.ts';
 import type { ChatTemplate } from '../chat/template.ts';
 import { evaluationRows, PackedSource } from '../data/packed-source.ts';
-import type { DatasetView } from '../data/view.ts';
-import { splitDataset } from '../data/view.ts';
-import { RopewalkError } from '../errors.ts';
+import { type DatasetView, splitDataset } from '../data/view.ts';
 import type { Locale } from '../inspect/labels.ts';
+import { OptionError } from '../options.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { createLearner } from '../training/create-learner.ts';
 import { frozenBy } from '../training/freeze.ts';
-import type { Learner, TrainedParameter } from '../training/learner.ts';
+import type { TrainedParameter } from '../training/learner.ts';
 import type { Loss } from '../training/loss.ts';
-import { createOptimizer } from '../training/optimizers/create-optimizer.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
-import type { TrainerSettings } from '../training/trainer.ts';
-import { thisMachine } from './machine.node.ts';
+import type { TrainingJob } from '../training/runs/job.node.ts';
+import { thisMachine } from '../training/runs/machine.node.ts';
+import { planRun } from '../training/runs/plan.ts';
+import type { RunRecord } from '../training/runs/record.ts';
+import { resolveSettings, trainingOptions } from '../training/settings.ts';
+import { datasetSize } from './data-size.ts';
 import { type BaseModel, openBaseModel } from './model.node.ts';
-import { type DataSize, type FinetunePlan, planFinetune } from './plan.ts';
-import {
-  checkSettings,
-  type FinetuneInput,
-  type FinetuneSettings,
-  finetuneSettings,
-  kebab,
-} from './settings.ts';
+import { describeResult } from './result.node.ts';
+import { Sampling } from './samples.ts';
+import { FINETUNE, type FinetuneInput, type FinetuneSettings } from './settings.ts';
 
 /** Examples, or what makes them of a model's tokenizer and template. */
 export type FinetuneData = DatasetView | ((base: BaseModel, now: Date) => Promise<ClosableView>);
@@ -56,188 +53,119 @@ export interface JobOptions extends FinetuneInput {
 }
 
 /** The settings of a job among all that its options hold. */
-export function settingsOf(options: object): FinetuneSettings {
-  const own = Object.entries(options).filter(
-    ([name, value]) => name in finetuneSettings.shape && value !== undefined,
-  );
-  const settings = checkSettings(finetuneSettings, Object.fromEntries(own), (name) => `--${kebab(name)}`);
-  if (settings.memory === 'light' && settings.accumulate > 1) {
-    throw new RopewalkError(
-      `--memory light updates weights as their gradients come, which allows one micro-batch a step, but --accumulate is ${settings.accumulate}; leave it out, or choose --memory recompute.`,
-    );
-  }
-  if (settings.optimizer !== 'adamw' && settings.states !== 'float32') {
-    throw new RopewalkError(
-      `--states ${settings.states} is for --optimizer adamw; ${settings.optimizer} has no such states.`,
-    );
-  }
-  return settings;
+export function settingsOf(options: FinetuneInput): FinetuneSettings {
+  const names = Object.keys({ ...trainingOptions, ...FINETUNE.own });
+  const given = Object.entries(options).filter(([name]) => names.includes(name));
+  return resolveSettings(FINETUNE, Object.fromEntries(given));
 }
 
 /** A fine-tuning that is thought through: model, data, settings and plan, before anything large is allocated. */
-export class FinetuneJob {
-  readonly #views: { readonly training: DatasetView; readonly validation: DatasetView };
-  readonly #dataset: ClosableView;
-  readonly #trains: (path: string) => boolean;
+export interface FinetuneJob extends TrainingJob {
+  readonly base: BaseModel;
+  readonly settings: FinetuneSettings;
+}
 
-  private constructor(
-    readonly base: BaseModel,
-    readonly settings: FinetuneSettings,
-    readonly options: JobOptions,
-    readonly engine: Engine,
-    readonly plan: FinetunePlan,
-    readonly dataIdentity: string,
-    views: { readonly training: DatasetView; readonly validation: DatasetView },
-    dataset: ClosableView,
-    trains: (path: string) => boolean,
-  ) {
-    this.#views = views;
-    this.#dataset = dataset;
-    this.#trains = trains;
-  }
-
-  /** @throws RopewalkError for settings, a model or data that do not fit together. */
-  static async open(model: string, data: FinetuneData, options: JobOptions): Promise<FinetuneJob> {
-    const settings = settingsOf(options);
-    const { addToken, seq, batch, pack, seed } = settings;
-    const base = await openBaseModel(model, { addToken, template: options.template, name: options.name });
-    let dataset: ClosableView | undefined;
-    try {
-      if (seq > base.model.maxPositions) {
-        throw new RopewalkError(
-          `--seq ${seq} is longer than the ${base.model.maxPositions} positions of ${base.name}; choose a smaller one.`,
-        );
-      }
-      const trains = frozenBy(base.model, settings.freeze);
-      dataset = typeof data === 'function' ? await data(base, options.now ?? new Date()) : data;
-      const views = splitDataset(dataset, settings.validation, seed);
-      const { batchesPerEpoch } = new PackedSource(views.training, { batch, seq, pack, seed });
-      const size = await sizeOf(dataset, views, batchesPerEpoch);
-      const { loss } = options;
-      const machine = thisMachine();
-      const plan = planFinetune({ model: base.model, trains, settings, data: size, machine, loss });
-      const engine =
-        options.engine ?? nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
-      return new FinetuneJob(base, settings, options, engine, plan, dataset.identity, views, dataset, trains);
-    } catch (error) {
-      await base.close();
-      await dataset?.close?.();
-      throw error;
+/** @throws RopewalkError for settings, a model or data that do not fit together. */
+export async function openFinetuning(
+  model: string,
+  data: FinetuneData,
+  options: JobOptions,
+): Promise<FinetuneJob> {
+  const settings = settingsOf(options);
+  const { addToken, seq, batch, pack, seed, memory, samplePrompt, sampleTokens } = settings;
+  const base = await openBaseModel(model, { addToken, template: options.template, name: options.name });
+  let dataset: ClosableView | undefined;
+  try {
+    if (seq > base.model.maxPositions) {
+      throw new OptionError(
+        'seq',
+        `${seq} is longer than the ${base.model.maxPositions} positions of ${base.name}; choose a smaller one.`,
+      );
     }
-  }
-
-  /** Whether anything is held out. */
-  get evaluates(): boolean {
-    return this.#views.validation.size > 0;
-  }
-
-  /** @throws RopewalkError naming the options that would make the plan fit, when it does not. */
-  checkFits(): void {
-    const { fits, memory, machine, remedies } = this.plan;
-    if (fits) return;
-    const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
-    const [best] = remedies;
-    throw new RopewalkError(
-      `this needs about ${gigabytes(memory.total)} of memory, but ${gigabytes(machine.availableMemory)} of ${gigabytes(machine.totalMemory)} are to be had; ` +
-        (best
-          ? `with ${best.options} it would fit (${gigabytes(best.total)}).`
-          : 'no option makes it fit: choose a smaller model.'),
-    );
-  }
-
-  /** The engine with the base model's weights in it. */
-  async createLearner(): Promise<Learner> {
-    const { base, settings, options } = this;
-    const trains = this.#trains;
-    const { batch, seq, pack, memory } = settings;
+    const trains = frozenBy(base.model, settings.freeze);
+    const now = options.now ?? new Date();
+    dataset = typeof data === 'function' ? await data(base, now) : data;
+    const views = splitDataset(dataset, settings.validation, seed);
+    const rows = { batch, seq, pack };
+    const { batchesPerEpoch } = new PackedSource(views.training, { ...rows, seed });
     const { loss } = options;
-    const shape = { batch, seq, packed: pack };
-    const training = await createLearner(this.engine, base.model, shape, {
-      memory,
-      trains,
-      ...(loss && { loss }),
+    const plan = planRun({
+      ...{ model: base.model, trains, settings, shape: { seq, packed: true }, loss },
+      data: await datasetSize(dataset, views, batchesPerEpoch),
+      machine: thisMachine(),
     });
-    await base.readWeights(training.values());
-    return training;
-  }
-
-  createOptimizer(training: Learner): Optimizer {
-    const { optimizer, states, beta1, beta2, eps, weightDecay, seed } = this.settings;
-    const { parameters } = training;
-    if (this.options.createOptimizer) return this.options.createOptimizer(parameters);
-    const options = {
-      adamw: { states, betas: [beta1, beta2], eps, weightDecay, seed } as const,
-      adafactor: { weightDecay, seed },
-      sgd: {},
-    };
-    return createOptimizer(optimizer, parameters, options[optimizer]);
-  }
-
-  trainingRows(): BatchSource {
-    const { batch, seq, pack, seed } = this.settings;
-    const source = new PackedSource(this.#views.training, { batch, seq, pack, seed });
-    const { prepareRows } = this.options;
-    if (!prepareRows) return source as BatchSource;
-    return {
-      next: async () => {
-        const rows = await source.next();
-        return { ...(await prepareRows(rows)), epoch: rows.epoch };
+    const engine =
+      options.engine ?? nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    const opened = dataset;
+    const job: FinetuneJob = {
+      ...{ verb: 'finetune', base, engine, model: base.model, settings, plan, startsTrained: true },
+      ...{ identity: base.identity, warnings: base.warnings, createOptimizer: options.createOptimizer },
+      record: recordOf(base, options, now, opened.identity),
+      async start() {
+        const shape = { batch, seq, packed: pack };
+        const learner = await createLearner(engine, base.model, shape, {
+          memory,
+          trains,
+          ...(loss && { loss }),
+        });
+        await base.readWeights(learner.values());
+        const chat = base.template && { template: base.template, stopTokens: base.stopTokens };
+        const prompts = { prompts: samplePrompt, maxTokens: sampleTokens };
+        const sampling = new Sampling(engine, learner, base.tokenizer, prompts, chat, base.stopTokens);
+        return {
+          learner,
+          training: prepared(new PackedSource(views.training, { ...rows, seed }), options.prepareRows),
+          ...(views.validation.size > 0 && {
+            validation: () => heldOut(views.validation, rows, options.prepareRows),
+          }),
+          ...(samplePrompt.length > 0 && { samples: () => sampling.samples() }),
+          async release() {
+            await sampling.release();
+            await learner.release();
+          },
+        };
       },
-      state: () => source.state(),
-      restore: (state) => source.restore(state as ReturnType<typeof source.state>),
+      describe: (run, resultStep) => describeResult(job, options.locale ?? 'en', run, resultStep),
+      async close() {
+        await base.close();
+        await opened.close?.();
+      },
     };
-  }
-
-  /** The held-out rows from their beginning. */
-  async *validationRows(): AsyncGenerator<TrainingRows, void> {
-    const { batch, seq, pack } = this.settings;
-    const { prepareRows = (rows: TrainingRows) => rows } = this.options;
-    for await (const rows of evaluationRows(this.#views.validation, { batch, seq, pack }))
-      yield await prepareRows(rows);
-  }
-
-  trainerSettings(): TrainerSettings {
-    const { settings, plan } = this;
-    return {
-      steps: plan.steps,
-      accumulate: settings.accumulate,
-      learningRate: settings.lr,
-      schedule: settings.schedule,
-      warmupSteps: Math.min(plan.steps, settings.warmup ?? Math.min(100, Math.round(0.05 * plan.steps))),
-      minimumRatio: settings.minLrRatio,
-      clipNorm: settings.clip,
-      evaluateEvery: settings.evalEvery,
-      checkpointEvery: settings.saveEvery,
-      evaluateFirst: true,
-      patience: settings.patience,
-      ...(settings.guard > 0 && { guard: { zScore: settings.guard, window: 64 } }),
-    };
-  }
-
-  async close(): Promise<void> {
-    await this.base.close();
-    await this.#dataset.close?.();
+    return job;
+  } catch (error) {
+    await base.close();
+    await dataset?.close?.();
+    throw error;
   }
 }
 
-async function sizeOf(
-  dataset: ClosableView,
-  { training, validation }: { readonly training: DatasetView; readonly validation: DatasetView },
-  batchesPerEpoch: number,
-): Promise<DataSize> {
-  let tokens = 0;
-  for (let i = 0; i < training.size; i++) tokens += training.length(i);
-  let trainedTokens = 0;
-  if (dataset.trainedTokens !== undefined) {
-    trainedTokens = Math.round((dataset.trainedTokens * training.size) / dataset.size);
-  } else {
-    for (let i = 0; i < training.size; i++) {
-      trainedTokens += (await training.read(i)).trained.reduce((sum, each) => sum + each, 0);
-    }
-  }
+/** What a resumed run must have in common with the one that was started. */
+function recordOf(base: BaseModel, options: JobOptions, now: Date, data: string): RunRecord {
   return {
-    examples: training.size,
-    validationExamples: validation.size,
-    ...{ tokens, trainedTokens, batchesPerEpoch },
+    ...{ begun: now, model: base.name, config: base.family.writeConfig(base.config) },
+    ...{ template: base.template?.source, data },
+    ...(options.loss && { loss: 'of the caller' }),
+    ...(options.createOptimizer && { optimizer: 'of the caller' }),
   };
+}
+
+/** A source whose rows are changed before they are used. */
+function prepared(source: PackedSource, change: JobOptions['prepareRows']): BatchSource {
+  return {
+    async next() {
+      const rows = await source.next();
+      return change ? { ...(await change(rows)), epoch: rows.epoch } : rows;
+    },
+    state: () => source.state(),
+    restore: (state) => source.restore(state as ReturnType<typeof source.state>),
+  };
+}
+
+/** The held-out rows from their beginning. */
+async function* heldOut(
+  view: DatasetView,
+  options: { readonly batch: number; readonly seq: number; readonly pack: boolean },
+  change: JobOptions['prepareRows'] = (rows) => rows,
+): AsyncGenerator<TrainingRows, void> {
+  for await (const rows of evaluationRows(view, options)) yield await change(rows);
 }

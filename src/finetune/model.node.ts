@@ -9,7 +9,7 @@ import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { parseTokenizerJson } from '../tokenizer/tokenizer-schema.ts';
-import type { ModelIdentity } from '../training/runs/run.node.ts';
+import type { ModelIdentity } from '../training/runs/run-directory.node.ts';
 import { addSpecialTokens, growRows, withVocabulary } from './new-tokens.ts';
 
 /** A model that is going to be trained: with its new tokens, before any of its weights is read. */

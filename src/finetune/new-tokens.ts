@@ -1,6 +1,6 @@
-import { RopewalkError } from '../errors.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
+import { OptionError } from '../options.ts';
 import { isObject, type JsonObject, type TokenizerJson } from '../tokenizer/tokenizer-schema.ts';
 
 /** A tokenizer's two files as parsed JSON. */
@@ -33,10 +33,11 @@ export function addSpecialTokens(
   ]);
   const added = tokens.map((content, i) => {
     if (content === '')
-      throw new RopewalkError('--add-token is empty; give the text of a token such as "<|user|>".');
+      throw new OptionError('addToken', 'it is empty; give the text of a token such as "<|user|>".');
     if (known.has(content)) {
-      throw new RopewalkError(
-        `--add-token ${JSON.stringify(content)}: the tokenizer has this token already, or it is given twice; leave it out.`,
+      throw new OptionError(
+        'addToken',
+        `${JSON.stringify(content)}: the tokenizer has this token already, or it is given twice; leave it out.`,
       );
     }
     known.add(content);

@@ -3,41 +3,39 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import type { Locale } from '../inspect/labels.ts';
+import { kebab } from '../options.ts';
 import { buildFinetuneReport, type FinetuneResults } from '../report/finetune.ts';
-import type { Learner } from '../training/learner.ts';
-import type { RunDirectory } from '../training/runs/run.node.ts';
+import type { RunEvent } from '../training/runs/events.ts';
+import type { RunDirectory } from '../training/runs/run-directory.node.ts';
 import { median } from '../training/train-event.ts';
 import { modelCard } from './card.ts';
-import type { FinetuneEvent } from './events.ts';
 import type { FinetuneJob } from './job.node.ts';
-import { kebab } from './settings.ts';
 
-export const REPORT_FILE = 'report.html';
+const REPORT_FILE = 'report.html';
 const CARD_FILE = 'README.md';
-const DTYPES = { float32: 'F32', bfloat16: 'BF16' } as const;
 /** Points of the curve: each is the mean of the steps since the one before. */
 const CURVE_POINTS = 400;
 
-/** Writes the finished model, its card and the report of the run into the run's folder. */
-export async function writeResult(
+/** Writes the card of the finished model and the report of the run into the run's folder. */
+export async function describeResult(
   job: FinetuneJob,
+  locale: Locale,
   run: RunDirectory,
-  training: Learner,
   resultStep: number,
-): Promise<void> {
-  const { base, settings, options } = job;
-  const results = resultsOf(job, await run.metrics<FinetuneEvent & { step: number }>(), resultStep);
+): Promise<{ readonly report: string }> {
+  const { base, settings } = job;
+  const results = resultsOf(job, await run.metrics<RunEvent & { step: number }>(), resultStep);
   const addedTokens = base.addedTokens.map(({ content }) => content);
   const card = modelCard(results, { base: base.name, dtype: settings.dtype, addedTokens });
-  await run.finish(training, base.identity, DTYPES[settings.dtype]);
   await writeFileAtomic(join(run.path, CARD_FILE), card);
-  const locale: Locale = options.locale ?? 'en';
-  await writeFileAtomic(join(run.path, REPORT_FILE), buildFinetuneReport(results, locale));
+  const report = join(run.path, REPORT_FILE);
+  await writeFileAtomic(report, buildFinetuneReport(results, locale));
+  return { report };
 }
 
 function resultsOf(
   { base, plan, settings, engine }: FinetuneJob,
-  events: readonly (FinetuneEvent & { readonly step: number })[],
+  events: readonly (RunEvent & { readonly step: number })[],
   resultStep: number,
 ): FinetuneResults {
   const steps = events.filter((event) => event.type === 'step');
@@ -50,8 +48,8 @@ function resultsOf(
     model: base.name,
     parameters: plan.parameters,
     trainedParameters: plan.trainedParameters,
-    examples: data.examples,
-    validationExamples: data.validationExamples,
+    examples: data.examples ?? 0,
+    validationExamples: data.validationExamples ?? 0,
     tokensPerEpoch: data.tokens,
     trainedTokensPerEpoch: data.trainedTokens,
     steps: steps.at(-1)?.step ?? 0,
@@ -64,7 +62,7 @@ function resultsOf(
     samples: after.map(({ prompt, text }, i) => ({ prompt, before: before[i]?.text ?? '', after: text })),
     settings: shownSettings(settings),
     tokensPerSecond: median(steps.map(({ tokensPerSecond }) => tokensPerSecond)),
-    engineShare: median(steps.map(({ engineShare }) => engineShare)),
+    engineShare: median(steps.map(({ engineShare = 0 }) => engineShare)),
     surroundings: {
       date: new Date().toISOString().slice(0, 10),
       machine: `${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} logical processors`,

@@ -6,16 +6,12 @@ import { generateText } from '../generation/generate-text.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Learner } from '../training/learner.ts';
+import type { Sample } from '../training/runs/events.ts';
 
 export interface SampleSettings {
   readonly prompts: readonly string[];
   /** Most new tokens of each. */
   readonly maxTokens: number;
-}
-
-export interface Sample {
-  readonly prompt: string;
-  readonly text: string;
 }
 
 /**

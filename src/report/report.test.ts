@@ -85,7 +85,7 @@ function results(losses: readonly [number, number] = [3.4, 3.1]): JobResults {
     settings: {
       batch: 4,
       seq: 64,
-      training: { steps: 2, learningRate: 0.001, warmupSteps: 1, weightDecay: 0.1, clipNorm: 1, seed: 0 },
+      training: { steps: 2, lr: 0.001, warmup: 1, weightDecay: 0.1, clip: 1, seed: 0 },
       sample: { prompt: 'The <whale>', tokens: 10, temperature: 0.7, topP: 0.9, seed: 1 },
     },
     surroundings: {

@@ -10,10 +10,10 @@ interface ReportSettings {
   readonly seq: number;
   readonly training: {
     readonly steps: number;
-    readonly learningRate: number;
-    readonly warmupSteps: number;
+    readonly lr: number;
+    readonly warmup: number;
     readonly weightDecay: number;
-    readonly clipNorm: number;
+    readonly clip: number;
     readonly seed: number;
   };
   readonly sample: {

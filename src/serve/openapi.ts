@@ -1,6 +1,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi';
 import { chatRequest } from './schemas/chat.ts';
 import { completionsRequest } from './schemas/completions.ts';
+import { responsesRequest } from './schemas/responses.ts';
 
 let document: unknown;
 
@@ -39,6 +40,13 @@ const chat = z
 const completion = z
   .object({ ...head, object: z.literal('text_completion'), choices: z.array(z.looseObject({})), usage })
   .openapi('Completion');
+
+const responseObject = z
+  .object({
+    ...{ id: z.string(), object: z.literal('response'), created_at: z.int(), model: z.string() },
+    ...{ status: z.string(), output: z.array(z.looseObject({})), usage: z.looseObject({}).nullable() },
+  })
+  .openapi('Response');
 
 const model = z
   .object({ id: z.string(), object: z.literal('model'), created: z.int(), owned_by: z.string() })
@@ -82,6 +90,7 @@ function makeDocument() {
     });
   post('/v1/chat/completions', 'Continues a chat.', chatRequest, chat);
   post('/v1/completions', 'Continues texts.', completionsRequest, completion);
+  post('/v1/responses', 'Continues a chat, in the form of the newer API.', responsesRequest, responseObject);
   const get = (path: string, summary: string, content: object, request = {}) =>
     registry.registerPath({
       method: 'get',

@@ -1,5 +1,6 @@
 import type { LanguageModel } from '../generation/language-model.ts';
 import type { LogEntry } from './log.ts';
+import type { PageFiles } from './page.ts';
 
 export interface ServeOptions {
   /** Keys of which a client has to send one (`Authorization: Bearer KEY`); by default everybody may ask. */
@@ -21,6 +22,8 @@ export interface ServeOptions {
   readonly timeout?: number | undefined;
   /** Seconds after which a model that nobody uses is released; by default never. */
   readonly idle?: number | undefined;
+  /** A page at `/`: `playgroundPage()` is one to talk to the models. By default none. */
+  readonly page?: PageFiles | undefined;
   /** Called when a model has been loaded. */
   readonly onLoad?: ((name: string, model: LanguageModel) => void) | undefined;
   /** What happens, an entry for each request; texts are not among it. */

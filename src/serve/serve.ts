@@ -4,6 +4,7 @@ import { ApiError } from './api-error.ts';
 import { chatCompletion } from './endpoints/chat.ts';
 import { completion } from './endpoints/completions.ts';
 import type { Call } from './endpoints/endpoint.ts';
+import { response } from './endpoints/responses.ts';
 import { Guard } from './guard.ts';
 import { Jobs } from './jobs.ts';
 import type { LogEntry } from './log.ts';
@@ -11,10 +12,12 @@ import { Metrics } from './metrics.ts';
 import { ModelPool, type ServedModel } from './model-pool.ts';
 import { openApiDocument } from './openapi.ts';
 import type { ServeOptions } from './options.ts';
+import { pageResponse } from './page.ts';
 import { readJson } from './read-json.ts';
 import { chatRequest } from './schemas/chat.ts';
 import { checked } from './schemas/common.ts';
 import { completionsRequest } from './schemas/completions.ts';
+import { responsesRequest } from './schemas/responses.ts';
 
 /** What a server around this one tells of a connection: that of @hono/node-server does. */
 interface Connection {
@@ -107,7 +110,7 @@ export function serve(
   const call = (c: Context<App>, prefix: string): Call => {
     const entry = c.get('entry');
     return {
-      id: `${prefix}-${(entry.id as string).replaceAll('-', '')}`,
+      id: `${prefix}${prefix === 'resp' ? '_' : '-'}${(entry.id as string).replaceAll('-', '')}`,
       created: Math.floor(Date.now() / 1000),
       jobs,
       signal: c.req.raw.signal,
@@ -136,6 +139,9 @@ export function serve(
   app.post('/v1/completions', async (c) =>
     completion((await body(c, completionsRequest)) as never, call(c, 'cmpl')),
   );
+  app.post('/v1/responses', async (c) =>
+    response((await body(c, responsesRequest)) as never, call(c, 'resp')),
+  );
   const described1 = ({ name, created }: { name: string; created: number }) => ({
     ...{ id: name, object: 'model', created, owned_by: 'ropewalk' },
   });
@@ -156,7 +162,10 @@ export function serve(
     c.body(await metrics.text(), 200, { 'Content-Type': metrics.contentType }),
   );
   app.get('/openapi.json', (c) => c.json(openApiDocument()));
-  for (const path of ['/v1/chat/completions', '/v1/completions']) {
+  for (const [path, file] of options.page ?? []) {
+    app.get(path === 'index.html' ? '/' : `/${path}`, () => pageResponse(file));
+  }
+  for (const path of ['/v1/chat/completions', '/v1/completions', '/v1/responses']) {
     app.all(path, () => {
       throw new ApiError(405, 'this takes POST requests.', { headers: { Allow: 'POST' } });
     });

@@ -18,7 +18,8 @@ export interface Corpus {
   readonly tokenizer: Tokenizer;
   /** Saved beside every model. */
   readonly tokenizerFiles: readonly { readonly name: string; readonly data: string }[];
-  /** Token ids, `[trainingTokens]` and `[validationTokens]`. */
+  /** Token ids: all `[tokens]`, `[trainingTokens]` and `[validationTokens]`. */
+  readonly tokens: Int32Array;
   readonly training: Int32Array;
   readonly validation: Int32Array;
 }
@@ -33,7 +34,8 @@ export async function prepareCorpus(
   settings: JobSettings,
   onProgress: (what: 'tokenizer' | 'encoding', done: number, total: number) => void,
 ): Promise<Corpus> {
-  const { vocabSize, validationShare } = settings;
+  const { vocabSize } = settings;
+  const { validation: share } = settings.training;
   const stored = await folder.read<CorpusResult>(RESULT_FILE);
   const tokens = stored && (await readTokens(folder, stored.identity));
   if (stored && tokens) {
@@ -42,7 +44,8 @@ export async function prepareCorpus(
       result: stored,
       tokenizer,
       tokenizerFiles: filesOf(tokenizer),
-      ...splitCorpus(tokens, validationShare),
+      tokens,
+      ...splitCorpus(tokens, share),
     };
   }
   const text = await mobyDick();
@@ -55,7 +58,7 @@ export async function prepareCorpus(
   const ids = await encodeCorpusAsync(tokenizer, text, {
     onProgress: (done, total) => onProgress('encoding', done, total),
   });
-  const { training, validation } = splitCorpus(ids, validationShare);
+  const { training, validation } = splitCorpus(ids, share);
   const result: CorpusResult = {
     title: 'Moby-Dick; or, The Whale (Herman Melville, 1851)',
     characters: text.length,
@@ -71,7 +74,7 @@ export async function prepareCorpus(
   for (const { name, data } of files) await writeFileAtomic(folder.file(name), data);
   await writeFileAtomic(folder.file(TOKENS_FILE), bytesOf(ids));
   await folder.write(RESULT_FILE, result);
-  return { result, tokenizer, tokenizerFiles: files, training, validation };
+  return { result, tokenizer, tokenizerFiles: files, tokens: ids, training, validation };
 }
 
 function filesOf(tokenizer: Tokenizer) {

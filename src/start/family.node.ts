@@ -6,7 +6,7 @@ import { generateTokens } from '../generation/generate.ts';
 import type { FamilyResult, LossPoint } from '../report/results.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { pretrain } from '../training/runs/pretrain.node.ts';
-import { RunDirectory } from '../training/runs/run.node.ts';
+import { RunDirectory } from '../training/runs/run-directory.node.ts';
 import { median } from '../training/train-event.ts';
 import type { TrainEvent } from '../training/trainer.ts';
 import type { Corpus } from './corpus.node.ts';
@@ -53,23 +53,12 @@ export async function runFamily(run: FamilyRun): Promise<FamilyResult | undefine
   if (stored) return stored;
   const family = familyByName(name);
   const out = folder.file(name);
-  const events = pretrain(
-    engines.training,
-    {
-      family,
-      config: tinyConfig(family, corpus),
-      files: corpus.tokenizerFiles,
-      training: corpus.training,
-      validation: corpus.validation,
-      shape: { batch: settings.batch, seq: settings.seq },
-      settings: settings.training,
-      out,
-      keep: 1,
-      resume: 'if there',
-      dataIdentity: corpus.result.identity,
-    },
-    signal,
-  );
+  const { batch, seq, training } = settings;
+  const events = pretrain({
+    ...{ family, config: tinyConfig(family, corpus), files: corpus.tokenizerFiles, tokens: corpus.tokens },
+    ...training,
+    ...{ batch, seq, engine: engines.training, out, resume: 'if there', signal },
+  });
   for await (const event of events) {
     if (event.type === 'resumed') run.onResume(event.step);
     if (event.type === 'step') run.onStep(event);

@@ -1,15 +1,17 @@
-import type { PretrainSettings } from '../training/runs/pretrain.node.ts';
+import type { TrainingInput } from '../training/settings.ts';
+
+/** What is said here of the options of a run; of these the report speaks. */
+type Training = TrainingInput &
+  Required<Pick<TrainingInput, 'steps' | 'lr' | 'warmup' | 'weightDecay' | 'clip' | 'seed' | 'validation'>>;
 
 /** Everything that the main job's numbers depend on. Plain JSON: a resumed job must have the same. */
 export interface JobSettings {
   /** Families in the order of the tables; each trains its `tiny` preset. */
   readonly families: readonly string[];
   readonly vocabSize: number;
-  /** Share of the tokens, at the end of the text, that no model is trained on. */
-  readonly validationShare: number;
   readonly batch: number;
   readonly seq: number;
-  readonly training: PretrainSettings;
+  readonly training: Training;
   readonly sample: {
     readonly prompt: string;
     readonly tokens: number;
@@ -30,22 +32,23 @@ export function jobSettings(
   return {
     families,
     vocabSize: 512,
-    validationShare: 0.06,
     batch: 4,
     seq: 64,
     training: {
       steps,
-      accumulate: 1,
-      learningRate: 2.5e-3,
-      schedule: 'cosine',
-      warmupSteps: Math.min(40, Math.floor(steps / 4)),
-      minimumRatio: 0.05,
+      // Share of the tokens, at the end of the text, that no model is trained on.
+      validation: 0.06,
+      lr: 2.5e-3,
+      warmup: Math.min(40, Math.floor(steps / 4)),
+      minLrRatio: 0.05,
       weightDecay: 0.02,
-      betas: [0.9, 0.95],
-      eps: 1e-8,
-      clipNorm: 1,
-      evaluateEvery: Math.max(1, Math.ceil(steps / 4)),
-      checkpointEvery: 200,
+      clip: 1,
+      // Every family makes the same steps, and the last weights are compared.
+      guard: 0,
+      result: 'last',
+      evalEvery: Math.max(1, Math.ceil(steps / 4)),
+      saveEvery: 200,
+      keep: 1,
       seed: 0,
     },
     sample: { prompt: 'The whale', tokens: 110, temperature: 0.7, topP: 0.95, seed: 7 },

@@ -214,8 +214,9 @@ describe('splitCorpus', () => {
 
   it('refuses fractions and texts that leave a side empty', () => {
     const tokens = Int32Array.of(1, 2, 3);
-    expect(() => splitCorpus(tokens, 0)).toThrow('between 0 and 1');
-    expect(() => splitCorpus(tokens, Number.NaN)).toThrow('between 0 and 1');
+    for (const wrong of [-1, 1.5, Number.NaN])
+      expect(() => splitCorpus(tokens, wrong)).toThrow('give a share below 1 or a number of tokens');
+    expect(() => splitCorpus(tokens, 2)).toThrow('too few');
     expect(() => splitCorpus(tokens, 0.3)).toThrow('too few');
   });
 });

@@ -1,4 +1,5 @@
 import { RopewalkError } from '../errors.ts';
+import { OptionError } from '../options.ts';
 import { safeBoundary } from '../tokenizer/boundaries.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
@@ -128,24 +129,27 @@ export async function encodeCorpusAsync(
 }
 
 /**
- * Splits tokens into training text and held-out text: the last `validationFraction` of them, in one piece, so that
- * no window of training overlaps what is evaluated.
+ * Splits tokens into training text and held-out text: the last of them, in one piece, so that no window of training overlaps
+ * what is evaluated.
  *
+ * @param validation a share below 1, or how many tokens; 0 for none.
  * @returns views, not copies, of [tokens − n] and [n]
- * @throws RopewalkError when the fraction is not between 0 and 1 or a side has fewer than two tokens.
+ * @throws OptionError when that is no such number, or a side has fewer than two tokens.
  */
 export function splitCorpus(
   tokens: Int32Array,
-  validationFraction: number,
+  validation: number,
 ): { training: Int32Array; validation: Int32Array } {
-  if (!(validationFraction > 0 && validationFraction < 1)) {
-    throw new RopewalkError(`the validation fraction must be between 0 and 1, but is ${validationFraction}`);
+  const isShare = validation > 0 && validation < 1;
+  if (!isShare && !(Number.isSafeInteger(validation) && validation >= 0)) {
+    throw new OptionError('validation', `give a share below 1 or a number of tokens, not ${validation}.`);
   }
-  const held = Math.round(tokens.length * validationFraction);
+  const held = isShare ? Math.round(tokens.length * validation) : validation;
   const first = tokens.length - held;
-  if (held < 2 || first < 2) {
-    throw new RopewalkError(
-      `${tokens.length} tokens are too few to hold out ${validationFraction} of them; give more text`,
+  if ((held < 2 && validation > 0) || first < 2) {
+    throw new OptionError(
+      'validation',
+      `${tokens.length} tokens are too few to hold out ${validation}${isShare ? ' of them' : ''}; give more text, or hold out another number.`,
     );
   }
   return { training: tokens.subarray(0, first), validation: tokens.subarray(first) };

@@ -22,7 +22,7 @@ describe('the engine for training', () => {
     expect(made).toBeInstanceOf(kind);
     expect([...made.values().keys()]).toEqual([...model.parameters().keys()]);
     const rows = { inputs: new Int32Array(8), targets: new Int32Array(8) };
-    const settings = { optimizer: new Sgd(), learningRate: 1, clipNorm: 1 };
+    const settings = { optimizer: new Sgd(), learningRate: 1, clip: 1 };
     const twice = made.step([rows, rows], settings);
     if (memory === 'light') await expect(twice).rejects.toThrow(/2 micro-batches/);
     // All weights are zero: every token of the vocabulary is as likely.

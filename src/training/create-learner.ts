@@ -12,7 +12,8 @@ import { WholeGraphLearner } from './whole-graph-learner.ts';
  * made twice, the gradients of all weights kept: exact clipping and accumulation. `light`: as `recompute`, but each block
  * is updated as soon as its gradient exists, clipped by its own norm, one micro-batch a step.
  */
-export type MemoryMode = 'fast' | 'recompute' | 'light';
+export const MEMORY_MODES = ['fast', 'recompute', 'light'] as const;
+export type MemoryMode = (typeof MEMORY_MODES)[number];
 
 export interface LearnerOptions {
   /** Default `fast`. */

@@ -12,7 +12,7 @@ export interface RateSearch {
   readonly steps?: number;
   /** Micro-batches for each step. Default 1. */
   readonly accumulate?: number;
-  readonly clipNorm?: number;
+  readonly clip?: number;
 }
 
 export interface RatePoint {
@@ -36,7 +36,7 @@ export async function* searchRate(
   search: RateSearch = {},
   signal?: AbortSignal,
 ): AsyncGenerator<RatePoint, void> {
-  const { from = 1e-7, to = 1, steps = 100, accumulate = 1, clipNorm = 0 } = search;
+  const { from = 1e-7, to = 1, steps = 100, accumulate = 1, clip = 0 } = search;
   if (!(from > 0 && to > from)) {
     throw new RopewalkError(`the rates to try go from ${from} to ${to}; they must climb, from above 0.`);
   }
@@ -48,7 +48,7 @@ export async function* searchRate(
     while (batches.length < accumulate) batches.push(await training.next());
     let loss: number;
     try {
-      ({ loss } = await learner.step(batches, { optimizer, learningRate, clipNorm }));
+      ({ loss } = await learner.step(batches, { optimizer, learningRate, clip }));
     } catch (error) {
       if (error instanceof NotFiniteError) return; // far beyond what can be learnt from
       throw error;

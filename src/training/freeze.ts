@@ -1,5 +1,5 @@
-import { RopewalkError } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
+import { OptionError } from '../options.ts';
 
 /** Whether a name fits a pattern: `*` stands for any text, dots too, `?` for one character. */
 export function matchesPattern(pattern: string, name: string): boolean {
@@ -37,14 +37,15 @@ export function frozenBy(model: CausalLM, patterns: readonly string[]): (path: s
     const found = places.filter(([place]) => matchesPattern(pattern, place));
     if (found.length === 0) {
       const some = [...model.parameters().keys()].slice(0, 3).join(', ');
-      throw new RopewalkError(
-        `--freeze ${JSON.stringify(pattern)} fits none of the model's weights; they are called ${some}, …`,
+      throw new OptionError(
+        'freeze',
+        `${JSON.stringify(pattern)} fits none of the model's weights; they are called ${some}, …`,
       );
     }
     for (const [, { path }] of found) frozen.add(path);
   }
   if (frozen.size === model.parameters().size) {
-    throw new RopewalkError('--freeze leaves nothing to train; freeze fewer weights.');
+    throw new OptionError('freeze', 'it leaves nothing to train; freeze fewer weights.');
   }
   return (path) => !frozen.has(path);
 }

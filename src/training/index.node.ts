@@ -1,3 +1,12 @@
 /** Training, step by step: losses, learners, optimizers, schedules, the trainer, and the folders of runs. */
 export * from './index.ts';
-export { type ModelIdentity, RunDirectory, type RunEvent, type RunRecord } from './runs/run.node.ts';
+export type { TrainingJob } from './runs/job.node.ts';
+export { openPretraining } from './runs/pretrain.node.ts';
+export {
+  type LoggedEvent,
+  type ModelIdentity,
+  RunDirectory,
+  type RunRecord,
+} from './runs/run-directory.node.ts';
+export { runJob } from './runs/run-job.node.ts';
+export { findRate, measureStep } from './runs/trials.node.ts';

@@ -29,6 +29,7 @@ export {
   OPTIMIZER_STATES,
   OPTIMIZERS,
   type OptimizerKind,
+  type OptimizerRecord,
   type OptimizerStates,
   type SizedOptimizer,
 } from './optimizers/create-optimizer.ts';
@@ -47,7 +48,8 @@ export {
   type StepSettings,
   type Trainable,
 } from './optimizers/optimizer.ts';
-export { createSchedule, type Schedule, type ScheduleSettings } from './schedule.ts';
+export { createSchedule, SCHEDULES, type Schedule, type ScheduleSettings } from './schedule.ts';
+export type { TrainingInput, TrainingSettings } from './settings.ts';
 export {
   type TrainEvent,
   Trainer,

@@ -14,7 +14,7 @@ export interface UpdateSettings {
   readonly optimizer: Optimizer;
   readonly learningRate: number;
   /** Gradients are scaled down to this norm; 0 for never. A learner says what the norm is taken over. */
-  readonly clipNorm: number;
+  readonly clip: number;
   /**
    * Asked before anything is updated: false leaves the weights as they are. A learner that updates while it goes
    * backwards asks before it does, when there is no gradient norm yet.

@@ -15,9 +15,11 @@ export interface MemoryOptions {
   readonly trains: (path: string) => boolean;
   /** Micro-batches of a step. */
   readonly accumulate: number;
-  /** Of the optimizer's state for each trained weight. */
-  readonly stateBytes: number;
+  /** Bytes of the optimizer's state for a trained weight of this shape. */
+  readonly stateBytes: (shape: readonly number[]) => number;
   readonly loss?: Loss;
+  /** A model that runs beside, forward alone: its weights are held, and its head a second time, for the loss. */
+  readonly teacher?: CausalLM;
 }
 
 /** What training holds, in bytes. */
@@ -27,6 +29,8 @@ export interface MemoryEstimate {
   readonly optimizer: number;
   /** Activations and other tensors of the graphs when most of them live. */
   readonly activations: number;
+  /** Weights of a teacher at hand. */
+  readonly teacher?: number;
   /** The program and the engine themselves. */
   readonly program: number;
   readonly total: number;
@@ -45,7 +49,7 @@ export function estimateMemory(
   options: MemoryOptions,
 ): MemoryEstimate {
   const { memory, trains, accumulate, stateBytes } = options;
-  const sizes = [...model.parameters()].map(([path, { size }]) => ({ path, size }));
+  const sizes = [...model.parameters()].map(([path, { size, shape: dims }]) => ({ path, size, dims }));
   const trained = sizes.filter(({ path }) => trains(path));
   const count = (list: readonly { readonly size: number }[]) => list.reduce((sum, { size }) => sum + size, 0);
   const whole = usesWholeGraph(model, memory);
@@ -58,9 +62,11 @@ export function estimateMemory(
       ])
     : blockActivations(model, shape, options);
   const weights = 4 * count(sizes);
-  const optimizer = stateBytes * count(trained);
-  const total = weights + gradients + optimizer + activations + PROGRAM;
-  return { weights, gradients, optimizer, activations, program: PROGRAM, total };
+  const optimizer = trained.reduce((sum, { dims }) => sum + stateBytes(dims), 0);
+  const teacher =
+    options.teacher && 4 * (options.teacher.parameterCount() + options.teacher.head.weight.size);
+  const total = weights + gradients + optimizer + activations + PROGRAM + (teacher ?? 0);
+  return { weights, gradients, optimizer, activations, ...(teacher && { teacher }), program: PROGRAM, total };
 }
 
 /** The gradients of one stage at a time, and those that several stages share for longer. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { RopewalkError } from '../errors.ts';
+import { OptionError } from '../options.ts';
 import reference from './fixtures/schedules.json' with { type: 'json' };
-import { createSchedule, type ScheduleSettings } from './schedule.ts';
+import { createSchedule, SCHEDULES, type ScheduleSettings } from './schedule.ts';
 
 describe("createSchedule against transformers' schedules", () => {
   it.each(reference.map(({ settings, rates }) => [JSON.stringify(settings), settings, rates] as const))(
@@ -17,21 +17,36 @@ describe("createSchedule against transformers' schedules", () => {
 
 describe('createSchedule', () => {
   it('stays at the minimum after the last step', () => {
-    for (const kind of ['cosine', 'linear'] as const) {
-      const schedule = createSchedule({ kind, learningRate: 2, totalSteps: 10, minimumRatio: 0.25 });
-      expect(schedule(10)).toBe(0.5);
-      expect(schedule(1000)).toBe(0.5);
+    for (const schedule of ['cosine', 'linear']) {
+      const rate = createSchedule({ schedule, lr: 2, steps: 10, minLrRatio: 0.25 });
+      expect(rate(10)).toBe(0.5);
+      expect(rate(1000)).toBe(0.5);
     }
   });
 
-  it('refuses settings out of range', () => {
-    for (const settings of [
-      { kind: 'constant', learningRate: -1 },
-      { kind: 'constant', learningRate: 1, warmupSteps: 0.5 },
-      { kind: 'linear', learningRate: 1, totalSteps: 3, warmupSteps: 4 },
-      { kind: 'cosine', learningRate: 1, totalSteps: 3, minimumRatio: 2 },
-    ] as const) {
-      expect(() => createSchedule(settings)).toThrow(RopewalkError);
+  it.each(SCHEDULES)('%s begins at the peak after its warm-up, and never rises above it', (schedule) => {
+    const rate = createSchedule({ schedule, lr: 3, steps: 40, warmup: 10 });
+    expect(rate(5)).toBe(1.5);
+    expect(rate(10)).toBe(3);
+    for (let step = 11; step < 60; step++) {
+      expect(rate(step)).toBeLessThanOrEqual(rate(step - 1));
+      expect(rate(step)).toBeGreaterThanOrEqual(0);
     }
+  });
+
+  it.each<[Partial<ScheduleSettings>, RegExp]>([
+    [{ lr: -1 }, /^lr: give a number of at least 0, not -1\.$/],
+    [{ warmup: 0.5 }, /^warmup: give a whole number of at least 0, not 0\.5\.$/],
+    [{ warmup: 4 }, /^warmup: 4 are more than the 3 steps of the run; warm up for fewer\.$/],
+    [{ minLrRatio: 2 }, /^minLrRatio: give a number from 0 to 1, not 2\.$/],
+    [
+      { schedule: 'constant', minLrRatio: 0 },
+      /^minLrRatio: the schedule constant has no such option; leave it out, or choose schedule: 'cosine' or schedule: 'linear'\.$/,
+    ],
+    [{ schedule: 'step' }, /^schedule: give cosine, linear or constant, not "step"\.$/],
+  ])('refuses %o', (settings, message) => {
+    const make = () => createSchedule({ schedule: 'cosine', lr: 1, steps: 3, ...settings });
+    expect(make).toThrow(OptionError);
+    expect(make).toThrow(message);
   });
 });

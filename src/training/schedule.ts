@@ -1,63 +1,111 @@
-import { RopewalkError } from '../errors.ts';
-
-/**
- * How the learning rate moves. `warmupSteps` (default 0) climb in a line from 0; then it stays (`constant`), or falls
- * along half a cosine (`cosine`; Loshchilov and Hutter, 2017) or a line (`linear`) until `totalSteps`, warm-up
- * included, to `minimumRatio` (default 0) of the peak, where it remains.
- */
-export type ScheduleSettings =
-  | { readonly kind: 'constant'; readonly learningRate: number; readonly warmupSteps?: number }
-  | {
-      readonly kind: 'cosine' | 'linear';
-      /** The peak, reached at the end of the warm-up. */
-      readonly learningRate: number;
-      readonly totalSteps: number;
-      readonly warmupSteps?: number;
-      readonly minimumRatio?: number;
-    };
+import { z } from 'zod';
+import { option as named } from '../errors.ts';
+import { listed, OptionError, option, parseOptions, share } from '../options.ts';
 
 /** Learning rate of the step that follows `step` finished ones: the first is schedule(0). */
 export type Schedule = (step: number) => number;
 
 /**
+ * All that is to be known of a schedule: how the rate moves once it has climbed. Flags, help and errors follow from the list
+ * below, which is the one place to add to.
+ */
+export interface ScheduleRecord<Shape extends z.ZodRawShape = z.ZodRawShape> {
+  readonly name: string;
+  readonly options: Shape;
+  readonly defaults: Readonly<z.output<z.ZodObject<Shape>>>;
+  /**
+   * The share of the peak rate.
+   *
+   * @param progress 0 at the end of the warm-up, 1 at the last step and after it.
+   */
+  readonly share: (progress: number, options: Readonly<z.output<z.ZodObject<Shape>>>) => number;
+}
+
+const ending = {
+  options: { minLrRatio: option(share, 'where the rate ends, as a share of the peak', { value: 'r' }) },
+  defaults: { minLrRatio: 0.1 },
+};
+
+function falling(name: string, shape: (progress: number) => number): ScheduleRecord<typeof ending.options> {
+  return { name, ...ending, share: (at, { minLrRatio }) => minLrRatio + (1 - minLrRatio) * shape(at) };
+}
+
+const RECORDS = [
+  // Half a cosine: Loshchilov and Hutter, 2017.
+  falling('cosine', (progress) => 0.5 * (1 + Math.cos(Math.PI * progress))),
+  falling('linear', (progress) => 1 - progress),
+  { name: 'constant', options: {}, defaults: {}, share: () => 1 },
+] as const;
+
+export const SCHEDULES = RECORDS.map(({ name }) => name) as [string, ...string[]];
+
+/** The options of all schedules, by name. */
+export const scheduleOptions = ending.options;
+export type ScheduleOptions = Partial<z.output<z.ZodObject<typeof scheduleOptions>>>;
+
+/** Those of some settings that are options of a schedule. */
+export function scheduleSettings(settings: object): ScheduleOptions {
+  return Object.fromEntries(
+    Object.entries(settings).filter(([name]) => Object.hasOwn(scheduleOptions, name)),
+  );
+}
+
+export interface ScheduleSettings extends ScheduleOptions {
+  /** One of {@link SCHEDULES}. */
+  readonly schedule: string;
+  /** The peak, reached at the end of the warm-up. */
+  readonly lr: number;
+  /** Of the whole run, its warm-up included. */
+  readonly steps: number;
+  /** Steps in which the rate climbs in a line from 0. Default 0. */
+  readonly warmup?: number;
+}
+
+export function scheduleRecord(name: string): ScheduleRecord {
+  const record = RECORDS.find((each) => each.name === name);
+  if (!record) throw new OptionError('schedule', `give ${listed(SCHEDULES)}, not ${JSON.stringify(name)}.`);
+  return record as ScheduleRecord;
+}
+
+/** The options of a schedule, complete. @throws OptionError for one that it does not have. */
+export function scheduleOptionsOf(name: string, given: ScheduleOptions): Readonly<Record<string, unknown>> {
+  const record = scheduleRecord(name);
+  for (const [key, value] of Object.entries(given)) {
+    if (value === undefined || Object.hasOwn(record.options, key)) continue;
+    const others = RECORDS.filter(({ options }) => Object.hasOwn(options, key)).map((each) => each.name);
+    const choices = others.flatMap((other, i) => [
+      i === 0 ? ', or choose ' : ' or ',
+      named('schedule', other),
+    ]);
+    throw new OptionError(key, [`the schedule ${name} has no such option; leave it out`, ...choices, '.']);
+  }
+  return { ...record.defaults, ...parseOptions(z.strictObject(record.options).partial(), given) };
+}
+
+/**
  * A schedule as a pure function of the step. The values are those of transformers' get_constant_schedule_with_warmup,
  * get_cosine_with_min_lr_schedule_with_warmup and get_linear_schedule_with_warmup: with a warm-up, schedule(0) is 0.
  *
- * @throws RopewalkError when a setting is out of range.
+ * @throws OptionError when a setting is out of range.
  */
-export function createSchedule(settings: ScheduleSettings): Schedule {
-  const { kind, learningRate, warmupSteps = 0 } = settings;
-  if (!(Number.isFinite(learningRate) && learningRate >= 0)) {
-    throw new RopewalkError(`schedule: learningRate is ${learningRate}; give a number of 0 or more.`);
+export function createSchedule({ schedule, lr, steps, warmup = 0, ...rest }: ScheduleSettings): Schedule {
+  const options = scheduleOptionsOf(schedule, rest);
+  if (!(Number.isFinite(lr) && lr >= 0)) {
+    throw new OptionError('lr', `give a number of at least 0, not ${lr}.`);
   }
-  checkCount('warmupSteps', warmupSteps);
-  const warmup = (step: number) => step / warmupSteps;
-  if (kind === 'constant') return (step) => learningRate * (step < warmupSteps ? warmup(step) : 1);
-
-  const { totalSteps, minimumRatio = 0 } = settings;
-  checkCount('totalSteps', totalSteps);
-  if (totalSteps < warmupSteps) {
-    throw new RopewalkError(
-      `schedule: warmupSteps is ${warmupSteps}, more than totalSteps, ${totalSteps}; warm up for fewer steps.`,
+  for (const [name, value] of Object.entries({ steps, warmup })) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new OptionError(name, `give a whole number of at least 0, not ${value}.`);
+    }
+  }
+  if (warmup > steps) {
+    throw new OptionError(
+      'warmup',
+      `${warmup} are more than the ${steps} steps of the run; warm up for fewer.`,
     );
   }
-  if (!(minimumRatio >= 0 && minimumRatio <= 1)) {
-    throw new RopewalkError(`schedule: minimumRatio is ${minimumRatio}; give a number from 0 to 1.`);
-  }
-  const shape =
-    kind === 'cosine'
-      ? (progress: number) => 0.5 * (1 + Math.cos(Math.PI * progress))
-      : (progress: number) => 1 - progress;
-  const decaySteps = Math.max(1, totalSteps - warmupSteps);
-  return (step) => {
-    if (step < warmupSteps) return learningRate * warmup(step);
-    const progress = Math.min(1, (step - warmupSteps) / decaySteps);
-    return learningRate * (minimumRatio + (1 - minimumRatio) * shape(progress));
-  };
-}
-
-function checkCount(name: string, count: number): void {
-  if (!Number.isSafeInteger(count) || count < 0) {
-    throw new RopewalkError(`schedule: ${name} is ${count}; give a whole number, 0 or more.`);
-  }
+  const { share: shareOf } = scheduleRecord(schedule);
+  const falls = Math.max(1, steps - warmup);
+  return (step) =>
+    lr * (step < warmup ? step / warmup : shareOf(Math.min(1, (step - warmup) / falls), options));
 }

@@ -43,6 +43,8 @@ export interface StepEvent {
   /** Of recent steps. */
   readonly secondsPerStep: number;
   readonly secondsLeft: number;
+  /** How much of what the engine can do at most it does, where that was measured: 1 would be bare matrix products. */
+  readonly engineShare?: number;
 }
 
 export interface EvaluationEvent {

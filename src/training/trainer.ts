@@ -1,11 +1,13 @@
+import { z } from 'zod';
 import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
+import { count, notNegative, OptionError, parseOptions, wholeNumber } from '../options.ts';
 import { firstNotFiniteArray, NotFiniteError } from './finite.ts';
-import { type GuardSettings, LossGuard } from './guard.ts';
+import { LossGuard } from './guard.ts';
 import type { Learner, StepResult } from './learner.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 import { Pace } from './runs/pace.ts';
-import { createSchedule, type Schedule } from './schedule.ts';
+import { createSchedule, type Schedule, type ScheduleSettings, scheduleSettings } from './schedule.ts';
 import type { EvaluationEvent, EvaluationRecord, TrainEvent, TrainerState } from './train-event.ts';
 
 export type {
@@ -18,26 +20,22 @@ export type {
   TrainerState,
 } from './train-event.ts';
 
-export interface TrainerSettings {
-  readonly steps: number;
+/** The settings of a run that say how it goes: see {@link file://./settings.ts trainingOptions}. */
+export interface TrainerSettings extends Omit<ScheduleSettings, 'warmup'> {
+  readonly warmup: number;
   /** Micro-batches whose gradients are added up for one step. */
   readonly accumulate: number;
-  readonly learningRate: number;
-  readonly schedule: 'cosine' | 'linear' | 'constant';
-  readonly warmupSteps: number;
-  /** The cosine's end, as a share of the peak. */
-  readonly minimumRatio: number;
   /** Gradients are scaled down to this global norm; 0 for never. */
-  readonly clipNorm: number;
+  readonly clip: number;
   /** Steps between evaluations, and between checkpoints; 0 for only at the end. */
-  readonly evaluateEvery: number;
-  readonly checkpointEvery: number;
+  readonly evalEvery: number;
+  readonly saveEvery: number;
   /** Whether to evaluate before the first step too. Default false. */
   readonly evaluateFirst?: boolean;
   /** Training ends after so many evaluations without a lower loss. Default 0: never. */
   readonly patience?: number;
-  /** Skips batches whose loss is far above the recent ones. Default: none is skipped. */
-  readonly guard?: GuardSettings;
+  /** Batches whose loss lies so many deviations above the recent ones are skipped. Default 0: none is. */
+  readonly guard?: number;
 }
 
 /** What a trainer trains, and with what. */
@@ -50,6 +48,9 @@ export interface TrainerParts {
   /** Asked where numbers end, with the batches of that step: says which tensor went wrong first, where it can. */
   readonly diagnose?: (batches: readonly TrainingRows[]) => Promise<string | undefined>;
 }
+
+/** Losses that the guard compares with. */
+const GUARD_WINDOW = 64;
 
 const NO_EVALUATIONS: EvaluationRecord = { last: -1, best: null, since: 0, base: null };
 
@@ -72,26 +73,21 @@ export class Trainer {
   constructor(parts: TrainerParts, settings: TrainerSettings) {
     this.#parts = parts;
     this.#settings = settings;
-    for (const name of ['steps', 'accumulate'] as const) {
-      if (!Number.isInteger(settings[name]) || settings[name] < 1) {
-        throw new RopewalkError(`${name} must be a whole number of at least 1, but is ${settings[name]}.`);
-      }
-    }
-    const { patience = 0 } = settings;
-    if (!Number.isInteger(patience) || patience < 0) {
-      throw new RopewalkError(`patience must be a whole number of at least 0, but is ${patience}.`);
-    }
+    const { steps, accumulate, patience = 0, guard = 0, schedule, lr, warmup } = settings;
+    const check = (name: string, schema: z.ZodType, value: unknown) =>
+      parseOptions(z.strictObject({ [name]: schema }), { [name]: value });
+    check('steps', count, steps);
+    check('accumulate', count, accumulate);
+    check('patience', wholeNumber, patience);
+    check('guard', notNegative, guard);
     if (patience > 0 && !parts.validation) {
-      throw new RopewalkError('patience counts evaluations, but nothing is held out; hold out some data.');
+      throw new OptionError(
+        'patience',
+        'it counts evaluations, but nothing is held out; hold out some data.',
+      );
     }
-    this.#schedule = createSchedule({
-      kind: settings.schedule,
-      learningRate: settings.learningRate,
-      warmupSteps: settings.warmupSteps,
-      totalSteps: settings.steps,
-      minimumRatio: settings.minimumRatio,
-    });
-    this.#guard = settings.guard && new LossGuard(settings.guard);
+    this.#schedule = createSchedule({ schedule, lr, steps, warmup, ...scheduleSettings(settings) });
+    this.#guard = guard > 0 ? new LossGuard({ zScore: guard, window: GUARD_WINDOW }) : undefined;
   }
 
   /** Whether no step is left to be made. What remains is the evaluation after the last one. */
@@ -113,6 +109,11 @@ export class Trainer {
     this.#step = state.step;
     this.#saved = state.step;
     this.#tokens = state.tokens;
+  }
+
+  /** The weights of the lowest loss are gone: the next evaluation is the lowest so far. */
+  forgetBest(): void {
+    this.#evaluations = { ...this.#evaluations, best: null, since: 0 };
   }
 
   /** What a checkpoint keeps beside the weights: what `restore` resumes from. */
@@ -140,7 +141,7 @@ export class Trainer {
       const batches: (TrainingRows & { readonly epoch: number })[] = [];
       while (batches.length < settings.accumulate) batches.push(await this.#parts.training.next());
       // The schedule counts from 0, where a warm-up's rate is 0: the first step takes the second value.
-      const learningRate = schedule(settings.warmupSteps > 0 ? this.#step + 1 : this.#step);
+      const learningRate = schedule(settings.warmup > 0 ? this.#step + 1 : this.#step);
       const { loss, tokens, gradientNorm, skipped } = await this.#make(batches, learningRate);
       this.#step++;
       this.#tokens += tokens;
@@ -159,8 +160,8 @@ export class Trainer {
         secondsLeft: pace.secondsPerStep * (settings.steps - this.#step),
       };
       this.#lastBatches = batches;
-      if (due(this.#step, settings.evaluateEvery) && this.#step < settings.steps) yield* this.#evaluation();
-      if (due(this.#step, settings.checkpointEvery) && !this.finished) yield* this.#checkpoint(false);
+      if (due(this.#step, settings.evalEvery) && this.#step < settings.steps) yield* this.#evaluation();
+      if (due(this.#step, settings.saveEvery) && !this.finished) yield* this.#checkpoint(false);
     }
     const { finished } = this;
     if (finished && this.#lastEvaluation !== this.#step) yield* this.#evaluation();
@@ -246,12 +247,12 @@ export class Trainer {
         zScore = guard.zScore(loss);
         return guard.accept(loss);
       });
-    const { clipNorm } = this.#settings;
+    const { clip } = this.#settings;
     try {
       const result = await learner.step(batches, {
         optimizer,
         learningRate,
-        clipNorm,
+        clip,
         ...(accept && { accept }),
       });
       return result.updated ? result : { ...result, skipped: zScore };

@@ -103,13 +103,13 @@ export class WholeGraphLearner implements Learner {
 
   /** Clips by the norm of all gradients together. */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
-    const { optimizer, learningRate, clipNorm, accept } = settings;
+    const { optimizer, learningRate, clip, accept } = settings;
     const { loss, tokens } = await this.computeGradients(batches);
     const gradientNorm = globalNorm(this.trainables.map(({ gradient }) => gradient));
     const updated = accept?.({ loss, gradientNorm }) ?? true;
     if (updated) {
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw notFinite(loss, this.trainables);
-      const gradientScale = clipNorm > 0 ? clipCoefficient(gradientNorm, clipNorm) : 1;
+      const gradientScale = clip > 0 ? clipCoefficient(gradientNorm, clip) : 1;
       optimizer.step(this.trainables, { learningRate, gradientScale });
     }
     return { loss, tokens, gradientNorm, updated };

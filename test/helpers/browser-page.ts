@@ -59,7 +59,7 @@ async function curve(name: string, steps: number): Promise<number[]> {
   const tokens = Int32Array.from(await file.readInts('batches'));
   const seq = width - 1;
   const learner = await createBrowserLearner(name, { batch, seq });
-  const optimizer = new training.AdamW(learner.trainables, { betas: [0.9, 0.95], weightDecay: 0.1 });
+  const optimizer = new training.AdamW(learner.trainables, { beta1: 0.9, beta2: 0.95, weightDecay: 0.1 });
   const losses: number[] = [];
   for (let step = 0; step < steps; step++) {
     const side = (shift: number) =>

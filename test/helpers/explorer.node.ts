@@ -14,10 +14,10 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 /** Where screenshots are kept: outside of version control. */
 const SCREENSHOTS = join(root, 'coverage/explorer');
 
-/** Builds the page into a folder, as `npm run build` does. */
-export function buildPage(out: string): void {
+/** Builds a page into a folder, as `npm run build` does. */
+export function buildPage(out: string, config = 'explorer/vite.config.ts'): void {
   const vite = join(root, 'node_modules/vite/bin/vite.js');
-  const args = [vite, 'build', '--config', 'explorer/vite.config.ts', '--outDir', out, '--logLevel', 'warn'];
+  const args = [vite, 'build', '--config', config, '--outDir', out, '--logLevel', 'warn'];
   const env = { ...process.env, NODE_ENV: 'production' };
   const built = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8', env });
   if (built.status !== 0) throw new Error(`the page does not build: ${built.stdout}${built.stderr}`);

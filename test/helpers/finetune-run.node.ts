@@ -1,9 +1,9 @@
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { FinetuneEvent } from '../../src/finetune/events.ts';
 import { type FinetuneOptions, finetune } from '../../src/finetune/finetune.node.ts';
 import { Random } from '../../src/random.ts';
+import type { RunEvent } from '../../src/training/runs/events.ts';
 import { tinyTokenizer } from './tiny-tokenizer.ts';
 
 /** A reference model with a tokenizer beside it: what fine-tuning begins from. */
@@ -46,8 +46,8 @@ export async function smallFinetune(
   model: string,
   options: Partial<FinetuneOptions> & Pick<FinetuneOptions, 'out'>,
   onStep: (step: number) => void = () => {},
-): Promise<FinetuneEvent[]> {
-  const events: FinetuneEvent[] = [];
+): Promise<RunEvent[]> {
+  const events: RunEvent[] = [];
   for await (const event of finetune(model, `${model}.jsonl`, { ...SMALL, ...options })) {
     if (event.type === 'step') onStep(event.step);
     events.push(event);

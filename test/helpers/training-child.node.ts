@@ -7,13 +7,13 @@
 import { writeSync } from 'node:fs';
 import promises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
-import type { PretrainOptions } from '../../src/training/runs/pretrain.node.ts';
+import type { RunOptions } from '../../src/training/runs/run-job.node.ts';
 
 type Write = (bytes: Uint8Array, offset: number, length: number) => Promise<unknown>;
 
 const [out, resume, at, model] = process.argv.slice(2) as [
   string,
-  PretrainOptions['resume'],
+  NonNullable<RunOptions['resume']>,
   string,
   string?,
 ];

@@ -2,8 +2,11 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { llama } from '../../src/families/llama.ts';
 import { Random } from '../../src/random.ts';
-import { nodeEngine } from '../../src/runtime/engine.node.ts';
-import { type PretrainOptions, pretrain } from '../../src/training/runs/pretrain.node.ts';
+import type { RunEvent } from '../../src/training/runs/events.ts';
+import { type PretrainingOptions, pretrain } from '../../src/training/runs/pretrain.node.ts';
+import type { RunOptions } from '../../src/training/runs/run-job.node.ts';
+
+export type SmallRun = PretrainingOptions & RunOptions;
 
 /** A training run that takes well under a second and has everything in it: accumulation, evaluations, checkpoints. */
 
@@ -25,7 +28,7 @@ const config = llama.readConfig(
 );
 
 /** Ids that follow one another by a rule, but for some: there is something to learn. */
-function tokens(count: number): Int32Array {
+export function tokens(count: number): Int32Array {
   const random = new Random(7);
   const ids = new Int32Array(count);
   for (let i = 1; i < count; i++) {
@@ -37,46 +40,41 @@ function tokens(count: number): Int32Array {
 export const STEPS = 24;
 export const SAVE_EVERY = 3;
 
-export function smallRun(out: string, resume: PretrainOptions['resume']): PretrainOptions {
-  const all = tokens(700);
+export function smallRun(out: string, resume: NonNullable<RunOptions['resume']>): SmallRun {
   return {
     family: llama,
     config,
     files: [{ name: 'tokenizer.json', data: '{}' }],
-    training: all.subarray(0, 600),
-    validation: all.subarray(600),
-    shape: { batch: 2, seq: 8 },
-    settings: {
+    tokens: tokens(700),
+    validation: 100,
+    ...{
+      batch: 2,
+      seq: 8,
       steps: STEPS,
       accumulate: 2,
-      learningRate: 0.01,
-      schedule: 'cosine',
-      warmupSteps: 4,
-      minimumRatio: 0.1,
-      weightDecay: 0.1,
-      betas: [0.9, 0.95],
-      eps: 1e-8,
-      clipNorm: 1,
-      evaluateEvery: 4,
-      checkpointEvery: SAVE_EVERY,
-      seed: 11,
+      lr: 0.01,
+      warmup: 4,
+      evalEvery: 4,
+      saveEvery: SAVE_EVERY,
     },
+    ...{ seed: 11, threads: 1 },
     out,
-    keep: 2,
     resume,
-    dataIdentity: 'the same',
   };
 }
 
 /** Runs to the end or until the signal aborts; calls `onStep` with the steps that are made. */
 export async function runToEnd(
-  options: PretrainOptions,
+  options: SmallRun,
   onStep: (step: number) => void = () => {},
   signal?: AbortSignal,
-): Promise<void> {
-  for await (const event of pretrain(nodeEngine({ threads: 1 }), options, signal)) {
+): Promise<RunEvent[]> {
+  const events: RunEvent[] = [];
+  for await (const event of pretrain({ ...options, signal })) {
     if (event.type === 'step') onStep(event.step);
+    events.push(event);
   }
+  return events;
 }
 
 /**

@@ -9,9 +9,9 @@ import { resolveModel } from '../../hub/resolve.node.ts';
 import { repositoryNamed } from '../../hub/settings.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from '../options/data-options.ts';
-import { asFlag } from '../options/flags.ts';
 import { collect, count, wholeNumber } from '../options/options.ts';
 import { downloading } from '../options/resolve.ts';
+import { asFlag } from '../options/spelling.ts';
 import { forOutput } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
 

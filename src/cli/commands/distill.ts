@@ -1,14 +1,16 @@
 import { readFile, stat } from 'node:fs/promises';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
+import { z } from 'zod';
 import { chatStopTokens } from '../../chat/encode.ts';
 import { ChatTemplate } from '../../chat/template.ts';
-import { type DistillOptions, distill, type TeachingSource } from '../../distillation/distill.node.ts';
+import { openDistillation, type TeachingSource } from '../../distillation/distill.node.ts';
 import {
   checkSameTokenizer,
   type OpenedTeacher,
   openTeacher,
   vocabularyHash,
 } from '../../distillation/open-teacher.node.ts';
+import { DISTILL } from '../../distillation/settings.ts';
 import { openStudent, type Student, type StudentOrigin } from '../../distillation/student.node.ts';
 import { TaughtFile } from '../../distillation/taught-file.node.ts';
 import { RopewalkError } from '../../errors.ts';
@@ -16,270 +18,127 @@ import type { CommonConfig } from '../../families/config.ts';
 import type { Family } from '../../families/family.ts';
 import { familyOfConfig, findPreset } from '../../families/registry.ts';
 import { fileError } from '../../files/file-errors.ts';
-import { nodeEngine } from '../../runtime/engine.node.ts';
+import { OptionError, option, text, wholeNumber } from '../../options.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import {
-  OPTIMIZER_STATES,
-  OPTIMIZERS,
-  type OptimizerKind,
-  type OptimizerStates,
-} from '../../training/optimizers/create-optimizer.ts';
-import { RunDirectory } from '../../training/runs/run.node.ts';
-import { checkUnlocked } from '../../training/runs/run-lock.node.ts';
+import type { ModelIdentity } from '../../training/runs/run-directory.node.ts';
 import { templateOf } from '../options/data-options.ts';
-import { count, fraction, idList, notNegative, positive, wholeNumber } from '../options/options.ts';
+import { count, idList } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
 import {
-  addDataOptions,
   checkDataOptions,
-  type DataFlags,
   readTeachingText,
-  type TeachingText,
+  TEACHING_DEFAULTS,
+  teachingShape,
 } from '../options/teaching-data.ts';
-import { worseThanBase } from '../terminal/finetune-view.ts';
-import { INTERRUPTED, interruptible, interruptSignal } from '../terminal/interrupt.ts';
-import { Progress } from '../terminal/progress.ts';
-import { showWarnings } from '../terminal/warnings.ts';
-import { follow, tokenizerFiles } from './train.ts';
+import { type RunCommand, registerRun } from '../runs/run-command.ts';
+import { tokenizerFiles } from './train.ts';
 
-interface DistillFlags extends DataFlags {
-  teacher?: string;
-  taught?: string;
-  student?: string;
-  layers?: readonly number[] | number;
-  out: string;
-  temperature?: number;
-  ratio: number;
-  steps: number;
-  lr: number;
-  schedule: 'cosine' | 'linear' | 'constant';
-  warmup: number;
-  minLrRatio: number;
-  weightDecay: number;
-  clip: number;
-  accumulate: number;
-  optimizer: OptimizerKind;
-  states?: OptimizerStates;
-  memory: 'fast' | 'recompute' | 'light';
-  evalEvery: number;
-  saveEvery: number;
-  keep: number;
-  threads?: number;
-  resume?: boolean;
-  json?: boolean;
-}
+const LAYERS = 'give numbers of layers, or how many';
+const more = {
+  teacher: option(text, 'a model directory, a GGUF file, or an id on the hub', { value: 'model' }),
+  taught: option(text, 'what "teach" wrote, instead of a teacher at hand', { value: 'file' }),
+  student: option(
+    text,
+    'a checkpoint to begin from; or a preset such as llama/tiny or a config.json, for one from scratch',
+    { value: 'model' },
+  ),
+  layers: option(
+    z.union([z.array(wholeNumber, LAYERS), wholeNumber], LAYERS),
+    "begin from the teacher's own layers: their numbers (0,2,4), or how many, evenly spread",
+    // 4 is how many; 0,2,5 are which; 3, is that one.
+    {
+      value: 'list',
+      parse: (given) => (given.includes(',') ? idList(given.replace(/,$/, '')) : count(given)),
+    },
+  ),
+  ...teachingShape,
+};
 
-/** `4` → how many; `0,2,5` → which; `3,` → that one. */
-function layerList(text: string): readonly number[] | number {
-  return text.includes(',') ? idList(text.replace(/,$/, '')) : count(text);
-}
+type Distilling = RunCommand<typeof DISTILL.own, typeof more>;
 
 export function register(program: Command): void {
   const command = program
     .command('distill')
-    .description('Teach a small model what a large one says of a text.')
-    .option('--teacher <model>', 'a model directory, a GGUF file, or an id on the hub')
-    .option('--taught <file>', 'what "teach" wrote, instead of a teacher at hand')
-    .option(
-      '--student <model>',
-      'a checkpoint to begin from; or a preset such as llama/tiny or a config.json, for one from scratch',
-    )
-    .option(
-      '--layers <list>',
-      "begin from the teacher's own layers: their numbers (0,2,4), or how many, evenly spread",
-      layerList,
-    )
-    .requiredOption('--out <dir>', 'folder of the run: checkpoints, metrics.jsonl, and the finished model');
-  addDataOptions(command)
-    .option('--temperature <t>', "of both softmaxes; default 1, or the file's", positive)
-    .option('--ratio <r>', "the teacher's share of the loss; the rest is next-token prediction", share, 1)
-    .option('--steps <n>', 'optimiser steps', count, 500)
-    .option('--lr <rate>', 'peak learning rate', positive, 1e-3)
-    .addOption(
-      new Option('--schedule <kind>', 'how the learning rate falls')
-        .choices(['cosine', 'linear', 'constant'])
-        .default('cosine'),
-    )
-    .option('--warmup <n>', 'steps in which the learning rate climbs', wholeNumber, 20)
-    .option('--min-lr-ratio <r>', 'where the rate ends, as a share of the peak', notNegative, 0.1)
-    .option('--weight-decay <w>', 'decoupled decay; none on norms and biases', notNegative, 0.1)
-    .option('--clip <norm>', 'largest gradient norm; 0 for no clipping', notNegative, 1)
-    .option('--accumulate <n>', 'micro-batches for each step', count, 1)
-    .addOption(
-      new Option('--optimizer <kind>', 'what updates the weights').choices(OPTIMIZERS).default('adamw'),
-    )
-    .addOption(
-      new Option('--states <form>', "what AdamW's moments are kept in (default: float32)").choices(
-        OPTIMIZER_STATES,
-      ),
-    )
-    .addOption(
-      new Option(
-        '--memory <mode>',
-        'fast; recompute activations; or light, which also updates while going back',
-      )
-        .choices(['fast', 'recompute', 'light'])
-        .default('fast'),
-    )
-    .option('--eval-every <n>', 'steps between evaluations; 0 for only at the end', wholeNumber, 100)
-    .option('--save-every <n>', 'steps between checkpoints; 0 for only at the end', wholeNumber, 100)
-    .option('--keep <n>', 'checkpoints kept', count, 2)
-    .option('--threads <n>', 'threads of the engine', count)
-    .option('--resume', 'go on with the run in --out')
-    .option('--json', 'print the result as JSON on stdout')
-    .addHelpText(
-      'after',
-      `
+    .description('Teach a small model what a large one says of a text.');
+  registerRun(command, {
+    ...{ verb: DISTILL, more, moreDefaults: TEACHING_DEFAULTS, open: distill },
+  }).addHelpText(
+    'after',
+    `
 Teacher and student may be of different families when their tokenizers are the same. Held-out losses are those of
-next-token prediction, whatever the ratio.
+next-token prediction, whatever the ratio. A file of --taught settles seq and temperature.
 
 Examples:
   ropewalk distill --teacher runs/large --student llama/tiny --text stories.txt --out runs/small
   ropewalk distill --teacher google/gemma-2-2b --layers 13 --text ko.txt --ratio 0.7 --memory light --out runs/half
   ropewalk distill --taught stories.taught --teacher runs/large --student llama/tiny --out runs/small`,
-    )
-    .action(run);
+  );
 }
 
-const share = (text: string) => (Number(text) === 1 ? 1 : fraction(text));
-
-async function run(flags: DistillFlags, command: Command): Promise<void> {
-  checkDataOptions(command);
-  const progress = new Progress();
-  if (!flags.teacher && !flags.taught) {
+/** Opens teacher and student, and reads the text: what a run is made of. */
+const distill: Distilling['open'] = async (said, settings, { progress, signal }) => {
+  checkDataOptions(Object.keys({ ...said, ...settings }));
+  const { teacher: named, taught, template } = said;
+  if (named === undefined && taught === undefined) {
     throw new RopewalkError('name a teacher with --teacher, or give what one has written with --taught.');
   }
-  if ((flags.student === undefined) === (flags.layers === undefined)) {
+  if ((said.student === undefined) === (said.layers === undefined)) {
     throw new RopewalkError(
       "name a student with --student, or take the teacher's own --layers: one of the two.",
     );
   }
-  // Before anything long begins.
-  if (flags.resume) await RunDirectory.open(flags.out);
-  else await RunDirectory.checkFree(flags.out);
-  await checkUnlocked(flags.out);
   const closing: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (const each of closing.splice(0).reverse()) await each();
+  };
   try {
-    const teacherPath = flags.teacher === undefined ? undefined : await modelPath(flags.teacher);
+    const teacherPath = named === undefined ? undefined : await modelPath(named);
     const teacher = teacherPath === undefined ? undefined : await openTeacher(teacherPath);
     if (teacher) closing.push(() => teacher.close());
-    const file = flags.taught === undefined ? undefined : await TaughtFile.open(flags.taught);
+    const file = taught === undefined ? undefined : await TaughtFile.open(taught);
     if (file) closing.push(() => file.close());
-    const student = await openStudent(await originOf(flags, teacher, teacherPath));
+    const student = await openStudent(await originOf(said, teacher, teacherPath));
     const warnings = [...new Set([...(teacher?.opened.warnings ?? []), ...student.warnings])];
-    showWarnings(warnings, progress);
     const tokenizer = student.tokenizer ?? teacher!.tokenizer;
     if (teacher && student.tokenizer) checkSameTokenizer(teacher.tokenizer, student.tokenizer);
     if (file && teacher && vocabularyHash(teacher.tokenizer) !== file.header.tokenizer) {
       throw new RopewalkError(
-        `${flags.taught} was written by a teacher with another tokenizer than ${flags.teacher}'s (by ${file.header.teacher.name}); name that one, or write the file again.`,
+        `${taught} was written by a teacher with another tokenizer than ${named}'s (by ${file.header.teacher.name}); name that one, or write the file again.`,
       );
     }
-    let text: TeachingText | undefined;
-    if (!file) {
-      text = await interruptible((signal) =>
-        readTeachingText(flags, teacher!.tokenizer, { progress, signal }),
-      );
-      closing.push(() => text!.close());
+    let teaching: TeachingSource;
+    if (file) teaching = { kind: 'offline', file };
+    else {
+      const all = { ...DISTILL.defaults, ...TEACHING_DEFAULTS, ...settings, ...said };
+      const read = await readTeachingText(all, teacher!.tokenizer, { progress, signal });
+      closing.push(() => read.close());
+      const { source: training, heldOut: validation, identity: dataIdentity, size, shape } = read;
+      const packed = shape.packed ?? false;
+      teaching = { kind: 'online', teacher: teacher!, training, validation, dataIdentity, size, packed };
     }
-    const teaching: TeachingSource = file
-      ? { kind: 'offline', file }
-      : {
-          kind: 'online',
-          teacher: teacher!,
-          training: text!.source(),
-          validation: () => text!.heldOut(),
-          dataIdentity: text!.identity,
-        };
-    const { files, generationConfig } = await savedWith(flags, student, tokenizer, teacher);
-    await learn(flags, { ...student, generationConfig }, files, teaching, text, progress, warnings);
-  } finally {
-    for (const close of closing.reverse()) await close();
+    const { files, generationConfig } = await savedWith(template, student, tokenizer, teacher);
+    const job = openDistillation({ ...settings, student: { ...student, generationConfig }, teaching, files });
+    return { ...job, warnings, close };
+  } catch (error) {
+    await close();
+    throw error;
   }
-}
-
-async function learn(
-  flags: DistillFlags,
-  student: Student,
-  files: DistillOptions['files'],
-  teaching: TeachingSource,
-  text: TeachingText | undefined,
-  progress: Progress,
-  warnings: readonly string[],
-): Promise<void> {
-  const header = teaching.kind === 'offline' ? teaching.file.header : undefined;
-  const shape = header
-    ? { batch: flags.batch, seq: header.seq, ...(header.packed && { packed: true }) }
-    : text!.shape;
-  const options: DistillOptions = {
-    ...{ student, teaching, shape },
-    settings: {
-      temperature: flags.temperature ?? header?.temperature ?? 1,
-      ratio: flags.ratio,
-      steps: flags.steps,
-      accumulate: flags.accumulate,
-      learningRate: flags.lr,
-      schedule: flags.schedule,
-      warmupSteps: Math.min(flags.warmup, flags.steps),
-      minimumRatio: flags.minLrRatio,
-      weightDecay: flags.weightDecay,
-      betas: [0.9, 0.95],
-      eps: 1e-8,
-      clipNorm: flags.clip,
-      optimizer: flags.optimizer,
-      ...(flags.states && { states: flags.states }),
-      evaluateEvery: flags.evalEvery,
-      checkpointEvery: flags.saveEvery,
-      seed: flags.seed,
-    },
-    memory: flags.memory,
-    ...{ files, out: flags.out, keep: flags.keep, resume: flags.resume ? 'must' : 'never' },
-  };
-  const { signal, dispose } = interruptSignal(() =>
-    progress.note('stopping after this step; a checkpoint will be saved …'),
-  );
-  const started = performance.now();
-  const engine = nodeEngine(flags.threads === undefined ? {} : { threads: flags.threads });
-  let result: Awaited<ReturnType<typeof follow>>;
-  try {
-    result = await follow(distill(engine, options, signal), flags.steps, progress);
-  } finally {
-    progress.end();
-    dispose();
-  }
-  const { finished, ...measured } = result;
-  const seconds = (performance.now() - started) / 1000;
-  if (flags.json) {
-    process.stdout.write(
-      `${JSON.stringify({ out: flags.out, seconds, interrupted: !finished, ...measured, warnings })}\n`,
-    );
-  }
-  if (finished) {
-    const worse = worseThanBase(result.validationLoss, result.baseLoss);
-    if (worse) progress.note(worse);
-    progress.note(
-      `the student is in ${flags.out}; try: ropewalk generate ${flags.out} --prompt "…" --max-tokens 50`,
-    );
-  } else {
-    progress.note('interrupted; go on with the same command and --resume');
-    process.exitCode = INTERRUPTED;
-  }
-}
+};
 
 /**
  * The tokenizer's files that the student is saved with, the named chat template in them, and its generation config: what ends
  * a turn of the template is among the tokens that end a text, as in the result of `finetune`.
  */
 async function savedWith(
-  flags: DistillFlags,
+  named: string | undefined,
   student: Student,
   tokenizer: Tokenizer,
   teacher: OpenedTeacher | undefined,
 ): Promise<{
-  files: DistillOptions['files'];
+  files: ModelIdentity['files'];
   generationConfig: Record<string, unknown> | undefined;
 }> {
-  const given = flags.template === undefined ? undefined : await templateOf(flags.template, tokenizer);
+  const given = named === undefined ? undefined : await templateOf(named, tokenizer);
   const template = given ?? ChatTemplate.fromConfig(tokenizer.config, 'the chat template of the teacher');
   const files = tokenizerFiles(tokenizer, given);
   // What the student's own files say; else what ends a text of the teacher's, whose vocabulary it has.
@@ -296,13 +155,13 @@ async function savedWith(
 
 /** Where the student begins: the teacher's layers, a preset, a config.json, or a checkpoint. */
 async function originOf(
-  { student, layers }: DistillFlags,
+  { student, layers }: Pick<Parameters<Distilling['open']>[0], 'student' | 'layers'>,
   teacher: OpenedTeacher | undefined,
   teacherPath: string | undefined,
 ): Promise<StudentOrigin> {
   if (layers !== undefined) {
     if (teacherPath === undefined)
-      throw new RopewalkError("--layers are the teacher's; name it with --teacher.");
+      throw new OptionError('layers', "they are the teacher's; name it with --teacher.");
     return { kind: 'layers', path: teacherPath, layers };
   }
   const name = student!;

@@ -2,12 +2,12 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { type Command, Option } from 'commander';
 import { listSupportedBackends, env as runtimeEnvironment } from 'onnxruntime-node';
-import { thisMachine } from '../../finetune/machine.node.ts';
 import { add, input } from '../../graph/operators/index.ts';
 import { readableSize } from '../../hub/choose.ts';
 import { hubSettings } from '../../hub/settings.node.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
 import { Executable } from '../../runtime/executable.ts';
+import { thisMachine } from '../../training/runs/machine.node.ts';
 import { environmentReport, withoutCredentials } from '../doctor/environment.ts';
 import {
   folderSize,

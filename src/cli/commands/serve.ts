@@ -4,6 +4,7 @@ import { RopewalkError } from '../../errors.ts';
 import { load } from '../../generation/load.node.ts';
 import { listen } from '../../serve/listen.node.ts';
 import type { LogEntry } from '../../serve/log.ts';
+import { playgroundPage } from '../../serve/page.node.ts';
 import { type ModelService, serve } from '../../serve/serve.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions } from '../options/models.ts';
 import { byteSize, collect, count, positive, wholeNumber } from '../options/options.ts';
@@ -25,13 +26,14 @@ interface ServeFlags extends DecoderFlags {
   allowedHosts?: string[];
   grace: number;
   logPrompts?: boolean;
+  page: boolean;
   quiet?: boolean;
 }
 
 export function register(program: Command): void {
   const command = program
     .command('serve')
-    .description("Serve models by OpenAI's API, many requests at once.")
+    .description("Serve models by OpenAI's API, many requests at once, with a page to talk to them.")
     .argument('<models...>', 'directories, GGUF files or ids on the hub; NAME=MODEL names one')
     .option('--port <n>', 'port; 0 takes a free one', port, 8080)
     .option('--host <address>', 'address to listen at; 0.0.0.0 for other machines too', '127.0.0.1')
@@ -60,6 +62,7 @@ export function register(program: Command): void {
     )
     .option('--allowed-hosts <names>', 'names that this server goes by, with commas between them', nameList)
     .option('--grace <seconds>', 'how long requests may go on after SIGTERM or Ctrl-C', positive, 30)
+    .option('--no-page', 'without the page to talk to the models at /')
     .option('--log-prompts', 'write prompts and messages to the log too')
     .option('--quiet', 'without a line of log for each request')
     .addHelpText(
@@ -111,6 +114,7 @@ async function run(models: string[], flags: ServeFlags): Promise<void> {
     maxQueue: flags.maxQueue,
     timeout: flags.timeout,
     idle: flags.idle,
+    page: flags.page ? await playgroundPage() : undefined,
     logPrompts: flags.logPrompts,
     log,
     onLoad: (name, model) => {

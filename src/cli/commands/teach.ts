@@ -1,43 +1,46 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { openTeacher } from '../../distillation/open-teacher.node.ts';
+import { DISTILL } from '../../distillation/settings.ts';
 import { type TeachEvent, teach } from '../../distillation/teach.node.ts';
+import { count, OptionError, oneOf, option, text } from '../../options.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
-import { count, positive } from '../options/options.ts';
+import { addFlags, readOptions, spelling } from '../options/flags.ts';
 import { modelPath } from '../options/resolve.ts';
 import {
-  addDataOptions,
   checkDataOptions,
-  type DataFlags,
   readTeachingText,
+  rowShape,
+  TEACHING_DEFAULTS,
+  teachingShape,
 } from '../options/teaching-data.ts';
+import { threads } from '../runs/run-command.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { duration, Progress } from '../terminal/progress.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
-interface TeachFlags extends DataFlags {
-  k: number;
-  method: 'largest' | 'sampled';
-  temperature: number;
-  out: string;
-  threads?: number;
-  json?: boolean;
-}
+const shape = {
+  out: option(text, 'the file of what it says; an interrupted one is resumed', { value: 'file' }),
+  ...teachingShape,
+  ...rowShape,
+  k: option(count, 'probabilities kept at each token', { value: 'n' }),
+  method: option(oneOf(['largest', 'sampled']), 'keep the largest, or draw by the probabilities themselves', {
+    value: 'how',
+  }),
+  temperature: DISTILL.own.temperature,
+  threads,
+};
+const { batch, seq, seed, validation, temperature } = DISTILL.defaults;
+const defaults = {
+  ...TEACHING_DEFAULTS,
+  ...{ batch, seq, seed, validation, temperature, k: 64, method: 'sampled' as const },
+};
 
 export function register(program: Command): void {
   const command = program
     .command('teach')
     .description('Write down what a model says about a text, token by token, for students to learn from.')
-    .argument('<teacher>', 'a Hugging Face model directory, a GGUF file, or an id on the hub')
-    .requiredOption('--out <file>', 'the file of what it says; an interrupted one is gone on with');
-  addDataOptions(command)
-    .option('--k <n>', 'probabilities kept at each token', count, 64)
-    .addOption(
-      new Option('--method <how>', 'keep the largest, or draw by the probabilities themselves')
-        .choices(['largest', 'sampled'])
-        .default('sampled'),
-    )
-    .option('--temperature <t>', 'of its softmax; students learn at the same', positive, 1)
-    .option('--threads <n>', 'threads of the engine', count)
+    .argument('<teacher>', 'a Hugging Face model directory, a GGUF file, or an id on the hub');
+  addFlags(command, shape, defaults)
     .option('--json', 'print the result as JSON on stdout')
     .addHelpText(
       'after',
@@ -49,11 +52,22 @@ Examples:
   ropewalk teach runs/large --text stories.txt --out stories.taught
   ropewalk distill --taught stories.taught --teacher runs/large --student llama/tiny --out runs/small`,
     )
-    .action(run);
+    .action(async (name: string) => {
+      const { values, spell } = await readOptions(command, shape, undefined);
+      const { json } = command.opts<{ json?: boolean }>();
+      await spelling(spell, () => run(name, values, json));
+    });
 }
 
-async function run(name: string, flags: TeachFlags, command: Command): Promise<void> {
-  checkDataOptions(command);
+async function run(
+  name: string,
+  values: Awaited<ReturnType<typeof readOptions<typeof shape>>>['values'],
+  json = false,
+): Promise<void> {
+  checkDataOptions(Object.keys(values));
+  const flags = { ...defaults, ...values };
+  const { out } = flags;
+  if (out === undefined) throw new OptionError('out', 'it is missing: name a file to write.');
   const progress = new Progress();
   const teacher = await openTeacher(await modelPath(name));
   const { warnings } = teacher.opened;
@@ -65,17 +79,17 @@ async function run(name: string, flags: TeachFlags, command: Command): Promise<v
   let result: TeachEvent | undefined;
   const started = performance.now();
   try {
-    const text = await readTeachingText(flags, teacher.tokenizer, { progress, signal });
+    const rows = await readTeachingText(flags, teacher.tokenizer, { progress, signal });
     isTeaching = true;
     try {
-      const { shape, identity } = text;
-      const { k, method, temperature, seed, out } = flags;
-      const data = { training: text.training, heldOut: text.heldOut, identity };
+      const { shape: rowsOf, identity } = rows;
+      const { k, method, temperature, seed } = flags;
+      const data = { training: rows.training, ...(rows.heldOut && { heldOut: rows.heldOut }), identity };
       const engine = nodeEngine(flags.threads === undefined ? {} : { threads: flags.threads });
       const named = { ...teacher, name };
-      const options = { teacher: named, data, shape, k, method, temperature, seed, out };
+      const options = { teacher: named, data, shape: rowsOf, k, method, temperature, seed, out };
       for await (const event of teach(engine, options, signal)) {
-        if (event.type === 'resumed') progress.note(`going on after row ${event.rows}`);
+        if (event.type === 'resumed') progress.note(`resumed after row ${event.rows}`);
         if (event.type === 'progress') {
           const { rows, of, tokensPerSecond, secondsLeft } = event;
           const speed = `${Math.round(tokensPerSecond).toLocaleString('en')} tokens/s`;
@@ -84,7 +98,7 @@ async function run(name: string, flags: TeachFlags, command: Command): Promise<v
         result = event;
       }
     } finally {
-      await text.close();
+      await rows.close();
     }
   } finally {
     progress.end();
@@ -95,13 +109,12 @@ async function run(name: string, flags: TeachFlags, command: Command): Promise<v
   if (result?.type === 'finished') {
     const { rows, bytes, covered } = result;
     progress.note(
-      `${flags.out}: ${rows.toLocaleString('en')} rows of ${flags.seq} tokens, ${(bytes / 1e6).toFixed(1)} MB; ` +
+      `${out}: ${rows.toLocaleString('en')} rows of ${flags.seq} tokens, ${(bytes / 1e6).toFixed(1)} MB; ` +
         `what is kept of a token holds ${(100 * covered).toFixed(1)} % of its probability`,
     );
-    if (flags.json)
-      process.stdout.write(`${JSON.stringify({ out: flags.out, seconds, ...result, warnings })}\n`);
+    if (json) process.stdout.write(`${JSON.stringify({ out, seconds, ...result, warnings })}\n`);
   } else {
-    progress.note('interrupted; go on with the same command');
+    progress.note('interrupted; resume with the same command');
     process.exitCode = INTERRUPTED;
   }
 }

@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
+import { z } from 'zod';
 import { ChatTemplate } from '../../chat/template.ts';
 import type { TrainOn } from '../../data/encode-example.ts';
 import { type ExampleOptions, TOO_LONG, type TooLong } from '../../data/examples.node.ts';
@@ -7,19 +8,10 @@ import type { DataColumns } from '../../data/row-form.ts';
 import { templateByName } from '../../data/templates.ts';
 import { RopewalkError } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
+import { FINETUNE } from '../../finetune/settings.ts';
+import { oneOf, option, text, textOrTexts } from '../../options.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-
-/** What the options of {@link addExampleOptions} give. */
-export interface ExampleFlags {
-  template?: string;
-  trainOn: TrainOn;
-  tooLong: TooLong;
-  malformed: 'stop' | 'drop';
-  specialTokens: 'special' | 'text';
-  column?: DataColumns;
-  promptColumn?: string;
-  completionColumn?: string;
-}
+import { addFlagsWithDefaults } from './flags.ts';
 
 const COLUMNS = [
   'messages',
@@ -35,71 +27,90 @@ const COLUMNS = [
   'text',
 ];
 
-/** The options that say how rows become examples, for every command that reads them. */
-export function addExampleOptions(command: Command): Command {
-  const choice = (flags: string, text: string, values: readonly string[]) =>
-    new Option(flags, text).choices([...values]).default(values[0]);
-  return command
-    .option('--template <name|file>', 'a chat template for a model that has none')
-    .addOption(choice('--train-on <which>', 'tokens of --data that count', ['assistant', 'all']))
-    .addOption(choice('--too-long <what>', TOO_LONG_HELP, TOO_LONG))
-    .addOption(choice('--malformed <what>', 'for rows that cannot be read', ['stop', 'drop']))
-    .addOption(specialTokensOption().default('special'))
-    .option(
-      '--column <what=name>',
-      `a column that is not called as usual, such as prompt=Q; may be given several times (${COLUMNS.join(', ')})`,
-      column,
-    )
-    .option('--prompt-column <name>', 'the same as --column prompt=NAME')
-    .option('--completion-column <name>', 'the same as --column completion=NAME');
-}
-
-export const TOO_LONG_HELP =
-  'for examples longer than a row: texts continue in further rows and chats are cut; or cut, or leave out, both';
-
 /** What special tokens that plain texts spell become. */
-export function specialTokensOption(shownDefault?: string): Option {
-  const shown = shownDefault === undefined ? '' : ` (default: ${shownDefault})`;
-  return new Option(
-    '--special-tokens <as>',
-    `what special tokens that plain texts spell become: these tokens, or letters${shown}`,
-  ).choices(['special', 'text']);
+export const specialTokens = option(
+  oneOf(['special', 'text']),
+  'what special tokens that plain texts spell become: these tokens, or letters',
+  { value: 'as' },
+);
+
+/** How rows become examples, for every command that reads them. */
+export const exampleShape = {
+  template: option(text, 'a chat template for a model that has none', { value: 'name|file' }),
+  trainOn: FINETUNE.own.trainOn,
+  tooLong: option(
+    oneOf(TOO_LONG),
+    'for examples longer than a row: texts continue in further rows and chats are cut; or cut, or leave out, both',
+    { value: 'what' },
+  ),
+  malformed: option(oneOf(['stop', 'drop']), 'for rows that cannot be read', { value: 'what' }),
+  specialTokens,
+  column: option(
+    z.record(z.string(), z.string(), 'give names of columns by what they hold'),
+    `a column that is not called as usual, such as prompt=Q (${COLUMNS.join(', ')})`,
+    { value: 'what=name', parse: (given, before) => column(given, before as DataColumns) },
+  ),
+  promptColumn: option(text, 'the same as --column prompt=NAME', { value: 'name' }),
+  completionColumn: option(text, 'the same as --column completion=NAME', { value: 'name' }),
+};
+
+export const EXAMPLE_DEFAULTS = {
+  trainOn: 'assistant',
+  tooLong: 'continue',
+  malformed: 'stop',
+  specialTokens: 'special',
+} as const;
+
+/** What they give, with defaults. */
+export type ExampleFlags = Partial<z.output<z.ZodObject<typeof exampleShape>>> & {
+  trainOn: TrainOn;
+  tooLong: TooLong;
+  malformed: 'stop' | 'drop';
+  specialTokens: 'special' | 'text';
+};
+
+export function addExampleOptions(command: Command): Command {
+  return addFlagsWithDefaults(command, exampleShape, EXAMPLE_DEFAULTS);
 }
 
 export const DATA_HELP =
-  'chats, instructions or texts in JSONL, JSON, CSV, TSV, TXT (also .gz) or Parquet; a pattern or a folder of them, or a data set on the hub; may be given several times';
+  'chats, instructions or texts in JSONL, JSON, CSV, TSV, TXT (also .gz) or Parquet; a pattern or a folder of them, or a data set on the hub';
+
+/** Files of examples. */
+export const data = option(textOrTexts, DATA_HELP, { value: 'file' });
 
 /** `messages=chat` → a column's name by what it holds, with those before. */
-export function column(text: string, previous: DataColumns = {}): DataColumns {
-  const at = text.indexOf('=');
-  const what = text.slice(0, at);
-  if (at < 1 || !COLUMNS.includes(what) || at === text.length - 1) {
+function column(given: string, previous: DataColumns = {}): DataColumns {
+  const at = given.indexOf('=');
+  const what = given.slice(0, at);
+  if (at < 1 || !COLUMNS.includes(what) || at === given.length - 1) {
     throw new RopewalkError(
-      `--column ${text}: give what the column holds and its name, such as prompt=Q: ${COLUMNS.join(', ')}.`,
+      `--column ${given}: give what the column holds and its name, such as prompt=Q: ${COLUMNS.join(', ')}.`,
     );
   }
-  return { ...previous, [what]: text.slice(at + 1) };
+  return { ...previous, [what]: given.slice(at + 1) };
 }
 
 /** @throws RopewalkError for a template that is none. */
 export async function exampleOptions(
-  { template, trainOn, tooLong, malformed, specialTokens, ...columns }: ExampleFlags,
+  { template, trainOn, tooLong, malformed, specialTokens: special, ...columns }: ExampleFlags,
   tokenizer: Tokenizer,
 ): Promise<Omit<ExampleOptions, 'tokenizer' | 'maxLength'>> {
   return {
     ...(template !== undefined && { template: await templateOf(template, tokenizer) }),
     ...{ trainOn, tooLong, malformed, columns: columnsOf(columns) },
-    specialTokensInText: specialTokens === 'special',
+    specialTokensInText: special === 'special',
   };
 }
 
-function columnsOf({
-  column,
+/** The columns that are named, in whichever way. */
+export function columnsOf({
+  column: named,
   promptColumn,
   completionColumn,
 }: Pick<ExampleFlags, 'column' | 'promptColumn' | 'completionColumn'>): DataColumns {
   return {
-    ...column,
+    ...named,
     ...(promptColumn !== undefined && { prompt: promptColumn }),
     ...(completionColumn !== undefined && { completion: completionColumn }),
   };

@@ -1,34 +1,145 @@
-import type { Command } from 'commander';
-import type { NamedOption, OptionValue } from '../../errors.ts';
+import { readFile } from 'node:fs/promises';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { messageText, RopewalkError, type SpellOption } from '../../errors.ts';
+import { fileError } from '../../files/file-errors.ts';
+import { camel, kebab, type OptionWords, parseOptions, wordsOf } from '../../options.ts';
+import { collect } from './options.ts';
+import { asFlag } from './spelling.ts';
 
-/** Options whose flag takes other values, or has another name, than the library's. */
-const OTHERWISE: Readonly<Record<string, (value: OptionValue | undefined) => NamedOption>> = {
-  specialTokensInText: (value) => ({
-    option: 'specialTokens',
-    ...(value !== undefined && { value: value ? 'special' : 'text' }),
-  }),
-  columns: (value) => ({ option: 'column', ...(value !== undefined && { value }) }),
-};
+/** Some options, by their names in camelCase. */
+export type OptionShape = z.ZodRawShape;
 
-let running: Command | undefined;
-
-/** Says which command runs: messages of the library name options, and this command knows their flags. */
-export function speakAs(command: Command): void {
-  running = command;
-}
+/** What options are where nothing is said, by name: for help. */
+export type ShownDefaults = Readonly<Record<string, unknown>>;
 
 /**
- * How an option that a message of the library names is typed: `maxTokens` is `--max-tokens`, by what the running command
- * declares. One that the command does not have keeps the library's spelling.
+ * Adds a flag for each option of a shape that has words, and after them what `notes` say of it. Commander is told no defaults: what is not given may stand in a
+ * configuration file, or is the library's to fill in.
  */
-export function asFlag(named: NamedOption, usual: string): string {
-  const { option, value } = OTHERWISE[named.option]?.(named.value) ?? named;
-  const negated = value === false;
-  const flag = running?.options.find((one) => one.attributeName() === option && one.negate === negated)?.long;
-  if (!flag) return usual;
-  if (value === undefined || typeof value === 'boolean') return flag;
-  if (typeof value !== 'object') return `${flag} ${value}`;
-  return Object.entries(value)
-    .map(([field, each]) => `${flag} ${field}=${each}`)
-    .join(' ');
+export function addFlags(
+  command: Command,
+  shape: OptionShape,
+  defaults: ShownDefaults = {},
+  notes: Readonly<Record<string, string>> = {},
+): Command {
+  for (const [name, schema] of Object.entries(shape as Record<string, z.ZodType>)) {
+    const words = wordsOf(schema);
+    if (!words) continue;
+    const help = [words.help, notes[name]].filter(Boolean).join('; ');
+    command.addOption(flagOf(name, schema, { ...words, help }, defaults[name]));
+  }
+  return command;
+}
+
+/** The same, with commander filling in defaults: for commands without a configuration file. */
+export function addFlagsWithDefaults(command: Command, shape: OptionShape, defaults: ShownDefaults): Command {
+  addFlags(command, shape, defaults);
+  for (const [name, value] of Object.entries(defaults))
+    command.setOptionValueWithSource(name, value, 'default');
+  return command;
+}
+
+function flagOf(name: string, schema: z.ZodType, words: OptionWords, shown: unknown): Option {
+  const type = innerOf(schema);
+  const flag = kebab(name);
+  if (type instanceof z.ZodBoolean) {
+    return new Option(shown === true ? `--no-${flag}` : `--${flag}`, words.help);
+  }
+  const isList = type instanceof z.ZodArray || type instanceof z.ZodUnion;
+  const several = isList || type instanceof z.ZodRecord;
+  const isEmpty = shown === undefined || (Array.isArray(shown) && shown.length === 0);
+  const help = `${words.help}${several ? '; may be given several times' : ''}${isEmpty ? '' : ` (default: ${String(shown)})`}`;
+  const option = new Option(`--${flag} <${words.value ?? 'value'}>`, help);
+  if (type instanceof z.ZodEnum) return option.choices(type.options as string[]);
+  const { parse } = words;
+  if (parse) return option.argParser((text: string, before: unknown) => parse(text, before));
+  if (isList) return option.argParser(collect);
+  return option.argParser((text: string) => {
+    const value = type instanceof z.ZodNumber ? (text.trim() === '' ? Number.NaN : Number(text)) : text;
+    const { error } = type.safeParse(value);
+    if (!error) return value;
+    const [first, ...rest] = error.issues[0]!.message;
+    throw new InvalidArgumentError(`${first!.toUpperCase()}${rest.join('')}.`);
+  });
+}
+
+function innerOf(schema: z.ZodType): z.ZodType {
+  return schema instanceof z.ZodOptional ? innerOf(schema.unwrap() as z.ZodType) : schema;
+}
+
+/** What was said, and where. */
+export interface Said<S extends OptionShape> {
+  /** Only what was said; defaults are the library's. */
+  readonly values: Partial<z.output<z.ZodObject<S>>>;
+  /** Options in messages as their user wrote them, or would: `--seq`, or `run.yaml: "seq"`. */
+  readonly spell: SpellOption;
+}
+
+/** Options of which one takes the place of the other. */
+const INSTEAD: readonly (readonly [string, string])[] = [['steps', 'epochs']];
+
+/**
+ * What is said of some options: by the configuration file, and over it by flags.
+ *
+ * @param file its path; undefined where there is none.
+ * @throws RopewalkError naming the flag or the file and the option that is unknown or wrong.
+ */
+export async function readOptions<S extends OptionShape>(
+  command: Command,
+  shape: S,
+  file: string | undefined,
+): Promise<Said<S>> {
+  const stored = file === undefined ? {} : await readYaml(file);
+  const given = Object.fromEntries(
+    Object.entries(command.opts()).filter(
+      ([name]) => name in shape && command.getOptionValueSource(name) === 'cli',
+    ),
+  );
+  for (const [one, other] of [...INSTEAD, ...INSTEAD.map(([a, b]) => [b, a] as const)]) {
+    if (one in given && !(other in given)) delete stored[other];
+  }
+  const spell: SpellOption = (named, usual) => {
+    if (named.option in stored && !(named.option in given) && named.value === undefined) {
+      return `${file}: "${kebab(named.option)}"`;
+    }
+    const flag = asFlag(given[named.option] === false ? { ...named, value: false } : named, usual);
+    // One that is only in files, or nowhere.
+    return flag === usual && named.value === undefined ? `--${kebab(named.option)}` : flag;
+  };
+  const values = await spelling(spell, () =>
+    parseOptions(z.strictObject(shape).partial(), { ...stored, ...given }),
+  );
+  return { values: values as Said<S>['values'], spell };
+}
+
+/** Runs work; an error of it spells options as their user did. */
+export async function spelling<T>(spell: SpellOption, work: () => Promise<T> | T): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof RopewalkError)) throw error;
+    throw new RopewalkError(messageText(error.parts, spell), { cause: error });
+  }
+}
+
+async function readYaml(file: string): Promise<Record<string, unknown>> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw fileError(error, 'read', file);
+  }
+  const document = parseDocument(text, { prettyErrors: true });
+  const [problem] = document.errors;
+  if (problem)
+    throw new RopewalkError(
+      `${file} is not valid YAML: ${problem.message.split('\n')[0]!.replace(/:$/, '')}.`,
+    );
+  const value: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new RopewalkError(`${file}: a configuration is a list of settings, such as "epochs: 2".`);
+  }
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [camel(name), each as unknown]));
 }

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Command } from 'commander';
 import { BatchSampler, type BatchSource, evaluationBatches, type TrainingRows } from '../../batches.ts';
 import { prepareDataset } from '../../data/dataset.node.ts';
 import { evaluationRows, PackedSource } from '../../data/packed-source.ts';
@@ -10,65 +9,60 @@ import { resolveData } from '../../data/reading/resolve-data.node.ts';
 import { dataNotes } from '../../data/report.ts';
 import { splitDataset } from '../../data/view.ts';
 import { RopewalkError } from '../../errors.ts';
+import { datasetSize } from '../../finetune/data-size.ts';
+import { FINETUNE } from '../../finetune/settings.ts';
+import { OptionError } from '../../options.ts';
 import { splitCorpus } from '../../text/corpus.ts';
 import { readTextFiles } from '../../text/files.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { SequenceShape } from '../../training/graph.ts';
+import type { DataSize } from '../../training/runs/plan.ts';
+import { type TrainingSettings, trainingOptions } from '../../training/settings.ts';
 import { type Progress, showReading } from '../terminal/progress.ts';
-import { addExampleOptions, DATA_HELP, type ExampleFlags, exampleOptions } from './data-options.ts';
-import { asFlag } from './flags.ts';
-import { collect, count, fraction, integer } from './options.ts';
-import { encodeTexts, TEXT_HELP } from './text-corpus.ts';
+import { data, EXAMPLE_DEFAULTS, type ExampleFlags, exampleOptions, exampleShape } from './data-options.ts';
+import { asFlag } from './spelling.ts';
+import { encodeTexts, textFiles } from './text-corpus.ts';
 
-export interface DataFlags extends ExampleFlags {
-  text?: string[];
-  data?: string[];
-  validation: number;
-  batch: number;
-  seq: number;
-  seed: number;
-  pack: boolean;
-}
+const { batch, seq, seed, validation } = trainingOptions;
 
 /** What `teach` and `distill` are told of the text. */
-export function addDataOptions(command: Command): Command {
-  command.option('--text <file>', TEXT_HELP, collect).option('--data <file>', DATA_HELP, collect);
-  return addExampleOptions(command)
-    .option('--no-pack', 'one example of --data in a row, rather than as many as fit')
-    .option('--validation <share>', 'share that is held out', fraction, 0.1)
-    .option('--batch <n>', 'rows in a micro-batch', count, 8)
-    .option('--seq <n>', 'tokens in a row', count, 128)
-    .option('--seed <n>', 'of everything that is drawn', integer, 0);
-}
+export const teachingShape = {
+  text: textFiles,
+  data,
+  ...exampleShape,
+  pack: FINETUNE.own.pack,
+};
 
-/** @throws RopewalkError for an option that was given and would change nothing. */
-export function checkDataOptions(command: Command): void {
-  const given = (name: string) => command.getOptionValueSource(name) === 'cli';
-  const refuse = (names: Readonly<Record<string, string>>, reason: string) => {
-    const name = Object.keys(names).find(given);
-    if (name) throw new RopewalkError(`${names[name]} ${reason}; leave it out.`);
+/** The options of every run that `teach` has, too. */
+export const rowShape = { batch, seq, seed, validation };
+
+export const TEACHING_DEFAULTS = { ...EXAMPLE_DEFAULTS, pack: true } as const;
+
+/** What they give, with defaults. */
+export type DataFlags = ExampleFlags &
+  Required<Pick<TrainingSettings, keyof typeof rowShape>> & {
+    text?: string | readonly string[] | undefined;
+    data?: string | readonly string[] | undefined;
+    pack: boolean;
   };
-  const ofExamples = {
-    template: '--template',
-    trainOn: '--train-on',
-    pack: '--no-pack',
-    column: '--column',
-    promptColumn: '--prompt-column',
-    completionColumn: '--completion-column',
-    tooLong: '--too-long',
-    malformed: '--malformed',
+
+/**
+ * @param given the options that were given, by name.
+ * @throws OptionError for one that would change nothing.
+ */
+export function checkDataOptions(given: readonly string[]): void {
+  const refuse = (names: readonly string[], reason: string) => {
+    const name = names.find((each) => given.includes(each));
+    if (name) throw new OptionError(name, `${reason}; leave it out.`);
   };
-  if (given('text')) refuse(ofExamples, 'is for --data: plain text has no turns');
-  if (given('taught')) {
-    const ofTexts = {
-      text: '--text',
-      data: '--data',
-      seq: '--seq',
-      validation: '--validation',
-      specialTokens: '--special-tokens',
-    };
-    const { template: _, ...rest } = ofExamples;
-    refuse({ ...ofTexts, ...rest }, 'was settled when --taught was written');
+  const { template, specialTokens, ...ofExamples } = { ...exampleShape, pack: true };
+  const rows = Object.keys(ofExamples);
+  if (given.includes('text')) refuse(['template', ...rows], 'it is for examples: plain text has no turns');
+  if (given.includes('taught')) {
+    refuse(
+      ['text', 'data', 'seq', 'validation', 'specialTokens', ...rows],
+      'that was settled when the file of --taught was written',
+    );
   }
 }
 
@@ -76,11 +70,13 @@ export function checkDataOptions(command: Command): void {
 export interface TeachingText {
   readonly shape: SequenceShape;
   readonly identity: string;
+  readonly size: DataSize;
   /** In an order drawn for every epoch. */
   source(): BatchSource;
   /** In order, from the beginning. */
   training(): Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
-  heldOut(): Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
+  /** Absent where nothing is held out. */
+  readonly heldOut?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
   close(): Promise<void>;
 }
 
@@ -100,18 +96,16 @@ export async function readTeachingText(
 
 async function plainText(
   { batch, seq, seed, validation: share, specialTokens }: DataFlags,
-  files: readonly string[],
+  files: string | readonly string[],
   tokenizer: Tokenizer,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<TeachingText> {
-  const documents = await readTextFiles(files, { signal, onWarning: (text) => progress.note(text) });
+  const documents = await readTextFiles([files].flat(), { signal, onWarning: (text) => progress.note(text) });
   const texts = documents.map(({ text }) => text);
   const tokens = await encodeTexts(tokenizer, texts, { specialTokens, progress, signal });
-  const { training, validation } = splitCorpus(tokens, share);
-  progress.note(
-    `${tokens.length.toLocaleString('en')} tokens, ${validation.length.toLocaleString('en')} of them held out`,
-  );
+  const { training, validation: held } = splitCorpus(tokens, share);
+  const source = () => new BatchSampler({ tokens: training, batch, seq, seed });
   const identity = createHash('sha256')
     .update(new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength))
     .update(String(training.length))
@@ -119,16 +113,20 @@ async function plainText(
   return {
     shape: { batch, seq },
     identity,
-    source: () => new BatchSampler({ tokens: training, batch, seq, seed }),
+    size: {
+      ...{ tokens: training.length, trainedTokens: training.length, validationTokens: held.length },
+      batchesPerEpoch: source().windows / batch,
+    },
+    source,
     training: () => evaluationBatches(training, batch, seq),
-    heldOut: () => evaluationBatches(validation, batch, seq),
+    ...(held.length > 0 && { heldOut: () => evaluationBatches(held, batch, seq) }),
     close: async () => {},
   };
 }
 
 async function examples(
   { batch, seq, seed, validation: share, pack, ...flags }: DataFlags,
-  names: readonly string[],
+  names: string | readonly string[],
   tokenizer: Tokenizer,
   progress: Progress,
   signal: AbortSignal,
@@ -136,7 +134,7 @@ async function examples(
   const folder = await mkdtemp(join(tmpdir(), 'ropewalk-data-'));
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
-    const files = await resolveData(names, { signal, onNote: (text) => progress.note(text) });
+    const files = await resolveData([names].flat(), { signal, onNote: (text) => progress.note(text) });
     const dataset = await prepareDataset({
       ...(await exampleOptions(flags, tokenizer)),
       ...{ files, tokenizer, maxLength: seq + 1, folder, signal, onProgress: showReading(progress) },
@@ -145,18 +143,16 @@ async function examples(
     });
     progress.end();
     for (const note of dataNotes(dataset.report, asFlag)) progress.note(note);
-    const { training, validation } = splitDataset(dataset, share, seed);
-    progress.note(
-      `${training.size.toLocaleString('en')} examples, ${validation.size.toLocaleString('en')} more held out; ` +
-        `${dataset.trainedTokens.toLocaleString('en')} of ${dataset.tokens.toLocaleString('en')} tokens are targets`,
-    );
+    const { training, validation: held } = splitDataset(dataset, share, seed);
     const options = { batch, seq, pack };
+    const source = () => new PackedSource(training, { ...options, seed });
     return {
       shape: { batch, seq, packed: true },
       identity: `${training.identity}${pack ? ' packed' : ''}`,
-      source: () => new PackedSource(training, { ...options, seed }),
+      size: await datasetSize(dataset, { training, validation: held }, source().batchesPerEpoch),
+      source,
       training: () => evaluationRows(training, options),
-      heldOut: () => evaluationRows(validation, options),
+      ...(held.size > 0 && { heldOut: () => evaluationRows(held, options) }),
       async close() {
         await dataset.close();
         await remove();

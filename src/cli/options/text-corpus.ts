@@ -1,12 +1,17 @@
 import { spelledSpecialToken } from '../../data/encode-text.ts';
 import { spelledNote } from '../../data/report.ts';
+import { option, textOrTexts } from '../../options.ts';
 import { encodeCorpusAsync } from '../../text/corpus.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { Progress } from '../terminal/progress.ts';
-import { asFlag } from './flags.ts';
+import { asFlag } from './spelling.ts';
 
-export const TEXT_HELP =
-  'UTF-8 text (also .gz), a pattern such as "texts/*.txt", or a folder of .txt and .md; may be given several times';
+/** Files of plain text. */
+export const textFiles = option(
+  textOrTexts,
+  'UTF-8 text (also .gz), a pattern such as "texts/*.txt", or a folder of .txt and .md',
+  { value: 'file' },
+);
 
 /**
  * The tokens of texts one after another, as `train`, `distill` and `teach` want them: each with the tokens that begin and end
@@ -17,7 +22,7 @@ export const TEXT_HELP =
  */
 export async function encodeTexts(
   tokenizer: Tokenizer,
-  texts: readonly string[],
+  documents: readonly string[],
   {
     specialTokens,
     progress,
@@ -26,12 +31,12 @@ export async function encodeTexts(
 ): Promise<Int32Array> {
   const { bosId: begin, eosId: end } = tokenizer;
   const special = specialTokens === 'special';
-  const spelled = texts
+  const spelled = documents
     .map((text) => spelledSpecialToken(text, tokenizer))
     .filter((one) => one !== undefined);
   if (spelled.length > 0)
     progress.note(spelledNote({ rows: spelled.length, token: spelled[0]!, special }, asFlag));
-  const tokens = await encodeCorpusAsync(tokenizer, texts, {
+  const tokens = await encodeCorpusAsync(tokenizer, documents, {
     // Where a prompt will begin with this token, a document must have done so too.
     ...(begin !== undefined && tokenizer.encode('')[0] === begin && { beginOfDocument: begin }),
     ...(end !== undefined && { endOfDocument: end }),

@@ -24,8 +24,8 @@ export function setupSection({ settings, surroundings, corpus }: JobResults): Se
     [
       { en: 'Training', ko: '학습' },
       {
-        en: `${whole(training.steps)} steps of ${batch} × ${seq} tokens (${whole(training.steps * batch * seq)} tokens); AdamW, peak learning rate ${training.learningRate} after ${training.warmupSteps} steps, then a cosine; weight decay ${training.weightDecay}, gradient norm clipped at ${training.clipNorm}, seed ${training.seed}`,
-        ko: `${batch} × ${seq}토큰씩 ${whole(training.steps)}단계(모두 ${whole(training.steps * batch * seq)}토큰), AdamW, ${training.warmupSteps}단계에서 최고 학습률 ${training.learningRate}, 그 뒤 코사인 감소, 가중치 감쇠 ${training.weightDecay}, 기울기 크기 상한 ${training.clipNorm}, 시드 ${training.seed}`,
+        en: `${whole(training.steps)} steps of ${batch} × ${seq} tokens (${whole(training.steps * batch * seq)} tokens); AdamW, peak learning rate ${training.lr} after ${training.warmup} steps, then a cosine; weight decay ${training.weightDecay}, gradient norm clipped at ${training.clip}, seed ${training.seed}`,
+        ko: `${batch} × ${seq}토큰씩 ${whole(training.steps)}단계(모두 ${whole(training.steps * batch * seq)}토큰), AdamW, ${training.warmup}단계에서 최고 학습률 ${training.lr}, 그 뒤 코사인 감소, 가중치 감쇠 ${training.weightDecay}, 기울기 크기 상한 ${training.clip}, 시드 ${training.seed}`,
       },
     ],
     [

@@ -175,13 +175,13 @@ export class BlockLearner implements Learner {
    */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
     if (this.#sink instanceof UpdatingGradients) return this.#updateAsYouGo(batches, settings, this.#sink);
-    const { optimizer, learningRate, clipNorm, accept } = settings;
+    const { optimizer, learningRate, clip, accept } = settings;
     const { loss, tokens, trainables } = await this.computeGradients(batches);
     const gradientNorm = globalNorm(trainables.map(({ gradient }) => gradient));
     const updated = accept?.({ loss, gradientNorm }) ?? true;
     if (updated) {
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw notFinite(loss, trainables);
-      const gradientScale = clipNorm > 0 ? clipCoefficient(gradientNorm, clipNorm) : 1;
+      const gradientScale = clip > 0 ? clipCoefficient(gradientNorm, clip) : 1;
       optimizer.step(trainables, { learningRate, gradientScale });
     }
     return { loss, tokens, gradientNorm, updated };

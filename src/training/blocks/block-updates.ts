@@ -94,11 +94,11 @@ export class UpdatingGradients implements GradientSink {
 
   #update(parameters: readonly (TrainedParameter & { readonly gradient: Float32Array })[]): void {
     if (!this.#settings) throw new RopewalkError('gradients came before their step was accepted.');
-    const { optimizer, learningRate, clipNorm } = this.#settings;
+    const { optimizer, learningRate, clip } = this.#settings;
     const norm = globalNorm(parameters.map(({ gradient }) => gradient));
     if (!Number.isFinite(norm)) throw notFinite(this.#loss, parameters);
     this.#sumOfSquares += norm * norm;
-    const gradientScale = clipNorm > 0 ? clipCoefficient(norm, clipNorm) : 1;
+    const gradientScale = clip > 0 ? clipCoefficient(norm, clip) : 1;
     optimizer.step(parameters, { learningRate, gradientScale });
   }
 

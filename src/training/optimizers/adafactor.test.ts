@@ -107,7 +107,9 @@ describe('Adafactor', () => {
   it('refuses settings that PyTorch refuses, and a part of a weight', () => {
     expect(() => new Adafactor([], { beta2Decay: 0.1 })).toThrow(RopewalkError);
     expect(() => new Adafactor([], { clipThreshold: 0.5 })).toThrow(RopewalkError);
-    expect(() => new Adafactor([], { epsilons: [0, -1] })).toThrow('epsilons[1] is -1');
+    expect(() => new Adafactor([], { epsilons: [0, -1] })).toThrow(
+      'epsilons: give a number of at least 0, not [0,-1]',
+    );
     const parameter = { name: 'w', shape: [4, 2], ...zeros([2, 2]) };
     expect(() => new Adafactor([parameter]).step([parameter], { learningRate: 1 })).toThrow(
       'all of its elements at once',

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { RopewalkError } from '../../errors.ts';
 import { sizeOf } from '../../graph/dims.ts';
 import {
@@ -6,6 +7,7 @@ import {
   adafactorUpdate,
   type Factors,
 } from '../../kernels/adafactor-kernels.ts';
+import { notNegative, option, parseOptions } from '../../options.ts';
 import {
   checkedSettings,
   type OptimizedParameter,
@@ -17,21 +19,47 @@ import {
   StepCounts,
   type StepSettings,
 } from './optimizer-common.ts';
+import { decayOptions, defineOptimizer, matricesDecay, type Options } from './record.ts';
 
-export interface AdafactorOptions {
-  /** The share of the new in the averages is step^this: the averages forget less and less. Default −0.8. */
-  readonly beta2Decay?: number;
-  /**
-   * What a variance is at least (its square) and what a weight's size counts at least. Default 2^-23 and 1e-3.
-   */
-  readonly epsilons?: readonly [number, number];
-  /** Updates whose root mean square is above this are scaled down to it. Default 1. */
-  readonly clipThreshold?: number;
-  /** Share of a weight taken off each step, times the learning rate. Default 0. */
-  readonly weightDecay?: number;
-  /** Whether a parameter decays. Default: those of two or more dimensions, so neither norms nor biases. */
-  readonly decays?: (name: string, shape: readonly number[]) => boolean;
-}
+/** PyTorch's, where nothing else is said. */
+const DEFAULTS = {
+  beta2Decay: -0.8,
+  epsilons: [2 ** -23, 1e-3] as [number, number],
+  clipThreshold: 1,
+  weightDecay: 0,
+  decays: matricesDecay,
+};
+
+const options = {
+  beta2Decay: option(
+    z.number('give a number of 0 or less').max(0, 'give a number of 0 or less'),
+    'the share of the new in its averages is step^this: they forget less and less',
+    { value: 'd' },
+  ),
+  /** What a variance is at least (its square) and what a weight's size counts at least. */
+  epsilons: z.tuple([notNegative, notNegative], 'give two numbers'),
+  clipThreshold: option(
+    z.number('give a number of at least 1').min(1, 'give a number of at least 1'),
+    'updates whose root mean square is above this are scaled down to it',
+    { value: 'u' },
+  ),
+  ...decayOptions,
+};
+
+/** Each of them has a default: see {@link adafactor}. */
+export interface AdafactorOptions extends Partial<Options<typeof options>> {}
+
+export const adafactor = defineOptimizer({
+  name: 'adafactor',
+  options,
+  defaults: DEFAULTS,
+  stateBytes(shape) {
+    const size = sizeOf(shape);
+    // A number for each row and each column of a matrix.
+    return 4 * (shape.length < 2 ? size : size / shape.at(-1)! + size / shape.at(-2)!);
+  },
+  create: (parameters, { memory: _memory, seed: _seed, ...given }) => new Adafactor(parameters, given),
+});
 
 /** What a parameter's variances are made from: of matrices, means over rows and columns; of a vector, themselves. */
 type Variances =
@@ -47,29 +75,13 @@ type Variances =
 export class Adafactor implements Optimizer {
   /** Bytes of state for each weight, on average. */
   readonly bytesPerParameter: number;
-  readonly #options: Required<AdafactorOptions>;
+  readonly #options: Options<typeof options>;
   readonly #variances: ReadonlyMap<string, Variances>;
   readonly #parameters: readonly ParameterShape[];
   readonly #counts: StepCounts;
 
-  constructor(parameters: Iterable<ParameterShape>, options: AdafactorOptions = {}) {
-    const {
-      beta2Decay = -0.8,
-      epsilons = [2 ** -23, 1e-3],
-      clipThreshold = 1,
-      weightDecay = 0,
-      decays = (_name: string, shape: readonly number[]) => shape.length >= 2,
-    } = options;
-    this.#options = { beta2Decay, epsilons, clipThreshold, weightDecay, decays };
-    if (!(beta2Decay <= 0))
-      throw new RopewalkError(`Adafactor: beta2Decay is ${beta2Decay}; give 0 or less.`);
-    if (!(clipThreshold >= 1)) {
-      throw new RopewalkError(`Adafactor: clipThreshold is ${clipThreshold}; give 1 or more.`);
-    }
-    for (const [name, value] of [['weightDecay', weightDecay] as const, ...epsilons.entries()]) {
-      const field = typeof name === 'number' ? `epsilons[${name}]` : name;
-      if (!(value >= 0)) throw new RopewalkError(`Adafactor: ${field} is ${value}; give 0 or more.`);
-    }
+  constructor(parameters: Iterable<ParameterShape>, given: AdafactorOptions = {}) {
+    this.#options = { ...DEFAULTS, ...parseOptions(z.strictObject(options).partial(), given) };
     this.#parameters = [...parameters];
     this.#counts = new StepCounts('Adafactor', this.#parameters);
     this.#variances = new Map(this.#parameters.map(({ name, shape }) => [name, variancesOf(shape)]));

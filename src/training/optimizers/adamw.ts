@@ -1,5 +1,7 @@
-import { RopewalkError } from '../../errors.ts';
+import { z } from 'zod';
 import { sizeOf } from '../../graph/dims.ts';
+import { BLOCK } from '../../kernels/moment-kernels.ts';
+import { below1, notNegative, oneOf, option, parseOptions } from '../../options.ts';
 import { HostMemory } from '../../runtime/host-memory.ts';
 import { Bfloat16Moments, BlockMoments, Float32Moments, type Moments } from './moments.ts';
 import {
@@ -13,57 +15,60 @@ import {
   StepCounts,
   type StepSettings,
 } from './optimizer-common.ts';
+import { decayOptions, defineOptimizer, type Means, matricesDecay, type Options } from './record.ts';
 
 export const OPTIMIZER_STATES = ['float32', 'bfloat16', 'int8'] as const;
 
 /** What AdamW keeps its averages in: 8, 4 or 2.03 bytes a weight. `int8` is 8-bit floats in blocks of 256. */
 export type OptimizerStates = (typeof OPTIMIZER_STATES)[number];
 
-export interface AdamWOptions {
-  /** β1 and β2, each in [0, 1). Default 0.9 and 0.999. */
-  readonly betas?: readonly [number, number];
-  /** Added to the denominator. Default 1e-8. */
-  readonly eps?: number;
-  /** Share of a weight taken off each step, times the learning rate. Default 0.01. */
-  readonly weightDecay?: number;
-  /** Whether a parameter decays. Default: those of two or more dimensions, so neither norms nor biases. */
-  readonly decays?: (name: string, shape: readonly number[]) => boolean;
-  /** Default `float32`. */
-  readonly states?: OptimizerStates;
-  /** Of the rounding of states that are not float32: a whole number. The same seed gives the same bits. Default 0. */
-  readonly seed?: number;
-  /** Where the moments lie that find no room beside their weights. Default: memory of the optimizer's own. */
-  readonly memory?: HostMemory;
-}
+/** PyTorch's, where nothing else is said. */
+const DEFAULTS = {
+  beta1: 0.9,
+  beta2: 0.999,
+  eps: 1e-8,
+  weightDecay: 0.01,
+  states: 'float32' as OptimizerStates,
+  decays: matricesDecay,
+};
+
+const options = {
+  beta1: option(below1, "how much of the gradients' running mean is kept each step", { value: 'b' }),
+  beta2: option(below1, "how much of the squared gradients' running mean is kept each step", { value: 'b' }),
+  eps: option(notNegative, 'added to the denominator', { value: 'e' }),
+  ...decayOptions,
+  states: option(oneOf(OPTIMIZER_STATES), 'what the running means are kept in', { value: 'form' }),
+};
+
+/** Each of them has a default: see {@link adamw}. */
+export interface AdamWOptions extends Partial<Options<typeof options>>, Means {}
+
+export const adamw = defineOptimizer({
+  name: 'adamw',
+  options,
+  defaults: DEFAULTS,
+  stateBytes(shape, { states }) {
+    const size = sizeOf(shape);
+    return { float32: 8 * size, bfloat16: 4 * size, int8: 2 * size + 8 * Math.ceil(size / BLOCK) }[states];
+  },
+  create: (parameters, given) => new AdamW(parameters, given),
+});
 
 /** AdamW (Loshchilov and Hutter, 2019), computed in the order of torch.optim.AdamW. */
 export class AdamW implements Optimizer {
   /** Bytes of state for each weight. */
   readonly bytesPerParameter: number;
-  readonly #betas: readonly [number, number];
-  readonly #eps: number;
-  readonly #weightDecay: number;
-  readonly #decays: (name: string, shape: readonly number[]) => boolean;
+  readonly #options: Options<typeof options>;
   readonly #moments: ReadonlyMap<string, Moments>;
   readonly #counts: StepCounts;
 
   /** @param parameters those that will be updated, as from `allocateTrainable` or a training engine. */
-  constructor(parameters: Iterable<ParameterShape>, options: AdamWOptions = {}) {
-    this.#betas = options.betas ?? [0.9, 0.999];
-    this.#eps = options.eps ?? 1e-8;
-    this.#weightDecay = options.weightDecay ?? 0.01;
-    this.#decays = options.decays ?? ((_name, shape) => shape.length >= 2);
-    for (const beta of this.#betas) {
-      if (!(beta >= 0 && beta < 1)) throw new RopewalkError(`AdamW: a beta is ${beta}; give 0 <= beta < 1.`);
-    }
-    if (!(this.#eps >= 0)) throw new RopewalkError(`AdamW: eps is ${this.#eps}; give 0 or more.`);
-    if (!(this.#weightDecay >= 0)) {
-      throw new RopewalkError(`AdamW: weightDecay is ${this.#weightDecay}; give 0 or more.`);
-    }
+  constructor(parameters: Iterable<ParameterShape>, given: AdamWOptions = {}) {
+    const { memory = new HostMemory(), seed = 0, ...own } = given;
+    this.#options = { ...DEFAULTS, ...parseOptions(z.strictObject(options).partial(), own) };
     const all = [...parameters];
     this.#counts = new StepCounts('AdamW', all);
-    const memory = options.memory ?? new HostMemory();
-    const { states = 'float32', seed = 0 } = options;
+    const { states } = this.#options;
     this.#moments = new Map(
       all.map((parameter) => [parameter.name, makeMoments(states, memory, parameter, seed)]),
     );
@@ -74,7 +79,7 @@ export class AdamW implements Optimizer {
 
   step(parameters: Iterable<OptimizedParameter>, settings: StepSettings): void {
     const { learningRate, gradientScale } = checkedSettings(settings);
-    const [beta1, beta2] = this.#betas;
+    const { beta1, beta2, eps, weightDecay, decays } = this.#options;
     for (const parameter of parameters) {
       const { name, shape, value, gradient } = parameter;
       const { step, offset } = this.#counts.begin(parameter);
@@ -82,8 +87,8 @@ export class AdamW implements Optimizer {
         lr: learningRate,
         beta1,
         beta2,
-        eps: this.#eps,
-        weightDecay: this.#decays(name, shape) ? this.#weightDecay : 0,
+        eps,
+        weightDecay: decays(name, shape) ? weightDecay : 0,
         biasCorrection1: 1 - beta1 ** step,
         biasCorrection2: 1 - beta2 ** step,
         gradScale: gradientScale,
@@ -122,9 +127,5 @@ function makeMoments(
       return new Bfloat16Moments(memory, parameter, seed);
     case 'int8':
       return new BlockMoments(memory, parameter, seed);
-    default:
-      throw new RopewalkError(
-        `AdamW: there are no states "${String(states)}"; there are ${OPTIMIZER_STATES.join(', ')}.`,
-      );
   }
 }

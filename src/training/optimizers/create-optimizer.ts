@@ -1,35 +1,18 @@
-import { RopewalkError } from '../../errors.ts';
-import { Adafactor, type AdafactorOptions } from './adafactor.ts';
-import { AdamW, type AdamWOptions } from './adamw.ts';
-import type { Optimizer, ParameterShape } from './optimizer-common.ts';
-import { Sgd } from './sgd.ts';
+import { z } from 'zod';
+import { option as named, RopewalkError } from '../../errors.ts';
+import { OptionError, parseOptions } from '../../options.ts';
+import { adafactor } from './adafactor.ts';
+import { adamw } from './adamw.ts';
+import type { ParameterShape } from './optimizer-common.ts';
+import type { Means, OptimizerRecord, Options, SizedOptimizer } from './record.ts';
+import { sgd } from './sgd.ts';
 
 export { OPTIMIZER_STATES, type OptimizerStates } from './adamw.ts';
-
-export const OPTIMIZERS = ['adamw', 'adafactor', 'sgd'] as const;
-export type OptimizerKind = (typeof OPTIMIZERS)[number];
-
-/** Options of all kinds; each kind takes those that it has. */
-export type CreateOptimizerOptions = AdamWOptions & AdafactorOptions;
-
-/** An optimizer that says how much memory its state takes. */
-export interface SizedOptimizer extends Optimizer {
-  /** Bytes of state for each weight, on average. */
-  readonly bytesPerParameter: number;
-}
-
-/** Means, which every kind takes and uses where it has a use: memory for large states, a seed for rounding them. */
-const MEANS: readonly (keyof CreateOptimizerOptions)[] = ['memory', 'seed'];
-
-const OPTIONS: Readonly<Record<OptimizerKind, readonly (keyof CreateOptimizerOptions)[]>> = {
-  adamw: ['states', 'betas', 'eps', 'weightDecay', 'decays'],
-  adafactor: ['beta2Decay', 'epsilons', 'clipThreshold', 'weightDecay', 'decays'],
-  sgd: [],
-};
+export type { Means, OptimizerRecord, SizedOptimizer } from './record.ts';
 
 /**
- * What each keeps and costs, measured on one core per 16.8 million weights, with the gradients beside the weights (or on
- * other memory):
+ * The optimizers that can be named. What each keeps and costs, measured on one core per 16.8 million weights, with the
+ * gradients beside the weights (or on other memory):
  *
  * | kind, states      | bytes a weight | ms      | against float32 arithmetic                          |
  * |-------------------|----------------|---------|-----------------------------------------------------|
@@ -38,7 +21,69 @@ const OPTIONS: Readonly<Record<OptimizerKind, readonly (keyof CreateOptimizerOpt
  * | `adamw` bfloat16  | 4              | 15 (25) | steps differ by 2 %, without a drift                |
  * | `adamw` int8      | 2.03           | 33 (41) | steps differ by 15 %, without a drift               |
  * | `adafactor`       | about 0        | 38      | PyTorch's Adafactor; no momentum, relative steps    |
+ */
+const RECORDS = [adamw, adafactor, sgd] as const;
+
+type Records = (typeof RECORDS)[number];
+export type OptimizerKind = Records['name'];
+export const OPTIMIZERS = RECORDS.map(({ name }) => name) as [OptimizerKind, ...OptimizerKind[]];
+
+type Together<T> = (T extends unknown ? (one: T) => void : never) extends (all: infer All) => void
+  ? All
+  : never;
+type Shapes = Together<Records['options']>;
+
+/** The options of all kinds, by name; those of one name are one thing. */
+export const optimizerOptions = Object.assign({}, ...RECORDS.map(({ options }) => options)) as Shapes;
+
+/** Values of them: each kind takes those that it has. */
+export type OptimizerOptions = Partial<Options<Shapes>>;
+export interface CreateOptimizerOptions extends OptimizerOptions, Means {}
+
+/** @throws RopewalkError naming those that there are. */
+export function optimizerRecord(kind: string): OptimizerRecord {
+  const record = RECORDS.find(({ name }) => name === kind);
+  if (!record)
+    throw new RopewalkError(`there is no optimizer "${kind}"; there are ${OPTIMIZERS.join(', ')}.`);
+  return record as unknown as OptimizerRecord;
+}
+
+/** Which kinds have an option. */
+export function optimizersWith(name: string): OptimizerKind[] {
+  return RECORDS.filter(({ options }) => Object.hasOwn(options, name)).map((record) => record.name);
+}
+
+/**
+ * The options of a kind, complete.
  *
+ * @param defaults in place of the kind's own, as far as it has such options.
+ * @throws OptionError for an option that it does not have.
+ */
+export function optionsOf(
+  kind: string,
+  given: OptimizerOptions,
+  defaults: OptimizerOptions = {},
+): Readonly<Record<string, unknown>> {
+  const record = optimizerRecord(kind);
+  const known = ([name, value]: [string, unknown]) =>
+    value !== undefined && Object.hasOwn(record.options, name);
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || Object.hasOwn(record.options, name)) continue;
+    const others = optimizersWith(name);
+    const choices = others.flatMap((other, i) => [
+      i === 0 ? ', or choose ' : ' or ',
+      named('optimizer', other),
+    ]);
+    throw new OptionError(name, [
+      ...[`the optimizer ${kind} has no such option; leave it out`, ...choices, '.'],
+    ]);
+  }
+  const own = Object.fromEntries(Object.entries(given).filter(known));
+  const checked = parseOptions(z.strictObject(record.options).partial(), own);
+  return { ...record.defaults, ...Object.fromEntries(Object.entries(defaults).filter(known)), ...checked };
+}
+
+/**
  * @param parameters those that will be updated, best a training engine's own: states lie beside their values then, as
  *   far as there is room.
  * @throws RopewalkError for an option that this kind of optimizer does not have.
@@ -46,26 +91,8 @@ const OPTIONS: Readonly<Record<OptimizerKind, readonly (keyof CreateOptimizerOpt
 export function createOptimizer(
   kind: OptimizerKind,
   parameters: readonly ParameterShape[],
-  options: CreateOptimizerOptions = {},
+  { memory, seed, ...options }: CreateOptimizerOptions = {},
 ): SizedOptimizer {
-  const known = OPTIONS[kind];
-  if (!known) {
-    throw new RopewalkError(`there is no optimizer "${String(kind)}"; there are ${OPTIMIZERS.join(', ')}.`);
-  }
-  for (const name of Object.keys(options) as (keyof CreateOptimizerOptions)[]) {
-    if (options[name] !== undefined && !known.includes(name) && !MEANS.includes(name)) {
-      const others = OPTIMIZERS.filter((other) => OPTIONS[other].includes(name));
-      throw new RopewalkError(
-        `${kind} has no option "${name}"; leave it out${others.length > 0 ? `, or choose ${others.join(' or ')}` : ''}.`,
-      );
-    }
-  }
-  switch (kind) {
-    case 'adamw':
-      return new AdamW(parameters, options);
-    case 'adafactor':
-      return new Adafactor(parameters, options);
-    case 'sgd':
-      return new Sgd();
-  }
+  const means = { ...(memory && { memory }), ...(seed !== undefined && { seed }) };
+  return optimizerRecord(kind).create(parameters, { ...optionsOf(kind, options), ...means });
 }

@@ -44,7 +44,7 @@ describe.each([
     const n = 4096;
     const [beta1, beta2] = [0.9, 0.999];
     const parameter = allocateTrainable(new HostMemory(), [{ name: 'w', shape: [n] }])[0]!;
-    const optimizer = createOptimizer('adamw', [parameter], { states, betas: [beta1, beta2] });
+    const optimizer = createOptimizer('adamw', [parameter], { states, beta1, beta2 });
     const next = normals(3);
     // Gradients of one block differ in size by up to a thousand.
     const sizes = Float64Array.from({ length: n }, (_, i) => 10 ** (-3 * ((i * 0.618) % 1)));
@@ -192,12 +192,14 @@ describe('createOptimizer', () => {
   });
 
   it('refuses what a kind does not have', () => {
-    expect(() => createOptimizer('sgd', parameters, { betas: [0.9, 0.99] })).toThrow(
-      'sgd has no option "betas"; leave it out, or choose adamw.',
+    expect(() => createOptimizer('sgd', parameters, { beta1: 0.9 })).toThrow(
+      "beta1: the optimizer sgd has no such option; leave it out, or choose optimizer: 'adamw'.",
     );
-    expect(() => createOptimizer('adafactor', parameters, { states: 'int8' })).toThrow('or choose adamw');
+    expect(() => createOptimizer('adafactor', parameters, { states: 'int8' })).toThrow(
+      "states: the optimizer adafactor has no such option; leave it out, or choose optimizer: 'adamw'.",
+    );
     expect(() => createOptimizer('adamw', parameters, { states: 'int4' as OptimizerStates })).toThrow(
-      'there are no states "int4"; there are float32, bfloat16, int8.',
+      'states: give float32, bfloat16 or int8, not "int4".',
     );
     expect(() => createOptimizer('lion' as 'sgd', parameters)).toThrow('there is no optimizer "lion"');
   });

@@ -43,7 +43,8 @@ describe.each(fixture.cases.map((reference, index) => ({ reference, index })))(
       const parameters =
         place === 'plain arrays' ? plainTrainable() : allocateTrainable(new HostMemory(), shapes);
       const optimizer = new AdamW(parameters, {
-        betas: reference.betas as [number, number],
+        beta1: reference.betas[0]!,
+        beta2: reference.betas[1]!,
         eps: reference.eps,
         weightDecay: reference.weightDecay,
       });
@@ -173,7 +174,7 @@ describe('AdamW', () => {
     expect(() => optimizer.step(parameters, { learningRate: 1, gradientScale: Number.NaN })).toThrow(
       'overflowed',
     );
-    expect(() => new AdamW([], { betas: [0.9, 1] })).toThrow(RopewalkError);
+    expect(() => new AdamW([], { beta2: 1 })).toThrow(RopewalkError);
     expect(() => new AdamW([], { weightDecay: -1 })).toThrow(RopewalkError);
     expect(() => new AdamW([]).step(parameters, { learningRate: 1 })).toThrow('no state for weight');
     expect(() => new AdamW([...parameters, parameters[0]!])).toThrow('given twice');

@@ -1,5 +1,5 @@
 import { sizeOf } from '../../graph/dims.ts';
-import { sgd } from '../../kernels/kernels.ts';
+import { sgd as descend } from '../../kernels/kernels.ts';
 import {
   checkedSettings,
   checkSteps,
@@ -8,6 +8,15 @@ import {
   type OptimizerState,
   type StepSettings,
 } from './optimizer-common.ts';
+import { defineOptimizer } from './record.ts';
+
+export const sgd = defineOptimizer({
+  name: 'sgd',
+  options: {},
+  defaults: {},
+  stateBytes: () => 0,
+  create: () => new Sgd(),
+});
 
 /** Plain stochastic gradient descent: value ← value − learning rate · gradient. It keeps nothing but step counts. */
 export class Sgd implements Optimizer {
@@ -17,7 +26,7 @@ export class Sgd implements Optimizer {
   step(parameters: Iterable<OptimizedParameter>, settings: StepSettings): void {
     const { learningRate, gradientScale } = checkedSettings(settings);
     for (const { name, shape, value, gradient, offset = 0 } of parameters) {
-      sgd(value, gradient, learningRate, gradientScale);
+      descend(value, gradient, learningRate, gradientScale);
       // The last run of a weight's elements ends its step.
       const ends = offset + value.length === sizeOf(shape);
       this.#steps.set(name, (this.#steps.get(name) ?? 0) + (ends ? 1 : 0));

@@ -1,105 +1,101 @@
+import { createHash } from 'node:crypto';
 import { BatchSampler, evaluationBatches } from '../../batches.ts';
-import { RopewalkError } from '../../errors.ts';
 import type { CommonConfig } from '../../families/config.ts';
 import type { Family } from '../../families/family.ts';
 import { initializeWeights } from '../../families/initialize.ts';
+import { OptionError } from '../../options.ts';
 import { Random } from '../../random.ts';
+import { nodeEngine } from '../../runtime/engine.node.ts';
 import type { Engine } from '../../runtime/engine.ts';
-import type { SequenceShape } from '../graph.ts';
-import { AdamW } from '../optimizers/optimizer.ts';
-import { type TrainEvent, Trainer, type TrainerSettings } from '../trainer.ts';
-import { WholeGraphLearner } from '../whole-graph-learner.ts';
-import { type ModelIdentity, RunDirectory, type RunRecord } from './run.node.ts';
-import { lockRun } from './run-lock.node.ts';
-import { checkSameRun } from './run-record.ts';
+import { splitCorpus } from '../../text/corpus.ts';
+import { createLearner } from '../create-learner.ts';
+import { frozenBy } from '../freeze.ts';
+import { resolveSettings, TRAIN, type TrainingInput } from '../settings.ts';
+import type { RunEvent } from './events.ts';
+import type { TrainingJob } from './job.node.ts';
+import { thisMachine } from './machine.node.ts';
+import { planRun } from './plan.ts';
+import type { ModelIdentity } from './run-directory.node.ts';
+import { type RunOptions, runJob } from './run-job.node.ts';
 
-export interface PretrainSettings extends TrainerSettings {
-  readonly weightDecay: number;
-  readonly betas: readonly [number, number];
-  readonly eps: number;
-  /** Of the weights and of the order of the data. */
-  readonly seed: number;
-}
-
-export interface PretrainOptions {
+/** What `train` makes a run of, beside the options of every run. */
+export interface PretrainingOptions extends TrainingInput {
   readonly family: Family;
   readonly config: CommonConfig;
   /** The tokenizer's files, saved beside the weights. */
   readonly files: ModelIdentity['files'];
-  readonly training: Int32Array;
-  readonly validation: Int32Array;
-  readonly shape: SequenceShape;
-  readonly settings: PretrainSettings;
-  readonly out: string;
-  /** Checkpoints kept; at least 1. */
-  readonly keep: number;
-  /** Whether a run in `out` is gone on with: never, if there is one, or surely. */
-  readonly resume: 'never' | 'if there' | 'must';
-  /** What identifies the text, such as a hash: a resumed run must have the same. */
-  readonly dataIdentity: string;
+  /** The text, Int32Array [tokens]; its last ones are held out. */
+  readonly tokens: Int32Array;
+  /** An engine instead of one of this machine's processor. */
+  readonly engine?: Engine | undefined;
+  /** Threads of the engine; by default its own choice. */
+  readonly threads?: number | undefined;
 }
 
-export type PretrainEvent = TrainEvent | { readonly type: 'resumed'; readonly step: number };
-
 /**
- * Trains a model from scratch by next-token prediction, in a run directory that can be resumed exactly. When the
- * signal aborts, the step at hand is finished and a checkpoint saved.
+ * Trains a model from scratch by next-token prediction, in a run directory that can be resumed exactly.
+ *
+ * @throws RopewalkError for settings, a text or a machine that will not do, and where numbers are not finite.
  */
-export async function* pretrain(
-  engine: Engine,
-  options: PretrainOptions,
-  signal?: AbortSignal,
-): AsyncGenerator<PretrainEvent, void> {
-  const { family, config, settings, shape, out } = options;
-  const record = JSON.parse(
-    JSON.stringify({
-      format: 1,
-      family: family.name,
-      // Before the config: another text makes another vocabulary, and the text is what to name.
-      'text or tokenizer': options.dataIdentity,
-      config: family.writeConfig(config),
-      shape,
-      settings,
-    }),
-  ) as RunRecord;
+export async function* pretrain(options: PretrainingOptions & RunOptions): AsyncGenerator<RunEvent, void> {
+  const { out, resume, signal, measureLimit, ...own } = options;
+  yield* runJob(openPretraining(own), {
+    out,
+    ...(resume && { resume }),
+    signal,
+    ...(measureLimit && { measureLimit }),
+  });
+}
+
+/** A pretraining that is thought through, before anything large is allocated. */
+export function openPretraining(options: PretrainingOptions): TrainingJob {
+  const { family, config, files, tokens, engine: given, threads, ...input } = options;
+  const settings = resolveSettings(TRAIN, input);
+  const { batch, seq, seed, memory } = settings;
   const model = family.build(config);
-  if (shape.seq > model.maxPositions) {
-    throw new RopewalkError(
-      `the sequence length ${shape.seq} is longer than the model's ${model.maxPositions} positions; choose a smaller --seq.`,
+  if (seq > model.maxPositions) {
+    throw new OptionError(
+      'seq',
+      `${seq} is longer than the model's ${model.maxPositions} positions; choose a smaller one.`,
     );
   }
-  const resuming = options.resume === 'must' || (options.resume === 'if there' && RunDirectory.exists(out));
-  const stored = resuming ? await RunDirectory.open(out) : undefined;
-  if (stored) checkSameRun(stored.record, record, out);
-  else await RunDirectory.checkFree(out);
+  const { training, validation } = splitCorpus(tokens, settings.validation);
+  const trains = frozenBy(model, settings.freeze);
+  const shape = { batch, seq };
+  const sampler = () => new BatchSampler({ tokens: training, ...shape, seed });
+  const data = {
+    ...{ tokens: training.length, trainedTokens: training.length, validationTokens: validation.length },
+    batchesPerEpoch: sampler().windows / batch,
+  };
+  const machine = thisMachine();
+  const engine = given ?? nodeEngine(threads === undefined ? {} : { threads });
+  return {
+    ...{ verb: 'train', engine, model, settings, warnings: [], startsTrained: false },
+    plan: planRun({ model, trains, settings, shape, data, machine }),
+    identity: { family, config, files },
+    record: {
+      family: family.name,
+      // Before the config: another text makes another vocabulary, and the text is what to name.
+      'text or tokenizer': identityOf(tokens),
+      config: family.writeConfig(config),
+    },
+    async start() {
+      const learner = await createLearner(engine, model, shape, { memory, trains });
+      initializeWeights(model.parameters(), learner.values(), new Random(seed));
+      return {
+        learner,
+        training: sampler(),
+        ...(validation.length > 0 && { validation: () => evaluationBatches(validation, batch, seq) }),
+        release: () => learner.release(),
+      };
+    },
+    close: async () => {},
+  };
+}
 
-  const lock = await lockRun(out);
-  let learner: WholeGraphLearner | undefined;
-  try {
-    learner = await WholeGraphLearner.create(engine, model, shape);
-    const { seed, betas, eps, weightDecay } = settings;
-    initializeWeights(model.parameters(), learner.values(), new Random(seed));
-    const parts = {
-      learner,
-      training: new BatchSampler({ tokens: options.training, ...shape, seed }),
-      validation: () => evaluationBatches(options.validation, shape.batch, shape.seq),
-      optimizer: new AdamW(learner.trainables, { betas, eps, weightDecay }),
-    };
-    const trainer = new Trainer(parts, settings);
-    // Only now, so that settings and data that are refused leave no run behind.
-    const run = stored ?? (await RunDirectory.create(out, record));
-    if (stored) yield { type: 'resumed', step: await run.restore(learner, trainer) };
-    const identity: ModelIdentity = { family, config, files: options.files };
-    for await (const event of trainer.run(signal)) {
-      await run.log(event);
-      if (event.type === 'checkpoint') {
-        await run.save(learner, identity, event.state, options.keep);
-        if (event.last) await run.finish(learner, identity);
-      }
-      yield event;
-    }
-  } finally {
-    await learner?.release();
-    await lock.release();
-  }
+/** SHA-256 of the ids. */
+function identityOf({ buffer, byteOffset, byteLength }: Int32Array): string {
+  return createHash('sha256')
+    .update(new Uint8Array(buffer, byteOffset, byteLength))
+    .digest('hex');
 }

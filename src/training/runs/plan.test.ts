@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { familyByName } from '../families/registry.ts';
-import { planFinetune } from './plan.ts';
-import { type FinetuneInput, finetuneSettings } from './settings.ts';
+import { familyByName } from '../../families/registry.ts';
+import { FINETUNE, type FinetuneInput } from '../../finetune/settings.ts';
+import { resolveSettings } from '../settings.ts';
+import { checkFits, planRun } from './plan.ts';
 
 const data = { examples: 900, validationExamples: 100, tokens: 1e5, trainedTokens: 5e4, batchesPerEpoch: 90 };
 const { family, config } = (() => {
@@ -11,11 +12,13 @@ const { family, config } = (() => {
 const model = family.build(config);
 const GB = 1e9;
 
-function plan(availableMemory: number, settings: FinetuneInput = {}) {
-  return planFinetune({
+function plan(availableMemory: number, input: FinetuneInput = {}) {
+  const settings = resolveSettings(FINETUNE, { batch: 1, seq: 512, ...input });
+  return planRun({
     model,
     trains: () => true,
-    settings: finetuneSettings.parse({ batch: 1, seq: 512, ...settings }),
+    settings,
+    shape: { seq: 512, packed: true },
     data,
     machine: { totalMemory: 64 * GB, availableMemory },
   });
@@ -48,18 +51,22 @@ describe('the plan of Llama 3.2 1B', () => {
   it('names what would make it fit, the least costly first, and nothing where nothing does', () => {
     const { fits, remedies } = plan(18 * GB);
     expect(fits).toBe(false);
-    expect(remedies[0]!.options).toBe('--states bfloat16');
-    expect(remedies.at(-1)!.options).toContain('adafactor');
+    expect(remedies[0]!.options).toEqual({ states: 'bfloat16' });
+    expect(remedies.at(-1)!.options.optimizer).toBe('adafactor');
     for (const { total } of remedies) expect(total).toBeLessThanOrEqual(18 * GB);
     expect(plan(7.5 * GB).remedies.map(({ options }) => options)).toEqual([
-      '--memory light --optimizer adafactor --batch 1 --accumulate 1',
+      { memory: 'light', optimizer: 'adafactor', batch: 1, accumulate: 1 },
     ]);
     expect(plan(4 * GB).remedies).toEqual([]);
+    expect(() => checkFits(plan(18 * GB))).toThrow(/with states: 'bfloat16' it would fit/);
+    expect(() => checkFits(plan(7.5 * GB))).toThrow(/with memory: 'light' optimizer: 'adafactor' batch: 1 /);
+    expect(() => checkFits(plan(4 * GB))).toThrow(/no option makes it fit: choose a smaller model/);
+    expect(() => checkFits(plan(64 * GB))).not.toThrow();
   });
 
   it('names what helps by its batch alone', () => {
     const eight = plan(64 * GB, { batch: 16 });
     const { remedies } = plan(eight.memory.total - GB, { batch: 16 });
-    expect(remedies[0]!.options).toBe('--batch 1 --accumulate 16');
+    expect(remedies[0]!.options).toEqual({ batch: 1, accumulate: 16 });
   });
 });

@@ -1,6 +1,7 @@
-import type { FinetuneEvent } from '../../finetune/events.ts';
-import type { FinetunePlan } from '../../finetune/plan.ts';
+import { kebab } from '../../options.ts';
 import type { RatePoint } from '../../training/find-rate.ts';
+import type { RunEvent } from '../../training/runs/events.ts';
+import type { RunPlan } from '../../training/runs/plan.ts';
 import type { EvaluationEvent } from '../../training/train-event.ts';
 import { printable } from './printable.ts';
 import { duration, type Progress } from './progress.ts';
@@ -28,7 +29,7 @@ const gigabytes = (bytes: number) =>
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 
 /** A plan as lines for people. */
-export function planText(plan: FinetunePlan): string {
+export function planText(plan: RunPlan): string {
   const { data, memory, machine, secondsPerStep } = plan;
   const frozen = plan.parameters - plan.trainedParameters;
   const rows: [string, string][] = [
@@ -36,13 +37,20 @@ export function planText(plan: FinetunePlan): string {
       'parameters',
       `${whole(plan.trainedParameters)} trained${frozen > 0 ? `, ${whole(frozen)} frozen` : ''}`,
     ],
-    ['examples', `${whole(data.examples)}, and ${whole(data.validationExamples)} held out`],
+    ...(data.examples === undefined
+      ? ([['tokens held out', whole(data.validationTokens ?? 0)]] as [string, string][])
+      : ([['examples', `${whole(data.examples)}, and ${whole(data.validationExamples ?? 0)} held out`]] as [
+          string,
+          string,
+        ][])),
     ['tokens per epoch', `${whole(data.tokens)}, ${whole(data.trainedTokens)} of them trained`],
     [
       'steps',
       `${whole(plan.steps)} of ${whole(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs)`,
     ],
+    ['settings', settingsText(plan.settings)],
     ['weights', gigabytes(memory.weights)],
+    ...(memory.teacher === undefined ? [] : ([['teacher', gigabytes(memory.teacher)]] as [string, string][])),
     ['gradients', gigabytes(memory.gradients)],
     ['optimizer', gigabytes(memory.optimizer)],
     ['activations', `${gigabytes(memory.activations)} (estimated from the graphs' shapes)`],
@@ -63,6 +71,19 @@ export function planText(plan: FinetunePlan): string {
   return rows.map(([name, value]) => `${name.padEnd(17)} ${value}`).join('\n');
 }
 
+/** Settings as flags and configuration files spell them, in the order of help; lists that are empty are left out. */
+function settingsText(settings: object): string {
+  const said = Object.entries(settings).filter(([, value]) => !(Array.isArray(value) && value.length === 0));
+  const words = said.map(([name, value]) => oneLine(`${kebab(name)} ${[value].flat().join(' ')}`));
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + word.length < 90) lines[lines.length - 1] = `${last}, ${word}`;
+    else lines.push(word);
+  }
+  return lines.join(`,\n${' '.repeat(18)}`);
+}
+
 /** Rates and losses with the suggestion. */
 export function ratesText(points: readonly RatePoint[], suggested: number | undefined): string {
   const every = Math.max(1, Math.floor(points.length / 12));
@@ -81,7 +102,7 @@ export function ratesText(points: readonly RatePoint[], suggested: number | unde
 }
 
 /** Shows a run while it goes on. */
-export class FinetuneView {
+export class RunView {
   readonly #losses: number[] = [];
   #steps = 0;
 
@@ -91,7 +112,7 @@ export class FinetuneView {
     this.#progress = progress;
   }
 
-  show(event: FinetuneEvent): void {
+  show(event: RunEvent): void {
     const progress = this.#progress;
     switch (event.type) {
       case 'warning':
@@ -103,6 +124,7 @@ export class FinetuneView {
         break;
       case 'resumed':
         progress.note(`resumed at step ${event.step}`);
+        for (const change of event.changes) progress.note(change);
         break;
       case 'step': {
         const { step, loss, tokensPerSecond, engineShare, secondsLeft, skipped } = event;
@@ -112,7 +134,8 @@ export class FinetuneView {
             `step ${step}: skipped, its loss ${loss.toFixed(3)} lies ${skipped.toFixed(1)} deviations above the recent ones`,
           );
         }
-        const speed = `${whole(tokensPerSecond)} trained tokens/s, ${percent(engineShare)} of the engine's limit`;
+        const limit = engineShare === undefined ? '' : `, ${percent(engineShare)} of the engine's limit`;
+        const speed = `${whole(tokensPerSecond)} trained tokens/s${limit}`;
         const text = `step ${step}/${this.#steps}  loss ${loss.toFixed(3)} ${sparkline(this.#losses)}  ${speed}  ${duration(secondsLeft)} left`;
         progress.update('training', step, this.#steps, text);
         break;

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { expect, it } from 'vitest';
 import { messageText, option, said } from '../../errors.ts';
-import { asFlag, speakAs } from './flags.ts';
+import { asFlag, speakAs } from './spelling.ts';
 
 it('spells options by the flags that the running command declares', () => {
   const command = new Command('train')

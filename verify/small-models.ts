@@ -1,7 +1,7 @@
 /**
- * Trains the models of verify/gguf.ts: each family that llama.cpp has, small, in the form that it has there.
+ * Trains the models of verify/gguf.ts and verify/transformers-js.ts: each family, small, in a form that llama.cpp has.
  *
- *     node scripts/run-ts.js verify/gguf-models.ts TEXT OUT [--steps 300] [--families qwen2,mistral]
+ *     node scripts/run-ts.js verify/small-models.ts TEXT OUT [--steps 300] [--families qwen2,mistral]
  *
  * OUT gets a folder for each. The tiny presets are changed where GGUF has no place for what they have: Mistral's windows, Gemma
  * 3's own pattern of layers (here every sixth of 12 is global), EXAONE 4's windows at other than 64 layers, of which there is
@@ -11,8 +11,6 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { families } from '../src/families/registry.ts';
-import { nodeEngine } from '../src/runtime/engine.node.ts';
-import { splitCorpus } from '../src/text/corpus.ts';
 import { readTextFiles } from '../src/text/files.node.ts';
 import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
@@ -23,7 +21,7 @@ const { positionals, values } = parseArgs({
   options: { steps: { type: 'string', default: '300' }, families: { type: 'string' } },
 });
 const [file, out] = positionals;
-if (!file || !out) throw new Error('usage: verify/gguf-models.ts TEXT OUT');
+if (!file || !out) throw new Error('usage: verify/small-models.ts TEXT OUT');
 const chosen = values.families?.split(',');
 
 const types = (layers: number, every: number) =>
@@ -45,34 +43,22 @@ const texts = (await readTextFiles([file])).map(({ text }) => text);
 const json = trainBpe(texts, { vocabSize: 512 });
 const tokenizer = Tokenizer.fromJSON(json, bpeTokenizerConfig(json));
 const tokens = Int32Array.from(texts.flatMap((text) => tokenizer.encode(text, { addSpecialTokens: false })));
-const { training, validation } = splitCorpus(tokens, 0.02);
 for (const family of families) {
-  if ('none' in family.gguf || (chosen && !chosen.includes(family.name))) continue;
+  if (chosen && !chosen.includes(family.name)) continue;
   for (const [i, change] of (own[family.name] ?? [{}]).entries()) {
     const name = i === 0 ? family.name : `${family.name}-${i + 1}`;
     rmSync(join(out, name), { recursive: true, force: true });
     const steps = Number(values.steps);
-    const events = pretrain(nodeEngine({ threads: 2 }), {
+    const events = pretrain({
       family,
       config: { ...family.presets.tiny!.config, ...change, vocab_size: tokenizer.vocabSize },
       files: [
         { name: 'tokenizer.json', data: JSON.stringify(json) },
         { name: 'tokenizer_config.json', data: JSON.stringify(bpeTokenizerConfig(json)) },
       ],
-      ...{ training, validation: validation.slice(0, 2000), shape: { batch: 4, seq: 64 } },
-      settings: {
-        ...{
-          steps,
-          accumulate: 1,
-          learningRate: 3e-3,
-          schedule: 'cosine',
-          warmupSteps: 20,
-          minimumRatio: 0.1,
-        },
-        ...{ weightDecay: 0.1, betas: [0.9, 0.95], eps: 1e-8, clipNorm: 1, seed: 1 },
-        ...{ evaluateEvery: 0, checkpointEvery: 0 },
-      },
-      ...{ out: join(out, name), keep: 1, resume: 'never', dataIdentity: file },
+      ...{ tokens, validation: Math.min(2000, Math.round(0.02 * tokens.length)), threads: 2 },
+      ...{ steps, batch: 4, seq: 64, warmup: 20, evalEvery: 0, saveEvery: 0, keep: 1, seed: 1 },
+      out: join(out, name),
     });
     for await (const event of events)
       if (event.type === 'evaluation') console.log(`${name}: held-out loss ${event.loss.toFixed(3)}`);

@@ -1,12 +1,25 @@
-import type { TrainEvent } from '../training/train-event.ts';
-import type { FinetunePlan } from './plan.ts';
-import type { Sample } from './samples.ts';
+import type { TrainEvent } from '../train-event.ts';
+import type { RunPlan } from './plan.ts';
+
+/** A prompt, and how it is continued. */
+export interface Sample {
+  readonly prompt: string;
+  readonly text: string;
+}
 
 /** Prompts continued with the weights after a step. */
 export interface SamplesEvent {
   readonly type: 'samples';
   readonly step: number;
   readonly samples: readonly Sample[];
+}
+
+/** The run goes on from a checkpoint. */
+export interface ResumedEvent {
+  readonly type: 'resumed';
+  readonly step: number;
+  /** What differs from how it was started, and what becomes of it: each a sentence. */
+  readonly changes: readonly string[];
 }
 
 /** The model stands in the run's folder. */
@@ -20,21 +33,16 @@ export interface FinishedEvent {
   readonly loss?: number;
   readonly base?: number | null;
   readonly out: string;
-  /** The HTML page about the run. */
-  readonly report: string;
+  /** The HTML page about the run, where there is one. */
+  readonly report?: string;
 }
 
-/** What happens while a model is fine-tuned, in order. */
-export type FinetuneEvent =
+/** What happens in a run, in order. */
+export type RunEvent =
   /** What the model's files say that is not so, or not done; before all others. */
   | { readonly type: 'warning'; readonly message: string }
-  | { readonly type: 'plan'; readonly plan: FinetunePlan }
-  | { readonly type: 'resumed'; readonly step: number }
-  | WithEngineShare<TrainEvent>
+  | { readonly type: 'plan'; readonly plan: RunPlan }
+  | ResumedEvent
+  | TrainEvent
   | SamplesEvent
   | FinishedEvent;
-
-/** Steps say beside how much of what the engine can do at most they do: 1 would be bare matrix products. */
-export type WithEngineShare<E> = E extends { readonly type: 'step' }
-  ? E & { readonly engineShare: number }
-  : E;

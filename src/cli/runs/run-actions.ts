@@ -1,0 +1,89 @@
+import { type RatePoint, suggestRate } from '../../training/find-rate.ts';
+import type { FinishedEvent } from '../../training/runs/events.ts';
+import type { TrainingJob } from '../../training/runs/job.node.ts';
+import { checkFits } from '../../training/runs/plan.ts';
+import { type RunOptions, runJob } from '../../training/runs/run-job.node.ts';
+import { findRate, measureStep } from '../../training/runs/trials.node.ts';
+import { INTERRUPTED } from '../terminal/interrupt.ts';
+import type { Progress } from '../terminal/progress.ts';
+import { planText, RunView, ratesText, worseThanBase } from '../terminal/run-view.ts';
+
+/** Prints a job's plan with the time of a measured step; for one that does not fit, without. */
+export async function dryRun(job: TrainingJob, json = false, progress: Progress): Promise<void> {
+  const { plan, warnings } = job;
+  const print = (shown: typeof plan) =>
+    process.stdout.write(`${json ? JSON.stringify({ ...shown, warnings }) : planText(shown)}\n`);
+  if (!plan.fits) print(plan);
+  checkFits(plan);
+  progress.note('measuring a step …');
+  print({ ...plan, secondsPerStep: await measureStep(job) });
+}
+
+/** Tries learning rates and prints a suggestion. */
+export async function tryRates(
+  job: TrainingJob,
+  json = false,
+  signal: AbortSignal,
+  progress: Progress,
+): Promise<void> {
+  const steps = 100;
+  const points: RatePoint[] = [];
+  for await (const point of findRate(job, steps, signal)) {
+    points.push(point);
+    const text = `rate ${point.learningRate.toExponential(1)}  loss ${point.smoothed.toFixed(3)}`;
+    progress.update('trying', points.length, steps, text);
+  }
+  progress.end();
+  if (signal.aborted) process.exitCode = INTERRUPTED;
+  const suggested = suggestRate(points);
+  const { warnings } = job;
+  process.stdout.write(
+    `${json ? JSON.stringify({ suggested: suggested ?? null, points, warnings }) : ratesText(points, suggested)}\n`,
+  );
+}
+
+/** Runs a job, shows how it goes, and prints what came of it. */
+export async function train(
+  job: TrainingJob,
+  options: RunOptions,
+  json = false,
+  progress: Progress,
+): Promise<void> {
+  const { out } = options;
+  const view = new RunView(progress);
+  const started = performance.now();
+  let measured: Record<string, number> = { step: 0 };
+  let finished: FinishedEvent | undefined;
+  for await (const event of runJob(job, { ...options, measureLimit: true })) {
+    view.show(event);
+    if ('step' in event) measured = { ...measured, step: event.step };
+    if (event.type === 'step') {
+      const { loss, tokensPerSecond } = event;
+      measured = { ...measured, loss, tokensPerSecond };
+    }
+    if (event.type === 'evaluation') {
+      const { loss, perplexity, base } = event;
+      measured = { ...measured, validationLoss: loss, perplexity, ...(base !== null && { baseLoss: base }) };
+    }
+    if (event.type === 'finished') finished = event;
+  }
+  progress.end();
+  if (json) {
+    const seconds = (performance.now() - started) / 1000;
+    const { resultStep, loss: resultLoss } = finished ?? {};
+    const { warnings } = job;
+    const result = { out, seconds, interrupted: !finished, ...measured, resultStep, resultLoss, warnings };
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+  }
+  if (!finished) {
+    progress.note('interrupted; resume with the same command and --resume');
+    process.exitCode = INTERRUPTED;
+    return;
+  }
+  const worse = worseThanBase(finished.loss, finished.base);
+  if (worse) progress.note(worse);
+  const report = finished.report === undefined ? '' : `, the report in ${finished.report}`;
+  progress.note(
+    `the model of step ${finished.resultStep} is in ${out}${report}; try: ropewalk generate ${out} --prompt "…" --max-tokens 50`,
+  );
+}

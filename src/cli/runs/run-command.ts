@@ -1,0 +1,168 @@
+import type { Command } from 'commander';
+import type { z } from 'zod';
+import { count, listed, OptionError, option, text } from '../../options.ts';
+import {
+  optimizerOptions,
+  optimizerRecord,
+  optimizersWith,
+} from '../../training/optimizers/create-optimizer.ts';
+import type { TrainingJob } from '../../training/runs/job.node.ts';
+import { checkFits } from '../../training/runs/plan.ts';
+import { RunDirectory } from '../../training/runs/run-directory.node.ts';
+import { checkUnlocked } from '../../training/runs/run-lock.node.ts';
+import { scheduleRecord } from '../../training/schedule.ts';
+import { trainingOptions, type Verb, WARMUP_DEFAULT } from '../../training/settings.ts';
+import {
+  addFlags,
+  type OptionShape,
+  readOptions,
+  type Said,
+  type ShownDefaults,
+  spelling,
+} from '../options/flags.ts';
+import { interruptSignal } from '../terminal/interrupt.ts';
+import { Progress } from '../terminal/progress.ts';
+import { showWarnings } from '../terminal/warnings.ts';
+import { dryRun, train, tryRates } from './run-actions.ts';
+
+/*
+ * What `train`, `finetune` and `distill` have in common on the command line: the options of every run, a configuration file,
+ * resuming, trials, interruptions, and what is printed.
+ */
+
+const out = option(text, 'folder of the run: checkpoints, metrics.jsonl, and the finished model', {
+  value: 'dir',
+});
+export const threads = option(count, 'threads of the engine', { value: 'n' });
+
+interface RunFlags {
+  readonly config?: string;
+  readonly resume?: boolean;
+  readonly dryRun?: boolean;
+  readonly findLr?: boolean;
+  readonly json?: boolean;
+}
+
+/** What a command is given to make its job of. */
+export interface Surroundings {
+  readonly out: string | undefined;
+  readonly resume: 'never' | 'must';
+  /** Whether nothing is to be left behind. */
+  readonly isTrial: boolean;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+}
+
+export interface RunCommand<Own extends z.ZodRawShape, More extends OptionShape> {
+  readonly verb: Verb<Own>;
+  /** Options of the command beside those of the library: where model and data come from. */
+  readonly more: More;
+  readonly moreDefaults: ShownDefaults;
+  /**
+   * Thinks a run through, before anything large is allocated.
+   *
+   * @param said of the command's own options; defaults are not in it.
+   * @param settings what was said of the library's.
+   * @param args the command's arguments.
+   * @returns a job, whose `close` closes what was opened.
+   */
+  open(
+    said: Said<More>['values'],
+    settings: Said<typeof trainingOptions & Own>['values'] & { readonly threads?: number },
+    surroundings: Surroundings,
+    args: readonly (string | undefined)[],
+  ): Promise<TrainingJob>;
+}
+
+/** Adds the options of a run to a command, and what it does. */
+export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>(
+  command: Command,
+  run: RunCommand<Own, More>,
+): Command {
+  const { verb, more, moreDefaults } = run;
+  const settings = { ...verb.own, ...trainingOptions };
+  const shape: OptionShape = { ...more, out, ...settings, threads };
+  command.option('--config <file>', 'a YAML file of these options by their names; flags win');
+  return addFlags(command, shape, { ...moreDefaults, ...shownDefaults(verb) }, whose())
+    .option('--resume', 'resume the run in --out, also for more steps or epochs')
+    .option(
+      '--dry-run',
+      'print the plan: parameters, tokens, steps, memory, and the time from a measured step',
+    )
+    .option('--find-lr', 'try learning rates from low to high and say where the loss falls fastest')
+    .option('--json', 'print the result as JSON on stdout')
+    .action(async () => {
+      const flags = command.opts<RunFlags>();
+      const { values, spell } = await readOptions(command, shape, flags.config);
+      const among = (names: object) =>
+        Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(names, name)));
+      const open = (surroundings: Surroundings) =>
+        run.open(
+          among(more) as Said<More>['values'],
+          among({ ...settings, threads }) as Parameters<typeof run.open>[1],
+          surroundings,
+          command.processedArgs as (string | undefined)[],
+        );
+      await spelling(spell, () => execute(flags, values.out as string | undefined, open));
+    });
+}
+
+/** Defaults of a verb, with those of its optimizer and schedule, for help. */
+function shownDefaults({ defaults }: Verb): ShownDefaults {
+  const records = [...optimizersWith('weightDecay'), defaults.optimizer].map(
+    (name) => optimizerRecord(name).defaults,
+  );
+  return {
+    ...Object.assign({}, ...records),
+    ...scheduleRecord(defaults.schedule).defaults,
+    warmup: WARMUP_DEFAULT,
+    ...defaults,
+  };
+}
+
+/** For help: whose an option is that not every optimizer has. */
+function whose(): Readonly<Record<string, string>> {
+  const notes = Object.keys(optimizerOptions).map((name) => [name, `of ${listed(optimizersWith(name))}`]);
+  return Object.fromEntries(notes) as Record<string, string>;
+}
+
+async function execute(
+  flags: RunFlags,
+  folder: string | undefined,
+  open: (surroundings: Surroundings) => Promise<TrainingJob>,
+): Promise<void> {
+  const isTrial = (flags.dryRun || flags.findLr) ?? false;
+  if (folder === undefined && !isTrial)
+    throw new OptionError('out', 'it is missing: name a folder for the run.');
+  // Before data are read, which can take minutes.
+  if (flags.resume && folder !== undefined) await RunDirectory.open(folder);
+  else if (folder !== undefined && !isTrial) await RunDirectory.checkFree(folder);
+  if (folder !== undefined && !isTrial) await checkUnlocked(folder);
+  const progress = new Progress();
+  let isTraining = false;
+  const { signal, dispose } = interruptSignal(() =>
+    progress.note(isTraining ? 'stopping after this step; a checkpoint will be saved …' : 'stopping …'),
+  );
+  try {
+    const resume = flags.resume ? ('must' as const) : ('never' as const);
+    const job = await open({ out: folder, resume, isTrial, signal, progress });
+    try {
+      progress.end();
+      // What a run warns of is among its events.
+      if (isTrial) showWarnings(job.warnings, progress);
+      if (!flags.dryRun) checkFits(job.plan);
+      signal.throwIfAborted();
+      if (flags.dryRun) await dryRun(job, flags.json, progress);
+      else if (flags.findLr) await tryRates(job, flags.json, signal, progress);
+      else {
+        isTraining = true;
+        await train(job, { out: folder!, resume, signal }, flags.json, progress);
+      }
+    } finally {
+      await job.close();
+    }
+  } finally {
+    progress.end();
+    dispose();
+  }
+}

@@ -1,0 +1,122 @@
+import { z } from 'zod';
+import { type MessagePart, RopewalkError } from './errors.ts';
+
+/*
+ * What an option is: a zod schema with words beside it. Library, configuration files, flags, help and printed settings are
+ * all made of the same schemas, so that no option is declared twice.
+ */
+
+/** What is said of an option. */
+export interface OptionWords {
+  /** What it does, for `--help`. */
+  readonly help: string;
+  /** What its value is called there, such as `rate` in `--lr <rate>`. */
+  readonly value?: string;
+  /** Its flag where that is not its name in kebab case: a list's members are given one by one. */
+  readonly flag?: string;
+  /** What a flag's text means where the schema's type does not tell; `previous` for one that is given several times. */
+  readonly parse?: (text: string, previous?: unknown) => unknown;
+}
+
+const registry = z.registry<OptionWords>();
+
+/** Puts words beside a schema. */
+export function option<S extends z.ZodType>(
+  schema: S,
+  help: string,
+  words: Omit<OptionWords, 'help'> = {},
+): S {
+  // A schema of its own: several options may be of one type.
+  const own = schema.clone() as S;
+  registry.add(own, { help, ...words });
+  return own;
+}
+
+/** The words beside a schema, whatever it is wrapped in; undefined where there are none: such an option is the library's alone. */
+export function wordsOf(schema: z.ZodType): OptionWords | undefined {
+  const inner = (schema as Partial<z.ZodOptional<z.ZodType>>).unwrap;
+  return registry.get(schema) ?? (inner && wordsOf(inner.call(schema)));
+}
+
+/** An option that cannot be: its message begins with its name, as whoever prints it spells that. */
+export class OptionError extends RopewalkError {
+  /**
+   * @param option its name in camelCase.
+   * @param problem what is wrong and what would do.
+   */
+  constructor(
+    readonly option: string,
+    problem: string | readonly MessagePart[],
+  ) {
+    super([{ option }, ': ', ...(typeof problem === 'string' ? [problem] : problem)]);
+  }
+}
+
+/** minLrRatio → min-lr-ratio: as flags and configuration files spell it. */
+export function kebab(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+export function camel(name: string): string {
+  return name.replaceAll(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+const numberOf = (what: string) => `give ${what}`;
+const [WHOLE, COUNT, ANY] = [
+  'a whole number of at least 0',
+  'a whole number of at least 1',
+  'a whole number',
+].map(numberOf);
+const [POSITIVE, LEAST_0, SHARE, BELOW_1] = [
+  'a number above 0',
+  'a number of at least 0',
+  'a number from 0 to 1',
+  'a number of at least 0 and below 1',
+].map(numberOf);
+
+export const wholeNumber = z.int(WHOLE).min(0, WHOLE);
+export const count = z.int(COUNT).min(1, COUNT);
+export const integer = z.int(ANY);
+export const positive = z.number(POSITIVE).positive(POSITIVE);
+export const notNegative = z.number(LEAST_0).min(0, LEAST_0);
+export const share = z.number(SHARE).min(0, SHARE).max(1, SHARE);
+export const below1 = z.number(BELOW_1).min(0, BELOW_1).lt(1, BELOW_1);
+export const text = z.string('give a text');
+export const texts = z.array(text, 'give a list of texts');
+
+/** Several texts; a configuration file may give a single one as such. */
+export const textOrTexts = z.union([texts, text], 'give a text, or a list of texts');
+
+/** One of some names. */
+export function oneOf<const T extends readonly [string, ...string[]]>(names: T) {
+  return z.enum(names, `give ${listed(names)}`);
+}
+
+/** a, b or c */
+export function listed(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
+}
+
+/**
+ * Checks options against their schemas.
+ *
+ * @throws OptionError naming the first that is unknown or wrong, what it is and what would do.
+ */
+export function parseOptions<S extends z.ZodObject>(schema: S, input: unknown): z.output<S> {
+  const given = Object.fromEntries(
+    Object.entries(input as object).filter(([, value]) => value !== undefined),
+  );
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  if (issue.code === 'unrecognized_keys') {
+    const known = Object.keys(schema.shape).map(kebab).sort();
+    throw new OptionError(issue.keys[0]!, `there is no such option; there are ${known.join(', ')}.`);
+  }
+  const name = String(issue.path[0] ?? '');
+  const value: unknown = given[name];
+  throw new OptionError(
+    name,
+    `${issue.message.replace(/\.$/, '')}, not ${JSON.stringify(value) ?? String(value)}.`,
+  );
+}

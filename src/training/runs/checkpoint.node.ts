@@ -1,0 +1,148 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { openModel, readWeights } from '../../checkpoint/load.node.ts';
+import { openSafetensors } from '../../checkpoint/safetensors/safetensors-file.ts';
+import { writeSafetensors } from '../../checkpoint/safetensors/writer.ts';
+import { type ModelToSave, writeModelFiles } from '../../checkpoint/save.node.ts';
+import { RopewalkError } from '../../errors.ts';
+import type { CommonConfig } from '../../families/config.ts';
+import type { Family } from '../../families/family.ts';
+import { type AtomicOptions, writeDirectoryAtomic, writeFileAtomic } from '../../files/atomic.node.ts';
+import { FileSource } from '../../files/file.node.ts';
+import { fileError } from '../../files/file-errors.ts';
+import type { Learner } from '../learner.ts';
+import { optimizerTensors, readOptimizerTensors } from '../optimizers/optimizer-file.ts';
+import type { Trainer, TrainerState } from '../trainer.ts';
+
+/** What the model is saved with: its family and config, and the tokenizer's files. */
+export interface ModelIdentity {
+  readonly family: Family;
+  readonly config: CommonConfig;
+  readonly files: readonly { readonly name: string; readonly data: string | Uint8Array }[];
+  /** Further fields of `config.json`; those of the family's config win. */
+  readonly extraConfig?: Record<string, unknown>;
+  /** For `generation_config.json`; by default what the config says of the tokens that begin and end a text. */
+  readonly generationConfig?: Record<string, unknown>;
+}
+
+const OPTIMIZER_FILE = 'optimizer.safetensors';
+const TRAINER_FILE = 'trainer.json';
+
+const count = z.int().min(0);
+
+const loss = z.number();
+
+/** trainer.json */
+const storedTrainer = z.object({
+  step: count,
+  tokens: count,
+  sampler: z.record(z.string(), z.unknown()),
+  optimizerSteps: z.record(z.string(), count),
+  evaluations: z
+    .object({
+      last: z.number().int(),
+      best: z.object({ step: count, loss }).nullable(),
+      since: count,
+      base: loss.nullable().default(null),
+    })
+    .default({ last: -1, best: null, since: 0, base: null }),
+  guard: z.object({ losses: z.array(loss), skipped: count }).optional(),
+});
+type StoredTrainer = z.infer<typeof storedTrainer>;
+
+/** Writes a checkpoint: a model directory, what the optimizer keeps, and where the data were. It appears whole or not at all. */
+export async function writeCheckpoint(
+  path: string,
+  learner: Learner,
+  identity: ModelIdentity,
+  state: TrainerState,
+  options: AtomicOptions = {},
+): Promise<void> {
+  const trainer: StoredTrainer = {
+    step: state.step,
+    tokens: state.tokens,
+    sampler: state.sampler as Record<string, unknown>,
+    optimizerSteps: state.optimizer.steps,
+    evaluations: state.evaluations,
+    ...(state.guard && { guard: { ...state.guard, losses: [...state.guard.losses] } }),
+  };
+  await writeDirectoryAtomic(
+    path,
+    async (directory) => {
+      await writeModelFiles(directory, modelToSave(learner, identity));
+      await writeFileAtomic(join(directory, OPTIMIZER_FILE), async (sink) => {
+        await writeSafetensors(sink, optimizerTensors(state.optimizer));
+      });
+      await writeFileAtomic(join(directory, TRAINER_FILE), JSON.stringify(trainer));
+    },
+    options,
+  );
+}
+
+/** Reads a checkpoint's weights into the learner, and its state into the trainer. */
+export async function readCheckpoint(
+  path: string,
+  learner: Learner,
+  trainer: Trainer,
+): Promise<TrainerState> {
+  await readModelInto(path, learner);
+  const parsed = storedTrainer.safeParse(await readJson(join(path, TRAINER_FILE)));
+  if (!parsed.success) {
+    const { path: field, message } = parsed.error.issues[0]!;
+    throw new RopewalkError(
+      `${join(path, TRAINER_FILE)}: the field "${field.join('.')}" is damaged: ${message}.`,
+    );
+  }
+  const { step, tokens, sampler, optimizerSteps, evaluations, guard } = parsed.data;
+  const source = await FileSource.open(join(path, OPTIMIZER_FILE));
+  try {
+    const tensors = await readOptimizerTensors(await openSafetensors(source), trainer.state().optimizer);
+    const optimizer = { steps: optimizerSteps, tensors };
+    const state = { step, tokens, sampler, optimizer, evaluations, ...(guard && { guard }) };
+    trainer.restore(state);
+    return state;
+  } finally {
+    await source.close();
+  }
+}
+
+/** Reads a model directory's weights into a learner of the same model. */
+export async function readModelInto(path: string, learner: Learner): Promise<void> {
+  const opened = await openModel(path);
+  try {
+    await readWeights(opened, learner.values());
+  } finally {
+    await opened.checkpoint.tensors.close();
+  }
+}
+
+/** What a learner's weights are saved as. */
+export function modelToSave(learner: Learner, identity: ModelIdentity): ModelToSave {
+  const { family, config, files, extraConfig, generationConfig = defaultGeneration(config) } = identity;
+  const parameters = learner.model.parameters();
+  const tensors = [...learner.values()].map(([name, data]) => {
+    return { name, shape: parameters.get(name)!.shape, data };
+  });
+  return {
+    config: { ...extraConfig, ...family.writeConfig(config) },
+    tensors,
+    files,
+    ...(generationConfig && { generationConfig }),
+  };
+}
+
+function defaultGeneration({ bos_token_id, eos_token_id }: CommonConfig) {
+  if (eos_token_id.length === 0) return undefined;
+  return { bos_token_id, eos_token_id: eos_token_id.length === 1 ? eos_token_id[0] : [...eos_token_id] };
+}
+
+/** @throws RopewalkError naming the file. */
+export async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as unknown;
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new RopewalkError(`${path} is not valid JSON: ${error.message}.`);
+    throw fileError(error, 'read', path);
+  }
+}

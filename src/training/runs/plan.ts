@@ -1,0 +1,144 @@
+import { option, RopewalkError } from '../../errors.ts';
+import type { CausalLM } from '../../families/family.ts';
+import type { SequenceShape } from '../graph.ts';
+import type { Loss } from '../loss.ts';
+import { estimateMemory, type MemoryEstimate } from '../memory.ts';
+import { optimizerRecord, optimizersWith, optionsOf } from '../optimizers/create-optimizer.ts';
+import { lengthOf, type RunLength, type TrainingSettings } from '../settings.ts';
+
+/** What the data come to, in the micro-batches that they are given in. */
+export interface DataSize {
+  /** Absent where the data are one text. */
+  readonly examples?: number;
+  readonly validationExamples?: number;
+  /** Tokens of the training data, and those among them that count. */
+  readonly tokens: number;
+  readonly trainedTokens: number;
+  /** Held out of a text that is one. */
+  readonly validationTokens?: number;
+  /** In a text that is one, on average: windows begin at another place in every epoch. */
+  readonly batchesPerEpoch: number;
+}
+
+export interface Machine {
+  /** Bytes of memory, and those that can be had at the moment. */
+  readonly totalMemory: number;
+  readonly availableMemory: number;
+}
+
+/** Options that would save memory. */
+export type Saving = Partial<
+  Pick<TrainingSettings, 'batch' | 'accumulate' | 'memory' | 'optimizer' | 'states'>
+>;
+
+/** What a run is going to do and what it takes. */
+export interface RunPlan {
+  readonly parameters: number;
+  readonly trainedParameters: number;
+  readonly data: DataSize;
+  /** All of them, with the length and the warm-up that follow from them and the data. */
+  readonly settings: TrainingSettings & RunLength;
+  readonly steps: number;
+  readonly epochs: number;
+  /** Places of the rows of one step, padding included. */
+  readonly tokensPerStep: number;
+  readonly memory: MemoryEstimate;
+  readonly machine: Machine;
+  /** What would make a plan fit that does not, the least costly first; none when it fits or nothing helps. */
+  readonly remedies: readonly { readonly options: Saving; readonly total: number }[];
+  readonly fits: boolean;
+  /** From a measured step; undefined where none was measured. */
+  readonly secondsPerStep?: number;
+}
+
+/** Changes that save memory, the least costly first. */
+const SAVINGS: readonly ((settings: TrainingSettings) => Saving)[] = [
+  ({ batch, accumulate }) => ({ batch: 1, accumulate: batch * accumulate }),
+  () => ({ states: 'bfloat16' }),
+  () => ({ memory: 'recompute' }),
+  () => ({ states: 'int8' }),
+  () => ({ memory: 'recompute', states: 'int8' }),
+  () => ({ memory: 'light', accumulate: 1 }),
+  () => ({ memory: 'light', states: 'int8', batch: 1, accumulate: 1 }),
+  () => ({ memory: 'light', optimizer: 'adafactor', batch: 1, accumulate: 1 }),
+];
+
+export interface PlanParts {
+  readonly model: CausalLM;
+  readonly trains: (path: string) => boolean;
+  readonly settings: TrainingSettings;
+  /** Of its micro-batches; `batch` is the settings'. */
+  readonly shape: Omit<SequenceShape, 'batch'>;
+  readonly data: DataSize;
+  readonly machine: Machine;
+  readonly loss?: Loss | undefined;
+  /** A model that runs beside, forward alone. */
+  readonly teacher?: CausalLM | undefined;
+}
+
+export function planRun(parts: PlanParts): RunPlan {
+  const { model, trains, settings, shape, data, machine } = parts;
+  const memory = memoryOf(parts, settings);
+  const fits = memory.total <= machine.availableMemory;
+  const sizes = [...model.parameters()];
+  const trainedParameters = sizes.reduce((sum, [path, { size }]) => sum + (trains(path) ? size : 0), 0);
+  const stepsPerEpoch = data.batchesPerEpoch / settings.accumulate;
+  const length = lengthOf(settings, stepsPerEpoch);
+  return {
+    parameters: model.parameterCount(),
+    trainedParameters,
+    data,
+    settings: { ...settings, ...length },
+    steps: length.steps,
+    epochs: length.steps / stepsPerEpoch,
+    tokensPerStep: settings.batch * shape.seq * settings.accumulate,
+    memory,
+    machine,
+    fits,
+    remedies: fits ? [] : remediesFor(parts),
+  };
+}
+
+/** @throws RopewalkError naming what would make the plan fit, when it does not. */
+export function checkFits({ fits, memory, machine, remedies }: RunPlan): void {
+  if (fits) return;
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+  const [best] = remedies;
+  const options = Object.entries(best?.options ?? {}).flatMap(([name, value]) => [' ', option(name, value)]);
+  throw new RopewalkError([
+    `this needs about ${gigabytes(memory.total)} of memory, but ${gigabytes(machine.availableMemory)} of ${gigabytes(machine.totalMemory)} are to be had; `,
+    ...(best
+      ? ['with', ...options, ` it would fit (${gigabytes(best.total)}).`]
+      : ['no option makes it fit: choose a smaller model.']),
+  ]);
+}
+
+function remediesFor(parts: PlanParts): RunPlan['remedies'] {
+  const { settings, machine } = parts;
+  return SAVINGS.flatMap((saving) => {
+    const options = saving(settings);
+    const same = Object.entries(options).every(([key, value]) => settings[key as keyof Saving] === value);
+    const { optimizer = settings.optimizer } = options;
+    if (same || (options.states && !optimizersWith('states').includes(optimizer))) return [];
+    const { total } = memoryOf(parts, { ...settings, ...options });
+    return total <= machine.availableMemory ? [{ options, total }] : [];
+  });
+}
+
+function memoryOf(
+  { model, trains, shape, loss, teacher }: PlanParts,
+  { batch, accumulate, memory, optimizer, states }: TrainingSettings,
+): MemoryEstimate {
+  const record = optimizerRecord(optimizer);
+  const options = optionsOf(optimizer, Object.hasOwn(record.options, 'states') && states ? { states } : {});
+  return estimateMemory(
+    model,
+    { ...shape, batch },
+    {
+      ...{ memory, trains, accumulate },
+      stateBytes: (dims) => record.stateBytes(dims, options),
+      ...(loss && { loss }),
+      ...(teacher && { teacher }),
+    },
+  );
+}

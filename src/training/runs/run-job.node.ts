@@ -1,0 +1,169 @@
+import { attentionFlopsPerToken, weightFlopsPerToken } from '../../inspect/costs.ts';
+import { firstNotFinite } from '../diagnose.ts';
+import type { Learner } from '../learner.ts';
+import { measureProducts } from '../limit.ts';
+import { RESULT_TYPES } from '../settings.ts';
+import { type EvaluationEvent, Trainer } from '../trainer.ts';
+import type { ResumedEvent, RunEvent } from './events.ts';
+import { optimizerFor, type StartedJob, type TrainingJob } from './job.node.ts';
+import { checkFits } from './plan.ts';
+import { changesOf, type RecordedSettings, type RunRecord, recordToResume, upgraded } from './record.ts';
+import { RunDirectory } from './run-directory.node.ts';
+import { lockRun } from './run-lock.node.ts';
+
+export interface RunOptions {
+  /** Folder of the run: checkpoints, metrics.jsonl and the finished model. */
+  readonly out: string;
+  /** Whether a run in `out` is resumed: never, if there is one, or surely. Default never. */
+  readonly resume?: 'never' | 'if there' | 'must';
+  /** Ends training after the step at hand, with a checkpoint. */
+  readonly signal?: AbortSignal | undefined;
+  /** Whether steps say which share of the engine's limit they reach; measuring that takes a third of a second. */
+  readonly measureLimit?: boolean;
+}
+
+/**
+ * One run, whatever is trained: opened or resumed, locked, stepped, logged, evaluated, saved and finished. The caller closes
+ * the job.
+ *
+ * @throws RopewalkError for a folder, a run or a machine that will not do, and where numbers are not finite.
+ */
+export async function* runJob(job: TrainingJob, options: RunOptions): AsyncGenerator<RunEvent, void> {
+  const { out, resume = 'never' } = options;
+  const resuming = resume === 'must' || (resume === 'if there' && RunDirectory.exists(out));
+  const run = resuming ? await RunDirectory.open(out) : undefined;
+  if (!run) await RunDirectory.checkFree(out);
+  const wanted = recordOf(job);
+  const stored = run && upgraded(run.record, job.plan.steps / job.plan.epochs);
+  const record = stored ? recordToResume(stored, wanted, job.settings.warmup !== undefined, out) : wanted;
+  checkFits(job.plan);
+  const lock = await lockRun(out);
+  try {
+    for (const message of job.warnings) yield { type: 'warning', message };
+    yield { type: 'plan', plan: job.plan };
+    const started = await job.start();
+    try {
+      yield* runStarted(job, started, { ...options, record, resumed: run && stored && { run, stored } });
+    } finally {
+      await started.release();
+    }
+  } finally {
+    await lock.release();
+  }
+}
+
+/** What a run is, for its folder. */
+function recordOf({ verb, record, plan }: TrainingJob): RunRecord {
+  const all = { ...{ format: 2, verb, begun: new Date(), ...record }, settings: plan.settings };
+  return JSON.parse(JSON.stringify(all)) as RunRecord;
+}
+
+interface Opened {
+  readonly record: RunRecord;
+  readonly resumed: { readonly run: RunDirectory; readonly stored: RunRecord } | undefined;
+}
+
+async function* runStarted(
+  job: TrainingJob,
+  { learner, training, validation, samples }: StartedJob,
+  { out, signal, measureLimit = false, record, resumed }: RunOptions & Opened,
+): AsyncGenerator<RunEvent, void> {
+  const { engine, identity } = job;
+  const settings = record.settings as RecordedSettings;
+  const share = measureLimit ? await shareOfLimit(job, learner) : undefined;
+  const trainer = new Trainer(
+    {
+      ...{ learner, training, optimizer: optimizerFor(job, learner) },
+      ...(validation && { validation }),
+      diagnose: (batches) => firstNotFinite(engine, learner, batches),
+    },
+    { ...settings, evaluateFirst: job.startsTrained && validation !== undefined },
+  );
+  // Only now, so that settings and data that are refused leave no run behind.
+  const run = resumed?.run ?? (await RunDirectory.create(out, record));
+  const begun = resumed && (await restore(resumed.run, resumed.stored, record, learner, trainer));
+  if (begun) yield begun;
+  const sampled = async (step: number): Promise<RunEvent[]> => {
+    if (!samples) return [];
+    const event = { type: 'samples' as const, step, samples: await samples() };
+    await run.log(event);
+    return [event];
+  };
+  // Where evaluations are made, samples are written at the same steps.
+  if (!validation && (begun?.step ?? 0) === 0) yield* await sampled(0);
+  let last: EvaluationEvent | undefined;
+  for await (const trained of trainer.run(signal)) {
+    const event =
+      trained.type === 'step' && share !== undefined
+        ? { ...trained, engineShare: share / trained.secondsPerStep }
+        : trained;
+    await run.log(event);
+    if (event.type === 'evaluation') {
+      last = event;
+      if (event.bestTrained) await run.saveBest(learner, identity, event.step);
+    }
+    yield event;
+    if (event.type === 'evaluation') yield* await sampled(event.step);
+    if (event.type !== 'checkpoint') continue;
+    if (event.last && !validation) yield* await sampled(event.step);
+    await run.save(learner, identity, event.state, settings.keep);
+    if (!event.last) continue;
+    const { best, base } = event.state.evaluations;
+    const resultStep = settings.result === 'best' && best ? best.step : event.step;
+    if (resultStep !== event.step) await run.readBest(learner);
+    await run.finish(learner, identity, RESULT_TYPES[settings.dtype]);
+    const described = await job.describe?.(run, resultStep);
+    const loss = resultStep === best?.step ? best.loss : last?.loss;
+    const losses = loss === undefined ? {} : { loss, base };
+    yield { type: 'finished', step: event.step, resultStep, ...losses, out, ...described };
+  }
+}
+
+/** Goes on where the newest checkpoint is, and notes in the folder what the run is from now on. */
+async function restore(
+  run: RunDirectory,
+  stored: RunRecord,
+  record: RunRecord,
+  learner: Learner,
+  trainer: Trainer,
+): Promise<ResumedEvent> {
+  const step = await run.restore(learner, trainer);
+  const changes = changesOf(stored, record, step);
+  const { best } = trainer.state().evaluations;
+  const kept = await run.bestStep();
+  const settings = record.settings as RecordedSettings;
+  const before = stored.settings as RecordedSettings;
+  // Kept weights may be of a later step than the checkpoint: the same run comes there again, one that is evaluated at other
+  // steps or learns at other rates does not.
+  const isSame = before.steps === settings.steps && before.evalEvery === settings.evalEvery;
+  if (best && kept !== best.step && !(isSame && run.keepsBest)) {
+    trainer.forgetBest();
+    changes.push(
+      `the weights of step ${best.step}, the best so far, are not there: the lowest loss is counted from here`,
+    );
+  }
+  if (trainer.finished && step < settings.steps) {
+    changes.push(`it ended early, since ${settings.patience} evaluations had no lower loss: no step follows`);
+  }
+  if (JSON.stringify(run.record) !== JSON.stringify(record)) await run.rewrite(record);
+  return { type: 'resumed', step, changes };
+}
+
+/**
+ * Seconds that the matrix products of a step would take at the speed of bare ones: divided by a step's seconds, the share
+ * of the engine's limit. What is computed twice to save memory counts once.
+ */
+async function shareOfLimit(
+  { engine, plan, model, teacher }: TrainingJob,
+  learner: Learner,
+): Promise<number> {
+  const { batch, seq } = learner.shape;
+  const width = model.head.weight.shape[1]!;
+  const limit = await measureProducts(engine, { rows: batch * seq, inner: width, outer: 4 * width });
+  const forward = (each: typeof model) =>
+    weightFlopsPerToken(each) + attentionFlopsPerToken(each, Math.ceil(seq / 2));
+  // Backward there are as many for activations, and as many for weights, but for frozen ones.
+  const perToken =
+    forward(model) * (2 + plan.trainedParameters / plan.parameters) + (teacher ? forward(teacher) : 0);
+  return (perToken * plan.tokensPerStep) / limit;
+}

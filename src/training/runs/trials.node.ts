@@ -1,0 +1,41 @@
+import { RopewalkError } from '../../errors.ts';
+import { type RatePoint, searchRate } from '../find-rate.ts';
+import { optimizerFor, type TrainingJob } from './job.node.ts';
+
+/** One step's time, measured with the job's own batches; nothing is learned. @returns seconds. */
+export async function measureStep(job: TrainingJob): Promise<number> {
+  const { learner, training, release } = await job.start();
+  const { accumulate, clip } = job.settings;
+  try {
+    const optimizer = optimizerFor(job, learner);
+    let best = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 3; i++) {
+      const started = performance.now();
+      const batches = [];
+      while (batches.length < accumulate) batches.push(await training.next());
+      const { loss } = await learner.step(batches, { optimizer, learningRate: 0, clip });
+      if (!Number.isFinite(loss)) throw new RopewalkError(`the model's loss on these data is ${loss}.`);
+      // The first step pays for pages of memory that are touched for the first time.
+      if (i > 0) best = Math.min(best, (performance.now() - started) / 1000);
+    }
+    return best;
+  } finally {
+    await release();
+  }
+}
+
+/** Tries learning rates from low to high with a job's own data: see {@link searchRate}. Nothing is written. */
+export async function* findRate(
+  job: TrainingJob,
+  steps: number,
+  signal?: AbortSignal,
+): AsyncGenerator<RatePoint, void> {
+  const { learner, training, release } = await job.start();
+  const { accumulate, clip } = job.settings;
+  try {
+    const parts = { learner, training, optimizer: optimizerFor(job, learner) };
+    yield* searchRate(parts, { steps, accumulate, clip }, signal);
+  } finally {
+    await release();
+  }
+}
