@@ -11,11 +11,7 @@ import { createSchedule, type Schedule, type ScheduleSettings, scheduleSettings 
 import type { EvaluationEvent, EvaluationRecord, TrainEvent, TrainerState } from './train-event.ts';
 
 export type {
-  CheckpointEvent,
   EvaluationEvent,
-  EvaluationRecord,
-  StepEvent,
-  StoppedEvent,
   TrainEvent,
   TrainerState,
 } from './train-event.ts';
