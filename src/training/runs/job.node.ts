@@ -12,7 +12,7 @@ import type { ModelIdentity, RunDirectory } from './run-directory.node.ts';
 
 /**
  * What a verb makes of its options before anything large is allocated: data, loss and result. All else is the same for every
- * run: see {@link file://./run-job.node.ts runJob}.
+ * run: see `runJob`.
  */
 export interface TrainingJob {
   readonly verb: Verb['name'];
