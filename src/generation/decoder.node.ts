@@ -40,7 +40,7 @@ export interface DecoderOptions {
    * checkpoint runs in its own bits, and others as they are.
    */
   readonly quantize?: Quantization | 'none' | undefined;
-  /** Activations in quantized products: see {@link weightSources}. */
+  /** Activations in quantized products: see `weightSources`. */
   readonly activations?: 'int8' | 'exact' | undefined;
   /**
    * Set where another model runs between its tokens, such as a draft's: its threads then make room for the other's in

@@ -16,7 +16,7 @@ export type {
   TrainerState,
 } from './train-event.ts';
 
-/** The settings of a run that say how it goes: see {@link file://./settings.ts trainingOptions}. */
+/** The settings of a run that say how it goes: see `trainingOptions`. */
 export interface TrainerSettings extends Omit<ScheduleSettings, 'warmup'> {
   readonly warmup: number;
   /** Micro-batches whose gradients are added up for one step. */
