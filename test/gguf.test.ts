@@ -188,7 +188,7 @@ const STORED: Readonly<Record<GgufType, WritableGgmlType>> = {
 
 describe.each(['f16', 'q8_0', 'q4_0'] as const)('matrices as %s', (type) => {
   it.each(GGUF_FAMILIES.map((name) => FIRST[name] ?? name))(
-    'hold exactly the quantised weights of %s',
+    'hold exactly the quantized weights of %s',
     async (name) => {
       const folder = modelFolder(name, derived);
       const { path, notes } = await exported(folder, type);

@@ -38,7 +38,7 @@ export const onnx = defineFormat({
   name: 'onnx',
   title: 'ONNX',
   help: [
-    'onnx/model.onnx and onnx/model.onnx_data of ai.onnx operators alone, in the layout of transformers.js; with',
+    'onnx/model.onnx and onnx/model.onnx_data with only ai.onnx operators, in the layout of transformers.js; with',
     'float16, matrices are stored in float16 and everything is computed in float32; --cache without writes',
     'onnx/model_no_cache.onnx',
   ],
@@ -56,7 +56,7 @@ export const onnx = defineFormat({
 });
 
 /**
- * Writes a model as ONNX: a folder in the layout that transformers.js loads, of ai.onnx operators alone, so that any
+ * Writes a model as ONNX: a folder in the layout that transformers.js loads, with only ai.onnx operators, so that any
  * ONNX runtime takes it. `onnx/model.onnx` (and `onnx/model_no_cache.onnx`) hold the graph, `onnx/model.onnx_data` the
  * weights, of which one at a time is read. The folder appears whole or not at all; only an earlier export is replaced.
  *

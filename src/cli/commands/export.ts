@@ -21,7 +21,7 @@ interface ExportFlags {
 export function register(program: Command): void {
   const command = program
     .command('export')
-    .description('Write a model in another format, with its tokenizer and configuration.')
+    .description('Convert a model to another format, with its tokenizer and configuration.')
     .argument('<model>', 'a Hugging Face model directory, a GGUF file, or the --out of a training run')
     .addOption(
       new Option('--to <format>', 'the format')
@@ -30,7 +30,7 @@ export function register(program: Command): void {
     )
     .requiredOption(
       '--out <path>',
-      'the folder to write, or with gguf the file; it appears whole or not at all',
+      'the folder to write, or the file with gguf; written completely or not at all',
     );
   for (const option of formatFlags()) command.addOption(option);
   command
