@@ -326,7 +326,7 @@ describe('commands', () => {
   const llama = reference('llama');
   const text = () => {
     const path = place();
-    writeFileSync(path, 'Some words that can be learnt. '.repeat(40));
+    writeFileSync(path, 'Some words that can be learned. '.repeat(40));
     return path;
   };
   const train = (...args: string[]) =>

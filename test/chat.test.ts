@@ -58,7 +58,7 @@ const SIZES = {
   bos_token_id: 0,
   eos_token_id: 1,
   rope_theta: 10000,
-  // Far from even: every token has its own favourites.
+  // Far from even: every token has its own favorites.
   initializer_range: 0.4,
 };
 const CONFIGS = {

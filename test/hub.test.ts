@@ -497,7 +497,7 @@ describe('faults of the network', () => {
     }
   });
 
-  it('tries again after trouble of the server, and not for ever', async () => {
+  it('tries again after trouble of the server, and not forever', async () => {
     let troubles = 3;
     hub.fault = (_, response) => troubles-- > 0 && reply(response, 503);
     await pull();
@@ -680,7 +680,7 @@ describe('who is trusted with what', () => {
     expect(await refusal(pull())).toContain('another version');
   });
 
-  it('does not follow redirects for ever', async () => {
+  it('does not follow redirects forever', async () => {
     hub.fault = (request, response) =>
       forWeights(request) && reply(response, 302, { location: request.url! });
     expect(await refusal(pull())).toContain('redirects more than 10 times');
