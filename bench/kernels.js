@@ -36,7 +36,7 @@ const cases = {
 const traffic = { adamw: 28, sgd: 12, sumOfSquares: 4, addInto: 12, scale: 8, fill: 4 };
 
 const times = new Map();
-// Interleaved, so that a noisy neighbour hits both places alike.
+// Interleaved, so that a noisy neighbor hits both places alike.
 for (let round = 0; round < rounds; round++) {
   for (const [name, run] of Object.entries(cases)) {
     for (const [place, arrays] of Object.entries(places)) {

@@ -84,7 +84,7 @@ const milliseconds = (value: number) => `${(value / made).toFixed(1).padStart(9)
 
 console.log(`a step: ${(1000 * median(plain.steps)).toFixed(1)} ms; profiled:`);
 console.log(`${milliseconds(1000 * profiled.steps.reduce((a, b) => a + b))}  a step, the first one included`);
-console.log(`${milliseconds(1000 * profiled.optimizer.reduce((a, b) => a + b))}  optimiser`);
+console.log(`${milliseconds(1000 * profiled.optimizer.reduce((a, b) => a + b))}  optimizer`);
 console.log(`${milliseconds(inRuns)}  in the engine, of which`);
 console.log(`${milliseconds(inRuns - inKernels)}    between operators`);
 console.log(

@@ -1,5 +1,5 @@
 /*
- * A loss of one's own: cross-entropy with label smoothing (Szegedy et al. 2016, arXiv:1512.00567).
+ * A custom loss: cross-entropy with label smoothing (Szegedy et al. 2016, arXiv:1512.00567).
  *
  *     node examples/label-smoothing.ts path/to/model chats.jsonl runs/smooth      (Node 22.18 or newer)
  *

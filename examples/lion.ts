@@ -1,5 +1,5 @@
 /*
- * An optimizer of one's own: Lion (Chen et al. 2023, arXiv:2302.06675), which keeps one running average and moves by signs.
+ * A custom optimizer: Lion (Chen et al. 2023, arXiv:2302.06675), which keeps one running average and moves by signs.
  *
  *     node examples/lion.ts path/to/model chats.jsonl runs/lion      (Node 22.18 or newer)
  */
@@ -48,7 +48,7 @@ export class Lion implements training.Optimizer {
     }
   }
 
-  /** What a checkpoint keeps: with it a run goes on to the same bits. */
+  /** What a checkpoint keeps: with it, a run resumes to the same bits. */
   state(): training.OptimizerState {
     const tensors = [...this.#averages].map(([name, { shape, data }]) => {
       return [`m.${name}`, { dtype: 'F32' as const, shape, data }] as const;

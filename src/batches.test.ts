@@ -48,7 +48,7 @@ describe('BatchSampler', () => {
     expect(rows(60)).toEqual(rows(1)); // one batch over several epochs
   });
 
-  it('goes on exactly from a saved state', () => {
+  it('continues exactly from a saved state', () => {
     fc.assert(
       fc.property(shapes, fc.nat(), fc.nat(30), ({ batch, seq, tokens }, seed, steps) => {
         const sampler = new BatchSampler({ tokens, batch, seq, seed });

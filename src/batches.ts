@@ -21,7 +21,7 @@ export interface TrainingRows extends Batch {
   >;
 }
 
-/** An endless source of micro-batches that can be gone on with exactly. */
+/** An endless source of micro-batches that can be resumed exactly. */
 export interface BatchSource<State = unknown> {
   next(): Promise<TrainingRows & { readonly epoch: number }> | (TrainingRows & { readonly epoch: number });
   /** Plain JSON. */

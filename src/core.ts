@@ -11,7 +11,13 @@ export type { ChatMessage } from './chat/messages.ts';
 export * as checkpoint from './checkpoint/index.ts';
 export * as data from './data/index.ts';
 export * as distillation from './distillation/index.ts';
-export { RopewalkError } from './errors.ts';
+export {
+  type MessagePart,
+  messageText,
+  type NamedOption,
+  RopewalkError,
+  type SpellOption,
+} from './errors.ts';
 export * as families from './families/index.ts';
 export * as files from './files/index.ts';
 export * as generation from './generation/index.ts';

@@ -34,7 +34,7 @@ describe('Random', () => {
     expect(new Random(1234567).state()).toEqual(words.map(Number));
   });
 
-  it('goes on from a saved state, through JSON', () => {
+  it('continues from a saved state, through JSON', () => {
     fc.assert(
       fc.property(fc.maxSafeInteger(), fc.nat(50), (seed, drawn) => {
         const random = new Random(seed);
@@ -86,7 +86,7 @@ describe('Random', () => {
     expect(take(20, () => random.nextInt(1))).toEqual(new Array(20).fill(0));
   });
 
-  it('draws again rather than favour small remainders', () => {
+  it('draws again rather than favor small remainders', () => {
     // With a plain remainder, half of all values instead of a third would fall below 2^30.
     const random = new Random(11);
     const low = take(20_000, () => random.nextInt(3 * 2 ** 30)).filter((value) => value < 2 ** 30).length;

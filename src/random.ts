@@ -36,7 +36,7 @@ export class Random {
     this.#d = Number(second >> 32n) | 0;
   }
 
-  /** A generator that goes on from a saved state. @throws RangeError when it is not four integers, not all zero. */
+  /** A generator that continues from a saved state. @throws RangeError when it is not four integers, not all zero. */
   static fromState(state: readonly number[]): Random {
     const valid =
       state.length === 4 && state.every((word) => word >= 0 && word <= 0xffffffff && word % 1 === 0);
@@ -85,7 +85,7 @@ export class Random {
     if (!Number.isInteger(n) || n < 1 || n > 0x100000000) {
       throw new RangeError(`nextInt needs an integer from 1 to 2^32, but got ${n}`);
     }
-    // The last, incomplete run of n values would favour small remainders: draw again.
+    // The last, incomplete run of n values would favor small remainders: draw again.
     const limit = 0x100000000 - (0x100000000 % n);
     let value = this.nextUint32();
     while (value >= limit) value = this.nextUint32();

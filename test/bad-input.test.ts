@@ -166,12 +166,7 @@ describe('a config.json that contradicts itself', () => {
     ['gemma3', { hidden_activation: 'silu' }, 'hidden_activation', /supported are/],
     ['exaone4', { layer_types: four }, 'layer_types', list],
     ['exaone4', { sliding_window: 0 }, 'sliding_window', /at least 1, but is 0/],
-    [
-      'exaone4',
-      { sliding_window: null, layer_types: three },
-      'layer_types',
-      /"sliding_window" gives no window/,
-    ],
+    ['exaone4', { sliding_window: null, layer_types: three }, 'layer_types', /"sliding_window" is not set/],
     [
       'exaone4',
       { layer_types: undefined, sliding_window_pattern: 'LXG' },
@@ -186,7 +181,7 @@ describe('a config.json that contradicts itself', () => {
       'qwen2-window',
       { use_sliding_window: false },
       'layer_types',
-      /"sliding_window" gives no window where "use_sliding_window" is not true/,
+      /"sliding_window" is not set where "use_sliding_window" is not true/,
     ],
     ['qwen2', { use_sliding_window: 'yes' }, 'use_sliding_window', /true or false/],
     ['qwen3', { layer_types: ['full_attention'] }, 'layer_types', list],
@@ -231,7 +226,7 @@ describe('rotary settings', () => {
       // These have defaults in transformers; a base is never taken silently.
       const { warnings } = modelFromConfig(config, 'some/config.json');
       expect(warnings).toEqual(
-        field === 'rope_theta' ? [expect.stringMatching(/no "rope_theta", and 10000 is taken/)] : [],
+        field === 'rope_theta' ? [expect.stringMatching(/no "rope_theta"; 10000 is used/)] : [],
       );
     } else {
       expect(await reading(rest)).toMatch(
@@ -252,7 +247,7 @@ describe('rotary settings', () => {
       /"partial_rotary_factor" is 0.5/,
     );
     expect(modelFromConfig({ ...sound, rope_parameters: null }, 'some/config.json').warnings).toEqual([
-      expect.stringMatching(/no "rope_theta", and 10000 is taken/),
+      expect.stringMatching(/no "rope_theta"; 10000 is used/),
     ]);
     expect(await reading('llama3')).toMatch(/"rope_parameters" must be an object/);
   });
@@ -301,7 +296,7 @@ describe('a model directory', () => {
         tensors.set(name, { shape, data: data.subarray(0, elements) });
       });
       expect(await opening(directory)).toMatch(
-        /model\.safetensors: the weight "model\.layers\.1\.mlp\.up_proj\.weight" has shape \[[\d, ]+\], but .*config\.json asks for \[64, 32\]/,
+        /model\.safetensors: the weight "model\.layers\.1\.mlp\.up_proj\.weight" has shape \[[\d, ]+\], but .*config\.json requires \[64, 32\]/,
       );
     }
   });
@@ -310,7 +305,7 @@ describe('a model directory', () => {
     const directory = damaged('llama', (path) =>
       writeFileSync(join(path, 'config.json'), JSON.stringify({ ...configOf(path), intermediate_size: 65 })),
     );
-    expect(await opening(directory)).toMatch(/has shape \[64, 32\], but .*config\.json asks for \[65, 32\]/);
+    expect(await opening(directory)).toMatch(/has shape \[64, 32\], but .*config\.json requires \[65, 32\]/);
   });
 
   it('whose weights are integers', async () => {
@@ -331,7 +326,7 @@ describe('commands', () => {
   const llama = reference('llama');
   const text = () => {
     const path = place();
-    writeFileSync(path, 'Some words that can be learnt. '.repeat(40));
+    writeFileSync(path, 'Some words that can be learned. '.repeat(40));
     return path;
   };
   const train = (...args: string[]) =>
@@ -360,7 +355,7 @@ describe('commands', () => {
       );
     });
     expect(lastLine(await ropewalk(['score', directory, '--ids', '1,2']))).toMatch(
-      /index\.json: tensor "model\.norm\.weight" is said to be in "\.\.\/outside\.safetensors".*refused/,
+      /index\.json: tensor "model\.norm\.weight" is listed in "\.\.\/outside\.safetensors".*refused/,
     );
   });
 
@@ -429,10 +424,10 @@ describe('commands', () => {
     const file = text();
     const below = join(file, 'out');
     expect(lastLine(await train('--text', file, '--out', below))).toMatch(
-      /cannot write .*out: a part of the path is a file, not a folder/,
+      /cannot write .*out: part of the path is a file, not a folder/,
     );
     const logits = ['score', llama, '--ids', '1,2,3', '--logits', join(file, 'x.npy')];
-    expect(lastLine(await ropewalk(logits))).toMatch(/cannot write .*x\.npy: a part of the path is a file/);
+    expect(lastLine(await ropewalk(logits))).toMatch(/cannot write .*x\.npy: part of the path is a file/);
     const gradients = ['score', llama, '--ids', '1,2,3', '--gradients', workshop.folder];
     expect(lastLine(await ropewalk(gradients))).toMatch(/cannot write .*: it is a folder; name a file/);
     const tokenizer = ['tokenizer', 'train', '--text', file, '--vocab-size', '260', '--out', below];

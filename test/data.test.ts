@@ -279,12 +279,12 @@ describe('data files', () => {
     [
       'x.jsonl',
       '{"prompt":"a","completion":"b"}\n{"prompt":5,"completion":"b"}',
-      /:2: the field prompt is not a text/,
+      /:2: the field prompt is not a string/,
     ],
     ['x.jsonl', '{"prompt":"a","completion":"b"}\n[1]', /x\.jsonl:2: not a JSON object/],
-    ['x.jsonl', '{"question":"a"}', /x\.jsonl:1: no known form.*"question".*--column prompt=NAME/],
+    ['x.jsonl', '{"question":"a"}', /x\.jsonl:1: no known form.*"question".*columns: \{ prompt: 'NAME'/],
     ['x.jsonl', '{"messages":[{"role":"root","content":"a"}]}', /x\.jsonl:1: message 1 .* the role "root"/],
-    ['x.jsonl', '{"messages":[{"role":"user","content":["a"]}]}', /x\.jsonl:1: message 1 .* no text/],
+    ['x.jsonl', '{"messages":[{"role":"user","content":["a"]}]}', /x\.jsonl:1: message 1 .* not text/],
     ['x.jsonl', '{"messages":"no"}', /x\.jsonl:1: the field messages holds a text that is not JSON/],
     ['x.jsonl', '', /no rows/],
     ['x.json', '[{"text":"a"},\n{"text":}]', /x\.json:2: not valid JSON/],
@@ -293,12 +293,12 @@ describe('data files', () => {
     ['x.json', '[{"text":"a"}] x', /more after the array/],
     ['x.json', '5', /not an array/],
     ['x.csv', 'prompt,completion\na,b\n"a","b\nc', /x\.csv:3: .* never closed/],
-    ['x.csv', 'prompt,completion\na,b\n\na,b,c\n', /x\.csv:4: 3 fields .* 2 columns/],
+    ['x.csv', 'prompt,completion\na,b\n\na,b,c\n', /x\.csv:4: 3 fields, .* 2 columns/],
     ['x.csv', 'prompt,completion\n"a\nb"x,c\n', /x\.csv:2: text after the closing quote/],
     ['x.csv', 'prompt,prompt\na,b', /x\.csv:1: two columns are called "prompt"/],
     ['x.csv', Buffer.from('prompt,completion\na,b\n\xb0\xa1,b\n', 'latin1'), /x\.csv:3: .*not UTF-8.*CP949/],
     ['x.parquet', 'PAR1 no PAR1', /x\.parquet: this Parquet file cannot be read/],
-    ['x.doc', 'a', /x\.doc: data files are told by the ending/],
+    ['x.doc', 'a', /x\.doc: the format of a data file is recognized by its extension/],
   ])('%s that are wrong are refused with their place: %j', async (name, text, message) => {
     expect(await refusal(prepare([file(name, text)]))).toMatch(message);
   });
@@ -350,7 +350,7 @@ describe('data files', () => {
       return file('large.parquet', bytes);
     };
     const remedy =
-      /large\.parquet: .*over 1 GiB of the column (\S+), .*smaller row groups \(in pandas: df\.to_parquet\(path, row_group_size=50000\)\), or give JSONL/;
+      /large\.parquet: .*over 1 GiB in the column (\S+), .*smaller row groups \(in pandas: df\.to_parquet\(path, row_group_size=50000\)\), or give JSONL/;
 
     it.each<[string, string, string, number[], number[]]>([
       [
@@ -395,7 +395,7 @@ describe('data files', () => {
   });
 });
 
-describe('tokenised data', () => {
+describe('tokenized data', () => {
   const rows = (count: number) =>
     Array.from(
       { length: count },
@@ -492,7 +492,7 @@ describe('tokenised data', () => {
       folder: store,
       onProgress: ({ rows: read }) => read === 30 && writeFileSync(changing, rows(51)),
     });
-    expect(await refusal(changed)).toContain('changing.jsonl was changed while it was read');
+    expect(await refusal(changed)).toContain('changing.jsonl changed while it was being read');
     expect(existsSync(store)).toBe(false);
     const controller = new AbortController();
     const stopped = prepare([file('rows.jsonl', rows(50))], {

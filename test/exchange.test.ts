@@ -232,8 +232,8 @@ describe('a model with an exchanged part', () => {
     ['kvHeads=3', /3 key heads do not divide 4 query heads/],
     ['globalEvery=2', /give a window too/],
     ['norm=BatchNorm', /the field "norm" is "BatchNorm"; supported are LayerNorm, RMSNorm/],
-    ['colour=red', /there is no part "colour" to exchange; there are norm, layerNorms/],
-    ['norm', /"norm" exchanges no part; write part=value/],
+    ['color=red', /there is no part "color" to exchange; the parts are norm, layerNorms/],
+    ['norm', /"norm" does not exchange a part; write part=value/],
   ])('%s is refused by name', (text, message) => {
     expect(() => exchange(familyByName('llama'), parseChanges(text)).build(smallConfig('llama'))).toThrow(
       message,

@@ -192,7 +192,7 @@ describe('ropewalk export', () => {
     expect(stdout).toMatch(/ONNX, float32, [\d,]+ parameters/);
     expect(stdout).toContain('onnx/model.onnx_data');
     expect(stderr).toContain('export 100%');
-    expect(stderr).toContain('has no tokenizer.json, so the export has none either.');
+    expect(stderr).toContain('has no tokenizer.json, so neither has the export.');
   });
 
   it('prints JSON on demand, and cuts shards as asked', async () => {
@@ -209,10 +209,13 @@ describe('ropewalk export', () => {
   });
 
   it.each([
-    [['--to', 'onnx', '--max-shard-size', '1GB'], '--max-shard-size means nothing with --to onnx'],
-    [['--to', 'hf', '--no-cache'], '--cache or --no-cache means nothing with --to hf'],
-    [['--to', 'hf', '--cache', 'both'], '--cache or --no-cache means nothing with --to hf'],
-    [['--to', 'onnx', '--dtype', 'bfloat16'], 'choose float32 or float16'],
+    [
+      ['--to', 'onnx', '--max-shard-size', '1GB'],
+      '--max-shard-size: ONNX has no such option; leave it out, or choose --to hf.',
+    ],
+    [['--to', 'hf', '--no-cache'], 'has no such option; leave it out, or choose --to onnx.'],
+    [['--to', 'hf', '--cache', 'both'], 'has no such option; leave it out, or choose --to onnx.'],
+    [['--to', 'onnx', '--dtype', 'bfloat16'], '--dtype: give float32 or float16, not "bfloat16".'],
     [['--to', 'hf', '--max-shard-size', '5 bananas'], 'Give a size such as 500MB'],
     [['--to', 'pickle'], 'Allowed choices are'],
     [[], "required option '--to <format>' not specified"],

@@ -76,7 +76,7 @@ describe('models', () => {
   it.each([
     ['quantization_config-bnb4', /quantized by bitsandbytes/],
     ['quantization_config-gptq', /quantized by GPTQ/],
-    ['git-lfs-pointer', /pointer of Git LFS.*git lfs pull/],
+    ['git-lfs-pointer', /Git LFS pointer.*git lfs pull/],
   ])('are refused by name: %s', async (name, message) => {
     await expect(openModel(at(name))).rejects.toThrow(message);
   });

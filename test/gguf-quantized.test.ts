@@ -16,7 +16,7 @@ import { relativeError } from './helpers/numbers.ts';
 import { randomBlocks, rawGguf } from './helpers/raw-gguf.ts';
 
 /**
- * Quantised GGUF models run in their own bits: random blocks of every type, whose numbers (as tested against llama.cpp's
+ * Quantized GGUF models run in their own bits: random blocks of every type, whose numbers (as tested against llama.cpp's
  * Python package beside the source) are what a float32 run of the same file computes with.
  */
 const scratch = mkdtempSync(join(tmpdir(), 'ropewalk-gguf-bits-'));
@@ -44,7 +44,7 @@ function randomNumbers(seed: number): () => number {
   };
 }
 
-/** A model of random weights; where they are quantised, their stored bytes by the names of the weights. */
+/** A model of random weights; where they are quantized, their stored bytes by the names of the weights. */
 function writeModel(name: string, type: GgmlType): { path: string; bytes: Map<string, Uint8Array> } {
   const random = randomNumbers(TYPES.indexOf(type as 'Q8_0') + 11);
   const family = familyByName(name);

@@ -188,7 +188,7 @@ const STORED: Readonly<Record<GgufType, WritableGgmlType>> = {
 
 describe.each(['f16', 'q8_0', 'q4_0'] as const)('matrices as %s', (type) => {
   it.each(GGUF_FAMILIES.map((name) => FIRST[name] ?? name))(
-    'hold exactly the quantised weights of %s',
+    'hold exactly the quantized weights of %s',
     async (name) => {
       const folder = modelFolder(name, derived);
       const { path, notes } = await exported(folder, type);
@@ -259,9 +259,7 @@ describe('a model in parts', () => {
     const [first, second] = (await split(path)) as [string, string];
     await expect(opened(first, (model) => exportGguf(model, second))).rejects.toThrow('one part of several');
     const before = readFileSync(path);
-    await expect(opened(path, (model) => exportGguf(model, path))).rejects.toThrow(
-      'it is the model that is read',
-    );
+    await expect(opened(path, (model) => exportGguf(model, path))).rejects.toThrow('it is the source model');
     expect(readFileSync(path).equals(before)).toBe(true);
   });
 });
@@ -297,7 +295,7 @@ describe('what llama.cpp cannot run', () => {
         derived(c);
         c.layer_types = ['full_attention', 'sliding_attention', 'full_attention', 'sliding_attention'];
       },
-      '"layer_types" are not',
+      '"layer_types" do not match',
     ],
     [
       'gemma',
@@ -309,13 +307,25 @@ describe('what llama.cpp cannot run', () => {
       },
       'rescales rotary frequencies',
     ],
-    ['hyperclovax', () => {}, 'none of its architectures has both these multipliers and norms behind'],
-    ['qwen2-window', () => {}, '"layer_types" are not its own: layer 1 would be full_attention'],
+    ['hyperclovax', () => {}, 'none of its architectures has both these multipliers and norms after'],
+    [
+      'qwen2-window',
+      () => {},
+      '"layer_types" do not match what llama.cpp assumes: layer 1 would be full_attention',
+    ],
     ['qwen3-bias', () => {}, 'no place for the weight "model.layers.0.self_attn.q_proj.bias"'],
-    ['qwen3-window', () => {}, '"layer_types" are not its own: layer 2 would be full_attention'],
+    [
+      'qwen3-window',
+      () => {},
+      '"layer_types" do not match what llama.cpp assumes: layer 2 would be full_attention',
+    ],
     ['mistral', () => {}, '"sliding_window" is 7'],
-    ['exaone4', () => {}, '"layer_types" are not its own: layer 0 would be full_attention'],
-    ['exaone4-global', () => {}, 'its heads have 48 numbers, its width 32'],
+    [
+      'exaone4',
+      () => {},
+      '"layer_types" do not match what llama.cpp assumes: layer 0 would be full_attention',
+    ],
+    ['exaone4-global', () => {}, 'its heads have 48 dimensions together, its width is 32'],
     [
       'exaone4-untied',
       (c: Json) => {
@@ -346,7 +356,7 @@ describe('what llama.cpp cannot run', () => {
         derived(c);
         c.layer_types = ['sliding_attention', 'full_attention', 'sliding_attention'];
       },
-      '"layer_types" are not its own: layer 1 would be sliding_attention',
+      '"layer_types" do not match what llama.cpp assumes: layer 1 would be sliding_attention',
     ],
     ['gemma3-capped', (c: Json) => derived(c), 'it has a cap ("final_logit_softcapping")'],
   ] as const)('is refused by name: %s %#', async (name, change, message) => {
@@ -366,7 +376,7 @@ describe('what llama.cpp cannot run', () => {
         return { ...source, config, model: source.family.build(config) };
       };
       await expect(exportGguf(withConfig({ tie_word_embeddings: false }), path)).rejects.toThrow(
-        'its head has weights of its own',
+        'its output head has its own weights',
       );
       await expect(exportGguf(withConfig({ attention_bias: true }), path)).rejects.toThrow(
         'no place for the weight "model.layers.0.self_attn.q_proj.bias"',
@@ -421,7 +431,7 @@ describe('a file', () => {
     const folder = modelFolder('llama');
     const path = target();
     await opened(folder, async (source) => {
-      await expect(exportGguf(source, `${path}.bin`)).rejects.toThrow('let it end in .gguf');
+      await expect(exportGguf(source, `${path}.bin`)).rejects.toThrow('use a name that ends in .gguf');
       let count = 0;
       const readFloat32 = async (name: string) => {
         if (++count > 3) throw new Error('the disk went away');
@@ -454,9 +464,13 @@ describe('a file', () => {
       files: [{ name: 'model.gguf', bytes: statSync(path).size }],
     });
     const wrong = await ropewalk(['export', folder, '--to', 'gguf', '--dtype', 'float32', '--out', path]);
-    expect(wrong.stderr).toContain('--dtype means nothing with --to gguf');
+    expect(wrong.stderr).toContain(
+      '--dtype: GGUF has no such option; leave it out, or choose --to hf or --to onnx.',
+    );
     const other = await ropewalk(['export', folder, '--to', 'hf', '--type', 'f16', '--out', `${path}-hf`]);
-    expect(other.stderr).toContain('--type means nothing with --to hf');
+    expect(other.stderr).toContain(
+      '--type: Hugging Face directory has no such option; leave it out, or choose --to gguf.',
+    );
   });
 
   it('names every weight as llama.cpp does', () => {

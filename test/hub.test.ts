@@ -246,7 +246,7 @@ describe('GGUF', () => {
       files: { 'README.md': q4, 'a-Q4_0.gguf': q4, 'sub/a-Q8_0.gguf': q8, 'mmproj-a.gguf': q8 },
     });
     expect(await refusal(pull())).toContain(
-      'choose one, as acme/rope:FILE or acme/rope:Q4_K_M: a-Q4_0.gguf (5 kB), sub/a-Q8_0.gguf (7 kB)',
+      'choose one with acme/rope:FILE or acme/rope:Q4_K_M: a-Q4_0.gguf (5 kB), sub/a-Q8_0.gguf (7 kB)',
     );
     expect(await refusal(pull({ file: 'b.gguf' }))).toContain(
       'no file "b.gguf"; it has a-Q4_0.gguf (5 kB), sub/a-Q8_0.gguf (7 kB)',
@@ -273,7 +273,7 @@ describe('GGUF', () => {
     const files = Object.fromEntries([1, 2, 3].map((i) => [part(i), randomBytes(1000 * i)]));
     hub.models.set(ID, { commit: COMMIT, files: { ...files, 'b.gguf': q4 } });
     expect(await refusal(pull())).toContain(
-      `choose one, as acme/rope:FILE or acme/rope:Q4_K_M: ${part(1)} (6 kB), b.gguf (5 kB)`,
+      `choose one with acme/rope:FILE or acme/rope:Q4_K_M: ${part(1)} (6 kB), b.gguf (5 kB)`,
     );
     const first = join(snapshot(), part(1));
     expect(await pull({ file: part(2) })).toBe(first);
@@ -373,7 +373,7 @@ describe("what Python's library has pulled", () => {
     rmSync(join(snapshot(), 'config.json'));
     writeFileSync(join(cache, 'config.json'), files[0]![1]);
     symlinkSync('../../../config.json', join(snapshot(), 'config.json'));
-    expect(await refusal(openModel(snapshot()))).toContain('a symbolic link out of its folder');
+    expect(await refusal(openModel(snapshot()))).toContain('a symbolic link that leaves its folder');
   });
 });
 
@@ -410,7 +410,7 @@ describe('faults of the network', () => {
       cutAfter(request, response, weights, from > 0 ? 0 : 1_000_000, read);
       return true;
     };
-    expect(await refusal(pull())).toMatch(/cut|broke off/);
+    expect(await refusal(pull())).toMatch(/interrupted|stopped at byte/);
     expect(hub.storageRequests.length).toBeLessThan(10);
     expect(existsSync(join(snapshot(), 'model.safetensors'))).toBe(false);
     expect(existsSync(repo('refs', 'main'))).toBe(false);
@@ -477,7 +477,7 @@ describe('faults of the network', () => {
     expect(await refusal(pull())).toContain('more than its 3000000 bytes');
     expect(partials()).toEqual([]);
     hub.storageFault = (_, response) => reply(response, 200, { 'content-encoding': 'br' });
-    expect(await refusal(pull())).toContain('not asked for');
+    expect(await refusal(pull())).toContain('not requested');
   });
 
   it('waits as long as a busy server asks, within bounds', async () => {
@@ -497,7 +497,7 @@ describe('faults of the network', () => {
     }
   });
 
-  it('tries again after trouble of the server, and not for ever', async () => {
+  it('tries again after trouble of the server, and not forever', async () => {
     let troubles = 3;
     hub.fault = (_, response) => troubles-- > 0 && reply(response, 503);
     await pull();
@@ -587,7 +587,7 @@ describe('who is trusted with what', () => {
       expect(seen()).toBe('Bearer hf_env');
       process.env.HF_TOKEN = 'hf_se\ncret';
       const message = await refusal(pull({ update: true }));
-      expect(message).toContain('the token has characters');
+      expect(message).toContain('the token has invalid characters');
       expect(message).not.toContain('cret');
       process.env.HF_TOKEN = 'hf_env';
       expect(await refusal(pull({ endpoint: 'http://hub.example' }))).toContain('without encryption');
@@ -598,14 +598,14 @@ describe('who is trusted with what', () => {
     }
   });
 
-  it('says where to accept the licence of a gated model and how to give a token', async () => {
+  it('says where to accept the license of a gated model and how to give a token', async () => {
     hub.fault = (request, response) =>
       request.url!.includes('/resolve/') && reply(response, 401, { 'x-error-code': 'GatedRepo' });
     const message = await refusal(pull());
-    expect(message).toContain(`accept its licence on ${hub.endpoint}/acme/rope`);
+    expect(message).toContain(`accept its license on ${hub.endpoint}/acme/rope`);
     expect(message).toContain('HF_TOKEN');
     hub.fault = (_, response) => reply(response, 403);
-    expect(await refusal(pull({ token: 'hf_x' }))).toMatch(/gated \(403\).*the token that is set/);
+    expect(await refusal(pull({ token: 'hf_x' }))).toMatch(/gated \(403\).*the token in use/);
     hub.fault = (_, response) => reply(response, 401);
     expect(await refusal(pull())).toMatch(/does not exist, is private or is gated.*set HF_TOKEN/);
     expect(existsSync(repo('refs', 'main'))).toBe(false);
@@ -633,7 +633,7 @@ describe('who is trusted with what', () => {
     ];
     for (const name of names) {
       hub.models.set(ID, { commit: COMMIT, files: { ...model.files, [name]: small['config.json'] } });
-      expect(await refusal(pull()), name).toContain('would lead out of its folder');
+      expect(await refusal(pull()), name).toContain('would escape its folder');
     }
     for (const shard of [
       '../../../evil.safetensors',
@@ -645,7 +645,7 @@ describe('who is trusted with what', () => {
       const index = Buffer.from(JSON.stringify({ weight_map: { a: shard } }));
       hub.models.set(ID, { commit: COMMIT, files: { ...small, 'model.safetensors.index.json': index } });
       cache = join(root, `cache${count++}`);
-      expect(await refusal(pull()), String(shard)).toContain('not a safetensors file beside it');
+      expect(await refusal(pull()), String(shard)).toContain('not a safetensors file in the same folder');
     }
     expect(readdirSync(root).filter((name) => name.includes('evil'))).toEqual([]);
   });
@@ -661,7 +661,7 @@ describe('who is trusted with what', () => {
         response.end(JSON.stringify({ sha: COMMIT, siblings: [{ rfilename: 'model.safetensors', lfs }] }));
         return true;
       };
-      expect(await refusal(pull()), String(hash)).toContain('which is none');
+      expect(await refusal(pull()), String(hash)).toContain('the invalid hash');
     }
     hub.fault = (_, response) => {
       response.end('<html>log in</html>');
@@ -680,7 +680,7 @@ describe('who is trusted with what', () => {
     expect(await refusal(pull())).toContain('another version');
   });
 
-  it('does not follow redirects for ever', async () => {
+  it('does not follow redirects forever', async () => {
     hub.fault = (request, response) =>
       forWeights(request) && reply(response, 302, { location: request.url! });
     expect(await refusal(pull())).toContain('redirects more than 10 times');
@@ -820,7 +820,7 @@ describe('commands and the library take ids', () => {
     );
     expect(await resolveModel(`${ID}@v1`, options)).toBe(snapshot());
     expect(await refusal(resolveModel(`${ID}@v1`, { ...options, revision: 'v2' }))).toContain(
-      'give one of them',
+      'give only one of them',
     );
   });
 });
@@ -835,7 +835,7 @@ it('says that the disk is full, and goes on when there is space', async (test) =
       commit: COMMIT,
       files: { ...small, 'model.safetensors': randomBytes(6_000_000) },
     });
-    expect(await refusal(pull({}, 'acme/large'))).toMatch(/the disk is full: 6\.0 MB are to be downloaded/);
+    expect(await refusal(pull({}, 'acme/large'))).toMatch(/the disk is full: the download needs 6\.0 MB/);
     // Somebody else fills it in the middle.
     const filler = join(disk.path, 'filler');
     hub.storageFault = () => {

@@ -62,7 +62,7 @@ describe('a Gemma 3 with vision', () => {
     expect(unused.every((name) => /^(vision_tower|multi_modal_projector)\./.test(name))).toBe(true);
     expect(warnings).toEqual([
       expect.stringMatching(
-        /of this multimodal model the text part runs alone; \d+ tensors of its other parts are skipped \("multi_modal_projector\./,
+        /only the text part of this multimodal model runs; \d+ tensors of its other parts are skipped \("multi_modal_projector\./,
       ),
     ]);
     expect(await difference(fixture)).toBeLessThanOrEqual(2e-5);

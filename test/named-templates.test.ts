@@ -77,8 +77,8 @@ describe('model.chat with tools and documents', () => {
     for (const one of models.slice(0, 2)) {
       const refused = async (options: object) => textOf(one!.chat(messages, { ...settings, ...options }));
       for (const [options, text] of [
-        [{ tools }, /does not write the tools; .*take a template that knows tools/],
-        [{ documents }, /does not write the documents; .*take a template that knows documents/],
+        [{ tools }, /does not write the tools; .*use a template that supports tools/],
+        [{ documents }, /does not write the documents; .*use a template that supports documents/],
         [{ template: RAG, documents, tools }, /does not write the tools/],
       ] as const) {
         const error = await refused(options).catch((reason: unknown) => reason);

@@ -40,7 +40,7 @@ const POINTER = `version https://git-lfs.github.com/spec/v1\noid sha256:${'a'.re
 
 describe('what stands in place of a file', () => {
   it.each([
-    ['a pointer of Git LFS', POINTER, /pointer of Git LFS.*git lfs pull/],
+    ['a Git LFS pointer', POINTER, /Git LFS pointer.*git lfs pull/],
     ['a short one', POINTER.slice(0, 68), /git lfs pull/],
     ['a web page', '<!DOCTYPE html><html><head><title>Hugging Face</title></head></html>', /a web page/],
     ['a pickle', Buffer.from('\x80\x02}q\x00(X\x05\x00\x00\x00', 'latin1'), /Python pickle.*save_pretrained/],
@@ -71,7 +71,7 @@ describe('what stands in place of a file', () => {
       one({ dtype: 'F16', shape: [1], data_offsets: [0, 2] }),
     ]) {
       const said = await refusal(directory({ 'config.json': llama, 'model.safetensors': content }));
-      expect(said).toMatch(/model\.safetensors: .*damaged or was badly written: get a sound copy/);
+      expect(said).toMatch(/model\.safetensors: .*damaged or was written incorrectly: get an intact copy/);
       expect(said).not.toContain('download');
     }
     const short = one({ dtype: 'F32', shape: [2], data_offsets: [0, 8] });
@@ -88,9 +88,7 @@ describe('what stands in place of a file', () => {
     const weight_map = { 'model.norm.weight': 'a.safetensors', other: 'a.safetensors' };
     const files = { 'config.json': llama, 'a.safetensors': weights };
     const other = await refusal(directory({ ...files, 'model.safetensors.index.json': { weight_map } }));
-    expect(other).toMatch(
-      /tensor "other" is said to be in .*a\.safetensors and is not there; the index is of/,
-    );
+    expect(other).toMatch(/tensor "other" is listed in .*a\.safetensors but is not there; the index belongs/);
     expect(other).not.toContain('download');
   });
 
@@ -132,7 +130,7 @@ describe('what is no model', () => {
         })),
       ],
     });
-    expect(await refusal(path)).toMatch(/adapter that is not merged.*merge_and_unload/);
+    expect(await refusal(path)).toMatch(/unmerged adapter.*merge_and_unload/);
     expect(await refusal(directory({ 'config.json': llama, 'pytorch_model.bin': 'x' }))).toMatch(
       /Python pickle/,
     );
@@ -247,7 +245,9 @@ describe('weights that another program has quantized', () => {
     const path = directory({ 'config.json': config, 'model.safetensors': weights });
     const opened = await openModel(path);
     await opened.checkpoint.tensors.close();
-    expect(opened.warnings).toEqual([expect.stringMatching(/quantized by bitsandbytes, but they are plain/)]);
+    expect(opened.warnings).toEqual([
+      expect.stringMatching(/quantized by bitsandbytes, but they are not, and are read as they are/),
+    ]);
     const commands = [
       ['score', path, '--ids', '1,2,3', '--json'],
       ['generate', path, '--ids', '1,2', '--max-tokens', '2', '--json'],
@@ -261,7 +261,7 @@ describe('weights that another program has quantized', () => {
       const { stdout, stderr, code } = await ropewalk(command);
       expect(code, stderr).toBe(0);
       expect((JSON.parse(stdout) as { warnings: string[] }).warnings, command[0]).toEqual(opened.warnings);
-      expect(stderr.match(/warning: .*they are plain/g), command[0]).toHaveLength(1);
+      expect(stderr.match(/warning: .*are read as they are/g), command[0]).toHaveLength(1);
     }
     const quiet = await openModel(join(folder, 'plain'));
     await quiet.checkpoint.tensors.close();

@@ -61,7 +61,7 @@ describe.each(['llama', 'gpt2'] as const)('%s', (family) => {
       ...[...small, '--lr', '1e-3'],
     ]);
     expect(code, stderr).toBe(0);
-    expect(stderr).toMatch(/has a head of its own/);
+    expect(stderr).toMatch(/has a separate head/);
     await expectBothTrained(path, taught, HEADS[family]);
   });
 });

@@ -98,12 +98,12 @@ describe.each(cases)('%s with weights in few bits', (name) => {
   const path = `${reference}${name}`;
 
   it.each(FORMS)(
-    'gives the logits of its dequantised weights: $bits bits, blocks of $block',
+    'gives the logits of its dequantized weights: $bits bits, blocks of $block',
     async (quantize) => {
       const expected = await dequantizedLogits(path, quantize);
       const exact = await quantizedLogits(path, { quantize, activations: 'exact' });
       expect(relativeError(exact, expected)).toBeLessThan(1e-3);
-      // 8-bit activations cost about a per cent, and more where attention is sharp.
+      // 8-bit activations cost about a percent, and more where attention is sharp.
       const rough = await quantizedLogits(path, { quantize });
       expect(relativeError(rough, expected)).toBeLessThan(0.15);
     },
@@ -166,10 +166,10 @@ describe('a model in our saved form', () => {
     };
     const columns = /\\"columns\\":(\d+)/.exec(text)![1]!;
     expect(await damage(`\\"columns\\":${columns}`, `\\"columns\\":${'9'.repeat(columns.length)}`)).toMatch(
-      /take \d+ bytes; quantise the model again/,
+      /take \d+ bytes; quantize the model again/,
     );
     expect(await damage('\\"bits\\":8', '\\"bits\\":7')).toMatch(/ropewalk\.quantized" are wrong at/);
-    expect(await damage('{\\"model.', '[\\"model.')).toMatch(/are not JSON/);
+    expect(await damage('{\\"model.', '[\\"model.')).toMatch(/is not JSON/);
   });
 
   it('damaged anywhere, 3,000 times, is refused or is sound', async () => {

@@ -110,9 +110,7 @@ describe('optional columns', () => {
 
   it('that could both be meant are refused with the remedy, which works', () => {
     const row = { instruction: 'a', input: 'b', context: 'c', output: 'd' };
-    expect(() => turns([row])).toThrow(
-      /"input", "context" both hold something.*columns: \{ input: 'input' \}/,
-    );
+    expect(() => turns([row])).toThrow(/"input", "context" both have values.*columns: \{ input: 'input' \}/);
     expect(turns([row], { input: 'input' })).toEqual([['user: a\n\nb', 'assistant: d']]);
   });
 
@@ -198,7 +196,7 @@ describe('tables', () => {
       /cut\.csv\.gz.*not a whole gzip file/,
     );
     expect(await message(() => values(write('no.csv.gz', 'text\na')))).toMatch(
-      /rename it if it is not packed/,
+      /rename it if it is not compressed/,
     );
     const utf16 = Buffer.from('text\nhello\n', 'utf16le');
     expect(await message(() => values(write('16.csv', utf16)))).toMatch(/iconv -f UTF-16LE/);
@@ -235,7 +233,7 @@ describe('folders', () => {
       writeFileSync(join(place, name), `{"text":"${name}"}`);
     writeFileSync(join(place, 'empty.txt'), '');
     expect(await resolveData([join(place, '*.jsonl')])).toEqual([join(place, 'd.jsonl')]);
-    expect(await message(() => resolveData([join(place, '*.csv')]))).toContain('no file fits the pattern');
+    expect(await message(() => resolveData([join(place, '*.csv')]))).toContain('no file matches the pattern');
     const warnings: string[] = [];
     const texts = await readTextFiles([place], { onWarning: (text) => warnings.push(text) });
     expect(texts.map(({ text }) => text)).toEqual(

@@ -93,7 +93,7 @@ describe('the main job', { timeout: 240_000 }, () => {
   it('writes one page that needs nothing else, in both languages', () => {
     const page = readFileSync(join(folder, 'whole', REPORT_FILE), 'utf8');
     expect(page.match(/https?:|url\(|@import|<(link|img|iframe)\b/gi)).toBeNull();
-    for (const text of ['lang="ko"', 'Why normalise', '왜 정규화하는가']) {
+    for (const text of ['lang="ko"', 'Why normalize', '왜 정규화하는가']) {
       expect(page.includes(text), text).toBe(true);
     }
     expect(page.match(/<svg/g)!.length).toBeGreaterThan(10);
@@ -125,7 +125,7 @@ describe('the main job', { timeout: 240_000 }, () => {
     const polite = startSignalled(program, args, /gpt: going on after step 200/);
     const { code, stderr } = await polite.finished;
     expect(code).toBe(130);
-    expect(stderr).toContain('the same command goes on from here');
+    expect(stderr).toContain('the same command resumes');
   });
 
   it('reads stored results instead of doing a finished job again', async () => {

@@ -188,11 +188,7 @@ describe('a chat with a JSON schema', () => {
   it.each([
     ['a schema that is none', { jsonSchema: { type: 'bogus' } }, /at #\/type/],
     ['a schema beside stop strings', { jsonSchema: schema, stop: ['x'] }, /cannot be combined with stop/],
-    [
-      'fewer tokens than the shortest text',
-      { jsonSchema: schema, maxTokens: 3 },
-      /Raise the number of tokens/,
-    ],
+    ['fewer tokens than the shortest text', { jsonSchema: schema, maxTokens: 3 }, /Raise the limit/],
   ])('refuses %s', async (_, options, message) => {
     await expect(collect(generateReply(chat, messages, options as never))).rejects.toThrow(message);
   });

@@ -112,7 +112,7 @@ describe('tokens that only other files add', () => {
     const { notes } = await exportGguf(opened, join(root, 'behind.gguf'), { type: 'f32' });
     await opened.checkpoint.tensors.close();
     expect(notes).toContain(
-      'The model has 96 tokens, and the tokenizer adds others behind them, which are left out: "<filler 95>".',
+      'The model has 96 tokens; further tokens of the tokenizer are omitted: "<filler 95>".',
     );
   });
 

@@ -140,7 +140,7 @@ describe('what a template does not write is refused, with file and line', () => 
     [
       'calls that are no list',
       { messages: [{ role: 'assistant', content: 'a', tool_calls: '{}' }] },
-      /message 1 .*"tool_calls" that are no list/,
+      /message 1 .*"tool_calls" that is not a list/,
     ],
     [
       'calls that are no JSON',
@@ -157,11 +157,11 @@ describe('what a template does not write is refused, with file and line', () => 
       },
       /message 5 .*"function_call", the older form/,
     ],
-    ['null without calls', { messages: [{ role: 'user', content: null }] }, /message 1 .*not a text/],
+    ['null without calls', { messages: [{ role: 'user', content: null }] }, /message 1 .*not a string/],
     [
       'a picture',
       { messages: [{ role: 'user', content: [{ type: 'image', image: 'x' }] }] },
-      /message 1 .*is no text \("image"\)/,
+      /message 1 .*is not text \("image"\)/,
     ],
     [
       'the role function',

@@ -92,12 +92,12 @@ const EXPORTED = [
 ];
 /** What Hugging Face's format and ONNX take, and llama.cpp does not. */
 const NOT_GGUF: readonly (readonly [string, RegExp])[] = [
-  ['a head of its own, gemma2', /its head has weights of its own/],
+  ['a head of its own, gemma2', /its output head has its own weights/],
   [
     'yarn with a factor of attention',
     /bounds of its YaRN are "beta_fast" 4 and "beta_slow" 0.5, not 32 and 1/,
   ],
-  ['yarn without rounding', /its YaRN does not round its bounds/],
+  ['yarn without rounding', /its YaRN scaling does not round its bounds/],
 ];
 
 describe.each([...EXPORTED, ...NOT_GGUF.map(([name]) => name)])('exported: %s', (name) => {

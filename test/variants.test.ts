@@ -26,13 +26,13 @@ const place = (name: string) => join(folder, String(VARIANTS.findIndex((each) =>
 
 /** What each kind of variant says, by its name; all others say nothing. */
 const SAYS: readonly (readonly [RegExp, RegExp])[] = [
-  [/^a head of its own/, /has a head of its own \("lm_head.weight"\) with other numbers, which counts/],
-  [/^weights without a place/, /no place for 1 tensors .*"model\.layers\.0\.self_attn\.q_norm\.weight"/],
-  [/^biases that the config/, /no place for 8 tensors/],
-  [/^no theta/, /no "rope_theta", and 10000 is taken/],
-  [/^rope_scaling beside/, /"rope_scaling" and "rope_parameters" differ; "rope_scaling" counts/],
-  [/^rope_scaling beside rope_parameters$/, /no "rope_theta", and 10000/],
-  [/^no rms_norm_eps/, /LlamaConfig of transformers .* rms_norm_eps 0.000001/],
+  [/^a head of its own/, /has a separate head \("lm_head.weight"\) with other values, which is used/],
+  [/^weights without a place/, /1 tensors .* have no place .*"model\.layers\.0\.self_attn\.q_norm\.weight"/],
+  [/^biases that the config/, /8 tensors .* have no place/],
+  [/^no theta/, /no "rope_theta"; 10000 is used/],
+  [/^rope_scaling beside/, /"rope_scaling" and "rope_parameters" differ; "rope_scaling" is used/],
+  [/^rope_scaling beside rope_parameters$/, /no "rope_theta"; 10000/],
+  [/^no rms_norm_eps/, /transformers' class LlamaConfig .* rms_norm_eps 0.000001/],
   [
     /^no caps/,
     /Gemma2Config .*query_pre_attn_scalar 256, attn_logit_softcapping 50, final_logit_softcapping 30/,

@@ -27,6 +27,9 @@ const INSTEAD: readonly (readonly [RegExp, string])[] = [
   [/\bheeded\b/i, 'respected'],
 ];
 
+const NOT_OURS = /\.generated\.|worker\.node\.js|\.ko\.|wording\.test/;
+const LATER = /^test\//;
+
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Files whose words are ours: no fixtures, and no records of what programs printed. */
@@ -36,7 +39,7 @@ const files = ['docs', 'src', 'bin', 'bench', 'verify', 'examples', 'scripts', '
       folder === '.' ? name : `${folder}/${name.replaceAll('\\', '/')}`,
     ),
   )
-  .filter((path) => /\.md$/.test(path) && !/\.generated\.|\.ko\.|wording\.test/.test(path));
+  .filter((path) => /\.(?:md|ts|js|mjs|py)$/.test(path) && !NOT_OURS.test(path) && !LATER.test(path));
 
 describe('the words of this project', () => {
   it.each(INSTEAD)('avoid %s, and say: %s', (words) => {

@@ -24,7 +24,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { encodeCorpus, splitCorpus } from '../src/text/corpus.ts';
 import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
-import { pretrain } from '../src/training/runs/pretrain.node.ts';
+import { train } from '../src/training/runs/pretrain.node.ts';
 import type { TrainingInput } from '../src/training/settings.ts';
 
 const { positionals, values: flags } = parseArgs({
@@ -102,7 +102,7 @@ const folder = () => join(work, `run-${process.pid}-${runs++}`);
 /** The same weights and batches as a student's of this seed, by next-token prediction. */
 const alone = (config: LlamaConfig, made: TrainingInput, out: string) =>
   lossOf(
-    pretrain({
+    train({
       ...{ family: llama, config, files: tokenizerFiles(tokenizer), tokens, validation: validation.length },
       ...{ ...made, seq: shape.seq, engine, out },
     }),
@@ -166,7 +166,7 @@ const ways = {
       },
     }),
   offline: (seed: number) => learn(seed, { kind: 'offline', file: sampled }),
-  // For comparison: the largest probabilities, renormalised, are another distribution.
+  // For comparison: the largest probabilities, renormalized, are another distribution.
   'offline, largest': (seed: number) => learn(seed, { kind: 'offline', file: largest }),
 };
 type Way = keyof typeof ways;
@@ -185,8 +185,8 @@ await teacher.close();
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 /** Of the mean. */
 const standardError = (values: readonly number[]) => {
-  const centre = mean(values);
-  const squares = values.reduce((sum, value) => sum + (value - centre) ** 2, 0);
+  const center = mean(values);
+  const squares = values.reduce((sum, value) => sum + (value - center) ** 2, 0);
   return Math.sqrt(squares / (values.length - 1) / values.length);
 };
 say(

@@ -7,7 +7,7 @@
  *
  * MODEL is SmolLM2-135M-Instruct or Gemma 3 270M (a Hugging Face directory or a GGUF file), NAME one of Ropewalk's templates for a
  * base model without its own; PAIRS the Korean chatbot's questions and
- * answers. OUT gets the weights in float32 (`model/`), the batches as the optimiser saw them (`ids.i32`, `targets.i32`,
+ * answers. OUT gets the weights in float32 (`model/`), the batches as the optimizer saw them (`ids.i32`, `targets.i32`,
  * `weights.f32`, all `[steps, batch, seq]`), the settings and our losses (`curve.json`). A row is one pair in the model's
  * chat template, cut or padded on the right; only the answer's tokens and the end of its turn are trained.
  */

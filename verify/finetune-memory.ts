@@ -1,6 +1,6 @@
 /**
  * The memory that full fine-tuning takes, read from the operating system (Linux): the most that the process and all below
- * it had in memory at a time, over a few whole steps, for each memory mode and optimiser.
+ * it had in memory at a time, over a few whole steps, for each memory mode and optimizer.
  *
  *     node scripts/run-ts.js verify/finetune-memory.ts MODEL [--rows 1x512] [--steps 3] [--modes fast,recompute,light]
  *         [--optimizers adamw:float32,adamw:int8,adafactor:float32] [--at-least 0] [--out finetune-memory.txt]
@@ -68,7 +68,7 @@ async function measureAll(): Promise<void> {
     `\n${model}, ${flags.rows} tokens, ${flags.steps} steps; ${free.toFixed(1)} GB available, load average ${load}`,
   );
   print(
-    'mode        optimiser             peak GB   bytes a parameter   beyond 1 GB   seconds a step   losses',
+    'mode        optimizer             peak GB   bytes a parameter   beyond 1 GB   seconds a step   losses',
   );
   for (const mode of flags.modes.split(',') as MemoryMode[]) {
     for (const optimizer of flags.optimizers.split(',')) {

@@ -9,7 +9,7 @@
  * where what this printed is recorded: stories260K, and those that verify/small-models.ts trains.
  *
  * By default llama.cpp keeps keys and values in float16, and it takes GELU from a table of float16: it is no float32 reference
- * then. So each file is run twice, as it comes and with float32 caches (and without flash attention, which rounds too). The F32
+ * then. So each file is run twice, with its defaults and with float32 caches (and without flash attention, which rounds too). The F32
  * file with float32 caches must agree to 2e-5 of the largest |logit|, where there is GELU to 2e-3. The greedy text is that
  * of the default; where its best token is not ours, our two logits must lie within twice the largest difference.
  */

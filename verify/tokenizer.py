@@ -6,7 +6,7 @@
       loads the directory with transformers' AutoTokenizer, encodes the text, and prints count and SHA-256 of
       the ids (as little-endian int32), to be compared with Ropewalk's; and decodes back to the same text
 
-Recorded with transformers 5.18.0 and tokenizers 0.23.3, for a tokenizer of 4,096 tokens that `trainBpe` learnt
+Recorded with transformers 5.18.0 and tokenizers 0.23.3, for a tokenizer of 4,096 tokens that `trainBpe` learned
 from English plays and Korean tales (1.5 MB together), on those texts and a line of rare characters:
 
   TokenizersBackend bos 0 eos 0

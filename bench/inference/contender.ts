@@ -15,7 +15,7 @@ export interface Entrant {
   readonly bytesPerWeight: number;
   /** Bytes of a number in its key/value cache. */
   readonly cacheNumberBytes: number;
-  /** Set where loading takes a minute: it quantises a large model. */
+  /** Set where loading takes a minute: it quantizes a large model. */
   readonly skipColdStart?: boolean;
 }
 

@@ -15,7 +15,7 @@ export interface Rivals {
   readonly transformers: string | undefined;
   /** Tokens that a context must have room for. */
   readonly contextSize: number;
-  /** Sizes of the blocks that Ropewalk quantises in. */
+  /** Sizes of the blocks that Ropewalk quantizes in. */
   readonly blocks: readonly Quantization['block'][];
 }
 
@@ -50,7 +50,7 @@ export async function entrantsOf(
     // As in node-llama-cpp, activations are 8 bits; by default a file's own bits get exact ones.
     const ownBytes = bytesOf({ bits, block: 32 }, false);
     entrants.push(ours(`Ropewalk, ${type} file, int8 activations`, gguf, ownBytes, { activations: 'int8' }));
-    if (!files.isLarge) entrants.push(ours(`Ropewalk, ${type} file as it comes`, gguf, ownBytes));
+    if (!files.isLarge) entrants.push(ours(`Ropewalk, ${type} file, exact activations`, gguf, ownBytes));
     // The finer the source, the nearer are the weights to the others'; the 1B shape has none finer than Q8_0.
     const source = await files.finest();
     for (const block of rivals.blocks) {
@@ -81,7 +81,7 @@ export async function entrantsOf(
   return entrants;
 }
 
-/** Bytes of a weight in the engine's quantised products. */
+/** Bytes of a weight in the engine's quantized products. */
 function bytesOf({ bits, block }: Quantization, hasZeroPoints: boolean): number {
   const columns = 4096;
   return quantizedBytes({ rows: 1, columns, bits, block, hasZeroPoints }) / columns;

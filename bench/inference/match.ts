@@ -36,7 +36,7 @@ export interface Result {
   agreement?: Agreement;
 }
 
-/** A cold start that takes longer than this, in seconds, is not repeated: it quantises while it loads. */
+/** A cold start that takes longer than this, in seconds, is not repeated: it quantizes while it loads. */
 const LONG_COLD_START = 12;
 
 /** Threads of engines spin for a while after a run: the next contender waits until they rest. */

@@ -71,7 +71,7 @@ export class ModelFiles {
     );
   }
 
-  /** What to quantise from: float32, or of a model that is large in it, eight bits. */
+  /** What to quantize from: float32, or of a model that is large in it, eight bits. */
   async finest(): Promise<string> {
     return this.isLarge ? this.gguf('Q8_0') : this.directory();
   }

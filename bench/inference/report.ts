@@ -82,7 +82,7 @@ function ratios(results: readonly Result[], plan: MatchFacts['plan']): string[] 
   return lines;
 }
 
-/** Logits differ by what rounding to few bits and float16 caches explain, or the two do not run one model. */
+/** Logits differ only by the rounding of quantization and float16 caches, or the two do not run the same model. */
 function agreements([first, ...others]: readonly Result[]): string[] {
   return others.flatMap(({ entrant, agreement }) => {
     if (!agreement) return [];

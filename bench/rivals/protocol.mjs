@@ -12,7 +12,7 @@
  */
 import { createInterface } from 'node:readline';
 
-/** The same prompt for everyone: ids that any vocabulary of 40,100 has, none of them special. */
+/** The same prompt foreveryone: ids that any vocabulary of 40,100 has, none of them special. */
 export function promptIds(count) {
   return Array.from({ length: count }, (_, i) => 100 + ((i * 7919) % 40000));
 }

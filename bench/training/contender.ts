@@ -23,7 +23,7 @@ export interface Step {
   readonly seconds: number;
   /** Absent where nothing is trained. */
   readonly loss?: number;
-  /** Of which in the optimiser, where it is told. */
+  /** Of which in the optimizer, where it is told. */
   readonly optimizerSeconds?: number;
 }
 

@@ -79,7 +79,7 @@ export function pytorchEntrants(each: Case, model: string, rivals: Rivals): Entr
   const short = attention === 'sdpa' ? 'sdpa' : 'plain attention';
   const groups = [
     [
-      make('eager, as it comes', ['--attn', attention, '--optimizer', 'default']),
+      make('eager, defaults', ['--attn', attention, '--optimizer', 'default']),
       make(`eager, ${short}, fused AdamW`, best),
     ],
     ...(rivals.compile ? [[make(`compiled, ${short}, fused AdamW`, [...best, '--compile'])]] : []),

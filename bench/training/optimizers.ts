@@ -18,7 +18,7 @@ export function namedOptimizer({ parameters }: Learner, name: string): TimedOpti
   const kind = OPTIMIZERS.find((each) => each === wantedKind);
   const states = OPTIMIZER_STATES.find((each) => each === wantedStates);
   if (!kind || (wantedStates !== undefined && !states)) {
-    throw new Error(`no optimiser ${name}: there are ${OPTIMIZERS}, with states ${OPTIMIZER_STATES}`);
+    throw new Error(`no optimizer ${name}: there are ${OPTIMIZERS}, with states ${OPTIMIZER_STATES}`);
   }
   const options: CreateOptimizerOptions = {
     ...(states && { states }),

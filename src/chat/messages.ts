@@ -40,7 +40,7 @@ export function checkMessages(messages: unknown): asserts messages is readonly C
       throw new RopewalkError(`${where} has ${given}; the roles are ${ROLES.join(', ')}.`);
     }
     if (calls !== undefined && calls !== null && !Array.isArray(calls)) {
-      throw new RopewalkError(`${where} has "tool_calls" that are no list; give a list of calls.`);
+      throw new RopewalkError(`${where} has "tool_calls" that is not a list; give a list of calls.`);
     }
     if (call !== undefined && call !== null) {
       throw new RopewalkError(
@@ -55,13 +55,13 @@ export function checkMessages(messages: unknown): asserts messages is readonly C
 
 function checkContent(content: unknown, where: string): void {
   if (!Array.isArray(content)) {
-    throw new RopewalkError(`${where} has a "content" that is not a text.`);
+    throw new RopewalkError(`${where} has "content" that is not a string.`);
   }
   for (const part of content as unknown[]) {
     const { type, text } = (part ?? {}) as Record<string, unknown>;
     if (type === 'text' && typeof text === 'string') continue;
     throw new RopewalkError(
-      `${where} has a part of "content" that is no text (${JSON.stringify(type ?? part).slice(0, 40)}); give parts as {"type": "text", "text": …}: models here read text only.`,
+      `${where} has a part of "content" that is not text (${JSON.stringify(type ?? part).slice(0, 40)}); give parts as {"type": "text", "text": …}: only text is supported.`,
     );
   }
 }

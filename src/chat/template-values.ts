@@ -58,7 +58,7 @@ export class TemplateValues {
           key,
           new List(
             parts.items,
-            `message ${index + 1} has its content in parts, which it takes as a text only; give the text`,
+            `message ${index + 1} has its content in parts, but the template accepts only a string; give a string`,
           ),
         );
       } else if (field === 'content') dict.set(key, this.of(value, content));

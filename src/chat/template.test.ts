@@ -117,11 +117,11 @@ describe('messages that are none', () => {
     [[null], /message 1 of the chat is not an object/],
     [[{ role: 'user', content: 'a' }, { content: 'b' }], /message 2 of the chat has no role/],
     [[{ role: 'root', content: 'a' }], /the role "root"; the roles are system, user, assistant, tool/],
-    [[{ role: 'user', content: ['a'] }], /part of "content" that is no text/],
-    [[{ role: 'user', content: 3 }], /"content" that is not a text/],
-    [[{ role: 'user', content: null }], /"content" that is not a text/],
-    [[{ role: 'user', content: [{ type: 'image' }] }], /no text \("image"\)/],
-    [[{ role: 'assistant', content: null, tool_calls: 'x' }], /"tool_calls" that are no list/],
+    [[{ role: 'user', content: ['a'] }], /part of "content" that is not text/],
+    [[{ role: 'user', content: 3 }], /"content" that is not a string/],
+    [[{ role: 'user', content: null }], /"content" that is not a string/],
+    [[{ role: 'user', content: [{ type: 'image' }] }], /not text \("image"\)/],
+    [[{ role: 'assistant', content: null, tool_calls: 'x' }], /"tool_calls" that is not a list/],
   ])('%j', (messages, problem) => {
     const render = () => new ChatTemplate('x').render(messages as ChatMessage[]);
     expect(render).toThrow(RopewalkError);

@@ -54,7 +54,7 @@ export class ChatTemplate {
   ) {
     if (source.length > MAX_SOURCE) {
       throw new RopewalkError(
-        `${name}: it has ${source.length} characters, more than any chat template (${MAX_SOURCE}): use another chat template.`,
+        `${name}: it has ${source.length} characters, more than the limit of ${MAX_SOURCE}: use another chat template.`,
       );
     }
     try {
@@ -95,8 +95,8 @@ export class ChatTemplate {
     const names = [...named.keys()];
     throw new RopewalkError(
       names.length > 0
-        ? said`${name}: it has several chat templates and none is called "default"; choose one (${option('template')}): ${names.join(', ')}.`
-        : said`${name}: "chat_template" is neither a text nor a list with a template called "default"; name one (${option('template')}).`,
+        ? said`${name}: it has several chat templates, but none is called "default"; choose one (${option('template')}): ${names.join(', ')}.`
+        : said`${name}: "chat_template" is neither a string nor a list with a template called "default"; choose one (${option('template')}).`,
     );
   }
 
@@ -142,16 +142,16 @@ export class ChatTemplate {
     if (fields.has('*')) return; // Some of the text is of several sources at once.
     for (const field of ['tools', 'documents'] as const) {
       if ((options[field]?.length ?? 0) > 0 && !fields.has(field)) {
-        refuse(`the ${field}`, `leave them out, or take a template that knows ${field}`);
+        refuse(`the ${field}`, `omit them, or use a template that supports ${field}`);
       }
     }
     messages.forEach(({ role, content, tool_calls: calls }, i) => {
       const where = `message ${i + 1}`;
       if ((calls?.length ?? 0) > 0 && !fields.has(`${i}.tool_calls`)) {
-        refuse(`the tool calls of ${where}`, 'leave them out, or take a template that knows tools');
+        refuse(`the tool calls of ${where}`, 'omit them, or use a template that supports tools');
       }
       if (role === 'tool' && (content?.length ?? 0) > 0 && !fields.has(`${i}.content`)) {
-        refuse(`${where} of the role tool`, 'take a template that knows tools');
+        refuse(`${where} of the role tool`, 'use a template that supports tools');
       }
     });
   }
@@ -161,13 +161,13 @@ export class ChatTemplate {
     const cause = { cause: error };
     if (error instanceof Raised) {
       const remedy = /system/i.test(error.message)
-        ? 'give what it should say in the first user message instead'
-        : 'give messages in the order that it asks for';
+        ? 'put its content into the first user message instead'
+        : 'give the messages in the order that it requires';
       return new RopewalkError(`${this.name} refuses these messages: ${error.message}; ${remedy}.`, cause);
     }
     // RangeError: the engine's own limits, the stack and the longest string.
     if (error instanceof BudgetExceeded || error instanceof RangeError) {
-      const what = error instanceof BudgetExceeded ? error.message : 'grows beyond all bounds';
+      const what = error instanceof BudgetExceeded ? error.message : 'grows without bound';
       return new RopewalkError(
         `${this.name}: it ${what} and was stopped; it is damaged or hostile: use another chat template.`,
         cause,

@@ -12,7 +12,7 @@ export interface StoredTensor {
   readonly byteLength: number;
   /**
    * Whether those bytes are this tensor's numbers, row-major and little-endian, so that the engine may read them in
-   * place; not so where a format stores them quantised, permuted or shifted.
+   * place; not so where a format stores them quantized, permuted or shifted.
    */
   readonly verbatim: boolean;
 }
@@ -27,6 +27,21 @@ export interface RowReader {
   close(): void;
 }
 
+/** A matrix in a file, row-major, each row in the same number of bytes. */
+export interface RowsInFile {
+  /** What is opened. */
+  readonly path: string;
+  /** What messages call it. */
+  readonly name: string;
+  /** Of the first row. */
+  readonly offset: number;
+  readonly rows: number;
+  readonly width: number;
+  readonly rowBytes: number;
+  /** Turns a row's bytes, aligned to 8, into numbers. */
+  decode(bytes: Uint8Array, target: Float32Array): void;
+}
+
 /** The tensors of a checkpoint under Hugging Face's parameter names and in its layouts, whatever the format. */
 export interface TensorReader {
   names(): string[];
@@ -37,7 +52,7 @@ export interface TensorReader {
   readFloat32(name: string): Promise<Float32Array>;
   /** Reads into `target`, which must have exactly its number of elements. */
   readFloat32Into(name: string, target: Float32Array): Promise<void>;
-  /** A quantised matrix in its own bits, never as float32; undefined for a tensor that is not quantised. */
+  /** A quantized matrix in its own bits, never as float32; undefined for a tensor that is not quantized. */
   quantizedForm?(name: string): QuantizedSource | undefined;
   /** Rows of a matrix on demand; it holds the file open until it is closed, longer than this reader if need be. */
   openRows(name: string): Promise<RowReader>;

@@ -149,11 +149,11 @@ export async function resolveInside(directory: string, name: string): Promise<st
     }
     if (!allowed.some((folder) => real.startsWith(folder + sep))) {
       throw new RopewalkError(
-        `${path}: it is a symbolic link out of its folder; refused: copy the file itself into the folder`,
+        `${path}: it is a symbolic link that leaves its folder; refused: copy the file itself into the folder`,
       );
     }
     const status = await stat(real);
-    // Opening a pipe would wait for its other end for ever.
+    // Opening a pipe would wait for its other end forever.
     if (!status.isFile()) {
       const what = status.isDirectory() ? 'it is a folder' : 'it is not a regular file';
       throw new RopewalkError(`cannot read ${path}: ${what}; put the file itself there`);
@@ -235,7 +235,7 @@ async function openWeights(directory: string): Promise<TensorStore> {
   const map = index.weight_map;
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {
     throw new RopewalkError(
-      `${indexPath}: it has no "weight_map" object, which says where each weight is; get the index that belongs to these files`,
+      `${indexPath}: it has no "weight_map" object, which lists the file of each weight; get the index that belongs to these files`,
     );
   }
   const weightMap = new Map<string, string>();
@@ -243,7 +243,7 @@ async function openWeights(directory: string): Promise<TensorStore> {
   for (const [tensor, file] of Object.entries(map)) {
     if (typeof file !== 'string' || !isPlainName(file)) {
       throw new RopewalkError(
-        `${indexPath}: tensor ${quote(tensor)} is said to be in ${show(file)}, which is not the name of a ` +
+        `${indexPath}: tensor ${quote(tensor)} is listed in ${show(file)}, which is not the name of a ` +
           'file in this folder; refused: do not trust this checkpoint',
       );
     }

@@ -146,7 +146,7 @@ describe('what is no sound model directory is refused', () => {
       /cannot open the model .*none: no such file or folder/,
     );
     expect(await refusal(join(model, 'config.json'))).toMatch(/config\.json: it is a file; name the folder/);
-    expect(await refusal(join(model, 'config.json', 'x'))).toMatch(/a part of the path is a file/);
+    expect(await refusal(join(model, 'config.json', 'x'))).toMatch(/part of the path is a file/);
     rmSync(join(model, INDEX));
     expect(await refusal()).toMatch(
       /it has neither model\.safetensors nor model\.safetensors\.index\.json; download/,
@@ -184,7 +184,7 @@ describe('what is no sound model directory is refused', () => {
         map['model.norm.weight'] = name;
       });
       expect(await refusal()).toMatch(
-        /index\.json: tensor "model\.norm\.weight" is said to be in .* not the name of a file in this folder; refused/,
+        /index\.json: tensor "model\.norm\.weight" is listed in .* not the name of a file in this folder; refused/,
       );
     },
   );
@@ -195,13 +195,13 @@ describe('what is no sound model directory is refused', () => {
     rmSync(shard);
     symlinkSync('../elsewhere.safetensors', shard);
     expect(await refusal()).toMatch(
-      /00003-of-00003\.safetensors: it is a symbolic link out of its folder; refused/,
+      /00003-of-00003\.safetensors: it is a symbolic link that leaves its folder; refused/,
     );
   });
 
   test('a tokenizer that is a link out of the folder is not carried', async () => {
     symlinkSync('/etc/passwd', join(model, 'tokenizer.json'));
-    expect(await refusal()).toMatch(/tokenizer\.json: it is a symbolic link out of its folder; refused/);
+    expect(await refusal()).toMatch(/tokenizer\.json: it is a symbolic link that leaves its folder; refused/);
   });
 
   test('an index without a map, with a missing shard, with a tensor in the wrong shard', async () => {
@@ -209,14 +209,14 @@ describe('what is no sound model directory is refused', () => {
       map['model.norm.weight'] = 'model-00001-of-00003.safetensors';
     });
     expect(await refusal()).toMatch(
-      /"model\.norm\.weight" is said to be in .*00001-of-00003\.safetensors and is not/,
+      /"model\.norm\.weight" is listed in .*00001-of-00003\.safetensors but is not/,
     );
     setIndex((map) => {
       map['model.norm.weight'] = 'model-00004-of-00003.safetensors';
     });
     expect(await refusal()).toMatch(/the shard "model-00004-of-00003\.safetensors" is missing; download it/);
     writeFileSync(join(model, INDEX), `{"weight_map": {"a": ${'['.repeat(1e6)}${']'.repeat(1e6)}}}`);
-    expect(await refusal()).toMatch(/tensor "a" is said to be in \[\[…\]\], which is not the name/);
+    expect(await refusal()).toMatch(/tensor "a" is listed in \[\[…\]\], which is not the name/);
     writeFileSync(join(model, INDEX), '{"weight_map": []}');
     expect(await refusal()).toMatch(/index\.json: it has no "weight_map" object/);
   });

@@ -38,7 +38,7 @@ for (const { name, exponent, fraction, widen, narrow } of formats) {
     for (const code of codes) {
       const value = define(code, exponent, fraction);
       if (!Object.is(values[code], value)) wrong.push(code);
-      // A signalling NaN may come back quiet; everything else must be the same code.
+      // A signaling NaN may come back quiet; everything else must be the same code.
       const isNaNCode = (back[code]! & infinity) === infinity && (back[code]! & (2 ** fraction - 1)) !== 0;
       if (Number.isNaN(value) ? !isNaNCode || (back[code]! ^ code) & 0x8000 : back[code] !== code)
         wrong.push(code);
@@ -46,7 +46,7 @@ for (const { name, exponent, fraction, widen, narrow } of formats) {
     expect(wrong).toEqual([]);
   });
 
-  test(`${name}: between two neighbours the nearer wins, halfway the even one`, () => {
+  test(`${name}: between two neighbors the nearer wins, halfway the even one`, () => {
     const values: number[] = [];
     const expected: number[] = [];
     const step = new Float32Array(1);

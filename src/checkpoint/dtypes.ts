@@ -28,7 +28,7 @@ export function float16ToFloat32(codes: Uint16Array, target: Float32Array): void
     for (let code = 0; code < 0x10000; code++) float16Table[code] = widenFloat16(code);
   }
   const table = float16Table;
-  // Through the bits, so that no engine normalises a NaN on the way.
+  // Through the bits, so that no engine normalizes a NaN on the way.
   const bits = bitsOf(target);
   for (let i = 0; i < codes.length; i++) bits[i] = table[codes[i]!]!;
 }

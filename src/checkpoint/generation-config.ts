@@ -84,7 +84,7 @@ export function readGenerationConfig(config: Json, file: string): GenerationSett
   );
   if (missing.length > 0) {
     warnings.push(
-      `${file}: ${missing.join(', ')} ${missing.length > 1 ? 'are' : 'is'} not supported; texts are generated without.`,
+      `${file}: ${missing.join(', ')} ${missing.length > 1 ? 'are' : 'is'} not supported; text is generated without.`,
     );
   }
   if (!READ.some(has)) return { sampling: {}, warnings };
@@ -96,7 +96,7 @@ export function readGenerationConfig(config: Json, file: string): GenerationSett
     const unused = DRAWING.filter((field) => has(field) && config[field] !== NEUTRAL[field]);
     if (!has('do_sample') && unused.length > 0) {
       warnings.push(
-        `${file}: it has ${unused.join(', ')} and no "do_sample": true, so the likeliest token is taken, as in transformers; set it, or give the options.`,
+        `${file}: it has ${unused.join(', ')} and no "do_sample": true, so decoding is greedy, as in transformers; set it, or give the options.`,
       );
     }
     return { sampling: { greedy: true, ...repetition }, warnings };
@@ -105,7 +105,7 @@ export function readGenerationConfig(config: Json, file: string): GenerationSett
     ? number(config, 'temperature', file, (t) => t >= 0, 'a number of at least 0')
     : 1;
   if (temperature === 0) {
-    warnings.push(`${file}: "temperature" is 0, so the likeliest token is taken.`);
+    warnings.push(`${file}: "temperature" is 0, so decoding is greedy.`);
     return { sampling: { greedy: true, ...repetition }, warnings };
   }
   const whole = (k: number) => Number.isInteger(k) && k >= 0;

@@ -44,7 +44,7 @@ export async function matchTensors(
   const model = untied ? withOwnHead(built) : built;
   if (untied) {
     warnings.push(
-      `${checkpoint.configName}: it says that the head is the embedding ("tie_word_embeddings"), but ${path} has a head of its own (${quote(untied)}) with other numbers, which counts; set "tie_word_embeddings" to false.`,
+      `${checkpoint.configName}: "tie_word_embeddings" says that the output head is the embedding, but ${path} has a separate head (${quote(untied)}) with other values, which is used; set "tie_word_embeddings" to false.`,
     );
   }
   const method = quantizationMethod(checkpoint.config);
@@ -64,12 +64,12 @@ export async function matchTensors(
   const [others, rest] = [unused.filter(isOther), unused.filter((name) => !isOther(name))];
   if (multimodal) {
     warnings.push(
-      `${path}: of this multimodal model the text part runs alone${others.length > 0 ? `; ${others.length} tensors of its other parts are skipped (${some(others)})` : ''}.`,
+      `${path}: only the text part of this multimodal model runs${others.length > 0 ? `; ${others.length} tensors of its other parts are skipped (${some(others)})` : ''}.`,
     );
   }
   if (rest.length > 0) {
     warnings.push(
-      `${path}: the model has no place for ${rest.length} tensors of the file and runs without them: ${some(rest)}.`,
+      `${path}: ${rest.length} tensors of the file have no place in the model and are ignored: ${some(rest)}.`,
     );
   }
   if (method !== undefined) warnings.push(plainAllTheSame(method, checkpoint.configName));
@@ -165,7 +165,7 @@ function missing(
   const adapter = names.find((name) => /\.lora_[AB]\.|\.lora_embedding_[AB]|\.base_layer\./.test(name));
   if (adapter !== undefined) {
     return new RopewalkError(
-      `${path}: it has the weights of an adapter that is not merged (${quote(adapter)}); merge it in Python (peft: model.merge_and_unload().save_pretrained(…)) and name that folder.`,
+      `${path}: it has the weights of an unmerged adapter (${quote(adapter)}); merge it in Python (peft: model.merge_and_unload().save_pretrained(…)) and name that folder.`,
     );
   }
   const part = names.find((name) => QUANTIZED_PARTS.test(name));
@@ -176,7 +176,7 @@ function missing(
   const problem = `${path}: the weight "${parameterPath}" is missing from the checkpoint`;
   if (parameterPath === model.head.weight.path && !config.tie_word_embeddings) {
     return new RopewalkError(
-      `${problem}, and ${configName} says that the head is not the embedding; if the original model's is, set "tie_word_embeddings" to true, else get the files of the weights again, all of them.`,
+      `${problem}, and ${configName} says that the output head is not the embedding; set "tie_word_embeddings" to true if the original model ties them, otherwise download all weight files again.`,
     );
   }
   const some = names
@@ -184,7 +184,7 @@ function missing(
     .slice(0, 2)
     .map(quote);
   return new RopewalkError(
-    `${problem}, which has ${names.length} tensors${some.length > 0 ? ` (${some.join(', ')}, …)` : ''}; get the files of the model again, all of them, or the config.json that belongs to them.`,
+    `${problem}, which has ${names.length} tensors${some.length > 0 ? ` (${some.join(', ')}, …)` : ''}; download all files of the model again, or the config.json that belongs to them.`,
   );
 }
 
@@ -200,6 +200,6 @@ function check(
     return;
   if (method !== undefined) throw quantizedElsewhere(method, configName, name);
   throw new RopewalkError(
-    `${file}: the weight "${name}" has shape ${shapeText(shape)}, but ${configName} asks for ${shapeText(parameter.shape)}; one of the two files belongs to another model.`,
+    `${file}: the weight "${name}" has shape ${shapeText(shape)}, but ${configName} requires ${shapeText(parameter.shape)}; one of the two files belongs to another model.`,
   );
 }

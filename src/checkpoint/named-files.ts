@@ -48,7 +48,7 @@ function shardsOf(index: Record<string, unknown>, files: ReadonlyMap<string, Byt
   const map = index.weight_map;
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {
     throw new RopewalkError(
-      `${WEIGHTS_INDEX}: it has no "weight_map" object, which says where each weight is; get the index that belongs to these files.`,
+      `${WEIGHTS_INDEX}: it has no "weight_map" object, which lists the file of each weight; get the index that belongs to these files.`,
     );
   }
   const names = [...new Set(Object.values(map))];

@@ -37,16 +37,16 @@ export function quantizationMethod(config: Json): string | undefined {
 export function quantizedElsewhere(method: string, configName: string, tensor: string): RopewalkError {
   const field = method === 'mlx' ? 'quantization' : 'quantization_config';
   const python = DEQUANTIZED_BY_TRANSFORMERS.includes(method)
-    ? ', or turn it back in Python (AutoModelForCausalLM.from_pretrained(…).dequantize(), then save_pretrained)'
+    ? ', or dequantize it in Python (AutoModelForCausalLM.from_pretrained(…).dequantize(), then save_pretrained)'
     : '';
   return new RopewalkError(
-    said`${configName}: its weights are quantized by ${titleOf(method)} ("${field}"; see "${tensor}"), which Ropewalk does not read. Take the original model or a GGUF file of it${python}; the option ${option('quantize')} then makes it small.`,
+    said`${configName}: its weights are quantized by ${titleOf(method)} ("${field}"; see "${tensor}"), which is not supported. Use the original model or a GGUF file of it${python}; the option ${option('quantize')} then makes it small.`,
   );
 }
 
 /** What is said where the weights are plain all the same. */
 export function plainAllTheSame(method: string, configName: string): string {
-  return `${configName}: it says that the weights are quantized by ${titleOf(method)}, but they are plain numbers and are read as such; transformers would quantize them while loading.`;
+  return `${configName}: it says that the weights are quantized by ${titleOf(method)}, but they are not, and are read as they are; transformers would quantize them while loading.`;
 }
 
 function titleOf(method: string): string {

@@ -38,6 +38,6 @@ function fromFiles(
 ): Tokenizer {
   if (files) return Tokenizer.fromJSON(files.tokenizer, files.config, `the tokenizer of ${path}`);
   throw new RopewalkError(
-    `${path}: it has no tokenizer.json, which turns text into tokens; name a model that has one`,
+    `${path}: it has no tokenizer.json, which is needed to tokenize text; name a model that has one`,
   );
 }

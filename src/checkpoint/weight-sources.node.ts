@@ -38,10 +38,10 @@ export interface ModelWeights {
  * bits where the checkpoint has them so or where that is asked for. Embeddings are looked up in the file, row by row.
  * Everything is read when the engine asks for it, once.
  *
- * @param quantize how the weights of products become few bits (the head's never fewer than 8); 'none' for float32
- *   whatever the checkpoint has; by default a quantised checkpoint runs in its own bits.
- * @param activations what products in few bits make of activations: 'int8' is faster, 'exact' gives the numbers of the
- *   dequantised weights. By default exact in a checkpoint's own bits and int8 in those that are asked for.
+ * @param quantize how the weights of products are quantized (the head to no fewer than 8 bits); 'none' for float32
+ *   whatever the checkpoint has; by default a quantized checkpoint runs in its own bits.
+ * @param activations how quantized products treat activations: 'int8' is faster, 'exact' gives the values of the
+ *   dequantized weights. By default exact in a checkpoint's own bits and int8 in those that are asked for.
  * @param onRead called after each weight with the share of all parameters that has been read, 0 to 1.
  */
 export async function weightSources(
@@ -119,7 +119,7 @@ export async function weightSources(
   return { weights, folder, close };
 }
 
-/** The weights of products in few bits, by their paths: quantised when they are read; `transposed` from `[in, out]`. */
+/** The weights of quantized products, by their paths: quantized when they are read; `transposed` from `[in, out]`. */
 export function quantizedProducts(
   { model, names, checkpoint }: OpenedModel,
   quantize: Quantization,
@@ -159,7 +159,7 @@ async function readRows(
   }
 }
 
-/** A weight that is stored `[in, out]`, quantised as `[out, in]`. */
+/** A weight that is stored `[in, out]`, quantized as `[out, in]`. */
 async function readTransposed(
   tensors: TensorReader,
   name: string,

@@ -19,11 +19,11 @@ import { TokenFile, writeTokenFile } from './token-file.node.ts';
 import type { DatasetView } from './view.ts';
 
 export interface PrepareOptions extends ExampleOptions, DataSources {
-  /** Where tokenised data are kept, and found again; made if need be. */
+  /** Where tokenized data are kept, and found again; made if need be. */
   readonly folder: string;
 }
 
-/** Tokenised data in a file, of which examples are read as they are needed. */
+/** Tokenized data in a file, of which examples are read as they are needed. */
 export interface Dataset extends DatasetView {
   readonly tokens: number;
   /** Targets that count. */
@@ -37,7 +37,7 @@ export interface Dataset extends DatasetView {
 }
 
 /**
- * Tokenises data files once, into a file that is named by a hash of all that decides about the tokens (the files'
+ * Tokenizes data files once, into a file that is named by a hash of all that decides about the tokens (the files'
  * contents, the tokenizer, the template, the options) and is found by it again. A damaged file of tokens is made anew.
  * Close the dataset when done.
  *
@@ -63,7 +63,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
     const after = await Promise.all(files.map(stamp));
     const changed = files.find((_, i) => before[i] !== after[i]);
     if (changed !== undefined)
-      throw new RopewalkError(`${changed} was changed while it was read; start again`);
+      throw new RopewalkError(`${changed} changed while it was being read; start again`);
     const built = report.build(options.maxLength);
     if (built.examples === 0) throw new RopewalkError(emptiness(built));
     return { identity, report: built };
@@ -79,7 +79,7 @@ function emptiness({ rows, dropped, maxLength }: DataReport): string {
   const why = dropped.map(({ reason, rows: count, first }) => `${count} ${reason} (${first[0]})`).join(', ');
   return rows === 0
     ? 'the data files have no rows; give others'
-    : `none of the ${rows} rows can be trained on: ${why}; check the columns, and raise maxLength (${maxLength}) where answers begin beyond it`;
+    : `none of the ${rows} rows can be trained on: ${why}; check the columns, and raise maxLength (${maxLength}) if answers start beyond it`;
 }
 
 /** A hash of all that decides about the tokens. */

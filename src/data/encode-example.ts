@@ -41,7 +41,7 @@ export function encodeExample(text: TrainingText, options: EncodeExampleOptions)
 export function requireTemplate(template: ChatTemplate | undefined): asserts template is ChatTemplate {
   if (template) return;
   throw new RopewalkError(
-    said`the model has no chat template, which chats and instructions need; name one (${option('template')}): ${TEMPLATE_NAMES.join(', ')}, or a Jinja file`,
+    said`the model has no chat template, which chats and instructions need; choose one (${option('template')}): ${TEMPLATE_NAMES.join(', ')}, or a Jinja file`,
   );
 }
 

@@ -29,7 +29,7 @@ export interface ExampleOptions {
   /** Tokens that an example may have. Rows of `seq` inputs hold examples of `seq + 1` tokens. */
   readonly maxLength: number;
   /**
-   * What is done with longer ones. `continue` (the default): texts go on in further examples, chats are cut. `truncate` keeps
+   * What happens to longer ones. `continue` (the default): texts continue in further examples, chats are cut. `truncate` keeps
    * the beginning of either, `drop` leaves them out.
    */
   readonly tooLong?: TooLong | undefined;
@@ -46,12 +46,12 @@ export interface DataSources {
   /** JSONL, JSON, CSV, TSV, TXT or Parquet, told by the endings of their names. */
   readonly files: readonly string[];
   readonly signal?: AbortSignal | undefined;
-  /** Called for each row while it is tokenised. */
+  /** Called for each row while it is tokenized. */
   readonly onProgress?: ((progress: DataProgress) => void) | undefined;
 }
 
 /** How far reading data files is. */
-interface DataProgress {
+export interface DataProgress {
   readonly rows: number;
   readonly tokens: number;
   /** Of the files' bytes, from 0 to 1. */
@@ -164,7 +164,7 @@ function noteSpecialTokens(
   if (token !== undefined) report.spelled(token, specialTokensInText);
 }
 
-/** The examples that a row gives: one, cut to length; several where a text goes on; none where it is dropped. */
+/** The examples that a row gives: one, cut to length; several where a text continues; none where it is dropped. */
 function partsOf(
   { ids, trained }: Example,
   {

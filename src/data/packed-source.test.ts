@@ -81,7 +81,7 @@ describe('PackedSource', () => {
     );
   });
 
-  it('goes on from a saved state as if nothing had happened, in this process or another', async () => {
+  it('continues from a saved state with the same batches, in this process or another', async () => {
     await fc.assert(
       fc.asyncProperty(anyLengths, anyOptions, fc.nat(20), async (lengths, options, steps) => {
         const view = datasetOf(examplesOf(lengths), 'x');

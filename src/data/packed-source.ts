@@ -34,7 +34,7 @@ export interface PackedRows extends TrainingRows {
 }
 
 /**
- * Micro-batches of examples, for ever: every epoch gives each example once, in an order drawn anew from the seed.
+ * Micro-batches of examples, forever: every epoch gives each example once, in an order drawn anew from the seed.
  *
  * An example of n tokens takes n − 1 places of a row: token i is the input and token i + 1 the target, so no target lies
  * in another example. In each row `segments` numbers the examples and `positions` begin at 0 in each, so that attention
@@ -89,7 +89,7 @@ export class PackedSource implements BatchSource<PackedState> {
       if (state[key] === mine[key]) continue;
       throw new RopewalkError(
         key === 'identity'
-          ? 'the saved data position is for other data, or data prepared in another way; resume with the same data, ' +
+          ? 'the saved data position belongs to other data, or to data prepared differently; resume with the same data, ' +
               'tokenizer, template and options'
           : `the saved data position is for ${key} ${state[key]}, but ${key} is now ${mine[key]}; resume with the same`,
       );
@@ -191,7 +191,7 @@ function checkFits(view: DatasetView, { batch, seq }: PackingOptions): void {
       throw new RopewalkError(`${name} must be a positive integer, but is ${value}`);
     }
   }
-  if (view.size === 0) throw new RopewalkError('the data have no examples; give more');
+  if (view.size === 0) throw new RopewalkError('the data have no examples; add some');
   for (let i = 0; i < view.size; i++) {
     const length = view.length(i);
     if (slotsOf(length) <= seq) continue;

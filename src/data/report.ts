@@ -18,7 +18,7 @@ export interface DataReport {
   readonly maxLength: number;
   /** Examples that were cut to `maxLength`, and the tokens that this took. */
   readonly truncated: { readonly examples: number; readonly tokens: number };
-  /** Texts that go on in further examples, and how many examples they make. */
+  /** Texts that continue in further examples, and how many examples they make. */
   readonly continued: { readonly rows: number; readonly examples: number };
   /** Texts that spell special tokens, the first of these tokens, and whether they were taken for special ones. */
   readonly spelled: { readonly rows: number; readonly token: string; readonly special: boolean } | null;
@@ -160,12 +160,12 @@ export function dataNotes(
   spell?: SpellOption,
 ): string[] {
   return [
-    ...files.filter(({ rows }) => rows === 0).map(({ path }) => `${path} has no rows; it is passed over`),
+    ...files.filter(({ rows }) => rows === 0).map(({ path }) => `${path} has no rows; it is skipped`),
     ...(spelled ? [spelledNote(spelled, spell)] : []),
     ...(continued.rows > 0
       ? [
           messageText(
-            said`${continued.rows} texts are longer than a row and go on in further rows (${continued.examples} examples); ${option('tooLong', 'truncate')} cuts them`,
+            said`${continued.rows} texts are longer than a row and continue in further rows (${continued.examples} examples); ${option('tooLong', 'truncate')} cuts them`,
             spell,
           ),
         ]
@@ -173,7 +173,7 @@ export function dataNotes(
     ...(truncated.examples > 0
       ? [
           messageText(
-            said`${truncated.examples} examples are longer than a row and were cut; ${option('tooLong', 'drop')} leaves them out`,
+            said`${truncated.examples} examples are longer than a row and were cut; ${option('tooLong', 'drop')} removes them`,
             spell,
           ),
         ]
@@ -190,7 +190,7 @@ export function spelledNote(
   const { rows, token, special } = spelled;
   const which = `${rows} ${rows === 1 ? 'text spells' : 'texts spell'} special tokens, such as ${token}`;
   const note = special
-    ? said`${which}: they become these tokens, as texts that a chat template rendered need it; ${option('specialTokensInText', false)} makes them letters`
-    : said`${which}, and look rendered with a chat template: they become letters; ${option('specialTokensInText', true)} makes them tokens`;
+    ? said`${which}: they become these tokens, as texts rendered with a chat template require; ${option('specialTokensInText', false)} keeps them as plain text`
+    : said`${which}, and look rendered with a chat template, but are kept as plain text; ${option('specialTokensInText', true)} makes them tokens`;
   return messageText(note, spell);
 }

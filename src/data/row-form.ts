@@ -139,8 +139,8 @@ export function rowReader(first: Values, named: DataColumns = {}): RowReader {
   if (missing.length > 0) throw noColumns(missing, first);
   throw new RopewalkError(
     given.length > 0
-      ? `the columns ${quoted(given.map((role) => `${role} = ${named[role]}`))} do not make a row; name messages, prompt and completion, instruction and output, or text; ${columnsOf(first)}`
-      : said`no known form: rows have messages, prompt and completion, instruction (input) and output, or text; ${columnsOf(first)}: say what they hold, by ${option('columns', { prompt: 'NAME', completion: 'NAME' })}`,
+      ? `the columns ${quoted(given.map((role) => `${role} = ${named[role]}`))} do not form a row; name messages, prompt and completion, instruction and output, or text; ${columnsOf(first)}`
+      : said`no known form: rows have messages, prompt and completion, instruction (input) and output, or text; ${columnsOf(first)}: name them with ${option('columns', { prompt: 'NAME', completion: 'NAME' })}`,
   );
 }
 
@@ -161,7 +161,7 @@ function columnIn(
   const [one, other] = filled;
   if (!isNeeded && other !== undefined && values[one!] !== values[other]) {
     throw new RopewalkError(
-      said`the columns ${quoted([one!, other])} both hold something; say which of them is the ${role}, by ${option('columns', { [role]: one! })}`,
+      said`the columns ${quoted([one!, other])} both have values; say which of them is the ${role} with ${option('columns', { [role]: one! })}`,
     );
   }
   return one ?? there[0];
@@ -181,7 +181,7 @@ function quoted(names: readonly string[]): string {
 
 function textOf(value: unknown, what: string): string {
   if (typeof value === 'string') return value;
-  const is = value === undefined ? 'is missing' : value === null ? 'is null' : 'is not a text';
+  const is = value === undefined ? 'is missing' : value === null ? 'is null' : 'is not a string';
   throw new RopewalkError(`the field ${what} ${is}`);
 }
 
@@ -237,7 +237,7 @@ function withSystem(value: unknown, messages: readonly ChatMessage[]): readonly 
 /** Earlier turns as pairs, the form of Alpaca's multi-turn files. */
 function historyOf(value: unknown): ChatMessage[] {
   const pairs = value === undefined || value === null || value === '' ? [] : parsedList(value, 'history');
-  const wrong = 'the field history is not a list of pairs, what was asked and what was answered';
+  const wrong = 'the field history is not a list of pairs of question and answer';
   if (!Array.isArray(pairs)) throw new RopewalkError(wrong);
   return pairs.flatMap((pair: unknown): ChatMessage[] => {
     if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((text) => typeof text === 'string'))

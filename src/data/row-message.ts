@@ -26,7 +26,7 @@ export function asMessage(message: unknown, index: number): unknown {
   const given = message as Readonly<Record<string, unknown>>;
   if (given.weight === 0) {
     throw new RopewalkError(
-      `${where} has the weight 0: single messages cannot be left out of what is trained; give the answers that count as prompt and completion, the prompt a list of messages`,
+      `${where} has the weight 0: single messages cannot be excluded from training; give the answers to train on as prompt and completion, with a list of messages as the prompt`,
     );
   }
   const { weight: _, content, ...rest } = given;
@@ -56,7 +56,7 @@ function shareGptCalls(value: unknown, where: string): unknown[] {
       return { type: 'function', function: { name, arguments: given } };
     }
     throw new RopewalkError(
-      `${where} is a function_call whose value is not {"name": …, "arguments": …}; give it so, or as "tool_calls" of the assistant`,
+      `${where} is a function_call whose value is not {"name": …, "arguments": …}; use this form, or "tool_calls" of the assistant`,
     );
   });
 }

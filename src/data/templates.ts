@@ -64,7 +64,7 @@ export function templateByName(name: string, tokenizer: Tokenizer): ChatTemplate
   if (isTemplateName(name)) return namedTemplate(name, tokenizer);
   const names = [...namedTemplates(tokenizer.config.chat_template).keys(), ...TEMPLATE_NAMES];
   throw new RopewalkError(
-    said`${option('template', name)}: there is no such file, nor a template of this name; the names are ${names.join(', ')}.`,
+    said`${option('template', name)}: there is no such file and no template of this name; the names are ${names.join(', ')}.`,
   );
 }
 
@@ -81,12 +81,12 @@ export function namedTemplate(name: TemplateName, tokenizer: Tokenizer): ChatTem
   });
   if (missing.length > 0) {
     throw new RopewalkError(
-      `the template ${name} writes the special tokens ${missing.join(' and ')}, which this tokenizer does not have; add them to it, or take the template plain`,
+      `the template ${name} writes the special tokens ${missing.join(' and ')}, which this tokenizer does not have; add them, or use the template plain`,
     );
   }
   if (needsEos && tokenizer.eosId === undefined) {
     throw new RopewalkError(
-      `the template ${name} ends answers by the tokenizer's end of text, but tokenizer_config.json names no eos_token; name one`,
+      `the template ${name} ends answers with the tokenizer's end-of-text token, but tokenizer_config.json has no eos_token; add one`,
     );
   }
   return new ChatTemplate(source, `the template ${name}`);

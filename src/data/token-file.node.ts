@@ -177,7 +177,7 @@ export class TokenFile {
 
 function damaged(path: string, cause?: unknown): RopewalkError {
   return new RopewalkError(
-    `${path}: this file of tokens is damaged, or is none; delete it, and it is made anew from the data`,
+    `${path}: this file is damaged, or not a token file; delete it, and it will be created again from the data`,
     { cause },
   );
 }

@@ -30,7 +30,7 @@ export function datasetOf(examples: readonly Example[], identity: string): Datas
   for (const [i, { ids, trained }] of examples.entries()) {
     if (ids.length === 0 || ids.length !== trained.length) {
       throw new RopewalkError(
-        `example ${i} has ${ids.length} ids and ${trained.length} marks of training; give as many of both, at least one`,
+        `example ${i} has ${ids.length} ids but ${trained.length} training flags; give as many of each, at least one`,
       );
     }
   }
@@ -61,13 +61,13 @@ export function splitDataset(
   const isShare = validation > 0 && validation < 1;
   if (!isShare && (!Number.isInteger(validation) || validation < 0)) {
     throw new RopewalkError(
-      `the validation set is a share below 1 or a number of examples, but is ${validation}`,
+      `the validation set must be a share below 1 or a number of examples, but is ${validation}`,
     );
   }
   const count = isShare ? Math.max(1, Math.round(size * validation)) : validation;
   if (count >= size) {
     throw new RopewalkError(
-      `${count} of ${size} examples for validation leave none to train on; set fewer aside, or give more data`,
+      `${count} of ${size} examples for validation leave none to train on; hold out fewer, or give more data`,
     );
   }
   const order = new Random(seed).shuffle(Int32Array.from({ length: size }, (_, i) => i));

@@ -218,7 +218,7 @@ describe('an ONNX directory', () => {
       const checkpoint = { ...source.checkpoint, tensors: { readFloat32 } };
       return exportOnnx({ ...source, checkpoint }, target('none'), { dtype: 'float16' });
     });
-    await expect(tooLarge).rejects.toThrow(/"model\..*" holds 70000, and float16 ends at 65504/);
+    await expect(tooLarge).rejects.toThrow(/"model\..*" contains 70000, but the largest float16 is 65504/);
   });
 });
 
@@ -245,7 +245,7 @@ describe.each([
     await expect(refused).rejects.toThrow('that would remove deep/thesis.txt');
     expect(readFileSync(join(out, 'deep', 'thesis.txt'), 'utf8')).toBe('years of work');
     await expect(withSource(folder, (source) => write(source, folder))).rejects.toThrow(
-      'it is the model that is read',
+      'it is the source model',
     );
   });
 

@@ -70,7 +70,7 @@ export function checkFloat16(values: Float32Array, name: string): void {
   for (const value of values) {
     if (Math.abs(value) > FLOAT16_MAX && Number.isFinite(value)) {
       throw new RopewalkError(
-        said`the weight "${name}" holds ${value}, and float16 ends at ${FLOAT16_MAX}; choose another form (${option('dtype')}).`,
+        said`the weight "${name}" contains ${value}, but the largest float16 is ${FLOAT16_MAX}; choose another type (${option('dtype')}).`,
       );
     }
   }

@@ -5,14 +5,21 @@ import { toGguf } from '../checkpoint/gguf/names.ts';
 import { splitNames } from '../checkpoint/gguf/reading/reader.ts';
 import { toStored } from '../checkpoint/gguf/reading/store.ts';
 import { entriesFromTokenizer } from '../checkpoint/gguf/tokenizer/tokenizer-entries.ts';
-import { GGML_TYPES, type WritableGgmlType } from '../checkpoint/gguf/types.ts';
+import type { WritableGgmlType } from '../checkpoint/gguf/types.ts';
 import { entriesFromConfig, type GgufEntry } from '../checkpoint/gguf/writing/entries.ts';
-import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoint/gguf/writing/writer.ts';
+import {
+  type GgufTensorToWrite,
+  ggufTensorBytes,
+  ggufTypeOf,
+  writeGguf,
+} from '../checkpoint/gguf/writing/writer.ts';
 import { RopewalkError } from '../errors.ts';
 import type { RopeConfig } from '../families/common/rope-config.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
+import { oneOf, option } from '../options.ts';
 import { checkFloat16 } from './external-data.ts';
+import { defineFormat } from './format.node.ts';
 import type { ExportProgress, ExportResult, ExportSource } from './source.node.ts';
 
 /** Types of matrices, with llama.cpp's `llama_ftype` of a file of them. */
@@ -23,7 +30,7 @@ const TYPES = {
   q4_0: { type: 'Q4_0', fileType: 2 },
 } as const;
 
-/** ggml's version of its quantised formats. */
+/** ggml's version of its quantized formats. */
 const QUANTIZATION_VERSION = 2;
 
 export type GgufType = keyof typeof TYPES;
@@ -35,6 +42,24 @@ export interface GgufExportOptions {
   readonly type?: GgufType;
   readonly onProgress?: ExportProgress;
 }
+
+export const gguf = defineFormat({
+  name: 'gguf',
+  title: 'GGUF',
+  help: [
+    'one file for llama.cpp and programs built on it; norms, biases and positions stay float32, and with q8_0 or q4_0,',
+    'matrices whose rows are not a multiple of 32 become f16',
+  ],
+  options: {
+    type: option(oneOf(GGUF_TYPES as [GgufType, ...GgufType[]]), 'what matrices are stored in', {
+      value: 'type',
+    }),
+  },
+  defaults: { type: 'f16' },
+  precision: 'type',
+  write: (source, path, { type }, onProgress) =>
+    exportGguf(source, path, { onProgress, ...(type && { type }) }),
+});
 
 /**
  * Writes a model as one GGUF file that llama.cpp and its relatives run: weights, configuration, tokenizer and chat
@@ -53,12 +78,12 @@ export async function exportGguf(
   const { tensors, mixed } = tensorsOf(source, TYPES[type].type);
   if (mixed.length > 0) {
     notes.push(
-      `${mixed.length} weights are stored as F16, for their rows are no whole blocks of 32: ${few(mixed)}.`,
+      `${mixed.length} weights are stored as F16, because their rows are not a multiple of 32: ${few(mixed)}.`,
     );
   }
   if (source.unused.length > 0) {
     notes.push(
-      `${source.unused.length} tensors of ${source.checkpoint.path} that the model has no place for are left out: ${few(source.unused)}.`,
+      `${source.unused.length} tensors of ${source.checkpoint.path} have no place in the model and are omitted: ${few(source.unused)}.`,
     );
   }
   const total = tensors.reduce((sum, each) => sum + ggufTensorBytes(each.shape, each.type), 0);
@@ -89,13 +114,13 @@ async function metadataOf(source: ExportSource, type: GgufType, notes: string[])
   const { rope_scaling } = config as Partial<RopeConfig>;
   if (rope_scaling?.rope_type === 'dynamic') {
     notes.push(
-      "llama.cpp has no dynamic RoPE scaling; within the model's positions it changes nothing, and the file is without it.",
+      "llama.cpp has no dynamic RoPE scaling; it is omitted, which changes nothing within the model's positions.",
     );
   }
   const files = await checkpoint.tokenizerFiles();
   if (!files) {
     throw new RopewalkError(
-      `${path}: it has no tokenizer, without which programs built on llama.cpp cannot run it; put its tokenizer.json there.`,
+      `${path}: it has no tokenizer, which programs based on llama.cpp need; add its tokenizer.json.`,
     );
   }
   const tokens = entriesFromTokenizer(
@@ -136,7 +161,7 @@ function tensorsOf(
       );
     }
     const shape = place.transform === 'transposed' ? parameter.shape.toReversed() : [...parameter.shape];
-    const type = typeOf(place.name, shape, wanted);
+    const type = ggufTypeOf(place.name, shape, wanted);
     if (type === 'F16' && wanted !== 'F16') mixed.push(path);
     const read = async () => {
       const values = await checkpoint.tensors.readFloat32(names.get(path)!);
@@ -157,12 +182,6 @@ function tensorsOf(
   return { tensors, mixed };
 }
 
-/** Only matrices that are multiplied by, and the embedding, are anything but float32. */
-function typeOf(name: string, shape: readonly number[], wanted: WritableGgmlType): WritableGgmlType {
-  if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
-  return shape.at(-1)! % GGML_TYPES[wanted].block === 0 ? wanted : 'F16';
-}
-
 function few(names: readonly string[]): string {
   return `${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`;
 }
@@ -171,12 +190,12 @@ function few(names: readonly string[]): string {
 async function checkFile(path: string, { checkpoint }: ExportSource): Promise<void> {
   if (!/\.gguf$/i.test(path)) {
     throw new RopewalkError(
-      `cannot write ${path}: programs know a GGUF file by its name; let it end in .gguf`,
+      `cannot write ${path}: programs recognize a GGUF file by its name; use a name that ends in .gguf`,
     );
   }
   if (splitNames(basename(path))) {
     throw new RopewalkError(
-      `cannot write ${path}: such a name says that it is one part of several; choose another name`,
+      `cannot write ${path}: this name is reserved for one part of several; choose another name`,
     );
   }
   const target = await realpath(path).catch((error: unknown) => {
@@ -188,9 +207,7 @@ async function checkFile(path: string, { checkpoint }: ExportSource): Promise<vo
   const parts = splitNames(basename(own))?.map((name) => join(dirname(own), name)) ?? [own];
   for (const part of parts) {
     if ((await realpath(part).catch(() => undefined)) === target) {
-      throw new RopewalkError(
-        `cannot export into ${path}: it is the model that is read; choose another name.`,
-      );
+      throw new RopewalkError(`cannot export into ${path}: it is the source model; choose another name.`);
     }
   }
 }

@@ -29,7 +29,7 @@ export interface QuantizedExportOptions {
 }
 
 /**
- * Saves a model with its products' weights in few bits, as a directory that Ropewalk loads without quantising again;
+ * Saves a model with the weights of its products quantized, as a directory that Ropewalk loads without quantizing again;
  * norms, biases and positions stay float32. One weight at a time is held. The folder appears whole or not at all.
  *
  * @throws RopewalkError naming the path, the cause and the remedy
@@ -84,6 +84,6 @@ export async function exportQuantized(
     files,
     metadata: { [QUANTIZED_KEY]: JSON.stringify(entries) },
   });
-  const notes = ['only Ropewalk reads this form; export the original for other programs.'];
+  const notes = ['only Ropewalk reads this format; export the original for other programs.'];
   return resultOf(path, source, [...notes, ...commonNotes(source, files)]);
 }

@@ -63,11 +63,11 @@ export function commonNotes({ unused, checkpoint }: ExportSource, files: readonl
   if (unused.length > 0) {
     const few = unused.slice(0, 3).join(', ');
     notes.push(
-      `${unused.length} tensors of ${checkpoint.path} that the model has no place for are left out: ${few}${unused.length > 3 ? ', …' : ''}.`,
+      `${unused.length} tensors of ${checkpoint.path} have no place in the model and are omitted: ${few}${unused.length > 3 ? ', …' : ''}.`,
     );
   }
   if (!files.some(({ name }) => name === 'tokenizer.json')) {
-    notes.push(`${checkpoint.path} has no tokenizer.json, so the export has none either.`);
+    notes.push(`${checkpoint.path} has no tokenizer.json, so neither has the export.`);
   }
   return notes;
 }
@@ -84,7 +84,7 @@ export async function checkTarget(
   const target = await realpath(path).catch(() => undefined);
   if (target === undefined) return;
   if (target === (await realpath(checkpoint.path))) {
-    throw new RopewalkError(`cannot export into ${path}: it is the model that is read; choose a new folder.`);
+    throw new RopewalkError(`cannot export into ${path}: it is the source model; choose a new folder.`);
   }
   const foreign = (await filesBelow(path)).filter((name) => !isOurs(name));
   if (foreign.length > 0) {

@@ -54,7 +54,7 @@ export class ConfigReader {
     if (told.length > 0) {
       const values = told.map(([field, value]) => `${field} ${JSON.stringify(value)}`).join(', ');
       warn(
-        `${file}: it leaves out what the class ${defaults.class} of transformers has defaults for, and those are taken: ${values}. Add what the original model has where it differs.`,
+        `${file}: fields are missing, and the defaults of transformers' class ${defaults.class} are used: ${values}. Add the original model's values if they differ.`,
       );
     }
   }

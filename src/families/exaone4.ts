@@ -131,7 +131,7 @@ export const exaone4 = defineFamily<Exaone4Config>({
     write(c, refused) {
       const heads = c.num_attention_heads * c.head_dim;
       if (heads !== c.hidden_size)
-        throw refused(`its heads have ${heads} numbers, its width ${c.hidden_size}`);
+        throw refused(`its heads have ${heads} dimensions together, its width is ${c.hidden_size}`);
       const window = c.sliding_window;
       if ((window !== null) !== (c.num_hidden_layers === 64))
         throw refused(`"sliding_window" is ${window} at ${c.num_hidden_layers} layers`);

@@ -82,7 +82,7 @@ export function exchange(family: Family, changes: PartChanges): Family {
     }),
     parts: (config) => exchangeParts(family.parts(with_(config)), changes),
     names: exchangedNames(family.names, changes),
-    gguf: { none: 'it runs published families, not models whose parts were exchanged' },
+    gguf: { none: 'it runs published families, not models with exchanged parts' },
     transformersJs: false,
   });
 }
@@ -96,14 +96,14 @@ function exchangedNames(names: DecoderNames, { activation }: PartChanges): Decod
 }
 
 /** @throws RopewalkError for parts that do not go together. */
-function exchangeParts(parts: DecoderParts, changes: PartChanges): DecoderParts {
+export function exchangeParts(parts: DecoderParts, changes: PartChanges): DecoderParts {
   const { positions, finalCap, tied } = changes;
   const headDim = parts.layers[0]!.attention.headDim;
   if (positions === 'rotary' && headDim % 2 !== 0) {
-    throw new RopewalkError(`rotary positions turn pairs, but a head has ${headDim} numbers.`);
+    throw new RopewalkError(`rotary positions rotate pairs, but a head has ${headDim} dimensions.`);
   }
   if (positions === 'sinusoidal' && parts.width % 2 !== 0) {
-    throw new RopewalkError(`half of a sinusoidal position are sines, but the width is ${parts.width}.`);
+    throw new RopewalkError(`sinusoidal positions need an even width, but the width is ${parts.width}.`);
   }
   const rope =
     positions === undefined ? undefined : positions === 'rotary' ? { theta: 10000, scaling: null } : null;
@@ -137,7 +137,7 @@ function exchangeLayer(
     throw new RopewalkError(`${kvHeads} key heads do not divide ${heads} query heads.`);
   }
   if (globalEvery !== undefined && typeof window !== 'number') {
-    throw new RopewalkError('globalEvery says which layers have no window; give a window too.');
+    throw new RopewalkError('globalEvery sets which layers have no window; give a window too.');
   }
   const own = Object.values(layer.norms)[0] ?? last;
   const places = layerNorms ? PLACES[layerNorms]! : (Object.keys(layer.norms) as NormPlace[]);
@@ -198,7 +198,7 @@ export function readChanges(raw: unknown, file: string): PartChanges {
   const unknown = Object.keys(raw).find((field) => !(field in all));
   if (unknown !== undefined) {
     throw new RopewalkError(
-      `${file}: there is no part "${unknown}" to exchange; there are ${Object.keys(all).join(', ')}.`,
+      `${file}: there is no part "${unknown}" to exchange; the parts are ${Object.keys(all).join(', ')}.`,
     );
   }
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as PartChanges;
@@ -214,7 +214,7 @@ export function parseChanges(text: string): PartChanges {
     const [part, word, ...rest] = pair.split('=').map((side) => side.trim());
     if (!part || word === undefined || rest.length > 0) {
       throw new RopewalkError(
-        `${JSON.stringify(pair)} exchanges no part; write part=value, such as norm=LayerNorm.`,
+        `${JSON.stringify(pair)} does not exchange a part; write part=value, such as norm=LayerNorm.`,
       );
     }
     return [part, value(word)];

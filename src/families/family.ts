@@ -40,12 +40,12 @@ export abstract class CausalLM extends Module {
     for (const [, module] of this.walk()) {
       const part = module.describe();
       if (part?.part === 'position' && part.scaling?.type === 'dynamic')
-        return ' (its dynamic RoPE scaling, which is for longer sequences, is not run)';
+        return ' (its dynamic RoPE scaling for longer sequences is not supported)';
     }
     return '';
   }
 
-  /** Token ids of the context → the final, normalised activations `[…, width]`: all stages one after another. */
+  /** Token ids of the context → the final, normalized activations `[…, width]`: all stages one after another. */
   hiddenStates(context: SequenceContext): Tensor {
     const { embed, layers, finish } = this.stages;
     return finish(

@@ -127,6 +127,6 @@ export const hyperclovax = defineFamily<HyperClovaXConfig>({
   withLayers: withRotaryLayers,
   parts,
   names,
-  gguf: { none: 'none of its architectures has both these multipliers and norms behind the branches' },
+  gguf: { none: 'none of its architectures has both these multipliers and norms after the branches' },
   transformersJs: false,
 });

@@ -90,7 +90,7 @@ export function familyByName(name: string): Family {
   const wanted = aliases[plain] ?? plain;
   const family = families.find((candidate) => candidate.name === wanted);
   if (family && changes) return exchange(family, changes);
-  if (!family) throw new RopewalkError(`there is no family "${name}"; there are ${familyNames()}.`);
+  if (!family) throw new RopewalkError(`there is no family "${name}"; the families are ${familyNames()}.`);
   return family;
 }
 
@@ -200,7 +200,7 @@ function textConfig(raw: RawConfig, file: string): RawConfig {
   const own = raw.text_config;
   if (typeof own !== 'object' || own === null || Array.isArray(own)) {
     throw new RopewalkError(
-      `${file}: the field "text_config" must be an object: it is the text part of the model that runs. Take the config.json of the original model.`,
+      `${file}: the field "text_config" must be an object: it describes the text part, which is what runs. Use the original model's config.json.`,
     );
   }
   const shared = SHARED_FIELDS.filter((field) => raw[field] !== undefined);

@@ -201,7 +201,9 @@ async function settle(target: string, onStep: (step: string) => void): Promise<v
     }
     await syncDirectory(dirname(target));
   }
-  throw new RopewalkError(`cannot write ${target}: other processes keep replacing it; let only one write it`);
+  throw new RopewalkError(
+    `cannot write ${target}: other processes keep replacing it; let only one process write it`,
+  );
 }
 
 /** Renames unless another process has renamed it first. */

@@ -164,7 +164,7 @@ describe('a folder', () => {
     writeFileSync(target, '');
     await expect(put('x')).rejects.toThrow(/model: it is a file, not a folder; name another folder/);
     target = join(target, 'inside');
-    await expect(put('x')).rejects.toThrow(/inside: a part of the path is a file/);
+    await expect(put('x')).rejects.toThrow(/inside: part of the path is a file/);
   });
 });
 
@@ -239,7 +239,7 @@ describe('a file', () => {
     chmodSync(folder, 0o755);
     if (error) skip('another user may not run this Node, which lies in a private folder');
     expect(stdout).toBe(
-      `cannot write ${target}: permission denied (EACCES); choose a place that you may use, or change its permissions`,
+      `cannot write ${target}: permission denied (EACCES); choose a location that you may write to, or change its permissions`,
     );
     expect(status).toBe(1);
   });

@@ -30,7 +30,7 @@ export async function* fileBytes(path: string, onBytes?: (bytes: number) => void
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && String(error.code).startsWith('Z_'))) throw error;
     throw new RopewalkError(
-      `${path}: its name ends in .gz, but it is not a whole gzip file (${error.message}); rename it if it is not packed, else pack it again`,
+      `${path}: its name ends in .gz, but it is not a whole gzip file (${error.message}); rename it if it is not compressed, otherwise compress it again`,
       { cause: error },
     );
   } finally {

@@ -25,7 +25,7 @@ export class FileSource implements ByteSource {
   static async open(path: string, name = path): Promise<FileSource> {
     let handle: FileHandle | undefined;
     try {
-      // Before it is opened: opening a pipe would wait for its other end for ever.
+      // Before it is opened: opening a pipe would wait for its other end forever.
       if (!(await stat(path)).isFile()) {
         throw new RopewalkError(`cannot read ${name}: it is not a regular file; name a file`);
       }
@@ -57,8 +57,8 @@ export class FileSource implements ByteSource {
       }
       if (bytesRead === 0) {
         throw new RopewalkError(
-          `cannot read ${this.name}: it ended at byte ${offset + done} and was ${this.size} bytes long when opened; ` +
-            'do not change a file while it is read',
+          `cannot read ${this.name}: it ended at byte ${offset + done} but was ${this.size} bytes long when opened; ` +
+            'do not change a file while it is being read',
         );
       }
       done += bytesRead;

@@ -12,10 +12,10 @@ export const HEAD_BYTES = 64;
 export function inPlaceOf(head: Uint8Array): string | undefined {
   const text = String.fromCharCode(...head.subarray(0, HEAD_BYTES));
   if (text.startsWith(LFS_POINTER)) {
-    return 'it is a pointer of Git LFS, and the file itself is elsewhere; run "git lfs install" and "git lfs pull" in its folder, or get the model by "ropewalk pull"';
+    return 'it is a Git LFS pointer, not the file itself; run "git lfs install" and "git lfs pull" in its folder, or get the model with "ropewalk pull"';
   }
   if (/^\s*<(?:!doctype html|html|head|\?xml)/i.test(text)) {
-    return 'it is a web page, saved in place of the file; take the download link of the file (…/resolve/main/…), or get the model by "ropewalk pull"';
+    return 'it is a web page, saved instead of the file; use its download link (…/resolve/main/…), or get the model with "ropewalk pull"';
   }
   // The length of a sound safetensors header may begin with the same bytes: 640 is 80 02 00 …
   if (head[8] === 0x7b && head.subarray(5, 8).every((byte) => byte === 0)) return undefined;

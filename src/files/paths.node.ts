@@ -14,7 +14,7 @@ export async function filesOfPattern(name: string): Promise<string[] | undefined
   const pattern = process.platform === 'win32' ? name.replaceAll('\\', '/') : name;
   const options = { onlyFiles: true, expandDirectories: false, absolute: isAbsolute(name) };
   const files = await glob(pattern, options);
-  if (files.length === 0) throw new RopewalkError(`no file fits the pattern ${name}; check the path`);
+  if (files.length === 0) throw new RopewalkError(`no file matches the pattern ${name}; check the path`);
   return files.sort();
 }
 

@@ -44,7 +44,7 @@ export interface JobOptions extends FinetuneInput {
   readonly name?: string;
   /** The language that the report shows first; default English. */
   readonly locale?: Locale;
-  /** What is minimised; default cross-entropy. Its graph may have inputs of its own, fed by {@link prepareRows}. */
+  /** What is minimized; default cross-entropy. Its graph may have inputs of its own, fed by {@link prepareRows}. */
   readonly loss?: Loss;
   /** Makes the optimizer, in place of the one that `optimizer` names. */
   readonly createOptimizer?: (parameters: readonly TrainedParameter[]) => Optimizer;

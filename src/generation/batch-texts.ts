@@ -27,7 +27,9 @@ export async function* generateTexts(
 ): AsyncGenerator<TextPiece, void> {
   const all = optionsOfEach(prompts.length, options);
   if (prompts.length > 1 && all.some(({ constraint }) => constraint)) {
-    throw new RopewalkError('a constraint serves one text; give jsonSchema, of which each text has its own.');
+    throw new RopewalkError(
+      'a constraint serves one text; use jsonSchema, which is compiled for each text separately.',
+    );
   }
   if (!decoder.runsBatches) {
     for (const [sequence, prompt] of prompts.entries()) {

@@ -145,18 +145,16 @@ function checkRows(decoder: Decoder, sequences: number): void {
   if (decoder.newCache().rolls) decoder.requireExactActivations('a batch of a model with sliding windows');
   if (sequences <= sameRows) return;
   throw new RopewalkError(
-    `with activations of 8 bits and this block size ${sameRows === 1 ? 'sequences in a batch' : `more than ${sameRows} sequences`} would not have the tokens that they have alone; load the model with blocks of 32 (block: 32), or with exact activations (activations: 'exact').`,
+    `with 8-bit activations and this block size, ${sameRows === 1 ? 'sequences in a batch' : `more than ${sameRows} sequences`} would get other tokens than they get alone; load the model with blocks of 32 (block: 32), or with exact activations (activations: 'exact').`,
   );
 }
 
 function checkBatchOptions(decoder: Decoder, options: BatchOptions & GenerationOptions): void {
   if (options.seen !== undefined) {
-    throw new RopewalkError(
-      'tokens seen belong to a cache; the sequences of a batch begin with their prompts.',
-    );
+    throw new RopewalkError('"seen" belongs to a cache; the sequences of a batch start with their prompts.');
   }
   if (options.speculate !== undefined) {
-    throw new RopewalkError('a batch does not speculate; leave out speculate, or run the sequences alone.');
+    throw new RopewalkError('a batch cannot speculate; omit speculate, or run the sequences one by one.');
   }
   options.prefixCache?.check(decoder);
 }

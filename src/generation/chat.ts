@@ -82,7 +82,7 @@ export async function* generateReply(
   const { prefixCache, maxTokens = REPLY_TOKENS } = options;
   if (prefixCache && options.memory)
     throw new RopewalkError(
-      'a chat keeps its cache in its memory or in a prefix cache; give one of the two.',
+      'a chat keeps its cache either in its memory or in a prefix cache; give only one of the two.',
     );
   const memory = prefixCache ? undefined : (options.memory ?? new ChatMemory(decoder));
   const { tools, documents } = options;
@@ -94,7 +94,7 @@ export async function* generateReply(
   const room = decoder.model.maxPositions - ids.length;
   if (room < 1) {
     throw new RopewalkError(
-      `the chat has ${ids.length} tokens, but the model has ${decoder.model.maxPositions} positions${decoder.model.beyondPositions}; shorten it or begin a new one.`,
+      `the chat has ${ids.length} tokens, but the model has ${decoder.model.maxPositions} positions${decoder.model.beyondPositions}; shorten it or start a new one.`,
     );
   }
   const stopTokens = options.stopTokens ?? chatStopTokens(tokenizer, template);
@@ -153,6 +153,6 @@ export function requireTemplate(tokenizer: Tokenizer, name: string): ChatTemplat
   const template = ChatTemplate.fromConfig(tokenizer.config, `the chat template of ${name}`);
   if (template) return template;
   throw new RopewalkError(
-    said`${name}: it has no chat template ("chat_template" in tokenizer_config.json, or chat_template.jinja); give one (${option('template')}), or take a model that was trained on chats.`,
+    said`${name}: it has no chat template ("chat_template" in tokenizer_config.json, or chat_template.jinja); give one (${option('template')}), or use a model that was trained on chats.`,
   );
 }

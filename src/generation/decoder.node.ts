@@ -36,11 +36,11 @@ export interface DecoderOptions {
   /** Threads of the engine; by default one for small models and one for each core for others. */
   readonly threads?: number | undefined;
   /**
-   * How the weights of products become few bits; 'none' for float32 whatever the checkpoint has. By default a quantised
+   * How the weights of products are quantized; 'none' for float32 whatever the checkpoint has. By default a quantized
    * checkpoint runs in its own bits, and others as they are.
    */
   readonly quantize?: Quantization | 'none' | undefined;
-  /** Activations in products in few bits: see {@link weightSources}. */
+  /** Activations in quantized products: see {@link weightSources}. */
   readonly activations?: 'int8' | 'exact' | undefined;
   /**
    * Set where another model runs between its tokens, such as a draft's: its threads then make room for the other's in

@@ -54,7 +54,7 @@ export class Decoder {
     /**
      * How many rows at once have the numbers that each has alone. Infinity where activations keep their precision: then
      * they differ by the order of sums at most, about 1e-6. 8-bit activations fall on another step where a sum differs in
-     * its last bit, and in a few layers that grows to some per cent of a logit.
+     * its last bit, and in a few layers that grows to some percent of a logit.
      */
     readonly sameRows: number = Number.POSITIVE_INFINITY,
   ) {
@@ -85,7 +85,7 @@ export class Decoder {
   }
 
   /**
-   * A decoder over arrays that go on changing, as those of a training engine: they are read anew in every run, and nothing
+   * A decoder over arrays that keep changing, as those of a training engine: they are read again in every run, and nothing
    * is copied. Slower than {@link create}, since the engine cannot prepare them.
    *
    * @param values every parameter by its path.
@@ -148,7 +148,7 @@ export class Decoder {
   requireExactActivations(what: string): void {
     if (!this.roundsActivations) return;
     throw new RopewalkError(
-      said`${what} runs several tokens at once, and with activations of 8 bits the text would not be the one without it; load the model with exact activations (${option('activations', 'exact')}).`,
+      said`${what} runs several tokens at once, which would change the text with 8-bit activations; load the model with exact activations (${option('activations', 'exact')}).`,
     );
   }
 
@@ -167,7 +167,7 @@ export class Decoder {
   async forwardBatch(ids: ArrayLike<number>, cache: BatchCache): Promise<Float32Array> {
     if (!this.runsBatches) {
       throw new RopewalkError(
-        'this engine, or this model with head sizes that are no multiples of 8, cannot run several sequences at once; run them one after another.',
+        'several sequences at once are not supported by this engine, or by models whose head size is not a multiple of 8; run them one after another.',
       );
     }
     const { positions } = cache;
@@ -251,7 +251,7 @@ function attentionIsFused(model: CausalLM): boolean {
 export function checkPositions(model: CausalLM, length: number): void {
   if (length > model.maxPositions) {
     throw new RopewalkError(
-      `the sequence would be ${length} tokens long, but this model's positions end at ${model.maxPositions}${model.beyondPositions}. Shorten the prompt or ask for fewer tokens.`,
+      `the sequence would be ${length} tokens long, but this model has ${model.maxPositions} positions${model.beyondPositions}. Shorten the prompt or ask for fewer tokens.`,
     );
   }
 }

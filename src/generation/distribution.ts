@@ -51,7 +51,7 @@ export function probabilityOf({ ids, probabilities }: Distribution, id: number):
   return 0;
 }
 
-/** What p has more than q, as a distribution: max(0, p − q), normalised. */
+/** What p has more than q, as a distribution: max(0, p − q), normalized. */
 export function excess(p: Distribution, q: Distribution): Distribution {
   const others = new Map<number, number>();
   for (let i = 0; i < q.ids.length; i++) others.set(q.ids[i]!, q.probabilities[i]!);

@@ -77,6 +77,6 @@ export function encodePrompt(tokenizer: Tokenizer, prompt: string, bos: number |
   if (ids.length > 0) return ids;
   const first = bos ?? tokenizer.bosId ?? tokenizer.eosId;
   if (first === undefined)
-    throw new RopewalkError('the prompt is empty and the model has no token that begins a text.');
+    throw new RopewalkError('the prompt is empty and the model has no bos token to start from.');
   return [first];
 }

@@ -21,7 +21,7 @@ export interface GenerationOptions extends SamplingOptions {
   /** What the new text must be: it serves one text, and generation ends where it is `finished`. */
   readonly constraint?: TokenConstraint;
   /**
-   * Guesses several tokens ahead and checks them in one run: `lookup` continues as the same tokens went on before, `draft`
+   * Guesses several tokens ahead and checks them in one run: `lookup` continues as the same tokens continued before, `draft`
    * asks a smaller model with the same tokenizer. The tokens are distributed exactly as without; greedily, and by
    * `lookup` for equal seeds, they are the same ones (up to ties within the rounding of sums).
    */
@@ -57,7 +57,7 @@ export async function* generateTokens(
   }
   if (cache || seen.length > 0) {
     throw new RopewalkError(
-      'a prefix cache brings the cache itself; it cannot be combined with another or with tokens seen.',
+      'a prefix cache provides the cache itself; it cannot be combined with another cache or with "seen".',
     );
   }
   prefixCache.check(decoder);

@@ -21,14 +21,14 @@ export interface Abortable {
 
 /** As {@link TextOptions}, but for programs of the caller's, which cannot be sent to another thread. */
 export type ModelTextOptions = Omit<TextOptions, 'constraint' | 'seen' | 'prefixCache' | 'speculate'> & {
-  /** Guesses that the text goes on as it went on before: see `GenerationOptions`. */
+  /** Guesses that the text continues as it did before: see `GenerationOptions`. */
   readonly speculate?: 'lookup';
 };
 
 export type ModelTokenOptions = Omit<ModelTextOptions, 'stop' | 'jsonSchema'>;
 
 export interface ModelChatOptions extends Omit<ChatOptions, 'memory' | 'prefixCache' | 'speculate'> {
-  /** Guesses that the text goes on as it went on before: see `GenerationOptions`. */
+  /** Guesses that the text continues as it did before: see `GenerationOptions`. */
   readonly speculate?: 'lookup';
   /** The Jinja source of a chat template instead of the model's own, or the name of another one of the model's (`rag`). */
   readonly template?: string;

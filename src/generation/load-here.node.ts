@@ -36,7 +36,9 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
     const { family, stopTokens, sampling, warnings } = opened;
     const tokenizer = await tokenizerOf(opened.checkpoint);
     if (!tokenizer) {
-      throw new RopewalkError(`${idOrPath}: it has no tokenizer.json, which turns text into tokens; add it.`);
+      throw new RopewalkError(
+        `${idOrPath}: it has no tokenizer.json, which is needed to tokenize text; add it.`,
+      );
     }
     const watched = (share: number) => {
       signal?.throwIfAborted();

@@ -65,7 +65,7 @@ export interface ModelParts {
   readonly sequences?: number | undefined;
 }
 
-/** A model that runs in this thread: every run blocks it, and between two runs the event loop goes on. */
+/** A model that runs in this thread: every run blocks it; between runs the event loop continues. */
 export class LocalModel implements LanguageModel {
   readonly family: Family;
   readonly config: CommonConfig;
@@ -215,7 +215,7 @@ export class LocalModel implements LanguageModel {
       const open = this.#openTaps;
       if (!open) {
         throw new RopewalkError(
-          'this model was made without its weights at hand; make it by load or loadHere, or use a TapRunner.',
+          'this model was created without access to its weights; use load or loadHere, or a TapRunner.',
         );
       }
       this.#taps ??= open().catch((error: unknown) => {

@@ -55,7 +55,7 @@ function checkLogits(logits: Float32Array): void {
   for (let i = 0; i < logits.length; i++) {
     // Not so for NaN and +Infinity.
     if (logits[i]! < Number.POSITIVE_INFINITY) continue;
-    throw new RopewalkError('the model gave logits that are not numbers; its weights are damaged.');
+    throw new RopewalkError('the model produced logits that are NaN; its weights are damaged.');
   }
 }
 

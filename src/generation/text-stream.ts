@@ -85,6 +85,7 @@ function constraintOf(tokenizer: Tokenizer, options: TextOptions): TokenConstrai
   if (jsonSchema === undefined) return constraint;
   if (constraint)
     throw new RopewalkError('jsonSchema is a constraint; it cannot be combined with another one.');
-  if (stop) throw new RopewalkError('jsonSchema says where the text ends; it cannot be combined with stop.');
+  if (stop)
+    throw new RopewalkError('jsonSchema determines where the text ends; it cannot be combined with stop.');
   return compileJsonSchema(jsonSchema, tokenizer).constraint({ maxTokens, stopTokens });
 }

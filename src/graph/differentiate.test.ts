@@ -148,7 +148,7 @@ describe('is refused:', () => {
 
   it('a way through what has no derivative, but not beside it', () => {
     expect(() => differentiate(sum(reduceMax(x, [1])), [x])).toThrow(
-      'reduceMax: has no derivative, and the loss depends on a trained value through it.',
+      'reduceMax: it has no derivative, but the loss depends on a trained value through it.',
     );
     const other = input('other', 'float32', [2, 1]);
     expect(differentiate(sum(mul(reduceMax(x, [1]), other)), [other])[0]).toBeDefined();
@@ -163,7 +163,7 @@ describe('is refused:', () => {
   it('a way through an output that only serves a derivative', () => {
     const [, inverse] = apply(rmsNormOp, [x, constant([1, 1, 1], [3])], { epsilon: 1e-6 });
     expect(() => differentiate(sum(inverse!), [x])).toThrow(
-      /rmsNorm: has no derivative through its output 1, which the loss uses/,
+      /rmsNorm: it has no derivative through its output 1, which the loss uses/,
     );
   });
 });

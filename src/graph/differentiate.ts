@@ -23,7 +23,7 @@ export function differentiate(
 ): (Tensor | undefined)[] {
   if (seed && !(sameShape(seed.shape, loss.shape) && seed.dtype === loss.dtype)) {
     throw new RopewalkError(
-      `differentiate: the seed is ${seed.dtype}${shapeText(seed.shape)}, but what it belongs to ${loss.dtype}${shapeText(loss.shape)}.`,
+      `differentiate: the seed is ${seed.dtype}${shapeText(seed.shape)}, but its output is ${loss.dtype}${shapeText(loss.shape)}.`,
     );
   }
   if ((loss.rank !== 0 && !seed) || loss.dtype !== 'float32') {
@@ -67,7 +67,7 @@ function backward(node: Node, gradients: ReadonlyMap<Tensor, Tensor>, active: Re
   const beyond = given.slice(operator.primaryOutputs ?? given.length).findIndex((gradient) => gradient);
   if (beyond >= 0) {
     throw new RopewalkError(
-      `${operator.name}: has no derivative through its output ${(operator.primaryOutputs ?? 0) + beyond}, which the loss uses.`,
+      `${operator.name}: it has no derivative through its output ${(operator.primaryOutputs ?? 0) + beyond}, which the loss uses.`,
     );
   }
   const wanted = inputs.map((tensor) => active.has(tensor));
@@ -75,6 +75,6 @@ function backward(node: Node, gradients: ReadonlyMap<Tensor, Tensor>, active: Re
     return operator.differentiate({ inputs, outputs, gradients: given, wanted, attributes });
   }
   throw new RopewalkError(
-    `${operator.name}: has no derivative, and the loss depends on a trained value through it.`,
+    `${operator.name}: it has no derivative, but the loss depends on a trained value through it.`,
   );
 }

@@ -117,7 +117,7 @@ export function shapeText(shape: Shape): string {
 export function staticShape(shape: Shape, who: string): number[] {
   return shape.map((dim) => {
     if (typeof dim === 'number') return dim;
-    throw new RopewalkError(`${who} needs sizes known in advance, but the shape is ${shapeText(shape)}.`);
+    throw new RopewalkError(`${who} needs a static shape, but the shape is ${shapeText(shape)}.`);
   });
 }
 

@@ -32,7 +32,7 @@ const inputsOf = (outputs: readonly Tensor[]) =>
   topologicalOrder(outputs).filter(({ operator }) => operator.name === 'input');
 const nameOf = (tensor: Tensor) => (tensor.node.attributes as InputAttributes).name;
 
-/** Values for every input, the same for the same name. */
+/** Values forevery input, the same for the same name. */
 function feeds(outputs: readonly Tensor[], known: ReadonlyMap<string, Values>): Map<Tensor, Values> {
   return new Map(
     inputsOf(outputs).map(({ outputs: [tensor] }) => [tensor!, known.get(nameOf(tensor!))!] as const),

@@ -15,7 +15,7 @@ export type Attributes = object;
 /** The attributes of an operator that has none. */
 export type None = Record<never, never>;
 
-/** A weight in few bits, by the names of its initialisers: see `QuantizedMatrix` in the onnx room. */
+/** A quantized weight, by the names of its initializers: see `QuantizedMatrix` in the onnx room. */
 export interface QuantizedWeight {
   readonly rows: number;
   readonly columns: number;
@@ -47,7 +47,7 @@ export interface Emitter {
   ): string[];
   /** A small constant, stored once however often it is asked for. */
   constant(dtype: DType, shape: readonly number[], data: ArrayLike<number>): string;
-  /** Set when this value is a weight in few bits: it has no float32 form then. */
+  /** Set when this value is a quantized weight: it has no float32 form then. */
   quantized(value: string): QuantizedWeight | undefined;
   /** Whether anything reads this output, so that optional ones need not be computed. */
   isUsed(tensor: Tensor): boolean;
@@ -105,7 +105,7 @@ export interface Operator<A extends Attributes = Attributes> {
   readonly cheap?: boolean;
   /** The tensor that it equals where it changes nothing: x + 0, a transpose undone. */
   identity?(inputs: readonly Tensor[], attributes: A): Tensor | undefined;
-  /** The input, by number, that may be a weight in few bits, and that engines pack where it is a weight. */
+  /** The index of the input that may be a quantized weight, and that engines pack if it is a weight. */
   readonly packedInput?: number;
   /** What the property tests try it on. */
   readonly examples: readonly Example<A>[];

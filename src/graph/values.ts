@@ -1,6 +1,6 @@
 import { sizeOf } from './dims.ts';
 
-/** A concrete array in float64, whatever its dtype in the graph: the yardstick that the engine is held to. */
+/** A concrete array in float64, whatever its dtype in the graph: the reference for the engine. */
 export interface Values {
   readonly shape: readonly number[];
   readonly data: Float64Array;

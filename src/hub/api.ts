@@ -36,7 +36,7 @@ export async function fetchListing(connection: Connection, id: string, revision:
         json = JSON.parse(text);
       } catch {
         throw new RequestError(
-          `${name} does not answer as a hub does (no JSON); check HF_ENDPOINT, and whether this network asks you to log in`,
+          `${name} does not answer like a hub (no JSON); check HF_ENDPOINT, and whether this network requires a login`,
           'final',
         );
       }
@@ -47,7 +47,7 @@ export async function fetchListing(connection: Connection, id: string, revision:
   );
   if (isCommit(revision) && listing.commit !== revision) {
     throw new RequestError(
-      `${name} gives commit ${listing.commit} of ${id} for commit ${revision}; refused`,
+      `${name} returned commit ${listing.commit} of ${id} for commit ${revision}; refused`,
       'final',
     );
   }
@@ -68,8 +68,8 @@ export async function describeFile(
   const { path } = file;
   const wrong = (what: string) =>
     new RequestError(
-      `${connection.endpoint} gives neither in its list nor in front of ${id}/${path} ${what}, so what comes could not ` +
-        'be checked; check HF_ENDPOINT, or take another mirror',
+      `${connection.endpoint} provides ${what} neither in its list nor with ${id}/${path}, so the download could not ` +
+        'be verified; check HF_ENDPOINT, or use another mirror',
       'final',
     );
   return withRetries(
@@ -100,7 +100,7 @@ export async function describeFile(
 
 function anotherVersion(connection: Connection, id: string, path: string): RequestError {
   return new RequestError(
-    `${connection.endpoint} gives another version of ${id}/${path} than it listed; try again`,
+    `${connection.endpoint} returned another version of ${id}/${path} than it listed; try again`,
     'final',
   );
 }
@@ -134,7 +134,7 @@ export async function openFile(
   if (encoding !== 'identity') {
     reply.close();
     throw new RequestError(
-      `${connection.endpoint} sends ${path} as ${encoding}, which was not asked for; refused`,
+      `${connection.endpoint} sent ${path} as ${encoding}, which was not requested; refused`,
       'final',
     );
   }
@@ -163,7 +163,7 @@ function statusError(
   const thing = kindOf(connection) === 'datasets' ? 'data set' : 'model';
   const what = path === undefined ? `"${id}"` : `"${path}" of "${id}"`;
   if (status === 429 || status === 408 || status >= 500) {
-    const why = status === 429 ? 'too many requests: it asks to wait' : 'trouble of its own';
+    const why = status === 429 ? 'too many requests: it asks you to wait' : 'a server error';
     const waitMs = retryAfter(headers.get('retry-after'));
     return new RequestError(
       `${endpoint} answered ${status} for ${what} (${why}); try again later`,
@@ -179,18 +179,18 @@ function statusError(
   const page = `${endpoint}${pathOf(connection, id)}`;
   const giveToken =
     token === undefined
-      ? `give a token of your account: set HF_TOKEN (tokens are made on ${endpoint}/settings/tokens), or store one with "hf auth login"`
-      : 'the token that is set must belong to that account and may have to be allowed to read gated models';
+      ? `provide a token of your account: set HF_TOKEN (create one at ${endpoint}/settings/tokens), or store one with "hf auth login"`
+      : 'make sure that the token in use belongs to that account and may read gated models';
   if (status === 403 || (status === 401 && code === 'GatedRepo')) {
-    return final(`"${id}" is gated (${status}): log in and accept its licence on ${page}, then ${giveToken}`);
+    return final(`"${id}" is gated (${status}): log in and accept its license on ${page}, then ${giveToken}`);
   }
   if (status === 401) {
     const why =
       token === undefined
         ? 'it does not exist, is private or is gated'
-        : `the token is not accepted, or the ${thing} does not exist or is private`;
+        : `the token was rejected, or the ${thing} does not exist or is private`;
     return final(
-      `${endpoint} does not give ${what} (401): ${why}; check the name, accept the licence on ${page} if it asks for it, then ${giveToken}`,
+      `${endpoint} denied access to ${what} (401): ${why}; check the name, accept the license on ${page} if required, then ${giveToken}`,
     );
   }
   if (status === 404) {

@@ -50,7 +50,7 @@ export async function fetchBlob(file: RemoteFile, place: BlobPlace, options: Blo
   }
 }
 
-/** Another process, which took us for dead, goes on with our partial file. */
+/** Another process assumed that we were dead and took over our partial file. */
 class TakenOver extends RopewalkError {}
 
 async function fetchOnce(file: RemoteFile, place: BlobPlace, options: BlobOptions): Promise<void> {
@@ -110,7 +110,7 @@ async function receive(partial: PartialFile, file: RemoteFile, { open, onBytes =
         if (partial.position + piece.byteLength > file.size) {
           await partial.discard();
           throw new RequestError(
-            `${file.path}: the server sends more than its ${file.size} bytes; refused`,
+            `${file.path}: the server sent more than its ${file.size} bytes; refused`,
             'final',
           );
         }
@@ -123,7 +123,7 @@ async function receive(partial: PartialFile, file: RemoteFile, { open, onBytes =
     }
     if (partial.position < file.size) {
       throw new RequestError(
-        `${file.path} broke off at byte ${partial.position} of ${file.size}; try again: what came is kept`,
+        `${file.path} stopped at byte ${partial.position} of ${file.size}; try again: the download will resume`,
         'passing',
       );
     }
@@ -135,12 +135,12 @@ async function receive(partial: PartialFile, file: RemoteFile, { open, onBytes =
   if (continued) throw new RequestError(`${file.path} does not have the hash ${file.hash}`, 'passing');
   await partial.discard();
   throw new RopewalkError(
-    `${file.path}: what came does not have the hash ${file.hash} that the hub gives for it; it was damaged on the way ` +
-      'or changed, and is not kept: try again',
+    `${file.path}: the download does not have the hash ${file.hash} that the hub lists for it; it was damaged on the way ` +
+      'or changed, and was discarded: try again',
   );
 }
 
-/** Whether `Content-Range` says that the bytes go on at `from`, of a file of that size. */
+/** Whether `Content-Range` says that the bytes continue at `from`, in a file of that size. */
 function continues(range: string | null, from: number, size: number): boolean {
   const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(range ?? '') ?? [];
   return Number(start) === from && (total === '*' || Number(total) === size);
@@ -288,7 +288,7 @@ class PartialFile {
    */
   async #checkMine(): Promise<void> {
     const mine = await stat(this.#path).catch(() => undefined);
-    if (!mine) throw new TakenOver(`${this.#file.path}: another process took its download over`);
+    if (!mine) throw new TakenOver(`${this.#file.path}: another process took over its download`);
   }
 
   async close(): Promise<void> {

@@ -54,7 +54,7 @@ async function withoutRef(cache: ModelCache, id: string, revision: string, wish:
   }
   if (complete.size === 1) return { path: [...complete.values()][0]!, complete: false, missing: [] };
   if (complete.size === 0) return nothing;
-  const missing = `which of the commits ${[...complete.keys()].join(', ')} is ${revision} (give one as @commit)`;
+  const missing = `which of the commits ${[...complete.keys()].join(', ')} is ${revision} (choose one with @commit)`;
   return { complete: false, missing: [missing] };
 }
 

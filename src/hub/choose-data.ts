@@ -3,7 +3,7 @@ import { RopewalkError } from '../errors.ts';
 /** Endings of data files, and files of those endings that describe the data rather than being them. */
 const ENDING = /\.(?:(?:jsonl|ndjson|json|csv|tsv|txt)(?:\.gz)?|parquet)$/i;
 const DESCRIPTION =
-  /(?:^|\/)(?:dataset_infos?|dataset_dict|state|croissant|metadata|config)\.json$|(?:^|\/)(?:readme|license|licence|notice|requirements)\.txt$/i;
+  /(?:^|\/)(?:dataset_infos?|dataset_dict|state|croissant|metadata|config)\.json$|(?:^|\/)(?:readme|license|license|notice|requirements)\.txt$/i;
 
 /** The words by which names of files and folders tell a split, as Python's `datasets` reads them. */
 const SPLITS = {
@@ -54,7 +54,7 @@ export function chooseDataFiles(
   const how = isFolder
     ? `name one, or a folder, by its path (${id}/FILE)`
     : `name one, or a folder, as ${id}:FILE`;
-  throw new RopewalkError(`${id}: which of its files to train on is not clear; ${how}: ${has}`);
+  throw new RopewalkError(`${id}: it is not clear which of its files to train on; ${how}: ${has}`);
 }
 
 /** The split that a path tells, by its folders, else by the file's name; undefined where it tells none, or two. */

@@ -96,10 +96,10 @@ function fileNamed(file: string, all: ReadonlySet<string>, ggufs: readonly GgufF
   if (fitting.length > 1) throw several(`${id} has several GGUF files of ${file}`, fitting, id);
   if (!isGguf && all.has(file)) {
     throw new RopewalkError(
-      `${id}: "${file}" is not a GGUF file; only those are chosen by name: leave it out for the safetensors weights`,
+      `${id}: "${file}" is not a GGUF file; only GGUF files are chosen by name: omit it to get the safetensors weights`,
     );
   }
-  const choices = ggufs.length > 0 ? `it has ${listed(ggufs)}` : 'it has no GGUF files; leave the name out';
+  const choices = ggufs.length > 0 ? `it has ${listed(ggufs)}` : 'it has no GGUF files; omit the name';
   throw new RopewalkError(`${id} has no ${isGguf ? 'file' : 'GGUF file of'} "${file}"; ${choices}`);
 }
 
@@ -111,7 +111,10 @@ export function hasQuantization(path: string, quantization: string): boolean {
 }
 
 function several(what: string, files: readonly GgufFile[], id: string): SeveralFilesError {
-  return new SeveralFilesError(`${what}; choose one, as ${id}:FILE or ${id}:Q4_K_M: ${listed(files)}`, files);
+  return new SeveralFilesError(
+    `${what}; choose one with ${id}:FILE or ${id}:Q4_K_M: ${listed(files)}`,
+    files,
+  );
 }
 
 function listed(files: readonly GgufFile[]): string {
@@ -137,19 +140,19 @@ function chooseGguf(file: string, all: ReadonlySet<string>, id: string): Choice 
   const missing = parts.find((part) => !all.has(part));
   if (missing !== undefined) {
     throw new RopewalkError(
-      `${id}: ${file} is one of ${parts.length} parts, and ${missing} is not there; choose another file or revision`,
+      `${id}: ${file} is one of ${parts.length} parts, and ${missing} is missing; choose another file or revision`,
     );
   }
   return { files: parts, gguf: parts[0]! };
 }
 
 function nothing(id: string, all: ReadonlySet<string>, safetensors: boolean): string {
-  if (safetensors) return `${id}: it has weights, but no ${CONFIG_FILE}; this is not a model that can be run`;
+  if (safetensors) return `${id}: it has weights, but no ${CONFIG_FILE}; it is not a model that can be run`;
   const pickle = [...all].find((path) => /\.(bin|pt|pth|ckpt)$/.test(path));
   if (pickle) {
     return (
       `${id}: its weights are in ${pickle}, a Python pickle, which can run code and is never downloaded; ` +
-      'choose a model with safetensors or GGUF weights (the pages of many models offer a converted revision, refs/pr/N)'
+      'choose a model with safetensors or GGUF weights (many models have a converted revision, refs/pr/N)'
     );
   }
   return `${id}: it has neither ${WEIGHTS_FILE}, ${WEIGHTS_INDEX} nor a GGUF file; choose another model`;
@@ -172,7 +175,7 @@ export function shardsOf(index: unknown, name: string): string[] {
   for (const shard of Object.values(map) as unknown[]) {
     if (typeof shard !== 'string' || !isPlainName(shard) || !shard.endsWith('.safetensors')) {
       throw new RopewalkError(
-        `${name}: it names the shard ${JSON.stringify(shard)}, which is not a safetensors file beside it; ` +
+        `${name}: it names the shard ${JSON.stringify(shard)}, which is not a safetensors file in the same folder; ` +
           'refused: do not trust this model',
       );
     }

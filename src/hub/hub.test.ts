@@ -97,7 +97,7 @@ describe('ids', () => {
       ['https://huggingface.co/org/name/constructor/main', /not the page of a model/],
       ['https://huggingface.co/org/name/tree/main/sub', /the page of a folder/],
       ['https://huggingface.co/org/..', /not the address of a model/],
-      ['https://huggingface.co/%', /not an address that can be read/],
+      ['https://huggingface.co/%', /not a valid address/],
       ['https://huggingface.co.evil.example/org/name', /not an address of https:\/\/huggingface\.co/],
       ['https://example.com/model.gguf', /download it and give its path/],
     ];

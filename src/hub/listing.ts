@@ -31,7 +31,7 @@ export function parseListing(json: unknown, server: string): Listing {
     new RopewalkError(
       `${server}: its list of files ${what}; refused: check HF_ENDPOINT, and the model's page`,
     );
-  if (!isRecord(json) || !Array.isArray(json.siblings)) throw wrong('is not one that a hub gives');
+  if (!isRecord(json) || !Array.isArray(json.siblings)) throw wrong('is not in the format of a hub');
   if (typeof json.sha !== 'string' || !isCommit(json.sha)) {
     throw wrong(`names the commit ${show(json.sha)}, which is not 40 hexadecimal digits`);
   }
@@ -39,7 +39,7 @@ export function parseListing(json: unknown, server: string): Listing {
   for (const sibling of json.siblings as unknown[]) {
     if (!isRecord(sibling) || typeof sibling.rfilename !== 'string') throw wrong('has a file without a name');
     const path = sibling.rfilename;
-    if (!isSafePath(path)) throw wrong(`has ${show(path)}, which would lead out of its folder`);
+    if (!isSafePath(path)) throw wrong(`has ${show(path)}, which would escape its folder`);
     const lfs = isRecord(sibling.lfs) ? sibling.lfs : undefined;
     const hash = lfs ? lfs.sha256 : sibling.blobId;
     const size = lfs ? lfs.size : sibling.size;
@@ -48,10 +48,10 @@ export function parseListing(json: unknown, server: string): Listing {
       continue;
     }
     if (typeof hash !== 'string' || !isBlobHash(hash)) {
-      throw wrong(`gives ${show(path)} the hash ${show(hash)}, which is none`);
+      throw wrong(`gives ${show(path)} the invalid hash ${show(hash)}`);
     }
     if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
-      throw wrong(`gives ${show(path)} the size ${show(size)}, which is none`);
+      throw wrong(`gives ${show(path)} the invalid size ${show(size)}`);
     }
     files.set(path, { path, size, hash });
   }

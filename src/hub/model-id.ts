@@ -83,7 +83,7 @@ function parseAddress(text: string, path: string, kind: RepositoryKind): ModelId
   try {
     parts = path.split('/').map(decodeURIComponent);
   } catch {
-    throw refused('is not an address that can be read');
+    throw refused('is not a valid address');
   }
   if (kind === 'datasets') {
     if (parts.shift() !== 'datasets') throw refused('is not the address of a data set');

@@ -60,7 +60,7 @@ export async function pullDatasetWith(
   if (settings.offline) {
     throw new NotCachedError(
       `the data set ${id} (revision ${revision}) is not complete in the cache ${settings.cache}: missing ${someOf(cached.missing)}; ` +
-        'this is offline: unset HF_HUB_OFFLINE and pull it with a network',
+        'offline mode is on: unset HF_HUB_OFFLINE and pull it with a network',
     );
   }
   const connection: Connection = {

@@ -52,7 +52,7 @@ const FILES_AT_ONCE = 4;
  *
  * @param id `org/name`, `org/name@revision`, `org/name:file.gguf`, `org/name:Q4_K_M`, or the address of its page
  * @returns the snapshot's folder, or the GGUF file in it
- * @throws RopewalkError saying what to do: the id or the revision does not exist, the licence is not accepted, nothing
+ * @throws RopewalkError saying what to do: the id or the revision does not exist, the license is not accepted, nothing
  * answers, the disk is full, a hash is wrong …
  */
 export async function pullModel(id: string, options: PullOptions = {}): Promise<string> {
@@ -86,7 +86,7 @@ export async function pullWith(model: ModelId, options: PullOptions, timing?: Ti
   if (settings.offline) {
     throw new NotCachedError(
       `${id} (revision ${revision}) is not complete in the cache ${settings.cache}: missing ${someOf(cached.missing)}; ` +
-        'this is offline: unset HF_HUB_OFFLINE and pull it with a network',
+        'offline mode is on: unset HF_HUB_OFFLINE and pull it with a network',
     );
   }
   const connection: Connection = { ...settings, timing: timing ?? settings.timing, signal };
@@ -139,7 +139,7 @@ export async function download(
       const file = files.get(shard);
       if (!file)
         throw new RopewalkError(
-          `${id}: ${index.path} names ${shard}, which is not there; choose another revision`,
+          `${id}: ${index.path} names ${shard}, which is missing; choose another revision`,
         );
       wanted.push(await describe(file));
     }
@@ -178,7 +178,7 @@ async function checkSpace(cache: ModelCache, files: readonly RemoteFile[]): Prom
   const free = await freeBytes(cache.blobs);
   if (free === undefined || needed <= free + ((await cache.partialBytes()) ?? 0)) return;
   throw new RopewalkError(
-    `${cache.blobs}: the disk is full: ${readableSize(needed)} are to be downloaded and ${readableSize(free)} are free; ` +
+    `${cache.blobs}: the disk is full: the download needs ${readableSize(needed)}, and ${readableSize(free)} are free; ` +
       'free some space, or name a folder on another disk in HF_HUB_CACHE',
   );
 }
@@ -200,6 +200,6 @@ export function one(
 ): string | undefined {
   if (inId === undefined || inOptions === undefined || inId === inOptions) return inId ?? inOptions;
   throw new RopewalkError(
-    `the id asks for the ${what} "${inId}" and the options for "${inOptions}"; give one of them`,
+    `the id requests the ${what} "${inId}" and the options request "${inOptions}"; give only one of them`,
   );
 }

@@ -172,7 +172,7 @@ export async function readAll(reply: Reply, most: number, name: string): Promise
 export function redirected(from: URL, location: string, endpoint: string): URL {
   const refused = (why: string) =>
     new RequestError(`${from.host} redirects ${why}; refused: check HF_ENDPOINT`, 'final');
-  if (!URL.canParse(location, from)) throw refused('to something that is no address');
+  if (!URL.canParse(location, from)) throw refused('to an invalid address');
   const to = new URL(location, from);
   if (to.protocol !== 'https:' && to.protocol !== 'http:')
     throw refused(`to ${to.protocol} instead of https:`);
@@ -206,12 +206,12 @@ const UNREACHABLE = [
 function proxyError(status: number, host: string, proxy = 'the proxy'): RequestError {
   if (status === 407) {
     return new RequestError(
-      `${proxy} asks for a name and a password (407); set the variable as http://name:password@host:port`,
+      `${proxy} requires a name and a password (407); set the variable as http://name:password@host:port`,
       'final',
     );
   }
   return new RequestError(
-    `${proxy} does not connect to ${host} (${status}); check that variable, or NO_PROXY for hosts to be reached directly`,
+    `${proxy} does not connect to ${host} (${status}); check that variable, or list hosts to reach directly in NO_PROXY`,
     status >= 500 ? 'unreachable' : 'final',
   );
 }
@@ -235,14 +235,14 @@ function requestError(
   if (UNREACHABLE.includes(code)) {
     const text =
       proxy === undefined
-        ? `cannot reach ${host} (${code}); check the network, HF_ENDPOINT, or HTTPS_PROXY where there is a proxy`
-        : `cannot reach ${host} through ${proxy} (${code}); check that variable, or NO_PROXY for hosts to be reached directly`;
+        ? `cannot reach ${host} (${code}); check the network, HF_ENDPOINT, or HTTPS_PROXY if there is a proxy`
+        : `cannot reach ${host} through ${proxy} (${code}); check that variable, or list hosts to reach directly in NO_PROXY`;
     return new RequestError(text, 'unreachable', { cause });
   }
   if (/CERT|SELF_SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL/.test(code)) {
-    const text = `cannot trust ${host} (${code}): its certificate is not valid here; check the clock, or name a proxy's certificate in NODE_EXTRA_CA_CERTS`;
+    const text = `cannot trust ${host} (${code}): its certificate is not valid here; check the clock, or add a proxy's certificate with NODE_EXTRA_CA_CERTS`;
     return new RequestError(text, 'final', { cause });
   }
-  const text = `the connection to ${host} was cut (${code || cause.message}); try again: what came is kept`;
+  const text = `the connection to ${host} was interrupted (${code || cause.message}); try again: the download will resume`;
   return new RequestError(text, 'passing', { cause });
 }

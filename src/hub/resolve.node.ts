@@ -23,7 +23,7 @@ export async function resolveModel(idOrPath: string, options: PullOptions = {}):
   const model = repositoryNamed(idOrPath, 'models', options);
   if (!model) {
     throw new RopewalkError(
-      `${shown}: no such file or folder (${resolve(idOrPath)}), nor the id of a model on the hub, ` +
+      `${shown}: no such file or folder (${resolve(idOrPath)}), and not the id of a model on the hub, ` +
         'which looks like google/gemma-2-2b-it; check the path',
     );
   }

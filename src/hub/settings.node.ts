@@ -41,7 +41,7 @@ export function hubSettings(options: HubOptions = {}, env: Environment = process
   const token = checkToken(given ?? readToken(path('HF_TOKEN_PATH') ?? join(home, 'token')));
   if (token !== undefined && endpoint.startsWith('http:') && !isLoopbackHttp(new URL(endpoint))) {
     throw new RopewalkError(
-      `the token would travel to ${endpoint} without encryption; use https in HF_ENDPOINT, or unset HF_TOKEN`,
+      `the token would be sent to ${endpoint} without encryption; use https in HF_ENDPOINT, or unset HF_TOKEN`,
     );
   }
   return {
@@ -109,9 +109,7 @@ function checkToken(text: string | undefined): string | undefined {
   const token = text?.trim();
   if (token === undefined || token === '') return undefined;
   if (/^[\x21-\x7e]+$/.test(token)) return token;
-  throw new RopewalkError(
-    'the token has characters that no token has; copy it again into HF_TOKEN or the token file',
-  );
+  throw new RopewalkError('the token has invalid characters; copy it again into HF_TOKEN or the token file');
 }
 
 function readToken(path: string): string | undefined {
@@ -121,4 +119,11 @@ function readToken(path: string): string | undefined {
     if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined;
     throw fileError(error, 'read the token', path);
   }
+}
+
+/** The id of one file of the repository that another id names: `org/name@main` and `a.gguf` make `org/name@main:a.gguf`. */
+export function idOfFile(id: string, file: string): string {
+  const named = repositoryNamed(id, 'models');
+  if (!named) throw new RopewalkError(`${id} names no repository of the hub.`);
+  return `${named.id}${named.revision === undefined ? '' : `@${named.revision}`}:${file}`;
 }

@@ -80,7 +80,7 @@ function positionBlock(model: NamedModel, turned: boolean): Block | undefined {
   const { kind, theta, scaling } = position;
   const title = valueLabels[kind];
   const where: Bilingual = turned
-    ? { en: 'turns queries and keys', ko: '쿼리와 키를 회전' }
+    ? { en: 'rotates queries and keys', ko: '쿼리와 키를 회전' }
     : { en: 'added to the embedding', ko: '임베딩에 더함' };
   const local = localPosition?.theta;
   const base = turned && theta !== undefined ? [same(`θ = ${whole(theta)}`)] : [];
@@ -150,7 +150,7 @@ function attentionBlock(summary: ModelSummary, { attentions }: ModelParts): Bloc
   );
   const kind = attentionKind(summary);
   return {
-    title: capitalised(kind),
+    title: capitalized(kind),
     details,
     sort: [kind.en, summary.branchScale !== 1, ...distinct(sorts)].join(' '),
   };
@@ -201,6 +201,6 @@ function capBlock({ finalSoftcap: cap }: ModelSummary): Block | undefined {
   };
 }
 
-function capitalised({ en, ko }: Bilingual): Bilingual {
+function capitalized({ en, ko }: Bilingual): Bilingual {
   return { en: en.charAt(0).toUpperCase() + en.slice(1), ko };
 }

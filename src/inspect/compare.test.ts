@@ -21,7 +21,7 @@ describe('compare', () => {
     expect(lines(families!.rows)).toEqual([
       ['Architecture', 'decoder', 'decoder', 'decoder', 'decoder'],
       ['Position encoding', 'sinusoidal PE', 'RoPE', 'RoPE', 'RoPE'],
-      ['Normalisation', 'LayerNorm', 'RMSNorm', 'RMSNorm', 'RMSNorm'],
+      ['Normalization', 'LayerNorm', 'RMSNorm', 'RMSNorm', 'RMSNorm'],
       ['Attention', 'multi-head attention', 'multi-head attention', local, grouped],
       ['Activation', 'ReLU', 'GeGLU', 'GeGLU', 'SwiGLU'],
       ['Training data', '4.5M + 36M sentence pairs', 'about 6T tokens', 'about 13T tokens', '15T tokens'],
@@ -30,7 +30,7 @@ describe('compare', () => {
     expect(lines(generations!.rows)).toEqual([
       ['Attention', 'multi-head attention', local],
       ['Training', 'next-token prediction', 'knowledge distillation (2B, 9B), next-token prediction (27B)'],
-      ['Normalisation', 'RMSNorm', 'RMSNorm'],
+      ['Normalization', 'RMSNorm', 'RMSNorm'],
       ['Logits', 'uncapped', 'capped in attention and in the last layer'],
       ['Sizes', '2B, 7B', '2B, 9B, 27B'],
     ]);
@@ -45,11 +45,11 @@ describe('compare', () => {
       [
         'Position encoding',
         'RoPE',
-        'RoPE, a base each for global and local layers',
+        'RoPE, with separate bases for global and local layers',
         'RoPE',
         'RoPE in local layers, none in global ones',
       ],
-      ['Normalisation', 'RMSNorm', 'RMSNorm', 'RMSNorm', 'RMSNorm'],
+      ['Normalization', 'RMSNorm', 'RMSNorm', 'RMSNorm', 'RMSNorm'],
       ['Attention', mixed(grouped), mixed('multi-query attention'), grouped, mixed(grouped)],
       ['Activation', 'GeGLU', 'GeGLU', 'SwiGLU', 'SwiGLU'],
       ['Training data', 'about 13T tokens', '2T to 14T tokens', '36T tokens', '12T tokens (1.2B), 14T (32B)'],
@@ -60,9 +60,9 @@ describe('compare', () => {
     expect(generations!.models).toEqual(['gemma2', 'gemma3']);
     expect(lines(generations!.rows).map(([feature, , value]) => [feature, value])).toEqual([
       ['Attention', mixed('multi-query attention')],
-      ['Position encoding', 'RoPE, a base each for global and local layers'],
+      ['Position encoding', 'RoPE, with separate bases for global and local layers'],
       ['Training', 'knowledge distillation'],
-      ['Normalisation', 'RMSNorm'],
+      ['Normalization', 'RMSNorm'],
       ['Logits', 'uncapped'],
       ['Sizes', '270M, 1B'],
       ['Query and key norms', headNorm],

@@ -123,7 +123,7 @@ function changed(name: string, change: Record<string, unknown>): string[] {
 }
 
 describe.each(Object.entries(cases))('a change of one field of %s', (name, fields) => {
-  it('is tried for every field there is', () => {
+  it('is tried forevery field there is', () => {
     expect(Object.keys(fields).sort()).toEqual(Object.keys(findPreset(name)!.preset.config).sort());
   });
 

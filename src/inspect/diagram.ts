@@ -7,8 +7,8 @@ import { escapeXml, textWidth, wrapText } from './svg-text.ts';
 
 type BlockState = 'same' | 'added' | 'changed' | 'removed';
 
-/** Boxes bring their own background, and lines are mid-grey: it is readable on light and dark pages alike. */
-const COLOURS: Readonly<Record<BlockState, { readonly fill: string; readonly stroke: string }>> = {
+/** Boxes bring their own background, and lines are mid-gray: it is readable on light and dark pages alike. */
+const COLORS: Readonly<Record<BlockState, { readonly fill: string; readonly stroke: string }>> = {
   same: { fill: '#eef1f5', stroke: '#8a93a0' },
   added: { fill: '#d5f2dd', stroke: '#1a7f37' },
   changed: { fill: '#ffe9b8', stroke: '#a65f00' },
@@ -35,11 +35,11 @@ const SUM = 18;
 const words = {
   title: { en: 'Block diagrams', ko: '블록 다이어그램' },
   layers: { en: '× # layers', ko: '× #개 층' },
-  beside: { en: 'Beside the column to its left:', ko: '왼쪽 열과 비교:' },
+  beside: { en: 'Compared with the column to its left:', ko: '왼쪽 열과 비교:' },
   added: { en: 'added', ko: '추가' },
   changed: { en: 'changed', ko: '변경' },
-  removed: { en: 'not there any more', ko: '없어짐' },
-  same: { en: 'the same but for numbers', ko: '수치 외 같음' },
+  removed: { en: 'removed', ko: '없어짐' },
+  same: { en: 'same except for sizes', ko: '수치 외 같음' },
 } as const satisfies Record<string, Bilingual>;
 
 interface Cell {
@@ -55,21 +55,39 @@ interface Row {
   readonly cells: readonly (Cell | undefined)[];
 }
 
+export interface DiagramOptions {
+  /**
+   * Where it is given, every box is a button with `data-slot` and `data-model` (its column) for a page that explains it; this
+   * one is pressed. Null presses none.
+   */
+  readonly chosen?: ChosenBlock | null;
+}
+
+export interface ChosenBlock {
+  /** Name of a place of {@link slots}. */
+  readonly slot: string;
+  readonly model: number;
+}
+
 /**
  * Block diagrams of several models side by side, as one self-contained SVG. The same place holds the same role in
- * each, so that what a model added, changed or left out beside its left neighbour shows at a glance.
+ * each, so that what a model added, changed or left out beside its left neighbor shows at a glance.
  */
-export function blockDiagram(models: readonly NamedModel[], locale: Locale): string {
+export function blockDiagram(
+  models: readonly NamedModel[],
+  locale: Locale,
+  { chosen }: DiagramOptions = {},
+): string {
   const width = 2 * MARGIN + models.length * COLUMN + (models.length - 1) * COLUMN_GAP;
   const rows = layOut(models, locale);
   const last = rows.at(-1)!;
   const legendTop = last.y + last.height + 22;
-  const parts = models.flatMap((model, i) => column(model, i, rows, locale));
+  const parts = models.flatMap((model, i) => column(model, i, rows, locale, chosen));
   const legend = drawLegend(width, legendTop, locale);
   const height = legend.bottom + MARGIN;
   const name = `${words.title[locale]}: ${models.map((model) => model.name).join(', ')}`;
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" lang="${locale}" font-family="system-ui, 'Noto Sans', 'Noto Sans CJK KR', 'Malgun Gothic', sans-serif">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="${chosen === undefined ? 'img' : 'group'}" lang="${locale}" font-family="system-ui, 'Noto Sans', 'Noto Sans CJK KR', 'Malgun Gothic', sans-serif">`,
     `<title>${escapeXml(name)}</title>`,
     ...parts,
     ...legend.parts,
@@ -111,9 +129,15 @@ function cellHeight({ titles, details }: Cell): number {
   return titles.length * TITLE.line + details.length * DETAIL.line + 2 * PADDING;
 }
 
-function column(model: NamedModel, index: number, rows: readonly Row[], locale: Locale): string[] {
+function column(
+  model: NamedModel,
+  index: number,
+  rows: readonly Row[],
+  locale: Locale,
+  chosen: DiagramOptions['chosen'],
+): string[] {
   const x = MARGIN + index * (COLUMN + COLUMN_GAP);
-  const centre = x + RAIL + (COLUMN - RAIL - RIGHT) / 2;
+  const center = x + RAIL + (COLUMN - RAIL - RIGHT) / 2;
   const lines: string[] = [];
   const boxes: string[] = [];
   // Where data stands when it reaches a row: below the last box, through places that this model leaves empty.
@@ -121,13 +145,17 @@ function column(model: NamedModel, index: number, rows: readonly Row[], locale: 
   let entry: number | undefined;
   for (const { slot, y, height, cells } of rows) {
     const cell = cells[index];
-    if (cell) boxes.push(...box(cell, x, y, height));
+    if (cell) {
+      const place = { slot: slot.name, model: index };
+      const drawn = box(cell, x, y, height);
+      boxes.push(...(chosen === undefined ? drawn : button(drawn, cell, place, chosen)));
+    }
     if (!slot.sum && (!cell || cell.state === 'removed')) continue;
-    if (from !== undefined) lines.push(arrow(centre, from, y));
+    if (from !== undefined) lines.push(arrow(center, from, y));
     if (slot.inLayer && entry === undefined) entry = y - ROW_GAP + 4;
     if (slot.sum) {
-      boxes.push(sumSign(centre, y));
-      lines.push(residual(x + RAIL / 2, centre, entry!, y + SUM / 2));
+      boxes.push(sumSign(center, y));
+      lines.push(residual(x + RAIL / 2, center, entry!, y + SUM / 2));
       entry = y + SUM + 5;
     }
     from = y + height;
@@ -136,20 +164,20 @@ function column(model: NamedModel, index: number, rows: readonly Row[], locale: 
 }
 
 /** What entered the sublayer goes around it and is added again. */
-function residual(rail: number, centre: number, top: number, bottom: number): string {
-  const end = centre - SUM / 2;
+function residual(rail: number, center: number, top: number, bottom: number): string {
+  const end = center - SUM / 2;
   return [
-    `<path d="M${centre} ${top}H${rail}V${bottom}H${end}" fill="none" stroke="${LINE}" stroke-width="1.5"/>`,
+    `<path d="M${center} ${top}H${rail}V${bottom}H${end}" fill="none" stroke="${LINE}" stroke-width="1.5"/>`,
     `<path d="M${end} ${bottom}l-7 -4v8z" fill="${LINE}"/>`,
   ].join('');
 }
 
-function sumSign(centre: number, y: number): string {
+function sumSign(center: number, y: number): string {
   const middle = y + SUM / 2;
   const arm = SUM / 2 - 4;
   return [
-    `<circle cx="${centre}" cy="${middle}" r="${SUM / 2}" fill="#ffffff" stroke="${LINE}" stroke-width="1.5"/>`,
-    `<path d="M${centre - arm} ${middle}h${2 * arm}M${centre} ${middle - arm}v${2 * arm}" stroke="${INK}" stroke-width="1.5"/>`,
+    `<circle cx="${center}" cy="${middle}" r="${SUM / 2}" fill="#ffffff" stroke="${LINE}" stroke-width="1.5"/>`,
+    `<path d="M${center - arm} ${middle}h${2 * arm}M${center} ${middle - arm}v${2 * arm}" stroke="${INK}" stroke-width="1.5"/>`,
   ].join('');
 }
 
@@ -187,13 +215,13 @@ function frame(model: NamedModel, x: number, rows: readonly Row[], locale: Local
 }
 
 function box({ state, titles, details }: Cell, x: number, y: number, height: number): string[] {
-  const { fill, stroke } = COLOURS[state];
+  const { fill, stroke } = COLORS[state];
   const left = x + RAIL;
   const width = COLUMN - RAIL - RIGHT;
   const ghost = state === 'removed';
   const dash = ghost ? ' stroke-dasharray="4 4"' : '';
   const strong = state === 'same' || ghost ? 1 : 2;
-  const centre = left + width / 2;
+  const center = left + width / 2;
   const parts = [
     `<rect x="${left}" y="${y}" width="${width}" height="${height}" rx="5" fill="${fill}" stroke="${stroke}" stroke-width="${strong}"${dash}/>`,
   ];
@@ -202,16 +230,32 @@ function box({ state, titles, details }: Cell, x: number, y: number, height: num
   for (const line of titles) {
     parts.push(
       ghost
-        ? text(centre, baseline + 13, line, TITLE.size, GHOST_INK, 400, ' text-decoration="line-through"')
-        : text(centre, baseline + 13, line, TITLE.size, INK, 600),
+        ? text(center, baseline + 13, line, TITLE.size, GHOST_INK, 400, ' text-decoration="line-through"')
+        : text(center, baseline + 13, line, TITLE.size, INK, 600),
     );
     baseline += TITLE.line;
   }
   for (const line of details) {
-    parts.push(text(centre, baseline + 11, line, DETAIL.size, INK));
+    parts.push(text(center, baseline + 11, line, DETAIL.size, INK));
     baseline += DETAIL.line;
   }
   return parts;
+}
+
+/** A box that can be chosen by pointer and by keyboard. */
+function button(
+  drawn: readonly string[],
+  { state }: Cell,
+  { slot, model }: ChosenBlock,
+  chosen: ChosenBlock | null,
+): readonly string[] {
+  if (state === 'removed') return drawn;
+  const pressed = chosen?.slot === slot && chosen.model === model;
+  return [
+    `<g role="button" tabindex="0" aria-pressed="${pressed}" data-slot="${escapeXml(slot)}" data-model="${model}">`,
+    ...drawn,
+    '</g>',
+  ];
 }
 
 function text(
@@ -226,7 +270,7 @@ function text(
   return `<text x="${x}" y="${y}" text-anchor="middle" font-size="${size}" font-weight="${weight}" fill="${fill}"${more}>${escapeXml(content)}</text>`;
 }
 
-/** What the colours mean, on as many lines as the width needs. */
+/** What the colors mean, on as many lines as the width needs. */
 function drawLegend(width: number, top: number, locale: Locale): { parts: string[]; bottom: number } {
   const states: readonly BlockState[] = ['same', 'changed', 'added', 'removed'];
   const entries = states.map((state) => {
@@ -246,7 +290,7 @@ function drawLegend(width: number, top: number, locale: Locale): { parts: string
       x = MARGIN + 10;
       y += 22;
     }
-    const { fill, stroke } = COLOURS[state];
+    const { fill, stroke } = COLORS[state];
     const dash = state === 'removed' ? ' stroke-dasharray="4 4"' : '';
     parts.push(
       `<rect x="${x}" y="${y}" width="16" height="13" rx="3" fill="${fill}" stroke="${stroke}" stroke-width="1.5"${dash}/>`,

@@ -23,7 +23,7 @@ export interface DiffTextOptions {
   readonly locale?: Locale;
   /** Headings of the two columns. */
   readonly names?: readonly [string, string];
-  /** Colours a line by its mark; none by default. */
+  /** Colors a line by its mark; none by default. */
   readonly paint?: (mark: Mark, line: string) => string;
 }
 

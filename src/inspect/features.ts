@@ -110,7 +110,7 @@ function measureSizes(family: Family): string[] {
 
 const architecture: Feature = { label: labels.architecture, value: () => values.decoder };
 const position: Feature = { label: labels.position, value: (_, s) => positionText(s) };
-const normalisation: Feature = { label: labels.normalisation, value: (_, s) => same(s.norm.kind) };
+const normalization: Feature = { label: labels.normalization, value: (_, s) => same(s.norm.kind) };
 const attention: Feature = { label: labels.attention, value: (_, s) => attentionKind(s) };
 const activation: Feature = { label: labels.activation, value: (_, s) => same(activationName(s)) };
 const trainingData: Feature = { label: labels.trainingData, value: (m) => trainingFact(m, 'data') };
@@ -142,7 +142,7 @@ const newer: readonly Feature[] = [
 export const familyTable: readonly Feature[] = [
   architecture,
   position,
-  normalisation,
+  normalization,
   attention,
   activation,
   trainingData,
@@ -154,7 +154,7 @@ export const successorTable: readonly Feature[] = [
   attention,
   { ...position, says: (s) => s.localPosition !== null },
   training,
-  normalisation,
+  normalization,
   logitsFeature,
   sizes,
   ...newer,

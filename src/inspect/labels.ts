@@ -14,7 +14,7 @@ export function same(text: string): Bilingual {
 export const featureLabels = {
   architecture: { en: 'Architecture', ko: '구조' },
   position: { en: 'Position encoding', ko: '위치 인코딩' },
-  normalisation: { en: 'Normalisation', ko: '정규화' },
+  normalization: { en: 'Normalization', ko: '정규화' },
   attention: { en: 'Attention', ko: '어텐션' },
   activation: { en: 'Activation', ko: '활성화 함수' },
   trainingData: { en: 'Training data', ko: '학습 데이터' },
@@ -77,7 +77,7 @@ export const valueLabels = {
   learned: { en: 'learned PE', ko: '학습된 위치 인코딩' },
   rotary: same('RoPE'),
   rotaryTwo: {
-    en: 'RoPE, a base each for global and local layers',
+    en: 'RoPE, with separate bases for global and local layers',
     ko: 'RoPE, 글로벌·로컬 층의 밑수가 다름',
   },
   rotaryLocal: { en: 'RoPE in local layers, none in global ones', ko: '로컬 층은 RoPE, 글로벌 층은 없음' },
@@ -104,7 +104,7 @@ export const valueLabels = {
   untrained: { en: 'none (random weights)', ko: '없음 (무작위 가중치)' },
   directory: { en: 'directory', ko: '폴더' },
   tied: { en: 'tied to the embedding', ko: '임베딩과 공유' },
-  untied: { en: 'weights of its own', ko: '별도 가중치' },
+  untied: { en: 'separate weights', ko: '별도 가중치' },
   queryKeyValueBias: { en: 'queries, keys and values', ko: '쿼리·키·값' },
   outputBias: { en: 'attention output', ko: '어텐션 출력' },
   attentionBias: { en: 'attention', ko: '어텐션' },
@@ -116,7 +116,7 @@ export const valueLabels = {
 export const placementLabels: Readonly<Record<ModelSummary['norm']['placement'], Bilingual>> = {
   before: { en: 'before attention and MLP', ko: '어텐션과 MLP 앞' },
   after: { en: 'after attention and MLP', ko: '어텐션과 MLP 뒤' },
-  none: { en: 'before the head alone', ko: '출력 헤드 앞에만' },
+  none: { en: 'only before the head', ko: '출력 헤드 앞에만' },
   'before and after': { en: 'before and after attention and MLP', ko: '어텐션과 MLP 앞뒤' },
 };
 

@@ -44,7 +44,7 @@ export interface ModelSummary {
   readonly position: PositionPart | null;
   /** That of local layers, where it is not the same; `position` is then that of global ones. */
   readonly localPosition: PositionPart | null;
-  /** For each layer whether it turns queries and keys. */
+  /** For each layer whether it rotates queries and keys. */
   readonly rotary: readonly boolean[];
   /** The norms over each head of queries and keys; null where there are none. */
   readonly headNorm: string | null;
@@ -92,7 +92,7 @@ export interface ModelSummary {
 }
 
 /**
- * Summarises a model.
+ * Summarizes a model.
  *
  * @param name what the user called it: a preset or a directory.
  * @throws Error for a model whose layers differ in more than windows and positions: it has no one number of heads.

@@ -1,6 +1,6 @@
 import { type Module, ModuleList, Sequential } from '../nn/module.ts';
 
-/** One printed module with what stands below it; equal neighbours in a list are one node. */
+/** One printed module with what stands below it; equal neighbors in a list are one node. */
 export interface TreeNode {
   /** `self_attn`, `3`, or `0-25` for a run of equal modules; empty for the root. */
   readonly label: string;
@@ -33,7 +33,7 @@ function nodeOf(module: Module, label: string, path: string, options: TreeOption
   return { label, times: 1, path, module, children: collapses ? collapse(children) : children };
 }
 
-/** Neighbours that print alike become one, as PyTorch's ModuleList does: `(0-5): 6 x EncoderLayer(`. */
+/** Neighbors that print alike become one, as PyTorch's ModuleList does: `(0-5): 6 x EncoderLayer(`. */
 function collapse(children: readonly TreeNode[]): TreeNode[] {
   const runs: { first: TreeNode; last: TreeNode; times: number; text: string }[] = [];
   for (const child of children) {

@@ -29,7 +29,7 @@ export class LoopContext extends Thing {
     this.#source = source;
   }
 
-  /** Goes on to the next item. @returns undefined after the last one */
+  /** Advances to the next item. @returns undefined after the last one */
   next(): { readonly value: Value } | undefined {
     const next = this.#peek();
     if (!next) return undefined;

@@ -74,7 +74,7 @@ export function iterate(value: Value): IterableIterator<Value> {
   throw new JinjaError(`'${typeName(value)}' object is not iterable`);
 }
 
-/** Leaving a loop over a generator does not end it: the next one goes on there. */
+/** Leaving a loop over a generator does not end it: the next loop continues there. */
 function unclosed(source: IterableIterator<Value>): IterableIterator<Value> {
   return {
     next: () => source.next(),

@@ -197,7 +197,7 @@ describe('stochastic rounding', () => {
     expect(words.length).toBe(2);
     const mean =
       m.reduce((sum, code) => sum + new Float32Array(Uint32Array.of(code << 16).buffer)[0]!, 0) / n;
-    // Neighbours are 2^-11 apart around 0.1; a mean of 65,536 draws is within four standard errors.
+    // Neighbors are 2^-11 apart around 0.1; a mean of 65,536 draws is within four standard errors.
     expect(Math.abs(mean - value)).toBeLessThan((4 * 2 ** -11 * 0.5) / Math.sqrt(n));
   });
 

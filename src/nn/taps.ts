@@ -19,6 +19,6 @@ import type { Tensor } from '../graph/tensor.ts';
 export interface Taps {
   /** Whether this value is wanted, where offering it costs something. */
   wants(name: string): boolean;
-  /** @returns the value to go on with: the same, or what takes its place. */
+  /** @returns the value to continue with: the same one, or its replacement. */
   tap(name: string, value: Tensor): Tensor;
 }

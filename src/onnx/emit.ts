@@ -33,7 +33,7 @@ export type { WeightSource } from './weights.ts';
 
 export interface EmitOptions {
   readonly dialect?: Dialect;
-  /** Parameters named here become initialisers; the others stay inputs. */
+  /** Parameters named here become initializers; the others stay inputs. */
   readonly weights?: ReadonlyMap<string, WeightSource>;
   /**
    * Weights in memory stay outside the model, for an engine that takes them apart; see {@link ProvidedWeight}. The model
@@ -58,7 +58,7 @@ export type ProductWeight =
 /** The numbers of a weight; their scales and zero points. */
 export type ProductPart = 'numbers' | 'factors';
 
-/** Initialisers that the model names and the engine is given beside it. */
+/** Initializers that the model names and the engine is given beside it. */
 export interface ProvidedWeight {
   readonly tensors: readonly ProvidedTensor[];
   /** Writes the numbers of `tensors` into arrays of their types and sizes, in their order. */
@@ -91,7 +91,9 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
     } else if (operator.lower) {
       const inputs = node.inputs.map((tensor) => names.get(tensor)!);
       if (inputs.some((name, i) => i !== operator.packedInput && writer.quantized(name))) {
-        throw new RopewalkError(`${operator.name}: cannot read a weight in few bits; only products can.`);
+        throw new RopewalkError(
+          `${operator.name}: cannot read a quantized weight; only matrix products can.`,
+        );
       }
       results = operator.lower(writer, inputs, node);
     } else {
@@ -229,9 +231,10 @@ class Writer implements Emitter {
     return name;
   }
 
-  /** The initialisers of a weight in few bits; its own name then stands for all of them. */
+  /** The initializers of a quantized weight; its own name then refers to all of them. */
   #quantizedInput(name: string, source: QuantizedSource): string {
-    if (this.dialect === 'standard') throw new RopewalkError(`${name}: ai.onnx has no product in few bits.`);
+    if (this.dialect === 'standard')
+      throw new RopewalkError(`${name}: ai.onnx has no quantized matrix product.`);
     const { rows, bits, block, hasOffsets, hasZeroPoints = false } = source;
     const blocks = blocksInRow(source);
     const shape = [rows, blocks, (block * bits) / 8];

@@ -47,7 +47,7 @@ const FORMS: Quantization[] = ([4, 8] as const).flatMap((bits) =>
   ([32, 64, 128] as const).map((block) => ({ bits, block })),
 );
 
-describe.each(engines)('through the %s, a product in few bits', (_name, engine) => {
+describe.each(engines)('through the %s, a quantized product', (_name, engine) => {
   it.each(FORMS.flatMap((form) => [96, 256, 576].map((columns) => ({ ...form, columns }))))(
     'is the product of its numbers: $bits bits, blocks of $block, $columns columns',
     async ({ bits, block, columns }) => {
@@ -121,7 +121,7 @@ async function run(
   return result.y!.data as Float32Array;
 }
 
-describe('quantising', () => {
+describe('quantizing', () => {
   const matrices = fc
     .tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 300 }))
     .chain(([rows, columns]) =>

@@ -7,7 +7,7 @@ import {
   zeroPointBytes,
 } from './weights.ts';
 
-/** How a float32 matrix becomes few bits. */
+/** How a float32 matrix is quantized. */
 export interface Quantization {
   readonly bits: 4 | 8;
   readonly block: 32 | 64 | 128;
@@ -27,7 +27,7 @@ interface Rows {
 }
 
 /**
- * Quantises a matrix row by row, block by block. With 8 bits a number is the nearest of 255 equal steps around zero, a
+ * Quantizes a matrix row by row, block by block. With 8 bits a number is the nearest of 255 equal steps around zero, a
  * block's largest value 127 of them. With 4 bits there are 16 steps from a zero point of the block's own, with the range
  * that leaves the least squared error of several. Only one row at a time is held as float32.
  */
@@ -151,7 +151,7 @@ function bestSteps(values: Float32Array): { scale: number; zero: number } {
   return best;
 }
 
-/** A quantised matrix as float32 `[rows, columns]`. */
+/** A quantized matrix as float32 `[rows, columns]`. */
 export function dequantizeMatrix(matrix: QuantizedMatrix): Float32Array {
   const { rows, columns, bits, block, data, scales, zeroPoints, offsets } = matrix;
   const blocks = blocksInRow(matrix);

@@ -1,4 +1,4 @@
-/** What the kernel that multiplies by a quantised matrix must know before it sees the numbers. */
+/** What the kernel that multiplies by a quantized matrix must know before it sees the numbers. */
 export interface QuantizedShape {
   /** Output features: the rows of Hugging Face's `[out, in]`. */
   readonly rows: number;
@@ -10,13 +10,13 @@ export interface QuantizedShape {
 }
 
 /**
- * A matrix in few bits, the way the engine's MatMulNBits reads it: every row is cut into blocks, and a number is
+ * A quantized matrix in the layout of the engine's MatMulNBits: every row is cut into blocks, and a value is
  * scale · (q − zero point) with the scale and the zero point of its block, plus the block's offset where there are
  * offsets.
  */
 export interface QuantizedMatrix extends QuantizedShape, QuantizedArrays {}
 
-/** The numbers of a quantised matrix. */
+/** The numbers of a quantized matrix. */
 export interface QuantizedArrays {
   /** `[rows, blocks, block · bits / 8]`, unsigned; of two 4-bit numbers in a byte the first is the low half. */
   readonly data: Uint8Array;
@@ -28,7 +28,7 @@ export interface QuantizedArrays {
   readonly offsets?: Float32Array;
 }
 
-/** A quantised matrix that is read when the engine asks for it, once. */
+/** A quantized matrix that is read when the engine asks for it, once. */
 export interface QuantizedSource extends QuantizedShape {
   readonly hasOffsets: boolean;
   readonly hasZeroPoints?: boolean;
@@ -56,7 +56,7 @@ export interface RowLookup {
   read(row: number, target: Float32Array, at: number): void;
 }
 
-/** Where a weight's numbers are when it becomes an initialiser. */
+/** Where a weight's numbers are when it becomes an initializer. */
 export type WeightSource = (
   | { readonly data: Float32Array }
   | { readonly read: () => Promise<Float32Array> }
@@ -77,7 +77,7 @@ export function zeroPointBytes(shape: QuantizedShape): number {
   return Math.ceil((blocksInRow(shape) * shape.bits) / 8);
 }
 
-/** Bytes of a quantised matrix: numbers, scales, zero points and offsets. */
+/** Bytes of a quantized matrix: numbers, scales, zero points and offsets. */
 export function quantizedBytes(
   shape: QuantizedShape & { readonly hasOffsets?: boolean; readonly hasZeroPoints?: boolean },
 ): number {

@@ -1,6 +1,6 @@
 import type { LineStyle } from './plot.ts';
 
-/** Colours that people with colour blindness tell apart, dark enough on white; dashes say the same without colour. */
+/** Colors that people with color blindness tell apart, dark enough on white; dashes say the same without color. */
 const STYLES: readonly LineStyle[] = [
   { color: '#b45309' },
   { color: '#0369a1', dash: '7 3' },

@@ -58,7 +58,7 @@ function leadOf({ trainedParameters, parameters, examples, steps, epochs }: Fine
   const all = trainedParameters === parameters;
   return paragraph(
     {
-      en: `${all ? `All ${whole(parameters)} weights` : `${whole(trainedParameters)} of ${whole(parameters)} weights`} were trained on ${whole(examples)} examples, in ${whole(steps)} steps (${epochs.toFixed(2)} epochs).`,
+      en: `${all ? `All ${whole(parameters)} weights` : `${whole(trainedParameters)} of ${whole(parameters)} weights`} were trained on ${whole(examples)} examples in ${whole(steps)} steps (${epochs.toFixed(2)} epochs).`,
       ko: `${all ? `가중치 ${whole(parameters)}개 전부를` : `가중치 ${whole(parameters)}개 중 ${whole(trainedParameters)}개를`} 예제 ${whole(examples)}개로 ${whole(steps)}단계(${epochs.toFixed(2)}에폭) 학습했습니다.`,
     },
     'lead',
@@ -78,13 +78,13 @@ function resultSection(results: FinetuneResults): Section {
   if (curve.length > 0) cell({ en: 'Training, last step', ko: '학습, 마지막 단계' }, curve.at(-1)!.loss);
   const notes: Bilingual[] = [
     {
-      en: `The result has the weights after step ${resultStep}.${stoppedEarly ? ' Training ended early: the held-out loss no longer fell.' : ''}${skipped.length > 0 ? ` The batches of ${skipped.length} steps were skipped, since their loss was far above the others: ${skipped.slice(0, 10).join(', ')}${skipped.length > 10 ? ', …' : ''}.` : ''}`,
+      en: `The result has the weights after step ${resultStep}.${stoppedEarly ? ' Training stopped early: the held-out loss no longer improved.' : ''}${skipped.length > 0 ? ` The batches of ${skipped.length} steps were skipped because their loss was far above the others: ${skipped.slice(0, 10).join(', ')}${skipped.length > 10 ? ', …' : ''}.` : ''}`,
       ko: `결과는 ${resultStep}단계의 가중치입니다.${stoppedEarly ? ' 검증 손실이 더 내려가지 않아 일찍 끝냈습니다.' : ''}${skipped.length > 0 ? ` 손실이 유난히 높아 건너뛴 단계: ${skipped.slice(0, 10).join(', ')}${skipped.length > 10 ? ', …' : ''} (모두 ${skipped.length}개).` : ''}`,
     },
   ];
   if (before && after && after.loss > before.loss) {
     notes.unshift({
-      en: 'On what was held out, the result is worse than the model before training.',
+      en: 'On the held-out examples, the result is worse than the model before training.',
       ko: '검증 데이터에서 결과가 학습 전 모델보다 나쁩니다.',
     });
   }
@@ -112,7 +112,7 @@ function curveSection({ curve, evaluations, steps }: FinetuneResults): Section {
   const axes = {
     x: linearScale(0, Math.max(1, steps), ...x, 8),
     y: linearScale(Math.max(0, low - room), high + room, ...y),
-    xLabel: { en: 'optimiser step', ko: '학습 단계' },
+    xLabel: { en: 'optimizer step', ko: '학습 단계' },
     yLabel: { en: 'loss, nats per token', ko: '손실 (토큰당 nats)' },
   };
   const points = (list: readonly LossAt[]) => list.map(({ step, loss }) => [step, loss] as const);
@@ -138,10 +138,10 @@ function sampleSection({ samples, resultStep }: FinetuneResults): Section {
   const heading = (text: Bilingual) => html`<p class="soft">${both(text)}</p>`;
   return {
     id: 'samples',
-    title: { en: 'What it writes, before and after', ko: '학습 전과 후의 글' },
+    title: { en: 'Samples before and after', ko: '학습 전과 후의 글' },
     content: [
       paragraph({
-        en: `The likeliest token each time, so that nothing is left to chance. After: the weights of step ${resultStep}.`,
+        en: `Greedy decoding, so there is no randomness. After: the weights of step ${resultStep}.`,
         ko: `매번 가장 그럴듯한 토큰을 골랐으므로 우연이 없습니다. 후: ${resultStep}단계의 가중치.`,
       }),
       samples.map(
@@ -156,7 +156,7 @@ function settingSection(results: FinetuneResults): Section {
   const rows: (readonly [Bilingual | string, string])[] = [
     [{ en: 'Examples', ko: '예제' }, `${whole(results.examples)} + ${whole(results.validationExamples)}`],
     [{ en: 'Tokens per epoch', ko: '에폭당 토큰' }, whole(results.tokensPerEpoch)],
-    [{ en: 'of them trained', ko: '그중 학습되는 토큰' }, whole(results.trainedTokensPerEpoch)],
+    [{ en: 'of which trained', ko: '그중 학습되는 토큰' }, whole(results.trainedTokensPerEpoch)],
     [{ en: 'Trained tokens/s (median)', ko: '초당 학습 토큰 (중앙값)' }, whole(results.tokensPerSecond)],
     [
       { en: "Share of the engine's limit", ko: '엔진 한계 대비' },
@@ -174,7 +174,7 @@ function settingSection(results: FinetuneResults): Section {
     content: [
       paragraph(
         {
-          en: "Share of the engine's limit: the model's matrix products in a step at the measured speed of bare products, over the time that the step takes.",
+          en: "Share of the engine's limit: the time that a step's matrix products would take at the measured speed of bare products, divided by the time of the step.",
           ko: '엔진 한계 대비: 한 단계의 행렬 곱을 순수한 곱셈의 측정 속도로 했을 때의 시간을 실제 단계의 시간으로 나눈 값.',
         },
         'notes',

@@ -113,9 +113,9 @@ export function drawLevel(value: number, name: Bilingual, area: Frame, axes: Axe
   return html`<line x1="${left}" y1="${at}" x2="${right}" y2="${at}" stroke="#374151" stroke-width="1.5" stroke-dasharray="6 4"/>${bothSvg(name, 'tick strong', html`x="${right}" y="${at - 5}" text-anchor="end"`)}`;
 }
 
-/** @param labelledBy id of the caption that describes the picture. */
-export function svg(area: Pick<Frame, 'width' | 'height'>, labelledBy: string, content: Html): Html {
-  return html`<svg class="plot" viewBox="0 0 ${area.width} ${area.height}" role="img" aria-labelledby="${labelledBy}" preserveAspectRatio="xMidYMid meet">${content}</svg>`;
+/** @param labeledBy id of the caption that describes the picture. */
+export function svg(area: Pick<Frame, 'width' | 'height'>, labeledBy: string, content: Html): Html {
+  return html`<svg class="plot" viewBox="0 0 ${area.width} ${area.height}" role="img" aria-labeledby="${labeledBy}" preserveAspectRatio="xMidYMid meet">${content}</svg>`;
 }
 
 export interface LegendEntry extends LineStyle {

@@ -144,7 +144,7 @@ describe('the report', () => {
     checkNesting(page);
     const ids = [...page.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id!);
     expect(new Set(ids).size).toBe(ids.length);
-    const referred = [...page.matchAll(/aria-labelledby="([^"]+)"/g)].flatMap(([, list]) => list!.split(' '));
+    const referred = [...page.matchAll(/aria-labeledby="([^"]+)"/g)].flatMap(([, list]) => list!.split(' '));
     const targets = [...page.matchAll(/href="#([^"]+)"/g)].map(([, id]) => id!);
     for (const id of [...referred, ...targets]) expect(ids).toContain(id);
   });
@@ -170,7 +170,7 @@ describe('the report', () => {
 
   it('gives every picture a name', () => {
     const pictures = [...page.matchAll(/<svg[^>]*>/g)].map(([tag]) => tag);
-    for (const tag of pictures) expect(tag).toMatch(/aria-labelledby=|aria-hidden="true"|role="img"/);
+    for (const tag of pictures) expect(tag).toMatch(/aria-labeledby=|aria-hidden="true"|role="img"/);
   });
 
   it('does not claim a win that was not measured', () => {

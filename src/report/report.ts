@@ -48,7 +48,7 @@ function introduction({ families, settings }: JobResults): Html {
   const names = families.map(({ title }) => title).join(', ');
   return paragraph(
     {
-      en: `${names}: one small model of each family, trained from nothing on the same ${tokens} tokens of one novel with Ropewalk. Unless it says otherwise, every number and picture on this page was measured on these very models.`,
+      en: `${names}: one small model of each family, trained from scratch on the same ${tokens} tokens of one novel with Ropewalk. Unless stated otherwise, every number and figure on this page was measured on these models.`,
       ko: `${names}: 계열마다 작은 모델 하나씩을 같은 소설의 같은 ${tokens}토큰으로 처음부터 Ropewalk로 학습했습니다. 따로 밝히지 않은 모든 숫자와 그림은 바로 이 모델들에서 잰 것입니다.`,
     },
     'lead',
@@ -72,14 +72,14 @@ function resultSection(results: JobResults): Section {
               ko: `모든 모델이 검증 텍스트를 바이그램보다 토큰당 최소 ${margin.toFixed(2)} nats(${worst.title}) 더 잘 예측합니다. 가장 좋은 것은 손실 ${best.validationLoss.toFixed(3)}의 ${best.title}입니다.`,
             }
           : {
-              en: `After so few steps not every model beats the bigram: ${worst.title} is ${(-margin).toFixed(2)} nats per token behind it.`,
+              en: `After so few steps, not every model beats the bigram: ${worst.title} is ${(-margin).toFixed(2)} nats per token worse.`,
               ko: `단계 수가 적어 모든 모델이 바이그램을 넘지는 못했습니다. ${worst.title}은(는) 토큰당 ${(-margin).toFixed(2)} nats 뒤집니다.`,
             },
       ),
       measuredTable(results),
       paragraph(
         {
-          en: 'Which family is ahead in so small a race says little about the large models; what the table shows is that each of them learns, and what each one costs.',
+          en: 'At this size, the ranking says little about the large models. The table shows that each family learns, and what it costs.',
           ko: '이렇게 작은 경주에서 누가 앞서는지는 큰 모델에 대해 말해 주는 것이 거의 없습니다. 이 표는 모두가 배운다는 것과 저마다의 비용을 보여 줍니다.',
         },
         'notes',

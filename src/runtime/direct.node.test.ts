@@ -96,7 +96,7 @@ describe('the C interface', () => {
     await expect(executable.run(feeds(2))).rejects.toThrow(/released/);
   });
 
-  it('lets the event loop go on between runs', async () => {
+  it('lets the event loop run between runs', async () => {
     const executable = await Executable.compile(direct, graph());
     let ticks = 0;
     const timer = setInterval(() => ticks++, 0);

@@ -97,7 +97,7 @@ class DirectSession {
   }
 
   async run(feeds: Record<string, EngineTensor>, fetches: Record<string, EngineTensor | null>) {
-    // The event loop goes on between runs, so that signals and timers are heard.
+    // The event loop runs between runs, so that signals and timers are handled.
     await new Promise<void>((resolve) => setImmediate(resolve));
     if (this.#released) throw new Error('the session was released');
     const names = { inputs: Object.keys(feeds), outputs: Object.keys(fetches) };

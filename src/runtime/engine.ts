@@ -56,7 +56,7 @@ export interface OnnxRuntime {
 export interface SessionSettings {
   /** Threads inside one operator. Default: the engine's own choice, one for each physical core. */
   readonly threads?: number;
-  /** Folder in which initialisers that lie in files are looked for. */
+  /** Folder in which initializers that lie in files are looked for. */
   readonly weightsFolder?: string;
   /** Whether the engine may keep weights in a second, faster layout. Default true. */
   readonly prepack?: boolean;

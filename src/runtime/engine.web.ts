@@ -39,7 +39,7 @@ async function create(ort: OnnxRuntimeWeb, model: Uint8Array, options: EngineSes
   const { intraOpNumThreads: threads, profileFilePrefix, extra } = options;
   if (threads !== undefined && threads !== ort.env.wasm.numThreads) {
     throw new RopewalkError(
-      `a session in the browser cannot have ${threads} threads of its own; set them for the page: webEngine(ort, { threads: ${threads} }).`,
+      `a session in the browser cannot have its own ${threads} threads; set them for the page: webEngine(ort, { threads: ${threads} }).`,
     );
   }
   const session = (extra as { session?: Record<string, string> } | undefined)?.session ?? {};

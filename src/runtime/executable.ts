@@ -82,7 +82,7 @@ export class Executable {
   /**
    * Runs the graph.
    *
-   * @param feeds a value for every name in {@link inputs}; numbers are not copied.
+   * @param feeds a value forevery name in {@link inputs}; numbers are not copied.
    * @param into arrays to write outputs into; the others get new ones. An output whose size the graph does not fix is
    *   given with its shape.
    */
@@ -174,8 +174,7 @@ function providedFrom(
 
 /** The rows of an embedding for the ids of a run: `[…ids, width]`. */
 function lookUp({ ids: name, rows, input }: HostLookup, ids: HostTensor | undefined): HostTensor {
-  if (!ids)
-    throw new RopewalkError(`the graph's input ${name}, which ${input} is looked up by, was not given.`);
+  if (!ids) throw new RopewalkError(`the graph's input ${name}, which indexes ${input}, was not given.`);
   const data = new Float32Array(ids.data.length * rows.width);
   for (let i = 0; i < ids.data.length; i++) rows.read(Number(ids.data[i]), data, i * rows.width);
   return { data, shape: [...ids.shape, rows.width] };

@@ -112,7 +112,7 @@ export class HostMemory {
       memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     } catch (error) {
       throw new RopewalkError(
-        `${mebibytes(bytes)} of memory were refused after ${mebibytes(this.reservedBytes)} ` +
+        `${mebibytes(bytes)} of memory could not be allocated after ${mebibytes(this.reservedBytes)} ` +
           `(${(error as Error).message}). Close other programs, or choose a smaller model or batch.`,
       );
     }

@@ -4,7 +4,7 @@ import { newQuantizedArrays, type QuantizedShape, quantizedSource } from '../onn
 import type { Engine } from './engine.ts';
 import { Executable } from './executable.ts';
 
-/** A product in few bits as far as its kernel depends on it. */
+/** What the kernel of a quantized product depends on. */
 type Form = Pick<QuantizedShape, 'bits' | 'block'> & { readonly hasZeroPoints?: boolean };
 
 /** Rows that are tried, in this order. */
@@ -13,7 +13,7 @@ const ROWS = [2, 3, 4, 8, 16, 24, 32, 64];
 const known = new WeakMap<Engine, Map<string, Promise<number>>>();
 
 /**
- * The most rows of 8-bit activations whose products with a weight in few bits have the bits that each row has alone; 1
+ * The most rows of 8-bit activations whose products with a quantized weight have the bits that each row has alone; 1
  * where already two rows are added up in another order. Nothing tells it, and it differs by processor, so it is found out
  * by experiment: on x86-64 blocks of 32 give the same bits, blocks of 128 do not.
  */

@@ -29,12 +29,12 @@ export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
 }
 
 const ON_LINUX =
-  " for Vulkan and its loader, libvulkan.so.1 (Debian's libvulkan1); or name a driver in software before the program starts, such as Chromium's: VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json LD_LIBRARY_PATH=/usr/lib/chromium";
+  " for Vulkan and its loader, libvulkan.so.1 (Debian's libvulkan1); or select a software driver before the program starts, such as Chromium's: VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json LD_LIBRARY_PATH=/usr/lib/chromium";
 
 function noAdapter(error: unknown): RopewalkError | undefined {
   if (!(error instanceof Error) || !error.message.includes('WebGPU adapter')) return undefined;
   return new RopewalkError(
-    said`WebGPU found no graphics card that it can use. Install the card's driver${process.platform === 'linux' ? ON_LINUX : ''}; or run on the CPU (${option('device', 'cpu')}).`,
+    said`WebGPU found no usable graphics card. Install the card's driver${process.platform === 'linux' ? ON_LINUX : ''}; or run on the CPU (${option('device', 'cpu')}).`,
     { cause: error },
   );
 }

@@ -56,7 +56,7 @@ export function compileJsonSchema(schema: JsonSchema, tokenizer: Tokenizer): Com
     constraint: ({ maxTokens, stopTokens = [], continues = false }) => {
       if (start.cost > maxTokens) {
         throw new RopewalkError(
-          `the shortest JSON that fits the schema may take ${start.cost} tokens, but only ${maxTokens} are to be generated. Raise the number of tokens.`,
+          `the shortest JSON that fits the schema may need ${start.cost} tokens, but at most ${maxTokens} may be generated. Raise the limit.`,
         );
       }
       served += maxTokens;
@@ -137,7 +137,7 @@ class JsonConstraint implements TokenConstraint {
     const text = ends ? '' : (this.#vocabulary.text(id, this.#first) ?? '');
     const next = this.#after(text);
     if (text === '' || leastCost(next) > this.#remaining - 1) {
-      throw new RopewalkError(`token ${id} does not go on with JSON that fits the schema.`);
+      throw new RopewalkError(`token ${id} does not continue JSON that fits the schema.`);
     }
     this.#positions = next;
     this.#remaining--;
@@ -191,7 +191,8 @@ function apply(bits: Uint32Array, logits: Float32Array): void {
       } else logits[id] = Number.NEGATIVE_INFINITY;
     }
   }
-  if (!some) throw new RopewalkError('no token of this model can go on with JSON that fits the schema.');
+  if (!some)
+    throw new RopewalkError('no token of this model can continue the JSON so that it fits the schema.');
   if (finite) return;
   // The model rules out all that may come: then all of it is as good.
   for (let id = 0; id < vocab; id++) if ((bits[id >>> 5]! >>> (id & 31)) & 1) logits[id] = 0;

@@ -169,8 +169,8 @@ const ACCEPTED: Record<string, z.ZodType> = {
 
 /** What is refused, at which place; and what zod asks of a value beyond the schema that it writes. */
 const REFUSED: Record<string, [z.ZodType, RegExp]> = {
-  jwt: [z.jwt(), /at #\/format: .*stand beside a pattern/],
-  file: [z.file(), /at #\/format: .*stand beside a pattern/],
+  jwt: [z.jwt(), /at #\/format: .*be accompanied by a pattern/],
+  file: [z.file(), /at #\/format: .*be accompanied by a pattern/],
   never: [z.never(), /at #: no value fits/],
   'loose record': [
     z.looseRecord(z.string().regex(/^S_/), z.string()),
@@ -179,7 +179,7 @@ const REFUSED: Record<string, [z.ZodType, RegExp]> = {
   'large bounds': [z.number().min(1e20), /at #: .*more than 15 digits.*widen the bounds/],
   'email, rfc5322': [
     z.email({ pattern: z.regexes.rfc5322Email }),
-    /at #\/pattern: .*u flag: \], .* are escaped/,
+    /at #\/pattern: .*u flag: escape \], \{ and \}/,
   ],
   'email, unicode': [z.email({ pattern: z.regexes.unicodeEmail }), /at #\/pattern: .*make it smaller/],
   'own keywords': [z.string().meta({ tone: 'calm' }), /at #\/tone: .*remove it/],

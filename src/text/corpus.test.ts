@@ -11,15 +11,15 @@ const SAMPLE =
   `It's 1851; the whale's 90 feet long.\n\nAhab: "THE WHALE!"  he said ...  \r\n\tand off they went.
 고래가 온다! 바다는 넓고, 고래는 크다.\n\n\n   그리고 🐋🐳 "둘"이 왔다 (1,234 마리).\n`.repeat(3);
 
-const learnt = trainBpe([SAMPLE], { vocabSize: 420 });
+const learned = trainBpe([SAMPLE], { vocabSize: 420 });
 
 /**
  * The trained tokenizer with merges that cross whatever some expression keeps apart, so that other words show as
  * other ids: spaces, line ends and punctuation, in the byte alphabet (Ġ is a space, Ċ a newline, č a return).
  */
 const trained = (() => {
-  const merges = [...(learnt.model.merges as [string, string][])];
-  const vocab = { ...(learnt.model.vocab as Record<string, number>) };
+  const merges = [...(learned.model.merges as [string, string][])];
+  const vocab = { ...(learned.model.vocab as Record<string, number>) };
   for (const left of ['Ġ', 'Ċ', 'č', '!', '.', 'a', '1']) {
     for (const right of ['Ġ', 'Ċ', 'č', '!', '.', 'a', '1']) {
       if (left + right in vocab) continue;
@@ -27,7 +27,7 @@ const trained = (() => {
       merges.push([left, right]);
     }
   }
-  return { ...learnt, model: { ...learnt.model, vocab, merges } };
+  return { ...learned, model: { ...learned.model, vocab, merges } };
 })();
 const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
 const split = (Regex: string) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false });
@@ -178,7 +178,7 @@ describe('encodeCorpus', () => {
     expect(() => encodeCorpus(tokenizer, 'x', { chunkSize: 0 })).toThrow('chunkSize must be');
   });
 
-  it('lets the event loop go on between parts when asynchronous', async () => {
+  it('lets the event loop run between parts when asynchronous', async () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
     // Each report takes longer than the time after which a pause is due.

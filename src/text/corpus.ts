@@ -105,7 +105,7 @@ export function encodeCorpus(
 const PAUSE_EVERY_MS = 50;
 
 /**
- * `encodeCorpus` for long texts: the event loop goes on between parts.
+ * `encodeCorpus` for long texts: the event loop runs between parts.
  *
  * @returns Int32Array [tokens]
  */

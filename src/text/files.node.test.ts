@@ -65,7 +65,7 @@ describe('readTextFiles', () => {
     expect(await failure(path)).toContain(`byte 0xb0 at offset ${3 * 700_001} `);
   });
 
-  it('recognises UTF-16', async () => {
+  it('recognizes UTF-16', async () => {
     const path = await write('utf16.txt', Buffer.from('\ufeff가나다', 'utf16le'));
     expect(await failure(path)).toContain('iconv -f UTF-16 -t UTF-8');
   });

@@ -37,7 +37,7 @@ function firstBadByte(bytes: Uint8Array): number {
 
 function notUtf8(path: string, byte: number, offset: number): RopewalkError {
   return new RopewalkError(
-    `${path} is not UTF-8: byte 0x${byte.toString(16).padStart(2, '0')} at offset ${offset} begins no character; ` +
+    `${path} is not UTF-8: byte 0x${byte.toString(16).padStart(2, '0')} at offset ${offset} does not start a character; ` +
       `convert the file (Korean files are often CP949): ${conversion(path, 'CP949')}`,
   );
 }
@@ -60,7 +60,7 @@ async function readTextFile(path: string, signal: AbortSignal | undefined): Prom
     const utf16 = offset === 0 ? utf16Of(bytes.subarray(0, 1024)) : undefined;
     if (utf16) {
       throw new RopewalkError(
-        `${path} is not UTF-8: it begins like ${utf16}; convert the file: ${conversion(path, utf16)}`,
+        `${path} is not UTF-8: it starts like ${utf16}; convert the file: ${conversion(path, utf16)}`,
       );
     }
     const whole = bytes.subarray(0, bytes.length - incompleteTail(bytes));
@@ -99,7 +99,7 @@ const TEXT_ENDING = /\.(?:txt|text|md)(?:\.gz)?$/i;
  * at a file's start is left out.
  *
  * @throws RopewalkError that names the file when it is missing or unreadable, and the offset of the first wrong byte when it
- *   is not UTF-8: text that was decoded wrongly would be learnt without a sign; and when no file has any text.
+ *   is not UTF-8: text that was decoded wrongly would be learned without a sign; and when no file has any text.
  */
 export async function readTextFiles(
   names: readonly string[],
@@ -119,11 +119,11 @@ export async function readTextFiles(
         throw error instanceof RopewalkError ? error : cannotRead(path, error);
       }
       last = path;
-      if (text === '') onWarning?.(`${path} is empty; it is passed over`);
+      if (text === '') onWarning?.(`${path} is empty; it is skipped`);
       else files.push({ path, text });
     }
   }
-  if (files.length === 0) throw new RopewalkError(`${last} is empty; a text file needs text`);
+  if (files.length === 0) throw new RopewalkError(`${last} is empty; provide a file with text`);
   return files;
 }
 

@@ -93,6 +93,6 @@ describe('added tokens of all files', () => {
     const model = { type: 'BPE', vocab: { a: 0, b: 2 }, merges: [] };
     expect(() =>
       joinTokenizerFiles({ tokenizer: { added_tokens: [], model }, config: { eos_token: '<e>' } }, 'm'),
-    ).toThrow('"<e>" would get the id 2, which is that of "b"');
+    ).toThrow('"<e>" would get the id 2, which belongs to "b"');
   });
 });

@@ -218,7 +218,7 @@ function addTokens(
     const other = id === next ? vocabulary.textOf(id) : undefined;
     if (other !== undefined && other !== token.content) {
       throw new RopewalkError(
-        `${folder}: the added token ${JSON.stringify(token.content)} would get the id ${id}, which is that of ${JSON.stringify(other)} in tokenizer.json; give it an id of its own in "added_tokens" there`,
+        `${folder}: the added token ${JSON.stringify(token.content)} would get the id ${id}, which belongs to ${JSON.stringify(other)} in tokenizer.json; give it a separate id in "added_tokens" there`,
       );
     }
     next = Math.max(next, id + 1);
@@ -281,7 +281,5 @@ function complete(token: Token) {
 }
 
 function wrong(file: string, field: string, what: string): RopewalkError {
-  return new RopewalkError(
-    `${file}: the field "${field}" must be ${what}; use the original file of the model`,
-  );
+  return new RopewalkError(`${file}: the field "${field}" must be ${what}; use the model's original file`);
 }

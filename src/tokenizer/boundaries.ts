@@ -1,6 +1,6 @@
 import type { TokenizerJson } from './tokenizer-schema.ts';
 
-/** Whether a text may be cut between two neighbouring characters without changing its token ids. */
+/** Whether a text may be cut between two neighboring characters without changing its token ids. */
 export type SafeBoundary = (before: string, after: string) => boolean;
 
 interface Component {
@@ -68,7 +68,7 @@ function joinedToNewline(json: TokenizerJson): ReadonlySet<string> | null {
   if (model.type !== 'BPE' || model.ignore_merges === true || model.continuing_subword_prefix) return null;
   if (model.end_of_word_suffix || !wholeText || !replacesCharacters(json.normalizer)) return null;
   const vocab = model.vocab as Record<string, number>;
-  // An unknown newline could be fused with unknown neighbours into one token.
+  // An unknown newline could be fused with unknown neighbors into one token.
   const known = '\n' in vocab || (model.byte_fallback === true && '<0x0A>' in vocab);
   if (!known) return null;
   const joined = new Set<string>();

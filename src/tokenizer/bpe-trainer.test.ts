@@ -78,12 +78,12 @@ function words(texts: readonly string[]): Map<string, number> {
 
 describe('trainBpe', () => {
   it('learns the merges of the definition, with their frequencies', () => {
-    const learnt: BpeMerge[] = [];
-    const json = trainBpe(TEXTS, { vocabSize: 10_000, onProgress: (merge) => learnt.push(merge) });
+    const learned: BpeMerge[] = [];
+    const json = trainBpe(TEXTS, { vocabSize: 10_000, onProgress: (merge) => learned.push(merge) });
     const expected = naiveMerges(words(TEXTS), 10_000);
     expect(json.model.merges).toEqual(expected.merges);
-    expect(learnt.map((merge) => merge.frequency)).toEqual(expected.frequencies);
-    expect(learnt.length).toBeGreaterThan(30);
+    expect(learned.map((merge) => merge.frequency)).toEqual(expected.frequencies);
+    expect(learned.length).toBeGreaterThan(30);
   });
 
   it('does so on random texts over few letters, where ties and overlaps abound', () => {

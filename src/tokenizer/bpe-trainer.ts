@@ -4,7 +4,7 @@ import { type Pair, PairHeap } from './pair-heap.ts';
 import type { JsonObject, TokenizerJson } from './tokenizer-schema.ts';
 import { escapePattern } from './unicode/text.ts';
 
-/** One merge as it is learnt. */
+/** One merge as it is learned. */
 export interface BpeMerge {
   /** The two pieces, in the byte alphabet (`Ġ` is a space). */
   left: string;
@@ -53,7 +53,7 @@ const wordPattern = () =>
  * Trains a byte-level BPE tokenizer (Sennrich et al. 2016; over bytes as in GPT-2) and returns the object of
  * a tokenizer.json that Hugging Face's libraries load.
  *
- * Each step merges the pair of neighbouring pieces that occurs most often within words; of equally frequent
+ * Each step merges the pair of neighboring pieces that occurs most often within words; of equally frequent
  * pairs the one with the smallest left id, then right id. Ids: special tokens, the 256 bytes in the order of
  * their characters, merges in order. These are the rules of Hugging Face's BpeTrainer, so the merges are the
  * same. Special tokens inside the texts are cut out and take no part.
@@ -71,7 +71,7 @@ export function trainBpe(texts: Iterable<string>, options: BpeTrainerOptions): T
 }
 
 /**
- * The same, with pauses in which the event loop goes on.
+ * The same, with pauses in which the event loop runs.
  *
  * @throws the signal's reason once it is aborted
  */
@@ -167,7 +167,7 @@ function* countWords(
 /** Pairs are keyed by one number; ids stay far below 2^24. */
 const KEY = 2 ** 24;
 
-/** The different words as lists of ids, with the count of every neighbouring pair kept up to date. */
+/** The different words as lists of ids, with the count of every neighboring pair kept up to date. */
 class WordTable {
   readonly heap = new PairHeap();
   readonly #words: number[][] = [];

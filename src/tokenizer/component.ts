@@ -45,7 +45,7 @@ export class Component {
 
   text(field: string): string {
     const value = this.json[field];
-    return isText(value) ? value : this.fail('is not a text', field);
+    return isText(value) ? value : this.fail('is not a string', field);
   }
 
   /** A text of one code point, Rust's `char`. */
@@ -74,7 +74,7 @@ export class Component {
       if (isText(value.String)) return { String: value.String };
       if (isText(value.Regex)) return { Regex: value.Regex };
     }
-    return this.fail('is neither {"String": …} nor {"Regex": …}', field);
+    return this.fail('must be {"String": …} or {"Regex": …}', field);
   }
 
   list(field: string): unknown[] {

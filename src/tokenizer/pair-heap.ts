@@ -1,4 +1,4 @@
-/** A pair of neighbouring symbols and where it occurs. */
+/** A pair of neighboring symbols and where it occurs. */
 export interface Pair {
   readonly left: number;
   readonly right: number;

@@ -36,7 +36,7 @@ export class SpecialTokenGuard {
    * The ids of a text in which special tokens within the spans are text.
    *
    * @param spans in order and apart from each other.
-   * @param whole encodes a text whose special tokens are all to be recognised.
+   * @param whole encodes a text whose special tokens are all to be recognized.
    */
   encode(text: string, spans: readonly TextSpan[], whole: (text: string) => number[]): number[] {
     const { parts, guarded } = this.#split(text, spans);
@@ -57,7 +57,7 @@ export class SpecialTokenGuard {
     const characters = Array.from(part.text);
     if (characters.length < 2) {
       throw new RopewalkError(
-        `the tokenizer has no way to write ${JSON.stringify(part.text)} but by a special token; leave it out.`,
+        `the tokenizer can write ${JSON.stringify(part.text)} only as a special token; remove it from the text.`,
       );
     }
     const middle = characters.length >> 1;

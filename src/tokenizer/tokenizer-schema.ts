@@ -45,7 +45,7 @@ export function parseTokenizerJson(value: unknown, source: string): TokenizerJso
   const { model } = value;
   if (!isObject(model)) return fail('not a tokenizer.json: the field "model" is missing');
   if (model.type !== undefined && typeof model.type !== 'string')
-    fail('the field "model.type" is not a text');
+    fail('the field "model.type" is not a string');
   const added = value.added_tokens ?? [];
   if (!Array.isArray(added)) return fail('the field "added_tokens" is not an array');
   for (const [index, token] of added.entries()) {

@@ -80,7 +80,7 @@ function readBytes(file: string): Buffer {
     return readFileSync(file);
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    const why = missing ? 'no such file; a model directory needs it to turn text into tokens' : String(error);
+    const why = missing ? 'no such file; a model directory needs it to tokenize text' : String(error);
     throw new RopewalkError(`${file}: ${why}`, { cause: error });
   }
 }

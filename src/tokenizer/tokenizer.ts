@@ -95,8 +95,8 @@ export class Tokenizer {
 
   /**
    * @param options.addSpecialTokens whether to add what the post-processor adds (as a rule bos); default true.
-   *   Special tokens that are written in the text are recognised either way.
-   * @param options.plainSpans where special tokens are not recognised: the ranges `[start, end)` of UTF-16 positions, in
+   *   Special tokens that are written in the text are recognized either way.
+   * @param options.plainSpans where special tokens are not recognized: the ranges `[start, end)` of UTF-16 positions, in
    *   order, of text that users wrote. A special token that reaches into one is text. Where there is none, the ids are
    *   those of the text without spans: merges cross the borders of a span.
    * @returns the token ids

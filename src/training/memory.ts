@@ -29,7 +29,7 @@ export interface MemoryEstimate {
   readonly optimizer: number;
   /** Activations and other tensors of the graphs when most of them live. */
   readonly activations: number;
-  /** Weights of a teacher at hand. */
+  /** Weights of an online teacher. */
   readonly teacher?: number;
   /** The program and the engine themselves. */
   readonly program: number;

@@ -28,6 +28,6 @@ export function architectures(): string {
 export function ggufForm({ gguf, modelType }: Pick<Family, 'gguf' | 'modelType'>, path: string): GgufForm {
   if (!('none' in gguf)) return gguf;
   throw new RopewalkError(
-    `${path}: llama.cpp has no architecture for the family "${modelType}": ${gguf.none}; GGUF takes ${architectures()}: export it as a Hugging Face directory or as ONNX.`,
+    `${path}: llama.cpp has no architecture for the family "${modelType}": ${gguf.none}; GGUF supports ${architectures()}: export it as a Hugging Face directory or as ONNX.`,
   );
 }

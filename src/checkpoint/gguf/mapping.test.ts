@@ -60,9 +60,9 @@ describe('a configuration', () => {
     ['general.architecture', 'mamba', 'its architecture is "mamba"'],
     ['general.architecture', '__proto__', 'its architecture is "__proto__"'],
     ['llama.expert_count', 8, 'a mixture of 8 experts'],
-    ['llama.rope.scaling.type', 'longrope', 'RoPE scaling of the type "longrope"'],
-    ['llama.rope.dimension_count', 4, 'RoPE turns 4 of 8'],
-    ['llama.attention.value_length', 16, 'keys of 8 and values of 16'],
+    ['llama.rope.scaling.type', 'longrope', 'the RoPE scaling type "longrope"'],
+    ['llama.rope.dimension_count', 4, 'RoPE rotates 4 of 8'],
+    ['llama.attention.value_length', 16, 'keys of size 8 and values of size 16'],
     ['llama.block_count', undefined, '"llama.block_count" is missing'],
     ['llama.block_count', 'two', '"llama.block_count" is "two"'],
     ['llama.block_count', 0, 'a whole number above 0'],
@@ -126,7 +126,7 @@ describe('names and layouts', () => {
     }
   });
 
-  it("are those of llama.cpp's converter, for every weight of the reference models", () => {
+  it("are those of llama.cpp's converter, forevery weight of the reference models", () => {
     const theirs = JSON.parse(
       readFileSync(new URL('../../../test/reference/gguf-names.json', import.meta.url), 'utf8'),
     ) as Record<string, Record<string, string>>;
@@ -145,7 +145,7 @@ describe('names and layouts', () => {
   });
 
   it('interleave the halves of each head', () => {
-    // Row 0 is the first of the first half, row 4 the first of the second: neighbours in GGUF.
+    // Row 0 is the first of the first half, row 4 the first of the second: neighbors in GGUF.
     expect(Array.from({ length: 16 }, (_, row) => rotaryRow(row, 8))).toEqual([
       ...[0, 2, 4, 6, 1, 3, 5, 7],
       ...[8, 10, 12, 14, 9, 11, 13, 15],

@@ -60,7 +60,7 @@ export function checkHeaderLength(file: string, prefix: Uint8Array, fileSize: nu
   if (prefix.byteLength < 8) {
     throw damaged(
       file,
-      `it has ${fileSize} bytes, fewer than the 8 that give the header's length`,
+      `it has ${fileSize} bytes, fewer than the 8 that hold the header's length`,
       INCOMPLETE,
     );
   }

@@ -10,7 +10,7 @@ import {
 } from '../../onnx/weights.ts';
 
 /**
- * The saved form of weights in few bits: in a model directory, each such weight is a U8 tensor `[rows, bytes of a row]`
+ * The saved form of quantized weights: in a model directory, each such weight is a U8 tensor `[rows, bytes of a row]`
  * under its own name. A row is its numbers, its scales (float32, little-endian), its zero points, and zeros up to a
  * multiple of four bytes; so a row can be looked up with one read. `__metadata__` of the safetensors file says under
  * {@link QUANTIZED_KEY}, as JSON, what the bytes of each tensor are.
@@ -42,19 +42,19 @@ const CHECKS: Readonly<Record<keyof QuantizedEntry, readonly [(value: unknown) =
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** What the metadata of a file say of its quantised tensors; RopewalkError where that is not readable. */
+/** What the metadata of a file say of its quantized tensors; RopewalkError where that is not readable. */
 export function readQuantizedEntries(text: string, file: string): Map<string, QuantizedEntry> {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
     throw new RopewalkError(
-      `${file}: its metadata "${QUANTIZED_KEY}" are not JSON; quantise the model again.`,
+      `${file}: its metadata "${QUANTIZED_KEY}" is not JSON; quantize the model again.`,
     );
   }
   const wrong = (where: string, wanted: string) =>
     new RopewalkError(
-      `${file}: its metadata "${QUANTIZED_KEY}" are wrong at ${where}: it must be ${wanted}; quantise the model again.`,
+      `${file}: its metadata "${QUANTIZED_KEY}" is wrong at ${where}: it must be ${wanted}; quantize the model again.`,
     );
   if (!isObject(json)) throw wrong('the top', 'an object');
   return new Map(
@@ -86,7 +86,10 @@ export function quantizedRowBytes(shape: QuantizedShape, zeroPoints: boolean): n
 /** A matrix as rows of bytes. */
 export function packRows(matrix: QuantizedMatrix): Uint8Array {
   const { rows, data, scales, zeroPoints } = matrix;
-  if (matrix.offsets) throw new RopewalkError('weights with offsets have no saved form; keep them as GGUF.');
+  if (matrix.offsets)
+    throw new RopewalkError(
+      'quantized weights with offsets cannot be saved in this format; keep them as GGUF.',
+    );
   const { blocks, numbers, zeros, rowBytes } = parts(matrix, zeroPoints !== undefined);
   const bytes = new Uint8Array(rows * rowBytes);
   const view = new DataView(bytes.buffer);

@@ -111,7 +111,7 @@ test('conversion in several chunks, into memory that does not start at zero', as
 
 test('what cannot be written or read into is refused by name', async () => {
   const entry = { name: 'w', shape: [2], dtype: 'F32' as const, data: Float32Array.of(1, 2) };
-  await expect(write([entry, entry])).rejects.toThrow(/"w" is to be written twice/);
+  await expect(write([entry, entry])).rejects.toThrow(/"w" would be written twice/);
   await expect(write([{ ...entry, name: '__metadata__' }])).rejects.toThrow(/reserved/);
   await expect(write([{ ...entry, shape: [3] }])).rejects.toThrow(
     /"w" of shape \[3\] needs 3 values and got 2/,
@@ -253,7 +253,7 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
     expect(error).toBeInstanceOf(RopewalkError);
     expect((error as Error).message).toMatch(message);
     expect((error as Error).message).toMatch(
-      /^x\.safetensors: .*; the file is (damaged or was badly written|incomplete): /,
+      /^x\.safetensors: .*; the file is (damaged or was written incorrectly|incomplete): /,
     );
     expect((error as Error).message).not.toContain('\n');
   });
@@ -264,7 +264,7 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
     const { read } = memorySource(header);
     const file = await openSafetensors({ name: 'x.safetensors', size: header.byteLength + 2 ** 37, read });
     const message =
-      /^x\.safetensors: tensor "w" has shape \[68719476736\], more than this machine's memory holds/;
+      /^x\.safetensors: tensor "w" has shape \[68719476736\], more than this machine's memory can hold/;
     await expect(file.readFloat32('w')).rejects.toThrow(message);
   });
 

@@ -61,7 +61,7 @@ export class SafetensorsFile {
     if (target.length !== elements) {
       throw new RopewalkError(
         `${this.name}: tensor ${quote(name)} has shape [${entry.shape.join(', ')}], ${elements} elements, ` +
-          `and the memory to read it into has ${target.length}`,
+          `but the memory to read it into has ${target.length}`,
       );
     }
     switch (entry.dtype) {
@@ -130,7 +130,7 @@ export class SafetensorsFile {
     const { offset, byteLength } = this.entry(name);
     if (target.byteLength !== byteLength) {
       throw new RopewalkError(
-        `${this.name}: tensor ${quote(name)} has ${byteLength} bytes, and the memory to read it into has ${target.byteLength}`,
+        `${this.name}: tensor ${quote(name)} has ${byteLength} bytes, but the memory to read it into has ${target.byteLength}`,
       );
     }
     await readInto(this.#source, offset, target);
@@ -162,7 +162,7 @@ export class SafetensorsFile {
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       throw new RopewalkError(
-        `${this.name}: tensor ${quote(name)} has shape [${shape.join(', ')}], more than this machine's memory holds; ` +
+        `${this.name}: tensor ${quote(name)} has shape [${shape.join(', ')}], more than this machine's memory can hold; ` +
           'use a smaller checkpoint or a machine with more memory',
         { cause: error },
       );

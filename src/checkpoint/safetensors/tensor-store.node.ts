@@ -32,7 +32,7 @@ export class TensorStore implements TensorReader {
   /** What is opened, by the path that messages show. */
   readonly #real = new Map<string, string>();
   readonly #where = new Map<string, SafetensorsFile>();
-  /** Weights in our saved form of few bits. */
+  /** Quantized weights in our saved form. */
   readonly #quantized = new Map<string, QuantizedEntry>();
 
   private constructor(files: readonly SafetensorsFile[]) {
@@ -83,7 +83,7 @@ export class TensorStore implements TensorReader {
       const file = files.get(path);
       if (!file?.tensors.has(name)) {
         throw new RopewalkError(
-          `${indexPath}: tensor ${quote(name)} is said to be in ${path} and is not there; the index is of other files: get those that belong together`,
+          `${indexPath}: tensor ${quote(name)} is listed in ${path} but is not there; the index belongs to other files: get a matching set`,
         );
       }
       this.#where.set(name, file);
@@ -156,7 +156,7 @@ export class TensorStore implements TensorReader {
     const [rows, width] = shape;
     if (!float || rows === undefined || width === undefined || shape.length !== 2) {
       throw new RopewalkError(
-        `${file}: tensor ${quote(name)} is no matrix of floats, whose rows could be read`,
+        `${file}: tensor ${quote(name)} is not a matrix of floats, so its rows cannot be read`,
       );
     }
     const rowBytes = width * float.bytes;
@@ -185,7 +185,7 @@ export class TensorStore implements TensorReader {
         const rowBytes = quantizedRowBytes({ rows, ...entry }, entry.zeroPoints);
         if (dtype !== 'U8' || shape.length !== 2 || shape[1] !== rowBytes) {
           throw new RopewalkError(
-            `${file.name}: tensor ${quote(name)} is ${dtype} [${shape.join(', ')}], but rows of ${entry.columns} numbers in ${entry.bits} bits take ${rowBytes} bytes; quantise the model again.`,
+            `${file.name}: tensor ${quote(name)} is ${dtype} [${shape.join(', ')}], but rows of ${entry.columns} numbers in ${entry.bits} bits take ${rowBytes} bytes; quantize the model again.`,
           );
         }
         this.#quantized.set(name, entry);

@@ -64,7 +64,7 @@ function makeHeader(entries: readonly TensorToWrite[], metadata: Readonly<Record
     if (name === '__metadata__')
       throw new RopewalkError('a tensor cannot be named "__metadata__": it is reserved');
     if (names.has(name))
-      throw new RopewalkError(`tensor ${quote(name)} is to be written twice into one file`);
+      throw new RopewalkError(`tensor ${quote(name)} would be written twice into one file`);
     names.add(name);
     const bytes = tensorBytes(shape, dtype);
     if (

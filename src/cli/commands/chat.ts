@@ -1,10 +1,8 @@
 import type { Command } from 'commander';
-import { chatStopTokens, renderChat } from '../../chat/encode.ts';
-import { openModel, tokenizerOf } from '../../checkpoint/load.node.ts';
+import { openModel } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import { type ChatModel, REPLY_TOKENS, requireTemplate } from '../../generation/chat.ts';
-import { createDecoder } from '../../generation/decoder.node.ts';
-import type { SamplingOptions } from '../../generation/sampler.ts';
+import { REPLY_TOKENS } from '../../generation/chat.ts';
+import { openChat } from '../../generation/open-chat.node.ts';
 import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
 import type { Locale } from '../../inspect/labels.ts';
 import { templateOf } from '../options/data-options.ts';
@@ -34,13 +32,13 @@ export function register(program: Command): void {
     .command('chat')
     .description('Chat with a model. Without a terminal, each line of the input is a message.')
     .argument('<model>', 'a Hugging Face model directory, a GGUF file, or an id on the hub')
-    .option('--system <text>', 'what the model is told before the chat')
+    .option('--system <text>', 'system prompt')
     .option('--template <name|file>', "a chat template (Jinja) instead of the model's own")
-    .option('--max-tokens <n>', 'most tokens of a reply', count, REPLY_TOKENS)
+    .option('--max-tokens <n>', 'limit of tokens per reply', count, REPLY_TOKENS)
     .option('--json-schema <file>', 'each reply is JSON that is valid under this JSON Schema')
     .option(
       '--json',
-      'in a pipe: each line is JSON (a message, {content}, or {messages}: a chat of its own), and so is each reply: {content, end}',
+      'in a pipe: each line is JSON (a message, {content}, or {messages}: a separate chat), and so is each reply: {content, end}',
     )
     .addOption(localeOption())
     .addHelpText(
@@ -64,7 +62,7 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
   if (flags.json && process.stdin.isTTY) {
     throw new RopewalkError('--json is for chats in a pipe; in a terminal, /save keeps a chat as JSON.');
   }
-  const { model, stopTokens, sampling } = await openChat(await modelPath(name), name, flags);
+  const { model, stopTokens, sampling } = await open(await modelPath(name), name, flags);
   try {
     const { jsonSchema: schemaFile, json: _, ...rest } = flags;
     const schema = schemaFile === undefined ? {} : { jsonSchema: readSchema(schemaFile) };
@@ -88,31 +86,19 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
   }
 }
 
-/** Opens the model; what is missing for a chat is said before its weights are read. */
-async function openChat(
-  path: string,
-  name: string,
-  flags: ChatFlags,
-): Promise<{ model: ChatModel; stopTokens: readonly number[]; sampling: SamplingOptions }> {
-  const options = decoderOptions(flags);
+async function open(path: string, name: string, flags: ChatFlags) {
+  const { template, jsonSchema, maxTokens, system } = flags;
   const opened = await openModel(path);
   showWarnings(opened.warnings);
   try {
-    const tokenizer = await tokenizerOf(opened.checkpoint);
-    if (!tokenizer) throw new RopewalkError(`${name}: it has no tokenizer, which turns text into tokens.`);
-    const template =
-      flags.template === undefined
-        ? requireTemplate(tokenizer, name)
-        : await templateOf(flags.template, tokenizer);
-    const first = { role: 'user', content: 'Hello' } as const;
-    const system = flags.system === undefined ? [] : [{ role: 'system', content: flags.system } as const];
-    renderChat(tokenizer, template, [...system, first], { addGenerationPrompt: true });
-    if (flags.jsonSchema !== undefined)
-      compileSchemaFile(flags.jsonSchema, tokenizer).constraint({ maxTokens: flags.maxTokens });
-    const configured = [...opened.stopTokens, ...opened.config.eos_token_id];
-    const stopTokens = chatStopTokens(tokenizer, template, configured);
-    const decoder = await createDecoder(opened, { ...options, ...loadingProgress(opened) });
-    return { model: { decoder, tokenizer, template }, stopTokens, sampling: opened.sampling };
+    const chat = await openChat(opened, {
+      ...{ ...decoderOptions(flags), ...loadingProgress(opened), name, system },
+      templateOf: template === undefined ? undefined : (tokenizer) => templateOf(template, tokenizer),
+      check(tokenizer) {
+        if (jsonSchema !== undefined) compileSchemaFile(jsonSchema, tokenizer).constraint({ maxTokens });
+      },
+    });
+    return { ...chat, sampling: opened.sampling };
   } finally {
     await opened.checkpoint.tensors.close();
   }

@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { openTokenizer } from '../../checkpoint/tokenizer.node.ts';
-import { type DataExample, examplesOf } from '../../data/examples.node.ts';
+import type { DataProgress } from '../../data/examples.node.ts';
+import { type NumberedExample, previewData } from '../../data/preview.node.ts';
 import { type PreviewRun, previewRuns } from '../../data/preview.ts';
 import { resolveData } from '../../data/reading/resolve-data.node.ts';
-import { type DataReport, ReportBuilder, spelledNote } from '../../data/report.ts';
+import { type DataReport, spelledNote } from '../../data/report.ts';
 import { resolveModel } from '../../hub/resolve.node.ts';
 import { repositoryNamed } from '../../hub/settings.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
@@ -24,8 +25,8 @@ interface PreviewFlags extends ExampleFlags {
 }
 
 const EXAMPLE = `
-Trained tokens are green, special tokens underlined; without colors the former stand between ⟦ and ⟧, the latter between
-⟪ and ⟫: what spells a special token and is not marked so is letters. All rows are read, so that the report is of all.
+Trained tokens are green, special tokens underlined. Without colors, trained tokens are between ⟦ and ⟧, special ones between
+⟪ and ⟫; a special token's text without these marks is plain text. The report covers all rows.
 
 Examples:
   ropewalk data preview path/to/model --data chats.jsonl
@@ -35,63 +36,57 @@ Examples:
 export function register(program: Command): void {
   const data = program
     .command('data')
-    .description('Look at data for fine-tuning.')
+    .description('Inspect data for fine-tuning.')
     .addHelpText('after', EXAMPLE);
   const preview = data
     .command('preview')
     .description(
-      'Print examples as a model is trained on them: which tokens are trained, and a report of lengths.',
+      'Print examples as a model sees them in training, with the trained tokens marked, and a report of lengths.',
     )
     .argument('<model>', 'a model directory, a GGUF file, a tokenizer.json, or an id on the hub')
     .requiredOption('--data <file|id>', DATA_HELP, collect);
   addExampleOptions(preview)
     .option('--max-length <n>', 'tokens of an example', count, 513)
-    .option('--rows <n>', 'examples to print; 0 for the report alone', wholeNumber, 3)
+    .option('--rows <n>', 'examples to print; 0 for only the report', wholeNumber, 3)
     .option('--from <n>', 'the first one to print', count, 1)
     .option('--json', 'print {examples: [{where, ids, trained, runs}], report} on stdout')
     .addHelpText('after', EXAMPLE)
-    .action(previewData);
+    .action(show);
 }
 
-async function previewData(model: string, flags: PreviewFlags): Promise<void> {
+async function show(model: string, flags: PreviewFlags): Promise<void> {
   const tokenizer = await openTokenizer(
     await downloading((watching) => resolveModel(model, { weights: false, ...watching })),
   );
   const progress = new Progress();
   const files: string[] = [];
   for (const name of flags.data) files.push(...(await dataFiles(name, (text) => progress.note(text))));
-  const report = new ReportBuilder();
-  const { maxLength, from, rows } = flags;
-  const examples: DataExample[] = [];
-  let number = 0;
-  const options = { ...(await exampleOptions(flags, tokenizer)), tokenizer, files, maxLength };
-  for await (const example of examplesOf(
-    {
-      ...options,
-      onProgress: ({ rows: read, tokens, share }) => {
-        if (read % 1000 === 0)
-          progress.note(`${read} rows, ${tokens} tokens (${Math.floor(100 * share)} % of the data)`);
-      },
+  const options = {
+    ...{ ...(await exampleOptions(flags, tokenizer)), tokenizer, files, maxLength: flags.maxLength },
+    onProgress({ rows, tokens, share }: DataProgress) {
+      if (rows % 1000 === 0)
+        progress.note(`${rows} rows, ${tokens} tokens (${Math.floor(100 * share)} % of the data)`);
     },
-    report,
-  )) {
-    number++;
-    if (number >= from && examples.length < rows) {
-      examples.push(example);
-      if (!flags.json) print(example, number, tokenizer);
+  };
+  const shown: object[] = [];
+  const preview = previewData(options, { from: flags.from, count: flags.rows });
+  for (;;) {
+    const { done, value } = await preview.next();
+    if (done) {
+      if (value.spelled) progress.note(spelledNote(value.spelled, asFlag));
+      process.stdout.write(
+        flags.json ? `${JSON.stringify({ examples: shown, report: value })}\n` : `${reportText(value)}\n`,
+      );
+      return;
     }
+    if (flags.json) shown.push(asJson(value, tokenizer));
+    else print(value, tokenizer);
   }
-  const built = report.build(maxLength);
-  if (built.spelled) progress.note(spelledNote(built.spelled, asFlag));
-  if (flags.json) {
-    const shown = examples.map(({ where, ids, trained }) => ({
-      where,
-      ids: [...ids],
-      trained: [...trained],
-      runs: previewRuns(tokenizer, { ids, trained }),
-    }));
-    process.stdout.write(`${JSON.stringify({ examples: shown, report: built })}\n`);
-  } else process.stdout.write(`${reportText(built)}\n`);
+}
+
+function asJson({ where, ids, trained }: NumberedExample, tokenizer: Tokenizer): object {
+  const runs = previewRuns(tokenizer, { ids, trained });
+  return { where, ids: [...ids], trained: [...trained], runs };
 }
 
 /** Downloads are shown; files are there at once. */
@@ -105,7 +100,7 @@ async function dataFiles(name: string, onNote: (text: string) => void): Promise<
   return files;
 }
 
-function print({ where, ids, trained }: DataExample, number: number, tokenizer: Tokenizer): void {
+function print({ where, ids, trained, number }: NumberedExample, tokenizer: Tokenizer): void {
   const count = trained.reduce((sum, one) => sum + one, 0);
   const runs = previewRuns(tokenizer, { ids, trained });
   const head = `${number}  ${forOutput(where)}  ${ids.length} tokens, ${count} trained`;

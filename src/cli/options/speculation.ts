@@ -1,13 +1,11 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { openModel, tokenizerOf } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import type { Decoder } from '../../generation/decoder.ts';
-import { checkDraftTokenizer } from '../../generation/speculate/draft-tokenizer.ts';
+import { openDraft } from '../../generation/speculate/open-draft.node.ts';
 import type { Speculation } from '../../generation/speculate/speculate.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { showWarnings } from '../terminal/warnings.ts';
-import { type DecoderFlags, decoderFor } from './models.ts';
+import { type DecoderFlags, decoderOptions } from './models.ts';
 import { modelPath } from './resolve.ts';
 
 /** How tokens are guessed ahead. */
@@ -21,7 +19,7 @@ export function addSpeculationOptions(command: Command): Command {
     .addOption(
       new Option(
         '--speculate <how>',
-        'guess tokens ahead, for the same text in less time: lookup guesses that what came before comes again. Activations are exact then (--activations exact), as the text without is the same only so',
+        'guess tokens ahead, for the same text in less time: lookup guesses that earlier text repeats. This uses exact activations (--activations exact), which the identical text requires',
       ).choices(['lookup']),
     )
     .option('--draft <model>', 'a smaller model with the same tokenizer that guesses tokens ahead');
@@ -50,15 +48,11 @@ export async function speculationFor(
   const exact = { activations: 'exact' } as const;
   if (draft === undefined)
     return { ...(speculate && { speculate, decoder: exact }), release: async () => {} };
-  const opened = await openModel(await modelPath(draft));
+  const opened = await openDraft(await modelPath(draft), tokenizer, decoderOptions(flags));
   showWarnings(opened.warnings);
-  let decoder: Decoder;
-  try {
-    const other = await tokenizerOf(opened.checkpoint);
-    if (tokenizer && other) checkDraftTokenizer(tokenizer, other);
-    decoder = await decoderFor(opened, flags, true);
-  } finally {
-    await opened.checkpoint.tensors.close();
-  }
-  return { speculate: { draft: decoder }, decoder: exact, release: () => decoder.release() };
+  return {
+    speculate: { draft: opened.decoder },
+    decoder: exact,
+    release: () => opened.decoder.release(),
+  };
 }

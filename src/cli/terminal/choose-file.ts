@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import pc from 'picocolors';
 import { RopewalkError } from '../../errors.ts';
 import { type GgufFile, readableSize, SeveralFilesError } from '../../hub/choose.ts';
-import { repositoryNamed } from '../../hub/settings.node.ts';
+import { idOfFile } from '../../hub/settings.node.ts';
 import { INTERRUPTED } from './interrupt.ts';
 import { printable } from './printable.ts';
 
@@ -27,10 +27,8 @@ export async function askingForFile<T>(
     return await open(id);
   } catch (error) {
     if (!(error instanceof SeveralFilesError) || !input.isTTY || !output.isTTY) throw error;
-    const named = repositoryNamed(id, 'models')!;
     const file = await ask(error.files, { input, output });
-    const revision = named.revision === undefined ? '' : `@${named.revision}`;
-    return open(`${named.id}${revision}:${file.path}`);
+    return open(idOfFile(id, file.path));
   }
 }
 

@@ -31,7 +31,7 @@ export async function* csvRows(
     } else if (fields.length !== columns.length) {
       yield {
         where,
-        problem: `${fields.length} fields where the first line names ${columns.length} columns; put texts with "${reader.separator}" or line breaks in quotes`,
+        problem: `${fields.length} fields, but the first line names ${columns.length} columns; put texts with "${reader.separator}" or line breaks in quotes`,
       };
     } else {
       yield { where, values: Object.fromEntries(columns.map((name, i) => [name, fields[i]!])) };
@@ -145,7 +145,7 @@ class RecordReader {
     if (this.#given === undefined) yield* this.#begin();
     if (this.#state === 'quoted') {
       throw new RopewalkError(
-        `${this.#file}:${this.#firstLine}: the row that begins here has a quote that is never closed; write " within quotes as ""`,
+        `${this.#file}:${this.#firstLine}: the row that begins here has a quote that is never closed; write " inside quotes as ""`,
       );
     }
     if (this.#fields.length > 0 || this.#field !== '' || this.#state === 'closed') yield* this.#finish();
@@ -154,7 +154,7 @@ class RecordReader {
   #append(text: string): void {
     this.#afterReturn = false;
     if (this.#state === 'closed')
-      this.#problem ??= 'text after the closing quote of a field; write " within quotes as ""';
+      this.#problem ??= 'text after the closing quote of a field; write " inside quotes as ""';
     this.#field += text;
     this.#length += text.length;
   }

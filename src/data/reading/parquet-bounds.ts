@@ -46,7 +46,7 @@ export function rowsAtOnce(
     if (packed > MOST_CHUNK || !isFlatColumn(getSchemaPath(schema, meta.path_in_schema))) {
       const column = meta.path_in_schema.join('.');
       throw new RopewalkError(
-        `${name}: a row group has over 1 GiB of the column ${column}, which is too much to read at once; write the file with smaller row groups (in pandas: df.to_parquet(path, row_group_size=50000)), or give JSONL`,
+        `${name}: a row group has over 1 GiB in the column ${column}, which is too much to read at once; write the file with smaller row groups (in pandas: df.to_parquet(path, row_group_size=50000)), or give JSONL`,
       );
     }
     largest = Math.max(largest, unpacked);

@@ -44,7 +44,7 @@ export async function* readRows(path: string, onBytes?: (bytes: number) => void)
   if (!found) {
     const known = DATA_FILE_ENDINGS.map((ending) => `.${ending}`).join(', ');
     throw new RopewalkError(
-      `${path}: data files are told by the ending of their names, which are ${known}, all but the last also with .gz; rename it`,
+      `${path}: the format of a data file is recognized by its extension: ${known}; all but the last also with .gz; rename the file`,
     );
   }
   const read = TEXT_READERS[found.ending];

@@ -39,7 +39,7 @@ async function filesOf(name: string, { onNote, ...options }: ResolveDataOptions)
   const id = repositoryNamed(name, 'datasets', options);
   if (!id) {
     throw new RopewalkError(
-      `${shown}: no such file or folder (${resolve(name)}), nor the id of a data set on the hub, which looks like org/name; check the path`,
+      `${shown}: no such file or folder (${resolve(name)}), and not the id of a data set on the hub, which looks like org/name; check the path`,
     );
   }
   try {

@@ -29,7 +29,7 @@ export function jsonRow(text: string, where: string): DataRow {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return { where, values: value as Record<string, unknown> };
   }
-  return { where, problem: 'not a JSON object with a field for each column' };
+  return { where, problem: 'not a JSON object with one field per column' };
 }
 
 /**

@@ -12,7 +12,7 @@ const HEAD = 1024;
  *
  * @param onBytes called with the bytes of the file that have been read so far.
  * @throws RopewalkError naming the file, when it cannot be read, and the line where it is not UTF-8: text that was decoded
- *   wrongly would be learnt without a sign.
+ *   wrongly would be learned without a sign.
  */
 export async function* textChunks(path: string, onBytes?: (bytes: number) => void): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -39,7 +39,7 @@ function notUtf8(path: string, line: number, encoding: string, cause?: unknown):
   const source = path.toLowerCase().endsWith('.gz') ? `gzip -dc "${path}" | iconv` : 'iconv';
   const named = source === 'iconv' ? ` "${path}"` : '';
   return new RopewalkError(
-    `${path}:${line}: from about here on the file is not UTF-8; convert it (${guess}): ${source} -f ${encoding} -t UTF-8${named} > converted`,
+    `${path}:${line}: from about this point the file is not UTF-8; convert it (${guess}): ${source} -f ${encoding} -t UTF-8${named} > converted`,
     { cause },
   );
 }

@@ -14,11 +14,11 @@ export function ggufScaling(scaling: RopeScaling | null, refused: RefuseGguf): G
     ['rope.scaling.factor', 'f32', factor],
   ];
   if (type === 'linear') return settings;
-  if (!scaling.truncate) throw refused('its YaRN does not round its bounds ("truncate" is false)');
+  if (!scaling.truncate) throw refused('its YaRN scaling does not round its bounds ("truncate" is false)');
   const { beta_fast, beta_slow } = YARN_BOUNDS;
   if (scaling.beta_fast !== beta_fast || scaling.beta_slow !== beta_slow)
     throw refused(
-      `the bounds of its YaRN are "beta_fast" ${scaling.beta_fast} and "beta_slow" ${scaling.beta_slow}, not ${beta_fast} and ${beta_slow}`,
+      `its YaRN scaling has the bounds "beta_fast" ${scaling.beta_fast} and "beta_slow" ${scaling.beta_slow}, not ${beta_fast} and ${beta_slow}`,
     );
   settings.push(['rope.scaling.original_context_length', 'u32', scaling.original_max_position_embeddings]);
   const attention = scaling.attention_factor / yarnMagnitude(factor);
@@ -47,13 +47,13 @@ export function readGgufScaling(file: GgufReader, headDim: number): RopeScaling 
   const type = file.text('rope.scaling.type', 'linear');
   if (type !== 'none' && type !== 'linear' && type !== 'yarn') {
     throw file.error(
-      `RoPE scaling of the type ${JSON.stringify(type.slice(0, 200))} is not supported; run the file with llama.cpp.`,
+      `the RoPE scaling type ${JSON.stringify(type.slice(0, 200))} is not supported; run the file with llama.cpp.`,
     );
   }
   const llama3 = readDivisors(file, headDim);
   const old = file.number('rope.scale_linear', 0);
   const factor = type === 'none' ? 1 : file.number('rope.scaling.factor', old) || 1;
-  if (factor < 0) throw file.error(`the factor of its RoPE scaling is ${factor}; it must be above 0.`);
+  if (factor < 0) throw file.error(`its RoPE scaling factor is ${factor}; it must be above 0.`);
   if (type === 'yarn') {
     if (llama3) throw file.error('it has both YaRN and rope_freqs.weight, which is not supported.');
     return readYarn(file, factor);
@@ -81,7 +81,7 @@ function readYarn(file: GgufReader, factor: number): RopeScaling {
     const own = file.number(`rope.scaling.yarn_${name}`, bound);
     if (own !== bound)
       file.warn(
-        `"rope.scaling.yarn_${name}" is ${own}, and ${bound} is taken, as in llama.cpp, which does not read it for this architecture.`,
+        `"rope.scaling.yarn_${name}" is ${own}; ${bound} is used instead, as in llama.cpp, which ignores this key for this architecture.`,
       );
   }
   return {

@@ -66,7 +66,7 @@ export function readWindows(
   const layer_types = readLayerTypes(reader, layers, sliding_window === null ? () => false : rule());
   if (sliding_window === null && layer_types.includes('sliding_attention')) {
     const off = slides ? '' : ' where "use_sliding_window" is not true';
-    reader.fail('layer_types', `has local layers, but "sliding_window" gives no window${off}`);
+    reader.fail('layer_types', `has local layers, but "sliding_window" is not set${off}`);
   }
   return { sliding_window, layer_types };
 }

@@ -18,13 +18,13 @@ export function readRope(reader: ConfigReader): RopeConfig {
   const [read, other] = fields.map((field) => readObject(reader, objectIn(reader, field)));
   if (read && other && JSON.stringify(read) !== JSON.stringify(other)) {
     reader.warn(
-      `${reader.file}: "rope_scaling" and "rope_parameters" differ; "rope_scaling" counts, as in transformers.`,
+      `${reader.file}: "rope_scaling" and "rope_parameters" differ; "rope_scaling" is used, as in transformers.`,
     );
   }
   const { rope_theta = DEFAULT_THETA, rope_scaling } = read ?? readObject(reader, undefined);
   if (read?.rope_theta === undefined && !reader.has('rope_theta')) {
     reader.warn(
-      `${reader.file}: it has no "rope_theta", and ${DEFAULT_THETA} is taken, as in transformers; add the original model's where it is another (500000 for Llama 3).`,
+      `${reader.file}: it has no "rope_theta"; ${DEFAULT_THETA} is used, as in transformers. Add the original model's value if it differs (500000 for Llama 3).`,
     );
   }
   return { rope_theta, rope_scaling };

@@ -51,7 +51,7 @@ export function readRotaryDecoder(
   if (heads % read.num_key_value_heads !== 0) {
     reader.fail('num_key_value_heads', `must divide num_attention_heads (${heads})`);
   }
-  if (read.head_dim % 2 !== 0) reader.fail('head_dim', 'must be even: RoPE turns pairs');
+  if (read.head_dim % 2 !== 0) reader.fail('head_dim', 'must be even: RoPE rotates pairs');
   return read;
 }
 

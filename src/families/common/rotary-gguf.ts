@@ -79,7 +79,7 @@ export function rotaryGguf<C extends RotaryDecoderConfig>(form: RotaryGguf<C>): 
     tensors: tensorsOf(form),
     write(config, refused) {
       if (form.alwaysTied && !config.tie_word_embeddings) {
-        throw refused('its head has weights of its own ("tie_word_embeddings" is false)');
+        throw refused('its output head has its own weights ("tie_word_embeddings" is false)');
       }
       if (!form.rotaryDivisors && config.rope_scaling?.rope_type === 'llama3') {
         throw refused('it rescales rotary frequencies by "llama3"');
@@ -154,7 +154,7 @@ function checkLayerTypes(
   const rule = typesOf(types.length, isLocal);
   const wrong = types.findIndex((type, index) => type !== rule[index]);
   if (wrong < 0) return;
-  throw refused(`"layer_types" are not its own: layer ${wrong} would be ${rule[wrong]}`);
+  throw refused(`"layer_types" do not match what llama.cpp assumes: layer ${wrong} would be ${rule[wrong]}`);
 }
 
 function settingsOf(c: RotaryDecoderConfig, refused: RefuseGguf): GgufSetting[] {
@@ -205,10 +205,12 @@ export function ggufHeadDim(file: GgufReader): number {
   const size = file.sameCount('attention.key_length', file.count('embedding_length') / heads);
   const values = file.sameCount('attention.value_length', size);
   if (values !== size)
-    throw file.error(`keys of ${size} and values of ${values} numbers a head are not supported.`);
+    throw file.error(`heads with keys of size ${size} and values of size ${values} are not supported.`);
   const turned = file.count('rope.dimension_count', size);
   if (turned !== size) {
-    throw file.error(`RoPE turns ${turned} of ${size} numbers of a head; only all of them are supported.`);
+    throw file.error(
+      `RoPE rotates ${turned} of ${size} dimensions of a head; partial rotation is not supported.`,
+    );
   }
   return size;
 }

@@ -22,7 +22,7 @@ export class BatchCache {
     this.#layers = layers;
     if (!Number.isInteger(sequences) || sequences < 1) {
       throw new RopewalkError(
-        `the sequences of a batch must be a whole number of at least 1, but are ${sequences}.`,
+        `the number of sequences in a batch must be a whole number of at least 1, but is ${sequences}.`,
       );
     }
     this.#rows = layers.map((layer) => ({

@@ -119,7 +119,7 @@ export class KeyValueCache {
       this.#rows = this.#layers.map((layer) => ({ key: new LayerRows(layer), value: new LayerRows(layer) }));
     } else if (!this.canTruncate(position)) {
       throw new RopewalkError(
-        'a rolling cache has forgotten the older keys and cannot go back; start it again.',
+        'a rolling cache has dropped the older keys and cannot be rewound; start a new one.',
       );
     } else {
       for (const { key, value } of this.#rows) {

@@ -29,7 +29,7 @@ export class PrefixCache {
     { maxBytes = 2 ** 30 }: PrefixCacheOptions = {},
   ) {
     if (!(maxBytes >= 0)) {
-      throw new RopewalkError(`the bytes of a prefix cache must be at least 0, but are ${maxBytes}.`);
+      throw new RopewalkError(`the size of a prefix cache must be at least 0 bytes, but is ${maxBytes}.`);
     }
     decoder.requireExactActivations('a prefix cache');
     this.#maxBytes = maxBytes;
@@ -74,7 +74,7 @@ export class PrefixCache {
     }
     if (!best) return this.decoder.newCache();
     this.#entries.splice(this.#entries.indexOf(best), 1);
-    // A text that goes on where another ended: what it will have become serves the beginning as well.
+    // A text that continues another: its later cache serves the beginning as well.
     if (longest === best.ids.length && !best.cache.rolls) return best.cache;
     this.#entries.push(best);
     return best.cache.clone(longest);

@@ -88,7 +88,7 @@ export class Scheduler {
     try {
       while (this.#waiting.length + this.#prompts.length + this.#running.length > 0) await this.#step();
     } catch (error) {
-      // Nobody may wait for ever.
+      // Nobody may wait forever.
       for (const list of [this.#waiting, this.#prompts, this.#running]) {
         for (const sequence of list.splice(0)) sequence.fail(error);
       }
@@ -236,7 +236,7 @@ function batchingOf(decoder: Decoder, sequences: number): Batching {
     return turns('with activations of 8 bits, sliding windows would give other tokens together than alone');
   if (sequences > decoder.sameRows)
     return turns(
-      `with activations of 8 bits and this block size, ${sequences} together would not have the tokens that each has alone; blocks of 32 or exact activations would`,
+      `with 8-bit activations and this block size,, ${sequences} together would not have the tokens that each has alone; blocks of 32 or exact activations would`,
     );
   return { sequences, together: true };
 }

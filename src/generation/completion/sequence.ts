@@ -14,7 +14,7 @@ export interface SequenceSink {
    * @param scores of its tokens after the first, where they are wanted.
    */
   prompt(cached: number, scores: readonly ScoredToken[]): void;
-  /** @returns whether the sequence goes on. */
+  /** @returns whether the sequence continues. */
   token(id: number, score: ScoredToken | undefined): boolean;
   end(): void;
   fail(error: unknown): void;

@@ -12,6 +12,6 @@ export function checkDraftTokenizer(tokenizer: Tokenizer, draft: Tokenizer): voi
   if (!difference) return;
   const { id, first, second } = difference;
   throw new RopewalkError(
-    `the draft model has another tokenizer: id ${id} is ${tokenText(second)} there, but ${tokenText(first)} here; take a draft model of the same family.`,
+    `the draft model has a different tokenizer: id ${id} is ${tokenText(second)} there, but ${tokenText(first)} here; use a draft model of the same family.`,
   );
 }

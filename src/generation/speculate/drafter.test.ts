@@ -18,12 +18,12 @@ describe('LookupDrafter', () => {
     }
     if (best.end < 0) return [];
     const guessed = [...context];
-    // Copying token by token goes on into what has just been copied.
+    // Copying token by token continues into what has just been copied.
     for (let i = 0; i < count; i++) guessed.push(guessed[best.end + i]!);
     return guessed.slice(context.length);
   }
 
-  it('continues as the longest, then last, earlier place went on', async () => {
+  it('continues as the longest, then last, earlier occurrence continued', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.nat(2), { maxLength: 20 }),

@@ -50,7 +50,7 @@ export class LookupDrafter implements Drafter {
       place = end;
     }
     if (place < 0) return { ids: [] };
-    // What repeats with a short period goes on beyond what is known.
+    // A short period repeats beyond what is known.
     return { ids: Array.from({ length: count }, (_, i) => context[place + (i % (size - place))]!) };
   }
 }
@@ -107,7 +107,7 @@ export function checkDraft(decoder: Decoder, draft: Decoder): void {
   const [wanted, actual] = [decoder, draft].map(({ model }) => model.config.vocab_size);
   if (wanted !== actual) {
     throw new RopewalkError(
-      `the draft model has a vocabulary of ${actual} tokens, but the model one of ${wanted}; a draft model must have the same tokenizer.`,
+      `the draft model has a vocabulary of ${actual} tokens, but the model has ${wanted}; a draft model must have the same tokenizer.`,
     );
   }
 }

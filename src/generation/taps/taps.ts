@@ -79,7 +79,7 @@ export class TapRunner {
     const time = ids.length / batch;
     if (ids.length === 0 || !Number.isInteger(time)) {
       throw new RopewalkError(
-        `${ids.length} ids are not ${batch} sequence(s) of one length of at least one token.`,
+        `${ids.length} ids cannot be split into ${batch} sequence(s) of equal length, of at least one token each.`,
       );
     }
     checkIds(ids, this.#model.config.vocab_size);
@@ -189,7 +189,7 @@ function record(model: CausalLM, batch: number, time: number, options: TapOption
     );
     if (changed) {
       throw new RopewalkError(
-        `"${changed}" is behind the point from which the loss is computed; ask for gradients of "norm" or earlier values, without replacing it.`,
+        `"${changed}" comes after the point where the loss is computed; request gradients of "norm" or earlier values, without replacing it.`,
       );
     }
     const targets = input('targets', 'int32', [rows]);
@@ -246,7 +246,7 @@ class TapRecorder implements Taps {
       if (matching.length === 0) {
         const offered = [...this.#offered].filter((name) => !/\.[1-9]\d*\./.test(name));
         throw new RopewalkError(
-          `this model has no value "${pattern}"; it has ${offered.join(', ')}, and those of its other layers.`,
+          `this model has no value "${pattern}"; it has ${offered.join(', ')}, and the same in its other layers.`,
         );
       }
       for (const name of matching) names.add(name);

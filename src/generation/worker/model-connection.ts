@@ -177,7 +177,7 @@ export class ModelConnection {
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new RopewalkError(
-        `what was given cannot be sent to the model's thread (${why}); give plain values, or load the model by loadHere().`,
+        `the arguments cannot be sent to the model's thread (${why}); use plain values, or load the model with loadHere().`,
         { cause },
       );
     }

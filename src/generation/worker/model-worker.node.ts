@@ -14,7 +14,7 @@ const PROGRAM = new URL('./worker.node.js', import.meta.url);
 export function startWorker(): Worker {
   if (!existsSync(PROGRAM)) {
     throw new RopewalkError(
-      `the program of the model's thread is not at ${fileURLToPath(PROGRAM)}: this code has been bundled. Keep the package ropewalk external to the bundle, or load the model by loadHere().`,
+      `the program of the model's thread is not at ${fileURLToPath(PROGRAM)}: this code has been bundled. Keep the package ropewalk external to the bundle, or load the model with loadHere().`,
     );
   }
   // The engine reads the process's environment, of which the thread has only a copy.

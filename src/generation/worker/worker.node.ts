@@ -8,7 +8,7 @@ const port = parentPort!;
 const server = new ModelServer(
   {
     post: (reply, transfer = []) => port.postMessage(reply, transfer),
-    close: () => port.close(),
+    close,
   },
   loadHere,
 );
@@ -16,6 +16,12 @@ port.on('message', (request: Request | ParkRequest) => {
   if (request.type === 'park') park(request.parked);
   else server.receive(request);
 });
+
+/** Lets the thread end. In Deno, the port of a worker has no `close`, and the thread's own is there instead. */
+function close(): void {
+  if (typeof port.close === 'function') port.close();
+  else (globalThis as { close?: () => void }).close?.();
+}
 
 function park(parked: Int32Array): void {
   Atomics.store(parked, 0, 1);

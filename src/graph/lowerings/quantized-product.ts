@@ -6,9 +6,9 @@ const FLOAT32 = 1;
 const INT8 = 4;
 
 /**
- * The product of x `[…, in]` and a quantised `[out, in]`: its lowering by com.microsoft's MatMulNBits.
+ * The product of x `[…, in]` and a quantized `[out, in]`: its lowering by com.microsoft's MatMulNBits.
  *
- * With 8-bit activations (as llama.cpp has them too) outliers among the activations cost some tenths of a per cent of
+ * With 8-bit activations (as llama.cpp has them too) outliers among the activations cost some tenths of a percent of
  * perplexity. Where the weight asks for exact activations, it takes the kernel for float32 activations. On the CPU that
  * for 8-bit weights is a hundred times slower, so there the activations go in two parts of 8 bits, the second holding
  * what the first rounded away.

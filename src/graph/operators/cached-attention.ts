@@ -22,7 +22,7 @@ export function hasFusedAttention(headDim: number): boolean {
   return headDim % 8 === 0;
 }
 
-/** Head sizes for which that kernel also turns queries and keys. */
+/** Head sizes for which that kernel also rotates queries and keys. */
 export function hasFusedRotation(headDim: number): boolean {
   return headDim % 16 === 0;
 }

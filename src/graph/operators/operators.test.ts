@@ -178,7 +178,7 @@ describe.each(tried)('$name', ({ operator, example }) => {
   });
 });
 
-/** A matrix in few bits in which every part is drawn. */
+/** A quantized matrix in which every part is random. */
 function randomMatrix(
   form: Omit<QuantizedMatrix, 'data' | 'scales'>,
   parts: { zeroPoints?: boolean; offsets?: boolean },

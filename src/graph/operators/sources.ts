@@ -39,7 +39,7 @@ export interface InputAttributes {
   readonly name: string;
   readonly dtype: 'float32' | 'int64' | 'int32';
   readonly shape: Tensor['shape'];
-  /** A weight: an input when training, an initialiser for inference. */
+  /** A weight: an input when training, an initializer for inference. */
   readonly parameter?: boolean;
 }
 

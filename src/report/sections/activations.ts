@@ -36,16 +36,16 @@ export function activationSection({ families, measurements }: JobResults, ids: I
   return {
     id: 'activations',
     title: {
-      en: 'Why GeGLU and SwiGLU: bending instead of cutting',
+      en: 'Why GeGLU and SwiGLU: smooth instead of cut off',
       ko: '왜 GeGLU와 SwiGLU인가: 자르지 않고 부드럽게 휘기',
     },
     content: [
       paragraph({
-        en: 'ReLU sets every negative input to zero, and no gradient passes there: a unit that is always negative learns nothing more. GELU and SiLU bend smoothly instead, so a slightly negative input still has a say and a gradient. In Gemma (GeGLU) and Llama (SwiGLU) the bent half of the hidden layer is then a gate: it multiplies the other half, and so stresses what matters and quietens the rest.',
+        en: 'ReLU sets every negative input to zero and passes no gradient there: a unit that is always negative stops learning. GELU and SiLU bend smoothly instead, so a slightly negative input still contributes and has a gradient. In Gemma (GeGLU) and Llama (SwiGLU), this half of the hidden layer is then a gate: it multiplies the other half, amplifying what matters and damping the rest.',
         ko: 'ReLU는 음수 입력을 모두 0으로 만들고, 그곳으로는 기울기도 지나가지 않습니다. 늘 음수인 유닛은 더 배우지 못합니다. GELU와 SiLU는 부드럽게 휘므로 조금 음수인 입력에도 값과 기울기가 남습니다. Gemma(GeGLU)와 Llama(SwiGLU)에서는 이렇게 휜 절반이 게이트가 되어 은닉층의 나머지 절반에 곱해지고, 중요한 것은 강조하고 나머지는 약하게 합니다.',
       }),
       paragraph({
-        en: `Measured on held-out text: ${cut ? `${percent(cut.activation.negative)} of the inputs of ${cut.name}’s ReLU are negative and become exactly 0. ` : ''}${shares ? `Where the smooth functions bend, between −3 and 0, lie this share of their inputs: ${shares}.` : ''}`,
+        en: `Measured on held-out text: ${cut ? `${percent(cut.activation.negative)} of the inputs of ${cut.name}’s ReLU are negative and become exactly 0. ` : ''}${shares ? `The share of inputs between −3 and 0, where the smooth functions bend: ${shares}.` : ''}`,
         ko: `검증 텍스트에서 측정: ${cut ? `${cut.name}의 ReLU 입력 가운데 ${percent(cut.activation.negative)}가 음수여서 정확히 0이 됩니다. ` : ''}${shares ? `부드러운 함수가 휘는 −3과 0 사이에 놓인 입력의 비율: ${shares}.` : ''}`,
       }),
       panels(ids, {
@@ -54,7 +54,7 @@ export function activationSection({ families, measurements }: JobResults, ids: I
           { name: { en: 'activation function', ko: '활성화 함수' }, color: CURVE },
           {
             name: {
-              en: 'inputs that occur (histogram, own scale)',
+              en: 'observed inputs (histogram, own scale)',
               ko: '실제로 들어오는 입력 (히스토그램, 별도 눈금)',
             },
             color: '#94a3b8',

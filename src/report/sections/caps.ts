@@ -22,7 +22,7 @@ export function capSection({ families, measurements }: JobResults, ids: Ids): Se
     const { cap, largestBefore, largestAfter, largestChange } = effect;
     const bites = largestBefore > cap / 2;
     return paragraph({
-      en: `${name.en}, cap ${cap}: the largest |logit| is ${readable(largestBefore)} before and ${readable(largestAfter)} after; no logit moves by more than ${readable(largestChange)}. ${bites ? 'Here the cap bends the largest logits visibly.' : 'At this size the cap hardly bites: the logits stay in its straight middle part. It is a guard-rail for larger models and longer training.'}`,
+      en: `${name.en}, cap ${cap}: the largest |logit| is ${readable(largestBefore)} before and ${readable(largestAfter)} after; no logit changes by more than ${readable(largestChange)}. ${bites ? 'Here the cap visibly bends the largest logits.' : 'At this size the cap has little effect: the logits stay in its linear range. It is a safeguard for larger models and longer training.'}`,
       ko: `${name.ko}, 상한 ${cap}: |로짓|의 최댓값은 적용 전 ${readable(largestBefore)}, 적용 후 ${readable(largestAfter)}이고, 어느 로짓도 ${readable(largestChange)}보다 많이 움직이지 않습니다. ${bites ? '여기서는 가장 큰 로짓이 눈에 띄게 휩니다.' : '이 크기에서는 상한이 거의 작용하지 않습니다. 로짓이 곧은 가운데 구간에 머무르기 때문입니다. 상한은 더 큰 모델과 더 긴 학습을 위한 난간입니다.'}`,
     });
   });
@@ -34,7 +34,7 @@ export function capSection({ families, measurements }: JobResults, ids: Ids): Se
     },
     content: [
       paragraph({
-        en: 'A logit is the value just before the final prediction; attention scores are logits, too. One that runs away makes the softmax certain: all probability on one token, and hardly any gradient to take it back. Gemma 2 bends both kinds with cap · tanh(x / cap): nearly the identity in the middle, and never beyond the cap.',
+        en: 'A logit is the value just before the final prediction; attention scores are logits, too. An extreme logit saturates the softmax: all probability on one token, and almost no gradient to correct it. Gemma 2 bends both kinds with cap · tanh(x / cap): nearly the identity in the middle, never beyond the cap.',
         ko: '로짓은 최종 예측 바로 앞의 값이며, 어텐션 점수도 로짓입니다. 하나가 지나치게 커지면 소프트맥스가 확신에 빠져 확률이 한 토큰에 몰리고, 그것을 되돌릴 기울기는 거의 남지 않습니다. Gemma 2는 두 로짓을 모두 상한 · tanh(x / 상한)으로 휩니다. 가운데에서는 거의 그대로이고 상한을 넘지 않습니다.',
       }),
       ...said,

@@ -19,7 +19,7 @@ export function structureSection({ families }: JobResults): Section {
     title: { en: 'What differs', ko: '무엇이 다른가' },
     content: [
       paragraph({
-        en: 'Read off the modules that run, not written down: the best-known size stands for each family. The small models trained here have the same parts.',
+        en: 'Derived from the modules that run. Each family is represented by its best-known size; the small models trained here have the same parts.',
         ko: '따로 적은 것이 아니라 실행되는 모듈에서 읽은 표입니다. 계열마다 가장 잘 알려진 크기로 나타냈으며, 여기서 학습한 작은 모델들도 같은 부품으로 되어 있습니다.',
       }),
       drawn,
@@ -38,7 +38,7 @@ export function diagramSection({ families }: JobResults): Section {
     title: { en: 'The same tree, block by block', ko: '블록으로 나란히 보기' },
     content: [
       paragraph({
-        en: 'The models trained here, drawn from their modules. The same place holds the same role in each, and colours say what a model added, changed or left out beside the one to its left. GPT has two norms a layer already: in Gemma they are renamed and replaced, not added.',
+        en: 'The models trained here, drawn from their modules. Each row has the same role in every model, and colors show what a model added, changed or removed compared with the one to its left. GPT already has two norms per layer: in Gemma they are renamed and replaced, not added.',
         ko: '여기서 학습한 모델들을 모듈에서 그렸습니다. 같은 자리는 같은 역할이며, 색은 왼쪽 모델과 비교해 무엇이 추가되고 바뀌고 없어졌는지 보여 줍니다. GPT에도 층마다 정규화가 이미 둘 있습니다. Gemma에서는 추가된 것이 아니라 이름과 종류가 바뀐 것입니다.',
       }),
       html`<figure class="scroll"><div class="diagram en" lang="en">${picture('en')}</div><div class="diagram ko" lang="ko">${picture('ko')}</div></figure>`,

@@ -202,7 +202,7 @@ export function anyStringBut(names: readonly string[], single: Uint8Array): Stri
   const start = table.add(true);
   table.row(start).set(table.row(boundary));
   const like = new Map([[start, boundary]]);
-  // A state on a name's path goes on as its character's place would, but for the next bytes of names.
+  // A state on a name's path continues as its character's place would, but for the next bytes of names.
   for (const name of names) {
     let state = start;
     for (let i = 0; i < name.length && !name.includes('\\'); i++) {

@@ -17,7 +17,7 @@ class Nfa {
 
   state(inside: boolean): number {
     if (this.free.length >= MOST_NFA_STATES) {
-      throw new RopewalkError('its repetitions and classes are too many; make it smaller');
+      throw new RopewalkError('it has too many repetitions and classes; make it smaller');
     }
     this.free.push([]);
     this.asserted.push([]);
@@ -161,8 +161,7 @@ export function patternDfa(pattern: Pattern, single: Uint8Array, budget = { work
           set.add(obligations.with(Math.floor(member / states), assertion) * states + to);
         } else if (begins) set.add(member - state + to);
       }
-      if (set.size > MOST_NFA_STATES)
-        throw new RopewalkError('its look-aheads are too many; make it smaller');
+      if (set.size > MOST_NFA_STATES) throw new RopewalkError('it has too many lookaheads; make it smaller');
     }
     const sorted = [...set].sort((a, b) => a - b);
     budget.work -= 4 * sorted.length;

@@ -81,7 +81,7 @@ export class Obligations {
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
     if (this.#sets.length >= MOST_SETS) {
-      throw new RopewalkError('its look-aheads have too many states together; make it smaller');
+      throw new RopewalkError('its lookaheads have too many states together; make it smaller');
     }
     this.#sets.push(unique);
     this.#numbers.set(key, this.#sets.length - 1);

@@ -95,7 +95,7 @@ describe('patterns', () => {
   );
 
   it('refuses what is no regular expression', () => {
-    expect(() => parsePattern('(')).toThrow(/no regular expression/);
+    expect(() => parsePattern('(')).toThrow(/not a regular expression/);
   });
 
   it.each(['^(a+)+$', '^(a|aa)*b$', '(x+x+)+y', '^(([a-z])+.)+[A-Z]([a-z])+$'])(

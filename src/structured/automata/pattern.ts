@@ -98,7 +98,7 @@ function parse(source: string): AST.Pattern {
     return new RegExpParser().parsePattern(source, undefined, undefined, { unicode: true });
   } catch {
     throw new RopewalkError(
-      'it is no regular expression (ECMAScript, u flag: ], { and } outside of classes are escaped, and letters are not)',
+      'it is not a regular expression (ECMAScript, u flag: escape ], { and } outside classes, and do not escape letters)',
     );
   }
 }
@@ -161,7 +161,7 @@ class PatternReader {
       case 'Assertion':
         return this.#assertion(element);
       case 'Backreference':
-        return refuse('a back reference');
+        return refuse('a backreference');
       default:
         return refuse(element.raw);
     }
@@ -183,7 +183,7 @@ class PatternReader {
         return refuse('a look-behind');
       case 'lookahead':
         if (++this.#lookAheads > MOST_LOOK_AHEADS)
-          throw new RopewalkError(`it has more than ${MOST_LOOK_AHEADS} look-aheads`);
+          throw new RopewalkError(`it has more than ${MOST_LOOK_AHEADS} lookaheads`);
         return { ahead: this.untilEnd(assertion.alternatives, false), negative: assertion.negate };
     }
   }

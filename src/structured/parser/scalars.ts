@@ -58,7 +58,7 @@ class InNumber extends Position {
   }
 }
 
-/** A number may end where it is complete, and may go on where it can become another one. */
+/** A number may end where it is complete, and may continue where it can become another one. */
 export function numberPositions(
   value: NumberValue,
   number: PartialNumber,

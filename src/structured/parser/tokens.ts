@@ -170,7 +170,7 @@ function stringTokens(dfa: StringDfa, from: number, vocabulary: Vocabulary): Str
   return tokens;
 }
 
-/** The tokens that end a string and go on as its surroundings allow. */
+/** The tokens that end a string and continue as its surroundings allow. */
 function stringEnds({ ending, rests, restTokens }: StringTokens, parent: Position): StringEnds {
   const ids = ending.map(({ id }) => id);
   const begun = ending.map((token) => token.begun);

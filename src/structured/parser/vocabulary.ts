@@ -104,14 +104,14 @@ export class Vocabulary {
     const missing = REQUIRED_BYTES.find((byte) => !this.single[byte]);
     if (missing !== undefined) {
       throw new RopewalkError(
-        `this tokenizer cannot write every JSON text: it has no token for the byte 0x${missing.toString(16)} alone. Use a model with a byte-level or byte-fallback tokenizer.`,
+        `this tokenizer cannot write every JSON text: it has no token for the single byte 0x${missing.toString(16)}. Use a model with a byte-level or byte-fallback tokenizer.`,
       );
     }
     this.strings = anyString(this.single);
     const { strip } = tokenizer.detokenizer;
     if (strip && strip.content.trim() !== '') {
       throw new RopewalkError(
-        `this tokenizer cuts ${JSON.stringify(strip.content)} off a text's ends, which could damage JSON.`,
+        `this tokenizer strips ${JSON.stringify(strip.content)} from the ends of a text, which could damage JSON.`,
       );
     }
   }

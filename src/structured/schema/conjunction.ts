@@ -84,7 +84,7 @@ export class SchemaDocument {
         if (ways.length + done.length > MOST_ALTERNATIVES) {
           throw schemaError(
             place.pointer,
-            `together with what else holds there it has more than ${MOST_ALTERNATIVES} alternatives`,
+            `combined with the other keywords there, it has more than ${MOST_ALTERNATIVES} alternatives`,
           );
         }
       }
@@ -151,7 +151,7 @@ export class SchemaDocument {
     while (typeof target.$ref === 'string') {
       const next = resolveReference(this.root, target.$ref, at);
       at = target.$ref.slice(1);
-      if (seen.has(next)) throw schemaError(`${pointer}/$ref`, 'the reference leads to itself');
+      if (seen.has(next)) throw schemaError(`${pointer}/$ref`, 'the reference refers to itself');
       seen.add(next);
       if (typeof next === 'boolean') break;
       target = next;

@@ -54,9 +54,7 @@ export function formatProblem(format: unknown, hasPattern: boolean): string | un
   if (typeof format === 'string' && Object.hasOwn(FORMATS, format)) return undefined;
   const names = Object.keys(FORMATS).join(', ');
   if (typeof format !== 'string' || OTHERS.includes(format)) {
-    return `must be one of ${names}; write a pattern instead of others`;
+    return `must be one of ${names}; for others write a pattern`;
   }
-  return hasPattern
-    ? undefined
-    : `must be one of ${names}, or stand beside a pattern that says what it means`;
+  return hasPattern ? undefined : `must be one of ${names}, or be accompanied by a pattern that defines it`;
 }

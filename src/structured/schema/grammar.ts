@@ -65,7 +65,7 @@ export class Grammar {
       if (this.#beyond) throw this.#beyond;
       throw schemaError(
         '',
-        'no value fits: its constraints contradict each other, or it refers to itself without end',
+        'no value fits: its constraints contradict each other, or it refers to itself endlessly',
       );
     }
   }
@@ -97,7 +97,7 @@ export class Grammar {
     const problem = () =>
       schemaError(
         pointer,
-        `a value may fit both alternative ${first} and ${second}; use anyOf, or tell them apart by type, by a required property with different const or enum values, or by bounds`,
+        `a value may fit both alternative ${first} and alternative ${second}; use anyOf, or distinguish them by type, by a required property with different const or enum values, or by bounds`,
       );
     this.#disjoint.set(key, { node: this.#node(places, true), problem });
   }
@@ -150,7 +150,7 @@ export class Grammar {
     if (this.#literalBytes > MOST_LITERAL_BYTES) {
       throw schemaError(
         flats[0]?.pointer ?? '',
-        `the listed values and names are more than ${MOST_LITERAL_BYTES} bytes in all their combinations`,
+        `all combinations of the listed values and names exceed ${MOST_LITERAL_BYTES} bytes`,
       );
     }
     return { kind: 'literal', trie: new LiteralTrie(texts, this.#vocabulary) };
@@ -263,7 +263,7 @@ export class Grammar {
     if (patterns.length > 0 && !this.#at(place, `${key} but formats`, () => all(patterns))[0]!.empty) {
       this.#beyond ??= schemaError(
         `${named!.pointer}/format`,
-        'none of the common strings of this format fits what else must hold there; leave the format out where the pattern says enough',
+        'no common string of this format fits the other keywords there; omit the format if the pattern is enough',
       );
     }
     return undefined;
@@ -277,7 +277,7 @@ export class Grammar {
     if (at && !isContradiction(rules)) {
       this.#beyond ??= schemaError(
         at.pointer,
-        'the numbers that fit have more than 15 digits, and such numbers are not generated; widen the bounds, or ask for a string with a pattern',
+        'the numbers that fit have more than 15 digits, which are not generated; widen the bounds, or use a string with a pattern',
       );
     }
     return undefined;

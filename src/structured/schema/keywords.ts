@@ -72,7 +72,7 @@ const ENFORCED: Readonly<Record<string, Check>> = {
   },
   additionalProperties: oneSchema,
   propertyNames: oneSchema,
-  items: (value) => (Array.isArray(value) ? 'is a list; write prefixItems for that' : oneSchema(value, {})),
+  items: (value) => (Array.isArray(value) ? 'is a list; use prefixItems for that' : oneSchema(value, {})),
   prefixItems: schemas,
   minItems: whole,
   maxItems: whole,
@@ -81,11 +81,11 @@ const ENFORCED: Readonly<Record<string, Check>> = {
   allOf: schemas,
   $ref: must(
     (ref) => typeof ref === 'string' && /^#(\/|$)/.test(ref),
-    'a place in this schema, such as #/$defs/name',
+    'a location in this schema, such as #/$defs/name',
   ),
   minLength: whole,
   maxLength: whole,
-  pattern: must((p) => typeof p === 'string' && p.length <= 2000, 'a text of at most 2000 characters'),
+  pattern: must((p) => typeof p === 'string' && p.length <= 2000, 'a string of at most 2000 characters'),
   format: (format, beside) => formatProblem(format, typeof beside.pattern === 'string'),
   minimum: number,
   maximum: number,
@@ -94,10 +94,10 @@ const ENFORCED: Readonly<Record<string, Check>> = {
   multipleOf: (value) => {
     const problem = number(value, {}) ?? ((value as number) > 0 ? undefined : 'must be above 0');
     if (problem || isStep(value as number)) return problem;
-    return 'must have at most 15 digits, before and behind the point together';
+    return 'must have at most 15 digits before and after the decimal point together';
   },
   // Nothing fits; zod writes it for `never`.
-  not: must((not) => isAnything(not), '{}, for no value; say what is allowed instead of what is not'),
+  not: must((not) => isAnything(not), '{}, which allows no value; describe what is allowed instead'),
 };
 
 /** Keywords of the standard that are not enforced, and what to do instead. */

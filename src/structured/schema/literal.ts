@@ -30,7 +30,7 @@ export class LiteralTrie {
     }
   }
 
-  /** The node after a byte; undefined when no text goes on so. */
+  /** The node after a byte; undefined when no text continues so. */
   child(node: number, byte: number): number | undefined {
     return this.#children[node]!.get(byte);
   }
@@ -40,7 +40,7 @@ export class LiteralTrie {
     return this.#ends[node]!;
   }
 
-  /** Whether a text goes on from a node. */
+  /** Whether a text continues from a node. */
   goesOn(node: number): boolean {
     return this.#children[node]!.size > 0;
   }

@@ -79,12 +79,12 @@ export class AddedTokens {
       if (pattern === '') {
         // The library finds nothing between any two characters, and splits the text there.
         throw new RopewalkError(
-          `${source}: the added token ${JSON.stringify(token.content)} is nothing once it is normalized; set its "normalized" to false`,
+          `${source}: the added token ${JSON.stringify(token.content)} becomes empty when it is normalized; set its "normalized" to false`,
         );
       }
       if (matcher.add(pattern, token.id)) continue;
       throw new RopewalkError(
-        `${source}: the added token ${JSON.stringify(token.content)} is the same as another one once it is normalized, and which is meant is left open; remove one, or set "normalized" to false`,
+        `${source}: the added token ${JSON.stringify(token.content)} becomes equal to another one when it is normalized, which is ambiguous; remove one, or set "normalized" to false`,
       );
     }
   }

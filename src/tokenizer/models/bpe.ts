@@ -61,7 +61,7 @@ export class Bpe implements TokenModel {
   static read(json: JsonObject, source: string): Bpe {
     const fields = new ModelFields(json, source);
     if ((json.dropout ?? 0) !== 0) {
-      fields.fail('dropout', 'leaves merges out at random; set it to null for ids that are certain');
+      fields.fail('dropout', 'skips merges at random; set it to null for deterministic ids');
     }
     const vocabulary = Vocabulary.read(fields);
     const prefix = fields.optionalText('continuing_subword_prefix') ?? '';

@@ -33,7 +33,7 @@ export class ModelFields {
   optionalText(field: string): string | undefined {
     const value = this.json[field] ?? undefined;
     if (value === undefined) return undefined;
-    return isText(value) ? value : this.fail(field, 'is not a text');
+    return isText(value) ? value : this.fail(field, 'is not a string');
   }
 
   /** A text; required. */
@@ -44,7 +44,7 @@ export class ModelFields {
   /** A Boolean; false where it is missing or null. */
   flag(field: string): boolean {
     const value = this.json[field] ?? false;
-    return typeof value === 'boolean' ? value : this.fail(field, 'is neither true nor false');
+    return typeof value === 'boolean' ? value : this.fail(field, 'must be true or false');
   }
 
   /** A whole number that is not negative; undefined where it is missing or null. */

@@ -74,7 +74,7 @@ export class Unigram implements TokenModel {
     if (unknownId !== undefined && unknownId >= tokens.length) {
       fields.fail('unk_id', `is ${unknownId}, and the vocabulary has ${tokens.length} tokens`);
     }
-    if (json.byte_fallback === null) fields.fail('byte_fallback', 'is neither true nor false');
+    if (json.byte_fallback === null) fields.fail('byte_fallback', 'must be true or false');
     return new Unigram(tokens, scores, unknownId, fields.flag('byte_fallback'), source);
   }
 

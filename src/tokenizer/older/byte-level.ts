@@ -60,7 +60,7 @@ export function tokenizerFromVocabulary(
   for (const [token, id] of Object.entries(vocab)) {
     if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0) {
       throw new RopewalkError(
-        `${folder}/vocab.json: ${JSON.stringify(token.slice(0, 40))} has no id; use the original file of the model`,
+        `${folder}/vocab.json: ${JSON.stringify(token.slice(0, 40))} has no id; use the model's original file`,
       );
     }
     ids.set(token, id);
@@ -68,7 +68,7 @@ export function tokenizerFromVocabulary(
   // The letters of a space and of a line end: a vocabulary of another kind has neither.
   if (!ids.has('Ġ') && !ids.has('Ċ')) {
     throw new RopewalkError(
-      `${folder}/vocab.json: it is not byte-level (it has no "Ġ", which stands for a space), as GPT-2's is; write a tokenizer.json in ` +
+      `${folder}/vocab.json: it is not byte-level like GPT-2's (it has no "Ġ", which represents a space); write a tokenizer.json in ` +
         'Python (AutoTokenizer.from_pretrained(…).save_pretrained(…))',
     );
   }
@@ -118,7 +118,7 @@ function styleOf(tokenizerClass: unknown, modelType: unknown, folder: string): S
     ? `of a model of the type ${JSON.stringify(type)}`
     : `of the class ${JSON.stringify(name)}`;
   throw new RopewalkError(
-    `${folder}: its vocab.json and merges.txt are ${what}, of which Ropewalk reads tokenizer.json only; write one in ` +
+    `${folder}: its vocab.json and merges.txt are ${what}, for which Ropewalk reads only tokenizer.json; write one in ` +
       'Python (AutoTokenizer.from_pretrained(…).save_pretrained(…))',
   );
 }
@@ -138,7 +138,7 @@ function readMerges(text: string, folder: string): [string, string][] {
     const [left, right, ...more] = merge.split(' ');
     if (!left || !right || more.length > 0) {
       throw new RopewalkError(
-        `${folder}/merges.txt: line ${index + 1} is not two tokens with a space between them; use the original file of the model`,
+        `${folder}/merges.txt: line ${index + 1} is not two tokens with a space between them; use the model's original file`,
       );
     }
     merges.push([left, right]);

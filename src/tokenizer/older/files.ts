@@ -39,6 +39,6 @@ export function tokenizerFromOlderFiles(
   if (!vocab && merges === undefined) return undefined;
   const [there, missing] = vocab ? ['vocab.json', 'merges.txt'] : ['merges.txt', 'vocab.json'];
   throw new RopewalkError(
-    `${folder}: it has a ${there} without a ${missing}, and no tokenizer.json; put the model's other files beside it`,
+    `${folder}: it has a ${there} without a ${missing}, and no tokenizer.json; add the model's other files`,
   );
 }

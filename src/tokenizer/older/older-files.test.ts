@@ -101,14 +101,14 @@ describe('tokenizer.model', () => {
     const open = (...more: number[]) =>
       tokenizerFromSentencePiece(Uint8Array.from([...pieces, ...more]), {}, 'm');
     expect(open().tokenizer.model).toMatchObject({ type: 'Unigram' });
-    expect(() => open(0x12, 2, 0x18, 3)).toThrow(/kind "word".*tokenizer\.json/);
+    expect(() => open(0x12, 2, 0x18, 3)).toThrow(/type "word".*tokenizer\.json/);
     expect(() => open(0x12, 3, 0xc0, 0x01, 1)).toThrow('treat_whitespace_as_suffix');
     expect(() => open(0x1a, 2, 0x28, 0)).toThrow('escape_whitespaces');
-    expect(() => open(0x1a, 6, 0x0a, 1, 0x78, 0x12, 1, 0x78)).toThrow('rules of its own ("x")');
+    expect(() => open(0x1a, 6, 0x0a, 1, 0x78, 0x12, 1, 0x78)).toThrow('its own normalization rules ("x")');
     expect(() => open(0x2a, 3, 0x12, 1, 0x78)).toThrow('denormalizer_spec');
-    expect(() => open(...piece('b', 5))).toThrow('token 4 is of the kind "unused"');
-    expect(() => open(...piece('a'))).toThrow('token 4, "a", is there twice');
-    expect(() => open(0x12, 3, 0xc0, 0x02, 3)).toThrow('its unknown token is none');
+    expect(() => open(...piece('b', 5))).toThrow('token 4 has the type "unused"');
+    expect(() => open(...piece('a'))).toThrow('token 4, "a", appears twice');
+    expect(() => open(0x12, 3, 0xc0, 0x02, 3)).toThrow('its unknown token is not of the type "unknown"');
   });
 });
 

@@ -75,23 +75,24 @@ function check(model: SentencePieceModel, source: string): void {
       `${source}: ${what}, which is not supported; use the model's tokenizer.json, or write one in Python ` +
         '(AutoTokenizer.from_pretrained(…).save_pretrained(…))',
     );
-  if (model.kind === 'word' || model.kind === 'char') throw refused(`it is of the kind "${model.kind}"`);
-  if (model.spaceIsSuffix) throw refused('it puts spaces behind words (treat_whitespace_as_suffix)');
+  if (model.kind === 'word' || model.kind === 'char') throw refused(`it has the type "${model.kind}"`);
+  if (model.spaceIsSuffix) throw refused('it puts spaces after words (treat_whitespace_as_suffix)');
   if (!model.escapesSpaces) throw refused('it does not write spaces as ▁ (escape_whitespaces is off)');
   if (model.charsmap.length > 0 && !COMPOSING.includes(model.rules)) {
-    throw refused(`it normalizes texts by rules of its own (${JSON.stringify(model.rules.slice(0, 40))})`);
+    throw refused(`it has its own normalization rules (${JSON.stringify(model.rules.slice(0, 40))})`);
   }
-  if (!model.pieces.some(({ type }) => type === NORMAL)) throw refused('it has no tokens for texts');
+  if (!model.pieces.some(({ type }) => type === NORMAL)) throw refused('it has no text tokens');
   if (model.decodingCharsmap.length > 0) throw refused('it changes decoded texts (denormalizer_spec)');
   const texts = new Set<string>();
   for (const [id, { text, type }] of model.pieces.entries()) {
-    if (texts.has(text)) throw refused(`token ${id}, ${JSON.stringify(text)}, is there twice`);
+    if (texts.has(text)) throw refused(`token ${id}, ${JSON.stringify(text)}, appears twice`);
     texts.add(text);
-    if (type === UNUSED) throw refused(`token ${id} is of the kind "unused"`);
+    if (type === UNUSED) throw refused(`token ${id} has the type "unused"`);
     if (text.length > MAX_TOKEN_LENGTH)
       throw refused(`token ${id} has more than ${MAX_TOKEN_LENGTH} characters`);
   }
-  if (model.pieces[model.unkId]!.type !== UNKNOWN) throw refused('its unknown token is none');
+  if (model.pieces[model.unkId]!.type !== UNKNOWN)
+    throw refused('its unknown token is not of the type "unknown"');
 }
 
 /** Whether user-defined symbols can be added tokens: no step but the marks of spaces stands before them. */
@@ -208,7 +209,7 @@ function checkSymbols(
   if (symbols.length === 0) return;
   const refused = (what: string) =>
     new RopewalkError(
-      `${source}: ${what}, so that its ids would not be SentencePiece's; use the model's tokenizer.json, or write one in ` +
+      `${source}: ${what}, so its ids would differ from SentencePiece's; use the model's tokenizer.json, or write one in ` +
         'Python (AutoTokenizer.from_pretrained(…).save_pretrained(…))',
     );
   const before = addsDummyPrefix ? '▁' : '';

@@ -11,7 +11,7 @@ const MAX_LENGTH = 20_000;
 /**
  * A pattern of tokenizer.json as a global expression that has the same matches as in the Rust library.
  *
- * @throws RopewalkError naming the field, for one that has no exact counterpart or could take for ever
+ * @throws RopewalkError naming the field, for one that has no exact counterpart or could take forever
  */
 export function compilePattern(pattern: JsonPattern, component: Component, field: string): RegExp {
   if ('String' in pattern) return new RegExp(escapePattern(pattern.String), 'gu');
@@ -23,7 +23,7 @@ export function compilePattern(pattern: JsonPattern, component: Component, field
     const danger = dangerOf(parsed);
     if (danger) {
       component.fail(
-        `is a regular expression that could take for ever: ${danger}; use the tokenizer.json of a model that you trust`,
+        `is a regular expression whose running time is not bounded: ${danger}; use the tokenizer.json of a model that you trust`,
         at,
       );
     }

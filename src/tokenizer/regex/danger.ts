@@ -31,7 +31,7 @@ export function dangerOf(alternatives: readonly RegexNode[][]): string | undefin
 function checkAlternatives(alternatives: readonly RegexNode[][], behind: boolean): number {
   const rows = alternatives.map((sequence) => {
     const row = sequence.reduce((sum, node) => sum + endlessIn(node, behind), 0);
-    if (row > IN_A_ROW) throw new Danger(`it has more than ${IN_A_ROW} endless repetitions in a row`);
+    if (row > IN_A_ROW) throw new Danger(`it has more than ${IN_A_ROW} unbounded repetitions in a row`);
     return row;
   });
   return Math.max(0, ...rows);
@@ -45,10 +45,10 @@ function endlessIn(node: RegexNode, behind: boolean): number {
   const { body, most } = node;
   const inner = endlessIn(body, behind);
   if (most <= 1) return inner;
-  if (inner > 0) throw new Danger('it repeats what itself repeats without end');
+  if (inner > 0) throw new Danger('it nests unbounded repetitions');
   if (most <= FEW) return 0;
-  if (behind) throw new Danger('it looks behind without end');
-  if (canBeEmpty(body)) throw new Danger('it repeats without end what may be empty');
+  if (behind) throw new Danger('it has an unbounded lookbehind');
+  if (canBeEmpty(body)) throw new Danger('it repeats something that may be empty without a bound');
   if (body.kind === 'group') checkBeginnings(body.alternatives);
   return 1;
 }
@@ -61,7 +61,7 @@ function checkBeginnings(alternatives: readonly RegexNode[][]): void {
     node?.kind === 'set' ? node.literal?.toLowerCase() : undefined,
   );
   if (first.includes(undefined) || new Set(first).size < first.length) {
-    throw new Danger('it repeats alternatives that can begin alike');
+    throw new Danger('it repeats alternatives that can start with the same character');
   }
 }
 

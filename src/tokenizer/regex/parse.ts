@@ -51,7 +51,7 @@ class RegexParser {
 
   parse(): RegexNode[][] {
     const all = this.#alternatives({ ignoreCase: false, dotAll: false });
-    if (this.#at < this.#source.length) throw new RegexProblem('it has a ")" too many');
+    if (this.#at < this.#source.length) throw new RegexProblem('it has an unmatched ")"');
     return all;
   }
 
@@ -126,7 +126,7 @@ class RegexParser {
       case '*':
       case '+':
       case '?':
-        throw new RegexProblem(`it has a "${character}" that repeats nothing`);
+        throw new RegexProblem(`it has a "${character}" with nothing to repeat`);
       default:
         return literal(character, options);
     }
@@ -142,7 +142,7 @@ class RegexParser {
     this.#at += text.length;
     if (text === '?#') {
       const end = this.#source.indexOf(')', this.#at);
-      if (end < 0) throw new RegexProblem('it has a comment without its end');
+      if (end < 0) throw new RegexProblem('it has an unterminated comment');
       this.#at = end + 1;
       return undefined;
     }
@@ -157,7 +157,7 @@ class RegexParser {
     this.#enter();
     const alternatives = this.#alternatives(options);
     this.#depth--;
-    if (!this.#take(')')) throw new RegexProblem('it has a "(" too many');
+    if (!this.#take(')')) throw new RegexProblem('it has an unmatched "("');
     return { kind: 'group', atomic, alternatives };
   }
 
@@ -219,7 +219,7 @@ class RegexParser {
     }
     if (letter !== 'p' && letter !== 'P') return undefined;
     const match = /^[pP]\{(\^?)([^{}^]{1,60})\}/.exec(this.#source.slice(this.#at, this.#at + 70));
-    if (!match) throw new RegexProblem('it has a property without its name');
+    if (!match) throw new RegexProblem('it has a property without a name');
     this.#at += match[0].length;
     const source = property(match[2]!);
     const negated = (letter === 'P') !== (match[1] === '^');
@@ -238,7 +238,7 @@ class RegexParser {
         : letter === 'u'
           ? /^([0-9a-fA-F]{4})/.exec(rest)
           : null;
-    if (/[1-9k]/.test(letter)) throw new RegexProblem('it refers back to a group');
+    if (/[1-9k]/.test(letter)) throw new RegexProblem('it has a backreference');
     if (!code) throw new RegexProblem(`it has the escape \\${letter}`);
     this.#at += code[0].length;
     const value = Number.parseInt(code[1] ?? code[2]!, 16);
@@ -255,7 +255,7 @@ class RegexParser {
     if (this.#peek() === ']') throw new RegexProblem('it has a class that begins with "]"');
     const operands: string[][] = [[]];
     for (;;) {
-      if (this.#at >= this.#source.length) throw new RegexProblem('it has a "[" without its "]"');
+      if (this.#at >= this.#source.length) throw new RegexProblem('it has an unmatched "["');
       if (this.#take(']')) break;
       if (this.#source.startsWith('&&', this.#at)) {
         this.#at += 2;

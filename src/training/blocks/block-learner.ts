@@ -60,7 +60,7 @@ interface Feeds {
 }
 
 /**
- * A model that is trained block by block: one compiled session for each kind of block is run for every layer in turn,
+ * A model that is trained block by block: one compiled session for each kind of block is run forevery layer in turn,
  * on that layer's weights, and again backward, where it computes the block anew. Of all activations only each block's
  * input is kept (Chen et al. 2016, arXiv:1604.06174). The losses and gradients are those of
  * {@link file://../whole-graph-learner.ts WholeGraphLearner}; a step costs one more forward pass.
@@ -169,7 +169,7 @@ export class BlockLearner implements Learner {
   /**
    * One step of the optimizer. With gradients kept, clipping is by the norm of all of them; as you go, each block is
    * clipped by its own norm, `accept` is asked with the loss alone, and when a gradient is not finite, blocks behind it
-   * have been updated already: go on from a checkpoint then.
+   * have been updated already: resume from a checkpoint then.
    *
    * @throws RopewalkError when numbers are not finite; as you go, when there are several micro-batches.
    */

@@ -18,7 +18,7 @@ function plainTrainable(): Trainable[] {
 }
 
 /**
- * A few units in the last place of the largest term: PyTorch's vectorised lerp and addcdiv fuse a multiplication with
+ * A few units in the last place of the largest term: PyTorch's vectorized lerp and addcdiv fuse a multiplication with
  * an addition, so single roundings differ.
  */
 function expectClose(actual: Float32Array, expected: readonly number[]): void {

@@ -14,7 +14,7 @@ interface SamplesEvent {
   readonly samples: readonly Sample[];
 }
 
-/** The run goes on from a checkpoint. */
+/** The run resumes from a checkpoint. */
 export interface ResumedEvent {
   readonly type: 'resumed';
   readonly step: number;

@@ -74,7 +74,7 @@ describe("quantize gives the Python package's bytes", () => {
         values[40] = value;
         expect(() => quantize(type, values), `${type} ${value}`).toThrow(/cannot hold .* write F32/);
       }
-      expect(() => quantize(type, new Float32Array(33))).toThrow(/not whole blocks of 32/);
+      expect(() => quantize(type, new Float32Array(33))).toThrow(/not a multiple of the block size 32/);
     }
   });
 
@@ -145,7 +145,7 @@ describe("toQuantizedMatrix stands for the Python package's numbers", () => {
   });
 
   test('floats and sizes that do not match are refused', () => {
-    expect(() => toQuantizedMatrix('F16', new Uint8Array(4), 1, 2)).toThrow(/F16 is not a quantised type/);
+    expect(() => toQuantizedMatrix('F16', new Uint8Array(4), 1, 2)).toThrow(/F16 is not a quantized type/);
     expect(() => toQuantizedMatrix('Q8_0', new Uint8Array(34), 2, 16)).toThrow(/not a matrix of 2 × 16/);
     expect(() => toQuantizedMatrix('Q8_0', new Uint8Array(34), 2, 32)).toThrow(RopewalkError);
   });

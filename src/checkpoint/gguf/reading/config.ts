@@ -55,7 +55,7 @@ function familyOf(metadata: GgufMetadata, file: GgufReader): FamilyForm {
   if (found) return found;
   throw metadata.error(
     candidates.length > 0
-      ? `it is of none of the families with the architecture ${quote(architecture)} that Ropewalk runs: ${candidates.map(({ family }) => family.title).join(', ')}.`
+      ? `it does not match any family with the architecture ${quote(architecture)} that Ropewalk runs: ${candidates.map(({ family }) => family.title).join(', ')}.`
       : `its architecture is ${quote(architecture)}; Ropewalk runs ${architectures()}.`,
   );
 }

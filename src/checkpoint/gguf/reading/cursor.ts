@@ -4,7 +4,7 @@ import { type ByteSource, readInto } from '../../../files/source.ts';
 
 /** Headers longer than this are refused: a vocabulary of 256k tokens with its merges takes about 20 MB. */
 const MAX_HEADER_BYTES = 1 << 28;
-/** Strings longer than this are refused: the longest real ones are chat templates and licences. */
+/** Strings longer than this are refused: the longest real ones are chat templates and licenses. */
 const MAX_STRING_BYTES = 1 << 24;
 
 const FIRST_CHUNK = 1 << 16;
@@ -49,11 +49,11 @@ export class HeaderCursor {
   async need(length: number): Promise<void> {
     if (this.has(length)) return;
     if (length > this.remaining) {
-      throw this.damaged(`it takes ${length} bytes and the file ends after ${this.remaining}`, INCOMPLETE);
+      throw this.damaged(`it takes ${length} bytes, but the file ends after ${this.remaining}`, INCOMPLETE);
     }
     const { position } = this;
     if (position + length > MAX_HEADER_BYTES) {
-      throw this.damaged(`it reaches past the longest header that is read, ${MAX_HEADER_BYTES} bytes`);
+      throw this.damaged(`it exceeds the longest supported header, ${MAX_HEADER_BYTES} bytes`);
     }
     const kept = this.#window.subarray(this.#at);
     const size = Math.min(this.remaining, Math.max(length, kept.byteLength + this.#chunk));
@@ -125,7 +125,7 @@ export class HeaderCursor {
   #checkString(length: number): void {
     if (length > this.remaining) {
       throw this.damaged(
-        `a string of ${length} bytes is past the file's end, ${this.remaining} bytes on`,
+        `a string of ${length} bytes extends past the end of the file, which has ${this.remaining} more bytes`,
         INCOMPLETE,
       );
     }

@@ -14,7 +14,7 @@ export function dequantize(type: GgmlType, bytes: Uint8Array, target: Float32Arr
   const { block, bytes: blockBytes } = GGML_TYPES[type];
   if (bytes.byteLength * block !== target.length * blockBytes || target.length % block !== 0) {
     throw new RopewalkError(
-      `${bytes.byteLength} bytes of ${type} are not ${target.length} numbers: ${block} take ${blockBytes} bytes`,
+      `${bytes.byteLength} bytes of ${type} do not hold ${target.length} values: ${block} take ${blockBytes} bytes`,
     );
   }
   if (isQuantized(type)) {

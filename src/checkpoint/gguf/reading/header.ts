@@ -42,11 +42,11 @@ const LEAST_ENTRY = 8 + 4 + 1;
 const LEAST_INFO = 8 + 4 + 4 + 8;
 
 const REQUANTIZE =
-  'take another variant of the model (F16, BF16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0 …), or convert it with llama-quantize';
+  'use another variant of the model (F16, BF16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0 …), or convert it with llama-quantize';
 
 /**
  * Reads and checks a GGUF header (specification: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). Every
- * count, length and offset is held against the file's size before anything is allocated for it.
+ * count, length and offset is checked against the file's size before anything is allocated for it.
  * @throws RopewalkError naming the file, the key or tensor, what is wrong and the remedy
  */
 export async function readHeader(source: ByteSource): Promise<GgufHeader> {
@@ -97,7 +97,7 @@ async function readVersion(source: ByteSource, cursor: HeaderCursor): Promise<nu
     );
   }
   if (version !== 2 && version !== 3) {
-    throw refuse(`GGUF version ${version} is not known, only 2 and 3; use a file of version 3`);
+    throw refuse(`GGUF version ${version} is not supported, only 2 and 3; use a version 3 file`);
   }
   return version;
 }
@@ -110,7 +110,7 @@ async function readMetadata(cursor: HeaderCursor, count: number) {
     cursor.what = `metadata entry ${i}`;
     const key = await cursor.string();
     cursor.what = `metadata ${quote(key)}`;
-    if (metadata.has(key)) throw cursor.damaged('the key is there twice');
+    if (metadata.has(key)) throw cursor.damaged('the key appears twice');
     const type = await cursor.u32();
     const value = await readValue(cursor, type, limits);
     if (key === ALIGNMENT_KEY) {
@@ -164,7 +164,7 @@ function placeTensor(source: ByteSource, info: RawInfo, dataStart: number, align
     throw wrong(`shape [${shape.join(', ')}] has too many elements`);
   }
   if ((shape.at(-1) ?? 1) % block !== 0) {
-    throw wrong(`its rows of ${shape.at(-1) ?? 1} are not whole blocks of ${block}, as ${type} has them`);
+    throw wrong(`its rows of ${shape.at(-1) ?? 1} are not a multiple of the block size ${block} of ${type}`);
   }
   if (info.offset % alignment !== 0) {
     throw wrong(`its offset ${info.offset} is not a multiple of the alignment, ${alignment}`);

@@ -4,7 +4,7 @@ import { GGML_TYPES, type GgmlType } from '../types.ts';
 import { halfAt, isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
 
 /**
- * A quantised tensor repacked for the engine, without going through float32 numbers. Nothing is quantised again: Q4_0,
+ * A quantized tensor repacked for the engine, without going through float32 numbers. Nothing is quantized again: Q4_0,
  * Q4_1 and Q4_K keep their codes in 4 bits with blocks of 32, Q8_0, Q5_0, Q5_1 and Q5_K in 8 bits with blocks of 32,
  * Q6_K in 8 bits with blocks of 16.
  * @param bytes of `[rows, columns]`, as they lie in the file
@@ -23,13 +23,13 @@ export function toQuantizedMatrix(
   into?: QuantizedArrays,
 ): { matrix: QuantizedMatrix; exact: boolean } {
   if (!isQuantized(type)) {
-    throw new RopewalkError(`${type} is not a quantised type; read its numbers with dequantize`);
+    throw new RopewalkError(`${type} is not a quantized type; read its values with dequantize`);
   }
   const { block, bytes: blockBytes } = GGML_TYPES[type];
   if (columns % block !== 0 || bytes.byteLength * block !== rows * columns * blockBytes) {
     throw new RopewalkError(
       `${bytes.byteLength} bytes of ${type} are not a matrix of ${rows} × ${columns}: ` +
-        `every ${block} numbers of a row take ${blockBytes} bytes`,
+        `every ${block} values of a row take ${blockBytes} bytes`,
     );
   }
   const layout = LAYOUTS[type];
@@ -84,7 +84,7 @@ function unpackBytes(bytes: Uint8Array, data: Uint8Array, scales: Float32Array):
 }
 
 /**
- * Q4_0 likewise: byte j of a block holds numbers j and j + 16, and the engine wants neighbours in a byte. Two bytes give
+ * Q4_0 likewise: byte j of a block holds numbers j and j + 16, and the engine wants neighbors in a byte. Two bytes give
  * one with the numbers of their low halves and one with those of their high halves.
  */
 function unpackHalves(bytes: Uint8Array, blockBytes: number, data: Uint8Array, scales: Float32Array): void {

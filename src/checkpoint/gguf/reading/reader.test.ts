@@ -130,7 +130,7 @@ describe('refuses, saying what is wrong and what to do:', () => {
   test.each<[string, Parts, RegExp]>([
     ['other files', { magic: 1 }, /x\.gguf: it does not start with 'GGUF'.*name a \.gguf file/],
     ['version 1', { version: 1 }, /version 1 is not supported; convert/],
-    ['a future version', { version: 4 }, /version 4 is not known/],
+    ['a future version', { version: 4 }, /version 4 is not supported/],
     ['big-endian files', { version: 0x03000000 }, /big-endian .* convert it to little-endian/],
     ['more entries than fit', { entryCount: 2 ** 50 }, /entries and 0 tensors do not fit/],
     ['more tensors than fit', { tensorCount: 2 ** 50 }, /tensors do not fit/],
@@ -142,7 +142,7 @@ describe('refuses, saying what is wrong and what to do:', () => {
           ['a', 'u8', 2],
         ],
       },
-      /metadata "a": the key is there twice/,
+      /metadata "a": the key appears twice/,
     ],
     ['an unknown value type', { raw: key('k', 13), data: 32 }, /metadata "k": value type 13 is unknown/],
     ['an alignment of 48', { metadata: [[...u32, 48]] }, /"general\.alignment": it must be a power of two/],
@@ -153,13 +153,13 @@ describe('refuses, saying what is wrong and what to do:', () => {
     [
       'a type that is not read',
       { tensors: [{ type: 10, dims: [256] }], data: 96 },
-      /tensor "t": type 10 \(Q2_K\) is not one of F32.*; take another variant/,
+      /tensor "t": type 10 \(Q2_K\) is not one of F32.*; use another variant/,
     ],
     ['an unknown type', { tensors: [{ type: 99 }], data: 32 }, /type 99 \(unknown\) is not one of/],
     [
       'broken blocks',
       { tensors: [{ type: 8, dims: [16, 2] }], data: 64 },
-      /rows of 16 are not whole blocks of 32, as Q8_0/,
+      /rows of 16 are not a multiple of the block size 32 of Q8_0/,
     ],
     ['too many elements', { tensors: [{ dims: [2 ** 40, 2 ** 40] }], data: 64 }, /too many elements/],
     [
@@ -253,7 +253,9 @@ describe('refuses, saying what is wrong and what to do:', () => {
       header.u64(2 ** 33);
     };
     await expect(openGguf(huge({ raw: text }))).rejects.toThrow(/is longer than/);
-    await expect(openGguf(huge({ raw: claim(12, 2 ** 36) }))).rejects.toThrow(/past the longest header/);
+    await expect(openGguf(huge({ raw: claim(12, 2 ** 36) }))).rejects.toThrow(
+      /exceeds the longest supported header/,
+    );
     await expect(openGguf(huge({ raw: claim(9, 2 ** 36) }))).rejects.toThrow(RopewalkError);
     expect(asked.reduce((a, b) => a + b)).toBeLessThan(1 << 21);
   });
@@ -303,7 +305,7 @@ describe('split models', () => {
       [part(0), part(1)],
       /m0\.gguf: split\.count is 3 but 2 parts are given; give all/,
     ],
-    ['a part twice', [part(0), part(1), part(1)], /m1\.gguf: it is part 2 and so is m1\.gguf/],
+    ['a part twice', [part(0), part(1), part(1)], /m1\.gguf: it is part 2, and so is m1\.gguf/],
     ['a part of another model', [part(0), part(1), part(2, { count: 4 })], /m2\.gguf: split\.count is 4/],
     [
       'tensors that are missing',
@@ -314,7 +316,7 @@ describe('split models', () => {
     [
       'a tensor in two parts',
       [part(0), part(1), part(2, { name: 't0' })],
-      /m2\.gguf: tensor "t0" is in m0\.gguf too/,
+      /m2\.gguf: tensor "t0" is also in m0\.gguf/,
     ],
     ['files that are no parts', [0, 1].map(() => memorySource(build({}))), /split\.count is missing/],
   ])('%s is refused', async (_, sources, message) => {

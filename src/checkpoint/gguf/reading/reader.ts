@@ -39,7 +39,7 @@ export async function openGguf(source: ByteSource): Promise<GgufFile> {
   const count = header.metadata.get('split.count');
   if (typeof count === 'number' && count > 1) {
     throw new RopewalkError(
-      `${source.name}: it is one of the ${count} parts of a split model; open all of them together`,
+      `${source.name}: it is one of the ${count} parts of a split model; open all parts together`,
     );
   }
   return join([{ source, header }]);
@@ -72,7 +72,7 @@ export async function openGgufSplit(sources: readonly ByteSource[]): Promise<Ggu
     const other = ordered[index];
     if (other) {
       throw new RopewalkError(
-        `${part.source.name}: it is part ${index + 1} and so is ${other.source.name}; give every part once`,
+        `${part.source.name}: it is part ${index + 1}, and so is ${other.source.name}; give each part once`,
       );
     }
     ordered[index] = part;
@@ -109,7 +109,7 @@ function join(parts: readonly Part[]): GgufFile {
       const other = tensors.get(info.name);
       if (other) {
         throw new RopewalkError(
-          `${source.name}: tensor ${quote(info.name)} is in ${other.source.name} too; give the parts of one model`,
+          `${source.name}: tensor ${quote(info.name)} is also in ${other.source.name}; give the parts of one model`,
         );
       }
       tensors.set(info.name, { ...info, source });

@@ -9,13 +9,13 @@ export function flagNotes({ added_tokens: tokens, normalizer }: TokenizerJson): 
   const strips = tokens.filter(({ lstrip, rstrip, single_word }) => lstrip || rstrip || single_word);
   if (strips.length > 0) {
     notes.push(
-      `Some added tokens take spaces beside them, or stand for whole words only; llama.cpp does not: ${few(strips.map(({ content }) => content))}.`,
+      `Some added tokens absorb adjacent spaces or match whole words only, which llama.cpp does not support: ${few(strips.map(({ content }) => content))}.`,
     );
   }
   const normalized = tokens.filter((token) => token.normalized);
   if (normalizer && normalized.length > 0) {
     notes.push(
-      `Some added tokens are found in the normalized text ("normalized"); llama.cpp finds them in the text as it is, so that texts with them may get other tokens: ${few(normalized.map(({ content }) => content))}.`,
+      `Some added tokens match the normalized text ("normalized"); llama.cpp matches them in the original text, so texts that contain them may get other tokens: ${few(normalized.map(({ content }) => content))}.`,
     );
   }
   return notes;
@@ -51,7 +51,7 @@ export function meaningNotes(
   const missing = stopIds.filter((id) => !meant.stopIds.includes(id));
   if (missing.length > 0) {
     notes.push(
-      `GGUF names 3 tokens that end a text; ids ${missing.join(', ')} are left out: ${few(missing.map((id) => texts[id] ?? ''))}.`,
+      `GGUF can name 3 tokens that end a text; the ids ${missing.join(', ')} are omitted: ${few(missing.map((id) => texts[id] ?? ''))}.`,
     );
   }
   const more = meant.stopIds.filter(
@@ -59,12 +59,12 @@ export function meaningNotes(
   );
   if (more.length > 0) {
     notes.push(
-      `llama.cpp ends texts at these tokens too, by their names: ${few(more.map((id) => texts[id]!))}.`,
+      `llama.cpp also ends texts at these tokens, because of their names: ${few(more.map((id) => texts[id]!))}.`,
     );
   }
   const changed = texts.filter((_, id) => meant.types[id] === CONTROL && types[id] !== CONTROL);
   if (changed.length > 0) {
-    notes.push(`llama.cpp takes these for special tokens, by their names: ${few(changed)}.`);
+    notes.push(`llama.cpp treats these as special tokens, because of their names: ${few(changed)}.`);
   }
   return notes;
 }

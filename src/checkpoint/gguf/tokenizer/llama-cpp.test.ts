@@ -108,8 +108,8 @@ describe("a GGUF file's tokens", () => {
       'm',
     );
     expect(entries.notes).toEqual([
-      'llama.cpp ends texts at these tokens too, by their names: "<|im_end|>".',
-      'llama.cpp takes these for special tokens, by their names: "<|im_end|>", "</s>".',
+      'llama.cpp also ends texts at these tokens, because of their names: "<|im_end|>".',
+      'llama.cpp treats these as special tokens, because of their names: "<|im_end|>", "</s>".',
     ]);
   });
 });
@@ -119,14 +119,14 @@ describe('metadata that lack something', () => {
 
   it('are warned of', () => {
     expect(warningsOf('no pre-tokenizer, and the vocabulary does not tell')[0]).toMatch(
-      /^m\.gguf: .*"tokenizer\.ggml\.pre".*OTHER TOKENS THAN IT WAS TRAINED ON.*llama\.cpp's default/,
+      /^m\.gguf: .*"tokenizer\.ggml\.pre".*llama\.cpp's default.*OTHER TOKENS THAN IT WAS TRAINED ON/,
     );
     expect(warningsOf('no pre-tokenizer, and a small vocabulary')).toHaveLength(1);
     expect(warningsOf('SentencePiece-style without types')).toEqual([
       expect.stringContaining('"tokenizer.ggml.token_type"'),
     ]);
     expect(warningsOf('padding is 4294967295, byte-level')).toEqual([
-      'm.gguf: the key "tokenizer.ggml.padding_token_id" is 4294967295, and there are 557 tokens; it is left out.',
+      'm.gguf: the key "tokenizer.ggml.padding_token_id" is 4294967295, but there are only 557 tokens; it is ignored.',
     ]);
     expect(warningsOf('words of gpt-2')).toEqual([]);
     expect(warningsOf('SentencePiece-style')).toEqual([]);
@@ -137,7 +137,7 @@ describe('metadata that lack something', () => {
     const each = named(`vocabulary of ${name}`);
     const { pre: _, ...metadata } = each.metadata;
     const { files, warnings } = tokenizerFromGguf(metadataOf({ ...each, metadata }));
-    expect(warnings).toEqual([expect.stringContaining(`as "${name}" cuts them`)]);
+    expect(warnings).toEqual([expect.stringContaining(`"${name}" is used`)]);
     const tokenizer = Tokenizer.fromJSON(files!.tokenizer, files!.config);
     for (const [text, ids] of textsOf(each)) expect(tokenizer.encode(text)).toEqual(ids);
   });

@@ -33,7 +33,7 @@ export function specialIds(
     const fits = value !== undefined && Number.isInteger(value) && value >= 0 && value < count;
     if (value !== undefined && !fits) {
       warnings.push(
-        `${metadata.name}: the key "${key}" is ${value}, and there are ${count} tokens; it is left out.`,
+        `${metadata.name}: the key "${key}" is ${value}, but there are only ${count} tokens; it is ignored.`,
       );
     }
     if (fits) ids[name] = value;

@@ -39,7 +39,6 @@ function readMetaspace(pre: JsonObject): SentencePieceStyle | undefined {
   const scheme = pre.prepend_scheme ?? (pre.add_prefix_space === false ? 'never' : 'always');
   if (scheme === 'never') return { addsPrefix: false, notes: [] };
   if (scheme === 'always') return { addsPrefix: true, notes: [] };
-  const note =
-    'llama.cpp puts a space behind special tokens too, where this tokenizer puts it before a text only.';
+  const note = 'llama.cpp also adds a space after special tokens; this tokenizer adds it only before a text.';
   return { addsPrefix: true, notes: [note] };
 }

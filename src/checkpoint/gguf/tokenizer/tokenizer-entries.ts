@@ -59,7 +59,7 @@ export function entriesFromTokenizer(
       `the tokenizer of ${path}: ${problem}; export the model as a Hugging Face directory or as ONNX.`,
     );
   if (json.model.type !== 'BPE') {
-    throw refused(`GGUF takes BPE tokenizers, and this one is ${String(json.model.type)}`);
+    throw refused(`GGUF supports BPE tokenizers, but this one is ${String(json.model.type)}`);
   }
   for (const field of ['dropout', 'continuing_subword_prefix', 'end_of_word_suffix']) {
     if (json.model[field]) throw refused(`llama.cpp has no "${field}" in a BPE model`);
@@ -107,10 +107,10 @@ function tokenList(json: TokenizerJson, size: number, refused: Refuse, notes: st
   const ids = new Map<string, number>();
   const place = (text: string, id: number) => {
     if (!Number.isInteger(id) || id < 0 || id >= size) {
-      throw refused(`the token ${quote(text)} has the id ${id}, and the model has ids below ${size}`);
+      throw refused(`the token ${quote(text)} has the id ${id}, but the model has only ${size} tokens`);
     }
     if ((texts[id] ?? text) !== text || (ids.get(text) ?? id) !== id) {
-      throw refused(`the token ${quote(text)} and the id ${id} do not belong to each other alone`);
+      throw refused(`the token ${quote(text)} and the id ${id} do not map to each other uniquely`);
     }
     texts[id] = text;
     ids.set(text, id);
@@ -126,9 +126,7 @@ function tokenList(json: TokenizerJson, size: number, refused: Refuse, notes: st
     types[id] = special ? CONTROL : USER_DEFINED;
   }
   if (beyond.length > 0) {
-    notes.push(
-      `The model has ${size} tokens, and the tokenizer adds others behind them, which are left out: ${few(beyond)}.`,
-    );
+    notes.push(`The model has ${size} tokens; further tokens of the tokenizer are omitted: ${few(beyond)}.`);
   }
   const unknown = tokenContent(json.model.unk_token);
   const unknownId = unknown === undefined ? undefined : ids.get(unknown);
@@ -151,14 +149,14 @@ function byteLevelEntries(
 ): GgufEntry[] {
   const name = preTokenizerName(json.pre_tokenizer, json.model.ignore_merges === true);
   if (name === undefined) {
-    throw refused('llama.cpp has no name that is known here for the way it cuts texts ("pre_tokenizer")');
+    throw refused('llama.cpp has no known name for its pre-tokenizer ("pre_tokenizer")');
   }
   if (json.decoder?.type !== 'ByteLevel') throw refused('its "decoder" is not ByteLevel');
   if (json.normalizer) {
     if (json.normalizer.type !== 'NFC') {
       throw refused(`llama.cpp has no "normalizer" of the type ${quote(String(json.normalizer.type))}`);
     }
-    notes.push('The tokenizer normalises texts to NFC first; llama.cpp does not.');
+    notes.push('The tokenizer normalizes texts to NFC first; llama.cpp does not.');
   }
   return [
     ['tokenizer.ggml.model', 'string', 'gpt2'],
@@ -182,9 +180,7 @@ function sentencePieceEntries(
     if (id !== undefined && json.model.byte_fallback === true) types[id] = BYTE;
     // Gemma's conversion has a tabulator in the place of <0x09>, and llama.cpp takes the character itself as well.
     else if (byte >= 0x80 || !ids.has(String.fromCharCode(byte))) {
-      throw refused(
-        `llama.cpp wants a token for every byte ("byte_fallback"), and there is none for ${text}`,
-      );
+      throw refused(`llama.cpp needs a token forevery byte ("byte_fallback"), but there is none for ${text}`);
     }
   }
   // Tokens with ▁ are made by merges as well; llama.cpp prints those of the other kind without turning ▁ into a space.
@@ -195,7 +191,7 @@ function sentencePieceEntries(
   const { scores, extraPairs } = scoresFromMerges(texts, merges, ids, (id) => apart.has(id));
   if (extraPairs > 0) {
     notes.push(
-      `llama.cpp joins ${extraPairs} pairs of tokens that this tokenizer keeps apart: some texts may get other tokens there.`,
+      `llama.cpp merges ${extraPairs} pairs of tokens that this tokenizer keeps apart: some texts may get other tokens there.`,
     );
   }
   return [
@@ -217,11 +213,11 @@ function specialEntries(
   const bos = before[0] ?? tokenizer.bosId ?? bosId ?? undefined;
   const eos = after[0] ?? tokenizer.eosId ?? stopIds[0];
   if (before.length > 1 || after.length > 1) {
-    throw refused('it puts more around a text than one token before and one behind ("post_processor")');
+    throw refused('it adds more around a text than one token before and one after it ("post_processor")');
   }
   if (eos === undefined) {
     throw refused(
-      'no token ends a text, and llama.cpp would take one of its own choice: name one as "eos_token" in tokenizer_config.json',
+      'no token ends a text, and llama.cpp would choose one: set "eos_token" in tokenizer_config.json',
     );
   }
   const stops = [...new Set([eos, ...stopIds])];
@@ -235,7 +231,7 @@ function specialEntries(
     ...named.flatMap(([name, id]): GgufEntry[] => {
       if (id === undefined || (name === 'padding' && id >= vocabSize)) return [];
       if (id >= vocabSize)
-        throw refused(`its ${name} token has the id ${id}, and the model has ids below ${vocabSize}`);
+        throw refused(`its ${name} token has the id ${id}, but the model has only ${vocabSize} tokens`);
       return [[`tokenizer.ggml.${name}_token_id`, 'u32', id]];
     }),
     ['tokenizer.ggml.add_bos_token', 'bool', before.length > 0],

@@ -169,7 +169,7 @@ describe('hostile tokens', () => {
   const replaced = (key: string, entry: GgufEntry) => [...spmEntries.filter(([name]) => name !== key), entry];
   it.each([
     ['tokens that are equal', 'tokenizer.ggml.tokens', ['a', 'a'], 'tokens 0 and 1 are the same text'],
-    ['too few kinds', 'tokenizer.ggml.tokens', ['a'], '1 tokens and 364 kinds'],
+    ['too few kinds', 'tokenizer.ggml.tokens', ['a'], '1 tokens but 364 token types'],
   ] as const)('%s are refused', (_what, key, tokens, message) => {
     const entries = replaced(key, [key, { array: 'string' }, tokens]);
     const few = message.startsWith('tokens')
@@ -181,9 +181,7 @@ describe('hostile tokens', () => {
     const key = 'tokenizer.ggml.bos_token_id';
     expect(refusal(replaced(key, [key, 'string', '1']))).toThrow('must be a token id');
     const model = 'tokenizer.ggml.model';
-    expect(refusal(replaced(model, [model, 'string', 'rwkv']))).toThrow(
-      'its tokenizer is of the kind "rwkv"',
-    );
+    expect(refusal(replaced(model, [model, 'string', 'rwkv']))).toThrow('its tokenizer has the type "rwkv"');
     const endless = spm.tokens.with(300, 'x'.repeat(1 << 20));
     const tokens = 'tokenizer.ggml.tokens';
     expect(refusal(replaced(tokens, [tokens, { array: 'string' }, endless]))).toThrow(

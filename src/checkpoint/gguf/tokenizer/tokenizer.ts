@@ -39,7 +39,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTo
   }
   if (kind !== 'gpt2' && kind !== 'llama') {
     throw metadata.error(
-      `its tokenizer is of the kind ${quote(kind)}; byte-level BPE ("gpt2") and SentencePiece-style BPE ("llama") are supported.`,
+      `its tokenizer has the type ${quote(kind)}; byte-level BPE ("gpt2") and SentencePiece-style BPE ("llama") are supported.`,
     );
   }
   const tokens = metadata.texts('tokenizer.ggml.tokens');
@@ -49,7 +49,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTo
   const warnings = [...wrongIds];
   if (!metadata.has(TYPES_KEY)) {
     warnings.push(
-      `${metadata.name}: it does not say which tokens are special ("${TYPES_KEY}"); but for those that are known to end a text, they are read as text: convert the model to GGUF again.`,
+      `${metadata.name}: it does not list special tokens ("${TYPES_KEY}"); all tokens are read as text, except those that are known to end a text: convert the model to GGUF again.`,
     );
   }
   const common = { tokens, types, ids, special, warnings };
@@ -97,8 +97,7 @@ const PRE_KEY = 'tokenizer.ggml.pre';
 function tokenTypes(metadata: GgufMetadata, count: number): ArrayLike<number> {
   if (!metadata.has(TYPES_KEY)) return new Int32Array(count).fill(NORMAL);
   const types = metadata.numbers(TYPES_KEY);
-  if (types.length !== count)
-    throw metadata.error(`it has ${count} tokens and ${types.length} kinds of tokens.`);
+  if (types.length !== count) throw metadata.error(`it has ${count} tokens but ${types.length} token types.`);
   return types;
 }
 
@@ -135,14 +134,14 @@ function preTokenizer(metadata: GgufMetadata, merges: readonly string[], warning
     const pre = preTokenizerOf(name);
     if (pre) return pre;
     throw metadata.error(
-      `its pre-tokenizer ${quote(name)} is not known here; put the original tokenizer.json beside the model in a folder of safetensors.`,
+      `its pre-tokenizer ${quote(name)} is not supported; use the safetensors version of the model, with its original tokenizer.json.`,
     );
   }
   const recognized = recognizePreTokenizer(merges);
   warnings.push(
     recognized === undefined
-      ? `${metadata.name}: it does not say how texts are cut into words ("${PRE_KEY}"), and its vocabulary does not tell. THE MODEL MAY GET OTHER TOKENS THAN IT WAS TRAINED ON and write worse: llama.cpp's default is taken. Convert the model to GGUF again.`
-      : `${metadata.name}: it does not say how texts are cut into words ("${PRE_KEY}"); by its merges, as "${recognized}" cuts them. Convert the model to GGUF again if that is wrong.`,
+      ? `${metadata.name}: it does not name its pre-tokenizer ("${PRE_KEY}"), and its vocabulary does not reveal it; llama.cpp's default is used. THE MODEL MAY GET OTHER TOKENS THAN IT WAS TRAINED ON, which lowers its quality. Convert the model to GGUF again.`
+      : `${metadata.name}: it does not name its pre-tokenizer ("${PRE_KEY}"); "${recognized}" is used, which fits its merges. Convert the model to GGUF again if that is wrong.`,
   );
   // As llama.cpp, which puts bos before a text only for some of the names.
   return { ...preTokenizerOf(recognized ?? 'default')!, addsBos: false };
@@ -180,7 +179,7 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
   const { tokens, types, ids } = common;
   const scores = metadata.numbers('tokenizer.ggml.scores');
   if (scores.length !== tokens.length)
-    throw metadata.error(`it has ${tokens.length} tokens and ${scores.length} scores.`);
+    throw metadata.error(`it has ${tokens.length} tokens but ${scores.length} scores.`);
   const long = tokens.findIndex((token) => token.length > MAX_TOKEN_LENGTH);
   if (long >= 0) {
     throw metadata.error(

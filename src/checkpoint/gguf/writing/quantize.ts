@@ -12,7 +12,9 @@ import { GGML_TYPES, type WritableGgmlType } from '../types.ts';
 export function quantize(type: WritableGgmlType, values: Float32Array): Uint8Array {
   const { block, bytes } = GGML_TYPES[type];
   if (values.length % block !== 0) {
-    throw new RopewalkError(`${values.length} numbers are not whole blocks of ${block}, as ${type} has them`);
+    throw new RopewalkError(
+      `${values.length} numbers are not a multiple of the block size ${block} of ${type}`,
+    );
   }
   const target = new Uint8Array((values.length / block) * bytes);
   switch (type) {
@@ -107,7 +109,7 @@ class ScaleWriter {
     const code = this.#code[0]!;
     if ((code & 0x7c00) === 0x7c00) {
       throw new RopewalkError(
-        `${this.#type} cannot hold ${Number.isFinite(scale) ? 'numbers as large as these' : 'NaN or infinite numbers'}; ` +
+        `${this.#type} cannot hold ${Number.isFinite(scale) ? 'values as large as these' : 'NaN or infinite values'}; ` +
           'check the weights, or write F32',
       );
     }

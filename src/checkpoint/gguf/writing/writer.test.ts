@@ -185,7 +185,7 @@ describe('refuses', () => {
           ['a', 'u8', 1],
         ],
       },
-      /metadata "a" is to be written twice/,
+      /metadata "a" would be written twice/,
     ],
     ['an empty key', { metadata: [['', 'u8', 1]] }, /"" is not a metadata key/],
     ['256 as u8', { metadata: [['a', 'u8', 256]] }, /"a" must be an integer of type u8, not 256/],
@@ -206,7 +206,7 @@ describe('refuses', () => {
     [
       'a tensor twice',
       { tensors: [tensor('a', [1], one), tensor('a', [1], one)] },
-      /"a" is to be written twice/,
+      /"a" would be written twice/,
     ],
     ['a long name', { tensors: [tensor('가'.repeat(22), [1], one)] }, /at most 63 bytes/],
     ['five dimensions', { tensors: [tensor('a', [1, 1, 1, 1, 1], one)] }, /not a shape that GGUF can hold/],

@@ -18,7 +18,7 @@ import { HeaderBytes, hasUtf8 } from './encode.ts';
 import { quantize } from './quantize.ts';
 
 const VERSION = 3;
-/** Numbers quantised at a time: whole blocks of every type, small beside any tensor worth streaming. */
+/** Numbers quantized at a time: whole blocks of every type, small beside any tensor worth streaming. */
 const CHUNK = 1 << 19;
 /** The specification's limit for keys. */
 const MAX_KEY_BYTES = 0xffff;
@@ -68,6 +68,16 @@ export function ggufTensorBytes(shape: readonly number[], type: WritableGgmlType
   return (sizeOf(shape) / block) * bytes;
 }
 
+/** What an exported model has a tensor in: only matrices that are multiplied by, and the embedding, are anything but float32. */
+export function ggufTypeOf(
+  name: string,
+  shape: readonly number[],
+  wanted: WritableGgmlType,
+): WritableGgmlType {
+  if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
+  return shape.at(-1)! % GGML_TYPES[wanted].block === 0 ? wanted : 'F16';
+}
+
 function makeHeader({ metadata, tensors }: GgufToWrite, alignment: number): Uint8Array {
   if (!Number.isInteger(Math.log2(alignment)) || alignment < 8 || alignment > MAX_ALIGNMENT) {
     throw new RopewalkError(`an alignment of ${alignment} is not a power of two from 8 to ${MAX_ALIGNMENT}`);
@@ -87,10 +97,10 @@ function makeHeader({ metadata, tensors }: GgufToWrite, alignment: number): Uint
   header.u64(entries.length);
   const keys = new Set<string>();
   for (const [key, type, value] of entries) {
-    if (keys.has(key)) throw new RopewalkError(`metadata ${quote(key)} is to be written twice`);
+    if (keys.has(key)) throw new RopewalkError(`metadata ${quote(key)} would be written twice`);
     keys.add(key);
     if (key === '' || !hasUtf8(key) || header.string(key) > MAX_KEY_BYTES) {
-      throw new RopewalkError(`${quote(key)} is not a metadata key: it is empty, too long or no text`);
+      throw new RopewalkError(`${quote(key)} is not a metadata key: it is empty, too long or not text`);
     }
     header.value(key, type, value);
   }
@@ -104,7 +114,7 @@ function writeInfos(header: HeaderBytes, tensors: readonly GgufTensorToWrite[], 
   let offset = 0;
   for (const { name, shape, type } of tensors) {
     if (names.has(name))
-      throw new RopewalkError(`tensor ${quote(name)} is to be written twice into one file`);
+      throw new RopewalkError(`tensor ${quote(name)} would be written twice into one file`);
     names.add(name);
     if (!hasUtf8(name) || header.string(name) > MAX_NAME_BYTES) {
       throw new RopewalkError(
@@ -125,7 +135,7 @@ function writeInfos(header: HeaderBytes, tensors: readonly GgufTensorToWrite[], 
     const { id, block } = GGML_TYPES[type];
     if (shape.at(-1)! % block !== 0) {
       throw new RopewalkError(
-        `tensor ${quote(name)}: its rows of ${shape.at(-1)} are not whole blocks of ${block}, as ${type} has them; write F16`,
+        `tensor ${quote(name)}: its rows of ${shape.at(-1)} are not a multiple of the block size ${block} of ${type}; write F16`,
       );
     }
     header.u32(shape.length);

@@ -1,0 +1,28 @@
+import { type DataExample, type DataSources, type ExampleOptions, examplesOf } from './examples.node.ts';
+import { type DataReport, ReportBuilder } from './report.ts';
+
+/** An example of a preview, and its number among all, from 1 on. */
+export interface NumberedExample extends DataExample {
+  readonly number: number;
+}
+
+/**
+ * Some examples of data files, as a model is trained on them; all rows are read, so that the report that is returned at the
+ * end is of all.
+ *
+ * @param choice.from number of the first example, from 1 on; default 1
+ * @param choice.count how many; default 3
+ * @throws RopewalkError naming the file and the line of a row that cannot be read (unless `malformed` is `drop`)
+ */
+export async function* previewData(
+  options: ExampleOptions & DataSources,
+  { from = 1, count = 3 }: { readonly from?: number; readonly count?: number } = {},
+): AsyncGenerator<NumberedExample, DataReport> {
+  const report = new ReportBuilder();
+  let number = 0;
+  for await (const example of examplesOf(options, report)) {
+    number++;
+    if (number >= from && number < from + count) yield { ...example, number };
+  }
+  return report.build(options.maxLength);
+}

@@ -1,0 +1,6 @@
+/** What models do, step by step: decoders and their caches, sampling, scoring, batches, taps. */
+export { createDecoder, type DecoderOptions } from './decoder.node.ts';
+export * from './index.ts';
+export { type OpenChatOptions, openChat } from './open-chat.node.ts';
+export { SCORING_WINDOW, type ScoreModelOptions, scoreModel } from './score-model.node.ts';
+export { openDraft } from './speculate/open-draft.node.ts';

@@ -1,0 +1,99 @@
+import type { OpenedModel } from '../checkpoint/load.node.ts';
+import { weightSources } from '../checkpoint/weight-sources.node.ts';
+import { option, RopewalkError, said } from '../errors.ts';
+import { createDecoder, type DecoderOptions, decodingEngine } from './decoder.node.ts';
+import { cachedLogits, fullLogits, type LogitRows, type Score, Scorer, scoringWindows } from './score.ts';
+
+/** Without a cache, scores of all pairs of tokens exist at once: longer texts are cut into windows of this many. */
+export const SCORING_WINDOW = 1024;
+
+/** Weights that the engine cannot read in place are read once, for a decoder: it then takes texts in such pieces. */
+const CHUNK = 256;
+
+/** How a text is scored. */
+export interface ScoreModelOptions extends DecoderOptions {
+  /**
+   * Tokens that go through the cache at a time. By default all tokens of a window at once and without a cache, where the
+   * engine can read the weights in place.
+   */
+  readonly chunk?: number | undefined;
+  /** Longest piece that is scored at once; by default, and at most, the model's positions. */
+  readonly window?: number | undefined;
+  /** Refuses a text longer than one window. */
+  readonly whole?: boolean | undefined;
+  /** Is given the logits of each window, block by block; must read all of them. */
+  readonly onLogits?: (
+    blocks: AsyncIterable<Float32Array>,
+    shape: readonly [tokens: number, vocab: number],
+  ) => Promise<void>;
+  /** Called after each window. */
+  readonly onWindow?: (done: number, total: number) => void;
+}
+
+/**
+ * How well an opened model predicts a text, for one that is scored once: weights are read in place where that is possible.
+ * A text longer than a window is scored in windows, each beginning with the last token of the one before.
+ *
+ * @throws RopewalkError for fewer than two tokens, and, where `whole` is set, for more than one window.
+ */
+export async function scoreModel(
+  opened: OpenedModel,
+  tokens: ArrayLike<number>,
+  options: ScoreModelOptions = {},
+): Promise<Score> {
+  const ids = Int32Array.from(tokens);
+  if (ids.length < 2)
+    throw new RopewalkError('scoring needs at least two tokens: the first predicts the second.');
+  const { maxPositions, config } = opened.model;
+  const windows = [...scoringWindows(ids, Math.min(options.window ?? maxPositions, maxPositions))];
+  if (options.whole && windows.length > 1) {
+    throw new RopewalkError(
+      said`this needs a text of one window, but ${ids.length} tokens are ${windows.length}; shorten it or raise ${option('window')} (the model has ${maxPositions} positions).`,
+    );
+  }
+  const { rowsOf, release } = await logitsBy(opened, options);
+  const scorer = new Scorer();
+  try {
+    for (const [i, window] of windows.entries()) {
+      const scored = scoring(rowsOf(window), window, scorer, config.vocab_size);
+      if (options.onLogits) await options.onLogits(scored, [window.length, config.vocab_size]);
+      else for await (const _ of scored);
+      options.onWindow?.(i + 1, windows.length);
+    }
+  } finally {
+    await release();
+  }
+  return scorer.result();
+}
+
+/** What gives the logits of a window: a decoder with its cache, or the whole graph over weights that stay in their file. */
+async function logitsBy(opened: OpenedModel, options: ScoreModelOptions) {
+  const chunk = options.chunk ?? (isReadInPlace(opened, options) ? undefined : CHUNK);
+  if (chunk !== undefined) {
+    const decoder = await createDecoder(opened, options);
+    return {
+      rowsOf: (window: Int32Array) => cachedLogits(decoder, window, chunk),
+      release: () => decoder.release(),
+    };
+  }
+  const engine = options.engine ?? decodingEngine(opened.model, options);
+  const { weights, folder, close } = await weightSources(opened, options);
+  const settings = folder === undefined ? {} : { weightsFolder: folder };
+  return {
+    rowsOf: (window: Int32Array) => fullLogits(engine, opened.model, weights, window, settings),
+    release: async () => close(),
+  };
+}
+
+function isReadInPlace({ checkpoint, names }: OpenedModel, { quantize }: DecoderOptions): boolean {
+  const verbatim = (name: string) => checkpoint.tensors.info(name).verbatim;
+  return (quantize === undefined || quantize === 'none') && [...names.values()].every(verbatim);
+}
+
+/** Passes blocks of logits on, and scores them on the way. */
+async function* scoring(rows: AsyncIterable<LogitRows>, ids: Int32Array, scorer: Scorer, vocab: number) {
+  for await (const block of rows) {
+    scorer.add(block, ids, vocab);
+    yield block.logits;
+  }
+}

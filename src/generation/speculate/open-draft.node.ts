@@ -1,0 +1,28 @@
+import { openModel, tokenizerOf } from '../../checkpoint/load.node.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { createDecoder, type DecoderOptions } from '../decoder.node.ts';
+import type { Decoder } from '../decoder.ts';
+import { checkDraftTokenizer } from './draft-tokenizer.ts';
+
+/**
+ * Opens a smaller model that guesses tokens ahead for another one: its decoder takes turns with the other's.
+ *
+ * @param path a model directory or a GGUF file.
+ * @param tokenizer the other model's, where it has one.
+ * @throws RopewalkError naming the first id that the two tokenizers take for different texts.
+ */
+export async function openDraft(
+  path: string,
+  tokenizer: Tokenizer | undefined,
+  options: DecoderOptions = {},
+): Promise<{ readonly decoder: Decoder; readonly warnings: readonly string[] }> {
+  const opened = await openModel(path);
+  try {
+    const own = await tokenizerOf(opened.checkpoint);
+    if (tokenizer && own) checkDraftTokenizer(tokenizer, own);
+    const decoder = await createDecoder(opened, { ...options, takesTurns: true });
+    return { decoder, warnings: opened.warnings };
+  } finally {
+    await opened.checkpoint.tensors.close();
+  }
+}
