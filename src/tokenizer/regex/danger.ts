@@ -27,7 +27,7 @@ export function dangerOf(alternatives: readonly RegexNode[][]): string | undefin
   }
 }
 
-/** Refuses alternatives that could take exponentially long; returns the most endless repetitions in a row. */
+/** Refuses alternatives that could take exponentially long; returns the most unbounded repetitions in a row. */
 function checkAlternatives(alternatives: readonly RegexNode[][], behind: boolean): number {
   const rows = alternatives.map((sequence) => {
     const row = sequence.reduce((sum, node) => sum + endlessIn(node, behind), 0);
@@ -37,7 +37,7 @@ function checkAlternatives(alternatives: readonly RegexNode[][], behind: boolean
   return Math.max(0, ...rows);
 }
 
-/** How many endless repetitions in a row a node amounts to. */
+/** How many unbounded repetitions in a row a node amounts to. */
 function endlessIn(node: RegexNode, behind: boolean): number {
   if (node.kind === 'group') return checkAlternatives(node.alternatives, behind);
   if (node.kind === 'look') return endlessIn(node.body, behind || node.opening.startsWith('?<'));
