@@ -161,7 +161,7 @@ class PatternReader {
       case 'Assertion':
         return this.#assertion(element);
       case 'Backreference':
-        return refuse('a back reference');
+        return refuse('a backreference');
       default:
         return refuse(element.raw);
     }
