@@ -40,5 +40,5 @@ export * as tokenizer from './tokenizer/index.node.ts';
 export * as training from './training/index.node.ts';
 export type { RunEvent } from './training/runs/events.ts';
 export type { RunPlan } from './training/runs/plan.ts';
-export { type PretrainingOptions, pretrain } from './training/runs/pretrain.node.ts';
+export { type PretrainingOptions, train } from './training/runs/pretrain.node.ts';
 export type { RunOptions } from './training/runs/run-job.node.ts';

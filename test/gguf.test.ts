@@ -464,9 +464,13 @@ describe('a file', () => {
       files: [{ name: 'model.gguf', bytes: statSync(path).size }],
     });
     const wrong = await ropewalk(['export', folder, '--to', 'gguf', '--dtype', 'float32', '--out', path]);
-    expect(wrong.stderr).toContain('--dtype means nothing with --to gguf');
+    expect(wrong.stderr).toContain(
+      '--dtype: GGUF has no such option; leave it out, or choose --to hf or --to onnx.',
+    );
     const other = await ropewalk(['export', folder, '--to', 'hf', '--type', 'f16', '--out', `${path}-hf`]);
-    expect(other.stderr).toContain('--type means nothing with --to hf');
+    expect(other.stderr).toContain(
+      '--type: Hugging Face directory has no such option; leave it out, or choose --to gguf.',
+    );
   });
 
   it('names every weight as llama.cpp does', () => {

@@ -24,7 +24,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { encodeCorpus, splitCorpus } from '../src/text/corpus.ts';
 import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
-import { pretrain } from '../src/training/runs/pretrain.node.ts';
+import { train } from '../src/training/runs/pretrain.node.ts';
 import type { TrainingInput } from '../src/training/settings.ts';
 
 const { positionals, values: flags } = parseArgs({
@@ -102,7 +102,7 @@ const folder = () => join(work, `run-${process.pid}-${runs++}`);
 /** The same weights and batches as a student's of this seed, by next-token prediction. */
 const alone = (config: LlamaConfig, made: TrainingInput, out: string) =>
   lossOf(
-    pretrain({
+    train({
       ...{ family: llama, config, files: tokenizerFiles(tokenizer), tokens, validation: validation.length },
       ...{ ...made, seq: shape.seq, engine, out },
     }),

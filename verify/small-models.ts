@@ -14,7 +14,7 @@ import { families } from '../src/families/registry.ts';
 import { readTextFiles } from '../src/text/files.node.ts';
 import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
-import { pretrain } from '../src/training/runs/pretrain.node.ts';
+import { train } from '../src/training/runs/pretrain.node.ts';
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -49,7 +49,7 @@ for (const family of families) {
     const name = i === 0 ? family.name : `${family.name}-${i + 1}`;
     rmSync(join(out, name), { recursive: true, force: true });
     const steps = Number(values.steps);
-    const events = pretrain({
+    const events = train({
       family,
       config: { ...family.presets.tiny!.config, ...change, vocab_size: tokenizer.vocabSize },
       files: [

@@ -1,4 +1,5 @@
 /** Examples to train on: rows as tokens of which some are targets, packed into rows of one length. */
+export { type EncodeDocumentsOptions, encodeDocuments } from './encode-documents.ts';
 export { type EncodeExampleOptions, encodeExample, type TrainOn } from './encode-example.ts';
 export {
   evaluationRows,
@@ -8,7 +9,7 @@ export {
   type PackingOptions,
 } from './packed-source.ts';
 export { type PreviewRun, previewRuns } from './preview.ts';
-export type { DataReport, DroppedRows, LengthSummary } from './report.ts';
+export type { DataReport, DroppedRows, LengthSummary, spelledNote } from './report.ts';
 export type { DataColumns, TrainingText } from './row-form.ts';
 export { namedTemplate, TEMPLATE_NAMES, type TemplateName } from './templates.ts';
 export { type DatasetView, datasetOf, type Example, splitDataset } from './view.ts';

@@ -5,7 +5,7 @@ import { createDecoder } from '../generation/decoder.node.ts';
 import { generateTokens } from '../generation/generate.ts';
 import type { FamilyResult, LossPoint } from '../report/results.ts';
 import type { Engine } from '../runtime/engine.ts';
-import { pretrain } from '../training/runs/pretrain.node.ts';
+import { train } from '../training/runs/pretrain.node.ts';
 import { RunDirectory } from '../training/runs/run-directory.node.ts';
 import { median } from '../training/train-event.ts';
 import type { TrainEvent } from '../training/trainer.ts';
@@ -54,7 +54,7 @@ export async function runFamily(run: FamilyRun): Promise<FamilyResult | undefine
   const family = familyByName(name);
   const out = folder.file(name);
   const { batch, seq, training } = settings;
-  const events = pretrain({
+  const events = train({
     ...{ family, config: tinyConfig(family, corpus), files: corpus.tokenizerFiles, tokens: corpus.tokens },
     ...training,
     ...{ batch, seq, engine: engines.training, out, resume: 'if there', signal },

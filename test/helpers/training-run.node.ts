@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { llama } from '../../src/families/llama.ts';
 import { Random } from '../../src/random.ts';
 import type { RunEvent } from '../../src/training/runs/events.ts';
-import { type PretrainingOptions, pretrain } from '../../src/training/runs/pretrain.node.ts';
+import { type PretrainingOptions, train } from '../../src/training/runs/pretrain.node.ts';
 import type { RunOptions } from '../../src/training/runs/run-job.node.ts';
 
 export type SmallRun = PretrainingOptions & RunOptions;
@@ -70,7 +70,7 @@ export async function runToEnd(
   signal?: AbortSignal,
 ): Promise<RunEvent[]> {
   const events: RunEvent[] = [];
-  for await (const event of pretrain({ ...options, signal })) {
+  for await (const event of train({ ...options, signal })) {
     if (event.type === 'step') onStep(event.step);
     events.push(event);
   }

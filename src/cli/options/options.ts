@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { bytesOf } from '../../options.ts';
 
 /** Parsers of option values: commander calls them with the text, and names the option in their errors. */
 
@@ -47,21 +48,9 @@ export function collect(value: string, previous: string[] = []): string[] {
   return [...previous, value];
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  B: 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  KIB: 2 ** 10,
-  MIB: 2 ** 20,
-  GIB: 2 ** 30,
-};
-
 /** `500MB`, `1.5GiB`, `4096` → bytes. */
 export function byteSize(text: string): number {
-  const [, number, unit] = /^\s*([\d.]+)\s*([A-Za-z]*)\s*$/.exec(text) ?? [];
-  const size = Math.floor(Number(number) * (UNITS[unit?.toUpperCase() ?? '?'] ?? Number.NaN));
+  const size = bytesOf(text);
   if (!Number.isSafeInteger(size) || size < 1) {
     throw new InvalidArgumentError('Give a size such as 500MB, 5GB or 2GiB.');
   }

@@ -1,7 +1,6 @@
-import { spelledSpecialToken } from '../../data/encode-text.ts';
+import { encodeDocuments } from '../../data/encode-documents.ts';
 import { spelledNote } from '../../data/report.ts';
 import { option, textOrTexts } from '../../options.ts';
-import { encodeCorpusAsync } from '../../text/corpus.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { Progress } from '../terminal/progress.ts';
 import { asFlag } from './spelling.ts';
@@ -13,13 +12,7 @@ export const textFiles = option(
   { value: 'file' },
 );
 
-/**
- * The tokens of texts one after another, as `train`, `distill` and `teach` want them: each with the tokens that begin and end
- * a text.
- *
- * @param options.specialTokens what special tokens that texts spell become.
- * @returns Int32Array [tokens]
- */
+/** Prepares texts to train on, with a bar on stderr, and a note where they spell special tokens. @returns Int32Array [tokens] */
 export async function encodeTexts(
   tokenizer: Tokenizer,
   documents: readonly string[],
@@ -29,21 +22,12 @@ export async function encodeTexts(
     signal,
   }: { specialTokens: 'special' | 'text'; progress: Progress; signal?: AbortSignal | undefined },
 ): Promise<Int32Array> {
-  const { bosId: begin, eosId: end } = tokenizer;
-  const special = specialTokens === 'special';
-  const spelled = documents
-    .map((text) => spelledSpecialToken(text, tokenizer))
-    .filter((one) => one !== undefined);
-  if (spelled.length > 0)
-    progress.note(spelledNote({ rows: spelled.length, token: spelled[0]!, special }, asFlag));
-  const tokens = await encodeCorpusAsync(tokenizer, documents, {
-    // Where a prompt will begin with this token, a document must have done so too.
-    ...(begin !== undefined && tokenizer.encode('')[0] === begin && { beginOfDocument: begin }),
-    ...(end !== undefined && { endOfDocument: end }),
-    specialTokensInText: special,
+  const { tokens, spelled } = await encodeDocuments(tokenizer, documents, {
+    specialTokensInText: specialTokens === 'special',
     ...(signal && { signal }),
     onProgress: (done, total) => progress.update('encoding', done, total, ''),
   });
   progress.end();
+  if (spelled) progress.note(spelledNote(spelled, asFlag));
   return tokens;
 }

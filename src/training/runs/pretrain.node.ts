@@ -37,7 +37,7 @@ export interface PretrainingOptions extends TrainingInput {
  *
  * @throws RopewalkError for settings, a text or a machine that will not do, and where numbers are not finite.
  */
-export async function* pretrain(options: PretrainingOptions & RunOptions): AsyncGenerator<RunEvent, void> {
+export async function* train(options: PretrainingOptions & RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume, signal, measureLimit, ...own } = options;
   yield* runJob(openPretraining(own), {
     out,
