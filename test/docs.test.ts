@@ -20,6 +20,7 @@ const ELSEWHERE = new Set([
   'src/families/myfamily.ts',
   'src/graph/operators/softsign.ts',
   'src/cli/commands/count.ts',
+  'src/training/optimizers/lion.ts',
 ]);
 
 describe('the block diagrams in the READMEs', () => {

@@ -19,7 +19,7 @@ export const ABLATION_FILE = 'ablation.json';
 const RUNS_FILE = 'runs.json';
 
 /**
- * Trains every rung of the ladder with every seed. Each run is stored when it is done, and the same call goes on after the
+ * Trains every rung of the ladder with every seed. Each run is stored when it is done, and the same call resumes after the
  * last one.
  *
  * @param onRun told before a run begins: how many are done, and of how many.
@@ -69,6 +69,6 @@ async function storedRuns(out: string, settings: AblationSettings): Promise<Abla
     throw fileError(error, 'read', path);
   }
   throw new RopewalkError(
-    `${out} holds an ablation with other settings. Go on with the same ones, or name another folder with --out.`,
+    `${out} holds an ablation with other settings. Resume with the same ones, or name another folder with --out.`,
   );
 }
