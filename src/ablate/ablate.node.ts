@@ -69,7 +69,7 @@ async function storedRuns(out: string, settings: AblationSettings): Promise<Abla
     throw fileError(error, 'read', path);
   }
   throw new RopewalkError([
-    `${out} holds an ablation with other settings. Resume it with the same ones, or name another folder with `,
+    `${out} holds an ablation with other settings. Resume with the same ones, or name another folder with `,
     option('out'),
     '.',
   ]);
