@@ -84,7 +84,7 @@ async function run({ from, to, steps, seeds, out, threads, json, locale }: Ablat
     const result = await ablate(nodeEngine({ threads }), out, data, settings, { signal, onRun });
     progress.end();
     if (!result) {
-      progress.note('interrupted; the same command goes on from here');
+      progress.note('interrupted; the same command resumes');
       process.exitCode = INTERRUPTED;
       return;
     }
