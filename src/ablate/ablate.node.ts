@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError } from '../errors.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { fileError } from '../files/file-errors.ts';
 import type { Engine } from '../runtime/engine.ts';
@@ -19,8 +19,8 @@ export const ABLATION_FILE = 'ablation.json';
 const RUNS_FILE = 'runs.json';
 
 /**
- * Trains every rung of the ladder with every seed. Each run is stored when it is done, and the same call resumes after the
- * last one.
+ * Trains every rung of the ladder with every seed. Each run is stored when it is done, and the same call resumes after
+ * the last one.
  *
  * @param onRun told before a run begins: how many are done, and of how many.
  * @returns undefined when the signal aborted.
@@ -65,10 +65,12 @@ async function storedRuns(out: string, settings: AblationSettings): Promise<Abla
     if (JSON.stringify(stored.settings) === JSON.stringify(settings)) return stored.runs;
   } catch (error) {
     if (error instanceof SyntaxError)
-      throw new RopewalkError(`${path} is not JSON; name another folder with --out.`);
+      throw new RopewalkError([`${path} is not JSON; name another folder with `, option('out'), '.']);
     throw fileError(error, 'read', path);
   }
-  throw new RopewalkError(
-    `${out} holds an ablation with other settings. Resume with the same ones, or name another folder with --out.`,
-  );
+  throw new RopewalkError([
+    `${out} holds an ablation with other settings. Resume with the same ones, or name another folder with `,
+    option('out'),
+    '.',
+  ]);
 }

@@ -23,12 +23,12 @@ export interface EncodeExampleOptions extends Pick<EncodeChatOptions, 'now'> {
 }
 
 /**
- * The tokens of a chat or a text, and which of them are trained. The ids of a chat are those of {@link encodeChat}.
+ * The tokens of a chat or a text, and which of them are trained. The ids of a chat are those of `encodeChat`.
  *
  * Where the template says by `{% generation %}` what the assistant writes, that is trained. Else it is, of each of the
  * assistant's turns, what follows the header (the generation prompt) up to and including the token that ends the turn;
  * where no special token ends it, to the end of what the template writes for the message. A token that lies across a
- * border is trained. A plain text is trained as a whole: see {@link encodeText}. The first
+ * border is trained. A plain text is trained as a whole: see `encodeText`. The first
  * token of all is never trained: nothing predicts it.
  *
  * @throws RopewalkError for messages that the template refuses, and where it is missing.

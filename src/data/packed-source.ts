@@ -39,7 +39,7 @@ export interface PackedRows extends TrainingRows {
  * An example of n tokens takes n − 1 places of a row: token i is the input and token i + 1 the target, so no target lies
  * in another example. In each row `segments` numbers the examples and `positions` begin at 0 in each, so that attention
  * stays within it. Where a row has room left, and where the last micro-batch of an epoch has rows left, id 0 with weight
- * 0 fills it, as a segment of its own. With `pack`, rows are as full as {@link packRows} makes them.
+ * 0 fills it, as a segment of its own. With `pack`, rows are as full as `packRows` makes them.
  */
 export class PackedSource implements BatchSource<PackedState> {
   /** Micro-batches of an epoch; the same in every one. */

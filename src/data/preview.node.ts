@@ -10,14 +10,14 @@ export interface NumberedExample extends DataExample {
  * Some examples of data files, as a model is trained on them; all rows are read, so that the report that is returned at the
  * end is of all.
  *
- * @param choice.from number of the first example, from 1 on; default 1
- * @param choice.count how many; default 3
+ * @param choice the number of the first example, from 1 on (default 1), and how many (default 3)
  * @throws RopewalkError naming the file and the line of a row that cannot be read (unless `malformed` is `drop`)
  */
 export async function* previewData(
   options: ExampleOptions & DataSources,
-  { from = 1, count = 3 }: { readonly from?: number; readonly count?: number } = {},
+  choice: { readonly from?: number; readonly count?: number } = {},
 ): AsyncGenerator<NumberedExample, DataReport> {
+  const { from = 1, count = 3 } = choice;
   const report = new ReportBuilder();
   let number = 0;
   for await (const example of examplesOf(options, report)) {

@@ -3,9 +3,9 @@ import { Random } from '../random.ts';
 
 /** A text as a model is trained on it. */
 export interface Example {
-  /** Token ids, [length]. */
+  /** Token ids, `[length]`. */
   readonly ids: Int32Array;
-  /** [length]: 1 where the token is a target whose loss counts (predicted from the one before), else 0. */
+  /** `[length]`: 1 where the token is a target whose loss counts (predicted from the one before), else 0. */
   readonly trained: Uint8Array;
 }
 

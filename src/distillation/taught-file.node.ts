@@ -15,7 +15,7 @@ import {
   type TaughtLayout,
 } from './taught-format.ts';
 
-/** A file of what a teacher said, open for reading: see {@link file://./taught-format.ts}. Any row is one read. */
+/** A file of what a teacher said, open for reading: see `taught-format.ts`. Any row is one read. */
 export class TaughtFile {
   readonly #layout: TaughtLayout;
 

@@ -73,7 +73,7 @@ export type TeachEvent =
 const SYNC_EVERY = 64 * 2 ** 20;
 
 /**
- * Asks a teacher about every row once and writes what he says: see {@link file://./taught-format.ts}. It is written
+ * Asks a teacher about every row once and writes what it says: see `taught-format.ts`. It is written
  * beside its place and renamed when complete; interrupted or killed, it resumes from its last whole row when it is asked
  * for again with the same teacher, data and options, and comes out the same.
  *

@@ -69,7 +69,7 @@ export class Teacher {
     return this.model.head.weight.shape[0]!;
   }
 
-  /** For {@link file://./losses.ts onlineLoss}. */
+  /** For `onlineLoss`. */
   get head(): TeacherHead {
     const { weight, bias, softcap } = this.model.head;
     return { width: weight.shape[1]!, softcap, bias: bias !== undefined };

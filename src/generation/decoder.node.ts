@@ -15,7 +15,7 @@ import { Decoder } from './decoder.ts';
 const ONE_THREAD_BELOW = 8e6;
 
 /** Threads for decoding this model; undefined leaves the choice to the engine: one thread for each core. */
-export function decodingThreads(model: CausalLM): number | undefined {
+function decodingThreads(model: CausalLM): number | undefined {
   return model.parameterCount() < ONE_THREAD_BELOW ? 1 : undefined;
 }
 
@@ -40,7 +40,7 @@ export interface DecoderOptions {
    * checkpoint runs in its own bits, and others as they are.
    */
   readonly quantize?: Quantization | 'none' | undefined;
-  /** Activations in quantized products: see {@link weightSources}. */
+  /** Activations in quantized products: see `weightSources`. */
   readonly activations?: 'int8' | 'exact' | undefined;
   /**
    * Set where another model runs between its tokens, such as a draft's: its threads then make room for the other's in

@@ -189,7 +189,7 @@ export class Decoder {
     this.#onRelease();
   }
 
-  /** Ends ONNX Runtime's profiles and writes their files; see {@link SessionSettings.profile}. */
+  /** Ends ONNX Runtime's profiles and writes their files; see `SessionSettings.profile`. */
   endProfiling(): void {
     this.#executable.endProfiling();
   }

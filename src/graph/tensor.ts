@@ -53,7 +53,7 @@ export interface Emitter {
   isUsed(tensor: Tensor): boolean;
 }
 
-export interface DerivativeContext<A> {
+interface DerivativeContext<A> {
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   /** The gradient that reached each output; undefined where none did. */
@@ -81,7 +81,7 @@ export interface Example<A> {
  */
 export interface Operator<A extends Attributes = Attributes> {
   readonly name: string;
-  /** Shape rule. Throws through {@link shapeError}. */
+  /** Shape rule. Throws through `shapeError`. */
   infer(inputs: readonly TensorType[], attributes: A): TensorType[];
   /** The value in float64, for tests and constant folding. Composites use their expansion's. */
   evaluate?(inputs: readonly Values[], attributes: A): Values[];

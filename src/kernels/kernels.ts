@@ -1,6 +1,6 @@
 /**
  * Loops over float32 arrays that ONNX Runtime lacks or does slowly. Views on one memory of a
- * {@link file://./host-memory.ts HostMemory} go through WebAssembly SIMD; any other arrays are copied there in chunks, or
+ * `HostMemory` go through WebAssembly SIMD; any other arrays are copied there in chunks, or
  * go through plain JavaScript, with the same result to the bit.
  */
 import { RopewalkError } from '../errors.ts';

@@ -1,4 +1,4 @@
-/** AdamW with its averages in 2 bytes or in 1 each; see {@link file://./kernels.ts kernels.ts} for the float32 one. */
+/** AdamW with its averages in 2 bytes or in 1 each; see `kernels.ts` for the float32 one. */
 import { RopewalkError } from '../errors.ts';
 import { type AdamWCoefficients, checkLengths, coefficientList, type Four } from './kernels.ts';
 import * as scalar from './scalar-moments.ts';
@@ -19,7 +19,7 @@ export interface Rounding {
 }
 
 /**
- * {@link file://./kernels.ts adamw} with m and v in bfloat16, each rounded up or down at random with the probability
+ * `adamw` with m and v in bfloat16, each rounded up or down at random with the probability
  * that keeps its mean (stochastic rounding): rounded to nearest, v would not move, as it changes by 1 − β2 of itself,
  * less than half the distance of two bfloat16. The same inputs give the same bits.
  */
@@ -44,7 +44,7 @@ export function adamwBfloat16(
 }
 
 /**
- * {@link file://./kernels.ts adamw} with m and √v in 8-bit codes, each rounded up or down at random with the
+ * `adamw` with m and √v in 8-bit codes, each rounded up or down at random with the
  * probability that keeps its mean. A block of {@link BLOCK} elements shares a float32 scale, its largest magnitude
  * (Dettmers et al. 2021, arXiv:2110.02861). The codes are floats: of m, a sign, 4 bits of exponent and 3 of mantissa,
  * evenly spaced around 0; of √v, 4 and 4 bits without a zero, so that a weight whose gradients are small beside its

@@ -10,7 +10,7 @@ export class Linear extends Module {
   readonly weight: Parameter;
   readonly bias?: Parameter;
 
-  /** @param tied a weight shared with another module: an embedding that is also the head. */
+  /** @param options.tied a weight shared with another module: an embedding that is also the head. */
   constructor(
     inFeatures: number,
     outFeatures: number,

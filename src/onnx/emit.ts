@@ -36,7 +36,7 @@ export interface EmitOptions {
   /** Parameters named here become initializers; the others stay inputs. */
   readonly weights?: ReadonlyMap<string, WeightSource>;
   /**
-   * Weights in memory stay outside the model, for an engine that takes them apart; see {@link ProvidedWeight}. The model
+   * Weights in memory stay outside the model, for an engine that takes them apart; see `ProvidedWeight`. The model
    * says that they lie in `file`, which must exist, though nobody reads it.
    */
   readonly provide?: { readonly file: string } | undefined;

@@ -121,7 +121,7 @@ export class Executable {
     await this.#session.release();
   }
 
-  /** Ends ONNX Runtime's profile of this graph and writes its file; see {@link SessionSettings.profile}. */
+  /** Ends ONNX Runtime's profile of this graph and writes its file; see `SessionSettings.profile`. */
   endProfiling(): void {
     this.#session.endProfiling();
   }

@@ -28,7 +28,7 @@ function mebibytes(bytes: number): string {
 
 /**
  * Hands out zeroed typed arrays that lie on WebAssembly memories: ONNX Runtime reads and writes them without a copy,
- * and {@link file://./kernels.ts kernels} run on them with SIMD. There is no free: drop the HostMemory and all views
+ * and `kernels` run on them with SIMD. There is no free: drop the HostMemory and all views
  * together.
  *
  * Each memory has its final size from the start, because growing one would detach the views on it. The operating
@@ -68,7 +68,7 @@ export class HostMemory {
   /**
    * Several groups at once, packed into as few memories as hold them. The members of one group are on one memory.
    *
-   * @param room bytes to keep free on each group's memory for {@link allocBeside}; costs address space until used. A
+   * @param room bytes to keep free on each group's memory for `allocBeside`; costs address space until used. A
    *   group that would exceed 4 GiB with its room gets none.
    * @throws RopewalkError when a length is not a whole number, a group exceeds 4 GiB, or memory cannot be had.
    */

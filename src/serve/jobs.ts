@@ -20,7 +20,7 @@ export interface Ask {
   readonly promptIndex: number;
 }
 
-export interface Usage {
+interface Usage {
   promptTokens: number;
   cachedTokens: number;
   newTokens: number;

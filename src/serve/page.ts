@@ -3,7 +3,7 @@ export type PageFiles = ReadonlyMap<string, PageFile>;
 
 export interface PageFile {
   readonly type: string;
-  readonly content: Uint8Array<ArrayBuffer> | string;
+  readonly content: Uint8Array | string;
 }
 
 /** Nothing is fetched from elsewhere, nothing runs that is not a file of the page, and no other page frames it. */
@@ -20,7 +20,7 @@ const POLICY = [
 
 /** Answers with a file of the page. */
 export function pageResponse({ type, content }: PageFile): Response {
-  return new Response(content, {
+  return new Response(content as Uint8Array<ArrayBuffer> | string, {
     headers: {
       'Content-Type': type,
       'Content-Security-Policy': POLICY,

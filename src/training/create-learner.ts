@@ -18,7 +18,7 @@ export type MemoryMode = (typeof MEMORY_MODES)[number];
 export interface LearnerOptions {
   /** Default `fast`. */
   readonly memory?: MemoryMode;
-  /** Default {@link file://./loss.ts crossEntropy}. */
+  /** Default `crossEntropy`. */
   readonly loss?: Loss;
   /** Whether a parameter is trained, by its path; the others stay as they are. Default all. */
   readonly trains?: (path: string) => boolean;

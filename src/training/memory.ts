@@ -133,7 +133,7 @@ function headBytes(model: CausalLM, rows: number, width: number, memory: MemoryM
 }
 
 /** The most bytes that live at one time while outputs are computed one after another, without inputs and outputs. */
-export function peakBytes(outputs: readonly Tensor[]): number {
+function peakBytes(outputs: readonly Tensor[]): number {
   const roots = simplify(outputs, 'onnxruntime');
   const order = topologicalOrder(roots);
   const last = new Map<Tensor, number>();

@@ -88,7 +88,7 @@ export interface Verb<Own extends z.ZodRawShape = z.ZodRawShape> {
 
 export const TRAIN = { name: 'train', own: {}, defaults: TRAIN_DEFAULTS } satisfies Verb;
 
-/** The options of a run, complete but for its length: see {@link lengthOf}. */
+/** The options of a run, complete but for its length: see `lengthOf`. */
 export type TrainingSettings = VerbDefaults;
 
 /** A run's length: `steps` are all of them. */
@@ -159,7 +159,7 @@ export function lengthOf({ steps, epochs, warmup }: TrainingSettings, stepsPerEp
   return { steps: all, warmup: Math.min(all, warmup ?? Math.min(100, Math.round(0.05 * all))) };
 }
 
-/** In words, for help: what {@link lengthOf} does. */
+/** In words, for help: what `lengthOf` does. */
 export const WARMUP_DEFAULT = '5 % of all, at most 100';
 
 function only(values: object, shape: object): object {

@@ -11,16 +11,12 @@ import { createSchedule, type Schedule, type ScheduleSettings, scheduleSettings 
 import type { EvaluationEvent, EvaluationRecord, TrainEvent, TrainerState } from './train-event.ts';
 
 export type {
-  CheckpointEvent,
   EvaluationEvent,
-  EvaluationRecord,
-  StepEvent,
-  StoppedEvent,
   TrainEvent,
   TrainerState,
 } from './train-event.ts';
 
-/** The settings of a run that say how it goes: see {@link file://./settings.ts trainingOptions}. */
+/** The settings of a run that say how it goes: see `trainingOptions`. */
 export interface TrainerSettings extends Omit<ScheduleSettings, 'warmup'> {
   readonly warmup: number;
   /** Micro-batches whose gradients are added up for one step. */

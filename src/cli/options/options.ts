@@ -29,10 +29,6 @@ export function notNegative(text: string): number {
   return parse(text, (n) => n >= 0 && Number.isFinite(n), 'a number of at least 0');
 }
 
-export function fraction(text: string): number {
-  return parse(text, (n) => n > 0 && n < 1, 'a number between 0 and 1');
-}
-
 /** `1,2,3` → [1, 2, 3] */
 export function idList(text: string): number[] {
   return text.split(',').map((part) => {

@@ -10,7 +10,7 @@ import { showWarnings } from './warnings.ts';
 const BARS = '▁▂▃▄▅▆▇█';
 
 /** Numbers as a row of bars, the lowest and the highest as such; at most `width` of them, each a mean. */
-export function sparkline(values: readonly number[], width = 24): string {
+function sparkline(values: readonly number[], width = 24): string {
   const finite = values.filter(Number.isFinite);
   if (finite.length === 0) return '';
   const size = Math.ceil(finite.length / width);

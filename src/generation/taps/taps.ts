@@ -18,7 +18,7 @@ export interface TapValue {
 }
 
 export interface TapOptions {
-  /** Names of values to return; `*` stands for any layer: `layers.*.attention.scores`. See {@link Taps} for all of them. */
+  /** Names of values to return; `*` stands for any layer: `layers.*.attention.scores`. See `Taps` for all of them. */
   readonly taps?: readonly string[];
   /**
    * Names of values whose gradients are returned: of the mean loss, in nats, of predicting each id from those before it.

@@ -12,7 +12,7 @@ import type { Loss } from '../loss.ts';
 export interface HeadStage {
   /** Paths of the trained weights. */
   readonly trained: readonly string[];
-  /** @returns Σ weight · loss over the rows. @param feeds what {@link file://./feeds.ts lossFeeds} gives. */
+  /** @returns Σ weight · loss over the rows. @param feeds what `lossFeeds` gives. */
   loss(hidden: Float32Array, feeds: Readonly<Record<string, HostTensor>>): Promise<number>;
   /**
    * The loss, the gradient of the final activations into `dHidden` and those of the trained weights into `gradients`,

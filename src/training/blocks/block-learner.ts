@@ -63,7 +63,7 @@ interface Feeds {
  * A model that is trained block by block: one compiled session for each kind of block is run forevery layer in turn,
  * on that layer's weights, and again backward, where it computes the block anew. Of all activations only each block's
  * input is kept (Chen et al. 2016, arXiv:1604.06174). The losses and gradients are those of
- * {@link file://../whole-graph-learner.ts WholeGraphLearner}; a step costs one more forward pass.
+ * `WholeGraphLearner`; a step costs one more forward pass.
  */
 export class BlockLearner implements Learner {
   readonly #weights: ReadonlyMap<string, Float32Array>;
@@ -143,7 +143,7 @@ export class BlockLearner implements Learner {
 
   /**
    * Gradients of the mean loss over every counted token of all micro-batches together, as
-   * {@link file://../whole-graph-learner.ts WholeGraphLearner} computes them.
+   * `WholeGraphLearner` computes them.
    *
    * @returns the mean loss in nats, the number of tokens it is over, and the gradients, valid until the next call.
    * @throws RopewalkError when gradients are not kept.

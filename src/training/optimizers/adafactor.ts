@@ -46,7 +46,7 @@ const options = {
   ...decayOptions,
 };
 
-/** Each of them has a default: see {@link adafactor}. */
+/** Each of them has a default: see `adafactor`. */
 export interface AdafactorOptions extends Partial<Options<typeof options>> {}
 
 export const adafactor = defineOptimizer({

@@ -40,7 +40,7 @@ const options = {
   states: option(oneOf(OPTIMIZER_STATES), 'what the running means are kept in', { value: 'form' }),
 };
 
-/** Each of them has a default: see {@link adamw}. */
+/** Each of them has a default: see `adamw`. */
 export interface AdamWOptions extends Partial<Options<typeof options>>, Means {}
 
 export const adamw = defineOptimizer({

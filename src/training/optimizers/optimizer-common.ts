@@ -23,7 +23,7 @@ export interface ParameterShape {
 }
 
 export interface StepSettings {
-  /** Learning rate of this step, see {@link file://./schedule.ts createSchedule}. */
+  /** Learning rate of this step, see `createSchedule`. */
   readonly learningRate: number;
   /** Factor of every gradient before use, such as clipping's coefficient. Default 1. */
   readonly gradientScale?: number;

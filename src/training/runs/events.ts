@@ -8,7 +8,7 @@ export interface Sample {
 }
 
 /** Prompts continued with the weights after a step. */
-export interface SamplesEvent {
+interface SamplesEvent {
   readonly type: 'samples';
   readonly step: number;
   readonly samples: readonly Sample[];

@@ -11,8 +11,8 @@ import type { RunRecord } from './record.ts';
 import type { ModelIdentity, RunDirectory } from './run-directory.node.ts';
 
 /**
- * What a verb makes of its options before anything large is allocated: data, loss and result. All else is the same forevery
- * run: see {@link file://./run-job.node.ts runJob}.
+ * What a verb makes of its options before anything large is allocated: data, loss and result. All else is the same for every
+ * run: see `runJob`.
  */
 export interface TrainingJob {
   readonly verb: Verb['name'];
