@@ -733,7 +733,9 @@ describe('several processes', () => {
     await until(written, 'two pieces are written');
     first.process.kill('SIGKILL');
     await first.finished;
-    expect(readdirSync(join(cache, '.locks', 'models--acme--rope'))).toHaveLength(1);
+    // On a busy machine small files may be under way beside it, each with a lock of its own.
+    const locks = readdirSync(join(cache, '.locks', 'models--acme--rope'));
+    expect(locks.filter((name) => name.includes(sha256(weights)))).toHaveLength(1);
     expect(existsSync(repo('refs', 'main'))).toBe(false);
     const { code, stderr } = await (await cli('pull', ID)).finished;
     expect(code, stderr).toBe(0);

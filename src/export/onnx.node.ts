@@ -39,8 +39,8 @@ export const onnx = defineFormat({
   title: 'ONNX',
   help: [
     'onnx/model.onnx and onnx/model.onnx_data with only ai.onnx operators, in the layout of transformers.js; with',
-    'float16, matrices are stored in float16 and everything is computed in float32; --cache without writes',
-    'onnx/model_no_cache.onnx',
+    'float16, matrices are stored in float16 and everything is computed in float32; the graph without a',
+    'cache is onnx/model_no_cache.onnx',
   ],
   options: {
     dtype: dtypeOption(['float32', 'float16']),
