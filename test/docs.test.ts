@@ -11,6 +11,7 @@ const pages = [
   ...readdirSync(at('.')).filter((name) => name.endsWith('.md')),
   ...readdirSync(at('docs')).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),
   'bench/README.md',
+  'examples/README.md',
   'test/reference/README.md',
 ];
 
