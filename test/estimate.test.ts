@@ -19,7 +19,7 @@ function measuredMemory(): {
   model: string;
   mode: string;
   optimizer: string;
-  states: string;
+  states: string | undefined;
   peak: number;
 }[] {
   const text = readFileSync(new URL('../verify/finetune-memory.txt', import.meta.url), 'utf8');
@@ -28,7 +28,7 @@ function measuredMemory(): {
     model = /^([\w.-]+), 1x512 tokens/.exec(line)?.[1] ?? model;
     const row = /^(fast|recompute|light)\s+([a-z]+)(?::(\w+))?\s+([\d.]+)/.exec(line);
     if (!row) return [];
-    const [, mode, optimizer, states = 'float32', peak] = row;
+    const [, mode, optimizer, states, peak] = row;
     return [{ model, mode: mode!, optimizer: optimizer!, states, peak: 1e9 * Number(peak) }];
   });
 }
@@ -50,7 +50,8 @@ describe('the memory of a fine-tuning step', () => {
     const built = row.model.startsWith('SmolLM2') ? smolLM2() : namedPreset(row.model)!;
     const { training } = estimate(built, {
       ...{ context: 512, batch: 1, seq: 512 },
-      ...{ optimizer: row.optimizer as 'adamw', states: row.states as 'float32' },
+      optimizer: row.optimizer as 'adamw',
+      ...(row.states && { states: row.states as 'float32' }),
     });
     expect(share(training[row.mode as 'fast'].total, row.peak)).toBeLessThan(0.05);
   });
@@ -129,6 +130,9 @@ describe('an estimate', () => {
       ['llama-3.2-1b', 2048],
     ]);
     expect(models[1].parameters).toBe(1_235_814_400);
+    const refused = await run('gemma2/tiny', '--optimizer', 'sgd', '--states', 'int8');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('--states: the optimizer sgd has no such option');
     expect((await run('gemma2/tiny', '--locale', 'ko')).stdout).toContain('파인튜닝 메모리');
   });
 });

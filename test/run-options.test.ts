@@ -72,7 +72,8 @@ describe('--help of train, finetune and distill', () => {
     expect(ofFlags).toEqual(
       expect.arrayContaining(['beta1', 'beta2', 'eps', 'weightDecay', 'states', 'clipThreshold']),
     );
-    for (const name of ofFlags) expect(help.get(`--${kebab(name)}`)!.says).toMatch(/; of (adamw|adafactor)/);
+    for (const name of ofFlags)
+      expect(help.get(`--${kebab(name)}`)!.says).toMatch(new RegExp(`; of (${OPTIMIZERS.join('|')})`));
   });
 });
 
@@ -163,15 +164,15 @@ describe.each(VERBS)('the options of $name', (verb) => {
     ],
     [
       { optimizer: 'sgd', states: 'int8' },
-      /^states: the optimizer sgd has no such option; leave it out, or choose optimizer: 'adamw'\.$/,
+      /^states: the optimizer sgd has no such option; leave it out, or choose optimizer: 'adamw'/,
     ],
     [
       { optimizer: 'sgd', weightDecay: 0.1 },
-      /^weightDecay: .* or choose optimizer: 'adamw' or optimizer: 'adafactor'\.$/,
+      /^weightDecay: .* or choose optimizer: 'adamw' or optimizer: 'adafactor'/,
     ],
     [
       { beta2Decay: -1 },
-      /^beta2Decay: the optimizer adamw has no such option; .* choose optimizer: 'adafactor'\.$/,
+      /^beta2Decay: the optimizer adamw has no such option; .* choose optimizer: 'adafactor'/,
     ],
     [
       { schedule: 'constant', minLrRatio: 0 },

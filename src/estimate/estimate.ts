@@ -41,8 +41,9 @@ export interface EstimateOptions {
   /** Of fine-tuning: rows of a step and tokens of a row. Default 1 and 512. */
   readonly batch?: number;
   readonly seq?: number;
-  /** Default AdamW with its moments in float32. */
+  /** Default AdamW. */
   readonly optimizer?: OptimizerKind;
+  /** What AdamW keeps its moments in. Default float32; refused with an optimizer that has no such option. */
   readonly states?: OptimizerStates;
 }
 
@@ -75,11 +76,11 @@ export interface Estimate {
 /**
  * Estimates what a model takes, from its modules and the shapes of the graphs that would run. No weights are needed.
  *
- * @throws RopewalkError for a context that the model's positions do not reach.
+ * @throws RopewalkError for a context that the model's positions do not reach, or `states` that the optimizer does not have.
  */
 export function estimate(built: BuiltModel, options: EstimateOptions): Estimate {
   const { model } = built;
-  const { context, batch = 1, seq = 512, optimizer = 'adamw', states = 'float32' } = options;
+  const { context, batch = 1, seq = 512, optimizer = 'adamw', states } = options;
   for (const [name, tokens] of [
     ['context', context],
     ['rows of training', seq],
@@ -91,7 +92,7 @@ export function estimate(built: BuiltModel, options: EstimateOptions): Estimate 
     }
   }
   const record = optimizerRecord(optimizer);
-  const kept = optionsOf(optimizer, Object.hasOwn(record.options, 'states') ? { states } : {});
+  const kept = optionsOf(optimizer, states === undefined ? {} : { states });
   const shape = { batch, seq, packed: true };
   const step = {
     ...{ trains: () => true, accumulate: 1 },

@@ -16,6 +16,7 @@ import {
 import { MEMORY_MODES } from './create-learner.ts';
 import { TRAIN_DEFAULTS, type VerbDefaults } from './defaults.ts';
 import { OPTIMIZERS, optimizerOptions, optionsOf } from './optimizers/create-optimizer.ts';
+import { decayOptions } from './optimizers/record.ts';
 import { SCHEDULES, scheduleOptions, scheduleOptionsOf, scheduleSettings } from './schedule.ts';
 
 /** What finished weights can be stored in, as safetensors files call it. */
@@ -117,8 +118,10 @@ export function resolveSettings<Own extends z.ZodRawShape>(
     );
   }
   const { optimizer = defaults.optimizer, schedule = defaults.schedule, steps, epochs } = given;
+  // What a verb says of its optimizer's arithmetic suits no other; how weights decay is the same with each.
+  const ofVerb = only(defaults, optimizer === defaults.optimizer ? ofOptimizers : decayOptions);
   const chosen = {
-    ...optionsOf(optimizer, only(given, ofOptimizers), only(defaults, ofOptimizers)),
+    ...optionsOf(optimizer, only(given, ofOptimizers), ofVerb),
     ...scheduleOptionsOf(schedule, scheduleSettings(given)),
   };
   const all: Record<string, unknown> = { ...defaults, ...given, ...chosen };

@@ -3,21 +3,15 @@ import { type Estimate, MEMORY_MODES, PARAMETER_PARTS } from '../../../src/estim
 import { estimateRows, modeLabels, partLabels } from '../../../src/estimate/rows.ts';
 import { bytes, sizeName, whole } from '../../../src/inspect/format.ts';
 import { namedPreset } from '../../../src/inspect/named-model.ts';
+import type { OptimizerKind, OptimizerStates } from '../../../src/training/optimizers/create-optimizer.ts';
 import { useApp, useLoaded } from '../../app/context.ts';
 import { numberParam } from '../../app/route.ts';
 import { builtModel } from '../../ui/built-model.ts';
 import { PresetChoice } from '../../ui/preset-choice.tsx';
 import { Slider } from '../../ui/slider.tsx';
 import { StackedBar } from '../../ui/stacked-bar.tsx';
-import type { EstimateRequest } from '../../worker/protocol.ts';
 
-const OPTIMIZERS = [
-  'adamw float32',
-  'adamw bfloat16',
-  'adamw int8',
-  'adafactor float32',
-  'sgd float32',
-] as const;
+const OPTIMIZERS = ['adamw float32', 'adamw bfloat16', 'adamw int8', 'adafactor', 'sgd'] as const;
 const KINDS = ['weights', 'gradients', 'optimizer', 'activations', 'program'] as const;
 /** Positions of published models reach this far at most. */
 const FARTHEST = 2 ** 17;
@@ -36,7 +30,7 @@ export function EstimateView() {
   const optimizer = OPTIMIZERS.find((name) => name === params.get('optimizer')) ?? OPTIMIZERS[0];
   const optimizerId = useId();
   const loaded = useLoaded(() => {
-    const [kind, states] = optimizer.split(' ') as [EstimateRequest['optimizer'], EstimateRequest['states']];
+    const [kind, states] = optimizer.split(' ') as [OptimizerKind, OptimizerStates?];
     return (async (): Promise<Named[]> => {
       const all: Named[] = [];
       for (const name of names) {
@@ -44,7 +38,7 @@ export function EstimateView() {
         const request = { ...(own ? { config: own.config } : { preset: name }), context, batch, seq };
         const made = await models.call(
           'estimate',
-          { ...request, optimizer: kind, states },
+          { ...request, optimizer: kind, ...(states && { states }) },
           `estimate ${all.length}`,
         );
         all.push({ ...made, name: own?.name ?? name });

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { type Estimate, type EstimateOptions, estimate } from '../../estimate/estimate.ts';
 import { estimateRows } from '../../estimate/rows.ts';
 import type { Locale } from '../../inspect/labels.ts';
+import { OPTIMIZER_STATES, OPTIMIZERS } from '../../training/optimizers/create-optimizer.ts';
 import { count } from '../options/options.ts';
 import { inspectedModel } from '../options/resolve.ts';
 import { renderComparison } from '../terminal/comparison-table.ts';
@@ -14,7 +15,7 @@ interface EstimateFlags {
   batch: number;
   seq: number;
   optimizer: NonNullable<EstimateOptions['optimizer']>;
-  states: NonNullable<EstimateOptions['states']>;
+  states?: NonNullable<EstimateOptions['states']>;
   json?: boolean;
   locale: Locale;
 }
@@ -29,11 +30,11 @@ export function register(program: Command): void {
     .option('--context <n>', 'tokens of the context that caches and operations are stated at', count, 4096)
     .option('--batch <n>', 'rows of a fine-tuning step', count, 1)
     .option('--seq <n>', 'tokens of a row', count, 512)
-    .addOption(new Option('--optimizer <name>').choices(['adamw', 'adafactor', 'sgd']).default('adamw'))
+    .addOption(new Option('--optimizer <name>').choices(OPTIMIZERS).default('adamw'))
     .addOption(
-      new Option('--states <format>', "what AdamW's moments are kept in")
-        .choices(['float32', 'bfloat16', 'int8'])
-        .default('float32'),
+      new Option('--states <format>', "what AdamW's moments are kept in (default: float32)").choices(
+        OPTIMIZER_STATES,
+      ),
     )
     .option('--json', 'print {models: [{name, …}]} on stdout, bytes and operations as numbers')
     .addOption(localeOption())

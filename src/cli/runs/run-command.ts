@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { z } from 'zod';
-import { count, listed, OptionError, option, text } from '../../options.ts';
+import { count, listed, OptionError, option, text, wordsOf } from '../../options.ts';
 import {
+  OPTIMIZERS,
   optimizerOptions,
   optimizerRecord,
   optimizersWith,
@@ -107,9 +108,9 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
     });
 }
 
-/** Defaults of a verb, with those of its optimizer and schedule, for help. */
+/** Defaults of a verb, with those of optimizers and its schedule, for help; those of its own optimizer win. */
 function shownDefaults({ defaults }: Verb): ShownDefaults {
-  const records = [...optimizersWith('weightDecay'), defaults.optimizer].map(
+  const records = [...OPTIMIZERS.toReversed(), defaults.optimizer].map(
     (name) => optimizerRecord(name).defaults,
   );
   return {
@@ -120,9 +121,16 @@ function shownDefaults({ defaults }: Verb): ShownDefaults {
   };
 }
 
-/** For help: whose an option is that not every optimizer has. */
+/** For help: whose an option is that not every optimizer has, and the words of those that have others for it. */
 function whose(): Readonly<Record<string, string>> {
-  const notes = Object.keys(optimizerOptions).map((name) => [name, `of ${listed(optimizersWith(name))}`]);
+  const notes = Object.entries(optimizerOptions).map(([name, shown]) => {
+    const kinds = optimizersWith(name);
+    const own = (kind: string) => wordsOf(optimizerRecord(kind).options[name] as z.ZodType)?.help;
+    const [same, others] = [true, false].map((isSame) =>
+      kinds.filter((kind) => (own(kind) === wordsOf(shown)?.help) === isSame),
+    );
+    return [name, [`of ${listed(same!)}`, ...others!.map((kind) => `of ${kind}: ${own(kind)}`)].join('; ')];
+  });
   return Object.fromEntries(notes) as Record<string, string>;
 }
 

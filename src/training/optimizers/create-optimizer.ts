@@ -33,8 +33,12 @@ type Together<T> = (T extends unknown ? (one: T) => void : never) extends (all: 
   : never;
 type Shapes = Together<Records['options']>;
 
-/** The options of all kinds, by name; those of one name are one thing. */
-export const optimizerOptions = Object.assign({}, ...RECORDS.map(({ options }) => options)) as Shapes;
+/** The options of all kinds, by name. Those of one name have one type; the words are those of the first kind that has it. */
+export const optimizerOptions = Object.assign(
+  {},
+  // The first pass makes the order, the second the values: the last one assigned counts.
+  ...[...RECORDS, ...RECORDS.toReversed()].map(({ options }) => options),
+) as Shapes;
 
 /** Values of them: each kind takes those that it has. */
 export type OptimizerOptions = Partial<Options<Shapes>>;

@@ -193,10 +193,10 @@ describe('createOptimizer', () => {
 
   it('refuses what a kind does not have', () => {
     expect(() => createOptimizer('sgd', parameters, { beta1: 0.9 })).toThrow(
-      "beta1: the optimizer sgd has no such option; leave it out, or choose optimizer: 'adamw'.",
+      "beta1: the optimizer sgd has no such option; leave it out, or choose optimizer: 'adamw'",
     );
     expect(() => createOptimizer('adafactor', parameters, { states: 'int8' })).toThrow(
-      "states: the optimizer adafactor has no such option; leave it out, or choose optimizer: 'adamw'.",
+      "states: the optimizer adafactor has no such option; leave it out, or choose optimizer: 'adamw'",
     );
     expect(() => createOptimizer('adamw', parameters, { states: 'int4' as OptimizerStates })).toThrow(
       'states: give float32, bfloat16 or int8, not "int4".',

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { sizeOf } from '../../graph/dims.ts';
 import { HostMemory } from '../../runtime/host-memory.ts';
-import { createOptimizer, OPTIMIZERS, optimizerRecord, optionsOf } from './create-optimizer.ts';
+import {
+  createOptimizer,
+  OPTIMIZERS,
+  optimizerOptions,
+  optimizerRecord,
+  optionsOf,
+} from './create-optimizer.ts';
 import { allocateTrainable } from './optimizer.ts';
 
 const SHAPES = [
@@ -12,11 +19,23 @@ const SHAPES = [
 
 describe.each(OPTIMIZERS)('the record of %s', (name) => {
   const record = optimizerRecord(name);
-  const variants = name === 'adamw' ? ['float32', 'bfloat16', 'int8'].map((states) => ({ states })) : [{}];
+  const variants = [
+    {},
+    ...Object.entries(record.options).flatMap(([option, schema]) =>
+      schema instanceof z.ZodEnum ? schema.options.map((choice) => ({ [option]: choice })) : [],
+    ),
+  ];
 
   it('has a default for each of its options, which its schema accepts', () => {
     expect(Object.keys(record.defaults).sort()).toEqual(Object.keys(record.options).sort());
     expect(optionsOf(name, record.defaults)).toEqual(record.defaults);
+  });
+
+  it('shares a type with every other optimizer that has an option of the same name', () => {
+    const typeOf = (schema: unknown) => z.toJSONSchema(schema as z.ZodType, { unrepresentable: 'any' });
+    for (const [option, schema] of Object.entries(record.options)) {
+      expect(typeOf(schema), option).toEqual(typeOf(optimizerOptions[option as 'eps']));
+    }
   });
 
   it.each(variants)('says what its state takes, to the byte: %o', (given) => {
