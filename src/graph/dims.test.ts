@@ -147,7 +147,7 @@ describe('a shape', () => {
     expect(staticShape([2, 3], 'x')).toEqual([2, 3]);
     expect(() => staticShape([2, time], 'the weight w')).toThrow(RopewalkError);
     expect(() => staticShape([2, time], 'the weight w')).toThrow(
-      'the weight w needs sizes known in advance, but the shape is [2, time]',
+      'the weight w needs a static shape, but the shape is [2, time]',
     );
   });
 });
