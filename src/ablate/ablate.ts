@@ -38,7 +38,7 @@ export interface AblationRun {
   readonly tokensPerSecond: number;
 }
 
-export interface RungResult {
+interface RungResult {
   readonly name: string;
   readonly change: string | null;
   readonly parameters: number;

@@ -4,7 +4,7 @@ import { exchangeParts, type PartChanges } from '../families/exchange.ts';
 import { findPreset } from '../families/registry.ts';
 
 /** A model on the way from one family to another. */
-export interface Rung {
+interface Rung {
   /** A preset's name, with the parts that have been exchanged so far: `gpt/tiny+positions=rotary,norm=RMSNorm`. */
   readonly name: string;
   /** What is new beside the rung below, such as `norm=RMSNorm`; null for the first. */

@@ -63,7 +63,7 @@ export interface DiagramOptions {
   readonly chosen?: ChosenBlock | null;
 }
 
-export interface ChosenBlock {
+interface ChosenBlock {
   /** Name of a place of {@link slots}. */
   readonly slot: string;
   readonly model: number;

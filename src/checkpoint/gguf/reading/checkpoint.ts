@@ -28,7 +28,7 @@ const CHUNK_BYTES = 2 << 20;
 export type OpenRows = (source: ByteSource, place: RowsInFile) => RowReader | Promise<RowReader>;
 
 /** Reads the whole matrix: for a source that cannot be read at once, such as a page's file. */
-export const rowsInMemory: OpenRows = async (source, { offset, rows, width, rowBytes, decode }) => {
+const rowsInMemory: OpenRows = async (source, { offset, rows, width, rowBytes, decode }) => {
   const bytes = Uint8Array.from(await source.read(offset, rows * rowBytes));
   return {
     rows,
