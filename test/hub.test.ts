@@ -290,7 +290,7 @@ describe('GGUF', () => {
     expect(await refusal(pull({ file: part(1), offline: true }))).toContain(`missing ${part(3)}`);
     expect(await pull({ file: part(1) })).toBe(first);
     hub.models.set(ID, { commit: COMMIT, files: { [part(1)]: q4, [part(2)]: q8 } });
-    expect(await refusal(pull({ file: part(1), update: true }))).toContain(`${part(3)} is not there`);
+    expect(await refusal(pull({ file: part(1), update: true }))).toContain(`${part(3)} is missing`);
   });
 });
 
