@@ -94,7 +94,7 @@ async function dequantizedLogits(path: string, quantize: Quantization): Promise<
   });
 }
 
-describe.each(cases)('%s with weights in few bits', (name) => {
+describe.each(cases)('a %s with quantized weights', (name) => {
   const path = `${reference}${name}`;
 
   it.each(FORMS)(
@@ -109,7 +109,7 @@ describe.each(cases)('%s with weights in few bits', (name) => {
     },
   );
 
-  it('is saved in that form, and loads as it was', async () => {
+  it('is saved in quantized form, and loads unchanged', async () => {
     const quantize = { bits: 4, block: 32 } as const;
     const out = join(folder, name);
     const result = await withModel(path, (opened) => exportQuantized(opened, out, { quantize }));
@@ -131,14 +131,14 @@ describe.each(cases)('%s with weights in few bits', (name) => {
   });
 });
 
-describe('a model in our saved form', () => {
+describe('a saved quantized model', () => {
   const out = join(folder, 'damaged');
   const save = () =>
     withModel(`${reference}llama`, (opened) =>
       exportQuantized(opened, out, { quantize: { bits: 8, block: 32 } }),
     );
 
-  it('has rows that are looked up as the whole matrix is read', async () => {
+  it('looks up embedding rows with the same numbers as the whole matrix', async () => {
     await save();
     await withModel(out, async ({ checkpoint }) => {
       const name = 'model.embed_tokens.weight';
@@ -153,7 +153,7 @@ describe('a model in our saved form', () => {
     });
   });
 
-  it('whose metadata are damaged is refused', async () => {
+  it('with damaged metadata is refused', async () => {
     await save();
     const file = join(out, 'model.safetensors');
     const whole = readFileSync(file);
@@ -172,7 +172,7 @@ describe('a model in our saved form', () => {
     expect(await damage('{\\"model.', '[\\"model.')).toMatch(/is not JSON/);
   });
 
-  it('damaged anywhere, 3,000 times, is refused or is sound', async () => {
+  it('with damage anywhere, 3,000 times, is refused or sound', async () => {
     await save();
     const file = join(out, 'model.safetensors');
     const whole = readFileSync(file);

@@ -37,7 +37,7 @@ interface Check {
   readonly error: number;
 }
 
-describe.runIf(available)('on WebGPU', () => {
+describe.runIf(available)('a model on WebGPU', () => {
   let finished: Finished;
   let checks: Check[];
   beforeAll(async () => {
@@ -52,7 +52,7 @@ describe.runIf(available)('on WebGPU', () => {
     checks.find((one) => one.case === name && one.check === check)?.error ??
     `not reached: ${finished.stderr}`;
 
-  describe.each(cases)('%s', (name) => {
+  describe.each(cases)('of the family %s', (name) => {
     it.each(['without a cache', 'with a cache'])('gives the logits of transformers %s', (check) => {
       expect(errorOf(name, check)).toBeLessThanOrEqual(BOUND);
     });
@@ -70,24 +70,27 @@ describe.runIf(available)('on WebGPU', () => {
     },
   );
 
-  it('ends its process in peace', () => {
+  it('lets its process exit cleanly', () => {
     expect({ code: finished.code, signal: finished.signal }).toEqual({ code: 0, signal: null });
   });
 
-  it.each(['release', 'suspended', 'exit'])('ends with a model in a worker thread: %s', async (how) => {
-    const { folder, remove } = scratch('webgpu');
-    try {
-      await saveUntrained(folder);
-      const program = await buildProgram('test/helpers/webgpu-worker-child.node.ts');
-      const { code, signal, stdout, stderr } = await start(program, [folder, how], { env }).finished;
-      const wanted = { code: how === 'exit' ? 3 : 0, signal: null, stdout: 'a piece\n' };
-      expect({ code, signal, stdout }, stderr).toEqual(wanted);
-    } finally {
-      remove();
-    }
-  });
+  it.each(['release', 'suspended', 'exit'])(
+    'lets the process exit with a model in a worker thread: %s',
+    async (how) => {
+      const { folder, remove } = scratch('webgpu');
+      try {
+        await saveUntrained(folder);
+        const program = await buildProgram('test/helpers/webgpu-worker-child.node.ts');
+        const { code, signal, stdout, stderr } = await start(program, [folder, how], { env }).finished;
+        const wanted = { code: how === 'exit' ? 3 : 0, signal: null, stdout: 'a piece\n' };
+        expect({ code, signal, stdout }, stderr).toEqual(wanted);
+      } finally {
+        remove();
+      }
+    },
+  );
 
-  it('runs from the command line, and gives the ids of the CPU', async () => {
+  it('generates on the command line the ids of the CPU', async () => {
     const args = [
       'generate',
       `${reference}llama`,
@@ -109,7 +112,7 @@ describe.runIf(available)('on WebGPU', () => {
 });
 
 it.runIf(process.platform === 'linux' && process.arch === 'x64')(
-  'says what to do where there is no graphics card',
+  'without a graphics card, --device webgpu says what to do',
   async () => {
     const nothing = { VK_ICD_FILENAMES: '/nonexistent.json', VK_DRIVER_FILES: '/nonexistent.json' };
     const { code, stderr } = await ropewalk(
