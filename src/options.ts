@@ -12,10 +12,10 @@ export interface OptionWords {
   readonly help: string;
   /** What its value is called there, such as `rate` in `--lr <rate>`. */
   readonly value?: string;
-  /** Its flag where that is not its name in kebab case: a list's members are given one by one. */
-  readonly flag?: string;
   /** What a flag's text means where the schema's type does not tell; `previous` for one that is given several times. */
   readonly parse?: (text: string, previous?: unknown) => unknown;
+  /** What `--no-NAME` stands for, where there is such a flag. */
+  readonly negated?: unknown;
 }
 
 const registry = z.registry<OptionWords>();
@@ -86,6 +86,20 @@ export const texts = z.array(text, 'give a list of texts');
 
 /** Several texts; a configuration file may give a single one as such. */
 export const textOrTexts = z.union([texts, text], 'give a text, or a list of texts');
+
+const UNITS: Readonly<Record<string, number>> = {
+  ...{ '': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 },
+};
+
+/** `500MB`, `1.5GiB`, `4096` → bytes; NaN for what is no size. */
+export function bytesOf(text: string): number {
+  const [, number, unit] = /^\s*([\d.]+)\s*([A-Za-z]*)\s*$/.exec(text) ?? [];
+  return Math.floor(Number(number) * (UNITS[unit?.toUpperCase() ?? '?'] ?? Number.NaN));
+}
+
+const SIZE = 'give a size such as 500MB, 5GB or 2GiB';
+/** A number of bytes. */
+export const byteCount = z.int(SIZE).min(1, SIZE);
 
 /** One of some names. */
 export function oneOf<const T extends readonly [string, ...string[]]>(names: T) {

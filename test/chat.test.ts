@@ -58,7 +58,7 @@ const SIZES = {
   bos_token_id: 0,
   eos_token_id: 1,
   rope_theta: 10000,
-  // Far from even: every token has its own favourites.
+  // Far from even: every token has its own favorites.
   initializer_range: 0.4,
 };
 const CONFIGS = {
@@ -302,7 +302,7 @@ describe('ropewalk chat in a pipe', () => {
   });
 
   it.each<[string[], RegExp]>([
-    [['plain'], /no chat template .*give one with --template FILE/],
+    [['plain'], /no chat template .*give one \(--template/],
     [['strict', '--system', 'x'], /refuses these messages: There is no system role; .* first user message/],
     [['llama', '--template', join(folder, 'none.jinja')], /none\.jinja/],
     [['llama', '--greedy', '--top-k', '3'], /cannot be combined/],

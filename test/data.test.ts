@@ -395,7 +395,7 @@ describe('data files', () => {
   });
 });
 
-describe('tokenised data', () => {
+describe('tokenized data', () => {
   const rows = (count: number) =>
     Array.from(
       { length: count },

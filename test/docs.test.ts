@@ -11,6 +11,7 @@ const pages = [
   ...readdirSync(at('.')).filter((name) => name.endsWith('.md')),
   ...readdirSync(at('docs')).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),
   'bench/README.md',
+  'examples/README.md',
   'test/reference/README.md',
 ];
 
@@ -20,6 +21,7 @@ const ELSEWHERE = new Set([
   'src/families/myfamily.ts',
   'src/graph/operators/softsign.ts',
   'src/cli/commands/count.ts',
+  'src/training/optimizers/lion.ts',
 ]);
 
 describe('the block diagrams in the READMEs', () => {

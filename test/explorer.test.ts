@@ -1,10 +1,16 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { dirname, join } from 'node:path';
+import { unzipSync } from 'fflate';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { TapsFound } from '../explorer/worker/protocol.ts';
+import { openModel } from '../src/checkpoint/load.node.ts';
+import { estimate } from '../src/estimate/estimate.ts';
+import { estimateRows } from '../src/estimate/rows.ts';
+import { exportGguf } from '../src/export/gguf.node.ts';
 import { families } from '../src/families/registry.ts';
 import { openTaps } from '../src/generation/taps/taps.node.ts';
+import { namedPreset } from '../src/inspect/named-model.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
 import { findChromium } from './helpers/browser.node.ts';
@@ -16,12 +22,31 @@ if (!chromium) {
   console.log('skipped: no Chromium is installed, so the explorer is not opened; CHROMIUM_PATH can name one');
 }
 
+// A busy machine takes its time; nothing here is measured.
+vi.setConfig({ testTimeout: 150_000 });
+
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const NAMES = families.map(({ name }) => name);
 const TEXT = 'a ropewalk is a long straight lane, 로프워크';
 /** What a view shows when it is ready. */
-const READY: Readonly<Record<string, string>> = { run: '[aria-busy=false] .candidates tbody tr' };
+const READY: Readonly<Record<string, string>> = {
+  run: '[aria-busy=false] .candidates tbody tr',
+  compare: '.comparison tbody tr',
+  parts: '.discs svg',
+  train: 'button[type=submit]',
+  estimate: '.estimates[aria-busy=false]',
+  open: '.drop',
+};
 const VIEWS = Object.keys(READY);
+/** ROPEWALK_SCREENSHOTS=all takes every combination. */
+const ALL = process.env.ROPEWALK_SCREENSHOTS === 'all';
+const STATES = [1280, 390]
+  .flatMap((width) => ['light', 'dark'].map((theme) => ({ width, theme })))
+  .flatMap((state) => ['en', 'ko'].map((lang) => ({ ...state, lang })))
+  .filter(({ width, theme, lang }) => {
+    const usual = [`1280 light en`, `390 dark ko`];
+    return ALL || usual.includes(`${width} ${theme} ${lang}`);
+  });
 
 type PageGlobals = { ropewalk: { call(method: string, argument: unknown): Promise<unknown> } };
 
@@ -102,14 +127,141 @@ describe.runIf(chromium)('the explorer', () => {
     await page.locator('.tokens li').nth(5).waitFor({ state: 'detached' });
   });
 
-  describe.each(VIEWS)('its view %s', (view) => {
-    const states = [
-      { width: 1280, theme: 'light', lang: 'en' },
-      { width: 390, theme: 'light', lang: 'ko' },
-      { width: 1280, theme: 'dark', lang: 'ko' },
-      { width: 390, theme: 'dark', lang: 'en' },
+  it('explains a block that is chosen by keyboard', async () => {
+    const { page } = explorer;
+    await explorer.visit('compare?lang=en');
+    await page.locator('[data-slot="attention"][data-model="2"]').focus();
+    await page.keyboard.press('Enter');
+    const panel = page.locator('.part-panel');
+    await panel.getByText('The TypeScript that runs it').waitFor();
+    const text = (await panel.innerText()).replace(/\s+/g, ' ');
+    // gemma-2-9b: 16 query heads, 8 for keys and values, of 256; 42 layers, every second one local.
+    expect(text).toContain('self_attn.q_proj.weight 4,096 × 3,584 42');
+    expect(text).toContain('In gemma this place holds: Multi-head attention');
+    expect(text).toContain('src/nn/attention.ts');
+    expect(text).toContain('attend(');
+    // 21 layers of 4,096 tokens and 21 of 8,192, two times 8 · 256 numbers of two bytes for each.
+    expect(text).toContain('Keys and values kept (bfloat16): 1.969 GiB');
+    expect(await panel.locator('math').count()).toBeGreaterThan(0);
+    await addressHas('part=attention&of=2');
+    await page.getByRole('button', { name: 'Close' }).focus();
+    await page.keyboard.press('Enter');
+    await panel.waitFor({ state: 'detached' });
+  });
+
+  it('turns RoPE by keyboard and by dragging', async () => {
+    const { page } = explorer;
+    await explorer.visit('parts?part=rope&q=5&k=5&lang=en');
+    await page.getByText('Distance 0.').waitFor();
+    await page.getByLabel('Position of the query').focus();
+    for (let i = 0; i < 3; i++) await page.keyboard.press('ArrowRight');
+    await page.getByText('Distance 3.').waitFor();
+    const box = (await page.locator('.discs').boundingBox())!;
+    await page.mouse.move(box.x + 50, box.y + 40);
+    await page.mouse.down();
+    await page.mouse.move(box.x + 120, box.y + 40, { steps: 10 });
+    await page.mouse.up();
+    await page.getByText('Distance 13.').waitFor();
+    await addressHas('q=18');
+  });
+
+  it.each([
+    ['activation', '.plot path'],
+    ['norm', '.vector.second .bars'],
+    ['cap', 'tbody tr'],
+    ['heads', '.sharing .key'],
+    ['cache', '.layer-bars li'],
+  ])('shows the part %s by its address', async (part, shown) => {
+    await explorer.visit(`parts?part=${part}&model=gemma2&lang=ko`);
+    await explorer.page.locator(shown).first().waitFor({ state: 'attached' });
+    expect(await explorer.page.locator('.error').count()).toBe(0);
+  });
+
+  it('estimates what the library estimates', async () => {
+    const { page } = explorer;
+    await explorer.visit('estimate?model=gemma-2-2b&context=8192&batch=1&seq=512&lang=en');
+    await page.waitForSelector(READY.estimate!);
+    const text = (await page.locator('table').innerText()).replace(/\s+/g, ' ');
+    const named = { name: 'gemma-2-2b', ...estimate(namedPreset('gemma-2-2b')!, { context: 8192 }) };
+    for (const { feature, values } of estimateRows([named], 'en')) {
+      expect(text).toContain(`${feature.trim()} ${values['gemma-2-2b']}`);
+    }
+  });
+
+  it('opens a folder and a GGUF file, and says what is wrong with others', async () => {
+    const { page, folder } = explorer;
+    await explorer.visit('open?lang=en');
+    const [folders, files] = [
+      page.locator('input[webkitdirectory]'),
+      page.locator('input:not([webkitdirectory])[type=file]'),
     ];
-    it.each(states)('is whole and readable at $width pixels, $theme, $lang', async (state) => {
+    await folders.setInputFiles(join(folder, 'qwen3'));
+    await page.locator('.opened li').first().waitFor();
+    expect(await page.locator('.opened li').first().innerText()).toContain('Qwen 3');
+    const gguf = join(folder, 'llama.gguf');
+    const source = await openModel(join(folder, 'llama'));
+    await exportGguf(source, gguf, { type: 'q8_0' });
+    await source.checkpoint.tensors.close();
+    await files.setInputFiles(gguf);
+    await page.locator('.opened li').nth(1).waitFor();
+    const bytes = readFileSync(gguf);
+    const wrong = [
+      ['half.gguf', bytes.subarray(0, bytes.length / 2), /half\.gguf: /],
+      ['noise.gguf', Buffer.from('GGUF but not really'), /noise\.gguf: /],
+      ['config.json', Buffer.from('{"model_type": "mamba"}'), /safetensors/],
+      ['pytorch_model.bin', Buffer.from('PK'), /pytorch_model\.bin may be a Python pickle/],
+    ] as const;
+    for (const [name, buffer, message] of wrong) {
+      await files.setInputFiles({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(buffer) });
+      await page.locator('.error', { hasText: message }).waitFor();
+      expect(await page.locator('.error').innerText()).not.toContain('Unexpected');
+    }
+    await page.locator('.opened li').nth(1).getByRole('link', { name: 'Run it' }).focus();
+    await page.keyboard.press('Enter');
+    await page.waitForSelector(READY.run!);
+    expect(await page.locator('article h2').first().innerText()).toBe('llama.gguf');
+  });
+
+  it('trains below the bigram, pauses, goes on, and gives the model away', async () => {
+    const { page } = explorer;
+    await explorer.visit('train?family=llama&source=own&steps=160&lang=en');
+    // Words in an order that only a longer memory than a bigram's knows.
+    const words = ['hemp', 'yarn', 'tar', 'strand', 'walk', 'rope', 'sail', 'mast'];
+    const line = Array.from(
+      { length: 96 },
+      (_, i) => words[((i * i + 3 * i) % 7) ^ (i % 5 === 0 ? 1 : 0)],
+    ).join(' ');
+    await page.getByLabel('Paste some text here').fill(`${line}.\n`.repeat(60));
+    await page.getByRole('button', { name: 'Start' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByText(/step [1-9]\d* of 160/).waitFor();
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.locator('[data-phase=paused]').waitFor();
+    await page.getByRole('button', { name: 'Go on' }).click();
+    await page.locator('[data-phase=done]').waitFor({ timeout: 240_000 });
+    expect(await page.locator('.error').count()).toBe(0);
+    await page.getByText('below the bigram').waitFor();
+    expect((await page.locator('blockquote').innerText()).length).toBeGreaterThan(20);
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Download as' }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe('llama-tiny-160.zip');
+    const zip = unzipSync(readFileSync(await download.path()));
+    const saved = join(explorer.folder, 'saved');
+    for (const [name, data] of Object.entries(zip)) {
+      mkdirSync(join(saved, dirname(name)), { recursive: true });
+      writeFileSync(join(saved, name), data);
+    }
+    const model = await openModel(join(saved, 'llama-tiny-160'));
+    await model.checkpoint.tensors.close();
+    expect(model.family.name).toBe('llama');
+    await page.getByRole('button', { name: 'Open it in the other views' }).click();
+    await page.getByText('among the models of the other views').waitFor();
+  }, 300_000);
+
+  describe.each(VIEWS)('its view %s', (view) => {
+    it.each(STATES)('is whole and readable at $width pixels, $theme, $lang', async (state) => {
       const { width, theme, lang } = state;
       const { page } = explorer;
       await page.setViewportSize({ width, height: 900 });

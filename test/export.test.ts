@@ -209,10 +209,13 @@ describe('ropewalk export', () => {
   });
 
   it.each([
-    [['--to', 'onnx', '--max-shard-size', '1GB'], '--max-shard-size means nothing with --to onnx'],
-    [['--to', 'hf', '--no-cache'], '--cache or --no-cache means nothing with --to hf'],
-    [['--to', 'hf', '--cache', 'both'], '--cache or --no-cache means nothing with --to hf'],
-    [['--to', 'onnx', '--dtype', 'bfloat16'], 'choose float32 or float16'],
+    [
+      ['--to', 'onnx', '--max-shard-size', '1GB'],
+      '--max-shard-size: ONNX has no such option; leave it out, or choose --to hf.',
+    ],
+    [['--to', 'hf', '--no-cache'], 'has no such option; leave it out, or choose --to onnx.'],
+    [['--to', 'hf', '--cache', 'both'], 'has no such option; leave it out, or choose --to onnx.'],
+    [['--to', 'onnx', '--dtype', 'bfloat16'], '--dtype: give float32 or float16, not "bfloat16".'],
     [['--to', 'hf', '--max-shard-size', '5 bananas'], 'Give a size such as 500MB'],
     [['--to', 'pickle'], 'Allowed choices are'],
     [[], "required option '--to <format>' not specified"],

@@ -16,7 +16,7 @@ import { relativeError } from './helpers/numbers.ts';
 import { randomBlocks, rawGguf } from './helpers/raw-gguf.ts';
 
 /**
- * Quantised GGUF models run in their own bits: random blocks of every type, whose numbers (as tested against llama.cpp's
+ * Quantized GGUF models run in their own bits: random blocks of every type, whose numbers (as tested against llama.cpp's
  * Python package beside the source) are what a float32 run of the same file computes with.
  */
 const scratch = mkdtempSync(join(tmpdir(), 'ropewalk-gguf-bits-'));

@@ -188,7 +188,7 @@ const STORED: Readonly<Record<GgufType, WritableGgmlType>> = {
 
 describe.each(['f16', 'q8_0', 'q4_0'] as const)('matrices as %s', (type) => {
   it.each(GGUF_FAMILIES.map((name) => FIRST[name] ?? name))(
-    'hold exactly the quantised weights of %s',
+    'hold exactly the quantized weights of %s',
     async (name) => {
       const folder = modelFolder(name, derived);
       const { path, notes } = await exported(folder, type);
@@ -464,9 +464,13 @@ describe('a file', () => {
       files: [{ name: 'model.gguf', bytes: statSync(path).size }],
     });
     const wrong = await ropewalk(['export', folder, '--to', 'gguf', '--dtype', 'float32', '--out', path]);
-    expect(wrong.stderr).toContain('--dtype means nothing with --to gguf');
+    expect(wrong.stderr).toContain(
+      '--dtype: GGUF has no such option; leave it out, or choose --to hf or --to onnx.',
+    );
     const other = await ropewalk(['export', folder, '--to', 'hf', '--type', 'f16', '--out', `${path}-hf`]);
-    expect(other.stderr).toContain('--type means nothing with --to hf');
+    expect(other.stderr).toContain(
+      '--type: Hugging Face directory has no such option; leave it out, or choose --to gguf.',
+    );
   });
 
   it('names every weight as llama.cpp does', () => {

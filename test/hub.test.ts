@@ -497,7 +497,7 @@ describe('faults of the network', () => {
     }
   });
 
-  it('tries again after trouble of the server, and not for ever', async () => {
+  it('tries again after trouble of the server, and not forever', async () => {
     let troubles = 3;
     hub.fault = (_, response) => troubles-- > 0 && reply(response, 503);
     await pull();
@@ -680,7 +680,7 @@ describe('who is trusted with what', () => {
     expect(await refusal(pull())).toContain('another version');
   });
 
-  it('does not follow redirects for ever', async () => {
+  it('does not follow redirects forever', async () => {
     hub.fault = (request, response) =>
       forWeights(request) && reply(response, 302, { location: request.url! });
     expect(await refusal(pull())).toContain('redirects more than 10 times');
@@ -733,7 +733,9 @@ describe('several processes', () => {
     await until(written, 'two pieces are written');
     first.process.kill('SIGKILL');
     await first.finished;
-    expect(readdirSync(join(cache, '.locks', 'models--acme--rope'))).toHaveLength(1);
+    // On a busy machine small files may be under way beside it, each with a lock of its own.
+    const locks = readdirSync(join(cache, '.locks', 'models--acme--rope'));
+    expect(locks.filter((name) => name.includes(sha256(weights)))).toHaveLength(1);
     expect(existsSync(repo('refs', 'main'))).toBe(false);
     const { code, stderr } = await (await cli('pull', ID)).finished;
     expect(code, stderr).toBe(0);

@@ -71,7 +71,7 @@ describe('a registered family', () => {
     const rows = compare(['toy', 'llama'].map((name) => namedPreset(name)!));
     expect(Object.fromEntries(rows.map(({ feature, values }) => [feature, values.toy]))).toMatchObject({
       'Position encoding': 'RoPE',
-      Normalisation: 'LayerNorm',
+      Normalization: 'LayerNorm',
       Attention: 'multi-query attention',
       Activation: 'SiLU',
       // 300 words of 32 numbers, two layers of 11,008, a norm.

@@ -155,7 +155,7 @@ describe('the package', () => {
       expect(status, stderr).toBe(0);
       return stdout;
     };
-    expect(ropewalk('compare', 'toy', 'llama')).toMatch(/Normalisation.*LayerNorm.*RMSNorm/);
+    expect(ropewalk('compare', 'toy', 'llama')).toMatch(/Normalization.*LayerNorm.*RMSNorm/);
     const small = ['--vocab-size', '300', '--batch', '2', '--seq', '16', '--threads', '1'];
     ropewalk(
       'train',

@@ -103,7 +103,7 @@ describe.each(cases)('%s with weights in few bits', (name) => {
       const expected = await dequantizedLogits(path, quantize);
       const exact = await quantizedLogits(path, { quantize, activations: 'exact' });
       expect(relativeError(exact, expected)).toBeLessThan(1e-3);
-      // 8-bit activations cost about a per cent, and more where attention is sharp.
+      // 8-bit activations cost about a percent, and more where attention is sharp.
       const rough = await quantizedLogits(path, { quantize });
       expect(relativeError(rough, expected)).toBeLessThan(0.15);
     },

@@ -90,7 +90,7 @@ describe.concurrent('kill -9', () => {
       }
       await finish(out);
     }
-  }, 240_000);
+  }, 600_000);
 
   it('before there is anything to resume', async () => {
     const out = place();
@@ -98,7 +98,7 @@ describe.concurrent('kill -9', () => {
       expect((await dyingAt(operation, out)).signal).toBe('SIGKILL');
     }
     await finish(out);
-  }, 240_000);
+  }, 600_000);
 
   it('inside each part of a save: in a file, around a rename, while an old checkpoint is removed', async () => {
     // The third checkpoint is the first that makes an older one go.
@@ -125,7 +125,7 @@ describe.concurrent('kill -9', () => {
       }
     }
     await finish(out);
-  }, 240_000);
+  }, 600_000);
 });
 
 describe('an interruption', () => {

@@ -88,7 +88,7 @@ describe('numbers that are not finite', () => {
     expect(evaluations.some(({ bestTrained }) => bestTrained)).toBe(true);
     expect(finished.base).toBe(base);
     expect(finished.loss).toBeGreaterThan(base);
-    expect(readFileSync(join(out, 'README.md'), 'utf8')).toContain('worse than before it was fine-tuned');
+    expect(readFileSync(join(out, 'README.md'), 'utf8')).toContain('worse than before fine-tuning');
     expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('worse than the model before training');
   });
 });

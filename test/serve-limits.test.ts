@@ -304,6 +304,9 @@ describe('under load', () => {
     expect(log.filter(({ event }) => event === 'request').length).toBeGreaterThan(10);
     expect(log.every((entry) => typeof entry.status === 'number' || entry.event !== 'request')).toBe(true);
     expect(JSON.stringify(log)).not.toContain('비밀');
+    // Clients that leave are no errors of the server's.
+    expect(log.filter(({ event }) => event === 'error')).toEqual([]);
+    expect(log.map(({ error }) => error)).toContain('client_left');
     const said: LogEntry[] = [];
     await post(
       serve({ small: model }, { logPrompts: true, log: (entry) => said.push(entry) }),

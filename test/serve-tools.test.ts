@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,6 +9,7 @@ import type { LocalModel } from '../src/generation/local-model.ts';
 import { argmax } from '../src/generation/sampler.ts';
 import { Random } from '../src/random.ts';
 import { type ModelService, serve } from '../src/serve/serve.ts';
+import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { eventsOf, type Json, LLAMA_LIKE, post, QWEN_LIKE, smallModel } from './helpers/serve.node.ts';
 
 /** Tools: whatever a model says, a call of it is one of a tool that there is, with arguments that are valid. */
@@ -201,6 +203,31 @@ describe.each(Object.entries(TEMPLATES))('calls in the form of %s', (name, sourc
     expect((await refusal({ response_format: { type: 'json_object' } })).message).toMatch(
       /cannot be combined/,
     );
+  });
+});
+
+describe('the form of calls', () => {
+  const { tokenizer, templates } = JSON.parse(
+    readFileSync(new URL('reference/tool-rows.json', import.meta.url), 'utf8'),
+  ) as { tokenizer: object; templates: Record<string, [string | { tool_use: string }]> };
+  const formOf = (name: string) => {
+    const [source] = templates[name]!;
+    const template = new ChatTemplate(typeof source === 'string' ? source : source.tool_use);
+    return toolForm(Tokenizer.fromJSON(tokenizer), template);
+  };
+
+  it('is that of templates written after the public ones', () => {
+    const marked = { marker: '<tool_call>', gap: '\n', closing: '\n</tool_call>' };
+    expect(formOf('hermes')).toEqual({ ...marked, argumentsField: 'arguments', several: true });
+    expect(formOf('named')).toEqual({ ...marked, argumentsField: 'arguments', several: true });
+    expect(formOf('llama')).toEqual({
+      ...{ marker: '', gap: '', argumentsField: 'parameters', closing: '', several: false },
+    });
+  });
+
+  it('is refused where a call is more than a name and arguments, or tools are not written', () => {
+    expect(() => formOf('mistral')).toThrow(/one JSON object with a name and arguments/);
+    expect(() => formOf('parts')).toThrow(/does not write the tools/);
   });
 });
 

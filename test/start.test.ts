@@ -125,7 +125,7 @@ describe('the main job', { timeout: 240_000 }, () => {
     const polite = startSignalled(program, args, /gpt: going on after step 200/);
     const { code, stderr } = await polite.finished;
     expect(code).toBe(130);
-    expect(stderr).toContain('the same command goes on from here');
+    expect(stderr).toContain('the same command resumes');
   });
 
   it('reads stored results instead of doing a finished job again', async () => {

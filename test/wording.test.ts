@@ -28,7 +28,7 @@ const INSTEAD: readonly (readonly [RegExp, string])[] = [
 ];
 
 const NOT_OURS = /\.generated\.|worker\.node\.js|\.ko\.|wording\.test/;
-const LATER = /^(?:test|src\/(?:cli|finetune|distillation|training|start|serve))\//;
+const LATER = /^test\//;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 

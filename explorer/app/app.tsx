@@ -12,6 +12,11 @@ import { useRoute, VIEWS, type View, viewHash } from './route.ts';
 /** Each view's program is fetched when it is first shown. */
 const programs: Readonly<Record<View, () => Promise<ComponentType>>> = {
   run: async () => (await import('../views/run/run-view.tsx')).RunView,
+  parts: async () => (await import('../views/parts/parts-view.tsx')).PartsView,
+  estimate: async () => (await import('../views/estimate/estimate-view.tsx')).EstimateView,
+  open: async () => (await import('../views/open/open-view.tsx')).OpenView,
+  train: async () => (await import('../views/train/train-view.tsx')).TrainView,
+  compare: async () => (await import('../views/compare/compare-view.tsx')).CompareView,
 };
 
 const THEMES = ['auto', 'light', 'dark'] as const;

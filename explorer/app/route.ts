@@ -1,6 +1,6 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 
-export const VIEWS = ['run'] as const;
+export const VIEWS = ['run', 'compare', 'parts', 'train', 'estimate', 'open'] as const;
 export type View = (typeof VIEWS)[number];
 
 /** What the address says: `#/run?model=llama&text=The+whale`. Behind the hash, so that any web server will do. */
@@ -38,11 +38,23 @@ export type SetParams = (
   options?: { push?: boolean },
 ) => void;
 
+/** How long the address may lag behind what a slider says: browsers refuse to change it many times a second. */
+const ADDRESS_DELAY_MS = 200;
+
 /** The route, and how to change its parameters; null removes one. Small changes replace the entry of the history. */
 export function useRoute(): [Route, SetParams] {
   const [route, setRoute] = useState(() => parseRoute(location.hash));
+  const current = useRef(route);
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const go = (next: Route) => {
+    current.current = next;
+    setRoute(next);
+  };
   useEffect(() => {
-    const follow = () => setRoute(parseRoute(location.hash));
+    const follow = () => {
+      clearTimeout(timer.current);
+      go(parseRoute(location.hash));
+    };
     addEventListener('hashchange', follow);
     addEventListener('popstate', follow);
     return () => {
@@ -51,15 +63,17 @@ export function useRoute(): [Route, SetParams] {
     };
   }, []);
   const setParams: SetParams = (changes, { push = false } = {}) => {
-    const { view, params } = parseRoute(location.hash);
+    const { view, params: before } = current.current;
+    const params = new URLSearchParams(before);
     for (const [name, value] of Object.entries(changes)) {
       if (value === null) params.delete(name);
       else params.set(name, value);
     }
+    go({ view, params });
+    clearTimeout(timer.current);
     const hash = routeHash(view, params);
     if (push) history.pushState(null, '', hash);
-    else history.replaceState(null, '', hash);
-    setRoute(parseRoute(hash));
+    else timer.current = setTimeout(() => history.replaceState(null, '', hash), ADDRESS_DELAY_MS);
   };
   return [route, setParams];
 }

@@ -1,9 +1,12 @@
 import { RopewalkError } from '../../src/errors.ts';
+import { estimate } from '../../src/estimate/estimate.ts';
 import { SITE_INDEX, type SiteIndex, type SiteModel } from '../../src/explore/site.ts';
+import { modelFromConfig } from '../../src/families/registry.ts';
+import { namedPreset } from '../../src/inspect/named-model.ts';
 import { siteUrl, wasmEngine } from './engine.ts';
 import { type OpenModel, openModel } from './open-model.ts';
-import type { GivenFile, ModelsApi, Reply, Request, TapsFound } from './protocol.ts';
-import { encodeText, runPadded, runText } from './run-text.ts';
+import type { EstimateRequest, GivenFile, ModelsApi, Reply, Request, TapsFound } from './protocol.ts';
+import { encodeText, runPadded, runText, shownToken } from './run-text.ts';
 
 /** The thread that holds the models and runs them. */
 
@@ -70,6 +73,14 @@ async function openGiven(files: readonly GivenFile[]): Promise<OpenModel> {
   return remember(id, opening);
 }
 
+function estimateModel({ preset = '', config, ...options }: EstimateRequest) {
+  const built = config ? modelFromConfig(config, 'config.json') : namedPreset(preset);
+  if (!built) throw new RopewalkError(`there is no model "${preset}"; choose one of the list.`);
+  const { maxPositions } = built.model;
+  const context = Math.min(options.context, maxPositions);
+  return estimate(built, { ...options, context, seq: Math.min(options.seq ?? 512, maxPositions) });
+}
+
 const api: { [M in keyof ModelsApi]: (argument: never) => Promise<ReturnType<ModelsApi[M]>> } = {
   listModels,
   open: async (id: string) => (await modelOf(id)).info,
@@ -81,6 +92,11 @@ const api: { [M in keyof ModelsApi]: (argument: never) => Promise<ReturnType<Mod
     const { values } = await runPadded(open, ids, taps);
     return { tokens, values };
   },
+  tokenTexts: async ({ model, ids }: Parameters<ModelsApi['tokenTexts']>[0]) => {
+    const open = await modelOf(model);
+    return ids.map((id) => shownToken(open, id).text);
+  },
+  estimate: async (request: EstimateRequest) => estimateModel(request),
 };
 
 self.onmessage = async ({ data }: MessageEvent<Request>) => {

@@ -1,4 +1,6 @@
 import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts';
+import { openGgufCheckpoint } from '../../src/checkpoint/gguf/reading/checkpoint.ts';
+import { openGgufSplit } from '../../src/checkpoint/gguf/reading/reader.ts';
 import { matchTensors } from '../../src/checkpoint/match-tensors.ts';
 import { openModelFiles } from '../../src/checkpoint/named-files.ts';
 import { RopewalkError } from '../../src/errors.ts';
@@ -90,6 +92,8 @@ export function runnable(
   };
 }
 
-function checkpointOf(files: readonly GivenFile[], name: string): Promise<Checkpoint> {
+async function checkpointOf(files: readonly GivenFile[], name: string): Promise<Checkpoint> {
+  const gguf = files.filter((file) => /\.gguf$/i.test(file.name)).map(blobSource);
+  if (gguf.length > 0) return openGgufCheckpoint(await openGgufSplit(gguf));
   return openModelFiles(new Map(files.map((file) => [file.name, blobSource(file)])), name);
 }

@@ -1,3 +1,4 @@
+import type { Estimate, EstimateOptions } from '../../src/estimate/estimate.ts';
 import type { SiteModel } from '../../src/explore/site.ts';
 
 /** What the page asks of the thread that runs the models. Everything here can be cloned. */
@@ -10,6 +11,9 @@ export interface ModelsApi {
   openFiles(files: readonly GivenFile[]): ModelInfo;
   run(request: RunRequest): RunResult;
   tap(request: TapRequest): TapsFound;
+  /** What tokens are called. */
+  tokenTexts(request: { readonly model: string; readonly ids: readonly number[] }): readonly string[];
+  estimate(request: EstimateRequest): Estimate;
 }
 
 export interface GivenFile {
@@ -101,3 +105,9 @@ export interface Request {
 export type Reply =
   | { readonly call: number; readonly result: unknown }
   | { readonly call: number; readonly error: string; readonly expected: boolean };
+
+/** A preset by its name, or a model by its configuration. A context and rows that are too long are cut. */
+export type EstimateRequest = EstimateOptions & {
+  readonly preset?: string;
+  readonly config?: Record<string, unknown>;
+};

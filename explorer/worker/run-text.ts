@@ -29,13 +29,14 @@ export function encodeText({ tokenizer, model, info }: OpenModel, text: string):
   const part = text.slice(0, MAX_CHARACTERS);
   const all = tokenizer.encode(part);
   const ids = all.slice(0, Math.min(MAX_TOKENS, model.maxPositions));
-  const tokens = ids.map((id) => ({ id, text: shown(tokenizer.decode([id]), id) }));
+  const tokens = ids.map((id) => shownToken({ tokenizer }, id));
   return { ids, tokens, omitted: all.length - ids.length, cut: part.length < text.length };
 }
 
 /** A token that has no text of its own, or a part of a character alone, by its number. */
-function shown(text: string, id: number): string {
-  return text === '' || text.includes('\ufffd') ? `#${id}` : text;
+export function shownToken({ tokenizer }: Pick<OpenModel, 'tokenizer'>, id: number): ShownToken {
+  const text = tokenizer?.decode([id]) ?? '';
+  return { id, text: text === '' || text.includes('\ufffd') ? `#${id}` : text };
 }
 
 /** Runs ids, padded to a length that is compiled already where there is one. */
@@ -157,8 +158,7 @@ function candidatesAt(
   const tempered = softmax(capped, temperature);
   const order = Array.from(probabilities.keys()).sort((a, b) => probabilities[b]! - probabilities[a]!);
   return order.slice(0, CANDIDATES).map((id) => ({
-    id,
-    text: shown(model.tokenizer!.decode([id]), id),
+    ...shownToken(model, id),
     raw: raw[id]!,
     logit: capped[id]!,
     uncapped: uncapped[id]!,
@@ -172,5 +172,5 @@ function likeliest(model: OpenModel, logits: Float32Array): LensEntry {
   for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[id]!) id = i;
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - logits[id]!);
-  return { id, text: shown(model.tokenizer!.decode([id]), id), probability: 1 / sum };
+  return { ...shownToken(model, id), probability: 1 / sum };
 }

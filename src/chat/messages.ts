@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 
-export const ROLES = ['system', 'user', 'assistant', 'tool'] as const;
+const ROLES = ['system', 'user', 'assistant', 'tool'] as const;
 
 /** A part of a message's content. */
 export interface TextPart {

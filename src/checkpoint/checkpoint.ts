@@ -27,6 +27,21 @@ export interface RowReader {
   close(): void;
 }
 
+/** A matrix in a file, row-major, each row in the same number of bytes. */
+export interface RowsInFile {
+  /** What is opened. */
+  readonly path: string;
+  /** What messages call it. */
+  readonly name: string;
+  /** Of the first row. */
+  readonly offset: number;
+  readonly rows: number;
+  readonly width: number;
+  readonly rowBytes: number;
+  /** Turns a row's bytes, aligned to 8, into numbers. */
+  decode(bytes: Uint8Array, target: Float32Array): void;
+}
+
 /** The tensors of a checkpoint under Hugging Face's parameter names and in its layouts, whatever the format. */
 export interface TensorReader {
   names(): string[];

@@ -23,7 +23,7 @@ export interface OpenedModel extends BuiltModel {
 }
 
 /** A Hugging Face model directory, a GGUF file, or a folder with one GGUF model in it. */
-export async function openCheckpoint(path: string): Promise<Checkpoint> {
+async function openCheckpoint(path: string): Promise<Checkpoint> {
   const gguf = await ggufIn(path);
   return gguf === undefined ? openModelDirectory(path) : openGgufModel(gguf);
 }

@@ -1,22 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { RopewalkError } from '../errors.ts';
 import { fileError } from '../files/file-errors.ts';
-import type { RowReader } from './checkpoint.ts';
-
-/** A matrix in a file, row-major, each row in the same number of bytes. */
-export interface RowsInFile {
-  /** What is opened. */
-  readonly path: string;
-  /** What messages call it. */
-  readonly name: string;
-  /** Of the first row. */
-  readonly offset: number;
-  readonly rows: number;
-  readonly width: number;
-  readonly rowBytes: number;
-  /** Turns a row's bytes, aligned to 8, into numbers. */
-  decode(bytes: Uint8Array, target: Float32Array): void;
-}
+import type { RowReader, RowsInFile } from './checkpoint.ts';
 
 /** Reads rows one by one, at once: a token's embedding is a few kilobytes, mostly in the system's file cache. */
 export class FileRows implements RowReader {

@@ -32,6 +32,8 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['pull'], read: () => import('./commands/pull.ts') },
   { names: ['quantize'], read: () => import('./commands/quantize.ts') },
   { names: ['tokenizer'], read: () => import('./commands/tokenizer.ts') },
+  { names: ['ablate'], read: () => import('./commands/ablate.ts') },
+  { names: ['estimate'], read: () => import('./commands/estimate.ts') },
   { names: ['explore'], read: () => import('./commands/explore.ts') },
   { names: ['doctor'], read: () => import('./commands/doctor.ts') },
 ];
@@ -61,7 +63,7 @@ Examples:
   ropewalk generate runs/llama --prompt "Call me" --max-tokens 60
   ropewalk score runs/llama --text held-out.txt --json
 
-ropewalk <command> --help says more.`,
+Run ropewalk <command> --help for the options of a command.`,
     )
     .showSuggestionAfterError()
     .exitOverride()

@@ -161,5 +161,3 @@ function datasetFrom(file: TokenFile, path: string, reused: boolean): Dataset {
     close: () => file.close(),
   };
 }
-
-export { type DatasetView, type Example, splitDataset } from './view.ts';

@@ -15,7 +15,7 @@ const distributions = fc
 const sum = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a + b, 0);
 
 describe('the largest entries', () => {
-  it('are those that sorting gives, renormalised', () => {
+  it('are those that sorting gives, renormalized', () => {
     fc.assert(
       fc.property(distributions, fc.integer({ min: 1, max: 50 }), (distribution, k) => {
         const { ids, probabilities, covered } = largest(distribution, k);

@@ -8,7 +8,7 @@ export interface ChosenEntries {
   readonly covered: number;
 }
 
-/** The k largest entries, largest first, renormalised. Of equal ones the first ids are taken. */
+/** The k largest entries, largest first, renormalized. Of equal ones the first ids are taken. */
 export function largest(distribution: Float32Array, k: number): ChosenEntries {
   const places = Math.min(k, distribution.length);
   // A heap with its smallest entry on top; of equal ones the last id is the smallest.
@@ -36,7 +36,7 @@ export function largest(distribution: Float32Array, k: number): ChosenEntries {
     least = distribution[heap[0]!]!;
   }
   const order = heap.sort((a, b) => (below(a, b) ? 1 : -1));
-  return renormalised(order, (id) => distribution[id]!, distribution, k);
+  return renormalized(order, (id) => distribution[id]!, distribution, k);
 }
 
 /**
@@ -61,10 +61,10 @@ export function sampled(distribution: Float32Array, k: number, random: Random): 
     if (count > 0) counts.set(id, count);
   }
   const order = Uint32Array.from([...counts.keys()].sort((a, b) => counts.get(b)! - counts.get(a)! || a - b));
-  return renormalised(order, (id) => counts.get(id)!, distribution, k);
+  return renormalized(order, (id) => counts.get(id)!, distribution, k);
 }
 
-function renormalised(
+function renormalized(
   order: Uint32Array,
   share: (id: number) => number,
   distribution: Float32Array,

@@ -24,7 +24,7 @@ import { OfflineSource, type TaughtFile } from './taught-file.node.ts';
 
 /** Where the teacher's word comes from. */
 export type TeachingSource =
-  /** A teacher at hand, and rows to ask it about. */
+  /** An online teacher, and rows to run it on. */
   | {
       readonly kind: 'online';
       readonly teacher: OpenedTeacher;
@@ -177,13 +177,13 @@ function checkTeaching(student: Student, teaching: TeachingSource, { seq }: Dist
   if (!online && tokenizer && vocabularyHash(tokenizer) !== teaching.file.header.tokenizer) {
     const { header, path } = teaching.file;
     throw new RopewalkError(
-      `${path} was written by a teacher with another tokenizer than the student's (the teacher: ${header.teacher.name}); name it as the teacher to see which token differs, or begin a student from scratch.`,
+      `${path} was written by a teacher with another tokenizer than the student's (the teacher: ${header.teacher.name}); name it as the teacher to see which token differs, or train a student from scratch.`,
     );
   }
   // The teacher's further entries, padding of its matrix, are left out; the student's own could not be taught.
   if (vocabSize > theirs) {
     throw new RopewalkError(
-      `the student's vocabulary has ${vocabSize} entries, but the teacher's ${theirs}; take a student with as many.`,
+      `the student's vocabulary has ${vocabSize} entries, but the teacher's ${theirs}; use a student with the same number.`,
     );
   }
 }

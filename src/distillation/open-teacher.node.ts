@@ -26,9 +26,7 @@ export async function openTeacher(path: string): Promise<OpenedTeacher> {
   try {
     const tokenizer = await tokenizerOf(opened.checkpoint);
     if (!tokenizer) {
-      throw new RopewalkError(
-        `${path}: the teacher has no tokenizer.json, which says what its ids mean; add it.`,
-      );
+      throw new RopewalkError(`${path}: the teacher has no tokenizer.json, which defines its ids; add it.`);
     }
     return { opened, name: path, tokenizer, identity: await identityOf(opened), close };
   } catch (error) {

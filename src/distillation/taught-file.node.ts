@@ -103,7 +103,7 @@ export async function readTaughtHeader(source: FileSource) {
   const beginning = size < start ? new Uint8Array(start) : await source.read(0, start);
   if (new TextDecoder().decode(beginning.subarray(0, TAUGHT_MAGIC.length)) !== TAUGHT_MAGIC) {
     throw new RopewalkError(
-      `${name}: it is no file of a teacher's words; give one that "ropewalk teach" wrote.`,
+      `${name}: it is not a file of a teacher's probabilities; give one that "ropewalk teach" wrote.`,
     );
   }
   const length = new DataView(beginning.buffer, beginning.byteOffset).getUint32(TAUGHT_MAGIC.length, true);
@@ -159,7 +159,7 @@ function joinRows(rows: readonly DecodedRow[]): TrainingRows {
   };
 }
 
-/** Takes the entries from `vocabSize` on away from what was said, and renormalises the others. */
+/** Takes the entries from `vocabSize` on away from what was said, and renormalizes the others. */
 function leaveOut({ entries, inputs, targets }: DecodedRow, vocabSize: number, path: string): void {
   const { ids, probabilities } = entries!;
   const k = ids.length / inputs.length;
@@ -191,7 +191,7 @@ export interface TaughtState {
   readonly rows: number;
 }
 
-/** Batches of a file's rows, each row once an epoch, in an order drawn anew for every epoch. */
+/** Batches of a file's rows, each row once an epoch, in an order drawn anew forevery epoch. */
 export class OfflineSource implements BatchSource<TaughtState> {
   #random: Random;
   #epoch = 0;

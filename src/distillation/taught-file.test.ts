@@ -96,7 +96,7 @@ describe('what a teacher said', () => {
         const probabilities = read.entries!.probabilities.subarray(at, at + header.k);
         expect(probabilities.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 6);
         probabilities.forEach((p, place) => {
-          // Half a share of 65,535, and what renormalising four of them moves.
+          // Half a share of 65,535, and what renormalizing four of them moves.
           expect(Math.abs(p - entry.probabilities[place]!)).toBeLessThan(5 * (0.5 / 65535));
         });
       });
@@ -119,7 +119,7 @@ describe('what a teacher said', () => {
     expect(bytes.length).toBe(encodeHeader(base).length + 5 * recordBytes + 3 * plainBytes);
   });
 
-  it('comes row by row, each once an epoch, and goes on from a state', async () => {
+  it('comes row by row, each once an epoch, and continues from a state', async () => {
     const file = await TaughtFile.open(write(makeFile(base).bytes));
     const options = { batch: 2, seed: 4, vocabSize: base.vocabSize };
     const source = new OfflineSource(file, options);
@@ -173,8 +173,8 @@ describe('a file that cannot be trusted', () => {
   const start = encodeHeader(base).length;
 
   it.each([
-    ['nothing', new Uint8Array(0), /no file of a teacher's words/],
-    ['something else', Buffer.from('{"a": 1, "b": [1, 2, 3]}'), /no file of a teacher's words/],
+    ['nothing', new Uint8Array(0), /not a file of a teacher's probabilities/],
+    ['something else', Buffer.from('{"a": 1, "b": [1, 2, 3]}'), /not a file of a teacher's probabilities/],
     ['a header beyond the end', bytes.subarray(0, 40), /truncated or damaged/],
     ['a cut row', bytes.subarray(0, bytes.length - 1), /its header tells of/],
     ['something after its end', Buffer.concat([bytes, bytes]), /its header tells of/],

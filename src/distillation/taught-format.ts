@@ -149,7 +149,7 @@ export function encodeRow(
   return bytes;
 }
 
-/** A row as it is read: the arrays of {@link TrainingRows}, and k entries of each target, renormalised. */
+/** A row as it is read: the arrays of {@link TrainingRows}, and k entries of each target, renormalized. */
 export interface DecodedRow {
   readonly inputs: Int32Array;
   readonly targets: Int32Array;

@@ -40,7 +40,7 @@ export interface TeachOptions {
   readonly shape: SequenceShape;
   /** Entries of the vocabulary that are kept at each token. */
   readonly k: number;
-  /** `largest` probabilities, renormalised, or `sampled` by the teacher's own probability. */
+  /** `largest` probabilities, renormalized, or `sampled` by the teacher's own probability. */
   readonly method: 'largest' | 'sampled';
   /** Of the teacher's softmax; students must learn at the same. */
   readonly temperature: number;
@@ -73,8 +73,8 @@ export type TeachEvent =
 const SYNC_EVERY = 64 * 2 ** 20;
 
 /**
- * Asks a teacher about every row once and writes what he says: see `taught-format.ts`. It is written
- * beside its place and renamed when complete; interrupted or killed, it goes on from its last whole row when it is asked
+ * Asks a teacher about every row once and writes what it says: see `taught-format.ts`. It is written
+ * beside its place and renamed when complete; interrupted or killed, it resumes from its last whole row when it is asked
  * for again with the same teacher, data and options, and comes out the same.
  *
  * @param signal ends it after the batch at hand; what is written is kept.
@@ -191,7 +191,7 @@ export async function* teach(
   }
 }
 
-/** What an earlier run has written for the same header, in whole rows; undefined where there is nothing to go on from. */
+/** What an earlier run has written for the same header, in whole rows; undefined where there is nothing to resume. */
 async function wholeRows(path: string, header: TaughtHeader, dataStart: number) {
   if (!existsSync(path)) return undefined;
   const source = await FileSource.open(path);
@@ -259,7 +259,7 @@ async function entriesOf(
   const all = new Array<ChosenEntries | undefined>(batch.inputs.length).fill(undefined);
   const { vocabSize } = teacher;
   const hidden = await teacher.hiddenStates(batch);
-  // Draws depend on the row's number alone, so that a run that was interrupted goes on with the same ones.
+  // Draws depend on the row's number alone, so that an interrupted run resumes with the same ones.
   const places = new Map(wanted.map((row, i) => [row, new Random(seed + (first + i) * 2 ** 20)]));
   for await (const { start, rows, data } of teacher.probabilities(hidden, temperature)) {
     for (let token = start; token < start + rows; token++) {
@@ -268,7 +268,7 @@ async function entriesOf(
       const distribution = data.subarray((token - start) * vocabSize, (token - start + 1) * vocabSize);
       const chosen = method === 'largest' ? largest(distribution, k) : sampled(distribution, k, random);
       if (!(chosen.covered > 0)) {
-        throw new RopewalkError("the teacher's probabilities are not numbers: his weights are damaged.");
+        throw new RopewalkError("the teacher's probabilities are NaN: its weights are damaged.");
       }
       all[token] = chosen;
     }

@@ -75,7 +75,7 @@ export class Teacher {
     return { width: weight.shape[1]!, softcap, bias: bias !== undefined };
   }
 
-  /** The final, normalised activations `[batch · seq, width]`. */
+  /** The final, normalized activations `[batch · seq, width]`. */
   async hiddenStates(rows: TrainingRows): Promise<Float32Array> {
     const { hidden } = await this.#body.run(contextFeeds(rows, this.shape));
     return hidden!.data as Float32Array;

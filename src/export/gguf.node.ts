@@ -5,14 +5,21 @@ import { toGguf } from '../checkpoint/gguf/names.ts';
 import { splitNames } from '../checkpoint/gguf/reading/reader.ts';
 import { toStored } from '../checkpoint/gguf/reading/store.ts';
 import { entriesFromTokenizer } from '../checkpoint/gguf/tokenizer/tokenizer-entries.ts';
-import { GGML_TYPES, type WritableGgmlType } from '../checkpoint/gguf/types.ts';
+import type { WritableGgmlType } from '../checkpoint/gguf/types.ts';
 import { entriesFromConfig, type GgufEntry } from '../checkpoint/gguf/writing/entries.ts';
-import { type GgufTensorToWrite, ggufTensorBytes, writeGguf } from '../checkpoint/gguf/writing/writer.ts';
+import {
+  type GgufTensorToWrite,
+  ggufTensorBytes,
+  ggufTypeOf,
+  writeGguf,
+} from '../checkpoint/gguf/writing/writer.ts';
 import { RopewalkError } from '../errors.ts';
 import type { RopeConfig } from '../families/common/rope-config.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
+import { oneOf, option } from '../options.ts';
 import { checkFloat16 } from './external-data.ts';
+import { defineFormat } from './format.node.ts';
 import type { ExportProgress, ExportResult, ExportSource } from './source.node.ts';
 
 /** Types of matrices, with llama.cpp's `llama_ftype` of a file of them. */
@@ -35,6 +42,24 @@ export interface GgufExportOptions {
   readonly type?: GgufType;
   readonly onProgress?: ExportProgress;
 }
+
+export const gguf = defineFormat({
+  name: 'gguf',
+  title: 'GGUF',
+  help: [
+    'one file for llama.cpp and programs built on it; norms, biases and positions stay float32, and with q8_0 or q4_0,',
+    'matrices whose rows are not a multiple of 32 become f16',
+  ],
+  options: {
+    type: option(oneOf(GGUF_TYPES as [GgufType, ...GgufType[]]), 'what matrices are stored in', {
+      value: 'type',
+    }),
+  },
+  defaults: { type: 'f16' },
+  precision: 'type',
+  write: (source, path, { type }, onProgress) =>
+    exportGguf(source, path, { onProgress, ...(type && { type }) }),
+});
 
 /**
  * Writes a model as one GGUF file that llama.cpp and its relatives run: weights, configuration, tokenizer and chat
@@ -136,7 +161,7 @@ function tensorsOf(
       );
     }
     const shape = place.transform === 'transposed' ? parameter.shape.toReversed() : [...parameter.shape];
-    const type = typeOf(place.name, shape, wanted);
+    const type = ggufTypeOf(place.name, shape, wanted);
     if (type === 'F16' && wanted !== 'F16') mixed.push(path);
     const read = async () => {
       const values = await checkpoint.tensors.readFloat32(names.get(path)!);
@@ -155,12 +180,6 @@ function tensorsOf(
     });
   }
   return { tensors, mixed };
-}
-
-/** Only matrices that are multiplied by, and the embedding, are anything but float32. */
-function typeOf(name: string, shape: readonly number[], wanted: WritableGgmlType): WritableGgmlType {
-  if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
-  return shape.at(-1)! % GGML_TYPES[wanted].block === 0 ? wanted : 'F16';
 }
 
 function few(names: readonly string[]): string {

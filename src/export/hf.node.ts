@@ -2,7 +2,9 @@ import { isModelFile } from '../checkpoint/model-files.ts';
 import { type FloatDtype, tensorBytes } from '../checkpoint/safetensors/writer.ts';
 import { saveModelDirectory } from '../checkpoint/save.node.ts';
 import { recoverDirectory } from '../files/atomic.node.ts';
+import { byteCount, bytesOf, option } from '../options.ts';
 import { checkFloat16 } from './external-data.ts';
+import { defineFormat, dtypeOption } from './format.node.ts';
 import {
   checkTarget,
   commonNotes,
@@ -24,6 +26,29 @@ export interface HuggingFaceExportOptions {
   readonly maxShardBytes?: number;
   readonly onProgress?: ExportProgress;
 }
+
+export const huggingFace = defineFormat({
+  name: 'hf',
+  title: 'Hugging Face directory',
+  help: [
+    "safetensors, config.json, generation_config.json and the tokenizer's files, as transformers loads them",
+  ],
+  options: {
+    dtype: dtypeOption(['float32', 'float16', 'bfloat16']),
+    maxShardSize: option(byteCount, 'the largest file of weights, such as 500MB', {
+      value: 'size',
+      parse: bytesOf,
+    }),
+  },
+  defaults: { dtype: 'float32', maxShardSize: 5e9 },
+  precision: 'dtype',
+  write: (source, path, { dtype, maxShardSize }, onProgress) =>
+    exportHuggingFace(source, path, {
+      onProgress,
+      ...(dtype && { dtype }),
+      ...(maxShardSize !== undefined && { maxShardBytes: maxShardSize }),
+    }),
+});
 
 /**
  * Writes a model as a Hugging Face directory that `transformers` loads: weights as safetensors, sharded where they are

@@ -4,7 +4,9 @@ import { CARRIED_FILES, CONFIG_FILE, GENERATION_CONFIG_FILE } from '../checkpoin
 import { RopewalkError } from '../errors.ts';
 import { recoverDirectory, writeDirectoryAtomic, writeFileAtomic } from '../files/atomic.node.ts';
 import { toConfigJson } from '../files/json.ts';
+import { oneOf, option } from '../options.ts';
 import { writeWeightData } from './external-data.ts';
+import { defineFormat, dtypeOption } from './format.node.ts';
 import { type OnnxModel, onnxModel } from './onnx.ts';
 import {
   checkTarget,
@@ -32,8 +34,29 @@ export interface OnnxExportOptions {
   readonly onProgress?: ExportProgress;
 }
 
+export const onnx = defineFormat({
+  name: 'onnx',
+  title: 'ONNX',
+  help: [
+    'onnx/model.onnx and onnx/model.onnx_data with only ai.onnx operators, in the layout of transformers.js; with',
+    'float16, matrices are stored in float16 and everything is computed in float32; the graph without a',
+    'cache is onnx/model_no_cache.onnx',
+  ],
+  options: {
+    dtype: dtypeOption(['float32', 'float16']),
+    cache: option(oneOf(['with', 'without', 'both']), 'the graph with a cache, without one, or both', {
+      value: 'graphs',
+      negated: 'without',
+    }),
+  },
+  defaults: { dtype: 'float32', cache: 'with' },
+  precision: 'dtype',
+  write: (source, path, { dtype, cache }, onProgress) =>
+    exportOnnx(source, path, { onProgress, ...(dtype && { dtype }), ...(cache && { cache }) }),
+});
+
 /**
- * Writes a model as ONNX: a folder in the layout that transformers.js loads, of ai.onnx operators alone, so that any
+ * Writes a model as ONNX: a folder in the layout that transformers.js loads, with only ai.onnx operators, so that any
  * ONNX runtime takes it. `onnx/model.onnx` (and `onnx/model_no_cache.onnx`) hold the graph, `onnx/model.onnx_data` the
  * weights, of which one at a time is read. The folder appears whole or not at all; only an earlier export is replaced.
  *

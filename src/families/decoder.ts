@@ -259,7 +259,7 @@ class DecoderBody extends Module {
 }
 
 /** A decoder-only model assembled from parts. */
-export class DecoderLM extends CausalLM {
+class DecoderLM extends CausalLM {
   readonly typeName: string;
   readonly maxPositions: number;
   readonly #parts: DecoderParts;

@@ -115,7 +115,7 @@ describe('presets', () => {
   it('finds families by their other names', () => {
     expect(familyByName('llama3').name).toBe('llama');
     expect(findPreset('llama3')?.family.name).toBe('llama');
-    expect(() => familyByName('lama')).toThrow(/no family "lama"; there are gpt, gpt2/);
+    expect(() => familyByName('lama')).toThrow(/no family "lama"; the families are gpt, gpt2/);
   });
 });
 

@@ -80,7 +80,7 @@ export function registeredFamilies(): readonly Family[] {
 }
 
 /** A model of a family that is not known. */
-export class UnknownFamilyError extends RopewalkError {
+class UnknownFamilyError extends RopewalkError {
   override name = 'UnknownFamilyError';
 }
 

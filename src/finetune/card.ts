@@ -37,8 +37,8 @@ export function modelCard(
           .map(([name, loss]) => `| ${name} | ${loss.toFixed(4)} | ${Math.exp(loss).toFixed(2)} |`)
           .join(
             '\n',
-          )}\n\nOn ${whole(results.validationExamples)} examples that were held out.${after.loss > before.loss ? ' **On these the model is worse than before it was fine-tuned.**' : ''}`
-      : 'Nothing was held out, so nothing is known of how it does on other examples.';
+          )}\n\nOn ${whole(results.validationExamples)} examples that were held out.${after.loss > before.loss ? ' **On these, the model is worse than before fine-tuning.**' : ''}`
+      : 'Nothing was held out, so its performance on other examples is unknown.';
   const shown = samples.map(
     ({ prompt, before: first, after: then }) =>
       `**${oneLine(prompt)}**\n\n- before: ${oneLine(first)}\n- after: ${oneLine(then)}`,

@@ -15,7 +15,7 @@ export interface DataFiles
 }
 
 /**
- * Data in files (or patterns, folders, data sets of the hub: see {@link resolveData}), for `finetune`: tokenised as the
+ * Data in files (or patterns, folders, data sets of the hub: see {@link resolveData}), for `finetune`: tokenized as the
  * model and the settings ask for.
  */
 export function dataFiles(

@@ -5,13 +5,13 @@ import { type RunOptions, runJob } from '../training/runs/run-job.node.ts';
 import { type DataFiles, dataFiles } from './data-files.node.ts';
 import { type FinetuneData, type JobOptions, openFinetuning, settingsOf } from './job.node.ts';
 
-/** Folder below a run's own for its tokenised data. */
+/** Folder below a run's own for its tokenized data. */
 export const DATA_FOLDER = 'data';
 
 export interface FinetuneOptions extends Omit<JobOptions, 'now'>, Omit<RunOptions, 'measureLimit'> {}
 
 /**
- * Trains every weight of a model, or those that are not frozen, on examples of one's own. The run lies in a folder that
+ * Trains every weight of a model, or those that are not frozen, on your own examples. The run lies in a folder that
  * can be resumed to the bit; the result is a Hugging Face directory.
  *
  * @param model a model directory or a GGUF file.
@@ -42,7 +42,7 @@ function dataOf(data: Parameters<typeof finetune>[1], options: FinetuneOptions):
   );
 }
 
-/** When the run that is to be gone on with began: templates that tell the day must tell the same. */
+/** When the run that is resumed began: templates that tell the day must tell the same. */
 export async function beginningOf({
   out,
   resume = 'never',

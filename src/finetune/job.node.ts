@@ -26,7 +26,7 @@ import { FINETUNE, type FinetuneInput, type FinetuneSettings } from './settings.
 export type FinetuneData = DatasetView | ((base: BaseModel, now: Date) => Promise<ClosableView>);
 
 /** A view that may lie in files. */
-export interface ClosableView extends DatasetView {
+interface ClosableView extends DatasetView {
   readonly trainedTokens?: number;
   close?(): Promise<void>;
 }
@@ -44,7 +44,7 @@ export interface JobOptions extends FinetuneInput {
   readonly name?: string;
   /** The language that the report shows first; default English. */
   readonly locale?: Locale;
-  /** What is minimised; default cross-entropy. Its graph may have inputs of its own, fed by {@link prepareRows}. */
+  /** What is minimized; default cross-entropy. Its graph may have inputs of its own, fed by {@link prepareRows}. */
   readonly loss?: Loss;
   /** Makes the optimizer, in place of the one that `optimizer` names. */
   readonly createOptimizer?: (parameters: readonly TrainedParameter[]) => Optimizer;

@@ -6,7 +6,7 @@ import type { TrainingInput, TrainingSettings, Verb } from '../training/settings
 /** The options of `finetune` alone. */
 const own = {
   trainOn: option(oneOf(['assistant', 'all']), 'tokens whose loss counts', { value: 'which' }),
-  pack: option(z.boolean('give true or false'), 'one example in a row, rather than as many as fit'),
+  pack: option(z.boolean('give true or false'), 'one example per row, instead of as many as fit'),
   addToken: option(texts, 'a new special token', { value: 'text' }),
   samplePrompt: option(texts, 'continued at each evaluation', { value: 'text' }),
   sampleTokens: option(count, 'most tokens of a sample', { value: 'n' }),

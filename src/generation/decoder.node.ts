@@ -15,7 +15,7 @@ import { Decoder } from './decoder.ts';
 const ONE_THREAD_BELOW = 8e6;
 
 /** Threads for decoding this model; undefined leaves the choice to the engine: one thread for each core. */
-export function decodingThreads(model: CausalLM): number | undefined {
+function decodingThreads(model: CausalLM): number | undefined {
   return model.parameterCount() < ONE_THREAD_BELOW ? 1 : undefined;
 }
 

@@ -55,7 +55,7 @@ export async function* generateText(
 }
 
 /** The texts of pieces, without those that are empty. */
-export async function* textsOf(pieces: AsyncGenerator<TokenPiece, TextEnd>): AsyncGenerator<string, TextEnd> {
+async function* textsOf(pieces: AsyncGenerator<TokenPiece, TextEnd>): AsyncGenerator<string, TextEnd> {
   try {
     for (;;) {
       const { done, value } = await pieces.next();

@@ -14,7 +14,7 @@ export interface LogitRows {
 }
 
 /** Negative log-likelihood of `target` under one row of logits, in nats; computed in float64. */
-export function negativeLogLikelihood(logits: Float32Array, target: number): number {
+function negativeLogLikelihood(logits: Float32Array, target: number): number {
   let max = Number.NEGATIVE_INFINITY;
   for (const logit of logits) if (logit > max) max = logit;
   let sum = 0;

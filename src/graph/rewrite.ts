@@ -2,7 +2,7 @@ import { type Attributes, Node, type Operator, type Tensor } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
 
 /** Rewrites further tensors by the same rules, such as what an operator expands to. */
-export type Rewrite = (outputs: readonly Tensor[]) => readonly Tensor[];
+type Rewrite = (outputs: readonly Tensor[]) => readonly Tensor[];
 
 /** One thing that may stand in a node's place. */
 export interface Rule<A extends Attributes = Attributes> {

@@ -55,21 +55,39 @@ interface Row {
   readonly cells: readonly (Cell | undefined)[];
 }
 
+export interface DiagramOptions {
+  /**
+   * Where it is given, every box is a button with `data-slot` and `data-model` (its column) for a page that explains it; this
+   * one is pressed. Null presses none.
+   */
+  readonly chosen?: ChosenBlock | null;
+}
+
+export interface ChosenBlock {
+  /** Name of a place of {@link slots}. */
+  readonly slot: string;
+  readonly model: number;
+}
+
 /**
  * Block diagrams of several models side by side, as one self-contained SVG. The same place holds the same role in
  * each, so that what a model added, changed or left out beside its left neighbor shows at a glance.
  */
-export function blockDiagram(models: readonly NamedModel[], locale: Locale): string {
+export function blockDiagram(
+  models: readonly NamedModel[],
+  locale: Locale,
+  { chosen }: DiagramOptions = {},
+): string {
   const width = 2 * MARGIN + models.length * COLUMN + (models.length - 1) * COLUMN_GAP;
   const rows = layOut(models, locale);
   const last = rows.at(-1)!;
   const legendTop = last.y + last.height + 22;
-  const parts = models.flatMap((model, i) => column(model, i, rows, locale));
+  const parts = models.flatMap((model, i) => column(model, i, rows, locale, chosen));
   const legend = drawLegend(width, legendTop, locale);
   const height = legend.bottom + MARGIN;
   const name = `${words.title[locale]}: ${models.map((model) => model.name).join(', ')}`;
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" lang="${locale}" font-family="system-ui, 'Noto Sans', 'Noto Sans CJK KR', 'Malgun Gothic', sans-serif">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="${chosen === undefined ? 'img' : 'group'}" lang="${locale}" font-family="system-ui, 'Noto Sans', 'Noto Sans CJK KR', 'Malgun Gothic', sans-serif">`,
     `<title>${escapeXml(name)}</title>`,
     ...parts,
     ...legend.parts,
@@ -111,7 +129,13 @@ function cellHeight({ titles, details }: Cell): number {
   return titles.length * TITLE.line + details.length * DETAIL.line + 2 * PADDING;
 }
 
-function column(model: NamedModel, index: number, rows: readonly Row[], locale: Locale): string[] {
+function column(
+  model: NamedModel,
+  index: number,
+  rows: readonly Row[],
+  locale: Locale,
+  chosen: DiagramOptions['chosen'],
+): string[] {
   const x = MARGIN + index * (COLUMN + COLUMN_GAP);
   const center = x + RAIL + (COLUMN - RAIL - RIGHT) / 2;
   const lines: string[] = [];
@@ -121,7 +145,11 @@ function column(model: NamedModel, index: number, rows: readonly Row[], locale: 
   let entry: number | undefined;
   for (const { slot, y, height, cells } of rows) {
     const cell = cells[index];
-    if (cell) boxes.push(...box(cell, x, y, height));
+    if (cell) {
+      const place = { slot: slot.name, model: index };
+      const drawn = box(cell, x, y, height);
+      boxes.push(...(chosen === undefined ? drawn : button(drawn, cell, place, chosen)));
+    }
     if (!slot.sum && (!cell || cell.state === 'removed')) continue;
     if (from !== undefined) lines.push(arrow(center, from, y));
     if (slot.inLayer && entry === undefined) entry = y - ROW_GAP + 4;
@@ -212,6 +240,22 @@ function box({ state, titles, details }: Cell, x: number, y: number, height: num
     baseline += DETAIL.line;
   }
   return parts;
+}
+
+/** A box that can be chosen by pointer and by keyboard. */
+function button(
+  drawn: readonly string[],
+  { state }: Cell,
+  { slot, model }: ChosenBlock,
+  chosen: ChosenBlock | null,
+): readonly string[] {
+  if (state === 'removed') return drawn;
+  const pressed = chosen?.slot === slot && chosen.model === model;
+  return [
+    `<g role="button" tabindex="0" aria-pressed="${pressed}" data-slot="${escapeXml(slot)}" data-model="${model}">`,
+    ...drawn,
+    '</g>',
+  ];
 }
 
 function text(

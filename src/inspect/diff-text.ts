@@ -1,7 +1,7 @@
 import type { DiffRow, Mark } from './diff.ts';
 import type { Bilingual, Locale } from './labels.ts';
 
-export const markSigns: Readonly<Record<Mark, string>> = {
+const markSigns: Readonly<Record<Mark, string>> = {
   same: ' ',
   added: '+',
   removed: '−',
@@ -10,7 +10,7 @@ export const markSigns: Readonly<Record<Mark, string>> = {
   replaced: '≠',
 };
 
-export const markLabels: Readonly<Record<Mark, Bilingual>> = {
+const markLabels: Readonly<Record<Mark, Bilingual>> = {
   same: { en: 'same', ko: '같음' },
   added: { en: 'added', ko: '추가' },
   removed: { en: 'removed', ko: '삭제' },

@@ -82,7 +82,7 @@ function trainingFact(model: NamedModel, fact: 'data' | 'method'): Bilingual {
 }
 
 /** The sizes of a family as its publisher calls them; where the presets' names do not say, by their parameters. */
-export function familySizes(family: Family): readonly string[] {
+function familySizes(family: Family): readonly string[] {
   const known = knownSizes.get(family) ?? measureSizes(family);
   knownSizes.set(family, known);
   return known;

@@ -3,7 +3,7 @@ import type { Module } from '../nn/module.ts';
 import type { AttentionPart, MlpPart, NormPart, Part, PositionPart } from '../nn/parts.ts';
 import { type Role, type Roles, rolesOf } from './roles.ts';
 
-export type TokenEmbeddingPart = Extract<Part, { part: 'token embedding' }>;
+type TokenEmbeddingPart = Extract<Part, { part: 'token embedding' }>;
 
 /** A norm with what it is for. */
 export interface PlacedNorm extends NormPart {

@@ -1,6 +1,6 @@
 import { BudgetExceeded } from './errors.ts';
 
-export const MAX_DEPTH = 250;
+const MAX_DEPTH = 250;
 export const MAX_ITEMS = 100_000;
 /** Integers are held below 2 to this power; Python itself writes out none of more than 4,300 digits. */
 export const MAX_BITS = 14_000;

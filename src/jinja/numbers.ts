@@ -160,7 +160,7 @@ function expand(mantissa: string, exponent: number): string {
  * @param decimals may be negative: -2 rounds to hundreds.
  * @returns the value times ten to the power of `decimals`, without its sign
  */
-export function roundedDigits(value: number, decimals: number): bigint {
+function roundedDigits(value: number, decimals: number): bigint {
   const [numerator, denominator] = exactRatio(Math.abs(value));
   const scale = 10n ** BigInt(Math.abs(decimals));
   const [top, bottom] = decimals >= 0 ? [numerator * scale, denominator] : [numerator, denominator * scale];

@@ -281,7 +281,7 @@ const UNPRINTABLE = /[\p{C}\p{Z}]/u;
 const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 /** A string as a Python literal. */
-export function stringRepr(value: string): string {
+function stringRepr(value: string): string {
   const quote = value.includes("'") && !value.includes('"') ? '"' : "'";
   let text = quote;
   for (const character of value) {

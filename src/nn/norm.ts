@@ -4,7 +4,7 @@ import { Module, Parameter } from './module.ts';
 import type { NormPart, Part } from './parts.ts';
 
 /** PyTorch prints 1e-05 where JavaScript prints 0.00001. */
-export function pythonFloat(value: number): string {
+function pythonFloat(value: number): string {
   const text = String(value);
   if (value !== 0 && Math.abs(value) < 1e-4) {
     const [mantissa, exponent] = value.toExponential().split('e-');

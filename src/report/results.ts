@@ -5,7 +5,7 @@ import type { ModelSummary } from '../inspect/summary.ts';
  */
 
 /** What a reader should know of how the models were trained. */
-export interface ReportSettings {
+interface ReportSettings {
   readonly batch: number;
   readonly seq: number;
   readonly training: {
@@ -77,7 +77,7 @@ export interface FamilyResult {
 }
 
 /** ‖∂loss/∂x‖ before each layer and after the last. */
-export interface GradientCurves {
+interface GradientCurves {
   readonly trained: readonly number[];
   /** The same architecture, deep, with random weights of variance 1 / width. */
   readonly deep: readonly number[];

@@ -20,7 +20,7 @@ export interface Ask {
   readonly promptIndex: number;
 }
 
-export interface Usage {
+interface Usage {
   promptTokens: number;
   cachedTokens: number;
   newTokens: number;
@@ -89,7 +89,8 @@ export class Jobs {
     const started = performance.now();
     const controller = new AbortController();
     this.#running.add(controller);
-    const onLeave = () => controller.abort(new ApiError(499, 'the client has left.'));
+    const onLeave = () =>
+      controller.abort(new ApiError(499, 'the client has left.', { code: 'client_left' }));
     if (request.signal.aborted) onLeave();
     request.signal.addEventListener('abort', onLeave, { once: true });
     const timer = setTimeout(() => controller.abort(tooLate(timeoutMs)), timeoutMs);

@@ -117,7 +117,10 @@ export function serve(
       client: c.get('client'),
       note: (fields) => Object.assign(entry, fields),
       onStreamEnd: () => c.get('onStreamEnd')?.(),
-      onError: (error) => log({ event: 'error', id: entry.id, ...described(error) }),
+      onError(error) {
+        if (error instanceof ApiError && error.status < 500) entry.error = error.code ?? error.type;
+        else log({ event: 'error', id: entry.id, ...described(error) });
+      },
     };
   };
   const body = async <S extends Parameters<typeof checked>[0]>(c: Context<App>, schema: S) => {

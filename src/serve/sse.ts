@@ -17,10 +17,7 @@ function encode({ event, data }: StreamEvent): Uint8Array {
  * A response of server-sent events. They are made as they are read; whoever leaves ends what makes them. What fails on the
  * way is an event with the error, since the status has been sent.
  */
-export function eventStream(
-  events: AsyncGenerator<StreamEvent, void>,
-  { onError, onLeave }: { readonly onError: (error: unknown) => void; readonly onLeave: () => void },
-): Response {
+export function eventStream(events: AsyncGenerator<StreamEvent, void>, onLeave: () => void): Response {
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
@@ -28,7 +25,6 @@ export function eventStream(
         if (done) controller.close();
         else controller.enqueue(encode(value));
       } catch (error) {
-        onError(error);
         const told = error instanceof ApiError ? error : new ApiError(500, 'something went wrong here.');
         controller.enqueue(encode({ data: told.body }));
         controller.close();

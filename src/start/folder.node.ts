@@ -10,7 +10,7 @@ const JOB_FILE = 'job.json';
 
 /**
  * The main job's folder. Each part's result is a JSON file that appears whole or not at all, and a part with a result
- * is not done again: so the job goes on wherever it was stopped.
+ * is not done again: so the job resumes wherever it was stopped.
  */
 export class JobFolder {
   private constructor(readonly path: string) {}
@@ -38,7 +38,7 @@ export class JobFolder {
     if (stored === undefined) await folder.write(JOB_FILE, settings);
     else if (JSON.stringify(stored) !== JSON.stringify(settings)) {
       throw new RopewalkError(
-        said`${path} was started with other settings. Go on with the same ones, start anew with ${option('fresh', true)}, or name another folder (${option('out')}).`,
+        said`${path} was started with other settings. Resume with the same ones, start over with ${option('fresh', true)}, or name another folder (${option('out')}).`,
       );
     }
     return folder;

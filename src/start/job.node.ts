@@ -56,7 +56,7 @@ export const REPORT_FILE = 'report.html';
 
 /**
  * The main job: a tokenizer, the families' tiny models trained on the same tokens in the same order, a sample from each,
- * measurements inside them, and the report. Every finished part is stored in `out`; the same call goes on after the
+ * measurements inside them, and the report. Every finished part is stored in `out`; the same call resumes after the
  * last one, a training after its last checkpoint.
  *
  * @returns undefined when the signal aborted.

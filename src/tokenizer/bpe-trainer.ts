@@ -30,7 +30,7 @@ export interface BpeTrainerOptions {
 const PAUSE_EVERY_MS = 50;
 const WORDS_BETWEEN_PAUSES = 10_000;
 
-export const END_OF_TEXT = '<|endoftext|>';
+const END_OF_TEXT = '<|endoftext|>';
 
 /**
  * GPT-2's pre-tokenizer (Radford et al. 2019), as Hugging Face's `Split` takes it. Written as a Split, not as

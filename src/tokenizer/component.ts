@@ -105,7 +105,7 @@ function isText(value: unknown): value is string {
 }
 
 /** Whether a text has no lone surrogates. */
-export function isWellFormed(text: string): boolean {
+function isWellFormed(text: string): boolean {
   return (text as string & { isWellFormed(): boolean }).isWellFormed(); // ES2024, which every supported engine has
 }
 

@@ -50,7 +50,7 @@ export async function* searchRate(
     try {
       ({ loss } = await learner.step(batches, { optimizer, learningRate, clip }));
     } catch (error) {
-      if (error instanceof NotFiniteError) return; // far beyond what can be learnt from
+      if (error instanceof NotFiniteError) return; // far beyond what can be learned from
       throw error;
     }
     mean = KEEP * mean + (1 - KEEP) * loss;
@@ -62,7 +62,7 @@ export async function* searchRate(
 }
 
 /**
- * The rate at which the smoothed loss fell fastest, by the line through a few neighbours over log(rate): a peak rate to
+ * The rate at which the smoothed loss fell fastest, by the line through a few neighbors over log(rate): a peak rate to
  * begin with.
  *
  * @returns undefined when the loss never fell.

@@ -6,7 +6,7 @@ interface Watched {
   readonly gradient?: Float32Array;
 }
 
-/** Numbers that are none: training cannot go on. */
+/** Non-finite values: training cannot continue. */
 export class NotFiniteError extends RopewalkError {}
 
 /** What a step with numbers that are none is refused with: the first weight that is not finite, else the first gradient. */

@@ -39,7 +39,7 @@ export function frozenBy(model: CausalLM, patterns: readonly string[]): (path: s
       const some = [...model.parameters().keys()].slice(0, 3).join(', ');
       throw new OptionError(
         'freeze',
-        `${JSON.stringify(pattern)} fits none of the model's weights; they are called ${some}, …`,
+        `${JSON.stringify(pattern)} matches none of the model's weights; they are called ${some}, …`,
       );
     }
     for (const [, { path }] of found) frozen.add(path);

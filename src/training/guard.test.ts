@@ -34,7 +34,7 @@ describe('the guard', () => {
     expect(guard.accept(9.2)).toBe(true);
   });
 
-  it('goes on where it was', () => {
+  it('resumes where it was', () => {
     const guard = learned();
     guard.accept(9);
     const other = new LossGuard({ zScore: 6, window: 64 });

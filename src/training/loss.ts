@@ -3,7 +3,7 @@ import type { Tensor } from '../graph/tensor.ts';
 
 /** What a loss is computed from. */
 export interface LossInputs {
-  /** The final, normalised activations `[rows, width]`. */
+  /** The final, normalized activations `[rows, width]`. */
   readonly hidden: Tensor;
   /** Logits are softcap(hidden · weightᵀ + bias): weight `[vocab, width]`, bias `[vocab]`. */
   readonly head: {

@@ -29,7 +29,7 @@ export interface MemoryEstimate {
   readonly optimizer: number;
   /** Activations and other tensors of the graphs when most of them live. */
   readonly activations: number;
-  /** Weights of a teacher at hand. */
+  /** Weights of an online teacher. */
   readonly teacher?: number;
   /** The program and the engine themselves. */
   readonly program: number;
@@ -133,7 +133,7 @@ function headBytes(model: CausalLM, rows: number, width: number, memory: MemoryM
 }
 
 /** The most bytes that live at one time while outputs are computed one after another, without inputs and outputs. */
-export function peakBytes(outputs: readonly Tensor[]): number {
+function peakBytes(outputs: readonly Tensor[]): number {
   const roots = simplify(outputs, 'onnxruntime');
   const order = topologicalOrder(roots);
   const last = new Map<Tensor, number>();

@@ -42,10 +42,10 @@ export const trainingOptions = {
   clip: option(notNegative, 'largest gradient norm; 0 for no clipping', { value: 'norm' }),
   memory: option(
     oneOf(MEMORY_MODES),
-    'fast; recompute activations; or light, which also updates on the way back',
+    'fast; recompute activations; or light, which also updates during the backward pass',
     { value: 'mode' },
   ),
-  freeze: option(texts, "weights that stay as they are, such as 'model.layers.0.*'", { value: 'pattern' }),
+  freeze: option(texts, "weights that are not trained, such as 'model.layers.0.*'", { value: 'pattern' }),
   validation: option(notNegative, 'held out: a share below 1, or a number; 0 for nothing', { value: 'n' }),
   evalEvery: option(wholeNumber, 'steps between evaluations; 0 for only at the end', { value: 'n' }),
   patience: option(wholeNumber, 'evaluations without a lower loss that end training; 0 for never', {
@@ -68,7 +68,7 @@ export const trainingOptions = {
     'what the finished weights are stored in',
     { value: 'form' },
   ),
-  seed: option(integer, 'of everything that is drawn', { value: 'n' }),
+  seed: option(integer, 'seed of all random choices', { value: 'n' }),
 };
 
 type Shape = typeof trainingOptions;

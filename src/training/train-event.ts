@@ -24,7 +24,7 @@ export interface TrainerState {
   readonly guard?: GuardState;
 }
 
-export interface StepEvent {
+interface StepEvent {
   readonly type: 'step';
   /** Steps made, this one included. */
   readonly step: number;
@@ -63,7 +63,7 @@ export interface EvaluationEvent {
 }
 
 /** The moment to save: the state is that after `step`, until the next event is asked for. */
-export interface CheckpointEvent {
+interface CheckpointEvent {
   readonly type: 'checkpoint';
   readonly step: number;
   readonly state: TrainerState;
@@ -71,7 +71,7 @@ export interface CheckpointEvent {
 }
 
 /** The held-out loss has not fallen for too long: no step follows. */
-export interface StoppedEvent {
+interface StoppedEvent {
   readonly type: 'stopped';
   readonly step: number;
   readonly best: { readonly step: number; readonly loss: number };

@@ -11,11 +11,7 @@ import { createSchedule, type Schedule, type ScheduleSettings, scheduleSettings 
 import type { EvaluationEvent, EvaluationRecord, TrainEvent, TrainerState } from './train-event.ts';
 
 export type {
-  CheckpointEvent,
   EvaluationEvent,
-  EvaluationRecord,
-  StepEvent,
-  StoppedEvent,
   TrainEvent,
   TrainerState,
 } from './train-event.ts';
@@ -61,7 +57,7 @@ export class Trainer {
   #step = 0;
   #tokens = 0;
   #evaluations = NO_EVALUATIONS;
-  /** The step of the last evaluation of this process: a finished run that is gone on with is evaluated again. */
+  /** The step of the last evaluation of this process: a finished run that is resumed is evaluated again. */
   #lastEvaluation = -1;
   /** The step of the newest checkpoint; 0 where there is none. */
   #saved = 0;
@@ -100,7 +96,7 @@ export class Trainer {
     return patience > 0 && this.#evaluations.since >= patience;
   }
 
-  /** Goes on where a saved state was. The weights are the caller's to restore. */
+  /** Resumes from a saved state. The weights are the caller's to restore. */
   restore(state: TrainerState): void {
     this.#parts.training.restore(state.sampler);
     this.#parts.optimizer.restore(state.optimizer);
@@ -182,7 +178,7 @@ export class Trainer {
     this.#lastEvaluation = this.#step;
     const { best: before, since, last } = this.#evaluations;
     const base = this.#step === 0 ? loss : this.#evaluations.base;
-    // Nothing is learnt by evaluating a step twice.
+    // Nothing is learned by evaluating a step twice.
     const counts = this.#step > 0 && last !== this.#step;
     const bestTrained = counts ? !before || loss < before.loss : before?.step === this.#step;
     this.#evaluations = { ...this.#evaluations, base };

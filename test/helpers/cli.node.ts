@@ -80,7 +80,7 @@ export function start(program: string, args: readonly string[], options: SpawnOp
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,
-    // Colours and warnings are a terminal's; tests read plain text. The last is set by a model in the test's process.
+    // Colors and warnings are a terminal's; tests read plain text. The last is set by a model in the test's process.
     env: {
       ...process.env,
       NO_COLOR: '1',

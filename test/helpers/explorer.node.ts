@@ -51,6 +51,7 @@ export class OpenExplorer {
     const site = await serveSite(await siteFiles(models, join(folder, 'page')), { port: 0 });
     const browser = await chromium.launch({ executablePath, args: [...SWITCHES, '--disable-gpu'] });
     const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    page.setDefaultTimeout(120_000);
     const close = async () => {
       await browser.close();
       await site.close();

@@ -1,4 +1,4 @@
-"""The small models whose exact behaviour is recorded, and the real sizes whose module trees are printed.
+"""The small models whose exact behavior is recorded, and the real sizes whose module trees are printed.
 
 Each small configuration is chosen so that a plausible mistake shows: head_dim is not hidden / heads, windows are
 shorter than the text, soft-caps are low enough to bite, query scales differ from head_dim ** -0.5.

@@ -77,7 +77,7 @@ for name in TYPES:
 write("dequantize", parts, index)
 
 
-# Numbers to quantise: all magnitudes, ties of magnitude and of rounding, zeros, large ones.
+# Numbers to quantize: all magnitudes, ties of magnitude and of rounding, zeros, large ones.
 def rows():
     yield from random.standard_normal((20, 32), dtype=numpy.float32)
     for exponent in [-30, -20, -14, -9, -7, -4, 0, 3, 4]:

@@ -33,13 +33,13 @@ def make_model(config, seed):
     config.dtype = torch.float32
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32).eval()
     generator = torch.Generator().manual_seed(seed)
-    centre = 0.0 if config.model_type.startswith("gemma") else 1.0  # Gemma's norms multiply by 1 + weight
+    center = 0.0 if config.model_type.startswith("gemma") else 1.0  # Gemma's norms multiply by 1 + weight
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             path = name.split(".")
             if "norm" in name or path[-2].startswith("ln_"):
-                scale, shift = (0.3, centre) if path[-1] == "weight" else (0.2, 0.0)
+                scale, shift = (0.3, center) if path[-1] == "weight" else (0.2, 0.0)
             elif path[-1] == "bias":
                 scale, shift = 0.2, 0.0
             elif path[-2] in ("wte", "w", "embed_tokens", "lm_head"):

@@ -32,13 +32,13 @@ export function register(program: Command): void {
     .command('chat')
     .description('Chat with a model. Without a terminal, each line of the input is a message.')
     .argument('<model>', 'a Hugging Face model directory, a GGUF file, or an id on the hub')
-    .option('--system <text>', 'what the model is told before the chat')
+    .option('--system <text>', 'system prompt')
     .option('--template <name|file>', "a chat template (Jinja) instead of the model's own")
-    .option('--max-tokens <n>', 'most tokens of a reply', count, REPLY_TOKENS)
+    .option('--max-tokens <n>', 'limit of tokens per reply', count, REPLY_TOKENS)
     .option('--json-schema <file>', 'each reply is JSON that is valid under this JSON Schema')
     .option(
       '--json',
-      'in a pipe: each line is JSON (a message, {content}, or {messages}: a chat of its own), and so is each reply: {content, end}',
+      'in a pipe: each line is JSON (a message, {content}, or {messages}: a separate chat), and so is each reply: {content, end}',
     )
     .addOption(localeOption())
     .addHelpText(

@@ -19,7 +19,7 @@ interface CompareFlags {
 export function register(program: Command): void {
   program
     .command('compare')
-    .description('Compare architectures side by side, from the models that really run.')
+    .description('Compare architectures side by side, derived from the models that run.')
     .argument(
       '<models...>',
       'families (gemma), presets (gemma-2-2b, llama/tiny), Hugging Face model directories or ids on the hub',
@@ -30,7 +30,7 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       `
-A family's name stands for its best-known size; what it was trained on is then the family's.
+A family's name means its best-known size; the training data shown are then those of the whole family.
 
 Examples:
   ropewalk compare gpt gemma gemma2 llama3

@@ -25,8 +25,8 @@ interface PreviewFlags extends ExampleFlags {
 }
 
 const EXAMPLE = `
-Trained tokens are green, special tokens underlined; without colors the former stand between ⟦ and ⟧, the latter between
-⟪ and ⟫: what spells a special token and is not marked so is letters. All rows are read, so that the report is of all.
+Trained tokens are green, special tokens underlined. Without colors, trained tokens are between ⟦ and ⟧, special ones between
+⟪ and ⟫; a special token's text without these marks is plain text. The report covers all rows.
 
 Examples:
   ropewalk data preview path/to/model --data chats.jsonl
@@ -36,18 +36,18 @@ Examples:
 export function register(program: Command): void {
   const data = program
     .command('data')
-    .description('Look at data for fine-tuning.')
+    .description('Inspect data for fine-tuning.')
     .addHelpText('after', EXAMPLE);
   const preview = data
     .command('preview')
     .description(
-      'Print examples as a model is trained on them: which tokens are trained, and a report of lengths.',
+      'Print examples as a model sees them in training, with the trained tokens marked, and a report of lengths.',
     )
     .argument('<model>', 'a model directory, a GGUF file, a tokenizer.json, or an id on the hub')
     .requiredOption('--data <file|id>', DATA_HELP, collect);
   addExampleOptions(preview)
     .option('--max-length <n>', 'tokens of an example', count, 513)
-    .option('--rows <n>', 'examples to print; 0 for the report alone', wholeNumber, 3)
+    .option('--rows <n>', 'examples to print; 0 for only the report', wholeNumber, 3)
     .option('--from <n>', 'the first one to print', count, 1)
     .option('--json', 'print {examples: [{where, ids, trained, runs}], report} on stdout')
     .addHelpText('after', EXAMPLE)

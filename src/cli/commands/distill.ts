@@ -36,15 +36,15 @@ import { tokenizerFiles } from './train.ts';
 const LAYERS = 'give numbers of layers, or how many';
 const more = {
   teacher: option(text, 'a model directory, a GGUF file, or an id on the hub', { value: 'model' }),
-  taught: option(text, 'what "teach" wrote, instead of a teacher at hand', { value: 'file' }),
+  taught: option(text, 'the file that "teach" wrote, instead of an online teacher', { value: 'file' }),
   student: option(
     text,
-    'a checkpoint to begin from; or a preset such as llama/tiny or a config.json, for one from scratch',
+    'a checkpoint to start from, or a preset such as llama/tiny or a config.json to train from scratch',
     { value: 'model' },
   ),
   layers: option(
     z.union([z.array(wholeNumber, LAYERS), wholeNumber], LAYERS),
-    "begin from the teacher's own layers: their numbers (0,2,4), or how many, evenly spread",
+    "start from the teacher's own layers: their indexes (0,2,4), or how many, evenly spaced",
     // 4 is how many; 0,2,5 are which; 3, is that one.
     {
       value: 'list',
@@ -59,13 +59,13 @@ type Distilling = RunCommand<typeof DISTILL.own, typeof more>;
 export function register(program: Command): void {
   const command = program
     .command('distill')
-    .description('Teach a small model what a large one says of a text.');
+    .description('Train a small model to predict the probabilities of a large one.');
   registerRun(command, {
     ...{ verb: DISTILL, more, moreDefaults: TEACHING_DEFAULTS, open: distill },
   }).addHelpText(
     'after',
     `
-Teacher and student may be of different families when their tokenizers are the same. Held-out losses are those of
+Teacher and student may belong to different families if their tokenizers are the same. Held-out losses are those of
 next-token prediction, whatever the ratio. A file of --taught settles seq and temperature.
 
 Examples:
@@ -80,7 +80,7 @@ const distill: Distilling['open'] = async (said, settings, { progress, signal })
   checkDataOptions(Object.keys({ ...said, ...settings }));
   const { teacher: named, taught, template } = said;
   if (named === undefined && taught === undefined) {
-    throw new RopewalkError('name a teacher with --teacher, or give what one has written with --taught.');
+    throw new RopewalkError('name a teacher with --teacher, or the file of one with --taught.');
   }
   if ((said.student === undefined) === (said.layers === undefined)) {
     throw new RopewalkError(

@@ -38,7 +38,7 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       `
-Nothing is sent anywhere. Of tokens it is said that they are set, and names and passwords are left out of addresses.
+Nothing is sent anywhere. Tokens are only reported as set, and names and passwords are removed from addresses.
 
 Examples:
   ropewalk doctor

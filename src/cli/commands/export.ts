@@ -1,12 +1,11 @@
 import { type Command, Option } from 'commander';
+import { z } from 'zod';
 import { openModel } from '../../checkpoint/load.node.ts';
-import { RopewalkError } from '../../errors.ts';
-import { exportGguf, GGUF_TYPES, type GgufType } from '../../export/gguf.node.ts';
-import { exportHuggingFace } from '../../export/hf.node.ts';
-import { exportOnnx } from '../../export/onnx.node.ts';
-import type { ExportProgress, ExportResult, ExportSource } from '../../export/source.node.ts';
+import { EXPORT_FORMATS, exportFormat, formatOptions } from '../../export/formats.node.ts';
+import type { ExportResult } from '../../export/source.node.ts';
 import { bytes, whole } from '../../inspect/format.ts';
-import { byteSize } from '../options/options.ts';
+import { kebab, listed, wordsOf } from '../../options.ts';
+import { parserOf } from '../options/flags.ts';
 import { modelPath } from '../options/resolve.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { forOutput } from '../terminal/printable.ts';
@@ -14,136 +13,91 @@ import { Progress } from '../terminal/progress.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
 interface ExportFlags {
-  to: string;
-  out: string;
-  dtype?: string;
-  type?: GgufType;
-  maxShardSize?: number;
-  /** false for --no-cache. */
-  cache?: 'with' | 'without' | 'both' | false;
-  json?: boolean;
+  readonly to: string;
+  readonly out: string;
+  readonly json?: boolean;
 }
-
-/** What a format is called, which options it knows, and what writes it. */
-interface Format {
-  readonly title: string;
-  /** What weights can be stored in, the default first, and the flag that says it. */
-  readonly precision: { readonly flag: 'dtype' | 'type'; readonly choices: readonly string[] };
-  /** Options of this format alone, by their flags' names. */
-  readonly options: readonly (keyof ExportFlags)[];
-  write(
-    source: ExportSource,
-    flags: ExportFlags,
-    precision: string,
-    onProgress: ExportProgress,
-  ): Promise<ExportResult>;
-}
-
-const FORMATS: Readonly<Record<string, Format>> = {
-  hf: {
-    title: 'Hugging Face directory',
-    precision: { flag: 'dtype', choices: ['float32', 'float16', 'bfloat16'] },
-    options: ['maxShardSize'],
-    write: (source, { out, maxShardSize }, dtype, onProgress) =>
-      exportHuggingFace(source, out, {
-        dtype: dtype as 'float32' | 'float16' | 'bfloat16',
-        onProgress,
-        ...(maxShardSize !== undefined && { maxShardBytes: maxShardSize }),
-      }),
-  },
-  onnx: {
-    title: 'ONNX',
-    precision: { flag: 'dtype', choices: ['float32', 'float16'] },
-    options: ['cache'],
-    write: (source, { out, cache }, dtype, onProgress) =>
-      exportOnnx(source, out, {
-        dtype: dtype as 'float32' | 'float16',
-        onProgress,
-        cache: cache === false ? 'without' : (cache ?? 'with'),
-      }),
-  },
-  gguf: {
-    title: 'GGUF',
-    precision: { flag: 'type', choices: ['f16', ...GGUF_TYPES.filter((type) => type !== 'f16')] },
-    options: [],
-    write: (source, { out }, type, onProgress) =>
-      exportGguf(source, out, { type: type as GgufType, onProgress }),
-  },
-};
-
-/** Options that not every format has, as they are typed. */
-const TYPED: Readonly<Partial<Record<keyof ExportFlags, string>>> = {
-  maxShardSize: '--max-shard-size',
-  cache: '--cache or --no-cache',
-  dtype: '--dtype',
-  type: '--type',
-};
 
 export function register(program: Command): void {
-  program
+  const command = program
     .command('export')
-    .description('Write a model in another format, with its tokenizer and configuration.')
+    .description('Convert a model to another format, with its tokenizer and configuration.')
     .argument('<model>', 'a Hugging Face model directory, a GGUF file, or the --out of a training run')
-    .addOption(new Option('--to <format>', 'the format').choices(Object.keys(FORMATS)).makeOptionMandatory())
+    .addOption(
+      new Option('--to <format>', 'the format')
+        .choices(EXPORT_FORMATS.map((format) => format.name))
+        .makeOptionMandatory(),
+    )
     .requiredOption(
       '--out <path>',
-      'the folder to write, or with gguf the file; it appears whole or not at all',
-    )
-    .option(
-      '--dtype <dtype>',
-      'hf, onnx: what weights are stored in: float32 (default), float16 or, with hf, bfloat16',
-    )
-    .addOption(
-      new Option('--type <type>', 'gguf: what matrices are stored in; default f16').choices(GGUF_TYPES),
-    )
-    .option(
-      '--max-shard-size <size>',
-      'hf: the largest file of weights, such as 500MB; default 5GB',
-      byteSize,
-    )
-    .addOption(
-      new Option(
-        '--cache <graphs>',
-        'onnx: the graph with a cache, without one, or both; default with',
-      ).choices(['with', 'without', 'both']),
-    )
-    .option('--no-cache', 'onnx: the same as --cache without')
+      'the folder to write, or the file with gguf; written completely or not at all',
+    );
+  for (const option of formatFlags()) command.addOption(option);
+  command
     .option('--json', 'print {format, out, parameters, files: [{name, bytes}], notes, warnings} on stdout')
     .addHelpText(
       'after',
       `
-hf    safetensors, config.json, generation_config.json and the tokenizer's files, as transformers loads them
-onnx  onnx/model.onnx and onnx/model.onnx_data of ai.onnx operators alone, in the layout of transformers.js; with
-      float16, matrices are stored in float16 and everything is computed in float32; --cache without writes
-      onnx/model_no_cache.onnx
-gguf  one file for llama.cpp and programs built on it; norms, biases and positions stay float32, and with q8_0 or q4_0,
-      matrices whose rows are no whole blocks of 32 become f16
+${EXPORT_FORMATS.map(({ name, help }) => `${name.padEnd(6)}${help.join(`\n${' '.repeat(6)}`)}`).join('\n')}
 
 Examples:
   ropewalk export runs/llama --to hf --dtype bfloat16 --out llama-bf16
   ropewalk export path/to/model --to onnx --out model-onnx
   ropewalk export path/to/model --to gguf --type q8_0 --out model.gguf`,
     )
-    .action(run);
+    .action((name: string, flags: ExportFlags) => run(command, name, flags));
 }
 
-async function run(name: string, flags: ExportFlags): Promise<void> {
-  const format = FORMATS[flags.to]!;
-  const precision = flags[format.precision.flag] ?? format.precision.choices[0]!;
-  checkFlags(format, precision, flags);
+/** Flags of the formats' options, each with the formats that have it, and what they take. */
+function formatFlags(): Option[] {
+  const names = new Set(EXPORT_FORMATS.flatMap(({ options }) => Object.keys(options)));
+  return [...names].flatMap((name) => {
+    const having = EXPORT_FORMATS.filter(({ options }) => Object.hasOwn(options, name));
+    const words = wordsOf(having[0]!.options[name] as z.ZodType)!;
+    const values = having.map(({ name: format, options, defaults }) => {
+      const schema = options[name];
+      const choices = schema instanceof z.ZodEnum ? `${listed(schema.options as string[])}; ` : '';
+      return `${format}: ${choices}default ${String(defaults[name])}`;
+    });
+    const flag = `--${kebab(name)}`;
+    const option = new Option(`${flag} <${words.value}>`, `${words.help} (${values.join('; ')})`);
+    const { parse, negated } = words;
+    if (parse) option.argParser(parserOf(having[0]!.options[name] as z.ZodType, words));
+    if (negated === undefined) return [option];
+    return [option, new Option(`--no-${kebab(name)}`, `the same as ${flag} ${String(negated)}`)];
+  });
+}
+
+/** What was given of formats' options: `--no-cache` stands for a value of `--cache`. */
+function givenOptions(command: Command): Record<string, unknown> {
+  const names = new Set(EXPORT_FORMATS.flatMap(({ options }) => Object.keys(options)));
+  const given = Object.entries(command.opts()).filter(
+    ([name]) => names.has(name) && command.getOptionValueSource(name) === 'cli',
+  );
+  return Object.fromEntries(
+    given.map(([name, value]: [string, unknown]) => {
+      const schema = EXPORT_FORMATS.find(({ options }) => Object.hasOwn(options, name))!.options[name];
+      return [name, value === false ? wordsOf(schema as z.ZodType)?.negated : value];
+    }),
+  );
+}
+
+async function run(command: Command, name: string, flags: ExportFlags): Promise<void> {
+  const format = exportFormat(flags.to);
+  const options = formatOptions(format, givenOptions(command));
   const progress = new Progress();
   const opened = await openModel(await modelPath(name));
   showWarnings(opened.warnings, progress);
   const { signal, dispose } = interruptSignal(() => {});
   try {
-    const result = await format.write(opened, flags, precision, (done, total) => {
+    const result = await format.write(opened, flags.out, options, (done, total) => {
       // Leaving through an error lets the writer remove what is half done.
       signal.throwIfAborted();
       progress.update('export', done, total, `${bytes(done)} of ${bytes(total)}`);
     });
     progress.end();
     for (const note of result.notes) progress.note(note);
-    report(result, `${format.title}, ${precision}`, flags, opened.warnings);
+    report(result, `${format.title}, ${String(options[format.precision])}`, flags, opened.warnings);
   } catch (error) {
     progress.end();
     if (!signal.aborted) throw error;
@@ -172,16 +126,4 @@ function report(
     ...files.map((file) => `  ${file.name.padEnd(width)}  ${bytes(file.bytes)}`),
   ];
   process.stdout.write(`${forOutput(lines.join('\n'))}\n`);
-}
-
-function checkFlags({ precision, options }: Format, chosen: string, flags: ExportFlags): void {
-  for (const [name, typed] of Object.entries(TYPED) as [keyof ExportFlags, string][]) {
-    if (flags[name] === undefined || options.includes(name) || name === precision.flag) continue;
-    throw new RopewalkError(`${typed} means nothing with --to ${flags.to}; leave it out.`);
-  }
-  if (!precision.choices.includes(chosen)) {
-    throw new RopewalkError(
-      `--${precision.flag} ${chosen} cannot be written with --to ${flags.to}; choose ${precision.choices.join(' or ')}.`,
-    );
-  }
 }

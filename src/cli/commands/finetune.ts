@@ -34,7 +34,7 @@ type Finetuning = RunCommand<typeof FINETUNE.own, typeof more>;
 export function register(program: Command): void {
   const command = program
     .command('finetune')
-    .description('Train all weights of a model on chats, instructions or texts of your own.')
+    .description('Train all weights of a model on your own chats, instructions or texts.')
     .argument('[model]', 'a Hugging Face model directory, a GGUF file, or an id on the hub');
   const open: Finetuning['open'] = (said, settings, surroundings, [model]) =>
     finetune({ ...said, ...(model !== undefined && { model }) }, settings, {

@@ -33,16 +33,16 @@ export function register(program: Command): void {
     .command('generate')
     .description('Continue a text with a model.')
     .argument('<model>', 'a Hugging Face model directory, the --out of a training run, or an id on the hub')
-    .option('--prompt <text>', 'text to continue; - reads it from standard input')
-    .option('--prompt-file <file>', 'the same from a file of UTF-8, without the line break at its end')
+    .option('--prompt <text>', 'text to continue; - reads standard input')
+    .option('--prompt-file <file>', 'the same from a UTF-8 file, without the line break at its end')
     .option('--ids <list>', 'token ids to continue, such as 1,2,3', idList)
     .option(
       '--max-tokens <n>',
-      'most tokens to add; without it, up to the end of the text or of what the model can hold',
+      'limit of new tokens; by default up to the end of the text or the position limit',
       wholeNumber,
     )
     .option('--stop-ids <list>', "token ids that end the text, instead of the model's own", idList)
-    .option('--ignore-eos', 'go on after the token that ends a text')
+    .option('--ignore-eos', 'continue after the end-of-text token')
     .option('--json-schema <file>', 'the new text is JSON that is valid under this JSON Schema')
     .option('--json', 'print {ids, text, tokensPerSecond, warnings} on stdout')
     .addHelpText(

@@ -42,7 +42,7 @@ describe('compare', () => {
       footnotes: string[];
     };
     for (const { values } of rows) expect(Object.keys(values)).toEqual(['gpt', 'gemma', 'gemma2', 'llama3']);
-    expect(rows.find(({ feature }) => feature === 'Normalisation')!.values).toEqual({
+    expect(rows.find(({ feature }) => feature === 'Normalization')!.values).toEqual({
       gpt: 'LayerNorm',
       gemma: 'RMSNorm',
       gemma2: 'RMSNorm',

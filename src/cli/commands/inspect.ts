@@ -30,7 +30,7 @@ const MODEL =
 export function register(program: Command): void {
   const inspect = program
     .command('inspect')
-    .description('Show what a model is made of: sizes, parts, costs, or its printed modules.')
+    .description('Show the sizes, parts and costs of a model, or its module tree.')
     .argument('<model>', MODEL)
     .option(
       '--json',
@@ -54,9 +54,7 @@ Examples:
 function registerDiff(parent: Command): void {
   parent
     .command('diff')
-    .description(
-      'Lay the printed modules of two models side by side: added, removed, renamed, changed, replaced.',
-    )
+    .description('Compare the module trees of two models: added, removed, renamed, changed, replaced.')
     .argument('<a>', MODEL)
     .argument('<b>', 'the other model')
     .option('--json', 'print {rows: [{role, left, right, mark, changes, fields}], warnings} on stdout')
@@ -64,8 +62,8 @@ function registerDiff(parent: Command): void {
     .addHelpText(
       'after',
       `
-Modules are matched by what they do in the recorded graph, not by their names. What PyTorch keeps as a plain tensor
-stands in square brackets.
+Modules are matched by what they do in the recorded graph, not by their names. Plain tensors of PyTorch
+are in square brackets.
 
 Examples:
   ropewalk diff gpt gemma
@@ -110,7 +108,7 @@ async function diff(a: string, b: string, _: DiffFlags, command: Command): Promi
   else print(renderDiff(rows, { locale, names: [forOutput(a), forOutput(b)], paint }));
 }
 
-const COLOURS: Readonly<Record<Mark, (line: string) => string>> = {
+const COLORS: Readonly<Record<Mark, (line: string) => string>> = {
   same: (line) => line,
   added: pc.green,
   removed: pc.red,
@@ -120,7 +118,7 @@ const COLOURS: Readonly<Record<Mark, (line: string) => string>> = {
 };
 
 function paint(mark: Mark, line: string): string {
-  return COLOURS[mark](line);
+  return COLORS[mark](line);
 }
 
 function print(text: string): void {

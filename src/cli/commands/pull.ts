@@ -13,22 +13,22 @@ interface PullFlags {
 export function register(program: Command): void {
   program
     .command('pull')
-    .description('Download a model from the Hugging Face hub, and print where it is.')
+    .description('Download a model from the Hugging Face hub and print its path.')
     .argument(
       '<id>',
       "org/name, org/name@revision, org/name:file.gguf, org/name:Q4_K_M, or its page's address",
     )
     .option('--revision <name>', 'a branch, a tag or a commit; default: main')
-    .option('--file <name>', 'the GGUF file to take, where there are several, or its quantization')
-    .option('--update', 'ask whether the revision has moved on, though all of it is there')
+    .option('--file <name>', 'the GGUF file to download, or its quantization, if there are several')
+    .option('--update', 'check for a newer revision, even if everything is cached')
     .option('--json', 'print {id, path} on stdout')
     .addHelpText(
       'after',
       `
 Files are kept where Python's huggingface_hub keeps them, and shared with it: HF_HUB_CACHE, or hub in HF_HOME. A token for
-gated models is taken from HF_TOKEN or from "hf auth login"; HF_ENDPOINT names another hub, and HF_HUB_OFFLINE=1 keeps off
-the network. HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded. An interrupted download goes on with the same command. Where
-a repository has several GGUF files and none is named, a terminal is asked which.
+gated models is taken from HF_TOKEN or from "hf auth login"; HF_ENDPOINT names another hub, and HF_HUB_OFFLINE=1 keeps it off
+the network. HTTPS_PROXY, HTTP_PROXY and NO_PROXY are respected. The same command resumes an interrupted download. If
+a repository has several GGUF files and none is named, the command asks which, in a terminal.
 
 Examples:
   ropewalk pull google/gemma-2-2b-it

@@ -17,7 +17,7 @@ interface QuantizeFlags {
 export function register(program: Command): void {
   program
     .command('quantize')
-    .description('Save a model with weights in few bits, to be loaded without quantising it again.')
+    .description('Save a quantized model, which loads without quantizing again.')
     .argument('<model>', 'a Hugging Face model directory, a GGUF file, or an id on the hub')
     .addOption(
       new Option('--to <form>', 'bits of a weight; with int4 the head keeps 8')
@@ -25,13 +25,13 @@ export function register(program: Command): void {
         .makeOptionMandatory(),
     )
     .addOption(
-      new Option('--block <n>', 'numbers that share a scale').choices(['32', '64', '128']).default('64'),
+      new Option('--block <n>', 'values that share a scale').choices(['32', '64', '128']).default('64'),
     )
     .requiredOption('--out <folder>', 'where the model is written')
     .addHelpText(
       'after',
       `
-Smaller blocks keep more and take more room: FEATURES.md has what each form costs on a real model.
+Smaller blocks are more accurate and take more space: verify/smollm2.txt has the cost on a real model.
 
 Examples:
   ropewalk quantize google/gemma-2-2b-it --to int4 --out gemma-int4
@@ -52,7 +52,7 @@ async function quantize(name: string, { to, block, out }: QuantizeFlags): Promis
       onProgress(done, total) {
         signal.throwIfAborted();
         progress.update(
-          'quantising',
+          'quantizing',
           done,
           total,
           `${(done / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB`,

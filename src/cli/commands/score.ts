@@ -29,10 +29,10 @@ export function register(program: Command): void {
     .argument('<model>', 'a Hugging Face model directory, the --out of a training run, or an id on the hub')
     .option('--text <file>', 'UTF-8 text; may be given several times', collect)
     .option('--ids <list>', 'token ids such as 1,2,3', idList)
-    .option('--chunk <n>', 'go through the cache, n tokens at a time', count)
+    .option('--chunk <n>', 'use the cache, n tokens at a time', count)
     .option(
       '--window <n>',
-      `longest piece that is scored at once; default the model's positions, for --text without --chunk ${SCORING_WINDOW}`,
+      `tokens scored at once; default the model's positions, for --text without --chunk ${SCORING_WINDOW}`,
       count,
     )
     .option('--logits <file.npy>', 'write the logits, float32 [tokens, vocab]')
@@ -45,7 +45,7 @@ export function register(program: Command): void {
       'after',
       `
 A text longer than a window is scored in windows, each beginning with the last token of the one before, so that every
-token but the first is predicted once. --logits and --gradients want a text of one window.
+token but the first is predicted once. --logits and --gradients need a text that fits into one window.
 
 Examples:
   ropewalk score runs/llama --text held-out.txt

@@ -61,7 +61,7 @@ export function register(program: Command): void {
       collect,
     )
     .option('--allowed-hosts <names>', 'names that this server goes by, with commas between them', nameList)
-    .option('--grace <seconds>', 'how long requests may go on after SIGTERM or Ctrl-C', positive, 30)
+    .option('--grace <seconds>', 'how long requests may continue after SIGTERM or Ctrl-C', positive, 30)
     .option('--no-page', 'without the page to talk to the models at /')
     .option('--log-prompts', 'write prompts and messages to the log too')
     .option('--quiet', 'without a line of log for each request')

@@ -12,6 +12,9 @@ import { forOutput } from '../terminal/printable.ts';
 import { duration, Progress } from '../terminal/progress.ts';
 import { resultTables } from '../terminal/result-table.ts';
 
+/** Where `ropewalk explore` looks for models. */
+const USUAL_FOLDER = join('ropewalk-runs', 'start');
+
 interface StartFlags {
   out: string;
   locale: Locale;
@@ -25,14 +28,14 @@ export function register(program: Command): void {
   program
     .command('start')
     .description(
-      'The main job: train the four families on a novel, compare and measure them, write an HTML report.',
+      'Run the main job: train four families on a novel, compare and measure them, write an HTML report.',
     )
-    .option('--out <dir>', 'folder of the job; a job in it is gone on with', join('ropewalk-runs', 'start'))
+    .option('--out <dir>', 'folder of the job; an existing job is resumed', USUAL_FOLDER)
     .addOption(localeOption())
-    .option('--steps <n>', 'optimiser steps for each family', count)
+    .option('--steps <n>', 'optimizer steps for each family', count)
     .option('--families <names>', 'families to train instead of the four, such as gpt,qwen3', familyList)
     .option('--threads <n>', 'threads of the engine', count, 2)
-    .option('--fresh', 'begin again: removes what this job has left in --out')
+    .option('--fresh', 'start over: removes what this job left in --out')
     .addHelpText(
       'after',
       `
@@ -86,6 +89,8 @@ async function start({ out, locale, steps, families, threads, fresh }: StartFlag
     const seconds = (performance.now() - started) / 1000;
     progress.note(trained ? texts.finished(duration(seconds)) : texts.stored);
     process.stdout.write(`${texts.report}: ${join(out, REPORT_FILE)}\n`);
+    const folder = out === USUAL_FOLDER ? '' : ` ${/^[\w./-]+$/.test(out) ? out : JSON.stringify(out)}`;
+    process.stdout.write(`${texts.explore}: npx ropewalk explore${folder}\n`);
   } finally {
     dispose();
   }
@@ -127,6 +132,7 @@ interface Messages {
   readonly interrupted: string;
   readonly stored: string;
   readonly report: string;
+  readonly explore: string;
   finished(time: string): string;
   corpus(title: string, tokens: string, heldOut: string): string;
   baselines(unigram: string, bigram: string): string;
@@ -141,13 +147,14 @@ const messages: Readonly<Record<Locale, Messages>> = {
     encoding: 'encoding',
     measuring: 'measuring',
     stopping: 'stopping after this step; a checkpoint will be saved …',
-    interrupted: 'interrupted; the same command goes on from here',
-    stored: 'these are the stored results of a finished job; --fresh begins again',
+    interrupted: 'interrupted; the same command resumes',
+    stored: 'stored results of a finished job; --fresh starts over',
     report: 'Report',
+    explore: 'See the difference in the browser',
     finished: (time) => `finished in ${time}`,
     corpus: (title, tokens, heldOut) => `${title}: ${tokens} tokens, the last ${heldOut} held out`,
     baselines: (unigram, bigram) => `held-out loss to beat: unigram ${unigram}, bigram ${bigram}`,
-    resumed: (title, step) => `${title}: going on after step ${step}`,
+    resumed: (title, step) => `${title}: resuming after step ${step}`,
     step: (step, loss, speed, left) => `step ${step}  loss ${loss}  ${speed} tokens/s  ${left} left`,
     family: (title, parameters, loss, speed) =>
       `${title}: ${parameters} parameters, held-out loss ${loss}, ${speed} tokens/s in training`,
@@ -160,6 +167,7 @@ const messages: Readonly<Record<Locale, Messages>> = {
     interrupted: '중단되었습니다. 같은 명령을 다시 실행하면 여기서 이어집니다',
     stored: '이미 끝난 작업의 저장된 결과입니다. 새로 시작하려면 --fresh를 쓰세요',
     report: '보고서',
+    explore: '브라우저에서 차이를 직접 보기',
     finished: (time) => `${time} 만에 끝났습니다`,
     corpus: (title, tokens, heldOut) => `${title}: 토큰 ${tokens}개, 마지막 ${heldOut}개는 검증용`,
     baselines: (unigram, bigram) => `넘어야 할 검증 손실: 유니그램 ${unigram}, 바이그램 ${bigram}`,

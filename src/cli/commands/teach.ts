@@ -23,7 +23,7 @@ const shape = {
   ...teachingShape,
   ...rowShape,
   k: option(count, 'probabilities kept at each token', { value: 'n' }),
-  method: option(oneOf(['largest', 'sampled']), 'keep the largest, or draw by the probabilities themselves', {
+  method: option(oneOf(['largest', 'sampled']), 'keep the largest, or sample by the probabilities', {
     value: 'how',
   }),
   temperature: DISTILL.own.temperature,
@@ -38,15 +38,15 @@ const defaults = {
 export function register(program: Command): void {
   const command = program
     .command('teach')
-    .description('Write down what a model says about a text, token by token, for students to learn from.')
+    .description('Save the probabilities of a model for each token of a text, for students to learn from.')
     .argument('<teacher>', 'a Hugging Face model directory, a GGUF file, or an id on the hub');
   addFlags(command, shape, defaults)
     .option('--json', 'print the result as JSON on stdout')
     .addHelpText(
       'after',
       `
-The file holds the text too, also what is held out: "distill --taught" needs nothing else. It takes 4 bytes for each
-probability, 5 where the vocabulary has more than 65,536 entries.
+The file also holds the text and its held-out part: "distill --taught" needs nothing else. It takes 4 bytes for each
+probability, 5 if the vocabulary has more than 65,536 entries.
 
 Examples:
   ropewalk teach runs/large --text stories.txt --out stories.taught

@@ -20,7 +20,7 @@ const DECODE_EXAMPLE = `
   ropewalk tokenizer decode path/to/model --ids 2,235280,20564`;
 
 const MODEL =
-  "a model's directory (which needs no more than its tokenizer), a tokenizer.json, a GGUF file or an id on the hub";
+  'a model directory (only its tokenizer is needed), a tokenizer.json, a GGUF file or an id on the hub';
 
 interface BpeModel {
   vocab: Record<string, number>;
@@ -62,12 +62,12 @@ export function register(program: Command): void {
     .action(trainTokenizer);
   tokenizer
     .command('encode')
-    .description("Show the token ids of a text: those of Hugging Face's library.")
+    .description("Show the token ids of a text, the same as those of Hugging Face's library.")
     .argument('<model>', MODEL)
     .option('--text <text>', 'the text')
     .option('--file <file>', 'a UTF-8 file with the text')
-    .option('--no-special', 'leave out what the tokenizer puts around a text, such as <bos>')
-    .option('--json', 'print {ids, tokens} on stdout; else a line with id and token for each')
+    .option('--no-special', 'omit what the tokenizer adds around a text, such as <bos>')
+    .option('--json', 'print {ids, tokens} on stdout, instead of a line with id and token for each')
     .addHelpText('after', `\nExamples:${ENCODE_EXAMPLE}`)
     .action(encodeText);
   tokenizer

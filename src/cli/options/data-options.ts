@@ -30,24 +30,24 @@ const COLUMNS = [
 /** What special tokens that plain texts spell become. */
 export const specialTokens = option(
   oneOf(['special', 'text']),
-  'what special tokens that plain texts spell become: these tokens, or letters',
+  'what the text of a special token in plain texts becomes: that token, or plain text',
   { value: 'as' },
 );
 
-/** How rows become examples, for every command that reads them. */
+/** How rows become examples, forevery command that reads them. */
 export const exampleShape = {
   template: option(text, 'a chat template for a model that has none', { value: 'name|file' }),
   trainOn: FINETUNE.own.trainOn,
   tooLong: option(
     oneOf(TOO_LONG),
-    'for examples longer than a row: texts continue in further rows and chats are cut; or cut, or leave out, both',
+    'for examples longer than a row: continue texts in further rows and cut chats; or cut both; or drop both',
     { value: 'what' },
   ),
   malformed: option(oneOf(['stop', 'drop']), 'for rows that cannot be read', { value: 'what' }),
   specialTokens,
   column: option(
     z.record(z.string(), z.string(), 'give names of columns by what they hold'),
-    `a column that is not called as usual, such as prompt=Q (${COLUMNS.join(', ')})`,
+    `a column with another name, such as prompt=Q (${COLUMNS.join(', ')})`,
     { value: 'what=name', parse: (given, before) => column(given, before as DataColumns) },
   ),
   promptColumn: option(text, 'the same as --column prompt=NAME', { value: 'name' }),

@@ -47,22 +47,28 @@ function flagOf(name: string, schema: z.ZodType, words: OptionWords, shown: unkn
   if (type instanceof z.ZodBoolean) {
     return new Option(shown === true ? `--no-${flag}` : `--${flag}`, words.help);
   }
-  const isList = type instanceof z.ZodArray || type instanceof z.ZodUnion;
+  const isList = !words.parse && (type instanceof z.ZodArray || type instanceof z.ZodUnion);
   const several = isList || type instanceof z.ZodRecord;
   const isEmpty = shown === undefined || (Array.isArray(shown) && shown.length === 0);
   const help = `${words.help}${several ? '; may be given several times' : ''}${isEmpty ? '' : ` (default: ${String(shown)})`}`;
   const option = new Option(`--${flag} <${words.value ?? 'value'}>`, help);
   if (type instanceof z.ZodEnum) return option.choices(type.options as string[]);
   const { parse } = words;
-  if (parse) return option.argParser((text: string, before: unknown) => parse(text, before));
+  if (parse && several) return option.argParser((text: string, before: unknown) => parse(text, before));
   if (isList) return option.argParser(collect);
-  return option.argParser((text: string) => {
-    const value = type instanceof z.ZodNumber ? (text.trim() === '' ? Number.NaN : Number(text)) : text;
+  return option.argParser(parserOf(type, words));
+}
+
+/** What a flag's text means, checked against the option's schema. */
+export function parserOf(type: z.ZodType, { parse }: OptionWords): (text: string) => unknown {
+  const number = (digits: string) => (digits.trim() === '' ? Number.NaN : Number(digits));
+  return (text) => {
+    const value = parse ? parse(text) : type instanceof z.ZodNumber ? number(text) : text;
     const { error } = type.safeParse(value);
     if (!error) return value;
     const [first, ...rest] = error.issues[0]!.message;
     throw new InvalidArgumentError(`${first!.toUpperCase()}${rest.join('')}.`);
-  });
+  };
 }
 
 function innerOf(schema: z.ZodType): z.ZodType {

@@ -24,26 +24,26 @@ export function addDecoderOptions(command: Command): Command {
   return command
     .option('--threads <n>', 'threads of the engine', count)
     .addOption(
-      new Option('--device <name>', 'where it runs: the processor, or the graphics card through WebGPU')
+      new Option('--device <name>', 'where to run: on the processor, or on the graphics card through WebGPU')
         .choices(DEVICES)
         .default('cpu'),
     )
     .addOption(
       new Option(
         '--quantize <form>',
-        'weights in few bits, or none for float32; by default as they are',
+        'quantize the weights, or none for float32; by default as they are stored',
       ).choices(['none', 'int8', 'int4']),
     )
     .addOption(
       new Option(
         '--block <n>',
-        'numbers that share a scale, with --quantize int8 or int4 (default: 64)',
+        'values that share a scale, with --quantize int8 or int4 (default: 64)',
       ).choices(['32', '64', '128']),
     )
     .addOption(
       new Option(
         '--activations <form>',
-        "in products with weights in few bits: int8 is faster, exact keeps them (default: exact in a model's own bits and with --speculate, else int8)",
+        'in quantized products: int8 is faster, exact keeps float32 (default: exact for a quantized file and with --speculate, else int8)',
       ).choices(['int8', 'exact']),
     );
 }

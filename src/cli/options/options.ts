@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { bytesOf } from '../../options.ts';
 
 /** Parsers of option values: commander calls them with the text, and names the option in their errors. */
 
@@ -28,10 +29,6 @@ export function notNegative(text: string): number {
   return parse(text, (n) => n >= 0 && Number.isFinite(n), 'a number of at least 0');
 }
 
-export function fraction(text: string): number {
-  return parse(text, (n) => n > 0 && n < 1, 'a number between 0 and 1');
-}
-
 /** `1,2,3` → [1, 2, 3] */
 export function idList(text: string): number[] {
   return text.split(',').map((part) => {
@@ -47,21 +44,9 @@ export function collect(value: string, previous: string[] = []): string[] {
   return [...previous, value];
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  B: 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  KIB: 2 ** 10,
-  MIB: 2 ** 20,
-  GIB: 2 ** 30,
-};
-
 /** `500MB`, `1.5GiB`, `4096` → bytes. */
 export function byteSize(text: string): number {
-  const [, number, unit] = /^\s*([\d.]+)\s*([A-Za-z]*)\s*$/.exec(text) ?? [];
-  const size = Math.floor(Number(number) * (UNITS[unit?.toUpperCase() ?? '?'] ?? Number.NaN));
+  const size = bytesOf(text);
   if (!Number.isSafeInteger(size) || size < 1) {
     throw new InvalidArgumentError('Give a size such as 500MB, 5GB or 2GiB.');
   }

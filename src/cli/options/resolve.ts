@@ -58,7 +58,7 @@ export async function downloading(
   } catch (error) {
     if (!signal.aborted) throw error;
     progress.end();
-    progress.note('interrupted; what came is kept, and the same command goes on from there');
+    progress.note('interrupted; the same command resumes the download');
     process.exit(INTERRUPTED);
   } finally {
     progress.end();

@@ -22,16 +22,20 @@ export interface SamplingFlags {
  */
 export function addSamplingOptions(command: Command, what: 'text' | 'reply'): Command {
   return command
-    .option('--greedy', 'take the likeliest token each time')
+    .option('--greedy', 'always take the most likely token')
     .option(
       '--temperature <t>',
-      "below 1 safer, above 1 wilder, 0 greedy; this and the next ones by default as the model's generation_config.json says, else 1 and none",
+      "below 1 more predictable, above 1 more varied, 0 greedy; sampling options default to the model's generation_config.json, else to temperature 1",
       notNegative,
     )
-    .option('--top-k <k>', 'draw from the k likeliest tokens', count)
-    .option('--top-p <p>', 'draw from the likeliest tokens that together reach p', positive)
-    .option('--min-p <p>', 'draw from tokens at least p times as likely as the likeliest', notNegative)
-    .option('--repetition-penalty <r>', 'above 1, repeat less', positive)
+    .option('--top-k <k>', 'sample from the k most likely tokens', count)
+    .option('--top-p <p>', 'sample from the most likely tokens whose probabilities reach p', positive)
+    .option(
+      '--min-p <p>',
+      'sample from tokens at least p times as likely as the most likely one',
+      notNegative,
+    )
+    .option('--repetition-penalty <r>', 'above 1 reduces repetition', positive)
     .option('--seed <n>', `equal seeds give the same ${what}`, integer, 0)
     .option(
       '--stop <text>',
@@ -46,7 +50,7 @@ export function checkSampling({ greedy, temperature, ...flags }: SamplingFlags):
     (temperature ?? 0) > 0 || (['topK', 'topP', 'minP'] as const).some((key) => flags[key] !== undefined);
   if (greedy && draws) {
     throw new RopewalkError(
-      '--greedy takes the likeliest token; it cannot be combined with options of drawing.',
+      '--greedy takes the most likely token; it cannot be combined with sampling options.',
     );
   }
 }

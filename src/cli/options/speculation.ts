@@ -19,7 +19,7 @@ export function addSpeculationOptions(command: Command): Command {
     .addOption(
       new Option(
         '--speculate <how>',
-        'guess tokens ahead, for the same text in less time: lookup guesses that what came before comes again. Activations are exact then (--activations exact), as the text without is the same only so',
+        'guess tokens ahead, for the same text in less time: lookup guesses that earlier text repeats. This uses exact activations (--activations exact), which the identical text requires',
       ).choices(['lookup']),
     )
     .option('--draft <model>', 'a smaller model with the same tokenizer that guesses tokens ahead');

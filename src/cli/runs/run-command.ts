@@ -89,7 +89,7 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
       '--dry-run',
       'print the plan: parameters, tokens, steps, memory, and the time from a measured step',
     )
-    .option('--find-lr', 'try learning rates from low to high and say where the loss falls fastest')
+    .option('--find-lr', 'try learning rates from low to high and report where the loss falls fastest')
     .option('--json', 'print the result as JSON on stdout')
     .action(async () => {
       const flags = command.opts<RunFlags>();

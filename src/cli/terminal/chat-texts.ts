@@ -18,13 +18,13 @@ export interface ChatTexts {
 export const CHAT_TEXTS: Readonly<Record<Locale, ChatTexts>> = {
   en: {
     welcome: 'Write a message and press Enter. /help lists the commands, Ctrl-D ends.',
-    help: `/reset       begin a new chat
+    help: `/reset       start a new chat
 /save FILE   write this chat to a file
-/load FILE   go on with a chat from a file
+/load FILE   continue a chat from a file
 /help        show this
 /exit        end (or Ctrl-D)
-//text       send a message that begins with /
-Ctrl-C stops a reply. A line that ends in \\ goes on in the next one; pasted lines are one message.`,
+//text       send a message that starts with /
+Ctrl-C stops a reply. A line that ends in \\ continues on the next one; pasted lines are one message.`,
     stopped: '(stopped)',
     full: '(cut: --max-tokens, or the end of what the model can hold)',
     leave: 'Press Ctrl-C again or Ctrl-D to end.',

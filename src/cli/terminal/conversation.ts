@@ -40,7 +40,7 @@ export class Conversation {
     return this.#messages.every(({ role }) => role === 'system');
   }
 
-  /** Forgets everything but the system message; or goes on with other messages instead of all. */
+  /** Forgets everything but the system message, or continues with other messages instead. */
   reset(messages: readonly ChatMessage[] = this.#beginning()): void {
     this.#messages = [...messages];
   }
@@ -55,7 +55,7 @@ export class Conversation {
 
   /**
    * Answers a message. A reply that is stopped stays as far as it came; a message without any answer is taken back, so
-   * that the chat can go on.
+   * that the chat can continue.
    *
    * @param show takes the pieces of the reply.
    * @param signal stops the reply.
@@ -108,7 +108,7 @@ export class Conversation {
     await writeFileAtomic(file, `${JSON.stringify({ messages: this.#messages }, null, 2)}\n`);
   }
 
-  /** @throws RopewalkError when it cannot be read or is no saved chat; this one then goes on as it was. */
+  /** @throws RopewalkError when it cannot be read or is no saved chat; this one then stays as it was. */
   async load(file: string): Promise<void> {
     this.#messages = [...(await readChat(file))];
   }

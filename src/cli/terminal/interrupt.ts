@@ -18,19 +18,6 @@ export function interruptSignal(onFirst: () => void): { signal: AbortSignal; dis
   return { signal: controller.signal, dispose };
 }
 
-/**
- * Runs work that leaves nothing behind when it is interrupted: Ctrl-C aborts its signal, and the command ends as interrupted
- * once the work has thrown the signal's reason.
- */
-export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const { signal, dispose } = interruptSignal(() => {});
-  try {
-    return await work(signal);
-  } finally {
-    dispose();
-  }
-}
-
 /** Whether an error only says that a signal was aborted, as Ctrl-C does. */
 export function isInterruption(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError';

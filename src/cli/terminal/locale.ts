@@ -9,7 +9,7 @@ export function localeOf(environment: NodeJS.ProcessEnv): Locale {
 }
 
 export function localeOption(): Option {
-  return new Option('--locale <language>', 'language of what is printed; default from the environment')
+  return new Option('--locale <language>', 'language of the output; default from the environment')
     .choices(['en', 'ko'])
     .default(localeOf(process.env), 'LC_ALL, LANG');
 }

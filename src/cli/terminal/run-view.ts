@@ -10,7 +10,7 @@ import { showWarnings } from './warnings.ts';
 const BARS = '▁▂▃▄▅▆▇█';
 
 /** Numbers as a row of bars, the lowest and the highest as such; at most `width` of them, each a mean. */
-export function sparkline(values: readonly number[], width = 24): string {
+function sparkline(values: readonly number[], width = 24): string {
   const finite = values.filter(Number.isFinite);
   if (finite.length === 0) return '';
   const size = Math.ceil(finite.length / width);
@@ -57,7 +57,7 @@ export function planText(plan: RunPlan): string {
     ['program', gigabytes(memory.program)],
     [
       'memory in all',
-      `${gigabytes(memory.total)} of ${gigabytes(machine.availableMemory)} that can be had (machine: ${gigabytes(machine.totalMemory)})`,
+      `${gigabytes(memory.total)} of ${gigabytes(machine.availableMemory)} available (machine: ${gigabytes(machine.totalMemory)})`,
     ],
     ...(secondsPerStep === undefined
       ? []
@@ -96,12 +96,12 @@ export function ratesText(points: readonly RatePoint[], suggested: number | unde
   );
   const end =
     suggested === undefined
-      ? 'the loss never fell: check the data, or begin at a lower rate.'
+      ? 'the loss never fell: check the data, or start at a lower rate.'
       : `the loss falls fastest at ${suggested.toExponential(1)}: try --lr ${suggested.toExponential(1)}`;
   return `rate      loss\n${rows.join('\n')}\n${curve}\n${end}`;
 }
 
-/** Shows a run while it goes on. */
+/** Shows a run while it runs. */
 export class RunView {
   readonly #losses: number[] = [];
   #steps = 0;

@@ -19,7 +19,7 @@ const TEXT_READERS: Readonly<Record<string, TextReader>> = {
 };
 
 /** Endings of the names of files that {@link readRows} reads. All but Parquet may have `.gz` after them. */
-export const DATA_FILE_ENDINGS: readonly string[] = [...Object.keys(TEXT_READERS), 'parquet'];
+const DATA_FILE_ENDINGS: readonly string[] = [...Object.keys(TEXT_READERS), 'parquet'];
 
 /** What tells a data file's form: the ending of its name, without `.gz`; undefined where it is none that is read. */
 export function dataFileEnding(path: string): { ending: string; packed: boolean } | undefined {

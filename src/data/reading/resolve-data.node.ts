@@ -71,7 +71,7 @@ async function filesIn(folder: string, onNote?: (text: string) => void): Promise
 }
 
 /** What is trained on, and what is not, in a sentence. */
-export function describeChoice({ chosen, left }: ChosenData): string {
+function describeChoice({ chosen, left }: ChosenData): string {
   const shown = (names: readonly string[]) =>
     names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
   return `training on ${shown(chosen)}; not on ${shown(left)}`;

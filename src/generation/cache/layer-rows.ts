@@ -8,7 +8,7 @@ const FIRST_CAPACITY = 128;
  * Rows that a rolling cache keeps behind its window, so that the last tokens can be taken back: as many as are guessed
  * ahead of a check at one time.
  */
-export const ROLLBACK = 64;
+const ROLLBACK = 64;
 
 /**
  * Keys or values of one layer, of one sequence or of several: `[sequences, kv, capacity, d]`. The rows of all sequences

@@ -19,7 +19,7 @@ export interface ToolForm {
 
 const PROBE = { name: 'probe_name', arguments: { probe_argument: 'probe_value' } };
 const ANSWER = 'Probe!';
-const CALL = { type: 'function', function: PROBE };
+const CALL = { id: 'probe0001', type: 'function', function: PROBE };
 const TOOL = {
   type: 'function',
   function: {

@@ -126,7 +126,7 @@ function convert(value: Value, conversion: string, budget: Budget): Value {
 const SPEC = /^(?:(.)?([<>=^]))?([-+ ])?(z)?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([a-zA-Z%])?$/su;
 
 /** `format(value, spec)`: Python's mini language, for texts and numbers. */
-export function formatValue(value: Value, spec: string, budget: Budget): Text {
+function formatValue(value: Value, spec: string, budget: Budget): Text {
   if (spec === '') return textOf(value, budget);
   if (value instanceof Undefined) throw new JinjaError('unsupported format string passed to Undefined');
   const match = SPEC.exec(spec);

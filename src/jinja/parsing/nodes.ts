@@ -14,26 +14,26 @@ export interface Arguments {
   readonly dynKwargs?: Expression | undefined;
 }
 
-export interface Name {
+interface Name {
   readonly type: 'Name';
   readonly name: string;
 }
 
 /** `ns.attribute` where it is assigned to. */
-export interface NamespaceRef {
+interface NamespaceRef {
   readonly type: 'NamespaceRef';
   readonly name: string;
   readonly attribute: string;
 }
 
-export interface TupleNode<T = Expression> {
+interface TupleNode<T = Expression> {
   readonly type: 'Tuple';
   readonly items: readonly T[];
 }
 
 export type Target = Name | NamespaceRef | TupleNode<Target>;
 
-export interface SliceNode {
+interface SliceNode {
   readonly type: 'Slice';
   readonly bounds: readonly [Expression | undefined, Expression | undefined, Expression | undefined];
 }
@@ -50,7 +50,7 @@ export interface FilterNode extends Arguments {
   readonly name: string;
 }
 
-export interface TestNode extends Arguments {
+interface TestNode extends Arguments {
   readonly type: 'Test';
   readonly operand: Expression;
   readonly name: string;
@@ -115,7 +115,7 @@ export interface ForNode {
   frames: { body: Frame; test: Frame; otherwise: Frame };
 }
 
-export interface IfNode {
+interface IfNode {
   readonly type: 'If';
   readonly branches: readonly { readonly test: Expression; readonly body: readonly Statement[] }[];
   readonly otherwise: readonly Statement[];

@@ -38,12 +38,18 @@ export function streamed(
   async function* noted() {
     try {
       yield* events;
+    } catch (error) {
+      call.onError(error);
+      throw error;
     } finally {
       noteUsage(call, job);
       call.onStreamEnd();
     }
   }
-  return eventStream(noted(), { onError: call.onError, onLeave: () => job.abandon() });
+  return eventStream(noted(), () => {
+    call.note({ error: 'client_left' });
+    job.abandon();
+  });
 }
 
 export function noteUsage(call: Call, { usage }: CompletionJob): void {

@@ -1,3 +1,4 @@
+import { type AST, RegExpParser } from '@eslint-community/regexpp';
 import { RopewalkError } from '../../errors.ts';
 
 /** Code points from … to, both included, in ascending order without overlap. */
@@ -39,9 +40,8 @@ const NOTHING_FOLLOWS: Pattern = {
 };
 const MOST_DEPTH = 50;
 const MOST_LOOK_AHEADS = 16;
-const CONTROL: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, f: 12, v: 11 };
 
-export function complement(ranges: Ranges): Ranges {
+function complement(ranges: Ranges): Ranges {
   const rest: [number, number][] = [];
   let next = 0;
   for (const [from, to] of ranges) {
@@ -52,7 +52,7 @@ export function complement(ranges: Ranges): Ranges {
   return rest;
 }
 
-export function union(...all: readonly Ranges[]): Ranges {
+function union(...all: readonly Ranges[]): Ranges {
   const merged: [number, number][] = [];
   for (const [from, to] of all.flat().sort((a, b) => a[0] - b[0])) {
     const last = merged.at(-1);
@@ -87,228 +87,132 @@ function propertyRanges(name: string): Ranges {
  * @throws RopewalkError for what is not regular or not read here: look-behind, back references and \b.
  */
 export function parsePattern(source: string): Pattern {
+  if (nesting(source) > MOST_DEPTH)
+    throw new RopewalkError(`its groups are nested deeper than ${MOST_DEPTH}`);
+  return new PatternReader().untilEnd(parse(source).alternatives, true);
+}
+
+function parse(source: string): AST.Pattern {
   try {
     new RegExp(source, 'u');
+    return new RegExpParser().parsePattern(source, undefined, undefined, { unicode: true });
   } catch {
     throw new RopewalkError(
       'it is not a regular expression (ECMAScript, u flag: escape ], { and } outside classes, and do not escape letters)',
     );
   }
-  return new PatternReader(source).read();
 }
 
+/** How deep groups stand in groups: the parser calls itself for each. */
+function nesting(source: string): number {
+  let [depth, deepest, inClass] = [0, 0, false];
+  for (let at = 0; at < source.length; at++) {
+    const character = source[at];
+    if (character === '\\') at++;
+    else if (inClass) inClass = character !== ']';
+    else if (character === '[') inClass = true;
+    else if (character === '(') deepest = Math.max(deepest, ++depth);
+    else if (character === ')') depth--;
+  }
+  return deepest;
+}
+
+function refuse(what: string): never {
+  throw new RopewalkError(`${what} is not supported; write it with classes, groups, | and repetition`);
+}
+
+/** Turns a syntax tree into the language that it stands for. */
 class PatternReader {
-  readonly #source: string[];
-  #at = 0;
-  #depth = 0;
   #lookAheads = 0;
-
-  constructor(source: string) {
-    this.#source = Array.from(source);
-  }
-
-  /** `RegExp` has accepted the text: only what is outside the subset needs an error. */
-  read(): Pattern {
-    return this.#untilEnd(true);
-  }
 
   /**
    * Alternatives, each with what may follow it up to the string's end, and (`whole`) with what may stand before it.
    * Anchors at their ends are the common case: with these nothing is added.
    */
-  #untilEnd(whole: boolean): Pattern {
-    const either: Pattern[] = [];
-    do {
-      const fromStart = !whole || this.#take('^');
-      const body = this.#sequence(true);
-      const toEnd = this.#take('$');
-      either.push({ sequence: [...(fromStart ? [] : [ANYTHING]), ...body, ...(toEnd ? [] : [ANYTHING])] });
-    } while (this.#take('|'));
-    return either.length === 1 ? either[0]! : { either };
+  untilEnd(alternatives: readonly AST.Alternative[], whole: boolean): Pattern {
+    return either(
+      alternatives.map(({ elements }) => {
+        const fromStart = !whole || isAnchor(elements[0], 'start');
+        const toEnd = isAnchor(elements.at(-1), 'end');
+        const body = elements.slice(whole && fromStart ? 1 : 0, toEnd ? -1 : undefined);
+        return [...(fromStart ? [] : [ANYTHING]), ...this.#sequence(body), ...(toEnd ? [] : [ANYTHING])];
+      }),
+    );
   }
 
-  #refuse(what: string): never {
-    throw new RopewalkError(`${what} is not supported; write it with classes, groups, | and repetition`);
+  #sequence(elements: readonly AST.Element[]): Pattern[] {
+    return elements.map((element) => this.#element(element));
   }
 
-  #take(character: string): boolean {
-    if (this.#source[this.#at] !== character) return false;
-    this.#at++;
-    return true;
-  }
-
-  #disjunction(): Pattern {
-    const either: Pattern[] = [];
-    do either.push({ sequence: this.#sequence(false) });
-    while (this.#take('|'));
-    return either.length === 1 ? either[0]! : { either };
-  }
-
-  /** @param outermost whether a `$` at its end is left to the caller. */
-  #sequence(outermost: boolean): Pattern[] {
-    const sequence: Pattern[] = [];
-    for (;;) {
-      const next = this.#source[this.#at];
-      if (next === undefined || next === '|' || next === ')') return sequence;
-      if (outermost && next === '$' && [undefined, '|', ')'].includes(this.#source[this.#at + 1])) {
-        return sequence;
-      }
-      sequence.push(this.#quantified(this.#atom()));
+  #element(element: AST.Element): Pattern {
+    switch (element.type) {
+      case 'Character':
+      case 'CharacterSet':
+      case 'CharacterClass':
+        return { set: setOf(element) };
+      case 'Quantifier':
+        // Lazy or not, the language is the same.
+        return { repeat: this.#element(element.element), least: element.min, most: element.max };
+      case 'Group':
+        if (element.modifiers) refuse('(? with flags');
+        return this.#group(element);
+      case 'CapturingGroup':
+        return this.#group(element);
+      case 'Assertion':
+        return this.#assertion(element);
+      case 'Backreference':
+        return refuse('a backreference');
+      default:
+        return refuse(element.raw);
     }
   }
 
-  #quantified(repeat: Pattern): Pattern {
-    let [least, most] = [1, 1];
-    if (this.#take('*')) [least, most] = [0, Number.POSITIVE_INFINITY];
-    else if (this.#take('+')) [least, most] = [1, Number.POSITIVE_INFINITY];
-    else if (this.#take('?')) [least, most] = [0, 1];
-    else if (this.#take('{')) {
-      least = this.#integer();
-      most = least;
-      if (this.#take(',')) most = this.#source[this.#at] === '}' ? Number.POSITIVE_INFINITY : this.#integer();
-      this.#take('}');
-    } else return repeat;
-    this.#take('?'); // Lazy or not, the language is the same.
-    return { repeat, least, most };
+  #group({ alternatives }: AST.Group | AST.CapturingGroup): Pattern {
+    return either(alternatives.map(({ elements }) => this.#sequence(elements)));
   }
 
-  #integer(): number {
-    let digits = '';
-    while (/^[0-9]$/.test(this.#source[this.#at] ?? '')) digits += this.#source[this.#at++];
-    return Number(digits);
-  }
-
-  #atom(): Pattern {
-    const character = this.#source[this.#at++]!;
-    switch (character) {
-      case '(':
-        return this.#group();
-      case '[':
-        return { set: this.#characterClass() };
-      case '.':
-        return { set: complement(LINE_ENDS) };
-      case '\\':
-        return { set: this.#escape() };
-      case '^':
+  #assertion(assertion: AST.Assertion): Pattern {
+    switch (assertion.kind) {
+      case 'start':
         return { begins: true };
-      case '$':
+      case 'end':
         return NOTHING_FOLLOWS;
-      default:
-        return { set: single(character.codePointAt(0)!) };
+      case 'word':
+        return refuse(assertion.raw);
+      case 'lookbehind':
+        return refuse('a look-behind');
+      case 'lookahead':
+        if (++this.#lookAheads > MOST_LOOK_AHEADS)
+          throw new RopewalkError(`it has more than ${MOST_LOOK_AHEADS} lookaheads`);
+        return { ahead: this.untilEnd(assertion.alternatives, false), negative: assertion.negate };
     }
-  }
-
-  #group(): Pattern {
-    if (++this.#depth > MOST_DEPTH)
-      throw new RopewalkError(`its groups are nested deeper than ${MOST_DEPTH}`);
-    const inner = this.#inGroup();
-    this.#at++; // The parenthesis that closes it: `RegExp` has seen it.
-    this.#depth--;
-    return inner;
-  }
-
-  #inGroup(): Pattern {
-    if (!this.#take('?')) return this.#disjunction();
-    const negative = this.#source[this.#at] === '!';
-    if (negative || this.#source[this.#at] === '=') {
-      if (++this.#lookAheads > MOST_LOOK_AHEADS) {
-        throw new RopewalkError(`it has more than ${MOST_LOOK_AHEADS} lookaheads`);
-      }
-      this.#at++;
-      return { ahead: this.#untilEnd(false), negative };
-    }
-    if (this.#take('<')) {
-      if (this.#source[this.#at] === '=' || this.#source[this.#at] === '!') this.#refuse('a look-behind');
-      while (!this.#take('>')) this.#at++;
-    } else if (!this.#take(':')) this.#refuse('(? with flags');
-    return this.#disjunction();
-  }
-
-  #characterClass(): Ranges {
-    const negated = this.#take('^');
-    const parts: Ranges[] = [];
-    while (!this.#take(']')) {
-      const low = this.#classMember();
-      if (this.#source[this.#at] === '-' && this.#source[this.#at + 1] !== ']') {
-        this.#at++;
-        parts.push([[low[0]![0], this.#classMember()[0]![0]]]);
-      } else parts.push(low);
-    }
-    const all = union(...parts);
-    return negated ? complement(all) : all;
-  }
-
-  #classMember(): Ranges {
-    const character = this.#source[this.#at++]!;
-    if (character !== '\\') return single(character.codePointAt(0)!);
-    if (this.#take('b')) return single(8);
-    if (this.#take('-')) return single(45);
-    return this.#escape();
-  }
-
-  /** What follows a backslash. */
-  #escape(): Ranges {
-    const character = this.#source[this.#at++]!;
-    switch (character) {
-      case 'd':
-        return DIGIT;
-      case 'D':
-        return complement(DIGIT);
-      case 'w':
-        return WORD;
-      case 'W':
-        return complement(WORD);
-      case 's':
-      case 'S':
-        return propertyRanges(`\\${character}`);
-      case 'p':
-      case 'P': {
-        const end = this.#source.indexOf('}', this.#at);
-        const name = this.#source.slice(this.#at, end + 1).join('');
-        this.#at = end + 1;
-        return propertyRanges(`\\${character}${name}`);
-      }
-      case 'c':
-        return single(this.#source[this.#at++]!.charCodeAt(0) % 32);
-      case 'x':
-        return single(this.#hexadecimal(2));
-      case 'u':
-        return single(this.#codeUnit());
-      case '0':
-        return single(0);
-      case 'b':
-      case 'B':
-        return this.#refuse(`\\${character}`);
-      default:
-        if (/^[1-9k]$/.test(character)) return this.#refuse('a backreference');
-        return single(CONTROL[character] ?? character.codePointAt(0)!);
-    }
-  }
-
-  #hexadecimal(digits: number): number {
-    const text = this.#source.slice(this.#at, this.#at + digits).join('');
-    this.#at += digits;
-    return Number.parseInt(text, 16);
-  }
-
-  /** `\u{…}`, `\uXXXX`, or a surrogate pair of two of these. */
-  #codeUnit(): number {
-    if (this.#take('{')) {
-      const end = this.#source.indexOf('}', this.#at);
-      const code = this.#hexadecimal(end - this.#at);
-      this.#at++;
-      return code;
-    }
-    const high = this.#hexadecimal(4);
-    const next = this.#source.slice(this.#at, this.#at + 6).join('');
-    if (high >= 0xd800 && high < 0xdc00 && /^\\u[dD][c-fC-F]/.test(next)) {
-      this.#at += 6;
-      return String.fromCharCode(high, Number.parseInt(next.slice(2), 16)).codePointAt(0)!;
-    }
-    return high;
   }
 }
 
-function single(code: number): Ranges {
-  return [[code, code]];
+function isAnchor(element: AST.Element | undefined, kind: 'start' | 'end'): boolean {
+  return element?.type === 'Assertion' && element.kind === kind;
+}
+
+function either(sequences: readonly (readonly Pattern[])[]): Pattern {
+  const all = sequences.map((sequence): Pattern => ({ sequence }));
+  return all.length === 1 ? all[0]! : { either: all };
+}
+
+/** The characters that one element takes. */
+function setOf(element: AST.Character | AST.CharacterSet | AST.CharacterClass): Ranges {
+  if (element.type === 'Character') return [[element.value, element.value]];
+  if (element.type === 'CharacterSet') return namedSet(element);
+  const parts = element.elements.map((part): Ranges => {
+    if (part.type === 'CharacterClassRange') return [[part.min.value, part.max.value]];
+    if (part.type === 'Character' || part.type === 'CharacterSet') return setOf(part);
+    return refuse(part.raw);
+  });
+  return element.negate ? complement(union(...parts)) : union(...parts);
+}
+
+function namedSet(set: AST.CharacterSet): Ranges {
+  if (set.kind === 'any') return complement(LINE_ENDS);
+  if (set.kind === 'property' || set.kind === 'space') return propertyRanges(set.raw);
+  const ranges = set.kind === 'digit' ? DIGIT : WORD;
+  return set.negate ? complement(ranges) : ranges;
 }

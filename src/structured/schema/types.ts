@@ -1,6 +1,6 @@
 import type { Flat } from './conjunction.ts';
 
-export const TYPES = ['null', 'boolean', 'number', 'string', 'array', 'object'] as const;
+const TYPES = ['null', 'boolean', 'number', 'string', 'array', 'object'] as const;
 export type ValueType = (typeof TYPES)[number];
 
 /** The types that all schemas allow; integer alone is a narrower number. */

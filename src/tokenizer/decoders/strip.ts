@@ -17,14 +17,14 @@ export function readStrip(component: Component): Strip {
 }
 
 /** `text` without up to `strip.start` leading copies. */
-export function stripStart(text: string, { content, start }: Strip): string {
+function stripStart(text: string, { content, start }: Strip): string {
   let at = 0;
   for (let i = 0; i < start && text.startsWith(content, at); i++) at += content.length;
   return text.slice(at);
 }
 
 /** `text` without up to `strip.stop` trailing copies. */
-export function stripEnd(text: string, { content, stop }: Strip): string {
+function stripEnd(text: string, { content, stop }: Strip): string {
   let end = text.length;
   for (let i = 0; i < stop && end > 0 && text.endsWith(content, end); i++) end -= content.length;
   return text.slice(0, end);

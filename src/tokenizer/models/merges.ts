@@ -3,7 +3,7 @@ import { PairTable } from './pair-table.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
 /** A heap's key holds the rank of a merge above 29 bits of a position, exactly, in a float64. */
-export const MAX_MERGES = 1 << 24;
+const MAX_MERGES = 1 << 24;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -3,7 +3,7 @@ import { RopewalkError } from '../../errors.ts';
 import { NORMAL } from './token-types.ts';
 
 /** A token of a SentencePiece model. */
-export interface Piece {
+interface Piece {
   readonly text: string;
   readonly score: number;
   /** One of `token-types.ts`. */

@@ -1,5 +1,6 @@
 import { spellBytes } from '../byte-text.ts';
 import type { Component } from '../component.ts';
+import { parseRegex } from '../regex/parse.ts';
 import { translateRegex } from '../regex/translate.ts';
 import { splitAt } from './split.ts';
 import type { Stage } from './stage.ts';
@@ -27,7 +28,7 @@ export function byteLevel(component: Component): Stage[] {
   const usesPattern = component.flag('use_regex', true);
   return [
     ...(prefix ? [addSpace] : []),
-    ...(usesPattern ? [splitAt(translateRegex(GPT2_PATTERN), 'Isolated', false)] : []),
+    ...(usesPattern ? [splitAt(translateRegex(parseRegex(GPT2_PATTERN)), 'Isolated', false)] : []),
     bytes,
   ];
 }

@@ -2,7 +2,7 @@
  * Takes a part of a text on: `head` tells how many of its UTF-16 units stem from the first character of the whole text.
  * Stages hand on no empty parts.
  */
-export type EmitPiece = (piece: string, head: number) => void;
+type EmitPiece = (piece: string, head: number) => void;
 
 /** A step of the pre-tokenizer, applied to every part that the step before it leaves. */
 export type Stage =

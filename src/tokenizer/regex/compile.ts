@@ -1,6 +1,7 @@
 import type { Component, JsonPattern } from '../component.ts';
-import { regexProblem } from '../regex-safety.ts';
 import { escapePattern } from '../unicode/text.ts';
+import { dangerOf } from './danger.ts';
+import { parseRegex } from './parse.ts';
 import { RegexProblem } from './syntax.ts';
 import { translateRegex } from './translate.ts';
 
@@ -17,15 +18,16 @@ export function compilePattern(pattern: JsonPattern, component: Component, field
   const { Regex: source } = pattern;
   const at = `${field}.Regex`;
   if (source.length > MAX_LENGTH) component.fail(`has ${source.length} characters`, at);
-  const danger = regexProblem(source);
-  if (danger) {
-    component.fail(
-      `is a regular expression whose running time is not bounded: ${danger}; use the tokenizer.json of a model that you trust`,
-      at,
-    );
-  }
   try {
-    return translateRegex(source);
+    const parsed = parseRegex(source);
+    const danger = dangerOf(parsed);
+    if (danger) {
+      component.fail(
+        `is a regular expression whose running time is not bounded: ${danger}; use the tokenizer.json of a model that you trust`,
+        at,
+      );
+    }
+    return translateRegex(parsed);
   } catch (error) {
     if (!(error instanceof RegexProblem)) throw error;
     return component.fail(`is a regular expression that Ropewalk cannot run exactly: ${error.message}`, at);

@@ -22,6 +22,9 @@ const ANCHORS: Readonly<Record<string, string>> = {
 
 const LINE_BREAK = '(?:\\r\\n|(?!\\r\\n)[\\n-\\r\\u{85}\\u{2028}\\u{2029}])';
 
+/** Groups and classes inside one another. */
+const MAX_DEPTH = 50;
+
 interface Options {
   readonly ignoreCase: boolean;
   readonly dotAll: boolean;
@@ -39,6 +42,7 @@ export function parseRegex(source: string): RegexNode[][] {
 
 class RegexParser {
   #at = 0;
+  #depth = 0;
   readonly #source: string;
 
   constructor(source: string) {
@@ -81,7 +85,8 @@ class RegexParser {
     if (!body) return undefined;
     const range = this.#quantifier();
     if (!range) return body;
-    if (body.kind === 'assertion' || body.kind === 'look') throw new RegexProblem('it repeats an assertion');
+    if (body.kind === 'assertion' || body.kind === 'line break' || body.kind === 'look')
+      throw new RegexProblem('it repeats an assertion');
     let mode: 'greedy' | 'lazy' | 'possessive' = 'greedy';
     if (this.#peek() === '?' || this.#peek() === '+') {
       if (range.counted) throw new RegexProblem(`it has "${this.#peek()}" after a counted repetition`);
@@ -149,9 +154,16 @@ class RegexParser {
   }
 
   #groupRest(atomic: boolean, options: Options): RegexNode {
+    this.#enter();
     const alternatives = this.#alternatives(options);
+    this.#depth--;
     if (!this.#take(')')) throw new RegexProblem('it has an unmatched "("');
     return { kind: 'group', atomic, alternatives };
+  }
+
+  #enter(): void {
+    if (++this.#depth > MAX_DEPTH)
+      throw new RegexProblem(`its groups or classes are nested more than ${MAX_DEPTH} deep`);
   }
 
   /** `(?i)` in the middle of a group. */
@@ -172,7 +184,7 @@ class RegexParser {
     switch (letter) {
       case 'R':
         this.#at++;
-        return { kind: 'assertion', source: LINE_BREAK };
+        return { kind: 'line break', source: LINE_BREAK };
       case 'N':
         this.#at++;
         return set('[^\\n]');
@@ -226,6 +238,7 @@ class RegexParser {
         : letter === 'u'
           ? /^([0-9a-fA-F]{4})/.exec(rest)
           : null;
+    if (/[1-9k]/.test(letter)) throw new RegexProblem('it has a backreference');
     if (!code) throw new RegexProblem(`it has the escape \\${letter}`);
     this.#at += code[0].length;
     const value = Number.parseInt(code[1] ?? code[2]!, 16);
@@ -237,6 +250,7 @@ class RegexParser {
 
   /** A class after its "[": its items, `&&` between sets, `^` in front. */
   #class(options: Options): RegexNode & { kind: 'set' } {
+    this.#enter();
     const negated = this.#take('^');
     if (this.#peek() === ']') throw new RegexProblem('it has a class that begins with "]"');
     const operands: string[][] = [[]];
@@ -248,6 +262,7 @@ class RegexParser {
         operands.push([]);
       } else operands.at(-1)!.push(this.#classItem(options));
     }
+    this.#depth--;
     if (operands.some((items) => items.length === 0)) throw new RegexProblem('it has an empty class');
     const sign = negated ? '^' : '';
     if (operands.length > 1) {

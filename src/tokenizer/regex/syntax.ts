@@ -15,7 +15,7 @@ export type RegexNode =
       /** The character, where it is written as one. */
       readonly literal?: string;
     }
-  | { readonly kind: 'assertion'; readonly source: string }
+  | { readonly kind: 'assertion' | 'line break'; readonly source: string }
   | { readonly kind: 'look'; readonly opening: '?=' | '?!' | '?<=' | '?<!'; readonly body: RegexNode }
   | { readonly kind: 'group'; readonly atomic: boolean; readonly alternatives: readonly RegexNode[][] }
   | {

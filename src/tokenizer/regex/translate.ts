@@ -1,14 +1,13 @@
-import { parseRegex } from './parse.ts';
 import { type RegexNode, RegexProblem } from './syntax.ts';
 
 /**
- * A regular expression of the Rust library (Oniguruma with Ruby's syntax) as one of JavaScript with the flag `v` that has
- * the same matches.
+ * A regular expression of the Rust library (Oniguruma with Ruby's syntax, parsed) as one of JavaScript with the flag `v`
+ * that has the same matches.
  *
  * @throws RegexProblem naming what has no exact counterpart
  */
-export function translateRegex(source: string): RegExp {
-  const body = new Translator().alternatives(parseRegex(source), [], true);
+export function translateRegex(parsed: readonly RegexNode[][]): RegExp {
+  const body = new Translator().alternatives(parsed, [], true);
   try {
     return new RegExp(body, 'gv');
   } catch (error) {
@@ -42,6 +41,7 @@ class Translator {
     switch (node.kind) {
       case 'set':
       case 'assertion':
+      case 'line break':
         return node.source;
       case 'look': {
         const looksBehind = node.opening.startsWith('?<');

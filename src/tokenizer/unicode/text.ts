@@ -5,7 +5,7 @@ export function codePointLength(text: string, at: number): number {
 }
 
 /** Unicode's property White_Space, of one UTF-16 unit: all of its characters have one. */
-export function isWhiteSpace(code: number): boolean {
+function isWhiteSpace(code: number): boolean {
   return (
     code === 0x20 ||
     (code >= 9 && code <= 13) ||

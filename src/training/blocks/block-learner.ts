@@ -169,7 +169,7 @@ export class BlockLearner implements Learner {
   /**
    * One step of the optimizer. With gradients kept, clipping is by the norm of all of them; as you go, each block is
    * clipped by its own norm, `accept` is asked with the loss alone, and when a gradient is not finite, blocks behind it
-   * have been updated already: go on from a checkpoint then.
+   * have been updated already: resume from a checkpoint then.
    *
    * @throws RopewalkError when numbers are not finite; as you go, when there are several micro-batches.
    */

@@ -8,7 +8,7 @@ import type { Means, OptimizerRecord, Options, SizedOptimizer } from './record.t
 import { sgd } from './sgd.ts';
 
 export { OPTIMIZER_STATES, type OptimizerStates } from './adamw.ts';
-export type { Means, OptimizerRecord, SizedOptimizer } from './record.ts';
+export type { OptimizerRecord, SizedOptimizer } from './record.ts';
 
 /**
  * The optimizers that can be named. What each keeps and costs, measured on one core per 16.8 million weights, with the

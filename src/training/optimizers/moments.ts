@@ -178,8 +178,8 @@ export class BlockMoments implements Moments {
   }
 }
 
-/** What the random numbers of a parameter's step begin from: nothing else has to be saved to go on with the same ones. */
-export function roundingKey(seed: number, name: string, step: number): number {
+/** What the random numbers of a parameter's step begin from: nothing else has to be saved to continue with the same ones. */
+function roundingKey(seed: number, name: string, step: number): number {
   let key = randomBits(seed | 0);
   for (let i = 0; i < name.length; i++) key = randomBits((key + name.charCodeAt(i)) | 0);
   return randomBits((key + step) | 0);

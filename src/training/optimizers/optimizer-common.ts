@@ -193,7 +193,7 @@ export function checkTensor(
   }
   if (dtype !== own.dtype) {
     throw new RopewalkError(
-      `${optimizer}: the saved ${name} is ${dtype}, but this run keeps ${own.dtype}; go on with the optimizer ` +
+      `${optimizer}: the saved ${name} is ${dtype}, but this run keeps ${own.dtype}; resume with the optimizer ` +
         'states that the run was started with.',
     );
   }

@@ -11,7 +11,7 @@ export function optimizerTensors({ tensors }: OptimizerState): TensorToWrite[] {
 /**
  * Reads saved tensors straight into an optimizer's own arrays, so that none of them is held twice.
  *
- * @param own the state of the optimizer that will go on; restore it with the saved step counts and these tensors.
+ * @param own the state of the optimizer that will continue; restore it with the saved step counts and these tensors.
  * @throws RopewalkError naming the file, before anything is read, when it does not fit.
  */
 export async function readOptimizerTensors(

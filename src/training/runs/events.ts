@@ -8,13 +8,13 @@ export interface Sample {
 }
 
 /** Prompts continued with the weights after a step. */
-export interface SamplesEvent {
+interface SamplesEvent {
   readonly type: 'samples';
   readonly step: number;
   readonly samples: readonly Sample[];
 }
 
-/** The run goes on from a checkpoint. */
+/** The run resumes from a checkpoint. */
 export interface ResumedEvent {
   readonly type: 'resumed';
   readonly step: number;

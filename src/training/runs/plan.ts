@@ -27,9 +27,7 @@ export interface Machine {
 }
 
 /** Options that would save memory. */
-export type Saving = Partial<
-  Pick<TrainingSettings, 'batch' | 'accumulate' | 'memory' | 'optimizer' | 'states'>
->;
+type Saving = Partial<Pick<TrainingSettings, 'batch' | 'accumulate' | 'memory' | 'optimizer' | 'states'>>;
 
 /** What a run is going to do and what it takes. */
 export interface RunPlan {

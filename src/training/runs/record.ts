@@ -14,7 +14,7 @@ const HARMLESS: readonly string[] = ['keep', 'saveEvery', 'evalEvery', 'dtype', 
 const APART: readonly string[] = ['format', 'begun', 'settings', 'epochs', 'steps'];
 
 /**
- * Checks that a run can go on as it is wanted now: as it was started, but for settings that change no number, and for more
+ * Checks that a run can resume with the given settings: as it was started, but for settings that change no number, and for more
  * steps than before.
  *
  * @param stored as {@link upgraded} gives it.

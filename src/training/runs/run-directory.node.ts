@@ -37,7 +37,7 @@ const METRICS_FILE = 'metrics.jsonl';
 const BEST_FOLDER = 'best';
 /** Beside the best weights: which step they are of. */
 const STEP_FILE = 'step.json';
-/** What happens again at the last step when a finished run is gone on with. */
+/** What happens again at the last step when a finished run is resumed. */
 const REPEATED: readonly string[] = ['evaluation', 'samples', 'stopped', 'finished'];
 
 /**
@@ -205,7 +205,7 @@ export class RunDirectory {
     const { step } = await readCheckpoint(path, learner, trainer).catch((error: unknown) => {
       if (!(error instanceof RopewalkError)) throw error;
       const before = names.at(-2);
-      const remedy = before ? `go on from ${before}` : 'begin again from step 0';
+      const remedy = before ? `resume from ${before}` : 'start over from step 0';
       throw new RopewalkError(
         `the newest checkpoint, ${path}, cannot be resumed: ${error.message.replace(/\.$/, '')}. To ${remedy}, remove that folder and resume.`,
         { cause: error },

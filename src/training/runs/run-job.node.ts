@@ -119,7 +119,7 @@ async function* runStarted(
   }
 }
 
-/** Goes on where the newest checkpoint is, and notes in the folder what the run is from now on. */
+/** Resumes from the newest checkpoint, and notes in the folder what the run is from now on. */
 async function restore(
   run: RunDirectory,
   stored: RunRecord,

@@ -7,7 +7,7 @@ import { isAlive, type Lock, lookAtLock, ownerOf, removeLock, takeLock } from '.
 
 /** A lock that has not been refreshed for so long has no owner, where that cannot be told otherwise. */
 const ABANDONED_MS = 600_000;
-export const LOCK_FILE = 'run.lock';
+const LOCK_FILE = 'run.lock';
 
 /**
  * Makes sure that no other process works on a run in a folder until the lock is released. The folder is made if need be, and

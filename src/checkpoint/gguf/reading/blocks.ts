@@ -5,8 +5,8 @@ import type { GgmlType } from '../types.ts';
 export type QuantizedGgmlType = Exclude<GgmlType, 'F32' | 'F16' | 'BF16'>;
 
 /** The most numbers, and the most groups, in a block of any type. */
-export const MAX_BLOCK = 256;
-export const MAX_GROUPS = 16;
+const MAX_BLOCK = 256;
+const MAX_GROUPS = 16;
 
 /** What a block says: number i is scales[i / group] · (codes[i] − zero) + offsets[i / group], all in float32. */
 export interface UnpackedBlock {

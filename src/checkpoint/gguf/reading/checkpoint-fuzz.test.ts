@@ -10,7 +10,7 @@ import { toGguf } from '../names.ts';
 import { entriesFromTokenizer } from '../tokenizer/tokenizer-entries.ts';
 import type { GgufScalarType, GgufValue } from '../types.ts';
 import { entriesFromConfig, type GgufEntry } from '../writing/entries.ts';
-import { openGgufCheckpoint } from './checkpoint.node.ts';
+import { openGgufCheckpoint } from './checkpoint.ts';
 import { openGguf } from './reader.ts';
 
 /**

@@ -3,9 +3,9 @@ import { DAMAGED, INCOMPLETE } from '../../../files/remedies.ts';
 import { type ByteSource, readInto } from '../../../files/source.ts';
 
 /** Headers longer than this are refused: a vocabulary of 256k tokens with its merges takes about 20 MB. */
-export const MAX_HEADER_BYTES = 1 << 28;
+const MAX_HEADER_BYTES = 1 << 28;
 /** Strings longer than this are refused: the longest real ones are chat templates and licenses. */
-export const MAX_STRING_BYTES = 1 << 24;
+const MAX_STRING_BYTES = 1 << 24;
 
 const FIRST_CHUNK = 1 << 16;
 const LAST_CHUNK = 1 << 22;

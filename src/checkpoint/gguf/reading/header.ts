@@ -21,7 +21,7 @@ import { HeaderCursor } from './cursor.ts';
 import { readValue, ValueLimits } from './values.ts';
 
 /** Where a tensor lies, by the header, checked. */
-export interface TensorInfo {
+interface TensorInfo {
   readonly name: string;
   readonly type: GgmlType;
   /** Row-major, outermost first. */

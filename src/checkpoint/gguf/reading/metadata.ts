@@ -103,7 +103,7 @@ export class GgufMetadata {
 }
 
 /** The decimal with the fewest digits that rounds to the same float32. */
-export function shortest(value: number): number {
+function shortest(value: number): number {
   if (Math.fround(value) !== value) return value;
   for (let digits = 1; digits <= 9; digits++) {
     const decimal = Number(value.toPrecision(digits));

@@ -4,8 +4,9 @@ import { RopewalkError } from '../../../errors.ts';
 import { FileSource } from '../../../files/file.node.ts';
 import type { Checkpoint } from '../../checkpoint.ts';
 import { CONFIG_FILE } from '../../model-files.ts';
+import { FileRows } from '../../rows.node.ts';
 import { MAGIC } from '../types.ts';
-import { openGgufCheckpoint } from './checkpoint.node.ts';
+import { openGgufCheckpoint } from './checkpoint.ts';
 import { openGguf, openGgufSplit, splitNames } from './reader.ts';
 
 /**
@@ -51,7 +52,7 @@ export async function openGgufModel(path: string): Promise<Checkpoint> {
   try {
     for (const part of parts ?? [path]) sources.push(await FileSource.open(part));
     const file = parts ? await openGgufSplit(sources) : await openGguf(sources[0]!);
-    return await openGgufCheckpoint(file);
+    return await openGgufCheckpoint(file, (_, place) => new FileRows(place));
   } catch (error) {
     for (const source of sources) await source.close();
     throw error;

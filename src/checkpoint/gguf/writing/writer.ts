@@ -68,6 +68,16 @@ export function ggufTensorBytes(shape: readonly number[], type: WritableGgmlType
   return (sizeOf(shape) / block) * bytes;
 }
 
+/** What an exported model has a tensor in: only matrices that are multiplied by, and the embedding, are anything but float32. */
+export function ggufTypeOf(
+  name: string,
+  shape: readonly number[],
+  wanted: WritableGgmlType,
+): WritableGgmlType {
+  if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
+  return shape.at(-1)! % GGML_TYPES[wanted].block === 0 ? wanted : 'F16';
+}
+
 function makeHeader({ metadata, tensors }: GgufToWrite, alignment: number): Uint8Array {
   if (!Number.isInteger(Math.log2(alignment)) || alignment < 8 || alignment > MAX_ALIGNMENT) {
     throw new RopewalkError(`an alignment of ${alignment} is not a power of two from 8 to ${MAX_ALIGNMENT}`);

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../../errors.ts';
 import type { GgufForm, GgufTransform } from '../../../families/common/gguf.ts';
-import { readInto } from '../../../files/source.ts';
+import { type ByteSource, readInto } from '../../../files/source.ts';
 import { sizeOf } from '../../../graph/dims.ts';
 import {
   copyArrays,
@@ -10,8 +10,7 @@ import {
   type QuantizedSource,
   rowsOfArrays,
 } from '../../../onnx/weights.ts';
-import type { Checkpoint, RowReader, StoredTensor, TensorReader } from '../../checkpoint.ts';
-import { FileRows } from '../../rows.node.ts';
+import type { Checkpoint, RowReader, RowsInFile, StoredTensor, TensorReader } from '../../checkpoint.ts';
 import { quote } from '../../safetensors/header.ts';
 import { fromGguf, rotaryRow, toGguf } from '../names.ts';
 import { tokenizerFromGguf } from '../tokenizer/tokenizer.ts';
@@ -25,8 +24,26 @@ import type { GgufFile, GgufTensor } from './reader.ts';
 /** Bytes of a tensor that are read and decoded at a time. */
 const CHUNK_BYTES = 2 << 20;
 
+/** Opens the rows of a matrix one by one, wherever the file's bytes are. */
+export type OpenRows = (source: ByteSource, place: RowsInFile) => RowReader | Promise<RowReader>;
+
+/** Reads the whole matrix: for a source that cannot be read at once, such as a page's file. */
+export const rowsInMemory: OpenRows = async (source, { offset, rows, width, rowBytes, decode }) => {
+  const bytes = Uint8Array.from(await source.read(offset, rows * rowBytes));
+  return {
+    rows,
+    width,
+    read: (row, target, at) =>
+      decode(bytes.slice(row * rowBytes, (row + 1) * rowBytes), target.subarray(at, at + width)),
+    close() {},
+  };
+};
+
 /** A GGUF file seen as a Hugging Face model: its names, layouts, configuration and tokenizer. */
-export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
+export async function openGgufCheckpoint(
+  file: GgufFile,
+  openRows: OpenRows = rowsInMemory,
+): Promise<Checkpoint> {
   const metadata = new GgufMetadata(file);
   const embedding = file.tensors.get('token_embd.weight');
   if (!embedding) throw metadata.error('the tensor "token_embd.weight" is missing; convert the model again.');
@@ -41,7 +58,7 @@ export async function openGgufCheckpoint(file: GgufFile): Promise<Checkpoint> {
     warn: (warning) => warnings.push(`${file.name}: ${warning}`),
   });
   const heads = (field: string) => (config[field] as number | undefined) ?? 1;
-  const tensors = new GgufTensors(file, form, heads('head_dim'));
+  const tensors = new GgufTensors(file, form, heads('head_dim'), openRows);
   return {
     path: file.name,
     configName: `the metadata of ${file.name}`,
@@ -63,10 +80,12 @@ class GgufTensors implements TensorReader {
   readonly #file: GgufFile;
   readonly #form: GgufForm;
   readonly #headDim: number;
+  readonly #openRows: OpenRows;
   /** Read into before; taken by one read at a time. */
   #spare: Uint8Array | undefined;
 
-  constructor(file: GgufFile, form: GgufForm, headDim: number) {
+  constructor(file: GgufFile, form: GgufForm, headDim: number, openRows: OpenRows) {
+    this.#openRows = openRows;
     this.#file = file;
     this.#form = form;
     this.#headDim = headDim;
@@ -216,7 +235,7 @@ class GgufTensors implements TensorReader {
     }
     const { type, offset, byteLength, source } = tensor;
     const rowBytes = byteLength / rows;
-    const reader = new FileRows({
+    const reader = await this.#openRows(source, {
       path: source.name,
       name: source.name,
       offset,

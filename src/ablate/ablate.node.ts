@@ -1,0 +1,76 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { option, RopewalkError } from '../errors.ts';
+import { writeFileAtomic } from '../files/atomic.node.ts';
+import { fileError } from '../files/file-errors.ts';
+import type { Engine } from '../runtime/engine.ts';
+import {
+  type AblationCorpus,
+  type AblationResult,
+  type AblationRun,
+  type AblationSettings,
+  runRung,
+  summarizeAblation,
+} from './ablate.ts';
+import { ladder } from './ladder.ts';
+
+export const ABLATION_FILE = 'ablation.json';
+const RUNS_FILE = 'runs.json';
+
+/**
+ * Trains every rung of the ladder with every seed. Each run is stored when it is done, and the same call resumes after
+ * the last one.
+ *
+ * @param onRun told before a run begins: how many are done, and of how many.
+ * @returns undefined when the signal aborted.
+ * @throws RopewalkError when the folder holds an ablation with other settings.
+ */
+export async function ablate(
+  engine: Engine,
+  out: string,
+  corpus: AblationCorpus,
+  settings: AblationSettings,
+  {
+    signal,
+    onRun,
+  }: { signal?: AbortSignal; onRun?: (name: string, done: number, total: number) => void } = {},
+): Promise<AblationResult | undefined> {
+  const steps = ladder(settings.from, settings.to);
+  const runs = await storedRuns(out, settings);
+  const total = steps.rungs.length * settings.seeds.length;
+  for (const seed of settings.seeds) {
+    for (const [rung, { name }] of steps.rungs.entries()) {
+      if (runs.some((run) => run.rung === rung && run.seed === seed)) continue;
+      if (signal?.aborted) return undefined;
+      onRun?.(name, runs.length, total);
+      runs.push({ rung, seed, ...(await runRung(engine, name, corpus, settings, seed)) });
+      await writeFileAtomic(join(out, RUNS_FILE), `${JSON.stringify({ settings, runs }, null, 2)}\n`);
+    }
+  }
+  const result = summarizeAblation(steps, settings, runs, corpus.vocabSize);
+  await writeFileAtomic(join(out, ABLATION_FILE), `${JSON.stringify(result, null, 2)}\n`);
+  return result;
+}
+
+async function storedRuns(out: string, settings: AblationSettings): Promise<AblationRun[]> {
+  const path = join(out, RUNS_FILE);
+  try {
+    await mkdir(out, { recursive: true });
+    if (!existsSync(path)) return [];
+    const stored = JSON.parse(await readFile(path, 'utf8')) as {
+      settings: AblationSettings;
+      runs: AblationRun[];
+    };
+    if (JSON.stringify(stored.settings) === JSON.stringify(settings)) return stored.runs;
+  } catch (error) {
+    if (error instanceof SyntaxError)
+      throw new RopewalkError([`${path} is not JSON; name another folder with `, option('out'), '.']);
+    throw fileError(error, 'read', path);
+  }
+  throw new RopewalkError([
+    `${out} holds an ablation with other settings. Resume with the same ones, or name another folder with `,
+    option('out'),
+    '.',
+  ]);
+}

@@ -1,0 +1,112 @@
+import { RopewalkError } from '../errors.ts';
+import type { DecoderParts } from '../families/decoder.ts';
+import { exchangeParts, type PartChanges } from '../families/exchange.ts';
+import { findPreset } from '../families/registry.ts';
+
+/** A model on the way from one family to another. */
+export interface Rung {
+  /** A preset's name, with the parts that have been exchanged so far: `gpt/tiny+positions=rotary,norm=RMSNorm`. */
+  readonly name: string;
+  /** What is new beside the rung below, such as `norm=RMSNorm`; null for the first. */
+  readonly change: string | null;
+}
+
+export interface Ladder {
+  readonly rungs: readonly Rung[];
+  /** What the last step, to the other family itself, changes at once: sizes and settings that are no parts to exchange. */
+  readonly rest: readonly string[];
+}
+
+/** Parts in the order in which they are exchanged: from the input to the output. */
+const ORDER = [
+  'positions',
+  'norm',
+  'layerNorms',
+  'headNorm',
+  'kvHeads',
+  'window',
+  'attentionCap',
+  'activation',
+  'gated',
+  'finalCap',
+  'tied',
+] as const satisfies readonly (keyof PartChanges)[];
+
+/** A model's parts in the words in which they are exchanged. */
+export function partsAsChanges(parts: DecoderParts): Required<PartChanges> {
+  const [first] = parts.layers;
+  if (!first) throw new RopewalkError('a model without layers has no parts to exchange.');
+  const { norms, attention, mlp } = first;
+  const [before, after] = ['attentionNorm' in norms, 'attentionPostNorm' in norms];
+  const windows = parts.layers.map((layer) => layer.attention.window);
+  const window = windows.find((each) => each !== null) ?? null;
+  const firstGlobal = windows.indexOf(null) + 1;
+  return {
+    norm: parts.norm.kind,
+    layerNorms: before ? (after ? 'both' : 'before') : after ? 'after' : 'none',
+    positions: parts.positions ?? (parts.layers.some(({ rope }) => rope) ? 'rotary' : 'none'),
+    kvHeads: attention.kvHeads,
+    window,
+    globalEvery: window === null ? 0 : firstGlobal,
+    headNorm: attention.headNorm !== undefined,
+    activation: mlp.activation,
+    gated: mlp.gated,
+    attentionCap: attention.softcap,
+    finalCap: parts.head.softcap,
+    tied: parts.head.tied,
+  };
+}
+
+/**
+ * Single changes that lead from one family's tiny model to another's.
+ *
+ * @throws RopewalkError for a name that is no family's.
+ */
+export function ladder(from: string, to: string): Ladder {
+  const [start, end] = [tiny(from), tiny(to)];
+  const own = partsAsChanges(start.parts);
+  const wanted = partsAsChanges(end.parts);
+  const rungs: Rung[] = [{ name: start.name, change: null }];
+  let all: PartChanges = {};
+  const taken: string[] = [];
+  for (const part of ORDER) {
+    if (own[part] === wanted[part] && (part !== 'window' || own.globalEvery === wanted.globalEvery)) continue;
+    const step: PartChanges = { [part]: wanted[part] };
+    const isPattern = part === 'window' && wanted.globalEvery > 0;
+    const change = `${part}=${String(wanted[part])}${isPattern ? `,globalEvery=${wanted.globalEvery}` : ''}`;
+    all = { ...all, ...step, ...(isPattern && { globalEvery: wanted.globalEvery }) };
+    taken.push(change);
+    rungs.push({ name: `${start.name}+${taken.join(',')}`, change });
+  }
+  const rest = differences(exchangeParts(start.parts, all), end.parts);
+  if (rest.length > 0) rungs.push({ name: end.name, change: rest.join(', ') });
+  return { rungs, rest };
+}
+
+function tiny(name: string): { name: string; parts: DecoderParts } {
+  const found = findPreset(`${name}/tiny`);
+  if (!found)
+    throw new RopewalkError(`there is no family "${name}"; name one such as gpt, gemma2 or llama3.`);
+  return { name: `${found.family.name}/tiny`, parts: found.family.parts(found.preset.config) };
+}
+
+/** Paths of what still differs, of the first layer and of the model; where weights start is no part. */
+function differences(a: DecoderParts, b: DecoderParts): string[] {
+  const plain = ({ layers, initial: _, dropout: __, ...rest }: DecoderParts) => ({
+    ...rest,
+    layer: layers[0],
+  });
+  const found: string[] = [];
+  const visit = (left: unknown, right: unknown, path: string) => {
+    if (isObject(left) && isObject(right)) {
+      for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
+        visit(left[key], right[key], path === '' ? key : `${path}.${key}`);
+      }
+    } else if ((left ?? null) !== (right ?? null)) found.push(path);
+  };
+  visit(plain(a), plain(b), '');
+  return found.filter((path) => !path.startsWith('paddingId'));
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null;

@@ -1,0 +1,69 @@
+import { type Command, Option } from 'commander';
+import { type Estimate, type EstimateOptions, estimate } from '../../estimate/estimate.ts';
+import { estimateRows } from '../../estimate/rows.ts';
+import type { Locale } from '../../inspect/labels.ts';
+import { count } from '../options/options.ts';
+import { inspectedModel } from '../options/resolve.ts';
+import { renderComparison } from '../terminal/comparison-table.ts';
+import { localeOption } from '../terminal/locale.ts';
+import { forOutput } from '../terminal/printable.ts';
+import { showWarnings } from '../terminal/warnings.ts';
+
+interface EstimateFlags {
+  context: number;
+  batch: number;
+  seq: number;
+  optimizer: NonNullable<EstimateOptions['optimizer']>;
+  states: NonNullable<EstimateOptions['states']>;
+  json?: boolean;
+  locale: Locale;
+}
+
+export function register(program: Command): void {
+  program
+    .command('estimate')
+    .description(
+      'What models take: parameters, files, caches, operations, memory of fine-tuning. No weights needed.',
+    )
+    .argument('<models...>', 'families (gemma), presets (gemma-2-2b), model directories or ids on the hub')
+    .option('--context <n>', 'tokens of the context that caches and operations are stated at', count, 4096)
+    .option('--batch <n>', 'rows of a fine-tuning step', count, 1)
+    .option('--seq <n>', 'tokens of a row', count, 512)
+    .addOption(new Option('--optimizer <name>').choices(['adamw', 'adafactor', 'sgd']).default('adamw'))
+    .addOption(
+      new Option('--states <format>', "what AdamW's moments are kept in")
+        .choices(['float32', 'bfloat16', 'int8'])
+        .default('float32'),
+    )
+    .option('--json', 'print {models: [{name, …}]} on stdout, bytes and operations as numbers')
+    .addOption(localeOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  ropewalk estimate gemma-2-2b llama-3-8b
+  ropewalk estimate gemma-2-9b --context 8192 --batch 2 --seq 1024 --states int8
+  ropewalk estimate path/to/model --json`,
+    )
+    .action(run);
+}
+
+async function run(names: string[], flags: EstimateFlags): Promise<void> {
+  const { json, locale, ...options } = flags;
+  const estimates: (Estimate & { readonly name: string })[] = [];
+  for (const name of names) {
+    const model = await inspectedModel(name);
+    showWarnings(model.warnings ?? []);
+    const most = model.model.maxPositions;
+    // The default suits large models; what a model cannot hold is asked for by nobody.
+    const context = Math.min(options.context, most);
+    estimates.push({ name, ...estimate(model, { ...options, context, seq: Math.min(options.seq, most) }) });
+  }
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ models: estimates }, null, 2)}\n`);
+    return;
+  }
+  const rows = estimateRows(estimates, locale);
+  const width = process.stdout.columns ?? 120;
+  process.stdout.write(`${forOutput(renderComparison({ models: names, rows }, locale, width))}\n`);
+}

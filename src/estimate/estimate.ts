@@ -1,0 +1,168 @@
+import { toGguf } from '../checkpoint/gguf/names.ts';
+import type { WritableGgmlType } from '../checkpoint/gguf/types.ts';
+import { ggufTensorBytes, ggufTypeOf } from '../checkpoint/gguf/writing/writer.ts';
+import { RopewalkError } from '../errors.ts';
+import type { BuiltModel } from '../families/registry.ts';
+import {
+  attentionFlopsPerToken,
+  cacheBytes,
+  cacheBytesPerToken,
+  weightFlopsPerToken,
+} from '../inspect/costs.ts';
+import { partsOf } from '../inspect/model-parts.ts';
+import type { Role } from '../inspect/roles.ts';
+import type { MemoryMode } from '../training/create-learner.ts';
+import { estimateMemory, type MemoryEstimate } from '../training/memory.ts';
+import {
+  type OptimizerKind,
+  type OptimizerStates,
+  optimizerRecord,
+  optionsOf,
+} from '../training/optimizers/create-optimizer.ts';
+
+/** Parts among which parameters are divided. */
+export const PARAMETER_PARTS = ['embedding', 'positions', 'attention', 'mlp', 'norms', 'head'] as const;
+export type ParameterPart = (typeof PARAMETER_PARTS)[number];
+
+export const FILE_FORMATS = ['float32', 'bfloat16', 'gguf f16', 'gguf q8_0', 'gguf q4_0'] as const;
+export type FileFormat = (typeof FILE_FORMATS)[number];
+
+const GGUF_TYPES: Readonly<Record<string, WritableGgmlType>> = {
+  'gguf f16': 'F16',
+  'gguf q8_0': 'Q8_0',
+  'gguf q4_0': 'Q4_0',
+};
+
+export const MEMORY_MODES: readonly MemoryMode[] = ['fast', 'recompute', 'light'];
+
+export interface EstimateOptions {
+  /** Tokens of the context that costs are stated at. */
+  readonly context: number;
+  /** Of fine-tuning: rows of a step and tokens of a row. Default 1 and 512. */
+  readonly batch?: number;
+  readonly seq?: number;
+  /** Default AdamW with its moments in float32. */
+  readonly optimizer?: OptimizerKind;
+  readonly states?: OptimizerStates;
+}
+
+/** What a model takes. Bytes, and operations of which a multiply-add is two. */
+export interface Estimate {
+  readonly context: number;
+  readonly parameters: number;
+  /** A tied head is counted as the embedding. */
+  readonly parts: Readonly<Record<ParameterPart, number>>;
+  /** Of the files with the weights; null where the family has no such form. A GGUF file has the vocabulary in it. */
+  readonly files: Readonly<Record<FileFormat, number | null>>;
+  readonly cache: {
+    /** Every further token, while no window is full. */
+    readonly bytesPerToken: number;
+    /** At the context, in float32 as Ropewalk keeps them, and in bfloat16. */
+    readonly float32: number;
+    readonly bfloat16: number;
+    /** In bfloat16, were all layers global. */
+    readonly allGlobal: number;
+  };
+  readonly flops: {
+    /** Of the last token of the context. */
+    readonly weights: number;
+    readonly attention: number;
+  };
+  /** Of a step of full fine-tuning, every weight trained. */
+  readonly training: Readonly<Record<MemoryMode, MemoryEstimate>>;
+}
+
+/**
+ * Estimates what a model takes, from its modules and the shapes of the graphs that would run. No weights are needed.
+ *
+ * @throws RopewalkError for a context that the model's positions do not reach.
+ */
+export function estimate(built: BuiltModel, options: EstimateOptions): Estimate {
+  const { model } = built;
+  const { context, batch = 1, seq = 512, optimizer = 'adamw', states = 'float32' } = options;
+  for (const [name, tokens] of [
+    ['context', context],
+    ['rows of training', seq],
+  ] as const) {
+    if (tokens > model.maxPositions) {
+      throw new RopewalkError(
+        `a ${name === 'context' ? 'context' : 'row'} of ${tokens} tokens is longer than the model's ${model.maxPositions} positions${model.beyondPositions}; choose a smaller one.`,
+      );
+    }
+  }
+  const record = optimizerRecord(optimizer);
+  const kept = optionsOf(optimizer, Object.hasOwn(record.options, 'states') ? { states } : {});
+  const shape = { batch, seq, packed: true };
+  const step = {
+    ...{ trains: () => true, accumulate: 1 },
+    stateBytes: (dims: readonly number[]) => record.stateBytes(dims, kept),
+  };
+  const training = Object.fromEntries(
+    MEMORY_MODES.map((memory) => [memory, estimateMemory(model, shape, { ...step, memory })]),
+  ) as Record<MemoryMode, MemoryEstimate>;
+  const bytesPerToken = cacheBytesPerToken(model, 'bfloat16');
+  return {
+    context,
+    parameters: model.parameterCount(),
+    parts: partSizes(built),
+    files: Object.fromEntries(FILE_FORMATS.map((format) => [format, fileBytes(built, format)])) as Record<
+      FileFormat,
+      number | null
+    >,
+    cache: {
+      bytesPerToken,
+      float32: cacheBytes(model, context, 'float32'),
+      bfloat16: cacheBytes(model, context, 'bfloat16'),
+      allGlobal: bytesPerToken * context,
+    },
+    flops: { weights: weightFlopsPerToken(model), attention: attentionFlopsPerToken(model, context) },
+    training,
+  };
+}
+
+function partOf(roles: readonly Role[]): ParameterPart {
+  const role = roles[0] ?? 'other';
+  if (role === 'token embedding') return 'embedding';
+  if (role === 'position encoding') return 'positions';
+  if (role.includes('norm')) return 'norms';
+  if (role === 'head') return 'head';
+  return role === 'gate' || role === 'up' || role === 'down' ? 'mlp' : 'attention';
+}
+
+function partSizes({ model }: BuiltModel): Record<ParameterPart, number> {
+  const sizes = Object.fromEntries(PARAMETER_PARTS.map((part) => [part, 0])) as Record<ParameterPart, number>;
+  const { roles } = partsOf(model);
+  const seen = new Set<unknown>();
+  for (const [, module] of model.walk()) {
+    for (const [, parameter] of module.ownParameters()) {
+      if (seen.has(parameter)) continue;
+      seen.add(parameter);
+      sizes[partOf(roles.get(module) ?? [])] += parameter.size;
+    }
+  }
+  return sizes;
+}
+
+/** A header names each tensor with its shape and place. */
+const HEADER_BYTES_PER_TENSOR = 120;
+/** A GGUF file holds the vocabulary too: a token's text with its length, its type and its score. */
+const GGUF_BYTES_PER_TOKEN = 24;
+
+function fileBytes({ family, model }: BuiltModel, format: FileFormat): number | null {
+  const parameters = [...model.parameters()];
+  const wanted = GGUF_TYPES[format];
+  if (!wanted) {
+    const each = format === 'float32' ? 4 : 2;
+    return parameters.reduce((sum, [, { size }]) => sum + each * size + HEADER_BYTES_PER_TENSOR, 0);
+  }
+  const form = family.gguf;
+  if (!('architecture' in form)) return null;
+  let bytes = GGUF_BYTES_PER_TOKEN * model.head.weight.shape[0]!;
+  for (const [path, { shape }] of parameters) {
+    const place = toGguf(form, path);
+    if (!place) return null;
+    const stored = place.transform === 'transposed' ? shape.toReversed() : shape;
+    bytes += HEADER_BYTES_PER_TENSOR + ggufTensorBytes(stored, ggufTypeOf(place.name, stored, wanted));
+  }
+  return bytes;
+}
