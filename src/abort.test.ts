@@ -42,7 +42,7 @@ describe('onAbort', () => {
     expect(calls).toBe(0);
   });
 
-  it('without a signal does nothing', () => {
+  it('does nothing without a signal', () => {
     expect(() => onAbort(undefined, () => {})()).not.toThrow();
   });
 });

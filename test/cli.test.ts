@@ -94,7 +94,10 @@ describe.concurrent('wrong commands and options', () => {
     ],
     [['generate', LLAMA, '--ids', '1,x', '--max-tokens', '3'], /'--ids <list>' argument '1,x' is invalid/],
     [['score', LLAMA, '--ids', '1,2', '--chunk', '0'], /'--chunk <n>' argument '0' .* at least 1/],
-    [['train', '--family', 'bert', '--text', text, '--out', 'x'], /no family "bert"; there are gpt, gpt2/],
+    [
+      ['train', '--family', 'bert', '--text', text, '--out', 'x'],
+      /no family "bert"; the families are gpt, gpt2/,
+    ],
     [
       ['train', '--family', 'llama', '--preset', 'huge', '--text', text, '--out', 'x'],
       /llama has no preset "huge"; there are .*tiny/,

@@ -19,7 +19,7 @@ const reference = fileURLToPath(new URL('./reference/', import.meta.url));
 const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/expected.safetensors`));
 const engine = nodeEngine({ threads: 2 });
 
-it('has a reference forevery family', () => {
+it('has a reference for every family', () => {
   for (const { name } of families)
     expect(cases.filter((one) => one.split('-')[0] === name).length, name).toBeGreaterThanOrEqual(
       name === 'gpt' || name.startsWith('gemma') || name === 'gpt2' ? 1 : 3,

@@ -122,7 +122,7 @@ describe('the main job', { timeout: 240_000 }, () => {
     const args = ['start', '--steps', '450', '--out', join(folder, 'killed'), '--locale', 'en'];
     const killed = startSignalled(program, args, /gpt.checkpoints.step-00000200$/, { signal: 'SIGKILL' });
     expect((await killed.finished).signal).toBe('SIGKILL');
-    const polite = startSignalled(program, args, /gpt: going on after step 200/);
+    const polite = startSignalled(program, args, /gpt: resuming after step 200/);
     const { code, stderr } = await polite.finished;
     expect(code).toBe(130);
     expect(stderr).toContain('the same command resumes');

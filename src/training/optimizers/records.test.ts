@@ -10,7 +10,7 @@ const SHAPES = [
   { name: 'norm', shape: [7] },
 ];
 
-describe.each(OPTIMIZERS)('the record of %s', (name) => {
+describe.each(OPTIMIZERS)('the record of the optimizer %s', (name) => {
   const record = optimizerRecord(name);
   const variants = name === 'adamw' ? ['float32', 'bfloat16', 'int8'].map((states) => ({ states })) : [{}];
 
@@ -19,7 +19,7 @@ describe.each(OPTIMIZERS)('the record of %s', (name) => {
     expect(optionsOf(name, record.defaults)).toEqual(record.defaults);
   });
 
-  it.each(variants)('says what its state takes, to the byte: %o', (given) => {
+  it.each(variants)('states the size of its state to the byte: %o', (given) => {
     const options = optionsOf(name, given as object);
     const parameters = allocateTrainable(new HostMemory(), SHAPES);
     const optimizer = createOptimizer(name, parameters, given as object);
@@ -29,7 +29,7 @@ describe.each(OPTIMIZERS)('the record of %s', (name) => {
     expect(optimizer.bytesPerParameter).toBeCloseTo(kept / weights, 10);
   });
 
-  it('makes an optimizer that moves weights against their gradients, and whose state another one takes', () => {
+  it('creates an optimizer that moves weights against their gradients and whose state another one accepts', () => {
     const make = () => allocateTrainable(new HostMemory(), SHAPES);
     const [first, second] = [make(), make()];
     const fill = (parameters: typeof first, step: number) => {
