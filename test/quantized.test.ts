@@ -8,10 +8,11 @@ import { quantizedProducts } from '../src/checkpoint/weight-sources.node.ts';
 import { RopewalkError } from '../src/errors.ts';
 import { exportQuantized } from '../src/export/quantized.node.ts';
 import { createDecoder, type DecoderOptions } from '../src/generation/decoder.node.ts';
-import { Decoder } from '../src/generation/decoder.ts';
-import { dequantizeMatrix, type Quantization } from '../src/onnx/quantize.ts';
+import type { Decoder } from '../src/generation/decoder.ts';
+import type { Quantization } from '../src/onnx/quantize.ts';
 import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
+import { dequantizedDecoder } from './helpers/dequantized.node.ts';
 import { relativeError } from './helpers/numbers.ts';
 
 const reference = fileURLToPath(new URL('./reference/', import.meta.url));
@@ -59,39 +60,9 @@ async function quantizedLogits(path: string, options: DecoderOptions): Promise<F
 
 /** The same model in float32, with the numbers that its weights have in few bits. */
 async function dequantizedLogits(path: string, quantize: Quantization): Promise<Float32Array> {
-  return withModel(path, async (opened) => {
-    const products = quantizedProducts(opened, quantize);
-    const weights = new Map<string, { data: Float32Array; rows?: never }>();
-    const rows = new Map<string, Float32Array>();
-    for (const [name, { shape }] of opened.model.parameters()) {
-      const plain = await opened.checkpoint.tensors.readFloat32(opened.names.get(name)!);
-      rows.set(name, plain);
-      const product = products.get(name);
-      if (!product) {
-        weights.set(name, { data: plain });
-        continue;
-      }
-      const values = dequantizeMatrix(await product.read());
-      const [first, second] = shape as [number, number];
-      const data = product.transposed
-        ? values.map((_, i) => values[(i % second) * first + Math.floor(i / second)]!)
-        : values;
-      weights.set(name, { data });
-    }
-    // Embeddings are looked up in the checkpoint, which keeps them whole: the head alone is in few bits.
-    const sources = new Map(
-      [...weights].map(([name, source]) => {
-        const [, width] = opened.model.parameters().get(name)!.shape;
-        const table = rows.get(name)!;
-        const read = (row: number, target: Float32Array, at: number) =>
-          target.set(table.subarray(row * width!, (row + 1) * width!), at);
-        const isTable = /embed_tokens|wte|transformer\.w\.weight/.test(name);
-        return [name, isTable ? { ...source, rows: { width: width!, read } } : source] as const;
-      }),
-    );
-    const decoder = await Decoder.create(engine, opened.model, sources);
-    return logitsOf(decoder, idsFor(opened));
-  });
+  return withModel(path, async (opened) =>
+    logitsOf(await dequantizedDecoder(engine, opened, quantize), idsFor(opened)),
+  );
 }
 
 describe.each(cases)('a %s with quantized weights', (name) => {
