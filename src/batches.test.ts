@@ -48,7 +48,7 @@ describe('BatchSampler', () => {
     expect(rows(60)).toEqual(rows(1)); // one batch over several epochs
   });
 
-  it('continues exactly from a saved state', () => {
+  it('continues exactly where a saved state left off', () => {
     fc.assert(
       fc.property(shapes, fc.nat(), fc.nat(30), ({ batch, seq, tokens }, seed, steps) => {
         const sampler = new BatchSampler({ tokens, batch, seq, seed });
@@ -61,7 +61,7 @@ describe('BatchSampler', () => {
     );
   });
 
-  it('orders and offsets differ by epoch and by seed', () => {
+  it('orders and offsets windows differently for each epoch and each seed', () => {
     const starts = (seed: number, skip: number) => {
       const sampler = new BatchSampler({ tokens: range(1009), batch: 1, seq: 16, seed });
       for (let i = 0; i < skip; i++) sampler.next();
@@ -73,7 +73,7 @@ describe('BatchSampler', () => {
     expect(phases.size).toBeGreaterThan(1);
   });
 
-  it('refuses bad sizes, short text and states of other data', () => {
+  it('refuses bad sizes, text that is too short, and the state of other data', () => {
     const sampler = new BatchSampler({ tokens: range(50), batch: 2, seq: 8, seed: 0 });
     const state = sampler.state();
     expect(() => new BatchSampler({ tokens: range(8), batch: 1, seq: 8, seed: 0 })).toThrow('at least 9');

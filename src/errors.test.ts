@@ -6,20 +6,20 @@ const error = new RopewalkError(
   said`${option('memory', 'light')} allows ${1} batch, but ${option('accumulate')} is 4 (${option('resume', true)}).`,
 );
 
-describe('a message that names options', () => {
-  it('says them as a program writes them', () => {
+describe('an error message that names options', () => {
+  it('spells them as programs write them', () => {
     expect(error.message).toBe("memory: 'light' allows 1 batch, but accumulate is 4 (resume: true).");
     expect(error.options).toEqual(['memory', 'accumulate', 'resume']);
     const fields = said`say which, by ${option('columns', { prompt: 'Q', completion: 'A' })}`;
     expect(messageText(fields)).toBe("say which, by columns: { prompt: 'Q', completion: 'A' }");
   });
 
-  it('is spelled otherwise by who calls the options otherwise', () => {
+  it('respells them for callers that spell options differently', () => {
     const shout = ({ option: name }: { option: string }) => name.toUpperCase();
     expect(messageText(error.parts, shout)).toBe('MEMORY allows 1 batch, but ACCUMULATE is 4 (RESUME).');
   });
 
-  it('keeps them inside another message, and on the way between threads', () => {
+  it('keeps them when it is nested in another message or passed between threads', () => {
     const outer = new RopewalkError(said`model: ${error}`);
     expect(outer.message).toBe(`model: ${error.message}`);
     expect(outer.options).toEqual(error.options);

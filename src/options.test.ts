@@ -8,8 +8,8 @@ const shape = {
   hidden: count,
 };
 
-describe('options', () => {
-  it('keep their words, whatever they are wrapped in, and apart from others of the same type', () => {
+describe('the schemas of options', () => {
+  it('keep their descriptions when wrapped, separately from others of the same type', () => {
     expect(wordsOf(shape.steps)).toEqual({ help: 'how many', value: 'n' });
     expect(wordsOf(shape.steps.optional().default(3))).toEqual({ help: 'how many', value: 'n' });
     expect(wordsOf(shape.hidden)).toBeUndefined();
@@ -21,19 +21,19 @@ describe('options', () => {
     [{ steps: 'many' }, 'steps', /^steps: give a whole number of at least 1, not "many"\.$/],
     [{ kind: 'd' }, 'kind', /^kind: give a, b or c, not "d"\.$/],
     [{ maxSteps: 1 }, 'maxSteps', /^maxSteps: there is no such option; there are hidden, kind, steps\.$/],
-  ])('that cannot be are refused by name: %o', (input, name, message) => {
+  ])('refuse impossible values by name: %o', (input, name, message) => {
     const parse = () => parseOptions(z.strictObject(shape).partial(), input);
     expect(parse).toThrow(message);
     expect(parse).toThrow(expect.objectContaining({ constructor: OptionError, option: name }));
   });
 
-  it('that are undefined are as if they were not there', () => {
+  it('treat undefined as absent', () => {
     expect(parseOptions(z.strictObject(shape).partial(), { steps: 2, kind: undefined })).toEqual({
       steps: 2,
     });
   });
 
-  it('are spelled in camelCase in programs and in kebab-case by people', () => {
+  it('spell names in camelCase for programs and in kebab-case for the command line', () => {
     expect(kebab('minLrRatio')).toBe('min-lr-ratio');
     expect(camel('min-lr-ratio')).toBe('minLrRatio');
     expect(['a', 'a b', 'a b c'].map((words) => listed(words.split(' ')))).toEqual([

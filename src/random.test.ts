@@ -18,7 +18,7 @@ describe('splitmix64', () => {
 });
 
 describe('Random', () => {
-  it('is xoshiro128** 1.1: the sequence of its authors from state 1, 2, 3, 4', () => {
+  it('is xoshiro128** 1.1: gives the sequence of its authors from state 1, 2, 3, 4', () => {
     const random = Random.fromState([1, 2, 3, 4]);
     expect(take(10, () => random.nextUint32())).toEqual([
       11520, 0, 5927040, 70819200, 2031721883, 1637235492, 1287239034, 3734860849, 3729100597, 4258142804,
@@ -34,7 +34,7 @@ describe('Random', () => {
     expect(new Random(1234567).state()).toEqual(words.map(Number));
   });
 
-  it('continues from a saved state, through JSON', () => {
+  it('continues from a state saved as JSON', () => {
     fc.assert(
       fc.property(fc.maxSafeInteger(), fc.nat(50), (seed, drawn) => {
         const random = new Random(seed);
@@ -86,14 +86,14 @@ describe('Random', () => {
     expect(take(20, () => random.nextInt(1))).toEqual(new Array(20).fill(0));
   });
 
-  it('draws again rather than favor small remainders', () => {
+  it('draws again instead of favoring small remainders', () => {
     // With a plain remainder, half of all values instead of a third would fall below 2^30.
     const random = new Random(11);
     const low = take(20_000, () => random.nextInt(3 * 2 ** 30)).filter((value) => value < 2 ** 30).length;
     expect(Math.abs(low - 20_000 / 3)).toBeLessThan(350);
   });
 
-  it('shuffles to every order equally often', () => {
+  it('shuffles into every order equally often', () => {
     const random = new Random(5);
     const orders = new Map<string, number>();
     for (let i = 0; i < 12_000; i++) {
@@ -104,7 +104,7 @@ describe('Random', () => {
     for (const count of orders.values()) expect(Math.abs(count - 2000)).toBeLessThan(200);
   });
 
-  it('refuses seeds, bounds and states that make no sense', () => {
+  it('refuses invalid seeds, bounds and states', () => {
     expect(() => new Random(0.5)).toThrow('seed must be an integer');
     expect(() => new Random(0).nextInt(0)).toThrow('nextInt needs an integer');
     expect(() => Random.fromState([0, 0, 0, 0])).toThrow('not all zero');

@@ -10,7 +10,7 @@ import { families, findPreset } from '../src/families/registry.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { scratch } from './helpers/models.node.ts';
 
-describe('a ladder', () => {
+describe('the ablation ladder', () => {
   it('goes from GPT to Llama 3 by single changes', () => {
     const { rungs, rest } = ladder('gpt', 'llama3');
     expect(rungs.map(({ change }) => change)).toEqual([
@@ -27,7 +27,7 @@ describe('a ladder', () => {
     expect(rest).toContain('layer.mlp.hidden');
   });
 
-  it('knows caps, windows and norms behind branches', () => {
+  it('finds caps, windows and norms behind branches', () => {
     const changes = ladder('gemma', 'gemma2').rungs.map(({ change }) => change);
     expect(changes).toEqual(
       expect.arrayContaining([
@@ -39,7 +39,7 @@ describe('a ladder', () => {
     );
   });
 
-  it('reaches the parts of every family, and builds each rung', () => {
+  it('covers the parts of every family, and builds each rung', () => {
     for (const from of families) {
       for (const to of families) {
         const { rungs, rest } = ladder(from.name, to.name);
@@ -54,24 +54,24 @@ describe('a ladder', () => {
     }
   });
 
-  it('refuses a family that is none', () => {
+  it('refuses an unknown family', () => {
     expect(() => ladder('gpt', 'mamba')).toThrow(/there is no family "mamba"/);
   });
 });
 
-describe('an interval', () => {
+describe('the confidence interval', () => {
   // Student's t from mpmath 1.3: betainc, solved for 97.5 %, times the standard error.
   it.each([
     [[1, 2], 1.5, 6.3531023681],
     [[3.1, 3.3, 2.9], 3.1, 0.4968275424],
     [[4, 4.2, 3.9, 4.1, 4.05], 4.05, 0.1388222553],
-  ])('of %j is that of mpmath', (values, mean, margin) => {
+  ])('of %j agrees with mpmath', (values, mean, margin) => {
     const interval = confidence(values);
     expect(interval.mean).toBeCloseTo(mean, 10);
     expect(interval.margin! / margin).toBeCloseTo(1, 3);
   });
 
-  it('says nothing of a single value', () => expect(confidence([2])).toEqual({ mean: 2, margin: null }));
+  it('is left out for a single value', () => expect(confidence([2])).toEqual({ mean: 2, margin: null }));
 });
 
 describe('an ablation', () => {
@@ -88,7 +88,7 @@ describe('an ablation', () => {
   };
   const engine = nodeEngine({ threads: 1 });
 
-  it('trains every rung with every seed, and goes on where it was stopped', async () => {
+  it('trains every rung with every seed, and resumes where it was stopped', async () => {
     const controller = new AbortController();
     const names: string[] = [];
     const onRun = (name: string) => {

@@ -27,13 +27,13 @@ function literals(text: string): { line: number; value: string }[] {
   return found;
 }
 
-describe('the tests', () => {
-  it('are run in an empty folder elsewhere (test/helpers/elsewhere.ts), where no relative path leads to a file', () => {
+describe('the test suite', () => {
+  it('runs in an empty folder elsewhere (test/helpers/elsewhere.ts), where no relative path leads to a file', () => {
     expect(readdirSync('.')).toEqual([]);
     expect(process.cwd().startsWith(root)).toBe(false);
   });
 
-  it('read nothing beside the repository', () => {
+  it('reads nothing outside the repository', () => {
     const beside = tests.flatMap((path) =>
       literals(readFileSync(root + path, 'utf8'))
         .filter(({ value }) => /\.\.\/shared\//.test(value) && !value.startsWith('\\'))
@@ -42,7 +42,7 @@ describe('the tests', () => {
     expect(beside).toEqual([]);
   });
 
-  it('take paths from where they lie, not from a percent-encoded URL nor from the working directory', () => {
+  it('derives paths from the location of its files, not from a percent-encoded URL nor from the working directory', () => {
     const wrong = tests.flatMap((path) => {
       const text = readFileSync(root + path, 'utf8');
       const found = /import\.meta\.url\)\.pathname|(?<!expect\()process\.cwd\(\)/.exec(text);

@@ -87,11 +87,11 @@ const REQUIRED: Readonly<Record<string, readonly string[]>> = {
   ),
 };
 
-describe.each(Object.keys(REQUIRED))('a config.json of %s', (family) => {
+describe.each(Object.keys(REQUIRED))('reading a config.json of %s', (family) => {
   const sound = configOf(reference(family));
   const reading = (config: Config) => refusal(() => modelFromConfig(config, 'some/config.json'));
 
-  it.each(REQUIRED[family]!)('without %s', async (field) => {
+  it.each(REQUIRED[family]!)('reports a missing %s, or the default used instead', async (field) => {
     const { [field]: _, ...config } = sound;
     // The default of transformers' class is taken and said, unless it does not fit the rest.
     let said: string;
@@ -106,20 +106,20 @@ describe.each(Object.keys(REQUIRED))('a config.json of %s', (family) => {
     expect(await reading({ ...sound, [field]: null })).toContain(`the field "${field}"`);
   });
 
-  it.each(REQUIRED[family]!)('with a wrong %s', async (field) => {
+  it.each(REQUIRED[family]!)('refuses a wrong %s', async (field) => {
     for (const value of ['4', -1, 0, true, [], {}, [4], Number.NaN, Number.POSITIVE_INFINITY]) {
       expect(await reading({ ...sound, [field]: value })).toContain(`some/config.json: the field "${field}"`);
     }
   });
 
-  it('with more layers than can be', async () => {
+  it('refuses more layers than are possible', async () => {
     const field = family.startsWith('gpt') ? 'n_layer' : 'num_hidden_layers';
     expect(await reading({ ...sound, [field]: 2e9, layer_types: undefined })).toMatch(
       /must be at most 10000/,
     );
   });
 
-  it('without a model_type, or with an unknown one', async () => {
+  it('refuses a missing or unknown model_type', async () => {
     const { model_type: _, ...config } = sound;
     expect(await reading(config)).toMatch(/the field "model_type" is missing/);
     for (const model_type of ['bert', 7, null, [], 'constructor']) {
@@ -129,7 +129,7 @@ describe.each(Object.keys(REQUIRED))('a config.json of %s', (family) => {
     }
   });
 
-  it('with any field of any type: either accepted or refused by its name', () => {
+  it('accepts or refuses by name any field of any type', () => {
     for (const field of Object.keys(sound)) {
       for (const value of ['x', '', -1, 0.5, null, true, [], [null], {}, { rope_type: 3 }, Number.NaN]) {
         try {
@@ -144,7 +144,7 @@ describe.each(Object.keys(REQUIRED))('a config.json of %s', (family) => {
   });
 });
 
-describe('a config.json that contradicts itself', () => {
+describe('reading a config.json that contradicts itself', () => {
   const sliding = 'sliding_attention';
   const four = [sliding, sliding, sliding, 'full_attention'];
   const three = four.slice(1);
@@ -192,7 +192,7 @@ describe('a config.json that contradicts itself', () => {
     ['hyperclovax', { residual_multiplier: 0 }, 'residual_multiplier', /above zero, but is 0/],
     ['hyperclovax', { logits_scaling: 'x' }, 'logits_scaling', /must be a number/],
     ['hyperclovax', { use_post_norm: 1 }, 'use_post_norm', /true or false/],
-  ])('%s with %o', async (name, change, field, problem) => {
+  ])('is refused by the field: %s with %o', async (name, change, field, problem) => {
     const config = { ...configOf(reference(name)), ...change };
     const said = await refusal(() => modelFromConfig(config, 'some/config.json'));
     expect(said).toContain('some/config.json');
@@ -200,14 +200,14 @@ describe('a config.json that contradicts itself', () => {
     expect(said).toMatch(problem);
   });
 
-  it.each(['gemma3_text', 'qwen3', 'exaone4'])('of %s with experts', async (model_type) => {
+  it.each(['gemma3_text', 'qwen3', 'exaone4'])('is refused for %s with experts', async (model_type) => {
     const base = configOf(reference(model_type.replace('_text', '')));
     const config = { ...base, num_experts: 8 };
     expect(await refusal(() => modelFromConfig(config, 'some/config.json'))).toMatch(/mixture of experts/);
   });
 });
 
-describe('rotary settings', () => {
+describe('reading RoPE settings', () => {
   const sound = configOf(reference('llama-rope-scaled'));
   const parameters = sound.rope_parameters as Config;
   const reading = (rope_parameters: unknown) =>
@@ -219,7 +219,7 @@ describe('rotary settings', () => {
     'low_freq_factor',
     'high_freq_factor',
     'original_max_position_embeddings',
-  ])('without %s', async (field) => {
+  ])('reports a missing %s, or uses the default of transformers', async (field) => {
     const { [field]: _, ...rest } = parameters;
     if (['rope_theta', 'original_max_position_embeddings'].includes(field)) {
       const config = { ...sound, rope_parameters: rest };
@@ -236,7 +236,7 @@ describe('rotary settings', () => {
     expect(await reading({ ...parameters, [field]: 'x' })).toContain(`"${field}"`);
   });
 
-  it('of a kind that is not supported, or no settings at all', async () => {
+  it('refuses an unsupported kind and a value that is not an object', async () => {
     for (const rope_type of ['longrope', 'mrope', 'proportional']) {
       expect(await reading({ ...parameters, rope_type })).toContain(
         `"rope_type" is "${rope_type}"; supported are default, linear, dynamic, llama3, yarn`,
@@ -253,7 +253,7 @@ describe('rotary settings', () => {
   });
 });
 
-describe('a model directory', () => {
+describe('opening a model directory', () => {
   /** Rewrites a reference model's weights. */
   async function rewritten(
     name: string,
@@ -275,7 +275,7 @@ describe('a model directory', () => {
     return directory;
   }
 
-  it.each(Object.keys(REQUIRED))('of %s that lacks a weight, whichever it is', async (family) => {
+  it.each(Object.keys(REQUIRED))('of %s names any weight that is missing', async (family) => {
     const opened = await openModel(reference(family));
     const names = [...opened.names];
     await opened.checkpoint.tensors.close();
@@ -287,7 +287,7 @@ describe('a model directory', () => {
     }
   });
 
-  it('with a weight of the wrong shape, also where the number of elements is right', async () => {
+  it('refuses a weight of the wrong shape, also with the right number of elements', async () => {
     const name = 'model.layers.1.mlp.up_proj.weight';
     for (const shape of [[32, 64], [2048], [64, 16], [1, 64, 32]]) {
       const directory = await rewritten('llama', (tensors) => {
@@ -301,14 +301,14 @@ describe('a model directory', () => {
     }
   });
 
-  it('whose config.json belongs to another size', async () => {
+  it('refuses a config.json of another size', async () => {
     const directory = damaged('llama', (path) =>
       writeFileSync(join(path, 'config.json'), JSON.stringify({ ...configOf(path), intermediate_size: 65 })),
     );
     expect(await opening(directory)).toMatch(/has shape \[64, 32\], but .*config\.json requires \[65, 32\]/);
   });
 
-  it('whose weights are integers', async () => {
+  it('refuses integer weights', async () => {
     const directory = damaged('llama', (path) => {
       const file = join(path, 'model.safetensors');
       const bytes = readFileSync(file);
@@ -322,7 +322,7 @@ describe('a model directory', () => {
   });
 });
 
-describe('commands', () => {
+describe('the command line reports bad input in one line:', () => {
   const llama = reference('llama');
   const text = () => {
     const path = place();
@@ -407,7 +407,7 @@ describe('commands', () => {
     expect(existsSync(out)).toBe(false);
   });
 
-  it.concurrent('a tokenizer.json that is none', async () => {
+  it.concurrent('a tokenizer.json that is not a tokenizer', async () => {
     const file = place();
     for (const [content, message] of [
       ['{', /not valid JSON/],
@@ -446,7 +446,7 @@ describe('commands', () => {
     );
   });
 
-  it('a disk that fills up during training keeps the checkpoint before, and the run goes on from it', async ({
+  it('a disk that fills up during training, which keeps the last checkpoint to resume from', async ({
     skip,
   }) => {
     // A checkpoint of the tiny model takes 5.5 MB: the first fits, the second does not beside it.

@@ -23,9 +23,9 @@ function withFusedHeads(raw: Record<string, unknown>): Record<string, unknown> {
   return { ...raw, head_dim: (raw.head_dim as number) > 8 ? 16 : 8 };
 }
 
-describe.skipIf(!engine.sharesBuffers)('several sequences at once', () => {
+describe.skipIf(!engine.sharesBuffers)('decoding several sequences together', () => {
   it.each(Object.keys(configurations))(
-    'have the logits that each has alone: %s, whoever comes and goes',
+    'gives the logits that each sequence has alone, whoever joins and leaves: %s',
     async (family) => {
       await fc.assert(
         fc.asyncProperty(
@@ -106,19 +106,22 @@ describe.skipIf(!engine.sharesBuffers)('several sequences at once', () => {
     [3, 16],
     // These heads cannot run together: one after another.
     [2, 6],
-  ])('have the tokens that each has alone: %d at a time, with heads of %d', async (sequences, headDim) => {
-    const model = llama(POSITIONS, headDim);
-    const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
-    expect(decoder.runsBatches).toBe(headDim % 8 === 0);
-    const wanted: number[][] = [];
-    for (const [i, prompt] of prompts.entries()) {
-      wanted.push(await collect(generateTokens(decoder, prompt, options[i]!)));
-    }
-    expect(await together(decoder, sequences)).toEqual(wanted);
-    await decoder.release();
-  });
+  ])(
+    'gives the tokens that each sequence has alone: %d at a time, with heads of %d',
+    async (sequences, headDim) => {
+      const model = llama(POSITIONS, headDim);
+      const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
+      expect(decoder.runsBatches).toBe(headDim % 8 === 0);
+      const wanted: number[][] = [];
+      for (const [i, prompt] of prompts.entries()) {
+        wanted.push(await collect(generateTokens(decoder, prompt, options[i]!)));
+      }
+      expect(await together(decoder, sequences)).toEqual(wanted);
+      await decoder.release();
+    },
+  );
 
-  it('run one after another through the binding of the engine', async () => {
+  it('falls back to one after another through the binding of the engine', async () => {
     const model = llama();
     const binding = nodeEngine({ threads: 1 }, { binding: true });
     const decoder = await Decoder.create(binding, model, randomWeights(model, 1));
@@ -132,7 +135,7 @@ describe.skipIf(!engine.sharesBuffers)('several sequences at once', () => {
     await Promise.all([decoder.release(), other.release()]);
   });
 
-  it('share the room of those that have left', async () => {
+  it('reuses the room of sequences that have left', async () => {
     const model = llama(4000);
     const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
     const cache = decoder.newBatchCache(2);
@@ -147,7 +150,7 @@ describe.skipIf(!engine.sharesBuffers)('several sequences at once', () => {
     await decoder.release();
   });
 
-  it('may end before their time, and be joined by others', async () => {
+  it('lets sequences end early and others join', async () => {
     const model = llama();
     const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
     const wanted = await collect(generateTokens(decoder, [5, 6], { maxTokens: 30, greedy: true }));
@@ -173,7 +176,7 @@ describe.skipIf(!engine.sharesBuffers)('several sequences at once', () => {
     await decoder.release();
   });
 
-  it('stop when one of them is told to, and refuse what does not fit', async () => {
+  it('stops when one of them is told to, and refuses what does not fit', async () => {
     const model = llama();
     const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
     const controller = new AbortController();

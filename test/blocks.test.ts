@@ -91,7 +91,7 @@ function expectSameGradients(actual: Gradients, expected: Gradients) {
   }
 }
 
-describe.each(cases)('%s block by block', (name) => {
+describe.each(cases)('training %s block by block', (name) => {
   it.each([
     [false, undefined, 'recomputed'],
     [true, undefined, 'recomputed'],
@@ -99,7 +99,7 @@ describe.each(cases)('%s block by block', (name) => {
     [true, 96 / 2, 'kept'],
     [false, undefined, 'kept'],
   ] as const)(
-    'has the losses and gradients of the whole graph (packed %s, head in chunks of %s, activations %s)',
+    'gives the losses and gradients of the whole graph (packed %s, head in chunks of %s, activations %s)',
     async (packed, headChunk, activations) => {
       const expected = await whole(name, {}, { packed });
       const actual = await blocks(
@@ -130,7 +130,7 @@ describe.each(cases)('%s block by block', (name) => {
     ['as you go', 'recomputed', undefined],
     ['as you go', 'kept', 40],
   ] as const)(
-    'makes the steps of the whole graph, gradients %s, activations %s, head in chunks of %s',
+    'takes the same steps as the whole graph, gradients %s, activations %s, head in chunks of %s',
     async (gradients, activations, headChunk) => {
       const expected = await whole(name);
       const actual = await blocks(name, { gradients, activations, ...(headChunk && { headChunk }) });
@@ -153,7 +153,7 @@ describe.each(cases)('%s block by block', (name) => {
     },
   );
 
-  it('leaves frozen weights alone, and goes back no further than the lowest trained block', async () => {
+  it('leaves frozen weights alone, and backpropagates only to the lowest trained block', async () => {
     const opened = await openModel(reference(name));
     const paths = [...opened.model.parameters().keys()];
     await opened.checkpoint.tensors.close();
@@ -195,7 +195,7 @@ describe.each(cases)('%s block by block', (name) => {
   });
 });
 
-describe('a loss of the caller', () => {
+describe('a custom loss trained block by block', () => {
   /** Cross-entropy, and the square of the activations' distance to a place that comes with every batch. */
   const loss: Loss = (inputs) => {
     const base = crossEntropy(inputs);
@@ -205,7 +205,7 @@ describe('a loss of the caller', () => {
   };
 
   it.each(['recomputed', 'kept'] as const)(
-    'is that of the whole graph, activations %s',
+    'equals that of the whole graph, activations %s',
     async (activations) => {
       const expected = await whole('gemma2', { loss });
       const actual = await blocks('gemma2', { loss, gradients: 'kept', activations, headChunk: 40 });
@@ -224,8 +224,8 @@ describe('a loss of the caller', () => {
   );
 });
 
-describe('updates as gradients come', () => {
-  it('clip each block by its own norm', async () => {
+describe('updating weights during the backward pass', () => {
+  it('clips each block by its own norm', async () => {
     const whole = await blocks('llama', { gradients: 'kept' });
     const { trainables } = await whole.computeGradients([rowsOf(3)]);
     const gradients = new Map(trainables.map(({ name, gradient }) => [name, gradient.slice()]));
@@ -244,7 +244,7 @@ describe('updates as gradients come', () => {
     await whole.release();
   });
 
-  it('ask with the loss alone, and leave the weights when refused', async () => {
+  it('asks for acceptance with the loss alone, and leaves the weights when refused', async () => {
     const learner = await blocks('gemma2', { gradients: 'as you go' });
     const before = new Map([...learner.values()].map(([path, value]) => [path, value.slice()]));
     const asked: unknown[] = [];
@@ -264,7 +264,7 @@ describe('updates as gradients come', () => {
     await learner.release();
   });
 
-  it('refuse several micro-batches by name', async () => {
+  it('refuses several micro-batches by name', async () => {
     const learner = await blocks('gpt2', { gradients: 'as you go' });
     const settings = { optimizer: new Sgd(), learningRate: 1, clip: 1 };
     await expect(learner.step([rowsOf(1), rowsOf(2)], settings)).rejects.toThrow(/2 micro-batches.*'kept'/s);
@@ -272,17 +272,22 @@ describe('updates as gradients come', () => {
     await learner.release();
   });
 
-  it.each(['kept', 'as you go'] as const)('stop where numbers end, gradients %s', async (gradients) => {
-    const learner = await blocks('llama', { gradients });
-    const bad = learner.parameters[3]!;
-    bad.value[5] = Number.NaN;
-    const settings = { optimizer: new Sgd(), learningRate: 1, clip: 1 };
-    await expect(learner.step([rowsOf(1)], settings)).rejects.toThrow(`the weight ${bad.name} is not finite`);
-    await learner.release();
-  });
+  it.each(['kept', 'as you go'] as const)(
+    'stops at a non-finite weight and names it, gradients %s',
+    async (gradients) => {
+      const learner = await blocks('llama', { gradients });
+      const bad = learner.parameters[3]!;
+      bad.value[5] = Number.NaN;
+      const settings = { optimizer: new Sgd(), learningRate: 1, clip: 1 };
+      await expect(learner.step([rowsOf(1)], settings)).rejects.toThrow(
+        `the weight ${bad.name} is not finite`,
+      );
+      await learner.release();
+    },
+  );
 });
 
-describe('kinds of blocks', () => {
+describe('blocks of the same kind', () => {
   // Layers and the last norm; Gemma 2's layers alternate between a window and all keys, which 12 tokens show.
   it.each([
     ['llama', 2],
@@ -290,7 +295,7 @@ describe('kinds of blocks', () => {
     ['gpt2', 2],
     ['gemma', 2],
     ['gemma2', 3],
-  ])('are compiled once: %s has %i', async (name, kinds) => {
+  ])('share one compiled session: %s has %i kinds', async (name, kinds) => {
     const learner = await blocks(name, { gradients: 'kept' });
     expect(learner.kinds).toBe(kinds);
     await learner.release();

@@ -27,8 +27,8 @@ async function bundle(entry: string, external: string[] = []): Promise<string> {
   return result.outputFiles[0]!.text;
 }
 
-describe('the core', () => {
-  it('is one module for browsers, with nothing of Node and no engine in it', async () => {
+describe('the core entry point', () => {
+  it('bundles into one browser module, without Node modules or the engine', async () => {
     const text = await bundle('../src/core.ts');
     expect(text).not.toMatch(/^\s*import\b|\brequire\(/m);
     expect(text).not.toMatch(/onnxruntime-(node|web)\/dist|\.node"/);
@@ -60,7 +60,7 @@ const difference = (a: ArrayLike<number>, b: ArrayLike<number>) => {
 };
 const norm = (values: ArrayLike<number>) => Math.hypot(...Array.from(values));
 
-describe.runIf(chromium)('in a browser, on onnxruntime-web', () => {
+describe.runIf(chromium)('Ropewalk in a browser on onnxruntime-web', () => {
   let opened: Awaited<ReturnType<typeof openPage>>;
   beforeAll(async () => {
     const program = await bundle('helpers/browser-page.ts', ENGINES);
@@ -75,7 +75,7 @@ describe.runIf(chromium)('in a browser, on onnxruntime-web', () => {
     ).toBe(true);
   });
 
-  describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])('%s', (name) => {
+  describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])('with %s', (name) => {
     const folder = path(`reference/${name}`);
     const json = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8')) as {
       loss: number;
@@ -140,12 +140,12 @@ describe.runIf(chromium)('in a browser, on onnxruntime-web', () => {
     });
   });
 
-  it('has printed no error', () => {
+  it('has printed no error to the console', () => {
     expect(opened.complaints).toEqual([]);
   });
 });
 
-describe.runIf(chromium)('in a browser, on WebGPU in software', () => {
+describe.runIf(chromium)('Ropewalk in a browser on software WebGPU', () => {
   let opened: Awaited<ReturnType<typeof openPage>>;
   beforeAll(async () => {
     const program = await bundle('helpers/browser-page.ts', ENGINES);

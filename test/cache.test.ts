@@ -16,9 +16,9 @@ import {
   randomWeights,
 } from './helpers/random-models.node.ts';
 
-describe('a cache', () => {
+describe('a key-value cache', () => {
   it.each(Object.keys(configurations))(
-    'gives the logits of a pass without one, whatever the %s and the chunks',
+    'gives the logits of a pass without a cache, whatever the %s and the chunks',
     async (family) => {
       await fc.assert(
         fc.asyncProperty(
@@ -73,7 +73,7 @@ describe('a cache', () => {
     [7, 8],
     [5, 16],
   ])(
-    'that rolls stays right and small long after a window of %d, with heads of %d',
+    'that rolls stays correct and small long after a window of %d, with heads of %d',
     async (window, headDim) => {
       const model = gemma2([LOCAL, GLOBAL, LOCAL], window, headDim);
       const weights = randomWeights(model, 5);
@@ -92,7 +92,7 @@ describe('a cache', () => {
   );
 
   it.each(families.filter(({ presets }) => 'sliding_window' in presets.tiny!.config))(
-    'of $name rolls where its layers are local',
+    'of $name rolls in its local layers',
     async (family) => {
       const raw = family.writeConfig(family.presets.tiny!.config);
       const window = 5;
@@ -110,7 +110,7 @@ describe('a cache', () => {
     },
   );
 
-  it('of local layers alone takes no more memory however long the text', async () => {
+  it('of local layers alone takes no more memory for longer texts', async () => {
     const window = 2;
     const model = gemma2([LOCAL, LOCAL], window, 8);
     const decoder = await Decoder.create(engine, model, randomWeights(model, 1));

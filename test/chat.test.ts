@@ -162,8 +162,8 @@ function chatModel(name: string): ChatModel {
 
 const ask = (content: string): ChatMessage[] => [{ role: 'user', content }];
 
-describe.each(['llama', 'gemma2'])('%s.chat', (name) => {
-  it('says what the likeliest tokens of the whole sequence are, without a cache', async () => {
+describe.each(['llama', 'gemma2'])('model.chat of %s', (name) => {
+  it('gives the likeliest tokens of the whole sequence, computed without a cache', async () => {
     const loaded = models[name]!;
     const { model, tokenizer, template } = { ...chatModel(name), model: loaded.model };
     const ids = encodeChat(tokenizer, template, ask('Hello'), { addGenerationPrompt: true });
@@ -185,7 +185,7 @@ describe.each(['llama', 'gemma2'])('%s.chat', (name) => {
   it.each<[string, ChatOptions]>([
     ['greedy', { greedy: true }],
     ['drawn', { temperature: 0.9, seed: 3, repetitionPenalty: 1.3 }],
-  ])('says the same from what it remembers as from the beginning: %s', async (_, options) => {
+  ])('gives the same reply from its cache as from the beginning: %s', async (_, options) => {
     const model = chatModel(name);
     const memory = new ChatMemory(model.decoder);
     const run = vi.spyOn(model.decoder, 'forward');
@@ -212,7 +212,7 @@ describe.each(['llama', 'gemma2'])('%s.chat', (name) => {
     }
   });
 
-  it('goes on after a reply that was stopped, and from another conversation', async () => {
+  it('continues after a reply that was stopped, and switches to another conversation', async () => {
     const model = chatModel(name);
     const memory = new ChatMemory(model.decoder);
     const controller = new AbortController();
@@ -228,8 +228,8 @@ describe.each(['llama', 'gemma2'])('%s.chat', (name) => {
   });
 });
 
-describe('a chat', () => {
-  it('ends at the token that ends a turn, at a stop text, and where there is no more room', async () => {
+describe('a chat with a model', () => {
+  it('ends a reply at an end-of-turn token, at a stop string, and when there is no more room', async () => {
     const model = chatModel('llama');
     const whole = await collect(generateReply(model, ask('Hello'), { greedy: true, maxTokens: 12 }));
     expect(whole.end).toBe('length');
@@ -251,7 +251,7 @@ describe('a chat', () => {
     expect(model.tokenizer.encode(full.text).length).toBeGreaterThan((400 - ids.length) / 4);
   });
 
-  it('needs a template', async () => {
+  it('is refused without a template', async () => {
     const plain = await loadParts(paths.plain!);
     await expect(plain.chat(ask('a')).next()).rejects.toThrow(/no chat template .*\(template\)/);
     const template = new ChatTemplate(reference.templates.marked!);
@@ -263,7 +263,7 @@ describe('a chat', () => {
   });
 });
 
-describe('ropewalk chat in a pipe', () => {
+describe('ropewalk chat reading from a pipe', () => {
   const FLAGS = ['--max-tokens', '12', '--greedy'];
 
   async function piped(args: string[], input: string) {
@@ -294,7 +294,7 @@ describe('ropewalk chat in a pipe', () => {
     );
   });
 
-  it('writes the text itself into a pipe, control characters too', async () => {
+  it('writes the text unchanged into a pipe, including control characters', async () => {
     const run = await piped([paths.llama!, '--max-tokens', '300', '--temperature', '3'], 'Hello\n');
     expect(run.code).toBe(0);
     expect(run.stdout).not.toMatch(/[\u2400-\u241f]/);
@@ -314,7 +314,7 @@ describe('ropewalk chat in a pipe', () => {
     expect(stderr).toMatch(message);
   });
 
-  it('takes a template, also a bad one', async () => {
+  it('accepts a template file, and refuses a bad one', async () => {
     const good = join(folder, 'good.jinja');
     writeFileSync(good, reference.templates.marked!);
     const [plain, own] = await Promise.all([
@@ -329,13 +329,13 @@ describe('ropewalk chat in a pipe', () => {
     expect(refused.stderr).toMatch(/bad\.jinja: it makes a list of over/);
   });
 
-  it('says what it is in its help', async () => {
+  it('describes itself in its help', async () => {
     const { stdout } = await ropewalk(['chat', '--help']);
     expect(stdout).toMatch(/each line of the\s+input is a message/);
   });
 });
 
-describe('a chat with a person', () => {
+describe('ropewalk chat at a terminal', () => {
   /** Types lines and waits for the prompt in between; returns what is on the screen. */
   async function talk(lines: readonly string[], locale: 'en' | 'ko' = 'en'): Promise<string> {
     const [input, output] = [new PassThrough(), new PassThrough()];
@@ -362,7 +362,7 @@ describe('a chat with a person', () => {
     return screen.replace(/\x1b\[[\d;]*[A-Za-z]/g, '').replaceAll('\r', '');
   }
 
-  it('has commands', async () => {
+  it('obeys slash commands', async () => {
     const file = join(folder, 'saved.json');
     const other = join(folder, 'other.json');
     writeFileSync(other, '{"weights": 1}');
@@ -395,7 +395,7 @@ describe('a chat with a person', () => {
     expect(messages[2]!.content).toBe('/help me');
   });
 
-  it('speaks Korean, and takes several lines', async () => {
+  it('speaks Korean, and accepts messages of several lines', async () => {
     const file = join(folder, 'korean.json');
     const screen = await talk(['안녕\\\r', '하세요\r', `/save ${file}\r`], 'ko');
     expect(screen).toContain('메시지를 쓰고 Enter를 누르세요');
@@ -404,7 +404,7 @@ describe('a chat with a person', () => {
     expect(messages[0]).toEqual({ role: 'user', content: '안녕\n하세요' });
   });
 
-  it('takes lines that come together one after another', async () => {
+  it('handles lines that arrive together one after another', async () => {
     const file = join(folder, 'pasted.json');
     await talk([`one\rtwo\r/save ${file}\r`]);
     const { messages } = JSON.parse(readFileSync(file, 'utf8')) as { messages: ChatMessage[] };
@@ -415,7 +415,7 @@ describe('a chat with a person', () => {
   });
 });
 
-describe('a chat in a pipe, line by line', () => {
+describe('ropewalk chat reading lines from a pipe', () => {
   /** Refuses every message but the first that is tried, and tells how many there are and what the last one is. */
   const SHOW =
     "{% for m in messages %}{% if m.content != 'Hello' and loop.last %}{{ raise_exception((messages | length) ~ ' ' ~ (m.content | tojson)) }}{% endif %}{{ m.content }}{% endfor %}";
@@ -435,7 +435,7 @@ describe('a chat in a pipe, line by line', () => {
     ['a line separator alone', '\u2028'],
     ['a vertical tab and a form feed', 'a\u000bb\u000cc'],
     ['a carriage return inside', 'a\rb'],
-  ])('%s inside a line is text', async (_, line) => {
+  ])('treats %s inside a line as text', async (_, line) => {
     const template = join(folder, 'show.jinja');
     writeFileSync(template, SHOW);
     const { code, stderr } = await answered([paths.llama!, '--template', template], `${line}\n`);
@@ -452,7 +452,7 @@ describe('a chat in a pipe, line by line', () => {
     expect(marked.stdout).toBe(plain.stdout);
   });
 
-  it('takes lines of JSON, and answers with lines of JSON', async () => {
+  it('reads JSON lines and answers with JSON lines', async () => {
     const lines = [
       '"Hello\\nthere"',
       '{"content":"Again"}',
@@ -478,7 +478,7 @@ describe('a chat in a pipe, line by line', () => {
     expect(code).toBe(1);
   });
 
-  it('goes on where the model can hold no more, and says so', async () => {
+  it('continues when the model can hold no more, and says so', async () => {
     const short = await makeModel('llama', 'marked', 60);
     const long = 'word '.repeat(80);
     const { stdout, stderr, code } = await answered(
@@ -498,7 +498,7 @@ describe('a chat in a pipe, line by line', () => {
     expect(code).toBe(1);
   });
 
-  it('obeys --json-schema', async () => {
+  it('constrains replies with --json-schema', async () => {
     const schema = join(folder, 'schema.json');
     writeFileSync(schema, '{"type":"object","properties":{"yes":{"type":"boolean"}},"required":["yes"]}');
     const { stdout, code } = await answered([paths.llama!, '--json-schema', schema], 'Hello\nAgain\n');
@@ -510,7 +510,7 @@ describe('a chat in a pipe, line by line', () => {
   });
 });
 
-describe('a paste in a chat with a person', () => {
+describe('text pasted into ropewalk chat', () => {
   async function saved(typed: string): Promise<string[]> {
     const file = join(folder, 'paste.json');
     rmSync(file, { force: true });
@@ -549,8 +549,8 @@ describe('a paste in a chat with a person', () => {
 const hasScript = spawnSync('script', ['-qec', 'true', '/dev/null']).status === 0;
 if (!hasScript) console.log('skipped: no `script` command is installed, so no chat is run in a terminal');
 
-describe.runIf(hasScript)('in a terminal', () => {
-  it('Ctrl-C stops a reply and not the program, and twice at an empty prompt ends it', async () => {
+describe.runIf(hasScript)('ropewalk chat in a real terminal', () => {
+  it('stops a reply at Ctrl-C without exiting, and exits at two Ctrl-C on an empty prompt', async () => {
     const program = await buildProgram('bin/ropewalk.js');
     const command = [
       process.execPath,

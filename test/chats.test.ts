@@ -17,10 +17,10 @@ const tokenizer = Tokenizer.fromJSON(reference.tokenizer, { bos_token: '<bos>', 
 const source = (name: string) => reference.templates[name]![0];
 const say = (content: string): ChatMessage => ({ role: 'user', content });
 
-describe('random chats', () => {
+describe('encoding random chats', () => {
   const checker = new ChatChecker(reference);
 
-  it.each(Object.keys(reference.templates))('have the texts, ids and masks of transformers: %s', (name) => {
+  it.each(Object.keys(reference.templates))('gives the texts, ids and masks of transformers: %s', (name) => {
     const cases = reference.cases.filter(({ template }) => template === name);
     expect(cases.length).toBeGreaterThan(30);
     expect(cases.flatMap((one) => checker.problems(one))).toEqual([]);
@@ -40,7 +40,7 @@ function trainedText(template: string, messages: readonly ChatMessage[], from = 
   return runs.map((run) => tokenizer.decode(run)).join('|');
 }
 
-describe('what is trained where a template does not say it', () => {
+describe('the loss mask of a template without {% generation %}', () => {
   const chat: ChatMessage[] = [
     say('q'),
     { role: 'assistant', content: 'a' },
@@ -74,17 +74,17 @@ describe('what is trained where a template does not say it', () => {
       '{% macro turn(m) %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endmacro %}{% for m in messages %}{{ turn(m) }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}',
       'a<|im_end|>|<|im_end|>',
     ],
-  ])('%s', (_, template, right) => {
+  ])('covers exactly the replies and their end: %s', (_, template, right) => {
     expect(trainedText(template, chat)).toBe(right);
   });
 
-  it('begins with a given message, with and without {% generation %}', () => {
+  it('starts at a given message, with and without {% generation %}', () => {
     for (const template of reference.templates.chatml!) {
       expect(trainedText(template, chat, 2)).toBe('<|im_end|>');
     }
   });
 
-  it('takes time that is linear in the messages: four thousand in under a second', () => {
+  it('takes time linear in the number of messages: four thousand in under a second', () => {
     const messages = Array.from(
       { length: 4000 },
       (_, i): ChatMessage => ({
@@ -108,7 +108,7 @@ describe('what is trained where a template does not say it', () => {
     }
   });
 
-  it('finds no turn where a template leaves a message out', () => {
+  it('is empty for turns that a template leaves out', () => {
     const template = new ChatTemplate(
       "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}",
     );
@@ -116,7 +116,7 @@ describe('what is trained where a template does not say it', () => {
   });
 });
 
-describe('tools', () => {
+describe('tools in a chat', () => {
   const template = new ChatTemplate(
     '{% if tools %}{{ tools | tojson }}\n{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content if m.content is string }}{% for c in m.tool_calls or [] %}<call>{{ c.function.name }}{{ c.function.arguments | tojson }}</call>{% endfor %}<|im_end|>\n{% endfor %}',
   );
@@ -152,12 +152,12 @@ describe('tools', () => {
       {},
       /message 1 has its content in parts/,
     ],
-  ])('that a template leaves out are refused: %s', (_, chat, options, problem) => {
+  ])('are refused when a template leaves them out: %s', (_, chat, options, problem) => {
     const plain = "{% for m in messages if m.role != 'tool' %}{{ m.content }}{% endfor %}";
     expect(() => new ChatTemplate(plain).render(chat, options)).toThrow(problem);
   });
 
-  it('takes parts of text where the template does', () => {
+  it('may come with content in parts where the template supports them', () => {
     const content = [
       { type: 'text', text: ' a ' },
       { type: 'text', text: 'b' },

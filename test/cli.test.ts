@@ -47,14 +47,14 @@ function refusal({ stdout, stderr, code }: Finished): string {
   return stderr;
 }
 
-describe('help', () => {
+describe('the help of the command line', () => {
   /** The commands that a help text lists. */
   const commandsIn = (help: string) =>
     [...help.slice(help.indexOf('\nCommands:\n')).matchAll(/^ {2}([a-z]\w*)/gm)].flatMap(([, name]) =>
       name === 'help' || name === 'ropewalk' ? [] : [name!],
     );
 
-  it('of every command has its usage, options and examples', async () => {
+  it('shows usage, options and examples for every command', async () => {
     const found: string[][] = [];
     const check = async (command: string[]): Promise<void> => {
       const { code, stdout, stderr } = await ropewalk([...command, '--help']);
@@ -74,14 +74,14 @@ describe('help', () => {
     }
   });
 
-  it('shows the version of the package', async () => {
+  it('comes with --version, which prints the version of the package', async () => {
     const { stdout } = await ropewalk(['--version']);
     const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
     expect(stdout).toBe(`${version}\n`);
   });
 });
 
-describe.concurrent('wrong commands and options', () => {
+describe.concurrent('the command line', () => {
   it.each([
     [['frobnicate'], /unknown command 'frobnicate'/],
     [['trian'], /unknown command 'trian'.*Did you mean train\?/],
@@ -94,7 +94,10 @@ describe.concurrent('wrong commands and options', () => {
     ],
     [['generate', LLAMA, '--ids', '1,x', '--max-tokens', '3'], /'--ids <list>' argument '1,x' is invalid/],
     [['score', LLAMA, '--ids', '1,2', '--chunk', '0'], /'--chunk <n>' argument '0' .* at least 1/],
-    [['train', '--family', 'bert', '--text', text, '--out', 'x'], /no family "bert"; there are gpt, gpt2/],
+    [
+      ['train', '--family', 'bert', '--text', text, '--out', 'x'],
+      /no family "bert"; the families are gpt, gpt2/,
+    ],
     [
       ['train', '--family', 'llama', '--preset', 'huge', '--text', text, '--out', 'x'],
       /llama has no preset "huge"; there are .*tiny/,
@@ -108,7 +111,7 @@ describe.concurrent('wrong commands and options', () => {
       /'--lr <rate>' argument '-1'/,
     ],
     [['train', '--family', 'llama', '--text', text, '--out', 'x', '--schedule', 'up'], /choices are cosine/],
-  ])('%j', async (args, message) => {
+  ])('refuses wrong commands and options: %j', async (args, message) => {
     expect(refusal(await ropewalk(args))).toMatch(message);
   });
 
@@ -155,11 +158,11 @@ describe.concurrent('wrong commands and options', () => {
       ],
       /--vocab-size: .* cannot be combined with --tokenizer/,
     ],
-  ])('contradictory or useless: %j', async (args, message) => {
+  ])('refuses contradictory or useless options: %j', async (args, message) => {
     expect(refusal(await ropewalk(args))).toMatch(message);
   });
 
-  it('prints no control characters of arguments and file names', async () => {
+  it('prints no control characters from arguments and file names', async () => {
     const line = refusal(
       await ropewalk(['generate', '\x1b]0;pwned\x07\x9b31m\r', '--ids', '1', '--max-tokens', '1']),
     );
@@ -168,8 +171,8 @@ describe.concurrent('wrong commands and options', () => {
   });
 });
 
-describe('train', () => {
-  it('prints JSON alone on stdout and progress on stderr', () => {
+describe('ropewalk train', () => {
+  it('prints only JSON on stdout and progress on stderr', () => {
     const result = json<Record<string, number>>(trained);
     expect(result).toMatchObject({ out: model, interrupted: false, step: 6 });
     expect(result.perplexity).toBeCloseTo(Math.exp(result.validationLoss!), 6);
@@ -196,13 +199,13 @@ describe('train', () => {
     ]);
   });
 
-  it('refuses a folder that holds a run, before it reads the text', async () => {
+  it('refuses a folder that holds a run before it reads the text', async () => {
     expect(refusal(await ropewalk([...TRAIN, '--out', model]))).toMatch(
       /already holds a run\. Continue it with --resume, or name another folder/,
     );
   });
 
-  it('carries a given tokenizer along with its configuration', async () => {
+  it('copies a given tokenizer along with its configuration', async () => {
     const given = file('given');
     const out = file('with-given-tokenizer');
     mkdirSync(given);
@@ -221,14 +224,14 @@ describe('train', () => {
   });
 });
 
-describe.concurrent('generate', () => {
+describe.concurrent('ropewalk generate', () => {
   interface Generated {
     ids: number[];
     text: string;
     tokensPerSecond: number;
   }
 
-  it('prints the new tokens alone as {ids, text, tokensPerSecond, warnings}', async () => {
+  it('prints only the new tokens as {ids, text, tokensPerSecond, warnings}', async () => {
     const args = [
       'generate',
       model,
@@ -251,7 +254,7 @@ describe.concurrent('generate', () => {
     expect(plain.stderr).toBe('');
   });
 
-  it('prints ids where there is no tokenizer', async () => {
+  it('prints ids when there is no tokenizer', async () => {
     const args = ['generate', LLAMA, '--ids', '1,2,3', '--max-tokens', '4', '--greedy', '--ignore-eos'];
     const { ids, text } = json<Generated>(await ropewalk([...args, '--json']));
     expect(ids).toHaveLength(4);
@@ -289,7 +292,7 @@ describe.concurrent('generate', () => {
     );
   });
 
-  it('without --max-tokens goes on to the end of the text or of what the model can hold', async () => {
+  it('continues without --max-tokens to the end of the text or of the context', async () => {
     const args = ['generate', LLAMA, '--ids', '9,8,7', '--seed', '1', '--json'];
     const { max_position_embeddings: positions } = JSON.parse(
       readFileSync(join(LLAMA, 'config.json'), 'utf8'),
@@ -300,7 +303,7 @@ describe.concurrent('generate', () => {
     expect(stopped.ids).toEqual(ids.slice(0, ids.indexOf(ids[5]!) + 1));
   });
 
-  it('ends with the stop token that it was given, and not before', async () => {
+  it('ends at the given stop token, and not before', async () => {
     const args = ['generate', LLAMA, '--ids', '9,8,7', '--max-tokens', '12', '--seed', '1', '--json'];
     const free = json<Generated>(await ropewalk([...args, '--ignore-eos'])).ids;
     expect(free).toHaveLength(12);
@@ -310,7 +313,7 @@ describe.concurrent('generate', () => {
     expect(ids).toEqual(free.slice(0, free.indexOf(stop) + 1));
   });
 
-  it('ends before a stop string, over the boundaries of tokens', async () => {
+  it('ends before a stop string that spans tokens', async () => {
     const args = ['generate', model, '--prompt', 'The rope', '--max-tokens', '40', '--seed', '5', '--json'];
     const { text: free } = json<Generated>(await ropewalk(args));
     const word = /\w{3,}/.exec(free)![0];
@@ -322,7 +325,7 @@ describe.concurrent('generate', () => {
     expect(stopped).toBe(free.slice(0, free.indexOf(stop)));
   });
 
-  it('writes control characters as they are into a pipe, as into JSON', async () => {
+  it('writes control characters unchanged into a pipe, and escaped into JSON', async () => {
     // A vocabulary of bytes has them all, and at this temperature every token is as likely as another.
     const args = [
       'generate',
@@ -341,7 +344,7 @@ describe.concurrent('generate', () => {
     expect(plain.stdout).toBe(`${raw}\n`);
   });
 
-  it('ends with 130 when it is interrupted, with what there is so far', async () => {
+  it('exits with 130 when interrupted, and prints what it has so far', async () => {
     const program = await buildProgram('bin/ropewalk.js');
     const args = ['generate', model, '--prompt', 'The', '--max-tokens', '200', '--ignore-eos', '--seed', '2'];
     const { code, stdout, stderr } = await startSignalled(program, args, /\S/).finished;
@@ -350,14 +353,14 @@ describe.concurrent('generate', () => {
     expect(stderr).toBe('');
   });
 
-  it('takes a prompt of 100 kB as an argument', async () => {
+  it('accepts a prompt of 100 kB as an argument', async () => {
     const prompt = 'long '.repeat(20_000);
     const { code, stderr } = await ropewalk(['generate', model, '--prompt', prompt, '--max-tokens', '3']);
     expect(stderr).toMatch(/do not fit into the model's \d+ positions/);
     expect(code).toBe(1);
   });
 
-  it('is content with a reader that leaves', async () => {
+  it('exits cleanly when its reader closes the pipe', async () => {
     const program = await buildProgram('bin/ropewalk.js');
     const running = start(program, [
       'generate',
@@ -375,7 +378,7 @@ describe.concurrent('generate', () => {
 });
 
 describe.concurrent.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama', 'llama-untied'])(
-  'score of %s',
+  'ropewalk score of %s',
   (name) => {
     const directory = reference(name);
     interface Scored {
@@ -459,7 +462,7 @@ describe.concurrent.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama', 'llama-unti
   },
 );
 
-describe('score of a text', () => {
+describe('ropewalk score of a text', () => {
   interface Scored {
     tokens: number;
     meanNegativeLogLikelihood: number;
@@ -484,8 +487,8 @@ describe('score of a text', () => {
   });
 });
 
-describe('tokenizer train', () => {
-  it('writes a tokenizer.json and says so in JSON', async () => {
+describe('ropewalk tokenizer train', () => {
+  it('writes a tokenizer.json and reports it as JSON', async () => {
     const out = file('tokenizer.json');
     const args = ['tokenizer', 'train', '--text', text, '--vocab-size', '270', '--out', out, '--json'];
     expect(json(await ropewalk(args))).toEqual({ out, vocabSize: 270, merges: 270 - 257 });
@@ -495,7 +498,7 @@ describe('tokenizer train', () => {
   });
 });
 
-describe('tokenizer encode and decode', () => {
+describe('ropewalk tokenizer encode and decode', () => {
   /** A folder that holds a tokenizer and nothing else. */
   const only = file('tokenizer-only');
   const sample = 'A rope,\n밧줄 🪢 <|endoftext|>';
@@ -505,7 +508,7 @@ describe('tokenizer encode and decode', () => {
     writeFileSync(join(only, 'tokenizer.json'), readFileSync(join(model, 'tokenizer.json')));
   });
 
-  it('give ids and tokens of a text and the text of ids, whatever the place of the tokenizer', async () => {
+  it('give the ids and tokens of a text and the text of ids, wherever the tokenizer is', async () => {
     const expected = loadTokenizer(only);
     const ids = expected.encode(sample);
     const tokens = ids.map((id) => expected.idToToken(id));
@@ -548,7 +551,7 @@ describe('tokenizer encode and decode', () => {
     expect(json<{ ids: number[] }>(await ropewalk(args)).ids).toEqual([bos, ...plain]);
   });
 
-  it('print a line for each token, and nothing that a terminal would obey', async () => {
+  it('print a line for each token, without terminal control characters', async () => {
     const { stdout, code } = await ropewalk(['tokenizer', 'encode', only, '--text', 'a\nb']);
     expect(code).toBe(0);
     const ids = loadTokenizer(only).encode('a\nb');
@@ -556,7 +559,7 @@ describe('tokenizer encode and decode', () => {
     expect(stdout).not.toMatch(CONTROL);
   });
 
-  it('refuse what they cannot do, in one line', async () => {
+  it('refuse in one line what they cannot do', async () => {
     const encode = ['tokenizer', 'encode', only];
     expect(refusal(await ropewalk(encode))).toMatch(/--text TEXT or --file FILE/);
     expect(refusal(await ropewalk([...encode, '--text', 'a', '--file', text]))).toMatch(/give one of them/);

@@ -11,7 +11,7 @@ import { createLearner } from '../src/training/create-learner.ts';
 import { AdamW, allocateTrainable } from '../src/training/optimizers/optimizer.ts';
 
 /** Fifty steps from the same weights and batches as PyTorch: forward, backward, clipping and AdamW together. */
-describe.each(families.map(({ name }) => name))('%s', (name) => {
+describe.each(families.map(({ name }) => name))('training %s', (name) => {
   const modes = ['fast', 'recompute'] as const;
   it.each(modes)("follows PyTorch's loss curve for 50 steps within 1e-3 (%s)", async (memory) => {
     const path = fileURLToPath(new URL(`./reference/${name}`, import.meta.url));

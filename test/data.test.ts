@@ -62,24 +62,29 @@ const refusal = async (work: Promise<unknown>) => {
   return (error as RopewalkError).message;
 };
 
-describe('which tokens are trained', () => {
-  it.each(Object.keys(masks.templates))("is transformers' mask of {%% generation %%}: %s", (name) => {
-    const template = new ChatTemplate(masks.templates[name]!, name);
-    const cases = masks.cases.filter((one) => one.template === name);
-    expect(cases.length).toBeGreaterThan(8);
-    for (const { tokenizer: which, messages, ids, mask } of cases) {
-      const tokenizer = tokenizerOf(which);
-      const example = encodeExample({ messages, from: 0 }, { tokenizer, template, trainOn: 'assistant' });
-      expect([...example.ids]).toEqual(encodeChat(tokenizer, template, messages));
-      // We put the bos there where the template does not; transformers leaves it out.
-      const added = example.ids.length - ids.length;
-      expect([...example.ids].slice(added)).toEqual(ids);
-      expect([...example.trained].slice(added), `${name} ${which} ${JSON.stringify(messages)}`).toEqual(mask);
-      expect([...example.trained].slice(0, added)).not.toContain(1);
-    }
-  });
+describe('the loss mask of a chat', () => {
+  it.each(Object.keys(masks.templates))(
+    'equals the mask that transformers takes from {%% generation %%}: %s',
+    (name) => {
+      const template = new ChatTemplate(masks.templates[name]!, name);
+      const cases = masks.cases.filter((one) => one.template === name);
+      expect(cases.length).toBeGreaterThan(8);
+      for (const { tokenizer: which, messages, ids, mask } of cases) {
+        const tokenizer = tokenizerOf(which);
+        const example = encodeExample({ messages, from: 0 }, { tokenizer, template, trainOn: 'assistant' });
+        expect([...example.ids]).toEqual(encodeChat(tokenizer, template, messages));
+        // We put the bos there where the template does not; transformers leaves it out.
+        const added = example.ids.length - ids.length;
+        expect([...example.ids].slice(added)).toEqual(ids);
+        expect([...example.trained].slice(added), `${name} ${which} ${JSON.stringify(messages)}`).toEqual(
+          mask,
+        );
+        expect([...example.trained].slice(0, added)).not.toContain(1);
+      }
+    },
+  );
 
-  it('leaves special tokens that messages spell as text, in what is trained too', () => {
+  it('treats special tokens spelled in messages as text, also in trained parts', () => {
     const messages: ChatMessage[] = [
       { role: 'user', content: 'a<|end|>\n<|start|>assistant\nb' },
       { role: 'assistant', content: 'x<|end|>y<eos>' },
@@ -94,7 +99,7 @@ describe('which tokens are trained', () => {
     expect(kept.filter((id) => tokenizer.isSpecial(id))).toEqual([tokenizer.tokenToId('<|end|>')]);
   });
 
-  it('is everything but the first token with trainOn all, and only what comes after a given message', () => {
+  it('covers everything but the first token with trainOn all, and otherwise only what follows a given message', () => {
     const messages: ChatMessage[] = [
       { role: 'user', content: 'a' },
       { role: 'assistant', content: 'b' },
@@ -107,7 +112,7 @@ describe('which tokens are trained', () => {
     expect(tokenizer.decode([...last.ids].filter((_, i) => last.trained[i]))).toBe('d<|end|>');
   });
 
-  it('is all of a plain text and its end', () => {
+  it('covers all of a plain text and its end', () => {
     const { ids, trained } = encodeExample(
       { text: 'a <|end|> b' },
       { tokenizer, trainOn: 'assistant', specialTokensInText: false },
@@ -119,7 +124,7 @@ describe('which tokens are trained', () => {
     expect([...special.ids].filter((id) => tokenizer.isSpecial(id)).length).toBe(3);
   });
 
-  it('adds up to the contents and the ends of turns, whatever they are', () => {
+  it('covers exactly the contents and the ends of turns, whatever they contain', () => {
     const content = fc.string({ unit: 'grapheme', maxLength: 12 }).filter((text) => text.trim() !== '');
     fc.assert(
       fc.property(
@@ -146,7 +151,7 @@ describe('which tokens are trained', () => {
     );
   });
 
-  it('has named templates for models without one, which ask for the tokens that they write', () => {
+  it('can come from a named template for models without one, which names missing tokens', () => {
     expect(isTemplateName('chatml')).toBe(true);
     expect(isTemplateName('toString')).toBe(false);
     const messages: ChatMessage[] = [
@@ -189,9 +194,9 @@ describe('which tokens are trained', () => {
   });
 });
 
-describe('data files', () => {
+describe('reading data files', () => {
   it.each(['none', 'snappy', 'gzip', 'zstd', 'brotli', 'lz4'])(
-    'are read as pyarrow wrote them: %s',
+    'gives the rows that pyarrow wrote: %s',
     async (codec) => {
       const rows = [];
       for await (const { values } of readRows(reference(`data/pairs-${codec}.parquet`))) rows.push(values);
@@ -205,7 +210,7 @@ describe('data files', () => {
     },
   );
 
-  it('that are cut or changed are refused, whatever was changed', async () => {
+  it('refuses truncated or corrupted files, whatever was changed', async () => {
     const whole = readFileSync(reference('data/pairs-none.parquet'));
     await fc.assert(
       fc.asyncProperty(
@@ -228,7 +233,7 @@ describe('data files', () => {
     );
   });
 
-  it('give the same examples in every form', async () => {
+  it('gives the same examples from every format', async () => {
     const prompt = 'Say "hi", then\nstop';
     const messages = [
       { role: 'user', content: prompt },
@@ -299,11 +304,11 @@ describe('data files', () => {
     ['x.csv', Buffer.from('prompt,completion\na,b\n\xb0\xa1,b\n', 'latin1'), /x\.csv:3: .*not UTF-8.*CP949/],
     ['x.parquet', 'PAR1 no PAR1', /x\.parquet: this Parquet file cannot be read/],
     ['x.doc', 'a', /x\.doc: the format of a data file is recognized by its extension/],
-  ])('%s that are wrong are refused with their place: %j', async (name, text, message) => {
+  ])('refuses a faulty %s with the place of the fault: %j', async (name, text, message) => {
     expect(await refusal(prepare([file(name, text)]))).toMatch(message);
   });
 
-  it('are refused when they are not there, or not files', async () => {
+  it('refuses missing files and paths that are not files', async () => {
     expect(await refusal(prepare([join(folder, 'none.jsonl')]))).toContain('no such file');
     expect(await refusal(prepare([folder]))).toContain('not a regular file');
     expect(await refusal(prepare([]))).toContain('no data file');
@@ -313,7 +318,7 @@ describe('data files', () => {
     expect(await refusal(noTemplate)).toMatch(/no chat template.*chatml, plain/);
   });
 
-  it('that ask for huge pages or lists are refused before memory is given to them', async () => {
+  it('refuses huge pages or lists before memory is allocated for them', async () => {
     const whole = readFileSync(reference('data/pairs-none.parquet'));
     const bytes = Buffer.from(whole);
     bytes.writeUInt32LE(0x7fffffff, bytes.length - 8);
@@ -363,12 +368,12 @@ describe('data files', () => {
       ['another one', 'messages', 'messages.list.element.role', [9, 104, 108], [9, 2 ** 30 + 1, 108]],
       ['what is compressed', 'pairs-snappy', 'prompt', [2, 134, 121], [2, 2 ** 31, 2 ** 30 + 1]],
       ['what is not compressed', 'pairs-none', 'completion', [2, 70, 70], [2, 2 ** 31, 2 ** 31]],
-    ])('%s is refused with the remedy', async (_, name, column, sizes, claimed) => {
+    ])('refuses %s with the remedy', async (_, name, column, sizes, claimed) => {
       const message = await refusal(prepare([claiming(name, sizes, claimed)]));
       expect(remedy.exec(message)?.[1], message).toBe(column);
     });
 
-    it('texts that are compressed are read in parts', async () => {
+    it('reads compressed texts in parts', async () => {
       const values = async (path: string) => {
         const rows = [];
         for await (const row of readRows(path)) rows.push(row.values);
@@ -380,7 +385,7 @@ describe('data files', () => {
     });
   });
 
-  it('leave out malformed rows where that is asked for, and say which', async () => {
+  it('skips malformed rows on request, and says which', async () => {
     const path = file('some.jsonl', '{"text":"a b"}\n{"text":\n{"text":"c d"}\n{"text":""}\n{"text":7}\n');
     const dataset = await prepare([path], { malformed: 'drop' });
     expect(dataset.size).toBe(2);
@@ -395,14 +400,14 @@ describe('data files', () => {
   });
 });
 
-describe('tokenized data', () => {
+describe('tokenized data on disk', () => {
   const rows = (count: number) =>
     Array.from(
       { length: count },
       (_, i) => `{"prompt":"${'q'.repeat(i % 7)} ${i}","completion":"a ${i}"}`,
     ).join('\n');
 
-  it('lie in a file that is found again, and made anew for anything else that decides about them', async () => {
+  it('is reused, and rebuilt when any option that affects it changes', async () => {
     const path = file('rows.jsonl', rows(50));
     const store = join(folder, 'store');
     const first = await prepare([path], { folder: store });
@@ -437,7 +442,7 @@ describe('tokenized data', () => {
     await again.close();
   });
 
-  it('that are damaged are made anew, and damage that comes later is said', async () => {
+  it('is rebuilt when it is damaged, and later damage is reported', async () => {
     const path = file('rows.jsonl', rows(50));
     const store = join(folder, 'damaged');
     const first = await prepare([path], { folder: store });
@@ -481,7 +486,7 @@ describe('tokenized data', () => {
     await late.close();
   });
 
-  it('leave nothing behind when they fail', async () => {
+  it('leaves nothing behind when writing fails', async () => {
     const store = join(folder, 'failed');
     await refusal(prepare([file('bad.jsonl', `${rows(20)}\nno`)], { folder: store }));
     expect(existsSync(store)).toBe(false);
@@ -504,7 +509,7 @@ describe('tokenized data', () => {
     expect(existsSync(store)).toBe(false);
   });
 
-  it('tell of lengths, truncations and rows that are dropped', async () => {
+  it('reports lengths, truncations and dropped rows', async () => {
     const texts = [10, 3, 50, 80].map((n) => JSON.stringify({ text: 'é'.repeat(n) }));
     const lengths = [10, 3, 50, 80].map(
       (n) => encodeExample({ text: 'é'.repeat(n) }, { tokenizer, trainOn: 'all' }).ids.length,
@@ -534,7 +539,7 @@ describe('tokenized data', () => {
   });
 });
 
-describe('data sets of a hub', () => {
+describe('a data set of the hub', () => {
   let hub: FakeHub;
   const train = Buffer.from('{"text":"a b c"}\n');
   beforeAll(async () => {
@@ -556,7 +561,7 @@ describe('data sets of a hub', () => {
   afterAll(() => hub.close());
   const options = () => ({ endpoint: hub.endpoint, cache: join(folder, 'hub'), offline: false });
 
-  it('are downloaded once: the training split, into the cache that Python shares', async () => {
+  it('is downloaded once: its training split, into the cache shared with Python', async () => {
     const paths = await resolveData(['acme/chats'], options());
     const snapshot = join(folder, 'hub/datasets--acme--chats/snapshots', COMMIT);
     expect(paths).toEqual([0, 1].map((i) => join(snapshot, `data/train-0000${i}-of-00002.parquet`)));
@@ -572,7 +577,7 @@ describe('data sets of a hub', () => {
     expect(test).toEqual([join(snapshot, 'data/test-00000-of-00001.parquet')]);
   });
 
-  it('without a split are taken whole; where that is not clear, a name is asked for', async () => {
+  it('is read whole without a split, and where that is ambiguous a name is asked for', async () => {
     expect((await resolveData(['acme/plain'], options())).map((path) => path.split('/').at(-1))).toEqual([
       'x.jsonl',
     ]);
@@ -585,8 +590,8 @@ describe('data sets of a hub', () => {
   });
 });
 
-describe('packed rows in a model', () => {
-  it.each(FAMILIES)('leave the loss of every token as it is alone: %s', async (name) => {
+describe('packing rows', () => {
+  it.each(FAMILIES)('leaves the loss of every token as it is in a row of its own: %s', async (name) => {
     const opened = await openModel(reference(name));
     const { model } = opened;
     const weights = new Map(
@@ -648,7 +653,7 @@ describe('ropewalk data preview', () => {
     );
   });
 
-  it('marks what is trained, and reports', async () => {
+  it('marks the trained tokens and prints a report', async () => {
     const path = reference('data/messages.parquet');
     const plain = await ropewalk(['data', 'preview', small, '--data', path, '--rows', '1', '--from', '3']);
     expect(plain.stdout).toContain(
@@ -663,7 +668,7 @@ describe('ropewalk data preview', () => {
     expect(examples[0].runs).toContainEqual({ text: '<|end|>', trained: true, special: true });
   });
 
-  it('writes the text itself where it goes to a file or a pipe, pictures of control characters to a terminal', async () => {
+  it('writes the text unchanged into a file or a pipe, and control pictures to a terminal', async () => {
     const evil = file('evil.jsonl', JSON.stringify({ prompt: '\x1b[2Jx', completion: '\x07y' }));
     const { stdout } = await ropewalk(['data', 'preview', small, '--data', evil]);
     expect(stdout).toContain('\x1b[2Jx');
@@ -680,7 +685,7 @@ describe('ropewalk data preview', () => {
     }
   });
 
-  it('fails in one line', async () => {
+  it('reports an error in one line', async () => {
     const bad = await ropewalk(['data', 'preview', small, '--data', file('bad.jsonl', '{')]);
     expect(bad.code).toBe(1);
     expect(bad.stderr).toMatch(/^ropewalk: .*bad\.jsonl:1: not valid JSON/);
@@ -696,7 +701,7 @@ describe('ropewalk data preview', () => {
     expect(trained.map((run: { text: string }) => run.text)).toEqual(['하루가 또 가네요.', '<|end|>']);
   });
 
-  it('never cuts a character of several tokens in two', () => {
+  it('never splits a character of several tokens', () => {
     const ids = Int32Array.from(tokenizer.encode('a😀b', { addSpecialTokens: false }));
     expect(ids.length).toBeGreaterThan(4);
     const trained = Uint8Array.from(ids, (_, i) => (i >= 3 ? 1 : 0));

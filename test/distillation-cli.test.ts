@@ -50,8 +50,8 @@ const small = ['--seq', '16', '--batch', '2', '--threads', '1', '--json'];
 const rows = small.slice(2);
 const steps = ['--steps', '4', '--eval-every', '2', '--save-every', '2'];
 
-describe('from a text', () => {
-  it('a teacher writes, and a student from scratch learns from that alone', async () => {
+describe('ropewalk distill from a text', () => {
+  it('trains a student from scratch on stored outputs of a teacher alone', async () => {
     const file = at('text.taught');
     const taught = line(
       await ropewalk(['teach', teacher, '--text', at('text.txt'), '--out', file, '--k', '8', ...small]),
@@ -74,7 +74,7 @@ describe('from a text', () => {
     );
   });
 
-  it("half of a teacher's layers learn from all of them, and go on with --resume", async () => {
+  it("trains a student made of half of the teacher's layers, and continues with --resume", async () => {
     const out = at('online');
     const learn = [
       'distill',
@@ -97,7 +97,7 @@ describe('from a text', () => {
   });
 });
 
-it('from instructions, packed, only answers count', async () => {
+it('ropewalk distill trains only on answers of packed instructions', async () => {
   const file = at('pairs.taught');
   const data = ['--data', at('pairs.jsonl'), '--template', 'plain'];
   line(await ropewalk(['teach', teacher, ...data, '--out', file, '--k', '8', ...small, '--seq', '48']));
@@ -116,7 +116,7 @@ it('from instructions, packed, only answers count', async () => {
   await checkpoint.tensors.close();
 });
 
-describe('wrong options', () => {
+describe('ropewalk distill with wrong options', () => {
   it.each([
     [['--student', 'llama/tiny'], /name a teacher with --teacher/],
     [['--teacher', teacher], /name a student with --student/],
@@ -125,7 +125,7 @@ describe('wrong options', () => {
     [['--teacher', teacher, '--layers', '4,', '--text', at('text.txt')], /there is no layer 4/],
     [['--taught', at('nothing'), '--student', 'llama/tiny'], /no such file/],
     [['--teacher', teacher, '--student', 'llama/tiny', '--ratio', '0'], /--ratio/],
-  ])('are named: %j', async (options, message) => {
+  ])('names them: %j', async (options, message) => {
     const result = await ropewalk(['distill', '--out', at('refused'), ...options]);
     expect(refusal(result)).toMatch(message);
     expect(existsSync(at('refused'))).toBe(false);

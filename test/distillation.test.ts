@@ -83,8 +83,8 @@ async function withTeacher<T>(
   }
 }
 
-describe('a teacher', () => {
-  it.each(FAMILIES)("has the probabilities of transformers' logits: %s", async (name) => {
+describe('the teacher', () => {
+  it.each(FAMILIES)("gives the probabilities of transformers' logits: %s", async (name) => {
     const { batch, seq, ids, logits } = await expectedOf(name);
     await withTeacher(modelWithTokenizer(name), { batch, seq }, async (teacher) => {
       const hidden = await teacher.hiddenStates({ inputs: ids, targets: ids });
@@ -144,7 +144,7 @@ async function studentGradients(settings: { temperature: number; ratio: number }
 }
 
 describe.each(cases)(
-  'a step at temperature $temperature, ratio $ratio',
+  'a distillation step at temperature $temperature, ratio $ratio',
   ({ loss, gradients, ...settings }) => {
     it.each(['as one graph', 'block by block'])(
       'has the loss and gradients of transformers, %s',
@@ -202,8 +202,8 @@ async function said(options: Partial<TeachOptions> = {}, signal?: AbortSignal): 
   return events;
 }
 
-describe('what a teacher writes down', () => {
-  it('holds every row of the text, and what is held out', async () => {
+describe('the stored outputs of a teacher', () => {
+  it('contain every row of the text, and the held-out part', async () => {
     const out = place('.taught');
     const last = (await said({ out })).at(-1)!;
     expect(last).toMatchObject({ type: 'finished', rows: 38, heldOut: 13 });
@@ -217,7 +217,7 @@ describe('what a teacher writes down', () => {
     await file.close();
   });
 
-  it('is written by one process at a time: another is refused, and leaves it alone', async () => {
+  it('are written by one process at a time: another is refused, and changes nothing', async () => {
     const out = place('.taught');
     const both = await Promise.allSettled([said({ out }), said({ out })]);
     const [done] = both.filter((one) => one.status === 'fulfilled');
@@ -233,7 +233,7 @@ describe('what a teacher writes down', () => {
     await file.close();
   });
 
-  it('with the whole vocabulary is what he says at hand', async () => {
+  it('contain with the whole vocabulary what the teacher computes directly', async () => {
     const out = place('.taught');
     const last = (await said({ out, k: VOCAB, method: 'largest' })).at(-1)!;
     expect(last.type === 'finished' && last.covered).toBeCloseTo(1, 5);
@@ -272,7 +272,7 @@ describe('what a teacher writes down', () => {
     [1, 11],
     // A record of 8 tokens and 5 entries has 4 + 8 · 5 + 4 + 8 · 5 · 4 = 208 bytes.
     [209, 10],
-  ])('is the same after an interruption, the last %i bytes lost', async (lost, kept) => {
+  ])('are the same after an interruption that lost the last %i bytes', async (lost, kept) => {
     const whole = place('.taught');
     await said({ out: whole });
     const out = place('.taught');
@@ -306,7 +306,7 @@ describe('what a teacher writes down', () => {
     expect(readFileSync(other)).toEqual(readFileSync(whole));
   });
 
-  it('does not overwrite a file, nor keep more than there is', async () => {
+  it('never overwrite a file, nor keep more entries than the vocabulary has', async () => {
     const out = place('.taught');
     await said({ out });
     await expect(said({ out })).rejects.toThrow(/is there already/);
@@ -362,12 +362,12 @@ async function run(
   return events;
 }
 
-describe('a run of distillation', () => {
+describe('a distillation run', () => {
   const taught = place('.taught');
   const written = said({ out: taught });
 
   it.each(['online', 'offline'])(
-    'learns, and goes on after an interruption to the same bits: %s',
+    'lowers the loss, and resumes to the same bits after an interruption: %s',
     async (way) => {
       await written;
       const teaching = async (): Promise<TeachingSource> =>
@@ -408,7 +408,7 @@ describe('a run of distillation', () => {
     expect(last.loss).toBeCloseTo(loss, 5);
   });
 
-  it('takes packed rows', async () => {
+  it('accepts packed rows', async () => {
     const shape = { ...SHAPE, packed: true };
     await withTeacher(teacherPath, shape, async (teacher) => {
       const inputs = training.slice(0, 16);
@@ -429,7 +429,7 @@ describe('a run of distillation', () => {
   });
 });
 
-describe('a student', () => {
+describe('the student of a distillation', () => {
   const weightsOf = async (origin: StudentOrigin) => {
     const student = await openStudent(origin);
     const values = new Map(
@@ -439,7 +439,7 @@ describe('a student', () => {
     return { student, values };
   };
 
-  it.each(FAMILIES)("begins with some of its teacher's layers: %s", async (name) => {
+  it.each(FAMILIES)("starts with some of its teacher's layers: %s", async (name) => {
     const path = modelWithTokenizer(name);
     const whole = await weightsOf({ kind: 'checkpoint', path });
     const size = layerPaths(whole.student.model).length;
@@ -454,7 +454,7 @@ describe('a student', () => {
     }
   });
 
-  it('with another tokenizer is refused by the first token that differs', async () => {
+  it('is refused with another tokenizer, naming the first token that differs', async () => {
     const path = modelWithTokenizer('llama', { from: 'q', to: 'ŋ' });
     const out = place();
     await expect(run(await online(), { origin: { kind: 'checkpoint', path }, out })).rejects.toThrow(
@@ -467,7 +467,7 @@ describe('a student', () => {
     ).rejects.toThrow(/another tokenizer/);
   });
 
-  it('of another family with the same tokenizer is taught', async () => {
+  it('may be of another family with the same tokenizer', async () => {
     const origin = { kind: 'checkpoint', path: modelWithTokenizer('llama') } as const;
     const events = await run(await online(), { origin, steps: 2 });
     expect(events.at(-1)).toMatchObject({ type: 'finished', step: 2 });
@@ -482,7 +482,7 @@ describe('a student', () => {
       /vocabulary has 97 entries, but the teacher's 96/,
     ],
     [{ ratio: 0 }, /ratio: give the teacher's share of the loss, above 0 and at most 1; .* not 0/],
-  ])('that does not fit what was written is refused: %o', async (options, message) => {
+  ])('is refused when it does not fit the stored outputs: %o', async (options, message) => {
     const file = place('.taught');
     await said({ out: file });
     const taught = { kind: 'offline', file: await TaughtFile.open(file) } as const;

@@ -29,7 +29,7 @@ describe('the block diagrams in the READMEs', () => {
   it.each([
     ['en', 'docs/families.svg', 'README.md'],
     ['ko', 'docs/families.ko.svg', 'README.ko.md'],
-  ] as const)('equal what the models draw today (%s)', (locale, picture, page) => {
+  ] as const)('match what the models draw today (%s)', (locale, picture, page) => {
     const models = ['gpt', 'gemma', 'gemma2', 'llama3'].map((name) => namedPreset(name)!);
     expect(file(picture)).toBe(blockDiagram(models, locale));
     expect(file(page)).toContain(`(${picture})`);
@@ -64,7 +64,7 @@ describe('README.md and README.ko.md', () => {
     }
   });
 
-  it('give no figure that bench/ or verify/ did not record', () => {
+  it('cite only figures that bench/ or verify/ recorded', () => {
     const records = [
       file('bench/README.md'),
       ...readdirSync(at('verify')).map((name) => file(`verify/${name}`)),
@@ -79,7 +79,7 @@ describe('README.md and README.ko.md', () => {
   });
 });
 
-describe.each(pages)('%s', (page) => {
+describe.each(pages)('the page %s', (page) => {
   it('links to pages and sections that exist', () => {
     const links = [...file(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!);
     for (const link of links.filter((link) => !/^https?:/.test(link))) {

@@ -13,7 +13,7 @@ const env = {
 };
 
 describe('ropewalk doctor', () => {
-  it('prints what a bug report needs as JSON, and no secrets', async () => {
+  it('prints what a bug report needs as JSON, without secrets', async () => {
     const { code, stdout, stderr } = await ropewalk(['doctor', '--json'], { env });
     expect(code, stderr).toBe(0);
     expect(stdout).not.toMatch(/verysecret|topsecret/);
@@ -41,7 +41,7 @@ describe('ropewalk doctor', () => {
       expect(report.packages[name], name).toBe(wanted);
   });
 
-  it('prints it for people, and says what is wrong with settings', async () => {
+  it('prints it in readable form, and says what is wrong with settings', async () => {
     const { code, stdout, stderr } = await ropewalk(['doctor'], {
       env: { ...env, HF_ENDPOINT: 'https://a:topsecret@x' },
     });
@@ -51,7 +51,7 @@ describe('ropewalk doctor', () => {
     expect(stdout).not.toMatch(/verysecret|topsecret/);
   });
 
-  it('shows variables that matter, never what is in a secret', () => {
+  it('shows relevant variables, never the value of a secret', () => {
     expect(
       environmentReport({
         HF_TOKEN: 'x',
@@ -84,7 +84,7 @@ describe('the package', () => {
     expect(readFileSync(join(ROOT, '.npmrc'), 'utf8')).toBe('omit-lockfile-registry-resolved=true\n');
   });
 
-  it('has no deprecated packages, of which npm warns', () => {
+  it('depends on no deprecated packages, about which npm warns', () => {
     const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8'));
     expect(Object.keys(packages).filter((name) => packages[name].deprecated)).toEqual([]);
   });

@@ -42,11 +42,11 @@ function smolLM2() {
   return { family, config, model: family.build(config) };
 }
 
-describe('the memory of a fine-tuning step', () => {
+describe('the estimated memory of a fine-tuning step', () => {
   const rows = measuredMemory();
-  it('is known for ten combinations at least', () => expect(rows.length).toBeGreaterThanOrEqual(10));
+  it('is tested for at least ten combinations', () => expect(rows.length).toBeGreaterThanOrEqual(10));
 
-  it.each(rows)('is that of the process: $model, $mode, $optimizer $states', (row) => {
+  it.each(rows)('matches that of the process: $model, $mode, $optimizer $states', (row) => {
     const built = row.model.startsWith('SmolLM2') ? smolLM2() : namedPreset(row.model)!;
     const { training } = estimate(built, {
       ...{ context: 512, batch: 1, seq: 512 },
@@ -57,7 +57,7 @@ describe('the memory of a fine-tuning step', () => {
   });
 });
 
-describe('an estimate', () => {
+describe('an estimate of memory and files', () => {
   const { folder, remove } = scratch('estimate');
   const path = join(folder, 'gemma2');
   beforeAll(() => saveUntrained(path, { vocab_size: 4096 }, 'gemma2/tiny'));
@@ -72,7 +72,7 @@ describe('an estimate', () => {
     }
   });
 
-  it('is within 5 % of the files that are written', async () => {
+  it('is within 5 % of the written files', async () => {
     const source = await openModel(path);
     const { files } = estimate(source, { context: 128, seq: 128 });
     const sizes: Partial<Record<FileFormat, number>> = {};
@@ -95,7 +95,7 @@ describe('an estimate', () => {
     }
   });
 
-  it('is within 5 % of what the caches hold, past the window too', async () => {
+  it('is within 5 % of the real cache size, also past the window', async () => {
     const opened = await openModel(path);
     const decoder = await createDecoder(opened, { threads: 1 });
     await opened.checkpoint.tensors.close();
@@ -112,7 +112,7 @@ describe('an estimate', () => {
     await decoder.release();
   });
 
-  it('refuses a context that the positions do not reach', () => {
+  it('refuses a context longer than the positions', () => {
     expect(() => estimate(namedPreset('llama/tiny')!, { context: 1000 })).toThrow(
       /a context of 1000 tokens is longer than the model's 256 positions; choose a smaller one/,
     );

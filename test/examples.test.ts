@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe('the examples', () => {
+describe('the example', () => {
   it('03-train gives a model that beats guessing', () => {
     expect(loss).toBeLessThan(Math.log(300));
     expect(existsSync(join(model, 'model.safetensors'))).toBe(true);
@@ -72,8 +72,8 @@ describe('the examples', () => {
 const chromium = findChromium();
 if (!chromium) console.log('skipped: no Chromium is installed, so examples/08-browser.ts is not run');
 
-describe.skipIf(!chromium)('08-browser in Chromium', () => {
-  it('adds the ids that Node adds', async () => {
+describe.skipIf(!chromium)('the example 08-browser in Chromium', () => {
+  it('computes the ids that Node computes', async () => {
     const { outputFiles } = await build({
       entryPoints: [path('../examples/08-browser.ts')],
       bundle: true,

@@ -94,7 +94,7 @@ function weightsOf(model: CausalLM, seed: number): Map<string, Float64Array> {
   );
 }
 
-describe.each(cases)('%s with %s', (name, _text, changes) => {
+describe.each(cases)('the family %s with %s', (name, _text, changes) => {
   const family = exchange(familyByName(name), changes);
   const config = family.readConfig(
     JSON.parse(
@@ -108,7 +108,7 @@ describe.each(cases)('%s with %s', (name, _text, changes) => {
     'config.json',
   );
 
-  it('has gradients that pass finite differences', () => {
+  it('has gradients that agree with finite differences', () => {
     const model = family.build(config);
     const rows = 6;
     const { loss } = lossGraph(model, { batch: 1, seq: rows });
@@ -160,7 +160,7 @@ describe.each(cases)('%s with %s', (name, _text, changes) => {
     expect(Math.abs(measured - slope)).toBeLessThan(1e-4 * Math.max(1, Math.abs(slope)));
   });
 
-  it('learns', async () => {
+  it('learns a small text', async () => {
     const model = family.build(config);
     const learner = await createLearner(engine, model, { batch: 2, seq: 8 }, {});
     initializeWeights(model.parameters(), learner.values(), new Random(5));
@@ -190,7 +190,7 @@ function topInputs(loss: import('../src/graph/tensor.ts').Tensor) {
 }
 
 describe('a model with an exchanged part', () => {
-  it('is named on the command line, compared, printed and drawn as any other', () => {
+  it('is named on the command line, and compared, printed and drawn like any other', () => {
     const { family, preset } = findPreset('llama/tiny+norm=LayerNorm,positions=sinusoidal')!;
     const model = family.build(preset.config);
     const summary = summarize({ family, config: preset.config, model }, 'changed');
@@ -202,7 +202,7 @@ describe('a model with an exchanged part', () => {
     ).toContain('LayerNorm');
   });
 
-  it('comes back from its directory as itself, and is taken for no model of its family', async () => {
+  it('loads from its directory as itself, and is not mistaken for a plain model of its family', async () => {
     const family = exchange(familyByName('gpt'), { positions: 'rotary', kvHeads: 2, tied: false });
     const config = { ...smallConfig('gpt'), tie_word_embeddings: false };
     const model = family.build(config);

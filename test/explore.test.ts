@@ -30,7 +30,7 @@ function ask(explorer: Explorer, path: string, method = 'GET', headers: Record<s
   );
 }
 
-describe('what ropewalk explore serves', () => {
+describe('the server of ropewalk explore', () => {
   let explorer: Explorer;
   beforeAll(async () => {
     mkdirSync(join(page, 'assets'), { recursive: true });
@@ -48,7 +48,7 @@ describe('what ropewalk explore serves', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('is the page, isolated from other sites', async () => {
+  it('serves the page, isolated from other sites', async () => {
     const { status, headers, body } = await ask(explorer, '/');
     expect([status, body]).toEqual([200, '<!doctype html>']);
     expect(headers['content-type']).toBe('text/html; charset=utf-8');
@@ -60,7 +60,7 @@ describe('what ropewalk explore serves', () => {
     });
   });
 
-  it('lists the models of a run, each once by an id of its own', async () => {
+  it('lists the models of a run, each once with its own id', async () => {
     const { models } = JSON.parse((await ask(explorer, '/models.json')).body);
     expect(models.map(({ id, name }: { id: string; name: string }) => [id, name])).toEqual([
       ['gpt-model', 'gpt model'],
@@ -77,7 +77,7 @@ describe('what ropewalk explore serves', () => {
     expect(JSON.parse(config.body).model_type).toBe('llama');
   });
 
-  it('gives nothing that is not of the site', async () => {
+  it('serves nothing outside the site', async () => {
     const paths = [
       '/../secret.txt',
       '/..%2fsecret.txt',
@@ -96,20 +96,20 @@ describe('what ropewalk explore serves', () => {
     }
   });
 
-  it('sends again only what has changed', async () => {
+  it('resends only what has changed', async () => {
     const { headers } = await ask(explorer, '/models.json');
     const again = await ask(explorer, '/models.json', 'GET', { 'if-none-match': String(headers.etag) });
     expect([again.status, again.body]).toEqual([304, '']);
   });
 
-  it('says that a port is taken', async () => {
+  it('reports a port that is taken', async () => {
     const port = Number(new URL(explorer.address).port);
     await expect(serveSite(new Map(), { port })).rejects.toThrow(
       /cannot serve on port \d+ of 127.0.0.1: it is in use; choose another \(port\)/,
     );
   });
 
-  it('says where there is no model or no page', async () => {
+  it('reports a missing model or page', async () => {
     await expect(findModels([page])).rejects.toThrow(/there is no model; name a model directory/);
     await expect(findModels([join(folder, 'nothing')])).rejects.toThrow(/cannot open .*nothing/);
     await expect(siteFiles([], join(folder, 'no-page'))).rejects.toThrow(/the page has not been built; run/);

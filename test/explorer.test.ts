@@ -50,7 +50,7 @@ const STATES = [1280, 390]
 
 type PageGlobals = { ropewalk: { call(method: string, argument: unknown): Promise<unknown> } };
 
-describe.runIf(chromium)('the explorer', () => {
+describe.runIf(chromium)('the explorer page', () => {
   let explorer: OpenExplorer;
   beforeAll(async () => {
     explorer = await OpenExplorer.open(chromium!, async (folder) => {
@@ -88,7 +88,7 @@ describe.runIf(chromium)('the explorer', () => {
     expect(difference).toBeLessThan(1e-4);
   });
 
-  it('runs a text by keyboard alone, and has all of it in the address', async () => {
+  it('runs a text by keyboard alone, and keeps all of its state in the address', async () => {
     const { page } = explorer;
     await explorer.visit('run?model=gemma2&text=a+rope&lang=en');
     await page.waitForSelector(READY.run!);
@@ -110,14 +110,14 @@ describe.runIf(chromium)('the explorer', () => {
     expect(await page.locator('.tokens [aria-pressed=true]').count()).toBe(1);
   });
 
-  it('shows two models on the same text', async () => {
+  it('compares two models on the same text', async () => {
     const { page } = explorer;
     await explorer.visit('run?model=gpt&beside=llama&text=a+rope&lang=en');
     await page.locator('[aria-busy=false] .candidates').nth(1).waitFor();
     expect(await page.locator('article h2').first().textContent()).toBe('gpt');
   });
 
-  it('says what is wrong, and goes on', async () => {
+  it('reports an error and stays usable', async () => {
     const { page } = explorer;
     await explorer.visit('run?model=gpt&lang=en&text=');
     await page.getByText('Type some text first.').waitFor();
@@ -127,7 +127,7 @@ describe.runIf(chromium)('the explorer', () => {
     await page.locator('.tokens li').nth(5).waitFor({ state: 'detached' });
   });
 
-  it('explains a block that is chosen by keyboard', async () => {
+  it('explains a block chosen by keyboard', async () => {
     const { page } = explorer;
     await explorer.visit('compare?lang=en');
     await page.locator('[data-slot="attention"][data-model="2"]').focus();
@@ -149,7 +149,7 @@ describe.runIf(chromium)('the explorer', () => {
     await panel.waitFor({ state: 'detached' });
   });
 
-  it('turns RoPE by keyboard and by dragging', async () => {
+  it('rotates RoPE by keyboard and by dragging', async () => {
     const { page } = explorer;
     await explorer.visit('parts?part=rope&q=5&k=5&lang=en');
     await page.getByText('Distance 0.').waitFor();
@@ -171,13 +171,13 @@ describe.runIf(chromium)('the explorer', () => {
     ['cap', 'tbody tr'],
     ['heads', '.sharing .key'],
     ['cache', '.layer-bars li'],
-  ])('shows the part %s by its address', async (part, shown) => {
+  ])('opens part %s from its address', async (part, shown) => {
     await explorer.visit(`parts?part=${part}&model=gemma2&lang=ko`);
     await explorer.page.locator(shown).first().waitFor({ state: 'attached' });
     expect(await explorer.page.locator('.error').count()).toBe(0);
   });
 
-  it('estimates what the library estimates', async () => {
+  it('shows the estimates of the library', async () => {
     const { page } = explorer;
     await explorer.visit('estimate?model=gemma-2-2b&context=8192&batch=1&seq=512&lang=en');
     await page.waitForSelector(READY.estimate!);
@@ -222,7 +222,7 @@ describe.runIf(chromium)('the explorer', () => {
     expect(await page.locator('article h2').first().innerText()).toBe('llama.gguf');
   });
 
-  it('trains below the bigram, pauses, goes on, and gives the model away', async () => {
+  it('trains below the bigram loss, pauses, continues, and downloads the model', async () => {
     const { page } = explorer;
     await explorer.visit('train?family=llama&source=own&steps=160&lang=en');
     // Words in an order that only a longer memory than a bigram's knows.
@@ -261,7 +261,7 @@ describe.runIf(chromium)('the explorer', () => {
   }, 300_000);
 
   describe.each(VIEWS)('its view %s', (view) => {
-    it.each(STATES)('is whole and readable at $width pixels, $theme, $lang', async (state) => {
+    it.each(STATES)('is complete and readable at $width pixels, $theme, $lang', async (state) => {
       const { width, theme, lang } = state;
       const { page } = explorer;
       await page.setViewportSize({ width, height: 900 });
@@ -277,7 +277,7 @@ describe.runIf(chromium)('the explorer', () => {
     });
   });
 
-  it('has printed no error', () => {
+  it('has printed no error to the console', () => {
     expect(explorer.complaints).toEqual([]);
   });
 });

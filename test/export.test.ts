@@ -134,7 +134,7 @@ async function throughCaches(
   return logits;
 }
 
-describe.each(cases)('%s', (name) => {
+describe.each(cases)('the ONNX export of %s', (name) => {
   let made: Awaited<ReturnType<typeof prepare>>;
   beforeAll(async () => {
     made = await prepare(name, 'float32');
@@ -155,14 +155,14 @@ describe.each(cases)('%s', (name) => {
     expectClose(result.logits!.data as Float32Array, logits, BOUND);
   });
 
-  it.each([1, 3, 1000])('gives them through its caches, %d tokens at a time', async (chunk) => {
+  it.each([1, 3, 1000])('gives the same logits through its caches, %d tokens at a time', async (chunk) => {
     const { cached, rows, batch, seq, vocab, logits } = made;
     const actual = await throughCaches(cached, rows, chunk);
     expect(actual.length).toBe(batch * seq * vocab);
     expectClose(actual, logits, BOUND);
   });
 
-  it('gives them to sequences of several lengths, padded on the left', async () => {
+  it('gives the same logits for sequences of several lengths, padded on the left', async () => {
     const { cached, rows, vocab, logits, seq } = made;
     const short = rows[0]!.slice(0, seq - PADDING);
     const padded = [[...new Array<number>(PADDING).fill(0), ...short], rows[1]!];
@@ -175,17 +175,20 @@ describe.each(cases)('%s', (name) => {
   });
 });
 
-it.each(['gemma2', 'gpt2', 'llama'])('computes in float32 with weights in float16: %s', async (name) => {
-  const { cached, rows, logits } = await prepare(name, 'float16');
-  const actual = await throughCaches(cached, rows, 3);
-  expectClose(actual, logits, FLOAT16_BOUND);
-  expect(() => expectClose(actual, logits, BOUND)).toThrow();
-});
+it.each(['gemma2', 'gpt2', 'llama'])(
+  'an ONNX export with float16 weights computes in float32: %s',
+  async (name) => {
+    const { cached, rows, logits } = await prepare(name, 'float16');
+    const actual = await throughCaches(cached, rows, 3);
+    expectClose(actual, logits, FLOAT16_BOUND);
+    expect(() => expectClose(actual, logits, BOUND)).toThrow();
+  },
+);
 
 describe('ropewalk export', () => {
   const model = `${reference}llama`;
 
-  it('writes what it prints', async () => {
+  it('writes the files that it prints', async () => {
     const out = join(scratch, 'printed');
     const { code, stdout, stderr } = await ropewalk(['export', model, '--to', 'onnx', '--out', out]);
     expect(code, stderr).toBe(0);
@@ -195,7 +198,7 @@ describe('ropewalk export', () => {
     expect(stderr).toContain('has no tokenizer.json, so neither has the export.');
   });
 
-  it('prints JSON on demand, and cuts shards as asked', async () => {
+  it('prints JSON on request, and cuts shards as asked', async () => {
     const out = join(scratch, 'shards');
     const args = ['--dtype', 'bfloat16', '--max-shard-size', '20KB', '--json'];
     const { code, stdout } = await ropewalk(['export', model, '--to', 'hf', '--out', out, ...args]);

@@ -86,7 +86,7 @@ const all = files.flatMap((path) =>
 );
 
 describe('names of families outside src/families', () => {
-  it('are found in conditions, lists, types and tables', () => {
+  it('are detected in conditions, lists, types and tables', () => {
     const text = [
       "if (type === 'gemma2') run();",
       "const LIST = ['llama', `gpt2`];",
@@ -101,14 +101,14 @@ describe('names of families outside src/families', () => {
     ]);
   });
 
-  it('stand in no table and no condition', () => {
+  it('appear in no table and no condition', () => {
     const wrong = all.filter(
       ({ path, word }) => !ALLOWED.some(({ file, words }) => file === path && words.includes(word)),
     );
     expect(wrong.map(({ path, line, word }) => `src/${path}:${line} ${word}`)).toEqual([]);
   });
 
-  it('are excused only where they stand', () => {
+  it('are exempted only where they really appear', () => {
     const stale = ALLOWED.flatMap(({ file, words }) =>
       words
         .filter((word) => names.has(word))
@@ -129,6 +129,6 @@ describe('names of families outside src/families', () => {
   });
 });
 
-it('no family is among those that are not supported', () => {
+it('the list of unsupported architectures names no supported family', () => {
   for (const { modelType } of families) expect(unsupportedKind({}, modelType), modelType).toBeUndefined();
 });

@@ -22,9 +22,9 @@ interface Expected {
   readonly decoded?: string;
 }
 
-describe('tokenizers', () => {
+describe('the tokenizers of faults found earlier', () => {
   it.each(having('expected.json').filter((name) => name !== 'rows'))(
-    'give the ids and texts expected: %s',
+    'give the expected ids and texts: %s',
     async (name) => {
       const gguf = existsSync(at(name, 'm.gguf'));
       const tokenizer = gguf
@@ -49,7 +49,7 @@ function readNpy(path: string): Float32Array {
   return new Float32Array(new Uint8Array(bytes.subarray(start)).buffer);
 }
 
-describe('models', () => {
+describe('the models of faults found earlier', () => {
   it.each(having('logits.npy'))("give transformers' logits: %s", async (name) => {
     await withModel(at(name), async (model) => {
       expectClose(await cachedLogitsOf(model, [10], IDS), readNpy(at(name, 'logits.npy')));
@@ -67,7 +67,7 @@ describe('models', () => {
     expect(await likeliest(at(name, 'm.gguf'), IDS, ids.length)).toEqual(ids);
   });
 
-  it('end a text at <|im_end|> whatever its type: gguf-im_end-normal', async () => {
+  it('end a text at <|im_end|> whatever its token type: gguf-im_end-normal', async () => {
     await withModel(at('gguf-im_end-normal', 'm.gguf'), ({ stopTokens }) => {
       expect(stopTokens).toContain(297);
     });

@@ -37,8 +37,8 @@ function config(text: string): string {
   return path;
 }
 
-describe('a configuration file', () => {
-  it('gives the settings; options given beside it win', async () => {
+describe('a configuration file of ropewalk finetune', () => {
+  it('gives the settings, and options on the command line override it', async () => {
     const out = place();
     const file = config(
       `model: ${model}\ndata: [${data}]\nout: ${out}\nsteps: 9\nbatch: 2\nseq: 24\nlr: 0.002 # peak\nfreeze:\n  - model.layers.0.*\neval-every: 2\nthreads: 1\npack: false\n`,
@@ -79,7 +79,7 @@ describe('a configuration file', () => {
   });
 });
 
-describe('what is missing or wrong', () => {
+describe('ropewalk finetune with missing or wrong options', () => {
   it.each<[string[], RegExp]>([
     [['--data', data, '--out', 'x'], /which model\? Name it after the command/],
     [[model, '--out', 'x'], /--data: it is missing: name a file of examples/],
@@ -99,14 +99,14 @@ describe('what is missing or wrong', () => {
     ],
     [[model, ...small, '--out', 'x', '--resume'], /x holds no run to resume/],
     [[model, '--seq', '24', '--data', 'nothing.jsonl', '--out', 'x'], /nothing\.jsonl/],
-  ])('%j', async (args, message) => {
+  ])('names the problem: %j', async (args, message) => {
     expect(await refusal(...args)).toMatch(message);
     expect(existsSync('x/run.json')).toBe(false);
   });
 });
 
-describe('trials', () => {
-  it('--dry-run says what a run would take, and leaves nothing behind', async () => {
+describe('ropewalk finetune before a run', () => {
+  it('--dry-run prints what a run would take, and leaves nothing behind', async () => {
     const out = place();
     const options = [
       '--epochs',
@@ -144,7 +144,7 @@ describe('trials', () => {
     expect(text).toMatch(/^time +\S+.* \(\d+\.\d\d s a step, measured\)$/m);
   });
 
-  it('--find-lr suggests a rate between those that do nothing and those that spoil', async () => {
+  it('--find-lr suggests a rate between those that do nothing and those that diverge', async () => {
     const { code, stdout, stderr } = await finetune(model, ...small, '--find-lr', '--json');
     expect(code, stderr).toBe(0);
     const { suggested, points } = JSON.parse(stdout) as {
@@ -159,7 +159,7 @@ describe('trials', () => {
   });
 });
 
-it('Ctrl-C saves a checkpoint and ends with 130; --resume goes on to what an undisturbed run gives', async () => {
+it('ropewalk finetune saves a checkpoint and exits with 130 at Ctrl-C; --resume gives what an undisturbed run gives', async () => {
   const [calm, disturbed] = [place(), place()];
   const args = ['finetune', model, ...small, '--steps', '40', '--lr', '1e-3', '--eval-every', '10', '--json'];
   const program = await buildProgram('bin/ropewalk.js');

@@ -50,8 +50,8 @@ function expectSame(left: Record<string, string>, wanted: Record<string, string>
   for (const [name, content] of Object.entries(wanted)) expect(left[name] === content, name).toBe(true);
 }
 
-describe('kill -9', () => {
-  it(`at ${KILLS} random moments`, async () => {
+describe('a fine-tuning run killed with kill -9', () => {
+  it(`resumes to the same bits after ${KILLS} random moments`, async () => {
     const random = new Random(20264);
     let kills = 0;
     while (kills < KILLS) {
@@ -76,7 +76,7 @@ describe('kill -9', () => {
     }
   }, 600_000);
 
-  it('inside the files, renames and removals of saves, of checkpoints and of the best model', async () => {
+  it('resumes to the same bits from inside the files, renames and removals of every kind of save', async () => {
     const out = place();
     const stdout = await finish(out);
     const writesBefore = (step: number) => Number(new RegExp(`step ${step} after (\\d+)`).exec(stdout)![1]);
@@ -93,7 +93,7 @@ describe('kill -9', () => {
   }, 600_000);
 });
 
-it('an interruption is resumed to the same bits, and a finished run stays as it is', async () => {
+it('an interrupted fine-tuning run resumes to the same bits, and a finished one stays as it is', async () => {
   const out = place();
   const controller = new AbortController();
   const events = await smallFinetune(model, { out, signal: controller.signal }, (step) => {
@@ -106,7 +106,7 @@ it('an interruption is resumed to the same bits, and a finished run stays as it 
   }
 });
 
-it('refuses to go on with other settings or data, by name', async () => {
+it('a fine-tuning run refuses to resume with other settings or data, by name', async () => {
   const refusal = (options: Parameters<typeof smallFinetune>[1], path = model) =>
     smallFinetune(path, options).then(
       () => 'it ran',
@@ -125,7 +125,7 @@ it('refuses to go on with other settings or data, by name', async () => {
   expect(await refusal({ ...same }, join(folder, 'other'))).toMatch(/another "model"/);
 });
 
-it('a disk that fills up during a checkpoint keeps the one before, and the run goes on from it', async ({
+it('a disk that fills up during a checkpoint keeps the previous one, and the run resumes from it', async ({
   skip,
 }) => {
   const workshop = await openWorkshop();
@@ -161,7 +161,7 @@ it('a disk that fills up during a checkpoint keeps the one before, and the run g
   }
 });
 
-it('the run that nothing disturbed has every step once', () => {
+it('an undisturbed fine-tuning run records every step once', () => {
   const events = expected['metrics.jsonl']!.trim()
     .split('\n')
     .map((line) => JSON.parse(line) as { type: string; step: number });

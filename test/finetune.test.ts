@@ -57,8 +57,8 @@ async function refusal(promise: Promise<unknown>): Promise<string> {
 beforeAll(() => base('llama'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe('a run', () => {
-  it('gives its plan, evaluates before and after, keeps the best, and leaves a model, a card and a report', async () => {
+describe('a fine-tuning run', () => {
+  it('reports its plan, evaluates before and after, keeps the best, and leaves a model, a card and a report', async () => {
     const out = place();
     const events = await smallFinetune(base('llama'), {
       out,
@@ -112,7 +112,7 @@ describe('a run', () => {
       for (const [i, loss] of fast!.entries()) expect(Math.abs(other[i]! - loss)).toBeLessThan(5e-6 * loss);
   });
 
-  it('has the same losses whether activations are kept or computed again', async () => {
+  it('has the same losses whether activations are kept or recomputed', async () => {
     const options = {
       freeze: [] as string[],
       states: 'float32' as const,
@@ -127,7 +127,7 @@ describe('a run', () => {
   });
 
   it.each(['adamw', 'adafactor', 'sgd'] as const)(
-    'updates while it goes back, with %s',
+    'updates weights during the backward pass with %s',
     async (optimizer) => {
       const lr = { adamw: 3e-3, adafactor: 3e-3, sgd: 0.1 }[optimizer];
       // What AdamW's states are kept in is no option of the others.
@@ -138,7 +138,7 @@ describe('a run', () => {
     },
   );
 
-  it('leaves frozen weights as they are, and trains the others', async () => {
+  it('leaves frozen weights unchanged, and trains the others', async () => {
     const out = place();
     await smallFinetune(base('llama'), {
       out,
@@ -156,7 +156,7 @@ describe('a run', () => {
     }
   });
 
-  it('ends early when the held-out loss no longer falls, with the best weights', async () => {
+  it('stops early when the held-out loss no longer falls, and keeps the best weights', async () => {
     const out = place();
     // Far too large a rate: the loss rises, and never falls below that of its first evaluation again.
     const options = {
@@ -184,8 +184,8 @@ describe('a run', () => {
   });
 });
 
-describe('new tokens', () => {
-  it('get the next ids and the mean of the rows, in a vocabulary that grows where it must', async () => {
+describe('tokens added for fine-tuning', () => {
+  it('get the next ids and the mean embedding, in a vocabulary that grows when needed', async () => {
     const out = place();
     const path = base('llama-untied');
     // A rate so small that nothing moves: what is saved is what training began with.
@@ -234,7 +234,7 @@ describe('new tokens', () => {
     }
   });
 
-  it('are refused when they are there already', async () => {
+  it('are refused when they already exist', async () => {
     const options = { out: place(), addToken: ['<turn>'] };
     expect(await refusal(smallFinetune(base('llama'), options))).toMatch(
       /"<turn>": the tokenizer has this token already/,
@@ -242,7 +242,7 @@ describe('new tokens', () => {
   });
 });
 
-describe('what cannot be', () => {
+describe('fine-tuning that cannot succeed', () => {
   it.each<[Parameters<typeof smallFinetune>[1], RegExp]>([
     [
       { out: '', freeze: ['model.layers.9.*'] },
@@ -266,7 +266,7 @@ describe('what cannot be', () => {
     expect(await refusal(smallFinetune(base('llama'), { ...options, out: place() }))).toMatch(message);
   });
 
-  it('numbers that end are traced to the first tensor that goes wrong', async () => {
+  it('traces non-finite numbers to the first tensor that has one', async () => {
     const engine = nodeEngine({ threads: 1 });
     const opened = await openModel(base('llama'));
     const training = await createLearner(engine, opened.model, { batch: 1, seq: 8 });
@@ -283,7 +283,7 @@ describe('what cannot be', () => {
     await training.release();
   });
 
-  it('training stops where numbers end, saying where', async () => {
+  it('stops at non-finite numbers, and says where', async () => {
     const options = { out: place(), lr: 1e30, clip: 0, guard: 0, warmup: 0, samplePrompt: [], evalEvery: 0 };
     expect(await refusal(smallFinetune(base('llama'), options))).toMatch(
       /training stopped at step \d+: the first tensor that went wrong is (the output of|the weight) /,
@@ -291,8 +291,8 @@ describe('what cannot be', () => {
   });
 });
 
-describe('examples', () => {
-  it('label smoothing is (1 − ε) · nll + ε · the mean over the vocabulary, of the logits of transformers', async () => {
+describe('the examples of extensions', () => {
+  it('compute label smoothing as (1 − ε) · nll + ε · the mean over the vocabulary, of the logits of transformers', async () => {
     const path = fileURLToPath(new URL('./reference/gemma2', import.meta.url));
     const file = await openSafetensors(await FileSource.open(`${path}/expected.safetensors`));
     const inputs = Int32Array.from(await file.readInts('ids'));
@@ -320,7 +320,7 @@ describe('examples', () => {
     expect(smooth.at(-1)).toBeLessThan(smooth[0]!);
   });
 
-  it('Lion learns, and resumes to the bit', async () => {
+  it('train with Lion, and resume to the same bits', async () => {
     const createOptimizer = (parameters: ConstructorParameters<typeof Lion>[0]) => new Lion(parameters);
     const options = { createOptimizer, lr: 5e-4, result: 'last' } as const;
     const [whole, stopped] = [place(), place()];

@@ -50,7 +50,7 @@ async function generate(path: string, ...options: string[]) {
   return { ...(JSON.parse(stdout) as { ids: number[]; warnings: string[] }), stderr };
 }
 
-describe.each(cases)('$name', ({ name, generation, config, read, ids }) => {
+describe.each(cases)('the generation_config.json of $name', ({ name, generation, config, read, ids }) => {
   it('is read as transformers reads it', async () => {
     const opened = await openModel(write(name, generation, config));
     await opened.checkpoint.tensors.close();
@@ -65,13 +65,13 @@ describe.each(cases)('$name', ({ name, generation, config, read, ids }) => {
     });
   });
 
-  it.runIf(ids)('writes the ids of transformers', async () => {
+  it.runIf(ids)('generates the ids of transformers', async () => {
     expect((await generate(write(name, generation, config))).ids).toEqual(ids);
   });
 });
 
-describe('defaults of generation', () => {
-  it('give way to options', async () => {
+describe('the generation defaults of a model', () => {
+  it('are overridden by options', async () => {
     const path = write('options', { do_sample: true, temperature: 0.6, repetition_penalty: 1.2 }, {});
     const greedy = cases.find(({ name }) => name === 'greedy')!.ids;
     expect((await generate(path, '--greedy', '--repetition-penalty', '1')).ids).toEqual(greedy);
@@ -90,13 +90,13 @@ describe('defaults of generation', () => {
     });
   });
 
-  it('stay those of Ropewalk where a model says nothing of sampling', async () => {
+  it('are those of Ropewalk when a model says nothing about sampling', async () => {
     const opened = await openModel(write('nothing', { eos_token_id: 2, max_length: 60 }, {}));
     await opened.checkpoint.tensors.close();
     expect(opened).toMatchObject({ sampling: {}, warnings: [] });
   });
 
-  it('name what is not done', async () => {
+  it('name in a warning what is not supported', async () => {
     const generation = { do_sample: true, num_beams: 4, no_repeat_ngram_size: 3, typical_p: 0.9, top_k: 1 };
     const { warnings, stderr } = await generate(write('missing', generation, {}));
     expect(warnings).toHaveLength(1);
@@ -114,12 +114,12 @@ describe('defaults of generation', () => {
     ['min_p', -0.1],
     ['repetition_penalty', 0],
     ['do_sample', 'yes'],
-  ])('are refused where %s is %s', async (field, value) => {
+  ])('are refused when %s is %s', async (field, value) => {
     const path = write(`bad-${field}-${value}`, { do_sample: true, [field]: value }, {});
     await expect(openModel(path)).rejects.toThrow(`the field "${field}" must be`);
   });
 
-  it('are the same in the library, in its thread and here, and in chats', async () => {
+  it('are the same in this thread, in a worker thread, and in chats', async () => {
     const path = join(folder, 'chatting');
     await saveUntrained(path);
     const all = async (pieces: AsyncIterable<string>) => {
@@ -156,7 +156,7 @@ describe('defaults of generation', () => {
     rmSync(path, { recursive: true });
   });
 
-  it('are shown by inspect', async () => {
+  it('are shown by ropewalk inspect', async () => {
     const path = write('shown', { do_sample: true, temperature: 0.6, top_p: 0.9 }, {});
     const { stdout } = await ropewalk(['inspect', path]);
     expect(stdout).toContain('sampling by default: temperature 0.6, top-k 50, top-p 0.9');

@@ -17,7 +17,7 @@ import {
   randomWeights,
 } from './helpers/random-models.node.ts';
 
-describe('generating', () => {
+describe('generating tokens', () => {
   const text = 'the rope and the walk and the walker and the rope again, and so on and on. '.repeat(20);
   const tokenizerJson = trainBpe([text], { vocabSize: 290 });
   const tokenizer = Tokenizer.fromJSON(tokenizerJson, bpeTokenizerConfig(tokenizerJson));
@@ -43,7 +43,7 @@ describe('generating', () => {
   const tokens = (options: Omit<Parameters<typeof generateTokens>[2], 'maxTokens'>, maxTokens = 30) =>
     collect(generateTokens(decoder, prompt, { maxTokens, ...options }));
 
-  it('greedily is deterministic, and takes the likeliest token each time', async () => {
+  it('is deterministic when greedy, and takes the likeliest token each time', async () => {
     const ids = await tokens({ greedy: true });
     expect(ids).toHaveLength(30);
     expect(await tokens({ greedy: true, seed: 5 })).toEqual(ids);
@@ -55,20 +55,20 @@ describe('generating', () => {
     }
   });
 
-  it('with equal seeds gives equal texts, with others others', async () => {
+  it('gives equal texts for equal seeds, and different ones for different seeds', async () => {
     const [a, b, c] = [await tokens({ seed: 1 }), await tokens({ seed: 1 }), await tokens({ seed: 2 })];
     expect(b).toEqual(a);
     expect(c).not.toEqual(a);
   });
 
-  it('ends with the first of several stop tokens', async () => {
+  it('ends at the first of several stop tokens', async () => {
     const free = await tokens({ seed: 4 });
     const [first, second] = [free[6]!, free[11]!];
     const end = Math.min(free.indexOf(first), free.indexOf(second));
     expect(await tokens({ seed: 4, stopTokens: [second, first] })).toEqual(free.slice(0, end + 1));
   });
 
-  it('gives as many tokens as were asked for, and none for none', async () => {
+  it('gives as many tokens as requested, and none for zero', async () => {
     expect(await tokens({ seed: 1 }, 0)).toEqual([]);
     expect(await tokens({ seed: 1 }, 1)).toHaveLength(1);
     expect(await tokens({ seed: 1 }, POSITIONS - prompt.length)).toHaveLength(POSITIONS - prompt.length);
@@ -78,7 +78,7 @@ describe('generating', () => {
     await expect(tokens({}, -1)).rejects.toThrow(/whole number of at least 0/);
   });
 
-  it('stops between two tokens when it is told to', async () => {
+  it('stops between two tokens when it is aborted', async () => {
     const controller = new AbortController();
     const ids: number[] = [];
     const run = async () => {
@@ -91,7 +91,7 @@ describe('generating', () => {
     expect(ids).toHaveLength(7);
   });
 
-  it('stops between the chunks of a long prompt when it is told to', async () => {
+  it('stops between the chunks of a long prompt when it is aborted', async () => {
     const controller = new AbortController();
     const cache = decoder.newCache();
     const ids = randomIds(150, vocab, 8);
@@ -108,7 +108,7 @@ describe('generating', () => {
     expect([chunks, cache.position]).toEqual([7, 7]);
   });
 
-  it('ends a text before a stop string, wherever the tokens break', async () => {
+  it('ends before a stop string, wherever the tokens break', async () => {
     const options = { maxTokens: 60, seed: 9 };
     const pieces = await collect(generateText(decoder, tokenizer, 'the', options));
     const free = pieces.join('');
@@ -119,7 +119,7 @@ describe('generating', () => {
     }
   });
 
-  it('refuses logits that are NaN, rather than to write nonsense', () => {
+  it('refuses logits that are NaN instead of writing nonsense', () => {
     const logits = Float32Array.of(1, Number.NaN, 2);
     expect(() => new Sampler().next(logits)).toThrow(/logits that are NaN/);
     expect(() => new Sampler({ greedy: true }).next(Float32Array.of(Number.NaN, 1))).toThrow(
@@ -128,7 +128,7 @@ describe('generating', () => {
   });
 });
 
-describe('stop strings', () => {
+describe('a stop string', () => {
   /** The text before the stop string that is complete first, and of those that end there the longest. */
   function expected(text: string, stops: readonly string[]): string {
     for (let end = 1; end <= text.length; end++) {
@@ -138,7 +138,7 @@ describe('stop strings', () => {
     return text;
   }
 
-  it('end the text at the same place however it comes in pieces', () => {
+  it('ends the text at the same place however the text arrives in pieces', () => {
     const letters = (most: number) =>
       fc.string({ unit: fc.constantFrom('a', 'b', '밧', '🪢'), maxLength: most });
     fc.assert(
@@ -157,7 +157,7 @@ describe('stop strings', () => {
     );
   });
 
-  it('hold back no more than could become one', () => {
+  it('holds back no more text than could become one', () => {
     const stream = new StopStrings(['END']);
     expect(stream.push('the E')).toBe('the ');
     expect(stream.push('x')).toBe('Ex');
@@ -168,7 +168,7 @@ describe('stop strings', () => {
     expect(stream.flush()).toBe('');
   });
 
-  it('are not empty', () => {
+  it('must not be empty', () => {
     expect(() => new StopStrings(['a', ''])).toThrow(/a stop string is empty/);
   });
 });

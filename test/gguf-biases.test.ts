@@ -12,7 +12,7 @@ const { prompt, cases } = JSON.parse(
   readFileSync(new URL('./reference/gguf-biases.json', import.meta.url), 'utf8'),
 ) as { prompt: number[]; cases: { name: string; missing: string[]; ids: number[] }[] };
 
-it("a Llama file without some of its biases gives llama.cpp's tokens", async () => {
+it("running a Llama GGUF file without some of its biases gives llama.cpp's tokens", async () => {
   const file = await referenceGguf('llama-bias', folder);
   for (const { name, missing, ids } of cases) {
     const keeps = (tensor: string) =>

@@ -90,8 +90,8 @@ async function logitsOf(path: string, quantize: 'none' | undefined): Promise<Flo
   return Float32Array.from([...first, ...rest]);
 }
 
-describe.each(Object.keys(CONFIGS))('%s', (name) => {
-  it.each(TYPES)('runs in the bits of %s', async (type) => {
+describe.each(Object.keys(CONFIGS))('running a quantized GGUF file of %s', (name) => {
+  it.each(TYPES)('gives the logits of the dequantized weights: %s', async (type) => {
     const { path } = writeModel(name, type);
     const own = await logitsOf(path, undefined);
     const float = await logitsOf(path, 'none');
@@ -100,43 +100,46 @@ describe.each(Object.keys(CONFIGS))('%s', (name) => {
   });
 });
 
-describe.each(TYPES)('%s', (type) => {
-  it.each(['llama', 'gpt2'])('is the same by row, by matrix and in its own bits: %s', async (name) => {
-    const { path, bytes } = writeModel(name, type);
-    const gguf = ggufForm(familyByName(name), 'the test');
-    const { model, names, checkpoint } = await openModel(path);
-    const { tensors } = checkpoint;
-    for (const [weight, data] of bytes) {
-      const [first, second] = model.parameters().get(weight)!.shape as [number, number];
-      const stored = new Float32Array(first * second);
-      dequantize(type, data, stored);
-      const transform = toGguf(gguf, weight)!.transform;
-      const transposed = transform === 'transposed';
-      const [rows, width] = transposed ? [second, first] : [first, second];
-      // Row-major `[out, in]`, in Hugging Face's order of rows.
-      const at = (row: number) => (transform.startsWith('rotary') ? rotaryRow(row, 64) : row) * width;
-      const values = await tensors.readFloat32(names.get(weight)!);
-      const expected = new Float32Array(stored.length);
-      for (let row = 0; row < rows; row++)
-        expected.set(stored.subarray(at(row), at(row) + width), row * width);
-      const turned = transposed
-        ? Float32Array.from(values, (_, i) => values[(i % width) * rows + Math.floor(i / width)]!)
-        : values;
-      expect(same(turned, expected), weight).toBe(true);
-      if (!transposed) {
-        const reader = await tensors.openRows(names.get(weight)!);
-        const read = new Float32Array(stored.length);
-        for (let row = rows - 1; row >= 0; row--) reader.read(row, read, row * width);
-        reader.close();
-        expect(same(read, expected), weight).toBe(true);
+describe.each(TYPES)('a GGUF matrix of type %s', (type) => {
+  it.each(['llama', 'gpt2'])(
+    'has the same numbers read by row, as a whole and in its own bits: %s',
+    async (name) => {
+      const { path, bytes } = writeModel(name, type);
+      const gguf = ggufForm(familyByName(name), 'the test');
+      const { model, names, checkpoint } = await openModel(path);
+      const { tensors } = checkpoint;
+      for (const [weight, data] of bytes) {
+        const [first, second] = model.parameters().get(weight)!.shape as [number, number];
+        const stored = new Float32Array(first * second);
+        dequantize(type, data, stored);
+        const transform = toGguf(gguf, weight)!.transform;
+        const transposed = transform === 'transposed';
+        const [rows, width] = transposed ? [second, first] : [first, second];
+        // Row-major `[out, in]`, in Hugging Face's order of rows.
+        const at = (row: number) => (transform.startsWith('rotary') ? rotaryRow(row, 64) : row) * width;
+        const values = await tensors.readFloat32(names.get(weight)!);
+        const expected = new Float32Array(stored.length);
+        for (let row = 0; row < rows; row++)
+          expected.set(stored.subarray(at(row), at(row) + width), row * width);
+        const turned = transposed
+          ? Float32Array.from(values, (_, i) => values[(i % width) * rows + Math.floor(i / width)]!)
+          : values;
+        expect(same(turned, expected), weight).toBe(true);
+        if (!transposed) {
+          const reader = await tensors.openRows(names.get(weight)!);
+          const read = new Float32Array(stored.length);
+          for (let row = rows - 1; row >= 0; row--) reader.read(row, read, row * width);
+          reader.close();
+          expect(same(read, expected), weight).toBe(true);
+        }
+        const form = tensors.quantizedForm!(names.get(weight)!)!;
+        expect([form.rows, form.columns]).toEqual([rows, width]);
+        // Offsets of 4-bit types move to the middle code, which rounds once more.
+        expect(relativeError(numbersOf(await form.read()), expected)).toBeLessThan(1e-6);
       }
-      const form = tensors.quantizedForm!(names.get(weight)!)!;
-      expect([form.rows, form.columns]).toEqual([rows, width]);
-      // Offsets of 4-bit types move to the middle code, which rounds once more.
-      expect(relativeError(numbersOf(await form.read()), expected)).toBeLessThan(1e-6);
-    }
-    await tensors.close();
-  });
+      await tensors.close();
+    },
+  );
 });
 
 function same(actual: Float32Array, expected: Float32Array): boolean {

@@ -17,7 +17,7 @@ const { prompt, cases } = JSON.parse(
   cases: { name: string; settings: Record<string, string | number>; ids: number[] }[];
 };
 
-describe('a Llama file that says how RoPE is scaled', () => {
+describe('a Llama GGUF file with RoPE scaling', () => {
   let file: GgufFile;
   beforeAll(async () => {
     file = await referenceGguf('llama', folder);
@@ -29,7 +29,7 @@ describe('a Llama file that says how RoPE is scaled', () => {
     expect(await likeliest(path, prompt, ids.length)).toEqual(ids);
   });
 
-  it('tells the cases apart', () => {
+  it('gives different tokens in each case', () => {
     const of = (name: string) => cases.find((each) => each.name === name)!.ids;
     const different = ['none', 'a factor without a type', 'both keys', 'a factor below 1', 'yarn'];
     const more = ['yarn without a length', 'yarn with a factor of attention'];
@@ -41,7 +41,7 @@ describe('a Llama file that says how RoPE is scaled', () => {
     [{ 'llama.rope.scaling.factor': -2 }, /factor of its RoPE scaling is -2/],
     [{ 'llama.rope.scaling.factor': Number.NaN }, /rope\.scaling\.factor/],
     [{ 'llama.rope.scaling.attn_factor': 0.5 }, /attn_factor" without YaRN is not supported/],
-  ])('is refused where it is not run: %o', async (settings, message) => {
+  ])('is refused when its scaling is not supported: %o', async (settings, message) => {
     const path = join(folder, 'refused.gguf');
     await writeChangedGguf(path, file, { settings });
     await expect(openModel(path)).rejects.toThrow(message);

@@ -127,8 +127,8 @@ const cases = [
   ...['qwen2-untied', 'mistral-global'],
 ];
 
-describe.each(cases)('%s as F32', (name) => {
-  it('comes back with its weights, configuration, tokens and logits', async () => {
+describe.each(cases)('exporting %s to GGUF as F32', (name) => {
+  it('preserves its weights, configuration, tokens and logits', async () => {
     const folder = modelFolder(name, derived);
     const { path, notes } = await exported(folder, 'f32');
     expect(notes).toEqual([]);
@@ -169,7 +169,7 @@ describe.each(cases)('%s as F32', (name) => {
     if (!isChanged) expect(relativeError(theirs, logits)).toBeLessThan(2e-5);
   });
 
-  it('is written again without a change from a GGUF file', async () => {
+  it('gives the same bytes again from the exported file', async () => {
     const { path: first } = await exported(modelFolder(name, derived), 'f16');
     // The first one is called after its folder.
     const { path } = await exported(first, 'f16');
@@ -186,7 +186,7 @@ const STORED: Readonly<Record<GgufType, WritableGgmlType>> = {
   q4_0: 'Q4_0',
 };
 
-describe.each(['f16', 'q8_0', 'q4_0'] as const)('matrices as %s', (type) => {
+describe.each(['f16', 'q8_0', 'q4_0'] as const)('GGUF matrices exported as %s', (type) => {
   it.each(GGUF_FAMILIES.map((name) => FIRST[name] ?? name))(
     'hold exactly the quantized weights of %s',
     async (name) => {
@@ -220,7 +220,7 @@ describe.each(['f16', 'q8_0', 'q4_0'] as const)('matrices as %s', (type) => {
   );
 });
 
-describe('a model in parts', () => {
+describe('a split GGUF model', () => {
   /** Cuts a file in two, as llama.cpp's gguf-split does. */
   async function split(path: string): Promise<string[]> {
     const folder = mkdtempSync(join(scratch, 'split-'));
@@ -245,7 +245,7 @@ describe('a model in parts', () => {
     });
   }
 
-  it('opens by its first part, by any part and by its folder, and needs all of them', async () => {
+  it('opens by its first part, by any part and by its folder, and needs all parts', async () => {
     const { path } = await exported(modelFolder('llama'), 'q8_0');
     const [first, second] = (await split(path)) as [string, string];
     const weights = await weightsOf(path);
@@ -254,7 +254,7 @@ describe('a model in parts', () => {
     await expect(openModel(first)).rejects.toThrow(/00002-of-00002\.gguf/);
   });
 
-  it('is not written over, nor under the name of a part', async () => {
+  it('is never overwritten, not even through the name of a part', async () => {
     const { path } = await exported(modelFolder('llama'), 'f32');
     const [first, second] = (await split(path)) as [string, string];
     await expect(opened(first, (model) => exportGguf(model, second))).rejects.toThrow('one part of several');
@@ -280,7 +280,7 @@ function metadataOf(file: GgufFile) {
   });
 }
 
-describe('what llama.cpp cannot run', () => {
+describe('exporting to GGUF', () => {
   it.each([
     [
       'gpt',
@@ -359,7 +359,7 @@ describe('what llama.cpp cannot run', () => {
       '"layer_types" do not match what llama.cpp assumes: layer 1 would be sliding_attention',
     ],
     ['gemma3-capped', (c: Json) => derived(c), 'it has a cap ("final_logit_softcapping")'],
-  ] as const)('is refused by name: %s %#', async (name, change, message) => {
+  ] as const)('refuses by name what llama.cpp cannot run: %s %#', async (name, change, message) => {
     const path = target();
     await expect(opened(modelFolder(name, change), (model) => exportGguf(model, path))).rejects.toThrow(
       message,
@@ -367,7 +367,7 @@ describe('what llama.cpp cannot run', () => {
     expect(readdirSync(join(path, '..'))).toEqual([]);
   });
 
-  it('is a Gemma with a head or biases of its own', async () => {
+  it('refuses a Gemma with a head or biases of its own', async () => {
     const folder = modelFolder('gemma');
     const path = target();
     await opened(folder, async (source) => {
@@ -384,15 +384,15 @@ describe('what llama.cpp cannot run', () => {
     });
   });
 
-  it('is a model without a tokenizer', async () => {
+  it('refuses a model without a tokenizer', async () => {
     await expect(opened(`${reference}llama`, (model) => exportGguf(model, target()))).rejects.toThrow(
       'it has no tokenizer',
     );
   });
 });
 
-describe('an EXAONE 4 of 64 layers', () => {
-  it('has windows in every layer but each fourth, as in llama.cpp', async () => {
+describe('an EXAONE 4 GGUF file with 64 layers', () => {
+  it('has sliding windows in every layer except each fourth, as in llama.cpp', async () => {
     const family = familyByName('exaone4');
     const raw = {
       ...{ model_type: 'exaone4', vocab_size: 96, hidden_size: 8, intermediate_size: 8, sliding_window: 5 },
@@ -419,15 +419,15 @@ describe('an EXAONE 4 of 64 layers', () => {
   });
 });
 
-describe('a file', () => {
-  it('is found in a folder that has one model, and not in one that has two', async () => {
+describe('a GGUF file', () => {
+  it('is found in a folder with one model, but not in a folder with two', async () => {
     const { path } = await exported(modelFolder('llama'), 'f32');
     expect(await weightsOf(join(path, '..'))).toEqual(await weightsOf(path));
     writeFileSync(join(path, '../other.gguf'), readFileSync(path));
     await expect(openModel(join(path, '..'))).rejects.toThrow('several GGUF models (model.gguf, other.gguf)');
   });
 
-  it('must be called one, and holds nothing when reading fails half-way', async () => {
+  it('must be named .gguf, and is not left behind when reading fails halfway', async () => {
     const folder = modelFolder('llama');
     const path = target();
     await opened(folder, async (source) => {
@@ -443,7 +443,7 @@ describe('a file', () => {
     });
   });
 
-  it('goes to a Hugging Face directory and back', async () => {
+  it('survives the way to a Hugging Face directory and back', async () => {
     const folder = modelFolder('gpt2');
     const { path } = await exported(folder, 'f32');
     const out = join(path, '../hf');
@@ -451,7 +451,7 @@ describe('a file', () => {
     expect(await weightsOf(out)).toEqual(await weightsOf(folder));
   });
 
-  it('is written by the command, which counts bytes and says what it did', async () => {
+  it('is written by ropewalk export, which counts bytes and says what it did', async () => {
     const folder = modelFolder('gemma2', derived);
     const path = target();
     const args = ['export', folder, '--to', 'gguf', '--type', 'q8_0', '--out', path];

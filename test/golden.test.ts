@@ -32,7 +32,7 @@ async function decoderOf(path: string) {
   return { opened, weights, folder, decoder };
 }
 
-describe('stories260K, a trained Llama', () => {
+describe('the trained Llama stories260K', () => {
   const path = fixture('stories260K');
   interface Golden {
     prompt_ids: number[];
@@ -58,10 +58,10 @@ describe('stories260K, a trained Llama', () => {
   });
 });
 
-describe('gpt-nano-sort, a trained GPT-2', () => {
+describe('the trained GPT-2 gpt-nano-sort', () => {
   const path = fixture('gpt-nano-sort');
 
-  it('gives the logits of its authors, without a cache and token by token', async () => {
+  it('gives the logits of its authors, both without a cache and token by token', async () => {
     const golden = JSON.parse(readFileSync(`${path}/golden.json`, 'utf8')) as {
       ids: number[][];
       logits: number[][][];

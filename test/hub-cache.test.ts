@@ -26,7 +26,7 @@ async function logits(path: string): Promise<number[]> {
   return Array.from(last);
 }
 
-it("runs a model from the hub's cache, whose files are links from a snapshot into the blobs", async () => {
+it("opening a model in the hub's cache follows the links from a snapshot into the blobs", async () => {
   const snapshot = join(folder, 'snapshots', 'abc');
   mkdirSync(snapshot, { recursive: true });
   mkdirSync(join(folder, 'blobs'));

@@ -70,7 +70,7 @@ async function refusal(promise: Promise<unknown>): Promise<string> {
   return (error as RopewalkError).message;
 }
 
-describe('a model is named', () => {
+describe('a model can be named', () => {
   it('by the address of its page, of a revision or of a file', async () => {
     for (const page of ['', '/', '/tree/main', '/tree/refs%2Fpr%2F7', `/commit/${COMMIT}`, '?x=1#y']) {
       const address = `https://huggingface.co/acme/rope${page}`;
@@ -90,7 +90,7 @@ describe('a model is named', () => {
     );
   });
 
-  it('without an organization, in the folder that Python has for it', async () => {
+  it('without an organization, and is cached in the folder that Python uses', async () => {
     expect(await resolveModel('gpt9', options)).toBe(snapshot('models--gpt9'));
     expect(await resolveModel('gpt9', { ...options, offline: true })).toBe(snapshot('models--gpt9'));
     expect(await refusal(resolveModel('gpt8', options))).toMatch(
@@ -105,7 +105,7 @@ describe('a model is named', () => {
     expect(hub.requests.length).toBe(asked);
   });
 
-  it('in commands; a mistyped preset is told the presets', async () => {
+  it('in commands, where a mistyped preset gets a list of presets', async () => {
     const inspected = await run('inspect', 'gpt9', '--json');
     expect(inspected.code, inspected.stderr).toBe(0);
     expect(JSON.parse(inspected.stdout).family).toBe('llama');
@@ -116,7 +116,7 @@ describe('a model is named', () => {
     expect(mistyped.stderr).toMatch(/as a model on the hub: .*nor is it a preset: .*llama/);
   });
 
-  it('and so are data sets', async () => {
+  it('in the same ways as a data set', async () => {
     const rows = Buffer.from('{"text": "a rope"}\n');
     for (const id of ['datasets/acme/lines', 'datasets/lines']) {
       hub.models.set(id, { commit: COMMIT, files: { 'train.jsonl': rows, 'test.jsonl': rows } });
@@ -135,8 +135,8 @@ describe('a model is named', () => {
   });
 });
 
-describe('a GGUF file is named', () => {
-  it('by its quantization, of which the end of the name tells', async () => {
+describe('a GGUF file on the hub is chosen', () => {
+  it('by its quantization at the end of the file name', async () => {
     const path = join(snapshot('models--acme--rope-GGUF'), 'a-Q4_K_M.gguf');
     expect(await resolveModel('acme/rope-GGUF:Q4_K_M', options)).toBe(path);
     expect(await resolveModel('hf.co/acme/rope-GGUF:q4_k_m', { ...options, offline: true })).toBe(path);
@@ -154,7 +154,7 @@ describe('a GGUF file is named', () => {
     );
   });
 
-  it('by a person at a terminal, who is asked', async () => {
+  it('by asking a person at a terminal', async () => {
     const terminal = () => Object.assign(new PassThrough(), { isTTY: true, columns: 100 });
     const [input, output] = [terminal(), terminal()];
     let shown = '';
@@ -185,7 +185,7 @@ describe('a GGUF file is named', () => {
     expect(await refusal(nothing)).toContain('no file was chosen');
   });
 
-  it('in an error that lists them with their sizes, where nobody can be asked', async () => {
+  it('by name only, after an error that lists sizes, when nobody can be asked', async () => {
     const { code, stderr } = await run('pull', 'acme/rope-GGUF');
     expect(code).toBe(1);
     expect(stderr).toContain(
@@ -202,12 +202,12 @@ describe('a GGUF file is named', () => {
   });
 });
 
-describe('a list of files without hashes', () => {
+describe('a file list of the hub without hashes', () => {
   beforeEach(() => {
     hub.models.set('acme/rope', { ...model, namesOnly: true });
   });
 
-  it('is completed by asking for each file that is wanted, checked as ever', async () => {
+  it('is completed by asking for each wanted file, with hashes checked as ever', async () => {
     expect(await pullModel('acme/rope', { ...options, weights: false })).toBe(snapshot());
     expect(existsSync(join(snapshot(), 'model.safetensors'))).toBe(false);
     expect(await pullModel('acme/rope', options)).toBe(snapshot());
@@ -226,7 +226,7 @@ describe('a list of files without hashes', () => {
     expect(hub.requests.length).toBe(asked);
   });
 
-  it('is refused where the files have none either, or are of another commit', async () => {
+  it('is refused when the files have no hashes either, or belong to another commit', async () => {
     const heads =
       (headers: Record<string, string>) => (request: IncomingMessage, response: ServerResponse) => {
         if (request.method !== 'HEAD') return false;
@@ -252,7 +252,7 @@ describe('a list of files without hashes', () => {
   });
 });
 
-describe('a complete snapshot without a ref', () => {
+describe('a complete snapshot without a ref in the hub cache', () => {
   const other = 'f'.repeat(40);
 
   it('opens without a network', async () => {
@@ -268,7 +268,7 @@ describe('a complete snapshot without a ref', () => {
     expect(await resolveModel('acme/rope', options)).toBe(snapshot());
   });
 
-  it('is not chosen out of several, nor where it lacks something', async () => {
+  it('is not chosen when there are several, nor when it is incomplete', async () => {
     await pullModel('acme/rope', { ...options, revision: COMMIT });
     cpSync(snapshot(), snapshot(undefined, other), { recursive: true, verbatimSymlinks: true });
     const offline = { ...options, offline: true };

@@ -64,8 +64,8 @@ function expectWhole(path: string): void {
   }
 }
 
-describe('a hub behind a proxy', () => {
-  it('is reached by CONNECT, the proxy given its credentials and the hub its token, each alone', async () => {
+describe('the hub client behind a proxy', () => {
+  it('connects by CONNECT, giving credentials only to the proxy and the token only to the hub', async () => {
     const { code, stderr, path } = await pull({
       HF_ENDPOINT: 'https://hub.example',
       HF_TOKEN: 'hf_secret',
@@ -85,7 +85,7 @@ describe('a hub behind a proxy', () => {
     }
   });
 
-  it('without encryption is asked of the proxy itself', async () => {
+  it('sends unencrypted requests to the proxy itself', async () => {
     const { code, stderr, path } = await pull({ HF_ENDPOINT: 'http://hub.example', http_proxy: proxy.url });
     expect(code, stderr).toBe(0);
     expectWhole(path);
@@ -93,7 +93,7 @@ describe('a hub behind a proxy', () => {
     for (const { what } of proxy.asked) expect(what).toMatch(/^GET http:\/\/hub\.example\//);
   });
 
-  it('is reached directly where NO_PROXY names it, and on this machine', async () => {
+  it('connects directly to hosts in NO_PROXY and to this machine', async () => {
     const named = await pull({
       HF_ENDPOINT: 'http://hub.example',
       HTTP_PROXY: proxy.url,
@@ -106,7 +106,7 @@ describe('a hub behind a proxy', () => {
     expect(proxy.asked).toEqual([]);
   });
 
-  it('is told apart from the proxy in what goes wrong, and passwords are not shown', async () => {
+  it('says whether the hub or the proxy failed, without printing passwords', async () => {
     const https = {
       HF_ENDPOINT: 'https://hub.example',
       HTTPS_PROXY: proxy.url.replace('://', '://me:secret@'),

@@ -115,17 +115,23 @@ const reply = (response: ServerResponse, status: number, headers: Record<string,
 };
 
 function expectWhole(): void {
+  expectFiles();
+  expect(locks()).toEqual([]);
+}
+
+const locks = () => readdirSync(join(cache, '.locks', 'models--acme--rope'));
+
+function expectFiles(): void {
   expect(readdirSync(snapshot()).sort()).toEqual(needed);
   // Whole buffers are compared at once: toEqual takes seconds for megabytes.
   for (const name of needed) {
     expect(readFileSync(join(snapshot(), name)).equals(model.files[name]!), name).toBe(true);
   }
   expect(partials()).toEqual([]);
-  expect(readdirSync(join(cache, '.locks', 'models--acme--rope'))).toEqual([]);
 }
 
-describe('pulling a model', () => {
-  it("fills the cache in the layout of Python's library, with what the model needs", async () => {
+describe('pulling a model from the hub', () => {
+  it("fills the cache in the layout of Python's library with what the model needs", async () => {
     expect(await pull()).toBe(snapshot());
     expectWhole();
     expect(readFileSync(repo('refs', 'main'), 'utf8')).toBe(COMMIT);
@@ -139,7 +145,7 @@ describe('pulling a model', () => {
     expect(hub.sent()).toBe(needed.reduce((sum, name) => sum + model.files[name]!.length, 0));
   });
 
-  it('asks nobody once all of it is there, even with the server gone', async () => {
+  it('makes no request once everything is cached, even when the server is gone', async () => {
     await pull();
     const asked = hub.requests.length;
     await pull();
@@ -150,7 +156,7 @@ describe('pulling a model', () => {
     expect(await refusal(pull({ update: true }))).toMatch(/cannot reach 127\.0\.0\.1.*ECONNREFUSED/);
   });
 
-  it('asks again when told to, and fetches only what has changed', async () => {
+  it('checks for updates on request, and fetches only what has changed', async () => {
     await pull();
     const before = hub.sent();
     const config = Buffer.from(`${small['config.json'].toString()}\n`);
@@ -163,7 +169,7 @@ describe('pulling a model', () => {
     expect(await pull({ revision: COMMIT })).toBe(snapshot());
   });
 
-  it('takes tags, pull requests and commits as revisions', async () => {
+  it('accepts tags, pull requests and commits as revisions', async () => {
     expect(await pull({ revision: 'v1' })).toBe(snapshot());
     expect(await pull({ revision: 'refs/pr/7' })).toBe(snapshot());
     expect(await pull({ revision: COMMIT })).toBe(snapshot());
@@ -173,7 +179,7 @@ describe('pulling a model', () => {
     expect(await refusal(pull({ revision: '../../etc' }))).toContain('not the name of a revision');
   });
 
-  it('tells how far it is, in bytes that only grow to their sum', async () => {
+  it('reports progress in bytes that only grow, up to their sum', async () => {
     const told: PullProgress[] = [];
     await pull({ onProgress: (progress) => told.push(progress) });
     const total = needed.reduce((sum, name) => sum + model.files[name]!.length, 0);
@@ -215,7 +221,7 @@ describe('pulling a model', () => {
     expect(await pull({ offline: true })).toBe(path);
   });
 
-  it('leaves the weights out when told to, and fetches them later', async () => {
+  it('skips the weights on request, and fetches them later', async () => {
     await pull({ weights: false });
     expect(readdirSync(snapshot()).sort()).toEqual(Object.keys(small).sort());
     expect(await pull({ weights: false, offline: true })).toBe(snapshot());
@@ -224,7 +230,7 @@ describe('pulling a model', () => {
     expectWhole();
   });
 
-  it('makes hard links where the user wants no symbolic ones', async () => {
+  it('makes hard links when the user wants no symbolic ones', async () => {
     process.env.HF_HUB_DISABLE_SYMLINKS = '1';
     try {
       await pull();
@@ -236,11 +242,11 @@ describe('pulling a model', () => {
   });
 });
 
-describe('GGUF', () => {
+describe('pulling GGUF from the hub', () => {
   const q4 = randomBytes(5000);
   const q8 = randomBytes(7000);
 
-  it('is one file, chosen by name where there are several', async () => {
+  it('fetches one file, chosen by name when there are several', async () => {
     hub.models.set(ID, {
       commit: COMMIT,
       files: { 'README.md': q4, 'a-Q4_0.gguf': q4, 'sub/a-Q8_0.gguf': q8, 'mmproj-a.gguf': q8 },
@@ -262,13 +268,13 @@ describe('GGUF', () => {
     expect(hub.requests.length).toBe(asked);
   });
 
-  it('needs no name where it is the only one', async () => {
+  it('needs no name when there is only one file', async () => {
     hub.models.set(ID, { commit: COMMIT, files: { 'a.gguf': q4 } });
     expect(await pull()).toBe(join(snapshot(), 'a.gguf'));
     expect(await pull({ offline: true })).toBe(join(snapshot(), 'a.gguf'));
   });
 
-  it('in parts comes with all of them, whichever is named', async () => {
+  it('fetches all parts of a split model, whichever is named', async () => {
     const part = (i: number) => `sub/a-0000${i}-of-00003.gguf`;
     const files = Object.fromEntries([1, 2, 3].map((i) => [part(i), randomBytes(1000 * i)]));
     hub.models.set(ID, { commit: COMMIT, files: { ...files, 'b.gguf': q4 } });
@@ -294,7 +300,7 @@ describe('GGUF', () => {
   });
 });
 
-describe("what Python's library has pulled", () => {
+describe("a model in the cache of Python's library", () => {
   const python = (names: readonly string[]) => {
     mkdirSync(repo('blobs'), { recursive: true });
     mkdirSync(snapshot(), { recursive: true });
@@ -320,7 +326,7 @@ describe("what Python's library has pulled", () => {
     );
   };
 
-  it('is used without the network, by its list of files or by sight', async () => {
+  it('is used without the network, by its list of files or by the files it has', async () => {
     python(needed);
     expect(await pull()).toBe(snapshot());
     writeTree();
@@ -328,7 +334,7 @@ describe("what Python's library has pulled", () => {
     expect(hub.requests).toEqual([]);
   });
 
-  it('is completed, with what is there used', async () => {
+  it('is completed, reusing the files it has', async () => {
     python(needed.filter((name) => name !== 'generation_config.json'));
     writeTree();
     expect(await pull({ offline: true })).toBe(snapshot()); // it was wanted so, perhaps
@@ -337,7 +343,7 @@ describe("what Python's library has pulled", () => {
     expect(hub.sent()).toBe(small['generation_config.json'].length);
   });
 
-  it('is asked about where a download broke off, and used where nobody answers', async () => {
+  it('is checked online after a broken download, and used as it is when nobody answers', async () => {
     python(needed);
     const left = repo('blobs', `${'a'.repeat(64)}.incomplete`);
     writeFileSync(left, 'x');
@@ -355,7 +361,7 @@ describe("what Python's library has pulled", () => {
     expectWhole();
   });
 
-  it('is opened where large blobs lie in a store for all models', async () => {
+  it('is opened when large blobs are in a store shared by all models', async () => {
     const files = ['config.json', 'model.safetensors'].map(
       (name) => [name, readFileSync(reference(name))] as const,
     );
@@ -377,8 +383,8 @@ describe("what Python's library has pulled", () => {
   });
 });
 
-describe('faults of the network', () => {
-  it('continues where the connection was cut, downloading nothing twice', async () => {
+describe('the hub client on a faulty network', () => {
+  it('resumes a download where the connection was cut, fetching nothing twice', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 900_000 }), { minLength: 1, maxLength: 5 }),
@@ -404,7 +410,7 @@ describe('faults of the network', () => {
     );
   });
 
-  it('gives up after some tries, keeps what came, and continues it next time', async () => {
+  it('gives up after several attempts, keeps what arrived, and resumes it next time', async () => {
     hub.storageFault = (request, response) => {
       const from = Number(/\d+/.exec(request.headers.range ?? '')?.[0] ?? 0);
       cutAfter(request, response, weights, from > 0 ? 0 : 1_000_000, read);
@@ -423,7 +429,7 @@ describe('faults of the network', () => {
     expect(hub.storageRequests.at(-1)!.headers.range).toBe('bytes=1000000-');
   });
 
-  it('starts over when the file changes midway, and says when it is not the listed one', async () => {
+  it('starts over when the file changes midway, and reports a file that is not the listed one', async () => {
     let turn = 0;
     hub.storageFault = (request, response) => {
       turn++;
@@ -448,7 +454,7 @@ describe('faults of the network', () => {
     expect(hub.storageRequests.map(({ headers }) => headers.range)).toEqual(['bytes=1000000-', undefined]);
   });
 
-  it('keeps nothing of a file whose hash is wrong', async () => {
+  it('keeps nothing of a file with a wrong hash', async () => {
     const wrong = Buffer.from(weights);
     wrong[12345]! ^= 1;
     hub.storageFault = (_, response) => {
@@ -497,7 +503,7 @@ describe('faults of the network', () => {
     }
   });
 
-  it('tries again after trouble of the server, and not forever', async () => {
+  it('retries after server errors, but not forever', async () => {
     let troubles = 3;
     hub.fault = (_, response) => troubles-- > 0 && reply(response, 503);
     await pull();
@@ -509,7 +515,7 @@ describe('faults of the network', () => {
     expect(hub.requests.length - before).toBe(6);
   });
 
-  it('gives up on a server that hangs, before its answer or within it', async () => {
+  it('gives up on a server that hangs before or during its answer', async () => {
     hub.fault = () => true;
     const hasty = { ...QUICK, idleMs: 1000 };
     expect(await refusal(pull({}, ID, hasty))).toMatch(/has not answered for 1 s/);
@@ -527,7 +533,7 @@ describe('faults of the network', () => {
     expect(hub.storageRequests.at(-1)!.headers.range).toBe('bytes=1000000-');
   });
 
-  it('stops when it is told to, and goes on from there', async () => {
+  it('stops when aborted, and resumes from there', async () => {
     const controller = new AbortController();
     hub.storageFault = (_, response) => {
       response.writeHead(200, { 'content-length': weights.length });
@@ -547,8 +553,8 @@ describe('faults of the network', () => {
   });
 });
 
-describe('who is trusted with what', () => {
-  it('shows the token to the hub alone', async () => {
+describe('the hub client', () => {
+  it('sends the token only to the hub', async () => {
     await pull({ token: 'hf_secret' });
     expect(hub.requests.length).toBeGreaterThan(3);
     for (const { headers } of hub.requests) expect(headers.authorization).toBe('Bearer hf_secret');
@@ -559,7 +565,7 @@ describe('who is trusted with what', () => {
     }
   });
 
-  it('does not show it even where the way leads back to the hub', async () => {
+  it('does not send the token again when redirects lead back to the hub', async () => {
     hub.storageFault = (_, response) => reply(response, 307, { location: `${hub.endpoint}/back` });
     hub.fault = (request, response) => {
       if (request.url !== '/back') return false;
@@ -611,12 +617,12 @@ describe('who is trusted with what', () => {
     expect(existsSync(repo('refs', 'main'))).toBe(false);
   });
 
-  it('names the id and the revision that are not there', async () => {
+  it('names an id or a revision that does not exist', async () => {
     expect(await refusal(pull({}, 'acme/other'))).toMatch(/"acme\/other".*"main".*404/);
     expect(await refusal(pull({ revision: 'v9' }))).toMatch(/no revision "v9" of "acme\/rope"/);
   });
 
-  it('refuses names that lead out of the folder', async () => {
+  it('refuses file names that lead out of the folder', async () => {
     const names = [
       '../x',
       '/etc/passwd',
@@ -650,7 +656,7 @@ describe('who is trusted with what', () => {
     expect(readdirSync(root).filter((name) => name.includes('evil'))).toEqual([]);
   });
 
-  it('refuses hashes and commits that are none', async () => {
+  it('refuses malformed hashes and commits', async () => {
     for (const commit of ['main', '../../x', COMMIT.slice(1), `${COMMIT}0`, COMMIT.toUpperCase()]) {
       hub.models.set(ID, { commit, files: model.files });
       expect(await refusal(pull()), commit).toContain('not 40 hexadecimal digits');
@@ -696,7 +702,7 @@ describe('who is trusted with what', () => {
   });
 });
 
-describe('several processes', () => {
+describe('several processes that pull the same model', () => {
   const environment = () => ({
     ...process.env,
     HF_HUB_CACHE: cache,
@@ -720,7 +726,7 @@ describe('several processes', () => {
     expect(hub.storageRequests.length).toBe(1);
   });
 
-  it('take over what a killed one left', async () => {
+  it('take over what a killed process left', async () => {
     let turns = 0;
     hub.storageFault = (_, response) => {
       if (turns++ > 0) return false;
@@ -734,16 +740,18 @@ describe('several processes', () => {
     first.process.kill('SIGKILL');
     await first.finished;
     // On a busy machine small files may be under way beside it, each with a lock of its own.
-    const locks = readdirSync(join(cache, '.locks', 'models--acme--rope'));
-    expect(locks.filter((name) => name.includes(sha256(weights)))).toHaveLength(1);
+    const ofWeights = () => locks().filter((name) => name.includes(sha256(weights)));
+    expect(ofWeights()).toHaveLength(1);
     expect(existsSync(repo('refs', 'main'))).toBe(false);
     const { code, stderr } = await (await cli('pull', ID)).finished;
     expect(code, stderr).toBe(0);
-    expectWhole();
+    expectFiles();
+    // A small file that was complete when the process died keeps its lock, which holds nobody up.
+    expect(ofWeights()).toEqual([]);
     expect(hub.storageRequests.at(-1)!.headers.range).toBe(`bytes=${2 ** 21}-`);
   });
 
-  it('let go of a file that another took over, and go on from it when they may', async () => {
+  it('release a file that another took over, and resume it when they may', async () => {
     let turns = 0;
     hub.storageFault = async (_, response) => {
       if (turns++ > 0) return false;
@@ -762,7 +770,7 @@ describe('several processes', () => {
     expect(hub.storageRequests.at(-1)!.headers.range).toBe(`bytes=${2 ** 20}-`);
   });
 
-  it('print what is wrong in one line, and stop at Ctrl-C', async () => {
+  it('print errors in one line, and stop at Ctrl-C', async () => {
     const { code, stderr, stdout } = await (await cli('pull', 'acme/none')).finished;
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr.trim().split('\n')).toHaveLength(1);
@@ -774,7 +782,7 @@ describe('several processes', () => {
   });
 });
 
-describe('commands and the library take ids', () => {
+describe('a model id given to commands and to the library', () => {
   const llama: FakeModel = {
     commit: COMMIT,
     files: Object.fromEntries(
@@ -787,7 +795,7 @@ describe('commands and the library take ids', () => {
   const run = (...args: string[]) =>
     ropewalk(args, { env: { ...process.env, HF_HUB_CACHE: cache, HF_ENDPOINT: hub.endpoint } });
 
-  it('generate as from the directory, then offline', async () => {
+  it('generates as from the directory, then offline', async () => {
     hub.models.set('acme/llama', llama);
     const rest = ['--ids', '1,5,9', '--max-tokens', '5', '--greedy', '--json'];
     const fromFolder = await run('generate', join(ROOT, 'test/reference/llama'), ...rest);
@@ -799,7 +807,7 @@ describe('commands and the library take ids', () => {
     expect(again.code, again.stderr).toBe(0);
   });
 
-  it('inspect and compare without the weights', async () => {
+  it('is inspected and compared without downloading weights', async () => {
     hub.models.set('acme/llama', llama);
     const inspected = await run('inspect', 'acme/llama', '--json');
     expect(inspected.code, inspected.stderr).toBe(0);
@@ -810,7 +818,7 @@ describe('commands and the library take ids', () => {
     expect(Object.keys(JSON.parse(compared.stdout).rows[0].values)).toContain('acme/llama');
   });
 
-  it('lets an existing file or folder win, and says what was tried', async () => {
+  it('gives way to an existing file or folder, and errors say what was tried', async () => {
     const folder = join(root, 'here');
     cpSync(join(ROOT, 'test/reference/llama'), folder, { recursive: true });
     expect(await resolveModel(folder)).toBe(folder);
@@ -827,7 +835,7 @@ describe('commands and the library take ids', () => {
   });
 });
 
-it('says that the disk is full, and goes on when there is space', async (test) => {
+it('the hub client reports a full disk, and resumes when there is space', async (test) => {
   const workshop = await openWorkshop();
   try {
     const disk = workshop.mount('4m');

@@ -31,7 +31,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe('Ctrl-C ends as interrupted, with nothing left behind', () => {
+describe('Ctrl-C ends a command as interrupted, with nothing left behind:', () => {
   const train = ['train', '--family', 'llama', '--text', at('words.txt')];
   const distill = ['distill', '--teacher', at('model'), '--student', 'llama/tiny', '--seq', '24'];
   const teach = ['teach', at('model'), '--seq', '24'];
@@ -58,7 +58,7 @@ describe('Ctrl-C ends as interrupted, with nothing left behind', () => {
   });
 });
 
-describe('numbers that are not finite do not become a model, nor replace good checkpoints', () => {
+describe('a run whose numbers become non-finite leaves no model and keeps good checkpoints:', () => {
   const wild = [
     '--lr',
     '1e20',
@@ -118,7 +118,7 @@ describe('numbers that are not finite do not become a model, nor replace good ch
     expect(again.stderr).toContain(said![0]);
   });
 
-  it.each(runs)('%s: such an evaluation is an error', async (_, args) => {
+  it.each(runs)('%s, also when only the evaluation is non-finite', async (_, args) => {
     const out = at(`wild${count++}`);
     const once = ['--steps', '1', '--save-every', '0', '--eval-every', '1', '--out', out];
     const { code, stderr } = await ropewalk([...args, ...wild, '--lr', '1e10', ...once]);
@@ -130,7 +130,7 @@ describe('numbers that are not finite do not become a model, nor replace good ch
     expect(existsSync(join(out, 'model.safetensors'))).toBe(false);
   });
 
-  it('distill says where the student is worse than before', async () => {
+  it('distill warns when the student is worse than before', async () => {
     const settings = [
       '--lr',
       '50',

@@ -8,8 +8,8 @@ const reference = JSON.parse(
   readFileSync(new URL('reference/jinja.json', import.meta.url), 'utf8'),
 ) as JinjaReference;
 
-describe('random programs', () => {
-  it('give the text of Jinja2, or fail as there, or are refused by name', () => {
+describe('random Jinja programs', () => {
+  it('render as in Jinja2, or fail as there, or are refused by name', () => {
     const results = reference.programs.map((program) => ({
       ...program,
       ...checkProgram(program, reference.variables),
@@ -20,7 +20,7 @@ describe('random programs', () => {
   });
 });
 
-describe('what a template means', () => {
+describe('a chat template in Jinja', () => {
   const render = (source: string) =>
     renderProgram(source, {
       i: 1,
@@ -87,7 +87,7 @@ describe('what a template means', () => {
     ['a recursive loop', '{% for a in [[1, []]] recursive %}{{ a[0] }}{{ loop(a[1]) }}{% endfor %}', '1'],
     ['default by truth', "{{ '' | default('d') }}{{ '' | default('e', true) }}{{ nothing | d(1) }}", 'e1'],
     ['signs of white space', 'a  {%- if true -%}  b  {%+ endif %}  c', 'ab    c'],
-  ])('%s', (_, source, right) => {
+  ])('renders as in Jinja2: %s', (_, source, right) => {
     expect(render(source)).toBe(right);
   });
 
@@ -97,7 +97,7 @@ describe('what a template means', () => {
     '{{ [1] | random }}',
     '{{ lipsum() }}',
     "{{ 'a'.encode() }}",
-  ])('is refused by name where it is not supported: %s', (source) => {
+  ])('is refused by name when it uses what is not supported: %s', (source) => {
     expect(() => render(source)).toThrow(NotSupported);
   });
 });

@@ -98,13 +98,13 @@ function nodeGlobals(path: string): string[] {
   return found;
 }
 
-describe('the rooms of src/', () => {
-  it('are all listed', () => {
+describe('the folders of src/', () => {
+  it('are all listed in the import table', () => {
     const rooms = new Set(files.map(room).filter((name) => name !== ''));
     expect([...table.keys()].sort()).toEqual([...rooms].sort());
   });
 
-  it('look only where they may', () => {
+  it('import only from the folders that the table allows', () => {
     const wrong = files
       .filter((path) => table.has(room(path)) && !PROGRAMS.includes(room(path)))
       .flatMap((path) =>
@@ -116,7 +116,7 @@ describe('the rooms of src/', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('hold no files that import each other in a circle', () => {
+  it('contain no import cycles', () => {
     const pair = new Map([
       ['a.ts', ['b.ts', 'c.ts']],
       ['b.ts', ['c.ts']],
@@ -127,7 +127,7 @@ describe('the rooms of src/', () => {
     expect(circles(new Map(files.map((path) => [path, runsAfter(path)])))).toEqual([]);
   });
 
-  it('keep Node to the files that say so in their names', () => {
+  it('use Node modules only in files whose names say so', () => {
     const wrong = files
       .filter((path) => !isNodeOnly(path))
       .flatMap((path) => {

@@ -14,7 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const stories = fixture('stories260K');
 
 describe('load', () => {
-  it('continues a text in pieces that join to the text of the tokens, never half a character', async () => {
+  it('continues a text in pieces that join to the decoded tokens, never splitting a character', async () => {
     const path = join(folder, 'untrained');
     await saveUntrained(path);
     const model = await loadHere(path, { threads: 1 });
@@ -33,11 +33,11 @@ describe('load', () => {
     await model.release();
   });
 
-  it('says which file is missing', async () => {
+  it('names the file that is missing', async () => {
     await expect(load(join(folder, 'nothing'))).rejects.toThrow(/nothing/);
   });
 
-  it('tells the golden story of stories260K', async () => {
+  it('generates the golden story of stories260K', async () => {
     const golden = JSON.parse(readFileSync(join(stories, 'golden.json'), 'utf8')) as {
       prompt_ids: number[];
       greedy_ids: number[];

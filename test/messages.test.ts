@@ -52,8 +52,8 @@ async function declaredOptions(): Promise<Set<string>> {
   return all;
 }
 
-describe('messages of the library', () => {
-  it('name no flag', () => {
+describe('the error messages of the library', () => {
+  it('contain no command-line flag', () => {
     const flags = rooms.flatMap((path) =>
       nodesOf(path)
         .filter(isText)
@@ -64,7 +64,7 @@ describe('messages of the library', () => {
     expect(flags).toEqual([]);
   });
 
-  it('name options that a command has, so that it can say the flag', async () => {
+  it('name only options that a command has, so that it can print the flag', async () => {
     const declared = await declaredOptions();
     // These two are spelled by src/cli/options/spelling.ts.
     for (const name of ['columns', 'specialTokensInText']) declared.add(name);

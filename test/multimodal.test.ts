@@ -54,8 +54,8 @@ function renamed(folder: string, rename: (name: string) => string): void {
   writeFileSync(file, Buffer.concat([size, written, bytes.subarray(8 + length)]));
 }
 
-describe('a Gemma 3 with vision', () => {
-  it('runs as text, and says what is skipped', async () => {
+describe('a Gemma 3 checkpoint with vision', () => {
+  it('runs as a text model, and a warning says what is skipped', async () => {
     const { family, warnings, unused, checkpoint } = await openModel(fixture);
     await checkpoint.tensors.close();
     expect(family.name).toBe('gemma3');
@@ -68,7 +68,7 @@ describe('a Gemma 3 with vision', () => {
     expect(await difference(fixture)).toBeLessThanOrEqual(2e-5);
   });
 
-  it("runs under transformers 5's names of the modules", async () => {
+  it('runs under the module names of transformers 5', async () => {
     const { folder, remove } = scratch('gemma3-vision');
     try {
       const path = join(folder, 'renamed');
@@ -83,7 +83,7 @@ describe('a Gemma 3 with vision', () => {
     }
   });
 
-  it('names what its config lacks', () => {
+  it('is refused by the config field that is missing or wrong', () => {
     const config = JSON.parse(readFileSync(`${fixture}config.json`, 'utf8')) as Record<string, unknown>;
     const text = config.text_config as Record<string, unknown>;
     expect(modelFromConfig(config, 'config.json').config.eos_token_id).toEqual([1, 7]);

@@ -64,7 +64,7 @@ const textOf = async (pieces: AsyncIterable<string>) => {
 const settings = { maxTokens: 12, greedy: true, stopTokens: [] } as const;
 
 describe('model.chat with tools and documents', () => {
-  it('gives them to a template that knows them, here and in a thread', async () => {
+  it('passes them to a template that uses them, also in a worker thread', async () => {
     for (const one of models.slice(0, 2)) {
       const call = textOf(one!.chat(messages, { ...settings, template: TOOLS, tools }));
       expect(await call).toBe(await textOf(one!.generate(`${toolsText}hi`, settings)));
@@ -73,7 +73,7 @@ describe('model.chat with tools and documents', () => {
     }
   });
 
-  it('refuses them by name with one that does not, here and in a thread', async () => {
+  it('refuses them by name with a template that does not, also in a worker thread', async () => {
     for (const one of models.slice(0, 2)) {
       const refused = async (options: object) => textOf(one!.chat(messages, { ...settings, ...options }));
       for (const [options, text] of [
@@ -88,7 +88,7 @@ describe('model.chat with tools and documents', () => {
     }
   });
 
-  it('takes the template for tools where tools are given, the default one else, another one by its name', async () => {
+  it('uses the template for tools when tools are given, otherwise the default, or another one by name', async () => {
     for (const one of models.slice(2)) {
       const answer = (options: object) => textOf(one!.chat(messages, { ...settings, ...options }));
       const continued = (prompt: string) => textOf(one!.generate(prompt, settings));
@@ -100,12 +100,12 @@ describe('model.chat with tools and documents', () => {
   });
 });
 
-describe('several templates', () => {
-  it('of a folder win over tokenizer_config.json, as in transformers', async () => {
+describe('a model with several chat templates', () => {
+  it('prefers those in a folder to tokenizer_config.json, as transformers does', async () => {
     expect((await openTokenizer(many)).config.chat_template).toEqual(named);
   });
 
-  it('without a default are refused with the names that there are', async () => {
+  it('is refused without a default, listing the names that exist', async () => {
     const path = join(folder, 'none');
     await saveUntrained(path, {});
     setTemplate(path, named.slice(1));
@@ -119,7 +119,7 @@ describe('several templates', () => {
     expect(taken.stdout).toContain('a: rope');
   });
 
-  it('that lead out of their folder or are no templates are refused by file', async () => {
+  it('is refused when one leads out of the folder or is not a template, naming the file', async () => {
     const path = join(folder, 'wrong');
     await saveUntrained(path, {});
     mkdirSync(join(path, 'additional_chat_templates'));
@@ -150,7 +150,7 @@ describe('several templates', () => {
     ],
     ['export to safetensors', (out) => ['export', many, '--to', 'hf', '--out', out]],
     ['export to ONNX', (out) => ['export', many, '--to', 'onnx', '--out', out]],
-  ])('are carried by %s', async (_, args) => {
+  ])('keeps them through %s', async (_, args) => {
     writeFileSync(join(folder, 't.txt'), 'the hen ran on the sand. '.repeat(90));
     const row = { messages: [...messages, { role: 'assistant', content: 'a rope' }] };
     writeFileSync(join(folder, 't.jsonl'), `${JSON.stringify(row)}\n${JSON.stringify({ ...row, tools })}\n`);
@@ -163,14 +163,14 @@ describe('several templates', () => {
     expect((await openTokenizer(out)).config.chat_template).toEqual(named);
   });
 
-  it('are carried by GGUF and read again', async () => {
+  it('keeps them through GGUF', async () => {
     const out = join(folder, 'named.gguf');
     const { code, stderr } = await ropewalk(['export', many, '--to', 'gguf', '--out', out]);
     expect(code, stderr).toBe(0);
     expect((await openTokenizer(out)).config.chat_template).toEqual(named);
   });
 
-  it('are replaced as a whole by the one that finetune is given', async () => {
+  it('has all of them replaced by the one given to finetune', async () => {
     const out = join(folder, 'given');
     const template = join(folder, 'given.jinja');
     writeFileSync(template, PLAIN);

@@ -20,7 +20,7 @@ function modelWith(name: string, files: Readonly<Record<string, string>>): strin
   return folder;
 }
 
-it('are opened by commands, and exported as a tokenizer.json that gives the same ids', async () => {
+it('commands open older tokenizer files, and export a tokenizer.json that gives the same ids', async () => {
   const folder = modelWith('spm', { 'tokenizer.model': 'sentencepiece/bpe-bytes.model' });
   const text = 'the quick 옛날 fox';
   const encoded = await ropewalk(['tokenizer', 'encode', folder, '--text', text, '--json']);
@@ -37,7 +37,7 @@ it('are opened by commands, and exported as a tokenizer.json that gives the same
   expect(model.type).toBe('BPE');
 });
 
-it('vocab.json with merges.txt is one, as a folder or by its file', async () => {
+it('commands open vocab.json with merges.txt by its folder or by its file', async () => {
   const files = ['vocab.json', 'merges.txt', 'config.json'];
   const folder = modelWith(
     'bpe',
@@ -48,7 +48,7 @@ it('vocab.json with merges.txt is one, as a folder or by its file', async () => 
   expect((await openTokenizer(join(folder, 'vocab.json'))).encode('the quick fox')).toEqual(ids);
 });
 
-it('a pointer of Git LFS, or a damaged file, is named with its remedy', async () => {
+it('commands report a Git LFS pointer or a damaged tokenizer file with its remedy', async () => {
   const folder = modelWith('pointer', {});
   const file = join(folder, 'tokenizer.model');
   const refusal = async () => {

@@ -38,7 +38,7 @@ async function refusal(path: string): Promise<string> {
 
 const POINTER = `version https://git-lfs.github.com/spec/v1\noid sha256:${'a'.repeat(64)}\nsize 4976698672\n`;
 
-describe('what stands in place of a file', () => {
+describe('opening something else in place of a weights file', () => {
   it.each([
     ['a Git LFS pointer', POINTER, /Git LFS pointer.*git lfs pull/],
     ['a short one', POINTER.slice(0, 68), /git lfs pull/],
@@ -46,7 +46,7 @@ describe('what stands in place of a file', () => {
     ['a pickle', Buffer.from('\x80\x02}q\x00(X\x05\x00\x00\x00', 'latin1'), /Python pickle.*save_pretrained/],
     ['a zipped pickle', Buffer.from('PK\x03\x04\x00\x00\x08\x08archive/data.pkl', 'latin1'), /Python pickle/],
     ['a file that ends too soon', weights.subarray(0, 5000), /is incomplete: download or write it again/],
-  ])('%s is named', async (_, content, message) => {
+  ])('reports %s as what it is', async (_, content, message) => {
     const said = await refusal(directory({ 'config.json': llama, 'model.safetensors': content }));
     expect(said).toMatch(message);
     expect(said).toContain('model.safetensors');
@@ -54,7 +54,7 @@ describe('what stands in place of a file', () => {
     expect(said).not.toMatch(/damaged|incomplete|download or write it again/);
   });
 
-  it('is no truncated file where it is whole and contradicts itself', async () => {
+  it('does not report a complete file that contradicts itself as truncated', async () => {
     const header = (text: string, data = 4) => {
       const bytes = Buffer.alloc(8 + text.length + data);
       bytes.writeBigUInt64LE(BigInt(text.length));
@@ -80,7 +80,7 @@ describe('what stands in place of a file', () => {
     );
   });
 
-  it('is an index without its map, or of other files', async () => {
+  it('reports an index without its map, or of other files', async () => {
     const none = directory({ 'config.json': llama, 'model.safetensors.index.json': { metadata: {} } });
     expect(await refusal(none)).toMatch(
       /index\.json: it has no "weight_map" object.*the index that belongs to these files/,
@@ -92,7 +92,7 @@ describe('what stands in place of a file', () => {
     expect(other).not.toContain('download');
   });
 
-  it('is named in other files too', async () => {
+  it('reports it for other files of the model too', async () => {
     expect(await refusal(directory({ 'config.json': POINTER }))).toMatch(/config\.json: .*git lfs pull/);
     const index = directory({ 'config.json': llama, 'model.safetensors.index.json': POINTER });
     expect(await refusal(index)).toMatch(/index\.json: .*git lfs pull/);
@@ -108,8 +108,8 @@ describe('what stands in place of a file', () => {
   });
 });
 
-describe('what is no model', () => {
-  it('is named: an adapter, alone and not merged, and a pickle', async () => {
+describe('opening something that is not a model', () => {
+  it('names it: an adapter, alone and not merged, and a pickle', async () => {
     const adapter = { base_model_name_or_path: 'org/base', peft_type: 'LORA' };
     for (const files of [
       { 'adapter_config.json': adapter },
@@ -146,7 +146,7 @@ describe('what is no model', () => {
     ['llava', /LLaVA, a multimodal model/],
     ['mllama', /Llama 3\.2 Vision/],
     ['constructor', /"constructor" is not supported; supported are/],
-  ])('is named by its model_type: %s', async (model_type, message) => {
+  ])('names its model_type: %s', async (model_type, message) => {
     const said = await refusal(
       directory({ 'config.json': { ...llama, model_type }, 'model.safetensors': weights }),
     );
@@ -154,7 +154,7 @@ describe('what is no model', () => {
     expect(said).toMatch(/supported are ctrl, gpt2, gemma, gemma2, gemma3_text, llama/);
   });
 
-  it('is named by its fields where the type is one that runs', async () => {
+  it('names its fields when the type is supported', async () => {
     for (const [fields, message] of [
       [{ num_local_experts: 8 }, /a mixture of experts/],
       [{ vision_config: { depth: 2 } }, /a multimodal model/],
@@ -222,8 +222,8 @@ const quantized: readonly (readonly [
   ],
 ];
 
-describe('weights that another program has quantized', () => {
-  it.each(quantized)('are named: %s', async (name, fields, changes, message) => {
+describe('weights quantized by another program', () => {
+  it.each(quantized)('are refused by the name of the program: %s', async (name, fields, changes, message) => {
     const path = join(folder, `quantized-${name.replaceAll(/\W+/g, '-')}`);
     const layer = 'model.layers.0.self_attn.';
     const change = { scale: 1, roll: 0, prefix: '', inner: null };
@@ -240,7 +240,7 @@ describe('weights that another program has quantized', () => {
     expect(said).not.toContain('download it again');
   });
 
-  it('are read where they are plain, and that is said by every command', async () => {
+  it('are read when they are plain, with a note in every command', async () => {
     const config = { ...llama, quantization_config: { quant_method: 'bitsandbytes', load_in_4bit: true } };
     const path = directory({ 'config.json': config, 'model.safetensors': weights });
     const opened = await openModel(path);

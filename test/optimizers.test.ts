@@ -13,7 +13,7 @@ const path = fileURLToPath(new URL('./reference/llama', import.meta.url));
 const STEPS = 150;
 
 /** How well a small Llama learns its 50 batches by heart, three times over, with each optimizer. */
-describe('a small model learns as well', () => {
+describe('a small model reaches the loss of AdamW with float32 states', () => {
   let learner: WholeGraphLearner;
   let opened: Awaited<ReturnType<typeof openModel>>;
   let tokens: Int32Array;
@@ -63,14 +63,14 @@ describe('a small model learns as well', () => {
   it.each([
     ['bfloat16', 0.005],
     ['int8', 0.02],
-  ] as const)('AdamW with %s states, within %d of the loss with float32 ones', async (states, share) => {
+  ] as const)('with AdamW and %s states, within %d', async (states, share) => {
     const optimizer = createOptimizer('adamw', learner.parameters, { states, weightDecay: 0.1 });
     const loss = await train(optimizer, 1e-3);
     expect(Math.abs(loss / reference - 1)).toBeLessThan(share);
     expect(loss).not.toBe(reference);
   });
 
-  it('Adafactor, with steps of a hundredth of the weights', async () => {
+  it('with Adafactor, in steps of a hundredth of the weights', async () => {
     const optimizer = createOptimizer('adafactor', learner.parameters);
     expect(await train(optimizer, 1e-2)).toBeLessThan(reference);
   });

@@ -66,7 +66,7 @@ const weightsOf = (path: string) =>
     return weights;
   });
 
-describe('a registered family', () => {
+describe('a family registered by a program', () => {
   it('is compared, drawn and exchanged like any other', () => {
     const rows = compare(['toy', 'llama'].map((name) => namedPreset(name)!));
     expect(Object.fromEntries(rows.map(({ feature, values }) => [feature, values.toy]))).toMatchObject({
@@ -90,7 +90,7 @@ describe('a registered family', () => {
     expect(exchanged.family.build(exchanged.preset.config).parameters().size).toBeGreaterThan(0);
   });
 
-  it('gives the logits of a forward pass by hand in float64, with a cache and without', async () => {
+  it('gives the logits of a forward pass by hand in float64, with and without a cache', async () => {
     for (const tie_word_embeddings of [true, false]) {
       const path = await saved({ tie_word_embeddings });
       await withModel(path, async (opened) => {
@@ -101,7 +101,7 @@ describe('a registered family', () => {
     }
   });
 
-  it('trains: its loss falls', async () => {
+  it('trains with falling loss', async () => {
     const model = toy.build(toy.presets['toy-small']!.config);
     const engine = nodeEngine({ threads: 1 });
     const learner = await createLearner(engine, model, { batch: 2, seq: 16 }, {});
@@ -138,7 +138,7 @@ describe('a registered family', () => {
     }
   });
 
-  it('is taken out again by what registering it returns', () => {
+  it('is removed by the function that registering it returned', () => {
     takeOut();
     takeOut();
     const raw = { model_type: 'toy' };
@@ -147,7 +147,7 @@ describe('a registered family', () => {
     expect(presetNames()).not.toContain('toy-small');
   });
 
-  it('loads in this thread; in one that has not registered it, an error says how', async () => {
+  it('loads in this thread, and in a thread that has not registered it an error says how', async () => {
     const path = await saved();
     const here = await loadHere(path, { threads: 1 });
     expect(here.family.name).toBe('toy');

@@ -48,8 +48,8 @@ async function expectBothTrained(from: string, out: string, [embedding, head]: r
   expect(first).not.toEqual(second);
 }
 
-describe.each(['llama', 'gpt2'] as const)('%s', (family) => {
-  it('is fine-tuned and distilled with its own head', async () => {
+describe.each(['llama', 'gpt2'] as const)('a %s with a head of its own', (family) => {
+  it('is fine-tuned and distilled with head and embedding trained separately', async () => {
     const path = await base(family);
     const tuned = `${path}-tuned`;
     await smallFinetune(path, { out: tuned, freeze: [], addToken: [], steps: 4, saveEvery: 4, evalEvery: 4 });

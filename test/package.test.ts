@@ -76,7 +76,7 @@ describe('the package', () => {
   });
   afterAll(() => rmSync(user, { recursive: true, force: true }));
 
-  it('runs from what it declares, and its types resolve under bundler and nodenext', () => {
+  it('runs with its declared dependencies, and its types resolve under bundler and nodenext', () => {
     writeFileSync(join(user, 'package.json'), '{"type": "module"}');
     writeFileSync(join(user, 'program.ts'), PROGRAM);
     // The declarations are compiled too, without those of a browser.
@@ -92,7 +92,7 @@ describe('the package', () => {
     expect(ran.stdout).toBe('3,5,7');
   });
 
-  it('declares nothing that TypeScript 5.6 does not know: typed arrays without a type of their buffer', () => {
+  it('has type declarations that TypeScript 5.6 accepts: typed arrays without a buffer type', () => {
     const dist = join(installed, 'dist');
     const generic = readdirSync(dist, { recursive: true, encoding: 'utf8' })
       .filter((path) => path.endsWith('.d.ts'))
@@ -104,7 +104,7 @@ describe('the package', () => {
     ['ropewalk', 'browser'],
     ['ropewalk/core', 'browser'],
     ['ropewalk', 'node'],
-  ] as const)('gives a bundle of %s for a %s what runs there', async (name, platform) => {
+  ] as const)('gives a bundle of %s for a %s only what runs there', async (name, platform) => {
     const { outputFiles } = await build({
       stdin: { contents: `import * as all from '${name}'; globalThis.all = all;`, resolveDir: user },
       ...{ bundle: true, platform, format: 'esm', logLevel: 'error', write: false },
@@ -117,7 +117,7 @@ describe('the package', () => {
     }
   });
 
-  it('loads a model into a worker thread, from wherever it is started', async () => {
+  it('loads a model into a worker thread, wherever it is started', async () => {
     const path = join(user, 'model');
     await saveUntrained(path);
     const model = await loadHere(path, { threads: 1 });
@@ -135,7 +135,7 @@ describe('the package', () => {
     expect(evaluated.stdout).toBe(text);
   });
 
-  it("takes a user's own family, in TypeScript and on the command line", () => {
+  it("loads a user's own family, in TypeScript and on the command line", () => {
     cpSync(join(root, 'test/helpers/toy-family.ts'), join(user, 'toy-family.ts'));
     const register = [
       "import { families } from 'ropewalk';",
@@ -186,7 +186,7 @@ describe('the package', () => {
     expect(ran.stdout).toBe('toy true');
   });
 
-  it('says what a bundler must leave out', async () => {
+  it('says in the error of a bundle that includes it to keep it external', async () => {
     await build({
       entryPoints: [join(user, 'program.js')],
       outfile: join(user, 'bundle/program.js'),
@@ -201,7 +201,7 @@ describe('the package', () => {
     expect(ran.stderr).toContain('Keep the package ropewalk external to the bundle');
   });
 
-  it('has a command that says what it can do', () => {
+  it('has a command that describes itself', () => {
     const help = node(join(installed, manifest.bin.ropewalk), '--help');
     expect(help.status).toBe(0);
     expect(help.stdout).toContain('Usage: ropewalk');
@@ -218,12 +218,12 @@ describe('package-lock.json', () => {
     >;
   };
 
-  it('names no registry, so that any will do', () => {
+  it('contains no registry address, so that any registry works', () => {
     const named = Object.entries(lock.packages).filter(([, { resolved }]) => resolved !== undefined);
     expect(named.map(([path]) => path)).toEqual([]);
   });
 
-  it('has every package that another asks for, of every platform: npm ci refuses to run otherwise', () => {
+  it('has every dependency for every platform, which npm ci requires', () => {
     const names = new Set(Object.keys(lock.packages).map((path) => path.replace(/^.*node_modules\//, '')));
     const missing = Object.entries(lock.packages).flatMap(([path, entry]) => {
       const wanted = { ...entry.dependencies, ...entry.optionalDependencies, ...entry.devDependencies };

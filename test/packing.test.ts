@@ -15,8 +15,8 @@ const VOCAB = 96;
 const LENGTHS = [13, 9, 10];
 const SEQ = 32;
 
-describe('several texts in a row', () => {
-  it.each(FAMILIES)('have their own losses: %s', async (name) => {
+describe('several texts packed into a row', () => {
+  it.each(FAMILIES)('have the losses of separate rows: %s', async (name) => {
     const opened = await openModel(fileURLToPath(new URL(`./reference/${name}`, import.meta.url)));
     const { model } = opened;
     const weights = new Map(

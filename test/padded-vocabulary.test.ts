@@ -55,8 +55,8 @@ async function logitsOf(path: string): Promise<Float32Array> {
   return logits;
 }
 
-describe.each(FAMILIES)('%s with more rows than tokens', (name) => {
-  it('writes text past ids that have none', async () => {
+describe.each(FAMILIES)('a %s model with more embedding rows than tokens', (name) => {
+  it('decodes text even when it generates ids without a token', async () => {
     const loaded = await loadHere(await model(name), { threads: 1 });
     const { tokenizer } = loaded;
     expect(tokenizer.vocabSize).toBe(TOKENS);
@@ -72,7 +72,7 @@ describe.each(FAMILIES)('%s with more rows than tokens', (name) => {
     await loaded.release();
   });
 
-  it('keeps them in Hugging Face directories, and trains them', async () => {
+  it('keeps the rows in Hugging Face directories, and trains them', async () => {
     const path = await model(name);
     const out = `${path}-hf`;
     const opened = await openModel(path);
@@ -99,15 +99,18 @@ const IN_FORM: Readonly<Record<string, object>> = {
   exaone4: { sliding_window: null, layer_types: Array.from({ length: 4 }, () => 'full_attention') },
 };
 
-it.each(GGUF_FAMILIES)('%s has a token for each row in GGUF', async (name) => {
-  const path = await model(name, IN_FORM[name]);
-  const file = `${path}.gguf`;
-  const opened = await openModel(path);
-  await exportGguf(opened, file, { type: 'f32' });
-  await opened.checkpoint.tensors.close();
-  const back = await openModel(file);
-  expect(back.config.vocab_size).toBe(ROWS);
-  expect((await tokenizerOf(back.checkpoint))!.idToToken(ROWS - 1)).toBe(`[PAD${ROWS - 1}]`);
-  await back.checkpoint.tensors.close();
-  expect(relativeError(await logitsOf(file), await logitsOf(path))).toBeLessThan(2e-6);
-});
+it.each(GGUF_FAMILIES)(
+  'exporting %s to GGUF adds a token for each embedding row without one',
+  async (name) => {
+    const path = await model(name, IN_FORM[name]);
+    const file = `${path}.gguf`;
+    const opened = await openModel(path);
+    await exportGguf(opened, file, { type: 'f32' });
+    await opened.checkpoint.tensors.close();
+    const back = await openModel(file);
+    expect(back.config.vocab_size).toBe(ROWS);
+    expect((await tokenizerOf(back.checkpoint))!.idToToken(ROWS - 1)).toBe(`[PAD${ROWS - 1}]`);
+    await back.checkpoint.tensors.close();
+    expect(relativeError(await logitsOf(file), await logitsOf(path))).toBeLessThan(2e-6);
+  },
+);

@@ -19,7 +19,7 @@ const reference = fileURLToPath(new URL('./reference/', import.meta.url));
 const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/expected.safetensors`));
 const engine = nodeEngine({ threads: 2 });
 
-it('has a reference forevery family', () => {
+it('every family has a reference of transformers', () => {
   for (const { name } of families)
     expect(cases.filter((one) => one.split('-')[0] === name).length, name).toBeGreaterThanOrEqual(
       name === 'gpt' || name.startsWith('gemma') || name === 'gpt2' ? 1 : 3,
@@ -41,7 +41,7 @@ function expectClose(actual: Float32Array, expected: Float32Array, bound: number
 
 const LOGITS_BOUND = 2e-5;
 
-describe.each(cases)('%s', (name) => {
+describe.each(cases)('the model %s', (name) => {
   const path = `${reference}${name}`;
   const opening = (async () => {
     const opened = await openModel(path);
@@ -67,7 +67,7 @@ describe.each(cases)('%s', (name) => {
     },
   );
 
-  it.each([1, 3, 7, 1000])('gives them with a cache, %d tokens at a time', async (chunk) => {
+  it.each([1, 3, 7, 1000])('gives the same logits with a cache, %d tokens at a time', async (chunk) => {
     const { opened, ids, batch, seq, logits, weights, folder } = await opening;
     const decoder = await Decoder.create(
       engine,
@@ -111,7 +111,7 @@ describe.each(cases)('%s', (name) => {
     },
   );
 
-  it('gives identical bits ten times', async () => {
+  it('gives identical bits ten times in a row', async () => {
     const { opened, ids, batch, seq } = await opening;
     const first = await lossAndGradients(opened, ids, batch, seq, 10);
     expect(first.identical).toBe(true);

@@ -83,7 +83,7 @@ describe.runIf(executablePath)('the playground', () => {
   const lastReply = () => page.locator('.reply').last();
   const done = () => page.waitForSelector('button[type=submit]');
 
-  it('sends by keyboard, streams the answer, and tells tokens and speed', async () => {
+  it('sends by keyboard, streams the answer, and shows tokens and speed', async () => {
     await page.getByLabel('Maximum tokens').fill('40');
     await page.getByLabel('Seed').fill('2');
     await page.getByLabel('Temperature').fill('1');
@@ -133,7 +133,7 @@ describe.runIf(executablePath)('the playground', () => {
     ]);
   });
 
-  it('keeps the conversation in the browser, and in Korean too', async () => {
+  it('keeps the conversation in the browser, also in Korean', async () => {
     const turns = await page.locator('.turn').count();
     await page.reload();
     await page.waitForSelector('.turn');
@@ -151,7 +151,7 @@ describe.runIf(executablePath)('the playground', () => {
   it.each([
     ['phone', 390],
     ['desktop', 1280],
-  ])('has no serious fault by axe, in both languages: %s', async (name, width) => {
+  ])('has no serious accessibility violation by axe, in both languages: %s', async (name, width) => {
     await page.setViewportSize({ width, height: 900 });
     for (const switchTo of ['English', '한국어']) {
       await page.getByRole('button', { name: switchTo }).click();
@@ -170,14 +170,14 @@ describe.runIf(executablePath)('the playground', () => {
     }
   });
 
-  it('begins anew, complains of nothing, and fetches nothing from elsewhere', async () => {
+  it('starts a new conversation, logs no errors, and loads nothing from elsewhere', async () => {
     await page.getByRole('button', { name: '새 대화' }).click();
     expect(await page.locator('.turn').count()).toBe(0);
     expect(complaints).toEqual([]);
     expect(requests.filter((url) => !url.startsWith(server.url) && !url.startsWith('data:'))).toEqual([]);
   });
 
-  it('asks for a key where one is needed', async () => {
+  it('asks for an API key when one is needed', async () => {
     const locked = await listen(
       serve({ alpha: (await smallModel()).model }, { apiKeys: ['k'], page: await playgroundPage(folder) }),
       { port: 0, host: '127.0.0.1' },

@@ -45,40 +45,43 @@ function watch(decoder: Decoder) {
 }
 
 describe('a prefix cache', () => {
-  it.each(Object.keys(configurations))('gives the logits that are given without it: %s', async (family) => {
-    await fc.assert(
-      fc.asyncProperty(
-        configurations[family]!,
-        // Texts that share beginnings of two others, of all lengths.
-        fc.array(fc.tuple(fc.nat(1), fc.nat(70), fc.integer({ min: 1, max: 30 })), {
-          minLength: 2,
-          maxLength: 8,
-        }),
-        fc.nat(1000),
-        async (raw, texts, seed) => {
-          const model = build(raw);
-          const { vocab_size: vocab } = model.config;
-          const decoder = await Decoder.create(engine, model, randomWeights(model, seed));
-          const prefixes = new PrefixCache(decoder, { maxBytes: 1e6 });
-          const bases = [randomIds(70, vocab, seed), randomIds(70, vocab, seed + 1)];
-          for (const [i, [base, kept, more]] of texts.entries()) {
-            const ids = [...bases[base]!.subarray(0, kept), ...randomIds(more, vocab, seed + i)];
-            const cache = prefixes.take(ids);
-            expect(cache.position).toBeLessThan(ids.length);
-            const actual = await prefill(decoder, cache, ids.slice(cache.position), 16);
-            const wanted = await prefill(decoder, decoder.newCache(), ids, 16);
-            expect(relativeError(actual, wanted)).toBeLessThanOrEqual(2e-5);
-            prefixes.put(ids, cache);
-            expect(prefixes.bytes).toBeLessThanOrEqual(1e6);
-          }
-          await decoder.release();
-        },
-      ),
-      { seed: 2, numRuns: 12 },
-    );
-  });
+  it.each(Object.keys(configurations))(
+    'gives the logits that are computed without it: %s',
+    async (family) => {
+      await fc.assert(
+        fc.asyncProperty(
+          configurations[family]!,
+          // Texts that share beginnings of two others, of all lengths.
+          fc.array(fc.tuple(fc.nat(1), fc.nat(70), fc.integer({ min: 1, max: 30 })), {
+            minLength: 2,
+            maxLength: 8,
+          }),
+          fc.nat(1000),
+          async (raw, texts, seed) => {
+            const model = build(raw);
+            const { vocab_size: vocab } = model.config;
+            const decoder = await Decoder.create(engine, model, randomWeights(model, seed));
+            const prefixes = new PrefixCache(decoder, { maxBytes: 1e6 });
+            const bases = [randomIds(70, vocab, seed), randomIds(70, vocab, seed + 1)];
+            for (const [i, [base, kept, more]] of texts.entries()) {
+              const ids = [...bases[base]!.subarray(0, kept), ...randomIds(more, vocab, seed + i)];
+              const cache = prefixes.take(ids);
+              expect(cache.position).toBeLessThan(ids.length);
+              const actual = await prefill(decoder, cache, ids.slice(cache.position), 16);
+              const wanted = await prefill(decoder, decoder.newCache(), ids, 16);
+              expect(relativeError(actual, wanted)).toBeLessThanOrEqual(2e-5);
+              prefixes.put(ids, cache);
+              expect(prefixes.bytes).toBeLessThanOrEqual(1e6);
+            }
+            await decoder.release();
+          },
+        ),
+        { seed: 2, numRuns: 12 },
+      );
+    },
+  );
 
-  it('runs of a second prompt only what is new', async () => {
+  it('computes only the new part of a second prompt', async () => {
     const decoder = await newDecoder();
     const runs = watch(decoder);
     const prefixCache = new PrefixCache(decoder);
@@ -109,7 +112,7 @@ describe('a prefix cache', () => {
     await decoder.release();
   });
 
-  it('forgets first what has not been used for longest', async () => {
+  it('evicts the least recently used entry first', async () => {
     const decoder = await newDecoder();
     const texts = [0, 1, 2, 3].map((i) => [i, ...randomIds(100, 50, i)]);
     const made = async (ids: number[]) => {
@@ -133,7 +136,7 @@ describe('a prefix cache', () => {
     await decoder.release();
   });
 
-  it('serves texts that run together, and speculation, and survives a reader who leaves', async () => {
+  it('serves concurrent texts and speculation, and survives a reader that leaves', async () => {
     const decoder = await newDecoder();
     const system = [...randomIds(200, 50, 1)];
     const prefixCache = new PrefixCache(decoder);
@@ -163,7 +166,7 @@ describe('a prefix cache', () => {
     await decoder.release();
   });
 
-  it('refuses another decoder, another cache, and a budget that is none', async () => {
+  it('refuses another decoder, another cache, and an invalid budget', async () => {
     const decoder = await newDecoder();
     const other = await newDecoder(2);
     const prefixCache = new PrefixCache(decoder);

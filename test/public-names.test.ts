@@ -9,20 +9,20 @@ const [node, core] = publicNames('node.ts', 'core.ts') as [PublicName[], PublicN
 const twice = (names: readonly string[]) => names.filter((name, i) => names.indexOf(name) < i);
 const lines = (names: readonly PublicName[]) => names.map(({ name, kind }) => `${name}: ${kind}`).sort();
 
-describe('the public names', () => {
-  it('are those of test/public-names.txt (after a change on purpose: npx vitest run test/public-names.test.ts -u)', async () => {
+describe('the public names of the package', () => {
+  it('match test/public-names.txt (after an intended change: npx vitest run test/public-names.test.ts -u)', async () => {
     const anywhere = lines(core);
     const alone = lines(node).filter((line) => !anywhere.includes(line));
     const text = ['In Node and browsers', '', ...anywhere, '', 'In Node alone', '', ...alone, ''].join('\n');
     await expect(text).toMatchFileSnapshot(fileURLToPath(new URL('public-names.txt', import.meta.url)));
   });
 
-  it('of the core are all in Node too', () => {
+  it('of the core are all exported in Node too', () => {
     const known = new Set(lines(node));
     expect(lines(core).filter((line) => !known.has(line))).toEqual([]);
   });
 
-  it('stand in one place each: no thing has two names, and no name stands for two things', () => {
+  it('are unambiguous: nothing has two names, and no name has two meanings', () => {
     for (const names of [node, core]) {
       const things = names.filter(({ kind }) => kind !== 'namespace');
       expect(twice(things.map(({ declared }) => declared))).toEqual([]);
@@ -30,12 +30,12 @@ describe('the public names', () => {
     }
   });
 
-  it('at the top are few: what a program of a user does', () => {
+  it('at the top level are few: only what a user program needs', () => {
     const top = node.filter(({ name, kind }) => !name.includes('.') && kind !== 'type');
     expect(top.length).toBeLessThanOrEqual(40);
   });
 
-  it('of functions and classes, and of the methods of these, have a docstring', () => {
+  it('have a docstring when they are functions, classes or methods', () => {
     const lacking = node.flatMap(({ name, kind, documented, undocumentedMethods }) => [
       ...(documented || (kind !== 'function' && kind !== 'class') ? [] : [name]),
       ...undocumentedMethods.map((method) => `${name}.${method}`),

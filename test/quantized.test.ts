@@ -8,10 +8,11 @@ import { quantizedProducts } from '../src/checkpoint/weight-sources.node.ts';
 import { RopewalkError } from '../src/errors.ts';
 import { exportQuantized } from '../src/export/quantized.node.ts';
 import { createDecoder, type DecoderOptions } from '../src/generation/decoder.node.ts';
-import { Decoder } from '../src/generation/decoder.ts';
-import { dequantizeMatrix, type Quantization } from '../src/onnx/quantize.ts';
+import type { Decoder } from '../src/generation/decoder.ts';
+import type { Quantization } from '../src/onnx/quantize.ts';
 import { Random } from '../src/random.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
+import { dequantizedDecoder } from './helpers/dequantized.node.ts';
 import { relativeError } from './helpers/numbers.ts';
 
 const reference = fileURLToPath(new URL('./reference/', import.meta.url));
@@ -59,42 +60,12 @@ async function quantizedLogits(path: string, options: DecoderOptions): Promise<F
 
 /** The same model in float32, with the numbers that its weights have in few bits. */
 async function dequantizedLogits(path: string, quantize: Quantization): Promise<Float32Array> {
-  return withModel(path, async (opened) => {
-    const products = quantizedProducts(opened, quantize);
-    const weights = new Map<string, { data: Float32Array; rows?: never }>();
-    const rows = new Map<string, Float32Array>();
-    for (const [name, { shape }] of opened.model.parameters()) {
-      const plain = await opened.checkpoint.tensors.readFloat32(opened.names.get(name)!);
-      rows.set(name, plain);
-      const product = products.get(name);
-      if (!product) {
-        weights.set(name, { data: plain });
-        continue;
-      }
-      const values = dequantizeMatrix(await product.read());
-      const [first, second] = shape as [number, number];
-      const data = product.transposed
-        ? values.map((_, i) => values[(i % second) * first + Math.floor(i / second)]!)
-        : values;
-      weights.set(name, { data });
-    }
-    // Embeddings are looked up in the checkpoint, which keeps them whole: the head alone is in few bits.
-    const sources = new Map(
-      [...weights].map(([name, source]) => {
-        const [, width] = opened.model.parameters().get(name)!.shape;
-        const table = rows.get(name)!;
-        const read = (row: number, target: Float32Array, at: number) =>
-          target.set(table.subarray(row * width!, (row + 1) * width!), at);
-        const isTable = /embed_tokens|wte|transformer\.w\.weight/.test(name);
-        return [name, isTable ? { ...source, rows: { width: width!, read } } : source] as const;
-      }),
-    );
-    const decoder = await Decoder.create(engine, opened.model, sources);
-    return logitsOf(decoder, idsFor(opened));
-  });
+  return withModel(path, async (opened) =>
+    logitsOf(await dequantizedDecoder(engine, opened, quantize), idsFor(opened)),
+  );
 }
 
-describe.each(cases)('%s with weights in few bits', (name) => {
+describe.each(cases)('a %s with quantized weights', (name) => {
   const path = `${reference}${name}`;
 
   it.each(FORMS)(
@@ -109,7 +80,7 @@ describe.each(cases)('%s with weights in few bits', (name) => {
     },
   );
 
-  it('is saved in that form, and loads as it was', async () => {
+  it('is saved in quantized form, and loads unchanged', async () => {
     const quantize = { bits: 4, block: 32 } as const;
     const out = join(folder, name);
     const result = await withModel(path, (opened) => exportQuantized(opened, out, { quantize }));
@@ -131,14 +102,14 @@ describe.each(cases)('%s with weights in few bits', (name) => {
   });
 });
 
-describe('a model in our saved form', () => {
+describe('a saved quantized model', () => {
   const out = join(folder, 'damaged');
   const save = () =>
     withModel(`${reference}llama`, (opened) =>
       exportQuantized(opened, out, { quantize: { bits: 8, block: 32 } }),
     );
 
-  it('has rows that are looked up as the whole matrix is read', async () => {
+  it('looks up embedding rows with the same numbers as the whole matrix', async () => {
     await save();
     await withModel(out, async ({ checkpoint }) => {
       const name = 'model.embed_tokens.weight';
@@ -153,7 +124,7 @@ describe('a model in our saved form', () => {
     });
   });
 
-  it('whose metadata are damaged is refused', async () => {
+  it('with damaged metadata is refused', async () => {
     await save();
     const file = join(out, 'model.safetensors');
     const whole = readFileSync(file);
@@ -172,7 +143,7 @@ describe('a model in our saved form', () => {
     expect(await damage('{\\"model.', '[\\"model.')).toMatch(/is not JSON/);
   });
 
-  it('damaged anywhere, 3,000 times, is refused or is sound', async () => {
+  it('with damage anywhere, 3,000 times, is refused or sound', async () => {
     await save();
     const file = join(out, 'model.safetensors');
     const whole = readFileSync(file);

@@ -44,7 +44,7 @@ const last = (out: string) => {
   return [name, files['model.safetensors'], files['optimizer.safetensors']];
 };
 
-describe('what changes no number', () => {
+describe('resuming a run with options that change no step', () => {
   const whole = place();
   beforeAll(async () => {
     await runToEnd(smallRun(whole, 'never'));
@@ -57,7 +57,7 @@ describe('what changes no number', () => {
     [{ dtype: 'bfloat16' }, [/^"dtype" \("float32", now "bfloat16"\) changes no step$/]],
     [{ result: 'last' }, [/^"result" \("best", now "last"\) changes no step$/]],
     [{}, []],
-  ])('may be another: %o', async (options, said) => {
+  ])('is allowed and reported: %o', async (options, said) => {
     const out = await stopped(10);
     const { changes } = await resumed(out, options);
     expect(changes).toHaveLength(said.length);
@@ -71,15 +71,15 @@ describe('what changes no number', () => {
     expect((await resumed(out, options)).changes).toEqual([]);
   });
 
-  it('the weights of the result and their type are then those asked for', async () => {
+  it('writes the result with the weights and type now asked for', async () => {
     const out = await stopped(10);
     await resumed(out, { dtype: 'bfloat16', result: 'last' });
     expect(JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'))).toMatchObject({ dtype: 'bfloat16' });
   });
 });
 
-describe('more steps', () => {
-  it('at a constant rate are those of a run that was as long from the beginning, to the bit', async () => {
+describe('resuming a run with more steps', () => {
+  it('at a constant rate gives the run that was that long from the start, to the bit', async () => {
     const constant = { schedule: 'constant', evalEvery: 0, saveEvery: 0 } as const;
     const long = place();
     await runToEnd({ ...smallRun(long, 'never'), ...constant, steps: STEPS + 10 });
@@ -93,7 +93,7 @@ describe('more steps', () => {
     }
   });
 
-  it('follow the schedule of the longer run from there on, which is said', async () => {
+  it('follows the schedule of the longer run from there on, with a note', async () => {
     const out = await stopped(STEPS);
     const before = losses(out);
     const { changes, steps } = await resumed(out, { steps: 40 });
@@ -107,7 +107,7 @@ describe('more steps', () => {
     expect(losses(out)).toHaveLength(40);
   });
 
-  it('keep a warm-up that only followed from the number of steps', async () => {
+  it('keeps a warmup that was derived from the number of steps', async () => {
     const { warmup: _, ...options } = smallRun(place(), 'never');
     const out = place();
     const controller = new AbortController();
@@ -121,7 +121,7 @@ describe('more steps', () => {
     expect(recorded(out)).toMatchObject({ steps: 100, warmup: 3 });
   });
 
-  it('are also what more epochs are', async () => {
+  it('works by more epochs as well', async () => {
     const { steps: _, ...options } = smallRun(place(), 'never');
     const out = place();
     await runToEnd({ ...options, out, epochs: 1 });
@@ -133,7 +133,7 @@ describe('more steps', () => {
     expect(Math.abs((recorded(out).steps as number) - 2 * once)).toBeLessThanOrEqual(1);
   });
 
-  it('of a run that ended early do not follow, which is said', async () => {
+  it('after it ended early takes no step, with a note', async () => {
     const options = { lr: 0.5, clip: 0, guard: 0, evalEvery: 1, patience: 2, schedule: 'constant' } as const;
     const out = place();
     const ended = await runToEnd({ ...smallRun(out, 'never'), ...options });
@@ -144,8 +144,8 @@ describe('more steps', () => {
   });
 });
 
-describe('the best weights', () => {
-  it('that are of a later step than the checkpoint are not taken for those of an earlier one', async () => {
+describe('the best weights of a resumed run', () => {
+  it('are not taken from a later step than its checkpoint', async () => {
     const out = place();
     // Evaluated at every step, saved at step 12; then it dies with better weights of a later step.
     const often = { evalEvery: 1, saveEvery: 12 } as const;
@@ -161,7 +161,7 @@ describe('the best weights', () => {
   });
 });
 
-describe('a folder of an earlier version', () => {
+describe('a run folder of an earlier version', () => {
   /** `run.json` of format 1, as `train` wrote it. */
   function asBefore(out: string): void {
     const {

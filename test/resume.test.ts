@@ -36,7 +36,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const checkpoints = (out: string) => readdirSync(join(out, 'checkpoints')).sort();
 const LAST = [STEPS - SAVE_EVERY, STEPS].map((step) => `step-${String(step).padStart(8, '0')}`);
 
-it('leaves the checkpoints that were to be kept, the finished model and every event once', () => {
+it('a training run keeps the requested checkpoints, the finished model and every event once', () => {
   expect(checkpoints(whole)).toEqual(LAST);
   expect(Object.keys(expected)).toEqual(
     expect.arrayContaining(['model.safetensors', `checkpoints/${LAST[1]}/optimizer.safetensors`]),
@@ -72,8 +72,8 @@ async function stoppedAfter(step: number): Promise<string> {
   return out;
 }
 
-describe.concurrent('kill -9', () => {
-  it('at random moments', async () => {
+describe.concurrent('a training run killed with kill -9', () => {
+  it('resumes to the same bits after random moments', async () => {
     const seed = 20260;
     const random = new Random(seed);
     let kills = 0;
@@ -92,7 +92,7 @@ describe.concurrent('kill -9', () => {
     }
   }, 600_000);
 
-  it('before there is anything to resume', async () => {
+  it('starts over when there is nothing to resume yet', async () => {
     const out = place();
     for (const operation of [1, 2, 4, 6, 9]) {
       expect((await dyingAt(operation, out)).signal).toBe('SIGKILL');
@@ -100,7 +100,7 @@ describe.concurrent('kill -9', () => {
     await finish(out);
   }, 600_000);
 
-  it('inside each part of a save: in a file, around a rename, while an old checkpoint is removed', async () => {
+  it('resumes from inside each part of a save: in a file, around a rename, while an old checkpoint is removed', async () => {
     // The third checkpoint is the first that makes an older one go.
     const stopped = await stoppedAfter(2 * SAVE_EVERY);
     expect(checkpoints(stopped)).toEqual(['step-00000003', 'step-00000006']);
@@ -128,7 +128,7 @@ describe.concurrent('kill -9', () => {
   }, 600_000);
 });
 
-describe('an interruption', () => {
+describe('an interrupted training run', () => {
   it('is resumed to the same bits', async () => {
     for (const step of [1, 4, 13, STEPS]) {
       const out = await stoppedAfter(step);
@@ -137,14 +137,14 @@ describe('an interruption', () => {
     }
   });
 
-  it('a finished run resumed is the same run', async () => {
+  it('that has finished stays as it is when resumed', async () => {
     const out = place();
     cpSync(whole, out, { recursive: true });
     await runToEnd(smallRun(out, 'must'));
     expect(leftBehind(out)).toEqual(expected);
   });
 
-  it('of the command ends with 130 and goes on with --resume to what an undisturbed command gives', async () => {
+  it('of the command exits with 130, and --resume gives what an undisturbed command gives', async () => {
     const text = join(folder, 'text.txt');
     writeFileSync(text, 'A rope that is walked is a rope that is made. '.repeat(80));
     const [calm, disturbed] = [place(), place()];
@@ -187,8 +187,8 @@ async function refusal(options: SmallRun): Promise<string> {
   return (error as Error).message;
 }
 
-describe('what is refused', () => {
-  it('another run than was started, by the name of what differs', async () => {
+describe('resuming a training run refuses', () => {
+  it('the settings of another run, naming what differs', async () => {
     const same = smallRun(whole, 'must');
     for (const [options, message] of [
       [{ lr: 0.02 }, /another "lr" \(0\.01, now 0\.02\)/],
@@ -215,7 +215,7 @@ describe('what is refused', () => {
     expect(leftBehind(whole)).toEqual(expected);
   });
 
-  it('a run that is there, and one that is not', async () => {
+  it('to overwrite an existing run, and to resume a missing one', async () => {
     expect(await refusal(smallRun(whole, 'never'))).toMatch(
       /already holds a run\. Continue it with resume: 'must', or name another folder/,
     );

@@ -72,7 +72,7 @@ const message = async (work: () => unknown) => {
   throw new Error('it was not refused');
 };
 
-describe('optional columns', () => {
+describe('optional columns of a data file', () => {
   it('are looked up in each row, whatever the first one has', () => {
     const rows = [
       { instruction: 'Say hello.', output: 'Hello!' },
@@ -88,7 +88,7 @@ describe('optional columns', () => {
     ]);
   });
 
-  it.each(['jsonl', 'json', 'jsonl.gz'])('are looked up in each row of .%s', async (ending) => {
+  it.each(['jsonl', 'json', 'jsonl.gz'])('are looked up in each row of a .%s', async (ending) => {
     const rows = [
       { prompt: 'a', completion: 'b' },
       { prompt: 'c', completion: 'd', system: 'Be brief.' },
@@ -99,7 +99,7 @@ describe('optional columns', () => {
     expect(tokenizer.decode([...late!.ids])).toContain('<|start|>system\nBe brief.<|end|>');
   });
 
-  it('that are named may come late, but a name that no row has is refused', () => {
+  it('may first appear late when named, but a name that no row has is refused', () => {
     const rows = [
       { instruction: 'a', output: 'b' },
       { instruction: 'c', passage: 'd', output: 'e' },
@@ -108,13 +108,13 @@ describe('optional columns', () => {
     expect(() => turns(rows, { input: 'pasage' })).toThrow('there is no column "pasage"');
   });
 
-  it('that could both be meant are refused with the remedy, which works', () => {
+  it('are refused when two could be meant, with a remedy that works', () => {
     const row = { instruction: 'a', input: 'b', context: 'c', output: 'd' };
     expect(() => turns([row])).toThrow(/"input", "context" both have values.*columns: \{ input: 'input' \}/);
     expect(turns([row], { input: 'input' })).toEqual([['user: a\n\nb', 'assistant: d']]);
   });
 
-  it('of earlier turns come before what is asked, as pairs', () => {
+  it('with earlier turns are placed as pairs before the prompt', () => {
     const history = [
       ['q1', 'a1'],
       ['q2', 'a2'],
@@ -126,8 +126,8 @@ describe('optional columns', () => {
   });
 });
 
-describe('a system column', () => {
-  it('beside conversations or messages is the system turn', () => {
+describe('a system column of a data file', () => {
+  it('becomes the system turn before conversations or messages', () => {
     const conversations = [
       { from: 'human', value: 'h' },
       { from: 'gpt', value: 'g' },
@@ -145,7 +145,7 @@ describe('a system column', () => {
     );
   });
 
-  it('that says another thing than a system message is refused, the same thing is said once', () => {
+  it('is refused when it contradicts a system message, and accepted when it repeats it', () => {
     const messages = [
       { role: 'system', content: 'A' },
       { role: 'user', content: 'h' },
@@ -154,21 +154,21 @@ describe('a system column', () => {
     expect(turns([{ messages, system: 'A' }])).toEqual([['system: A', 'user: h']]);
   });
 
-  it('messages may be a text of JSON, as tables have them; a weight of 0 is refused', () => {
+  it('is not needed for messages given as JSON text, in which a weight of 0 is refused', () => {
     const messages = [{ role: 'user', content: 'h', weight: 0 }];
     expect(turns([{ messages: '[{"role":"user","content":"h"}]' }])).toEqual([['user: h']]);
     expect(() => turns([{ messages }])).toThrow('message 1 has the weight 0');
   });
 });
 
-describe('tables', () => {
-  it.each(Object.keys(expected.tables))('with %s are read as pandas reads them', async (name) => {
+describe('reading tables and texts', () => {
+  it.each(Object.keys(expected.tables))('with %s gives what pandas gives', async (name) => {
     const { text, rows } = expected.tables[name]!;
     expect(await values(write('table.csv', text))).toEqual(rows);
     expect(await values(write('table.csv.gz', gzipSync(text)))).toEqual(rows);
   });
 
-  it('JSON lines and texts end in CR, too', async () => {
+  it('ends JSON lines and texts at CR, too', async () => {
     expect(await values(write('cr.jsonl', '{"text":"a"}\r{"text":"b"}\r\r{"text":"c"}\r'))).toEqual([
       { text: 'a' },
       { text: 'b' },
@@ -186,11 +186,11 @@ describe('tables', () => {
     ['{"version":"1.0","about":{"data":[1,2]},\n"data": [ {"text":"a"},{"text":"b"}], "more": 1}'],
     ['{"rows":[{"text":"a"},{"text":"b"}]}'],
     ['{"text":"a"}\n{"text":"b"}'],
-  ])('a .json with its rows within an object is read: %s', async (text) => {
+  ])('finds the rows within the object of a .json: %s', async (text) => {
     expect(await values(write('within.json', text))).toEqual([{ text: 'a' }, { text: 'b' }]);
   });
 
-  it('that are cut off or not what their name says are refused with what they are', async () => {
+  it('refuses files that are truncated or not what their name says, and says what they are', async () => {
     const cut = gzipSync('text\na\n').subarray(0, 20);
     expect(await message(() => values(write('cut.csv.gz', cut)))).toMatch(
       /cut\.csv\.gz.*not a whole gzip file/,
@@ -207,9 +207,9 @@ describe('tables', () => {
   });
 });
 
-describe('folders', () => {
+describe('a folder of data', () => {
   it.each(Object.keys(expected.folders))(
-    'with %s give the split that load_dataset trains on',
+    'with %s gives the split that load_dataset trains on',
     async (name) => {
       const { files, training } = expected.folders[name]!;
       const place = mkdtempSync(join(folder, 'split-'));
@@ -227,7 +227,7 @@ describe('folders', () => {
     },
   );
 
-  it('patterns name files, of data and of text; a folder of texts is all of its texts', async () => {
+  it('can be given by patterns of data and text files, and a folder of texts gives all of them', async () => {
     const place = mkdtempSync(join(folder, 'glob-'));
     for (const name of ['b.txt', 'a.txt', 'c.md', 'd.jsonl'])
       writeFileSync(join(place, name), `{"text":"${name}"}`);
@@ -246,11 +246,11 @@ describe('folders', () => {
   });
 });
 
-describe('texts that spell special tokens', () => {
+describe('plain texts that spell special tokens', () => {
   const rendered = '<|start|>user\nHi<|end|>\n<|start|>assistant\nHello<|end|>';
   const special = (ids: Iterable<number>) => [...ids].filter((id) => tokenizer.isSpecial(id)).length;
 
-  it('have the ids of the whole text by default, and letters where that is asked for', async () => {
+  it('are encoded with them by default, and as plain letters on request', async () => {
     const path = write('rendered.jsonl', JSON.stringify({ text: rendered }));
     const report = new ReportBuilder();
     const [one] = await examples(path, {}, report);
@@ -268,7 +268,7 @@ describe('texts that spell special tokens', () => {
     expect(runs.map(({ text }) => text)).toEqual(['<bos>', '<eos>']);
   });
 
-  it('that begin with bos and end with eos get no second ones, with white space after it neither', () => {
+  it('get no second bos or eos, even with trailing white space', () => {
     for (const text of ['<bos>a<eos>', '<bos>a<eos>\n', 'a<eos>', 'a']) {
       const { ids } = encodeExample({ text }, { tokenizer, trainOn: 'assistant' });
       expect([...ids].filter((id) => id === tokenizer.bosId).length, text).toBe(1);
@@ -276,7 +276,7 @@ describe('texts that spell special tokens', () => {
     }
   });
 
-  it('follow the same rule in a corpus', () => {
+  it('are encoded alike in a corpus', () => {
     const options = { beginOfDocument: tokenizer.bosId!, endOfDocument: tokenizer.eosId! };
     for (const text of [rendered, '<bos>a<eos>\n', 'plain']) {
       for (const specialTokensInText of [true, false]) {
@@ -287,8 +287,8 @@ describe('texts that spell special tokens', () => {
   });
 });
 
-describe('texts longer than a row', () => {
-  it('go on in further rows, in which every token but the first is trained once', async () => {
+describe('training on texts longer than a row', () => {
+  it('continues them in further rows, where every token except the first is trained once', async () => {
     const text = 'the rope walk '.repeat(60);
     const path = write('long.jsonl', `${JSON.stringify({ text })}\n${JSON.stringify({ text: 'short' })}`);
     const whole = encodeExample({ text }, { tokenizer, trainOn: 'assistant' });
@@ -307,7 +307,7 @@ describe('texts longer than a row', () => {
     }
   });
 
-  it('are cut or left out where that is asked for; chats never go on', async () => {
+  it('cuts them or leaves them out on request, and never splits chats', async () => {
     const path = write('cut.jsonl', JSON.stringify({ text: 'walk '.repeat(80) }));
     expect(
       (await examples(path, { maxLength: 20, tooLong: 'truncate' })).map(({ ids }) => ids.length),
@@ -317,7 +317,7 @@ describe('texts longer than a row', () => {
     expect((await examples(chat, { maxLength: 40 })).length).toBe(1);
   });
 
-  it('progress is a share of the bytes of all files', async () => {
+  it('reports progress as a share of the bytes of all files', async () => {
     const lines = Array.from({ length: 400 }, (_, i) => JSON.stringify({ text: `${i} `.repeat(1200) })).join(
       '\n',
     );

@@ -34,7 +34,7 @@ async function helpOf(verb: string): Promise<Map<string, { says: string; byDefau
   return new Map(entries);
 }
 
-describe('--help of train, finetune and distill', () => {
+describe('the help of train, finetune and distill', () => {
   const shared = [
     'config',
     'out',
@@ -54,7 +54,7 @@ describe('--help of train, finetune and distill', () => {
     for (const help of others) expect(said(help)).toEqual(said(train));
   });
 
-  it('shows the defaults that the library has', async () => {
+  it('shows the defaults of the library', async () => {
     for (const { name, defaults } of VERBS) {
       const help = await helpOf(name);
       for (const [option, value] of Object.entries(resolveSettings({ name, own: {}, defaults }, {}))) {
@@ -64,7 +64,7 @@ describe('--help of train, finetune and distill', () => {
     }
   });
 
-  it('offers every optimizer and schedule that has a record, and their options', async () => {
+  it('lists every recorded optimizer and schedule, and their options', async () => {
     const help = await helpOf('train');
     for (const name of OPTIMIZERS) expect(help.get('--optimizer')!.says).toContain(`"${name}"`);
     for (const name of SCHEDULES) expect(help.get('--schedule')!.says).toContain(`"${name}"`);
@@ -119,7 +119,7 @@ describe.each(VERBS)('the options of $name', (verb) => {
     .map(([name, value]) => `${kebab(name)}: ${JSON.stringify(value)}\n`)
     .join('');
 
-  it('are the same from flags, from YAML and in the library', async () => {
+  it('have the same values from flags, from YAML and in the library', async () => {
     const library = resolveSettings(verb as typeof TRAIN, input);
     expect(library).toMatchObject(input);
     expect((await asked(verb, args)).settings).toEqual(library);
@@ -129,14 +129,14 @@ describe.each(VERBS)('the options of $name', (verb) => {
     ).toEqual(library);
   });
 
-  it('name every option of a run, and none that is not chosen', async () => {
+  it('include every option of a run, and no option that was not set', async () => {
     const { settings } = await asked(verb, ['--optimizer', 'sgd', '--schedule', 'constant', '--steps', '3']);
     const idle = [...Object.keys(optimizerOptions), 'minLrRatio', 'epochs', 'warmup'];
     const all = Object.keys({ ...trainingOptions, ...verb.own }).filter((name) => !idle.includes(name));
     expect(Object.keys(settings).sort()).toEqual(all.sort());
   });
 
-  it('given on the command line take the place of those that exclude them in the file', async () => {
+  it('given on the command line replace conflicting ones in the file', async () => {
     expect((await asked(verb, ['--steps', '4'], 'epochs: 2\n')).settings).toMatchObject({ steps: 4 });
     expect((await asked(verb, ['--steps', '4'], 'epochs: 2\n')).settings).not.toHaveProperty('epochs');
     expect((await asked(verb, ['--epochs', '1'], 'steps: 2\n')).settings).not.toHaveProperty('steps');
@@ -181,12 +181,12 @@ describe.each(VERBS)('the options of $name', (verb) => {
     [{ validation: 0, evalEvery: 5 }, /^evalEvery: validation is 0, .*; leave it out, or hold some out\.$/],
     [{ validation: 0, patience: 2 }, /^patience: validation is 0, /],
     [{ validation: 0, result: 'best' }, /^result: validation is 0, /],
-  ])('that contradict each other are refused, never ignored: %o', (input, message) => {
+  ])('are refused when they contradict each other: %o', (input, message) => {
     expect(() => resolveSettings(verb as typeof TRAIN, input)).toThrow(message);
   });
 });
 
-it('verbs differ in their defaults only where a reason is written beside them', () => {
+it('the defaults of train, finetune and distill differ only where a reason is written beside them', () => {
   const differing = (a: TrainingInput, b: TrainingInput) =>
     Object.keys(trainingOptions).filter(
       (name) =>

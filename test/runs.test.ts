@@ -46,8 +46,8 @@ const wild: Partial<FinetuneOptions> = {
   states: 'float32',
 };
 
-describe('numbers that are not finite', () => {
-  it('are never the lowest loss, nor the best model', async () => {
+describe('a run with non-finite numbers', () => {
+  it('never takes them for the lowest loss or the best model', async () => {
     const out = place();
     const options = { ...wild, out, lr: 1e10, steps: 1, evalEvery: 1 };
     expect(await refusal(smallFinetune(model, options))).toMatch(
@@ -57,7 +57,7 @@ describe('numbers that are not finite', () => {
     expect(readFileSync(join(out, 'metrics.jsonl'), 'utf8')).not.toContain('"loss":null');
   });
 
-  it.each([1e10, 1e20])('at a rate of %d do not become a model where nothing is held out', async (lr) => {
+  it.each([1e10, 1e20])('leaves no model at a rate of %d without held-out data', async (lr) => {
     const out = place();
     const options = { ...wild, out, lr, steps: 3, validation: 0, evalEvery: 0, saveEvery: 0 };
     expect(await refusal(smallFinetune(model, options))).toMatch(/^training stopped at step \d: /);
@@ -65,7 +65,7 @@ describe('numbers that are not finite', () => {
     expect(readdirSync(join(out, 'checkpoints'))).toEqual([]);
   });
 
-  it('do not replace good checkpoints, and the run resumes from the last of these', async () => {
+  it('keeps its good checkpoints, and resumes from the last of these', async () => {
     const out = place();
     const options = { ...wild, out, lr: 1e20, steps: 12, saveEvery: 1, evalEvery: 0, validation: 0 };
     const text = await refusal(smallFinetune(model, options));
@@ -77,7 +77,7 @@ describe('numbers that are not finite', () => {
     expect(await refusal(smallFinetune(model, { ...options, resume: 'must' }))).toBe(text);
   });
 
-  it('a result that is worse than the model before says so', async () => {
+  it('says when the result is worse than the model before', async () => {
     const out = place();
     const events = await smallFinetune(model, { ...wild, out, lr: 50, steps: 4, evalEvery: 2 });
     const evaluations = events.filter((event) => event.type === 'evaluation');
@@ -93,8 +93,8 @@ describe('numbers that are not finite', () => {
   });
 });
 
-describe('one process works on a run', () => {
-  it('the second is refused while the first is at it, and leaves it alone', async () => {
+describe('the lock of a run', () => {
+  it('refuses a second process while the first is working, which it leaves alone', async () => {
     const out = place();
     const options = { ...SMALL, out, evalEvery: 0, saveEvery: 1 };
     let second: Promise<string> | undefined;
@@ -125,7 +125,7 @@ describe('one process works on a run', () => {
     return owner;
   };
 
-  it('a lock of a process that is gone is taken over, also where its id is another process by now', async () => {
+  it('is taken over from a dead process, also when its id belongs to another process by now', async () => {
     const { host, began } = await here();
     expect(host).toContain(hostname());
     await (await lockRun(owned({ host, pid: 2 ** 30 }))).release();
@@ -133,7 +133,7 @@ describe('one process works on a run', () => {
     await (await lockRun(owned({ host: 'elsewhere', pid: 1 }, 11 * 60_000))).release();
   });
 
-  it('a lock of a process that lives is not, nor a fresh one of another machine', async () => {
+  it('is not taken over from a live process, nor when it is a fresh one of another machine', async () => {
     const { host, began } = await here();
     expect(await refusal(lockRun(owned({ host, pid: process.pid, began })))).toContain('is at work there');
     const other = owned({ host: 'elsewhere', pid: 7 });
@@ -144,7 +144,7 @@ describe('one process works on a run', () => {
   });
 });
 
-it('Ctrl-C while data are read ends as interrupted, with nothing left behind', async () => {
+it('Ctrl-C while data are read ends a run as interrupted, with nothing left behind', async () => {
   const data = join(folder, 'many.jsonl');
   const row = (i: number) => JSON.stringify({ prompt: `question ${i}`, completion: 'word '.repeat(20) });
   writeFileSync(data, Array.from({ length: 60_000 }, (_, i) => row(i)).join('\n'));
@@ -158,7 +158,7 @@ it('Ctrl-C while data are read ends as interrupted, with nothing left behind', a
   expect(existsSync(join(folder, 'new'))).toBe(false);
 });
 
-it('what ends a turn is among the stop tokens of what distill makes, from scratch and from layers', async () => {
+it('distill gives its model the end-of-turn token as a stop token, from scratch and from layers', async () => {
   const teacher = baseModel(join(folder, 'teacher'));
   const { tokenizer, config } = tinyTokenizer();
   const added = tokenizer.added_tokens as { id: number; content: string; special: boolean }[];
@@ -195,7 +195,7 @@ it('what ends a turn is among the stop tokens of what distill makes, from scratc
   }
 });
 
-it('train --tokenizer carries chat_template.jinja, which wins over tokenizer_config.json', async () => {
+it('train --tokenizer copies chat_template.jinja, which takes precedence over tokenizer_config.json', async () => {
   const from = join(folder, 'tokenizer');
   mkdirSync(from);
   const { tokenizer, config } = tinyTokenizer();

@@ -83,23 +83,26 @@ const EXACT: [string, Quantization][] = [
   ['gemma2', { bits: 4, block: 64 }],
 ];
 
-describe('with exact activations', () => {
-  it.each(EXACT)('%s, %o: 40 prompts alone, with guesses, together, behind prefixes', async (name, form) => {
-    const decoder = await decoderOf(name, form, true);
-    const draft = await decoderOf(name, { bits: 4, block: 32 }, false);
-    const alone: number[][] = [];
-    for (const prompt of PROMPTS) alone.push(await idsOf(decoder, prompt));
-    const prefixCache = new PrefixCache(decoder);
-    for (const [i, prompt] of PROMPTS.entries()) {
-      expect(await idsOf(decoder, prompt, { speculate: 'lookup' })).toEqual(alone[i]);
-      expect(await idsOf(decoder, prompt, { prefixCache })).toEqual(alone[i]);
-      // Behind all of the prompt but its last token.
-      expect(await idsOf(decoder, prompt, { prefixCache })).toEqual(alone[i]);
-      if (i % 4 === 0) expect(await idsOf(decoder, prompt, { speculate: { draft } })).toEqual(alone[i]);
-    }
-    expect(await batched(decoder)).toEqual(alone);
-    await Promise.all([decoder.release(), draft.release()]);
-  });
+describe('decoding with exact activations', () => {
+  it.each(EXACT)(
+    '%s, %o: gives 40 prompts the same ids alone, speculatively, in batches and behind cached prefixes',
+    async (name, form) => {
+      const decoder = await decoderOf(name, form, true);
+      const draft = await decoderOf(name, { bits: 4, block: 32 }, false);
+      const alone: number[][] = [];
+      for (const prompt of PROMPTS) alone.push(await idsOf(decoder, prompt));
+      const prefixCache = new PrefixCache(decoder);
+      for (const [i, prompt] of PROMPTS.entries()) {
+        expect(await idsOf(decoder, prompt, { speculate: 'lookup' })).toEqual(alone[i]);
+        expect(await idsOf(decoder, prompt, { prefixCache })).toEqual(alone[i]);
+        // Behind all of the prompt but its last token.
+        expect(await idsOf(decoder, prompt, { prefixCache })).toEqual(alone[i]);
+        if (i % 4 === 0) expect(await idsOf(decoder, prompt, { speculate: { draft } })).toEqual(alone[i]);
+      }
+      expect(await batched(decoder)).toEqual(alone);
+      await Promise.all([decoder.release(), draft.release()]);
+    },
+  );
 });
 
 const ROUNDED: [string, Quantization][] = [
@@ -109,9 +112,9 @@ const ROUNDED: [string, Quantization][] = [
   ['gemma', { bits: 4, block: 32 }],
 ];
 
-describe('with 8-bit activations', () => {
+describe('decoding with 8-bit activations', () => {
   it.each(ROUNDED)(
-    '%s, %o: a batch has bit for bit what each has alone, or is refused',
+    '%s, %o: gives a batch bit for bit what each sequence gets alone, or refuses it',
     async (name, form) => {
       const decoder = await decoderOf(name, form, false);
       const hasZeroPoints = form.bits === 4;
@@ -146,7 +149,7 @@ describe('with 8-bit activations', () => {
     },
   );
 
-  it('blocks that are added up otherwise in several rows are not run in batches', async () => {
+  it('refuses batches when several rows are summed in another order than one', async () => {
     const decoder = await decoderOf('llama', { bits: 4, block: 128 }, false);
     if (decoder.sameRows < 8) {
       const run = batched(decoder);
@@ -155,7 +158,7 @@ describe('with 8-bit activations', () => {
     await decoder.release();
   });
 
-  it('guesses, prefix caches and batches of sliding windows are refused with the remedy', async () => {
+  it('refuses speculation, prefix caches and batches of sliding windows, with the remedy', async () => {
     const decoder = await decoderOf('llama', { bits: 4, block: 32 }, false);
     const draft = await decoderOf('llama', { bits: 4, block: 32 }, true);
     const remedy = /exact activations \(activations: 'exact'\)/;

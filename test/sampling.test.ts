@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { distribution, Sampler, type SamplingOptions } from '../src/generation/sampler.ts';
 
-describe('sampling', () => {
+describe('the sampler', () => {
   interface Case {
     options: SamplingOptions;
     seen: number[];
@@ -24,18 +24,21 @@ describe('sampling', () => {
     return all;
   }
 
-  it.each(cases)('leaves what transformers leaves: $options', ({ options, seen, logits, probabilities }) => {
-    const sampler = new Sampler(options);
-    sampler.observe(seen);
-    const processed = Float32Array.from(logits);
-    const id = sampler.next(processed); // applies the repetition penalty in place
-    expect(probabilities[id]).toBeGreaterThan(0);
-    const actual = probabilitiesOf(processed, options);
-    for (const [i, wanted] of probabilities.entries()) {
-      expect(actual[i]).toBeCloseTo(wanted, 5);
-      expect(actual[i]! > 0, `id ${i}`).toBe(wanted > 0);
-    }
-  });
+  it.each(cases)(
+    'keeps the tokens that transformers keeps: $options',
+    ({ options, seen, logits, probabilities }) => {
+      const sampler = new Sampler(options);
+      sampler.observe(seen);
+      const processed = Float32Array.from(logits);
+      const id = sampler.next(processed); // applies the repetition penalty in place
+      expect(probabilities[id]).toBeGreaterThan(0);
+      const actual = probabilitiesOf(processed, options);
+      for (const [i, wanted] of probabilities.entries()) {
+        expect(actual[i]).toBeCloseTo(wanted, 5);
+        expect(actual[i]! > 0, `id ${i}`).toBe(wanted > 0);
+      }
+    },
+  );
 
   /** The same by the definitions, step by step: temperature, top-k, top-p, min-p. */
   function byDefinition(logits: readonly number[], options: SamplingOptions): number[] {
@@ -71,7 +74,7 @@ describe('sampling', () => {
     return softmax(scores);
   }
 
-  it('leaves what the definitions leave', () => {
+  it('keeps the tokens that the definitions keep', () => {
     const optional = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
     const share = fc.integer({ min: 1, max: 999 }).map((n) => n / 1000 + 1e-7);
     fc.assert(
@@ -99,12 +102,12 @@ describe('sampling', () => {
     );
   });
 
-  it('keeps exactly k of tokens that are equally likely, the first ones', () => {
+  it('keeps exactly the first k of equally likely tokens', () => {
     expect(Array.from(probabilitiesOf(Float32Array.of(1, 2, 2, 2), { topK: 2 }))).toEqual([0, 0.5, 0.5, 0]);
   });
 
   it.each<SamplingOptions>([{}, { topK: 4 }, { topP: 0.8 }, { minP: 0.1, temperature: 1.3 }])(
-    'draws as often as is likely: %o',
+    'draws tokens as often as they are likely: %o',
     (options) => {
       const logits = Float32Array.of(0.3, -1, 2, 1.1, 0, 1.7);
       const wanted = byDefinition(Array.from(logits), options);
@@ -123,13 +126,13 @@ describe('sampling', () => {
     },
   );
 
-  it('counts what was drawn among what has occurred', () => {
+  it('counts drawn tokens in its penalties', () => {
     const sampler = new Sampler({ greedy: true, repetitionPenalty: 3 });
     const drawn = Array.from({ length: 4 }, () => sampler.next(Float32Array.of(4, 3, 2, -1)));
     expect(drawn).toEqual([0, 1, 2, 0]); // 4 → 4/3, 3 → 1, 2 → 2/3: the fourth time the first is likeliest again
   });
 
-  it('is greedy at temperature 0, whatever else is asked for', () => {
+  it('is greedy at temperature 0, whatever the other options', () => {
     for (const rest of [{}, { topK: 3 }, { topP: 0.9, seed: 7 }, { repetitionPenalty: 3 }]) {
       const [zero, greedy] = [
         new Sampler({ temperature: 0, ...rest }),

@@ -141,8 +141,8 @@ const MODES: [string, Name, { bits: 4 | 8; exact: boolean } | undefined][] = [
   ['activations of 8 bits with a sliding window', 'gemma2', { bits: 8, exact: false }],
 ];
 
-describe.each(MODES)('a scheduler, %s', (_, name, form) => {
-  it('gives each sequence the tokens that it has alone, whoever comes and goes', async () => {
+describe.each(MODES)('the scheduler, %s,', (_, name, form) => {
+  it('gives each sequence the tokens that it has alone, whoever joins and leaves', async () => {
     const decoder = await decoderOf(name, form);
     await fc.assert(
       fc.asyncProperty(
@@ -164,8 +164,8 @@ describe.each(MODES)('a scheduler, %s', (_, name, form) => {
   });
 });
 
-describe('a scheduler', () => {
-  it('tells why sequences take turns', async () => {
+describe('the scheduler', () => {
+  it('says why sequences take turns', async () => {
     const rolling = await decoderOf('gemma2', { bits: 8, exact: false });
     expect(new Scheduler(rolling, { sequences: 3 }).batching).toMatchObject({
       ...{ sequences: 3, together: false },
@@ -175,7 +175,7 @@ describe('a scheduler', () => {
   });
 
   it.runIf(engine.sharesBuffers)(
-    'gives places to the client that has the fewest, and starves none',
+    'gives places to the client that has the fewest, and starves no client',
     async () => {
       const decoder = await decoderOf('llama');
       const scheduler = new Scheduler(decoder, { sequences: 2 });
@@ -202,30 +202,33 @@ describe('a scheduler', () => {
     },
   );
 
-  it.runIf(engine.sharesBuffers)('lets others go on between the chunks of a long prompt', async () => {
-    const decoder = await decoderOf('llama');
-    const scheduler = new Scheduler(decoder, { sequences: 2 });
-    const seen: string[] = [];
-    const sink = (name: string) => ({
-      prompt: () => void seen.push(`${name} prompt`),
-      token: () => seen.push(name) > 0,
-      end() {},
-      fail: (error: unknown) => seen.push(String(error)),
-    });
-    scheduler.add({ prompt: [1], options: { maxTokens: 20, greedy: true }, sink: sink('short') });
-    scheduler.add({
-      prompt: [...randomIds(600, VOCAB, 1)],
-      options: { maxTokens: 1, greedy: true },
-      sink: sink('long'),
-    });
-    await scheduler.idle();
-    expect(
-      seen.slice(0, seen.indexOf('long prompt')).filter((name) => name === 'short').length,
-    ).toBeGreaterThan(5);
-    await decoder.release();
-  });
+  it.runIf(engine.sharesBuffers)(
+    'lets other sequences advance between the chunks of a long prompt',
+    async () => {
+      const decoder = await decoderOf('llama');
+      const scheduler = new Scheduler(decoder, { sequences: 2 });
+      const seen: string[] = [];
+      const sink = (name: string) => ({
+        prompt: () => void seen.push(`${name} prompt`),
+        token: () => seen.push(name) > 0,
+        end() {},
+        fail: (error: unknown) => seen.push(String(error)),
+      });
+      scheduler.add({ prompt: [1], options: { maxTokens: 20, greedy: true }, sink: sink('short') });
+      scheduler.add({
+        prompt: [...randomIds(600, VOCAB, 1)],
+        options: { maxTokens: 1, greedy: true },
+        sink: sink('long'),
+      });
+      await scheduler.idle();
+      expect(
+        seen.slice(0, seen.indexOf('long prompt')).filter((name) => name === 'short').length,
+      ).toBeGreaterThan(5);
+      await decoder.release();
+    },
+  );
 
-  it('runs what is common to several prompts once', async () => {
+  it('computes the common prefix of several prompts once', async () => {
     const decoder = await decoderOf('llama');
     const scheduler = new Scheduler(decoder, { sequences: 4, prefixCache: new PrefixCache(decoder) });
     const cached: number[] = [];
@@ -246,7 +249,7 @@ describe('a scheduler', () => {
     await decoder.release();
   });
 
-  it('one that fails ends alone', async () => {
+  it('ends only the sequence that fails', async () => {
     const decoder = await decoderOf('llama');
     const scheduler = new Scheduler(decoder, { sequences: 3 });
     const events: string[] = [];
@@ -304,7 +307,7 @@ describe('a scheduler', () => {
     await decoder.release();
   });
 
-  it('refuses what does not fit', async () => {
+  it('refuses a request that does not fit', async () => {
     const decoder = await decoderOf('llama');
     const scheduler = new Scheduler(decoder);
     const sink = { prompt() {}, token: () => true, end() {}, fail() {} };
@@ -319,8 +322,8 @@ describe('a scheduler', () => {
   });
 });
 
-describe('penalties and biases', () => {
-  it('are those of the formula', async () => {
+describe('penalties and biases of a request', () => {
+  it('are applied by the formula of the API', async () => {
     const { Sampler } = await import('../src/generation/sampler.ts');
     const random = new Random(1);
     const base = Float32Array.from({ length: 5 }, () => random.next());

@@ -41,7 +41,7 @@ const weather = {
   },
 };
 
-describe('openai', () => {
+describe('the openai client', () => {
   const client = () => new OpenAI({ apiKey: 'secret', baseURL: `${server.url}/v1`, maxRetries: 0 });
   const messages = [{ role: 'user' as const, content: '밧줄?' }];
 
@@ -86,7 +86,7 @@ describe('openai', () => {
     expect(runner.messages.map(({ role }) => role)).toEqual(expect.arrayContaining(['assistant', 'tool']));
   });
 
-  it('uses the newer API, whole, streamed and with tools', async () => {
+  it('uses the Responses API, whole, streamed and with tools', async () => {
     const request = { model: 'small', input: '밧줄?', max_output_tokens: 30, instructions: '짧게' };
     const seeded = { ...request, seed: 4 } as typeof request;
     const whole = await client().responses.create(seeded);
@@ -123,7 +123,7 @@ describe('openai', () => {
     });
   });
 
-  it('parses what a schema asks for', async () => {
+  it('parses output under a schema', async () => {
     const { choices } = await client().chat.completions.parse({
       ...{ model: 'small', messages, max_tokens: 120, seed: 3 },
       response_format: {
@@ -136,7 +136,7 @@ describe('openai', () => {
     ).toBe(true);
   });
 
-  it('leaves, and its place is free', async () => {
+  it('frees its place when it disconnects', async () => {
     const controller = new AbortController();
     const stream = await client().chat.completions.create(
       {
@@ -155,7 +155,7 @@ describe('openai', () => {
     await expect.poll(async () => metric('ropewalk_sequences{model="small"}'), { timeout: 20_000 }).toBe(0);
   });
 
-  it('tells its errors by their kinds', async () => {
+  it('distinguishes kinds of errors', async () => {
     const wrong = new OpenAI({ apiKey: 'other', baseURL: `${server.url}/v1`, maxRetries: 0 });
     await expect(wrong.models.list()).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
     const ask = (model: string, more: object) =>
@@ -171,7 +171,7 @@ describe('openai', () => {
   });
 });
 
-describe('ai', () => {
+describe('the ai client (Vercel AI SDK)', () => {
   const provider = () =>
     createOpenAICompatible({
       ...{ name: 'ropewalk', apiKey: 'secret', baseURL: `${server.url}/v1` },
@@ -199,7 +199,7 @@ describe('ai', () => {
     expect(person.parse(object)).toEqual(object);
   });
 
-  it('goes round with tools', async () => {
+  it('calls tools and uses their results', async () => {
     const asked: string[] = [];
     const result = await generateText({
       ...{ model: provider()('small'), prompt: '서울?', maxOutputTokens: 80, seed: 1 },
@@ -220,7 +220,7 @@ describe('ai', () => {
   });
 });
 
-describe('@langchain/openai', () => {
+describe('the @langchain/openai client', () => {
   const chat = (more: object = {}) =>
     new ChatOpenAI({
       ...{ model: 'small', apiKey: 'secret', maxTokens: 60, maxRetries: 0, ...more },
@@ -257,7 +257,7 @@ const curl = await run('curl', ['--version']).then(
 );
 if (!curl) console.log('skipped: curl is not installed');
 
-describe.runIf(curl)('curl', () => {
+describe.runIf(curl)('the curl client', () => {
   it('gets answers and streams', async () => {
     const body = JSON.stringify({
       model: 'small',

@@ -34,7 +34,7 @@ const errorOf = async (response: Response) => ({
   ...((await response.json()) as Json).error,
 });
 
-describe('what a request may say', () => {
+describe('a request to the server', () => {
   it.each([
     ['no JSON', '{"model": ', 400, /not valid JSON/],
     ['nothing', '', 400, /not valid JSON/],
@@ -102,7 +102,7 @@ describe('what a request may say', () => {
       413,
       /20000 bytes/,
     ],
-  ])('%s', async (_, body, status, message) => {
+  ])('is refused with its status and the cause: a chat with %s', async (_, body, status, message) => {
     const error = await errorOf(await post(service, '/v1/chat/completions', body));
     expect(error).toMatchObject({
       status,
@@ -119,12 +119,12 @@ describe('what a request may say', () => {
     ['mixed lists', { prompt: ['a', 1] }, /prompt/],
     ['best_of', { prompt: 'a', best_of: 3 }, /best_of/],
     ['a suffix', { prompt: 'a', suffix: 'b' }, /suffix/],
-  ])('%s', async (_, body, message) => {
+  ])('is refused with its status and the cause: a completion with %s', async (_, body, message) => {
     const error = await errorOf(await post(service, '/v1/completions', { model: 'small', ...body }));
     expect(error).toMatchObject({ status: 400, message: expect.stringMatching(message) });
   });
 
-  it('bytes that are no UTF-8, and no JSON by its type', async () => {
+  it('is refused when its bytes are not UTF-8 or its type is not JSON', async () => {
     const send = (body: BodyInit, type: string) =>
       service.fetch(
         new Request('http://localhost/v1/completions', {
@@ -140,7 +140,7 @@ describe('what a request may say', () => {
     expect((await send('{}', 'text/plain')).status).toBe(415);
   });
 
-  it('fields that change nothing are taken', async () => {
+  it('is accepted with fields that have no effect', async () => {
     const harmless = {
       user: 'a',
       metadata: { a: 'b' },
@@ -153,7 +153,7 @@ describe('what a request may say', () => {
     expect((await post(service, '/v1/chat/completions', { ...chat, ...harmless })).status).toBe(200);
   });
 
-  it('other methods and paths', async () => {
+  it('is refused when its method or path is unknown', async () => {
     const get = (where: string, method = 'GET') =>
       service.fetch(new Request(`http://localhost${where}`, { method }));
     expect((await get('/v1/chat/completions')).status).toBe(405);
@@ -165,7 +165,7 @@ describe('what a request may say', () => {
   });
 });
 
-describe('who may ask', () => {
+describe('the server answers', () => {
   const ask = (
     more: Parameters<typeof serve>[1],
     headers: Record<string, string>,
@@ -173,7 +173,7 @@ describe('who may ask', () => {
     method = 'GET',
   ) => serve({ small: model }, more).fetch(new Request(`http://localhost${where}`, { headers, method }));
 
-  it('whoever has a key, where there are keys', async () => {
+  it('only holders of a key when keys are set', async () => {
     const keys = { apiKeys: ['one', 'two'] };
     expect((await ask(keys, {})).status).toBe(401);
     expect((await ask(keys, { Authorization: 'Bearer on' })).status).toBe(401);
@@ -183,7 +183,7 @@ describe('who may ask', () => {
     expect((await ask(keys, { Authorization: 'Bearer two' })).status).toBe(200);
   });
 
-  it('not pages of other origins, unless they are allowed', async () => {
+  it('no pages of other origins unless they are allowed', async () => {
     const origin = { Origin: 'https://evil.example' };
     expect((await ask({}, origin)).status).toBe(403);
     expect((await ask({}, { Origin: 'null' })).status).toBe(403);
@@ -206,7 +206,7 @@ describe('who may ask', () => {
     ]);
   });
 
-  it('not by names that are not its own', async () => {
+  it('no requests under a host name that is not its own', async () => {
     const hosts = { allowedHosts: ['localhost', 'models.example'] };
     expect((await ask(hosts, { Host: 'evil.example' })).status).toBe(403);
     expect((await ask(hosts, { Host: 'localhost@evil.example' })).status).toBe(403);
@@ -215,8 +215,8 @@ describe('who may ask', () => {
   });
 });
 
-describe('under load', () => {
-  it('refuses more than the queue holds, and says when to come again', async () => {
+describe('the server under load', () => {
+  it('refuses more than the queue holds, and says when to retry', async () => {
     const leave = new AbortController();
     const open = await Promise.all(
       Array.from({ length: 10 }, () =>
@@ -237,7 +237,7 @@ describe('under load', () => {
       .toBe(200);
   });
 
-  it('gives up what takes too long', async () => {
+  it('aborts requests that take too long', async () => {
     const hasty = serve({ small: model }, { timeout: 0.05 });
     const whole = { ...endless, stream: false };
     expect(await errorOf(await post(hasty, '/v1/chat/completions', whole))).toMatchObject({
@@ -248,7 +248,7 @@ describe('under load', () => {
     expect(events.at(-1).error).toMatchObject({ code: 'timeout' });
   });
 
-  it('the model does not wait for clients that do not read', async () => {
+  it('does not let the model wait for clients that do not read', async () => {
     const response = await post(service, '/v1/chat/completions', { ...endless, max_tokens: 600 });
     // Nobody reads; all the same its place is free after a while.
     await expect
@@ -263,7 +263,7 @@ describe('under load', () => {
     expect((await eventsOf(response)).at(-1).choices[0].finish_reason).toBe('length');
   });
 
-  it('clients that vanish in the middle of a body or of headers harm nobody', async () => {
+  it('is unharmed by clients that vanish in the middle of a body or of headers', async () => {
     const { port } = new URL(server.url);
     const head = `POST /v1/completions HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Type: application/json\r\n`;
     for (const text of ['GET / HT', head, `${head}Content-Length: 100\r\n\r\n{"model"`]) {
@@ -284,7 +284,7 @@ describe('under load', () => {
     ],
     ['a folded header', 'X: a\r\n b\r\nContent-Length: x\r\n\r\n'],
     ['no HTTP', '\r\n\u0000\u0001'],
-  ])('smuggled headers are refused: %s', async (_, rest) => {
+  ])('refuses smuggled headers: %s', async (_, rest) => {
     const { port } = new URL(server.url);
     const socket = connect(Number(port), '127.0.0.1');
     await once(socket, 'connect');
@@ -300,7 +300,7 @@ describe('under load', () => {
     expect(answer.match(/HTTP\/1\.1/g)).toHaveLength(1);
   });
 
-  it('logs requests without what they say', async () => {
+  it('logs requests without their contents', async () => {
     expect(log.filter(({ event }) => event === 'request').length).toBeGreaterThan(10);
     expect(log.every((entry) => typeof entry.status === 'number' || entry.event !== 'request')).toBe(true);
     expect(JSON.stringify(log)).not.toContain('비밀');
@@ -317,8 +317,8 @@ describe('under load', () => {
   });
 });
 
-describe('models', () => {
-  it('are loaded at first use, and released when nobody uses them', async () => {
+describe('the models of the server', () => {
+  it('are loaded at first use, and released when unused', async () => {
     let loads = 0;
     let releases = 0;
     const lazy = serve(
@@ -350,7 +350,7 @@ describe('models', () => {
 });
 
 describe('ropewalk serve', () => {
-  it('serves until SIGTERM, lets what runs come to its end, and exits with 0', async () => {
+  it('serves until SIGTERM, finishes running requests, and exits with 0', async () => {
     const program = await buildProgram('bin/ropewalk.js');
     const running = start(program, [
       'serve',
@@ -381,7 +381,7 @@ describe('ropewalk serve', () => {
     expect(lines.map((line) => JSON.parse(line).event)).toContain('request');
   });
 
-  it('says what is wrong with its arguments', async () => {
+  it('reports wrong arguments', async () => {
     const program = await buildProgram('bin/ropewalk.js');
     const taken = new URL(server.url).port;
     for (const [args, message] of [

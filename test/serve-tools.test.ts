@@ -58,7 +58,7 @@ function expectValid({ name, arguments: text }: { name: string; arguments: strin
 
 const TEMPLATES = { qwen: QWEN_LIKE, llama: LLAMA_LIKE };
 
-describe.each(Object.entries(TEMPLATES))('calls in the form of %s', (name, source) => {
+describe.each(Object.entries(TEMPLATES))('tool calls in the format of %s', (name, source) => {
   let model: LocalModel;
   let service: ModelService;
   let remove: () => Promise<void>;
@@ -71,7 +71,7 @@ describe.each(Object.entries(TEMPLATES))('calls in the form of %s', (name, sourc
     await remove?.();
   });
 
-  it('is known by what the template writes', () => {
+  it('are recognized by what the template writes', () => {
     expect(toolForm(model.tokenizer, new ChatTemplate(source))).toEqual(
       name === 'qwen'
         ? {
@@ -85,7 +85,7 @@ describe.each(Object.entries(TEMPLATES))('calls in the form of %s', (name, sourc
     );
   });
 
-  it('are valid whatever the model wants, and fit into the tokens that there are', () => {
+  it('are valid whatever the model prefers, and fit into the available tokens', () => {
     const form = toolForm(model.tokenizer, new ChatTemplate(source));
     const vocab = model.config.vocab_size;
     const { tokenizer, stopTokens } = model;
@@ -139,7 +139,7 @@ describe.each(Object.entries(TEMPLATES))('calls in the form of %s', (name, sourc
       })
     ).json()) as Json;
 
-  it('come where they are required, or of the tool that is named, whole and streamed', async () => {
+  it('are made when required or for the named tool, whole and streamed', async () => {
     for (let seed = 0; seed < 4; seed++) {
       const body = { tool_choice: 'required', seed, max_tokens: 150 };
       const { choices } = await ask(body);
@@ -165,7 +165,7 @@ describe.each(Object.entries(TEMPLATES))('calls in the form of %s', (name, sourc
     expect(named.choices[0].message.tool_calls[0].function.name).toBe('add');
   });
 
-  it('and their results come back into the chat', async () => {
+  it('are fed back into the chat with their results', async () => {
     const call = { id: 'c1', type: 'function', function: { name: 'weather', arguments: '{"place":"서울"}' } };
     const chat = [
       ...messages,
@@ -185,7 +185,7 @@ describe.each(Object.entries(TEMPLATES))('calls in the form of %s', (name, sourc
     expect(wrong.error).toMatchObject({ param: 'messages.1.tool_calls.0.function.arguments' });
   });
 
-  it('are refused where they cannot be kept', async () => {
+  it('are refused when they cannot be represented', async () => {
     const refusal = async (body: object) => (await ask(body)).error;
     expect(await refusal({ tool_choice: 'required', max_tokens: 3 })).toMatchObject({
       message: expect.stringMatching(/shortest call may take \d+ tokens/),
@@ -206,7 +206,7 @@ describe.each(Object.entries(TEMPLATES))('calls in the form of %s', (name, sourc
   });
 });
 
-describe('the form of calls', () => {
+describe('the format of tool calls', () => {
   const { tokenizer, templates } = JSON.parse(
     readFileSync(new URL('reference/tool-rows.json', import.meta.url), 'utf8'),
   ) as { tokenizer: object; templates: Record<string, [string | { tool_use: string }]> };
@@ -216,7 +216,7 @@ describe('the form of calls', () => {
     return toolForm(Tokenizer.fromJSON(tokenizer), template);
   };
 
-  it('is that of templates written after the public ones', () => {
+  it('is detected for templates written after public ones', () => {
     const marked = { marker: '<tool_call>', gap: '\n', closing: '\n</tool_call>' };
     expect(formOf('hermes')).toEqual({ ...marked, argumentsField: 'arguments', several: true });
     expect(formOf('named')).toEqual({ ...marked, argumentsField: 'arguments', several: true });
@@ -225,13 +225,13 @@ describe('the form of calls', () => {
     });
   });
 
-  it('is refused where a call is more than a name and arguments, or tools are not written', () => {
+  it('is refused when a call has more than a name and arguments, or the template does not write tools', () => {
     expect(() => formOf('mistral')).toThrow(/one JSON object with a name and arguments/);
     expect(() => formOf('parts')).toThrow(/does not write the tools/);
   });
 });
 
-it('tools are refused by a template that does not know them', async () => {
+it('the server refuses tools for a template that does not support them', async () => {
   const plain = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}";
   const { model, remove } = await smallModel(plain);
   const service = serve({ small: model });

@@ -26,7 +26,7 @@ async function textOf(prompt: string, options: object): Promise<string> {
   return text;
 }
 
-describe('/v1/completions', () => {
+describe('the endpoint /v1/completions', () => {
   it('gives the text that the library gives, whole and streamed', async () => {
     const request = {
       model: 'small',
@@ -61,7 +61,7 @@ describe('/v1/completions', () => {
     expect(events[0]!.usage).toBeNull();
   });
 
-  it('takes texts, ids, several of them, and n choices each with the seed that follows', async () => {
+  it('accepts texts, ids, several of them, and n choices that each use the next seed', async () => {
     const ids = model.tokenizer.encode('a ropewalk');
     const base = { model: 'small', max_tokens: 8, temperature: 1, seed: 5 };
     const ask = async (prompt: unknown, more: object = {}) =>
@@ -79,7 +79,7 @@ describe('/v1/completions', () => {
     ]);
   });
 
-  it('scores a prompt that it echoes, and lets a token come even at the end of a text', async () => {
+  it('scores an echoed prompt, and generates a token even after the end of a text', async () => {
     const prompt = model.tokenizer.encode('긴 길 🪢 a lane');
     const [end] = model.stopTokens;
     const logits = await model.logits([...prompt, end!]);
@@ -109,7 +109,7 @@ describe('/v1/completions', () => {
     expect(logprobs.tokens.some((token: string) => token.startsWith('bytes:\\x'))).toBe(true);
   });
 
-  it('scores alone, without a new token', async () => {
+  it('scores a prompt without generating a token', async () => {
     const { choices, usage } = await json(
       await post(service, '/v1/completions', {
         model: 'small',
@@ -125,7 +125,7 @@ describe('/v1/completions', () => {
     expect(usage.completion_tokens).toBe(0);
   });
 
-  it('stops before texts, and says why it ended', async () => {
+  it('ends before stop strings, and gives the finish reason', async () => {
     const base = {
       model: 'small',
       prompt: 'a',
@@ -141,7 +141,7 @@ describe('/v1/completions', () => {
   });
 });
 
-describe('/v1/chat/completions', () => {
+describe('the endpoint /v1/chat/completions', () => {
   it('gives the message that the library gives, whole and streamed', async () => {
     const messages = [{ role: 'system', content: '짧게' }, ...user('밧줄?')];
     let wanted = '';
@@ -168,7 +168,7 @@ describe('/v1/chat/completions', () => {
     expect(streamed.at(-1)!.choices[0].finish_reason).toBe(whole.choices[0].finish_reason);
   });
 
-  it('tells log-probabilities of what was said', async () => {
+  it('gives log-probabilities of its tokens', async () => {
     const { choices } = await json(
       await post(service, '/v1/chat/completions', {
         ...{
@@ -196,7 +196,7 @@ describe('/v1/chat/completions', () => {
     }
   });
 
-  it('writes JSON, by a schema or any', async () => {
+  it('writes JSON, with or without a schema', async () => {
     const ask = async (format: object, seed: number) => {
       const request = { model: 'small', messages: user('JSON'), max_tokens: 80, temperature: 1.2, seed };
       const { choices } = await json(

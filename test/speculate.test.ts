@@ -35,7 +35,7 @@ const decoderOf = (vocab: number, seed: number, layers = 1) => {
 };
 
 describe('speculative decoding', () => {
-  it.each(Object.keys(configurations))('greedily gives the same ids: %s', async (family) => {
+  it.each(Object.keys(configurations))('gives the same ids as greedy decoding: %s', async (family) => {
     await fc.assert(
       fc.asyncProperty(
         configurations[family]!,
@@ -69,7 +69,7 @@ describe('speculative decoding', () => {
     );
   });
 
-  it('needs fewer runs where text repeats, and about as many where it does not', async () => {
+  it('needs fewer model runs where text repeats, and about as many where it does not', async () => {
     const decoder = await decoderOf(50, 3);
     const forward = vi.spyOn(decoder, 'forward');
     const runs = async (options: GenerationOptions) => {
@@ -88,7 +88,7 @@ describe('speculative decoding', () => {
     await Promise.all([decoder.release(), draft.release()]);
   });
 
-  it('by lookup draws the same tokens for equal seeds, whatever the options', async () => {
+  it('draws the same tokens by lookup for equal seeds, whatever the options', async () => {
     const decoder = await decoderOf(6, 3, 2);
     await fc.assert(
       fc.asyncProperty(
@@ -118,7 +118,7 @@ describe('speculative decoding', () => {
     { temperature: 0.8, repetitionPenalty: 1.4 },
     { topK: 2, temperature: 1.5 },
     { topP: 0.9 },
-  ])('by a draft model draws tokens as likely as they are: %o', async (settings) => {
+  ])('draws tokens with their exact probabilities by a draft model: %o', async (settings) => {
     const [vocab, length, draws] = [3, 4, 4000];
     const decoder = await decoderOf(vocab, 1);
     const draft = await decoderOf(vocab, 2);
@@ -168,7 +168,7 @@ describe('speculative decoding', () => {
     await Promise.all([decoder.release(), draft.release()]);
   });
 
-  it('leaves the cache as plain decoding does, whenever the reader goes', async () => {
+  it('leaves the cache as plain decoding does, whenever the reader stops', async () => {
     const decoder = await decoderOf(6, 3);
     for (let most = 1; most < 20; most++) {
       const cache = decoder.newCache();
@@ -187,7 +187,7 @@ describe('speculative decoding', () => {
     await decoder.release();
   });
 
-  it('keeps to constraints, stop signals and tokens that the cache holds already', async () => {
+  it('obeys constraints and stop signals, and continues from tokens that the cache already holds', async () => {
     const decoder = await decoderOf(8, 3);
     const draft = await decoderOf(8, 4);
     // Never twice the same parity.

@@ -36,13 +36,13 @@ function untimed({ families, measurements, corpus }: JobResults) {
   return { families: kept, measurements, corpus };
 }
 
-describe('the main job', { timeout: 240_000 }, () => {
+describe('the job of npm start', { timeout: 240_000 }, () => {
   let whole: JobResults;
   beforeAll(async () => {
     whole = (await job('whole'))!;
   }, 240_000);
 
-  it('trains the four families on the same tokens and learns', () => {
+  it('trains the four families on the same tokens, and all of them learn', () => {
     expect(whole.families.map(({ title }) => title)).toEqual(['GPT', 'Gemma', 'Gemma 2', 'Llama 3']);
     const sizes = whole.families.map(({ parameters }) => parameters);
     expect(Math.max(...sizes) / Math.min(...sizes)).toBeLessThan(1.05);
@@ -55,7 +55,7 @@ describe('the main job', { timeout: 240_000 }, () => {
     expect(whole.corpus.bigramLoss).toBeLessThan(whole.corpus.unigramLoss);
   });
 
-  it('measures what the theory says', () => {
+  it('measures what theory predicts', () => {
     const [gpt, gemma, gemma2, llama] = whole.measurements.families;
     // Rotary scores depend on distance alone, up to rounding; sinusoidal ones do not.
     for (const rotary of [gemma!, gemma2!, llama!]) {
@@ -90,7 +90,7 @@ describe('the main job', { timeout: 240_000 }, () => {
     ]);
   });
 
-  it('writes one page that needs nothing else, in both languages', () => {
+  it('writes one self-contained page in both languages', () => {
     const page = readFileSync(join(folder, 'whole', REPORT_FILE), 'utf8');
     expect(page.match(/https?:|url\(|@import|<(link|img|iframe)\b/gi)).toBeNull();
     for (const text of ['lang="ko"', 'Why normalize', '왜 정규화하는가']) {
@@ -99,7 +99,7 @@ describe('the main job', { timeout: 240_000 }, () => {
     expect(page.match(/<svg/g)!.length).toBeGreaterThan(10);
   });
 
-  it('gives the same weights, losses and samples when it is interrupted and resumed', async () => {
+  it('gives the same weights, losses and samples when interrupted and resumed', async () => {
     const controller = new AbortController();
     const stopAt = (title: string, step: number) => (event: JobEvent) => {
       if (event.type === 'step' && event.title === title && event.step === step) controller.abort();
@@ -117,7 +117,7 @@ describe('the main job', { timeout: 240_000 }, () => {
     }
   });
 
-  it('goes on from the last checkpoint after a kill, and stops politely on Ctrl-C', async () => {
+  it('resumes from the last checkpoint after a kill, and stops cleanly at Ctrl-C', async () => {
     const program = await buildProgram('bin/ropewalk.js');
     const args = ['start', '--steps', '450', '--out', join(folder, 'killed'), '--locale', 'en'];
     const killed = startSignalled(program, args, /gpt.checkpoints.step-00000200$/, { signal: 'SIGKILL' });
@@ -128,14 +128,14 @@ describe('the main job', { timeout: 240_000 }, () => {
     expect(stderr).toContain('the same command resumes');
   });
 
-  it('reads stored results instead of doing a finished job again', async () => {
+  it('reads stored results instead of repeating a finished job', async () => {
     const events: JobEvent[] = [];
     const again = await job('whole', { onEvent: (event) => events.push(event) });
     expect(again).toEqual(JSON.parse(JSON.stringify(whole)));
     expect(events.some(({ type }) => type === 'step')).toBe(false);
   });
 
-  it("refuses another job's folder, and one that holds something else", async () => {
+  it("refuses another job's folder, and a folder that holds something else", async () => {
     await expect(job('whole', { settings: jobSettings(7) })).rejects.toThrow(/other settings.*fresh: true/);
     const foreign = mkdtempSync(join(folder, 'foreign-'));
     writeFileSync(join(foreign, 'thesis.txt'), 'precious');

@@ -71,7 +71,7 @@ beforeAll(async () => {
 describe('load().generate with jsonSchema', () => {
   const models = [['untrained', untrained] as const, ['stories260K', fixture('stories260K')] as const];
   for (const [name, path] of models) {
-    it(`gives JSON that validates, with few tokens and many (${name})`, async () => {
+    it(`gives JSON that validates, with few tokens and with many (${name})`, async () => {
       const model = await loadHere(path, { threads: 1 });
       const { shortest } = compileJsonSchema(schema, model.tokenizer);
       const ways = [
@@ -92,7 +92,7 @@ describe('load().generate with jsonSchema', () => {
     });
   }
 
-  it('ends where the JSON is complete; its tokens are within the most that were asked for', async () => {
+  it('ends where the JSON is complete, within the requested number of tokens', async () => {
     const model = await loadHere(untrained, { threads: 1 });
     const { tokenizer, decoder, stopTokens } = model;
     const constraint = compileJsonSchema({ enum: [true] }, tokenizer).constraint({
@@ -107,7 +107,7 @@ describe('load().generate with jsonSchema', () => {
     await model.release();
   });
 
-  it('refuses what does not go together', async () => {
+  it('refuses options that contradict each other', async () => {
     const model = await load(untrained, { threads: 1 });
     const read = async (options: Parameters<typeof model.generate>[1]) => {
       for await (const _ of model.generate('a', options));
@@ -132,7 +132,7 @@ describe('ropewalk generate --json-schema', () => {
     return stderr;
   }
 
-  it('prints JSON that validates, alone or in --json', async () => {
+  it('prints JSON that validates, as plain text or inside --json', async () => {
     const plain = await generate(
       '--max-tokens',
       '150',
@@ -152,7 +152,7 @@ describe('ropewalk generate --json-schema', () => {
     expect(ids.length).toBeLessThanOrEqual(150);
   });
 
-  it('refuses other ends of the text, and files and schemas that cannot be kept, by name', async () => {
+  it('refuses stop options, and files and schemas that it cannot honor, by name', async () => {
     const with_ = async (...args: string[]) => refusal(await generate('--max-tokens', '100', ...args));
     expect(await with_('--json-schema', file, '--stop', 'x')).toContain('cannot be combined with --stop.');
     expect(await with_('--json-schema', file, '--stop-ids', '3')).toContain('with --stop-ids.');

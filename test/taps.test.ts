@@ -18,8 +18,8 @@ import {
 const BOUND = 2e-5;
 const folder = (name: string) => fileURLToPath(new URL(`reference/${name}`, import.meta.url));
 
-describe.each(TAP_CASES)('the values inside %s', (name) => {
-  it('are those of transformers: stream, scores, probabilities, logits before the cap, gradients', async () => {
+describe.each(TAP_CASES)('tapping the values inside %s', (name) => {
+  it('gives those of transformers: residual stream, scores, probabilities, logits before the cap, gradients', async () => {
     const reference = await tapReference(name);
     const { runner, close } = await openTaps(folder(name));
     const result = await runner.run(reference.ids, TAP_OPTIONS);
@@ -32,7 +32,7 @@ describe.each(TAP_CASES)('the values inside %s', (name) => {
     close();
   });
 
-  it('change nothing by being looked at, and everything behind them by being replaced', async () => {
+  it('changes nothing when they are read, and everything downstream when they are replaced', async () => {
     const { ids } = await tapReference(name);
     const { runner, close } = await openTaps(folder(name));
     const plain = await runner.run(ids);
@@ -55,7 +55,7 @@ describe.each(TAP_CASES)('the values inside %s', (name) => {
 });
 
 describe('gradients of values inside a model', () => {
-  it('agree with finite differences for scores of attention and what activation functions get', async () => {
+  it('agree with finite differences for attention scores and inputs of activation functions', async () => {
     const { ids } = await tapReference('gemma2');
     const { runner, close } = await openTaps(folder('gemma2'));
     for (const name of ['layers.1.attention.scores', 'layers.2.mlp.hidden']) {
@@ -93,7 +93,7 @@ describe('model.run', () => {
     rmSync(home, { recursive: true, force: true });
   });
 
-  it('works in a worker thread, with the logits that the model itself gives', async () => {
+  it('gives in a worker thread the logits that the model itself gives', async () => {
     const ids = [5, 6, 7, 8];
     const result = await model.run(ids, { taps: ['layers.3.attention.probabilities'] });
     const { data, shape } = result.values['layers.3.attention.probabilities']!;

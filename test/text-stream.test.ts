@@ -73,19 +73,19 @@ describe('a special token as a stop string', () => {
     ['with text around it', [`i${end.content} a`], 'say h'],
     ['beside one that comes later', ['more', end.content], 'say hi'],
     ['beside one that comes before', ['hi', end.content], 'say '],
-  ])('stops: %s', (_, stop, wanted) => {
+  ])('ends the text: %s', (_, stop, wanted) => {
     const { text, ended } = textOf(tokens, stop);
     expect(text).toBe(wanted);
     expect(ended).toBeDefined();
   });
 
-  it('is left out of the text where it is none of the stop strings, and what is shown holds none', () => {
+  it('is hidden when it is not a stop string, and the shown text contains no stop string', () => {
     expect(textOf(tokens, [`${end.content}x`])).toEqual({ text: 'say hi and more', ended: undefined });
     // The shown text is searched as well: over the place of the token.
     expect(textOf(tokens, ['hi and']).text).toBe('say ');
   });
 
-  it('agrees with a search through all of the text, wherever pieces are cut', () => {
+  it('ends the text where a search through all of it does, wherever pieces are cut', () => {
     const part = fc.record({
       text: fc.string({ unit: fc.constantFrom('a', 'b', '<', '|', '>'), maxLength: 4 }),
       shown: fc.boolean(),
@@ -129,7 +129,7 @@ describe('a special token as a stop string', () => {
     );
   });
 
-  it('ends generate, texts together and chats alike', async () => {
+  it('ends generate, batches and chats alike', async () => {
     // At this temperature every token is as likely as another, so that special ones come.
     const options = { maxTokens: 60, temperature: 50, stopTokens: [] };
     const seeds = Array.from({ length: 40 }, (_, seed) => seed);
@@ -159,7 +159,7 @@ describe('a special token as a stop string', () => {
   });
 });
 
-describe('a chat with a JSON schema', () => {
+describe('a chat under a JSON schema', () => {
   const template = new ChatTemplate(templates.marked!);
   const chat = { decoder, tokenizer, template };
   const messages = [{ role: 'user', content: 'Who?' }] as const;
@@ -173,7 +173,7 @@ describe('a chat with a JSON schema', () => {
     additionalProperties: false,
   } as const;
 
-  it.each([0, 1, 2, 3])('is valid under it, seed %i', async (seed) => {
+  it.each([0, 1, 2, 3])('gives valid JSON, seed %i', async (seed) => {
     const reply = generateReply(chat, messages, { jsonSchema: schema, maxTokens: 80, seed });
     let text = '';
     let next = await reply.next();

@@ -42,7 +42,7 @@ const TEXT = '<|im_start|>the sand<|im_end|> and<extra>';
 /** The tokenizer's own 50 tokens come first. */
 const NEXT = 50;
 
-describe('tokens that only other files add', () => {
+describe('added tokens that only files beside tokenizer.json declare', () => {
   const added = {
     ...{ lstrip: false, rstrip: false, normalized: false, single_word: false },
     special: true,
@@ -68,7 +68,7 @@ describe('tokens that only other files add', () => {
     ['additional', { config: { additional_special_tokens: ['<|im_start|>', '<|im_end|>', '<extra>'] } }],
   ];
 
-  it.each(cases)('are in ids, folders, ONNX and GGUF: %s', async (name, files) => {
+  it.each(cases)('appear in ids, folders, ONNX and GGUF: %s', async (name, files) => {
     const path = folder(name, files);
     const opened = await openModel(path);
     const tokenizer = (await tokenizerOf(opened.checkpoint))!;
@@ -93,7 +93,7 @@ describe('tokens that only other files add', () => {
     expect(notes.join('\n')).toContain('"<|im_end|>"');
   });
 
-  it('and are called by special_tokens_map.json reach the configuration of an ONNX folder', async () => {
+  it('appear in the configuration of an ONNX folder when special_tokens_map.json names them', async () => {
     const path = folder('names', { special_tokens_map: { eos_token: '<stop>' } });
     const opened = await openModel(path);
     expect((await tokenizerOf(opened.checkpoint))!.eosId).toBe(2);
@@ -102,7 +102,7 @@ describe('tokens that only other files add', () => {
     expect(readJson(join(root, 'names.onnx', 'tokenizer_config.json')).eos_token).toBe('<stop>');
   });
 
-  it('with ids behind the model are left out of GGUF, by name', async () => {
+  it('are left out of GGUF by name when their ids are beyond the model', async () => {
     const config = { pad_token: '[PAD]', additional_special_tokens: [] as string[] };
     for (let id = NEXT; id < 96; id++) config.additional_special_tokens.push(`<filler ${id}>`);
     const path = folder('behind', { config });
@@ -116,7 +116,7 @@ describe('tokens that only other files add', () => {
     );
   });
 
-  it('and are normalized are named when GGUF is written, as llama.cpp has none', async () => {
+  it('are named when they are normalized and GGUF is written, since llama.cpp has no such tokens', async () => {
     const path = folder('normalized', { added_tokens: { '<extra>': NEXT } }, (tokenizer) => {
       tokenizer.normalizer = { type: 'NFC' };
     });
@@ -129,8 +129,8 @@ describe('tokens that only other files add', () => {
   });
 });
 
-describe('a GGUF file', () => {
-  it('is known by its first bytes where its name says nothing', async () => {
+describe('a GGUF file without a telling name', () => {
+  it('is recognized by its first bytes', async () => {
     const path = folder('blob', {});
     const opened = await openModel(path);
     await exportGguf(opened, join(root, 'blob.gguf'), { type: 'f32' });

@@ -26,7 +26,7 @@ const NAMES = [
   'unigram-byte-fallback',
 ];
 
-describe.each(NAMES)('%s', (name) => {
+describe.each(NAMES)('the tokenizer of the fault %s', (name) => {
   it('gives the ids and texts of the Rust library', () => {
     const tokenizer = loadTokenizer(join(FOLDERS, name));
     for (const { text, ids, decoded } of JSON.parse(
@@ -111,7 +111,7 @@ const SIBLINGS: [name: string, json: Json][] = [
   }),
 ];
 
-it.each(SIBLINGS)('%s: as the Rust library', async (_name, changed) => {
+it.each(SIBLINGS)('%s: gives the ids and texts of the Rust library', async (_name, changed) => {
   const ours = Tokenizer.fromJSON(changed);
   const native = NativeTokenizer.fromString(JSON.stringify(changed));
   for (const text of TEXTS) {
@@ -123,7 +123,7 @@ it.each(SIBLINGS)('%s: as the Rust library', async (_name, changed) => {
   }
 });
 
-it('reads nothing of tokenizer_config.json but bos and eos', () => {
+it('the tokenizer takes only bos and eos from tokenizer_config.json', () => {
   const all = json('slow-tokenizer-fields');
   const plain = Tokenizer.fromJSON(all);
   for (const config of [
@@ -136,7 +136,7 @@ it('reads nothing of tokenizer_config.json but bos and eos', () => {
   }
 });
 
-it('encodes more tokens than a call takes arguments', () => {
+it('the tokenizer encodes more tokens than a function call takes arguments', () => {
   const tokenizer = loadTokenizer(join(FOLDERS, 'unigram-byte-fallback'));
   const text = '\n!?'.repeat(60_000);
   const ids = tokenizer.encode(text, { addSpecialTokens: false });

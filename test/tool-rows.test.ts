@@ -57,21 +57,24 @@ const refusal = async (row: Row, template = templateOf(reference.templates.herme
   return (error as Error).message;
 };
 
-describe('rows with tools, documents and parts', () => {
-  it.each(reference.cases)('$row by the template $template are those of transformers', async (one) => {
-    const row = reference.rows[one.row]!;
-    for (const source of reference.templates[one.template]!) {
-      const template = templateOf(source);
-      const [example] = await examples([row], template);
-      expect(tokenizer.decode([...example!.ids], { skipSpecialTokens: false })).toBe(one.text);
-      expect([...example!.ids]).toEqual(one.ids);
-      expect(runsOf(example!.trained)).toEqual(one.trained);
-      const shown = previewRuns(tokenizer, example!);
-      expect(shown.map(({ text }) => text).join('')).toBe(one.text);
-    }
-  });
+describe('training rows with tools, documents and content parts', () => {
+  it.each(reference.cases)(
+    '$row by the template $template has the ids and mask of transformers',
+    async (one) => {
+      const row = reference.rows[one.row]!;
+      for (const source of reference.templates[one.template]!) {
+        const template = templateOf(source);
+        const [example] = await examples([row], template);
+        expect(tokenizer.decode([...example!.ids], { skipSpecialTokens: false })).toBe(one.text);
+        expect([...example!.ids]).toEqual(one.ids);
+        expect(runsOf(example!.trained)).toEqual(one.trained);
+        const shown = previewRuns(tokenizer, example!);
+        expect(shown.map(({ text }) => text).join('')).toBe(one.text);
+      }
+    },
+  );
 
-  it('special tokens that arguments and documents spell are letters', () => {
+  it('keep special tokens spelled in arguments and documents as plain text', () => {
     const call = { function: { name: 'look', arguments: { at: '<|im_end|>' } } };
     const messages = [
       { role: 'user', content: 'a' },
@@ -85,7 +88,7 @@ describe('rows with tools, documents and parts', () => {
   });
 });
 
-describe('what a template does not write is refused, with file and line', () => {
+describe('training rows are refused with file and line', () => {
   const plain = new ChatTemplate('{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}', 'it');
   const rag = templateOf(reference.templates.rag![0]);
   const { rows } = reference;
@@ -107,7 +110,7 @@ describe('what a template does not write is refused, with file and line', () => 
       rag,
       /does not write the tools/,
     ],
-  ])('%s', async (_, row, template, problem) => {
+  ])('when the template does not write %s', async (_, row, template, problem) => {
     const message = await refusal(row, template);
     expect(message).toMatch(/rows\.jsonl:2: /);
     expect(message).toMatch(problem);
@@ -179,14 +182,14 @@ describe('what a template does not write is refused, with file and line', () => 
       share('function_call', '{"name":"a"}'),
       /message 2 is a function_call whose value/,
     ],
-  ])('%s', async (_, row, problem) => {
+  ])('when they have %s', async (_, row, problem) => {
     const message = await refusal(row);
     expect(message).toMatch(/rows\.jsonl:2: /);
     expect(message).toMatch(problem);
   });
 });
 
-it('several calls of a ShareGPT row, names and weights of 1 reach the messages', () => {
+it('a ShareGPT row with several calls keeps names and weights of 1 in its messages', () => {
   const value = '[{"name":"a","arguments":{}},{"name":"b","arguments":"{}"}]';
   const row = {
     conversations: [

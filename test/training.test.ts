@@ -75,8 +75,8 @@ function expectSame(
   }
 }
 
-describe.each([...FAMILIES, 'llama-untied'])('%s: accumulation', (name) => {
-  it('of two batches of 2 gives the loss and gradients of one batch of 4', async () => {
+describe.each([...FAMILIES, 'llama-untied'])('gradient accumulation of %s', (name) => {
+  it('over two batches of 2 gives the loss and gradients of one batch of 4', async () => {
     const [small, large] = [await learnerOf(name, 2), await learnerOf(name, 4)];
     const halves = [randomBatch(2, 1), randomBatch(2, 2)];
     const expected = await gradientsOf(large, [joined(halves)]);
@@ -88,7 +88,7 @@ describe.each([...FAMILIES, 'llama-untied'])('%s: accumulation', (name) => {
     await large.release();
   });
 
-  it('divides by all counted tokens together, however they are spread', async () => {
+  it('divides by the total of counted tokens, however they are spread', async () => {
     const [small, large] = [await learnerOf(name, 2), await learnerOf(name, 6)];
     const parts = [
       randomBatch(2, 3, (row, at) => row === 0 && at < 3),
@@ -149,7 +149,7 @@ async function collect(events: AsyncIterable<TrainEvent>): Promise<TrainEvent[]>
 }
 
 describe('a trainer', () => {
-  it.each(FAMILIES)('makes %s learn a small text by heart', async (name) => {
+  it.each(FAMILIES)('makes %s memorize a small text', async (name) => {
     const learner = await learnerOf(name, 4);
     const tokens = repeating(12);
     const events = await collect(
@@ -162,7 +162,7 @@ describe('a trainer', () => {
     await learner.release();
   });
 
-  it('gives its events in order, and one of each kind at the end', async () => {
+  it('yields its events in order, and one final event of each kind', async () => {
     const learner = await learnerOf('llama', 1);
     const tokens = repeating(9);
     const settings = { ...SETTINGS, steps: 7, accumulate: 3, evalEvery: 3, saveEvery: 2 };
@@ -187,7 +187,7 @@ describe('a trainer', () => {
     await learner.release();
   });
 
-  it('evaluates without a trace in the gradients, and with the loss of the same tokens', async () => {
+  it('evaluates the loss of the same tokens, without affecting the gradients', async () => {
     const learner = await learnerOf('gemma2', 2);
     const tokens = repeating(3).subarray(0, 2 * SEQ + 1);
     const trainer = trainerOf(learner, { training: tokens, validation: tokens }, SETTINGS);
@@ -201,7 +201,7 @@ describe('a trainer', () => {
     await learner.release();
   });
 
-  it('stops where numbers end, naming what is not finite and the remedy', async () => {
+  it('stops at non-finite numbers, naming the tensor and the remedy', async () => {
     const learner = await learnerOf('llama', 1);
     const tokens = repeating(9);
     learner.trainables[3]!.value[5] = Number.NaN;
@@ -220,7 +220,7 @@ describe('a trainer', () => {
     [{ patience: -1 }, /patience: give a whole number of at least 0/],
     [{ guard: -1 }, /guard: give a number of at least 0, not -1/],
     [{ lr: Number.NaN }, /lr: give a number of at least 0, not NaN/],
-  ])('refuses %o before it begins', async (settings, message) => {
+  ])('refuses %o before training starts', async (settings, message) => {
     const learner = await learnerOf('llama', 1);
     const tokens = repeating(9);
     const data = { training: tokens, validation: tokens };

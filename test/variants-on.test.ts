@@ -100,13 +100,13 @@ const NOT_GGUF: readonly (readonly [string, RegExp])[] = [
   ['yarn without rounding', /its YaRN scaling does not round its bounds/],
 ];
 
-describe.each([...EXPORTED, ...NOT_GGUF.map(([name]) => name)])('exported: %s', (name) => {
+describe.each([...EXPORTED, ...NOT_GGUF.map(([name]) => name)])('exporting a model with %s', (name) => {
   let path: string;
   beforeAll(async () => {
     path = await made(name);
   });
 
-  it('to Hugging Face', async () => {
+  it('to Hugging Face preserves its logits', async () => {
     const out = `${path}-hf`;
     await withModel(path, (model) => exportHuggingFace(model, out));
     const config = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
@@ -118,13 +118,13 @@ describe.each([...EXPORTED, ...NOT_GGUF.map(([name]) => name)])('exported: %s', 
     });
   });
 
-  it('to ONNX', async () => {
+  it('to ONNX preserves its logits', async () => {
     const out = `${path}-onnx`;
     await withModel(path, (model) => exportOnnx(model, out, { cache: 'both' }));
     for (const found of await onnxLogits(out)) expectClose(found, logits.get(name)!);
   });
 
-  it('to GGUF', async () => {
+  it('to GGUF preserves its logits or is refused', async () => {
     const out = `${path}.gguf`;
     const [, refused] = NOT_GGUF.find(([each]) => each === name) ?? [];
     await withModel(path, async (model) => {
@@ -142,14 +142,14 @@ describe.each([...EXPORTED, ...NOT_GGUF.map(([name]) => name)])('exported: %s', 
   });
 });
 
-describe('trained', () => {
+describe('training a model variant', () => {
   it.each([
     'a head of its own, llama',
     'a head of its own, gpt2',
     'linear, not a power of two',
     'yarn with a factor of attention',
     'dynamic, up to the last position',
-  ])("has transformers' gradients: %s", async (name) => {
+  ])("computes transformers' gradients: %s", async (name) => {
     const expected = await variantGradients(name);
     expect(expected.size).toBe(name.includes('gpt2') ? 3 : name.startsWith('a head') ? 4 : 3);
     await withModel(await made(name), async (model) => {
@@ -168,7 +168,7 @@ describe('trained', () => {
   });
 });
 
-describe('inspected', () => {
+describe('ropewalk inspect', () => {
   it.each([
     ['linear, not a power of two', /RoPE scaling\s+│ linear ×3\.7\s+│$/m],
     ['yarn', /RoPE scaling\s+│ yarn ×4, from 16\s+│$/m],
@@ -181,8 +181,8 @@ describe('inspected', () => {
   });
 });
 
-describe('dynamic scaling', () => {
-  it('is plain RoPE up to the last position, and longer sequences are refused', async () => {
+describe('dynamic RoPE scaling', () => {
+  it('equals plain RoPE up to the last position, and longer sequences are refused', async () => {
     await withModel(await made('dynamic, up to the last position'), async (model) => {
       await expect(cachedLogitsOf(model, [20, 1], [...VARIANT_IDS, 7])).rejects.toThrow(
         /21 tokens long, but this model's positions end at 20 \(its dynamic RoPE scaling, .* is not run\)/,

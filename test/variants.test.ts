@@ -41,8 +41,8 @@ const SAYS: readonly (readonly [RegExp, RegExp])[] = [
   [/^no epsilon, CTRL/, /CTRLConfig .*layer_norm_epsilon 0.000001/],
 ];
 
-describe.each(VARIANTS)('$name', ({ name, ...change }) => {
-  it('gives the logits of transformers, whole and in pieces, and says what there is to say', async () => {
+describe.each(VARIANTS)('the model variant $name', ({ name, ...change }) => {
+  it('gives the logits of transformers, whole and in chunks, with the expected warnings', async () => {
     await writeVariant(place(name), change);
     await withModel(place(name), async (model) => {
       expectClose(await cachedLogitsOf(model, [VARIANT_IDS.length]), logits.get(name)!);

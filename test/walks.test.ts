@@ -33,8 +33,8 @@ const walks = page
     ),
   }));
 
-describe('the walks in docs/walks.md', () => {
-  it('are two, of at most ten steps', () => {
+describe('the walkthroughs in docs/walks.md', () => {
+  it('are two, each of at most ten steps', () => {
     expect(walks).toHaveLength(2);
     for (const { steps } of walks) {
       expect(steps.length).toBeGreaterThan(5);
@@ -42,18 +42,21 @@ describe('the walks in docs/walks.md', () => {
     }
   });
 
-  describe.each(walks)('$title', ({ steps }) => {
-    it.each(steps)('$path declares $name and has what the step says of it', ({ path, name, words }) => {
-      expect(existsSync(new URL(`../${path}`, import.meta.url)), path).toBe(true);
-      const text = file(path);
-      expect(text).toMatch(new RegExp(`(function\\*?|class|const|async function\\*?) ${name}\\b`));
-      for (const word of words.filter((word) => !word.includes('.json'))) {
-        expect(text, `${path} has ${word}`).toContain(word);
-      }
-    });
+  describe.each(walks)('in $title', ({ steps }) => {
+    it.each(steps)(
+      '$path declares $name and contains what the step says about it',
+      ({ path, name, words }) => {
+        expect(existsSync(new URL(`../${path}`, import.meta.url)), path).toBe(true);
+        const text = file(path);
+        expect(text).toMatch(new RegExp(`(function\\*?|class|const|async function\\*?) ${name}\\b`));
+        for (const word of words.filter((word) => !word.includes('.json'))) {
+          expect(text, `${path} has ${word}`).toContain(word);
+        }
+      },
+    );
   });
 
-  it('reach each step from the ones before it', () => {
+  it('each step is reachable from the ones before it', () => {
     for (const { steps } of walks) {
       steps.slice(1).forEach(({ name }, i) => {
         const before = steps.slice(0, i + 1).map(({ path }) => file(path));

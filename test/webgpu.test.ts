@@ -37,7 +37,7 @@ interface Check {
   readonly error: number;
 }
 
-describe.runIf(available)('on WebGPU', () => {
+describe.runIf(available)('a model on WebGPU', () => {
   let finished: Finished;
   let checks: Check[];
   beforeAll(async () => {
@@ -52,7 +52,7 @@ describe.runIf(available)('on WebGPU', () => {
     checks.find((one) => one.case === name && one.check === check)?.error ??
     `not reached: ${finished.stderr}`;
 
-  describe.each(cases)('%s', (name) => {
+  describe.each(cases)('of the family %s', (name) => {
     it.each(['without a cache', 'with a cache'])('gives the logits of transformers %s', (check) => {
       expect(errorOf(name, check)).toBeLessThanOrEqual(BOUND);
     });
@@ -62,32 +62,59 @@ describe.runIf(available)('on WebGPU', () => {
     expect(errorOf(name, 'gradients')).toBeLessThanOrEqual(1e-4);
   });
 
-  it.each(['8 bits, exact', '8 bits, int8', '4 bits, exact', '4 bits, int8'])(
-    'gives the logits of the CPU with weights in few bits: %s',
-    (check) => {
-      // 8-bit activations are rounded in blocks of other sizes.
-      expect(errorOf('llama', check)).toBeLessThanOrEqual(check.endsWith('exact') ? BOUND : 0.1);
-    },
-  );
+  describe.each(['8 bits', '4 bits'])('with weights in %s', (bits) => {
+    // The rows of this model, of 32 and 64 numbers, are too short for the kernel with 8-bit activations: it gives the
+    // product of the numbers that the bits stand for, which float32 holds to 1e-6, whatever activations are asked for.
+    const QUANTIZED = 1e-4;
 
-  it('ends its process in peace', () => {
+    it.each(['exact', 'int8'])('gives the logits of the dequantized weights: %s', (activations) => {
+      expect(errorOf('llama', `${bits}, ${activations}`)).toBeLessThanOrEqual(QUANTIZED);
+    });
+
+    it.each([
+      ['weights that are not quantized', 'unquantized'],
+      ["one block's scale, of whichever weight, that is off by 5 %", 'wrong scale'],
+    ])('would notice %s', (_, check) => {
+      expect(errorOf('llama', `${bits}, ${check}`)).toBeGreaterThan(5 * QUANTIZED);
+    });
+  });
+
+  const products = [8, 4].flatMap((bits) =>
+    [32, 128].flatMap((block) =>
+      [1, 8].flatMap((tokens) =>
+        ['exact', 'int8'].map(
+          (activations) => `${bits} bits, blocks of ${block}, ${tokens} tokens, ${activations}`,
+        ),
+      ),
+    ),
+  );
+  it.each(products)('gives the product in float64, and would notice a wrong scale: %s', (name) => {
+    // Activations, where they are rounded, are so in the reference too: what is left is float32.
+    expect(errorOf(name, 'error')).toBeLessThanOrEqual(1e-5);
+    expect(errorOf(name, 'wrongScale')).toBeGreaterThan(1e-4);
+  });
+
+  it('lets its process exit cleanly', () => {
     expect({ code: finished.code, signal: finished.signal }).toEqual({ code: 0, signal: null });
   });
 
-  it.each(['release', 'suspended', 'exit'])('ends with a model in a worker thread: %s', async (how) => {
-    const { folder, remove } = scratch('webgpu');
-    try {
-      await saveUntrained(folder);
-      const program = await buildProgram('test/helpers/webgpu-worker-child.node.ts');
-      const { code, signal, stdout, stderr } = await start(program, [folder, how], { env }).finished;
-      const wanted = { code: how === 'exit' ? 3 : 0, signal: null, stdout: 'a piece\n' };
-      expect({ code, signal, stdout }, stderr).toEqual(wanted);
-    } finally {
-      remove();
-    }
-  });
+  it.each(['release', 'suspended', 'exit'])(
+    'lets the process exit with a model in a worker thread: %s',
+    async (how) => {
+      const { folder, remove } = scratch('webgpu');
+      try {
+        await saveUntrained(folder);
+        const program = await buildProgram('test/helpers/webgpu-worker-child.node.ts');
+        const { code, signal, stdout, stderr } = await start(program, [folder, how], { env }).finished;
+        const wanted = { code: how === 'exit' ? 3 : 0, signal: null, stdout: 'a piece\n' };
+        expect({ code, signal, stdout }, stderr).toEqual(wanted);
+      } finally {
+        remove();
+      }
+    },
+  );
 
-  it('runs from the command line, and gives the ids of the CPU', async () => {
+  it('generates on the command line the ids of the CPU', async () => {
     const args = [
       'generate',
       `${reference}llama`,
@@ -109,7 +136,7 @@ describe.runIf(available)('on WebGPU', () => {
 });
 
 it.runIf(process.platform === 'linux' && process.arch === 'x64')(
-  'says what to do where there is no graphics card',
+  'without a graphics card, --device webgpu says what to do',
   async () => {
     const nothing = { VK_ICD_FILENAMES: '/nonexistent.json', VK_DRIVER_FILES: '/nonexistent.json' };
     const { code, stderr } = await ropewalk(

@@ -64,14 +64,14 @@ const endless = { maxTokens: 4000, seed: 1, stopTokens: [] };
 const messages = [{ role: 'user', content: '밧줄?' }] as const;
 
 describe('a model in a worker thread', () => {
-  it('tells the same of itself', () => {
+  it('has the same properties as in this thread', () => {
     expect(there.family).toBe(here.family);
     expect(there.config).toEqual(here.config);
     expect(there.maxPositions).toBe(4096);
     expect(there.stopTokens).toEqual(here.stopTokens);
   });
 
-  it('gives what it gives in this thread', async () => {
+  it('gives the results that it gives in this thread', async () => {
     const sampling = { maxTokens: 60, seed: 3, temperature: 0.9, stopTokens: [] };
     expect(await collect(there.generate('밧줄', sampling))).toEqual(
       await collect(here.generate('밧줄', sampling)),
@@ -107,7 +107,7 @@ describe('a model in a worker thread', () => {
     }
   }
 
-  it('takes a chat template of the caller', async () => {
+  it('accepts a chat template from the caller', async () => {
     const template = "{{ messages[0]['content'] }}";
     const text = (await collect(there.chat(messages, { template, maxTokens: 20, greedy: true }))).join('');
     const plain = await collect(here.generate('밧줄?', { maxTokens: 20, greedy: true }));
@@ -144,7 +144,7 @@ describe('a model in a worker thread', () => {
     expect((far as Error).message).toBe((near as Error).message);
   });
 
-  it('says so when something cannot be sent', async () => {
+  it('reports a value that cannot be sent between threads', async () => {
     const options = { maxTokens: 5, jsonSchema: { custom: () => true } } as object;
     const failed = collect(there.generate('a', options as { maxTokens: number }));
     await expect(failed).rejects.toThrow(RopewalkError);
@@ -153,7 +153,7 @@ describe('a model in a worker thread', () => {
     );
   });
 
-  it('tells how far loading is, in order', async () => {
+  it('reports the progress of loading in order', async () => {
     const shares: number[] = [];
     const quantize = { bits: 8, block: 64 } as const;
     const model = await load(small, { quantize, onProgress: (share) => shares.push(share) });
@@ -171,12 +171,12 @@ describe('a model in a worker thread', () => {
   });
 });
 
-describe('signals', () => {
+describe('the abort signal of a model in a worker thread', () => {
   for (const [name, model] of [
     ['in this thread', () => here],
     ['in a worker', () => there],
   ] as const) {
-    it(`stop every call with their own reason, and the model goes on (${name})`, async () => {
+    it(`stops every call with its own reason, and the model stays usable (${name})`, async () => {
       const reason = new Error('enough');
       const aborted = AbortSignal.abort(reason);
       const ids = Array.from({ length: 2000 }, (_, i) => i % 300);
@@ -200,7 +200,7 @@ describe('signals', () => {
     });
   }
 
-  it('are given to more than ten calls, at once and in turn, without a warning of a leak', async () => {
+  it('is accepted by more than ten calls, at once and in turn, without a warning about a leak', async () => {
     const warnings: string[] = [];
     const listener = ({ name }: Error) => warnings.push(name);
     process.on('warning', listener);
@@ -221,7 +221,7 @@ describe('signals', () => {
     expect(warnings).not.toContain('MaxListenersExceededWarning');
   });
 
-  it('stop loading', async () => {
+  it('stops loading', async () => {
     const reason = new Error('enough');
     await expect(load(small, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     const controller = new AbortController();
@@ -231,8 +231,8 @@ describe('signals', () => {
   });
 });
 
-describe('a stream', () => {
-  it('does not run ahead of a slow reader, nor after one who left', async () => {
+describe('a stream from a worker thread', () => {
+  it('does not run ahead of a slow reader, nor on after the reader left', async () => {
     const { model, replies, itemsOf } = await observed();
     const pieces = model.generateTokens([5, 6], endless);
     await pieces.next();
@@ -250,7 +250,7 @@ describe('a stream', () => {
     await model.release();
   });
 
-  it('stops when it is left in the middle of a for await', async () => {
+  it('stops when a for await loop is left', async () => {
     const { model, replies } = await observed();
     let seen = 0;
     for await (const _ of model.generateTokens([5, 6], endless)) if (++seen === 5) break;
@@ -260,7 +260,7 @@ describe('a stream', () => {
     await model.release();
   });
 
-  it('that nobody holds any more stops', async () => {
+  it('stops when nobody holds it any more', async () => {
     setFlagsFromString('--expose-gc');
     const collectGarbage = runInNewContext('gc') as () => void;
     const { model, replies } = await observed();
@@ -276,7 +276,7 @@ describe('a stream', () => {
     await model.release();
   });
 
-  it('beside another gives what it gives alone, in turns', async () => {
+  it('gives the same beside another stream as alone, taking turns', async () => {
     const { model, replies } = await observed();
     const ways = [1, 2, 3].map((seed) => ({ maxTokens: 80, seed, temperature: 1.2, stopTokens: [] }));
     const prompts = [[5, 6, 7], [9], Array.from({ length: 600 }, (_, i) => i % 290)];
@@ -300,8 +300,8 @@ describe('a stream', () => {
   });
 });
 
-describe('the end', () => {
-  it('of the thread is told to who waits and who comes later', async () => {
+describe('the end of a model in a worker thread', () => {
+  it('is reported to waiting and to later callers', async () => {
     const { model, worker } = await observed();
     const running = collect(model.generateTokens([5], endless));
     const suspended = model.generateTokens([5], endless);
@@ -326,7 +326,7 @@ describe('the end', () => {
     await model.release();
   });
 
-  it('by a failure in the thread names it', async () => {
+  it('is reported with its cause after a failure in the thread', async () => {
     const { model, worker } = await observed();
     // Not a request: the thread's program stumbles over it.
     worker.postMessage(null);
@@ -338,7 +338,7 @@ describe('the end', () => {
     ['in this thread', loadHere],
     ['in a worker', load],
   ] as const) {
-    it(`by release stops what runs and refuses what comes (${name})`, async () => {
+    it(`by release stops running calls and refuses later ones (${name})`, async () => {
       const model: LanguageModel = await open(small, { threads: 1 });
       const running = collect(model.generate('a', endless)).catch((e: unknown) => e);
       const suspended = model.generate('a', endless);
@@ -356,7 +356,7 @@ describe('the end', () => {
     });
   }
 
-  it('of a block that uses it', async () => {
+  it('comes with the end of its await using block', async () => {
     const model = await (async () => {
       await using used = await load(small, { threads: 1 });
       await used.encode('a');
@@ -365,39 +365,33 @@ describe('the end', () => {
     await expect(model.encode('a')).rejects.toThrow('the model has been released');
   });
 
-  it.each(['nothing', 'suspended', 'exit'])(
-    'of a process does not wait for a forgotten model (%s)',
-    async (left) => {
-      const program = await buildProgram('test/helpers/worker-child.node.ts');
-      const running = start(program, [small, left]);
-      const { code, stdout, stderr } = await running.finished;
-      expect({ code, stdout, stderr }).toEqual({
-        code: left === 'exit' ? 3 : 0,
-        stdout: 'a piece\n',
-        stderr: '',
-      });
-    },
-  );
+  it.each(['nothing', 'suspended', 'exit'])('is not awaited when a process forgets it (%s)', async (left) => {
+    const program = await buildProgram('test/helpers/worker-child.node.ts');
+    const running = start(program, [small, left]);
+    const { code, stdout, stderr } = await running.finished;
+    expect({ code, stdout, stderr }).toEqual({
+      code: left === 'exit' ? 3 : 0,
+      stdout: 'a piece\n',
+      stderr: '',
+    });
+  });
 });
 
-describe('the engine', () => {
-  it.each(['load', 'loadHere', 'nested'])(
-    'reports nothing to its maker, whatever thread it is in (%s)',
-    async (left) => {
-      const program = await buildProgram('test/helpers/worker-child.node.ts');
-      // Only the engine's reports read the command line, and one of this length ended the process.
-      const running = start(program, [small, left, 'x'.repeat(100_000)]);
-      const { code, stdout, signal } = await running.finished;
-      expect({ code, stdout, signal }).toEqual({ code: 0, stdout: 'a piece\n', signal: null });
-    },
-  );
+describe('the engine with telemetry turned off', () => {
+  it.each(['load', 'loadHere', 'nested'])('sends no reports, whatever thread it is in (%s)', async (left) => {
+    const program = await buildProgram('test/helpers/worker-child.node.ts');
+    // Only the engine's reports read the command line, and one of this length ended the process.
+    const running = start(program, [small, left, 'x'.repeat(100_000)]);
+    const { code, stdout, signal } = await running.finished;
+    expect({ code, stdout, signal }).toEqual({ code: 0, stdout: 'a piece\n', signal: null });
+  });
 });
 
 /** Node tells no thread's own time before version 23; Linux does. */
 const told = threadCpuMilliseconds() !== undefined;
 if (!told) console.log('skipped: this system does not tell how long one thread was at work');
 
-describe.skipIf(!told)('a thread whose model', () => {
+describe.skipIf(!told)('the calling thread', () => {
   const prompt = Array.from({ length: 1024 }, (_, i) => i % 300);
 
   /** The longest that this thread was at work without a turn of its event loop, in ms of processor time. */
@@ -451,13 +445,13 @@ describe.skipIf(!told)('a thread whose model', () => {
     });
   });
 
-  it('runs in a worker never works for more than 50 ms at a time', async () => {
+  it('never works for more than 50 ms at a time when the model runs in a worker', async () => {
     const { loading, generating } = await best(load, 6);
     expect(loading).toBeLessThanOrEqual(50);
     expect(generating).toBeLessThanOrEqual(50);
   });
 
-  it('runs in it does: a chunk of the prompt takes that long', async () => {
+  it('works longer than that when the model runs in it: a chunk of the prompt takes that long', async () => {
     const { loading, generating } = await best(loadHere, 3);
     expect(generating).toBeGreaterThan(50);
     expect(loading).toBeGreaterThan(50);

@@ -47,7 +47,7 @@ export function casesOf(rows: { readonly batch: number; readonly seq: number }):
 export const BATCHES = 8;
 
 /**
- * The same batch forevery contender: a row has one token more than it has positions, the others' targets.
+ * The same batch for every contender: a row has one token more than it has positions, the others' targets.
  *
  * @returns ids `[batch, seq + 1]`.
  */

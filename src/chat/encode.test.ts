@@ -23,13 +23,13 @@ const template = (name: string) => new ChatTemplate(reference.templates[name]!);
 /** Templates that leave the bos to the tokenizer, where transformers has none. */
 const WITHOUT_BOS = ['marked', 'assembled'];
 
-describe.each(Object.keys(reference.tokenizers))('with the tokenizer %s', (name) => {
+describe.each(Object.keys(reference.tokenizers))('encoding chats with the tokenizer %s', (name) => {
   const tokenizer = Tokenizer.fromJSON(reference.tokenizers[name], CONFIG);
   const { bosId } = tokenizer;
   const answered = reference.cases.filter(({ ids }) => ids);
 
   it.each(answered.map((chat, i) => [`${i}: ${chat.template}`, chat] as const))(
-    'a chat has the ids of transformers, and one bos: %s',
+    'gives the ids of transformers, with exactly one bos token: %s',
     (_, { template: source, messages, addGenerationPrompt, ids }) => {
       const bos = WITHOUT_BOS.includes(source) ? [bosId] : [];
       const actual = encodeChat(tokenizer, template(source), messages, { addGenerationPrompt });
@@ -66,37 +66,41 @@ describe.each(Object.keys(reference.tokenizers))('with the tokenizer %s', (name)
     ]),
   );
 
-  it.each(Object.keys(reference.templates))('what messages spell is text: %s', (source) => {
-    const used = template(source);
-    fc.assert(
-      fc.property(chat, (messages) => {
-        const { text, contentSpans } = renderChat(tokenizer, used, messages);
-        const ids = encodeChat(tokenizer, used, messages);
-        // Special tokens outside the messages' characters, found by hand.
-        let own = text;
-        for (const [start, end] of contentSpans) {
-          own = own.slice(0, start) + '\0'.repeat(end - start) + own.slice(end);
-        }
-        const expected: string[] = own.match(/<bos>|<eos>|<\|(?:start|end|user|assistant|system)\|>/g) ?? [];
-        if (WITHOUT_BOS.includes(source)) expected.unshift('<bos>');
-        expect(ids.filter((id) => tokenizer.isSpecial(id)).map((id) => tokenizer.idToToken(id))).toEqual(
-          expected,
-        );
-        const prefix = WITHOUT_BOS.includes(source) ? '<bos>' : '';
-        // SentencePiece's pieces write a space as ▁, so that one in a text comes back as a space.
-        const back = name === 'pieces' ? text.replaceAll('▁', ' ') : text;
-        expect(tokenizer.decode(ids)).toBe(prefix + back);
-        // Harmless messages: the ids of the whole text.
-        if (!special.some((token) => messages.some((message) => contentText(message).includes(token)))) {
-          expect(ids).toEqual(tokenizer.encode(prefix + text, { addSpecialTokens: false }));
-        }
-      }),
-      { numRuns: 100 },
-    );
-  });
+  it.each(Object.keys(reference.templates))(
+    'treats special tokens spelled in messages as plain text: %s',
+    (source) => {
+      const used = template(source);
+      fc.assert(
+        fc.property(chat, (messages) => {
+          const { text, contentSpans } = renderChat(tokenizer, used, messages);
+          const ids = encodeChat(tokenizer, used, messages);
+          // Special tokens outside the messages' characters, found by hand.
+          let own = text;
+          for (const [start, end] of contentSpans) {
+            own = own.slice(0, start) + '\0'.repeat(end - start) + own.slice(end);
+          }
+          const expected: string[] =
+            own.match(/<bos>|<eos>|<\|(?:start|end|user|assistant|system)\|>/g) ?? [];
+          if (WITHOUT_BOS.includes(source)) expected.unshift('<bos>');
+          expect(ids.filter((id) => tokenizer.isSpecial(id)).map((id) => tokenizer.idToToken(id))).toEqual(
+            expected,
+          );
+          const prefix = WITHOUT_BOS.includes(source) ? '<bos>' : '';
+          // SentencePiece's pieces write a space as ▁, so that one in a text comes back as a space.
+          const back = name === 'pieces' ? text.replaceAll('▁', ' ') : text;
+          expect(tokenizer.decode(ids)).toBe(prefix + back);
+          // Harmless messages: the ids of the whole text.
+          if (!special.some((token) => messages.some((message) => contentText(message).includes(token)))) {
+            expect(ids).toEqual(tokenizer.encode(prefix + text, { addSpecialTokens: false }));
+          }
+        }),
+        { numRuns: 100 },
+      );
+    },
+  );
 });
 
-describe('what a template does with messages', () => {
+describe('a template that transforms messages', () => {
   const tokenizer = Tokenizer.fromJSON(reference.tokenizers.byteLevel, CONFIG);
 
   it.each([
@@ -110,7 +114,7 @@ describe('what a template does with messages', () => {
     ['surrounding', "{{ '<|' ~ messages[0].content ~ '|>' }}", 'start'],
     ['a macro', '{% macro m(t) %}{{ t }}{% endmacro %}{{ m(messages[0].content) | trim }}', '<|start|>'],
     ['JSON', '{{ messages[0].content | tojson }}', '<|start|>'],
-  ])('makes no special token of them: %s', (_, source, content) => {
+  ])('never turns their text into special tokens: %s', (_, source, content) => {
     const messages: ChatMessage[] = [
       { role: 'user', content },
       { role: 'assistant', content: 'art|>' },
@@ -122,12 +126,12 @@ describe('what a template does with messages', () => {
   });
 });
 
-describe('tokens that end a turn', () => {
+describe('the tokens that end a turn', () => {
   const tokenizer = Tokenizer.fromJSON(reference.tokenizers.pieces, CONFIG);
   const tokens = (source: string, configured: number[] = []) =>
     chatStopTokens(tokenizer, new ChatTemplate(source), configured).map((id) => tokenizer.idToToken(id));
 
-  it('are those of the configuration, the eos, and what the template writes after an assistant', () => {
+  it('come from the configuration, the eos token, and what the template writes after an assistant message', () => {
     const of = (name: string) => tokens(reference.templates[name]!);
     expect(of('marked')).toEqual(['<eos>', '<|end|>']);
     expect(of('headed')).toEqual(['<eos>']);
@@ -139,7 +143,7 @@ describe('tokens that end a turn', () => {
     ]);
   });
 
-  it('may come after white space, and may be none', () => {
+  it('may follow white space, and may be absent', () => {
     expect(tokens('{{ messages[-1].content }}\n<|end|>')).toEqual(['<eos>', '<|end|>']);
     expect(tokens('{{ messages[-1].content }} over <|end|>')).toEqual(['<eos>']);
     expect(tokens('{{ messages[0].content }}')).toEqual(['<eos>']);

@@ -27,9 +27,9 @@ function covered(template: string, content: string): { text: string; from: strin
   return { text, from: contentSpans.map(([start, end]) => text.slice(start, end)) };
 }
 
-describe('a rendered chat', () => {
+describe('a chat template', () => {
   it.each(reference.cases.map((chat, i) => [`${i}: ${chat.template}`, chat] as const))(
-    'is that of transformers: %s',
+    'renders the text that transformers renders: %s',
     (_, { template, messages, addGenerationPrompt, text, refusal }) => {
       const render = () =>
         new ChatTemplate(reference.templates[template]!).render(messages, { addGenerationPrompt, ...TOKENS });
@@ -41,7 +41,7 @@ describe('a rendered chat', () => {
     },
   );
 
-  it('tells the time as Python does', () => {
+  it('formats the time as Python does', () => {
     const template = new ChatTemplate("{{ strftime_now('%d %b %Y, %A %-d %B %y %H:%M:%S %I%p %%') }}");
     const now = new Date(2026, 2, 5, 15, 4, 9);
     expect(template.render(say('a'), { now }).text).toBe(
@@ -50,7 +50,7 @@ describe('a rendered chat', () => {
     expect(() => new ChatTemplate("{{ strftime_now('%Q') }}").render(say('a'))).toThrow('does not know %Q');
   });
 
-  it('takes the default of several templates', () => {
+  it('uses the one named "default" when a file has several', () => {
     const list = [
       { name: 'tool_use', template: 'no' },
       { name: 'default', template: 'yes' },
@@ -63,7 +63,7 @@ describe('a rendered chat', () => {
   });
 });
 
-describe('the characters of the messages', () => {
+describe('the characters that came from messages', () => {
   it.each<[string, string, string, string[]]>([
     ['written as they are', 'a {{ messages[0].content }} b', ' x ', [' x ']],
     ['stripped', "{{ '<' + messages[0]['content'] | trim + '>' }}", ' x ', ['x']],
@@ -98,11 +98,11 @@ describe('the characters of the messages', () => {
     ['of a list that is sorted', "{{ ([messages[0].content, 'b'] | sort)[0] }}", 'a', ['a']],
     ['that are none', "{{ messages[0].content ~ 'x' }}", '', []],
     ['but not the role', '{{ messages[0].role }}', 'x', []],
-  ])('are known when they are %s', (_, template, content, from) => {
+  ])('are tracked when they are %s', (_, template, content, from) => {
     expect(covered(template, content).from).toEqual(from);
   });
 
-  it('are known whatever private characters there are', () => {
+  it('are tracked even when the text contains private-use characters', () => {
     const content = '\ue000a\ue001';
     const { text, from } = covered("{{ '\\ue002' ~ messages[0].content ~ '\ue003' }}", content);
     expect(text).toBe(`\ue002${content}\ue003`);
@@ -110,7 +110,7 @@ describe('the characters of the messages', () => {
   });
 });
 
-describe('messages that are none', () => {
+describe('rendering malformed messages', () => {
   it.each<[unknown, RegExp]>([
     [[], /at least one message/],
     ['hello', /at least one message/],
@@ -122,7 +122,7 @@ describe('messages that are none', () => {
     [[{ role: 'user', content: null }], /"content" that is not a string/],
     [[{ role: 'user', content: [{ type: 'image' }] }], /not text \("image"\)/],
     [[{ role: 'assistant', content: null, tool_calls: 'x' }], /"tool_calls" that is not a list/],
-  ])('%j', (messages, problem) => {
+  ])('throws an error that names the problem: %j', (messages, problem) => {
     const render = () => new ChatTemplate('x').render(messages as ChatMessage[]);
     expect(render).toThrow(RopewalkError);
     expect(render).toThrow(problem);
@@ -131,7 +131,7 @@ describe('messages that are none', () => {
 
 const deep = (open: string, close: string, n: number) => open.repeat(n) + close.repeat(n);
 
-describe('a hostile template', () => {
+describe('rendering a hostile or malformed template', () => {
   it.each<[string, string]>([
     ['a long range', '{% for i in range(10**9) %}{% endfor %}'],
     ['a longer range', '{{ range(10**12) | list }}'],
@@ -232,7 +232,7 @@ describe('a hostile template', () => {
     ['lines', "{% set a = '\\n' * 900000 %}{% for i in range(90000) %}{% set b = a | indent %}{% endfor %}"],
     ['length', 'a'.repeat(140_000)],
     ['numbers', '{{ (10 ** 300) * (10 ** 300) * 10 ** 300 | tojson }}{{ 10 ** 400 }}'],
-  ])('is stopped: %s', (_, source) => {
+  ])('stops with an error instead of hanging: %s', (_, source) => {
     let error: unknown;
     const seconds = cpuSeconds(() => {
       try {
@@ -259,14 +259,14 @@ describe('a hostile template', () => {
     '{{ messages.constructor.constructor("return 1")() }}',
     '{{ messages[0]["__proto__"]["x"]() }}',
     "{{ 'a' + 1 }}",
-  ])('that is wrong says so: %s', (source) => {
+  ])('throws an error that names the file: %s', (source) => {
     const render = () => new ChatTemplate(source, 'model/tokenizer_config.json').render(say('x'));
     expect(render).toThrow(RopewalkError);
     expect(render).toThrow(/^model\/tokenizer_config\.json: /);
   });
 });
 
-describe('what only looks hostile', () => {
+describe('rendering a template that only looks hostile', () => {
   it.each<[string, string, RegExp]>([
     ['a long source of blanks', `${' '.repeat(120_000)}x`, /^ +x$/],
     [
@@ -280,7 +280,7 @@ describe('what only looks hostile', () => {
       /^$/,
     ],
     ['messages written out', '{{ messages }}', /^\[\{'role': 'user', 'content': 'hello'\}\]$/],
-  ])('is rendered: %s', (_, source, expected) => {
+  ])('succeeds: %s', (_, source, expected) => {
     let text: string | undefined;
     const seconds = cpuSeconds(() => {
       text = new ChatTemplate(source).render(say('hello')).text;
@@ -290,8 +290,8 @@ describe('what only looks hostile', () => {
   });
 });
 
-describe('long chats', () => {
-  it('are rendered: a thousand messages, a megabyte', () => {
+describe('rendering long chats', () => {
+  it('succeeds for a thousand messages and for a megabyte', () => {
     const messages = Array.from({ length: 1001 }, (_, i) => ({
       role: i % 2 === 0 ? ('user' as const) : ('assistant' as const),
       content: ' word'.repeat(200),

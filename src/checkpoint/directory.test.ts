@@ -61,8 +61,8 @@ const small: ModelToSave = {
   ],
 };
 
-describe('opening', () => {
-  test("transformers' own shards", async () => {
+describe('opening a model directory', () => {
+  test('reads shards that transformers wrote', async () => {
     const { tensors, config, generationConfig, carriedFiles } = await openModelDirectory(SHARDED);
     const sums = JSON.parse(readFileSync(join(SHARDED, 'sums.json'), 'utf8')) as Record<string, number>;
     expect(tensors.names().sort()).toEqual(Object.keys(sums).sort());
@@ -86,7 +86,7 @@ describe('opening', () => {
     await tensors.close();
   });
 
-  test('a trained model, saved and read again', async () => {
+  test('reads back a trained model that was saved', async () => {
     const { tensors, config, carriedFiles } = await openModelDirectory(STORIES);
     expect(carriedFiles).toEqual(['tokenizer.json']);
     const list = tensors.names().map((name) => ({
@@ -108,7 +108,7 @@ describe('opening', () => {
     await copy.tensors.close();
   });
 
-  test("the Hugging Face cache's links into its blobs are followed", async () => {
+  test("follows the Hugging Face cache's links into its blobs", async () => {
     const snapshot = join(folder, 'snapshots', 'abc');
     mkdirSync(snapshot, { recursive: true });
     mkdirSync(join(folder, 'blobs'));
@@ -121,7 +121,7 @@ describe('opening', () => {
     await tensors.close();
   });
 
-  test('a save that was interrupted inside its swap', async () => {
+  test('recovers a save that was interrupted in the middle of its swap', async () => {
     cpSync(SHARDED, join(folder, '.model.old'), { recursive: true });
     cpSync(SHARDED, join(folder, '.model.new'), { recursive: true });
     writeFileSync(join(folder, '.model.new', 'config.json'), '{"new": true}');
@@ -132,7 +132,7 @@ describe('opening', () => {
   });
 });
 
-describe('what is no sound model directory is refused', () => {
+describe('opening an unsound model directory', () => {
   const INDEX = 'model.safetensors.index.json';
   beforeEach(() => cpSync(SHARDED, model, { recursive: true }));
   const setIndex = (change: (map: Record<string, unknown>) => void) => {
@@ -141,7 +141,7 @@ describe('what is no sound model directory is refused', () => {
     writeFileSync(join(model, INDEX), JSON.stringify(index));
   };
 
-  test('no folder, a file, no configuration, no weights', async () => {
+  test('refuses a missing folder, a file, and a folder without configuration or weights', async () => {
     expect(await refusal(join(folder, 'none'))).toMatch(
       /cannot open the model .*none: no such file or folder/,
     );
@@ -155,7 +155,7 @@ describe('what is no sound model directory is refused', () => {
     expect(await refusal()).toMatch(/model: it has no config\.json; name the folder of a Hugging Face model/);
   });
 
-  test('a pickle', async () => {
+  test('refuses a pickle', async () => {
     rmSync(join(model, INDEX));
     writeFileSync(join(model, 'pytorch_model-00001-of-00002.bin'), '');
     expect(await refusal()).toMatch(
@@ -163,7 +163,7 @@ describe('what is no sound model directory is refused', () => {
     );
   });
 
-  test('a configuration that is not JSON, not an object, not UTF-8, or a folder', async () => {
+  test('refuses a configuration that is not JSON, not an object, not UTF-8, or a folder', async () => {
     writeFileSync(join(model, 'config.json'), '{"a": ');
     expect(await refusal()).toMatch(/config\.json: it is not JSON: /);
     writeFileSync(join(model, 'config.json'), '{\n  "vocab_size": eleven\n}\n'); // the engine quotes the lines
@@ -178,7 +178,7 @@ describe('what is no sound model directory is refused', () => {
   });
 
   test.each(['../outside.safetensors', '/etc/passwd', 'a/../../b', '..', '', 'a\\b', 'C:x', 'x\0', 3, null])(
-    'a shard named %j',
+    'refuses a shard named %j',
     async (name) => {
       setIndex((map) => {
         map['model.norm.weight'] = name;
@@ -189,7 +189,7 @@ describe('what is no sound model directory is refused', () => {
     },
   );
 
-  test('a shard that is a link out of the folder', async () => {
+  test('refuses a shard that links out of the folder', async () => {
     const shard = join(model, 'model-00003-of-00003.safetensors');
     copyFileSync(shard, join(folder, 'elsewhere.safetensors'));
     rmSync(shard);
@@ -199,12 +199,12 @@ describe('what is no sound model directory is refused', () => {
     );
   });
 
-  test('a tokenizer that is a link out of the folder is not carried', async () => {
+  test('does not carry along a tokenizer that links out of the folder', async () => {
     symlinkSync('/etc/passwd', join(model, 'tokenizer.json'));
     expect(await refusal()).toMatch(/tokenizer\.json: it is a symbolic link that leaves its folder; refused/);
   });
 
-  test('an index without a map, with a missing shard, with a tensor in the wrong shard', async () => {
+  test('refuses an index without a map, with a missing shard, or with a tensor in the wrong shard', async () => {
     setIndex((map) => {
       map['model.norm.weight'] = 'model-00001-of-00003.safetensors';
     });
@@ -222,7 +222,7 @@ describe('what is no sound model directory is refused', () => {
   });
 
   test.each(['config.json', 'tokenizer.json', 'model-00002-of-00003.safetensors'])(
-    'a pipe named %s: an error, not a wait for its other end',
+    'reports a pipe named %s as an error instead of waiting for its other end',
     async (name) => {
       rmSync(join(model, name), { force: true });
       if (spawnSync('mkfifo', [join(model, name)]).status !== 0) {
@@ -233,7 +233,7 @@ describe('what is no sound model directory is refused', () => {
     },
   );
 
-  test('a shard that is truncated', async () => {
+  test('refuses a truncated shard', async () => {
     truncateSync(join(model, 'model-00002-of-00003.safetensors'), 1500);
     expect(await refusal()).toMatch(
       /00002-of-00003\.safetensors: tensor ".*": data_offsets .* lie outside the file/,
@@ -241,7 +241,7 @@ describe('what is no sound model directory is refused', () => {
   });
 });
 
-describe('saving', () => {
+describe('saving a model directory', () => {
   test('writes config, index, shards and files as Hugging Face does', async () => {
     const carryFrom = join(folder, 'source');
     mkdirSync(carryFrom);
@@ -280,7 +280,7 @@ describe('saving', () => {
     await tensors.close();
   });
 
-  test('over itself, carrying its own tokenizer, and with its own weights', async () => {
+  test('replaces itself, carrying along its own tokenizer and using its own weights', async () => {
     await saveModelDirectory(model, {
       ...small,
       files: [{ name: 'tokenizer.json', data: '{}' }],
@@ -308,7 +308,7 @@ describe('saving', () => {
     expect(readFileSync(join(model, 'generation_config.json'), 'utf8')).toBe('{\n  "top_p": 1.0\n}\n');
   });
 
-  test('a folder with other files is refused, and a failure keeps the old model', async () => {
+  test('refuses a folder with other files, and keeps the old model when it fails', async () => {
     await saveModelDirectory(model, small);
     const before = readFileSync(join(model, 'model.safetensors'));
     const fails = {
@@ -341,7 +341,7 @@ describe('saving', () => {
   });
 });
 
-describe('memory', () => {
+describe('the memory of loading and saving', () => {
   /** A sparse file with one tensor of `bytes` zeros. */
   function sparse(dtype: string, elements: number, bytes: number): string {
     const header = JSON.stringify({ w: { dtype, shape: [elements], data_offsets: [0, bytes] } });
@@ -356,16 +356,19 @@ describe('memory', () => {
   test.each([
     ['F32', 4],
     ['BF16', 2],
-  ])('200 MiB of float32 from %s are held once', (dtype, size) => {
+  ])('holds 200 MiB of float32 from %s only once', (dtype, size) => {
     const elements = 50 * 2 ** 20;
     const { stdout } = workshop.run(['read', sparse(dtype, elements, elements * size)]);
     expect(Number(stdout)).toBeGreaterThan(190);
     expect(Number(stdout)).toBeLessThan(260);
   });
 
-  test.each(['F32', 'F16'])('writing 200 MiB as %s from an array of 50 MiB adds little to it', (dtype) => {
-    const { stdout } = workshop.run(['write', join(folder, 'out.safetensors'), 12.5 * 2 ** 20, 4, dtype]);
-    expect(Number(stdout)).toBeGreaterThan(45);
-    expect(Number(stdout)).toBeLessThan(65);
-  });
+  test.each(['F32', 'F16'])(
+    'grows little when 200 MiB are written as %s from an array of 50 MiB',
+    (dtype) => {
+      const { stdout } = workshop.run(['write', join(folder, 'out.safetensors'), 12.5 * 2 ** 20, 4, dtype]);
+      expect(Number(stdout)).toBeGreaterThan(45);
+      expect(Number(stdout)).toBeLessThan(65);
+    },
+  );
 });

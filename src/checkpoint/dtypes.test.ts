@@ -29,7 +29,7 @@ const codes = Uint16Array.from({ length: 0x10000 }, (_, code) => code);
 for (const { name, exponent, fraction, widen, narrow } of formats) {
   const infinity = (2 ** exponent - 1) << fraction;
 
-  test(`${name}: every code has the value of its definition, and comes back`, () => {
+  test(`${name}: decodes every code to the value of its definition, and encodes it back`, () => {
     const values = new Float32Array(0x10000);
     widen(codes, values);
     const back = new Uint16Array(0x10000);
@@ -46,7 +46,7 @@ for (const { name, exponent, fraction, widen, narrow } of formats) {
     expect(wrong).toEqual([]);
   });
 
-  test(`${name}: between two neighbors the nearer wins, halfway the even one`, () => {
+  test(`${name}: rounds to the nearest neighbor, ties to even`, () => {
     const values: number[] = [];
     const expected: number[] = [];
     const step = new Float32Array(1);
@@ -77,13 +77,13 @@ for (const { name, exponent, fraction, widen, narrow } of formats) {
     expect(wrong).toBe(0);
   });
 
-  test(`${name}: infinities, the largest float32 and the smallest`, () => {
+  test(`${name}: converts infinities and the largest and smallest float32`, () => {
     const out = new Uint16Array(6);
     narrow(Float32Array.of(Infinity, -Infinity, 3.4028234663852886e38, 1e-45, -1e-45, -0), out);
     expect([...out]).toEqual([infinity, infinity | 0x8000, infinity, 0, 0x8000, 0x8000]);
   });
 
-  test(`${name}: narrowing never reverses an order`, () => {
+  test(`${name}: preserves order when narrowing`, () => {
     const float = fc.float({ noNaN: true });
     fc.assert(
       fc.property(float, float, (a, b) => {
@@ -96,7 +96,7 @@ for (const { name, exponent, fraction, widen, narrow } of formats) {
     );
   });
 
-  test(`${name}: a NaN whose payload lies in the lost bits stays a NaN`, () => {
+  test(`${name}: keeps a NaN a NaN when its payload lies in the dropped bits`, () => {
     const nan = new Float32Array(Uint32Array.of(0x7f800001, 0xff800001).buffer);
     const out = new Uint16Array(2);
     narrow(nan, out);
@@ -107,12 +107,12 @@ for (const { name, exponent, fraction, widen, narrow } of formats) {
   });
 }
 
-test('float64 rounds to the nearest float32', () => {
+test('narrowing rounds float64 to the nearest float32', () => {
   const out = new Float32Array(4);
   float64ToFloat32(Float64Array.of(0.1, 1 + 2 ** -24, 1 + 3 * 2 ** -24, 1e300), out);
   expect([...out]).toEqual([0.10000000149011612, 1, 1 + 2 ** -22, Number.POSITIVE_INFINITY]);
 });
 
-test('lengths that differ are refused', () => {
+test('converting refuses arrays of different lengths', () => {
   expect(() => float16ToFloat32(new Uint16Array(2), new Float32Array(3))).toThrow(RangeError);
 });

@@ -62,7 +62,7 @@ function examplesIn({ inputs, targets, weights, positions, segments }: PackedRow
 const byFirstId = (a: Example, b: Example) => a.ids[0]! - b.ids[0]!;
 
 describe('PackedSource', () => {
-  it('gives every token of every example once in each epoch, with its mark, in segments of its own', async () => {
+  it('yields every token of every example once per epoch, with its loss mask, in separate segments', async () => {
     await fc.assert(
       fc.asyncProperty(anyLengths, anyOptions, async (lengths, { batch, pack, seed }) => {
         const examples = examplesOf(lengths);
@@ -101,7 +101,7 @@ describe('PackedSource', () => {
     );
   });
 
-  it('draws other orders for other epochs and seeds, and the same for the same', async () => {
+  it('shuffles differently for each epoch and seed, and identically for the same ones', async () => {
     const view = datasetOf(examplesOf(Array.from({ length: 30 }, () => 5)), 'x');
     const firstIds = async (seed: number) => {
       const source = new PackedSource(view, { batch: 1, seq: SEQ, pack: false, seed });
@@ -114,7 +114,7 @@ describe('PackedSource', () => {
     expect(await firstIds(1)).toEqual(orders.slice(0, 2));
   });
 
-  it('refuses states of other data and options, and damaged ones', () => {
+  it('refuses damaged states and those of other data or options', () => {
     const view = datasetOf(examplesOf([3, 4, 5, 13]), 'x');
     const options = { batch: 2, seq: SEQ, pack: true, seed: 1 };
     const source = new PackedSource(view, options);
@@ -140,7 +140,7 @@ describe('PackedSource', () => {
 });
 
 describe('evaluationRows', () => {
-  it('give every example once, and the same rows every time', async () => {
+  it('yields every example once, and the same rows every time', async () => {
     await fc.assert(
       fc.asyncProperty(anyLengths, anyOptions, async (lengths, { batch, pack }) => {
         const examples = examplesOf(lengths);
@@ -160,7 +160,7 @@ describe('evaluationRows', () => {
 });
 
 describe('packRows', () => {
-  it('places each example once, overfills no row, and takes few rows', () => {
+  it('places each example once, overfills no row, and uses few rows', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: 1, max: 70 }), { maxLength: 200 }),
@@ -181,7 +181,7 @@ describe('packRows', () => {
     );
   });
 
-  it('places as best fit by hand does, and gives as many rows whatever the order of equal lengths', () => {
+  it('places examples as best fit by hand does, with as many rows whatever the order of equal lengths', () => {
     // 7 | 7, 5 | 5 4 | 7 3, which is full | 5 4 1, which is full too
     const lengths = [5, 7, 1, 4, 3];
     expect(packRows(Int32Array.from([0, 1, 2, 3, 4]), (i) => lengths[i]!, 10)).toEqual([
@@ -204,7 +204,7 @@ describe('splitDataset', () => {
   const firstIds = async (view: DatasetView) =>
     Promise.all(Array.from({ length: view.size }, async (_, i) => (await view.read(i)).ids[0]!));
 
-  it('shares the examples out, by share or number, in their order and the same by the same seed', async () => {
+  it('splits examples by share or by number, in order, and identically for the same seed', async () => {
     const data = datasetOf(examplesOf(Array.from({ length: 20 }, () => 3)), 'x');
     for (const [validation, count] of [
       [0.25, 5],

@@ -14,8 +14,8 @@ const distributions = fc
 
 const sum = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a + b, 0);
 
-describe('the largest entries', () => {
-  it('are those that sorting gives, renormalized', () => {
+describe('choosing the largest entries', () => {
+  it('gives those that sorting gives, renormalized', () => {
     fc.assert(
       fc.property(distributions, fc.integer({ min: 1, max: 50 }), (distribution, k) => {
         const { ids, probabilities, covered } = largest(distribution, k);
@@ -35,8 +35,8 @@ describe('the largest entries', () => {
   });
 });
 
-describe('sampled entries', () => {
-  it('are distinct, possible, and add up to 1', () => {
+describe('sampling entries', () => {
+  it('gives distinct, possible entries that add up to 1', () => {
     fc.assert(
       fc.property(distributions, fc.integer({ min: 1, max: 50 }), fc.integer(), (distribution, k, seed) => {
         const { ids, probabilities } = sampled(distribution, k, new Random(seed));
@@ -48,7 +48,7 @@ describe('sampled entries', () => {
     );
   });
 
-  it('have the distribution as their mean', () => {
+  it('gives the distribution on average', () => {
     const distribution = Float32Array.of(0.5, 0, 0.3, 0.15, 0.04, 0.01);
     const [k, times] = [8, 4000];
     const random = new Random(5);
@@ -63,7 +63,7 @@ describe('sampled entries', () => {
     });
   });
 
-  it('are the same for the same seed', () => {
+  it('gives the same entries for the same seed', () => {
     const distribution = Float32Array.of(0.4, 0.3, 0.2, 0.1);
     expect(sampled(distribution, 5, new Random(1))).toEqual(sampled(distribution, 5, new Random(1)));
   });

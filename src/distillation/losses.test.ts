@@ -85,11 +85,11 @@ function worst(actual: ArrayLike<number>, expected: readonly number[]): number {
   return expected.reduce((most, value, i) => Math.max(most, Math.abs(value - actual[i]!) / size), 0);
 }
 
-describe.each(cases)('$name', (one) => {
+describe.each(cases)('the distillation loss $name', (one) => {
   const { loss, perToken, dHidden, dWeight, dBias } = one.expected;
   const wanted = [[loss], perToken, dHidden, dWeight, ...(dBias ? [dBias] : [])];
 
-  it("is PyTorch's loss with PyTorch's gradients, in float64", () => {
+  it("has PyTorch's value and gradients in float64", () => {
     const outputs = build(one);
     const feeds = feedsOf(one);
     const given = new Map(
@@ -104,7 +104,7 @@ describe.each(cases)('$name', (one) => {
     });
   });
 
-  it('is so on the engine, in float32', async () => {
+  it('has the same on the engine, in float32', async () => {
     const outputs = build(one);
     const executable = await Executable.compile(
       engine,
@@ -123,13 +123,13 @@ describe.each(cases)('$name', (one) => {
   });
 });
 
-describe('settings of distillation', () => {
+describe('checking the settings of distillation', () => {
   it.each([
     [{ temperature: 0, ratio: 1 }, /temperature .* is 0/],
     [{ temperature: Number.NaN, ratio: 1 }, /temperature/],
     [{ temperature: 1, ratio: 0 }, /ratio .* is 0; .*"train"/],
     [{ temperature: 1, ratio: 1.5 }, /at most 1/],
-  ])('%o is refused', (settings, message) => {
+  ])('refuses %o', (settings, message) => {
     expect(() => checkDistillation(settings)).toThrow(RopewalkError);
     expect(() => checkDistillation(settings)).toThrow(message);
   });

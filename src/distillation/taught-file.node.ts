@@ -191,7 +191,7 @@ export interface TaughtState {
   readonly rows: number;
 }
 
-/** Batches of a file's rows, each row once an epoch, in an order drawn anew forevery epoch. */
+/** Batches of a file's rows, each row once an epoch, in an order drawn anew for every epoch. */
 export class OfflineSource implements BatchSource<TaughtState> {
   #random: Random;
   #epoch = 0;

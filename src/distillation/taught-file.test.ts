@@ -73,11 +73,11 @@ function write(bytes: Uint8Array): string {
   return path;
 }
 
-describe('what a teacher said', () => {
+describe("the file of a teacher's outputs", () => {
   it.each([
     ['two bytes an id', {}],
     ['three bytes an id, packed', { vocabSize: 70_000, packed: true }],
-  ])('is read as it was written: %s', async (_name, rest) => {
+  ])('reads back as it was written: %s', async (_name, rest) => {
     const header = { ...base, ...rest };
     const { rows, held, bytes } = makeFile(header);
     const file = await TaughtFile.open(write(bytes));
@@ -112,14 +112,14 @@ describe('what a teacher said', () => {
     await file.close();
   });
 
-  it('has as many bytes as the layout says', () => {
+  it('has as many bytes as its layout specifies', () => {
     const { bytes } = makeFile(base);
     const { recordBytes, plainBytes } = layoutOf(base);
     expect(recordBytes).toBe(4 + 6 * 5 + 4 + 6 * 4 * 4);
     expect(bytes.length).toBe(encodeHeader(base).length + 5 * recordBytes + 3 * plainBytes);
   });
 
-  it('comes row by row, each once an epoch, and continues from a state', async () => {
+  it('yields its rows once per epoch, and continues from a saved state', async () => {
     const file = await TaughtFile.open(write(makeFile(base).bytes));
     const options = { batch: 2, seed: 4, vocabSize: base.vocabSize };
     const source = new OfflineSource(file, options);
@@ -143,7 +143,7 @@ describe('what a teacher said', () => {
     await file.close();
   });
 
-  it('leaves out what a smaller vocabulary does not have', async () => {
+  it('drops tokens that a smaller vocabulary does not have', async () => {
     const header = { ...base, rows: 1, heldOut: 0 };
     const { rows, entries } = makeRow(header, new Random(1));
     const within = { ...rows, inputs: rows.inputs.map((id) => id % 200), targets: rows.targets.map(() => 7) };
@@ -168,7 +168,7 @@ describe('what a teacher said', () => {
   });
 });
 
-describe('a file that cannot be trusted', () => {
+describe("a damaged file of a teacher's outputs", () => {
   const { bytes } = makeFile(base);
   const start = encodeHeader(base).length;
 
@@ -199,12 +199,12 @@ describe('a file that cannot be trusted', () => {
     await expect(TaughtFile.open(write(content))).rejects.toThrow(`the header's field "${field}"`);
   });
 
-  it('with more rows than bytes is refused before anything is allocated', async () => {
+  it('with more rows than its bytes hold is refused before anything is allocated', async () => {
     const content = Buffer.concat([encodeHeader({ ...base, rows: 2 ** 52, k: 65535 }), bytes]);
     await expect(TaughtFile.open(write(content))).rejects.toThrow(/its header tells of/);
   });
 
-  it('with any byte of a row changed is refused at that row', async () => {
+  it('with any byte of a row changed is refused when that row is read', async () => {
     const { recordBytes } = layoutOf(base);
     await fc.assert(
       fc.asyncProperty(
@@ -223,7 +223,7 @@ describe('a file that cannot be trusted', () => {
     );
   });
 
-  it('whose checksum is right, but whose numbers are not, is refused', () => {
+  it('with a valid checksum but invalid numbers is refused', () => {
     const random = new Random(2);
     const { rows, entries } = makeRow(base, random);
     const read = (row: typeof rows, said = entries) =>

@@ -63,9 +63,9 @@ async function weightsOf(folder: string): Promise<Map<string, Float32Array>> {
 const json = (path: string) => JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
 const target = (name: string) => join(mkdtempSync(join(scratch, 'out-')), name);
 
-describe('a Hugging Face directory', () => {
+describe('an exported Hugging Face directory', () => {
   it.each([...families.map((family) => family.name), 'llama-untied'])(
-    'holds the weights of %s bit for bit, and its files as they are',
+    'holds the weights of %s bit for bit, and copies its files unchanged',
     async (name) => {
       const folder = modelFolder(name);
       const out = target('model');
@@ -83,7 +83,7 @@ describe('a Hugging Face directory', () => {
   it.each([
     ['float16', float32ToFloat16],
     ['bfloat16', float32ToBfloat16],
-  ] as const)('rounds to %s and says so in its config', async (dtype, round) => {
+  ] as const)('holds weights rounded to %s and says so in its config', async (dtype, round) => {
     const folder = modelFolder('llama');
     const out = target('model');
     await withSource(folder, (source) => exportHuggingFace(source, out, { dtype }));
@@ -100,7 +100,7 @@ describe('a Hugging Face directory', () => {
     }
   });
 
-  it('is cut into shards, with an index of them, and reads one weight at a time', async () => {
+  it('is split into shards with an index, reading one weight at a time', async () => {
     const folder = modelFolder('llama');
     const out = target('model');
     const limit = 20000;
@@ -126,7 +126,7 @@ describe('a Hugging Face directory', () => {
     expect(steps).toEqual(steps.toSorted((a, b) => a - b));
   });
 
-  it('keeps fields that Ropewalk does not know, and drops those that are no longer true', async () => {
+  it('keeps config fields that Ropewalk does not know, and drops those that no longer hold', async () => {
     const folder = modelFolder('llama', (config) => {
       Object.assign(config, {
         my_note: 'kept',
@@ -142,7 +142,7 @@ describe('a Hugging Face directory', () => {
     expect(config).not.toHaveProperty('_name_or_path');
   });
 
-  it('has the tokenizer of a checkpoint that is one file', async () => {
+  it('contains the tokenizer of a checkpoint that is a single file', async () => {
     const folder = modelFolder('llama');
     const out = target('model');
     // A word that is also the name of a float field: its id must stay whole.
@@ -161,8 +161,8 @@ describe('a Hugging Face directory', () => {
   });
 });
 
-describe('an ONNX directory', () => {
-  it('is what transformers.js looks for', async () => {
+describe('an exported ONNX directory', () => {
+  it('has the layout that transformers.js expects', async () => {
     const folder = modelFolder('gemma2');
     const out = target('model');
     const result = await withSource(folder, (source) => exportOnnx(source, out, { cache: 'both' }));
@@ -189,7 +189,7 @@ describe('an ONNX directory', () => {
     expect(result.parameters).toBe((await openParameters(folder)).parameterCount);
   });
 
-  it('gets a tokenizer_config.json where there is none, and says what it cannot take along', async () => {
+  it('gets a tokenizer_config.json when there is none, and a warning names what is left out', async () => {
     const folder = modelFolder('gpt');
     rmSync(join(folder, 'tokenizer_config.json'));
     rmSync(join(folder, 'generation_config.json'));
@@ -205,7 +205,7 @@ describe('an ONNX directory', () => {
     expect(bare.notes[0]).toContain('has no tokenizer.json');
   });
 
-  it('stores matrices in float16 and refuses numbers that it cannot hold', async () => {
+  it('stores matrices in float16, and numbers that it cannot hold are refused', async () => {
     const folder = modelFolder('llama');
     const [full, half] = [target('full'), target('half')];
     await withSource(folder, (source) => exportOnnx(source, full));
@@ -225,8 +225,8 @@ describe('an ONNX directory', () => {
 describe.each([
   ['hf', exportHuggingFace],
   ['onnx', exportOnnx],
-] as const)('a target of %s', (_format, write) => {
-  it('that is an earlier export is replaced', async () => {
+] as const)('exporting to %s over what already exists', (_format, write) => {
+  it('replaces an earlier export', async () => {
     const folder = modelFolder('llama');
     const out = target('model');
     await withSource(folder, (source) => write(source, out));
@@ -236,7 +236,7 @@ describe.each([
     expect(readdirSync(join(out, '..'))).toEqual(['model']);
   });
 
-  it('with files of others is refused, and so is the model itself', async () => {
+  it('refuses a folder with other files, and the model itself', async () => {
     const folder = modelFolder('llama');
     const out = target('model');
     mkdirSync(join(out, 'deep'), { recursive: true });
@@ -249,14 +249,14 @@ describe.each([
     );
   });
 
-  it('that is a file is refused', async () => {
+  it('refuses a file in its place', async () => {
     const folder = modelFolder('llama');
     const out = target('model');
     writeFileSync(out, 'text');
     await expect(withSource(folder, (source) => write(source, out))).rejects.toThrow(/cannot write .*model/);
   });
 
-  it('holds nothing when reading fails half-way', async () => {
+  it('leaves nothing behind when reading fails halfway', async () => {
     const folder = modelFolder('llama');
     const out = target('model');
     const broken = withSource(folder, (source) => {

@@ -3,9 +3,9 @@ import { z } from 'zod';
 import { parseOptions, wordsOf } from '../options.ts';
 import { EXPORT_FORMATS, exportFormat, formatOptions } from './formats.node.ts';
 
-describe('export formats', () => {
+describe('the records of export formats', () => {
   it.each(EXPORT_FORMATS)(
-    '$name has words and a default for each of its options, which their schemas take',
+    'describe $name and give each of its options a default that its schema accepts',
     (format) => {
       expect(exportFormat(format.name)).toBe(format);
       expect(Object.keys(format.options)).toContain(format.precision);
@@ -18,7 +18,7 @@ describe('export formats', () => {
     },
   );
 
-  it('refuse options of others, and name who has them', () => {
+  it('refuse options of other formats, and name the format that has them', () => {
     expect(() => formatOptions(exportFormat('gguf'), { dtype: 'float16' })).toThrow(
       "dtype: GGUF has no such option; leave it out, or choose to: 'hf' or to: 'onnx'.",
     );

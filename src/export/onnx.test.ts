@@ -25,13 +25,13 @@ function shapesOf(values: GraphProto['input']): Record<string, (string | number)
   return Object.fromEntries(shapes);
 }
 
-describe.each(names)('%s as ONNX', (name) => {
+describe.each(names)('the ONNX export of %s', (name) => {
   const model = tiny(name);
   const { bytes, weights, dataBytes } = onnxModel(model, { dataFile: 'weights.bin' });
   const proto = fromBinary(ModelProtoSchema, bytes);
   const graph = proto.graph!;
 
-  it('is of ai.onnx operators alone, in an opset that has them', () => {
+  it('uses only ai.onnx operators, in an opset that has them', () => {
     expect(new Set(graph.node.map(({ domain }) => domain))).toEqual(new Set(['']));
     const hasGelu = graph.node.some(({ opType }) => opType === 'Gelu');
     expect(proto.opsetImport.map(({ domain, version }) => [domain, Number(version)])).toEqual([
@@ -58,7 +58,7 @@ describe.each(names)('%s as ONNX', (name) => {
     expect(Object.keys(outputs)).toHaveLength(1 + caches.length);
   });
 
-  it('keeps every weight once, outside the graph, none over another', () => {
+  it('stores every weight once, outside the graph, without overlap', () => {
     const stored = new Map(weights.map((weight) => [weight.name, weight]));
     for (const [path, { size }] of model.parameters()) {
       expect(stored.get(path)?.shape.reduce((product, dim) => product * dim, 1)).toBe(size);
@@ -77,15 +77,15 @@ describe.each(names)('%s as ONNX', (name) => {
     expect(bytes.byteLength).toBeLessThan(200_000);
   });
 
-  it('transposes no weight where it runs', () => {
+  it('transposes no weight at run time', () => {
     const names = new Set(weights.map((weight) => weight.name));
     const turned = graph.node.filter(({ opType, input }) => opType === 'Transpose' && names.has(input[0]!));
     expect(turned).toEqual([]);
   });
 });
 
-describe('a data file', () => {
-  it('holds matrices the other way round where they are stored so, at their places, with zeros between', async () => {
+describe('the data file of an ONNX export', () => {
+  it('holds matrices transposed where they are stored so, at their offsets, with zeros between', async () => {
     const sides = fc.integer({ min: 1, max: 40 });
     await fc.assert(
       fc.asyncProperty(sides, sides, fc.integer({ min: 0, max: 70 }), async (out, inner, gap) => {
@@ -111,7 +111,7 @@ describe('a data file', () => {
     );
   });
 
-  it('is written in pieces where a matrix is large', async () => {
+  it('is written in pieces when a matrix is large', async () => {
     const [out, inner] = [1500, 1400]; // more than a piece of 2²⁰ numbers
     const values = Float32Array.from({ length: out * inner }, (_, i) => i);
     const weight: PlacedWeight = {

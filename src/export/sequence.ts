@@ -89,7 +89,7 @@ export class ExportSequence implements SequenceContext {
     return concat([sub(mul(first, cos), mul(second, sin)), add(mul(second, cos), mul(first, sin))], 3);
   }
 
-  /** cos and sin `[batch, time, 1, d / 2]`: the same forevery head. */
+  /** cos and sin `[batch, time, 1, d / 2]`: the same for every head. */
   #anglesOf(rope: RotaryEmbedding) {
     let angles = this.#angles.get(rope);
     if (!angles) {

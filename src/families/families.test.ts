@@ -53,11 +53,11 @@ function read(path: string): RawConfig {
   return JSON.parse(readFileSync(path, 'utf8')) as RawConfig;
 }
 
-describe('a family of the registry', () => {
+describe('the registered family', () => {
   const folders = readdirSync(reference);
   const ggufNames = read(`${reference}gguf-names.json`);
 
-  it.each(families)('$name has what docs/adding-a-family.md asks for', (family) => {
+  it.each(families)('$name has everything that docs/adding-a-family.md requires', (family) => {
     const { name, modelType, presets, gguf } = family;
     const own = folders.filter((folder) => folder.split('-')[0] === name);
     expect(own, 'references').not.toEqual([]);
@@ -95,40 +95,40 @@ describe('a family of the registry', () => {
   });
 });
 
-describe('presets', () => {
-  it.each(Object.entries(published))('%s has %d parameters', (name, parameters) => {
+describe('the presets', () => {
+  it.each(Object.entries(published))('give %s %d parameters', (name, parameters) => {
     const { family, preset } = findPreset(name)!;
     expect(family.build(preset.config).parameterCount()).toBe(parameters);
   });
 
-  it('has tiny models of the same size within 5 %', () => {
+  it('give all tiny models the same size within 5 %', () => {
     const sizes = families.map((family) => family.build(family.presets.tiny!.config).parameterCount());
     expect(Math.max(...sizes) / Math.min(...sizes)).toBeLessThan(1.05);
   });
 
-  it.each(presetNames())('%s survives being written and read', (name) => {
+  it.each(presetNames())('give %s a config that survives being written and read', (name) => {
     const { family, preset } = findPreset(name)!;
     const written = JSON.parse(JSON.stringify(family.writeConfig(preset.config))) as RawConfig;
     expect(modelFromConfig(written, 'config.json').config).toEqual(preset.config);
   });
 
-  it('finds families by their other names', () => {
+  it('belong to families that are also found by their other names', () => {
     expect(familyByName('llama3').name).toBe('llama');
     expect(findPreset('llama3')?.family.name).toBe('llama');
     expect(() => familyByName('lama')).toThrow(/no family "lama"; the families are gpt, gpt2/);
   });
 });
 
-describe('config.json', () => {
+describe('reading config.json', () => {
   const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/config.hub.json`));
 
-  it.each(cases)("%s: the hub's form means the same as that of transformers 5", (name) => {
+  it.each(cases)("%s: gives the hub's form the meaning of transformers 5's form", (name) => {
     const current = modelFromConfig(read(`${reference}${name}/config.json`), 'config.json').config;
     const hub = modelFromConfig(read(`${reference}${name}/config.hub.json`), 'config.json').config;
     expect(hub).toEqual(current);
   });
 
-  it('reads a rotary family without rope settings as transformers does, and says so', () => {
+  it('reads a rotary family without rope settings as transformers does, with a warning', () => {
     const { family, preset } = findPreset('llama-3-8b')!;
     const { rope_theta, rope_scaling, rope_parameters, ...raw } = family.writeConfig(preset.config);
     expect([rope_theta, rope_scaling, rope_parameters]).toHaveLength(3);

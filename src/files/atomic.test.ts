@@ -54,8 +54,8 @@ function version(): string | undefined {
   return a![0];
 }
 
-describe('a folder', () => {
-  test('appears, is replaced, and leaves nothing beside it', async () => {
+describe('writing a folder atomically', () => {
+  test('creates it, replaces it, and leaves nothing beside it', async () => {
     target = join(folder, 'deep', 'er', 'model');
     await put('x');
     expect(readdirSync(join(folder, 'deep', 'er'))).toEqual(['model']);
@@ -67,7 +67,7 @@ describe('a folder', () => {
     expect(version()).toBe('y');
   });
 
-  test('killed at any step of writing, it is the old one or the new one', { timeout: LONG }, async () => {
+  test('leaves the old or the new folder when it is killed at any step', { timeout: LONG }, async () => {
     for (const old of [undefined, 'o']) {
       const seen: (string | undefined)[] = [];
       for (let step = 1; ; step++) {
@@ -91,7 +91,7 @@ describe('a folder', () => {
     }
   });
 
-  test('killed while recovering, it is still recovered', { timeout: LONG }, async () => {
+  test('recovers the folder even when the recovery is killed', { timeout: LONG }, async () => {
     await put('o');
     let kills = 0;
     for (let step = 1; workshop.run(['directory', target, 'n', step]).signal !== null; step++) {
@@ -103,7 +103,7 @@ describe('a folder', () => {
     expect(kills).toBeGreaterThan(3);
   });
 
-  test('killed at any time, it is the old one or the new one', { timeout: LONG }, async () => {
+  test('leaves the old or the new folder when it is killed at any moment', { timeout: LONG }, async () => {
     await put('0');
     for (let round = 1; round <= 12; round++) {
       const before = version();
@@ -117,7 +117,7 @@ describe('a folder', () => {
     }
   });
 
-  test('a reader that recovers beside a writer disturbs neither', async () => {
+  test('works while a reader recovers beside the writer', async () => {
     await put('o');
     const child = spawn(process.execPath, [workshop.program, 'loop', target, 'n', '100'], { stdio: 'pipe' });
     let output = '';
@@ -136,7 +136,7 @@ describe('a folder', () => {
     expect(version()).toBe('n');
   });
 
-  test('when filling it fails, the old one stays and the error names the path, the cause and a remedy', async () => {
+  test('keeps the old folder when filling fails, and the error names the path, the cause and a remedy', async () => {
     await put('o');
     const fill = async (directory: string) => {
       writeFileSync(join(directory, 'a'), 'half');
@@ -151,7 +151,7 @@ describe('a folder', () => {
     expect(version()).toBe('o');
   });
 
-  test('a symbolic link is kept and what it points to is replaced', async () => {
+  test('keeps a symbolic link and replaces its target', async () => {
     const real = join(folder, 'real');
     mkdirSync(real);
     symlinkSync('real', target);
@@ -160,7 +160,7 @@ describe('a folder', () => {
     expect(readFileSync(join(real, 'a'), 'utf8')[0]).toBe('n');
   });
 
-  test('a file in its place, or as its parent, is refused', async () => {
+  test('refuses a file in its place, or as its parent', async () => {
     writeFileSync(target, '');
     await expect(put('x')).rejects.toThrow(/model: it is a file, not a folder; name another folder/);
     target = join(target, 'inside');
@@ -168,8 +168,8 @@ describe('a folder', () => {
   });
 });
 
-describe('a file', () => {
-  test('appears, is replaced and keeps its permissions; a link is kept', async () => {
+describe('writing a file atomically', () => {
+  test('creates it, replaces it and keeps its permissions and links', async () => {
     await writeFileAtomic(target, 'one');
     chmodSync(target, 0o600);
     const link = join(folder, 'link');
@@ -188,7 +188,7 @@ describe('a file', () => {
     expect(readdirSync(folder).sort()).toEqual(['link', 'model']);
   });
 
-  test('killed at any step, it is the old one or the new one, and the next write cleans up', {
+  test('leaves the old or the new file when it is killed at any step, and the next write cleans up', {
     timeout: LONG,
   }, async () => {
     const seen: string[] = [];
@@ -203,7 +203,7 @@ describe('a file', () => {
     expect(readFileSync(target, 'utf8')).toHaveLength(1000);
   });
 
-  test('when writing fails, the old one stays', async () => {
+  test('keeps the old file when writing fails', async () => {
     await writeFileAtomic(target, 'old');
     for (const [code, message] of [
       ['ENOSPC', /the disk is full/],
@@ -222,7 +222,7 @@ describe('a file', () => {
     expect(readdirSync(folder)).toEqual(['model']);
   });
 
-  test('a folder in its place, a missing folder and a device are refused', async () => {
+  test('refuses a folder in its place, a missing folder and a device', async () => {
     mkdirSync(target);
     await expect(writeFileAtomic(target, '')).rejects.toThrow(/it is a folder; name a file/);
     await expect(writeFileAtomic(join(folder, 'no', 'x'), '')).rejects.toThrow(
@@ -231,7 +231,7 @@ describe('a file', () => {
     await expect(writeFileAtomic('/dev/null', '')).rejects.toThrow(/not a regular file/);
   });
 
-  test('a folder where one may not write is a clear error', ({ skip }) => {
+  test('throws a clear error for a folder without write permission', ({ skip }) => {
     chmodSync(folder, 0o555);
     const root = process.getuid?.() === 0;
     if (process.platform === 'win32') skip('permissions work differently on Windows');
@@ -245,7 +245,7 @@ describe('a file', () => {
   });
 });
 
-test('a real full disk, then a real read-only one: the old file and folder stay', async ({ skip }) => {
+test('a full disk or a read-only disk leaves the old file and folder intact', async ({ skip }) => {
   const disk = workshop.mount('200k');
   if (!disk) return skip('mounting a small disk is not allowed here');
   folder = disk.path;

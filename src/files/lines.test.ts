@@ -12,7 +12,7 @@ async function* from<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }
 
-describe('lines of a stream', () => {
+describe('splitting a stream into lines', () => {
   it.each([
     ['U+2028 inside a line', 'a\u2028b\n', ['a\u2028b']],
     ['U+2029 inside a line', 'a\u2029b\nc', ['a\u2029b', 'c']],
@@ -23,11 +23,11 @@ describe('lines of a stream', () => {
     ['empty lines', '\n\r\nx\n\n', ['', '', 'x', '']],
     ['nothing', '', []],
     ['a byte order mark, once', '\ufeffa\n\ufeffb', ['a', '\ufeffb']],
-  ])('%s', async (_, text, wanted) => {
+  ])('handles this case: %s', async (_, text, wanted) => {
     expect(await linesOf([Buffer.from(text)])).toEqual(wanted);
   });
 
-  it('do not depend on where the chunks are cut', async () => {
+  it('gives the same lines wherever the chunks are cut', async () => {
     const unit = fc.constantFrom('a', '\n', '\r\n', '\r', '\u2028', '\u2029', '\u0085', '한', '🙂');
     await fc.assert(
       fc.asyncProperty(

@@ -13,7 +13,7 @@ const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 /** A process that is not there: above the largest number that Linux gives. */
 const GONE = 2 ** 22 + 1;
 
-it('lets one in at a time', async () => {
+it('a file lock lets one holder in at a time', async () => {
   const path = place();
   let inside = 0;
   const work = async () => {
@@ -27,7 +27,7 @@ it('lets one in at a time', async () => {
   expect(existsSync(path)).toBe(false);
 });
 
-it('does not wait when there is nothing left to do, or when told to stop', async () => {
+it('a file lock stops waiting when there is nothing left to do, or when told to stop', async () => {
   const path = place();
   const lock = await acquireLock(path, { isDone: never });
   let asked = 0;
@@ -38,7 +38,7 @@ it('does not wait when there is nothing left to do, or when told to stop', async
   await lock!.release();
 });
 
-it('takes over from a process that is gone, at once', async () => {
+it('a file lock is taken over at once from a dead process', async () => {
   const path = place();
   await (await acquireLock(path, { isDone: never }))!.release();
   writeFileSync(path, JSON.stringify({ host: hostname(), pid: GONE, key: 'x' }));
@@ -49,7 +49,7 @@ it('takes over from a process that is gone, at once', async () => {
   await lock!.release();
 });
 
-it('takes over a lock that nobody refreshes, whatever its time says, but none that is refreshed', async () => {
+it('a file lock that nobody refreshes is taken over, whatever its time says, but never one that is refreshed', async () => {
   for (const text of ['', JSON.stringify({ host: 'another machine', pid: 1, key: 'x' })]) {
     const path = place();
     writeFileSync(path, text);
@@ -72,7 +72,7 @@ it('takes over a lock that nobody refreshes, whatever its time says, but none th
   }
 });
 
-it('gives an abandoned lock to one of those who want it', async () => {
+it('an abandoned file lock goes to exactly one of those who want it', async () => {
   for (let round = 0; round < 20; round++) {
     const path = place();
     writeFileSync(path, JSON.stringify({ host: hostname(), pid: GONE, key: 'x' }));

@@ -61,8 +61,8 @@ function draw(kind: (typeof kinds)[number], size: number, seed: number): Float32
   return logits;
 }
 
-describe('distribution', () => {
-  it('is what sorting the whole vocabulary gives', () => {
+describe('the sampling distribution', () => {
+  it('equals what sorting the whole vocabulary gives', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...kinds),

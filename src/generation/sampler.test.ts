@@ -39,7 +39,7 @@ describe('Sampler', () => {
     );
   });
 
-  it('asks the constraint after its check of the logits and the repetition penalty', () => {
+  it('consults the constraint after checking the logits and applying the repetition penalty', () => {
     const seen: number[][] = [];
     const constraint = {
       mask: (given: Float32Array) => {

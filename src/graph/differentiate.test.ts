@@ -43,7 +43,7 @@ const sum = (tensor: Tensor) =>
   );
 const numbers = (...data: number[]): Values => ({ shape: [data.length], data: Float64Array.from(data) });
 
-describe('gradients', () => {
+describe('automatic differentiation', () => {
   const [x, y, z] = [vector('x'), vector('y'), vector('z')];
   const feeds = new Map([
     [x, numbers(1, -2, 3)],
@@ -52,13 +52,13 @@ describe('gradients', () => {
   ]);
   const value = (tensor: Tensor | undefined) => Array.from(evaluate([tensor!], feeds)[0]!.data);
 
-  it('of a value that is used several times are summed', () => {
+  it('sums the gradients of a value that is used several times', () => {
     // d/dx Σ x² + x·y + x = 2x + y + 1
     const [gradient] = differentiate(sum(add(add(mul(x, x), mul(x, y)), x)), [x]);
     expect(value(gradient)).toEqual([7, 2, 13]);
   });
 
-  it('of what the loss does not depend on are none, and nothing is computed for it', () => {
+  it('gives no gradient for what the loss does not depend on, and computes nothing for it', () => {
     const loss = sum(mul(x, y));
     const [dx, dz, dy] = differentiate(loss, [x, z, y]);
     expect(dz).toBeUndefined();
@@ -69,19 +69,19 @@ describe('gradients', () => {
     expect(names.filter((name) => name === 'mul')).toHaveLength(1); // not that of y too
   });
 
-  it('of values in between are those at their place', () => {
+  it('gives the gradients of intermediate values', () => {
     const middle = mul(x, y);
     const [dmiddle, dx] = differentiate(sum(mul(middle, middle)), [middle, x]);
     expect(value(dmiddle)).toEqual([8, -20, 36]);
     expect(value(dx)).toEqual([32, -100, 216]);
   });
 
-  it('of the loss by itself is one', () => {
+  it('gives one for the loss with respect to itself', () => {
     const loss = sum(x);
     expect(value(differentiate(loss, [loss])[0])).toEqual([1]);
   });
 
-  it('of a table add up over ids that repeat', () => {
+  it('adds up the gradients of a table over repeated ids', () => {
     const table = input('table', 'float32', [4, 2]);
     const ids = input('ids', 'int32', [3]);
     const weights = constant([1, 2, 3, 4, 5, 6], [3, 2]);
@@ -94,20 +94,20 @@ describe('gradients', () => {
     expect(Array.from(evaluate([gradient!], given)[0]!.data)).toEqual([3, 4, 0, 0, 6, 8, 0, 0]);
   });
 
-  it('reach through thousands of steps', () => {
+  it('reaches through thousands of steps', () => {
     let deep: Tensor = x;
     for (let i = 0; i < 4000; i++) deep = add(deep, scalar(1));
     expect(value(differentiate(sum(mul(deep, y)), [x])[0])).toEqual([4, 5, 6]);
   });
 
-  it('can themselves be differentiated', () => {
+  it('can be differentiated again', () => {
     // Σ x³: 3x², then 6x
     const [first] = differentiate(sum(mul(mul(x, x), x)), [x]);
     const [second] = differentiate(sum(first!), [x]);
     expect(value(second)).toEqual([6, -12, 18]);
   });
 
-  it('are those of finite differences, whatever the graph', () => {
+  it('agrees with finite differences for random graphs', () => {
     fc.assert(
       fc.property(randomGraph, ({ inputs, values, feeds: given }) => {
         const loss = sum(mul(values.at(-1)!, constant([1, -2, 3, 0.5, 1, -1, 2, 0.25, -3], [3, 3])));
@@ -133,10 +133,10 @@ describe('gradients', () => {
   });
 });
 
-describe('is refused:', () => {
+describe('automatic differentiation refuses', () => {
   const x = input('x', 'float32', [2, 3]);
 
-  it('a loss that is no scalar, or no float', () => {
+  it('a loss that is not a scalar or not a float', () => {
     expect(() => differentiate(x, [x])).toThrow(RopewalkError);
     expect(() => differentiate(x, [x])).toThrow(
       'differentiate: the loss must be a float32 scalar, but is float32[2, 3]; sum or average it first.',
@@ -146,7 +146,7 @@ describe('is refused:', () => {
     );
   });
 
-  it('a way through what has no derivative, but not beside it', () => {
+  it('a path through an operator without a derivative, but not one beside it', () => {
     expect(() => differentiate(sum(reduceMax(x, [1])), [x])).toThrow(
       'reduceMax: it has no derivative, but the loss depends on a trained value through it.',
     );
@@ -160,7 +160,7 @@ describe('is refused:', () => {
     expect(() => differentiate(sum(attended), [q])).toThrow(/cachedAttention: has no derivative/);
   });
 
-  it('a way through an output that only serves a derivative', () => {
+  it('a path through an output that only serves a derivative', () => {
     const [, inverse] = apply(rmsNormOp, [x, constant([1, 1, 1], [3])], { epsilon: 1e-6 });
     expect(() => differentiate(sum(inverse!), [x])).toThrow(
       /rmsNorm: it has no derivative through its output 1, which the loss uses/,
@@ -168,7 +168,7 @@ describe('is refused:', () => {
   });
 });
 
-describe('a wrong shape is an error where the program made it, with the operator and both shapes:', () => {
+describe('a wrong shape throws where the program made it, naming the operator and both shapes:', () => {
   const a = input('a', 'float32', [2, 3]);
   const b = input('b', 'float32', [4, 5]);
   const ids = input('ids', 'int32', [4]);
@@ -215,7 +215,7 @@ describe('a wrong shape is an error where the program made it, with the operator
   });
 });
 
-it('of log and tanh at a point are the known ones', () => {
+it('the derivatives of log and tanh at a point are the known ones', () => {
   const x = input('x', 'float32', [1]);
   const feeds = new Map([[x, numbers(0.5)]]);
   const at = (f: (tensor: Tensor) => Tensor) =>

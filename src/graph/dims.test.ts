@@ -55,8 +55,8 @@ const assignment = fc.record({
   time: fc.integer({ min: 1, max: 9 }),
 });
 
-describe('a size', () => {
-  it('means what was added and multiplied, whatever its symbols are', () => {
+describe('a symbolic size', () => {
+  it('equals the sums and products it was made from, whatever values its symbols take', () => {
     fc.assert(
       fc.property(expression, assignment, ({ dim, value }, values) => {
         expect(read(dim, values)).toBe(value(values));
@@ -65,7 +65,7 @@ describe('a size', () => {
     );
   });
 
-  it('is the same however it was computed', () => {
+  it('compares equal however it was computed', () => {
     fc.assert(
       fc.property(expression, expression, expression, ({ dim: a }, { dim: b }, { dim: c }) => {
         expect(sameDim(addDims(a, b), addDims(b, a))).toBe(true);
@@ -78,7 +78,7 @@ describe('a size', () => {
     );
   });
 
-  it('differs where the numbers would', () => {
+  it('compares unequal where the numbers would differ', () => {
     fc.assert(
       fc.property(expression, expression, assignment, (a, b, values) => {
         if (sameDim(a.dim, b.dim)) expect(a.value(values)).toBe(b.value(values));
@@ -89,13 +89,13 @@ describe('a size', () => {
     expect(sameDim(symbol('time'), 1)).toBe(false);
   });
 
-  it('is a number as soon as nothing unknown is left', () => {
+  it('becomes a number as soon as nothing unknown is left', () => {
     const time = symbol('time');
     expect(addDims(addDims(time, 3), mulDims(-1, time))).toBe(3);
     expect(divideDims(mulDims(6, time), time)).toBe(6);
   });
 
-  it('is divided exactly or not at all', () => {
+  it('divides exactly or throws', () => {
     const monomial = fc
       .tuple(fc.integer({ min: 1, max: 4 }), fc.array(fc.constantFrom(...names), { maxLength: 2 }))
       .map(([n, factors]) => factors.reduce<Dim>((dim, name) => mulDims(dim, symbol(name)), n));
@@ -132,7 +132,7 @@ describe('a shape', () => {
     expect(sameShape([2, time], [2, time, 1])).toBe(false);
   });
 
-  it('is broadcast as NumPy does, unknown sizes included', () => {
+  it('is broadcast as in NumPy, unknown sizes included', () => {
     expect(broadcastShapes([3, 1], [2, 1, 5])).toEqual([2, 3, 5]);
     expect(broadcastShapes([], [4])).toEqual([4]);
     expect(broadcastShapes([time, 1], [1, 8])).toEqual([time, 8]);
@@ -143,11 +143,11 @@ describe('a shape', () => {
     expect(broadcastShapes([time], [symbol('past')])).toBeUndefined();
   });
 
-  it('that must be known in advance says who needs it', () => {
+  it('throws an error that names who needs its unknown size in advance', () => {
     expect(staticShape([2, 3], 'x')).toEqual([2, 3]);
     expect(() => staticShape([2, time], 'the weight w')).toThrow(RopewalkError);
     expect(() => staticShape([2, time], 'the weight w')).toThrow(
-      'the weight w needs sizes known in advance, but the shape is [2, time]',
+      'the weight w needs a static shape, but the shape is [2, time]',
     );
   });
 });

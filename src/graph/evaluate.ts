@@ -6,7 +6,7 @@ import type { Values } from './values.ts';
 /**
  * The float64 value of a graph in plain TypeScript: slow, and what the engine is tested against.
  *
- * @param feeds a value forevery input that the outputs depend on.
+ * @param feeds a value for every input that the outputs depend on.
  */
 export function evaluate(outputs: readonly Tensor[], feeds: ReadonlyMap<Tensor, Values>): Values[] {
   const values = new Map<Tensor, Values>(feeds);

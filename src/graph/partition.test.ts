@@ -32,7 +32,7 @@ const inputsOf = (outputs: readonly Tensor[]) =>
   topologicalOrder(outputs).filter(({ operator }) => operator.name === 'input');
 const nameOf = (tensor: Tensor) => (tensor.node.attributes as InputAttributes).name;
 
-/** Values forevery input, the same for the same name. */
+/** Values for every input, the same for the same name. */
 function feeds(outputs: readonly Tensor[], known: ReadonlyMap<string, Values>): Map<Tensor, Values> {
   return new Map(
     inputsOf(outputs).map(({ outputs: [tensor] }) => [tensor!, known.get(nameOf(tensor!))!] as const),
@@ -50,8 +50,8 @@ const values = new Map<string, Values>(
 
 const gradients = differentiate(y, [x, up, down], dy) as Tensor[];
 
-describe('a seed', () => {
-  it('is the gradient that has reached what is differentiated', () => {
+describe('the seed of a gradient', () => {
+  it('is the gradient that has reached the differentiated tensor', () => {
     const scalarProduct = reshape(reduceSum(mul(y, dy), [0, 1]), []);
     const expected = differentiate(scalarProduct, [x, up, down]) as Tensor[];
     const value = (outputs: Tensor[]) => evaluate(outputs, feeds(outputs, values));
@@ -64,7 +64,7 @@ describe('a seed', () => {
     });
   });
 
-  it('must have the shape of what it belongs to', () => {
+  it('must have the shape of that tensor', () => {
     expect(() => differentiate(y, [x], x)).toThrow(/the seed is float32\[4, 6\]/);
   });
 });
@@ -72,7 +72,7 @@ describe('a seed', () => {
 describe('a graph cut where the gradient from behind comes in', () => {
   const cut = partition([y], gradients, dy, 'standard');
 
-  it('keeps nothing that depends on that gradient, and in the second half computes no product again', () => {
+  it('keeps nothing that depends on that gradient, and repeats no product in the second half', () => {
     expect(inputsOf(cut.first).map(({ outputs: [tensor] }) => nameOf(tensor!))).not.toContain('dy');
     const products = (outputs: readonly Tensor[]) =>
       topologicalOrder(outputs).filter(({ operator }) => operator.name === 'matmul').length;
@@ -82,7 +82,7 @@ describe('a graph cut where the gradient from behind comes in', () => {
     expect(cut.kept.map(({ shape }) => shape)).toEqual(cut.first.slice(1).map(({ shape }) => shape));
   });
 
-  it('gives the same numbers in two runs', () => {
+  it('gives the same numbers in two runs as in one', () => {
     const [first, ...kept] = evaluate(cut.first, feeds(cut.first, values));
     expect(first!.data).toEqual(evaluate([y], feeds([y], values))[0]!.data);
     const later = new Map([...values, ...cut.kept.map(({ name }, i) => [name, kept[i]!] as const)]);
@@ -95,8 +95,8 @@ describe('a graph cut where the gradient from behind comes in', () => {
   });
 });
 
-describe('a substitution', () => {
-  it('puts one tensor in the place of another, and leaves what does not depend on it', () => {
+describe('substituting a tensor', () => {
+  it('replaces it everywhere, and leaves what does not depend on it', () => {
     const other = parameter('other', [8, 6]);
     const [renamed] = substitute([y], new Map([[up, other]]));
     const names = inputsOf([renamed!]).map(({ outputs: [tensor] }) => nameOf(tensor!));

@@ -77,17 +77,17 @@ async function run(outputs: Map<string, Tensor>, settings: SessionSettings) {
   return { results, executed };
 }
 
-describe('a block of two layers', () => {
+describe('recomputing a block of two layers', () => {
   // Forward 2; backward 4: one for each layer's input and one for its weight.
   it.each(['onnxruntime', 'standard'] as const)(
-    'has its matrix products once more behind a barrier (%s)',
+    'repeats its matrix products once behind a barrier (%s)',
     (dialect) => {
       expect(matmulsIn(kept, dialect)).toBe(6);
       expect(matmulsIn(recomputed, dialect)).toBe(8);
     },
   );
 
-  it('is merged into one without a barrier', () => {
+  it('merges the copies into one without a barrier', () => {
     // The same program, written with its own second forward pass.
     expect(matmulsIn(outputsVia(x), 'onnxruntime')).toBe(6);
   });

@@ -37,15 +37,15 @@ function countsOf(...outputs: Tensor[]): Record<string, number> {
   return counts;
 }
 
-describe('merging', () => {
-  it('makes equal nodes one, through all that is built on them', () => {
+describe('merging equal nodes', () => {
+  it('makes them one, and also everything that is built on them', () => {
     const twice = () => tanh(mul(exp(x), y));
     expect(countsOf(add(twice(), twice()))).toEqual({ input: 2, exp: 1, mul: 1, tanh: 1, add: 1 });
     const [a, b] = simplify([twice(), twice()], 'onnxruntime');
     expect(a).toBe(b);
   });
 
-  it('keeps apart what differs in its inputs, their order or its attributes', () => {
+  it('keeps apart nodes that differ in inputs, their order or attributes', () => {
     expect(countsOf(sub(x, y), sub(y, x)).sub).toBe(2);
     expect(countsOf(reshape(x, [3, 2]), reshape(x, [6])).reshape).toBe(2);
     expect(countsOf(reshape(x, [3, 2]), reshape(x, [3, 2])).reshape).toBe(1);
@@ -54,11 +54,11 @@ describe('merging', () => {
     expect(countsOf(reshape(t, [2, symbol('time'), 2]), reshape(u, [2, symbol('past'), 2])).reshape).toBe(2);
   });
 
-  it('never makes two inputs one, even of equal names', () => {
+  it('never merges two inputs, even of equal names', () => {
     expect(countsOf(add(x, input('x', 'float32', [2, 3]))).input).toBe(2);
   });
 
-  it('takes large constants for equal only when they are the same array', () => {
+  it('treats large constants as equal only when they are the same array', () => {
     const data = new Float32Array(100);
     const wide = input('w', 'float32', [100]);
     const sum = (...arrays: Float32Array[]) => arrays.map((array) => add(wide, constant(array, [100])));
@@ -69,7 +69,7 @@ describe('merging', () => {
 });
 
 describe('a barrier', () => {
-  it('keeps what is behind it from being merged with what is before', () => {
+  it('keeps what is behind it from being merged with what is before it', () => {
     const plain = tanh(exp(x));
     const again = tanh(exp(barrier(x, y, zero)));
     expect(countsOf(plain, again)).toEqual({ input: 3, barrier: 1, exp: 2, tanh: 2 });
@@ -77,24 +77,24 @@ describe('a barrier', () => {
     expect(a).not.toBe(b);
   });
 
-  it('keeps what is behind one from what is behind another, but not what is behind the same', () => {
+  it('separates what is behind it from what is behind another, but not from what is behind the same one', () => {
     const first = barrier(x, y, zero);
     expect(countsOf(exp(first), exp(barrier(x, y, zero))).exp).toBe(2);
     expect(countsOf(exp(first), exp(first)).exp).toBe(1);
   });
 
-  it('is not folded away when all before it is constant', () => {
+  it('is not folded away when everything before it is constant', () => {
     const known = constant([1, 2], [2]);
     expect(countsOf(exp(barrier(known, y, zero)))).toMatchObject({ barrier: 1, exp: 1 });
   });
 
-  it('wants floats and a scalar', () => {
+  it('requires a float tensor and a scalar', () => {
     expect(() => barrier(x, y, y)).toThrow(/barrier: needs float tensors .*\(given float32\[2, 3\]/);
     expect(() => barrier(input('i', 'int32', [2]), y, zero)).toThrow(/barrier: .*int32\[2\]/);
   });
 });
 
-describe('folding', () => {
+describe('constant folding', () => {
   it('computes constants once', () => {
     const six = mul(scalar(2), add(scalar(1), scalar(2)));
     expect(countsOf(mul(x, six))).toEqual({ input: 1, constant: 1, mul: 1 });
@@ -107,7 +107,7 @@ describe('folding', () => {
     });
   });
 
-  it('leaves out what changes nothing', () => {
+  it('removes operations that change nothing', () => {
     for (const same of [
       add(x, scalar(0)),
       add(scalar(0), x),
@@ -124,7 +124,7 @@ describe('folding', () => {
     }
   });
 
-  it('keeps what only looks as if it changed nothing', () => {
+  it('keeps operations that only seem to change nothing', () => {
     expect(countsOf(sub(scalar(0), x)).sub).toBe(1);
     expect(countsOf(div(scalar(1), x)).div).toBe(1);
     // The scalar gets its shape from the other side.
@@ -135,7 +135,7 @@ describe('folding', () => {
   });
 });
 
-describe('composites', () => {
+describe('composite operators', () => {
   it('stay whole for the engine, and are expanded where it has no such operator', () => {
     const normed = rmsNorm(x, constant([1, 1, 1], [3]), 1e-6);
     expect(countsOf(normed)).toMatchObject({ rmsNorm: 1 });
@@ -145,7 +145,7 @@ describe('composites', () => {
   });
 });
 
-it('changes no value, whatever the graph', () => {
+it('simplifying changes no value of random graphs', () => {
   fc.assert(
     fc.property(randomGraph, fc.constantFrom('onnxruntime', 'standard'), ({ values, feeds }, dialect) => {
       const before = evaluate(values, feeds);
@@ -161,7 +161,7 @@ it('changes no value, whatever the graph', () => {
   );
 });
 
-it('leaves no two equal nodes, whatever the graph', () => {
+it('simplifying leaves no two equal nodes in random graphs', () => {
   fc.assert(
     fc.property(randomGraph, ({ values }) => {
       const keys = topologicalOrder(simplify(values, 'onnxruntime')).map(

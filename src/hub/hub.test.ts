@@ -10,8 +10,8 @@ import { redirected } from './request.ts';
 import { retryAfter } from './retry.ts';
 import { hubSettings } from './settings.node.ts';
 
-describe('ids', () => {
-  it('are read', () => {
+describe('model ids of the hub', () => {
+  it('are parsed', () => {
     expect(parseModelId('google/gemma-2-2b-it')).toEqual({ id: 'google/gemma-2-2b-it' });
     expect(parseModelId('a/b@refs/pr/1')).toEqual({ id: 'a/b', revision: 'refs/pr/1' });
     expect(parseModelId('a/b@v1.0:x/y-Q4_0.gguf')).toEqual({
@@ -49,7 +49,7 @@ describe('ids', () => {
     }
   });
 
-  it('are read from addresses of the hub', () => {
+  it('are parsed from web addresses of the hub', () => {
     const read = (text: string) => parseModelId(text, 'models', 'https://mirror.example/hub');
     for (const text of [
       'https://huggingface.co/org/name',
@@ -87,7 +87,7 @@ describe('ids', () => {
     expect(parseModelId('https://huggingface.co/datasets/squad', 'datasets')).toEqual({ id: 'squad' });
   });
 
-  it('are refused by name where an address is none of a model', () => {
+  it('are refused by name when an address names no model', () => {
     const refusals: [string, RegExp][] = [
       ['https://huggingface.co', /not the address of a model/],
       ['https://huggingface.co/datasets/org/name', /the address of a data set, not of a model/],
@@ -105,7 +105,7 @@ describe('ids', () => {
     expect(() => parseModelId('https://huggingface.co/org/name', 'datasets')).toThrow('of a data set');
   });
 
-  it('paths that are called safe stay in their folder, on every system', () => {
+  it('stay within the folder on every system when their paths are accepted', () => {
     const part = fc.oneof(
       fc.constantFrom('..', '.', '', 'a', 'C:', '\\', 'a\\..\\b', '/', 'a\0', '...', 'x.gguf', 'NUL:'),
       fc.string({ maxLength: 6 }),
@@ -125,7 +125,7 @@ describe('ids', () => {
   });
 });
 
-describe('redirects', () => {
+describe('redirects of the hub client', () => {
   const from = (url: string, location: string, endpoint = 'https://hub.example') =>
     redirected(new URL(url), location, endpoint).href;
 
@@ -134,7 +134,7 @@ describe('redirects', () => {
     expect(from('https://hub.example/a', 'https://cdn.example/x?y')).toBe('https://cdn.example/x?y');
   });
 
-  it('never lose encryption, unless the hub is on this machine and has none', () => {
+  it('never drop encryption, unless the hub is on this machine and has none', () => {
     expect(() => from('https://hub.example/a', 'http://hub.example/a')).toThrow('without encryption');
     expect(() => from('https://cdn.example/a', 'http://127.0.0.1/a')).toThrow('without encryption');
     expect(() => from('https://x.example/a', 'http://127.0.0.1/a', 'http://hub.example')).toThrow(
@@ -151,7 +151,7 @@ describe('redirects', () => {
     );
   });
 
-  it('lead to the web only, and carry no passwords', () => {
+  it('lead only to http or https addresses, and carry no passwords', () => {
     for (const location of [
       'file:///etc/passwd',
       'data:text/plain,x',
@@ -164,7 +164,7 @@ describe('redirects', () => {
   });
 });
 
-it('Retry-After is seconds or a date', () => {
+it('Retry-After is read as seconds or as a date', () => {
   const now = Date.UTC(2026, 0, 1);
   expect(retryAfter('120', now)).toBe(120_000);
   expect(retryAfter('Thu, 01 Jan 2026 00:00:30 GMT', now)).toBe(30_000);
@@ -173,11 +173,11 @@ it('Retry-After is seconds or a date', () => {
   expect(retryAfter(null, now)).toBeUndefined();
 });
 
-describe('settings', () => {
+describe('the settings of the hub client', () => {
   const nowhere = { HF_TOKEN_PATH: '/nonexistent/token' };
   const cache = (env: Record<string, string>) => hubSettings({}, { ...nowhere, ...env }).cache;
 
-  it("find the cache as Python's library does", () => {
+  it("place the cache where Python's library does", () => {
     expect(cache({})).toBe(join(homedir(), '.cache', 'huggingface', 'hub'));
     expect(cache({ XDG_CACHE_HOME: '/x' })).toBe(join('/x', 'huggingface', 'hub'));
     expect(cache({ XDG_CACHE_HOME: '/x', HF_HOME: '/h' })).toBe(join('/h', 'hub'));
@@ -187,7 +187,7 @@ describe('settings', () => {
     expect(hubSettings({ cache: '/o' }, { ...nowhere, HF_HUB_CACHE: '/c' }).cache).toBe('/o');
   });
 
-  it('know the endpoint and whether there is a network', () => {
+  it('contain the endpoint and whether to stay offline', () => {
     expect(hubSettings({}, nowhere).endpoint).toBe('https://huggingface.co');
     expect(hubSettings({}, { ...nowhere, HF_ENDPOINT: 'https://mirror.example/hub/' }).endpoint).toBe(
       'https://mirror.example/hub',
@@ -202,10 +202,10 @@ describe('settings', () => {
   });
 });
 
-describe('proxies', () => {
+describe('the proxy of the hub client', () => {
   const of = (env: Record<string, string>, url: string) => proxyRoute(env)?.proxyOf(new URL(url));
 
-  it('are those of the scheme of an address, in capitals or not', () => {
+  it('is chosen by the scheme of the address, from upper- or lowercase variables', () => {
     expect(proxyRoute({})).toBeUndefined();
     expect(proxyRoute({ HTTPS_PROXY: '', NO_PROXY: '*' })).toBeUndefined();
     const https = 'https://huggingface.co/x';
@@ -222,7 +222,7 @@ describe('proxies', () => {
     expect(of({ HTTPS_PROXY: 'https://me:secret@p:1' }, https)).toBe('the proxy p:1 (HTTPS_PROXY)');
   });
 
-  it('are refused without being shown where they are none', () => {
+  it('is refused without being printed when it is not an address', () => {
     for (const value of ['socks5://me:secret@p:1', 'http://', 'ftp://secret', 'http://me:secret@:1']) {
       const route = () => proxyRoute({ HTTPS_PROXY: value });
       expect(route, value).toThrow(/^HTTPS_PROXY holds (?!.*secret)/);
@@ -230,8 +230,8 @@ describe('proxies', () => {
   });
 });
 
-describe('files', () => {
-  it('that a model needs are chosen, and nothing else', () => {
+describe('the files of a hub repository', () => {
+  it('are chosen so that the model has what it needs, and nothing else', () => {
     const base = [
       '.gitattributes',
       'README.md',
@@ -267,7 +267,7 @@ describe('files', () => {
     expect(() => chosen(['model.safetensors'])).toThrow('no config.json');
   });
 
-  it('are GGUF by quantization, told apart by the end of the name', () => {
+  it('are told apart by quantization for GGUF, by the end of their names', () => {
     const has = (path: string) => hasQuantization(path, 'Q4_K_M');
     expect(has('model-Q4_K_M.gguf')).toBe(true);
     expect(has('sub/model.q4_k_m.gguf')).toBe(true);
@@ -278,7 +278,7 @@ describe('files', () => {
     expect(has('Q4_K_M/model-Q8_0.gguf')).toBe(false);
   });
 
-  it("are noted as Python's library notes them", () => {
+  it("are recorded as Python's library records them", () => {
     const files = new Map([
       ['config.json', { path: 'config.json', size: 3, hash: 'a'.repeat(40) }],
       ['model.safetensors', { path: 'model.safetensors', size: 4, hash: 'b'.repeat(64) }],

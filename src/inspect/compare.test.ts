@@ -15,7 +15,7 @@ const mixed = (sharing: string) => `local sliding-window and global layers, ${sh
 
 describe('compare', () => {
   // The study note's tables, in the words of this program.
-  it('gives the table of the four families', () => {
+  it('gives the published table of GPT, Gemma, Gemma 2 and Llama 3', () => {
     const [families, generations] = tables(named('gpt', 'gemma', 'gemma2', 'llama3'));
     const local = `local sliding-window and global layers, ${grouped}`;
     expect(lines(families!.rows)).toEqual([
@@ -36,7 +36,7 @@ describe('compare', () => {
     ]);
   });
 
-  it('tells the next chapter, with rows for what is new', () => {
+  it('adds rows for features that newer families introduce', () => {
     const [families, generations] = tables(named('gemma2', 'gemma3', 'qwen3', 'exaone4'));
     const both = 'before and after attention and MLP';
     const headNorm = 'RMSNorm of each head';
@@ -76,7 +76,7 @@ describe('compare', () => {
     ]);
   });
 
-  it('tells biases of some products and multipliers from the modules', () => {
+  it('detects biases of single projections and multipliers from the modules', () => {
     const { rows } = tables(named('qwen2', 'llama3', 'hyperclovax/tiny'))[0]!;
     expect(lines(rows).slice(-2)).toEqual([
       ['Biases', 'queries, keys and values', 'none', 'none'],
@@ -95,7 +95,7 @@ describe('compare', () => {
       expect(note).not.toContain(row);
   });
 
-  it('has a row for each feature with a value for each model, under the names that were given', () => {
+  it('has a row for each feature with a value for each model, under the given names', () => {
     const rows = compare(named('llama3', 'gemma-2b', 'gpt2/tiny'));
     expect(new Set(rows.map(({ feature }) => feature)).size).toBe(rows.length);
     for (const { values } of rows) {
@@ -113,7 +113,7 @@ describe('compare', () => {
     });
   });
 
-  it('names sources, and what the GPT column really is', () => {
+  it('cites sources, and says what the GPT column really is', () => {
     const notes = footnotes(named('gpt', 'gemma'));
     expect(notes[0]).toMatch(/^GPT: .*2017 Transformer.*learned positions and GELU/);
     expect(notes).toContain('Gemma: gemma-2b 3T tokens, gemma-7b 6T tokens');
@@ -121,11 +121,11 @@ describe('compare', () => {
     expect(footnotes(named('gemma-2b')).join()).not.toContain('gemma-7b');
   });
 
-  it('refuses one name twice', () => {
+  it('refuses the same name twice', () => {
     expect(() => compare(named('gpt', 'gpt'))).toThrow(RopewalkError);
   });
 
-  it('says everything in Korean but names, formulas and units', () => {
+  it('translates everything into Korean except names, formulas and units', () => {
     const models = named(
       ...['gpt', 'gpt2', 'gemma', 'gemma2', 'llama3', 'llama-3.2-1b', 'gemma/tiny'],
       ...['gemma3', 'qwen2', 'exaone4', 'mistral', 'hyperclovax'],
@@ -149,7 +149,7 @@ describe('compare', () => {
 });
 
 describe('summarize', () => {
-  it('agrees with the published Gemma 2 27B', () => {
+  it('agrees with the published numbers of Gemma 2 27B', () => {
     const summary = summarize(namedPreset('gemma-2-27b')!, 'gemma-2-27b');
     expect(summary).toMatchObject({
       family: 'gemma2',

@@ -122,23 +122,23 @@ function changed(name: string, change: Record<string, unknown>): string[] {
     .sort();
 }
 
-describe.each(Object.entries(cases))('a change of one field of %s', (name, fields) => {
-  it('is tried forevery field there is', () => {
+describe.each(Object.entries(cases))('changing one field of the config of %s', (name, fields) => {
+  it('is tested for every field', () => {
     expect(Object.keys(fields).sort()).toEqual(Object.keys(findPreset(name)!.preset.config).sort());
   });
 
   const alone = Object.entries(fields).filter(
     ([field]) => !(name === 'gemma-2-2b' && field === 'num_hidden_layers'),
   );
-  it.each(alone)('%s changes its cells and no others', (field, [value, features]) => {
+  it.each(alone)('changes exactly the cells that depend on it: %s', (field, [value, features]) => {
     expect(changed(name, { [field]: value })).toEqual([...features].sort());
   });
 });
 
-describe('fields of Gemma 2 that go together', () => {
+describe('changing fields of Gemma 2 that belong together', () => {
   const layers = rotary.num_hidden_layers!;
 
-  it('refuses another number of layers than layer_types lists', () => {
+  it('is refused when layer_types lists another number of layers', () => {
     expect(() => changed('gemma-2-2b', { num_hidden_layers: 6 })).toThrow(/layer_types/);
     const types = Array.from({ length: 6 }, (_, i) => (i % 2 ? 'full_attention' : 'sliding_attention'));
     expect(changed('gemma-2-2b', { num_hidden_layers: 6, layer_types: types })).toEqual(
@@ -146,7 +146,7 @@ describe('fields of Gemma 2 that go together', () => {
     );
   });
 
-  it('is uncapped where both caps are null', () => {
+  it('turns capping off only when both caps are null', () => {
     expect(changed('gemma-2-2b', { attn_logit_softcapping: null })).toEqual([
       'Attention logit cap',
       'Logits',

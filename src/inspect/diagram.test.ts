@@ -29,7 +29,7 @@ const texts = (svg: string) => [...svg.matchAll(/<text [^>]*>([^<]*)<\/text>/g)]
 describe('blockDiagram', () => {
   const four = blockDiagram(named('gpt', 'gemma', 'gemma2', 'llama3'), 'en');
 
-  it('is one self-contained picture', () => {
+  it('draws one self-contained picture', () => {
     expect(four.startsWith('<svg xmlns="http://www.w3.org/2000/svg"')).toBe(true);
     expect(four).not.toMatch(/href|<script|<style|url\(|@import/);
     expect(four).toContain('<title>Block diagrams: gpt, gemma, gemma2, llama3</title>');
@@ -37,7 +37,7 @@ describe('blockDiagram', () => {
     expect(four.match(/<\/[a-z]+>/g)!.length).toBe(opened);
   });
 
-  it('draws no box over another, and all of them inside the picture', () => {
+  it('keeps all boxes inside the picture, none over another', () => {
     const [, width, height] = /viewBox="0 0 (\d+) ([\d.]+)"/.exec(four)!.map(Number);
     const boxes = rectangles(four).filter(({ height }) => height > 20);
     for (const [i, a] of boxes.entries()) {
@@ -50,7 +50,7 @@ describe('blockDiagram', () => {
     }
   });
 
-  it('shows the norms that Gemma 2 adds, and that GPT had two already', () => {
+  it('shows the norms that Gemma 2 adds, and the two that GPT already had', () => {
     const count = (svg: string, stroke: string) =>
       svg.match(new RegExp(`stroke="${stroke}" stroke-width="2"`, 'g'))?.length ?? 0;
     const added = '#1a7f37';
@@ -65,7 +65,7 @@ describe('blockDiagram', () => {
     expect(count(blockDiagram(named('llama-3-8b', 'llama-3-70b'), 'en'), '#(a65f00|1a7f37)')).toBe(0);
   });
 
-  it('shows what the next families add', () => {
+  it('shows what newer families add', () => {
     const svg = blockDiagram(named('gemma2', 'gemma3', 'exaone4', 'hyperclovax/tiny'), 'en');
     const drawn = texts(svg);
     expect(drawn.filter((text) => text.startsWith('of each head'))).toHaveLength(2);
@@ -75,7 +75,7 @@ describe('blockDiagram', () => {
     expect(drawn).toContain('logits × 0.5');
   });
 
-  it('is in Korean where that is asked for', () => {
+  it('labels in Korean on request', () => {
     const korean = texts(blockDiagram(named('gpt', 'gemma2'), 'ko')).join(' ');
     expect(korean).toContain('토큰 임베딩');
     expect(korean).toContain('× 42개 층');
@@ -90,8 +90,8 @@ describe('blockDiagram', () => {
   });
 });
 
-describe('text in pictures', () => {
-  it('is wrapped without losing a letter', () => {
+describe('text in a diagram', () => {
+  it('is wrapped without losing a character', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), fc.integer({ min: 4, max: 30 }), (text, width) => {
         const lines = wrapText(text, width);

@@ -18,7 +18,7 @@ const summary = (rows: readonly DiffRow[], role: DiffRow['role']) =>
     ]);
 
 describe('diffTrees', () => {
-  it('shows that GPT already had two norms: renamed and replaced in Gemma, never added', () => {
+  it('shows the two norms of GPT as renamed and replaced in Gemma, never as added', () => {
     const rows = rowsOf('gpt/tiny', 'gemma/tiny');
     expect(summary(rows, 'pre-attention norm')).toEqual([
       ['layernorm1', 'input_layernorm', 'replaced', 'renamed replaced'],
@@ -32,7 +32,7 @@ describe('diffTrees', () => {
     expect(removed).toEqual(['dropout', 'dropout', 'dropout']);
   });
 
-  it('shows that a name changed its role from Gemma to Gemma 2', () => {
+  it('shows a name whose role changed from Gemma to Gemma 2', () => {
     const rows = rowsOf('gemma/tiny', 'gemma2/tiny');
     expect(summary(rows, 'pre-attention norm')[0]!.slice(0, 3)).toEqual([
       'input_layernorm',
@@ -49,7 +49,7 @@ describe('diffTrees', () => {
     expect(attention.fields.find(({ field }) => field === 'window')?.right).toMatch(/^\d+ and none$/);
   });
 
-  it('pairs fused projections with the three that do their work', () => {
+  it('pairs a fused projection with the three that do its work', () => {
     const rows = rowsOf('gpt2/tiny', 'llama/tiny');
     const names = rows
       .filter(({ role, closing }) => !closing && ['query', 'key', 'value'].includes(role))
@@ -72,7 +72,7 @@ describe('diffTrees', () => {
   const names = families.map(({ name }) => name);
   const pairs = names.flatMap((a) => names.map((b) => [a, b] as const));
 
-  it.each(pairs)('%s and %s: each side is its own printed tree, line for line', (a, b) => {
+  it.each(pairs)('%s and %s: prints each side as its own tree, line for line', (a, b) => {
     const rows = rowsOf(`${a}/tiny`, `${b}/tiny`);
     const lines = (side: 'left' | 'right') => rows.flatMap((row) => row[side] ?? []);
     const printed = (name: string) => printTree(model(name), { annotated: true }).split('\n');
@@ -82,13 +82,13 @@ describe('diffTrees', () => {
     if (a === b) expect(rows.every(({ mark }) => mark === 'same')).toBe(true);
   });
 
-  it('says nothing but sizes of two sizes of one family', () => {
+  it('reports only sizes for two sizes of one family', () => {
     const rows = rowsOf('llama-3-8b', 'llama-3-70b');
     const changes = new Set(rows.flatMap((row) => row.changes));
     expect([...changes]).toEqual(['resized']);
   });
 
-  it('is drawn side by side with signs and a legend', () => {
+  it('prints side by side with signs and a legend', () => {
     const text = renderDiff(rowsOf('gemma/tiny', 'gemma2/tiny'), { names: ['gemma', 'gemma2'] });
     expect(text).toMatch(/\n +\+ +\(post_feedforward_layernorm\): Gemma2RMSNorm/);
     expect(text).toMatch(/\(post_attention_layernorm\): GemmaRMSNorm.* ≈ +\(pre_feedforward_layernorm\)/);

@@ -94,7 +94,7 @@ const expected: Record<string, Record<string, Role[]>> = {
 };
 
 describe('rolesOf', () => {
-  it.each(families)('%s: every module has a role, those that the reference gives it', (name) => {
+  it.each(families)('%s: gives every module the role that the reference gives it', (name) => {
     const tiny = model(`${name}/tiny`);
     const roles = rolesOf(tiny);
     const byPath = new Map([...tiny.walk()].map(([path, module]) => [path, roles.get(module)]));
@@ -103,7 +103,7 @@ describe('rolesOf', () => {
       expect([path, byPath.get(path)]).toEqual([path, role]);
   });
 
-  it.each(families)('%s: what the modules say of themselves is what the graph does', (name) => {
+  it.each(families)('%s: describes modules as the graph computes them', (name) => {
     const tiny = model(`${name}/tiny`);
     const nodes = topologicalOrder([recordFlow(tiny).output]);
     const of = (...names: string[]) => nodes.filter(({ operator }) => names.includes(operator.name));
@@ -125,8 +125,8 @@ describe('rolesOf', () => {
   });
 });
 
-describe('costs', () => {
-  it.each(families)('%s: products with weights are those of the recorded graph, and the head', (name) => {
+describe('the cost of a model', () => {
+  it.each(families)('%s: counts the products with weights of the recorded graph, and the head', (name) => {
     const tiny = model(`${name}/tiny`);
     const products = topologicalOrder([recordFlow(tiny).output]).filter(
       ({ operator }) => operator.name === 'matmul',
@@ -149,7 +149,7 @@ describe('costs', () => {
     expect(cacheBytes(gemma2, 8192, 'float32')).toBe(13 * (4096 + 8192) * perLayer);
   });
 
-  it('is stated where every model has a value, and at the usual contexts', () => {
+  it('is given at the usual contexts that every compared model reaches', () => {
     const of = (...names: string[]) => contextsFor(names.map(model));
     expect(of('gpt', 'llama-3-8b')).toEqual([512, 1024, 4096, 8192]);
     expect(of('gpt')).toEqual([512]);

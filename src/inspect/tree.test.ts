@@ -17,17 +17,17 @@ function build(name: string) {
   return modelFromConfig(written, 'config.json').model;
 }
 
-describe('printed trees', () => {
+describe('the printed module tree', () => {
   const sizes = readdirSync(`${reference}trees`).filter((name) => name.endsWith('.txt'));
 
-  it.each(sizes)('%s is what PyTorch prints', (file) => {
+  it.each(sizes)('is for %s what PyTorch prints', (file) => {
     const expected = readFileSync(`${reference}trees/${file}`, 'utf8').trimEnd();
     expect(printTree(build(file.replace('.txt', '')))).toBe(expected);
   });
 
   const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/config.json`));
 
-  it.each(cases)('the small %s is what PyTorch prints', (name) => {
+  it.each(cases)('is for the small %s what PyTorch prints', (name) => {
     const read = (file: string) =>
       JSON.parse(readFileSync(`${reference}${name}/${file}`, 'utf8')) as RawConfig;
     const { model } = modelFromConfig(read('config.json'), 'config.json');
@@ -36,7 +36,7 @@ describe('printed trees', () => {
     expect(printTree(model)).toBe(tree!.trimEnd());
   });
 
-  it('shows plain tensors of the reference in brackets, where that is asked for', () => {
+  it('shows plain tensors of the reference in brackets on request', () => {
     const { family, preset } = findPreset('gpt')!;
     const model = family.build(preset.config);
     expect(printTree(model)).not.toContain('pos_encoding');

@@ -64,7 +64,7 @@ describe('kernels on WebAssembly memory and in plain JavaScript agree to the bit
     gradScale: fc.double({ min: 0, max: 2, noNaN: true }),
   });
 
-  it('adamw', () => {
+  it('for adamw', () => {
     fc.assert(
       fc.property(arraysOf(4), coefficients, (arrays, settings) => {
         const valid = [arrays[0]!, arrays[1]!, arrays[2]!, arrays[3]!.map(Math.abs)];
@@ -74,7 +74,7 @@ describe('kernels on WebAssembly memory and in plain JavaScript agree to the bit
     );
   });
 
-  it('sgd', () => {
+  it('for sgd', () => {
     fc.assert(
       fc.property(arraysOf(2), unit, unit, (arrays, lr, gradScale) => {
         expectSameBits(arrays, ([p, g]) => sgd(p!, g!, lr, gradScale));
@@ -82,7 +82,7 @@ describe('kernels on WebAssembly memory and in plain JavaScript agree to the bit
     );
   });
 
-  it('sumOfSquares', () => {
+  it('for sumOfSquares', () => {
     fc.assert(
       fc.property(arraysOf(1), (arrays) => {
         expectSameBits(arrays, ([x]) => sumOfSquares(x!));
@@ -90,7 +90,7 @@ describe('kernels on WebAssembly memory and in plain JavaScript agree to the bit
     );
   });
 
-  it('addInto, scale and fill', () => {
+  it('for addInto, scale and fill', () => {
     fc.assert(
       fc.property(arraysOf(2), anyFloat, (arrays, s) => {
         expectSameBits(arrays, ([a, b]) => addInto(a!, b!));
@@ -100,7 +100,7 @@ describe('kernels on WebAssembly memory and in plain JavaScript agree to the bit
     );
   });
 
-  it('addRows with repeated ids', () => {
+  it('for addRows with repeated ids', () => {
     const shapes = fc.record({
       width: fc.integer({ min: 1, max: 19 }),
       ids: fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 12 }),
@@ -124,8 +124,8 @@ describe('kernels on WebAssembly memory and in plain JavaScript agree to the bit
   });
 });
 
-describe('kernels compute what they say', () => {
-  it('sumOfSquares keeps a sum that float32 would lose', () => {
+describe('the kernels', () => {
+  it('keep a sum of squares that float32 would lose', () => {
     // 1 + 2^20 squares of 2^-12: exactly 1 + 2^-4; summed in float32 every term after the first would round away.
     const x = memory.allocFloat32(2 ** 20 + 1);
     fill(x, 2 ** -12);
@@ -133,7 +133,7 @@ describe('kernels compute what they say', () => {
     expect(sumOfSquares(x)).toBe(1 + 2 ** -4);
   });
 
-  it('touch nothing outside their views', () => {
+  it('write nothing outside their views', () => {
     const all = memory.allocFloat32(64);
     const middle = all.subarray(5, 42);
     fill(middle, 1);
@@ -142,7 +142,7 @@ describe('kernels compute what they say', () => {
     expect([...all]).toEqual(Array.from({ length: 64 }, (_, i) => (i >= 5 && i < 42 ? 6 : 0)));
   });
 
-  it('work on views of different memories', () => {
+  it('accept views of different memories', () => {
     const other = new HostMemory().allocFloat32(9).fill(2);
     const here = memory.allocFloat32(9).fill(1);
     expect(sharedKernels(here, other)).toBeUndefined();
@@ -150,15 +150,15 @@ describe('kernels compute what they say', () => {
     expect([...here]).toEqual(new Array(9).fill(3));
   });
 
-  it('addRows adds every repetition', () => {
+  it('add every repetition of a row in addRows', () => {
     const dst = new Float32Array(6);
     addRows(dst, Int32Array.of(2, 0, 2), Float32Array.of(1, 2, 3, 4, 5, 6), 2);
     expect([...dst]).toEqual([3, 4, 0, 0, 6, 8]);
   });
 });
 
-describe('kernels refuse arrays that do not fit', () => {
-  it('lengths', () => {
+describe('the kernels refuse', () => {
+  it('arrays of different lengths', () => {
     expect(() => addInto(new Float32Array(3), new Float32Array(4))).toThrow(RopewalkError);
     const x = new Float32Array(3);
     const settings = { lr: 1, beta1: 0, beta2: 0, eps: 1, weightDecay: 0 };

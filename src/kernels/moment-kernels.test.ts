@@ -72,7 +72,7 @@ function expectSameBits<A extends Arrays>(
 }
 
 describe('kernels on one memory, staged through chunks and in plain JavaScript agree to the bit', () => {
-  it('adamw, sgd and addInto', () => {
+  it('for adamw, sgd and addInto', () => {
     const property = fc.property(length, seed, coefficients, (n, s, c) => {
       const four: Float32Array[] = [0, 1, 2, 3].map((k) => numbers(n, s + k));
       four[3] = four[3]!.map(Math.abs);
@@ -98,7 +98,7 @@ describe('kernels on one memory, staged through chunks and in plain JavaScript a
     fc.assert(property, { numRuns: 40 });
   });
 
-  it('adamwBfloat16', () => {
+  it('for adamwBfloat16', () => {
     type Four = [Float32Array, Float32Array, Uint16Array, Uint16Array];
     const property = fc.property(length, seed, coefficients, word, word, (n, s, c, key, first) => {
       const upper = (x: Float32Array) => Uint16Array.from(new Uint32Array(x.buffer), (bits) => bits >>> 16);
@@ -114,7 +114,7 @@ describe('kernels on one memory, staged through chunks and in plain JavaScript a
     fc.assert(property, { numRuns: 60 });
   });
 
-  it('adamwBlocks', () => {
+  it('for adamwBlocks', () => {
     type Seven = [
       Float32Array,
       Float32Array,
@@ -152,7 +152,7 @@ describe('kernels on one memory, staged through chunks and in plain JavaScript a
     fc.assert(property, { numRuns: 60 });
   });
 
-  it("adafactor's passes", () => {
+  it("for adafactor's passes", () => {
     const size = fc.integer({ min: 1, max: 23 });
     const property = fc.property(size, size, seed, unit, (rows, width, s, gradScale) => {
       const n = rows * width;
@@ -187,7 +187,7 @@ const coded: AdamWCoefficients = { ...still, biasCorrection1: 1, biasCorrection2
 describe('stochastic rounding', () => {
   const n = 2 ** 16;
 
-  it('keeps the mean of a bfloat16', () => {
+  it('preserves the mean of a bfloat16', () => {
     // 0.5 · (1 + 2^-7) becomes a quarter of the way from one bfloat16 to the next; m halves itself without a gradient.
     const value = Math.fround(0.1 * (1 + 2 ** -20));
     const grad = new Float32Array(n).fill(2 * value);
@@ -201,7 +201,7 @@ describe('stochastic rounding', () => {
     expect(Math.abs(mean - value)).toBeLessThan((4 * 2 ** -11 * 0.5) / Math.sqrt(n));
   });
 
-  it('keeps the means of 8-bit codes', () => {
+  it('preserves the mean of 8-bit codes', () => {
     // One large number in each block, and one magnitude everywhere else.
     for (const value of [0.3, -0.0123, 1.7e-4]) {
       const grad = new Float32Array(n).fill(2 * value);
@@ -227,7 +227,7 @@ describe('stochastic rounding', () => {
     }
   });
 
-  it('depends on the key and the place alone', () => {
+  it('depends only on the key and the position', () => {
     const run = (key: number, first: number) => {
       const m = new Uint16Array(999);
       const grad = new Float32Array(999).fill(0.2);
@@ -240,8 +240,8 @@ describe('stochastic rounding', () => {
   });
 });
 
-describe('8-bit codes', () => {
-  it('decode to what they say, in rising order, with the largest magnitude exact to a rounding', () => {
+describe('8-bit optimizer state codes', () => {
+  it('decode in rising order to the values they stand for, the largest magnitude exact to a rounding', () => {
     const m = Array.from({ length: 128 }, (_, code) => decodeM(code, 1 / 61439));
     const s = Array.from({ length: 256 }, (_, code) => decodeS(code, 1 / 63488));
     m.forEach((value, code) => {
@@ -258,7 +258,7 @@ describe('8-bit codes', () => {
     expect([...s].sort((a, b) => a - b)).toEqual(s);
   });
 
-  it('of zeros stay zeros, and do not move a weight', () => {
+  it('keep zeros as zeros, which move no weight', () => {
     const param = new Float32Array(600).fill(1);
     const codes = blockCodes(600);
     const grad = new Float32Array(600);
@@ -274,7 +274,7 @@ describe('8-bit codes', () => {
     expect(codes.m.every((code, i) => i === 300 || code % 128 === 0)).toBe(true);
   });
 
-  it('begin at blocks', () => {
+  it('must begin at a block', () => {
     const x = new Float32Array(4);
     expect(() => adamwBlocks(x, x, blockCodes(4), x, coded, { key: 0, first: 8 })).toThrow(RopewalkError);
   });

@@ -226,7 +226,7 @@ export interface LayerCache {
 /**
  * New tokens after those in the caches. Activations are `[batch, time, width]`. The host feeds caches as buffers with
  * room. An engine that can write outputs over inputs puts the new rows there itself; from others the host gets only
- * the new rows, since returning a cache would copy all of it forevery token, and then there is one sequence.
+ * the new rows, since returning a cache would copy all of it for every token, and then there is one sequence.
  */
 export class CachedSequence implements SequenceContext {
   readonly batch: Dim;

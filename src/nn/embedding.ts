@@ -3,7 +3,7 @@ import type { Tensor } from '../graph/tensor.ts';
 import { Module, Parameter } from './module.ts';
 import type { Part } from './parts.ts';
 
-/** A row of numbers forevery token (or position). */
+/** A row of numbers for every token (or position). */
 export class Embedding extends Module {
   readonly weight: Parameter;
   readonly typeName: string;

@@ -47,9 +47,9 @@ const FORMS: Quantization[] = ([4, 8] as const).flatMap((bits) =>
   ([32, 64, 128] as const).map((block) => ({ bits, block })),
 );
 
-describe.each(engines)('through the %s, a quantized product', (_name, engine) => {
+describe.each(engines)('a quantized product through the %s', (_name, engine) => {
   it.each(FORMS.flatMap((form) => [96, 256, 576].map((columns) => ({ ...form, columns }))))(
-    'is the product of its numbers: $bits bits, blocks of $block, $columns columns',
+    'equals the product of the dequantized numbers: $bits bits, blocks of $block, $columns columns',
     async ({ bits, block, columns }) => {
       const rows = 35;
       const matrix = quantizeMatrix(gaussian(rows * columns, 1), rows, columns, { bits, block });
@@ -60,7 +60,7 @@ describe.each(engines)('through the %s, a quantized product', (_name, engine) =>
     },
   );
 
-  it.each(FORMS)('adds the offsets of blocks: $bits bits, blocks of $block', async ({ bits, block }) => {
+  it.each(FORMS)('adds the zero points of blocks: $bits bits, blocks of $block', async ({ bits, block }) => {
     const [rows, columns] = [24, 256];
     const plain = quantizeMatrix(gaussian(rows * columns, 3), rows, columns, { bits, block });
     const matrix = { ...plain, offsets: gaussian((rows * columns) / block, 4) };
@@ -69,7 +69,7 @@ describe.each(engines)('through the %s, a quantized product', (_name, engine) =>
   });
 
   it.each(FORMS.flatMap((form) => [256, 576].map((columns) => ({ ...form, columns }))))(
-    'keeps the precision of activations where that is asked for: $bits bits, blocks of $block, $columns columns',
+    'keeps the precision of activations on request: $bits bits, blocks of $block, $columns columns',
     async ({ bits, block, columns }) => {
       const matrix = quantizeMatrix(gaussian(24 * columns, 7), 24, columns, { bits, block });
       const x = gaussian(3 * columns, 8);
@@ -80,7 +80,7 @@ describe.each(engines)('through the %s, a quantized product', (_name, engine) =>
     },
   );
 
-  it('is one product for several matrices of the same activations', async () => {
+  it('is computed once for several matrices with the same activations', async () => {
     const columns = 64;
     const form = { bits: 4, block: 32 } as const;
     const matrices = [40, 8, 8].map((rows, i) =>
@@ -160,7 +160,7 @@ describe('quantizing', () => {
     expect(zeros.every((value) => value === 0)).toBe(true);
   });
 
-  it('to 4 bits leaves no more error than the plain rule of the largest value over −8', () => {
+  it('to 4 bits has no larger error than the plain rule of the largest value over −8', () => {
     const values = gaussian(64 * 128, 9);
     const error = (near: Float32Array) => near.reduce((sum, value, i) => sum + (value - values[i]!) ** 2, 0);
     const back = dequantizeMatrix(quantizeMatrix(values, 64, 128, { bits: 4, block: 32 }));
@@ -176,7 +176,7 @@ describe('quantizing', () => {
     expect(error(back)).toBeLessThan(0.95 * error(plain));
   });
 
-  it('says how many bytes a form takes', () => {
+  it('reports how many bytes a form takes', () => {
     expect(quantizedBytes({ rows: 10, columns: 256, bits: 4, block: 128 })).toBe(10 * 2 * (64 + 4));
     expect(quantizedBytes({ rows: 1, columns: 32, bits: 8, block: 32, hasOffsets: true })).toBe(32 + 8);
   });

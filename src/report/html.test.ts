@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { both, escapeHtml, html } from './html.ts';
 
-describe('html templates', () => {
-  it('escape what is inserted and keep what is markup', () => {
+describe('the html template tag', () => {
+  it('escapes inserted text and keeps markup', () => {
     const evil = `<script>alert("1")</script>&'`;
     expect(html`<b title="${evil}">${evil}</b>`.markup).toBe(
       '<b title="&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;">&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;</b>',
@@ -11,7 +11,7 @@ describe('html templates', () => {
     expect(html`<p>${[html`<i>${1}</i>`, null, false, undefined, 'a']}</p>`.markup).toBe('<p><i>1</i>a</p>');
   });
 
-  it('never let text become markup or anything that HTML cannot hold', () => {
+  it('never lets text become markup or a character that HTML cannot hold', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const escaped = escapeHtml(text);
@@ -23,11 +23,11 @@ describe('html templates', () => {
     );
   });
 
-  it('keep Korean, emoji and line breaks as they are', () => {
+  it('keeps Korean, emoji and line breaks as they are', () => {
     expect(escapeHtml('고래 🐋\n\tend')).toBe('고래 🐋\n\tend');
   });
 
-  it('say which language a text is in', () => {
+  it('marks the language of a text', () => {
     expect(both({ en: 'a<b', ko: '가' }).markup).toBe(
       '<span class="en" lang="en">a&lt;b</span><span class="ko" lang="ko">가</span>',
     );

@@ -115,7 +115,7 @@ export function drawLevel(value: number, name: Bilingual, area: Frame, axes: Axe
 
 /** @param labeledBy id of the caption that describes the picture. */
 export function svg(area: Pick<Frame, 'width' | 'height'>, labeledBy: string, content: Html): Html {
-  return html`<svg class="plot" viewBox="0 0 ${area.width} ${area.height}" role="img" aria-labeledby="${labeledBy}" preserveAspectRatio="xMidYMid meet">${content}</svg>`;
+  return html`<svg class="plot" viewBox="0 0 ${area.width} ${area.height}" role="img" aria-labelledby="${labeledBy}" preserveAspectRatio="xMidYMid meet">${content}</svg>`;
 }
 
 export interface LegendEntry extends LineStyle {

@@ -130,7 +130,7 @@ function checkNesting(page: string): void {
 describe('the report', () => {
   const page = buildReport(results());
 
-  it('is one page that asks for nothing else', () => {
+  it('is one page that loads nothing else', () => {
     expect(page.startsWith('<!doctype html>')).toBe(true);
     // Matches rather than the page, so that a failure names what it found and not 150 kB.
     expect(page.match(/https?:[^<"]*|url\(|@import|<(link|img|iframe|object|base)\b/gi)).toBeNull();
@@ -144,12 +144,12 @@ describe('the report', () => {
     checkNesting(page);
     const ids = [...page.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id!);
     expect(new Set(ids).size).toBe(ids.length);
-    const referred = [...page.matchAll(/aria-labeledby="([^"]+)"/g)].flatMap(([, list]) => list!.split(' '));
+    const referred = [...page.matchAll(/aria-labelledby="([^"]+)"/g)].flatMap(([, list]) => list!.split(' '));
     const targets = [...page.matchAll(/href="#([^"]+)"/g)].map(([, id]) => id!);
     for (const id of [...referred, ...targets]) expect(ids).toContain(id);
   });
 
-  it('escapes what models and users wrote', () => {
+  it('escapes text from models and users', () => {
     expect(page.match(/<script>alert|<img/)).toBeNull();
     const escaped = [
       '&lt;/blockquote&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;&quot;\ufffd \ufffd',
@@ -160,7 +160,7 @@ describe('the report', () => {
     for (const text of escaped) expect(page.includes(text), text).toBe(true);
   });
 
-  it('says everything in both languages', () => {
+  it('contains everything in both languages', () => {
     expect(page.match(/class="en"/g)!.length).toBe(page.match(/class="ko"/g)!.length);
     expect(page.match(/<html lang="..">/)?.[0]).toBe('<html lang="en">');
     const korean = buildReport(results(), 'ko');
@@ -170,7 +170,7 @@ describe('the report', () => {
 
   it('gives every picture a name', () => {
     const pictures = [...page.matchAll(/<svg[^>]*>/g)].map(([tag]) => tag);
-    for (const tag of pictures) expect(tag).toMatch(/aria-labeledby=|aria-hidden="true"|role="img"/);
+    for (const tag of pictures) expect(tag).toMatch(/aria-labelledby=|aria-hidden="true"|role="img"/);
   });
 
   it('does not claim a win that was not measured', () => {
@@ -180,7 +180,7 @@ describe('the report', () => {
     expect(lost.includes('Every model predicts')).toBe(false);
   });
 
-  it('draws no number that is not one', () => {
+  it('draws only finite numbers', () => {
     expect(page.match(/NaN|Infinity|undefined/)).toBeNull();
   });
 });

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { doublingScale, linearScale, logScale, tickText } from './scale.ts';
 
-describe('scales', () => {
-  it('map their ends to the ends of the axis, and ticks between them', () => {
+describe('the scale of a chart', () => {
+  it('maps its ends to the ends of the axis, with ticks between them', () => {
     const number = fc.double({ min: -1e6, max: 1e6, noNaN: true });
     fc.assert(
       fc.property(number, fc.double({ min: 1e-3, max: 1e6, noNaN: true }), (from, span) => {
@@ -19,7 +19,7 @@ describe('scales', () => {
     );
   });
 
-  it('put powers of ten and doublings at equal distances', () => {
+  it('spaces powers of ten and doublings equally', () => {
     const powers = logScale(0.001, 1000, 0, 600);
     expect(powers.ticks).toEqual(
       [0.001, 0.01, 0.1, 1, 10, 100, 1000].map((value) => expect.closeTo(value, 9)),
@@ -29,7 +29,7 @@ describe('scales', () => {
     expect(doublings.ticks.map((tick) => doublings(tick))).toEqual([0, 100, 200, 300]);
   });
 
-  it('write ticks as people read them', () => {
+  it('writes ticks as people read them', () => {
     expect([0, 0.5, -2, 1000, 1e-5, 1e7].map(tickText)).toEqual(['0', '0.5', '−2', '1,000', '10⁻⁵', '10⁷']);
   });
 });

@@ -25,13 +25,13 @@ function feeds(rows: number, from = 0): Record<string, HostTensor> {
   return { x: { data: x, shape: [rows, 3] }, w: { data: Float32Array.of(1, 2, 3, 4, 5, 6), shape: [3, 2] } };
 }
 
-describe('the C interface', () => {
+describe('the C interface of the engine', () => {
   it('is used where koffi is installed', () => {
     expect(direct.name).toBe('onnxruntime (C interface)');
     expect(binding.name).toBe('onnxruntime-node');
   });
 
-  it('gives the bits of the binding, whatever the sizes of a run', async () => {
+  it('gives the same bits as the binding, whatever the sizes of a run', async () => {
     const a = await Executable.compile(direct, graph());
     const b = await Executable.compile(binding, graph());
     for (const rows of [1, 4, 2, 4]) {
@@ -42,7 +42,7 @@ describe('the C interface', () => {
     await b.release();
   });
 
-  it('writes into the arrays it is given, and sees what changes in the inputs', async () => {
+  it('writes into the given arrays, and sees changes in the inputs', async () => {
     const executable = await Executable.compile(direct, graph());
     const given = feeds(2);
     const y = new Float32Array(4);
@@ -56,7 +56,7 @@ describe('the C interface', () => {
     await executable.release();
   });
 
-  it('writes a profile that is whole when it has been ended', async () => {
+  it('writes a profile that is complete once it has been ended', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ropewalk-profile-'));
     try {
       const executable = await Executable.compile(direct, graph(), { profile: join(folder, 'run') });
@@ -83,7 +83,7 @@ describe('the C interface', () => {
     await executable.release();
   });
 
-  it("reports the engine's errors, and refuses to run once released", async () => {
+  it("reports the engine's errors, and refuses to run after release", async () => {
     const { runtime } = direct;
     await expect(
       runtime.InferenceSession.create(Uint8Array.of(1, 2, 3), { graphOptimizationLevel: 'all' }),

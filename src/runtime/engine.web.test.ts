@@ -23,7 +23,7 @@ describe('webEngine', () => {
     expect(ort.env.wasm.numThreads).toBeUndefined();
   });
 
-  it("sets the page's threads, and refuses others for one session", async () => {
+  it('sets the number of threads for the page, and refuses another for a single session', async () => {
     const { ort } = fakeOrt();
     const engine = webEngine(ort, { threads: 2 });
     expect(ort.env.wasm.numThreads).toBe(2);
@@ -33,7 +33,7 @@ describe('webEngine', () => {
     );
   });
 
-  it('refuses what a browser does not have', async () => {
+  it('refuses options that browsers do not have', async () => {
     const engine = webEngine(fakeOrt().ort);
     await expect(createSession(engine, model, { weightsFolder: '/weights' })).rejects.toThrow('no folder');
     await expect(createSession(engine, model, { profile: 'run' })).rejects.toThrow('no file');

@@ -82,7 +82,7 @@ export class Executable {
   /**
    * Runs the graph.
    *
-   * @param feeds a value forevery name in {@link inputs}; numbers are not copied.
+   * @param feeds a value for every name in {@link inputs}; numbers are not copied.
    * @param into arrays to write outputs into; the others get new ones. An output whose size the graph does not fix is
    *   given with its shape.
    */

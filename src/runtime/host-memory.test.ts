@@ -47,7 +47,7 @@ describe('HostMemory', () => {
     expect(sharedKernels(group[0]!, ...group)).toBeDefined();
   });
 
-  it('packs groups into as few memories as hold them', () => {
+  it('packs groups into as few memories as can hold them', () => {
     const memory = new HostMemory();
     // 3 groups of 1.5 GiB: two fit one memory. Untouched memory costs only address space.
     const quarter = 96 * mebi;
@@ -64,7 +64,7 @@ describe('HostMemory', () => {
     expect(last[quarter - 1]).toBe(7);
   });
 
-  it('keeps room beside groups for what is asked for later', () => {
+  it('reserves room beside groups for later requests', () => {
     const memory = new HostMemory();
     const groups = memory.allocGroups([[100], [3, 5]], [1000, 64]);
     const [value] = groups[0]!;
@@ -81,7 +81,7 @@ describe('HostMemory', () => {
     expect(memory.allocGroups([[size]], [size])[0]![0]!.length).toBe(size);
   });
 
-  it('gives views that ignore each other across instances', () => {
+  it('gives independent views in separate instances', () => {
     const a = new HostMemory().allocFloat32(4);
     const b = new HostMemory().allocFloat32(4);
     expect(sharedKernels(a, b)).toBeUndefined();
@@ -95,7 +95,7 @@ describe('HostMemory', () => {
     expect(() => memory.allocGroup([2 ** 29, 2 ** 29])).toThrow('one WebAssembly memory holds 4,096 MiB');
   });
 
-  it('says so when the system refuses memory', () => {
+  it('throws a clear error when the system refuses memory', () => {
     const original = WebAssembly.Memory;
     WebAssembly.Memory = class {
       constructor() {

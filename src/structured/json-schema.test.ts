@@ -279,9 +279,9 @@ function atRoot(schema: JsonSchema): JsonSchema {
     : schema;
 }
 
-describe('JSON constrained by a schema', () => {
+describe('generating JSON under a schema', () => {
   it.each(Object.keys(tokenizers) as (keyof typeof tokenizers)[])(
-    'parses and validates, whatever the model wants (%s)',
+    'gives text that parses and validates, whatever the model prefers (%s)',
     (kind) => {
       const settings = fc.record({
         schema: schemas.map(atRoot),
@@ -313,7 +313,7 @@ describe('JSON constrained by a schema', () => {
     },
   );
 
-  it('follows schemas whose alternatives stay alike for long, in time', () => {
+  it('finishes in time when the alternatives of a schema stay alike for long', () => {
     const alike = Array.from({ length: 9 }, (_, i) => ({
       type: 'object',
       properties: { x: { $ref: '#' }, [`last${i}`]: { const: i } },
@@ -333,7 +333,7 @@ describe('JSON constrained by a schema', () => {
     }
   });
 
-  it('takes the likeliest token that fits', () => {
+  it('picks the likeliest token that fits', () => {
     const tokenizer = tokenizers['byte-level'];
     const constraint = compileJsonSchema({ enum: ['yes', 'no'] }, tokenizer).constraint({ maxTokens: 9 });
     const logits = new Float32Array(tokenizer.vocabSize).fill(1);

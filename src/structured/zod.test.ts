@@ -188,8 +188,8 @@ const REFUSED: Record<string, [z.ZodType, RegExp]> = {
   'alternatives alike': [z.xor([z.int(), z.number()]), /at #\/oneOf: .*use anyOf/],
 };
 
-describe('schemas that zod writes', () => {
-  it.each(Object.keys(ACCEPTED))('%s: what is generated is valid for ajv and for zod', (name) => {
+describe('generating under a schema that zod wrote', () => {
+  it.each(Object.keys(ACCEPTED))('%s: gives JSON that is valid for ajv and for zod', (name) => {
     const schema = ACCEPTED[name]!;
     for (const io of ['output', 'input'] as const) {
       const json = z.toJSONSchema(schema, { io }) as JsonSchema;
@@ -206,12 +206,12 @@ describe('schemas that zod writes', () => {
     }
   });
 
-  it.each(Object.keys(REFUSED))('%s is refused with its place and the remedy', (name) => {
+  it.each(Object.keys(REFUSED))('refuses %s with its place and the remedy', (name) => {
     const [schema, message] = REFUSED[name]!;
     expect(() => compileJsonSchema(z.toJSONSchema(schema) as JsonSchema, tokenizer)).toThrow(message);
   });
 
-  it('of the drafts 4 and 7 and of OpenAPI are read alike, or refused by the place', () => {
+  it('reads drafts 4 and 7 and OpenAPI alike, or refuses them by place', () => {
     const refusals: string[] = [];
     for (const target of ['draft-07', 'draft-04', 'openapi-3.0'] as const) {
       for (const [name, schema] of Object.entries(ACCEPTED)) {

@@ -117,7 +117,7 @@ const parts = (tokenizer: Tokenizer, text: string) => {
 };
 
 describe('encodeCorpus', () => {
-  it.each(TOKENIZERS)('in parts gives the ids of the whole: %s', (_, tokenizer) => {
+  it.each(TOKENIZERS)('gives the same ids in parts as for the whole text: %s', (_, tokenizer) => {
     fc.assert(
       fc.property(messy, fc.integer({ min: 1, max: 12 }), (text, chunkSize) => {
         const ids = [...encodeCorpus(tokenizer, text, { chunkSize })];
@@ -154,7 +154,7 @@ describe('encodeCorpus', () => {
     );
   });
 
-  it('puts what is asked for around documents, and reports progress to the end', () => {
+  it('puts the requested tokens around documents, and reports progress to the end', () => {
     const tokenizer = Tokenizer.fromJSON(trained);
     const end = tokenizer.eosId!;
     const progress: [number, number][] = [];

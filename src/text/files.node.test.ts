@@ -25,7 +25,7 @@ async function failure(path: string): Promise<string> {
 }
 
 describe('readTextFiles', () => {
-  it('reads files in order, with characters across the borders of what is read at once', async () => {
+  it('reads files in order, keeping characters that span two chunks', async () => {
     const korean = `x${'가나다🧵'.repeat(300_000)}`; // 3.9 MB; no character ends at a megabyte
     const first = await write('korean.txt', korean);
     const second = await write('plain.txt', 'one\r\ntwo\0three\n');
@@ -35,7 +35,7 @@ describe('readTextFiles', () => {
     ]);
   });
 
-  it('leaves out a byte order mark at the start alone', async () => {
+  it('strips a byte order mark only at the start', async () => {
     const path = await write('bom.txt', '\ufeffone\ufefftwo');
     expect((await readTextFiles([path]))[0]!.text).toBe('one\ufefftwo');
   });
@@ -49,14 +49,14 @@ describe('readTextFiles', () => {
     ['a character broken off by the end', [0x61, 0xea, 0xb0], 1, 0xea],
     ['a character broken off by another', [0xea, 0xb0, 0xea, 0xb0, 0x80], 0, 0xea],
     ['beyond the last code point', [0xf4, 0x90, 0x80, 0x80], 0, 0xf4],
-  ])('names the offset of %s', async (name, bytes, offset, byte) => {
+  ])('names the byte offset of %s', async (name, bytes, offset, byte) => {
     const path = await write(`${name}.bin`, Uint8Array.from(bytes));
     const message = await failure(path);
     expect(message).toContain(`${path} is not UTF-8: byte 0x${byte.toString(16)} at offset ${offset} `);
     expect(message).toContain('iconv -f CP949 -t UTF-8');
   });
 
-  it('names the offset far inside a file', async () => {
+  it('names the byte offset of a fault far inside a file', async () => {
     const before = '가'.repeat(700_001);
     const path = await write(
       'far.txt',
@@ -65,7 +65,7 @@ describe('readTextFiles', () => {
     expect(await failure(path)).toContain(`byte 0xb0 at offset ${3 * 700_001} `);
   });
 
-  it('recognizes UTF-16', async () => {
+  it('refuses UTF-16 with the command that converts it', async () => {
     const path = await write('utf16.txt', Buffer.from('\ufeff가나다', 'utf16le'));
     expect(await failure(path)).toContain('iconv -f UTF-16 -t UTF-8');
   });

@@ -34,7 +34,7 @@ describe('fitBigram', () => {
     [3, 5, 45 / 1456], // a token never seen
     [5, 1, 31 / 112], // after a token never seen
     [4, 1, 727 / 1456],
-  ])('p(%d → %d) is interpolated Kneser–Ney', (previous, token, expected) => {
+  ])('gives p(%d → %d) by interpolated Kneser–Ney smoothing', (previous, token, expected) => {
     expect(model.probability(token, previous)).toBeCloseTo(expected, 14);
   });
 
@@ -67,7 +67,7 @@ describe('fitBigram', () => {
 });
 
 describe('fitUnigram', () => {
-  it('is add-one smoothing', () => {
+  it('uses add-one smoothing', () => {
     const model = fitUnigram(TOKENS, VOCAB);
     expect(model.probability(0, 3)).toBeCloseTo(9 / 31, 15); // 0 stands 8 times among 25 tokens
     expect(model.probability(5, 0)).toBeCloseTo(1 / 31, 15);
@@ -76,7 +76,7 @@ describe('fitUnigram', () => {
 });
 
 describe('meanNegativeLogLikelihood', () => {
-  it('is over the very positions that evaluationBatches gives to a model', () => {
+  it('averages over the very positions that evaluationBatches gives to a model', () => {
     const model = fitBigram(TOKENS, VOCAB);
     let sum = 0;
     let count = 0;
@@ -89,7 +89,7 @@ describe('meanNegativeLogLikelihood', () => {
     expect(meanNegativeLogLikelihood(model, HELD_OUT)).toBeCloseTo(sum / count, 14);
   });
 
-  it('refuses what cannot be fitted or scored', () => {
+  it('refuses texts that cannot be fitted or scored', () => {
     expect(() => fitUnigram(Int32Array.of(1, 6), VOCAB)).toThrow('token id 6 is outside the vocabulary of 6');
     expect(() => fitBigram(Int32Array.of(-1, 0), VOCAB)).toThrow('token id -1 is outside');
     expect(() => fitBigram(Int32Array.of(1), VOCAB)).toThrow('at least 2');

@@ -34,26 +34,29 @@ function filesOf({ base, config, addedTokens, specialTokensMap }: Case): AddedTo
   };
 }
 
-describe('added tokens of all files', () => {
-  it.each(cases.map((each) => [each.name, each] as const))("are transformers': %s", (_name, each) => {
-    const files = filesOf(each);
-    const { tokenizer, config } = joinTokenizerFiles(files, 'm');
-    expect(tokenizer.added_tokens).toEqual(each.tokens);
-    for (const field of ['bos_token', 'eos_token', 'unk_token', 'pad_token']) {
-      expect(tokenContent(config[field]), field).toBe(each.named[field]);
-    }
-    const again = joinTokenizerFiles({ ...files, tokenizer, config }, 'm');
-    expect(again.tokenizer).toBe(tokenizer);
-    const engine = Tokenizer.fromJSON(tokenizer, config);
-    for (const [text, ids, decoded] of each.texts) {
-      expect(engine.encode(text, { addSpecialTokens: false }), text).toEqual(ids);
-      // How the other kind writes normalized added tokens is for the decoder's tests.
-      if (each.base !== 'byte-level') continue;
-      expect(engine.decode(ids)).toBe(decoded);
-      const stream = new StreamDecoder(engine);
-      expect(ids.map((id) => stream.push(id)).join('') + stream.flush()).toBe(decoded);
-    }
-  });
+describe('the added tokens of all tokenizer files', () => {
+  it.each(cases.map((each) => [each.name, each] as const))(
+    'equal those of transformers: %s',
+    (_name, each) => {
+      const files = filesOf(each);
+      const { tokenizer, config } = joinTokenizerFiles(files, 'm');
+      expect(tokenizer.added_tokens).toEqual(each.tokens);
+      for (const field of ['bos_token', 'eos_token', 'unk_token', 'pad_token']) {
+        expect(tokenContent(config[field]), field).toBe(each.named[field]);
+      }
+      const again = joinTokenizerFiles({ ...files, tokenizer, config }, 'm');
+      expect(again.tokenizer).toBe(tokenizer);
+      const engine = Tokenizer.fromJSON(tokenizer, config);
+      for (const [text, ids, decoded] of each.texts) {
+        expect(engine.encode(text, { addSpecialTokens: false }), text).toEqual(ids);
+        // How the other kind writes normalized added tokens is for the decoder's tests.
+        if (each.base !== 'byte-level') continue;
+        expect(engine.decode(ids)).toBe(decoded);
+        const stream = new StreamDecoder(engine);
+        expect(ids.map((id) => stream.push(id)).join('') + stream.flush()).toBe(decoded);
+      }
+    },
+  );
 
   it('are read beside a tokenizer.json', () => {
     const each = cases.find(({ name }) => name === 'added_tokens.json is special by tokenizer_config.json')!;
@@ -77,7 +80,7 @@ describe('added tokens of all files', () => {
     }
   });
 
-  it('are refused by name where they are none, or take the id of another', () => {
+  it('are refused by name when they are malformed or reuse the id of another', () => {
     const tokenizer = bases['byte-level']!;
     const joined = (files: Partial<AddedTokenFiles>) => () =>
       joinTokenizerFiles({ tokenizer, ...files }, 'm');

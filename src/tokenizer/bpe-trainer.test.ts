@@ -77,7 +77,7 @@ function words(texts: readonly string[]): Map<string, number> {
 }
 
 describe('trainBpe', () => {
-  it('learns the merges of the definition, with their frequencies', () => {
+  it('learns the merges that the definition gives, with their frequencies', () => {
     const learned: BpeMerge[] = [];
     const json = trainBpe(TEXTS, { vocabSize: 10_000, onProgress: (merge) => learned.push(merge) });
     const expected = naiveMerges(words(TEXTS), 10_000);
@@ -86,7 +86,7 @@ describe('trainBpe', () => {
     expect(learned.length).toBeGreaterThan(30);
   });
 
-  it('does so on random texts over few letters, where ties and overlaps abound', () => {
+  it('learns the same on random texts over few letters, full of ties and overlaps', () => {
     const text = fc.string({ unit: fc.constantFrom('a', 'b', 'c', ' '), maxLength: 120 });
     fc.assert(
       fc.property(fc.array(text, { maxLength: 3 }), (texts) => {
@@ -152,7 +152,7 @@ describe('trainBpe', () => {
     expect(JSON.stringify(trainBpe(TEXTS, options))).toBe(JSON.stringify(json));
   });
 
-  it('with pauses gives the same, and ends when its signal is aborted', async () => {
+  it('gives the same result with pauses, and stops when its signal is aborted', async () => {
     const options = { vocabSize: 340 };
     expect(await trainBpeAsync(TEXTS, options)).toEqual(trainBpe(TEXTS, options));
     const controller = new AbortController();
@@ -165,7 +165,7 @@ describe('trainBpe', () => {
     expect(merges).toBe(3);
   });
 
-  it('refuses a vocabulary without room for the bytes', () => {
+  it('refuses a vocabulary that is too small for the bytes', () => {
     expect(() => trainBpe(['a'], { vocabSize: 256 })).toThrow(/vocabSize is 256.*at least 257/);
     expect(() => trainBpe(['a'], { vocabSize: 300, specialTokens: ['a'] })).toThrow(/specialTokens/);
     expect(() => trainBpe(['a'], { vocabSize: 300, minFrequency: 0 })).toThrow(/minFrequency is 0/);

@@ -38,10 +38,10 @@ const pieces = fc.array(fc.constantFrom(...SPECIAL, '<', '/s>', 'ab', ' ', '\n',
   maxLength: 12,
 });
 
-describe.each(['BPE', 'Unigram'] as const)('text of users, by %s', (type) => {
+describe.each(['BPE', 'Unigram'] as const)('a plain span of user text, with %s', (type) => {
   const byType = tokenizer(type);
 
-  it('has no special token and stays what it is', () => {
+  it('contains no special token and decodes to itself', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(pieces, fc.boolean()), { maxLength: 6 }), (parts) => {
         let text = '';
@@ -62,7 +62,7 @@ describe.each(['BPE', 'Unigram'] as const)('text of users, by %s', (type) => {
     );
   });
 
-  it('has the ids of the text without spans where it spells no special token', () => {
+  it('has the same ids as without spans when it spells no special token', () => {
     const word = fc.constantFrom('ab', ' ', 'a', 's>', '</', 'mark', '\n', '한', '<');
     fc.assert(
       fc.property(fc.array(word, { maxLength: 20 }), fc.nat(9), fc.nat(9), (words, from, length) => {
@@ -74,7 +74,7 @@ describe.each(['BPE', 'Unigram'] as const)('text of users, by %s', (type) => {
     );
   });
 
-  it('keeps a special token from reaching into it', () => {
+  it('keeps special tokens from reaching into it', () => {
     const text = '<|mark|><|more|>ab';
     const ids = byType.encode(text, { ...plain, plainSpans: [[8, 16]] });
     // The longer token is not taken, for it reaches into the user's text; the shorter one is.
@@ -84,7 +84,7 @@ describe.each(['BPE', 'Unigram'] as const)('text of users, by %s', (type) => {
   });
 });
 
-it('keeps the white space that tokens eat only where they are recognized', () => {
+it('a plain span keeps the white space that special tokens would strip', () => {
   const eating = tokenizer('BPE', { lstrip: true, rstrip: true });
   const text = 'a <s> b <s> a';
   const ids = eating.encode(text, { ...plain, plainSpans: [[0, 7]] });
@@ -92,7 +92,7 @@ it('keeps the white space that tokens eat only where they are recognized', () =>
   expect(eating.encode('a <s> b', plain)).toEqual(eating.encode('a<s>b', plain));
 });
 
-it('refuses text for which the vocabulary has only a special token', () => {
+it('a plain span is refused when the vocabulary has only a special token for it', () => {
   const json = tokenizer('BPE').toJSON();
   const only = Tokenizer.fromJSON({
     ...json,

@@ -41,7 +41,7 @@ function agreesOnRandomIds(tokenizer: Tokenizer): void {
 }
 
 describe('incompleteTail', () => {
-  it('agrees with the platform about what may still become a character', () => {
+  it('agrees with TextDecoder on which bytes may still become a character', () => {
     // A prefix of well-formed UTF-8 waits; the platform's streaming decoder tells the same by emitting nothing.
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 6 }), (bytes) => {
@@ -79,7 +79,7 @@ describe('StreamDecoder', () => {
     expect(decoder.flush()).toBe('');
   });
 
-  it('gives bad bytes up as soon as they are certain', () => {
+  it('emits U+FFFD for invalid bytes as soon as they are certain', () => {
     const pieces = streamed(bytesTokenizer, [0xea, 0x41, 0xff, 0xea, 0xb0, 0x80].map(byteId));
     expect(pieces).toEqual(['', '\ufffdA', '\ufffd', '', '', '가', '']);
   });
@@ -90,19 +90,19 @@ describe('StreamDecoder', () => {
     expect(bytesTokenizer.decode(ids)).toBe('\ufeff');
   });
 
-  it('equals decode for random ids of a byte-level BPE', () => agreesOnRandomIds(bytesTokenizer));
+  it('gives what decode gives for random ids of a byte-level BPE', () => agreesOnRandomIds(bytesTokenizer));
 
   it.each([
     { start: 1, stop: 0 },
     { start: 2, stop: 0 },
     { start: 0, stop: 2 },
     { start: 1, stop: 1 },
-  ])('equals decode with byte fallback and Strip %o', (strip) => {
+  ])('gives what decode gives with byte fallback and Strip %o', (strip) => {
     agreesOnRandomIds(Tokenizer.fromJSON(mistralDecoder(strip)));
   });
 
   it.each(['always', 'first', 'never'])(
-    'equals decode with Metaspace, prepend_scheme %s',
+    'gives what decode gives with Metaspace, prepend_scheme %s',
     (prepend_scheme) => {
       const json = mistralDecoder({});
       agreesOnRandomIds(
@@ -111,13 +111,13 @@ describe('StreamDecoder', () => {
     },
   );
 
-  it('drops the first space only, as SentencePiece put it there', () => {
+  it('drops only the first space, which SentencePiece put there', () => {
     const tokenizer = Tokenizer.fromJSON(mistralDecoder({ start: 1, stop: 0 }));
     expect(streamed(tokenizer, [1, 0, 1, 0])).toEqual(['', 'a', ' ', 'a', '']);
     expect(streamed(tokenizer, [5, 0])).toEqual([' ', 'a', '']);
   });
 
-  it('equals decode for random ids of stories260K', () => {
+  it('gives what decode gives for random ids of stories260K', () => {
     agreesOnRandomIds(loadTokenizer(fixture('stories260K')));
   });
 });

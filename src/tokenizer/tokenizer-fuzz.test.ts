@@ -153,7 +153,7 @@ describe.each([
   ['SentencePiece-style BPE', sentencePiece, { bos_token: '<s>' }],
   ['Unigram', unigram, {}],
 ])('a damaged tokenizer of %s', (_name, json, config) => {
-  it(`is refused or works, ${MUTATIONS} times`, () => {
+  it(`is refused by name or encodes text, in ${MUTATIONS} mutations`, () => {
     const random = new Random(11);
     let refused = 0;
     let slowest = 0;

@@ -66,7 +66,7 @@ async function agreesWithNative(json: object): Promise<void> {
   );
 }
 
-describe('byte-level BPE', () => {
+describe('a byte-level BPE tokenizer', () => {
   const json = gpt2Json(
     [...BYTE_TO_CHAR, 'Ġt', 'Ġth', 'íķ', 'íķľ', "'s", 'ĊĊ', '<|endoftext|>'],
     ['Ġ t', 'Ġt h', 'í ķ', 'íķ ľ', "' s", 'Ċ Ċ'],
@@ -74,7 +74,7 @@ describe('byte-level BPE', () => {
 
   it("gives the native library's ids and texts, U+0085 and U+FEFF included", () => agreesWithNative(json));
 
-  it('puts what the post-processor adds around the text, as the native library does', async () => {
+  it('adds what the post-processor puts around the text, as the native library does', async () => {
     const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
     const endOfText = { id: '<|endoftext|>', ids: [262], tokens: ['<|endoftext|>'] };
     const template = {
@@ -104,12 +104,12 @@ describe('byte-level BPE', () => {
     await agreesWithNative({ ...json, pre_tokenizer });
   });
 
-  it('does so off the fast path: with a prefix space, or a normalizer', async () => {
+  it('gives the same ids off the fast path: with a prefix space, or a normalizer', async () => {
     await agreesWithNative({ ...json, pre_tokenizer: { ...json.pre_tokenizer, add_prefix_space: true } });
     await agreesWithNative({ ...json, normalizer: { type: 'NFC' } });
   });
 
-  it('decodes any ids as the native library does, the invalid UTF-8 too', async () => {
+  it('decodes any ids as the native library does, including invalid UTF-8', async () => {
     const ours = Tokenizer.fromJSON(json);
     const native = NativeTokenizer.fromString(JSON.stringify(json));
     const ids = fc.array(fc.integer({ min: 0, max: ours.vocabSize - 1 }), { maxLength: 20 });
@@ -122,7 +122,7 @@ describe('byte-level BPE', () => {
     );
   });
 
-  it('knows its vocabulary', () => {
+  it('lists its vocabulary', () => {
     const tokenizer = Tokenizer.fromJSON(json);
     expect(tokenizer.vocabSize).toBe(263);
     expect(tokenizer.tokenToId('Ġth')).toBe(257);
@@ -145,7 +145,7 @@ describe('byte-level BPE', () => {
     expect(ids({ bos_token: 'Ġt', eos_token: 'absent' })).toEqual([256, undefined]);
   });
 
-  it('never cleans spaces up', () => {
+  it('never cleans up spaces', () => {
     const tokenizer = Tokenizer.fromJSON(json, { clean_up_tokenization_spaces: true });
     expect(tokenizer.decode(tokenizer.encode("a , b . do n't"))).toBe("a , b . do n't");
   });
@@ -165,7 +165,7 @@ describe('byte-level BPE', () => {
   });
 });
 
-describe('the tokenizer of stories260K, SentencePiece style,', () => {
+describe('the SentencePiece-style tokenizer of stories260K', () => {
   it("gives the native library's ids and texts", async () => {
     await agreesWithNative(JSON.parse(readFileSync(join(STORIES, 'tokenizer.json'), 'utf8')));
   });
@@ -212,7 +212,7 @@ describe('the tokenizer of stories260K, SentencePiece style,', () => {
   });
 });
 
-describe('bad input', () => {
+describe('opening and using an invalid tokenizer', () => {
   let directory: string;
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), 'ropewalk-tokenizer-'));
@@ -237,11 +237,11 @@ describe('bad input', () => {
     expect(() => Tokenizer.fromJSON(json, undefined, 'f')).toThrow(message);
   });
 
-  it('refuses a configuration that is no object', () => {
+  it('refuses a configuration that is not an object', () => {
     expect(() => Tokenizer.fromJSON({ model }, [])).toThrow(/configuration is not a JSON object/);
   });
 
-  it('names a character without a token', () => {
+  it('names a character that has no token', () => {
     expect(Tokenizer.fromJSON({ model }).encode('ab')).toEqual([0]); // The native library drops it, too.
     const lacking = { ...model, unk_token: '<unk>' };
     expect(() => Tokenizer.fromJSON({ model: lacking }).encode('ab')).toThrow(/character without a token/);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { clipCoefficient, globalNorm } from './clip.ts';
 
-describe('clipping', () => {
+describe('clipping gradients', () => {
   it('takes the norm over all gradients together', () => {
     expect(globalNorm([Float32Array.of(2, 3), Float32Array.of(6)])).toBe(7);
     expect(globalNorm([])).toBe(0);
@@ -21,7 +21,7 @@ describe('clipping', () => {
     );
   });
 
-  it('gives no factor for gradients that are not finite', () => {
+  it('gives no factor for non-finite gradients', () => {
     expect(clipCoefficient(Number.NaN, 1)).toBeNaN();
     expect(clipCoefficient(Number.POSITIVE_INFINITY, 1)).toBeNaN();
     expect(() => clipCoefficient(1, 0)).toThrow('above 0');

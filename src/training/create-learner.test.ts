@@ -10,13 +10,13 @@ const engine = nodeEngine({ threads: 1 });
 const llama = familyByName('llama');
 const shape = { batch: 1, seq: 8 };
 
-describe('the engine for training', () => {
+describe('createLearner', () => {
   it.each([
     [undefined, WholeGraphLearner],
     ['fast', WholeGraphLearner],
     ['recompute', BlockLearner],
     ['light', BlockLearner],
-  ] as const)('of a small model, memory %s', async (memory, kind) => {
+  ] as const)('chooses the learner for a small model by memory mode %s', async (memory, kind) => {
     const model = llama.build(llama.presets.tiny!.config);
     const made = await createLearner(engine, model, shape, memory && { memory });
     expect(made).toBeInstanceOf(kind);
@@ -30,7 +30,7 @@ describe('the engine for training', () => {
     await made.release();
   });
 
-  it('of a large model keeps memory within bounds', async () => {
+  it('bounds the memory of a large model', async () => {
     const config = { ...llama.presets.tiny!.config, vocab_size: 400_000 };
     const made = await createLearner(engine, llama.build(config), shape);
     expect(made).toBeInstanceOf(BlockLearner);

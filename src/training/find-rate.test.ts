@@ -10,14 +10,14 @@ function curve(noise: (i: number) => number = () => 0) {
   });
 }
 
-describe('the suggested rate', () => {
+describe('the suggested learning rate', () => {
   it('is where the loss falls fastest', () => {
     expect(Math.abs(Math.log10(suggestRate(curve())!) + 3)).toBeLessThan(0.15);
     const shaken = suggestRate(curve((i) => 0.01 * Math.sin(2 * i)))!;
     expect(Math.abs(Math.log10(shaken) + 3)).toBeLessThan(0.4);
   });
 
-  it('is none where the loss never falls', () => {
+  it('is undefined when the loss never falls', () => {
     expect(suggestRate(curve().map((point, i) => ({ ...point, smoothed: 2 + i })))).toBeUndefined();
     expect(suggestRate([])).toBeUndefined();
   });

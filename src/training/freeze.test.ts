@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { familyByName } from '../families/registry.ts';
 import { frozenBy, matchesPattern } from './freeze.ts';
 
-describe('a pattern', () => {
+describe('a name pattern', () => {
   it.each([
     ['model.layers.0.*', 'model.layers.0.mlp.up_proj.weight', true],
     ['model.layers.1.*', 'model.layers.10.mlp.up_proj.weight', false],
@@ -13,9 +13,9 @@ describe('a pattern', () => {
     ['', '', true],
     ['*', '', true],
     ['a', 'ab', false],
-  ])('%j fits %j: %s', (pattern, name, fits) => expect(matchesPattern(pattern, name)).toBe(fits));
+  ])('%j matches %j: %s', (pattern, name, fits) => expect(matchesPattern(pattern, name)).toBe(fits));
 
-  it('means what the same regular expression means', () => {
+  it('matches what the equivalent regular expression matches', () => {
     const texts = fc.string({ unit: fc.constantFrom('a', 'b', '.') });
     const patterns = fc.string({ unit: fc.constantFrom('a', 'b', '.', '*', '?') });
     fc.assert(
@@ -27,7 +27,7 @@ describe('a pattern', () => {
   });
 });
 
-it('freezes a tied weight by any of its names', () => {
+it('freezing finds a tied weight by any of its names', () => {
   const family = familyByName('gpt2');
   const model = family.build({ ...family.presets.tiny!.config });
   const [first] = model.parameters().keys();

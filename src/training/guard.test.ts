@@ -10,8 +10,8 @@ function learned(count = 64): LossGuard {
   return guard;
 }
 
-describe('the guard', () => {
-  it('skips what lies far above the recent losses, not what lies below or near', () => {
+describe('the loss spike guard', () => {
+  it('skips losses far above the recent ones, but not those below or near them', () => {
     const guard = learned();
     expect(guard.zScore(2.5)).toBeGreaterThan(3.5);
     expect(guard.zScore(2.5)).toBeLessThan(7);
@@ -20,21 +20,21 @@ describe('the guard', () => {
     expect(guard.accept(0.01)).toBe(true);
   });
 
-  it('says nothing of the first losses, nor of numbers that are none', () => {
+  it('judges neither the first losses nor non-finite ones', () => {
     expect(learned(15).accept(1000)).toBe(true);
     const guard = learned();
     expect(guard.accept(Number.NaN)).toBe(true);
     expect(guard.accept(Number.POSITIVE_INFINITY)).toBe(true);
   });
 
-  it('takes a level that stays for a new level', () => {
+  it('accepts a level that persists as the new level', () => {
     const guard = learned();
     expect([9, 9.1, 9, 8.9].map((loss) => guard.accept(loss))).toEqual([false, false, false, false]);
     expect(guard.accept(9)).toBe(true);
     expect(guard.accept(9.2)).toBe(true);
   });
 
-  it('resumes where it was', () => {
+  it('resumes from its saved state', () => {
     const guard = learned();
     guard.accept(9);
     const other = new LossGuard({ zScore: 6, window: 64 });

@@ -3,9 +3,9 @@ import { OptionError } from '../options.ts';
 import reference from './fixtures/schedules.json' with { type: 'json' };
 import { createSchedule, SCHEDULES, type ScheduleSettings } from './schedule.ts';
 
-describe("createSchedule against transformers' schedules", () => {
+describe("createSchedule agrees with transformers' schedules", () => {
   it.each(reference.map(({ settings, rates }) => [JSON.stringify(settings), settings, rates] as const))(
-    '%s',
+    'for %s',
     (_title, settings, rates) => {
       const schedule = createSchedule(settings as ScheduleSettings);
       rates.forEach((rate, step) => {
@@ -24,7 +24,7 @@ describe('createSchedule', () => {
     }
   });
 
-  it.each(SCHEDULES)('%s begins at the peak after its warm-up, and never rises above it', (schedule) => {
+  it.each(SCHEDULES)('%s begins at the peak after its warmup, and never rises above it', (schedule) => {
     const rate = createSchedule({ schedule, lr: 3, steps: 40, warmup: 10 });
     expect(rate(5)).toBe(1.5);
     expect(rate(10)).toBe(3);

@@ -5,15 +5,18 @@
  */
 import { writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { openModel, readWeights } from '../../src/checkpoint/load.node.ts';
+import { type OpenedModel, openModel, readWeights } from '../../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors/safetensors-file.ts';
-import { weightSources } from '../../src/checkpoint/weight-sources.node.ts';
+import { quantizedProducts, weightSources } from '../../src/checkpoint/weight-sources.node.ts';
 import { FileSource } from '../../src/files/file.node.ts';
 import { createDecoder } from '../../src/generation/decoder.node.ts';
+import type { Decoder } from '../../src/generation/decoder.ts';
 import { fullLogits } from '../../src/generation/score.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
 import { WholeGraphLearner } from '../../src/training/whole-graph-learner.ts';
+import { dequantizedDecoder } from './dequantized.node.ts';
 import { norm, relativeError } from './numbers.ts';
+import { productChecks } from './webgpu-products.node.ts';
 
 /** Training graphs compile slowly: on one case with RMSNorm, soft caps and windows, and one with LayerNorm. */
 const TRAINED = ['gemma2', 'gpt2'];
@@ -50,23 +53,7 @@ async function run(name: string): Promise<void> {
   report('with a cache', relativeError(cached, logits));
   await decoder.release();
 
-  if (name === 'llama') {
-    for (const bits of [8, 4] as const) {
-      for (const activations of ['exact', 'int8'] as const) {
-        const quantize = { bits, block: 32 } as const;
-        const [cpu, gpu] = await Promise.all(
-          (['cpu', 'webgpu'] as const).map(async (device) => {
-            // The CPU's exact activations are two parts of 8 bits each.
-            const few = await createDecoder(opened, { device, quantize, activations, threads: 1 });
-            const rows = await few.forward(ids, few.newCache(), 'all');
-            await few.release();
-            return rows;
-          }),
-        );
-        report(`${bits} bits, ${activations}`, relativeError(gpu!, cpu!));
-      }
-    }
-  }
+  if (name === 'llama') await inFewBits(opened, ids, report);
 
   if (TRAINED.includes(name)) {
     const shape = { batch: all.length / seq, seq };
@@ -89,8 +76,48 @@ async function run(name: string): Promise<void> {
   await opened.checkpoint.tensors.close();
 }
 
+/** Logits with quantized weights, and those of models that are not the same: see test/webgpu.test.ts. */
+async function inFewBits(
+  opened: OpenedModel,
+  ids: Int32Array,
+  report: (check: string, error: number) => void,
+): Promise<void> {
+  const logitsOf = async (decoder: Decoder) => {
+    const rows = await decoder.forward(ids, decoder.newCache(), 'all');
+    await decoder.release();
+    return rows;
+  };
+  const cpu = nodeEngine({ threads: 1 });
+  const unquantized = await logitsOf(await createDecoder(opened, { engine: cpu }));
+  for (const bits of [8, 4] as const) {
+    const quantize = { bits, block: 32 } as const;
+    const expected = await logitsOf(await dequantizedDecoder(cpu, opened, quantize));
+    report(`${bits} bits, unquantized`, relativeError(unquantized, expected));
+    const wrong: number[] = [];
+    for (const product of quantizedProducts(opened, quantize).keys()) {
+      const decoder = await dequantizedDecoder(cpu, opened, quantize, (path, { scales }) => {
+        if (path === product) scales[0]! *= 1.05;
+      });
+      wrong.push(relativeError(await logitsOf(decoder), expected));
+    }
+    report(`${bits} bits, wrong scale`, Math.min(...wrong));
+    for (const activations of ['exact', 'int8'] as const) {
+      const decoder = await createDecoder(opened, { device: 'webgpu', quantize, activations });
+      report(`${bits} bits, ${activations}`, relativeError(await logitsOf(decoder), expected));
+    }
+  }
+}
+
 // Compiled kernels are kept as long as there is a session: this one makes the others twice as fast.
 const path = fileURLToPath(new URL('../reference/gpt2', import.meta.url));
 const keeper = await createDecoder(await openModel(path), { device: 'webgpu' });
-for (const name of process.argv.slice(2)) await run(name);
+const names = process.argv.slice(2);
+for (const name of names) await run(name);
+if (names.length > 0) {
+  for (const { name, error, wrongScale } of await productChecks(engine)) {
+    for (const [check, value] of Object.entries({ error, wrongScale })) {
+      writeSync(1, `${JSON.stringify({ case: name, check, error: value })}\n`);
+    }
+  }
+}
 await keeper.release();

@@ -39,8 +39,8 @@ function read(changes: Readonly<Record<string, GgufEntry[2] | undefined>> = {}, 
   }).config;
 }
 
-describe('a configuration', () => {
-  it('is read in the words of config.json', () => {
+describe('the configuration in a GGUF file', () => {
+  it('is read into the field names of config.json', () => {
     expect(read()).toMatchObject({
       ...{ model_type: 'llama', vocab_size: 96, hidden_size: 32, num_hidden_layers: 2, head_dim: 8 },
       ...{ intermediate_size: 48, num_attention_heads: 4, num_key_value_heads: 2, rms_norm_eps: 1e-5 },
@@ -48,7 +48,7 @@ describe('a configuration', () => {
     });
   });
 
-  it('may be given for each layer where the layers are alike', () => {
+  it('may be given per layer when all layers are alike', () => {
     const layers = { 'llama.feed_forward_length': Int32Array.of(48, 48) };
     expect(read(layers)).toMatchObject({ intermediate_size: 48 });
     expect(() => read({ 'llama.feed_forward_length': Int32Array.of(48, 64) })).toThrow(
@@ -71,7 +71,7 @@ describe('a configuration', () => {
     expect(() => read({ [key]: value })).toThrow(message);
   });
 
-  it('says the rescaling of Llama 3.1 and 3.2 by its divisors', () => {
+  it('gives back the RoPE scaling of Llama 3.1 and 3.2 from its divisors of frequencies', () => {
     for (const factor of [8, 32]) {
       const rope_scaling: RopeScaling = {
         ...{ rope_type: 'llama3', factor, low_freq_factor: 1, high_freq_factor: 4 },
@@ -85,7 +85,7 @@ describe('a configuration', () => {
     expect(() => read({}, Float32Array.of(1, Number.NaN, 3))).toThrow('rope_freqs.weight');
   });
 
-  it('has a rescaling that divides as any other did, whatever its numbers', () => {
+  it('gives back a RoPE scaling with any other numbers that divides in the same way', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(8, 64, 128),
@@ -114,8 +114,8 @@ describe('a configuration', () => {
   });
 });
 
-describe('names and layouts', () => {
-  it('lead from either side to the other', () => {
+describe('the mapping of tensor names and layouts', () => {
+  it('converts in both directions', () => {
     expect(familyForms().length).toBeGreaterThan(3);
     for (const { form } of familyForms()) {
       for (const { ours, theirs, transform } of form.tensors) {
@@ -126,7 +126,7 @@ describe('names and layouts', () => {
     }
   });
 
-  it("are those of llama.cpp's converter, forevery weight of the reference models", () => {
+  it("agrees with llama.cpp's converter for every weight of the reference models", () => {
     const theirs = JSON.parse(
       readFileSync(new URL('../../../test/reference/gguf-names.json', import.meta.url), 'utf8'),
     ) as Record<string, Record<string, string>>;
@@ -144,7 +144,7 @@ describe('names and layouts', () => {
     }
   });
 
-  it('interleave the halves of each head', () => {
+  it('interleaves the halves of each head', () => {
     // Row 0 is the first of the first half, row 4 the first of the second: neighbors in GGUF.
     expect(Array.from({ length: 16 }, (_, row) => rotaryRow(row, 8))).toEqual([
       ...[0, 2, 4, 6, 1, 3, 5, 7],
@@ -152,7 +152,7 @@ describe('names and layouts', () => {
     ]);
   });
 
-  it('of matrices move as wholes', () => {
+  it('moves whole matrices', () => {
     const values = () => Float32Array.from({ length: 70 * 40 }, (_, i) => i);
     const turned = toStored(values(), [70, 40], 'transposed', 1);
     expect(toStored(turned, [40, 70], 'transposed', 1)).toEqual(values());

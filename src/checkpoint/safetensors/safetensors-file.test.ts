@@ -21,9 +21,9 @@ async function write(entries: readonly TensorToWrite[], metadata?: Record<string
   return sink.bytes();
 }
 
-describe("files of Python's safetensors", () => {
+describe("reading files that Python's safetensors wrote", () => {
   for (const name of ['weights.safetensors', 'others.safetensors']) {
-    test(`${name}: every tensor is listed and has its values`, async () => {
+    test(`${name}: lists every tensor and gives its values`, async () => {
       const file = await openSafetensors(memorySource(fixture(name), name));
       for (const [tensor, { dtype, shape }] of file.tensors) {
         const want = expected[tensor]!;
@@ -42,7 +42,7 @@ describe("files of Python's safetensors", () => {
     });
   }
 
-  test('the same tensors give the same file, byte for byte', async () => {
+  test('writing the same tensors gives the same file, byte for byte', async () => {
     const bytes = fixture('weights.safetensors');
     const file = await openSafetensors(memorySource(bytes));
     expect(file.metadata).toEqual({ format: 'pt' });
@@ -55,7 +55,7 @@ describe("files of Python's safetensors", () => {
   });
 });
 
-test('a header of any length opens: 80 02 00 … and 50 4b 03 04 … begin other files too', async () => {
+test('the safetensors reader opens a header of any length, also one that starts like another file type: 80 02 00 … and 50 4b 03 04 …', async () => {
   const entry = '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}';
   for (const length of [0x280, 0x380, 0x480, 0x580, 0x4034b50]) {
     const bytes = new Uint8Array(8 + length + 4);
@@ -68,7 +68,7 @@ test('a header of any length opens: 80 02 00 … and 50 4b 03 04 … begin other
   }
 });
 
-test('what is written is read again', async () => {
+test('the safetensors reader reads back what the writer wrote', async () => {
   const tensor = fc.record({
     name: fc.string({ unit: 'grapheme' }).filter((name) => name !== '__metadata__'),
     shape: fc.array(fc.nat(4), { maxLength: 4 }),
@@ -97,7 +97,7 @@ test('what is written is read again', async () => {
   );
 });
 
-test('conversion in several chunks, into memory that does not start at zero', async () => {
+test('the safetensors reader converts in several chunks, into memory that does not start at zero', async () => {
   const values = Float32Array.from({ length: (1 << 19) + 7 }, (_, i) => (i % 256) - 128);
   const memory = new Float32Array(values.length + 3);
   for (const dtype of ['F16', 'BF16'] as const) {
@@ -109,7 +109,7 @@ test('conversion in several chunks, into memory that does not start at zero', as
   }
 });
 
-test('what cannot be written or read into is refused by name', async () => {
+test('safetensors files refuse by name what cannot be written or read into', async () => {
   const entry = { name: 'w', shape: [2], dtype: 'F32' as const, data: Float32Array.of(1, 2) };
   await expect(write([entry, entry])).rejects.toThrow(/"w" would be written twice/);
   await expect(write([{ ...entry, name: '__metadata__' }])).rejects.toThrow(/reserved/);
@@ -145,7 +145,7 @@ const tensor = (begin: number, end: number, more: object = {}) => ({
   ...more,
 });
 
-describe('damaged files are refused, naming file, tensor and fault', () => {
+describe('opening a damaged safetensors file', () => {
   const cases: [what: string, bytes: Uint8Array, message: RegExp][] = [
     ['an empty file', new Uint8Array(0), /0 bytes, fewer than the 8/],
     ['a truncated length', new Uint8Array(7), /7 bytes, fewer than the 8/],
@@ -245,7 +245,7 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
       /__metadata__ has "a", which is not a string/,
     ],
   ];
-  test.each(cases)('%s', async (_, bytes, message) => {
+  test.each(cases)('names the file, the tensor and the fault: %s', async (_, bytes, message) => {
     const error = await openSafetensors(memorySource(bytes, 'x.safetensors')).then(
       () => undefined,
       (reason: unknown) => reason,
@@ -258,7 +258,7 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
     expect((error as Error).message).not.toContain('\n');
   });
 
-  test('a tensor larger than memory', async () => {
+  test('refuses a tensor larger than memory', async () => {
     // The header of a sparse file: its 128 GiB need not be there to be believed.
     const header = build({ w: { dtype: 'BF16', shape: [2 ** 36], data_offsets: [0, 2 ** 37] } }, 0);
     const { read } = memorySource(header);
@@ -268,21 +268,21 @@ describe('damaged files are refused, naming file, tensor and fault', () => {
     await expect(file.readFloat32('w')).rejects.toThrow(message);
   });
 
-  test('a file truncated at any byte', async () => {
+  test('refuses a file truncated at any byte', async () => {
     const bytes = fixture('weights.safetensors');
     for (let length = 0; length < bytes.byteLength; length++) {
       await expect(openSafetensors(memorySource(bytes.subarray(0, length)))).rejects.toThrow(RopewalkError);
     }
   });
 
-  test('a tensor named __proto__ and an entry with unknown fields are sound', async () => {
+  test('accepts a tensor named __proto__ and an entry with unknown fields', async () => {
     const file = await openSafetensors(
       memorySource(build(`{"__proto__":${JSON.stringify(tensor(0, 4, { extra: 1 }))}}`, 4)),
     );
     expect([...(await file.readFloat32('__proto__'))]).toEqual([0]);
   });
 
-  test('20,000 random damages: a clear error or a sound file, nothing else', async () => {
+  test('gives a clear error or a sound file for each of 20,000 random corruptions', async () => {
     const sound = [fixture('weights.safetensors'), fixture('others.safetensors')];
     const tokens = [
       '"',

@@ -34,8 +34,8 @@ async function run(...args: string[]): Promise<string> {
   return written;
 }
 
-describe('compare', () => {
-  it('prints rows by the names that were typed, in English whatever the locale', async () => {
+describe('ropewalk compare', () => {
+  it('labels columns with the names that were typed, in English whatever the locale', async () => {
     const output = await run('compare', 'gpt', 'gemma', 'gemma2', 'llama3', '--json', '--locale', 'ko');
     const { rows, footnotes } = JSON.parse(output) as {
       rows: { feature: string; values: Record<string, string> }[];
@@ -73,7 +73,7 @@ describe('compare', () => {
     expect(parameters[`${reference}gemma`]).toBe(parameters[weightless]);
   });
 
-  it('prints tables that line up, in Korean too', async () => {
+  it('prints tables that line up, also in Korean', async () => {
     const output = await run('compare', 'gpt', 'gemma2', '--locale', 'ko');
     expect(output).toContain('위치 인코딩');
     const columns = (line: string) =>
@@ -84,13 +84,13 @@ describe('compare', () => {
     }
   });
 
-  it('writes the diagram', async () => {
+  it('writes the block diagram', async () => {
     const file = join(folder, 'blocks.svg');
     await run('compare', 'gpt', 'llama3', '--json', '--diagram', file);
     expect(readFileSync(file, 'utf8')).toMatch(/^<svg /);
   });
 
-  it('names what it does not know, on one line', async () => {
+  it('reports an unknown name on one line', async () => {
     for (const args of [
       ['compare', 'gpt', 'gema'],
       ['inspect', folder],
@@ -108,8 +108,8 @@ describe('compare', () => {
   });
 });
 
-describe('inspect', () => {
-  it('prints the summary as JSON, the tree as PyTorch does', async () => {
+describe('ropewalk inspect', () => {
+  it('prints the summary as JSON, and the module tree as PyTorch does', async () => {
     const summary = JSON.parse(await run('inspect', 'gemma-2-2b', '--json')) as Record<string, unknown>;
     expect(summary).toMatchObject({ family: 'gemma2', parameters: 2_614_341_888, layers: 26 });
     const tree = readFileSync(`${reference}trees/gemma-2-2b.txt`, 'utf8').trimEnd();
@@ -121,7 +121,7 @@ describe('inspect', () => {
     expect(await run('inspect', 'gemma-2-2b', '--locale', 'ko')).toContain('파라미터 수');
   });
 
-  it.each([['diff'], ['inspect', 'diff']])('%s %s lays two trees side by side', async (...command) => {
+  it.each([['diff'], ['inspect', 'diff']])('%s %s prints two trees side by side', async (...command) => {
     const words = command.filter((word) => word !== undefined);
     const { rows } = JSON.parse(await run(...words, 'gpt', 'gemma', '--json')) as {
       rows: { role: string; mark: string }[];
@@ -132,7 +132,7 @@ describe('inspect', () => {
 });
 
 describe('localeOf', () => {
-  it('is Korean where the first variable that is set says so', () => {
+  it('is Korean when the first variable that is set says so', () => {
     expect(localeOf({ LANG: 'ko_KR.UTF-8' })).toBe('ko');
     expect(localeOf({ LC_ALL: 'C', LANG: 'ko_KR.UTF-8' })).toBe('en');
     expect(localeOf({ LC_ALL: '', LANG: 'ko' })).toBe('ko');

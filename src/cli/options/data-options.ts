@@ -34,7 +34,7 @@ export const specialTokens = option(
   { value: 'as' },
 );
 
-/** How rows become examples, forevery command that reads them. */
+/** How rows become examples, for every command that reads them. */
 export const exampleShape = {
   template: option(text, 'a chat template for a model that has none', { value: 'name|file' }),
   trainOn: FINETUNE.own.trainOn,

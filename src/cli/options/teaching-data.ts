@@ -71,7 +71,7 @@ export interface TeachingText {
   readonly shape: SequenceShape;
   readonly identity: string;
   readonly size: DataSize;
-  /** In an order drawn forevery epoch. */
+  /** In an order drawn for every epoch. */
   source(): BatchSource;
   /** In order, from the beginning. */
   training(): Iterable<TrainingRows> | AsyncIterable<TrainingRows>;

@@ -27,13 +27,13 @@ describe('pasted text', () => {
     ['separators that Node cuts at', 'a\u2028b\u2029c', 'a\u2028b\u2029c'],
     ['the signs that stand for line breaks', '␊\u2060␊\n\u2060', '␊\u2060␊\n\u2060'],
     ['tabs, without other keys', 'a\tb\x03\x1bc', 'a\tbc'],
-  ])('comes as one line of the editor: %s', async (_, text, wanted) => {
+  ])('enters the editor as one line: %s', async (_, text, wanted) => {
     const line = await given([pasted(text)]);
     expect(line).not.toMatch(/[\r\n\u2028\u2029]/);
     expect(unmarked(line).text).toBe(wanted);
   });
 
-  it('is never a command, and what is typed is', async () => {
+  it('is never taken for a command, while typed text is', async () => {
     expect(unmarked(await given(['/save x']))).toEqual({ text: '/save x', isCommand: true });
     expect(unmarked(await given([pasted('/exit\rmore')]))).toEqual({ text: '/exit\nmore', isCommand: false });
     expect(unmarked(await given(['/load ', pasted('/tmp/x')]))).toEqual({
@@ -43,7 +43,7 @@ describe('pasted text', () => {
     expect(unmarked(await given(['no']))).toEqual({ text: 'no', isCommand: false });
   });
 
-  it('comes back as it was, wherever the chunks are cut', async () => {
+  it('is restored exactly, wherever the chunks are cut', async () => {
     const unit = fc.constantFrom('a', '/', '\n', '\u2028', '\u2029', '\u2060', '␊', '한', '🙂', '\t');
     const text = fc.string({ unit, maxLength: 12 });
     await fc.assert(

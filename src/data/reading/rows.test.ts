@@ -26,7 +26,7 @@ const value = fc.oneof(
 const objects = fc.array(fc.dictionary(fc.string(), value, { maxKeys: 4 }), { maxLength: 6 });
 const plain = (rows: readonly DataRow[]) => JSON.parse(JSON.stringify(rows.map(({ values }) => values)));
 
-describe('readers', () => {
+describe('the row readers', () => {
   it('read JSON lines as JSON.parse does, however the text is cut', async () => {
     await fc.assert(
       fc.asyncProperty(objects, cuts, fc.constantFrom('\n', '\r\n', '\n\n'), async (rows, places, end) => {
@@ -54,7 +54,7 @@ describe('readers', () => {
     );
   });
 
-  it('refuse JSON arrays that are cut, and never take one for another', async () => {
+  it('refuse truncated JSON arrays, and never mistake one for another', async () => {
     await fc.assert(
       fc.asyncProperty(objects, fc.nat(), async (rows, at) => {
         const text = JSON.stringify(rows);
@@ -64,7 +64,7 @@ describe('readers', () => {
     );
   });
 
-  it('read CSV as it is written by RFC 4180, however it is cut', async () => {
+  it('read CSV as RFC 4180 defines it, however the text is cut', async () => {
     const field = fc.string({ unit: fc.constantFrom('a', '"', '\n', '\r', ',', '\t', '가', '😀', ' ', ';') });
     const table = fc
       .tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 0, max: 5 }))

@@ -23,7 +23,7 @@ describe('LookupDrafter', () => {
     return guessed.slice(context.length);
   }
 
-  it('continues as the longest, then last, earlier occurrence continued', async () => {
+  it('proposes what followed the longest, then latest, earlier occurrence', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.nat(2), { maxLength: 20 }),
@@ -38,7 +38,7 @@ describe('LookupDrafter', () => {
 });
 
 describe('GuessLength', () => {
-  it('grows while guesses stand, and goes back to what stood', () => {
+  it('grows while guesses are accepted, and falls back to the length that was accepted', () => {
     const length = new GuessLength(20);
     const seen = [0, 1, 2, 3].map(() => {
       const guessed = length.next();
@@ -50,7 +50,7 @@ describe('GuessLength', () => {
     expect(length.next()).toBe(6);
   });
 
-  it('guesses next to nothing where nothing stands, and begins again when something does', () => {
+  it('guesses almost nothing when nothing is accepted, and starts again when something is', () => {
     const length = new GuessLength(16);
     let guessed = 0;
     let runs = 0;

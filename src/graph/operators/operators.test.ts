@@ -123,7 +123,7 @@ describe.each(tried)('$name', ({ operator, example }) => {
   const outputs = apply(operator, inputs, example.attributes);
   const primary = outputs.slice(0, operator.primaryOutputs ?? outputs.length);
 
-  it('gives on the engine what it gives in float64', async () => {
+  it('gives the same result on the engine as in float64', async () => {
     const shown = operator.lower || operator.expand ? outputs : primary;
     const expected = evaluate(shown, feedsOf(made));
     const actual = await runEngine(shown, made);

@@ -7,7 +7,7 @@ export interface Section {
 }
 
 export function drawSection({ id, title, content }: Section): Html {
-  return html`<section id="${id}" aria-labeledby="${id}-title"><h2 id="${id}-title">${both(title)}</h2>${content}</section>`;
+  return html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${both(title)}</h2>${content}</section>`;
 }
 
 export function paragraph(text: Bilingual, className?: string): Html {

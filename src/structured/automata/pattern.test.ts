@@ -75,8 +75,8 @@ const PATTERNS = [
   ...['^(?![^])', '(?=["\\\\])[^a](?!\\n)', '^(?:(?!aa|bb).)+$', '^(?:(?!😀).)*$'],
 ];
 
-describe('patterns', () => {
-  it.each(PATTERNS)('%s takes the strings that the regular expression matches', (pattern) => {
+describe('a pattern of a JSON schema', () => {
+  it.each(PATTERNS)('accepts the strings that the regular expression matches: %s', (pattern) => {
     const dfa = dfaOf(pattern);
     const expression = new RegExp(pattern, 'u');
     fc.assert(
@@ -88,18 +88,18 @@ describe('patterns', () => {
   });
 
   it.each(['(?<=a)b', '(?<!a)b', '(a)\\1', '\\bword', '(?<n>a)\\k<n>'])(
-    'refuses %s, which is not read',
+    'is refused when it is %s, which is not supported',
     (pattern) => {
       expect(() => parsePattern(pattern)).toThrow(/not supported/);
     },
   );
 
-  it('refuses what is no regular expression', () => {
+  it('is refused when it is not a regular expression', () => {
     expect(() => parsePattern('(')).toThrow(/not a regular expression/);
   });
 
   it.each(['^(a+)+$', '^(a|aa)*b$', '(x+x+)+y', '^(([a-z])+.)+[A-Z]([a-z])+$'])(
-    'takes no long for %s, on which other matchers hang',
+    'is matched quickly when it is %s, on which other matchers hang',
     (pattern) => {
       const seconds = cpuSeconds(() => dfaOf(pattern).takes('a'.repeat(100_000)));
       expect(seconds).toBeLessThan(1.5);
@@ -107,14 +107,14 @@ describe('patterns', () => {
   );
 
   it.each(['(a|b)*a(a|b){13}', '^.{0,100000}$', '(?:\\p{L}{1,300}){1,300}', '^(a{1000}){1000}$'])(
-    'refuses %s, which needs too many states, in time',
+    'is refused promptly when it is %s, which needs too many states',
     (pattern) => {
       const seconds = cpuSeconds(() => expect(() => dfaOf(pattern)).toThrow(/states|many|smaller/));
       expect(seconds).toBeLessThan(5);
     },
   );
 
-  it('of several takes what all take, of the right length in characters', () => {
+  it('combines with others and with lengths in characters to accept what all accept', () => {
     const dfa = intersection([dfaOf('^[a가😀]+$'), dfaOf('a')], 2, 3, single);
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom('a', '가', '😀'), maxLength: 5 }), (text) => {
@@ -127,7 +127,7 @@ describe('patterns', () => {
     );
   });
 
-  it('of formats take what is of the format', () => {
+  it('of a format accepts strings of that format', () => {
     const good: Record<string, string> = {
       date: '2024-02-28',
       time: '23:59:59.5+09:00',

@@ -56,8 +56,8 @@ const rules: fc.Arbitrary<NumberRules> = fc.record(
   { requiredKeys: ['integer'] },
 );
 
-describe('numbers in a range', () => {
-  it('are taken exactly when they fit, in plain notation with few decimals', () => {
+describe('the automaton of numbers in a range', () => {
+  it('accepts exactly those that fit, in plain notation with few decimals', () => {
     const value = fc.oneof(
       fc.integer({ min: -3000, max: 3000 }).map(String),
       fc.integer({ min: -300000, max: 300000 }).map((n) => (n / 100).toFixed(2)),
@@ -80,7 +80,7 @@ describe('numbers in a range', () => {
     );
   });
 
-  it('know the least number of characters to the next one', () => {
+  it('knows the least number of characters to the next number', () => {
     fc.assert(
       fc.property(rules, fc.infiniteStream(fc.nat(11)), (rules, choices) => {
         const range = new DecimalRange(rules);
@@ -107,7 +107,7 @@ describe('numbers in a range', () => {
     );
   });
 
-  it('never begin with a needless zero, nor are minus zero, nor end with a point', () => {
+  it('accepts no needless leading zero, no minus zero, and no trailing point', () => {
     for (const text of ['00', '01', '-0', '1.', '.5', '+1', '1e5', '-01']) {
       expect(takes({ integer: false }, text), text).toBe(false);
     }
@@ -118,7 +118,7 @@ describe('numbers in a range', () => {
     expect(takes({ integer: true }, '1'.repeat(16))).toBe(false);
   });
 
-  it('are multiples as decimals', () => {
+  it('accepts multiples exactly, as decimals', () => {
     const digits = fc.integer({ min: 1, max: 99_999 });
     fc.assert(
       fc.property(digits, digits, fc.nat(9), (factor, step, decimals) => {
@@ -130,7 +130,7 @@ describe('numbers in a range', () => {
     );
   });
 
-  it('contradict rules exactly when none of a fine grid fits', () => {
+  it('reports a contradiction exactly when no number of a fine grid fits', () => {
     fc.assert(
       fc.property(rules, (rules) => {
         const bounds = [rules.minimum, rules.maximum, rules.exclusiveMinimum, rules.exclusiveMaximum];
@@ -162,7 +162,7 @@ describe('numbers in a range', () => {
     );
   });
 
-  it('of a range that none of our decimals reaches are none', () => {
+  it('accepts nothing for a range that contains none of its decimals', () => {
     expect(new DecimalRange({ integer: true, minimum: 2, maximum: 1 }).shortest()).toBe(Infinity);
     expect(new DecimalRange({ integer: true, exclusiveMinimum: 1, exclusiveMaximum: 2 }).shortest()).toBe(
       Infinity,

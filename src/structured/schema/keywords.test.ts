@@ -42,8 +42,8 @@ const person = {
   required: ['name', 'age'],
 };
 
-describe('what a schema allows', () => {
-  it('types', () => {
+describe('the JSON schema compiler allows', () => {
+  it('the listed types', () => {
     expectTexts({ type: 'null' }, ['null'], ['nul', 'nulll', '0', '']);
     expectTexts({ type: 'boolean' }, ['true', 'false'], ['"true"']);
     expectTexts({ type: 'integer' }, ['0', '-12', '42'], ['1.5', '01', '-', '-0', '1e3']);
@@ -54,7 +54,7 @@ describe('what a schema allows', () => {
     expectTexts(true, ['1', '"x"', '{"a": [null]}'], ['x']);
   });
 
-  it('strings: escapes, surrogate pairs, lengths in code points, no raw control characters', () => {
+  it('strings with escapes, surrogate pairs and lengths in code points, without raw control characters', () => {
     expectTexts(
       { type: 'string' },
       ['""', '"가 😀"', '"\\n\\u00e9\\/"', '"\\ud83d\\ude00"', '"\\uAC00\\uD7a3"'],
@@ -72,7 +72,7 @@ describe('what a schema allows', () => {
     );
   });
 
-  it('objects: order of the schema, optional properties, others only where they are spoken of', () => {
+  it('objects in the order of the schema, with optional properties, and others only where the schema mentions them', () => {
     expectTexts(
       person,
       ['{"name": "Kim", "age": 3}', '{"name":"Kim","age":3,"note":""}', '{\n  "name": "",\n  "age": 0\n}'],
@@ -96,7 +96,7 @@ describe('what a schema allows', () => {
     expectTexts(map, ['{}', '{"a": null}'], ['{"a": 1}']);
   });
 
-  it('names of properties', () => {
+  it('only valid names of properties', () => {
     const listed = {
       type: 'object',
       propertyNames: { enum: ['a', '나이'] },
@@ -144,7 +144,7 @@ describe('what a schema allows', () => {
     expectTexts({ type: 'object', properties: { a: { not: {} }, b: true } }, ['{}', '{"b":1}'], ['{"a":1}']);
   });
 
-  it('formats beside patterns: both hold; a name that the standard does not know is what its pattern says', () => {
+  it('strings that match both a pattern and a format; a format outside the standard is what its pattern says', () => {
     expectTexts(
       { type: 'string', format: 'date', pattern: '^2024-' },
       ['"2024-02-29"'],
@@ -172,7 +172,7 @@ describe('what a schema allows', () => {
     );
   });
 
-  it('multiples of decimals, exactly', () => {
+  it('exact multiples of decimals', () => {
     const cents = { type: 'number', multipleOf: 0.01 };
     expectTexts(
       cents,
@@ -195,7 +195,7 @@ describe('what a schema allows', () => {
     expectTexts({ enum: [0.3, 1e21, 0.25], multipleOf: 0.1 }, ['0.3', '1e+21'], ['0.25']);
   });
 
-  it('arrays: prefixes, lengths, and no endless white space', () => {
+  it('arrays with prefixes and lengths, without endless white space', () => {
     const tuple = { type: 'array', prefixItems: [{ const: 1 }, { const: 2 }], items: false };
     expectTexts(tuple, ['[]', '[1]', '[1, 2]'], ['[2]', '[1,2,3]', '[1,2,1]']);
     expectTexts(
@@ -211,7 +211,7 @@ describe('what a schema allows', () => {
     expectTexts({ type: 'array' }, [`[\n${' '.repeat(16)}]`], [`[\n${' '.repeat(17)}]`]);
   });
 
-  it('listed values, joined with the other keywords', () => {
+  it('listed values, combined with the other keywords', () => {
     expectTexts(
       { enum: ['a', 1, 12, null, { b: [1] }] },
       ['"a"', '1', '12', 'null', '{"b":[1]}'],
@@ -222,7 +222,7 @@ describe('what a schema allows', () => {
     expectTexts({ const: '"\\\n가' }, ['"\\"\\\\\\n가"'], ['"가"']);
   });
 
-  it('combinations: anyOf, allOf, references, neighbors of these', () => {
+  it('combinations: anyOf, allOf, references, and keywords beside these', () => {
     expectTexts({ anyOf: [{ const: 'a' }, { type: 'integer' }] }, ['"a"', '7'], ['"b"', 'true']);
     expectTexts({ type: 'integer', anyOf: [{ minimum: 9 }, { maximum: -9 }] }, ['9', '-12'], ['0', '-8']);
     const both = {
@@ -288,7 +288,7 @@ describe('what a schema allows', () => {
   });
 });
 
-describe('what is refused', () => {
+describe('the JSON schema compiler refuses', () => {
   const refusal = (schema: unknown) => {
     try {
       compileJsonSchema(schema as JsonSchema, tokenizer);
@@ -298,7 +298,7 @@ describe('what is refused', () => {
     return 'nothing';
   };
 
-  it('is every keyword that is not enforced, by name and place', () => {
+  it('every keyword that it does not enforce, by name and place', () => {
     const keywords = [
       ...['if', 'then', 'else', 'dependentRequired', 'dependentSchemas', 'patternProperties'],
       ...['minProperties', 'maxProperties', 'uniqueItems', 'contains', 'minContains', 'maxContains'],
@@ -324,7 +324,7 @@ describe('what is refused', () => {
     ).toBe('nothing');
   });
 
-  it('are values that a keyword cannot have', () => {
+  it('invalid values of a keyword', () => {
     const wrong: readonly [unknown, string][] = [
       [{ type: 'text' }, '#/type'],
       [{ items: [{}] }, '#/items'],
@@ -356,7 +356,7 @@ describe('what is refused', () => {
       expect(refusal(schema), JSON.stringify(schema)).toContain(`JSON schema at ${place}: `);
   });
 
-  it('are schemas that no value fits', () => {
+  it('schemas that no value fits', () => {
     const impossible: unknown[] = [
       false,
       { type: 'integer', minimum: 2, maximum: 1 },
@@ -376,7 +376,7 @@ describe('what is refused', () => {
     ).toContain('refers to itself');
   });
 
-  it('are numbers and strings that fit but are not generated, which is no contradiction', () => {
+  it('numbers and strings that fit but that it does not generate, without calling it a contradiction', () => {
     const beyond: readonly unknown[] = [
       { type: 'integer', minimum: 1e16 },
       { type: 'integer', minimum: -9007199254740991, maximum: -9e15 },
@@ -410,7 +410,7 @@ describe('what is refused', () => {
     );
   });
 
-  it('are schemas that are too large, in time', () => {
+  it('schemas that are too large, in time', () => {
     const nested = (depth: number): unknown => (depth === 0 ? {} : { items: nested(depth - 1) });
     const many = (count: number, make: (i: number) => unknown) =>
       Array.from({ length: count }, (_, i) => make(i));
@@ -445,7 +445,7 @@ describe('what is refused', () => {
     }
   });
 
-  it('is a schema whose shortest text is longer than the tokens asked for', () => {
+  it('a schema whose shortest text is longer than the requested tokens', () => {
     for (const schema of [
       { type: 'array', minItems: 1e9, items: { type: 'integer' } },
       { type: 'string', minLength: 1e9 },

@@ -2,7 +2,7 @@
 export type EmitToken = (token: string) => void;
 
 /**
- * A step of the field `decoder`, made anew forevery text: it takes the spelling of one token after another and hands on,
+ * A step of the field `decoder`, made anew for every text: it takes the spelling of one token after another and hands on,
  * as soon as it is certain, what the next step takes.
  */
 export interface DecoderStage {

@@ -39,7 +39,7 @@ function idsOrRefusal(model: ReturnType<typeof createModel>, text: string): numb
   }
 }
 
-describe('random models', () => {
+describe('tokenizer models with random settings', () => {
   it('give the ids of the Rust library', async () => {
     for (let seed = 0; seed < 400; seed++) {
       const choose = new Chooser(seed);
@@ -73,19 +73,19 @@ describe('BPE', () => {
     merges: [['a', 'b']],
   };
 
-  it('keeps an unknown token back until a known one follows, as Rust does: bytes come before it', async () => {
+  it('holds an unknown token back until a known one follows, so bytes come before it, as in Rust', async () => {
     // é has its bytes here, 가 has not.
     expect(ids(model, '가éab')).toEqual(await rustIds(rust(model), '가éab'));
     expect(ids(model, '가éab')).toEqual([4, 5, 0, 3]);
   });
 
-  it('leaves out what has no token where there is no unknown token, as Rust does', async () => {
+  it('skips characters without a token when there is no unknown token, as in Rust', async () => {
     const silent = { ...model, unk_token: null };
     expect(ids(silent, 'a가b')).toEqual(await rustIds(rust(silent), 'a가b'));
     expect(ids(silent, 'a가b')).toEqual([3]);
   });
 
-  it('takes of two merges of one pair the later', async () => {
+  it('uses the later of two merges of one pair', async () => {
     const twice = {
       type: 'BPE',
       vocab: { a: 0, b: 1, c: 2, ab: 3, bc: 4 },
@@ -123,7 +123,7 @@ describe('Unigram', () => {
     ['ab', -1.5],
   ];
 
-  it('writes more than 120,000 tokens of one text', async () => {
+  it('gives more than 120,000 tokens for one text', async () => {
     const model = { type: 'Unigram', unk_id: 0, vocab };
     const text = 'abba?'.repeat(60_000);
     const result = ids(model, text);
@@ -131,7 +131,7 @@ describe('Unigram', () => {
     expect(result).toEqual(await rustIds(rust(model), text));
   });
 
-  it('fuses unknown characters, which may then be a token, and writes them in bytes', async () => {
+  it('fuses unknown characters, which may then be a token, and falls back to bytes', async () => {
     const model = {
       type: 'Unigram',
       unk_id: 0,
@@ -150,7 +150,7 @@ describe('Unigram', () => {
 });
 
 describe('WordPiece', () => {
-  it('counts characters, not UTF-16 units', async () => {
+  it('counts characters, not UTF-16 code units', async () => {
     const model = {
       type: 'WordPiece',
       unk_token: '[UNK]',
@@ -165,7 +165,7 @@ describe('WordPiece', () => {
   });
 });
 
-describe('a model that cannot be run is refused on opening, and the error names the field', () => {
+describe('opening a tokenizer model that cannot be run', () => {
   const bpe = { type: 'BPE', vocab: { a: 0, b: 1 }, merges: [] };
   const unigram = { type: 'Unigram', unk_id: 0, vocab: [['<unk>', 0]] };
   const wordPiece = {
@@ -205,7 +205,7 @@ describe('a model that cannot be run is refused on opening, and the error names 
     ['no unknown token', { type: 'WordLevel', vocab: {} }, /unk_token/],
     ['a type of another library', { type: 'constructor', vocab: {} }, /type "constructor"/],
     ['no type', { vocab: {} }, /no type/],
-  ])('%s', (_name, model, problem) => {
+  ])('throws an error that names the field: %s', (_name, model, problem) => {
     const open = () => createModel(model, 'tokenizer.json');
     expect(open).toThrow(RopewalkError);
     expect(open).toThrow(problem);

@@ -18,12 +18,12 @@ const rowsOf = (folder: string) =>
     ids: Record<string, number[]>;
   }[];
 
-describe('tokenizer.model', () => {
+describe('a tokenizer.model file', () => {
   const rows = rowsOf('sentencepiece');
   const names = Object.keys(rows[0]!.ids);
 
   it.each(names)(
-    '%s: the ids of Python’s sentencepiece, also as a tokenizer.json in the Rust library',
+    '%s: gives the ids of Python’s sentencepiece, and the same as a tokenizer.json in the Rust library',
     async (name) => {
       const tokenizer = loadTokenizer(reference(`sentencepiece/${name}.model`));
       const rust = Rust.fromString(JSON.stringify(tokenizer.toJSON()));
@@ -35,7 +35,7 @@ describe('tokenizer.model', () => {
     },
   );
 
-  it('begins a text with bos unless tokenizer_config.json says otherwise, and ends it where that asks for it', () => {
+  it('adds bos unless tokenizer_config.json says otherwise, and adds eos only on request there', () => {
     const bytes = readFileSync(reference('sentencepiece/bpe-bytes.model'));
     const encode = (config: Record<string, unknown>) => {
       const made = tokenizerFromSentencePiece(bytes, config, 'm');
@@ -46,7 +46,7 @@ describe('tokenizer.model', () => {
     expect(encode({ add_eos_token: true })).toEqual([1, 2]);
   });
 
-  it('decodes what it encoded, control tokens are found in a text', () => {
+  it('decodes what it encoded, and finds control tokens in a text', () => {
     const tokenizer = loadTokenizer(reference('sentencepiece/bpe-symbols.model'));
     const text = '[INST]  옛날 옛적에 😀\n x[/INST]';
     expect(tokenizer.decode(tokenizer.encode(text, { addSpecialTokens: false }))).toBe(text);
@@ -54,7 +54,7 @@ describe('tokenizer.model', () => {
     expect([tokenizer.bosId, tokenizer.eosId]).toEqual([1, 2]);
   });
 
-  it('is refused by name where it is damaged, never otherwise', () => {
+  it('is refused by name when it is damaged, and never otherwise', () => {
     const models = readdirSync(reference('sentencepiece')).filter((name) => /^bpe.*\.model$/.test(name));
     const whole = models.map((name) => readFileSync(reference(`sentencepiece/${name}`)));
     const open = (bytes: Uint8Array) => {
@@ -92,7 +92,7 @@ describe('tokenizer.model', () => {
     expect(open(Uint8Array.of(0x0a, 0xff, 0xff, 0xff, 0xff, 0x07))).toContain('not a SentencePiece model');
   });
 
-  it('of kinds that tokenizer.json cannot express is refused by name', () => {
+  it('is refused by name when tokenizer.json cannot express its kind', () => {
     const piece = (text: string, type = 1) => {
       const bytes = new TextEncoder().encode(text);
       return [0x0a, bytes.length + 4, 0x0a, bytes.length, ...bytes, 0x18, type];
@@ -112,15 +112,15 @@ describe('tokenizer.model', () => {
   });
 });
 
-describe('vocab.json with merges.txt', () => {
+describe('the pair vocab.json and merges.txt', () => {
   const rows = rowsOf('vocab-merges');
 
-  it.each(Object.keys(rows[0]!.ids))('%s: the ids of transformers', (name) => {
+  it.each(Object.keys(rows[0]!.ids))('%s: gives the ids of transformers', (name) => {
     const tokenizer = loadTokenizer(reference(`vocab-merges/${name}`));
     for (const { text, ids } of rows) expect(tokenizer.encode(text), text).toEqual(ids[name]);
   });
 
-  it('is refused by name where it is of another class or damaged', () => {
+  it('is refused by name when it is of another class or damaged', () => {
     const vocab = { Ġ: 0, a: 1, b: 2, ab: 3 };
     const open = (merges: string, config = {}, modelType: unknown = undefined, words: object = vocab) =>
       tokenizerFromVocabulary(words as Record<string, unknown>, merges, { config, modelType, folder: 'm' });

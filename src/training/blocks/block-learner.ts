@@ -60,7 +60,7 @@ interface Feeds {
 }
 
 /**
- * A model that is trained block by block: one compiled session for each kind of block is run forevery layer in turn,
+ * A model that is trained block by block: one compiled session for each kind of block is run for every layer in turn,
  * on that layer's weights, and again backward, where it computes the block anew. Of all activations only each block's
  * input is kept (Chen et al. 2016, arXiv:1604.06174). The losses and gradients are those of
  * `WholeGraphLearner`; a step costs one more forward pass.

@@ -22,7 +22,7 @@ function expectClose(actual: ArrayLike<number>, expected: readonly number[], tol
 
 describe('Adafactor', () => {
   it.each(fixture.cases.map((reference, index) => ({ reference, index })))(
-    'against torch.optim.Adafactor, case $index',
+    'agrees with torch.optim.Adafactor, case $index',
     ({ reference }) => {
       const { beta2Decay, epsilons, clipThreshold, weightDecay } = reference;
       const parameters = shapes.map(({ name, shape }) => ({ name, shape, ...zeros(shape) }));
@@ -104,7 +104,7 @@ describe('Adafactor', () => {
     expect(resumed.map(({ value }) => value)).toEqual(whole.map(({ value }) => value));
   });
 
-  it('refuses settings that PyTorch refuses, and a part of a weight', () => {
+  it('refuses settings that PyTorch refuses, and part of a weight', () => {
     expect(() => new Adafactor([], { beta2Decay: 0.1 })).toThrow(RopewalkError);
     expect(() => new Adafactor([], { clipThreshold: 0.5 })).toThrow(RopewalkError);
     expect(() => new Adafactor([], { epsilons: [0, -1] })).toThrow(

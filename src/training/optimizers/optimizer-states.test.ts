@@ -40,7 +40,7 @@ describe.each([
   { states: 'bfloat16', rootBias: 0.002, rootError: 0.027, stepError: 0.03 },
   { states: 'int8', rootBias: 0.02, rootError: 0.15, stepError: 0.2 },
 ] as const)('AdamW with $states states', ({ states, rootBias, rootError, stepError }) => {
-  it('keeps averages near those of float64 arithmetic, without a drift', () => {
+  it('keeps its averages near those of float64 arithmetic, without drift', () => {
     const n = 4096;
     const [beta1, beta2] = [0.9, 0.999];
     const parameter = allocateTrainable(new HostMemory(), [{ name: 'w', shape: [n] }])[0]!;
@@ -75,7 +75,7 @@ describe.each([
     expect(stepRms).toBeLessThan(stepError);
   });
 
-  it('is the same to the bit in one run or several, on any memory, resumed from a file or not', async () => {
+  it('gives the same bits in one run or several, on any memory, resumed from a file or not', async () => {
     const shapes = [
       { name: 'w', shape: [40, 64] },
       { name: 'b', shape: [7] },
@@ -138,7 +138,7 @@ describe.each([
   });
 });
 
-describe('states in a file', () => {
+describe('optimizer states in a file', () => {
   const parameter = { name: 'w', shape: [3, 100] };
   const stateFile = async (states: OptimizerStates) => {
     const sink = memorySink();
@@ -146,7 +146,7 @@ describe('states in a file', () => {
     return openSafetensors(memorySource(sink.bytes(), 'optimizer.safetensors'));
   };
 
-  it('have the types that they are kept in', async () => {
+  it('keep the types they have in memory', async () => {
     const types = async (states: OptimizerStates) =>
       Object.fromEntries(
         [...(await stateFile(states)).tensors].map(([name, { dtype, shape }]) => [
@@ -181,7 +181,7 @@ describe('states in a file', () => {
 describe('createOptimizer', () => {
   const parameters = [{ name: 'w', shape: [1024, 1024] }];
 
-  it('says what a state takes', () => {
+  it('reports how many bytes its state takes', () => {
     const bytes = (states: OptimizerStates) =>
       createOptimizer('adamw', parameters, { states }).bytesPerParameter;
     expect(bytes('float32')).toBe(8);
@@ -191,7 +191,7 @@ describe('createOptimizer', () => {
     expect(createOptimizer('sgd', parameters).bytesPerParameter).toBe(0);
   });
 
-  it('refuses what a kind does not have', () => {
+  it('refuses options that a kind of optimizer does not have', () => {
     expect(() => createOptimizer('sgd', parameters, { beta1: 0.9 })).toThrow(
       "beta1: the optimizer sgd has no such option; leave it out, or choose optimizer: 'adamw'",
     );
@@ -205,8 +205,8 @@ describe('createOptimizer', () => {
   });
 });
 
-describe('memory', () => {
-  it('has room beside the weights for what an optimizer keeps, and uses none for it before', () => {
+describe('the memory of weights', () => {
+  it('has room for the state of an optimizer, and spends none on it before', () => {
     const memory = new HostMemory();
     const shapes = [
       { name: 'a', shape: [300, 70] },
@@ -228,7 +228,7 @@ describe('memory', () => {
     expect(second.tensors.get('m.a')!.data.buffer === trainables[0]!.value.buffer).toBe(false);
   });
 
-  it('holds a tensor of more numbers than half a memory, and leaves apart what is too large', () => {
+  it('holds a tensor larger than half a memory, and keeps too large ones apart', () => {
     // 590 million numbers, Gemma 2's embedding: 2.2 GiB each for value and gradient, on two memories. Memory that is
     // not touched costs only address space.
     const [large, small] = allocateTrainable(new HostMemory(), [

@@ -37,7 +37,7 @@ function float32(tensor: StateTensor | undefined): Float32Array {
 type Named = Readonly<Record<string, readonly number[]>>;
 
 describe.each(fixture.cases.map((reference, index) => ({ reference, index })))(
-  'AdamW against torch.optim.AdamW, case $index',
+  'AdamW agrees with torch.optim.AdamW, case $index',
   ({ reference }) => {
     it.each(['WebAssembly memory', 'plain arrays'])('on %s', (place) => {
       const parameters =
@@ -82,7 +82,7 @@ describe('AdamW', () => {
     }
   }
 
-  it('decays by shape unless told otherwise', () => {
+  it('chooses weight decay by shape unless told otherwise', () => {
     for (const [decays, expected] of [
       [undefined, [0.5, 1]],
       [(name: string) => name === 'bias', [1, 0.5]],
@@ -128,7 +128,7 @@ describe('AdamW', () => {
     });
   });
 
-  it('counts steps for each parameter, so that parts can be updated apart', () => {
+  it('counts steps for each parameter, so that parts can be updated separately', () => {
     const together = plainTrainable();
     const apart = plainTrainable();
     const [a, b] = [new AdamW(together), new AdamW(apart)];
@@ -144,7 +144,7 @@ describe('AdamW', () => {
     expect(b.state().steps).toEqual({ weight: 2, bias: 2 });
   });
 
-  it('refuses a state of another model and leaves its own as it was', () => {
+  it('refuses the state of another model and keeps its own', () => {
     const parameters = plainTrainable();
     const optimizer = new AdamW(parameters);
     const { tensors } = optimizer.state();

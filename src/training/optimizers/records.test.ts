@@ -17,7 +17,7 @@ const SHAPES = [
   { name: 'norm', shape: [7] },
 ];
 
-describe.each(OPTIMIZERS)('the record of %s', (name) => {
+describe.each(OPTIMIZERS)('the record of the optimizer %s', (name) => {
   const record = optimizerRecord(name);
   const variants = [
     {},
@@ -31,14 +31,14 @@ describe.each(OPTIMIZERS)('the record of %s', (name) => {
     expect(optionsOf(name, record.defaults)).toEqual(record.defaults);
   });
 
-  it('shares a type with every other optimizer that has an option of the same name', () => {
+  it('gives an option the type that it has in every other optimizer', () => {
     const typeOf = (schema: unknown) => z.toJSONSchema(schema as z.ZodType, { unrepresentable: 'any' });
     for (const [option, schema] of Object.entries(record.options)) {
       expect(typeOf(schema), option).toEqual(typeOf(optimizerOptions[option as 'eps']));
     }
   });
 
-  it.each(variants)('says what its state takes, to the byte: %o', (given) => {
+  it.each(variants)('states the size of its state to the byte: %o', (given) => {
     const options = optionsOf(name, given as object);
     const parameters = allocateTrainable(new HostMemory(), SHAPES);
     const optimizer = createOptimizer(name, parameters, given as object);
@@ -48,7 +48,7 @@ describe.each(OPTIMIZERS)('the record of %s', (name) => {
     expect(optimizer.bytesPerParameter).toBeCloseTo(kept / weights, 10);
   });
 
-  it('makes an optimizer that moves weights against their gradients, and whose state another one takes', () => {
+  it('creates an optimizer that moves weights against their gradients and whose state another one accepts', () => {
     const make = () => allocateTrainable(new HostMemory(), SHAPES);
     const [first, second] = [make(), make()];
     const fill = (parameters: typeof first, step: number) => {

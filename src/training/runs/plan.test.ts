@@ -24,8 +24,8 @@ function plan(availableMemory: number, input: FinetuneInput = {}) {
   });
 }
 
-describe('the plan of Llama 3.2 1B', () => {
-  it('counts weights, gradients and moments as they are kept', () => {
+describe('the memory plan of Llama 3.2 1B', () => {
+  it('counts weights, gradients and moments in the types they are kept in', () => {
     const { memory, parameters, steps, fits } = plan(64 * GB, { accumulate: 4, epochs: 2 });
     expect(parameters).toBe(1_235_814_400); // as published
     expect(memory.weights).toBe(4 * parameters);
@@ -38,7 +38,7 @@ describe('the plan of Llama 3.2 1B', () => {
     expect(fits).toBe(true);
   });
 
-  it('needs less with states in fewer bits, recomputation, and updates while going back', () => {
+  it('needs less with states in fewer bits, recomputation, and updates during the backward pass', () => {
     const total = (settings: FinetuneInput) => plan(64 * GB, settings).memory;
     const fast = total({});
     expect(total({ states: 'bfloat16' }).optimizer).toBe(fast.optimizer / 2);
@@ -48,7 +48,7 @@ describe('the plan of Llama 3.2 1B', () => {
     expect(total({ memory: 'light', optimizer: 'adafactor' }).optimizer).toBeLessThan(0.01 * fast.optimizer);
   });
 
-  it('names what would make it fit, the least costly first, and nothing where nothing does', () => {
+  it('names what would make it fit, the cheapest first, and nothing when nothing would', () => {
     const { fits, remedies } = plan(18 * GB);
     expect(fits).toBe(false);
     expect(remedies[0]!.options).toEqual({ states: 'bfloat16' });
@@ -64,7 +64,7 @@ describe('the plan of Llama 3.2 1B', () => {
     expect(() => checkFits(plan(64 * GB))).not.toThrow();
   });
 
-  it('names what helps by its batch alone', () => {
+  it('suggests a smaller batch where that alone helps', () => {
     const eight = plan(64 * GB, { batch: 16 });
     const { remedies } = plan(eight.memory.total - GB, { batch: 16 });
     expect(remedies[0]!.options).toEqual({ batch: 1, accumulate: 16 });

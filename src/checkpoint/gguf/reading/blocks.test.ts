@@ -28,12 +28,12 @@ const bits = (values: Float32Array) => new Uint32Array(values.buffer, values.byt
 
 const dequantizeCases = cases<GgmlType>('dequantize');
 
-test('every type has a reference', () => {
+test('every GGUF block type has a reference file', () => {
   expect(dequantizeCases.map(([type]) => type).sort()).toEqual(Object.keys(GGML_TYPES).sort());
 });
 
 describe("dequantize gives the Python package's numbers, bit for bit", () => {
-  test.each(dequantizeCases)('%s', (type, blocks, values) => {
+  test.each(dequantizeCases)('for %s', (type, blocks, values) => {
     const target = new Float32Array(values.length);
     dequantize(type, blocks, target);
     expect(bits(target)).toEqual(bits(values));
@@ -45,12 +45,12 @@ describe("dequantize gives the Python package's numbers, bit for bit", () => {
     expect(bits(inside)).toEqual(bits(values));
   });
 
-  test('lengths that do not match are refused', () => {
+  test('and refuses lengths that do not match', () => {
     expect(() => dequantize('Q4_K', new Uint8Array(144), new Float32Array(255))).toThrow(RopewalkError);
     expect(() => dequantize('Q8_0', new Uint8Array(33), new Float32Array(32))).toThrow(/33 bytes of Q8_0/);
   });
 
-  test('scales that are infinite or NaN give numbers that are not finite, and no error', () => {
+  test('and turns infinite or NaN scales into non-finite numbers without an error', () => {
     for (const type of Object.keys(GGML_TYPES) as GgmlType[]) {
       const { block, bytes } = GGML_TYPES[type];
       for (const byte of [0x7c, 0x7e, 0xff]) {
@@ -63,11 +63,11 @@ describe("dequantize gives the Python package's numbers, bit for bit", () => {
 });
 
 describe("quantize gives the Python package's bytes", () => {
-  test.each(cases<WritableGgmlType>('quantize'))('%s', (type, blocks, values) => {
+  test.each(cases<WritableGgmlType>('quantize'))('for %s', (type, blocks, values) => {
     expect(quantize(type, values)).toEqual(blocks);
   });
 
-  test('numbers that a type cannot hold are refused', () => {
+  test('and refuses numbers that a type cannot hold', () => {
     for (const type of ['Q8_0', 'Q4_0'] as const) {
       for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 3e38]) {
         const values = new Float32Array(64);
@@ -78,7 +78,7 @@ describe("quantize gives the Python package's bytes", () => {
     }
   });
 
-  test('numbers far below the smallest scale become zeros', () => {
+  test('and turns numbers far below the smallest scale into zeros', () => {
     const values = new Float32Array(32).fill(1e-42);
     for (const type of ['Q8_0', 'Q4_0'] as const) {
       const target = new Float32Array(32);
@@ -100,9 +100,9 @@ function numbersOf({ rows, columns, bits, block, data, scales, offsets }: Quanti
   return numbers;
 }
 
-describe("toQuantizedMatrix stands for the Python package's numbers", () => {
+describe("toQuantizedMatrix represents the Python package's numbers", () => {
   const quantized = dequantizeCases.filter(([type]) => isQuantized(type));
-  test.each(quantized)('%s', (type, blocks, values) => {
+  test.each(quantized)('for %s', (type, blocks, values) => {
     const { block } = GGML_TYPES[type];
     const rows = values.length / block / 2;
     const { matrix, exact } = toQuantizedMatrix(type, blocks, rows, 2 * block);
@@ -127,7 +127,7 @@ describe("toQuantizedMatrix stands for the Python package's numbers", () => {
     });
   });
 
-  test('4 bits stay 4 bits, more take 8', () => {
+  test('and keeps 4 bits as 4 bits, and stores more bits as 8', () => {
     const forms = quantized.map(([type, blocks, values]) => {
       const { matrix } = toQuantizedMatrix(type, blocks, 1, values.length);
       return [type, matrix.bits, matrix.block, matrix.offsets !== undefined];
@@ -144,7 +144,7 @@ describe("toQuantizedMatrix stands for the Python package's numbers", () => {
     ]);
   });
 
-  test('floats and sizes that do not match are refused', () => {
+  test('and refuses floats and sizes that do not match', () => {
     expect(() => toQuantizedMatrix('F16', new Uint8Array(4), 1, 2)).toThrow(/F16 is not a quantized type/);
     expect(() => toQuantizedMatrix('Q8_0', new Uint8Array(34), 2, 16)).toThrow(/not a matrix of 2 × 16/);
     expect(() => toQuantizedMatrix('Q8_0', new Uint8Array(34), 2, 32)).toThrow(RopewalkError);

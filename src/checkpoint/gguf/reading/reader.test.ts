@@ -79,13 +79,13 @@ const key = (name: string, type: number) => (header: HeaderBytes) => {
   header.u32(type);
 };
 
-describe("a file of llama.cpp's Python package gguf", () => {
+describe("reading a file that llama.cpp's Python package gguf wrote", () => {
   const says = JSON.parse(new TextDecoder().decode(reference('python.json'))) as {
     metadata: Record<string, { type: string; value: unknown }>;
     tensors: Record<string, { type: string; shape: number[]; values: number[] }>;
   };
 
-  test('has its metadata, of every type', async () => {
+  test('gives its metadata, of every type', async () => {
     const file = await openGguf(memorySource(reference('python.gguf')));
     expect(file.version).toBe(3);
     expect(file.metadata.get('general.architecture')).toBe('llama');
@@ -104,7 +104,7 @@ describe("a file of llama.cpp's Python package gguf", () => {
     expect(file.metadata.size).toBe(Object.keys(says.metadata).length + 2);
   });
 
-  test('has its tensors, at the alignment that it names', async () => {
+  test('gives its tensors, at the alignment that it names', async () => {
     const file = await openGguf(memorySource(reference('python.gguf')));
     expect([...file.tensors.keys()]).toEqual(Object.keys(says.tensors));
     for (const [name, { type, shape, values }] of Object.entries(says.tensors)) {
@@ -116,7 +116,7 @@ describe("a file of llama.cpp's Python package gguf", () => {
     }
   });
 
-  test('cut short anywhere is refused, but for the padding behind the last tensor', async () => {
+  test('refuses it when it is cut short anywhere except in the padding after the last tensor', async () => {
     const bytes = reference('python.gguf');
     const last = [...(await openGguf(memorySource(bytes))).tensors.values()].at(-1)!;
     for (let size = 0; size < last.offset + last.byteLength; size++) {
@@ -125,7 +125,7 @@ describe("a file of llama.cpp's Python package gguf", () => {
   });
 });
 
-describe('refuses, saying what is wrong and what to do:', () => {
+describe('the GGUF reader refuses, naming the problem and the remedy,', () => {
   const u32 = ['general.alignment', 'u32'] as const;
   test.each<[string, Parts, RegExp]>([
     ['other files', { magic: 1 }, /x\.gguf: it does not start with 'GGUF'.*name a \.gguf file/],
@@ -190,12 +190,12 @@ describe('refuses, saying what is wrong and what to do:', () => {
       { metadata: [['split.count', 'u16', 3]] },
       /one of the 3 parts of a split model; open all/,
     ],
-  ])('%s', async (_, parts, message) => {
+  ])('a file with this fault: %s', async (_, parts, message) => {
     await expect(open(parts)).rejects.toThrow(message);
     await expect(open(parts)).rejects.toThrow(RopewalkError);
   });
 
-  test('strings and arrays that reach past the end, and what is no text and no boolean', async () => {
+  test('strings and arrays that reach past the end, text that is not UTF-8, and numbers that are not booleans', async () => {
     const long = (header: HeaderBytes) => {
       key('k', 8)(header);
       header.u64(2 ** 40);
@@ -228,7 +228,7 @@ describe('refuses, saying what is wrong and what to do:', () => {
     await expect(open({ raw: noText, data: 64 })).rejects.toThrow(/"k": a string is not UTF-8 text/);
   });
 
-  test('claims that a huge file could hold, without reading them', async () => {
+  test('impossible sizes, without reading the data they claim', async () => {
     const asked: number[] = [];
     const huge = (parts: Parts): ByteSource => {
       const bytes = build(parts);
@@ -261,7 +261,7 @@ describe('refuses, saying what is wrong and what to do:', () => {
   });
 });
 
-test('accepts version 2, empty tensors, scalars, gaps, and tensors in any order', async () => {
+test('the GGUF reader accepts version 2, empty tensors, scalars, gaps, and tensors in any order', async () => {
   const tensors = [
     { name: 'late', dims: [2, 3], offset: 64 },
     { name: 'early', dims: [], offset: 0 },
@@ -276,7 +276,7 @@ test('accepts version 2, empty tensors, scalars, gaps, and tensors in any order'
   ]);
 });
 
-describe('split models', () => {
+describe('opening a split GGUF model', () => {
   const part = (index: number, { count = 3, tensors = 3, name = `t${index}` } = {}) => {
     const metadata = [
       ['split.no', 'u16', index],
@@ -287,7 +287,7 @@ describe('split models', () => {
     return memorySource(build({ metadata, tensors: [{ name }], data: 32 }), `m${index}.gguf`);
   };
 
-  test('are joined, in whatever order the parts come, with the metadata of the first', async () => {
+  test('joins its parts in whatever order they come, with the metadata of the first', async () => {
     const file = await openGgufSplit([part(1), part(2), part(0)]);
     expect(file.name).toBe('m0.gguf');
     expect(file.metadata.get('general.name')).toBe('whole');
@@ -319,12 +319,12 @@ describe('split models', () => {
       /m2\.gguf: tensor "t0" is also in m0\.gguf/,
     ],
     ['files that are no parts', [0, 1].map(() => memorySource(build({}))), /split\.count is missing/],
-  ])('%s is refused', async (_, sources, message) => {
+  ])('refuses %s', async (_, sources, message) => {
     await expect(openGgufSplit(sources)).rejects.toThrow(message);
     await expect(openGgufSplit(sources)).rejects.toThrow(RopewalkError);
   });
 
-  test('a single file is a model of one part; closing closes every part', async () => {
+  test('takes a single file as a model of one part, and closes every part', async () => {
     const closed: string[] = [];
     const closing = (source: ByteSource): ByteSource => ({
       ...source,
@@ -337,7 +337,7 @@ describe('split models', () => {
     expect(closed).toEqual(['one', 'm0.gguf', 'm1.gguf', 'm2.gguf']);
   });
 
-  test('are known by their names', () => {
+  test('recognizes parts by their names', () => {
     expect(splitNames('a/b-Q4_K_M-00002-of-00003.gguf')).toEqual([
       'a/b-Q4_K_M-00001-of-00003.gguf',
       'a/b-Q4_K_M-00002-of-00003.gguf',
@@ -349,8 +349,8 @@ describe('split models', () => {
   });
 });
 
-describe('a large vocabulary', () => {
-  test("GPT-2's is read to its last token and merge", async () => {
+describe('reading a large vocabulary', () => {
+  test("reads GPT-2's to its last token and merge", async () => {
     const file = await openGguf(await FileSource.open(fixture('ggml-vocab-gpt-2.gguf')));
     expect(file.metadata.get('tokenizer.ggml.tokens')).toHaveLength(50257);
     expect(file.metadata.get('tokenizer.ggml.merges')).toHaveLength(50000);
@@ -361,7 +361,7 @@ describe('a large vocabulary', () => {
     await file.close();
   });
 
-  test('of 256k strings is read across chunks, in less than two seconds of work', async () => {
+  test('reads 256k strings across chunks in less than two seconds of processor time', async () => {
     const tokens = Array.from({ length: 1 << 18 }, (_, i) => (i % 5 === 0 ? `▁한글${i}` : `token${i}`));
     const source = memorySource(build({ metadata: [['tokens', { array: 'string' }, tokens]] }));
     let file!: GgufFile;

@@ -73,27 +73,31 @@ function textsOf({ texts }: Case): (readonly [string, readonly number[]])[] {
 const named = (name: string) => reference.cases.find((each) => each.name === name)!;
 const sorted = (ids: readonly number[]) => [...ids].sort((a, b) => a - b);
 
-describe("a GGUF file's tokens", () => {
-  it.each(reference.cases.map((each) => [each.name, each] as const))("are llama.cpp's: %s", (_name, each) => {
-    const { files, stopIds } = tokenizerFromGguf(metadataOf(each));
-    const tokenizer = Tokenizer.fromJSON(files!.tokenizer, files!.config);
-    for (const [text, ids] of textsOf(each)) {
-      expect(tokenizer.encode(text, { addSpecialTokens: false }), JSON.stringify(text)).toEqual(ids);
-      // Byte tokens too: the text comes back, but for the space that SentencePiece puts before it.
-      if (!ids.some((id) => tokenizer.isSpecial(id)) && !text.startsWith('  ')) {
-        expect(tokenizer.decode(ids)).toBe(text);
+describe('the tokenizer of a GGUF file', () => {
+  it.each(reference.cases.map((each) => [each.name, each] as const))(
+    "gives llama.cpp's tokens: %s",
+    (_name, each) => {
+      const { files, stopIds } = tokenizerFromGguf(metadataOf(each));
+      const tokenizer = Tokenizer.fromJSON(files!.tokenizer, files!.config);
+      for (const [text, ids] of textsOf(each)) {
+        expect(tokenizer.encode(text, { addSpecialTokens: false }), JSON.stringify(text)).toEqual(ids);
+        // Byte tokens too: the text comes back, but for the space that SentencePiece puts before it.
+        if (!ids.some((id) => tokenizer.isSpecial(id)) && !text.startsWith('  ')) {
+          expect(tokenizer.decode(ids)).toBe(text);
+        }
       }
-    }
-    const added = tokenizer.toJSON().added_tokens;
-    const kind = (special: boolean) => added.filter((token) => token.special === special).map(({ id }) => id);
-    expect(sorted(kind(true))).toEqual(sorted([...each.control, ...each.unknown]));
-    expect(kind(false)).toEqual(each.userDefined.filter((id) => !each.control.includes(id)));
-    // Where a byte-level file names no end, llama.cpp takes the token 11, whatever that is; Ropewalk none.
-    const noEnd = each.vocabulary !== 'spm' && each.metadata.eos_token_id === undefined;
-    expect(sorted(stopIds)).toEqual(each.ends.filter((id) => !(noEnd && id === 11)));
-  });
+      const added = tokenizer.toJSON().added_tokens;
+      const kind = (special: boolean) =>
+        added.filter((token) => token.special === special).map(({ id }) => id);
+      expect(sorted(kind(true))).toEqual(sorted([...each.control, ...each.unknown]));
+      expect(kind(false)).toEqual(each.userDefined.filter((id) => !each.control.includes(id)));
+      // Where a byte-level file names no end, llama.cpp takes the token 11, whatever that is; Ropewalk none.
+      const noEnd = each.vocabulary !== 'spm' && each.metadata.eos_token_id === undefined;
+      expect(sorted(stopIds)).toEqual(each.ends.filter((id) => !(noEnd && id === 11)));
+    },
+  );
 
-  it('that are special only by name are said to be, when a model is written', () => {
+  it('marks tokens that are special only by name as special when a model is written', () => {
     const { files } = tokenizerFromGguf(metadataOf(named('vocabulary of gpt-2')));
     const json = structuredClone(files!.tokenizer) as {
       model: { vocab: Record<string, number> };
@@ -114,10 +118,10 @@ describe("a GGUF file's tokens", () => {
   });
 });
 
-describe('metadata that lack something', () => {
+describe('a GGUF file with incomplete tokenizer metadata', () => {
   const warningsOf = (name: string) => tokenizerFromGguf(metadataOf(named(name))).warnings;
 
-  it('are warned of', () => {
+  it('is read with a warning', () => {
     expect(warningsOf('no pre-tokenizer, and the vocabulary does not tell')[0]).toMatch(
       /^m\.gguf: .*"tokenizer\.ggml\.pre".*llama\.cpp's default.*OTHER TOKENS THAN IT WAS TRAINED ON/,
     );
@@ -132,7 +136,7 @@ describe('metadata that lack something', () => {
     expect(warningsOf('SentencePiece-style')).toEqual([]);
   });
 
-  it.each(['gpt-2', 'smollm', 'llama-bpe', 'qwen2'])('have the words of %s by the vocabulary', (name) => {
+  it.each(['gpt-2', 'smollm', 'llama-bpe', 'qwen2'])('is recognized as %s by its vocabulary', (name) => {
     expect(recognizePreTokenizer(reference.merges[name]!)).toBe(name);
     const each = named(`vocabulary of ${name}`);
     const { pre: _, ...metadata } = each.metadata;
@@ -143,7 +147,7 @@ describe('metadata that lack something', () => {
   });
 });
 
-describe('pre-tokenizers of Korean models', () => {
+describe('the pre-tokenizer of a Korean model', () => {
   it.each([
     ['exaone', 'smollm'],
     ['exaone4', 'gpt-2'],
@@ -153,7 +157,7 @@ describe('pre-tokenizers of Korean models', () => {
     ['kanana2', 'gpt-4o'],
     ['kormo', 'qwen2'],
     ['solar-open', 'qwen2'],
-  ])('%s is written under a name of the same words', (name, written) => {
+  ])('%s is written under a name that splits words the same way', (name, written) => {
     const pre = preTokenizerOf(name)!;
     expect(preTokenizerName(pre.json(false), pre.ignoresMerges)).toBe(written);
     const each = named(`words of ${name}`);
@@ -172,7 +176,7 @@ describe('pre-tokenizers of Korean models', () => {
     }
   });
 
-  it('are known in other spellings', () => {
+  it('is recognized in other spellings', () => {
     const pattern = {
       Regex: JSON.stringify(preTokenizerOf('kanana2')!.json(false)).match(/"Regex":("(?:[^"\\]|\\.)*")/)![1]!,
     };

@@ -180,7 +180,9 @@ function sentencePieceEntries(
     if (id !== undefined && json.model.byte_fallback === true) types[id] = BYTE;
     // Gemma's conversion has a tabulator in the place of <0x09>, and llama.cpp takes the character itself as well.
     else if (byte >= 0x80 || !ids.has(String.fromCharCode(byte))) {
-      throw refused(`llama.cpp needs a token forevery byte ("byte_fallback"), but there is none for ${text}`);
+      throw refused(
+        `llama.cpp needs a token for every byte ("byte_fallback"), but there is none for ${text}`,
+      );
     }
   }
   // Tokens with ▁ are made by merges as well; llama.cpp prints those of the other kind without turning ▁ into a space.

@@ -48,10 +48,10 @@ const spmEntries: GgufEntry[] = [
   ['tokenizer.ggml.eos_token_id', 'u32', 2],
 ];
 
-describe('SentencePiece-style vocabularies', () => {
+describe('a SentencePiece-style vocabulary', () => {
   const ids = new Map(spm.tokens.map((token, id) => [token, id]));
 
-  it("give Hugging Face's merges and ids", () => {
+  it("gives Hugging Face's merges and ids", () => {
     expect(mergesFromScores(spm.tokens, spm.types, spm.scores, ids)).toEqual(spm.merges);
     const tokenizer = tokenizerOf(metadata(spmEntries));
     for (const [text, expected] of spm.texts) {
@@ -60,7 +60,7 @@ describe('SentencePiece-style vocabularies', () => {
     }
   });
 
-  it('come back from their own entries', () => {
+  it('survives being written and read', () => {
     const { files } = tokenizerFromGguf(metadata(spmEntries));
     const facts = { vocabSize: spm.tokens.length, bosId: null, padId: null, stopIds: [2] };
     const { entries, notes } = entriesFromTokenizer(files!, facts, 'm');
@@ -76,7 +76,7 @@ describe('SentencePiece-style vocabularies', () => {
     }
   });
 
-  it('have pairs counted that scores cannot keep apart', () => {
+  it('has the pairs counted that its scores cannot tell apart', () => {
     const tokens = ['a', 'b', 'ab', 'abb', 'bb'];
     const known = new Map(tokens.map((token, id) => [token, id]));
     const count = (merges: [string, string][]) => scoresFromMerges(tokens, merges, known, () => false);
@@ -92,7 +92,7 @@ describe('SentencePiece-style vocabularies', () => {
     expect(count(all.slice(0, 3)).extraPairs).toBe(1);
   });
 
-  it('of 168k tokens are turned into half a million merges in a few seconds', () => {
+  it('of 168k tokens is turned into half a million merges in a few seconds', () => {
     const letters = [...'abcdefghijklmnopqrs▁'];
     const longer = (texts: string[]) => texts.flatMap((text) => letters.map((letter) => text + letter));
     const pairs = longer(letters);
@@ -111,7 +111,7 @@ describe('SentencePiece-style vocabularies', () => {
   });
 });
 
-describe('byte-level vocabularies', () => {
+describe('a byte-level vocabulary', () => {
   const { tokenizer, config } = tinyTokenizer();
   const facts = { vocabSize: 64, bosId: 2, padId: 0, stopIds: [1, 7] };
   const { entries } = entriesFromTokenizer({ tokenizer, config }, facts, 'm');
@@ -121,7 +121,7 @@ describe('byte-level vocabularies', () => {
     return () => entriesFromTokenizer({ tokenizer: json, config }, facts, 'm');
   };
 
-  it('come back with their ids, special tokens, template and tokens that end a text', () => {
+  it('survives being written and read, with ids, special tokens, template and end-of-text tokens', () => {
     const [before, after] = [Tokenizer.fromJSON(tokenizer, config), tokenizerOf(metadata(entries))];
     for (const text of ['the and he<stop>\n', 'in the sand. <turn><turn>on']) {
       expect(after.encode(text)).toEqual(before.encode(text));
@@ -136,7 +136,7 @@ describe('byte-level vocabularies', () => {
     });
   });
 
-  it('that llama.cpp has no form for are refused by name', () => {
+  it('is refused by name when llama.cpp has no form for it', () => {
     expect(changed((json) => (json.pre_tokenizer = { type: 'Whitespace' }))).toThrow('"pre_tokenizer"');
     expect(changed((json) => (json.pre_tokenizer!.add_prefix_space = true))).toThrow('"pre_tokenizer"');
     expect(changed((json) => (json.normalizer = { type: 'Lowercase' }))).toThrow('"normalizer"');
@@ -152,7 +152,7 @@ describe('byte-level vocabularies', () => {
     ).toThrow('no token ends a text');
   });
 
-  it("are known by llama.cpp's names, however they are written", () => {
+  it("is recognized by llama.cpp's names, in all their spellings", () => {
     for (const name of ['gpt-2', 'llama-bpe', 'smollm', 'qwen2']) {
       const pre = preTokenizerOf(name)!;
       expect(preTokenizerName(pre.json(false), pre.ignoresMerges)).toBe(name);
@@ -164,20 +164,20 @@ describe('byte-level vocabularies', () => {
   });
 });
 
-describe('hostile tokens', () => {
+describe('reading a hostile vocabulary', () => {
   const refusal = (entries: readonly GgufEntry[]) => () => tokenizerFromGguf(metadata(entries));
   const replaced = (key: string, entry: GgufEntry) => [...spmEntries.filter(([name]) => name !== key), entry];
   it.each([
     ['tokens that are equal', 'tokenizer.ggml.tokens', ['a', 'a'], 'tokens 0 and 1 are the same text'],
     ['too few kinds', 'tokenizer.ggml.tokens', ['a'], '1 tokens but 364 token types'],
-  ] as const)('%s are refused', (_what, key, tokens, message) => {
+  ] as const)('refuses %s', (_what, key, tokens, message) => {
     const entries = replaced(key, [key, { array: 'string' }, tokens]);
     const few = message.startsWith('tokens')
       ? entries.filter(([name]) => name !== 'tokenizer.ggml.token_type')
       : entries;
     expect(refusal(few)).toThrow(message);
   });
-  it('ids that are no numbers, other kinds and endless tokens are refused', () => {
+  it('refuses ids that are not numbers, unknown token types and endless tokens', () => {
     const key = 'tokenizer.ggml.bos_token_id';
     expect(refusal(replaced(key, [key, 'string', '1']))).toThrow('must be a token id');
     const model = 'tokenizer.ggml.model';

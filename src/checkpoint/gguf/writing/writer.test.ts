@@ -61,8 +61,8 @@ function plain(value: GgufValue): unknown {
     : value;
 }
 
-describe('what is written is read again', () => {
-  test('metadata of every type', async () => {
+describe('a GGUF file that was written', () => {
+  test('reads back with metadata of every type', async () => {
     const entries = fc.uniqueArray(
       fc.record({ key: fc.string({ unit: 'grapheme', minLength: 1 }), typed: typedValue }),
       { maxLength: 5, selector: ({ key }) => key },
@@ -79,7 +79,7 @@ describe('what is written is read again', () => {
     );
   });
 
-  test('tensors of every type and number of dimensions, at every alignment', async () => {
+  test('reads back with tensors of every type and number of dimensions, at every alignment', async () => {
     const shape = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 0, maxLength: 3 });
     const entry = fc.record({
       name: fc.string({ unit: 'grapheme', maxLength: 10 }).filter((name) => Buffer.byteLength(name) < 64),
@@ -117,7 +117,7 @@ describe('what is written is read again', () => {
     );
   });
 
-  test('a header larger than its first buffer, and a tensor larger than a chunk', async () => {
+  test('reads back with a header larger than its first buffer and a tensor larger than a chunk', async () => {
     const tokens = Array.from({ length: 5000 }, (_, i) => `token ${i}`);
     const values = Float32Array.from({ length: 600_000 }, (_, i) => Math.sin(i));
     const bytes = await write({
@@ -139,7 +139,7 @@ describe('what is written is read again', () => {
   });
 });
 
-test('the Python package writes the same bytes', async () => {
+test('the GGUF writer writes the same bytes as the Python package', async () => {
   const folder = new URL('../../../../test/reference/gguf/', import.meta.url);
   const bytes = new Uint8Array(readFileSync(new URL('python.gguf', folder)));
   const { metadata: says } = JSON.parse(readFileSync(new URL('python.json', folder), 'utf8')) as {
@@ -174,7 +174,7 @@ test('the Python package writes the same bytes', async () => {
   expect(await write({ metadata, tensors, alignment: 64 })).toEqual(bytes);
 });
 
-describe('refuses', () => {
+describe('the GGUF writer refuses', () => {
   const one = Float32Array.of(1);
   test.each<[string, Partial<GgufToWrite>, RegExp]>([
     [
@@ -223,12 +223,12 @@ describe('refuses', () => {
       { tensors: [tensor('a', [32], new Float32Array(32).fill(Number.NaN), 'Q4_0')] },
       /"a": Q4_0 cannot hold NaN/,
     ],
-  ])('%s', async (_, model, message) => {
+  ])('a model with this fault: %s', async (_, model, message) => {
     await expect(write(model)).rejects.toThrow(message);
     await expect(write(model)).rejects.toThrow(RopewalkError);
   });
 
-  test('before anything is read or written, where the header says it', async () => {
+  test('a faulty header before anything is read or written', async () => {
     const asked: string[] = [];
     const sink = { write: async () => void asked.push('write') };
     const read = async () => {
@@ -241,7 +241,7 @@ describe('refuses', () => {
   });
 });
 
-test('asks for a tensor when the one before is written', async () => {
+test('the GGUF writer asks for a tensor only after the one before it is written', async () => {
   const events: string[] = [];
   const values = new Float32Array(32);
   const make = (name: string): GgufTensorToWrite => ({
