@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { onAbort } from './abort.ts';
 
 describe('onAbort', () => {
-  it('calls everyone who still waits, each once, through one listener on the signal', () => {
+  it('calls every pending callback once, through a single listener on the signal', () => {
     const controller = new AbortController();
     const { signal } = controller;
     const called: number[] = [];
@@ -15,7 +15,7 @@ describe('onAbort', () => {
     expect(called).toEqual([0, 1, 2]);
   });
 
-  it('leaves no listener behind where nobody waits any more, and takes new ones after that', () => {
+  it('removes its listener once no callback is pending, and accepts new callbacks after that', () => {
     const controller = new AbortController();
     const { signal } = controller;
     const end = onAbort(signal, () => {});
@@ -33,7 +33,7 @@ describe('onAbort', () => {
     expect(calls).toBe(1);
   });
 
-  it('lets a listener end the waiting of another', () => {
+  it('lets a callback cancel another', () => {
     const controller = new AbortController();
     let calls = 0;
     onAbort(controller.signal, () => second());

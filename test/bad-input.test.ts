@@ -407,7 +407,7 @@ describe('the command line reports bad input in one line:', () => {
     expect(existsSync(out)).toBe(false);
   });
 
-  it.concurrent('a tokenizer.json that is none', async () => {
+  it.concurrent('a tokenizer.json that is not a tokenizer', async () => {
     const file = place();
     for (const [content, message] of [
       ['{', /not valid JSON/],

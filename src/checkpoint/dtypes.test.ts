@@ -107,12 +107,12 @@ for (const { name, exponent, fraction, widen, narrow } of formats) {
   });
 }
 
-test('rounds float64 to the nearest float32', () => {
+test('narrowing rounds float64 to the nearest float32', () => {
   const out = new Float32Array(4);
   float64ToFloat32(Float64Array.of(0.1, 1 + 2 ** -24, 1 + 3 * 2 ** -24, 1e300), out);
   expect([...out]).toEqual([0.10000000149011612, 1, 1 + 2 ** -22, Number.POSITIVE_INFINITY]);
 });
 
-test('refuses arrays of different lengths', () => {
+test('converting refuses arrays of different lengths', () => {
   expect(() => float16ToFloat32(new Uint16Array(2), new Float32Array(3))).toThrow(RangeError);
 });

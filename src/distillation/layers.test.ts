@@ -10,7 +10,7 @@ describe('choosing layers of a teacher', () => {
     [5, 5, [0, 1, 2, 3, 4]],
     [9, 1, [0]],
     [9, 2, [0, 8]],
-  ])('of %i layers, spreads %i evenly', (count, wanted, layers) => {
+  ])('from %i spreads %i evenly', (count, wanted, layers) => {
     expect(evenLayers(count, wanted)).toEqual(layers);
   });
 

@@ -53,7 +53,7 @@ function read(path: string): RawConfig {
   return JSON.parse(readFileSync(path, 'utf8')) as RawConfig;
 }
 
-describe('a family of the registry', () => {
+describe('the registered family', () => {
   const folders = readdirSync(reference);
   const ggufNames = read(`${reference}gguf-names.json`);
 

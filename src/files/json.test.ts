@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { toConfigJson } from './json.ts';
 import { findDuplicateKey } from './json-keys.ts';
 
-test('writes float fields with a decimal point, and leaves integers and strings alone', () => {
+test('the JSON writer writes float fields with a decimal point, and leaves integers and strings alone', () => {
   const config = {
     final_logit_softcapping: 30,
     query_pre_attn_scalar: 256,
@@ -23,7 +23,7 @@ test('writes float fields with a decimal point, and leaves integers and strings 
   expect(JSON.parse(text)).toEqual(config);
 });
 
-test('finds duplicate keys at any depth, however they are written', () => {
+test('the JSON reader finds duplicate keys at any depth, however they are written', () => {
   expect(findDuplicateKey('{"a": 1, "b": {"a": 2}, "c": [{"a": 1}, {"a": 1}]}')).toBeUndefined();
   expect(findDuplicateKey('{"a": 1, "b": 2, "a": 3}')).toBe('a');
   expect(findDuplicateKey('{"x": [{"a\\"b": 1, "a\\u0022b" : 2}]}')).toBe('a"b');

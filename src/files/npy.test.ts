@@ -8,7 +8,7 @@ import { npyHeader } from './npy.ts';
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-npy-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test("writes a matrix in uneven blocks as numpy's own file, byte for byte", async () => {
+test("the .npy writer writes a matrix in uneven blocks as numpy's own file, byte for byte", async () => {
   const path = join(folder, 'matrix.npy');
   async function* blocks() {
     yield Float32Array.of(0, 0.25, 0.5);
@@ -21,7 +21,7 @@ test("writes a matrix in uneven blocks as numpy's own file, byte for byte", asyn
   );
 });
 
-test('aligns the data to 64 bytes, whatever the shape', () => {
+test('the .npy writer aligns the data to 64 bytes, whatever the shape', () => {
   for (const shape of [[], [1], [123456789, 987654], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]]) {
     const header = npyHeader(shape);
     expect(header.byteLength % 64).toBe(0);
@@ -32,7 +32,7 @@ test('aligns the data to 64 bytes, whatever the shape', () => {
   expect(() => npyHeader([-1])).toThrow(/not a shape/);
 });
 
-test('refuses too few and too many values, and leaves nothing behind', async () => {
+test('the .npy writer refuses too few and too many values, and leaves nothing behind', async () => {
   const path = join(folder, 'short.npy');
   await expect(writeNpyFile(path, [2, 2], [new Float32Array(3)])).rejects.toThrow(/needs 4 values and got 3/);
   await expect(writeNpyFile(path, [2, 2], [new Float32Array(5)])).rejects.toThrow(

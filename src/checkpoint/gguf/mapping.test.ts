@@ -71,7 +71,7 @@ describe('the configuration in a GGUF file', () => {
     expect(() => read({ [key]: value })).toThrow(message);
   });
 
-  it('recovers the RoPE scaling of Llama 3.1 and 3.2 from its divisors of frequencies', () => {
+  it('gives back the RoPE scaling of Llama 3.1 and 3.2 from its divisors of frequencies', () => {
     for (const factor of [8, 32]) {
       const rope_scaling: RopeScaling = {
         ...{ rope_type: 'llama3', factor, low_freq_factor: 1, high_freq_factor: 4 },
@@ -85,7 +85,7 @@ describe('the configuration in a GGUF file', () => {
     expect(() => read({}, Float32Array.of(1, Number.NaN, 3))).toThrow('rope_freqs.weight');
   });
 
-  it('recovers a RoPE scaling with any other numbers that divides in the same way', () => {
+  it('gives back a RoPE scaling with any other numbers that divides in the same way', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(8, 64, 128),

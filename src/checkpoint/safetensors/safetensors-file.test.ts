@@ -55,7 +55,7 @@ describe("reading files that Python's safetensors wrote", () => {
   });
 });
 
-test('opens a header of any length, also one that starts like another file type: 80 02 00 … and 50 4b 03 04 …', async () => {
+test('the safetensors reader opens a header of any length, also one that starts like another file type: 80 02 00 … and 50 4b 03 04 …', async () => {
   const entry = '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}';
   for (const length of [0x280, 0x380, 0x480, 0x580, 0x4034b50]) {
     const bytes = new Uint8Array(8 + length + 4);
@@ -68,7 +68,7 @@ test('opens a header of any length, also one that starts like another file type:
   }
 });
 
-test('reads back what it wrote', async () => {
+test('the safetensors reader reads back what the writer wrote', async () => {
   const tensor = fc.record({
     name: fc.string({ unit: 'grapheme' }).filter((name) => name !== '__metadata__'),
     shape: fc.array(fc.nat(4), { maxLength: 4 }),
@@ -97,7 +97,7 @@ test('reads back what it wrote', async () => {
   );
 });
 
-test('converts in several chunks, into memory that does not start at zero', async () => {
+test('the safetensors reader converts in several chunks, into memory that does not start at zero', async () => {
   const values = Float32Array.from({ length: (1 << 19) + 7 }, (_, i) => (i % 256) - 128);
   const memory = new Float32Array(values.length + 3);
   for (const dtype of ['F16', 'BF16'] as const) {
@@ -109,7 +109,7 @@ test('converts in several chunks, into memory that does not start at zero', asyn
   }
 });
 
-test('refuses by name what cannot be written or read into', async () => {
+test('safetensors files refuse by name what cannot be written or read into', async () => {
   const entry = { name: 'w', shape: [2], dtype: 'F32' as const, data: Float32Array.of(1, 2) };
   await expect(write([entry, entry])).rejects.toThrow(/"w" would be written twice/);
   await expect(write([{ ...entry, name: '__metadata__' }])).rejects.toThrow(/reserved/);

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { messageText, option, said } from '../../errors.ts';
 import { asFlag, speakAs } from './spelling.ts';
 
-it('spells options by the flags that the running command declares', () => {
+it('an error message on the command line spells options by the flags that the running command declares', () => {
   const command = new Command('train')
     .option('--max-tokens <n>')
     .option('--memory <mode>')

@@ -173,7 +173,7 @@ async function open(bytes: Uint8Array): Promise<void> {
   tokenizer.decode(tokenizer.encode('abc <s> the and 🤖'));
 }
 
-it(`opens or refuses ${RUNS} mutated models, with one kind of error`, async () => {
+it(`the GGUF checkpoint opens or refuses ${RUNS} mutated models, with one kind of error`, async () => {
   const random = randomNumbers(7);
   const { tokenizer, config } = tinyTokenizer();
   const facts = { vocabSize: 64, bosId: 2, padId: 0, stopIds: [1, 7] };

@@ -98,7 +98,7 @@ function mutate(original: Uint8Array, random: () => number): Uint8Array {
   return bytes;
 }
 
-test(`reads or refuses ${MUTATIONS} mutated files, with one kind of error and little read`, async () => {
+test(`the GGUF reader reads or refuses ${MUTATIONS} mutated files, with one kind of error and little read`, async () => {
   const original = await smallFile();
   const random = randomNumbers(7);
   let read = 0;
