@@ -314,6 +314,13 @@ describe('ropewalk chat reading from a pipe', () => {
     expect(stderr).toMatch(message);
   });
 
+  it('refuses before it has read its input, however long that is', async () => {
+    // More than a pipe holds: the rest finds nobody to read it.
+    const { code, stdout, stderr } = await piped([paths.plain!], 'Hello\n'.repeat(500_000));
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^ropewalk: [^\n]*no chat template[^\n]*\n$/);
+  });
+
   it('accepts a template file, and refuses a bad one', async () => {
     const good = join(folder, 'good.jinja');
     writeFileSync(good, reference.templates.marked!);

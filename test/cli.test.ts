@@ -265,7 +265,7 @@ describe.concurrent('ropewalk generate', () => {
   it('reads a prompt from a file and from standard input', async () => {
     const path = file('prompt.txt');
     const more = ['--max-tokens', '6', '--temperature', '0', '--json'];
-    const idsOf = ({ stdout }: Finished) => (JSON.parse(stdout) as Generated).ids;
+    const idsOf = (finished: Finished) => json<Generated>(finished).ids;
     const wanted = idsOf(
       await ropewalk(['generate', model, '--prompt', 'The rope\nis', '--greedy', ...more]),
     );

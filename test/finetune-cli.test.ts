@@ -140,7 +140,7 @@ describe('ropewalk finetune before a run', () => {
     expect(plan.secondsPerStep).toBeGreaterThan(0);
     expect(existsSync(out)).toBe(false);
     const { stdout: text } = await finetune(model, ...small, '--dry-run');
-    expect(text).toMatch(/^memory in all +\d+ MB of [\d.]+ GB that can be had \(machine: [\d.]+ GB\)$/m);
+    expect(text).toMatch(/^memory in all +\d+ MB of [\d.]+ GB available \(machine: [\d.]+ GB\)$/m);
     expect(text).toMatch(/^time +\S+.* \(\d+\.\d\d s a step, measured\)$/m);
   });
 

@@ -246,7 +246,7 @@ describe('fine-tuning that cannot succeed', () => {
   it.each<[Parameters<typeof smallFinetune>[1], RegExp]>([
     [
       { out: '', freeze: ['model.layers.9.*'] },
-      /freeze: "model\.layers\.9\.\*" fits none .*model\.embed_tokens\.weight/,
+      /freeze: "model\.layers\.9\.\*" matches none .*model\.embed_tokens\.weight/,
     ],
     [{ out: '', freeze: ['*'] }, /freeze: it leaves nothing to train/],
     [{ out: '', memory: 'light' }, /memory: light .* allows one micro-batch a step, but accumulate is 2/],

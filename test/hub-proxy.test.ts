@@ -114,7 +114,7 @@ describe('the hub client behind a proxy', () => {
     const http = { HF_ENDPOINT: 'http://hub.example', HTTP_PROXY: https.HTTPS_PROXY };
     // What a proxy that is asked for the address itself answers with 403 cannot be told from the hub's own.
     for (const [status, pattern, environments] of [
-      [407, /asks for a name and a password \(407\)/, [https, http]],
+      [407, /requires a name and a password \(407\)/, [https, http]],
       [403, /the proxy 127\.0\.0\.1:\d+ \(HTTPS_PROXY\) does not connect to hub\.example.* \(403\)/, [https]],
     ] as const) {
       proxy.refuse = status;

@@ -57,7 +57,7 @@ it('commands report a Git LFS pointer or a damaged tokenizer file with its remed
     return (error as RopewalkError).message;
   };
   writeFileSync(file, 'version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 5\n');
-  expect(await refusal()).toMatch(/tokenizer\.model: it is a pointer of Git LFS/);
+  expect(await refusal()).toMatch(/tokenizer\.model: it is a Git LFS pointer/);
   writeFileSync(file, 'something else');
   expect(await refusal()).toMatch(
     /tokenizer\.model: it is not a SentencePiece model .*use the model's original/,

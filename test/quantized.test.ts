@@ -139,7 +139,7 @@ describe('a saved quantized model', () => {
     expect(await damage(`\\"columns\\":${columns}`, `\\"columns\\":${'9'.repeat(columns.length)}`)).toMatch(
       /take \d+ bytes; quantize the model again/,
     );
-    expect(await damage('\\"bits\\":8', '\\"bits\\":7')).toMatch(/ropewalk\.quantized" are wrong at/);
+    expect(await damage('\\"bits\\":8', '\\"bits\\":7')).toMatch(/ropewalk\.quantized" is wrong at/);
     expect(await damage('{\\"model.', '[\\"model.')).toMatch(/is not JSON/);
   });
 

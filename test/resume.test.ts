@@ -260,7 +260,7 @@ describe('resuming a training run refuses', () => {
     const line = await refusal(smallRun(out, 'must'));
     expect(line).toMatch(message);
     expect(line).toContain(`the newest checkpoint, ${newest}, cannot be resumed`);
-    expect(line).toMatch(/To go on from step-00000021, remove that folder and resume\.$/);
+    expect(line).toMatch(/To resume from step-00000021, remove that folder and resume\.$/);
     // The remedy works.
     rmSync(newest, { recursive: true });
     await runToEnd(smallRun(out, 'must'));

@@ -244,7 +244,7 @@ describe('speculative decoding', () => {
     const decoder = await decoderOf(8, 3);
     const draft = await decoderOf(9, 3);
     const run = collect(generateTokens(decoder, [1], { maxTokens: 3, speculate: { draft } }));
-    await expect(run).rejects.toThrow(/vocabulary of 9 tokens, but the model one of 8/);
+    await expect(run).rejects.toThrow(/vocabulary of 9 tokens, but the model has 8/);
     const unknown = 'guess' as unknown as 'lookup';
     await expect(collect(generateTokens(decoder, [1], { maxTokens: 3, speculate: unknown }))).rejects.toThrow(
       /speculate must be 'lookup' or/,

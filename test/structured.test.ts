@@ -113,7 +113,7 @@ describe('load().generate with jsonSchema', () => {
       for await (const _ of model.generate('a', options));
     };
     await expect(read({ maxTokens: 9, jsonSchema: {}, stop: ['x'] })).rejects.toThrow('combined with stop');
-    await expect(read({ maxTokens: 3, jsonSchema: schema })).rejects.toThrow(/shortest JSON .* only 3/);
+    await expect(read({ maxTokens: 3, jsonSchema: schema })).rejects.toThrow(/shortest JSON .* at most 3/);
     await expect(read({ maxTokens: 9, jsonSchema: { not: { type: 'null' } } })).rejects.toThrow(
       'JSON schema at #/not',
     );
@@ -170,7 +170,7 @@ describe('ropewalk generate --json-schema', () => {
     writeFileSync(bad, `"${'x'.repeat(1_100_000)}"`);
     expect(await with_('--json-schema', bad)).toContain('at most 1000000 are read');
     expect(refusal(await generate('--max-tokens', '5', '--json-schema', file))).toMatch(
-      /shortest JSON .* only 5/,
+      /shortest JSON .* at most 5/,
     );
   });
 });

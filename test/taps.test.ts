@@ -113,13 +113,13 @@ describe('model.run', () => {
       /no value "layers\.0\.attention\.weights"; it has embedding, /,
     ],
     [{ taps: ['layers.9.input'] }, /no value "layers\.9\.input"/],
-    [{ gradients: ['logits'] }, /"logits" is behind the point from which the loss is computed/],
+    [{ gradients: ['logits'] }, /"logits" comes after the point where the loss is computed/],
     [
       { replace: { norm: { data: new Float32Array(3), shape: [3] } } },
       /the value "norm" has the shape \[4, 96\], but its replacement has \[3\]/,
     ],
     [{ positions: [0, 1, 2, 9] }, /the position 9 is not one of 0 to 3/],
-    [{ batch: 3 }, /4 ids are not 3 sequence\(s\)/],
+    [{ batch: 3 }, /4 ids cannot be split into 3 sequence\(s\)/],
   ])('refuses %j by name', async (options, message) => {
     await expect(model.run([5, 6, 7, 8], options)).rejects.toThrow(message);
   });

@@ -104,7 +104,7 @@ describe('HostMemory', () => {
     } as unknown as typeof WebAssembly.Memory;
     try {
       expect(() => new HostMemory().allocFloat32(32 * mebi)).toThrow(
-        /128 MiB of memory were refused.*smaller/,
+        /128 MiB of memory could not be allocated.*smaller/,
       );
     } finally {
       WebAssembly.Memory = original;

@@ -90,6 +90,10 @@ export function start(program: string, args: readonly string[], options: SpawnOp
       ...options.env,
     },
   });
+  // A program may end before it has read its input, or before it was written: that is for the test to judge by its output.
+  child.stdin?.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && error.code !== 'ECONNRESET') child.emit('error', error);
+  });
   const output = { stdout: '', stderr: '' };
   const watchers = new Set<() => void>();
   for (const name of ['stdout', 'stderr'] as const) {
