@@ -201,7 +201,7 @@ describe('createOptimizer', () => {
     expect(() => createOptimizer('adamw', parameters, { states: 'int4' as OptimizerStates })).toThrow(
       'states: give float32, bfloat16 or int8, not "int4".',
     );
-    expect(() => createOptimizer('lion' as 'sgd', parameters)).toThrow('there is no optimizer "lion"');
+    expect(() => createOptimizer('unknown' as 'sgd', parameters)).toThrow('there is no optimizer "unknown"');
   });
 });
 
