@@ -38,7 +38,7 @@ describe('a Llama GGUF file with RoPE scaling', () => {
 
   it.each([
     [{ 'llama.rope.scaling.type': 'longrope', 'llama.rope.scaling.factor': 4 }, /type "longrope" is not/],
-    [{ 'llama.rope.scaling.factor': -2 }, /factor of its RoPE scaling is -2/],
+    [{ 'llama.rope.scaling.factor': -2 }, /its RoPE scaling factor is -2/],
     [{ 'llama.rope.scaling.factor': Number.NaN }, /rope\.scaling\.factor/],
     [{ 'llama.rope.scaling.attn_factor': 0.5 }, /attn_factor" without YaRN is not supported/],
   ])('is refused when its scaling is not supported: %o', async (settings, message) => {

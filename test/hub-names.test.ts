@@ -247,7 +247,7 @@ describe('a file list of the hub without hashes', () => {
     expect(await refusal(pullModel('acme/rope', options))).toContain('another version');
     hub.fault = heads({ etag: `"${'a'.repeat(40)}"`, 'content-length': '5' });
     expect(await refusal(pullModel('acme/rope', options))).toContain(
-      'config.json: the server sends more than its 5 bytes',
+      'config.json: the server sent more than its 5 bytes',
     );
   });
 });
