@@ -32,15 +32,15 @@ export function register(program: Command): void {
   program
     .command('ablate')
     .description(
-      'What each change from one family to another buys: single exchanges, same data and budget, several seeds.',
+      'Measure what each single change from one family to another gains, with the same data and budget and several seeds.',
     )
-    .requiredOption('--from <family>', 'family whose tiny model is the first rung, such as gpt')
-    .requiredOption('--to <family>', 'family that it becomes, one part after another, such as llama3')
+    .requiredOption('--from <family>', 'family to start from, such as gpt')
+    .requiredOption('--to <family>', 'family to reach, one part at a time, such as llama3')
     .option('--steps <n>', 'optimizer steps of each run', count, 600)
-    .option('--seeds <n>', 'runs of each rung; of weights and of the order of the data', count, 3)
+    .option('--seeds <n>', 'seeds for each model: they draw its weights and the order of its data', count, 3)
     .option(
       '--out <dir>',
-      'folder of the result; what is done in it is not done again',
+      'folder of the result; an interrupted ablation in it is resumed',
       join('ropewalk-runs', 'ablation'),
     )
     .option('--threads <n>', 'threads of the engine', count, 2)
@@ -49,7 +49,7 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       `
-Trained on the built-in text, like "ropewalk start". Beside the table: ${ABLATION_FILE} and ablation.svg in the folder.
+All models train on the built-in text, like those of "ropewalk start". The folder also gets ${ABLATION_FILE} and ablation.svg.
 
 Examples:
   ropewalk ablate --from gpt --to llama3

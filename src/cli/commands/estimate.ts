@@ -24,13 +24,17 @@ export function register(program: Command): void {
   program
     .command('estimate')
     .description(
-      'What models take: parameters, files, caches, operations, memory of fine-tuning. No weights needed.',
+      'Estimate parameters, file sizes, caches, operations and fine-tuning memory of models, without their weights.',
     )
     .argument('<models...>', 'families (gemma), presets (gemma-2-2b), model directories or ids on the hub')
-    .option('--context <n>', 'tokens of the context that caches and operations are stated at', count, 4096)
-    .option('--batch <n>', 'rows of a fine-tuning step', count, 1)
-    .option('--seq <n>', 'tokens of a row', count, 512)
-    .addOption(new Option('--optimizer <name>').choices(OPTIMIZERS).default('adamw'))
+    .option('--context <n>', 'context length for caches and operations, in tokens', count, 4096)
+    .option('--batch <n>', 'rows in a fine-tuning step', count, 1)
+    .option('--seq <n>', 'tokens in a row', count, 512)
+    .addOption(
+      new Option('--optimizer <name>', 'optimizer of the fine-tuning step')
+        .choices(OPTIMIZERS)
+        .default('adamw'),
+    )
     .addOption(
       new Option('--states <format>', "what AdamW's moments are kept in (default: float32)").choices(
         OPTIMIZER_STATES,
@@ -49,14 +53,21 @@ Examples:
     .action(run);
 }
 
-async function run(names: string[], flags: EstimateFlags): Promise<void> {
+async function run(names: string[], flags: EstimateFlags, command: Command): Promise<void> {
   const { json, locale, ...options } = flags;
   const estimates: (Estimate & { readonly name: string })[] = [];
   for (const name of names) {
     const model = await inspectedModel(name);
     showWarnings(model.warnings ?? []);
     const most = model.model.maxPositions;
-    // The default suits large models; what a model cannot hold is asked for by nobody.
+    // The defaults suit large models: a smaller one is estimated at its own length, which is said where more was asked for.
+    for (const name of ['context', 'seq'] as const) {
+      if (options[name] > most && command.getOptionValueSource(name) === 'cli') {
+        showWarnings([
+          `--${name} ${options[name]}: this model has ${most} positions and is estimated at ${most}.`,
+        ]);
+      }
+    }
     const context = Math.min(options.context, most);
     estimates.push({ name, ...estimate(model, { ...options, context, seq: Math.min(options.seq, most) }) });
   }

@@ -25,7 +25,7 @@ interface ExploreFlags {
 export function register(program: Command): void {
   program
     .command('explore')
-    .description('See the difference: a page that runs, compares and trains models in the browser.')
+    .description('Serve a page that runs, compares and trains models in the browser.')
     .argument(
       '[models...]',
       'model directories, GGUF files, ids on the hub, or folders of runs; default: what "npm start" trained',

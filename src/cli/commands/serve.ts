@@ -33,38 +33,42 @@ interface ServeFlags extends DecoderFlags {
 export function register(program: Command): void {
   const command = program
     .command('serve')
-    .description("Serve models by OpenAI's API, many requests at once, with a page to talk to them.")
+    .description('Serve models through the OpenAI API, many requests at once, with a chat page.')
     .argument('<models...>', 'directories, GGUF files or ids on the hub; NAME=MODEL names one')
     .option('--port <n>', 'port; 0 takes a free one', port, 8080)
-    .option('--host <address>', 'address to listen at; 0.0.0.0 for other machines too', '127.0.0.1')
+    .option('--host <address>', 'address to listen on; 0.0.0.0 accepts other machines too', '127.0.0.1')
     .option(
       '--api-key <key>',
-      'clients have to send it; may be given several times (or ROPEWALK_API_KEY, which other users of the machine do not see)',
+      'key that clients must send; may be given several times (ROPEWALK_API_KEY instead hides it from other users of the machine)',
       collect,
     )
-    .option('--max-sequences <n>', 'completions that run at one time, together', count, 8)
-    .option('--max-queue <n>', 'completions that may wait for them', wholeNumber, 64)
-    .option('--context <n>', "most tokens of prompt and completion; default the model's positions", count)
+    .option('--max-sequences <n>', 'completions that run at the same time, in one batch', count, 8)
+    .option('--max-queue <n>', 'completions that may wait; more are answered with 429', wholeNumber, 64)
+    .option(
+      '--context <n>',
+      'most tokens of prompt and completion together (default: all positions of the model)',
+      count,
+    )
     .option(
       '--prefix-cache <size>',
-      'memory for beginnings that come again, a model; 0 for none',
+      'memory per model for prefixes that prompts share, in bytes or such as 512MB; 0 for none',
       cacheSize,
       2 ** 29,
     )
-    .option('--max-body <size>', 'largest body of a request', byteSize, 4 * 2 ** 20)
-    .option('--timeout <seconds>', 'longest time of a request', positive, 600)
-    .option('--idle <seconds>', 'release a model that nobody has used for so long', positive)
-    .option('--lazy', 'load models when they are first asked for')
+    .option('--max-body <size>', 'largest request body, in bytes or such as 4MB', byteSize, 4 * 2 ** 20)
+    .option('--timeout <seconds>', 'time limit of a request', positive, 600)
+    .option('--idle <seconds>', 'unload a model that has not been used for this long', positive)
+    .option('--lazy', 'load each model on its first request')
     .option(
       '--cors <origin>',
-      'let pages of this origin ask, or * for all; may be given several times',
+      'allow web pages of this origin, or * for all; may be given several times',
       collect,
     )
-    .option('--allowed-hosts <names>', 'names that this server goes by, with commas between them', nameList)
+    .option('--allowed-hosts <names>', 'host names accepted in requests, separated by commas', nameList)
     .option('--grace <seconds>', 'how long requests may continue after SIGTERM or Ctrl-C', positive, 30)
-    .option('--no-page', 'without the page to talk to the models at /')
-    .option('--log-prompts', 'write prompts and messages to the log too')
-    .option('--quiet', 'without a line of log for each request')
+    .option('--no-page', 'do not serve the chat page at /')
+    .option('--log-prompts', 'include prompts and messages in the log')
+    .option('--quiet', 'do not log each request')
     .addHelpText(
       'after',
       `
