@@ -351,7 +351,7 @@ describe("a model in the cache of Python's library", () => {
     expect(hub.requests.length).toBe(1);
     rmSync(repo('.ropewalk'), { recursive: true });
     hub.fault = () => true;
-    expect(await pull()).toBe(snapshot());
+    expect(await pull({}, ID, { ...QUICK, idleMs: 1000 })).toBe(snapshot());
   });
 
   it('is not complete without its weights', async () => {

@@ -200,6 +200,11 @@ export function cutAfter(
     etag: `"${etag}"`,
     ...(from > 0 && { 'content-range': `bytes ${from}-${data.length - 1}/${data.length}` }),
   });
+  // A whole body ends its response: the client may send its next request on this connection, which a cut would take away.
+  if (from + part.length >= data.length) {
+    response.end(part);
+    return part.length;
+  }
   response.write(part, async () => {
     await until(() => response.closed || read(from + part.length), `${from + part.length} bytes are read`);
     response.destroy();
