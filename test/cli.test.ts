@@ -6,6 +6,7 @@ import { openSafetensors } from '../src/checkpoint/safetensors/safetensors-file.
 import { FileSource } from '../src/files/file.node.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
 import { buildProgram, type Finished, ROOT, ropewalk, start, startSignalled } from './helpers/cli.node.ts';
+import { FAMILIES } from './helpers/families.ts';
 import { parseNpy } from './helpers/npy.ts';
 import { norm, relativeError } from './helpers/numbers.ts';
 
@@ -377,7 +378,7 @@ describe.concurrent('ropewalk generate', () => {
   });
 });
 
-describe.concurrent.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama', 'llama-untied'])(
+describe.concurrent.each([...FAMILIES, 'llama-untied'])(
   'ropewalk score of %s',
   (name) => {
     const directory = reference(name);
