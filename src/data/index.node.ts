@@ -2,5 +2,6 @@
 export { type Dataset, type PrepareOptions, prepareDataset } from './dataset.node.ts';
 export { type DataExample, examplesOf } from './examples.node.ts';
 export * from './index.ts';
+export { openTemplate } from './open-template.node.ts';
 export { type NumberedExample, previewData } from './preview.node.ts';
 export { resolveData } from './reading/resolve-data.node.ts';

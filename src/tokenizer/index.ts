@@ -3,4 +3,5 @@ export { type AddedTokenFiles, type JoinedTokenizer, joinTokenizerFiles } from '
 export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe, trainBpeAsync } from './bpe-trainer.ts';
 export { StreamDecoder } from './stream.ts';
 export { Tokenizer } from './tokenizer.ts';
+export { tokenizerFiles } from './tokenizer-files.ts';
 export type { TokenizerJson } from './tokenizer-schema.ts';
