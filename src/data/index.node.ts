@@ -1,7 +1,13 @@
 /** Examples to train on: files of rows as tokens of which some are targets, packed into rows of one length. */
 export { type Dataset, type PrepareOptions, prepareDataset } from './dataset.node.ts';
-export { type DataExample, examplesOf } from './examples.node.ts';
+export {
+  type DataExample,
+  type DataProgress,
+  type DataSources,
+  type ExampleOptions,
+  examplesOf,
+} from './examples.node.ts';
 export * from './index.ts';
 export { openTemplate } from './open-template.node.ts';
 export { type NumberedExample, previewData } from './preview.node.ts';
-export { resolveData } from './reading/resolve-data.node.ts';
+export { type ResolveDataOptions, resolveData } from './reading/resolve-data.node.ts';

@@ -27,6 +27,11 @@ export interface TeachingRows {
 /** What rows are made by. */
 export type TeachingRowsOptions = Pick<TrainingSettings, 'batch' | 'seq' | 'seed' | 'validation'>;
 
+export interface TeachingExamplesOptions extends TeachingRowsOptions {
+  /** Whether several examples share a row. */
+  readonly pack: boolean;
+}
+
 /**
  * Rows of a text.
  *
@@ -60,11 +65,10 @@ export function teachingText(
  *
  * @param dataset by the teacher's tokenizer, as from `data.prepareDataset`, of examples of at most `seq + 1` tokens. It stays
  *   the caller's to close.
- * @param options.pack whether several examples share a row.
  */
 export async function teachingExamples(
   dataset: DatasetView & { readonly trainedTokens?: number },
-  { batch, seq, seed, validation: share, pack }: TeachingRowsOptions & { readonly pack: boolean },
+  { batch, seq, seed, validation: share, pack }: TeachingExamplesOptions,
 ): Promise<TeachingRows> {
   const { training, validation: held } = splitDataset(dataset, share, seed);
   const options = { batch, seq, pack };

@@ -26,7 +26,7 @@ import { FINETUNE, type FinetuneInput, type FinetuneSettings } from './settings.
 export type FinetuneData = DatasetView | ((base: BaseModel, now: Date) => Promise<ClosableView>);
 
 /** A view that may lie in files. */
-interface ClosableView extends DatasetView {
+export interface ClosableView extends DatasetView {
   readonly trainedTokens?: number;
   close?(): Promise<void>;
 }

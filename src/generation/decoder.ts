@@ -33,7 +33,7 @@ export function fullLogitsGraph(
 }
 
 /** Which rows of logits a run returns: its last token's, or all. */
-export type LogitRows = 'last' | 'all';
+export type LogitPositions = 'last' | 'all';
 
 /** A model ready to continue sequences, one run for each chunk of new tokens. */
 export class Decoder {
@@ -118,7 +118,7 @@ export class Decoder {
   async forward(
     ids: ArrayLike<number>,
     cache: KeyValueCache,
-    rows: LogitRows = 'last',
+    rows: LogitPositions = 'last',
   ): Promise<Float32Array> {
     const time = ids.length;
     const start = cache.position;
@@ -195,7 +195,7 @@ export class Decoder {
   }
 
   /** ids and positions `[batch · time]`, one sequence after another. */
-  #tokenFeeds(ids: Int32Array, positions: Int32Array, batch: number, rows: LogitRows) {
+  #tokenFeeds(ids: Int32Array, positions: Int32Array, batch: number, rows: LogitPositions) {
     const time = ids.length / batch;
     const wanted = rows === 'last' ? [time - 1] : Array.from({ length: time }, (_, i) => i);
     const feeds: Record<string, HostTensor> = {

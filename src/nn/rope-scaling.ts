@@ -14,7 +14,7 @@ export interface Llama3Scaling {
 }
 
 /** Position interpolation: every frequency is divided by the factor. Chen et al. 2023, arXiv:2306.15595. */
-interface LinearScaling {
+export interface LinearScaling {
   readonly rope_type: 'linear';
   readonly factor: number;
 }
@@ -24,7 +24,7 @@ interface LinearScaling {
  * `beta_slow` times divided by the factor, those between blended; cos and sin are multiplied by `attention_factor`. Peng
  * et al. 2023, arXiv:2309.00071.
  */
-interface YarnScaling {
+export interface YarnScaling {
   readonly rope_type: 'yarn';
   readonly factor: number;
   readonly original_max_position_embeddings: number;
@@ -39,7 +39,7 @@ interface YarnScaling {
  * "Dynamic NTK": a sequence longer than the model's positions turns by a base that grows with its length. Within the
  * positions, past which no model runs here, frequencies are the plain ones.
  */
-interface DynamicScaling {
+export interface DynamicScaling {
   readonly rope_type: 'dynamic';
   readonly factor: number;
 }

@@ -36,7 +36,7 @@ export interface QuantizedSource extends QuantizedShape {
   readonly exact?: boolean;
   /** Set when it has been read already. */
   readonly matrix?: QuantizedMatrix;
-  /** @param into where the numbers are wanted, arrays as {@link newQuantizedArrays} makes them; by default new ones. */
+  /** @param into where the numbers are wanted, arrays as `newQuantizedArrays` makes them; by default new ones. */
   read(into?: QuantizedArrays): Promise<QuantizedMatrix>;
 }
 

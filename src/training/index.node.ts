@@ -2,7 +2,7 @@
 export { writeGradients } from './gradients.node.ts';
 export * from './index.ts';
 export { configForTokenizer } from './runs/config-for-tokenizer.ts';
-export type { TrainingJob } from './runs/job.node.ts';
+export type { StartedJob, TrainingJob } from './runs/job.node.ts';
 export { openPretraining } from './runs/pretrain.node.ts';
 export {
   type LoggedEvent,

@@ -24,7 +24,7 @@ export interface TrainerState {
   readonly guard?: GuardState;
 }
 
-interface StepEvent {
+export interface StepEvent {
   readonly type: 'step';
   /** Steps made, this one included. */
   readonly step: number;
@@ -63,7 +63,7 @@ export interface EvaluationEvent {
 }
 
 /** The moment to save: the state is that after `step`, until the next event is asked for. */
-interface CheckpointEvent {
+export interface CheckpointEvent {
   readonly type: 'checkpoint';
   readonly step: number;
   readonly state: TrainerState;
@@ -71,7 +71,7 @@ interface CheckpointEvent {
 }
 
 /** The held-out loss has not fallen for too long: no step follows. */
-interface StoppedEvent {
+export interface StoppedEvent {
   readonly type: 'stopped';
   readonly step: number;
   readonly best: { readonly step: number; readonly loss: number };

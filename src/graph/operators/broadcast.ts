@@ -7,7 +7,7 @@ import { broadcastPosition, forEachIndex, stridesOf, type Values } from '../valu
  * stand in one file.
  */
 
-interface ShapeAttributes {
+export interface ShapeAttributes {
   readonly shape: Shape;
 }
 

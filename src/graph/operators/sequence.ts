@@ -7,7 +7,7 @@ import { MASKED } from './attention.ts';
  * token positions and an attention mask, the way exported models are given them.
  */
 
-interface RotaryAnglesAttributes {
+export interface RotaryAnglesAttributes {
   /** Radians per position of each pair, float32. */
   readonly inverseFrequencies: Float32Array;
 }
@@ -58,7 +58,7 @@ export function rotaryAngles(
   return { cos: cos!, sin: sin! };
 }
 
-interface PaddedMaskAttributes {
+export interface PaddedMaskAttributes {
   /** A query sees the last `window` keys, itself included; null sees all before it. */
   readonly window: number | null;
   /** How many times the queries stand one under another: the heads that share keys. */
