@@ -26,7 +26,7 @@ export type {
   CompletionPrompt,
 } from './completion/completion.ts';
 export type { Batching } from './completion/scheduler.ts';
-export type { LikelyText, ScoredText } from './completion/token-scores.ts';
+export type { LikelyText, LikelyToken, ScoredText, TokenText } from './completion/token-scores.ts';
 export type { ToolCall, ToolChoice, ToolDefinition } from './completion/tool-constraint.ts';
 export { Decoder, fullLogitsGraph, type LogitPositions, logitsOf } from './decoder.ts';
 export { type Distribution, distribution } from './distribution.ts';
