@@ -19,7 +19,7 @@ const FUNCTIONS = (handle: string) =>
 type Functions = Record<keyof ReturnType<typeof FUNCTIONS>, (...args: unknown[]) => number>;
 
 /** A communicator, type or operation, as the library has it. */
-export type Handle = Pointer | number;
+type Handle = Pointer | number;
 
 /** An MPI library: its functions and constants. */
 export interface MpiLibrary extends Functions {

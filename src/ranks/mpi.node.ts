@@ -16,7 +16,7 @@ const LONG_MS = 1_800_000;
  * The ranks of an MPI job. Calls are started without waiting (`MPI_Iallreduce`) and polled with `MPI_Test`: the library makes
  * progress only while it is called, and a thread that sits inside of it would hear neither signals nor a lost link.
  */
-export class MpiCommunicator implements Communicator {
+class MpiCommunicator implements Communicator {
   readonly rank: number;
   readonly size: number;
   readonly localSize: number;
