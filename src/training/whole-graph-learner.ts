@@ -18,11 +18,11 @@ export interface WholeGraphLearnerOptions extends TrainingGraphOptions {
 }
 
 /**
- * A model ready to be trained as one graph: its weights, gradients and moments on host memory, and a compiled step. The
- * arrays are the caller's to read and write between calls.
+ * A model that is trained as one graph: its weights, gradients and optimizer state in host memory, and a compiled
+ * step. The caller may read and write the arrays between calls.
  */
 export class WholeGraphLearner implements Learner {
-  /** Gradients of further micro-batches, before they are added up; allocated when first needed. */
+  /** Gradients of further micro-batches before they are added; allocated on first use. */
   #scratch: Map<string, Float32Array> | undefined;
   #evaluator: Evaluator | undefined;
 
@@ -47,7 +47,7 @@ export class WholeGraphLearner implements Learner {
     this.#options = options;
   }
 
-  /** @param shape sequences in one micro-batch and their length. */
+  /** @param shape number and length of the sequences in a micro-batch. */
   static async create(
     engine: Engine,
     model: CausalLM,
@@ -81,10 +81,10 @@ export class WholeGraphLearner implements Learner {
   }
 
   /**
-   * Fills the gradients with those of the mean loss over every counted token of all micro-batches together: the sum of
-   * their losses over the total count, not a mean of means.
+   * Computes the gradients of the mean loss over the counted tokens of all micro-batches: the sum of their losses
+   * over the total count, not a mean of means.
    *
-   * @returns the mean loss in nats and the number of tokens it is over.
+   * @returns the mean loss in nats and the number of tokens.
    */
   async computeGradients(batches: readonly TrainingRows[]): Promise<{ loss: number; tokens: number }> {
     const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
@@ -101,7 +101,7 @@ export class WholeGraphLearner implements Learner {
     return { loss, tokens };
   }
 
-  /** Clips by the norm of all gradients together. */
+  /** Clips by the global norm of all gradients. */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
     const { optimizer, learningRate, clip, accept } = settings;
     const { loss, tokens } = await this.computeGradients(batches);
