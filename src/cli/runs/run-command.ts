@@ -11,7 +11,7 @@ import type { TrainingJob } from '../../training/runs/job.node.ts';
 import { checkFits } from '../../training/runs/plan.ts';
 import { RunDirectory } from '../../training/runs/run-directory.node.ts';
 import { checkUnlocked } from '../../training/runs/run-lock.node.ts';
-import { scheduleRecord } from '../../training/schedule.ts';
+import { SCHEDULES, scheduleOptions, scheduleRecord, schedulesWith } from '../../training/schedule.ts';
 import { trainingOptions, type Verb, WARMUP_DEFAULT } from '../../training/settings.ts';
 import {
   addFlags,
@@ -108,30 +108,37 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
     });
 }
 
-/** Defaults of a verb, with those of optimizers and its schedule, for help; those of its own optimizer win. */
+/** Defaults of a verb, with those of optimizers and schedules, for help; those of its own optimizer and schedule win. */
 function shownDefaults({ defaults }: Verb): ShownDefaults {
-  const records = [...OPTIMIZERS.toReversed(), defaults.optimizer].map(
-    (name) => optimizerRecord(name).defaults,
-  );
+  const optimizers = [...OPTIMIZERS.toReversed(), defaults.optimizer].map(optimizerRecord);
+  const schedules = [...SCHEDULES.toReversed(), defaults.schedule].map(scheduleRecord);
   return {
-    ...Object.assign({}, ...records),
-    ...scheduleRecord(defaults.schedule).defaults,
+    ...Object.assign({}, ...[...optimizers, ...schedules].map((record) => record.defaults)),
     warmup: WARMUP_DEFAULT,
     ...defaults,
   };
 }
 
-/** For help: whose an option is that not every optimizer has, and the words of those that have others for it. */
+/** For help: whose an option is that not every optimizer or schedule has, and the words of those that have others for it. */
 function whose(): Readonly<Record<string, string>> {
-  const notes = Object.entries(optimizerOptions).map(([name, shown]) => {
-    const kinds = optimizersWith(name);
-    const own = (kind: string) => wordsOf(optimizerRecord(kind).options[name] as z.ZodType)?.help;
-    const [same, others] = [true, false].map((isSame) =>
-      kinds.filter((kind) => (own(kind) === wordsOf(shown)?.help) === isSame),
-    );
-    return [name, [`of ${listed(same!)}`, ...others!.map((kind) => `of ${kind}: ${own(kind)}`)].join('; ')];
-  });
-  return Object.fromEntries(notes) as Record<string, string>;
+  const notes = (
+    options: z.ZodRawShape,
+    having: (name: string) => readonly string[],
+    recordOf: (kind: string) => { readonly options: z.ZodRawShape },
+  ) =>
+    Object.entries(options).map(([name, shown]) => {
+      const kinds = having(name);
+      const words = (schema: unknown) => wordsOf(schema as z.ZodType)?.help;
+      const own = (kind: string) => words(recordOf(kind).options[name]);
+      const [same, others] = [true, false].map((isSame) =>
+        kinds.filter((kind) => (own(kind) === words(shown)) === isSame),
+      );
+      return [name, [`of ${listed(same!)}`, ...others!.map((kind) => `of ${kind}: ${own(kind)}`)].join('; ')];
+    });
+  return Object.fromEntries([
+    ...notes(optimizerOptions, optimizersWith, optimizerRecord),
+    ...notes(scheduleOptions, schedulesWith, scheduleRecord),
+  ]) as Record<string, string>;
 }
 
 async function execute(

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { option as named, RopewalkError } from '../../errors.ts';
-import { OptionError, parseOptions } from '../../options.ts';
+import { OptionError, parseOptions, together } from '../../options.ts';
 import { adafactor } from './adafactor.ts';
 import { adamw } from './adamw.ts';
 import type { ParameterShape } from './optimizer-common.ts';
@@ -28,20 +28,9 @@ type Records = (typeof RECORDS)[number];
 export type OptimizerKind = Records['name'];
 export const OPTIMIZERS = RECORDS.map(({ name }) => name) as [OptimizerKind, ...OptimizerKind[]];
 
-type Together<T> = (T extends unknown ? (one: T) => void : never) extends (all: infer All) => void
-  ? All
-  : never;
-type Shapes = Together<Records['options']>;
-
-/**
- * The options of all optimizers, by name. Options with the same name have the same type; the help text is that of the
- * first optimizer that has it.
- */
-export const optimizerOptions = Object.assign(
-  {},
-  // The first pass sets the order, the second the values: the last one assigned wins.
-  ...[...RECORDS, ...RECORDS.toReversed()].map(({ options }) => options),
-) as Shapes;
+/** The options of all optimizers, by name. Options with the same name have the same type. */
+export const optimizerOptions = together(RECORDS);
+type Shapes = typeof optimizerOptions;
 
 /** Option values: each optimizer takes those that it has. */
 export type OptimizerOptions = Partial<Options<Shapes>>;
