@@ -14,7 +14,7 @@ export interface Quantization {
   readonly block: 32 | 64 | 128;
 }
 
-/** Rows of numbers, one after another. */
+/** Row-major numbers. */
 interface Rows {
   readonly rows: number;
   readonly width: number;
@@ -22,9 +22,10 @@ interface Rows {
 }
 
 /**
- * Quantizes a matrix row by row, block by block. With 8 bits a number is the nearest of 255 equal steps around zero, a
- * block's largest value 127 of them. With 4 bits there are 16 steps from a zero point of the block's own, with the range
- * that leaves the least squared error of several. Only some rows at a time are held as float32.
+ * Quantizes a matrix block by block. With 8 bits, values are rounded to 255 equal steps around zero; a block's largest
+ * magnitude is 127 steps. With 4 bits there are 16 steps with a zero point per block, and the candidate range with the
+ * least squared error. Only some rows at a time are held as float32. A block with a value that is not finite gets NaN as its
+ * scale.
  */
 export function quantizeRows(
   source: Rows,
