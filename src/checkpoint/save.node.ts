@@ -29,10 +29,11 @@ import {
 } from './safetensors/writer.ts';
 
 /** A weight: numbers, or the bytes of a saved form of ours. */
-export type TensorToSave = { readonly name: string; readonly shape: readonly number[] } & (
-  | { readonly data: FloatData }
-  | { readonly bytes: ByteData }
-);
+export type TensorToSave = {
+  readonly name: string;
+  readonly shape: readonly number[];
+} & /** `dtype`: what it is written in, where that is not the model's. */
+({ readonly data: FloatData; readonly dtype?: FloatDtype } | { readonly bytes: ByteData });
 
 /** What a model directory is to hold. */
 export interface ModelToSave {
@@ -112,7 +113,7 @@ async function writeWeights(directory: string, model: ModelToSave, dtype: FloatD
     const entries = shard.map((tensor) => {
       const { name, shape } = tensor;
       if ('bytes' in tensor) return { name, shape, dtype: 'U8', data: tensor.bytes } as const;
-      return { name, shape, dtype, data: tensor.data };
+      return { name, shape, dtype: tensor.dtype ?? dtype, data: tensor.data };
     });
     await writeFileAtomic(join(directory, file), async (sink) => {
       await writeSafetensors(sink, entries, { format: 'pt', ...model.metadata });
@@ -128,7 +129,7 @@ async function writeWeights(directory: string, model: ModelToSave, dtype: FloatD
 }
 
 function bytesOf(tensor: TensorToSave, dtype: FloatDtype): number {
-  return tensorBytes(tensor.shape, 'bytes' in tensor ? 'U8' : dtype);
+  return tensorBytes(tensor.shape, 'bytes' in tensor ? 'U8' : (tensor.dtype ?? dtype));
 }
 
 /** Fills shards in order; a tensor that does not fit starts the next one. */

@@ -3,7 +3,7 @@ import { CONTROL } from './token-types.ts';
 /** Every way to put a token together from two others, as their ids, the shortest left part first. */
 export function* cutsOf(
   token: string,
-  vocab: ReadonlyMap<string, number>,
+  vocab: Pick<ReadonlyMap<string, number>, 'get'>,
 ): Generator<readonly [leftId: number, rightId: number]> {
   for (let cut = 1; cut < token.length; cut++) {
     // A pair of surrogates is one character.
