@@ -154,7 +154,7 @@ function dtypesOf({ checkpoint, names }: OpenedModel): Map<string, FloatDtype> {
       // Float64 is rounded, as everywhere.
       if (dtype === 'F64') return [path, 'F32'];
       throw new RopewalkError(
-        `${checkpoint.path}: its weights are quantized (${dtype}), and new rows cannot be added to them; export the model with ropewalk export --to hf and extend the result.`,
+        `${checkpoint.path}: its weights are quantized (${dtype}), and new rows cannot be added to them; export the model as a Hugging Face directory, and extend that.`,
       );
     }),
   );

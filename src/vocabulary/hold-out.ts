@@ -35,7 +35,7 @@ export function holdOut(
 
 /** The beginning of a line at or after a position, or the nearest character boundary where the text has no further line. */
 function cutBefore(text: string, at: number): number {
-  const line = text.indexOf('\n', at);
+  const line = text.indexOf('\n', at - 1);
   if (line >= 0 && line + 1 < text.length) return line + 1;
   const isInside = /[\udc00-\udfff]/.test(text[at] ?? '') && at > 0;
   return isInside ? at - 1 : at;

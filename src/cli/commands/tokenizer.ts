@@ -7,8 +7,8 @@ import { collect, count, idList } from '../options/options.ts';
 import { TOKENIZER_ARGUMENT, tokenizerNamed } from '../options/tokenizers.ts';
 import { printable } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
-import { EXTEND_EXAMPLE, registerExtend } from './tokenizer-extend.ts';
-import { REPORT_EXAMPLE, registerReport } from './tokenizer-report.ts';
+import { EXTEND_EXAMPLE, registerExtend } from '../tokenizer/extend.ts';
+import { REPORT_EXAMPLE, registerReport } from '../tokenizer/report.ts';
 
 const TRAIN_EXAMPLE = `
   ropewalk tokenizer train --text book.txt --vocab-size 4096 --out tokenizer.json`;
