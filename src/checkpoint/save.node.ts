@@ -28,12 +28,11 @@ import {
   writeSafetensors,
 } from './safetensors/writer.ts';
 
-/** A weight: numbers, or the bytes of a saved form of ours. */
-export type TensorToSave = {
-  readonly name: string;
-  readonly shape: readonly number[];
-} & /** `dtype`: what it is written in, where that is not the model's. */
-({ readonly data: FloatData; readonly dtype?: FloatDtype } | { readonly bytes: ByteData });
+/** A weight: numbers, written in a dtype of their own where that is not the model's, or the bytes of a saved form of ours. */
+export type TensorToSave = { readonly name: string; readonly shape: readonly number[] } & (
+  | { readonly data: FloatData; readonly dtype?: FloatDtype }
+  | { readonly bytes: ByteData }
+);
 
 /** What a model directory is to hold. */
 export interface ModelToSave {
