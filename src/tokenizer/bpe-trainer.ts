@@ -5,14 +5,14 @@ import type { JsonObject, TokenizerJson } from './tokenizer-schema.ts';
 import { escapePattern } from './unicode/text.ts';
 import { WordTable } from './word-table.ts';
 
-/** One merge as it is learned. */
+/** A learned merge. */
 export interface BpeMerge {
   /** The two pieces, in the byte alphabet (`Ġ` is a space). */
   left: string;
   right: string;
-  /** How often they stood side by side just before the merge. */
+  /** How often they were adjacent just before the merge. */
   frequency: number;
-  /** Vocabulary size after the merge, and the one asked for. */
+  /** Vocabulary size after the merge, and the target. */
   size: number;
   target: number;
 }
@@ -20,9 +20,9 @@ export interface BpeMerge {
 export interface BpeTrainerOptions {
   /** Tokens in the result: special tokens, 256 bytes, merges. Fewer when the text has no more pairs. */
   vocabSize: number;
-  /** Tokens that stand for themselves, ids from 0 on. The first begins and ends documents. */
+  /** Special tokens, with ids from 0. The first begins and ends documents. */
   specialTokens?: readonly string[];
-  /** A pair that occurs less often is not merged; default 2. */
+  /** Pairs that occur less often are not merged; default 2. */
   minFrequency?: number;
   /** Called after every merge. */
   onProgress?: (merge: BpeMerge) => void;
@@ -33,14 +33,14 @@ const WORDS_BETWEEN_PAUSES = 10_000;
 const END_OF_TEXT = '<|endoftext|>';
 
 /**
- * GPT-2's pre-tokenizer (Radford et al. 2019), as Hugging Face's `Split` takes it. Written as a Split, not as
- * `ByteLevel` with `use_regex`, because JavaScript loaders read `\s` in the latter as JavaScript's; and not
- * Llama 3's, because its `(?i:'s)` matches U+017F in one engine and not in the other.
+ * GPT-2's pre-tokenizer (Radford et al. 2019), for Hugging Face's `Split`. A Split rather than `ByteLevel` with
+ * `use_regex`, because JavaScript loaders interpret `\s` in the latter as JavaScript does; and not Llama 3's
+ * pattern, because its `(?i:'s)` matches U+017F in one engine and not in the other.
  */
 export const PRE_TOKENIZER_PATTERN =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/** The same pattern in JavaScript, with `\s` as the Unicode property that the Rust library means. */
+/** The same pattern in JavaScript, with `\s` as the Unicode property that the Rust library uses. */
 const wordPattern = () =>
   new RegExp(
     PRE_TOKENIZER_PATTERN.replace('[^\\s', '[^\\p{White_Space}')
@@ -50,18 +50,18 @@ const wordPattern = () =>
   );
 
 /**
- * Trains a byte-level BPE tokenizer (Sennrich et al. 2016; over bytes as in GPT-2) and returns the object of
- * a tokenizer.json that Hugging Face's libraries load.
+ * Trains a byte-level BPE tokenizer (Sennrich et al. 2016; over bytes as in GPT-2) and returns the object of a
+ * tokenizer.json that Hugging Face's libraries load.
  *
- * Each step merges the pair of neighboring pieces that occurs most often within words; of equally frequent
- * pairs the one with the smallest left id, then right id. Ids: special tokens, the 256 bytes in the order of
- * their characters, merges in order. These are the rules of Hugging Face's BpeTrainer, so the merges are the
- * same. Special tokens inside the texts are cut out and take no part.
+ * Each step merges the most frequent pair of adjacent pieces within words; ties go to the smallest left id, then
+ * right id. Ids: special tokens, the 256 bytes in the order of their characters, merges in order. These are the rules
+ * of Hugging Face's BpeTrainer, so the merges are the same. Special tokens inside the texts are removed before
+ * counting.
  *
- * Words are kept once with their counts, and a merge visits only the words that have its pair, so the time
- * grows with the number of different words rather than with the text.
+ * Words are stored once with their counts, and a merge visits only the words that contain its pair, so the time grows
+ * with the number of distinct words rather than with the text.
  *
- * @throws RopewalkError when the vocabulary has no room for the bytes and special tokens
+ * @throws RopewalkError if the vocabulary has no room for the bytes and special tokens
  */
 export function trainBpe(texts: Iterable<string>, options: BpeTrainerOptions): TokenizerJson {
   const work = trainingSteps(texts, options);
@@ -71,7 +71,7 @@ export function trainBpe(texts: Iterable<string>, options: BpeTrainerOptions): T
 }
 
 /**
- * The same, with pauses in which the event loop runs.
+ * The same, with pauses that let the event loop run.
  *
  * @throws the signal's reason once it is aborted
  */
@@ -82,7 +82,7 @@ export async function trainBpeAsync(
   return pausingSteps(trainingSteps(texts, options), options.signal);
 }
 
-/** Yields where the work can pause: after some words that are counted, and after every merge. */
+/** Yields where the work can pause: after batches of words while counting, and after every merge. */
 function* trainingSteps(
   texts: Iterable<string>,
   options: BpeTrainerOptions,
@@ -101,7 +101,7 @@ function* trainingSteps(
     const { count } = pair;
     const [left, right] = [tokens[pair.left]!, tokens[pair.right]!];
     const joined = left + right;
-    // Two ways to the same string share one id, and both merges are kept.
+    // Two merges that form the same string share one id, and both are kept.
     let id = ids.get(joined);
     if (id === undefined) {
       id = tokens.push(joined) - 1;
@@ -130,7 +130,7 @@ function checkedAlphabet(specialTokens: readonly string[], vocabSize: number): s
   return tokens;
 }
 
-/** How often each word of the pre-tokenizer occurs in the texts. */
+/** How often each pre-tokenized word occurs in the texts. */
 function* countWords(
   texts: Iterable<string>,
   specialTokens: readonly string[],
@@ -138,7 +138,7 @@ function* countWords(
   const counts = new Map<string, number>();
   let counted = 0;
   const pattern = wordPattern();
-  // Longest first, so that a special token that begins another does not hide it.
+  // Longest first, so that a special token that is a prefix of another does not hide it.
   const specials = [...specialTokens].sort((a, b) => b.length - a.length);
   const separator = specials.length ? new RegExp(specials.map(escapePattern).join('|'), 'u') : null;
   for (const text of texts) {
@@ -209,8 +209,8 @@ function tokenizerJson(
 }
 
 /**
- * The tokenizer_config.json for a tokenizer of `trainBpe`: with it transformers' AutoTokenizer loads the
- * directory. The first special token begins and ends documents.
+ * The tokenizer_config.json for a tokenizer from `trainBpe`, so that transformers' AutoTokenizer loads the directory.
+ * The first special token begins and ends documents.
  *
  * @param options.modelMaxLength the model's context length in tokens, which transformers warns about
  */

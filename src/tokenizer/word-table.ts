@@ -3,7 +3,7 @@ import { type Pair, PairHeap } from './pair-heap.ts';
 /** Pairs are keyed by one number; ids stay below 2^24. */
 const KEY = 2 ** 24;
 
-/** The different words of a text as lists of ids, with the count of every neighboring pair kept up to date. */
+/** The distinct words of a text as lists of ids, with up-to-date counts of every adjacent pair. */
 export class WordTable {
   /** The pairs that may be merged, by count. */
   readonly heap = new PairHeap();
@@ -75,7 +75,7 @@ export class WordTable {
   #mergeInWord({ left, right }: Pair, id: number, index: number, risen: Set<Pair>): void {
     const symbols = this.#words[index]!;
     const count = this.#counts[index]!;
-    let length = 0; // of the part already rewritten, in place
+    let length = 0; // Length of the part already rewritten in place.
     for (let i = 0; i < symbols.length; i++) {
       const symbol = symbols[i]!;
       if (symbol !== left || symbols[i + 1] !== right) {
@@ -113,7 +113,7 @@ export class WordTable {
     return pair;
   }
 
-  /** The merged pair itself is gone from the table already; its overlapping copies (`aaa`) need no count. */
+  /** The merged pair itself is already gone from the table; its overlapping copies (`aaa`) need no count. */
   #remove(left: number, right: number, count: number): void {
     const pair = this.#pairs.get(left * KEY + right);
     if (pair) pair.count -= count;
