@@ -3,8 +3,8 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findContent } from '../src/explore/content.node.ts';
 import { siteFiles } from '../src/explore/files.node.ts';
-import { findModels } from '../src/explore/models.node.ts';
 import { type Explorer, serveSite } from '../src/explore/serve.node.ts';
 import { saveUntrained } from './helpers/models.node.ts';
 
@@ -40,8 +40,8 @@ describe('the server of ropewalk explore', () => {
     await saveUntrained(join(folder, 'run/gpt model'));
     await saveUntrained(join(folder, 'run/llama'));
     writeFileSync(join(folder, 'run/llama/secret.key'), 'secret');
-    const models = await findModels([join(folder, 'run'), join(folder, 'run/llama')]);
-    explorer = await serveSite(await siteFiles(models, page), { port: 0 });
+    const content = await findContent([join(folder, 'run'), join(folder, 'run/llama')]);
+    explorer = await serveSite(await siteFiles(content, page), { port: 0 });
   });
   afterAll(async () => {
     await explorer.close();
@@ -110,8 +110,10 @@ describe('the server of ropewalk explore', () => {
   });
 
   it('reports a missing model or page', async () => {
-    await expect(findModels([page])).rejects.toThrow(/there is no model; name a model directory/);
-    await expect(findModels([join(folder, 'nothing')])).rejects.toThrow(/cannot open .*nothing/);
-    await expect(siteFiles([], join(folder, 'no-page'))).rejects.toThrow(/the page has not been built; run/);
+    await expect(findContent([page])).rejects.toThrow(/there is no model; name a model directory/);
+    await expect(findContent([join(folder, 'nothing')])).rejects.toThrow(/cannot open .*nothing/);
+    await expect(siteFiles({ models: [], ablations: [] }, join(folder, 'no-page'))).rejects.toThrow(
+      /the page has not been built; run/,
+    );
   });
 });

@@ -1,6 +1,6 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
-import type { SiteModel } from '../../src/explore/site.ts';
+import type { SiteAblation, SiteModel } from '../../src/explore/site.ts';
 import type { Locale } from '../../src/inspect/labels.ts';
 import type { Dictionary } from '../text/index.ts';
 import { type ModelsClient, ReadableError, Superseded } from '../worker/client.ts';
@@ -19,6 +19,8 @@ export interface App {
   /** Given by the reader, or trained in the page. */
   readonly ownModels: readonly ModelInfo[];
   addModel(model: ModelInfo): void;
+  /** Of the site; undefined while they are fetched. */
+  readonly siteAblations: readonly SiteAblation[] | undefined;
 }
 
 export const AppContext = createContext<App | null>(null);

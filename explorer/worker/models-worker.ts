@@ -1,6 +1,7 @@
+import { readAblation } from '../../src/ablate/result.ts';
 import { RopewalkError } from '../../src/errors.ts';
 import { estimate } from '../../src/estimate/estimate.ts';
-import { SITE_INDEX, type SiteIndex, type SiteModel } from '../../src/explore/site.ts';
+import { SITE_INDEX, type SiteIndex } from '../../src/explore/site.ts';
 import { modelFromConfig } from '../../src/families/registry.ts';
 import { namedPreset } from '../../src/inspect/named-model.ts';
 import { siteUrl, wasmEngine } from './engine.ts';
@@ -14,7 +15,7 @@ import { encodeText, runPadded, runText, shownToken } from './run-text.ts';
 const KEPT = 4;
 
 const opened = new Map<string, Promise<OpenModel>>();
-let index: Promise<readonly SiteModel[]> | undefined;
+let index: Promise<SiteIndex> | undefined;
 
 async function fetchFile(path: string): Promise<Response> {
   const response = await fetch(siteUrl(path)).catch((error: unknown) => {
@@ -24,9 +25,29 @@ async function fetchFile(path: string): Promise<Response> {
   return response;
 }
 
-function listModels(): Promise<readonly SiteModel[]> {
-  index ??= (async () => ((await (await fetchFile(SITE_INDEX)).json()) as SiteIndex).models)();
+function listSite(): Promise<SiteIndex> {
+  index ??= (async () => (await (await fetchFile(SITE_INDEX)).json()) as SiteIndex)();
+  // A server that was gone is asked again.
+  index.catch(() => {
+    index = undefined;
+  });
   return index;
+}
+
+async function siteAblation(id: string) {
+  if (!(await listSite()).ablations.some((ablation) => ablation.id === id)) {
+    throw new RopewalkError(`there is no ablation "${id}" here; choose one of the list.`);
+  }
+  const path = `ablations/${id}.json`;
+  return readAblation(await (await fetchFile(path)).text(), path);
+}
+
+/** More than any ablation has. */
+const MAX_ABLATION_BYTES = 64 * 2 ** 20;
+
+async function givenAblation({ name, data }: GivenFile) {
+  if (data.size > MAX_ABLATION_BYTES) throw new RopewalkError(`${name} is too large for an ablation.`);
+  return readAblation(await data.text(), name);
 }
 
 function remember(id: string, opening: Promise<OpenModel>): Promise<OpenModel> {
@@ -48,7 +69,7 @@ async function release(model: OpenModel): Promise<void> {
 }
 
 async function openSiteModel(id: string): Promise<OpenModel> {
-  const entry = (await listModels()).find((model) => model.id === id);
+  const entry = (await listSite()).models.find((model) => model.id === id);
   if (!entry) throw new RopewalkError(`there is no model "${id}" here; choose one of the list.`);
   const engine = await wasmEngine();
   const files: GivenFile[] = [];
@@ -82,7 +103,9 @@ function estimateModel({ preset = '', config, ...options }: EstimateRequest) {
 }
 
 const api: { [M in keyof ModelsApi]: (argument: never) => Promise<ReturnType<ModelsApi[M]>> } = {
-  listModels,
+  listSite,
+  ablation: siteAblation,
+  openAblation: givenAblation,
   open: async (id: string) => (await modelOf(id)).info,
   openFiles: async (files: readonly GivenFile[]) => (await openGiven(files)).info,
   run: async (request: Parameters<ModelsApi['run']>[0]) => runText(await modelOf(request.model), request),

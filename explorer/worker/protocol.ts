@@ -1,10 +1,15 @@
+import type { AblationResult } from '../../src/ablate/result.ts';
 import type { Estimate, EstimateOptions } from '../../src/estimate/estimate.ts';
-import type { SiteModel } from '../../src/explore/site.ts';
+import type { SiteIndex } from '../../src/explore/site.ts';
 
 /** What the page asks of the thread that runs the models. Everything here can be cloned. */
 export interface ModelsApi {
-  /** The models that the site offers. */
-  listModels(): readonly SiteModel[];
+  /** What the site offers. */
+  listSite(): SiteIndex;
+  /** An ablation of the site, by its id. */
+  ablation(id: string): AblationResult;
+  /** An ablation of a file that the reader gave. */
+  openAblation(file: GivenFile): AblationResult;
   /** Opens a model, or finds it open. */
   open(id: string): ModelInfo;
   /** Opens a model of files that the reader gave. */

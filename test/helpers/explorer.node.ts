@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { siteFiles } from '../../src/explore/files.node.ts';
-import { findModels } from '../../src/explore/models.node.ts';
+import { findContent } from '../../src/explore/content.node.ts';
 import { serveSite } from '../../src/explore/serve.node.ts';
 import { SWITCHES } from './browser.node.ts';
 
@@ -40,15 +40,15 @@ export class OpenExplorer {
     });
   }
 
-  /** @param saveModels writes model directories into a folder, and names them. */
+  /** @param saveModels writes models, and ablations, into a folder and gives their paths. */
   static async open(
     executablePath: string,
     saveModels: (folder: string) => Promise<readonly string[]>,
   ): Promise<OpenExplorer> {
     const folder = mkdtempSync(join(tmpdir(), 'ropewalk-explorer-'));
     buildPage(join(folder, 'page'));
-    const models = await findModels(await saveModels(folder));
-    const site = await serveSite(await siteFiles(models, join(folder, 'page')), { port: 0 });
+    const content = await findContent(await saveModels(folder));
+    const site = await serveSite(await siteFiles(content, join(folder, 'page')), { port: 0 });
     const browser = await chromium.launch({ executablePath, args: [...SWITCHES, '--disable-gpu'] });
     const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
     page.setDefaultTimeout(120_000);

@@ -1,7 +1,7 @@
 import { useId, useState } from 'preact/hooks';
 import { sizeName } from '../../../src/inspect/format.ts';
 import { useApp } from '../../app/context.ts';
-import { routeHash } from '../../app/route.ts';
+import { routeHash, viewParams } from '../../app/route.ts';
 import { builtModel } from '../../ui/built-model.ts';
 import { ReadableError } from '../../worker/client.ts';
 import type { ModelInfo } from '../../worker/protocol.ts';
@@ -96,12 +96,7 @@ function Opened({ info }: { info: ModelInfo }) {
   const { t, route } = useApp();
   const words = t.open;
   const { family, model } = builtModel(info);
-  const lasting = ['lang', 'theme'].flatMap((name) => {
-    const value = route.params.get(name);
-    return value === null ? [] : [[name, value]];
-  });
-  const link = (params: Record<string, string>) =>
-    new URLSearchParams([...lasting, ...Object.entries(params)]);
+  const link = (params: Record<string, string>) => viewParams(route, params);
   return (
     <li>
       <h3>{info.name}</h3>
