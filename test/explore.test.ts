@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findContent } from '../src/explore/content.node.ts';
 import { siteFiles } from '../src/explore/files.node.ts';
 import { type Explorer, serveSite } from '../src/explore/serve.node.ts';
+import { madeUpAblation } from './helpers/ablation.ts';
 import { saveUntrained } from './helpers/models.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-explore-'));
@@ -75,6 +76,27 @@ describe('the server of ropewalk explore', () => {
     ]);
     const config = await ask(explorer, '/models/gpt-model/config.json');
     expect(JSON.parse(config.body).model_type).toBe('llama');
+  });
+
+  it('lists and serves ablations, and refuses those that are not finished or no ablations', async () => {
+    const [done, begun] = ['done', 'begun'].map((name) => join(folder, name));
+    for (const path of [done!, begun!]) mkdirSync(path);
+    const result = madeUpAblation();
+    writeFileSync(join(done!, 'ablation.json'), JSON.stringify(result));
+    writeFileSync(join(begun!, 'runs.json'), '{}');
+    const content = await findContent([done!, join(done!, 'ablation.json')]);
+    expect(content.ablations.map(({ id, name }) => [id, name])).toEqual([
+      ['done', 'gpt → llama3 (done)'],
+      ['done-2', 'gpt → llama3 (done)'],
+    ]);
+    const site = await serveSite(await siteFiles(content, page), { port: 0 });
+    expect(JSON.parse((await ask(site, '/ablations/done-2.json')).body)).toEqual(
+      JSON.parse(JSON.stringify(result)),
+    );
+    expect(JSON.parse((await ask(site, '/models.json')).body).ablations.length).toBe(2);
+    await site.close();
+    await expect(findContent([begun!])).rejects.toThrow(/is not finished; give the same "ropewalk ablate"/);
+    await expect(findContent([join(begun!, 'runs.json')])).rejects.toThrow(/the field "settings"/);
   });
 
   it('serves nothing outside the site', async () => {

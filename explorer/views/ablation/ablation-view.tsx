@@ -1,7 +1,6 @@
 import { useId, useState } from 'preact/hooks';
 import type { AblationResult } from '../../../src/ablate/result.ts';
-import { useApp, useLoaded } from '../../app/context.ts';
-import { ReadableError } from '../../worker/client.ts';
+import { errorText, useApp, useLoaded } from '../../app/context.ts';
 import { AblationReport } from './ablation-report.tsx';
 
 /** One of a file, which no address can name. */
@@ -31,8 +30,7 @@ export function AblationView() {
       setOwn({ name: file.name, result });
       setParams({ ablation: OWN });
     } catch (reason) {
-      const message = reason instanceof Error ? reason.message : String(reason);
-      setWrong(reason instanceof ReadableError ? message : t.shell.unexpected(message));
+      setWrong(errorText(t, reason));
     }
     // The same file can be chosen again, once it has been put right.
     input.value = '';
