@@ -26,6 +26,7 @@ export { type LoadOptions, loadHere } from './generation/load-here.node.ts';
 export * as hub from './hub/index.node.ts';
 export { type PullOptions, type PullProgress, pullModel } from './hub/pull.node.ts';
 export * as inspect from './inspect/index.node.ts';
+export * as ranks from './ranks/index.node.ts';
 export * as runtime from './runtime/index.node.ts';
 export type { Device } from './runtime/webgpu.node.ts';
 export { type Listening, type ListenOptions, listen } from './serve/listen.node.ts';

@@ -87,6 +87,19 @@ export const texts = z.array(text, 'give a list of texts');
 /** Several texts; a configuration file may give a single one as such. */
 export const textOrTexts = z.union([texts, text], 'give a text, or a list of texts');
 
+type Together<T> = (T extends unknown ? (one: T) => void : never) extends (all: infer All) => void
+  ? All
+  : never;
+
+/** The options of several records in one shape, in their order. Of several by one name, the first record's. */
+export function together<R extends { readonly options: z.ZodRawShape }>(
+  records: readonly R[],
+): Together<R['options']> {
+  // The first pass makes the order, the second the values: the last one assigned counts.
+  const shapes = [...records, ...records.toReversed()].map(({ options }) => options);
+  return Object.assign({}, ...shapes) as Together<R['options']>;
+}
+
 const UNITS: Readonly<Record<string, number>> = {
   ...{ '': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 },
 };

@@ -250,9 +250,11 @@ class DecoderBody extends Module {
       },
       layers: this.#layers.map((layer) => (x, context) => layer.forward(x, context)),
       finish: (x, context) => {
-        // Logits are linear in what the head gets.
-        const normed = this.#norm.forward(x, logitScale);
-        return context?.taps?.tap('norm', normed) ?? normed;
+        const taps = context?.taps;
+        // Logits are linear in what the head gets, so their scale can be part of the norm, unless the norm is looked into.
+        if (!taps?.wants('norm')) return this.#norm.forward(x, logitScale);
+        const normed = taps.tap('norm', this.#norm.forward(x));
+        return logitScale === 1 ? normed : mul(normed, scalar(logitScale));
       },
     };
   }

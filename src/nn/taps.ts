@@ -13,8 +13,8 @@ import type { Tensor } from '../graph/tensor.ts';
  * | `layers.N.attention.scores`, `.capped_scores`, `.probabilities` | `[batch, heads, time, time]`; scaled, not yet masked |
  * | `layers.N.mlp.input`, `.output` | `[rows, width]` |
  * | `layers.N.mlp.hidden` | `[rows, hidden]`: what the activation function gets |
- * | `norm` | `[rows, width]`: what the head gets |
- * | `logits_before_cap`, `logits` | `[rows, vocab]` |
+ * | `norm` | `[rows, width]`: what the head gets, before logits are scaled |
+ * | `logits_before_cap`, `logits` | `[rows, vocab]`; scaled where the model scales them |
  */
 export interface Taps {
   /** Whether this value is wanted, where offering it costs something. */

@@ -65,7 +65,10 @@ export type Pointer = bigint;
 type Functions = Record<keyof typeof API, (...args: unknown[]) => unknown>;
 
 export interface Koffi {
-  load(path: string): { func(definition: string): (...args: unknown[]) => unknown };
+  load(path: string): {
+    func(definition: string): (...args: unknown[]) => unknown;
+    symbol(name: string): unknown;
+  };
   proto(definition: string): unknown;
   call(pointer: unknown, type: unknown, ...args: unknown[]): unknown;
   decode(pointer: unknown, type: unknown): unknown;

@@ -5,6 +5,9 @@ import { BlockLearner } from './blocks/block-learner.ts';
 import type { SequenceShape } from './graph.ts';
 import type { Learner } from './learner.ts';
 import type { Loss } from './loss.ts';
+import { shareOf } from './parallel/deal.ts';
+import { RankLearner } from './parallel/rank-learner.ts';
+import type { RunRanks } from './parallel/ranks.ts';
 import { WholeGraphLearner } from './whole-graph-learner.ts';
 
 /**
@@ -25,6 +28,8 @@ export interface LearnerOptions {
   readonly settings?: SessionSettings;
   /** Where weights and gradients lie. Default: memory of the engine's own. */
   readonly hostMemory?: HostMemory;
+  /** Processes that train together, and how many micro-batches a step of them all has. */
+  readonly parallel?: { readonly ranks: RunRanks; readonly accumulate: number } | undefined;
 }
 
 /**
@@ -44,11 +49,24 @@ export function usesWholeGraph(model: CausalLM, memory: MemoryMode): boolean {
  *
  * @param shape sequences in one micro-batch and their length.
  */
-export function createLearner(
+export async function createLearner(
   engine: Engine,
   model: CausalLM,
   shape: SequenceShape,
-  { memory = 'fast', hostMemory, ...rest }: LearnerOptions = {},
+  { parallel, ...options }: LearnerOptions = {},
+): Promise<Learner> {
+  if (!parallel) return createLocal(engine, model, shape, options);
+  const { ranks, accumulate } = parallel;
+  const share = shareOf(shape.batch, accumulate, ranks.communicator.size);
+  const inner = await createLocal(engine, model, { ...shape, batch: share.batch }, options);
+  return new RankLearner(inner, shape, accumulate, share, ranks);
+}
+
+function createLocal(
+  engine: Engine,
+  model: CausalLM,
+  shape: SequenceShape,
+  { memory = 'fast', hostMemory, ...rest }: LearnerOptions,
 ): Promise<Learner> {
   const options = { ...rest, ...(hostMemory && { memory: hostMemory }) };
   if (memory === 'fast') {

@@ -10,7 +10,19 @@ export interface TrainedParameter {
   readonly value: Float32Array;
 }
 
+/** The other ranks of a step, each of which computes on a share of its rows. */
+export interface Together {
+  /** Counted tokens of the step on all ranks. */
+  readonly tokens: number;
+  /** The losses of all ranks, each its share of the mean over {@link tokens}, added up. */
+  sumLoss(loss: number): Promise<number>;
+  /** Adds up gradients over all ranks, in place. */
+  sumGradients(gradients: readonly Float32Array[]): Promise<void>;
+}
+
 export interface UpdateSettings {
+  /** Set where this learner computes on a share of the step's rows: the result is that of all of them. */
+  readonly together?: Together;
   readonly optimizer: Optimizer;
   readonly learningRate: number;
   /** Gradients are scaled down to this norm; 0 for never. A learner says what the norm is taken over. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { option as named } from '../errors.ts';
-import { listed, OptionError, option, parseOptions, share } from '../options.ts';
+import { listed, OptionError, option, parseOptions, share, together } from '../options.ts';
 
 /** Learning rate of the step that follows `step` finished ones: the first is schedule(0). */
 export type Schedule = (step: number) => number;
@@ -40,7 +40,7 @@ const RECORDS = [
 export const SCHEDULES = RECORDS.map(({ name }) => name) as [string, ...string[]];
 
 /** The options of all schedules, by name. */
-export const scheduleOptions = ending.options;
+export const scheduleOptions = together(RECORDS);
 export type ScheduleOptions = Partial<z.output<z.ZodObject<typeof scheduleOptions>>>;
 
 /** Those of some settings that are options of a schedule. */
@@ -67,13 +67,17 @@ export function scheduleRecord(name: string): ScheduleRecord {
   return record as ScheduleRecord;
 }
 
+/** Which schedules have an option. */
+export function schedulesWith(name: string): string[] {
+  return RECORDS.filter(({ options }) => Object.hasOwn(options, name)).map((record) => record.name);
+}
+
 /** The options of a schedule, complete. @throws OptionError for one that it does not have. */
 export function scheduleOptionsOf(name: string, given: ScheduleOptions): Readonly<Record<string, unknown>> {
   const record = scheduleRecord(name);
   for (const [key, value] of Object.entries(given)) {
     if (value === undefined || Object.hasOwn(record.options, key)) continue;
-    const others = RECORDS.filter(({ options }) => Object.hasOwn(options, key)).map((each) => each.name);
-    const choices = others.flatMap((other, i) => [
+    const choices = schedulesWith(key).flatMap((other, i) => [
       i === 0 ? ', or choose ' : ' or ',
       named('schedule', other),
     ]);

@@ -85,7 +85,7 @@ export class EmbeddingStage {
         }
       }
     }
-    open.close();
+    await open.close();
   }
 
   async release(): Promise<void> {

@@ -5,7 +5,7 @@ import type { OptimizedParameter } from '../optimizers/optimizer.ts';
 export interface OpenGradients {
   readonly arrays: ReadonlyMap<string, Float32Array>;
   /** Says that they hold what they were opened for. */
-  close(): void;
+  close(): Promise<void>;
 }
 
 /**
@@ -44,7 +44,7 @@ export class KeptGradients implements GradientSink {
       if (mode === 'add' && !this.#written.has(path)) fill(this.#gradients.get(path)!, 0);
       this.#written.add(path);
     }
-    const close = () => {
+    const close = async () => {
       for (const [path, share] of shares ?? []) addInto(this.#gradients.get(path)!, share);
     };
     return { arrays, close };

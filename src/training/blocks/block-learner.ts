@@ -8,7 +8,7 @@ import { clipCoefficient, globalNorm } from '../clip.ts';
 import { contextFeeds, countOf, lossFeeds } from '../feeds.ts';
 import { notFinite } from '../finite.ts';
 import type { SequenceShape } from '../graph.ts';
-import type { Learner, StepResult, TrainedParameter, UpdateSettings } from '../learner.ts';
+import type { Learner, StepResult, Together, TrainedParameter, UpdateSettings } from '../learner.ts';
 import { crossEntropy, type Loss } from '../loss.ts';
 import { allocateTrainable } from '../optimizers/optimizer.ts';
 import { EmbeddingStage } from './block-embedding.ts';
@@ -145,14 +145,15 @@ export class BlockLearner implements Learner {
    * Gradients of the mean loss over every counted token of all micro-batches together, as
    * `WholeGraphLearner` computes them.
    *
+   * @param together the other ranks that have a share of the step.
    * @returns the mean loss in nats, the number of tokens it is over, and the gradients, valid until the next call.
    * @throws RopewalkError when gradients are not kept.
    */
-  async computeGradients(batches: readonly TrainingRows[]) {
+  async computeGradients(batches: readonly TrainingRows[], together?: Together) {
     if (!(this.#sink instanceof KeptGradients)) {
       throw new RopewalkError("gradients are used as they come; create the learner with gradients: 'kept'.");
     }
-    const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
+    const tokens = together?.tokens ?? batches.reduce((sum, batch) => sum + countOf(batch), 0);
     let loss = 0;
     this.#sink.begin();
     for (const batch of batches) {
@@ -160,10 +161,13 @@ export class BlockLearner implements Learner {
       await this.#forward(feeds, true);
       const head = await this.#headBackward(feeds, this.#sink);
       loss += head.loss;
-      head.close();
+      await head.close();
       await this.#backward(feeds, this.#sink);
     }
-    return { loss, tokens, trainables: this.#sink.trainables };
+    const { trainables } = this.#sink;
+    if (!together) return { loss, tokens, trainables };
+    await together.sumGradients(trainables.map(({ gradient }) => gradient));
+    return { loss: await together.sumLoss(loss), tokens, trainables };
   }
 
   /**
@@ -175,8 +179,8 @@ export class BlockLearner implements Learner {
    */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
     if (this.#sink instanceof UpdatingGradients) return this.#updateAsYouGo(batches, settings, this.#sink);
-    const { optimizer, learningRate, clip, accept } = settings;
-    const { loss, tokens, trainables } = await this.computeGradients(batches);
+    const { optimizer, learningRate, clip, accept, together } = settings;
+    const { loss, tokens, trainables } = await this.computeGradients(batches, together);
     const gradientNorm = globalNorm(trainables.map(({ gradient }) => gradient));
     const updated = accept?.({ loss, gradientNorm }) ?? true;
     if (updated) {
@@ -218,12 +222,13 @@ export class BlockLearner implements Learner {
           "one; keep gradients (gradients: 'kept') to add several up.",
       );
     }
-    const tokens = countOf(batch);
+    const { together } = settings;
+    const tokens = together?.tokens ?? countOf(batch);
     const feeds = this.#feeds(batch, 1 / Math.max(1, tokens));
     sink.begin();
     await this.#forward(feeds, true);
     const head = await this.#headBackward(feeds, sink);
-    const { loss } = head;
+    const loss = together ? await together.sumLoss(head.loss) : head.loss;
     if (!(settings.accept?.({ loss }) ?? true)) {
       return { loss, tokens, gradientNorm: Number.NaN, updated: false };
     }
@@ -233,7 +238,7 @@ export class BlockLearner implements Learner {
         [...this.#weights].map(([name, value]) => ({ name, value })),
       );
     sink.accept(settings, loss);
-    head.close();
+    await head.close();
     await this.#backward(feeds, sink);
     return { loss, tokens, gradientNorm: sink.gradientNorm, updated: true };
   }
@@ -268,7 +273,7 @@ export class BlockLearner implements Learner {
         'write',
       );
       await block.backward({ x: this.#activations[i]!, dy, dx }, open.arrays, context);
-      open.close();
+      await open.close();
       [dy, dx] = [dx, dy];
     }
     if (embedding.trained.length > 0) await embedding.backward(dy, sink, context);

@@ -78,11 +78,11 @@ export class UpdatingGradients implements GradientSink {
       }
       arrays.set(path, array);
     }
-    const close = () => {
+    const close = async () => {
       for (const [path, share] of shares) addInto(this.#lasting.get(path)!, share);
       for (const path of paths) this.#seen.set(path, (this.#seen.get(path) ?? 0) + 1);
       const whole = paths.filter((path) => this.#seen.get(path) === this.#places.get(path));
-      this.#update(
+      await this.#update(
         whole.map((path) => ({
           ...this.#parameters.get(path)!,
           gradient: this.#lasting.get(path) ?? arrays.get(path)!,
@@ -92,9 +92,12 @@ export class UpdatingGradients implements GradientSink {
     return { arrays, close };
   }
 
-  #update(parameters: readonly (TrainedParameter & { readonly gradient: Float32Array })[]): void {
+  async #update(
+    parameters: readonly (TrainedParameter & { readonly gradient: Float32Array })[],
+  ): Promise<void> {
     if (!this.#settings) throw new RopewalkError('gradients came before their step was accepted.');
-    const { optimizer, learningRate, clip } = this.#settings;
+    const { optimizer, learningRate, clip, together } = this.#settings;
+    await together?.sumGradients(parameters.map(({ gradient }) => gradient));
     const norm = globalNorm(parameters.map(({ gradient }) => gradient));
     if (!Number.isFinite(norm)) throw notFinite(this.#loss, parameters);
     this.#sumOfSquares += norm * norm;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { option as named, RopewalkError } from '../../errors.ts';
-import { OptionError, parseOptions } from '../../options.ts';
+import { OptionError, parseOptions, together } from '../../options.ts';
 import { adafactor } from './adafactor.ts';
 import { adamw } from './adamw.ts';
 import type { ParameterShape } from './optimizer-common.ts';
@@ -28,17 +28,9 @@ type Records = (typeof RECORDS)[number];
 export type OptimizerKind = Records['name'];
 export const OPTIMIZERS = RECORDS.map(({ name }) => name) as [OptimizerKind, ...OptimizerKind[]];
 
-type Together<T> = (T extends unknown ? (one: T) => void : never) extends (all: infer All) => void
-  ? All
-  : never;
-type Shapes = Together<Records['options']>;
-
-/** The options of all kinds, by name. Those of one name have one type; the words are those of the first kind that has it. */
-export const optimizerOptions = Object.assign(
-  {},
-  // The first pass makes the order, the second the values: the last one assigned counts.
-  ...[...RECORDS, ...RECORDS.toReversed()].map(({ options }) => options),
-) as Shapes;
+/** The options of all kinds, by name. Those of one name have one type. */
+export const optimizerOptions = together(RECORDS);
+type Shapes = typeof optimizerOptions;
 
 /** Values of them: each kind takes those that it has. */
 export type OptimizerOptions = Partial<Options<Shapes>>;

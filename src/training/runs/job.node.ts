@@ -1,9 +1,11 @@
 import type { BatchSource, TrainingRows } from '../../batches.ts';
 import type { CausalLM } from '../../families/family.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import type { Learner, TrainedParameter } from '../learner.ts';
 import { createOptimizer } from '../optimizers/create-optimizer.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
+import type { RunRanks } from '../parallel/ranks.ts';
 import { optimizerSettings, type TrainingSettings, type Verb } from '../settings.ts';
 import type { Sample } from './events.ts';
 import type { RunPlan } from './plan.ts';
@@ -32,8 +34,14 @@ export interface TrainingJob {
   readonly teacher?: CausalLM | undefined;
   /** Makes the optimizer, in place of the one that the settings name. */
   readonly createOptimizer?: ((parameters: readonly TrainedParameter[]) => Optimizer) | undefined;
-  /** Compiles what trains, with the first weights in it. */
-  start(): Promise<StartedJob>;
+  /** Processes that train it together; every one of them makes the same job. */
+  readonly ranks?: Communicator | undefined;
+  /**
+   * Compiles what trains, with the first weights in it.
+   *
+   * @param parallel for `createLearner`, where there are ranks.
+   */
+  start(parallel?: { readonly ranks: RunRanks; readonly accumulate: number }): Promise<StartedJob>;
   /** Writes what the verb leaves beside the finished model. */
   describe?(run: RunDirectory, resultStep: number): Promise<{ readonly report: string }>;
   /** Closes files. */

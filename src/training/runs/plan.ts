@@ -4,6 +4,7 @@ import type { SequenceShape } from '../graph.ts';
 import type { Loss } from '../loss.ts';
 import { estimateMemory, type MemoryEstimate } from '../memory.ts';
 import { optimizerRecord, optimizersWith, optionsOf } from '../optimizers/create-optimizer.ts';
+import { shareOf } from '../parallel/deal.ts';
 import { lengthOf, type RunLength, type TrainingSettings } from '../settings.ts';
 
 /** What the data come to, in the micro-batches that they are given in. */
@@ -72,6 +73,8 @@ export interface PlanParts {
   readonly loss?: Loss | undefined;
   /** A model that runs beside, forward alone. */
   readonly teacher?: CausalLM | undefined;
+  /** Processes that train together. Memory is that of one of them. */
+  readonly ranks?: number | undefined;
 }
 
 export function planRun(parts: PlanParts): RunPlan {
@@ -117,6 +120,8 @@ function remediesFor(parts: PlanParts): RunPlan['remedies'] {
     const options = saving(settings);
     const same = Object.entries(options).every(([key, value]) => settings[key as keyof Saving] === value);
     const { optimizer = settings.optimizer } = options;
+    const dealt = { ...settings, ...options };
+    if ((dealt.batch * dealt.accumulate) % (parts.ranks ?? 1) !== 0) return [];
     if (same || (options.states && !optimizersWith('states').includes(optimizer))) return [];
     const { total } = memoryOf(parts, { ...settings, ...options });
     return total <= machine.availableMemory ? [{ options, total }] : [];
@@ -124,9 +129,11 @@ function remediesFor(parts: PlanParts): RunPlan['remedies'] {
 }
 
 function memoryOf(
-  { model, trains, shape, loss, teacher }: PlanParts,
-  { batch, accumulate, memory, optimizer, states }: TrainingSettings,
+  { model, trains, shape, loss, teacher, ranks = 1 }: PlanParts,
+  settings: TrainingSettings,
 ): MemoryEstimate {
+  const { memory, optimizer, states } = settings;
+  const { batch, accumulate } = shareOf(settings.batch, settings.accumulate, ranks);
   const record = optimizerRecord(optimizer);
   const options = optionsOf(optimizer, Object.hasOwn(record.options, 'states') && states ? { states } : {});
   return estimateMemory(

@@ -56,6 +56,8 @@ export class RunDirectory {
     readonly path: string,
     /** What the run was started with, as the file has it. */
     readonly record: RunRecord,
+    /** Of several processes that train together, one writes; for the others, all that writes does nothing. */
+    readonly isWritten: boolean,
   ) {}
 
   /** Whether a run was started here. */
@@ -85,37 +87,39 @@ export class RunDirectory {
   }
 
   /** @throws RopewalkError when there is a run already or the folder cannot be written. */
-  static async create(path: string, record: RunRecord): Promise<RunDirectory> {
+  static async create(path: string, record: RunRecord, isWritten = true): Promise<RunDirectory> {
+    if (!isWritten) return new RunDirectory(path, record, false);
     await RunDirectory.checkFree(path);
     try {
       await mkdir(join(path, 'checkpoints'), { recursive: true });
     } catch (error) {
       throw fileError(error, 'write', path);
     }
-    const run = new RunDirectory(path, record);
+    const run = new RunDirectory(path, record, true);
     await run.rewrite(record);
     return run;
   }
 
   /** Notes what the run is from now on. */
   async rewrite(record: RunRecord): Promise<void> {
+    if (!this.isWritten) return;
     await writeFileAtomic(join(this.path, RUN_FILE), `${JSON.stringify(record, null, 2)}\n`);
   }
 
   /** Opens the run in a folder. @throws RopewalkError where there is none, or its record cannot be read. */
-  static async open(path: string): Promise<RunDirectory> {
+  static async open(path: string, isWritten = true): Promise<RunDirectory> {
     const file = join(path, RUN_FILE);
     if (!existsSync(file)) {
       throw new RopewalkError(
         `${path} holds no run to resume (there is no ${RUN_FILE}); name the folder of one, or start one there without resuming.`,
       );
     }
-    return new RunDirectory(path, (await readJson(file)) as RunRecord);
+    return new RunDirectory(path, (await readJson(file)) as RunRecord, isWritten);
   }
 
   /** Adds an event to metrics.jsonl. */
   async log(event: LoggedEvent): Promise<void> {
-    if (event.type === 'checkpoint') return;
+    if (event.type === 'checkpoint' || !this.isWritten) return;
     try {
       await appendFile(join(this.path, METRICS_FILE), `${JSON.stringify(event)}\n`);
     } catch (error) {
@@ -145,6 +149,7 @@ export class RunDirectory {
     options: AtomicOptions = {},
   ): Promise<string> {
     const path = join(this.path, 'checkpoints', checkpointName(state.step));
+    if (!this.isWritten) return path;
     await writeCheckpoint(path, learner, identity, state, options);
     const names = await this.checkpointNames();
     for (const old of names.slice(0, Math.max(0, names.length - Math.max(1, keep)))) {
@@ -155,11 +160,13 @@ export class RunDirectory {
 
   /** Puts the finished model into the run's own folder. */
   async finish(learner: Learner, identity: ModelIdentity, dtype: FloatDtype = 'F32'): Promise<void> {
+    if (!this.isWritten) return;
     await writeModelFiles(this.path, { ...modelToSave(learner, identity), dtype });
   }
 
   /** Keeps the weights at hand as the best so far, in place of those before. */
   async saveBest(learner: Learner, identity: ModelIdentity, step: number): Promise<void> {
+    if (!this.isWritten) return;
     await writeDirectoryAtomic(join(this.path, BEST_FOLDER), async (directory) => {
       await writeModelFiles(directory, modelToSave(learner, identity));
       await writeFileAtomic(join(directory, STEP_FILE), JSON.stringify({ step }));
@@ -174,7 +181,7 @@ export class RunDirectory {
   /** The step of the best weights; undefined where there are none, or nobody wrote down which they are. */
   async bestStep(): Promise<number | undefined> {
     const path = join(this.path, BEST_FOLDER);
-    await recoverDirectory(path);
+    await this.#recover(path);
     if (!existsSync(join(path, STEP_FILE))) return undefined;
     const { step } = (await readJson(join(path, STEP_FILE))) as { step?: unknown };
     return typeof step === 'number' ? step : undefined;
@@ -183,7 +190,7 @@ export class RunDirectory {
   /** Reads the best weights into a learner. */
   async readBest(learner: Learner): Promise<void> {
     const path = join(this.path, BEST_FOLDER);
-    await recoverDirectory(path);
+    await this.#recover(path);
     await readModelInto(path, learner);
   }
 
@@ -198,7 +205,7 @@ export class RunDirectory {
     const names = await this.checkpointNames();
     const name = names.at(-1);
     if (name === undefined) {
-      await writeFileAtomic(join(this.path, METRICS_FILE), '');
+      if (this.isWritten) await writeFileAtomic(join(this.path, METRICS_FILE), '');
       return 0;
     }
     const path = join(this.path, 'checkpoints', name);
@@ -211,7 +218,7 @@ export class RunDirectory {
         { cause: error },
       );
     });
-    await this.#cutMetrics(step, trainer.finished);
+    if (this.isWritten) await this.#cutMetrics(step, trainer.finished);
     return step;
   }
 
@@ -222,8 +229,13 @@ export class RunDirectory {
     const targets = new Set(
       (await readdir(folder)).map((name) => /step-\d+/.exec(name)?.[0]).filter((name) => !!name),
     );
-    for (const name of targets) await recoverDirectory(join(folder, name!));
+    for (const name of targets) await this.#recover(join(folder, name!));
     return (await readdir(folder)).filter((name) => /^step-\d+$/.test(name)).sort();
+  }
+
+  /** Finishes what an interruption left of a folder. */
+  async #recover(path: string): Promise<void> {
+    if (this.isWritten) await recoverDirectory(path);
   }
 
   /** @param finished the evaluation after the last step will be made again. */

@@ -1,10 +1,11 @@
 import { RopewalkError } from '../../errors.ts';
 import { type RatePoint, searchRate } from '../find-rate.ts';
-import { optimizerFor, type TrainingJob } from './job.node.ts';
+import { RunRanks } from '../parallel/ranks.ts';
+import { optimizerFor, type StartedJob, type TrainingJob } from './job.node.ts';
 
 /** One step's time, measured with the job's own batches; nothing is learned. @returns seconds. */
 export async function measureStep(job: TrainingJob): Promise<number> {
-  const { learner, training, release } = await job.start();
+  const { learner, training, release } = await started(job);
   const { accumulate, clip } = job.settings;
   try {
     const optimizer = optimizerFor(job, learner);
@@ -24,13 +25,18 @@ export async function measureStep(job: TrainingJob): Promise<number> {
   }
 }
 
+function started(job: TrainingJob, signal?: AbortSignal): Promise<StartedJob> {
+  const { ranks, settings } = job;
+  return job.start(ranks && { ranks: new RunRanks(ranks, signal), accumulate: settings.accumulate });
+}
+
 /** Tries learning rates from low to high with a job's own data: see {@link searchRate}. Nothing is written. */
 export async function* findRate(
   job: TrainingJob,
   steps: number,
   signal?: AbortSignal,
 ): AsyncGenerator<RatePoint, void> {
-  const { learner, training, release } = await job.start();
+  const { learner, training, release } = await started(job, signal);
   const { accumulate, clip } = job.settings;
   try {
     const parts = { learner, training, optimizer: optimizerFor(job, learner) };
