@@ -1,6 +1,6 @@
 /**
- * All of Ropewalk: what runs anywhere (`./core.ts`), and what needs Node: files, folders and the native engine. Namespaces
- * of rooms that have more in Node stand in for those of the core.
+ * All of Ropewalk: what runs anywhere (`./core.ts`), and what needs Node: files, folders and the native engine.
+ * Namespaces of rooms that have more in Node replace those of the core.
  */
 export * as checkpoint from './checkpoint/index.node.ts';
 export { type OpenedModel, openModel } from './checkpoint/load.node.ts';

@@ -121,7 +121,7 @@ export function attachKernels(memory: WebAssembly.Memory): void {
   kernelsOf.set(memory.buffer, instance.exports as unknown as KernelExports);
 }
 
-/** The kernels that reach all these views, or undefined when one lies elsewhere: on another memory or on none. */
+/** The kernels that can reach all these views, or undefined if one is on another memory or on none. */
 export function sharedKernels(
   first: ArrayBufferView,
   ...others: readonly ArrayBufferView[]

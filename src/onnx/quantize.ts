@@ -14,12 +14,12 @@ export interface Quantization {
 }
 
 /**
- * Ranges that are tried for a block of 4-bit numbers, as shares of the distance from its smallest to its largest value:
- * a narrower range clips a little and has finer steps.
+ * Candidate ranges for a block of 4-bit numbers, as shares of the distance from its smallest to its largest value: a
+ * narrower range clips a little and has finer steps.
  */
 const RANGES = [1, 0.94, 0.88, 0.82, 0.76, 0.7];
 
-/** Rows of numbers, one after another. */
+/** Row-major numbers. */
 interface Rows {
   readonly rows: number;
   readonly width: number;
@@ -27,9 +27,9 @@ interface Rows {
 }
 
 /**
- * Quantizes a matrix row by row, block by block. With 8 bits a number is the nearest of 255 equal steps around zero, a
- * block's largest value 127 of them. With 4 bits there are 16 steps from a zero point of the block's own, with the range
- * that leaves the least squared error of several. Only one row at a time is held as float32.
+ * Quantizes a matrix row by row, block by block. With 8 bits, values are rounded to 255 equal steps around zero; a
+ * block's largest magnitude is 127 steps. With 4 bits there are 16 steps with a zero point per block, and the
+ * candidate range with the least squared error. Only one row at a time is held as float32.
  */
 export function quantizeRows(
   source: Rows,
@@ -42,7 +42,7 @@ export function quantizeRows(
   const bytes = (block * bits) / 8;
   const arrays = into ?? newQuantizedArrays({ ...shape, hasZeroPoints: bits === 4 });
   const { data, scales, zeroPoints } = arrays;
-  // Two halves of a byte are put there one after the other.
+  // Two halves of a byte are written one after the other.
   zeroPoints?.fill(0);
   const values = new Float32Array(columns);
   for (let row = 0; row < rows; row++) {
@@ -90,7 +90,7 @@ function writeBytes(values: Float32Array, target: Uint8Array): number {
   return scale;
 }
 
-/** Writes a block of 4-bit numbers, the first of two in the low half; what is missing is zero. */
+/** Writes a block of 4-bit numbers, the first of two in the low half; missing ones are zero. */
 function writeNibbles(values: Float32Array, target: Uint8Array, scale: number, zero: number): void {
   const inverse = scale === 0 ? 0 : 1 / scale;
   target.fill(zero | (zero << 4));
@@ -105,7 +105,7 @@ function nibble(steps: number, zero: number): number {
   return q < 0 ? 0 : q > 15 ? 15 : q;
 }
 
-/** Scale and zero point with the least squared error of those tried. */
+/** The scale and zero point with the least squared error among the candidates. */
 function bestSteps(values: Float32Array): { scale: number; zero: number } {
   let low = values[0]!;
   let high = low;
@@ -113,11 +113,11 @@ function bestSteps(values: Float32Array): { scale: number; zero: number } {
     if (values[i]! < low) low = values[i]!;
     else if (values[i]! > high) high = values[i]!;
   }
-  // All equal: a number of its own sign is 7 or 8 steps away from zero; zero itself needs no scale.
+  // All equal: a value is 7 or 8 steps from zero, depending on its sign; zero itself needs no scale.
   if (low === high) {
     return low === 0 ? { scale: 0, zero: 8 } : { scale: Math.fround(Math.abs(low) / 7), zero: 8 };
   }
-  // Zero is always one of the numbers that can be said, so the range reaches it.
+  // Zero is always representable, so the range includes it.
   low = Math.min(low, 0);
   high = Math.max(high, 0);
   const middle = (low + high) / 2;
@@ -135,7 +135,7 @@ function bestSteps(values: Float32Array): { scale: number; zero: number } {
       square += q * q;
     }
     if (product <= 0) continue;
-    // For the whole numbers q that this scale rounds to, Σ q·x / Σ q² is the best of all scales.
+    // For the integers q that this scale rounds to, the best scale is Σ q·x / Σ q².
     const scale = Math.fround(product / square);
     const inverse = 1 / scale;
     let error = 0;

@@ -1,4 +1,4 @@
-/** Texts as token ids and back; tokenizers trained on texts. */
+/** Texts to token ids and back; tokenizers trained on texts. */
 export { type AddedTokenFiles, type JoinedTokenizer, joinTokenizerFiles } from './added-token-files.ts';
 export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe, trainBpeAsync } from './bpe-trainer.ts';
 export { StreamDecoder } from './stream.ts';

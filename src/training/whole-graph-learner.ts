@@ -18,11 +18,11 @@ export interface WholeGraphLearnerOptions extends TrainingGraphOptions {
 }
 
 /**
- * A model ready to be trained as one graph: its weights, gradients and moments on host memory, and a compiled step. The
- * arrays are the caller's to read and write between calls.
+ * A model that is trained as one graph: its weights, gradients and optimizer state in host memory, and a compiled
+ * step. The caller may read and write the arrays between calls.
  */
 export class WholeGraphLearner implements Learner {
-  /** Gradients of further micro-batches, before they are added up; allocated when first needed. */
+  /** Gradients of further micro-batches before they are added; allocated on first use. */
   #scratch: Map<string, Float32Array> | undefined;
   #evaluator: Evaluator | undefined;
 
@@ -47,7 +47,7 @@ export class WholeGraphLearner implements Learner {
     this.#options = options;
   }
 
-  /** @param shape sequences in one micro-batch and their length. */
+  /** @param shape number and length of the sequences in a micro-batch. */
   static async create(
     engine: Engine,
     model: CausalLM,
@@ -81,8 +81,8 @@ export class WholeGraphLearner implements Learner {
   }
 
   /**
-   * Fills the gradients with those of the mean loss over every counted token of all micro-batches together: the sum of
-   * their losses over the total count, not a mean of means.
+   * Computes the gradients of the mean loss over the counted tokens of all micro-batches: the sum of their losses
+   * over the total count, not a mean of means.
    *
    * @param together the other ranks that have a share of the step.
    * @returns the mean loss in nats and the number of tokens it is over.
@@ -107,7 +107,7 @@ export class WholeGraphLearner implements Learner {
     return { loss: await together.sumLoss(loss), tokens };
   }
 
-  /** Clips by the norm of all gradients together. */
+  /** Clips by the global norm of all gradients. */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
     const { optimizer, learningRate, clip, accept, together } = settings;
     const { loss, tokens } = await this.computeGradients(batches, together);

@@ -17,20 +17,20 @@ import { planRun } from './plan.ts';
 import type { ModelIdentity } from './run-directory.node.ts';
 import { type RunOptions, runJob } from './run-job.node.ts';
 
-/** What `train` makes a run of, beside the options of every run. */
+/** The inputs of `train` besides the options of every run. */
 export interface PretrainingOptions extends TrainingInput, EngineOptions {
   readonly family: Family;
   readonly config: CommonConfig;
-  /** The tokenizer's files, saved beside the weights. */
+  /** The tokenizer's files, saved with the weights. */
   readonly files: ModelIdentity['files'];
-  /** The text, Int32Array [tokens]; its last ones are held out. */
+  /** The text, Int32Array [tokens]; its end is held out. */
   readonly tokens: Int32Array;
 }
 
 /**
  * Trains a model from scratch by next-token prediction, in a run directory that can be resumed exactly.
  *
- * @throws RopewalkError for settings, a text or a machine that will not do, and where numbers are not finite.
+ * @throws RopewalkError for unusable settings, text or memory, and if values are not finite.
  */
 export async function* train(options: PretrainingOptions & RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume, signal, measureLimit, ...own } = options;
@@ -42,7 +42,7 @@ export async function* train(options: PretrainingOptions & RunOptions): AsyncGen
   });
 }
 
-/** A pretraining that is thought through, before anything large is allocated. */
+/** Prepares a pretraining run before anything large is allocated. */
 export function openPretraining(options: PretrainingOptions): TrainingJob {
   const { family, config, files, tokens, engine: given, threads, ranks, ...input } = options;
   const settings = resolveSettings(TRAIN, input);
@@ -70,7 +70,7 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
     identity: { family, config, files },
     record: {
       family: family.name,
-      // Before the config: another text makes another vocabulary, and the text is what to name.
+      // Before the config: another text makes another vocabulary, and the message should name the text.
       'text or tokenizer': identityOf(tokens),
       config: family.writeConfig(config),
     },

@@ -14,21 +14,21 @@ import { RunDirectory } from './run-directory.node.ts';
 import { lockRun } from './run-lock.node.ts';
 
 export interface RunOptions {
-  /** Folder of the run: checkpoints, metrics.jsonl and the finished model. */
+  /** The run's folder: checkpoints, metrics.jsonl and the finished model. */
   readonly out: string;
-  /** Whether a run in `out` is resumed: never, if there is one, or surely. Default never. */
+  /** Whether to resume the run in `out`: never, if there is one, or always. Default never. */
   readonly resume?: 'never' | 'if there' | 'must';
-  /** Ends training after the step at hand, with a checkpoint. */
+  /** Ends training after the current step, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
-  /** Whether steps say which share of the engine's limit they reach; measuring that takes a third of a second. */
+  /** Whether steps report their share of the engine's peak speed; measuring that takes a third of a second. */
   readonly measureLimit?: boolean;
 }
 
 /**
- * One run, whatever is trained: opened or resumed, locked, stepped, logged, evaluated, saved and finished. The caller closes
- * the job.
+ * A whole run, whatever is trained: opens or resumes, locks, steps, logs, evaluates, saves and finishes. The caller
+ * closes the job.
  *
- * @throws RopewalkError for a folder, a run or a machine that will not do, and where numbers are not finite.
+ * @throws RopewalkError for an unusable folder, run or machine, and if values are not finite.
  */
 export async function* runJob(job: TrainingJob, options: RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume = 'never', signal } = options;
@@ -64,7 +64,7 @@ export async function* runJob(job: TrainingJob, options: RunOptions): AsyncGener
   }
 }
 
-/** What a run is, for its folder. */
+/** The record of a run for its folder. */
 function recordOf({ verb, record, plan }: TrainingJob): RunRecord {
   const all = { ...{ format: 2, verb, begun: new Date(), ...record }, settings: plan.settings };
   return JSON.parse(JSON.stringify(all)) as RunRecord;
@@ -92,7 +92,7 @@ async function* runStarted(
     },
     { ...settings, evaluateFirst: job.startsTrained && validation !== undefined },
   );
-  // Only now, so that settings and data that are refused leave no run behind.
+  // Created only now, so that refused settings and data leave no run behind.
   const run = resumed?.run ?? (await RunDirectory.create(out, record, ranks?.isFirst));
   const resume = () => resumed && restore(resumed.run, resumed.stored, record, learner, trainer);
   const begun = await (ranks ? ranks.firstThenOthers(resume) : resume());
@@ -110,7 +110,7 @@ async function* runStarted(
     await ranks?.wait();
     return [event];
   };
-  // Where evaluations are made, samples are written at the same steps.
+  // With evaluations, samples are written at the same steps.
   if (!validation && (begun?.step ?? 0) === 0) yield* await sampled(0);
   let last: EvaluationEvent | undefined;
   for await (const trained of trainer.run(ranks?.signal ?? signal)) {
@@ -153,7 +153,7 @@ function dataState(trainer: Trainer): unknown {
   return { step, tokens, sampler };
 }
 
-/** Resumes from the newest checkpoint, and notes in the folder what the run is from now on. */
+/** Resumes from the newest checkpoint, and updates the record in the folder. */
 async function restore(
   run: RunDirectory,
   stored: RunRecord,
@@ -167,25 +167,27 @@ async function restore(
   const kept = await run.bestStep();
   const settings = record.settings as RecordedSettings;
   const before = stored.settings as RecordedSettings;
-  // Kept weights may be of a later step than the checkpoint: the same run comes there again, one that is evaluated at other
-  // steps or learns at other rates does not.
+  // Kept weights may be of a later step than the checkpoint. The same run reaches that step again; one with other
+  // evaluation steps or learning rates does not.
   const isSame = before.steps === settings.steps && before.evalEvery === settings.evalEvery;
   if (best && kept !== best.step && !(isSame && run.keepsBest)) {
     trainer.forgetBest();
     changes.push(
-      `the weights of step ${best.step}, the best so far, are not there: the lowest loss is counted from here`,
+      `the best weights so far (step ${best.step}) are missing: the lowest loss is tracked from here on`,
     );
   }
   if (trainer.finished && step < settings.steps) {
-    changes.push(`it ended early, since ${settings.patience} evaluations had no lower loss: no step follows`);
+    changes.push(
+      `it stopped early, because ${settings.patience} evaluations had no lower loss: no steps remain`,
+    );
   }
   if (JSON.stringify(run.record) !== JSON.stringify(record)) await run.rewrite(record);
   return { type: 'resumed', step, changes };
 }
 
 /**
- * Seconds that the matrix products of a step would take at the speed of bare ones: divided by a step's seconds, the share
- * of the engine's limit. What is computed twice to save memory counts once.
+ * The time of a step's matrix products at the speed of bare ones: divided by the step's time, the share of the
+ * engine's peak. What is recomputed to save memory counts once.
  */
 async function shareOfLimit(
   { engine, plan, model, teacher, ranks }: TrainingJob,
@@ -196,7 +198,7 @@ async function shareOfLimit(
   const limit = await measureProducts(engine, { rows: batch * seq, inner: width, outer: 4 * width });
   const forward = (each: typeof model) =>
     weightFlopsPerToken(each) + attentionFlopsPerToken(each, Math.ceil(seq / 2));
-  // Backward there are as many for activations, and as many for weights, but for frozen ones.
+  // The backward pass has as many products for activations, and as many for weights, except frozen ones.
   const perToken =
     forward(model) * (2 + plan.trainedParameters / plan.parameters) + (teacher ? forward(teacher) : 0);
   return (perToken * plan.tokensPerStep) / limit / (ranks?.size ?? 1);
