@@ -87,6 +87,15 @@ export interface KernelExports {
     decay: number,
     rate: number,
   ): void;
+  quantizeBytes(values: number, blocks: number, block: number, data: number, scales: number): void;
+  quantizeNibbles(
+    values: number,
+    blocks: number,
+    block: number,
+    data: number,
+    scales: number,
+    zeroPoints: number,
+  ): void;
   sgd(param: number, grad: number, n: number, lr: number, gradScale: number): void;
   sumOfSquares(ptr: number, n: number): number;
   addInto(dst: number, src: number, n: number): void;

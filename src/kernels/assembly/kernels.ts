@@ -9,6 +9,7 @@
 export { adafactorNorm, adafactorSums, adafactorUpdate } from './adafactor';
 export { adamwBfloat16 } from './adamw-bfloat16';
 export { adamwBlocks } from './adamw-blocks';
+export { quantizeBytes, quantizeNibbles } from './quantize';
 
 /** One vector of AdamW at pointers p, g, m, v. Order of operations: torch.optim.AdamW, single-tensor path. */
 function adamwVector(
