@@ -141,7 +141,7 @@ describe.concurrent('the command line', () => {
     [['score', LLAMA, '--ids', '1'], /at least two tokens/],
     [
       ['score', LLAMA, '--ids', '1,2,3,4', '--window', '2', '--logits', 'x.npy'],
-      /one window, but 4 tokens are 3/,
+      /one window, but 4 tokens need 3/,
     ],
     [
       [

@@ -269,7 +269,7 @@ describe('a model with an exchanged part', () => {
 
   it.each([
     ['kvHeads=3', /3 key heads do not divide 4 query heads/],
-    ['globalEvery=2', /give a window too/],
+    ['globalEvery=2', /set window too/],
     ['norm=BatchNorm', /the field "norm" is "BatchNorm"; supported are LayerNorm, RMSNorm/],
     ['color=red', /there is no part "color" to exchange; the parts are norm, layerNorms/],
     ['norm', /"norm" does not exchange a part; write part=value/],

@@ -1,6 +1,9 @@
 import { RopewalkError } from '../errors.ts';
 import { kernelsBase64 } from './kernels.generated.ts';
 
+/** Types without offsets take no notice of the last pointer. */
+type Unpack = (from: number, blocks: number, data: number, scales: number, offsets: number) => void;
+
 /** What src/kernels/assembly/kernels.ts exports. Pointers are byte offsets into the instance's memory; n counts elements. */
 export interface KernelExports {
   adamw(
@@ -87,6 +90,21 @@ export interface KernelExports {
     decay: number,
     rate: number,
   ): void;
+  unpackQ4_0: Unpack;
+  unpackQ4_K: Unpack;
+  unpackQ5_0: Unpack;
+  unpackQ5_K: Unpack;
+  unpackQ6_K: Unpack;
+  unpackQ8_0: Unpack;
+  quantizeBytes(values: number, blocks: number, block: number, data: number, scales: number): void;
+  quantizeNibbles(
+    values: number,
+    blocks: number,
+    block: number,
+    data: number,
+    scales: number,
+    zeroPoints: number,
+  ): void;
   sgd(param: number, grad: number, n: number, lr: number, gradScale: number): void;
   sumOfSquares(ptr: number, n: number): number;
   addInto(dst: number, src: number, n: number): void;
@@ -121,7 +139,7 @@ export function attachKernels(memory: WebAssembly.Memory): void {
   kernelsOf.set(memory.buffer, instance.exports as unknown as KernelExports);
 }
 
-/** The kernels that reach all these views, or undefined when one lies elsewhere: on another memory or on none. */
+/** The kernels that can reach all these views, or undefined if one is on another memory or on none. */
 export function sharedKernels(
   first: ArrayBufferView,
   ...others: readonly ArrayBufferView[]

@@ -1,4 +1,4 @@
-/** The engine that runs graphs, ONNX Runtime, and graphs compiled for it. */
+/** The engine that runs graphs (ONNX Runtime), and graphs compiled for it. */
 export type {
   Engine,
   EngineSession,

@@ -1,4 +1,4 @@
-/** Texts as token ids and back; tokenizers trained on texts. */
+/** Texts to token ids and back; tokenizers trained on texts. */
 export { type AddedTokenFiles, type JoinedTokenizer, joinTokenizerFiles } from './added-token-files.ts';
 export {
   type BpeMerge,
@@ -10,8 +10,11 @@ export {
 export type { Decoding } from './decoders/decoder.ts';
 export type { Strip } from './decoders/strip.ts';
 export type { Detokenizer } from './detokenizer.ts';
+export { extendedJson } from './extend/extended-json.ts';
+export { type LearnedToken, type LearnedTokens, type LearnOptions, learnTokens } from './extend/learn.ts';
 export type { TextSpan } from './plain-spans.ts';
 export { StreamDecoder } from './stream.ts';
 export { Tokenizer } from './tokenizer.ts';
 export { tokenizerFiles } from './tokenizer-files.ts';
 export type { AddedTokenJson, JsonObject, TokenizerJson } from './tokenizer-schema.ts';
+export type { Script } from './unicode/scripts.ts';

@@ -85,7 +85,12 @@ export interface Running {
 
 /** Starts a Node program and collects what it prints. */
 export function start(program: string, args: readonly string[], options: SpawnOptions = {}): Running {
-  const child = spawn(process.execPath, [program, ...args], {
+  return startCommand(process.execPath, [program, ...args], options);
+}
+
+/** Starts any program and collects what it prints. */
+export function startCommand(command: string, args: readonly string[], options: SpawnOptions = {}): Running {
+  const child = spawn(command, args, {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,

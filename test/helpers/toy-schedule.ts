@@ -3,7 +3,7 @@ import type { ScheduleRecord } from '../../src/training/schedule.ts';
 
 const options = {
   drops: option(count, 'how often the rate falls', { value: 'n' }),
-  minLrRatio: option(share, 'where the rate ends, as a share of the peak', { value: 'r' }),
+  minLrRatio: option(share, 'final learning rate, as a share of the peak', { value: 'r' }),
 };
 
 /** A schedule of somebody else's, whole in one file: a staircase from the peak to the end. */

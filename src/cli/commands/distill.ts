@@ -69,7 +69,7 @@ Examples:
 }
 
 /** Opens teacher and student, and reads the text: what a run is made of. */
-const distill: Distilling['open'] = async (said, settings, { progress, signal }) => {
+const distill: Distilling['open'] = async (said, settings, { progress, signal, ranks }) => {
   checkDataOptions(Object.keys({ ...said, ...settings }));
   const { teacher: named, taught, template } = said;
   if (named === undefined && taught === undefined) {
@@ -111,7 +111,13 @@ const distill: Distilling['open'] = async (said, settings, { progress, signal })
       ...(teacher && { teacher }),
       ...(template !== undefined && { template: await openTemplate(template, tokenizer) }),
     });
-    const job = openDistillation({ ...settings, student: { ...student, generationConfig }, teaching, files });
+    const job = openDistillation({
+      ...settings,
+      ranks,
+      student: { ...student, generationConfig },
+      teaching,
+      files,
+    });
     return { ...job, warnings, close };
   } catch (error) {
     await close();

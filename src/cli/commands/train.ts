@@ -44,7 +44,7 @@ Examples:
 }
 
 /** Reads the text and its tokenizer: what a run is made of. */
-const train: Opening = async (said, settings, { progress, signal }) => {
+const train: Opening = async (said, settings, { progress, signal, ranks }) => {
   const {
     family: name,
     preset: size,
@@ -78,7 +78,7 @@ const train: Opening = async (said, settings, { progress, signal }) => {
     : await trainTokenizer(texts, vocabSize ?? preset.config.vocab_size, progress, signal);
   const tokens = await encodeTexts(tokenizer, texts, { specialTokens: special, progress, signal });
   const config = configForTokenizer(preset.config, tokenizer);
-  return openPretraining({ ...settings, family, config, files: tokenizerFiles(tokenizer), tokens });
+  return openPretraining({ ...settings, family, config, files: tokenizerFiles(tokenizer), tokens, ranks });
 };
 
 async function trainTokenizer(

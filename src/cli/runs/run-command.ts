@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import { count, listed, OptionError, option, text, wordsOf } from '../../options.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
 import {
   OPTIMIZERS,
   optimizerOptions,
@@ -24,6 +25,7 @@ import {
 import { interruptSignal } from '../terminal/interrupt.ts';
 import { Progress } from '../terminal/progress.ts';
 import { showWarnings } from '../terminal/warnings.ts';
+import { together, withRanks } from './ranks.ts';
 import { dryRun, train, tryRates } from './run-actions.ts';
 
 /*
@@ -52,6 +54,8 @@ export interface Surroundings {
   readonly isTrial: boolean;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** Processes that train together. */
+  readonly ranks: Communicator | undefined;
 }
 
 export interface RunCommand<Own extends z.ZodRawShape, More extends OptionShape> {
@@ -104,7 +108,9 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
           surroundings,
           command.processedArgs as (string | undefined)[],
         );
-      await spelling(spell, () => execute(flags, values.out as string | undefined, open));
+      await spelling(spell, () =>
+        withRanks((ranks) => execute(flags, values.out as string | undefined, open, ranks)),
+      );
     });
 }
 
@@ -145,14 +151,17 @@ async function execute(
   flags: RunFlags,
   folder: string | undefined,
   open: (surroundings: Surroundings) => Promise<TrainingJob>,
+  ranks: Communicator | undefined,
 ): Promise<void> {
   const isTrial = (flags.dryRun || flags.findLr) ?? false;
   if (folder === undefined && !isTrial)
     throw new OptionError('out', 'it is missing: name a folder for the run.');
   // Before data are read, which can take minutes.
-  if (flags.resume && folder !== undefined) await RunDirectory.open(folder);
-  else if (folder !== undefined && !isTrial) await RunDirectory.checkFree(folder);
-  if (folder !== undefined && !isTrial) await checkUnlocked(folder);
+  await together(ranks, async () => {
+    if (flags.resume && folder !== undefined) await RunDirectory.open(folder);
+    else if (folder !== undefined && !isTrial) await RunDirectory.checkFree(folder);
+    if (folder !== undefined && !isTrial) await checkUnlocked(folder);
+  });
   const progress = new Progress();
   let isTraining = false;
   const { signal, dispose } = interruptSignal(() =>
@@ -160,7 +169,7 @@ async function execute(
   );
   try {
     const resume = flags.resume ? ('must' as const) : ('never' as const);
-    const job = await open({ out: folder, resume, isTrial, signal, progress });
+    const job = await together(ranks, () => open({ out: folder, resume, isTrial, signal, progress, ranks }));
     try {
       progress.end();
       // What a run warns of is among its events.
