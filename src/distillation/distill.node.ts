@@ -13,6 +13,7 @@ import { type DataSize, planRun } from '../training/runs/plan.ts';
 import type { RunRecord } from '../training/runs/record.ts';
 import type { ModelIdentity } from '../training/runs/run-directory.node.ts';
 import { type RunOptions, runJob } from '../training/runs/run-job.node.ts';
+import { checkSampling, samplingOf } from '../training/runs/samples.ts';
 import { resolveSettings } from '../training/settings.ts';
 import { offlineLoss, onlineLoss } from './losses.ts';
 import { OnlineSource } from './online-source.ts';
@@ -71,6 +72,7 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
   const packed = teaching.kind === 'online' ? teaching.packed : teaching.file.header.packed;
   const shape: SequenceShape = { batch, seq, ...(packed && { packed: true }) };
   checkTeaching(student, teaching, settings);
+  checkSampling(files, settings);
   const { model, family, config, generationConfig } = student;
   const trains = frozenBy(model, settings.freeze);
   const engine = engineFor({ engine: given, threads, ranks });
@@ -108,7 +110,12 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
         const learner = await StudentLearner.create(engine, model, shape, { loss, memory, trains, parallel });
         closing.push(() => learner.release());
         await student.begin(learner.values(), seed);
-        return { learner, training, validation, release };
+        const { eos_token_id: eos } = generationConfig ?? config;
+        const how = { stopTokens: [eos ?? []].flat() as number[], chats: true };
+        const sampling = samplingOf({ engine, learner }, files, settings, how);
+        if (sampling) closing.push(() => sampling.release());
+        const samples = sampling && (() => sampling.samples());
+        return { learner, training, validation, samples, release };
       } catch (error) {
         await release();
         throw error;

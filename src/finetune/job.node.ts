@@ -15,10 +15,10 @@ import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
 import { planRun } from '../training/runs/plan.ts';
 import type { RunRecord } from '../training/runs/record.ts';
+import { Sampling } from '../training/runs/samples.ts';
 import { resolveSettings, trainingOptions } from '../training/settings.ts';
 import { type BaseModel, openBaseModel } from './model.node.ts';
 import { describeResult } from './result.node.ts';
-import { Sampling } from './samples.ts';
 import { FINETUNE, type FinetuneInput, type FinetuneSettings } from './settings.ts';
 
 /** Examples, or what makes them of a model's tokenizer and template. */

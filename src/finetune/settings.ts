@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { count, oneOf, option, texts } from '../options.ts';
+import { oneOf, option, texts } from '../options.ts';
 import { FINETUNE_DEFAULTS } from '../training/defaults.ts';
 import type { TrainingInput, TrainingSettings, Verb } from '../training/settings.ts';
 
@@ -8,8 +8,6 @@ const own = {
   trainOn: option(oneOf(['assistant', 'all']), 'tokens whose loss counts', { value: 'which' }),
   pack: option(z.boolean('give true or false'), 'one example per row, instead of as many as fit'),
   addToken: option(texts, 'a new special token', { value: 'text' }),
-  samplePrompt: option(texts, 'continued at each evaluation', { value: 'text' }),
-  sampleTokens: option(count, 'most tokens of a sample', { value: 'n' }),
 };
 
 export const FINETUNE = {
@@ -17,7 +15,7 @@ export const FINETUNE = {
   own,
   defaults: {
     ...FINETUNE_DEFAULTS,
-    ...{ trainOn: 'assistant', pack: true, addToken: [], samplePrompt: [], sampleTokens: 48 },
+    ...{ trainOn: 'assistant', pack: true, addToken: [] },
   },
 } satisfies Verb<typeof own> as Verb<typeof own>;
 

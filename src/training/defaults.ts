@@ -12,6 +12,8 @@ const COMMON = {
   validation: 0.05,
   evalEvery: 50,
   patience: 0,
+  samplePrompt: [] as string[],
+  sampleTokens: 48,
   guard: 6,
   saveEvery: 100,
   keep: 2,

@@ -54,6 +54,8 @@ export const trainingOptions = {
   patience: option(wholeNumber, 'stop after this many evaluations without a lower loss; 0 for never', {
     value: 'n',
   }),
+  samplePrompt: option(texts, 'continued at each evaluation', { value: 'text' }),
+  sampleTokens: option(count, 'most tokens of a sample', { value: 'n' }),
   guard: option(
     notNegative,
     'skip batches whose loss is this many standard deviations above recent ones; 0 for never',
@@ -150,6 +152,12 @@ function checkTogether(settings: TrainingSettings, given: TrainingInput): void {
     throw new OptionError(
       'memory',
       said`light updates weights as soon as their gradients exist, which allows one micro-batch per step, but ${named('accumulate')} is ${settings.accumulate}; leave that out, or choose ${named('memory', 'recompute')}.`,
+    );
+  }
+  if (given.sampleTokens !== undefined && given.samplePrompt === undefined) {
+    throw new OptionError(
+      'sampleTokens',
+      said`there is no ${named('samplePrompt')} to continue; give one, or leave it out.`,
     );
   }
   if (settings.validation > 0) return;

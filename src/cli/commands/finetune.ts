@@ -74,12 +74,6 @@ async function finetune(
     throw new RopewalkError('which model? Name it after the command, or as "model" in the configuration.');
   }
   if (files === undefined) throw new OptionError('data', 'it is missing: name a file of examples.');
-  if (settings.sampleTokens !== undefined && !settings.samplePrompt?.length) {
-    throw new OptionError(
-      'sampleTokens',
-      'there is no --sample-prompt to continue; give one, or leave it out.',
-    );
-  }
   // A trial leaves nothing behind, unless there is a run whose tokens serve it. Of several processes, one writes into the run.
   const isOwn = !isTrial || (out && RunDirectory.exists(out));
   const temporary =

@@ -16,6 +16,7 @@ import { thisMachine } from './machine.node.ts';
 import { planRun } from './plan.ts';
 import type { ModelIdentity } from './run-directory.node.ts';
 import { type RunOptions, runJob } from './run-job.node.ts';
+import { checkSampling, samplingOf } from './samples.ts';
 
 /** The inputs of `train` besides the options of every run. */
 export interface PretrainingOptions extends TrainingInput, EngineOptions {
@@ -54,6 +55,7 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
       `${seq} is longer than the model's ${model.maxPositions} positions; choose a smaller one.`,
     );
   }
+  checkSampling(files, settings);
   const { training, validation } = splitCorpus(tokens, settings.validation);
   const trains = frozenBy(model, settings.freeze);
   const shape = { batch, seq };
@@ -77,11 +79,18 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
     async start(parallel) {
       const learner = await createLearner(engine, model, shape, { memory, trains, parallel });
       initializeWeights(model.parameters(), learner.values(), new Random(seed));
+      // A model that is trained on a text continues one, whatever its tokenizer's template.
+      const how = { stopTokens: config.eos_token_id, chats: false };
+      const sampling = samplingOf({ engine, learner }, files, settings, how);
       return {
         learner,
         training: sampler(),
         ...(validation.length > 0 && { validation: () => evaluationBatches(validation, batch, seq) }),
-        release: () => learner.release(),
+        ...(sampling && { samples: () => sampling.samples() }),
+        async release() {
+          await sampling?.release();
+          await learner.release();
+        },
       };
     },
     close: async () => {},

@@ -9,7 +9,9 @@ export type RunRecord = Readonly<Record<string, unknown>>;
 export type RecordedSettings = TrainingSettings & RunLength;
 
 /** Settings that change no numbers in any step: a run may be resumed with different ones. */
-const HARMLESS: readonly string[] = ['keep', 'saveEvery', 'evalEvery', 'dtype', 'result'];
+const HARMLESS: readonly string[] = [
+  ...['keep', 'saveEvery', 'evalEvery', 'dtype', 'result', 'samplePrompt', 'sampleTokens'],
+];
 /** Fields that do not affect a run's numbers, or are compared separately. */
 const APART: readonly string[] = ['format', 'begun', 'settings', 'epochs', 'steps'];
 
