@@ -8,14 +8,14 @@ export interface DataFiles
     PrepareOptions,
     'files' | 'folder' | 'columns' | 'tooLong' | 'malformed' | 'specialTokensInText' | 'signal' | 'onProgress'
   > {
-  /** Called with a sentence where only a part of a folder or a data set is trained on. */
+  /** Called with a sentence where only a part of a folder or a dataset is trained on. */
   readonly onNote?: (text: string) => void;
   /** Called when the data are ready. */
   readonly onReady?: (dataset: Dataset) => void;
 }
 
 /**
- * Data in files (or patterns, folders, data sets of the hub: see {@link resolveData}), for `finetune`: tokenized as the
+ * Data in files (or patterns, folders, datasets of the hub: see {@link resolveData}), for `finetune`: tokenized as the
  * model and the settings ask for.
  */
 export function dataFiles(

@@ -2,7 +2,7 @@ import type { DatasetView } from '../data/view.ts';
 import type { DataSize } from '../training/runs/plan.ts';
 
 /**
- * What a data set comes to, for a plan.
+ * What a dataset comes to, for a plan.
  *
  * @param dataset may know how many of all its tokens count; then those of a part are estimated.
  */

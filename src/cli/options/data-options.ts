@@ -74,7 +74,7 @@ export function addExampleOptions(command: Command): Command {
 }
 
 export const DATA_HELP =
-  'chats, instructions or texts in JSONL, JSON, CSV, TSV, TXT (also .gz) or Parquet; a pattern or a folder of them, or a data set on the hub';
+  'chats, instructions or texts in JSONL, JSON, CSV, TSV, TXT (also .gz) or Parquet; a pattern or a folder of them, or a dataset on the hub';
 
 /** Files of examples. */
 export const data = option(textOrTexts, DATA_HELP, { value: 'file' });
