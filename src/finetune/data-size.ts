@@ -2,9 +2,9 @@ import type { DatasetView } from '../data/view.ts';
 import type { DataSize } from '../training/runs/plan.ts';
 
 /**
- * What a dataset comes to, for a plan.
+ * The size of a dataset, for a plan.
  *
- * @param dataset may know how many of all its tokens count; then those of a part are estimated.
+ * @param dataset may know how many of its tokens count; those of a part are then estimated.
  */
 export async function datasetSize(
   dataset: DatasetView & { readonly trainedTokens?: number },

@@ -12,21 +12,21 @@ import { parseTokenizerJson } from '../tokenizer/tokenizer-schema.ts';
 import type { ModelIdentity } from '../training/runs/run-directory.node.ts';
 import { addSpecialTokens, growRows, withVocabulary } from './new-tokens.ts';
 
-/** A model that is going to be trained: with its new tokens, before any of its weights is read. */
+/** A model to be trained: with its new tokens, before any of its weights is read. */
 export interface BaseModel {
-  /** What messages and the model card call it. */
+  /** Its name in messages and the model card. */
   readonly name: string;
   readonly family: Family;
   readonly config: CommonConfig;
   readonly model: CausalLM;
   readonly tokenizer: Tokenizer;
-  /** What chats are written with; undefined where there is none. */
+  /** The template of chats; undefined if there is none. */
   readonly template: ChatTemplate | undefined;
   /** Ids that end a text. */
   readonly stopTokens: readonly number[];
-  /** What the model's files say that is not so, or not done, each a sentence. */
+  /** Statements of the model's files that are wrong or not followed, each a sentence. */
   readonly warnings: readonly string[];
-  /** How every checkpoint and the result are saved. */
+  /** How all checkpoints and the result are saved. */
   readonly identity: ModelIdentity;
   readonly addedTokens: readonly { readonly content: string; readonly id: number }[];
   /** Fills arrays, by path, with the checkpoint's weights; rows of new tokens with the mean of the others. */
@@ -37,9 +37,9 @@ export interface BaseModel {
 export interface BaseModelOptions {
   /** New special tokens. */
   readonly addToken: readonly string[];
-  /** A template instead of the model's own, or the name of one: see {@link templateByName}. */
+  /** A template to use instead of the model's own, or the name of one; see {@link templateByName}. */
   readonly template?: ChatTemplate | string | undefined;
-  /** What the model is called, where the path is one of a cache. */
+  /** The model's name, if the path is one in a cache. */
   readonly name?: string | undefined;
 }
 
@@ -61,7 +61,7 @@ async function describe(
 ): Promise<BaseModel> {
   const { family, checkpoint } = opened;
   const files = await checkpoint.tokenizerFiles();
-  if (!files) throw new RopewalkError(`${name}: it has no tokenizer, which turns text into tokens.`);
+  if (!files) throw new RopewalkError(`${name}: it has no tokenizer, which is needed to tokenize text.`);
   const source = `the tokenizer of ${name}`;
   const before = Tokenizer.fromJSON(files.tokenizer, files.config, source);
   const parsed = { tokenizer: parseTokenizerJson(files.tokenizer, source), config: files.config };
@@ -70,7 +70,7 @@ async function describe(
   const given = typeof wanted === 'string' ? templateByName(wanted, plain) : wanted;
   const config = given ? { ...after.config, chat_template: given.source } : after.config;
   const tokenizer = given ? Tokenizer.fromJSON(after.tokenizer, config, source) : plain;
-  // A tokenizer may name tokens that the model has no rows for, a [PAD] that is never used as a rule.
+  // A tokenizer may name tokens without rows in the model, usually a [PAD] that is never used.
   const wantedSize = addToken.length > 0 ? tokenizer.vocabSize : opened.config.vocab_size;
   const larger = withVocabulary(family, opened.config, wantedSize);
   const template = given ?? ChatTemplate.fromConfig(tokenizer.config, `the chat template of ${name}`);
@@ -99,7 +99,7 @@ async function describe(
   };
 }
 
-/** The carried files with a changed tokenizer, configuration and template in them. */
+/** The carried files with a changed tokenizer, configuration and template. */
 function replaced(
   carried: readonly CarriedFile[],
   tokenizer: unknown,
@@ -112,7 +112,7 @@ function replaced(
     { name: 'tokenizer_config.json', data: json(config) },
     ...(template ? [{ name: 'chat_template.jinja', data: template.source }] : []),
   ];
-  // Older forms of the same would contradict them.
+  // Older forms of the same files would contradict them.
   const stale = [
     'special_tokens_map.json',
     'added_tokens.json',
@@ -143,7 +143,7 @@ async function readInto(
   }
 }
 
-/** Paths of the weights that have a row for each token: those that a larger vocabulary makes larger. */
+/** Paths of the weights with a row per token, which a larger vocabulary enlarges. */
 function vocabularyWeights({ family, config, model }: OpenedModel): Set<string> {
   const larger = withVocabulary(family, config, config.vocab_size + 1).model.parameters();
   const grown = [...model.parameters()].filter(([path, { size }]) => larger.get(path)!.size !== size);

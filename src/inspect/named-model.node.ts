@@ -17,10 +17,11 @@ import { errorCode } from '../files/file-errors.ts';
 import { type NamedModel, namedPreset } from './named-model.ts';
 
 /**
- * The model of a preset's name or of a Hugging Face model directory. Where a directory has weights, they are checked
- * against its config.json; a config.json alone is enough to compare architectures.
+ * The model of a preset or of a Hugging Face model directory. If a directory has weights, they are checked against its
+ * config.json; a config.json alone suffices to compare architectures.
  *
- * @throws RopewalkError when there is neither such a preset nor such a directory, or what is wrong with the directory.
+ * @throws RopewalkError if there is neither such a preset nor such a directory, or naming the problem with the
+ *   directory.
  */
 export async function namedModel(name: string): Promise<NamedModel> {
   const preset = namedPreset(name);
@@ -57,7 +58,7 @@ async function hasWeights(directory: string): Promise<boolean> {
   return (await Promise.all(files)).some((real) => real !== undefined);
 }
 
-/** False only where nothing has this name; other troubles are told when the directory is opened. */
+/** False only if nothing has this name; other problems are reported when the directory is opened. */
 async function mayBeDirectory(path: string): Promise<boolean> {
   try {
     await stat(path);
