@@ -44,3 +44,4 @@ export type { JsonSchema } from './structured/schema/keywords.ts';
 export * as text from './text/index.ts';
 export * as tokenizer from './tokenizer/index.ts';
 export * as training from './training/index.ts';
+export * as vocabulary from './vocabulary/index.ts';

@@ -43,3 +43,4 @@ export type { RunEvent } from './training/runs/events.ts';
 export type { RunPlan } from './training/runs/plan.ts';
 export { type PretrainingOptions, train } from './training/runs/pretrain.node.ts';
 export type { RunOptions } from './training/runs/run-job.node.ts';
+export * as vocabulary from './vocabulary/index.node.ts';

@@ -3,7 +3,7 @@ import { CONTROL } from './token-types.ts';
 /** All ways to form a token from two others, as their ids, the shortest left part first. */
 export function* cutsOf(
   token: string,
-  vocab: ReadonlyMap<string, number>,
+  vocab: Pick<ReadonlyMap<string, number>, 'get'>,
 ): Generator<readonly [leftId: number, rightId: number]> {
   for (let cut = 1; cut < token.length; cut++) {
     // A surrogate pair is one character.

@@ -1,7 +1,8 @@
 import { RopewalkError } from '../../../errors.ts';
+import { unpackBlocks } from '../../../kernels/unpack-kernels.ts';
 import { newQuantizedArrays, type QuantizedArrays, type QuantizedMatrix } from '../../../onnx/weights.ts';
 import { GGML_TYPES, type GgmlType } from '../types.ts';
-import { halfAt, isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
+import { isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
 
 /**
  * Repacks a quantized tensor for the engine, without converting to float32. Nothing is quantized again: Q4_0, Q4_1 and
@@ -40,14 +41,7 @@ export function toQuantizedMatrix(
   const arrays = into ?? newQuantizedArrays({ ...shape, hasOffsets });
   const { data, scales, offsets } = arrays;
   const matrix: QuantizedMatrix = { ...shape, ...arrays };
-  if (type === 'Q8_0') {
-    unpackBytes(bytes, data, scales);
-    return { matrix, exact: true };
-  }
-  if (type === 'Q4_0') {
-    unpackHalves(bytes, blockBytes, data, scales);
-    return { matrix, exact: true };
-  }
+  if (unpackBlocks(type, bytes, arrays)) return { matrix, exact: true };
   const unpacked = newUnpackedBlock();
   const { codes } = unpacked;
   const groups = block / group;
@@ -66,38 +60,4 @@ export function toQuantizedMatrix(
     }
   }
   return { matrix, exact: true };
-}
-
-/**
- * Q8_0, the most common type, directly: a scale and 32 signed bytes per block. Converting from signed to offset-128
- * flips the highest bit of every byte; two bytes at a time, because blocks of 34 bytes are aligned to two.
- */
-function unpackBytes(bytes: Uint8Array, data: Uint8Array, scales: Float32Array): void {
-  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
-  const from = new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length >> 1);
-  const into = new Uint16Array(data.buffer, data.byteOffset, data.length >> 1);
-  for (let block = 0, at = 0, to = 0; block < scales.length; block++, at++) {
-    scales[block] = halfAt(aligned, 2 * at++);
-    for (const end = at + 15; at < end; at++) into[to++] = from[at]! ^ 0x8080;
-    into[to++] = from[at]! ^ 0x8080;
-  }
-}
-
-/**
- * Q4_0 likewise: byte j of a block holds values j and j + 16, but the engine needs neighbors in one byte. Two bytes
- * become one with the values of their low halves and one with those of their high halves.
- */
-function unpackHalves(bytes: Uint8Array, blockBytes: number, data: Uint8Array, scales: Float32Array): void {
-  let to = 0;
-  for (let block = 0, at = 0; block < scales.length; block++, at += blockBytes) {
-    scales[block] = halfAt(bytes, at);
-    for (let j = at + blockBytes - 16; j < at + blockBytes; j += 2) {
-      const first = bytes[j]!;
-      const second = bytes[j + 1]!;
-      data[to] = (first & 15) | ((second & 15) << 4);
-      data[to + 8] = (first >> 4) | (second & 0xf0);
-      to++;
-    }
-    to += 8;
-  }
 }
