@@ -33,7 +33,7 @@ import {
 import { type RunCommand, registerRun } from '../runs/run-command.ts';
 import { tokenizerFiles } from './train.ts';
 
-const LAYERS = 'give numbers of layers, or how many';
+const LAYERS = 'give the indexes of layers, or how many';
 const more = {
   teacher: option(text, 'a model directory, a GGUF file, or an id on the hub', { value: 'model' }),
   taught: option(text, 'the file that "teach" wrote, instead of an online teacher', { value: 'file' }),
@@ -45,7 +45,7 @@ const more = {
   layers: option(
     z.union([z.array(wholeNumber, LAYERS), wholeNumber], LAYERS),
     "start from the teacher's own layers: their indexes (0,2,4), or how many, evenly spaced",
-    // 4 is how many; 0,2,5 are which; 3, is that one.
+    // 4 is a count; 0,2,5 are indexes; "3," is a single index.
     {
       value: 'list',
       parse: (given) => (given.includes(',') ? idList(given.replace(/,$/, '')) : count(given)),
@@ -66,7 +66,7 @@ export function register(program: Command): void {
     'after',
     `
 Teacher and student may belong to different families if their tokenizers are the same. Held-out losses are those of
-next-token prediction, whatever the ratio. A file of --taught settles seq and temperature.
+next-token prediction, whatever the ratio. With --taught, the file determines seq and temperature.
 
 Examples:
   ropewalk distill --teacher runs/large --student llama/tiny --text stories.txt --out runs/small
@@ -75,16 +75,16 @@ Examples:
   );
 }
 
-/** Opens teacher and student, and reads the text: what a run is made of. */
+/** Opens teacher and student, and reads the text. */
 const distill: Distilling['open'] = async (said, settings, { progress, signal, ranks }) => {
   checkDataOptions(Object.keys({ ...said, ...settings }));
   const { teacher: named, taught, template } = said;
   if (named === undefined && taught === undefined) {
-    throw new RopewalkError('name a teacher with --teacher, or the file of one with --taught.');
+    throw new RopewalkError('choose a teacher with --teacher, or its recorded probabilities with --taught.');
   }
   if ((said.student === undefined) === (said.layers === undefined)) {
     throw new RopewalkError(
-      "name a student with --student, or take the teacher's own --layers: one of the two.",
+      "choose a student with --student, or some of the teacher's layers with --layers: one of the two.",
     );
   }
   const closing: (() => Promise<void>)[] = [];
@@ -103,7 +103,7 @@ const distill: Distilling['open'] = async (said, settings, { progress, signal, r
     if (teacher && student.tokenizer) checkSameTokenizer(teacher.tokenizer, student.tokenizer);
     if (file && teacher && vocabularyHash(teacher.tokenizer) !== file.header.tokenizer) {
       throw new RopewalkError(
-        `${taught} was written by a teacher with another tokenizer than ${named}'s (by ${file.header.teacher.name}); name that one, or write the file again.`,
+        `${taught} was written by a teacher (${file.header.teacher.name}) whose tokenizer differs from ${named}'s; use that teacher, or write the file again.`,
       );
     }
     let teaching: TeachingSource;
@@ -132,8 +132,8 @@ const distill: Distilling['open'] = async (said, settings, { progress, signal, r
 };
 
 /**
- * The tokenizer's files that the student is saved with, the named chat template in them, and its generation config: what ends
- * a turn of the template is among the tokens that end a text, as in the result of `finetune`.
+ * The tokenizer files that are saved with the student, including the named chat template, and its generation config:
+ * as in the result of `finetune`, the template's end-of-turn token is among the tokens that end a text.
  */
 async function savedWith(
   named: string | undefined,
@@ -147,7 +147,7 @@ async function savedWith(
   const given = named === undefined ? undefined : await templateOf(named, tokenizer);
   const template = given ?? ChatTemplate.fromConfig(tokenizer.config, 'the chat template of the teacher');
   const files = tokenizerFiles(tokenizer, given);
-  // What the student's own files say; else what ends a text of the teacher's, whose vocabulary it has.
+  // From the student's own files, or else the teacher's, whose vocabulary it shares.
   const own = student.stopTokens.length > 0 ? student.stopTokens : (teacher?.opened.stopTokens ?? []);
   const stops = template ? chatStopTokens(tokenizer, template, own) : own;
   if (stops.length === 0) return { files, generationConfig: student.generationConfig };
@@ -159,7 +159,7 @@ async function savedWith(
   return { files, generationConfig: { ...begin, eos_token_id: stops.length === 1 ? stops[0] : stops } };
 }
 
-/** Where the student begins: the teacher's layers, a preset, a config.json, or a checkpoint. */
+/** How the student is initialized: the teacher's layers, a preset, a config.json, or a checkpoint. */
 async function originOf(
   { student, layers }: Pick<Parameters<Distilling['open']>[0], 'student' | 'layers'>,
   teacher: OpenedTeacher | undefined,
@@ -167,7 +167,7 @@ async function originOf(
 ): Promise<StudentOrigin> {
   if (layers !== undefined) {
     if (teacherPath === undefined)
-      throw new OptionError('layers', "they are the teacher's; name it with --teacher.");
+      throw new OptionError('layers', "they are the teacher's layers; choose a teacher with --teacher.");
     return { kind: 'layers', path: teacherPath, layers };
   }
   const name = student!;
@@ -185,11 +185,11 @@ async function originOf(
   return { kind: 'checkpoint', path: await modelPath(name) };
 }
 
-/** The vocabulary and the tokens that begin and end a text are the teacher's. */
+/** The vocabulary and the tokens that begin and end a text come from the teacher. */
 function scratch(family: Family, config: CommonConfig, teacher: OpenedTeacher | undefined): StudentOrigin {
   if (!teacher) {
     throw new RopewalkError(
-      'a student from scratch takes the tokenizer of its teacher; name the teacher with --teacher too.',
+      'a student from scratch uses the tokenizer of its teacher; choose the teacher with --teacher too.',
     );
   }
   const { vocab_size, bos_token_id, eos_token_id, pad_token_id } = teacher.opened.config;
@@ -215,5 +215,5 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
   } catch (error) {
     throw new RopewalkError(`${path} is not valid JSON: ${String(error)}.`, { cause: error });
   }
-  throw new RopewalkError(`${path} is no config.json: it must be an object.`);
+  throw new RopewalkError(`${path} is not a config.json: it must contain an object.`);
 }

@@ -19,10 +19,14 @@ const more = {
   preset: option(text, 'size of the model', { value: 'name' }),
   text: textFiles,
   specialTokens,
-  tokenizer: option(text, 'a tokenizer.json or a model directory; trained on the text where none is given', {
-    value: 'path',
-  }),
-  vocabSize: option(count, "size of the trained tokenizer; the preset's where none is given", { value: 'n' }),
+  tokenizer: option(
+    text,
+    'a tokenizer.json or a model directory (default: a tokenizer trained on the text)',
+    {
+      value: 'path',
+    },
+  ),
+  vocabSize: option(count, "size of the trained tokenizer (default: the preset's)", { value: 'n' }),
 };
 const moreDefaults = { preset: 'tiny', specialTokens: 'special' } as const;
 
@@ -42,7 +46,7 @@ Examples:
   );
 }
 
-/** Reads the text and its tokenizer: what a run is made of. */
+/** Reads the text and its tokenizer. */
 const train: Opening = async (said, settings, { progress, signal, ranks }) => {
   const {
     family: name,
@@ -55,8 +59,8 @@ const train: Opening = async (said, settings, { progress, signal, ranks }) => {
     ...moreDefaults,
     ...said,
   };
-  if (name === undefined) throw new OptionError('family', `it is missing: name one of ${familyNames()}.`);
-  if (files === undefined) throw new OptionError('text', 'it is missing: name a file to train on.');
+  if (name === undefined) throw new OptionError('family', `it is missing: choose one of ${familyNames()}.`);
+  if (files === undefined) throw new OptionError('text', 'it is missing: give a file to train on.');
   const family = familyByName(name);
   const preset = Object.hasOwn(family.presets, size) ? family.presets[size] : undefined;
   if (!preset) {
@@ -67,7 +71,7 @@ const train: Opening = async (said, settings, { progress, signal, ranks }) => {
   if (given !== undefined && vocabSize !== undefined) {
     throw new OptionError(
       'vocabSize',
-      'it is for a tokenizer that is trained; it cannot be combined with --tokenizer.',
+      'it applies only to a new tokenizer; it cannot be combined with --tokenizer.',
     );
   }
   const documents = await readTextFiles([files].flat(), { signal, onWarning: (note) => progress.note(note) });
@@ -103,9 +107,9 @@ async function trainTokenizer(
 }
 
 /**
- * A tokenizer's files as a model directory has them. One that came without a configuration gets one.
+ * A tokenizer's files for a model directory. One without a configuration gets one.
  *
- * @param template saved as its chat template, in place of its own.
+ * @param template saved as its chat template, replacing its own.
  */
 export function tokenizerFiles(
   tokenizer: Tokenizer,

@@ -27,23 +27,23 @@ const COLUMNS = [
   'text',
 ];
 
-/** What special tokens that plain texts spell become. */
+/** What special tokens spelled out in plain texts become. */
 export const specialTokens = option(
   oneOf(['special', 'text']),
-  'what the text of a special token in plain texts becomes: that token, or plain text',
+  'how to read the text of a special token in plain texts: as that token, or as plain text',
   { value: 'as' },
 );
 
-/** How rows become examples, for every command that reads them. */
+/** How rows become examples, for all commands that read them. */
 export const exampleShape = {
   template: option(text, 'a chat template for a model that has none', { value: 'name|file' }),
   trainOn: FINETUNE.own.trainOn,
   tooLong: option(
     oneOf(TOO_LONG),
-    'for examples longer than a row: continue texts in further rows and cut chats; or cut both; or drop both',
+    'examples longer than a row: continue texts in further rows and cut chats; or cut both; or drop both',
     { value: 'what' },
   ),
-  malformed: option(oneOf(['stop', 'drop']), 'for rows that cannot be read', { value: 'what' }),
+  malformed: option(oneOf(['stop', 'drop']), 'unreadable rows', { value: 'what' }),
   specialTokens,
   column: option(
     z.record(z.string(), z.string(), 'give names of columns by what they hold'),
@@ -61,7 +61,7 @@ export const EXAMPLE_DEFAULTS = {
   specialTokens: 'special',
 } as const;
 
-/** What they give, with defaults. */
+/** Their values, with defaults. */
 export type ExampleFlags = Partial<z.output<z.ZodObject<typeof exampleShape>>> & {
   trainOn: TrainOn;
   tooLong: TooLong;
@@ -79,7 +79,7 @@ export const DATA_HELP =
 /** Files of examples. */
 export const data = option(textOrTexts, DATA_HELP, { value: 'file' });
 
-/** `messages=chat` → a column's name by what it holds, with those before. */
+/** `messages=chat` → a column's name by role, added to the previous ones. */
 function column(given: string, previous: DataColumns = {}): DataColumns {
   const at = given.indexOf('=');
   const what = given.slice(0, at);
@@ -91,7 +91,7 @@ function column(given: string, previous: DataColumns = {}): DataColumns {
   return { ...previous, [what]: given.slice(at + 1) };
 }
 
-/** @throws RopewalkError for a template that is none. */
+/** @throws RopewalkError for an invalid template. */
 export async function exampleOptions(
   { template, trainOn, tooLong, malformed, specialTokens: special, ...columns }: ExampleFlags,
   tokenizer: Tokenizer,
@@ -103,7 +103,7 @@ export async function exampleOptions(
   };
 }
 
-/** The columns that are named, in whichever way. */
+/** The named columns, however they were given. */
 export function columnsOf({
   column: named,
   promptColumn,
@@ -117,9 +117,9 @@ export function columnsOf({
 }
 
 /**
- * What `--template` names: a template of the model's, one of ours, or a file.
+ * The template for `--template`: one of the model's, one of ours, or a file.
  *
- * @throws RopewalkError when it is neither, or the tokenizer lacks tokens that it writes.
+ * @throws RopewalkError if it is none of these, or the tokenizer lacks tokens that it writes.
  */
 export async function templateOf(name: string, tokenizer: Tokenizer): Promise<ChatTemplate> {
   const isFile = await stat(name).then(

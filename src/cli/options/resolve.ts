@@ -10,12 +10,12 @@ import { askingForFile } from '../terminal/choose-file.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { duration, Progress } from '../terminal/progress.ts';
 
-/** The path of a model that is named by its path or by its id on the hub; a download is shown on stderr. */
+/** The path of a model given by path or by its id on the hub; a download is shown on stderr. */
 export function modelPath(idOrPath: string): Promise<string> {
   return askingForFile(idOrPath, (name) => downloading((watching) => resolveModel(name, watching)));
 }
 
-/** What `inspect`, `diff` and `compare` take: a preset, a path, or an id, of which the weights are not needed. */
+/** A model for `inspect`, `diff` and `compare`: a preset, a path, or an id, without its weights. */
 export async function inspectedModel(name: string): Promise<NamedModel> {
   const isPath = await stat(name).then(
     () => true,
@@ -28,7 +28,7 @@ export async function inspectedModel(name: string): Promise<NamedModel> {
     );
     return { ...(await namedModel(path)), name };
   } catch (error) {
-    // A name without an organization may have been meant for a preset's.
+    // A name without an organization may be a mistyped preset.
     const mistyped = error instanceof RopewalkError && isAbsent(error.cause) && !name.includes('/');
     if (!mistyped) throw error;
     throw new RopewalkError(`${error.message}; nor is it a preset: ${presetNames().join(', ')}`, {
@@ -37,7 +37,7 @@ export async function inspectedModel(name: string): Promise<NamedModel> {
   }
 }
 
-/** Runs a download with its progress on stderr. Ctrl-C stops it and keeps what came. */
+/** Runs a download with progress on stderr. Ctrl-C stops it and keeps what was downloaded. */
 export async function downloading(
   download: (options: Pick<PullOptions, 'signal' | 'onProgress'>) => Promise<string>,
 ): Promise<string> {
