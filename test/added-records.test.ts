@@ -152,7 +152,7 @@ describe('an added schedule', () => {
   it('is in the help with its options, and refuses those of others', async () => {
     const help = await helpOf('train');
     expect(help).toMatch(/--schedule <kind> .*?"linear", "constant", "stairs"/);
-    expect(help).toMatch(/--drops <n> how often the rate falls; of stairs \(default: 4\)/);
+    expect(help).toMatch(/--drops <n> how often the rate falls; for stairs \(default: 4\)/);
     expect(help).toMatch(/--min-lr-ratio <r> .*?; for cosine, linear or stairs/);
     const cosine = TRAIN.map((arg) => (arg === 'stairs' ? 'cosine' : arg));
     expect(refusal(await ropewalk(...cosine, '--out', place('x')))).toMatch(
