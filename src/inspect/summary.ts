@@ -12,10 +12,10 @@ import {
 import { distinct, partsOf } from './model-parts.ts';
 
 /** Positions of norms in a layer. */
-type NormPlacement = 'before' | 'after' | 'before and after' | 'none';
+export type NormPlacement = 'before' | 'after' | 'before and after' | 'none';
 
 /** A cost at a context length. */
-interface CostAt {
+export interface CostAt {
   readonly context: number;
   readonly value: number;
 }

@@ -1,9 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { ChatTemplate } from '../../chat/template.ts';
 import { dataNotes } from '../../data/report.ts';
 import { RopewalkError } from '../../errors.ts';
 import { dataFiles } from '../../finetune/data-files.node.ts';
@@ -120,7 +118,7 @@ async function finetune(
       ranks,
       ...{ locale, name: path === model ? basename(resolve(path)) : model },
       now: out === undefined ? new Date() : await beginningOf({ out, resume }),
-      ...(template !== undefined && { template: templateOf(template) }),
+      ...(template !== undefined && { template }),
     });
     const close = async () => {
       await job.close();
@@ -131,9 +129,4 @@ async function finetune(
     await clean();
     throw error;
   }
-}
-
-/** A template from a file, or a name for the model to resolve. */
-function templateOf(template: string): ChatTemplate | string {
-  return existsSync(template) ? new ChatTemplate(readFileSync(template, 'utf8'), template) : template;
 }
