@@ -231,9 +231,7 @@ describe("a damaged file of a teacher's outputs", () => {
     expect(() => read(rows)).not.toThrow();
     expect(() => read({ ...rows, inputs: rows.inputs.map(() => 300) })).toThrow(/id 300 is beyond/);
     expect(() => read({ ...rows, weights: rows.weights.map(() => 2) })).toThrow(/neither 0 nor 1/);
-    expect(() => read(rows, new Array<undefined>(6).fill(undefined))).toThrow(
-      /no probabilities for token 0/,
-    );
+    expect(() => read(rows, new Array<undefined>(6).fill(undefined))).toThrow(/no probabilities for token 0/);
     const packed = { ...base, packed: true };
     const beyond = { ...rows, positions: new Int32Array(6).fill(6), segments: new Float32Array(6) };
     const record = encodeRow(packed, beyond, entries, crc32);
