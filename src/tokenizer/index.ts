@@ -3,6 +3,7 @@ export { type AddedTokenFiles, type JoinedTokenizer, joinTokenizerFiles } from '
 export { type BpeTrainerOptions, bpeTokenizerConfig, trainBpe, trainBpeAsync } from './bpe-trainer.ts';
 export { extendedJson } from './extend/extended-json.ts';
 export { type LearnedToken, type LearnedTokens, type LearnOptions, learnTokens } from './extend/learn.ts';
+export { withoutNewTokens } from './extend/without-new-tokens.ts';
 export { StreamDecoder } from './stream.ts';
 export { Tokenizer } from './tokenizer.ts';
 export type { TokenizerJson } from './tokenizer-schema.ts';
