@@ -15,7 +15,7 @@ export type TokenType =
 
 export interface Token {
   readonly type: TokenType;
-  /** The name, the operator, the number's digits or what a string means. */
+  /** The name, the operator, the digits of a number, or the value of a string. */
   readonly value: string;
   readonly line: number;
 }
@@ -42,8 +42,8 @@ const RULES: readonly (readonly [TokenType | 'space', RegExp])[] = [
 const IDENTIFIER = /^[\p{ID_Start}_]\p{ID_Continue}*$/u;
 
 /**
- * Reads a template's source as Jinja2 does with `trim_blocks` and `lstrip_blocks`: line ends become `\n`, one at the
- * very end is dropped, white space beside tags goes where their signs or these settings say.
+ * Tokenizes a template as Jinja2 does with `trim_blocks` and `lstrip_blocks`: line ends become `\n`, one at the very
+ * end is dropped, and white space next to tags is removed according to their signs and these settings.
  *
  * @throws JinjaError naming the line
  */
@@ -91,7 +91,7 @@ class Lexer {
     return at;
   }
 
-  /** A text before a tag, without the white space that the tag takes away. */
+  /** The text before a tag, without the white space that the tag removes. */
   #stripped(text: string, sign: string, isVariable: boolean): string {
     if (sign === '-') return trimEnd(text);
     if (sign === '+' || isVariable) return text;
@@ -199,7 +199,9 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
   ...{ f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' },
 };
 
-/** What a string literal means: Python's `unicode-escape`, over an ASCII form in which other characters are escapes. */
+/**
+ * The value of a string literal: Python's `unicode-escape`, over an ASCII form in which other characters are escapes.
+ */
 function unescaped(literal: string): string {
   if (!literal.includes('\\')) return literal;
   return literal.replace(
@@ -220,7 +222,7 @@ function unescaped(literal: string): string {
   );
 }
 
-/** The ASCII form of a character, whose own backslash was taken by the one before it. */
+/** The ASCII form of a character whose own backslash was consumed by the one before it. */
 function asciiEscape(code: number): string {
   const hex = code.toString(16);
   if (code <= 0xff) return `x${hex}`;
