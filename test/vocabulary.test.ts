@@ -287,7 +287,7 @@ describe('an extension that cannot be made leaves nothing behind', () => {
     mkdirSync(out);
     writeFileSync(join(out, 'mine.txt'), 'mine');
     await expect(extended(model, {}, [KOREAN], out)).rejects.toThrow(
-      `${out}: it has files; choose a new folder`,
+      `${out}: it is not empty; choose a new folder`,
     );
     await expect(extended(model, {}, [KOREAN], model)).rejects.toThrow('choose a new folder');
     expect(readdirSync(out)).toEqual(['mine.txt']);
