@@ -28,6 +28,7 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['chat'], read: () => import('./commands/chat.ts') },
   { names: ['serve'], read: () => import('./commands/serve.ts') },
   { names: ['score'], read: () => import('./commands/score.ts') },
+  { names: ['evaluate'], read: () => import('./commands/evaluate.ts') },
   { names: ['export'], read: () => import('./commands/export.ts') },
   { names: ['pull'], read: () => import('./commands/pull.ts') },
   { names: ['quantize'], read: () => import('./commands/quantize.ts') },

@@ -4,7 +4,7 @@ export class JinjaError extends Error {}
 /** What Jinja2 has and this interpreter does not. */
 export class NotSupported extends JinjaError {
   constructor(what: string) {
-    super(`${what} is not supported in chat templates here`);
+    super(`${what} is not supported in templates here`);
   }
 }
 

@@ -20,8 +20,9 @@ export interface DecoderFlags {
 /** Below this many parameters loading is over before a bar could be read. */
 const PROGRESS_FROM = 20e6;
 
-export function addDecoderOptions(command: Command): Command {
-  return command
+/** @param options.activations whether the command lets choose how activations are rounded; default true. */
+export function addDecoderOptions(command: Command, { activations = true } = {}): Command {
+  command
     .option('--threads <n>', 'threads of the engine', count)
     .addOption(
       new Option('--device <name>', 'where to run: on the processor, or on the graphics card through WebGPU')
@@ -39,13 +40,15 @@ export function addDecoderOptions(command: Command): Command {
         '--block <n>',
         'values that share a scale, with --quantize int8 or int4 (default: 64)',
       ).choices(['32', '64', '128']),
-    )
-    .addOption(
-      new Option(
-        '--activations <form>',
-        'in quantized products: int8 is faster, exact keeps float32 (default: exact for a quantized file and with --speculate, else int8)',
-      ).choices(['int8', 'exact']),
     );
+  return !activations
+    ? command
+    : command.addOption(
+        new Option(
+          '--activations <form>',
+          'in quantized products: int8 is faster, exact keeps float32 (default: exact for a quantized file and with --speculate, else int8)',
+        ).choices(['int8', 'exact']),
+      );
 }
 
 /** What the flags ask for. */

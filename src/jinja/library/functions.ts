@@ -123,6 +123,7 @@ class Cycler extends Thing {
 
 /** What `*` and `**` in a call give. */
 export function spread(value: Value, budget: Budget): readonly Value[] {
+  if (value instanceof Undefined) value.use();
   if (value instanceof Undefined) return [];
   return itemsOf(value, budget);
 }
