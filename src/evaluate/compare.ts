@@ -124,7 +124,7 @@ function differenceOf(aggregation: Aggregation, pairs: Pairs): number {
 }
 
 /** McNemar's test in its exact form: the items on which the models differ, as throws of a coin. */
-export function mcNemar(won: number, lost: number): number {
+function mcNemar(won: number, lost: number): number {
   const count = won + lost;
   let probability = 0;
   let logTerm = -count * Math.LN2;

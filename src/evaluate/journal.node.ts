@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import { fileError } from '../files/file-errors.ts';
 import type { ModelAnswer, ModelRequest } from './model/requests.ts';
 
@@ -13,7 +13,7 @@ export function requestKey(request: ModelRequest): string {
 }
 
 /**
- * The answers of a model, each in a file as soon as it is there, so that an evaluation that is killed goes on where it was. A
+ * The answers of a model, each in a file as soon as it is there, so that an evaluation that is killed resumes where it was. A
  * line that was not written to its end is dropped.
  */
 export class AnswerJournal {
@@ -40,18 +40,19 @@ export class AnswerJournal {
     const answers = new Map<string, ModelAnswer>();
     if (head !== undefined) {
       const { form, probe: known } = parsed(head, path) as { form?: unknown; probe?: unknown };
-      if (form !== FORM) throw new RopewalkError(`${path}: it is no file of answers; choose another --out`);
+      if (form !== FORM)
+        throw new RopewalkError(
+          said`${path}: it is no file of answers; choose another folder (${option('out')})`,
+        );
       if (known !== probe) {
         throw new RopewalkError(
-          `${path}: it has the answers of another model, or of this one in other weights or bits; choose another --out, or remove it`,
+          said`${path}: it has the answers of another model, or of this one in other weights or bits; choose another folder (${option('out')}), or remove the file`,
         );
       }
       for (const line of lines) {
         const { key, answer } = parsed(line, path) as { key?: unknown; answer?: unknown };
         if (typeof key !== 'string' || answer === undefined) {
-          throw new RopewalkError(
-            `${path}: a line of it is damaged; remove the file, or choose another --out`,
-          );
+          throw damaged(path);
         }
         answers.set(key, answer as ModelAnswer);
       }
@@ -78,5 +79,11 @@ function parsed(line: string, path: string): object {
   } catch {
     // Said below.
   }
-  throw new RopewalkError(`${path}: a line of it is damaged; remove the file, or choose another --out`);
+  throw damaged(path);
+}
+
+function damaged(path: string): RopewalkError {
+  return new RopewalkError(
+    said`${path}: a line of it is damaged; remove the file, or choose another folder (${option('out')})`,
+  );
 }

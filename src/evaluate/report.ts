@@ -5,7 +5,7 @@ import type { MetricComparison } from './compare.ts';
 import type { EvaluationResult, ItemResult, MetricResult } from './results.ts';
 
 /** An evaluation with its items, by task. */
-export interface ReportedEvaluation {
+interface ReportedEvaluation {
   readonly result: EvaluationResult;
   readonly tasks: readonly { readonly items: readonly ItemResult[] }[];
 }

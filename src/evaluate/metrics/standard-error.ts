@@ -2,7 +2,7 @@ import { PythonRandom } from '../python/random.ts';
 import { type Aggregation, aggregate, type ItemValue, mean } from './aggregations.ts';
 
 /** Bootstrap samples that the harness takes. */
-export const BOOTSTRAP_SAMPLES = 100_000;
+const BOOTSTRAP_SAMPLES = 100_000;
 /** How many of them share a seed. */
 const CHUNK = 1000;
 const BOOTSTRAPPED: readonly Aggregation[] = ['median', 'matthews_corrcoef', 'f1', 'perplexity', 'nanmean'];
@@ -11,7 +11,7 @@ const OF_TEXTS: readonly Aggregation[] = ['bleu', 'chrf', 'chrf++'];
 const TEXT_SAMPLES = 100;
 
 /** Standard deviation of a sample: by n - 1. */
-export function sampleDeviation(values: readonly number[]): number {
+function sampleDeviation(values: readonly number[]): number {
   const center = mean(values);
   let sum = 0;
   for (const value of values) sum += (value - center) ** 2;

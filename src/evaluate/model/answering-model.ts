@@ -1,6 +1,6 @@
 import { renderChat } from '../../chat/encode.ts';
 import type { ChatTemplate } from '../../chat/template.ts';
-import { RopewalkError } from '../../errors.ts';
+import { option, RopewalkError, said } from '../../errors.ts';
 import type { Decoder } from '../../generation/decoder.ts';
 import type { SamplingOptions } from '../../generation/sampler.ts';
 import { JinjaError } from '../../jinja/errors.ts';
@@ -129,7 +129,9 @@ export class AnsweringModel {
   render(turns: readonly Turn[], continues: boolean): string {
     const { tokenizer, template } = this.parts;
     if (!template) {
-      throw new RopewalkError('the model has no chat template; evaluate it without one (leave out --chat).');
+      throw new RopewalkError(
+        said`the model has no chat template; evaluate it without one (omit ${option('chat')}).`,
+      );
     }
     const messages = turns.map(({ role, content }, i) => {
       return { role, content: continues && i === turns.length - 1 ? content + END_MARK : content };

@@ -22,7 +22,7 @@ export function strip(text: string): string {
 }
 
 /** `str.lstrip()`. */
-export function stripStart(text: string): string {
+function stripStart(text: string): string {
   return text.replace(AT_START, '');
 }
 

@@ -6,12 +6,7 @@ import { FieldReader } from './field-reader.ts';
 import { type GenerationSettings, readGeneration } from './generation-settings.ts';
 import type { TaskFile } from './yaml.ts';
 
-export const OUTPUT_TYPES = [
-  'loglikelihood',
-  'loglikelihood_rolling',
-  'multiple_choice',
-  'generate_until',
-] as const;
+const OUTPUT_TYPES = ['loglikelihood', 'loglikelihood_rolling', 'multiple_choice', 'generate_until'] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
 
 /** How rows become texts: of an item, or of an example before it. */

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { dataFileEnding, readRows } from '../../data/reading/read-rows.node.ts';
-import { RopewalkError } from '../../errors.ts';
+import { type NamedOption, option, RopewalkError, said } from '../../errors.ts';
 import { filesBelow } from '../../files/paths.node.ts';
 import { type PullDatasetOptions, pullDataset } from '../../hub/pull-dataset.node.ts';
 import type { Doc } from '../python/values.ts';
@@ -60,7 +60,7 @@ async function filesOf(
   if (refused !== undefined || datasetPath === undefined) {
     const why = datasetPath === undefined ? 'it names no data set' : `its "dataset_kwargs" has "${refused}"`;
     throw new RopewalkError(
-      `task "${name}": ${why}; name a file or a folder of its rows: --data ${datasetPath ?? name}=PATH`,
+      said`task "${name}": ${why}; name a file or a folder of its rows: ${placeOf(datasetPath ?? name)}`,
     );
   }
   // Every data set on the hub has a copy in Parquet, by subset and split.
@@ -70,10 +70,14 @@ async function filesOf(
   } catch (error) {
     if (!(error instanceof RopewalkError)) throw error;
     throw new RopewalkError(
-      `task "${name}": the split "${split}" of the data set ${datasetPath} (${folder} of its Parquet copy): ${error.message}; or name files: --data ${datasetPath}=PATH`,
+      said`task "${name}": the split "${split}" of the data set ${datasetPath} (${folder} of its Parquet copy): ${error}; or name files: ${placeOf(datasetPath)}`,
       { cause: error },
     );
   }
+}
+
+function placeOf(name: string): NamedOption {
+  return option('data', { [name]: 'PATH' });
 }
 
 /** The files of a split below a folder, or the file itself where it is one, of the split that is evaluated. */
@@ -81,12 +85,14 @@ async function filesAt(config: TaskConfig, split: string, place: string): Promis
   const { name, datasetName, splits } = config;
   const found = await stat(place).catch(() => undefined);
   if (!found) {
-    throw new RopewalkError(`task "${name}": ${place}: no such file or folder; correct --data`);
+    throw new RopewalkError(
+      said`task "${name}": ${place}: no such file or folder; correct ${option('data')}`,
+    );
   }
   if (found.isFile()) {
     if (split === (splits.test ?? splits.validation)) return [place];
     throw new RopewalkError(
-      `task "${name}": it needs the split "${split}" too, but --data names the one file ${place}; name a folder, or --data NAME@${split}=FILE`,
+      said`task "${name}": it needs the split "${split}" too, but ${option('data')} names the one file ${place}; name a folder, or ${placeOf(`NAME@${split}`)}`,
     );
   }
   const subset = datasetName === undefined ? undefined : join(place, datasetName);

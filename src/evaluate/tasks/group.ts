@@ -11,7 +11,7 @@ export interface GroupMetric {
 }
 
 /** A task, group or tag that a group names, or a group that is written out in it. */
-export interface GroupMember {
+interface GroupMember {
   readonly kind: 'named' | 'inline';
   readonly name: string;
   /** Fields of a task that differ here; of a group written out all. */

@@ -7,7 +7,7 @@ import { delimited, questionTurns, singleTurn, type Turn, turnsText } from './me
 import { placeText } from './template.ts';
 
 /** How turns become the text of a chat model; undefined for plain text. */
-export interface ChatForm {
+interface ChatForm {
   /** @param continues whether the last turn is the beginning of an answer, which the model continues. */
   render(turns: readonly Turn[], continues: boolean): string;
   /** Whether examples are turns of their own; otherwise they stand in the user's one message. */

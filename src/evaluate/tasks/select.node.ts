@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { RopewalkError } from '../../errors.ts';
+import { option, RopewalkError, said } from '../../errors.ts';
 import { filesBelow, kindOf } from '../../files/paths.node.ts';
 import { readTask, type TaskConfig } from './config.ts';
 import { type GroupMetric, readGroup } from './group.ts';
@@ -8,7 +8,7 @@ import { loadTaskFile } from './load.node.ts';
 import { parseTaskFile, type TaskFile } from './yaml.ts';
 
 /** A group of tasks, whose metrics are summed up. */
-export interface TaskGroup {
+interface TaskGroup {
   readonly name: string;
   readonly alias: string;
   /** Names of its members: tasks and groups. */
@@ -67,7 +67,7 @@ class Selection {
     }
     if (this.folder === undefined) {
       throw new RopewalkError(
-        `${JSON.stringify(name)}: no such file; name a task file, or a task, group or tag together with the folder that defines it (--tasks-dir)`,
+        said`${JSON.stringify(name)}: no such file; name a task file, or a task, group or tag together with the folder that defines it (${option('tasksDir')})`,
       );
     }
     await this.#addNamed(name, this.folder, {}, 0);
