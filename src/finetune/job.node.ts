@@ -21,10 +21,10 @@ import { describeResult } from './result.node.ts';
 import { Sampling } from './samples.ts';
 import { FINETUNE, type FinetuneInput, type FinetuneSettings } from './settings.ts';
 
-/** Examples, or what makes them of a model's tokenizer and template. */
+/** Examples, or a function that makes them from a model's tokenizer and template. */
 export type FinetuneData = DatasetView | ((base: BaseModel, now: Date) => Promise<ClosableView>);
 
-/** A view that may lie in files. */
+/** A view that may be backed by files. */
 export interface ClosableView extends DatasetView {
   readonly trainedTokens?: number;
   close?(): Promise<void>;
@@ -33,28 +33,28 @@ export interface ClosableView extends DatasetView {
 export interface JobOptions extends FinetuneInput, EngineOptions {
   /** A chat template instead of the model's own, its file, or the name of another one of the model's or of ours. */
   readonly template?: ChatTemplate | string;
-  /** The day that templates tell which ask for it; default today. */
+  /** The date for templates that use it; default today. */
   readonly now?: Date;
-  /** What the model is called where its path is one of a cache. */
+  /** The model's name, if its path is one in a cache. */
   readonly name?: string;
   /** The language that the report shows first; default English. */
   readonly locale?: Locale;
-  /** What is minimized; default cross-entropy. Its graph may have inputs of its own, fed by {@link prepareRows}. */
+  /** The loss; default cross-entropy. Its graph may have additional inputs, fed by {@link prepareRows}. */
   readonly loss?: Loss;
-  /** Makes the optimizer, in place of the one that `optimizer` names. */
+  /** Creates the optimizer in place of the one named by `optimizer`. */
   readonly createOptimizer?: (parameters: readonly TrainedParameter[]) => Optimizer;
-  /** Changes micro-batches, of training and of evaluation, before they are used: adds what a loss of its own needs. */
+  /** Changes micro-batches, in training and evaluation, before they are used: adds the inputs of a custom loss. */
   readonly prepareRows?: (rows: TrainingRows) => TrainingRows | Promise<TrainingRows>;
 }
 
-/** The settings of a job among all that its options hold. */
+/** The settings of a job among all its options. */
 export function settingsOf(options: FinetuneInput): FinetuneSettings {
   const names = Object.keys({ ...trainingOptions, ...FINETUNE.own });
   const given = Object.entries(options).filter(([name]) => names.includes(name));
   return resolveSettings(FINETUNE, Object.fromEntries(given));
 }
 
-/** A fine-tuning that is thought through: model, data, settings and plan, before anything large is allocated. */
+/** A prepared fine-tuning run: model, data, settings and plan, before anything large is allocated. */
 export interface FinetuneJob extends TrainingJob {
   readonly base: BaseModel;
   readonly settings: FinetuneSettings;
@@ -136,7 +136,7 @@ export async function openFinetuning(
   }
 }
 
-/** What a resumed run must have in common with the one that was started. */
+/** What a resumed run must share with the original one. */
 function recordOf(base: BaseModel, options: JobOptions, now: Date, data: string): RunRecord {
   return {
     ...{ begun: now, model: base.name, config: base.family.writeConfig(base.config) },
@@ -158,7 +158,7 @@ function prepared(source: PackedSource, change: JobOptions['prepareRows']): Batc
   };
 }
 
-/** The held-out rows from their beginning. */
+/** The held-out rows from the beginning. */
 async function* heldOut(
   view: DatasetView,
   options: { readonly batch: number; readonly seq: number; readonly pack: boolean },

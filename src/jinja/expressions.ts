@@ -23,7 +23,7 @@ export interface RunOptions {
   readonly filters?: ReadonlyMap<string, Filter>;
 }
 
-/** Works expressions out. */
+/** Evaluates expressions. */
 export class Evaluator {
   readonly tools: Tools;
 
@@ -54,14 +54,14 @@ export class Evaluator {
     return loose ? new Undefined(value.message, true) : value;
   }
 
-  /** Applies a filter to a value that is known. */
+  /** Applies a filter to an evaluated value. */
   filtered(node: FilterNode, text: Value, scope: Scope): Value {
     const operand =
       node.operand === undefined ? text : this.filtered(node.operand as FilterNode, text, scope);
     return this.tools.filter(node.name, operand, this.given(node, scope));
   }
 
-  /** What a call passes on. */
+  /** The evaluated arguments of a call. */
   given(node: Arguments, scope: Scope): Given {
     const args = node.args.map((one) => this.evaluate(one, scope));
     const kwargs = new Map<string, Value>();
@@ -200,7 +200,7 @@ function signed(value: Value, negative: boolean): Value {
   return negative ? -number : number;
 }
 
-/** Joins texts whose length is counted first. */
+/** Joins texts after checking the length of the result. */
 function joined(texts: readonly Text[], budget: Budget): Text {
   let [length, spans] = [0, 0];
   for (const text of texts) {
@@ -244,7 +244,7 @@ function appended(a: List | Tuple, b: List | Tuple, budget: Budget): Value[] {
   return [...a.items, ...b.items];
 }
 
-/** A text that is marked safe escapes what is added to it. */
+/** Adding to a text marked safe escapes the other text. */
 function added(a: Text, b: Text, budget: Budget): Text {
   if (!a.markup && !b.markup) return joined([a, b], budget);
   const escaped = [a, b].map((text) =>

@@ -32,7 +32,7 @@ export function register(program: Command): void {
     .option('--chunk <n>', 'use the cache, n tokens at a time', count)
     .option(
       '--window <n>',
-      `tokens scored at once; default the model's positions, for --text without --chunk ${SCORING_WINDOW}`,
+      `tokens scored at once (default: the model's positions; for --text without --chunk ${SCORING_WINDOW})`,
       count,
     )
     .option('--logits <file.npy>', 'write the logits, float32 [tokens, vocab]')
@@ -44,7 +44,7 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       `
-A text longer than a window is scored in windows, each beginning with the last token of the one before, so that every
+A text longer than a window is scored in windows, each beginning with the last token of the previous one, so that every
 token but the first is predicted once. --logits and --gradients need a text that fits into one window.
 
 Examples:
@@ -57,7 +57,7 @@ Examples:
 
 async function score(model: string, flags: ScoreFlags): Promise<void> {
   if ((flags.text === undefined) === (flags.ids === undefined)) {
-    throw new RopewalkError('give either --text FILE or --ids 1,2,3.');
+    throw new RopewalkError('use either --text FILE or --ids 1,2,3.');
   }
   const opened = await openModel(await modelPath(model));
   showWarnings(opened.warnings);
@@ -69,7 +69,7 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
       ...decoderOptions(flags),
       ...loadingProgress(opened),
       chunk,
-      // Ids that are given one by one, and chunks, are not cut unless the positions end.
+      // Explicit ids and chunks are only split at the model's positions.
       window: flags.window ?? (chunk || flags.ids ? undefined : SCORING_WINDOW),
       whole: logits !== undefined || gradients !== undefined,
       ...(logits !== undefined && { onLogits: (blocks, shape) => writeNpyFile(logits, shape, blocks) }),

@@ -15,7 +15,7 @@ export type TokenType =
 
 export interface Token {
   readonly type: TokenType;
-  /** The name, the operator, the number's digits or what a string means. */
+  /** The name, the operator, the digits of a number, or the value of a string. */
   readonly value: string;
   readonly line: number;
 }
@@ -53,8 +53,8 @@ const IDENTIFIER = /^[\p{ID_Start}_]\p{ID_Continue}*$/u;
 export type WhiteSpace = 'chat' | 'kept';
 
 /**
- * Reads a template's source as Jinja2 does: line ends become `\n`, white space beside tags goes where their signs or
- * `space` say.
+ * Tokenizes a template as Jinja2 does: line ends become `\n`, and white space next to tags is removed according to their
+ * signs and to `space`.
  *
  * @throws JinjaError naming the line
  */
@@ -109,7 +109,7 @@ class Lexer {
     return at;
   }
 
-  /** A text before a tag, without the white space that the tag takes away. */
+  /** The text before a tag, without the white space that the tag removes. */
   #stripped(text: string, sign: string, isVariable: boolean): string {
     if (sign === '-') return trimEnd(text);
     if (sign === '+' || isVariable || this.space === 'kept') return text;
@@ -218,7 +218,9 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
   ...{ f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' },
 };
 
-/** What a string literal means: Python's `unicode-escape`, over an ASCII form in which other characters are escapes. */
+/**
+ * The value of a string literal: Python's `unicode-escape`, over an ASCII form in which other characters are escapes.
+ */
 function unescaped(literal: string): string {
   if (!literal.includes('\\')) return literal;
   return literal.replace(
@@ -239,7 +241,7 @@ function unescaped(literal: string): string {
   );
 }
 
-/** The ASCII form of a character, whose own backslash was taken by the one before it. */
+/** The ASCII form of a character whose own backslash was consumed by the one before it. */
 function asciiEscape(code: number): string {
   const hex = code.toString(16);
   if (code <= 0xff) return `x${hex}`;
