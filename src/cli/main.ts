@@ -32,6 +32,7 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['evaluate'], read: () => import('./commands/evaluate.ts') },
   { names: ['export'], read: () => import('./commands/export.ts') },
   { names: ['pull'], read: () => import('./commands/pull.ts') },
+  { names: ['cache'], read: () => import('./commands/cache.ts') },
   { names: ['quantize'], read: () => import('./commands/quantize.ts') },
   { names: ['tokenizer'], read: () => import('./commands/tokenizer.ts') },
   { names: ['ablate'], read: () => import('./commands/ablate.ts') },

@@ -2,12 +2,15 @@ import type { BatchSource, TrainingRows } from '../batches.ts';
 import type { ChatTemplate } from '../chat/template.ts';
 import { evaluationRows, PackedSource } from '../data/packed-source.ts';
 import { type DatasetView, splitDataset } from '../data/view.ts';
+import { option as named, said } from '../errors.ts';
+import { vocabularyWeights } from '../families/vocabulary.ts';
 import type { Locale } from '../inspect/labels.ts';
 import { OptionError } from '../options.ts';
 import { createLearner } from '../training/create-learner.ts';
 import { frozenBy } from '../training/freeze.ts';
 import type { TrainedParameter } from '../training/learner.ts';
 import type { Loss } from '../training/loss.ts';
+import type { NewRowsPhase } from '../training/new-rows.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
 import { datasetSize } from '../training/runs/data-size.ts';
 import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
@@ -78,6 +81,7 @@ export async function openFinetuning(
       );
     }
     const trains = frozenBy(base.model, settings.freeze);
+    const newRows = newRowsPhase(base, settings.trainNewRowsFirst, trains);
     const now = options.now ?? new Date();
     dataset = typeof data === 'function' ? await data(base, now) : data;
     const views = splitDataset(dataset, settings.validation, seed);
@@ -95,7 +99,7 @@ export async function openFinetuning(
     const job: FinetuneJob = {
       ...{ verb: 'finetune', base, engine, model: base.model, settings, plan, startsTrained: true },
       ...{ identity: base.identity, warnings: base.warnings, createOptimizer: options.createOptimizer },
-      ranks: options.ranks,
+      ...{ ranks: options.ranks, newRows },
       record: recordOf(base, options, now, opened.identity),
       async start(parallel) {
         const shape = { batch, seq, packed: pack };
@@ -134,6 +138,35 @@ export async function openFinetuning(
     await dataset?.close?.();
     throw error;
   }
+}
+
+/**
+ * The beginning of a run in which only the rows of new tokens are trained.
+ *
+ * @throws OptionError where no token is new, and where their rows are frozen.
+ */
+function newRowsPhase(
+  base: BaseModel,
+  steps: number | undefined,
+  trains: (path: string) => boolean,
+): NewRowsPhase | undefined {
+  if (steps === undefined) return undefined;
+  if (base.newTokens.length === 0) {
+    throw new OptionError(
+      'trainNewRowsFirst',
+      said`${base.name} has no new tokens; extend its vocabulary first (ropewalk tokenizer extend), or give some with ${named('addToken')}.`,
+    );
+  }
+  const paths = [...vocabularyWeights(base)];
+  const frozen = paths.find((path) => !trains(path));
+  if (frozen !== undefined) {
+    throw new OptionError(
+      'trainNewRowsFirst',
+      said`the rows of new tokens are in ${frozen}, which ${named('freeze')} leaves as it is; freeze other weights.`,
+    );
+  }
+  const { vocab_size: rows } = base.config;
+  return { steps, ranges: base.newTokens, tables: new Map(paths.map((path) => [path, rows])) };
 }
 
 /** What a resumed run must share with the original one. */

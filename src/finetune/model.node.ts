@@ -1,6 +1,8 @@
+import { stat } from 'node:fs/promises';
 import { chatStopTokens } from '../chat/encode.ts';
 import { ChatTemplate } from '../chat/template.ts';
 import { type OpenedModel, openModel } from '../checkpoint/load.node.ts';
+import { readNewTokens } from '../checkpoint/new-tokens.node.ts';
 import { openTemplate } from '../data/open-template.node.ts';
 import { RopewalkError } from '../errors.ts';
 import { exportedConfig, exportedGenerationConfig } from '../export/source.node.ts';
@@ -10,6 +12,7 @@ import type { CausalLM, Family } from '../families/family.ts';
 import { vocabularyWeights, withVocabulary } from '../families/vocabulary.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { parseTokenizerJson } from '../tokenizer/tokenizer-schema.ts';
+import type { TokenRange } from '../training/new-rows.ts';
 import type { ModelIdentity } from '../training/runs/run-directory.node.ts';
 import { addSpecialTokens, growRows } from './new-tokens.ts';
 
@@ -30,6 +33,8 @@ export interface BaseModel {
   /** How all checkpoints and the result are saved. */
   readonly identity: ModelIdentity;
   readonly addedTokens: readonly { readonly content: string; readonly id: number }[];
+  /** Ids whose rows are new: those that the model was last extended by, and those of new special tokens. */
+  readonly newTokens: readonly TokenRange[];
   /** Fills arrays, by path, with the checkpoint's weights; rows of new tokens with the mean of the others. */
   readWeights(targets: ReadonlyMap<string, Float32Array>): Promise<void>;
   close(): Promise<void>;
@@ -94,10 +99,27 @@ async function describe(
   return {
     ...{ name, family, tokenizer, template, stopTokens, identity, warnings: opened.warnings },
     ...{ config: larger.config, model: larger.model },
+    newTokens: await newTokensOf(opened, larger.config.vocab_size, ids),
     addedTokens: addToken.map((content, i) => ({ content, id: ids[i]! })),
     readWeights: (targets) => readInto(opened, targets, { known: before.vocabSize, ids }),
     close: () => checkpoint.tensors.close(),
   };
+}
+
+/** In order; neighbors are one range. */
+async function newTokensOf(
+  { checkpoint: { path } }: OpenedModel,
+  vocabSize: number,
+  added: readonly number[],
+): Promise<TokenRange[]> {
+  const isFolder = (await stat(path)).isDirectory();
+  const extension = isFolder ? await readNewTokens(path, vocabSize) : undefined;
+  const [first] = added;
+  if (first === undefined) return extension ? [extension] : [];
+  if (!extension) return [{ first, count: added.length }];
+  return extension.first + extension.count === first
+    ? [{ first: extension.first, count: extension.count + added.length }]
+    : [extension, { first, count: added.length }];
 }
 
 async function readInto(

@@ -9,6 +9,9 @@ const own = {
   pack: option(z.boolean('give true or false'), 'one example per row, instead of as many as fit'),
   addToken: option(texts, 'a new special token', { value: 'text' }),
   samplePrompt: option(texts, 'prompt to continue at each evaluation', { value: 'text' }),
+  trainNewRowsFirst: option(count, 'first steps, in which only the rows of new tokens are trained', {
+    value: 'n',
+  }).optional(),
   sampleTokens: option(count, 'maximum number of tokens per sample', { value: 'n' }),
 };
 

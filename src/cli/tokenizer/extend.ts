@@ -72,7 +72,8 @@ Merges are learned on the text as the model's tokenizer writes it, and follow al
 only where a new merge applies. docs/tokenizer.md has the details.
 
 Examples:${EXTEND_EXAMPLE}
-  ropewalk tokenizer extend path/to/model --text korean/ --keep english.txt --add 2048 --out model-korean`,
+  ropewalk tokenizer extend path/to/model --text korean/ --keep english.txt --add 2048 --out model-korean
+  ropewalk finetune model-korean --data korean.txt --train-new-rows-first 100 --out runs/korean`,
     )
     .action(extend);
 }
