@@ -54,8 +54,8 @@ export const trainingOptions = {
   patience: option(wholeNumber, 'stop after this many evaluations without a lower loss; 0 for never', {
     value: 'n',
   }),
-  samplePrompt: option(texts, 'continued at each evaluation', { value: 'text' }),
-  sampleTokens: option(count, 'most tokens of a sample', { value: 'n' }),
+  samplePrompt: option(texts, 'prompt to continue at each evaluation', { value: 'text' }),
+  sampleTokens: option(count, 'maximum number of tokens per sample', { value: 'n' }),
   guard: option(
     notNegative,
     'skip batches whose loss is this many standard deviations above recent ones; 0 for never',

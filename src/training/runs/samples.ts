@@ -26,7 +26,7 @@ export function checkSampling(files: readonly TokenizerFile[], { samplePrompt }:
 /**
  * Samples of a run whose tokenizer is among the files that are saved with its weights; undefined where no prompt is given.
  *
- * @param options.chats whether prompts are what a user says, if the tokenizer has a chat template.
+ * @param options.chats whether prompts are user messages, if the tokenizer has a chat template.
  */
 export function samplingOf(
   { engine, learner }: { readonly engine: Engine; readonly learner: Learner },
@@ -51,13 +51,13 @@ export function samplingOf(
 
 export interface SampleSettings {
   readonly prompts: readonly string[];
-  /** Most new tokens of each. */
+  /** The most new tokens of each. */
   readonly maxTokens: number;
 }
 
 /**
- * Continues prompts with the weights as they are at the moment, greedily, so that equal weights write equal texts. With a
- * chat template each prompt is what a user says.
+ * Continues prompts greedily with the current weights, so that equal weights give equal texts. With a chat template,
+ * each prompt is a user message.
  */
 export class Sampling {
   #decoder: Promise<Decoder> | undefined;
