@@ -9,8 +9,8 @@ export default defineConfig({
     globalSetup: './test/helpers/worker-setup.ts',
     setupFiles: ['./test/helpers/seed.ts', './test/helpers/elsewhere.ts'],
     // For a busy machine: what takes long is bounded by the work that it is (test/helpers/work.node.ts).
-    testTimeout: 240_000,
-    hookTimeout: 240_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     pool: 'forks',
     maxWorkers: 2,
     reporters: ['default', './test/helpers/reporter.ts'],

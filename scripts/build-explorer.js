@@ -1,8 +1,9 @@
-// Builds the explorer as a folder for any web server, with tiny models of all families that it trains first:
-// npm run explorer:build [-- OUT]. Trainings are kept in ropewalk-runs/explorer, so that a second build is quick.
+// Builds the explorer as a folder for any web server, with tiny models of all families and a small ablation, which it trains
+// first: npm run explorer:build [-- OUT]. Trainings are kept in ropewalk-runs/explorer, so that a second build is quick.
 import { join } from 'node:path';
 import { buildSite } from '../dist/explore/build-site.node.js';
 import { trainTinyModels } from '../dist/explore/tiny-models.node.js';
+import { builtInAblation } from '../dist/start/ablation.node.js';
 
 const [out = 'ropewalk-site'] = process.argv.slice(2);
 const runs = join('ropewalk-runs', 'explorer');
@@ -13,7 +14,14 @@ const models = await trainTinyModels(join(runs, 'models'), {
     if (step === steps) console.error(`${family}: trained for ${steps} steps`);
   },
 });
-await buildSite(out, models);
+const ablation = join(runs, 'ablation');
+await builtInAblation(ablation, {
+  ...{ from: 'gpt', to: 'llama3', steps: 200, seeds: 3, threads: 2 },
+  onRun(name, done, total) {
+    console.error(`ablation, run ${done + 1} of ${total}: ${name}`);
+  },
+});
+await buildSite(out, [...models, ablation]);
 console.log(
   `${out}: ${models.length} models, in ${((performance.now() - started) / 1000).toFixed(0)} s; serve it with any web server, or with "ropewalk explore ${join(runs, 'models')}"`,
 );

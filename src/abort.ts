@@ -1,11 +1,11 @@
-/** For each signal that is listened to: who listens, and the one listener that tells them all. */
+/** For each signal with listeners: all of them, and the one listener that calls them. */
 const listening = new WeakMap<AbortSignal, { readonly all: Set<() => void>; readonly tell: () => void }>();
 
 /**
- * Calls a function when a signal aborts. However many wait for one signal, it has one listener: Node warns of a leak from
- * eleven on, and a program may well give one signal to more calls than that.
+ * Calls a function when a signal aborts. A signal gets one listener however many callers wait for it: Node warns of a
+ * leak from eleven on, and a program may well pass one signal to more calls than that.
  *
- * @returns ends the waiting; to be called in any case.
+ * @returns stops listening; must always be called.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (!signal) return () => {};
@@ -20,7 +20,7 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
     signal.addEventListener('abort', tell, { once: true });
   }
   const { all, tell } = known;
-  // Two that wait may give the same function.
+  // Two callers may pass the same function.
   const entry = () => listener();
   all.add(entry);
   return () => {

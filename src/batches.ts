@@ -1,21 +1,21 @@
 import { RopewalkError } from './errors.ts';
 import { Random } from './random.ts';
 
-/** Inputs and the tokens that follow them, both [batch · seq], row after row. */
+/** Inputs and the tokens that follow them, both [batch · seq], row-major. */
 export interface Batch {
   inputs: Int32Array;
   targets: Int32Array;
 }
 
-/** A micro-batch of rows as a model is trained on them; all arrays are [batch · seq]. */
+/** A micro-batch of training rows; all arrays are [batch · seq]. */
 export interface TrainingRows extends Batch {
-  /** By which each target's loss counts: 0 for one that is not trained. Default 1 everywhere. */
+  /** The weight of each target in the loss: 0 for one that is not trained. Default 1 everywhere. */
   readonly weights?: Float32Array;
-  /** Positions within the texts that a row holds one after another. Default 0, 1, 2 … in every row. */
+  /** Positions within the texts that are packed into a row. Default 0, 1, 2 … in every row. */
   readonly positions?: Int32Array;
-  /** Numbers of those texts, small whole ones; a token sees only tokens of its own. Default one text in a row. */
+  /** Indices of those texts, small integers; a token attends only to its own text. Default one text per row. */
   readonly segments?: Float32Array;
-  /** What a loss of its own needs beside, by the names of its inputs. */
+  /** Additional inputs of a custom loss, by name. */
   readonly extra?: Readonly<
     Record<string, { readonly data: Float32Array | Int32Array; readonly shape: readonly number[] }>
   >;
@@ -26,12 +26,12 @@ export interface BatchSource<State = unknown> {
   next(): Promise<TrainingRows & { readonly epoch: number }> | (TrainingRows & { readonly epoch: number });
   /** Plain JSON. */
   state(): State;
-  /** @throws RopewalkError when the state is damaged or of other data. */
+  /** @throws RopewalkError when the state is damaged or belongs to other data. */
   restore(state: State): void;
 }
 
 export interface TrainingBatch extends Batch {
-  /** How often the text had been gone through before this batch's first window. */
+  /** How many times the text had been read in full before this batch's first window. */
   epoch: number;
 }
 
@@ -42,14 +42,14 @@ export interface EvaluationBatch extends Batch {
   count: number;
 }
 
-/** Where a BatchSampler is; plain JSON. */
+/** A BatchSampler's position; plain JSON. */
 export interface BatchSamplerState {
   epoch: number;
-  /** Windows of this epoch that were given out. */
+  /** Windows of this epoch that were returned. */
   position: number;
   /** The random state from which this epoch's offset and order were drawn. */
   random: number[];
-  /** For checking that the state belongs to these data. */
+  /** To check that the state belongs to this data. */
   tokens: number;
   seq: number;
 }
@@ -68,10 +68,10 @@ function checkShape(tokens: Int32Array, batch: number, seq: number, least: numbe
 }
 
 /**
- * Training batches for next-token prediction. Every epoch cuts the text into windows of `seq` inputs that do not
- * overlap, and gives each window once, in a random order. The first window begins at a random offset below `seq`,
- * drawn anew every epoch, so that windows do not always break at the same places; what is left over at the ends is
- * less than a window on either side. A batch may hold the last windows of one epoch and the first of the next.
+ * Training batches for next-token prediction. Every epoch cuts the text into non-overlapping windows of `seq` inputs
+ * and returns each window once, in random order. The first window begins at a random offset below `seq`, drawn anew
+ * every epoch, so that windows do not always break at the same places; less than a window is left over at either end.
+ * A batch may hold the last windows of one epoch and the first of the next.
  */
 export class BatchSampler {
   readonly #tokens: Int32Array;
@@ -95,12 +95,12 @@ export class BatchSampler {
     this.#beginEpoch();
   }
 
-  /** The windows in the epoch at hand. */
+  /** The number of windows in the current epoch. */
   get windows(): number {
     return this.#order.length;
   }
 
-  /** The next batch: windows of the tokens in the order of this epoch. */
+  /** The next batch: windows in the order of this epoch. */
   next(): TrainingBatch {
     const size = this.#batch * this.#seq;
     const inputs = new Int32Array(size);
@@ -116,7 +116,7 @@ export class BatchSampler {
     return { inputs, targets, epoch };
   }
 
-  /** What `restore` resumes from. */
+  /** The state that `restore` resumes from. */
   state(): BatchSamplerState {
     return {
       epoch: this.#epoch,
@@ -128,7 +128,7 @@ export class BatchSampler {
   }
 
   /**
-   * Goes to a saved state; the batches after it are those that followed when it was saved.
+   * Restores a saved state; the next batches are those that followed when it was saved.
    *
    * @throws RopewalkError when the state is damaged or was saved for other data or another `seq`.
    */
@@ -186,8 +186,8 @@ class EpochPlan {
 }
 
 /**
- * Batches for evaluation: the held-out text in order, in windows that do not overlap, so that each token but the
- * first is a target exactly once. The last window and the last batch are filled up with id 0 and weight 0.
+ * Evaluation batches: the held-out text in order, in non-overlapping windows, so that each token but the first is a
+ * target exactly once. The last window and the last batch are padded with id 0 and weight 0.
  *
  * @throws RopewalkError when there are fewer than two tokens.
  */
@@ -200,7 +200,7 @@ export function* evaluationBatches(
   const size = batch * seq;
   const targetsInAll = tokens.length - 1;
   for (let start = 0; start < targetsInAll; start += size) {
-    // Windows follow one another, so a batch is a run of the text.
+    // Windows are contiguous, so a batch is a slice of the text.
     const count = Math.min(size, targetsInAll - start);
     const inputs = new Int32Array(size);
     const targets = new Int32Array(size);

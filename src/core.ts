@@ -1,10 +1,10 @@
 /**
- * Everything of Ropewalk that runs in Node and in the browser alike. Node's files and engine are added by `ropewalk`
- * itself; a page imports `ropewalk/core` (or `ropewalk`, which is the same to a bundler for browsers) and passes its
+ * Everything in Ropewalk that runs both in Node and in browsers. `ropewalk` itself adds Node's files and engine; a
+ * page imports `ropewalk/core` (or `ropewalk`, which bundlers for browsers resolve to it) and passes its
  * onnxruntime-web to `runtime.webEngine`.
  *
- * At the top stands what most programs use; the rest stands in a namespace for each room of the source, from the room's
- * own index. No name stands in two places.
+ * What most programs use is exported directly; the rest is in a namespace for each room of the source, from the
+ * room's own index. No name is exported twice.
  */
 export * as chat from './chat/index.ts';
 export type { ChatMessage } from './chat/messages.ts';
@@ -44,3 +44,4 @@ export type { JsonSchema } from './structured/schema/keywords.ts';
 export * as text from './text/index.ts';
 export * as tokenizer from './tokenizer/index.ts';
 export * as training from './training/index.ts';
+export * as vocabulary from './vocabulary/index.ts';

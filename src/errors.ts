@@ -1,13 +1,13 @@
 /**
- * An option that a message names: a program calls it `maxTokens`, the command line `--max-tokens`. With a value, both say
- * how it is set.
+ * An option that a message names: programs call it `maxTokens`, the command line `--max-tokens`. With a value, the
+ * message says how to set it.
  */
 export interface NamedOption {
   readonly option: string;
   readonly value?: OptionValue;
 }
 
-/** A value, or the fields of one: `columns: { prompt: 'NAME' }`, which the command line has as `--column prompt=NAME`. */
+/** A value, or the fields of one: `columns: { prompt: 'NAME' }`, on the command line `--column prompt=NAME`. */
 export type OptionValue = string | number | boolean | Readonly<Record<string, string>>;
 
 /** A message in pieces: texts, and the options that it names. */
@@ -19,8 +19,8 @@ export function option(name: string, value?: OptionValue): NamedOption {
 }
 
 /**
- * A message that names options: said`${option('seq')} is too long; choose a smaller one.` An error in it brings along the
- * options that it names itself.
+ * A message that names options: said`${option('seq')} is too long; choose a smaller one.` An error among the values
+ * contributes the options that it names itself.
  */
 export function said(
   texts: TemplateStringsArray,
@@ -34,10 +34,10 @@ export function said(
   });
 }
 
-/** How an option is written in a message; `usual` is how a program writes it. */
+/** How an option is written in a message; `usual` is the spelling in programs. */
 export type SpellOption = (part: NamedOption, usual: string) => string;
 
-/** @param spell how options are written; by default as a program does: `maxTokens`, `memory: 'light'`. */
+/** @param spell how options are written; by default as in programs: `maxTokens`, `memory: 'light'`. */
 export function messageText(parts: readonly MessagePart[], spell: SpellOption = (_, usual) => usual): string {
   return parts.map((part) => (typeof part === 'string' ? part : spell(part, usualSpelling(part)))).join('');
 }
@@ -51,12 +51,12 @@ function usualSpelling({ option, value }: NamedOption): string {
 }
 
 /**
- * An error that a user can act on: one line that names the file, field or option and the remedy.
- * The command line prints its message alone, without a stack; anything else is a bug of ours.
+ * An error that a user can act on: one line that names the file, field or option and the remedy. The command line
+ * prints only its message, without a stack; any other error is a bug in Ropewalk.
  */
 export class RopewalkError extends Error {
   override name = 'RopewalkError';
-  /** The message in pieces, for who spells options otherwise than a program does. */
+  /** The message in pieces, for callers that spell options differently. */
   readonly parts: readonly MessagePart[];
 
   constructor(message: string | readonly MessagePart[], options?: ErrorOptions) {
@@ -65,7 +65,7 @@ export class RopewalkError extends Error {
     this.parts = parts;
   }
 
-  /** The options that the message names, as a program calls them. */
+  /** The options that the message names, as programs call them. */
   get options(): readonly string[] {
     return this.parts.flatMap((part) => (typeof part === 'string' ? [] : [part.option]));
   }

@@ -1,6 +1,6 @@
 /**
- * All of Ropewalk: what runs anywhere (`./core.ts`), and what needs Node: files, folders and the native engine. Namespaces
- * of rooms that have more in Node stand in for those of the core.
+ * All of Ropewalk: what runs anywhere (`./core.ts`), and what needs Node: files, folders and the native engine.
+ * Namespaces of rooms that have more in Node replace those of the core.
  */
 export * as checkpoint from './checkpoint/index.node.ts';
 export { type OpenedModel, openModel } from './checkpoint/load.node.ts';
@@ -26,6 +26,7 @@ export { type LoadOptions, loadHere } from './generation/load-here.node.ts';
 export * as hub from './hub/index.node.ts';
 export { type PullOptions, type PullProgress, pullModel } from './hub/pull.node.ts';
 export * as inspect from './inspect/index.node.ts';
+export * as ranks from './ranks/index.node.ts';
 export * as runtime from './runtime/index.node.ts';
 export type { Device } from './runtime/webgpu.node.ts';
 export { type Listening, type ListenOptions, listen } from './serve/listen.node.ts';
@@ -42,3 +43,4 @@ export type { RunEvent } from './training/runs/events.ts';
 export type { RunPlan } from './training/runs/plan.ts';
 export { type PretrainingOptions, train } from './training/runs/pretrain.node.ts';
 export type { RunOptions } from './training/runs/run-job.node.ts';
+export * as vocabulary from './vocabulary/index.node.ts';

@@ -2,47 +2,49 @@ import { z } from 'zod';
 import { type MessagePart, RopewalkError } from './errors.ts';
 
 /*
- * What an option is: a zod schema with words beside it. Library, configuration files, flags, help and printed settings are
- * all made of the same schemas, so that no option is declared twice.
+ * An option is a zod schema with its help text. The library, configuration files, flags, help and printed settings
+ * all come from the same schemas, so that no option is declared twice.
  */
 
-/** What is said of an option. */
+/** The help text of an option. */
 export interface OptionWords {
   /** What it does, for `--help`. */
   readonly help: string;
-  /** What its value is called there, such as `rate` in `--lr <rate>`. */
+  /** The name of its value there, such as `rate` in `--lr <rate>`. */
   readonly value?: string;
-  /** What a flag's text means where the schema's type does not tell; `previous` for one that is given several times. */
+  /**
+   * Parses a flag's text where the schema's type does not suffice; `previous` for a flag that is given several times.
+   */
   readonly parse?: (text: string, previous?: unknown) => unknown;
-  /** What `--no-NAME` stands for, where there is such a flag. */
+  /** The value of `--no-NAME`, if there is such a flag. */
   readonly negated?: unknown;
 }
 
 const registry = z.registry<OptionWords>();
 
-/** Puts words beside a schema. */
+/** Attaches help text to a schema. */
 export function option<S extends z.ZodType>(
   schema: S,
   help: string,
   words: Omit<OptionWords, 'help'> = {},
 ): S {
-  // A schema of its own: several options may be of one type.
+  // A clone, because several options may share a type.
   const own = schema.clone() as S;
   registry.add(own, { help, ...words });
   return own;
 }
 
-/** The words beside a schema, whatever it is wrapped in; undefined where there are none: such an option is the library's alone. */
+/** The help text of a schema, however it is wrapped; undefined for an option that only the library has. */
 export function wordsOf(schema: z.ZodType): OptionWords | undefined {
   const inner = (schema as Partial<z.ZodOptional<z.ZodType>>).unwrap;
   return registry.get(schema) ?? (inner && wordsOf(inner.call(schema)));
 }
 
-/** An option that cannot be: its message begins with its name, as whoever prints it spells that. */
+/** An invalid option: its message begins with its name, spelled as the caller prints it. */
 export class OptionError extends RopewalkError {
   /**
    * @param option its name in camelCase.
-   * @param problem what is wrong and what would do.
+   * @param problem what is wrong and what would be valid.
    */
   constructor(
     readonly option: string,
@@ -81,17 +83,30 @@ export const positive = z.number(POSITIVE).positive(POSITIVE);
 export const notNegative = z.number(LEAST_0).min(0, LEAST_0);
 export const share = z.number(SHARE).min(0, SHARE).max(1, SHARE);
 export const below1 = z.number(BELOW_1).min(0, BELOW_1).lt(1, BELOW_1);
-export const text = z.string('give a text');
-export const texts = z.array(text, 'give a list of texts');
+export const text = z.string('give a string');
+export const texts = z.array(text, 'give a list of strings');
 
-/** Several texts; a configuration file may give a single one as such. */
-export const textOrTexts = z.union([texts, text], 'give a text, or a list of texts');
+/** Several texts; a configuration file may give a single one as a string. */
+export const textOrTexts = z.union([texts, text], 'give a string or a list of strings');
+
+type Together<T> = (T extends unknown ? (one: T) => void : never) extends (all: infer All) => void
+  ? All
+  : never;
+
+/** The options of several records in one shape, in their order. Of several by one name, the first record's. */
+export function together<R extends { readonly options: z.ZodRawShape }>(
+  records: readonly R[],
+): Together<R['options']> {
+  // The first pass makes the order, the second the values: the last one assigned counts.
+  const shapes = [...records, ...records.toReversed()].map(({ options }) => options);
+  return Object.assign({}, ...shapes) as Together<R['options']>;
+}
 
 const UNITS: Readonly<Record<string, number>> = {
   ...{ '': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 },
 };
 
-/** `500MB`, `1.5GiB`, `4096` → bytes; NaN for what is no size. */
+/** `500MB`, `1.5GiB`, `4096` → bytes; NaN for anything else. */
 export function bytesOf(text: string): number {
   const [, number, unit] = /^\s*([\d.]+)\s*([A-Za-z]*)\s*$/.exec(text) ?? [];
   return Math.floor(Number(number) * (UNITS[unit?.toUpperCase() ?? '?'] ?? Number.NaN));
@@ -101,7 +116,7 @@ const SIZE = 'give a size such as 500MB, 5GB or 2GiB';
 /** A number of bytes. */
 export const byteCount = z.int(SIZE).min(1, SIZE);
 
-/** One of some names. */
+/** One of several names. */
 export function oneOf<const T extends readonly [string, ...string[]]>(names: T) {
   return z.enum(names, `give ${listed(names)}`);
 }
@@ -114,7 +129,7 @@ export function listed(names: readonly string[]): string {
 /**
  * Checks options against their schemas.
  *
- * @throws OptionError naming the first that is unknown or wrong, what it is and what would do.
+ * @throws OptionError naming the first unknown or invalid option, its value and what would be valid.
  */
 export function parseOptions<S extends z.ZodObject>(schema: S, input: unknown): z.output<S> {
   const given = Object.fromEntries(

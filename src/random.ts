@@ -85,7 +85,7 @@ export class Random {
     if (!Number.isInteger(n) || n < 1 || n > 0x100000000) {
       throw new RangeError(`nextInt needs an integer from 1 to 2^32, but got ${n}`);
     }
-    // The last, incomplete run of n values would favor small remainders: draw again.
+    // The last, incomplete range of n values would favor small remainders: draw again.
     const limit = 0x100000000 - (0x100000000 % n);
     let value = this.nextUint32();
     while (value >= limit) value = this.nextUint32();
@@ -93,8 +93,8 @@ export class Random {
   }
 
   /**
-   * A number of the standard normal distribution (Box and Muller 1958). The second number that the method could
-   * give is not kept, so that the state stays four integers.
+   * A standard normal deviate (Box and Muller 1958). The method's second number is discarded, so that the state stays
+   * four integers.
    */
   nextGaussian(): number {
     const radius = Math.sqrt(-2 * Math.log(1 - this.next())); // 1 − u is never 0

@@ -7,6 +7,7 @@ import { FileSource } from '../src/files/file.node.ts';
 import type { TapOptions } from '../src/generation/taps/taps.ts';
 import { findChromium, openPage } from './helpers/browser.node.ts';
 import type { BrowserPage } from './helpers/browser-page.ts';
+import { FAMILIES } from './helpers/families.ts';
 import { comparisons, relativeError, TAP_OPTIONS, tapReference } from './helpers/tap-references.ts';
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -75,7 +76,7 @@ describe.runIf(chromium)('Ropewalk in a browser on onnxruntime-web', () => {
     ).toBe(true);
   });
 
-  describe.each(['gpt', 'gpt2', 'gemma', 'gemma2', 'llama'])('with %s', (name) => {
+  describe.each(FAMILIES)('with %s', (name) => {
     const folder = path(`reference/${name}`);
     const json = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8')) as {
       loss: number;

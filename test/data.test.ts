@@ -300,7 +300,7 @@ describe('reading data files', () => {
     ['x.csv', 'prompt,completion\na,b\n"a","b\nc', /x\.csv:3: .* never closed/],
     ['x.csv', 'prompt,completion\na,b\n\na,b,c\n', /x\.csv:4: 3 fields, .* 2 columns/],
     ['x.csv', 'prompt,completion\n"a\nb"x,c\n', /x\.csv:2: text after the closing quote/],
-    ['x.csv', 'prompt,prompt\na,b', /x\.csv:1: two columns are called "prompt"/],
+    ['x.csv', 'prompt,prompt\na,b', /x\.csv:1: two columns are named "prompt"/],
     ['x.csv', Buffer.from('prompt,completion\na,b\n\xb0\xa1,b\n', 'latin1'), /x\.csv:3: .*not UTF-8.*CP949/],
     ['x.parquet', 'PAR1 no PAR1', /x\.parquet: this Parquet file cannot be read/],
     ['x.doc', 'a', /x\.doc: the format of a data file is recognized by its extension/],
@@ -330,7 +330,7 @@ describe('reading data files', () => {
     const long = Buffer.from(whole);
     long[run + 4] = 126;
     expect(await refusal(prepare([file('run.parquet', long)]))).toContain(
-      'a run of 63 values stands where 2 are left',
+      'a run has 63 values where only 2 are left',
     );
   });
 

@@ -225,7 +225,7 @@ describe('the stored outputs of a teacher', () => {
     expect(done!.value.at(-1)).toMatchObject({ type: 'finished', rows: 38, heldOut: 13 });
     expect(refused!.reason).toBeInstanceOf(RopewalkError);
     expect((refused!.reason as Error).message).toMatch(
-      new RegExp(`process ${process.pid} on .* is at work there`),
+      new RegExp(`process ${process.pid} on .* is using it`),
     );
     expect(readdirSync(folder).filter((name) => name.startsWith(`.${basename(out)}.`))).toEqual([]);
     const file = await TaughtFile.open(out);

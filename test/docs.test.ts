@@ -1,8 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { blockDiagram } from '../src/inspect/diagram.ts';
-import { namedPreset } from '../src/inspect/named-model.ts';
+import { README_PAGES, readmePicture, withReadmeTable } from '../scripts/readme-parts.ts';
 
 const at = (path: string) => new URL(`../${path}`, import.meta.url);
 const file = (path: string) => readFileSync(at(path), 'utf8');
@@ -24,15 +23,19 @@ const ELSEWHERE = new Set([
   'src/training/optimizers/lion.ts',
 ]);
 
-describe('the block diagrams in the READMEs', () => {
-  // Drawn by: ropewalk compare gpt gemma gemma2 llama3 --diagram docs/families.svg (--locale ko for the other).
-  it.each([
-    ['en', 'docs/families.svg', 'README.md'],
-    ['ko', 'docs/families.ko.svg', 'README.ko.md'],
-  ] as const)('match what the models draw today (%s)', (locale, picture, page) => {
-    const models = ['gpt', 'gemma', 'gemma2', 'llama3'].map((name) => namedPreset(name)!);
-    expect(file(picture)).toBe(blockDiagram(models, locale));
+// Where they are not, "npm run docs:readme" writes them.
+describe.each(README_PAGES)('$page', ({ locale, page, picture }) => {
+  it('has the block diagrams of the models of today', () => {
+    expect(file(picture)).toBe(readmePicture(locale));
     expect(file(page)).toContain(`(${picture})`);
+  });
+
+  it('has the table of the models of today', () => {
+    const text = file(page);
+    expect(text).toBe(withReadmeTable(text, locale));
+    expect(text).toContain('| RoPE | RoPE | RoPE |');
+    const stale = text.replace('| RoPE | RoPE | RoPE |', '| RoPE | RoPE | NoPE |');
+    expect(withReadmeTable(stale, locale)).toBe(text);
   });
 });
 

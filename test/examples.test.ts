@@ -2,7 +2,8 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { chromium as playwright } from 'playwright-core';
+import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generate } from '../examples/01-generate.ts';
 import { chat } from '../examples/02-chat.ts';
@@ -11,10 +12,8 @@ import { tune } from '../examples/04-fine-tune.ts';
 import { distillInto } from '../examples/05-distill.ts';
 import { exportAll } from '../examples/06-export.ts';
 import { look } from '../examples/07-taps.ts';
-import { createDecoder } from '../src/generation/decoder.node.ts';
-import { generateTokens } from '../src/generation/generate.ts';
-import { openModel } from '../src/node.ts';
-import { findChromium, openPage } from './helpers/browser.node.ts';
+import { load } from '../src/node.ts';
+import { findChromium, SWITCHES, serveFolder } from './helpers/browser.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-examples-'));
 const model = join(folder, 'tiny');
@@ -70,38 +69,48 @@ describe('the example', () => {
 });
 
 const chromium = findChromium();
-if (!chromium) console.log('skipped: no Chromium is installed, so examples/08-browser.ts is not run');
+if (!chromium) console.log('skipped: no Chromium is installed, so examples/08-browser is not run');
 
-describe.skipIf(!chromium)('the example 08-browser in Chromium', () => {
-  it('computes the ids that Node computes', async () => {
-    const { outputFiles } = await build({
-      entryPoints: [path('../examples/08-browser.ts')],
-      bundle: true,
-      platform: 'browser',
-      format: 'esm',
-      target: 'es2023',
-      alias: { ropewalk: path('../src/core.ts') },
-      external: ['onnxruntime-web/wasm'],
-      write: false,
-      logLevel: 'silent',
+describe.skipIf(!chromium)('the page 08-browser in Chromium', () => {
+  it('continues a text with a model of the reader, as Node does, and reports what it cannot open', async () => {
+    const site = join(folder, 'page');
+    // As a bundler makes it of the two files, with this repository in place of the package.
+    await build({
+      root: path('../examples/08-browser'),
+      resolve: { alias: { 'ropewalk/core': path('../src/core.ts') } },
+      build: { outDir: site, emptyOutDir: true, target: 'es2023' },
+      logLevel: 'error',
     });
-    const opened = await openPage(chromium!, outputFiles[0]!.text);
+    const server = await serveFolder(site);
+    const browser = await playwright.launch({
+      executablePath: chromium!,
+      args: [...SWITCHES, '--disable-gpu'],
+    });
+    const complaints: string[] = [];
     try {
-      const ids = await opened.page.evaluate(async () => {
-        const page = globalThis as { generateInPage?: (...args: unknown[]) => Promise<number[]> };
-        while (!page.generateInPage) await new Promise((resolve) => setTimeout(resolve, 20));
-        return page.generateInPage('/reference/llama', [5, 17, 9], 6);
-      });
-      const source = await openModel(path('reference/llama'));
-      const decoder = await createDecoder(source);
-      const expected: number[] = [];
-      const options = { maxTokens: 6, greedy: true, stopTokens: [] };
-      for await (const id of generateTokens(decoder, [5, 17, 9], options)) expected.push(id);
-      await decoder.release();
-      await source.checkpoint.tensors.close();
-      expect(ids).toEqual(expected);
+      const page = await browser.newPage();
+      page.setDefaultTimeout(120_000);
+      page.on('pageerror', (error) => complaints.push(String(error)));
+      page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+      await page.goto(server.address);
+      const status = page.getByRole('status');
+      await page.locator('input[type=file]').setInputFiles(path('../docs'));
+      await status.getByText('the folder has no config.json').waitFor();
+      await page.locator('input[type=file]').setInputFiles(model);
+      await status.getByText(/^.+, \d+ parameters$/).waitFor();
+      await page.getByLabel('Text').fill('Call me');
+      await page.getByRole('button', { name: 'Continue' }).click();
+      await status.getByText('Done.').waitFor();
+      const node = await load(model);
+      let expected = 'Call me';
+      const options = { maxTokens: 40, temperature: 0.8, seed: 1 };
+      for await (const piece of node.generate('Call me', options)) expected += piece;
+      await node.release();
+      expect(await page.locator('output').textContent()).toBe(expected);
+      expect(complaints).toEqual([]);
     } finally {
-      await opened.close();
+      await browser.close();
+      server.close();
     }
   });
 });

@@ -52,36 +52,62 @@ function smallConfig(name: string): CommonConfig {
   return { ...preset.config, ...own, vocab_size: 24 } as CommonConfig;
 }
 
-const CHANGES: readonly PartChanges[] = [
-  { norm: 'LayerNorm' },
-  { norm: 'RMSNorm' },
-  { layerNorms: 'before' },
-  { layerNorms: 'after' },
-  { layerNorms: 'both' },
-  { layerNorms: 'none' },
-  { positions: 'sinusoidal' },
-  { positions: 'learned' },
-  { positions: 'rotary' },
-  { positions: 'none' },
-  { kvHeads: 1 },
-  { window: 2, globalEvery: 2 },
-  { window: null },
-  { headNorm: true },
-  { activation: 'relu' },
-  { activation: 'gelu' },
-  { activation: 'silu' },
-  { gated: true },
-  { gated: false },
-  { attentionCap: 1.5 },
-  { finalCap: 2 },
-  { attentionCap: null, finalCap: null },
-  { tied: false },
-  { tied: true },
-];
+/** All choices of a part: the compiler knows one that is missing. */
+const choices = <T extends string | undefined>(each: Readonly<Record<NonNullable<T>, true>>) =>
+  Object.keys(each) as NonNullable<T>[];
+
+/** What each part is exchanged for. */
+const VALUES: { readonly [Part in keyof Required<PartChanges>]: readonly PartChanges[Part][] } = {
+  norm: choices<PartChanges['norm']>({ LayerNorm: true, RMSNorm: true }),
+  layerNorms: choices<PartChanges['layerNorms']>({ before: true, after: true, both: true, none: true }),
+  positions: choices<PartChanges['positions']>({
+    ...{ sinusoidal: true, learned: true, rotary: true, none: true },
+  }),
+  kvHeads: [1, 2, 4],
+  window: [2, null],
+  globalEvery: [2],
+  headNorm: [true, false],
+  activation: choices<PartChanges['activation']>({ relu: true, gelu: true, silu: true }),
+  gated: [true, false],
+  attentionCap: [1.5, null],
+  finalCap: [2, null],
+  tied: [true, false],
+};
+const PARTS = Object.keys(VALUES) as (keyof PartChanges)[];
+
+const changesOf = (part: keyof PartChanges): PartChanges[] =>
+  VALUES[part].map((value) => ({ ...(part === 'globalEvery' && { window: 2 }), [part]: value }));
+
+/** Several exchanges at once, drawn for each family. */
+function combinations(name: string): PartChanges[] {
+  const random = new Random(FAMILIES.indexOf(name));
+  return [1, 2, 3].map(() =>
+    Object.assign(
+      {},
+      ...PARTS.filter(() => random.next() < 0.5).map((part) => {
+        const changes = changesOf(part);
+        return changes[random.nextInt(changes.length)];
+      }),
+      // A model whose layers have no norm at all is one of the exchanges above; with other parts it may well not learn.
+      { layerNorms: ['before', 'after', 'both'][random.nextInt(3)] },
+    ),
+  );
+}
 
 const cases = FAMILIES.flatMap((name) =>
-  CHANGES.map((changes) => [name, JSON.stringify(changes), changes] as const),
+  [...PARTS.flatMap(changesOf), ...combinations(name)].map(
+    (changes) => [name, JSON.stringify(changes), changes] as const,
+  ),
 );
+
+/** A family with some parts exchanged, and a small config of it, as it comes back from its file. */
+function exchanged(name: string, changes: PartChanges) {
+  const family = exchange(familyByName(name), changes);
+  const { tied } = changes;
+  const small = { ...smallConfig(name), ...(tied !== undefined && { tie_word_embeddings: tied }) };
+  const raw = JSON.parse(JSON.stringify(family.writeConfig(small))) as Record<string, unknown>;
+  return { family, config: family.readConfig(raw, 'config.json') };
+}
 
 /** Lively weights: gradients far from zero everywhere. */
 function weightsOf(model: CausalLM, seed: number): Map<string, Float64Array> {
@@ -94,47 +120,60 @@ function weightsOf(model: CausalLM, seed: number): Map<string, Float64Array> {
   );
 }
 
+/** The loss of a model on a short text, and what it is computed from, in float64. */
+function program(model: CausalLM) {
+  const rows = 6;
+  const { loss } = lossGraph(model, { batch: 1, seq: rows });
+  const weights = weightsOf(model, 3);
+  const inputs = (move: (path: string, i: number) => number = () => 0) =>
+    new Map(
+      topInputs(loss).map((tensor) => {
+        const name = (tensor.node.attributes as { name: string }).name;
+        const shape = tensor.shape as number[];
+        const given = weights.get(name);
+        if (given) return [tensor, { shape, data: given.map((x, i) => x + move(name, i)) }];
+        const data = Float64Array.from({ length: rows }, (_, i) =>
+          name === 'weights' ? 1 / rows : (7 * i + (name === 'targets' ? 5 : 1)) % 24,
+        );
+        return [tensor, { shape, data }];
+      }),
+    );
+  return { loss, inputs };
+}
+
+describe.each(FAMILIES)('exchanging a part of %s', (name) => {
+  it('makes another model of it, whichever part', () => {
+    const behavior = (changes: PartChanges) => {
+      const { family, config } = exchanged(name, changes);
+      const model = family.build(config);
+      const { loss, inputs } = program(model);
+      return JSON.stringify([
+        [...model.parameters()].map(([path, { shape }]) => [path, shape]),
+        evaluate([loss], inputs())[0]!.data[0],
+      ]);
+    };
+    const plain = behavior({});
+    for (const part of PARTS) {
+      // Of the values of a part at most one is what the family has.
+      const same = changesOf(part).filter((changes) => behavior(changes) === plain);
+      expect(same.length, `${part}: ${JSON.stringify(same)}`).toBeLessThanOrEqual(1);
+      expect(changesOf(part).length - same.length, part).toBeGreaterThan(0);
+    }
+  });
+});
+
 describe.each(cases)('the family %s with %s', (name, _text, changes) => {
-  const family = exchange(familyByName(name), changes);
-  const config = family.readConfig(
-    JSON.parse(
-      JSON.stringify(
-        family.writeConfig({
-          ...smallConfig(name),
-          ...(changes.tied !== undefined && { tie_word_embeddings: changes.tied }),
-        }),
-      ),
-    ) as Record<string, unknown>,
-    'config.json',
-  );
+  const { family, config } = exchanged(name, changes);
 
   it('has gradients that agree with finite differences', () => {
     const model = family.build(config);
-    const rows = 6;
-    const { loss } = lossGraph(model, { batch: 1, seq: rows });
+    const { loss, inputs } = program(model);
     const parameters = [...model.parameters()];
     const gradients = differentiate(
       loss,
       parameters.map(([, { tensor }]) => tensor),
     );
-    const weights = weightsOf(model, 3);
-    const inputs = (move: (path: string, i: number) => number) =>
-      new Map(
-        topInputs(loss).map((tensor) => {
-          const name = (tensor.node.attributes as { name: string }).name;
-          const shape = tensor.shape as number[];
-          const given = weights.get(name);
-          if (given) return [tensor, { shape, data: given.map((x, i) => x + move(name, i)) }];
-          const data = Float64Array.from({ length: rows }, (_, i) =>
-            name === 'weights' ? 1 / rows : (7 * i + (name === 'targets' ? 5 : 1)) % 24,
-          );
-          return [tensor, { shape, data }];
-        }),
-      );
-    const exact = evaluate(
-      [loss, ...gradients.map((gradient) => gradient!)],
-      inputs(() => 0),
-    );
+    const exact = evaluate([loss, ...gradients.map((gradient) => gradient!)], inputs());
     // One direction through all weights at once.
     const random = new Random(11);
     const direction = new Map(
@@ -230,7 +269,7 @@ describe('a model with an exchanged part', () => {
 
   it.each([
     ['kvHeads=3', /3 key heads do not divide 4 query heads/],
-    ['globalEvery=2', /give a window too/],
+    ['globalEvery=2', /set window too/],
     ['norm=BatchNorm', /the field "norm" is "BatchNorm"; supported are LayerNorm, RMSNorm/],
     ['color=red', /there is no part "color" to exchange; the parts are norm, layerNorms/],
     ['norm', /"norm" does not exchange a part; write part=value/],

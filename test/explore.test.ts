@@ -3,9 +3,10 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findContent } from '../src/explore/content.node.ts';
 import { siteFiles } from '../src/explore/files.node.ts';
-import { findModels } from '../src/explore/models.node.ts';
 import { type Explorer, serveSite } from '../src/explore/serve.node.ts';
+import { madeUpAblation } from './helpers/ablation.ts';
 import { saveUntrained } from './helpers/models.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-explore-'));
@@ -40,8 +41,8 @@ describe('the server of ropewalk explore', () => {
     await saveUntrained(join(folder, 'run/gpt model'));
     await saveUntrained(join(folder, 'run/llama'));
     writeFileSync(join(folder, 'run/llama/secret.key'), 'secret');
-    const models = await findModels([join(folder, 'run'), join(folder, 'run/llama')]);
-    explorer = await serveSite(await siteFiles(models, page), { port: 0 });
+    const content = await findContent([join(folder, 'run'), join(folder, 'run/llama')]);
+    explorer = await serveSite(await siteFiles(content, page), { port: 0 });
   });
   afterAll(async () => {
     await explorer.close();
@@ -77,6 +78,27 @@ describe('the server of ropewalk explore', () => {
     expect(JSON.parse(config.body).model_type).toBe('llama');
   });
 
+  it('lists and serves ablations, and refuses those that are not finished or no ablations', async () => {
+    const [done, begun] = ['done', 'begun'].map((name) => join(folder, name));
+    for (const path of [done!, begun!]) mkdirSync(path);
+    const result = madeUpAblation();
+    writeFileSync(join(done!, 'ablation.json'), JSON.stringify(result));
+    writeFileSync(join(begun!, 'runs.json'), '{}');
+    const content = await findContent([done!, join(done!, 'ablation.json')]);
+    expect(content.ablations.map(({ id, name }) => [id, name])).toEqual([
+      ['done', 'gpt → llama3 (done)'],
+      ['done-2', 'gpt → llama3 (done)'],
+    ]);
+    const site = await serveSite(await siteFiles(content, page), { port: 0 });
+    expect(JSON.parse((await ask(site, '/ablations/done-2.json')).body)).toEqual(
+      JSON.parse(JSON.stringify(result)),
+    );
+    expect(JSON.parse((await ask(site, '/models.json')).body).ablations.length).toBe(2);
+    await site.close();
+    await expect(findContent([begun!])).rejects.toThrow(/is not finished; give the same "ropewalk ablate"/);
+    await expect(findContent([join(begun!, 'runs.json')])).rejects.toThrow(/the field "settings"/);
+  });
+
   it('serves nothing outside the site', async () => {
     const paths = [
       '/../secret.txt',
@@ -110,8 +132,10 @@ describe('the server of ropewalk explore', () => {
   });
 
   it('reports a missing model or page', async () => {
-    await expect(findModels([page])).rejects.toThrow(/there is no model; name a model directory/);
-    await expect(findModels([join(folder, 'nothing')])).rejects.toThrow(/cannot open .*nothing/);
-    await expect(siteFiles([], join(folder, 'no-page'))).rejects.toThrow(/the page has not been built; run/);
+    await expect(findContent([page])).rejects.toThrow(/there is no model; name a model directory/);
+    await expect(findContent([join(folder, 'nothing')])).rejects.toThrow(/cannot open .*nothing/);
+    await expect(siteFiles({ models: [], ablations: [] }, join(folder, 'no-page'))).rejects.toThrow(
+      /the page has not been built; run/,
+    );
   });
 });

@@ -13,6 +13,7 @@ import { openTaps } from '../src/generation/taps/taps.node.ts';
 import { namedPreset } from '../src/inspect/named-model.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
+import { madeUpAblation } from './helpers/ablation.ts';
 import { findChromium } from './helpers/browser.node.ts';
 import { OpenExplorer } from './helpers/explorer.node.ts';
 import { saveUntrained } from './helpers/models.node.ts';
@@ -34,6 +35,7 @@ const READY: Readonly<Record<string, string>> = {
   compare: '.comparison tbody tr',
   parts: '.discs svg',
   train: 'button[type=submit]',
+  ablation: 'table.ablation tbody tr',
   estimate: '.estimates[aria-busy=false]',
   open: '.drop',
 };
@@ -56,7 +58,9 @@ describe.runIf(chromium)('the explorer page', () => {
     explorer = await OpenExplorer.open(chromium!, async (folder) => {
       const paths = NAMES.map((name) => join(folder, name));
       for (const [i, path] of paths.entries()) await saveUntrained(path, {}, `${NAMES[i]}/tiny`);
-      return paths;
+      const ablation = join(folder, 'ladder.json');
+      writeFileSync(ablation, JSON.stringify(madeUpAblation()));
+      return [...paths, ablation];
     });
   }, 120_000);
   afterAll(() => explorer?.close());
@@ -186,6 +190,40 @@ describe.runIf(chromium)('the explorer page', () => {
     for (const { feature, values } of estimateRows([named], 'en')) {
       expect(text).toContain(`${feature.trim()} ${values['gemma-2-2b']}`);
     }
+  });
+
+  it('shows an ablation, and leads by keyboard to the comparison of a change', async () => {
+    const { page } = explorer;
+    await explorer.visit('ablation?lang=en');
+    await page.waitForSelector(READY.ablation!);
+    const text = (await page.locator('table.ablation').innerText()).replace(/\s+/g, ' ');
+    const { rungs } = madeUpAblation();
+    for (const { loss } of rungs) {
+      expect(text).toContain(`${loss.mean.toFixed(3)} ± ${loss.margin!.toFixed(3)}`);
+    }
+    expect(await page.locator('.plot circle').count()).toBe(3 * rungs.length);
+    await page.getByRole('link', { name: 'See the change: norm=RMSNorm' }).focus();
+    await page.keyboard.press('Enter');
+    await page.locator('[data-slot="attention"][data-model="1"]').waitFor();
+    const compared = await page.locator('.comparison').first().innerText();
+    expect(compared).toContain('gpt/tiny+positions=rotary,norm=RMSNorm');
+    expect(await page.getByLabel('Model 2').inputValue()).toBe('gpt/tiny+positions=rotary,norm=RMSNorm');
+  });
+
+  it('opens the JSON of an ablation, and says what is wrong with others', async () => {
+    const { page } = explorer;
+    await explorer.visit('ablation?lang=ko');
+    const picker = page.locator('input[type=file]');
+    const give = (name: string, text: string) =>
+      picker.setInputFiles({ name, mimeType: 'application/json', buffer: Buffer.from(text) });
+    const whole = madeUpAblation();
+    await give('own.json', JSON.stringify({ ...whole, settings: { ...whole.settings, from: '<b>gpt</b>' } }));
+    await page.getByRole('heading', { name: '<b>gpt</b>에서 llama3까지' }).waitFor();
+    await addressHas('ablation=own');
+    await give('half.json', JSON.stringify(whole).slice(0, 500));
+    await page.locator('.error', { hasText: 'half.json: it is not JSON' }).waitFor();
+    await give('other.json', '{"model_type": "gpt"}');
+    await page.locator('.error', { hasText: 'other.json: the field "settings"' }).waitFor();
   });
 
   it('opens a folder and a GGUF file, and says what is wrong with others', async () => {

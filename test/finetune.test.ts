@@ -249,18 +249,15 @@ describe('fine-tuning that cannot succeed', () => {
       /freeze: "model\.layers\.9\.\*" matches none .*model\.embed_tokens\.weight/,
     ],
     [{ out: '', freeze: ['*'] }, /freeze: it leaves nothing to train/],
-    [{ out: '', memory: 'light' }, /memory: light .* allows one micro-batch a step, but accumulate is 2/],
+    [{ out: '', memory: 'light' }, /memory: light .* allows one micro-batch per step, but accumulate is 2/],
     [
       { out: '', optimizer: 'sgd' },
       /states: the optimizer sgd has no such option; leave it out, or choose optimizer: 'adamw'/,
     ],
     [{ out: '', seq: 65 }, /seq: 65 is longer than the 64 positions/],
     [{ out: '', epochs: -1 }, /epochs: give a number above 0, not -1/],
-    [{ out: '', epochs: 2 }, /epochs: steps says how long to train, too; leave one of the two out/],
-    [
-      { out: '', validation: 0 },
-      /evalEvery: validation is 0, and nothing is evaluated without held-out data/,
-    ],
+    [{ out: '', epochs: 2 }, /epochs: steps also sets the length of the run; leave one of the two out/],
+    [{ out: '', validation: 0 }, /evalEvery: validation is 0, so there is no held-out data to evaluate/],
     [{ out: '', validation: 80 }, /80 of 80 examples for validation leave none/],
   ])('is refused: %o', async (options, message) => {
     expect(await refusal(smallFinetune(base('llama'), { ...options, out: place() }))).toMatch(message);
@@ -286,7 +283,7 @@ describe('fine-tuning that cannot succeed', () => {
   it('stops at non-finite numbers, and says where', async () => {
     const options = { out: place(), lr: 1e30, clip: 0, guard: 0, warmup: 0, samplePrompt: [], evalEvery: 0 };
     expect(await refusal(smallFinetune(base('llama'), options))).toMatch(
-      /training stopped at step \d+: the first tensor that went wrong is (the output of|the weight) /,
+      /training stopped at step \d+: the first tensor that is not finite is (the output of|the weight) /,
     );
   });
 });

@@ -287,7 +287,7 @@ describe('exporting to GGUF', () => {
       () => {},
       'has no architecture for the family "ctrl": none of its architectures has sinusoidal positions',
     ],
-    ['gemma2', () => {}, '"query_pre_attn_scalar" is 10, and GGUF has no place for it: 12'],
+    ['gemma2', () => {}, '"query_pre_attn_scalar" is 10, but GGUF cannot store it: llama.cpp derives 12'],
     ['gemma2-nocap', (c: Json) => derived(c), '"attn_logit_softcapping" is null'],
     [
       'gemma2',
@@ -325,7 +325,7 @@ describe('exporting to GGUF', () => {
       () => {},
       '"layer_types" do not match what llama.cpp assumes: layer 0 would be full_attention',
     ],
-    ['exaone4-global', () => {}, 'its heads have 48 dimensions together, its width is 32'],
+    ['exaone4-global', () => {}, 'its heads have 48 dimensions in total, but its width is 32'],
     [
       'exaone4-untied',
       (c: Json) => {
@@ -340,7 +340,7 @@ describe('exporting to GGUF', () => {
         derived(c);
         c.query_pre_attn_scalar = 10;
       },
-      '"query_pre_attn_scalar" is 10, and GGUF has no place for it: 12',
+      '"query_pre_attn_scalar" is 10, but GGUF cannot store it: llama.cpp derives 12',
     ],
     [
       'gemma3',

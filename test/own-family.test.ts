@@ -160,8 +160,8 @@ const openedConfig = (path: string) => withModel(path, ({ config }) => config);
 
 describe('registerFamily', () => {
   it.each<[string, Partial<Family>, RegExp]>([
-    ['a name that is taken', {}, /"toy" cannot be registered: there is one of that name/],
-    ['an alias that is taken', { name: 'llama3' }, /there is one of that name/],
+    ['a name that is taken', {}, /"toy" cannot be registered: there is already a family with that name/],
+    ['an alias that is taken', { name: 'llama3' }, /there is already a family with that name/],
     ['a name with a plus', { name: 'toy+big' }, /its name must be letters, digits/],
     ['a model type that is taken', { name: 'other', modelType: 'llama' }, /with the modelType "llama"/],
     ['the type of a multimodal model', { name: 'other', modelType: 'gemma3' }, /with the modelType "gemma3"/],
@@ -170,7 +170,11 @@ describe('registerFamily', () => {
       { name: 'other', modelType: 'other', defaultPreset: 'big' },
       /defaultPreset "big"/,
     ],
-    ['a preset that is taken', { name: 'other', modelType: 'other' }, /there is a preset "toy-small"/],
+    [
+      'a preset that is taken',
+      { name: 'other', modelType: 'other' },
+      /there is already a preset "toy-small"/,
+    ],
   ])('refuses %s', (_, change, message) => {
     const family = { ...(toy as unknown as Family), ...change };
     expect(() => registerFamily(family)).toThrow(RopewalkError);

@@ -51,11 +51,11 @@ describe('resuming a run with options that change no step', () => {
   });
 
   it.each<[Partial<SmallRun>, RegExp[]]>([
-    [{ keep: 5 }, [/^"keep" \(2, now 5\) changes no step$/]],
-    [{ saveEvery: 7 }, [/^"saveEvery" \(3, now 7\) changes no step$/]],
-    [{ evalEvery: 5 }, [/^"evalEvery" \(4, now 5\) changes no step$/]],
-    [{ dtype: 'bfloat16' }, [/^"dtype" \("float32", now "bfloat16"\) changes no step$/]],
-    [{ result: 'last' }, [/^"result" \("best", now "last"\) changes no step$/]],
+    [{ keep: 5 }, [/^"keep" \(2, now 5\) does not affect any step$/]],
+    [{ saveEvery: 7 }, [/^"saveEvery" \(3, now 7\) does not affect any step$/]],
+    [{ evalEvery: 5 }, [/^"evalEvery" \(4, now 5\) does not affect any step$/]],
+    [{ dtype: 'bfloat16' }, [/^"dtype" \("float32", now "bfloat16"\) does not affect any step$/]],
+    [{ result: 'last' }, [/^"result" \("best", now "last"\) does not affect any step$/]],
     [{}, []],
   ])('is allowed and reported: %o', async (options, said) => {
     const out = await stopped(10);
@@ -86,7 +86,7 @@ describe('resuming a run with more steps', () => {
     for (const at of [9, STEPS]) {
       const out = await stopped(at, constant);
       const { changes } = await resumed(out, { ...constant, steps: STEPS + 10 });
-      expect(changes).toEqual(['34 steps in place of 24: the learning rate stays at 0.0100']);
+      expect(changes).toEqual(['34 steps instead of 24: the learning rate stays at 0.0100']);
       expect(losses(out)).toEqual(losses(long));
       expect(last(out)).toEqual(last(long));
       expect(recorded(out)).toMatchObject({ steps: STEPS + 10, warmup: 4 });
@@ -98,7 +98,7 @@ describe('resuming a run with more steps', () => {
     const before = losses(out);
     const { changes, steps } = await resumed(out, { steps: 40 });
     expect(changes[0]).toMatch(
-      /^40 steps in place of 24: from here on the learning rate follows the cosine over 40 steps: 0\.00\d+, where it was 0\.00100$/,
+      /^40 steps instead of 24: from here on the learning rate follows the cosine over 40 steps: 0\.00\d+ instead of 0\.00100$/,
     );
     const rate = createSchedule({ schedule: 'cosine', lr: 0.01, steps: 40, warmup: 4, minLrRatio: 0.1 });
     expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 16 }, (_, i) => STEPS + 1 + i));
@@ -128,7 +128,7 @@ describe('resuming a run with more steps', () => {
     const { steps: once } = recorded(out) as { steps: number };
     const events = await runToEnd({ ...options, out, epochs: 2, resume: 'must' });
     const { changes } = events.find((event): event is ResumedEvent => event.type === 'resumed')!;
-    expect(changes[0]).toMatch(new RegExp(`^${recorded(out).steps} steps in place of ${once}: `));
+    expect(changes[0]).toMatch(new RegExp(`^${recorded(out).steps} steps instead of ${once}: `));
     expect(losses(out)).toHaveLength(recorded(out).steps as number);
     expect(Math.abs((recorded(out).steps as number) - 2 * once)).toBeLessThanOrEqual(1);
   });
@@ -139,7 +139,7 @@ describe('resuming a run with more steps', () => {
     const ended = await runToEnd({ ...smallRun(out, 'never'), ...options });
     expect(ended.some(({ type }) => type === 'stopped')).toBe(true);
     const { changes, steps } = await resumed(out, { ...options, steps: 50 });
-    expect(changes.at(-1)).toBe('it ended early, since 2 evaluations had no lower loss: no step follows');
+    expect(changes.at(-1)).toBe('it stopped early, because 2 evaluations had no lower loss: no steps remain');
     expect(steps).toEqual([]);
   });
 });
@@ -155,7 +155,7 @@ describe('the best weights of a resumed run', () => {
     expect(first).toBe('step-00000012');
     const { changes, events } = await resumed(out, { evalEvery: 0, saveEvery: 12 });
     expect(changes.at(-1)).toMatch(
-      /^the weights of step 12, the best so far, are not there: the lowest loss is counted from here$/,
+      /^the best weights so far \(step 12\) are missing: the lowest loss is tracked from here on$/,
     );
     expect(events.at(-1)).toMatchObject({ type: 'finished', resultStep: STEPS });
   });
@@ -196,7 +196,7 @@ describe('a run folder of an earlier version', () => {
     cpSync(out, copy, { recursive: true });
     const { changes } = await resumed(out, was);
     // Its best weights were never kept.
-    expect(changes).toEqual([expect.stringMatching(/^the weights of step 8, .* are not there/)]);
+    expect(changes).toEqual([expect.stringMatching(/^the best weights so far \(step 8\) are missing/)]);
     expect(losses(out)).toEqual(losses(whole));
     expect(last(out)).toEqual(last(whole));
     expect(JSON.parse(readFileSync(join(out, 'run.json'), 'utf8'))).toMatchObject({

@@ -207,7 +207,7 @@ describe('resuming a training run refuses', () => {
     ] as [Partial<SmallRun>, RegExp][]) {
       const line = await refusal({ ...same, ...options });
       expect(line).toMatch(message);
-      expect(line).toMatch(/Resume with the same options and text, or start anew in another folder/);
+      expect(line).toMatch(/Resume with the same options and text, or start over in another folder/);
     }
     expect(await refusal({ ...same, steps: STEPS - 1 })).toMatch(
       /another "steps" \(24, now 23\)\. A run can be made longer, but not shorter/,
@@ -220,7 +220,7 @@ describe('resuming a training run refuses', () => {
       /already holds a run\. Continue it with resume: 'must', or name another folder/,
     );
     expect(await refusal(smallRun(place(), 'must'))).toMatch(
-      /holds no run to resume .*start one there without resuming/,
+      /holds no run to resume .*start a new one there/,
     );
   });
 

@@ -193,7 +193,7 @@ describe('reading tables and texts', () => {
   it('refuses files that are truncated or not what their name says, and says what they are', async () => {
     const cut = gzipSync('text\na\n').subarray(0, 20);
     expect(await message(() => values(write('cut.csv.gz', cut)))).toMatch(
-      /cut\.csv\.gz.*not a whole gzip file/,
+      /cut\.csv\.gz.*not a complete gzip file/,
     );
     expect(await message(() => values(write('no.csv.gz', 'text\na')))).toMatch(
       /rename it if it is not compressed/,

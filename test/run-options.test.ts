@@ -157,7 +157,7 @@ describe.each(VERBS)('the options of $name', (verb) => {
   });
 
   it.each<[TrainingInput, RegExp]>([
-    [{ steps: 1, epochs: 1 }, /^epochs: steps says how long to train, too; leave one of the two out\.$/],
+    [{ steps: 1, epochs: 1 }, /^epochs: steps also sets the length of the run; leave one of the two out\.$/],
     [
       { memory: 'light', accumulate: 2 },
       /^memory: light .* accumulate is 2; leave that out, or choose memory: 'recompute'\.$/,
@@ -178,7 +178,10 @@ describe.each(VERBS)('the options of $name', (verb) => {
       { schedule: 'constant', minLrRatio: 0 },
       /^minLrRatio: the schedule constant has no such option; .* choose schedule: 'cosine' or schedule: 'linear'\.$/,
     ],
-    [{ validation: 0, evalEvery: 5 }, /^evalEvery: validation is 0, .*; leave it out, or hold some out\.$/],
+    [
+      { validation: 0, evalEvery: 5 },
+      /^evalEvery: validation is 0, .*; leave it out, or hold some data out\.$/,
+    ],
     [{ validation: 0, patience: 2 }, /^patience: validation is 0, /],
     [{ validation: 0, result: 'best' }, /^result: validation is 0, /],
   ])('are refused when they contradict each other: %o', (input, message) => {

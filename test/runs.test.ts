@@ -101,7 +101,7 @@ describe('the lock of a run', () => {
     await smallFinetune(model, options, (step) => {
       if (step === 5) second = refusal(smallFinetune(model, { ...options, resume: 'must' }));
     });
-    expect(await second!).toMatch(new RegExp(`process ${process.pid} on .* is at work there`));
+    expect(await second!).toMatch(new RegExp(`process ${process.pid} on .* is using it`));
     const steps = readFileSync(join(out, 'metrics.jsonl'), 'utf8').match(/"type":"step"/g);
     expect(steps).toHaveLength(SMALL.steps);
     expect(existsSync(join(out, 'run.lock'))).toBe(false);
@@ -135,7 +135,7 @@ describe('the lock of a run', () => {
 
   it('is not taken over from a live process, nor when it is a fresh one of another machine', async () => {
     const { host, began } = await here();
-    expect(await refusal(lockRun(owned({ host, pid: process.pid, began })))).toContain('is at work there');
+    expect(await refusal(lockRun(owned({ host, pid: process.pid, began })))).toContain('is using it');
     const other = owned({ host: 'elsewhere', pid: 7 });
     expect(await refusal(lockRun(other))).toMatch(/process 7 on elsewhere .* remove .*run\.lock/);
     rmSync(join(other, 'run.lock'));

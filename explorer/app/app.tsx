@@ -1,6 +1,6 @@
 import type { ComponentType } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import type { SiteModel } from '../../src/explore/site.ts';
+import type { SiteIndex } from '../../src/explore/site.ts';
 import type { Locale } from '../../src/inspect/labels.ts';
 import { dictionaries } from '../text/index.ts';
 import { Choice } from '../ui/choice.tsx';
@@ -16,6 +16,7 @@ const programs: Readonly<Record<View, () => Promise<ComponentType>>> = {
   estimate: async () => (await import('../views/estimate/estimate-view.tsx')).EstimateView,
   open: async () => (await import('../views/open/open-view.tsx')).OpenView,
   train: async () => (await import('../views/train/train-view.tsx')).TrainView,
+  ablation: async () => (await import('../views/ablation/ablation-view.tsx')).AblationView,
   compare: async () => (await import('../views/compare/compare-view.tsx')).CompareView,
 };
 
@@ -31,10 +32,10 @@ export function App({ models }: { models: ModelsClient }) {
   const locale = localeOf(route.params);
   const t = dictionaries[locale];
   const theme = THEMES.find((name) => name === route.params.get('theme')) ?? 'auto';
-  const [siteModels, setSiteModels] = useState<readonly SiteModel[]>();
+  const [site, setSite] = useState<SiteIndex>();
   const [ownModels, setOwnModels] = useState<readonly ModelInfo[]>([]);
   useEffect(() => {
-    models.call('listModels', undefined as never).then(setSiteModels, () => setSiteModels([]));
+    models.call('listSite', undefined as never).then(setSite, () => setSite({ models: [], ablations: [] }));
   }, [models]);
   useEffect(() => {
     document.documentElement.lang = locale;
@@ -43,10 +44,12 @@ export function App({ models }: { models: ModelsClient }) {
   }, [locale, theme, route.view, t]);
   const app = useMemo(
     () => ({
-      ...{ route, setParams, locale, t, models, siteModels, ownModels },
+      ...{ route, setParams, locale, t, models, ownModels },
+      siteModels: site?.models,
+      siteAblations: site?.ablations,
       addModel: (model: ModelInfo) => setOwnModels((before) => [...before, model]),
     }),
-    [route, locale, t, models, siteModels, ownModels],
+    [route, locale, t, models, site, ownModels],
   );
   return (
     <AppContext.Provider value={app}>

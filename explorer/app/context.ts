@@ -1,9 +1,10 @@
 import { createContext } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
-import type { SiteModel } from '../../src/explore/site.ts';
+import type { SiteAblation, SiteModel } from '../../src/explore/site.ts';
 import type { Locale } from '../../src/inspect/labels.ts';
 import type { Dictionary } from '../text/index.ts';
-import { type ModelsClient, ReadableError, Superseded } from '../worker/client.ts';
+import { type ModelsClient, Superseded, ThreadError } from '../worker/client.ts';
+import { type Failure, failureOf } from '../worker/failure.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Route, SetParams } from './route.ts';
 
@@ -19,12 +20,24 @@ export interface App {
   /** Given by the reader, or trained in the page. */
   readonly ownModels: readonly ModelInfo[];
   addModel(model: ModelInfo): void;
+  /** Of the site; undefined while they are fetched. */
+  readonly siteAblations: readonly SiteAblation[] | undefined;
 }
 
 export const AppContext = createContext<App | null>(null);
 
 export function useApp(): App {
   return useContext(AppContext)!;
+}
+
+/** What the reader is told of an error. */
+export function errorText(t: Dictionary, error: unknown): string {
+  return failureText(t, error instanceof ThreadError ? error : failureOf(error));
+}
+
+export function failureText(t: Dictionary, { message, kind }: Failure): string {
+  if (kind === 'expected') return message;
+  return kind === 'memory' ? t.shell.memory : t.shell.unexpected(message);
 }
 
 export interface Loaded<T> {
@@ -52,9 +65,7 @@ export function useLoaded<T>(load: () => Promise<T> | undefined, inputs: readonl
       },
       (error: unknown) => {
         if (!current || error instanceof Superseded) return;
-        const message = error instanceof Error ? error.message : String(error);
-        const text = error instanceof ReadableError ? message : t.shell.unexpected(message);
-        setState({ value: undefined, error: text, busy: false });
+        setState({ value: undefined, error: errorText(t, error), busy: false });
       },
     );
     return () => {

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 
-export const VIEWS = ['run', 'compare', 'parts', 'train', 'estimate', 'open'] as const;
+export const VIEWS = ['run', 'compare', 'parts', 'train', 'ablation', 'estimate', 'open'] as const;
 export type View = (typeof VIEWS)[number];
 
 /** What the address says: `#/run?model=llama&text=The+whale`. Behind the hash, so that any web server will do. */
@@ -25,12 +25,16 @@ const LASTING = ['lang', 'theme'];
 
 /** The address of another view, in the same language and colors. */
 export function viewHash(view: View, from: Route): string {
-  const params = new URLSearchParams();
-  for (const name of LASTING) {
+  return routeHash(view, viewParams(from));
+}
+
+/** Parameters of another view, in the same language and colors. */
+export function viewParams(from: Route, more: Readonly<Record<string, string>> = {}): URLSearchParams {
+  const lasting = LASTING.flatMap((name) => {
     const value = from.params.get(name);
-    if (value !== null) params.set(name, value);
-  }
-  return routeHash(view, params);
+    return value === null ? [] : [[name, value]];
+  });
+  return new URLSearchParams([...lasting, ...Object.entries(more)]);
 }
 
 export type SetParams = (
@@ -76,6 +80,11 @@ export function useRoute(): [Route, SetParams] {
     else timer.current = setTimeout(() => history.replaceState(null, '', hash), ADDRESS_DELAY_MS);
   };
   return [route, setParams];
+}
+
+/** Names of models, with commas between them; the commas within `gpt/tiny+norm=RMSNorm,gated=true` belong to a name. */
+export function modelsParam(params: URLSearchParams): string[] | undefined {
+  return params.get('models')?.split(/,(?!\w+=)/);
 }
 
 /** A whole number of the address within bounds; undefined where there is none. */

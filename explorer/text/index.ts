@@ -1,4 +1,5 @@
 import type { Locale } from '../../src/inspect/labels.ts';
+import * as ablation from './ablation.ts';
 import * as compare from './compare.ts';
 import * as estimate from './estimate.ts';
 import * as open from './open.ts';
@@ -13,6 +14,7 @@ const en = {
   compare: compare.en,
   parts: parts.en,
   train: train.en,
+  ablation: ablation.en,
   estimate: estimate.en,
   open: open.en,
 };
@@ -26,6 +28,7 @@ const ko: Dictionary = {
   compare: compare.ko,
   parts: parts.ko,
   train: train.ko,
+  ablation: ablation.ko,
   estimate: estimate.ko,
   open: open.ko,
 };

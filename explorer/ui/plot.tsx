@@ -29,5 +29,5 @@ export function useArea(width: number, height: number, margins: Partial<Frame> =
     return () => media.removeEventListener('change', follow);
   }, []);
   const area = useMemo(() => frame(narrow ? NARROW_WIDTH : width, height, margins), [narrow, width, height]);
-  return { area, ticks: narrow ? 4 : 8 };
+  return { area, narrow, ticks: narrow ? 4 : 8 };
 }

@@ -18,6 +18,8 @@ export function PresetChoice({ label, value, optional, onChange }: PresetChoiceP
       <label for={id}>{label}</label>
       <select id={id} value={value} onChange={(event) => onChange(event.currentTarget.value)}>
         {optional && <option value="">{t.shell.none}</option>}
+        {/* With exchanged parts, from an address. */}
+        {value.includes('+') && <option value={value}>{value}</option>}
         <optgroup label={t.compare.families}>
           {families.map(({ name, title }) => (
             <option key={name} value={name}>

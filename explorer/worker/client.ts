@@ -1,10 +1,18 @@
-import type { ModelsApi, Reply, Request } from './protocol.ts';
+import type { Failure, FailureKind } from './failure.ts';
+import type { GivenFile, ModelInfo, ModelsApi, Reply, Request } from './protocol.ts';
 
 /** A call that a newer one of the same key has replaced before it began. */
 export class Superseded extends Error {}
 
-/** An error that the reader can do something about. */
-export class ReadableError extends Error {}
+/** An error of the thread. */
+export class ThreadError extends Error {
+  readonly kind: FailureKind;
+
+  constructor({ message, kind }: Failure) {
+    super(message);
+    this.kind = kind;
+  }
+}
 
 interface Waiting {
   readonly request: Request;
@@ -15,20 +23,18 @@ interface Waiting {
 
 /** The thread that runs the models, seen from the page: one call at a time, so that what is out of date never runs. */
 export class ModelsClient {
-  readonly #worker: Worker;
+  readonly #start: () => Worker;
+  #worker: Worker;
   #queue: Waiting[] = [];
   #running: Waiting | undefined;
   #calls = 0;
+  #models = 0;
+  /** The files of models that the reader gave, for a thread that begins anew. */
+  readonly #given = new Map<string, readonly GivenFile[]>();
 
-  constructor(worker: Worker) {
-    this.#worker = worker;
-    worker.onmessage = ({ data }: MessageEvent<Reply>) => this.#settle(data);
-    worker.onerror = (event) => {
-      const running = this.#running;
-      this.#running = undefined;
-      running?.reject(new Error(event.message));
-      this.#next();
-    };
+  constructor(start: () => Worker) {
+    this.#start = start;
+    this.#worker = this.#begin();
   }
 
   /** @param key where given, calls of the same key that have not begun are dropped. */
@@ -48,6 +54,24 @@ export class ModelsClient {
     }) as Promise<ReturnType<ModelsApi[M]>>;
   }
 
+  /** Opens a model of files that the reader gave. */
+  async openGiven(files: readonly GivenFile[]): Promise<ModelInfo> {
+    const id = `given-${++this.#models}`;
+    const info = await this.call('openFiles', { id, files });
+    this.#given.set(id, files);
+    return info;
+  }
+
+  #begin(): Worker {
+    const worker = this.#start();
+    worker.onmessage = ({ data }: MessageEvent<Reply>) => this.#settle(data);
+    worker.onerror = (event) => this.#fail({ message: event.message, kind: 'memory' });
+    for (const [id, files] of this.#given) {
+      worker.postMessage({ call: 0, method: 'remember', argument: { id, files } });
+    }
+    return worker;
+  }
+
   #next(): void {
     if (this.#running) return;
     this.#running = this.#queue.shift();
@@ -57,16 +81,30 @@ export class ModelsClient {
   #settle(reply: Reply): void {
     const running = this.#running;
     if (running?.request.call !== reply.call) return;
+    if ('error' in reply) this.#fail(reply.error);
+    else {
+      this.#running = undefined;
+      running.resolve(reply.result);
+      this.#next();
+    }
+  }
+
+  #fail(failure: Failure): void {
+    const running = this.#running;
     this.#running = undefined;
-    if ('error' in reply) {
-      running.reject(reply.expected ? new ReadableError(reply.error) : new Error(reply.error));
-    } else running.resolve(reply.result);
+    if (failure.kind === 'memory') {
+      // Its memory is given back, and an engine that has stopped is replaced.
+      this.#worker.terminate();
+      this.#worker = this.#begin();
+    }
+    running?.reject(new ThreadError(failure));
     this.#next();
   }
 }
 
 /** Starts the thread. */
 export function startModels(): ModelsClient {
-  const worker = new Worker(new URL('./models-worker.ts', import.meta.url), { type: 'module' });
-  return new ModelsClient(worker);
+  return new ModelsClient(
+    () => new Worker(new URL('./models-worker.ts', import.meta.url), { type: 'module' }),
+  );
 }

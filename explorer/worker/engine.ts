@@ -12,17 +12,41 @@ export function siteUrl(path: string): URL {
 
 type LoadedRuntime = OnnxRuntimeWeb & { readonly env: { readonly wasm: { wasmPaths?: string } } };
 
-let loading: Promise<Engine> | undefined;
+/** Not bundled: it is loaded beside the page's own program, and from where its WebAssembly lies. */
+async function loadRuntime(name: string): Promise<LoadedRuntime> {
+  const folder = siteUrl(`${ENGINE_FOLDER}/`);
+  const ort = (await import(/* @vite-ignore */ new URL(name, folder).href)) as LoadedRuntime;
+  ort.env.wasm.wasmPaths = folder.href;
+  return ort;
+}
 
-/** ONNX Runtime's WebAssembly build, with two threads where the page may have any. */
+/** Threads of WebAssembly: more than one only where the page is isolated, and so has shared memory. */
+export function wasmThreads(): number {
+  const isolated = globalThis.crossOriginIsolated === true && typeof SharedArrayBuffer !== 'undefined';
+  return isolated ? Math.min(2, navigator.hardwareConcurrency || 1) : 1;
+}
+
+let wasm: Promise<Engine> | undefined;
+
+/** ONNX Runtime's WebAssembly build. */
 export function wasmEngine(): Promise<Engine> {
-  loading ??= (async () => {
-    const folder = siteUrl(`${ENGINE_FOLDER}/`);
-    // Not bundled: it is loaded beside the page's own program, and from where its WebAssembly lies.
-    const ort = (await import(/* @vite-ignore */ new URL('ort.wasm.min.mjs', folder).href)) as LoadedRuntime;
-    ort.env.wasm.wasmPaths = folder.href;
-    const isolated = globalThis.crossOriginIsolated === true && typeof SharedArrayBuffer !== 'undefined';
-    return webEngine(ort, { threads: isolated ? Math.min(2, navigator.hardwareConcurrency || 1) : 1 });
+  wasm ??= loadRuntime('ort.wasm.min.mjs').then((ort) => webEngine(ort, { threads: wasmThreads() }));
+  return wasm;
+}
+
+/** What the browser offers; TypeScript's own description of browsers has no WebGPU. */
+interface NavigatorGpu {
+  readonly gpu?: { requestAdapter(): Promise<object | null> };
+}
+
+let webgpu: Promise<Engine | undefined> | undefined;
+
+/** ONNX Runtime's WebGPU build; undefined where the browser has no WebGPU, or no adapter for it. */
+export function webgpuEngine(): Promise<Engine | undefined> {
+  webgpu ??= (async () => {
+    const adapter = await (navigator as NavigatorGpu).gpu?.requestAdapter().catch(() => null);
+    if (!adapter) return undefined;
+    return webEngine(await loadRuntime('ort.webgpu.min.mjs'), { provider: 'webgpu', threads: 1 });
   })();
-  return loading;
+  return webgpu;
 }

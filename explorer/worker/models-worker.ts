@@ -1,11 +1,22 @@
+import { readAblation } from '../../src/ablate/result.ts';
 import { RopewalkError } from '../../src/errors.ts';
 import { estimate } from '../../src/estimate/estimate.ts';
-import { SITE_INDEX, type SiteIndex, type SiteModel } from '../../src/explore/site.ts';
+import { SITE_INDEX, type SiteIndex } from '../../src/explore/site.ts';
 import { modelFromConfig } from '../../src/families/registry.ts';
 import { namedPreset } from '../../src/inspect/named-model.ts';
-import { siteUrl, wasmEngine } from './engine.ts';
-import { type OpenModel, openModel } from './open-model.ts';
-import type { EstimateRequest, GivenFile, ModelsApi, Reply, Request, TapsFound } from './protocol.ts';
+import { giveUpWebgpu } from './choose-engine.ts';
+import { siteUrl } from './engine.ts';
+import { failureOf } from './failure.ts';
+import { MAX_WEIGHT_BYTES, type OpenModel, openModel, weightBytes } from './open-model.ts';
+import type {
+  EstimateRequest,
+  GivenFile,
+  GivenModel,
+  ModelsApi,
+  Reply,
+  Request,
+  TapsFound,
+} from './protocol.ts';
 import { encodeText, runPadded, runText, shownToken } from './run-text.ts';
 
 /** The thread that holds the models and runs them. */
@@ -14,7 +25,7 @@ import { encodeText, runPadded, runText, shownToken } from './run-text.ts';
 const KEPT = 4;
 
 const opened = new Map<string, Promise<OpenModel>>();
-let index: Promise<readonly SiteModel[]> | undefined;
+let index: Promise<SiteIndex> | undefined;
 
 async function fetchFile(path: string): Promise<Response> {
   const response = await fetch(siteUrl(path)).catch((error: unknown) => {
@@ -24,53 +35,100 @@ async function fetchFile(path: string): Promise<Response> {
   return response;
 }
 
-function listModels(): Promise<readonly SiteModel[]> {
-  index ??= (async () => ((await (await fetchFile(SITE_INDEX)).json()) as SiteIndex).models)();
+function listSite(): Promise<SiteIndex> {
+  index ??= (async () => (await (await fetchFile(SITE_INDEX)).json()) as SiteIndex)();
+  // A server that was gone is asked again.
+  index.catch(() => {
+    index = undefined;
+  });
   return index;
 }
 
-function remember(id: string, opening: Promise<OpenModel>): Promise<OpenModel> {
+async function siteAblation(id: string) {
+  if (!(await listSite()).ablations.some((ablation) => ablation.id === id)) {
+    throw new RopewalkError(`there is no ablation "${id}" here; choose one of the list.`);
+  }
+  const path = `ablations/${id}.json`;
+  return readAblation(await (await fetchFile(path)).text(), path);
+}
+
+/** More than any ablation has. */
+const MAX_ABLATION_BYTES = 64 * 2 ** 20;
+
+async function givenAblation({ name, data }: GivenFile) {
+  if (data.size > MAX_ABLATION_BYTES) throw new RopewalkError(`${name} is too large for an ablation.`);
+  return readAblation(await data.text(), name);
+}
+
+function keep(id: string, opening: Promise<OpenModel>): Promise<OpenModel> {
   opened.delete(id);
   opened.set(id, opening);
   // One that does not open is tried again the next time.
   opening.catch(() => opened.delete(id));
-  const [oldest] = opened;
-  if (opened.size > KEPT && oldest) {
-    opened.delete(oldest[0]);
-    void oldest[1].then(release, () => {});
-  }
+  opening.then(closeOldest, () => {});
   return opening;
 }
 
-async function release(model: OpenModel): Promise<void> {
-  await model.runner.release();
-  await (await model.lens()).release();
+/** Closes models until those that are left are few and fit together. */
+async function closeOldest(): Promise<void> {
+  const open: { readonly id: string; readonly model: OpenModel }[] = [];
+  for (const [id, opening] of [...opened]) {
+    const model = await opening.catch(() => undefined);
+    if (model) open.push({ id, model });
+  }
+  let bytes = open.reduce((sum, { model }) => sum + weightBytes(model), 0);
+  for (const [i, { id, model }] of open.entries()) {
+    const left = open.length - i;
+    if (left === 1 || (left <= KEPT && bytes <= MAX_WEIGHT_BYTES)) return;
+    opened.delete(id);
+    bytes -= weightBytes(model);
+    await model.release();
+  }
 }
 
-async function openSiteModel(id: string): Promise<OpenModel> {
-  const entry = (await listModels()).find((model) => model.id === id);
+async function openNamed(id: string): Promise<OpenModel> {
+  const files = given.get(id);
+  if (files) return openGiven(id, files);
+  const entry = (await listSite()).models.find((model) => model.id === id);
   if (!entry) throw new RopewalkError(`there is no model "${id}" here; choose one of the list.`);
-  const engine = await wasmEngine();
-  const files: GivenFile[] = [];
+  const fetched: GivenFile[] = [];
   for (const name of entry.files) {
-    files.push({ name, data: await (await fetchFile(`models/${id}/${name}`)).blob() });
+    fetched.push({ name, data: await (await fetchFile(`models/${id}/${name}`)).blob() });
   }
-  return openModel(engine, files, id, entry.name);
+  return openModel(fetched, id, entry.name);
 }
 
 function modelOf(id: string): Promise<OpenModel> {
-  return remember(id, opened.get(id) ?? openSiteModel(id));
+  return keep(id, opened.get(id) ?? openNamed(id));
 }
 
-let given = 0;
+/** The files of the reader's models: one that is closed can be opened again. */
+const given = new Map<string, readonly GivenFile[]>();
 
-async function openGiven(files: readonly GivenFile[]): Promise<OpenModel> {
-  const id = `given-${++given}`;
+function openGiven(id: string, files: readonly GivenFile[]): Promise<OpenModel> {
   const folder = files[0]?.name.includes('/') ? files[0].name.split('/')[0] : undefined;
   const named = files.map(({ name, data }) => ({ name: name.split('/').at(-1)!, data }));
   const gguf = named.find(({ name }) => /\.gguf$/i.test(name));
-  const opening = (async () => openModel(await wasmEngine(), named, id, folder ?? gguf?.name ?? 'model'))();
-  return remember(id, opening);
+  return openModel(named, id, folder ?? gguf?.name ?? 'model');
+}
+
+async function openFiles({ id, files }: GivenModel): Promise<OpenModel> {
+  const model = await keep(id, openGiven(id, files));
+  given.set(id, files);
+  return model;
+}
+
+/** Computes on a model; on WebAssembly from now on where WebGPU fails. */
+async function onModel<T>(id: string, compute: (model: OpenModel) => Promise<T>): Promise<T> {
+  const model = await modelOf(id);
+  try {
+    return await compute(model);
+  } catch (error) {
+    if (model.info.engine.kind === 'wasm' || error instanceof RopewalkError) throw error;
+    giveUpWebgpu(failureOf(error).message);
+    opened.clear();
+    return compute(await modelOf(id));
+  }
 }
 
 function estimateModel({ preset = '', config, ...options }: EstimateRequest) {
@@ -82,16 +140,20 @@ function estimateModel({ preset = '', config, ...options }: EstimateRequest) {
 }
 
 const api: { [M in keyof ModelsApi]: (argument: never) => Promise<ReturnType<ModelsApi[M]>> } = {
-  listModels,
+  listSite,
+  ablation: siteAblation,
+  openAblation: givenAblation,
   open: async (id: string) => (await modelOf(id)).info,
-  openFiles: async (files: readonly GivenFile[]) => (await openGiven(files)).info,
-  run: async (request: Parameters<ModelsApi['run']>[0]) => runText(await modelOf(request.model), request),
-  tap: async ({ model, text, taps }: Parameters<ModelsApi['tap']>[0]): Promise<TapsFound> => {
-    const open = await modelOf(model);
-    const { ids, tokens } = encodeText(open, text);
-    const { values } = await runPadded(open, ids, taps);
-    return { tokens, values };
-  },
+  openFiles: async (request: GivenModel) => (await openFiles(request)).info,
+  remember: async ({ id, files }: GivenModel) => void given.set(id, files),
+  run: (request: Parameters<ModelsApi['run']>[0]) =>
+    onModel(request.model, (model) => runText(model, request)),
+  tap: ({ model, text, taps }: Parameters<ModelsApi['tap']>[0]) =>
+    onModel(model, async (open): Promise<TapsFound> => {
+      const { ids, tokens } = encodeText(open, text);
+      const { values } = await runPadded(open, ids, taps);
+      return { tokens, values };
+    }),
   tokenTexts: async ({ model, ids }: Parameters<ModelsApi['tokenTexts']>[0]) => {
     const open = await modelOf(model);
     return ids.map((id) => shownToken(open, id).text);
@@ -105,8 +167,7 @@ self.onmessage = async ({ data }: MessageEvent<Request>) => {
   try {
     reply = { call, result: await api[method](argument as never) };
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    reply = { call, error: message, expected: error instanceof RopewalkError };
+    reply = { call, error: failureOf(error) };
   }
   (self as unknown as { postMessage(reply: Reply): void }).postMessage(reply);
 };

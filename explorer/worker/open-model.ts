@@ -12,10 +12,11 @@ import { TapRunner } from '../../src/generation/taps/taps.ts';
 import type { WeightSource } from '../../src/onnx/weights.ts';
 import type { Engine } from '../../src/runtime/engine.ts';
 import { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { chooseEngine } from './choose-engine.ts';
 import type { GivenFile, ModelInfo } from './protocol.ts';
 
 /** The largest model that is opened, in bytes of float32 weights: WebAssembly has 4 GiB, and each compiled graph a copy. */
-const MAX_WEIGHT_BYTES = 1.2 * 2 ** 30;
+export const MAX_WEIGHT_BYTES = 1.2 * 2 ** 30;
 
 /** A model that runs in this thread. */
 export interface OpenModel extends BuiltModel {
@@ -24,6 +25,7 @@ export interface OpenModel extends BuiltModel {
   readonly weights: ReadonlyMap<string, WeightSource>;
   readonly runner: TapRunner;
   lens(): Promise<LogitLens>;
+  release(): Promise<void>;
 }
 
 /** Bytes of a file that stay where they are until they are read. */
@@ -39,15 +41,10 @@ export function blobSource({ name, data }: GivenFile): ByteSource {
 }
 
 /** Opens a model of its files. @throws RopewalkError naming the file and the remedy. */
-export async function openModel(
-  engine: Engine,
-  files: readonly GivenFile[],
-  id: string,
-  name: string,
-): Promise<OpenModel> {
+export async function openModel(files: readonly GivenFile[], id: string, name: string): Promise<OpenModel> {
   const checkpoint = await checkpointOf(files, name);
   const built = modelFromConfig(checkpoint.config, checkpoint.configName);
-  const bytes = 4 * built.model.parameterCount();
+  const bytes = weightBytes(built);
   if (bytes > MAX_WEIGHT_BYTES) {
     throw new RopewalkError(
       `${name}: its weights take ${(bytes / 2 ** 30).toFixed(1)} GiB in float32, more than the ${(MAX_WEIGHT_BYTES / 2 ** 30).toFixed(1)} GiB that the page opens; take a smaller model, or look at it by "ropewalk compare" and "ropewalk generate".`,
@@ -62,6 +59,7 @@ export async function openModel(
   const tokenizer =
     tokenizerFiles &&
     Tokenizer.fromJSON(tokenizerFiles.tokenizer, tokenizerFiles.config, `the tokenizer of ${name}`);
+  const { engine, choice } = await chooseEngine(built.model, weights);
   return {
     ...runnable(engine, matched, weights),
     tokenizer,
@@ -70,9 +68,15 @@ export async function openModel(
       name,
       config: checkpoint.config,
       hasTokenizer: tokenizer !== undefined,
+      engine: choice,
       warnings: [...(checkpoint.warnings ?? []), ...built.warnings, ...matched.warnings],
     },
   };
+}
+
+/** In float32. */
+export function weightBytes({ model }: Pick<BuiltModel, 'model'>): number {
+  return 4 * model.parameterCount();
 }
 
 /** What runs of a model, from its weights. */
@@ -82,9 +86,13 @@ export function runnable(
   weights: ReadonlyMap<string, WeightSource>,
 ) {
   let lens: Promise<LogitLens> | undefined;
+  const runner = new TapRunner(engine, model, weights);
   return {
-    ...{ family, config, model, weights },
-    runner: new TapRunner(engine, model, weights),
+    ...{ family, config, model, weights, runner },
+    release: async () => {
+      await runner.release();
+      await (await lens)?.release();
+    },
     lens: () => {
       lens ??= LogitLens.create(engine, model, weights);
       return lens;

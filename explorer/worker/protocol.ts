@@ -1,14 +1,22 @@
+import type { AblationResult } from '../../src/ablate/result.ts';
 import type { Estimate, EstimateOptions } from '../../src/estimate/estimate.ts';
-import type { SiteModel } from '../../src/explore/site.ts';
+import type { SiteIndex } from '../../src/explore/site.ts';
+import type { Failure } from './failure.ts';
 
 /** What the page asks of the thread that runs the models. Everything here can be cloned. */
 export interface ModelsApi {
-  /** The models that the site offers. */
-  listModels(): readonly SiteModel[];
+  /** What the site offers. */
+  listSite(): SiteIndex;
+  /** An ablation of the site, by its id. */
+  ablation(id: string): AblationResult;
+  /** An ablation of a file that the reader gave. */
+  openAblation(file: GivenFile): AblationResult;
   /** Opens a model, or finds it open. */
   open(id: string): ModelInfo;
-  /** Opens a model of files that the reader gave. */
-  openFiles(files: readonly GivenFile[]): ModelInfo;
+  /** Opens a model of files that the reader gave, under an id of the page's choice. */
+  openFiles(request: GivenModel): ModelInfo;
+  /** Takes note of a model that was opened before the thread began anew. */
+  remember(request: GivenModel): void;
   run(request: RunRequest): RunResult;
   tap(request: TapRequest): TapsFound;
   /** What tokens are called. */
@@ -21,6 +29,22 @@ export interface GivenFile {
   readonly data: Blob;
 }
 
+export interface GivenModel {
+  readonly id: string;
+  readonly files: readonly GivenFile[];
+}
+
+/** What runs a model, and why that. */
+export interface EngineChoice {
+  readonly kind: 'webgpu' | 'wasm';
+  readonly threads: number;
+  /** `agrees`, `differs`: how WebGPU's logits compare; `none`: the browser has no WebGPU; `failed`: it does not run. */
+  readonly why: 'agrees' | 'differs' | 'none' | 'failed';
+  /** Of the logits, as a share of the largest. */
+  readonly difference?: number;
+  readonly problem?: string;
+}
+
 export interface ModelInfo {
   readonly id: string;
   readonly name: string;
@@ -28,6 +52,7 @@ export interface ModelInfo {
   readonly config: Record<string, unknown>;
   readonly hasTokenizer: boolean;
   readonly warnings: readonly string[];
+  readonly engine: EngineChoice;
 }
 
 export interface RunRequest {
@@ -104,7 +129,7 @@ export interface Request {
 
 export type Reply =
   | { readonly call: number; readonly result: unknown }
-  | { readonly call: number; readonly error: string; readonly expected: boolean };
+  | { readonly call: number; readonly error: Failure };
 
 /** A preset by its name, or a model by its configuration. A context and rows that are too long are cut. */
 export type EstimateRequest = EstimateOptions & {

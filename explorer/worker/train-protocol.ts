@@ -1,3 +1,5 @@
+import type { Failure } from './failure.ts';
+
 /** Between the page and the thread that trains. Everything here can be cloned. */
 
 export interface TrainSettings {
@@ -34,4 +36,4 @@ export type TrainMessage =
   | { readonly type: 'evaluation'; readonly model: number; readonly step: number; readonly loss: number }
   | { readonly type: 'sample'; readonly model: number; readonly step: number; readonly text: string }
   | { readonly type: 'saved'; readonly model: number; readonly files: readonly SavedFile[] }
-  | { readonly type: 'failed'; readonly message: string; readonly expected: boolean };
+  | ({ readonly type: 'failed' } & Failure);

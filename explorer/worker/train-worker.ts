@@ -1,6 +1,7 @@
 import { RopewalkError } from '../../src/errors.ts';
 import { TEXT_FILE } from '../../src/explore/site.ts';
 import { siteUrl, wasmEngine } from './engine.ts';
+import { failureOf } from './failure.ts';
 import type { TrainMessage, TrainRequest, TrainSettings } from './train-protocol.ts';
 import { PageTraining, prepareText } from './training.ts';
 
@@ -101,7 +102,6 @@ self.onmessage = async ({ data }: MessageEvent<TrainRequest>) => {
   try {
     await answer(data);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    say({ type: 'failed', message, expected: error instanceof RopewalkError });
+    say({ type: 'failed', ...failureOf(error) });
   }
 };

@@ -1,26 +1,26 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { option, RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import { fileError } from '../files/file-errors.ts';
 import type { Engine } from '../runtime/engine.ts';
+import { type AblationCorpus, runRung, summarizeAblation } from './ablate.ts';
+import { ladder } from './ladder.ts';
 import {
-  type AblationCorpus,
   type AblationResult,
   type AblationRun,
   type AblationSettings,
-  runRung,
-  summarizeAblation,
-} from './ablate.ts';
-import { ladder } from './ladder.ts';
+  readRuns,
+  sameSettings,
+} from './result.ts';
 
 export const ABLATION_FILE = 'ablation.json';
-const RUNS_FILE = 'runs.json';
+export const RUNS_FILE = 'runs.json';
 
 /**
  * Trains every rung of the ladder with every seed. Each run is stored when it is done, and the same call resumes after
- * the last one.
+ * the last one; a run that is interrupted begins anew.
  *
  * @param onRun told before a run begins: how many are done, and of how many.
  * @returns undefined when the signal aborted.
@@ -44,7 +44,9 @@ export async function ablate(
       if (runs.some((run) => run.rung === rung && run.seed === seed)) continue;
       if (signal?.aborted) return undefined;
       onRun?.(name, runs.length, total);
-      runs.push({ rung, seed, ...(await runRung(engine, name, corpus, settings, seed)) });
+      const run = await runRung(engine, name, corpus, settings, seed, signal);
+      if (!run) return undefined;
+      runs.push({ rung, seed, ...run });
       await writeFileAtomic(join(out, RUNS_FILE), `${JSON.stringify({ settings, runs }, null, 2)}\n`);
     }
   }
@@ -55,22 +57,26 @@ export async function ablate(
 
 async function storedRuns(out: string, settings: AblationSettings): Promise<AblationRun[]> {
   const path = join(out, RUNS_FILE);
+  let text: string;
   try {
     await mkdir(out, { recursive: true });
     if (!existsSync(path)) return [];
-    const stored = JSON.parse(await readFile(path, 'utf8')) as {
-      settings: AblationSettings;
-      runs: AblationRun[];
-    };
-    if (JSON.stringify(stored.settings) === JSON.stringify(settings)) return stored.runs;
+    text = await readFile(path, 'utf8');
   } catch (error) {
-    if (error instanceof SyntaxError)
-      throw new RopewalkError([`${path} is not JSON; name another folder with `, option('out'), '.']);
     throw fileError(error, 'read', path);
   }
-  throw new RopewalkError([
-    `${out} holds an ablation with other settings. Resume with the same ones, or name another folder with `,
-    option('out'),
-    '.',
-  ]);
+  const stored = storedBefore(text, path);
+  if (sameSettings(stored.settings, settings)) return [...stored.runs];
+  throw new RopewalkError(
+    said`${out} holds an ablation with other settings. Resume with the same ones, start over with ${option('fresh', true)}, or name another folder with ${option('out')}.`,
+  );
+}
+
+function storedBefore(text: string, path: string): ReturnType<typeof readRuns> {
+  try {
+    return readRuns(text, path);
+  } catch (error) {
+    if (!(error instanceof RopewalkError)) throw error;
+    throw new RopewalkError(said`${error} ${option('fresh', true)} starts over.`, { cause: error });
+  }
 }

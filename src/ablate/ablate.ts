@@ -5,55 +5,18 @@ import { findPreset } from '../families/registry.ts';
 import { cacheBytes } from '../inspect/costs.ts';
 import { Random } from '../random.ts';
 import type { Engine } from '../runtime/engine.ts';
-import type { SequenceShape } from '../training/graph.ts';
 import { AdamW } from '../training/optimizers/optimizer.ts';
 import { median } from '../training/train-event.ts';
-import { Trainer, type TrainerSettings } from '../training/trainer.ts';
+import { Trainer } from '../training/trainer.ts';
 import { WholeGraphLearner } from '../training/whole-graph-learner.ts';
-import { confidence, type Interval } from './interval.ts';
+import { confidence } from './interval.ts';
 import type { Ladder } from './ladder.ts';
-
-/** Everything that the numbers depend on, but the machine. Plain JSON. */
-export interface AblationSettings {
-  readonly from: string;
-  readonly to: string;
-  readonly seeds: readonly number[];
-  readonly shape: SequenceShape;
-  readonly training: Omit<TrainerSettings, 'evalEvery' | 'saveEvery'>;
-  readonly weightDecay: number;
-}
+import type { AblationResult, AblationRun, AblationSettings } from './result.ts';
 
 export interface AblationCorpus {
   readonly training: Int32Array;
   readonly validation: Int32Array;
   readonly vocabSize: number;
-}
-
-/** One model trained with one seed. */
-export interface AblationRun {
-  readonly rung: number;
-  readonly seed: number;
-  /** On the held-out tokens, nats per token. */
-  readonly loss: number;
-  readonly tokensPerSecond: number;
-}
-
-interface RungResult {
-  readonly name: string;
-  readonly change: string | null;
-  readonly parameters: number;
-  /** Bytes of the caches in float32 at the longest context. */
-  readonly cacheBytes: number;
-  readonly loss: Interval;
-  /** Beside the rung below, seed by seed: what the change alone buys. Null for the first. */
-  readonly gain: Interval | null;
-  readonly tokensPerSecond: number;
-}
-
-export interface AblationResult {
-  readonly settings: AblationSettings;
-  readonly rungs: readonly RungResult[];
-  readonly runs: readonly AblationRun[];
 }
 
 function rungModel(name: string, vocabSize: number) {
@@ -63,14 +26,20 @@ function rungModel(name: string, vocabSize: number) {
   return family.build({ ...preset.config, vocab_size: vocabSize });
 }
 
-/** Trains a rung's model with a seed, of its weights and of the order of the data. */
+/**
+ * Trains a rung's model with a seed, of its weights and of the order of the data.
+ *
+ * @returns undefined when the signal aborted.
+ * @throws RopewalkError when the loss is no number at the end.
+ */
 export async function runRung(
   engine: Engine,
   name: string,
   corpus: AblationCorpus,
   settings: AblationSettings,
   seed: number,
-): Promise<Pick<AblationRun, 'loss' | 'tokensPerSecond'>> {
+  signal?: AbortSignal,
+): Promise<Pick<AblationRun, 'loss' | 'tokensPerSecond'> | undefined> {
   const { shape, training, weightDecay } = settings;
   const model = rungModel(name, corpus.vocabSize);
   const learner = await WholeGraphLearner.create(engine, model, shape);
@@ -87,9 +56,13 @@ export async function runRung(
     );
     const speeds: number[] = [];
     let loss = Number.NaN;
-    for await (const event of trainer.run()) {
+    for await (const event of trainer.run(signal)) {
       if (event.type === 'step') speeds.push(event.tokensPerSecond);
       if (event.type === 'evaluation') loss = event.loss;
+    }
+    if (signal?.aborted) return undefined;
+    if (!Number.isFinite(loss)) {
+      throw new RopewalkError(`${name} with seed ${seed} diverged: its held-out loss is ${loss}.`);
     }
     return { loss, tokensPerSecond: median(speeds) };
   } finally {
@@ -99,31 +72,35 @@ export async function runRung(
 
 /** What each change buys, from the runs of all rungs and seeds. */
 export function summarizeAblation(
-  { rungs }: Ladder,
+  { rungs, rest }: Ladder,
   settings: AblationSettings,
   runs: readonly AblationRun[],
   vocabSize: number,
 ): AblationResult {
-  const lossOf = (rung: number, seed: number) => {
+  const { seeds } = settings;
+  const runOf = (rung: number, seed: number) => {
     const run = runs.find((each) => each.rung === rung && each.seed === seed);
     if (!run) throw new RopewalkError(`the run of rung ${rung} with seed ${seed} is missing; run it again.`);
-    return run.loss;
+    return run;
   };
   return {
     settings,
+    rest,
     runs,
     rungs: rungs.map(({ name, change }, rung) => {
       const model = rungModel(name, vocabSize);
-      const { seeds } = settings;
-      const own = runs.filter((run) => run.rung === rung);
+      const own = seeds.map((seed) => runOf(rung, seed));
+      // Seed by seed: what a seed does to both models cancels.
+      const beside = (compare: (run: AblationRun, above: AblationRun) => number) =>
+        rung === 0 ? null : confidence(own.map((run) => compare(run, runOf(rung - 1, run.seed))));
       return {
         ...{ name, change },
         parameters: model.parameterCount(),
         cacheBytes: cacheBytes(model, model.maxPositions, 'float32'),
-        loss: confidence(seeds.map((seed) => lossOf(rung, seed))),
-        gain:
-          rung === 0 ? null : confidence(seeds.map((seed) => lossOf(rung, seed) - lossOf(rung - 1, seed))),
-        tokensPerSecond: median(own.map(({ tokensPerSecond }) => tokensPerSecond)),
+        loss: confidence(own.map(({ loss }) => loss)),
+        lossChange: beside((run, above) => run.loss - above.loss),
+        tokensPerSecond: confidence(own.map(({ tokensPerSecond }) => tokensPerSecond)),
+        speedChange: beside((run, above) => run.tokensPerSecond / above.tokensPerSecond - 1),
       };
     }),
   };

@@ -1,7 +1,7 @@
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import type { DecoderParts } from '../families/decoder.ts';
 import { exchangeParts, type PartChanges } from '../families/exchange.ts';
-import { findPreset } from '../families/registry.ts';
+import { families, findPreset } from '../families/registry.ts';
 
 /** A model on the way from one family to another. */
 interface Rung {
@@ -60,10 +60,15 @@ export function partsAsChanges(parts: DecoderParts): Required<PartChanges> {
 /**
  * Single changes that lead from one family's tiny model to another's.
  *
- * @throws RopewalkError for a name that is no family's.
+ * @throws RopewalkError for a name that is no family's, and for a family and itself.
  */
 export function ladder(from: string, to: string): Ladder {
   const [start, end] = [tiny(from), tiny(to)];
+  if (start.name === end.name) {
+    throw new RopewalkError(
+      said`from ${from} to ${to} nothing changes; name two different families (${option('from')}, ${option('to')}).`,
+    );
+  }
   const own = partsAsChanges(start.parts);
   const wanted = partsAsChanges(end.parts);
   const rungs: Rung[] = [{ name: start.name, change: null }];
@@ -86,7 +91,9 @@ export function ladder(from: string, to: string): Ladder {
 function tiny(name: string): { name: string; parts: DecoderParts } {
   const found = findPreset(`${name}/tiny`);
   if (!found)
-    throw new RopewalkError(`there is no family "${name}"; name one such as gpt, gemma2 or llama3.`);
+    throw new RopewalkError(
+      `there is no family "${name}"; the families are ${families.map((family) => family.name).join(', ')}.`,
+    );
   return { name: `${found.family.name}/tiny`, parts: found.family.parts(found.preset.config) };
 }
 

@@ -1,77 +1,79 @@
 import type { Row } from '../inspect/compare.ts';
 import { bytes, whole } from '../inspect/format.ts';
-import type { Locale } from '../inspect/labels.ts';
-import { type Html, html } from '../report/html.ts';
-import { drawAxes, drawPoints, extent, frame } from '../report/plot.ts';
-import { linearScale } from '../report/scale.ts';
-import type { AblationResult } from './ablate.ts';
+import type { Bilingual, Locale } from '../inspect/labels.ts';
 import type { Interval } from './interval.ts';
+import type { AblationResult } from './result.ts';
 
-/** An ablation as a table and as a picture. */
+/* An ablation as a table. */
 
-const words = {
-  change: { en: 'Change', ko: '변경' },
+const columns = {
   loss: { en: 'Held-out loss', ko: '검증 손실' },
-  gain: { en: 'Beside the rung above', ko: '위 단계와의 차이' },
+  lossChange: { en: 'Change in loss', ko: '손실 변화' },
   speed: { en: 'Tokens/s in training', ko: '학습 속도 (토큰/초)' },
+  speedChange: { en: 'Change in speed', ko: '속도 변화' },
   cache: { en: 'Cache, float32', ko: '캐시, float32' },
   parameters: { en: 'Parameters', ko: '파라미터' },
-} as const;
+} as const satisfies Record<string, Bilingual>;
 
-function intervalText({ mean, margin }: Interval, signed = false): string {
-  const text = `${signed && mean > 0 ? '+' : ''}${mean.toFixed(3)}`.replace('-', '−');
-  return margin === null ? text : `${text} ± ${margin.toFixed(3)}`;
+const minus = (text: string) => text.replace('-', '−');
+const signed = (value: number, digits: number) => `${value > 0 ? '+' : ''}${minus(value.toFixed(digits))}`;
+const lossText = (value: number) => minus(value.toFixed(3));
+const lossChangeText = (value: number) => signed(value, 3);
+const percentText = (value: number) => `${signed(100 * value, 1)} %`;
+
+function intervalText({ mean, margin }: Interval, text: (value: number) => string): string {
+  return margin === null ? text(mean) : `${text(mean)} ± ${text(margin).replace('+', '')}`;
 }
 
-/** Columns of the table, and a row for each rung. */
-export function ablationRows({ rungs }: AblationResult, locale: Locale): { models: string[]; rows: Row[] } {
-  const columns = (['loss', 'gain', 'speed', 'cache', 'parameters'] as const).map(
-    (key) => words[key][locale],
-  );
-  const rows = rungs.map(({ name, change, loss, gain, tokensPerSecond, cacheBytes, parameters }) => {
+/** What a row is called: the exchange, or the model itself. */
+export function labelOf({ rungs, rest }: AblationResult, index: number): string {
+  const { name, change } = rungs[index]!;
+  if (rest.length > 0 && index === rungs.length - 1) return `${name} *`;
+  return change ?? name;
+}
+
+/** Columns of the table, and a row for each model. */
+export function ablationRows(result: AblationResult, locale: Locale): { models: string[]; rows: Row[] } {
+  const { rungs } = result;
+  const models = Object.values(columns).map((column) => column[locale]);
+  const rows = rungs.map((rung, i) => {
+    const above = rungs[i - 1];
     const cells = [
-      intervalText(loss),
-      gain ? intervalText(gain, true) : '',
-      whole(tokensPerSecond),
-      bytes(cacheBytes),
-      whole(parameters),
+      intervalText(rung.loss, lossText),
+      rung.lossChange ? intervalText(rung.lossChange, lossChangeText) : '',
+      intervalText(rung.tokensPerSecond, whole),
+      rung.speedChange ? intervalText(rung.speedChange, percentText) : '',
+      `${bytes(rung.cacheBytes)}${above && above.cacheBytes !== rung.cacheBytes ? ` (${percentText(rung.cacheBytes / above.cacheBytes - 1)})` : ''}`,
+      whole(rung.parameters),
     ];
     return {
-      feature: change ?? name,
-      values: Object.fromEntries(columns.map((column, i) => [column, cells[i]!])),
+      feature: labelOf(result, i),
+      values: Object.fromEntries(models.map((column, i) => [column, cells[i]!])),
     };
   });
-  return { models: columns, rows };
+  return { models, rows };
 }
 
-const ROW = 30;
-
-/** Losses with their intervals, a row for each rung. */
-export function drawAblation({ rungs }: AblationResult): { area: ReturnType<typeof frame>; content: Html } {
-  const area = frame(820, 70 + ROW * rungs.length, { left: 250, top: 16 });
-  const { x, y } = extent(area);
-  const ends = rungs.flatMap(({ loss: { mean, margin } }) => [mean - (margin ?? 0), mean + (margin ?? 0)]);
-  const pad = 0.1 * (Math.max(...ends) - Math.min(...ends) || 0.1);
-  const axes = {
-    x: linearScale(Math.min(...ends) - pad, Math.max(...ends) + pad, ...x, 7),
-    y: linearScale(-0.5, rungs.length - 0.5, y[1], y[0], rungs.length),
-    xLabel: { en: 'held-out loss, nats per token', ko: '검증 손실 (토큰당 nats)' },
-    yLabel: { en: '', ko: '' },
-    yTick: () => '',
-  };
-  const at = (value: number) => Number(value.toFixed(2));
-  const rows = rungs.map(({ name, change, loss: { mean, margin } }, i) => {
-    const line = at(axes.y(i));
-    const whisker =
-      margin === null
-        ? null
-        : html`<line x1="${at(axes.x(mean - margin))}" x2="${at(axes.x(mean + margin))}" y1="${line}" y2="${line}" stroke="#0a6b6b" stroke-width="2.5"/>`;
-    const label = short(change ?? name);
-    return html`<text class="tick" x="${area.left - 10}" y="${line + 4}" text-anchor="end">${label}</text>${whisker}`;
-  });
-  const points = rungs.map(({ loss }, i) => [loss.mean, i] as const);
-  return { area, content: html`${drawAxes(area, axes)}${rows}${drawPoints(points, axes, '#0a6b6b')}` };
+/** What must be said beside the table. */
+export function ablationNotes({ settings, rungs, rest }: AblationResult, locale: Locale): string[] {
+  const seeds = settings.seeds.length;
+  const last = rungs.at(-1)!.name;
+  const notes: Bilingual[] = [
+    seeds > 1
+      ? {
+          en: `±: 95 % confidence interval over ${seeds} seeds (Student's t). Changes are measured against the row above, seed by seed.`,
+          ko: `±: 시드 ${seeds}개의 95 % 신뢰 구간 (스튜던트 t). 변화는 바로 위 행과 시드별로 비교한 값입니다.`,
+        }
+      : {
+          en: 'One seed has no confidence interval. Changes are measured against the row above.',
+          ko: '시드가 하나라서 신뢰 구간이 없습니다. 변화는 바로 위 행과 비교한 값입니다.',
+        },
+  ];
+  if (rest.length > 0) {
+    notes.push({
+      en: `* The last step, to ${last}, changes at once what cannot be exchanged alone: ${rest.join(', ')}.`,
+      ko: `* ${last}(으)로 가는 마지막 단계는 따로 바꿀 수 없는 것을 한꺼번에 바꿉니다: ${rest.join(', ')}.`,
+    });
+  }
+  return notes.map((note) => note[locale]);
 }
-
-const LONGEST_LABEL = 36;
-const short = (text: string) => (text.length > LONGEST_LABEL ? `${text.slice(0, LONGEST_LABEL - 1)}…` : text);

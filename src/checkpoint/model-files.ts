@@ -7,6 +7,9 @@ export const GENERATION_CONFIG_FILE = 'generation_config.json';
 /** Where chat templates for other purposes than plain chats lie: `tool_use.jinja`, `rag.jinja`. */
 export const TEMPLATES_FOLDER = 'additional_chat_templates';
 
+/** Which tokens `ropewalk tokenizer extend` added: a file of ours, which other programs pass over. */
+export const NEW_TOKENS_FILE = 'ropewalk.json';
+
 /** Files of a model directory that belong to its tokenizer or its prompts and are copied along unread. */
 export const CARRIED_FILES: readonly string[] = [
   'tokenizer.json',
@@ -19,6 +22,7 @@ export const CARRIED_FILES: readonly string[] = [
   'vocab.json',
   'merges.txt',
   'vocab.txt',
+  NEW_TOKENS_FILE,
 ];
 
 /** The name that Hugging Face gives to a shard; `index` counts from 0. */

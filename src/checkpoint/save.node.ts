@@ -28,9 +28,9 @@ import {
   writeSafetensors,
 } from './safetensors/writer.ts';
 
-/** A weight: numbers, or the bytes of a saved form of ours. */
+/** A weight: numbers, written in a dtype of their own where that is not the model's, or the bytes of a saved form of ours. */
 export type TensorToSave = { readonly name: string; readonly shape: readonly number[] } & (
-  | { readonly data: FloatData }
+  | { readonly data: FloatData; readonly dtype?: FloatDtype }
   | { readonly bytes: ByteData }
 );
 
@@ -112,7 +112,7 @@ async function writeWeights(directory: string, model: ModelToSave, dtype: FloatD
     const entries = shard.map((tensor) => {
       const { name, shape } = tensor;
       if ('bytes' in tensor) return { name, shape, dtype: 'U8', data: tensor.bytes } as const;
-      return { name, shape, dtype, data: tensor.data };
+      return { name, shape, dtype: tensor.dtype ?? dtype, data: tensor.data };
     });
     await writeFileAtomic(join(directory, file), async (sink) => {
       await writeSafetensors(sink, entries, { format: 'pt', ...model.metadata });
@@ -128,7 +128,7 @@ async function writeWeights(directory: string, model: ModelToSave, dtype: FloatD
 }
 
 function bytesOf(tensor: TensorToSave, dtype: FloatDtype): number {
-  return tensorBytes(tensor.shape, 'bytes' in tensor ? 'U8' : dtype);
+  return tensorBytes(tensor.shape, 'bytes' in tensor ? 'U8' : (tensor.dtype ?? dtype));
 }
 
 /** Fills shards in order; a tensor that does not fit starts the next one. */

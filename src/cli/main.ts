@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { messageText, RopewalkError } from '../errors.ts';
+import { launchedRanks } from '../ranks/environment.node.ts';
 import { asFlag, speakAs } from './options/spelling.ts';
 import { PACKAGE_FILE } from './package-file.ts';
 import { INTERRUPTED, isInterruption } from './terminal/interrupt.ts';
@@ -68,7 +69,10 @@ Run ropewalk <command> --help for the options of a command.`,
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  program.hook('preAction', (_, command) => speakAs(command));
+  program.hook('preAction', (_, command) => {
+    speakAs(command);
+    checkRanks(command.name());
+  });
   for (const command of await commandsFor(argv[2])) command.register(program);
   // A closed pipe (ropewalk … | head) is the reader's wish, not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -81,6 +85,18 @@ Run ropewalk <command> --help for the options of a command.`,
   } catch (error) {
     return report(error);
   }
+}
+
+/** Commands that several processes run together. */
+const PARALLEL: readonly string[] = ['train', 'finetune', 'distill'];
+
+/** @throws RopewalkError for a command that every process of an MPI job would do anew. */
+function checkRanks(command: string): void {
+  const launched = launchedRanks();
+  if (!launched || PARALLEL.includes(command)) return;
+  throw new RopewalkError(
+    `${command} runs in one process, but ${launched.launcher} started ${launched.size}; start it alone. ${PARALLEL.join(', ')} run in several.`,
+  );
 }
 
 function report(error: unknown): number {

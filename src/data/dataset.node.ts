@@ -19,11 +19,11 @@ import { TokenFile, writeTokenFile } from './token-file.node.ts';
 import type { DatasetView } from './view.ts';
 
 export interface PrepareOptions extends ExampleOptions, DataSources {
-  /** Where tokenized data are kept, and found again; made if need be. */
+  /** Folder of the tokenized data, where it is found again; created if necessary. */
   readonly folder: string;
 }
 
-/** Tokenized data in a file, of which examples are read as they are needed. */
+/** Tokenized data in a file; examples are read as they are needed. */
 export interface Dataset extends DatasetView {
   readonly tokens: number;
   /** Targets that count. */
@@ -31,18 +31,18 @@ export interface Dataset extends DatasetView {
   readonly report: DataReport;
   /** The file of tokens. */
   readonly path: string;
-  /** Whether it was there already. */
+  /** Whether the file already existed. */
   readonly reused: boolean;
   close(): Promise<void>;
 }
 
 /**
- * Tokenizes data files once, into a file that is named by a hash of all that decides about the tokens (the files'
- * contents, the tokenizer, the template, the options) and is found by it again. A damaged file of tokens is made anew.
- * Close the dataset when done.
+ * Tokenizes data files once, into a file named by a hash of everything that determines the tokens (the files'
+ * contents, the tokenizer, the template, the options), and reuses it. A damaged token file is created again. Close
+ * the dataset when done.
  *
- * @throws RopewalkError naming the file and the line of a row that cannot be read (unless `malformed` is `drop`), and
- *   when no example is left.
+ * @throws RopewalkError naming the file and the line of an unreadable row (unless `malformed` is `drop`), and if no
+ *   example remains.
  */
 export async function prepareDataset(options: PrepareOptions): Promise<Dataset> {
   const { files, folder, signal } = options;
@@ -79,16 +79,16 @@ function emptiness({ rows, dropped, maxLength }: DataReport): string {
   const why = dropped.map(({ reason, rows: count, first }) => `${count} ${reason} (${first[0]})`).join(', ');
   return rows === 0
     ? 'the data files have no rows; give others'
-    : `none of the ${rows} rows can be trained on: ${why}; check the columns, and raise maxLength (${maxLength}) if answers start beyond it`;
+    : `none of the ${rows} rows can be trained on: ${why}; check the columns, and raise maxLength (${maxLength}) if the answers begin beyond it`;
 }
 
-/** A hash of all that decides about the tokens. */
+/** A hash of everything that determines the tokens. */
 async function identityOf(options: PrepareOptions, template: ChatTemplate | undefined): Promise<string> {
   const { tokenizer, files, signal } = options;
   const hash = createHash('sha256');
   const tellsTime = [template, template?.toolUse].some((one) => one?.source.includes('strftime_now'));
   const described = {
-    // 4: rows and masks as they are read and rendered now.
+    // 4: increased when rows are read, masked or rendered differently.
     format: 4,
     template: template?.source ?? null,
     toolUse: template?.toolUse?.source ?? null,
@@ -98,7 +98,7 @@ async function identityOf(options: PrepareOptions, template: ChatTemplate | unde
     tooLong: options.tooLong ?? 'continue',
     malformed: options.malformed ?? 'stop',
     specialTokensInText: options.specialTokensInText ?? true,
-    // Templates that tell the time tell the day.
+    // Templates that use the time insert the date.
     day: tellsTime ? (options.now ?? new Date()).toISOString().slice(0, 10) : null,
     tokenizer: tokenizer.toJSON(),
     bos: tokenizer.bosId ?? null,
@@ -123,7 +123,7 @@ async function fileHash(path: string, signal: AbortSignal | undefined): Promise<
   return hash.digest();
 }
 
-/** What changes when a file does. */
+/** Changes when the file changes. */
 async function stamp(path: string): Promise<string> {
   try {
     const status = await stat(path);
@@ -138,7 +138,7 @@ async function stamp(path: string): Promise<string> {
   }
 }
 
-/** The file of tokens of an earlier call; undefined where there is none that is whole. */
+/** The token file of an earlier call; undefined if there is no intact one. */
 async function openExisting(path: string, identity: string): Promise<TokenFile | undefined> {
   let file: TokenFile;
   try {

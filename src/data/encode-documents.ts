@@ -3,16 +3,16 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { spelledSpecialToken } from './encode-text.ts';
 import type { DataReport } from './report.ts';
 
-/** How documents become tokens. */
+/** Options for encoding documents. */
 export type EncodeDocumentsOptions = Pick<
   EncodeCorpusOptions,
   'specialTokensInText' | 'signal' | 'onProgress'
 >;
 
 /**
- * Prepares texts to train on: their tokens one after another, each text with the tokens that begin and end one.
+ * Prepares training texts: their tokens in order, each text with its begin and end tokens.
  *
- * @returns tokens `[tokens]`, and which texts spell special tokens, as `spelledNote` says it.
+ * @returns tokens `[tokens]`, and a note from `spelledNote` if texts contain special tokens.
  */
 export async function encodeDocuments(
   tokenizer: Tokenizer,
@@ -22,7 +22,7 @@ export async function encodeDocuments(
   const { bosId: begin, eosId: end } = tokenizer;
   const [token, ...others] = documents.flatMap((text) => spelledSpecialToken(text, tokenizer) ?? []);
   const tokens = await encodeCorpusAsync(tokenizer, documents, {
-    // Where a prompt will begin with this token, a document must have done so too.
+    // If prompts will begin with this token, documents must begin with it in training.
     ...(begin !== undefined && tokenizer.encode('')[0] === begin && { beginOfDocument: begin }),
     ...(end !== undefined && { endOfDocument: end }),
     ...{ specialTokensInText: special, signal, onProgress },

@@ -10,34 +10,33 @@ import { TEMPLATE_NAMES } from './templates.ts';
 import { type TokenPlaces, tokenPlaces } from './token-places.ts';
 import type { Example } from './view.ts';
 
-/** Whose tokens are trained in a chat: the assistant's, or everybody's. */
+/** Whose tokens are trained in a chat: the assistant's, or everyone's. */
 export type TrainOn = 'assistant' | 'all';
 
 export interface EncodeExampleOptions extends Pick<EncodeChatOptions, 'now'> {
   readonly tokenizer: Tokenizer;
-  /** Default: the tokenizer's own. */
+  /** Default: the tokenizer's template. */
   readonly template?: ChatTemplate | undefined;
   readonly trainOn: TrainOn;
-  /** Whether special tokens that a plain text spells are special. Default true; in chats they never are. */
+  /** Whether special tokens spelled out in a plain text become tokens. Default true; in chats they never do. */
   readonly specialTokensInText?: boolean | undefined;
 }
 
 /**
  * The tokens of a chat or a text, and which of them are trained. The ids of a chat are those of `encodeChat`.
  *
- * Where the template says by `{% generation %}` what the assistant writes, that is trained. Else it is, of each of the
- * assistant's turns, what follows the header (the generation prompt) up to and including the token that ends the turn;
- * where no special token ends it, to the end of what the template writes for the message. A token that lies across a
- * border is trained. A plain text is trained as a whole: see `encodeText`. The first
- * token of all is never trained: nothing predicts it.
+ * If the template marks the assistant's text with `{% generation %}`, that text is trained. Otherwise each assistant
+ * turn is trained from after its header (the generation prompt) up to and including the token that ends the turn, or,
+ * if no special token ends it, to the end of the message's text. A token that straddles a boundary is trained. A
+ * plain text is trained as a whole; see `encodeText`. The first token is never trained, because nothing predicts it.
  *
- * @throws RopewalkError for messages that the template refuses, and where it is missing.
+ * @throws RopewalkError for messages that the template refuses, and if there is no template.
  */
 export function encodeExample(text: TrainingText, options: EncodeExampleOptions): Example {
   return 'text' in text ? encodeText(text.text, options) : encodeMessages(text, options);
 }
 
-/** @throws RopewalkError naming the remedy where there is none. */
+/** @throws RopewalkError naming the remedy if there is none. */
 export function requireTemplate(template: ChatTemplate | undefined): asserts template is ChatTemplate {
   if (template) return;
   throw new RopewalkError(
@@ -71,7 +70,7 @@ function encodeMessages(
       }
     }
   }
-  // As in encodeChat: exactly one bos.
+  // As in encodeChat: exactly one bos token.
   const { before } = tokenizer.idsAround;
   const begins = before.length > 0 && before.every((id, i) => ids[i] === id);
   const added = begins ? 0 : before.length;
@@ -84,7 +83,7 @@ function encodeMessages(
   return { ids: all, trained: marks };
 }
 
-/** Marks what is inside of `{% generation %}`, from the first message that counts on. */
+/** Marks the text inside `{% generation %}`, starting with the first message that counts. */
 function markGenerated(
   { generated, pieces }: RenderedChat,
   from: number,
@@ -93,16 +92,16 @@ function markGenerated(
 ): void {
   const first = from === 0 ? 0 : pieces.find(({ message }) => message >= from)?.start;
   for (const [start, end] of generated!) {
-    // A turn begins before the message's own characters do.
+    // A turn begins before the message's own characters.
     if (end <= start || first === undefined || end < first) continue;
     trained.fill(1, places.endingAfter(start), places.startingAt(end));
   }
 }
 
 /**
- * Where the tokens that an assistant's turn takes end: after the token that ends turns, or the first special one, of what
- * the template writes after the message's own characters. What it writes only at the end of the chat counts for the
- * last turn.
+ * Where the trained tokens of an assistant turn end: after the token that ends turns, or else the first special
+ * token, in the template's output after the message's own characters. Output at the end of the chat counts as part of
+ * the last turn.
  */
 function turnEnd(
   tokenizer: Tokenizer,

@@ -4,14 +4,17 @@ import type { Example } from './view.ts';
 
 export interface EncodeTextOptions {
   readonly tokenizer: Tokenizer;
-  /** Whether special tokens that the text spells are special. Default true, as in transformers' `tokenizer(text)`. */
+  /**
+   * Whether special tokens spelled out in the text become tokens. Default true, as in transformers'
+   * `tokenizer(text)`.
+   */
   readonly specialTokensInText?: boolean | undefined;
 }
 
 /**
- * The tokens of a plain text, all of which are trained but the first one, which nothing predicts: what the tokenizer puts
- * around a text, with exactly one beginning, and the end of text. A text that was rendered with a chat template spells its
- * own beginning and end: they are not put a second time, also where white space follows the end.
+ * The tokens of a plain text, all trained except the first, which nothing predicts: the tokenizer's special tokens
+ * around the text, with exactly one begin token, and the end-of-text token. A text that was rendered with a chat
+ * template contains its own begin and end tokens: they are not added again, even if white space follows the end.
  */
 export function encodeText(
   text: string,
@@ -21,7 +24,7 @@ export function encodeText(
   const content = text === '' ? [] : tokenizer.encode(text, { addSpecialTokens: false, plainSpans });
   const { before, after } = tokenizer.idsAround;
   const begins = before.length > 0 && before.every((id, i) => content[i] === id);
-  // Where the tokenizer puts no bos, texts begin with the first of their own tokens, as in pretraining.
+  // If the tokenizer adds no bos, texts begin with their own first token, as in pretraining.
   const ids = [...(begins ? [] : before), ...content];
   const { eosId } = tokenizer;
   const ends = eosId !== undefined && endsWithToken(tokenizer, content, eosId);
@@ -32,7 +35,7 @@ export function encodeText(
   return { ids: Int32Array.from(ids), trained };
 }
 
-/** The first special token that a text spells, by its name; undefined where it spells none. */
+/** The name of the first special token spelled out in a text; undefined if there is none. */
 export function spelledSpecialToken(text: string, tokenizer: Tokenizer): string | undefined {
   const names = spelled.get(tokenizer) ?? specialNames(tokenizer);
   spelled.set(tokenizer, names);

@@ -11,63 +11,63 @@ import { type DataColumns, type RowReader, rowReader } from './row-form.ts';
 import { namedTemplate, type TemplateName } from './templates.ts';
 import type { Example } from './view.ts';
 
-/** Between rows the event loop gets its turn this often, so that progress is drawn and Ctrl-C is heard. */
+/** How often the event loop runs between rows, so that progress is drawn and Ctrl-C is noticed. */
 const PAUSE_EVERY_MS = 50;
 
 export const TOO_LONG = ['continue', 'truncate', 'drop'] as const;
 export type TooLong = (typeof TOO_LONG)[number];
 
-/** What decides about the tokens of the examples. */
+/** Options that determine the tokens of the examples. */
 export interface ExampleOptions {
   readonly tokenizer: Tokenizer;
-  /** A chat template, or the name of one for a model that has none; default the tokenizer's own. */
+  /** A chat template, or a template name for a model that has none; default the tokenizer's. */
   readonly template?: ChatTemplate | TemplateName | undefined;
-  /** Names of columns, where they are not the usual ones. */
+  /** Names of columns, if they are not the usual ones. */
   readonly columns?: DataColumns | undefined;
-  /** Default `assistant`: only what the assistant says, and the end of its turns. Plain texts are trained as a whole. */
+  /** Default `assistant`: only the assistant's text, and the ends of its turns. Plain texts are trained as a whole. */
   readonly trainOn?: TrainOn | undefined;
-  /** Tokens that an example may have. Rows of `seq` inputs hold examples of `seq + 1` tokens. */
+  /** The most tokens an example may have. Rows of `seq` inputs hold examples of `seq + 1` tokens. */
   readonly maxLength: number;
   /**
-   * What happens to longer ones. `continue` (the default): texts continue in further examples, chats are cut. `truncate` keeps
-   * the beginning of either, `drop` leaves them out.
+   * What happens to longer ones. `continue` (the default) splits texts into several examples and cuts chats.
+   * `truncate` keeps the beginning of either, `drop` discards them.
    */
   readonly tooLong?: TooLong | undefined;
-  /** What is done with rows that cannot be read: `stop` (the default) throws, `drop` counts them in the report. */
+  /** What happens to unreadable rows: `stop` (the default) throws, `drop` counts them in the report. */
   readonly malformed?: 'stop' | 'drop' | undefined;
-  /** Whether special tokens that plain texts spell are special. Default true. */
+  /** Whether special tokens spelled out in plain texts become tokens. Default true. */
   readonly specialTokensInText?: boolean | undefined;
-  /** The time that templates tell which ask for it; default now. A run that is to be resumed later keeps its own. */
+  /** The time for templates that use it; default now. A run that may be resumed keeps its own. */
   readonly now?: Date | undefined;
 }
 
-/** Data files, and how far reading them is. */
+/** Data files, with a progress callback. */
 export interface DataSources {
-  /** JSONL, JSON, CSV, TSV, TXT or Parquet, told by the endings of their names. */
+  /** JSONL, JSON, CSV, TSV, TXT or Parquet, recognized by file extension. */
   readonly files: readonly string[];
   readonly signal?: AbortSignal | undefined;
-  /** Called for each row while it is tokenized. */
+  /** Called for each row during tokenization. */
   readonly onProgress?: ((progress: DataProgress) => void) | undefined;
 }
 
-/** How far reading data files is. */
+/** Progress of reading data files. */
 export interface DataProgress {
   readonly rows: number;
   readonly tokens: number;
-  /** Of the files' bytes, from 0 to 1. */
+  /** The share of the files' bytes, from 0 to 1. */
   readonly share: number;
 }
 
-/** An example, and the place of its row. */
+/** An example, and the location of its row. */
 export interface DataExample extends Example {
   readonly where: string;
 }
 
 /**
- * The examples of data files, one after the other; nothing is written.
+ * The examples of data files, in order; nothing is written.
  *
- * @param report where rows are counted
- * @throws RopewalkError naming the file and the line of a row that cannot be read (unless `malformed` is `drop`)
+ * @param report receives the row counts
+ * @throws RopewalkError naming the file and the line of an unreadable row (unless `malformed` is `drop`)
  */
 export async function* examplesOf(
   options: ExampleOptions & DataSources,
@@ -102,7 +102,7 @@ export async function* examplesOf(
       try {
         if (!values) throw new RopewalkError(problem ?? 'it cannot be read');
         if (!reader) {
-          // A file without the columns is wrong as a whole: dropping its rows one by one would hide that.
+          // A missing column is an error of the whole file: dropping its rows one by one would hide that.
           reader = formOf(values, options, template, where);
         }
         const text = reader.read(values);
@@ -154,7 +154,7 @@ function formOf(
   }
 }
 
-/** A row that spells special tokens was rendered with a template, or holds text about them: the report tells how many do. */
+/** A row that contains special tokens was rendered with a template, or is about them: the report counts such rows. */
 function noteSpecialTokens(
   text: string,
   { tokenizer, specialTokensInText = true }: EncodeExampleOptions,
@@ -164,7 +164,7 @@ function noteSpecialTokens(
   if (token !== undefined) report.spelled(token, specialTokensInText);
 }
 
-/** The examples that a row gives: one, cut to length; several where a text continues; none where it is dropped. */
+/** The examples of a row: one, cut to length; several for a text that continues; none if it is dropped. */
 function partsOf(
   { ids, trained }: Example,
   {
@@ -185,7 +185,7 @@ function partsOf(
   if (excess > 0 && tooLong === 'drop') return drop('too long');
   const goesOn = excess > 0 && isText && tooLong === 'continue';
   const parts: Example[] = [];
-  // The last token of a part is the first of the next, where it is not trained a second time.
+  // The last token of a part is the first of the next, where it is not trained again.
   for (let from = 0; from === 0 || (goesOn && from < ids.length - 1); from += maxLength - 1) {
     const part = { ids: ids.slice(from, from + maxLength), trained: trained.slice(from, from + maxLength) };
     part.trained[0] = 0;
@@ -200,7 +200,7 @@ function partsOf(
 }
 
 async function sizeOf(path: string): Promise<number> {
-  // A file that is not there is refused when it is read.
+  // A missing file is reported when it is read.
   return stat(path).then(
     ({ size }) => size,
     () => 0,
@@ -212,7 +212,7 @@ export function checkMaxLength(maxLength: number): void {
   throw new RopewalkError(`maxLength must be a whole number of at least 2, but is ${maxLength}`);
 }
 
-/** The template that chats are written by; undefined where there is none. */
+/** The template for chats; undefined if there is none. */
 export function chatTemplateOf({ template, tokenizer }: ExampleOptions): ChatTemplate | undefined {
   if (typeof template === 'string') return namedTemplate(template, tokenizer);
   return template ?? ChatTemplate.fromConfig(tokenizer.config, 'the chat template of the model');

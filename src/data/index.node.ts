@@ -1,4 +1,4 @@
-/** Examples to train on: files of rows as tokens of which some are targets, packed into rows of one length. */
+/** Training examples: files of rows, tokenized with loss masks and packed into rows of equal length. */
 export { type Dataset, type PrepareOptions, prepareDataset } from './dataset.node.ts';
 export { type DataExample, examplesOf } from './examples.node.ts';
 export * from './index.ts';

@@ -1,4 +1,4 @@
-/** Examples to train on: rows as tokens of which some are targets, packed into rows of one length. */
+/** Training examples: rows tokenized with loss masks and packed into rows of equal length. */
 export { type EncodeDocumentsOptions, encodeDocuments } from './encode-documents.ts';
 export { type EncodeExampleOptions, encodeExample, type TrainOn } from './encode-example.ts';
 export {

@@ -1,12 +1,12 @@
 /**
- * Which examples share a row: best fit in decreasing order (Johnson, Demers, Ullman, Garey and Graham 1974, within
- * 11/9 of the fewest rows): the longest first, each into the fullest row that still has room. How many rows there are
- * depends on the lengths alone, whatever the order of equal ones, so every epoch has as many.
+ * Decides which examples share a row, by best-fit decreasing (Johnson, Demers, Ullman, Garey and Graham 1974, within
+ * 11/9 of the fewest rows): the longest first, each into the fullest row with room. The number of rows depends only
+ * on the lengths, so it is the same in every epoch.
  *
- * @param order numbers of the examples; among examples of equal length, earlier ones are placed first.
- * @param slots how many places of a row an example takes, at least 1 and at most `capacity`.
- * @param capacity places in a row.
- * @returns for each row the numbers of its examples, in the order in which they were placed.
+ * @param order indices of the examples; among examples of equal length, earlier ones are placed first.
+ * @param slots how many positions of a row an example takes, at least 1 and at most `capacity`.
+ * @param capacity positions in a row.
+ * @returns for each row the indices of its examples, in the order in which they were placed.
  */
 export function packRows(
   order: Int32Array,
@@ -37,7 +37,7 @@ function byDecreasingSlots(
   slots: (example: number) => number,
   capacity: number,
 ): Int32Array {
-  // First how many have k slots, then where those begin in the result.
+  // First count the examples with k slots, then compute where each count begins in the result.
   const starts = new Int32Array(capacity + 1);
   for (const example of order) starts[slots(example)]!++;
   let at = 0;
@@ -51,10 +51,10 @@ function byDecreasingSlots(
   return sorted;
 }
 
-/** Rows by the places that they have left, found by a search over a set of bits. */
+/** Rows by remaining positions, found by searching a bit set. */
 class OpenRows {
   readonly #rows: number[][];
-  /** Bit k: there is a row with k places left. */
+  /** Bit k: there is a row with k positions left. */
   readonly #bits: Uint32Array;
 
   constructor(capacity: number) {
@@ -75,7 +75,7 @@ class OpenRows {
     return row;
   }
 
-  /** The smallest number of places of at least `needed` that some row has left; −1 where none has. */
+  /** The smallest number of remaining positions that is at least `needed`; −1 if no row has that many. */
   smallestFrom(needed: number): number {
     let word = needed >> 5;
     let bits = (this.#bits[word] ?? 0) & (0xffffffff << (needed & 31));

@@ -5,20 +5,20 @@ import { packRows } from './pack.ts';
 import type { DatasetView, Example } from './view.ts';
 
 export interface PackingOptions {
-  /** Rows of a micro-batch. */
+  /** Rows in a micro-batch. */
   readonly batch: number;
-  /** Tokens of a row. */
+  /** Tokens in a row. */
   readonly seq: number;
-  /** Whether a row holds as many examples as fit; else one. */
+  /** Whether a row holds as many examples as fit; otherwise one. */
   readonly pack: boolean;
 }
 
-/** Where a PackedSource is; plain JSON. */
+/** A PackedSource's position; plain JSON. */
 export interface PackedState {
   readonly epoch: number;
-  /** Micro-batches of this epoch that were given out. */
+  /** Micro-batches of this epoch that were returned. */
   readonly position: number;
-  /** For checking that the state belongs to these data and options. */
+  /** To check that the state belongs to this data and these options. */
   readonly identity: string;
   readonly batch: number;
   readonly seq: number;
@@ -26,7 +26,7 @@ export interface PackedState {
   readonly seed: number;
 }
 
-/** Rows of examples, with all the arrays that training on packed rows takes: [batch · seq] each. */
+/** Rows of examples, with all the arrays for training on packed rows: [batch · seq] each. */
 export interface PackedRows extends TrainingRows {
   readonly weights: Float32Array;
   readonly positions: Int32Array;
@@ -34,15 +34,15 @@ export interface PackedRows extends TrainingRows {
 }
 
 /**
- * Micro-batches of examples, forever: every epoch gives each example once, in an order drawn anew from the seed.
+ * An endless stream of micro-batches: every epoch contains each example once, in a new order drawn from the seed.
  *
- * An example of n tokens takes n − 1 places of a row: token i is the input and token i + 1 the target, so no target lies
- * in another example. In each row `segments` numbers the examples and `positions` begin at 0 in each, so that attention
- * stays within it. Where a row has room left, and where the last micro-batch of an epoch has rows left, id 0 with weight
- * 0 fills it, as a segment of its own. With `pack`, rows are as full as `packRows` makes them.
+ * An example of n tokens takes n − 1 positions of a row: token i is the input and token i + 1 the target, so no
+ * target is in another example. In each row `segments` numbers the examples, and `positions` begin at 0 in each, so
+ * that attention stays within it. The rest of a row, and the remaining rows of an epoch's last micro-batch, are
+ * padded with id 0 and weight 0, as a separate segment. With `pack`, `packRows` fills the rows.
  */
 export class PackedSource implements BatchSource<PackedState> {
-  /** Micro-batches of an epoch; the same in every one. */
+  /** Micro-batches per epoch; the same in every epoch. */
   readonly batchesPerEpoch: number;
   readonly #view: DatasetView;
   readonly #options: PackingOptions & { readonly seed: number };
@@ -50,7 +50,7 @@ export class PackedSource implements BatchSource<PackedState> {
   #position = 0;
   #rows: readonly (readonly number[])[];
 
-  /** @throws RopewalkError when there is no example, or one is longer than a row. */
+  /** @throws RopewalkError if there is no example, or one is longer than a row. */
   constructor(view: DatasetView, options: PackingOptions & { readonly seed: number }) {
     checkFits(view, options);
     this.#view = view;
@@ -79,9 +79,9 @@ export class PackedSource implements BatchSource<PackedState> {
   }
 
   /**
-   * Goes to a saved state; the micro-batches after it are those that followed when it was saved.
+   * Restores a saved state; the next micro-batches are those that followed when it was saved.
    *
-   * @throws RopewalkError when the state is damaged, or was saved for other data or options.
+   * @throws RopewalkError if the state is damaged, or was saved for other data or options.
    */
   restore(state: PackedState): void {
     const mine = this.state();
@@ -105,10 +105,10 @@ export class PackedSource implements BatchSource<PackedState> {
     this.#rows = this.#plan(state.epoch);
   }
 
-  /** The rows of an epoch: its random numbers depend on the seed and the epoch alone. */
+  /** The rows of an epoch: its random numbers depend only on the seed and the epoch. */
   #plan(epoch: number): number[][] {
     const { seed } = this.#options;
-    // The seed's and the epoch's words are mixed one after the other, so that epochs of near seeds do not coincide.
+    // Seed and epoch are mixed in sequence, so that epochs of nearby seeds do not coincide.
     const mixed = splitmix64(splitmix64(BigInt(seed)).next().value + BigInt(epoch)).next().value;
     const random = new Random(Number(mixed >> 11n));
     const order = random.shuffle(Int32Array.from({ length: this.#view.size }, (_, i) => i));
@@ -119,10 +119,9 @@ export class PackedSource implements BatchSource<PackedState> {
 }
 
 /**
- * Every example of a view once, in micro-batches in an order that never changes. The last one is filled up with rows of
- * weight 0.
+ * Every example of a view once, in micro-batches in a fixed order. The last one is padded with rows of weight 0.
  *
- * @throws RopewalkError when there is no example, or one is longer than a row.
+ * @throws RopewalkError if there is no example, or one is longer than a row.
  */
 export async function* evaluationRows(
   view: DatasetView,
@@ -139,7 +138,7 @@ export async function* evaluationRows(
   }
 }
 
-/** How many places of a row an example of `length` tokens takes; a single token is an input without a target. */
+/** How many positions of a row an example of `length` tokens takes; a single token is an input without a target. */
 export function slotsOf(length: number): number {
   return Math.max(1, length - 1);
 }
@@ -191,7 +190,7 @@ function checkFits(view: DatasetView, { batch, seq }: PackingOptions): void {
       throw new RopewalkError(`${name} must be a positive integer, but is ${value}`);
     }
   }
-  if (view.size === 0) throw new RopewalkError('the data have no examples; add some');
+  if (view.size === 0) throw new RopewalkError('the data has no examples; add some');
   for (let i = 0; i < view.size; i++) {
     const length = view.length(i);
     if (slotsOf(length) <= seq) continue;

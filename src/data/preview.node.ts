@@ -1,17 +1,16 @@
 import { type DataExample, type DataSources, type ExampleOptions, examplesOf } from './examples.node.ts';
 import { type DataReport, ReportBuilder } from './report.ts';
 
-/** An example of a preview, and its number among all, from 1 on. */
+/** An example of a preview, and its number among all, from 1. */
 export interface NumberedExample extends DataExample {
   readonly number: number;
 }
 
 /**
- * Some examples of data files, as a model is trained on them; all rows are read, so that the report that is returned at the
- * end is of all.
+ * Some examples of data files, as they are trained on. All rows are read, so the returned report covers all of them.
  *
- * @param choice the number of the first example, from 1 on (default 1), and how many (default 3)
- * @throws RopewalkError naming the file and the line of a row that cannot be read (unless `malformed` is `drop`)
+ * @param choice the number of the first example, from 1 (default 1), and the number of examples (default 3)
+ * @throws RopewalkError naming the file and the line of an unreadable row (unless `malformed` is `drop`)
  */
 export async function* previewData(
   options: ExampleOptions & DataSources,

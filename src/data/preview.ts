@@ -2,17 +2,17 @@ import { StreamDecoder } from '../tokenizer/stream.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Example } from './view.ts';
 
-/** Tokens that belong together, all trained or none, with the text that they give; a special token is a run of its own. */
+/** Consecutive tokens, all trained or none, with their text; a special token is a separate run. */
 export interface PreviewRun {
   readonly text: string;
   readonly trained: boolean;
-  /** Set where the text is the name of a special token, rather than letters that spell it. */
+  /** Set if the text is the name of a special token, rather than its letters. */
   readonly special?: true;
 }
 
 /**
- * The text of an example in runs of tokens that are trained, and that are not, and of single special tokens. Characters that
- * several tokens make up belong to the run of the last of them.
+ * The text of an example in runs of trained tokens, untrained tokens, and single special tokens. A character made up
+ * of several tokens belongs to the run of the last one.
  */
 export function previewRuns(tokenizer: Tokenizer, { ids, trained }: Example): PreviewRun[] {
   const decoder = new StreamDecoder(tokenizer);

@@ -1,8 +1,8 @@
 import { messageText, option, type SpellOption, said } from '../errors.ts';
 
-/** What became of the rows of the data. */
+/** What happened to the rows of the data. */
 export interface DataReport {
-  /** The files in order, with their rows; those that could not be used are counted in. */
+  /** The files in order, with their row counts, including unusable rows. */
   readonly files: readonly {
     readonly path: string;
     readonly rows: number;
@@ -13,16 +13,16 @@ export interface DataReport {
   readonly tokens: number;
   /** Targets that count. */
   readonly trainedTokens: number;
-  /** Tokens of an example before it was cut, over all rows that were encoded. */
+  /** Lengths of examples before they were cut, over all encoded rows. */
   readonly lengths: LengthSummary;
   readonly maxLength: number;
-  /** Examples that were cut to `maxLength`, and the tokens that this took. */
+  /** Examples that were cut to `maxLength`, and the tokens lost. */
   readonly truncated: { readonly examples: number; readonly tokens: number };
-  /** Texts that continue in further examples, and how many examples they make. */
+  /** Texts that were split into several examples, and the number of those examples. */
   readonly continued: { readonly rows: number; readonly examples: number };
-  /** Texts that spell special tokens, the first of these tokens, and whether they were taken for special ones. */
+  /** Texts that contain special tokens, the first such token, and whether they were read as tokens. */
   readonly spelled: { readonly rows: number; readonly token: string; readonly special: boolean } | null;
-  /** Rows that are not used, by reason, with the places of the first ones. */
+  /** Unused rows by reason, with the locations of the first ones. */
   readonly dropped: readonly DroppedRows[];
 }
 
@@ -44,10 +44,10 @@ export interface DroppedRows {
   readonly first: readonly string[];
 }
 
-/** How many rows of each reason are named. */
+/** How many rows of each reason are listed. */
 const MOST_NAMED = 5;
 
-/** Counts while rows are read. */
+/** Counts rows while they are read. */
 export class ReportBuilder {
   readonly #files: { path: string; rows: number; columns: readonly string[] }[] = [];
   readonly #lengths = new Map<number, number>();
@@ -124,7 +124,7 @@ export class ReportBuilder {
   }
 }
 
-/** @param counts how many examples there are of each length. */
+/** @param counts the number of examples of each length. */
 function summarizeLengths(counts: ReadonlyMap<number, number>): LengthSummary {
   const sorted = [...counts].sort(([a], [b]) => a - b);
   const total = sorted.reduce((sum, [, count]) => sum + count, 0);
@@ -154,7 +154,10 @@ function summarizeLengths(counts: ReadonlyMap<number, number>): LengthSummary {
   };
 }
 
-/** What people are to know about data beside the numbers, in sentences: what was passed over, cut, continued or taken how. */
+/**
+ * What users should know about the data besides the numbers, in sentences: what was skipped, cut, continued or
+ * interpreted.
+ */
 export function dataNotes(
   { files, truncated, continued, spelled, dropped }: DataReport,
   spell?: SpellOption,
@@ -182,7 +185,7 @@ export function dataNotes(
   ];
 }
 
-/** What texts that spell special tokens are taken for, and how to have it the other way. */
+/** How texts that contain special tokens are interpreted, and how to change it. */
 export function spelledNote(
   spelled: { readonly rows: number; readonly token: string; readonly special: boolean },
   spell?: SpellOption,

@@ -2,38 +2,38 @@ import { type ChatMessage, checkMessages, contentText } from '../chat/messages.t
 import { option, RopewalkError, said } from '../errors.ts';
 import { asMessage, parsedList } from './row-message.ts';
 
-/** A chat that is trained. */
+/** A chat to train on. */
 export interface TrainingChat {
   readonly messages: readonly ChatMessage[];
-  /** The first message whose assistant's words are trained; those before are only read. */
+  /** The first message whose assistant text is trained; earlier ones are only context. */
   readonly from: number;
-  /** JSON schemas of what the assistant may call. */
+  /** JSON schemas of the tools that the assistant may call. */
   readonly tools?: readonly unknown[] | undefined;
-  /** What its answers rest on. */
+  /** Documents that its answers refer to. */
   readonly documents?: readonly unknown[] | undefined;
 }
 
 /** What a row becomes: a chat, or a text that is trained as a whole. */
 export type TrainingText = TrainingChat | { readonly text: string };
 
-/** Which columns hold what; for data whose columns have other names than the usual ones. */
+/** Column names by role, for data with unusual column names. */
 export interface DataColumns {
   /** A list of `{role, content}`, or of ShareGPT's `{from, value}`. */
   readonly messages?: string | undefined;
-  /** What is asked, and the answer: texts, or lists of messages. */
+  /** The question and the answer: strings, or lists of messages. */
   readonly prompt?: string | undefined;
   readonly completion?: string | undefined;
-  /** What is to be done, to what (may be empty), and the result. */
+  /** The task, its input (may be empty), and the result. */
   readonly instruction?: string | undefined;
   readonly input?: string | undefined;
   readonly output?: string | undefined;
-  /** The system turn, where it is there and not empty; beside messages, only where these have none of their own. */
+  /** The system message, if present and not empty; with messages, only if these have none of their own. */
   readonly system?: string | undefined;
-  /** Earlier turns of an instruction or a prompt: a list of pairs, what was asked and what was answered. */
+  /** Earlier turns of an instruction or a prompt: a list of pairs of question and answer. */
   readonly history?: string | undefined;
-  /** What the assistant may call: a list of JSON schemas, for a template that writes them. */
+  /** Tools that the assistant may call: a list of JSON schemas, for a template that uses them. */
   readonly tools?: string | undefined;
-  /** What answers rest on: a list of objects, for a template that writes them. */
+  /** Documents that answers refer to: a list of objects, for a template that uses them. */
   readonly documents?: string | undefined;
   /** Plain text. */
   readonly text?: string | undefined;
@@ -42,7 +42,7 @@ export interface DataColumns {
 type Role = keyof DataColumns;
 type Values = Readonly<Record<string, unknown>>;
 
-/** A form of rows: the columns that a row must have, with their usual names, the likeliest first, and those that it may. */
+/** A form of rows: required columns with their usual names, the likeliest first, and optional ones. */
 interface Form {
   readonly needs: Readonly<Partial<Record<Role, readonly string[]>>>;
   readonly may: Readonly<Partial<Record<Role, readonly string[]>>>;
@@ -90,21 +90,21 @@ const FORMS: readonly Form[] = [
 
 /** Reads rows of one form. */
 export interface RowReader {
-  /** The columns that have been read so far, by what they hold. */
+  /** The columns that have been read so far, by role. */
   readonly columns: DataColumns;
   /** Whether rows are plain texts, which need no chat template. */
   readonly isText: boolean;
-  /** @throws RopewalkError saying which field is wrong, and how. */
+  /** @throws RopewalkError naming the invalid field and the reason. */
   read(values: Values): TrainingText;
-  /** Call after the last row. @throws RopewalkError where a column that was named was in no row at all. */
+  /** Call after the last row. @throws RopewalkError if a named column was in no row at all. */
   finish(): void;
 }
 
 /**
- * Finds the form of a file's rows by the columns of its first one, or takes it from the columns that are named. Columns
- * that a row may have are looked for in each row, since JSON leaves out what a row has not.
+ * Finds the form of a file's rows from the columns of its first row, or from the named columns. Optional columns are
+ * looked up in each row, since JSON omits missing fields.
  *
- * @throws RopewalkError when none of the forms has such columns, or named ones are missing or belong to no one form.
+ * @throws RopewalkError if no form has such columns, or named columns are missing or do not belong to one form.
  */
 export function rowReader(first: Values, named: DataColumns = {}): RowReader {
   const given = (Object.keys(named) as Role[]).filter((role) => named[role] !== undefined);
@@ -145,9 +145,9 @@ export function rowReader(first: Values, named: DataColumns = {}): RowReader {
 }
 
 /**
- * The column of a row that holds what is asked for: the named one, else the likeliest that has a value.
+ * The column of a row for a role: the named one, else the likeliest that has a value.
  *
- * @throws RopewalkError where two columns that a row may have both hold something, and not the same.
+ * @throws RopewalkError if two optional columns have different values.
  */
 function columnIn(
   values: Values,
@@ -189,7 +189,7 @@ function optionalText(value: unknown, what: string): string {
   return value === undefined || value === null ? '' : textOf(value, what);
 }
 
-/** An answer, after what comes before it: the system turn, earlier turns, and what is asked. */
+/** An answer with its context: the system message, earlier turns, and the question. */
 function answered(
   column: (role: Role) => unknown,
   asked: readonly ChatMessage[],
@@ -199,7 +199,7 @@ function answered(
   return { messages: [...before, ...answer], from: before.length, ...besides(column) };
 }
 
-/** What reaches the template beside the messages. A column that is empty or null is as if it were not there. */
+/** What the template receives besides the messages. An empty or null column counts as missing. */
 function besides(column: (role: Role) => unknown): Pick<TrainingChat, 'tools' | 'documents'> {
   const [tools, documents] = [
     objectsOf(column('tools'), 'tools'),
@@ -220,7 +220,10 @@ function objectsOf(value: unknown, what: 'tools' | 'documents'): readonly unknow
   throw new RopewalkError(`the field ${what} is not a list of objects; give ${example}`);
 }
 
-/** @throws RopewalkError where the messages begin with another system turn: which of the two is meant is not known. */
+/**
+ * @throws RopewalkError if the messages already begin with another system message, because it is unclear which is
+ *   meant.
+ */
 function withSystem(value: unknown, messages: readonly ChatMessage[]): readonly ChatMessage[] {
   const content = optionalText(value, 'system');
   if (content === '') return messages;

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 
-/** What ShareGPT's files call the roles. A `function_call` is a message of the assistant, see {@link asMessage}. */
+/** ShareGPT's names of the roles. A `function_call` is a message of the assistant; see {@link asMessage}. */
 const SHAREGPT_ROLES: Readonly<Record<string, string>> = {
   human: 'user',
   user: 'user',
@@ -13,12 +13,12 @@ const SHAREGPT_ROLES: Readonly<Record<string, string>> = {
 };
 
 /**
- * A message of a row in the form that templates read: with all its fields, but for those that are null, as tables fill
- * what a message does not have. ShareGPT's `{from, value}` becomes `{role, content}`, its `function_call` the call of a
- * tool. What is no message is returned as it is.
+ * A message of a row in the form that templates read: with all its fields except null ones, which tables use for
+ * missing fields. ShareGPT's `{from, value}` becomes `{role, content}`, its `function_call` a tool call. Anything
+ * else is returned unchanged.
  *
  * @param index from 0.
- * @throws RopewalkError naming the message where a part of it would be lost.
+ * @throws RopewalkError naming the message if part of it would be lost.
  */
 export function asMessage(message: unknown, index: number): unknown {
   if (typeof message !== 'object' || message === null) return message;
@@ -46,7 +46,7 @@ export function asMessage(message: unknown, index: number): unknown {
   return { ...more, role: SHAREGPT_ROLES[String(from)] ?? from, content: value };
 }
 
-/** The calls of a `function_call` message: a text of JSON that is `{name, arguments}`, or a list of these. */
+/** The calls of a `function_call` message: JSON text of `{name, arguments}`, or of a list of these. */
 function shareGptCalls(value: unknown, where: string): unknown[] {
   const parsed = parsedList(value, `value of ${where}`);
   const calls = Array.isArray(parsed) ? (parsed as unknown[]) : [parsed];
@@ -61,7 +61,7 @@ function shareGptCalls(value: unknown, where: string): unknown[] {
   });
 }
 
-/** A list, or one that is written as a text of JSON, as tables without lists have it. */
+/** A list, or one written as JSON text, as in tables that cannot hold lists. */
 export function parsedList(value: unknown, what: string): unknown {
   if (typeof value !== 'string') return value;
   try {

@@ -5,7 +5,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
 interface NamedTemplate {
   readonly source: string;
-  /** Special tokens that the tokenizer must have: spelled out as text, they would end no turn. */
+  /** Special tokens that the tokenizer must have: spelled out as text, they would not end a turn. */
   readonly tokens: readonly string[];
   readonly needsEos?: true;
 }
@@ -45,7 +45,7 @@ const TEMPLATES = {
   llama3: { source: LLAMA3, tokens: ['<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>'] },
 } satisfies Record<string, NamedTemplate>;
 
-/** Chat templates for models that come without one; `plain` takes any tokenizer that has an end of text. */
+/** Chat templates for models without one; `plain` works with any tokenizer that has an end-of-text token. */
 export type TemplateName = keyof typeof TEMPLATES;
 export const TEMPLATE_NAMES = Object.keys(TEMPLATES) as TemplateName[];
 
@@ -54,9 +54,9 @@ export function isTemplateName(name: string): name is TemplateName {
 }
 
 /**
- * A template by its name: another one of the model's (`rag`), or one of ours.
+ * A template by name: another one of the model's (`rag`), or one of ours.
  *
- * @throws RopewalkError when it is neither, or the tokenizer lacks tokens that it writes.
+ * @throws RopewalkError if it is neither, or the tokenizer lacks tokens that it writes.
  */
 export function templateByName(name: string, tokenizer: Tokenizer): ChatTemplate {
   const own = ChatTemplate.fromConfig(tokenizer.config, `the template ${name}`, name);
@@ -69,9 +69,9 @@ export function templateByName(name: string, tokenizer: Tokenizer): ChatTemplate
 }
 
 /**
- * A chat template by name, for a model that has none: to be saved with what is trained by it.
+ * A chat template by name, for a model without one; save it with the model that is trained with it.
  *
- * @throws RopewalkError when the tokenizer lacks the special tokens that the template writes.
+ * @throws RopewalkError if the tokenizer lacks the special tokens that the template writes.
  */
 export function namedTemplate(name: TemplateName, tokenizer: Tokenizer): ChatTemplate {
   const { source, tokens, needsEos }: NamedTemplate = TEMPLATES[name];

@@ -13,9 +13,9 @@ import { checkIndex, type Example } from './view.ts';
  * A file of examples, little-endian throughout:
  *
  *   16 bytes   the text "ropewalk tokens1"
- *   4 · tokens the examples, one after the other; each token is its id, plus 2³¹ where it is trained
- *   8 · size   the index: of every example its tokens, and the CRC-32 of its bytes
- *   n bytes    a JSON text, the footer: what the examples are, and the report
+ *   4 · tokens the examples, in order; each token is its id, plus 2³¹ if it is trained
+ *   8 · size   the index: the token count of every example, and the CRC-32 of its bytes
+ *   n bytes    the footer, JSON: the identity of the examples, and the report
  *   64 bytes   the trailer: tokens, size (64 bits each), n (64 bits), 8 bytes of zeros, SHA-256 of index and footer
  *
  * Index and footer are checked when the file is opened, an example when it is read.
@@ -23,9 +23,9 @@ import { checkIndex, type Example } from './view.ts';
 const MAGIC = new TextEncoder().encode('ropewalk tokens1');
 const TRAILER = 64;
 const TRAINED = 0x80000000;
-/** Bytes that are gathered before they are written. */
+/** Bytes that are buffered before they are written. */
 const PIECE = 1 << 20;
-/** The longest footer that is read: a report names a few rows and files. */
+/** The longest footer that is read: a report lists only a few rows and files. */
 const MOST_FOOTER = 1 << 26;
 
 interface Footer {
@@ -35,11 +35,11 @@ interface Footer {
 }
 
 /**
- * Writes examples as they come, beside the file's place, and renames it when it is whole.
+ * Writes examples as they come, to a temporary file that is renamed when it is complete.
  *
  * @param examples their ids are below 2³¹.
- * @param footer is asked after the last example; nothing is written where it rejects.
- * @throws RopewalkError naming the path and the cause; nothing is then at its place that was not there before.
+ * @param footer called after the last example; nothing is written if it rejects.
+ * @throws RopewalkError naming the path and the cause; the target is then unchanged.
  */
 export async function writeTokenFile(
   path: string,
@@ -97,7 +97,7 @@ export async function writeTokenFile(
   });
 }
 
-/** Examples in a file, read one by one. */
+/** Examples in a file, read one at a time. */
 export class TokenFile {
   readonly size: number;
   readonly tokens: number;
@@ -125,7 +125,7 @@ export class TokenFile {
     if (this.#starts[this.size] !== tokens) throw damaged(source.name);
   }
 
-  /** @throws RopewalkError when it is no such file, or damaged; what is missing then is never read. */
+  /** @throws RopewalkError if it is not a token file, or is damaged. */
   static async open(path: string): Promise<TokenFile> {
     const source = await FileSource.open(path);
     try {
@@ -154,7 +154,7 @@ export class TokenFile {
     return this.#starts[index + 1]! - this.#starts[index]!;
   }
 
-  /** @throws RopewalkError when the example's bytes are not those that were written. */
+  /** @throws RopewalkError if the example's bytes are not those that were written. */
   async read(index: number): Promise<Example> {
     const length = this.length(index);
     const bytes = await this.#source.read(MAGIC.length + 4 * this.#starts[index]!, 4 * length);

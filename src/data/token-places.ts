@@ -1,20 +1,20 @@
 import { type Span, sliceSpans } from '../chat/spans.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
-/** Where the tokens of a text lie in it; positions of the text are UTF-16. */
+/** Positions of a text's tokens within it, in UTF-16 units. */
 export interface TokenPlaces {
-  /** The first token that ends after a position: the one that is cut by it, or begins there. */
+  /** The first token that ends after a position: the one that contains it, or begins there. */
   endingAfter(position: number): number;
-  /** The first token that begins at a position or after it. */
+  /** The first token that begins at or after a position. */
   startingAt(position: number): number;
 }
 
 /**
- * Finds the places of tokens by their bytes, which in most tokenizers are those of the text. Where they are not (one
- * changes what it reads), a position is found by encoding the text before it: tokens of both encodings are the same up to
- * the one that the position cuts.
+ * Finds the positions of tokens by their bytes, which in most tokenizers are those of the text. If they are not (some
+ * tokenizers normalize text), a position is found by encoding the text before it: both encodings have the same tokens
+ * up to the one that contains the position.
  *
- * @param ids what `tokenizer` gives for `text` with `plainSpans`, and nothing added around.
+ * @param ids the encoding of `text` by `tokenizer` with `plainSpans`, without added special tokens.
  */
 export function tokenPlaces(
   tokenizer: Tokenizer,
@@ -26,7 +26,7 @@ export function tokenPlaces(
   return ends ? placesFromEnds(text, ends) : placesByPrefix(tokenizer, text, ids, plainSpans);
 }
 
-/** The byte position at which each token ends; undefined where the tokens' bytes are not the text's. */
+/** The byte position at which each token ends; undefined if the tokens' bytes are not the text's. */
 function endsByBytes(tokenizer: Tokenizer, text: string, ids: readonly number[]): Int32Array | undefined {
   const bytes = new TextEncoder().encode(text);
   const ends = new Int32Array(ids.length);
@@ -42,7 +42,7 @@ function endsByBytes(tokenizer: Tokenizer, text: string, ids: readonly number[])
 }
 
 function placesFromEnds(text: string, ends: Int32Array): TokenPlaces {
-  // Positions are asked for in order, as a rule: the text before each is measured from the last one on.
+  // Positions are usually queried in order: the text before each is measured from the last one on.
   let last = { position: 0, bytes: 0 };
   const bytesBefore = (position: number) => {
     if (position < last.position) last = { position: 0, bytes: 0 };
@@ -52,7 +52,7 @@ function placesFromEnds(text: string, ends: Int32Array): TokenPlaces {
   };
   return {
     endingAfter: (position) => firstAbove(ends, bytesBefore(position)),
-    // A token begins where the one before it ends.
+    // A token begins where the previous one ends.
     startingAt(position) {
       const bytes = bytesBefore(position);
       return bytes === 0 ? 0 : firstAbove(ends, bytes - 1) + 1;
@@ -83,7 +83,7 @@ function placesByPrefix(
   };
 }
 
-/** The first index whose value is above `bytes`, by bisection. */
+/** The first index whose value is above `bytes`, by binary search. */
 function firstAbove(ends: Int32Array, bytes: number): number {
   let [low, high] = [0, ends.length];
   while (low < high) {
@@ -94,7 +94,7 @@ function firstAbove(ends: Int32Array, bytes: number): number {
   return low;
 }
 
-/** Bytes of `text.slice(from, to)` in UTF-8; a lone surrogate has three, as U+FFFD. */
+/** The length of `text.slice(from, to)` in UTF-8; a lone surrogate takes three bytes, like U+FFFD. */
 function utf8Length(text: string, from: number, to: number): number {
   let bytes = 0;
   for (let i = from; i < to; i++) {

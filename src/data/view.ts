@@ -1,29 +1,29 @@
 import { RopewalkError } from '../errors.ts';
 import { Random } from '../random.ts';
 
-/** A text as a model is trained on it. */
+/** A training text. */
 export interface Example {
   /** Token ids, `[length]`. */
   readonly ids: Int32Array;
-  /** `[length]`: 1 where the token is a target whose loss counts (predicted from the one before), else 0. */
+  /** `[length]`: 1 if the token is a target whose loss counts (predicted from the one before), else 0. */
   readonly trained: Uint8Array;
 }
 
-/** Examples by number, of which not all need to be in memory. */
+/** Examples by index, not all of which need to be in memory. */
 export interface DatasetView {
   readonly size: number;
-  /** A hash of what the examples are made of: equal ones have the same examples in the same order. */
+  /** A hash of the examples' contents: equal identities mean the same examples in the same order. */
   readonly identity: string;
-  /** How many tokens example `index` has. */
+  /** The number of tokens in example `index`. */
   length(index: number): number;
-  /** @throws RopewalkError when the file that it lies in is damaged. */
+  /** @throws RopewalkError if its file is damaged. */
   read(index: number): Promise<Example>;
 }
 
 /**
- * Examples that are in memory already.
+ * Examples in memory.
  *
- * @param identity what tells these data from others, for the state of a run
+ * @param identity distinguishes this data from other data, for the state of a run
  * @throws RopewalkError for an example without tokens, or whose two arrays differ in length.
  */
 export function datasetOf(examples: readonly Example[], identity: string): DatasetView {
@@ -47,10 +47,10 @@ export function datasetOf(examples: readonly Example[], identity: string): Datas
 }
 
 /**
- * Sets examples aside for validation, drawn at random by a seed; both views keep the order of the data.
+ * Sets examples aside for validation, drawn at random from a seed; both views keep the order of the data.
  *
- * @param validation how many: a share below 1 (rounded, at least one example), or a whole number. 0 sets none aside.
- * @throws RopewalkError when that leaves nothing to train on.
+ * @param validation a share below 1 (rounded, at least one example), or a number of examples. 0 sets none aside.
+ * @throws RopewalkError if that leaves nothing to train on.
  */
 export function splitDataset(
   dataset: DatasetView,
@@ -92,7 +92,7 @@ function subset(dataset: DatasetView, indices: Int32Array, identity: string): Da
   };
 }
 
-/** @throws RangeError, since a wrong number is the program's fault. */
+/** @throws RangeError, since a wrong index is a bug in the program. */
 export function checkIndex(index: number, size: number): void {
   if (!Number.isInteger(index) || index < 0 || index >= size) {
     throw new RangeError(`there is no example ${index}: they are numbered 0 to ${size - 1}`);

@@ -1,11 +1,11 @@
 import type { BatchSource, TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
 import { OptionError } from '../options.ts';
-import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { frozenBy } from '../training/freeze.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import type { Loss } from '../training/loss.ts';
+import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { RunEvent } from '../training/runs/events.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
@@ -39,15 +39,12 @@ export type TeachingSource =
   /** What was written down; close the file when the run is over. */
   | { readonly kind: 'offline'; readonly file: TaughtFile };
 
-export interface DistillationOptions extends DistillInput {
+/** Over several ranks, an online teacher runs on all rows in every process; `teach` writes its probabilities once. */
+export interface DistillationOptions extends DistillInput, EngineOptions {
   readonly student: Student;
   readonly teaching: TeachingSource;
   /** The tokenizer's files, saved beside the weights. */
   readonly files: ModelIdentity['files'];
-  /** An engine instead of one of this machine's processor. */
-  readonly engine?: Engine | undefined;
-  /** Threads of the engine; by default its own choice. */
-  readonly threads?: number | undefined;
 }
 
 /**
@@ -68,7 +65,7 @@ export async function* distill(options: DistillationOptions & RunOptions): Async
 
 /** A distillation that is thought through, before anything large is allocated. The caller closes teacher and file. */
 export function openDistillation(options: DistillationOptions): TrainingJob {
-  const { student, teaching, files, engine: given, threads, ...input } = options;
+  const { student, teaching, files, engine: given, threads, ranks, ...input } = options;
   const settings = settingsFor(teaching, input);
   const { batch, seq, seed, memory } = settings;
   const packed = teaching.kind === 'online' ? teaching.packed : teaching.file.header.packed;
@@ -76,17 +73,26 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
   checkTeaching(student, teaching, settings);
   const { model, family, config, generationConfig } = student;
   const trains = frozenBy(model, settings.freeze);
-  const engine = given ?? nodeEngine(threads === undefined ? {} : { threads });
+  const engine = engineFor({ engine: given, threads, ranks });
   const teacher = teaching.kind === 'online' ? teaching.teacher.opened.model : undefined;
   const machine = thisMachine();
   return {
-    ...{ verb: 'distill', engine, model, settings, teacher, warnings: [] },
+    ...{ verb: 'distill', engine, model, settings, teacher, warnings: [], ranks },
     // A student that begins from weights may end worse than it began; one from scratch has nothing to lose.
     startsTrained: student.record.from !== 'scratch',
-    plan: planRun({ model, trains, settings, shape, data: sizeOf(teaching, settings), machine, teacher }),
+    plan: planRun({
+      model,
+      trains,
+      settings,
+      shape,
+      data: sizeOf(teaching, settings),
+      machine,
+      teacher,
+      ranks: ranks?.size,
+    }),
     identity: { family, config, files, ...(generationConfig && { generationConfig }) },
     record: recordOf(student, teaching),
-    async start() {
+    async start(parallel) {
       const closing: (() => Promise<void>)[] = [];
       const release = async () => {
         for (const close of closing.reverse()) await close();
@@ -99,7 +105,7 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
           { shape, settings, vocabSize },
           closing,
         );
-        const learner = await StudentLearner.create(engine, model, shape, { loss, memory, trains });
+        const learner = await StudentLearner.create(engine, model, shape, { loss, memory, trains, parallel });
         closing.push(() => learner.release());
         await student.begin(learner.values(), seed);
         return { learner, training, validation, release };

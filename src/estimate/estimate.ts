@@ -61,7 +61,7 @@ export interface Estimate {
     /** At the context, in float32 as Ropewalk keeps them, and in bfloat16. */
     readonly float32: number;
     readonly bfloat16: number;
-    /** In bfloat16, were all layers global. */
+    /** In bfloat16, if every layer kept all tokens. */
     readonly allGlobal: number;
   };
   readonly flops: {

@@ -52,8 +52,9 @@ export function estimateRows(
     row({ en: 'Cache, float32 (Ropewalk)', ko: '캐시, float32 (Ropewalk)' }, ({ cache }) =>
       bytes(cache.float32),
     ),
-    row({ en: 'Cache, were all layers global', ko: '모든 층이 글로벌일 때 캐시' }, ({ cache }) =>
-      bytes(cache.allGlobal),
+    row(
+      { en: 'Cache, bfloat16, if every layer were global', ko: '캐시, bfloat16, 모든 층이 글로벌이라면' },
+      ({ cache }) => bytes(cache.allGlobal),
     ),
     row({ en: 'Operations per token, weights', ko: '토큰당 연산, 가중치' }, (each) =>
       flops(each.flops.weights),

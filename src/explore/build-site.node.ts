@@ -1,16 +1,16 @@
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileError } from '../files/file-errors.ts';
+import { findContent } from './content.node.ts';
 import { type SiteFile, siteFiles } from './files.node.ts';
-import { findModels } from './models.node.ts';
 
 /**
  * Writes the site as a folder for any web server. Without the headers that isolate a page, it runs on one thread.
  *
- * @param models paths of models, as {@link findModels} takes them.
+ * @param content paths of models and ablations, as {@link findContent} takes them.
  */
-export async function buildSite(out: string, models: readonly string[], page?: string): Promise<void> {
-  const files = await siteFiles(await findModels(models), page);
+export async function buildSite(out: string, content: readonly string[], page?: string): Promise<void> {
+  const files = await siteFiles(await findContent(content), page);
   for (const [name, file] of files) await place(join(out, ...name.split('/')), file);
 }
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { RopewalkError } from '../errors.ts';
 import { errorCode } from '../files/file-errors.ts';
 import { mobyDick } from '../text/moby-dick.node.ts';
-import type { FoundModel } from './models.node.ts';
+import type { SiteContent } from './content.node.ts';
 import { ENGINE_FILES, ENGINE_FOLDER, SITE_INDEX, type SiteIndex, TEXT_FILE } from './site.ts';
 
 /** A file of the site: where it lies, or what is in it. */
@@ -15,13 +15,14 @@ export type SiteFile = { readonly path: string } | { readonly content: string };
 const PAGE = fileURLToPath(new URL('../../dist/explorer/', import.meta.url));
 
 /**
- * Every file of the site by its address, without the leading slash: the page, the engine, the built-in text, the models.
+ * Every file of the site by its address, without the leading slash: the page, the engine, the built-in text, models and
+ * ablations.
  * Nothing else can be asked for.
  *
  * @throws RopewalkError when the page has not been built or the engine is not installed, with the remedy.
  */
 export async function siteFiles(
-  models: readonly FoundModel[],
+  { models, ablations }: SiteContent,
   page: string = PAGE,
 ): Promise<Map<string, SiteFile>> {
   const files = new Map<string, SiteFile>();
@@ -29,11 +30,15 @@ export async function siteFiles(
   const engine = engineFolder();
   for (const name of ENGINE_FILES) files.set(`${ENGINE_FOLDER}/${name}`, { path: join(engine, name) });
   files.set(TEXT_FILE, { content: await mobyDick() });
-  const index: SiteIndex = { models: models.map(({ paths: _, ...model }) => model) };
+  const index: SiteIndex = {
+    models: models.map(({ paths: _, ...model }) => model),
+    ablations: ablations.map(({ path: _, ...ablation }) => ablation),
+  };
   files.set(SITE_INDEX, { content: JSON.stringify(index) });
   for (const { id, paths } of models) {
     for (const [name, path] of paths) files.set(`models/${id}/${name}`, { path });
   }
+  for (const { id, path } of ablations) files.set(`ablations/${id}.json`, { path });
   return files;
 }
 

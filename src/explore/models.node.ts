@@ -29,17 +29,22 @@ export async function findModels(paths: readonly string[]): Promise<FoundModel[]
     const models = await modelsIn(path);
     if (models.length === 0) {
       throw new RopewalkError(
-        `${path}: there is no model; name a model directory, a .gguf file, or the folder of a finished run.`,
+        `${path}: there is no model; name a model directory, a .gguf file, the folder of a finished run, or that of an ablation.`,
       );
     }
     found.push(...models);
   }
+  return withOwnIds(found);
+}
+
+/** Of several with the same id, all but the first get a number. */
+export function withOwnIds<T extends { readonly id: string }>(found: readonly T[]): T[] {
   const taken = new Set<string>();
-  return found.map((model) => {
-    let { id } = model;
-    for (let n = 2; taken.has(id); n++) id = `${model.id}-${n}`;
+  return found.map((each) => {
+    let { id } = each;
+    for (let n = 2; taken.has(id); n++) id = `${each.id}-${n}`;
     taken.add(id);
-    return { ...model, id };
+    return { ...each, id };
   });
 }
 

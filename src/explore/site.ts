@@ -12,9 +12,17 @@ export interface SiteModel {
   readonly bytes: number;
 }
 
-/** `models.json`: the models in the order in which the page shows them. */
+/** The result of `ropewalk ablate`, which lies at `ablations/ID.json`. */
+export interface SiteAblation {
+  /** As a model's. */
+  readonly id: string;
+  readonly name: string;
+}
+
+/** `models.json`: models and ablations in the order in which the page shows them. */
 export interface SiteIndex {
   readonly models: readonly SiteModel[];
+  readonly ablations: readonly SiteAblation[];
 }
 
 /** Names within the site. The engine's and the text's are there in every site; models may be none. */

@@ -50,6 +50,34 @@ export async function tokenizerFilesOf(
   return [...files.filter(({ name }) => !replaced.includes(name)), ...made];
 }
 
+/** The carried files with a changed tokenizer, its configuration and perhaps a chat template in them. */
+export function withTokenizer(
+  carried: readonly CarriedFile[],
+  tokenizer: unknown,
+  config: unknown,
+  template?: string,
+): CarriedFile[] {
+  const own = [
+    jsonFile(TOKENIZER, tokenizer),
+    jsonFile(TOKENIZER_CONFIG, config),
+    ...(template !== undefined ? [{ name: 'chat_template.jinja', data: template }] : []),
+  ];
+  // Older forms of the same would contradict them.
+  const stale = [
+    'special_tokens_map.json',
+    'added_tokens.json',
+    'tokenizer.model',
+    'vocab.json',
+    'merges.txt',
+  ];
+  const dropped = [
+    ...own.map(({ name }) => name),
+    ...stale,
+    ...(template !== undefined ? ['chat_template.json'] : []),
+  ];
+  return [...carried.filter(({ name }) => !dropped.includes(name)), ...own];
+}
+
 /** Plain JSON: a vocabulary may hold words that name a float field elsewhere. */
 function jsonFile(name: string, value: unknown): CarriedFile {
   return { name, data: `${JSON.stringify(value, null, 2)}\n` };

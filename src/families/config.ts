@@ -1,14 +1,14 @@
 import { RopewalkError } from '../errors.ts';
 
-/** A config.json as it was read: nothing in it is trusted. */
+/** A config.json as it was read; not trusted. */
 export type RawConfig = Readonly<Record<string, unknown>>;
 
 const MOST_LAYERS = 10_000;
 
-/** Takes what a configuration leaves open, a sentence, to be shown to whoever opens the model. */
+/** Receives an assumption about a configuration, as a sentence, to be shown to the user who opens the model. */
 export type Warn = (warning: string) => void;
 
-/** What the class in transformers takes for fields that a config.json leaves out. */
+/** The defaults of the class in transformers for fields that a config.json leaves out. */
 export interface ClassDefaults {
   /** The class's name, for messages. */
   readonly class: string;
@@ -17,7 +17,7 @@ export interface ClassDefaults {
   readonly aliases?: Readonly<Record<string, string>>;
 }
 
-/** Names of GPT-2's and CTRL's sizes that their classes also take. */
+/** Alternative names for GPT-2's and CTRL's sizes that their classes accept. */
 export const LAYER_ALIASES = {
   hidden_size: 'n_embd',
   num_hidden_layers: 'n_layer',
@@ -25,13 +25,13 @@ export const LAYER_ALIASES = {
   max_position_embeddings: 'n_positions',
 } as const;
 
-/** Reads fields one at a time; every error names the file, the field and what to do. */
+/** Reads fields one at a time; every error names the file, the field and the remedy. */
 export class ConfigReader {
   readonly #raw: RawConfig;
 
   /**
-   * @param defaults for fields that are not there (a null is there). Those that decide what is computed are named in a
-   *   warning: a file that leaves them out may mean others.
+   * @param defaults for missing fields (null counts as present). Those that affect the computation are named in a
+   *   warning, because the file may have meant other values.
    */
   constructor(
     raw: RawConfig,
@@ -64,7 +64,7 @@ export class ConfigReader {
     throw new RopewalkError(`${this.file}: the field "${field}" ${problem}.`);
   }
 
-  /** Whether the field is there and not null. */
+  /** Whether the field is present and not null. */
   has(field: string): boolean {
     return this.#raw[field] !== undefined && this.#raw[field] !== null;
   }
@@ -74,7 +74,7 @@ export class ConfigReader {
     return this.#raw[field];
   }
 
-  /** A whole number of at least `minimum` (1); a missing field is an error unless a default is given. */
+  /** An integer of at least `minimum` (1); a missing field is an error unless there is a fallback. */
   count(field: string, fallback?: number, minimum = 1): number {
     const value = this.#raw[field] ?? fallback;
     if (value === undefined) return this.#missing(field, 'a whole number');
@@ -84,7 +84,7 @@ export class ConfigReader {
     return value;
   }
 
-  /** How many layers; bounded, because each is built before the weights tell how many there are. */
+  /** The number of layers; bounded, because each is built before the weights show how many there are. */
   layers(field: string): number {
     const layers = this.count(field);
     if (layers > MOST_LAYERS) this.fail(field, `must be at most ${MOST_LAYERS}, but is ${layers}`);
@@ -123,7 +123,7 @@ export class ConfigReader {
     return value;
   }
 
-  /** One of several strings, each with its meaning. */
+  /** One of several strings, each mapped to its meaning. */
   choice<T>(field: string, choices: Readonly<Record<string, T>>, fallback?: string): T {
     const value = this.#raw[field] ?? fallback;
     if (value === undefined) return this.#missing(field, `one of ${Object.keys(choices).join(', ')}`);
@@ -133,12 +133,12 @@ export class ConfigReader {
     return choices[value]!;
   }
 
-  /** A token id or null; old files write −1 for none. */
+  /** A token id or null; old files write −1 for null. */
   tokenId(field: string): number | null {
     return this.has(field) && this.#raw[field] !== -1 ? this.count(field, undefined, 0) : null;
   }
 
-  /** One token id, several, or none, for which old files write −1. */
+  /** One token id, several, or none (−1 in old files). */
   tokenIds(field: string): number[] {
     const value = this.#raw[field];
     if (value === undefined || value === null) return [];
@@ -150,7 +150,7 @@ export class ConfigReader {
     });
   }
 
-  /** Refuses a field that changes what the model computes, where this family has only one meaning for it. */
+  /** Refuses a field that changes the computation if this family supports only some values. */
   mustBe(field: string, allowed: readonly unknown[]): void {
     if (this.has(field) && !allowed.includes(this.#raw[field])) {
       this.fail(

@@ -14,10 +14,10 @@ import { type AttentionRole, SelfAttention } from '../nn/self-attention.ts';
 import type { CommonConfig } from './config.ts';
 import { CausalLM, type Family, type Head, type Stages } from './family.ts';
 
-/** Places of norms in a layer: before a branch, or behind it and before it is added. */
+/** Places of norms in a layer: before a branch, or after it and before the residual addition. */
 export type NormPlace = 'attentionNorm' | 'attentionPostNorm' | 'mlpNorm' | 'mlpPostNorm';
 
-/** A rotary table. Layers that share one name the same object. */
+/** A rotary table. Layers that share one refer to the same object. */
 export interface RopeParts {
   readonly theta: number;
   readonly scaling: RopeScaling | null;
@@ -29,10 +29,10 @@ export interface LayerParts {
   readonly attention: AttentionSettings & {
     readonly bias: boolean;
     readonly outputBias: boolean;
-    /** Norms over each head of queries and keys. */
+    /** Per-head norms of queries and keys. */
     readonly headNorm?: NormSettings;
   };
-  /** Null for a layer whose queries and keys are not rotated. */
+  /** Null for a layer without RoPE. */
   readonly rope: RopeParts | null;
   readonly mlp: {
     readonly activation: ActivationKind;
@@ -40,19 +40,19 @@ export interface LayerParts {
     readonly hidden: number;
     readonly bias: boolean;
   };
-  /** What each branch is multiplied by before it is added. Default 1. */
+  /** The factor of each branch before the residual addition. Default 1. */
   readonly branchScale?: number;
 }
 
-/** A decoder-only model as data: what a family makes of its config, and what one exchanges a part of. */
+/** A decoder-only model as data: a family makes it from a config, and its parts can be exchanged. */
 export interface DecoderParts {
   readonly vocabSize: number;
   readonly width: number;
   readonly maxPositions: number;
-  /** What token embeddings are multiplied by; a tied head is not. Default 1. */
+  /** The factor of token embeddings; a tied head is not scaled. Default 1. */
   readonly embeddingScale?: number;
   readonly paddingId?: number | undefined;
-  /** Positions that are added to the embedding; null where there are none, or layers rotate. */
+  /** Positions that are added to the embedding; null if there are none or layers use RoPE. */
   readonly positions: 'sinusoidal' | 'learned' | null;
   readonly layers: readonly LayerParts[];
   /** Before the head. */
@@ -61,20 +61,20 @@ export interface DecoderParts {
     readonly tied: boolean;
     readonly bias: boolean;
     readonly softcap: number | null;
-    /** What logits are multiplied by, before the cap. Default 1. */
+    /** The factor of the logits, before the cap. Default 1. */
     readonly scale?: number;
   };
   readonly initial: {
-    /** Standard deviation of the weights' random start. */
+    /** Standard deviation of the initial weights. */
     readonly std: number;
-    /** Of the products that end a branch. Default the same. */
+    /** Of the projections that end a branch. Defaults to `std`. */
     readonly outputStd?: number;
   };
   /** Printed only: Ropewalk trains without dropout. */
   readonly dropout?: Readonly<Partial<Record<'embedding' | 'attention' | 'residual', number>>>;
 }
 
-/** What a checkpoint calls the modules of a decoder. */
+/** The checkpoint names of a decoder's modules. */
 export interface DecoderNames {
   readonly model: ModuleNames<'body' | 'head'>;
   readonly body: ModuleNames<
@@ -83,7 +83,7 @@ export interface DecoderNames {
   readonly layer: ModuleNames<'attention' | 'mlp' | NormPlace | 'dropout' | 'dropout2'>;
   readonly attention: ModuleNames<AttentionRole>;
   readonly mlp: ModuleNames<MlpRole>;
-  /** Norms in whose place PyTorch prints an Identity where a model has none. */
+  /** Norms for which PyTorch prints an Identity if a model lacks them. */
   readonly identities?: readonly NormPlace[];
   /** Class names of the leaves. */
   readonly embedding: string;
@@ -91,7 +91,7 @@ export interface DecoderNames {
   readonly activation: string;
   readonly rotary: string;
   readonly layout?: LinearLayout;
-  /** Names in checkpoints that are no weights. */
+  /** Names in checkpoints that are not weights. */
   readonly buffers?: RegExp;
 }
 
@@ -172,7 +172,7 @@ class DecoderLayer extends Module {
   }
 }
 
-/** What only stands in printed trees is made where a checkpoint has a name for it. */
+/** Modules that only appear in printed trees are made if the checkpoint has a name for them. */
 function printed<Role extends string>(
   { children }: ModuleNames<Role>,
   parts: Partial<Record<Role, Module | undefined>>,
@@ -182,7 +182,7 @@ function printed<Role extends string>(
   ) as Partial<Record<Role, Module>>;
 }
 
-/** One table for each that layers share, that of local layers second, whichever layer is first. */
+/** One table for each that layers share; that of local layers comes second, whichever layer is first. */
 function rotaryTables({ layers }: DecoderParts, typeName: string): Map<RopeParts, RotaryEmbedding> {
   const ropes = new Map(
     layers.flatMap(({ rope, attention }) => (rope ? [[rope, attention.headDim] as const] : [])),
@@ -250,9 +250,11 @@ class DecoderBody extends Module {
       },
       layers: this.#layers.map((layer) => (x, context) => layer.forward(x, context)),
       finish: (x, context) => {
-        // Logits are linear in what the head gets.
-        const normed = this.#norm.forward(x, logitScale);
-        return context?.taps?.tap('norm', normed) ?? normed;
+        const taps = context?.taps;
+        // Logits are linear in the head's input, so their scale can be part of the norm, unless the norm is tapped.
+        if (!taps?.wants('norm')) return this.#norm.forward(x, logitScale);
+        const normed = taps.tap('norm', this.#norm.forward(x));
+        return logitScale === 1 ? normed : mul(normed, scalar(logitScale));
       },
     };
   }
@@ -305,7 +307,10 @@ class DecoderLM extends CausalLM {
   }
 }
 
-/** A family, whose models are assembled from the parts that it declares, and whose config.json begins with its names. */
+/**
+ * Defines a family from the parts that it declares; its models are assembled from them, and its config.json begins
+ * with its names.
+ */
 export function defineFamily<C extends CommonConfig>(family: Omit<Family<C>, 'build'>): Family<C> {
   const { parts, names, modelType, architecture } = family;
   return {

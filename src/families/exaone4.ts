@@ -21,11 +21,11 @@ import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './c
 import { type DecoderParts, defineFamily } from './decoder.ts';
 
 /**
- * EXAONE 4 (LG AI Research 2025, arXiv:2507.11407): norms stand behind attention and MLP alone; at 32B three local layers for
- * each global one, and the global ones have no positions.
+ * EXAONE 4 (LG AI Research 2025, arXiv:2507.11407): norms only after attention and MLP; at 32B three local layers for
+ * each global one, and global layers have no positions.
  *
- * Where implementations go wrong: x + norm(attention(x)), with nothing before the projections; where there are windows,
- * only local layers rotate, and where there are none, all do; queries and keys are normalized before the rotation.
+ * Where implementations go wrong: x + norm(attention(x)), with nothing before the projections; with windows, only
+ * local layers use RoPE, and without windows all do; queries and keys are normalized before the rotation.
  */
 export type Exaone4Config = RotaryDecoderConfig & WindowConfig;
 
@@ -48,7 +48,7 @@ function parts(c: Exaone4Config): DecoderParts {
   });
 }
 
-/** Where there are windows, three local layers, then a global one without positions. */
+/** With windows, three local layers are followed by a global one without positions. */
 const isLocal = globalEvery(4);
 
 function config(sizes: RotarySizes, rest: Partial<Exaone4Config>): Exaone4Config {
@@ -82,7 +82,7 @@ function published(sizes: RotarySizes, data: string, size: string, rest: Partial
   return { config: own, training: { data, method, source }, hub: `LGAI-EXAONE/EXAONE-4.0-${size}` };
 }
 
-/** Of the class in transformers 5.18. */
+/** The class's in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'Exaone4Config',
   fields: {
@@ -126,12 +126,12 @@ export const exaone4 = defineFamily<Exaone4Config>({
     norms: { post_attention_layernorm: 'post_attention_norm', post_feedforward_layernorm: 'post_ffw_norm' },
     headNorms: true,
     rotaryDivisors: true,
-    // llama.cpp takes models of 64 layers for those with windows, and no others.
+    // llama.cpp assumes that models with 64 layers have windows, and others none.
     isLocal: (index, layers) => layers === 64 && isLocal(index),
     write(c, refused) {
       const heads = c.num_attention_heads * c.head_dim;
       if (heads !== c.hidden_size)
-        throw refused(`its heads have ${heads} dimensions together, its width is ${c.hidden_size}`);
+        throw refused(`its heads have ${heads} dimensions in total, but its width is ${c.hidden_size}`);
       const window = c.sliding_window;
       if ((window !== null) !== (c.num_hidden_layers === 64))
         throw refused(`"sliding_window" is ${window} at ${c.num_hidden_layers} layers`);

@@ -11,7 +11,7 @@ import {
 } from './decoder.ts';
 import type { Family } from './family.ts';
 
-/** `model_type` of models whose parts were exchanged: no other program takes them for a model of their family. */
+/** `model_type` of models with exchanged parts, so that no other program takes them for models of the family. */
 export const EXCHANGED_TYPE = 'ropewalk';
 
 const PLACES: Readonly<Record<string, readonly NormPlace[]>> = {
@@ -28,32 +28,32 @@ const ACTIVATIONS: Readonly<Record<ActivationKind, string>> = {
   silu: 'SiLUActivation',
 };
 
-/** Parts of a family that are exchanged for others. What is left out stays as the family has it. */
+/** Parts of a family to exchange. Parts that are left out stay as they are in the family. */
 export interface PartChanges {
   /** The kind of every norm. */
   readonly norm?: 'LayerNorm' | 'RMSNorm';
-  /** Where the layers' norms stand: before attention and MLP, behind them, both, or nowhere. The last one stays. */
+  /** Where the layers' norms are: before attention and MLP, after them, both, or nowhere. The final norm stays. */
   readonly layerNorms?: 'before' | 'after' | 'both' | 'none';
   readonly positions?: 'sinusoidal' | 'learned' | 'rotary' | 'none';
   /** Key and value heads; a divisor of the query heads. */
   readonly kvHeads?: number;
-  /** Keys that a query sees in local layers, itself included; null makes every layer global. */
+  /** The number of keys that a query sees in local layers, including its own; null makes every layer global. */
   readonly window?: number | null;
-  /** With a window: every so many layers one is global. Default none is. */
+  /** With a window: every n-th layer is global. By default none is. */
   readonly globalEvery?: number;
   readonly headNorm?: boolean;
   readonly activation?: ActivationKind;
   readonly gated?: boolean;
   readonly attentionCap?: number | null;
   readonly finalCap?: number | null;
-  /** Whether the head is the embedding. */
+  /** Whether the embedding is also the head. */
   readonly tied?: boolean;
 }
 
 /**
- * A family with some of its parts exchanged for others, to be trained, compared and drawn as any other.
+ * A family with some of its parts exchanged, to be trained, compared and drawn like any other.
  *
- * @throws RopewalkError, when a model is built, for parts that do not go together.
+ * @throws RopewalkError, when a model is built, for parts that do not fit together.
  */
 export function exchange(family: Family, changes: PartChanges): Family {
   const described = Object.entries(changes).map(([part, value]) => `${part}=${String(value)}`);
@@ -95,7 +95,7 @@ function exchangedNames(names: DecoderNames, { activation }: PartChanges): Decod
   };
 }
 
-/** @throws RopewalkError for parts that do not go together. */
+/** @throws RopewalkError for parts that do not fit together. */
 export function exchangeParts(parts: DecoderParts, changes: PartChanges): DecoderParts {
   const { positions, finalCap, tied } = changes;
   const headDim = parts.layers[0]!.attention.headDim;
@@ -137,7 +137,7 @@ function exchangeLayer(
     throw new RopewalkError(`${kvHeads} key heads do not divide ${heads} query heads.`);
   }
   if (globalEvery !== undefined && typeof window !== 'number') {
-    throw new RopewalkError('globalEvery sets which layers have no window; give a window too.');
+    throw new RopewalkError('globalEvery sets which layers have no window; set window too.');
   }
   const own = Object.values(layer.norms)[0] ?? last;
   const places = layerNorms ? PLACES[layerNorms]! : (Object.keys(layer.norms) as NormPlace[]);
@@ -167,7 +167,7 @@ function exchangeNorm(norm: NormSettings, { norm: kind }: PartChanges): NormSett
   return kind === undefined || kind === norm.kind ? norm : { ...norm, kind, weightOffset: 0 };
 }
 
-/** Reads the changes from their names and values, as a config.json or a command line has them. */
+/** Reads the changes by name, from a config.json or a command line. */
 export function readChanges(raw: unknown, file: string): PartChanges {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
     throw new RopewalkError(`${file}: "exchanged_parts" must be an object.`);

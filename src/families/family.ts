@@ -5,28 +5,30 @@ import type { GgufForm, NoGguf } from './common/gguf.ts';
 import type { CommonConfig, RawConfig, Warn } from './config.ts';
 import type { DecoderNames, DecoderParts } from './decoder.ts';
 
-/** The output layer as the loss needs it: fused with the cross-entropy, so that all logits never exist at once. */
+/**
+ * The output layer as the loss needs it: fused with the cross-entropy, so that not all logits exist at the same time.
+ */
 export interface Head {
   readonly weight: Parameter;
   readonly bias?: Parameter;
-  /** The final logits' soft-cap; part of the model, so part of every loss. */
+  /** The cap on the final logits; part of the model, so part of every loss. */
   readonly softcap: number | null;
 }
 
 /**
- * A model as what happens one after another, so that it can also be run and differentiated piece by piece. Activations
- * are `[…, width]` throughout.
+ * A model as consecutive stages, so that it can also be run and differentiated stage by stage. Activations are `[…,
+ * width]` throughout.
  */
 export interface Stages {
   /** Token ids of the context → the first layer's input. */
   readonly embed: (context: SequenceContext) => Tensor;
-  /** In order. Layers whose graphs are equal but for the names of their weights are layers of one kind. */
+  /** In order. Layers whose graphs differ only in the names of their weights are of the same kind. */
   readonly layers: readonly ((x: Tensor, context: SequenceContext) => Tensor)[];
-  /** What the last layer gives → the final, normalized activations, which the head reads. */
+  /** The last layer's output → the final, normalized activations, which the head reads. */
   readonly finish: (x: Tensor, context?: SequenceContext) => Tensor;
 }
 
-/** A decoder-only language model: token ids in, a row of logits for each out. */
+/** A decoder-only language model: token ids in, a row of logits out for each. */
 export abstract class CausalLM extends Module {
   abstract readonly config: CommonConfig;
   abstract readonly head: Head;
@@ -35,7 +37,7 @@ export abstract class CausalLM extends Module {
 
   abstract readonly stages: Stages;
 
-  /** What to add to a message that a sequence is longer than the positions; nothing for most models. */
+  /** Added to the message that a sequence exceeds the positions; empty for most models. */
   get beyondPositions(): string {
     for (const [, module] of this.walk()) {
       const part = module.describe();
@@ -54,20 +56,20 @@ export abstract class CausalLM extends Module {
     );
   }
 
-  /** Names in checkpoints that are no weights (buffers), to be skipped without complaint. */
+  /** Names in checkpoints that are not weights (buffers), to be skipped silently. */
   isBuffer(_name: string): boolean {
     return false;
   }
 }
 
 /**
- * Where the weights of the `tiny` presets start. The published 0.02 suits widths in the thousands; at width 96 it makes
- * every layer so weak that learning begins late. Measured on Llama at width 128: after 800 steps, the held-out loss is
- * 0.7 nats lower from 0.06 than from 0.02.
+ * The initializer range of the `tiny` presets. The published 0.02 suits widths in the thousands; at width 96 every
+ * layer is so weak that learning starts late. Measured on Llama at width 128: after 800 steps, the held-out loss is
+ * 0.7 nats lower with 0.06 than with 0.02.
  */
 export const TINY_INITIALIZER_RANGE = 0.07;
 
-/** What is known of how a published model was trained. Metadata, with its source: nothing is computed from it. */
+/** What is known about a published model's training. Metadata with its source; nothing is computed from it. */
 export interface TrainingFacts {
   readonly data: string;
   readonly method: string;
@@ -85,11 +87,11 @@ export interface Preset<C extends CommonConfig> {
 export interface MultimodalForm {
   /** Its `model_type`; the text part's config is in its `text_config`. */
   readonly modelType: string;
-  /** The text part's name of a tensor, as in a checkpoint of its own; undefined for a tensor of another part. */
+  /** The text part's name of a tensor, as in a text-only checkpoint; undefined for a tensor of another part. */
   textName(name: string): string | undefined;
 }
 
-/** A family is data and modules: nothing elsewhere asks for its name. */
+/** A family is data and modules: no other code asks for its name. */
 export interface Family<C extends CommonConfig = CommonConfig> {
   /** The name on the command line. */
   readonly name: string;
@@ -98,31 +100,31 @@ export interface Family<C extends CommonConfig = CommonConfig> {
   readonly modelType: string;
   readonly architecture: string;
   readonly multimodal?: MultimodalForm;
-  /** How the family as a whole was trained, for the column that is not about one size. */
+  /** How the family as a whole was trained, for columns that are not about one size. */
   readonly training: TrainingFacts;
-  /** What a reader of a comparison should know of this column. */
+  /** What readers of a comparison should know about this column. */
   readonly note?: { readonly en: string; readonly ko: string };
-  /** The family that this one is the next generation of, by name. */
+  /** The name of the previous generation. */
   readonly predecessor?: string;
-  /** The preset that the family's name alone stands for. */
+  /** The preset meant by the family's name alone. */
   readonly defaultPreset: string;
   readonly presets: Readonly<Record<string, Preset<C>>>;
   /**
    * Hugging Face's config.json (either form) → a checked config.
-   * @param warn takes what the file leaves open.
+   * @param warn receives assumptions about the file.
    */
   readConfig(raw: RawConfig, file: string, warn?: Warn): C;
   writeConfig(config: C): Record<string, unknown>;
   /**
-   * The config of a model with these layers of this one, by their numbers, in this order. A number may stand twice. What
-   * the config says of each layer goes with it.
+   * The config of a model with these layers, by index, in this order. An index may be repeated. Per-layer fields
+   * follow their layers.
    */
   withLayers(config: C, layers: readonly number[]): C;
-  /** What a model of this config is made of. */
+  /** The parts of a model with this config. */
   parts(config: C): DecoderParts;
-  /** What checkpoints call its modules. */
+  /** The checkpoint names of its modules. */
   readonly names: DecoderNames;
-  /** How llama.cpp's files have it, or why it has no such form. */
+  /** Its form in llama.cpp's files, or why it has none. */
   readonly gguf: GgufForm<C> | NoGguf;
   /** Whether transformers.js 4 has a class for its model type. */
   readonly transformersJs: boolean;

@@ -15,7 +15,7 @@ import type { Preset } from './family.ts';
  * Gemma (Gemma Team 2024, arXiv:2403.08295): RoPE, RMSNorm, GeGLU; multi-head attention at 7B, multi-query at 2B.
  *
  * Where implementations go wrong: RMSNorm scales by 1 + weight; the embedding is scaled by √width, the tied head is
- * not; head_dim is a field of its own (16 × 256 on a width of 3072); `hidden_act: "gelu"` in old files means the tanh form.
+ * not; head_dim is independent (16 × 256 at a width of 3072); `hidden_act: "gelu"` in old files means the tanh form.
  */
 export type GemmaConfig = RotaryDecoderConfig;
 
@@ -46,7 +46,7 @@ function published(sizes: RotarySizes, data: string, hub: string): Preset<GemmaC
   };
 }
 
-/** Of the class in transformers 5.18. */
+/** The class's in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'GemmaConfig',
   fields: {

@@ -14,8 +14,8 @@ import { type ClassDefaults, ConfigReader, type RawConfig, type Warn } from './c
 import { defineFamily } from './decoder.ts';
 
 /**
- * Gemma 2 (Gemma Team 2024, arXiv:2408.00118): local sliding-window and global layers in turn, grouped queries, capped
- * logits in attention and at the end, four norms a layer; the 2B and 9B models were distilled.
+ * Gemma 2 (Gemma Team 2024, arXiv:2408.00118): alternating local sliding-window and global layers, grouped queries,
+ * capped logits in attention and at the end, four norms per layer; the 2B and 9B models were distilled.
  *
  * Where implementations go wrong: queries are scaled by query_pre_attn_scalar ** -0.5 (256 at 2B and 9B, 144 at 27B),
  * not by head_dim; a window of W counts the query itself; the order is scale, cap, mask, softmax; the final cap
@@ -23,7 +23,7 @@ import { defineFamily } from './decoder.ts';
  */
 export type Gemma2Config = LocalGemmaConfig;
 
-/** Layers 0, 2, 4 … are local, 1, 3, 5 … global; files on the hub have no layer_types and mean this. */
+/** Layers 0, 2, 4 … are local, 1, 3, 5 … global; files on the hub rely on this and have no layer_types. */
 const isLocal = (index: number) => index % 2 === 0;
 
 const names = rotaryNames('Gemma2', {
@@ -32,7 +32,7 @@ const names = rotaryNames('Gemma2', {
   norms: LOCAL_GEMMA_NORMS,
 });
 
-/** Of the 2B and 9B models, and of the class in transformers. */
+/** As in the 2B and 9B models and the class in transformers. */
 const OWN_FIELDS = {
   query_pre_attn_scalar: 256,
   sliding_window: 4096,
@@ -57,10 +57,10 @@ const size27b = { width: 4608, hidden: 36864, layers: 46, heads: 32, kvHeads: 16
 const source = 'Gemma Team 2024, arXiv:2408.00118';
 const [distilled, predicted] = ['knowledge distillation', 'next-token prediction'];
 
-/** A window that is shorter than the context, so that it counts. */
+/** A window shorter than the context, so that it has an effect. */
 const tiny = { ...TINY_FIELDS, query_pre_attn_scalar: 24, sliding_window: 32 };
 
-/** Of the class in transformers 5.18. */
+/** The class's in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'Gemma2Config',
   fields: {
@@ -102,7 +102,7 @@ export const gemma2 = defineFamily<Gemma2Config>({
     largest: 46,
     window: 4096,
     isLocal,
-    // llama.cpp caps the logits of every Gemma 2, and a cap of 0 would divide by it.
+    // llama.cpp caps the logits of every Gemma 2, and would divide by a cap of 0.
     settings: {
       attn_logit_softcapping: ['attn_logit_softcapping', 'f32', 50],
       final_logit_softcapping: ['final_logit_softcapping', 'f32', 30],

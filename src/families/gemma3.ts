@@ -17,16 +17,16 @@ import { type DecoderParts, defineFamily } from './decoder.ts';
 import type { Preset } from './family.ts';
 
 /**
- * Gemma 3, its text model (Gemma Team 2025, arXiv:2503.19786): five local layers for each global one, a rotary base for each
- * kind, norms over each head of queries and keys in place of the caps on attention.
+ * Gemma 3, its text model (Gemma Team 2025, arXiv:2503.19786): five local layers for each global one, a rotary base
+ * for each kind, per-head norms of queries and keys instead of attention caps.
  *
- * Where implementations go wrong: every sixth layer is global, the others local; base 10,000 on local layers and 1,000,000
- * on global ones, and scaling on global ones alone; the norms of queries and keys scale by 1 + weight, as all of Gemma's
- * do; the scale is query_pre_attn_scalar ** -0.5; the fields of the caps exist and are null (transformers 5.18 heeds that of
- * the final logits alone, so that another cap on attention is refused).
+ * Where implementations go wrong: every sixth layer is global, the others local; base 10,000 on local layers and
+ * 1,000,000 on global ones, and scaling only on global ones; the norms of queries and keys scale by 1 + weight, like
+ * all of Gemma's norms; the scale is query_pre_attn_scalar ** -0.5; the fields of the caps exist and are null
+ * (transformers 5.18 reads only that of the final logits, so an attention cap is refused).
  */
 export interface Gemma3Config extends LocalGemmaConfig {
-  /** Of local layers; `rope_theta` and `rope_scaling` are of global ones. */
+  /** Of local layers; `rope_theta` and `rope_scaling` apply to global ones. */
   readonly local_rope: RopeConfig;
 }
 
@@ -48,7 +48,7 @@ function parts(c: Gemma3Config): DecoderParts {
   }));
 }
 
-/** The base of local layers' rotations. */
+/** The RoPE base of local layers. */
 const LOCAL_THETA = 10000;
 
 function config(sizes: RotarySizes, rest: Partial<Gemma3Config> = {}): Gemma3Config {
@@ -71,7 +71,7 @@ function config(sizes: RotarySizes, rest: Partial<Gemma3Config> = {}): Gemma3Con
 const size270m = { width: 640, hidden: 2048, layers: 18, heads: 4, kvHeads: 1, headDim: 256 };
 const size1b = { width: 1152, hidden: 6912, layers: 26, heads: 4, kvHeads: 1, headDim: 256 };
 
-/** A window that is shorter than the context, and a global layer in turn with a local one, so that both count. */
+/** A window shorter than the context, and alternating local and global layers, so that both have an effect. */
 const tiny = {
   ...TINY_FIELDS,
   query_pre_attn_scalar: 24,
@@ -86,7 +86,7 @@ function published(sizes: RotarySizes, data: string, hub: string): Preset<Gemma3
   return { config: config(sizes), training: { data, method, source }, hub: `google/${hub}` };
 }
 
-/** Of the class in transformers 5.18. */
+/** The class's in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'Gemma3TextConfig',
   fields: {

@@ -12,11 +12,12 @@ import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts
 import { TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
- * GPT as the study note's table has it: sinusoidal positions, LayerNorm, multi-head attention, ReLU. The reference with
+ * GPT as in the study note's table: sinusoidal positions, LayerNorm, multi-head attention, ReLU. The reference with
  * exactly these parts is `ctrl` (Keskar et al. 2019, arXiv:1909.05858), which is also the format it is saved in.
  *
- * Where implementations go wrong: the embedding is scaled by √width; every linear layer has a bias, the tied head too
- * (its own); the norms inside the blocks always have ε = 1e-6 and only the last one reads layer_norm_epsilon.
+ * Where implementations go wrong: the embedding is scaled by √width; every linear layer has a bias, including the
+ * tied head (a separate one); the norms inside the blocks always have ε = 1e-6 and only the final norm uses
+ * layer_norm_epsilon.
  */
 export interface GptConfig extends CommonConfig {
   readonly n_embd: number;
@@ -124,7 +125,7 @@ function config(
   };
 }
 
-/** Of the class in transformers 5.18. */
+/** The class's in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'CTRLConfig',
   fields: {

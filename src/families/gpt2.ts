@@ -13,10 +13,10 @@ import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts
 import { type Preset, TINY_INITIALIZER_RANGE } from './family.ts';
 
 /**
- * GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each half of a block, GELU in its tanh form.
+ * GPT-2 (Radford et al. 2019): learned positions, LayerNorm before attention and MLP, GELU in its tanh form.
  *
- * Where implementations go wrong: linear weights are stored `[in, out]` (Conv1D); queries, keys and values come from
- * one product, in thirds; `attn.bias` and `attn.masked_bias` in files are buffers; files on the hub leave out the
+ * Where implementations go wrong: linear weights are stored `[in, out]` (Conv1D); one projection gives queries, keys
+ * and values, a third each; `attn.bias` and `attn.masked_bias` in files are buffers; files on the hub leave out the
  * `transformer.` prefix.
  */
 export interface Gpt2Config extends CommonConfig {
@@ -115,7 +115,7 @@ const training = {
   source: 'Radford et al. 2019, Language Models are Unsupervised Multitask Learners',
 };
 
-/** Of the class in transformers 5.18. */
+/** The class's in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'GPT2Config',
   fields: {

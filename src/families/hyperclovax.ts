@@ -13,10 +13,10 @@ import { type DecoderNames, type DecoderParts, defineFamily } from './decoder.ts
 
 /**
  * HyperCLOVA X (NAVER Cloud): Llama's layers with multipliers (maximal update parametrization, Yang et al. 2022,
- * arXiv:2203.03466) and, where `use_post_norm` is true, norms behind attention and MLP too.
+ * arXiv:2203.03466) and, where `use_post_norm` is true, norms after attention and MLP too.
  *
- * Where implementations go wrong: `logits_scaling` is a factor, where Granite's is a divisor; `attention_multiplier` takes
- * the place of head_dim ** -0.5; the branch is normalized before it is multiplied by `residual_multiplier`.
+ * Where implementations go wrong: `logits_scaling` is a factor, where Granite's is a divisor; `attention_multiplier`
+ * replaces head_dim ** -0.5; the branch is normalized before it is multiplied by `residual_multiplier`.
  */
 export interface HyperClovaXConfig extends RotaryDecoderConfig {
   readonly mlp_bias: boolean;
@@ -60,7 +60,7 @@ function parts(c: HyperClovaXConfig): DecoderParts {
   };
 }
 
-/** No published configuration with its source was at hand: the parts are the class's of transformers 5.18. */
+/** No published configuration was found: the parts are those of the class in transformers 5.18. */
 const tiny: HyperClovaXConfig = {
   ...presetFields({ ...TINY_SIZES, hidden: 288 }),
   ...TINY_FIELDS,
@@ -75,7 +75,7 @@ const tiny: HyperClovaXConfig = {
   tie_word_embeddings: true,
 };
 
-/** Of the class in transformers 5.18. */
+/** The class's in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'HyperCLOVAXConfig',
   fields: {

@@ -1,4 +1,4 @@
-/** Families of models: their configurations, their presets, and models built from either. */
+/** Model families: their configurations and presets, and the models built from them. */
 export {
   type GgufForm,
   type GgufReader,

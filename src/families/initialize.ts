@@ -1,13 +1,13 @@
 import type { Parameter } from '../nn/module.ts';
 
-/** Where random numbers come from: standard normal deviates. */
+/** A source of standard normal deviates. */
 export interface GaussianSource {
   nextGaussian(): number;
 }
 
 /**
- * Fills weights as the family starts them: normal deviates of `initializer_range` for matrices, constants for norms
- * and biases. Filled in the order of the parameters, so that a seed means the same weights everywhere.
+ * Fills weights with the family's initial values: normal deviates of `initializer_range` for matrices, constants for
+ * norms and biases. The order is that of the parameters, so that a seed gives the same weights everywhere.
  */
 export function initializeWeights(
   parameters: ReadonlyMap<string, Parameter>,

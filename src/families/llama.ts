@@ -49,7 +49,7 @@ function config(sizes: RotarySizes, rest: Partial<LlamaConfig>): LlamaConfig {
   };
 }
 
-/** 3.1 and 3.2: frequencies rescaled for 128k tokens of context. */
+/** 3.1 and 3.2: frequencies rescaled for a context of 128k tokens. */
 function longContext(factor: number): Partial<LlamaConfig> {
   const bands = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
   return { max_position_embeddings: 131072, rope_scaling: { rope_type: 'llama3', factor, ...bands } };
@@ -82,7 +82,7 @@ function published(
   return { config: config(sizes, rest), training: facts, hub: `meta-llama/${name}` };
 }
 
-/** Of the class in transformers 5.18. */
+/** The class's in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'LlamaConfig',
   fields: {

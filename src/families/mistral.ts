@@ -14,10 +14,11 @@ import { type DecoderParts, defineFamily } from './decoder.ts';
 import type { Preset } from './family.ts';
 
 /**
- * Mistral 7B and NeMo (Jiang et al. 2023, arXiv:2310.06825): Llama's layers, in v0.1 all of them with a sliding window.
+ * Mistral 7B and NeMo (Jiang et al. 2023, arXiv:2310.06825): Llama's layers, all with a sliding window in v0.1.
  *
- * Where implementations go wrong: the window is every layer's, not every second one's; `sliding_window` is null from v0.2
- * on; NeMo's head_dim (128) is not hidden_size / num_attention_heads, and the field may be missing or null elsewhere.
+ * Where implementations go wrong: every layer has the window, not every second one; `sliding_window` is null from
+ * v0.2 on; NeMo's head_dim (128) is not hidden_size / num_attention_heads, and the field may be missing or null
+ * elsewhere.
  */
 export interface MistralConfig extends RotaryDecoderConfig {
   readonly sliding_window: number | null;
@@ -54,7 +55,7 @@ const size12b = { ...size7b, width: 5120, layers: 40 };
 const first = { rope_theta: 10000, sliding_window: 4096 };
 const nemo = { vocab_size: 131072, max_position_embeddings: 131072 };
 
-/** A window that is shorter than the context, so that it counts. */
+/** A window shorter than the context, so that it has an effect. */
 const tiny = { ...TINY_FIELDS, sliding_window: 32, rope_theta: 10000, tie_word_embeddings: true };
 
 const training = {
@@ -67,7 +68,7 @@ function published(sizes: RotarySizes, name: string, rest: Partial<MistralConfig
   return { config: config(sizes, rest), training, hub: `mistralai/${name}` };
 }
 
-/** Of the class in transformers 5.18. */
+/** The class's in transformers 5.18. */
 const CLASS_DEFAULTS: ClassDefaults = {
   class: 'MistralConfig',
   fields: {
@@ -115,7 +116,7 @@ export const mistral = defineFamily<MistralConfig>({
   names,
   gguf: rotaryGguf({
     architecture: 'llama',
-    // A file does not tell it from Llama, whose layers it has.
+    // A file does not distinguish it from Llama, whose layers it has.
     recognizes: () => false,
     rotaryRows: true,
     rotaryDivisors: true,

@@ -15,12 +15,12 @@ import { type DecoderParts, defineFamily } from './decoder.ts';
 import type { Preset } from './family.ts';
 
 /**
- * Qwen 2 and 2.5 (Qwen Team 2024, arXiv:2407.10671 and arXiv:2412.15115): Llama's layers with biases on queries, keys and
- * values.
+ * Qwen 2 and 2.5 (Qwen Team 2024, arXiv:2407.10671 and arXiv:2412.15115): Llama's layers with biases on queries, keys
+ * and values.
  *
  * Where implementations go wrong: the output projection has no bias; `sliding_window` counts only where
  * `use_sliding_window` is true, and then only from layer `max_window_layers` on; the embedding has more rows than the
- * tokenizer has tokens; there is no token that begins a text.
+ * tokenizer has tokens; there is no token for the beginning of a text.
  */
 export type Qwen2Config = QwenConfig;
 

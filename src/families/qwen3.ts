@@ -18,7 +18,7 @@ import type { Preset } from './family.ts';
  * Qwen 3, dense (Qwen Team 2025, arXiv:2505.09388): each head of queries and keys is normalized before it is rotated;
  * no biases.
  *
- * Where implementations go wrong: the norms run over head_dim, not over all heads; head_dim is a field of its own (128);
+ * Where implementations go wrong: the norms run over head_dim, not over all heads; head_dim is independent (128);
  * windows as in Qwen 2.
  */
 export type Qwen3Config = QwenConfig;

@@ -15,7 +15,7 @@ import { mistral } from './mistral.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen3 } from './qwen3.ts';
 
-/** Ropewalk's own families. A new one is a file beside these and a line here. */
+/** Ropewalk's own families. A new one is a file in this folder and a line here. */
 const own = [
   gpt,
   gpt2,
@@ -32,21 +32,21 @@ const own = [
 
 const all = [...own];
 
-/** The families there are: Ropewalk's own, then those that were registered. */
+/** All families: Ropewalk's own, then the registered ones. */
 export const families: readonly Family[] = all;
 
 /** Other names that people use. */
 const aliases: Readonly<Record<string, string>> = { llama3: 'llama', ctrl: 'gpt' };
 
 /**
- * Adds a family of the caller's own, which then is what the built-in ones are: its `model_type` is read from config.json and
- * GGUF files, its name and presets are known to `familyByName`, `findPreset`, comparisons and training.
+ * Registers a custom family, which then works like the built-in ones: its `model_type` is read from config.json and
+ * GGUF files, and `familyByName`, `findPreset`, comparisons and training know its name and presets.
  *
- * It is known in this thread. Where other threads and the command line are to know it, a module that registers it is
- * loaded before everything else: `node --import ./my-family.js …`.
+ * It is known only in this thread. For other threads and the command line, load a module that registers it before
+ * everything else: `node --import ./my-family.js …`.
  *
- * @returns what takes it out again.
- * @throws RopewalkError where a name is taken or not one, or the default preset is missing.
+ * @returns a function that unregisters it.
+ * @throws RopewalkError if a name is taken or invalid, or the default preset is missing.
  */
 export function registerFamily<C extends CommonConfig>(family: Family<C>): () => void {
   const added = family as unknown as Family;
@@ -64,27 +64,27 @@ function checkNewFamily({ name, modelType, presets, defaultPreset }: Family): vo
   if (!/^[A-Za-z][\w.-]*$/.test(name))
     throw refuse('its name must be letters, digits, ".", "_" and "-", a letter first');
   if (families.some((other) => other.name === name) || Object.hasOwn(aliases, name))
-    throw refuse('there is one of that name; choose another');
+    throw refuse('there is already a family with that name; choose another');
   const types = families.flatMap((other) => [other.modelType, other.multimodal?.modelType]);
   if (types.includes(modelType) || modelType === EXCHANGED_TYPE)
-    throw refuse(`there is a family with the modelType "${modelType}"; choose another`);
+    throw refuse(`there is already a family with the modelType "${modelType}"; choose another`);
   if (!Object.hasOwn(presets, defaultPreset))
     throw refuse(`its defaultPreset "${defaultPreset}" is not among its presets`);
   const taken = Object.keys(presets).find((preset) => presetNames().includes(preset));
-  if (taken !== undefined) throw refuse(`there is a preset "${taken}"; choose another name for it`);
+  if (taken !== undefined) throw refuse(`there is already a preset "${taken}"; choose another name for it`);
 }
 
-/** The families that were registered, without Ropewalk's own. */
+/** The registered families, without Ropewalk's own. */
 export function registeredFamilies(): readonly Family[] {
   return families.filter((family) => !own.includes(family));
 }
 
-/** A model of a family that is not known. */
+/** Thrown for a model of an unknown family. */
 class UnknownFamilyError extends RopewalkError {
   override name = 'UnknownFamilyError';
 }
 
-/** @param name of a family, with parts that are exchanged behind a plus: `llama`, `gpt+positions=rotary`. */
+/** @param name of a family, with exchanged parts after a plus sign: `llama`, `gpt+positions=rotary`. */
 export function familyByName(name: string): Family {
   const [plain, changes] = splitName(name);
   const wanted = aliases[plain] ?? plain;
@@ -113,7 +113,7 @@ export function familyOfConfig(raw: RawConfig, file: string): Family {
   const multimodal = families.find((candidate) => candidate.multimodal?.modelType === type);
   if (multimodal && type !== undefined) return multimodal;
   const family = families.find(({ modelType }) => modelType === type);
-  // What a family of the user's own can run, its `readConfig` knows.
+  // A registered family's `readConfig` decides what it supports.
   const kind =
     family && !own.includes(family) ? undefined : unsupportedKind(raw, typeof type === 'string' ? type : '');
   if (family && !kind) return family;
@@ -133,8 +133,8 @@ export interface FoundPreset {
 }
 
 /**
- * A preset by its name (`gemma-2-2b`), by family and name (`llama/tiny`), or by the family alone, which stands for its
- * best-known size; with parts that are exchanged behind a plus (`llama/tiny+norm=LayerNorm`). Undefined when there is none.
+ * A preset by its name (`gemma-2-2b`), by family and name (`llama/tiny`), or by the family alone, which means its
+ * best-known size; with exchanged parts after a plus sign (`llama/tiny+norm=LayerNorm`). Undefined if there is none.
  */
 export function findPreset(name: string): FoundPreset | undefined {
   const [plain, changes] = splitName(name);
@@ -172,10 +172,10 @@ export interface BuiltModel {
   readonly model: CausalLM;
 }
 
-/** A model, and what its configuration leaves open, each a sentence. */
+/** A model, and the assumptions about its configuration, each a sentence. */
 export interface ReadModel extends BuiltModel {
   readonly warnings: readonly string[];
-  /** Of a multimodal model, whose text part this is. */
+  /** For a multimodal model, of which this is the text part. */
   readonly multimodal?: MultimodalForm;
 }
 
@@ -193,7 +193,7 @@ export function modelFromConfig(raw: RawConfig, file: string): ReadModel {
   return { family, config, model: family.build(config), warnings, multimodal };
 }
 
-/** Fields of a multimodal model's config that hold for its text part too. */
+/** Fields of a multimodal model's config that also apply to its text part. */
 const SHARED_FIELDS = ['tie_word_embeddings', 'bos_token_id', 'eos_token_id', 'pad_token_id'];
 
 function textConfig(raw: RawConfig, file: string): RawConfig {

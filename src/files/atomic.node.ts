@@ -19,19 +19,20 @@ import { errorCode, fileError } from './file-errors.ts';
 import type { ByteSink } from './source.ts';
 
 /*
- * Files and folders that are either the old ones or the new ones, whatever happens: an error, a full disk, a kill at
- * any moment. A new version is made beside the target under a name that says whose it is, is forced to the disk,
- * and only then renamed. A folder cannot be renamed over another one, so it takes three renames:
+ * Replaces files and folders atomically: whatever happens (an error, a full disk, a kill at any moment), the target
+ * is either the old version or the new one. The new version is written next to the target under a name that
+ * identifies its writer, synced to disk, and only then renamed. A folder cannot be renamed over another one, so it
+ * takes three renames:
  *
  *   .NAME.partial-…  ->  .NAME.new     the new folder is complete from here on
  *   NAME             ->  .NAME.old
  *   .NAME.new        ->  NAME
  *
- * and `settle` finishes them from wherever they stopped. What is to be removed is first renamed to a partial, so a
- * half-removed folder is never taken for a whole one.
+ * `settle` completes them from wherever they stopped. Anything to be removed is first renamed to a partial, so a
+ * half-removed folder is never mistaken for a complete one.
  */
 
-/** Called with the name of each step before it is made: tests stop the process there. */
+/** Called with the name of each step before it happens: tests stop the process there. */
 export interface AtomicOptions {
   readonly onStep?: (step: string) => void;
 }
@@ -40,9 +41,9 @@ const DAY = 24 * 3600 * 1000;
 const HOST = hostname().replace(/[^A-Za-z0-9]/g, '_');
 
 /**
- * Writes a file that appears whole or not at all; an existing one is replaced, keeping its permissions.
+ * Writes a file that appears complete or not at all; an existing one is replaced, keeping its permissions.
  * @param content the bytes, the text, or a function that writes them piece by piece
- * @throws RopewalkError naming the path, the cause and the remedy; the old file is then still there
+ * @throws RopewalkError naming the path, the cause and the remedy; the old file is then unchanged
  */
 export async function writeFileAtomic(
   path: string,
@@ -63,7 +64,7 @@ export async function writeFileAtomic(
     temporary = partialName(target);
     onStep('create');
     handle = await open(temporary, 'wx', old ? old.mode & 0o777 : 0o666);
-    // The process's mask may have taken away some of the old file's permissions.
+    // The process's umask may have removed some of the old file's permissions.
     if (old && (await handle.stat()).mode !== old.mode) await handle.chmod(old.mode & 0o777);
     onStep('write');
     const sink = fileSink(handle);
@@ -86,10 +87,10 @@ export async function writeFileAtomic(
 }
 
 /**
- * Writes a folder that appears whole or not at all. Missing parents are made. An existing folder is **replaced**,
- * with all that it holds: callers check first that this is what the user wants.
- * @param fill writes the files into the folder that it is given
- * @throws RopewalkError naming the path, the cause and the remedy; the old folder is then still there
+ * Writes a folder that appears complete or not at all. Missing parents are created. An existing folder is
+ * **replaced** with all its contents: callers first check that the user wants this.
+ * @param fill writes the files into the given folder
+ * @throws RopewalkError naming the path, the cause and the remedy; the old folder is then unchanged
  */
 export async function writeDirectoryAtomic(
   path: string,
@@ -119,7 +120,7 @@ export async function writeDirectoryAtomic(
     await rename(temporary, fresh);
     temporary = undefined;
     undo = async () => {
-      // The target cannot be renamed (a mount point, say): the old one stays, and nothing is left to be finished.
+      // The target cannot be renamed (a mount point, for example): the old one stays, and no cleanup remains.
       await renameIfThere(besideName(target, 'old'), target);
       await discard(fresh, target, () => {});
     };
@@ -130,7 +131,7 @@ export async function writeDirectoryAtomic(
     await undo().catch(() => {});
     const readable = fileError(error, 'write', path);
     if (readable instanceof RopewalkError && temporary && readable.message.includes(temporary)) {
-      // A file in the folder could not be written: users know the folder by its name, not by that of the work.
+      // A file in the folder could not be written: users know the final folder's name, not the temporary one.
       throw new RopewalkError(readable.message.replaceAll(temporary, path), { cause: error });
     }
     throw readable;
@@ -138,9 +139,9 @@ export async function writeDirectoryAtomic(
 }
 
 /**
- * Finishes a folder's replacement that was interrupted, if any, and removes what dead writers left beside it. To be
- * called before the folder is read; afterwards `path` is the newest complete version, or absent if there never was
- * one. Harmless at any time, also while another process writes the folder.
+ * Completes an interrupted replacement of a folder, if any, and removes leftovers of dead writers. Call before
+ * reading the folder; afterwards `path` is the newest complete version, or absent if there never was one. Safe at any
+ * time, even while another process writes the folder.
  */
 export async function recoverDirectory(
   path: string,
@@ -152,7 +153,7 @@ export async function recoverDirectory(
       await settle(target, onStep);
       await removeLeftovers(target);
     } catch (error) {
-      // Where nothing may be changed, a target that is there is complete: leftovers beside it do no harm.
+      // Without write permission, an existing target is complete: leftovers next to it do no harm.
       const forbidden = ['EACCES', 'EPERM', 'EROFS'].includes(errorCode(error) ?? '');
       if (!forbidden || !(await statusOf(target))) throw error;
     }
@@ -162,7 +163,8 @@ export async function recoverDirectory(
 }
 
 /**
- * Removes a folder with all that it holds; it is whole or gone at every moment. One that is not there is no error.
+ * Removes a folder with all its contents; at every moment it is either complete or gone. A missing folder is not an
+ * error.
  * @throws RopewalkError naming the path, the cause and the remedy
  */
 export async function removeDirectory(
@@ -178,7 +180,7 @@ export async function removeDirectory(
   }
 }
 
-/** Brings the names NAME, .NAME.new and .NAME.old to rest; every step tolerates that another process did it. */
+/** Resolves the names NAME, .NAME.new and .NAME.old; every step tolerates that another process did it. */
 async function settle(target: string, onStep: (step: string) => void): Promise<void> {
   const fresh = besideName(target, 'new');
   const old = besideName(target, 'old');
@@ -206,7 +208,7 @@ async function settle(target: string, onStep: (step: string) => void): Promise<v
   );
 }
 
-/** Renames unless another process has renamed it first. */
+/** Renames unless another process has already done so. */
 async function renameIfThere(from: string, to: string): Promise<void> {
   try {
     await rename(from, to);
@@ -227,7 +229,7 @@ function besideName(target: string, suffix: string): string {
   return join(dirname(target), `.${basename(target)}.${suffix}`);
 }
 
-/** A name for work in progress: it tells whose it is and since when. */
+/** A name for a temporary: it identifies the writer and the time. */
 function partialName(target: string): string {
   const owner = `${HOST}-${process.pid}-${Date.now()}`;
   return besideName(target, `partial-${owner}-${randomBytes(4).toString('hex')}`);
@@ -252,20 +254,20 @@ async function removeLeftovers(target: string): Promise<void> {
   }
 }
 
-/** Whether nobody works on a partial any more. Another machine's processes cannot be seen: a day is waited. */
+/** Whether the writer of a partial is gone. Processes on other machines cannot be checked: those are given a day. */
 function isAbandoned(host: string, pid: number, since: number): boolean {
   if (pid === process.pid && host === HOST) return since < Date.now() - process.uptime() * 1000 - 1000;
   if (Date.now() - since > DAY) return true;
   if (host !== HOST) return false;
   try {
-    process.kill(pid, 0); // signal 0 only asks whether the process exists
+    process.kill(pid, 0); // Signal 0 only checks whether the process exists.
     return false;
   } catch (error) {
     return errorCode(error) === 'ESRCH';
   }
 }
 
-/** The path that a rename must replace: behind symbolic links, even one whose target is not there yet. */
+/** The path that a rename must replace: the target of symbolic links, even if it does not exist yet. */
 async function resolveTarget(path: string): Promise<string> {
   try {
     return await realpath(path);
@@ -287,14 +289,14 @@ async function statusOf(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** Forces every file and folder below `directory` to the disk. */
+/** Syncs every file and folder below `directory` to disk. */
 async function syncTree(directory: string): Promise<void> {
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
     if (entry.isDirectory()) {
       await syncTree(path);
     } else if (entry.isFile()) {
-      // Windows forces only what is open for writing; elsewhere a file may be read-only.
+      // Windows only syncs files open for writing; elsewhere a file may be read-only.
       const handle = await open(path, process.platform === 'win32' ? 'r+' : 'r');
       try {
         await handle.sync();
@@ -306,7 +308,7 @@ async function syncTree(directory: string): Promise<void> {
   await syncDirectory(directory);
 }
 
-/** Forces a folder's entries to the disk, where the system knows how (Windows does not open folders). */
+/** Syncs a folder's entries to disk, where the system supports it (Windows does not open folders). */
 async function syncDirectory(path: string): Promise<void> {
   let handle: FileHandle | undefined;
   try {

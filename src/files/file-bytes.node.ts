@@ -3,10 +3,10 @@ import { createGunzip } from 'node:zlib';
 import { RopewalkError } from '../errors.ts';
 
 /**
- * The bytes of a file, piece by piece; unpacked where its name ends in `.gz`.
+ * The bytes of a file, piece by piece; decompressed if its name ends in `.gz`.
  *
- * @param onBytes called with the bytes of the file that have been read so far.
- * @throws RopewalkError for a file that is no gzip file though its name says so, or is cut off; errors of Node's otherwise.
+ * @param onBytes called with the number of bytes read so far.
+ * @throws RopewalkError for a `.gz` file that is not in gzip format or is truncated; Node's errors otherwise.
  */
 export async function* fileBytes(path: string, onBytes?: (bytes: number) => void): AsyncGenerator<Buffer> {
   const file = createReadStream(path, { highWaterMark: 1 << 20 });
@@ -30,7 +30,7 @@ export async function* fileBytes(path: string, onBytes?: (bytes: number) => void
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && String(error.code).startsWith('Z_'))) throw error;
     throw new RopewalkError(
-      `${path}: its name ends in .gz, but it is not a whole gzip file (${error.message}); rename it if it is not compressed, otherwise compress it again`,
+      `${path}: its name ends in .gz, but it is not a complete gzip file (${error.message}); rename it if it is not compressed, otherwise compress it again`,
       { cause: error },
     );
   } finally {

@@ -20,7 +20,7 @@ const CAUSES: Readonly<Record<string, readonly [cause: string, remedy: string]>>
   EIO: ['the disk reported an error', 'check the disk'],
 };
 
-/** The operating system's code of an error ('ENOSPC'), or undefined where it carries none. */
+/** The operating system's code of an error ('ENOSPC'), or undefined if it has none. */
 export function errorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
@@ -28,7 +28,7 @@ export function errorCode(error: unknown): string | undefined {
 
 /**
  * The readable error for a failed file operation: `cannot <action> <path>: <cause>; <remedy>`. Errors that are
- * readable already, and those that did not come from the operating system (our bugs), are returned as they are.
+ * already readable, and those that did not come from the operating system (our bugs), are returned unchanged.
  */
 export function fileError(error: unknown, action: string, path: string): unknown {
   const code = errorCode(error);

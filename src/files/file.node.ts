@@ -3,10 +3,10 @@ import { RopewalkError } from '../errors.ts';
 import { fileError } from './file-errors.ts';
 import { type ByteSink, type ByteSource, checkRange } from './source.ts';
 
-/** Node refuses reads and writes of 2 GiB and more: larger ones go in pieces of this many bytes. */
+/** Node refuses reads and writes of 2 GiB and more: larger ones are split into pieces of this many bytes. */
 const PIECE = 1 << 30;
 
-/** A file read by position. `readInto` reads straight into the caller's memory: nothing is held twice. */
+/** A file read by position. `readInto` reads directly into the caller's memory, without a second copy. */
 export class FileSource implements ByteSource {
   readonly name: string;
   readonly size: number;
@@ -20,12 +20,12 @@ export class FileSource implements ByteSource {
 
   /**
    * Opens a regular file for reading; a missing, unreadable or special file is a RopewalkError.
-   * @param name what messages call it: by default its path
+   * @param name for messages: by default its path
    */
   static async open(path: string, name = path): Promise<FileSource> {
     let handle: FileHandle | undefined;
     try {
-      // Before it is opened: opening a pipe would wait for its other end forever.
+      // Checked before opening: opening a pipe would wait for its other end forever.
       if (!(await stat(path)).isFile()) {
         throw new RopewalkError(`cannot read ${name}: it is not a regular file; name a file`);
       }
@@ -65,13 +65,13 @@ export class FileSource implements ByteSource {
     }
   }
 
-  /** Closes the file; nothing can be read afterwards. */
+  /** Closes the file. */
   async close(): Promise<void> {
     await this.#handle.close();
   }
 }
 
-/** A sink at the end of an open file. Rejects with the operating system's own error. */
+/** A sink that appends to an open file. Rejects with the operating system's own error. */
 export function fileSink(handle: FileHandle): ByteSink {
   return {
     async write(bytes) {

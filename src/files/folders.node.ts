@@ -2,9 +2,9 @@ import { rmdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
 /**
- * Removes folders that were made, from the inner one to the outermost, as far as they are empty.
+ * Removes created folders, from the innermost to the outermost, as long as they are empty.
  *
- * @param made the outermost, as `mkdir` says it; undefined where none was made.
+ * @param made the outermost one, as returned by `mkdir`; undefined if none was created.
  */
 export async function removeEmpty(folder: string, made: string | undefined): Promise<void> {
   if (made === undefined) return;

@@ -1,4 +1,4 @@
-/** Bytes and files that models are read from and written to. */
+/** Bytes and files from which models are read and to which they are written. */
 export { FileSource } from './file.node.ts';
 export * from './index.ts';
 export { writeNpyFile } from './npy.node.ts';

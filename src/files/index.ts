@@ -1,2 +1,2 @@
-/** Bytes that models are read from and written to. */
+/** Bytes from which models are read and to which they are written. */
 export { type ByteSink, type ByteSource, memorySink, memorySource } from './source.ts';

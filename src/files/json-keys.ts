@@ -1,11 +1,11 @@
 /**
- * Finds a key that some object of a JSON text has twice. `JSON.parse` lets the last one win silently; in a
- * checkpoint that means two readers may see two different tensors.
+ * Finds a duplicate key in an object of a JSON text. `JSON.parse` silently keeps the last one; in a checkpoint, two
+ * readers might then see different tensors.
  * @param text valid JSON: parse it first
  * @returns the first such key, or undefined
  */
 export function findDuplicateKey(text: string): string | undefined {
-  // The keys so far of each object that is open; null for an array.
+  // The keys so far of each open object; null for an array.
   const open: (Set<string> | null)[] = [];
   for (let at = 0; at < text.length; at++) {
     switch (text[at]) {

@@ -1,16 +1,19 @@
-/** How JSON writes infinity: a number that JavaScript and Python round to it. */
+/** JSON for infinity: a number that JavaScript and Python round to it. */
 const INFINITE = '1e999';
 
-/** What `JSON.parse` found wrong, on one line and printable: its own message quotes the text, line breaks and all. */
+/**
+ * The problem that `JSON.parse` found, on one line and printable: its own message quotes the text, including line
+ * breaks.
+ */
 export function jsonProblem(error: SyntaxError): string {
   return error.message.replace(/[\p{Cc}\s]+/gu, ' ');
 }
 
 /**
- * Parses JSON as Python writes it, which has `Infinity` and `NaN`. Infinities become numbers; NaN, of which JSON has no
- * form, becomes the text "NaN", so that a field that must be a number is refused by its name.
+ * Parses JSON as Python writes it, with `Infinity` and `NaN`. Infinities become numbers; NaN, which JSON cannot
+ * express, becomes the string "NaN", so that a numeric field is refused by name.
  *
- * @throws SyntaxError as `JSON.parse` does.
+ * @throws SyntaxError like `JSON.parse`.
  */
 export function parsePythonJson(text: string): unknown {
   try {
@@ -22,7 +25,7 @@ export function parsePythonJson(text: string): unknown {
   }
 }
 
-/** Strings, which are kept, and what may stand outside them. */
+/** Strings, which are kept, and Python's constants outside them. */
 const PYTHON_CONSTANTS = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/gs;
 const CONSTANTS: Readonly<Record<string, string>> = {
   Infinity: INFINITE,
@@ -32,14 +35,14 @@ const CONSTANTS: Readonly<Record<string, string>> = {
 
 /**
  * Fields of Hugging Face configurations that are floating-point. JavaScript writes 30 where Python wrote 30.0, and
- * `transformers` 5 refuses an integer for these (Gemma 2's `final_logit_softcapping`, for one).
+ * `transformers` 5 refuses an integer for these (Gemma 2's `final_logit_softcapping`, for example).
  */
 const FLOAT_FIELDS =
   /^(\s*"(?:\w+_softcapping|initializer_range|\w*_eps|\w*_epsilon|rope_theta|(?:\w+_)?factor|\w*dropout|\w+_pdrop|beta_\w+|temperature|top_p|min_p|repetition_penalty)": -?\d+)(,?)$/gm;
 
 /** JSON as Hugging Face writes it: indented by two, float fields with a decimal point, a newline at the end. */
 export function toConfigJson(value: unknown): string {
-  // Line by line is safe: in indented JSON each field starts a line, and no string holds a line break.
+  // Replacing line by line is safe: in indented JSON each field starts a line, and no string contains a line break.
   const text = JSON.stringify(value, infinitiesAsText, 2).replace(FLOAT_FIELDS, '$1.0$2');
   return `${text.replaceAll(INFINITY_TEXTS, `$1${INFINITE}`)}\n`;
 }

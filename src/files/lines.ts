@@ -1,7 +1,7 @@
 /**
  * The lines of a stream of UTF-8, without the line feed that ends each and a carriage return before it. Nothing else
- * ends a line: U+2028, U+2029 and U+0085 are text, as in JSON Lines (Node's readline has cut at the first two since 24).
- * A byte order mark at the beginning is left out; what stands behind the last line feed is a line unless it is empty.
+ * ends a line: U+2028, U+2029 and U+0085 are text, as in JSON Lines (Node's readline splits at the first two since
+ * 24). A byte order mark at the beginning is removed; text after the last line feed is a line unless it is empty.
  */
 export async function* readLines(chunks: AsyncIterable<Uint8Array | string>): AsyncGenerator<string, void> {
   const decoder = new TextDecoder('utf-8');

@@ -5,8 +5,9 @@ import { hostname } from 'node:os';
 import { errorCode } from './file-errors.ts';
 
 /*
- * Locks that are files: there only while they are held. Creating a file that must not exist yet is one step, on network
- * file systems too. The file names its owner, who refreshes its time; one whose owner is gone is taken over.
+ * File locks: the file exists only while the lock is held. Creating a file that must not exist yet is one atomic
+ * step, even on network file systems. The file names its owner, who refreshes its modification time; the lock of an
+ * owner that is gone is taken over.
  */
 
 const HEARTBEAT_MS = 2000;
@@ -15,23 +16,23 @@ export interface Lock {
   release(): Promise<void>;
 }
 
-/** What a lock's file says, and when it was refreshed (milliseconds). */
+/** The contents of a lock file, and when it was refreshed (milliseconds). */
 export interface SeenLock {
   readonly text: string;
   readonly time: number;
 }
 
-/** What is known of a lock's owner. */
+/** The owner that a lock names. */
 export interface LockOwner {
   readonly host: string;
   readonly pid: number;
-  /** The space in which process ids count: containers of one host name have their own. */
+  /** The namespace of the process id: containers with the same host name have their own. */
   readonly space?: string | undefined;
-  /** When the process began, in a form that only tells it from others: process ids are used again. */
+  /** An opaque start time of the process, because process ids are reused. */
   readonly began?: string | undefined;
 }
 
-/** Takes a lock. @returns undefined where somebody has it. */
+/** Takes a lock. @returns undefined if someone else holds it. */
 export async function takeLock(path: string): Promise<Lock | undefined> {
   const key = randomBytes(8).toString('hex');
   const owner = JSON.stringify({
@@ -54,7 +55,7 @@ export async function takeLock(path: string): Promise<Lock | undefined> {
   }
   const beat = setInterval(() => {
     const now = new Date();
-    void utimes(path, now, now).catch(() => {}); // taken over while this process slept
+    void utimes(path, now, now).catch(() => {}); // Taken over while this process slept.
   }, HEARTBEAT_MS);
   beat.unref();
   return {
@@ -65,7 +66,7 @@ export async function takeLock(path: string): Promise<Lock | undefined> {
   };
 }
 
-/** What a lock says and when it was refreshed; undefined where it is gone. */
+/** The contents of a lock and when it was refreshed; undefined if it is gone. */
 export async function lookAtLock(path: string): Promise<SeenLock | undefined> {
   try {
     const [text, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)]);
@@ -89,24 +90,24 @@ export function ownerOf(text: string): LockOwner | undefined {
 }
 
 /**
- * Whether a lock's owner runs: undefined where that cannot be known, since it is on another machine, or its process id may
- * be another process's by now.
+ * Whether a lock's owner is running; undefined if that cannot be known, because it is on another machine or its
+ * process id may have been reused.
  */
 export function isAlive(text: string): boolean | undefined {
   const owner = ownerOf(text);
   if (owner?.host !== hostname()) return undefined;
   if (owner.space !== undefined && owner.space !== pidSpace()) return undefined;
   try {
-    process.kill(owner.pid, 0); // signal 0 only asks whether the process exists
+    process.kill(owner.pid, 0); // Signal 0 only checks whether the process exists.
   } catch (error) {
     if (errorCode(error) === 'ESRCH') return false;
-    // Another user's process exists as well.
+    // Another user's process also exists.
   }
   const began = beginning(owner.pid);
   return owner.began === undefined || began === undefined ? undefined : began === owner.began;
 }
 
-/** Removes an abandoned lock. One that somebody took in the meantime is put back. */
+/** Removes an abandoned lock. If someone took it in the meantime, it is put back. */
 export async function removeLock(path: string, text: string): Promise<void> {
   const aside = `${path}.${randomBytes(4).toString('hex')}`;
   try {
@@ -119,7 +120,7 @@ export async function removeLock(path: string, text: string): Promise<void> {
   else await rename(aside, path);
 }
 
-/** The space of process ids of this process; undefined where there is no /proc. */
+/** The pid namespace of this process; undefined without /proc. */
 function pidSpace(): string | undefined {
   try {
     return readlinkSync('/proc/self/ns/pid');
@@ -128,11 +129,11 @@ function pidSpace(): string | undefined {
   }
 }
 
-/** When a process began, in ticks since the machine did (proc(5), stat, field 22); undefined where there is no /proc. */
+/** When a process started, in ticks since boot (proc(5), stat, field 22); undefined without /proc. */
 function beginning(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name before it stands in parentheses, and may hold some.
+    // The name before it is in parentheses, and may contain parentheses itself.
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
   } catch {
     return undefined;

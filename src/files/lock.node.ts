@@ -5,22 +5,22 @@ import { isAlive, type Lock, lookAtLock, removeLock, takeLock } from './lock-fil
 import { sleep } from './sleep.ts';
 
 /*
- * One download of a blob at a time. Python locks `<etag>.lock` with flock(2), which Node has not; its file stays behind,
- * so that its being there says nothing. Ours, beside it, is there only while it is held: its owner refreshes its time,
- * and a file that is not refreshed, or whose process is gone, is taken over. As in Python the lock only spares a second
- * download. That nothing is corrupted does not rest on it: every process writes a partial file of its own, and
- * renames it once its hash is right.
+ * Allows one download of a blob at a time. Python locks `<etag>.lock` with flock(2), which Node lacks; that file
+ * stays behind, so its existence means nothing. Our lock file next to it exists only while the lock is held: its
+ * owner refreshes its time, and a file that is not refreshed, or whose process is gone, is taken over. As in Python,
+ * the lock only avoids a second download; integrity does not depend on it, because every process writes its own
+ * partial file and renames it once its hash is verified.
  */
 
-/** A lock that has not been refreshed for so long, by our clock, has no owner any more. */
+/** A lock that has not been refreshed for this long, by our clock, counts as abandoned. */
 const ABANDONED_MS = 30_000;
 const POLL_MS = 150;
 
 /**
  * Waits for the lock, or until there is nothing left to do.
- * @param isDone asked now and then while another process holds the lock
- * @returns undefined where `isDone` said yes first
- * @throws the signal's reason; RopewalkError where the file cannot be written
+ * @param isDone called now and then while another process holds the lock
+ * @returns undefined if `isDone` returned true first
+ * @throws the signal's reason; RopewalkError if the file cannot be written
  */
 export async function acquireLock(
   path: string,

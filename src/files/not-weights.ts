@@ -1,13 +1,13 @@
-/** The beginning of what stands in place of a file that Git LFS keeps elsewhere (git-lfs.com, "Git LFS Specification"). */
+/** The beginning of a pointer that replaces a file in Git LFS (git-lfs.com, "Git LFS Specification"). */
 const LFS_POINTER = 'version https://git-lfs.github.com/spec/';
 
-/** Bytes of a file's beginning that {@link inPlaceOf} looks at. */
+/** Bytes at a file's beginning that {@link inPlaceOf} examines. */
 export const HEAD_BYTES = 64;
 
 /**
- * What stands in a file instead of what its name promises, with the remedy; undefined where nothing is recognized.
+ * What a file contains instead of weights, with the remedy; undefined if nothing is recognized.
  *
- * @param head the file's first bytes, {@link HEAD_BYTES} where it has as many.
+ * @param head the file's first bytes, up to {@link HEAD_BYTES}.
  */
 export function inPlaceOf(head: Uint8Array): string | undefined {
   const text = String.fromCharCode(...head.subarray(0, HEAD_BYTES));
@@ -17,7 +17,7 @@ export function inPlaceOf(head: Uint8Array): string | undefined {
   if (/^\s*<(?:!doctype html|html|head|\?xml)/i.test(text)) {
     return 'it is a web page, saved instead of the file; use its download link (…/resolve/main/…), or get the model with "ropewalk pull"';
   }
-  // The length of a sound safetensors header may begin with the same bytes: 640 is 80 02 00 …
+  // The length of a valid safetensors header may begin with the same bytes: 640 is 80 02 00 …
   if (head[8] === 0x7b && head.subarray(5, 8).every((byte) => byte === 0)) return undefined;
   const [first, second = 0] = head;
   // A safetensors header of 640 bytes begins with the same two; its brace follows eight bytes of length.

@@ -3,10 +3,10 @@ import { writeFileAtomic } from './atomic.node.ts';
 import { npyHeader } from './npy.ts';
 
 /**
- * Writes a float32 matrix `[rows, columns]` as an `.npy` file, block by block: only one block is in memory. The file
- * appears whole or not at all.
+ * Writes a float32 matrix `[rows, columns]` as an `.npy` file, one block in memory at a time. The file appears
+ * complete or not at all.
  * @param blocks consecutive values, row-major, of any lengths; `rows · columns` in all
- * @throws RopewalkError where there are more or fewer values, and for a file that cannot be written
+ * @throws RopewalkError if there are more or fewer values, and if the file cannot be written
  */
 export async function writeNpyFile(
   path: string,

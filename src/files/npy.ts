@@ -11,7 +11,7 @@ export function npyHeader(shape: readonly number[]): Uint8Array {
   }
   const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
   const text = `{'descr': '<f4', 'fortran_order': False, 'shape': ${tuple}, }`;
-  // Magic, version and length take 10 bytes; spaces and a newline bring the data to a multiple of 64.
+  // Magic, version and length take 10 bytes; spaces and a newline pad the header to a multiple of 64.
   const total = Math.ceil((10 + text.length + 1) / 64) * 64;
   if (total - 10 > 0xffff) throw new RopewalkError(`an .npy file cannot have ${shape.length} dimensions`);
   const header = new Uint8Array(total).fill(0x20);

@@ -4,10 +4,10 @@ import { glob } from 'tinyglobby';
 import { RopewalkError } from '../errors.ts';
 
 /**
- * The files that a pattern such as `texts/*.txt` names, in the order of their names; undefined where the name is no pattern,
- * or something of just this name is there.
+ * The files that match a pattern such as `texts/*.txt`, sorted by name; undefined if the name is not a pattern, or a
+ * file or folder with exactly this name exists.
  *
- * @throws RopewalkError where nothing fits the pattern.
+ * @throws RopewalkError if nothing matches the pattern.
  */
 export async function filesOfPattern(name: string): Promise<string[] | undefined> {
   if (!/[*?[{]/.test(name) || (await kindOf(name)) !== undefined) return undefined;
@@ -18,14 +18,14 @@ export async function filesOfPattern(name: string): Promise<string[] | undefined
   return files.sort();
 }
 
-/** Regular files below a folder, as paths from it with `/`, in order; what begins with a dot is passed over. */
+/** Regular files below a folder, as relative paths with `/`, sorted; names that begin with a dot are skipped. */
 export async function filesBelow(folder: string): Promise<string[]> {
   const files: string[] = [];
   const walk = async (prefix: string): Promise<void> => {
     for (const entry of await readdir(join(folder, prefix), { withFileTypes: true })) {
       if (entry.name.startsWith('.')) continue;
       const path = `${prefix}${entry.name}`;
-      // Links to folders are not followed: they may lead in a circle.
+      // Links to folders are not followed: they may form a loop.
       const kind = entry.isSymbolicLink() ? await kindOf(join(folder, path)) : undefined;
       if (entry.isDirectory()) await walk(`${path}/`);
       else if (entry.isFile() || kind === 'file') files.push(path);
@@ -35,7 +35,7 @@ export async function filesBelow(folder: string): Promise<string[]> {
   return files.sort();
 }
 
-/** What a path leads to; undefined where there is nothing. Other errors are left to whoever reads it. */
+/** What a path refers to; undefined if nothing exists there. Other errors are left to the reader of the file. */
 export async function kindOf(path: string): Promise<'file' | 'folder' | 'other' | undefined> {
   try {
     const status = await stat(path);

@@ -1,5 +1,5 @@
-/** What to do about a file that ends before what it announces. */
+/** The remedy for a file that ends too early. */
 export const INCOMPLETE = 'the file is incomplete: download or write it again';
-/** What to do about a file that is whole and contradicts itself. */
+/** The remedy for a complete file that contradicts itself. */
 export const DAMAGED =
   'the file is damaged or was written incorrectly: get an intact copy, or write it again';

@@ -1,8 +1,8 @@
 /**
- * The encoding of a text that is UTF-16, by its first bytes: it begins with a byte order mark, or every second byte is 0, as
- * Latin letters and line breaks have it. Such bytes can be valid UTF-8, which makes NULs of the zeros.
+ * Recognizes UTF-16 text by its first bytes: a byte order mark, or zeros in every second byte, as for Latin letters
+ * and line breaks. Such bytes can be valid UTF-8, with NULs for the zeros.
  *
- * @returns the name that iconv knows it by; undefined for other texts.
+ * @returns iconv's name for the encoding; undefined for other texts.
  */
 export function utf16Of(head: Uint8Array): 'UTF-16' | 'UTF-16LE' | 'UTF-16BE' | undefined {
   if ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff)) return 'UTF-16';
@@ -10,7 +10,7 @@ export function utf16Of(head: Uint8Array): 'UTF-16' | 'UTF-16LE' | 'UTF-16BE' | 
   if (pairs < 2) return undefined;
   const zeros: [number, number] = [0, 0];
   for (let i = 0; i < 2 * pairs; i++) if (head[i] === 0) zeros[i % 2 === 0 ? 0 : 1]++;
-  // Most letters of a text in Latin script, and no byte of the other half.
+  // Most letters of a text in Latin script, and no zero in the other bytes.
   if (zeros[1] > pairs / 2 && zeros[0] === 0) return 'UTF-16LE';
   if (zeros[0] > pairs / 2 && zeros[1] === 0) return 'UTF-16BE';
   return undefined;

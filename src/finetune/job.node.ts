@@ -4,13 +4,12 @@ import { evaluationRows, PackedSource } from '../data/packed-source.ts';
 import { type DatasetView, splitDataset } from '../data/view.ts';
 import type { Locale } from '../inspect/labels.ts';
 import { OptionError } from '../options.ts';
-import { nodeEngine } from '../runtime/engine.node.ts';
-import type { Engine } from '../runtime/engine.ts';
 import { createLearner } from '../training/create-learner.ts';
 import { frozenBy } from '../training/freeze.ts';
 import type { TrainedParameter } from '../training/learner.ts';
 import type { Loss } from '../training/loss.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
+import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
 import { planRun } from '../training/runs/plan.ts';
@@ -31,11 +30,7 @@ interface ClosableView extends DatasetView {
   close?(): Promise<void>;
 }
 
-export interface JobOptions extends FinetuneInput {
-  /** Threads of the engine; by default its own choice. */
-  readonly threads?: number;
-  /** An engine instead of one of this machine's processor. */
-  readonly engine?: Engine;
+export interface JobOptions extends FinetuneInput, EngineOptions {
   /** A chat template instead of the model's own, or the name of another one of the model's or of ours. */
   readonly template?: ChatTemplate | string;
   /** The day that templates tell which ask for it; default today. */
@@ -93,19 +88,21 @@ export async function openFinetuning(
       ...{ model: base.model, trains, settings, shape: { seq, packed: true }, loss },
       data: await datasetSize(dataset, views, batchesPerEpoch),
       machine: thisMachine(),
+      ranks: options.ranks?.size,
     });
-    const engine =
-      options.engine ?? nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    const engine = engineFor(options);
     const opened = dataset;
     const job: FinetuneJob = {
       ...{ verb: 'finetune', base, engine, model: base.model, settings, plan, startsTrained: true },
       ...{ identity: base.identity, warnings: base.warnings, createOptimizer: options.createOptimizer },
+      ranks: options.ranks,
       record: recordOf(base, options, now, opened.identity),
-      async start() {
+      async start(parallel) {
         const shape = { batch, seq, packed: pack };
         const learner = await createLearner(engine, base.model, shape, {
           memory,
           trains,
+          parallel,
           ...(loss && { loss }),
         });
         await base.readWeights(learner.values());

@@ -4,13 +4,14 @@ import { type OpenedModel, openModel } from '../checkpoint/load.node.ts';
 import { templateByName } from '../data/templates.ts';
 import { RopewalkError } from '../errors.ts';
 import { exportedConfig, exportedGenerationConfig } from '../export/source.node.ts';
-import { type CarriedFile, tokenizerFilesOf } from '../export/tokenizer-files.node.ts';
+import { tokenizerFilesOf, withTokenizer } from '../export/tokenizer-files.node.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
+import { vocabularyWeights, withVocabulary } from '../families/vocabulary.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { parseTokenizerJson } from '../tokenizer/tokenizer-schema.ts';
 import type { ModelIdentity } from '../training/runs/run-directory.node.ts';
-import { addSpecialTokens, growRows, withVocabulary } from './new-tokens.ts';
+import { addSpecialTokens, growRows } from './new-tokens.ts';
 
 /** A model that is going to be trained: with its new tokens, before any of its weights is read. */
 export interface BaseModel {
@@ -81,7 +82,7 @@ async function describe(
     config: larger.config,
     extraConfig: exportedConfig(opened),
     files: changed
-      ? replaced(await tokenizerFilesOf(opened), after.tokenizer, config, given)
+      ? withTokenizer(await tokenizerFilesOf(opened), after.tokenizer, config, given?.source)
       : await tokenizerFilesOf(opened),
     generationConfig: {
       ...exportedGenerationConfig(opened),
@@ -97,31 +98,6 @@ async function describe(
     readWeights: (targets) => readInto(opened, targets, { known: before.vocabSize, ids }),
     close: () => checkpoint.tensors.close(),
   };
-}
-
-/** The carried files with a changed tokenizer, configuration and template in them. */
-function replaced(
-  carried: readonly CarriedFile[],
-  tokenizer: unknown,
-  config: unknown,
-  template: ChatTemplate | undefined,
-): CarriedFile[] {
-  const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
-  const own = [
-    { name: 'tokenizer.json', data: json(tokenizer) },
-    { name: 'tokenizer_config.json', data: json(config) },
-    ...(template ? [{ name: 'chat_template.jinja', data: template.source }] : []),
-  ];
-  // Older forms of the same would contradict them.
-  const stale = [
-    'special_tokens_map.json',
-    'added_tokens.json',
-    'tokenizer.model',
-    'vocab.json',
-    'merges.txt',
-  ];
-  const dropped = [...own.map(({ name }) => name), ...stale, ...(template ? ['chat_template.json'] : [])];
-  return [...carried.filter(({ name }) => !dropped.includes(name)), ...own];
 }
 
 async function readInto(
@@ -141,11 +117,4 @@ async function readInto(
     const [rows, width = 1] = opened.model.parameters().get(path)!.shape as [number, number?];
     growRows(await tensors.readFloat32(name), target, { width, known: Math.min(known, rows), ids });
   }
-}
-
-/** Paths of the weights that have a row for each token: those that a larger vocabulary makes larger. */
-function vocabularyWeights({ family, config, model }: OpenedModel): Set<string> {
-  const larger = withVocabulary(family, config, config.vocab_size + 1).model.parameters();
-  const grown = [...model.parameters()].filter(([path, { size }]) => larger.get(path)!.size !== size);
-  return new Set(grown.map(([path]) => path));
 }

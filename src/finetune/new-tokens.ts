@@ -1,5 +1,3 @@
-import type { CommonConfig } from '../families/config.ts';
-import type { CausalLM, Family } from '../families/family.ts';
 import { OptionError } from '../options.ts';
 import { isObject, type JsonObject, type TokenizerJson } from '../tokenizer/tokenizer-schema.ts';
 
@@ -67,16 +65,6 @@ function* vocabularyOf({ model }: TokenizerJson): Generator<string> {
   if (Array.isArray(vocab)) {
     for (const entry of vocab) if (Array.isArray(entry)) yield String(entry[0]);
   } else if (isObject(vocab)) yield* Object.keys(vocab);
-}
-
-/** A model with room for at least `vocabSize` tokens. */
-export function withVocabulary(
-  family: Family,
-  config: CommonConfig,
-  vocabSize: number,
-): { config: CommonConfig; model: CausalLM } {
-  const larger = { ...config, vocab_size: Math.max(config.vocab_size, vocabSize) };
-  return { config: larger, model: family.build(larger) };
 }
 
 /**

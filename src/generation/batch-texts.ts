@@ -5,18 +5,18 @@ import type { Decoder } from './decoder.ts';
 import { encodePrompt, generateText } from './generate-text.ts';
 import { type TextOptions, TextStream } from './text-stream.ts';
 
-/** A piece of one text of several. */
+/** A piece of one of several texts. */
 export interface TextPiece {
-  /** The place of its prompt among all prompts, from 0. */
+  /** The index of its prompt, from 0. */
   readonly sequence: number;
   readonly text: string;
 }
 
 /**
- * Continues several texts at once: as `generateText` for each, and as `generateBatch` for all.
+ * Continues several texts at once: like `generateText` for each, and like `generateBatch` for all.
  *
- * @param options for all, or one for each prompt.
- * @returns pieces as they come; those of one text joined are the new text.
+ * @param options for all prompts, or one for each.
+ * @returns pieces as they are generated; those of one text joined are the new text.
  */
 export async function* generateTexts(
   decoder: Decoder,
@@ -28,7 +28,7 @@ export async function* generateTexts(
   const all = optionsOfEach(prompts.length, options);
   if (prompts.length > 1 && all.some(({ constraint }) => constraint)) {
     throw new RopewalkError(
-      'a constraint serves one text; use jsonSchema, which is compiled for each text separately.',
+      'a constraint applies to one text; use jsonSchema, which is compiled for each text separately.',
     );
   }
   if (!decoder.runsBatches) {

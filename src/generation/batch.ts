@@ -4,19 +4,19 @@ import { Continuation, checkRoom } from './continuation.ts';
 import type { Decoder } from './decoder.ts';
 import { type GenerationOptions, generateTokens, prefill } from './generate.ts';
 
-/** A token of one sequence of several. */
+/** A token of one of several sequences. */
 export interface BatchToken {
-  /** The place of its prompt among all prompts, from 0. */
+  /** The index of its prompt, from 0. */
   readonly sequence: number;
   readonly id: number;
 }
 
 export interface BatchSettings {
-  /** Most sequences that run at one time, default 8; others wait for their turn. */
+  /** The most sequences that run at the same time, default 8; others wait. */
   readonly sequences?: number;
 }
 
-/** Options of one sequence of a batch. A prefix cache keeps the prompts, not what follows them. */
+/** Options of one sequence of a batch. A prefix cache keeps only the prompts, not their continuations. */
 export type BatchOptions = Omit<GenerationOptions, 'seen' | 'speculate'>;
 
 interface Running {
@@ -32,8 +32,8 @@ interface Waiting {
 }
 
 /**
- * Several sequences that are continued together: each run of the model reads the weights once for all of them. They may
- * begin and end at different times.
+ * Several sequences that are continued together: each run of the model reads the weights once for all of them. They
+ * may begin and end at different times.
  */
 export class GenerationBatch {
   readonly #cache: BatchCache;
@@ -44,7 +44,7 @@ export class GenerationBatch {
 
   readonly #decoder: Decoder;
 
-  /** @throws RopewalkError where the decoder cannot run batches. */
+  /** @throws RopewalkError if the decoder cannot run batches. */
   constructor(decoder: Decoder, { sequences = 8 }: BatchSettings = {}) {
     this.#decoder = decoder;
     if (!decoder.runsBatches) throw new RopewalkError('this decoder cannot run several sequences at once.');
@@ -52,16 +52,16 @@ export class GenerationBatch {
     checkRows(decoder, sequences);
   }
 
-  /** Whether there is anything left to do. */
+  /** Whether any sequence is unfinished. */
   get busy(): boolean {
     return this.#waiting.length + this.#running.length > 0;
   }
 
   /**
-   * A sequence comes in; its prompt runs in a later step.
+   * Adds a sequence; its prompt runs in a later step.
    *
    * @returns its number.
-   * @throws RopewalkError as `generateTokens`.
+   * @throws RopewalkError like `generateTokens`.
    */
   add(prompt: ArrayLike<number>, options: BatchOptions): number {
     checkBatchOptions(this.#decoder, options);
@@ -72,15 +72,15 @@ export class GenerationBatch {
     return sequence;
   }
 
-  /** A sequence ends before its time: no more of its tokens come. */
+  /** Ends a sequence early: no more of its tokens are returned. */
   end(sequence: number): void {
     this.#ended.add(sequence);
   }
 
   /**
-   * Runs the prompt of a sequence that waits, if there is room, or one token of each that runs.
+   * Runs the prompt of a waiting sequence, if there is room, or one token of each running sequence.
    *
-   * @returns the new tokens; none when all are at their end.
+   * @returns the new tokens; none when all sequences have ended.
    * @throws the reason of the signal of one of them, which ends all.
    */
   async step(): Promise<BatchToken[]> {
@@ -129,7 +129,7 @@ export class GenerationBatch {
     for (let i = this.#running.length - 1; i >= 0; i--) {
       const { sequence, continuation } = this.#running[i]!;
       if (!continuation.finished && !this.#ended.has(sequence)) continue;
-      // The last takes the place of the one that goes, here as in the cache.
+      // The last sequence takes the place of the one that leaves, as in the cache.
       this.#cache.leave(i);
       const moved = this.#running.pop()!;
       if (i < this.#running.length) this.#running[i] = moved;
@@ -137,15 +137,15 @@ export class GenerationBatch {
   }
 }
 
-/** Refuses to run together what would have other numbers than alone. */
+/** Refuses to batch sequences that would get different numbers than alone. */
 function checkRows(decoder: Decoder, sequences: number): void {
   const { sameRows } = decoder;
   if (!decoder.roundsActivations) return;
-  // Rolling caches of different lengths are added up in different parts.
+  // Rolling caches of different lengths are summed in different parts.
   if (decoder.newCache().rolls) decoder.requireExactActivations('a batch of a model with sliding windows');
   if (sequences <= sameRows) return;
   throw new RopewalkError(
-    `with 8-bit activations and this block size, ${sameRows === 1 ? 'sequences in a batch' : `more than ${sameRows} sequences`} would get other tokens than they get alone; load the model with blocks of 32 (block: 32), or with exact activations (activations: 'exact').`,
+    `with 8-bit activations and this block size, ${sameRows === 1 ? 'sequences in a batch' : `more than ${sameRows} sequences`} would get different tokens than alone; load the model with blocks of 32 (block: 32), or with exact activations (activations: 'exact').`,
   );
 }
 
@@ -160,14 +160,15 @@ function checkBatchOptions(decoder: Decoder, options: BatchOptions & GenerationO
 }
 
 /**
- * Continues several sequences at once. Each gets the tokens that `generateTokens` gives it alone with the same options:
- * logits are equal up to the order of sums (about 1e-6 of the largest), so a tie as close as that may fall otherwise.
+ * Continues several sequences at once. Each gets the same tokens as alone from `generateTokens` with the same
+ * options: logits are equal up to the order of sums (about 1e-6 of the largest), so a tie that close may be decided
+ * differently.
  *
- * Where the decoder cannot run batches (in the browser, through the engine's binding, with head sizes that are no
- * multiples of 8) the sequences run one after another.
+ * If the decoder cannot run batches (in the browser, through the engine's binding, with head sizes that are not
+ * multiples of 8), the sequences run one after another.
  *
- * @param options for all, or one for each prompt. A signal ends all sequences by throwing its reason.
- * @returns tokens as they come; those of one sequence are in order.
+ * @param options for all prompts, or one for each. A signal ends all sequences by throwing its reason.
+ * @returns tokens as they are generated; those of one sequence are in order.
  */
 export async function* generateBatch(
   decoder: Decoder,

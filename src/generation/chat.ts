@@ -8,19 +8,19 @@ import type { Decoder } from './decoder.ts';
 import { generatePieces } from './generate-text.ts';
 import { type TextEnd, type TextOptions, TextStream } from './text-stream.ts';
 
-/** Most tokens of a reply where nothing else is said. */
+/** The default limit on the tokens of a reply. */
 export const REPLY_TOKENS = 1024;
 
 export interface ChatOptions extends Omit<TextOptions, 'maxTokens' | 'constraint' | 'seen'> {
-  /** Most tokens of the reply; default 1024, and never more than the model has positions left. */
+  /** The most tokens of the reply; default 1024, and never more than the model's remaining positions. */
   readonly maxTokens?: number;
-  /** JSON schemas of what the assistant may call, for a template that writes them. */
+  /** JSON schemas of the tools that the assistant may call, for a template that supports them. */
   readonly tools?: readonly unknown[];
-  /** What the answer is to rest on, for a template that writes it. */
+  /** Documents that the answer should refer to, for a template that supports them. */
   readonly documents?: readonly unknown[];
-  /** Ids that end the reply; by default the tokenizer's eos and the token that the template ends a turn with. */
+  /** Ids that end the reply; by default the tokenizer's eos and the template's end-of-turn token. */
   readonly stopTokens?: readonly number[];
-  /** Keeps what has been computed for the next reply of the same conversation. One reply at a time may use it. */
+  /** Keeps the cache for the next reply of the same conversation. One reply at a time may use it. */
   readonly memory?: ChatMemory;
 }
 
@@ -31,10 +31,10 @@ export interface ChatModel {
   readonly template: ChatTemplate;
 }
 
-/** Why a reply ended: by a token or a text that ends it, or because there was no room for more. */
+/** Why a reply ended: a stop token or string, or no room for more. */
 export type ReplyEnd = TextEnd;
 
-/** The keys and values of a conversation's tokens, so that only new tokens run. */
+/** The keys and values of a conversation, so that only new tokens run. */
 export class ChatMemory {
   readonly cache: KeyValueCache;
   #ids: number[] = [];
@@ -44,8 +44,8 @@ export class ChatMemory {
   }
 
   /**
-   * Prepares for a sequence: forgets what the cache holds beyond their common beginning (all of it where a rolling cache
-   * cannot go back).
+   * Prepares for a sequence: drops what the cache holds beyond their common prefix (everything if a rolling cache
+   * cannot be rewound).
    *
    * @param ids at least one.
    * @returns how many of the ids need not run; at most all but the last.
@@ -61,18 +61,18 @@ export class ChatMemory {
     return common;
   }
 
-  /** Takes a token that follows; it is in the cache once it has run. */
+  /** Adds a token that follows; it is in the cache once it has run. */
   push(id: number): void {
     this.#ids.push(id);
   }
 }
 
 /**
- * Writes the assistant's next message, piece by piece, never with half a character. Special tokens are left out.
+ * Generates the assistant's next message, piece by piece, in whole characters. Special tokens are left out.
  *
  * @returns why it ended.
- * @throws RopewalkError for messages that the template refuses, for a chat that fills the model's positions, and for a
- *   JSON schema as `generateText`.
+ * @throws RopewalkError for messages that the template refuses, for a chat that fills the model's positions, and for
+ *   JSON schemas like `generateText`.
  */
 export async function* generateReply(
   { decoder, tokenizer, template }: ChatModel,
@@ -120,8 +120,8 @@ export async function* generateReply(
 }
 
 /**
- * Writes the assistant's next message, piece by piece, by the model's own chat template unless another is given. It
- * throws a RopewalkError where there is none, and for messages that the template refuses.
+ * Generates the assistant's next message, piece by piece, with the model's own chat template unless another is given.
+ * Throws a RopewalkError if there is none, and for messages that the template refuses.
  */
 export type ChatFunction = (
   messages: readonly ChatMessage[],
@@ -129,10 +129,10 @@ export type ChatFunction = (
 ) => AsyncGenerator<string, ReplyEnd>;
 
 /**
- * The `chat` of a loaded model.
+ * The `chat` function of a loaded model.
  *
- * @param configured ids that end a text by the model's configuration.
- * @param name what messages call the model.
+ * @param configured ids that end a text according to the model's configuration.
+ * @param name of the model in messages.
  */
 export function chatFunction(
   model: Omit<ChatModel, 'template'>,
@@ -148,7 +148,7 @@ export function chatFunction(
   };
 }
 
-/** The template that comes with a tokenizer. @throws RopewalkError naming the remedy where there is none. */
+/** A tokenizer's own template. @throws RopewalkError naming the remedy if there is none. */
 export function requireTemplate(tokenizer: Tokenizer, name: string): ChatTemplate {
   const template = ChatTemplate.fromConfig(tokenizer.config, `the chat template of ${name}`);
   if (template) return template;

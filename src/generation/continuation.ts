@@ -4,7 +4,7 @@ import type { Distribution } from './distribution.ts';
 import type { GenerationOptions } from './generate.ts';
 import { Sampler } from './sampler.ts';
 
-/** The choices of one sequence: which token comes next, and when it is over. */
+/** The state of one sequence: chooses the next token, and decides when it ends. */
 export class Continuation {
   readonly sampler: Sampler;
   #count = 0;
@@ -19,7 +19,7 @@ export class Continuation {
     this.sampler.observe(context);
   }
 
-  /** Tokens that may still come. */
+  /** The number of tokens that may still be generated. */
   get left(): number {
     return this.finished ? 0 : this.options.maxTokens - this.#count;
   }
@@ -29,9 +29,9 @@ export class Continuation {
   }
 
   /**
-   * Chooses the next token by its logits `[vocab]`, which change.
+   * Chooses the next token from its logits `[vocab]`, which are changed.
    *
-   * @param guessed a token that was drawn from `from`; without this the guess is no more than a hope.
+   * @param guessed a token that was drawn from `from`; without `from`, the guess is not a sample.
    */
   next(logits: Float32Array, guessed?: number, from?: Distribution): number {
     const { constraint, stopTokens } = this.options;
@@ -47,7 +47,7 @@ export class Continuation {
 }
 
 /**
- * Refuses what does not fit into a model's positions.
+ * Refuses prompts and continuations that exceed the model's positions.
  *
  * @param start the position of the prompt's first token.
  */

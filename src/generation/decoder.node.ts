@@ -9,17 +9,17 @@ import { DEVICES, type Device } from '../runtime/webgpu.node.ts';
 import { Decoder } from './decoder.ts';
 
 /**
- * Below this many parameters a second thread costs more than it gives: a decode step is many small operators. Measured
- * on two cores at 1M parameters: 0.8 ms a token with one thread, 1.6 ms with two.
+ * Below this many parameters a second thread costs more than it gains: a decode step is many small operators.
+ * Measured on two cores at 1M parameters: 0.8 ms a token with one thread, 1.6 ms with two.
  */
 const ONE_THREAD_BELOW = 8e6;
 
-/** Threads for decoding this model; undefined leaves the choice to the engine: one thread for each core. */
+/** Threads for decoding this model; undefined leaves the choice to the engine: one thread per core. */
 function decodingThreads(model: CausalLM): number | undefined {
   return model.parameterCount() < ONE_THREAD_BELOW ? 1 : undefined;
 }
 
-/** An engine for this model on the device that is asked for. */
+/** An engine for this model on the given device. */
 export function decodingEngine(
   model: CausalLM,
   { device = 'cpu', threads = decodingThreads(model) }: Pick<DecoderOptions, 'device' | 'threads'> = {},
@@ -31,29 +31,29 @@ export function decodingEngine(
 }
 
 export interface DecoderOptions {
-  /** Where it runs; the CPU unless given. */
+  /** The device; the CPU by default. */
   readonly device?: Device | undefined;
-  /** Threads of the engine; by default one for small models and one for each core for others. */
+  /** Threads of the engine; by default one for small models and one per core for others. */
   readonly threads?: number | undefined;
   /**
-   * How the weights of products are quantized; 'none' for float32 whatever the checkpoint has. By default a quantized
-   * checkpoint runs in its own bits, and others as they are.
+   * How the weights of products are quantized; 'none' for float32 whatever the checkpoint contains. By default a
+   * quantized checkpoint runs in its own precision, and others unchanged.
    */
   readonly quantize?: Quantization | 'none' | undefined;
-  /** Activations in quantized products: see `weightSources`. */
+  /** Activations in quantized products; see `weightSources`. */
   readonly activations?: 'int8' | 'exact' | undefined;
   /**
-   * Set where another model runs between its tokens, such as a draft's: its threads then make room for the other's in
-   * between. Default false.
+   * Set if another model, such as a draft, runs between its tokens: its threads then yield to the other's. Default
+   * false.
    */
   readonly takesTurns?: boolean | undefined;
-  /** Called while weights are read, with the share that has been, 0 to 1. */
+  /** Called while weights are read, with the share read so far, 0 to 1. */
   readonly onProgress?: ((share: number) => void) | undefined;
-  /** An engine instead of one for this device with these threads. */
+  /** An engine to use instead of one for this device and these threads. */
   readonly engine?: Engine | undefined;
 }
 
-/** Makes an opened model ready to run. The checkpoint may be closed afterwards. */
+/** Prepares an opened model to run. The checkpoint may be closed afterwards. */
 export async function createDecoder(opened: OpenedModel, options: DecoderOptions = {}): Promise<Decoder> {
   const { quantize, activations, onProgress: onRead } = options;
   const sources = await weightSources(opened, { quantize, activations, onRead });

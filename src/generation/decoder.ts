@@ -12,7 +12,7 @@ import { BatchCache } from './cache/batch-cache.ts';
 import { KeyValueCache } from './cache/key-value-cache.ts';
 import { RotaryAngles } from './cache/rotary-angles.ts';
 
-/** Hidden states → logits, the final cap included. hidden `[…, width]` → `[…, vocab]`. */
+/** Hidden states → logits, including the final cap. hidden `[…, width]` → `[…, vocab]`. */
 export function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
   const { weight, bias, softcap: cap } = model.head;
   const logits = linear(hidden, weight.tensor, bias?.tensor);
@@ -32,10 +32,10 @@ export function fullLogitsGraph(
   ]);
 }
 
-/** Which rows of logits a run returns: its last token's, or all. */
+/** Which rows of logits a run returns: the last token's, or all. */
 export type LogitRows = 'last' | 'all';
 
-/** A model ready to continue sequences, one run for each chunk of new tokens. */
+/** A model that continues sequences, one run per chunk of new tokens. */
 export class Decoder {
   readonly #angles: readonly RotaryAngles[];
 
@@ -49,12 +49,12 @@ export class Decoder {
     executable: Executable,
     context: CachedSequence,
     onRelease: () => void,
-    /** Weights that are the graph's inputs, where they are not its own. */
+    /** Weights that are graph inputs rather than initializers. */
     borrowed: Readonly<Record<string, HostTensor>> = {},
     /**
-     * How many rows at once have the numbers that each has alone. Infinity where activations keep their precision: then
-     * they differ by the order of sums at most, about 1e-6. 8-bit activations fall on another step where a sum differs in
-     * its last bit, and in a few layers that grows to some percent of a logit.
+     * How many rows can run together with the same numbers as alone. Infinity if activations keep their precision:
+     * the results then differ at most by the order of sums, about 1e-6. With 8-bit activations, a sum that differs in
+     * its last bit can round to another step, and within a few layers that grows to some percent of a logit.
      */
     readonly sameRows: number = Number.POSITIVE_INFINITY,
   ) {
@@ -67,7 +67,7 @@ export class Decoder {
 
   /**
    * @param weights every parameter by its path.
-   * @param onRelease called when the decoder is released: closes what the weights are read from.
+   * @param onRelease called when the decoder is released: closes the source of the weights.
    */
   static async create(
     engine: Engine,
@@ -85,8 +85,8 @@ export class Decoder {
   }
 
   /**
-   * A decoder over arrays that keep changing, as those of a training engine: they are read again in every run, and nothing
-   * is copied. Slower than {@link create}, since the engine cannot prepare them.
+   * A decoder over arrays that keep changing, such as a learner's: they are read again in every run, without a copy.
+   * Slower than {@link create}, since the engine cannot prepare them.
    *
    * @param values every parameter by its path.
    */
@@ -109,9 +109,9 @@ export class Decoder {
   }
 
   /**
-   * Runs new tokens after those in the cache and adds them to it.
+   * Runs new tokens after those in the cache and appends them to it.
    *
-   * @param rows whose logits are wanted.
+   * @param rows which logits to return.
    * @returns logits `[1, vocab]` of the last token, or `[tokens, vocab]`.
    * @throws RopewalkError for ids outside the vocabulary and for sequences longer than the model's positions.
    */
@@ -134,17 +134,17 @@ export class Decoder {
     return results.logits!.data as Float32Array;
   }
 
-  /** Whether {@link forwardBatch} works: the engine has to write caches where they are. */
+  /** Whether {@link forwardBatch} works: the engine must be able to write caches in place. */
   get runsBatches(): boolean {
     return this.#context.inPlace;
   }
 
-  /** Whether activations in products go as 8 bits: see {@link sameRows}. */
+  /** Whether activations in products are rounded to 8 bits; see {@link sameRows}. */
   get roundsActivations(): boolean {
     return this.sameRows < Number.POSITIVE_INFINITY;
   }
 
-  /** Refuses what needs the same numbers for any number of rows. */
+  /** Refuses operations that need the same numbers for any number of rows. */
   requireExactActivations(what: string): void {
     if (!this.roundsActivations) return;
     throw new RopewalkError(
@@ -152,17 +152,18 @@ export class Decoder {
     );
   }
 
-  /** @param sequences how many there is room for. */
+  /** @param sequences the capacity. */
   newBatchCache(sequences: number): BatchCache {
     return new BatchCache(this.#context.layers, sequences);
   }
 
   /**
-   * Runs one new token of each sequence of a batch, and adds them to their caches: the weights are read once for all.
+   * Runs one new token of each sequence of a batch, and appends them to their caches: the weights are read once for
+   * all.
    *
-   * @param ids one for each sequence.
-   * @returns logits `[sequences, vocab]`. They are those of {@link forward} up to the order of sums.
-   * @throws RopewalkError as {@link forward}, and where {@link runsBatches} is false.
+   * @param ids one per sequence.
+   * @returns logits `[sequences, vocab]`, equal to those of {@link forward} up to the order of sums.
+   * @throws RopewalkError like {@link forward}, and if {@link runsBatches} is false.
    */
   async forwardBatch(ids: ArrayLike<number>, cache: BatchCache): Promise<Float32Array> {
     if (!this.runsBatches) {
@@ -183,7 +184,7 @@ export class Decoder {
     return results.logits!.data as Float32Array;
   }
 
-  /** Returns the engine's memory; nothing can be run afterwards. */
+  /** Frees the engine's memory; nothing can be run afterwards. */
   async release(): Promise<void> {
     await this.#executable.release();
     this.#onRelease();
@@ -194,7 +195,7 @@ export class Decoder {
     this.#executable.endProfiling();
   }
 
-  /** ids and positions `[batch · time]`, one sequence after another. */
+  /** ids and positions `[batch · time]`, sequence by sequence. */
   #tokenFeeds(ids: Int32Array, positions: Int32Array, batch: number, rows: LogitRows) {
     const time = ids.length / batch;
     const wanted = rows === 'last' ? [time - 1] : Array.from({ length: time }, (_, i) => i);
@@ -228,7 +229,7 @@ async function rowsTogether(engine: Engine, weights: ReadonlyMap<string, WeightS
   return rows;
 }
 
-/** Caches as the places that their new forms are written to. */
+/** Caches as the targets for their updated versions. */
 function overThemselves(caches: Record<string, HostTensor>): Record<string, HostTensor> {
   const isCache = ([name]: [string, HostTensor]) => name.startsWith('cache.');
   return Object.fromEntries(
@@ -238,7 +239,7 @@ function overThemselves(caches: Record<string, HostTensor>): Record<string, Host
   );
 }
 
-/** Whether the engine's attention kernel takes every layer of a model. */
+/** Whether the engine's attention kernel supports every layer of a model. */
 function attentionIsFused(model: CausalLM): boolean {
   for (const [, module] of model.walk()) {
     const part = module.describe();
@@ -247,7 +248,7 @@ function attentionIsFused(model: CausalLM): boolean {
   return true;
 }
 
-/** Refuses sequences that are longer than the model's positions. */
+/** Refuses sequences longer than the model's positions. */
 export function checkPositions(model: CausalLM, length: number): void {
   if (length > model.maxPositions) {
     throw new RopewalkError(
@@ -256,7 +257,7 @@ export function checkPositions(model: CausalLM, length: number): void {
   }
 }
 
-/** An id outside the vocabulary would read foreign memory in some engines: refused here. */
+/** Refuses ids outside the vocabulary, which would read out of bounds in some engines. */
 export function checkIds(ids: ArrayLike<number>, vocabSize: number): void {
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;

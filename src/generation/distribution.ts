@@ -11,15 +11,15 @@ interface Kept extends Distribution {
 }
 
 /**
- * The tokens that may be drawn: temperature, top-k, top-p and min-p applied to logits, in this order. Likeliest first
- * where something cuts, of equally likely ones the smaller id; by id otherwise. The vocabulary is never sorted: what is
- * sorted is what is kept, or a little more.
+ * The tokens that may be drawn: temperature, top-k, top-p and min-p applied to logits, in this order. If any of them
+ * cuts, the most likely tokens come first, ties by id; otherwise tokens are ordered by id. Only the kept tokens, or
+ * slightly more, are sorted, never the whole vocabulary.
  *
  * @param logits `[vocab]`: finite or −Infinity, not all −Infinity.
  */
 export function distribution(logits: Float32Array, options: SamplingOptions): Distribution {
   const { temperature = 1, topK = logits.length } = options;
-  // These two cut nothing.
+  // These two values cut nothing.
   const topP = options.topP === 1 ? undefined : options.topP;
   const minP = options.minP === 0 ? undefined : options.minP;
   let ids: Uint32Array;
@@ -31,7 +31,7 @@ export function distribution(logits: Float32Array, options: SamplingOptions): Di
     max = largest(logits);
     if (topP !== undefined) return cutByMinP(nucleus(logits, max, temperature, topP), minP);
     if (minP === undefined) ids = allIds(logits.length);
-    // A little more than is kept, for what rounds up to the limit: the exact cut comes below.
+    // Slightly more than is kept, for what rounds up to the limit: the exact cut follows.
     else ids = sortedByLogit(idsFrom(logits, lower(max, -temperature * Math.log(minP))), logits);
   }
   const probabilities = powersOf(ids, logits, max, temperature);
@@ -40,23 +40,23 @@ export function distribution(logits: Float32Array, options: SamplingOptions): Di
   return cutByMinP(topP === undefined ? all : cutByTopP(all, topP), minP);
 }
 
-/** Below `max` by `depth` and a little, which rounding may take. */
+/** `max` minus `depth` and a margin for rounding. */
 function lower(max: number, depth: number): number {
   return max - depth - 1e-6 * (Math.abs(max) + depth);
 }
 
-/** How likely a token is. */
+/** The probability of a token. */
 export function probabilityOf({ ids, probabilities }: Distribution, id: number): number {
   for (let i = 0; i < ids.length; i++) if (ids[i] === id) return probabilities[i]!;
   return 0;
 }
 
-/** What p has more than q, as a distribution: max(0, p − q), normalized. */
+/** The excess of p over q as a distribution: max(0, p − q), normalized. */
 export function excess(p: Distribution, q: Distribution): Distribution {
   const others = new Map<number, number>();
   for (let i = 0; i < q.ids.length; i++) others.set(q.ids[i]!, q.probabilities[i]!);
   const probabilities = p.probabilities.map((value, i) => Math.max(0, value - (others.get(p.ids[i]!) ?? 0)));
-  // Equal up to rounding: nothing is left, and there was nothing to reject.
+  // Equal up to rounding: nothing remains, and nothing could have been rejected.
   if (sumOf(probabilities) === 0) return p;
   normalize(probabilities);
   return { ids: p.ids, probabilities };
@@ -74,7 +74,7 @@ function allIds(count: number): Uint32Array {
   return ids;
 }
 
-/** exp((logit − max) / temperature) of each id. */
+/** exp((logit − max) / temperature) for each id. */
 function powersOf(ids: Uint32Array, logits: Float32Array, max: number, temperature: number): Float64Array {
   const values = new Float64Array(ids.length);
   for (let i = 0; i < ids.length; i++) values[i] = Math.exp((logits[ids[i]!]! - max) / temperature);
@@ -95,31 +95,32 @@ function idsFrom(logits: Float32Array, floor: number): Uint32Array {
   return ids;
 }
 
-/** Above this many a sort by numbers alone pays for the copies that it needs. */
+/** Above this many, sorting native numbers pays for the copies it needs. */
 const MANY = 256;
 
-/** 2²¹: ids below it fit beside 32 bits of a logit into the 53 bits of a number. */
+/** 2²¹: ids below it fit next to the 32 bits of a logit in the 53 bits of a number. */
 const ID_RANGE = 2 ** 21;
 
-/** The same ids, largest logit first, then smallest id. In place or not. */
+/** The same ids, largest logit first, then smallest id. May sort in place. */
 function sortedByLogit(ids: Uint32Array, logits: Float32Array): Uint32Array {
   if (ids.length < MANY || logits.length > ID_RANGE) {
     return ids.sort((a, b) => logits[b]! - logits[a]! || a - b);
   }
-  // One number for each: the logit's bits, so turned that they count downwards, then the id. Numbers sort natively.
+  // One number per id: the logit's bits, transformed to sort in descending order, then the id. Numbers sort natively.
   const bits = new Uint32Array(1);
   const float = new Float32Array(bits.buffer);
   const keys = Float64Array.from(ids, (id) => {
-    float[0] = logits[id]! + 0; // −0 is 0
+    float[0] = logits[id]! + 0; // turns −0 into 0
     const descending = bits[0]! >>> 31 ? bits[0]! : ~bits[0]! & 0x7fffffff;
     return descending * ID_RANGE + id;
   }).sort();
   return Uint32Array.from(keys, (key) => key % ID_RANGE);
 }
 
-/** The `count` ids with the largest logits, largest first; of equal ones the smaller id comes first. */
+/** The `count` ids with the largest logits, largest first; ties by smaller id. */
 function largestIds(logits: Float32Array, count: number): Uint32Array {
-  // A heap with the worst of the best on top; ids come in order, so that an equal logit later never takes a place.
+  // A heap with the smallest of the largest on top; ids come in order, so that a later equal logit never replaces
+  // one.
   const heap = new Uint32Array(count);
   const worse = (a: number, b: number) => logits[a]! < logits[b]! || (logits[a]! === logits[b]! && a > b);
   const sink = (id: number, from: number) => {
@@ -146,17 +147,19 @@ function largestIds(logits: Float32Array, count: number): Uint32Array {
   return sortedByLogit(heap, logits);
 }
 
-/** In units of the temperature below the largest logit: what is deeper is not looked at where that decides nothing. */
+/**
+ * Depth below the largest logit, in units of the temperature, beyond which tokens are ignored if they cannot matter.
+ */
 const SHALLOW = 16;
 
-/** The likeliest tokens that together reach `topP`, found without sorting the others. */
+/** The most likely tokens that together reach `topP`, found without sorting the others. */
 function nucleus(logits: Float32Array, max: number, temperature: number, topP: number): Kept {
   const shallow = lower(max, SHALLOW * temperature);
   if (countFrom(logits, shallow) < logits.length / 8) {
     const ids = sortedByLogit(idsFrom(logits, shallow), logits);
     const powers = powersOf(ids, logits, max, temperature);
     const known = sumOf(powers);
-    // What the others sum to is between nothing and this; mostly it makes no difference.
+    // The others sum to between zero and this; mostly it makes no difference.
     const rest = (logits.length - ids.length) * Math.exp(-SHALLOW);
     const count = reaching(powers, topP * known);
     if (count === reaching(powers, topP * (known + rest))) return cutAt(ids, powers, count);
@@ -168,12 +171,12 @@ function nucleus(logits: Float32Array, max: number, temperature: number, topP: n
     const ids = sortedByLogit(idsFrom(logits, floor), logits);
     const powers = powersOf(ids, logits, max, temperature);
     const count = reaching(powers, topP * total);
-    // Rounding may ask for a little more than what was thought to be enough.
+    // Rounding may require slightly more than expected.
     if (count < ids.length || depth >= DEPTH) return cutAt(ids, powers, count);
   }
 }
 
-/** How many values from the first sum to `wanted`; all where they do not. */
+/** How many leading values sum to `wanted`; all if they do not reach it. */
 function reaching(values: Float64Array, wanted: number): number {
   let sum = 0;
   let count = 0;
@@ -193,8 +196,8 @@ const STEPS = 128;
 let table: Float64Array | undefined;
 
 /**
- * The sums of exp((logit − max) / temperature) by the whole part of the exponent, `[64]`. Each power is the nearest of a
- * table times a polynomial: relative error below 1e-14, in a third of Math.exp's time.
+ * The sums of exp((logit − max) / temperature) by the integer part of the exponent, `[64]`. Each power is the nearest
+ * table entry times a polynomial: relative error below 1e-14, in a third of Math.exp's time.
  */
 function massesByDepth(logits: Float32Array, max: number, temperature: number): Float64Array {
   table ??= Float64Array.from({ length: DEPTH * STEPS + 1 }, (_, i) => Math.exp(-i / STEPS));
@@ -216,7 +219,7 @@ function cutByTopP({ ids, probabilities }: Kept, topP: number): Kept {
   return cutAt(ids, probabilities, reaching(probabilities, topP));
 }
 
-/** @param kept likeliest first when there is something to cut. */
+/** @param kept most likely first if anything is cut. */
 function cutByMinP(kept: Kept, minP: number | undefined): Kept {
   if (minP === undefined) return kept;
   const { ids, probabilities } = kept;

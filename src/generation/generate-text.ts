@@ -5,20 +5,20 @@ import type { Decoder } from './decoder.ts';
 import { generateTokens } from './generate.ts';
 import { type TextEnd, type TextOptions, TextStream } from './text-stream.ts';
 
-/** A new token, and the text that is certain with it, often none; the last piece of a text may have no token. */
+/** A new token, and the text that became certain with it, often none; the last piece of a text may have no token. */
 export interface TokenPiece {
   readonly id?: number;
   readonly text: string;
 }
 
 /**
- * Continues a sequence as tokens and their text at once.
+ * Continues a sequence, yielding tokens with their text.
  *
  * @param prompt at least one id.
- * @param stream new, made with the options of the text.
- * @param cache what came before the prompt.
+ * @param stream new, created with the options of the text.
+ * @param cache what precedes the prompt.
  * @returns why the text ended.
- * @throws RopewalkError as `generateTokens`.
+ * @throws RopewalkError like `generateTokens`.
  */
 export async function* generatePieces(
   decoder: Decoder,
@@ -36,12 +36,12 @@ export async function* generatePieces(
 }
 
 /**
- * Continues a text, piece by piece, never with half a character. Special tokens are left out. The pieces joined are
- * the new text.
+ * Continues a text, piece by piece, in whole characters. Special tokens are left out. The pieces joined are the new
+ * text.
  *
  * @returns why it ended.
- * @throws RopewalkError when the prompt and the new tokens do not fit into the model's positions; when `jsonSchema` asks
- *   for something that cannot be enforced, for more than `maxTokens` can hold, or is combined with `stop`.
+ * @throws RopewalkError if the prompt and the new tokens exceed the model's positions, or `jsonSchema` requires
+ *   something that cannot be enforced, needs more than `maxTokens`, or is combined with `stop`.
  */
 export async function* generateText(
   decoder: Decoder,
@@ -54,7 +54,7 @@ export async function* generateText(
   return yield* textsOf(generatePieces(decoder, ids, stream));
 }
 
-/** The texts of pieces, without those that are empty. */
+/** The non-empty texts of pieces. */
 async function* textsOf(pieces: AsyncGenerator<TokenPiece, TextEnd>): AsyncGenerator<string, TextEnd> {
   try {
     for (;;) {
@@ -68,7 +68,7 @@ async function* textsOf(pieces: AsyncGenerator<TokenPiece, TextEnd>): AsyncGener
 }
 
 /**
- * A prompt's ids with what the tokenizer puts around a text; an empty one becomes the token that begins texts.
+ * A prompt's ids, including special tokens; an empty prompt becomes the token that begins texts.
  *
  * @param bos the model's own choice of that token.
  */

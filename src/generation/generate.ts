@@ -12,21 +12,21 @@ import { drafterFor, type Speculation, speculateTokens } from './speculate/specu
 export { prefill };
 
 export interface GenerationOptions extends SamplingOptions {
-  /** Most tokens to add. */
+  /** The most tokens to add. */
   readonly maxTokens: number;
   /** Ids that end the text; the one that ended it is returned as the last token. */
   readonly stopTokens?: readonly number[];
-  /** Tokens that the cache holds already: the repetition penalty counts them too. */
+  /** Tokens already in the cache, so that the repetition penalty includes them. */
   readonly seen?: readonly number[];
-  /** What the new text must be: it serves one text, and generation ends where it is `finished`. */
+  /** Restricts the new text. It is used for one text, and generation ends when it is `finished`. */
   readonly constraint?: TokenConstraint;
   /**
-   * Guesses several tokens ahead and checks them in one run: `lookup` continues as the same tokens continued before, `draft`
-   * asks a smaller model with the same tokenizer. The tokens are distributed exactly as without; greedily, and by
-   * `lookup` for equal seeds, they are the same ones (up to ties within the rounding of sums).
+   * Speculates several tokens ahead and checks them in one run: `lookup` repeats what followed the same tokens
+   * before, `draft` uses a smaller model with the same tokenizer. The distribution of tokens is unchanged; greedily,
+   * and with `lookup` for equal seeds, the tokens are the same (except for ties within the rounding of sums).
    */
   readonly speculate?: Speculation;
-  /** Recent texts of this decoder: what the prompt begins with need not run again. The text is kept there afterwards. */
+  /** Recent texts of this decoder: a known prefix of the prompt need not run again. The new text is added to it. */
   readonly prefixCache?: PrefixCache;
   /** Stops between two runs of the model, by throwing its reason. */
   readonly signal?: AbortSignal;
@@ -36,8 +36,8 @@ export interface GenerationOptions extends SamplingOptions {
  * Continues a sequence, one token at a time.
  *
  * @param prompt at least one token id.
- * @param cache what came before the prompt; after each token it holds all but that one.
- * @throws RopewalkError when prompt and maxTokens together are longer than the model's positions.
+ * @param cache what precedes the prompt; after each token it holds all but that one.
+ * @throws RopewalkError if prompt and maxTokens together exceed the model's positions.
  */
 export async function* generateTokens(
   decoder: Decoder,
@@ -74,11 +74,11 @@ interface Run {
   readonly decoder: Decoder;
   readonly continuation: Continuation;
   readonly drafter: Drafter | undefined;
-  /** All ids so far; new ones are added. */
+  /** All ids so far; new ones are appended. */
   readonly context: number[];
 }
 
-/** @param prompt what of the context is not yet in the cache. */
+/** @param prompt the part of the context that is not yet in the cache. */
 async function* continueIn(
   cache: KeyValueCache,
   prompt: ArrayLike<number>,

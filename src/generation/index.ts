@@ -1,4 +1,4 @@
-/** What models do, step by step: decoders and their caches, sampling, scoring, batches, taps. */
+/** Running models: decoders and their caches, sampling, scoring, batches, taps. */
 export {
   type BatchOptions,
   type BatchSettings,

@@ -6,14 +6,14 @@ import { createDecoder, type DecoderOptions } from './decoder.node.ts';
 import { LocalModel } from './local-model.ts';
 import { openTaps } from './taps/taps.node.ts';
 
-/** Everything but the functions and the signal can be cloned, so that it reaches another thread. */
+/** Everything but the functions and the signal can be cloned, so that it can be sent to another thread. */
 export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
   /**
-   * Memory for keys and values of recent texts, in bytes: a text that begins as one of them runs only what is new. By
-   * default none. With it activations are exact unless they are given, and `'int8'` is refused.
+   * Memory for the prefix cache, in bytes: a text that shares a prefix with a recent one runs only the rest. None by
+   * default. With it, activations are exact by default, and `'int8'` is refused.
    */
   readonly prefixCacheBytes?: number | undefined;
-  /** Most completions (`complete`) that run at one time, default 8; others wait. */
+  /** The most completions (`complete`) that run at the same time, default 8; others wait. */
   readonly sequences?: number | undefined;
   /** Called while a model is downloaded from the hub. */
   readonly onDownload?: ((progress: PullProgress) => void) | undefined;
@@ -22,8 +22,8 @@ export interface LoadOptions extends Omit<DecoderOptions, 'engine'> {
 }
 
 /**
- * As `load`, but the model runs in the caller's thread: each run blocks it, and its decoder is at hand for programs that
- * want logits, caches or constraints of their own.
+ * Like `load`, but the model runs in the caller's thread: each run blocks it, and its decoder is accessible to
+ * programs that need logits, caches or custom constraints.
  *
  * @throws RopewalkError naming the file and the field or tensor that is missing or wrong.
  */
@@ -44,7 +44,7 @@ export async function loadHere(idOrPath: string, options: LoadOptions = {}): Pro
       signal?.throwIfAborted();
       onProgress?.(share);
     };
-    // What is kept of a text was computed in other pieces than it would be without.
+    // A cached prefix was computed in other chunks than the text would be without the cache.
     const activations = settings.activations ?? (prefixCacheBytes ? 'exact' : undefined);
     const decoder = await createDecoder(opened, { ...settings, activations, onProgress: watched });
     const said = { sequences, stopTokens, sampling, warnings, openTaps: () => openTaps(path, settings) };

@@ -6,9 +6,9 @@ import { startWorker, workerPort } from './worker/model-worker.node.ts';
 import { RemoteModel } from './worker/remote-model.ts';
 
 /**
- * Loads a model of any of the families: a Hugging Face model directory, a GGUF file, or an id on the hub (`org/name`),
- * which is downloaded unless it is in the cache. The model is loaded and runs in a worker thread of its own, so that the
- * caller's event loop stays free; the thread does not keep a process alive that waits for nothing from it.
+ * Loads a model of any of the families: a Hugging Face model directory, a GGUF file, or an id on the hub
+ * (`org/name`), which is downloaded unless it is in the cache. The model loads and runs in a separate worker thread,
+ * so that the caller's event loop stays free; the thread does not keep the process alive while idle.
  *
  *     const llama = await load('path/to/model');
  *     for await (const piece of llama.generate('Once upon', { maxTokens: 50, temperature: 0.8 })) {
@@ -27,7 +27,7 @@ export async function load(idOrPath: string, options: LoadOptions = {}): Promise
   }
 }
 
-/** What a thread does not know, it may only not have been told. */
+/** Explains an unknown family that is registered only in this thread. */
 function inThreadsTerms(error: unknown): unknown {
   const known = registeredFamilies().map(({ name }) => name);
   if (known.length === 0 || !(error instanceof Error) || error.name !== 'UnknownFamilyError') return error;

@@ -33,35 +33,35 @@ import { cachedLogits, type Score, Scorer, scoringWindows } from './score.ts';
 import type { TapOptions, TapResult, TapRunner } from './taps/taps.ts';
 import type { TextEnd } from './text-stream.ts';
 
-/** Tokens of a run when logits of all of them are wanted: `[256, vocab]` at a time. */
+/** Tokens per run when the logits of all are wanted: `[256, vocab]` at a time. */
 const CHUNK = 256;
 
 const DEFAULT_WINDOW = 1024;
 
-/** A runner that looks into a model, and what it holds open. */
+/** A tap runner, and the files that it holds open. */
 export interface OpenTaps {
   readonly runner: TapRunner;
-  /** Closes the files that weights are read from. */
+  /** Closes the files of the weights. */
   close(): void;
 }
 
-/** What a model in this thread is made of. */
+/** The parts of a model in this thread. */
 export interface ModelParts {
-  /** What messages call it. */
+  /** Its name in messages. */
   readonly name: string;
   readonly family: Family;
   readonly decoder: Decoder;
   readonly tokenizer: Tokenizer;
   readonly stopTokens: readonly number[];
-  /** Sampling where a call does not say otherwise; by default that of {@link SamplingOptions}. */
+  /** Default sampling of calls; that of {@link SamplingOptions} if absent. */
   readonly sampling?: SamplingOptions | undefined;
-  /** What its files say that is not so, or not done. */
+  /** Statements of its files that are wrong or not followed. */
   readonly warnings?: readonly string[] | undefined;
-  /** Opens its weights to look inside; without it, `run` is refused. */
+  /** Opens its weights for taps; without it, `run` is refused. */
   readonly openTaps?: (() => Promise<OpenTaps>) | undefined;
-  /** Memory for keys and values of recent texts, in bytes; by default none. */
+  /** Memory for the prefix cache, in bytes; none by default. */
   readonly prefixCacheBytes?: number | undefined;
-  /** Most completions that run at one time, default 8. */
+  /** The most completions that run at the same time, default 8. */
   readonly sequences?: number | undefined;
 }
 
@@ -256,7 +256,7 @@ export class LocalModel implements LanguageModel {
     );
   }
 
-  /** Runs one call under a signal that the caller's and {@link release} abort. */
+  /** Runs one call with a signal that aborts with the caller's and on {@link release}. */
   async #call<T>({ signal }: Abortable, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const call = this.#begin(signal);
     try {
@@ -298,7 +298,7 @@ export class LocalModel implements LanguageModel {
     return { signal: controller.signal, end };
   }
 
-  /** Notes what is running, so that the engine is not taken away under it. */
+  /** Tracks what is running, so that the engine is not freed during a run. */
   async #step<T>(step: Promise<T>): Promise<T> {
     this.#steps.add(step);
     try {
@@ -309,12 +309,12 @@ export class LocalModel implements LanguageModel {
   }
 }
 
-/** What a call of a released model rejects with. */
+/** The error of calls to a released model. */
 export function releasedError(): RopewalkError {
   return new ModelEnded('the model has been released; load it again.');
 }
 
-/** An Int32Array would make whole numbers of others; those are the caller's mistakes. */
+/** An Int32Array would silently convert invalid ids, which are the caller's mistakes. */
 function checked(ids: ArrayLike<number>): ArrayLike<number> {
   for (let i = 0; i < ids.length; i++) {
     if (!Number.isInteger(ids[i]))

@@ -6,23 +6,23 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type ChatModel, requireTemplate } from './chat.ts';
 import { createDecoder, type DecoderOptions } from './decoder.node.ts';
 
-/** How a chat begins. */
+/** Options for starting a chat. */
 export interface OpenChatOptions extends DecoderOptions {
-  /** What messages call the model. */
+  /** The model's name in messages. */
   readonly name: string;
   /** The system message, if there will be one: templates may refuse it. */
   readonly system?: string | undefined;
-  /** A chat template instead of the model's own. */
+  /** A chat template to use instead of the model's own. */
   readonly templateOf?: ((tokenizer: Tokenizer) => Promise<ChatTemplate>) | undefined;
-  /** What else is to be checked before the weights are read. */
+  /** Further checks before the weights are read. */
   readonly check?: ((tokenizer: Tokenizer) => void) | undefined;
 }
 
 /**
- * Makes an opened model ready for chats with {@link generateReply}. What is missing for a chat is said before its weights
- * are read. The checkpoint may be closed afterwards.
+ * Prepares an opened model for chats with {@link generateReply}. Anything missing for a chat is reported before the
+ * weights are read. The checkpoint may be closed afterwards.
  *
- * @throws RopewalkError where it has no tokenizer or no chat template, or the template refuses the system message.
+ * @throws RopewalkError if it has no tokenizer or no chat template, or the template refuses the system message.
  */
 export async function openChat(
   opened: OpenedModel,
@@ -30,7 +30,7 @@ export async function openChat(
 ): Promise<{ readonly model: ChatModel; readonly stopTokens: readonly number[] }> {
   const { name, system, templateOf, check, ...settings } = options;
   const tokenizer = await tokenizerOf(opened.checkpoint);
-  if (!tokenizer) throw new RopewalkError(`${name}: it has no tokenizer, which turns text into tokens.`);
+  if (!tokenizer) throw new RopewalkError(`${name}: it has no tokenizer, which a chat needs.`);
   const template = templateOf ? await templateOf(tokenizer) : requireTemplate(tokenizer, name);
   const first = { role: 'user', content: 'Hello' } as const;
   const before = system === undefined ? [] : [{ role: 'system', content: system } as const];

@@ -2,7 +2,7 @@ import { RopewalkError } from '../errors.ts';
 import type { KeyValueCache } from './cache/key-value-cache.ts';
 import type { Decoder } from './decoder.ts';
 
-/** Prompts run in chunks of this many tokens: scores of a chunk against the cache stay small. */
+/** Prompts run in chunks of this many tokens, so that the scores of a chunk against the cache stay small. */
 const PROMPT_CHUNK = 256;
 
 /**

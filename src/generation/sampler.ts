@@ -4,23 +4,23 @@ import type { TokenConstraint } from '../structured/constraint.ts';
 import { type Distribution, distribution, excess, probabilityOf } from './distribution.ts';
 
 export interface SamplingOptions {
-  /** Takes the likeliest token and ignores the rest of these. */
+  /** Always takes the most likely token and ignores the other options. */
   readonly greedy?: boolean;
-  /** Logits are divided by this. Default 1; 0 takes the likeliest token, as `greedy`. */
+  /** Logits are divided by this. Default 1; 0 is greedy. */
   readonly temperature?: number;
-  /** Only the k likeliest tokens may be drawn; of equally likely ones the first. */
+  /** Only the k most likely tokens may be drawn; ties by smaller id. */
   readonly topK?: number;
-  /** Only the likeliest tokens that together reach this probability, 0 < p ≤ 1. */
+  /** Only the most likely tokens that together reach this probability, 0 < p ≤ 1. */
   readonly topP?: number;
-  /** Only tokens at least this times as likely as the likeliest, 0 ≤ p ≤ 1. */
+  /** Only tokens at least this fraction as likely as the most likely, 0 ≤ p ≤ 1. */
   readonly minP?: number;
-  /** Above 1, tokens that have occurred are made less likely (Keskar et al. 2019, arXiv:1909.05858). Default 1. */
+  /** Values above 1 make tokens that have occurred less likely (Keskar et al. 2019, arXiv:1909.05858). Default 1. */
   readonly repetitionPenalty?: number;
-  /** What a token's logit loses for each time that it has been drawn, −2 to 2 (OpenAI's formula). Default 0. */
+  /** Subtracted from a token's logit for each time it has been drawn, −2 to 2 (OpenAI's formula). Default 0. */
   readonly frequencyPenalty?: number;
-  /** What a token's logit loses when it has been drawn at all, −2 to 2 (OpenAI's formula). Default 0. */
+  /** Subtracted from a token's logit once it has been drawn, −2 to 2 (OpenAI's formula). Default 0. */
   readonly presencePenalty?: number;
-  /** What is added to the logits of tokens, by their ids, −100 to 100: −100 all but rules one out. */
+  /** Added to the logits of tokens, by id, −100 to 100: −100 practically excludes a token. */
   readonly logitBias?: Readonly<Record<number, number>>;
   /** Equal seeds draw equal tokens. Default 0. */
   readonly seed?: number;
@@ -53,13 +53,13 @@ export { distribution };
 
 function checkLogits(logits: Float32Array): void {
   for (let i = 0; i < logits.length; i++) {
-    // Not so for NaN and +Infinity.
+    // False for NaN and +Infinity.
     if (logits[i]! < Number.POSITIVE_INFINITY) continue;
     throw new RopewalkError('the model produced logits that are NaN; its weights are damaged.');
   }
 }
 
-/** Index of the largest logit; the first of equals. */
+/** Index of the largest logit; the first if tied. */
 export function argmax(logits: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
@@ -67,7 +67,7 @@ export function argmax(logits: ArrayLike<number>): number {
 }
 
 /**
- * Draws tokens from logits. The steps come in the order of `transformers`: repetition penalty, temperature, top-k,
+ * Draws tokens from logits. The steps are in the order of `transformers`: repetition penalty, temperature, top-k,
  * top-p, min-p, draw; the frequency and presence penalties and the bias come after the repetition penalty.
  */
 export class Sampler {
@@ -84,15 +84,15 @@ export class Sampler {
     this.#random = new Random(options.seed ?? 0);
   }
 
-  /** Tokens that count as having occurred: the prompt and what has been drawn. */
+  /** Counts tokens as having occurred: the prompt and what has been drawn. */
   observe(ids: Iterable<number>): void {
     for (const id of ids) this.#seen.add(id);
   }
 
   /**
    * @param logits `[vocab]`; changed in place by the repetition penalty and the constraint. −Infinity: never drawn.
-   * @param constraint rules out tokens after the penalty, before top-k and the rest.
-   * @throws RopewalkError when one is not a number or +Infinity.
+   * @param constraint excludes tokens after the penalty, before top-k and the rest.
+   * @throws RopewalkError if one is NaN or +Infinity.
    */
   next(logits: Float32Array, constraint?: TokenConstraint): number {
     this.#process(logits, [], constraint);
@@ -100,8 +100,9 @@ export class Sampler {
   }
 
   /**
-   * As {@link next} where a token has been guessed: the guess where it stands, by the rule of speculative sampling. What
-   * comes out is distributed exactly as without the guess (Leviathan et al. 2023, arXiv:2211.17192, theorem in A.1).
+   * Like {@link next} for a speculated token: accepts or replaces it by the rule of speculative sampling. The result
+   * has exactly the same distribution as without speculation (Leviathan et al. 2023, arXiv:2211.17192, theorem in
+   * A.1).
    *
    * @param guessed a token that was drawn from `from`.
    */
@@ -119,10 +120,10 @@ export class Sampler {
   }
 
   /**
-   * What a token is drawn from after others.
+   * The distribution of the next token.
    *
    * @param logits `[vocab]`, changed in place by the repetition penalty.
-   * @param after tokens that count as having occurred, beside those that have.
+   * @param after tokens that count as having occurred, in addition to the observed ones.
    */
   probabilities(logits: Float32Array, after: readonly number[]): Distribution {
     this.#process(logits, after);
@@ -137,7 +138,7 @@ export class Sampler {
       rest -= probabilities[i]!;
       if (rest < 0) return ids[i]!;
     }
-    // Rounding has left a little: to the last that can be drawn at all.
+    // Rounding left a remainder: it goes to the last token that can be drawn.
     const last = probabilities.findLastIndex((probability) => probability > 0);
     return ids[last]!;
   }

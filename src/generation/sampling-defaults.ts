@@ -3,9 +3,8 @@ import type { SamplingOptions } from './sampler.ts';
 const DRAWING = ['temperature', 'topK', 'topP', 'minP'] as const;
 
 /**
- * A caller's options over the defaults of a model's configuration. Each option wins over its default; an option of
- * drawing makes a model draw whose default is the likeliest token, and `greedy` makes one take it whose default is to
- * draw.
+ * A caller's options over the defaults of a model's configuration. Each option overrides its default; a sampling
+ * option makes a model sample that is greedy by default, and `greedy` makes one greedy that samples by default.
  */
 export function withSamplingDefaults<T extends SamplingOptions>(defaults: SamplingOptions, options: T): T {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
@@ -14,7 +13,7 @@ export function withSamplingDefaults<T extends SamplingOptions>(defaults: Sampli
   return { ...defaults, ...given, ...(greedy !== undefined && { greedy }) } as T;
 }
 
-/** Sampling settings in the words of the command line: `temperature 0.6, top-k 50`; `greedy` where nothing is drawn. */
+/** Sampling settings as the command line names them: `temperature 0.6, top-k 50`; `greedy` without sampling. */
 export function samplingText({
   greedy,
   temperature = 1,

@@ -4,24 +4,30 @@ import { option, RopewalkError, said } from '../errors.ts';
 import { createDecoder, type DecoderOptions, decodingEngine } from './decoder.node.ts';
 import { cachedLogits, fullLogits, type LogitRows, type Score, Scorer, scoringWindows } from './score.ts';
 
-/** Without a cache, scores of all pairs of tokens exist at once: longer texts are cut into windows of this many. */
+/**
+ * Without a cache, the scores of all token pairs exist at the same time: longer texts are split into windows of this
+ * many tokens.
+ */
 export const SCORING_WINDOW = 1024;
 
-/** Weights that the engine cannot read in place are read once, for a decoder: it then takes texts in such pieces. */
+/**
+ * Weights that the engine cannot read in place are read once, for a decoder, which processes texts in chunks of this
+ * many tokens.
+ */
 const CHUNK = 256;
 
-/** How a text is scored. */
+/** Options for scoring a text. */
 export interface ScoreModelOptions extends DecoderOptions {
   /**
-   * Tokens that go through the cache at a time. By default all tokens of a window at once and without a cache, where the
-   * engine can read the weights in place.
+   * Tokens that go through the cache at a time. By default a whole window runs at once without a cache, if the engine
+   * can read the weights in place.
    */
   readonly chunk?: number | undefined;
-  /** Longest piece that is scored at once; by default, and at most, the model's positions. */
+  /** Longest window; by default, and at most, the model's positions. */
   readonly window?: number | undefined;
   /** Refuses a text longer than one window. */
   readonly whole?: boolean | undefined;
-  /** Is given the logits of each window, block by block; must read all of them. */
+  /** Receives the logits of each window, block by block; must read all of them. */
   readonly onLogits?: (
     blocks: AsyncIterable<Float32Array>,
     shape: readonly [tokens: number, vocab: number],
@@ -31,10 +37,10 @@ export interface ScoreModelOptions extends DecoderOptions {
 }
 
 /**
- * How well an opened model predicts a text, for one that is scored once: weights are read in place where that is possible.
- * A text longer than a window is scored in windows, each beginning with the last token of the one before.
+ * How well an opened model predicts a text that is scored once: weights are read in place if possible. A text longer
+ * than a window is scored in windows, each beginning with the last token of the previous one.
  *
- * @throws RopewalkError for fewer than two tokens, and, where `whole` is set, for more than one window.
+ * @throws RopewalkError for fewer than two tokens and, if `whole` is set, for more than one window.
  */
 export async function scoreModel(
   opened: OpenedModel,
@@ -48,7 +54,7 @@ export async function scoreModel(
   const windows = [...scoringWindows(ids, Math.min(options.window ?? maxPositions, maxPositions))];
   if (options.whole && windows.length > 1) {
     throw new RopewalkError(
-      said`this needs a text of one window, but ${ids.length} tokens are ${windows.length}; shorten it or raise ${option('window')} (the model has ${maxPositions} positions).`,
+      said`this requires a text of one window, but ${ids.length} tokens need ${windows.length}; shorten it or raise ${option('window')} (the model has ${maxPositions} positions).`,
     );
   }
   const { rowsOf, release } = await logitsBy(opened, options);
@@ -66,7 +72,9 @@ export async function scoreModel(
   return scorer.result();
 }
 
-/** What gives the logits of a window: a decoder with its cache, or the whole graph over weights that stay in their file. */
+/**
+ * Computes the logits of a window: a decoder with its cache, or the whole graph over weights that stay in their file.
+ */
 async function logitsBy(opened: OpenedModel, options: ScoreModelOptions) {
   const chunk = options.chunk ?? (isReadInPlace(opened, options) ? undefined : CHUNK);
   if (chunk !== undefined) {
@@ -90,7 +98,7 @@ function isReadInPlace({ checkpoint, names }: OpenedModel, { quantize }: Decoder
   return (quantize === undefined || quantize === 'none') && [...names.values()].every(verbatim);
 }
 
-/** Passes blocks of logits on, and scores them on the way. */
+/** Passes blocks of logits through, and scores them. */
 async function* scoring(rows: AsyncIterable<LogitRows>, ids: Int32Array, scorer: Scorer, vocab: number) {
   for await (const block of rows) {
     scorer.add(block, ids, vocab);

@@ -5,9 +5,9 @@ import type { Engine, SessionSettings } from '../runtime/engine.ts';
 import { Executable } from '../runtime/executable.ts';
 import { checkIds, type Decoder, fullLogitsGraph } from './decoder.ts';
 
-/** Rows of logits that are held at one time when a long sequence is scored without a cache. */
+/** A block of logit rows when a long sequence is scored without a cache. */
 export interface LogitRows {
-  /** Number of the first row. */
+  /** Index of the first row. */
   readonly start: number;
   /** `[rows, vocab]`, row-major. */
   readonly logits: Float32Array;
@@ -25,7 +25,7 @@ function negativeLogLikelihood(logits: Float32Array, target: number): number {
 /**
  * Logits of a whole sequence in one pass without a cache.
  *
- * @throws RopewalkError when it is longer than the model's positions.
+ * @throws RopewalkError if it exceeds the model's positions.
  */
 export async function* fullLogits(
   engine: Engine,
@@ -67,14 +67,14 @@ function checkLength(model: CausalLM, length: number): void {
 }
 
 export interface Score {
-  /** Tokens predicted: each token after the first of its window. */
+  /** The number of predicted tokens: each after the first of its window. */
   readonly tokens: number;
   /** In nats. */
   readonly meanNegativeLogLikelihood: number;
   readonly perplexity: number;
 }
 
-/** Adds up the loss of next tokens over rows of logits. */
+/** Sums the next-token loss over rows of logits. */
 export class Scorer {
   #sum = 0;
   #tokens = 0;
@@ -89,7 +89,7 @@ export class Scorer {
     }
   }
 
-  /** The mean over all tokens that were added. */
+  /** The mean over all added tokens. */
   result(): Score {
     const mean = this.#sum / this.#tokens;
     return { tokens: this.#tokens, meanNegativeLogLikelihood: mean, perplexity: Math.exp(mean) };
@@ -97,8 +97,8 @@ export class Scorer {
 }
 
 /**
- * Cuts a long text into windows of at most `size` tokens for scoring. Each begins with the last token of the one
- * before, so that every token but the very first is predicted exactly once.
+ * Splits a long text into windows of at most `size` tokens for scoring. Each begins with the last token of the
+ * previous one, so that every token but the first is predicted exactly once.
  */
 export function* scoringWindows(ids: Int32Array, size: number): Generator<Int32Array, void> {
   if (size < 2) throw new RopewalkError(`a scoring window must hold at least 2 tokens, but is ${size}.`);

@@ -1,24 +1,24 @@
 import { RopewalkError } from '../errors.ts';
 
-/** Text that is looked through, and whether it is shown: special tokens are not. */
+/** Text to search, and whether it is visible: special tokens are not. */
 interface Part {
   readonly text: string;
   readonly shown: boolean;
 }
 
-/** Where a stop string lies, as places in the text with all its parts. */
+/** The range of a stop string, as positions in the text including all parts. */
 interface Found {
   readonly start: number;
   readonly end: number;
 }
 
 /**
- * Text that streams until one of several strings appears. What could be the beginning of a stop string is held back
- * until it is clear that it is not. The stop string that is complete first ends the text, and of several that end with
- * the same character the longest, so that the text does not depend on the pieces in which it came.
+ * Passes text through until one of several strings appears. A possible beginning of a stop string is held back until
+ * it is clear that it is not one. The stop string that is complete first ends the text, or the longest of several
+ * that end at the same character, so the result does not depend on how the text is split into pieces.
  *
- * Special tokens are looked through as well, as `stop_strings` of transformers does, though they are not shown: a stop
- * string may be one of them, hold one, or be a part of one. What is shown never holds a stop string either.
+ * Special tokens are searched too, as by `stop_strings` of transformers, although they are not visible: a stop string
+ * may be one of them, contain one, or be part of one. The visible text never contains a stop string either.
  */
 export class StopStrings {
   #held: readonly Part[] = [];
@@ -26,7 +26,7 @@ export class StopStrings {
 
   readonly #stops: readonly string[];
 
-  /** @throws RopewalkError when one of them is empty. */
+  /** @throws RopewalkError if one of them is empty. */
   constructor(stops: readonly string[]) {
     this.#stops = stops;
     if (stops.includes('')) throw new RopewalkError('a stop string is empty; give the text to stop before.');
@@ -38,9 +38,9 @@ export class StopStrings {
   }
 
   /**
-   * New text in, text that may be shown out: never a stop string nor what follows it.
+   * Takes new text and returns the text that may be shown: never a stop string nor what follows it.
    *
-   * @param shown false for what is only looked through: the content of a special token.
+   * @param shown false for text that is only searched: the content of a special token.
    */
   push(text: string, shown = true): string {
     if (this.#ended) return '';
@@ -59,7 +59,7 @@ export class StopStrings {
     return shownOf(parts, 0, certain);
   }
 
-  /** What was held back, when no more text comes. */
+  /** The text held back, once no more text comes. */
   flush(): string {
     const rest = shownOf(this.#held, 0, Number.POSITIVE_INFINITY);
     this.#held = [];
@@ -71,13 +71,13 @@ export class StopStrings {
     for (const stop of this.#stops) {
       const at = view.indexOf(stop);
       if (at < 0) continue;
-      // The end is the place behind the last character, not that of the next one.
+      // The end is the position after the last character, not that of the next one.
       found = first(found, { start: place(at), end: place(at + stop.length - 1) + 1 });
     }
     return found;
   }
 
-  /** Length of the longest end of `text` that a stop string begins with. */
+  /** Length of the longest suffix of `text` that is a prefix of a stop string. */
   #possibleBeginning(text: string): number {
     const longest = Math.max(0, ...this.#stops.map((stop) => stop.length - 1));
     for (let length = Math.min(longest, text.length); length > 0; length--) {
@@ -88,13 +88,13 @@ export class StopStrings {
   }
 }
 
-/** The one that ends first; of two that end together the longer. */
+/** The one that ends first; if two end together, the longer. */
 function first(a: Found | undefined, b: Found | undefined): Found | undefined {
   if (!a || !b) return a ?? b;
   return b.end < a.end || (b.end === a.end && b.start < a.start) ? b : a;
 }
 
-/** The texts that stop strings are looked for in, and where in the whole text a place in each is. */
+/** The texts in which stop strings are searched, with mappings of positions to the whole text. */
 function viewsOf(parts: readonly Part[]) {
   const whole = { view: parts.map(({ text }) => text).join(''), place: (at: number) => at };
   if (parts.every(({ shown }) => shown)) return [whole];
@@ -118,7 +118,7 @@ function shownOf(parts: readonly Part[], start: number, end: number): string {
     .join('');
 }
 
-/** The parts between two places. */
+/** The parts between two positions. */
 function cut(parts: readonly Part[], start: number, end: number): Part[] {
   const result: Part[] = [];
   let at = 0;

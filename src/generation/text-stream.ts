@@ -7,26 +7,26 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { GenerationOptions } from './generate.ts';
 import { StopStrings } from './stop-strings.ts';
 
-/** What a text is made with, beside what its tokens are. */
+/** Options for the text of a sequence, besides those for its tokens. */
 export interface TextOptions extends GenerationOptions {
   /**
-   * The text ends before the first of these; what could become one is held back until it is clear. Special tokens, which
-   * are left out of the text, are found as well.
+   * The text ends before the first of these; a possible beginning of one is held back until it is clear. Special
+   * tokens, which are left out of the text, are searched too.
    */
   readonly stop?: readonly string[];
-  /** The new text is JSON that is valid under this JSON Schema (`compileJsonSchema` says how). */
+  /** The new text is JSON that is valid against this JSON Schema (see `compileJsonSchema`). */
   readonly jsonSchema?: JsonSchema;
 }
 
-/** Why a text ended: by a token or a text that ends it, or because there was no room for more. */
+/** Why a text ended: a stop token or string, or no room for more. */
 export type TextEnd = 'stop' | 'length';
 
 /**
- * The text of new tokens: what may be shown of it, and where it ends. Every way from tokens to text goes through here:
- * `generate`, `chat`, batches, the command line.
+ * Turns new tokens into text: decides what may be shown, and where it ends. `generate`, `chat`, batches and the
+ * command line all use it.
  */
 export class TextStream {
-  /** With the constraint that the text's options ask for. */
+  /** With the constraint that the text's options require. */
   readonly options: TextOptions;
   readonly #tokenizer: Tokenizer;
   readonly #decoder: StreamDecoder;
@@ -35,10 +35,10 @@ export class TextStream {
   #end: TextEnd | undefined;
 
   /**
-   * @param showsEnd whether the token that ends the text is a part of it, unless it is special or ends JSON; default true.
-   *   What ends a turn of a chat is none of what was said.
-   * @throws RopewalkError when `jsonSchema` asks for something that cannot be enforced, for more than `maxTokens` can
-   *   hold, or is combined with `stop`.
+   * @param showsEnd whether the token that ends the text is part of it, unless it is special or ends JSON; default
+   *   true. The end-of-turn token of a chat is not part of the reply.
+   * @throws RopewalkError if `jsonSchema` requires something that cannot be enforced, needs more than `maxTokens`, or
+   *   is combined with `stop`.
    */
   constructor(tokenizer: Tokenizer, options: TextOptions, { showsEnd = true } = {}) {
     const constraint = constraintOf(tokenizer, options);
@@ -49,7 +49,7 @@ export class TextStream {
     this.#showsEnd = showsEnd && constraint === undefined;
   }
 
-  /** Whether a text or a token that ends the text has come. */
+  /** Whether a string or token that ends the text has occurred. */
   get ended(): boolean {
     return this.#end === 'stop';
   }
@@ -60,7 +60,7 @@ export class TextStream {
     return this.#end ?? (complete ? 'stop' : 'length');
   }
 
-  /** A token in, text that may be shown out. */
+  /** Takes a token and returns the text that may be shown. */
   push(id: number): string {
     const ends = this.options.stopTokens?.includes(id) === true;
     if (ends) this.#end = 'stop';
@@ -72,7 +72,7 @@ export class TextStream {
     return text;
   }
 
-  /** What was held back, at the end. */
+  /** The text held back, at the end. */
   flush(): string {
     const text = this.#stops.push(this.#decoder.flush()) + this.#stops.flush();
     if (this.#stops.stopped) this.#end = 'stop';

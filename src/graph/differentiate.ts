@@ -8,13 +8,13 @@ import { topologicalOrder } from './traverse.ts';
 /**
  * Reverse-mode differentiation: the gradients of a scalar as a graph.
  *
- * @param loss a float32 tensor of shape []; of any shape when there is a seed.
- * @param inputs the tensors to differentiate by.
- * @param seed the gradient that has reached `loss`, in its shape: what is differentiated is then Σ loss · seed. A piece
- *   of a model is differentiated so, by the gradient of what comes after it.
- * @returns one gradient for each input, in its shape; undefined where the loss does not depend on it. A tensor used
+ * @param loss a float32 tensor of shape [], or of any shape with a seed.
+ * @param inputs the tensors to differentiate with respect to.
+ * @param seed the gradient of `loss`, in its shape: Σ loss · seed is then differentiated. This is how part of a model
+ *   is differentiated, given the gradient of what follows.
+ * @returns one gradient for each input, in its shape; undefined if the loss does not depend on it. A tensor used
  *   several times gets the sum.
- * @throws RopewalkError when the loss is not a scalar, or something on the way has no derivative.
+ * @throws RopewalkError when the loss is not a scalar, or an operator in between has no derivative.
  */
 export function differentiate(
   loss: Tensor,
@@ -49,7 +49,7 @@ export function differentiate(
       if (!gradient || !active.has(tensor)) return;
       if (!sameShape(gradient.shape, tensor.shape)) {
         throw new RopewalkError(
-          `${node.operator.name}: its derivative gave ${shapeText(gradient.shape)} for an input of ${shapeText(tensor.shape)}.`,
+          `${node.operator.name}: its derivative returned ${shapeText(gradient.shape)} for an input of ${shapeText(tensor.shape)}.`,
         );
       }
       const sum = gradients.get(tensor);

@@ -8,7 +8,7 @@ import { RopewalkError } from '../errors.ts';
 export type Dim = number | SymbolicDim;
 export type Shape = readonly Dim[];
 
-/** A size with names in it: a polynomial with whole coefficients, such as 2·past + 1. */
+/** A size that contains symbols: a polynomial with integer coefficients, such as 2·past + 1. */
 export class SymbolicDim {
   /** Monomial (`time`, `batch*time`, or '' for the constant) to its coefficient; no zero coefficients. */
   readonly terms: ReadonlyMap<string, number>;
@@ -17,7 +17,7 @@ export class SymbolicDim {
     this.terms = new Map([...terms].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  /** As a person writes it, terms in a fixed order: equal sizes give equal texts. */
+  /** Readable text, terms in a fixed order: equal sizes give equal texts. */
   toString(): string {
     return [...this.terms]
       .map(([monomial, coefficient]) => {
@@ -95,8 +95,8 @@ export function sameShape(a: Shape, b: Shape): boolean {
 }
 
 /**
- * The number of elements. Where a product of known sizes is no safe integer it is infinite, and stays so: a shape out of a
- * file may have too many.
+ * The number of elements. A product of known sizes that is not a safe integer becomes infinite and stays so: a shape
+ * from a file may be too large.
  */
 export function sizeOf(shape: readonly number[]): number;
 export function sizeOf(shape: Shape): Dim;
@@ -113,7 +113,7 @@ export function shapeText(shape: Shape): string {
   return `[${shape.map(String).join(', ')}]`;
 }
 
-/** A shape whose sizes are all known, or an error that names who needed it. */
+/** A shape whose sizes are all known, or an error that names the caller that needed it. */
 export function staticShape(shape: Shape, who: string): number[] {
   return shape.map((dim) => {
     if (typeof dim === 'number') return dim;
@@ -121,7 +121,7 @@ export function staticShape(shape: Shape, who: string): number[] {
   });
 }
 
-/** Two shapes broadcast together as NumPy does, or undefined when they cannot be. */
+/** Two shapes broadcast together as in NumPy, or undefined when they cannot be. */
 export function broadcastShapes(a: Shape, b: Shape): Dim[] | undefined {
   const rank = Math.max(a.length, b.length);
   const shape: Dim[] = [];

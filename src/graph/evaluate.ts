@@ -4,7 +4,7 @@ import { topologicalOrder } from './traverse.ts';
 import type { Values } from './values.ts';
 
 /**
- * The float64 value of a graph in plain TypeScript: slow, and what the engine is tested against.
+ * The float64 value of a graph in plain TypeScript: slow, and the reference for testing the engine.
  *
  * @param feeds a value for every input that the outputs depend on.
  */

@@ -1,4 +1,4 @@
-/** Symbolic tensors: programs over them are recorded as graphs, differentiated, and evaluated in float64. */
+/** Symbolic tensors: programs that use them are recorded as graphs, differentiated, and evaluated in float64. */
 export { differentiate } from './differentiate.ts';
 export { type Dim, type Shape, type SymbolicDim, symbol } from './dims.ts';
 export { evaluate } from './evaluate.ts';

@@ -5,21 +5,21 @@ import type { Dialect, Node, Tensor } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
 
 export interface Partition {
-  /** The first part's outputs: those asked for, then what the second part needs of it. */
+  /** The first part's outputs: the requested ones, then the values that the second part needs. */
   readonly first: readonly Tensor[];
-  /** Names under which the second part is given what is kept, and its shapes. */
+  /** Names and shapes of the kept values, as the second part receives them. */
   readonly kept: readonly { readonly name: string; readonly shape: readonly number[] }[];
   /** The second part's outputs. */
   readonly second: readonly Tensor[];
 }
 
 /**
- * Cuts a graph in two at an input that comes later than the others, such as the gradient that reaches a block from
- * behind. What does not depend on it is computed first and kept where the rest needs it, so that nothing is computed
- * twice but what is cheaper to compute than to keep.
+ * Splits a graph at an input that becomes available later than the others, such as a block's output gradient. What
+ * does not depend on it is computed first, and kept if the rest needs it. Only values that are cheaper to compute
+ * than to keep are computed twice.
  *
  * @param early outputs that do not depend on `late`.
- * @param outputs those of the second part.
+ * @param outputs outputs of the second part.
  */
 export function partition(
   early: readonly Tensor[],
@@ -37,7 +37,7 @@ export function partition(
     const { operator, inputs } = tensor.node;
     if (visited.has(tensor) || inputs.length === 0) return;
     visited.add(tensor);
-    // What a cheap one is computed from is kept instead, and serves several of them.
+    // The inputs of a cheap value are kept instead; they may serve several.
     if (operator.cheap) for (const each of inputs) need(each);
     else kept.add(tensor);
   };

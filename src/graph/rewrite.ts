@@ -1,27 +1,27 @@
 import { type Attributes, Node, type Operator, type Tensor } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
 
-/** Rewrites further tensors by the same rules, such as what an operator expands to. */
+/** Rewrites other tensors by the same rules, such as an operator's expansion. */
 type Rewrite = (outputs: readonly Tensor[]) => readonly Tensor[];
 
-/** One thing that may stand in a node's place. */
+/** A rule that may replace a node. */
 export interface Rule<A extends Attributes = Attributes> {
-  /** Whose nodes it is for; every operator's where none is named. */
+  /** The operator whose nodes it applies to; all operators if none is named. */
   readonly operator?: Operator<A>;
   /**
-   * @param inputs what the node's inputs have become.
-   * @returns what stands for its outputs, in order (those that nothing reads may be left out); undefined where the rule
-   *   does not fit.
+   * @param inputs the node's rewritten inputs.
+   * @returns replacements of its outputs, in order (unused ones may be left out); undefined if the rule does not
+   *   apply.
    */
   apply(node: Node<A>, inputs: readonly Tensor[], rewrite: Rewrite): readonly Tensor[] | undefined;
 }
 
 /**
- * The one way in which a graph becomes another: every node, after its inputs, is what the first rule that fits makes of
- * it, or else itself with its new inputs.
+ * The only way to rewrite a graph: every node, after its inputs, is replaced by the first rule that applies, or else
+ * gets its new inputs.
  *
- * @param replacements tensors that others stand for from the beginning; the graph below them is left out.
- * @returns the outputs in the new graph, in order. Nodes below which nothing changed are the old ones.
+ * @param replacements tensors that are replaced from the start; the graph below them is left out.
+ * @returns the outputs in the new graph, in order. Nodes whose inputs did not change are reused.
  */
 export function rewrite(
   outputs: readonly Tensor[],
@@ -36,7 +36,7 @@ export function rewrite(
       firstFit(rules, node, inputs, run).forEach((result, i) => {
         const output = node.outputs[i]!;
         if (!replaced.has(output)) replaced.set(output, result);
-        // What is new is done: what is built on it later stops here.
+        // Results are final: rewriting what is built on them later stops here.
         replaced.set(result, result);
       });
     }
@@ -59,16 +59,16 @@ function firstFit(
   return withInputs(node, inputs);
 }
 
-/** The outputs of a node over other inputs; its own where they are the same. */
+/** The outputs of a node with other inputs; the node itself if they are the same. */
 export function withInputs(node: Node, inputs: readonly Tensor[]): readonly Tensor[] {
   const same = inputs.every((input, i) => input === node.inputs[i]);
   return same ? node.outputs : new Node(node.operator, inputs, node.attributes).outputs;
 }
 
 /**
- * The same graph with some of its tensors replaced by others of their shapes, such as inputs by inputs of other names.
+ * The same graph with some tensors replaced by others of the same shape, such as renamed inputs.
  *
- * @param replacements what stands for what; the graph below a replaced tensor is left out.
+ * @param replacements the new tensor for each old one; the graph below a replaced tensor is left out.
  */
 export function substitute(outputs: readonly Tensor[], replacements: ReadonlyMap<Tensor, Tensor>): Tensor[] {
   return rewrite(outputs, [], replacements);

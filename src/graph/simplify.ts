@@ -8,18 +8,18 @@ import type { Values } from './values.ts';
 const FOLD_LIMIT = 1 << 20;
 
 /**
- * An equal graph with less in it: composites without a lowering expanded, equal nodes merged, constants folded,
- * operators that change nothing left out. Nodes behind different barriers are different nodes, so nothing is merged across
- * a recomputation barrier.
+ * An equivalent, smaller graph: composites without a lowering are expanded, equal nodes merged, constants folded, and
+ * identities removed. Nodes behind different barriers are different nodes, so nothing is merged across a
+ * recomputation barrier.
  *
  * @param dialect which lowerings exist.
- * @returns the outputs in the new graph, in order. Nodes that nothing depends on are gone.
+ * @returns the outputs in the new graph, in order. Nodes that nothing depends on are removed.
  */
 export function simplify(outputs: readonly Tensor[], dialect: Dialect): Tensor[] {
   return rewrite(outputs, [expansion(dialect), identity, folding, merging()]);
 }
 
-/** A composite that has no lowering here becomes what it is made of. */
+/** Expands composites that have no lowering in the dialect. */
 function expansion(dialect: Dialect): Rule {
   return {
     apply({ operator, attributes }, inputs, rewrite) {
@@ -32,7 +32,7 @@ function expansion(dialect: Dialect): Rule {
   };
 }
 
-/** What changes nothing is left out. */
+/** Removes operators that change nothing. */
 const identity: Rule = {
   apply({ operator, attributes }, inputs) {
     const same = operator.identity?.(inputs, attributes);
@@ -40,7 +40,7 @@ const identity: Rule = {
   },
 };
 
-/** What is made of constants alone is a constant. */
+/** Folds constants. */
 const folding: Rule = {
   apply({ operator, attributes, outputs: [output, ...others] }, inputs) {
     if (inputs.length === 0 || others.length > 0 || operator.unique || !operator.evaluate) return undefined;
@@ -57,7 +57,7 @@ const folding: Rule = {
   },
 };
 
-/** Equal nodes are one. */
+/** Merges equal nodes. */
 function merging(): Rule {
   const seen = new Map<string, readonly Tensor[]>();
   const identities = new Map<object, number>();
@@ -77,7 +77,7 @@ function tensorKey(tensor: Tensor): string {
   return `${tensor.node.id}.${tensor.index}`;
 }
 
-/** Equal attributes give equal text; large arrays count as equal only when they are the same array. */
+/** Equal attributes give equal text; large arrays are equal only if they are the same array. */
 function attributesKey(attributes: Attributes, identities: Map<object, number>): string {
   return JSON.stringify(attributes, (_key, value: unknown) => {
     if (typeof value === 'object' && value !== null) {

@@ -21,7 +21,7 @@ export interface QuantizedWeight {
   readonly columns: number;
   readonly bits: 4 | 8;
   readonly block: number;
-  /** Whether activations keep their precision, at some speed. */
+  /** Whether activations keep their precision, at the cost of some speed. */
   readonly exact: boolean;
   readonly data: string;
   readonly scales: string;
@@ -30,12 +30,12 @@ export interface QuantizedWeight {
 }
 
 /**
- * Which operators a graph may be written with: ai.onnx alone (`standard`), or those of com.microsoft too, as ONNX
- * Runtime's CPU kernels have them (`onnxruntime`) or as its WebGPU kernels do (`webgpu`).
+ * Which operators a graph may use: only ai.onnx (`standard`), or also those of com.microsoft that ONNX Runtime's CPU
+ * kernels (`onnxruntime`) or its WebGPU kernels (`webgpu`) implement.
  */
 export type Dialect = 'onnxruntime' | 'webgpu' | 'standard';
 
-/** What an operator's lowering writes ONNX nodes with. Values are known by their ONNX names. */
+/** Writes an operator's ONNX nodes. Values are identified by their ONNX names. */
 export interface Emitter {
   readonly dialect: Dialect;
   /** Adds one ONNX node; returns the names of its outputs. */
@@ -45,9 +45,9 @@ export interface Emitter {
     attributes?: Record<string, number | string | readonly number[] | { readonly float: number }>,
     options?: { readonly domain?: string; readonly outputs?: number },
   ): string[];
-  /** A small constant, stored once however often it is asked for. */
+  /** A small constant, stored once however often it is requested. */
   constant(dtype: DType, shape: readonly number[], data: ArrayLike<number>): string;
-  /** Set when this value is a quantized weight: it has no float32 form then. */
+  /** Set when this value is a quantized weight, which has no float32 form. */
   quantized(value: string): QuantizedWeight | undefined;
   /** Whether anything reads this output, so that optional ones need not be computed. */
   isUsed(tensor: Tensor): boolean;
@@ -56,7 +56,7 @@ export interface Emitter {
 interface DerivativeContext<A> {
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
-  /** The gradient that reached each output; undefined where none did. */
+  /** The gradient of each output; undefined if there is none. */
   readonly gradients: readonly (Tensor | undefined)[];
   /** Whether the gradient of each input is wanted. */
   readonly wanted: readonly boolean[];
@@ -68,16 +68,16 @@ export interface Example<A> {
   readonly attributes: A;
   /** Integer inputs are drawn below this (indices); default 4. */
   readonly below?: number;
-  /** Inputs that are given, by number, rather than drawn. */
+  /** Inputs with fixed values, by index, rather than drawn. */
   readonly values?: Readonly<Record<number, readonly number[]>>;
   /** Float inputs are drawn from this range; default [-2, 2]. */
   readonly range?: readonly [number, number];
 }
 
 /**
- * Everything there is to know about one operator, in one place. An operator is either primitive (it has a value
- * and a lowering of its own) or composite (it has an expansion, and may add a fused lowering or a derivative that
- * costs less than differentiating the expansion).
+ * Everything about one operator, in one place. An operator is either primitive (it has its own value and lowering) or
+ * composite (it has an expansion, and may add a fused lowering or a derivative that costs less than differentiating
+ * the expansion).
  */
 export interface Operator<A extends Attributes = Attributes> {
   readonly name: string;
@@ -87,34 +87,34 @@ export interface Operator<A extends Attributes = Attributes> {
   evaluate?(inputs: readonly Values[], attributes: A): Values[];
   /** The gradients of the inputs as a graph; undefined for an input that gets none. */
   differentiate?(context: DerivativeContext<A>): (Tensor | undefined)[];
-  /** Set when every output is piecewise constant or an index: nothing flows back, and that is no error. */
+  /** Set when every output is piecewise constant or an index: nothing flows back, and that is not an error. */
   readonly stopsGradient?: boolean;
-  /** The definition by other operators. */
+  /** The definition in terms of other operators. */
   expand?(inputs: readonly Tensor[], attributes: A): Tensor[];
   /** ONNX nodes; returns the names of the outputs (trailing unused ones may be left out). */
   lower?(emitter: Emitter, inputs: readonly string[], node: Node<A>): string[];
   /** Set when the lowering needs com.microsoft operators: the standard dialect then uses the expansion. */
   readonly engineOnly?: boolean;
-  /** Whether the fused form can do this case; where it cannot, the expansion is used. Default: every case. */
+  /** Whether the fused form supports this case; otherwise the expansion is used. Default: every case. */
   fits?(inputs: readonly TensorType[], attributes: A, dialect: Dialect): boolean;
-  /** How many leading outputs gradients may flow into; the rest serve the derivative. Default: all. */
+  /** How many leading outputs gradients may flow into; the rest are for the derivative. Default: all. */
   readonly primaryOutputs?: number;
   /** Never merged with an equal node: inputs, random sources, recomputation barriers. */
   readonly unique?: boolean;
-  /** Set when its value is computed again rather than kept: one pass over numbers at hand, or none. */
+  /** Set when its value is recomputed rather than kept: at most one pass over its inputs. */
   readonly cheap?: boolean;
-  /** The tensor that it equals where it changes nothing: x + 0, a transpose undone. */
+  /** The tensor that it equals if it changes nothing: x + 0, a transpose undone. */
   identity?(inputs: readonly Tensor[], attributes: A): Tensor | undefined;
   /** The index of the input that may be a quantized weight, and that engines pack if it is a weight. */
   readonly packedInput?: number;
-  /** What the property tests try it on. */
+  /** Cases for the property tests. */
   readonly examples: readonly Example<A>[];
 }
 
 /**
- * A form that a program never records: a rewriting or an expansion puts it in the place of operators just before a graph
- * is written, where the engine has one kernel for several or reads numbers as they lie. It means its expansion, or its
- * value where it has none, and nothing flows back through it.
+ * An operator that programs never record: a rewrite or an expansion inserts it just before a graph is written, where
+ * the engine has one kernel for several operators or reads weights as they are stored. It means its expansion, or its
+ * value if it has none, and no gradient flows through it.
  */
 export type Lowering<A extends Attributes = Attributes> = Omit<
   Operator<A>,
@@ -158,7 +158,7 @@ export class Tensor implements TensorType {
   }
 }
 
-/** Whether a node applies this operator: its attributes are of the operator's type then. */
+/** Whether a node applies this operator; narrows the type of its attributes. */
 export function isNodeOf<A extends Attributes>(
   node: Node | undefined,
   operator: Operator<A>,
@@ -166,12 +166,12 @@ export function isNodeOf<A extends Attributes>(
   return node?.operator === (operator as Operator);
 }
 
-/** A type of float32, as examples have them. */
+/** A float32 type, for examples. */
 export function floats(...shape: number[]): TensorType {
   return { dtype: 'float32', shape };
 }
 
-/** Applies an operator; the error of a wrong shape is raised here, where the user's program made it. */
+/** Applies an operator. Shape errors are thrown here, where the user's program caused them. */
 export function apply<A extends Attributes>(
   operator: Operator<A>,
   inputs: readonly Tensor[],
@@ -180,7 +180,7 @@ export function apply<A extends Attributes>(
   return new Node(operator, inputs, attributes).outputs;
 }
 
-/** The error of a shape rule: names the operator and the shapes it was given. */
+/** The error of a shape rule: names the operator and the given shapes. */
 export function shapeError(operator: string, inputs: readonly TensorType[], what: string): RopewalkError {
   const shapes = inputs.map((input) => `${input.dtype}${shapeText(input.shape)}`).join(' and ');
   return new RopewalkError(`${operator}: ${what} (given ${shapes}).`);

@@ -51,7 +51,7 @@ export function mapValues(x: Values, f: (value: number) => number): Values {
   return { shape: x.shape, data: x.data.map(f) };
 }
 
-/** Applies a function of several numbers over arrays broadcast together. */
+/** Applies a function of several numbers over broadcast arrays. */
 export function zipValues(
   shape: readonly number[],
   inputs: readonly Values[],

@@ -1,6 +1,6 @@
 /**
- * The three passes of Adafactor over a matrix [rows, width]. Rows are copied, some at a time, to a memory where the
- * kernels work on them, wherever they lie; small matrices go through plain JavaScript with the same result to the bit.
+ * The three passes of Adafactor over a matrix [rows, width]. Wherever the rows are, they are copied in chunks to a
+ * memory that the kernels can reach; small matrices use plain JavaScript, with the same bits.
  */
 import { checkLengths } from './kernels.ts';
 import * as scalar from './scalar-adafactor.ts';
@@ -8,7 +8,7 @@ import { scratchViews } from './staging.ts';
 
 export type { Factors } from './scalar-adafactor.ts';
 
-/** Elements at a time: see staging.ts. */
+/** Elements per chunk; see staging.ts. */
 const CHUNK = 2 ** 15;
 
 /** Matrices of fewer elements are not worth a copy. */

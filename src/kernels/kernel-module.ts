@@ -87,6 +87,15 @@ export interface KernelExports {
     decay: number,
     rate: number,
   ): void;
+  quantizeBytes(values: number, blocks: number, block: number, data: number, scales: number): void;
+  quantizeNibbles(
+    values: number,
+    blocks: number,
+    block: number,
+    data: number,
+    scales: number,
+    zeroPoints: number,
+  ): void;
   sgd(param: number, grad: number, n: number, lr: number, gradScale: number): void;
   sumOfSquares(ptr: number, n: number): number;
   addInto(dst: number, src: number, n: number): void;
@@ -121,7 +130,7 @@ export function attachKernels(memory: WebAssembly.Memory): void {
   kernelsOf.set(memory.buffer, instance.exports as unknown as KernelExports);
 }
 
-/** The kernels that reach all these views, or undefined when one lies elsewhere: on another memory or on none. */
+/** The kernels that can reach all these views, or undefined if one is on another memory or on none. */
 export function sharedKernels(
   first: ArrayBufferView,
   ...others: readonly ArrayBufferView[]

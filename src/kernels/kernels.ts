@@ -1,14 +1,13 @@
 /**
- * Loops over float32 arrays that ONNX Runtime lacks or does slowly. Views on one memory of a
- * `HostMemory` go through WebAssembly SIMD; any other arrays are copied there in chunks, or
- * go through plain JavaScript, with the same result to the bit.
+ * Loops over float32 arrays that ONNX Runtime lacks or runs slowly. Views of one `HostMemory` memory use WebAssembly
+ * SIMD; other arrays are copied there in chunks, or use plain JavaScript, with the same bits.
  */
 import { RopewalkError } from '../errors.ts';
 import { sharedKernels } from './kernel-module.ts';
 import * as scalar from './scalar-kernels.ts';
 import { runElementwise } from './staging.ts';
 
-/** One step of AdamW, all in float64; t counts steps from 1. */
+/** Coefficients of one AdamW step, all in float64; t counts steps from 1. */
 export interface AdamWCoefficients {
   readonly lr: number;
   readonly beta1: number;
@@ -19,11 +18,11 @@ export interface AdamWCoefficients {
   readonly biasCorrection1: number;
   /** 1 − β2^t */
   readonly biasCorrection2: number;
-  /** Every gradient is multiplied by this before use. */
+  /** Factor of every gradient. */
   readonly gradScale: number;
 }
 
-/** The numbers in the order in which kernels take them. */
+/** The coefficients in the order in which kernels take them. */
 export function coefficientList(c: AdamWCoefficients) {
   const { lr, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradScale } = c;
   return [lr, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradScale] as const;
@@ -47,11 +46,12 @@ export function checkLengths(
 }
 
 /**
- * Decoupled weight decay Adam (Loshchilov and Hutter, 2019) with torch.optim.AdamW's order of operations:
- * p ← p(1 − lr·wd); m ← m + (1 − β1)(g − m); v ← β2·v + (1 − β2)g²; p ← p − lr/bc1 · m / (√v/√bc2 + eps).
- * All arrays have one length; param, m and v change in place.
+ * AdamW (Loshchilov and Hutter, 2019) with torch.optim.AdamW's order of operations: p ← p(1 − lr·wd); m ← m + (1 −
+ * β1)(g − m); v ← β2·v + (1 − β2)g²; p ← p − lr/bc1 · m / (√v/√bc2 + eps). All arrays have one length; param, m and v
+ * change in place.
  *
- * @param chunk elements to copy at a time where the arrays lie on different memories; by default what caches hold
+ * @param chunk elements to copy at a time if the arrays are on different memories; sized for the processor's caches
+ *   by default
  */
 export function adamw(
   param: Float32Array,
@@ -109,7 +109,8 @@ export function addInto(dst: Float32Array, src: Float32Array, chunk?: number): v
 }
 
 /**
- * Adds row r of `rows` into row ids[r] of `dst`, r in ascending order, so repeated ids always sum alike.
+ * Adds row r of `rows` into row ids[r] of `dst`, r in ascending order, so that repeated ids always sum in the same
+ * order.
  *
  * @param dst `[dst.length / width, width]`, changed in place
  * @param rows `[ids.length, width]`

@@ -1,4 +1,4 @@
-/** AdamW with its averages in 2 bytes or in 1 each; see `kernels.ts` for the float32 one. */
+/** AdamW with averages of 2 bytes or 1 byte each; see `kernels.ts` for float32. */
 import { RopewalkError } from '../errors.ts';
 import { type AdamWCoefficients, checkLengths, coefficientList, type Four } from './kernels.ts';
 import * as scalar from './scalar-moments.ts';
@@ -10,7 +10,7 @@ export { decodeM, decodeS, randomBits } from './scalar-moments.ts';
 /** Elements that share a scale. */
 export const BLOCK = 256;
 
-/** Which random numbers a step rounds with: those of the key, from the element `first` on. */
+/** The random numbers that a step rounds with: those of the key, starting at element `first`. */
 export interface Rounding {
   /** 32 bits. */
   readonly key: number;
@@ -19,9 +19,9 @@ export interface Rounding {
 }
 
 /**
- * `adamw` with m and v in bfloat16, each rounded up or down at random with the probability
- * that keeps its mean (stochastic rounding): rounded to nearest, v would not move, as it changes by 1 − β2 of itself,
- * less than half the distance of two bfloat16. The same inputs give the same bits.
+ * `adamw` with m and v in bfloat16, rounded stochastically, which keeps their mean. Rounded to nearest, v would not
+ * move: it changes by the fraction 1 − β2, less than half the distance between two bfloat16 values. The same inputs
+ * give the same bits.
  */
 export function adamwBfloat16(
   param: Float32Array,
@@ -44,13 +44,12 @@ export function adamwBfloat16(
 }
 
 /**
- * `adamw` with m and √v in 8-bit codes, each rounded up or down at random with the
- * probability that keeps its mean. A block of {@link BLOCK} elements shares a float32 scale, its largest magnitude
- * (Dettmers et al. 2021, arXiv:2110.02861). The codes are floats: of m, a sign, 4 bits of exponent and 3 of mantissa,
- * evenly spaced around 0; of √v, 4 and 4 bits without a zero, so that a weight whose gradients are small beside its
- * block's is never divided by nothing.
+ * `adamw` with m and √v in 8-bit codes, rounded stochastically, which keeps their mean. A block of {@link BLOCK}
+ * elements shares a float32 scale, its largest magnitude (Dettmers et al. 2021, arXiv:2110.02861). The codes are
+ * floats: of m, a sign, 4 bits of exponent and 3 of mantissa, evenly spaced around 0; of √v, 4 and 4 bits without a
+ * zero, so that a weight whose gradients are much smaller than its block's is never divided by zero.
  *
- * @param scratch 2 × BLOCK numbers, on the memory of the others for full speed
+ * @param scratch 2 × BLOCK numbers; fastest on the same memory as the others
  */
 export function adamwBlocks(
   param: Float32Array,
@@ -64,7 +63,7 @@ export function adamwBlocks(
   const { m, mScales, s, sScales } = codes;
   checkLengths('adamwBlocks', { param, grad, m, s });
   if (first % BLOCK !== 0) {
-    throw new RopewalkError(`adamwBlocks: elements from ${first} on; begin at a multiple of ${BLOCK}.`);
+    throw new RopewalkError(`adamwBlocks: the first element is ${first}; begin at a multiple of ${BLOCK}.`);
   }
   const c = coefficientList(coefficients);
   const done = runElementwise<readonly [...Four, number, number, number]>(

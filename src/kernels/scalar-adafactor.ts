@@ -2,7 +2,7 @@
 
 const { fround, sqrt } = Math;
 
-/** Σ x² of a row as the kernel adds it: even and odd elements of two pairs, joined at the end. */
+/** Σ x² of a row as the kernel sums it: even and odd elements of two pairs, joined at the end. */
 function rowSum(width: number, square: (i: number) => number): number {
   const whole = width - (width % 4);
   const lanes = [0, 0, 0, 0] as [number, number, number, number];
@@ -35,7 +35,7 @@ export function adafactorSums(
   return sum;
 }
 
-/** What Adafactor divides by: √max(r·c, floor), with r for each row and c for each column. */
+/** Adafactor's divisor: √max(r·c, floor), with r per row and c per column. */
 export interface Factors {
   readonly rows: Float32Array;
   readonly columns: Float32Array;

@@ -43,7 +43,7 @@ export function sgd(param: Float32Array, grad: Float32Array, lr: number, gradSca
   }
 }
 
-/** Σ x² in float64. Eight sums, by element index modulo 8 paired as the kernel's vector lanes pair them. */
+/** Σ x² in float64. Eight sums by element index modulo 8, paired like the kernel's vector lanes. */
 export function sumOfSquares(x: Float32Array): number {
   const whole = x.length - (x.length % 16);
   const lanes = new Float64Array(8);

@@ -68,9 +68,9 @@ export function adamwBfloat16(
   }
 }
 
-/** 8-bit averages, with a scale to each block of 256. */
+/** 8-bit averages, with a scale per block of 256. */
 export interface BlockCodes {
-  /** Codes, one to an element. */
+  /** One code per element. */
   readonly m: Uint8Array;
   readonly s: Uint8Array;
   /** The largest magnitude of each block. */
@@ -131,7 +131,7 @@ export function decodeM(code: number, unit: number): number {
   return code & 128 ? -magnitude : magnitude;
 }
 
-/** @param unit the block's largest divided by 63488 */
+/** @param unit the block's largest magnitude divided by 63488 */
 export function decodeS(code: number, unit: number): number {
   return fround(floatOf((code + 2032) << 19) * unit);
 }

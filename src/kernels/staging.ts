@@ -1,15 +1,15 @@
 /**
- * Kernels for arrays that do not lie on one WebAssembly memory: they are copied, chunk by chunk, to a small memory that
- * stays in the processor's caches, worked on there, and copied back. Chunks leave no trace in the result.
+ * Kernels for arrays that are not on one WebAssembly memory: they are copied, chunk by chunk, to a small memory that
+ * stays in the processor's caches, processed there, and copied back. The result does not depend on the chunks.
  */
 import { attachKernels, type KernelExports, sharedKernels } from './kernel-module.ts';
 
 type KernelArray = Float32Array | Float64Array | Uint16Array | Uint8Array;
 
-/** What a kernel that goes over n elements is given of an array. */
+/** An array argument of an elementwise kernel. */
 export interface Operand {
   readonly view: KernelArray;
-  /** Elements of the loop to one element of the array: 1, or a block's size for its scale. Default 1. */
+  /** Loop elements per array element: 1, or the block size for scales. Default 1. */
   readonly every?: number;
   /** `scratch` has no content before or after. Default `read`. */
   readonly use?: 'read' | 'update' | 'scratch';
@@ -23,7 +23,7 @@ type ElementwiseKernel<Pointers extends readonly number[]> = (
   count: number,
 ) => void;
 
-/** Elements at a time: four float32 arrays of them fill half a megabyte, part of a second-level cache. */
+/** Elements per chunk: four float32 arrays take half a megabyte, part of a second-level cache. */
 const CHUNK = 2 ** 15;
 
 /** Arrays of fewer elements are not worth a copy: plain JavaScript is as fast. */
@@ -33,7 +33,7 @@ const ALIGNMENT = 64;
 
 let scratch: { readonly buffer: ArrayBuffer; readonly kernels: KernelExports } | undefined;
 
-/** A memory of at least so many bytes, with kernels, for whoever asked last. */
+/** A memory of at least this many bytes, with kernels; valid until the next call. */
 function scratchMemory(bytes: number) {
   if (!scratch || scratch.buffer.byteLength < bytes) {
     const pages = Math.max(16, Math.ceil(bytes / 65536));
@@ -45,7 +45,7 @@ function scratchMemory(bytes: number) {
   return scratch;
 }
 
-/** Views on scratch memory, one after another; valid until it is asked for again. */
+/** Consecutive views of scratch memory; valid until the next call. */
 export function scratchViews<const Views extends readonly KernelArray[]>(
   like: Views,
   lengths: readonly number[],
@@ -62,11 +62,12 @@ export function scratchViews<const Views extends readonly KernelArray[]>(
 }
 
 /**
- * Runs a kernel that treats every element, or every block of them, by itself: at once where all arrays lie on one
- * memory, else in chunks.
+ * Runs a kernel that processes elements or blocks independently: at once if all arrays are on one memory, else in
+ * chunks.
  *
  * @param chunk elements at a time, a multiple of every operand's `every`.
- * @returns false when nothing was done: the arrays lie apart and are small, best gone over in plain JavaScript.
+ * @returns false when nothing was done: the arrays are on different memories and small, so plain JavaScript is
+ *   faster.
  */
 export function runElementwise<Pointers extends readonly number[]>(
   n: number,

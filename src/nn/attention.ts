@@ -30,25 +30,26 @@ import type { Taps } from './taps.ts';
 export type AttentionSettings = Omit<AttentionPart, 'part' | 'bias' | 'outputBias' | 'headNorm' | 'rotary'>;
 
 /**
- * The sequence around a layer: which rows are which positions, and what a query may see. A model is written once
- * against this, and runs over whole sequences (training, scoring) or over new tokens and a cache (generation).
+ * The sequence around a layer: the position of each row, and which keys a query may see. A model is written once
+ * against this interface, and runs over whole sequences (training, scoring) or over new tokens and a cache
+ * (generation).
  */
 export interface SequenceContext {
   /** int32: the absolute position of each row of activations. */
   readonly positionIds: Tensor;
   /** Token ids as rows of activations: `[tokens]`, or `[1, tokens]` with a cache. */
   readonly ids: Tensor;
-  /** Attention of one layer; called once a layer, in order. q `[rows…, heads · d]`, k and v `[rows…, kv · d]`. */
+  /** Attention of one layer; called once per layer, in order. q `[rows…, heads · d]`, k and v `[rows…, kv · d]`. */
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor;
-  /** Where values inside the model are looked at or replaced. */
+  /** Captures or replaces values inside the model. */
   readonly taps?: Taps;
 }
 
-/** Where rows hold several texts one after another. Inputs of the graph, both `[batch · time]`. */
+/** For rows that hold several texts. Inputs of the graph, both `[batch · time]`. */
 export interface Packing {
   /** int32: the position of each token in its own text. */
   readonly positions: Tensor;
-  /** float32: the number of its text within the row. A token sees those of its own text alone. */
+  /** float32: the index of its text within the row. A token attends only to its own text. */
   readonly segments: Tensor;
 }
 
@@ -63,10 +64,10 @@ export class FullSequence implements SequenceContext {
   readonly #packing: Packing | undefined;
 
   /**
-   * @param ids int32 `[batch · time]`: the sequences one after another.
-   * @param queryBlock about how many queries are attended at one time; the result does not depend on it.
-   * @param packing undefined where each sequence is one text.
-   * @param taps where attention is looked into, all queries of a layer are attended at one time.
+   * @param ids int32 `[batch · time]`: the sequences, concatenated.
+   * @param queryBlock approximate number of queries per block; the result does not depend on it.
+   * @param packing undefined if each sequence is one text.
+   * @param taps if attention is captured, a layer's queries form a single block.
    */
   constructor(
     readonly ids: Tensor,
@@ -95,7 +96,8 @@ export class FullSequence implements SequenceContext {
     const rows = (x: Tensor) => transpose(reshape(x, [batch, time, kvHeads, headDim]), [0, 2, 1, 3]);
     const keys = rows(k);
     const values = rows(v);
-    // Queries go in blocks, each against the keys up to its own end: half of a long sequence's scores are never made.
+    // Queries are split into blocks, each against the keys up to its own end: half of a long sequence's scores are
+    // never computed.
     const layer = this.#layers++;
     const sizes = blockSizes(time, this.taps ? time : this.#queryBlock);
     let end = 0;
@@ -104,7 +106,7 @@ export class FullSequence implements SequenceContext {
       const start = end;
       end += size;
       const first = window === null ? 0 : Math.max(0, start - window + 1);
-      // The group's rows stand one under another as one matrix: [batch, kv, group · size, d].
+      // The group's rows are stacked into one matrix: [batch, kv, group · size, d].
       const stacked = reshape(block, [batch, kvHeads, group * size, headDim]);
       const mask = this.#mask(group, window, start, end, first);
       const seen = [slice(keys, 2, first, end), slice(values, 2, first, end)] as const;
@@ -117,7 +119,7 @@ export class FullSequence implements SequenceContext {
     return reshape(back, [batch * time, heads * headDim]);
   }
 
-  /** Attention of all queries of a layer, step by step where one of the steps is wanted. */
+  /** Attention of all queries of a layer, step by step if one of the steps is captured. */
   #tapped(
     layer: number,
     inputs: readonly [queries: Tensor, keys: Tensor, values: Tensor],
@@ -125,7 +127,7 @@ export class FullSequence implements SequenceContext {
     { heads, kvHeads, headDim, scale, softcap: cap }: AttentionSettings,
   ): Tensor {
     const { batch, time, taps } = this;
-    // A group's queries stand one under another: the same numbers, head by head.
+    // A group's queries are stacked: the same numbers, head by head.
     const at = (name: string, value: Tensor, count: number, columns: number) => {
       const path = `layers.${layer}.attention.${name}`;
       if (!taps!.wants(path)) return value;
@@ -167,8 +169,8 @@ export class FullSequence implements SequenceContext {
   }
 
   /**
-   * `[group · (end − start), end − first]`: 0 where key k ≤ q and k > q − window, far below zero elsewhere; packed, of each
-   * sequence and below zero also between texts.
+   * `[group · (end − start), end − first]`: 0 where key k ≤ q and k > q − window, a large negative number elsewhere;
+   * packed, per sequence and also masked between texts.
    */
   #mask(group: number, window: number | null, start: number, end: number, first: number): Tensor {
     const size = end - start;
@@ -191,7 +193,7 @@ export class FullSequence implements SequenceContext {
     return mask;
   }
 
-  /** `[batch, 1, group · (end − start), end − first]`: 0 within a text, far below zero between two. */
+  /** `[batch, 1, group · (end − start), end − first]`: 0 within a text, a large negative number between two. */
   #betweenTexts({ segments }: Packing, group: number, start: number, end: number, first: number): Tensor {
     const { batch, time } = this;
     const rows = reshape(segments, [batch, time]);
@@ -204,7 +206,7 @@ export class FullSequence implements SequenceContext {
   }
 }
 
-/** Rows of queries that are attended at one time: short enough to skip much, long enough for full speed. */
+/** Queries per block: short enough to skip much, long enough for full speed. */
 const QUERY_BLOCK = 128;
 
 function blockSizes(time: number, block: number): number[] {
@@ -215,7 +217,7 @@ function blockSizes(time: number, block: number): number[] {
   );
 }
 
-/** What a layer keeps for the tokens to come. */
+/** What a layer keeps for later tokens. */
 export interface LayerCache {
   readonly kvHeads: number;
   readonly headDim: number;
@@ -225,8 +227,8 @@ export interface LayerCache {
 
 /**
  * New tokens after those in the caches. Activations are `[batch, time, width]`. The host feeds caches as buffers with
- * room. An engine that can write outputs over inputs puts the new rows there itself; from others the host gets only
- * the new rows, since returning a cache would copy all of it for every token, and then there is one sequence.
+ * spare room. An engine that can write outputs over inputs appends the new rows itself; other engines return only the
+ * new rows, since returning a cache would copy all of it for every token, and support one sequence.
  */
 export class CachedSequence implements SequenceContext {
   readonly batch: Dim;
@@ -234,9 +236,9 @@ export class CachedSequence implements SequenceContext {
   readonly ids: Tensor;
   readonly positionIds: Tensor;
   readonly layers: LayerCache[] = [];
-  /** Those whose angles the host feeds for the new tokens, as `rope.0.cos` and so on. */
+  /** RoPE tables whose angles the host feeds for the new tokens, as `rope.0.cos` and so on. */
   readonly ropes: RotaryEmbedding[] = [];
-  /** Those whose angles it feeds for all positions up to the last, as `rope_table.0.cos` and so on. */
+  /** RoPE tables whose angles it feeds for all positions up to the last, as `rope_table.0.cos` and so on. */
   readonly tableRopes: RotaryEmbedding[] = [];
   readonly #tables: { cos: Tensor; sin: Tensor }[] = [];
   readonly #wholeTables: { cos: Tensor; sin: Tensor }[] = [];
@@ -247,7 +249,7 @@ export class CachedSequence implements SequenceContext {
   readonly #rows: Tensor[] = [];
   readonly #caches: Tensor[] = [];
 
-  /** @param inPlace whether the caches grow where they are. */
+  /** @param inPlace whether the caches grow in place. */
   constructor(readonly inPlace: boolean) {
     this.batch = inPlace ? symbol('batch') : 1;
     this.ids = input('input_ids', 'int32', [this.batch, this.time]);
@@ -256,7 +258,7 @@ export class CachedSequence implements SequenceContext {
 
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor {
     const { heads, kvHeads, headDim, scale, softcap, window } = settings;
-    // Where nothing rolls, a token's place in the cache is its position, and the attention turns by itself.
+    // If no cache rolls, a token's place in the cache is its position, and the attention operator rotates by itself.
     const turns = this.inPlace && window === null && hasFusedRotation(headDim);
     const whole = rope && turns ? this.#wholeTable(rope) : undefined;
     if (rope && !whole) {
@@ -277,7 +279,7 @@ export class CachedSequence implements SequenceContext {
     return out;
   }
 
-  /** What a run returns beside its result: the caches under `new.` and their names, or the new rows of all. */
+  /** What a run returns besides its result: the caches under `new.` and their names, or the new rows of all. */
   outputs(): Map<string, Tensor> {
     if (!this.inPlace) return new Map([['new_rows', concat(this.#rows, 0)]]);
     return new Map(
@@ -323,7 +325,7 @@ export class CachedSequence implements SequenceContext {
   }
 }
 
-/** Layers that keep the same number of keys share a length: all global ones, and local ones of one window. */
+/** Layers that keep the same number of keys share a length: all global ones, and local ones with the same window. */
 export function cacheKind(window: number | null): string {
   return window === null ? 'global' : `window${window}`;
 }

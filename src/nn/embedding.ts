@@ -9,7 +9,7 @@ export class Embedding extends Module {
   readonly typeName: string;
   readonly #options: { readonly scale?: number; readonly paddingId?: number | undefined };
 
-  /** @param options.scale multiplies what is looked up, never the weight: a tied head is not scaled. */
+  /** @param options.scale multiplies the looked-up rows, never the weight: a tied head is not scaled. */
   constructor(
     rows: number,
     width: number,

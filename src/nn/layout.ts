@@ -1,8 +1,8 @@
 import type { Module } from './module.ts';
 
 /**
- * What a checkpoint calls the parts of a module: each part's role and the name of the property that holds it. The order is
- * that of the tree that PyTorch prints.
+ * The checkpoint names of a module's parts: each part's role and the name of the property that holds it, in the order
+ * of the tree that PyTorch prints.
  */
 export type ChildNames<Role extends string = string> = Readonly<Partial<Record<Role, string>>>;
 
@@ -13,8 +13,8 @@ export interface ModuleNames<Role extends string = string> {
 }
 
 /**
- * Makes modules the children of `parent` under the names that a checkpoint gives to their roles, in the order of the names.
- * A part that the checkpoint's own models do not have (one that was exchanged) takes its role as its name.
+ * Makes modules the children of `parent` under the checkpoint's names for their roles, in the order of the names. A
+ * part that the checkpoint's own models lack (an exchanged one) takes its role as its name.
  */
 export function adopt<Role extends string>(
   parent: Module,

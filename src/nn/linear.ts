@@ -32,7 +32,7 @@ export class Linear extends Module {
   }
 }
 
-/** GPT-2's linear layer, whose weight is stored the other way round: `[in, out]`. */
+/** GPT-2's linear layer, whose weight is stored transposed: `[in, out]`. */
 export class Conv1D extends Module {
   readonly typeName = 'Conv1D';
   readonly weight: Parameter;
@@ -56,8 +56,8 @@ export class Conv1D extends Module {
 }
 
 /**
- * Printed because the checkpoint's own tree has it, and the identity: inference needs none, and Ropewalk trains
- * without dropout (FEATURES.md says so; the trainer does too when p > 0).
+ * The identity, printed because the checkpoint's own tree has it: Ropewalk trains without dropout (FEATURES.md says
+ * so, and so does the trainer when p > 0).
  */
 export class Dropout extends Module {
   readonly typeName = 'Dropout';

@@ -8,7 +8,7 @@ import type { MlpPart, Part } from './parts.ts';
 export const activationFunctions = { relu, gelu, silu } as const;
 export type ActivationKind = keyof typeof activationFunctions;
 
-/** An activation as a module, so that it stands in the printed tree. */
+/** An activation as a module, so that it appears in the printed tree. */
 export class Activation extends Module {
   constructor(
     readonly typeName: string,
@@ -17,7 +17,7 @@ export class Activation extends Module {
     super();
   }
 
-  /** The activation of every element: the same shape. */
+  /** Applies the activation to every element. */
   forward(x: Tensor): Tensor {
     return activationFunctions[this.kind](x);
   }
@@ -25,12 +25,12 @@ export class Activation extends Module {
 
 export type MlpRole = 'gate' | 'up' | 'down' | 'activation' | 'dropout';
 
-/** What an MLP is made of. */
+/** The parts of an MLP. */
 export type MlpSettings = Omit<MlpPart, 'part'>;
 
 export interface MlpOptions {
   readonly names: ModuleNames<MlpRole> & { readonly activation: string };
-  /** Standard deviation of initial weights, and of those of the product that ends the branch. */
+  /** Standard deviation of initial weights, and of those of the projection that ends the branch. */
   readonly std: number;
   readonly outputStd: number;
   readonly layout?: LinearLayout | undefined;
@@ -39,8 +39,8 @@ export interface MlpOptions {
 }
 
 /**
- * down(activation(up(x))), or gated: down(activation(gate(x)) · up(x)), where one half of the hidden layer decides how much
- * of the other half passes. With SiLU that is SwiGLU, with GELU GeGLU. Shazeer 2020, arXiv:2002.05202.
+ * down(activation(up(x))), or gated: down(activation(gate(x)) · up(x)), where one half of the hidden layer gates the
+ * other. With SiLU that is SwiGLU, with GELU GeGLU. Shazeer 2020, arXiv:2002.05202.
  */
 export class Mlp extends Module {
   readonly typeName: string;
@@ -74,7 +74,7 @@ export class Mlp extends Module {
 
   /**
    * x `[…, width]` → `[…, width]`.
-   * @param look is given what the activation function gets, `[…, hidden]`, and may give something else in its place.
+   * @param look receives the input of the activation function, `[…, hidden]`, and may return a replacement.
    */
   forward(x: Tensor, look: (hidden: Tensor) => Tensor = (hidden) => hidden): Tensor {
     const opened = this.#activation.forward(look((this.#gate ?? this.#up).forward(x)));

@@ -4,10 +4,10 @@ import { parameter as parameterInput } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Part } from './parts.ts';
 
-/** How a weight starts when nothing is loaded: N(0, std²), or one number everywhere. */
+/** How a weight is initialized when nothing is loaded: N(0, std²), or a constant. */
 export type Initializer = { readonly normal: number } | { readonly fill: number };
 
-/** A trained weight. Two modules that hold the same object are tied: it is one weight, and its gradients add up. */
+/** A trained weight. Two modules that hold the same object are tied: they are one weight, and its gradients add up. */
 export class Parameter {
   #graphInput: Tensor | undefined;
   #name: string | undefined;
@@ -40,8 +40,8 @@ export class Parameter {
 }
 
 /**
- * A piece of a model. Properties that are modules, lists of modules or parameters are its children, in the order
- * in which they are assigned; their names are the paths in checkpoints.
+ * A part of a model. Properties that are modules, lists of modules or parameters are its children, in the order in
+ * which they are assigned; their names are the paths in checkpoints.
  */
 export abstract class Module {
   /** The class name that PyTorch prints. */
@@ -52,37 +52,37 @@ export abstract class Module {
     return '';
   }
 
-  /** What this module is, for tables and diagrams; containers have nothing to say. */
+  /** What this module is, for tables and diagrams; undefined for containers. */
   describe(): Part | undefined {
     return undefined;
   }
 
-  /** Whether PyTorch has this as a module too, and so prints it; plain tensors there are none. */
+  /** Whether this is a module in PyTorch too, and so printed; plain tensors are not. */
   get isPrinted(): boolean {
     return true;
   }
 
-  /** The modules right below this one, with their names. */
+  /** The direct children, with their names. */
   *children(): Generator<[string, Module]> {
     for (const [name, value] of Object.entries(this)) {
       if (value instanceof Module) yield [name, value];
     }
   }
 
-  /** The parameters that stand in this module itself, with their names. */
+  /** The parameters of this module itself, with their names. */
   *ownParameters(): Generator<[string, Parameter]> {
     for (const [name, value] of Object.entries(this)) {
       if (value instanceof Parameter) yield [name, value];
     }
   }
 
-  /** Every module below this one and itself, parents first, with its path. */
+  /** This module and every module below it, parents first, with paths. */
   *walk(path = ''): Generator<[string, Module]> {
     yield [path, this];
     for (const [name, child] of this.children()) yield* child.walk(path === '' ? name : `${path}.${name}`);
   }
 
-  /** Every place where a parameter stands, ties more than once, in the order of the modules. */
+  /** Every place of a parameter, in the order of the modules; tied ones appear more than once. */
   *parameterPlaces(): Generator<[string, Parameter]> {
     for (const [path, module] of this.walk()) {
       for (const [name, parameter] of module.ownParameters()) {
@@ -103,7 +103,7 @@ export abstract class Module {
     return result;
   }
 
-  /** The number of distinct trained numbers: ties count once. */
+  /** The number of trained values; tied weights count once. */
   parameterCount(): number {
     let count = 0;
     for (const parameter of this.parameters().values()) count += parameter.size;
@@ -111,13 +111,13 @@ export abstract class Module {
   }
 }
 
-/** Gives every parameter below `root` the path it has there. Call once, when the model is complete. */
+/** Gives every parameter below `root` its path. Call once, when the model is complete. */
 export function nameParameters<M extends Module>(root: M): M {
   for (const [path, parameter] of root.parameters()) parameter.path = path;
   return root;
 }
 
-/** Modules in a row, known by their number. */
+/** Consecutive modules, named by index. */
 export class ModuleList<M extends Module> extends Module {
   readonly typeName: string = 'ModuleList';
   readonly items: readonly M[];
@@ -127,13 +127,13 @@ export class ModuleList<M extends Module> extends Module {
     this.items = items;
   }
 
-  /** The modules of the list, named by their number. */
+  /** The modules of the list, named by index. */
   override *children(): Generator<[string, Module]> {
     for (const [i, item] of this.items.entries()) yield [String(i), item];
   }
 }
 
-/** Modules in a row that PyTorch prints as Sequential. */
+/** Consecutive modules that PyTorch prints as Sequential. */
 export class Sequential<M extends Module> extends ModuleList<M> {
   override readonly typeName: string = 'Sequential';
 }

@@ -14,7 +14,7 @@ function pythonFloat(value: number): string {
 }
 
 /**
- * x / sqrt(mean(x²) + ε) · (weight + offset). It keeps the length of every row, so that neither activations nor
+ * x / sqrt(mean(x²) + ε) · (weight + offset). It normalizes the length of every row, so that neither activations nor
  * gradients grow or vanish over many layers, without LayerNorm's mean and bias.
  */
 export class RMSNorm extends Module {
@@ -85,7 +85,7 @@ function times(weight: Tensor, factor: number): Tensor {
   return factor === 1 ? weight : mul(weight, scalar(factor));
 }
 
-/** What stands in a printed tree where a model has no norm. It computes nothing. */
+/** What PyTorch prints in place of a missing norm. It computes nothing. */
 export class Identity extends Module {
   readonly typeName = 'Identity';
 }

@@ -1,8 +1,8 @@
 import type { ActivationKind } from './mlp.ts';
 
 /**
- * What a module says of itself. Comparisons, summaries and diagrams are made of these and of nothing else, so they
- * cannot drift from the models that run.
+ * A module's description of itself. Comparisons, summaries and diagrams are made only from these, so they cannot
+ * drift from the models that run.
  */
 export type Part =
   | {
@@ -17,12 +17,12 @@ export type Part =
   | MlpPart
   | {
       readonly part: 'layer';
-      /** What each branch is multiplied by before it is added. */
+      /** The factor of each branch before the residual addition. */
       readonly branchScale: number;
     }
   | {
       readonly part: 'model';
-      /** What logits are multiplied by, before the cap. */
+      /** The factor of the logits, before the cap. */
       readonly logitScale: number;
     };
 
@@ -31,16 +31,16 @@ export interface PositionPart {
   readonly kind: 'sinusoidal' | 'learned' | 'rotary';
   /** Base of the angles' geometric series: 10000 in the sinusoidal and most rotary encodings. */
   readonly theta?: number;
-  /** Of local layers alone, where global layers have positions of their own. */
+  /** Only for local layers, if global layers have other positions. */
   readonly layers?: 'local';
-  /** Named rescaling of the rotary frequencies, such as llama3, for longer contexts than the original ones. */
+  /** Named scaling of the rotary frequencies, such as llama3, for contexts longer than the original. */
   readonly scaling?: {
     readonly type: string;
     readonly factor: number;
     readonly lowFrequencyFactor?: number;
     readonly highFrequencyFactor?: number;
     readonly originalPositions?: number;
-    /** What cos and sin are multiplied by. */
+    /** The factor of cos and sin. */
     readonly magnitude?: number;
   };
 }
@@ -60,16 +60,16 @@ export interface AttentionPart {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly scale: number;
-  /** A query sees this many keys, itself included; null sees every key before it. */
+  /** The number of keys that a query sees, including its own; null means all previous keys. */
   readonly window: number | null;
   readonly softcap: number | null;
-  /** Of the products that give queries, keys and values. */
+  /** Of the query, key and value projections. */
   readonly bias: boolean;
-  /** Of the product behind the attention. */
+  /** Of the output projection. */
   readonly outputBias: boolean;
-  /** Whether each head of queries and keys is normalized. */
+  /** Whether queries and keys are normalized per head. */
   readonly headNorm: boolean;
-  /** Whether queries and keys are rotated by their positions. */
+  /** Whether queries and keys use RoPE. */
   readonly rotary: boolean;
 }
 

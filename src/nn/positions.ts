@@ -12,14 +12,14 @@ export interface RotaryTable {
 }
 
 /**
- * Rotary positions: each pair of a head's numbers turns like a disc, slow pairs and fast pairs, by an angle that
- * grows with the position. A query and a key then meet at an angle that depends on their distance alone, from the
- * first layer to the last. Su et al. 2021, arXiv:2104.09864.
+ * Rotary positions: each pair of a head's numbers is rotated by an angle proportional to the position, some pairs
+ * slowly and some fast. The angle between a query and a key then depends only on their distance, in every layer. Su
+ * et al. 2021, arXiv:2104.09864.
  */
 export class RotaryEmbedding extends Module {
   /** Radians per position for each pair, in float32 as the reference computes them. */
   readonly inverseFrequencies: Float32Array;
-  /** What cos and sin are multiplied by: 1, but for YaRN. */
+  /** The factor of cos and sin: 1, except for YaRN. */
   readonly magnitude: number;
 
   readonly #local: boolean;
@@ -29,7 +29,7 @@ export class RotaryEmbedding extends Module {
     readonly headDim: number,
     readonly theta: number,
     readonly scaling: RopeScaling | null,
-    /** A second table, of local layers alone; the reference has both in one module. */
+    /** A second table, for local layers only; the reference has both in one module. */
     local = false,
   ) {
     super();
@@ -140,7 +140,7 @@ export class SinusoidalPositions extends Module {
   }
 }
 
-/** Trained positions: a row of numbers for each, as GPT-1 and GPT-2 have them. */
+/** Trained positions: a row of numbers for each, as in GPT-1 and GPT-2. */
 export class LearnedPositions extends Embedding {
   override describe(): Part {
     return { part: 'position', kind: 'learned' };

@@ -1,10 +1,7 @@
-/**
- * Rescaling of rotary frequencies for longer contexts than the original ones, in the words of `rope_parameters` in
- * config.json.
- */
+/** Scaling of rotary frequencies for contexts longer than the original, as in `rope_parameters` of config.json. */
 export type RopeScaling = Llama3Scaling | LinearScaling | YarnScaling | DynamicScaling;
 
-/** Llama 3.1 and 3.2: slow frequencies are divided by the factor, fast ones kept, those between blended. */
+/** Llama 3.1 and 3.2: low frequencies are divided by the factor, high ones kept, those between blended. */
 export interface Llama3Scaling {
   readonly rope_type: 'llama3';
   readonly factor: number;
@@ -20,9 +17,9 @@ interface LinearScaling {
 }
 
 /**
- * YaRN: pairs that turn more than `beta_fast` times in the original length are kept, those that turn less than
- * `beta_slow` times divided by the factor, those between blended; cos and sin are multiplied by `attention_factor`. Peng
- * et al. 2023, arXiv:2309.00071.
+ * YaRN: pairs that rotate more than `beta_fast` times over the original length are kept, those that rotate less than
+ * `beta_slow` times are divided by the factor, those between are blended; cos and sin are multiplied by
+ * `attention_factor`. Peng et al. 2023, arXiv:2309.00071.
  */
 interface YarnScaling {
   readonly rope_type: 'yarn';
@@ -31,13 +28,13 @@ interface YarnScaling {
   readonly attention_factor: number;
   readonly beta_fast: number;
   readonly beta_slow: number;
-  /** Whether the bounds of the blended pairs are rounded outwards to whole pairs. */
+  /** Whether the bounds of the blended pairs are rounded outward to whole pairs. */
   readonly truncate: boolean;
 }
 
 /**
- * "Dynamic NTK": a sequence longer than the model's positions turns by a base that grows with its length. Within the
- * positions, past which no model runs here, frequencies are the plain ones.
+ * "Dynamic NTK": sequences longer than the model's positions use a base that grows with their length. Within the
+ * positions, which no model exceeds here, the frequencies are unchanged.
  */
 interface DynamicScaling {
   readonly rope_type: 'dynamic';
@@ -63,12 +60,12 @@ export function rotaryFrequencies(headDim: number, theta: number, scaling: RopeS
   }
 }
 
-/** What cos and sin are multiplied by. */
+/** The factor of cos and sin. */
 export function rotaryMagnitude(scaling: RopeScaling | null): number {
   return scaling?.rope_type === 'yarn' ? scaling.attention_factor : 1;
 }
 
-/** Llama 3.1's rescaling of one frequency. */
+/** Llama 3.1's scaling of one frequency. */
 export function rescaleRotary(frequency: number, scaling: Llama3Scaling): number {
   const {
     factor,
@@ -83,7 +80,7 @@ export function rescaleRotary(frequency: number, scaling: Llama3Scaling): number
   return ((1 - smooth) * frequency) / factor + smooth * frequency;
 }
 
-/** The attention factor of YaRN's authors, where a configuration gives none: 0.1 · ln(factor) + 1. */
+/** The attention factor of YaRN's authors, if a configuration has none: 0.1 · ln(factor) + 1. */
 export function yarnMagnitude(factor: number, scale = 1): number {
   return factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1;
 }
@@ -94,7 +91,7 @@ function yarnFrequencies(
   theta: number,
   { factor, original_max_position_embeddings: original, beta_fast, beta_slow, truncate }: YarnScaling,
 ): Float32Array {
-  // The pair that turns so many times in the original length.
+  // The pair that rotates this many times over the original length.
   const pairOf = (turns: number) =>
     (headDim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
   const [first, last] = [pairOf(beta_fast), pairOf(beta_slow)];

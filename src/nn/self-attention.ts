@@ -26,7 +26,7 @@ export interface AttentionOptions {
   readonly outputStd: number;
   readonly rope: RotaryEmbedding | null;
   readonly bias: { readonly projections: boolean; readonly output: boolean };
-  /** Norms over each head of queries and keys, before the rotation. */
+  /** Per-head norms of queries and keys, before the rotation. */
   readonly headNorm?: NormSettings | undefined;
   readonly layout?: LinearLayout | undefined;
   /** Printed only. */
@@ -34,9 +34,9 @@ export interface AttentionOptions {
 }
 
 /**
- * Attention in which groups of query heads share one key and value head: with as many key heads as heads it is multi-head
- * attention, with one it is multi-query. Queries, keys and values come from three products, or from one (`fused`) whose
- * columns they are.
+ * Attention in which groups of query heads share one key and value head: with one key head per query head it is
+ * multi-head attention, with a single one multi-query. Queries, keys and values come from three projections, or from
+ * the columns of one (`fused`).
  */
 export class SelfAttention extends Module {
   readonly typeName: string;
@@ -121,7 +121,7 @@ export class SelfAttention extends Module {
     };
   }
 
-  /** x `[…, n · head_dim]`: each head by itself. */
+  /** x `[…, n · head_dim]`, normalized per head. */
   #normed(x: Tensor, count: number, norm: Norm): Tensor {
     const { headDim } = this.#settings;
     const heads = reshape(x, [...x.shape.slice(0, -1), count, headDim]);

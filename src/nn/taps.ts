@@ -1,8 +1,8 @@
 import type { Tensor } from '../graph/tensor.ts';
 
 /**
- * Where a model that is being recorded can be looked into or changed. The modules offer their values under names such as
- * `layers.3.attention.scores`; whoever records decides what becomes of them.
+ * Captures or replaces values while a model is being recorded. The modules offer their values under names such as
+ * `layers.3.attention.scores`; the recorder decides what to do with them.
  *
  * | name | shape |
  * |---|---|
@@ -13,11 +13,11 @@ import type { Tensor } from '../graph/tensor.ts';
  * | `layers.N.attention.scores`, `.capped_scores`, `.probabilities` | `[batch, heads, time, time]`; scaled, not yet masked |
  * | `layers.N.mlp.input`, `.output` | `[rows, width]` |
  * | `layers.N.mlp.hidden` | `[rows, hidden]`: what the activation function gets |
- * | `norm` | `[rows, width]`: what the head gets |
- * | `logits_before_cap`, `logits` | `[rows, vocab]` |
+ * | `norm` | `[rows, width]`: what the head gets, before logits are scaled |
+ * | `logits_before_cap`, `logits` | `[rows, vocab]`; scaled where the model scales them |
  */
 export interface Taps {
-  /** Whether this value is wanted, where offering it costs something. */
+  /** Whether this value is wanted; asked where offering it has a cost. */
   wants(name: string): boolean;
   /** @returns the value to continue with: the same one, or its replacement. */
   tap(name: string, value: Tensor): Tensor;

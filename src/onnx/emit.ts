@@ -36,8 +36,8 @@ export interface EmitOptions {
   /** Parameters named here become initializers; the others stay inputs. */
   readonly weights?: ReadonlyMap<string, WeightSource>;
   /**
-   * Weights in memory stay outside the model, for an engine that takes them apart; see `ProvidedWeight`. The model
-   * says that they lie in `file`, which must exist, though nobody reads it.
+   * Weights in memory stay outside the model, for an engine that takes them separately; see `ProvidedWeight`. The
+   * model claims that they are in `file`, which must exist but is never read.
    */
   readonly provide?: { readonly file: string } | undefined;
 }
@@ -46,35 +46,35 @@ export interface ProvidedTensor {
   readonly name: string;
   readonly type: 'float32' | 'uint8';
   readonly shape: readonly number[];
-  /** Set when only products read it: an engine that packs this part of such weights needs this form no more. */
+  /** Set when only products read it: an engine that packs this part of such weights no longer needs this form. */
   readonly product?: { readonly weight: ProductWeight; readonly part: ProductPart };
 }
 
-/** What decides whether an engine packs a product's weight. */
+/** What determines whether an engine packs a product's weight. */
 export type ProductWeight =
   | { readonly bits: 4 | 8; readonly block: number; readonly exact: boolean; readonly zeroPoints: boolean }
   | { readonly transposed: boolean };
 
-/** The numbers of a weight; their scales and zero points. */
+/** The parts of a weight: its values, or its scales and zero points. */
 export type ProductPart = 'numbers' | 'factors';
 
-/** Initializers that the model names and the engine is given beside it. */
+/** Initializers that the model names and the engine receives separately. */
 export interface ProvidedWeight {
   readonly tensors: readonly ProvidedTensor[];
-  /** Writes the numbers of `tensors` into arrays of their types and sizes, in their order. */
+  /** Writes the contents of `tensors` into arrays of their types and sizes, in their order. */
   fill(targets: readonly (Float32Array | Uint8Array)[]): Promise<void>;
 }
 
 export interface EmittedModel {
   readonly bytes: Uint8Array;
-  /** The inputs that a run must be given, by name. */
+  /** The inputs of a run, by name. */
   readonly inputs: ReadonlyMap<string, InputAttributes>;
-  /** ONNX output name by the caller's. */
+  /** ONNX output name by the caller's name. */
   readonly outputs: readonly string[];
   readonly provided: readonly ProvidedWeight[];
 }
 
-/** Writes a graph as an ONNX model. The outputs keep the names they are given. */
+/** Writes a graph as an ONNX model. The outputs keep their names. */
 export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOptions = {}): EmittedModel {
   const dialect = options.dialect ?? 'onnxruntime';
   const roots = simplify([...outputs.values()], dialect);
@@ -113,7 +113,7 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
   return { bytes: writer.finish(), inputs, outputs: outputNames, provided };
 }
 
-/** Parameters that nothing but products reads, as their right side, all in the same layout. */
+/** Parameters that only products read, as their right side, all in the same layout. */
 function productWeights(order: readonly Node[]): Map<string, { readonly transposed: boolean }> {
   const products = new Map<string, { readonly transposed: boolean }>();
   const others = new Set<string>();
@@ -188,7 +188,7 @@ class Writer implements Emitter {
   }
 
   constant(dtype: DType, shape: readonly number[], data: ArrayLike<number>): string {
-    // Small constants are one by value, large ones by identity.
+    // Small constants are shared by value, large ones by identity.
     const key = data.length <= 64 ? JSON.stringify([dtype, shape, Array.from(data)]) : undefined;
     const known = key === undefined ? this.#large.get(data) : this.#constants.get(key);
     if (known) return known;
@@ -212,7 +212,7 @@ class Writer implements Emitter {
     if ('file' in source) {
       const { file } = source;
       this.#graph.initializers.push(externalTensor(name, file.dtype, sizes, file));
-      // The engine folds the cast when it loads: half-precision files become float32 in memory.
+      // The engine folds the cast on loading: half-precision files become float32 in memory.
       return file.dtype === 'float32' ? name : this.node('Cast', [name], { to: 1 })[0]!;
     }
     if (this.#provide) {
@@ -231,7 +231,7 @@ class Writer implements Emitter {
     return name;
   }
 
-  /** The initializers of a quantized weight; its own name then refers to all of them. */
+  /** The initializers of a quantized weight; its name then refers to all of them. */
   #quantizedInput(name: string, source: QuantizedSource): string {
     if (this.dialect === 'standard')
       throw new RopewalkError(`${name}: ai.onnx has no quantized matrix product.`);

@@ -14,16 +14,16 @@ import { type QuantizedSource, type RowLookup, stackQuantized, type WeightSource
 
 type Weights = ReadonlyMap<string, WeightSource>;
 
-/** Rows that the host looks up and feeds: an input of the graph in place of an embedding. */
+/** Rows that the host looks up and feeds: a graph input that replaces an embedding. */
 export interface HostLookup {
-  /** The graph's input that is fed with the rows. */
+  /** The graph input for the rows. */
   readonly input: string;
-  /** The graph's input that holds the row numbers. */
+  /** The graph input with the row indices. */
   readonly ids: string;
   readonly rows: RowLookup;
 }
 
-/** Rewrites a graph whose weights stand still, for inference, by the rules below. */
+/** Rewrites a graph with constant weights for inference, by the rules below. */
 export function prepareInference(
   outputs: readonly Tensor[],
   weights: Weights,
@@ -42,8 +42,8 @@ export function prepareInference(
 }
 
 /**
- * An embedding whose rows the host can look up becomes an input, so that the engine does not hold the table twice (once
- * to look up, once packed as the tied head).
+ * Makes an embedding whose rows the host can look up an input, so that the engine does not hold the table twice (for
+ * the lookup, and packed as the tied head).
  */
 function hostLookups(weights: Weights, found: Map<string, HostLookup>): Rule<None> {
   return {
@@ -59,7 +59,7 @@ function hostLookups(weights: Weights, found: Map<string, HostLookup>): Rule<Non
   };
 }
 
-/** Attention over a cache takes queries, keys and values as they come out of one product, undivided. */
+/** Cached attention takes queries, keys and values undivided, as one product returns them. */
 const packedAttention: Rule<CachedAttentionAttributes> = {
   operator: cachedAttentionOp,
   apply({ attributes }, [q, k, v, ...rest]) {
@@ -74,7 +74,7 @@ const packedAttention: Rule<CachedAttentionAttributes> = {
   },
 };
 
-/** A residual sum and the RMSNorm behind it are one pass. */
+/** Fuses a residual sum and the RMSNorm after it into one pass. */
 function residualNorms(order: readonly Node[]): Rule[] {
   const sums = normedSums(order);
   const normed = new Map<Node, Tensor>();
@@ -98,14 +98,14 @@ function residualNorms(order: readonly Node[]): Rule[] {
   return [sum, norm];
 }
 
-/** Sums of two activations, and the RMSNorm that is taken of each. */
+/** Sums of two activations, with their RMSNorms. */
 function normedSums(order: readonly Node[]): Map<Tensor, Node<NormAttributes>> {
   const found = new Map<Tensor, Node<NormAttributes>>();
   for (const norm of order) {
     if (!isNodeOf(norm, rmsNormOp)) continue;
     const [sum, weight] = norm.inputs as [Tensor, Tensor];
     const [x, y] = sum.node.inputs;
-    // The weight must not wait for the sum: a parameter, or what is made of one alone.
+    // The weight must not depend on the sum: a parameter, or computed from parameters only.
     const standing = topologicalOrder([weight]).every(
       (node) => isNodeOf(node, constantOp) || isNodeOf(node, addOp) || parameterName(node) !== undefined,
     );
@@ -116,8 +116,8 @@ function normedSums(order: readonly Node[]): Map<Tensor, Node<NormAttributes>> {
 }
 
 /**
- * Quantized products of the same activations (queries, keys and values; gate and up) become one product of the stacked
- * matrices: a decode step is hundreds of small products, and each costs a start.
+ * Joins quantized products of the same activations (queries, keys and values; gate and up) into one product of the
+ * stacked matrices: a decode step is hundreds of small products, each with a start-up cost.
  */
 function joinedProducts(
   order: readonly Node[],
@@ -138,7 +138,7 @@ function joinedProducts(
   };
 }
 
-/** Products that can be one, by each of their nodes. */
+/** Products that can be joined, by each of their nodes. */
 function groupProducts(order: readonly Node[], weights: Weights): Map<Node, readonly Node[]> {
   const uses = new Map<string, number>();
   const byInput = new Map<string, Node[]>();

@@ -20,7 +20,7 @@ import {
 } from 'onnx-buf';
 import type { DType, TensorType } from '../graph/tensor.ts';
 
-/** The one place that knows the protobuf library: everything else speaks of nodes, tensors and values. */
+/** The only module that knows the protobuf library: all others deal with nodes, tensors and values. */
 
 /** onnx.TensorProto.DataType */
 export const elementTypes = {
@@ -94,7 +94,7 @@ function bytes(data: Uint8Array): Uint8Array<ArrayBuffer> {
   return data.buffer instanceof ArrayBuffer ? (data as Uint8Array<ArrayBuffer>) : new Uint8Array(data);
 }
 
-/** A tensor whose little-endian bytes stand in the model itself. */
+/** A tensor whose little-endian bytes are inside the model. */
 export function inlineTensor(
   name: string,
   type: keyof typeof elementTypes,
@@ -119,7 +119,7 @@ export function smallTensor(name: string, dtype: DType, shape: readonly number[]
   return inlineTensor(name, dtype, shape, values);
 }
 
-/** A tensor whose bytes lie in another file at an offset: `location` is a plain file name beside the model. */
+/** A tensor whose bytes are in another file at an offset: `location` is a plain file name next to the model. */
 export function externalTensor(
   name: string,
   type: keyof typeof elementTypes,
@@ -163,14 +163,14 @@ export function encodeModel(graph: {
   return toBinary(ModelProtoSchema, model);
 }
 
-/** Operators of ours that are younger than {@link OLDEST_OPSET}, with the opset of ai.onnx that brought them. */
+/** Operators newer than {@link OLDEST_OPSET}, with the ai.onnx opset that introduced them. */
 const SINCE: Readonly<Record<string, number>> = { Gelu: 20, RotaryEmbedding: 23 };
-/** Since here sums and means take their axes as an input, as ours are written. ONNX 1.13, 2022. */
+/** From this opset on, sums and means take their axes as an input, as we write them. ONNX 1.13, 2022. */
 const OLDEST_OPSET = 18;
-/** The IR version of the release that each opset came with. */
+/** The IR version of each opset's release. */
 const IR_OF_OPSET: Readonly<Record<number, number>> = { 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11 };
 
-/** The same model of ai.onnx operators, declared as the oldest opset that has them all: more runtimes take it. */
+/** The same model declared with the oldest opset that has all its operators: more runtimes accept it. */
 export function toOldestOpset(bytes: Uint8Array): Uint8Array {
   const model = fromBinary(ModelProtoSchema, bytes);
   const needed = model.graph?.node.map(({ opType }) => SINCE[opType] ?? OLDEST_OPSET) ?? [];

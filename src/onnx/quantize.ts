@@ -1,3 +1,4 @@
+import { quantizeBlocks } from '../kernels/quantize-kernels.ts';
 import {
   blocksInRow,
   newQuantizedArrays,
@@ -13,13 +14,7 @@ export interface Quantization {
   readonly block: 32 | 64 | 128;
 }
 
-/**
- * Ranges that are tried for a block of 4-bit numbers, as shares of the distance from its smallest to its largest value:
- * a narrower range clips a little and has finer steps.
- */
-const RANGES = [1, 0.94, 0.88, 0.82, 0.76, 0.7];
-
-/** Rows of numbers, one after another. */
+/** Row-major numbers. */
 interface Rows {
   readonly rows: number;
   readonly width: number;
@@ -27,9 +22,10 @@ interface Rows {
 }
 
 /**
- * Quantizes a matrix row by row, block by block. With 8 bits a number is the nearest of 255 equal steps around zero, a
- * block's largest value 127 of them. With 4 bits there are 16 steps from a zero point of the block's own, with the range
- * that leaves the least squared error of several. Only one row at a time is held as float32.
+ * Quantizes a matrix block by block. With 8 bits, values are rounded to 255 equal steps around zero; a block's largest
+ * magnitude is 127 steps. With 4 bits there are 16 steps with a zero point per block, and the candidate range with the
+ * least squared error. Only some rows at a time are held as float32. A block with a value that is not finite gets NaN as its
+ * scale.
  */
 export function quantizeRows(
   source: Rows,
@@ -38,30 +34,34 @@ export function quantizeRows(
 ): QuantizedMatrix {
   const { rows, width: columns } = source;
   const shape: QuantizedShape = { rows, columns, bits, block };
-  const blocks = blocksInRow(shape);
-  const bytes = (block * bits) / 8;
+  const inRow = blocksInRow(shape);
   const arrays = into ?? newQuantizedArrays({ ...shape, hasZeroPoints: bits === 4 });
   const { data, scales, zeroPoints } = arrays;
-  // Two halves of a byte are put there one after the other.
-  zeroPoints?.fill(0);
-  const values = new Float32Array(columns);
-  for (let row = 0; row < rows; row++) {
-    source.read(row, values, 0);
-    for (let b = 0; b < blocks; b++) {
-      const at = row * blocks + b;
-      const part = values.subarray(b * block, Math.min((b + 1) * block, columns));
-      const target = data.subarray(at * bytes, (at + 1) * bytes);
-      if (!zeroPoints) {
-        scales[at] = writeBytes(part, target);
-        continue;
+  const zeroBytes = zeroPointBytes(shape);
+  quantizeBlocks(
+    bits,
+    block,
+    rows,
+    inRow,
+    (row, target, at) => source.read(row, target, at),
+    (first, count, blocks) => {
+      data.set(blocks.data, (first * inRow * block * bits) / 8);
+      scales.set(blocks.scales, first * inRow);
+      if (!zeroPoints) return;
+      for (let row = 0; row < count; row++) {
+        packHalves(
+          blocks.zeroPoints.subarray(row * inRow, (row + 1) * inRow),
+          zeroPoints.subarray((first + row) * zeroBytes, (first + row + 1) * zeroBytes),
+        );
       }
-      const { scale, zero } = bestSteps(part);
-      scales[at] = scale;
-      writeNibbles(part, target, scale, zero);
-      zeroPoints[row * zeroPointBytes(shape) + (b >> 1)]! |= b % 2 === 0 ? zero : zero << 4;
-    }
-  }
+    },
+  );
   return { ...shape, ...arrays };
+}
+
+/** Two 4-bit numbers to a byte, the first in the low half. */
+function packHalves(numbers: Uint8Array, target: Uint8Array): void {
+  for (let i = 0; i < target.length; i++) target[i] = numbers[2 * i]! | ((numbers[2 * i + 1] ?? 0) << 4);
 }
 
 /** The same for a matrix in memory, `[rows, columns]`, row-major. */
@@ -74,81 +74,6 @@ export function quantizeMatrix(
   const read = (row: number, target: Float32Array, at: number) =>
     target.set(values.subarray(row * columns, (row + 1) * columns), at);
   return quantizeRows({ rows, width: columns, read }, quantization);
-}
-
-/** Writes a block of 8-bit numbers; returns its scale. */
-function writeBytes(values: Float32Array, target: Uint8Array): number {
-  let largest = 0;
-  for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]!));
-  const scale = Math.fround(largest / 127);
-  const inverse = scale === 0 ? 0 : 1 / scale;
-  target.fill(128);
-  for (let i = 0; i < values.length; i++) {
-    const q = Math.floor(values[i]! * inverse + 0.5) + 128;
-    target[i] = q > 255 ? 255 : q;
-  }
-  return scale;
-}
-
-/** Writes a block of 4-bit numbers, the first of two in the low half; what is missing is zero. */
-function writeNibbles(values: Float32Array, target: Uint8Array, scale: number, zero: number): void {
-  const inverse = scale === 0 ? 0 : 1 / scale;
-  target.fill(zero | (zero << 4));
-  for (let i = 0; i < values.length; i += 2) {
-    const high = i + 1 < values.length ? nibble(values[i + 1]! * inverse, zero) : zero;
-    target[i >> 1] = nibble(values[i]! * inverse, zero) | (high << 4);
-  }
-}
-
-function nibble(steps: number, zero: number): number {
-  const q = Math.floor(steps + 0.5) + zero;
-  return q < 0 ? 0 : q > 15 ? 15 : q;
-}
-
-/** Scale and zero point with the least squared error of those tried. */
-function bestSteps(values: Float32Array): { scale: number; zero: number } {
-  let low = values[0]!;
-  let high = low;
-  for (let i = 1; i < values.length; i++) {
-    if (values[i]! < low) low = values[i]!;
-    else if (values[i]! > high) high = values[i]!;
-  }
-  // All equal: a number of its own sign is 7 or 8 steps away from zero; zero itself needs no scale.
-  if (low === high) {
-    return low === 0 ? { scale: 0, zero: 8 } : { scale: Math.fround(Math.abs(low) / 7), zero: 8 };
-  }
-  // Zero is always one of the numbers that can be said, so the range reaches it.
-  low = Math.min(low, 0);
-  high = Math.max(high, 0);
-  const middle = (low + high) / 2;
-  let best = { scale: 0, zero: 8 };
-  let least = Number.POSITIVE_INFINITY;
-  for (const share of RANGES) {
-    const range = (high - low) * share;
-    const steps = 15 / range;
-    const zero = Math.max(0, Math.min(15, Math.round((range / 2 - middle) * steps)));
-    let product = 0;
-    let square = 0;
-    for (let i = 0; i < values.length; i++) {
-      const q = nibble(values[i]! * steps, zero) - zero;
-      product += q * values[i]!;
-      square += q * q;
-    }
-    if (product <= 0) continue;
-    // For the whole numbers q that this scale rounds to, Σ q·x / Σ q² is the best of all scales.
-    const scale = Math.fround(product / square);
-    const inverse = 1 / scale;
-    let error = 0;
-    for (let i = 0; i < values.length; i++) {
-      const difference = values[i]! - scale * (nibble(values[i]! * inverse, zero) - zero);
-      error += difference * difference;
-    }
-    if (error < least) {
-      least = error;
-      best = { scale, zero };
-    }
-  }
-  return best;
 }
 
 /** A quantized matrix as float32 `[rows, columns]`. */

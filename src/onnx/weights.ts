@@ -1,42 +1,41 @@
-/** What the kernel that multiplies by a quantized matrix must know before it sees the numbers. */
+/** What a quantized product's kernel must know before it sees the values. */
 export interface QuantizedShape {
   /** Output features: the rows of Hugging Face's `[out, in]`. */
   readonly rows: number;
   /** Input features. */
   readonly columns: number;
   readonly bits: 4 | 8;
-  /** Numbers that share a scale: 16, 32, 64, 128 or 256. The last block of a row may be shorter. */
+  /** Values that share a scale: 16, 32, 64, 128 or 256. The last block of a row may be shorter. */
   readonly block: number;
 }
 
 /**
- * A quantized matrix in the layout of the engine's MatMulNBits: every row is cut into blocks, and a value is
- * scale · (q − zero point) with the scale and the zero point of its block, plus the block's offset where there are
- * offsets.
+ * A quantized matrix in the layout of the engine's MatMulNBits: every row is split into blocks, and a value is scale
+ * · (q − zero point) with the scale and the zero point of its block, plus the block's offset if there are offsets.
  */
 export interface QuantizedMatrix extends QuantizedShape, QuantizedArrays {}
 
-/** The numbers of a quantized matrix. */
+/** The arrays of a quantized matrix. */
 export interface QuantizedArrays {
   /** `[rows, blocks, block · bits / 8]`, unsigned; of two 4-bit numbers in a byte the first is the low half. */
   readonly data: Uint8Array;
   /** `[rows, blocks]` */
   readonly scales: Float32Array;
-  /** `[rows, ⌈blocks · bits / 8⌉]`, packed as `data` is; without them every zero point is 2^(bits − 1). */
+  /** `[rows, ⌈blocks · bits / 8⌉]`, packed like `data`; by default every zero point is 2^(bits − 1). */
   readonly zeroPoints?: Uint8Array;
-  /** `[rows, blocks]`: added to every number of a block, after scaling. The "minimum" of Q4_1 and its like. */
+  /** `[rows, blocks]`: added to every value of a block, after scaling. The "minimum" of Q4_1 and similar types. */
   readonly offsets?: Float32Array;
 }
 
-/** A quantized matrix that is read when the engine asks for it, once. */
+/** A quantized matrix that is read once, when the engine needs it. */
 export interface QuantizedSource extends QuantizedShape {
   readonly hasOffsets: boolean;
   readonly hasZeroPoints?: boolean;
-  /** Whether activations keep their precision in products with it; else they go as 8 bits. */
+  /** Whether activations keep their precision in products with it; otherwise they are rounded to 8 bits. */
   readonly exact?: boolean;
-  /** Set when it has been read already. */
+  /** Set if it has already been read. */
   readonly matrix?: QuantizedMatrix;
-  /** @param into where the numbers are wanted, arrays as {@link newQuantizedArrays} makes them; by default new ones. */
+  /** @param into arrays to fill, as made by {@link newQuantizedArrays}; new ones by default. */
   read(into?: QuantizedArrays): Promise<QuantizedMatrix>;
 }
 
@@ -49,21 +48,21 @@ export interface WeightInFile {
   readonly dtype: 'float32' | 'float16' | 'bfloat16';
 }
 
-/** Looks rows of a matrix up on the host: see `Executable`. */
+/** Looks up rows of a matrix on the host; see `Executable`. */
 export interface RowLookup {
   readonly width: number;
   /** Writes row `row` to `target[at … at + width]`. */
   read(row: number, target: Float32Array, at: number): void;
 }
 
-/** Where a weight's numbers are when it becomes an initializer. */
+/** Where the values of an initializer are. */
 export type WeightSource = (
   | { readonly data: Float32Array }
   | { readonly read: () => Promise<Float32Array> }
   | { readonly file: WeightInFile }
   | { readonly quantized: QuantizedSource }
 ) & {
-  /** With it, embeddings are looked up on the host, and the engine never holds the table for their sake. */
+  /** If set, embeddings are looked up on the host, so that the engine does not hold the table for them. */
   readonly rows?: RowLookup;
 };
 
@@ -86,7 +85,7 @@ export function quantizedBytes(
   return numbers + (shape.hasZeroPoints ? shape.rows * zeroPointBytes(shape) : 0);
 }
 
-/** Arrays of the right sizes, of zeros. */
+/** Zeroed arrays of the right sizes. */
 export function newQuantizedArrays(
   shape: QuantizedShape & { readonly hasOffsets?: boolean; readonly hasZeroPoints?: boolean },
 ): QuantizedArrays {
@@ -99,7 +98,7 @@ export function newQuantizedArrays(
   };
 }
 
-/** Some rows of the arrays of a matrix, as arrays of their own over the same memory. */
+/** Some rows of a matrix's arrays, as views of the same memory. */
 export function rowsOfArrays(
   shape: QuantizedShape,
   arrays: QuantizedArrays,
@@ -119,7 +118,7 @@ export function rowsOfArrays(
   };
 }
 
-/** Copies numbers into arrays of the same sizes. */
+/** Copies values into arrays of the same sizes. */
 export function copyArrays(from: QuantizedArrays, to: QuantizedArrays): void {
   to.data.set(from.data);
   to.scales.set(from.scales);
@@ -127,7 +126,7 @@ export function copyArrays(from: QuantizedArrays, to: QuantizedArrays): void {
   if (from.offsets) to.offsets?.set(from.offsets);
 }
 
-/** A source over a matrix that is at hand. */
+/** A source for a matrix in memory. */
 export function quantizedSource(matrix: QuantizedMatrix): QuantizedSource {
   const { rows, columns, bits, block, offsets, zeroPoints } = matrix;
   const has = { hasOffsets: offsets !== undefined, hasZeroPoints: zeroPoints !== undefined };
@@ -139,7 +138,7 @@ export function quantizedSource(matrix: QuantizedMatrix): QuantizedSource {
   return { rows, columns, bits, block, ...has, matrix, read };
 }
 
-/** Matrices of the same kind under one another, as one: several products of the same activations become one. */
+/** Stacks matrices of the same kind: several products of the same activations become one. */
 export function stackQuantized(parts: readonly QuantizedSource[]): QuantizedSource {
   const [first] = parts as [QuantizedSource];
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
@@ -158,7 +157,7 @@ export function stackQuantized(parts: readonly QuantizedSource[]): QuantizedSour
   };
 }
 
-/** Reads what is read on demand, for an engine that wants weights inside the model. */
+/** Reads lazy sources, for an engine that wants weights inside the model. */
 export async function readIntoMemory(
   weights: ReadonlyMap<string, WeightSource>,
 ): Promise<Map<string, WeightSource>> {

@@ -7,10 +7,10 @@ import { packedParts } from './packing.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
 
 /**
- * ONNX Runtime through its C interface, called from TypeScript by koffi: the same library that onnxruntime-node loads,
- * without what its binding adds to every run. The binding copies every output, even those written into arrays that it
- * was given; a training step of 30M parameters spends 4 % of its time on that. Here outputs are written where they
- * belong, and a value that is the same array as in the run before is not described again.
+ * ONNX Runtime through its C interface, called from TypeScript through koffi: the library that onnxruntime-node
+ * loads, without the overhead of its binding. The binding copies every output, even one that it was given an array
+ * for; a training step of 30M parameters spends 4 % of its time on that. Here outputs are written directly into their
+ * arrays, and a value in the same array as in the previous run keeps its descriptor.
  */
 
 interface Described {
@@ -19,7 +19,7 @@ interface Described {
   readonly value: Pointer;
 }
 
-/** Inputs and outputs of one run, in C arrays that are kept between runs. */
+/** Inputs and outputs of one run, in C arrays that are reused. */
 class Slots {
   readonly #described: (Described | undefined)[];
   readonly names: BigUint64Array;
@@ -40,7 +40,7 @@ class Slots {
     return this.values.length;
   }
 
-  /** Points a slot at an array; the engine reads or writes it in place. */
+  /** Points a slot to an array; the engine reads or writes it in place. */
   set(slot: number, tensor: EngineTensor): void {
     const data = tensor.data as Float32Array | Int32Array | BigInt64Array;
     const known = this.#described[slot];
@@ -57,7 +57,7 @@ class Slots {
     this.clear(slot);
     const { api, cpu, koffi } = this.#library;
     const shape = BigInt64Array.from(tensor.dims, BigInt);
-    // An empty array has no address of its own, and the engine wants one.
+    // An empty array has no address, and the engine requires one.
     const address = data.byteLength > 0 ? koffi.address(data) : koffi.address(this.names);
     const type = elementTypes[tensor.type as ElementType];
     const value = this.#library.out((out) =>
@@ -67,7 +67,7 @@ class Slots {
     this.values[slot] = BigInt(value);
   }
 
-  /** Leaves an output to the engine to allocate. */
+  /** Lets the engine allocate an output. */
   clear(slot: number): void {
     const known = this.#described[slot];
     if (known) this.#library.api.releaseValue(known.value);
@@ -153,7 +153,7 @@ class DirectSession {
     this.#weights.release();
   }
 
-  /** Copies what the engine allocated into an array of ours, and gives it back. */
+  /** Copies an output that the engine allocated into our own array, and frees it. */
   #take(value: Pointer): EngineTensor {
     const { api, koffi } = this.#library;
     const info = this.#library.out((out) => api.getTensorTypeAndShape(value, out));
@@ -188,7 +188,7 @@ function* configEntries(extra: object, prefix = ''): Generator<[string, string]>
   }
 }
 
-/** The library's names of the providers that it is asked for beside its CPU kernels; the binding serves all others. */
+/** The library's names of the providers that are enabled next to its CPU kernels; the binding serves all others. */
 const PROVIDERS: Readonly<Record<string, string | null>> = { cpu: null, webgpu: 'WebGPU' };
 
 function providerOf({ executionProviders: [provider] = ['cpu'] }: EngineSessionOptions): string {
@@ -196,8 +196,8 @@ function providerOf({ executionProviders: [provider] = ['cpu'] }: EngineSessionO
 }
 
 /**
- * @param binding onnxruntime-node, which serves what this does not.
- * @returns undefined where koffi or the library is not to be had.
+ * @param binding onnxruntime-node, for what this does not support.
+ * @returns undefined if koffi or the library is not available.
  */
 export function directRuntime(
   binding: OnnxRuntime,

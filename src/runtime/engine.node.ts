@@ -6,12 +6,12 @@ import { webgpuRuntime } from './webgpu.node.ts';
 let direct: ReturnType<typeof directRuntime> | null = null;
 
 /**
- * ONNX Runtime's native library: through its C interface where koffi can call it, through onnxruntime-node's binding
- * elsewhere. Both give the same bits.
+ * ONNX Runtime's native library: through its C interface if koffi can call it, otherwise through onnxruntime-node's
+ * binding. Both give the same bits.
  *
- * @param defaults with `provider: 'webgpu'` it computes on the graphics card; operators that have no kernel there run on
- *   the CPU. Other providers go through the binding.
- * @param options.binding true takes the binding in any case.
+ * @param defaults with `provider: 'webgpu'` it computes on the graphics card; operators that have no kernel there run
+ *   on the CPU. Other providers go through the binding.
+ * @param options.binding true always uses the binding.
  */
 export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: boolean } = {}): Engine {
   const { provider = 'cpu' } = defaults;

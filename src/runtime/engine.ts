@@ -1,15 +1,15 @@
 import type { Dialect } from '../graph/tensor.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
 
-/** What we use of the tensors of an ONNX Runtime package. */
+/** The part of an ONNX Runtime tensor that we use. */
 export interface EngineTensor {
   readonly type: string;
-  /** A typed array of the type's numbers. */
+  /** A typed array of the tensor's type. */
   readonly data: unknown;
   readonly dims: readonly number[];
 }
 
-/** What we use of an ONNX Runtime package's session. */
+/** The part of an ONNX Runtime session that we use. */
 export interface EngineSession {
   /** @param fetches the outputs to compute: null, or a tensor to write one into. */
   run(
@@ -20,7 +20,7 @@ export interface EngineSession {
   endProfiling(): void;
 }
 
-/** What we set of a session, by ONNX Runtime's own names. */
+/** The session options that we set, by ONNX Runtime's names. */
 export interface EngineSessionOptions {
   executionProviders?: string[];
   enableMemPattern?: boolean;
@@ -34,12 +34,12 @@ export interface EngineSessionOptions {
 }
 
 /**
- * The two names of an ONNX Runtime package that we use: onnxruntime-node and onnxruntime-web both have them. Described here
- * rather than imported, since the packages' own types need those of a browser.
+ * The two exports of an ONNX Runtime package that we use; onnxruntime-node and onnxruntime-web have both. Described
+ * here rather than imported, since the packages' own types need those of a browser.
  */
 export interface OnnxRuntime {
   readonly InferenceSession: {
-    /** @param provided weights beside the model, for an engine that `takesWeights`. */
+    /** @param provided weights outside the model, for an engine that `takesWeights`. */
     create(
       model: Uint8Array,
       options?: EngineSessionOptions,
@@ -54,25 +54,25 @@ export interface OnnxRuntime {
 }
 
 export interface SessionSettings {
-  /** Threads inside one operator. Default: the engine's own choice, one for each physical core. */
+  /** Threads inside one operator. Default: the engine's choice, one per physical core. */
   readonly threads?: number;
-  /** Folder in which initializers that lie in files are looked for. */
+  /** Folder of the files that hold initializers. */
   readonly weightsFolder?: string;
   /** Whether the engine may keep weights in a second, faster layout. Default true. */
   readonly prepack?: boolean;
-  /** Set when the graph computes things twice on purpose: stops the engine from merging them back. */
+  /** Set when the graph recomputes values on purpose: stops the engine from merging them. */
   readonly recomputes?: boolean;
   /**
-   * Whether threads wait for the next run in a loop: it then starts a little sooner (2 to 4 % of a token of a small model),
-   * but they take the processors from all other sessions meanwhile. Default false: where sessions take turns, as in
-   * training block by block, waiting threads made steps of small models four times as long.
+   * Whether threads spin while they wait for the next run: it then starts a little sooner (2 to 4 % of a token's time
+   * in a small model), but they keep the processors from all other sessions. Default false: where sessions take
+   * turns, as in training block by block, spinning threads made steps of small models take four times as long.
    */
   readonly spinsBetweenRuns?: boolean;
-  /** Writes ONNX Runtime's own profile to a file that starts with this. */
+  /** Writes ONNX Runtime's profile to a file with this prefix. */
   readonly profile?: string;
 }
 
-/** What all sessions of an engine begin with. */
+/** The defaults of all sessions of an engine. */
 export interface EngineSettings extends SessionSettings {
   /** Execution provider. Default: cpu in Node, wasm in the browser. */
   readonly provider?: string;
@@ -82,19 +82,19 @@ export interface EngineSettings extends SessionSettings {
 export interface Engine {
   readonly name: string;
   readonly runtime: OnnxRuntime;
-  /** Whether a run writes into the output arrays that it is given (it returns copies of them all the same). */
+  /** Whether a run writes into the output arrays it is given (it still returns copies). */
   readonly writesOutputs: boolean;
   /**
-   * Set where weights are handed over one by one, beside the model: then they are in memory once. A folder and a file in
-   * it, which models name for them: the engine wants to see that there is one, and does not read it.
+   * Set if weights are handed over one by one, outside the model, so that they are in memory once. Models name this
+   * folder and file for them: the engine checks that the file exists and does not read it.
    */
   readonly takesWeights: { readonly folder: string; readonly file: string } | undefined;
-  /** Whether an output may be written over the input it comes from: caches then grow in place. */
+  /** Whether an output may be written over the input that it updates: caches then grow in place. */
   readonly sharesBuffers: boolean;
   readonly defaults: EngineSettings;
 }
 
-/** Which operators the engine's kernels know. */
+/** The operators that the engine's kernels support. */
 export function dialectOf({ defaults }: Engine): Dialect {
   return defaults.provider === 'webgpu' ? 'webgpu' : 'onnxruntime';
 }

@@ -1,20 +1,20 @@
 import { RopewalkError } from '../errors.ts';
 import type { Engine, EngineSessionOptions, EngineSettings, OnnxRuntime } from './engine.ts';
 
-/** What we use of onnxruntime-web beyond the names that it shares with onnxruntime-node. */
+/** What we use of onnxruntime-web beyond the exports it shares with onnxruntime-node. */
 export interface OnnxRuntimeWeb extends OnnxRuntime {
   readonly env: { readonly wasm: { numThreads?: number } };
 }
 
-/** A browser has no folders: weights come as bytes, and a profile has no file to go to. */
+/** A browser has no folders: weights come as bytes, and there is no file for a profile. */
 export type WebSettings = Omit<EngineSettings, 'weightsFolder' | 'profile'>;
 
 /**
  * ONNX Runtime in the browser. The package is the page's own, `import * as ort from 'onnxruntime-web'`, so that the
- * page says which build it loads and from where (`ort.env.wasm.wasmPaths`).
+ * page decides which build to load and from where (`ort.env.wasm.wasmPaths`).
  *
- * WebAssembly threads are one pool for the whole page, begun with the first session: `threads` is set here or not at
- * all. More than one needs a page that is cross-origin isolated (COOP and COEP headers); otherwise there is one.
+ * All sessions of a page share one pool of WebAssembly threads, started with the first session, so `threads` can only
+ * be set here. More than one thread requires a cross-origin isolated page (COOP and COEP headers).
  *
  * @param defaults `provider` is `wasm` unless given; `webgpu` needs a build of onnxruntime-web that has it.
  */
@@ -27,7 +27,7 @@ export function webEngine(ort: OnnxRuntimeWeb, defaults: WebSettings = {}): Engi
       InferenceSession: { create: (model, options) => create(ort, model, options) },
       Tensor: ort.Tensor,
     },
-    // A run copies its outputs from the engine's memory into new arrays, whatever arrays it is given.
+    // A run copies its outputs from the engine's memory into new arrays, even if it is given arrays.
     writesOutputs: false,
     takesWeights: undefined,
     sharesBuffers: false,
@@ -45,7 +45,7 @@ async function create(ort: OnnxRuntimeWeb, model: Uint8Array, options: EngineSes
   const session = (extra as { session?: Record<string, string> } | undefined)?.session ?? {};
   if ('model_external_initializers_file_folder_path' in session) {
     throw new RopewalkError(
-      'a browser has no folder to read weights from; give them as arrays instead of weightsFolder.',
+      'a browser has no folder to read weights from; pass them as arrays instead of weightsFolder.',
     );
   }
   if (profileFilePrefix !== undefined) {

@@ -15,7 +15,7 @@ import {
   type SessionSettings,
 } from './engine.ts';
 
-/** What a run is given and returns. Integers are Int32Array for int32 inputs and BigInt64Array for int64. */
+/** The values that a run takes and returns. Integers are Int32Array for int32 inputs and BigInt64Array for int64. */
 export type HostArray = Float32Array | Int32Array | BigInt64Array;
 
 export interface HostTensor {
@@ -39,7 +39,7 @@ export interface CompileOptions extends SessionSettings {
   readonly weights?: ReadonlyMap<string, WeightSource>;
 }
 
-/** A graph made ready to run. */
+/** A graph compiled for an engine. */
 export class Executable {
   readonly #engine: Engine;
   readonly #session: EngineSession;
@@ -51,7 +51,7 @@ export class Executable {
     session: EngineSession,
     plans: ReadonlyMap<string, OutputPlan>,
     readonly inputs: ReadonlyMap<string, InputAttributes>,
-    /** Bytes of the ONNX model, weights inside it included. */
+    /** Bytes of the ONNX model, including weights inside it. */
     readonly modelBytes: number,
     lookups: readonly HostLookup[],
   ) {
@@ -61,7 +61,7 @@ export class Executable {
     this.#lookups = lookups;
   }
 
-  /** @param outputs what a run returns, by name. */
+  /** @param outputs the results of a run, by name. */
   static async compile(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions = {}) {
     const { weights = new Map<string, WeightSource>(), ...settings } = options;
     const { plans, sessionOutputs } = planOutputs(outputs);
@@ -82,9 +82,9 @@ export class Executable {
   /**
    * Runs the graph.
    *
-   * @param feeds a value for every name in {@link inputs}; numbers are not copied.
-   * @param into arrays to write outputs into; the others get new ones. An output whose size the graph does not fix is
-   *   given with its shape.
+   * @param feeds a value for every name in {@link inputs}; arrays are not copied.
+   * @param into arrays to write outputs into; other outputs get new ones. If the graph does not fix an output's size,
+   *   pass its shape too.
    */
   async run(
     feeds: Readonly<Record<string, HostTensor>>,
@@ -116,7 +116,7 @@ export class Executable {
     return outputs;
   }
 
-  /** Returns the engine's memory. Nothing can be run afterwards. */
+  /** Frees the engine's memory. Nothing can be run afterwards. */
   async release(): Promise<void> {
     await this.#session.release();
   }
@@ -126,7 +126,7 @@ export class Executable {
     this.#session.endProfiling();
   }
 
-  /** Where the engine writes an output, when the caller wants it somewhere and the size is known beforehand. */
+  /** Where the engine writes an output, if the caller passed an array and the size is known beforehand. */
   #target(plan: OutputPlan, into: Float32Array | HostTensor | undefined): EngineTensor | null {
     if (!into || !this.#engine.writesOutputs) return null;
     const { Tensor } = this.#engine.runtime;
@@ -160,7 +160,7 @@ export class Executable {
   }
 }
 
-/** A file in the session's one folder, for weights that are provided: one of the weights' own where there are some. */
+/** A file in the session's weights folder, for provided weights: one of the weights' own files if there are any. */
 function providedFrom(
   known: NonNullable<Engine['takesWeights']>,
   weights: ReadonlyMap<string, WeightSource>,
@@ -180,7 +180,7 @@ function lookUp({ ids: name, rows, input }: HostLookup, ids: HostTensor | undefi
   return { data, shape: [...ids.shape, rows.width] };
 }
 
-/** Splits outputs into what the engine computes and what the host adds afterwards. */
+/** Splits outputs into those that the engine computes and those that the host adds afterwards. */
 function planOutputs(outputs: ReadonlyMap<string, Tensor>) {
   const plans = new Map<string, OutputPlan>();
   const sessionOutputs = new Map<string, Tensor>();
@@ -198,7 +198,7 @@ function planOutputs(outputs: ReadonlyMap<string, Tensor>) {
   return { plans, sessionOutputs };
 }
 
-/** A sum as what the engine can compute of it and the row additions (`scatterRows`) that are the host's. */
+/** A sum split into the part that the engine computes and the row additions (`scatterRows`) that the host does. */
 export function splitSum(tensor: Tensor): { dense: Tensor | undefined; sparse: Tensor[] } {
   if (isNodeOf(tensor.node, scatterRowsOp)) return { dense: undefined, sparse: [tensor] };
   if (isNodeOf(tensor.node, addOp)) {

@@ -1,21 +1,21 @@
 import { RopewalkError } from '../errors.ts';
 import { attachKernels } from '../kernels/kernel-module.ts';
 
-/** Every view starts at a multiple of this many bytes: one cache line, and what ONNX Runtime aligns to. */
+/** Alignment of every view in bytes: one cache line, and what ONNX Runtime aligns to. */
 const alignment = 64;
 const pageBytes = 65536;
-/** One page less than 4 GiB: the end of the memory stays a 32-bit number in the kernels. */
+/** One page less than 4 GiB, so that the end of the memory is a 32-bit number in the kernels. */
 const largestSlab = 65535 * pageBytes;
-/** Small requests share slabs of this size; a larger one gets a slab of exactly its own. */
+/** Small requests share slabs of this size; a larger one gets a slab of exactly its size. */
 const sharedSlab = 64 * 2 ** 20;
 
 interface Slab {
   readonly buffer: ArrayBuffer;
-  /** Bytes handed out from the start. */
+  /** Bytes allocated so far. */
   used: number;
 }
 
-/** Slabs by their buffer: a view finds its own through `view.buffer`. */
+/** Slabs by their buffer: a view finds its slab through `view.buffer`. */
 const slabOf = new WeakMap<ArrayBufferLike, Slab>();
 
 function aligned(bytes: number): number {
@@ -27,16 +27,15 @@ function mebibytes(bytes: number): string {
 }
 
 /**
- * Hands out zeroed typed arrays that lie on WebAssembly memories: ONNX Runtime reads and writes them without a copy,
- * and `kernels` run on them with SIMD. There is no free: drop the HostMemory and all views
- * together.
+ * Allocates zeroed typed arrays on WebAssembly memories: ONNX Runtime reads and writes them without a copy, and
+ * `kernels` run on them with SIMD. There is no free: drop the HostMemory and all its views together.
  *
  * Each memory has its final size from the start, because growing one would detach the views on it. The operating
- * system gives real pages on first touch, so an unused rest costs nothing but address space.
+ * system allocates pages on first touch, so unused memory costs only address space.
  */
 export class HostMemory {
   readonly #slabs: Slab[] = [];
-  /** The slab that small requests are cut from. */
+  /** The slab for small requests. */
   #shared: Slab | undefined;
 
   /** Bytes of all memories, used or not. */
@@ -44,17 +43,17 @@ export class HostMemory {
     return this.#slabs.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
   }
 
-  /** Bytes handed out, padding included. */
+  /** Bytes allocated, including padding. */
   get usedBytes(): number {
     return this.#slabs.reduce((sum, { used }) => sum + used, 0);
   }
 
-  /** @returns n zeros, 64-byte aligned. @throws RopewalkError when the memory cannot be had. */
+  /** @returns n zeros, 64-byte aligned. @throws RopewalkError when the memory cannot be allocated. */
   allocFloat32(n: number): Float32Array {
     return this.allocGroup([n])[0]!;
   }
 
-  /** @returns n zeros, 64-byte aligned. @throws RopewalkError when the memory cannot be had. */
+  /** @returns n zeros, 64-byte aligned. @throws RopewalkError when the memory cannot be allocated. */
   allocInt32(n: number): Int32Array {
     const view = this.allocFloat32(n);
     return new Int32Array(view.buffer, view.byteOffset, n);
@@ -66,11 +65,11 @@ export class HostMemory {
   }
 
   /**
-   * Several groups at once, packed into as few memories as hold them. The members of one group are on one memory.
+   * Several groups at once, packed into as few memories as possible. The members of a group are on one memory.
    *
-   * @param room bytes to keep free on each group's memory for `allocBeside`; costs address space until used. A
-   *   group that would exceed 4 GiB with its room gets none.
-   * @throws RopewalkError when a length is not a whole number, a group exceeds 4 GiB, or memory cannot be had.
+   * @param room bytes to keep free on each group's memory for `allocBeside`; costs address space until used. A group
+   *   that would exceed 4 GiB with its room gets none.
+   * @throws RopewalkError when a length is not an integer, a group exceeds 4 GiB, or memory cannot be allocated.
    */
   allocGroups(groups: readonly (readonly number[])[], room?: readonly number[]): Float32Array[][] {
     const sizes = groups.map((lengths, g) => {
@@ -83,7 +82,7 @@ export class HostMemory {
       let end = start;
       let bytes = 0;
       while (end < groups.length && bytes + sizes[end]! <= largestSlab) bytes += sizes[end++]!;
-      // Room must not go to other small requests.
+      // The spare room must not be used for other small requests.
       const slab = room ? this.#newSlab(bytes) : this.#slabFor(bytes);
       places.push(...new Array<Slab>(end - start).fill(slab));
       start = end;
@@ -91,7 +90,7 @@ export class HostMemory {
     return groups.map((lengths, g) => lengths.map((n) => cutFloat32(places[g]!, n)));
   }
 
-  /** Zeroed bytes, each array 64-byte aligned, all on one memory. @throws RopewalkError as {@link allocGroups}. */
+  /** Zeroed bytes, each array 64-byte aligned, all on one memory. @throws RopewalkError like {@link allocGroups}. */
   allocByteGroup(byteLengths: readonly number[]): Uint8Array[] {
     const slab = this.#slabFor(groupBytes(byteLengths, 1));
     return byteLengths.map((bytes) => cut(slab, bytes));
@@ -126,10 +125,10 @@ export class HostMemory {
 }
 
 /**
- * Zeroed bytes, each array 64-byte aligned, on the memory that a view lies on, so that one kernel call can use them
- * together; see the room of {@link HostMemory.allocGroups}.
+ * Zeroed bytes, each array 64-byte aligned, on the memory of a view, so that one kernel call can use them together;
+ * see `room` of {@link HostMemory.allocGroups}.
  *
- * @returns nothing when that memory has no such room, or the view is not from a HostMemory.
+ * @returns undefined when that memory has too little room, or the view is not from a HostMemory.
  */
 export function allocBeside(view: ArrayBufferView, byteLengths: readonly number[]): Uint8Array[] | undefined {
   const slab = slabOf.get(view.buffer);

@@ -1,3 +1,3 @@
-/** The engine that runs graphs, ONNX Runtime, and graphs compiled for it. */
+/** The engine that runs graphs (ONNX Runtime), and graphs compiled for it. */
 export { nodeEngine } from './engine.node.ts';
 export * from './index.ts';

@@ -1,4 +1,4 @@
-/** The engine that runs graphs, ONNX Runtime, and graphs compiled for it. */
+/** The engine that runs graphs (ONNX Runtime), and graphs compiled for it. */
 export type { Engine, EngineSettings, OnnxRuntime, SessionSettings } from './engine.ts';
 export { type OnnxRuntimeWeb, type WebSettings, webEngine } from './engine.web.ts';
 export { type CompileOptions, Executable, type HostArray, type HostTensor } from './executable.ts';

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { refuseTelemetry } from './telemetry.node.ts';
 
-/** Places of functions in the OrtApi struct of onnxruntime_c_api.h. The struct only ever grows at its end. */
+/** Indices of functions in the OrtApi struct of onnxruntime_c_api.h. The struct only ever grows at its end. */
 const API = {
   getErrorMessage: [2, 'const char *', 'void *status'],
   createEnv: [3, 'void *', 'int level, const char *name, _Out_ void **env'],
@@ -57,7 +57,7 @@ const API = {
 const API_VERSION = 22;
 const LIBRARY_VERSION = '1.30.0';
 
-/** onnx.TensorProto.DataType of the arrays that we exchange. */
+/** onnx.TensorProto.DataType of the arrays that we pass. */
 export const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
 export type ElementType = keyof typeof elementTypes;
 
@@ -65,7 +65,10 @@ export type Pointer = bigint;
 type Functions = Record<keyof typeof API, (...args: unknown[]) => unknown>;
 
 export interface Koffi {
-  load(path: string): { func(definition: string): (...args: unknown[]) => unknown };
+  load(path: string): {
+    func(definition: string): (...args: unknown[]) => unknown;
+    symbol(name: string): unknown;
+  };
   proto(definition: string): unknown;
   call(pointer: unknown, type: unknown, ...args: unknown[]): unknown;
   decode(pointer: unknown, type: unknown): unknown;
@@ -94,7 +97,7 @@ function libraryPath(): string | undefined {
   return path !== undefined && existsSync(path) ? path : undefined;
 }
 
-/** What glibc offers beyond the standard. */
+/** Functions that only glibc has. */
 interface Glibc {
   trim(pad: number): unknown;
   map(at: null, size: number, protection: number, flags: number, file: number, offset: number): Pointer;
@@ -119,13 +122,16 @@ function openGlibc(koffi: Koffi): Glibc | undefined {
   }
 }
 
-/** From this size on memory comes in pages of 2 MiB where the system has them: the first touch of small ones is dear. */
+/**
+ * From this size on, memory is allocated in pages of 2 MiB if the system has them: the first touch of small pages is
+ * expensive.
+ */
 const LARGE = 2 ** 23;
 const LARGE_PAGE = 2 ** 21;
 /** PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, MADV_HUGEPAGE */
 const [READ_WRITE, PRIVATE, LARGE_PAGES] = [3, 0x22, 14];
 
-/** Memory outside of JavaScript's. */
+/** Memory outside the JavaScript heap. */
 export interface Block {
   /** A multiple of 64. */
   readonly data: Pointer;
@@ -134,7 +140,7 @@ export interface Block {
 
 /** The library's functions, called by koffi. */
 export class Library {
-  /** A file that is surely there. */
+  /** A file that always exists. */
   readonly placeholder: { readonly folder: string; readonly file: string };
   readonly api: Functions;
   readonly env: Pointer;
@@ -167,14 +173,14 @@ export class Library {
   }
 
   /**
-   * Gives memory that was freed back to the system, where the C library keeps it (glibc): after loading, that is more
-   * than the model itself takes.
+   * Returns freed memory to the system if the C library keeps it (glibc): after loading, that is more than the model
+   * itself takes.
    */
   trimMemory(): void {
     this.#glibc?.trim(0);
   }
 
-  /** @throws Error when there is no such memory. */
+  /** @throws Error when the memory cannot be allocated. */
   allocate(bytes: number): Block {
     const { api, allocator } = this;
     const glibc = this.#glibc;
@@ -198,7 +204,7 @@ export class Library {
     throw new Error(message);
   }
 
-  /** The value that a function writes into its last argument. */
+  /** The value that a function writes to its last argument. */
   out(call: (out: unknown[]) => unknown): Pointer {
     const out: unknown[] = [null];
     this.check(call(out));
@@ -206,7 +212,7 @@ export class Library {
   }
 }
 
-/** @returns undefined where koffi or the library is not to be had; the reason is then of no consequence but speed. */
+/** @returns undefined if koffi or the library is not available; the only consequence is speed. */
 export function openLibrary(): Library | undefined {
   refuseTelemetry();
   try {

@@ -13,11 +13,11 @@ const COLUMNS = 256;
 const TOKENS = [1, 2, 24];
 
 /**
- * Which parts of a product's weight the engine has packed or copied, so that it never looks at ours again. It is found
- * out by experiment, since nothing tells it: a small product still has its result after the part's memory has been
- * overwritten.
+ * The parts of a product's weight that the engine has packed or copied, so that it never reads ours again. No
+ * interface reports this, so it is found by experiment: does a small product keep its result after the part's memory
+ * has been overwritten?
  *
- * @param create a session over weights that stay where they are.
+ * @param create a session over weights that stay in place.
  */
 export async function packedParts(
   library: Library,
@@ -66,7 +66,7 @@ function exampleWeight(product: ProductWeight): WeightSource {
     columns: COLUMNS,
     bits,
     block,
-    // 0xff: the largest number, whose value is not zero.
+    // 0xff: the largest code, whose value is not zero.
     data: new Uint8Array((ROWS * COLUMNS * bits) / 8).fill(0xff),
     scales: new Float32Array(ROWS * blocks).fill(1),
     ...(zeroPoints && { zeroPoints: new Uint8Array(ROWS * Math.ceil((blocks * bits) / 8)).fill(0x33) }),

@@ -11,8 +11,8 @@ interface Entry {
 }
 
 /**
- * Weights that are handed to a session beside its model, in memory that is ours to free. The engine keeps products'
- * weights in a form of its own and then never looks at these again: they are freed as soon as the session stands.
+ * Weights passed to a session outside its model, in memory that we can free. The engine keeps the weights of products
+ * in a packed form and then never reads these again, so they are freed once the session exists.
  */
 export class ProvidedWeights {
   readonly #entries: Entry[] = [];
@@ -43,8 +43,8 @@ export class ProvidedWeights {
   }
 
   /**
-   * The weights of products are read where they are. The engine copies the others, which it may compute with while it
-   * prepares the model; and all of them, for another device.
+   * Weights of products are read in place. The engine copies the others, because it may compute with them while it
+   * prepares the model; for another device it copies all.
    */
   giveTo(options: Pointer, device: 'cpu' | 'other'): void {
     const library = this.#library;
@@ -69,7 +69,7 @@ export class ProvidedWeights {
     }
   }
 
-  /** Fills the memory of a part with zeros: what has been packed does not notice. */
+  /** Fills the memory of a part with zeros, which does not affect what has been packed. */
   overwrite(part: ProductPart): void {
     for (const { tensor, block, byteLength } of this.#entries) {
       if (block && tensor.product?.part === part)
@@ -77,7 +77,7 @@ export class ProvidedWeights {
     }
   }
 
-  /** Frees all of it; the session must be gone. */
+  /** Frees everything; the session must have been released. */
   release(): void {
     for (const entry of this.#entries) this.#free(entry);
     for (const { value } of this.#entries) this.#library.api.releaseValue(value);

@@ -7,15 +7,15 @@ import { Executable } from './executable.ts';
 /** What the kernel of a quantized product depends on. */
 type Form = Pick<QuantizedShape, 'bits' | 'block'> & { readonly hasZeroPoints?: boolean };
 
-/** Rows that are tried, in this order. */
+/** Row counts to try, in this order. */
 const ROWS = [2, 3, 4, 8, 16, 24, 32, 64];
 
 const known = new WeakMap<Engine, Map<string, Promise<number>>>();
 
 /**
- * The most rows of 8-bit activations whose products with a quantized weight have the bits that each row has alone; 1
- * where already two rows are added up in another order. Nothing tells it, and it differs by processor, so it is found out
- * by experiment: on x86-64 blocks of 32 give the same bits, blocks of 128 do not.
+ * The largest number of rows of 8-bit activations whose quantized products have the same bits as each row alone; 1 if
+ * even two rows are summed in another order. No interface reports this and it differs by processor, so it is found by
+ * experiment: on x86-64, blocks of 32 give the same bits and blocks of 128 do not.
  */
 export function rowsOfSameBits(engine: Engine, form: Form): Promise<number> {
   const { bits, block, hasZeroPoints = false } = form;
@@ -28,7 +28,7 @@ export function rowsOfSameBits(engine: Engine, form: Form): Promise<number> {
 }
 
 async function tryRows(engine: Engine, form: Required<Form>): Promise<number> {
-  // Two blocks and a half, or the next whole number of blocks of 32: sums over several blocks, the last not whole.
+  // Two and a half blocks, or the next multiple of 32: sums over several blocks, the last incomplete.
   const columns = 2 * form.block + form.block / 2;
   const shape = { rows: 48, columns, ...form };
   const arrays = newQuantizedArrays(shape);
@@ -70,7 +70,9 @@ async function tryRows(engine: Engine, form: Required<Form>): Promise<number> {
   }
 }
 
-/** Numbers from 0 to 1, always the same (a linear congruential generator, Numerical Recipes' constants). */
+/**
+ * Pseudo-random numbers from 0 to 1, always the same (a linear congruential generator, Numerical Recipes' constants).
+ */
 function pseudoRandom(): () => number {
   let state = 1;
   return () => {

@@ -4,13 +4,13 @@ import type { Koffi } from './library.node.ts';
 const NAME = 'ORT_DISABLE_TELEMETRY';
 
 /**
- * Turns off what ONNX Runtime's official Linux builds do since 1.29 unless told otherwise: report sessions and models to
- * its maker. Whoever sets ORT_DISABLE_TELEMETRY decides for himself. It also ends a crash: to report the command line,
- * 1.30 searches it by recursion, and one of 7 kB (a long prompt) overflows the stack.
+ * Turns off the telemetry of ONNX Runtime's official Linux builds, which since 1.29 report sessions and models to
+ * Microsoft by default. A value that the user set for ORT_DISABLE_TELEMETRY is kept. This also avoids a crash: to
+ * report the command line, 1.30 searches it recursively, and one of 7 kB (a long prompt) overflows the stack.
  *
- * To be called before the engine's environment is created.
+ * Call before the engine's environment is created.
  *
- * @param koffi reaches the process's own environment from a worker thread, whose `process.env` is a copy.
+ * @param koffi sets the process's environment from a worker thread, whose `process.env` is a copy.
  */
 export function refuseTelemetry(koffi?: Koffi): void {
   process.env[NAME] ??= '1';
@@ -21,6 +21,6 @@ export function refuseTelemetry(koffi?: Koffi): void {
       .func('int setenv(const char *name, const char *value, int overwrite)');
     setenv(NAME, '1', 0);
   } catch {
-    // A C library of another name: then only the main thread can tell the engine.
+    // A C library with another name: only the main thread can then set the variable.
   }
 }

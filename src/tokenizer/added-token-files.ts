@@ -1,7 +1,7 @@
 import { RopewalkError } from '../errors.ts';
 import { type AddedTokenJson, isObject, type JsonObject, tokenContent } from './tokenizer-schema.ts';
 
-/** What a model's folder says of its tokens, as parsed JSON. */
+/** A model folder's files about tokens, as parsed JSON. */
 export interface AddedTokenFiles {
   /** tokenizer.json */
   readonly tokenizer: JsonObject;
@@ -14,9 +14,9 @@ export interface AddedTokenFiles {
 }
 
 export interface JoinedTokenizer {
-  /** tokenizer.json with every added token; the same object where it has them all already. */
+  /** tokenizer.json with every added token; the same object if nothing was missing. */
   readonly tokenizer: JsonObject;
-  /** tokenizer_config.json with the named tokens of special_tokens_map.json; the same object where that adds none. */
+  /** tokenizer_config.json with the named tokens of special_tokens_map.json; the same object if that adds none. */
   readonly config: JsonObject;
 }
 
@@ -25,10 +25,10 @@ const NAMED = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 
 const FLAGS = ['single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
 
 interface Token extends Required<Omit<AddedTokenJson, 'id' | 'normalized'>> {
-  /** Where no file says it, what is not special is normalized. */
+  /** If no file says, tokens that are not special are normalized. */
   readonly normalized: boolean | undefined;
 }
-/** A token as a field gives it: with its flags, or as a text alone. */
+/** A token in a field: with its flags, or only its text. */
 type Given = Token | string;
 interface OwnToken {
   readonly id: number;
@@ -37,13 +37,13 @@ interface OwnToken {
 type Named = ReadonlyMap<string, Given>;
 
 /**
- * Puts the added tokens of all four files into tokenizer.json, with the ids and flags that transformers' AutoTokenizer
- * (5.18) gives them: `added_tokens_decoder` of tokenizer_config.json, or where there is none special_tokens_map.json and
- * added_tokens.json, come before tokenizer.json's own flags; a token without an id there gets the next free one, as the
- * Rust library's `add_tokens` does, whatever number it is listed under. Doing it again changes nothing.
+ * Merges the added tokens of all four files into tokenizer.json, with the ids and flags of transformers'
+ * AutoTokenizer (5.18): `added_tokens_decoder` of tokenizer_config.json (or, without one, special_tokens_map.json and
+ * added_tokens.json) overrides tokenizer.json's flags; a token that tokenizer.json lacks gets the next free id, as in
+ * the Rust library's `add_tokens`, whatever number it is listed under. Idempotent.
  *
- * @param folder what messages call the folder
- * @throws RopewalkError naming the file and the field that is no token, and a token whose id would be another's
+ * @param folder for messages
+ * @throws RopewalkError naming the file and an invalid token field, or a token whose id would be another's
  */
 export function joinTokenizerFiles(files: AddedTokenFiles, folder: string): JoinedTokenizer {
   const { tokenizer, config = {} } = files;
@@ -66,7 +66,7 @@ export function joinTokenizerFiles(files: AddedTokenFiles, folder: string): Join
   };
 }
 
-/** The configuration with what special_tokens_map.json says: of the seven names, it has the last word. */
+/** The configuration with special_tokens_map.json merged in, which takes precedence for the seven names. */
 function withNames(config: JsonObject, map: JsonObject): JsonObject {
   const news = Object.entries(map).filter(([field, value]) =>
     NAMED.includes(field)
@@ -76,7 +76,7 @@ function withNames(config: JsonObject, map: JsonObject): JsonObject {
   return news.length === 0 ? config : { ...config, ...Object.fromEntries(news) };
 }
 
-/** Of special_tokens_map.json, only tokens count. */
+/** Only tokens in special_tokens_map.json count. */
 function tokenFields(map: JsonObject): JsonObject {
   return Object.fromEntries(
     Object.entries(map).filter(
@@ -88,7 +88,7 @@ function tokenFields(map: JsonObject): JsonObject {
 const extra = 'extra_special_tokens';
 const additional = 'additional_special_tokens';
 
-/** The tokens with a name: the seven, then `image_token` and its like. */
+/** The tokens with a name: the seven, then `image_token` and similar ones. */
 function namedTokens(config: JsonObject, map: JsonObject, inField: (field: string) => string): Named {
   const tokens = new Map<string, Given>();
   const set = (field: string, value: unknown) =>
@@ -105,14 +105,14 @@ function namedTokens(config: JsonObject, map: JsonObject, inField: (field: strin
   const dictionaries = [config, map].flatMap(({ extra_special_tokens: dictionary }) =>
     isObject(dictionary) ? Object.entries(dictionary) : [],
   );
-  // Where both files name one, the place is that of special_tokens_map.json and the token that of tokenizer_config.json.
+  // If both files name one, its place is that in special_tokens_map.json and its token that of tokenizer_config.json.
   for (const [field, value] of [...others(map), ...others(config), ...dictionaries]) set(field, value);
   return tokens;
 }
 
 /**
- * The tokens without a name: `extra_special_tokens`, which older files call `additional_special_tokens`; a list of the
- * latter name in special_tokens_map.json gives way to any list in tokenizer_config.json.
+ * The tokens without a name: `extra_special_tokens`, called `additional_special_tokens` in older files; the latter in
+ * special_tokens_map.json is overridden by any list in tokenizer_config.json.
  */
 function extraTokens(config: JsonObject, map: JsonObject, inField: (field: string) => string): Given[] {
   const listOf = (fields: JsonObject, field: string) => {
@@ -152,7 +152,7 @@ function tokensById(decoder: JsonObject, file: string): Token[] {
   return entries.sort(([a], [b]) => a - b).map(([, token]) => token);
 }
 
-/** added_tokens.json and tokenizer.json's own tokens, by id; the latter win. */
+/** added_tokens.json and tokenizer.json's own tokens, by id; the latter take precedence. */
 function legacyTokens(
   { tokenizer, addedTokens = {} }: AddedTokenFiles,
   special: ReadonlySet<string>,
@@ -170,7 +170,7 @@ function legacyTokens(
   return [...byId].sort(([a], [b]) => a - b).map(([, token]) => token);
 }
 
-/** tokenizer.json's added tokens; what is none is left to the tokenizer's own check. */
+/** tokenizer.json's added tokens; invalid ones are left to the tokenizer's own check. */
 function ownTokens({ added_tokens: tokens }: JsonObject): OwnToken[] {
   if (!Array.isArray(tokens)) return [];
   return tokens.flatMap((token: unknown) =>
@@ -180,7 +180,7 @@ function ownTokens({ added_tokens: tokens }: JsonObject): OwnToken[] {
   );
 }
 
-/** What is missing from tokenizer.json, or has other flags there, in the order in which ids are given. */
+/** Tokens that are missing from tokenizer.json, or have other flags there, in the order in which ids are assigned. */
 function tokensToAdd(
   own: readonly OwnToken[],
   listed: readonly Token[],
@@ -200,7 +200,7 @@ function tokensToAdd(
   });
 }
 
-/** tokenizer.json's added tokens with others added or their flags replaced; undefined where that changes nothing. */
+/** tokenizer.json's added tokens with others added or their flags replaced; undefined if nothing changes. */
 function addTokens(
   tokenizer: JsonObject,
   own: readonly OwnToken[],

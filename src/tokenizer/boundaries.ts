@@ -11,9 +11,9 @@ interface Component {
 const isSpace = (character: string) => /^\p{White_Space}$/u.test(character);
 
 /**
- * GPT-2's, GPT-4's and Llama 3's expressions in the parts that matter here. None of their alternatives runs on from
- * something that is no white space into a space, nor looks behind; a run of white space that ends before `(?!\S)`
- * begins at the cut in both cases. So a text may be cut before a space that follows something else.
+ * The patterns of GPT-2, GPT-4 and Llama 3 in the variants that occur. None of their alternatives extends from a
+ * non-space into a space, or looks behind; a run of white space that ends before `(?!\S)` begins at the cut in both
+ * cases. So a text may be cut before a space that follows a non-space.
  */
 const KNOWN_PATTERNS = [
   // GPT-2
@@ -25,14 +25,14 @@ const KNOWN_PATTERNS = [
   "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
 ];
 
-/** Whether the pre-tokenizer is byte-level with an expression known to split before spaces. */
+/** Whether the pre-tokenizer is byte-level with a pattern known to split before spaces. */
 function splitsBeforeSpaces(component: Component | null): boolean {
   const parts = component?.type === 'Sequence' ? component.pretokenizers : [component];
   if (!Array.isArray(parts)) return false;
   let splits = false;
   for (const part of parts as (Component | null)[]) {
     if (part?.type === 'ByteLevel') {
-      if (part.add_prefix_space === true) return false; // a space would be put before every part
+      if (part.add_prefix_space === true) return false; // A space would be added before every part.
       splits ||= part.use_regex !== false;
     } else if (part?.type === 'Split') {
       const pattern = (part.pattern as { Regex?: string } | undefined)?.Regex;
@@ -46,20 +46,20 @@ function splitsBeforeSpaces(component: Component | null): boolean {
   return splits;
 }
 
-/** Whether the normalizer only writes one character as others, wherever it stands (Gemma: a space as `▁`). */
+/** Whether the normalizer only replaces single characters wherever they occur (Gemma: a space by `▁`). */
 function replacesCharacters(component: Component | null): boolean {
   if (component === null) return true;
   if (component.type === 'Sequence') {
     return Array.isArray(component.normalizers) && component.normalizers.every(replacesCharacters);
   }
   const pattern = component.pattern as { String?: string } | undefined;
-  // A replacement of the newline itself would make what follows here untrue.
+  // Replacing the newline would invalidate the reasoning below.
   return component.type === 'Replace' && pattern?.String === ' ' && component.content !== '\n';
 }
 
 /**
- * The characters that follow a newline inside a token: a merge may join them. Where none can, byte-pair encoding of
- * both sides is independent, because a merge happens inside one token.
+ * The characters that can follow a newline inside a token, because a merge may join them. Before any other character,
+ * byte-pair encoding of both sides is independent, because a merge happens inside one token.
  */
 function joinedToNewline(json: TokenizerJson): ReadonlySet<string> | null {
   const { model, pre_tokenizer: preTokenizer } = json;
@@ -82,8 +82,8 @@ function joinedToNewline(json: TokenizerJson): ReadonlySet<string> | null {
 }
 
 /**
- * Where a text may be cut so that encoding the parts gives the ids of the whole, proven from the tokenizer's own
- * definition; null when nothing is certain (a `▁` before every text as in Llama 2, Unigram, an unknown expression).
+ * Where a text may be cut so that encoding the parts gives the ids of the whole, derived from the tokenizer's
+ * definition; null if nothing is certain (a `▁` before every text as in Llama 2, Unigram, an unknown pattern).
  */
 export function safeBoundary(json: TokenizerJson): SafeBoundary | null {
   let boundary: SafeBoundary;
@@ -95,7 +95,7 @@ export function safeBoundary(json: TokenizerJson): SafeBoundary | null {
     boundary = (before, after) => before === '\n' && !isSpace(after) && !joined.has(after);
   }
   for (const { content, lstrip, rstrip } of json.added_tokens) {
-    if (lstrip || rstrip) return null; // they eat the white space around them
+    if (lstrip || rstrip) return null; // These consume the white space around them.
     const characters = Array.from(content);
     if (characters.some((after, i) => i > 0 && boundary(characters[i - 1]!, after))) return null;
   }

@@ -1,17 +1,18 @@
 import { RopewalkError } from '../errors.ts';
 import { BYTE_TO_CHAR } from './byte-alphabet.ts';
-import { type Pair, PairHeap } from './pair-heap.ts';
+import { pausingSteps } from './pauses.ts';
 import type { JsonObject, TokenizerJson } from './tokenizer-schema.ts';
 import { escapePattern } from './unicode/text.ts';
+import { WordTable } from './word-table.ts';
 
-/** One merge as it is learned. */
+/** A learned merge. */
 export interface BpeMerge {
   /** The two pieces, in the byte alphabet (`Ġ` is a space). */
   left: string;
   right: string;
-  /** How often they stood side by side just before the merge. */
+  /** How often they were adjacent just before the merge. */
   frequency: number;
-  /** Vocabulary size after the merge, and the one asked for. */
+  /** Vocabulary size after the merge, and the target. */
   size: number;
   target: number;
 }
@@ -19,28 +20,27 @@ export interface BpeMerge {
 export interface BpeTrainerOptions {
   /** Tokens in the result: special tokens, 256 bytes, merges. Fewer when the text has no more pairs. */
   vocabSize: number;
-  /** Tokens that stand for themselves, ids from 0 on. The first begins and ends documents. */
+  /** Special tokens, with ids from 0. The first begins and ends documents. */
   specialTokens?: readonly string[];
-  /** A pair that occurs less often is not merged; default 2. */
+  /** Pairs that occur less often are not merged; default 2. */
   minFrequency?: number;
   /** Called after every merge. */
   onProgress?: (merge: BpeMerge) => void;
 }
 
-const PAUSE_EVERY_MS = 50;
 const WORDS_BETWEEN_PAUSES = 10_000;
 
 const END_OF_TEXT = '<|endoftext|>';
 
 /**
- * GPT-2's pre-tokenizer (Radford et al. 2019), as Hugging Face's `Split` takes it. Written as a Split, not as
- * `ByteLevel` with `use_regex`, because JavaScript loaders read `\s` in the latter as JavaScript's; and not
- * Llama 3's, because its `(?i:'s)` matches U+017F in one engine and not in the other.
+ * GPT-2's pre-tokenizer (Radford et al. 2019), for Hugging Face's `Split`. A Split rather than `ByteLevel` with
+ * `use_regex`, because JavaScript loaders interpret `\s` in the latter as JavaScript does; and not Llama 3's
+ * pattern, because its `(?i:'s)` matches U+017F in one engine and not in the other.
  */
 export const PRE_TOKENIZER_PATTERN =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/** The same pattern in JavaScript, with `\s` as the Unicode property that the Rust library means. */
+/** The same pattern in JavaScript, with `\s` as the Unicode property that the Rust library uses. */
 const wordPattern = () =>
   new RegExp(
     PRE_TOKENIZER_PATTERN.replace('[^\\s', '[^\\p{White_Space}')
@@ -50,18 +50,18 @@ const wordPattern = () =>
   );
 
 /**
- * Trains a byte-level BPE tokenizer (Sennrich et al. 2016; over bytes as in GPT-2) and returns the object of
- * a tokenizer.json that Hugging Face's libraries load.
+ * Trains a byte-level BPE tokenizer (Sennrich et al. 2016; over bytes as in GPT-2) and returns the object of a
+ * tokenizer.json that Hugging Face's libraries load.
  *
- * Each step merges the pair of neighboring pieces that occurs most often within words; of equally frequent
- * pairs the one with the smallest left id, then right id. Ids: special tokens, the 256 bytes in the order of
- * their characters, merges in order. These are the rules of Hugging Face's BpeTrainer, so the merges are the
- * same. Special tokens inside the texts are cut out and take no part.
+ * Each step merges the most frequent pair of adjacent pieces within words; ties go to the smallest left id, then
+ * right id. Ids: special tokens, the 256 bytes in the order of their characters, merges in order. These are the rules
+ * of Hugging Face's BpeTrainer, so the merges are the same. Special tokens inside the texts are removed before
+ * counting.
  *
- * Words are kept once with their counts, and a merge visits only the words that have its pair, so the time
- * grows with the number of different words rather than with the text.
+ * Words are stored once with their counts, and a merge visits only the words that contain its pair, so the time grows
+ * with the number of distinct words rather than with the text.
  *
- * @throws RopewalkError when the vocabulary has no room for the bytes and special tokens
+ * @throws RopewalkError if the vocabulary has no room for the bytes and special tokens
  */
 export function trainBpe(texts: Iterable<string>, options: BpeTrainerOptions): TokenizerJson {
   const work = trainingSteps(texts, options);
@@ -71,7 +71,7 @@ export function trainBpe(texts: Iterable<string>, options: BpeTrainerOptions): T
 }
 
 /**
- * The same, with pauses in which the event loop runs.
+ * The same, with pauses that let the event loop run.
  *
  * @throws the signal's reason once it is aborted
  */
@@ -79,21 +79,10 @@ export async function trainBpeAsync(
   texts: Iterable<string>,
   options: BpeTrainerOptions & { readonly signal?: AbortSignal | undefined },
 ): Promise<TokenizerJson> {
-  const work = trainingSteps(texts, options);
-  let lastPause = performance.now();
-  let step = work.next();
-  while (!step.done) {
-    if (performance.now() - lastPause > PAUSE_EVERY_MS) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      lastPause = performance.now();
-    }
-    options.signal?.throwIfAborted();
-    step = work.next();
-  }
-  return step.value;
+  return pausingSteps(trainingSteps(texts, options), options.signal);
 }
 
-/** Yields where the work can pause: after some words that are counted, and after every merge. */
+/** Yields where the work can pause: after batches of words while counting, and after every merge. */
 function* trainingSteps(
   texts: Iterable<string>,
   options: BpeTrainerOptions,
@@ -104,7 +93,7 @@ function* trainingSteps(
   if (!(minFrequency >= 1))
     throw new RopewalkError(`minFrequency is ${minFrequency}; it must be at least 1.`);
   const ids = new Map(tokens.map((token, id) => [token, id] as const));
-  const words = new WordTable(yield* countWords(texts, specialTokens), ids);
+  const words = new WordTable(byteWords(yield* countWords(texts, specialTokens), ids));
   const merges: [string, string][] = [];
   while (tokens.length < vocabSize) {
     const pair = words.heap.pop();
@@ -112,7 +101,7 @@ function* trainingSteps(
     const { count } = pair;
     const [left, right] = [tokens[pair.left]!, tokens[pair.right]!];
     const joined = left + right;
-    // Two ways to the same string share one id, and both merges are kept.
+    // Two merges that form the same string share one id, and both are kept.
     let id = ids.get(joined);
     if (id === undefined) {
       id = tokens.push(joined) - 1;
@@ -141,7 +130,7 @@ function checkedAlphabet(specialTokens: readonly string[], vocabSize: number): s
   return tokens;
 }
 
-/** How often each word of the pre-tokenizer occurs in the texts. */
+/** How often each pre-tokenized word occurs in the texts. */
 function* countWords(
   texts: Iterable<string>,
   specialTokens: readonly string[],
@@ -149,7 +138,7 @@ function* countWords(
   const counts = new Map<string, number>();
   let counted = 0;
   const pattern = wordPattern();
-  // Longest first, so that a special token that begins another does not hide it.
+  // Longest first, so that a special token that is a prefix of another does not hide it.
   const specials = [...specialTokens].sort((a, b) => b.length - a.length);
   const separator = specials.length ? new RegExp(specials.map(escapePattern).join('|'), 'u') : null;
   for (const text of texts) {
@@ -164,79 +153,15 @@ function* countWords(
   return counts;
 }
 
-/** Pairs are keyed by one number; ids stay far below 2^24. */
-const KEY = 2 ** 24;
-
-/** The different words as lists of ids, with the count of every neighboring pair kept up to date. */
-class WordTable {
-  readonly heap = new PairHeap();
-  readonly #words: number[][] = [];
-  readonly #counts: number[] = [];
-  readonly #pairs = new Map<number, Pair>();
-
-  constructor(counts: ReadonlyMap<string, number>, ids: ReadonlyMap<string, number>) {
-    const encoder = new TextEncoder();
-    const byteIds = BYTE_TO_CHAR.map((char) => ids.get(char)!);
-    for (const [word, count] of counts) {
-      const symbols = Array.from(encoder.encode(word), (byte) => byteIds[byte]!);
-      const index = this.#words.push(symbols) - 1;
-      this.#counts.push(count);
-      for (let i = 1; i < symbols.length; i++) this.#add(symbols[i - 1]!, symbols[i]!, count, index);
-    }
-    for (const pair of this.#pairs.values()) this.heap.push(pair);
-  }
-
-  /** Replaces the pair by `id` in every word, from left to right, and puts the pairs that rose in the heap. */
-  merge(pair: Pair, id: number): void {
-    const risen = new Set<Pair>();
-    this.#pairs.delete(pair.left * KEY + pair.right);
-    pair.count = 0;
-    for (const index of new Set(pair.words)) this.#mergeInWord(pair, id, index, risen);
-    for (const changed of risen) if (changed.count > 0) this.heap.push(changed);
-  }
-
-  #mergeInWord({ left, right }: Pair, id: number, index: number, risen: Set<Pair>): void {
-    const symbols = this.#words[index]!;
-    const count = this.#counts[index]!;
-    let length = 0; // of the part already rewritten, in place
-    for (let i = 0; i < symbols.length; i++) {
-      const symbol = symbols[i]!;
-      if (symbol !== left || symbols[i + 1] !== right) {
-        symbols[length++] = symbol;
-        continue;
-      }
-      if (length > 0) {
-        const before = symbols[length - 1]!;
-        this.#remove(before, left, count);
-        risen.add(this.#add(before, id, count, index));
-      }
-      const after = symbols[i + 2];
-      if (after !== undefined) {
-        this.#remove(right, after, count);
-        risen.add(this.#add(id, after, count, index));
-      }
-      symbols[length++] = id;
-      i++;
-    }
-    symbols.length = length;
-  }
-
-  #add(left: number, right: number, count: number, index: number): Pair {
-    const key = left * KEY + right;
-    let pair = this.#pairs.get(key);
-    if (pair === undefined) {
-      pair = { left, right, count: 0, words: [] };
-      this.#pairs.set(key, pair);
-    }
-    pair.count += count;
-    pair.words.push(index);
-    return pair;
-  }
-
-  /** The merged pair itself is gone from the table already; its overlapping copies (`aaa`) need no count. */
-  #remove(left: number, right: number, count: number): void {
-    const pair = this.#pairs.get(left * KEY + right);
-    if (pair) pair.count -= count;
+/** Words as the ids of their bytes, with their counts. */
+function* byteWords(
+  counts: ReadonlyMap<string, number>,
+  ids: ReadonlyMap<string, number>,
+): Generator<[number[], number]> {
+  const encoder = new TextEncoder();
+  const byteIds = BYTE_TO_CHAR.map((char) => ids.get(char)!);
+  for (const [word, count] of counts) {
+    yield [Array.from(encoder.encode(word), (byte) => byteIds[byte]!), count];
   }
 }
 
@@ -284,8 +209,8 @@ function tokenizerJson(
 }
 
 /**
- * The tokenizer_config.json for a tokenizer of `trainBpe`: with it transformers' AutoTokenizer loads the
- * directory. The first special token begins and ends documents.
+ * The tokenizer_config.json for a tokenizer from `trainBpe`, so that transformers' AutoTokenizer loads the directory.
+ * The first special token begins and ends documents.
  *
  * @param options.modelMaxLength the model's context length in tokens, which transformers warns about
  */

@@ -1,7 +1,7 @@
 /**
- * GPT-2's reversible map between bytes and printable characters (Radford et al. 2019, `bytes_to_unicode`):
- * a byte whose Latin-1 character is visible stands for itself, the other 68 get U+0100 onwards in order.
- * Byte-level BPE writes its vocabulary in these characters.
+ * GPT-2's reversible map between bytes and printable characters (Radford et al. 2019, `bytes_to_unicode`): a byte
+ * whose Latin-1 character is visible maps to it, the other 68 map to U+0100 onwards in order. Byte-level BPE writes
+ * its vocabulary in these characters.
  */
 function isVisibleLatin1(byte: number): boolean {
   return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;

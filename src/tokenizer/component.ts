@@ -5,16 +5,16 @@ import { isObject, type JsonObject } from './tokenizer-schema.ts';
 export type JsonPattern = { readonly String: string } | { readonly Regex: string };
 
 /**
- * One component of tokenizer.json (a normalizer, a pre-tokenizer …) on its way to be built: its fields are read as the
- * Rust library reads them, and what is missing or of another type is refused with the field's name. As there, fields that
- * a component does not know are passed over: older versions wrote some that never meant anything.
+ * Reads a component of tokenizer.json (a normalizer, a pre-tokenizer …): fields are read as in the Rust library, and
+ * missing or mistyped ones are refused by name. As there, unknown fields are ignored: older versions wrote some
+ * without meaning.
  */
 export class Component {
   private constructor(
     readonly json: JsonObject,
-    /** Where it stands in the file, for error messages: `pre_tokenizer.pretokenizers[0]`. */
+    /** Its path in the file, for error messages: `pre_tokenizer.pretokenizers[0]`. */
     readonly path: string,
-    /** What error messages call the file. */
+    /** The file's name in error messages. */
     readonly source: string,
   ) {}
 
@@ -23,7 +23,7 @@ export class Component {
     throw new RopewalkError(`${source}: the field "${path}" is not an object`);
   }
 
-  /** @throws RopewalkError always, about a field of this component or about all of it */
+  /** @throws RopewalkError always, about a field of this component or the whole component */
   fail(problem: string, field?: string): never {
     throw new RopewalkError(
       `${this.source}: the field "${this.path}${field === undefined ? '' : `.${field}`}" ${problem}`,
@@ -48,20 +48,20 @@ export class Component {
     return isText(value) ? value : this.fail('is not a string', field);
   }
 
-  /** A text of one code point, Rust's `char`. */
+  /** A string of one code point, Rust's `char`. */
   character(field: string): string {
     const value = this.text(field);
     const isOne = value !== '' && value.length === (value.codePointAt(0)! > 0xffff ? 2 : 1);
     return isOne ? value : this.fail('is not a single character', field);
   }
 
-  /** A whole number from 0. */
+  /** An integer of at least 0. */
   count(field: string, missing?: number): number {
     const value = this.json[field] ?? missing;
     return isCount(value) ? value : this.fail('is not a whole number from 0', field);
   }
 
-  /** One of several texts. */
+  /** One of several strings. */
   choice<T extends string>(field: string, choices: readonly T[], missing?: T): T {
     const value = this.json[field] ?? missing;
     if (choices.includes(value as T)) return value as T;
@@ -99,14 +99,14 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Whether a value is a text that UTF-8 can write: JSON can spell a lone surrogate, which the Rust library refuses. */
+/** Whether a value is a well-formed string: JSON can spell a lone surrogate, which the Rust library refuses. */
 function isText(value: unknown): value is string {
   return typeof value === 'string' && isWellFormed(value);
 }
 
 /** Whether a text has no lone surrogates. */
 function isWellFormed(text: string): boolean {
-  return (text as string & { isWellFormed(): boolean }).isWellFormed(); // ES2024, which every supported engine has
+  return (text as string & { isWellFormed(): boolean }).isWellFormed(); // ES2024, supported by all our engines.
 }
 
 /** The text with U+FFFD for each lone surrogate, as when it is written in UTF-8. */

@@ -6,7 +6,7 @@ import { wordPieceTexts } from './decoders/words.ts';
 import { replacement } from './normalizers/replace.ts';
 import { metaspaceFields } from './pre-tokenizers/metaspace.ts';
 
-/** A token on its way to bytes; `bytes` is set by the stage that turns the token into raw bytes. */
+/** A token during conversion to bytes; `bytes` is set by the stage that produces raw bytes. */
 interface Piece {
   text: string;
   bytes?: Uint8Array;
@@ -17,12 +17,13 @@ type Stage = (piece: Piece, first: boolean) => Piece;
 const encoder = new TextEncoder();
 
 /**
- * The "decoder" of tokenizer.json as a function from one token to UTF-8 bytes. Every decoder that decoder-only families use
- * has this form: the text is the concatenated bytes of its tokens, decoded leniently, less a strip at the ends. What may
- * follow a text can be told from it (constraints, places of tokens); texts themselves are made by `Decoder`.
+ * The "decoder" of tokenizer.json as a function from one token to UTF-8 bytes. Every decoder of decoder-only families
+ * has this form: the text is the concatenated bytes of its tokens, decoded leniently, with the ends stripped. It is
+ * used to determine what may follow a text (constraints) and the positions of tokens; `Decoder` produces the texts
+ * themselves.
  */
 export class Detokenizer {
-  /** What is cut off the ends of a text. */
+  /** What is stripped from the ends of a text. */
   readonly strip: Strip | undefined;
   readonly #stages: readonly Stage[] | undefined;
 
@@ -34,8 +35,8 @@ export class Detokenizer {
   }
 
   /**
-   * The UTF-8 bytes of a token; they may be part of a character. Undefined for decoders of another form. `first`: nothing
-   * precedes it.
+   * The UTF-8 bytes of a token; they may be part of a character. Undefined for decoders of another form. `first`:
+   * nothing precedes it.
    */
   bytes(token: string, first: boolean): Uint8Array | undefined {
     if (!this.#stages) return undefined;
@@ -106,7 +107,7 @@ const byteFallback: Stage = (piece) => {
   return byte === undefined ? piece : { text: piece.text, bytes: Uint8Array.of(byte) };
 };
 
-/** The mark is a space; the first token loses its marks, which the encoder had put in front of the text. */
+/** The mark is a space; the first token loses its marks, which the encoder added before the text. */
 function metaspace(part: Component): Stage {
   const { mark, scheme } = metaspaceFields(part);
   return (piece, first) =>

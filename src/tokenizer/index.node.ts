@@ -1,3 +1,3 @@
-/** Texts as token ids and back; tokenizers trained on texts. */
+/** Texts to token ids and back; tokenizers trained on texts. */
 export * from './index.ts';
 export { loadTokenizer } from './tokenizer.node.ts';

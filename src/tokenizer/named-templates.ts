@@ -1,4 +1,7 @@
-/** The chat templates of tokenizer_config.json's list `[{name, template}]`, by name; none where the field is another thing. */
+/**
+ * The chat templates in tokenizer_config.json's list `[{name, template}]`, by name; none if the field has another
+ * form.
+ */
 export function namedTemplates(field: unknown): Map<string, string> {
   const named = new Map<string, string>();
   for (const item of Array.isArray(field) ? (field as unknown[]) : []) {

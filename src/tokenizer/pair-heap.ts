@@ -1,15 +1,15 @@
-/** A pair of neighboring symbols and where it occurs. */
+/** A pair of adjacent symbols and where it occurs. */
 export interface Pair {
   readonly left: number;
   readonly right: number;
-  /** How often it occurs now, words counted with their frequency. */
+  /** Its current count, weighted by the frequency of words. */
   count: number;
-  /** Indices of words that have, or once had, the pair; may repeat. */
+  /** Indices of words that contain, or once contained, the pair; may repeat. */
   readonly words: number[];
 }
 
 interface Entry {
-  /** The count when it was pushed; the entry is out of date when the pair's count differs. */
+  /** The count when it was pushed; the entry is stale if the pair's count differs. */
   readonly count: number;
   readonly pair: Pair;
 }
@@ -46,7 +46,7 @@ export class PairHeap {
       const top = this.#removeTop();
       if (top === undefined) return undefined;
       if (top.count === top.pair.count) return top.pair;
-      // A pair that rose since has a newer entry of its own; one that fell is put back where it belongs.
+      // A pair that rose since has a newer entry; one that fell is pushed back with its current count.
       if (top.pair.count > 0 && top.pair.count < top.count) this.push(top.pair);
     }
   }

@@ -5,25 +5,25 @@ import type { Pipeline } from './pipeline.ts';
 /** A range of UTF-16 positions `[start, end)` of a text. */
 export type TextSpan = readonly [start: number, end: number];
 
-/** A section of a text whose added tokens are found: a token, or text with what encodes it. */
+/** A section of a text after added tokens are found: a token, or text with its encoder. */
 interface Part {
   readonly token?: AddedToken;
   readonly text: string;
   readonly isNormalized: boolean;
-  /** Whether it begins where the whole text does. */
+  /** Whether it begins at the start of the whole text. */
   readonly isFirst: boolean;
 }
 
 /**
- * Encodes texts in which special tokens that reach into given spans are text: there the longest added token that does not,
- * if any, is taken.
+ * Encodes texts in which special tokens that overlap given spans are treated as text: there, the longest added token
+ * that does not, if any, is used.
  */
 export class SpecialTokenGuard {
   readonly #added: AddedTokens;
   readonly #pipeline: Pipeline;
   readonly #special: ReadonlySet<number>;
 
-  /** @param unknownId of the token that stands for what a tokenizer does not know: it is often special, and no mark. */
+  /** @param unknownId id of the unknown token: it is often special, but not a marker. */
   constructor(added: AddedTokens, pipeline: Pipeline, unknownId: number | undefined) {
     this.#added = added;
     this.#pipeline = pipeline;
@@ -35,22 +35,22 @@ export class SpecialTokenGuard {
   /**
    * The ids of a text in which special tokens within the spans are text.
    *
-   * @param spans in order and apart from each other.
-   * @param whole encodes a text whose special tokens are all to be recognized.
+   * @param spans in order and disjoint.
+   * @param whole encodes a text in which all special tokens are recognized.
    */
   encode(text: string, spans: readonly TextSpan[], whole: (text: string) => number[]): number[] {
     const { parts, guarded } = this.#split(text, spans);
     if (!guarded) {
       const ids = whole(text);
       const isMark = (id: number | undefined) => id !== undefined && this.#special.has(id);
-      // More of them: the model itself has made one from plain text.
+      // If there are more, the model itself has produced one from plain text.
       const made = ids.filter(isMark).length - parts.filter(({ token }) => isMark(token?.id)).length;
       if (made <= 0) return ids;
     }
     return parts.flatMap((part) => (part.token ? part.token.id : this.#plain(part)));
   }
 
-  /** Text as tokens of which none is special: cut in halves where the vocabulary would make one. */
+  /** Encodes text without special tokens: split in halves where the vocabulary would produce one. */
   #plain(part: Part): number[] {
     const ids = this.#encodePart(part);
     if (!ids.some((id) => this.#special.has(id))) return ids;
@@ -113,7 +113,7 @@ export class SpecialTokenGuard {
     return { parts, guarded };
   }
 
-  /** The position of a section whose normalized beginning is as long as `position`. */
+  /** The position in a section whose normalized prefix has the length `position`. */
   #origin(section: string, position: number): number {
     if (!this.#pipeline.normalizer) return position;
     let [low, high] = [0, section.length];
@@ -126,7 +126,7 @@ export class SpecialTokenGuard {
   }
 }
 
-/** Whether `[start, end)` has a character in one of the spans. */
+/** Whether `[start, end)` overlaps one of the spans. */
 function overlaps(spans: readonly TextSpan[], start: number, end: number): boolean {
   let [low, high] = [0, spans.length];
   while (low < high) {

@@ -1,6 +1,6 @@
 import { codePointLength } from './unicode/text.ts';
 
-/** What becomes of the matches of a pattern that splits a text: the Rust library's `SplitDelimiterBehavior`. */
+/** What happens to the matches of a splitting pattern: the Rust library's `SplitDelimiterBehavior`. */
 export const SPLIT_BEHAVIORS = [
   'Removed',
   'Isolated',
@@ -10,19 +10,19 @@ export const SPLIT_BEHAVIORS = [
 ] as const;
 export type SplitBehavior = (typeof SPLIT_BEHAVIORS)[number];
 
-/** A part of a text: the positions at which it begins and ends. */
+/** Receives the start and end of a part of a text. */
 export type EmitRange = (start: number, end: number) => void;
 
 /**
- * Calls `found` with every match of a global expression, from left to right. An empty match just after another match does
- * not count, as in Oniguruma's binding for Rust.
+ * Calls `found` with every match of a global expression, from left to right. An empty match directly after another
+ * match does not count, as in Oniguruma's Rust binding.
  */
 export function eachMatch(expression: RegExp, text: string, found: EmitRange): void {
-  if (text === '') return; // where the library does not look for matches, not even for empty ones
+  if (text === '') return; // The library finds no matches here, not even empty ones.
   let last = -1;
   let next = 0;
   for (;;) {
-    // Kept here, since `found` may search with the same expression.
+    // Saved here, since `found` may search with the same expression.
     expression.lastIndex = next;
     const match = expression.exec(text);
     if (!match) return;
@@ -35,7 +35,7 @@ export function eachMatch(expression: RegExp, text: string, found: EmitRange): v
   }
 }
 
-/** Splits a text at the matches of an expression; parts come in order, and empty ones not at all. */
+/** Splits a text at the matches of an expression; parts come in order, without empty ones. */
 export function split(
   text: string,
   expression: RegExp,
@@ -63,7 +63,7 @@ interface Segment {
   readonly isDelimiter: boolean;
 }
 
-/** The text as matches, which may be empty, and what lies between them. */
+/** The text as matches, which may be empty, and the parts between them. */
 function segments(text: string, expression: RegExp, invert: boolean): Segment[] {
   const all: Segment[] = [];
   let at = 0;

@@ -2,9 +2,9 @@ import type { Decoding } from './decoders/decoder.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /**
- * Decodes a stream of token ids. `push` returns the text that no later token can change, so never half a
- * character: bytes of an unfinished character wait for the next token. The pushes and the flush, joined,
- * are `tokenizer.decode` of all the ids. Constant time per token.
+ * Decodes a stream of token ids. `push` returns only text that no later token can change, so never half a character:
+ * bytes of an incomplete character wait for the next token. All results joined equal `tokenizer.decode` of all the
+ * ids. Constant time per token.
  */
 export class StreamDecoder {
   readonly #tokenizer: Tokenizer;
@@ -18,7 +18,7 @@ export class StreamDecoder {
     this.#decoding = tokenizer.startDecoding();
   }
 
-  /** Takes the next token and returns the text that is now certain, often ''. */
+  /** Adds the next token and returns the text that is now certain, often ''. */
   push(id: number): string {
     const spelling = this.#tokenizer.decodedSpelling(id, this.#skipSpecialTokens);
     if (spelling === undefined) return '';

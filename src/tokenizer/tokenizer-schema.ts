@@ -14,7 +14,7 @@ export interface AddedTokenJson {
   special?: boolean;
 }
 
-/** Hugging Face's tokenizer.json, as far as Ropewalk looks into it; other fields are carried along. */
+/** Hugging Face's tokenizer.json, as far as Ropewalk reads it; other fields are preserved. */
 export interface TokenizerJson {
   version?: string;
   added_tokens: AddedTokenJson[];
@@ -31,11 +31,11 @@ export function isObject(value: unknown): value is JsonObject {
 }
 
 /**
- * Checks an object parsed from tokenizer.json and fills in the fields that old files leave out.
+ * Checks an object parsed from tokenizer.json and fills in the fields that old files omit.
  *
  * @param value the parsed JSON; it is not changed
- * @param source what error messages call it, a file name as a rule
- * @throws RopewalkError that names the field, when this is not a tokenizer that Ropewalk can run
+ * @param source the name in error messages, usually a file
+ * @throws RopewalkError naming the field, if Ropewalk cannot run this tokenizer
  */
 export function parseTokenizerJson(value: unknown, source: string): TokenizerJson {
   const fail = (problem: string): never => {
@@ -66,7 +66,7 @@ export function parseTokenizerJson(value: unknown, source: string): TokenizerJso
     pre_tokenizer: section('pre_tokenizer'),
     post_processor: section('post_processor'),
     decoder: section('decoder'),
-    // Files from before 2020 leave the type out; a BPE model is the one that has merges.
+    // Files from before 2020 omit the type; a BPE model is the one with merges.
     model: (model.type === undefined && 'merges' in model
       ? { type: 'BPE', ...model }
       : model) as TokenizerJson['model'],
@@ -77,18 +77,18 @@ function isTokenId(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0;
 }
 
-/** The content of a field such as `bos_token`, which is a text or an object with "content". */
+/** The content of a field such as `bos_token`, which is a string or an object with "content". */
 export function tokenContent(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   return isObject(value) && typeof value.content === 'string' ? value.content : undefined;
 }
 
-/** Steps inside steps (Sequence): real files have two levels. */
+/** Maximum nesting of steps (Sequence): real files have two levels. */
 const MAX_STEP_DEPTH = 8;
 
-/** Refuses components that are nested so deep that to walk through them would overflow the stack. */
+/** Refuses components nested so deeply that traversing them would overflow the stack. */
 function checkDepth(step: unknown, path: string, fail: (problem: string) => never, depth = 0): void {
   if (typeof step !== 'object' || step === null) return;
-  if (depth > 2 * MAX_STEP_DEPTH) fail(`the field "${path.slice(0, 80)}…" is nested too deep`);
+  if (depth > 2 * MAX_STEP_DEPTH) fail(`the field "${path.slice(0, 80)}…" is nested too deeply`);
   for (const [name, value] of Object.entries(step)) checkDepth(value, `${path}.${name}`, fail, depth + 1);
 }

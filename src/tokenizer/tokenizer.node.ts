@@ -7,17 +7,18 @@ import { Tokenizer } from './tokenizer.ts';
 import { isObject, type JsonObject } from './tokenizer-schema.ts';
 
 /**
- * Loads a tokenizer from a Hugging Face model directory or from a tokenizer.json; tokenizer_config.json,
- * added_tokens.json and special_tokens_map.json beside it, where there are such, add tokens and tell bos and eos. Where a
- * directory has no tokenizer.json, or one of these is named: from tokenizer.model, or vocab.json and merges.txt.
+ * Loads a tokenizer from a Hugging Face model directory or from a tokenizer.json. tokenizer_config.json,
+ * added_tokens.json and special_tokens_map.json next to it, if they exist, add tokens and define bos and eos. If a
+ * directory has no tokenizer.json, or if one of these is named, it is loaded from tokenizer.model, or vocab.json and
+ * merges.txt.
  *
- * @throws RopewalkError naming the file, when it is missing, is not JSON or is not a tokenizer that runs
+ * @throws RopewalkError naming the file, if it is missing, is not JSON or is not a supported tokenizer
  */
 export function loadTokenizer(path: string): Tokenizer {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) {
     throw new RopewalkError(
-      `${path}: no such file or directory; give a tokenizer.json or the folder that has it`,
+      `${path}: no such file or directory; give a tokenizer.json or the folder that contains it`,
     );
   }
   const folder = stats.isDirectory() ? path : dirname(path);
@@ -28,7 +29,7 @@ export function loadTokenizer(path: string): Tokenizer {
   const beside = (name: string): JsonObject | undefined => {
     if (!isThere(name)) return undefined;
     const json = readJson(join(folder, name));
-    if (!isObject(json)) throw new RopewalkError(`${join(folder, name)}: it does not hold a JSON object`);
+    if (!isObject(json)) throw new RopewalkError(`${join(folder, name)}: it does not contain a JSON object`);
     return json;
   };
   const isModel = file.endsWith('.model');

@@ -18,29 +18,31 @@ import {
   tokenContent,
 } from './tokenizer-schema.ts';
 
-/** The names that the published families give to the first and the last token of a text. */
+/** The names that published families give to the first and the last token of a text. */
 const KNOWN_BOS = ['<|begin_of_text|>', '<bos>', '<s>', '<|endoftext|>'];
 const KNOWN_EOS = ['<|end_of_text|>', '<eos>', '</s>', '<|endoftext|>'];
 
 /**
- * A tokenizer from Hugging Face's tokenizer.json: the ids and the texts of the Rust library `tokenizers`.
+ * A tokenizer from Hugging Face's tokenizer.json, with the ids and texts of the Rust library `tokenizers`.
  *
- * As transformers does with it, `truncation` and `padding` of the file are set aside: a text is encoded whole. Of
- * tokenizer_config.json only bos and eos are read: what it says of slow tokenizers means nothing beside a tokenizer.json,
- * and `clean_up_tokenization_spaces` would change the text that was encoded.
+ * As in transformers, `truncation` and `padding` in the file are ignored: a text is encoded as a whole. Only bos and
+ * eos are read from tokenizer_config.json: its fields for slow tokenizers do not apply with a tokenizer.json, and
+ * `clean_up_tokenization_spaces` would change the text that was encoded.
  */
 export class Tokenizer {
-  /** The size of the embedding that these ids need: the highest id plus one, added tokens included. */
+  /** The size of the embedding that these ids need: the highest id plus one, including added tokens. */
   readonly vocabSize: number;
-  /** The id that begins a text, when tokenizer_config.json or a known name tells it. */
+  /** The id that begins a text, from tokenizer_config.json or a known name. */
   readonly bosId: number | undefined;
-  /** The id that ends a text, when tokenizer_config.json or a known name tells it. */
+  /** The id that ends a text, from tokenizer_config.json or a known name. */
   readonly eosId: number | undefined;
-  /** The tokenizer_config.json that came with it, or {}. */
+  /** The id of the token that stands for what has none, where the model has one. */
+  readonly unknownId: number | undefined;
+  /** Its tokenizer_config.json, or {}. */
   readonly config: JsonObject;
-  /** What each token adds to a text, as bytes. */
+  /** The bytes that each token adds to a text. */
   readonly detokenizer: Detokenizer;
-  /** The ids that `encode` puts before and after a text. */
+  /** The ids that `encode` adds before and after a text. */
   readonly idsAround: Surroundings;
   readonly #json: TokenizerJson;
   readonly #model: TokenModel;
@@ -75,7 +77,8 @@ export class Tokenizer {
     this.#decoder = new Decoder(decoder);
     this.detokenizer = new Detokenizer(decoder);
     this.vocabSize = highestId(this.#model, this.#added) + 1;
-    this.#guard = new SpecialTokenGuard(this.#added, this.#pipeline, unknownId(json, this));
+    this.unknownId = unknownId(json, this);
+    this.#guard = new SpecialTokenGuard(this.#added, this.#pipeline, this.unknownId);
     this.bosId = this.#configured('bos_token', KNOWN_BOS);
     this.eosId = this.#configured('eos_token', KNOWN_EOS);
   }
@@ -83,8 +86,8 @@ export class Tokenizer {
   /**
    * @param tokenizerJson the parsed tokenizer.json
    * @param tokenizerConfig the parsed tokenizer_config.json, for bos_token and eos_token
-   * @param source what error messages call it
-   * @throws RopewalkError naming the field, for a file that is no tokenizer or of a type that does not run
+   * @param source the name in error messages
+   * @throws RopewalkError naming the field, for an invalid or unsupported tokenizer
    */
   static fromJSON(tokenizerJson: unknown, tokenizerConfig?: unknown, source = 'tokenizer.json'): Tokenizer {
     if (tokenizerConfig !== undefined && !isObject(tokenizerConfig)) {
@@ -94,11 +97,11 @@ export class Tokenizer {
   }
 
   /**
-   * @param options.addSpecialTokens whether to add what the post-processor adds (as a rule bos); default true.
-   *   Special tokens that are written in the text are recognized either way.
-   * @param options.plainSpans where special tokens are not recognized: the ranges `[start, end)` of UTF-16 positions, in
-   *   order, of text that users wrote. A special token that reaches into one is text. Where there is none, the ids are
-   *   those of the text without spans: merges cross the borders of a span.
+   * @param options.addSpecialTokens whether the post-processor adds special tokens (usually bos); default true.
+   *   Special tokens spelled out in the text are recognized either way.
+   * @param options.plainSpans ranges `[start, end)` of UTF-16 positions, in order, in which special tokens are not
+   *   recognized, because users wrote the text. A special token that overlaps one is text. Apart from that, the ids
+   *   are those of the text without spans: merges cross span boundaries.
    * @returns the token ids
    */
   encode(
@@ -122,25 +125,55 @@ export class Tokenizer {
     return ids;
   }
 
+  /**
+   * Calls `found` with each piece that the model turns into ids by itself, spelled as the model reads it (`Ġthe`).
+   *
+   * @param options.addedTokens whether added tokens are recognized, and passed over; default true
+   */
+  eachPiece(text: string, found: (piece: string) => void, { addedTokens = true } = {}): void {
+    const wellFormed = toWellFormed(text);
+    const split = (part: string, head: number) => this.#pipeline.split(part, head, found);
+    if (addedTokens) this.#walk(wellFormed, () => {}, split);
+    else split(this.#pipeline.normalize(wellFormed), this.#pipeline.head(wellFormed, true));
+  }
+
+  /** The ids of one of these pieces. */
+  pieceIds(piece: string): number[] {
+    return this.#pipeline.pieceIds(piece);
+  }
+
   #encode(text: string, ids: number[]): void {
+    this.#walk(
+      text,
+      (id) => ids.push(id),
+      (part, head) => this.#pipeline.encode(part, head, ids),
+    );
+  }
+
+  /** Visits the added tokens of a text by id, and the normalized text between them. */
+  #walk(text: string, onToken: (id: number) => void, onText: (text: string, head: number) => void): void {
     for (const section of this.#added.splitWritten(text)) {
-      if (section.token) ids.push(section.token.id);
-      else this.#encodeSection(section, ids);
+      if (section.token) onToken(section.token.id);
+      else this.#walkSection(section, onToken, onText);
     }
   }
 
-  /** A section in which no token stands as it is written. */
-  #encodeSection({ text, start }: Section, ids: number[]): void {
+  /** Walks a section that contains no token as written. */
+  #walkSection(
+    { text, start }: Section,
+    onToken: (id: number) => void,
+    onText: (text: string, head: number) => void,
+  ): void {
     const normalized = this.#pipeline.normalize(text);
     const head = start === 0 ? this.#pipeline.head(text, true) : 0;
     for (const part of this.#added.splitNormalized(normalized)) {
-      if (part.token) ids.push(part.token.id);
-      else this.#pipeline.encode(part.text, head > part.start ? head - part.start : 0, ids);
+      if (part.token) onToken(part.token.id);
+      else onText(part.text, head > part.start ? head - part.start : 0);
     }
   }
 
   /**
-   * @param ids token ids; those outside the vocabulary (a padded embedding has them) give no text
+   * @param ids token ids; those outside the vocabulary (from a padded embedding) give no text
    * @param options.skipSpecialTokens leave special tokens out; default false, as in transformers
    * @returns the text; bytes that are not valid UTF-8 become U+FFFD
    */
@@ -153,12 +186,12 @@ export class Tokenizer {
     return decoding.end();
   }
 
-  /** Begins to decode a text token by token, each by its `decodedSpelling`. */
+  /** Starts to decode a text token by token, each by its `decodedSpelling`. */
   startDecoding(): Decoding {
     return this.#decoder.start();
   }
 
-  /** What the decoder takes for a token: its spelling, an added token's as it is normalized; undefined where it takes none. */
+  /** A token's spelling for the decoder (normalized, for an added token); undefined if the token is skipped. */
   decodedSpelling(id: number, skipSpecialTokens = false): string | undefined {
     const spelling = this.#added.decodedSpelling(id) ?? this.#model.idToToken(id);
     if (skipSpecialTokens && spelling !== undefined && this.#added.isSpecialSpelling(spelling))
@@ -171,18 +204,18 @@ export class Tokenizer {
     return this.#added.tokenToId(token) ?? this.#model.tokenToId(token);
   }
 
-  /** The spelling in the vocabulary of an id. */
+  /** The vocabulary spelling of an id. */
   idToToken(id: number): string | undefined {
     return this.#added.get(id)?.content ?? this.#model.idToToken(id);
   }
 
-  /** Whether the id is a special token (bos, eos, a chat turn's mark …). */
+  /** Whether the id is a special token (bos, eos, a chat marker …). */
   isSpecial(id: number): boolean {
     return this.#added.get(id)?.special ?? false;
   }
 
   /**
-   * The bytes that a token adds to a text; undefined outside the vocabulary, and where the decoder makes a token's text
+   * The bytes that a token adds to a text; undefined outside the vocabulary, and if the decoder makes a token's text
    * depend on others. `first`: nothing precedes it.
    */
   tokenBytes(id: number, first = false): Uint8Array | undefined {
@@ -205,7 +238,7 @@ export class Tokenizer {
   #configured(field: string, known: readonly string[]): number | undefined {
     const named = tokenContent(this.config[field]);
     if (named !== undefined) return this.tokenToId(named);
-    if (field in this.config) return undefined; // An explicit null says that there is none.
+    if (field in this.config) return undefined; // An explicit null means that there is none.
     for (const token of known) {
       const id = this.tokenToId(token);
       if (id !== undefined && this.isSpecial(id)) return id;
@@ -214,13 +247,13 @@ export class Tokenizer {
   }
 }
 
-/** The id of `unk_token` in a BPE model, of `unk_id` in a Unigram model. */
+/** The id of `unk_token` in a BPE model, or `unk_id` in a Unigram model. */
 function unknownId({ model }: TokenizerJson, tokenizer: Tokenizer): number | undefined {
   if (typeof model.unk_token === 'string') return tokenizer.tokenToId(model.unk_token);
   return typeof model.unk_id === 'number' ? model.unk_id : undefined;
 }
 
-/** How many tokens the vocabulary of a model has. */
+/** The number of tokens in a model's vocabulary. */
 function modelSize({ model: { vocab } }: TokenizerJson): number {
   return Array.isArray(vocab) ? vocab.length : Object.keys(vocab as JsonObject).length;
 }

@@ -1,7 +1,7 @@
 /**
- * How many bytes at the end of `bytes` may still become a character: a lead byte and fewer continuation
- * bytes than it asks for. 0 when the end is a character's end, or can no longer become one.
- * Ranges: Unicode 17, table 3-7 (well-formed UTF-8).
+ * How many bytes at the end of `bytes` may still become a character: a lead byte and fewer continuation bytes than it
+ * requires. 0 if the end is a character's end, or can no longer become one. Ranges: Unicode 17, table 3-7
+ * (well-formed UTF-8).
  */
 export function incompleteTail(bytes: Uint8Array): number {
   for (let back = 1; back <= 3 && back <= bytes.length; back++) {

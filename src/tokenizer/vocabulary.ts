@@ -1,13 +1,13 @@
 import type { Tokenizer } from './tokenizer.ts';
 
-/** An id that means one text to one tokenizer and another to the other; undefined where it means none. */
+/** An id with different meanings in two tokenizers; undefined where it has none. */
 export interface DifferingToken {
   readonly id: number;
   readonly first: string | undefined;
   readonly second: string | undefined;
 }
 
-/** The first id that two tokenizers do not share; undefined when all ids mean the same to both. */
+/** The first id that differs between two tokenizers; undefined if all ids agree. */
 export function differingToken(a: Tokenizer, b: Tokenizer): DifferingToken | undefined {
   const count = Math.max(a.vocabSize, b.vocabSize);
   for (let id = 0; id < count; id++) {

@@ -1,7 +1,7 @@
 import { RopewalkError } from '../errors.ts';
 import { sumOfSquares } from '../kernels/kernels.ts';
 
-/** Euclidean norm of all gradients as one vector, accumulated in float64. NaN or infinite when a gradient is. */
+/** Euclidean norm of all gradients as one vector, accumulated in float64. NaN or infinite if a gradient is. */
 export function globalNorm(gradients: Iterable<Float32Array>): number {
   let sum = 0;
   for (const gradient of gradients) sum += sumOfSquares(gradient);
@@ -9,10 +9,10 @@ export function globalNorm(gradients: Iterable<Float32Array>): number {
 }
 
 /**
- * The factor that brings gradients of this norm to at most `maxNorm`, as in torch.nn.utils.clip_grad_norm_: 1 when they
- * are within it. Give it to an optimizer's step as `gradientScale`; the gradients themselves need no pass.
+ * The factor that scales gradients of this norm to at most `maxNorm`, as in torch.nn.utils.clip_grad_norm_: 1 if they
+ * are within it. Pass it to an optimizer's step as `gradientScale`, so that the gradients need no extra pass.
  *
- * @returns NaN when the norm is not finite, which an optimizer refuses: no factor repairs such gradients.
+ * @returns NaN if the norm is not finite, which an optimizer refuses: no factor repairs such gradients.
  */
 export function clipCoefficient(norm: number, maxNorm: number): number {
   if (!(maxNorm > 0)) {

@@ -5,12 +5,16 @@ import { BlockLearner } from './blocks/block-learner.ts';
 import type { SequenceShape } from './graph.ts';
 import type { Learner } from './learner.ts';
 import type { Loss } from './loss.ts';
+import { shareOf } from './parallel/deal.ts';
+import { RankLearner } from './parallel/rank-learner.ts';
+import type { RunRanks } from './parallel/ranks.ts';
 import { WholeGraphLearner } from './whole-graph-learner.ts';
 
 /**
- * What a step may cost. `fast`: nothing large is computed twice. `recompute`: block by block, each block's forward pass
- * made twice, the gradients of all weights kept: exact clipping and accumulation. `light`: as `recompute`, but each block
- * is updated as soon as its gradient exists, clipped by its own norm, one micro-batch a step.
+ * What a step may cost. `fast`: nothing large is computed twice. `recompute`: block by block, with each block's
+ * forward pass repeated and the gradients of all weights kept: exact clipping and accumulation. `light`: like
+ * `recompute`, but each block is updated as soon as its gradient exists and clipped by its own norm, with one
+ * micro-batch per step.
  */
 export const MEMORY_MODES = ['fast', 'recompute', 'light'] as const;
 export type MemoryMode = (typeof MEMORY_MODES)[number];
@@ -20,17 +24,19 @@ export interface LearnerOptions {
   readonly memory?: MemoryMode;
   /** Default `crossEntropy`. */
   readonly loss?: Loss;
-  /** Whether a parameter is trained, by its path; the others stay as they are. Default all. */
+  /** Whether a parameter is trained, by its path; the others are frozen. Default all. */
   readonly trains?: (path: string) => boolean;
   readonly settings?: SessionSettings;
-  /** Where weights and gradients lie. Default: memory of the engine's own. */
+  /** Memory for weights and gradients. By default the learner allocates it. */
   readonly hostMemory?: HostMemory;
+  /** Processes that train together, and how many micro-batches a step of them all has. */
+  readonly parallel?: { readonly ranks: RunRanks; readonly accumulate: number } | undefined;
 }
 
 /**
- * Weights up to which `fast` is the whole graph at once. In a small model the runs of many blocks would cost more than
- * they compute; of a large one, blocks that keep their activations take a third less memory beside the weights, at about
- * the same speed.
+ * `fast` trains models of up to this many weights as one graph. In a small model, running many blocks would cost more
+ * than they compute; in a large one, blocks that keep their activations need a third less memory besides the weights,
+ * at about the same speed.
  */
 const WHOLE_GRAPH = 32e6;
 
@@ -40,15 +46,28 @@ export function usesWholeGraph(model: CausalLM, memory: MemoryMode): boolean {
 }
 
 /**
- * Compiles what trains a model. Its weights are zeros: fill them through `values()`.
+ * Compiles a learner for a model. Its weights are zeros: fill them through `values()`.
  *
- * @param shape sequences in one micro-batch and their length.
+ * @param shape number and length of the sequences in a micro-batch.
  */
-export function createLearner(
+export async function createLearner(
   engine: Engine,
   model: CausalLM,
   shape: SequenceShape,
-  { memory = 'fast', hostMemory, ...rest }: LearnerOptions = {},
+  { parallel, ...options }: LearnerOptions = {},
+): Promise<Learner> {
+  if (!parallel) return createLocal(engine, model, shape, options);
+  const { ranks, accumulate } = parallel;
+  const share = shareOf(shape.batch, accumulate, ranks.communicator.size);
+  const inner = await createLocal(engine, model, { ...shape, batch: share.batch }, options);
+  return new RankLearner(inner, shape, accumulate, share, ranks);
+}
+
+function createLocal(
+  engine: Engine,
+  model: CausalLM,
+  shape: SequenceShape,
+  { memory = 'fast', hostMemory, ...rest }: LearnerOptions,
 ): Promise<Learner> {
   const options = { ...rest, ...(hostMemory && { memory: hostMemory }) };
   if (memory === 'fast') {

@@ -6,10 +6,10 @@ import { contextFeeds } from './feeds.ts';
 import type { Learner } from './learner.ts';
 
 /**
- * Looks for the first tensor of a forward pass that is not finite: a weight, else what a stage of the model gives. Stage
- * after stage is compiled and run, so this costs more than a step; it is for when training has to stop anyway.
+ * Finds the first tensor of a forward pass that is not finite: a weight, or the output of a stage of the model. Every
+ * stage is compiled and run, so this costs more than a step; use it only when training has to stop anyway.
  *
- * @returns a sentence naming it; undefined when the forward pass is fine, so that the fault is on the way back.
+ * @returns a sentence naming it; undefined if the forward pass is finite, so the problem is in the backward pass.
  */
 export async function firstNotFinite(
   engine: Engine,
@@ -24,7 +24,7 @@ export async function firstNotFinite(
     let x: HostTensor | undefined;
     for (const [i, piece] of pieces.entries()) {
       const bad = piece.parameters.find(({ path }) => !allFinite(values.get(path)!));
-      if (bad) return `the first tensor that went wrong is the weight ${bad.path}`;
+      if (bad) return `the first tensor that is not finite is the weight ${bad.path}`;
       const weights = piece.parameters.map(({ name, path, shape: sizes }) => {
         return [name, { data: values.get(path)!, shape: sizes }] as const;
       });
@@ -33,7 +33,7 @@ export async function firstNotFinite(
       const { y } = await executable.run(feeds);
       await executable.release();
       if (!allFinite(y!.data as Float32Array)) {
-        return `the first tensor that went wrong is the output of ${stageName(i, pieces.length)}`;
+        return `the first tensor that is not finite is the output of ${stageName(i, pieces.length)}`;
       }
       x = y;
     }
@@ -41,14 +41,14 @@ export async function firstNotFinite(
   return undefined;
 }
 
-/** Stages are the embedding, the layers, and the last norm. */
+/** Stages are the embedding, the layers, and the final norm. */
 function stageName(index: number, count: number): string {
   if (index === 0) return 'the embedding';
-  return index === count - 1 ? 'the last norm' : `layer ${index - 1}`;
+  return index === count - 1 ? 'the final norm' : `layer ${index - 1}`;
 }
 
 function allFinite(values: Float32Array): boolean {
-  // A sum is not finite when a member is not; one that overflows is looked at again.
+  // A sum is not finite if any element is not; a finite sum that overflows is checked element by element.
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i]!;
   return Number.isFinite(sum);

@@ -6,13 +6,13 @@ import { contextFeeds, countOf, lossFeeds } from './feeds.ts';
 import { lossGraph, type SequenceShape } from './graph.ts';
 import type { Loss } from './loss.ts';
 
-/** Mean losses over held-out rows. The graph is compiled when it is first needed. */
+/** Mean losses over held-out rows. The graph is compiled on first use. */
 export class Evaluator {
   readonly #compile: () => Promise<Executable>;
   readonly #shape: SequenceShape;
   #executable: Promise<Executable> | undefined;
 
-  /** @param loss default next-token cross-entropy. */
+  /** @param loss next-token cross-entropy by default. */
   constructor(
     engine: Engine,
     model: CausalLM,
@@ -26,7 +26,7 @@ export class Evaluator {
 
   /**
    * @param weights every parameter by its path.
-   * @returns the mean loss in nats over the counted tokens of all batches, and their number.
+   * @returns the mean loss in nats over the counted tokens of all batches, and the number of tokens.
    */
   async evaluate(
     batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>,
@@ -50,7 +50,7 @@ export class Evaluator {
   }
 }
 
-/** All weights of a model as a graph's inputs. */
+/** All weights of a model as graph inputs. */
 export function weightFeeds(
   model: CausalLM,
   values: ReadonlyMap<string, Float32Array>,

@@ -2,12 +2,12 @@ import type { TrainingRows } from '../batches.ts';
 import type { HostTensor } from '../runtime/executable.ts';
 import { PACKING_INPUTS, type SequenceShape } from './graph.ts';
 
-/** Targets that count. */
+/** The number of targets that count. */
 export function countOf({ inputs, weights }: TrainingRows): number {
   return weights ? weights.reduce((sum, weight) => sum + weight, 0) : inputs.length;
 }
 
-/** What the rows' context is fed: their ids and, where they are packed, positions and texts. */
+/** The feeds of the rows' context: their ids and, if they are packed, positions and text indices. */
 export function contextFeeds({ inputs, positions, segments }: TrainingRows, { seq, packed }: SequenceShape) {
   const rows = inputs.length;
   const feeds: Record<string, HostTensor> = { input_ids: { data: inputs, shape: [rows] } };
@@ -19,7 +19,7 @@ export function contextFeeds({ inputs, positions, segments }: TrainingRows, { se
   return feeds;
 }
 
-/** What a loss is fed. @param factor of every row's weight: 1 / count for a mean. */
+/** The feeds of a loss. @param factor of every row's weight: 1 / count for a mean. */
 export function lossFeeds({ inputs, targets, weights, extra }: TrainingRows, factor: number) {
   const rows = inputs.length;
   const scaled = weights?.map((weight) => weight * factor) ?? new Float32Array(rows).fill(factor);

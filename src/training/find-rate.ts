@@ -5,12 +5,12 @@ import type { Learner } from './learner.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 
 export interface RateSearch {
-  /** Learning rates climb from the first to the last by one factor. Default 1e-7 and 1. */
+  /** Learning rates increase geometrically from the first to the last. Default 1e-7 and 1. */
   readonly from?: number;
   readonly to?: number;
   /** Default 100. */
   readonly steps?: number;
-  /** Micro-batches for each step. Default 1. */
+  /** Micro-batches per step. Default 1. */
   readonly accumulate?: number;
   readonly clip?: number;
 }
@@ -18,18 +18,18 @@ export interface RateSearch {
 export interface RatePoint {
   readonly learningRate: number;
   readonly loss: number;
-  /** Mean of the losses so far with falling weights, without its bias towards the start. */
+  /** Exponential moving average of the losses so far, bias-corrected. */
   readonly smoothed: number;
 }
 
-/** Weight of what came before in the smoothed loss. */
+/** Weight of the previous losses in the smoothed loss. */
 const KEEP = 0.95;
-/** The search ends where the smoothed loss is so much higher than at its lowest. */
+/** The search ends when the smoothed loss exceeds its lowest value by this factor. */
 const MOST = 1.5;
 
 /**
- * The learning-rate range test (Smith 2017, arXiv:1506.01186): trains while the rate climbs exponentially, and watches
- * the loss. The model is spoilt afterwards.
+ * The learning-rate range test (Smith 2017, arXiv:1506.01186): trains while the rate increases exponentially, and
+ * records the loss. The model is unusable afterwards.
  */
 export async function* searchRate(
   { learner, training, optimizer }: { learner: Learner; training: BatchSource; optimizer: Optimizer },
@@ -38,7 +38,7 @@ export async function* searchRate(
 ): AsyncGenerator<RatePoint, void> {
   const { from = 1e-7, to = 1, steps = 100, accumulate = 1, clip = 0 } = search;
   if (!(from > 0 && to > from)) {
-    throw new RopewalkError(`the rates to try go from ${from} to ${to}; they must climb, from above 0.`);
+    throw new RopewalkError(`the rates to try go from ${from} to ${to}; they must increase, from above 0.`);
   }
   let mean = 0;
   let lowest = Number.POSITIVE_INFINITY;
@@ -50,7 +50,7 @@ export async function* searchRate(
     try {
       ({ loss } = await learner.step(batches, { optimizer, learningRate, clip }));
     } catch (error) {
-      if (error instanceof NotFiniteError) return; // far beyond what can be learned from
+      if (error instanceof NotFiniteError) return; // far beyond a usable rate
       throw error;
     }
     mean = KEEP * mean + (1 - KEEP) * loss;
@@ -62,10 +62,10 @@ export async function* searchRate(
 }
 
 /**
- * The rate at which the smoothed loss fell fastest, by the line through a few neighbors over log(rate): a peak rate to
- * begin with.
+ * The rate at which the smoothed loss fell fastest, from a line through a few neighbors over log(rate): a candidate
+ * for the peak rate.
  *
- * @returns undefined when the loss never fell.
+ * @returns undefined if the loss never fell.
  */
 export function suggestRate(points: readonly RatePoint[]): number | undefined {
   const lowest = points.reduce((best, { smoothed }, i) => (smoothed < points[best]!.smoothed ? i : best), 0);
@@ -82,7 +82,7 @@ export function suggestRate(points: readonly RatePoint[]): number | undefined {
   return found;
 }
 
-/** Least squares. */
+/** Slope by least squares. */
 function slopeOf(points: readonly RatePoint[]): number {
   const xs = points.map(({ learningRate }) => Math.log(learningRate));
   const meanX = xs.reduce((sum, x) => sum + x, 0) / xs.length;

@@ -9,7 +9,7 @@ interface Watched {
 /** Non-finite values: training cannot continue. */
 export class NotFiniteError extends RopewalkError {}
 
-/** What a step with numbers that are none is refused with: the first weight that is not finite, else the first gradient. */
+/** The error for a step with non-finite values: names the first weight that is not finite, else the first gradient. */
 export function notFinite(loss: number, parameters: Iterable<Watched>): NotFiniteError {
   const bad = (values: Float32Array | undefined) => values?.some((value) => !Number.isFinite(value)) ?? false;
   const all = [...parameters];
@@ -21,10 +21,10 @@ export function notFinite(loss: number, parameters: Iterable<Watched>): NotFinit
   return new NotFiniteError(`the loss is ${loss} and ${where}`);
 }
 
-/** The first of some arrays that has a value that is not finite, by its name; undefined where all are finite. */
+/** The name of the first array with a non-finite value; undefined if all are finite. */
 export function firstNotFiniteArray(arrays: Iterable<readonly [string, Float32Array]>): string | undefined {
   for (const [name, values] of arrays) {
-    // A sum is not finite when a member is not; one that overflows is looked at again.
+    // A sum is not finite if any element is not; a finite sum that overflows is checked element by element.
     let sum = 0;
     for (let i = 0; i < values.length; i++) sum += values[i]!;
     if (!Number.isFinite(sum) && values.some((value) => !Number.isFinite(value))) return name;

@@ -1,9 +1,9 @@
 import type { CausalLM } from '../families/family.ts';
 import { OptionError } from '../options.ts';
 
-/** Whether a name fits a pattern: `*` stands for any text, dots too, `?` for one character. */
+/** Whether a name matches a pattern: `*` matches any text, including dots, `?` one character. */
 export function matchesPattern(pattern: string, name: string): boolean {
-  // Greedy with one place to go back to: linear in practice, and no pattern takes more than |pattern| · |name| steps.
+  // Greedy, with one place to backtrack to: linear in practice, and at most |pattern| · |name| steps.
   let [at, in_, star, mark] = [0, 0, -1, 0];
   while (at < name.length) {
     if (in_ < pattern.length && pattern[in_] === '*') {
@@ -24,11 +24,11 @@ export function matchesPattern(pattern: string, name: string): boolean {
 }
 
 /**
- * Which parameters are trained when those that fit a pattern stay as they are. A tied weight is frozen by any of its
+ * The parameters that are trained when those that match a pattern are frozen. A tied weight is frozen by any of its
  * names.
  *
  * @param patterns such as `model.layers.0.*` or `*norm*`.
- * @throws RopewalkError naming a pattern that fits nothing, and when nothing is left to train.
+ * @throws RopewalkError naming a pattern that matches nothing, and if nothing is left to train.
  */
 export function frozenBy(model: CausalLM, patterns: readonly string[]): (path: string) => boolean {
   const places = [...model.parameterPlaces()];
@@ -39,7 +39,7 @@ export function frozenBy(model: CausalLM, patterns: readonly string[]): (path: s
       const some = [...model.parameters().keys()].slice(0, 3).join(', ');
       throw new OptionError(
         'freeze',
-        `${JSON.stringify(pattern)} matches none of the model's weights; they are called ${some}, …`,
+        `${JSON.stringify(pattern)} matches none of the model's weights; its weights are named ${some}, …`,
       );
     }
     for (const [, { path }] of found) frozen.add(path);

@@ -5,10 +5,9 @@ import type { Engine } from '../runtime/engine.ts';
 import { WholeGraphLearner } from './whole-graph-learner.ts';
 
 /**
- * Writes the gradients of the mean loss over tokens 1 … n − 1 as safetensors, float32, under the names that the checkpoint
- * uses.
+ * Writes the gradients of the mean loss over tokens 1 … n − 1 as safetensors, float32, under the checkpoint's names.
  *
- * @param ids at most as many as the model has positions, and one more.
+ * @param ids at most one more than the model has positions.
  */
 export async function writeGradients(
   engine: Engine,

@@ -10,14 +10,17 @@ export interface SequenceShape {
   readonly seq: number;
   /** See {@link FullSequence}. */
   readonly queryBlock?: number;
-  /** Whether rows hold several texts, each seen by itself alone: see `TrainingRows`. */
+  /** Whether rows hold several texts, each of which attends only to itself: see `TrainingRows`. */
   readonly packed?: boolean;
 }
 
 /** Names of the inputs of packed rows. */
 export const PACKING_INPUTS = { positions: 'position_ids', segments: 'segment_ids' } as const;
 
-/** The context of a graph over whole rows, and its inputs: `input_ids` int32 `[batch · seq]`, and those of packed rows. */
+/**
+ * The context of a graph over whole rows, and its inputs: `input_ids` int32 `[batch · seq]`, and those for packed
+ * rows.
+ */
 export function sequenceContext({ batch, seq, queryBlock, packed }: SequenceShape): FullSequence {
   const rows = batch * seq;
   const packing = packed && {
@@ -27,7 +30,7 @@ export function sequenceContext({ batch, seq, queryBlock, packed }: SequenceShap
   return new FullSequence(input('input_ids', 'int32', [rows]), batch, seq, queryBlock, packing || undefined);
 }
 
-/** What the loss of a model's rows is computed from, given the final activations `[rows, width]`. */
+/** The inputs of a loss over the model's rows, given the final activations `[rows, width]`. */
 export function lossInputs(model: CausalLM, hidden: Tensor, rows: number): LossInputs {
   const { weight, bias, softcap } = model.head;
   return {
@@ -41,22 +44,22 @@ export function lossInputs(model: CausalLM, hidden: Tensor, rows: number): LossI
 }
 
 /**
- * The loss of a model as a graph. Inputs: `input_ids`, `targets` int32 `[batch · seq]` and `weights` float32
- * `[batch · seq]`, by which each row's loss is multiplied: 1 / count for a mean, 0 for a row that is not trained.
+ * The loss of a model as a graph. Inputs: `input_ids`, `targets` int32 `[batch · seq]` and `weights` float32 `[batch
+ * · seq]`, the factor of each row's loss: 1 / count for a mean, 0 for a row that is not trained.
  */
 export function lossGraph(model: CausalLM, shape: SequenceShape, loss: Loss = crossEntropy): LossGraph {
   const hidden = model.hiddenStates(sequenceContext(shape));
   return loss(lossInputs(model, hidden, shape.batch * shape.seq));
 }
 
-/** Name of a parameter's gradient among the outputs. */
+/** The output name of a parameter's gradient. */
 export function gradientName(path: string): string {
   return `grad.${path}`;
 }
 
 /**
- * Loss and the gradient of every trained parameter. The outputs stand in the order in which backpropagation finishes
- * them, last layers first: the engine then frees each activation as soon as its gradient is out.
+ * The loss and the gradient of every trained parameter. The outputs are in the order in which backpropagation
+ * finishes them, last layers first, so the engine frees each activation as soon as its gradient is done.
  */
 export function trainingGraph(
   model: CausalLM,
@@ -84,6 +87,6 @@ export function trainingGraph(
 export interface TrainingGraphOptions {
   /** Default {@link crossEntropy}. */
   readonly loss?: Loss;
-  /** Whether a parameter is trained, by its path; the others stay as they are. Default all. */
+  /** Whether a parameter is trained, by its path; the others are frozen. Default all. */
   readonly trains?: (path: string) => boolean;
 }

@@ -1,29 +1,29 @@
 import { RopewalkError } from '../errors.ts';
 
 export interface GuardSettings {
-  /** A batch whose loss lies more than this many standard deviations above the mean of recent ones is skipped. */
+  /** A batch whose loss is more than this many standard deviations above the mean of recent losses is skipped. */
   readonly zScore: number;
-  /** Losses that the mean and the deviation are over. */
+  /** The number of losses in the mean and the deviation. */
   readonly window: number;
 }
 
-/** Where a guard is; plain JSON. */
+/** A guard's state; plain JSON. */
 export interface GuardState {
   readonly losses: readonly number[];
-  /** Batches skipped one after another. */
+  /** The number of consecutive batches skipped. */
   readonly skipped: number;
 }
 
-/** Losses that must be known before a batch is called bad. */
+/** Losses that must be known before a batch can be rejected. */
 const LEAST = 16;
-/** So many bad batches one after another are no bad batches: the level has changed. */
+/** After this many consecutive bad batches, the level of the loss is taken to have changed. */
 const MOST_SKIPPED = 5;
-/** Losses that hardly vary at all would make any other one an outlier: the deviation is at least this share of the mean. */
+/** With losses that hardly vary, any other would be an outlier: the deviation is at least this share of the mean. */
 const LEAST_DEVIATION = 0.01;
 
 /**
- * Tells batches that would do harm (damaged text, another language, a table of numbers) by their loss, before anything is
- * updated. Only what lies above the recent losses is bad; losses that are no numbers are not its business.
+ * Recognizes harmful batches (damaged text, another language, a table of numbers) by their loss, before anything is
+ * updated. Only losses above the recent ones are bad; NaN is not handled here.
  */
 export class LossGuard {
   #losses: number[] = [];
@@ -51,7 +51,7 @@ export class LossGuard {
     return (loss - mean) / Math.max(Math.sqrt(variance), LEAST_DEVIATION * Math.abs(mean));
   }
 
-  /** Takes note of a loss and says whether its batch may be used. */
+  /** Records a loss and returns whether its batch may be used. */
   accept(loss: number): boolean {
     if (!Number.isFinite(loss)) return true;
     if (this.zScore(loss) > this.#settings.zScore) {
@@ -65,7 +65,7 @@ export class LossGuard {
     return true;
   }
 
-  /** Its record of recent losses, which `restore` resumes from. */
+  /** The record of recent losses, from which `restore` resumes. */
   state(): GuardState {
     return { losses: [...this.#losses], skipped: this.#skipped };
   }

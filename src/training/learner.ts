@@ -3,57 +3,69 @@ import type { CausalLM } from '../families/family.ts';
 import type { SequenceShape } from './graph.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 
-/** A weight that is trained. */
+/** A trained weight. */
 export interface TrainedParameter {
   readonly name: string;
   readonly shape: readonly number[];
   readonly value: Float32Array;
 }
 
+/** The other ranks of a step, each of which computes on a share of its rows. */
+export interface Together {
+  /** Counted tokens of the step on all ranks. */
+  readonly tokens: number;
+  /** The losses of all ranks, each its share of the mean over {@link tokens}, added up. */
+  sumLoss(loss: number): Promise<number>;
+  /** Adds up gradients over all ranks, in place. */
+  sumGradients(gradients: readonly Float32Array[]): Promise<void>;
+}
+
 export interface UpdateSettings {
+  /** Set where this learner computes on a share of the step's rows: the result is that of all of them. */
+  readonly together?: Together;
   readonly optimizer: Optimizer;
   readonly learningRate: number;
-  /** Gradients are scaled down to this norm; 0 for never. A learner says what the norm is taken over. */
+  /** Gradients are scaled down to this norm; 0 for no clipping. The learner defines what the norm covers. */
   readonly clip: number;
   /**
-   * Asked before anything is updated: false leaves the weights as they are. A learner that updates while it goes
-   * backwards asks before it does, when there is no gradient norm yet.
+   * Called before anything is updated; if it returns false, the weights stay unchanged. A learner that updates during
+   * the backward pass calls it before that pass, without a gradient norm.
    */
   readonly accept?: (measured: { readonly loss: number; readonly gradientNorm?: number }) => boolean;
 }
 
 export interface StepResult {
-  /** Mean loss in nats over every counted token of all micro-batches, before the update. */
+  /** Mean loss in nats over the counted tokens of all micro-batches, before the update. */
   readonly loss: number;
   /** Counted tokens. */
   readonly tokens: number;
-  /** Norm of all gradients before clipping. */
+  /** Global gradient norm before clipping. */
   readonly gradientNorm: number;
-  /** False when {@link UpdateSettings.accept} refused. */
+  /** False if {@link UpdateSettings.accept} returned false. */
   readonly updated: boolean;
 }
 
 /**
- * What makes steps: the weights on host memory and the compiled passes. There are two: the whole graph at once
- * (`whole-graph-learner.ts`), fast, and block by block (`blocks/block-learner.ts`), in less memory.
+ * Performs training steps: holds the weights in host memory and the compiled passes. There are two: the whole graph
+ * at once (`whole-graph-learner.ts`), fast, and block by block (`blocks/block-learner.ts`), in less memory.
  */
 export interface Learner {
   readonly model: CausalLM;
   readonly shape: SequenceShape;
-  /** The trained weights; frozen ones are in {@link values} alone. */
+  /** The trained weights; frozen ones are only in {@link values}. */
   readonly parameters: readonly TrainedParameter[];
   /** All weights by path, to read and write between calls. */
   values(): Map<string, Float32Array>;
   /**
-   * One step of the optimizer on the mean loss over all micro-batches together.
+   * One optimizer step on the mean loss over all micro-batches.
    *
-   * @throws RopewalkError when the loss or a gradient is not finite, naming the first tensor that went wrong.
+   * @throws RopewalkError when the loss or a gradient is not finite, naming the first such tensor.
    */
   step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult>;
-  /** Mean loss of batches of this learner's shape over their counted tokens. Changes nothing. */
+  /** Mean loss over the counted tokens of batches of this learner's shape. Changes nothing. */
   evaluate(
     batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>,
   ): Promise<{ loss: number; tokens: number }>;
-  /** Returns the engine's memory; the host arrays stay. */
+  /** Frees the engine's memory; the host arrays stay. */
   release(): Promise<void>;
 }

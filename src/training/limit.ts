@@ -3,7 +3,7 @@ import type { Engine } from '../runtime/engine.ts';
 import { Executable } from '../runtime/executable.ts';
 
 /**
- * What the engine can do at most: floating-point operations per second of a bare product `[rows, inner] · [inner, outer]`,
+ * The engine's peak speed: floating-point operations per second of a bare product `[rows, inner] · [inner, outer]`,
  * the best of several runs. A multiply-add is two operations.
  *
  * @param milliseconds how long to measure.

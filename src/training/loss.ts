@@ -1,7 +1,7 @@
 import { linearCrossEntropy } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 
-/** What a loss is computed from. */
+/** The inputs of a loss. */
 export interface LossInputs {
   /** The final, normalized activations `[rows, width]`. */
   readonly hidden: Tensor;
@@ -13,26 +13,26 @@ export interface LossInputs {
   };
   /** int32 `[rows]`. */
   readonly targets: Tensor;
-  /** float32 `[rows]`, by which each row's loss is multiplied: 1 / count for a mean, 0 for a row that is not trained. */
+  /** float32 `[rows]`, the factor of each row's loss: 1 / count for a mean, 0 for a row that is not trained. */
   readonly weights: Tensor;
   readonly rows: number;
   readonly vocabSize: number;
 }
 
 export interface LossGraph {
-  /** Σ weight · loss of the row, []. */
+  /** Σ weight · loss over the rows, []. */
   readonly loss: Tensor;
-  /** The loss of each row without its weight, `[rows, 1]`. */
+  /** The unweighted loss of each row, `[rows, 1]`. */
   readonly perToken: Tensor;
 }
 
 /**
- * A loss as a program over symbolic tensors; its gradient follows. It may make inputs of its own (`input(name, …)`): their
- * values come with every batch, in `TrainingRows.extra`.
+ * A loss as a program over symbolic tensors; its gradient is derived. It may define its own inputs (`input(name,
+ * …)`), whose values come with every batch in `TrainingRows.extra`.
  */
 export type Loss = (inputs: LossInputs) => LossGraph;
 
-/** Rows whose logits exist at one time: enough for full speed, few enough for any vocabulary. */
+/** The number of rows whose logits exist at the same time: enough for full speed, few enough for any vocabulary. */
 export function headChunk(rows: number, vocabSize: number): number {
   const bytes = 64 * 2 ** 20;
   return Math.max(1, Math.min(rows, Math.floor(bytes / (4 * vocabSize))));

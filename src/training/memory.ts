@@ -13,35 +13,35 @@ import { crossEntropy, type Loss } from './loss.ts';
 export interface MemoryOptions {
   readonly memory: MemoryMode;
   readonly trains: (path: string) => boolean;
-  /** Micro-batches of a step. */
+  /** Micro-batches per step. */
   readonly accumulate: number;
   /** Bytes of the optimizer's state for a trained weight of this shape. */
   readonly stateBytes: (shape: readonly number[]) => number;
   readonly loss?: Loss;
-  /** A model that runs beside, forward alone: its weights are held, and its head a second time, for the loss. */
+  /** A second model that only runs forward: its weights are held, and its head a second time for the loss. */
   readonly teacher?: CausalLM;
 }
 
-/** What training holds, in bytes. */
+/** The memory of training, in bytes. */
 export interface MemoryEstimate {
   readonly weights: number;
   readonly gradients: number;
   readonly optimizer: number;
-  /** Activations and other tensors of the graphs when most of them live. */
+  /** Peak of activations and other tensors of the graphs. */
   readonly activations: number;
   /** Weights of an online teacher. */
   readonly teacher?: number;
-  /** The program and the engine themselves. */
+  /** The program and the engine. */
   readonly program: number;
   readonly total: number;
 }
 
-/** Node, the engine's library and its compiled graphs, as measured on small models. */
+/** Node, the engine's library and its compiled graphs, measured on small models. */
 const PROGRAM = 300 * 2 ** 20;
 
 /**
- * Estimates the memory of training from the shapes of the graphs that would run: when each of their tensors is made, and
- * when the last that reads it is done. Nothing is compiled or allocated.
+ * Estimates the memory of training from the lifetimes of the tensors in the graphs that would run. Nothing is
+ * compiled or allocated.
  */
 export function estimateMemory(
   model: CausalLM,
@@ -53,7 +53,7 @@ export function estimateMemory(
   const trained = sizes.filter(({ path }) => trains(path));
   const count = (list: readonly { readonly size: number }[]) => list.reduce((sum, { size }) => sum + size, 0);
   const whole = usesWholeGraph(model, memory);
-  // In the whole graph the gradients of further micro-batches have arrays of their own before they are added.
+  // In the whole graph, the gradients of further micro-batches have separate arrays until they are added.
   const copies = whole && accumulate > 1 ? 2 : 1;
   const gradients = memory === 'light' ? largestStage(model, shape, trains) : 4 * copies * count(trained);
   const activations = whole
@@ -69,7 +69,7 @@ export function estimateMemory(
   return { weights, gradients, optimizer, activations, ...(teacher && { teacher }), program: PROGRAM, total };
 }
 
-/** The gradients of one stage at a time, and those that several stages share for longer. */
+/** The gradients of one stage at a time, plus those that several stages share for longer. */
 function largestStage(model: CausalLM, shape: SequenceShape, trains: (path: string) => boolean): number {
   const { weight, bias } = model.head;
   const head = [weight, ...(bias ? [bias] : [])].map(({ path, size }) => ({ path, size }));
@@ -108,7 +108,7 @@ function blockActivations(
     kept += bytes.kept;
     peak = Math.max(peak, bytes.peak);
   }
-  // What each block is given and what the last norm gives, and the gradients between blocks.
+  // The input of each block, the output of the final norm, and the gradients between blocks.
   const between = 4 * rows * width * (pieces.length + 2);
   return between + kept + Math.max(peak, headBytes(model, rows, width, memory, loss));
 }
@@ -120,7 +120,7 @@ function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): { k
   return { kept: bytes, peak: Math.max(peakBytes([...forward.values()]), peakBytes([...backward.values()])) };
 }
 
-/** Logits of a chunk and their gradients; or those of all entries, kept where they are few. */
+/** Logits of a chunk and their gradients; or those of the whole vocabulary, if few enough to keep. */
 function headBytes(model: CausalLM, rows: number, width: number, memory: MemoryMode, loss: Loss): number {
   const vocabSize = model.head.weight.shape[0]!;
   const chunk = vocabularyChunk(rows, vocabSize);
@@ -132,7 +132,7 @@ function headBytes(model: CausalLM, rows: number, width: number, memory: MemoryM
   return 3 * 4 * rows * chunk + (memory === 'fast' && all <= 256 * 2 ** 20 ? all : 0);
 }
 
-/** The most bytes that live at one time while outputs are computed one after another, without inputs and outputs. */
+/** Peak bytes while outputs are computed in order, without inputs and outputs. */
 function peakBytes(outputs: readonly Tensor[]): number {
   const roots = simplify(outputs, 'onnxruntime');
   const order = topologicalOrder(roots);
@@ -159,14 +159,14 @@ function peakBytes(outputs: readonly Tensor[]): number {
   }
 }
 
-/** Reshaping makes no copy: the tensor that holds the numbers. */
+/** Reshaping does not copy: the tensor that holds the data. */
 function ownerOf(tensor: Tensor): Tensor {
   let owner = tensor;
   while (isNodeOf(owner.node, reshapeOp)) owner = owner.node.inputs[0]!;
   return owner;
 }
 
-/** Whether a node's outputs lie elsewhere: fed, part of the graph, or another tensor seen in another shape. */
+/** Whether a node's outputs need no memory here: fed, part of the graph, or a view of another tensor. */
 function isStored(node: Node): boolean {
   return node.inputs.length === 0 || isNodeOf(node, reshapeOp);
 }

@@ -37,7 +37,7 @@ describe('createSchedule', () => {
   it.each<[Partial<ScheduleSettings>, RegExp]>([
     [{ lr: -1 }, /^lr: give a number of at least 0, not -1\.$/],
     [{ warmup: 0.5 }, /^warmup: give a whole number of at least 0, not 0\.5\.$/],
-    [{ warmup: 4 }, /^warmup: 4 are more than the 3 steps of the run; warm up for fewer\.$/],
+    [{ warmup: 4 }, /^warmup: 4 is more than the 3 steps of the run; use fewer warm-up steps\.$/],
     [{ minLrRatio: 2 }, /^minLrRatio: give a number from 0 to 1, not 2\.$/],
     [
       { schedule: 'constant', minLrRatio: 0 },

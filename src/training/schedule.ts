@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { option as named } from '../errors.ts';
-import { listed, OptionError, option, parseOptions, share } from '../options.ts';
+import { listed, OptionError, option, parseOptions, share, together } from '../options.ts';
 
-/** Learning rate of the step that follows `step` finished ones: the first is schedule(0). */
+/** The learning rate of a step, given the number of completed steps: the first is schedule(0). */
 export type Schedule = (step: number) => number;
 
 /**
- * All that is to be known of a schedule: how the rate moves once it has climbed. Flags, help and errors follow from the list
- * below, which is the one place to add to.
+ * Everything about a schedule: the rate after the warm-up. Flags, help and errors follow from the list below, the
+ * only place to add one.
  */
 export interface ScheduleRecord<Shape extends z.ZodRawShape = z.ZodRawShape> {
   readonly name: string;
@@ -16,13 +16,13 @@ export interface ScheduleRecord<Shape extends z.ZodRawShape = z.ZodRawShape> {
   /**
    * The share of the peak rate.
    *
-   * @param progress 0 at the end of the warm-up, 1 at the last step and after it.
+   * @param progress 0 at the end of the warm-up, 1 from the last step on.
    */
   readonly share: (progress: number, options: Readonly<z.output<z.ZodObject<Shape>>>) => number;
 }
 
 const ending = {
-  options: { minLrRatio: option(share, 'where the rate ends, as a share of the peak', { value: 'r' }) },
+  options: { minLrRatio: option(share, 'final learning rate, as a share of the peak', { value: 'r' }) },
   defaults: { minLrRatio: 0.1 },
 };
 
@@ -40,10 +40,10 @@ const RECORDS = [
 export const SCHEDULES = RECORDS.map(({ name }) => name) as [string, ...string[]];
 
 /** The options of all schedules, by name. */
-export const scheduleOptions = ending.options;
+export const scheduleOptions = together(RECORDS);
 export type ScheduleOptions = Partial<z.output<z.ZodObject<typeof scheduleOptions>>>;
 
-/** Those of some settings that are options of a schedule. */
+/** The settings that are options of a schedule. */
 export function scheduleSettings(settings: object): ScheduleOptions {
   return Object.fromEntries(
     Object.entries(settings).filter(([name]) => Object.hasOwn(scheduleOptions, name)),
@@ -55,9 +55,9 @@ export interface ScheduleSettings extends ScheduleOptions {
   readonly schedule: string;
   /** The peak, reached at the end of the warm-up. */
   readonly lr: number;
-  /** Of the whole run, its warm-up included. */
+  /** Steps of the whole run, including the warm-up. */
   readonly steps: number;
-  /** Steps in which the rate climbs in a line from 0. Default 0. */
+  /** Steps in which the rate increases linearly from 0. Default 0. */
   readonly warmup?: number;
 }
 
@@ -67,13 +67,17 @@ export function scheduleRecord(name: string): ScheduleRecord {
   return record as ScheduleRecord;
 }
 
-/** The options of a schedule, complete. @throws OptionError for one that it does not have. */
+/** The schedules that have an option. */
+export function schedulesWith(name: string): string[] {
+  return RECORDS.filter(({ options }) => Object.hasOwn(options, name)).map((record) => record.name);
+}
+
+/** The options of a schedule, completed with defaults. @throws OptionError for one that it does not have. */
 export function scheduleOptionsOf(name: string, given: ScheduleOptions): Readonly<Record<string, unknown>> {
   const record = scheduleRecord(name);
   for (const [key, value] of Object.entries(given)) {
     if (value === undefined || Object.hasOwn(record.options, key)) continue;
-    const others = RECORDS.filter(({ options }) => Object.hasOwn(options, key)).map((each) => each.name);
-    const choices = others.flatMap((other, i) => [
+    const choices = schedulesWith(key).flatMap((other, i) => [
       i === 0 ? ', or choose ' : ' or ',
       named('schedule', other),
     ]);
@@ -101,7 +105,7 @@ export function createSchedule({ schedule, lr, steps, warmup = 0, ...rest }: Sch
   if (warmup > steps) {
     throw new OptionError(
       'warmup',
-      `${warmup} are more than the ${steps} steps of the run; warm up for fewer.`,
+      `${warmup} is more than the ${steps} steps of the run; use fewer warm-up steps.`,
     );
   }
   const { share: shareOf } = scheduleRecord(schedule);

@@ -19,26 +19,28 @@ import { OPTIMIZERS, optimizerOptions, optionsOf } from './optimizers/create-opt
 import { decayOptions } from './optimizers/record.ts';
 import { SCHEDULES, scheduleOptions, scheduleOptionsOf, scheduleSettings } from './schedule.ts';
 
-/** What finished weights can be stored in, as safetensors files call it. */
+/** Storage types of finished weights, by their names in safetensors files. */
 export const RESULT_TYPES = { float32: 'F32', bfloat16: 'BF16' } as const;
 
-/** Options of optimizers that have words; the others are programs and finer points, for `createOptimizer` alone. */
+/** Optimizer options with help text; the others are functions and details, only for `createOptimizer`. */
 const ofOptimizers = Object.fromEntries(
   Object.entries(optimizerOptions).filter(([, schema]) => wordsOf(schema)),
 ) as Omit<typeof optimizerOptions, 'decays' | 'epsilons'>;
 
-/** The options of every run: `train`, `finetune` and `distill` have all of them, and the library by the same names. */
+/**
+ * The options of every run: `train`, `finetune` and `distill` all have them, as does the library, by the same names.
+ */
 export const trainingOptions = {
   steps: option(count, 'optimizer steps', { value: 'n' }),
-  epochs: option(positive, 'passes over the training data, in place of steps', { value: 'n' }),
-  batch: option(count, 'rows in a micro-batch', { value: 'n' }),
-  seq: option(count, 'tokens in a row', { value: 'n' }),
-  accumulate: option(count, 'micro-batches for each step', { value: 'n' }),
+  epochs: option(positive, 'passes over the training data, instead of steps', { value: 'n' }),
+  batch: option(count, 'rows per micro-batch', { value: 'n' }),
+  seq: option(count, 'tokens per row', { value: 'n' }),
+  accumulate: option(count, 'micro-batches per step', { value: 'n' }),
   lr: option(positive, 'peak learning rate', { value: 'rate' }),
-  warmup: option(wholeNumber, 'steps in which the rate climbs', { value: 'n' }),
-  schedule: option(oneOf(SCHEDULES), 'how the rate falls after that', { value: 'kind' }),
+  warmup: option(wholeNumber, 'steps in which the learning rate increases', { value: 'n' }),
+  schedule: option(oneOf(SCHEDULES), 'how the learning rate decays after that', { value: 'kind' }),
   ...scheduleOptions,
-  optimizer: option(oneOf(OPTIMIZERS), 'what updates the weights', { value: 'kind' }),
+  optimizer: option(oneOf(OPTIMIZERS), 'optimizer', { value: 'kind' }),
   ...ofOptimizers,
   clip: option(notNegative, 'largest gradient norm; 0 for no clipping', { value: 'norm' }),
   memory: option(
@@ -46,41 +48,45 @@ export const trainingOptions = {
     'fast; recompute activations; or light, which also updates during the backward pass',
     { value: 'mode' },
   ),
-  freeze: option(texts, "weights that are not trained, such as 'model.layers.0.*'", { value: 'pattern' }),
-  validation: option(notNegative, 'held out: a share below 1, or a number; 0 for nothing', { value: 'n' }),
+  freeze: option(texts, "weights to freeze, such as 'model.layers.0.*'", { value: 'pattern' }),
+  validation: option(notNegative, 'held-out data: a share below 1, or a number; 0 for none', { value: 'n' }),
   evalEvery: option(wholeNumber, 'steps between evaluations; 0 for only at the end', { value: 'n' }),
-  patience: option(wholeNumber, 'evaluations without a lower loss that end training; 0 for never', {
+  patience: option(wholeNumber, 'stop after this many evaluations without a lower loss; 0 for never', {
     value: 'n',
   }),
   guard: option(
     notNegative,
-    'skip batches whose loss is this many deviations above the recent ones; 0 for never',
+    'skip batches whose loss is this many standard deviations above recent ones; 0 for never',
     {
       value: 'z',
     },
   ),
   saveEvery: option(wholeNumber, 'steps between checkpoints; 0 for only at the end', { value: 'n' }),
-  keep: option(count, 'checkpoints kept', { value: 'n' }),
-  result: option(oneOf(['best', 'last']), 'weights of the lowest held-out loss, or the last ones', {
-    value: 'which',
-  }),
+  keep: option(count, 'number of checkpoints to keep', { value: 'n' }),
+  result: option(
+    oneOf(['best', 'last']),
+    'weights to save as the result: those with the lowest held-out loss, or the last',
+    {
+      value: 'which',
+    },
+  ),
   dtype: option(
     oneOf(Object.keys(RESULT_TYPES) as ['float32', 'bfloat16']),
-    'what the finished weights are stored in',
+    'storage type of the finished weights',
     { value: 'form' },
   ),
   seed: option(integer, 'seed of all random choices', { value: 'n' }),
 };
 
 type Shape = typeof trainingOptions;
-/** What a run may be told; what is left out is a verb's default. */
+/** Options of a run; missing ones take the command's defaults. */
 export type TrainingInput = Partial<Readonly<z.output<z.ZodObject<Shape>>>>;
 
 type Values<Own extends z.ZodRawShape> = keyof Own extends never
   ? unknown
   : Readonly<z.output<z.ZodObject<Own>>>;
 
-/** What one of the verbs may be told: the options of every run and its own, and what they are where nothing is said. */
+/** One of the commands that train: the options of every run, its own, and their defaults. */
 export interface Verb<Own extends z.ZodRawShape = z.ZodRawShape> {
   readonly name: 'train' | 'finetune' | 'distill';
   readonly own: Own;
@@ -89,19 +95,19 @@ export interface Verb<Own extends z.ZodRawShape = z.ZodRawShape> {
 
 export const TRAIN = { name: 'train', own: {}, defaults: TRAIN_DEFAULTS } satisfies Verb;
 
-/** The options of a run, complete but for its length: see `lengthOf`. */
+/** All options of a run except its length; see `lengthOf`. */
 export type TrainingSettings = VerbDefaults;
 
-/** A run's length: `steps` are all of them. */
+/** A run's length; `steps` is the total. */
 export interface RunLength {
   readonly steps: number;
   readonly warmup: number;
 }
 
 /**
- * Checks what a run is told, and completes it.
+ * Checks the options of a run, and fills in defaults.
  *
- * @throws OptionError naming the option that is unknown, wrong, contradicts another, or would be ignored.
+ * @throws OptionError naming the option that is unknown, invalid, contradicts another, or would have no effect.
  */
 export function resolveSettings<Own extends z.ZodRawShape>(
   { own, defaults }: Verb<Own>,
@@ -114,18 +120,19 @@ export function resolveSettings<Own extends z.ZodRawShape>(
   if (given.steps !== undefined && given.epochs !== undefined) {
     throw new OptionError(
       'epochs',
-      said`${named('steps')} says how long to train, too; leave one of the two out.`,
+      said`${named('steps')} also sets the length of the run; leave one of the two out.`,
     );
   }
   const { optimizer = defaults.optimizer, schedule = defaults.schedule, steps, epochs } = given;
-  // What a verb says of its optimizer's arithmetic suits no other; how weights decay is the same with each.
+  // A command's optimizer defaults apply only to its default optimizer, except for weight decay.
   const ofVerb = only(defaults, optimizer === defaults.optimizer ? ofOptimizers : decayOptions);
   const chosen = {
     ...optionsOf(optimizer, only(given, ofOptimizers), ofVerb),
     ...scheduleOptionsOf(schedule, scheduleSettings(given)),
   };
   const all: Record<string, unknown> = { ...defaults, ...given, ...chosen };
-  // The two ways to say how long a run is exclude each other, and so do the options of what was not chosen.
+  // The two ways to set the length exclude each other, and options of optimizers and schedules that were not chosen
+  // are removed.
   if (steps !== undefined) delete all.epochs;
   if (epochs !== undefined) delete all.steps;
   for (const name of Object.keys({ ...ofOptimizers, ...scheduleOptions }))
@@ -142,7 +149,7 @@ function checkTogether(settings: TrainingSettings, given: TrainingInput): void {
   if (settings.memory === 'light' && settings.accumulate > 1) {
     throw new OptionError(
       'memory',
-      said`light updates weights as their gradients come, which allows one micro-batch a step, but ${named('accumulate')} is ${settings.accumulate}; leave that out, or choose ${named('memory', 'recompute')}.`,
+      said`light updates weights as soon as their gradients exist, which allows one micro-batch per step, but ${named('accumulate')} is ${settings.accumulate}; leave that out, or choose ${named('memory', 'recompute')}.`,
     );
   }
   if (settings.validation > 0) return;
@@ -151,25 +158,25 @@ function checkTogether(settings: TrainingSettings, given: TrainingInput): void {
   if (name) {
     throw new OptionError(
       name,
-      said`${named('validation')} is 0, and nothing is evaluated without held-out data; leave it out, or hold some out.`,
+      said`${named('validation')} is 0, so there is no held-out data to evaluate; leave it out, or hold some data out.`,
     );
   }
 }
 
-/** @param stepsPerEpoch a share of a step where an epoch is less than one. */
+/** @param stepsPerEpoch a fraction if an epoch is less than one step. */
 export function lengthOf({ steps, epochs, warmup }: TrainingSettings, stepsPerEpoch: number): RunLength {
   const all = steps ?? Math.max(1, Math.ceil(epochs! * stepsPerEpoch));
   return { steps: all, warmup: Math.min(all, warmup ?? Math.min(100, Math.round(0.05 * all))) };
 }
 
-/** In words, for help: what `lengthOf` does. */
-export const WARMUP_DEFAULT = '5 % of all, at most 100';
+/** The default of `lengthOf`, for help. */
+export const WARMUP_DEFAULT = '5 % of all steps, at most 100';
 
 function only(values: object, shape: object): object {
   return Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(shape, name)));
 }
 
-/** Those of the settings that are options of an optimizer. */
+/** The settings that are options of an optimizer. */
 export function optimizerSettings(
   settings: TrainingSettings,
 ): Partial<z.output<z.ZodObject<typeof ofOptimizers>>> {

@@ -1,15 +1,15 @@
 import type { GuardState } from './guard.ts';
 import type { OptimizerState } from './optimizers/optimizer.ts';
 
-/** What evaluations have shown so far; plain JSON. */
+/** The record of evaluations; plain JSON. */
 export interface EvaluationRecord {
-  /** The step of the last one; −1 before there is one. */
+  /** The step of the last evaluation; −1 before the first. */
   readonly last: number;
-  /** The lowest held-out loss of those after a step, and its step. */
+  /** The lowest held-out loss after any step, and its step. */
   readonly best: { readonly step: number; readonly loss: number } | null;
-  /** Evaluations since then. */
+  /** Evaluations since the lowest. */
   readonly since: number;
-  /** The loss before the first step; null where that was not evaluated. */
+  /** The loss before the first step; null if it was not evaluated. */
   readonly base: number | null;
 }
 
@@ -17,7 +17,7 @@ export interface EvaluationRecord {
 export interface TrainerState {
   readonly step: number;
   readonly tokens: number;
-  /** Where the source of batches is; plain JSON. */
+  /** The position of the batch source; plain JSON. */
   readonly sampler: unknown;
   readonly optimizer: OptimizerState;
   readonly evaluations: EvaluationRecord;
@@ -26,43 +26,43 @@ export interface TrainerState {
 
 interface StepEvent {
   readonly type: 'step';
-  /** Steps made, this one included. */
+  /** Steps so far, including this one. */
   readonly step: number;
   readonly epoch: number;
   /** Mean loss of this step's tokens before its update, in nats. */
   readonly loss: number;
   readonly learningRate: number;
-  /** Before clipping; null where the step was skipped before there was one. */
+  /** Before clipping; null if the step was skipped before it was computed. */
   readonly gradientNorm: number | null;
-  /** Trained tokens of this run. */
+  /** Tokens trained in this run. */
   readonly tokens: number;
-  /** Set where the batch was bad and nothing was updated: by how many standard deviations its loss was too high. */
+  /** Set if the batch was bad and nothing was updated: by how many standard deviations its loss was too high. */
   readonly skipped?: number;
-  /** Trained tokens. */
+  /** Trained tokens per second. */
   readonly tokensPerSecond: number;
-  /** Of recent steps. */
+  /** Average of recent steps. */
   readonly secondsPerStep: number;
   readonly secondsLeft: number;
-  /** How much of what the engine can do at most it does, where that was measured: 1 would be bare matrix products. */
+  /** The share of the engine's peak speed, if measured: 1 would be bare matrix products. */
   readonly engineShare?: number;
 }
 
 export interface EvaluationEvent {
   readonly type: 'evaluation';
   readonly step: number;
-  /** Mean over the held-out tokens that count, in nats. */
+  /** Mean over the counted held-out tokens, in nats. */
   readonly loss: number;
   readonly perplexity: number;
   readonly tokens: number;
-  /** Whether this is the lowest loss of the run so far, the one before the first step included. */
+  /** Whether this is the lowest loss of the run so far, including before the first step. */
   readonly best: boolean;
-  /** Whether it is the lowest of those after a step: the weights to keep, even where the model was better before. */
+  /** Whether it is the lowest after any step: these weights are kept, even if the model was better before training. */
   readonly bestTrained: boolean;
-  /** The loss before the first step; null where that was not evaluated. */
+  /** The loss before the first step; null if it was not evaluated. */
   readonly base: number | null;
 }
 
-/** The moment to save: the state is that after `step`, until the next event is asked for. */
+/** The moment to save: until the next event is requested, the state is that after `step`. */
 interface CheckpointEvent {
   readonly type: 'checkpoint';
   readonly step: number;
@@ -70,7 +70,7 @@ interface CheckpointEvent {
   readonly last: boolean;
 }
 
-/** The held-out loss has not fallen for too long: no step follows. */
+/** The held-out loss has not decreased for too long: no steps remain. */
 interface StoppedEvent {
   readonly type: 'stopped';
   readonly step: number;
@@ -79,7 +79,7 @@ interface StoppedEvent {
 
 export type TrainEvent = StepEvent | EvaluationEvent | StoppedEvent | CheckpointEvent;
 
-/** The middle of what was measured of many steps; 0 of none. */
+/** The median; 0 for an empty list. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? 0;

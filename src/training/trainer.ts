@@ -16,50 +16,50 @@ export type {
   TrainerState,
 } from './train-event.ts';
 
-/** The settings of a run that say how it goes: see `trainingOptions`. */
+/** The settings that control a run; see `trainingOptions`. */
 export interface TrainerSettings extends Omit<ScheduleSettings, 'warmup'> {
   readonly warmup: number;
-  /** Micro-batches whose gradients are added up for one step. */
+  /** Micro-batches whose gradients are accumulated for one step. */
   readonly accumulate: number;
-  /** Gradients are scaled down to this global norm; 0 for never. */
+  /** Gradients are scaled down to this global norm; 0 for no clipping. */
   readonly clip: number;
   /** Steps between evaluations, and between checkpoints; 0 for only at the end. */
   readonly evalEvery: number;
   readonly saveEvery: number;
   /** Whether to evaluate before the first step too. Default false. */
   readonly evaluateFirst?: boolean;
-  /** Training ends after so many evaluations without a lower loss. Default 0: never. */
+  /** Training ends after this many evaluations without a lower loss. Default 0: never. */
   readonly patience?: number;
-  /** Batches whose loss lies so many deviations above the recent ones are skipped. Default 0: none is. */
+  /** Batches whose loss is this many standard deviations above recent ones are skipped. Default 0: none. */
   readonly guard?: number;
 }
 
-/** What a trainer trains, and with what. */
+/** The parts of a trainer. */
 export interface TrainerParts {
   readonly learner: Learner;
   readonly training: BatchSource;
-  /** Held-out rows from their beginning, for each evaluation; without it there are no evaluations. */
+  /** Held-out rows from the beginning, for each evaluation; if absent, there are no evaluations. */
   readonly validation?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
   readonly optimizer: Optimizer;
-  /** Asked where numbers end, with the batches of that step: says which tensor went wrong first, where it can. */
+  /** Called when a value is not finite, with the batches of that step: names the first such tensor if it can. */
   readonly diagnose?: (batches: readonly TrainingRows[]) => Promise<string | undefined>;
 }
 
-/** Losses that the guard compares with. */
+/** The number of losses that the guard compares with. */
 const GUARD_WINDOW = 64;
 
 const NO_EVALUATIONS: EvaluationRecord = { last: -1, best: null, since: 0, base: null };
 
-/** Trains a learner's model on batches. Ask for events one after another; between two of them nothing runs. */
+/** Trains a learner's model on batches. It only runs while the next event is being awaited. */
 export class Trainer {
   readonly #schedule: Schedule;
   readonly #guard: LossGuard | undefined;
   #step = 0;
   #tokens = 0;
   #evaluations = NO_EVALUATIONS;
-  /** The step of the last evaluation of this process: a finished run that is resumed is evaluated again. */
+  /** The step of this process's last evaluation: a finished run that is resumed is evaluated again. */
   #lastEvaluation = -1;
-  /** The step of the newest checkpoint; 0 where there is none. */
+  /** The step of the newest checkpoint; 0 if there is none. */
   #saved = 0;
   #lastBatches: readonly TrainingRows[] = [];
 
@@ -77,16 +77,13 @@ export class Trainer {
     check('patience', wholeNumber, patience);
     check('guard', notNegative, guard);
     if (patience > 0 && !parts.validation) {
-      throw new OptionError(
-        'patience',
-        'it counts evaluations, but nothing is held out; hold out some data.',
-      );
+      throw new OptionError('patience', 'it counts evaluations, but no data is held out; hold some out.');
     }
     this.#schedule = createSchedule({ schedule, lr, steps, warmup, ...scheduleSettings(settings) });
     this.#guard = guard > 0 ? new LossGuard({ zScore: guard, window: GUARD_WINDOW }) : undefined;
   }
 
-  /** Whether no step is left to be made. What remains is the evaluation after the last one. */
+  /** Whether all steps are done. Only the evaluation after the last one remains. */
   get finished(): boolean {
     return this.#step >= this.#settings.steps || this.#stoppedEarly;
   }
@@ -96,7 +93,7 @@ export class Trainer {
     return patience > 0 && this.#evaluations.since >= patience;
   }
 
-  /** Resumes from a saved state. The weights are the caller's to restore. */
+  /** Resumes from a saved state. The caller restores the weights. */
   restore(state: TrainerState): void {
     this.#parts.training.restore(state.sampler);
     this.#parts.optimizer.restore(state.optimizer);
@@ -107,12 +104,12 @@ export class Trainer {
     this.#tokens = state.tokens;
   }
 
-  /** The weights of the lowest loss are gone: the next evaluation is the lowest so far. */
+  /** The weights with the lowest loss are lost: the next evaluation counts as the lowest so far. */
   forgetBest(): void {
     this.#evaluations = { ...this.#evaluations, best: null, since: 0 };
   }
 
-  /** What a checkpoint keeps beside the weights: what `restore` resumes from. */
+  /** The state in a checkpoint besides the weights, from which `restore` resumes. */
   state(): TrainerState {
     const step = this.#step;
     const tokens = this.#tokens;
@@ -126,7 +123,7 @@ export class Trainer {
     };
   }
 
-  /** @param signal ends training after the step at hand, with a last checkpoint. */
+  /** @param signal ends training after the current step, with a last checkpoint. */
   async *run(signal?: AbortSignal): AsyncGenerator<TrainEvent, void> {
     const settings = this.#settings;
     const schedule = this.#schedule;
@@ -136,7 +133,7 @@ export class Trainer {
       const started = performance.now();
       const batches: (TrainingRows & { readonly epoch: number })[] = [];
       while (batches.length < settings.accumulate) batches.push(await this.#parts.training.next());
-      // The schedule counts from 0, where a warm-up's rate is 0: the first step takes the second value.
+      // The schedule counts from 0, where a warm-up's rate is 0: the first step uses the second value.
       const learningRate = schedule(settings.warmup > 0 ? this.#step + 1 : this.#step);
       const { loss, tokens, gradientNorm, skipped } = await this.#make(batches, learningRate);
       this.#step++;
@@ -166,10 +163,10 @@ export class Trainer {
     if (finished || this.#saved !== this.#step) yield* this.#checkpoint(finished);
   }
 
-  /** Loss and perplexity on the held-out rows. @throws RopewalkError where the loss is not finite. */
+  /** Loss and perplexity on the held-out rows. @throws RopewalkError if the loss is not finite. */
   async evaluate(): Promise<EvaluationEvent> {
     const { learner, validation } = this.#parts;
-    if (!validation) throw new RopewalkError('there are no held-out rows to evaluate on; give some.');
+    if (!validation) throw new RopewalkError('there are no held-out rows to evaluate; pass some.');
     const { loss, tokens } = await learner.evaluate(validation());
     if (!Number.isFinite(loss)) {
       const [first] = await take(validation(), 1);
@@ -178,7 +175,7 @@ export class Trainer {
     this.#lastEvaluation = this.#step;
     const { best: before, since, last } = this.#evaluations;
     const base = this.#step === 0 ? loss : this.#evaluations.base;
-    // Nothing is learned by evaluating a step twice.
+    // Evaluating a step twice adds no information.
     const counts = this.#step > 0 && last !== this.#step;
     const bestTrained = counts ? !before || loss < before.loss : before?.step === this.#step;
     this.#evaluations = { ...this.#evaluations, base };
@@ -192,7 +189,7 @@ export class Trainer {
     return { type: 'evaluation', step: this.#step, ...measured, best, bestTrained, base };
   }
 
-  /** The moment to save, unless the weights are not finite, or give no finite loss: such do not replace good ones. */
+  /** The moment to save, unless the weights or their loss are not finite: those do not replace good ones. */
   async *#checkpoint(last: boolean): AsyncGenerator<TrainEvent, void> {
     const { learner } = this.#parts;
     const state = this.state();
@@ -207,7 +204,7 @@ export class Trainer {
     this.#saved = this.#step;
   }
 
-  /** The error that ends a run whose numbers are not finite. @param batches rows that show it. */
+  /** The error that ends a run with non-finite values. @param batches rows that show them. */
   async #stopped(why: string, batches: readonly TrainingRows[] = [], step = this.#step) {
     const found = batches.length > 0 ? await this.#parts.diagnose?.(batches) : undefined;
     const text = found === undefined ? why : `${found} (${why})`;
@@ -229,7 +226,7 @@ export class Trainer {
     if (this.#parts.validation) yield await this.evaluate();
   }
 
-  /** One step of the learner, unless the guard holds its batches for bad ones. */
+  /** One step of the learner, unless the guard rejects its batches. */
   async #make(
     batches: readonly TrainingRows[],
     learningRate: number,
@@ -266,7 +263,7 @@ function due(step: number, every: number): boolean {
   return every > 0 && step % every === 0;
 }
 
-/** The arrays of an optimizer's state that are float32, by what messages call them. */
+/** The float32 arrays of an optimizer's state, by their names in messages. */
 function* momentsOf({ optimizer }: TrainerState): Generator<[string, Float32Array]> {
   for (const [name, tensor] of optimizer.tensors) {
     if (tensor.dtype === 'F32') yield [`the optimizer's ${name}`, tensor.data];

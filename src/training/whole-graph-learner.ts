@@ -9,7 +9,7 @@ import { Evaluator, weightFeeds } from './evaluator.ts';
 import { contextFeeds, countOf, lossFeeds } from './feeds.ts';
 import { notFinite } from './finite.ts';
 import { gradientName, type SequenceShape, type TrainingGraphOptions, trainingGraph } from './graph.ts';
-import type { Learner, StepResult, UpdateSettings } from './learner.ts';
+import type { Learner, StepResult, Together, UpdateSettings } from './learner.ts';
 import { allocateTrainable, type Trainable } from './optimizers/optimizer.ts';
 
 export interface WholeGraphLearnerOptions extends TrainingGraphOptions {
@@ -18,11 +18,11 @@ export interface WholeGraphLearnerOptions extends TrainingGraphOptions {
 }
 
 /**
- * A model ready to be trained as one graph: its weights, gradients and moments on host memory, and a compiled step. The
- * arrays are the caller's to read and write between calls.
+ * A model that is trained as one graph: its weights, gradients and optimizer state in host memory, and a compiled
+ * step. The caller may read and write the arrays between calls.
  */
 export class WholeGraphLearner implements Learner {
-  /** Gradients of further micro-batches, before they are added up; allocated when first needed. */
+  /** Gradients of further micro-batches before they are added; allocated on first use. */
   #scratch: Map<string, Float32Array> | undefined;
   #evaluator: Evaluator | undefined;
 
@@ -47,7 +47,7 @@ export class WholeGraphLearner implements Learner {
     this.#options = options;
   }
 
-  /** @param shape sequences in one micro-batch and their length. */
+  /** @param shape number and length of the sequences in a micro-batch. */
   static async create(
     engine: Engine,
     model: CausalLM,
@@ -81,13 +81,17 @@ export class WholeGraphLearner implements Learner {
   }
 
   /**
-   * Fills the gradients with those of the mean loss over every counted token of all micro-batches together: the sum of
-   * their losses over the total count, not a mean of means.
+   * Computes the gradients of the mean loss over the counted tokens of all micro-batches: the sum of their losses
+   * over the total count, not a mean of means.
    *
+   * @param together the other ranks that have a share of the step.
    * @returns the mean loss in nats and the number of tokens it is over.
    */
-  async computeGradients(batches: readonly TrainingRows[]): Promise<{ loss: number; tokens: number }> {
-    const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
+  async computeGradients(
+    batches: readonly TrainingRows[],
+    together?: Together,
+  ): Promise<{ loss: number; tokens: number }> {
+    const tokens = together?.tokens ?? batches.reduce((sum, batch) => sum + countOf(batch), 0);
     let loss = 0;
     for (const [i, batch] of batches.entries()) {
       const feeds = this.#feeds(batch, 1 / Math.max(1, tokens));
@@ -98,13 +102,15 @@ export class WholeGraphLearner implements Learner {
         for (const { name, gradient } of this.trainables) addInto(gradient, into[gradientName(name)]!);
       }
     }
-    return { loss, tokens };
+    if (!together) return { loss, tokens };
+    await together.sumGradients(this.trainables.map(({ gradient }) => gradient));
+    return { loss: await together.sumLoss(loss), tokens };
   }
 
-  /** Clips by the norm of all gradients together. */
+  /** Clips by the global norm of all gradients. */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
-    const { optimizer, learningRate, clip, accept } = settings;
-    const { loss, tokens } = await this.computeGradients(batches);
+    const { optimizer, learningRate, clip, accept, together } = settings;
+    const { loss, tokens } = await this.computeGradients(batches, together);
     const gradientNorm = globalNorm(this.trainables.map(({ gradient }) => gradient));
     const updated = accept?.({ loss, gradientNorm }) ?? true;
     if (updated) {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { extname, normalize } from 'node:path';
+import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
@@ -18,6 +18,7 @@ export function findChromium(): string | undefined {
 }
 
 const TYPES: Readonly<Record<string, string>> = {
+  '.css': 'text/css',
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',
   '.json': 'application/json',
@@ -60,6 +61,28 @@ async function serve(program: string) {
   return { address: `http://127.0.0.1:${port}/index.html`, close: () => server.close() };
 }
 
+/** A web server that knows files and their types, on this machine alone, and sends no header more. */
+export async function serveFolder(folder: string) {
+  const server = createServer((request, response) => {
+    const path = decodeURIComponent(new URL(request.url!, 'http://localhost').pathname);
+    const file = join(folder, path.endsWith('/') ? `${path}index.html` : path);
+    if (!existsSync(file)) response.writeHead(404).end();
+    else
+      response
+        .writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'text/plain' })
+        .end(readFileSync(file));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    address: `http://127.0.0.1:${port}/`,
+    close() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
 export const SWITCHES = [
   '--headless',
   '--no-sandbox',
@@ -71,7 +94,7 @@ export const SWITCHES = [
 ];
 
 /** WebGPU without a graphics card. */
-const SOFTWARE_WEBGPU = [
+export const SOFTWARE_WEBGPU = [
   '--enable-unsafe-webgpu',
   '--use-webgpu-adapter=swiftshader',
   '--enable-features=Vulkan',

@@ -2,13 +2,19 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { buildWorkerFor } from '../../scripts/build-worker.js';
 
 /** The project's root. */
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 const built = new Map<string, Promise<string>>();
+
+/** A program that differs from this repository's: what it is called, and what changes its sources. */
+export interface Changed {
+  readonly as: string;
+  readonly plugin: Plugin;
+}
 
 /**
  * Compiles a program of this repository for Node, so that tests run the source as it is rather than what `dist` was
@@ -17,16 +23,17 @@ const built = new Map<string, Promise<string>>();
  * @param source path from the root.
  * @returns the program's path.
  */
-export function buildProgram(source: string): Promise<string> {
-  let program = built.get(source);
+export function buildProgram(source: string, changed?: Changed): Promise<string> {
+  const key = `${source} ${changed?.as ?? ''}`;
+  let program = built.get(key);
   if (!program) {
-    program = compile(source);
-    built.set(source, program);
+    program = compile(source, changed);
+    built.set(key, program);
   }
   return program;
 }
 
-async function compile(source: string): Promise<string> {
+async function compile(source: string, changed?: Changed): Promise<string> {
   const { outputFiles, metafile } = await build({
     entryPoints: [join(ROOT, source)],
     bundle: true,
@@ -45,9 +52,11 @@ async function compile(source: string): Promise<string> {
             path: join(ROOT, path.replace(/^\.\.\/dist\//, 'src/').replace(/\.js$/, '.ts')),
           })),
       },
+      ...(changed ? [changed.plugin] : []),
     ],
   });
-  const name = `${basename(dirname(source))}-${basename(source).replace(/\.\w+$/, '')}`;
+  const own = changed?.as ?? basename(source).replace(/\.\w+$/, '');
+  const name = `${basename(dirname(source))}-${own}`;
   const program = join(ROOT, 'test/helpers', `${name}.generated.mjs`);
   // Written beside and renamed: another test file's process may be starting it.
   const draft = join(ROOT, 'test/helpers', `${name}.${process.pid}.generated.mjs`);
@@ -76,7 +85,12 @@ export interface Running {
 
 /** Starts a Node program and collects what it prints. */
 export function start(program: string, args: readonly string[], options: SpawnOptions = {}): Running {
-  const child = spawn(process.execPath, [program, ...args], {
+  return startCommand(process.execPath, [program, ...args], options);
+}
+
+/** Starts any program and collects what it prints. */
+export function startCommand(command: string, args: readonly string[], options: SpawnOptions = {}): Running {
+  const child = spawn(command, args, {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { siteFiles } from '../../src/explore/files.node.ts';
-import { findModels } from '../../src/explore/models.node.ts';
+import { findContent } from '../../src/explore/content.node.ts';
+import { type SiteFile, siteFiles } from '../../src/explore/files.node.ts';
 import { serveSite } from '../../src/explore/serve.node.ts';
-import { SWITCHES } from './browser.node.ts';
+import { SOFTWARE_WEBGPU, SWITCHES } from './browser.node.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -32,6 +32,8 @@ export class OpenExplorer {
     readonly page: Page,
     readonly browser: Browser,
     readonly folder: string,
+    /** What is served, by address: a test may put something else in its place. */
+    readonly files: Map<string, SiteFile>,
     readonly close: () => Promise<void>,
   ) {
     page.on('pageerror', (error) => this.complaints.push(String(error)));
@@ -40,16 +42,22 @@ export class OpenExplorer {
     });
   }
 
-  /** @param saveModels writes model directories into a folder, and names them. */
+  /**
+   * @param saveModels writes models, and ablations, into a folder and gives their paths.
+   * @param options.webgpu whether the page has WebGPU, computed in software.
+   */
   static async open(
     executablePath: string,
     saveModels: (folder: string) => Promise<readonly string[]>,
+    { webgpu = false }: { readonly webgpu?: boolean } = {},
   ): Promise<OpenExplorer> {
     const folder = mkdtempSync(join(tmpdir(), 'ropewalk-explorer-'));
     buildPage(join(folder, 'page'));
-    const models = await findModels(await saveModels(folder));
-    const site = await serveSite(await siteFiles(models, join(folder, 'page')), { port: 0 });
-    const browser = await chromium.launch({ executablePath, args: [...SWITCHES, '--disable-gpu'] });
+    const content = await findContent(await saveModels(folder));
+    const files = await siteFiles(content, join(folder, 'page'));
+    const site = await serveSite(files, { port: 0 });
+    const args = [...SWITCHES, ...(webgpu ? SOFTWARE_WEBGPU : ['--disable-gpu'])];
+    const browser = await chromium.launch({ executablePath, args });
     const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
     page.setDefaultTimeout(120_000);
     const close = async () => {
@@ -57,7 +65,7 @@ export class OpenExplorer {
       await site.close();
       rmSync(folder, { recursive: true, force: true });
     };
-    return new OpenExplorer(site.address, page, browser, folder, close);
+    return new OpenExplorer(site.address, page, browser, folder, files, close);
   }
 
   /** Opens a state of the page by its address, from nothing. */

@@ -2,9 +2,13 @@ import { fileURLToPath } from 'node:url';
 import { openSafetensors } from '../../src/checkpoint/safetensors/safetensors-file.ts';
 import { FileSource } from '../../src/files/file.node.ts';
 import type { TapOptions } from '../../src/generation/taps/taps.ts';
+import { FAMILIES } from './families.ts';
 
-/** The cases that have taps.safetensors (test/reference/make_taps.py). */
-export const TAP_CASES = ['gpt', 'gpt2', 'gemma', 'gemma-mha', 'gemma2', 'llama', 'llama-rope-scaled'];
+/** Every family, and variants of some: the cases that have taps.safetensors (test/reference/make_taps.py). */
+export const TAP_CASES = [
+  ...FAMILIES,
+  ...['gemma-mha', 'llama-rope-scaled', 'qwen2-window', 'gemma3-capped', 'hyperclovax-prenorm'],
+];
 
 /** What is asked of each case. */
 export const TAP_OPTIONS: TapOptions = {

@@ -13,7 +13,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 HERE = Path(__file__).parent
-CASES = ["gpt", "gpt2", "gemma", "gemma-mha", "gemma2", "llama", "llama-rope-scaled"]
+CASES = [
+    *["gpt", "gpt2", "gemma", "gemma-mha", "gemma2", "llama", "llama-rope-scaled"],
+    *["qwen2", "qwen2-window", "qwen3", "gemma3", "gemma3-capped", "mistral", "exaone4"],
+    *["hyperclovax", "hyperclovax-prenorm"],
+]
 TOKENS = 16
 
 
@@ -53,9 +57,11 @@ def make(name):
     ids = load_file(path / "expected.safetensors")["ids"][:1, :TOKENS].long()
     with torch.no_grad():
         out = model(ids, output_hidden_states=True, output_attentions=True)
-        raw = model.get_output_embeddings()(out.hidden_states[-1])
+        # A model without a cap returns these logits, scaled if it scales them.
+        capped = getattr(model.config, "final_logit_softcapping", None) is not None
+        raw = model.get_output_embeddings()(out.hidden_states[-1]) if capped else out.logits
     gradients, loss = gradients_of(path, ids)
-    tensors = {"ids": ids.int(), "raw_logits": raw[0], "loss": loss.detach().float().reshape(1)}
+    tensors = {"ids": ids.int(), "raw_logits": raw.reshape(TOKENS, -1), "loss": loss.detach().float().reshape(1)}
     for i, hidden in enumerate(out.hidden_states):
         tensors["norm" if i == len(out.hidden_states) - 1 else f"stream.{i}"] = hidden[0]
     for i, gradient in enumerate(gradients):

@@ -3,7 +3,7 @@ import { families } from '../../../src/families/registry.ts';
 import { blockDiagram } from '../../../src/inspect/diagram.ts';
 import { type NamedModel, namedPreset } from '../../../src/inspect/named-model.ts';
 import { useApp } from '../../app/context.ts';
-import { numberParam } from '../../app/route.ts';
+import { modelsParam, numberParam } from '../../app/route.ts';
 import { builtModel } from '../../ui/built-model.ts';
 import { PresetChoice } from '../../ui/preset-choice.tsx';
 import { PartPanel } from './part-panel.tsx';
@@ -18,7 +18,7 @@ const DEFAULT = families
 export function CompareView() {
   const { t, route, setParams, ownModels, locale } = useApp();
   const { params } = route;
-  const names = (params.get('models')?.split(',') ?? DEFAULT).slice(0, COLUMNS.length);
+  const names = (modelsParam(params) ?? DEFAULT).slice(0, COLUMNS.length);
   const known = useMemo(() => {
     const found = names.map((name): NamedModel | undefined => {
       const own = ownModels.find(({ id }) => id === name);

@@ -1,9 +1,8 @@
 import { useId, useState } from 'preact/hooks';
 import { sizeName } from '../../../src/inspect/format.ts';
-import { useApp } from '../../app/context.ts';
-import { routeHash } from '../../app/route.ts';
+import { errorText, useApp } from '../../app/context.ts';
+import { routeHash, viewParams } from '../../app/route.ts';
 import { builtModel } from '../../ui/built-model.ts';
-import { ReadableError } from '../../worker/client.ts';
 import type { ModelInfo } from '../../worker/protocol.ts';
 import { filesOf } from './dropped.ts';
 
@@ -22,10 +21,9 @@ export function OpenView() {
       const files = await filesOf(given);
       if (files.length === 0) return setError(words.empty);
       setBusy(files[0]!.name.split('/')[0]!);
-      addModel(await models.call('openFiles', files));
+      addModel(await models.openGiven(files));
     } catch (reason) {
-      const message = reason instanceof Error ? reason.message : String(reason);
-      setError(reason instanceof ReadableError ? message : t.shell.unexpected(message));
+      setError(errorText(t, reason));
     } finally {
       setBusy(undefined);
     }
@@ -96,18 +94,14 @@ function Opened({ info }: { info: ModelInfo }) {
   const { t, route } = useApp();
   const words = t.open;
   const { family, model } = builtModel(info);
-  const lasting = ['lang', 'theme'].flatMap((name) => {
-    const value = route.params.get(name);
-    return value === null ? [] : [[name, value]];
-  });
-  const link = (params: Record<string, string>) =>
-    new URLSearchParams([...lasting, ...Object.entries(params)]);
+  const link = (params: Record<string, string>) => viewParams(route, params);
   return (
     <li>
       <h3>{info.name}</h3>
       <p class="soft">
         {family.title}, {words.parameters(sizeName(model.parameterCount()))}
       </p>
+      <p class="soft">{t.shell.engine(info.engine)}</p>
       {info.warnings.map((warning) => (
         <p key={warning} class="notice">
           {warning}

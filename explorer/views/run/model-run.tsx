@@ -43,6 +43,7 @@ export function ModelRun({ id, text, temperature, side }: ModelRunProps) {
         <h2>{name}</h2>
         {result && <p class="soft took">{t.run.took(Math.round(result.milliseconds))}</p>}
       </header>
+      {info && <p class="soft engine">{t.shell.engine(info.engine)}</p>}
       {info?.warnings.map((warning) => (
         <p key={warning} class="notice">
           {warning}

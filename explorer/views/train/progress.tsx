@@ -18,7 +18,7 @@ export function Progress({ state, index }: { state: TrainingState; index: number
   const use = async () => {
     const files = await session.save(index);
     const given = files.map((file) => ({ name: `${plain}/${file.name}`, data: new Blob([file.data]) }));
-    addModel(await client.call('openFiles', given));
+    addModel(await client.openGiven(given));
     setUsed(true);
   };
   return (

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
+import type { Failure } from '../../worker/failure.ts';
 import type {
   SavedFile,
   TrainMessage,
@@ -25,7 +26,7 @@ export interface TrainingState {
     | { readonly tokens: number; readonly vocabSize: number; readonly bigram: number }
     | undefined;
   readonly models: readonly ModelProgress[];
-  readonly error: { readonly message: string; readonly expected: boolean } | undefined;
+  readonly error: Failure | undefined;
 }
 
 /** The training of this page, which goes on while other views are shown. There is one at a time. */
@@ -51,7 +52,7 @@ class TrainingSession {
     const worker = new Worker(new URL('../../worker/train-worker.ts', import.meta.url), { type: 'module' });
     this.#worker = worker;
     worker.onmessage = ({ data }: MessageEvent<TrainMessage>) => this.#hear(data);
-    worker.onerror = (event) => this.#hear({ type: 'failed', message: event.message, expected: false });
+    worker.onerror = (event) => this.#hear({ type: 'failed', message: event.message, kind: 'unexpected' });
     const fresh = { step: 0, tokensPerSecond: 0, losses: [], evaluations: [], sample: undefined };
     this.#change({
       ...{ settings, phase: 'tokenizer', corpus: undefined, error: undefined },

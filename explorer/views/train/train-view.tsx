@@ -1,7 +1,7 @@
 import { useId, useState } from 'preact/hooks';
 import { families } from '../../../src/families/registry.ts';
 import { whole } from '../../../src/inspect/format.ts';
-import { useApp } from '../../app/context.ts';
+import { failureText, useApp } from '../../app/context.ts';
 import { numberParam } from '../../app/route.ts';
 import { Choice } from '../../ui/choice.tsx';
 import { Slider } from '../../ui/slider.tsx';
@@ -138,8 +138,7 @@ export function TrainView() {
           </p>
           {state.error && (
             <p class="error" role="alert">
-              <strong>{t.shell.failed}.</strong>{' '}
-              {state.error.expected ? state.error.message : t.shell.unexpected(state.error.message)}
+              <strong>{t.shell.failed}.</strong> {failureText(t, state.error)}
             </p>
           )}
           {state.corpus && (

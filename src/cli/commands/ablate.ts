@@ -1,15 +1,11 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { ABLATION_FILE, ablate } from '../../ablate/ablate.node.ts';
-import type { AblationSettings } from '../../ablate/ablate.ts';
-import { ablationRows, drawAblation } from '../../ablate/presentation.ts';
+import { ABLATION_FILE } from '../../ablate/ablate.node.ts';
+import { ablationSvg } from '../../ablate/drawing.ts';
+import { ablationNotes, ablationRows } from '../../ablate/presentation.ts';
 import { writeFileAtomic } from '../../files/atomic.node.ts';
 import type { Locale } from '../../inspect/labels.ts';
-import { svg } from '../../report/plot.ts';
-import { nodeEngine } from '../../runtime/engine.node.ts';
-import { prepareCorpus } from '../../start/corpus.node.ts';
-import { JobFolder } from '../../start/folder.node.ts';
-import { jobSettings } from '../../start/settings.ts';
+import { ABLATION_PICTURE, builtInAblation } from '../../start/ablation.node.ts';
 import { count } from '../options/options.ts';
 import { renderComparison } from '../terminal/comparison-table.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
@@ -24,6 +20,7 @@ interface AblateFlags {
   seeds: number;
   out: string;
   threads: number;
+  fresh?: boolean;
   json?: boolean;
   locale: Locale;
 }
@@ -43,13 +40,15 @@ export function register(program: Command): void {
       'folder of the result; an interrupted ablation in it is resumed',
       join('ropewalk-runs', 'ablation'),
     )
+    .option('--fresh', 'start over: removes the ablation in --out')
     .option('--threads <n>', 'threads of the engine', count, 2)
     .option('--json', 'print the result on stdout instead of the table')
     .addOption(localeOption())
     .addHelpText(
       'after',
       `
-All models train on the built-in text, like those of "ropewalk start". The folder also gets ${ABLATION_FILE} and ablation.svg.
+All models train on the built-in text, like those of "ropewalk start". The folder also gets ${ABLATION_FILE} and ${ABLATION_PICTURE};
+"ropewalk explore DIR" shows them in the browser.
 
 Examples:
   ropewalk ablate --from gpt --to llama3
@@ -58,44 +57,25 @@ Examples:
     .action(run);
 }
 
-async function run({ from, to, steps, seeds, out, threads, json, locale }: AblateFlags): Promise<void> {
+async function run({ json, locale, out, ...options }: AblateFlags): Promise<void> {
   const progress = new Progress();
-  const { signal, dispose } = interruptSignal(() => progress.note('stopping after this run …'));
+  const { signal, dispose } = interruptSignal(() => progress.note('stopping …'));
   try {
-    const job = { ...jobSettings(steps), families: [] };
-    const folder = await JobFolder.open(
-      join(out, 'corpus'),
-      { ...job, training: { ...jobSettings(1).training } },
-      false,
-    );
-    const corpus = await prepareCorpus(folder, job, () => {});
-    const { lr, warmup, minLrRatio = 0.1, clip, weightDecay } = job.training;
-    const settings: AblationSettings = {
-      ...{ from, to, weightDecay },
-      training: { steps, accumulate: 1, lr, schedule: 'cosine', warmup, minLrRatio, clip },
-      seeds: Array.from({ length: seeds }, (_, seed) => seed),
-      shape: { batch: job.batch, seq: job.seq },
-    };
-    const data = {
-      ...{ training: corpus.training, validation: corpus.validation },
-      vocabSize: corpus.tokenizer.vocabSize,
-    };
     const onRun = (name: string, done: number, total: number) => progress.update('run', done, total, name);
-    const result = await ablate(nodeEngine({ threads }), out, data, settings, { signal, onRun });
+    const result = await builtInAblation(out, { ...options, signal, onRun });
     progress.end();
     if (!result) {
-      progress.note('interrupted; the same command resumes');
+      progress.note('interrupted; the same command resumes after the last finished run');
       process.exitCode = INTERRUPTED;
       return;
     }
-    const { area, content } = drawAblation(result);
-    const picture = svg(area, 'title', content).markup.replace(
-      '<svg ',
-      '<svg xmlns="http://www.w3.org/2000/svg" ',
-    );
-    await writeFileAtomic(join(out, 'ablation.svg'), picture);
+    await writeFileAtomic(join(out, ABLATION_PICTURE), ablationSvg(result, locale));
+    if (json) {
+      process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+      return;
+    }
     const table = renderComparison(ablationRows(result, locale), locale, process.stdout.columns ?? 140);
-    process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : `${forOutput(table)}\n`);
+    process.stdout.write(`${forOutput([table, ...ablationNotes(result, locale)].join('\n'))}\n`);
   } finally {
     progress.end();
     dispose();

@@ -76,7 +76,7 @@ Examples:
 }
 
 /** Opens teacher and student, and reads the text: what a run is made of. */
-const distill: Distilling['open'] = async (said, settings, { progress, signal }) => {
+const distill: Distilling['open'] = async (said, settings, { progress, signal, ranks }) => {
   checkDataOptions(Object.keys({ ...said, ...settings }));
   const { teacher: named, taught, template } = said;
   if (named === undefined && taught === undefined) {
@@ -117,7 +117,13 @@ const distill: Distilling['open'] = async (said, settings, { progress, signal })
       teaching = { kind: 'online', teacher: teacher!, training, validation, dataIdentity, size, packed };
     }
     const { files, generationConfig } = await savedWith(template, student, tokenizer, teacher);
-    const job = openDistillation({ ...settings, student: { ...student, generationConfig }, teaching, files });
+    const job = openDistillation({
+      ...settings,
+      ranks,
+      student: { ...student, generationConfig },
+      teaching,
+      files,
+    });
     return { ...job, warnings, close };
   } catch (error) {
     await close();

@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { ABLATION_FILE } from '../../ablate/ablate.node.ts';
+import { findContent, type SiteContent } from '../../explore/content.node.ts';
 import { siteFiles } from '../../explore/files.node.ts';
-import { type FoundModel, findModels, modelsIn } from '../../explore/models.node.ts';
+import { type FoundModel, modelsIn } from '../../explore/models.node.ts';
 import { type Explorer, serveSite } from '../../explore/serve.node.ts';
 import { wholeNumber } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
@@ -15,6 +17,9 @@ import { printable } from '../terminal/printable.ts';
 const USUAL_PORT = 7373;
 /** What is shown where no model is named: what `npm start` trained, and what `npm run explorer:build` did. */
 const USUAL_MODELS = [join('ropewalk-runs', 'start'), join('ropewalk-runs', 'explorer', 'models')];
+const USUAL_ABLATIONS = [join('ropewalk-runs', 'ablation'), join('ropewalk-runs', 'explorer', 'ablation')];
+const NO_MODELS =
+  'no trained models: "npm start" trains four; until then compare, train and open models in the page\n';
 
 interface ExploreFlags {
   port?: number;
@@ -28,7 +33,7 @@ export function register(program: Command): void {
     .description('Serve a page that runs, compares and trains models in the browser.')
     .argument(
       '[models...]',
-      'model directories, GGUF files, ids on the hub, or folders of runs; default: what "npm start" trained',
+      'model directories, GGUF files, ids on the hub, folders of runs or of ablations; default: what "npm start" trained',
     )
     .option(
       '--port <n>',
@@ -47,23 +52,23 @@ export function register(program: Command): void {
 Examples:
   ropewalk explore
   ropewalk explore runs/llama path/to/model.gguf --open
+  ropewalk explore ropewalk-runs/ablation
   ropewalk explore HuggingFaceTB/SmolLM2-135M-Instruct`,
     )
     .action(explore);
 }
 
 async function explore(names: string[], { port, host, open }: ExploreFlags): Promise<void> {
-  const models = await chosenModels(names);
-  const files = await siteFiles(models);
+  const content = await chosenContent(names);
+  const files = await siteFiles(content);
   const { signal, dispose } = interruptSignal(() => {});
   const explorer = await serve(files, port, host);
   try {
-    const list = models.map(({ name }) => printable(name)).join(', ');
-    process.stderr.write(
-      models.length > 0
-        ? `models: ${list}\n`
-        : 'no trained models: "npm start" trains four; until then compare, train and open models in the page\n',
-    );
+    for (const [kind, found] of Object.entries(content)) {
+      const list = found.map(({ name }: { readonly name: string }) => printable(name)).join(', ');
+      if (list !== '') process.stderr.write(`${kind}: ${list}\n`);
+    }
+    if (content.models.length === 0) process.stderr.write(NO_MODELS);
     process.stdout.write(`${explorer.address}\n`);
     process.stderr.write('Ctrl-C ends it.\n');
     if (open) openBrowser(explorer.address);
@@ -74,12 +79,21 @@ async function explore(names: string[], { port, host, open }: ExploreFlags): Pro
   }
 }
 
-async function chosenModels(names: readonly string[]): Promise<FoundModel[]> {
+async function chosenContent(names: readonly string[]): Promise<SiteContent> {
   if (names.length > 0) {
     const paths: string[] = [];
     for (const name of names) paths.push(existsSync(name) ? name : await modelPath(name));
-    return findModels(paths);
+    const content = await findContent(paths);
+    // An ablation alone comes with the usual models.
+    return content.models.length > 0 ? content : { ...content, models: await usualModels() };
   }
+  // An ablation that is not finished is not shown.
+  const usual = USUAL_ABLATIONS.filter((path) => existsSync(join(path, ABLATION_FILE)));
+  const { ablations } = await findContent(usual.slice(0, 1));
+  return { models: await usualModels(), ablations };
+}
+
+async function usualModels(): Promise<FoundModel[]> {
   for (const path of USUAL_MODELS) {
     const models = existsSync(path) ? await modelsIn(path) : [];
     if (models.length > 0) return models;

@@ -62,7 +62,9 @@ function formatFlags(): Option[] {
     const flag = `--${kebab(name)}`;
     const option = new Option(`${flag} <${words.value}>`, `${words.help} (${values.join('; ')})`);
     const { parse, negated } = words;
-    if (parse) option.argParser(parserOf(having[0]!.options[name] as z.ZodType, words));
+    // Formats have choices of their own: those are checked once the format is known.
+    const schema = having[0]!.options[name] as z.ZodType;
+    if (parse || schema instanceof z.ZodNumber) option.argParser(parserOf(schema, words));
     if (negated === undefined) return [option];
     return [option, new Option(`--no-${kebab(name)}`, `the same as ${flag} ${String(negated)}`)];
   });

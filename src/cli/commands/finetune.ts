@@ -58,7 +58,7 @@ Examples:
 async function finetune(
   said: Parameters<Finetuning['open']>[0],
   settings: Parameters<Finetuning['open']>[1],
-  { out, resume, isTrial, signal, progress, locale }: Surroundings & { readonly locale: Locale },
+  { out, resume, isTrial, signal, progress, locale, ranks }: Surroundings & { readonly locale: Locale },
 ): Promise<TrainingJob> {
   const {
     model,
@@ -82,11 +82,10 @@ async function finetune(
       'there is no --sample-prompt to continue; give one, or leave it out.',
     );
   }
-  // A trial leaves nothing behind, unless there is a run whose tokens serve it.
+  // A trial leaves nothing behind, unless there is a run whose tokens serve it. Of several processes, one writes into the run.
+  const isOwn = !isTrial || (out && RunDirectory.exists(out));
   const temporary =
-    isTrial && !(out && RunDirectory.exists(out))
-      ? await mkdtemp(join(tmpdir(), 'ropewalk-data-'))
-      : undefined;
+    !isOwn || (ranks && ranks.rank > 0) ? await mkdtemp(join(tmpdir(), 'ropewalk-data-')) : undefined;
   const clean = async () => {
     if (temporary) await rm(temporary, { recursive: true, force: true });
   };
@@ -115,6 +114,7 @@ async function finetune(
     );
     const job = await openFinetuning(path, reading, {
       ...settings,
+      ranks,
       ...{ locale, name: path === model ? basename(resolve(path)) : model },
       now: out === undefined ? new Date() : await beginningOf({ out, resume }),
       ...(template !== undefined && { template: templateOf(template) }),

@@ -43,7 +43,7 @@ Examples:
 }
 
 /** Reads the text and its tokenizer: what a run is made of. */
-const train: Opening = async (said, settings, { progress, signal }) => {
+const train: Opening = async (said, settings, { progress, signal, ranks }) => {
   const {
     family: name,
     preset: size,
@@ -84,7 +84,7 @@ const train: Opening = async (said, settings, { progress, signal }) => {
     eos_token_id: end === undefined ? [] : [end],
     pad_token_id: null,
   };
-  return openPretraining({ ...settings, family, config, files: tokenizerFiles(tokenizer), tokens });
+  return openPretraining({ ...settings, family, config, files: tokenizerFiles(tokenizer), tokens, ranks });
 };
 
 async function trainTokenizer(

@@ -7,12 +7,13 @@ import { findRate, measureStep } from '../../training/runs/trials.node.ts';
 import { INTERRUPTED } from '../terminal/interrupt.ts';
 import type { Progress } from '../terminal/progress.ts';
 import { planText, RunView, ratesText, worseThanBase } from '../terminal/run-view.ts';
+import { printResult } from '../terminal/silence.ts';
 
 /** Prints a job's plan with the time of a measured step; for one that does not fit, without. */
 export async function dryRun(job: TrainingJob, json = false, progress: Progress): Promise<void> {
   const { plan, warnings } = job;
   const print = (shown: typeof plan) =>
-    process.stdout.write(`${json ? JSON.stringify({ ...shown, warnings }) : planText(shown)}\n`);
+    printResult(`${json ? JSON.stringify({ ...shown, warnings }) : planText(shown)}\n`);
   if (!plan.fits) print(plan);
   checkFits(plan);
   progress.note('measuring a step …');
@@ -37,7 +38,7 @@ export async function tryRates(
   if (signal.aborted) process.exitCode = INTERRUPTED;
   const suggested = suggestRate(points);
   const { warnings } = job;
-  process.stdout.write(
+  printResult(
     `${json ? JSON.stringify({ suggested: suggested ?? null, points, warnings }) : ratesText(points, suggested)}\n`,
   );
 }
@@ -73,7 +74,7 @@ export async function train(
     const { resultStep, loss: resultLoss } = finished ?? {};
     const { warnings } = job;
     const result = { out, seconds, interrupted: !finished, ...measured, resultStep, resultLoss, warnings };
-    process.stdout.write(`${JSON.stringify(result)}\n`);
+    printResult(`${JSON.stringify(result)}\n`);
   }
   if (!finished) {
     progress.note('interrupted; resume with the same command and --resume');

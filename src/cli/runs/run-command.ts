@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import { count, listed, OptionError, option, text, wordsOf } from '../../options.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
 import {
   OPTIMIZERS,
   optimizerOptions,
@@ -11,7 +12,7 @@ import type { TrainingJob } from '../../training/runs/job.node.ts';
 import { checkFits } from '../../training/runs/plan.ts';
 import { RunDirectory } from '../../training/runs/run-directory.node.ts';
 import { checkUnlocked } from '../../training/runs/run-lock.node.ts';
-import { scheduleRecord } from '../../training/schedule.ts';
+import { SCHEDULES, scheduleOptions, scheduleRecord, schedulesWith } from '../../training/schedule.ts';
 import { trainingOptions, type Verb, WARMUP_DEFAULT } from '../../training/settings.ts';
 import {
   addFlags,
@@ -24,6 +25,7 @@ import {
 import { interruptSignal } from '../terminal/interrupt.ts';
 import { Progress } from '../terminal/progress.ts';
 import { showWarnings } from '../terminal/warnings.ts';
+import { together, withRanks } from './ranks.ts';
 import { dryRun, train, tryRates } from './run-actions.ts';
 
 /*
@@ -52,6 +54,8 @@ export interface Surroundings {
   readonly isTrial: boolean;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** Processes that train together. */
+  readonly ranks: Communicator | undefined;
 }
 
 export interface RunCommand<Own extends z.ZodRawShape, More extends OptionShape> {
@@ -104,48 +108,60 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
           surroundings,
           command.processedArgs as (string | undefined)[],
         );
-      await spelling(spell, () => execute(flags, values.out as string | undefined, open));
+      await spelling(spell, () =>
+        withRanks((ranks) => execute(flags, values.out as string | undefined, open, ranks)),
+      );
     });
 }
 
-/** Defaults of a verb, with those of optimizers and its schedule, for help; those of its own optimizer win. */
+/** Defaults of a verb, with those of optimizers and schedules, for help; those of its own optimizer and schedule win. */
 function shownDefaults({ defaults }: Verb): ShownDefaults {
-  const records = [...OPTIMIZERS.toReversed(), defaults.optimizer].map(
-    (name) => optimizerRecord(name).defaults,
-  );
+  const optimizers = [...OPTIMIZERS.toReversed(), defaults.optimizer].map(optimizerRecord);
+  const schedules = [...SCHEDULES.toReversed(), defaults.schedule].map(scheduleRecord);
   return {
-    ...Object.assign({}, ...records),
-    ...scheduleRecord(defaults.schedule).defaults,
+    ...Object.assign({}, ...[...optimizers, ...schedules].map((record) => record.defaults)),
     warmup: WARMUP_DEFAULT,
     ...defaults,
   };
 }
 
-/** For help: whose an option is that not every optimizer has, and the words of those that have others for it. */
+/** For help: whose an option is that not every optimizer or schedule has, and the words of those that have others for it. */
 function whose(): Readonly<Record<string, string>> {
-  const notes = Object.entries(optimizerOptions).map(([name, shown]) => {
-    const kinds = optimizersWith(name);
-    const own = (kind: string) => wordsOf(optimizerRecord(kind).options[name] as z.ZodType)?.help;
-    const [same, others] = [true, false].map((isSame) =>
-      kinds.filter((kind) => (own(kind) === wordsOf(shown)?.help) === isSame),
-    );
-    return [name, [`of ${listed(same!)}`, ...others!.map((kind) => `of ${kind}: ${own(kind)}`)].join('; ')];
-  });
-  return Object.fromEntries(notes) as Record<string, string>;
+  const notes = (
+    options: z.ZodRawShape,
+    having: (name: string) => readonly string[],
+    recordOf: (kind: string) => { readonly options: z.ZodRawShape },
+  ) =>
+    Object.entries(options).map(([name, shown]) => {
+      const kinds = having(name);
+      const words = (schema: unknown) => wordsOf(schema as z.ZodType)?.help;
+      const own = (kind: string) => words(recordOf(kind).options[name]);
+      const [same, others] = [true, false].map((isSame) =>
+        kinds.filter((kind) => (own(kind) === words(shown)) === isSame),
+      );
+      return [name, [`of ${listed(same!)}`, ...others!.map((kind) => `of ${kind}: ${own(kind)}`)].join('; ')];
+    });
+  return Object.fromEntries([
+    ...notes(optimizerOptions, optimizersWith, optimizerRecord),
+    ...notes(scheduleOptions, schedulesWith, scheduleRecord),
+  ]) as Record<string, string>;
 }
 
 async function execute(
   flags: RunFlags,
   folder: string | undefined,
   open: (surroundings: Surroundings) => Promise<TrainingJob>,
+  ranks: Communicator | undefined,
 ): Promise<void> {
   const isTrial = (flags.dryRun || flags.findLr) ?? false;
   if (folder === undefined && !isTrial)
     throw new OptionError('out', 'it is missing: name a folder for the run.');
   // Before data are read, which can take minutes.
-  if (flags.resume && folder !== undefined) await RunDirectory.open(folder);
-  else if (folder !== undefined && !isTrial) await RunDirectory.checkFree(folder);
-  if (folder !== undefined && !isTrial) await checkUnlocked(folder);
+  await together(ranks, async () => {
+    if (flags.resume && folder !== undefined) await RunDirectory.open(folder);
+    else if (folder !== undefined && !isTrial) await RunDirectory.checkFree(folder);
+    if (folder !== undefined && !isTrial) await checkUnlocked(folder);
+  });
   const progress = new Progress();
   let isTraining = false;
   const { signal, dispose } = interruptSignal(() =>
@@ -153,7 +169,7 @@ async function execute(
   );
   try {
     const resume = flags.resume ? ('must' as const) : ('never' as const);
-    const job = await open({ out: folder, resume, isTrial, signal, progress });
+    const job = await together(ranks, () => open({ out: folder, resume, isTrial, signal, progress, ranks }));
     try {
       progress.end();
       // What a run warns of is among its events.

@@ -1,5 +1,6 @@
 import pc from 'picocolors';
 import { printable } from './printable.ts';
+import { prints } from './silence.ts';
 
 /** Seconds as people say them: 42s, 3m 05s, 2h 10m. */
 export function duration(seconds: number): string {
@@ -26,6 +27,7 @@ export class Progress {
 
   /** @param done of `total`, which is infinite where nobody knows it; `text` says the rest. */
   update(label: string, done: number, total: number, text: string): void {
+    if (!prints()) return;
     const now = Date.now();
     const finished = done >= total;
     const interval = this.#stream.isTTY ? 80 : 5000;
@@ -53,6 +55,7 @@ export class Progress {
 
   /** A line that stays. */
   note(text: string): void {
+    if (!prints()) return;
     if (this.#shown) this.#stream.write('\r\x1b[2K');
     this.#shown = false;
     this.#stream.write(`${printable(text)}\n`);

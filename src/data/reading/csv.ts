@@ -2,13 +2,13 @@ import { RopewalkError } from '../../errors.ts';
 import { type DataRow, MOST_ROW_LENGTH, tooLong } from './rows.ts';
 
 /**
- * Rows of a CSV text (RFC 4180): the first record names the columns; fields in quotes may hold separators, line breaks
- * and doubled quotes. Lines end in LF, CRLF or CR, also mixed. Empty lines are passed over. Values are texts.
+ * Rows of a CSV text (RFC 4180): the first record names the columns; fields in quotes may hold separators, line
+ * breaks and doubled quotes. Lines end in LF, CRLF or CR, also mixed. Empty lines are skipped. Values are strings.
  *
  * @param chunks pieces of the text, cut anywhere.
- * @param separator between fields; by default a comma, or where the first line has none, the one of `;`, tab and `|` that it
- *   has most often.
- * @throws RopewalkError naming the line: for a name given twice, and a quote that is not closed.
+ * @param separator between fields; by default a comma, or if the first line has none, the most frequent of `;`, tab
+ *   and `|`.
+ * @throws RopewalkError naming the line, for a duplicate column name and an unclosed quote.
  */
 export async function* csvRows(
   chunks: AsyncIterable<string>,
@@ -24,7 +24,7 @@ export async function* csvRows(
       columns = fields;
       const twice = columns.find((name, i) => columns!.indexOf(name) !== i);
       if (twice !== undefined) {
-        throw new RopewalkError(`${where}: two columns are called ${JSON.stringify(twice)}; rename one`);
+        throw new RopewalkError(`${where}: two columns are named ${JSON.stringify(twice)}; rename one`);
       }
     } else if (problem !== undefined) {
       yield { where, problem };
@@ -51,17 +51,17 @@ async function* records(chunks: AsyncIterable<string>, reader: RecordReader): As
   yield* reader.end();
 }
 
-/** Separators that a first line may tell, those before others where it has as many of each. A comma always wins. */
+/** Separators that the first line may use, in order of preference when equally frequent. A comma always wins. */
 const SEPARATORS = [',', ';', '\t', '|'] as const;
 
-/** Finds the separator of a CSV text by its first line, of which what stands in quotes does not count. */
+/** Finds the separator of a CSV text from its first line, ignoring text in quotes. */
 class SeparatorFinder {
   readonly #counts = new Map<string, number>(SEPARATORS.map((separator) => [separator, 0]));
   #isQuoted = false;
-  /** The last character: a quote begins a field only where one may begin. */
+  /** The last character: a quote counts only at the beginning of a field. */
   #before = '\n';
 
-  /** Whether the first line has ended within this piece. */
+  /** Whether the first line ended within this piece. */
   push(text: string): boolean {
     for (const character of text) {
       const isBreak = character === '\n' || character === '\r';
@@ -86,19 +86,21 @@ class SeparatorFinder {
   }
 }
 
-/** Gathers fields character by character, so that a piece of text may end anywhere. */
+/** Collects fields character by character, so that a piece of text may end anywhere. */
 class RecordReader {
   #line = 1;
   #firstLine = 1;
   #fields: string[] = [];
   #field = '';
   #length = 0;
-  /** Plain: no quote so far. Quoted: within quotes. Closed: after a quote, which ends the quotes or is doubled. */
+  /**
+   * Plain: no quote so far. Quoted: within quotes. Closed: after a quote, which either ends the quotes or is doubled.
+   */
   #state: 'plain' | 'quoted' | 'closed' = 'plain';
   #problem: string | undefined;
-  /** Whether the last character was a CR: an LF after it ends no line of its own. */
+  /** Whether the last character was a CR: a following LF ends no further line. */
   #afterReturn = false;
-  /** The text so far, until the first line is whole and tells the separator. */
+  /** The text so far, until the first line is complete and the separator known. */
   #head = '';
   readonly #finder = new SeparatorFinder();
 
@@ -133,7 +135,7 @@ class RecordReader {
     if (this.#length > MOST_ROW_LENGTH) throw tooLong(`${this.#file}:${this.#firstLine}`);
   }
 
-  /** Takes what has been held back, now that the first line is known. */
+  /** Processes the text held back until the first line was known. */
   *#begin(): Generator<Record> {
     this.#given = this.#finder.separator;
     const head = this.#head;
@@ -177,7 +179,7 @@ class RecordReader {
       } else if (this.#field === '') {
         this.#state = 'quoted';
       } else {
-        // Within an unquoted field, a quote is what it looks like.
+        // Within an unquoted field, a quote is an ordinary character.
         this.#append(character);
       }
     } else if (character === this.separator) {

@@ -4,12 +4,12 @@ import { type DataRow, jsonRow, MOST_ROW_LENGTH, tooLong } from './rows.ts';
 const WHITE = /^[ \t\r\n\ufeff]$/;
 
 /**
- * Rows of a JSON text that is one array of objects, one after the other: the text is never parsed as a whole.
+ * Rows of a JSON text that is one array of objects, one at a time: the text is never parsed as a whole.
  *
  * @param chunks pieces of the text, cut anywhere.
- * @param options.firstLine the number of the line on which the text begins. Default 1.
- * @param options.isWithin whether the array is a part of an object, so that more may follow it. Default false.
- * @throws RopewalkError naming the line, where the text is not an array or ends before it does.
+ * @param options.firstLine the line number on which the text begins. Default 1.
+ * @param options.isWithin whether the array is inside an object, so that more may follow it. Default false.
+ * @throws RopewalkError naming the line, if the text is not an array or ends within it.
  */
 export async function* jsonArray(
   chunks: AsyncIterable<string>,
@@ -21,18 +21,18 @@ export async function* jsonArray(
   scanner.end();
 }
 
-/** Finds where the elements of an array begin and end, by its brackets, commas and strings. */
+/** Finds the elements of an array by its brackets, commas and strings. */
 class ArrayScanner {
   #line: number;
-  /** Brackets that are open: 1 within the array, more within an element. */
+  /** Open brackets: 1 within the array, more within an element. */
   #depth = 0;
   #inString = false;
   #escaped = false;
-  /** The element at hand, and the line where it begins; 0 before it has begun. */
+  /** The current element, and the line where it begins; 0 before it has begun. */
   #text = '';
   #firstLine = 0;
   #state: 'before' | 'within' | 'after' = 'before';
-  /** Whether an element must come: after a comma. */
+  /** Whether an element must follow: after a comma. */
   #expected = false;
   readonly #file: string;
 
@@ -75,7 +75,7 @@ class ArrayScanner {
       if (character === '"') this.#inString = true;
       else if (character === '{' || character === '[') this.#depth++;
       else if (character === '}' || character === ']') this.#depth--;
-      if (this.#depth === 0) throw this.#wrong(`has a ${character} that closes nothing`);
+      if (this.#depth === 0) throw this.#wrong(`has an unmatched ${character}`);
     }
     if (this.#state === 'within') this.#text += chunk.slice(from);
     if (this.#text.length > MOST_ROW_LENGTH) throw tooLong(`${this.#file}:${this.#firstLine || this.#line}`);

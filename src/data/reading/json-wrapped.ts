@@ -1,11 +1,12 @@
-/** Names under which files keep their rows, beside what else they say. */
+/** Names under which files keep their rows, next to other fields. */
 const ROWS = ['data', 'rows', 'examples', 'train'];
 
 /**
- * Where the rows of a JSON text begin that is one object with an array of rows in it, such as `{"version": 1, "data": [{…}]}`.
+ * Where the rows begin in a JSON text that is one object containing an array of rows, such as `{"version": 1, "data":
+ * [{…}]}`.
  *
  * @param head the beginning of the text, at least up to the rows.
- * @returns the place of the `[`; undefined where the text is another one, such as JSON lines.
+ * @returns the position of the `[`; undefined for other texts, such as JSON Lines.
  */
 export function arrayWithin(head: string): number | undefined {
   const token = /[\s\ufeff]*(?:"((?:[^"\\]|\\.){0,256})"|([[\]{}:,])|[^\s"[\]{}:,]+)/suy;
@@ -15,7 +16,7 @@ export function arrayWithin(head: string): number | undefined {
   for (let match = token.exec(head); match; match = token.exec(head)) {
     const [, text, sign] = match;
     if (sign === '[' && depth === 1 && last === ':' && name !== undefined && ROWS.includes(name)) {
-      // Rows are objects; lists of numbers or texts under the same name are none.
+      // Rows are objects; lists of numbers or strings under the same name do not count.
       const isRows = /^\[\s*(?:\{|\])/.test(head.slice(token.lastIndex - 1, token.lastIndex + 4096));
       return isRows ? token.lastIndex - 1 : undefined;
     }

@@ -12,26 +12,29 @@ import { RopewalkError } from '../../errors.ts';
 import type { ByteSource } from '../../files/source.ts';
 
 /*
- * What a file may ask of memory, whatever it says of itself. Writers make row groups of some megabytes, and pages of some
- * kilobytes up to a few megabytes.
+ * Limits on the memory that a file may request, whatever it claims. Writers make row groups of some megabytes, and
+ * pages of some kilobytes up to a few megabytes.
  */
 export const MOST_METADATA = 1 << 26;
 const MOST_PAGE = 1 << 28;
 const MOST_CHUNK = 2 ** 30;
-/** A column of more, when it is unpacked, is read in parts of about so many bytes. */
+/** Columns that decompress to more are read in parts of about this many bytes. */
 const PART = 2 ** 28;
-/** What a column may claim to unpack to: its pages are unpacked one by one, each within its own bound. */
+/**
+ * The most that a column may claim to decompress to: its pages are decompressed one by one, each within its own
+ * limit.
+ */
 const MOST_UNPACKED = 2 ** 40;
 const MOST_VALUES = 1 << 25;
 
-/** Makes the error for what a file claims. */
+/** Makes the error for a file's claim. */
 export type Refuse = (why: string) => RopewalkError;
 
 /**
- * How many rows of a group are read at once, so that what they unpack to fits in memory. Of columns without lists a part of
- * the rows can be read; those with lists are always read whole.
+ * How many rows of a group are read at once, so that they fit in memory when decompressed. Columns without lists can
+ * be read in parts; those with lists are always read whole.
  *
- * @throws RopewalkError naming the remedy, where a column is too large for that.
+ * @throws RopewalkError naming the remedy, if a column is too large for that.
  */
 export function rowsAtOnce(
   schema: FileMetaData['schema'],
@@ -56,8 +59,8 @@ export function rowsAtOnce(
 }
 
 /**
- * Refuses a row group whose columns, pages or runs claim more than they may, before the library gives them memory: it takes
- * a file at its word, down to the length of a run.
+ * Refuses a row group whose columns, pages or runs claim more than the limits, before the library allocates memory:
+ * the library trusts the file, down to the length of a run.
  */
 export async function checkGroup(
   source: ByteSource,
@@ -68,7 +71,7 @@ export async function checkGroup(
   const bounded = (value: number | bigint | undefined, most: number, what: string) => {
     const number = Number(value ?? 0);
     if (Number.isSafeInteger(number) && number >= 0 && number <= most) return number;
-    throw wrong(`it says that ${what} ${number}`);
+    throw wrong(`it claims that ${what} ${number}`);
   };
   bounded(num_rows, MOST_VALUES, 'the rows of a group are');
   for (const { meta_data: meta } of columns) {
@@ -123,7 +126,7 @@ interface ColumnLevels {
   readonly unpack: Compressors;
 }
 
-/** The runs of a data page: of its levels, and of its values where these are numbers of a dictionary, or booleans. */
+/** The runs of a data page: of its levels, and of its values if these are dictionary indices or booleans. */
 function checkRuns(
   packed: Uint8Array,
   header: PageHeader,
@@ -149,12 +152,12 @@ function checkRuns(
     }
   }
   if (encoding !== 'RLE' && !encoding.endsWith('_DICTIONARY')) return;
-  // Booleans have their length before them, numbers of a dictionary their width; as the library reads them.
+  // Booleans are preceded by their length, dictionary indices by their width, as the library reads them.
   const isSized = v2 ? encoding === 'RLE' : isBoolean;
   checkStream(values.subarray(isSized ? 4 : 1), isSized ? 1 : (values[0] ?? 0), count, wrong);
 }
 
-/** Checks a stream that its length comes before; returns what comes after it. */
+/** Checks a stream preceded by its length; returns what follows it. */
 function checkSized(bytes: Uint8Array, width: number, count: number, wrong: Refuse): Uint8Array {
   if (bytes.length < 4) throw wrong('a page ends within its levels');
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
@@ -163,10 +166,10 @@ function checkSized(bytes: Uint8Array, width: number, count: number, wrong: Refu
   return bytes.subarray(4 + length);
 }
 
-/** Packed values fill up their last group of 8; some writers fill a little more. */
+/** Packed values fill up their last group of 8; some writers pad a little more. */
 const SLACK = 1024;
 
-/** Refuses a stream of runs (Parquet's RLE and bit-packing hybrid) of which one has more values than there are. */
+/** Refuses a stream of runs (Parquet's RLE and bit-packing hybrid) with a run longer than the remaining values. */
 function checkStream(bytes: Uint8Array, width: number, count: number, wrong: Refuse): void {
   let at = 0;
   if (width === 0) return;
@@ -183,18 +186,18 @@ function checkStream(bytes: Uint8Array, width: number, count: number, wrong: Ref
     const half = Math.floor(header / 2);
     const run = isPacked ? 8 * half : half;
     if (run > count - seen + (isPacked ? SLACK : 7))
-      throw wrong(`a run of ${run} values stands where ${count - seen} are left`);
+      throw wrong(`a run has ${run} values where only ${count - seen} are left`);
     at += isPacked ? half * width : Math.ceil(width / 8);
     seen += run;
   }
 }
 
-/** Bits of a level of at most `most`. */
+/** The bits of a level of at most `most`. */
 function widthOf(most: number): number {
   return 32 - Math.clz32(most);
 }
 
-/** The library's, which are asked for no more bytes than a page may have. */
+/** The library's decompressors, limited to the bytes that a page may have. */
 export function boundedCompressors(wrong: Refuse): Compressors {
   const bounded: Compressors = {};
   for (const [codec, decompress] of Object.entries(compressors) as [
@@ -204,7 +207,7 @@ export function boundedCompressors(wrong: Refuse): Compressors {
     bounded[codec] = (input, length) => {
       const claimed = codec === 'ZSTD' ? zstdContentSize(input) : undefined;
       if (length > MOST_PAGE || (claimed !== undefined && claimed > MOST_PAGE)) {
-        throw wrong(`a page would unpack to ${claimed ?? length} bytes`);
+        throw wrong(`a page would decompress to ${claimed ?? length} bytes`);
       }
       return decompress!(input, length);
     };
@@ -212,7 +215,7 @@ export function boundedCompressors(wrong: Refuse): Compressors {
   return bounded;
 }
 
-/** What a zstd frame says that it unpacks to (RFC 8878, 3.1.1.1); undefined where it says nothing. */
+/** The decompressed size that a zstd frame declares (RFC 8878, 3.1.1.1); undefined if it declares none. */
 function zstdContentSize(frame: Uint8Array): number | undefined {
   const descriptor = frame[4];
   if (descriptor === undefined) return undefined;

@@ -5,12 +5,12 @@ import { boundedCompressors, checkGroup, MOST_METADATA, rowsAtOnce } from './par
 import type { DataRow } from './rows.ts';
 
 /**
- * The rows of a Parquet file, a row group at a time, with lists and structures as arrays and objects. Compressed by
- * Snappy, gzip, zstd, Brotli, LZ4, or not.
+ * The rows of a Parquet file, one row group at a time, with lists and structs as arrays and objects. Compression:
+ * Snappy, gzip, zstd, Brotli, LZ4, or none.
  *
- * @param name what messages call it.
- * @param onBytes called with the bytes of the file that the rows so far take, about.
- * @throws RopewalkError when it is not a Parquet file, damaged, or asks for more memory than data of texts do.
+ * @param name for messages.
+ * @param onBytes called with the approximate number of bytes read so far.
+ * @throws RopewalkError if it is not a Parquet file, is damaged, or requests more memory than text data needs.
  */
 export async function* parquetRows(
   source: ByteSource,
@@ -19,7 +19,7 @@ export async function* parquetRows(
 ): AsyncGenerator<DataRow> {
   const wrong = (why: string, cause?: unknown) =>
     new RopewalkError(
-      `${name}: this Parquet file cannot be read (${why}); is it whole? Make it again, or give JSONL`,
+      `${name}: this Parquet file cannot be read (${why}); is it complete? Create it again, or give JSONL`,
       {
         cause,
       },
@@ -28,7 +28,7 @@ export async function* parquetRows(
     try {
       return await work();
     } catch (error) {
-      // The library takes a file at its word, and stumbles in many ways over one that is wrong.
+      // The library trusts the file, and fails in many ways on a wrong one.
       if (error instanceof RopewalkError) throw error;
       throw wrong(error instanceof Error ? error.message : String(error), error);
     }

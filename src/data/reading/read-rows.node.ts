@@ -18,10 +18,10 @@ const TEXT_READERS: Readonly<Record<string, TextReader>> = {
   txt: textLines,
 };
 
-/** Endings of the names of files that {@link readRows} reads. All but Parquet may have `.gz` after them. */
+/** File extensions that {@link readRows} reads. All but Parquet may be followed by `.gz`. */
 const DATA_FILE_ENDINGS: readonly string[] = [...Object.keys(TEXT_READERS), 'parquet'];
 
-/** What tells a data file's form: the ending of its name, without `.gz`; undefined where it is none that is read. */
+/** The extension that determines a data file's format, without `.gz`; undefined for other files. */
 export function dataFileEnding(path: string): { ending: string; packed: boolean } | undefined {
   const match = /\.([^./\\]+?)(\.gz)?$/i.exec(path);
   const ending = match?.[1]?.toLowerCase() ?? '';
@@ -32,12 +32,13 @@ export function dataFileEnding(path: string): { ending: string; packed: boolean 
 }
 
 /**
- * The rows of a data file, in order, by the ending of its name: `.jsonl`, `.json` (an array of objects, an object whose
- * `data` is one, or JSON lines), `.csv`, `.tsv`, `.txt` (each line a text), `.parquet`; all but the last also with `.gz`. A
- * row that cannot be read is given with its problem.
+ * The rows of a data file, in order, by the ending of its name: `.jsonl`, `.json` (an array of objects, an object
+ * whose `data` is one, or JSON lines), `.csv`, `.tsv`, `.txt` (one text per line), `.parquet`; all but the last also
+ * with `.gz`. An unreadable row is returned with its problem.
  *
- * @param onBytes called with the bytes of the file that have been read so far.
- * @throws RopewalkError naming the file, when it has another ending, cannot be read or is not what its name says.
+ * @param onBytes called with the number of bytes read so far.
+ * @throws RopewalkError naming the file, if it has another extension, cannot be read or is not in the format of its
+ *   extension.
  */
 export async function* readRows(path: string, onBytes?: (bytes: number) => void): AsyncGenerator<DataRow> {
   const found = dataFileEnding(path);
@@ -51,7 +52,7 @@ export async function* readRows(path: string, onBytes?: (bytes: number) => void)
   yield* read ? read(textChunks(path, onBytes), path) : parquetFileRows(path, onBytes);
 }
 
-/** Files called .json hold an array, JSON lines or an object with an array in it: what it is shows at the beginning. */
+/** Files named .json hold an array, JSON Lines or an object containing an array: the beginning shows which. */
 async function* jsonRows(chunks: AsyncGenerator<string>, path: string): AsyncGenerator<DataRow> {
   let head = '';
   for await (const chunk of { [Symbol.asyncIterator]: () => ({ next: () => chunks.next() }) }) {

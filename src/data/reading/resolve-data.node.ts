@@ -8,14 +8,16 @@ import { isAbsent } from '../../hub/resolve.node.ts';
 import { repositoryNamed } from '../../hub/settings.node.ts';
 
 export interface ResolveDataOptions extends PullDatasetOptions {
-  /** Called with a sentence where not all data files of a folder or a data set are taken: which are, and which are not. */
+  /**
+   * Called with a sentence if only some data files of a folder or a dataset are used: which are, and which are not.
+   */
   readonly onNote?: ((text: string) => void) | undefined;
 }
 
 /**
- * The files of data that are named by paths of files, by patterns (`chats/*.jsonl`), by folders of them, or by ids of data
- * sets on the hub (`org/name`, `org/name@revision`, `org/name:train.jsonl`), which are downloaded if need be. What is there
- * by that name wins. Of a folder and of a data set, the training split is taken where names tell one.
+ * The data files named by paths, patterns (`chats/*.jsonl`), folders, or ids of datasets on the hub (`org/name`,
+ * `org/name@revision`, `org/name:train.jsonl`), which are downloaded if necessary. Existing paths take precedence. In
+ * folders and datasets, the training split is used if file names indicate one.
  *
  * @returns paths, in the order of the names; those of a folder in the order of theirs
  * @throws RopewalkError saying what was tried
@@ -39,7 +41,7 @@ async function filesOf(name: string, { onNote, ...options }: ResolveDataOptions)
   const id = repositoryNamed(name, 'datasets', options);
   if (!id) {
     throw new RopewalkError(
-      `${shown}: no such file or folder (${resolve(name)}), and not the id of a data set on the hub, which looks like org/name; check the path`,
+      `${shown}: no such file or folder (${resolve(name)}), and not the id of a dataset on the hub, which looks like org/name; check the path`,
     );
   }
   try {
@@ -52,7 +54,7 @@ async function filesOf(name: string, { onNote, ...options }: ResolveDataOptions)
   } catch (error) {
     if (!isAbsent(error)) throw error;
     throw new RopewalkError(
-      `${shown}: no such file or folder here; as a data set on the hub: ${error.message}`,
+      `${shown}: no such file or folder here; as a dataset on the hub: ${error.message}`,
       { cause: error },
     );
   }
@@ -70,7 +72,7 @@ async function filesIn(folder: string, onNote?: (text: string) => void): Promise
   return choice.chosen.map((name) => join(folder, name));
 }
 
-/** What is trained on, and what is not, in a sentence. */
+/** Which files are trained on, and which are not, in a sentence. */
 function describeChoice({ chosen, left }: ChosenData): string {
   const shown = (names: readonly string[]) =>
     names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');

@@ -1,15 +1,15 @@
 import { RopewalkError } from '../../errors.ts';
 
-/** A row of a data file, and what messages call its place: `data.jsonl:12`, or `data.parquet, row 12`. */
+/** A row of a data file, and its location for messages: `data.jsonl:12`, or `data.parquet, row 12`. */
 export interface DataRow {
   readonly where: string;
-  /** By the columns' names; undefined where the row cannot be read. */
+  /** Values by column name; undefined if the row cannot be read. */
   readonly values?: Readonly<Record<string, unknown>>;
   /** Why it cannot be read. */
   readonly problem?: string;
 }
 
-/** A row longer than this is no row of training data; memory is not given to it. In UTF-16 units. */
+/** The longest row that is read, in UTF-16 units, which bounds memory: training data has no longer rows. */
 export const MOST_ROW_LENGTH = 1 << 26;
 
 export function tooLong(where: string): RopewalkError {
@@ -33,14 +33,14 @@ export function jsonRow(text: string, where: string): DataRow {
 }
 
 /**
- * Rows of a JSONL text: one JSON object a line; blank lines are passed over.
+ * Rows of a JSONL text: one JSON object per line; blank lines are skipped.
  *
  * @param chunks pieces of the text, cut anywhere.
  */
 export async function* jsonLines(chunks: AsyncIterable<string>, file: string): AsyncGenerator<DataRow> {
   let line = 0;
   let rest = '';
-  // JSON has no CR within its texts, so that one in the middle of a line ends a line too, as in files of old Macs.
+  // JSON has no CR within its strings, so one in the middle of a line ends a line too, as in old Mac files.
   const row = (text: string): DataRow[] =>
     text
       .replace(/\r$/, '')
@@ -58,7 +58,9 @@ export async function* jsonLines(chunks: AsyncIterable<string>, file: string): A
   yield* row(rest);
 }
 
-/** Rows of a plain text: each line that is not blank is the `text` of one. Lines end in LF, CRLF or CR. */
+/**
+ * Rows of a plain text: each line that is not blank becomes a row with a `text` field. Lines end in LF, CRLF or CR.
+ */
 export async function* textLines(chunks: AsyncIterable<string>, file: string): AsyncGenerator<DataRow> {
   let line = 0;
   let rest = '';

@@ -3,16 +3,16 @@ import { fileBytes } from '../../files/file-bytes.node.ts';
 import { fileError } from '../../files/file-errors.ts';
 import { utf16Of } from '../../files/utf16.ts';
 
-/** Bytes of which a text file's encoding shows. */
+/** Bytes from which a text file's encoding is guessed. */
 const HEAD = 1024;
 
 /**
- * The text of a file, piece by piece, strictly as UTF-8; a byte order mark is left out. A file whose name ends in `.gz` is
- * unpacked.
+ * The text of a file, piece by piece, strictly as UTF-8, without a byte order mark. A file whose name ends in `.gz`
+ * is decompressed.
  *
- * @param onBytes called with the bytes of the file that have been read so far.
- * @throws RopewalkError naming the file, when it cannot be read, and the line where it is not UTF-8: text that was decoded
- *   wrongly would be learned without a sign.
+ * @param onBytes called with the number of bytes read so far.
+ * @throws RopewalkError naming the file if it cannot be read, and the line where it is not UTF-8: wrongly decoded
+ *   text would be learned silently.
  */
 export async function* textChunks(path: string, onBytes?: (bytes: number) => void): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -52,7 +52,7 @@ function decode(work: () => string, bytes: Uint8Array, path: string, line: numbe
   }
 }
 
-/** Line breaks before the first bytes that cannot be UTF-8; the piece may begin within a character. */
+/** Line breaks before the first invalid UTF-8; the piece may begin within a character. */
 function goodLines(bytes: Uint8Array): number {
   let lines = 0;
   let start = 0;

@@ -5,7 +5,7 @@ import { type RotaryDecoderConfig, readRotaryDecoder, writeRotaryDecoder } from 
 import { ggufHeadDim, type RotaryGguf, rotaryGguf } from './rotary-gguf.ts';
 import { USUAL_FIELDS } from './rotary-sizes.ts';
 
-/** What presets of all of Gemma's generations have in common. */
+/** Preset fields that all generations of Gemma share. */
 export const GEMMA_FIELDS = {
   ...USUAL_FIELDS,
   vocab_size: 256000,
@@ -18,7 +18,7 @@ export const GEMMA_FIELDS = {
   pad_token_id: 0,
 };
 
-/** What the configs of all generations have in common. Every name of GELU means the tanh form there. */
+/** Config fields that all generations share. Every name of GELU means the tanh form here. */
 export function readGemma(reader: ConfigReader, rope?: RopeConfig): RotaryDecoderConfig {
   const tanhForms = { gelu_pytorch_tanh: true, gelu: true, gelu_new: true, gelu_fast: true };
   const field = reader.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
@@ -36,10 +36,11 @@ export function writeGemma(c: RotaryDecoderConfig): Record<string, unknown> {
 type QueryScalar = { readonly query_pre_attn_scalar?: number };
 
 /**
- * Gemma's form in GGUF: norms with their 1, a tied head, no rescaled frequencies, no activation.
+ * Gemma's GGUF form: norm weights stored plus one, a tied head, no rescaled frequencies, no activation.
  *
- * @param form.largest layers of the generation's largest model. llama.cpp derives `query_pre_attn_scalar`, which files do
- *   not say, from the size: of the largest it is the width over the heads, of the others the head's size.
+ * @param form.largest the number of layers of the generation's largest model. llama.cpp derives
+ *   `query_pre_attn_scalar`, which files do not store, from the size: width / heads for the largest, head_dim for the
+ *   others.
  */
 export function gemmaGguf<C extends RotaryDecoderConfig & QueryScalar>({
   largest,
@@ -63,7 +64,7 @@ export function gemmaGguf<C extends RotaryDecoderConfig & QueryScalar>({
       const derived = derive(c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.head_dim);
       if (largest !== undefined && own !== derived) {
         throw refused(
-          `"query_pre_attn_scalar" is ${own}, and GGUF has no place for it: ${derived} is derived from the sizes`,
+          `"query_pre_attn_scalar" is ${own}, but GGUF cannot store it: llama.cpp derives ${derived} from the sizes`,
         );
       }
       return form.write?.(c, refused) ?? [];

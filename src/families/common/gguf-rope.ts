@@ -2,10 +2,13 @@ import { type Llama3Scaling, type RopeScaling, rescaleRotary, yarnMagnitude } fr
 import type { GgufReader, GgufSetting, RefuseGguf } from './gguf.ts';
 import type { RopeConfig } from './rope-config.ts';
 
-/** YaRN's bounds in llama.cpp, which reads others from files of other architectures alone. */
+/** YaRN's bounds in llama.cpp, which reads others only from files of other architectures. */
 const YARN_BOUNDS = { beta_fast: 32, beta_slow: 1 } as const;
 
-/** The settings of a rescaling; the inverse of {@link readGgufScaling}. llama3 is a tensor, dynamic nothing within the positions. */
+/**
+ * The metadata of a scaling; the inverse of {@link readGgufScaling}. llama3 is a tensor; dynamic changes nothing
+ * within the positions.
+ */
 export function ggufScaling(scaling: RopeScaling | null, refused: RefuseGguf): GgufSetting[] {
   if (!scaling || scaling.rope_type === 'llama3' || scaling.rope_type === 'dynamic') return [];
   const { rope_type: type, factor } = scaling;
@@ -27,8 +30,8 @@ export function ggufScaling(scaling: RopeScaling | null, refused: RefuseGguf): G
 }
 
 /**
- * What `rope_freqs.weight` holds: what each rotary frequency is divided by, `[head_dim / 2]`; undefined without
- * rescaling.
+ * The contents of `rope_freqs.weight`: the divisor of each rotary frequency, `[head_dim / 2]`; undefined without
+ * scaling.
  */
 export function rotaryDivisors(config: RopeConfig & { readonly head_dim: number }): Float32Array | undefined {
   const { rope_scaling: scaling, rope_theta: theta, head_dim: size } = config;
@@ -40,8 +43,8 @@ export function rotaryDivisors(config: RopeConfig & { readonly head_dim: number 
 }
 
 /**
- * The scaling by its type; without a type a factor, also that of the old key `rope.scale_linear`, is linear, as llama.cpp
- * reads it, and a factor of 0 is none.
+ * The scaling by its type. As in llama.cpp, a factor without a type (also that of the old key `rope.scale_linear`) is
+ * linear, and a factor of 0 means none.
  */
 export function readGgufScaling(file: GgufReader, headDim: number): RopeScaling | null {
   const type = file.text('rope.scaling.type', 'linear');
@@ -71,7 +74,7 @@ export function readGgufScaling(file: GgufReader, headDim: number): RopeScaling 
   return { rope_type: 'linear', factor };
 }
 
-/** llama.cpp multiplies cos and sin by 0.1 · ln(factor) + 1 and by the factor of attention. */
+/** llama.cpp multiplies cos and sin by 0.1 · ln(factor) + 1 and by the attention factor. */
 function readYarn(file: GgufReader, factor: number): RopeScaling {
   for (const key of ['yarn_log_multiplier', 'yarn_ext_factor', 'yarn_attn_factor']) {
     if (file.has(`rope.scaling.${key}`))
@@ -96,7 +99,7 @@ function readYarn(file: GgufReader, factor: number): RopeScaling {
   };
 }
 
-/** Llama 3.1's rescaling, which GGUF stores as a divisor for each frequency. */
+/** Llama 3.1's scaling, which GGUF stores as a divisor for each frequency. */
 function readDivisors(file: GgufReader, size: number): Llama3Scaling | null {
   const { rotaryDivisors } = file;
   if (!rotaryDivisors || rotaryDivisors.every((divisor) => divisor === 1)) return null;
@@ -112,16 +115,16 @@ function readDivisors(file: GgufReader, size: number): Llama3Scaling | null {
 }
 
 /**
- * The rescaling that divides frequencies so; undefined where none does. The slowest are divided by the factor, the
- * fastest by 1, and between them a line over the frequency blends the two. It says two of the three other numbers, of
- * which only the ratios matter: low_freq_factor is 1, as in all published models.
+ * The scaling with these divisors; undefined if there is none. The lowest frequencies are divided by the factor, the
+ * highest by 1, and those between are blended linearly in the frequency. The blend determines two of the other three
+ * numbers, of which only the ratios matter: low_freq_factor is 1, as in all published models.
  */
 export function scalingOf(
   frequencies: readonly number[],
   divisors: ArrayLike<number>,
 ): Llama3Scaling | undefined {
   const factor = shortDecimal(Array.from(divisors).reduce((most, divisor) => Math.max(most, divisor), 0));
-  // How much of a frequency is kept: (original · frequency / 2π − low) / (high − low).
+  // The share of a frequency that is kept: (original · frequency / 2π − low) / (high − low).
   const points = frequencies.map((frequency, i) => ({
     frequency,
     kept: (1 / divisors[i]! - 1 / factor) / (1 - 1 / factor),
@@ -138,12 +141,12 @@ export function scalingOf(
     candidates.push({ high, original: 2 * Math.PI * slope * (high - 1) });
   }
   if (!fastest) {
-    // Nothing is blended: any length between the last that is kept and the first that is not.
+    // Nothing is blended: any length between the last frequency that is kept and the first that is not.
     const wave = (index: number) => (2 * Math.PI) / (frequencies[index] ?? Number.POSITIVE_INFINITY);
     const first = points.findIndex(({ kept }) => kept < 0.5);
     candidates.push({ high: 4, original: Math.max(1, (4 * wave(first - 1) + wave(first)) / 2) });
   }
-  // Published numbers are short; others are taken as they come.
+  // Published numbers are short decimals; others are used unrounded.
   const forms = [shortDecimal, (value: number) => value];
   for (const [{ high, original }, form] of candidates.flatMap((c) => forms.map((f) => [c, f] as const))) {
     const whole = Math.round(original);

@@ -1,32 +1,35 @@
 import type { ConfigReader } from '../config.ts';
 
-/** Whether a layer is local or global, in the words of config.json. */
+/** Whether a layer is local or global, as config.json spells it. */
 export type LayerType = 'sliding_attention' | 'full_attention';
 
-/** @param isLocal by the layer's index. */
+/** @param isLocal by layer index. */
 export function layerTypes(layers: number, isLocal: (index: number) => boolean): LayerType[] {
   return Array.from({ length: layers }, (_, i) => (isLocal(i) ? 'sliding_attention' : 'full_attention'));
 }
 
-/** The rule by which every `count`-th layer is global and the others are local. */
+/** Every `count`-th layer is global, the others are local. */
 export function globalEvery(count: number): (index: number) => boolean {
   return (index) => (index + 1) % count !== 0;
 }
 
 /**
- * The rule that `sliding_window_pattern` gives: a number, or letters such as `LLLG` for local, local, local, global.
+ * The rule in `sliding_window_pattern`: a number, or letters such as `LLLG` for local, local, local, global.
  *
- * @param usual the number of a file without the field.
+ * @param usual the number for a file without the field.
  */
 export function readLayerPattern(reader: ConfigReader, usual: number): (index: number) => boolean {
   const field = 'sliding_window_pattern';
   const pattern = reader.value(field);
   if (typeof pattern !== 'string') return globalEvery(reader.count(field, usual));
   if (/^[LG]+$/.test(pattern)) return (index) => pattern[index % pattern.length] === 'L';
-  return reader.fail(field, `must be a number or of the letters L and G, but is ${JSON.stringify(pattern)}`);
+  return reader.fail(
+    field,
+    `must be a number or consist of the letters L and G, but is ${JSON.stringify(pattern)}`,
+  );
 }
 
-/** @param isLocal what a file without `layer_types` means. */
+/** @param isLocal the rule for a file without `layer_types`. */
 export function readLayerTypes(
   reader: ConfigReader,
   layers: number,
@@ -45,16 +48,16 @@ export function readLayerTypes(
   return value;
 }
 
-/** Of a family whose local layers have a window and whose others see everything before them. */
+/** A family whose local layers have a window and whose other layers see all previous positions. */
 export interface WindowConfig {
-  /** Null where no layer has one. */
+  /** Null if no layer has one. */
   readonly sliding_window: number | null;
   readonly layer_types: readonly LayerType[];
 }
 
 /**
  * @param slides whether `sliding_window` counts.
- * @param rule which layers are local where there is a window and the file has no `layer_types`.
+ * @param rule which layers are local if there is a window and the file has no `layer_types`.
  */
 export function readWindows(
   reader: ConfigReader,
@@ -76,7 +79,7 @@ export function windowOf(c: WindowConfig, index: number): number | null {
   return c.layer_types[index] === 'sliding_attention' ? c.sliding_window : null;
 }
 
-/** `withLayers` of a family whose config says the type of each layer, which goes with it. */
+/** `withLayers` for a family whose config states the type of each layer. */
 export function withTypedLayers<
   C extends { readonly num_hidden_layers: number; readonly layer_types: readonly LayerType[] },
 >(config: C, layers: readonly number[]): C {

@@ -7,7 +7,7 @@ import type { RopeConfig } from './rope-config.ts';
 import { type RotaryDecoderConfig, rotaryLayer, rotaryParts } from './rotary-decoder.ts';
 import type { RotaryGguf } from './rotary-gguf.ts';
 
-/** Gemma since its second generation: local and global layers, queries with a scale of their own, capped logits. */
+/** Gemma since its second generation: local and global layers, a separate query scale, capped logits. */
 export interface LocalGemmaConfig extends RotaryDecoderConfig {
   readonly query_pre_attn_scalar: number;
   readonly sliding_window: number;
@@ -17,8 +17,8 @@ export interface LocalGemmaConfig extends RotaryDecoderConfig {
 }
 
 /**
- * @param isLocal what a file without `layer_types` means.
- * @param rope read already, where the generation has more than one.
+ * @param isLocal the rule for a file without `layer_types`.
+ * @param rope already read, if the generation has more than one.
  */
 export function readLocalGemma(
   reader: ConfigReader,
@@ -48,7 +48,7 @@ export function writeLocalGemma(c: LocalGemmaConfig): Record<string, unknown> {
   };
 }
 
-/** Norms before and behind both branches, as checkpoints call them. */
+/** Norms before and after both branches, with their checkpoint names. */
 export const LOCAL_GEMMA_NORMS: Readonly<Record<NormPlace, string>> = {
   attentionNorm: 'input_layernorm',
   attentionPostNorm: 'post_attention_layernorm',
@@ -63,7 +63,7 @@ const GGUF_NORMS = {
   post_feedforward_layernorm: 'post_ffw_norm',
 };
 
-/** @param own what the generation makes of each layer, given what the generations share. */
+/** @param own adds what is specific to the generation to each layer. */
 export function localGemmaParts(
   c: LocalGemmaConfig,
   own: (layer: LayerParts, isLocal: boolean) => LayerParts = (layer) => layer,
@@ -89,8 +89,8 @@ export function localGemmaParts(
 }
 
 /**
- * @param form.largest layers of the generation's largest model, as of {@link gemmaGguf}.
- * @param form.window of a file that says none.
+ * @param form.largest the number of layers of the generation's largest model; see {@link gemmaGguf}.
+ * @param form.window for a file without one.
  */
 export function localGemmaGguf<C extends LocalGemmaConfig>({
   window,

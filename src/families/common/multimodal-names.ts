@@ -1,5 +1,5 @@
 /**
- * The text model's name of a tensor of a checkpoint that has a vision tower beside it; undefined for another's tensor.
+ * The text model's name for a tensor in a checkpoint with a vision tower; undefined for tensors of other parts.
  * `language_model.model.` on the hub, `model.language_model.` as transformers 5 writes it.
  */
 export function languageModelName(name: string): string | undefined {

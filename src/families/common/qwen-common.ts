@@ -3,12 +3,12 @@ import { layerTypes, readWindows, type WindowConfig } from './layer-types.ts';
 import { type RotaryDecoderConfig, readRotaryDecoder, writeRotaryDecoder } from './rotary-decoder.ts';
 import { sizeFields, TINY_FIELDS, TINY_SIZES, USUAL_FIELDS } from './rotary-sizes.ts';
 
-/** What Qwen's generations have in common: windows that are off in all published models. */
+/** What Qwen's generations share: windows that are off in all published models. */
 export interface QwenConfig extends RotaryDecoderConfig, WindowConfig {
   readonly max_window_layers: number;
 }
 
-/** What presets of a model with so many layers have in common. */
+/** Preset fields that models with this many layers share. */
 export function qwenFields(layers: number) {
   return {
     ...USUAL_FIELDS,
@@ -20,7 +20,7 @@ export function qwenFields(layers: number) {
   };
 }
 
-/** The `tiny` preset, but for what is a generation's own. */
+/** The `tiny` preset without what is specific to a generation. */
 export const TINY_QWEN: Omit<QwenConfig, 'attention_bias'> = {
   ...qwenFields(TINY_SIZES.layers),
   ...sizeFields({ ...TINY_SIZES, hidden: 288 }),
@@ -29,7 +29,7 @@ export const TINY_QWEN: Omit<QwenConfig, 'attention_bias'> = {
   tie_word_embeddings: true,
 };
 
-/** What the classes in transformers 5.18 take for fields that a file leaves out. */
+/** The defaults of the classes in transformers 5.18 for missing fields. */
 export const QWEN_DEFAULTS = {
   vocab_size: 151936,
   hidden_size: 4096,
@@ -44,7 +44,7 @@ export const QWEN_DEFAULTS = {
 /**
  * `sliding_window` counts only where `use_sliding_window` is true, and then only from layer `max_window_layers` on.
  *
- * @param dividesHeads whether a file without `head_dim` means the width over the heads.
+ * @param dividesHeads whether `head_dim` defaults to width / heads.
  */
 export function readQwen(reader: ConfigReader, dividesHeads: boolean): QwenConfig {
   reader.choice('hidden_act', { silu: true, swish: true }, 'silu');

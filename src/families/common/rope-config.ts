@@ -6,12 +6,12 @@ export interface RopeConfig {
   readonly rope_scaling: RopeScaling | null;
 }
 
-/** The base that the classes in transformers take where a file names none. */
+/** The default base of the classes in transformers. */
 const DEFAULT_THETA = 10_000;
 
 /**
- * Rotary settings wherever transformers 5 takes them from: `rope_scaling` where it says anything, else `rope_parameters`;
- * the base in that object, else `rope_theta` beside it, else the class's default, which is warned of.
+ * RoPE settings, read as transformers 5 does: `rope_scaling` if it is not empty, else `rope_parameters`; the base
+ * from that object, else from `rope_theta` next to it, else the class's default, with a warning.
  */
 export function readRope(reader: ConfigReader): RopeConfig {
   const fields = ['rope_scaling', 'rope_parameters'].filter((name) => saysAnything(reader, name));
@@ -30,7 +30,7 @@ export function readRope(reader: ConfigReader): RopeConfig {
   return { rope_theta, rope_scaling };
 }
 
-/** The settings that an object gives, with the base beside it where it has none. */
+/** The settings in an object; without a base, the one next to it. */
 function readObject(reader: ConfigReader, inner: ConfigReader | undefined) {
   const holder = inner?.has('rope_theta') ? inner : reader;
   return {
@@ -39,7 +39,7 @@ function readObject(reader: ConfigReader, inner: ConfigReader | undefined) {
   };
 }
 
-/** Python takes an empty object for nothing. */
+/** Python treats an empty object as false. */
 function saysAnything(reader: ConfigReader, field: string): boolean {
   const value = reader.value(field);
   return value !== undefined && value !== null && JSON.stringify(value) !== '{}';
@@ -72,7 +72,7 @@ function readScaling(inner: ConfigReader, outer: ConfigReader): RopeScaling | nu
   if (type === 'default') return null;
   for (const reader of [inner, outer]) reader.mustBe('partial_rotary_factor', [1]);
   const factor = inner.has('factor') || type !== 'yarn' ? inner.number('factor') : undefined;
-  // The field beside the object wins, as for models that were published so.
+  // The outer field takes precedence, as in models that were published that way.
   const length = outer.has('original_max_position_embeddings') ? outer : inner;
   const positions = outer.count('max_position_embeddings');
   const original = length.count('original_max_position_embeddings', positions);
@@ -109,7 +109,7 @@ function readYarn(reader: ConfigReader, factor: number, original: number): RopeS
   };
 }
 
-/** Rotary settings of global and of local layers, where they differ. */
+/** RoPE settings of global and of local layers, if they differ. */
 export interface TwoRopeConfig {
   readonly global: RopeConfig;
   readonly local: RopeConfig;
@@ -117,9 +117,9 @@ export interface TwoRopeConfig {
 
 /**
  * Gemma 3's two bases: `rope_parameters` with `full_attention` and `sliding_attention`, or the hub's `rope_theta`,
- * `rope_local_base_freq` and `rope_scaling`, which is of global layers.
+ * `rope_local_base_freq` and `rope_scaling`, which applies to global layers.
  *
- * @param defaults the bases of files that name none.
+ * @param defaults the bases for files that name none.
  */
 export function readTwoRopes(
   reader: ConfigReader,
@@ -152,7 +152,7 @@ export function readTwoRopes(
   };
 }
 
-/** Both forms at once, as {@link writeRope}. */
+/** Writes both forms, like {@link writeRope}. */
 export function writeTwoRopes(ropes: TwoRopeConfig): Record<string, unknown> {
   const form = ({ rope_theta, rope_scaling }: RopeConfig) => ({
     rope_type: 'default',
@@ -167,7 +167,7 @@ export function writeTwoRopes(ropes: TwoRopeConfig): Record<string, unknown> {
   };
 }
 
-/** Both forms at once, so that transformers 4 and 5 read the same. */
+/** Writes both forms, so that transformers 4 and 5 read the same settings. */
 export function writeRope({ rope_theta, rope_scaling }: RopeConfig): Record<string, unknown> {
   return {
     rope_theta,

@@ -4,8 +4,8 @@ import type { DecoderNames, DecoderParts, LayerParts, RopeParts } from '../decod
 import { type RopeConfig, readRope, writeRope } from './rope-config.ts';
 
 /**
- * What Gemma, Gemma 2 and Llama have in common: fields of the config, and what follows from them. What makes each of them
- * itself is in its own file.
+ * What Gemma, Gemma 2 and Llama share: config fields, and what follows from them. What distinguishes each family is
+ * in its own file.
  */
 export interface RotaryDecoderConfig extends CommonConfig, RopeConfig {
   readonly hidden_size: number;
@@ -13,27 +13,27 @@ export interface RotaryDecoderConfig extends CommonConfig, RopeConfig {
   readonly num_hidden_layers: number;
   readonly num_attention_heads: number;
   readonly num_key_value_heads: number;
-  /** A field of its own: not always hidden_size / num_attention_heads. */
+  /** Independent of hidden_size / num_attention_heads. */
   readonly head_dim: number;
   readonly max_position_embeddings: number;
   readonly rms_norm_eps: number;
   readonly attention_bias: boolean;
 }
 
-/** @param defaults what a config.json that leaves them out means in this family. */
+/** @param defaults this family's values for fields that a config.json leaves out. */
 export function readRotaryDecoder(
   reader: ConfigReader,
   defaults: {
     readonly tied: boolean;
     readonly dividesHeads: boolean;
-    /** Read already, where a family has more than one. */
+    /** Already read, if a family has more than one. */
     readonly rope?: RopeConfig | undefined;
   },
 ): RotaryDecoderConfig {
   const width = reader.count('hidden_size');
   const heads = reader.count('num_attention_heads');
   if (defaults.dividesHeads && !reader.has('head_dim') && width % heads !== 0) {
-    reader.fail('num_attention_heads', `must divide hidden_size (${width}) when there is no head_dim`);
+    reader.fail('num_attention_heads', `must divide hidden_size (${width}) if head_dim is missing`);
   }
   const read = {
     ...readCommon(reader, defaults.tied),
@@ -73,12 +73,12 @@ export function writeRotaryDecoder(c: RotaryDecoderConfig): Record<string, unkno
   };
 }
 
-/** `withLayers` of a family whose config says nothing of each layer. */
+/** `withLayers` for a family whose config says nothing about single layers. */
 export function withRotaryLayers<C extends RotaryDecoderConfig>(config: C, layers: readonly number[]): C {
   return { ...config, num_hidden_layers: layers.length };
 }
 
-/** A layer as the config has it: RMSNorm before both branches, grouped queries that are rotated, a gated MLP. */
+/** A layer as the config describes it: RMSNorm before both branches, grouped queries with RoPE, a gated MLP. */
 export function rotaryLayer(
   c: RotaryDecoderConfig,
   norm: NormSettings,
@@ -102,7 +102,7 @@ export function rotaryLayer(
   };
 }
 
-/** The model around the layers. @param layer makes each of them, given its index and what they share. */
+/** The model around the layers. @param layer makes each layer, given its index and what all layers share. */
 export function rotaryParts(
   c: RotaryDecoderConfig,
   norm: NormSettings,
@@ -134,7 +134,7 @@ export function rotaryNames(
     readonly activation: string;
     readonly embedding?: string;
     readonly body?: string;
-    /** Where norms stand, in the order of the printed tree. Default before both branches. */
+    /** Places of the norms, in the order of the printed tree. Default before both branches. */
     readonly norms?: DecoderNames['layer']['children'];
   },
 ): DecoderNames {

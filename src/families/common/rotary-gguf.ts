@@ -10,14 +10,14 @@ import { ggufScaling, readGgufScaling, rotaryDivisors } from './gguf-rope.ts';
 import { type LayerType, layerTypes } from './layer-types.ts';
 import type { RotaryDecoderConfig } from './rotary-decoder.ts';
 
-/** More than any model has, and than configs may have; a file may claim billions. */
+/** More than any model has, and more than configs may have; a file may claim billions. */
 const MAX_LAYERS = 10_000;
 
 function layersOf(file: GgufReader): number {
   return Math.min(file.count('block_count'), MAX_LAYERS);
 }
 
-/** Projections of a layer by their last name, with Hugging Face's path of them and GGUF's name. */
+/** Projections of a layer by their last name, with Hugging Face's path and GGUF's name. */
 const PROJECTIONS = {
   q_proj: ['self_attn.q_proj', 'attn_q'],
   k_proj: ['self_attn.k_proj', 'attn_k'],
@@ -35,13 +35,13 @@ export const MLP_PROJECTIONS = ['gate_proj', 'up_proj', 'down_proj'] as const;
 
 type GgufNumber = readonly [key: string, type: 'u32' | 'f32', fallback: number];
 
-/** What a rotary decoder's form in GGUF differs by from other families'. */
+/** How a rotary decoder's GGUF form differs from that of other families. */
 export interface RotaryGguf<C extends RotaryDecoderConfig> {
   readonly architecture: string;
   readonly recognizes?: (file: GgufReader) => boolean;
-  /** Norms of a layer, Hugging Face's names and GGUF's. Default before both branches. */
+  /** Norms of a layer: Hugging Face's names and GGUF's. Default before both branches. */
   readonly norms?: Readonly<Record<string, string>>;
-  /** Whether each head of queries and keys has a norm. */
+  /** Whether queries and keys are normalized per head. */
   readonly headNorms?: boolean;
   /** Whether all norms are stored with 1 added. */
   readonly normsPlusOne?: boolean;
@@ -49,25 +49,25 @@ export interface RotaryGguf<C extends RotaryDecoderConfig> {
   readonly rotaryRows?: boolean;
   /** Projections that may have biases. */
   readonly biases?: readonly Projection[];
-  /** Whether a bias that a file lacks is zero, where it has the weight. */
+  /** Whether a missing bias is zero if its weight is present. */
   readonly optionalBiases?: boolean;
-  /** Whether llama.cpp reads `rope_freqs.weight`, which is how GGUF has Llama 3.1's rescaling. */
+  /** Whether llama.cpp reads `rope_freqs.weight`, GGUF's form of Llama 3.1's scaling. */
   readonly rotaryDivisors?: boolean;
-  /** Whether llama.cpp always takes the embedding for the head. */
+  /** Whether llama.cpp always uses the embedding as the head. */
   readonly alwaysTied?: boolean;
-  /** Of an architecture with local layers: which they are, by llama.cpp's rule. Default all are global. */
+  /** Which layers are local by llama.cpp's rule. By default all are global. */
   readonly isLocal?: (index: number, layers: number) => boolean;
-  /** Numbers of config.json by their fields: key, type, and what files without the key mean. None may be null. */
+  /** Numeric fields of config.json: key, type, and the value for files without the key. None may be null. */
   readonly settings?: Readonly<Record<string, GgufNumber>>;
-  /** Keys that a file may have with this value alone, or, where it is null, not at all. */
+  /** Keys that may only have this value or, if it is null, must be absent. */
   readonly only?: Readonly<Record<string, number | null>>;
-  /** Settings beyond those of all rotary decoders. @param refused makes the error for what llama.cpp cannot run. */
+  /** Metadata beyond that of all rotary decoders. @param refused makes the error for what llama.cpp cannot run. */
   readonly write?: (config: C, refused: RefuseGguf) => GgufSetting[];
   /** Fields of config.json beyond those of all rotary decoders. */
   readonly read?: (file: GgufReader) => Record<string, unknown>;
 }
 
-/** The form in GGUF of a family whose config is a {@link RotaryDecoderConfig} and whose names are `rotaryNames`. */
+/** The GGUF form of a family whose config is a {@link RotaryDecoderConfig} and whose names are `rotaryNames`. */
 export function rotaryGguf<C extends RotaryDecoderConfig>(form: RotaryGguf<C>): GgufForm<C> {
   const { architecture, recognizes, optionalBiases } = form;
   const numbers = Object.entries(form.settings ?? {});
@@ -144,7 +144,7 @@ function typesOf(
   return layerTypes(layers, (index) => isLocal(index, layers));
 }
 
-/** llama.cpp has the layers' types by a rule for each architecture, not in the file. */
+/** llama.cpp derives layer types from a rule per architecture, not from the file. */
 function checkLayerTypes(
   config: RotaryDecoderConfig,
   isLocal: RotaryGguf<RotaryDecoderConfig>['isLocal'],
@@ -193,13 +193,13 @@ function readFields(file: GgufReader, only: RotaryGguf<RotaryDecoderConfig>['onl
     head_dim: headDim,
     max_position_embeddings: file.count('context_length'),
     rms_norm_eps: file.number('attention.layer_norm_rms_epsilon'),
-    // The format's own default, which files of models with this value leave out.
+    // The format's default, which files of models with this value leave out.
     rope_theta: file.number('rope.freq_base', 10000),
     rope_scaling: readGgufScaling(file, headDim),
   };
 }
 
-/** Numbers in a head; keys, values and what is rotated must agree. */
+/** The head size; keys, values and the rotated part must agree. */
 export function ggufHeadDim(file: GgufReader): number {
   const heads = file.sameCount('attention.head_count');
   const size = file.sameCount('attention.key_length', file.count('embedding_length') / heads);
@@ -215,7 +215,7 @@ export function ggufHeadDim(file: GgufReader): number {
   return size;
 }
 
-/** Whether any layer of a file has a bias of one of these projections. */
+/** Whether any layer of a file has a bias on one of these projections. */
 export function ggufHasBias(file: GgufReader, projections: readonly Projection[]): boolean {
   return Array.from({ length: layersOf(file) }).some((_, layer) =>
     projections.some((name) => file.hasTensor(`blk.${layer}.${PROJECTIONS[name][1]}.bias`)),

@@ -1,7 +1,7 @@
 import { TINY_INITIALIZER_RANGE } from '../family.ts';
 import type { RotaryDecoderConfig } from './rotary-decoder.ts';
 
-/** The sizes of a preset, short enough to stand in one line of a table. */
+/** The sizes of a preset, short enough for one line of a table. */
 export interface RotarySizes {
   readonly width: number;
   readonly hidden: number;
@@ -11,7 +11,7 @@ export interface RotarySizes {
   readonly headDim: number;
 }
 
-/** Sizes by the names of their fields in config.json. */
+/** Sizes by their field names in config.json. */
 export function sizeFields(sizes: RotarySizes) {
   return {
     hidden_size: sizes.width,
@@ -23,7 +23,7 @@ export function sizeFields(sizes: RotarySizes) {
   };
 }
 
-/** What the presets of most families have in common, for those that have it. */
+/** Fields that the presets of most families share. */
 export const USUAL_FIELDS = {
   rope_scaling: null,
   attention_bias: false,
@@ -35,10 +35,13 @@ export function presetFields(sizes: RotarySizes) {
   return { ...USUAL_FIELDS, ...sizeFields(sizes) };
 }
 
-/** Sizes of the `tiny` presets, all but the MLP's width, by which a family comes to the same parameters as the others. */
+/**
+ * Sizes of the `tiny` presets except for the MLP's width, which each family sets so that all have the same number of
+ * parameters.
+ */
 export const TINY_SIZES = { width: 96, layers: 4, heads: 4, kvHeads: 2, headDim: 24 } as const;
 
-/** What the `tiny` presets have in common beside their sizes: a tokenizer of their own, without special tokens. */
+/** What the `tiny` presets share besides their sizes: a tokenizer trained with them, without special tokens. */
 export const TINY_FIELDS = {
   vocab_size: 512,
   max_position_embeddings: 256,

@@ -1,6 +1,6 @@
 import type { RawConfig } from '../config.ts';
 
-/** Model types that people try, by what keeps Ropewalk from running them. */
+/** Model types that people try, with what prevents Ropewalk from running them. */
 const GENERATIONS: Readonly<Record<string, string>> = {
   gemma3n_text: 'Gemma 3n',
   gemma4_text: 'Gemma 4',
@@ -61,14 +61,14 @@ const MULTIMODAL: Readonly<Record<string, string>> = {
   internvl: 'InternVL',
 };
 
-/** Fields whose number above 1 says that there are experts. */
+/** Fields whose value above 1 means a mixture of experts. */
 const EXPERT_FIELDS = ['num_local_experts', 'num_experts', 'n_routed_experts', 'num_experts_per_tok'];
 
 const known = (table: Readonly<Record<string, string>>, type: string) =>
   Object.hasOwn(table, type) ? table[type] : undefined;
 
 /**
- * What a configuration is of that Ropewalk does not run, in words that follow "is"; undefined for one that it may run.
+ * The kind of an unsupported model, to follow "is"; undefined for one that may be supported.
  *
  * @param type its model_type.
  */

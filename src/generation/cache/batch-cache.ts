@@ -5,8 +5,8 @@ import { type KeysAndValues, KeyValueCache } from './key-value-cache.ts';
 import { LayerRows } from './layer-rows.ts';
 
 /**
- * What a model remembers of several sequences of different lengths, in one piece of memory for each layer, so that one
- * run continues all of them. The running sequences are 0 … count − 1: when one leaves, the last takes its place.
+ * The keys and values of several sequences of different lengths, in one block of memory per layer, so that one run
+ * continues all of them. The running sequences are 0 … count − 1: when one leaves, the last takes its place.
  */
 export class BatchCache {
   readonly #rows: readonly KeysAndValues[];
@@ -14,7 +14,7 @@ export class BatchCache {
 
   readonly #layers: readonly LayerCache[];
 
-  /** @param sequences how many there is room for. */
+  /** @param sequences the capacity. */
   constructor(
     layers: readonly LayerCache[],
     readonly sequences: number,
@@ -31,26 +31,26 @@ export class BatchCache {
     }));
   }
 
-  /** Sequences that run. */
+  /** The number of running sequences. */
   get count(): number {
     return this.#tokens.length;
   }
 
-  /** Tokens seen so far, of each sequence. */
+  /** Tokens processed so far, per sequence. */
   get positions(): readonly number[] {
     return this.#tokens;
   }
 
-  /** Memory held, in bytes. */
+  /** Memory in use, in bytes. */
   get bytes(): number {
     return this.#rows.reduce((sum, { key, value }) => sum + key.bytes + value.bytes, 0);
   }
 
   /**
-   * A sequence comes in, with a copy of what its prompt left.
+   * Adds a sequence, with a copy of the cache of its prompt.
    *
    * @returns its index.
-   * @throws RopewalkError when there is no room.
+   * @throws RopewalkError if there is no room.
    */
   join(cache: KeyValueCache): number {
     const to = this.count;
@@ -63,12 +63,12 @@ export class BatchCache {
     return to;
   }
 
-  /** What one sequence has, in memory of its own. */
+  /** The cache of one sequence, in separate memory. */
   copy(index: number): KeyValueCache {
     return KeyValueCache.of(this.#layers, this.#rows, index, this.#tokens[index]!);
   }
 
-  /** A sequence goes; the last one has its index now. */
+  /** Removes a sequence; the last one then has its index. */
   leave(index: number): void {
     const from = this.count - 1;
     if (!Number.isInteger(index) || index < 0 || index > from) {
@@ -84,7 +84,7 @@ export class BatchCache {
     this.#tokens.pop();
   }
 
-  /** Graph inputs by name, for a run of one new token of each sequence; makes room for them. */
+  /** Graph inputs by name, for a run of one new token per sequence; makes room for them. */
   feeds(): Record<string, HostTensor> {
     const { count } = this;
     const feeds: Record<string, HostTensor> = {};
@@ -96,7 +96,7 @@ export class BatchCache {
       const kind = cacheKind(this.#layers[i]!.window);
       if (feeds[`past_length.${kind}`]) return;
       const lengths = Int32Array.from({ length: count }, (_, sequence) => key.length(sequence));
-      // One new token each: the last key is the one behind what is there.
+      // One new token each: the last key follows the existing ones.
       feeds[`past_length.${kind}`] = { data: lengths, shape: [count] };
       feeds[`last_key.${kind}`] = { data: lengths, shape: [count] };
       feeds[`total_length.${kind}`] = { data: Int32Array.of(Math.max(...lengths) + 1), shape: [] };
@@ -104,7 +104,7 @@ export class BatchCache {
     return feeds;
   }
 
-  /** Counts the token of each sequence that the engine has written where {@link feeds} made room. */
+  /** Counts the token of each sequence that the engine wrote to the room made by {@link feeds}. */
   advance(): void {
     for (let sequence = 0; sequence < this.count; sequence++) {
       for (const { key, value } of this.#rows) {

@@ -9,9 +9,7 @@ export interface KeysAndValues {
   readonly value: LayerRows;
 }
 
-/**
- * What a model remembers of one sequence: all keys and values in global layers, the last window − 1 in local ones.
- */
+/** The keys and values of one sequence: all in global layers, the last window − 1 in local ones. */
 export class KeyValueCache {
   #rows: readonly KeysAndValues[];
   #tokens = 0;
@@ -23,7 +21,7 @@ export class KeyValueCache {
     this.#rows = layers.map((layer) => ({ key: new LayerRows(layer), value: new LayerRows(layer) }));
   }
 
-  /** A cache with a copy of one sequence's rows of several. */
+  /** A cache with a copy of the rows of one of several sequences. */
   static of(
     layers: readonly LayerCache[],
     rows: readonly KeysAndValues[],
@@ -39,22 +37,22 @@ export class KeyValueCache {
     return copy;
   }
 
-  /** Tokens seen so far: the position of the next one. */
+  /** Tokens processed so far: the position of the next one. */
   get position(): number {
     return this.#tokens;
   }
 
-  /** Whether there are layers that forget what lies before their window. */
+  /** Whether some layers drop what is outside their window. */
   get rolls(): boolean {
     return this.#layers.some(({ window }) => window !== null);
   }
 
-  /** Memory held, in bytes. */
+  /** Memory in use, in bytes. */
   get bytes(): number {
     return this.#rows.reduce((sum, { key, value }) => sum + key.bytes + value.bytes, 0);
   }
 
-  /** Bytes of the keys and values that are real, without the room for more. */
+  /** Bytes of the stored keys and values, without spare room. */
   get heldBytes(): number {
     const rowBytes = ({ kvHeads, headDim }: LayerCache) => 4 * kvHeads * headDim;
     return this.#rows.reduce(
@@ -79,7 +77,7 @@ export class KeyValueCache {
     return feeds;
   }
 
-  /** Adds what a run returned: `[2 · layers, time, kv · d]`. */
+  /** Appends what a run returned: `[2 · layers, time, kv · d]`. */
   append(newRows: Float32Array, time: number): void {
     let at = 0;
     this.#rows.forEach(({ key, value }, i) => {
@@ -92,7 +90,7 @@ export class KeyValueCache {
     this.#tokens += time;
   }
 
-  /** Counts tokens whose rows the engine has written where {@link feeds} made room. */
+  /** Counts tokens whose rows the engine wrote to the room made by {@link feeds}. */
   advance(time: number): void {
     for (const { key, value } of this.#rows) {
       key.advance(time);
@@ -108,8 +106,8 @@ export class KeyValueCache {
   }
 
   /**
-   * Forgets every token from `position` on. A rolling cache can only take back as many as it keeps behind its window
-   * (or all of them).
+   * Drops every token from `position` on. A rolling cache can only be rewound by as many tokens as it keeps before
+   * its window (or completely).
    */
   truncate(position: number): void {
     if (position > this.#tokens || position < 0) {
@@ -131,13 +129,13 @@ export class KeyValueCache {
   }
 
   /**
-   * A cache of its own memory with the tokens before `position`, by default all.
+   * A copy with its own memory of the tokens before `position`, by default all.
    *
-   * @throws RopewalkError where {@link canTruncate} says no.
+   * @throws RopewalkError if {@link canTruncate} is false.
    */
   clone(position = this.#tokens): KeyValueCache {
     if (position < 0 || !this.canTruncate(position)) {
-      throw new RopewalkError(`the cache of ${this.#tokens} tokens has no copy that ends at ${position}.`);
+      throw new RopewalkError(`the cache of ${this.#tokens} tokens cannot be copied up to ${position}.`);
     }
     const copy = new KeyValueCache(this.#layers);
     if (position === 0) return copy;

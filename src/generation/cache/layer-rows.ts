@@ -1,32 +1,32 @@
 import type { LayerCache } from '../../nn/attention.ts';
 import type { HostTensor } from '../../runtime/executable.ts';
 
-/** Rows that a cache starts with; it doubles when they are full. */
+/** Initial capacity in rows; it doubles when full. */
 const FIRST_CAPACITY = 128;
 
 /**
- * Rows that a rolling cache keeps behind its window, so that the last tokens can be taken back: as many as are guessed
- * ahead of a check at one time.
+ * Rows that a rolling cache keeps before its window, so that it can be rewound: as many as are speculated before one
+ * check.
  */
 const ROLLBACK = 64;
 
 /**
- * Keys or values of one layer, of one sequence or of several: `[sequences, kv, capacity, d]`. The rows of all sequences
- * have one capacity, and each sequence fills its own from the front. Layers with a window roll: a sequence whose room is
- * full moves the rows that it needs to its front.
+ * Keys or values of one layer, for one or several sequences: `[sequences, kv, capacity, d]`. All sequences share one
+ * capacity, and each fills its own rows from the front. Layers with a window roll: a sequence that runs out of room
+ * moves the rows it needs to the front.
  */
 export class LayerRows {
   #data = new Float32Array(0);
   #capacity = 0;
-  /** One past the newest row, of each sequence. */
+  /** One past the newest row, per sequence. */
   readonly #ends: number[];
-  /** Whether a sequence's rows before the first in memory have been forgotten. */
+  /** Whether rows before the first one in memory have been dropped, per sequence. */
   readonly #forgot: boolean[];
 
   readonly #layer: LayerCache;
   readonly #sequences: number | undefined;
 
-  /** @param sequences how many there is room for; undefined for one that is alone. */
+  /** @param sequences the capacity; undefined for a single sequence. */
   constructor(layer: LayerCache, sequences?: number) {
     this.#layer = layer;
     this.#sequences = sequences;
@@ -38,12 +38,12 @@ export class LayerRows {
     return this.#data.byteLength;
   }
 
-  /** Rows before a next token in {@link view}, of one sequence. */
+  /** The rows of one sequence in {@link view}, before the next token. */
   length(sequence = 0): number {
     return this.#ends[sequence]! - this.#start(sequence);
   }
 
-  /** Makes room for `time` more rows of each of the first `count` sequences. */
+  /** Makes room for `time` more rows in each of the first `count` sequences. */
   reserve(time: number, count = this.#ends.length): void {
     const full: number[] = [];
     for (let i = 0; i < count; i++) if (this.#ends[i]! + time > this.#capacity) full.push(i);
@@ -52,7 +52,7 @@ export class LayerRows {
       this.#grow(Math.max(...full.map((i) => this.#ends[i]!)) + time);
       return;
     }
-    // A rolling cache has as much room again as it keeps, so that rows move to the front only once in a while.
+    // A rolling cache has as much spare room as it keeps, so that rows are moved only occasionally.
     const most = this.#behind + ROLLBACK;
     for (const i of full) {
       const kept = Math.min(this.#ends[i]!, most);
@@ -62,8 +62,9 @@ export class LayerRows {
   }
 
   /**
-   * The rows of the first `count` sequences as the engine reads them, `[count, kv, capacity, d]`. Alone, from the first
-   * that a next token sees; of several, from the first that there is: the attention's window leaves out the others.
+   * The rows of the first `count` sequences as the engine reads them, `[count, kv, capacity, d]`. For a single
+   * sequence, from the first row that the next token sees; for several, from the first stored row: the attention
+   * window excludes the others.
    */
   view(count = this.#ends.length): HostTensor {
     const { kvHeads, headDim } = this.#layer;
@@ -72,12 +73,12 @@ export class LayerRows {
     return { data: this.#data.subarray(from, from + size), shape: [count, kvHeads, this.#capacity, headDim] };
   }
 
-  /** Counts rows that the engine has written behind the newest. */
+  /** Counts rows that the engine wrote after the newest. */
   advance(time: number, sequence = 0): void {
     this.#ends[sequence]! += time;
   }
 
-  /** Adds rows `[time, kv · d]`, for which there is room. */
+  /** Appends rows `[time, kv · d]`, for which there must be room. */
   append(rows: Float32Array, time: number): void {
     const { kvHeads, headDim } = this.#layer;
     const width = kvHeads * headDim;
@@ -94,7 +95,7 @@ export class LayerRows {
     this.advance(time);
   }
 
-  /** Whether the newest `count` rows can be forgotten such that all that the next token sees is still there. */
+  /** Whether the newest `count` rows can be dropped while everything that the next token sees remains. */
   canForget(count: number): boolean {
     const end = this.#ends[0]! - count;
     return end >= (this.#forgot[0] ? this.#behind : 0);
@@ -105,10 +106,10 @@ export class LayerRows {
   }
 
   /**
-   * A sequence becomes a copy of one of others (or of these), which must be of the same layer; what is added to one does
-   * not show in the other.
+   * Makes a sequence a copy of one in `other` (or in this object), which must be of the same layer. The copies are
+   * independent.
    *
-   * @param without as many of the newest rows are left out; {@link canForget} says whether they can be.
+   * @param without the number of newest rows to leave out; {@link canForget} says whether that is possible.
    */
   copyFrom(other: LayerRows, { to = 0, from = 0, without = 0 } = {}): void {
     const { kvHeads, headDim } = this.#layer;
@@ -126,7 +127,7 @@ export class LayerRows {
     this.#forgot[to] = other.#forgot[from]! || count < end;
   }
 
-  /** Rows that a query of a rolling cache can see behind it. */
+  /** Rows before a query that a rolling cache must keep. */
   get #behind(): number {
     return this.#layer.window === null ? Number.POSITIVE_INFINITY : this.#layer.window - 1;
   }
@@ -136,14 +137,14 @@ export class LayerRows {
     return this.#sequences === undefined ? Math.max(0, this.#ends[sequence]! - this.#behind) : 0;
   }
 
-  /** More room for all. */
+  /** Grows the memory of all sequences. */
   #grow(needed: number, limit = Number.POSITIVE_INFINITY): void {
     if (needed <= this.#capacity) return;
     const { kvHeads, headDim } = this.#layer;
     let capacity = Math.max(FIRST_CAPACITY, this.#capacity);
     while (capacity < needed) capacity *= 2;
     capacity = Math.max(Math.min(capacity, limit), this.#capacity);
-    // A view that begins at row `start` reaches past the last head by as many rows.
+    // A view that begins at row `start` extends past the last head by as many rows.
     const slack = this.#layer.window !== null && this.#sequences === undefined ? capacity : 0;
     const data = new Float32Array((this.#ends.length * kvHeads * capacity + slack) * headDim);
     for (let i = 0; i < this.#ends.length; i++) {
@@ -156,7 +157,7 @@ export class LayerRows {
     this.#capacity = capacity;
   }
 
-  /** Moves the newest `count` rows of a sequence to its front. */
+  /** Moves the newest `count` rows of a sequence to the front. */
   #keepNewest(sequence: number, count: number): void {
     const { kvHeads, headDim } = this.#layer;
     const first = this.#ends[sequence]! - count;

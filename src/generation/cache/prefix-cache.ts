@@ -3,7 +3,7 @@ import type { Decoder } from '../decoder.ts';
 import type { KeyValueCache } from './key-value-cache.ts';
 
 export interface PrefixCacheOptions {
-  /** Most memory that is held, in bytes; default 1 GiB. What has not been used for longest goes first. */
+  /** The largest total size in bytes; default 1 GiB. The least recently used entries are evicted first. */
   readonly maxBytes?: number;
 }
 
@@ -13,14 +13,14 @@ interface Entry {
 }
 
 /**
- * Keys and values of recent texts of one decoder, so that a text that begins as one of them runs only what is new.
- * Logits are those without it, up to the order of sums: chunks of the prompt begin elsewhere.
+ * Keys and values of recent texts of one decoder: a text that shares a prefix with one of them runs only the rest.
+ * Logits equal those without it, up to the order of sums: prompt chunks begin elsewhere.
  *
- * A rolling cache (of a sliding window) serves a beginning only while the rows are there that the window at its end
- * needs: all of a text that is not much longer than the window, and the end of one that is.
+ * A rolling cache (of a sliding window) can serve a prefix only while the rows of the window at its end exist: any
+ * prefix of a text not much longer than the window, and only the end of a longer one.
  */
 export class PrefixCache {
-  /** The one that was used last is the last. */
+  /** In order of use; the most recently used is last. */
   readonly #entries: Entry[] = [];
   readonly #maxBytes: number;
 
@@ -35,53 +35,53 @@ export class PrefixCache {
     this.#maxBytes = maxBytes;
   }
 
-  /** Memory held, in bytes. */
+  /** Memory in use, in bytes. */
   get bytes(): number {
     return this.#entries.reduce((sum, { cache }) => sum + cache.bytes, 0);
   }
 
-  /** Texts held. */
+  /** The number of texts. */
   get size(): number {
     return this.#entries.length;
   }
 
-  /** @throws RopewalkError for another decoder than its own. */
+  /** @throws RopewalkError for a decoder other than its own. */
   check(decoder: Decoder): void {
     if (decoder === this.decoder) return;
     throw new RopewalkError('the prefix cache belongs to another decoder; make one for this decoder.');
   }
 
-  /** Forgets all prefixes. */
+  /** Removes all entries. */
   clear(): void {
     this.#entries.length = 0;
   }
 
   /**
-   * A cache with the longest known beginning of a text, for the caller alone.
+   * A cache with the longest known prefix of a text, owned by the caller.
    *
    * @param ids of the text, of which at least the last remains to be run.
-   * @returns the cache; its position says how many tokens need not run.
+   * @returns the cache; its position is the number of tokens that need not run.
    */
   take(ids: ArrayLike<number>): KeyValueCache {
     let best: Entry | undefined;
     let longest = 0;
     for (const entry of this.#entries) {
       const common = Math.min(commonBeginning(entry.ids, ids), ids.length - 1);
-      // Of equal ones the last, which has been used most recently.
+      // Among equal ones the last, which was used most recently.
       if (common < Math.max(1, longest) || !entry.cache.canTruncate(common)) continue;
       best = entry;
       longest = common;
     }
     if (!best) return this.decoder.newCache();
     this.#entries.splice(this.#entries.indexOf(best), 1);
-    // A text that continues another: its later cache serves the beginning as well.
+    // A text that continues another: its later cache also serves the prefix.
     if (longest === best.ids.length && !best.cache.rolls) return best.cache;
     this.#entries.push(best);
     return best.cache.clone(longest);
   }
 
   /**
-   * Keeps what a text has left. The cache must not be used afterwards, except through {@link take}.
+   * Adds the cache of a text. It must not be used afterwards, except through {@link take}.
    *
    * @param ids whose first `cache.position` are in the cache.
    */
@@ -93,7 +93,7 @@ export class PrefixCache {
       const other = this.#entries[i]!;
       const common = commonBeginning(other.ids, held);
       if (common === position && other.cache.canTruncate(position)) {
-        // Nothing new: the other one has been used.
+        // Nothing new: marks the existing entry as used.
         this.#entries.push(...this.#entries.splice(i, 1));
         return;
       }

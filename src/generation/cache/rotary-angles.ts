@@ -1,7 +1,7 @@
 import type { RotaryEmbedding } from '../../nn/positions.ts';
 import type { HostTensor } from '../../runtime/executable.ts';
 
-/** cos and sin of a rotary embedding for all positions from 0 on, as far as they have been asked for. */
+/** cos and sin of a rotary embedding for all positions from 0, computed as needed. */
 export class RotaryAngles {
   #cos: Float32Array = new Float32Array(0);
   #sin: Float32Array = new Float32Array(0);
@@ -10,7 +10,7 @@ export class RotaryAngles {
   readonly #rope: RotaryEmbedding;
   readonly #limit: number;
 
-  /** @param limit positions that there are at most. */
+  /** @param limit the largest number of positions. */
   constructor(rope: RotaryEmbedding, limit: number) {
     this.#rope = rope;
     this.#limit = limit;

@@ -3,7 +3,7 @@ import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { differingToken, tokenText } from '../../tokenizer/vocabulary.ts';
 
 /**
- * Refuses a draft model whose ids mean other texts: its guesses would never stand.
+ * Refuses a draft model whose ids mean different texts: its guesses would never be accepted.
  *
  * @throws RopewalkError naming the first id that differs.
  */

@@ -5,10 +5,10 @@ import type { Distribution } from '../distribution.ts';
 import { prefill } from '../prefill.ts';
 import type { Sampler } from '../sampler.ts';
 
-/** Tokens that may come next. */
+/** Guessed next tokens. */
 export interface Guess {
   readonly ids: readonly number[];
-  /** What each was drawn from; absent where they were not drawn. */
+  /** The distributions from which they were drawn; absent if they were not sampled. */
   readonly distributions?: readonly Distribution[];
 }
 
@@ -17,17 +17,17 @@ export interface Drafter {
   guess(context: readonly number[], count: number, signal?: AbortSignal): Promise<Guess>;
 }
 
-/** Longer ones would tell little more. */
+/** Longer ones would add little. */
 const LONGEST_NGRAM = 4;
 
 /**
- * Guesses that what followed the last tokens when they came before follows again (prompt lookup decoding, Saxena 2023).
- * The longest n-gram that has occurred counts, and of its places the last.
+ * Guesses that what followed the last tokens earlier will follow again (prompt lookup decoding, Saxena 2023). The
+ * longest n-gram that occurred earlier is used, at its latest position.
  */
 export class LookupDrafter implements Drafter {
   readonly #shortest: number;
 
-  /** @param shortest n-gram that is looked up. */
+  /** @param shortest n-gram to look up. */
   constructor(shortest = 2) {
     this.#shortest = shortest;
   }
@@ -36,7 +36,7 @@ export class LookupDrafter implements Drafter {
     const size = context.length;
     let longest = this.#shortest - 1;
     let place = -1;
-    // An n-gram that ends before `end` is compared with the one that ends the context.
+    // Compares the n-gram that ends before `end` with the one that ends the context.
     for (let end = size - 1; end > longest && longest < LONGEST_NGRAM; end--) {
       let length = 0;
       while (
@@ -50,12 +50,12 @@ export class LookupDrafter implements Drafter {
       place = end;
     }
     if (place < 0) return { ids: [] };
-    // A short period repeats beyond what is known.
+    // A short period is repeated beyond the known tokens.
     return { ids: Array.from({ length: count }, (_, i) => context[place + (i % (size - place))]!) };
   }
 }
 
-/** Guesses with a smaller model of the same vocabulary, drawn from its distribution under the same options. */
+/** Guesses with a smaller model of the same vocabulary, sampling with the same options. */
 export class ModelDrafter implements Drafter {
   readonly #cache: KeyValueCache;
   /** The ids whose keys and values are in the cache. */
@@ -64,7 +64,7 @@ export class ModelDrafter implements Drafter {
   readonly #decoder: Decoder;
   readonly #sampler: Sampler;
 
-  /** @param sampler of the text: its random numbers, its options, what it has seen. */
+  /** @param sampler of the text: its random numbers, its options, and the tokens it has observed. */
   constructor(decoder: Decoder, sampler: Sampler) {
     this.#decoder = decoder;
     this.#sampler = sampler;
@@ -92,7 +92,7 @@ export class ModelDrafter implements Drafter {
   }
 
   #forgetWrongGuesses(context: readonly number[]): void {
-    // The last token of the context has to run, for what follows it.
+    // The last token of the context must run to predict the next.
     const most = Math.min(this.#known.length, context.length - 1);
     let common = 0;
     while (common < most && this.#known[common] === context[common]) common++;

@@ -1,7 +1,7 @@
 /**
- * How many tokens to guess before the next check: more after guesses that were right to the end, fewer after others. When
- * nothing is right, guessing pauses, for twice as long each time, so that text without repetition costs what it costs
- * without guesses.
+ * How many tokens to guess before the next check: more after guesses that were entirely right, fewer otherwise. If
+ * all guesses are wrong, guessing pauses, for twice as long each time, so that text without repetition costs no more
+ * than without speculation.
  */
 export class GuessLength {
   #length: number;
@@ -10,20 +10,20 @@ export class GuessLength {
 
   readonly #most: number;
 
-  /** @param most tokens of a guess. */
+  /** @param most tokens per guess. */
   constructor(most: number) {
     this.#most = most;
     this.#length = Math.min(4, most);
   }
 
-  /** Tokens to guess now; 0 while guessing pauses. To be asked once before each run. */
+  /** The number of tokens to guess now; 0 while guessing pauses. Call once before each run. */
   next(): number {
     if (this.#pause === 0) return this.#length;
     this.#pause--;
     return 0;
   }
 
-  /** Takes how many of the guessed tokens were right. */
+  /** Records how many of the guessed tokens were right. */
   update(guessed: number, right: number): void {
     if (guessed === 0) return;
     if (right === guessed) this.#length = Math.min(this.#most, Math.max(this.#length, 2 * guessed));
@@ -36,5 +36,5 @@ export class GuessLength {
   }
 }
 
-/** Tokens without a guess, at most: where a guess costs two thirds of a token, that is 2 %. */
+/** The longest pause in tokens: if a guess costs two thirds of a token, that is 2 %. */
 const LONGEST_PAUSE = 32;

@@ -5,11 +5,11 @@ import type { Decoder } from '../decoder.ts';
 import { checkDraftTokenizer } from './draft-tokenizer.ts';
 
 /**
- * Opens a smaller model that guesses tokens ahead for another one: its decoder takes turns with the other's.
+ * Opens a draft model for another model: its decoder takes turns with the other's.
  *
  * @param path a model directory or a GGUF file.
- * @param tokenizer the other model's, where it has one.
- * @throws RopewalkError naming the first id that the two tokenizers take for different texts.
+ * @param tokenizer the other model's, if it has one.
+ * @throws RopewalkError naming the first id that differs between the two tokenizers.
  */
 export async function openDraft(
   path: string,

@@ -6,10 +6,10 @@ import type { Sampler } from '../sampler.ts';
 import { checkDraft, type Drafter, type Guess, LookupDrafter, ModelDrafter } from './drafter.ts';
 import { GuessLength } from './guess-length.ts';
 
-/** Where guesses come from. */
+/** The source of guesses. */
 export type Speculation = 'lookup' | { readonly draft: Decoder };
 
-/** @throws RopewalkError for a draft model of another vocabulary, and for a decoder that rounds activations. */
+/** @throws RopewalkError for a draft model with another vocabulary, and for a decoder that rounds activations. */
 export function drafterFor(speculation: Speculation, decoder: Decoder, sampler: Sampler): Drafter {
   decoder.requireExactActivations('speculation');
   if (speculation === 'lookup') return new LookupDrafter();
@@ -20,27 +20,28 @@ export function drafterFor(speculation: Speculation, decoder: Decoder, sampler: 
   return new ModelDrafter(speculation.draft, sampler);
 }
 
-/** Tokens of a guess at most; rolling caches can take twice as many back. */
+/** The most tokens per guess; rolling caches can be rewound by twice as many. */
 const MOST_GUESSED = 32;
 
 interface SpeculativeRun {
   readonly decoder: Decoder;
-  /** Holds all of the context. */
+  /** Contains the whole context. */
   readonly cache: KeyValueCache;
-  /** Of the context's last token. */
+  /** The logits after the context's last token. */
   readonly logits: Float32Array;
   readonly continuation: Continuation;
   readonly drafter: Drafter;
-  /** All ids so far; new ones are added. */
+  /** All ids so far; new ones are appended. */
   readonly context: number[];
 }
 
 const NO_GUESS: Guess = { ids: [] };
 
 /**
- * Continues a sequence by guesses: one run of the model checks all tokens of a guess and gives one more behind the last
- * that stands (Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023, arXiv:2302.01318). Where a guess was not drawn,
- * the token is drawn as always, and the guess stands if it is that token: the same rule, and the same random numbers.
+ * Continues a sequence speculatively: one run of the model checks all tokens of a guess and yields one more after the
+ * last accepted one (Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023, arXiv:2302.01318). If a guess was not
+ * sampled, the token is drawn as usual, and the guess is accepted if it is that token: the same rule, with the same
+ * random numbers.
  */
 export async function* speculateTokens(run: SpeculativeRun): AsyncGenerator<number, void> {
   const { decoder, cache, continuation, drafter, context } = run;
@@ -76,7 +77,7 @@ export async function* speculateTokens(run: SpeculativeRun): AsyncGenerator<numb
       logits = await decoder.forward([context.at(-1)!, ...guess.ids], cache, 'all');
     }
   } finally {
-    // Who leaves early finds the tokens in the cache that were given out, but for the last.
+    // If the caller stops early, the cache keeps the tokens that were yielded, except the last.
     cache.truncate(Math.min(cache.position, start + Math.max(0, yielded - 1)));
   }
 }

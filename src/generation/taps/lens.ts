@@ -8,8 +8,8 @@ import { logitsOf } from '../decoder.ts';
 import type { TapValue } from './taps.ts';
 
 /**
- * The logit lens (nostalgebraist 2020): what a model would say if it ended at some layer. The final norm and the head, its
- * cap included, are applied to values of the residual stream.
+ * The logit lens (nostalgebraist 2020): what a model would predict if it ended at some layer. The final norm and the
+ * head, including its cap, are applied to values of the residual stream.
  */
 export class LogitLens {
   readonly #executable: Executable;
@@ -36,7 +36,7 @@ export class LogitLens {
     return { data: logits!.data as Float32Array, shape: logits!.shape };
   }
 
-  /** Returns the engine's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void> {
     return this.#executable.release();
   }

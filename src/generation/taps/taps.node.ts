@@ -5,7 +5,7 @@ import type { OpenTaps } from '../local-model.ts';
 import { TapRunner } from './taps.ts';
 
 /**
- * Opens a model to look into: its weights in float32, dequantized where the checkpoint is quantized.
+ * Opens a model for taps: its weights in float32, dequantized if the checkpoint is quantized.
  *
  * @param path a model directory or a GGUF file.
  */

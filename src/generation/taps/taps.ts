@@ -18,32 +18,30 @@ export interface TapValue {
 }
 
 export interface TapOptions {
-  /** Names of values to return; `*` stands for any layer: `layers.*.attention.scores`. See `Taps` for all of them. */
+  /** Names of values to return; `*` matches any layer: `layers.*.attention.scores`. `Taps` lists all names. */
   readonly taps?: readonly string[];
-  /**
-   * Names of values whose gradients are returned: of the mean loss, in nats, of predicting each id from those before it.
-   */
+  /** Names of values whose gradients are returned: those of the mean loss, in nats, of next-token prediction. */
   readonly gradients?: readonly string[];
-  /** Values that take the place of the model's own, by name; each of the shape that it has there. */
+  /** Replacements for the model's own values, by name; the shapes must agree. */
   readonly replace?: Readonly<Record<string, TapValue>>;
-  /** Positions of the tokens instead of 0, 1, 2 …, each below the number of tokens. What a token sees goes by its row. */
+  /** Positions of the tokens instead of 0, 1, 2 …, each below the number of tokens. Masks still follow row order. */
   readonly positions?: ArrayLike<number>;
-  /** Sequences of one length, one after another in the ids. Default 1. */
+  /** The number of sequences of equal length, concatenated in the ids. Default 1. */
   readonly batch?: number;
 }
 
 export interface TapResult {
-  /** `[tokens, vocab]`, the final cap included. */
+  /** `[tokens, vocab]`, including the final cap. */
   readonly logits: TapValue;
   readonly values: Readonly<Record<string, TapValue>>;
   readonly gradients: Readonly<Record<string, TapValue>>;
-  /** The loss that the gradients are of; only where some are asked for. */
+  /** The loss of the gradients; only if gradients are requested. */
   readonly loss?: number;
 }
 
 /**
- * Compiled graphs that are kept, so that a text that changes by a word need not compile again; each may hold a copy of the
- * weights, so that of larger models only the last is.
+ * The number of compiled graphs that are kept, so that changing a word of a text need not recompile; each may hold a
+ * copy of the weights, so for larger models only the last is kept.
  */
 const KEPT = 8;
 const KEPT_BELOW = 20e6;
@@ -70,9 +68,9 @@ export class TapRunner {
   }
 
   /**
-   * @param ids at least one token id; `batch` sequences of one length one after another.
-   * @throws RopewalkError for a name that the model does not have (naming those that it has), a replacement of another shape,
-   *   ids outside the vocabulary, and more tokens than the model has positions.
+   * @param ids at least one token id; `batch` sequences of equal length, concatenated.
+   * @throws RopewalkError for a name that the model does not have (listing those that it has), a replacement of
+   *   another shape, ids outside the vocabulary, and more tokens than the model has positions.
    */
   async run(ids: ArrayLike<number>, options: TapOptions = {}): Promise<TapResult> {
     const { replace = {}, gradients = [], batch = 1, positions } = options;
@@ -125,7 +123,7 @@ export class TapRunner {
     };
   }
 
-  /** Returns the engine's memory. The weights are the caller's. */
+  /** Frees the engine's memory. The weights belong to the caller. */
   async release(): Promise<void> {
     for (const { executable } of this.#graphs.values()) await executable.release();
     this.#graphs.clear();
@@ -160,7 +158,7 @@ interface Recorded {
   readonly outputs: Map<string, Tensor>;
   readonly taps: readonly string[];
   readonly gradients: readonly string[];
-  /** Shapes of the values that are replaced. */
+  /** Shapes of the replaced values. */
   readonly replaced: ReadonlyMap<string, readonly number[]>;
 }
 
@@ -238,7 +236,7 @@ class TapRecorder implements Taps {
     return result;
   }
 
-  /** The names that patterns stand for. @throws RopewalkError for one that stands for none. */
+  /** The names that match patterns. @throws RopewalkError for a pattern that matches none. */
   named(patterns: readonly string[]): string[] {
     const names = new Set<string>();
     for (const pattern of patterns) {
@@ -255,13 +253,13 @@ class TapRecorder implements Taps {
   }
 }
 
-/** `*` is any layer's number. */
+/** `*` matches any layer index. */
 function patternOf(pattern: string): RegExp {
   const parts = pattern.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
   return new RegExp(`^${parts.join('\\d+')}$`);
 }
 
-/** Each id is the target of the one before it; the last of a sequence has none. */
+/** Each id is the target of the previous one; the last of a sequence has no target. */
 function nextTokens(ids: ArrayLike<number>, batch: number, time: number): Record<string, HostTensor> {
   const rows = batch * time;
   const targets = new Int32Array(rows);

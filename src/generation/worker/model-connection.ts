@@ -6,26 +6,26 @@ import { type CallName, type Reply, type Request, type StreamName, unpackError }
 
 /** The thread of a model, as its proxy sees it. */
 export interface ModelPort {
-  /** Throws where something cannot be cloned. */
+  /** Throws if something cannot be cloned. */
   post(request: Request): void;
-  /** @param onEnd called once, when the thread has ended, whatever the reason. */
+  /** @param onEnd called once, when the thread has ended, for any reason. */
   listen(onReply: (reply: Reply) => void, onEnd: (why: RopewalkError) => void): void;
-  /** While someone waits for the thread, it keeps the process alive. */
+  /** While a call is pending, the thread keeps the process alive. */
   ref(): void;
   unref(): void;
 }
 
-/** Pieces that a model may be ahead of whoever reads them. */
+/** How many pieces a model may be ahead of the reader. */
 export const AHEAD = 8;
 
 interface Call {
   onReply(reply: Exclude<Reply, { type: 'event' }>): void;
   onEvent(name: string, value: unknown): void;
-  /** The caller waits no longer. */
+  /** Called when the caller stops waiting. */
   onEnd(why: unknown): void;
 }
 
-/** Numbers the calls of a model in another thread, and brings the replies where they belong. */
+/** Numbers the calls of a model in another thread, and dispatches the replies. */
 export class ModelConnection {
   readonly #calls = new Map<number, Call>();
   #next = 0;
@@ -33,7 +33,7 @@ export class ModelConnection {
   #lost: RopewalkError | undefined;
   #released: Promise<void> | undefined;
   #ended: () => void = () => {};
-  /** Streams that nobody holds any more stop the work that is done for them. */
+  /** Stops the work for streams that were garbage-collected. */
   readonly #forgotten = new FinalizationRegistry<number>((id) => {
     if (this.#calls.delete(id)) this.#post({ type: 'cancel', id });
   });
@@ -57,7 +57,7 @@ export class ModelConnection {
     port.unref();
   }
 
-  /** @param options functions among them become events of their names. */
+  /** @param options functions in it become events of their names. */
   async call(method: CallName, subject: unknown, options: Abortable = {}): Promise<unknown> {
     const { signal, ...rest } = options;
     signal?.throwIfAborted();
@@ -144,7 +144,7 @@ export class ModelConnection {
         if (reply.type === 'failed') throw unpackError(reply.error);
         if (reply.type === 'done') return reply.value as R;
         yield reply.value as T;
-        // One message for several pieces, and the model never waits for it while the reader keeps up.
+        // One message for several pieces; the model never waits for it while the reader keeps up.
         if (++taken % (AHEAD / 2) === 0) this.#post({ type: 'credit', id, count: AHEAD / 2 });
       }
     } finally {
@@ -156,7 +156,7 @@ export class ModelConnection {
     }
   }
 
-  /** Ends the thread once what runs in it has stopped; whoever waits for an answer is told. */
+  /** Ends the thread once what runs in it has stopped; pending calls are rejected. */
   release(): Promise<void> {
     this.#released ??= this.#wait(
       new Promise<void>((resolve) => {
@@ -187,7 +187,7 @@ export class ModelConnection {
     }
   }
 
-  /** Tells the thread something that is of no interest once it has ended. */
+  /** Sends a message that does not matter if the thread has ended. */
   #post(request: Request): void {
     if (!this.#lost) this.#port.post(request);
   }
@@ -202,7 +202,7 @@ export class ModelConnection {
   }
 }
 
-/** Data travels; functions of one argument stay, and are called by events. */
+/** Splits options into data, which is sent, and functions of one argument, which stay and are called by events. */
 function divide(options: object) {
   const entries = Object.entries(options);
   const functions = entries.filter(([, value]) => typeof value === 'function');

@@ -4,11 +4,11 @@ import type { Batching } from '../completion/scheduler.ts';
 import type { SamplingOptions } from '../sampler.ts';
 
 /**
- * What a model in another thread and its proxy say to each other. Everything can be cloned: functions stay on their side
- * of the border, and what they would be told travels as events; a signal travels as `cancel`.
+ * The messages between a model in another thread and its proxy. Everything can be cloned: functions stay on their
+ * side, and their calls are sent as events; a signal is sent as `cancel`.
  */
 
-/** Calls that are answered once. `load` is the first, and is answered with {@link ModelFacts}. */
+/** Calls with a single answer. `load` comes first, and is answered with {@link ModelFacts}. */
 export type CallName = 'load' | 'encode' | 'decode' | 'score' | 'logits' | 'run';
 
 /** Calls that are answered piece by piece. */
@@ -21,7 +21,7 @@ export type Request =
       readonly method: CallName;
       readonly subject: unknown;
       readonly options: object;
-      /** Names of options that are functions of one argument; they are called by events. */
+      /** Names of options that are functions of one argument; they are called through events. */
       readonly events: readonly string[];
     }
   | {
@@ -30,14 +30,14 @@ export type Request =
       readonly method: StreamName;
       readonly subject: unknown;
       readonly options: object;
-      /** So many pieces may be sent before the consumer asks for more. */
+      /** How many pieces may be sent before the consumer asks for more. */
       readonly credit: number;
     }
   | { readonly type: 'credit'; readonly id: number; readonly count: number }
   | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'release' };
 
-/** To a worker thread alone: stop where nothing of the engine runs, set the number to 1, and wait to be ended. */
+/** Only for worker threads: stop where nothing of the engine runs, set the number to 1, and wait to be terminated. */
 export interface ParkRequest {
   readonly type: 'park';
   readonly parked: Int32Array;
@@ -60,12 +60,12 @@ export interface ModelFacts {
   readonly batching: Batching;
 }
 
-/** An error as data: cloning alone would make a plain Error of a RopewalkError. */
+/** An error as data: cloning would turn a RopewalkError into a plain Error. */
 export interface PackedError {
   readonly ropewalk: boolean;
   readonly name: string;
   readonly message: string;
-  /** Of a RopewalkError: the message with the options that it names. */
+  /** For a RopewalkError: the message with the options that it names. */
   readonly parts: readonly MessagePart[] | undefined;
   readonly stack: string | undefined;
   readonly cause: PackedError | undefined;

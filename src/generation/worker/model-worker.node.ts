@@ -7,19 +7,19 @@ import { ModelEnded } from '../model-ended.ts';
 import type { ModelPort } from './model-connection.ts';
 import type { ParkRequest, Reply } from './model-protocol.ts';
 
-/** The program of the thread lies beside this one: in the package, and where scripts and tests have built it. */
+/** The thread's program is next to this file, both in the package and where scripts and tests built it. */
 const PROGRAM = new URL('./worker.node.js', import.meta.url);
 
-/** @throws RopewalkError where a bundler has taken this file away from the thread's program. */
+/** @throws RopewalkError if a bundler separated this file from the thread's program. */
 export function startWorker(): Worker {
   if (!existsSync(PROGRAM)) {
     throw new RopewalkError(
       `the program of the model's thread is not at ${fileURLToPath(PROGRAM)}: this code has been bundled. Keep the package ropewalk external to the bundle, or load the model with loadHere().`,
     );
   }
-  // The engine reads the process's environment, of which the thread has only a copy.
+  // The engine reads the process's environment, of which the thread only has a copy.
   refuseTelemetry();
-  // A thread inherits Node's options, and refuses the one that says what language `node --eval` is given.
+  // A thread inherits Node's options, but refuses the one for the language of `node --eval`.
   const evaluated = process.execArgv.some((option) => option.startsWith('--input-type'));
   const worker = new Worker(PROGRAM, { name: 'ropewalk', ...(evaluated && { execArgv: [] }) });
   alive.add(worker);
@@ -28,14 +28,14 @@ export function startWorker(): Worker {
   return worker;
 }
 
-/** As long as an engine's run may take. */
+/** The longest that a run of the engine may take. */
 const LONGEST_RUN = 60_000;
 
 const alive = new Set<Worker>();
 
 /**
- * Brings a thread to a place where it can be ended: one that is ended while it calls the engine takes the process with
- * it, because the call cannot return. Waits, as the end of the process would, for the run that is under way.
+ * Brings a thread to a point where it can be terminated: terminating it during a call to the engine kills the
+ * process, because the call cannot return. Waits for the current run, as the end of the process would.
  */
 export function park(worker: Worker): void {
   const parked = new Int32Array(new SharedArrayBuffer(4));
@@ -44,7 +44,7 @@ export function park(worker: Worker): void {
   Atomics.wait(parked, 0, 0, LONGEST_RUN);
 }
 
-/** A process that ends ends its threads. */
+/** When a process ends, it terminates its threads. */
 function parkAll(): void {
   for (const worker of alive) park(worker);
 }

@@ -47,13 +47,13 @@ export class RemoteModel implements LanguageModel {
     this.batching = facts.batching;
   }
 
-  /** Has a model loaded in a thread, which ends when that fails. */
+  /** Loads a model in a thread, which ends if that fails. */
   static async load(port: ModelPort, idOrPath: string, options: Abortable = {}): Promise<RemoteModel> {
     const thread = new ModelConnection(port);
     try {
       return new RemoteModel(thread, (await thread.call('load', idOrPath, options)) as ModelFacts);
     } catch (error) {
-      // What is being read is given back where it was taken; nobody has to wait for that.
+      // The thread closes what it was reading; the caller need not wait for that.
       void thread.release();
       throw error;
     }

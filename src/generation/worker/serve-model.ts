@@ -1,7 +1,7 @@
 import type { LanguageModel } from '../language-model.ts';
 import { type CallName, packError, type Reply, type Request, type StreamName } from './model-protocol.ts';
 
-/** How the thread of a model talks to the one that asked for it. */
+/** How the thread of a model communicates with its proxy. */
 export interface ServerPort {
   post(reply: Reply, transfer?: readonly ArrayBuffer[]): void;
   /** Ends the thread once nothing runs in it. */
@@ -10,7 +10,7 @@ export interface ServerPort {
 
 type Open = (idOrPath: string, options: object) => Promise<LanguageModel>;
 
-/** Pieces that may be made before the consumer asks for more. */
+/** How many pieces may be produced before the consumer asks for more. */
 class Credit {
   #wake = () => {};
 
@@ -25,7 +25,7 @@ class Credit {
     this.#wake();
   }
 
-  /** Waits for credit, until {@link add} wakes it or the signal is aborted and then {@link add} called. */
+  /** Waits for credit, until {@link add} wakes it, or the signal is aborted and {@link add} is called. */
   async take(signal: AbortSignal): Promise<void> {
     while (this.#left === 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
@@ -37,7 +37,7 @@ class Credit {
   }
 }
 
-/** Answers the requests of one proxy with the model that it asks for first. */
+/** Answers the requests of one proxy with the model that its first request loads. */
 export class ModelServer {
   #model: LanguageModel | undefined;
   readonly #running = new Map<number, { readonly controller: AbortController; readonly credit?: Credit }>();
@@ -46,7 +46,7 @@ export class ModelServer {
   readonly #port: ServerPort;
   readonly #open: Open;
 
-  /** @param open what `load` does in this thread. */
+  /** @param open performs `load` in this thread. */
   constructor(port: ServerPort, open: Open) {
     this.#port = port;
     this.#open = open;

@@ -1,4 +1,4 @@
-/** The program of a model's worker thread: what `load` starts. */
+/** The program of a model's worker thread, started by `load`. */
 import { parentPort } from 'node:worker_threads';
 import { loadHere } from '../load-here.node.ts';
 import type { ParkRequest, Request } from './model-protocol.ts';
@@ -17,7 +17,7 @@ port.on('message', (request: Request | ParkRequest) => {
   else server.receive(request);
 });
 
-/** Lets the thread end. In Deno, the port of a worker has no `close`, and the thread's own is there instead. */
+/** Ends the thread. In Deno, a worker's port has no `close`; the global one is used instead. */
 function close(): void {
   if (typeof port.close === 'function') port.close();
   else (globalThis as { close?: () => void }).close?.();

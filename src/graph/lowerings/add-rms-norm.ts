@@ -3,10 +3,7 @@ import { add } from '../operators/elementwise.ts';
 import { checkNorm, type NormAttributes, rmsNorm } from '../operators/norms.ts';
 import { apply, floats, type Lowering, shapeError, type Tensor } from '../tensor.ts';
 
-/**
- * The sum of a residual stream and what a layer adds to it, and its RMSNorm, in one pass: x and y `[…, width]`, weight
- * `[width]` → the norm and the sum.
- */
+/** A residual sum and its RMSNorm in one pass: x and y `[…, width]`, weight `[width]` → the norm and the sum. */
 export const addRmsNormOp: Lowering<NormAttributes> = {
   name: 'addRmsNorm',
   engineOnly: true,
@@ -15,7 +12,7 @@ export const addRmsNormOp: Lowering<NormAttributes> = {
     const inputs = [x, y, weight].filter((input) => input !== undefined);
     const normed = checkNorm('addRmsNorm', [x!, weight!]);
     if (inputs.length < 3 || !sameShape(x!.shape, y!.shape))
-      throw shapeError('addRmsNorm', inputs, 'needs two sums of one shape and a weight');
+      throw shapeError('addRmsNorm', inputs, 'needs two tensors of one shape and a weight');
     return [normed, normed];
   },
   expand([x, y, weight], { epsilon }) {

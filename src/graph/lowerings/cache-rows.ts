@@ -3,8 +3,8 @@ import { MASKED } from '../operators/attention.ts';
 import { apply, floats, type Lowering, type None, shapeError, type Tensor } from '../tensor.ts';
 
 /**
- * A cache with new rows after its real ones: cache `[1, kv, capacity, d]`, rows `[1, kv, time, d]`, length int32 `[1]`
- * → `[1, kv, capacity, d]`. There must be room.
+ * A cache with new rows appended: cache `[1, kv, capacity, d]`, rows `[1, kv, time, d]`, length int32 `[1]` → `[1,
+ * kv, capacity, d]`. It must have room for them.
  */
 export const writeRowsOp: Lowering<None> = {
   name: 'writeRows',
@@ -52,7 +52,10 @@ export function writeRows(cache: Tensor, rows: Tensor, length: Tensor): Tensor {
   return apply(writeRowsOp, [cache, rows, length], {})[0]!;
 }
 
-/** Rows of a table from a place on, as many as tokens: table `[n, d]`, start int32 `[1]`, x `[1, time, …]` → `[time, d]`. */
+/**
+ * As many rows of a table as there are tokens, from `start` on: table `[n, d]`, start int32 `[1]`, x `[1, time, …]` →
+ * `[time, d]`.
+ */
 export const rowsFromOp: Lowering<None> = {
   name: 'rowsFrom',
   infer(inputs) {
@@ -92,7 +95,7 @@ export function rowsFrom(table: Tensor, start: Tensor, x: Tensor): Tensor {
 
 interface CausalMaskAttributes {
   readonly time: Dim;
-  /** Rows of the mask for each query. */
+  /** The number of mask rows for each query. */
   readonly group: number;
   readonly window: number | null;
 }

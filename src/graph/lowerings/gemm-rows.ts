@@ -5,8 +5,8 @@ import { gemm } from './gemm.ts';
 const TRANSPOSED = { transA: false, transB: true, alpha: 1 };
 
 /**
- * x · weightᵀ as ai.onnx's Gemm, which reads the weight as it is stored. A product with a Transpose before it gives the
- * same, but engines that fold the Transpose then hold a tied embedding twice.
+ * x · weightᵀ as ai.onnx's Gemm, which reads the weight as it is stored. MatMul with a Transpose gives the same
+ * result, but engines that fold the Transpose then hold a tied embedding twice.
  */
 export const gemmRowsOp: Lowering<None> = {
   name: 'gemmRows',

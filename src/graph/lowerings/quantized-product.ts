@@ -1,19 +1,19 @@
 import type { Emitter, QuantizedWeight } from '../tensor.ts';
 import { gemm } from './gemm.ts';
 
-/** Accuracy levels of MatMulNBits: activations as float32, or as 8-bit numbers with a scale for each block. */
+/** Accuracy levels of MatMulNBits: activations as float32, or as int8 with a scale per block. */
 const FLOAT32 = 1;
 const INT8 = 4;
 
 /**
  * The product of x `[…, in]` and a quantized `[out, in]`: its lowering by com.microsoft's MatMulNBits.
  *
- * With 8-bit activations (as llama.cpp has them too) outliers among the activations cost some tenths of a percent of
- * perplexity. Where the weight asks for exact activations, it takes the kernel for float32 activations. On the CPU that
- * for 8-bit weights is a hundred times slower, so there the activations go in two parts of 8 bits, the second holding
- * what the first rounded away.
+ * With 8-bit activations, as in llama.cpp, outliers among the activations cost some tenths of a percent of
+ * perplexity. If the weight asks for exact activations, the kernel for float32 activations is used. For 8-bit weights
+ * that kernel is a hundred times slower on the CPU, so there the activations are split into two 8-bit parts, the
+ * second holding the rounding error of the first.
  *
- * Offsets of blocks are added as a product of their own: Σ over a block of x · offset = (Σ x) · offset.
+ * Block offsets are added as a separate product: Σ over a block of x · offset = (Σ x) · offset.
  *
  * @param rank of x.
  */
@@ -51,7 +51,7 @@ function inBlocks(e: Emitter, x: string, rank: number, columns: number, block: n
   return e.node('Reshape', [x, e.constant('int64', [shape.length], shape)])[0]!;
 }
 
-/** x as what 8 bits hold of it plus the rest, one below the other, so that the weights are read once for both. */
+/** x as its 8-bit rounding and the remainder, stacked, so that the weights are read once for both. */
 function inTwoParts(e: Emitter, x: string, rank: number, weight: QuantizedWeight): string {
   const { columns, block } = weight;
   const one = (type: string, inputs: string[], attributes = {}) => e.node(type, inputs, attributes)[0]!;
@@ -63,7 +63,7 @@ function inTwoParts(e: Emitter, x: string, rank: number, weight: QuantizedWeight
   const whole = padded === columns ? x : one('Pad', [x, pads]);
   const blocks = inBlocks(e, whole, rank, padded, block);
   const largest = one('ReduceMax', [one('Abs', [blocks]), e.constant('int64', [1], [rank])]);
-  // A block of zeros has any step.
+  // A block of zeros can have any step.
   const step = one('Max', [
     one('Mul', [largest, e.constant('float32', [], [1 / 127])]),
     e.constant('float32', [], [1e-30]),

@@ -3,7 +3,7 @@ import { addRmsNormOp } from './add-rms-norm.ts';
 import { causalMaskOp, rowsFromOp, writeRowsOp } from './cache-rows.ts';
 import { gemmRowsOp } from './gemm-rows.ts';
 
-/** Every lowering there is, by name. */
+/** All lowerings by name. */
 export const lowerings: ReadonlyMap<string, Lowering> = new Map(
   [addRmsNormOp, causalMaskOp, gemmRowsOp, rowsFromOp, writeRowsOp].map((lowering) => [
     lowering.name,

@@ -31,7 +31,7 @@ function activation(
   };
 }
 
-/** 1 where x > 0, else 0: the slope of ReLU. */
+/** 1 where x > 0, else 0: the derivative of ReLU. */
 export const stepOp: Operator<None> = {
   name: 'step',
   infer: (inputs) => [inputs[0]!],
@@ -50,7 +50,7 @@ export const reluOp = activation(
   'relu',
   (x) => Math.max(0, x),
   ([x]) => [mul(x!, step(x!))],
-  // The output is positive exactly where the input is, and is kept anyway for the next product.
+  // The output is positive exactly where the input is, and it is kept for the next product anyway.
   (_x, y, dy) => mul(dy, step(y)),
   (e, inputs) => e.node('Relu', inputs),
 );

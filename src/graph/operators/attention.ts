@@ -7,9 +7,9 @@ import { softmax } from './reduce.ts';
 import { softcap, softcapGradient } from './softcap.ts';
 
 export interface AttentionAttributes {
-  /** Scores are multiplied by this: head_dim ** -0.5, or query_pre_attn_scalar ** -0.5 in Gemma 2. */
+  /** Factor of the scores: head_dim ** -0.5, or query_pre_attn_scalar ** -0.5 in Gemma 2. */
   readonly scale: number;
-  /** Scores are bent into (−softcap, softcap) before the mask; null for none. */
+  /** Scores are squashed into (−softcap, softcap) before the mask; null for none. */
   readonly softcap: number | null;
 }
 
@@ -17,10 +17,10 @@ export interface AttentionAttributes {
 export const MASKED = -1e30;
 
 /**
- * Softmax attention over heads: out = softmax(mask + cap(scale · q kᵀ)) v. Queries of one group of heads that share
- * keys are stacked along the rows, so grouped keys and values are never repeated. The outputs probs and scores
- * (capped, before the mask; only with a cap) serve the derivative. Vaswani et al. 2017, arXiv:1706.03762; grouped
- * queries: Ainslie et al. 2023, arXiv:2305.13245.
+ * Softmax attention over heads: out = softmax(mask + cap(scale · q kᵀ)) v. The queries of heads that share keys are
+ * stacked along the rows, so grouped keys and values are never repeated. The outputs probs and scores (capped, before
+ * the mask; only with a cap) are for the derivative. Vaswani et al. 2017, arXiv:1706.03762; grouped queries: Ainslie
+ * et al. 2023, arXiv:2305.13245.
  */
 export const attentionOp: Operator<AttentionAttributes> = {
   name: 'attention',
@@ -87,7 +87,7 @@ function fitsMask(mask: TensorType | undefined, q: TensorType, k: TensorType): b
 }
 
 /**
- * q `[batch, kv, group · time, d]`, k and v `[batch, kv, keys, d]`, mask `[group · time, keys]` or, of each sequence,
+ * q `[batch, kv, group · time, d]`, k and v `[batch, kv, keys, d]`, mask `[group · time, keys]` or, per sequence,
  * `[batch, 1, group · time, keys]` (added to the scores; no gradient) → `[batch, kv, group · time, d]`.
  */
 export function attention(

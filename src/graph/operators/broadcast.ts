@@ -2,16 +2,13 @@ import { broadcastShapes, type Dim, type Shape, sameDim, sameShape, shapeText, s
 import { apply, floats, isNodeOf, type Operator, shapeError, type Tensor } from '../tensor.ts';
 import { broadcastPosition, forEachIndex, stridesOf, type Values } from '../values.ts';
 
-/**
- * Sums and what they are the transposes of: reshaping, broadcasting and adding up are each other's derivatives, so they
- * stand in one file.
- */
+/** Reshaping, broadcasting and summing are each other's derivatives, so they are in one file. */
 
 interface ShapeAttributes {
   readonly shape: Shape;
 }
 
-/** The ONNX shape argument: at most one size may be symbolic, or a copy of the input's at the same place. */
+/** ONNX's shape argument: at most one size may be symbolic, or a copy of the input's size at the same axis. */
 function shapeArgument(from: Shape, to: Shape): number[] {
   const sizes = to.map((dim, axis) => {
     if (typeof dim === 'number') return dim;
@@ -78,7 +75,7 @@ export const broadcastToOp: Operator<ShapeAttributes> = {
   lower(e, [x], { attributes, inputs }) {
     const { shape } = attributes;
     const from = inputs[0]!.shape;
-    // Expand takes 1 to mean "as it is", so only sizes that grow must be numbers.
+    // Expand treats 1 as "unchanged", so only sizes that grow must be numbers.
     const sizes = shape.map((dim, axis) => {
       const own = from[axis - (shape.length - from.length)];
       if (own !== undefined && sameDim(own, dim)) return 1;
@@ -100,7 +97,7 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 }
 
 export interface ReduceAttributes {
-  /** Axes that become 1, counted from 0. The rank stays. */
+  /** Axes that are reduced to 1, counted from 0. The rank stays. */
   readonly axes: readonly number[];
 }
 
@@ -108,7 +105,7 @@ function reduced(shape: readonly Dim[], axes: readonly number[]): Dim[] {
   return shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim));
 }
 
-/** Folds a function over `axes`, which become 1. */
+/** Folds a function over `axes`, which are reduced to 1. */
 export function fold(
   x: Values,
   axes: readonly number[],
@@ -147,7 +144,7 @@ export function reduceOperator(
       const { axes } = attributes;
       const shape = inputs[0]!.shape;
       const rows = shape[0];
-      // The engine's sum over the first axis of a matrix is several times slower than a product with ones.
+      // The engine sums over the first axis of a matrix several times more slowly than it multiplies by ones.
       if (
         onnx === 'ReduceSum' &&
         shape.length === 2 &&
@@ -174,7 +171,7 @@ export const reduceSumOp = reduceOperator(
   ({ inputs, gradients }) => [broadcastTo(gradients[0]!, inputs[0]!.shape)],
 );
 
-/** Sum over `axes`, which become 1. */
+/** Sum over `axes`, which are reduced to 1. */
 export const reduceSum = (x: Tensor, axes: readonly number[]): Tensor =>
   apply(reduceSumOp, [x], { axes })[0]!;
 /** The transpose of broadcasting: sums `x` down to `shape`. */

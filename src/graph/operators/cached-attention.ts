@@ -9,15 +9,15 @@ import { concat, split, transpose } from './shape.ts';
 export interface CachedAttentionAttributes extends AttentionAttributes {
   readonly heads: number;
   readonly kvHeads: number;
-  /** A query sees the last `window` keys, itself included; null sees all before it. */
+  /** A query sees the last `window` keys, including its own; null means all previous keys. */
   readonly window: number | null;
   /** Whether queries, keys and values come as one tensor `[batch, time, (heads + 2 kv) · d]`. */
   readonly packed?: boolean;
-  /** Whether queries and keys are turned here, by their places in the cache, with two further inputs. */
+  /** Whether queries and keys are rotated here, by their places in the cache, with two further inputs. */
   readonly rotates?: boolean;
 }
 
-/** Head sizes for which the engine has attention over a cache as one kernel. */
+/** Head sizes for which the engine has cached attention as one kernel. */
 export function hasFusedAttention(headDim: number): boolean {
   return headDim % 8 === 0;
 }
@@ -27,7 +27,7 @@ export function hasFusedRotation(headDim: number): boolean {
   return headDim % 16 === 0;
 }
 
-/** The inputs by their meaning: queries, keys and values are `[qkv]` where they are packed. */
+/** The inputs by role: queries, keys and values are `[qkv]` if packed. */
 function cachedInputs<T>(inputs: readonly T[], { packed }: CachedAttentionAttributes) {
   const count = packed ? 1 : 3;
   const [pastK, pastV, pastLength, total, lastKey, cos, sin] = inputs.slice(count) as [T, T, T, T, T, T?, T?];
@@ -35,18 +35,18 @@ function cachedInputs<T>(inputs: readonly T[], { packed }: CachedAttentionAttrib
 }
 
 /**
- * Attention of new tokens over a cache and themselves, as grouped queries. The cache is a buffer with room for more
- * keys than it holds: the first `pastLength` rows are real and in the order of their positions, the rest is ignored.
+ * Grouped-query attention of new tokens over a cache and themselves. The cache is a buffer with spare room: the first
+ * `pastLength` rows are valid and in the order of their positions, the rest is ignored.
  *
- * The second and third output are the caches with the new rows after the real ones (what lies behind them is
- * undefined). Where the engine may write them over the caches they come from, nothing is copied; they then need room.
- * Sequences of a batch may have different lengths; the expansion knows a batch of one only.
+ * The second and third outputs are the caches with the new rows appended (the rest is undefined). If the engine may
+ * write them over the input caches, nothing is copied, and the caches need room. Sequences of a batch may have
+ * different lengths; the expansion supports only a batch of one.
  */
 export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
   name: 'cachedAttention',
   engineOnly: true,
-  // GroupQueryAttention refuses other head sizes. Its WebGPU kernels ignore the cap, and gave other numbers for 32 or
-  // more new tokens.
+  // GroupQueryAttention refuses other head sizes. Its WebGPU kernels ignore the cap, and returned wrong values for 32
+  // or more new tokens.
   fits: (inputs, attributes, dialect) =>
     dialect !== 'webgpu' && hasFusedAttention(cachedInputs(inputs, attributes).pastK.shape[3] as number),
   infer(inputs, attributes) {
@@ -69,7 +69,7 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
       throw shapeError(
         'cachedAttention',
         inputs,
-        'needs q [batch, time, heads · d], k and v [batch, time, kv · d] or all in one, caches [batch, kv, capacity, d], int32 lengths [batch], [] and [batch], and tables [positions, d / 2] where it rotates',
+        'needs q [batch, time, heads · d], k and v [batch, time, kv · d] or all in one, caches [batch, kv, capacity, d], int32 lengths [batch], [] and [batch], and tables [positions, d / 2] if it rotates',
       );
     }
     const [batch, time] = qkv[0]!.shape;
@@ -89,7 +89,7 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     }
     const group = heads / kvHeads;
     const rowsOf = (x: Tensor) => transpose(reshape(x, [1, time, kvHeads, headDim]), [0, 2, 1, 3]);
-    // [1, time, kv, group, d] → [1, kv, time, group, d]: rows of one query's group stand together.
+    // [1, time, kv, group, d] → [1, kv, time, group, d]: the rows of one query's group are adjacent.
     const queries = transpose(reshape(q, [time, kvHeads, group, headDim]), [1, 0, 2, 3]);
     const stacked = reshape(queries, [1, kvHeads, mulDims(group, time), headDim]);
     const keys = concat([pastK, rowsOf(k)], 2);
@@ -145,7 +145,7 @@ function cachedExample(
   const { packed, rotates } = forms;
   const widths = packed ? [heads + 2 * kvHeads] : [heads, kvHeads, kvHeads];
   const rows = widths.map((count) => floats(1, 3, count * headDim));
-  // Just enough room, so that every row of the caches afterwards is defined.
+  // Just enough room, so that afterwards every row of the caches is defined.
   const cache = floats(1, kvHeads, past + 3, headDim);
   const tables = rotates ? [floats(past + 3, headDim / 2), floats(past + 3, headDim / 2)] : [];
   const at = rows.length + 2;
@@ -157,11 +157,11 @@ function cachedExample(
 }
 
 /**
- * q `[1, time, heads · d]` and new keys and values `[1, time, kv · d]` (already rotated, unless `tables` are given: cos and
- * sin of all positions, `[positions, d / 2]`, where the place in the cache is the position), caches
- * `[1, kv, capacity, d]` of which `pastLength` (int32 `[1]`) rows are real, `total` (int32 `[]`) the largest
- * pastLength + time, `lastKey` (int32 `[1]`) = pastLength + time − 1 →
- * `[1, time, heads · d]` and the caches with the new rows. A batch's sizes are in the place of 1.
+ * q `[1, time, heads · d]` and new keys and values `[1, time, kv · d]` (already rotated, unless `tables` are given:
+ * cos and sin of all positions, `[positions, d / 2]`, if the place in the cache is the position), caches `[1, kv,
+ * capacity, d]` of which `pastLength` (int32 `[1]`) rows are valid, `total` (int32 `[]`) the largest pastLength +
+ * time, `lastKey` (int32 `[1]`) = pastLength + time − 1 → `[1, time, heads · d]` and the caches with the new rows.
+ * For a batch, its size replaces the 1.
  */
 export function cachedAttention(
   q: Tensor,

@@ -21,11 +21,11 @@ import { constant, scalar } from './sources.ts';
 interface MixAttributes {
   /** The student's final soft-cap; null for none. */
   readonly softcap: number | null;
-  /** T: both distributions are softmax(logits / T), and the divergence counts T² times. */
+  /** T: both distributions are softmax(logits / T), and the divergence is scaled by T². */
   readonly temperature: number;
   /** λ in λ · T² · KL + (1 − λ) · cross-entropy; above 0, at most 1. */
   readonly ratio: number;
-  /** Rows whose logits exist at one time. */
+  /** The number of rows whose logits exist at the same time. */
   readonly chunk: number;
   readonly bias: boolean;
 }
@@ -36,11 +36,11 @@ export interface LinearDistillationAttributes extends MixAttributes {
   readonly teacherBias: boolean;
 }
 
-/** What a chunk of rows is to learn from the teacher. */
+/** What a chunk of rows learns from the teacher. */
 interface Lesson {
-  /** KL(teacher ‖ student) of each row, `[chunk, 1]`, given the student's logits / T and their log Σ exp `[chunk, 1]`. */
+  /** KL(teacher ‖ student) per row, `[chunk, 1]`, given the student's logits / T and their log Σ exp `[chunk, 1]`. */
   divergence(scaled: Tensor, logSumExp: Tensor): Tensor;
-  /** x `[chunk, vocab]` less the teacher's probabilities times `factor`. */
+  /** x `[chunk, vocab]` minus the teacher's probabilities times `factor`. */
   subtract(x: Tensor, factor: number): Tensor;
 }
 
@@ -87,13 +87,13 @@ function expandMix(
 }
 
 /**
- * The heads of a student and of its teacher and the loss between them in one, without ever holding the logits of more
- * than `chunk` rows: Σ_i weightᵢ · (λ · T² · KL(softmax(tᵢ / T) ‖ softmax(sᵢ / T)) + (1 − λ) · −log softmax(sᵢ)[targetᵢ]),
- * where s and t are both models' capped logits. Hinton et al. 2015, arXiv:1503.02531; Gemma 2, arXiv:2408.00118.
+ * The heads of a student and its teacher fused with the loss between them; only the logits of `chunk` rows exist at a
+ * time: Σ_i weightᵢ · (λ · T² · KL(softmax(tᵢ / T) ‖ softmax(sᵢ / T)) + (1 − λ) · −log softmax(sᵢ)[targetᵢ]), where s
+ * and t are both models' capped logits. Hinton et al. 2015, arXiv:1503.02531; Gemma 2, arXiv:2408.00118.
  *
  * Inputs: hidden [n, d], W [vocab, d], targets [n], weights [n], the teacher's hidden [n, e] and head [vocab, e] (no
- * gradient), b [vocab] if `bias`, the teacher's b [vocab] if `teacherBias`.
- * Outputs: loss [], losses [n, 1] without weights, dHidden [n, d], dW [vocab, d], db [vocab] if `bias`.
+ * gradient), b [vocab] if `bias`, the teacher's b [vocab] if `teacherBias`. Outputs: loss [], losses [n, 1] without
+ * weights, dHidden [n, d], dW [vocab, d], db [vocab] if `bias`.
  */
 export const linearDistillationOp: Operator<LinearDistillationAttributes> = {
   name: 'linearDistillation',
@@ -130,7 +130,7 @@ export const linearDistillationOp: Operator<LinearDistillationAttributes> = {
       const p = softmax(scaled);
       const sum = logSumExp(scaled, p);
       return {
-        // Σ p · (log p − log q), with log p = teacher's − its log Σ exp, and Σ p = 1.
+        // Σ p · (log p − log q), with log p = the teacher's logits − their log Σ exp, and Σ p = 1.
         divergence: (own, ownSum) => add(reduceSum(mul(p, sub(scaled, own)), [1]), sub(ownSum, sum)),
         subtract: (x, factor) => sub(x, times(p, factor)),
       };
@@ -158,10 +158,10 @@ function example(
 }
 
 /**
- * {@link linearDistillationOp} for a teacher of whom k probabilities a row are known: all others are taken for 0.
+ * {@link linearDistillationOp} for a teacher of which k probabilities per row are known: all others are taken as 0.
  *
- * Inputs: hidden [n, d], W [vocab, d], targets [n], weights [n], ids [n, k], probabilities [n, k] that add up to 1 in each
- * row (no gradient; one of probability 0 counts nothing), b [vocab] if `bias`. Outputs as there.
+ * Inputs: hidden [n, d], W [vocab, d], targets [n], weights [n], ids [n, k], probabilities [n, k] that add up to 1 in
+ * each row (no gradient; an id of probability 0 is ignored), b [vocab] if `bias`. The outputs are the same.
  */
 export const sparseDistillationOp: Operator<MixAttributes> = {
   name: 'sparseDistillation',
@@ -213,19 +213,21 @@ function sparseExample(attributes: MixAttributes) {
   const integers = (...shape: number[]): TensorType => ({ dtype: 'int32', shape });
   const inputs = [floats(n, d), floats(vocab, d), integers(n), floats(n), integers(n, k), floats(n, k)];
   if (attributes.bias) inputs.push(floats(vocab));
-  // The last row has two places that are not used: they name an id twice, with nothing.
+  // The last row has two unused places: they repeat an id with probability 0.
   const values = { 4: [0, 5, 2, 4, 1, 3, 2, 0, 0], 5: [0.5, 0.25, 0.25, 0.125, 0.75, 0.125, 1, 0, 0] };
   return { inputs, attributes, below: vocab, values };
 }
 
-/** How the teacher's and the text's word are weighed. */
+/** The weights of the teacher's distribution and of the text's tokens. */
 export interface DistillationMix {
   readonly temperature: number;
   readonly ratio: number;
   readonly chunk: number;
 }
 
-/** See {@link linearDistillationOp}: hidden `[n, d]` of the student, `[n, e]` of the teacher, targets and weights `[n]`. */
+/**
+ * See {@link linearDistillationOp}: the student's hidden `[n, d]`, the teacher's `[n, e]`, targets and weights `[n]`.
+ */
 export function linearDistillation(
   hidden: Tensor,
   head: LinearHead,

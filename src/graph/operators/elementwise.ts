@@ -93,9 +93,9 @@ export const sqrt = (x: Tensor): Tensor => apply(sqrtOp, [x], {})[0]!;
 export const reciprocal = (x: Tensor): Tensor => apply(reciprocalOp, [x], {})[0]!;
 
 /**
- * A function of two tensors broadcast together as NumPy does.
+ * A function of two tensors, broadcast as in NumPy.
  *
- * @param neutral the number that changes nothing on the right and, where it says so, on the left.
+ * @param neutral the identity element on the right and, if stated, on the left.
  */
 function binary(
   name: string,
@@ -177,8 +177,8 @@ export const mul = (a: Tensor, b: Tensor): Tensor => apply(mulOp, [a, b], {})[0]
 export const div = (a: Tensor, b: Tensor): Tensor => apply(divOp, [a, b], {})[0]!;
 
 /**
- * A recomputation barrier: `x` unchanged, but only available once `after` is. Two graphs that differ by a barrier
- * are never merged, so what hangs behind it really is computed again, late, and the memory is free in between.
+ * A recomputation barrier: `x` unchanged, but only available once `after` is. Graphs that differ by a barrier are
+ * never merged, so what depends on it is really recomputed, late, and its memory is free in between.
  */
 export const barrierOp: Operator<None> = {
   name: 'barrier',
@@ -192,7 +192,7 @@ export const barrierOp: Operator<None> = {
   evaluate: ([x]) => [x!],
   differentiate: ({ gradients }) => [gradients[0], undefined, undefined],
   unique: true,
-  // x + zero · after[0]: the engine cannot know that the input `zero` is 0, so it can neither fold nor merge it.
+  // x + zero · after[0]: the engine cannot know that the input `zero` is 0, so it neither folds nor merges it.
   lower(e, [x, after, zero]) {
     const flat = e.node('Reshape', [after!, e.constant('int64', [1], [-1])])[0]!;
     const first = e.node('Slice', [flat, e.constant('int64', [1], [0]), e.constant('int64', [1], [1])])[0]!;
@@ -201,7 +201,7 @@ export const barrierOp: Operator<None> = {
   examples: [],
 };
 
-/** `x`, no earlier than `after` is known; `zero` is a scalar input that is fed 0. See {@link barrierOp}. */
+/** `x`, available no earlier than `after`; `zero` is a scalar input that is fed 0. See {@link barrierOp}. */
 export function barrier(x: Tensor, after: Tensor, zero: Tensor): Tensor {
   return apply(barrierOp, [x, after, zero], {})[0]!;
 }

@@ -22,23 +22,23 @@ export function headLogits(hidden: Tensor, { weight, bias, softcap: cap }: Linea
   return cap === null ? logits : softcap(logits, cap);
 }
 
-/** log Σ exp through the largest probability, which is at least 1 / vocab: one pass, nothing underflows. */
+/** log Σ exp from the largest probability, which is at least 1 / vocab: one pass, no underflow. */
 export function logSumExp(logits: Tensor, probs: Tensor): Tensor {
   return sub(reduceMax(logits, [1]), log(reduceMax(probs, [1])));
 }
 
-/** What the loss of a head is computed from: hidden `[n, d]`, targets and weights `[n]`. */
+/** The inputs of a head's loss: hidden `[n, d]`, targets and weights `[n]`. */
 export interface HeadLossInputs extends LinearHead {
   readonly hidden: Tensor;
   readonly targets: Tensor;
   readonly weights: Tensor;
 }
 
-/** What a loss of a head gives. */
+/** The outputs of a head's loss. */
 export interface HeadLoss {
-  /** Σ weight · loss of the row, []. */
+  /** Σ weight · loss over the rows, []. */
   readonly loss: Tensor;
-  /** Each row's loss `[n, 1]`, without its weight; no gradient flows through it. */
+  /** Loss per row `[n, 1]`, unweighted; no gradient flows through it. */
   readonly perToken: Tensor;
 }
 
@@ -47,8 +47,8 @@ export function isVector(x: TensorType | undefined, size: Dim): boolean {
 }
 
 /**
- * The shape rule of a loss of a head, whose first inputs are hidden `[n, d]`, weight `[vocab, d]`, targets and weights `[n]`:
- * the loss `[]`, losses `[n, 1]`, and the gradients of hidden and weight.
+ * The shape rule of a head's loss, whose first inputs are hidden `[n, d]`, weight `[vocab, d]`, targets and weights
+ * `[n]`: the loss `[]`, losses `[n, 1]`, and the gradients of hidden and weight.
  */
 export function headLossTypes(name: string, inputs: readonly TensorType[]): TensorType[] {
   const [hidden, weight, targets, weights] = inputs;
@@ -65,18 +65,18 @@ export function headLossTypes(name: string, inputs: readonly TensorType[]): Tens
   return [floats(), { dtype: 'float32', shape: [hidden.shape[0]!, 1] }, hidden, weight];
 }
 
-/** Some rows' part of a loss: each one's loss `[rows, 1]`, and its gradient by the logits before the cap's. */
+/** The loss of some rows: per row `[rows, 1]`, and its gradient with respect to the logits before the cap. */
 interface RowsLoss {
   readonly loss: Tensor;
   readonly dLogits: Tensor;
 }
 
 /**
- * A loss of a head, never holding the logits of more than `chunk` rows. The gradients are made chunk by chunk while the
- * probabilities are at hand, and cut away when nobody asks for them.
+ * A head's loss with only the logits of `chunk` rows at a time. The gradients are computed chunk by chunk while the
+ * probabilities are in memory, and removed from the graph if nothing uses them.
  *
- * @param lossOf given the capped logits `[rows, vocab]` and targets `[rows, 1]` of the rows from `start` up to `end`.
- * @returns loss, losses, and the gradients of hidden, weight and, where there is one, bias.
+ * @param lossOf takes the capped logits `[rows, vocab]` and targets `[rows, 1]` of the rows from `start` up to `end`.
+ * @returns loss, losses, and the gradients of hidden, weight and, if there is one, bias.
  */
 export function expandHeadLoss(
   name: string,
@@ -101,7 +101,7 @@ export function expandHeadLoss(
     const { loss, dLogits: dCapped } = lossOf(logits, target, start, end);
     const dLogits = cap === null ? dCapped : softcapGradient(logits, dCapped, cap);
     losses.push(loss);
-    // The row's weight goes to the narrow side of each product.
+    // The row's weight is applied to the narrow side of each product.
     dHidden.push(mul(matmul(dLogits, weight), w));
     dWeight = sum(dWeight, matmul(dLogits, mul(h, w), { transA: true }));
     if (bias) dBias = sum(dBias, reshape(matmul(w, dLogits, { transA: true }), bias.shape));
@@ -112,7 +112,9 @@ export function expandHeadLoss(
   return dBias ? [...outputs, dBias] : outputs;
 }
 
-/** The gradients that were made with a loss, at the places of its `inputs` inputs: hidden, weight, and the bias at `biasAt`. */
+/**
+ * The gradients computed with a loss, in the places of its `inputs` inputs: hidden, weight, and the bias at `biasAt`.
+ */
 export function headGradients(
   [, , dHidden, dWeight, dBias]: readonly Tensor[],
   gradient: Tensor,

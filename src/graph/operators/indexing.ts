@@ -15,13 +15,13 @@ function isIndex(x: TensorType | undefined): boolean {
   return x?.dtype === 'int64' || x?.dtype === 'int32';
 }
 
-/** Rows of a table by number: an embedding. */
+/** Rows of a table by index: an embedding. */
 export const gatherRowsOp: Operator<None> = {
   name: 'gatherRows',
   infer(inputs) {
     const [table, ids] = inputs;
     if (table?.dtype !== 'float32' || table.shape.length !== 2 || !isIndex(ids)) {
-      throw shapeError('gatherRows', inputs, 'needs a float matrix and integer row numbers');
+      throw shapeError('gatherRows', inputs, 'needs a float matrix and integer row indices');
     }
     return [{ dtype: 'float32', shape: [...ids!.shape, table.shape[1]!] }];
   },
@@ -55,7 +55,7 @@ export function gatherRows(table: Tensor, ids: Tensor): Tensor {
   return apply(gatherRowsOp, [table, ids], {})[0]!;
 }
 
-/** Some rows of every matrix of a batch, the same in each: the tokens whose logits are wanted. */
+/** The same rows of every matrix in a batch: the tokens whose logits are wanted. */
 export const takeRowsOp: Operator<None> = {
   name: 'takeRows',
   infer(inputs) {
@@ -64,7 +64,7 @@ export const takeRowsOp: Operator<None> = {
       throw shapeError(
         'takeRows',
         inputs,
-        'needs floats [batch, rows, width] and integer row numbers [count]',
+        'needs floats [batch, rows, width] and integer row indices [count]',
       );
     }
     return [{ dtype: 'float32', shape: [x.shape[0]!, ids!.shape[0]!, x.shape[2]!] }];
@@ -101,9 +101,9 @@ interface ScatterAttributes {
 }
 
 /**
- * The transpose of {@link gatherRowsOp}: row i of the input is added into row ids[i] of the result. The engine's own
- * ScatterND races when an id repeats, so this has no lowering: the runtime does it on the host, in order, after the
- * run, and it may only stand at a graph's outputs, added to something or alone.
+ * The transpose of {@link gatherRowsOp}: row i of the input is added into row ids[i] of the result. The engine's
+ * ScatterND has a data race when an id repeats, so this has no lowering: the runtime computes it on the host, in
+ * order, after the run, and it may only occur at a graph's outputs, alone or added to something.
  */
 export const scatterRowsOp: Operator<ScatterAttributes> = {
   name: 'scatterRows',
@@ -118,7 +118,7 @@ export const scatterRowsOp: Operator<ScatterAttributes> = {
       throw shapeError(
         'scatterRows',
         inputs,
-        'needs integer row numbers [count] and float rows [count, width]',
+        'needs integer row indices [count] and float rows [count, width]',
       );
     }
     if (!sameDim(ids!.shape[0]!, values.shape[0]!))
@@ -183,7 +183,7 @@ export function takeAlong(x: Tensor, ids: Tensor): Tensor {
   return apply(takeAlongOp, [x, ids], {})[0]!;
 }
 
-/** Numbers added to some elements of each row. */
+/** Adds values to some elements of each row. */
 export const addAlongOp: Operator<None> = {
   name: 'addAlong',
   infer(inputs) {
@@ -206,7 +206,7 @@ export const addAlongOp: Operator<None> = {
     return [{ shape: x!.shape, data }];
   },
   differentiate: ({ inputs, gradients }) => [gradients[0], undefined, takeAlong(gradients[0]!, inputs[1]!)],
-  // The engine's CPU kernel adds one after another, so unlike ScatterND with repeated rows an id may repeat.
+  // The engine's CPU kernel adds sequentially, so unlike ScatterND with repeated rows an id may repeat.
   lower: (e, inputs) => e.node('ScatterElements', inputs, { axis: 1, reduction: 'add' }),
   examples: [1, 4].map((k) => ({
     inputs: [floats(4, 3), { dtype: 'int64', shape: [4, k] }, floats(4, k)],

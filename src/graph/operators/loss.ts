@@ -16,18 +16,18 @@ import { constant } from './sources.ts';
 export interface LinearCrossEntropyAttributes {
   /** The final logits' soft-cap; null for none. */
   readonly softcap: number | null;
-  /** Rows of hidden states whose logits exist at one time. */
+  /** The number of rows whose logits exist at the same time. */
   readonly chunk: number;
   readonly bias: boolean;
 }
 
 /**
- * The head and the loss in one: Σ_i weightᵢ · −log softmax(cap(hiddenᵢ · Wᵀ + b))[targetᵢ], without ever holding the
- * logits of more than `chunk` rows. The gradients are further outputs, made chunk by chunk while the probabilities
- * are at hand, and cut away when nobody asks for them.
+ * The head fused with the loss: Σ_i weightᵢ · −log softmax(cap(hiddenᵢ · Wᵀ + b))[targetᵢ], with only the logits of
+ * `chunk` rows at a time. The gradients are additional outputs, computed chunk by chunk while the probabilities are
+ * in memory, and removed from the graph if nothing uses them.
  *
- * Inputs: hidden [n, d], W [vocab, d], targets [n], weights [n] (no gradient), b [vocab] if `bias`.
- * Outputs: loss [], losses [n, 1] without weights, dHidden [n, d], dW [vocab, d], db [vocab] if `bias`.
+ * Inputs: hidden [n, d], W [vocab, d], targets [n], weights [n] (no gradient), b [vocab] if `bias`. Outputs: loss [],
+ * losses [n, 1] without weights, dHidden [n, d], dW [vocab, d], db [vocab] if `bias`.
  */
 export const linearCrossEntropyOp: Operator<LinearCrossEntropyAttributes> = {
   name: 'linearCrossEntropy',

@@ -16,10 +16,10 @@ import { add } from './elementwise.ts';
 import { parameterName } from './sources.ts';
 
 export interface MatmulAttributes {
-  /** Whether the last two axes of `a` (of `b`) are swapped first. */
+  /** Whether the last two axes of `a` (of `b`) are transposed first. */
   readonly transA: boolean;
   readonly transB: boolean;
-  /** The product is multiplied by this. */
+  /** Factor of the product. */
   readonly alpha: number;
 }
 
@@ -46,7 +46,7 @@ export const matmulOp: Operator<MatmulAttributes> = {
     const [m, k] = sides(a, transA);
     const [k2, n] = sides(b, transB);
     const batch = a.shape.slice(0, -2);
-    // A matrix on the right serves every batch of `a`.
+    // A matrix on the right is shared by every batch of `a`.
     const shared = b.shape.length === 2 && (a.shape.length === 2 || !transA);
     const same =
       a.shape.length === b.shape.length && batch.every((dim, axis) => sameDim(dim, b.shape[axis]!));
@@ -156,14 +156,14 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   return bias ? add(y, bias) : y;
 }
 
-/** The path of the weight where a node is x · weightᵀ with a parameter; undefined for anything else. */
+/** The path of the weight if a node is x · weightᵀ with a parameter; undefined otherwise. */
 export function linearWeight(node: Node): string | undefined {
   if (!isNodeOf(node, matmulOp)) return undefined;
   const { transA, transB, alpha } = node.attributes;
   return !transA && transB && alpha === 1 ? parameterName(node.inputs[1]!.node) : undefined;
 }
 
-/** The number of multiply-adds of a product, times two. */
+/** The number of floating-point operations of a product: two per multiply-add. */
 export function matmulFlops(node: {
   inputs: readonly Tensor[];
   outputs: readonly Tensor[];

@@ -22,7 +22,7 @@ function statisticsType(x: TensorType): TensorType {
   return { dtype: 'float32', shape: [...x.shape.slice(0, -1), 1] };
 }
 
-/** The shape rule of norms: the type of what is normed. */
+/** The shape rule of norms: the output has the type of the input. */
 export function checkNorm(name: string, inputs: readonly TensorType[]): TensorType {
   const [x, ...rest] = inputs;
   const width = x?.shape.at(-1);
@@ -37,7 +37,7 @@ export function checkNorm(name: string, inputs: readonly TensorType[]): TensorTy
 }
 
 /**
- * y = x / sqrt(mean(x²) + ε) · weight over the last axis. The second output, 1 / sqrt(mean(x²) + ε), serves the
+ * y = x / sqrt(mean(x²) + ε) · weight over the last axis. The second output, 1 / sqrt(mean(x²) + ε), is for the
  * derivative. Zhang & Sennrich 2019, arXiv:1910.07467.
  */
 export const rmsNormOp: Operator<NormAttributes> = {
@@ -52,8 +52,8 @@ export const rmsNormOp: Operator<NormAttributes> = {
     const inverse = reciprocal(sqrt(add(reduceMean(mul(x!, x!), [x!.rank - 1]), scalar(epsilon))));
     return [mul(mul(x!, inverse), weight!), inverse];
   },
-  // With r = 1 / rms, d the width and u = dy · r: dx = u · weight − x · r² · Σ(u · x · weight) / d; dweight = Σ u · x.
-  // The sum over a row is a product with the weight as a column, so few passes over the large arrays remain.
+  // With r = 1 / rms, d the width and u = dy · r: dx = u · weight − x · r² · Σ(u · x · weight) / d; dweight = Σ u ·
+  // x. The sum over a row is a product with the weight as a column, which leaves few passes over the large arrays.
   differentiate({ inputs, outputs, gradients, wanted }) {
     const [x, weight] = inputs as [Tensor, Tensor];
     const r = outputs[1]!;
@@ -66,7 +66,7 @@ export const rmsNormOp: Operator<NormAttributes> = {
   lower(e, inputs, { outputs, attributes: { epsilon } }) {
     const attributes = { axis: -1, epsilon: { float: epsilon }, stash_type: 1 };
     const count = e.isUsed(outputs[1]!) ? 2 : 1;
-    // The WebGPU kernel's second output is not what it should be: computed apart there.
+    // The WebGPU kernel's second output is wrong, so it is computed separately there.
     const apart = count === 2 && e.dialect === 'webgpu';
     const [y, ...rest] = e.node('SimplifiedLayerNormalization', inputs, attributes, {
       outputs: apart ? 1 : count,
@@ -79,7 +79,7 @@ export const rmsNormOp: Operator<NormAttributes> = {
   ],
 };
 
-/** 1 / sqrt(mean(x²) + ε) over the last axis, by ai.onnx alone. */
+/** 1 / sqrt(mean(x²) + ε) over the last axis, only with ai.onnx operators. */
 function inverseRms(e: Emitter, x: string, epsilon: number): string {
   const one = (type: string, inputs: string[]) => e.node(type, inputs)[0]!;
   const mean = one('ReduceMean', [one('Mul', [x, x]), e.constant('int64', [1], [-1])]);
@@ -87,8 +87,8 @@ function inverseRms(e: Emitter, x: string, epsilon: number): string {
 }
 
 /**
- * y = (x − mean) / sqrt(variance + ε) · weight + bias over the last axis (variance without Bessel's correction).
- * The outputs mean and 1 / sqrt(variance + ε) serve the derivative. Ba et al. 2016, arXiv:1607.06450.
+ * y = (x − mean) / sqrt(variance + ε) · weight + bias over the last axis (variance without Bessel's correction). The
+ * outputs mean and 1 / sqrt(variance + ε) are for the derivative. Ba et al. 2016, arXiv:1607.06450.
  */
 export const layerNormOp: Operator<NormAttributes> = {
   name: 'layerNorm',

@@ -24,7 +24,7 @@ export const reduceMeanOp = reduceOperator(
   },
 );
 
-/** The largest value. Composites use it where a constant shift cancels; it has no derivative of its own. */
+/** The maximum. Composites use it where a constant shift cancels; it has no derivative. */
 export const reduceMaxOp = reduceOperator(
   'reduceMax',
   'ReduceMax',
@@ -32,10 +32,10 @@ export const reduceMaxOp = reduceOperator(
   undefined,
 );
 
-/** Mean over `axes` (of known size), which become 1. */
+/** Mean over `axes` (of known size), which are reduced to 1. */
 export const reduceMean = (x: Tensor, axes: readonly number[]): Tensor =>
   apply(reduceMeanOp, [x], { axes })[0]!;
-/** Maximum over `axes`, which become 1. It has no derivative. */
+/** Maximum over `axes`, which are reduced to 1. It has no derivative. */
 export const reduceMax = (x: Tensor, axes: readonly number[]): Tensor =>
   apply(reduceMaxOp, [x], { axes })[0]!;
 

@@ -7,9 +7,9 @@ interface RotaryAttributes {
 }
 
 /**
- * Rotary position embedding with Hugging Face's halves: within each head, the pair (x[i], x[i + head_dim/2]) turns by
- * the angle of its row. The transpose of a rotation is the rotation back, so the derivative is the same operator
- * with −sin. Su et al. 2021, arXiv:2104.09864.
+ * Rotary position embedding in Hugging Face's layout of halves: within each head, the pair (x[i], x[i + head_dim/2])
+ * is rotated by the angle of its row. The transpose of a rotation is its inverse, so the derivative is the same
+ * operator with −sin. Su et al. 2021, arXiv:2104.09864.
  */
 export const rotaryOp: Operator<RotaryAttributes> = {
   name: 'rotary',
@@ -31,7 +31,7 @@ export const rotaryOp: Operator<RotaryAttributes> = {
       throw shapeError(
         'rotary',
         inputs,
-        `needs […, tokens, ${heads} · head_dim] and angles [tokens, head_dim / 2], or those of each sequence`,
+        `needs […, tokens, ${heads} · head_dim] and angles [tokens, head_dim / 2], or angles per sequence`,
       );
     }
     return [x];
@@ -64,7 +64,8 @@ export const rotaryOp: Operator<RotaryAttributes> = {
     const width = type.shape.at(-1) as number;
     const half = angles.shape.at(-1) as number;
     const angle = (name: string) => (angles.rank === 3 ? name : lift(name, half));
-    // ai.onnx RotaryEmbedding (opset 23): cos and sin as [batch, tokens, head_dim / 2] when no position_ids are given.
+    // ai.onnx RotaryEmbedding (opset 23) takes cos and sin as [batch, tokens, head_dim / 2] when there are no
+    // position_ids.
     const turned = e.node('RotaryEmbedding', [batched ? x! : lift(x!, width), angle(cos!), angle(sin!)], {
       num_heads: heads,
     });
@@ -83,8 +84,8 @@ export const rotaryOp: Operator<RotaryAttributes> = {
 };
 
 /**
- * x `[…, tokens, heads · head_dim]`, cos and sin `[tokens, head_dim / 2]`, or `[batch, tokens, head_dim / 2]` when the
- * sequences of a batch stand at different positions (no gradient) → the shape of x.
+ * x `[…, tokens, heads · head_dim]`, cos and sin `[tokens, head_dim / 2]`, or `[batch, tokens, head_dim / 2]` when
+ * the sequences of a batch are at different positions (no gradient) → the shape of x.
  */
 export function rotary(x: Tensor, cos: Tensor, sin: Tensor, heads: number): Tensor {
   return apply(rotaryOp, [x, cos, sin], { heads })[0]!;

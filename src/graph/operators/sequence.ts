@@ -3,8 +3,8 @@ import { apply, type Operator, shapeError, type Tensor, type TensorType } from '
 import { MASKED } from './attention.ts';
 
 /**
- * What a model needs to know of its sequence when nothing outside the graph prepares it: rotary angles and masks from
- * token positions and an attention mask, the way exported models are given them.
+ * Rotary angles and masks computed inside the graph, from token positions and an attention mask, as exported models
+ * need.
  */
 
 interface RotaryAnglesAttributes {
@@ -59,16 +59,16 @@ export function rotaryAngles(
 }
 
 interface PaddedMaskAttributes {
-  /** A query sees the last `window` keys, itself included; null sees all before it. */
+  /** A query sees the last `window` keys, including its own; null means all previous keys. */
   readonly window: number | null;
-  /** How many times the queries stand one under another: the heads that share keys. */
+  /** How often the queries are repeated along the rows: the number of heads that share keys. */
   readonly group: number;
 }
 
 /**
  * 0 where a query sees a key, {@link MASKED} elsewhere, for sequences padded to one length. The queries are the last
- * `time` of `total` slots; a key is seen when it is no padding, not after the query, and within its window. Slots are
- * counted rather than positions, since padding has no position; between real tokens both give the same distances.
+ * `time` of `total` slots; a key is seen if it is not padding, not after the query, and within its window. The window
+ * counts slots rather than positions, since padding has no position; between real tokens the distances are the same.
  */
 export const paddedMaskOp: Operator<PaddedMaskAttributes> = {
   name: 'paddedMask',
@@ -139,7 +139,7 @@ function paddedExample(group: number, window: number | null, total: number) {
 }
 
 /**
- * ids int64 `[batch, time]` (for its shape alone), kept int64 `[batch, total]`: 1 for tokens and 0 for padding →
+ * ids int64 `[batch, time]` (only for its shape), kept int64 `[batch, total]`: 1 for tokens and 0 for padding →
  * `[batch, 1, group · time, total]`, to be added to scores.
  */
 export function paddedMask(ids: Tensor, kept: Tensor, attributes: PaddedMaskAttributes): Tensor {

@@ -51,7 +51,7 @@ export const transposeOp: Operator<TransposeAttributes> = {
   ],
 };
 
-/** Axes reordered: axis i of the result is axis `permutation[i]` of `x`. */
+/** Permutes axes: axis i of the result is axis `permutation[i]` of `x`. */
 export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
   return permutation.every((axis, i) => axis === i) ? x : apply(transposeOp, [x], { permutation })[0]!;
 }
@@ -111,16 +111,16 @@ export const concatOp: Operator<ConcatAttributes> = {
   ],
 };
 
-/** Tensors laid one after another along `axis`. */
+/** Concatenates tensors along `axis`. */
 export function concat(inputs: readonly Tensor[], axis: number): Tensor {
   return inputs.length === 1 ? inputs[0]! : apply(concatOp, inputs, { axis })[0]!;
 }
 
 interface SliceAttributes {
   readonly axis: number;
-  /** From here (0 is the first), */
+  /** First index. */
   readonly start: number;
-  /** up to but not including here; null is the end. Negative numbers count from the end. */
+  /** End index, exclusive; null is the end. Negative numbers count from the end. */
   readonly end: number | null;
 }
 
@@ -186,7 +186,7 @@ interface PadAttributes {
   readonly after: number;
 }
 
-/** Zeros laid before and after along one axis: the derivative of a slice. */
+/** Zeros before and after along one axis: the derivative of a slice. */
 export const padOp: Operator<PadAttributes> = {
   name: 'pad',
   infer(inputs, { axis, before, after }) {
@@ -228,11 +228,11 @@ export function pad(x: Tensor, axis: number, before: number, after: number): Ten
 
 interface SplitAttributes {
   readonly axis: number;
-  /** Sizes of the parts, which add up to the axis. */
+  /** Sizes of the parts, which sum to the axis. */
   readonly sizes: readonly number[];
 }
 
-/** Parts laid side by side taken apart: the inverse of {@link concatOp}, whose derivative is a concatenation. */
+/** Splits along an axis: the inverse of {@link concatOp}, so its derivative is a concatenation. */
 export const splitOp: Operator<SplitAttributes> = {
   name: 'split',
   infer(inputs, { axis, sizes }) {
@@ -275,7 +275,7 @@ export const splitOp: Operator<SplitAttributes> = {
   examples: [{ inputs: [floats(2, 6)], attributes: { axis: 1, sizes: [1, 3, 2] } }],
 };
 
-/** `x` cut along `axis` into parts of these sizes. */
+/** `x` split along `axis` into parts of these sizes. */
 export function split(x: Tensor, axis: number, sizes: readonly number[]): readonly Tensor[] {
   return sizes.length === 1 ? [x] : apply(splitOp, [x], { axis, sizes });
 }

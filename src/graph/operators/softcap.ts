@@ -6,7 +6,7 @@ interface SoftcapAttributes {
   readonly cap: number;
 }
 
-/** cap · tanh(x / cap): bends values smoothly into (−cap, cap). Gemma 2, arXiv:2408.00118. */
+/** cap · tanh(x / cap): squashes values smoothly into (−cap, cap). Gemma 2, arXiv:2408.00118. */
 export const softcapOp: Operator<SoftcapAttributes> = {
   name: 'softcap',
   primaryOutputs: 1,
@@ -26,7 +26,7 @@ export function softcap(x: Tensor, cap: number): Tensor {
   return apply(softcapOp, [x], { cap })[0]!;
 }
 
-/** The gradient of what was capped, given the capped values y and their gradient: dy · (1 − (y / cap)²). */
+/** The gradient of a softcap's input, given the capped values y and their gradient: dy · (1 − (y / cap)²). */
 export function softcapGradient(y: Tensor, dy: Tensor, cap: number): Tensor {
   const t = mul(y, scalar(1 / cap));
   return mul(dy, sub(scalar(1), mul(t, t)));

@@ -28,7 +28,7 @@ export function scalar(value: number): Tensor {
   return constant([value], []);
 }
 
-/** The number that a constant scalar holds, or undefined for anything else. */
+/** The value of a constant scalar, or undefined for anything else. */
 export function scalarValue(tensor: Tensor): number | undefined {
   if (!isNodeOf(tensor.node, constantOp)) return undefined;
   const { data } = tensor.node.attributes;
@@ -56,12 +56,12 @@ export function input(name: string, dtype: InputAttributes['dtype'], shape: Tens
   return apply(inputOp, [], { name, dtype, shape })[0]!;
 }
 
-/** A float32 weight known by its path. */
+/** A float32 weight, identified by its path. */
 export function parameter(name: string, shape: Tensor['shape']): Tensor {
   return apply(inputOp, [], { name, dtype: 'float32', shape, parameter: true })[0]!;
 }
 
-/** The path of the weight that a node is; undefined for anything else. */
+/** The path of a weight node; undefined for anything else. */
 export function parameterName(node: Node | undefined): string | undefined {
   return isNodeOf(node, inputOp) && node.attributes.parameter ? node.attributes.name : undefined;
 }

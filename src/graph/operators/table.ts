@@ -5,7 +5,7 @@ function isOperator(value: unknown): value is Operator {
   return typeof value === 'object' && value !== null && 'infer' in value && 'name' in value;
 }
 
-/** Every operator there is, by name. */
+/** All operators by name. */
 export const operators: ReadonlyMap<string, Operator> = new Map(
   Object.values<unknown>(exported)
     .filter(isOperator)

@@ -1,9 +1,9 @@
-// The passes of Adafactor over whole rows of a matrix [rows, width], row-major. Sums are float64; those over a row are
-// of the even and odd lanes of two pairs, joined at its end, and rows are added one after another, so that a matrix may
-// come in any chunks of rows.
+// The passes of Adafactor over whole rows of a matrix [rows, width], row-major. Sums are float64. Those over a row
+// accumulate the even and odd lanes of two pairs separately and join them at its end; rows are added in order, so
+// that a matrix may come in any chunks of rows.
 
 /**
- * Adds each column's Σ g² to `columns`, and gives each row's mean of g².
+ * Adds each column's Σ g² to `columns`, and computes each row's mean of g².
  *
  * @param rowMeans [rows] float32, written
  * @param columns [width] float64, added to

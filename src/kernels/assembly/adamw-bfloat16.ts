@@ -1,10 +1,10 @@
 import { randomBits, randomBitsOf } from './rounding';
 
 /**
- * AdamW with m and v in bfloat16, the upper halves of float32s. The step is made in float32 with the averages as they
- * are before they are rounded; then they are rounded up or down at random, with the probability that keeps their mean.
+ * AdamW with m and v in bfloat16, the upper halves of float32s. The step uses the float32 averages before rounding;
+ * they are then rounded stochastically, which keeps their mean.
  *
- * @param m,v at n uint16 each
+ * @param m,v pointers to n uint16 each
  * @param key of this parameter's random numbers in this step
  * @param first index of the first element in its parameter
  */

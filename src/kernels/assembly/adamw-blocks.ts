@@ -6,10 +6,10 @@ import { randomBits, randomBitsOf } from './rounding';
 
 /** Elements with one scale. */
 const BLOCK: usize = 256;
-/** What the largest magnitude of a block is mapped to: the largest code's float. */
+/** The value that a block's largest magnitude is mapped to: the largest code's float. */
 const LARGEST_M: f32 = 61439;
 const LARGEST_S: f32 = 63488;
-/** A block with nothing larger than this, 2^-100, is all zeros: its inverse would not be finite. */
+/** A block with nothing larger than this, 2^-100, is stored as zeros: the inverse of its scale would not be finite. */
 const SMALLEST: f32 = 7.888609052210118e-31;
 
 /** m of four codes, which are the lanes of an i32x4. */
@@ -42,7 +42,7 @@ function loadBytes(at: usize): v128 {
   return i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(at)));
 }
 
-/** The lanes' low bytes, one after another. */
+/** The low bytes of the lanes, in order. */
 function storeBytes(at: usize, a: v128, b: v128, c: v128, d: v128): void {
   v128.store(at, i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
 }
@@ -53,12 +53,12 @@ function largestLane(x: v128): f32 {
 }
 
 /**
- * AdamW with m and √v in 8-bit codes. The step is made in float32 with the averages as they are before they are
- * rounded; then they are rounded up or down at random, with the probability that keeps their mean.
+ * AdamW with m and √v in 8-bit codes. The step uses the float32 averages before rounding; they are then rounded
+ * stochastically, which keeps their mean.
  *
  * @param m,s codes, n bytes each
  * @param mScales,sScales the largest magnitude of each block
- * @param scratch 512 float32s: the averages of a block until its largest are known
+ * @param scratch 512 float32s: a block's averages until its largest magnitudes are known
  * @param key of this parameter's random numbers in this step
  * @param first index of the first element in its parameter, a multiple of the block's size
  */

@@ -3,12 +3,13 @@
 // float32 loops over an imported memory. Pointers are byte offsets, n counts elements. Every loop advances a byte
 // offset that starts at 0 instead of comparing end pointers: the end of a 4 GiB memory is not a 32-bit number.
 //
-// Each operation rounds to float32 by itself and nothing is fused or reordered, so src/kernels/scalar-kernels.ts
+// Each operation rounds to float32 separately and nothing is fused or reordered, so src/kernels/scalar-kernels.ts
 // gives the same bits. All memory belongs to the caller: there is no static data and no allocation here.
 
 export { adafactorNorm, adafactorSums, adafactorUpdate } from './adafactor';
 export { adamwBfloat16 } from './adamw-bfloat16';
 export { adamwBlocks } from './adamw-blocks';
+export { quantizeBytes, quantizeNibbles } from './quantize';
 
 /** One vector of AdamW at pointers p, g, m, v. Order of operations: torch.optim.AdamW, single-tensor path. */
 function adamwVector(
@@ -39,12 +40,12 @@ function adamwVector(
 }
 
 /**
- * Decoupled weight decay Adam over n elements, in place on param, m and v. Coefficients arrive in float64 and are
- * combined there before they are rounded, as PyTorch does with Python's numbers.
+ * AdamW over n elements, in place on param, m and v. Coefficients arrive in float64 and are combined there before
+ * they are rounded, as PyTorch does with Python's numbers.
  *
  * @param biasCorrection1 1 − β1^t
  * @param biasCorrection2 1 − β2^t
- * @param gradScale factor of every gradient before use: clipping without a pass of its own
+ * @param gradScale factor of every gradient: clips without an extra pass
  */
 export function adamw(
   param: usize,
@@ -144,8 +145,8 @@ function addSquares(sum: v128, ptr: usize): v128 {
 }
 
 /**
- * Σ x², summed in float64: the square of a float32 is exact there. Four sums of two lanes run side by side over
- * 16 elements at a time and are joined in a fixed order, so the result is the same on every run.
+ * Σ x², summed in float64: the square of a float32 is exact there. Four sums of two lanes each take 16 elements at a
+ * time and are joined in a fixed order, so every run gives the same result.
  */
 export function sumOfSquares(ptr: usize, n: usize): f64 {
   let s0 = f64x2.splat(0);

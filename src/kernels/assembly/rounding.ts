@@ -1,5 +1,5 @@
-// Random numbers for stochastic rounding: a pure function of a key and an element's index, so that they are the same
-// whatever the order, the chunks or the vector width. C. Wellons's 32-bit mixing function "lowbias32" (2018).
+// Random numbers for stochastic rounding: a pure function of a key and an element's index, so they do not depend on
+// order, chunks or vector width. C. Wellons's 32-bit mixing function "lowbias32" (2018).
 
 /** 32 random bits for each of four elements; x is their indices plus the key. */
 export function randomBits(x: v128): v128 {

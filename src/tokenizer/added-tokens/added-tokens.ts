@@ -6,7 +6,7 @@ import { WORD_CLASS } from '../unicode/classes.ts';
 import { skipWhiteSpace, skipWhiteSpaceBack } from '../unicode/text.ts';
 import { Matcher, type PatternMatch } from './matcher.ts';
 
-/** An added token with the id that it has, and all of its flags. */
+/** An added token with its id and flags. */
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
@@ -17,37 +17,38 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
-/** A part of a text: an added token, or text for the model, which may be empty. */
+/** Part of a text: an added token, or text for the model, which may be empty. */
 export interface Section {
   readonly text: string;
-  /** Where it begins in the text that was split. */
+  /** Its position in the text that was split. */
   readonly start: number;
   readonly token?: AddedToken;
 }
 
-/** Refuses a match of a token at a place of the text. */
+/** Whether a token may match at a place of the text. */
 export type AllowsMatch = (token: AddedToken, start: number, end: number) => boolean;
 
 const WORD_AT_END = new RegExp(`${WORD_CLASS}$`, 'v');
 const WORD_AT_START = new RegExp(`^${WORD_CLASS}`, 'v');
 
 /**
- * The field `added_tokens`: tokens that are found in a text before the model sees it. As in the Rust library, a token that
- * the model knows has the model's id, and others are numbered on from the size of the model's vocabulary; the field `id` of
- * a file only says what these numbers come to.
+ * The field `added_tokens`: tokens that are matched in a text before the model sees it. As in the Rust library, a
+ * token in the model's vocabulary has the model's id, and others are numbered from the vocabulary's size on; a file's
+ * field `id` only records the result.
  */
 export class AddedTokens {
   readonly #idOf = new Map<string, number>();
   readonly #byId = new Map<number, AddedToken>();
   readonly #special = new Set<string>();
-  /** How normalized tokens are spelled once the normalizer has changed them. */
+  /** Spellings of normalized tokens after the normalizer. */
   readonly #normalized = new Map<number, string>();
   readonly #asWritten = new Matcher();
   readonly #asNormalized = new Matcher();
 
   /**
    * @param modelSize the number of tokens in the model's vocabulary
-   * @throws RopewalkError for tokens that the normalizer makes empty, or equal: the Rust library takes one or the other by chance
+   * @throws RopewalkError for tokens that normalization makes empty or equal: the Rust library then picks one
+   *   arbitrarily
    */
   constructor(
     json: readonly AddedTokenJson[],
@@ -77,7 +78,7 @@ export class AddedTokens {
       const pattern = token.normalized ? (this.#normalized.get(token.id) ?? token.content) : token.content;
       const matcher = token.normalized ? this.#asNormalized : this.#asWritten;
       if (pattern === '') {
-        // The library finds nothing between any two characters, and splits the text there.
+        // The library matches an empty token between any two characters, and splits the text there.
         throw new RopewalkError(
           `${source}: the added token ${JSON.stringify(token.content)} becomes empty when it is normalized; set its "normalized" to false`,
         );
@@ -101,22 +102,22 @@ export class AddedTokens {
     return this.#byId.values();
   }
 
-  /** What a decoder takes for the token: how it is spelled when normalized. */
+  /** The spelling of a token for the decoder: the normalized one. */
   decodedSpelling(id: number): string | undefined {
     return this.#normalized.get(id) ?? this.#byId.get(id)?.content;
   }
 
-  /** Whether a token of this spelling is left out when special tokens are skipped. */
+  /** Whether a token with this spelling is left out when special tokens are skipped. */
   isSpecialSpelling(spelling: string): boolean {
     return this.#special.has(spelling);
   }
 
-  /** Splits a text at the tokens that are found in it as it is written. */
+  /** Splits a text at the tokens that match it as written. */
   splitWritten(text: string, allows?: AllowsMatch): Section[] {
     return this.#split(text, this.#asWritten, allows);
   }
 
-  /** Splits a normalized text at the tokens that are found in it then. */
+  /** Splits a normalized text at the tokens that match it. */
   splitNormalized(text: string, allows?: AllowsMatch): Section[] {
     return this.#split(text, this.#asNormalized, allows);
   }
@@ -138,7 +139,7 @@ export class AddedTokens {
       if (token.lstrip) start = Math.max(skipWhiteSpaceBack(text, start), covered);
       if (token.rstrip) end = skipWhiteSpace(text, end);
       if (covered < start) sections.push({ text: text.slice(covered, start), start: covered });
-      // The white space that another token has taken is no token again.
+      // White space that another token has consumed cannot be matched again.
       if (start < end) sections.push({ text: token.content, start, token });
       covered = end;
     }
@@ -158,7 +159,7 @@ function complete({ content, single_word, lstrip, rstrip, normalized, special }:
   };
 }
 
-/** Whether no character of a word stands beside a part of a text. */
+/** Whether a part of a text has no word characters next to it. */
 function standsAlone(text: string, start: number, end: number): boolean {
   return (
     !WORD_AT_END.test(text.slice(Math.max(0, start - 2), start)) &&

@@ -4,20 +4,20 @@ interface TrieNode {
   id: number;
 }
 
-/** A place of a text where one of the patterns stands. */
+/** A match of a pattern in a text. */
 export interface PatternMatch {
   readonly start: number;
   readonly end: number;
   readonly id: number;
 }
 
-/** Finds texts in a text: from left to right, the longest of those that begin at one place. */
+/** Finds patterns in a text: from left to right, the longest at each position. */
 export class Matcher {
   readonly #root: TrieNode = { children: new Map(), id: -1 };
   /** The units with which patterns begin. */
   #first: RegExp | undefined;
 
-  /** @returns false where the pattern is there already */
+  /** @returns false if the pattern already exists */
   add(pattern: string, id: number): boolean {
     let node = this.#root;
     for (let i = 0; i < pattern.length; i++) {
@@ -39,9 +39,9 @@ export class Matcher {
   }
 
   /**
-   * The first match from a position on; undefined where there is none.
+   * The first match from a position on; undefined if there is none.
    *
-   * @param allows refuses some of the matches: a shorter one, or one further on, is taken instead
+   * @param allows rejects matches: a shorter or later one is then used instead
    */
   find(text: string, from: number, allows?: (match: PatternMatch) => boolean): PatternMatch | undefined {
     this.#first ??= new RegExp(`[${[...this.#root.children.keys()].map(escapeUnit).join('')}]`, 'g');

@@ -23,7 +23,7 @@ const STAGES: Readonly<Record<string, (component: Component) => DecoderStageFact
   WordPiece: wordPiece,
 };
 
-/** Steps after which there is one token, the text. */
+/** Steps that join all tokens into one text. */
 const JOINS = ['ByteLevel', 'Fuse'] as const;
 
 function metaspace(component: Component): DecoderStageFactory {
@@ -33,8 +33,8 @@ function metaspace(component: Component): DecoderStageFactory {
 }
 
 /**
- * The field `decoder` of tokenizer.json: first steps that take tokens, then the join, and steps that take the joined text.
- * Of these a Strip takes the text in parts; any other waits for all of it.
+ * The field `decoder` of tokenizer.json: first steps on tokens, then the join, then steps on the joined text. Of the
+ * latter, Strip processes the text in parts; all others wait for the whole text.
  */
 export class Decoder {
   readonly #stages: readonly DecoderStageFactory[];
@@ -60,7 +60,7 @@ export class Decoder {
       .map((part) => (isJoin(part) ? joinStage(part, spellings) : stage(part)));
   }
 
-  /** A decoding of one text. */
+  /** Starts decoding a text. */
   start(): Decoding {
     return new Decoding(
       this.#stages.map((make) => make()),
@@ -97,13 +97,13 @@ function stage(component: Component): DecoderStageFactory {
   return component.select(STAGES)(component);
 }
 
-/** `ByteLevel` and `Fuse` where there is one token already. */
+/** `ByteLevel` and `Fuse` after the tokens have been joined. */
 function joinStage({ json }: Component, spellings: ByteSpellings): DecoderStageFactory {
   if (json.type === 'Fuse') return eachToken((token) => token);
   return eachToken((token) => new TextDecoder('utf-8', { ignoreBOM: true }).decode(spellings.bytes(token)));
 }
 
-/** The decoding of one text, token by token. */
+/** Decodes one text, token by token. */
 export class Decoding {
   readonly #push: EmitToken;
   readonly #stages: readonly DecoderStage[];
@@ -133,12 +133,12 @@ export class Decoding {
     this.#push = emit;
   }
 
-  /** Takes a token's spelling. */
+  /** Adds a token's spelling. */
   push(token: string): void {
     this.#push(token);
   }
 
-  /** The text that no later token can change, as far as it was not taken before. */
+  /** Returns the new text that no later token can change. */
   take(): string {
     const part = this.#stripped(this.#assembly.take());
     if (this.#whole.length === 0) return part;
@@ -146,7 +146,7 @@ export class Decoding {
     return '';
   }
 
-  /** The rest of the text. */
+  /** Returns the rest of the text. */
   end(): string {
     for (const [index, stage] of this.#stages.entries()) stage.end(this.#emitters[index]!);
     let text = this.#text + this.#stripped(this.#assembly.end());
@@ -164,7 +164,7 @@ export class Decoding {
   }
 }
 
-/** What a step makes of a single token. */
+/** The result of a step for a single token. */
 function runAlone(stage: DecoderStage, token: string): string {
   let result = '';
   const emit = (part: string) => {

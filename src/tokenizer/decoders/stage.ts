@@ -1,25 +1,25 @@
-/** Hands a token on to the next stage. */
+/** Passes a token to the next stage. */
 export type EmitToken = (token: string) => void;
 
 /**
- * A step of the field `decoder`, made anew for every text: it takes the spelling of one token after another and hands on,
- * as soon as it is certain, what the next step takes.
+ * A step of the field `decoder`, created anew for every text: it receives the spellings of the tokens one by one and
+ * passes on results as soon as they are certain.
  */
 export interface DecoderStage {
   push(token: string, emit: EmitToken): void;
-  /** What was held back. */
+  /** Passes on what was buffered. */
   end(emit: EmitToken): void;
 }
 
 /** Makes a stage for one text. */
 export type DecoderStageFactory = () => DecoderStage;
 
-/** A step that changes each token for itself. */
+/** A step that changes each token independently. */
 export function eachToken(change: (token: string) => string): DecoderStageFactory {
   return () => ({ push: (token, emit) => emit(change(token)), end: () => {} });
 }
 
-/** A step to which the first token of a text is a special case. */
+/** A step that treats the first token of a text specially. */
 export function firstAndOthers(
   first: (token: string) => string,
   other: (token: string) => string,

@@ -36,7 +36,7 @@ export function stripTokens(component: Component): DecoderStageFactory {
   return eachToken((token) => stripEnd(stripStart(token, strip), strip));
 }
 
-/** `Strip` of a text that arrives in parts: the start once, the end by holding back what might be the end. */
+/** `Strip` of a text that arrives in parts: the start once, the end by buffering what might be the end. */
 export class TextStrip {
   readonly #strip: Strip;
   #left: number;
@@ -47,7 +47,7 @@ export class TextStrip {
     this.#left = strip.start;
   }
 
-  /** Takes the next part and returns what is certain. */
+  /** Adds the next part and returns what is certain. */
   push(part: string): string {
     let rest = part;
     const { content } = this.#strip;

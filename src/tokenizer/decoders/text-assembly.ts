@@ -1,16 +1,16 @@
 import { CHAR_TO_BYTE } from '../byte-alphabet.ts';
 import { incompleteTail } from '../utf8.ts';
 
-/** Turns the tokens that leave the last step into one text. */
+/** Turns the output of the last step into one text. */
 export interface TextAssembly {
   push(token: string): void;
-  /** What is certain of the text so far, and was not taken before. */
+  /** The new text that is certain. */
   take(): string;
-  /** The rest. */
+  /** The rest of the text. */
   end(): string;
 }
 
-/** Tokens are joined, with a separator where there is no decoder. */
+/** Joins tokens, with a separator if there is no decoder. */
 export function joined(separator: string): TextAssembly {
   let text = '';
   let isFirst = true;
@@ -30,13 +30,13 @@ export function joined(separator: string): TextAssembly {
 }
 
 const encoder = new TextEncoder();
-// A byte order mark inside a text is text; TextDecoder would drop it.
+// A byte order mark inside a text is part of it; TextDecoder would drop it by default.
 const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** Spellings whose bytes are remembered: as many as the largest vocabularies have tokens. */
+/** The number of cached spellings: as many as the largest vocabularies have tokens. */
 const MAX_SPELLINGS = 300_000;
 
-/** The bytes of tokens in the byte alphabet; a token with a character outside of it stands for itself. */
+/** The bytes of tokens in the byte alphabet; a token with any other character is encoded as UTF-8. */
 export class ByteSpellings {
   readonly #known = new Map<string, Uint8Array>();
 
@@ -61,7 +61,7 @@ function alphabetBytes(token: string): Uint8Array | undefined {
   return bytes;
 }
 
-/** `ByteLevel`: the bytes of all tokens are one text; what is not UTF-8 in it becomes U+FFFD. */
+/** `ByteLevel`: the bytes of all tokens form one text; invalid UTF-8 becomes U+FFFD. */
 export function byteAssembly(spellings: ByteSpellings): TextAssembly {
   let buffer = new Uint8Array(256);
   let length = 0;

@@ -1,7 +1,7 @@
 import type { Component } from '../component.ts';
 import { type DecoderStageFactory, firstAndOthers } from './stage.ts';
 
-/** English as it is written: no spaces before punctuation and short forms. */
+/** English spacing: no spaces before punctuation and contractions. */
 const CLEANED: readonly (readonly [string, string])[] = [
   [' .', '.'],
   [' ?', '?'],
@@ -20,7 +20,7 @@ function cleanUp(text: string): string {
   return CLEANED.reduce((result, [from, to]) => result.replaceAll(from, to), text);
 }
 
-/** What `WordPiece` makes of the first token and of the others. */
+/** `WordPiece` for the first token and for the others. */
 export function wordPieceTexts(
   component: Component,
 ): [first: (token: string) => string, other: (token: string) => string] {
@@ -29,12 +29,12 @@ export function wordPieceTexts(
   return [clean, (token) => clean(token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`)];
 }
 
-/** `WordPiece`: spaces between words, which are tokens without the prefix of continuations. */
+/** `WordPiece`: spaces between words, which are tokens without the continuation prefix. */
 export function wordPiece(component: Component): DecoderStageFactory {
   return firstAndOthers(...wordPieceTexts(component));
 }
 
-/** `BPEDecoder`: the suffix of a word's end is a space, and nothing at the end of the text. */
+/** `BPEDecoder`: the end-of-word suffix is a space, or nothing at the end of the text. */
 export function bpeDecoder(component: Component): DecoderStageFactory {
   const suffix = component.text('suffix');
   const replace = (token: string, by: string) => replaceAll(token, suffix, by);
@@ -52,7 +52,7 @@ export function bpeDecoder(component: Component): DecoderStageFactory {
   };
 }
 
-/** `CTC`: one token for several that repeat it, without the padding token. */
+/** `CTC`: merges repeated tokens and removes the padding token. */
 export function ctc(component: Component): DecoderStageFactory {
   const padding = component.text('pad_token');
   const delimiter = component.text('word_delimiter_token');
@@ -72,7 +72,7 @@ export function ctc(component: Component): DecoderStageFactory {
   };
 }
 
-/** Rust's `replace`: an empty text is found between all characters, too. */
+/** Rust's `replace`: an empty pattern also matches between all characters. */
 function replaceAll(text: string, from: string, to: string): string {
   if (from !== '') return text.replaceAll(from, () => to);
   return to + Array.from(text, (character) => character + to).join('');

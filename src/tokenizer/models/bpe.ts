@@ -8,42 +8,42 @@ import { PieceCutter } from './piece-cutter.ts';
 import { Vocabulary } from './vocabulary.ts';
 import { WordMerger } from './word-merger.ts';
 
-/** Pieces up to here are words, merged as they are; longer ones are cut and their parts remembered. */
+/** Pieces of at most this length are words, merged as a whole; longer ones are cut and their parts cached. */
 const WORD_LENGTH = 64;
-/** Enough for the frequent words of any corpus; beyond it the table starts anew. */
+/** Enough for the frequent words of any corpus; when full, the table is cleared. */
 const MAX_PARTS = 200_000;
 
-/** What the table of characters says of one that has not been looked up, and of one without a token. */
+/** Values in the table of characters for one not yet looked up, and for one without a token. */
 const UNSEEN = -2;
 const UNKNOWN = -1;
 
 const encoder = new TextEncoder();
 
 interface BpeOptions {
-  /** Stands for what has no token; without it such characters are left out, as in Rust. */
+  /** The token for unknown characters; without it they are dropped, as in Rust. */
   unkToken: string | undefined;
-  /** One unknown token for a run of unknown characters. */
+  /** Whether a run of unknown characters becomes one unknown token. */
   fuseUnk: boolean;
-  /** The ids of `<0x00>` … `<0xFF>`, when `byte_fallback` writes what has no token in bytes. */
+  /** The ids of `<0x00>` … `<0xFF>`, if `byte_fallback` spells characters without a token in bytes. */
   byteIds: readonly (number | undefined)[] | undefined;
-  /** A piece that is a token is that token. */
+  /** Whether a piece that is a token is encoded as that token, without merges. */
   ignoreMerges: boolean;
-  /** What the characters of a piece but the first have before them in the vocabulary. */
+  /** The prefix in the vocabulary of a piece's characters other than the first. */
   prefix: string;
-  /** What the last character of a piece has after it in the vocabulary. */
+  /** The suffix in the vocabulary of a piece's last character. */
   suffix: string;
 }
 
-/** Byte-pair encoding (Sennrich et al. 2016): characters, of which the pairs with the lowest rank are merged. */
+/** Byte-pair encoding (Sennrich et al. 2016): starts from characters and merges the pairs with the lowest rank. */
 export class Bpe implements TokenModel {
   readonly #vocabulary: Vocabulary;
   readonly #merger: WordMerger;
   readonly #merges: Merges;
   readonly #options: BpeOptions;
   readonly #source: string;
-  /** The ids of the characters of the basic plane, as far as they have been looked up. */
+  /** The ids of the characters of the basic multilingual plane that have been looked up. */
   readonly #characters = new Int32Array(0x10000).fill(UNSEEN);
-  /** The symbols of the word at hand. */
+  /** The symbols of the current word. */
   #symbols = new Int32Array(256);
   #count = 0;
   #cutter: PieceCutter | undefined;
@@ -57,7 +57,10 @@ export class Bpe implements TokenModel {
     this.#source = source;
   }
 
-  /** @throws RopewalkError naming the field that makes this no BPE model, or none whose ids are certain (`dropout`) */
+  /**
+   * @throws RopewalkError naming the field that makes this an invalid BPE model, or one without deterministic ids
+   *   (`dropout`)
+   */
   static read(json: JsonObject, source: string): Bpe {
     const fields = new ModelFields(json, source);
     if ((json.dropout ?? 0) !== 0) {
@@ -103,7 +106,7 @@ export class Bpe implements TokenModel {
     return this.#vocabulary.entries();
   }
 
-  /** Cuts a piece where no merge can join, and remembers the parts. */
+  /** Cuts a piece where no merge can join, and caches the parts. */
   #encodeLong(piece: string, ids: number[]): void {
     this.#cutter ??= this.#createCutter();
     const cutter = this.#cutter;
@@ -138,12 +141,12 @@ export class Bpe implements TokenModel {
     for (let i = 0; i < this.#count; i++) ids.push(this.#symbols[i]!);
   }
 
-  /** Leaves the ids of a word in the first `#count` symbols. */
+  /** Writes the ids of a word to the first `#count` symbols. */
   #encodeWord(word: string): void {
     this.#count = 0;
     const { unkToken, fuseUnk, prefix, suffix } = this.#options;
     const affixes = prefix !== '' || suffix !== '';
-    /** An unknown token that is still to be written, as Rust keeps it: bytes that follow it come before it. */
+    /** An unknown token not yet written, as in Rust: bytes that follow it come before it. */
     let unknown = UNKNOWN;
     for (let at = 0; at < word.length; ) {
       const codePoint = word.codePointAt(at)!;
@@ -181,7 +184,7 @@ export class Bpe implements TokenModel {
     return id;
   }
 
-  /** Writes a character in the tokens of its bytes; false where one of them is missing. */
+  /** Writes a character as the tokens of its bytes; false if one of them is missing. */
   #pushBytes(spelling: string): boolean {
     const { byteIds } = this.#options;
     if (byteIds === undefined) return false;

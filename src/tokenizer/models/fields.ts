@@ -29,25 +29,25 @@ export class ModelFields {
     return Array.isArray(value) ? value : this.fail(field, 'is missing or is not an array');
   }
 
-  /** A text; undefined where it is missing or null. */
+  /** A string; undefined if missing or null. */
   optionalText(field: string): string | undefined {
     const value = this.json[field] ?? undefined;
     if (value === undefined) return undefined;
     return isText(value) ? value : this.fail(field, 'is not a string');
   }
 
-  /** A text; required. */
+  /** A string; required. */
   text(field: string): string {
     return this.optionalText(field) ?? this.fail(field, 'is missing');
   }
 
-  /** A Boolean; false where it is missing or null. */
+  /** A Boolean; false if missing or null. */
   flag(field: string): boolean {
     const value = this.json[field] ?? false;
     return typeof value === 'boolean' ? value : this.fail(field, 'must be true or false');
   }
 
-  /** A whole number that is not negative; undefined where it is missing or null. */
+  /** A non-negative integer; undefined if missing or null. */
   optionalCount(field: string): number | undefined {
     const value = this.json[field] ?? undefined;
     if (value === undefined) return undefined;
@@ -55,7 +55,7 @@ export class ModelFields {
   }
 }
 
-/** Whether a value is a text that UTF-8 can write: JSON can spell a lone surrogate, which Rust's reader refuses. */
+/** Whether a value is a well-formed string: JSON can spell a lone surrogate, which Rust's reader refuses. */
 export function isText(value: unknown): value is string {
   return typeof value === 'string' && (value as unknown as WellFormed).isWellFormed();
 }
@@ -65,12 +65,12 @@ interface WellFormed {
   isWellFormed(): boolean;
 }
 
-/** Whether a value is a whole number from 0. */
+/** Whether a value is a non-negative integer. */
 export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** A piece of untrusted text for an error message: quoted, and short. */
+/** Untrusted text for an error message: quoted and shortened. */
 export function quoted(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;

@@ -16,8 +16,8 @@ const READERS = {
 
 /**
  * @param json the field `model` of tokenizer.json
- * @param source what error messages call the file
- * @throws RopewalkError naming the field that cannot be run
+ * @param source the file's name in error messages
+ * @throws RopewalkError naming the unsupported field
  */
 export function createModel(json: JsonObject, source: string): TokenModel {
   const type = json.type === undefined ? typeByFields(json) : json.type;
@@ -29,7 +29,7 @@ export function createModel(json: JsonObject, source: string): TokenModel {
   return READERS[type as keyof typeof READERS](json, source);
 }
 
-/** Files from before 2020 leave the type out. */
+/** Files from before 2020 omit the type. */
 function typeByFields(json: JsonObject): keyof typeof READERS | undefined {
   if ('merges' in json) return 'BPE';
   if (Array.isArray(json.vocab)) return 'Unigram';

@@ -2,7 +2,7 @@ import { isText, type ModelFields, quoted } from './fields.ts';
 import { PairTable } from './pair-table.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
-/** A heap's key holds the rank of a merge above 29 bits of a position, exactly, in a float64. */
+/** A heap key holds the rank of a merge above 29 bits of a position, exactly, in a float64. */
 const MAX_MERGES = 1 << 24;
 
 const encoder = new TextEncoder();
@@ -14,21 +14,21 @@ export class Merges {
   readonly #merged: Int32Array;
 
   private constructor(
-    /** The left and the right token's id of each rank, also of those that a later merge of the same pair replaces. */
+    /** The left and right token ids of each rank, including those overridden by a later merge of the same pair. */
     readonly pairs: Int32Array,
     merged: Int32Array,
   ) {
     this.#merged = merged;
     this.#ranks = new PairTable(merged.length);
-    // Of two merges of one pair the later counts, as in Rust.
+    // If a pair is listed twice, the later merge counts, as in Rust.
     for (let rank = 0; rank < merged.length; rank++) {
       this.#ranks.set(pairs[2 * rank]!, pairs[2 * rank + 1]!, rank);
     }
   }
 
   /**
-   * @param prefix `continuing_subword_prefix`: what the right part drops when it is joined
-   * @throws RopewalkError naming the merge that is no pair, or has a token that is not in the vocabulary
+   * @param prefix `continuing_subword_prefix`: removed from the right part when it is joined
+   * @throws RopewalkError naming a merge that is not a pair, or has a token that is not in the vocabulary
    */
   static read(fields: ModelFields, vocabulary: Vocabulary, prefix: string): Merges {
     const json = fields.array('merges');
@@ -52,7 +52,7 @@ export class Merges {
       if (tail === undefined) {
         fields.fail('merges', `joins at ${rank} ${quoted(right)}, which is shorter than the prefix`);
       }
-      // As a rule the merged token has the next id, or that of the merge before: no need to look for it by its text.
+      // Usually the merged token has the next id, or that of the previous merge, so no lookup by text is needed.
       if (spells(vocabulary.token(last + 1), left, tail)) last++;
       else if (!spells(vocabulary.token(last), left, tail)) last = idOf(left + tail);
       merged[rank] = last;
@@ -60,18 +60,18 @@ export class Merges {
     return new Merges(pairs, merged);
   }
 
-  /** The rank of a pair of tokens; -1 where it does not merge. */
+  /** The rank of a pair of tokens; -1 if it does not merge. */
   rank(left: number, right: number): number {
     return this.#ranks.get(left, right);
   }
 
-  /** The id of the token that the merge of a rank makes. */
+  /** The id of the token that results from the merge of a rank. */
   merged(rank: number): number {
     return this.#merged[rank]!;
   }
 }
 
-/** The first line of the file merges.txt, from which old files took their merges. */
+/** The first line of a merges.txt, which old files copied into their merges. */
 function isVersion(value: unknown): boolean {
   return typeof value === 'string' && value.startsWith('#version');
 }
@@ -89,7 +89,7 @@ function checkPair(value: unknown): [string?, string?] {
   return isText(left) && isText(right) ? [left, right] : [];
 }
 
-/** Rust drops as many bytes as the prefix has, whatever they are; undefined where that cuts a character. */
+/** Rust drops as many bytes as the prefix has, whatever they are; undefined if that splits a character. */
 function withoutPrefix(token: string, prefix: string): string | undefined {
   if (token.startsWith(prefix)) return token.slice(prefix.length);
   const bytes = encoder.encode(token);

@@ -1,13 +1,13 @@
 /**
- * A table from pairs of whole numbers from 0 to a whole number from 0: open addressing in one typed array, since a `Map`
- * needs one key for a pair, and a number above 2^31 is an object to it.
+ * A hash table from pairs of non-negative integers to a non-negative integer, with open addressing in one typed
+ * array. A `Map` would need a combined key, and boxes numbers above 2^31.
  */
 export class PairTable {
   /** Left, right and value of each slot; left is -1 in a free one. */
   readonly #slots: Int32Array;
   readonly #mask: number;
 
-  /** @param capacity the most pairs that will be set */
+  /** @param capacity the maximum number of pairs */
   constructor(capacity: number) {
     let size = 16;
     while (size < 1.5 * capacity) size *= 2;
@@ -22,12 +22,12 @@ export class PairTable {
     this.#slots[at + 2] = value;
   }
 
-  /** The value of a pair; -1 where it has none. */
+  /** The value of a pair; -1 if there is none. */
   get(left: number, right: number): number {
     return this.#slots[this.#find(left, right) + 2]!;
   }
 
-  /** Where a pair stands, or the free slot for it. */
+  /** The slot of a pair, or the free slot for it. */
   #find(left: number, right: number): number {
     const slots = this.#slots;
     const mask = this.#mask;

@@ -2,23 +2,23 @@ import type { Merges } from './merges.ts';
 import { PairTable } from './pair-table.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
-/** The id of a character's own token; negative where the vocabulary has none. */
+/** The id of a character's own token; negative if the vocabulary has none. */
 export type CharacterId = (codePoint: number) => number;
 
 /**
- * Where a long piece may be cut without changing its ids: between two characters that no merge joins, proven from the
- * merges themselves. A SentencePiece-style model takes a whole text for one piece; its words are then looked up.
+ * Finds where a long piece may be cut without changing its ids: between two characters that no merge joins, derived
+ * from the merges. A SentencePiece-style model treats a whole text as one piece; its words can then be cached.
  */
 export class PieceCutter {
-  /** Pairs of characters, the last of a merge's left token and the first of its right one. */
+  /** Pairs of characters: the last of a merge's left token and the first of its right one. */
   readonly #joined: PairTable;
   readonly #idOf: CharacterId;
-  /** Whether characters without a token become bytes that merge with nothing. */
+  /** Whether characters without a token become bytes that never merge. */
   readonly #inertBytes: boolean;
 
   /**
-   * @param vocabulary in which no two tokens share an id, and whose tokens spell the text that they stand for
-   * @param byteIds the ids of the tokens of the 256 bytes, when what has no token becomes bytes and all of them exist
+   * @param vocabulary no two tokens may share an id, and tokens must spell their text
+   * @param byteIds the ids of the tokens of the 256 bytes, if byte fallback is on and all of them exist
    */
   constructor(
     vocabulary: Vocabulary,
@@ -39,7 +39,7 @@ export class PieceCutter {
     }
   }
 
-  /** The end of the part that begins at a position: the next place where the piece may be cut, or its end. */
+  /** The end of the part that begins at a position: the next possible cut, or the end of the piece. */
   end(piece: string, start: number): number {
     let at = start;
     let before = -1;

@@ -1,6 +1,6 @@
 /**
- * A trie over UTF-16 code units. Nodes are numbers in the order of their making, the root 0; the edges of all nodes stand
- * in one table with open addressing, so 256,000 tokens take neither a million objects nor a second to build.
+ * A trie over UTF-16 code units. Nodes are numbered in order of creation, the root 0; the edges of all nodes are in
+ * one table with open addressing, so 256,000 tokens take neither a million objects nor a second to build.
  */
 export class Trie {
   /** Node, code unit and child of each slot; child is 0 in a free one. */
@@ -9,19 +9,22 @@ export class Trie {
   #nodes = 1;
   #values = new Int32Array(1024).fill(-1);
 
-  /** Adds a text with a value from 0, in place of a value that it had; the empty text is the root's, and never found. */
+  /**
+   * Sets the value (at least 0) of a text, replacing an earlier one; the empty text belongs to the root and is never
+   * found.
+   */
   set(text: string, value: number): void {
     let node = 0;
     for (let at = 0; at < text.length; at++) node = this.#childOrNew(node, text.charCodeAt(at));
     this.#values[node] = value;
   }
 
-  /** The node that a code unit leads to; 0 where there is none. */
+  /** The child node for a code unit; 0 if there is none. */
   child(node: number, unit: number): number {
     return this.#slots[this.#find(node, unit) + 2]!;
   }
 
-  /** The value of the text that leads to a node; -1 where it has none. */
+  /** The value of a node's text; -1 if there is none. */
   value(node: number): number {
     return this.#values[node]!;
   }

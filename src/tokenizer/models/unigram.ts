@@ -6,14 +6,14 @@ import type { TokenModel } from './model.ts';
 import { Trie } from './trie.ts';
 import { MAX_TOKEN_ID } from './vocabulary.ts';
 
-/** How much less probable than the least probable token an unknown character is (SentencePiece). */
+/** How much less probable an unknown character is than the least probable token (SentencePiece). */
 const UNKNOWN_PENALTY = 10;
 
 const encoder = new TextEncoder();
 
 /**
- * SentencePiece's Unigram model (Kudo 2018): of all ways to write a piece in tokens the most probable one, found by
- * Viterbi's algorithm; of equal ones that whose last token begins earliest, as in Rust.
+ * SentencePiece's Unigram model (Kudo 2018): the most probable segmentation of a piece into tokens, found by
+ * Viterbi's algorithm; ties go to the one whose last token begins earliest, as in Rust.
  */
 export class Unigram implements TokenModel {
   readonly #tokens: readonly string[];
@@ -24,7 +24,7 @@ export class Unigram implements TokenModel {
   readonly #unknownId: number | undefined;
   readonly #byteIds: readonly (number | undefined)[] | undefined;
   readonly #source: string;
-  /** For each position of the piece at hand: the best way to it, where its last token begins, and that token. */
+  /** For each position of the current piece: the best score, where its last token begins, and that token. */
   #best = new Float64Array(0);
   #start = new Int32Array(0);
   #last = new Int32Array(0);
@@ -39,7 +39,7 @@ export class Unigram implements TokenModel {
     const ids = new Map<string, number>();
     this.#trie = new Trie();
     let lowest = Number.POSITIVE_INFINITY;
-    // A token that is written twice has its second id, as in Rust.
+    // A duplicate token has its second id, as in Rust.
     for (let id = 0; id < tokens.length; id++) {
       ids.set(tokens[id]!, id);
       this.#trie.set(tokens[id]!, id);
@@ -54,7 +54,7 @@ export class Unigram implements TokenModel {
     this.#source = source;
   }
 
-  /** @throws RopewalkError naming the field that makes this no Unigram model */
+  /** @throws RopewalkError naming the field that makes this an invalid Unigram model */
   static read(json: JsonObject, source: string): Unigram {
     const fields = new ModelFields(json, source);
     const vocab = fields.array('vocab');
@@ -82,12 +82,12 @@ export class Unigram implements TokenModel {
     if (piece === '') return;
     this.#findBestWay(piece);
     const starts = this.#start;
-    // From the end to the beginning: `#last` is overwritten by the ends of the tokens, in order, from its own end.
+    // From the end to the beginning: `#last` is overwritten from its end with the ends of the tokens, in order.
     const ends = this.#last;
     let first = piece.length + 1;
     for (let end = piece.length; end > 0; ) {
       const start = starts[end]!;
-      // The position of a token that has been read is free: at most one is written for each that is read.
+      // The position of a token that has been read is free: at most one is written per token read.
       const unknown = this.#last[end] === this.#unknownId;
       ends[--first] = unknown ? -end : end;
       end = start;
@@ -96,7 +96,7 @@ export class Unigram implements TokenModel {
     for (let at = first; at <= piece.length; at++) {
       let end = ends[at]!;
       if (end < 0) {
-        // Unknown tokens in a row are one, which may be a token after all.
+        // A run of unknown tokens is joined, and may then be a token after all.
         while (at < piece.length && ends[at + 1]! < 0) at++;
         end = -ends[at]!;
       }
@@ -163,7 +163,7 @@ export class Unigram implements TokenModel {
     }
   }
 
-  /** The id of a token or of a run of unknown characters, or the ids of its bytes. */
+  /** Appends the id of a token or of a run of unknown characters, or the ids of its bytes. */
   #append(text: string, ids: number[]): void {
     const id = this.#ids.get(text);
     if (id !== undefined) {

@@ -1,9 +1,9 @@
 import { isCount, isText, type ModelFields, quoted } from './fields.ts';
 
-/** An id beyond this is no vocabulary's: an embedding would need as many rows. */
+/** The largest plausible id: an embedding would need that many rows. */
 export const MAX_TOKEN_ID = (1 << 24) - 1;
 
-/** Tokens and their ids, as BPE, WordPiece and WordLevel write them: an object of token to id. */
+/** Tokens and their ids, as stored by BPE, WordPiece and WordLevel: an object from token to id. */
 export class Vocabulary {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #tokens: readonly (string | undefined)[];
@@ -18,7 +18,7 @@ export class Vocabulary {
     this.#tokens = tokens;
   }
 
-  /** @throws RopewalkError naming the token whose id is none */
+  /** @throws RopewalkError naming a token with an invalid id */
   static read(fields: ModelFields): Vocabulary {
     const json = fields.object('vocab');
     const ids = new Map<string, number>();
@@ -32,7 +32,7 @@ export class Vocabulary {
       ids.set(token, id);
       if (id > highest) highest = id;
     }
-    // Sparse ids would make a long array of nothing; V8 keeps an array that grows by leaps as a table.
+    // Sparse ids would make a mostly empty array; V8 stores an array that grows by leaps as a hash table.
     const tokens: (string | undefined)[] = highest < 2 * ids.size + 1024 ? new Array(highest + 1) : [];
     let unique = true;
     for (const [token, id] of ids) {
@@ -50,7 +50,7 @@ export class Vocabulary {
     return this.#ids.get(token);
   }
 
-  /** The token of an id; the first in the file where several share it. */
+  /** The token of an id; the first in the file if several share it. */
   token(id: number): string | undefined {
     return this.#tokens[id];
   }

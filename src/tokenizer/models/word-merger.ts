@@ -1,12 +1,12 @@
 import type { Merges } from './merges.ts';
 
-/** Positions below a rank in a heap's key; no string of JavaScript is longer. */
+/** Positions take the low bits of a heap key; no JavaScript string is longer. */
 const POSITIONS = 2 ** 29;
 const REMOVED = -1;
 
 /**
- * Merges the symbols of a piece in the order of Rust's library: the lowest rank first, of equal ones the leftmost. The
- * symbols are a linked list in arrays, the merges to come a binary heap of numbers, so n symbols take O(n log n).
+ * Merges the symbols of a piece in the order of the Rust library: the lowest rank first, ties from the left. The
+ * symbols are a linked list in arrays, the pending merges a binary heap of numbers, so n symbols take O(n log n).
  */
 export class WordMerger {
   readonly #merges: Merges;
@@ -22,7 +22,7 @@ export class WordMerger {
   /**
    * Merges `symbols[0 … count)` in place.
    *
-   * @returns how many are left, at the beginning of `symbols`
+   * @returns how many remain, at the beginning of `symbols`
    */
   merge(symbols: Int32Array, count: number): number {
     if (count < 2) return count;
@@ -43,7 +43,7 @@ export class WordMerger {
       const at = key - rank * POSITIONS;
       const right = next[at]!;
       if (symbols[at] === REMOVED || right < 0) continue;
-      // What has changed since it was put here is out of date, unless it merges into the same token all the same.
+      // A stale entry is skipped, unless it still merges into the same token.
       const now = merges.rank(symbols[at]!, symbols[right]!);
       const merged = merges.merged(rank);
       if (now < 0 || merges.merged(now) !== merged) continue;
@@ -68,7 +68,7 @@ export class WordMerger {
     const size = Math.max(64, 2 * count);
     this.#next = new Int32Array(size);
     this.#previous = new Int32Array(size);
-    // Every merge removes a symbol and offers two pairs at most.
+    // Every merge removes a symbol and adds at most two pairs.
     this.#heap = new Float64Array(3 * size);
   }
 

@@ -4,7 +4,7 @@ import { ModelFields, quoted } from './fields.ts';
 import type { TokenModel } from './model.ts';
 import { Vocabulary } from './vocabulary.ts';
 
-/** A token for each whole word. */
+/** One token per whole word. */
 export class WordLevel implements TokenModel {
   readonly #vocabulary: Vocabulary;
   readonly #unkToken: string;
@@ -16,7 +16,7 @@ export class WordLevel implements TokenModel {
     this.#source = source;
   }
 
-  /** @throws RopewalkError naming the field that makes this no WordLevel model */
+  /** @throws RopewalkError naming the field that makes this an invalid WordLevel model */
   static read(json: JsonObject, source: string): WordLevel {
     const fields = new ModelFields(json, source);
     return new WordLevel(Vocabulary.read(fields), fields.text('unk_token'), source);

@@ -6,12 +6,12 @@ import { Trie } from './trie.ts';
 import { Vocabulary } from './vocabulary.ts';
 
 /**
- * BERT's WordPiece: from the left the longest token each time, where those inside a word begin with a prefix; a word that
- * cannot be written so is the unknown token as a whole.
+ * BERT's WordPiece: greedily the longest token from the left; tokens inside a word have a prefix. A word that cannot
+ * be segmented becomes the unknown token as a whole.
  */
 export class WordPiece implements TokenModel {
   readonly #vocabulary: Vocabulary;
-  /** The tokens as they are, and those inside a word without their prefix. */
+  /** The tokens as stored, and those inside a word without their prefix. */
   readonly #initial = new Trie();
   readonly #continuing = new Trie();
   readonly #unkToken: string;
@@ -35,7 +35,7 @@ export class WordPiece implements TokenModel {
     this.#source = source;
   }
 
-  /** @throws RopewalkError naming the field that makes this no WordPiece model */
+  /** @throws RopewalkError naming the field that makes this an invalid WordPiece model */
   static read(json: JsonObject, source: string): WordPiece {
     const fields = new ModelFields(json, source);
     const most = fields.optionalCount('max_input_chars_per_word');
@@ -69,7 +69,7 @@ export class WordPiece implements TokenModel {
     return this.#vocabulary.entries();
   }
 
-  /** Appends the longest token that begins at a position and returns where it ends; -1 where none does. */
+  /** Appends the longest token that begins at a position and returns its end; -1 if there is none. */
   #longest(piece: string, start: number, ids: number[]): number {
     const trie = start === 0 ? this.#initial : this.#continuing;
     let longest = -1;
@@ -94,7 +94,7 @@ export class WordPiece implements TokenModel {
   }
 }
 
-/** Whether a text has more characters (code points) than a number. */
+/** Whether a text has more than a number of code points. */
 function isLonger(text: string, most: number): boolean {
   if (text.length <= most) return false;
   let count = 0;

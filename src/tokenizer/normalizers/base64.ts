@@ -1,4 +1,4 @@
-/** The bytes of a text in base64 with its padding; undefined where it is none. */
+/** The bytes of padded base64; undefined if invalid. */
 export function decodeBase64(text: string): Uint8Array | undefined {
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
   try {

@@ -7,11 +7,14 @@ import { normalizeTo } from './unicode-forms.ts';
 const CONTROL = new RegExp(`[${BERT_CONTROL_CLASS}]`, 'gu');
 const WHITE_SPACE = new RegExp(SPACE, 'gu');
 const ACCENTS = new RegExp(`[${BERT_ACCENTS_CLASS}]`, 'gu');
-/** The blocks of CJK ideographs that BERT takes for words of their own. */
+/** The blocks of CJK ideographs that BERT treats as separate words. */
 const IDEOGRAPHS =
   /[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u{20000}-\u{2a6df}\u{2a700}-\u{2b81f}\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
 
-/** `BertNormalizer`: what BERT does before it splits. Accents are stripped with lower case unless the file says else. */
+/**
+ * `BertNormalizer`: BERT's normalization before splitting. Lowercasing also strips accents unless the file says
+ * otherwise.
+ */
 export function bertNormalizer(component: Component): Normalizer {
   const clean = component.flag('clean_text');
   const ideographs = component.flag('handle_chinese_chars');

@@ -1,6 +1,9 @@
 import { inPlace, type Normalizer } from './normalizer.ts';
 
-/** Lower case, each character for itself: JavaScript writes a sigma at the end of a word as ς, Rust's `char` does not. */
+/**
+ * Lowercases each character independently: JavaScript writes a sigma at the end of a word as ς, Rust's `char` does
+ * not.
+ */
 export function lowercase(text: string): string {
   if (!text.includes('Σ')) return text.toLowerCase();
   return text

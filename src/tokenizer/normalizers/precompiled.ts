@@ -3,15 +3,15 @@ import { decodeBase64 } from './base64.ts';
 import type { Normalizer } from './normalizer.ts';
 
 const encoder = new TextEncoder();
-/** Words and characters whose results are remembered. */
+/** The number of cached words and characters. */
 const MAX_KNOWN = 50_000;
-/** A grapheme of more UTF-8 bytes is looked up character by character only. */
+/** A grapheme of more UTF-8 bytes is only looked up character by character. */
 const MAX_GRAPHEME_BYTES = 5;
 
 /**
- * `Precompiled`: SentencePiece's rules of normalization, written as a double-array trie (its units are Darts-clone's) from
- * UTF-8 texts to offsets in a list of texts that end in NUL. As in the Rust library a whole grapheme is looked up first, if
- * it is short, then its characters; and the shortest rule that is a prefix of what is looked up stands for all of it.
+ * `Precompiled`: SentencePiece's normalization rules, stored as a double-array trie (in Darts-clone's format) from
+ * UTF-8 texts to offsets in a list of NUL-terminated texts. As in the Rust library, a short grapheme is first looked
+ * up as a whole, then by its characters; the shortest rule that is a prefix of it replaces all of it.
  */
 export function precompiled(component: Component): Normalizer {
   const bytes = decodeBase64(component.text('precompiled_charsmap'));
@@ -25,7 +25,7 @@ export function precompiled(component: Component): Normalizer {
   };
 }
 
-/** A map of texts to texts. */
+/** A map from texts to texts. */
 class CharacterMap {
   readonly #units: Uint32Array;
   readonly #texts: Uint8Array;
@@ -39,7 +39,7 @@ class CharacterMap {
     this.#texts = texts;
   }
 
-  /** @returns what is wrong with the bytes, where something is */
+  /** @returns the problem, if the bytes are invalid */
   static read(bytes: Uint8Array): CharacterMap | string {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const size = bytes.length >= 4 ? view.getUint32(0, true) : 0;
@@ -66,7 +66,7 @@ class CharacterMap {
     return result + this.#normalizeWord(text.slice(start));
   }
 
-  /** A part of a text that begins and ends where graphemes do. */
+  /** Normalizes a part of a text that begins and ends at grapheme boundaries. */
   #normalizeWord(word: string): string {
     let result = this.#words.get(word);
     if (result === undefined) {
@@ -99,7 +99,7 @@ class CharacterMap {
     return found;
   }
 
-  /** The text of the shortest prefix that has one. Whatever the file says, nothing outside of it is read. */
+  /** The text of the shortest prefix that has one. Reads are bounds-checked, whatever the file says. */
   #search(key: Uint8Array): string | undefined {
     const units = this.#units;
     let unit = units[0]!;
@@ -126,7 +126,10 @@ class CharacterMap {
   }
 }
 
-/** Whether a grapheme surely ends between a character and a space: some signs of other scripts hold on to a space. */
+/**
+ * Whether a grapheme certainly ends between a character and a space: some marks of other scripts combine with a
+ * space.
+ */
 function endsGrapheme(code: number): boolean {
   return code < 0x300 || (code >= 0x2e80 && code < 0xd7a4);
 }
@@ -136,7 +139,7 @@ function label(unit: number): number {
   return (unit & 0x800000ff) >>> 0;
 }
 
-/** How far a unit's children are, in units of 256 where bit 9 is set. */
+/** The distance of a unit's children, in units of 256 if bit 9 is set. */
 function offset(unit: number): number {
   return ((unit >>> 10) << ((unit & 0x200) >>> 6)) >>> 0;
 }

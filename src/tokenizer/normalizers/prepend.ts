@@ -1,7 +1,7 @@
 import type { Component } from '../component.ts';
 import type { Normalizer } from './normalizer.ts';
 
-/** `Prepend`: a text in front of every text that is not empty. */
+/** `Prepend`: adds a text before every non-empty text. */
 export function prepend(component: Component): Normalizer {
   const front = component.text('prepend');
   return {

@@ -3,7 +3,9 @@ import { compilePattern } from '../regex/compile.ts';
 import { eachMatch } from '../split.ts';
 import type { Normalizer } from './normalizer.ts';
 
-/** `Replace`, of a normalizer and of a decoder: every match of a text or of a regular expression becomes `content`. */
+/**
+ * `Replace`, as a normalizer and as a decoder: every match of a string or of a regular expression becomes `content`.
+ */
 export function replacement(component: Component): (text: string) => string {
   const pattern = component.pattern('pattern');
   const content = component.text('content');
@@ -36,7 +38,7 @@ export function replace(component: Component): Normalizer {
       let at = 0;
       eachMatch(expression, text, (start, end) => {
         result += Math.max(0, Math.min(head, start) - at);
-        // What is put in counts as the last character of what it replaces.
+        // The replacement counts as the last character that it replaces.
         if (end <= head) result += content.length;
         at = end;
       });

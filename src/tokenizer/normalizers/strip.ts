@@ -3,7 +3,7 @@ import { MARKS_CLASS } from '../unicode/classes.ts';
 import { skipWhiteSpace, skipWhiteSpaceBack } from '../unicode/text.ts';
 import { inPlace, type Normalizer } from './normalizer.ts';
 
-/** `Strip`: no white space at the ends. */
+/** `Strip`: removes white space at the ends. */
 export function strip(component: Component): Normalizer {
   const left = component.flag('strip_left');
   const right = component.flag('strip_right');
@@ -22,5 +22,5 @@ export function strip(component: Component): Normalizer {
 
 const MARKS = new RegExp(`[${MARKS_CLASS}]`, 'gu');
 
-/** `StripAccents`: no combining marks. */
+/** `StripAccents`: removes combining marks. */
 export const stripAccents: Normalizer = inPlace((text) => text.replace(MARKS, ''));

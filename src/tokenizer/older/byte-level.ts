@@ -2,11 +2,11 @@ import { RopewalkError } from '../../errors.ts';
 import { type JsonObject, tokenContent } from '../tokenizer-schema.ts';
 import { addedToken, around, vocabJson } from './json-parts.ts';
 
-/** What transformers makes of `vocab.json` and `merges.txt`, by the class of the tokenizer. */
+/** How transformers interprets `vocab.json` and `merges.txt`, by tokenizer class. */
 interface Style {
   readonly normalizer: JsonObject | null;
   preTokenizer(addPrefixSpace: boolean): JsonObject;
-  /** Tokens that have a name where no file gives one. */
+  /** Default names of tokens, if no file gives them. */
   readonly named: Readonly<Record<string, string>>;
 }
 
@@ -17,7 +17,7 @@ const byteLevel = (add_prefix_space: boolean, use_regex: boolean) => ({
   trim_offsets: true,
   use_regex,
 });
-/** How Qwen's tokenizers cut a text: contractions, words, single digits, signs, line ends, spaces. */
+/** Qwen's pre-tokenizer pattern: contractions, words, single digits, symbols, line ends, spaces. */
 const QWEN_WORDS =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
@@ -37,17 +37,17 @@ const QWEN2: Style = {
   }),
   named: { eos_token: END, unk_token: END, pad_token: END },
 };
-/** By `tokenizer_class`, without `Fast` at its end. */
+/** By `tokenizer_class`, without a `Fast` suffix. */
 const CLASSES: Readonly<Record<string, Style>> = { GPT2Tokenizer: GPT2, Qwen2Tokenizer: QWEN2 };
-/** By config.json's `model_type`, where tokenizer_config.json names no class. */
+/** By config.json's `model_type`, if tokenizer_config.json names no class. */
 const MODELS: Readonly<Record<string, Style>> = { gpt2: GPT2, qwen2: QWEN2, qwen3: QWEN2 };
 
 /**
- * `vocab.json` and `merges.txt` as tokenizer.json and tokenizer_config.json: what transformers 5.18 makes of them.
+ * `vocab.json` and `merges.txt` converted to tokenizer.json and tokenizer_config.json, as by transformers 5.18.
  *
- * @param merges the text of merges.txt: a line for each merge, the first one as a rule `#version: 0.2`
- * @param modelType config.json's `model_type`, which tells the class where tokenizer_config.json does not
- * @param folder what messages call the folder
+ * @param merges the text of merges.txt: one merge per line, usually after `#version: 0.2`
+ * @param modelType config.json's `model_type`, which determines the class if tokenizer_config.json does not
+ * @param folder for messages
  * @throws RopewalkError naming the file and what is wrong with it, and for tokenizers of other classes
  */
 export function tokenizerFromVocabulary(
@@ -65,7 +65,7 @@ export function tokenizerFromVocabulary(
     }
     ids.set(token, id);
   }
-  // The letters of a space and of a line end: a vocabulary of another kind has neither.
+  // The characters for a space and a line end: a vocabulary of another kind has neither.
   if (!ids.has('Ġ') && !ids.has('Ċ')) {
     throw new RopewalkError(
       `${folder}/vocab.json: it is not byte-level like GPT-2's (it has no "Ġ", which represents a space); write a tokenizer.json in ` +
@@ -123,7 +123,7 @@ function styleOf(tokenizerClass: unknown, modelType: unknown, folder: string): S
   );
 }
 
-/** The names that the class gives, as far as they are tokens. */
+/** The named tokens of the class that are in the vocabulary. */
 function namesOf({ named }: Style, config: JsonObject, ids: ReadonlyMap<string, number>): JsonObject {
   return Object.fromEntries(
     Object.entries(named).filter(([field, text]) => config[field] === undefined && ids.has(text)),

@@ -3,10 +3,10 @@ import type { JsonObject } from '../tokenizer-schema.ts';
 import { tokenizerFromVocabulary } from './byte-level.ts';
 import { tokenizerFromSentencePiece } from './sentencepiece.ts';
 
-/** Files from which a tokenizer.json can be made; merges.txt belongs to vocab.json. */
+/** Files from which a tokenizer.json can be made; merges.txt goes with vocab.json. */
 export const OLDER_FILES = ['tokenizer.model', 'vocab.json', 'merges.txt'];
 
-/** What a model's folder has of older files; undefined for one that is not there. */
+/** A model folder's older files; undefined for missing ones. */
 export interface OlderFiles {
   /** `tokenizer.model` */
   readonly model: Uint8Array | undefined;
@@ -16,17 +16,17 @@ export interface OlderFiles {
   readonly merges: string | undefined;
   /** `tokenizer_config.json` */
   readonly config: JsonObject | undefined;
-  /** `config.json`, whose `model_type` tells a tokenizer's class where tokenizer_config.json does not. */
+  /** `config.json`, whose `model_type` determines a tokenizer's class if tokenizer_config.json does not. */
   readonly modelConfig: JsonObject | undefined;
 }
 
 /**
  * The tokenizer of a folder without a tokenizer.json, from `tokenizer.model` (SentencePiece) or `vocab.json` and
- * `merges.txt` (byte-level BPE), as if it had one; what other files add to it is left to `joinTokenizerFiles`.
+ * `merges.txt` (byte-level BPE), as if it had one; `joinTokenizerFiles` adds what other files contain.
  *
- * @param folder what messages call the folder
- * @returns undefined where the folder has none of them
- * @throws RopewalkError naming the file that is damaged, missing beside the other, or of a kind that is not supported
+ * @param folder for messages
+ * @returns undefined if the folder has none of them
+ * @throws RopewalkError naming a file that is damaged, missing its counterpart, or of an unsupported kind
  */
 export function tokenizerFromOlderFiles(
   { model, vocab, merges, config = {}, modelConfig }: OlderFiles,

@@ -1,6 +1,6 @@
 import { type AddedTokenJson, type JsonObject, tokenContent } from '../tokenizer-schema.ts';
 
-/** As JSON has it: without a prototype, so that a token may be called `__proto__`. */
+/** A JSON-like object: without a prototype, so that a token may be named `__proto__`. */
 export function vocabJson(ids: ReadonlyMap<string, number>): JsonObject {
   const vocab = Object.create(null) as JsonObject;
   for (const [token, id] of ids) vocab[token] = id;
@@ -12,10 +12,10 @@ export function addedToken(id: number, content: string, special: boolean): Added
 }
 
 /**
- * The post-processor that puts bos and eos around a text, where tokenizer_config.json asks for it; null where it asks for
+ * The post-processor that adds bos and eos around a text as tokenizer_config.json requests; null if it requests
  * neither.
  *
- * @param addsBos whether bos is put there when the file does not say.
+ * @param addsBos whether bos is added if the file does not say.
  */
 export function around(
   config: JsonObject,

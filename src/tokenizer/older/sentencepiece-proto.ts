@@ -10,43 +10,43 @@ interface Piece {
   readonly type: number;
 }
 
-/** What of a `tokenizer.model` decides about ids and texts (sentencepiece_model.proto). */
+/** The parts of a `tokenizer.model` that affect ids and texts (sentencepiece_model.proto). */
 export interface SentencePieceModel {
   readonly pieces: readonly Piece[];
   readonly kind: 'unigram' | 'bpe' | 'word' | 'char';
   readonly byteFallback: boolean;
   readonly spaceIsSuffix: boolean;
   readonly unkId: number;
-  /** undefined where there is none. */
+  /** Undefined if there is none. */
   readonly bosId: number | undefined;
   readonly eosId: number | undefined;
   readonly padId: number | undefined;
-  /** The name of the rules that texts are normalized by. */
+  /** The name of the normalization rules. */
   readonly rules: string;
-  /** These rules; empty where texts are not normalized. */
+  /** These rules; empty if texts are not normalized. */
   readonly charsmap: Uint8Array;
-  /** Changes made to decoded texts; empty as a rule. */
+  /** Rules for decoded texts; usually empty. */
   readonly decodingCharsmap: Uint8Array;
   readonly addsDummyPrefix: boolean;
   readonly removesExtraSpaces: boolean;
   readonly escapesSpaces: boolean;
 }
 
-/** Field numbers and wire types as a tag has them: `field << 3 | type`. */
+/** Field numbers and wire types in a tag: `field << 3 | type`. */
 const VARINT = 0;
 const BYTES = 2;
 const FLOAT = 5;
 
-/** More tokens than any vocabulary has, so that a hostile file cannot fill the memory. */
+/** More tokens than any vocabulary has, so that a hostile file cannot exhaust memory. */
 const MAX_PIECES = 2 ** 22;
 const KINDS = ['unigram', 'bpe', 'word', 'char'] as const;
 
 /**
- * Reads a SentencePiece model. Nothing in it is trusted: lengths are checked by the protobuf reader before anything is
- * read, kinds, scores and texts here.
+ * Reads a SentencePiece model. Nothing in it is trusted: the protobuf reader checks lengths before anything is read;
+ * kinds, scores and texts are checked here.
  *
- * @param source what messages call the file.
- * @throws RopewalkError for bytes that are no such model.
+ * @param source the file's name in messages.
+ * @throws RopewalkError for bytes that are not such a model.
  */
 export function readSentencePieceModel(bytes: Uint8Array, source: string): SentencePieceModel {
   const damaged = (why: string) =>
@@ -127,7 +127,7 @@ function readPiece(bytes: Uint8Array, id: number, damaged: (why: string) => Rope
   return { text, score, type };
 }
 
-/** The numbers and texts among a message's fields; of one that is given twice, the last, as protobuf has it. */
+/** The numbers and texts among a message's fields; if one is repeated, the last, as in protobuf. */
 function readFields(bytes: Uint8Array, fields: Map<number, number | Uint8Array>): void {
   eachField(bytes, (field, type, reader) => {
     if (type === VARINT) fields.set(field, reader.int32());
@@ -137,7 +137,7 @@ function readFields(bytes: Uint8Array, fields: Map<number, number | Uint8Array>)
   });
 }
 
-/** Calls `read` for each field, which says whether it read it; other fields are skipped. */
+/** Calls `read` for each field, which returns whether it consumed it; other fields are skipped. */
 function eachField(
   bytes: Uint8Array,
   read: (field: number, type: WireType, reader: BinaryReader) => boolean,

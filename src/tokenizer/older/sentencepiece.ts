@@ -9,22 +9,23 @@ import { readSentencePieceModel, type SentencePieceModel } from './sentencepiece
 import { mergesFromScores } from './spm-merges.ts';
 import { BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED } from './token-types.ts';
 
-/** Tokens are cut at every place to find their merges, so a hostile one must not be long. */
+/** Tokens are cut at every position to find their merges, so a hostile one must not be long. */
 const MAX_TOKEN_LENGTH = 1024;
-/** SentencePiece's own rules of normalization: NFKC, with small changes (nmt) or with case folded (cf). */
+/** SentencePiece's built-in normalization rules: NFKC, with small changes (nmt) or case folding (cf). */
 const COMPOSING = ['nfkc', 'nmt_nfkc', 'nfkc_cf', 'nmt_nfkc_cf'];
-/** A code point that is no character, so that it stands in no text. */
+/** A noncharacter, which does not occur in texts. */
 const APART = '\ufdd0';
-/** What a byte's token looks like, which is not looked for in texts: they are cut inside of it. */
+/** The form of byte tokens, which are not matched in texts: texts are cut inside them. */
 const BYTE_CUT = '<(?=0x[0-9A-F]{2}>)';
 
 /**
- * A `tokenizer.model` of SentencePiece as tokenizer.json and tokenizer_config.json. The ids of a text are those of the
- * Python package `sentencepiece`; control tokens, which it does not look for, are found in a text as everywhere else.
+ * A SentencePiece `tokenizer.model` converted to tokenizer.json and tokenizer_config.json. The ids of a text are
+ * those of the Python package `sentencepiece`, except that control tokens are recognized in texts, as everywhere
+ * else.
  *
  * @param config tokenizer_config.json: its names of tokens, `add_bos_token` (true by default) and `add_eos_token`
- * @param source what messages call the file
- * @throws RopewalkError for a file that is damaged, or of a kind that tokenizer.json cannot express
+ * @param source the file's name in messages
+ * @throws RopewalkError for a damaged file, or one that tokenizer.json cannot express
  */
 export function tokenizerFromSentencePiece(
   bytes: Uint8Array,
@@ -95,7 +96,7 @@ function check(model: SentencePieceModel, source: string): void {
     throw refused('its unknown token is not of the type "unknown"');
 }
 
-/** Whether user-defined symbols can be added tokens: no step but the marks of spaces stands before them. */
+/** Whether user-defined symbols can be added tokens: only the step that marks spaces precedes them. */
 function matchesAnywhere({
   kind,
   addsDummyPrefix,
@@ -110,9 +111,9 @@ const replace = (pattern: JsonObject, content: string) => ({ type: 'Replace', pa
 function normalizerOf({ charsmap, addsDummyPrefix, removesExtraSpaces }: SentencePieceModel): JsonObject {
   const steps: JsonObject[] = [];
   if (charsmap.length > 0) {
-    // The Rust library looks rules up by graphemes of at most 5 bytes, and SentencePiece by the longest match: what it
-    // leaves in parts (a syllable of Korean in jamo, ｶ and its mark) is composed after it.
-    // And of a grapheme it takes the rule of its first character for all of it: marks are set apart before.
+    // The Rust library looks up rules by graphemes of at most 5 bytes, SentencePiece by the longest match: what the
+    // former leaves decomposed (a Korean syllable in jamo, ｶ and its mark) is composed afterwards. Also, the library
+    // applies the rule of a grapheme's first character to all of it, so marks are separated beforehand.
     steps.push(
       replace({ Regex: '(?=\\p{M})' }, APART),
       { type: 'Precompiled', precompiled_charsmap: encodeBase64(charsmap) },
@@ -124,13 +125,13 @@ function normalizerOf({ charsmap, addsDummyPrefix, removesExtraSpaces }: Sentenc
     steps.push(replace({ Regex: '\\A +' }, ''), replace({ Regex: ' {2,}' }, ' '));
   }
   steps.push(replace({ String: ' ' }, '▁'));
-  // Marks that stand in the text are removed with the spaces at its end, as SentencePiece does.
+  // Marks in the text are removed with the spaces at its end, as in SentencePiece.
   if (removesExtraSpaces) steps.push(replace({ Regex: '▁+\\z' }, ''));
   if (addsDummyPrefix) steps.push({ type: 'Prepend', prepend: '▁' });
   return steps.length === 1 ? steps[0]! : { type: 'Sequence', normalizers: steps };
 }
 
-/** Cuts texts at user-defined symbols, the longest first. */
+/** Splits texts at user-defined symbols, the longest first. */
 function splitAt(symbols: readonly string[]): JsonObject {
   const escaped = symbols
     .toSorted((a, b) => b.length - a.length)
@@ -158,12 +159,13 @@ function decoderOf({ byteFallback, addsDummyPrefix }: SentencePieceModel): JsonO
 }
 
 /**
- * @param isCut whether texts are cut at user-defined symbols: each is then a piece that is a token, and no merge makes it
+ * @param isCut whether texts are cut at user-defined symbols: each is then a piece that is a token, which no merge
+ *   produces
  */
 function bpe({ pieces, unkId, byteFallback }: SentencePieceModel, isCut: boolean): JsonObject {
   const ids = new Map(pieces.map(({ text }, id) => [text, id]));
   const tokens = pieces.map(({ text }) => text);
-  // Only what texts are merged into: neither bytes nor what stands for unknown characters.
+  // Only tokens that merges can produce: neither bytes nor the unknown token.
   const types = pieces.map(({ type }) => (type === BYTE || type === UNKNOWN ? CONTROL : type));
   const scores = pieces.map(({ score }) => score);
   return {
@@ -181,8 +183,8 @@ function bpe({ pieces, unkId, byteFallback }: SentencePieceModel, isCut: boolean
 }
 
 /**
- * User-defined symbols have the score that SentencePiece gives them: a little less than as many of the best tokens as
- * they have bytes.
+ * User-defined symbols have SentencePiece's score: slightly less than that of as many of the best tokens as they have
+ * bytes.
  */
 function unigram({ pieces, unkId, byteFallback }: SentencePieceModel): JsonObject {
   const scores = pieces.filter(({ type }) => type === NORMAL).map(({ score }) => score);
@@ -198,7 +200,7 @@ function unigram({ pieces, unkId, byteFallback }: SentencePieceModel): JsonObjec
   };
 }
 
-/** Refuses user-defined symbols that would not be found as SentencePiece finds them. */
+/** Refuses user-defined symbols that would not be matched as in SentencePiece. */
 function checkSymbols(
   { pieces, addsDummyPrefix }: SentencePieceModel,
   symbols: readonly string[],
@@ -221,7 +223,7 @@ function checkSymbols(
     }
   }
   if (!isCut) return;
-  // A piece that is a token is that token: right only where merges come to the same.
+  // A piece that is a token is encoded as that token, which is correct only if merges give the same result.
   const model = createModel({ ...(tokenizer.model as JsonObject), ignore_merges: false }, source);
   for (const [id, { text, type }] of pieces.entries()) {
     if (type !== NORMAL) continue;

@@ -1,12 +1,12 @@
 import { CONTROL } from './token-types.ts';
 
-/** Every way to put a token together from two others, as their ids, the shortest left part first. */
+/** All ways to form a token from two others, as their ids, the shortest left part first. */
 export function* cutsOf(
   token: string,
-  vocab: ReadonlyMap<string, number>,
+  vocab: Pick<ReadonlyMap<string, number>, 'get'>,
 ): Generator<readonly [leftId: number, rightId: number]> {
   for (let cut = 1; cut < token.length; cut++) {
-    // A pair of surrogates is one character.
+    // A surrogate pair is one character.
     const code = token.charCodeAt(cut);
     if (code >= 0xdc00 && code <= 0xdfff) continue;
     const leftId = vocab.get(token.slice(0, cut));
@@ -17,8 +17,8 @@ export function* cutsOf(
 }
 
 /**
- * Merges for a SentencePiece-style vocabulary, which has only scores: every way to put a token together from two others
- * is a merge, the token with the highest score first, as Hugging Face converts such models. Ties go to the longer left,
+ * Merges for a SentencePiece-style vocabulary, which has only scores: every way to form a token from two others is a
+ * merge, the token with the highest score first, as in Hugging Face's conversion. Ties go to the longer left part,
  * then to the longer right part.
  *
  * @returns pairs in order of rank.
@@ -29,7 +29,7 @@ export function mergesFromScores(
   scores: ArrayLike<number>,
   vocab: ReadonlyMap<string, number>,
 ): [string, string][] {
-  // In columns, sorted through one array of positions: a vocabulary of 256k tokens has 600k merges.
+  // In columns, sorted through one index array: a vocabulary of 256k tokens has 600k merges.
   const lefts: number[] = [];
   const rights: number[] = [];
   const made: number[] = [];
@@ -53,7 +53,7 @@ export function mergesFromScores(
   return Array.from(order, (i) => [tokens[lefts[i]!]!, tokens[rights[i]!]!]);
 }
 
-/** Sorts the pairs from `from` on by their ids, few as they are. */
+/** Sorts the few pairs from `from` on by their ids. */
 function sortByIds(lefts: number[], rights: number[], from: number): void {
   for (let i = from + 1; i < lefts.length; i++) {
     const [left, right] = [lefts[i]!, rights[i]!];

@@ -1,4 +1,4 @@
-/** SentencePiece's kinds of tokens (`ModelProto.SentencePiece.Type`), which are llama.cpp's (`llama_token_type`). */
+/** SentencePiece's token types (`ModelProto.SentencePiece.Type`), which are also llama.cpp's (`llama_token_type`). */
 export const NORMAL = 1;
 export const UNKNOWN = 2;
 export const CONTROL = 3;

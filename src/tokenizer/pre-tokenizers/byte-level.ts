@@ -21,10 +21,10 @@ const bytes: Stage = {
   head: (text, head) => spellBytes(text.slice(0, head)).length,
 };
 
-/** `ByteLevel`: words by GPT-2's pattern, in the characters that stand for bytes. */
+/** `ByteLevel`: words by GPT-2's pattern, in the byte alphabet. */
 export function byteLevel(component: Component): Stage[] {
   const prefix = component.flag('add_prefix_space');
-  component.flag('trim_offsets'); // moves offsets only, and must be there
+  component.flag('trim_offsets'); // Only affects offsets, but must be present.
   const usesPattern = component.flag('use_regex', true);
   return [
     ...(prefix ? [addSpace] : []),

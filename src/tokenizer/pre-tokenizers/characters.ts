@@ -10,32 +10,32 @@ const NUMERIC = new RegExp(`[${NUMERIC_CLASS}]`, 'gu');
 const WHITE_SPACE = new RegExp(SPACE, 'gu');
 const WORDS = new RegExp(`${WORD_CLASS}+|[^${WORD_CLASS}${SPACE}]+`, 'gv');
 
-/** `WhitespaceSplit`: at white space, which is dropped. */
+/** `WhitespaceSplit`: splits at white space, which is dropped. */
 export function whitespaceSplit(): Stage[] {
   return [splitAt(WHITE_SPACE, 'Removed', false)];
 }
 
-/** `Whitespace`: words, and runs of what is neither word nor white space. */
+/** `Whitespace`: words, and runs of characters that are neither word nor white space. */
 export function whitespace(): Stage[] {
   return [splitAt(WORDS, 'Removed', true)];
 }
 
-/** `Punctuation`: each character of punctuation. */
+/** `Punctuation`: splits at punctuation characters. */
 export function punctuation(component: Component): Stage[] {
   return [splitAt(PUNCTUATION, component.choice('behavior', SPLIT_BEHAVIORS, 'Isolated'), false)];
 }
 
-/** `BertPreTokenizer`: at white space, and each character of punctuation for itself. */
+/** `BertPreTokenizer`: splits at white space, and isolates punctuation characters. */
 export function bert(): Stage[] {
   return [...whitespaceSplit(), splitAt(PUNCTUATION, 'Isolated', false)];
 }
 
-/** `Digits`: runs of numeric characters, or each for itself. */
+/** `Digits`: runs of numeric characters, or single ones. */
 export function digits(component: Component): Stage[] {
   return [splitAt(NUMERIC, component.flag('individual_digits') ? 'Isolated' : 'Contiguous', false)];
 }
 
-/** `CharDelimiterSplit`: at a character, which is dropped. */
+/** `CharDelimiterSplit`: splits at a character, which is dropped. */
 export function charDelimiterSplit(component: Component): Stage[] {
   return [splitAt(new RegExp(escapePattern(component.character('delimiter')), 'gu'), 'Removed', false)];
 }

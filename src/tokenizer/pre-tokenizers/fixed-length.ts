@@ -2,7 +2,7 @@ import type { Component } from '../component.ts';
 import { codePointLength } from '../unicode/text.ts';
 import { headFrom, type Stage } from './stage.ts';
 
-/** `FixedLength`: parts of so many code points. */
+/** `FixedLength`: parts with a fixed number of code points. */
 export function fixedLength(component: Component): Stage[] {
   const length = component.count('length', 5);
   if (length === 0) component.fail('is 0', 'length');

@@ -3,7 +3,7 @@ import { headFrom, type Stage } from './stage.ts';
 
 export type PrependScheme = 'first' | 'never' | 'always';
 
-/** The fields of `Metaspace`, a pre-tokenizer and a decoder; older files say `add_prefix_space`. */
+/** The fields of `Metaspace`, as a pre-tokenizer and a decoder; older files use `add_prefix_space`. */
 export function metaspaceFields(component: Component): {
   mark: string;
   scheme: PrependScheme;
@@ -20,8 +20,8 @@ export function metaspaceFields(component: Component): {
 }
 
 /**
- * `Metaspace`: writes spaces as a mark, puts one in front of every part ("always") or of what begins at the first
- * character of the text ("first"), and splits before marks.
+ * `Metaspace`: replaces spaces by a mark, adds one before every part ("always") or before the part at the beginning
+ * of the text ("first"), and splits before marks.
  */
 export function metaspace(component: Component): Stage[] {
   const { mark, scheme, splits } = metaspaceFields(component);

@@ -3,7 +3,7 @@ import { compilePattern } from '../regex/compile.ts';
 import { SPLIT_BEHAVIORS, type SplitBehavior, split } from '../split.ts';
 import { headFrom, type Stage } from './stage.ts';
 
-/** A stage that splits at the matches of an expression. */
+/** A stage that splits at the matches of a regular expression. */
 export function splitAt(expression: RegExp, behavior: SplitBehavior, invert: boolean): Stage {
   return {
     kind: 'split',
@@ -14,7 +14,7 @@ export function splitAt(expression: RegExp, behavior: SplitBehavior, invert: boo
   };
 }
 
-/** `Split`: at a text or at a regular expression. */
+/** `Split`: splits at a string or a regular expression. */
 export function splitStage(component: Component): Stage[] {
   const expression = compilePattern(component.pattern('pattern'), component, 'pattern');
   return [splitAt(expression, component.choice('behavior', SPLIT_BEHAVIORS), component.flag('invert'))];

@@ -2,7 +2,7 @@ import { decodeRanges } from '../unicode/classes.ts';
 import { SCRIPTS } from '../unicode/tables.ts';
 import { headFrom, type Stage } from './stage.ts';
 
-/** The number of a character's script; 0 for what may stand in any. Made at first use. */
+/** The index of a character's script; 0 for those common to all. Created on first use. */
 let scripts: Uint8Array | undefined;
 
 function scriptTable(): Uint8Array {
@@ -15,7 +15,9 @@ function scriptTable(): Uint8Array {
   return table;
 }
 
-/** `UnicodeScripts`: between scripts. What comes before the first character of a script is dropped, as by Rust. */
+/**
+ * `UnicodeScripts`: splits between scripts. What precedes the first character with a script is dropped, as in Rust.
+ */
 export function unicodeScripts(): Stage[] {
   return [
     {

@@ -1,13 +1,13 @@
 import { Component } from '../component.ts';
 import { isObject } from '../tokenizer-schema.ts';
 
-/** What the post-processor puts around a text; it changes nothing inside. */
+/** What the post-processor adds around a text; it changes nothing inside. */
 export interface Surroundings {
   readonly before: readonly number[];
   readonly after: readonly number[];
 }
 
-/** Sequences of ids, one of which holds the text; a processor may leave several. */
+/** Sequences of ids, one of which contains the text; a processor may leave several. */
 type Encoding = { readonly ids: readonly number[] } | Surroundings;
 type Processor = (encodings: readonly Encoding[]) => Encoding[];
 
@@ -31,7 +31,7 @@ function createProcessor(component: Component): Processor {
 }
 
 /**
- * What the field `post_processor` puts before and after a text when special tokens are added.
+ * What the field `post_processor` adds before and after a text when special tokens are added.
  *
  * @throws RopewalkError naming a type or a field that is not supported
  */
@@ -52,7 +52,7 @@ export function createSurroundings(component: Component | undefined): Surroundin
   };
 }
 
-/** `ByteLevel` moves offsets only. */
+/** `ByteLevel` only affects offsets. */
 function byteLevel(component: Component): Processor {
   component.flag('add_prefix_space');
   component.flag('trim_offsets');
@@ -65,7 +65,7 @@ function surround(encoding: Encoding, before: readonly number[], after: readonly
   return { before: [...before, ...encoding.before], after: [...encoding.after, ...after] };
 }
 
-/** `BertProcessing` and `RobertaProcessing`: cls and sep; what an earlier processor has split off counts as a pair. */
+/** `BertProcessing` and `RobertaProcessing`: cls and sep; sequences left by an earlier processor count as a pair. */
 function bert(component: Component, kind: 'bert' | 'roberta'): Processor {
   const cls = tokenAndId(component, 'cls');
   const sep = tokenAndId(component, 'sep');
@@ -86,7 +86,7 @@ function isId(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 32;
 }
 
-/** `TemplateProcessing`: special tokens and the text in an order of the file's choice. */
+/** `TemplateProcessing`: special tokens and the text in the order of the file's template. */
 function template(component: Component): Processor {
   const tokens = specialTokens(component);
   const templates = ['single', 'pair'].map((field) => {
@@ -108,7 +108,7 @@ function template(component: Component): Processor {
   };
 }
 
-/** The ids of a special token, or the number of a sequence. */
+/** The ids of a special token, or the index of a sequence. */
 function templatePiece(piece: Component, tokens: ReadonlyMap<string, number[]>): number[] | number {
   const { Sequence: sequence, SpecialToken: special } = piece.json;
   if (isObject(sequence)) {

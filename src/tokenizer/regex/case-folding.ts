@@ -1,10 +1,10 @@
 import { codeSource, RegexProblem } from './syntax.ts';
 
-/** Characters by what they fold to, of those that share it with others; made at first use. */
+/** Characters by case folding, for those that share it with others; created on first use. */
 let variants: Map<string, string[]> | undefined;
 
 function fold(character: string): string {
-  if (character === 'ı' || character === 'İ') return character; // Turkish has rules of its own.
+  if (character === 'ı' || character === 'İ') return character; // Turkish has its own rules.
   const upper = character.toUpperCase();
   const one = upper.length === character.length ? upper : character;
   const lower = one.toLowerCase();
@@ -15,7 +15,7 @@ function allVariants(): Map<string, string[]> {
   if (variants) return variants;
   const byFold = new Map<string, string[]>();
   for (let code = 0; code < 0x1f000; code++) {
-    if (code >= 0xac00 && code < 0xe000) continue; // Hangul has no case, surrogates are no characters.
+    if (code >= 0xac00 && code < 0xe000) continue; // Hangul has no case, and surrogates are not characters.
     const character = String.fromCodePoint(code);
     if (character.toLowerCase() === character && character.toUpperCase() === character) continue;
     const key = fold(character);
@@ -27,7 +27,7 @@ function allVariants(): Map<string, string[]> {
   return byFold;
 }
 
-/** A character and those that differ from it in case only, as the inside of a class. */
+/** A character and its case variants, as the content of a class. */
 export function caseVariants(character: string): string {
   if (character.toUpperCase().length > character.length) {
     throw new RegexProblem(`it ignores the case of "${character}", which matches several letters`);
@@ -36,10 +36,10 @@ export function caseVariants(character: string): string {
   return [...all].map((variant) => codeSource(variant.codePointAt(0)!)).join('');
 }
 
-/** Letters that fold to one ligature or to a letter with a mark: Oniguruma lets that match them. */
+/** Letters that fold to a ligature or to a letter with a mark: Oniguruma can match these. */
 const JOINED = /ss|ff|fi|fl|st|\p{M}|[ʼʾ]/iu;
 
-/** @throws RegexProblem for a run of characters that a single one may stand for when case is ignored */
+/** @throws RegexProblem for a run of characters that a single character may match when case is ignored */
 export function refuseJoinedCase(run: string): void {
   if (JOINED.test(run)) throw new RegexProblem(`it ignores the case of "${run}", which a ligature may match`);
 }

@@ -9,9 +9,9 @@ import { translateRegex } from './translate.ts';
 const MAX_LENGTH = 20_000;
 
 /**
- * A pattern of tokenizer.json as a global expression that has the same matches as in the Rust library.
+ * A pattern of tokenizer.json as a global regular expression with the same matches as in the Rust library.
  *
- * @throws RopewalkError naming the field, for one that has no exact counterpart or could take forever
+ * @throws RopewalkError naming the field, for one that has no exact counterpart or unbounded running time
  */
 export function compilePattern(pattern: JsonPattern, component: Component, field: string): RegExp {
   if ('String' in pattern) return new RegExp(escapePattern(pattern.String), 'gu');

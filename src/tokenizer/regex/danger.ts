@@ -1,21 +1,21 @@
 import type { RegexNode } from './syntax.ts';
 
-/** Most repetitions that count as few. */
+/** The largest bounded repetition that counts as small. */
 const FEW = 64;
-/** Most repetitions without end, one after another. */
+/** The most consecutive unbounded repetitions. */
 const IN_A_ROW = 3;
 
 class Danger extends Error {}
 
 /**
- * Why a regular expression from a file must not be run on texts; undefined where it may. JavaScript's engine backtracks,
- * and some patterns make it try exponentially many ways to match: `(a+)+b` on thirty letters takes minutes, and nothing
- * can interrupt it. The check is one of form, and stricter than need be: patterns of published tokenizers are far from
+ * Why a regular expression from a file must not be run on texts; undefined if it may. JavaScript's engine backtracks,
+ * and some patterns make it try exponentially many ways to match: `(a+)+b` on thirty letters takes minutes and cannot
+ * be interrupted. The check is syntactic and stricter than necessary; patterns of published tokenizers are far from
  * what it refuses:
- * - a repetition without end (or of more than 64) of something that itself repeats without end, may be empty, or offers
- *   alternatives that can begin alike;
- * - more than three repetitions without end in a row, of groups too: n of them take a time of length^n;
- * - repetitions without end in a lookbehind.
+ * - an unbounded repetition (or one of more than 64) of something that itself repeats without bound, may be empty, or
+ *   has alternatives that can begin with the same character;
+ * - more than three consecutive unbounded repetitions, including groups: n of them take time length^n;
+ * - unbounded repetitions in a lookbehind.
  */
 export function dangerOf(alternatives: readonly RegexNode[][]): string | undefined {
   try {
@@ -27,7 +27,10 @@ export function dangerOf(alternatives: readonly RegexNode[][]): string | undefin
   }
 }
 
-/** Refuses alternatives that could take exponentially long; returns the most unbounded repetitions in a row. */
+/**
+ * Refuses alternatives that could take exponential time; returns the largest number of consecutive unbounded
+ * repetitions.
+ */
 function checkAlternatives(alternatives: readonly RegexNode[][], behind: boolean): number {
   const rows = alternatives.map((sequence) => {
     const row = sequence.reduce((sum, node) => sum + endlessIn(node, behind), 0);
@@ -37,7 +40,7 @@ function checkAlternatives(alternatives: readonly RegexNode[][], behind: boolean
   return Math.max(0, ...rows);
 }
 
-/** How many unbounded repetitions in a row a node amounts to. */
+/** The number of consecutive unbounded repetitions that a node amounts to. */
 function endlessIn(node: RegexNode, behind: boolean): number {
   if (node.kind === 'group') return checkAlternatives(node.alternatives, behind);
   if (node.kind === 'look') return endlessIn(node.body, behind || node.opening.startsWith('?<'));
@@ -53,7 +56,7 @@ function endlessIn(node: RegexNode, behind: boolean): number {
   return 1;
 }
 
-/** Alternatives inside a repetition must begin with characters that are known to differ. */
+/** Alternatives inside a repetition must begin with provably different characters. */
 function checkBeginnings(alternatives: readonly RegexNode[][]): void {
   for (const [only] of alternatives) if (only?.kind === 'group') checkBeginnings(only.alternatives);
   if (alternatives.length < 2) return;

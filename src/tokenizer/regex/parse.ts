@@ -2,14 +2,14 @@ import { caseVariants, refuseJoinedCase } from './case-folding.ts';
 import { posixBracket, property, WORD, WORD_ALONE } from './properties.ts';
 import { codeSource, type RegexNode, RegexProblem } from './syntax.ts';
 
-/** Letters that stand for a control character. */
+/** Escapes of control characters. */
 const CONTROLS: Readonly<Record<string, number>> = { t: 9, n: 10, v: 11, f: 12, r: 13, a: 7, e: 27 };
 
 const SPACE = '\\p{White_Space}';
 const DIGIT = property('Nd');
 const HEX = '[0-9a-fA-F]';
 
-/** Anchors as lookarounds. `^` and `$` belong to lines; a line that would begin at the text's end does not begin. */
+/** Anchors as lookarounds. `^` and `$` match at lines; no line begins at the end of the text. */
 const ANCHORS: Readonly<Record<string, string>> = {
   '^': '(?:(?<![\\s\\S])|(?<=\\n)(?=[\\s\\S]))',
   $: '(?![^\\n])',
@@ -22,7 +22,7 @@ const ANCHORS: Readonly<Record<string, string>> = {
 
 const LINE_BREAK = '(?:\\r\\n|(?!\\r\\n)[\\n-\\r\\u{85}\\u{2028}\\u{2029}])';
 
-/** Groups and classes inside one another. */
+/** Maximum nesting of groups and classes. */
 const MAX_DEPTH = 50;
 
 interface Options {
@@ -31,7 +31,7 @@ interface Options {
 }
 
 /**
- * Parses a regular expression in the syntax that the Rust library gives to Oniguruma (Ruby's).
+ * Parses a regular expression in the syntax that the Rust library uses with Oniguruma (Ruby's).
  *
  * @returns the alternatives of the whole expression
  * @throws RegexProblem naming what has no exact counterpart in JavaScript
@@ -67,7 +67,7 @@ class RegexParser {
       }
       const changed = this.#isolatedOptions(options);
       if (changed) {
-        // They hold for the rest of the group, its other alternatives included.
+        // They apply to the rest of the group, including its other alternatives.
         sequence.push({ kind: 'group', atomic: false, alternatives: this.#alternatives(changed) });
         break;
       }
@@ -208,7 +208,7 @@ class RegexParser {
     }
   }
 
-  /** `\s`, `\p{L}` and their like; undefined where a character is escaped. */
+  /** `\s`, `\p{L}` and similar; undefined for an escaped character. */
   #escapedSet(): (RegexNode & { kind: 'set' }) | undefined {
     const letter = this.#peek() ?? '';
     const simple = { s: SPACE, d: DIGIT, h: HEX, w: WORD }[letter.toLowerCase()];
@@ -226,7 +226,7 @@ class RegexParser {
     return set(negated ? `[^${source}]` : source, [source], negated);
   }
 
-  /** The character that an escape stands for. */
+  /** The character of an escape. */
   #escapedCharacter(): string {
     const letter = this.#nextCharacter();
     if (letter in CONTROLS) return String.fromCharCode(CONTROLS[letter]!);
@@ -248,7 +248,7 @@ class RegexParser {
     return String.fromCodePoint(value);
   }
 
-  /** A class after its "[": its items, `&&` between sets, `^` in front. */
+  /** A class after its "[": items, `&&` between sets, a leading `^`. */
   #class(options: Options): RegexNode & { kind: 'set' } {
     this.#enter();
     const negated = this.#take('^');
@@ -306,7 +306,7 @@ class RegexParser {
       return undefined;
     }
     if (options.ignoreCase && !isCaseless(known.items!)) throw casedSet(known.items!.join(''));
-    // A "-" that follows stands for itself.
+    // A "-" that follows is literal.
     if (this.#peek() === '-' && this.#source[this.#at + 1] !== ']') {
       this.#at++;
       return `${known.source}\\-`;
@@ -356,7 +356,7 @@ function escapeCharacter(character: string): string {
   return /[A-Za-z0-9]/.test(character) ? character : codeSource(character.codePointAt(0)!);
 }
 
-/** Most characters of a range whose cases are looked up. */
+/** The largest range whose case variants are looked up. */
 const MOST_CASED = 2000;
 
 function range(first: number, last: number, { ignoreCase }: Options): string {

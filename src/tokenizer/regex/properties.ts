@@ -2,8 +2,8 @@ import { NEWER_CLASS } from '../unicode/classes.ts';
 import { RegexProblem } from './syntax.ts';
 
 /**
- * Oniguruma's character properties as operands of a class with the flag `v`. It knows Unicode 16: characters that
- * JavaScript's engine has and it has not are unassigned to it.
+ * Oniguruma's character properties as operands of a class with the flag `v`. It supports Unicode 16: characters that
+ * only JavaScript's engine knows are unassigned in it.
  */
 const NEWER = `[${NEWER_CLASS}]`;
 
@@ -14,9 +14,9 @@ const unassignedToo = (set: string) => `[${set}${NEWER}]`;
 const LOWER_EXCEPTION = '\\u{295}';
 
 const ALPHABETIC = '\\p{Alphabetic}';
-/** `\w` in a class: without the joiners that Rust's `\w` has. */
+/** `\w` in a class: without the joiners that Rust's `\w` includes. */
 export const WORD = assigned('\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}');
-/** `\w` alone takes the digits and fractions of Latin-1 for word characters too. */
+/** `\w` on its own also includes the digits and fractions of Latin-1. */
 export const WORD_ALONE = `[${WORD}\\u{b2}\\u{b3}\\u{b9}\\u{bc}-\\u{be}]`;
 
 /** POSIX brackets, `[:alpha:]`. */
@@ -62,7 +62,7 @@ export function posixBracket(name: string): string {
   throw new RegexProblem(`it has the class [:${name}:]`);
 }
 
-/** @param name as it is written: a general category, a script or a property */
+/** @param name as written: a general category, a script or a property */
 export function property(name: string): string {
   const plain = name.replace(/[ _-]/g, '').toLowerCase();
   if (Object.hasOwn(NAMED, plain)) return NAMED[plain]!;

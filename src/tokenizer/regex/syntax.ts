@@ -1,4 +1,4 @@
-/** Why a regular expression cannot be run; it becomes part of an error message. */
+/** Why a regular expression cannot be run; used in an error message. */
 export class RegexProblem extends Error {}
 
 /**
@@ -9,10 +9,10 @@ export type RegexNode =
   | {
       readonly kind: 'set';
       readonly source: string;
-      /** What the set consists of, or, where `negated`, what it leaves out; undefined where that is not simply a list. */
+      /** The members of the set or, if `negated`, of its complement; undefined if that is not a simple list. */
       readonly items?: readonly string[];
       readonly negated?: boolean;
-      /** The character, where it is written as one. */
+      /** The character, if written as a single one. */
       readonly literal?: string;
     }
   | { readonly kind: 'assertion' | 'line break'; readonly source: string }

@@ -1,8 +1,8 @@
 import { type RegexNode, RegexProblem } from './syntax.ts';
 
 /**
- * A regular expression of the Rust library (Oniguruma with Ruby's syntax, parsed) as one of JavaScript with the flag `v`
- * that has the same matches.
+ * Translates a parsed regular expression of the Rust library (Oniguruma with Ruby's syntax) to one of JavaScript with
+ * the flag `v` and the same matches.
  *
  * @throws RegexProblem naming what has no exact counterpart
  */
@@ -19,7 +19,7 @@ class Translator {
   #atomic = 0;
 
   /**
-   * @param after what follows, where that is known to be all that can be matched further
+   * @param after what follows, if that is known to be everything that can still be matched
    * @param isTail whether the end of the sequence is the end of the whole expression
    */
   alternatives(
@@ -70,7 +70,7 @@ class Translator {
     return this.#once(source, behind);
   }
 
-  /** A lookahead does not go back into what it has matched; its match is then read again. */
+  /** A lookahead does not backtrack into its match; the match is then consumed by a backreference. */
   #once(source: string, behind: boolean): string {
     if (behind) throw new RegexProblem('it has an atomic group in a lookbehind');
     const name = `once${this.#atomic++}`;
@@ -85,15 +85,15 @@ function quantifier(least: number, most: number): string {
 }
 
 /**
- * Whether a greedy repetition of a set would never be asked to give characters back, so that a possessive one is the same:
- * what follows matches in any case, or begins with a character that the set leaves out.
+ * Whether a greedy repetition of a set would never have to give characters back, so that a possessive one is
+ * equivalent: what follows always matches, or begins with a character outside the set.
  */
 function givesNothingBack(body: RegexNode, after: readonly RegexNode[], isTail: boolean): boolean {
   if (body.kind !== 'set') return false;
   for (const node of after) {
     const canBeEmpty = node.kind === 'repeat' && node.least === 0 && node.body.kind === 'set';
     if (canBeEmpty) continue;
-    // The first thing that must match. What could be skipped before it makes no difference only if nothing is.
+    // The first thing that must match, provided that nothing optional precedes it.
     if (node !== after[0]) return false;
     const first = node.kind === 'repeat' && node.least > 0 ? node.body : node;
     if (first.kind !== 'set' || !first.items || first.negated || !body.items || !body.negated) return false;

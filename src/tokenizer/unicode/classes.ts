@@ -1,8 +1,8 @@
 import { BERT_ACCENTS, BERT_CONTROL, INERT, MARKS, NEWER, NUMERIC, PUNCTUATION } from './tables.ts';
 
 /**
- * Classes of characters as the Rust library has them, as the inside of a class of a regular expression with the flag `v`
- * or `u`. They do not depend on the version of Unicode that a JavaScript engine knows.
+ * Character classes of the Rust library, as the content of a class with the flag `v` or `u`. They do not depend on
+ * the Unicode version of the JavaScript engine.
  */
 function classBody(encoded: string): string {
   return decodeRanges(encoded)
@@ -10,7 +10,7 @@ function classBody(encoded: string): string {
     .join('');
 }
 
-/** First and last code points of the ranges of a table. */
+/** First and last code points of the ranges in a table. */
 export function decodeRanges(encoded: string): [first: number, last: number][] {
   let at = 0;
   return encoded.split(' ').map((range) => {
@@ -25,7 +25,7 @@ function hex(code: number): string {
   return `\\u{${code.toString(16)}}`;
 }
 
-/** `\s` of Rust and of Oniguruma: the property White_Space; JavaScript's has U+FEFF and lacks U+0085. */
+/** `\s` of Rust and Oniguruma: the property White_Space; JavaScript's adds U+FEFF and lacks U+0085. */
 export const SPACE = '\\p{White_Space}';
 export const PUNCTUATION_CLASS = classBody(PUNCTUATION);
 export const NUMERIC_CLASS = classBody(NUMERIC);
@@ -33,7 +33,7 @@ export const BERT_CONTROL_CLASS = classBody(BERT_CONTROL);
 export const BERT_ACCENTS_CLASS = classBody(BERT_ACCENTS);
 export const MARKS_CLASS = classBody(MARKS);
 export const INERT_CLASS = classBody(INERT);
-/** Characters that are not yet assigned in the version of Unicode that the regular expressions know. */
+/** Characters not yet assigned in the Unicode version of the regular expressions. */
 export const NEWER_CLASS = classBody(NEWER);
 
 /** `\w` of Rust's regular expressions, for the flag `v`. */

@@ -4,7 +4,7 @@ export function codePointLength(text: string, at: number): number {
   return code >= 0xd800 && code < 0xdc00 ? 2 : 1;
 }
 
-/** Unicode's property White_Space, of one UTF-16 unit: all of its characters have one. */
+/** Unicode's property White_Space for a UTF-16 unit, which suffices: all its characters have one unit. */
 function isWhiteSpace(code: number): boolean {
   return (
     code === 0x20 ||
@@ -21,14 +21,14 @@ function isWhiteSpace(code: number): boolean {
   );
 }
 
-/** The position of the first character from `start` on that is no white space. */
+/** The position of the first character from `start` on that is not white space. */
 export function skipWhiteSpace(text: string, start: number): number {
   let at = start;
   while (at < text.length && isWhiteSpace(text.charCodeAt(at))) at++;
   return at;
 }
 
-/** The position behind the last character before `end` that is no white space. */
+/** The position after the last character before `end` that is not white space. */
 export function skipWhiteSpaceBack(text: string, end: number): number {
   let at = end;
   while (at > 0 && isWhiteSpace(text.charCodeAt(at - 1))) at--;

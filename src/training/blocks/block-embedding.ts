@@ -6,12 +6,12 @@ import { gradientName } from '../graph.ts';
 import type { GradientSink } from './block-gradients.ts';
 import { backwardGraph, forwardGraph, type Piece } from './block-graph.ts';
 
-/** A share of a gradient: rows to be added at some places, or numbers to be added everywhere. */
+/** A contribution to a gradient: rows to add at some indices, or a dense array. */
 type Share =
   | { readonly ids: string; readonly rows: string; readonly width: number }
   | { readonly all: string };
 
-/** The embedding as a stage: its gradients are rows that the host adds, each at its token. */
+/** The embedding as a stage: its gradients are rows that the host adds, one per token. */
 export class EmbeddingStage {
   #backwardPass: Promise<Executable> | undefined;
   readonly #shares = new Map<string, Share[]>();
@@ -85,7 +85,7 @@ export class EmbeddingStage {
         }
       }
     }
-    open.close();
+    await open.close();
   }
 
   async release(): Promise<void> {

@@ -4,18 +4,18 @@ import type { OptimizedParameter } from '../optimizers/optimizer.ts';
 /** Arrays for the gradients of some weights. */
 export interface OpenGradients {
   readonly arrays: ReadonlyMap<string, Float32Array>;
-  /** Says that they hold what they were opened for. */
-  close(): void;
+  /** Marks the arrays as complete. */
+  close(): Promise<void>;
 }
 
 /**
- * Where gradients go as backpropagation finds them. A weight that stands at several places of a model (an embedding
- * that is also the head) is opened several times, and gets the sum.
+ * Receives gradients during backpropagation. A weight used in several places of a model (an embedding that is also
+ * the head) is opened several times, and its gradients are summed.
  */
 export interface GradientSink {
   /**
-   * @param mode `write`: the caller overwrites the arrays with its share of the gradients. `add`: it adds its share to
-   *   what is there.
+   * @param mode `write`: the caller overwrites the arrays with its contribution. `add`: it adds its contribution to
+   *   them.
    */
   open(paths: readonly string[], mode: 'write' | 'add'): OpenGradients;
 }
@@ -31,7 +31,7 @@ export class KeptGradients implements GradientSink {
     this.#gradients = new Map(trainables.map(({ name, gradient }) => [name, gradient]));
   }
 
-  /** Begins a step: what is written next replaces what was there. */
+  /** Begins a step: the next writes replace the previous gradients. */
   begin(): void {
     this.#written.clear();
   }
@@ -44,13 +44,15 @@ export class KeptGradients implements GradientSink {
       if (mode === 'add' && !this.#written.has(path)) fill(this.#gradients.get(path)!, 0);
       this.#written.add(path);
     }
-    const close = () => {
+    const close = async () => {
       for (const [path, share] of shares ?? []) addInto(this.#gradients.get(path)!, share);
     };
     return { arrays, close };
   }
 
-  /** Arrays for the shares of weights that have a gradient already, made once for the largest stage. */
+  /**
+   * Arrays for further contributions to weights that already have a gradient, allocated once for the largest stage.
+   */
   #shares(paths: readonly string[]): Map<string, Float32Array> {
     const size = (path: string) => this.#gradients.get(path)!.length;
     const total = paths.reduce((sum, path) => sum + size(path), 0);

@@ -13,26 +13,26 @@ import type { Dialect, Tensor } from '../../graph/tensor.ts';
 import { topologicalOrder } from '../../graph/traverse.ts';
 import { gradientName, type SequenceShape, sequenceContext } from '../graph.ts';
 
-/** A weight that a piece of a model reads. */
+/** A weight of a piece of a model. */
 export interface PieceParameter {
   /** Its path in the model. */
   readonly path: string;
-  /** Its name in the piece: the path without what all paths of the piece begin with. */
+  /** Its name in the piece: the path without the prefix that all paths of the piece share. */
   readonly name: string;
   readonly shape: readonly number[];
   readonly tensor: Tensor;
 }
 
-/** A stage of a model as a graph of its own; weights are inputs by their names in the piece. */
+/** A stage of a model as a separate graph; weights are inputs by their names in the piece. */
 export interface Piece {
-  /** What the stage before gives, `[rows, width]`; the embedding has none. */
+  /** The output of the stage before, `[rows, width]`; the embedding has none. */
   readonly x?: Tensor;
-  /** What it gives itself, `[rows, width]`. */
+  /** Its own output, `[rows, width]`. */
   readonly y: Tensor;
   readonly parameters: readonly PieceParameter[];
 }
 
-/** The stages of a model for rows of one shape, one after another: embedding, layers, last norm. */
+/** The stages of a model for rows of one shape, in order: embedding, layers, final norm. */
 export function modelPieces(model: CausalLM, shape: SequenceShape): Piece[] {
   const { embed, layers, finish } = model.stages;
   const context = sequenceContext(shape);
@@ -56,7 +56,7 @@ function piece(y: Tensor, x?: Tensor): Piece {
   return { ...(x && { x }), y: substitute([y], renamed)[0]!, parameters };
 }
 
-/** What all dotted paths begin with, up to and with its last dot: never the whole of one. */
+/** The prefix that all dotted paths share, including its last dot; never a whole path. */
 function commonPrefix(paths: readonly string[]): string {
   const parts = paths.map((path) => path.split('.').slice(0, -1));
   const [first = []] = parts;
@@ -73,11 +73,11 @@ export function forwardGraph({ y }: Piece): Map<string, Tensor> {
 }
 
 /**
- * The gradients of a piece, given that of what it gives (`dy`, in y's shape); what it computes forward is computed
- * again inside. The outputs stand in the order in which backpropagation finishes them.
+ * The gradients of a piece, given the gradient of its output (`dy`, in y's shape); the forward pass is recomputed
+ * inside. The outputs are in the order in which backpropagation finishes them.
  *
  * @param trained names in the piece of the weights whose gradients are wanted.
- * @param inputGradient whether `dx` is.
+ * @param inputGradient whether `dx` is wanted.
  */
 export function backwardGraph(
   { x, y, parameters }: Piece,
@@ -98,14 +98,14 @@ export function backwardGraph(
 }
 
 export interface KeepingGraphs {
-  /** `y`, and what {@link backward} needs of the pass, under its names there. */
+  /** `y`, and the values that {@link backward} needs, under its names for them. */
   readonly forward: Map<string, Tensor>;
-  /** As {@link backwardGraph}, computed from what was kept. */
+  /** Like {@link backwardGraph}, computed from the kept values. */
   readonly backward: Map<string, Tensor>;
   readonly kept: Partition['kept'];
 }
 
-/** The passes of a piece where activations are kept between them rather than computed again. */
+/** The passes of a piece whose activations are kept between them rather than recomputed. */
 export function keepingGraphs(
   piece: Piece,
   trained: readonly string[],

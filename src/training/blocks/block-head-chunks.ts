@@ -24,34 +24,36 @@ import type { HeadParts, HeadStage } from './block-head.ts';
 /** Bytes of the logits of one chunk. */
 const CHUNK_BYTES = 64 * 2 ** 20;
 
-/** Bytes of all logits up to which they may be kept between the passes: a third of the head's products fewer. */
+/** The most bytes of logits that may be kept between the passes: this saves a third of the head's products. */
 const KEPT_BYTES = 256 * 2 ** 20;
 
-/** Vocabulary entries whose logits, for all rows, exist at one time: chunks of almost equal size. */
+/**
+ * The number of vocabulary entries whose logits, for all rows, exist at the same time: chunks of almost equal size.
+ */
 export function vocabularyChunk(rows: number, vocabSize: number): number {
   const most = Math.max(64, Math.floor(CHUNK_BYTES / (4 * rows)));
   return Math.ceil(vocabSize / Math.ceil(vocabSize / most));
 }
 
 /**
- * Cross-entropy over a large vocabulary, chunk by chunk: logits of all entries never exist at once, nor does a second
- * copy of the head's gradient. The first pass over the chunks finds each row's log Σ exp, the second makes the chunk's
- * logits again and with them its part of the gradients, which goes straight to its place.
+ * Cross-entropy over a large vocabulary, chunk by chunk: neither the logits of all entries nor a second copy of the
+ * head's gradient ever exists. The first pass over the chunks computes each row's log Σ exp; the second recomputes
+ * the chunk's logits and writes its part of the gradients directly to its place.
  */
 export class ChunkedHead implements HeadStage {
   readonly trained: readonly string[];
   readonly #passes = new Map<string, Promise<Executable>>();
   readonly #scratch: Float32Array;
   readonly #vocabSize: number;
-  /** The logits of all chunks between the passes, one chunk after another, where they are kept. */
+  /** The logits of all chunks between the passes, if they are kept. */
   readonly #logits: Float32Array | undefined;
 
   readonly #parts: HeadParts;
   readonly #chunk: number;
 
   /**
-   * @param chunk vocabulary entries at one time.
-   * @param memory where logits may be kept, when all of them are at most 256 MiB.
+   * @param chunk vocabulary entries per chunk.
+   * @param memory where logits may be kept, if all of them are at most 256 MiB.
    */
   constructor(parts: HeadParts, chunk: number, memory?: HostMemory) {
     this.#parts = parts;
@@ -153,7 +155,7 @@ export class ChunkedHead implements HeadStage {
   #feeds(hidden: Float32Array, targets: Int32Array, start: number, end: number) {
     const { rows, width, values, model } = this.#parts;
     const { weight, bias } = model.head;
-    // Targets of other chunks stand at the chunk's edges; what is read there is not used.
+    // Targets of other chunks are clamped to the chunk's edges; what is read there is not used.
     const places = Int32Array.from(targets, (id) => Math.min(end - start - 1, Math.max(0, id - start)));
     const feeds: Record<string, HostTensor> = {
       hidden: { data: hidden, shape: [rows, width] },
@@ -195,7 +197,7 @@ export class ChunkedHead implements HeadStage {
 
   #lossGraph(size: number, keeps: boolean): Map<string, Tensor> {
     const { logits, places } = this.#computeLogits(size);
-    // log Σ exp through the largest probability, which is at least 1 / size: nothing underflows.
+    // log Σ exp from the largest probability, which is at least 1 / size: no underflow.
     const largest = reduceMax(softmax(logits), [1]);
     return new Map([
       ['log_sum_exp', sub(reduceMax(logits, [1]), log(largest))],
@@ -211,7 +213,7 @@ export class ChunkedHead implements HeadStage {
     const logits = this.#logits ? input('logits', 'float32', [rows, size]) : computed.logits;
     const column = (name: string) => input(name, 'float32', [rows, 1]);
     const weights = column('weights');
-    // d loss / d logits = weight · (probs − onehot). The row's weight goes to the narrow side of each product.
+    // d loss / d logits = weight · (probs − onehot). The row's weight is applied to the narrow side of each product.
     let dLogits = addAlong(exp(sub(logits, column('log_sum_exp'))), places, column('hit'));
     const { softcap: cap, bias } = model.head;
     if (cap !== null) {

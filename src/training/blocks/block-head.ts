@@ -12,11 +12,11 @@ import type { Loss } from '../loss.ts';
 export interface HeadStage {
   /** Paths of the trained weights. */
   readonly trained: readonly string[];
-  /** @returns Σ weight · loss over the rows. @param feeds what `lossFeeds` gives. */
+  /** @returns Σ weight · loss over the rows. @param feeds from `lossFeeds`. */
   loss(hidden: Float32Array, feeds: Readonly<Record<string, HostTensor>>): Promise<number>;
   /**
-   * The loss, the gradient of the final activations into `dHidden` and those of the trained weights into `gradients`,
-   * by path.
+   * Returns the loss; writes the gradient of the final activations to `dHidden` and those of the trained weights to
+   * `gradients`, by path.
    */
   backward(
     hidden: Float32Array,
@@ -38,7 +38,7 @@ export interface HeadParts {
   readonly width: number;
 }
 
-/** Any loss as one graph over the final activations. Which rows' logits exist at one time is the loss's own choice. */
+/** Any loss as one graph over the final activations. The loss decides how many rows' logits exist at the same time. */
 export class GraphHead implements HeadStage {
   readonly trained: readonly string[];
   readonly #graph: { readonly loss: Tensor; readonly gradients: ReadonlyMap<string, Tensor> };

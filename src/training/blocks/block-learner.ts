@@ -8,7 +8,7 @@ import { clipCoefficient, globalNorm } from '../clip.ts';
 import { contextFeeds, countOf, lossFeeds } from '../feeds.ts';
 import { notFinite } from '../finite.ts';
 import type { SequenceShape } from '../graph.ts';
-import type { Learner, StepResult, TrainedParameter, UpdateSettings } from '../learner.ts';
+import type { Learner, StepResult, Together, TrainedParameter, UpdateSettings } from '../learner.ts';
 import { crossEntropy, type Loss } from '../loss.ts';
 import { allocateTrainable } from '../optimizers/optimizer.ts';
 import { EmbeddingStage } from './block-embedding.ts';
@@ -22,48 +22,46 @@ import { UpdatingGradients } from './block-updates.ts';
 export interface BlockLearnerOptions {
   /** Default {@link crossEntropy}. */
   readonly loss?: Loss;
-  /** Whether a parameter is trained, by its path; the others stay as they are. Default all. */
+  /** Whether a parameter is trained, by its path; the others are frozen. Default all. */
   readonly trains?: (path: string) => boolean;
   readonly settings?: SessionSettings;
   readonly memory?: HostMemory;
   /**
-   * Vocabulary entries whose logits exist at one time, in the default loss. Default: as many as 64 MiB hold, and where
-   * that is all of them, one pass instead of two.
+   * Vocabulary entries whose logits exist at the same time, in the default loss. Default: as many as fit into 64 MiB;
+   * if that is all of them, there is one pass instead of two.
    */
   readonly headChunk?: number;
   /**
-   * `kept`: gradients of all weights are held until all are known, so that they are clipped by the norm of all of them,
-   * and summed over micro-batches. `as you go`: a block is updated as soon as its gradient exists, and clipped by its
-   * own norm; a step is one micro-batch.
+   * `kept`: the gradients of all weights are kept until all are known, so they can be clipped by their global norm
+   * and accumulated over micro-batches. `as you go`: a block is updated as soon as its gradient exists, and clipped
+   * by its own norm; a step is one micro-batch.
    */
   readonly gradients: 'kept' | 'as you go';
   /**
-   * `recomputed`: of all activations each block's input alone is kept, and its forward pass is made again. `kept`: what
-   * the backward pass needs is kept, and nothing made again but what is cheaper to compute than to keep. Default
-   * `recomputed`.
+   * `recomputed`: only each block's input is kept, and its forward pass is repeated. `kept`: everything that the
+   * backward pass needs is kept, except what is cheaper to compute than to keep. Default `recomputed`.
    */
   readonly activations?: 'kept' | 'recomputed';
 }
 
 interface Stages {
   readonly embedding: EmbeddingStage;
-  /** Layers and the last norm. */
+  /** Layers and the final norm. */
   readonly blocks: readonly Stage[];
   readonly head: HeadStage;
   readonly kinds: StageKinds;
 }
 
-/** What one micro-batch feeds to the stages. */
+/** The feeds of the stages for one micro-batch. */
 interface Feeds {
   readonly context: Readonly<Record<string, HostTensor>>;
   readonly loss: Readonly<Record<string, HostTensor>>;
 }
 
 /**
- * A model that is trained block by block: one compiled session for each kind of block is run for every layer in turn,
- * on that layer's weights, and again backward, where it computes the block anew. Of all activations only each block's
- * input is kept (Chen et al. 2016, arXiv:1604.06174). The losses and gradients are those of
- * `WholeGraphLearner`; a step costs one more forward pass.
+ * A model that is trained block by block: one compiled session per kind of block runs every layer in turn, with that
+ * layer's weights, and then backward, where it recomputes the block. Only the blocks' inputs are kept (Chen et al.
+ * 2016, arXiv:1604.06174). Losses and gradients are those of `WholeGraphLearner`; a step costs one more forward pass.
  */
 export class BlockLearner implements Learner {
   readonly #weights: ReadonlyMap<string, Float32Array>;
@@ -78,9 +76,9 @@ export class BlockLearner implements Learner {
     readonly parameters: readonly TrainedParameter[],
     weights: ReadonlyMap<string, Float32Array>,
     stages: Stages,
-    /** What each block was given, and what the last norm gives: `[rows, width]` each, used anew in every step. */
+    /** The input of each block and the output of the final norm: `[rows, width]` each, reused in every step. */
     activations: readonly Float32Array[],
-    /** Gradients of activations, `[rows, width]`: the one that came from behind and the one that is made. */
+    /** Gradients of activations, `[rows, width]`: the block's output gradient and its input gradient. */
     passed: readonly [Float32Array, Float32Array],
     sink: KeptGradients | UpdatingGradients,
   ) {
@@ -91,7 +89,7 @@ export class BlockLearner implements Learner {
     this.#sink = sink;
   }
 
-  /** @param shape sequences in one micro-batch and their length. */
+  /** @param shape number and length of the sequences in a micro-batch. */
   static async create(
     engine: Engine,
     model: CausalLM,
@@ -132,7 +130,7 @@ export class BlockLearner implements Learner {
     return new BlockLearner(model, shape, parameters, values, stages, activations, [array(), array()], sink);
   }
 
-  /** Different graphs among the layers and the last norm. */
+  /** The number of different graphs among the layers and the final norm. */
   get kinds(): number {
     return this.#stages.kinds.count;
   }
@@ -142,17 +140,20 @@ export class BlockLearner implements Learner {
   }
 
   /**
-   * Gradients of the mean loss over every counted token of all micro-batches together, as
-   * `WholeGraphLearner` computes them.
+   * The gradients of the mean loss over the counted tokens of all micro-batches, as `WholeGraphLearner` computes
+   * them.
    *
+   * @param together the other ranks that have a share of the step.
    * @returns the mean loss in nats, the number of tokens it is over, and the gradients, valid until the next call.
    * @throws RopewalkError when gradients are not kept.
    */
-  async computeGradients(batches: readonly TrainingRows[]) {
+  async computeGradients(batches: readonly TrainingRows[], together?: Together) {
     if (!(this.#sink instanceof KeptGradients)) {
-      throw new RopewalkError("gradients are used as they come; create the learner with gradients: 'kept'.");
+      throw new RopewalkError(
+        "gradients are used as soon as they exist; create the learner with gradients: 'kept'.",
+      );
     }
-    const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
+    const tokens = together?.tokens ?? batches.reduce((sum, batch) => sum + countOf(batch), 0);
     let loss = 0;
     this.#sink.begin();
     for (const batch of batches) {
@@ -160,23 +161,26 @@ export class BlockLearner implements Learner {
       await this.#forward(feeds, true);
       const head = await this.#headBackward(feeds, this.#sink);
       loss += head.loss;
-      head.close();
+      await head.close();
       await this.#backward(feeds, this.#sink);
     }
-    return { loss, tokens, trainables: this.#sink.trainables };
+    const { trainables } = this.#sink;
+    if (!together) return { loss, tokens, trainables };
+    await together.sumGradients(trainables.map(({ gradient }) => gradient));
+    return { loss: await together.sumLoss(loss), tokens, trainables };
   }
 
   /**
-   * One step of the optimizer. With gradients kept, clipping is by the norm of all of them; as you go, each block is
-   * clipped by its own norm, `accept` is asked with the loss alone, and when a gradient is not finite, blocks behind it
-   * have been updated already: resume from a checkpoint then.
+   * One optimizer step. If gradients are kept, they are clipped by their global norm. As you go, each block is
+   * clipped by its own norm, `accept` gets only the loss, and if a gradient is not finite, later blocks have already
+   * been updated: resume from a checkpoint.
    *
-   * @throws RopewalkError when numbers are not finite; as you go, when there are several micro-batches.
+   * @throws RopewalkError when values are not finite; as you go, when there are several micro-batches.
    */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
     if (this.#sink instanceof UpdatingGradients) return this.#updateAsYouGo(batches, settings, this.#sink);
-    const { optimizer, learningRate, clip, accept } = settings;
-    const { loss, tokens, trainables } = await this.computeGradients(batches);
+    const { optimizer, learningRate, clip, accept, together } = settings;
+    const { loss, tokens, trainables } = await this.computeGradients(batches, together);
     const gradientNorm = globalNorm(trainables.map(({ gradient }) => gradient));
     const updated = accept?.({ loss, gradientNorm }) ?? true;
     if (updated) {
@@ -214,16 +218,17 @@ export class BlockLearner implements Learner {
     const [batch, ...others] = batches;
     if (!batch || others.length > 0) {
       throw new RopewalkError(
-        `a step has ${batches.length} micro-batches, but weights are updated as their gradients come, which allows ` +
-          "one; keep gradients (gradients: 'kept') to add several up.",
+        `a step has ${batches.length} micro-batches, but weights are updated as soon as their gradients exist, which allows ` +
+          "one; keep gradients (gradients: 'kept') to accumulate several.",
       );
     }
-    const tokens = countOf(batch);
+    const { together } = settings;
+    const tokens = together?.tokens ?? countOf(batch);
     const feeds = this.#feeds(batch, 1 / Math.max(1, tokens));
     sink.begin();
     await this.#forward(feeds, true);
     const head = await this.#headBackward(feeds, sink);
-    const { loss } = head;
+    const loss = together ? await together.sumLoss(head.loss) : head.loss;
     if (!(settings.accept?.({ loss }) ?? true)) {
       return { loss, tokens, gradientNorm: Number.NaN, updated: false };
     }
@@ -233,7 +238,7 @@ export class BlockLearner implements Learner {
         [...this.#weights].map(([name, value]) => ({ name, value })),
       );
     sink.accept(settings, loss);
-    head.close();
+    await head.close();
     await this.#backward(feeds, sink);
     return { loss, tokens, gradientNorm: sink.gradientNorm, updated: true };
   }
@@ -257,7 +262,7 @@ export class BlockLearner implements Learner {
     return { loss, close };
   }
 
-  /** From the gradient of the final activations back to the lowest trained stage. */
+  /** From the gradient of the final activations back to the first trained stage. */
   async #backward({ context }: Feeds, sink: GradientSink): Promise<void> {
     let [dy, dx] = this.#passed;
     const { blocks, embedding } = this.#stages;
@@ -268,7 +273,7 @@ export class BlockLearner implements Learner {
         'write',
       );
       await block.backward({ x: this.#activations[i]!, dy, dx }, open.arrays, context);
-      open.close();
+      await open.close();
       [dy, dx] = [dx, dy];
     }
     if (embedding.trained.length > 0) await embedding.backward(dy, sink, context);

@@ -34,7 +34,7 @@ export class StageKinds {
     return kind;
   }
 
-  /** Different graphs among the stages. */
+  /** The number of different graphs among the stages. */
   get count(): number {
     return this.#kinds.length;
   }
@@ -80,7 +80,7 @@ class StageKind {
     return made;
   }
 
-  /** Both passes, with activations kept between them. */
+  /** Both passes, with activations kept in between. */
   keeping(trained: readonly string[], inputGradient: boolean): Promise<KeepingPasses> {
     const key = JSON.stringify([trained, inputGradient]);
     const known = this.#keepingPasses.get(key);
@@ -107,11 +107,11 @@ class StageKind {
   }
 }
 
-/** One layer, or the last norm: which weights a kind's passes are run with. */
+/** One layer, or the final norm: the weights that its kind's passes run with. */
 export class Stage {
-  /** Those whose gradients are wanted. */
+  /** The weights whose gradients are wanted. */
   readonly trained: readonly PieceParameter[];
-  /** What is kept of its forward pass for its backward pass, where that is wanted. */
+  /** Values of the forward pass that are kept for the backward pass. */
   #kept: Readonly<Record<string, HostTensor>> | undefined;
 
   readonly #kind: StageKind;
@@ -134,12 +134,12 @@ export class Stage {
     this.trained = piece.parameters.filter(({ path }) => trains(path));
   }
 
-  /** Whether anything of it or before it is trained. */
+  /** Whether anything in it or before it is trained. */
   get isActive(): boolean {
     return this.#inputGradient || this.trained.length > 0;
   }
 
-  /** @param memory where activations are kept; without it they are computed again. */
+  /** @param memory for kept activations; without it they are recomputed. */
   async compile(memory: HostMemory | undefined): Promise<void> {
     if (!this.isActive) await this.#kind.forward();
     else if (!memory) await Promise.all([this.#kind.forward(), this.#backwardPass()]);
@@ -169,9 +169,9 @@ export class Stage {
   }
 
   /**
-   * @param x what {@link forward} was given.
-   * @param dx where the gradient of x is written, when anything before is trained.
-   * @param gradients where those of {@link trained} are, by path.
+   * @param x the input of {@link forward}.
+   * @param dx receives the gradient of x, if anything before is trained.
+   * @param gradients receive those of {@link trained}, by path.
    */
   async backward(
     { x, dy, dx }: { readonly x: Float32Array; readonly dy: Float32Array; readonly dx: Float32Array },

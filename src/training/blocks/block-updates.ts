@@ -6,13 +6,13 @@ import { notFinite } from '../finite.ts';
 import type { TrainedParameter, UpdateSettings } from '../learner.ts';
 import type { GradientSink, OpenGradients } from './block-gradients.ts';
 
-/** Elements in a cache line: gradients that share memory begin at one. */
+/** Elements in a cache line: gradients that share memory are aligned to it. */
 const LINE = 16;
 
 /**
- * Updates weights as soon as their gradients are whole, in the order in which backpropagation finishes them: all of one
- * stage together, clipped by their own norm. Gradients of all stages lie on the same memory, one after another in time;
- * only a weight that several stages share has one of its own, until the last of them has added to it.
+ * Updates weights as soon as their gradients are complete, in the order in which backpropagation finishes them: all
+ * of one stage together, clipped by their own norm. The gradients of all stages reuse the same memory; only a weight
+ * that several stages share has its own, until the last of them has added to it.
  */
 export class UpdatingGradients implements GradientSink {
   readonly #shared: Float32Array;
@@ -51,13 +51,13 @@ export class UpdatingGradients implements GradientSink {
     this.#sumOfSquares = 0;
   }
 
-  /** From now on gradients that are whole are used: the step's loss is known and accepted. */
+  /** From here on, complete gradients are used: the step's loss is known and accepted. */
   accept(settings: UpdateSettings, loss: number): void {
     this.#settings = settings;
     this.#loss = loss;
   }
 
-  /** Norm of all gradients of the step, before clipping. */
+  /** Global norm of the step's gradients, before clipping. */
   get gradientNorm(): number {
     return Math.sqrt(this.#sumOfSquares);
   }
@@ -78,11 +78,11 @@ export class UpdatingGradients implements GradientSink {
       }
       arrays.set(path, array);
     }
-    const close = () => {
+    const close = async () => {
       for (const [path, share] of shares) addInto(this.#lasting.get(path)!, share);
       for (const path of paths) this.#seen.set(path, (this.#seen.get(path) ?? 0) + 1);
       const whole = paths.filter((path) => this.#seen.get(path) === this.#places.get(path));
-      this.#update(
+      await this.#update(
         whole.map((path) => ({
           ...this.#parameters.get(path)!,
           gradient: this.#lasting.get(path) ?? arrays.get(path)!,
@@ -92,9 +92,12 @@ export class UpdatingGradients implements GradientSink {
     return { arrays, close };
   }
 
-  #update(parameters: readonly (TrainedParameter & { readonly gradient: Float32Array })[]): void {
+  async #update(
+    parameters: readonly (TrainedParameter & { readonly gradient: Float32Array })[],
+  ): Promise<void> {
     if (!this.#settings) throw new RopewalkError('gradients came before their step was accepted.');
-    const { optimizer, learningRate, clip } = this.#settings;
+    const { optimizer, learningRate, clip, together } = this.#settings;
+    await together?.sumGradients(parameters.map(({ gradient }) => gradient));
     const norm = globalNorm(parameters.map(({ gradient }) => gradient));
     if (!Number.isFinite(norm)) throw notFinite(this.#loss, parameters);
     this.#sumOfSquares += norm * norm;

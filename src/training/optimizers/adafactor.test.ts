@@ -112,7 +112,7 @@ describe('Adafactor', () => {
     );
     const parameter = { name: 'w', shape: [4, 2], ...zeros([2, 2]) };
     expect(() => new Adafactor([parameter]).step([parameter], { learningRate: 1 })).toThrow(
-      'all of its elements at once',
+      'pass all elements at once',
     );
   });
 });

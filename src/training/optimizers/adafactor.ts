@@ -21,7 +21,7 @@ import {
 } from './optimizer-common.ts';
 import { decayOptions, defineOptimizer, matricesDecay, type Options } from './record.ts';
 
-/** PyTorch's, where nothing else is said. */
+/** PyTorch's defaults. */
 const DEFAULTS = {
   beta2Decay: -0.8,
   epsilons: [2 ** -23, 1e-3] as [number, number],
@@ -33,20 +33,20 @@ const DEFAULTS = {
 const options = {
   beta2Decay: option(
     z.number('give a number of 0 or less').max(0, 'give a number of 0 or less'),
-    'the share of the new in its averages is step^this: they forget less and less',
+    'weight of new values in the averages is step^this, which decreases over time',
     { value: 'd' },
   ),
-  /** What a variance is at least (its square) and what a weight's size counts at least. */
+  /** Lower bounds of a variance (its square) and of a weight's size. */
   epsilons: z.tuple([notNegative, notNegative], 'give two numbers'),
   clipThreshold: option(
     z.number('give a number of at least 1').min(1, 'give a number of at least 1'),
-    'updates whose root mean square is above this are scaled down to it',
+    'largest root mean square of an update; larger ones are scaled down',
     { value: 'u' },
   ),
   ...decayOptions,
 };
 
-/** Each of them has a default: see `adafactor`. */
+/** All have defaults; see `adafactor`. */
 export interface AdafactorOptions extends Partial<Options<typeof options>> {}
 
 export const adafactor = defineOptimizer({
@@ -55,25 +55,25 @@ export const adafactor = defineOptimizer({
   defaults: DEFAULTS,
   stateBytes(shape) {
     const size = sizeOf(shape);
-    // A number for each row and each column of a matrix.
+    // One number per row and per column of a matrix.
     return 4 * (shape.length < 2 ? size : size / shape.at(-1)! + size / shape.at(-2)!);
   },
   create: (parameters, { memory: _memory, seed: _seed, ...given }) => new Adafactor(parameters, given),
 });
 
-/** What a parameter's variances are made from: of matrices, means over rows and columns; of a vector, themselves. */
+/** The statistics of a parameter: means over rows and columns of a matrix, or the variances of a vector themselves. */
 type Variances =
   | { readonly rows: Float32Array; readonly columns: Float32Array; readonly width: number }
   | { readonly vector: Float32Array };
 
 /**
  * Adafactor (Shazeer and Stern 2018, arXiv:1804.04235) with the arithmetic of torch.optim.Adafactor: a matrix's
- * variances are the product of a row and a column, so its state is next to nothing; there is no momentum. The step is
- * relative to the weights: a learning rate of 0.01 moves them by 1 % of their root mean square at most, and it is never
+ * variances are the product of a row and a column, so its state is tiny; there is no momentum. The step is relative
+ * to the weights: a learning rate of 0.01 moves them by at most 1 % of their root mean square, and the rate is never
  * above 1 / √step.
  */
 export class Adafactor implements Optimizer {
-  /** Bytes of state for each weight, on average. */
+  /** Average bytes of state per weight. */
   readonly bytesPerParameter: number;
   readonly #options: Options<typeof options>;
   readonly #variances: ReadonlyMap<string, Variances>;
@@ -97,7 +97,7 @@ export class Adafactor implements Optimizer {
       const { step } = this.#counts.begin(parameter);
       if (value.length !== sizeOf(shape)) {
         throw new RopewalkError(
-          `Adafactor: it measures the whole of ${name} before it updates any; give all of its elements at once.`,
+          `Adafactor: it needs all of ${name} before it updates any of it; pass all elements at once.`,
         );
       }
       const variances = this.#variances.get(name)!;
@@ -108,7 +108,7 @@ export class Adafactor implements Optimizer {
     }
   }
 
-  /** What a checkpoint keeps: the averages and the counts of steps, by the names of the weights. */
+  /** The state in a checkpoint: averages and step counts, by the names of the weights. */
   state(): OptimizerState {
     return { steps: this.#counts.state(), tensors: this.#tensors() };
   }
@@ -159,7 +159,7 @@ export class Adafactor implements Optimizer {
     }
   }
 
-  /** Vectors are small: plain JavaScript. */
+  /** Vectors are small, so plain JavaScript suffices. */
   #stepVector(
     { name, shape, value, gradient }: OptimizedParameter,
     variance: Float32Array,
@@ -181,7 +181,7 @@ export class Adafactor implements Optimizer {
     for (let i = 0; i < value.length; i++) value[i] = value[i]! * decay - rate * update[i]!;
   }
 
-  /** What the values are multiplied by, and what the update is. */
+  /** The decay factor and the update rate. */
   #rates(
     name: string,
     shape: readonly number[],

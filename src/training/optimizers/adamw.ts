@@ -19,10 +19,10 @@ import { decayOptions, defineOptimizer, type Means, matricesDecay, type Options 
 
 export const OPTIMIZER_STATES = ['float32', 'bfloat16', 'int8'] as const;
 
-/** What AdamW keeps its averages in: 8, 4 or 2.03 bytes a weight. `int8` is 8-bit floats in blocks of 256. */
+/** Storage of AdamW's averages: 8, 4 or 2.03 bytes per weight. `int8` is 8-bit floats in blocks of 256. */
 export type OptimizerStates = (typeof OPTIMIZER_STATES)[number];
 
-/** PyTorch's, where nothing else is said. */
+/** PyTorch's defaults. */
 const DEFAULTS = {
   beta1: 0.9,
   beta2: 0.999,
@@ -33,14 +33,14 @@ const DEFAULTS = {
 };
 
 const options = {
-  beta1: option(below1, "how much of the gradients' running mean is kept each step", { value: 'b' }),
-  beta2: option(below1, "how much of the squared gradients' running mean is kept each step", { value: 'b' }),
+  beta1: option(below1, 'decay of the running mean of gradients', { value: 'b' }),
+  beta2: option(below1, 'decay of the running mean of squared gradients', { value: 'b' }),
   eps: option(notNegative, 'added to the denominator', { value: 'e' }),
   ...decayOptions,
-  states: option(oneOf(OPTIMIZER_STATES), 'what the running means are kept in', { value: 'form' }),
+  states: option(oneOf(OPTIMIZER_STATES), 'storage type of the running means', { value: 'form' }),
 };
 
-/** Each of them has a default: see `adamw`. */
+/** All have defaults; see `adamw`. */
 export interface AdamWOptions extends Partial<Options<typeof options>>, Means {}
 
 export const adamw = defineOptimizer({
@@ -56,13 +56,13 @@ export const adamw = defineOptimizer({
 
 /** AdamW (Loshchilov and Hutter, 2019), computed in the order of torch.optim.AdamW. */
 export class AdamW implements Optimizer {
-  /** Bytes of state for each weight. */
+  /** Bytes of state per weight. */
   readonly bytesPerParameter: number;
   readonly #options: Options<typeof options>;
   readonly #moments: ReadonlyMap<string, Moments>;
   readonly #counts: StepCounts;
 
-  /** @param parameters those that will be updated, as from `allocateTrainable` or a training engine. */
+  /** @param parameters to update, as from `allocateTrainable` or a learner. */
   constructor(parameters: Iterable<ParameterShape>, given: AdamWOptions = {}) {
     const { memory = new HostMemory(), seed = 0, ...own } = given;
     this.#options = { ...DEFAULTS, ...parseOptions(z.strictObject(options).partial(), own) };
@@ -98,7 +98,7 @@ export class AdamW implements Optimizer {
     }
   }
 
-  /** What a checkpoint keeps: the moments and the counts of steps, by the names of the weights. */
+  /** The state in a checkpoint: averages and step counts, by the names of the weights. */
   state(): OptimizerState {
     return { steps: this.#counts.state(), tensors: this.#tensors() };
   }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { option as named, RopewalkError } from '../../errors.ts';
-import { OptionError, parseOptions } from '../../options.ts';
+import { OptionError, parseOptions, together } from '../../options.ts';
 import { adafactor } from './adafactor.ts';
 import { adamw } from './adamw.ts';
 import type { ParameterShape } from './optimizer-common.ts';
@@ -11,8 +11,8 @@ export { OPTIMIZER_STATES, type OptimizerStates } from './adamw.ts';
 export type { OptimizerRecord, SizedOptimizer } from './record.ts';
 
 /**
- * The optimizers that can be named. What each keeps and costs, measured on one core per 16.8 million weights, with the
- * gradients beside the weights (or on other memory):
+ * All optimizers. Their state and cost, measured on one core per 16.8 million weights, with the gradients in the same
+ * memory as the weights (or in another):
  *
  * | kind, states      | bytes a weight | ms      | against float32 arithmetic                          |
  * |-------------------|----------------|---------|-----------------------------------------------------|
@@ -28,23 +28,15 @@ type Records = (typeof RECORDS)[number];
 export type OptimizerKind = Records['name'];
 export const OPTIMIZERS = RECORDS.map(({ name }) => name) as [OptimizerKind, ...OptimizerKind[]];
 
-type Together<T> = (T extends unknown ? (one: T) => void : never) extends (all: infer All) => void
-  ? All
-  : never;
-type Shapes = Together<Records['options']>;
+/** The options of all optimizers, by name. Options with the same name have the same type. */
+export const optimizerOptions = together(RECORDS);
+type Shapes = typeof optimizerOptions;
 
-/** The options of all kinds, by name. Those of one name have one type; the words are those of the first kind that has it. */
-export const optimizerOptions = Object.assign(
-  {},
-  // The first pass makes the order, the second the values: the last one assigned counts.
-  ...[...RECORDS, ...RECORDS.toReversed()].map(({ options }) => options),
-) as Shapes;
-
-/** Values of them: each kind takes those that it has. */
+/** Option values: each optimizer takes those that it has. */
 export type OptimizerOptions = Partial<Options<Shapes>>;
 export interface CreateOptimizerOptions extends OptimizerOptions, Means {}
 
-/** @throws RopewalkError naming those that there are. */
+/** @throws RopewalkError naming the optimizers that exist. */
 export function optimizerRecord(kind: string): OptimizerRecord {
   const record = RECORDS.find(({ name }) => name === kind);
   if (!record)
@@ -52,15 +44,15 @@ export function optimizerRecord(kind: string): OptimizerRecord {
   return record as unknown as OptimizerRecord;
 }
 
-/** Which kinds have an option. */
+/** The optimizers that have an option. */
 export function optimizersWith(name: string): OptimizerKind[] {
   return RECORDS.filter(({ options }) => Object.hasOwn(options, name)).map((record) => record.name);
 }
 
 /**
- * The options of a kind, complete.
+ * The options of an optimizer, completed with defaults.
  *
- * @param defaults in place of the kind's own, as far as it has such options.
+ * @param defaults replace the optimizer's own, if it has such options.
  * @throws OptionError for an option that it does not have.
  */
 export function optionsOf(
@@ -88,9 +80,8 @@ export function optionsOf(
 }
 
 /**
- * @param parameters those that will be updated, best a training engine's own: states lie beside their values then, as
- *   far as there is room.
- * @throws RopewalkError for an option that this kind of optimizer does not have.
+ * @param parameters to update, ideally a learner's: states are then allocated next to their values, if there is room.
+ * @throws RopewalkError for an option that this optimizer does not have.
  */
 export function createOptimizer(
   kind: OptimizerKind,

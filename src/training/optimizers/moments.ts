@@ -11,13 +11,13 @@ import {
 import { allocBeside, type HostMemory } from '../../runtime/host-memory.ts';
 import type { ParameterShape, StateTensor } from './optimizer-common.ts';
 
-/** AdamW's running averages for one parameter: m of the gradient, v of its square. Zeros before the first step. */
+/** AdamW's running averages of one parameter: m of the gradient, v of its square. Zeros before the first step. */
 export interface Moments {
   /**
-   * Updates a run of the parameter's elements and their averages.
+   * Updates a range of the parameter's elements and their averages.
    *
-   * @param offset where the run begins
-   * @param step which step of the parameter it is, from 1
+   * @param offset where the range begins
+   * @param step the step count of the parameter, from 1
    */
   update(
     value: Float32Array,
@@ -26,11 +26,11 @@ export interface Moments {
     coefficients: AdamWCoefficients,
     step: number,
   ): void;
-  /** The arrays, under the names they have in a file. */
+  /** The arrays by their names in a file. */
   tensors(): (readonly [string, StateTensor])[];
 }
 
-/** Both as float32: 8 bytes a weight. */
+/** Both as float32: 8 bytes per weight. */
 export class Float32Moments implements Moments {
   readonly #m: Float32Array;
   readonly #v: Float32Array;
@@ -60,9 +60,9 @@ export class Float32Moments implements Moments {
 }
 
 /**
- * Both as bfloat16, rounded at random with the probability that keeps the mean: 4 bytes a weight. Rounded to nearest, v
- * would stand still: with β2 = 0.999 it changes by a thousandth of itself, while two bfloat16 are 1/256 to 1/128 apart.
- * The noise is small: v's error has a standard deviation of about 3 % of v, and none in the mean.
+ * Both as bfloat16, rounded stochastically, which keeps the mean: 4 bytes per weight. Rounded to nearest, v would not
+ * change: with β2 = 0.999 it changes by a thousandth of itself, while bfloat16 values are 1/256 to 1/128 apart. The
+ * noise is small: v's error has a standard deviation of about 3 % of v, and zero mean.
  */
 export class Bfloat16Moments implements Moments {
   readonly #m: Uint16Array;
@@ -112,10 +112,10 @@ export class Bfloat16Moments implements Moments {
 }
 
 /**
- * m and √v in 8-bit floats, a float32 scale to each 256 of them (Dettmers et al. 2021, arXiv:2110.02861, whose dynamic
- * code has, as these floats have, much the same relative precision for small numbers as for large): 2.03 bytes a
- * weight. √v rather than v, since it is what the step divides by, and needs half the exponents. Rounded at random, for
- * the reason that {@link Bfloat16Moments} gives.
+ * m and √v in 8-bit floats, with a float32 scale per 256 of them: 2.03 bytes per weight. (Dettmers et al. 2021,
+ * arXiv:2110.02861; like their dynamic code, these floats have much the same relative precision for small and large
+ * numbers.) √v rather than v, since the step divides by it and it needs half the exponents. Rounded stochastically,
+ * for the reason given in {@link Bfloat16Moments}.
  */
 export class BlockMoments implements Moments {
   readonly #codes: BlockCodes;
@@ -150,7 +150,7 @@ export class BlockMoments implements Moments {
     const { name } = this.#parameter;
     if (offset % BLOCK !== 0) {
       throw new RopewalkError(
-        `AdamW: a run of ${name} begins at ${offset}; with 8-bit states, begin at multiples of ${BLOCK}.`,
+        `AdamW: a range of ${name} begins at ${offset}; with 8-bit states, begin at multiples of ${BLOCK}.`,
       );
     }
     const end = offset + value.length;
@@ -178,14 +178,14 @@ export class BlockMoments implements Moments {
   }
 }
 
-/** What the random numbers of a parameter's step begin from: nothing else has to be saved to continue with the same ones. */
+/** The key of the random numbers in a parameter's step, derived so that nothing else has to be saved to resume. */
 function roundingKey(seed: number, name: string, step: number): number {
   let key = randomBits(seed | 0);
   for (let i = 0; i < name.length; i++) key = randomBits((key + name.charCodeAt(i)) | 0);
   return randomBits((key + step) | 0);
 }
 
-/** Zeroed arrays, beside the parameter's value where there is room: kernels work on one memory. */
+/** Zeroed arrays, next to the parameter's value if there is room: a kernel works on one memory. */
 function allocate(memory: HostMemory, { value }: ParameterShape, byteLengths: readonly number[]) {
   return (value && allocBeside(value, byteLengths)) ?? memory.allocByteGroup(byteLengths);
 }

@@ -1,21 +1,21 @@
 import { RopewalkError } from '../../errors.ts';
 import { sizeOf } from '../../graph/dims.ts';
 
-/** A weight with its gradient, both of product(shape) elements, or a run of a weight's elements with theirs. */
+/** A weight with its gradient, both of product(shape) elements, or a range of their elements. */
 export interface OptimizedParameter {
   readonly name: string;
-  /** Of the whole weight. */
+  /** The shape of the whole weight. */
   readonly shape: readonly number[];
   readonly value: Float32Array;
   readonly gradient: Float32Array;
   /**
-   * Given when `value` and `gradient` are a run of the weight's elements: where it begins, row-major. The runs of one
-   * step come one after another, from 0 to the weight's end; the step counts once it is reached.
+   * Set if `value` and `gradient` are a range of the weight's elements: where it begins, row-major. The ranges of a
+   * step must be passed in order, from 0 to the weight's end, where the step is counted.
    */
   readonly offset?: number;
 }
 
-/** A weight as an optimizer is made for it. Its state is put beside the value, where there is one and room. */
+/** A weight for which an optimizer is made. Its state is allocated next to the value, if there is one and room. */
 export interface ParameterShape {
   readonly name: string;
   readonly shape: readonly number[];
@@ -23,13 +23,13 @@ export interface ParameterShape {
 }
 
 export interface StepSettings {
-  /** Learning rate of this step, see `createSchedule`. */
+  /** Learning rate of this step; see `createSchedule`. */
   readonly learningRate: number;
-  /** Factor of every gradient before use, such as clipping's coefficient. Default 1. */
+  /** Factor of every gradient, such as the clipping coefficient. Default 1. */
   readonly gradientScale?: number;
 }
 
-/** A tensor as it stands in a safetensors file. */
+/** A tensor as stored in a safetensors file. */
 export type StateTensor = { readonly shape: readonly number[] } & (
   | { readonly dtype: 'F32'; readonly data: Float32Array }
   /** The upper halves of float32s. */
@@ -37,9 +37,9 @@ export type StateTensor = { readonly shape: readonly number[] } & (
   | { readonly dtype: 'U8'; readonly data: Uint8Array }
 );
 
-/** What a checkpoint keeps of an optimizer. The arrays are the optimizer's own, not copies. */
+/** An optimizer's state in a checkpoint. The arrays are the optimizer's own, not copies. */
 export interface OptimizerState {
-  /** Steps made so far, by parameter. */
+  /** Steps so far, by parameter. */
   readonly steps: Readonly<Record<string, number>>;
   /** Arrays by name, ready for a safetensors file: AdamW has `m.<parameter>` and `v.<parameter>`. */
   readonly tensors: ReadonlyMap<string, StateTensor>;
@@ -47,12 +47,12 @@ export interface OptimizerState {
 
 export interface Optimizer {
   /**
-   * Updates the values in place. Any part of the parameters may be given, as soon as their gradients exist: steps are
-   * counted for each parameter by itself.
+   * Updates the values in place. Any subset of the parameters may be passed, as soon as their gradients exist: steps
+   * are counted per parameter.
    */
   step(parameters: Iterable<OptimizedParameter>, settings: StepSettings): void;
   state(): OptimizerState;
-  /** Copies a state into this optimizer's own arrays. Nothing changes when it does not fit. */
+  /** Copies a state into this optimizer's own arrays. If it does not fit, nothing changes. */
   restore(state: OptimizerState): void;
 }
 
@@ -60,7 +60,7 @@ export function checkedSettings({ learningRate, gradientScale = 1 }: StepSetting
   if (!(Number.isFinite(learningRate) && learningRate >= 0)) {
     throw new RopewalkError(`the learning rate is ${learningRate}; give a number of 0 or more.`);
   }
-  // A scale that is not finite would turn every weight into NaN.
+  // A non-finite scale would turn every weight into NaN.
   if (!Number.isFinite(gradientScale)) {
     throw new RopewalkError(
       `the gradient scale is ${gradientScale}: the gradients have overflowed; lower the learning rate or skip the step.`,
@@ -69,23 +69,23 @@ export function checkedSettings({ learningRate, gradientScale = 1 }: StepSetting
   return { learningRate, gradientScale };
 }
 
-/** @throws RopewalkError when a parameter's saved step count is missing or none. */
+/** @throws RopewalkError if a parameter's saved step count is missing or invalid. */
 export function checkSteps(optimizer: string, saved: OptimizerState['steps'], names: Iterable<string>): void {
   for (const name of names) {
     const step = saved[name];
     if (step === undefined || !Number.isSafeInteger(step) || step < 0) {
       throw new RopewalkError(
-        `${optimizer}: the saved step count of ${name} is ${step ?? 'missing'}; the state is of another model or damaged.`,
+        `${optimizer}: the saved step count of ${name} is ${step ?? 'missing'}; the state belongs to another model or is damaged.`,
       );
     }
   }
 }
 
-/** Step counts by parameter, with runs of a parameter's elements kept in order. */
+/** Step counts by parameter; checks that the ranges of a parameter's elements come in order. */
 export class StepCounts {
   readonly #sizes: ReadonlyMap<string, number>;
   #steps: Map<string, number>;
-  /** Where the next run of a step that has begun must start. */
+  /** Where the next range of an unfinished step must start. */
   readonly #begun = new Map<string, number>();
 
   readonly #optimizer: string;
@@ -95,7 +95,7 @@ export class StepCounts {
     this.#optimizer = optimizer;
     const sizes = new Map<string, number>();
     for (const { name, shape } of parameters) {
-      if (sizes.has(name)) throw new RopewalkError(`${optimizer}: the parameter ${name} is given twice.`);
+      if (sizes.has(name)) throw new RopewalkError(`${optimizer}: the parameter ${name} is listed twice.`);
       sizes.set(name, sizeOf(shape));
     }
     this.#sizes = sizes;
@@ -103,16 +103,16 @@ export class StepCounts {
   }
 
   /**
-   * Checks what a step is given.
+   * Checks the arguments of a step.
    *
-   * @returns which step of this parameter it is, from 1, and where its elements begin.
+   * @returns the step count of this parameter, from 1, and where its elements begin.
    */
   begin({ name, value, gradient, offset = 0 }: OptimizedParameter): { step: number; offset: number } {
     const optimizer = this.#optimizer;
     const size = this.#sizes.get(name);
     if (size === undefined) {
       throw new RopewalkError(
-        `${optimizer} has no state for ${name}; give the parameter when the optimizer is made.`,
+        `${optimizer} has no state for ${name}; pass the parameter when creating the optimizer.`,
       );
     }
     if (gradient.length !== value.length) {
@@ -123,14 +123,14 @@ export class StepCounts {
     const expected = this.#begun.get(name) ?? 0;
     if (offset !== expected || offset + value.length > size) {
       throw new RopewalkError(
-        `${optimizer}: ${name} has ${size} elements, and those from ${expected} on are next, but ${value.length} from ` +
-          `${offset} on are given; give a step's runs one after another.`,
+        `${optimizer}: ${name} has ${size} elements, and the next range must begin at ${expected}, but ${value.length} elements from ` +
+          `${offset} were passed; pass a step's ranges in order.`,
       );
     }
     return { step: this.#steps.get(name)! + 1, offset };
   }
 
-  /** Notes that what {@link begin} was given is updated. */
+  /** Records that the range passed to {@link begin} is updated. */
   end({ name, value }: OptimizedParameter): void {
     const next = (this.#begun.get(name) ?? 0) + value.length;
     if (next < this.#sizes.get(name)!) {
@@ -145,7 +145,7 @@ export class StepCounts {
     return Object.fromEntries(this.#steps);
   }
 
-  /** @throws RopewalkError when the counts are of other parameters. */
+  /** @throws RopewalkError if the counts belong to other parameters. */
   check(saved: OptimizerState['steps']): void {
     checkSteps(this.#optimizer, saved, this.#sizes.keys());
   }
@@ -157,7 +157,7 @@ export class StepCounts {
   }
 }
 
-/** Copies saved tensors into an optimizer's own, when all of them fit. */
+/** Copies saved tensors into an optimizer's own, if all of them fit. */
 export function restoreTensors(
   optimizer: string,
   own: ReadonlyMap<string, StateTensor>,
@@ -173,7 +173,7 @@ export function restoreTensors(
   }
 }
 
-/** @throws RopewalkError when a saved tensor is not what an optimizer's own is. */
+/** @throws RopewalkError if a saved tensor differs in type or size from the optimizer's own. */
 export function checkTensor(
   optimizer: string,
   name: string,
@@ -182,7 +182,7 @@ export function checkTensor(
 ): void {
   if (!saved) {
     throw new RopewalkError(
-      `${optimizer}: the saved state has no ${name}; it is of another model or optimizer.`,
+      `${optimizer}: the saved state has no ${name}; it belongs to another model or optimizer.`,
     );
   }
   const { dtype, elements } = saved;

@@ -3,16 +3,16 @@ import type { TensorToWrite } from '../../checkpoint/safetensors/writer.ts';
 import { sizeOf } from '../../graph/dims.ts';
 import { checkTensor, type OptimizerState } from './optimizer-common.ts';
 
-/** An optimizer's arrays as a safetensors file holds them, each in the type that the optimizer keeps. */
+/** An optimizer's arrays for a safetensors file, each in its own type. */
 export function optimizerTensors({ tensors }: OptimizerState): TensorToWrite[] {
   return [...tensors].map(([name, tensor]) => ({ name, ...tensor }));
 }
 
 /**
- * Reads saved tensors straight into an optimizer's own arrays, so that none of them is held twice.
+ * Reads saved tensors directly into an optimizer's own arrays, so that none is in memory twice.
  *
  * @param own the state of the optimizer that will continue; restore it with the saved step counts and these tensors.
- * @throws RopewalkError naming the file, before anything is read, when it does not fit.
+ * @throws RopewalkError naming the file, before anything is read, if it does not fit.
  */
 export async function readOptimizerTensors(
   file: SafetensorsFile,

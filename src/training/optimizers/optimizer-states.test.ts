@@ -134,7 +134,7 @@ describe.each([
     expect(b.state()).toEqual(a.state());
     expect(a.state().steps).toEqual({ w: 5, b: 5 });
     const other = new AdamW(whole, { states, seed: 5 });
-    expect(() => other.step([{ ...whole[0]!, offset: 1 }], settings)).toThrow('one after another');
+    expect(() => other.step([{ ...whole[0]!, offset: 1 }], settings)).toThrow('in order');
   });
 });
 

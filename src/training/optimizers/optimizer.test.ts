@@ -177,7 +177,7 @@ describe('AdamW', () => {
     expect(() => new AdamW([], { beta2: 1 })).toThrow(RopewalkError);
     expect(() => new AdamW([], { weightDecay: -1 })).toThrow(RopewalkError);
     expect(() => new AdamW([]).step(parameters, { learningRate: 1 })).toThrow('no state for weight');
-    expect(() => new AdamW([...parameters, parameters[0]!])).toThrow('given twice');
+    expect(() => new AdamW([...parameters, parameters[0]!])).toThrow('listed twice');
   });
 });
 

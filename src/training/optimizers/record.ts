@@ -3,50 +3,50 @@ import { notNegative, option } from '../../options.ts';
 import type { HostMemory } from '../../runtime/host-memory.ts';
 import type { Optimizer, ParameterShape } from './optimizer-common.ts';
 
-/** What every optimizer may be given beside its options; it uses what it has a use for. */
+/** Resources that every optimizer receives besides its options. */
 export interface Means {
-  /** Where states lie that find no room beside their weights. Default: memory of the optimizer's own. */
+  /** Memory for states without room next to their weights. By default the optimizer allocates it. */
   readonly memory?: HostMemory;
-  /** Of what is drawn: a whole number. The same seed gives the same bits. Default 0. */
+  /** Seed of random choices, an integer. The same seed gives the same bits. Default 0. */
   readonly seed?: number;
 }
 
-/** An optimizer that says how much memory its state takes. */
+/** An optimizer that reports the size of its state. */
 export interface SizedOptimizer extends Optimizer {
-  /** Bytes of state for each weight, on average. */
+  /** Average bytes of state per weight. */
   readonly bytesPerParameter: number;
 }
 
 /**
- * All that is to be known of an optimizer. Flags, configuration files, help, plans and errors follow from the list of them in
- * `create-optimizer.ts`; how to add one is in docs/adding-an-optimizer.md.
+ * Everything about an optimizer. Flags, configuration files, help, plans and errors follow from the list in
+ * `create-optimizer.ts`; docs/adding-an-optimizer.md explains how to add one.
  */
 export interface OptimizerRecord<Name extends string = string, Shape extends z.ZodRawShape = z.ZodRawShape> {
   readonly name: Name;
-  /** Its options. Several optimizers may share one; those without words are the library's alone. */
+  /** Its options. Several optimizers may share one; those without help text are only in the library. */
   readonly options: Shape;
   readonly defaults: Options<Shape>;
-  /** Bytes that it keeps for one weight of this shape. */
+  /** Bytes of state for a weight of this shape. */
   stateBytes(shape: readonly number[], options: Options<Shape>): number;
-  /** @param parameters those that will be updated, best a learner's own: states lie beside their values then. */
+  /** @param parameters to update, ideally a learner's: states are then allocated next to their values. */
   create(parameters: readonly ParameterShape[], options: Options<Shape> & Means): SizedOptimizer;
 }
 
-/** The values of options by their schemas. */
+/** Option values by their schemas. */
 export type Options<Shape extends z.ZodRawShape> = Readonly<z.output<z.ZodObject<Shape>>>;
 
-/** Tells the compiler what a record's options are. */
+/** Infers the types of a record's options. */
 export function defineOptimizer<Name extends string, Shape extends z.ZodRawShape>(
   record: OptimizerRecord<Name, Shape>,
 ): OptimizerRecord<Name, Shape> {
   return record;
 }
 
-/** Decay apart from gradients, which more than one optimizer has. */
+/** Decoupled weight decay, which several optimizers share. */
 export const decayOptions = {
   weightDecay: option(
     notNegative,
-    'share of a weight taken off each step, times the learning rate; none of norms and biases',
+    'decoupled weight decay, times the learning rate; not applied to norms and biases',
     {
       value: 'w',
     },
@@ -58,5 +58,5 @@ export const decayOptions = {
   ),
 };
 
-/** Neither norms nor biases, which have one dimension. */
+/** All but norms and biases, which have one dimension. */
 export const matricesDecay = (_name: string, shape: readonly number[]): boolean => shape.length >= 2;

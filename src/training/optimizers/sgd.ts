@@ -18,7 +18,7 @@ export const sgd = defineOptimizer({
   create: () => new Sgd(),
 });
 
-/** Plain stochastic gradient descent: value ← value − learning rate · gradient. It keeps nothing but step counts. */
+/** Plain stochastic gradient descent: value ← value − learning rate · gradient. Its only state is step counts. */
 export class Sgd implements Optimizer {
   readonly bytesPerParameter = 0;
   #steps = new Map<string, number>();
@@ -27,13 +27,13 @@ export class Sgd implements Optimizer {
     const { learningRate, gradientScale } = checkedSettings(settings);
     for (const { name, shape, value, gradient, offset = 0 } of parameters) {
       descend(value, gradient, learningRate, gradientScale);
-      // The last run of a weight's elements ends its step.
+      // The last range of a weight's elements completes its step.
       const ends = offset + value.length === sizeOf(shape);
       this.#steps.set(name, (this.#steps.get(name) ?? 0) + (ends ? 1 : 0));
     }
   }
 
-  /** What a checkpoint keeps: the counts of steps. */
+  /** The state in a checkpoint: step counts. */
   state(): OptimizerState {
     return { steps: Object.fromEntries(this.#steps), tensors: new Map() };
   }

@@ -15,14 +15,14 @@ import type { Learner } from '../learner.ts';
 import { optimizerTensors, readOptimizerTensors } from '../optimizers/optimizer-file.ts';
 import type { Trainer, TrainerState } from '../trainer.ts';
 
-/** What the model is saved with: its family and config, and the tokenizer's files. */
+/** What is saved with the weights: family and config, and the tokenizer's files. */
 export interface ModelIdentity {
   readonly family: Family;
   readonly config: CommonConfig;
   readonly files: readonly { readonly name: string; readonly data: string | Uint8Array }[];
-  /** Further fields of `config.json`; those of the family's config win. */
+  /** Further fields of `config.json`; the family's own take precedence. */
   readonly extraConfig?: Record<string, unknown>;
-  /** For `generation_config.json`; by default what the config says of the tokens that begin and end a text. */
+  /** For `generation_config.json`; by default the special tokens of the config. */
   readonly generationConfig?: Record<string, unknown>;
 }
 
@@ -51,7 +51,10 @@ const storedTrainer = z.object({
 });
 type StoredTrainer = z.infer<typeof storedTrainer>;
 
-/** Writes a checkpoint: a model directory, what the optimizer keeps, and where the data were. It appears whole or not at all. */
+/**
+ * Writes a checkpoint: a model directory, the optimizer's state, and the data position. It appears complete or not at
+ * all.
+ */
 export async function writeCheckpoint(
   path: string,
   learner: Learner,
@@ -117,7 +120,7 @@ export async function readModelInto(path: string, learner: Learner): Promise<voi
   }
 }
 
-/** What a learner's weights are saved as. */
+/** A learner's weights in the form in which they are saved. */
 export function modelToSave(learner: Learner, identity: ModelIdentity): ModelToSave {
   const { family, config, files, extraConfig, generationConfig = defaultGeneration(config) } = identity;
   const parameters = learner.model.parameters();

@@ -1,7 +1,7 @@
 import type { TrainEvent } from '../train-event.ts';
 import type { RunPlan } from './plan.ts';
 
-/** A prompt, and how it is continued. */
+/** A prompt and its continuation. */
 export interface Sample {
   readonly prompt: string;
   readonly text: string;
@@ -18,28 +18,28 @@ interface SamplesEvent {
 export interface ResumedEvent {
   readonly type: 'resumed';
   readonly step: number;
-  /** What differs from how it was started, and what becomes of it: each a sentence. */
+  /** Differences from the original settings, and their effects: a sentence each. */
   readonly changes: readonly string[];
 }
 
-/** The model stands in the run's folder. */
+/** The model is in the run's folder. */
 export interface FinishedEvent {
   readonly type: 'finished';
-  /** Steps made. */
+  /** Steps so far. */
   readonly step: number;
-  /** The step whose weights the result has. */
+  /** The step of the result's weights. */
   readonly resultStep: number;
-  /** The held-out loss of the result, and of the model before its first step; absent where nothing was held out. */
+  /** The held-out loss of the result, and of the model before the first step; absent if nothing was held out. */
   readonly loss?: number;
   readonly base?: number | null;
   readonly out: string;
-  /** The HTML page about the run, where there is one. */
+  /** The HTML report of the run, if there is one. */
   readonly report?: string;
 }
 
-/** What happens in a run, in order. */
+/** The events of a run, in order. */
 export type RunEvent =
-  /** What the model's files say that is not so, or not done; before all others. */
+  /** A statement of the model's files that is wrong or not followed; before all other events. */
   | { readonly type: 'warning'; readonly message: string }
   | { readonly type: 'plan'; readonly plan: RunPlan }
   | ResumedEvent

@@ -1,9 +1,11 @@
 import type { BatchSource, TrainingRows } from '../../batches.ts';
 import type { CausalLM } from '../../families/family.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import type { Learner, TrainedParameter } from '../learner.ts';
 import { createOptimizer } from '../optimizers/create-optimizer.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
+import type { RunRanks } from '../parallel/ranks.ts';
 import { optimizerSettings, type TrainingSettings, type Verb } from '../settings.ts';
 import type { Sample } from './events.ts';
 import type { RunPlan } from './plan.ts';
@@ -11,8 +13,8 @@ import type { RunRecord } from './record.ts';
 import type { ModelIdentity, RunDirectory } from './run-directory.node.ts';
 
 /**
- * What a verb makes of its options before anything large is allocated: data, loss and result. All else is the same for every
- * run: see `runJob`.
+ * What a command makes of its options before anything large is allocated: data, loss and result. Everything else is
+ * the same for every run; see `runJob`.
  */
 export interface TrainingJob {
   readonly verb: Verb['name'];
@@ -20,21 +22,27 @@ export interface TrainingJob {
   readonly model: CausalLM;
   readonly settings: TrainingSettings;
   readonly plan: RunPlan;
-  /** How every checkpoint and the result are saved. */
+  /** How all checkpoints and the result are saved. */
   readonly identity: ModelIdentity;
-  /** What a resumed run must have in common with the one that was started, besides its settings. Plain JSON. */
+  /** What a resumed run must share with the original run, besides its settings. Plain JSON. */
   readonly record: RunRecord;
-  /** What the files of its models say that is not so, or not done. */
+  /** Statements of the model files that are wrong or not followed. */
   readonly warnings: readonly string[];
-  /** Whether anything is known before the first step that may be lost: the loss is then measured before, too. */
+  /** Whether the model has knowledge to lose before the first step: the loss is then also measured before it. */
   readonly startsTrained: boolean;
-  /** A model that runs beside, forward alone. */
+  /** A second model that only runs forward. */
   readonly teacher?: CausalLM | undefined;
-  /** Makes the optimizer, in place of the one that the settings name. */
+  /** Creates the optimizer in place of the one in the settings. */
   readonly createOptimizer?: ((parameters: readonly TrainedParameter[]) => Optimizer) | undefined;
-  /** Compiles what trains, with the first weights in it. */
-  start(): Promise<StartedJob>;
-  /** Writes what the verb leaves beside the finished model. */
+  /** Processes that train it together; every one of them makes the same job. */
+  readonly ranks?: Communicator | undefined;
+  /**
+   * Compiles what trains, with the first weights in it.
+   *
+   * @param parallel for `createLearner`, where there are ranks.
+   */
+  start(parallel?: { readonly ranks: RunRanks; readonly accumulate: number }): Promise<StartedJob>;
+  /** Writes the command's additional files next to the finished model. */
   describe?(run: RunDirectory, resultStep: number): Promise<{ readonly report: string }>;
   /** Closes files. */
   close(): Promise<void>;
@@ -44,9 +52,9 @@ export interface TrainingJob {
 export interface StartedJob {
   readonly learner: Learner;
   readonly training: BatchSource;
-  /** Held-out rows from their beginning; absent where nothing is held out. */
+  /** Held-out rows from the beginning; absent if nothing is held out. */
   readonly validation?: (() => Iterable<TrainingRows> | AsyncIterable<TrainingRows>) | undefined;
-  /** Prompts continued with the weights at hand. */
+  /** Prompts continued with the current weights. */
   readonly samples?: (() => Promise<Sample[]>) | undefined;
   release(): Promise<void>;
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';
 import type { Machine } from './plan.ts';
 
-/** The memory of this machine, or of the container that this process is bounded by. */
+/** The memory of this machine, or of the container that limits this process. */
 export function thisMachine(): Machine {
   const bound = process.constrainedMemory();
   const isBound = bound > 0 && bound < totalmem();
@@ -13,7 +13,7 @@ export function thisMachine(): Machine {
   };
 }
 
-/** What can be had without swapping: Linux knows how much of its caches it would give back. */
+/** What is available without swapping: Linux knows how much of its caches it could free. */
 function systemAvailable(): number {
   try {
     const [, kibibytes] = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8')) ?? [];

@@ -1,4 +1,4 @@
-/** Speed as an exponential mean over recent steps: it follows changes, and one slow step does not spoil it. */
+/** Speed as an exponential average over recent steps: it follows changes, and one slow step does not distort it. */
 export class Pace {
   #seconds = 0;
   #tokens = 0;

@@ -4,24 +4,25 @@ import type { SequenceShape } from '../graph.ts';
 import type { Loss } from '../loss.ts';
 import { estimateMemory, type MemoryEstimate } from '../memory.ts';
 import { optimizerRecord, optimizersWith, optionsOf } from '../optimizers/create-optimizer.ts';
+import { shareOf } from '../parallel/deal.ts';
 import { lengthOf, type RunLength, type TrainingSettings } from '../settings.ts';
 
-/** What the data come to, in the micro-batches that they are given in. */
+/** The size of the data, counted in micro-batches. */
 export interface DataSize {
-  /** Absent where the data are one text. */
+  /** Absent if the data are one text. */
   readonly examples?: number;
   readonly validationExamples?: number;
-  /** Tokens of the training data, and those among them that count. */
+  /** Tokens of the training data, and how many of them count. */
   readonly tokens: number;
   readonly trainedTokens: number;
-  /** Held out of a text that is one. */
+  /** Tokens held out of a single text. */
   readonly validationTokens?: number;
-  /** In a text that is one, on average: windows begin at another place in every epoch. */
+  /** An average for a single text, whose windows begin elsewhere in every epoch. */
   readonly batchesPerEpoch: number;
 }
 
 export interface Machine {
-  /** Bytes of memory, and those that can be had at the moment. */
+  /** Bytes of memory in total, and currently available. */
   readonly totalMemory: number;
   readonly availableMemory: number;
 }
@@ -29,23 +30,23 @@ export interface Machine {
 /** Options that would save memory. */
 type Saving = Partial<Pick<TrainingSettings, 'batch' | 'accumulate' | 'memory' | 'optimizer' | 'states'>>;
 
-/** What a run is going to do and what it takes. */
+/** What a run will do and need. */
 export interface RunPlan {
   readonly parameters: number;
   readonly trainedParameters: number;
   readonly data: DataSize;
-  /** All of them, with the length and the warm-up that follow from them and the data. */
+  /** All settings, including the length and the warm-up derived from them and the data. */
   readonly settings: TrainingSettings & RunLength;
   readonly steps: number;
   readonly epochs: number;
-  /** Places of the rows of one step, padding included. */
+  /** Token positions of one step, including padding. */
   readonly tokensPerStep: number;
   readonly memory: MemoryEstimate;
   readonly machine: Machine;
-  /** What would make a plan fit that does not, the least costly first; none when it fits or nothing helps. */
+  /** Changes that would make the plan fit, the least costly first; empty if it fits or nothing helps. */
   readonly remedies: readonly { readonly options: Saving; readonly total: number }[];
   readonly fits: boolean;
-  /** From a measured step; undefined where none was measured. */
+  /** From a measured step; undefined if none was measured. */
   readonly secondsPerStep?: number;
 }
 
@@ -65,13 +66,15 @@ export interface PlanParts {
   readonly model: CausalLM;
   readonly trains: (path: string) => boolean;
   readonly settings: TrainingSettings;
-  /** Of its micro-batches; `batch` is the settings'. */
+  /** The shape of its micro-batches; `batch` is in the settings. */
   readonly shape: Omit<SequenceShape, 'batch'>;
   readonly data: DataSize;
   readonly machine: Machine;
   readonly loss?: Loss | undefined;
-  /** A model that runs beside, forward alone. */
+  /** A second model that only runs forward. */
   readonly teacher?: CausalLM | undefined;
+  /** Processes that train together. Memory is that of one of them. */
+  readonly ranks?: number | undefined;
 }
 
 export function planRun(parts: PlanParts): RunPlan {
@@ -97,17 +100,17 @@ export function planRun(parts: PlanParts): RunPlan {
   };
 }
 
-/** @throws RopewalkError naming what would make the plan fit, when it does not. */
+/** @throws RopewalkError naming what would make the plan fit, if it does not. */
 export function checkFits({ fits, memory, machine, remedies }: RunPlan): void {
   if (fits) return;
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
   const [best] = remedies;
   const options = Object.entries(best?.options ?? {}).flatMap(([name, value]) => [' ', option(name, value)]);
   throw new RopewalkError([
-    `this needs about ${gigabytes(memory.total)} of memory, but ${gigabytes(machine.availableMemory)} of ${gigabytes(machine.totalMemory)} are to be had; `,
+    `this needs about ${gigabytes(memory.total)} of memory, but ${gigabytes(machine.availableMemory)} of ${gigabytes(machine.totalMemory)} are available; `,
     ...(best
       ? ['with', ...options, ` it would fit (${gigabytes(best.total)}).`]
-      : ['no option makes it fit: choose a smaller model.']),
+      : ['no option makes it fit; choose a smaller model.']),
   ]);
 }
 
@@ -117,6 +120,8 @@ function remediesFor(parts: PlanParts): RunPlan['remedies'] {
     const options = saving(settings);
     const same = Object.entries(options).every(([key, value]) => settings[key as keyof Saving] === value);
     const { optimizer = settings.optimizer } = options;
+    const dealt = { ...settings, ...options };
+    if ((dealt.batch * dealt.accumulate) % (parts.ranks ?? 1) !== 0) return [];
     if (same || (options.states && !optimizersWith('states').includes(optimizer))) return [];
     const { total } = memoryOf(parts, { ...settings, ...options });
     return total <= machine.availableMemory ? [{ options, total }] : [];
@@ -124,9 +129,11 @@ function remediesFor(parts: PlanParts): RunPlan['remedies'] {
 }
 
 function memoryOf(
-  { model, trains, shape, loss, teacher }: PlanParts,
-  { batch, accumulate, memory, optimizer, states }: TrainingSettings,
+  { model, trains, shape, loss, teacher, ranks = 1 }: PlanParts,
+  settings: TrainingSettings,
 ): MemoryEstimate {
+  const { memory, optimizer, states } = settings;
+  const { batch, accumulate } = shareOf(settings.batch, settings.accumulate, ranks);
   const record = optimizerRecord(optimizer);
   const options = optionsOf(optimizer, Object.hasOwn(record.options, 'states') && states ? { states } : {});
   return estimateMemory(

@@ -5,12 +5,11 @@ import type { Family } from '../../families/family.ts';
 import { initializeWeights } from '../../families/initialize.ts';
 import { OptionError } from '../../options.ts';
 import { Random } from '../../random.ts';
-import { nodeEngine } from '../../runtime/engine.node.ts';
-import type { Engine } from '../../runtime/engine.ts';
 import { splitCorpus } from '../../text/corpus.ts';
 import { createLearner } from '../create-learner.ts';
 import { frozenBy } from '../freeze.ts';
 import { resolveSettings, TRAIN, type TrainingInput } from '../settings.ts';
+import { type EngineOptions, engineFor } from './engine.node.ts';
 import type { RunEvent } from './events.ts';
 import type { TrainingJob } from './job.node.ts';
 import { thisMachine } from './machine.node.ts';
@@ -18,24 +17,20 @@ import { planRun } from './plan.ts';
 import type { ModelIdentity } from './run-directory.node.ts';
 import { type RunOptions, runJob } from './run-job.node.ts';
 
-/** What `train` makes a run of, beside the options of every run. */
-export interface PretrainingOptions extends TrainingInput {
+/** The inputs of `train` besides the options of every run. */
+export interface PretrainingOptions extends TrainingInput, EngineOptions {
   readonly family: Family;
   readonly config: CommonConfig;
-  /** The tokenizer's files, saved beside the weights. */
+  /** The tokenizer's files, saved with the weights. */
   readonly files: ModelIdentity['files'];
-  /** The text, Int32Array [tokens]; its last ones are held out. */
+  /** The text, Int32Array [tokens]; its end is held out. */
   readonly tokens: Int32Array;
-  /** An engine instead of one of this machine's processor. */
-  readonly engine?: Engine | undefined;
-  /** Threads of the engine; by default its own choice. */
-  readonly threads?: number | undefined;
 }
 
 /**
  * Trains a model from scratch by next-token prediction, in a run directory that can be resumed exactly.
  *
- * @throws RopewalkError for settings, a text or a machine that will not do, and where numbers are not finite.
+ * @throws RopewalkError for unusable settings, text or memory, and if values are not finite.
  */
 export async function* train(options: PretrainingOptions & RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume, signal, measureLimit, ...own } = options;
@@ -47,9 +42,9 @@ export async function* train(options: PretrainingOptions & RunOptions): AsyncGen
   });
 }
 
-/** A pretraining that is thought through, before anything large is allocated. */
+/** Prepares a pretraining run before anything large is allocated. */
 export function openPretraining(options: PretrainingOptions): TrainingJob {
-  const { family, config, files, tokens, engine: given, threads, ...input } = options;
+  const { family, config, files, tokens, engine: given, threads, ranks, ...input } = options;
   const settings = resolveSettings(TRAIN, input);
   const { batch, seq, seed, memory } = settings;
   const model = family.build(config);
@@ -68,19 +63,19 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
     batchesPerEpoch: sampler().windows / batch,
   };
   const machine = thisMachine();
-  const engine = given ?? nodeEngine(threads === undefined ? {} : { threads });
+  const engine = engineFor({ engine: given, threads, ranks });
   return {
-    ...{ verb: 'train', engine, model, settings, warnings: [], startsTrained: false },
-    plan: planRun({ model, trains, settings, shape, data, machine }),
+    ...{ verb: 'train', engine, model, settings, warnings: [], startsTrained: false, ranks },
+    plan: planRun({ model, trains, settings, shape, data, machine, ranks: ranks?.size }),
     identity: { family, config, files },
     record: {
       family: family.name,
-      // Before the config: another text makes another vocabulary, and the text is what to name.
+      // Before the config: another text makes another vocabulary, and the message should name the text.
       'text or tokenizer': identityOf(tokens),
       config: family.writeConfig(config),
     },
-    async start() {
-      const learner = await createLearner(engine, model, shape, { memory, trains });
+    async start(parallel) {
+      const learner = await createLearner(engine, model, shape, { memory, trains, parallel });
       initializeWeights(model.parameters(), learner.values(), new Random(seed));
       return {
         learner,

@@ -2,25 +2,25 @@ import { RopewalkError } from '../../errors.ts';
 import { createSchedule, scheduleSettings } from '../schedule.ts';
 import { lengthOf, type RunLength, type TrainingSettings } from '../settings.ts';
 
-/** What a run was started with: its verb, model, data and settings. Plain JSON. */
+/** What a run was started with: its command, model, data and settings. Plain JSON. */
 export type RunRecord = Readonly<Record<string, unknown>>;
 
-/** Settings as a record has them: with the run's length and warm-up, whatever they followed from. */
+/** Settings in a record: with the run's length and warm-up, however they were derived. */
 export type RecordedSettings = TrainingSettings & RunLength;
 
-/** Settings that change no number of any step: a run may be resumed with others. */
+/** Settings that change no numbers in any step: a run may be resumed with different ones. */
 const HARMLESS: readonly string[] = ['keep', 'saveEvery', 'evalEvery', 'dtype', 'result'];
-/** What says nothing of a run's numbers, or is compared apart. */
+/** Fields that do not affect a run's numbers, or are compared separately. */
 const APART: readonly string[] = ['format', 'begun', 'settings', 'epochs', 'steps'];
 
 /**
- * Checks that a run can resume with the given settings: as it was started, but for settings that change no number, and for more
- * steps than before.
+ * Checks that a run can resume with the given settings: the original ones, except for settings that change no
+ * numbers, and for more steps.
  *
- * @param stored as {@link upgraded} gives it.
- * @param ownWarmup whether the warm-up is asked for; one that only follows from the number of steps stays as it was.
+ * @param stored from {@link upgraded}.
+ * @param ownWarmup whether the warm-up was set explicitly; one derived from the number of steps stays as it was.
  * @returns the record of the run from now on.
- * @throws RopewalkError naming the first field that differs, and both of its values.
+ * @throws RopewalkError naming the first field that differs, and both values.
  */
 export function recordToResume(
   stored: RunRecord,
@@ -33,7 +33,7 @@ export function recordToResume(
   const refuse = (difference: string, remedy: string): never => {
     throw new RopewalkError(`${out} was started with another ${difference}. ${remedy}`);
   };
-  // An older record does not have all of today's fields; what it has must be the same.
+  // An older record lacks some of today's fields; those it has must be equal.
   const compared = (record: object, also: object) =>
     Object.fromEntries(
       Object.entries(record).filter(
@@ -44,20 +44,20 @@ export function recordToResume(
     firstDifference(compared(stored, wanted), compared(wanted, stored), '') ??
     firstDifference(compared(before, settings), compared(settings, before), '');
   if (difference)
-    refuse(difference, 'Resume with the same options and text, or start anew in another folder.');
+    refuse(difference, 'Resume with the same options and text, or start over in another folder.');
   if (settings.steps < before.steps) {
     refuse(
       `"steps" (${before.steps}, now ${settings.steps})`,
-      'A run can be made longer, but not shorter: resume with at least as many, or start anew in another folder.',
+      'A run can be made longer, but not shorter: resume with at least as many steps, or start over in another folder.',
     );
   }
   return { ...wanted, begun: stored.begun ?? wanted.begun, settings };
 }
 
 /**
- * What differs between two records of a run, and what becomes of it, as sentences.
+ * The differences between two records of a run and their effects, as sentences.
  *
- * @param step where the run is.
+ * @param step the run's current step.
  */
 export function changesOf(stored: RunRecord, now: RunRecord, step: number): string[] {
   const before = stored.settings as RecordedSettings;
@@ -68,7 +68,7 @@ export function changesOf(stored: RunRecord, now: RunRecord, step: number): stri
       after[name as keyof RecordedSettings],
       name,
     );
-    return difference ? [`${difference} changes no step`] : [];
+    return difference ? [`${difference} does not affect any step`] : [];
   });
   if (after.steps === before.steps) return harmless;
   const rate = (settings: RecordedSettings) =>
@@ -79,15 +79,15 @@ export function changesOf(stored: RunRecord, now: RunRecord, step: number): stri
   const effect =
     was === is
       ? `the learning rate stays at ${is}`
-      : `from here on the learning rate follows the ${after.schedule} over ${after.steps} steps: ${is}, where it was ${was}`;
-  return [`${after.steps} steps in place of ${before.steps}: ${effect}`, ...harmless];
+      : `from here on the learning rate follows the ${after.schedule} over ${after.steps} steps: ${is} instead of ${was}`;
+  return [`${after.steps} steps instead of ${before.steps}: ${effect}`, ...harmless];
 }
 
 function pick({ schedule, lr, steps, warmup }: RecordedSettings) {
   return { schedule, lr, steps, warmup };
 }
 
-/** Records of format 1: each verb had names of its own. */
+/** Records of format 1, in which each command had its own names. */
 interface OldRecord extends RunRecord {
   readonly kind?: 'finetune' | 'distillation';
   readonly shape?: { readonly batch: number; readonly seq: number };
@@ -96,9 +96,9 @@ interface OldRecord extends RunRecord {
 }
 
 /**
- * A record in today's names, whichever version wrote it.
+ * A record with today's names, whichever version wrote it.
  *
- * @param stepsPerEpoch of the run as it is wanted: format 1 did not say how many steps a number of epochs were.
+ * @param stepsPerEpoch of the requested run: format 1 did not record how many steps a number of epochs was.
  */
 export function upgraded(record: RunRecord, stepsPerEpoch: number): RunRecord {
   if (record.format !== 1) return record;
@@ -117,7 +117,7 @@ export function upgraded(record: RunRecord, stepsPerEpoch: number): RunRecord {
     betas,
     ...same
   } = settings;
-  // There was no guard, nor patience, nor a result but the last weights.
+  // Format 1 had no guard, no patience, and only the last weights as the result.
   const fixed = {
     optimizer: 'adamw',
     states: 'float32',
@@ -149,7 +149,7 @@ function firstDifference(a: unknown, b: unknown, path: string): string | undefin
   return a === b ? undefined : `"${path}" (${shown(a)}, now ${shown(b)})`;
 }
 
-/** A value in a message: the beginning of a long one tells it from another. */
+/** A value in a message; a long one is shortened to its beginning. */
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing';
   return text.length <= 60 ? text : `${text.slice(0, 56)} …`;

@@ -26,7 +26,7 @@ import type { RunRecord } from './record.ts';
 
 export type { ModelIdentity, RunRecord };
 
-/** A line of metrics.jsonl: something that happened at a step. */
+/** A line of metrics.jsonl: an event at a step. */
 export interface LoggedEvent {
   readonly type: string;
   readonly step: number;
@@ -35,35 +35,39 @@ export interface LoggedEvent {
 const RUN_FILE = 'run.json';
 const METRICS_FILE = 'metrics.jsonl';
 const BEST_FOLDER = 'best';
-/** Beside the best weights: which step they are of. */
+/** Stored with the best weights: their step. */
 const STEP_FILE = 'step.json';
-/** What happens again at the last step when a finished run is resumed. */
+/** Events that are repeated at the last step when a finished run is resumed. */
 const REPEATED: readonly string[] = ['evaluation', 'samples', 'stopped', 'finished'];
 
 /**
  * A training run on disk:
  *
- *     run.json          what it was started with
- *     metrics.jsonl     one event a line
- *     best/             the model of the lowest held-out loss after a step, and which step that is
- *     checkpoints/step-00000100/    a model directory, and what the optimizer and the data position were
+ *     run.json          the settings it was started with
+ *     metrics.jsonl     one event per line
+ *     best/             the model with the lowest held-out loss so far, and its step
+ *     checkpoints/step-00000100/    a model directory, the optimizer's state and the data position
  *     config.json, model.safetensors, tokenizer.json …    the finished model
  *
- * Checkpoints appear whole or not at all, so that a run killed at any moment resumes from the newest one.
+ * Checkpoints appear complete or not at all, so that a run killed at any moment resumes from the newest one.
  */
 export class RunDirectory {
   private constructor(
     readonly path: string,
-    /** What the run was started with, as the file has it. */
+    /** What the run was started with, as stored in the file. */
     readonly record: RunRecord,
+    /** Of several processes that train together, one writes; for the others, all that writes does nothing. */
+    readonly isWritten: boolean,
   ) {}
 
-  /** Whether a run was started here. */
+  /** Whether there is a run in a folder. */
   static exists(path: string): boolean {
     return existsSync(join(path, RUN_FILE));
   }
 
-  /** @throws RopewalkError when a run cannot begin there: the folder holds a run or a model, or cannot be written. */
+  /**
+   * @throws RopewalkError if a run cannot be started there: the folder holds a run or a model, or cannot be written.
+   */
   static async checkFree(path: string): Promise<void> {
     if (RunDirectory.exists(path)) {
       throw new RopewalkError(
@@ -73,7 +77,7 @@ export class RunDirectory {
     if (existsSync(join(path, 'config.json'))) {
       throw new RopewalkError(`${path} already holds a model; name another folder.`);
     }
-    // What is there of the path must take a new folder.
+    // The existing part of the path must allow a new folder.
     let place = resolve(path);
     while (!existsSync(place) && dirname(place) !== place) place = dirname(place);
     try {
@@ -84,38 +88,40 @@ export class RunDirectory {
     }
   }
 
-  /** @throws RopewalkError when there is a run already or the folder cannot be written. */
-  static async create(path: string, record: RunRecord): Promise<RunDirectory> {
+  /** @throws RopewalkError if there is already a run or the folder cannot be written. */
+  static async create(path: string, record: RunRecord, isWritten = true): Promise<RunDirectory> {
+    if (!isWritten) return new RunDirectory(path, record, false);
     await RunDirectory.checkFree(path);
     try {
       await mkdir(join(path, 'checkpoints'), { recursive: true });
     } catch (error) {
       throw fileError(error, 'write', path);
     }
-    const run = new RunDirectory(path, record);
+    const run = new RunDirectory(path, record, true);
     await run.rewrite(record);
     return run;
   }
 
-  /** Notes what the run is from now on. */
+  /** Replaces the record of the run. */
   async rewrite(record: RunRecord): Promise<void> {
+    if (!this.isWritten) return;
     await writeFileAtomic(join(this.path, RUN_FILE), `${JSON.stringify(record, null, 2)}\n`);
   }
 
-  /** Opens the run in a folder. @throws RopewalkError where there is none, or its record cannot be read. */
-  static async open(path: string): Promise<RunDirectory> {
+  /** Opens the run in a folder. @throws RopewalkError if there is none, or its record cannot be read. */
+  static async open(path: string, isWritten = true): Promise<RunDirectory> {
     const file = join(path, RUN_FILE);
     if (!existsSync(file)) {
       throw new RopewalkError(
-        `${path} holds no run to resume (there is no ${RUN_FILE}); name the folder of one, or start one there without resuming.`,
+        `${path} holds no run to resume (there is no ${RUN_FILE}); name the folder of a run, or start a new one there.`,
       );
     }
-    return new RunDirectory(path, (await readJson(file)) as RunRecord);
+    return new RunDirectory(path, (await readJson(file)) as RunRecord, isWritten);
   }
 
-  /** Adds an event to metrics.jsonl. */
+  /** Appends an event to metrics.jsonl. */
   async log(event: LoggedEvent): Promise<void> {
-    if (event.type === 'checkpoint') return;
+    if (event.type === 'checkpoint' || !this.isWritten) return;
     try {
       await appendFile(join(this.path, METRICS_FILE), `${JSON.stringify(event)}\n`);
     } catch (error) {
@@ -123,7 +129,7 @@ export class RunDirectory {
     }
   }
 
-  /** The events so far. A last line that a kill cut off is left out. */
+  /** The events so far, without a last line that was cut off when the process was killed. */
   async metrics<E extends LoggedEvent = LoggedEvent>(): Promise<E[]> {
     const file = join(this.path, METRICS_FILE);
     if (!existsSync(file)) return [];
@@ -145,6 +151,7 @@ export class RunDirectory {
     options: AtomicOptions = {},
   ): Promise<string> {
     const path = join(this.path, 'checkpoints', checkpointName(state.step));
+    if (!this.isWritten) return path;
     await writeCheckpoint(path, learner, identity, state, options);
     const names = await this.checkpointNames();
     for (const old of names.slice(0, Math.max(0, names.length - Math.max(1, keep)))) {
@@ -153,13 +160,15 @@ export class RunDirectory {
     return path;
   }
 
-  /** Puts the finished model into the run's own folder. */
+  /** Writes the finished model to the run's folder. */
   async finish(learner: Learner, identity: ModelIdentity, dtype: FloatDtype = 'F32'): Promise<void> {
+    if (!this.isWritten) return;
     await writeModelFiles(this.path, { ...modelToSave(learner, identity), dtype });
   }
 
-  /** Keeps the weights at hand as the best so far, in place of those before. */
+  /** Saves the current weights as the best so far, replacing the previous ones. */
   async saveBest(learner: Learner, identity: ModelIdentity, step: number): Promise<void> {
+    if (!this.isWritten) return;
     await writeDirectoryAtomic(join(this.path, BEST_FOLDER), async (directory) => {
       await writeModelFiles(directory, modelToSave(learner, identity));
       await writeFileAtomic(join(directory, STEP_FILE), JSON.stringify({ step }));
@@ -171,10 +180,10 @@ export class RunDirectory {
     return existsSync(join(this.path, BEST_FOLDER));
   }
 
-  /** The step of the best weights; undefined where there are none, or nobody wrote down which they are. */
+  /** The step of the best weights; undefined if there are none, or their step was not recorded. */
   async bestStep(): Promise<number | undefined> {
     const path = join(this.path, BEST_FOLDER);
-    await recoverDirectory(path);
+    await this.#recover(path);
     if (!existsSync(join(path, STEP_FILE))) return undefined;
     const { step } = (await readJson(join(path, STEP_FILE))) as { step?: unknown };
     return typeof step === 'number' ? step : undefined;
@@ -183,22 +192,22 @@ export class RunDirectory {
   /** Reads the best weights into a learner. */
   async readBest(learner: Learner): Promise<void> {
     const path = join(this.path, BEST_FOLDER);
-    await recoverDirectory(path);
+    await this.#recover(path);
     await readModelInto(path, learner);
   }
 
   /**
-   * Reads the newest checkpoint into a learner and its trainer, and cuts the metrics back to it. Nothing is read when
+   * Reads the newest checkpoint into a learner and its trainer, and truncates the metrics to it. Nothing is read if
    * the run was stopped before its first checkpoint.
    *
-   * @returns the step that the run is at.
+   * @returns the run's current step.
    * @throws RopewalkError naming the checkpoint, what is wrong with it and the remedy.
    */
   async restore(learner: Learner, trainer: Trainer): Promise<number> {
     const names = await this.checkpointNames();
     const name = names.at(-1);
     if (name === undefined) {
-      await writeFileAtomic(join(this.path, METRICS_FILE), '');
+      if (this.isWritten) await writeFileAtomic(join(this.path, METRICS_FILE), '');
       return 0;
     }
     const path = join(this.path, 'checkpoints', name);
@@ -211,22 +220,27 @@ export class RunDirectory {
         { cause: error },
       );
     });
-    await this.#cutMetrics(step, trainer.finished);
+    if (this.isWritten) await this.#cutMetrics(step, trainer.finished);
     return step;
   }
 
-  /** Complete checkpoints, oldest first; finishes what an interruption left. */
+  /** Complete checkpoints, oldest first; cleans up after an interruption. */
   async checkpointNames(): Promise<string[]> {
     const folder = join(this.path, 'checkpoints');
     if (!existsSync(folder)) return [];
     const targets = new Set(
       (await readdir(folder)).map((name) => /step-\d+/.exec(name)?.[0]).filter((name) => !!name),
     );
-    for (const name of targets) await recoverDirectory(join(folder, name!));
+    for (const name of targets) await this.#recover(join(folder, name!));
     return (await readdir(folder)).filter((name) => /^step-\d+$/.test(name)).sort();
   }
 
-  /** @param finished the evaluation after the last step will be made again. */
+  /** Finishes what an interruption left of a folder. */
+  async #recover(path: string): Promise<void> {
+    if (this.isWritten) await recoverDirectory(path);
+  }
+
+  /** @param finished the evaluation after the last step will be repeated. */
   async #cutMetrics(step: number, finished: boolean): Promise<void> {
     const again = (event: LoggedEvent) => finished && event.step === step && REPEATED.includes(event.type);
     const kept = (await this.metrics()).filter((event) => event.step <= step && !again(event));

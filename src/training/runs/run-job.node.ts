@@ -2,6 +2,8 @@ import { attentionFlopsPerToken, weightFlopsPerToken } from '../../inspect/costs
 import { firstNotFinite } from '../diagnose.ts';
 import type { Learner } from '../learner.ts';
 import { measureProducts } from '../limit.ts';
+import { RunRanks } from '../parallel/ranks.ts';
+import { weightsChecksum } from '../parallel/weights-checksum.node.ts';
 import { RESULT_TYPES } from '../settings.ts';
 import { type EvaluationEvent, Trainer } from '../trainer.ts';
 import type { ResumedEvent, RunEvent } from './events.ts';
@@ -12,53 +14,64 @@ import { RunDirectory } from './run-directory.node.ts';
 import { lockRun } from './run-lock.node.ts';
 
 export interface RunOptions {
-  /** Folder of the run: checkpoints, metrics.jsonl and the finished model. */
+  /** The run's folder: checkpoints, metrics.jsonl and the finished model. */
   readonly out: string;
-  /** Whether a run in `out` is resumed: never, if there is one, or surely. Default never. */
+  /** Whether to resume the run in `out`: never, if there is one, or always. Default never. */
   readonly resume?: 'never' | 'if there' | 'must';
-  /** Ends training after the step at hand, with a checkpoint. */
+  /** Ends training after the current step, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
-  /** Whether steps say which share of the engine's limit they reach; measuring that takes a third of a second. */
+  /** Whether steps report their share of the engine's peak speed; measuring that takes a third of a second. */
   readonly measureLimit?: boolean;
 }
 
 /**
- * One run, whatever is trained: opened or resumed, locked, stepped, logged, evaluated, saved and finished. The caller closes
- * the job.
+ * A whole run, whatever is trained: opens or resumes, locks, steps, logs, evaluates, saves and finishes. The caller
+ * closes the job.
  *
- * @throws RopewalkError for a folder, a run or a machine that will not do, and where numbers are not finite.
+ * @throws RopewalkError for an unusable folder, run or machine, and if values are not finite.
  */
 export async function* runJob(job: TrainingJob, options: RunOptions): AsyncGenerator<RunEvent, void> {
-  const { out, resume = 'never' } = options;
+  const { out, resume = 'never', signal } = options;
+  const ranks = job.ranks && new RunRanks(job.ranks, signal);
+  const writes = ranks?.isFirst ?? true;
   const resuming = resume === 'must' || (resume === 'if there' && RunDirectory.exists(out));
-  const run = resuming ? await RunDirectory.open(out) : undefined;
-  if (!run) await RunDirectory.checkFree(out);
+  const run = resuming ? await RunDirectory.open(out, writes) : undefined;
+  if (!run && writes) await RunDirectory.checkFree(out);
   const wanted = recordOf(job);
   const stored = run && upgraded(run.record, job.plan.steps / job.plan.epochs);
   const record = stored ? recordToResume(stored, wanted, job.settings.warmup !== undefined, out) : wanted;
   checkFits(job.plan);
-  const lock = await lockRun(out);
+  const { format: _, begun, ...same } = wanted;
+  await ranks?.agree(same);
+  const lock = writes ? await lockRun(out) : undefined;
   try {
     for (const message of job.warnings) yield { type: 'warning', message };
     yield { type: 'plan', plan: job.plan };
-    const started = await job.start();
+    const { accumulate } = job.settings;
+    const started = await job.start(ranks && { ranks, accumulate });
     try {
-      yield* runStarted(job, started, { ...options, record, resumed: run && stored && { run, stored } });
+      yield* runStarted(job, started, {
+        ...options,
+        ranks,
+        record,
+        resumed: run && stored && { run, stored },
+      });
     } finally {
       await started.release();
     }
   } finally {
-    await lock.release();
+    await lock?.release();
   }
 }
 
-/** What a run is, for its folder. */
+/** The record of a run for its folder. */
 function recordOf({ verb, record, plan }: TrainingJob): RunRecord {
   const all = { ...{ format: 2, verb, begun: new Date(), ...record }, settings: plan.settings };
   return JSON.parse(JSON.stringify(all)) as RunRecord;
 }
 
 interface Opened {
+  readonly ranks: RunRanks | undefined;
   readonly record: RunRecord;
   readonly resumed: { readonly run: RunDirectory; readonly stored: RunRecord } | undefined;
 }
@@ -66,7 +79,7 @@ interface Opened {
 async function* runStarted(
   job: TrainingJob,
   { learner, training, validation, samples }: StartedJob,
-  { out, signal, measureLimit = false, record, resumed }: RunOptions & Opened,
+  { out, signal, measureLimit = false, record, resumed, ranks }: RunOptions & Opened,
 ): AsyncGenerator<RunEvent, void> {
   const { engine, identity } = job;
   const settings = record.settings as RecordedSettings;
@@ -79,20 +92,28 @@ async function* runStarted(
     },
     { ...settings, evaluateFirst: job.startsTrained && validation !== undefined },
   );
-  // Only now, so that settings and data that are refused leave no run behind.
-  const run = resumed?.run ?? (await RunDirectory.create(out, record));
-  const begun = resumed && (await restore(resumed.run, resumed.stored, record, learner, trainer));
+  // Created only now, so that refused settings and data leave no run behind.
+  const run = resumed?.run ?? (await RunDirectory.create(out, record, ranks?.isFirst));
+  const resume = () => resumed && restore(resumed.run, resumed.stored, record, learner, trainer);
+  const begun = await (ranks ? ranks.firstThenOthers(resume) : resume());
+  const agree = () => ranks?.agree({ weights: weightsChecksum(learner.values()), state: dataState(trainer) });
+  await agree();
   if (begun) yield begun;
   const sampled = async (step: number): Promise<RunEvent[]> => {
     if (!samples) return [];
+    if (!run.isWritten) {
+      await ranks?.wait();
+      return [];
+    }
     const event = { type: 'samples' as const, step, samples: await samples() };
     await run.log(event);
+    await ranks?.wait();
     return [event];
   };
-  // Where evaluations are made, samples are written at the same steps.
+  // With evaluations, samples are written at the same steps.
   if (!validation && (begun?.step ?? 0) === 0) yield* await sampled(0);
   let last: EvaluationEvent | undefined;
-  for await (const trained of trainer.run(signal)) {
+  for await (const trained of trainer.run(ranks?.signal ?? signal)) {
     const event =
       trained.type === 'step' && share !== undefined
         ? { ...trained, engineShare: share / trained.secondsPerStep }
@@ -100,26 +121,39 @@ async function* runStarted(
     await run.log(event);
     if (event.type === 'evaluation') {
       last = event;
-      if (event.bestTrained) await run.saveBest(learner, identity, event.step);
+      if (event.bestTrained) {
+        await run.saveBest(learner, identity, event.step);
+        await ranks?.wait();
+      }
     }
     yield event;
     if (event.type === 'evaluation') yield* await sampled(event.step);
     if (event.type !== 'checkpoint') continue;
     if (event.last && !validation) yield* await sampled(event.step);
+    await agree();
     await run.save(learner, identity, event.state, settings.keep);
+    await ranks?.wait();
     if (!event.last) continue;
     const { best, base } = event.state.evaluations;
     const resultStep = settings.result === 'best' && best ? best.step : event.step;
     if (resultStep !== event.step) await run.readBest(learner);
+    await ranks?.wait();
     await run.finish(learner, identity, RESULT_TYPES[settings.dtype]);
-    const described = await job.describe?.(run, resultStep);
+    const described = run.isWritten ? await job.describe?.(run, resultStep) : undefined;
+    await ranks?.wait();
     const loss = resultStep === best?.step ? best.loss : last?.loss;
     const losses = loss === undefined ? {} : { loss, base };
     yield { type: 'finished', step: event.step, resultStep, ...losses, out, ...described };
   }
 }
 
-/** Resumes from the newest checkpoint, and notes in the folder what the run is from now on. */
+/** Where a run is in its data: what ranks must have in common beside their weights. */
+function dataState(trainer: Trainer): unknown {
+  const { step, tokens, sampler } = trainer.state();
+  return { step, tokens, sampler };
+}
+
+/** Resumes from the newest checkpoint, and updates the record in the folder. */
 async function restore(
   run: RunDirectory,
   stored: RunRecord,
@@ -133,28 +167,30 @@ async function restore(
   const kept = await run.bestStep();
   const settings = record.settings as RecordedSettings;
   const before = stored.settings as RecordedSettings;
-  // Kept weights may be of a later step than the checkpoint: the same run comes there again, one that is evaluated at other
-  // steps or learns at other rates does not.
+  // Kept weights may be of a later step than the checkpoint. The same run reaches that step again; one with other
+  // evaluation steps or learning rates does not.
   const isSame = before.steps === settings.steps && before.evalEvery === settings.evalEvery;
   if (best && kept !== best.step && !(isSame && run.keepsBest)) {
     trainer.forgetBest();
     changes.push(
-      `the weights of step ${best.step}, the best so far, are not there: the lowest loss is counted from here`,
+      `the best weights so far (step ${best.step}) are missing: the lowest loss is tracked from here on`,
     );
   }
   if (trainer.finished && step < settings.steps) {
-    changes.push(`it ended early, since ${settings.patience} evaluations had no lower loss: no step follows`);
+    changes.push(
+      `it stopped early, because ${settings.patience} evaluations had no lower loss: no steps remain`,
+    );
   }
   if (JSON.stringify(run.record) !== JSON.stringify(record)) await run.rewrite(record);
   return { type: 'resumed', step, changes };
 }
 
 /**
- * Seconds that the matrix products of a step would take at the speed of bare ones: divided by a step's seconds, the share
- * of the engine's limit. What is computed twice to save memory counts once.
+ * The time of a step's matrix products at the speed of bare ones: divided by the step's time, the share of the
+ * engine's peak. What is recomputed to save memory counts once.
  */
 async function shareOfLimit(
-  { engine, plan, model, teacher }: TrainingJob,
+  { engine, plan, model, teacher, ranks }: TrainingJob,
   learner: Learner,
 ): Promise<number> {
   const { batch, seq } = learner.shape;
@@ -162,8 +198,8 @@ async function shareOfLimit(
   const limit = await measureProducts(engine, { rows: batch * seq, inner: width, outer: 4 * width });
   const forward = (each: typeof model) =>
     weightFlopsPerToken(each) + attentionFlopsPerToken(each, Math.ceil(seq / 2));
-  // Backward there are as many for activations, and as many for weights, but for frozen ones.
+  // The backward pass has as many products for activations, and as many for weights, except frozen ones.
   const perToken =
     forward(model) * (2 + plan.trainedParameters / plan.parameters) + (teacher ? forward(teacher) : 0);
-  return (perToken * plan.tokensPerStep) / limit;
+  return (perToken * plan.tokensPerStep) / limit / (ranks?.size ?? 1);
 }

@@ -5,15 +5,15 @@ import { fileError } from '../../files/file-errors.ts';
 import { removeEmpty } from '../../files/folders.node.ts';
 import { isAlive, type Lock, lookAtLock, ownerOf, removeLock, takeLock } from '../../files/lock-file.node.ts';
 
-/** A lock that has not been refreshed for so long has no owner, where that cannot be told otherwise. */
+/** A lock that has not been refreshed for this long counts as abandoned, if its owner cannot be checked. */
 const ABANDONED_MS = 600_000;
 const LOCK_FILE = 'run.lock';
 
 /**
- * Makes sure that no other process works on a run in a folder until the lock is released. The folder is made if need be, and
- * removed again on release where nothing has come into it.
+ * Ensures that no other process works on a run in a folder until the lock is released. Creates the folder if
+ * necessary, and removes it on release if it is empty.
  *
- * @throws RopewalkError naming the process that has it, while that runs.
+ * @throws RopewalkError naming the process that holds the lock, while it runs.
  */
 export async function lockRun(folder: string): Promise<Lock> {
   let made: string | undefined;
@@ -34,7 +34,7 @@ export async function lockRun(folder: string): Promise<Lock> {
   };
 }
 
-/** @throws RopewalkError where another process works in the folder; what it left when it was killed is no hindrance. */
+/** @throws RopewalkError if another process works in the folder; the lock of a killed process is ignored. */
 export async function checkUnlocked(folder: string): Promise<void> {
   const path = join(folder, LOCK_FILE);
   const seen = await lookAtLock(path).catch((error: unknown) => {
@@ -44,9 +44,9 @@ export async function checkUnlocked(folder: string): Promise<void> {
 }
 
 /**
- * Takes the lock of a file or folder.
+ * Locks a file or folder.
  *
- * @param what of which messages say that another process works on it.
+ * @param what is locked, for messages.
  */
 export async function lockFile(path: string, what: string): Promise<Lock> {
   try {
@@ -66,7 +66,7 @@ export async function lockFile(path: string, what: string): Promise<Lock> {
   }
 }
 
-/** Removes what a process left that was killed while it took a lock over. */
+/** Removes leftovers of a process that was killed while it took over a lock. */
 async function removeAsides(path: string): Promise<void> {
   const [folder, name] = [dirname(path), basename(path)];
   for (const entry of await readdir(folder)) {
@@ -84,6 +84,6 @@ function isTaken(path: string, what: string, text: string): RopewalkError {
   const owner = ownerOf(text);
   const process = owner ? `process ${owner.pid} on ${owner.host}` : 'another process';
   return new RopewalkError(
-    `${what}: ${process} is at work there; wait until it ends, or name another place. If it is gone, remove ${path}.`,
+    `${what}: ${process} is using it; wait until it ends, or choose another path. If it is gone, remove ${path}.`,
   );
 }

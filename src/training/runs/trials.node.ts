@@ -1,10 +1,11 @@
 import { RopewalkError } from '../../errors.ts';
 import { type RatePoint, searchRate } from '../find-rate.ts';
-import { optimizerFor, type TrainingJob } from './job.node.ts';
+import { RunRanks } from '../parallel/ranks.ts';
+import { optimizerFor, type StartedJob, type TrainingJob } from './job.node.ts';
 
-/** One step's time, measured with the job's own batches; nothing is learned. @returns seconds. */
+/** Measures a step with the job's own batches, without learning. @returns seconds. */
 export async function measureStep(job: TrainingJob): Promise<number> {
-  const { learner, training, release } = await job.start();
+  const { learner, training, release } = await started(job);
   const { accumulate, clip } = job.settings;
   try {
     const optimizer = optimizerFor(job, learner);
@@ -14,8 +15,8 @@ export async function measureStep(job: TrainingJob): Promise<number> {
       const batches = [];
       while (batches.length < accumulate) batches.push(await training.next());
       const { loss } = await learner.step(batches, { optimizer, learningRate: 0, clip });
-      if (!Number.isFinite(loss)) throw new RopewalkError(`the model's loss on these data is ${loss}.`);
-      // The first step pays for pages of memory that are touched for the first time.
+      if (!Number.isFinite(loss)) throw new RopewalkError(`the model's loss on this data is ${loss}.`);
+      // The first step includes touching pages of memory for the first time.
       if (i > 0) best = Math.min(best, (performance.now() - started) / 1000);
     }
     return best;
@@ -24,13 +25,18 @@ export async function measureStep(job: TrainingJob): Promise<number> {
   }
 }
 
-/** Tries learning rates from low to high with a job's own data: see {@link searchRate}. Nothing is written. */
+function started(job: TrainingJob, signal?: AbortSignal): Promise<StartedJob> {
+  const { ranks, settings } = job;
+  return job.start(ranks && { ranks: new RunRanks(ranks, signal), accumulate: settings.accumulate });
+}
+
+/** Tries increasing learning rates with a job's own data; see {@link searchRate}. Writes nothing. */
 export async function* findRate(
   job: TrainingJob,
   steps: number,
   signal?: AbortSignal,
 ): AsyncGenerator<RatePoint, void> {
-  const { learner, training, release } = await job.start();
+  const { learner, training, release } = await started(job, signal);
   const { accumulate, clip } = job.settings;
   try {
     const parts = { learner, training, optimizer: optimizerFor(job, learner) };

@@ -1,0 +1,76 @@
+/**
+ * Training on several ranks of one thread against one process with as many threads, interleaved: SmolLM2-135M's shape at 4 × 256,
+ * random weights, `fast`.
+ *
+ *     npm run bench:ranks -- [--ranks 2] [--rounds 4] [--batch 4] [--seq 256]
+ *
+ * Needs Open MPI. Each round starts both anew and takes the median of a run's steps but the first.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpus, loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    ranks: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '4' },
+    batch: { type: 'string', default: '4' },
+    seq: { type: 'string', default: '256' },
+  },
+});
+const ranks = Number(values.ranks);
+const program = fileURLToPath(new URL('ranks/train.mjs', import.meta.url));
+const MPIRUN = ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none', '-n', String(ranks)];
+
+interface Result {
+  readonly seconds: number;
+  readonly loss: number;
+  readonly bytesSent: number;
+  readonly rss: number;
+}
+
+/** Runs one of the two. @param batch rows of a step, of all ranks together. */
+async function measure(isParallel: boolean, threads: number, batch: number): Promise<Result> {
+  const settings = JSON.stringify({ threads, batch, seq: Number(values.seq) });
+  const child = isParallel
+    ? spawn('mpirun', [...MPIRUN, process.execPath, program, settings], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+    : spawn(process.execPath, [program, settings], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (piece: string) => {
+    text += piece;
+  });
+  await once(child, 'close');
+  return JSON.parse(text.trim().split('\n').at(-1)!) as Result;
+}
+
+const batch = Number(values.batch);
+const contenders = [
+  { name: `one process, ${ranks} threads`, run: () => measure(false, ranks, batch) },
+  { name: `${ranks} ranks, 1 thread each`, run: () => measure(true, 1, batch) },
+  { name: `one process, 1 thread, ${batch / ranks} rows`, run: () => measure(false, 1, batch / ranks) },
+];
+const results = new Map<string, Result[]>(contenders.map(({ name }) => [name, []]));
+for (let round = 0; round < Number(values.rounds); round++)
+  for (const { name, run } of contenders) results.get(name)!.push(await run());
+
+const best = contenders.map(({ name }) =>
+  results.get(name)!.reduce((a, b) => (b.seconds < a.seconds ? b : a)),
+);
+console.log(
+  `${cpus()[0]!.model}, ${cpus().length} processors, load ${loadavg()[0]!.toFixed(1)}; best of ${values.rounds} rounds`,
+);
+for (const [i, { name }] of contenders.entries()) {
+  const { seconds, loss, bytesSent, rss } = best[i]!;
+  console.log(
+    `${name}: ${seconds.toFixed(3)} s a step, loss ${loss.toFixed(6)}, ${(bytesSent / 1e6).toFixed(1)} MB sent a step, ${(rss / 1e9).toFixed(2)} GB`,
+  );
+}
+const [one, several, weak] = best as [Result, Result, Result];
+console.log(
+  `${ranks} ranks against ${ranks} threads: ${(one.seconds / several.seconds).toFixed(2)} times the speed`,
+);
+console.log(`weak scaling, from one rank on one core: ${(weak.seconds / several.seconds).toFixed(2)}`);

@@ -1,0 +1,72 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import pc from 'picocolors';
+import { messageText, RopewalkError } from '../../errors.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
+import { joinRanks } from '../../ranks/mpi.node.ts';
+import { asFlag } from '../options/spelling.ts';
+import { isInterruption } from '../terminal/interrupt.ts';
+import { printable } from '../terminal/printable.ts';
+import { silence } from '../terminal/silence.ts';
+
+/** How long other ranks leave the first one to report what all of them found. */
+const FIRST_REPORTS_MS = 1000;
+
+/**
+ * Does what a command does in every process of an MPI job, or alone. An error in one of the processes ends all of them: the
+ * others would wait for it forever.
+ */
+export async function withRanks(action: (ranks: Communicator | undefined) => Promise<void>): Promise<void> {
+  const ranks = joinRanks();
+  if (!ranks) return action(undefined);
+  if (ranks.rank > 0) silence();
+  try {
+    await action(ranks);
+  } catch (error) {
+    if (error instanceof SharedError) {
+      await ranks.leave();
+      throw error.cause;
+    }
+    if (ranks.rank > 0) await pause(FIRST_REPORTS_MS);
+    complain(ranks, error);
+    ranks.abort(isInterruption(error) ? 130 : 1);
+  }
+  await ranks.leave();
+}
+
+/** An error that every rank knows of. */
+class SharedError extends Error {}
+
+/**
+ * What every rank does before they train together, such as reading data.
+ *
+ * @throws SharedError on all ranks where any of them fails, with the error of the first that did.
+ */
+export async function together<T>(ranks: Communicator | undefined, action: () => Promise<T>): Promise<T> {
+  if (!ranks) return action();
+  const done = await action().then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  );
+  const problems = await ranks.gather('error' in done ? textOf(done.error) : '');
+  const failed = problems.findIndex((problem) => problem !== '');
+  if (failed < 0 && 'value' in done) return done.value;
+  const common = problems.every((problem) => problem === problems[failed]);
+  const cause =
+    common && 'error' in done
+      ? done.error
+      : new RopewalkError(`rank ${failed} of ${ranks.size}: ${problems[failed]}`);
+  throw new SharedError('a rank failed', { cause });
+}
+
+function textOf(error: unknown): string {
+  if (error instanceof RopewalkError) return messageText(error.parts, asFlag);
+  return isInterruption(error) ? 'interrupted' : String(error instanceof Error ? error.message : error);
+}
+
+function complain({ rank, size }: Communicator, error: unknown): void {
+  const text =
+    error instanceof RopewalkError || isInterruption(error)
+      ? textOf(error)
+      : String(error instanceof Error ? error.stack : error);
+  process.stderr.write(`${pc.red('ropewalk:')} rank ${rank} of ${size}: ${printable(text)}\n`);
+}

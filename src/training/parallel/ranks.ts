@@ -1,0 +1,82 @@
+import { RopewalkError } from '../../errors.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
+import type { Together } from '../learner.ts';
+
+/** The ranks of one training run: what they must have in common, and how they stop at the same step. */
+export class RunRanks {
+  readonly #stop = new AbortController();
+
+  constructor(
+    readonly communicator: Communicator,
+    /** This process's own wish to stop. */
+    readonly wish: AbortSignal | undefined,
+  ) {}
+
+  /** Whether this is the rank that writes and prints. */
+  get isFirst(): boolean {
+    return this.communicator.rank === 0;
+  }
+
+  /** Waits until every rank is here, as long as the first rank's files and samples take. */
+  wait(): Promise<void> {
+    return this.communicator.barrier();
+  }
+
+  /** What the first rank does before the others do it too: it may repair what they read. */
+  async firstThenOthers<T>(action: () => T | Promise<T>): Promise<T> {
+    if (!this.isFirst) await this.wait();
+    const result = await action();
+    if (this.isFirst) await this.wait();
+    return result;
+  }
+
+  /** Aborts on every rank at the same step, once any of them wishes to stop. */
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** What a step of `tokens` counted tokens on all ranks adds up. */
+  together(tokens: number): Together {
+    return {
+      tokens,
+      sumGradients: (gradients) => this.communicator.sum(gradients),
+      sumLoss: async (loss) => {
+        const [sum, stops] = await this.sum([loss, this.wish?.aborted ? 1 : 0]);
+        if (stops! > 0) this.#stop.abort();
+        return sum!;
+      },
+    };
+  }
+
+  async sum(numbers: readonly number[]): Promise<number[]> {
+    const values = Float64Array.from(numbers);
+    await this.communicator.sum([values]);
+    return [...values];
+  }
+
+  /**
+   * Checks that all ranks have the same of something.
+   *
+   * @param fields plain JSON by name.
+   * @throws RopewalkError on every rank, naming a rank that differs, the field and both values.
+   */
+  async agree(fields: Readonly<Record<string, unknown>>): Promise<void> {
+    const texts = await this.communicator.gather(JSON.stringify(fields));
+    const first = JSON.parse(texts[0]!) as Record<string, unknown>;
+    for (const [rank, text] of texts.entries()) {
+      if (text === texts[0]) continue;
+      const other = JSON.parse(text) as Record<string, unknown>;
+      const names = [...new Set([...Object.keys(first), ...Object.keys(other)])];
+      const name = names.find((each) => JSON.stringify(first[each]) !== JSON.stringify(other[each]));
+      if (name === undefined) continue;
+      throw new RopewalkError(
+        `the ranks do not train the same: "${name}" is ${shown(first[name])} on rank 0, but ${shown(other[name])} on rank ${rank}. Give every rank the same command, files and version.`,
+      );
+    }
+  }
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'missing';
+  return text.length <= 80 ? text : `${text.slice(0, 76)} …`;
+}

@@ -1,0 +1,25 @@
+import { availableParallelism, cpus } from 'node:os';
+import type { Communicator } from '../../ranks/communicator.ts';
+import { nodeEngine } from '../../runtime/engine.node.ts';
+import type { Engine } from '../../runtime/engine.ts';
+
+/** What computes a run. */
+export interface EngineOptions {
+  /** An engine instead of one of this machine's processor. */
+  readonly engine?: Engine | undefined;
+  /** Threads of the engine. Default: its own choice, or where there are several ranks, this machine's cores shared by them. */
+  readonly threads?: number | undefined;
+  /** Processes that train together: see `joinRanks`. Each is given the same options. */
+  readonly ranks?: Communicator | undefined;
+}
+
+export function engineFor({ engine, threads, ranks }: EngineOptions): Engine {
+  if (engine) return engine;
+  const chosen = threads ?? (ranks && threadsPerRank(ranks));
+  return nodeEngine(chosen === undefined ? {} : { threads: chosen });
+}
+
+/** As many as this machine has for each of its ranks, and no more than the launcher bound this process to. */
+function threadsPerRank({ localSize }: Communicator): number {
+  return Math.max(1, Math.min(availableParallelism(), Math.floor(cpus().length / localSize)));
+}
