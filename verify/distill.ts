@@ -12,7 +12,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BatchSampler, evaluationBatches } from '../src/batches.ts';
-import { tokenizerFiles } from '../src/cli/commands/train.ts';
 import { distill, type TeachingSource } from '../src/distillation/distill.node.ts';
 import { openTeacher } from '../src/distillation/open-teacher.node.ts';
 import { openStudent } from '../src/distillation/student.node.ts';
@@ -24,6 +23,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { encodeCorpus, splitCorpus } from '../src/text/corpus.ts';
 import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import { tokenizerFiles } from '../src/tokenizer/tokenizer-files.ts';
 import { train } from '../src/training/runs/pretrain.node.ts';
 import type { TrainingInput } from '../src/training/settings.ts';
 

@@ -2,4 +2,4 @@
 export { type ModelDirectory, openModelDirectory } from './directory.node.ts';
 export * from './index.ts';
 export { readWeights, tokenizerOf } from './load.node.ts';
-export { type ModelToSave, saveModelDirectory } from './save.node.ts';
+export { type ModelToSave, saveModelDirectory, type TensorToSave } from './save.node.ts';

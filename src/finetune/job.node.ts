@@ -9,13 +9,13 @@ import { frozenBy } from '../training/freeze.ts';
 import type { TrainedParameter } from '../training/learner.ts';
 import type { Loss } from '../training/loss.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
+import { datasetSize } from '../training/runs/data-size.ts';
 import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
 import { planRun } from '../training/runs/plan.ts';
 import type { RunRecord } from '../training/runs/record.ts';
 import { resolveSettings, trainingOptions } from '../training/settings.ts';
-import { datasetSize } from './data-size.ts';
 import { type BaseModel, openBaseModel } from './model.node.ts';
 import { describeResult } from './result.node.ts';
 import { Sampling } from './samples.ts';
@@ -25,13 +25,13 @@ import { FINETUNE, type FinetuneInput, type FinetuneSettings } from './settings.
 export type FinetuneData = DatasetView | ((base: BaseModel, now: Date) => Promise<ClosableView>);
 
 /** A view that may lie in files. */
-interface ClosableView extends DatasetView {
+export interface ClosableView extends DatasetView {
   readonly trainedTokens?: number;
   close?(): Promise<void>;
 }
 
 export interface JobOptions extends FinetuneInput, EngineOptions {
-  /** A chat template instead of the model's own, or the name of another one of the model's or of ours. */
+  /** A chat template instead of the model's own, its file, or the name of another one of the model's or of ours. */
   readonly template?: ChatTemplate | string;
   /** The day that templates tell which ask for it; default today. */
   readonly now?: Date;

@@ -1,7 +1,7 @@
 import { chatStopTokens } from '../chat/encode.ts';
 import { ChatTemplate } from '../chat/template.ts';
 import { type OpenedModel, openModel } from '../checkpoint/load.node.ts';
-import { templateByName } from '../data/templates.ts';
+import { openTemplate } from '../data/open-template.node.ts';
 import { RopewalkError } from '../errors.ts';
 import { exportedConfig, exportedGenerationConfig } from '../export/source.node.ts';
 import { tokenizerFilesOf, withTokenizer } from '../export/tokenizer-files.node.ts';
@@ -38,7 +38,7 @@ export interface BaseModel {
 export interface BaseModelOptions {
   /** New special tokens. */
   readonly addToken: readonly string[];
-  /** A template instead of the model's own, or the name of one: see {@link templateByName}. */
+  /** A template instead of the model's own, or the file or name of one: see {@link openTemplate}. */
   readonly template?: ChatTemplate | string | undefined;
   /** What the model is called, where the path is one of a cache. */
   readonly name?: string | undefined;
@@ -68,7 +68,7 @@ async function describe(
   const parsed = { tokenizer: parseTokenizerJson(files.tokenizer, source), config: files.config };
   const { files: after, ids } = addSpecialTokens(parsed, addToken, before.vocabSize);
   const plain = Tokenizer.fromJSON(after.tokenizer, after.config, source);
-  const given = typeof wanted === 'string' ? templateByName(wanted, plain) : wanted;
+  const given = typeof wanted === 'string' ? await openTemplate(wanted, plain) : wanted;
   const config = given ? { ...after.config, chat_template: given.source } : after.config;
   const tokenizer = given ? Tokenizer.fromJSON(after.tokenizer, config, source) : plain;
   // A tokenizer may name tokens that the model has no rows for, a [PAD] that is never used as a rule.

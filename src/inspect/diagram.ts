@@ -63,8 +63,8 @@ export interface DiagramOptions {
   readonly chosen?: ChosenBlock | null;
 }
 
-interface ChosenBlock {
-  /** Name of a place of {@link slots}. */
+export interface ChosenBlock {
+  /** Name of a place of `slots`. */
   readonly slot: string;
   readonly model: number;
 }

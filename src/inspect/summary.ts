@@ -12,10 +12,10 @@ import {
 import { distinct, partsOf } from './model-parts.ts';
 
 /** Where norms stand in a layer. */
-type NormPlacement = 'before' | 'after' | 'before and after' | 'none';
+export type NormPlacement = 'before' | 'after' | 'before and after' | 'none';
 
 /** A cost at some length of the context. */
-interface CostAt {
+export interface CostAt {
   readonly context: number;
   readonly value: number;
 }

@@ -14,7 +14,7 @@ export type FloatData = Float32Array | (() => Float32Array | Promise<Float32Arra
 export type ByteData = Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
 
 /** Integers: as numbers, which must be whole, or as bigints. */
-type IntegerValues = BigInt64Array | Int32Array | Uint32Array | Float64Array | readonly number[];
+export type IntegerValues = BigInt64Array | Int32Array | Uint32Array | Float64Array | readonly number[];
 
 /** A tensor to write. Only one tensor's data is asked for at a time. */
 export type TensorToWrite = { readonly name: string; readonly shape: readonly number[] } & (

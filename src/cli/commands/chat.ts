@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { openModel } from '../../checkpoint/load.node.ts';
+import { openTemplate } from '../../data/open-template.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import { REPLY_TOKENS } from '../../generation/chat.ts';
 import { openChat } from '../../generation/open-chat.node.ts';
 import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
 import type { Locale } from '../../inspect/labels.ts';
-import { templateOf } from '../options/data-options.ts';
 import { compileSchemaFile, readSchema } from '../options/json-schema.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
 import { count } from '../options/options.ts';
@@ -93,7 +93,7 @@ async function open(path: string, name: string, flags: ChatFlags) {
   try {
     const chat = await openChat(opened, {
       ...{ ...decoderOptions(flags), ...loadingProgress(opened), name, system },
-      templateOf: template === undefined ? undefined : (tokenizer) => templateOf(template, tokenizer),
+      templateOf: template === undefined ? undefined : (tokenizer) => openTemplate(template, tokenizer),
       check(tokenizer) {
         if (jsonSchema !== undefined) compileSchemaFile(jsonSchema, tokenizer).constraint({ maxTokens });
       },

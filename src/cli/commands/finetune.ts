@@ -1,9 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { ChatTemplate } from '../../chat/template.ts';
 import { dataNotes } from '../../data/report.ts';
 import { RopewalkError } from '../../errors.ts';
 import { dataFiles } from '../../finetune/data-files.node.ts';
@@ -117,7 +115,7 @@ async function finetune(
       ranks,
       ...{ locale, name: path === model ? basename(resolve(path)) : model },
       now: out === undefined ? new Date() : await beginningOf({ out, resume }),
-      ...(template !== undefined && { template: templateOf(template) }),
+      ...(template !== undefined && { template }),
     });
     const close = async () => {
       await job.close();
@@ -128,9 +126,4 @@ async function finetune(
     await clean();
     throw error;
   }
-}
-
-/** The template of a file; a name is the model's to find. */
-function templateOf(template: string): ChatTemplate | string {
-  return existsSync(template) ? new ChatTemplate(readFileSync(template, 'utf8'), template) : template;
 }

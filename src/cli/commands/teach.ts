@@ -79,12 +79,11 @@ async function run(
   let result: TeachEvent | undefined;
   const started = performance.now();
   try {
-    const rows = await readTeachingText(flags, teacher.tokenizer, { progress, signal });
+    const text = await readTeachingText(flags, teacher.tokenizer, { progress, signal });
     isTeaching = true;
     try {
-      const { shape: rowsOf, identity } = rows;
+      const { shape: rowsOf, ...data } = text.rows;
       const { k, method, temperature, seed } = flags;
-      const data = { training: rows.training, ...(rows.heldOut && { heldOut: rows.heldOut }), identity };
       const engine = nodeEngine(flags.threads === undefined ? {} : { threads: flags.threads });
       const named = { ...teacher, name };
       const options = { teacher: named, data, shape: rowsOf, k, method, temperature, seed, out };
@@ -98,7 +97,7 @@ async function run(
         result = event;
       }
     } finally {
-      await rows.close();
+      await text.close();
     }
   } finally {
     progress.end();

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import type { ChatTemplate } from '../../chat/template.ts';
 import { openTokenizer } from '../../checkpoint/tokenizer.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import { familyByName, familyNames } from '../../families/registry.ts';
@@ -7,6 +6,8 @@ import { count, OptionError, option, text } from '../../options.ts';
 import { readTextFiles } from '../../text/files.node.ts';
 import { bpeTokenizerConfig, trainBpeAsync } from '../../tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { tokenizerFiles } from '../../tokenizer/tokenizer-files.ts';
+import { configForTokenizer } from '../../training/runs/config-for-tokenizer.ts';
 import { openPretraining } from '../../training/runs/pretrain.node.ts';
 import { TRAIN } from '../../training/settings.ts';
 import { specialTokens } from '../options/data-options.ts';
@@ -76,14 +77,7 @@ const train: Opening = async (said, settings, { progress, signal, ranks }) => {
     ? await openTokenizer(given)
     : await trainTokenizer(texts, vocabSize ?? preset.config.vocab_size, progress, signal);
   const tokens = await encodeTexts(tokenizer, texts, { specialTokens: special, progress, signal });
-  const { bosId: begin, eosId: end } = tokenizer;
-  const config = {
-    ...preset.config,
-    vocab_size: tokenizer.vocabSize,
-    bos_token_id: begin ?? null,
-    eos_token_id: end === undefined ? [] : [end],
-    pad_token_id: null,
-  };
+  const config = configForTokenizer(preset.config, tokenizer);
   return openPretraining({ ...settings, family, config, files: tokenizerFiles(tokenizer), tokens, ranks });
 };
 
@@ -100,30 +94,4 @@ async function trainTokenizer(
   });
   progress.end();
   return Tokenizer.fromJSON(json, bpeTokenizerConfig(json));
-}
-
-/**
- * A tokenizer's files as a model directory has them. One that came without a configuration gets one.
- *
- * @param template saved as its chat template, in place of its own.
- */
-export function tokenizerFiles(
-  tokenizer: Tokenizer,
-  template?: ChatTemplate,
-): { name: string; data: string }[] {
-  const token = (id: number | undefined) => (id === undefined ? null : (tokenizer.idToToken(id) ?? null));
-  const own =
-    Object.keys(tokenizer.config).length > 0
-      ? tokenizer.config
-      : {
-          tokenizer_class: 'PreTrainedTokenizerFast',
-          bos_token: token(tokenizer.bosId),
-          eos_token: token(tokenizer.eosId),
-          clean_up_tokenization_spaces: false,
-        };
-  const config = template ? { ...own, chat_template: template.source } : own;
-  return [
-    { name: 'tokenizer.json', data: JSON.stringify(tokenizer.toJSON()) },
-    { name: 'tokenizer_config.json', data: `${JSON.stringify(config, null, 2)}\n` },
-  ];
 }

@@ -1,13 +1,10 @@
-import { readFile, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { ChatTemplate } from '../../chat/template.ts';
 import type { TrainOn } from '../../data/encode-example.ts';
 import { type ExampleOptions, TOO_LONG, type TooLong } from '../../data/examples.node.ts';
+import { openTemplate } from '../../data/open-template.node.ts';
 import type { DataColumns } from '../../data/row-form.ts';
-import { templateByName } from '../../data/templates.ts';
 import { RopewalkError } from '../../errors.ts';
-import { fileError } from '../../files/file-errors.ts';
 import { FINETUNE } from '../../finetune/settings.ts';
 import { oneOf, option, text, textOrTexts } from '../../options.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
@@ -97,7 +94,7 @@ export async function exampleOptions(
   tokenizer: Tokenizer,
 ): Promise<Omit<ExampleOptions, 'tokenizer' | 'maxLength'>> {
   return {
-    ...(template !== undefined && { template: await templateOf(template, tokenizer) }),
+    ...(template !== undefined && { template: await openTemplate(template, tokenizer) }),
     ...{ trainOn, tooLong, malformed, columns: columnsOf(columns) },
     specialTokensInText: special === 'special',
   };
@@ -114,22 +111,4 @@ export function columnsOf({
     ...(promptColumn !== undefined && { prompt: promptColumn }),
     ...(completionColumn !== undefined && { completion: completionColumn }),
   };
-}
-
-/**
- * What `--template` names: a template of the model's, one of ours, or a file.
- *
- * @throws RopewalkError when it is neither, or the tokenizer lacks tokens that it writes.
- */
-export async function templateOf(name: string, tokenizer: Tokenizer): Promise<ChatTemplate> {
-  const isFile = await stat(name).then(
-    (status) => status.isFile(),
-    () => false,
-  );
-  if (!isFile) return templateByName(name, tokenizer);
-  try {
-    return new ChatTemplate(await readFile(name, 'utf8'), name);
-  } catch (error) {
-    throw fileError(error, 'read', name);
-  }
 }

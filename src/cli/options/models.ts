@@ -1,8 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { OpenedModel } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import { createDecoder, type DecoderOptions } from '../../generation/decoder.node.ts';
-import type { Decoder } from '../../generation/decoder.ts';
+import type { DecoderOptions } from '../../generation/decoder.node.ts';
 import type { Quantization } from '../../onnx/quantize.ts';
 import { DEVICES, type Device } from '../../runtime/webgpu.node.ts';
 import { Progress } from '../terminal/progress.ts';
@@ -67,15 +66,6 @@ export function decoderOptions({
 function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block'] = '64') {
   if (form === undefined || form === 'none') return form;
   return { bits: form === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
-}
-
-/**
- * Makes an opened model ready to run, with a bar on stderr while it is large.
- *
- * @param takesTurns whether another model runs between its tokens.
- */
-export function decoderFor(opened: OpenedModel, flags: DecoderFlags, takesTurns = false): Promise<Decoder> {
-  return createDecoder(opened, { ...decoderOptions(flags), takesTurns, ...loadingProgress(opened) });
 }
 
 /** A bar on stderr while a large model's weights are read. */

@@ -1,12 +1,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { RopewalkError } from '../../errors.ts';
-import { openDraft } from '../../generation/speculate/open-draft.node.ts';
-import type { Speculation } from '../../generation/speculate/speculate.ts';
-import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import { showWarnings } from '../terminal/warnings.ts';
-import { type DecoderFlags, decoderOptions } from './models.ts';
-import { modelPath } from './resolve.ts';
+import type { DecoderFlags } from './models.ts';
 
 /** How tokens are guessed ahead. */
 export interface SpeculationFlags {
@@ -25,34 +20,17 @@ export function addSpeculationOptions(command: Command): Command {
     .option('--draft <model>', 'a smaller model with the same tokenizer that guesses tokens ahead');
 }
 
-/**
- * What the flags ask for, how the model is to be loaded then, and what gives the memory back. The model's own bits and
- * device are the draft's too; its guesses may be rounded, since the text does not depend on them.
- */
-export async function speculationFor(
-  { speculate, draft }: SpeculationFlags,
-  flags: DecoderFlags,
-  tokenizer: Tokenizer | undefined,
-): Promise<{
-  readonly speculate?: Speculation;
-  readonly decoder?: Pick<DecoderFlags, 'activations'>;
-  release(): Promise<void>;
-}> {
+/** Refuses guesses that would be made twice, or would change the text. */
+export function checkSpeculation({
+  speculate,
+  draft,
+  activations,
+}: SpeculationFlags & Pick<DecoderFlags, 'activations'>): void {
   if (speculate && draft !== undefined)
     throw new RopewalkError('--speculate lookup and --draft both guess; give one of them.');
-  if ((speculate || draft !== undefined) && flags.activations === 'int8') {
+  if ((speculate || draft !== undefined) && activations === 'int8') {
     throw new RopewalkError(
       '--activations int8 gives other numbers for several tokens at once, so the text with guesses would not be the one without; leave out one of the two.',
     );
   }
-  const exact = { activations: 'exact' } as const;
-  if (draft === undefined)
-    return { ...(speculate && { speculate, decoder: exact }), release: async () => {} };
-  const opened = await openDraft(await modelPath(draft), tokenizer, decoderOptions(flags));
-  showWarnings(opened.warnings);
-  return {
-    speculate: { draft: opened.decoder },
-    decoder: exact,
-    release: () => opened.decoder.release(),
-  };
 }

@@ -1,22 +1,15 @@
-import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BatchSampler, type BatchSource, evaluationBatches, type TrainingRows } from '../../batches.ts';
 import { prepareDataset } from '../../data/dataset.node.ts';
-import { evaluationRows, PackedSource } from '../../data/packed-source.ts';
 import { resolveData } from '../../data/reading/resolve-data.node.ts';
 import { dataNotes } from '../../data/report.ts';
-import { splitDataset } from '../../data/view.ts';
+import { type TeachingRows, teachingExamples, teachingText } from '../../distillation/teaching-rows.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import { datasetSize } from '../../finetune/data-size.ts';
 import { FINETUNE } from '../../finetune/settings.ts';
 import { OptionError } from '../../options.ts';
-import { splitCorpus } from '../../text/corpus.ts';
 import { readTextFiles } from '../../text/files.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import type { SequenceShape } from '../../training/graph.ts';
-import type { DataSize } from '../../training/runs/plan.ts';
 import { type TrainingSettings, trainingOptions } from '../../training/settings.ts';
 import { type Progress, showReading } from '../terminal/progress.ts';
 import { data, EXAMPLE_DEFAULTS, type ExampleFlags, exampleOptions, exampleShape } from './data-options.ts';
@@ -66,17 +59,9 @@ export function checkDataOptions(given: readonly string[]): void {
   }
 }
 
-/** A text as the teacher's tokenizer cuts it, in rows. */
+/** Rows to teach, and what is to be closed after them. */
 export interface TeachingText {
-  readonly shape: SequenceShape;
-  readonly identity: string;
-  readonly size: DataSize;
-  /** In an order drawn for every epoch. */
-  source(): BatchSource;
-  /** In order, from the beginning. */
-  training(): Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
-  /** Absent where nothing is held out. */
-  readonly heldOut?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
+  readonly rows: TeachingRows;
   close(): Promise<void>;
 }
 
@@ -95,7 +80,7 @@ export async function readTeachingText(
 }
 
 async function plainText(
-  { batch, seq, seed, validation: share, specialTokens }: DataFlags,
+  { specialTokens, ...flags }: DataFlags,
   files: string | readonly string[],
   tokenizer: Tokenizer,
   progress: Progress,
@@ -104,28 +89,11 @@ async function plainText(
   const documents = await readTextFiles([files].flat(), { signal, onWarning: (text) => progress.note(text) });
   const texts = documents.map(({ text }) => text);
   const tokens = await encodeTexts(tokenizer, texts, { specialTokens, progress, signal });
-  const { training, validation: held } = splitCorpus(tokens, share);
-  const source = () => new BatchSampler({ tokens: training, batch, seq, seed });
-  const identity = createHash('sha256')
-    .update(new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength))
-    .update(String(training.length))
-    .digest('hex');
-  return {
-    shape: { batch, seq },
-    identity,
-    size: {
-      ...{ tokens: training.length, trainedTokens: training.length, validationTokens: held.length },
-      batchesPerEpoch: source().windows / batch,
-    },
-    source,
-    training: () => evaluationBatches(training, batch, seq),
-    ...(held.length > 0 && { heldOut: () => evaluationBatches(held, batch, seq) }),
-    close: async () => {},
-  };
+  return { rows: teachingText(tokens, flags), close: async () => {} };
 }
 
 async function examples(
-  { batch, seq, seed, validation: share, pack, ...flags }: DataFlags,
+  { batch, seq, seed, validation, pack, ...flags }: DataFlags,
   names: string | readonly string[],
   tokenizer: Tokenizer,
   progress: Progress,
@@ -143,16 +111,8 @@ async function examples(
     });
     progress.end();
     for (const note of dataNotes(dataset.report, asFlag)) progress.note(note);
-    const { training, validation: held } = splitDataset(dataset, share, seed);
-    const options = { batch, seq, pack };
-    const source = () => new PackedSource(training, { ...options, seed });
     return {
-      shape: { batch, seq, packed: true },
-      identity: `${training.identity}${pack ? ' packed' : ''}`,
-      size: await datasetSize(dataset, { training, validation: held }, source().batchesPerEpoch),
-      source,
-      training: () => evaluationRows(training, options),
-      ...(held.size > 0 && { heldOut: () => evaluationRows(held, options) }),
+      rows: await teachingExamples(dataset, { batch, seq, seed, validation, pack }),
       async close() {
         await dataset.close();
         await remove();

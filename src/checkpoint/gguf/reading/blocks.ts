@@ -41,7 +41,7 @@ export function newUnpackedBlock(): UnpackedBlock {
 /** The value of each float16 code. Made on first use: 256 KiB. */
 let halves: Float32Array | undefined;
 
-export function halfAt(bytes: Uint8Array, at: number): number {
+function halfAt(bytes: Uint8Array, at: number): number {
   if (!halves) {
     const codes = Uint16Array.from({ length: 0x10000 }, (_, code) => code);
     halves = new Float32Array(0x10000);

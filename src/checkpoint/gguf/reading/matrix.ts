@@ -1,7 +1,8 @@
 import { RopewalkError } from '../../../errors.ts';
+import { unpackBlocks } from '../../../kernels/unpack-kernels.ts';
 import { newQuantizedArrays, type QuantizedArrays, type QuantizedMatrix } from '../../../onnx/weights.ts';
 import { GGML_TYPES, type GgmlType } from '../types.ts';
-import { halfAt, isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
+import { isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
 
 /**
  * A quantized tensor repacked for the engine, without going through float32 numbers. Nothing is quantized again: Q4_0,
@@ -40,14 +41,7 @@ export function toQuantizedMatrix(
   const arrays = into ?? newQuantizedArrays({ ...shape, hasOffsets });
   const { data, scales, offsets } = arrays;
   const matrix: QuantizedMatrix = { ...shape, ...arrays };
-  if (type === 'Q8_0') {
-    unpackBytes(bytes, data, scales);
-    return { matrix, exact: true };
-  }
-  if (type === 'Q4_0') {
-    unpackHalves(bytes, blockBytes, data, scales);
-    return { matrix, exact: true };
-  }
+  if (unpackBlocks(type, bytes, arrays)) return { matrix, exact: true };
   const unpacked = newUnpackedBlock();
   const { codes } = unpacked;
   const groups = block / group;
@@ -66,38 +60,4 @@ export function toQuantizedMatrix(
     }
   }
   return { matrix, exact: true };
-}
-
-/**
- * Q8_0, the usual case, without a step between: a scale and 32 signed bytes a block. From signed to around 128 is the
- * highest bit of every byte; two bytes at a time, which is as blocks of 34 are aligned.
- */
-function unpackBytes(bytes: Uint8Array, data: Uint8Array, scales: Float32Array): void {
-  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
-  const from = new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length >> 1);
-  const into = new Uint16Array(data.buffer, data.byteOffset, data.length >> 1);
-  for (let block = 0, at = 0, to = 0; block < scales.length; block++, at++) {
-    scales[block] = halfAt(aligned, 2 * at++);
-    for (const end = at + 15; at < end; at++) into[to++] = from[at]! ^ 0x8080;
-    into[to++] = from[at]! ^ 0x8080;
-  }
-}
-
-/**
- * Q4_0 likewise: byte j of a block holds numbers j and j + 16, and the engine wants neighbors in a byte. Two bytes give
- * one with the numbers of their low halves and one with those of their high halves.
- */
-function unpackHalves(bytes: Uint8Array, blockBytes: number, data: Uint8Array, scales: Float32Array): void {
-  let to = 0;
-  for (let block = 0, at = 0; block < scales.length; block++, at += blockBytes) {
-    scales[block] = halfAt(bytes, at);
-    for (let j = at + blockBytes - 16; j < at + blockBytes; j += 2) {
-      const first = bytes[j]!;
-      const second = bytes[j + 1]!;
-      data[to] = (first & 15) | ((second & 15) << 4);
-      data[to + 8] = (first >> 4) | (second & 0xf0);
-      to++;
-    }
-    to += 8;
-  }
 }

@@ -1,4 +1,4 @@
-import { cutsOf } from '../../../tokenizer/older/spm-merges.ts';
+import { TokenCuts } from '../../../tokenizer/older/token-cuts.ts';
 
 /** Scores for a SentencePiece-style vocabulary, which llama.cpp merges by. */
 export interface MergeScores {
@@ -30,12 +30,13 @@ export function scoresFromMerges(
     if (Number.isNaN(scores[id]!)) scores[id] = 0 - next++;
   }
   let extraPairs = 0;
+  const cuts = new TokenCuts(vocab);
   tokens.forEach((token, id) => {
     if (Number.isNaN(scores[id]!)) scores[id] = -next;
     if (isApart(id)) return;
-    for (const [leftId, rightId] of cutsOf(token, vocab)) {
+    cuts.of(token, (leftId, rightId) => {
       if (!known.has(leftId * tokens.length + rightId)) extraPairs++;
-    }
+    });
   });
   return { scores, extraPairs };
 }
