@@ -5,7 +5,7 @@
  *
  *     npm run bench:serve -- --llama FOLDER [--clients 1,4,8,16] [--rounds 5] [--threads 2]
  *
- * FOLDER is one in which `npm install node-llama-cpp@3.22.1` was run. Weights are random: speed does not depend on them.
+ * FOLDER is where `npm install node-llama-cpp@3.22.1` was run. Weights are random: speed does not depend on them.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -77,6 +77,19 @@ describe('ropewalk tokenizer extend', () => {
     expect(generated.code, generated.stderr).toBe(0);
   });
 
+  it('leaves the loss of before to score --no-new-tokens, to the last digit', async () => {
+    const out = file('scored');
+    await done('extend', model, '--text', korean, '--add', '20', '--out', out, '--no-loss');
+    const score = async (...args: string[]) => {
+      const { code, stdout, stderr } = await ropewalk(['score', ...args, '--text', korean, '--json']);
+      expect(code, stderr).toBe(0);
+      return JSON.parse(stdout);
+    };
+    expect(await score(out, '--no-new-tokens')).toEqual(await score(model));
+    const { code, stderr } = await ropewalk(['score', model, '--text', korean, '--no-new-tokens']);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('no record of new tokens')]);
+  });
+
   it('learns from all of the text without --validation, keeps the ids of --keep, and prints JSON', async () => {
     const english = file('english.md');
     writeFileSync(english, '나무꾼은 ropes');

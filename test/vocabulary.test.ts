@@ -9,6 +9,8 @@ import { exportGguf } from '../src/export/gguf.node.ts';
 import { exportHuggingFace } from '../src/export/hf.node.ts';
 import { exportQuantized } from '../src/export/quantized.node.ts';
 import { loadHere } from '../src/generation/load-here.node.ts';
+import { scoreModel } from '../src/generation/score-model.node.ts';
+import { withoutNewTokens } from '../src/tokenizer/extend/without-new-tokens.ts';
 import { type ExtendOptions, extendModel } from '../src/vocabulary/extend.node.ts';
 import { holdOut } from '../src/vocabulary/hold-out.ts';
 import { fixture } from './helpers/fixtures.node.ts';
@@ -199,6 +201,26 @@ describe('extending a model', () => {
     expect((await openTokenizer(again)).decode([300 + ADD + 2])).not.toBe('');
   });
 
+  it('keeps the model as it was inside: without the new tokens, a text has the ids and the loss of before, to the bit', async () => {
+    const model = await base();
+    const { out } = await extended(model);
+    const record = (await readNewTokens(out, 300 + ADD))!;
+    const before = await openTokenizer(model);
+    const inside = withoutNewTokens(await openTokenizer(out), record);
+    expect(inside.toJSON()).toEqual(before.toJSON());
+    for (const text of [ENGLISH, KOREAN.slice(0, 100)]) {
+      const ids = before.encode(text);
+      const [a, b] = [await openModel(model), await openModel(out)];
+      const score = await scoreModel(a, ids, { threads: 1 });
+      expect(await scoreModel(b, ids, { threads: 1, omitted: record })).toEqual(score);
+      // With them, some probability is theirs.
+      const all = await scoreModel(b, ids, { threads: 1 });
+      expect(all.meanNegativeLogLikelihood).toBeGreaterThan(score.meanNegativeLogLikelihood);
+      await a.checkpoint.tensors.close();
+      await b.checkpoint.tensors.close();
+    }
+  });
+
   it('adds noise to the rows when asked, the same for the same seed', async () => {
     const model = await base();
     const rows = async (options: Partial<ExtendOptions>) => {
@@ -265,7 +287,7 @@ describe('an extension that cannot be made leaves nothing behind', () => {
     mkdirSync(out);
     writeFileSync(join(out, 'mine.txt'), 'mine');
     await expect(extended(model, {}, [KOREAN], out)).rejects.toThrow(
-      `${out}: it has files; choose a new folder`,
+      `${out}: it is not empty; choose a new folder`,
     );
     await expect(extended(model, {}, [KOREAN], model)).rejects.toThrow('choose a new folder');
     expect(readdirSync(out)).toEqual(['mine.txt']);

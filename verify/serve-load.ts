@@ -1,6 +1,6 @@
 /**
- * What `ropewalk serve` stays sound under: thousands of requests with flat memory, clients that read a byte a second, clients
- * that vanish, many connections.
+ * Load tests of `ropewalk serve`: thousands of requests with flat memory, clients that read one byte per second,
+ * clients that disappear, many connections.
  *
  *     npm run build
  *     node scripts/run-ts.js verify/serve-load.ts [--requests 10000] [--model MODEL.gguf] [--cache 32MB] [--only many,slow]
@@ -188,7 +188,7 @@ async function vanishing(): Promise<void> {
   );
 }
 
-/** A client that is killed in the middle of a body. */
+/** A client that is killed in the middle of a request body. */
 async function killed(): Promise<void> {
   const program = `const s=require('net').connect(${port},'127.0.0.1',()=>{s.write('POST /v1/completions HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nContent-Type: application/json\\r\\nContent-Length: 100000\\r\\n\\r\\n{"model"');console.log(1)});setInterval(()=>{},1000)`;
   for (let i = 0; i < 5; i++) {

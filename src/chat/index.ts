@@ -1,4 +1,4 @@
-/** Chat templates, and chats as token ids. */
+/** Chat templates, and encoding chats as token ids. */
 export { chatStopTokens, type EncodeChatOptions, encodeChat } from './encode.ts';
 export type { TextPart } from './messages.ts';
 export type { MessageSpan, RenderedChat } from './rendered.ts';

@@ -1,4 +1,4 @@
-/** Models as they are stored: directories, safetensors, GGUF and what stands beside the weights. */
+/** Stored models: directories, safetensors, GGUF, and the files next to the weights. */
 export { type ModelDirectory, openModelDirectory } from './directory.node.ts';
 export * from './index.ts';
 export { readWeights, tokenizerOf } from './load.node.ts';

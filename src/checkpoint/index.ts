@@ -1,4 +1,4 @@
-/** Models as they are stored: safetensors, GGUF and what stands beside the weights. */
+/** Stored models: safetensors, GGUF, and the files next to the weights. */
 
 export type { Checkpoint, RowReader, StoredTensor, TensorReader, TokenizerFiles } from './checkpoint.ts';
 export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './dtypes.ts';

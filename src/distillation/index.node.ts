@@ -1,4 +1,4 @@
-/** A small model taught by a large one: losses, teachers, students, and what teachers have written down. */
+/** Knowledge distillation: losses, teachers, students, and recorded probabilities of teachers. */
 
 export { openDistillation } from './distill.node.ts';
 export * from './index.ts';

@@ -1,4 +1,4 @@
-/** A small model taught by a large one: losses, teachers and what they have written down. */
+/** Knowledge distillation: losses, teachers, and recorded probabilities of teachers. */
 export { type ChosenEntries, largest, sampled } from './choose.ts';
 export {
   type DistillationSettings,

@@ -1,4 +1,4 @@
-/** What models are made of and what they cost: tables, trees, differences and diagrams. */
+/** The structure and cost of models: tables, trees, differences and diagrams. */
 export { type ComparisonTable, footnotes, type Row, tables } from './compare.ts';
 export {
   attentionFlopsPerToken,

@@ -89,7 +89,7 @@ async function hasWeights(directory: string): Promise<boolean> {
   return (await Promise.all(files)).some((real) => real !== undefined);
 }
 
-/** False only where nothing has this name; other troubles are told when the directory is opened. */
+/** False only if nothing has this name; other problems are reported when the directory is opened. */
 async function mayBeDirectory(path: string): Promise<boolean> {
   try {
     await stat(path);

@@ -12,6 +12,7 @@ export type { Strip } from './decoders/strip.ts';
 export type { Detokenizer } from './detokenizer.ts';
 export { extendedJson } from './extend/extended-json.ts';
 export { type LearnedToken, type LearnedTokens, type LearnOptions, learnTokens } from './extend/learn.ts';
+export { withoutNewTokens } from './extend/without-new-tokens.ts';
 export type { TextSpan } from './plain-spans.ts';
 export { StreamDecoder } from './stream.ts';
 export { Tokenizer } from './tokenizer.ts';

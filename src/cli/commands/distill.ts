@@ -26,7 +26,7 @@ import {
 } from '../options/teaching-data.ts';
 import { type RunCommand, registerRun } from '../runs/run-command.ts';
 
-const LAYERS = 'give numbers of layers, or how many';
+const LAYERS = 'give the indexes of layers, or how many';
 const more = {
   teacher: option(text, 'a model directory, a GGUF file, or an id on the hub', { value: 'model' }),
   taught: option(text, 'the file that "teach" wrote, instead of an online teacher', { value: 'file' }),
@@ -38,7 +38,7 @@ const more = {
   layers: option(
     z.union([z.array(wholeNumber, LAYERS), wholeNumber], LAYERS),
     "start from the teacher's own layers: their indexes (0,2,4), or how many, evenly spaced",
-    // 4 is how many; 0,2,5 are which; 3, is that one.
+    // 4 is a count; 0,2,5 are indexes; "3," is a single index.
     {
       value: 'list',
       parse: (given) => (given.includes(',') ? idList(given.replace(/,$/, '')) : count(given)),
@@ -59,7 +59,7 @@ export function register(program: Command): void {
     'after',
     `
 Teacher and student may belong to different families if their tokenizers are the same. Held-out losses are those of
-next-token prediction, whatever the ratio. A file of --taught settles seq and temperature.
+next-token prediction, whatever the ratio. With --taught, the file determines seq and temperature.
 
 Examples:
   ropewalk distill --teacher runs/large --student llama/tiny --text stories.txt --out runs/small
@@ -68,16 +68,16 @@ Examples:
   );
 }
 
-/** Opens teacher and student, and reads the text: what a run is made of. */
+/** Opens teacher and student, and reads the text. */
 const distill: Distilling['open'] = async (said, settings, { progress, signal, ranks }) => {
   checkDataOptions(Object.keys({ ...said, ...settings }));
   const { teacher: named, taught, template } = said;
   if (named === undefined && taught === undefined) {
-    throw new RopewalkError('name a teacher with --teacher, or the file of one with --taught.');
+    throw new RopewalkError('choose a teacher with --teacher, or its recorded probabilities with --taught.');
   }
   if ((said.student === undefined) === (said.layers === undefined)) {
     throw new RopewalkError(
-      "name a student with --student, or take the teacher's own --layers: one of the two.",
+      "choose a student with --student, or some of the teacher's layers with --layers: one of the two.",
     );
   }
   const closing: (() => Promise<void>)[] = [];
@@ -96,7 +96,7 @@ const distill: Distilling['open'] = async (said, settings, { progress, signal, r
     if (teacher && student.tokenizer) checkSameTokenizer(teacher.tokenizer, student.tokenizer);
     if (file && teacher && vocabularyHash(teacher.tokenizer) !== file.header.tokenizer) {
       throw new RopewalkError(
-        `${taught} was written by a teacher with another tokenizer than ${named}'s (by ${file.header.teacher.name}); name that one, or write the file again.`,
+        `${taught} was written by a teacher (${file.header.teacher.name}) whose tokenizer differs from ${named}'s; use that teacher, or write the file again.`,
       );
     }
     let teaching: TeachingSource;
@@ -133,7 +133,7 @@ async function originOf(
 ): Promise<StudentOrigin> {
   if (layers !== undefined) {
     if (teacherPath === undefined)
-      throw new OptionError('layers', "they are the teacher's; name it with --teacher.");
+      throw new OptionError('layers', "they are the teacher's layers; choose a teacher with --teacher.");
     return { kind: 'layers', path: teacherPath, layers };
   }
   const origin = await studentOrigin(student!, teacher);

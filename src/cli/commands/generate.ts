@@ -29,16 +29,16 @@ export function register(program: Command): void {
     .description('Continue a text with a model.')
     .argument('<model>', 'a Hugging Face model directory, the --out of a training run, or an id on the hub')
     .option('--prompt <text>', 'text to continue; - reads standard input')
-    .option('--prompt-file <file>', 'the same from a UTF-8 file, without the line break at its end')
+    .option('--prompt-file <file>', 'text to continue from a UTF-8 file, without its final line break')
     .option('--ids <list>', 'token ids to continue, such as 1,2,3', idList)
     .option(
       '--max-tokens <n>',
-      'limit of new tokens; by default up to the end of the text or the position limit',
+      'maximum number of new tokens; by default up to the end of the text or the position limit',
       wholeNumber,
     )
     .option('--stop-ids <list>', "token ids that end the text, instead of the model's own", idList)
     .option('--ignore-eos', 'continue after the end-of-text token')
-    .option('--json-schema <file>', 'the new text is JSON that is valid under this JSON Schema')
+    .option('--json-schema <file>', 'the new text is JSON that is valid against this JSON Schema')
     .option('--json', 'print {ids, text, tokensPerSecond, warnings} on stdout')
     .addHelpText(
       'after',
@@ -84,17 +84,18 @@ async function generate(model: string, flags: GenerateFlags): Promise<void> {
   process.stdout.write(flags.json ? `${JSON.stringify({ ...result, warnings: opened.warnings })}\n` : '\n');
 }
 
-/** Shows pieces as they come, until the end or Ctrl-C. */
+/** Shows pieces as they are generated, until the end or Ctrl-C. */
 async function show(pieces: AsyncIterable<TokenPiece>, shows: boolean, hasText: boolean) {
   let interrupt: ReturnType<typeof interruptSignal> | undefined;
   const ids: number[] = [];
   let text = '';
-  // The prompt is not part of the speed: what a reader waits for is one token after another.
+  // The prompt is excluded from the speed: readers wait for single tokens.
   let started = performance.now();
   for await (const piece of pieces) {
     if (ids.length === 0) {
       started = performance.now();
-      // Until now there was nothing to keep, and what ends any program does not wait for the engine as a handler would.
+      // Until now there was nothing to keep, and the default handling of Ctrl-C does not wait for the engine as a
+      // handler would.
       interrupt = interruptSignal(() => {});
     }
     if (interrupt?.signal.aborted) {
@@ -115,7 +116,9 @@ function checkFlags(flags: GenerateFlags): void {
   checkSampling(flags);
   checkSpeculation(flags);
   if (flags.stopIds && flags.ignoreEos) {
-    throw new RopewalkError('--stop-ids says what ends the text; it cannot be combined with --ignore-eos.');
+    throw new RopewalkError(
+      '--stop-ids determines what ends the text; it cannot be combined with --ignore-eos.',
+    );
   }
   if (flags.stop?.includes(''))
     throw new RopewalkError('a stop string is empty; give the text to stop before.');
@@ -127,7 +130,7 @@ function checkFlags(flags: GenerateFlags): void {
   const ending = ends.find(([, value]) => value !== undefined);
   if (flags.jsonSchema !== undefined && ending) {
     throw new RopewalkError(
-      `--json-schema says where the text ends; it cannot be combined with ${ending[0]}.`,
+      `--json-schema determines where the text ends; it cannot be combined with ${ending[0]}.`,
     );
   }
 }

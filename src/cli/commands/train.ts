@@ -20,10 +20,14 @@ const more = {
   preset: option(text, 'size of the model', { value: 'name' }),
   text: textFiles,
   specialTokens,
-  tokenizer: option(text, 'a tokenizer.json or a model directory; trained on the text where none is given', {
-    value: 'path',
-  }),
-  vocabSize: option(count, "size of the trained tokenizer; the preset's where none is given", { value: 'n' }),
+  tokenizer: option(
+    text,
+    'a tokenizer.json or a model directory (default: a tokenizer trained on the text)',
+    {
+      value: 'path',
+    },
+  ),
+  vocabSize: option(count, "size of the trained tokenizer (default: the preset's)", { value: 'n' }),
 };
 const moreDefaults = { preset: 'tiny', specialTokens: 'special' } as const;
 
@@ -43,7 +47,7 @@ Examples:
   );
 }
 
-/** Reads the text and its tokenizer: what a run is made of. */
+/** Reads the text and its tokenizer. */
 const train: Opening = async (said, settings, { progress, signal, ranks }) => {
   const {
     family: name,
@@ -56,8 +60,8 @@ const train: Opening = async (said, settings, { progress, signal, ranks }) => {
     ...moreDefaults,
     ...said,
   };
-  if (name === undefined) throw new OptionError('family', `it is missing: name one of ${familyNames()}.`);
-  if (files === undefined) throw new OptionError('text', 'it is missing: name a file to train on.');
+  if (name === undefined) throw new OptionError('family', `it is missing: choose one of ${familyNames()}.`);
+  if (files === undefined) throw new OptionError('text', 'it is missing: give a file to train on.');
   const family = familyByName(name);
   const preset = Object.hasOwn(family.presets, size) ? family.presets[size] : undefined;
   if (!preset) {
@@ -68,7 +72,7 @@ const train: Opening = async (said, settings, { progress, signal, ranks }) => {
   if (given !== undefined && vocabSize !== undefined) {
     throw new OptionError(
       'vocabSize',
-      'it is for a tokenizer that is trained; it cannot be combined with --tokenizer.',
+      'it applies only to a new tokenizer; it cannot be combined with --tokenizer.',
     );
   }
   const documents = await readTextFiles([files].flat(), { signal, onWarning: (note) => progress.note(note) });

@@ -6,7 +6,7 @@ import { askingForFile } from '../terminal/choose-file.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { duration, Progress } from '../terminal/progress.ts';
 
-/** The path of a model that is named by its path or by its id on the hub; a download is shown on stderr. */
+/** The path of a model given by path or by its id on the hub; a download is shown on stderr. */
 export function modelPath(idOrPath: string): Promise<string> {
   return askingForFile(idOrPath, (name) => downloading((watching) => resolveModel(name, watching)));
 }
@@ -17,7 +17,7 @@ export async function inspectedModel(name: string): Promise<NamedModel> {
   return { ...model, name };
 }
 
-/** Runs a download with its progress on stderr. Ctrl-C stops it and keeps what came. */
+/** Runs a download with progress on stderr. Ctrl-C stops it and keeps what was downloaded. */
 export async function downloading<T>(
   download: (options: Pick<PullOptions, 'signal' | 'onProgress'>) => Promise<T>,
 ): Promise<T> {

@@ -3,7 +3,7 @@ import { Option } from 'commander';
 import { RopewalkError } from '../../errors.ts';
 import type { DecoderFlags } from './models.ts';
 
-/** How tokens are guessed ahead. */
+/** How tokens are speculated. */
 export interface SpeculationFlags {
   readonly speculate?: 'lookup';
   readonly draft?: string;
@@ -14,10 +14,10 @@ export function addSpeculationOptions(command: Command): Command {
     .addOption(
       new Option(
         '--speculate <how>',
-        'guess tokens ahead, for the same text in less time: lookup guesses that earlier text repeats. This uses exact activations (--activations exact), which the identical text requires',
+        'speculative decoding, for the same text in less time: lookup guesses that earlier text repeats. It requires exact activations (--activations exact)',
       ).choices(['lookup']),
     )
-    .option('--draft <model>', 'a smaller model with the same tokenizer that guesses tokens ahead');
+    .option('--draft <model>', 'draft model for speculative decoding: a smaller one with the same tokenizer');
 }
 
 /** Refuses guesses that would be made twice, or would change the text. */
@@ -27,10 +27,10 @@ export function checkSpeculation({
   activations,
 }: SpeculationFlags & Pick<DecoderFlags, 'activations'>): void {
   if (speculate && draft !== undefined)
-    throw new RopewalkError('--speculate lookup and --draft both guess; give one of them.');
+    throw new RopewalkError('--speculate lookup and --draft are alternatives; use one of them.');
   if ((speculate || draft !== undefined) && activations === 'int8') {
     throw new RopewalkError(
-      '--activations int8 gives other numbers for several tokens at once, so the text with guesses would not be the one without; leave out one of the two.',
+      'with --activations int8, several tokens at once give different numbers, so speculation would change the text; leave out one of the two.',
     );
   }
 }

@@ -18,7 +18,7 @@ import { encodeTexts, textFiles } from './text-corpus.ts';
 
 const { batch, seq, seed, validation } = trainingOptions;
 
-/** What `teach` and `distill` are told of the text. */
+/** Options about the text, for `teach` and `distill`. */
 export const teachingShape = {
   text: textFiles,
   data,
@@ -26,12 +26,12 @@ export const teachingShape = {
   pack: FINETUNE.own.pack,
 };
 
-/** The options of every run that `teach` has, too. */
+/** The options of every run that `teach` also has. */
 export const rowShape = { batch, seq, seed, validation };
 
 export const TEACHING_DEFAULTS = { ...EXAMPLE_DEFAULTS, pack: true } as const;
 
-/** What they give, with defaults. */
+/** Their values, with defaults. */
 export type DataFlags = ExampleFlags &
   Required<Pick<TrainingSettings, keyof typeof rowShape>> & {
     text?: string | readonly string[] | undefined;
@@ -41,7 +41,7 @@ export type DataFlags = ExampleFlags &
 
 /**
  * @param given the options that were given, by name.
- * @throws OptionError for one that would change nothing.
+ * @throws OptionError for one without effect.
  */
 export function checkDataOptions(given: readonly string[]): void {
   const refuse = (names: readonly string[], reason: string) => {
@@ -54,7 +54,7 @@ export function checkDataOptions(given: readonly string[]): void {
   if (given.includes('taught')) {
     refuse(
       ['text', 'data', 'seq', 'validation', 'specialTokens', ...rows],
-      'that was settled when the file of --taught was written',
+      'that was determined when the file of --taught was written',
     );
   }
 }
@@ -65,14 +65,14 @@ export interface TeachingText {
   close(): Promise<void>;
 }
 
-/** @throws RopewalkError when both or neither of --text and --data are given, or they cannot be read. */
+/** @throws RopewalkError unless exactly one of --text and --data is given, or if they cannot be read. */
 export async function readTeachingText(
   flags: DataFlags,
   tokenizer: Tokenizer,
   { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
 ): Promise<TeachingText> {
   if ((flags.text === undefined) === (flags.data === undefined)) {
-    throw new RopewalkError('give the text with --text, or examples with --data: one of the two.');
+    throw new RopewalkError('use either --text or --data.');
   }
   return flags.text
     ? plainText(flags, flags.text, tokenizer, progress, signal)
@@ -106,7 +106,7 @@ async function examples(
     const dataset = await prepareDataset({
       ...(await exampleOptions(flags, tokenizer)),
       ...{ files, tokenizer, maxLength: seq + 1, folder, signal, onProgress: showReading(progress) },
-      // Templates that tell the date would otherwise make other tokens of a resumed run.
+      // Templates that use the date would otherwise give a resumed run different tokens.
       now: new Date(0),
     });
     progress.end();

@@ -9,9 +9,9 @@ export interface CountedExamples {
 }
 
 /**
- * What a data set comes to, for a plan.
+ * The size of a dataset, for a plan.
  *
- * @param dataset may know how many of all its tokens count; then those of a part are estimated.
+ * @param dataset may know how many of its tokens count; those of a part are then estimated.
  */
 export async function datasetSize(
   dataset: CountedExamples & { readonly trainedTokens?: number },

@@ -5,15 +5,15 @@ import { GGML_TYPES, type GgmlType } from '../types.ts';
 import { isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
 
 /**
- * A quantized tensor repacked for the engine, without going through float32 numbers. Nothing is quantized again: Q4_0,
- * Q4_1 and Q4_K keep their codes in 4 bits with blocks of 32, Q8_0, Q5_0, Q5_1 and Q5_K in 8 bits with blocks of 32,
- * Q6_K in 8 bits with blocks of 16.
- * @param bytes of `[rows, columns]`, as they lie in the file
+ * Repacks a quantized tensor for the engine, without converting to float32. Nothing is quantized again: Q4_0, Q4_1 and
+ * Q4_K keep their codes in 4 bits with blocks of 32, Q8_0, Q5_0, Q5_1 and Q5_K in 8 bits with blocks of 32, Q6_K in 8
+ * bits with blocks of 16.
+ * @param bytes of `[rows, columns]`, as stored in the file
  * @param columns a multiple of the type's block
- * @param into where the numbers are wanted; by default in new arrays
- * @returns `exact`: whether every code was kept, so that the numbers are `dequantize`'s; it holds for all of these
- *   types. They are so bit for bit, but for types with both 4-bit codes and offsets (Q4_1, Q4_K): their offsets move to
- *   the middle code and are rounded to float32 once more.
+ * @param into target arrays; new ones by default
+ * @returns `exact`: whether every code was kept, so that the values are those of `dequantize`; true for all of these
+ *   types. They agree bit for bit, except for types with both 4-bit codes and offsets (Q4_1, Q4_K): their offsets are
+ *   moved to the middle code and rounded to float32 once more.
  * @throws RopewalkError for a type of floats (F32, F16, BF16) and for sizes that do not match
  */
 export function toQuantizedMatrix(
@@ -35,7 +35,7 @@ export function toQuantizedMatrix(
   }
   const layout = LAYOUTS[type];
   const { group, bits, hasOffsets } = layout;
-  // From the code that stands for zero to the one that does for the engine, which 8 bits have room to move to.
+  // Shifts codes from the format's zero to the engine's; 8 bits have room for this.
   const shift = 2 ** (bits - 1) - layout.zero;
   const shape = { rows, columns, bits: bits as 4 | 8, block: group };
   const arrays = into ?? newQuantizedArrays({ ...shape, hasOffsets });
