@@ -73,7 +73,7 @@ describe('the help of train, finetune and distill', () => {
       expect.arrayContaining(['beta1', 'beta2', 'eps', 'weightDecay', 'states', 'clipThreshold']),
     );
     for (const name of ofFlags)
-      expect(help.get(`--${kebab(name)}`)!.says).toMatch(new RegExp(`; of (${OPTIMIZERS.join('|')})`));
+      expect(help.get(`--${kebab(name)}`)!.says).toMatch(new RegExp(`; for (${OPTIMIZERS.join('|')})`));
   });
 });
 
