@@ -29,6 +29,7 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['chat'], read: () => import('./commands/chat.ts') },
   { names: ['serve'], read: () => import('./commands/serve.ts') },
   { names: ['score'], read: () => import('./commands/score.ts') },
+  { names: ['evaluate'], read: () => import('./commands/evaluate.ts') },
   { names: ['export'], read: () => import('./commands/export.ts') },
   { names: ['pull'], read: () => import('./commands/pull.ts') },
   { names: ['cache'], read: () => import('./commands/cache.ts') },

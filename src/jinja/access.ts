@@ -232,8 +232,16 @@ function pick(text: Text, from: number, by: number, count: number, budget: Budge
   return builder.build();
 }
 
-/** Looks up an attribute along a path such as `a.b.0`, as filters take it. */
-export function attributeGetter(path: Value, otherwise: Value = null): (item: Value) => Value {
+/**
+ * Looks up an attribute along a path such as `a.b.0`, as filters take it.
+ *
+ * @param strict whether what is missing is strictly undefined.
+ */
+export function attributeGetter(
+  path: Value,
+  otherwise: Value = null,
+  strict = false,
+): (item: Value) => Value {
   const parts = pathOf(path);
   return (item) => {
     let value = item;
@@ -241,6 +249,7 @@ export function attributeGetter(path: Value, otherwise: Value = null): (item: Va
       value = getItem(value, part);
       if (otherwise !== null && value instanceof Undefined) value = otherwise;
     }
+    if (strict && value instanceof Undefined) return new Undefined(value.message, true);
     return value;
   };
 }

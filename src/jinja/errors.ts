@@ -4,7 +4,7 @@ export class JinjaError extends Error {}
 /** A feature of Jinja2 that this interpreter lacks. */
 export class NotSupported extends JinjaError {
   constructor(what: string) {
-    super(`${what} is not supported in chat templates here`);
+    super(`${what} is not supported in templates here`);
   }
 }
 

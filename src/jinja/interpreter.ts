@@ -1,6 +1,6 @@
 import type { Budget } from './budget.ts';
 import { JinjaError } from './errors.ts';
-import { Evaluator } from './expressions.ts';
+import { Evaluator, type RunOptions } from './expressions.ts';
 import { LoopContext } from './loop.ts';
 import type { Expression, ForNode, MacroNode, Program, Statement, Target } from './parsing/nodes.ts';
 import { itemsOf, iterate, textOf, truthy } from './python.ts';
@@ -28,8 +28,13 @@ type Signal = 'break' | 'continue' | undefined;
  * @param given its variables and functions
  * @throws JinjaError, and RangeError if it nests more deeply than the engine's stack
  */
-export function run(program: Program, given: ReadonlyMap<string, Value>, budget: Budget): Text {
-  return new Interpreter(given, budget).run(program);
+export function run(
+  program: Program,
+  given: ReadonlyMap<string, Value>,
+  budget: Budget,
+  options: RunOptions = {},
+): Text {
+  return new Interpreter(given, budget, options).run(program);
 }
 
 class Interpreter {
@@ -37,10 +42,10 @@ class Interpreter {
   readonly #budget: Budget;
   readonly #evaluator: Evaluator;
 
-  constructor(given: ReadonlyMap<string, Value>, budget: Budget) {
+  constructor(given: ReadonlyMap<string, Value>, budget: Budget, options: RunOptions) {
     this.#given = given;
     this.#budget = budget;
-    this.#evaluator = new Evaluator(budget);
+    this.#evaluator = new Evaluator(budget, options);
   }
 
   run({ body, frame }: Program): Text {

@@ -17,10 +17,17 @@ import {
   View,
 } from './values.ts';
 
+/** What an undefined value counts as, where it may count as anything. */
+function nothing<T>(value: Undefined, as: T): T {
+  value.use();
+  return as;
+}
+
 /** `bool(value)`. */
 export function truthy(value: Value): boolean {
   if (typeof value === 'boolean') return value;
-  if (value === null || value instanceof Undefined) return false;
+  if (value === null) return false;
+  if (value instanceof Undefined) return nothing(value, false);
   if (typeof value === 'bigint') return value !== 0n;
   if (typeof value === 'number') return value !== 0;
   if (value instanceof Text) return value.value !== '';
@@ -52,7 +59,7 @@ export function lengthOf(value: Value): number {
   if (value instanceof Dict) return value.size;
   if (value instanceof View) return value.dict.size;
   if (value instanceof Range) return value.length;
-  if (value instanceof Undefined) return 0;
+  if (value instanceof Undefined) return nothing(value, 0);
   if (value instanceof Thing) {
     const length = value.typeName === 'LoopContext' ? value.attribute('length') : undefined;
     if (typeof length === 'bigint') return Number(length);
@@ -68,7 +75,7 @@ export function iterate(value: Value): IterableIterator<Value> {
   if (value instanceof View) return value.values();
   if (value instanceof Range) return rangeItems(value);
   if (value instanceof Lazy) return unclosed(value.source);
-  if (value instanceof Undefined) return [][Symbol.iterator]();
+  if (value instanceof Undefined) return nothing(value, [])[Symbol.iterator]();
   if (value instanceof Thing && value.typeName === 'LoopContext')
     throw new NotSupported('going through loop');
   throw new JinjaError(`'${typeName(value)}' object is not iterable`);
@@ -113,6 +120,7 @@ export function itemsOf(value: Value, budget: Budget): readonly Value[] {
 
 /** `a == b`. */
 export function equal(a: Value, b: Value, budget: Budget): boolean {
+  for (const one of [a, b]) if (one instanceof Undefined) one.use();
   if (a instanceof Text || b instanceof Text) {
     if (!(a instanceof Text && b instanceof Text)) return false;
     budget.spend(Math.min(a.value.length, b.value.length) / 64);
@@ -198,7 +206,7 @@ export function contains(container: Value, item: Value, budget: Budget): boolean
 /** `str(value)`, as in output. */
 export function textOf(value: Value, budget: Budget): Text {
   if (value instanceof Text) return value;
-  if (value instanceof Undefined) return EMPTY;
+  if (value instanceof Undefined) return nothing(value, EMPTY);
   if (value instanceof List && value.written !== undefined) throw new JinjaError(value.written);
   return repr(value, budget);
 }
@@ -240,8 +248,10 @@ export function repr(value: Value, budget: Budget): Text {
     else if (item instanceof Text) {
       sources.push(item);
       add(item.markup ? `Markup(${stringRepr(item.value)})` : stringRepr(item.value));
-    } else if (item instanceof Undefined) add('Undefined');
-    else if (item instanceof Range) add(rangeText(item));
+    } else if (item instanceof Undefined) {
+      item.use();
+      add('Undefined');
+    } else if (item instanceof Range) add(rangeText(item));
     else budget.deeper(() => writeContainer(item));
   };
   const writeContainer = (item: Value): void => {

@@ -21,11 +21,23 @@ export type Value =
 
 /** An undefined value; printed as nothing, and an error when used. */
 export class Undefined {
-  /** @param message of the error */
-  constructor(readonly message: string) {}
+  /**
+   * @param message what an error says
+   * @param strict whether it is an error to print, compare or test it too, as with Jinja2's StrictUndefined; undefined
+   *   leaves it to how the program runs
+   */
+  constructor(
+    readonly message: string,
+    readonly strict?: boolean,
+  ) {}
 
   fail(): never {
     throw new JinjaError(this.message);
+  }
+
+  /** Before it counts as nothing: an error where it is strict. */
+  use(): void {
+    if (this.strict) this.fail();
   }
 }
 

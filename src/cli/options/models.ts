@@ -19,8 +19,9 @@ export interface DecoderFlags {
 /** Below this many parameters, loading is too short for a progress bar. */
 const PROGRESS_FROM = 20e6;
 
-export function addDecoderOptions(command: Command): Command {
-  return command
+/** @param options.activations whether the command lets choose how activations are rounded; default true. */
+export function addDecoderOptions(command: Command, { activations = true } = {}): Command {
+  command
     .option('--threads <n>', 'threads of the engine', count)
     .addOption(
       new Option('--device <name>', 'device to run on: the CPU, or the GPU through WebGPU')
@@ -38,13 +39,15 @@ export function addDecoderOptions(command: Command): Command {
         '--block <n>',
         'values that share a scale, with --quantize int8 or int4 (default: 64)',
       ).choices(['32', '64', '128']),
-    )
-    .addOption(
-      new Option(
-        '--activations <form>',
-        'activations in quantized products: int8 is faster, exact keeps float32 (default: exact for a quantized file and with --speculate, else int8)',
-      ).choices(['int8', 'exact']),
     );
+  return !activations
+    ? command
+    : command.addOption(
+        new Option(
+          '--activations <form>',
+          'activations in quantized products: int8 is faster, exact keeps float32 (default: exact for a quantized file and with --speculate, else int8)',
+        ).choices(['int8', 'exact']),
+      );
 }
 
 /** The options that the flags set. */

@@ -16,6 +16,8 @@ import { SEQUENCE_FILTERS } from './sequence-filters.ts';
 /** What filters and tests may call. */
 export interface Tools {
   readonly budget: Budget;
+  /** Whether it is an error to use what is undefined: see `RunOptions`. */
+  readonly strict: boolean;
   filter(name: string, value: Value, given: Given): Value;
   test(name: string, value: Value, given: Given): boolean;
 }

@@ -123,6 +123,7 @@ class Cycler extends Thing {
 
 /** The arguments that `*` and `**` in a call pass. */
 export function spread(value: Value, budget: Budget): readonly Value[] {
+  if (value instanceof Undefined) value.use();
   if (value instanceof Undefined) return [];
   return itemsOf(value, budget);
 }

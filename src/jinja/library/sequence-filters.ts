@@ -101,7 +101,7 @@ function* selected(
 ): IterableIterator<Value> {
   if (!truthy(value)) return;
   if (byAttribute && args.length === 0) throw new JinjaError(`${name}: the name of the attribute is missing`);
-  const get = byAttribute ? attributeGetter(args[0]!) : (item: Value) => item;
+  const get = byAttribute ? attributeGetter(args[0]!, null, tools.strict) : (item: Value) => item;
   const [test, ...rest] = byAttribute ? args.slice(1) : args;
   const holds = (item: Value) =>
     test === undefined
@@ -118,7 +118,7 @@ function* mapped(value: Value, { args, kwargs }: Given, tools: Tools): IterableI
   let change: (item: Value) => Value;
   if (args.length === 0 && kwargs.has('attribute')) {
     const [attribute, otherwise] = bind('map', { args, kwargs }, ['attribute', 'default']);
-    change = attributeGetter(attribute!, otherwise ?? null);
+    change = attributeGetter(attribute!, otherwise ?? null, tools.strict);
   } else {
     const [name, ...rest] = args;
     if (name === undefined) throw new JinjaError('map needs a filter');
@@ -190,6 +190,7 @@ function last(value: Value, given: Given, { budget }: Tools): Value {
 
 /** Accepts what Python's `reversed` accepts. */
 function reversible(value: Value, budget: Budget): readonly Value[] {
+  if (value instanceof Undefined) value.use();
   if (value instanceof Undefined) return [];
   const isReversible =
     value instanceof Text ||
@@ -229,9 +230,9 @@ export const SEQUENCE_FILTERS: Readonly<Record<string, Filter>> = {
     bind('list', given, []);
     return new List([...itemsOf(value, budget)]);
   },
-  join: (value, given, { budget }) => {
+  join: (value, given, { budget, strict }) => {
     const [separator = EMPTY, attribute = null] = bind('join', given, ['d', 'attribute']);
-    const get = attributeGetter(attribute);
+    const get = attributeGetter(attribute, null, strict);
     const texts = itemsOf(value, budget).map((item) => textOf(get(item), budget).plain());
     return parts.join(textOf(separator, budget).plain(), texts, budget);
   },
@@ -274,6 +275,7 @@ export const SEQUENCE_FILTERS: Readonly<Record<string, Filter>> = {
   },
   items: (value, given) => {
     bind('items', given, []);
+    if (value instanceof Undefined) value.use();
     if (value instanceof Undefined) return new Lazy([][Symbol.iterator]());
     if (!(value instanceof Dict)) throw new JinjaError('Can only get item pairs from a mapping.');
     return new Lazy(new View(value, 'items').values());

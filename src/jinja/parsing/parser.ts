@@ -1,7 +1,7 @@
 import { NotSupported } from '../errors.ts';
 import { analyze, Frame } from '../scopes.ts';
 import { Text } from '../text.ts';
-import { tokenize } from './lexer.ts';
+import { tokenize, type WhiteSpace } from './lexer.ts';
 import type { Expression, MacroNode, Program, Statement } from './nodes.ts';
 import { ExpressionParser } from './parse-expression.ts';
 import { Tokens } from './tokens.ts';
@@ -15,8 +15,8 @@ const REFUSED = ['block', 'extends', 'include', 'import', 'from', 'autoescape'];
  *
  * @throws JinjaError naming the line and the error, or the unsupported feature
  */
-export function parse(source: string): Program {
-  return new Parser(new Tokens(tokenize(source))).program();
+export function parse(source: string, space: WhiteSpace = 'chat'): Program {
+  return new Parser(new Tokens(tokenize(source, space))).program();
 }
 
 class Parser {
