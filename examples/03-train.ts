@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { families, text, tokenizer, train, training } from 'ropewalk';
 import { TEXT } from './text.ts';
 
-/** @returns the held-out loss, in nats per token. */
+/** @returns the held-out loss in nats per token. */
 export async function trainTiny(out: string, steps: number): Promise<number> {
   const json = tokenizer.trainBpe([TEXT], { vocabSize: 300 });
   const bpe = tokenizer.Tokenizer.fromJSON(json, tokenizer.bpeTokenizerConfig(json));

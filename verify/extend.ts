@@ -1,12 +1,12 @@
 /**
- * What 4,096 Korean tokens do to SmolLM2-135M: tokens per syllable, English before and after, and the loss per byte on
- * held-out Korean after the same number of training steps with and without them.
+ * The effect of 4,096 Korean tokens on SmolLM2-135M: tokens per syllable, English before and after, and the loss per
+ * byte on held-out Korean after the same number of training steps with and without them.
  *
  *     node scripts/run-ts.js verify/extend.ts MODEL TEXTS OUT [--steps 200] [--first 0] [--batch 1] [--seq 256] [--lr 3e-4]
  *     python verify/extend.py MODEL OUT/extended OUT/ids.json     # transformers: the same ids, logits and generation
  *
- * MODEL is a Hugging Face directory, TEXTS a folder with the texts of the project's shared data. OUT gets the extended model,
- * both runs, and the ids for the reference.
+ * MODEL is a Hugging Face directory, TEXTS a folder with the texts of the project's shared data. OUT gets the extended
+ * model, both runs, and the ids for the reference.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,7 +21,7 @@ import { extendModel } from '../src/vocabulary/extend.node.ts';
 import { holdOut } from '../src/vocabulary/hold-out.ts';
 
 const ADD = 4096;
-/** Tokens of English whose logits are compared. */
+/** English tokens whose logits are compared. */
 const ENGLISH_TOKENS = 512;
 /** Bytes of held-out Korean that are scored. */
 const SCORED_BYTES = 8192;

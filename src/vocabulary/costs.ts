@@ -3,7 +3,7 @@ import { countSyllables, SCRIPTS, type Script, scriptOf } from '../tokenizer/uni
 import { incompleteTail } from '../tokenizer/utf8.ts';
 import { ScriptCounter } from './script-counter.ts';
 
-/** What texts consist of. */
+/** The composition of texts. */
 export interface TextSize {
   /** In UTF-8. */
   readonly bytes: number;
@@ -17,43 +17,43 @@ export interface TextSize {
   readonly scripts: Readonly<Record<Script, number>>;
 }
 
-/** A word and what it costs. */
+/** A word and its cost. */
 export interface WordCost {
-  /** Without punctuation around it. */
+  /** Without surrounding punctuation. */
   readonly word: string;
   readonly times: number;
-  /** Tokens of the word where it follows a space. */
+  /** Tokens of the word after a space. */
   readonly tokens: number;
   readonly characters: number;
-  /** Tokens that the texts would save if the word were one token. */
+  /** Tokens that would be saved in the texts if the word were one token. */
   readonly excess: number;
 }
 
-/** What texts cost in the tokens of one tokenizer. */
+/** The cost of texts in one tokenizer's tokens. */
 export interface TokenCosts {
   readonly tokens: number;
   readonly tokensPerWord: number;
   readonly tokensPerCharacter: number;
   readonly tokensPerByte: number;
-  /** Tokens of Hangul for each syllable; null where the texts have none. */
+  /** Tokens of Hangul per syllable; null if the texts have none. */
   readonly tokensPerSyllable: number | null;
-  /** Tokens by script, and those for each of its characters; null where there are none. */
+  /** Tokens by script, in total and per character; null if there are none. */
   readonly scripts: Readonly<
     Record<Script, { readonly tokens: number; readonly tokensPerCharacter: number | null }>
   >;
-  /** Share of tokens that stand for something without a token. */
+  /** Share of unknown tokens. */
   readonly unknown: number;
-  /** Share of tokens that write a single byte, by the byte fallback of SentencePiece. */
+  /** Share of tokens for single bytes, from SentencePiece's byte fallback. */
   readonly byteFallback: number;
-  /** Share of tokens that hold only a part of a character. */
+  /** Share of tokens that contain only part of a character. */
   readonly partial: number;
-  /** The words with the largest excess, the largest first. */
+  /** The words with the largest excess, largest first. */
   readonly worst: readonly WordCost[];
 }
 
 const encoder = new TextEncoder();
 
-/** Counts what texts consist of. */
+/** Counts the composition of texts. */
 export function textSize(texts: Iterable<string>): TextSize {
   const scripts = Object.fromEntries(SCRIPTS.map((script) => [script, 0])) as Record<Script, number>;
   const size = { bytes: 0, characters: 0, words: 0, syllables: 0, scripts };
@@ -73,12 +73,12 @@ export function textSize(texts: Iterable<string>): TextSize {
 }
 
 export interface TokenCostsOptions {
-  /** How many of the worst words to list; default 10. */
+  /** Number of worst words to list; default 10. */
   readonly words?: number;
 }
 
 /**
- * Counts what texts cost in a tokenizer's tokens, without those that it puts around a text.
+ * Counts the cost of texts in a tokenizer's tokens, without the special tokens around a text.
  *
  * @param size of the same texts
  */
@@ -127,14 +127,14 @@ export function tokenCosts(
 }
 
 interface TokenKind {
-  /** What it adds to a text. */
+  /** The bytes that it adds to a text. */
   readonly bytes: Uint8Array;
   readonly unknown: boolean;
   readonly byteFallback: boolean;
   readonly partial: boolean;
 }
 
-/** What each token is, looked up once. */
+/** The properties of each token, looked up once. */
 class TokenKinds {
   readonly #tokenizer: Tokenizer;
   readonly #unknownId: number | undefined;
@@ -173,7 +173,7 @@ function isWhole(bytes: Uint8Array): boolean {
 }
 
 const AROUND = /^[\p{P}\p{S}]+|[\p{P}\p{S}]+$/gu;
-/** Before a word, so that it stands as it does within a text. */
+/** Precedes a word, so that it is encoded as within a text. */
 const CONTEXT = 'a ';
 
 function worstWords(tokenizer: Tokenizer, texts: readonly string[], count: number): WordCost[] {

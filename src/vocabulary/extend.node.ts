@@ -19,42 +19,42 @@ import { type TextSize, type TokenCosts, textSize, tokenCosts } from './costs.ts
 import { growTable, type RowInit } from './initial-rows.ts';
 
 export interface ExtendOptions {
-  /** How many tokens to add. */
+  /** The number of tokens to add. */
   readonly add: number;
-  /** Texts whose ids must stay as they are. */
+  /** Texts whose ids must not change. */
   readonly keep?: readonly string[];
-  /** Text that nothing is learned from, to measure on; without it, token costs are those of the texts themselves. */
+  /** Held-out text for measurements; without it, token costs are those of the texts themselves. */
   readonly heldOut?: string | undefined;
-  /** How the new rows begin; default `mean`. */
+  /** How new rows are initialized; default `mean`. */
   readonly init?: RowInit;
-  /** Of random rows; default 0. */
+  /** Seed for `noise`; default 0. */
   readonly seed?: number;
-  /** A pair that occurs less often is not merged; default 2. */
+  /** Pairs that occur less often are not merged; default 2. */
   readonly minFrequency?: number;
-  /** Bytes of the held-out text that the model is scored on, before and after; default 8192, 0 for none. */
+  /** Bytes of the held-out text on which the model is scored, before and after; default 8192, 0 for none. */
   readonly scoredBytes?: number;
-  /** An engine to score with instead of one of this machine's processor. */
+  /** An engine for scoring, instead of the default CPU engine. */
   readonly engine?: Engine;
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (what: 'learning' | 'scoring' | 'writing', done: number, total: number) => void;
 }
 
-/** A number before the extension and after it. */
+/** A value before and after the extension. */
 export interface BeforeAfter<T> {
   readonly before: T;
   readonly after: T;
 }
 
 export interface ExtensionResult {
-  /** Ids of the new tokens are `first` … `first + count − 1`. */
+  /** The ids of the new tokens are `first` … `first + count − 1`. */
   readonly first: number;
   readonly count: number;
   /** Rows of the embedding. */
   readonly vocabSize: BeforeAfter<number>;
-  /** The first new tokens as text, without those that hold only a part of a character. */
+  /** The first new tokens as text, without those that contain only part of a character. */
   readonly examples: readonly string[];
-  /** What the text costs that it was measured on: the held-out one, where there is one. */
+  /** The cost of the measured text: the held-out one if there is one. */
   readonly costs: BeforeAfter<TokenCosts> & { readonly size: TextSize; readonly heldOut: boolean };
   /** Loss on the beginning of the held-out text in nats per byte, before any training. */
   readonly loss?: BeforeAfter<number> & { readonly bytes: number };
@@ -64,14 +64,14 @@ const SCORED_BYTES = 8192;
 const EXAMPLES = 12;
 
 /**
- * Gives a model tokens for a language: learns them from texts ({@link learnTokens}) and writes the model with them as a
- * Hugging Face directory. New ids follow the tokenizer's highest one, so rows that pad the embedding are filled first. New
- * rows of the embedding, and of a head of its own, begin as the mean of the rows of the pieces that were written so far;
- * all other weights keep their bits and their dtype. The folder appears whole or not at all.
+ * Adds tokens for a language to a model: learns them from texts ({@link learnTokens}) and writes the extended model as
+ * a Hugging Face directory. New ids follow the tokenizer's highest one, so rows that pad the embedding are filled
+ * first. New rows of the embedding, and of a separate head, start as the mean of the rows of the pieces that they
+ * replace; all other weights keep their bits and their dtype. The folder appears complete or not at all.
  *
  * @param path a folder that does not exist, or is empty
- * @throws RopewalkError for a tokenizer or weights that cannot be extended, for texts that offer fewer tokens, and for a
- *   folder that has files
+ * @throws RopewalkError for a tokenizer or weights that cannot be extended, for texts that offer fewer tokens, and for
+ *   a folder that has files
  */
 export async function extendModel(
   opened: OpenedModel,
@@ -123,7 +123,7 @@ export async function extendModel(
   }
 }
 
-/** The first tokens that are more than a part of a character. */
+/** The first tokens that contain more than part of a character. */
 function examplesOf({ tokens }: LearnedTokens, tokenizer: Tokenizer): string[] {
   const texts: string[] = [];
   for (const { id } of tokens) {
@@ -142,10 +142,12 @@ async function checkFree(path: string): Promise<void> {
     if (errorCode(error) === 'ENOENT') return;
     throw fileError(error, 'write', path);
   }
-  throw new RopewalkError(`cannot write the extended model into ${path}: it has files; choose a new folder.`);
+  throw new RopewalkError(
+    `cannot write the extended model into ${path}: it is not empty; choose a new folder.`,
+  );
 }
 
-/** What each weight is stored in, by its path. */
+/** The type of each weight, by its path. */
 function dtypesOf({ checkpoint, names }: OpenedModel): Map<string, FloatDtype> {
   return new Map(
     [...names].map(([path, name]) => {
@@ -162,17 +164,17 @@ function dtypesOf({ checkpoint, names }: OpenedModel): Map<string, FloatDtype> {
 
 async function tokenizerOf({ checkpoint }: OpenedModel): Promise<Tokenizer> {
   const files = await checkpoint.tokenizerFiles();
-  if (!files) throw new RopewalkError(`${checkpoint.path}: it has no tokenizer that could be extended.`);
+  if (!files) throw new RopewalkError(`${checkpoint.path}: it has no tokenizer to extend.`);
   return Tokenizer.fromJSON(files.tokenizer, files.config, `the tokenizer of ${checkpoint.path}`);
 }
 
-/** A text cut to a number of bytes, or the bytes before the character that would exceed it. */
+/** The beginning of a text, up to a number of bytes, cut at a character boundary. */
 function beginning(text: string, bytes: number): string {
   const { read } = new TextEncoder().encodeInto(text, new Uint8Array(bytes));
   return text.slice(0, read);
 }
 
-/** After a token that begins texts, where there is one: then every token is predicted. */
+/** Preceded by the token that begins texts, if there is one, so that every token is predicted. */
 async function lossPerByte(
   opened: OpenedModel,
   tokenizer: Tokenizer,

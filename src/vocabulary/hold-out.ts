@@ -1,7 +1,7 @@
 import { OptionError } from '../options.ts';
 
 /**
- * Holds the end of texts out, cut at the end of a line where there is one nearby.
+ * Holds out the end of texts, cut at a nearby line end if there is one.
  *
  * @param share from 0 to below 1, of all characters
  * @throws OptionError for another share
@@ -33,7 +33,7 @@ export function holdOut(
   return { texts: kept, heldOut: heldOut === '' ? undefined : heldOut };
 }
 
-/** The beginning of a line at or after a position, or the nearest character boundary where the text has no further line. */
+/** The beginning of a line at or after a position, or the nearest character boundary if there are no further lines. */
 function cutBefore(text: string, at: number): number {
   const line = text.indexOf('\n', at - 1);
   if (line >= 0 && line + 1 < text.length) return line + 1;

@@ -1,4 +1,4 @@
-/** What texts cost in tokens. */
+/** The token costs of texts. */
 export {
   type TextSize,
   type TokenCosts,

@@ -1,27 +1,30 @@
 import type { Random } from '../random.ts';
 
-/** How rows of new tokens begin: `mean` of the rows of their pieces so far, or that with a small random vector (`noise`). */
+/**
+ * How rows of new tokens are initialized: the `mean` of the rows of their pieces, or that plus a small random vector
+ * (`noise`).
+ */
 export const ROW_INITS = ['mean', 'noise'] as const;
 export type RowInit = (typeof ROW_INITS)[number];
 
-/** Of a random vector, as a share of the standard deviation of the numbers in the table. */
+/** The size of the random vector, as a share of the standard deviation of the values in the table. */
 const NOISE = 0.1;
 
 export interface InitialRows {
-  /** Numbers in a row. */
+  /** Values per row. */
   readonly width: number;
-  /** New tokens in the order of their ids, each with the ids that were written in its place. */
+  /** New tokens in the order of their ids, each with the ids that it replaces. */
   readonly tokens: readonly { readonly id: number; readonly pieces: readonly number[] }[];
   readonly init: RowInit;
   readonly random: Random;
 }
 
 /**
- * A weight with a row for each token, for a larger vocabulary. Rows that exist keep their bits, except those of new tokens
- * (an embedding may be larger than its tokenizer).
+ * Enlarges a weight with a row per token for a larger vocabulary. Existing rows keep their bits, except those of new
+ * tokens (an embedding may be larger than its tokenizer).
  *
  * @param source `[rows, width]`
- * @param rows of the result; those that no new token has are the mean of the source's rows
+ * @param rows of the result; rows without a token are the mean of the source's rows
  */
 export function growTable(
   source: Float32Array,

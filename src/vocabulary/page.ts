@@ -5,7 +5,7 @@ import { paragraph } from '../report/sections/section.ts';
 import type { TextSize } from './costs.ts';
 import { costRows, type NamedCosts, textSizeLine, worstRows } from './presentation.ts';
 
-/** Token costs of tokenizers as one HTML page that needs nothing else. */
+/** Token costs of tokenizers as a self-contained HTML page. */
 export function tokenCostsPage(named: readonly NamedCosts[], size: TextSize, locale: Locale): string {
   const words = named.flatMap(({ name, costs }, i) => {
     if (costs.worst.length === 0) return [];
@@ -15,7 +15,7 @@ export function tokenCostsPage(named: readonly NamedCosts[], size: TextSize, loc
         id: `words-${i}`,
         title: { en: `Worst words of ${name}`, ko: `${name}에서 비싼 단어` },
         content: html`${paragraph({
-          en: 'The words that would save most if each were one token.',
+          en: 'The words that would save the most tokens if each were one token.',
           ko: '한 토큰이 되면 토큰을 가장 많이 아끼는 단어.',
         })}${table(columns, rows)}`,
       },
@@ -25,7 +25,7 @@ export function tokenCostsPage(named: readonly NamedCosts[], size: TextSize, loc
   return drawPage({
     locale,
     title: `Tokens of ${names.join(', ')}`,
-    heading: { en: 'What a text costs in tokens', ko: '글이 쓰는 토큰' },
+    heading: { en: 'The token cost of a text', ko: '글이 쓰는 토큰' },
     lead: html`<p class="lead">${both(same(textSizeLine(size)))}</p>`,
     sections: [
       {

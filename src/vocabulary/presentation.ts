@@ -2,7 +2,7 @@ import type { Row } from '../inspect/compare.ts';
 import { SCRIPTS, type Script } from '../tokenizer/unicode/scripts.ts';
 import type { TextSize, TokenCosts, WordCost } from './costs.ts';
 
-/** Token costs of one tokenizer, under the name of its column. */
+/** Token costs of one tokenizer, with the name of its column. */
 export interface NamedCosts {
   readonly name: string;
   readonly vocabSize: number;
@@ -24,13 +24,13 @@ const whole = (value: number) => value.toLocaleString('en');
 const ratio = (value: number) => value.toFixed(3);
 const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 
-/** What a text consists of, in a line. */
+/** The composition of a text, on one line. */
 export function textSizeLine({ bytes, characters, words, syllables }: TextSize): string {
   const hangul = syllables > 0 ? `, ${whole(syllables)} Hangul syllables` : '';
   return `${whole(words)} words, ${whole(characters)} characters${hangul}, ${whole(bytes)} bytes`;
 }
 
-/** Costs side by side: a column for each tokenizer. Scripts that the text does not have are left out. */
+/** Costs side by side, one column per tokenizer. Scripts that the text does not contain are omitted. */
 export function costRows(named: readonly NamedCosts[], size: TextSize): Row[] {
   const row = (feature: string, value: (each: NamedCosts) => string): Row => ({
     feature,
@@ -56,9 +56,9 @@ export function costRows(named: readonly NamedCosts[], size: TextSize): Row[] {
   ];
 }
 
-/** Worst words as rows of numbers. */
+/** Worst words as table rows. */
 export function worstRows(worst: readonly WordCost[]): { columns: string[]; rows: Row[] } {
-  const columns = ['Times', 'Tokens', 'Characters', 'Tokens beyond one, in all'];
+  const columns = ['Times', 'Tokens', 'Characters', 'Tokens beyond one, total'];
   const rows = worst.map(({ word, times, tokens, characters, excess }) => {
     const values = [times, tokens, characters, excess].map(whole);
     return { feature: word, values: Object.fromEntries(columns.map((name, i) => [name, values[i]!])) };

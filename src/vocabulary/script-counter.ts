@@ -1,7 +1,7 @@
 import { SCRIPTS, type Script, scriptOf } from '../tokenizer/unicode/scripts.ts';
 import { concatenate, incompleteTail } from '../tokenizer/utf8.ts';
 
-/** Bytes that are read at a time. */
+/** Bytes processed at a time. */
 const BLOCK = 1 << 16;
 
 const SPACE = SCRIPTS.indexOf('space');
@@ -16,14 +16,14 @@ export class ScriptCounter {
   #pending: Uint8Array[] = [];
   #size = 0;
 
-  /** Takes the next token by the bytes that it adds to the text. */
+  /** Adds the next token, given the bytes that it adds to the text. */
   push(bytes: Uint8Array): void {
     this.#pending.push(bytes);
     this.#size += bytes.length;
     if (this.#size >= BLOCK && incompleteTail(bytes) === 0 && isStart(bytes)) this.flush();
   }
 
-  /** Counts what has been taken so far; call it at the end of a text. */
+  /** Counts what has been added so far; call at the end of a text. */
   flush(): void {
     const scripts = scriptsOfBytes(concatenate(this.#pending));
     let at = 0;
@@ -39,12 +39,12 @@ export class ScriptCounter {
   }
 }
 
-/** Whether bytes begin with the first byte of a character: then they do not end one that came before. */
+/** Whether bytes begin with the first byte of a character, so that they do not end a previous one. */
 function isStart(bytes: Uint8Array): boolean {
   return bytes.length > 0 && (bytes[0]! & 0xc0) !== 0x80;
 }
 
-/** The script of the character that each byte belongs to; what is not UTF-8 is `other`. */
+/** The script of the character that each byte belongs to; invalid UTF-8 is `other`. */
 function scriptsOfBytes(bytes: Uint8Array): Uint8Array {
   const scripts = new Uint8Array(bytes.length).fill(OTHER);
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });

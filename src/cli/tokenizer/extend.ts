@@ -39,24 +39,24 @@ export function registerExtend(tokenizer: Command): void {
       'UTF-8 text to learn from (also .gz), a pattern, or a folder of .txt and .md; may be given several times',
       collect,
     )
-    .requiredOption('--add <n>', 'how many tokens to add', count)
-    .requiredOption('--out <folder>', 'where the extended model is written')
+    .requiredOption('--add <n>', 'number of tokens to add', count)
+    .requiredOption('--out <folder>', 'folder to write the extended model to')
     .option(
       '--keep <file>',
-      'text whose ids must stay as they are: what would change them is not learned; may be given several times',
+      'text whose ids must not change: tokens that would change them are not learned; may be given several times',
       collect,
     )
     .option(
       '--validation <share>',
-      'share of the text, at its end, to measure on and not to learn from',
+      'share of the text, at its end, to hold out for measurements',
       notNegative,
       0.05,
     )
-    .option('--min-frequency <n>', 'a pair of tokens that occurs less often is not merged', count, 2)
+    .option('--min-frequency <n>', 'do not merge pairs of tokens that occur less often', count, 2)
     .addOption(
       new Option(
         '--init <kind>',
-        'new rows: the mean of the rows of their old tokens, or that with a little noise',
+        'new rows: the mean of the rows of their old tokens, optionally with a little noise',
       )
         .choices(ROW_INITS)
         .default('mean'),
@@ -68,7 +68,7 @@ export function registerExtend(tokenizer: Command): void {
     .addHelpText(
       'after',
       `
-Merges are learned on the text as the model's tokenizer writes it, and follow all merges that exist: a text gets other ids
+Merges are learned on the text as the model's tokenizer encodes it, and follow all existing merges: a text gets different ids
 only where a new merge applies. docs/tokenizer.md has the details.
 
 Examples:${EXTEND_EXAMPLE}
@@ -129,7 +129,7 @@ function described(
   return [
     `${out}: ${whole(added)} new tokens with the ids ${first} to ${first + added - 1}; the vocabulary has ${whole(vocabSize.after)} instead of ${whole(vocabSize.before)}`,
     `the first ones: ${examples.map((text) => JSON.stringify(text)).join(' ')}`,
-    `${costs.heldOut ? 'on text that was held out' : 'on the text that was learned from'} (${textSizeLine(costs.size)}):`,
+    `${costs.heldOut ? 'on the held-out text' : 'on the text used for learning'} (${textSizeLine(costs.size)}):`,
     ...[
       ...change('tokens per Hangul syllable', ({ tokensPerSyllable }) => tokensPerSyllable),
       ...change('tokens per word', ({ tokensPerWord }) => tokensPerWord),

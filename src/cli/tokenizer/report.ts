@@ -27,22 +27,24 @@ export const REPORT_EXAMPLE = `
 export function registerReport(tokenizer: Command): void {
   tokenizer
     .command('report')
-    .description('Show what a text costs in tokens: per word, syllable, byte and script, for several models.')
+    .description(
+      'Show how many tokens a text takes: per word, syllable, byte and script, for several models.',
+    )
     .argument('<models...>', TOKENIZER_ARGUMENT)
     .requiredOption(
       '--text <file>',
       'UTF-8 text (also .gz), a pattern, or a folder of .txt and .md; may be given several times',
       collect,
     )
-    .option('--words <n>', 'how many of the worst words to list', wholeNumber, 10)
-    .option('--html <file>', 'also write the report as a page')
+    .option('--words <n>', 'number of worst words to list', wholeNumber, 10)
+    .option('--html <file>', 'also write the report as an HTML page')
     .option('--json', 'print {text, models: [{name, vocabSize, tokens, …}]} on stdout')
     .addOption(localeOption())
     .addHelpText(
       'after',
       `
 A token counts for the script of its first character that is not white space. A word is a run of characters without white
-space. The worst words are those that would save most if each were one token.
+space. The worst words are those that would save the most tokens if each were one token.
 
 Examples:${REPORT_EXAMPLE}
   ropewalk tokenizer report path/to/model --text texts/ --json`,

@@ -2,15 +2,15 @@ import { RopewalkError } from '../../errors.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import { isObject, type JsonObject, type TokenizerJson } from '../tokenizer-schema.ts';
 
-/** How a BPE model that can be extended reads texts. */
+/** How an extendable BPE model encodes texts. */
 export interface ExtendableKind {
-  /** Whether its vocabulary spells bytes, as GPT-2's does; otherwise it spells characters, as SentencePiece's do. */
+  /** Whether its vocabulary spells bytes, like GPT-2's; otherwise it spells characters, like SentencePiece's. */
   readonly isByteLevel: boolean;
-  /** Whether a piece that is a token is that token, whatever the merges make of it. */
+  /** Whether a piece that is a token is encoded as that token, whatever the merges give. */
   readonly ignoresMerges: boolean;
 }
 
-/** @throws RopewalkError naming what keeps a tokenizer from being extended */
+/** @throws RopewalkError naming the reason why a tokenizer cannot be extended */
 export function checkExtendable(tokenizer: Tokenizer): ExtendableKind {
   const json = tokenizer.toJSON();
   const { model } = json;
@@ -49,7 +49,7 @@ export function hiddenTokens({ model, added_tokens: added }: TokenizerJson): str
     .filter((content) => content !== '' && !Object.hasOwn(vocab, content));
 }
 
-/** Whether a component is of a type, or a sequence with one that is. */
+/** Whether a component has a type, or is a sequence containing one that has. */
 function has(component: JsonObject | null, type: string): boolean {
   if (!component) return false;
   if (component.type === type) return true;

@@ -4,9 +4,9 @@ import { hiddenTokens } from './extendable.ts';
 import type { LearnedTokens } from './learn.ts';
 
 /**
- * The tokenizer.json with learned tokens: they get the next ids in the vocabulary of its model, and their merges follow all
- * others. Added tokens that only `added_tokens` lists enter that vocabulary too, with the ids that they have: the Rust
- * library would number them anew, from the size of the vocabulary.
+ * The tokenizer.json with learned tokens: they get the next ids in its model's vocabulary, and their merges follow all
+ * others. Added tokens that are only in `added_tokens` are also added to the vocabulary, with their ids: otherwise the
+ * Rust library would renumber them from the size of the vocabulary on.
  */
 export function extendedJson(tokenizer: Tokenizer, { tokens, merges }: LearnedTokens): TokenizerJson {
   const json = tokenizer.toJSON();
@@ -30,7 +30,7 @@ export function extendedJson(tokenizer: Tokenizer, { tokens, merges }: LearnedTo
   };
 }
 
-/** Older files write a merge as a text, which cannot hold a token with a space. */
+/** Older files write a merge as one string, which cannot express a token with a space. */
 function joinMerges(
   own: readonly unknown[],
   merges: readonly (readonly [string, string])[],

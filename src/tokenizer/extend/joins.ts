@@ -14,12 +14,12 @@ function kindOf(codePoint: number): Kind {
 }
 
 const LETTERS: readonly Kind[] = ['hangul', 'latin', 'cjk', 'letters', 'combining'];
-/** Followed by others of their own kind in one word. */
+/** Kinds that can be followed by others of the same kind in one word. */
 const RUNS: readonly Kind[] = [...LETTERS, 'punctuation'];
 
 /**
- * Whether a merge may join two tokens of a model that has no pre-tokenizer to split texts into words. These are the rules
- * of SentencePiece's trainer: words begin with ▁, a word is of one script, and digits stand alone.
+ * Whether a merge may join two tokens of a model without a pre-tokenizer that splits texts into words. These are the
+ * rules of SentencePiece's trainer: words begin with ▁, a word has one script, and digits are separate.
  */
 export function joinsWithinWord(left: string, right: string): boolean {
   const before = kindOf(lastCodePoint(left));

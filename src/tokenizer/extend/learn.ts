@@ -7,29 +7,29 @@ import { checkExtendable, type ExtendableKind } from './extendable.ts';
 import { joinsWithinWord } from './joins.ts';
 import { CharacterSymbols, VIRTUAL } from './symbols.ts';
 
-/** A token that a text asks for. */
+/** A token learned from a text. */
 export interface LearnedToken {
   readonly id: number;
-  /** As the vocabulary spells it. */
+  /** Its spelling in the vocabulary. */
   readonly token: string;
-  /** What the tokenizer writes in its place so far, as ids. */
+  /** The ids that it replaces. */
   readonly pieces: readonly number[];
-  /** How often its pieces stood side by side just before it was learned. */
+  /** How often its pieces were adjacent just before it was learned. */
   readonly frequency: number;
 }
 
 export interface LearnedTokens {
   readonly tokens: readonly LearnedToken[];
-  /** Follow those of the model. */
+  /** Merges that follow those of the model. */
   readonly merges: readonly (readonly [left: string, right: string])[];
 }
 
 export interface LearnOptions {
-  /** How many tokens to learn. */
+  /** The number of tokens to learn. */
   readonly add: number;
-  /** Texts whose ids must stay as they are: what would change them is not learned. */
+  /** Texts whose ids must not change: tokens that would change them are not learned. */
   readonly keep?: Iterable<string>;
-  /** A pair that occurs less often is not merged; default 2. */
+  /** Pairs that occur less often are not merged; default 2. */
   readonly minFrequency?: number;
   /** Called after every token. */
   readonly onProgress?: (learned: number, add: number) => void;
@@ -40,15 +40,16 @@ export interface LearnOptions {
 const PIECES_BETWEEN_PAUSES = 10_000;
 
 /**
- * Learns new tokens of a BPE model from texts, given the model: texts are split by its pre-tokenizer and written in its
- * merges; from there on, byte-pair encoding continues (Sennrich et al. 2016). The pair that occurs most often becomes a
- * token; of equally frequent pairs, the one with the smallest left id, then right id.
+ * Learns new tokens for a BPE model from texts: the texts are split by its pre-tokenizer and encoded with its merges;
+ * from there, byte-pair encoding continues (Sennrich et al. 2016). The most frequent pair becomes a token; ties go to
+ * the smallest left id, then right id.
  *
- * New merges come after all others, and none makes a token that exists, so a text gets the ids it had until a new merge
- * applies. In a model with byte fallback, a character that stands in its bytes can become a token too: it is chosen when
- * that saves at least as many tokens as the best merge does.
+ * New merges come after all others, and none produces an existing token, so a text's ids change only where a new merge
+ * applies. In a model with byte fallback, a character that is spelled in bytes can also become a token: it is chosen
+ * if that saves at least as many tokens as the best merge.
  *
- * @throws RopewalkError for a tokenizer that cannot be extended, for texts without words, and when they offer fewer tokens
+ * @throws RopewalkError for a tokenizer that cannot be extended, for texts without words, and if they offer fewer
+ *   tokens
  */
 export function learnTokens(
   tokenizer: Tokenizer,
@@ -72,9 +73,9 @@ class Learner {
   readonly #symbols: CharacterSymbols | undefined;
   readonly #learned: LearnedToken[] = [];
   readonly #merges: [string, string][] = [];
-  /** New tokens by their spelling. */
+  /** New tokens by spelling. */
   readonly #ids = new Map<string, number>();
-  /** Pairs that stand side by side in texts whose ids must stay, pieces of these texts, and their characters. */
+  /** Adjacent pairs, pieces and characters of the texts whose ids must not change. */
   readonly #keptPairs = new Set<string>();
   readonly #keptPieces = new Set<string>();
   readonly #keptCharacters = new Set<string>();
@@ -137,7 +138,10 @@ class Learner {
     return counts;
   }
 
-  /** Words as symbols, split where no merge can join. @param wholePieces where a piece that is a token is that token: by spelling, its index */
+  /**
+   * Words as symbols, split where no merge can join. @param wholePieces for models that encode such pieces as one
+   * token: their indices, by spelling
+   */
   *#words(
     counts: ReadonlyMap<string, number>,
     wholePieces: Map<string, number>,
@@ -181,7 +185,7 @@ class Learner {
     }
   }
 
-  /** Characters that may become tokens, the most saved tokens first. */
+  /** Characters that may become tokens, those that save the most tokens first. */
   #missingCharacters(minFrequency: number) {
     const characters = (this.#symbols?.missing ?? []).map((each, i) => ({
       ...each,
@@ -212,7 +216,7 @@ class Learner {
     if (pair) words.merge(pair, id);
   }
 
-  /** SentencePiece joins every pair whose text is a token, whichever made it. */
+  /** SentencePiece joins every pair whose text is a token, however it was formed. */
   #addOtherCuts(words: WordTable, token: string, id: number): void {
     const vocab = { get: (text: string) => this.#ids.get(text) ?? this.#tokenizer.tokenToId(text) };
     const made = this.#merges.at(-1)!;
@@ -262,6 +266,6 @@ function tooFew(found: number, add: number, minFrequency: number): RopewalkError
   return new RopewalkError(
     found === 0
       ? `the text offers no new token: no two neighboring tokens of a word, ${what}, can be merged; give more text.`
-      : `the text offers ${found} new tokens, ${what}, and not ${add}; add at most ${found}, or give more text.`,
+      : `the text offers ${found} new tokens, ${what}, not ${add}; add at most ${found}, or give more text.`,
   );
 }

@@ -1,30 +1,30 @@
 import { byteTokens } from '../models/byte-tokens.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 
-/** Stand for characters without a token; no vocabulary has ids as high. */
+/** The first symbol for characters without a token; no vocabulary has ids that high. */
 export const VIRTUAL = 2 ** 23;
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
-/** A character that a model writes in the tokens of its bytes. */
+/** A character that a model spells in the tokens of its bytes. */
 export interface MissingCharacter {
   readonly character: string;
   /** The ids of its bytes. */
   readonly bytes: readonly number[];
   /** How often it occurs. */
   count: number;
-  /** Indices of the words that have it. */
+  /** Indices of the words that contain it. */
   readonly words: Set<number>;
 }
 
 /**
- * The ids of a SentencePiece-style model as symbols that merges can join: the bytes of a character become one symbol, from
- * {@link VIRTUAL} on.
+ * The ids of a SentencePiece-style model as symbols that merges can join: the bytes of a character become one symbol,
+ * starting at {@link VIRTUAL}.
  */
 export class CharacterSymbols {
   readonly #byteOf = new Map<number, number>();
   readonly #ids = new Map<string, number>();
-  /** By symbol, less {@link VIRTUAL}. */
+  /** By symbol minus {@link VIRTUAL}. */
   readonly missing: MissingCharacter[] = [];
 
   constructor(tokenizer: Tokenizer) {
@@ -33,12 +33,12 @@ export class CharacterSymbols {
     });
   }
 
-  /** Whether an id is a token of a byte, with which nothing is merged. */
+  /** Whether an id is a byte token, which never merges. */
   isByte(id: number): boolean {
     return this.#byteOf.has(id);
   }
 
-  /** The same ids with symbols for characters that stand in their bytes. */
+  /** The same ids with symbols for characters spelled in bytes. */
   symbols(ids: readonly number[]): number[] {
     const symbols: number[] = [];
     for (let start = 0; start < ids.length; ) {
@@ -69,7 +69,7 @@ export class CharacterSymbols {
     try {
       text = decoder.decode(bytes);
     } catch {
-      // Not the bytes of characters: the text spells such tokens.
+      // Not bytes of characters: the text itself spells such tokens.
       for (const id of ids) symbols.push(id);
       return;
     }

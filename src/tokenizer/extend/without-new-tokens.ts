@@ -2,8 +2,7 @@ import { Tokenizer } from '../tokenizer.ts';
 import type { JsonObject } from '../tokenizer-schema.ts';
 
 /**
- * The tokenizer as it was before it was extended: without the tokens of a range of ids, and without the merges that came
- * with them, the last ones.
+ * The tokenizer before it was extended: without the tokens in a range of ids, and without their merges, the last ones.
  */
 export function withoutNewTokens(
   tokenizer: Tokenizer,
