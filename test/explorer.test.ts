@@ -229,7 +229,8 @@ describe.runIf(chromium)('the explorer page', () => {
       const { width, theme, lang } = state;
       const { page } = explorer;
       await page.setViewportSize({ width, height: 900 });
-      await explorer.visit(`${view}?theme=${theme}&lang=${lang}`);
+      // Gemma 2 has everything: caps, windows, shared heads.
+      await explorer.visit(`${view}?theme=${theme}&lang=${lang}${view === 'run' ? '&model=gemma2' : ''}`);
       await page.waitForSelector(READY[view]!);
       expect(await explorer.overflow()).toBe(0);
       await explorer.screenshot(`${view}-${width}-${theme}-${lang}`);

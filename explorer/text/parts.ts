@@ -70,7 +70,8 @@ export const en = {
     perToken: 'Cache for one token (bfloat16)',
     at: (context: string) => `Cache at ${context} tokens`,
     own: (kv: number) => `The model itself has ${kv}.`,
-    saved: (factor: string) => `${factor} times less than with a key head for every query head.`,
+    saved: (factor: string) =>
+      `The cache is ${factor} times smaller than with a key head for every query head.`,
   },
   cache: {
     explain:
