@@ -1,11 +1,11 @@
 /**
- * Speed of running models in one run, interleaved: Ropewalk against node-llama-cpp over the same weights in the same
- * bits, and against transformers.js over the ONNX model that Ropewalk exports.
+ * Inference speed in one interleaved run: Ropewalk against node-llama-cpp with the same weights and precision, and
+ * against transformers.js with the ONNX model that Ropewalk exports.
  *
  *     npm run bench:inference -- --llama FOLDER [--transformers FOLDER] [--only smol|1b] [--rounds 5] [--json FILE]
  *
- * Folders are those in which `npm install` put the rivals: see rivals/. Without one, that rival is left out. Weights are
- * random (speed does not depend on them) and are written once into --work. bench/README.md says what is measured.
+ * FOLDER is where `npm install` put a rival; see rivals/. Without it, that rival is left out. Weights are random
+ * (speed does not depend on them) and are written once to --work. bench/README.md describes the measurements.
  */
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -69,11 +69,11 @@ function fail(message: string): never {
   process.exit(2);
 }
 
-/** The folder of a rival, when it is installed there. */
+/** The folder of a rival, if it is installed there. */
 function rivalFolder(flag: 'llama' | 'transformers', packageName: string): string | undefined {
   const folder = flags[flag];
   if (folder === undefined) {
-    console.log(`${packageName} is left out: give --${flag} FOLDER, in which it is installed.`);
+    console.log(`${packageName} is left out: pass --${flag} FOLDER, where it is installed.`);
     return undefined;
   }
   if (!existsSync(join(folder, 'node_modules', packageName))) {
@@ -90,11 +90,11 @@ function warnOfLoad(): void {
       .map((x) => x.toFixed(2))
       .join(' ')}`,
   );
-  if (now > 1) console.log('Warning: other work runs on this machine; the numbers are not to be kept.');
+  if (now > 1) console.log('Warning: other work runs on this machine; do not keep these numbers.');
 }
 
 const packageEntry = resolve(flags.package);
-if (!existsSync(packageEntry)) fail(`${packageEntry} is not there; run npm run build first.`);
+if (!existsSync(packageEntry)) fail(`${packageEntry} does not exist; run npm run build first.`);
 if (flags.only !== undefined && !shapes.some(({ name }) => name === flags.only)) {
   fail(`--only takes ${shapes.map(({ name }) => name).join(' or ')}, not ${flags.only}.`);
 }

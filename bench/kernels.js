@@ -1,4 +1,5 @@
-// Times the kernels on WebAssembly memory and in plain JavaScript. Run `npm run build` first, then `node bench/kernels.js`.
+// Times the kernels with WebAssembly memory and in plain JavaScript. Run `npm run build` first, then `node
+// bench/kernels.js`.
 import { loadavg } from 'node:os';
 import { HostMemory } from '../dist/runtime/host-memory.js';
 import * as kernels from '../dist/runtime/kernels.js';
@@ -36,7 +37,7 @@ const cases = {
 const traffic = { adamw: 28, sgd: 12, sumOfSquares: 4, addInto: 12, scale: 8, fill: 4 };
 
 const times = new Map();
-// Interleaved, so that a noisy neighbor hits both places alike.
+// Interleaved, so that other load affects both variants alike.
 for (let round = 0; round < rounds; round++) {
   for (const [name, run] of Object.entries(cases)) {
     for (const [place, arrays] of Object.entries(places)) {

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What Linux tells of processes; zeros and nothing elsewhere. */
+/** Process information from Linux; zeros and empty lists elsewhere. */
 
-/** A process and all below it. */
+/** A process and all its descendants. */
 export function processTree(pid: number): number[] {
   try {
     const tasks = readdirSync(`/proc/${pid}/task`);
@@ -15,12 +15,12 @@ export function processTree(pid: number): number[] {
   }
 }
 
-/** Bytes of a line of /proc/PID/status: `VmRSS` is what a process has in memory now, `VmHWM` the most it had. */
+/** Bytes from a line of /proc/PID/status: `VmRSS` is a process's current memory, `VmHWM` its peak. */
 export function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   return kilobytes(`/proc/${pid}/status`, field);
 }
 
-/** Bytes of memory that can be had without swapping. */
+/** Bytes of memory available without swapping. */
 export function availableMemory(): number {
   return kilobytes('/proc/meminfo', 'MemAvailable');
 }
@@ -34,13 +34,13 @@ function kilobytes(file: string, field: string): number {
 export interface Ticks {
   /** Of all processes on all cores. */
   readonly busy: number;
-  /** Busy or not. */
+  /** Busy or idle. */
   readonly all: number;
-  /** Of this process and those below it. */
+  /** Of this process and its descendants. */
   readonly ours: number;
 }
 
-/** @param pids of processes that are not "others". */
+/** @param pids of processes that do not count as others. */
 export function processorTicks(pids: readonly number[]): Ticks {
   const fields = read('/proc/stat').split('\n')[0]!.trim().split(/\s+/).slice(1, 9).map(Number);
   const [user = 0, nice = 0, system = 0, idle = 0, wait = 0, hard = 0, soft = 0, stolen = 0] = fields;
@@ -49,23 +49,23 @@ export function processorTicks(pids: readonly number[]): Ticks {
   return { busy, all: busy + idle + wait, ours };
 }
 
-/** Ticks in a second: Linux counts so everywhere. */
+/** Ticks per second, the same on all Linux systems. */
 const TICKS = 100;
 
-/** Processor time that a process and those below it have had so far, in seconds, over all cores. */
+/** Processor time of a process and its descendants so far, in seconds, over all cores. */
 export function processorSeconds(pid: number): number {
   return ticksOf(pid) / TICKS;
 }
 
 function ticksOf(root: number): number {
   return processTree(root).reduce((sum, pid) => {
-    // Behind the name, which may hold anything: state is the first field, then user and system time 12th and 13th.
+    // After the name, which may contain anything: state is the first field, then user and system time 12th and 13th.
     const own = read(`/proc/${pid}/stat`).split(') ').at(-1)!.split(' ');
     return sum + Number(own[11] ?? 0) + Number(own[12] ?? 0);
   }, 0);
 }
 
-/** The share of the machine's processors that others had between two moments. */
+/** The share of the machine's processors that other processes used between two moments. */
 export function shareOfOthers(before: Ticks, after: Ticks): number {
   const others = after.busy - before.busy - (after.ours - before.ours);
   return Math.max(0, others) / Math.max(1, after.all - before.all);

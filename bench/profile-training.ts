@@ -1,12 +1,12 @@
 /**
- * Where a training step's time goes, by the engine's own profile: each kind of operator, products by their shape with
- * their rate, and what is spent outside the engine.
+ * Where a training step's time goes, from the engine's own profile: each kind of operator, products by shape with
+ * their rate, and the time outside the engine.
  *
  *     node scripts/run-ts.js bench/profile-training.ts MODEL [--rows 4x256] [--mode fast|recompute|light] [--steps 4]
  *         [--threads 2] [--top 24]
  *
- * MODEL is a Hugging Face directory or a GGUF file. Times are medians over the steps after the first; the profile itself
- * slows models of many small operators.
+ * MODEL is a Hugging Face directory or a GGUF file. Times are medians over the steps after the first; profiling slows
+ * models with many small operators.
  */
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -73,7 +73,7 @@ for (const event of events) {
   sum.flops += flops;
   kinds.set(kind, sum);
 }
-// The first step is in the profile too.
+// The first step is also in the profile.
 const made = steps + 1;
 const rows = [...kinds].sort(([, a], [, b]) => b.milliseconds - a.milliseconds);
 const inKernels = rows.reduce((sum, [, { milliseconds }]) => sum + milliseconds, 0);
@@ -125,7 +125,7 @@ async function measure(profile: string | undefined) {
   return result;
 }
 
-/** What an operator is called in the table, and its operations where it is a product. */
+/** An operator's name in the table, and its operations if it is a product. */
 function describe({ args }: Event): { kind: string; flops: number } {
   const operator = args?.op_name ?? 'unknown';
   const shapes = (
@@ -136,7 +136,7 @@ function describe({ args }: Event): { kind: string; flops: number } {
   if (!/MatMul|Gemm/.test(operator) || out.length < 2)
     return { kind: `${operator} → ${out.join('×')}`, flops: 0 };
   const columns = out.at(-1)!;
-  // Every number on the left is used once for each column of the result.
+  // Every value on the left is used once for each column of the result.
   const inner = (sizeOf(left) * columns) / sizeOf(out);
   const batches = out.slice(0, -2).join('×');
   const kind = `${operator} ${batches && `${batches} of `}[${out.at(-2)}, ${inner}]·[${inner}, ${columns}]`;

@@ -1,12 +1,12 @@
 /**
- * Where a model's time goes, by the engine's own profile: the time of each kind of operator in one decoded token at
- * several lengths of the context, and in a prompt.
+ * Where a model's time goes, from the engine's own profile: the time of each kind of operator for one decoded token at
+ * several context lengths, and for a prompt.
  *
  *     node scripts/run-ts.js bench/profile.ts MODEL [--quantize int8|int4] [--block 128] [--contexts 128,2048]
  *         [--prefill 256] [--tokens 100] [--activations int8|exact] [--threads 2]
  *
- * MODEL is a Hugging Face directory or a GGUF file. Times are lower quartiles over tokens, so that those that waited for another
- * process do not count; profiling itself slows a token of many small operators by some percent.
+ * MODEL is a Hugging Face directory or a GGUF file. Times are lower quartiles over tokens, which excludes those that
+ * waited for another process; profiling itself slows a token with many small operators by some percent.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
@@ -46,7 +46,7 @@ const quantize = flags.quantize && {
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-profile-'));
 const threads = Number(flags.threads);
 
-/** What a stretch of runs is called, and how long each run took as its caller saw it, in milliseconds. */
+/** The name of a series of runs, and the time of each run as seen by its caller, in milliseconds. */
 interface Stretch {
   readonly label: string;
   readonly walls: number[];
@@ -65,12 +65,12 @@ async function open(profile: string | undefined): Promise<Decoder> {
   }
 }
 
-/** Of times that other processes lengthen. */
+/** For times that other processes lengthen. */
 const typical = (times: readonly number[]) => quantile(times, 0.25);
 
 const ids = (count: number) => Array.from({ length: count }, (_, i) => 100 + ((i * 7919) % 1000));
 
-/** The same runs with and without the profile. */
+/** The same runs with and without profiling. */
 async function runAll(decoder: Decoder): Promise<Stretch[]> {
   const stretches: Stretch[] = [];
   const timed = async (label: string, count: number, run: (i: number) => Promise<unknown>) => {

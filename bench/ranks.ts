@@ -1,10 +1,10 @@
 /**
- * Training on several ranks of one thread against one process with as many threads, interleaved: SmolLM2-135M's shape at 4 × 256,
- * random weights, `fast`.
+ * Training on several ranks of one thread against one process with as many threads, interleaved: SmolLM2-135M's shape
+ * at 4 × 256, random weights, `fast`.
  *
  *     npm run bench:ranks -- [--ranks 2] [--rounds 4] [--batch 4] [--seq 256]
  *
- * Needs Open MPI. Each round starts both anew and takes the median of a run's steps but the first.
+ * Needs Open MPI. Each round starts both afresh and takes the median of a run's steps except the first.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -31,7 +31,7 @@ interface Result {
   readonly rss: number;
 }
 
-/** Runs one of the two. @param batch rows of a step, of all ranks together. */
+/** Runs one of the two. @param batch rows per step, over all ranks. */
 async function measure(isParallel: boolean, threads: number, batch: number): Promise<Result> {
   const settings = JSON.stringify({ threads, batch, seq: Number(values.seq) });
   const child = isParallel

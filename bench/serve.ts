@@ -1,10 +1,11 @@
 /**
- * Throughput of `ropewalk serve` for several clients, against node-llama-cpp with as many sequences in one context,
- * interleaved over the same weights. The server is asked over HTTP with streaming; node-llama-cpp is called in its process.
+ * Throughput of `ropewalk serve` for several clients, against node-llama-cpp with the same number of sequences in one
+ * context, interleaved, with the same weights. The server is accessed over HTTP with streaming; node-llama-cpp is
+ * called within its process.
  *
  *     npm run bench:serve -- --llama FOLDER [--clients 1,4,8,16] [--rounds 5] [--threads 2]
  *
- * FOLDER is one in which `npm install node-llama-cpp@3.22.1` was run. Weights are random: speed does not depend on them.
+ * FOLDER is where `npm install node-llama-cpp@3.22.1` was run. Weights are random: speed does not depend on them.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,12 +1,12 @@
 /**
- * Speed of encoding in one run, interleaved: Ropewalk against the Rust library's npm package.
+ * Encoding speed in one interleaved run: Ropewalk against the Rust library's npm package.
  *
  *     npm run bench:tokenizers -- [--text FOLDER] [--gemma tokenizer.json] [--only Unigram] [--rounds 5] [--work DIR]
  *
- * Texts: 1 MB of English and 0.4 MB of Korean (tinyshakespeare.txt and korean-fairy-tales.txt of --text; else Moby Dick and
- * the Korean README again and again), 1 MB of this project's sources, and 10,000 lines of the first two, one by one. The
- * tokenizers are trained by the Rust library on the first two texts and kept in --work; --gemma puts Gemma's own beside
- * them. The Rust library runs on one thread, as we do. Ids are compared before anything is timed.
+ * Texts: 1 MB of English and 0.4 MB of Korean (tinyshakespeare.txt and korean-fairy-tales.txt in --text; otherwise
+ * Moby-Dick and the Korean README repeated), 1 MB of this project's sources, and 10,000 lines of the first two, one by
+ * one. The Rust library trains the tokenizers on the first two texts, and they are kept in --work; --gemma adds
+ * Gemma's own. Both libraries use one thread. Ids are compared before anything is timed.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
@@ -31,7 +31,7 @@ const { values: flags } = parseArgs({
 });
 
 type Json = Record<string, unknown>;
-/** Encodes texts one by one and returns how many ids there were. */
+/** Encodes texts one by one and returns the number of ids. */
 type Encode = (texts: readonly string[]) => Promise<number>;
 
 const root = fileURLToPath(new URL('..', import.meta.url));

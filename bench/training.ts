@@ -1,12 +1,12 @@
 /**
- * Training speed in one run, interleaved: whole steps (forward, backward, update) of Ropewalk, of PyTorch with
- * transformers at its settings, and of JavaScript's libraries with WebAssembly, beside the bare matrix products of the
- * step through Ropewalk's engine (the limit).
+ * Training speed in one interleaved run: whole steps (forward, backward, update) of Ropewalk, of PyTorch with
+ * transformers in several settings, and of JavaScript libraries with WebAssembly, compared with the step's bare matrix
+ * products in Ropewalk's engine (the limit).
  *
  *     npm run bench:training -- --python PYTHON [--tfjs FOLDER] [--jax FOLDER] [--only smol,llama-tiny,…] [--rounds 8]
  *         [--modes fast,recompute] [--no-compile] [--tiny 4x64] [--json FILE]
  *
- * bench/README.md says what is measured and how the rivals are installed.
+ * bench/README.md describes the measurements and how to install the rivals.
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
@@ -49,7 +49,7 @@ const rivals: Rivals = {
   tfjs: installed('tfjs', '@tensorflow/tfjs-backend-wasm'),
   jax: installed('jax', '@jax-js/jax'),
 };
-if (rivals.python === '') console.log('PyTorch is left out: give --python, a Python that has it.');
+if (rivals.python === '') console.log('PyTorch is left out: pass --python, a Python with PyTorch.');
 
 const all = casesOf({ batch, seq });
 const names = flags.only?.split(',') ?? all.map(({ name }) => name).filter((name) => name !== 'small');
@@ -74,7 +74,7 @@ for (const each of all.filter(({ name }) => names.includes(name))) {
     ...Entrant[],
   ];
   const bare = ropewalk(each, model, 'products', rivals);
-  // Several matches, each with our first mode in it: all contenders at once do not fit into memory.
+  // Several matches, each including our first mode: all contenders at once do not fit into memory.
   const [first = [], ...groups] = pytorchEntrants(each, model, rivals);
   const scripts = scriptEntrants(each, model, rivals);
   let flops: number | undefined;
@@ -111,11 +111,11 @@ for (const each of all.filter(({ name }) => names.includes(name))) {
 }
 console.log(`\nload average ${load()}`);
 
-/** The folder of a rival, when it is installed there. */
+/** The folder of a rival, if it is installed there. */
 function installed(flag: 'tfjs' | 'jax', packageName: string): string | undefined {
   const folder = flags[flag];
   if (folder !== undefined && existsSync(join(folder, 'node_modules', packageName))) return resolve(folder);
-  console.log(`${packageName} is left out: give --${flag} FOLDER, in which it is installed.`);
+  console.log(`${packageName} is left out: pass --${flag} FOLDER, where it is installed.`);
   return undefined;
 }
 

@@ -4,27 +4,18 @@
  *     node examples/03-train.ts runs/tiny      (Node 22.18 or newer)
  */
 import { fileURLToPath } from 'node:url';
-import { families, text, tokenizer, train } from 'ropewalk';
+import { families, text, tokenizer, train, training } from 'ropewalk';
 import { TEXT } from './text.ts';
 
-/** @returns the held-out loss, in nats per token. */
+/** @returns the held-out loss in nats per token. */
 export async function trainTiny(out: string, steps: number): Promise<number> {
   const json = tokenizer.trainBpe([TEXT], { vocabSize: 300 });
-  const config = tokenizer.bpeTokenizerConfig(json);
-  const bpe = tokenizer.Tokenizer.fromJSON(json, config);
+  const bpe = tokenizer.Tokenizer.fromJSON(json, tokenizer.bpeTokenizerConfig(json));
   const { llama } = families;
   const run = train({
     family: llama,
-    config: {
-      ...llama.presets.tiny!.config,
-      vocab_size: bpe.vocabSize,
-      bos_token_id: bpe.bosId ?? null,
-      eos_token_id: bpe.eosId === undefined ? [] : [bpe.eosId],
-    },
-    files: [
-      { name: 'tokenizer.json', data: JSON.stringify(json) },
-      { name: 'tokenizer_config.json', data: JSON.stringify(config) },
-    ],
+    config: training.configForTokenizer(llama.presets.tiny!.config, bpe),
+    files: tokenizer.tokenizerFiles(bpe),
     tokens: text.encodeCorpus(bpe, [TEXT]),
     out,
     ...{ steps, batch: 2, seq: 32, evalEvery: 0, validation: 0.1 },

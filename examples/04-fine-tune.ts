@@ -1,5 +1,5 @@
 /*
- * Fine-tunes all weights of a model on a few questions and answers. The loss counts on the answers only.
+ * Fine-tunes all weights of a model on a few questions and answers. Only the answers count for the loss.
  *
  *     node examples/04-fine-tune.ts runs/tiny runs/tuned      (Node 22.18 or newer)
  */
@@ -20,7 +20,7 @@ export async function tune(model: string, out: string, steps: number): Promise<n
   const data = join(out, '..', 'pairs.jsonl');
   writeFileSync(data, PAIRS.map((pair) => `${JSON.stringify(pair)}\n`).join(''));
   const losses: number[] = [];
-  // The tiny model has no chat template of its own, so one is named.
+  // The tiny model has no chat template, so one is chosen by name.
   const options = { out, steps, template: 'plain', batch: 1, seq: 64, lr: 1e-3, validation: 0 };
   for await (const event of finetune(model, data, options)) {
     if (event.type === 'step') losses.push(event.loss);

@@ -4,7 +4,7 @@
  *     node examples/05-distill.ts runs/tiny runs/student      (Node 22.18 or newer)
  */
 import { fileURLToPath } from 'node:url';
-import { distill, distillation, text, training } from 'ropewalk';
+import { distill, distillation, text } from 'ropewalk';
 import { TEXT } from './text.ts';
 
 /** @returns the loss of each step: the teacher's share of it, KL(teacher ‖ student). */
@@ -14,27 +14,13 @@ export async function distillInto(path: string, out: string, steps: number): Pro
   try {
     const student = await distillation.openStudent({ kind: 'layers', path, layers: 1 });
     const tokens = text.encodeCorpus(teacher.tokenizer, [TEXT]);
-    const shape = { batch: 2, seq: 32 };
-    const sampler = () => new training.BatchSampler({ tokens, ...shape, seed: 0 });
+    const settings = { batch: 2, seq: 32, validation: 0, seed: 0 };
+    const rows = distillation.teachingText(tokens, settings);
+    const { files, generationConfig } = distillation.studentFiles(student, teacher.tokenizer, { teacher });
     const run = distill({
-      student,
-      teaching: {
-        kind: 'online',
-        teacher,
-        training: sampler,
-        dataIdentity: 'examples/text.ts',
-        size: {
-          tokens: tokens.length,
-          trainedTokens: tokens.length,
-          batchesPerEpoch: sampler().windows / shape.batch,
-        },
-      },
-      files: [
-        { name: 'tokenizer.json', data: JSON.stringify(teacher.tokenizer.toJSON()) },
-        { name: 'tokenizer_config.json', data: JSON.stringify(teacher.tokenizer.config) },
-      ],
-      out,
-      ...{ ...shape, steps, validation: 0 },
+      student: { ...student, generationConfig },
+      teaching: distillation.onlineTeaching(teacher, rows),
+      ...{ files, out, steps, ...settings },
     });
     for await (const event of run) if (event.type === 'step') losses.push(event.loss);
   } finally {

@@ -3,15 +3,15 @@
  *
  *     node examples/label-smoothing.ts path/to/model chats.jsonl runs/smooth      (Node 22.18 or newer)
  *
- * A loss is a program over symbolic tensors. It is recorded once, its gradient follows, and the engine runs both.
+ * A loss is a program over symbolic tensors. It is recorded once, its gradient is derived, and the engine runs both.
  */
 import { fileURLToPath } from 'node:url';
 import { finetune, graph, training } from 'ropewalk';
 
 /**
- * A share `epsilon` of each target's probability is spread over the whole vocabulary: (1 − ε) · (lse − z_target) +
- * ε · (lse − mean z), which is cross-entropy plus ε · (z_target − mean z). The first part is the library's, which takes
- * care of large logits; the second is written here.
+ * A share `epsilon` of each target's probability is spread over the whole vocabulary: (1 − ε) · (lse − z_target) + ε ·
+ * (lse − mean z), which is cross-entropy plus ε · (z_target − mean z). The library computes the first part, which
+ * handles large logits; the second is computed here.
  */
 export function labelSmoothing(epsilon: number): training.Loss {
   return (inputs) => {

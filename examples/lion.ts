@@ -1,5 +1,5 @@
 /*
- * A custom optimizer: Lion (Chen et al. 2023, arXiv:2302.06675), which keeps one running average and moves by signs.
+ * A custom optimizer: Lion (Chen et al. 2023, arXiv:2302.06675), which keeps one running average and steps by signs.
  *
  *     node examples/lion.ts path/to/model chats.jsonl runs/lion      (Node 22.18 or newer)
  */
@@ -36,7 +36,7 @@ export class Lion implements training.Optimizer {
   ): void {
     const [beta1, beta2] = this.#betas;
     for (const { name, value, gradient, offset = 0 } of parameters) {
-      // A large weight may come in runs: `offset` says where in it this one begins.
+      // A large weight may come in ranges: `offset` is where this one begins.
       const average = this.#averages.get(name)!.data.subarray(offset, offset + value.length);
       for (let i = 0; i < value.length; i++) {
         const g = gradientScale * gradient[i]!;
@@ -48,7 +48,7 @@ export class Lion implements training.Optimizer {
     }
   }
 
-  /** What a checkpoint keeps: with it, a run resumes to the same bits. */
+  /** The state in a checkpoint, so that a run resumes bit for bit. */
   state(): training.OptimizerState {
     const tensors = [...this.#averages].map(([name, { shape, data }]) => {
       return [`m.${name}`, { dtype: 'F32' as const, shape, data }] as const;
@@ -61,7 +61,7 @@ export class Lion implements training.Optimizer {
     for (const [name, { data }] of this.#averages) {
       const saved = tensors.get(`m.${name}`)?.data;
       if (!(saved instanceof Float32Array) || saved.length !== data.length) {
-        throw new Error(`the saved state is of another model: ${name} is missing or of another size`);
+        throw new Error(`the saved state belongs to another model: ${name} is missing or has another size`);
       }
       data.set(saved);
       this.#steps.set(name, steps[name] ?? 0);
@@ -72,7 +72,7 @@ export class Lion implements training.Optimizer {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [model, data, out] = process.argv.slice(2);
   if (!model || !data || !out) throw new Error('usage: lion.ts <model> <data> <out>');
-  // Lion's steps are larger than AdamW's: a third to a tenth of the rate.
+  // Lion's steps are larger than AdamW's, so the rate is a third to a tenth of AdamW's.
   const options = {
     out,
     lr: 3e-6,

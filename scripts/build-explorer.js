@@ -1,5 +1,6 @@
-// Builds the explorer as a folder for any web server, with tiny models of all families and a small ablation, which it trains
-// first: npm run explorer:build [-- OUT]. Trainings are kept in ropewalk-runs/explorer, so that a second build is quick.
+// Builds the explorer as a folder for any web server, with tiny models of all families and a small ablation, which it
+// trains first: npm run explorer:build [-- OUT]. Trained models are kept in ropewalk-runs/explorer, so that a second
+// build is quick.
 import { join } from 'node:path';
 import { buildSite } from '../dist/explore/build-site.node.js';
 import { trainTinyModels } from '../dist/explore/tiny-models.node.js';

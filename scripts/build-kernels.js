@@ -1,5 +1,6 @@
-// Compiles src/kernels/src/kernels/assembly/kernels.ts and what it imports to WebAssembly and writes the module as text into src/kernels/kernels.generated.ts, so
-// that Node and browsers load it with no file access. Does nothing when the output was made from the same input.
+// Compiles src/kernels/assembly/kernels.ts and its imports to WebAssembly, and writes the module as text to
+// src/kernels/kernels.generated.ts, so that Node and browsers load it without file access. Does nothing if the output
+// was made from the same input.
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -45,7 +46,7 @@ async function compile() {
   const { error, stderr } = await asc.main(
     ['kernels.ts', '--outFile', 'kernels.wasm', '--bindings', 'none', ...flags],
     {
-      // The compiler asks for its configuration and library files too; only the sources are ours to give.
+      // The compiler also requests its configuration and library files; only the sources come from us.
       readFile: (name) => (sources.includes(name) ? readFileSync(sourceFolder + name, 'utf8') : null),
       writeFile: (name, contents) => {
         if (name === 'kernels.wasm') wasm = contents;
@@ -65,7 +66,7 @@ if (!readIfPresent(outputFile).startsWith(`${mark}\n`)) {
     const wasm = await compile();
     const text = Buffer.from(wasm).toString('base64');
     const lines = text.match(/.{1,100}/g).map((line) => `  '${line}'`);
-    // Written beside and renamed: another process may be importing the file.
+    // Written under a temporary name and renamed: another process may be importing the file.
     const draft = `${outputFile}.${process.pid}`;
     writeFileSync(
       draft,

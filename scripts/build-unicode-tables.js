@@ -1,6 +1,7 @@
-// Writes src/tokenizer/unicode/tables.ts: the character classes of the Rust library `tokenizers`, which come from several
-// crates, each with its own version of Unicode. They are found by asking the library about every code point. Run it with
-// a newer development dependency `tokenizers` when that changes its tables: node scripts/build-unicode-tables.js
+// Writes src/tokenizer/unicode/tables.ts: the character classes of the Rust library `tokenizers`, which come from
+// several crates, each with its own version of Unicode. They are determined by querying the library for every code
+// point. Run this again when a newer version of the development dependency `tokenizers` changes its tables: node
+// scripts/build-unicode-tables.js
 import { writeFileSync } from 'node:fs';
 import tokenizers from 'tokenizers';
 
@@ -20,7 +21,7 @@ const codePoints = [];
 for (let code = 0; code < 0x110000; code++) if (code < 0xd800 || code > 0xdfff) codePoints.push(code);
 const text = String.fromCodePoint;
 
-/** Ranges as distances in base 36: `gap+length` from the end of the one before, without `+0`. */
+/** Ranges as distances in base 36: `gap+length` from the end of the previous one, without `+0`. */
 function encode(codes) {
   const ranges = [];
   for (const code of codes) {
@@ -48,7 +49,7 @@ const splits = (preTokenizer) =>
 const bert = (cleanText, stripAccents) =>
   bertNormalizer({ cleanText, handleChineseChars: false, stripAccents, lowercase: false });
 
-/** The code points that a pattern of Oniguruma does not match, of those that JavaScript's matches. */
+/** The code points that Oniguruma's pattern does not match, of those that JavaScript's matches. */
 async function patternLacks(pattern, ours) {
   const json = {
     added_tokens: [],
@@ -67,7 +68,7 @@ async function patternLacks(pattern, ours) {
   return lacking;
 }
 
-/** Characters that are newer than the library's normalization forms: to it they are inert. */
+/** Characters newer than the library's normalization forms, which it treats as inert. */
 function inert() {
   const forms = {
     NFC: nfcNormalizer(),
@@ -79,14 +80,14 @@ function inert() {
   for (const code of codePoints) {
     const character = text(code);
     const differs = Object.entries(forms).some(([form, normalizer]) =>
-      // Alone, and beside marks of the lowest and of the highest combining class.
+      // Alone, and next to marks of the lowest and the highest combining class.
       [character, `${character}\u0334`, `\u0345${character}`].some(
         (sample) => normalizer.normalizeString(sample) !== sample.normalize(form),
       ),
     );
     if (!differs) continue;
     found.add(code);
-    // What it is composed of must not meet either.
+    // Its components must not occur either.
     const parts = Array.from(character.normalize('NFD'));
     if (parts.length > 1) found.add(parts[0].codePointAt(0));
   }
@@ -109,7 +110,7 @@ async function scripts() {
   let last;
   for (const code of codePoints) {
     const character = text(code);
-    // Between two scripts only a character of any script leaves the split where it was.
+    // Between two scripts, only a character common to all scripts leaves the split where it was.
     if ((await pieces(`a${character}\u4e00`)) === 2 && (await pieces(`\u4e00${character}a`)) === 2) {
       const any = (await pieces(`a${character}`)) === 1 && (await pieces(`\u4e00${character}`)) === 1;
       if (any) continue;

@@ -1,5 +1,5 @@
 /**
- * Packs the built package as it would be published, and lets publint and @arethetypeswrong/cli look at it: exports, types,
+ * Packs the built package as it would be published, and runs publint and @arethetypeswrong/cli on it: exports, types,
  * files. Needs no network.
  */
 import { execFileSync } from 'node:child_process';
@@ -16,7 +16,7 @@ try {
   const run = (program, ...args) =>
     execFileSync(process.execPath, [join('node_modules', program), ...args], { stdio: 'inherit' });
   run('publint/src/cli.js', 'run', file, '--strict');
-  // The package has ES modules alone: what CommonJS and older resolvers would see is no concern.
+  // The package has only ES modules, so the checks for CommonJS and older resolvers do not apply.
   run('@arethetypeswrong/cli/dist/index.js', file, '--profile', 'esm-only');
 } finally {
   rmSync(folder, { recursive: true, force: true });

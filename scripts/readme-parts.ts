@@ -3,7 +3,10 @@ import { blockDiagram } from '../src/inspect/diagram.ts';
 import { type Locale, tableTitles } from '../src/inspect/labels.ts';
 import { namedPreset } from '../src/inspect/named-model.ts';
 
-/* What the READMEs show of the models: `npm run docs:readme` writes it, and test/docs.test.ts compares. */
+/*
+ * The parts of the READMEs that are generated from the models: `npm run docs:readme` writes them, and
+ * test/docs.test.ts checks them.
+ */
 
 export interface ReadmePage {
   readonly locale: Locale;
@@ -24,14 +27,14 @@ export function readmePicture(locale: Locale): string {
   return blockDiagram(models, locale);
 }
 
-/** The page with the table of today's models between its marks. @throws Error for a page without the marks. */
+/** The page with the generated table between its marks. @throws Error for a page without the marks. */
 export function withReadmeTable(page: string, locale: Locale): string {
   const [from, to] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (from < 0 || to < from) throw new Error(`the page has no lines ${BEGIN} and ${END}`);
   return `${page.slice(0, from)}${BEGIN}\n${markdownTable(locale)}\n${page.slice(to)}`;
 }
 
-/** The features by which the families differ. */
+/** The features in which the families differ. */
 function markdownTable(locale: Locale): string {
   const { models: names, rows } = tables(models, locale)[0]!;
   const titles = names.map((name) => models.find((model) => model.name === name)!.family.title);

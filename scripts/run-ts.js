@@ -10,7 +10,7 @@ if (!source) {
   console.error('usage: node scripts/run-ts.js FILE.ts [arguments]');
   process.exit(2);
 }
-// Beside the source, so that import.meta.url means what it says.
+// Next to the source, so that import.meta.url is correct.
 const out = join(dirname(source), `.${basename(source, '.ts')}.generated.mjs`);
 mkdirSync(dirname(out), { recursive: true });
 const { metafile } = await build({

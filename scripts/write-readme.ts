@@ -1,4 +1,4 @@
-// Writes the table and the picture of the READMEs: npm run docs:readme
+// Writes the generated table and picture of the READMEs: npm run docs:readme
 import { readFileSync, writeFileSync } from 'node:fs';
 import { README_PAGES, readmePicture, withReadmeTable } from './readme-parts.ts';
 

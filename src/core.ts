@@ -15,6 +15,7 @@ export {
   type MessagePart,
   messageText,
   type NamedOption,
+  type OptionValue,
   RopewalkError,
   type SpellOption,
 } from './errors.ts';
@@ -32,6 +33,7 @@ export type {
 export { LocalModel, type ModelParts } from './generation/local-model.ts';
 export type { Score } from './generation/score.ts';
 export * as graph from './graph/index.ts';
+export type { ChosenData } from './hub/choose-data.ts';
 export { compare } from './inspect/compare.ts';
 export * as inspect from './inspect/index.ts';
 export * as nn from './nn/index.ts';
@@ -44,3 +46,4 @@ export type { JsonSchema } from './structured/schema/keywords.ts';
 export * as text from './text/index.ts';
 export * as tokenizer from './tokenizer/index.ts';
 export * as training from './training/index.ts';
+export * as vocabulary from './vocabulary/index.ts';

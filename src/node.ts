@@ -18,7 +18,8 @@ export type { ExportProgress, ExportResult, ExportSource } from './export/source
 export * as files from './files/index.node.ts';
 export { type DataFiles, dataFiles } from './finetune/data-files.node.ts';
 export { type FinetuneOptions, finetune } from './finetune/finetune.node.ts';
-export type { FinetuneData } from './finetune/job.node.ts';
+export type { ClosableView, FinetuneData } from './finetune/job.node.ts';
+export type { BaseModel } from './finetune/model.node.ts';
 export type { FinetuneSettings } from './finetune/settings.ts';
 export * as generation from './generation/index.node.ts';
 export { load } from './generation/load.node.ts';
@@ -43,3 +44,4 @@ export type { RunEvent } from './training/runs/events.ts';
 export type { RunPlan } from './training/runs/plan.ts';
 export { type PretrainingOptions, train } from './training/runs/pretrain.node.ts';
 export type { RunOptions } from './training/runs/run-job.node.ts';
+export * as vocabulary from './vocabulary/index.node.ts';

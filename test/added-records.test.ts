@@ -100,7 +100,7 @@ describe('an added optimizer', () => {
     for (const verb of ['train', 'finetune', 'distill']) {
       const help = await helpOf(verb);
       expect(help).toMatch(/--optimizer <kind> .*?"adafactor", "sgd", "lion"/);
-      expect(help).toMatch(/--beta1 <b> .*?; of adamw; of lion: how much of the step/);
+      expect(help).toMatch(/--beta1 <b> .*?; for adamw; for lion: how much of the step/);
     }
     expect(await helpOf('estimate')).toMatch(/--optimizer <name> .*?"sgd", "lion"/);
   });
@@ -152,8 +152,8 @@ describe('an added schedule', () => {
   it('is in the help with its options, and refuses those of others', async () => {
     const help = await helpOf('train');
     expect(help).toMatch(/--schedule <kind> .*?"linear", "constant", "stairs"/);
-    expect(help).toMatch(/--drops <n> how often the rate falls; of stairs \(default: 4\)/);
-    expect(help).toMatch(/--min-lr-ratio <r> .*?; of cosine, linear or stairs/);
+    expect(help).toMatch(/--drops <n> how often the rate falls; for stairs \(default: 4\)/);
+    expect(help).toMatch(/--min-lr-ratio <r> .*?; for cosine, linear or stairs/);
     const cosine = TRAIN.map((arg) => (arg === 'stairs' ? 'cosine' : arg));
     expect(refusal(await ropewalk(...cosine, '--out', place('x')))).toMatch(
       /--drops: the schedule cosine has no such option; leave it out, or choose --schedule stairs\./,

@@ -1,143 +1,192 @@
-import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { families } from '../src/families/registry.ts';
-import { Decoder } from '../src/generation/decoder.ts';
-import { Random } from '../src/random.ts';
-import { relativeError } from './helpers/numbers.ts';
 import {
-  build,
-  cachedLogits,
-  common,
-  configurations,
-  engine,
-  fullLogits,
-  POSITIONS,
-  randomIds,
-  randomWeights,
-} from './helpers/random-models.node.ts';
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { pullModel } from '../src/hub/pull.node.ts';
+import { buildProgram, ROOT, start } from './helpers/cli.node.ts';
+import { COMMIT, type FakeHub, gitHash, sha256, startHub } from './helpers/hub.node.ts';
 
-describe('a key-value cache', () => {
-  it.each(Object.keys(configurations))(
-    'gives the logits of a pass without a cache, whatever the %s and the chunks',
-    async (family) => {
-      await fc.assert(
-        fc.asyncProperty(
-          configurations[family]!,
-          fc.array(fc.integer({ min: 1, max: 17 }), { minLength: 1, maxLength: 6 }),
-          fc.integer({ min: 2, max: 70 }),
-          fc.integer({ min: 0, max: 1000 }),
-          async (raw, chunks, length, seed) => {
-            const model = build(raw);
-            const weights = randomWeights(model, seed);
-            const ids = randomIds(length, model.config.vocab_size, seed + 1);
-            const expected = await fullLogits(model, weights, ids);
-            const decoder = await Decoder.create(engine, model, weights);
-            const { logits } = await cachedLogits(decoder, ids, chunks);
-            await decoder.release();
-            expect(relativeError(logits, expected)).toBeLessThanOrEqual(2e-5);
-          },
-        ),
-        { seed: 20260, numRuns: 16 },
-      );
-    },
-  );
+const ID = 'acme/rope';
+const NEWER = 'f'.repeat(40);
+const reference = (name: string) => readFileSync(join(ROOT, 'test/reference/llama', name));
+const config = reference('config.json');
+const weights = Buffer.alloc(200_000, 7);
+const files = {
+  'config.json': config,
+  'tokenizer.json': Buffer.from('{"a": 1}'),
+  'model.safetensors': weights,
+};
 
-  const gemma2 = (layer_types: string[], window: number, head_dim = 6) =>
-    build({
-      model_type: 'gemma2',
-      ...common,
-      vocab_size: 19,
-      hidden_size: 12,
-      intermediate_size: 16,
-      num_hidden_layers: layer_types.length,
-      num_attention_heads: 4,
-      num_key_value_heads: 2,
-      head_dim,
-      query_pre_attn_scalar: 5,
-      sliding_window: window,
-      layer_types,
-      rope_theta: 10000,
-      attn_logit_softcapping: 1.5,
-      final_logit_softcapping: 3,
+let hub: FakeHub;
+let root: string;
+let cache: string;
+let program: string;
+let count = 0;
+
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'ropewalk-cache-'));
+  hub = await startHub();
+  program = await buildProgram('bin/ropewalk.js');
+});
+afterAll(async () => {
+  await hub.close();
+  rmSync(root, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  cache = join(root, `hub${count++}`);
+  hub.models.set(ID, { commit: COMMIT, files });
+  await pull();
+});
+
+const pull = (options = {}) => pullModel(ID, { cache, endpoint: hub.endpoint, ...options });
+const folder = () => join(cache, 'models--acme--rope');
+const blob = (name: string) => join(folder(), 'blobs', name);
+
+async function run(...args: string[]) {
+  const env = { HF_HUB_CACHE: cache, HF_HUB_OFFLINE: '1' };
+  return start(program, ['cache', ...args], { env: { ...process.env, ...env } }).finished;
+}
+
+async function json(...args: string[]) {
+  const { stdout, stderr } = await run(...args, '--json');
+  expect(stdout, stderr).not.toBe('');
+  return JSON.parse(stdout);
+}
+
+/** Another commit with other weights, pulled in place of the first one. */
+async function supersede(): Promise<Buffer> {
+  const newer = Buffer.alloc(100_000, 8);
+  hub.models.set(ID, { commit: NEWER, files: { ...files, 'model.safetensors': newer } });
+  await pull({ update: true });
+  return newer;
+}
+
+describe('ropewalk cache', () => {
+  it('lists what was pulled, with sizes', async () => {
+    const bytes = Object.values(files).reduce((sum, { length }) => sum + length, 0);
+    expect(await json('list')).toEqual({
+      folder: cache,
+      repositories: [
+        {
+          ...{ kind: 'models', id: ID, folder: folder(), bytes, partialBytes: 0 },
+          revisions: [{ commit: COMMIT, refs: ['main'], files: 3 }],
+        },
+      ],
     });
-  const LOCAL = 'sliding_attention';
-  const GLOBAL = 'full_attention';
-
-  it.each([
-    [1, 6],
-    [2, 6],
-    [5, 6],
-    [16, 6],
-    [1, 8],
-    [2, 8],
-    [7, 8],
-    [5, 16],
-  ])(
-    'that rolls stays correct and small long after a window of %d, with heads of %d',
-    async (window, headDim) => {
-      const model = gemma2([LOCAL, GLOBAL, LOCAL], window, headDim);
-      const weights = randomWeights(model, 5);
-      const ids = randomIds(POSITIONS, 19, 6);
-      const expected = await fullLogits(model, weights, ids);
-      const decoder = await Decoder.create(engine, model, weights);
-      const random = new Random(7);
-      const chunks = Array.from({ length: 40 }, () => 1 + random.nextInt(2 * window + 3));
-      const { logits, cache } = await cachedLogits(decoder, ids, chunks);
-      expect(relativeError(logits, expected)).toBeLessThanOrEqual(2e-5);
-      // Keys and values, float32, of 2 heads: all tokens in the global layer, window − 1 in the local ones.
-      const perToken = 2 * 4 * 2 * headDim;
-      expect(cache.heldBytes).toBe(perToken * (POSITIONS + 2 * (window - 1)));
-      await decoder.release();
-    },
-  );
-
-  it.each(families.filter(({ presets }) => 'sliding_window' in presets.tiny!.config))(
-    'of $name rolls in its local layers',
-    async (family) => {
-      const raw = family.writeConfig(family.presets.tiny!.config);
-      const window = 5;
-      const typed = 'layer_types' in raw;
-      const types = typed ? [LOCAL, GLOBAL, LOCAL, LOCAL] : [LOCAL, LOCAL, LOCAL, LOCAL];
-      const slides = { sliding_window: window, use_sliding_window: true };
-      const model = build({ ...raw, ...slides, ...(typed && { layer_types: types }) });
-      const decoder = await Decoder.create(engine, model, randomWeights(model, 5));
-      const ids = randomIds(60, model.config.vocab_size, 6);
-      const { cache } = await cachedLogits(decoder, ids, [1, 7, 20, 3]);
-      // Keys and values, float32, of 2 heads of 24.
-      const held = types.map((type) => 2 * 4 * 2 * 24 * (type === LOCAL ? window - 1 : ids.length));
-      expect(cache.heldBytes).toBe(held.reduce((sum, bytes) => sum + bytes, 0));
-      await decoder.release();
-    },
-  );
-
-  it('of local layers alone takes no more memory for longer texts', async () => {
-    const window = 2;
-    const model = gemma2([LOCAL, LOCAL], window, 8);
-    const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
-    const cache = decoder.newCache();
-    let early = 0;
-    for (const [i, id] of randomIds(POSITIONS, 19, 2).entries()) {
-      await decoder.forward([id], cache);
-      if (i === 64) early = cache.bytes;
-    }
-    expect(cache.bytes).toBe(early);
-    // Keys and values of two layers, two heads of 8, float32.
-    expect(cache.heldBytes).toBe(2 * 2 * 2 * 8 * 4 * (window - 1));
-    await decoder.release();
+    const { stdout, code } = await run();
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/201 kB {2}acme\/rope {2}main\n/);
   });
 
-  it('refuses ids outside the vocabulary and tokens past the last position', async () => {
-    const model = gemma2([LOCAL], 4);
-    const decoder = await Decoder.create(engine, model, randomWeights(model, 1));
-    const cache = decoder.newCache();
-    for (const id of [19, -1, 1.5, Number.NaN]) {
-      await expect(decoder.forward([3, id], cache)).rejects.toThrow(/token id .* at position 1 is outside/);
-    }
-    await expect(decoder.forward([], cache)).rejects.toThrow(/no tokens to run/);
-    await expect(decoder.forward(new Int32Array(POSITIONS + 1), cache)).rejects.toThrow(
-      /this model has 160 positions/,
+  it('verifies whole files, and finds one that was changed or is gone', async () => {
+    expect(await json('verify')).toMatchObject({ files: 3, problems: [], unchecked: 0 });
+    const changed = Buffer.from(weights);
+    changed[100]! ^= 1;
+    writeFileSync(blob(sha256(weights)), changed);
+    rmSync(blob(gitHash(config)));
+    const { stdout, code, stderr } = await run('verify', ID);
+    expect(code).toBe(1);
+    expect(stdout).toContain(`damaged  acme/rope  ${blob(sha256(weights))}\n`);
+    expect(stdout).toContain(`missing  acme/rope  ${join(folder(), 'snapshots', COMMIT, 'config.json')}\n`);
+    expect(stdout).toContain('2 files, 201 kB: 2 damaged or missing');
+    expect(stderr).toContain('ropewalk cache remove ID, then ropewalk pull ID');
+  });
+
+  it('prunes superseded revisions, their files and old interrupted downloads, and nothing else', async () => {
+    const newer = await supersede();
+    const [old, recent] = [blob('a'.repeat(64)), blob('b'.repeat(64))].map((path) => `${path}.incomplete`);
+    for (const path of [old!, recent!]) writeFileSync(path, 'half');
+    const before = (Date.now() - 2 * 24 * 3600 * 1000) / 1000;
+    utimesSync(old!, before, before);
+    const dry = await json('prune', '--dry-run');
+    expect(dry.removals.map(({ path, reason }: { path: string; reason: string }) => [path, reason])).toEqual([
+      [old, 'interrupted download'],
+      [join(folder(), 'snapshots', COMMIT), 'superseded revision'],
+      [blob(sha256(weights)), 'unused file'],
+    ]);
+    expect(existsSync(old!)).toBe(true);
+    expect((await json('prune')).removals).toEqual(dry.removals);
+    expect(readdirSync(join(folder(), 'blobs')).sort()).toEqual(
+      [
+        sha256(newer),
+        gitHash(config),
+        gitHash(files['tokenizer.json']),
+        `${'b'.repeat(64)}.incomplete`,
+      ].sort(),
     );
-    expect(cache.position).toBe(0);
-    await decoder.release();
+    expect(await json('verify')).toMatchObject({ files: 3, problems: [] });
+    expect((await json('prune')).removals).toEqual([]);
+    // What is left is a whole model, and what is gone can be pulled again.
+    hub.storageRequests.length = 0;
+    await pull({ update: true });
+    expect(hub.storageRequests).toEqual([]);
+    hub.models.set(ID, { commit: COMMIT, files });
+    await pull({ revision: COMMIT });
+    expect(readFileSync(join(folder(), 'snapshots', COMMIT, 'model.safetensors')).equals(weights)).toBe(true);
+  });
+
+  it('keeps files of snapshots that are copies: which they are cannot be told', async () => {
+    cache = join(root, `hub${count++}`);
+    hub.models.set(ID, { commit: COMMIT, files });
+    const { HF_HUB_DISABLE_SYMLINKS: before } = process.env;
+    process.env.HF_HUB_DISABLE_SYMLINKS = '1';
+    try {
+      await pull();
+    } finally {
+      if (before === undefined) delete process.env.HF_HUB_DISABLE_SYMLINKS;
+      else process.env.HF_HUB_DISABLE_SYMLINKS = before;
+    }
+    expect((await json('prune')).removals).toEqual([]);
+    expect(await json('verify')).toMatchObject({ files: 3, problems: [] });
+  });
+
+  it('removes a model, but not while it is being downloaded', async () => {
+    hub.models.set(ID, { commit: NEWER, files: { ...files, 'model.safetensors': Buffer.alloc(300_000, 9) } });
+    let held: (() => void) | undefined;
+    hub.storageFault = async () => {
+      await new Promise<void>((resolve) => {
+        held = resolve;
+      });
+      return false;
+    };
+    const pulling = pull({ update: true });
+    while (!held) await new Promise((resolve) => setTimeout(resolve, 5));
+    const refused = await run('remove', ID);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('acme/rope: another process is downloading files of it');
+    hub.storageFault = undefined;
+    held();
+    await pulling;
+    expect((await run('remove', ID, '--dry-run')).stdout).toContain('would be removed');
+    expect(existsSync(folder())).toBe(true);
+    expect((await run('remove', ID)).code).toBe(0);
+    expect(existsSync(folder())).toBe(false);
+    expect((await json('list')).repositories).toEqual([]);
+  });
+
+  it('does not leave the cache: a link in place of a model is no model', async () => {
+    const elsewhere = join(root, `elsewhere${count}`);
+    mkdirSync(join(elsewhere, 'blobs'), { recursive: true });
+    writeFileSync(join(elsewhere, 'blobs', 'mine'), 'mine');
+    symlinkSync(elsewhere, join(cache, 'models--acme--other'));
+    expect((await json('list')).repositories).toHaveLength(1);
+    expect((await run('remove', 'acme/other')).stderr).toContain('acme/other is not in the cache');
+    expect(existsSync(join(elsewhere, 'blobs', 'mine'))).toBe(true);
+  });
+
+  it('is empty where there is no folder', async () => {
+    cache = join(root, 'none');
+    expect(await json('list')).toEqual({ folder: cache, repositories: [] });
+    expect((await run('verify')).code).toBe(0);
   });
 });

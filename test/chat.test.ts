@@ -390,9 +390,9 @@ describe('ropewalk chat at a terminal', () => {
     expect(screen).toContain('There is nothing to save yet.');
     expect(screen.match(/Saved 4 messages in .*saved\.json\./g)).toHaveLength(2);
     expect(screen).toContain('Loaded 4 messages from');
-    expect(screen).toMatch(/ropewalk: .*other\.json is there and is no saved chat/);
+    expect(screen).toMatch(/ropewalk: .*other\.json exists and is not a saved chat/);
     expect(screen).toMatch(/ropewalk: .*other\.json: not a saved chat/);
-    expect(screen).toContain('/save needs the name of a file');
+    expect(screen).toContain('/save needs a file name');
     expect(screen).toContain('There is no command /frobnicate');
     expect(screen).toContain('A new chat.');
     expect(screen).toContain('Ctrl-C stops a reply');

@@ -539,7 +539,7 @@ describe('tokenized data on disk', () => {
   });
 });
 
-describe('a data set of the hub', () => {
+describe('a dataset of the hub', () => {
   let hub: FakeHub;
   const train = Buffer.from('{"text":"a b c"}\n');
   beforeAll(async () => {
@@ -583,9 +583,9 @@ describe('a data set of the hub', () => {
     ]);
     expect(await refusal(resolveData(['acme/mixed'], options()))).toMatch(/name one.*x\.jsonl, y\.csv/);
     expect(await refusal(resolveData(['acme/mixed:z'], options()))).toMatch(/no data file "z"/);
-    expect(await refusal(resolveData(['acme/none'], options()))).toMatch(/no data set "acme\/none"/);
+    expect(await refusal(resolveData(['acme/none'], options()))).toMatch(/no dataset "acme\/none"/);
     const offline = resolveData(['acme/other'], { ...options(), offline: true });
-    expect(await refusal(offline)).toMatch(/data set acme\/other.*offline/);
+    expect(await refusal(offline)).toMatch(/dataset acme\/other.*offline/);
     expect(await refusal(resolveData(['./none'], options()))).toMatch(/no such file or folder/);
   });
 });

@@ -70,7 +70,7 @@ describe('ropewalk distill from a text', () => {
     expect(await checkpoint.tokenizerFiles()).toBeDefined();
     await checkpoint.tensors.close();
     expect(refusal(await ropewalk([...learn, '--out', at('x'), '--text', at('text.txt')]))).toMatch(
-      /--text: that was settled when the file of --taught was written; leave it out/,
+      /--text: that was determined when the file of --taught was written; leave it out/,
     );
   });
 
@@ -118,9 +118,9 @@ it('ropewalk distill trains only on answers of packed instructions', async () =>
 
 describe('ropewalk distill with wrong options', () => {
   it.each([
-    [['--student', 'llama/tiny'], /name a teacher with --teacher/],
-    [['--teacher', teacher], /name a student with --student/],
-    [['--teacher', teacher, '--student', 'llama/tiny'], /--text, or examples with --data/],
+    [['--student', 'llama/tiny'], /choose a teacher with --teacher/],
+    [['--teacher', teacher], /choose a student with --student/],
+    [['--teacher', teacher, '--student', 'llama/tiny'], /use either --text or --data/],
     [['--teacher', teacher, '--layers', '9', '--text', at('text.txt')], /9 layers cannot be taken/],
     [['--teacher', teacher, '--layers', '4,', '--text', at('text.txt')], /there is no layer 4/],
     [['--taught', at('nothing'), '--student', 'llama/tiny'], /no such file/],

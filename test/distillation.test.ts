@@ -458,7 +458,7 @@ describe('the student of a distillation', () => {
     const path = modelWithTokenizer('llama', { from: 'q', to: 'ŋ' });
     const out = place();
     await expect(run(await online(), { origin: { kind: 'checkpoint', path }, out })).rejects.toThrow(
-      /id 28 is "q" to the teacher, but "ŋ" to the student/,
+      /id 28 is "q" for the teacher, but "ŋ" for the student/,
     );
     const file = place('.taught');
     await said({ out: file });
@@ -475,7 +475,10 @@ describe('the student of a distillation', () => {
 
   it.each([
     [{ seq: 9 }, /seq: .* was written with 8; leave it out, or write another file/],
-    [{ validation: 0.2 }, /validation: what is held out was settled when .* was written; leave it out/],
+    [
+      { validation: 0.2 },
+      /validation: the held-out data was chosen when .* was written; leave the option out/,
+    ],
     [{ temperature: 2 }, /temperature: .* was written with 1; leave it out, or write another file/],
     [
       { origin: { ...fromScratch, config: { ...llama.presets.tiny!.config, vocab_size: 97 } } },

@@ -195,7 +195,7 @@ describe('ropewalk export', () => {
     expect(stdout).toMatch(/ONNX, float32, [\d,]+ parameters/);
     expect(stdout).toContain('onnx/model.onnx_data');
     expect(stderr).toContain('export 100%');
-    expect(stderr).toContain('has no tokenizer.json, so neither has the export.');
+    expect(stderr).toContain('has no tokenizer.json, so the export has none either.');
   });
 
   it('prints JSON on request, and cuts shards as asked', async () => {

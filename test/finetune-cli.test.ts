@@ -81,9 +81,9 @@ describe('a configuration file of ropewalk finetune', () => {
 
 describe('ropewalk finetune with missing or wrong options', () => {
   it.each<[string[], RegExp]>([
-    [['--data', data, '--out', 'x'], /which model\? Name it after the command/],
-    [[model, '--out', 'x'], /--data: it is missing: name a file of examples/],
-    [[model, ...small], /--out: it is missing: name a folder for the run/],
+    [['--data', data, '--out', 'x'], /the model is missing: give it after the command/],
+    [[model, '--out', 'x'], /--data: it is missing: give a file of examples/],
+    [[model, ...small], /--out: it is missing: give a folder for the run/],
     [[model, ...small, '--out', 'x', '--memory', 'tiny'], /Allowed choices are fast, recompute, light/],
     [
       [model, ...small, '--out', 'x', '--template', 'none'],
@@ -140,8 +140,8 @@ describe('ropewalk finetune before a run', () => {
     expect(plan.secondsPerStep).toBeGreaterThan(0);
     expect(existsSync(out)).toBe(false);
     const { stdout: text } = await finetune(model, ...small, '--dry-run');
-    expect(text).toMatch(/^memory in all +\d+ MB of [\d.]+ GB available \(machine: [\d.]+ GB\)$/m);
-    expect(text).toMatch(/^time +\S+.* \(\d+\.\d\d s a step, measured\)$/m);
+    expect(text).toMatch(/^total memory +\d+ MB of [\d.]+ GB available \(machine: [\d.]+ GB\)$/m);
+    expect(text).toMatch(/^time +\S+.* \(\d+\.\d\d s per step, measured\)$/m);
   });
 
   it('--find-lr suggests a rate between those that do nothing and those that diverge', async () => {

@@ -237,7 +237,7 @@ describe('tokens added for fine-tuning', () => {
   it('are refused when they already exist', async () => {
     const options = { out: place(), addToken: ['<turn>'] };
     expect(await refusal(smallFinetune(base('llama'), options))).toMatch(
-      /"<turn>": the tokenizer has this token already/,
+      /"<turn>": the tokenizer already has this token/,
     );
   });
 });

@@ -159,7 +159,7 @@ describe('the generation defaults of a model', () => {
   it('are shown by ropewalk inspect', async () => {
     const path = write('shown', { do_sample: true, temperature: 0.6, top_p: 0.9 }, {});
     const { stdout } = await ropewalk(['inspect', path]);
-    expect(stdout).toContain('sampling by default: temperature 0.6, top-k 50, top-p 0.9');
+    expect(stdout).toContain('default sampling: temperature 0.6, top-k 50, top-p 0.9');
     const json = JSON.parse((await ropewalk(['inspect', path, '--json'])).stdout) as object;
     expect(json).toMatchObject({ sampling: { temperature: 0.6, topK: 50, topP: 0.9 }, warnings: [] });
     rmSync(`${path}/model.safetensors`);

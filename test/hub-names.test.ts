@@ -83,7 +83,7 @@ describe('a model can be named', () => {
       `not an address of ${hub.endpoint}`,
     );
     expect(await refusal(resolveModel(`${hub.endpoint}/datasets/acme/rope`, options))).toContain(
-      'of a data set',
+      'of a dataset',
     );
     expect(await refusal(resolveModel(`${hub.endpoint}/acme/rope/blob/main/config.json`, options))).toContain(
       'is not a GGUF file',
@@ -116,7 +116,7 @@ describe('a model can be named', () => {
     expect(mistyped.stderr).toMatch(/as a model on the hub: .*nor is it a preset: .*llama/);
   });
 
-  it('in the same ways as a data set', async () => {
+  it('in the same ways as a dataset', async () => {
     const rows = Buffer.from('{"text": "a rope"}\n');
     for (const id of ['datasets/acme/lines', 'datasets/lines']) {
       hub.models.set(id, { commit: COMMIT, files: { 'train.jsonl': rows, 'test.jsonl': rows } });
@@ -130,7 +130,7 @@ describe('a model can be named', () => {
       expect(await resolveData([name], options), name).toEqual([path]);
     }
     expect(await refusal(resolveData([`${hub.endpoint}/acme/rope`], options))).toContain(
-      'not the address of a data set',
+      'not the address of a dataset',
     );
   });
 });

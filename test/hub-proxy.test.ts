@@ -134,7 +134,7 @@ describe('the hub client behind a proxy', () => {
     );
     proxy = await startProxy(hub.endpoint);
     expect((await pull({ ...http, HTTP_PROXY: 'socks5://me:secret@x' })).stderr).toMatch(
-      /HTTP_PROXY holds a SOCKS proxy/,
+      /HTTP_PROXY contains a SOCKS proxy/,
     );
     expect(existsSync(join(root, 'models--acme--rope'))).toBe(false);
   });

@@ -832,7 +832,7 @@ describe('a model id given to commands and to the library', () => {
     );
     expect(await resolveModel(`${ID}@v1`, options)).toBe(snapshot());
     expect(await refusal(resolveModel(`${ID}@v1`, { ...options, revision: 'v2' }))).toContain(
-      'give only one of them',
+      'use only one of them',
     );
   });
 });

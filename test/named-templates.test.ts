@@ -113,7 +113,7 @@ describe('a model with several chat templates', () => {
     writeFileSync(rows, JSON.stringify({ messages: [{ role: 'assistant', content: 'a' }], documents }));
     const refused = await ropewalk(['data', 'preview', path, '--data', rows]);
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toMatch(/none is called "default"; choose one \(--template\): rag, tool_use/);
+    expect(refused.stderr).toMatch(/none is named "default"; choose one \(--template\): rag, tool_use/);
     const taken = await ropewalk(['data', 'preview', path, '--data', rows, '--template', 'rag', '--json']);
     expect(taken.code, taken.stderr).toBe(0);
     expect(taken.stdout).toContain('a: rope');

@@ -26,9 +26,12 @@ const place = (name: string) => join(folder, String(VARIANTS.findIndex((each) =>
 
 /** What each kind of variant says, by its name; all others say nothing. */
 const SAYS: readonly (readonly [RegExp, RegExp])[] = [
-  [/^a head of its own/, /has a separate head \("lm_head.weight"\) with other values, which is used/],
-  [/^weights without a place/, /1 tensors .* have no place .*"model\.layers\.0\.self_attn\.q_norm\.weight"/],
-  [/^biases that the config/, /8 tensors .* have no place/],
+  [/^a head of its own/, /has a separate head \("lm_head.weight"\) with different values, which is used/],
+  [
+    /^weights without a place/,
+    /1 tensors .* are not part of the model .*"model\.layers\.0\.self_attn\.q_norm\.weight"/,
+  ],
+  [/^biases that the config/, /8 tensors .* are not part of the model/],
   [/^no theta/, /no "rope_theta"; 10000 is used/],
   [/^rope_scaling beside/, /"rope_scaling" and "rope_parameters" differ; "rope_scaling" is used/],
   [/^rope_scaling beside rope_parameters$/, /no "rope_theta"; 10000/],

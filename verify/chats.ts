@@ -1,5 +1,5 @@
 /**
- * Holds texts, ids and masks against transformers' over random chats:
+ * Compares texts, ids and masks with those of transformers for random chats:
  *
  *     python test/reference/make_chats.py 2000 chats.json && node scripts/run-ts.js verify/chats.ts chats.json
  */

@@ -1,5 +1,5 @@
 /**
- * The built package in Deno: the same answers as in Node, and an orderly end, with and without `release`.
+ * The built package in Deno: the same results as in Node, and a clean exit, with and without `release`.
  *
  *     npm run build && node scripts/run-ts.js verify/deno.ts --deno PATH --model FOLDER > verify/deno.txt
  *
@@ -12,7 +12,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({ options: { deno: { type: 'string' }, model: { type: 'string' } } });
-if (!values.deno || !values.model) throw new Error('give --deno PATH and --model FOLDER');
+if (!values.deno || !values.model) throw new Error('pass --deno PATH and --model FOLDER');
 const model = JSON.stringify(resolve(values.model));
 
 const PROGRAMS: Readonly<Record<string, string>> = {

@@ -1,10 +1,11 @@
 /**
- * Distillation on stories: a student taught by a larger model, at hand or from what he wrote down, beside the same student
- * alone, for the same tokens, over several seeds; held-out losses are next-token cross-entropy on the last tenth.
+ * Distillation on stories: a student taught by a larger model, online or from recorded probabilities, compared with
+ * the same student trained alone on the same tokens, over several seeds; held-out losses are next-token cross-entropy
+ * on the last tenth.
  *
  *     node scripts/run-ts.js verify/distill.ts STORIES.json [--seeds 3] [--steps 400] [--teacher-steps 700] [--json]
  *
- * STORIES.json is a list of texts. The teacher is trained first, in this process, and is kept in --work if that is given.
+ * STORIES.json is a list of texts. The teacher is trained first, in this process, and stored in --work if given.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -12,7 +13,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BatchSampler, evaluationBatches } from '../src/batches.ts';
-import { tokenizerFiles } from '../src/cli/commands/train.ts';
 import { distill, type TeachingSource } from '../src/distillation/distill.node.ts';
 import { openTeacher } from '../src/distillation/open-teacher.node.ts';
 import { openStudent } from '../src/distillation/student.node.ts';
@@ -24,6 +24,7 @@ import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { encodeCorpus, splitCorpus } from '../src/text/corpus.ts';
 import { bpeTokenizerConfig, trainBpe } from '../src/tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
+import { tokenizerFiles } from '../src/tokenizer/tokenizer-files.ts';
 import { train } from '../src/training/runs/pretrain.node.ts';
 import type { TrainingInput } from '../src/training/settings.ts';
 
@@ -83,7 +84,7 @@ const settings = (steps: number, lr: number, seed: number): TrainingInput => ({
   result: 'last',
 });
 
-/** Runs to the end; the last held-out loss. */
+/** Runs to the end and returns the last held-out loss. */
 async function lossOf(events: AsyncIterable<{ type: string; loss?: number }>): Promise<number> {
   let loss = Number.NaN;
   for await (const event of events) if (event.type === 'evaluation') loss = event.loss!;
@@ -99,7 +100,7 @@ async function timed<T>(what: () => Promise<T>): Promise<{ value: T; seconds: nu
 let runs = 0;
 const folder = () => join(work, `run-${process.pid}-${runs++}`);
 
-/** The same weights and batches as a student's of this seed, by next-token prediction. */
+/** The same weights and batches as those of a student with this seed, trained by next-token prediction. */
 const alone = (config: LlamaConfig, made: TrainingInput, out: string) =>
   lossOf(
     train({
@@ -121,7 +122,7 @@ const data = {
   heldOut: () => evaluationBatches(validation, shape.batch, shape.seq),
   identity,
 };
-/** What the teacher writes down in one of both ways. */
+/** Records the teacher's probabilities by one of the two methods. */
 async function write(method: 'sampled' | 'largest'): Promise<TaughtFile> {
   const file = join(work, `${method}-${process.pid}.taught`);
   const options = { k: number('k'), method, temperature: number('temperature'), seed: 0, out: file };
@@ -166,7 +167,7 @@ const ways = {
       },
     }),
   offline: (seed: number) => learn(seed, { kind: 'offline', file: sampled }),
-  // For comparison: the largest probabilities, renormalized, are another distribution.
+  // For comparison: the largest probabilities, renormalized, are a different distribution.
   'offline, largest': (seed: number) => learn(seed, { kind: 'offline', file: largest }),
 };
 type Way = keyof typeof ways;

@@ -1,15 +1,15 @@
 /**
- * Full fine-tuning of a real model beside PyTorch, step by step: the same weights, batches and settings.
+ * Full fine-tuning of a real model compared with PyTorch, step by step: the same weights, batches and settings.
  *
  *     node scripts/run-ts.js verify/finetune-curve.ts MODEL PAIRS.csv OUT [--steps 100] [--batch 2] [--seq 128]
  *         [--learning-rate 1e-4] [--clip 1] [--template NAME]
  *     python verify/finetune-curve.py OUT        # transformers + torch.optim.AdamW, and the comparison
  *
- * MODEL is SmolLM2-135M-Instruct or Gemma 3 270M (a Hugging Face directory or a GGUF file), NAME one of Ropewalk's templates for a
- * base model without its own; PAIRS the Korean chatbot's questions and
- * answers. OUT gets the weights in float32 (`model/`), the batches as the optimizer saw them (`ids.i32`, `targets.i32`,
- * `weights.f32`, all `[steps, batch, seq]`), the settings and our losses (`curve.json`). A row is one pair in the model's
- * chat template, cut or padded on the right; only the answer's tokens and the end of its turn are trained.
+ * MODEL is SmolLM2-135M-Instruct or Gemma 3 270M (a Hugging Face directory or a GGUF file), NAME is one of Ropewalk's
+ * templates, for a base model without one; PAIRS has the Korean chatbot's questions and answers. OUT gets the weights
+ * in float32 (`model/`), the batches of the optimizer (`ids.i32`, `targets.i32`, `weights.f32`, all `[steps, batch,
+ * seq]`), the settings and our losses (`curve.json`). A row is one pair in the model's chat template, cut or padded on
+ * the right; only the answer's tokens and the end of its turn are trained.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -80,7 +80,7 @@ const schedule = createSchedule({ schedule: 'cosine', lr, steps, warmup, minLrRa
 const optimizer = new AdamW(session.trainables, { beta1, beta2, eps, weightDecay });
 const curve: { learningRate: number; loss: number; gradientNorm: number; tokens: number }[] = [];
 for (const [step, batch] of batches.entries()) {
-  // As the trainer counts: the first step takes the warm-up's second value, since its first is 0.
+  // Like the trainer: the first step uses the warm-up's second value, since its first is 0.
   const rate = schedule(step + 1);
   const result = await session.step([batch], { optimizer, learningRate: rate, clip });
   curve.push({
@@ -106,7 +106,7 @@ console.log(
   `${out}: ${curve.length} steps, ${curve.reduce((sum, { tokens }) => sum + tokens, 0)} trained tokens`,
 );
 
-/** Each step's rows: pairs in a seeded order, each once. */
+/** The rows of each step: pairs in a seeded order, each once. */
 function makeBatches(tokenizer: Tokenizer, template: ChatTemplate) {
   const { steps, batch, seq, seed } = settings;
   const rows = readPairs(readFileSync(pairs!, 'utf8'));

@@ -1,12 +1,12 @@
 /**
- * The memory that full fine-tuning takes, read from the operating system (Linux): the most that the process and all below
- * it had in memory at a time, over a few whole steps, for each memory mode and optimizer.
+ * The memory of full fine-tuning, as reported by the operating system (Linux): the peak of the process and its
+ * descendants over a few whole steps, for each memory mode and optimizer.
  *
  *     node scripts/run-ts.js verify/finetune-memory.ts MODEL [--rows 1x512] [--steps 3] [--modes fast,recompute,light]
  *         [--optimizers adamw:float32,adamw:int8,adafactor:float32] [--at-least 0] [--out finetune-memory.txt]
  *
  * MODEL is a model directory, a GGUF file or the name of a preset (such as gemma-2-2b), which gets random weights.
- * Every combination runs in a process of its own. `--at-least GB` refuses to start below that much available memory.
+ * Every combination runs in a separate process. `--at-least GB` refuses to start below that much available memory.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ interface Job {
   readonly optimizer: string;
 }
 
-/** What a job's process says, a line each. */
+/** A line of output from a job's process. */
 type Word =
   | { readonly parameters: number }
   | { readonly step: number; readonly seconds: number; readonly loss: number }
@@ -143,7 +143,7 @@ async function train({ model: name, batch, seq, steps, mode, optimizer: wanted }
       });
       say({ step, seconds: (performance.now() - started) / 1000, loss });
     }
-    // Lives until its memory has been read.
+    // Stays alive until its memory has been read.
     for await (const _ of process.stdin);
     process.exit(0);
   } catch (error) {
@@ -152,7 +152,7 @@ async function train({ model: name, batch, seq, steps, mode, optimizer: wanted }
   }
 }
 
-/** Normal deviates from a table of a million, begun at another place in every weight. */
+/** Normal deviates from a table of a million, starting at a different place for every weight. */
 function fillQuickly(model: CausalLM, values: ReadonlyMap<string, Float32Array>): void {
   const random = new Random(0);
   const table = Float32Array.from({ length: 2 ** 20 }, () => random.nextGaussian());

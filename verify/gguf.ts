@@ -1,17 +1,18 @@
 /**
- * llama.cpp runs what `exportGguf` writes: the same tokens, the same logits within its float16 arithmetic, the same greedy
- * text.
+ * llama.cpp runs the output of `exportGguf`: the same tokens, the same logits within its float16 arithmetic, the same
+ * greedy text.
  *
  *     node scripts/run-ts.js verify/gguf.ts LLAMA MODEL...
  *
- * LLAMA is a folder in which `npm install node-llama-cpp@3.22.1` was done, a MODEL any model directory of a family that llama.cpp
- * has. Each is exported as F32, F16, Q8_0 and Q4_0 into a folder that is removed afterwards. The models of verify/gguf.txt,
- * where what this printed is recorded: stories260K, and those that verify/small-models.ts trains.
+ * LLAMA is where `npm install node-llama-cpp@3.22.1` was run, MODEL any model directory of a family that llama.cpp
+ * supports. Each is exported as F32, F16, Q8_0 and Q4_0 to a folder that is removed afterwards. verify/gguf.txt
+ * records the output for stories260K and the models that verify/small-models.ts trains.
  *
- * By default llama.cpp keeps keys and values in float16, and it takes GELU from a table of float16: it is no float32 reference
- * then. So each file is run twice, with its defaults and with float32 caches (and without flash attention, which rounds too). The F32
- * file with float32 caches must agree to 2e-5 of the largest |logit|, where there is GELU to 2e-3. The greedy text is that
- * of the default; where its best token is not ours, our two logits must lie within twice the largest difference.
+ * By default llama.cpp keeps keys and values in float16, and it uses a float16 table for GELU, so it is not a float32
+ * reference. Therefore each file is run twice, with the defaults and with float32 caches (and without flash attention,
+ * which also rounds). The F32 file with float32 caches must agree within 2e-5 of the largest |logit|, or 2e-3 with
+ * GELU. The greedy text uses the defaults; where its best token differs from ours, our two logits must be within twice
+ * the largest difference.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,7 +23,7 @@ import { exportGguf, GGUF_TYPES, type GgufType } from '../src/export/gguf.node.t
 import { createDecoder } from '../src/generation/decoder.node.ts';
 import { argmax } from '../src/generation/sampler.ts';
 
-/** What is used of node-llama-cpp, which is no dependency. */
+/** The part of node-llama-cpp that is used; it is not a dependency. */
 interface Sequence {
   controlledEvaluate(
     input: [number, { generateNext: { logits: true } }][],
@@ -106,7 +107,7 @@ function checkTokens(name: string, ours: (text: string) => number[], theirs: Lla
 
 type Logits = ReadonlyMap<number, number>;
 
-/** Greedy text by llama.cpp, with the logits of each token. */
+/** Greedy text from llama.cpp, with the logits of each token. */
 async function greedy(theirs: LlamaModel, prompt: readonly number[], options: object) {
   const context = await theirs.createContext({ contextSize: 256, threads: 1, ...options });
   const sequence = context.getSequence();
@@ -123,7 +124,7 @@ async function greedy(theirs: LlamaModel, prompt: readonly number[], options: ob
   return { ids, rows };
 }
 
-/** Both of llama.cpp's runs beside our logits over the same ids, in the file's own bits. */
+/** Compares both of llama.cpp's runs with our logits for the same ids, in the file's own precision. */
 async function compare(
   name: string,
   type: GgufType,
@@ -168,7 +169,7 @@ async function compare(
     console.log(`  ${JSON.stringify(theirs.detokenize(usual.ids.slice(prompt.length), false))}`);
 }
 
-/** The largest |difference| of logits, and as a share of the largest |logit|. */
+/** The largest |difference| of logits, absolute and relative to the largest |logit|. */
 function difference(rows: readonly Logits[], ours: Float32Array, vocab: number) {
   let [worst, largest] = [0, 0];
   rows.forEach((logits, row) => {

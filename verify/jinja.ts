@@ -1,5 +1,5 @@
 /**
- * Runs the programs of test/reference/make_jinja.py and lists where what we make of them differs from Jinja2's.
+ * Runs the programs of test/reference/make_jinja.py and lists where our result differs from Jinja2's.
  *
  *     node scripts/run-ts.js verify/jinja.ts FILE [how many to list]
  */

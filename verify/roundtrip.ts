@@ -1,5 +1,5 @@
 /**
- * Saves every reference case anew with Ropewalk, for verify/roundtrip.py to load in transformers:
+ * Saves every reference case again with Ropewalk, for verify/roundtrip.py to load in transformers:
  *
  *     node scripts/run-ts.js verify/roundtrip.ts OUT
  *     python verify/roundtrip.py OUT

@@ -5,7 +5,7 @@ import { loadTokenizer } from '../src/tokenizer/tokenizer.node.ts';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 
 /*
- * Ids of tokenizer.model files against Python's sentencepiece, text by text.
+ * Compares the ids of tokenizer.model files with Python's sentencepiece, text by text.
  *
  *     python test/reference/make_sentencepiece.py --texts 2000 > ids.jsonl
  *     node scripts/run-ts.js verify/sentencepiece.ts ids.jsonl

@@ -1,10 +1,10 @@
 /**
- * What `ropewalk serve` stays sound under: thousands of requests with flat memory, clients that read a byte a second, clients
- * that vanish, many connections.
+ * Load tests of `ropewalk serve`: thousands of requests with flat memory, clients that read one byte per second,
+ * clients that disappear, many connections.
  *
  *     npm run build && node scripts/run-ts.js verify/serve-load.ts [REQUESTS]
  *
- * verify/serve.txt is what it printed.
+ * verify/serve.txt records the output.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -81,7 +81,7 @@ async function metric(name: string): Promise<number> {
   );
 }
 
-/** Tokens a second of 8 clients over some rounds. */
+/** Tokens per second of 8 clients over several rounds. */
 async function rate(rounds: number): Promise<number> {
   const started = performance.now();
   const before = await metric('ropewalk_tokens_total{model="small",kind="new"}');
@@ -130,7 +130,7 @@ async function slowReaders(): Promise<void> {
   await rate(2);
   const alone = [await rate(6)];
   const slow = Array.from({ length: 100 }, slowReader);
-  // Their own answers are made first; after that they only read.
+  // Their own answers are generated first; after that they only read.
   const began = performance.now();
   await sleep(500);
   while ((await metric('ropewalk_sequences{model="small"}')) > 0) await sleep(200);
@@ -160,7 +160,7 @@ async function vanishing(): Promise<void> {
   );
 }
 
-/** A client that is killed in the middle of a body. */
+/** A client that is killed in the middle of a request body. */
 async function killed(): Promise<void> {
   const program = `const s=require('net').connect(${port},'127.0.0.1',()=>{s.write('POST /v1/chat/completions HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\nContent-Type: application/json\\r\\nContent-Length: 100000\\r\\n\\r\\n{"model"');console.log(1)});setInterval(()=>{},1000)`;
   for (let i = 0; i < 5; i++) {

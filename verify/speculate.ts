@@ -1,6 +1,6 @@
 /**
- * Greedy ids of a real model with `--speculate lookup` against those without, in the modes that promise the same text,
- * and the refusal of the one that does not:
+ * Compares greedy ids of a real model with and without `--speculate lookup` in the modes that guarantee the same text,
+ * and checks that the other mode is refused:
  *
  *     node scripts/run-ts.js verify/speculate.ts MODEL [TOKENS]
  */

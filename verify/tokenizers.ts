@@ -1,12 +1,12 @@
 /**
- * Random tokenizers, of every component and option that the Rust library `tokenizers` serializes, on random Unicode: our
- * ids and texts against the library's, and damaged tokenizer files.
+ * Random tokenizers, of every component and option that the Rust library `tokenizers` serializes, on random Unicode:
+ * compares our ids and texts with the library's, and tries damaged tokenizer files.
  *
  *     node scripts/run-ts.js verify/tokenizers.ts [--pairs 20000] [--mutants 5000] [--seed 0] [--show 20]
  *
- * The library runs in a process of its own, since what panics in it ends its process. What this printed is recorded in
- * verify/tokenizers.txt. A pair is a tokenizer and a text: the ids with and without those of the post-processor, the text
- * of these ids with and without special tokens, and the text of a list of random ids are all compared.
+ * The library runs in a separate process, since a panic ends its process. verify/tokenizers.txt records the output. A
+ * pair is a tokenizer and a text: the ids with and without those of the post-processor, the text of these ids with and
+ * without special tokens, and the text of a list of random ids are all compared.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -25,7 +25,7 @@ const TEXTS_PER_TOKENIZER = 5;
 class RustProcess {
   #child: ChildProcess | undefined;
 
-  /** Asks about each text alone where it panics on one of them. */
+  /** If it panics on one of several texts, each is queried alone. */
   async ask(question: Question): Promise<Answer> {
     const all = await this.#askOnce(question);
     if (all !== PANICKED) return all;

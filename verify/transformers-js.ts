@@ -1,11 +1,11 @@
 /**
- * transformers.js loads what `ropewalk export --to onnx` writes, and continues greedily with our ids.
+ * transformers.js loads the output of `ropewalk export --to onnx`, and its greedy continuations have our ids.
  *
  *     node scripts/run-ts.js verify/transformers-js.ts FOLDER MODEL...
  *
- * FOLDER is one in which `npm install @huggingface/transformers@4.3.1` was done, a MODEL any model directory of a family that
- * transformers.js has a class for, such as those that verify/small-models.ts trains; a family that it has none for must say so.
- * What this printed is in transformers-js.txt. Exits with 1 where ids differ.
+ * FOLDER is where `npm install @huggingface/transformers@4.3.1` was run, MODEL any model directory of a family that
+ * transformers.js has a class for, such as those that verify/small-models.ts trains; for other families, the export
+ * must say so. transformers-js.txt records the output. Exits with 1 if ids differ.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -72,7 +72,7 @@ interface Answer {
   readonly error?: string;
 }
 
-/** In a process of its own: two versions of ONNX Runtime do not fit into one. */
+/** In a separate process, because two versions of ONNX Runtime cannot coexist in one. */
 async function theirs(model: string): Promise<Answer> {
   const child = spawn(process.execPath, [CHILD, resolve(folder!), model, PROMPT, String(NEW_TOKENS)], {
     stdio: ['ignore', 'pipe', 'inherit'],

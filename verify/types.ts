@@ -1,6 +1,6 @@
 /**
- * The declarations as a stranger's project compiles them: the packed package, installed with nothing else than Node's
- * types, without the DOM library and without skipLibCheck, by several versions of TypeScript.
+ * Compiles the declarations as a user's project would: the packed package, installed only with Node's types, without
+ * the DOM library and without skipLibCheck, with several versions of TypeScript.
  *
  *     npm run build && node scripts/run-ts.js verify/types.ts [VERSION…] > verify/types.txt     (needs the npm registry)
  */
@@ -56,7 +56,7 @@ try {
     ] as const) {
       const browser = name.endsWith('browser');
       const file = browser ? 'page.ts' : 'program.ts';
-      // For a browser, the package has the core alone.
+      // In a browser, the package has only the core.
       if (browser)
         writeFileSync(
           join(folder, file),

@@ -1,20 +1,23 @@
 import type { Contender } from './contender.ts';
 
-/** How far two contenders are from computing the same model. */
+/** How closely two contenders agree. */
 export interface Agreement {
-  /** Root mean square of the difference of the logits, as a share of their own spread. */
+  /** Root mean square of the difference of the logits, relative to their standard deviation. */
   readonly difference: number;
-  /** How many greedy tokens are the same from the first on. */
+  /** The number of identical greedy tokens from the start. */
   readonly sameTokens: number;
   readonly tokens: number;
-  /** At the first token: how far the other one's choice lies below ours in our own logits, as a share of their spread. */
+  /**
+   * At the first different token: how far the other contender's choice is below ours in our own logits, relative to
+   * their standard deviation.
+   */
   readonly gap: number;
 }
 
 const PROMPT = 32;
 const TOKENS = 8;
 
-/** Compares the logits behind a prompt, and the tokens that greedy decoding gives. */
+/** Compares the logits after a prompt, and the tokens of greedy decoding. */
 export async function compare(ours: Contender, theirs: Contender): Promise<Agreement> {
   const [a, b] = [await logitsOf(ours), await logitsOf(theirs)];
   const [idsA, idsB] = [await greedy(ours), await greedy(theirs)];

@@ -36,7 +36,7 @@ parentPort.on('message', (round) => {
 });
 parentPort.postMessage('ready');`;
 
-/** Measures how fast threads together read memory: a WebAssembly loop over 512 MiB of its own in each thread. */
+/** Measures the total memory read bandwidth of several threads: a WebAssembly loop over 512 MiB per thread. */
 export class ReadBandwidth {
   #rounds = 0;
 
@@ -58,7 +58,7 @@ export class ReadBandwidth {
     return new ReadBandwidth(workers);
   }
 
-  /** Bytes a second; the best of three passes. */
+  /** Bytes per second; the best of three passes. */
   async measure(): Promise<number> {
     let best = 0;
     for (let i = 0; i < 3; i++) {

@@ -4,18 +4,18 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** How a contender's process is started; what it answers to is written in rivals/protocol.mjs. */
+/** How a contender's process is started; rivals/protocol.mjs describes its commands. */
 export interface Entrant {
-  /** What tables call it. */
+  /** Its name in tables. */
   readonly name: string;
   /** The script that speaks the protocol. */
   readonly script: string;
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Bytes that a weight of a product takes while the model runs, scales included. */
+  /** Bytes per weight of a product at run time, including scales. */
   readonly bytesPerWeight: number;
-  /** Bytes of a number in its key/value cache. */
+  /** Bytes per value in its key/value cache. */
   readonly cacheNumberBytes: number;
-  /** Set where loading takes a minute: it quantizes a large model. */
+  /** Set if loading takes a minute, because it quantizes a large model. */
   readonly skipColdStart?: boolean;
 }
 
@@ -50,7 +50,7 @@ export class Contender {
   }
 
   /**
-   * A cold start: from before the process exists to the first token behind a prompt.
+   * A cold start: from starting the process to the first token after a prompt.
    *
    * @returns seconds, and the peak of its memory in bytes.
    */
@@ -73,7 +73,7 @@ export class Contender {
     return (await this.#read()) as T;
   }
 
-  /** The most physical memory that it and its children have had at a time, each (VmHWM); 0 where Linux does not tell. */
+  /** The peak physical memory of it and each of its children (VmHWM); 0 if Linux does not report it. */
   peakBytes(): number {
     return processTree(this.#child.pid!).reduce((sum, pid) => sum + peakOf(pid), 0);
   }
@@ -98,7 +98,7 @@ export class Contender {
     for (;;) {
       const { value, done } = await this.#lines.next();
       if (done) throw new Error(`${this.entrant.name} ended before it answered`);
-      // Libraries may write lines of their own.
+      // Libraries may print their own lines.
       if (!value.startsWith('{')) continue;
       const answer = JSON.parse(value) as { error?: string };
       if (answer.error !== undefined) {
@@ -131,7 +131,7 @@ function peakOf(pid: number): number {
   }
 }
 
-/** Reads a file, or all below a folder, so that the system's cache has it, whoever comes first. */
+/** Reads a file, or all files below a folder, so that they are in the system's cache for every contender. */
 async function readAll(path: string): Promise<void> {
   const isFolder = (await stat(path)).isDirectory();
   const files = isFolder

@@ -10,23 +10,23 @@ export interface Rivals {
   readonly threads: number;
   /** The built package's entry, dist/node.js. */
   readonly package: string;
-  /** Folders in which they are installed. */
+  /** Folders where they are installed. */
   readonly llama: string | undefined;
   readonly transformers: string | undefined;
-  /** Tokens that a context must have room for. */
+  /** Tokens that a context must hold. */
   readonly contextSize: number;
-  /** Sizes of the blocks that Ropewalk quantizes in. */
+  /** Block sizes of Ropewalk's quantization. */
   readonly blocks: readonly Quantization['block'][];
 }
 
-/** Bytes of a weight in llama.cpp: blocks of 32 numbers with a scale in float16. */
+/** Bytes per weight in llama.cpp: blocks of 32 values with a float16 scale. */
 const GGUF_TYPES = {
   float32: { type: 'F32', bytes: 4 },
   int8: { type: 'Q8_0', bytes: 34 / 32 },
   int4: { type: 'Q4_0', bytes: 18 / 32 },
 } as const;
 
-/** Who runs a model in a precision; Ropewalk's own ways first. */
+/** The contenders for a precision; Ropewalk's own variants first. */
 export async function entrantsOf(
   files: ModelFiles,
   precision: Precision,
@@ -47,11 +47,11 @@ export async function entrantsOf(
     entrants.push(ours('Ropewalk', await files.directory(), 4));
   } else {
     const bits = precision === 'int8' ? 8 : 4;
-    // As in node-llama-cpp, activations are 8 bits; by default a file's own bits get exact ones.
+    // 8-bit activations, as in node-llama-cpp; the default for a quantized file is exact ones.
     const ownBytes = bytesOf({ bits, block: 32 }, false);
     entrants.push(ours(`Ropewalk, ${type} file, int8 activations`, gguf, ownBytes, { activations: 'int8' }));
     if (!files.isLarge) entrants.push(ours(`Ropewalk, ${type} file, exact activations`, gguf, ownBytes));
-    // The finer the source, the nearer are the weights to the others'; the 1B shape has none finer than Q8_0.
+    // The finer the source, the closer the weights are to the others'; the finest for the 1B shape is Q8_0.
     const source = await files.finest();
     for (const block of rivals.blocks) {
       const quantize = { bits, block } as const;
@@ -81,13 +81,13 @@ export async function entrantsOf(
   return entrants;
 }
 
-/** Bytes of a weight in the engine's quantized products. */
+/** Bytes per weight in the engine's quantized products. */
 function bytesOf({ bits, block }: Quantization, hasZeroPoints: boolean): number {
   const columns = 4096;
   return quantizedBytes({ rows: 1, columns, bits, block, hasZeroPoints }) / columns;
 }
 
 function script(name: string): string {
-  // This file is bundled into one beside bench/inference.ts.
+  // This file is bundled into one next to bench/inference.ts.
   return fileURLToPath(new URL(`./rivals/${name}.mjs`, import.meta.url));
 }

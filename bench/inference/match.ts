@@ -5,45 +5,45 @@ import type { ReadBandwidth } from './bandwidth.ts';
 import { Contender, type Entrant } from './contender.ts';
 import { median, Samples } from './samples.ts';
 
-/** What is measured of each contender. */
+/** What is measured for each contender. */
 export interface Plan {
   readonly rounds: number;
-  /** Tokens before those that are decoded. */
+  /** Context lengths before the decoded tokens. */
   readonly contexts: readonly number[];
-  /** Tokens decoded in one go. */
+  /** Tokens per decode measurement. */
   readonly decode: number;
-  /** Tokens of the prompt whose time is taken. */
+  /** Tokens of the timed prompt. */
   readonly prefill: number;
-  /** Tokens of the prompt of cold starts. */
+  /** Tokens of the prompt for cold starts. */
   readonly coldPrompt: number;
   readonly coldRounds: number;
 }
 
-/** One contender's measurements; all in seconds and bytes. */
+/** One contender's measurements, in seconds and bytes. */
 export interface Result {
   readonly entrant: Entrant;
   about: string;
-  /** Of one token, by the length of the context. */
+  /** Per token, by context length. */
   readonly decode: Map<number, Samples>;
-  /** Of the whole prompt. */
+  /** For the whole prompt. */
   readonly prefill: Samples;
-  /** From nothing to the first token. */
+  /** From process start to the first token. */
   readonly cold: Samples;
   coldBytes: number;
   peakBytes: number;
   loadSeconds: number;
-  /** Against the first contender. */
+  /** Agreement with the first contender. */
   agreement?: Agreement;
 }
 
-/** A cold start that takes longer than this, in seconds, is not repeated: it quantizes while it loads. */
+/** A cold start that takes longer than this, in seconds, is not repeated: it quantizes while loading. */
 const LONG_COLD_START = 12;
 
-/** Threads of engines spin for a while after a run: the next contender waits until they rest. */
+/** Engine threads spin for a while after a run: the next contender waits until they are idle. */
 const REST_MS = 60;
 
 /**
- * Measures contenders over the same weights: every round times each once, so that a slow moment of the machine falls on
+ * Measures contenders with the same weights: every round times each once, so that a slow moment of the machine affects
  * all of them.
  */
 export async function runMatch(
@@ -85,7 +85,7 @@ export async function runMatch(
         async (contender, i, counts) => {
           const count = counts ? plan.decode : 8;
           const { seconds } = await contender.ask<{ seconds: number[] }>(`decode ${context} ${count}`);
-          // Of many tokens the median: one that waited for another process is no token's time.
+          // The median over many tokens: one that waited for another process is not representative.
           if (counts) results[i]!.decode.get(context)!.add(median(seconds));
         },
       );
@@ -112,7 +112,7 @@ function newResult(entrant: Entrant, plan: Plan): Result {
   };
 }
 
-/** Each contender once a round, after one round that does not count; forwards and backwards in turn. */
+/** Each contender once per round, after one warm-up round; alternating forward and backward order. */
 async function rounds(
   label: string,
   contenders: readonly Contender[],

@@ -14,12 +14,12 @@ import type { Parameter } from '../../src/nn/module.ts';
 import { interleave, randomWeights } from './random-weights.ts';
 import { syntheticVocabulary } from './vocabulary.ts';
 
-/** Names of the files of one shape, the same weights in all of them; made when they are not there. */
+/** The files of one shape, with the same weights in all of them; created on demand. */
 export class ModelFiles {
   readonly #folder: string;
 
   constructor(
-    /** Short name of the shape, in the names of files. */
+    /** Short name of the shape, used in file names. */
     readonly shape: string,
     readonly config: LlamaConfig,
     folder: string,
@@ -71,7 +71,7 @@ export class ModelFiles {
     );
   }
 
-  /** What to quantize from: float32, or of a model that is large in it, eight bits. */
+  /** The source for quantization: float32, or 8 bits for a large model. */
   async finest(): Promise<string> {
     return this.isLarge ? this.gguf('Q8_0') : this.directory();
   }
@@ -90,12 +90,12 @@ export class ModelFiles {
     });
   }
 
-  /** Parameters that a product reads; the tied head counts, the embedding beside it does not. */
+  /** Parameters used in products, including the tied head but not the embedding. */
   get productWeights(): number {
     return this.#parameters().reduce((sum, [, { shape, size }]) => sum + (shape.length > 1 ? size : 0), 0);
   }
 
-  /** So large that not everything is worth its time. */
+  /** Whether the model is so large that some measurements are skipped. */
   get isLarge(): boolean {
     return this.productWeights > 5e8;
   }

@@ -15,7 +15,7 @@ export interface ProfiledRun {
   readonly nodes: readonly ProfileEvent[];
 }
 
-/** The runs of a session in order, each with the operators that ran in it. */
+/** The runs of a session in order, each with its operators. */
 export function runsOf(events: readonly ProfileEvent[]): ProfiledRun[] {
   const runs = events
     .filter(({ cat, name }) => cat === 'Session' && name === 'model_run')
@@ -33,8 +33,8 @@ export function runsOf(events: readonly ProfileEvent[]): ProfiledRun[] {
 }
 
 /**
- * Milliseconds of each kind of operator in a run, the largest first: the sum over its nodes of each node's typical time
- * over all runs. Products are told apart by the width of their result.
+ * Milliseconds per kind of operator in a run, largest first: the sum over its nodes of each node's typical time over
+ * all runs. Products are distinguished by the width of their result.
  */
 export function operatorTimes(
   runs: readonly (readonly ProfileEvent[])[],
@@ -58,7 +58,7 @@ export function operatorTimes(
   return [...kinds.values()].sort((a, b) => b.milliseconds - a.milliseconds);
 }
 
-/** Milliseconds of a run in which no operator ran: the engine's own steps from one to the next. */
+/** Milliseconds of a run without any operator: the engine's own overhead between operators. */
 export function betweenOperators({ milliseconds, nodes }: ProfiledRun): number {
   return milliseconds - nodes.reduce((sum, { dur }) => sum + dur / 1000, 0);
 }

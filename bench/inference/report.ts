@@ -2,24 +2,24 @@ import type { LlamaConfig } from '../../src/families/llama.ts';
 import type { Plan, Result } from './match.ts';
 import type { Samples } from './samples.ts';
 
-/** What a table needs to know beside the measurements. */
+/** What a table needs besides the measurements. */
 export interface MatchFacts {
   readonly title: string;
   readonly config: LlamaConfig;
   readonly productWeights: number;
   readonly plan: Omit<Plan, 'decode'>;
-  /** Best read bandwidth, in bytes a second. */
+  /** Best read bandwidth, in bytes per second. */
   readonly bandwidth: number;
 }
 
-/** Bytes that one token reads: every weight of a product once, and the keys and values of the context. */
+/** Bytes read per token: every weight of a product once, and the keys and values of the context. */
 function bytesPerToken(result: Result, { config, productWeights }: MatchFacts, context: number): number {
   const { num_hidden_layers: layers, num_key_value_heads: heads, head_dim: size } = config;
   const cache = 2 * layers * heads * size * context * result.entrant.cacheNumberBytes;
   return productWeights * result.entrant.bytesPerWeight + cache;
 }
 
-/** A match as lines of text: a row for each contender, then Ropewalk's speed against each rival. */
+/** A match as lines of text: one row per contender, then Ropewalk's speed relative to each rival. */
 export function formatMatch(results: readonly Result[], facts: MatchFacts): string {
   const { plan, bandwidth } = facts;
   const rate = (count: number, seconds: number) => (count / seconds).toFixed(count / seconds < 100 ? 1 : 0);
@@ -61,7 +61,7 @@ export function formatMatch(results: readonly Result[], facts: MatchFacts): stri
   ].join('\n');
 }
 
-/** Times as a share: above 1 the first is faster. */
+/** Ratios of times: above 1, the first is faster. */
 function ratios(results: readonly Result[], plan: MatchFacts['plan']): string[] {
   const lines: string[] = [];
   const ours = results.filter(isOurs);
@@ -82,7 +82,10 @@ function ratios(results: readonly Result[], plan: MatchFacts['plan']): string[] 
   return lines;
 }
 
-/** Logits differ only by the rounding of quantization and float16 caches, or the two do not run the same model. */
+/**
+ * Logits may differ only by the rounding of quantization and float16 caches; otherwise the two do not run the same
+ * model.
+ */
 function agreements([first, ...others]: readonly Result[]): string[] {
   return others.flatMap(({ entrant, agreement }) => {
     if (!agreement) return [];

@@ -1,4 +1,4 @@
-/** Measurements of one thing: seconds, of which less is better. */
+/** Measurements of one quantity in seconds; less is better. */
 export class Samples {
   readonly values: number[] = [];
 
@@ -19,7 +19,7 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
-/** The value that a share of the values lies below. */
+/** The quantile: the value below which a share of the values lies. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length * share)] ?? Number.NaN;

@@ -2,14 +2,14 @@ import { type LlamaConfig, llama } from '../../src/families/llama.ts';
 
 const common = {
   ...llama.presets['llama-3.2-1b']!.config,
-  // GGUF files store rescaled frequencies as a tensor of their own; speed does not depend on it.
+  // GGUF files store rescaled frequencies as a separate tensor; speed does not depend on it.
   rope_scaling: null,
   max_position_embeddings: 8192,
   head_dim: 64,
   tie_word_embeddings: true,
 };
 
-/** SmolLM2-135M: small products, 210 of them a token. */
+/** SmolLM2-135M: small products, 210 per token. */
 export const smol: LlamaConfig = {
   ...common,
   vocab_size: 49152,
@@ -21,7 +21,7 @@ export const smol: LlamaConfig = {
   rope_theta: 1e5,
 };
 
-/** Llama-3.2-1B: memory binds. */
+/** Llama-3.2-1B: limited by memory bandwidth. */
 export const oneB: LlamaConfig = {
   ...common,
   vocab_size: 128256,

@@ -1,8 +1,8 @@
-/** llama.cpp's kinds of tokens. */
+/** llama.cpp's token types. */
 const NORMAL = 1;
 const CONTROL = 3;
 
-/** The printable characters that byte-level BPE writes the 256 bytes as (GPT-2's `bytes_to_unicode`). */
+/** The printable characters for the 256 bytes in byte-level BPE (GPT-2's `bytes_to_unicode`). */
 function byteCharacters(): string[] {
   const printable = (byte: number) =>
     (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
@@ -11,8 +11,8 @@ function byteCharacters(): string[] {
 }
 
 /**
- * A byte-level BPE vocabulary as large as a real one, so that loading it costs what a real one costs: all bytes, then
- * pairs of bytes, then pairs with a third, each with its merge; the last two are special.
+ * A byte-level BPE vocabulary of realistic size, so that loading it has a realistic cost: all bytes, then pairs of
+ * bytes, then pairs with a third, each with its merge; the last two tokens are special.
  */
 export function syntheticVocabulary(size: number): { tokens: string[]; types: Int32Array; merges: string[] } {
   const bytes = byteCharacters();

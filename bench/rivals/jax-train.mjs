@@ -3,8 +3,9 @@
  *
  *     npm install --ignore-scripts --prefix FOLDER @jax-js/jax@0.1.25
  *
- * A Llama training step by hand, as its users would write one: float32, jit around valueAndGrad, and AdamW in a jit of its
- * own. Its threads are web workers, which Node lacks: they are made of Node's own here, one for each of `threads`.
+ * A Llama training step written by hand, as its users would: float32, jit around valueAndGrad, and AdamW in a separate
+ * jit. Its threads are web workers, which Node lacks: they are emulated with Node's workers here, one for each of
+ * `threads`.
  */
 import { resolveObjectURL } from 'node:buffer';
 import { join } from 'node:path';
@@ -12,7 +13,7 @@ import { pathToFileURL } from 'node:url';
 import { Worker as Thread } from 'node:worker_threads';
 import { rotary, serve } from './train-protocol.mjs';
 
-/** What jax-js uses of the browser's Worker. */
+/** The part of the browser's Worker that jax-js uses. */
 class WebWorker {
   onmessage = null;
   onerror = null;
@@ -33,7 +34,7 @@ class WebWorker {
   }
 
   postMessage(data) {
-    // As messages are in the browser: in order, also those sent before it runs.
+    // Ordered like messages in the browser, including those sent before the worker runs.
     this.thread = this.thread.then((thread) => {
       thread.postMessage(data);
       return thread;
@@ -61,7 +62,7 @@ await serve(async (settings, weights) => {
   for (const [name, { data, shape }] of Object.entries(weights)) parameters[name] = array(data, shape);
   const tables = rotary(settings);
   const hidden = (i) => i % seq > Math.floor(i / seq) % seq;
-  // Constants of the step; every use of an array takes one reference, so each is asked for anew.
+  // Constants of the step; every use of an array consumes a reference, so each is created again.
   const constants = {
     cos: array(tables.cos, [1, seq, 1, width]),
     sin: array(tables.sin, [1, seq, 1, width]),
@@ -91,7 +92,7 @@ await serve(async (settings, weights) => {
     const keys = np.transpose(turned(part('k_proj', kvHeads), angles()), [0, 2, 3, 1]);
     const values = np.transpose(part('v_proj', kvHeads), [0, 2, 1, 3]);
     x.dispose();
-    // np.einsum would say this shorter, but needs Node 22.
+    // np.einsum would be shorter, but needs Node 22.
     const scores = np
       .matmul(queries, keys)
       .mul(width ** -0.5)
@@ -154,7 +155,7 @@ await serve(async (settings, weights) => {
     }
     [parameters, m, v] = next;
     const value = (await loss.data())[0];
-    // The step is over when the weights are there.
+    // The step is over when the weights are available.
     await Promise.all(Object.values(parameters).map((each) => each.blockUntilReady()));
     return value;
   };

@@ -21,7 +21,7 @@ const model = await llama.loadModel({ modelPath });
 const context = await model.createContext({ contextSize: prompt + tokens + 8, sequences, threads });
 const all = Array.from({ length: sequences }, () => context.getSequence());
 
-/** Different prompts, so that nothing is shared. */
+/** Different prompts, so that no prefix is shared. */
 const ids = (which) => Array.from({ length: prompt }, (_, i) => 100 + ((i * 7919 + which * 104729) % 40000));
 
 async function run(sequence, which, began) {

@@ -1,10 +1,10 @@
 /*
- * node-llama-cpp as a contender of bench/inference.ts. Settings: {folder, model, threads, contextSize}, `folder` being
- * one with node-llama-cpp installed:
+ * node-llama-cpp as a contender of bench/inference.ts. Settings: {folder, model, threads, contextSize}, where
+ * node-llama-cpp is installed in `folder`:
  *
  *     npm install --prefix FOLDER node-llama-cpp@3.22.1
  *
- * The context is as it makes it by default: keys and values in float16, flash attention where it likes it.
+ * The context has the default settings: keys and values in float16, and flash attention where the library chooses it.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,6 +1,6 @@
 /*
- * What the contenders of bench/inference.ts share. Each is a process of its own that reads one command a line on
- * standard input and answers each with one line of JSON, so that a benchmark can interleave them on a noisy machine:
+ * The protocol of the contenders in bench/inference.ts. Each is a separate process that reads one command per line
+ * from standard input and answers with one line of JSON, so that a benchmark can interleave them on a noisy machine:
  *
  *     prefill N            N tokens from an empty cache up to the next token     {seconds}
  *     decode CONTEXT N     N tokens, one by one, behind CONTEXT others           {seconds: [one for each token]}
@@ -12,12 +12,12 @@
  */
 import { createInterface } from 'node:readline';
 
-/** The same prompt foreveryone: ids that any vocabulary of 40,100 has, none of them special. */
+/** The same prompt for everyone: ids below 40,100, which any vocabulary has, none of them special. */
 export function promptIds(count) {
   return Array.from({ length: count }, (_, i) => 100 + ((i * 7919) % 40000));
 }
 
-/** The last command line argument, as it is given to every contender. */
+/** The last command line argument, passed to every contender. */
 export function readSettings() {
   return JSON.parse(process.argv.at(-1));
 }
@@ -28,7 +28,7 @@ export function encodeFloats(values) {
   return Buffer.from(floats.buffer).toString('base64');
 }
 
-/** Seconds that each token of an async iterator takes, the first `count` of them. */
+/** The time of each token of an async iterator, in seconds, for the first `count`. */
 export async function timeTokens(tokens, count) {
   const seconds = [];
   const ids = [];

@@ -1,6 +1,7 @@
 /*
  * Ropewalk as a contender of bench/inference.ts, through its public interface, as an application would use it. Loads
- * the built package, from `package` in the settings: {package, model, options}, `options` being those of `loadHere`.
+ * the built package from `package` in the settings: {package, model, options}, where `options` are those of
+ * `loadHere`.
  */
 import { pathToFileURL } from 'node:url';
 import { encodeFloats, promptIds, readSettings, serve, timeTokens } from './protocol.mjs';
@@ -13,7 +14,7 @@ await serve(async () => {
   const { decoder } = await loadHere(settings.model, settings.options);
   const cache = decoder.newCache();
 
-  /** Leaves the first `context` − 1 tokens of the prompt in the cache; returns the one that comes next. */
+  /** Runs the first `context` − 1 tokens of the prompt into the cache; returns the next one. */
   async function fillCache(context) {
     const ids = promptIds(context);
     if (cache.position < context - 1) {

@@ -3,9 +3,9 @@
  *
  *     npm install --ignore-scripts --prefix FOLDER @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
  *
- * A Llama training step by hand, as its users would write one: float32, the library's own gradients and Adam, with the
- * weights' decay beside it. In Node the backend itself declines threads (WASM_HAS_MULTITHREAD_SUPPORT is false where there
- * is no browser), so it runs on one core, with SIMD.
+ * A Llama training step written by hand, as its users would: float32, with the library's own gradients and Adam, and
+ * separate weight decay. In Node, the backend does not support threads (WASM_HAS_MULTITHREAD_SUPPORT is false outside
+ * a browser), so it runs on one core, with SIMD.
  */
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -50,7 +50,7 @@ await serve(async (settings, weights) => {
     const part = (name, count) =>
       linear(x, of(layer, `self_attn.${name}`)).reshape([batch, seq, count, width]);
     const byHead = (y) => tf.transpose(y, [0, 2, 1, 3]);
-    // A key and value head's group of queries stand one after another: repeating keys (tf.tile in five dimensions) has no
+    // The queries of a key and value head's group are concatenated: repeating keys (tf.tile in five dimensions) has no
     // gradient in this library.
     const grouped = turned(part('q_proj', heads)).reshape([batch, seq, kvHeads, group, width]);
     const queries = tf.transpose(grouped, [0, 2, 3, 1, 4]).reshape([batch, kvHeads, group * seq, width]);

@@ -1,7 +1,7 @@
 /*
- * What the JavaScript libraries in bench/training.ts share: the model directory's weights, the batches, and the commands:
- * `step` on standard input makes one training step and answers {seconds, loss}; `products` answers {seconds, flops} of the
- * linear layers' forward products alone; `quit` or the end of input ends.
+ * Shared by the JavaScript libraries in bench/training.ts: the model directory's weights, the batches, and the
+ * commands: `step` on standard input runs one training step and answers {seconds, loss}; `products` answers {seconds,
+ * flops} of the linear layers' forward products alone; `quit` or the end of input ends.
  */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -37,7 +37,7 @@ export function batchOf(step, { batch, seq, config }) {
   return { inputs: rows(0), targets: rows(1) };
 }
 
-/** Cosines and sines of rotary positions, `[seq, headDim]`: both halves alike. */
+/** Cosines and sines of rotary positions, `[seq, headDim]`, with identical halves. */
 export function rotary({ seq, config }) {
   const { head_dim: width } = config;
   // transformers 5 keeps theta within rope_parameters.
@@ -79,7 +79,10 @@ export async function serve(open) {
   }
 }
 
-/** Each distinct shape's best of several, times how often it is there. An untied model's embedding is no product. */
+/**
+ * The best of several runs of each distinct shape, times its number of occurrences. An untied model's embedding is not
+ * a product.
+ */
 async function timeProducts(matrices, { batch, seq, config }, product) {
   const counts = new Map();
   for (const [name, { shape }] of matrices) {

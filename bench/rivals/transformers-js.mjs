@@ -1,6 +1,6 @@
 /*
- * transformers.js as a contender of bench/inference.ts, over a model that `ropewalk export --to onnx` wrote. Settings:
- * {folder, model, threads}, `folder` being one with it installed:
+ * transformers.js as a contender of bench/inference.ts, with a model written by `ropewalk export --to onnx`. Settings:
+ * {folder, model, threads}, where it is installed in `folder`:
  *
  *     npm install --prefix FOLDER @huggingface/transformers@4.3.1
  */
@@ -33,7 +33,7 @@ await serve(async () => {
     do_sample: false,
   });
 
-  /** Greedy tokens behind a prompt; seconds[0] is the prompt's. */
+  /** Greedy tokens after a prompt; seconds[0] is the prompt's. */
   async function generate(prompt, count) {
     const seconds = [];
     let started = performance.now();
@@ -62,7 +62,7 @@ await serve(async () => {
       return { seconds: seconds[0] };
     },
     async decode(context, count) {
-      // The prompt runs again each time: it keeps no cache between calls.
+      // The prompt runs again each time, because no cache is kept between calls.
       const { seconds } = await generate(promptIds(context - 1), count + 1);
       return { seconds: seconds.slice(1) };
     },

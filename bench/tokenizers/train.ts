@@ -2,14 +2,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BPE, byteLevelPreTokenizer, metaspacePreTokenizer, Tokenizer, Unigram } from 'tokenizers';
 
-/** What a trained tokenizer is. */
+/** The kind of a trained tokenizer. */
 export type Kind = 'byte-level BPE' | 'SentencePiece-style BPE' | 'Unigram';
 
 type Json = Record<string, unknown> & { model: Record<string, unknown> };
 
 /**
- * A tokenizer trained by the Rust library with the defaults of its trainer: 30,000 tokens of BPE, 8,000 of Unigram. It is
- * kept in a folder and read from there the next time.
+ * A tokenizer trained by the Rust library with its trainer's defaults: 30,000 tokens for BPE, 8,000 for Unigram. It is
+ * stored in a folder and reused.
  */
 export function trainedTokenizer(kind: Kind, folder: string, texts: readonly string[]): Json {
   const kept = join(folder, `trained ${kind}.json`);
@@ -32,13 +32,13 @@ export function trainedTokenizer(kind: Kind, folder: string, texts: readonly str
   return json;
 }
 
-/** The trainer's vocabulary has no unknown token by default, and other texts have other characters. */
+/** By default the trainer's vocabulary has no unknown token, but other texts contain other characters. */
 function addUnknown({ model }: Json): void {
   const vocab = model.vocab as [string, number][];
   model.unk_id = vocab.push(['<unk>', 0]) - 1;
 }
 
-/** Gemma's way: spaces are `▁`, a whole text is one piece, what has no token is written in bytes. */
+/** Like Gemma: spaces are `▁`, a whole text is one piece, and characters without a token are spelled in bytes. */
 function likeGemma(json: Json): void {
   const { model } = json;
   const vocab = model.vocab as Record<string, number>;

@@ -4,7 +4,7 @@ import { type LlamaConfig, llama } from '../../src/families/llama.ts';
 import { families } from '../../src/families/registry.ts';
 import { smol } from '../inference/shapes.ts';
 
-/** What is trained: a model's shape and the rows of one step. */
+/** A training case: a model's shape and the rows of one step. */
 export interface Case {
   readonly name: string;
   readonly title: string;
@@ -27,14 +27,14 @@ const small: LlamaConfig = {
   tie_word_embeddings: false,
 };
 
-/** `rows` is the tiny presets' batch and length: 4 × 64 is what `npm start` trains. */
+/** `rows` sets the batch and length for the tiny presets: `npm start` trains with 4 × 64. */
 export function casesOf(rows: { readonly batch: number; readonly seq: number }): Case[] {
   const tiny = families.map((family) => {
     const { config } = family.presets.tiny!;
     return { name: `${family.name}-tiny`, title: `${family.title}, tiny preset`, family, config, ...rows };
   });
   const large = { family: llama as Family, batch: 4, seq: 256 };
-  // SmolLM2's tokens: ids that the vocabulary has, none of them needed here.
+  // SmolLM2's tokens: valid ids, which are not used here.
   const config = { ...smol, bos_token_id: 1, eos_token_id: [2], initializer_range: 0.04 };
   return [
     { name: 'smol', title: 'SmolLM2-135M', config, ...large },
@@ -43,11 +43,11 @@ export function casesOf(rows: { readonly batch: number; readonly seq: number }):
   ];
 }
 
-/** Different batches; then they come again. */
+/** The number of different batches, which then repeat. */
 export const BATCHES = 8;
 
 /**
- * The same batch for every contender: a row has one token more than it has positions, the others' targets.
+ * The same batch for every contender: a row has one token more than positions, which provides the targets.
  *
  * @returns ids `[batch, seq + 1]`.
  */

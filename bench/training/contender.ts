@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-/** A contender's command. What it answers to is written in bench/README.md. */
+/** A contender's command. bench/README.md describes its protocol. */
 export interface Entrant {
-  /** What tables call it. */
+  /** Its name in tables. */
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
@@ -13,21 +13,21 @@ export interface Entrant {
 interface Ready {
   readonly ready: true;
   readonly about?: string;
-  /** Of a first step, where there has been one already. */
+  /** The loss of a first step, if one has already run. */
   readonly loss?: number;
-  /** Of the bare products: operations in one step's. */
+  /** For bare products: operations per step. */
   readonly flops?: number;
 }
 
 export interface Step {
   readonly seconds: number;
-  /** Absent where nothing is trained. */
+  /** Absent if nothing is trained. */
   readonly loss?: number;
-  /** Of which in the optimizer, where it is told. */
+  /** The part spent in the optimizer, if reported. */
   readonly optimizerSeconds?: number;
 }
 
-/** A process that makes a training step when it is asked to, and rests otherwise. */
+/** A process that runs training steps on request, and is idle otherwise. */
 export class Contender {
   readonly #lines: AsyncIterator<string>;
   readonly #closed: Promise<void>;
@@ -58,7 +58,7 @@ export class Contender {
     return this.#child.pid!;
   }
 
-  /** Starts it and waits until it could train. @throws Error with its last words when it cannot. */
+  /** Starts it and waits until it is ready. @throws Error with its last output if it fails. */
   static async start(entrant: Entrant): Promise<Contender> {
     const child = spawn(entrant.command, entrant.args, {
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -74,7 +74,7 @@ export class Contender {
     return (await this.#read()) as Step;
   }
 
-  /** The forward products of a model's linear layers alone, of contenders that know the command. */
+  /** Runs only the forward products of a model's linear layers, for contenders that support the command. */
   async products(): Promise<{ seconds: number; flops: number }> {
     this.#child.stdin!.write('products\n');
     return (await this.#read()) as { seconds: number; flops: number };
@@ -92,7 +92,7 @@ export class Contender {
         await this.#closed;
         throw new Error(`${this.entrant.name} ended before it answered: ${this.#errors.trim().slice(-600)}`);
       }
-      // Libraries may write lines of their own.
+      // Libraries may print their own lines.
       if (!value.startsWith('{')) continue;
       const answer = JSON.parse(value) as { error?: string };
       if (answer.error === undefined) return answer;

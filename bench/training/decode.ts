@@ -5,7 +5,7 @@ import { Random } from '../../src/random.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
 import { median } from '../inference/samples.ts';
 
-/** Milliseconds a token of a small, deep model, with one thread and with several. */
+/** Milliseconds per token of a small, deep model, with one thread and with several. */
 export async function benchDecode(threads: number): Promise<void> {
   const model = llama.build({
     ...llama.presets.tiny!.config,

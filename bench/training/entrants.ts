@@ -9,19 +9,19 @@ import type { Case } from './cases.ts';
 import type { Entrant } from './contender.ts';
 
 export interface Rivals {
-  /** This repository's folder bench: a bundle's own place says nothing of its parts'. */
+  /** This repository's bench folder: a bundle's location does not reveal it. */
   readonly bench: string;
   readonly threads: number;
   /** A Python with PyTorch and transformers; empty for none. */
   readonly python: string;
   /** Whether it has a C++ compiler for torch.compile. */
   readonly compile: boolean;
-  /** Folders in which they are installed. */
+  /** Folders where they are installed. */
   readonly tfjs: string | undefined;
   readonly jax: string | undefined;
 }
 
-/** Writes a case's random weights once. @returns their model directory. */
+/** Writes a case's random weights once. @returns the model directory. */
 export async function modelOf({ name, family, config }: Case, work: string): Promise<string> {
   const folder = join(work, `${name}-f32`);
   if (existsSync(join(folder, 'config.json'))) {
@@ -68,8 +68,8 @@ function pytorch(each: Case, model: string, rivals: Rivals, name: string, args: 
 }
 
 /**
- * PyTorch's settings that are measured. Attention `sdpa` is left out where the family's model would not be the same: it
- * has no cap (Gemma 2), or transformers has none for it (GPT, as CTRL).
+ * The measured PyTorch settings. `sdpa` attention is omitted where it would change the family's model: it has no cap
+ * (Gemma 2), or transformers does not support it (GPT, as CTRL).
  */
 export function pytorchEntrants(each: Case, model: string, rivals: Rivals): Entrant[][] {
   if (rivals.python === '') return [];
@@ -93,7 +93,7 @@ export function pytorchEntrants(each: Case, model: string, rivals: Rivals): Entr
   return groups;
 }
 
-/** Libraries in JavaScript, with WebAssembly. Their step is written by hand, for Llama alone. */
+/** JavaScript libraries with WebAssembly. Their step is written by hand, only for Llama. */
 export function scriptEntrants(each: Case, model: string, rivals: Rivals): Entrant[] {
   if (each.family.name !== 'llama') return [];
   const { batch, seq } = each;

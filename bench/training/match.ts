@@ -4,21 +4,21 @@ import { Result } from './report.ts';
 
 export interface Match {
   readonly results: readonly Result[];
-  /** Share of the processors that other processes had meanwhile. */
+  /** Share of the processors that other processes used in the meantime. */
   readonly others: number;
-  /** Entrants that could not start, with their words. */
+  /** Entrants that could not start, with their messages. */
   readonly refused: readonly string[];
 }
 
-/** Steps before anything is counted. */
+/** Steps before measuring begins. */
 const WARM_UP = 3;
 
-/** Seconds of a turn: as many steps as fit, one at least. Small steps one by one would find their caches cold each time. */
+/** Seconds per turn: as many steps as fit, at least one. Single small steps would run with cold caches each time. */
 const TURN = 0.6;
 
 /**
- * Times the steps of all entrants in turn (A, B, C, C, B, A …): machines that other work shares swing more from minute to
- * minute than entrants differ.
+ * Times the steps of all entrants in turn (A, B, C, C, B, A …): shared machines vary more from minute to minute than
+ * entrants differ.
  */
 export async function runMatch(entrants: readonly Entrant[], rounds: number): Promise<Match> {
   const contenders: Contender[] = [];
@@ -49,7 +49,7 @@ export async function runMatch(entrants: readonly Entrant[], rounds: number): Pr
     for (let round = 0; round < rounds; round++) {
       const order = round % 2 === 0 ? pairs : pairs.toReversed();
       for (const { contender, result } of order) {
-        // Of what takes a minute or more, a few are enough.
+        // For steps of a minute or more, a few suffice.
         if (result.seconds.values.length >= 2 && result.seconds.median > 20) continue;
         const used = processorSeconds(contender.pid);
         const started = performance.now();
@@ -76,11 +76,11 @@ async function warmUp(contender: Contender, { losses }: Result): Promise<void> {
   for (let i = 0; i < WARM_UP; i++) {
     const { loss, seconds } = await contender.step();
     if (loss !== undefined) losses.push(loss);
-    if (seconds > 60) return; // one of these is warm enough
+    if (seconds > 60) return; // one of these warms up enough
   }
 }
 
-/** The products alone, of an entrant that could not make the step. */
+/** Only the products, for an entrant that could not run the step. */
 export async function productsOf(entrant: Entrant): Promise<string> {
   const contender = await Contender.start(entrant);
   const { seconds, flops } = await contender.products();

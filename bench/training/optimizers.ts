@@ -7,12 +7,15 @@ import {
   type SizedOptimizer,
 } from '../../src/training/optimizers/create-optimizer.ts';
 
-/** An optimizer that adds up the time of its steps. */
+/** An optimizer that sums the time of its steps. */
 export interface TimedOptimizer extends SizedOptimizer {
   seconds: number;
 }
 
-/** Of a name such as `adamw:float32`, with the states' type, or `sgd`; AdamW decays matrices by 0.01. */
+/**
+ * The optimizer for a name such as `adamw:float32`, with the type of the states, or `sgd`; AdamW decays matrices by
+ * 0.01.
+ */
 export function namedOptimizer({ parameters }: Learner, name: string): TimedOptimizer {
   const [wantedKind, wantedStates] = name.split(':');
   const kind = OPTIMIZERS.find((each) => each === wantedKind);

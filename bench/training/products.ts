@@ -16,8 +16,8 @@ export interface BareProducts {
 }
 
 /**
- * Every matrix product of a step as it stands there, in one session with nothing else: the limit of any step that the
- * engine runs. One session, because each has a pool of threads that spin for a while after a run.
+ * Every matrix product of a step, in one session with nothing else: the limit of any step that the engine runs. One
+ * session, because each has a pool of threads that spin for a while after a run.
  */
 export async function bareProducts(
   engine: Engine,
@@ -32,7 +32,7 @@ export async function bareProducts(
   for (const node of topologicalOrder(roots)) {
     if (node.operator.name !== 'matmul') continue;
     flops += matmulFlops(node) as number;
-    // Own inputs for each product, or the engine would compute equal ones once.
+    // Separate inputs for each product, or the engine would compute equal ones once.
     const inputs = node.inputs.map((x, i) => {
       const size = sizeOf(x.shape as number[]);
       if (!arrays.has(size)) arrays.set(size, random(size));
@@ -41,7 +41,7 @@ export async function bareProducts(
       return input(name, 'float32', x.shape);
     });
     let result = apply(node.operator, inputs, node.attributes)[0]!;
-    // One number of each result leaves the engine: what it costs to hand results out is not part of the limit.
+    // Only one value of each result is returned: the cost of returning outputs is not part of the limit.
     for (let axis = 0; axis < result.rank; axis++) result = slice(result, axis, 0, 1);
     outputs.set(`y${outputs.size}`, result);
   }
@@ -54,7 +54,7 @@ function random(size: number): Float32Array {
   return Float32Array.from({ length: size }, () => source.next() - 0.5);
 }
 
-/** A scattered gradient is rows added on the host: only what the engine computes counts. */
+/** A scattered gradient consists of rows added on the host: only what the engine computes counts. */
 function denseParts(tensor: Tensor): Tensor[] {
   const { operator, inputs } = tensor.node;
   if (operator.name === 'scatterRows') return [inputs[1]!];

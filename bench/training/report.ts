@@ -1,12 +1,12 @@
 import { Samples } from '../inference/samples.ts';
 
-/** What one contender did in a match. */
+/** One contender's results in a match. */
 export class Result {
   readonly seconds = new Samples();
   readonly optimizer = new Samples();
-  /** Processor time of a step, over all cores: what another process's work disturbs least. */
+  /** Processor time per step, over all cores: least affected by other processes. */
   readonly processor = new Samples();
-  /** Of its first steps, warm-up included. */
+  /** Losses of its first steps, including the warm-up. */
   readonly losses: number[] = [];
   flops: number | undefined;
 
@@ -19,15 +19,15 @@ export class Result {
 export interface MatchFacts {
   readonly tokens: number;
   readonly flops: number;
-  /** Share of the machine's processors that other processes had. */
+  /** Share of the machine's processors that other processes used. */
   readonly others: number;
   readonly load: readonly number[];
 }
 
-/** Other processes that had more than this share of the processors make a measurement one under load. */
+/** If other processes used more than this share of the processors, a measurement counts as under load. */
 const QUIET = 0.05;
 
-/** One match as a table; the first result is what the others are compared with. */
+/** A match as a table; the others are compared with the first result. */
 export function formatMatch(results: readonly Result[], { tokens, flops, others, load }: MatchFacts): string {
   const [first] = results as [Result];
   const rows = results.map(({ name, seconds, optimizer, processor }) => {
@@ -45,13 +45,13 @@ export function formatMatch(results: readonly Result[], { tokens, flops, others,
     ];
     return cells.join(' ');
   });
-  const head = `${'seconds a step'.padEnd(44)}     best   median   steps/s  tokens/s  GFLOP/s  ×, best  ×, median    CPU s    AdamW`;
+  const head = `${'seconds per step'.padEnd(44)}     best   median   steps/s  tokens/s  GFLOP/s  ×, best  ×, median    CPU s    AdamW`;
   const mark = others > QUIET ? 'UNDER LOAD' : 'quiet';
   const notes = `(${mark}: other processes had ${(100 * others).toFixed(0)} % of the processors; load average ${load.map((x) => x.toFixed(2)).join(' ')})`;
   return [head, ...rows, `× is ${first.name}'s speed as a multiple of the row's. ${notes}`].join('\n');
 }
 
-/** How far the losses of the first steps are from the first contender's. */
+/** The difference of the first steps' losses from the first contender's. */
 export function formatAgreement(results: readonly Result[]): string {
   const [first, ...others] = results.filter(({ losses }) => losses.length > 0);
   if (!first) return '';

@@ -1,7 +1,7 @@
 /**
- * Ropewalk as a contender in bench/training.ts: a model directory, trained step by step when asked, or the bare matrix
- * products of its step. The last argument is JSON: {model, batch, seq, mode, threads}, where mode is a memory mode or
- * `products`.
+ * Ropewalk as a contender in bench/training.ts: trains a model directory step by step on request, or runs the bare
+ * matrix products of a step. The last argument is JSON: {model, batch, seq, mode, threads}, where mode is a memory
+ * mode or `products`.
  */
 import { createInterface } from 'node:readline';
 import { openModel, readWeights } from '../../src/checkpoint/load.node.ts';

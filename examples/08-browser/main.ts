@@ -1,6 +1,5 @@
 /*
- * A page that continues a text with a model of the reader's own: index.html and this file, nothing else. From an empty
- * folder that holds both:
+ * A page that continues a text with the visitor's own model: only index.html and this file. In a folder with both:
  *
  *     npm install ropewalk onnxruntime-web vite
  *     npx vite
@@ -22,7 +21,7 @@ const button = document.querySelector('button')!;
 const status = document.querySelector('[role=status]')!;
 const output = document.querySelector('output')!;
 
-/** Opens a Hugging Face directory with one file of weights. */
+/** Opens a Hugging Face directory with a single weight file. */
 async function openModel(chosen: Iterable<File>): Promise<LocalModel> {
   const byName = new Map([...chosen].map((file) => [file.name, file]));
   const given = (name: string) => {
@@ -46,7 +45,7 @@ async function openModel(chosen: Iterable<File>): Promise<LocalModel> {
 
 let model: LocalModel | undefined;
 
-/** Does something that may fail, and says how it went. */
+/** Runs something that may fail, and reports the result. */
 async function attempt(doing: string, work: () => Promise<string>): Promise<void> {
   button.disabled = true;
   status.textContent = doing;

@@ -3,7 +3,7 @@ import { RopewalkError } from '../errors.ts';
 /** A mean with its 95 % confidence interval. */
 export interface Interval {
   readonly mean: number;
-  /** Half of the interval's width; null for a single value, of which nothing is known. */
+  /** Half of the interval's width; null for a single value. */
   readonly margin: number | null;
 }
 
@@ -14,7 +14,7 @@ const T = [
 ];
 const NORMAL = 1.96;
 
-/** The mean of independent values, normal ones, and the t interval around it. */
+/** The mean of independent, normally distributed values, with its t interval. */
 export function confidence(values: readonly number[]): Interval {
   const count = values.length;
   if (count === 0) throw new RopewalkError('an interval needs at least one value.');

@@ -1,25 +1,25 @@
 import type { ChatMessage } from './messages.ts';
 import type { MessageSpan, RenderedChat } from './rendered.ts';
 
-/** Where what the assistant writes in one of its messages lies in the text of a chat (UTF-16). */
+/** The range of the assistant's text for one of its messages in the rendered chat (UTF-16). */
 export interface AssistantTurn {
-  /** Where the header that the model is given ends, and the model takes over. */
+  /** Where the header that the model is given ends, and its own text begins. */
   readonly start: number;
-  /** Where the message's own characters end; the template's own follow, the end of the turn among them. */
+  /** Where the message's own characters end; the template's characters follow, including the end of the turn. */
   readonly contentEnd: number;
-  /** Where what the template writes for this message ends. */
+  /** Where the template's output for this message ends. */
   readonly end: number;
-  /** Whether nothing of the chat comes after it but what the template writes at its end. */
+  /** Whether nothing follows but what the template writes at the end of the chat. */
   readonly isLast: boolean;
 }
 
 /**
- * Finds the assistant's turns by what the template did: which characters come from which message, and which turn of its
- * loop over the messages wrote what. The header is what the turn begins with of the header that is known; where none is
- * known, whatever stands before the message's characters and is more than white space.
+ * Finds the assistant's turns by tracking the template: which characters come from which message, and which loop
+ * iteration over the messages wrote them. The header is the part of the known header with which the turn begins or, if
+ * none is known, everything before the message's characters that is not only white space.
  *
- * @param header what is known to stand before what the assistant says: see `turnFrame`.
- * @param from the first message that is looked at.
+ * @param header the known text before the assistant's words; see `turnFrame`.
+ * @param from the first message to consider.
  */
 export function assistantTurns(
   messages: readonly ChatMessage[],
@@ -46,21 +46,21 @@ export function assistantTurns(
   return turns;
 }
 
-/** How much of what stands before a message's characters is its header. */
+/** The length of the header in the text before a message's characters. */
 function headerLength(head: string, header: string | undefined, isWholeTurn: boolean): number {
   const rest = isWholeTurn ? 0 : head.length;
-  // Answers begin at once: what else stands there is what the model writes, such as the mark of tool calls.
+  // Answers begin immediately: other text there is written by the model, such as the marker of tool calls.
   if (header === '') return 0;
   if (header === undefined) return head.trim() === '' ? 0 : rest;
   let common = 0;
   while (common < header.length && common < head.length && header[common] === head[common]) common++;
   if (common === Math.min(header.length, head.length)) return common;
-  // A bos or a system message of the template's own may come first.
+  // The template's own bos or system message may come first.
   const at = head.lastIndexOf(header);
   return at < 0 ? rest : at + header.length;
 }
 
-/** What stands before an assistant's words; '' where that is white space only, undefined where they are not found. */
+/** The text before an assistant's words; '' if it is only white space, undefined if they are not found. */
 export function headOf(rendered: RenderedChat, message: number): string | undefined {
   const place = new TurnMap(rendered).find(message);
   if (place?.contentStart === undefined) return undefined;
@@ -71,7 +71,7 @@ export function headOf(rendered: RenderedChat, message: number): string | undefi
 interface Place {
   readonly start: number;
   readonly end: number;
-  /** Undefined where the message left no characters. */
+  /** Undefined if the message left no characters. */
   readonly contentStart: number | undefined;
   readonly contentEnd: number | undefined;
 }
@@ -83,15 +83,15 @@ interface Run {
   end: number;
 }
 
-/** Runs of pieces and turns of loops, by message. */
+/** Runs of pieces and loop iterations, by message. */
 class TurnMap {
   readonly #rendered: RenderedChat;
   readonly #runs: Run[] = [];
-  /** The runs of a message, by their numbers. */
+  /** The runs of a message, by index. */
   readonly #runsOf = new Map<number, number[]>();
-  /** The turn of a loop over the messages. */
+  /** The iteration of a loop over the messages. */
   readonly #turnOf = new Map<number, MessageSpan>();
-  /** The widest turn of another loop that holds pieces of one run only. */
+  /** The widest iteration of another loop that contains only pieces of one run. */
   readonly #turnOfRun = new Map<number, MessageSpan>();
 
   constructor(rendered: RenderedChat) {
@@ -116,7 +116,7 @@ class TurnMap {
     const number = inside ?? (turn ? undefined : runs[0]);
     if (number === undefined) {
       if (!turn) return undefined;
-      // Nothing of the message itself: all of the turn up to where another message begins.
+      // The message left no characters: take the whole iteration, up to where another message begins.
       const other = this.#runs[this.#firstRunAfter(turn.start)];
       const end = other && other.message !== message ? Math.min(turn.end, other.start) : turn.end;
       return { start: turn.start, end, contentStart: undefined, contentEnd: undefined };
@@ -133,7 +133,7 @@ class TurnMap {
     };
   }
 
-  /** Whether the last characters of any message are of this one, or none. */
+  /** Whether the last characters from any message are from this one, or there are none. */
   endsWith(message: number): boolean {
     const last = this.#runs.at(-1);
     const turn = this.#turnOf.get(message);
@@ -143,7 +143,7 @@ class TurnMap {
   #take(turn: MessageSpan): void {
     const { message, start, end } = turn;
     if (message !== undefined) {
-      // A template may go through the messages several times; the turn that writes what they say counts.
+      // A template may iterate over the messages several times; the iteration that writes their content counts.
       const known = this.#turnOf.get(message);
       const says = ({ start, end }: MessageSpan) =>
         (this.#runsOf.get(message) ?? []).some((run) => this.#isIn(this.#runs[run]!, { start, end }));
@@ -163,7 +163,7 @@ class TurnMap {
     return run.start >= turn.start && run.end <= turn.end;
   }
 
-  /** The number of the first run that begins at a position or after it, by bisection. */
+  /** The index of the first run that begins at or after a position, by binary search. */
   #firstRunAfter(position: number): number {
     let [low, high] = [0, this.#runs.length];
     while (low < high) {

@@ -6,7 +6,7 @@ import type { ChatMessage } from './messages.ts';
 import type { RenderedChat } from './rendered.ts';
 import type { ChatTemplate, RenderOptions } from './template.ts';
 
-/** As {@link RenderOptions}, without the tokens, which the tokenizer knows. */
+/** {@link RenderOptions} without the tokens, which come from the tokenizer. */
 export type EncodeChatOptions = Omit<RenderOptions, 'bosToken' | 'eosToken' | 'otherTokens'>;
 
 const OTHER_TOKENS = ['unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'];
@@ -36,20 +36,20 @@ export function renderChat(
 /** Where a template's turns begin and end. */
 export interface TurnFrame {
   /**
-   * What stands before what the assistant says, and is given to the model: the generation prompt, where there is none what
-   * stands before a plain answer. Undefined where neither is known.
+   * The text before the assistant's words, which the model is given: the generation prompt or, without one, the text
+   * before a plain answer. Undefined if neither is known.
    */
   readonly header: string | undefined;
-  /** The special token after what an assistant says; undefined where there is none but white space. */
+  /** The special token after the assistant's words; undefined if only white space follows. */
   readonly end: number | undefined;
 }
 
 const frames = new WeakMap<ChatTemplate, WeakMap<Tokenizer, TurnFrame>>();
 
 /**
- * How a template frames what the assistant says, seen in short chats of its own.
+ * How a template frames the assistant's words, found by rendering short chats.
  *
- * @param messages are asked where it refuses these, with their tools and documents.
+ * @param messages used if it refuses these, with their tools and documents.
  */
 export function turnFrame(
   tokenizer: Tokenizer,
@@ -73,7 +73,7 @@ export function turnFrame(
   return frame;
 }
 
-/** The generation prompt after messages; undefined where the template refuses them. */
+/** The generation prompt after messages; undefined if the template refuses them. */
 function promptAfter(
   tokenizer: Tokenizer,
   template: ChatTemplate,
@@ -86,14 +86,14 @@ function promptAfter(
   const [without, given] = [render(false), render(true)];
   if (!without || !given) return undefined;
   if (given.text.startsWith(without.text)) return given.text.slice(without.text.length);
-  // Without a prompt it writes something else.
+  // Without a prompt, the template writes something else.
   let common = 0;
   while (common < without.text.length && without.text[common] === given.text[common]) common++;
   const turn = given.turns.find(({ message }) => message === messages.length - 1);
   return given.text.slice(turn && turn.end <= common ? turn.end : common);
 }
 
-/** Undefined where a template asks for more than it is given, and tells when it is used. */
+/** Undefined if a template needs inputs that are missing, which only shows when it is rendered. */
 function whereTaken<T>(work: () => T): T | undefined {
   try {
     return work();
@@ -105,10 +105,10 @@ function whereTaken<T>(work: () => T): T | undefined {
 
 /**
  * The ids of a chat. They are those of transformers' `apply_chat_template(tokenize=True)`, with two differences:
- * special tokens that messages spell are text, whatever the template does with them; and where the template leaves out
- * the bos that the tokenizer puts before every text, it is put there, so that there is exactly one.
+ * special tokens spelled out in messages are text, whatever the template does with them; and if the template omits the
+ * bos that the tokenizer adds before every text, it is added, so that there is exactly one.
  *
- * @throws RopewalkError for messages that are none or that the template refuses.
+ * @throws RopewalkError for invalid messages and those that the template refuses.
  */
 export function encodeChat(
   tokenizer: Tokenizer,
@@ -124,10 +124,10 @@ export function encodeChat(
 }
 
 /**
- * Every id that ends the assistant's message: those of the model's own configuration, the tokenizer's eos, and the
- * special token that the template writes after what an assistant says (Gemma's `<end_of_turn>`).
+ * Every id that ends the assistant's message: those of the model's configuration, the tokenizer's eos, and the special
+ * token that the template writes after the assistant's words (Gemma's `<end_of_turn>`).
  *
- * @param configured of generation_config.json or config.json.
+ * @param configured from generation_config.json or config.json.
  */
 export function chatStopTokens(
   tokenizer: Tokenizer,

@@ -8,14 +8,14 @@ export interface TextPart {
   readonly text: string;
 }
 
-/** A message as transformers takes it. */
+/** A message in the format of transformers. */
 export interface ChatMessage {
   readonly role: (typeof ROLES)[number];
-  /** A text, or parts of text where the template takes them; null beside tool calls. */
+  /** A string, or parts of text if the template accepts them; null with tool calls. */
   readonly content: string | readonly TextPart[] | null;
-  /** What the assistant calls, in the form that the template asks for. */
+  /** The assistant's tool calls, in the form that the template requires. */
   readonly tool_calls?: readonly unknown[] | null;
-  /** Whatever else the template reads: name, tool_call_id, reasoning_content. */
+  /** Other fields that the template may read: name, tool_call_id, reasoning_content. */
   readonly [field: string]: unknown;
 }
 
@@ -24,7 +24,7 @@ export function contentText({ content }: ChatMessage): string {
   return typeof content === 'string' ? content : (content ?? []).map(({ text }) => text).join('');
 }
 
-/** @throws RopewalkError naming the message and what is wrong with it */
+/** @throws RopewalkError naming the invalid message and the reason */
 export function checkMessages(messages: unknown): asserts messages is readonly ChatMessage[] {
   if (!Array.isArray(messages) || messages.length === 0) {
     throw new RopewalkError('a chat needs at least one message: [{ role: "user", content: "Hello" }].');
@@ -40,11 +40,11 @@ export function checkMessages(messages: unknown): asserts messages is readonly C
       throw new RopewalkError(`${where} has ${given}; the roles are ${ROLES.join(', ')}.`);
     }
     if (calls !== undefined && calls !== null && !Array.isArray(calls)) {
-      throw new RopewalkError(`${where} has "tool_calls" that is not a list; give a list of calls.`);
+      throw new RopewalkError(`${where} has "tool_calls" that is not a list; use a list of calls.`);
     }
     if (call !== undefined && call !== null) {
       throw new RopewalkError(
-        `${where} has a "function_call", the older form of tool calls, which templates do not read; give "tool_calls": [{"type": "function", "function": …}].`,
+        `${where} has a "function_call", the older form of tool calls, which templates do not read; use "tool_calls": [{"type": "function", "function": …}].`,
       );
     }
     const callsTools = role === 'assistant' && Array.isArray(calls) && calls.length > 0;
@@ -61,7 +61,7 @@ function checkContent(content: unknown, where: string): void {
     const { type, text } = (part ?? {}) as Record<string, unknown>;
     if (type === 'text' && typeof text === 'string') continue;
     throw new RopewalkError(
-      `${where} has a part of "content" that is not text (${JSON.stringify(type ?? part).slice(0, 40)}); give parts as {"type": "text", "text": …}: only text is supported.`,
+      `${where} has a part of "content" that is not text (${JSON.stringify(type ?? part).slice(0, 40)}); write parts as {"type": "text", "text": …}: only text is supported.`,
     );
   }
 }

@@ -2,29 +2,29 @@ import type { Text } from '../jinja/text.ts';
 import { pushSpan, type Span } from './spans.ts';
 import type { Source } from './template-values.ts';
 
-/** A range of the rendered text that belongs to a message; empty where the message gave an empty text. */
+/** A range of the rendered text that belongs to a message; empty if the message contributed an empty string. */
 export interface MessageSpan {
   readonly start: number;
   readonly end: number;
-  /** The message's number; undefined for a turn of a loop over something else. */
+  /** The message's index; undefined for an iteration of a loop over something else. */
   readonly message: number | undefined;
 }
 
 export interface RenderedChat {
   readonly text: string;
-  /** Where in `text` (UTF-16) what was given lies (messages, tools): there, special tokens are only text. */
+  /** Ranges of `text` (UTF-16) that come from the inputs (messages, tools): there, special tokens are only text. */
   readonly contentSpans: readonly Span[];
-  /** The same, by message, in order. */
+  /** The same by message, in order. */
   readonly pieces: readonly (MessageSpan & { readonly message: number })[];
-  /** What turns of the template's loops wrote, in no order. */
+  /** Output of the template's loop iterations, unordered. */
   readonly turns: readonly MessageSpan[];
-  /** The insides of `{% generation %}`; undefined where the template has none. */
+  /** The insides of `{% generation %}`; undefined if the template has none. */
   readonly generated: readonly Span[] | undefined;
-  /** Which fields of what was given left characters: `tools`, `2.tool_calls`; `*` where that is not known. */
+  /** The input fields that contributed characters: `tools`, `2.tool_calls`; `*` if unknown. */
   readonly fields: ReadonlySet<string>;
 }
 
-/** Reads what is known of a rendered text from its spans. */
+/** Extracts the properties of a rendered text from its spans. */
 export function describe(text: Text, sources: readonly Source[], marksGeneration: boolean): RenderedChat {
   const contentSpans: [number, number][] = [];
   const pieces: { start: number; end: number; message: number }[] = [];

@@ -1,4 +1,4 @@
-/** Half-open ranges of UTF-16 positions `[start, end)` of a text, in order, apart from each other. */
+/** Half-open ranges of UTF-16 positions `[start, end)` of a text, sorted and disjoint. */
 export type Span = readonly [start: number, end: number];
 
 /** The spans of `text.slice(from, to)`. */
@@ -12,7 +12,7 @@ export function sliceSpans(spans: readonly Span[], from: number, to: number): Sp
   return kept;
 }
 
-/** Adds a span after the others, as part of the last one where it touches it. */
+/** Appends a span, merging it with the last one if adjacent. */
 export function pushSpan(spans: [number, number][], start: number, end: number): void {
   if (end <= start) return;
   const last = spans.at(-1);

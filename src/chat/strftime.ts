@@ -9,12 +9,12 @@ const two = (value: number) => String(value).padStart(2, '0');
 /**
  * Python's `strftime` in the C locale, for the directives that chat templates use; local time.
  *
- * @throws Error naming a directive that it does not have
+ * @throws Error naming an unsupported directive
  */
 export function strftime(date: Date, format: string): string {
   return format.replace(/%(-?)(.?)/gs, (directive, unpadded: string, letter: string) => {
     const text = directives[letter]?.(date);
-    if (text === undefined) throw new Error(`strftime_now does not know ${directive}`);
+    if (text === undefined) throw new Error(`strftime_now does not support ${directive}`);
     return unpadded ? text.replace(/^0+(?=\d)/, '') : text;
   });
 }

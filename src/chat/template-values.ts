@@ -2,20 +2,20 @@ import { Text } from '../jinja/text.ts';
 import { Dict, List, type Value } from '../jinja/values.ts';
 import type { ChatMessage } from './messages.ts';
 
-/** What was given to a template, by the number that spans of the rendered text bear. */
+/** A template input, by the number in spans of the rendered text. */
 export interface Source {
-  /** Which message it is of; undefined for tools and documents. */
+  /** The message that it belongs to; undefined for tools and documents. */
   readonly message?: number;
   readonly field: string;
 }
 
-/** Turns JSON into a template's values, and remembers what each text comes from. */
+/** Converts JSON to a template's values, and tracks where each text comes from. */
 export class TemplateValues {
   readonly sources: Source[] = [];
-  /** Characters of all texts. */
+  /** Total characters of all texts. */
   length = 0;
 
-  /** @throws RangeError for values that nest without end */
+  /** @throws RangeError for values that nest endlessly */
   of(value: unknown, source: number): Value {
     if (typeof value === 'string') {
       this.length += value.length;
@@ -39,12 +39,12 @@ export class TemplateValues {
     return this.sources.push(source) - 1;
   }
 
-  /** A list of tools or documents; none where there are none, as in transformers. */
+  /** A list of tools or documents; None if there are none, as in transformers. */
   list(field: string, items: readonly unknown[] | undefined): Value {
     return items === undefined ? null : this.of(items, this.source({ field }));
   }
 
-  /** A message, by its number. Its role is the template's to write: it makes special tokens of it. */
+  /** A message, by index. Its role is not tracked, because the template makes special tokens from it. */
   message(message: ChatMessage, index: number): Dict {
     const dict = new Dict(index);
     const content = this.source({ message: index, field: 'content' });
@@ -58,7 +58,7 @@ export class TemplateValues {
           key,
           new List(
             parts.items,
-            `message ${index + 1} has its content in parts, but the template accepts only a string; give a string`,
+            `message ${index + 1} has its content in parts, but the template accepts only a string; use a string`,
           ),
         );
       } else if (field === 'content') dict.set(key, this.of(value, content));

@@ -47,7 +47,9 @@ describe('a chat template', () => {
     expect(template.render(say('a'), { now }).text).toBe(
       '05 Mar 2026, Thursday 5 March 26 15:04:09 03PM %', // datetime(2026, 3, 5, 15, 4, 9).strftime(…)
     );
-    expect(() => new ChatTemplate("{{ strftime_now('%Q') }}").render(say('a'))).toThrow('does not know %Q');
+    expect(() => new ChatTemplate("{{ strftime_now('%Q') }}").render(say('a'))).toThrow(
+      'does not support %Q',
+    );
   });
 
   it('uses the one named "default" when a file has several', () => {

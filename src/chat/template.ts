@@ -14,38 +14,38 @@ import { strftime } from './strftime.ts';
 import { TemplateValues } from './template-values.ts';
 
 export interface RenderOptions {
-  /** Whether the text ends with what begins the assistant's next message. Default false, as in transformers. */
+  /** Whether to end with the text that begins the assistant's next message. Default false, as in transformers. */
   readonly addGenerationPrompt?: boolean;
-  /** What the template finds in `bos_token` and `eos_token`; where there is none, they are undefined there. */
+  /** The values of `bos_token` and `eos_token` in the template; undefined there if missing. */
   readonly bosToken?: string;
   readonly eosToken?: string;
-  /** What it finds in other names of special tokens (`pad_token`). */
+  /** The values of other special tokens' names (`pad_token`). */
   readonly otherTokens?: Readonly<Record<string, string>>;
-  /** What the assistant may call: JSON schemas of functions, for a template that writes them. */
+  /** The tools that the assistant may call: JSON schemas of functions, for a template that supports them. */
   readonly tools?: readonly unknown[];
-  /** What the answer is to rest on, for a template that writes it. */
+  /** Documents for the answer, for a template that supports them. */
   readonly documents?: readonly unknown[];
-  /** The time that `strftime_now` tells; default now. */
+  /** The time for `strftime_now`; default now. */
   readonly now?: Date;
 }
 
-/** Characters of the longest source that is read. The longest that are known have about 20,000. */
+/** The longest source that is accepted, in characters. The longest known ones have about 20,000. */
 const MAX_SOURCE = 1 << 17;
 
 /**
- * A chat template: the Jinja program that comes with a model and writes messages as the text that it was trained on.
+ * A chat template: a model's Jinja program that renders messages in the format that the model was trained on.
  *
- * It is not trusted: a rendering has a budget of steps and of text, about a second and a megabyte at most, and sees
- * nothing but the messages. Texts are the same as transformers' `apply_chat_template(..., tokenize=False)`.
+ * It is not trusted: a rendering has a budget of steps and text, at most about a second and a megabyte, and has access
+ * only to its inputs. Texts are those of transformers' `apply_chat_template(..., tokenize=False)`.
  */
 export class ChatTemplate {
   readonly #program: Program;
 
   /**
    * @param source the Jinja template
-   * @param name what messages call it
-   * @param toolUse what is rendered instead where tools are given: the one that is called `tool_use` beside this one
-   * @throws RopewalkError when it does not parse or is longer than templates are
+   * @param name for messages
+   * @param toolUse rendered instead when there are tools: the template named `tool_use` next to this one
+   * @throws RopewalkError if it does not parse or is too long
    */
   constructor(
     readonly source: string,
@@ -65,18 +65,18 @@ export class ChatTemplate {
     }
   }
 
-  /** Whether it says by `{% generation %}` what the assistant writes. */
+  /** Whether it marks the assistant's text with `{% generation %}`. */
   get marksGeneration(): boolean {
     return this.#program.marksGeneration;
   }
 
   /**
-   * The template of a tokenizer_config.json: its `chat_template`; of a list of named ones that called `default`, and where
-   * tools are given `tool_use`, as transformers picks them.
+   * The template in a tokenizer_config.json: its `chat_template`; from a list of named ones, `default` and, when there
+   * are tools, `tool_use`, as in transformers.
    *
-   * @param wanted another one of the list, by its name
-   * @returns undefined where there is none
-   * @throws RopewalkError when the field is neither a text nor a list with a default
+   * @param wanted another one of the list, by name
+   * @returns undefined if there is none
+   * @throws RopewalkError if the field is neither a string nor a list with a default
    */
   static fromConfig(
     config: Readonly<Record<string, unknown>>,
@@ -95,19 +95,19 @@ export class ChatTemplate {
     const names = [...named.keys()];
     throw new RopewalkError(
       names.length > 0
-        ? said`${name}: it has several chat templates, but none is called "default"; choose one (${option('template')}): ${names.join(', ')}.`
-        : said`${name}: "chat_template" is neither a string nor a list with a template called "default"; choose one (${option('template')}).`,
+        ? said`${name}: it has several chat templates, but none is named "default"; choose one (${option('template')}): ${names.join(', ')}.`
+        : said`${name}: "chat_template" is neither a string nor a list with a template named "default"; choose one (${option('template')}).`,
     );
   }
 
-  /** The one of this template and that for tools that a chat with these tools is rendered by. */
+  /** This template or the one for tools, depending on whether a chat has tools. */
   for(tools: readonly unknown[] | undefined): ChatTemplate {
     return tools === undefined ? this : (this.toolUse ?? this);
   }
 
   /**
-   * @throws RopewalkError for messages that are none, for those that the template refuses (with its own words), for
-   *   tools, documents and tool calls that it does not write, and when it takes more time or text than it may
+   * @throws RopewalkError for invalid messages, for messages that the template refuses (with its own message), for
+   *   tools, documents and tool calls that it does not write, and if it exceeds its budget of time or text
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): RenderedChat {
     const chosen = this.for(options.tools);
@@ -134,12 +134,12 @@ export class ChatTemplate {
     }
   }
 
-  /** What a template leaves out without a word is refused where the answer depends on it. */
+  /** Refuses inputs that the template silently omits, if the answer depends on them. */
   #checkWritten(messages: readonly ChatMessage[], options: RenderOptions, { fields }: RenderedChat): void {
     const refuse = (what: string, remedy: string) => {
       throw new RopewalkError(`${this.name} does not write ${what}; ${remedy}.`);
     };
-    if (fields.has('*')) return; // Some of the text is of several sources at once.
+    if (fields.has('*')) return; // Some of the text comes from several sources at once.
     for (const field of ['tools', 'documents'] as const) {
       if ((options[field]?.length ?? 0) > 0 && !fields.has(field)) {
         refuse(`the ${field}`, `omit them, or use a template that supports ${field}`);
@@ -162,10 +162,10 @@ export class ChatTemplate {
     if (error instanceof Raised) {
       const remedy = /system/i.test(error.message)
         ? 'put its content into the first user message instead'
-        : 'give the messages in the order that it requires';
+        : 'put the messages in the order that it requires';
       return new RopewalkError(`${this.name} refuses these messages: ${error.message}; ${remedy}.`, cause);
     }
-    // RangeError: the engine's own limits, the stack and the longest string.
+    // RangeError: the engine's own limits, its stack and its longest string.
     if (error instanceof BudgetExceeded || error instanceof RangeError) {
       const what = error instanceof BudgetExceeded ? error.message : 'grows without bound';
       return new RopewalkError(

@@ -1,8 +1,8 @@
 import type { QuantizedSource } from '../onnx/weights.ts';
 
-/** A tensor of a checkpoint: what it is, and where its bytes lie. */
+/** A tensor of a checkpoint: its type, shape and location. */
 export interface StoredTensor {
-  /** The format's own name: F32, BF16, Q4_K … */
+  /** The format's name of the type: F32, BF16, Q4_K … */
   readonly dtype: string;
   readonly shape: readonly number[];
   /** Path of the file, for messages. */
@@ -11,15 +11,15 @@ export interface StoredTensor {
   readonly offset: number;
   readonly byteLength: number;
   /**
-   * Whether those bytes are this tensor's numbers, row-major and little-endian, so that the engine may read them in
-   * place; not so where a format stores them quantized, permuted or shifted.
+   * Whether the bytes are this tensor's values, row-major and little-endian, so that the engine may read them in
+   * place; false if the format stores them quantized, permuted or offset.
    */
   readonly verbatim: boolean;
 }
 
-/** Reads single rows of a matrix: the embedding of a token, without holding the table. */
+/** Reads single rows of a matrix: the embedding of a token, without loading the table. */
 export interface RowReader {
-  /** Numbers in a row. */
+  /** Values per row. */
   readonly width: number;
   readonly rows: number;
   /** Writes row `row` to `target[at … at + width]`. The caller checks that the row exists. */
@@ -27,18 +27,18 @@ export interface RowReader {
   close(): void;
 }
 
-/** A matrix in a file, row-major, each row in the same number of bytes. */
+/** A matrix in a file, row-major, with the same number of bytes per row. */
 export interface RowsInFile {
-  /** What is opened. */
+  /** The file to open. */
   readonly path: string;
-  /** What messages call it. */
+  /** Its name in messages. */
   readonly name: string;
-  /** Of the first row. */
+  /** Offset of the first row. */
   readonly offset: number;
   readonly rows: number;
   readonly width: number;
   readonly rowBytes: number;
-  /** Turns a row's bytes, aligned to 8, into numbers. */
+  /** Decodes a row's bytes, aligned to 8, to float32. */
   decode(bytes: Uint8Array, target: Float32Array): void;
 }
 
@@ -46,15 +46,15 @@ export interface RowsInFile {
 export interface TensorReader {
   names(): string[];
   has(name: string): boolean;
-  /** RopewalkError where there is none of that name. */
+  /** Throws a RopewalkError if there is no tensor of that name. */
   info(name: string): StoredTensor;
-  /** As float32, row-major, whatever it is stored in. */
+  /** As float32, row-major, whatever the stored type. */
   readFloat32(name: string): Promise<Float32Array>;
   /** Reads into `target`, which must have exactly its number of elements. */
   readFloat32Into(name: string, target: Float32Array): Promise<void>;
-  /** A quantized matrix in its own bits, never as float32; undefined for a tensor that is not quantized. */
+  /** A quantized matrix in its own precision, never as float32; undefined for a tensor that is not quantized. */
   quantizedForm?(name: string): QuantizedSource | undefined;
-  /** Rows of a matrix on demand; it holds the file open until it is closed, longer than this reader if need be. */
+  /** Rows of a matrix on demand; keeps the file open until it is closed, even longer than this reader. */
   openRows(name: string): Promise<RowReader>;
   close(): Promise<void>;
 }
@@ -62,28 +62,28 @@ export interface TensorReader {
 /** Hugging Face's tokenizer.json and tokenizer_config.json as parsed JSON. */
 export interface TokenizerFiles {
   readonly tokenizer: unknown;
-  /** With `chat_template` in it, wherever the checkpoint keeps its template. */
+  /** Including `chat_template`, wherever the checkpoint keeps its template. */
   readonly config: Record<string, unknown>;
   /**
-   * Which of the two say more than the files of these names do, since other files add tokens or names of tokens; and whether
-   * `config` has all chat templates of a folder that has several.
+   * Which of the two differ from the files of these names, because other files add tokens or names of tokens, or
+   * because `config` includes all chat templates of a folder with several.
    */
   readonly changed?: { readonly tokenizer: boolean; readonly config: boolean; readonly templates: boolean };
 }
 
-/** A model as it lies in files, in whatever format: seen as a Hugging Face directory. */
+/** A stored model in any format, presented as a Hugging Face directory. */
 export interface Checkpoint {
-  /** What messages call it: the folder or the file. */
+  /** Its name in messages: the folder or the file. */
   readonly path: string;
-  /** What messages call the place of its configuration. */
+  /** The location of its configuration, for messages. */
   readonly configName: string;
-  /** `config.json`, or what another format's metadata say, in config.json's words. */
+  /** `config.json`, or another format's metadata converted to it. */
   readonly config: Record<string, unknown>;
-  /** `generation_config.json`, where there is one. */
+  /** `generation_config.json`, if there is one. */
   readonly generationConfig?: Record<string, unknown>;
   readonly tensors: TensorReader;
-  /** undefined where it has no tokenizer. */
+  /** Undefined if it has no tokenizer. */
   tokenizerFiles(): Promise<TokenizerFiles | undefined>;
-  /** What the files lack or say wrongly, each a sentence: to be shown once. */
+  /** What the files lack or state wrongly, each a sentence: to be shown once. */
   readonly warnings?: readonly string[];
 }

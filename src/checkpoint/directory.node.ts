@@ -21,16 +21,15 @@ import {
 import { quote, show } from './safetensors/header.ts';
 import { TensorStore } from './safetensors/tensor-store.node.ts';
 
-/** A Hugging Face model directory, opened and checked; its weights are read on demand. */
+/** A checked Hugging Face model directory; its weights are read on demand. */
 export interface ModelDirectory extends Checkpoint {
-  /** The tokenizer's and prompts' files that it has, by name. */
+  /** Its tokenizer and prompt files, by name. */
   readonly carriedFiles: readonly string[];
 }
 
 /**
  * Opens a Hugging Face model directory: `config.json` with `model.safetensors`, or with the shards that
- * `model.safetensors.index.json` lists. A save into it that was interrupted is settled first. Close `tensors` when
- * done.
+ * `model.safetensors.index.json` lists. An interrupted save into it is completed first. Close `tensors` when done.
  * @throws RopewalkError naming the file, what is wrong with it and the remedy
  */
 export async function openModelDirectory(path: string): Promise<ModelDirectory> {
@@ -57,8 +56,8 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
 }
 
 /**
- * tokenizer.json (made from tokenizer.model, or from vocab.json and merges.txt, where there is none) and
- * tokenizer_config.json, with the tokens that other files add; a chat template in a file of its own is put into the latter.
+ * tokenizer.json (made from tokenizer.model, or from vocab.json and merges.txt, if missing) and tokenizer_config.json,
+ * with the tokens that other files add; a chat template in a separate file is merged into the latter.
  */
 export async function readTokenizerFiles(path: string): Promise<TokenizerFiles | undefined> {
   const own = await readJsonObject(path, 'tokenizer.json');
@@ -86,7 +85,7 @@ export async function readTokenizerFiles(path: string): Promise<TokenizerFiles |
   return { tokenizer, config, changed: { ...changed, templates: more.length > 0 } };
 }
 
-/** The templates of the folder `additional_chat_templates`, each called as its file. */
+/** The templates in the folder `additional_chat_templates`, named after their files. */
 async function readNamedTemplates(path: string): Promise<{ name: string; template: string }[]> {
   const names = await readdir(join(path, TEMPLATES_FOLDER)).catch((error: unknown) => {
     if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return [];
@@ -100,7 +99,10 @@ async function readNamedTemplates(path: string): Promise<{ name: string; templat
   return named;
 }
 
-/** A list of named templates, as tokenizer_config.json has them: the default one, and others in place of those so called. */
+/**
+ * A list of named templates, as in tokenizer_config.json: the default one, and others replacing those of the same
+ * name.
+ */
 function joinTemplates(own: unknown, more: readonly { name: string; template: string }[]): unknown {
   const named = typeof own === 'string' ? new Map([['default', own]]) : namedTemplates(own);
   for (const { name, template } of more) named.set(name, template);
@@ -119,7 +121,7 @@ async function readOlderFiles(path: string, config: Record<string, unknown> | un
   return tokenizerFromOlderFiles(files, path);
 }
 
-/** The tokenizer's and prompts' files that a directory has, by name. */
+/** A directory's tokenizer and prompt files, by name. */
 export async function listCarriedFiles(path: string): Promise<string[]> {
   const present: string[] = [];
   for (const name of CARRIED_FILES) if (await resolveInside(path, name)) present.push(name);
@@ -127,10 +129,10 @@ export async function listCarriedFiles(path: string): Promise<string[]> {
 }
 
 /**
- * The real path of a file of a model directory, or undefined where it has none of that name.
- * @throws RopewalkError for a name or a symbolic link that leads out of the directory: a downloaded directory must
- * not make us read, and then copy, other files. The Hugging Face cache's own links, from `snapshots/<revision>` to
- * `blobs`, are followed.
+ * The real path of a file in a model directory, or undefined if there is none of that name.
+ * @throws RopewalkError for a name or a symbolic link that leads out of the directory: a downloaded directory must not
+ *   make us read, and then copy, other files. The Hugging Face cache's own links, from `snapshots/<revision>` to
+ *   `blobs`, are followed.
  */
 export async function resolveInside(directory: string, name: string): Promise<string | undefined> {
   const inFolder = name.startsWith(`${TEMPLATES_FOLDER}/`) ? name.slice(TEMPLATES_FOLDER.length + 1) : name;
@@ -143,7 +145,7 @@ export async function resolveInside(directory: string, name: string): Promise<st
     const allowed = [root];
     if (basename(dirname(root)) === 'snapshots') {
       allowed.push(resolve(root, '../../blobs'));
-      // Python's library from 2.0 on keeps large blobs once for all models, and a link to each in the model's own.
+      // From 2.0 on, Python's library stores large blobs once for all models, with links from each model's blobs.
       if (basename(resolve(root, '../..')).startsWith('models--'))
         allowed.push(resolve(root, '../../../blobs'));
     }
@@ -165,7 +167,7 @@ export async function resolveInside(directory: string, name: string): Promise<st
   }
 }
 
-/** Refuses a path that is no folder. */
+/** Refuses a path that is not a folder. */
 export async function checkDirectory(path: string): Promise<void> {
   try {
     if ((await stat(path)).isDirectory()) return;
@@ -177,7 +179,7 @@ export async function checkDirectory(path: string): Promise<void> {
   );
 }
 
-/** A JSON file of the directory, which must hold an object; undefined where there is none. */
+/** A JSON file of the directory, which must contain an object; undefined if missing. */
 export async function readJsonObject(
   directory: string,
   name: string,
@@ -194,12 +196,12 @@ export async function readJsonObject(
     throw new RopewalkError(`${path}: it is not JSON: ${jsonProblem(error as SyntaxError)}`);
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new RopewalkError(`${path}: it does not hold a JSON object`);
+    throw new RopewalkError(`${path}: it does not contain a JSON object`);
   }
   return json as Record<string, unknown>;
 }
 
-/** A text file of the directory; undefined where there is none. */
+/** A text file of the directory; undefined if missing. */
 async function readText(directory: string, name: string): Promise<string | undefined> {
   const bytes = await readFileOf(directory, name);
   try {
@@ -209,7 +211,7 @@ async function readText(directory: string, name: string): Promise<string | undef
   }
 }
 
-/** A file of the directory that is no text; undefined where there is none. */
+/** A binary file of the directory; undefined if missing. */
 async function readBytes(directory: string, name: string): Promise<Uint8Array | undefined> {
   const bytes = await readFileOf(directory, name);
   const other = bytes && inPlaceOf(bytes.subarray(0, HEAD_BYTES));
@@ -260,18 +262,18 @@ async function openWeights(directory: string): Promise<TensorStore> {
   return TensorStore.openFiles([...shards.values()], { path: indexPath, files: weightMap });
 }
 
-/** What peft saves of a LoRA training: the change alone, without the model. */
+/** What peft saves after LoRA training: only the adapter, without the model. */
 const ADAPTER_FILE = 'adapter_config.json';
 
 function adapterAlone(path: string, adapter: Record<string, unknown>): RopewalkError {
   const base = adapter.base_model_name_or_path;
   const of = typeof base === 'string' ? ` of ${quote(base)}` : '';
   return new RopewalkError(
-    `${path}: it holds an adapter${of} (${ADAPTER_FILE}), not a model; merge it in Python (AutoPeftModelForCausalLM.from_pretrained(…).merge_and_unload().save_pretrained(…)) and name that folder.`,
+    `${path}: it contains an adapter${of} (${ADAPTER_FILE}), not a model; merge it in Python (AutoPeftModelForCausalLM.from_pretrained(…).merge_and_unload().save_pretrained(…)) and name that folder.`,
   );
 }
 
-/** Why there are no weights: other formats are named, with the way out. */
+/** The error for missing weights: other formats are named, with the remedy. */
 async function noWeights(directory: string): Promise<RopewalkError> {
   const names = await readdir(directory);
   const adapter = await readJsonObject(directory, ADAPTER_FILE);

@@ -169,7 +169,7 @@ describe('opening an unsound model directory', () => {
     writeFileSync(join(model, 'config.json'), '{\n  "vocab_size": eleven\n}\n'); // the engine quotes the lines
     expect(await refusal()).toMatch(/config\.json: it is not JSON: /);
     writeFileSync(join(model, 'config.json'), '[]');
-    expect(await refusal()).toMatch(/config\.json: it does not hold a JSON object/);
+    expect(await refusal()).toMatch(/config\.json: it does not contain a JSON object/);
     writeFileSync(join(model, 'config.json'), Uint8Array.of(0x7b, 0xff, 0x7d));
     expect(await refusal()).toMatch(/config\.json: it is not UTF-8 text/);
     rmSync(join(model, 'config.json'));

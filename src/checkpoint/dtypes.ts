@@ -4,10 +4,10 @@
  * the payload bits that fit; subnormals are kept. Codes are little-endian, as in every file format that we read.
  */
 
-/** Bits of the float32 with the value of each of the 65,536 float16 codes. Made on first use: 256 KiB. */
+/** Bits of the float32 value of each of the 65,536 float16 codes. Created on first use: 256 KiB. */
 let float16Table: Uint32Array | undefined;
 
-/** Bits of the float32 that a float16 code stands for; every float16 is exact in float32. */
+/** Bits of the float32 value of a float16 code; every float16 is exact in float32. */
 function widenFloat16(code: number): number {
   const sign = (code & 0x8000) << 16;
   const exponent = (code >>> 10) & 0x1f;
@@ -20,7 +20,7 @@ function widenFloat16(code: number): number {
   return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13);
 }
 
-/** Writes the values of float16 codes to `target`, which must be as long. */
+/** Writes the values of float16 codes to `target`, which must have the same length. */
 export function float16ToFloat32(codes: Uint16Array, target: Float32Array): void {
   checkLengths(codes, target);
   if (!float16Table) {
@@ -28,19 +28,19 @@ export function float16ToFloat32(codes: Uint16Array, target: Float32Array): void
     for (let code = 0; code < 0x10000; code++) float16Table[code] = widenFloat16(code);
   }
   const table = float16Table;
-  // Through the bits, so that no engine normalizes a NaN on the way.
+  // As bits, so that no engine normalizes a NaN on the way.
   const bits = bitsOf(target);
   for (let i = 0; i < codes.length; i++) bits[i] = table[codes[i]!]!;
 }
 
-/** Writes the values of bfloat16 codes to `target`, which must be as long. */
+/** Writes the values of bfloat16 codes to `target`, which must have the same length. */
 export function bfloat16ToFloat32(codes: Uint16Array, target: Float32Array): void {
   checkLengths(codes, target);
   const bits = bitsOf(target);
   for (let i = 0; i < codes.length; i++) bits[i] = codes[i]! << 16;
 }
 
-/** Rounds float64 values to `target`, which must be as long; what is too large becomes an infinity. */
+/** Rounds float64 values to `target`, which must have the same length; values that are too large become infinite. */
 export function float64ToFloat32(values: Float64Array, target: Float32Array): void {
   checkLengths(values, target);
   target.set(values);
@@ -68,14 +68,14 @@ function narrowToFloat16(bits: number): number {
   return sign | (quotient + (up ? 1 : 0));
 }
 
-/** Rounds float32 values to float16 codes in `target`, which must be as long. */
+/** Rounds float32 values to float16 codes in `target`, which must have the same length. */
 export function float32ToFloat16(values: Float32Array, target: Uint16Array): void {
   checkLengths(values, target);
   const bits = bitsOf(values);
   for (let i = 0; i < bits.length; i++) target[i] = narrowToFloat16(bits[i]!);
 }
 
-/** Rounds float32 values to bfloat16 codes in `target`, which must be as long. */
+/** Rounds float32 values to bfloat16 codes in `target`, which must have the same length. */
 export function float32ToBfloat16(values: Float32Array, target: Uint16Array): void {
   checkLengths(values, target);
   const bits = bitsOf(values);
@@ -83,7 +83,7 @@ export function float32ToBfloat16(values: Float32Array, target: Uint16Array): vo
     const word = bits[i]!;
     target[i] =
       (word & 0x7fffffff) > 0x7f800000
-        ? (word >>> 16) | 0x40 // a NaN whose payload is in the lost half must not become an infinity
+        ? (word >>> 16) | 0x40 // a NaN whose payload is in the dropped half must not become an infinity
         : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
   }
 }

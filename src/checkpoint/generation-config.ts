@@ -2,7 +2,7 @@ import { RopewalkError } from '../errors.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** How a model's own configuration wants tokens to be drawn; the meanings are those of `SamplingOptions`. */
+/** A model's default sampling options; see `SamplingOptions`. */
 export interface SamplingDefaults {
   readonly greedy?: boolean;
   readonly temperature?: number;
@@ -12,19 +12,19 @@ export interface SamplingDefaults {
   readonly repetitionPenalty?: number;
 }
 
-/** What a configuration says of generation. */
+/** The generation settings in a configuration. */
 export interface GenerationSettings {
-  /** Empty where it says nothing of sampling. */
+  /** Empty if it says nothing about sampling. */
   readonly sampling: SamplingDefaults;
-  /** What it asks for and is not done, each a sentence. */
+  /** Settings that are not supported, each a sentence. */
   readonly warnings: readonly string[];
 }
 
-/** Fields of drawing, which count only with `do_sample`, and the penalty, which always does. */
+/** Sampling fields, which count only with `do_sample`, and the penalty, which always counts. */
 const DRAWING = ['temperature', 'top_k', 'top_p', 'min_p'] as const;
 const READ = ['do_sample', ...DRAWING, 'repetition_penalty'] as const;
 
-/** `top_k` of `generate()` in transformers where a configuration draws and does not say it. */
+/** The default `top_k` of transformers' `generate()` for a configuration that samples. */
 const DEFAULT_TOP_K = 50;
 
 const above = (limit: number) => (value: unknown) => typeof value === 'number' && value > limit;
@@ -32,7 +32,7 @@ const not = (neutral: number) => (value: unknown) => typeof value === 'number' &
 const below1 = (value: unknown) => typeof value === 'number' && value > 0 && value < 1;
 const given = (value: unknown) => (Array.isArray(value) ? value.length > 0 : value !== false);
 
-/** What transformers' `generate()` would do and Ropewalk does not, and when the field asks for it. */
+/** Features of transformers' `generate()` that Ropewalk lacks, and when a field requests them. */
 const MISSING: Readonly<Record<string, (value: unknown) => boolean>> = {
   num_beams: above(1),
   num_beam_groups: above(1),
@@ -59,7 +59,7 @@ const MISSING: Readonly<Record<string, (value: unknown) => boolean>> = {
   force_words_ids: given,
   dola_layers: given,
 };
-/** The same of fields that count only with `do_sample`. */
+/** The same for fields that count only with `do_sample`. */
 const MISSING_DRAWING: typeof MISSING = {
   typical_p: below1,
   epsilon_cutoff: below1,
@@ -68,12 +68,12 @@ const MISSING_DRAWING: typeof MISSING = {
 };
 
 /**
- * The defaults of generation in a `generation_config.json`, as transformers' `generate()` takes them: `do_sample` is
- * false unless it is set, and a configuration that draws keeps the 50 likeliest tokens unless it says another `top_k`
- * (0 for all). One that names no field of sampling says nothing, and Ropewalk's own defaults stay.
+ * The generation defaults in a `generation_config.json`, as transformers' `generate()` interprets them: `do_sample` is
+ * false unless set, and a configuration that samples keeps the 50 most likely tokens unless it sets `top_k` (0 for
+ * all). If it has no sampling fields, Ropewalk's own defaults apply.
  *
- * @param file what messages call it.
- * @throws RopewalkError naming a field that is no such setting.
+ * @param file its name in messages.
+ * @throws RopewalkError naming a field with an invalid value.
  */
 export function readGenerationConfig(config: Json, file: string): GenerationSettings {
   const has = (field: string) => config[field] !== undefined && config[field] !== null;
@@ -96,7 +96,7 @@ export function readGenerationConfig(config: Json, file: string): GenerationSett
     const unused = DRAWING.filter((field) => has(field) && config[field] !== NEUTRAL[field]);
     if (!has('do_sample') && unused.length > 0) {
       warnings.push(
-        `${file}: it has ${unused.join(', ')} and no "do_sample": true, so decoding is greedy, as in transformers; set it, or give the options.`,
+        `${file}: it has ${unused.join(', ')} and no "do_sample": true, so decoding is greedy, as in transformers; set it, or pass the options.`,
       );
     }
     return { sampling: { greedy: true, ...repetition }, warnings };
@@ -129,7 +129,7 @@ export function readGenerationConfig(config: Json, file: string): GenerationSett
   };
 }
 
-/** Values that change nothing. */
+/** Values that have no effect. */
 const NEUTRAL: Readonly<Record<(typeof DRAWING)[number], unknown>> = {
   temperature: 1,
   top_k: 50,

@@ -7,29 +7,30 @@ import { readGenerationConfig, type SamplingDefaults } from './generation-config
 import { ggufIn, openGgufModel } from './gguf/reading/open.node.ts';
 import { matchTensors } from './match-tensors.ts';
 
-/** A checkpoint opened and checked: every weight is there, in the shape that the config asks for. */
+/** An opened and checked checkpoint: every weight exists, in the shape that the config requires. */
 export interface OpenedModel extends BuiltModel {
   readonly checkpoint: Checkpoint;
   /** Each parameter's name in the file, by its path. */
   readonly names: ReadonlyMap<string, string>;
-  /** Tensors in the file that the model has no place for. */
+  /** Tensors in the file that are not in the model. */
   readonly unused: readonly string[];
   /** Ids that end a text: generation_config.json's, else config.json's. */
   readonly stopTokens: readonly number[];
-  /** What the configuration wants of sampling; empty where it says nothing. */
+  /** The configuration's sampling defaults; empty if it has none. */
   readonly sampling: SamplingDefaults;
-  /** What the files say that is not so, or not done, each a sentence: to be shown once. */
+  /** Statements of the files that are wrong or not followed, each a sentence: to be shown once. */
   readonly warnings: readonly string[];
 }
 
-/** A Hugging Face model directory, a GGUF file, or a folder with one GGUF model in it. */
+/** A Hugging Face model directory, a GGUF file, or a folder containing one GGUF model. */
 async function openCheckpoint(path: string): Promise<Checkpoint> {
   const gguf = await ggufIn(path);
   return gguf === undefined ? openModelDirectory(path) : openGgufModel(gguf);
 }
 
 /**
- * Opens a model of any of the families: a Hugging Face model directory or a GGUF file. Close `checkpoint.tensors` when done.
+ * Opens a model of any supported family: a Hugging Face model directory or a GGUF file. Close `checkpoint.tensors`
+ * when done.
  *
  * @throws RopewalkError naming the file and the field or tensor that is missing or wrong.
  */
@@ -55,14 +56,14 @@ function readStopTokens({ config }: BuiltModel, { path, generationConfig }: Chec
   return [...config.eos_token_id];
 }
 
-/** Without a generation_config.json, transformers reads config.json's own fields of generation. */
+/** Without a generation_config.json, transformers reads the generation fields of config.json. */
 function generationSettings({ path, configName, config, generationConfig }: Checkpoint) {
   return generationConfig
     ? readGenerationConfig(generationConfig, `${path}/generation_config.json`)
     : readGenerationConfig(config, configName);
 }
 
-/** Reads every weight into arrays of the caller's, by path: for training. */
+/** Reads every weight into the caller's arrays, by path: for training. */
 export async function readWeights(
   opened: OpenedModel,
   targets: ReadonlyMap<string, Float32Array>,
@@ -73,7 +74,7 @@ export async function readWeights(
   }
 }
 
-/** The checkpoint's own tokenizer; undefined where it has none. */
+/** The checkpoint's own tokenizer; undefined if it has none. */
 export async function tokenizerOf(checkpoint: Checkpoint): Promise<Tokenizer | undefined> {
   const files = await checkpoint.tokenizerFiles();
   return files && Tokenizer.fromJSON(files.tokenizer, files.config, `the tokenizer of ${checkpoint.path}`);

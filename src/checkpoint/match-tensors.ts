@@ -7,29 +7,29 @@ import type { Checkpoint, TensorReader } from './checkpoint.ts';
 import { plainAllTheSame, quantizationMethod, quantizedElsewhere } from './quantization.ts';
 import { quote } from './safetensors/header.ts';
 
-/** A model and where its weights stand in the file. */
+/** A model, and the names of its weights in the file. */
 export interface MatchedModel extends BuiltModel {
   /** Each parameter's name in the file, by its path. */
   readonly names: ReadonlyMap<string, string>;
-  /** Tensors in the file that the model has no place for. */
+  /** Tensors in the file that are not in the model. */
   readonly unused: readonly string[];
   readonly warnings: readonly string[];
 }
 
-/** What trainers put before a model's names, and into them. */
+/** Prefixes and infixes that trainers add to a model's names. */
 const WRAPPERS = /^(?:module\.|base_model\.model\.)+/;
 const INNER_WRAPPERS = /(^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)/g;
-/** Tensors of other programs' quantized forms, beside or in place of a weight. */
+/** Tensors of other programs' quantization formats, next to or in place of a weight. */
 const QUANTIZED_PARTS =
   /\.(?:qweight|qzeros|scales|g_idx|absmax|quant_map|weight_scale|weight_scale_inv|weight_packed|biases|SCB|quant_state\..+)$/;
-/** What no weight is read from, by safetensors' names. */
+/** Types that are not read as weights, by safetensors' names. */
 const NOT_FLOAT = /^(?:[UI]\d+|F4|F6_\w+|F8_\w+|BOOL|C64)$/;
 
 /**
- * Finds each weight of a model in a checkpoint, and checks its shape. A head of its own counts, whatever the config says of
- * tying, as in transformers; a tied weight may be saved under either of its names.
+ * Finds each weight of a model in a checkpoint, and checks its shape. As in transformers, a separate head is used
+ * whatever the config says about tying; a tied weight may be saved under either of its names.
  *
- * @param built with the multimodal form of a checkpoint whose text part it is; tensors of other parts are skipped.
+ * @param built the model; if it is the text part of a multimodal checkpoint, tensors of other parts are skipped.
  * @throws RopewalkError naming the weight that is missing or wrong, and the remedy.
  */
 export async function matchTensors(
@@ -44,7 +44,7 @@ export async function matchTensors(
   const model = untied ? withOwnHead(built) : built;
   if (untied) {
     warnings.push(
-      `${checkpoint.configName}: "tie_word_embeddings" says that the output head is the embedding, but ${path} has a separate head (${quote(untied)}) with other values, which is used; set "tie_word_embeddings" to false.`,
+      `${checkpoint.configName}: "tie_word_embeddings" says that the output head is the embedding, but ${path} has a separate head (${quote(untied)}) with different values, which is used; set "tie_word_embeddings" to false.`,
     );
   }
   const method = quantizationMethod(checkpoint.config);
@@ -69,23 +69,26 @@ export async function matchTensors(
   }
   if (rest.length > 0) {
     warnings.push(
-      `${path}: ${rest.length} tensors of the file have no place in the model and are ignored: ${some(rest)}.`,
+      `${path}: ${rest.length} tensors in the file are not part of the model and are ignored: ${some(rest)}.`,
     );
   }
   if (method !== undefined) warnings.push(plainAllTheSame(method, checkpoint.configName));
   return { family: model.family, config: model.config, model: model.model, names, unused, warnings };
 }
 
-/** Some of many names. */
+/** A few of many names. */
 const some = (names: readonly string[]) =>
   `${names.slice(0, 3).map(quote).join(', ')}${names.length > 3 ? ', …' : ''}`;
 
-/** A file's name without what trainers wrap models in. */
+/** A name without trainers' prefixes. */
 function plainName(name: string): string {
   return name.replace(INNER_WRAPPERS, '$1').replaceAll('..', '.').replace(/^\./, '').replace(WRAPPERS, '');
 }
 
-/** The file's name of a parameter's place: itself, without its first part (GPT-2's on the hub), or wrapped. */
+/**
+ * Finds the file's name for a parameter: its own, without its first part (GPT-2's on the hub), or with a trainer's
+ * prefix.
+ */
 function nameFinder(
   tensors: TensorReader,
   multimodal: MultimodalForm | undefined,
@@ -110,7 +113,7 @@ function nameFinder(
   };
 }
 
-/** Every place of each parameter, ties more than once. */
+/** All places of each parameter; tied ones have several. */
 function placesOf({ model }: BuiltModel): Map<Parameter, string[]> {
   const places = new Map<Parameter, string[]>();
   for (const [place, parameter] of model.parameterPlaces()) {
@@ -119,7 +122,7 @@ function placesOf({ model }: BuiltModel): Map<Parameter, string[]> {
   return places;
 }
 
-/** The file's name of a head that differs from the embedding it should be; undefined where they are one. */
+/** The file's name of a head that differs from the embedding that it should equal; undefined if they are equal. */
 async function untiedHead(
   built: BuiltModel,
   tensors: TensorReader,
@@ -130,7 +133,7 @@ async function untiedHead(
   return (await sameNumbers(tensors, embedding, head)) ? undefined : head;
 }
 
-/** Compares row by row, so that neither matrix is ever whole in memory. */
+/** Compares row by row, so that neither matrix is ever completely in memory. */
 async function sameNumbers(tensors: TensorReader, first: string, second: string): Promise<boolean> {
   const [a, b] = [tensors.info(first), tensors.info(second)];
   if (a.shape.length !== 2 || String(a.shape) !== String(b.shape)) return false;

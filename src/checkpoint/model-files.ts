@@ -4,10 +4,13 @@ export const WEIGHTS_INDEX = 'model.safetensors.index.json';
 export const CONFIG_FILE = 'config.json';
 export const GENERATION_CONFIG_FILE = 'generation_config.json';
 
-/** Where chat templates for other purposes than plain chats lie: `tool_use.jinja`, `rag.jinja`. */
+/** Where chat templates for purposes other than plain chats are: `tool_use.jinja`, `rag.jinja`. */
 export const TEMPLATES_FOLDER = 'additional_chat_templates';
 
-/** Files of a model directory that belong to its tokenizer or its prompts and are copied along unread. */
+/** Which tokens `ropewalk tokenizer extend` added: a file of ours, which other programs pass over. */
+export const NEW_TOKENS_FILE = 'ropewalk.json';
+
+/** Files of a model directory that belong to its tokenizer or its prompts and are copied unread. */
 export const CARRIED_FILES: readonly string[] = [
   'tokenizer.json',
   'tokenizer_config.json',
@@ -19,9 +22,10 @@ export const CARRIED_FILES: readonly string[] = [
   'vocab.json',
   'merges.txt',
   'vocab.txt',
+  NEW_TOKENS_FILE,
 ];
 
-/** The name that Hugging Face gives to a shard; `index` counts from 0. */
+/** Hugging Face's name of a shard; `index` counts from 0. */
 export function shardName(index: number, count: number): string {
   const five = (value: number) => String(value).padStart(5, '0');
   return count === 1 ? WEIGHTS_FILE : `model-${five(index + 1)}-of-${five(count)}.safetensors`;
@@ -36,7 +40,7 @@ export function isModelFile(name: string): boolean {
   );
 }
 
-/** Whether a name is that of a file in a folder, not a path that leads elsewhere. */
+/** Whether a name is a plain file name, not a path that leads elsewhere. */
 export function isPlainName(name: string): boolean {
   return name !== '' && name !== '.' && name !== '..' && !/[/\\\0]/.test(name) && !/^[A-Za-z]:/.test(name);
 }

@@ -8,13 +8,13 @@ import type { Checkpoint, RowReader, StoredTensor, TensorReader, TokenizerFiles 
 import { CONFIG_FILE, GENERATION_CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX } from './model-files.ts';
 import { openSafetensors, type SafetensorsFile } from './safetensors/safetensors-file.ts';
 
-/** The largest JSON or text file that is read whole: tokenizers of 256,000 tokens have 35 MB. */
+/** The largest JSON or text file that is read as a whole: tokenizers of 256,000 tokens have 35 MB. */
 const MAX_TEXT_BYTES = 256 * 2 ** 20;
 
 /**
  * Opens a Hugging Face model from its files by name, wherever their bytes come from: a page's file picker, its server.
  *
- * @param name what messages call the model.
+ * @param name of the model in messages.
  * @throws RopewalkError naming the file, what is wrong with it and the remedy.
  */
 export async function openModelFiles(
@@ -55,7 +55,7 @@ function shardsOf(index: Record<string, unknown>, files: ReadonlyMap<string, Byt
   const missing = names.find((file) => typeof file !== 'string' || !files.has(file));
   if (missing !== undefined) {
     throw new RopewalkError(
-      `${WEIGHTS_INDEX}: the file ${JSON.stringify(missing)} that it names is not among those given; give all files of the model's folder.`,
+      `${WEIGHTS_INDEX}: the file ${JSON.stringify(missing)} that it names is missing; provide all files of the model's folder.`,
     );
   }
   return names as string[];
@@ -65,7 +65,7 @@ function remedyFor(files: ReadonlyMap<string, ByteSource>): string {
   const pickle = [...files.keys()].find((file) => /\.(bin|pt|pth|ckpt)$/.test(file));
   if (pickle !== undefined)
     return `${pickle} may be a Python pickle, which can run code and is never opened; convert it to safetensors`;
-  return "give the folder of a Hugging Face model, with all of its files, or a model's .gguf file";
+  return "provide the folder of a Hugging Face model, with all of its files, or a model's .gguf file";
 }
 
 async function readTokenizer(
@@ -135,7 +135,7 @@ async function readObject(
     throw new RopewalkError(`${file}: it is not JSON: ${jsonProblem(error as SyntaxError)}`);
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new RopewalkError(`${file}: it does not hold a JSON object.`);
+    throw new RopewalkError(`${file}: it does not contain a JSON object.`);
   }
   return json as Record<string, unknown>;
 }

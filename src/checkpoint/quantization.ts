@@ -3,7 +3,7 @@ import { QUANT_METHOD } from './safetensors/quantized-rows.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** How people know the methods that `quantization_config.quant_method` names. */
+/** Common names of the methods in `quantization_config.quant_method`. */
 const TITLES: Readonly<Record<string, string>> = {
   bitsandbytes: 'bitsandbytes',
   gptq: 'GPTQ',
@@ -15,12 +15,12 @@ const TITLES: Readonly<Record<string, string>> = {
   mlx: 'MLX',
 };
 
-/** Methods whose models transformers itself turns back into plain weights. */
+/** Methods whose models transformers itself can dequantize. */
 const DEQUANTIZED_BY_TRANSFORMERS = ['bitsandbytes', 'fp8', 'mxfp4', 'hqq', 'quanto', 'compressed-tensors'];
 
 /**
- * The method in which another program has quantized a model's weights, by its config.json: `quantization_config`, or
- * MLX's `quantization`; undefined for none, and for Ropewalk's own.
+ * The method by which another program quantized a model's weights, from config.json's `quantization_config`, or MLX's
+ * `quantization`; undefined for none, and for Ropewalk's own.
  */
 export function quantizationMethod(config: Json): string | undefined {
   const own = config.quantization_config;
@@ -33,20 +33,20 @@ export function quantizationMethod(config: Json): string | undefined {
   return isObject(config.quantization) ? 'mlx' : undefined;
 }
 
-/** The error for weights that cannot be read since another program has quantized them. */
+/** The error for weights that cannot be read because another program quantized them. */
 export function quantizedElsewhere(method: string, configName: string, tensor: string): RopewalkError {
   const field = method === 'mlx' ? 'quantization' : 'quantization_config';
   const python = DEQUANTIZED_BY_TRANSFORMERS.includes(method)
     ? ', or dequantize it in Python (AutoModelForCausalLM.from_pretrained(…).dequantize(), then save_pretrained)'
     : '';
   return new RopewalkError(
-    said`${configName}: its weights are quantized by ${titleOf(method)} ("${field}"; see "${tensor}"), which is not supported. Use the original model or a GGUF file of it${python}; the option ${option('quantize')} then makes it small.`,
+    said`${configName}: its weights are quantized by ${titleOf(method)} ("${field}"; see "${tensor}"), which is not supported. Use the original model or a GGUF file of it${python}; the option ${option('quantize')} then quantizes it.`,
   );
 }
 
-/** What is said where the weights are plain all the same. */
+/** The warning for weights that are plain despite the config. */
 export function plainAllTheSame(method: string, configName: string): string {
-  return `${configName}: it says that the weights are quantized by ${titleOf(method)}, but they are not, and are read as they are; transformers would quantize them while loading.`;
+  return `${configName}: it says that the weights are quantized by ${titleOf(method)}, but they are not, and are read unchanged; transformers would quantize them while loading.`;
 }
 
 function titleOf(method: string): string {

@@ -3,7 +3,7 @@ import { RopewalkError } from '../errors.ts';
 import { fileError } from '../files/file-errors.ts';
 import type { RowReader, RowsInFile } from './checkpoint.ts';
 
-/** Reads rows one by one, at once: a token's embedding is a few kilobytes, mostly in the system's file cache. */
+/** Reads single rows synchronously: a token's embedding is a few kilobytes, mostly in the system's file cache. */
 export class FileRows implements RowReader {
   readonly width: number;
   readonly rows: number;

@@ -28,37 +28,37 @@ import {
   writeSafetensors,
 } from './safetensors/writer.ts';
 
-/** A weight: numbers, or the bytes of a saved form of ours. */
+/** A weight: numbers, written in a dtype of their own where that is not the model's, or the bytes of a saved form of ours. */
 export type TensorToSave = { readonly name: string; readonly shape: readonly number[] } & (
-  | { readonly data: FloatData }
+  | { readonly data: FloatData; readonly dtype?: FloatDtype }
   | { readonly bytes: ByteData }
 );
 
-/** What a model directory is to hold. */
+/** The contents of a model directory. */
 export interface ModelToSave {
-  /** For `config.json`; its `dtype` and `torch_dtype` are set to what the weights are written in. */
+  /** For `config.json`; its `dtype` and `torch_dtype` are set to the type of the written weights. */
   readonly config: Record<string, unknown>;
-  /** For `generation_config.json`; without it, the one of `carryFrom`, if any. */
+  /** For `generation_config.json`; without it, that of `carryFrom` is copied, if any. */
   readonly generationConfig?: Record<string, unknown>;
-  /** Under their Hugging Face names; a tied parameter once. */
+  /** Under their Hugging Face names; a tied parameter appears once. */
   readonly tensors: readonly TensorToSave[];
-  /** For `__metadata__` of the weights' files. */
+  /** For `__metadata__` of the weight files. */
   readonly metadata?: Readonly<Record<string, string>>;
   /** Default F32. Narrower ones are rounded to nearest even. */
   readonly dtype?: FloatDtype;
-  /** Further files, such as a `tokenizer.json`; they win over those of `carryFrom`. */
+  /** Further files, such as a `tokenizer.json`; they take precedence over those of `carryFrom`. */
   readonly files?: readonly { readonly name: string; readonly data: string | Uint8Array }[];
   /** A model directory whose tokenizer and generation files are copied. May be the target itself. */
   readonly carryFrom?: string;
-  /** The largest shard, in bytes of tensors; default 5e9. A larger tensor gets a shard of its own. */
+  /** The largest shard, in bytes of tensors; default 5e9. A larger tensor gets its own shard. */
   readonly maxShardBytes?: number;
 }
 
 const TORCH_DTYPE = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
 
 /**
- * Saves a model as a directory that `transformers` loads. The directory appears whole or not at all; an existing
- * model directory is replaced, and one with files that are not a model's is refused rather than emptied.
+ * Saves a model as a directory that `transformers` loads. The directory appears complete or not at all; an existing
+ * model directory is replaced, and one with other files is refused rather than emptied.
  * @throws RopewalkError naming the path, the cause and the remedy
  */
 export async function saveModelDirectory(
@@ -71,7 +71,7 @@ export async function saveModelDirectory(
   await writeDirectoryAtomic(path, (directory) => writeModelFiles(directory, model), options);
 }
 
-/** Writes a model's files into a folder that exists, for callers who make a larger folder atomically themselves. */
+/** Writes a model's files into an existing folder, for callers who write a larger folder atomically themselves. */
 export async function writeModelFiles(directory: string, model: ModelToSave): Promise<void> {
   const { dtype = 'F32', carryFrom, files = [] } = model;
   const own = new Set(files.map(({ name }) => name));
@@ -83,7 +83,7 @@ export async function writeModelFiles(directory: string, model: ModelToSave): Pr
       if (!real || own.has(name)) continue;
       let data: Uint8Array;
       try {
-        data = await readFile(real); // not copyFile, which would copy a read-only mode too
+        data = await readFile(real); // not copyFile, which would also copy a read-only mode
       } catch (error) {
         throw fileError(error, 'read', join(carryFrom, name));
       }
@@ -112,7 +112,7 @@ async function writeWeights(directory: string, model: ModelToSave, dtype: FloatD
     const entries = shard.map((tensor) => {
       const { name, shape } = tensor;
       if ('bytes' in tensor) return { name, shape, dtype: 'U8', data: tensor.bytes } as const;
-      return { name, shape, dtype, data: tensor.data };
+      return { name, shape, dtype: tensor.dtype ?? dtype, data: tensor.data };
     });
     await writeFileAtomic(join(directory, file), async (sink) => {
       await writeSafetensors(sink, entries, { format: 'pt', ...model.metadata });
@@ -128,7 +128,7 @@ async function writeWeights(directory: string, model: ModelToSave, dtype: FloatD
 }
 
 function bytesOf(tensor: TensorToSave, dtype: FloatDtype): number {
-  return tensorBytes(tensor.shape, 'bytes' in tensor ? 'U8' : dtype);
+  return tensorBytes(tensor.shape, 'bytes' in tensor ? 'U8' : (tensor.dtype ?? dtype));
 }
 
 /** Fills shards in order; a tensor that does not fit starts the next one. */
@@ -155,7 +155,7 @@ function splitShards(
   return shards;
 }
 
-/** Replacing a folder removes what it holds: only a model's own files may go. */
+/** Replacing a folder removes its contents: only a model's own files may be removed. */
 async function checkReplaceable(path: string, { files = [] }: ModelToSave): Promise<void> {
   let names: string[];
   try {

@@ -8,10 +8,10 @@ import { readTokenizerFiles } from './directory.node.ts';
 import { ggufIn, openGgufModel } from './gguf/reading/open.node.ts';
 
 /**
- * The tokenizer of a model, with its chat template: of a Hugging Face directory (which needs no weights), a GGUF file, or a
- * tokenizer.json.
+ * The tokenizer of a model, with its chat template, from a Hugging Face directory (which needs no weights), a GGUF
+ * file, or a tokenizer.json.
  *
- * @throws RopewalkError naming the path, where there is none.
+ * @throws RopewalkError naming the path, if there is none.
  */
 export async function openTokenizer(path: string): Promise<Tokenizer> {
   const gguf = await ggufIn(path);

@@ -16,7 +16,7 @@ import type {
 import type { RowReader, StoredTensor, TensorReader } from './checkpoint.ts';
 import type { OpenedModel } from './load.node.ts';
 
-/** Formats that the engine reads from the file itself. */
+/** Types that the engine reads from the file itself. */
 const ENGINE_TYPES: Readonly<Record<string, WeightInFile['dtype']>> = {
   F32: 'float32',
   F16: 'float16',
@@ -27,22 +27,22 @@ const ENGINE_TYPES: Readonly<Record<string, WeightInFile['dtype']>> = {
 export interface ModelWeights {
   /** Every parameter by its path. */
   readonly weights: Map<string, WeightSource>;
-  /** The folder of the weights that the engine reads from files itself. */
+  /** The folder of weight files that the engine reads itself. */
   readonly folder: string | undefined;
-  /** Closes the files that embeddings are looked up in; the model cannot run afterwards. */
+  /** Closes the files in which embeddings are looked up; the model cannot run afterwards. */
   close(): void;
 }
 
 /**
- * Where the engine finds each weight: in the checkpoint's own files where it can read them, else in memory, in few
- * bits where the checkpoint has them so or where that is asked for. Embeddings are looked up in the file, row by row.
- * Everything is read when the engine asks for it, once.
+ * Where the engine finds each weight: in the checkpoint's own files if it can read them, otherwise in memory,
+ * quantized if the checkpoint is quantized or if requested. Embeddings are looked up in the file, row by row.
+ * Everything else is read once, when the engine requests it.
  *
- * @param quantize how the weights of products are quantized (the head to no fewer than 8 bits); 'none' for float32
- *   whatever the checkpoint has; by default a quantized checkpoint runs in its own bits.
+ * @param quantize how the weights of products are quantized (the head to at least 8 bits); 'none' for float32 whatever
+ *   the checkpoint contains; by default a quantized checkpoint runs in its own precision.
  * @param activations how quantized products treat activations: 'int8' is faster, 'exact' gives the values of the
- *   dequantized weights. By default exact in a checkpoint's own bits and int8 in those that are asked for.
- * @param onRead called after each weight with the share of all parameters that has been read, 0 to 1.
+ *   dequantized weights. By default exact for a checkpoint's own quantization, and int8 for a requested one.
+ * @param onRead called after each weight with the share of all parameters read so far, 0 to 1.
  */
 export async function weightSources(
   opened: OpenedModel,
@@ -68,7 +68,7 @@ export async function weightSources(
   const weights = new Map<string, WeightSource>();
   const readers: RowReader[] = [];
   let folder: string | undefined;
-  // The engine refuses links that lead out of a folder, such as the hub cache's: it is given what they lead to.
+  // The engine refuses links that lead out of a folder, such as those of the hub cache: it gets their targets.
   const realFiles = new Map<string, string>();
   const inFile = async (info: StoredTensor): Promise<{ file: WeightInFile } | undefined> => {
     const dtype = ENGINE_TYPES[info.dtype];
@@ -119,7 +119,7 @@ export async function weightSources(
   return { weights, folder, close };
 }
 
-/** The weights of quantized products, by their paths: quantized when they are read; `transposed` from `[in, out]`. */
+/** The weights of quantized products, by path: quantized when they are read; `transposed` from `[in, out]`. */
 export function quantizedProducts(
   { model, names, checkpoint }: OpenedModel,
   quantize: Quantization,
@@ -131,7 +131,7 @@ export function quantizedProducts(
     const layout = products.get(parameter);
     if (!layout) continue;
     const name = names.get(path)!;
-    // Measured on SmolLM2-135M: 4 bits in the head, a fifth of its weights, are a third of what int4 costs.
+    // Measured on SmolLM2-135M: 4 bits in the head, a fifth of its weights, cause a third of int4's loss.
     const form: Quantization = parameter === model.head.weight ? { ...quantize, bits: 8 } : quantize;
     const [first, second] = parameter.shape as [number, number];
     const [rows, columns] = layout === 'out, in' ? [first, second] : [second, first];
@@ -174,7 +174,7 @@ async function readTransposed(
   return quantizeRows({ rows, width: columns, read }, form, into);
 }
 
-/** Weights that products read, with their layout, and tables that rows are looked up in. */
+/** Weights of products, with their layout, and tables in which rows are looked up. */
 function parameterUses(model: CausalLM) {
   const products = new Map<Parameter, 'out, in' | 'in, out'>();
   const lookups = new Set<Parameter>();

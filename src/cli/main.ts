@@ -13,8 +13,8 @@ interface CommandModule {
 }
 
 /**
- * The commands in the order of the help text, and where each is: only the one that is asked for is read, since reading
- * all of them takes longer than a short command runs.
+ * The commands in the order of the help text, with their modules. Only the requested one is loaded, since loading all
+ * of them takes longer than a short command.
  */
 const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<CommandModule> }[] = [
   { names: ['start'], read: () => import('./commands/start.ts') },
@@ -29,8 +29,10 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['chat'], read: () => import('./commands/chat.ts') },
   { names: ['serve'], read: () => import('./commands/serve.ts') },
   { names: ['score'], read: () => import('./commands/score.ts') },
+  { names: ['evaluate'], read: () => import('./commands/evaluate.ts') },
   { names: ['export'], read: () => import('./commands/export.ts') },
   { names: ['pull'], read: () => import('./commands/pull.ts') },
+  { names: ['cache'], read: () => import('./commands/cache.ts') },
   { names: ['quantize'], read: () => import('./commands/quantize.ts') },
   { names: ['tokenizer'], read: () => import('./commands/tokenizer.ts') },
   { names: ['ablate'], read: () => import('./commands/ablate.ts') },
@@ -39,7 +41,7 @@ const COMMANDS: readonly { readonly names: readonly string[]; read(): Promise<Co
   { names: ['doctor'], read: () => import('./commands/doctor.ts') },
 ];
 
-/** The commands that an argument names; all of them where it names none, for help and for suggestions. */
+/** The commands that an argument names; all of them if it names none, for help and suggestions. */
 async function commandsFor(argument: string | undefined): Promise<CommandModule[]> {
   if (argument === '--version' || argument === '-V') return [];
   const named = COMMANDS.filter(({ names }) => names.includes(argument ?? ''));
@@ -49,7 +51,7 @@ async function commandsFor(argument: string | undefined): Promise<CommandModule[
 /**
  * The command line. Results go to stdout, progress and errors to stderr.
  *
- * @param argv as in process.argv.
+ * @param argv like process.argv.
  * @returns the exit code.
  */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -74,7 +76,7 @@ Run ropewalk <command> --help for the options of a command.`,
     checkRanks(command.name());
   });
   for (const command of await commandsFor(argv[2])) command.register(program);
-  // A closed pipe (ropewalk … | head) is the reader's wish, not an error.
+  // A closed pipe (ropewalk … | head) is not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
     throw error;
@@ -87,10 +89,10 @@ Run ropewalk <command> --help for the options of a command.`,
   }
 }
 
-/** Commands that several processes run together. */
+/** Commands that several processes can run together. */
 const PARALLEL: readonly string[] = ['train', 'finetune', 'distill'];
 
-/** @throws RopewalkError for a command that every process of an MPI job would do anew. */
+/** @throws RopewalkError for a command that every process of an MPI job would repeat. */
 function checkRanks(command: string): void {
   const launched = launchedRanks();
   if (!launched || PARALLEL.includes(command)) return;
@@ -119,7 +121,7 @@ function report(error: unknown): number {
   return 70;
 }
 
-/** One line, whatever a file's name or a user's argument holds. */
+/** Prints one line, whatever a file name or an argument contains. */
 function complain(message: string): void {
   process.stderr.write(`${pc.red('ropewalk:')} ${printable(message.replaceAll(/\s*\n\s*/g, ' '))}\n`);
 }

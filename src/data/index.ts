@@ -10,6 +10,6 @@ export {
 } from './packed-source.ts';
 export { type PreviewRun, previewRuns } from './preview.ts';
 export type { DataReport, DroppedRows, LengthSummary, spelledNote } from './report.ts';
-export type { DataColumns, TrainingText } from './row-form.ts';
+export type { DataColumns, TrainingChat, TrainingText } from './row-form.ts';
 export { namedTemplate, TEMPLATE_NAMES, type TemplateName } from './templates.ts';
 export { type DatasetView, datasetOf, type Example, splitDataset } from './view.ts';

@@ -1,17 +1,17 @@
 import type { Random } from '../random.ts';
 
-/** Some entries of a distribution: ids, and probabilities that add up to 1. Places that are not used have probability 0. */
+/** Some entries of a distribution: ids, and probabilities that sum to 1. Unused places have probability 0. */
 export interface ChosenEntries {
   readonly ids: Uint32Array;
   readonly probabilities: Float64Array;
-  /** The probability that the chosen entries have together in the whole distribution. */
+  /** The total probability of the chosen entries in the whole distribution. */
   readonly covered: number;
 }
 
-/** The k largest entries, largest first, renormalized. Of equal ones the first ids are taken. */
+/** The k largest entries, largest first, renormalized. Ties go to the smaller id. */
 export function largest(distribution: Float32Array, k: number): ChosenEntries {
   const places = Math.min(k, distribution.length);
-  // A heap with its smallest entry on top; of equal ones the last id is the smallest.
+  // A heap with its smallest entry on top; of equal ones, the largest id counts as smallest.
   const heap = new Uint32Array(places);
   const below = (a: number, b: number) =>
     distribution[a]! < distribution[b]! || (distribution[a] === distribution[b] && a > b);
@@ -40,9 +40,8 @@ export function largest(distribution: Float32Array, k: number): ChosenEntries {
 }
 
 /**
- * k draws by the distribution itself, each counting 1 / k: whatever is drawn, the expectation is the distribution, tail
- * and all, which the k largest entries never show (Anshumann et al. 2025, arXiv:2503.16870). Entries that are drawn
- * several times stand once.
+ * k draws from the distribution, each counting 1 / k. The expectation is the whole distribution, including the tail
+ * that the k largest entries miss (Anshumann et al. 2025, arXiv:2503.16870). Entries drawn several times are merged.
  */
 export function sampled(distribution: Float32Array, k: number, random: Random): ChosenEntries {
   let sum = 0;

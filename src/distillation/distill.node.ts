@@ -22,7 +22,7 @@ import type { Student } from './student.node.ts';
 import { StudentLearner } from './student-learner.ts';
 import { OfflineSource, type TaughtFile } from './taught-file.node.ts';
 
-/** Where the teacher's word comes from. */
+/** The source of the teacher's probabilities. */
 export type TeachingSource =
   /** An online teacher, and rows to run it on. */
   | {
@@ -30,28 +30,28 @@ export type TeachingSource =
       readonly teacher: OpenedTeacher;
       readonly training: () => BatchSource;
       readonly validation?: (() => Iterable<TrainingRows> | AsyncIterable<TrainingRows>) | undefined;
-      /** What identifies the text, such as a hash: a resumed run must have the same. */
+      /** An identifier of the text, such as a hash, which must be the same for a resumed run. */
       readonly dataIdentity: string;
       readonly size: DataSize;
       /** Whether several examples share a row. */
       readonly packed?: boolean;
     }
-  /** What was written down; close the file when the run is over. */
+  /** Recorded probabilities; close the file when the run is over. */
   | { readonly kind: 'offline'; readonly file: TaughtFile };
 
 /** Over several ranks, an online teacher runs on all rows in every process; `teach` writes its probabilities once. */
 export interface DistillationOptions extends DistillInput, EngineOptions {
   readonly student: Student;
   readonly teaching: TeachingSource;
-  /** The tokenizer's files, saved beside the weights. */
+  /** The tokenizer's files, saved with the weights. */
   readonly files: ModelIdentity['files'];
 }
 
 /**
- * Trains a student on what a teacher says, in a run directory that can be resumed exactly; evaluations are by next-token
- * prediction.
+ * Trains a student on a teacher's probabilities, in a run directory that can be resumed exactly; evaluations use
+ * next-token prediction.
  *
- * @throws RopewalkError when the tokenizers differ, naming the first token that does, or when anything else does not fit.
+ * @throws RopewalkError if the tokenizers differ, naming the first differing token, or if anything else does not fit.
  */
 export async function* distill(options: DistillationOptions & RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume, signal, measureLimit, ...own } = options;
@@ -63,7 +63,7 @@ export async function* distill(options: DistillationOptions & RunOptions): Async
   });
 }
 
-/** A distillation that is thought through, before anything large is allocated. The caller closes teacher and file. */
+/** Prepares a distillation before anything large is allocated. The caller closes the teacher and the file. */
 export function openDistillation(options: DistillationOptions): TrainingJob {
   const { student, teaching, files, engine: given, threads, ranks, ...input } = options;
   const settings = settingsFor(teaching, input);
@@ -78,7 +78,7 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
   const machine = thisMachine();
   return {
     ...{ verb: 'distill', engine, model, settings, teacher, warnings: [], ranks },
-    // A student that begins from weights may end worse than it began; one from scratch has nothing to lose.
+    // A student with pretrained weights may get worse; one from scratch cannot.
     startsTrained: student.record.from !== 'scratch',
     plan: planRun({
       model,
@@ -118,7 +118,7 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
   };
 }
 
-/** What a file of a teacher's words settles is the file's, and no other value is taken. */
+/** Settings that a file of a teacher's probabilities determines: other values are refused. */
 function settingsFor(teaching: TeachingSource, input: DistillInput): DistillSettings {
   if (teaching.kind === 'online') return resolveSettings(DISTILL, input);
   const { path, header } = teaching.file;
@@ -126,14 +126,14 @@ function settingsFor(teaching: TeachingSource, input: DistillInput): DistillSett
     if (input[name] !== undefined && input[name] !== header[name]) {
       throw new OptionError(
         name,
-        `${path} was written with ${header[name]}; leave it out, or write another file.`,
+        `${path} was written with ${header[name]}; leave the option out, or write another file.`,
       );
     }
   }
   if (input.validation !== undefined) {
     throw new OptionError(
       'validation',
-      `what is held out was settled when ${path} was written; leave it out.`,
+      `the held-out data was chosen when ${path} was written; leave the option out.`,
     );
   }
   const { seq, temperature } = header;
@@ -183,10 +183,11 @@ function checkTeaching(student: Student, teaching: TeachingSource, { seq }: Dist
   if (!online && tokenizer && vocabularyHash(tokenizer) !== teaching.file.header.tokenizer) {
     const { header, path } = teaching.file;
     throw new RopewalkError(
-      `${path} was written by a teacher with another tokenizer than the student's (the teacher: ${header.teacher.name}); name it as the teacher to see which token differs, or train a student from scratch.`,
+      `${path} was written by a teacher whose tokenizer differs from the student's (the teacher: ${header.teacher.name}); use that model as the teacher to see which token differs, or train a student from scratch.`,
     );
   }
-  // The teacher's further entries, padding of its matrix, are left out; the student's own could not be taught.
+  // The teacher's additional entries, padding of its matrix, are ignored; additional entries of the student could not
+  // be taught.
   if (vocabSize > theirs) {
     throw new RopewalkError(
       `the student's vocabulary has ${vocabSize} entries, but the teacher's ${theirs}; use a student with the same number.`,

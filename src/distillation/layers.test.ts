@@ -44,6 +44,6 @@ describe('choosing layers of a teacher', () => {
     expect(() => withLayers(gemma2, config, [0, 4], 'a/model')).toThrow(
       'a/model: there is no layer 4; its layers are 0 to 3.',
     );
-    expect(() => withLayers(gemma2, config, [], 'a/model')).toThrow(/name at least one/);
+    expect(() => withLayers(gemma2, config, [], 'a/model')).toThrow(/select at least one/);
   });
 });

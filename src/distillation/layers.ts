@@ -3,7 +3,7 @@ import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
 import { ModuleList } from '../nn/module.ts';
 
-/** The beginnings of the paths of a model's layers, with the last dot, in order. */
+/** The path prefixes of a model's layers, including the last dot, in order. */
 export function layerPaths(model: CausalLM): string[] {
   const { length } = model.stages.layers;
   for (const [path, module] of model.walk()) {
@@ -14,7 +14,7 @@ export function layerPaths(model: CausalLM): string[] {
   throw new RopewalkError('this model has no list of layers to take some of.');
 }
 
-/** `wanted` of `count` layers, evenly spread, the first and the last among them. */
+/** `wanted` of `count` layers, evenly spaced, including the first and the last. */
 export function evenLayers(count: number, wanted: number): number[] {
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > count) {
     throw new RopewalkError(
@@ -26,11 +26,11 @@ export function evenLayers(count: number, wanted: number): number[] {
 }
 
 /**
- * A model's config with some of its layers only. What the config says of each layer goes with it, so that a local layer
- * stays local wherever it now stands.
+ * A model's config with only some of its layers. Per-layer settings follow their layers, so that a local layer stays
+ * local in its new place.
  *
- * @param path what messages call the model.
- * @throws RopewalkError naming a layer that is not there.
+ * @param path the model, for messages.
+ * @throws RopewalkError naming a layer that does not exist.
  */
 export function withLayers<C extends CommonConfig>(
   family: Pick<Family<C>, 'parts' | 'withLayers'>,
@@ -40,7 +40,7 @@ export function withLayers<C extends CommonConfig>(
 ): C {
   const count = family.parts(config).layers.length;
   const missing = layers.find((layer) => !Number.isInteger(layer) || layer < 0 || layer >= count);
-  if (layers.length === 0) throw new RopewalkError('no layer is named; name at least one.');
+  if (layers.length === 0) throw new RopewalkError('no layer is selected; select at least one.');
   if (missing !== undefined) {
     throw new RopewalkError(`${path}: there is no layer ${missing}; its layers are 0 to ${count - 1}.`);
   }

@@ -2,28 +2,28 @@ import { RopewalkError } from '../errors.ts';
 import { input, linearDistillation, sparseDistillation } from '../graph/operators/index.ts';
 import { headChunk, type Loss } from '../training/loss.ts';
 
-/** How much of the loss is the teacher's word, and how soft it is. */
+/** The teacher's share of the loss, and the temperature. */
 export interface DistillationSettings {
   /**
-   * T: teacher and student are compared at softmax(logits / T), and the divergence counts T² times, which keeps its
-   * gradients of one size whatever T is (Hinton et al. 2015, arXiv:1503.02531, section 2). Above 0.
+   * T: teacher and student are compared at softmax(logits / T), and the divergence is scaled by T², so that the size
+   * of its gradients does not depend on T (Hinton et al. 2015, arXiv:1503.02531, section 2). Above 0.
    */
   readonly temperature: number;
   /** λ in λ · T² · KL(teacher ‖ student) + (1 − λ) · cross-entropy; above 0, at most 1. */
   readonly ratio: number;
 }
 
-/** What is known of a teacher's head when a graph is made. */
+/** What a graph must know about a teacher's head. */
 export interface TeacherHead {
-  /** Of its hidden states. */
+  /** The width of its hidden states. */
   readonly width: number;
   readonly softcap: number | null;
   readonly bias: boolean;
 }
 
-/** Names of the inputs that these losses add, all of them in `TrainingRows.extra`. */
+/** Names of the inputs that these losses add, all in `TrainingRows.extra`. */
 export const TEACHER_INPUTS = {
-  /** float32 `[rows, teacher's width]`, after the teacher's last norm. */
+  /** float32 `[rows, teacher's width]`, after the teacher's final norm. */
   hidden: 'teacher.hidden',
   /** float32 `[vocab, teacher's width]`. */
   weight: 'teacher.head.weight',
@@ -31,11 +31,11 @@ export const TEACHER_INPUTS = {
   bias: 'teacher.head.bias',
   /** int32 `[rows, k]`. */
   ids: 'teacher.ids',
-  /** float32 `[rows, k]`, each row adding up to 1; 0 for a place that is not used. */
+  /** float32 `[rows, k]`, each row summing to 1; 0 for an unused place. */
   probabilities: 'teacher.probabilities',
 } as const;
 
-/** @throws RopewalkError naming the setting that cannot be. */
+/** @throws RopewalkError naming the invalid setting. */
 export function checkDistillation({ temperature, ratio }: DistillationSettings): void {
   if (!(temperature > 0 && Number.isFinite(temperature))) {
     throw new RopewalkError(`the temperature must be a number above 0, but is ${temperature}.`);
@@ -48,8 +48,8 @@ export function checkDistillation({ temperature, ratio }: DistillationSettings):
 }
 
 /**
- * Distillation from a teacher who is at hand: his logits are computed from his hidden states, chunk of rows by chunk,
- * beside the student's, both capped as the models cap them.
+ * Distillation from an online teacher: its logits are computed from its hidden states, chunk by chunk, together with
+ * the student's, both with their models' caps.
  */
 export function onlineLoss(teacher: TeacherHead, settings: DistillationSettings): Loss {
   checkDistillation(settings);
@@ -67,8 +67,8 @@ export function onlineLoss(teacher: TeacherHead, settings: DistillationSettings)
 }
 
 /**
- * Distillation from what was written down of a teacher: k of his probabilities for each row. The student's
- * log-softmax stays over the whole vocabulary.
+ * Distillation from recorded probabilities of a teacher, k per row. The student's log-softmax is over the whole
+ * vocabulary.
  */
 export function offlineLoss(k: number, settings: DistillationSettings): Loss {
   checkDistillation(settings);

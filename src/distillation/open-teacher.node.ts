@@ -9,17 +9,17 @@ import { differingToken, tokenText } from '../tokenizer/vocabulary.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import { Teacher } from './teacher.ts';
 
-/** A checkpoint that teaches: its files are open until it is closed. */
+/** A teacher's checkpoint; its files stay open until it is closed. */
 export interface OpenedTeacher {
   readonly opened: OpenedModel;
   readonly name: string;
   readonly tokenizer: Tokenizer;
-  /** SHA-256 of its configuration and of some of its weights: tells it from other models. */
+  /** SHA-256 of its configuration and some of its weights, to distinguish it from other models. */
   readonly identity: string;
   close(): Promise<void>;
 }
 
-/** Opens a Hugging Face model directory or a GGUF file. @throws RopewalkError when it has no tokenizer. */
+/** Opens a Hugging Face model directory or a GGUF file. @throws RopewalkError if it has no tokenizer. */
 export async function openTeacher(path: string): Promise<OpenedTeacher> {
   const opened = await openModel(path);
   const close = () => opened.checkpoint.tensors.close();
@@ -35,7 +35,7 @@ export async function openTeacher(path: string): Promise<OpenedTeacher> {
   }
 }
 
-/** Makes it ready to teach rows of this shape. Release the teacher when done; the checkpoint may be closed before. */
+/** Prepares it to teach rows of this shape. Release the teacher when done; the checkpoint may be closed earlier. */
 export async function startTeacher(
   engine: Engine,
   { opened }: OpenedTeacher,
@@ -68,7 +68,7 @@ export async function startTeacher(
   }
 }
 
-/** Norms and biases, and the embedding's beginning: small, and different in any two models that were trained. */
+/** Norms and biases, and the beginning of the embedding: small, and different in any two trained models. */
 async function identityOf({ model, names, checkpoint }: OpenedModel): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(checkpoint.config));
   const { tensors } = checkpoint;
@@ -87,7 +87,7 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** SHA-256 of what each id means. */
+/** SHA-256 of the meanings of all ids. */
 export function vocabularyHash(tokenizer: Tokenizer): string {
   const hash = createHash('sha256');
   for (let id = 0; id < tokenizer.vocabSize; id++)
@@ -96,7 +96,7 @@ export function vocabularyHash(tokenizer: Tokenizer): string {
 }
 
 /**
- * Refuses a student whose ids mean other texts than the teacher's.
+ * Refuses a student whose ids mean different texts than the teacher's.
  *
  * @throws RopewalkError naming the first id that differs.
  */
@@ -105,6 +105,6 @@ export function checkSameTokenizer(teacher: Tokenizer, student: Tokenizer): void
   if (!difference) return;
   const { id, first, second } = difference;
   throw new RopewalkError(
-    `teacher and student have different tokenizers: id ${id} is ${tokenText(first)} to the teacher, but ${tokenText(second)} to the student. A student learns probabilities id by id: take one with the teacher's tokenizer, or begin one from scratch.`,
+    `teacher and student have different tokenizers: id ${id} is ${tokenText(first)} for the teacher, but ${tokenText(second)} for the student. A student learns probabilities by id: use one with the teacher's tokenizer, or train one from scratch.`,
   );
 }

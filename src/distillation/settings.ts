@@ -6,9 +6,9 @@ import type { TrainingInput, TrainingSettings, Verb } from '../training/settings
 const RATIO =
   "give the teacher's share of the loss, above 0 and at most 1; to train without a teacher, use train";
 
-/** The options of `distill` alone. */
+/** The options specific to `distill`. */
 const own = {
-  temperature: option(positive, 'of both softmaxes', { value: 't' }),
+  temperature: option(positive, 'temperature of both softmaxes', { value: 't' }),
   ratio: option(
     z.number(RATIO).positive(RATIO).max(1, RATIO),
     "the teacher's share of the loss; the rest is next-token prediction",
@@ -23,7 +23,7 @@ export const DISTILL = {
 } satisfies Verb<typeof own> as Verb<typeof own>;
 
 type Own = Readonly<z.output<z.ZodObject<typeof own>>>;
-/** Everything that the numbers of a run depend on, besides student, teacher and text. */
+/** Everything that a run's numbers depend on, besides student, teacher and text. */
 export type DistillSettings = TrainingSettings & Own;
-/** The same with defaults left out. */
+/** The same, with optional fields. */
 export type DistillInput = TrainingInput & Partial<Own>;

@@ -7,8 +7,8 @@ import type { SequenceShape } from '../training/graph.ts';
 import type { Learner, StepResult, TrainedParameter, UpdateSettings } from '../training/learner.ts';
 
 /**
- * Trains by whatever loss it is given, and evaluates by next-token prediction: held-out losses are then those of any
- * model of this vocabulary, whoever taught it, and need no teacher.
+ * Trains with any loss, and evaluates by next-token prediction: held-out losses are then comparable with those of any
+ * model with this vocabulary, and need no teacher.
  */
 export class StudentLearner implements Learner {
   readonly #inner: Learner;

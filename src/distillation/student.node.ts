@@ -7,34 +7,34 @@ import { Random } from '../random.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { evenLayers, layerPaths, withLayers } from './layers.ts';
 
-/** Where a student begins. */
+/** How a student is initialized. */
 export type StudentOrigin =
-  /** A checkpoint's weights. */
+  /** From a checkpoint's weights. */
   | { readonly kind: 'checkpoint'; readonly path: string }
-  /** Random weights. The vocabulary and its special tokens are the tokenizer's. */
+  /** From random weights, with the vocabulary and special tokens of the tokenizer. */
   | { readonly kind: 'scratch'; readonly family: Family; readonly config: CommonConfig }
-  /** A model's own weights, but only some of its layers: their numbers, or how many, evenly spread. */
+  /** From some of a model's layers: their indices, or how many, evenly spaced. */
   | { readonly kind: 'layers'; readonly path: string; readonly layers: readonly number[] | number };
 
 export interface Student {
   readonly family: Family;
   readonly config: CommonConfig;
   readonly model: CausalLM;
-  /** Its own; undefined for one from scratch, which takes its teacher's. */
+  /** Its own; undefined for a student from scratch, which uses its teacher's. */
   readonly tokenizer: Tokenizer | undefined;
-  /** What it begins as, as plain JSON. */
+  /** A description of its initialization, as plain JSON. */
   readonly record: Readonly<Record<string, unknown>>;
   /** For `generation_config.json`. */
   readonly generationConfig: Record<string, unknown> | undefined;
-  /** Ids that end a text, by its files; none for one from scratch. */
+  /** Ids that end a text, from its files; none for a student from scratch. */
   readonly stopTokens: readonly number[];
-  /** What its files say that is not so, or not done. */
+  /** Statements of its files that are wrong or not followed. */
   readonly warnings: readonly string[];
-  /** Fills weights, by path. @param seed of random ones. */
+  /** Fills weights, by path. @param seed for random ones. */
   begin(values: ReadonlyMap<string, Float32Array>, seed: number): Promise<void>;
 }
 
-/** @throws RopewalkError naming the file and what is wrong, or the layer that is not there. */
+/** @throws RopewalkError naming the file and the problem, or the layer that does not exist. */
 export async function openStudent(origin: StudentOrigin): Promise<Student> {
   if (origin.kind === 'scratch') {
     const { family, config } = origin;
@@ -79,7 +79,7 @@ async function readInto(path: string, values: ReadonlyMap<string, Float32Array>)
   }
 }
 
-/** Layer i of the student gets the weights of layer `layers[i]`; everything else is as it was. */
+/** Layer i of the student gets the weights of layer `layers[i]`; everything else is unchanged. */
 async function readLayers(
   path: string,
   model: CausalLM,
@@ -96,7 +96,7 @@ async function readLayers(
       const place = ours.findIndex((layer) => name.startsWith(layer));
       const from = place < 0 ? name : theirs[layers[place]!]! + name.slice(ours[place]!.length);
       const known = targets.get(from);
-      // A layer may be taken twice.
+      // A layer may be used twice.
       if (known) target.set(known);
       else {
         const file = opened.names.get(from);

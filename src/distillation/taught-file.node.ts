@@ -15,7 +15,7 @@ import {
   type TaughtLayout,
 } from './taught-format.ts';
 
-/** A file of what a teacher said, open for reading: see `taught-format.ts`. Any row is one read. */
+/** A file of recorded probabilities, open for reading; see `taught-format.ts`. Any row takes one read. */
 export class TaughtFile {
   readonly #layout: TaughtLayout;
 
@@ -32,7 +32,7 @@ export class TaughtFile {
     this.#layout = layoutOf(header);
   }
 
-  /** @throws RopewalkError when it is no such file, or not a whole one. */
+  /** @throws RopewalkError if it is not such a file, or is incomplete. */
   static async open(path: string): Promise<TaughtFile> {
     const source = await FileSource.open(path);
     try {
@@ -41,7 +41,7 @@ export class TaughtFile {
       const size = dataStart + header.rows * recordBytes + header.heldOut * plainBytes;
       if (size !== source.size) {
         throw new RopewalkError(
-          `${path}: it has ${source.size} bytes, but its header tells of ${size}; it is truncated or damaged: write it again with "teach".`,
+          `${path}: it has ${source.size} bytes, but its header implies ${size}; it is truncated or damaged: write it again with "teach".`,
         );
       }
       return new TaughtFile(header, source, dataStart);
@@ -55,17 +55,17 @@ export class TaughtFile {
     return this.#source.name;
   }
 
-  /** Row `i` with the teacher's word. */
+  /** Row `i` with the teacher's probabilities. */
   row(i: number): Promise<DecodedRow> {
     return this.#read(i, true);
   }
 
-  /** Row `i` of those that are held out. */
+  /** Held-out row `i`. */
   heldOutRow(i: number): Promise<DecodedRow> {
     return this.#read(i, false);
   }
 
-  /** The rows that are held out, `batch` at a time; the last batch is filled up with targets that do not count. */
+  /** The held-out rows, `batch` at a time; the last batch is padded with targets that do not count. */
   async *heldOut(batch: number): AsyncGenerator<TrainingRows, void> {
     for (let start = 0; start < this.header.heldOut; start += batch) {
       const rows: DecodedRow[] = [];
@@ -78,7 +78,7 @@ export class TaughtFile {
     }
   }
 
-  /** Closes the file; no row can be read afterwards. */
+  /** Closes the file. */
   close(): Promise<void> {
     return this.#source.close();
   }
@@ -96,14 +96,14 @@ export class TaughtFile {
   }
 }
 
-/** The header of a file, which need not be whole; and where its first row begins. */
+/** The header of a file, which may be incomplete, and the offset of its first row. */
 export async function readTaughtHeader(source: FileSource) {
   const { name, size } = source;
   const start = TAUGHT_MAGIC.length + 4;
   const beginning = size < start ? new Uint8Array(start) : await source.read(0, start);
   if (new TextDecoder().decode(beginning.subarray(0, TAUGHT_MAGIC.length)) !== TAUGHT_MAGIC) {
     throw new RopewalkError(
-      `${name}: it is not a file of a teacher's probabilities; give one that "ropewalk teach" wrote.`,
+      `${name}: it is not a file of a teacher's probabilities; use one written by "ropewalk teach".`,
     );
   }
   const length = new DataView(beginning.buffer, beginning.byteOffset).getUint32(TAUGHT_MAGIC.length, true);
@@ -116,7 +116,7 @@ export async function readTaughtHeader(source: FileSource) {
   return { header, dataStart: start + length };
 }
 
-/** Rows one after another as one batch. Filled-up ones too: without entries their probabilities are 0. */
+/** Consecutive rows as one batch, including padding, whose probabilities are 0. */
 function joinRows(rows: readonly DecodedRow[]): TrainingRows {
   const floats = (parts: readonly Float32Array[]) => {
     const all = new Float32Array(parts.reduce((size, part) => size + part.length, 0));
@@ -159,14 +159,14 @@ function joinRows(rows: readonly DecodedRow[]): TrainingRows {
   };
 }
 
-/** Takes the entries from `vocabSize` on away from what was said, and renormalizes the others. */
+/** Removes entries from `vocabSize` on, and renormalizes the others. */
 function leaveOut({ entries, inputs, targets }: DecodedRow, vocabSize: number, path: string): void {
   const { ids, probabilities } = entries!;
   const k = ids.length / inputs.length;
   const beyond = [...inputs, ...targets].find((id) => id >= vocabSize);
   if (beyond !== undefined) {
     throw new RopewalkError(
-      `${path}: its text has the id ${beyond}, but the student's vocabulary ${vocabSize} entries; take a student with as many as the teacher.`,
+      `${path}: its text has the id ${beyond}, but the student's vocabulary has ${vocabSize} entries; use a student with as many as the teacher.`,
     );
   }
   for (let start = 0; start < ids.length; start += k) {
@@ -180,18 +180,18 @@ function leaveOut({ entries, inputs, targets }: DecodedRow, vocabSize: number, p
   }
 }
 
-/** Where a source of a file's rows is; plain JSON. */
+/** The position of a source of a file's rows; plain JSON. */
 export interface TaughtState {
   readonly epoch: number;
-  /** Rows of this epoch that were given out. */
+  /** Rows of this epoch that were returned. */
   readonly position: number;
   /** The random state from which this epoch's order was drawn. */
   readonly random: readonly number[];
-  /** For checking that the state belongs to these rows. */
+  /** To check that the state belongs to these rows. */
   readonly rows: number;
 }
 
-/** Batches of a file's rows, each row once an epoch, in an order drawn anew for every epoch. */
+/** Batches of a file's rows, each row once per epoch, in a new order every epoch. */
 export class OfflineSource implements BatchSource<TaughtState> {
   #random: Random;
   #epoch = 0;
@@ -202,7 +202,7 @@ export class OfflineSource implements BatchSource<TaughtState> {
   readonly #file: TaughtFile;
   readonly #options: { readonly batch: number; readonly seed: number; readonly vocabSize: number };
 
-  /** @param options.vocabSize the student's: what was said of further entries is left out. */
+  /** @param options.vocabSize the student's vocabulary size: probabilities of further entries are dropped. */
   constructor(
     file: TaughtFile,
     options: { readonly batch: number; readonly seed: number; readonly vocabSize: number },
@@ -213,7 +213,7 @@ export class OfflineSource implements BatchSource<TaughtState> {
     this.#begin();
   }
 
-  /** The next batch of rows, with the probabilities that the teacher gave. */
+  /** The next batch of rows, with the teacher's probabilities. */
   async next(): Promise<TrainingRows & { readonly epoch: number }> {
     if (this.#position === this.#order.length) this.#goOn();
     const epoch = this.#epoch;

@@ -4,24 +4,24 @@ import { RopewalkError } from '../errors.ts';
 import type { ChosenEntries } from './choose.ts';
 
 /**
- * What a teacher said about a text, written down once: a file of records of one size, so that any row is found by its
- * number. All numbers are little-endian.
+ * A teacher's probabilities for a text, recorded once: a file of fixed-size records, so that any row is found by its
+ * index. All numbers are little-endian.
  *
  *     8 bytes     "RWTAUGHT"
  *     4 bytes     length of the header
- *     header      JSON, padded with spaces to a multiple of 8 bytes in all
- *     rows        records with the teacher's word
+ *     header      JSON, padded with spaces to a total multiple of 8 bytes
+ *     rows        records with the teacher's probabilities
  *     held out    records without it
  *
- * A record is a row of `seq` tokens: 4 bytes CRC-32 of the rest; the input ids; the target ids; a byte for each target, 1
- * where it counts; where texts are packed, positions and text numbers (2 bytes each). Then, in rows: 4 bytes float32, the
- * mean probability that the entries had together; for each target k ids, and k probabilities as 16-bit shares of 65,535,
- * whose error is the same for large and small ones, as it is in the loss's gradient (student − teacher). Ids take 2 bytes
- * where the vocabulary allows it, else 3.
+ * A record is a row of `seq` tokens: 4 bytes CRC-32 of the rest; the input ids; the target ids; a byte per target, 1
+ * if it counts; for packed texts, positions and text indices (2 bytes each). Then, in rows: 4 bytes float32, the mean
+ * total probability of the entries; for each target k ids, and k probabilities as 16-bit fractions of 65,535, whose
+ * error is the same for large and small values, as in the loss's gradient (student − teacher). Ids take 2 bytes if the
+ * vocabulary allows, else 3.
  */
 export const TAUGHT_MAGIC = 'RWTAUGHT';
 
-/** A longer header is not ours. */
+/** The longest valid header. */
 export const MOST_HEADER = 1 << 20;
 const SHARE = 65535;
 const MOST_SEQ = 65535;
@@ -36,32 +36,32 @@ const headerSchema = z.object({
     .int()
     .min(1)
     .max(2 ** 24),
-  /** Entries of the vocabulary in the teacher's distribution at each token. */
+  /** Entries of the teacher's distribution per token. */
   k: z.int().min(1).max(65535),
   method: z.enum(['largest', 'sampled']),
-  /** Of draws. */
+  /** For sampled entries. */
   seed: z.int(),
   temperature: z.number().positive(),
-  /** Tokens in a row. */
+  /** Tokens per row. */
   seq: z.int().min(1).max(MOST_SEQ),
   packed: z.boolean(),
   rows: z.int().min(1),
   heldOut: count,
-  /** Of what each id means. */
+  /** A hash of the meanings of all ids. */
   tokenizer: sha256,
-  /** What the teacher was called, and a hash that tells it from others. */
+  /** The teacher's name, and a hash that distinguishes it from others. */
   teacher: z.object({ name: text, identity: sha256 }),
-  /** What identifies the text. */
+  /** An identifier of the text. */
   data: text,
 });
-/** What stands at a file's beginning. */
+/** The header of a file. */
 export type TaughtHeader = z.infer<typeof headerSchema>;
 
-/** Where things are in a file with this header. */
+/** The layout of a file with this header. */
 export interface TaughtLayout {
-  /** Bytes of an id. */
+  /** Bytes per id. */
   readonly idBytes: 2 | 3;
-  /** Of a record without the teacher's word, and with it. */
+  /** Bytes of a record without and with the teacher's probabilities. */
   readonly plainBytes: number;
   readonly recordBytes: number;
 }
@@ -72,7 +72,7 @@ export function layoutOf({ vocabSize, seq, packed, k }: TaughtHeader): TaughtLay
   return { idBytes, plainBytes, recordBytes: plainBytes + 4 + seq * k * (idBytes + 2) };
 }
 
-/** The file's beginning: magic, length, header. */
+/** The beginning of a file: magic, length, header. */
 export function encodeHeader(header: TaughtHeader): Uint8Array {
   const json = new TextEncoder().encode(JSON.stringify(header));
   const start = TAUGHT_MAGIC.length + 4;
@@ -83,7 +83,7 @@ export function encodeHeader(header: TaughtHeader): Uint8Array {
   return bytes;
 }
 
-/** @throws RopewalkError naming the file and what is wrong. @param json the header's bytes. */
+/** @throws RopewalkError naming the file and the problem. @param json the header's bytes. */
 export function decodeHeader(json: Uint8Array, file: string): TaughtHeader {
   let value: unknown;
   try {
@@ -97,19 +97,21 @@ export function decodeHeader(json: Uint8Array, file: string): TaughtHeader {
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
   throw new RopewalkError(
-    `${file}: the header's field "${path.join('.')}" cannot be: ${message}. It is damaged or of another version: write it again with "teach".`,
+    `${file}: the header's field "${path.join('.')}" is invalid: ${message}. It is damaged or of another version: write it again with "teach".`,
   );
 }
 
-/** @throws RopewalkError when a text, a seq or a vocabulary does not fit into the format. */
+/** @throws RopewalkError if a text, a seq or a vocabulary does not fit into the format. */
 export function checkHeader(header: TaughtHeader): void {
   const parsed = headerSchema.safeParse(header);
   if (parsed.success) return;
   const { path, message } = parsed.error.issues[0]!;
-  throw new RopewalkError(`what a teacher says cannot be written with this ${path.join('.')}: ${message}.`);
+  throw new RopewalkError(
+    `the teacher's probabilities cannot be written with this ${path.join('.')}: ${message}.`,
+  );
 }
 
-/** One row of {@link TrainingRows}, and what the teacher said at each of its targets (undefined where it does not count). */
+/** One row of {@link TrainingRows}, with the teacher's entries at each target (undefined where it does not count). */
 export interface TaughtRow {
   readonly rows: TrainingRows;
   readonly entries: readonly (ChosenEntries | undefined)[];
@@ -117,7 +119,7 @@ export interface TaughtRow {
 
 type Checksum = (bytes: Uint8Array) => number;
 
-/** @param entries undefined for a row that is held out. */
+/** @param entries undefined for a held-out row. */
 export function encodeRow(
   header: TaughtHeader,
   { inputs, targets, weights, positions, segments }: TrainingRows,
@@ -149,22 +151,22 @@ export function encodeRow(
   return bytes;
 }
 
-/** A row as it is read: the arrays of {@link TrainingRows}, and k entries of each target, renormalized. */
+/** A decoded row: the arrays of {@link TrainingRows}, and k renormalized entries per target. */
 export interface DecodedRow {
   readonly inputs: Int32Array;
   readonly targets: Int32Array;
   readonly weights: Float32Array;
   readonly positions: Int32Array | undefined;
   readonly segments: Float32Array | undefined;
-  /** `[seq, k]`; undefined in a row that is held out. */
+  /** `[seq, k]`; undefined in a held-out row. */
   readonly entries:
     | { readonly ids: Int32Array; readonly probabilities: Float32Array; readonly covered: number }
     | undefined;
 }
 
 /**
- * @param what names the file and the row in messages.
- * @throws RopewalkError when a number cannot be: nothing of a damaged row reaches the engine.
+ * @param what the file and the row, for messages.
+ * @throws RopewalkError if a value is invalid: nothing from a damaged row reaches the engine.
  */
 export function decodeRow(
   header: TaughtHeader,
@@ -179,7 +181,7 @@ export function decodeRow(
   const damaged = (problem: string): never => {
     throw new RopewalkError(`${what} is damaged: ${problem}; write the file again with "teach".`);
   };
-  if (reader.integer(4) !== checksum(bytes.subarray(4))) damaged('its checksum is another');
+  if (reader.integer(4) !== checksum(bytes.subarray(4))) damaged('its checksum does not match');
   const ids = (size: number) =>
     Int32Array.from({ length: size }, () => {
       const id = reader.integer(idBytes);
@@ -188,7 +190,7 @@ export function decodeRow(
   const inputs = ids(seq);
   const targets = ids(seq);
   const weights = Float32Array.from({ length: seq }, () => reader.integer(1));
-  if (weights.some((weight) => weight > 1)) damaged('a target counts neither 0 nor 1');
+  if (weights.some((weight) => weight > 1)) damaged("a target's weight is neither 0 nor 1");
   let positions: Int32Array | undefined;
   let segments: Float32Array | undefined;
   if (packed) {
@@ -209,7 +211,7 @@ export function decodeRow(
       sum += share;
     }
     if (weights[token] === 0) continue;
-    if (sum === 0) damaged(`nothing is said about token ${token}`);
+    if (sum === 0) damaged(`there are no probabilities for token ${token}`);
     for (let place = token * k; place < (token + 1) * k; place++) probabilities[place]! /= sum;
   }
   return { ...row, entries: { ids: entryIds, probabilities, covered } };

@@ -24,29 +24,29 @@ import {
 } from './taught-format.ts';
 import type { Teacher } from './teacher.ts';
 
-/** Rows that a teacher is asked about, and rows to evaluate students on. */
+/** Rows for the teacher, and rows to evaluate students on. */
 export interface TeachingData {
-  /** From their beginning, each time the same; rows of which no target counts are left out. Weights are 0 or 1. */
+  /** From the beginning, the same each time; rows without counted targets are skipped. Weights are 0 or 1. */
   readonly training: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
   readonly heldOut?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
-  /** What identifies the text, such as a hash. */
+  /** An identifier of the text, such as a hash. */
   readonly identity: string;
 }
 
 export interface TeachOptions {
   readonly teacher: OpenedTeacher;
   readonly data: TeachingData;
-  /** Of the data's batches. */
+  /** The shape of the data's batches. */
   readonly shape: SequenceShape;
-  /** Entries of the vocabulary that are kept at each token. */
+  /** Vocabulary entries kept per token. */
   readonly k: number;
-  /** `largest` probabilities, renormalized, or `sampled` by the teacher's own probability. */
+  /** The `largest` probabilities, renormalized, or entries `sampled` from the teacher's distribution. */
   readonly method: 'largest' | 'sampled';
-  /** Of the teacher's softmax; students must learn at the same. */
+  /** The temperature of the teacher's softmax; students must use the same. */
   readonly temperature: number;
-  /** Of draws. */
+  /** For sampled entries. */
   readonly seed: number;
-  /** The file. It appears when it is complete. */
+  /** The file. It appears once it is complete. */
   readonly out: string;
 }
 
@@ -64,21 +64,21 @@ export type TeachEvent =
       readonly rows: number;
       readonly heldOut: number;
       readonly bytes: number;
-      /** Mean probability, of all, that the kept entries had with the teacher. */
+      /** Mean total probability of the kept entries. */
       readonly covered: number;
     }
   | { readonly type: 'interrupted'; readonly rows: number };
 
-/** Bytes between forced writes. */
+/** Bytes between syncs to disk. */
 const SYNC_EVERY = 64 * 2 ** 20;
 
 /**
- * Asks a teacher about every row once and writes what it says: see `taught-format.ts`. It is written
- * beside its place and renamed when complete; interrupted or killed, it resumes from its last whole row when it is asked
- * for again with the same teacher, data and options, and comes out the same.
+ * Runs a teacher on every row once and records its probabilities; see `taught-format.ts`. The file is written under a
+ * temporary name and renamed when complete. After an interruption, the same call (teacher, data and options) resumes
+ * from the last complete row, with the same result.
  *
- * @param signal ends it after the batch at hand; what is written is kept.
- * @throws RopewalkError when the file is there already, or the options cannot be.
+ * @param signal ends it after the current batch; what has been written is kept.
+ * @throws RopewalkError if the file already exists, or the options are invalid.
  */
 export async function* teach(
   engine: Engine,
@@ -87,7 +87,7 @@ export async function* teach(
 ): AsyncGenerator<TeachEvent, void> {
   const { teacher: opened, data, shape, out } = options;
   if (existsSync(out)) {
-    throw new RopewalkError(`${out} is there already; name another file, or remove it.`);
+    throw new RopewalkError(`${out} already exists; choose another file, or remove it.`);
   }
   const header: TaughtHeader = {
     format: 1,
@@ -147,7 +147,7 @@ export async function* teach(
       const wanted = countingRows(batch, shape.seq);
       const first = row;
       row += wanted.length;
-      // What an earlier run has written is not asked again.
+      // Rows written by an earlier run are not computed again.
       if (row <= done) continue;
       if (signal?.aborted) {
         await file.sync();
@@ -191,7 +191,7 @@ export async function* teach(
   }
 }
 
-/** What an earlier run has written for the same header, in whole rows; undefined where there is nothing to resume. */
+/** What an earlier run wrote for the same header, in complete rows; undefined if there is nothing to resume. */
 async function wholeRows(path: string, header: TaughtHeader, dataStart: number) {
   if (!existsSync(path)) return undefined;
   const source = await FileSource.open(path);
@@ -209,7 +209,7 @@ async function wholeRows(path: string, header: TaughtHeader, dataStart: number) 
     }
     return { rows, covered };
   } catch (error) {
-    // Cut off in its header or damaged: it is written anew.
+    // Its header is incomplete or damaged: start over.
     if (!(error instanceof RopewalkError)) throw error;
     await rm(path);
     return undefined;
@@ -218,7 +218,7 @@ async function wholeRows(path: string, header: TaughtHeader, dataStart: number) 
   }
 }
 
-/** Numbers of a batch's rows in which a target counts. */
+/** Indices of a batch's rows with a counted target. */
 function countingRows({ inputs, weights }: TrainingRows, seq: number): number[] {
   const rows = Array.from({ length: inputs.length / seq }, (_, row) => row);
   if (!weights) return rows;
@@ -229,7 +229,7 @@ async function countRows(data: Iterable<TrainingRows> | AsyncIterable<TrainingRo
   let rows = 0;
   for await (const batch of data) {
     if (batch.weights?.some((weight) => weight !== 0 && weight !== 1)) {
-      throw new RopewalkError("a target's weight must be 0 or 1 to be written down.");
+      throw new RopewalkError("a target's weight must be 0 or 1 to be recorded.");
     }
     rows += countingRows(batch, seq).length;
   }
@@ -248,7 +248,7 @@ function rowOf(batch: TrainingRows, index: number, seq: number): TrainingRows {
   };
 }
 
-/** What the teacher says at each target of the wanted rows, one row after another; undefined where it does not count. */
+/** The teacher's entries at each target of the wanted rows, in order; undefined where it does not count. */
 async function entriesOf(
   teacher: Teacher,
   batch: TrainingRows,
@@ -259,7 +259,7 @@ async function entriesOf(
   const all = new Array<ChosenEntries | undefined>(batch.inputs.length).fill(undefined);
   const { vocabSize } = teacher;
   const hidden = await teacher.hiddenStates(batch);
-  // Draws depend on the row's number alone, so that an interrupted run resumes with the same ones.
+  // Draws depend only on the row's index, so that a resumed run makes the same ones.
   const places = new Map(wanted.map((row, i) => [row, new Random(seed + (first + i) * 2 ** 20)]));
   for await (const { start, rows, data } of teacher.probabilities(hidden, temperature)) {
     for (let token = start; token < start + rows; token++) {

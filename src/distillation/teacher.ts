@@ -12,15 +12,15 @@ import { TEACHER_INPUTS, type TeacherHead } from './losses.ts';
 
 /** A teacher's weights. */
 export interface TeacherWeights {
-  /** By path, for the passes through the layers. */
+  /** By path, for the pass through the layers. */
   readonly weights: ReadonlyMap<string, WeightSource>;
-  /** The head's in float32: weight `[vocab, width]`, bias `[vocab]`. */
+  /** The head in float32: weight `[vocab, width]`, bias `[vocab]`. */
   readonly head: { readonly weight: Float32Array; readonly bias?: Float32Array };
 }
 
 /**
- * A large model that a small one learns from: its final activations for whole rows, and what its head makes of them.
- * All logits never exist at once.
+ * A large model that a small one learns from: computes its final activations for whole rows, and probabilities from
+ * them. The logits of all rows never exist at the same time.
  */
 export class Teacher {
   readonly #heads = new Map<string, Promise<Executable>>();
@@ -45,8 +45,8 @@ export class Teacher {
   }
 
   /**
-   * @param shape rows that are given at one time, and their length.
-   * @throws RopewalkError when rows are longer than the model's positions.
+   * @param shape number and length of the rows per call.
+   * @throws RopewalkError if rows exceed the model's positions.
    */
   static async create(
     engine: Engine,
@@ -82,9 +82,9 @@ export class Teacher {
   }
 
   /**
-   * The same rows with what the online loss needs of this teacher.
+   * The same rows with the inputs that the online loss needs from this teacher.
    *
-   * @param vocabSize the student's; the teacher's may have more entries, which are left out.
+   * @param vocabSize the student's vocabulary size; further entries of the teacher are dropped.
    */
   async teach<R extends TrainingRows>(rows: R, vocabSize: number): Promise<R> {
     const data = await this.hiddenStates(rows);
@@ -99,8 +99,8 @@ export class Teacher {
   }
 
   /**
-   * softmax(logits / temperature) of rows of activations `[rows, width]`, some rows at a time: each piece is
-   * `[rows, vocab]` and is valid until the next is asked for.
+   * softmax(logits / temperature) of rows of activations `[rows, width]`, a few rows at a time: each piece is `[rows,
+   * vocab]` and is valid until the next one is requested.
    */
   async *probabilities(
     hidden: Float32Array,
@@ -122,7 +122,7 @@ export class Teacher {
     }
   }
 
-  /** Returns the engine's memory; the teacher cannot be asked afterwards. */
+  /** Frees the engine's memory; the teacher cannot be used afterwards. */
   async release(): Promise<void> {
     await this.#body.release();
     for (const head of this.#heads.values()) await (await head).release();

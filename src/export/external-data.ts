@@ -3,18 +3,18 @@ import { option, RopewalkError, said } from '../errors.ts';
 import type { ByteSink } from '../files/source.ts';
 import type { PlacedWeight } from './onnx.ts';
 
-/** Numbers that are turned round, converted and written at one time. */
+/** Values that are transposed, converted and written at a time. */
 const CHUNK = 1 << 20;
-/** Numbers in a cache line. */
+/** Values in a cache line. */
 const STRIP = 16;
-/** The largest float16. What rounds to more than this becomes infinite. */
+/** The largest float16. Values that round to more become infinite. */
 const FLOAT16_MAX = 65504;
 
 /**
- * Writes a data file: every weight at its place, zeros between. Never more than one weight is held, as float32.
- * @param read a parameter's numbers in its own layout, by its path
+ * Writes a data file: every weight at its offset, zeros in between. At most one weight is in memory, as float32.
+ * @param read a parameter's values in its own layout, by path
  * @param onProgress called after every weight with the bytes written so far
- * @throws RopewalkError for a number that float16 cannot hold
+ * @throws RopewalkError for a value that float16 cannot represent
  */
 export async function writeWeightData(
   sink: ByteSink,
@@ -38,14 +38,14 @@ function* pieces(values: Float32Array): Generator<Float32Array> {
   for (let at = 0; at < values.length; at += CHUNK) yield values.subarray(at, at + CHUNK);
 }
 
-/** `[out, in]` → `[in, out]`, some rows at a time; a piece is reused once the next one is asked for. */
+/** `[out, in]` → `[in, out]`, a few rows at a time; a piece is reused once the next one is requested. */
 function* turned(values: Float32Array, shape: readonly number[]): Generator<Float32Array> {
   const [inner, out] = shape as [number, number];
   const height = Math.max(1, Math.min(inner, Math.floor(CHUNK / out)));
   const piece = new Float32Array(height * out);
   for (let first = 0; first < inner; first += height) {
     const rows = Math.min(height, inner - first);
-    // In strips of a cache line's width: both sides are then read and written line by line.
+    // In strips as wide as a cache line: both sides are then read and written line by line.
     for (let from = 0; from < out; from += STRIP) {
       const to = Math.min(out, from + STRIP);
       for (let row = 0; row < rows; row++) {
@@ -65,7 +65,7 @@ function toFloat16(values: Float32Array, name: string): Uint8Array {
   return bytesOf(codes);
 }
 
-/** Refuses numbers that would become infinite. */
+/** Refuses values that would become infinite. */
 export function checkFloat16(values: Float32Array, name: string): void {
   for (const value of values) {
     if (Math.abs(value) > FLOAT16_MAX && Number.isFinite(value)) {

@@ -11,7 +11,7 @@ export type { ExportFormat } from './format.node.ts';
 /** The formats, in the order of help. */
 export const EXPORT_FORMATS = [huggingFace, onnx, gguf] as unknown as readonly ExportFormat[];
 
-/** @throws OptionError naming those that there are. */
+/** @throws OptionError naming the formats that exist. */
 export function exportFormat(name: string): ExportFormat {
   const format = EXPORT_FORMATS.find((each) => each.name === name);
   if (format) return format;
@@ -19,9 +19,9 @@ export function exportFormat(name: string): ExportFormat {
 }
 
 /**
- * Options of a format, checked, with its defaults.
+ * A format's options, checked and completed with defaults.
  *
- * @throws OptionError for one that it does not have, or a value that it cannot take.
+ * @throws OptionError for an option that it does not have, or an invalid value.
  */
 export function formatOptions(
   format: ExportFormat,

@@ -38,7 +38,7 @@ export type GgufType = keyof typeof TYPES;
 export const GGUF_TYPES = Object.keys(TYPES) as readonly GgufType[];
 
 export interface GgufExportOptions {
-  /** What matrices are stored in; norms, biases and positions are float32. Default f16. */
+  /** The type of matrices; norms, biases and positions are float32. Default f16. */
   readonly type?: GgufType;
   readonly onProgress?: ExportProgress;
 }
@@ -51,7 +51,7 @@ export const gguf = defineFormat({
     'matrices whose rows are not a multiple of 32 become f16',
   ],
   options: {
-    type: option(oneOf(GGUF_TYPES as [GgufType, ...GgufType[]]), 'what matrices are stored in', {
+    type: option(oneOf(GGUF_TYPES as [GgufType, ...GgufType[]]), 'type in which matrices are stored', {
       value: 'type',
     }),
   },
@@ -62,10 +62,10 @@ export const gguf = defineFormat({
 });
 
 /**
- * Writes a model as one GGUF file that llama.cpp and its relatives run: weights, configuration, tokenizer and chat
- * template. One weight at a time is held. The file appears whole or not at all.
+ * Writes a model as one GGUF file for llama.cpp and programs based on it: weights, configuration, tokenizer and chat
+ * template. One weight at a time is in memory. The file appears complete or not at all.
  * @param path ends in `.gguf`
- * @throws RopewalkError naming what llama.cpp has no form for, or the path, the cause and the remedy
+ * @throws RopewalkError naming what llama.cpp cannot express, or the path, the cause and the remedy
  */
 export async function exportGguf(
   source: ExportSource,
@@ -83,7 +83,7 @@ export async function exportGguf(
   }
   if (source.unused.length > 0) {
     notes.push(
-      `${source.unused.length} tensors of ${source.checkpoint.path} have no place in the model and are omitted: ${few(source.unused)}.`,
+      `${source.unused.length} tensors in ${source.checkpoint.path} are not part of the model and are omitted: ${few(source.unused)}.`,
     );
   }
   const total = tensors.reduce((sum, each) => sum + ggufTensorBytes(each.shape, each.type), 0);
@@ -145,7 +145,7 @@ async function metadataOf(source: ExportSource, type: GgufType, notes: string[])
   ];
 }
 
-/** The tensors in the model's order, and the names of those that could not have the type. */
+/** The tensors in the model's order, and the names of those that cannot have the type. */
 function tensorsOf(
   { family, model, config, names, checkpoint }: ExportSource,
   wanted: WritableGgmlType,
@@ -186,7 +186,7 @@ function few(names: readonly string[]): string {
   return `${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`;
 }
 
-/** Refuses a file that could not be opened again, and one of those that are read. */
+/** Refuses a file that could not be opened again, and one that is being read. */
 async function checkFile(path: string, { checkpoint }: ExportSource): Promise<void> {
   if (!/\.gguf$/i.test(path)) {
     throw new RopewalkError(

@@ -20,9 +20,9 @@ import { tokenizerFilesOf } from './tokenizer-files.node.ts';
 const DTYPES = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 
 export interface HuggingFaceExportOptions {
-  /** What the weights are stored in, rounded to nearest even. Default float32. */
+  /** The type of the weights, rounded to nearest even. Default float32. */
   readonly dtype?: keyof typeof DTYPES;
-  /** The largest shard in bytes of tensors; default 5e9. A larger tensor gets a shard of its own. */
+  /** The largest shard in bytes of tensors; default 5e9. A larger tensor gets its own shard. */
   readonly maxShardBytes?: number;
   readonly onProgress?: ExportProgress;
 }
@@ -35,7 +35,7 @@ export const huggingFace = defineFormat({
   ],
   options: {
     dtype: dtypeOption(['float32', 'float16', 'bfloat16']),
-    maxShardSize: option(byteCount, 'the largest file of weights, such as 500MB', {
+    maxShardSize: option(byteCount, 'largest size of a weight file, such as 500MB', {
       value: 'size',
       parse: bytesOf,
     }),
@@ -51,9 +51,9 @@ export const huggingFace = defineFormat({
 });
 
 /**
- * Writes a model as a Hugging Face directory that `transformers` loads: weights as safetensors, sharded where they are
- * large, with the tokenizer, the chat template and the generation config. One weight at a time is held. The folder
- * appears whole or not at all; only a model directory is replaced.
+ * Writes a model as a Hugging Face directory that `transformers` loads: weights as safetensors, sharded if large, with
+ * the tokenizer, the chat template and the generation config. One weight at a time is in memory. The folder appears
+ * complete or not at all; only a model directory is replaced.
  * @throws RopewalkError naming the path, the cause and the remedy
  */
 export async function exportHuggingFace(

@@ -27,9 +27,11 @@ const MODEL_FILES = { with: 'model.onnx', without: 'model_no_cache.onnx' } as co
 const MAX_MODEL_BYTES = 2 ** 31 - 1;
 
 export interface OnnxExportOptions {
-  /** What matrices are stored in; computations, inputs and outputs stay float32. Default float32. */
+  /** The type of matrices; computations, inputs and outputs stay float32. Default float32. */
   readonly dtype?: 'float32' | 'float16';
-  /** A graph with caches, for generation; one without, for scoring; or both over the same weights. Default with. */
+  /**
+   * A graph with caches, for generation; one without, for scoring; or both over the same weights. Default with caches.
+   */
   readonly cache?: 'with' | 'without' | 'both';
   readonly onProgress?: ExportProgress;
 }
@@ -57,8 +59,9 @@ export const onnx = defineFormat({
 
 /**
  * Writes a model as ONNX: a folder in the layout that transformers.js loads, with only ai.onnx operators, so that any
- * ONNX runtime takes it. `onnx/model.onnx` (and `onnx/model_no_cache.onnx`) hold the graph, `onnx/model.onnx_data` the
- * weights, of which one at a time is read. The folder appears whole or not at all; only an earlier export is replaced.
+ * ONNX runtime can run it. `onnx/model.onnx` (and `onnx/model_no_cache.onnx`) contain the graph,
+ * `onnx/model.onnx_data` the weights, which are read one at a time. The folder appears complete or not at all; only an
+ * earlier export is replaced.
  *
  * Inputs and outputs: see `ExportSequence` in sequence.ts.
  * @throws RopewalkError naming the path, the cause and the remedy
@@ -82,7 +85,7 @@ export async function exportOnnx(
     ...exportedConfig(source),
     dtype,
     torch_dtype: dtype,
-    // What transformers.js loads unless it is told otherwise. "fp32" is its name for a file without a suffix.
+    // transformers.js's defaults for loading. "fp32" is its name for a file without a suffix.
     'transformers.js_config': { dtype: 'fp32', use_external_data_format: { [MODEL_FILES.with]: 1 } },
   };
   await writeDirectoryAtomic(path, async (directory) => {

@@ -7,7 +7,7 @@ import { toOldestOpset } from '../onnx/proto.ts';
 import { ExportSequence } from './sequence.ts';
 import { type StoredWeight, storeWeights } from './weights.ts';
 
-/** A weight's place in the data file. */
+/** A weight's offset in the data file. */
 export interface PlacedWeight extends StoredWeight {
   readonly dtype: 'float32' | 'float16';
   readonly offset: number;
@@ -17,27 +17,27 @@ export interface PlacedWeight extends StoredWeight {
 export interface OnnxModel {
   /** The model file: the graph, without the weights. */
   readonly bytes: Uint8Array;
-  /** What the data file holds, by rising offset; between them are zeros. */
+  /** The contents of the data file, by increasing offset, with zeros in between. */
   readonly weights: readonly PlacedWeight[];
   readonly dataBytes: number;
 }
 
 export interface OnnxModelOptions {
-  /** With past_key_values and present, for generation; without, whole sequences alone. Default true. */
+  /** With past_key_values and present, for generation; without, only for whole sequences. Default true. */
   readonly cache?: boolean;
-  /** Of weight matrices in the data file; vectors and every computation stay float32. Default float32. */
+  /** The type of weight matrices in the data file; vectors and all computations stay float32. Default float32. */
   readonly dtype?: 'float32' | 'float16';
   /** The data file's name, in the same folder as the model file. */
   readonly dataFile: string;
 }
 
-/** Where the operating system can map a tensor by itself, and where a small one starts. */
+/** The alignment at which the operating system can map a tensor on its own, and of small tensors. */
 const PAGE = 4096;
 const SMALL_ALIGNMENT = 64;
 
 /**
- * A model as ONNX of ai.onnx operators alone (opset 18, or 20 where there is a GELU), with its weights in a data file
- * beside it: any runtime runs it. Inputs and outputs are those of {@link ExportSequence}, with `logits` float32
+ * A model as ONNX with only ai.onnx operators (opset 18, or 20 with a GELU) and its weights in a separate data file,
+ * so that any runtime can run it. Inputs and outputs are those of {@link ExportSequence}, with `logits` float32
  * `[batch, time, vocab]` first; with and without caches, the data file is the same.
  */
 export function onnxModel(model: CausalLM, options: OnnxModelOptions): OnnxModel {
@@ -57,7 +57,7 @@ export function onnxModel(model: CausalLM, options: OnnxModelOptions): OnnxModel
 
 function place(weights: readonly StoredWeight[], matrices: 'float32' | 'float16') {
   let end = 0;
-  // By name, so that the file does not depend on which graph came first.
+  // By name, so that the file does not depend on the order of the graphs.
   const placed = [...weights].sort(byName).map((weight): PlacedWeight => {
     const dtype = weight.shape.length > 1 && !weight.constant ? matrices : 'float32';
     const byteLength = sizeOf(weight.shape) * (dtype === 'float32' ? 4 : 2);

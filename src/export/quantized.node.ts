@@ -29,8 +29,9 @@ export interface QuantizedExportOptions {
 }
 
 /**
- * Saves a model with the weights of its products quantized, as a directory that Ropewalk loads without quantizing again;
- * norms, biases and positions stay float32. One weight at a time is held. The folder appears whole or not at all.
+ * Saves a model with the weights of its products quantized, as a directory that Ropewalk loads without quantizing
+ * again; norms, biases and positions stay float32. One weight at a time is in memory. The folder appears complete or
+ * not at all.
  *
  * @throws RopewalkError naming the path, the cause and the remedy
  */

@@ -19,20 +19,22 @@ import type { Tensor } from '../graph/tensor.ts';
 import type { AttentionSettings, SequenceContext } from '../nn/attention.ts';
 import type { RotaryEmbedding } from '../nn/positions.ts';
 
-/** Sizes that are known when an exported model runs, by the names that Hugging Face's own exports give them. */
+/** Sizes known only when an exported model runs, with the names in Hugging Face's own exports. */
 const BATCH = symbol('batch_size');
 const TIME = symbol('sequence_length');
 const PAST = symbol('past_sequence_length');
 
 /**
- * New tokens of several padded sequences after those in plain caches, for a model that leaves Ropewalk: everything that
- * our own decoder prepares on the host (angles, masks, the cache's bookkeeping) is computed in the graph. Activations are
- * `[batch, time, width]`. Inputs and outputs carry the names and layouts of Hugging Face's exports:
+ * New tokens of several padded sequences after those in plain caches, for exported models: everything that our own
+ * decoder prepares on the host (angles, masks, the cache's bookkeeping) is computed in the graph. Activations are
+ * `[batch, time, width]`. Inputs and outputs have the names and layouts of Hugging Face's exports:
  *
  * - `input_ids` and `position_ids` int64 `[batch, time]`, `attention_mask` int64 `[batch, past + time]`;
- * - `past_key_values.N.key` and `.value` float32 `[batch, kv, past, head_dim]`, and `present.N.…` with the new rows added.
+ * - `past_key_values.N.key` and `.value` float32 `[batch, kv, past, head_dim]`, and `present.N.…` with the new rows
+ *   appended.
  *
- * Local layers' caches keep every key too, and their masks leave the far ones out: the caller need know of no window.
+ * Local layers' caches also keep every key, and their masks exclude distant ones, so that the caller need not know
+ * about windows.
  */
 export class ExportSequence implements SequenceContext {
   readonly ids = input('input_ids', 'int64', [BATCH, TIME]);
@@ -46,7 +48,7 @@ export class ExportSequence implements SequenceContext {
 
   readonly #cached: boolean;
 
-  /** @param cached whether there are caches; without, the sequences are whole and nothing is returned but logits. */
+  /** @param cached whether there are caches; without them, sequences are whole and only logits are returned. */
   constructor(cached: boolean) {
     this.#cached = cached;
     this.#kept = input('attention_mask', 'int64', [BATCH, cached ? addDims(PAST, TIME) : TIME]);
@@ -55,12 +57,12 @@ export class ExportSequence implements SequenceContext {
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor {
     const { heads, kvHeads, headDim, scale, softcap: cap, window } = settings;
     const group = heads / kvHeads;
-    // [batch, time, n · d] → [batch, n, time, d], turned by the positions' angles
+    // [batch, time, n · d] → [batch, n, time, d], rotated by the positions' angles
     const rows = (x: Tensor, count: number, turned: boolean) => {
       const split = reshape(x, [BATCH, TIME, count, headDim]);
       return transpose(rope && turned ? this.#rotate(split, rope) : split, [0, 2, 1, 3]);
     };
-    // A group's queries stand one under another, since they share keys: [batch, kv, group · time, d].
+    // A group's queries are stacked, since they share keys: [batch, kv, group · time, d].
     const queries = reshape(rows(q, heads, true), [BATCH, kvHeads, mulDims(group, TIME), headDim]);
     const keys = this.#extend('key', rows(k, kvHeads, true), kvHeads, headDim);
     const values = this.#extend('value', rows(v, kvHeads, false), kvHeads, headDim);
@@ -72,7 +74,7 @@ export class ExportSequence implements SequenceContext {
     return reshape(transpose(out, [0, 2, 1, 3]), [BATCH, TIME, heads * headDim]);
   }
 
-  /** The cache with the new rows after it; they are returned as `present`. */
+  /** The cache with the new rows appended; returned as `present`. */
   #extend(kind: 'key' | 'value', rows: Tensor, kvHeads: number, headDim: number): Tensor {
     if (!this.#cached) return rows;
     const past = input(`past_key_values.${this.#layers}.${kind}`, 'float32', [BATCH, kvHeads, PAST, headDim]);
@@ -81,7 +83,7 @@ export class ExportSequence implements SequenceContext {
     return all;
   }
 
-  /** Pairs are halves of a head, as Hugging Face has them: x `[batch, time, n, d]` → the same shape. */
+  /** Pairs are halves of a head, as in Hugging Face: x `[batch, time, n, d]` → the same shape. */
   #rotate(x: Tensor, rope: RotaryEmbedding): Tensor {
     const { cos, sin } = this.#anglesOf(rope);
     const half = rope.headDim / 2;

@@ -6,33 +6,33 @@ import type { BuiltModel } from '../families/registry.ts';
 import { errorCode, fileError } from '../files/file-errors.ts';
 import type { CarriedFile } from './tokenizer-files.node.ts';
 
-/** An opened model, as an export reads it: `openModel` gives one. */
+/** An opened model as the source of an export; `openModel` returns one. */
 export interface ExportSource extends BuiltModel {
   readonly checkpoint: Pick<Checkpoint, 'path' | 'config' | 'generationConfig' | 'tokenizerFiles'> & {
     readonly tensors: Pick<Checkpoint['tensors'], 'readFloat32'>;
   };
   /** Each parameter's name in the checkpoint, by its path. */
   readonly names: ReadonlyMap<string, string>;
-  /** Tensors of the checkpoint that the model has no place for. */
+  /** Tensors of the checkpoint that are not in the model. */
   readonly unused: readonly string[];
   /** Ids that end a text. */
   readonly stopTokens: readonly number[];
 }
 
-/** What an export wrote. */
+/** The result of an export. */
 export interface ExportResult {
-  /** By their paths below the folder, with their sizes in bytes. */
+  /** Their paths below the folder, with sizes in bytes. */
   readonly files: readonly { readonly name: string; readonly bytes: number }[];
   /** Distinct parameters of the model. */
   readonly parameters: number;
-  /** What the format could not take along, each a sentence. */
+  /** What the format could not preserve, each a sentence. */
   readonly notes: readonly string[];
 }
 
-/** Called as weights are written, with bytes so far and in all. */
+/** Called as weights are written, with the bytes so far and the total. */
 export type ExportProgress = (bytes: number, totalBytes: number) => void;
 
-/** Fields that say where a config comes from or how another program stores weights: no longer true of an export. */
+/** Fields about a config's origin or another program's storage, which do not apply to an export. */
 const DROPPED_FIELDS = ['_name_or_path', 'transformers_version', 'auto_map', 'quantization_config'];
 
 /** `config.json` of an export: the checkpoint's own fields, with the family's in the form that every version reads. */
@@ -41,7 +41,7 @@ export function exportedConfig({ family, config, checkpoint }: ExportSource): Re
   return { ...Object.fromEntries(own), ...family.writeConfig(config) };
 }
 
-/** `generation_config.json` of an export: the checkpoint's, or the ids that its config has. */
+/** `generation_config.json` of an export: the checkpoint's, or one made from the ids in its config. */
 export function exportedGenerationConfig({
   config,
   stopTokens,
@@ -57,24 +57,24 @@ export function exportedGenerationConfig({
   };
 }
 
-/** What no export of this model can take along. */
+/** What no export of this model can preserve. */
 export function commonNotes({ unused, checkpoint }: ExportSource, files: readonly CarriedFile[]): string[] {
   const notes: string[] = [];
   if (unused.length > 0) {
     const few = unused.slice(0, 3).join(', ');
     notes.push(
-      `${unused.length} tensors of ${checkpoint.path} have no place in the model and are omitted: ${few}${unused.length > 3 ? ', …' : ''}.`,
+      `${unused.length} tensors in ${checkpoint.path} are not part of the model and are omitted: ${few}${unused.length > 3 ? ', …' : ''}.`,
     );
   }
   if (!files.some(({ name }) => name === 'tokenizer.json')) {
-    notes.push(`${checkpoint.path} has no tokenizer.json, so neither has the export.`);
+    notes.push(`${checkpoint.path} has no tokenizer.json, so the export has none either.`);
   }
   return notes;
 }
 
 /**
- * Refuses to write over the model that is read, or into a folder with files that such an export does not write.
- * @param isOurs whether a file, by its path below the folder with `/` between, is one that this export writes
+ * Refuses to overwrite the source model, or a folder with files that such an export does not write.
+ * @param isOurs whether this export writes a file, given its path below the folder (with `/`)
  */
 export async function checkTarget(
   path: string,
@@ -95,7 +95,7 @@ export async function checkTarget(
   }
 }
 
-/** Files below a folder, by their paths with `/` between, in order; empty folders and links count as files. */
+/** Files below a folder, as sorted paths with `/`; empty folders and links count as files. */
 async function filesBelow(path: string): Promise<string[]> {
   try {
     const entries = await readdir(path, { recursive: true, withFileTypes: true });
@@ -104,13 +104,13 @@ async function filesBelow(path: string): Promise<string[]> {
       .map((entry) => join(entry.parentPath, entry.name).slice(join(path, sep).length).replaceAll(sep, '/'))
       .sort();
   } catch (error) {
-    // A file in the folder's place: the writer says so.
+    // A file in place of the folder: the writer reports it.
     if (errorCode(error) === 'ENOTDIR') return [];
     throw fileError(error, 'write', path);
   }
 }
 
-/** The result of an export that stands complete at `path`. */
+/** The result of a complete export at `path`. */
 export async function resultOf(
   path: string,
   { model }: ExportSource,

@@ -5,7 +5,7 @@ import { fileError } from '../files/file-errors.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { ExportSource } from './source.node.ts';
 
-/** A file that goes into an export as it is. */
+/** A file that is exported unchanged. */
 export interface CarriedFile {
   readonly name: string;
   readonly data: string | Uint8Array;
@@ -13,16 +13,16 @@ export interface CarriedFile {
 
 const TOKENIZER = 'tokenizer.json';
 const TOKENIZER_CONFIG = 'tokenizer_config.json';
-/** Each would win over a list of named templates in tokenizer_config.json. */
+/** Each would override a list of named templates in tokenizer_config.json. */
 const TEMPLATES = ['chat_template.jinja', 'chat_template.json'];
 
 /**
- * The tokenizer's files: as they are where the checkpoint's folder has them, else from what its format says of them.
- * Tokens that only other files of the folder add are put into tokenizer.json, for programs that read nothing else; several
- * chat templates become the list of tokenizer_config.json, which transformers reads as it reads their folder. A
- * tokenizer.json without a tokenizer_config.json gets one, since transformers.js wants both.
- * @param templateInConfig whether a chat template that has a file of its own must be in tokenizer_config.json as well:
- * transformers.js looks for it nowhere else
+ * The tokenizer's files: unchanged if the checkpoint's folder has them, otherwise made from its format's metadata.
+ * Tokens that only other files in the folder add are merged into tokenizer.json, for programs that read nothing else;
+ * several chat templates become a list in tokenizer_config.json, which transformers reads like their folder. A
+ * tokenizer.json without a tokenizer_config.json gets one, since transformers.js requires both.
+ * @param templateInConfig whether a chat template in a separate file must also be in tokenizer_config.json, the only
+ *   place where transformers.js looks for it
  */
 export async function tokenizerFilesOf(
   source: ExportSource,
@@ -50,7 +50,35 @@ export async function tokenizerFilesOf(
   return [...files.filter(({ name }) => !replaced.includes(name)), ...made];
 }
 
-/** Plain JSON: a vocabulary may hold words that name a float field elsewhere. */
+/** The carried files with a changed tokenizer, its configuration and perhaps a chat template in them. */
+export function withTokenizer(
+  carried: readonly CarriedFile[],
+  tokenizer: unknown,
+  config: unknown,
+  template?: string,
+): CarriedFile[] {
+  const own = [
+    jsonFile(TOKENIZER, tokenizer),
+    jsonFile(TOKENIZER_CONFIG, config),
+    ...(template !== undefined ? [{ name: 'chat_template.jinja', data: template }] : []),
+  ];
+  // Older forms of the same would contradict them.
+  const stale = [
+    'special_tokens_map.json',
+    'added_tokens.json',
+    'tokenizer.model',
+    'vocab.json',
+    'merges.txt',
+  ];
+  const dropped = [
+    ...own.map(({ name }) => name),
+    ...stale,
+    ...(template !== undefined ? ['chat_template.json'] : []),
+  ];
+  return [...carried.filter(({ name }) => !dropped.includes(name)), ...own];
+}
+
+/** Plain JSON: a vocabulary may contain words that are the names of float fields elsewhere. */
 function jsonFile(name: string, value: unknown): CarriedFile {
   return { name, data: `${JSON.stringify(value, null, 2)}\n` };
 }
@@ -69,7 +97,7 @@ async function carriedFiles(directory: string): Promise<CarriedFile[]> {
   return files;
 }
 
-/** Says no more than that tokenizer.json is to be taken as it is, and which tokens the model's config names. */
+/** Only says that tokenizer.json is to be used unchanged, and which tokens the model's config names. */
 function smallConfig({ config, model }: ExportSource, tokenizer: unknown): Record<string, unknown> {
   const named = (field: string, id: number | null | undefined) => {
     const content = id === null || id === undefined ? undefined : addedToken(tokenizer, id);
@@ -80,7 +108,7 @@ function smallConfig({ config, model }: ExportSource, tokenizer: unknown): Recor
     ...named('bos_token', config.bos_token_id),
     ...named('eos_token', config.eos_token_id[0]),
     ...named('pad_token', config.pad_token_id),
-    // transformers.js asks this field whether a prompt begins with one, rather than tokenizer.json.
+    // transformers.js uses this field, rather than tokenizer.json, to decide whether a prompt begins with one.
     ...(beginsTexts(tokenizer, config.bos_token_id) && { add_bos_token: true }),
     clean_up_tokenization_spaces: false,
     model_max_length: model.maxPositions,

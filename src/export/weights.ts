@@ -13,27 +13,27 @@ import { type Rule, rewrite } from '../graph/rewrite.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 
-/** A tensor of an exported graph that stands in the data file. */
+/** A tensor of an exported graph that is in the data file. */
 export interface StoredWeight {
   readonly name: string;
   /** As stored. */
   readonly shape: readonly number[];
-  /** Stored the other way round than the parameter of this name: `[in, out]`. */
+  /** Stored transposed relative to the parameter of this name: `[in, out]`. */
   readonly transposed: boolean;
-  /** A table of the graph's own; undefined for a parameter of the model. */
+  /** A table of the graph itself; undefined for a parameter of the model. */
   readonly constant?: ArrayLike<number>;
 }
 
-/** Constants above this many numbers go to the data file: a model file has a limit of 2 GiB. */
+/** Constants with more values go to the data file, because a model file is limited to 2 GiB. */
 const LARGE_CONSTANT = 1024;
 
 /**
- * Rewrites a graph so that its weights need no Transpose where it runs:
- * - a matrix that is only multiplied by, transposed, is stored as `[in, out]` and multiplied by as it is;
- * - one that is looked up in as well (a tied embedding) is stored once and multiplied by through Gemm;
+ * Rewrites a graph so that its weights need no Transpose at run time:
+ * - a matrix that is only used transposed in products is stored as `[in, out]` and used directly;
+ * - one that is also used for lookups (a tied embedding) is stored once and multiplied by Gemm;
  * - large constants (a table of positions) become weights.
  *
- * @returns the new outputs, in order, and what is to be stored, in the order of its first use.
+ * @returns the new outputs, in order, and the tensors to store, in the order of first use.
  */
 export function storeWeights(outputs: readonly Tensor[]): { outputs: Tensor[]; weights: StoredWeight[] } {
   const weights: StoredWeight[] = [];
@@ -71,7 +71,7 @@ export function storeWeights(outputs: readonly Tensor[]): { outputs: Tensor[]; w
   return { outputs: rewrite(outputs, [stored, table, product]), weights };
 }
 
-/** Weights that nothing but products reads, transposed, as their right side. */
+/** Weights that are only used transposed, as the right side of products. */
 function flippedWeights(order: readonly Node[]): Set<string> {
   const flipped = new Set<string>();
   const others = new Set<string>();

@@ -2,13 +2,23 @@
 export {
   type GgufForm,
   type GgufReader,
+  type GgufRows,
   type GgufSetting,
   type GgufTensorRule,
+  type GgufTransform,
   ggufTensors,
   type NoGguf,
   type RefuseGguf,
 } from './common/gguf.ts';
-export { type LayerType, layerTypes, readLayerTypes, withTypedLayers } from './common/layer-types.ts';
+export {
+  type LayerType,
+  layerTypes,
+  readLayerTypes,
+  type WindowConfig,
+  withTypedLayers,
+} from './common/layer-types.ts';
+export type { LocalGemmaConfig } from './common/local-gemma.ts';
+export type { QwenConfig } from './common/qwen-common.ts';
 export type { RopeConfig } from './common/rope-config.ts';
 export {
   type RotaryDecoderConfig,
@@ -19,7 +29,7 @@ export {
   withRotaryLayers,
   writeRotaryDecoder,
 } from './common/rotary-decoder.ts';
-export { type RotaryGguf, rotaryGguf } from './common/rotary-gguf.ts';
+export { type GgufNumber, type RotaryGguf, rotaryGguf } from './common/rotary-gguf.ts';
 export {
   type ClassDefaults,
   type CommonConfig,
@@ -29,10 +39,25 @@ export {
   type Warn,
   writeCommon,
 } from './config.ts';
-export { type DecoderNames, type DecoderParts, defineFamily, type LayerParts } from './decoder.ts';
+export {
+  type DecoderNames,
+  type DecoderParts,
+  defineFamily,
+  type LayerParts,
+  type NormPlace,
+  type RopeParts,
+} from './decoder.ts';
 export { type Exaone4Config, exaone4 } from './exaone4.ts';
 export { exchange, type PartChanges, parseChanges } from './exchange.ts';
-export { CausalLM, type Family, type Head, type Preset, type TrainingFacts } from './family.ts';
+export {
+  CausalLM,
+  type Family,
+  type Head,
+  type MultimodalForm,
+  type Preset,
+  type Stages,
+  type TrainingFacts,
+} from './family.ts';
 export { type GemmaConfig, gemma } from './gemma.ts';
 export { type Gemma2Config, gemma2 } from './gemma2.ts';
 export { type Gemma3Config, gemma3 } from './gemma3.ts';
@@ -53,5 +78,6 @@ export {
   findPreset,
   modelFromConfig,
   presetNames,
+  type ReadModel,
   registerFamily,
 } from './registry.ts';

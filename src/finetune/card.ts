@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import type { FinetuneResults } from '../report/finetune.ts';
 
 /**
- * A model card: README.md as the Hugging Face hub shows it, saying what was done.
+ * A model card: README.md for the Hugging Face hub, describing the run.
  *
  * @param base the model that was trained, an id on the hub or a folder's name.
  */
@@ -56,12 +56,12 @@ export function modelCard(
     ...(shown.length > 0 ? ['## Samples', ...shown] : []),
     '## Settings',
     `| Setting | Value |\n|---|---|\n${settings.join('\n')}`,
-    `Made on ${results.surroundings.date ?? 'an unknown day'} by Ropewalk ${results.surroundings.ropewalk ?? ''}; the curve is in \`report.html\`, every step in \`metrics.jsonl\`.`,
+    `Created on ${results.surroundings.date ?? 'an unknown date'} by Ropewalk ${results.surroundings.ropewalk ?? ''}; the curve is in \`report.html\`, every step in \`metrics.jsonl\`.`,
   ];
   return `${parts.join('\n\n')}\n`;
 }
 
-/** Text of a model in one line of Markdown, where it cannot become markup. */
+/** A model's text on one line of Markdown, without becoming markup. */
 function oneLine(text: string): string {
   return text
     .replaceAll(/\s+/g, ' ')
@@ -73,7 +73,7 @@ function cell(text: string): string {
   return text.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|');
 }
 
-/** Whether a name can be one on the hub, which is linked there, rather than a folder of somebody's. */
+/** Whether a name looks like an id on the hub, which is linked, rather than a local folder. */
 function isHubId(name: string): boolean {
   return /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name);
 }

@@ -8,15 +8,15 @@ export interface DataFiles
     PrepareOptions,
     'files' | 'folder' | 'columns' | 'tooLong' | 'malformed' | 'specialTokensInText' | 'signal' | 'onProgress'
   > {
-  /** Called with a sentence where only a part of a folder or a data set is trained on. */
+  /** Called with a sentence if only part of a folder or a dataset is trained on. */
   readonly onNote?: (text: string) => void;
-  /** Called when the data are ready. */
+  /** Called when the data is ready. */
   readonly onReady?: (dataset: Dataset) => void;
 }
 
 /**
- * Data in files (or patterns, folders, data sets of the hub: see {@link resolveData}), for `finetune`: tokenized as the
- * model and the settings ask for.
+ * Data in files (or patterns, folders, datasets on the hub; see {@link resolveData}) for `finetune`, tokenized for the
+ * model and the settings.
  */
 export function dataFiles(
   { onReady, onNote, files: names, ...options }: DataFiles,
@@ -25,7 +25,7 @@ export function dataFiles(
   return async ({ tokenizer, template }, now) => {
     const { signal } = options;
     const files = await resolveData(names, { ...(signal && { signal }), onNote });
-    // A row of seq inputs and their targets holds one token more.
+    // A row of seq inputs and their targets has one more token.
     const dataset = await prepareDataset({
       ...options,
       ...{ files, tokenizer, template, trainOn, maxLength: seq + 1, now },

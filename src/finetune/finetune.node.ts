@@ -5,18 +5,18 @@ import { type RunOptions, runJob } from '../training/runs/run-job.node.ts';
 import { type DataFiles, dataFiles } from './data-files.node.ts';
 import { type FinetuneData, type JobOptions, openFinetuning, settingsOf } from './job.node.ts';
 
-/** Folder below a run's own for its tokenized data. */
+/** Subfolder of a run for its tokenized data. */
 export const DATA_FOLDER = 'data';
 
 export interface FinetuneOptions extends Omit<JobOptions, 'now'>, Omit<RunOptions, 'measureLimit'> {}
 
 /**
- * Trains every weight of a model, or those that are not frozen, on your own examples. The run lies in a folder that
- * can be resumed to the bit; the result is a Hugging Face directory.
+ * Trains every weight of a model, or those that are not frozen, on your own examples. The run is in a folder and can
+ * be resumed bit for bit; the result is a Hugging Face directory.
  *
  * @param model a model directory or a GGUF file.
- * @param data files of examples; or examples, or a function that makes them of the model's tokenizer and template.
- * @throws RopewalkError for settings, data or a machine that do not do, and where numbers end.
+ * @param data files of examples; or examples, or a function that makes them from the model's tokenizer and template.
+ * @throws RopewalkError for unusable settings, data or memory, and if values are not finite.
  */
 export async function* finetune(
   model: string,
@@ -42,7 +42,7 @@ function dataOf(data: Parameters<typeof finetune>[1], options: FinetuneOptions):
   );
 }
 
-/** When the run that is resumed began: templates that tell the day must tell the same. */
+/** When the resumed run began: templates that use the date must get the same one. */
 export async function beginningOf({
   out,
   resume = 'never',

@@ -2,59 +2,62 @@ import type { BatchSource, TrainingRows } from '../batches.ts';
 import type { ChatTemplate } from '../chat/template.ts';
 import { evaluationRows, PackedSource } from '../data/packed-source.ts';
 import { type DatasetView, splitDataset } from '../data/view.ts';
+import { option as named, said } from '../errors.ts';
+import { vocabularyWeights } from '../families/vocabulary.ts';
 import type { Locale } from '../inspect/labels.ts';
 import { OptionError } from '../options.ts';
 import { createLearner } from '../training/create-learner.ts';
 import { frozenBy } from '../training/freeze.ts';
 import type { TrainedParameter } from '../training/learner.ts';
 import type { Loss } from '../training/loss.ts';
+import type { NewRowsPhase } from '../training/new-rows.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
+import { datasetSize } from '../training/runs/data-size.ts';
 import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
 import { planRun } from '../training/runs/plan.ts';
 import type { RunRecord } from '../training/runs/record.ts';
 import { resolveSettings, trainingOptions } from '../training/settings.ts';
-import { datasetSize } from './data-size.ts';
 import { type BaseModel, openBaseModel } from './model.node.ts';
 import { describeResult } from './result.node.ts';
 import { Sampling } from './samples.ts';
 import { FINETUNE, type FinetuneInput, type FinetuneSettings } from './settings.ts';
 
-/** Examples, or what makes them of a model's tokenizer and template. */
+/** Examples, or a function that makes them from a model's tokenizer and template. */
 export type FinetuneData = DatasetView | ((base: BaseModel, now: Date) => Promise<ClosableView>);
 
-/** A view that may lie in files. */
-interface ClosableView extends DatasetView {
+/** A view that may be backed by files. */
+export interface ClosableView extends DatasetView {
   readonly trainedTokens?: number;
   close?(): Promise<void>;
 }
 
 export interface JobOptions extends FinetuneInput, EngineOptions {
-  /** A chat template instead of the model's own, or the name of another one of the model's or of ours. */
+  /** A chat template instead of the model's own, its file, or the name of another one of the model's or of ours. */
   readonly template?: ChatTemplate | string;
-  /** The day that templates tell which ask for it; default today. */
+  /** The date for templates that use it; default today. */
   readonly now?: Date;
-  /** What the model is called where its path is one of a cache. */
+  /** The model's name, if its path is one in a cache. */
   readonly name?: string;
   /** The language that the report shows first; default English. */
   readonly locale?: Locale;
-  /** What is minimized; default cross-entropy. Its graph may have inputs of its own, fed by {@link prepareRows}. */
+  /** The loss; default cross-entropy. Its graph may have additional inputs, fed by {@link prepareRows}. */
   readonly loss?: Loss;
-  /** Makes the optimizer, in place of the one that `optimizer` names. */
+  /** Creates the optimizer in place of the one named by `optimizer`. */
   readonly createOptimizer?: (parameters: readonly TrainedParameter[]) => Optimizer;
-  /** Changes micro-batches, of training and of evaluation, before they are used: adds what a loss of its own needs. */
+  /** Changes micro-batches, in training and evaluation, before they are used: adds the inputs of a custom loss. */
   readonly prepareRows?: (rows: TrainingRows) => TrainingRows | Promise<TrainingRows>;
 }
 
-/** The settings of a job among all that its options hold. */
+/** The settings of a job among all its options. */
 export function settingsOf(options: FinetuneInput): FinetuneSettings {
   const names = Object.keys({ ...trainingOptions, ...FINETUNE.own });
   const given = Object.entries(options).filter(([name]) => names.includes(name));
   return resolveSettings(FINETUNE, Object.fromEntries(given));
 }
 
-/** A fine-tuning that is thought through: model, data, settings and plan, before anything large is allocated. */
+/** A prepared fine-tuning run: model, data, settings and plan, before anything large is allocated. */
 export interface FinetuneJob extends TrainingJob {
   readonly base: BaseModel;
   readonly settings: FinetuneSettings;
@@ -78,6 +81,7 @@ export async function openFinetuning(
       );
     }
     const trains = frozenBy(base.model, settings.freeze);
+    const newRows = newRowsPhase(base, settings.trainNewRowsFirst, trains);
     const now = options.now ?? new Date();
     dataset = typeof data === 'function' ? await data(base, now) : data;
     const views = splitDataset(dataset, settings.validation, seed);
@@ -95,7 +99,7 @@ export async function openFinetuning(
     const job: FinetuneJob = {
       ...{ verb: 'finetune', base, engine, model: base.model, settings, plan, startsTrained: true },
       ...{ identity: base.identity, warnings: base.warnings, createOptimizer: options.createOptimizer },
-      ranks: options.ranks,
+      ...{ ranks: options.ranks, newRows },
       record: recordOf(base, options, now, opened.identity),
       async start(parallel) {
         const shape = { batch, seq, packed: pack };
@@ -136,7 +140,36 @@ export async function openFinetuning(
   }
 }
 
-/** What a resumed run must have in common with the one that was started. */
+/**
+ * The beginning of a run in which only the rows of new tokens are trained.
+ *
+ * @throws OptionError where no token is new, and where their rows are frozen.
+ */
+function newRowsPhase(
+  base: BaseModel,
+  steps: number | undefined,
+  trains: (path: string) => boolean,
+): NewRowsPhase | undefined {
+  if (steps === undefined) return undefined;
+  if (base.newTokens.length === 0) {
+    throw new OptionError(
+      'trainNewRowsFirst',
+      said`${base.name} has no new tokens; extend its vocabulary first (ropewalk tokenizer extend), or give some with ${named('addToken')}.`,
+    );
+  }
+  const paths = [...vocabularyWeights(base)];
+  const frozen = paths.find((path) => !trains(path));
+  if (frozen !== undefined) {
+    throw new OptionError(
+      'trainNewRowsFirst',
+      said`the rows of new tokens are in ${frozen}, which ${named('freeze')} leaves as it is; freeze other weights.`,
+    );
+  }
+  const { vocab_size: rows } = base.config;
+  return { steps, ranges: base.newTokens, tables: new Map(paths.map((path) => [path, rows])) };
+}
+
+/** What a resumed run must share with the original one. */
 function recordOf(base: BaseModel, options: JobOptions, now: Date, data: string): RunRecord {
   return {
     ...{ begun: now, model: base.name, config: base.family.writeConfig(base.config) },
@@ -158,7 +191,7 @@ function prepared(source: PackedSource, change: JobOptions['prepareRows']): Batc
   };
 }
 
-/** The held-out rows from their beginning. */
+/** The held-out rows from the beginning. */
 async function* heldOut(
   view: DatasetView,
   options: { readonly batch: number; readonly seq: number; readonly pack: boolean },

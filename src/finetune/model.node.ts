@@ -1,34 +1,40 @@
+import { stat } from 'node:fs/promises';
 import { chatStopTokens } from '../chat/encode.ts';
 import { ChatTemplate } from '../chat/template.ts';
 import { type OpenedModel, openModel } from '../checkpoint/load.node.ts';
-import { templateByName } from '../data/templates.ts';
+import { readNewTokens } from '../checkpoint/new-tokens.node.ts';
+import { openTemplate } from '../data/open-template.node.ts';
 import { RopewalkError } from '../errors.ts';
 import { exportedConfig, exportedGenerationConfig } from '../export/source.node.ts';
-import { type CarriedFile, tokenizerFilesOf } from '../export/tokenizer-files.node.ts';
+import { tokenizerFilesOf, withTokenizer } from '../export/tokenizer-files.node.ts';
 import type { CommonConfig } from '../families/config.ts';
 import type { CausalLM, Family } from '../families/family.ts';
+import { vocabularyWeights, withVocabulary } from '../families/vocabulary.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { parseTokenizerJson } from '../tokenizer/tokenizer-schema.ts';
+import type { TokenRange } from '../training/new-rows.ts';
 import type { ModelIdentity } from '../training/runs/run-directory.node.ts';
-import { addSpecialTokens, growRows, withVocabulary } from './new-tokens.ts';
+import { addSpecialTokens, growRows } from './new-tokens.ts';
 
-/** A model that is going to be trained: with its new tokens, before any of its weights is read. */
+/** A model to be trained: with its new tokens, before any of its weights is read. */
 export interface BaseModel {
-  /** What messages and the model card call it. */
+  /** Its name in messages and the model card. */
   readonly name: string;
   readonly family: Family;
   readonly config: CommonConfig;
   readonly model: CausalLM;
   readonly tokenizer: Tokenizer;
-  /** What chats are written with; undefined where there is none. */
+  /** The template of chats; undefined if there is none. */
   readonly template: ChatTemplate | undefined;
   /** Ids that end a text. */
   readonly stopTokens: readonly number[];
-  /** What the model's files say that is not so, or not done, each a sentence. */
+  /** Statements of the model's files that are wrong or not followed, each a sentence. */
   readonly warnings: readonly string[];
-  /** How every checkpoint and the result are saved. */
+  /** How all checkpoints and the result are saved. */
   readonly identity: ModelIdentity;
   readonly addedTokens: readonly { readonly content: string; readonly id: number }[];
+  /** Ids whose rows are new: those that the model was last extended by, and those of new special tokens. */
+  readonly newTokens: readonly TokenRange[];
   /** Fills arrays, by path, with the checkpoint's weights; rows of new tokens with the mean of the others. */
   readWeights(targets: ReadonlyMap<string, Float32Array>): Promise<void>;
   close(): Promise<void>;
@@ -37,9 +43,9 @@ export interface BaseModel {
 export interface BaseModelOptions {
   /** New special tokens. */
   readonly addToken: readonly string[];
-  /** A template instead of the model's own, or the name of one: see {@link templateByName}. */
+  /** A template instead of the model's own, or the file or name of one: see {@link openTemplate}. */
   readonly template?: ChatTemplate | string | undefined;
-  /** What the model is called, where the path is one of a cache. */
+  /** The model's name, if the path is one in a cache. */
   readonly name?: string | undefined;
 }
 
@@ -61,16 +67,16 @@ async function describe(
 ): Promise<BaseModel> {
   const { family, checkpoint } = opened;
   const files = await checkpoint.tokenizerFiles();
-  if (!files) throw new RopewalkError(`${name}: it has no tokenizer, which turns text into tokens.`);
+  if (!files) throw new RopewalkError(`${name}: it has no tokenizer, which is needed to tokenize text.`);
   const source = `the tokenizer of ${name}`;
   const before = Tokenizer.fromJSON(files.tokenizer, files.config, source);
   const parsed = { tokenizer: parseTokenizerJson(files.tokenizer, source), config: files.config };
   const { files: after, ids } = addSpecialTokens(parsed, addToken, before.vocabSize);
   const plain = Tokenizer.fromJSON(after.tokenizer, after.config, source);
-  const given = typeof wanted === 'string' ? templateByName(wanted, plain) : wanted;
+  const given = typeof wanted === 'string' ? await openTemplate(wanted, plain) : wanted;
   const config = given ? { ...after.config, chat_template: given.source } : after.config;
   const tokenizer = given ? Tokenizer.fromJSON(after.tokenizer, config, source) : plain;
-  // A tokenizer may name tokens that the model has no rows for, a [PAD] that is never used as a rule.
+  // A tokenizer may name tokens without rows in the model, usually a [PAD] that is never used.
   const wantedSize = addToken.length > 0 ? tokenizer.vocabSize : opened.config.vocab_size;
   const larger = withVocabulary(family, opened.config, wantedSize);
   const template = given ?? ChatTemplate.fromConfig(tokenizer.config, `the chat template of ${name}`);
@@ -81,7 +87,7 @@ async function describe(
     config: larger.config,
     extraConfig: exportedConfig(opened),
     files: changed
-      ? replaced(await tokenizerFilesOf(opened), after.tokenizer, config, given)
+      ? withTokenizer(await tokenizerFilesOf(opened), after.tokenizer, config, given?.source)
       : await tokenizerFilesOf(opened),
     generationConfig: {
       ...exportedGenerationConfig(opened),
@@ -93,35 +99,27 @@ async function describe(
   return {
     ...{ name, family, tokenizer, template, stopTokens, identity, warnings: opened.warnings },
     ...{ config: larger.config, model: larger.model },
+    newTokens: await newTokensOf(opened, larger.config.vocab_size, ids),
     addedTokens: addToken.map((content, i) => ({ content, id: ids[i]! })),
     readWeights: (targets) => readInto(opened, targets, { known: before.vocabSize, ids }),
     close: () => checkpoint.tensors.close(),
   };
 }
 
-/** The carried files with a changed tokenizer, configuration and template in them. */
-function replaced(
-  carried: readonly CarriedFile[],
-  tokenizer: unknown,
-  config: unknown,
-  template: ChatTemplate | undefined,
-): CarriedFile[] {
-  const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
-  const own = [
-    { name: 'tokenizer.json', data: json(tokenizer) },
-    { name: 'tokenizer_config.json', data: json(config) },
-    ...(template ? [{ name: 'chat_template.jinja', data: template.source }] : []),
-  ];
-  // Older forms of the same would contradict them.
-  const stale = [
-    'special_tokens_map.json',
-    'added_tokens.json',
-    'tokenizer.model',
-    'vocab.json',
-    'merges.txt',
-  ];
-  const dropped = [...own.map(({ name }) => name), ...stale, ...(template ? ['chat_template.json'] : [])];
-  return [...carried.filter(({ name }) => !dropped.includes(name)), ...own];
+/** In order; neighbors are one range. */
+async function newTokensOf(
+  { checkpoint: { path } }: OpenedModel,
+  vocabSize: number,
+  added: readonly number[],
+): Promise<TokenRange[]> {
+  const isFolder = (await stat(path)).isDirectory();
+  const extension = isFolder ? await readNewTokens(path, vocabSize) : undefined;
+  const [first] = added;
+  if (first === undefined) return extension ? [extension] : [];
+  if (!extension) return [{ first, count: added.length }];
+  return extension.first + extension.count === first
+    ? [{ first: extension.first, count: extension.count + added.length }]
+    : [extension, { first, count: added.length }];
 }
 
 async function readInto(
@@ -141,11 +139,4 @@ async function readInto(
     const [rows, width = 1] = opened.model.parameters().get(path)!.shape as [number, number?];
     growRows(await tensors.readFloat32(name), target, { width, known: Math.min(known, rows), ids });
   }
-}
-
-/** Paths of the weights that have a row for each token: those that a larger vocabulary makes larger. */
-function vocabularyWeights({ family, config, model }: OpenedModel): Set<string> {
-  const larger = withVocabulary(family, config, config.vocab_size + 1).model.parameters();
-  const grown = [...model.parameters()].filter(([path, { size }]) => larger.get(path)!.size !== size);
-  return new Set(grown.map(([path]) => path));
 }

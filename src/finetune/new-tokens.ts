@@ -1,5 +1,3 @@
-import type { CommonConfig } from '../families/config.ts';
-import type { CausalLM, Family } from '../families/family.ts';
 import { OptionError } from '../options.ts';
 import { isObject, type JsonObject, type TokenizerJson } from '../tokenizer/tokenizer-schema.ts';
 
@@ -16,11 +14,11 @@ export interface AddedTokens {
 }
 
 /**
- * Adds special tokens to a tokenizer's files, as transformers' `add_special_tokens({additional_special_tokens})` does:
+ * Adds special tokens to a tokenizer's files, like transformers' `add_special_tokens({additional_special_tokens})`:
  * each gets the next id after all others.
  *
  * @param nextId the number of tokens before: the highest id plus one.
- * @throws RopewalkError naming a token that is there already, is given twice or is empty.
+ * @throws RopewalkError naming a token that already exists, is listed twice or is empty.
  */
 export function addSpecialTokens(
   { tokenizer, config }: TokenizerFiles,
@@ -37,7 +35,7 @@ export function addSpecialTokens(
     if (known.has(content)) {
       throw new OptionError(
         'addToken',
-        `${JSON.stringify(content)}: the tokenizer has this token already, or it is given twice; leave it out.`,
+        `${JSON.stringify(content)}: the tokenizer already has this token, or it is listed twice; leave it out.`,
       );
     }
     known.add(content);
@@ -54,7 +52,7 @@ export function addSpecialTokens(
       config: {
         ...config,
         additional_special_tokens: [...more, ...tokens],
-        // transformers reads the added tokens from here where it is, and from tokenizer.json where it is not.
+        // transformers reads the added tokens from here if it exists, and from tokenizer.json otherwise.
         ...(decoder && { added_tokens_decoder: { ...decoder, ...Object.fromEntries(entries) } }),
       },
     },
@@ -69,23 +67,13 @@ function* vocabularyOf({ model }: TokenizerJson): Generator<string> {
   } else if (isObject(vocab)) yield* Object.keys(vocab);
 }
 
-/** A model with room for at least `vocabSize` tokens. */
-export function withVocabulary(
-  family: Family,
-  config: CommonConfig,
-  vocabSize: number,
-): { config: CommonConfig; model: CausalLM } {
-  const larger = { ...config, vocab_size: Math.max(config.vocab_size, vocabSize) };
-  return { config: larger, model: family.build(larger) };
-}
-
 /**
- * Moves weights of a model into those of the same model with a larger vocabulary. New rows, and existing ones of the new
- * tokens (an embedding may be larger than its tokenizer), become the mean of the tokenizer's rows: the logits of new
- * tokens then begin near the middle of the others' (Hewitt 2021, "Initializing New Word Embeddings").
+ * Copies weights of a model to the same model with a larger vocabulary. New rows, and existing rows of the new tokens
+ * (an embedding may be larger than its tokenizer), become the mean of the tokenizer's rows: the logits of new tokens
+ * then start near the middle of the others' (Hewitt 2021, "Initializing New Word Embeddings").
  *
  * @param target of the larger shape, for one weight.
- * @param known rows that have been trained: the tokenizer's before the new tokens.
+ * @param known number of trained rows: the tokenizer's before the new tokens.
  */
 export function growRows(
   source: Float32Array,

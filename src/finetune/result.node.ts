@@ -16,7 +16,7 @@ const CARD_FILE = 'README.md';
 /** Points of the curve: each is the mean of the steps since the one before. */
 const CURVE_POINTS = 400;
 
-/** Writes the card of the finished model and the report of the run into the run's folder. */
+/** Writes the card of the finished model and the report of the run to the run's folder. */
 export async function describeResult(
   job: FinetuneJob,
   locale: Locale,
@@ -73,7 +73,7 @@ function resultsOf(
   };
 }
 
-/** As the options are spelt; lists as their members. */
+/** Spelled like the options; lists as their members. */
 function shownSettings(settings: object): Record<string, string> {
   return Object.fromEntries(
     Object.entries(settings).flatMap(([name, value]: [string, unknown]) => {

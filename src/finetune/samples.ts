@@ -10,13 +10,13 @@ import type { Sample } from '../training/runs/events.ts';
 
 export interface SampleSettings {
   readonly prompts: readonly string[];
-  /** Most new tokens of each. */
+  /** The most new tokens of each. */
   readonly maxTokens: number;
 }
 
 /**
- * Continues prompts with the weights as they are at the moment, greedily, so that equal weights write equal texts. With a
- * chat template each prompt is what a user says.
+ * Continues prompts greedily with the current weights, so that equal weights give equal texts. With a chat template,
+ * each prompt is a user message.
  */
 export class Sampling {
   #decoder: Promise<Decoder> | undefined;

@@ -3,13 +3,16 @@ import { count, oneOf, option, texts } from '../options.ts';
 import { FINETUNE_DEFAULTS } from '../training/defaults.ts';
 import type { TrainingInput, TrainingSettings, Verb } from '../training/settings.ts';
 
-/** The options of `finetune` alone. */
+/** The options specific to `finetune`. */
 const own = {
   trainOn: option(oneOf(['assistant', 'all']), 'tokens whose loss counts', { value: 'which' }),
   pack: option(z.boolean('give true or false'), 'one example per row, instead of as many as fit'),
   addToken: option(texts, 'a new special token', { value: 'text' }),
-  samplePrompt: option(texts, 'continued at each evaluation', { value: 'text' }),
-  sampleTokens: option(count, 'most tokens of a sample', { value: 'n' }),
+  samplePrompt: option(texts, 'prompt to continue at each evaluation', { value: 'text' }),
+  trainNewRowsFirst: option(count, 'first steps, in which only the rows of new tokens are trained', {
+    value: 'n',
+  }).optional(),
+  sampleTokens: option(count, 'maximum number of tokens per sample', { value: 'n' }),
 };
 
 export const FINETUNE = {
@@ -22,7 +25,7 @@ export const FINETUNE = {
 } satisfies Verb<typeof own> as Verb<typeof own>;
 
 type Own = Readonly<z.output<z.ZodObject<typeof own>>>;
-/** Everything that the numbers of a run depend on, besides model and data. */
+/** Everything that a run's numbers depend on, besides model and data. */
 export type FinetuneSettings = TrainingSettings & Own;
-/** The same with defaults left out. */
+/** The same, with optional fields. */
 export type FinetuneInput = TrainingInput & Partial<Own>;

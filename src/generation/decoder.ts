@@ -33,7 +33,7 @@ export function fullLogitsGraph(
 }
 
 /** Which rows of logits a run returns: the last token's, or all. */
-export type LogitRows = 'last' | 'all';
+export type LogitPositions = 'last' | 'all';
 
 /** A model that continues sequences, one run per chunk of new tokens. */
 export class Decoder {
@@ -118,7 +118,7 @@ export class Decoder {
   async forward(
     ids: ArrayLike<number>,
     cache: KeyValueCache,
-    rows: LogitRows = 'last',
+    rows: LogitPositions = 'last',
   ): Promise<Float32Array> {
     const time = ids.length;
     const start = cache.position;
@@ -196,7 +196,7 @@ export class Decoder {
   }
 
   /** ids and positions `[batch · time]`, sequence by sequence. */
-  #tokenFeeds(ids: Int32Array, positions: Int32Array, batch: number, rows: LogitRows) {
+  #tokenFeeds(ids: Int32Array, positions: Int32Array, batch: number, rows: LogitPositions) {
     const time = ids.length / batch;
     const wanted = rows === 'last' ? [time - 1] : Array.from({ length: time }, (_, i) => i);
     const feeds: Record<string, HostTensor> = {

@@ -2,7 +2,15 @@ import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { weightSources } from '../checkpoint/weight-sources.node.ts';
 import { option, RopewalkError, said } from '../errors.ts';
 import { createDecoder, type DecoderOptions, decodingEngine } from './decoder.node.ts';
-import { cachedLogits, fullLogits, type LogitRows, type Score, Scorer, scoringWindows } from './score.ts';
+import {
+  cachedLogits,
+  fullLogits,
+  type IdRange,
+  type LogitRows,
+  type Score,
+  Scorer,
+  scoringWindows,
+} from './score.ts';
 
 /**
  * Without a cache, the scores of all token pairs exist at the same time: longer texts are split into windows of this
@@ -32,6 +40,8 @@ export interface ScoreModelOptions extends DecoderOptions {
     blocks: AsyncIterable<Float32Array>,
     shape: readonly [tokens: number, vocab: number],
   ) => Promise<void>;
+  /** Tokens that get no probability: the loss is that of the others alone. The text must have none of them. */
+  readonly omitted?: IdRange | undefined;
   /** Called after each window. */
   readonly onWindow?: (done: number, total: number) => void;
 }
@@ -58,7 +68,11 @@ export async function scoreModel(
     );
   }
   const { rowsOf, release } = await logitsBy(opened, options);
-  const scorer = new Scorer();
+  const { omitted } = options;
+  if (omitted && ids.some((id) => id >= omitted.first && id < omitted.first + omitted.count)) {
+    throw new RopewalkError('the text has one of the tokens that get no probability.');
+  }
+  const scorer = new Scorer(omitted);
   try {
     for (const [i, window] of windows.entries()) {
       const scored = scoring(rowsOf(window), window, scorer, config.vocab_size);

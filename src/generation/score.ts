@@ -13,12 +13,25 @@ export interface LogitRows {
   readonly logits: Float32Array;
 }
 
-/** Negative log-likelihood of `target` under one row of logits, in nats; computed in float64. */
-function negativeLogLikelihood(logits: Float32Array, target: number): number {
+/** Ids in a row: `first` … `first + count − 1`. */
+export interface IdRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * Negative log-likelihood of `target` under one row of logits, in nats; computed in float64.
+ *
+ * @param omitted entries that get no probability
+ */
+function negativeLogLikelihood(logits: Float32Array, target: number, omitted?: IdRange): number {
+  const parts = omitted
+    ? [logits.subarray(0, omitted.first), logits.subarray(omitted.first + omitted.count)]
+    : [logits];
   let max = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) if (logit > max) max = logit;
+  for (const part of parts) for (const logit of part) if (logit > max) max = logit;
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - max);
+  for (const part of parts) for (const logit of part) sum += Math.exp(logit - max);
   return max + Math.log(sum) - logits[target]!;
 }
 
@@ -78,13 +91,20 @@ export interface Score {
 export class Scorer {
   #sum = 0;
   #tokens = 0;
+  readonly #omitted: IdRange | undefined;
+
+  /** @param omitted entries of the vocabulary that get no probability */
+  constructor(omitted?: IdRange) {
+    this.#omitted = omitted;
+  }
 
   /** @param ids the sequence that the rows belong to. */
   add({ start, logits }: LogitRows, ids: ArrayLike<number>, vocabSize: number): void {
     const rows = logits.length / vocabSize;
     for (let row = 0; row < rows && start + row + 1 < ids.length; row++) {
       const target = ids[start + row + 1]!;
-      this.#sum += negativeLogLikelihood(logits.subarray(row * vocabSize, (row + 1) * vocabSize), target);
+      const entries = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+      this.#sum += negativeLogLikelihood(entries, target, this.#omitted);
       this.#tokens++;
     }
   }

@@ -53,7 +53,7 @@ export interface Emitter {
   isUsed(tensor: Tensor): boolean;
 }
 
-interface DerivativeContext<A> {
+export interface DerivativeContext<A> {
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   /** The gradient of each output; undefined if there is none. */

@@ -4,23 +4,23 @@ import { type Connection, type Reply, readAll, request } from './request.ts';
 import { RequestError, retryAfter, withRetries } from './retry.ts';
 
 /*
- * The two addresses of the hub that downloading a model takes (https://huggingface.co/docs/hub/api):
+ * The two addresses of the hub that downloads use (https://huggingface.co/docs/hub/api):
  *
  *   /api/models/{id}/revision/{revision}?blobs=true   the commit, and every file with its size and hash
- *   /{id}/resolve/{commit}/{path}                     a file; a large one is redirected to storage elsewhere (HEAD tells
- *                                                     size and hash, where the list does not)
+ *   /{id}/resolve/{commit}/{path}                     a file; a large one is redirected to other storage (HEAD gives
+ *                                                     size and hash, if the list does not)
  *
- * and for data sets /api/datasets/… and /datasets/{id}/resolve/….
+ * and for datasets /api/datasets/… and /datasets/{id}/resolve/….
  *
- * @huggingface/hub 2.17.5 knows them too, and was tried: it heeds neither HF_ENDPOINT nor HF_TOKEN, does not resume, does
- * not check hashes, fails offline though everything is cached, and leaves no ref behind. What is left of it once all
- * that is done by us is these two addresses.
+ * We tried @huggingface/hub 2.17.5: it ignores HF_ENDPOINT and HF_TOKEN, does not resume, does not check hashes, fails
+ *   offline even if everything is cached, and writes no ref. If we do all that ourselves, only these two addresses
+ *   remain.
  */
 
-/** The longest list of files that we read. The hub's longest are a few MB. */
+/** The longest list of files that is read. The hub's longest are a few MB. */
 const MOST_LISTING_BYTES = 64 * 2 ** 20;
 
-/** What a model consists of at a revision. */
+/** The files of a model at a revision. */
 export async function fetchListing(connection: Connection, id: string, revision: string): Promise<Listing> {
   const name = connection.endpoint;
   const listing = await withRetries(
@@ -55,8 +55,8 @@ export async function fetchListing(connection: Connection, id: string, revision:
 }
 
 /**
- * Size and hash of a file: the listing's, else what the hub says in front of the file itself, as Python's library asks it:
- * `X-Linked-ETag` and `X-Linked-Size` of a large file, `ETag` and `Content-Length` of the others.
+ * Size and hash of a file: from the listing, or else from the hub's response before redirection, as in Python's
+ * library: `X-Linked-ETag` and `X-Linked-Size` for a large file, `ETag` and `Content-Length` for others.
  */
 export async function describeFile(
   connection: Connection,
@@ -109,7 +109,7 @@ function fileUrl(connection: Connection, id: string, commit: string, path: strin
   return `${pathOf(connection, id)}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
 }
 
-/** Bytes of a file from `from` on, if the server can give them; its status says whether it did. One try. */
+/** Bytes of a file from `from` on, if the server supports ranges; the status says whether it does. A single try. */
 export async function openFile(
   connection: Connection,
   id: string,
@@ -119,7 +119,7 @@ export async function openFile(
 ): Promise<Reply> {
   const headers: Record<string, string> = {
     ...(from > 0 && { range: `bytes=${from}-` }),
-    // Only a strong tag may stand here (RFC 9110, 13.1.5).
+    // Only a strong tag is allowed here (RFC 9110, 13.1.5).
     ...(from > 0 && tag !== undefined && !tag.startsWith('W/') && { 'if-range': tag }),
   };
   const onHop = (given: Headers) => {
@@ -145,12 +145,12 @@ function kindOf({ repository = 'models' }: Connection): RepositoryKind {
   return repository;
 }
 
-/** Where a repository's pages and files are. */
+/** The path of a repository's pages and files. */
 function pathOf(connection: Connection, id: string): string {
   return kindOf(connection) === 'datasets' ? `/datasets/${id}` : `/${id}`;
 }
 
-/** The readable error for an answer that is not the wanted one. */
+/** The readable error for an unexpected answer. */
 function statusError(
   { response: { status, headers }, close }: Reply,
   connection: Connection,
@@ -160,7 +160,7 @@ function statusError(
 ): RequestError {
   close();
   const { endpoint, token } = connection;
-  const thing = kindOf(connection) === 'datasets' ? 'data set' : 'model';
+  const thing = kindOf(connection) === 'datasets' ? 'dataset' : 'model';
   const what = path === undefined ? `"${id}"` : `"${path}" of "${id}"`;
   if (status === 429 || status === 408 || status >= 500) {
     const why = status === 429 ? 'too many requests: it asks you to wait' : 'a server error';

@@ -8,7 +8,7 @@ import type { RemoteFile } from './listing.ts';
 import type { Reply } from './request.ts';
 import { RequestError, type Timing, withRetries } from './retry.ts';
 
-/** Bytes are gathered into pieces of this many before they are hashed and written. */
+/** Bytes are buffered into pieces of this size before they are hashed and written. */
 const PIECE = 1 << 20;
 
 export interface BlobPlace {
@@ -19,25 +19,25 @@ export interface BlobPlace {
 }
 
 export interface BlobOptions {
-  /** Asks for the file's bytes from a position on; `tag` is the one that the bytes before it came with. */
+  /** Requests the file's bytes from a position on; `tag` is the entity tag of the bytes before it. */
   readonly open: (range: { from: number; tag: string | undefined }) => Promise<Reply>;
   readonly timing: Timing;
   readonly signal?: AbortSignal | undefined;
-  /** Called with the bytes that are there. */
+  /** Called with the number of bytes received. */
   readonly onBytes?: (done: number) => void;
 }
 
-/** Whether a path is that of a file of this size (of any, where none is given), if need be behind a link. */
+/** Whether a path is a file of this size (of any size, if undefined), possibly through a link. */
 export async function hasSize(path: string, size: number | undefined): Promise<boolean> {
   const status = await stat(path).catch(() => undefined);
   return status?.isFile() === true && (size ?? status.size) === status.size;
 }
 
 /**
- * Brings a file into the cache's blobs, unless it is there. What arrives is written to a partial file beside it and
- * hashed on the way; only when the hash is the one that the hub gave is it renamed. A partial file that an earlier
- * process left is continued, and so is a download that breaks off.
- * @throws RequestError where the server fails; RopewalkError where the disk does, or the hash is wrong
+ * Downloads a file to the cache's blobs, unless it is there. The bytes are hashed while they are written to a partial
+ * file next to it, which is renamed only if the hash matches the hub's. Partial files of earlier processes and
+ * interrupted downloads are resumed.
+ * @throws RequestError if the server fails; RopewalkError if the disk fails or the hash is wrong
  */
 export async function fetchBlob(file: RemoteFile, place: BlobPlace, options: BlobOptions): Promise<void> {
   for (;;) {
@@ -61,7 +61,7 @@ async function fetchOnce(file: RemoteFile, place: BlobPlace, options: BlobOption
       onBytes(file.size);
       return true;
     }
-    // Another process is at it: its progress is shown as ours.
+    // Another process is downloading it: its progress is shown as ours.
     const [largest] = await leftovers(place.blobs, file.hash).catch(() => []);
     if (largest) onBytes(Math.min(file.size, largest.size));
     return false;
@@ -87,7 +87,7 @@ async function fetchOnce(file: RemoteFile, place: BlobPlace, options: BlobOption
   }
 }
 
-/** One try to bring a partial file to its end, and its hash to what it should be. */
+/** One attempt to complete a partial file and verify its hash. */
 async function receive(partial: PartialFile, file: RemoteFile, { open, onBytes = () => {} }: BlobOptions) {
   if (partial.position < file.size) {
     const from = partial.position;
@@ -101,7 +101,7 @@ async function receive(partial: PartialFile, file: RemoteFile, { open, onBytes =
           'passing',
         );
       }
-      // The whole file: the server cannot give parts, or it has changed since.
+      // The whole file: the server does not support ranges, or the file has changed since.
       if (status === 200 && from > 0) await partial.restart();
       partial.continued ||= partial.position > 0;
       partial.tag = headers.get('etag') ?? undefined;
@@ -131,22 +131,22 @@ async function receive(partial: PartialFile, file: RemoteFile, { open, onBytes =
   if (partial.digest() === file.hash) return;
   const continued = partial.continued;
   await partial.restart();
-  // Bytes of another time may have been damaged, or another file's: once more, all of it in one.
+  // Earlier bytes may have been damaged, or belong to another file: download everything once more.
   if (continued) throw new RequestError(`${file.path} does not have the hash ${file.hash}`, 'passing');
   await partial.discard();
   throw new RopewalkError(
-    `${file.path}: the download does not have the hash ${file.hash} that the hub lists for it; it was damaged on the way ` +
+    `${file.path}: the download does not have the hash ${file.hash} that the hub lists for it; it was damaged in transit ` +
       'or changed, and was discarded: try again',
   );
 }
 
-/** Whether `Content-Range` says that the bytes continue at `from`, in a file of that size. */
+/** Whether `Content-Range` continues at `from`, in a file of that size. */
 function continues(range: string | null, from: number, size: number): boolean {
   const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(range ?? '') ?? [];
   return Number(start) === from && (total === '*' || Number(total) === size);
 }
 
-/** Partial files of a blob whose processes may be gone, the largest first. */
+/** Partial files of a blob whose processes may be gone, largest first. */
 async function leftovers(blobs: string, hash: string): Promise<{ path: string; size: number }[]> {
   const names = await readdir(blobs);
   const partials = names.filter(
@@ -161,13 +161,13 @@ async function leftovers(blobs: string, hash: string): Promise<{ path: string; s
   return found.sort((a, b) => b.size - a.size);
 }
 
-/** A blob as far as it has come. Its name is this process's alone, so that no two processes write one file. */
+/** A blob being downloaded. Its name is unique to this process, so that no two processes write the same file. */
 class PartialFile {
-  /** Bytes received: written, or gathered to be. */
+  /** Bytes received: written or buffered. */
   position = 0;
-  /** The entity tag that the bytes came with. */
+  /** The entity tag of the bytes. */
   tag: string | undefined;
-  /** Whether the bytes came from more than one answer. */
+  /** Whether the bytes came from more than one response. */
   continued = false;
   #handle: FileHandle | undefined;
   #hash: Hash;
@@ -183,7 +183,7 @@ class PartialFile {
     this.#hash = newHash(file);
   }
 
-  /** Takes over what an earlier process left, if any. To be called by the owner of the blob's lock. */
+  /** Takes over a partial file of an earlier process, if any. Call while holding the blob's lock. */
   static async open(blobs: string, file: RemoteFile): Promise<PartialFile> {
     const path = join(blobs, `${file.hash}.ropewalk-${randomBytes(4).toString('hex')}.incomplete`);
     const partial = new PartialFile(path, file);
@@ -191,7 +191,7 @@ class PartialFile {
     for (const { path } of others) await rm(path, { force: true });
     try {
       if (largest) {
-        // Should its process live after all, it finds its file gone when it is done, and starts over.
+        // If that process is still alive, it finds its file gone when it is done, and starts over.
         await rename(largest.path, path).catch(() => {});
         await partial.#readExisting();
       }
@@ -230,7 +230,7 @@ class PartialFile {
     }
   }
 
-  /** Writes what was gathered. Where the disk refuses, the position is that of what it took. */
+  /** Writes the buffer. If the disk refuses, the position is that of the bytes it accepted. */
   async flush(): Promise<void> {
     if (this.#pendingSize === 0) return;
     if (this.#handle) await this.#checkMine();
@@ -258,7 +258,9 @@ class PartialFile {
     return this.#hash.copy().digest('hex');
   }
 
-  /** Back to nothing. The file is removed, not cut: whoever still has it open must not reach into the new one. */
+  /**
+   * Starts over. The file is removed, not truncated: a process that still has it open must not write into the new one.
+   */
   async restart(): Promise<void> {
     await this.discard();
     this.#hash = newHash(this.#file);
@@ -273,7 +275,7 @@ class PartialFile {
     await rm(this.#path, { force: true });
   }
 
-  /** Gives the file its name, once and for all. */
+  /** Renames the file to its final name. */
   async publish(blob: string): Promise<void> {
     this.#handle ??= await open(this.#path, 'wx+');
     await this.#handle.sync();
@@ -283,8 +285,8 @@ class PartialFile {
   }
 
   /**
-   * Whoever slept so long that another process took the file over (the path is then gone: its name was ours alone) must
-   * not write into it any more.
+   * A process that slept so long that another one took over its file (the path is then gone, because its name is
+   * unique) must not write to it any more.
    */
   async #checkMine(): Promise<void> {
     const mine = await stat(this.#path).catch(() => undefined);
@@ -298,7 +300,10 @@ class PartialFile {
   }
 }
 
-/** Large files go by the SHA-256 of their bytes, others by git's SHA-1 of the blob: "blob", their size, their bytes. */
+/**
+ * Large files are identified by the SHA-256 of their bytes, others by git's SHA-1 of the blob: "blob", their size,
+ * their bytes.
+ */
 function newHash({ hash, size }: RemoteFile): Hash {
   return hash.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
 }

@@ -8,17 +8,18 @@ import { type ListedFile, parseTree, type RemoteFile, treeText } from './listing
 import { isCommit, type RepositoryKind } from './model-id.ts';
 
 /**
- * A model, or a data set (`datasets--org--name`), in the cache that Python's huggingface_hub keeps, in its layout, so that both share the files:
+ * A model or a dataset (`datasets--org--name`) in the cache of Python's huggingface_hub, in its layout, so that both
+ * share the files:
  *
  *     models--org--name/
- *       blobs/<hash>                   the files, each by the hash of what is in it
- *       snapshots/<commit>/<path>      a link to its blob (a copy where links are not to be had)
- *       refs/<revision>                the commit that a branch or a tag stood for
+ *       blobs/<hash>                   the files, named by the hash of their contents
+ *       snapshots/<commit>/<path>      a link to its blob (a copy where links are unavailable)
+ *       refs/<revision>                the commit of a branch or a tag
  *       trees/<commit>.json            Python's list of all the files of a commit
- *       .ropewalk/<commit>.json        ours, written before the first file: by it a snapshot is known to be whole
+ *       .ropewalk/<commit>.json        ours, written before the first file, to tell whether a snapshot is complete
  *
- * (https://huggingface.co/docs/huggingface_hub/guides/manage-cache). Ours is not put where Python's is: Python would take
- * a snapshot for incomplete that lacks the files that no model needs (pictures, pickles).
+ * (https://huggingface.co/docs/huggingface_hub/guides/manage-cache). Ours is separate from Python's list, because
+ * Python would treat a snapshot without the files that no model needs (pictures, pickles) as incomplete.
  */
 export class ModelCache {
   readonly blobs: string;
@@ -39,12 +40,12 @@ export class ModelCache {
     return join(this.#folder, 'snapshots', commit);
   }
 
-  /** Where a file of a snapshot lies. `path` has been checked to be safe. */
+  /** The location of a file in a snapshot. `path` must have been checked to be safe. */
   pointer(commit: string, path: string): string {
     return join(this.snapshot(commit), ...path.split('/'));
   }
 
-  /** The commit that a revision stood for when it was last pulled. `revision` has been checked to be safe. */
+  /** The commit of a revision when it was last pulled. `revision` must have been checked to be safe. */
   async commitOf(revision: string): Promise<string | undefined> {
     if (isCommit(revision)) return revision;
     const text = await this.#readText(join(this.#folder, 'refs', ...revision.split('/')));
@@ -59,7 +60,7 @@ export class ModelCache {
     await writeFileAtomic(path, commit);
   }
 
-  /** All files of a commit, and whether it was we who noted them; undefined where nobody did. */
+  /** All files of a commit, and whether Ropewalk recorded them; undefined if they were not recorded. */
   async files(
     commit: string,
   ): Promise<{ files: ReadonlyMap<string, ListedFile>; ours: boolean } | undefined> {
@@ -77,13 +78,13 @@ export class ModelCache {
     await writeFileAtomic(path, treeText(files));
   }
 
-  /** Paths of all files in a snapshot, with `/` between folders; empty where there is none. */
+  /** Paths of all files in a snapshot, with `/` between folders; empty if there is none. */
   async paths(commit: string): Promise<string[]> {
     const names = await readdir(this.snapshot(commit), { recursive: true }).catch(() => []);
     return names.map((name) => name.replaceAll(sep, '/')).sort();
   }
 
-  /** Bytes of downloads of this model's files that were broken off, or are under way; undefined where there are none. */
+  /** Bytes of interrupted or running downloads of this model's files; undefined if there are none. */
   async partialBytes(): Promise<number | undefined> {
     const names = await readdir(this.blobs).catch(() => []);
     const partials = names.filter((name) => name.endsWith('.incomplete'));
@@ -97,23 +98,24 @@ export class ModelCache {
     return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
   }
 
-  /** Whether a file is in a snapshot, where it comes only once it is whole; a size that is known is checked again. */
+  /** Whether a file is in a snapshot, where it appears only once it is complete; a known size is checked again. */
   hasFile(commit: string, { path, size }: ListedFile): Promise<boolean> {
     return hasSize(this.pointer(commit, path), size);
   }
 
-  /** The commits that there are snapshots of. */
+  /** The commits with snapshots. */
   async commits(): Promise<string[]> {
     const names = await readdir(join(this.#folder, 'snapshots')).catch(() => []);
     return names.filter(isCommit).sort();
   }
 
-  /** Puts a file whose blob is there into a snapshot. */
+  /** Adds a file whose blob exists to a snapshot. */
   async publish(commit: string, file: RemoteFile): Promise<void> {
     if (await this.hasFile(commit, file)) return;
     const pointer = this.pointer(commit, file.path);
     const blob = join(this.blobs, file.hash);
-    // Made beside the blobs, not in the snapshot, where an interrupted one would stay among the model's files.
+    // Created next to the blobs rather than in the snapshot, where an interrupted one would stay among the model's
+    // files.
     const draft = `${blob}.${randomBytes(4).toString('hex')}.pointer`;
     await this.#makeFolder(dirname(pointer));
     try {
@@ -126,7 +128,7 @@ export class ModelCache {
     }
   }
 
-  /** A symbolic link; where they are not to be had (Windows without its developer mode), a hard link, else a copy. */
+  /** Creates a symbolic link; if unavailable (Windows without developer mode), a hard link, else a copy. */
   async #makePointer(blob: string, draft: string, target: string): Promise<void> {
     const without = [
       'EPERM',
@@ -155,7 +157,7 @@ export class ModelCache {
     try {
       await mkdir(path, { recursive: true });
     } catch (error) {
-      throw fileError(error, 'make the folder', path);
+      throw fileError(error, 'create the folder', path);
     }
   }
 

@@ -5,13 +5,13 @@ import { RopewalkError } from '../errors.ts';
 import { type ModelCache, parseJson } from './cache.node.ts';
 import { type Choice, chooseFiles, hasQuantization, shardsOf, type Wish } from './choose.ts';
 
-/** What the cache has of a model. */
+/** What the cache contains of a model. */
 export interface Cached {
-  /** The snapshot's folder, or the GGUF file in it; undefined where nothing of it can be used. */
+  /** The snapshot's folder, or the GGUF file in it; undefined if nothing usable is there. */
   readonly path?: string;
   /**
-   * Whether all that was asked for is there. Not so with a path: it can be used, but something that it may need (a chat
-   * template, say) may be missing, which only the hub knows.
+   * Whether everything requested is there. If it is not but there is a path, the model is usable, but something
+   * optional (a chat template, for example) may be missing, which only the hub knows.
    */
   readonly complete: boolean;
   /** What is missing, for messages. */
@@ -19,12 +19,12 @@ export interface Cached {
 }
 
 /**
- * Looks for a model in the cache, without the network. A file is in a snapshot only once it is whole and its hash
- * was right, so what remains to ask is whether all the files are there:
+ * Looks for a model in the cache, without the network. A file is in a snapshot only once it is complete and its hash
+ * verified, so it remains to check whether all files are there:
  *
- * - where a list of the commit's files was noted, by us before the first of them or by Python, by that list;
- * - where none was (older versions of Python's library), there must be a configuration, all of the weights and
- *   a tokenizer, and no download of the model that was broken off.
+ * - if a list of the commit's files was recorded (by us, before the first file, or by Python), by that list;
+ * - otherwise (older versions of Python's library), there must be a configuration, all weights and a tokenizer, and no
+ *   interrupted download of the model.
  */
 export async function findCached(
   cache: ModelCache,
@@ -37,8 +37,8 @@ export async function findCached(
 }
 
 /**
- * A snapshot that no ref leads to (a cache that was copied in part, a pull by commit): where it is the only one that is
- * complete, it can be used as `main` without a network. With one, the hub says what `main` is.
+ * A snapshot without a ref (a partially copied cache, a pull by commit): if it is the only complete one, it can be
+ * used as `main` without a network. With a network, the hub says what `main` is.
  */
 async function withoutRef(cache: ModelCache, id: string, revision: string, wish: Wish): Promise<Cached> {
   const nothing: Cached = { complete: false, missing: ['all of it'] };
@@ -46,7 +46,7 @@ async function withoutRef(cache: ModelCache, id: string, revision: string, wish:
   const complete = new Map<string, string>();
   for (const commit of await cache.commits()) {
     const { path, complete: all } = await atCommit(cache, id, commit, wish).catch((error: unknown) => {
-      // What is wrong with one of several snapshots is told where that one is asked for.
+      // Problems with one of several snapshots are reported when that one is requested.
       if (error instanceof RopewalkError) return nothing;
       throw error;
     });
@@ -74,7 +74,7 @@ async function atCommit(cache: ModelCache, id: string, commit: string, wish: Wis
     }
   }
   if (missing.length === 0) return { path: pathOf(cache, commit, choice), complete: true, missing };
-  // Python can have been asked for some of the files only.
+  // Python may have been asked for only some of the files.
   const sight = noted.ours ? undefined : await bySight(cache, id, commit, wish);
   return { ...(sight?.complete && { path: sight.path! }), complete: false, missing };
 }
@@ -117,7 +117,7 @@ async function bySight(
   return { path: cache.snapshot(commit), complete, missing };
 }
 
-/** The parts of a GGUF file that is named by itself, or by its quantization among the files that are there. */
+/** The parts of a GGUF file given by name, or by quantization among the existing files. */
 function partsNamed(names: ReadonlySet<string>, id: string, file: string): readonly string[] {
   if (file.toLowerCase().endsWith('.gguf')) return splitNames(file) ?? [file];
   const fitting = [...names].filter(
@@ -138,7 +138,7 @@ export function pathOf(cache: ModelCache, commit: string, { gguf }: Choice): str
   return gguf === undefined ? cache.snapshot(commit) : cache.pointer(commit, gguf);
 }
 
-/** The shards that an index in a folder of the cache names. */
+/** The shards listed by an index in a cache folder. */
 export async function readShards(path: string): Promise<string[]> {
   return shardsOf(parseJson(await readFile(path, 'utf8')), path);
 }

@@ -1,31 +1,34 @@
 import { RopewalkError } from '../errors.ts';
 
-/** Endings of data files, and files of those endings that describe the data rather than being them. */
+/** Extensions of data files, and files with those extensions that describe the data. */
 const ENDING = /\.(?:(?:jsonl|ndjson|json|csv|tsv|txt)(?:\.gz)?|parquet)$/i;
 const DESCRIPTION =
   /(?:^|\/)(?:dataset_infos?|dataset_dict|state|croissant|metadata|config)\.json$|(?:^|\/)(?:readme|license|license|notice|requirements)\.txt$/i;
 
-/** The words by which names of files and folders tell a split, as Python's `datasets` reads them. */
+/** Words in file and folder names that indicate a split, as in Python's `datasets`. */
 const SPLITS = {
   train: /(?:^|[-._ 0-9])train(?:ing)?(?=[-._ 0-9]|$)/i,
   other: /(?:^|[-._ 0-9])(?:validation|valid|val|dev|test|testing|eval|evaluation)(?=[-._ 0-9]|$)/i,
 };
 
-/** The files that a choice is made of, and what was chosen. */
+/** The candidate files, and those chosen. */
 export interface ChosenData {
   readonly chosen: readonly string[];
-  /** Data files that are not trained on, since they belong to another split, or to none where there is a training split. */
+  /**
+   * Data files that are not trained on, because they belong to another split, or to none while there is a training
+   * split.
+   */
   readonly left: readonly string[];
 }
 
 /**
- * Picks the files of a data set that are to be trained on: the named one (or all in a folder of that name), else those of
- * the training split, else all that belong to no other one. Folders' names tell a split before files' names do.
+ * Chooses the files of a dataset to train on: the named one (or all in a folder of that name), else those of the
+ * training split, else all that belong to no other split. Folder names take precedence over file names.
  *
- * @param id what messages call the data set.
+ * @param id the dataset's name in messages.
  * @param options.named a file or a folder of it.
- * @param options.isFolder whether it is a folder of this machine, in which a file or a folder is named by its path.
- * @throws RopewalkError where there are none, or they are of several endings.
+ * @param options.isFolder whether it is a local folder, whose files and folders are named by path.
+ * @throws RopewalkError if there are none, or they have several extensions.
  */
 export function chooseDataFiles(
   paths: Iterable<string>,
@@ -34,7 +37,7 @@ export function chooseDataFiles(
 ): ChosenData {
   const all = [...paths];
   const found = all.filter((path) => ENDING.test(path) && !DESCRIPTION.test(path)).sort();
-  // Texts beside tables are notes, more often than data.
+  // Text files next to tables are usually notes rather than data.
   const tables = found.filter((path) => !/\.txt(?:\.gz)?$/i.test(path));
   const data = tables.length > 0 ? tables : found;
   const has =
@@ -57,7 +60,7 @@ export function chooseDataFiles(
   throw new RopewalkError(`${id}: it is not clear which of its files to train on; ${how}: ${has}`);
 }
 
-/** The split that a path tells, by its folders, else by the file's name; undefined where it tells none, or two. */
+/** The split indicated by a path's folders, or else by the file name; undefined if there is none, or more than one. */
 function splitOf(path: string): keyof typeof SPLITS | undefined {
   const parts = path.split('/');
   const file = parts.pop()!.replace(ENDING, '');

@@ -12,27 +12,27 @@ import { RopewalkError } from '../errors.ts';
 
 const TEMPLATE = new RegExp(`^${TEMPLATES_FOLDER}/[^/]+\\.jinja$`);
 
-/** Which of a model's files are wanted. */
+/** The files of a model to download. */
 export interface Choice {
-  /** Without shards: only the index says which they are. */
+  /** Without shards, which only the index lists. */
   readonly files: readonly string[];
-  /** The index among `files`, whose shards are wanted too. */
+  /** The index among `files`, whose shards are also needed. */
   readonly index?: string;
   /** The GGUF file that is the whole model, or its first part; `files` are then its parts. */
   readonly gguf?: string;
 }
 
 export interface Wish {
-  /** A GGUF file by its name, or by its quantization (`Q4_K_M`), in which capitals do not matter. */
+  /** A GGUF file by name, or by quantization (`Q4_K_M`, case-insensitive). */
   readonly file?: string | undefined;
   /** false: everything but the weights. */
   readonly weights?: boolean | undefined;
 }
 
-/** A GGUF file to choose, as people see it: one that is in parts is one, under its first part's name. */
+/** A GGUF file to choose from; a split one counts once, under its first part's name. */
 export interface GgufFile {
   readonly path: string;
-  /** Bytes, of all of its parts; undefined where the hub has not said. */
+  /** Total bytes of all its parts; undefined if the hub does not say. */
   readonly size: number | undefined;
 }
 
@@ -47,10 +47,10 @@ export class SeveralFilesError extends RopewalkError {
 }
 
 /**
- * Picks the files that a model needs out of all that a repository has: its configuration, its tokenizer and its
- * weights in safetensors, or one GGUF file. Pickles are never among them: opening one runs what is in it.
- * @param id what messages call the model
- * @throws RopewalkError where there is nothing to pick; SeveralFilesError where there is more than one GGUF file
+ * Chooses the files that a model needs from those in a repository: its configuration, its tokenizer and its
+ * safetensors weights, or one GGUF file. Pickles are never chosen: opening one runs code.
+ * @param id the model's name in messages
+ * @throws RopewalkError if there is nothing to choose; SeveralFilesError if there is more than one GGUF file
  */
 export function chooseFiles(
   listed: Iterable<{ readonly path: string; readonly size?: number | undefined }>,
@@ -67,14 +67,14 @@ export function chooseFiles(
   if (all.has(CONFIG_FILE) && weights === false) return { files };
   if (all.has(CONFIG_FILE) && all.has(WEIGHTS_FILE)) return { files: [...files, WEIGHTS_FILE] };
   if (all.has(CONFIG_FILE) && safetensors) return { files: [...files, WEIGHTS_INDEX], index: WEIGHTS_INDEX };
-  // mmproj files are a vision model's other half, not a language model.
+  // mmproj files are the other half of a vision model, not a language model.
   const models = ggufs.filter(({ path }) => !/(^|\/)mmproj[^/]*$/i.test(path));
   if (models.length === 1) return chooseGguf(models[0]!.path, all, id);
   if (models.length > 1) throw several(`${id} has several GGUF files`, models, id);
   throw new RopewalkError(nothing(id, all, safetensors));
 }
 
-/** The GGUF files to choose from, each with the bytes of all of its parts. */
+/** The GGUF files to choose from, each with the total bytes of its parts. */
 function ggufFiles(sizes: ReadonlyMap<string, number | undefined>): GgufFile[] {
   return [...sizes.keys()]
     .filter((path) => path.toLowerCase().endsWith('.gguf') && (splitNames(path)?.[0] ?? path) === path)
@@ -87,7 +87,7 @@ function ggufFiles(sizes: ReadonlyMap<string, number | undefined>): GgufFile[] {
     });
 }
 
-/** The file of a name or a quantization. */
+/** The file with a name or a quantization. */
 function fileNamed(file: string, all: ReadonlySet<string>, ggufs: readonly GgufFile[], id: string): string {
   const isGguf = file.toLowerCase().endsWith('.gguf');
   if (isGguf && all.has(file)) return file;
@@ -134,7 +134,7 @@ export function someOf(names: readonly string[]): string {
   return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
 }
 
-/** A GGUF file, with all of its parts where it is one part of a model. */
+/** A GGUF file, with all of its parts if it is split. */
 function chooseGguf(file: string, all: ReadonlySet<string>, id: string): Choice {
   const parts = splitNames(file) ?? [file];
   const missing = parts.find((part) => !all.has(part));
@@ -159,9 +159,9 @@ function nothing(id: string, all: ReadonlySet<string>, safetensors: boolean): st
 }
 
 /**
- * The shards that a `model.safetensors.index.json` names, each once.
- * @param name what messages call the index
- * @throws RopewalkError for an index that names anything but files beside it
+ * The shards listed in a `model.safetensors.index.json`, each once.
+ * @param name of the index in messages
+ * @throws RopewalkError for an index that names anything but files in its folder
  */
 export function shardsOf(index: unknown, name: string): string[] {
   const map =

@@ -90,7 +90,7 @@ describe('model ids of the hub', () => {
   it('are refused by name when an address names no model', () => {
     const refusals: [string, RegExp][] = [
       ['https://huggingface.co', /not the address of a model/],
-      ['https://huggingface.co/datasets/org/name', /the address of a data set, not of a model/],
+      ['https://huggingface.co/datasets/org/name', /the address of a dataset, not of a model/],
       ['https://huggingface.co/spaces/org/name', /the address of a space/],
       ['https://huggingface.co/org/name/discussions/3', /not the page of a model/],
       ['https://huggingface.co/org/name/tree', /not the page of a model/],
@@ -102,7 +102,7 @@ describe('model ids of the hub', () => {
       ['https://example.com/model.gguf', /download it and give its path/],
     ];
     for (const [text, pattern] of refusals) expect(() => parseModelId(text), text).toThrow(pattern);
-    expect(() => parseModelId('https://huggingface.co/org/name', 'datasets')).toThrow('of a data set');
+    expect(() => parseModelId('https://huggingface.co/org/name', 'datasets')).toThrow('of a dataset');
   });
 
   it('stay within the folder on every system when their paths are accepted', () => {
@@ -225,7 +225,7 @@ describe('the proxy of the hub client', () => {
   it('is refused without being printed when it is not an address', () => {
     for (const value of ['socks5://me:secret@p:1', 'http://', 'ftp://secret', 'http://me:secret@:1']) {
       const route = () => proxyRoute({ HTTPS_PROXY: value });
-      expect(route, value).toThrow(/^HTTPS_PROXY holds (?!.*secret)/);
+      expect(route, value).toThrow(/^HTTPS_PROXY contains (?!.*secret)/);
     }
   });
 });

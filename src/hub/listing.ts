@@ -10,21 +10,21 @@ export interface RemoteFile {
   readonly hash: string;
 }
 
-/** A file as a listing has it. Some mirrors name the files only: size and hash are then asked for, file by file. */
+/** A file in a listing. Some mirrors list only names: size and hash are then requested per file. */
 export type ListedFile =
   | RemoteFile
   | { readonly path: string; readonly size?: undefined; readonly hash?: undefined };
 
-/** What a model consisted of at a commit. */
+/** The files of a model at a commit. */
 export interface Listing {
   readonly commit: string;
   readonly files: ReadonlyMap<string, ListedFile>;
 }
 
 /**
- * Reads what the hub answers to `/api/models/{id}/revision/{revision}?blobs=true`. Nothing in it is trusted: names,
- * hashes and sizes are checked here, once, before any of them becomes part of a path.
- * @param server what messages call it
+ * Parses the hub's answer to `/api/models/{id}/revision/{revision}?blobs=true`. Nothing in it is trusted: names,
+ * hashes and sizes are checked here, before any of them becomes part of a path.
+ * @param server its name in messages
  */
 export function parseListing(json: unknown, server: string): Listing {
   const wrong = (what: string) =>
@@ -59,8 +59,8 @@ export function parseListing(json: unknown, server: string): Listing {
 }
 
 /**
- * Reads a list of files as it is kept in the cache, in the form in which Python's huggingface_hub keeps its own
- * (`trees/<commit>.json`); undefined where it is not in that form.
+ * Parses a list of files in the cache, in the format that Python's huggingface_hub uses for its own
+ * (`trees/<commit>.json`); undefined if it is not in that format.
  */
 export function parseTree(json: unknown): ReadonlyMap<string, ListedFile> | undefined {
   if (!isRecord(json) || json.format_version !== 1 || !isRecord(json.files)) return undefined;
@@ -94,7 +94,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A value of a server's in a message: on one line, and not too long. */
+/** A value from a server for messages: on one line, and truncated. */
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? 'undefined';
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;

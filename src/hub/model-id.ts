@@ -1,27 +1,33 @@
 import { isPlainName } from '../checkpoint/model-files.ts';
 import { RopewalkError } from '../errors.ts';
 
-/** A model on a hub, as people write it: `org/name`, `org/name@revision`, `org/name:file.gguf`, or its page's address. */
+/**
+ * A model on a hub, as users write it: `org/name`, `org/name@revision`, `org/name:file.gguf`, or the address of its
+ * page.
+ */
 export interface ModelId {
-  /** `org/name`, or a name alone (`gpt2`) for the models that are older than organizations. */
+  /** `org/name`, or only a name (`gpt2`) for models older than organizations. */
   readonly id: string;
   /** A branch, a tag or a commit. */
   readonly revision?: string;
-  /** One file of it, or the quantization of one of its GGUF files (`Q4_K_M`). */
+  /** One of its files, or the quantization of one of its GGUF files (`Q4_K_M`). */
   readonly file?: string;
 }
 
-/** What a repository of the hub holds; its part of an address and of a folder's name. */
+/** The kind of a repository; part of addresses and folder names. */
 export type RepositoryKind = 'models' | 'datasets';
 
 /** The hub's rules: letters, digits, `-`, `_` and `.`; each part begins and ends with a letter, a digit or `_`. */
 const PART = '\\w(?:[\\w.-]{0,94}\\w)?';
-/** A name without an organization has no dot, so that `model.gguf` is a file; nor is it one letter, a drive's. */
+/**
+ * A name without an organization has no dot, so that `model.gguf` is a file, and more than one letter, which would be
+ * a drive.
+ */
 const BARE = '\\w[\\w-]{0,94}\\w';
 const MODEL_ID = new RegExp(`^(${PART}/${PART}|${BARE})(?:@([^:]+))?(?::(.+))?$`);
 
 const ADDRESS = /^(?:https?:\/\/)?(?:www\.)?(?:huggingface\.co|hf\.co)(?:\/|$)/i;
-/** What follows a repository's name in the address of a page of it, and whether a file's path does. */
+/** What follows a repository's name in the address of one of its pages, and whether a file's path follows that. */
 const PAGES: Readonly<Record<string, 'revision' | 'file'>> = {
   tree: 'revision',
   commit: 'revision',
@@ -32,12 +38,12 @@ const PAGES: Readonly<Record<string, 'revision' | 'file'>> = {
 };
 
 /**
- * Reads an id, or the address of a repository's page; undefined for a text of any other form. Two dashes in a row would
- * be ambiguous in the cache.
+ * Reads an id, or the address of a repository's page; undefined for any other text. Two dashes in a row would be
+ * ambiguous in the cache.
  *
- * @param kind what is named: addresses of data sets begin with `datasets/`.
- * @param endpoint the hub whose addresses are read, beside those of huggingface.co and hf.co.
- * @throws RopewalkError for an address that is none of such a repository.
+ * @param kind of the repository: addresses of datasets begin with `datasets/`.
+ * @param endpoint the hub whose addresses are accepted, in addition to huggingface.co and hf.co.
+ * @throws RopewalkError for an address that is not of such a repository.
  */
 export function parseModelId(
   text: string,
@@ -55,7 +61,7 @@ export function parseModelId(
   return parseId(text);
 }
 
-const NAMES: Readonly<Record<RepositoryKind, string>> = { models: 'model', datasets: 'data set' };
+const NAMES: Readonly<Record<RepositoryKind, string>> = { models: 'model', datasets: 'dataset' };
 
 function parseId(text: string): ModelId | undefined {
   const [, id, revision, file] = MODEL_ID.exec(text) ?? [];
@@ -63,7 +69,7 @@ function parseId(text: string): ModelId | undefined {
   return { id, ...(revision !== undefined && { revision }), ...(file !== undefined && { file }) };
 }
 
-/** What follows the hub's name in an address of it, without query and fragment; undefined for other texts. */
+/** The path in an address of the hub, without query and fragment; undefined for other texts. */
 function addressPath(text: string, endpoint: string | undefined): string | undefined {
   const clean = (path: string) => path.replace(/[?#].*$/s, '').replace(/^\/+|\/+$/g, '');
   if (endpoint !== undefined && text.startsWith(`${endpoint}/`)) return clean(text.slice(endpoint.length));
@@ -86,9 +92,9 @@ function parseAddress(text: string, path: string, kind: RepositoryKind): ModelId
     throw refused('is not a valid address');
   }
   if (kind === 'datasets') {
-    if (parts.shift() !== 'datasets') throw refused('is not the address of a data set');
+    if (parts.shift() !== 'datasets') throw refused('is not the address of a dataset');
   } else if (parts[0] === 'datasets' || parts[0] === 'spaces') {
-    throw refused(`is the address of a ${parts[0] === 'spaces' ? 'space' : 'data set'}, not of a model`);
+    throw refused(`is the address of a ${parts[0] === 'spaces' ? 'space' : 'dataset'}, not of a model`);
   }
   const owned = parts.length > 1 && !Object.hasOwn(PAGES, parts[1]!) ? 2 : 1;
   const named = parseId(parts.slice(0, owned).join('/'));
@@ -102,24 +108,24 @@ function parseAddress(text: string, path: string, kind: RepositoryKind): ModelId
     throw refused(`is not the page of a ${NAMES[kind]}, of a revision or of a file of it`);
   }
   const file = rest.join('/');
-  // A folder of a data set is as good as a file; one of a model's repository is no model that we know how to fetch.
+  // A folder of a dataset is as good as a file; one of a model's repository cannot be downloaded as a model.
   if (holds === 'revision' && file !== '' && kind === 'models') throw refused('is the page of a folder');
   return { ...named, revision, ...(file !== '' && { file }) };
 }
 
-/** Whether a text is the whole hash of a commit. */
+/** Whether a text is a full commit hash. */
 export function isCommit(text: string): boolean {
   return /^[0-9a-f]{40}$/.test(text);
 }
 
-/** Whether a text is the hash that names a blob: SHA-256, or git's SHA-1. */
+/** Whether a text is a hash that names a blob: SHA-256, or git's SHA-1. */
 export function isBlobHash(text: string): boolean {
   return /^(?:[0-9a-f]{64}|[0-9a-f]{40})$/.test(text);
 }
 
 /**
- * Whether a path, as a server names it, leads to a file below the folder that it is joined to, on every system:
- * nothing absolute, no `..`, no drive or stream (`:`), nothing that Windows would shorten (`name.`, `name `).
+ * Whether a path from a server stays below the folder that it is joined to, on every system: nothing absolute, no
+ * `..`, no drive or stream (`:`), nothing that Windows would shorten (`name.`, `name `).
  */
 export function isSafePath(path: string): boolean {
   return path.split('/').every(
@@ -133,7 +139,7 @@ export function isSafePath(path: string): boolean {
   );
 }
 
-/** @throws RopewalkError for a name that cannot be that of a branch, a tag or a commit. */
+/** @throws RopewalkError for a name that cannot be a branch, a tag or a commit. */
 export function checkRevision(revision: string): void {
   if (isSafePath(revision)) return;
   throw new RopewalkError(

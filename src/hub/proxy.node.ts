@@ -4,21 +4,21 @@ import { isLoopback, type Route } from './request.ts';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The way to the network that HTTPS_PROXY, HTTP_PROXY (ALL_PROXY where the one for an address is not set) and NO_PROXY
- * describe, in capitals or not, as curl and Python read them: each is for addresses of its own scheme, a proxy may be
- * given without `http://`, and this machine is always reached directly. undefined where none is set.
+ * The route described by HTTPS_PROXY, HTTP_PROXY (ALL_PROXY if the one for an address is not set) and NO_PROXY, in
+ * upper or lower case, as in curl and Python: each applies to addresses of its own scheme, a proxy may be given
+ * without `http://`, and this machine is always reached directly. Undefined if none is set.
  *
- * Node 20 and 22 heed these variables only in processes that were started for it, so undici, the library inside Node's
- * `fetch`, is used as a package of its own.
+ * Node 20 and 22 respect these variables only in processes started with a flag, so undici, the library behind Node's
+ * `fetch`, is used as a separate package.
  *
- * @throws RopewalkError naming a variable that holds no proxy.
+ * @throws RopewalkError naming a variable that is not a valid proxy.
  */
 export function proxyRoute(env: Environment): Route | undefined {
   const set = (name: string) => [env[name.toLowerCase()], env[name]].find((value) => (value ?? '') !== '');
   const all = proxy('ALL_PROXY', set('ALL_PROXY'));
   const proxies: Readonly<Record<string, Proxy | undefined>> = {
     'https:': proxy('HTTPS_PROXY', set('HTTPS_PROXY')) ?? all,
-    // Not HTTP_PROXY in a CGI program: there it is a header of the request.
+    // Not HTTP_PROXY in a CGI program, where it comes from a request header.
     'http:':
       proxy('HTTP_PROXY', env.REQUEST_METHOD === undefined ? set('HTTP_PROXY') : env.http_proxy) ?? all,
   };
@@ -36,7 +36,7 @@ export function proxyRoute(env: Environment): Route | undefined {
           httpsProxy: proxies['https:']?.url ?? '',
           httpProxy: proxies['http:']?.url ?? '',
           noProxy,
-          // Addresses without encryption are asked of the proxy itself: many refuse tunnels to port 80.
+          // Unencrypted requests go to the proxy itself, because many proxies refuse tunnels to port 80.
           proxyTunnel: false,
         });
         agents.set(key, agent);
@@ -50,14 +50,14 @@ export function proxyRoute(env: Environment): Route | undefined {
   };
 }
 
-/** An agent keeps its connections; there is one for each set of proxies. */
+/** An agent keeps its connections; there is one per set of proxies. */
 const agents = new Map<string, import('undici').EnvHttpProxyAgent>();
 
 interface Proxy {
-  /** The variable that names it, for messages. */
+  /** The variable that sets it, for messages. */
   readonly name: string;
   readonly url: string;
-  /** Its host and port: what messages may show, while the rest may hold a password. */
+  /** Its host and port, which messages may show; the rest may contain a password. */
   readonly host: string;
 }
 
@@ -68,7 +68,8 @@ function proxy(name: string, text: string | undefined): Proxy | undefined {
   if (url && ['http:', 'https:'].includes(url.protocol) && url.hostname !== '') {
     return { name, url: url.href, host: url.host };
   }
-  // The value is not shown: it may hold a password.
-  const what = url && /^socks/.test(url.protocol) ? 'a SOCKS proxy, which is not supported' : 'no proxy';
-  throw new RopewalkError(`${name} holds ${what}; set it as http://host:port, or unset it`);
+  // The value is not shown, because it may contain a password.
+  const what =
+    url && /^socks/.test(url.protocol) ? 'a SOCKS proxy, which is not supported' : 'no valid proxy address';
+  throw new RopewalkError(`${name} contains ${what}; set it as http://host:port, or unset it`);
 }

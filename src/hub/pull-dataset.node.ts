@@ -10,32 +10,32 @@ import { RequestError, type Timing } from './retry.ts';
 import { hubSettings, repositoryNamed } from './settings.node.ts';
 
 export interface PullDatasetOptions extends Omit<PullOptions, 'weights'> {
-  /** Called with the files that were chosen, and those that were left. */
+  /** Called with the chosen files and the remaining ones. */
   readonly onChosen?: ((choice: ChosenData) => void) | undefined;
 }
 
 /**
- * Downloads the data files of a data set from the hub into the cache that Python's huggingface_hub uses, and says where
- * they are: the file or folder that is named, else the training split. Nothing of a data set is executed. As
- * {@link pullModel} in all else.
+ * Downloads the data files of a dataset from the hub into the cache of Python's huggingface_hub, and returns their
+ * paths: the named file or folder, or else the training split. No code of a dataset is executed. Otherwise like {@link
+ * pullModel}.
  *
  *     const files = await pullDataset('org/name');
  *
  * @param id `org/name`, `org/name@revision` or `org/name:path`
- * @returns paths, in the order of their names
- * @throws RopewalkError saying what to do
+ * @returns paths, sorted by name
+ * @throws RopewalkError naming the remedy
  */
 export async function pullDataset(id: string, options: PullDatasetOptions = {}): Promise<string[]> {
   const parsed = repositoryNamed(id, 'datasets', options);
   if (!parsed) {
     throw new RopewalkError(
-      `${JSON.stringify(id)} is not the id of a data set on the hub; ids look like org/name, org/name@revision or org/name:train.jsonl`,
+      `${JSON.stringify(id)} is not the id of a dataset on the hub; ids look like org/name, org/name@revision or org/name:train.jsonl`,
     );
   }
   return pullDatasetWith(parsed, options);
 }
 
-/** `pullDataset` with another patience, for tests. */
+/** `pullDataset` with configurable timing, for tests. */
 export async function pullDatasetWith(
   dataset: ModelId,
   options: PullDatasetOptions,
@@ -49,7 +49,7 @@ export async function pullDatasetWith(
   checkRevision(revision);
   if (file !== undefined && !isSafePath(file)) {
     throw new RopewalkError(
-      `${JSON.stringify(file)} is not the name of a file of a data set; give it as the hub shows it`,
+      `${JSON.stringify(file)} is not the name of a file in a dataset; write it as the hub shows it`,
     );
   }
   const settings = hubSettings(options);
@@ -59,7 +59,7 @@ export async function pullDatasetWith(
   if (cached.paths && (settings.offline || !update)) return cached.paths;
   if (settings.offline) {
     throw new NotCachedError(
-      `the data set ${id} (revision ${revision}) is not complete in the cache ${settings.cache}: missing ${someOf(cached.missing)}; ` +
+      `the dataset ${id} (revision ${revision}) is not complete in the cache ${settings.cache}: missing ${someOf(cached.missing)}; ` +
         'offline mode is on: unset HF_HUB_OFFLINE and pull it with a network',
     );
   }
@@ -70,7 +70,7 @@ export async function pullDatasetWith(
     repository: 'datasets',
   };
   const listing = await fetchListing(connection, id, revision).catch((error: unknown) => {
-    // What is there will do where there is no network; a server that says no is heard.
+    // Without a network, what is in the cache is used; a server's refusal is reported.
     const silent = error instanceof RequestError && error.kind !== 'final';
     if (silent && cached.paths) return undefined;
     throw error;
@@ -85,7 +85,7 @@ export async function pullDatasetWith(
   return files.map((path) => cache.pointer(listing.commit, path));
 }
 
-/** The files in the cache, without the network; only what was noted of a commit's files tells which they are. */
+/** The files in the cache, without the network; they are known only from the recorded list of a commit's files. */
 async function findCached(
   cache: ModelCache,
   id: string,

@@ -12,12 +12,12 @@ import type { Connection } from './request.ts';
 import { RequestError, type Timing } from './retry.ts';
 import { type HubOptions, hubSettings, repositoryNamed } from './settings.node.ts';
 
-/** How far a download is; bytes. */
+/** The progress of a download, in bytes. */
 export interface PullProgress {
-  /** Of all the files together, those counted in that were there before. */
+  /** Over all files together, including those that were already there. */
   readonly done: number;
   readonly total: number;
-  /** The file that the last bytes belong to, and how far it is. */
+  /** The file that is being downloaded, and its progress. */
   readonly file: string;
   readonly fileDone: number;
   readonly fileTotal: number;
@@ -26,13 +26,13 @@ export interface PullProgress {
 export interface PullOptions extends HubOptions {
   /** A branch, a tag or a commit; `main` by default. */
   readonly revision?: string | undefined;
-  /** One GGUF file, or its quantization (`Q4_K_M`), for models that have several. */
+  /** One GGUF file, or its quantization (`Q4_K_M`), for models with several. */
   readonly file?: string | undefined;
-  /** false: everything but the weights, for those who only look at a model's structure or want its tokenizer. */
+  /** false: everything but the weights, to inspect a model's structure or use its tokenizer. */
   readonly weights?: boolean | undefined;
-  /** true: asks the hub whether the revision has moved on, though all of it is in the cache. */
+  /** true: asks the hub whether the revision has moved, even if everything is in the cache. */
   readonly update?: boolean | undefined;
-  /** Rejects with its reason when it aborts; what came so far is kept and continued next time. */
+  /** Rejects with its reason when it aborts; the bytes so far are kept, and the next call resumes. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
 }
@@ -40,20 +40,20 @@ export interface PullOptions extends HubOptions {
 const FILES_AT_ONCE = 4;
 
 /**
- * Downloads a model from the hub into the cache that Python's huggingface_hub uses, and says where it is. Only what a
- * model needs is fetched: configuration, tokenizer, chat template and safetensors weights (never pickles), or one
- * GGUF file. What is complete in the cache is used without asking the network.
+ * Downloads a model from the hub into the cache of Python's huggingface_hub, and returns its path. Only what a model
+ * needs is fetched: configuration, tokenizer, chat template and safetensors weights (never pickles), or one GGUF file.
+ * A model that is complete in the cache is used without network access.
  *
  *     const directory = await pullModel('google/gemma-2-2b-it');
  *
- * Hub, cache, token and offline mode are taken from the options, else from HF_ENDPOINT, HF_HUB_CACHE or HF_HOME, HF_TOKEN
- * or the file of `hf auth login`, and HF_HUB_OFFLINE. The token is shown to the endpoint alone. An interrupted download
- * is continued by the next call; a file appears only once its hash is the one that the hub gives.
+ * Hub, cache, token and offline mode are taken from the options, else from HF_ENDPOINT, HF_HUB_CACHE or HF_HOME,
+ * HF_TOKEN or the file of `hf auth login`, and HF_HUB_OFFLINE. The token is sent only to the endpoint. The next call
+ * resumes an interrupted download; a file appears only once its hash is verified.
  *
  * @param id `org/name`, `org/name@revision`, `org/name:file.gguf`, `org/name:Q4_K_M`, or the address of its page
  * @returns the snapshot's folder, or the GGUF file in it
- * @throws RopewalkError saying what to do: the id or the revision does not exist, the license is not accepted, nothing
- * answers, the disk is full, a hash is wrong …
+ * @throws RopewalkError naming the remedy: the id or the revision does not exist, the license is not accepted, the
+ *   server does not answer, the disk is full, a hash is wrong …
  */
 export async function pullModel(id: string, options: PullOptions = {}): Promise<string> {
   const parsed = repositoryNamed(id, 'models', options);
@@ -65,7 +65,7 @@ export async function pullModel(id: string, options: PullOptions = {}): Promise<
   return pullWith(parsed, options);
 }
 
-/** `pullModel` with another patience, for tests. */
+/** `pullModel` with configurable timing, for tests. */
 export async function pullWith(model: ModelId, options: PullOptions, timing?: Timing): Promise<string> {
   const { signal, weights, update } = options;
   signal?.throwIfAborted();
@@ -75,7 +75,7 @@ export async function pullWith(model: ModelId, options: PullOptions, timing?: Ti
   checkRevision(revision);
   if (file !== undefined && !isSafePath(file)) {
     throw new RopewalkError(
-      `${JSON.stringify(file)} is not the name of a file of a model; give it as the hub shows it`,
+      `${JSON.stringify(file)} is not the name of a file of a model; write it as the hub shows it`,
     );
   }
   const settings = hubSettings(options);
@@ -94,7 +94,7 @@ export async function pullWith(model: ModelId, options: PullOptions, timing?: Ti
   try {
     listing = await fetchListing(connection, id, revision);
   } catch (error) {
-    // What is there will do where there is no network; a server that says no is heard.
+    // Without a network, what is in the cache is used; a server's refusal is reported.
     const silent = error instanceof RequestError && error.kind !== 'final';
     if (silent && cached.path !== undefined && !update) return cached.path;
     throw error;
@@ -106,10 +106,10 @@ export async function pullWith(model: ModelId, options: PullOptions, timing?: Ti
   return pathOf(cache, listing.commit, choice);
 }
 
-/** There is no network to be asked, and the cache has not all of what was asked for. */
+/** Network access is off, and the cache lacks part of what was requested. */
 export class NotCachedError extends RopewalkError {}
 
-/** Brings all chosen files into the snapshot, an index of shards last: whoever finds it finds the shards. */
+/** Adds all chosen files to the snapshot, the index of shards last, so that an index implies its shards. */
 export async function download(
   connection: Connection,
   cache: ModelCache,
@@ -171,7 +171,7 @@ export async function download(
   if (index) await cache.publish(commit, index);
 }
 
-/** Refuses a download that cannot fit, before hours of it. */
+/** Refuses a download that cannot fit before it starts. */
 async function checkSpace(cache: ModelCache, files: readonly RemoteFile[]): Promise<void> {
   let needed = 0;
   for (const { hash, size } of files) if (!(await hasSize(join(cache.blobs, hash), size))) needed += size;
@@ -183,7 +183,7 @@ async function checkSpace(cache: ModelCache, files: readonly RemoteFile[]): Prom
   );
 }
 
-/** Free space where a folder is, or will be; undefined where the system does not say. */
+/** Free space where a folder is, or will be; undefined if the system does not say. */
 async function freeBytes(folder: string): Promise<number | undefined> {
   for (let path = folder; ; path = dirname(path)) {
     const status = await statfs(path).catch(() => undefined);
@@ -192,7 +192,7 @@ async function freeBytes(folder: string): Promise<number | undefined> {
   }
 }
 
-/** What is said in one of two places; twice only where it says the same. */
+/** A setting that may be given in two places; in both only with the same value. */
 export function one(
   what: string,
   inId: string | undefined,
@@ -200,6 +200,6 @@ export function one(
 ): string | undefined {
   if (inId === undefined || inOptions === undefined || inId === inOptions) return inId ?? inOptions;
   throw new RopewalkError(
-    `the id requests the ${what} "${inId}" and the options request "${inOptions}"; give only one of them`,
+    `the id specifies the ${what} "${inId}" and the options specify "${inOptions}"; use only one of them`,
   );
 }

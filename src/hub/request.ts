@@ -2,23 +2,23 @@ import { onAbort } from '../abort.ts';
 import type { RepositoryKind } from './model-id.ts';
 import { RequestError, type Timing } from './retry.ts';
 
-/** A hub, and what we show it. */
+/** A connection to a hub. */
 export interface Connection {
-  /** Such as `https://huggingface.co`, without a slash at the end. */
+  /** Such as `https://huggingface.co`, without a trailing slash. */
   readonly endpoint: string;
   readonly token?: string | undefined;
-  /** What is asked for; default models. */
+  /** The kind of repository; models by default. */
   readonly repository?: RepositoryKind | undefined;
   readonly timing: Timing;
   readonly signal?: AbortSignal | undefined;
-  /** The way to the network; by default `fetch`. */
+  /** The route to the network; `fetch` by default. */
   readonly route?: Route | undefined;
 }
 
-/** A way to the network: directly, or through proxies. */
+/** A route to the network: direct, or through proxies. */
 export interface Route {
   fetch(url: URL, options: RequestOptions): Promise<Response>;
-  /** What messages call the proxy on the way to an address; undefined where there is none. */
+  /** The proxy for an address, for messages; undefined if there is none. */
   proxyOf(url: URL): string | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface RequestOptions {
 
 const DIRECT: Route = { fetch: (url, options) => fetch(url, options), proxyOf: () => undefined };
 
-/** An answer whose body is read piece by piece. Close it, unless it was read to its end. */
+/** An answer whose body is read piece by piece. Close it unless it was read completely. */
 export interface Reply {
   readonly response: Response;
   /** The next bytes; undefined at the end. */
@@ -42,12 +42,12 @@ export interface Reply {
 const MOST_REDIRECTS = 10;
 
 /**
- * Asks the hub for `path`. Redirects are followed here rather than by `fetch`, for three reasons: the token is shown to
- * the endpoint and to nobody else (files come from other hosts, by links signed for them), encryption is never given up
- * on the way, and what the hub itself says in front of a redirect can be checked.
+ * Requests `path` from the hub. Redirects are followed here rather than by `fetch`, for three reasons: the token is
+ * sent only to the endpoint (files come from other hosts, through signed links), encryption is never dropped, and the
+ * hub's headers before a redirect can be checked.
  *
- * A HEAD request ends where the way leads to another host: links that are signed for GET are refused there.
- * @param onHop sees the headers of every answer of the endpoint itself, redirects included
+ * A HEAD request stops at a redirect to another host, which refuses links that are signed for GET.
+ * @param onHop receives the headers of every answer of the endpoint itself, including redirects
  */
 export async function request(
   connection: Connection,
@@ -69,7 +69,7 @@ export async function request(
   let url = new URL(`${endpoint}${path}`);
   const home = url.origin;
 
-  /** Waits for the network no longer than `idleMs`. */
+  /** Waits for the network for at most `idleMs`. */
   const watched = async <T>(wait: () => Promise<T>): Promise<T> => {
     const late = () => {
       const seconds = timing.idleMs / 1000;
@@ -88,14 +88,14 @@ export async function request(
   };
 
   try {
-    // Once the way has led elsewhere, the token stays behind even where it leads back.
+    // Once redirected elsewhere, the token is not sent again, even if redirected back.
     let away = false;
     for (let redirects = 0; ; redirects++) {
       away ||= url.origin !== home;
       const shown: Record<string, string> = {
         ...headers,
         'user-agent': 'ropewalk',
-        // Bytes are counted, and asked for by position: they must come as they are.
+        // Bytes are counted and requested by position, so they must not be encoded.
         'accept-encoding': 'identity',
         ...(token !== undefined && !away && { authorization: `Bearer ${token}` }),
       };
@@ -168,7 +168,7 @@ export async function readAll(reply: Reply, most: number, name: string): Promise
   return all;
 }
 
-/** Where a redirect leads, if we go there. */
+/** The target of a redirect, if it is followed. */
 export function redirected(from: URL, location: string, endpoint: string): URL {
   const refused = (why: string) =>
     new RequestError(`${from.host} redirects ${why}; refused: check HF_ENDPOINT`, 'final');
@@ -183,12 +183,12 @@ export function redirected(from: URL, location: string, endpoint: string): URL {
   return to;
 }
 
-/** Whether an address is that of a server without encryption on this very machine. */
+/** Whether an address is that of an unencrypted server on this machine. */
 export function isLoopbackHttp({ protocol, hostname }: URL): boolean {
   return protocol === 'http:' && isLoopback(hostname);
 }
 
-/** Whether a host, as a URL has it, is this very machine. */
+/** Whether a URL's host is this machine. */
 export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
 }
@@ -202,7 +202,7 @@ const UNREACHABLE = [
   'UND_ERR_CONNECT_TIMEOUT',
 ];
 
-/** The readable error for a proxy that does not let a request through. */
+/** The readable error for a proxy that refuses a request. */
 function proxyError(status: number, host: string, proxy = 'the proxy'): RequestError {
   if (status === 407) {
     return new RequestError(
@@ -216,7 +216,7 @@ function proxyError(status: number, host: string, proxy = 'the proxy'): RequestE
   );
 }
 
-/** The readable error for what `fetch` or a body's reader threw. */
+/** The readable error for an exception from `fetch` or a body's reader. */
 function requestError(
   error: unknown,
   host: string,
@@ -228,7 +228,7 @@ function requestError(
   let cause = error;
   while (cause.cause instanceof Error) cause = cause.cause;
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
-  // What undici says where a proxy answers CONNECT with anything but 200.
+  // undici's message if a proxy answers CONNECT with anything but 200.
   const [refused] =
     /\(\d{3}\)/.exec(/^Proxy (?:response|Authentication)/.test(cause.message) ? cause.message : '') ?? [];
   if (refused) return proxyError(Number(refused.slice(1, -1)), host, proxy);

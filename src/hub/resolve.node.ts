@@ -8,15 +8,15 @@ import { RequestError } from './retry.ts';
 import { repositoryNamed } from './settings.node.ts';
 
 /**
- * Where a model lies, whether it is named by its path or by its id on the hub. A file or a folder of that name wins; else
- * an id (`org/name`, `gpt2`, `org/name@revision`, `org/name:file.gguf`) or an address of the hub is looked up in the cache, and downloaded if it is
- * not there (see `pullModel`).
+ * The path of a model given by its path or by its id on the hub. A file or folder of that name takes precedence;
+ * otherwise an id (`org/name`, `gpt2`, `org/name@revision`, `org/name:file.gguf`) or an address of the hub is looked
+ * up in the cache, and downloaded if it is not there (see `pullModel`).
  * @returns a path
- * @throws RopewalkError saying what was tried
+ * @throws RopewalkError naming what was tried
  */
 export async function resolveModel(idOrPath: string, options: PullOptions = {}): Promise<string> {
   if (await isThere(idOrPath)) return idOrPath;
-  // A folder whose replacement was interrupted is there under another name until it is settled.
+  // A folder whose replacement was interrupted has another name until it is recovered.
   await recoverDirectory(idOrPath);
   if (await isThere(idOrPath)) return idOrPath;
   const shown = JSON.stringify(idOrPath);
@@ -40,7 +40,7 @@ export async function resolveModel(idOrPath: string, options: PullOptions = {}):
   }
 }
 
-/** Whether an error says that the hub has no repository of a name, or that it cannot be asked. */
+/** Whether an error means that the hub has no such repository, or cannot be reached. */
 export function isAbsent(error: unknown): error is RopewalkError {
   if (error instanceof NotCachedError) return true;
   return (
@@ -48,7 +48,7 @@ export function isAbsent(error: unknown): error is RopewalkError {
   );
 }
 
-/** False only where nothing has this name; other troubles are told when it is opened. */
+/** False only if nothing has this name; other problems are reported when it is opened. */
 async function isThere(path: string): Promise<boolean> {
   try {
     await stat(path);

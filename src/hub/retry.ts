@@ -2,14 +2,14 @@ import { RopewalkError } from '../errors.ts';
 import { sleep } from '../files/sleep.ts';
 
 /**
- * A request that failed: `final` where asking again cannot help; `passing` where it may (a cut connection, a busy
- * server); `unreachable` where nothing answers, which is seldom over within seconds.
+ * A failed request: `final` if retrying cannot help; `passing` if it may (a broken connection, a busy server);
+ * `unreachable` if nothing answers, which rarely changes within seconds.
  */
 export class RequestError extends RopewalkError {
   readonly kind: 'final' | 'passing' | 'unreachable';
-  /** How long the server asked to wait, in milliseconds. */
+  /** The delay that the server requested, in milliseconds. */
   readonly waitMs: number | undefined;
-  /** The status that the server answered with, where it did. */
+  /** The status of the server's answer, if there was one. */
   readonly status: number | undefined;
 
   constructor(
@@ -24,21 +24,21 @@ export class RequestError extends RopewalkError {
   }
 }
 
-/** How patient we are; milliseconds. */
+/** Timeouts and delays in milliseconds. */
 export interface Timing {
-  /** A connection that brings nothing for so long is given up. */
+  /** A connection without data for this long is aborted. */
   readonly idleMs: number;
-  /** Before the second try; it doubles with every further one, up to 30 times this. */
+  /** The delay before the second try; it doubles with every further one, up to 30 times this. */
   readonly backoffMs: number;
-  /** The longest wait that a server may ask for. */
+  /** The longest delay that a server may request. */
   readonly longestWaitMs: number;
 }
 
 const TRIES: Readonly<Record<RequestError['kind'], number>> = { final: 1, unreachable: 3, passing: 6 };
 
 /**
- * Tries until it works, fails for good, or fails too often without bringing anything new.
- * @param progress a number that grows when a try brought something, though it failed
+ * Retries until the request succeeds, fails permanently, or fails too often without progress.
+ * @param progress a number that grows when a failed try made progress
  */
 export async function withRetries<T>(
   attempt: () => Promise<T>,
@@ -63,7 +63,7 @@ export async function withRetries<T>(
   }
 }
 
-/** `Retry-After` in milliseconds from `now`: it holds seconds, or a date (RFC 9110, 10.2.3). undefined for neither. */
+/** `Retry-After` in milliseconds from `now`: seconds, or a date (RFC 9110, 10.2.3). Undefined for neither. */
 export function retryAfter(value: string | null, now = Date.now()): number | undefined {
   if (value === null) return undefined;
   if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1000;

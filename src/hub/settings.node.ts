@@ -10,16 +10,19 @@ import type { Timing } from './retry.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where models come from and where they are kept: what is given, else what Python's huggingface_hub would use. */
+/**
+ * Where models come from and where they are stored: the given options, or else what Python's huggingface_hub would
+ * use.
+ */
 export interface HubSettings {
   readonly endpoint: string;
   readonly cache: string;
   readonly token: string | undefined;
   readonly offline: boolean;
-  /** Files in a snapshot are links to blobs; false where the user wants none (HF_HUB_DISABLE_SYMLINKS). */
+  /** Whether files in a snapshot are links to blobs; false if the user disables them (HF_HUB_DISABLE_SYMLINKS). */
   readonly symlinks: boolean;
   readonly timing: Timing;
-  /** Through proxies, where the environment names some. */
+  /** The route through proxies, if the environment sets any. */
   readonly route: Route | undefined;
 }
 
@@ -30,7 +33,7 @@ export interface HubOptions {
   readonly offline?: boolean | undefined;
 }
 
-/** @throws RopewalkError for an endpoint, a token or a token file that cannot be used */
+/** @throws RopewalkError for an invalid endpoint, token or token file */
 export function hubSettings(options: HubOptions = {}, env: Environment = process.env): HubSettings {
   const set = (name: string) => (env[name] === undefined || env[name] === '' ? undefined : env[name]);
   const path = (name: string) => set(name) && expand(set(name)!, env);
@@ -64,9 +67,9 @@ function hubEndpoint(options: HubOptions, env: Environment): string {
 }
 
 /**
- * The repository that a text names: an id, or an address of the hub that is set.
+ * The repository that a text refers to: an id, or an address of the configured hub.
  *
- * @returns undefined for a text that is neither.
+ * @returns undefined for other texts.
  * @throws RopewalkError for an address of anything else.
  */
 export function repositoryNamed(
@@ -77,7 +80,7 @@ export function repositoryNamed(
   return parseModelId(text, kind, hubEndpoint(options, process.env));
 }
 
-/** `~` and `$NAME` in a path, as Python's expanduser and expandvars read them. */
+/** Expands `~` and `$NAME` in a path, like Python's expanduser and expandvars. */
 function expand(path: string, env: Environment): string {
   return path
     .replace(/^~(?=$|[/\\])/, homedir())
@@ -104,7 +107,7 @@ function checkEndpoint(text: string): string {
   return text.replace(/\/+$/, '');
 }
 
-/** A token goes into a header: whatever else is in it must not, nor be shown in a message. */
+/** A token is sent in a header: it must contain nothing else, and must not be shown in messages. */
 function checkToken(text: string | undefined): string | undefined {
   const token = text?.trim();
   if (token === undefined || token === '') return undefined;
@@ -121,7 +124,7 @@ function readToken(path: string): string | undefined {
   }
 }
 
-/** The id of one file of the repository that another id names: `org/name@main` and `a.gguf` make `org/name@main:a.gguf`. */
+/** The id of one file in the repository of another id: `org/name@main` and `a.gguf` make `org/name@main:a.gguf`. */
 export function idOfFile(id: string, file: string): string {
   const named = repositoryNamed(id, 'models');
   if (!named) throw new RopewalkError(`${id} names no repository of the hub.`);

@@ -11,16 +11,16 @@ import { type ModelSummary, summarize } from './summary.ts';
 export interface Block {
   readonly title: Bilingual;
   readonly details: readonly Bilingual[];
-  /** What it does, without its sizes: two blocks of one sort have the same. */
+  /** What it does, without its sizes; equal for blocks of the same kind. */
   readonly sort: string;
 }
 
-/** A place in the diagram where a model may have a box; the same place in every model. */
+/** A place in the diagram where a model may have a box; the same places for every model. */
 export interface Slot {
   readonly name: string;
   /** Drawn inside the frame of the repeated layer. */
   readonly inLayer: boolean;
-  /** A residual sum ends here: what entered the sublayer is added. */
+  /** A residual sum ends here: the sublayer's input is added. */
   readonly sum?: true;
   block(model: NamedModel): Block | undefined;
 }
@@ -28,7 +28,7 @@ export interface Slot {
 const slot = (name: string, inLayer: boolean, block: Slot['block']): Slot => ({ name, inLayer, block });
 const sum = (name: string): Slot => ({ name, inLayer: true, sum: true, block: () => undefined });
 
-/** Places from the tokens to the logits, in the order in which data passes them. */
+/** Places from the tokens to the logits, in the order of the data flow. */
 export const slots: readonly Slot[] = [
   slot('tokens', false, () => ({ title: { en: 'Tokens', ko: '토큰' }, details: [], sort: 'tokens' })),
   slot('embedding', false, (model) => embeddingBlock(summaryOf(model))),
@@ -73,7 +73,7 @@ function embeddingBlock({ vocabSize, width, embeddingScale }: ModelSummary): Blo
   };
 }
 
-/** Positions that are added to the embedding, or that turn queries and keys in every layer. */
+/** Positions that are added to the embedding, or rotate queries and keys in every layer. */
 function positionBlock(model: NamedModel, turned: boolean): Block | undefined {
   const { position, localPosition, rotary } = summaryOf(model);
   if (!position || (position.kind === 'rotary') !== turned) return undefined;
@@ -104,7 +104,7 @@ function positionBlock(model: NamedModel, turned: boolean): Block | undefined {
 
 const normTitles: Partial<Record<Role, Bilingual>> = {
   'pre-attention norm': { en: 'before attention', ko: '어텐션 앞' },
-  'query norm': { en: 'of each head of queries and keys', ko: '쿼리와 키의 헤드마다' },
+  'query norm': { en: 'per head of queries and keys', ko: '쿼리와 키의 헤드마다' },
   'attention post-norm': { en: 'after attention', ko: '어텐션 뒤' },
   'pre-mlp norm': { en: 'before the MLP', ko: 'MLP 앞' },
   'mlp post-norm': { en: 'after the MLP', ko: 'MLP 뒤' },
@@ -172,7 +172,7 @@ function mlpBlock(summary: ModelSummary, { mlps }: ModelParts): Block {
 
 const withBiases: Bilingual = { en: 'with biases', ko: '편향 있음' };
 
-/** What a branch is multiplied by, where it is. */
+/** The factor of a branch, if there is one. */
 function branchDetails({ branchScale }: ModelSummary): Bilingual[] {
   if (branchScale === 1) return [];
   return [{ en: `× ${short(branchScale)} before the sum`, ko: `더하기 전 × ${short(branchScale)}` }];

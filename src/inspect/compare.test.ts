@@ -39,7 +39,7 @@ describe('compare', () => {
   it('adds rows for features that newer families introduce', () => {
     const [families, generations] = tables(named('gemma2', 'gemma3', 'qwen3', 'exaone4'));
     const both = 'before and after attention and MLP';
-    const headNorm = 'RMSNorm of each head';
+    const headNorm = 'RMSNorm per head';
     expect(lines(families!.rows)).toEqual([
       ['Architecture', 'decoder', 'decoder', 'decoder', 'decoder'],
       [

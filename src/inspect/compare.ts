@@ -5,7 +5,7 @@ import { type Bilingual, type Locale, metadata } from './labels.ts';
 import type { NamedModel } from './named-model.ts';
 import { type ModelSummary, summarize } from './summary.ts';
 
-/** One feature and what it is in each model, by the names that the user gave them. */
+/** A feature and its value in each model, by the names that the user gave. */
 export interface Row {
   readonly feature: string;
   readonly values: Readonly<Record<string, string>>;
@@ -17,10 +17,10 @@ export interface ComparisonTable {
 }
 
 /**
- * Compares models feature by feature, from their modules; what they were trained on is the preset's metadata.
+ * Compares models feature by feature, from their modules; training data comes from the preset's metadata.
  *
- * @param locale the language of features and values; what machines read is English.
- * @throws RopewalkError for two models of one name.
+ * @param locale the language of features and values; machine-readable output is in English.
+ * @throws RopewalkError for two models with the same name.
  */
 export function compare(models: readonly NamedModel[], locale: Locale = 'en'): Row[] {
   return [...tableOf(models, allFeatures(models), locale).rows];
@@ -28,7 +28,7 @@ export function compare(models: readonly NamedModel[], locale: Locale = 'en'): R
 
 /**
  * The study note's tables: all models by the features of families, then each model that succeeds another one here
- * (Gemma 2 and Gemma) beside it.
+ * (Gemma 2 and Gemma) next to it.
  */
 export function tables(models: readonly NamedModel[], locale: Locale = 'en'): ComparisonTable[] {
   const pairs = models.flatMap((model) =>
@@ -39,14 +39,14 @@ export function tables(models: readonly NamedModel[], locale: Locale = 'en'): Co
   return [tableOf(models, familyTable, locale), ...pairs];
 }
 
-/** What the columns need said about them: what a column really is, and the sources of what is not computed. */
+/** Notes on the columns: what a column really is, and the sources of what is not computed. */
 export function footnotes(models: readonly NamedModel[], locale: Locale = 'en'): string[] {
   const notes: string[] = [];
   const families = new Map(models.map(({ family }) => [family.name, family]));
   for (const { title, note } of families.values()) if (note) notes.push(`${title}: ${note[locale]}`);
   for (const { family, isFamily } of models) {
     const sizes = dataBySize(family, locale);
-    // Only a family's name stands for all of its sizes.
+    // A family's name represents all of its sizes.
     if (sizes && isFamily) notes.push(`${family.title}: ${sizes}`);
   }
   for (const { name, training } of models) {
@@ -55,7 +55,7 @@ export function footnotes(models: readonly NamedModel[], locale: Locale = 'en'):
   return notes;
 }
 
-/** Training data of each preset, where they differ. */
+/** Training data of each preset, if they differ. */
 function dataBySize({ presets }: Family, locale: Locale): string | undefined {
   const known = Object.entries(presets).flatMap(([name, { training }]) =>
     training ? [{ name, data: metadata(training.data)[locale] }] : [],

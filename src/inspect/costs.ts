@@ -5,8 +5,8 @@ import { distinct, partsOf } from './model-parts.ts';
 const USUAL_CONTEXTS: readonly number[] = [1024, 4096, 8192, 32768];
 
 /**
- * Contexts at which costs that grow with it are stated: the longest that all models allow, so that each has a value,
- * and the usual ones up to the longest that any allows.
+ * Context lengths at which costs that depend on them are stated: the longest that all models allow, so that each has a
+ * value, and common ones up to the longest that any allows.
  */
 export function contextsFor(models: readonly CausalLM[]): number[] {
   const positions = models.map(({ maxPositions }) => maxPositions);
@@ -18,8 +18,8 @@ export const BYTES_PER_NUMBER = { float32: 4, bfloat16: 2, float16: 2 } as const
 export type NumberFormat = keyof typeof BYTES_PER_NUMBER;
 
 /**
- * Floating-point operations (a multiply-add is two) of one token's products with weight matrices, forward, the head
- * included. Embedding look-ups, norms and activations are left out: they are no matrix products.
+ * Floating-point operations (a multiply-add is two) of one token's products with weight matrices, forward, including
+ * the head. Embedding lookups, norms and activations are excluded, because they are not matrix products.
  */
 export function weightFlopsPerToken(model: CausalLM): number {
   let flops = 0;
@@ -29,7 +29,7 @@ export function weightFlopsPerToken(model: CausalLM): number {
   return flops;
 }
 
-/** The number of keys that the last of `context` tokens sees, itself included. */
+/** The number of keys that the last of `context` tokens sees, including its own. */
 function keysSeen(window: number | null, context: number): number {
   return window === null ? context : Math.min(window, context);
 }

@@ -68,7 +68,7 @@ describe('blockDiagram', () => {
   it('shows what newer families add', () => {
     const svg = blockDiagram(named('gemma2', 'gemma3', 'exaone4', 'hyperclovax/tiny'), 'en');
     const drawn = texts(svg);
-    expect(drawn.filter((text) => text.startsWith('of each head'))).toHaveLength(2);
+    expect(drawn.filter((text) => text.startsWith('per head'))).toHaveLength(2);
     expect(drawn).toContain('θ = 10,000 in local layers');
     expect(drawn).toContain('not in 16 of 64 layers');
     expect(drawn.filter((text) => text === '× 0.5 before the sum')).toHaveLength(2);

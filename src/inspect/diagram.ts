@@ -7,7 +7,7 @@ import { escapeXml, textWidth, wrapText } from './svg-text.ts';
 
 type BlockState = 'same' | 'added' | 'changed' | 'removed';
 
-/** Boxes bring their own background, and lines are mid-gray: it is readable on light and dark pages alike. */
+/** Boxes have their own background, and lines are mid-gray, so that the diagram is readable on light and dark pages. */
 const COLORS: Readonly<Record<BlockState, { readonly fill: string; readonly stroke: string }>> = {
   same: { fill: '#eef1f5', stroke: '#8a93a0' },
   added: { fill: '#d5f2dd', stroke: '#1a7f37' },
@@ -21,12 +21,12 @@ const LINE = '#808892';
 const COLUMN = 236;
 const COLUMN_GAP = 26;
 const MARGIN = 14;
-/** Room at the left of a column for the residual line. */
+/** Room to the left of a column for the residual line. */
 const RAIL = 26;
 const RIGHT = 10;
 const ROW_GAP = 16;
 const PADDING = 7;
-/** Bold letters are wider than the estimate for ordinary ones. */
+/** Bold letters are wider than the estimate for regular ones. */
 const TITLE = { size: 13, line: 17, width: 14.6 };
 const DETAIL = { size: 11, line: 14, width: 11.4 };
 const HEADING = 46;
@@ -57,21 +57,21 @@ interface Row {
 
 export interface DiagramOptions {
   /**
-   * Where it is given, every box is a button with `data-slot` and `data-model` (its column) for a page that explains it; this
-   * one is pressed. Null presses none.
+   * If set, every box is a button with `data-slot` and `data-model` (its column) for a page that explains it; this box
+   * is pressed. Null presses none.
    */
   readonly chosen?: ChosenBlock | null;
 }
 
-interface ChosenBlock {
-  /** Name of a place of {@link slots}. */
+export interface ChosenBlock {
+  /** Name of a place of `slots`. */
   readonly slot: string;
   readonly model: number;
 }
 
 /**
- * Block diagrams of several models side by side, as one self-contained SVG. The same place holds the same role in
- * each, so that what a model added, changed or left out beside its left neighbor shows at a glance.
+ * Block diagrams of several models side by side, as one self-contained SVG. The same place has the same role in each,
+ * so that what a model added, changed or removed compared with its left neighbor is visible at a glance.
  */
 export function blockDiagram(
   models: readonly NamedModel[],
@@ -102,7 +102,7 @@ function layOut(models: readonly NamedModel[], locale: Locale): Row[] {
   for (const slot of slots) {
     const blocks = models.map((model) => slot.block(model));
     if (!slot.sum && blocks.every((block) => block === undefined)) continue;
-    // The layer's frame has its own air.
+    // The layer's frame has its own margin.
     if (slot.inLayer !== wasInLayer) y += slot.inLayer ? 24 : 14;
     wasInLayer = slot.inLayer;
     const cells = blocks.map((block, i) => cellOf(block, i === 0 ? block : blocks[i - 1], locale));
@@ -140,7 +140,7 @@ function column(
   const center = x + RAIL + (COLUMN - RAIL - RIGHT) / 2;
   const lines: string[] = [];
   const boxes: string[] = [];
-  // Where data stands when it reaches a row: below the last box, through places that this model leaves empty.
+  // Where the data flow is when it reaches a row: below the last box, through places that this model leaves empty.
   let from: number | undefined;
   let entry: number | undefined;
   for (const { slot, y, height, cells } of rows) {
@@ -163,7 +163,7 @@ function column(
   return [...heading(model, x), ...frame(model, x, rows, locale), ...lines, ...boxes];
 }
 
-/** What entered the sublayer goes around it and is added again. */
+/** The sublayer's input bypasses it and is added again. */
 function residual(rail: number, center: number, top: number, bottom: number): string {
   const end = center - SUM / 2;
   return [
@@ -201,7 +201,7 @@ function heading(model: NamedModel, x: number): string[] {
   ];
 }
 
-/** The repeated layer: a frame around its boxes, and how often it comes. */
+/** The repeated layer: a frame around its boxes, and the number of repetitions. */
 function frame(model: NamedModel, x: number, rows: readonly Row[], locale: Locale): string[] {
   const inside = rows.filter(({ slot }) => slot.inLayer);
   const top = inside[0]!.y - 20;
@@ -242,7 +242,7 @@ function box({ state, titles, details }: Cell, x: number, y: number, height: num
   return parts;
 }
 
-/** A box that can be chosen by pointer and by keyboard. */
+/** A box that can be chosen by pointer and keyboard. */
 function button(
   drawn: readonly string[],
   { state }: Cell,
@@ -270,7 +270,7 @@ function text(
   return `<text x="${x}" y="${y}" text-anchor="middle" font-size="${size}" font-weight="${weight}" fill="${fill}"${more}>${escapeXml(content)}</text>`;
 }
 
-/** What the colors mean, on as many lines as the width needs. */
+/** The legend of colors, on as many lines as the width requires. */
 function drawLegend(width: number, top: number, locale: Locale): { parts: string[]; bottom: number } {
   const states: readonly BlockState[] = ['same', 'changed', 'added', 'removed'];
   const entries = states.map((state) => {

@@ -27,7 +27,7 @@ export interface DiffTextOptions {
   readonly paint?: (mark: Mark, line: string) => string;
 }
 
-/** Two trees side by side as text: left, sign, right, and behind it what changed that the line does not show. */
+/** Two trees side by side as text: left, sign, right, followed by changes that the line does not show. */
 export function renderDiff(rows: readonly DiffRow[], options: DiffTextOptions = {}): string {
   const { locale = 'en', names, paint = (_, line) => line } = options;
   const width = Math.max(...rows.map(({ left }) => left?.length ?? 0), names?.[0].length ?? 0);

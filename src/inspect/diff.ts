@@ -6,7 +6,7 @@ import { nodeLine, type TreeNode, treeOf } from './tree.ts';
 
 export type Mark = 'same' | 'added' | 'removed' | 'renamed' | 'changed' | 'replaced';
 
-/** One thing that is not as it was. */
+/** A difference in one field. */
 export interface FieldChange {
   readonly field: string;
   readonly left: string;
@@ -19,13 +19,13 @@ export interface DiffRow {
   /** The line of each tree, indented as PyTorch prints it. */
   readonly left?: string;
   readonly right?: string;
-  /** The weightiest of the changes: replaced, then changed, then renamed. */
+  /** The most significant change: replaced, then changed, then renamed. */
   readonly mark: Mark;
-  /** Everything that holds: a norm can be renamed and replaced at once; resized means other sizes, else the same. */
+  /** All changes: a norm can be renamed and replaced at once; resized means different sizes, otherwise the same. */
   readonly changes: readonly ('renamed' | 'resized' | 'changed' | 'replaced')[];
-  /** What changed, where a line says so or not (windows and caps stand in no printed tree). */
+  /** What changed, whether or not the line shows it (windows and caps are in no printed tree). */
   readonly fields: readonly FieldChange[];
-  /** Set on the line that only closes what stands above it. */
+  /** Set on the line that only closes what is above it. */
   readonly closing?: true;
 }
 
@@ -35,9 +35,9 @@ interface Side {
 }
 
 /**
- * Lays two printed trees side by side, matched by what each module is for rather than by its name, and marks what was
- * added, removed, renamed, changed and replaced. The order is the left tree's; plain tensors of PyTorch that do a
- * module's work (sinusoidal positions) are shown in square brackets.
+ * Aligns two printed trees, matched by the role of each module rather than its name, and marks what was added,
+ * removed, renamed, changed and replaced. The order is the left tree's; PyTorch's plain tensors that act like modules
+ * (sinusoidal positions) are shown in square brackets.
  */
 export function diffTrees(left: CausalLM, right: CausalLM): DiffRow[] {
   const differ = new TreeDiffer(
@@ -56,7 +56,7 @@ class TreeDiffer {
     this.#right = right;
   }
 
-  /** Rows of two modules of the same role, and of what they contain. */
+  /** Rows of two modules with the same role, and their contents. */
   pair(a: TreeNode, b: TreeNode, depth: number): DiffRow[] {
     const fields = moduleChanges(factsOf(a, this.#left.model), factsOf(b, this.#right.model));
     const changes: DiffRow['changes'][number][] = [];
@@ -110,7 +110,7 @@ class TreeDiffer {
         first === undefined
           ? this.#alone(node, 'left', partners[i]!.length > 0 ? 'replaced' : 'removed', depth)
           : this.pair(node, right[first]!, depth);
-      // One module's work is done by several: none of them is new.
+      // Several modules replace one: none of them is new.
       for (const j of rest) rows.push(...this.#alone(right[j]!, 'right', 'replaced', depth));
       return { rights: free, rows };
     });
@@ -137,7 +137,7 @@ const indent = (depth: number) => '  '.repeat(depth);
 const isNumber = (label: string) => /^\d+(-\d+)?$/.test(label);
 const roleOf = (node: TreeNode, { roles }: Side): Role => roles.get(node.module)?.[0] ?? 'other';
 
-/** Each node's roles, numbered where one role stands there several times (dropouts, runs of layers). */
+/** Each node's roles, numbered if a role occurs there several times (dropouts, runs of layers). */
 function keysOf(nodes: readonly TreeNode[], { roles }: Side): string[][] {
   const counts = new Map<Role, number>();
   return nodes.map(({ module }) =>

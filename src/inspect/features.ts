@@ -15,11 +15,11 @@ import { distinct } from './model-parts.ts';
 import type { NamedModel } from './named-model.ts';
 import type { ModelSummary } from './summary.ts';
 
-/** One row of a comparison: a name, and how its value is read off a model. */
+/** One row of a comparison: a name, and how its value is derived from a model. */
 export interface Feature {
   readonly label: Bilingual;
   readonly value: (model: NamedModel, summary: ModelSummary) => Bilingual;
-  /** Whether a model has something to say here; where none has, the row is left out. Default every model has. */
+  /** Whether a model has a value here; if none has, the row is omitted. By default every model has. */
   readonly says?: (summary: ModelSummary) => boolean;
 }
 
@@ -46,7 +46,7 @@ function positionText({ position, localPosition, rotary, windows }: ModelSummary
   return byWindow ? values.rotaryLocal : values.rotarySome;
 }
 
-/** How local and global layers take turns: `5 local : 1 global`. */
+/** How local and global layers alternate: `5 local : 1 global`. */
 function patternText({ windows }: ModelSummary): Bilingual {
   const local = windows.map((window) => window !== null);
   if (!local.includes(true)) return values.allGlobal;
@@ -57,7 +57,7 @@ function patternText({ windows }: ModelSummary): Bilingual {
   return same(local.map((isLocal) => (isLocal ? 'L' : 'G')).join(''));
 }
 
-/** Gemma 2's layers take turns one by one; what is new are runs of local ones. */
+/** Gemma 2's layers alternate one by one; runs of local ones are newer. */
 const hasRuns = ({ windows }: ModelSummary): boolean =>
   windows.includes(null) && windows.some((window, i) => window !== null && windows[i + 1] != null);
 
@@ -75,13 +75,15 @@ function logits({ attentionSoftcap, finalSoftcap }: ModelSummary): Bilingual {
   return finalSoftcap !== null ? values.cappedFinal : values.uncapped;
 }
 
-/** Facts of the preset or family; a directory does not say what it was trained on, and tiny presets have no weights. */
+/**
+ * Facts about the preset or family; a directory does not say what it was trained on, and tiny presets have no weights.
+ */
 function trainingFact(model: NamedModel, fact: 'data' | 'method'): Bilingual {
   if (model.training) return metadata(model.training[fact]);
   return model.preset === undefined ? values.notRecorded : values.untrained;
 }
 
-/** The sizes of a family as its publisher calls them; where the presets' names do not say, by their parameters. */
+/** The sizes of a family as its publisher names them; if the presets' names do not say, by parameters. */
 function familySizes(family: Family): readonly string[] {
   const known = knownSizes.get(family) ?? measureSizes(family);
   knownSizes.set(family, known);
@@ -120,12 +122,12 @@ const biases: Feature = { label: labels.biases, value: (_, s) => biasText(s) };
 const logitsFeature: Feature = { label: labels.logits, value: (_, s) => logits(s) };
 const sizes: Feature = { label: labels.sizes, value: (m) => sizesText(m.family) };
 
-/** What came after the four families of the table: rows that appear with the first model that has it. */
+/** Features newer than the four families of the table: rows that appear with the first model that has them. */
 const newer: readonly Feature[] = [
   {
     label: labels.headNorm,
     value: (_, s) =>
-      s.headNorm ? { en: `${s.headNorm} of each head`, ko: `헤드마다 ${s.headNorm}` } : values.none,
+      s.headNorm ? { en: `${s.headNorm} per head`, ko: `헤드마다 ${s.headNorm}` } : values.none,
     says: (s) => s.headNorm !== null,
   },
   { label: labels.pattern, value: (_, s) => patternText(s), says: hasRuns },
@@ -194,7 +196,7 @@ function biasText({ biases }: ModelSummary): Bilingual {
   return { en: places.map(({ en }) => en).join(', '), ko: places.map(({ ko }) => ko).join(', ') };
 }
 
-/** 1/√256 says where a scale comes from; where its inverse square is no whole number, the number itself. */
+/** 1/√256 shows where a scale comes from; if its inverse square is not an integer, the number itself. */
 function scaleText(scale: number): string {
   const square = scale ** -2;
   const near = Math.round(square);
@@ -230,7 +232,7 @@ const cap = (label: Bilingual, read: (summary: ModelSummary) => number | null): 
   },
 });
 
-/** A cost at a context; nothing where the positions do not reach it. */
+/** A cost at a context length; undefined beyond the model's positions. */
 const costAt = (
   label: Bilingual,
   context: number,
@@ -240,7 +242,7 @@ const costAt = (
   value: ({ model }) => (context > model.maxPositions ? values.beyond : same(cost(model))),
 });
 
-/** What attention costs, at contexts that suit these models. */
+/** The costs of attention, at context lengths that suit these models. */
 function costFeatures(models: readonly NamedModel[]): Feature[] {
   const contexts = contextsFor(models.map(({ model }) => model));
   return [
@@ -254,10 +256,10 @@ function costFeatures(models: readonly NamedModel[]): Feature[] {
   ];
 }
 
-/** Every row for these models, those of the two tables first. */
+/** All rows for these models, those of the two tables first. */
 export function allFeatures(models: readonly NamedModel[]): Feature[] {
   const own = new Set(numbers.map(({ label }) => label));
-  // What the numbers say in any case stands there once.
+  // What the numbers state anyway is listed once.
   const table = familyTable.filter(({ label }) => !own.has(label));
   return [...table, training, logitsFeature, sizes, ...numbers, ...costFeatures(models)];
 }

@@ -7,8 +7,8 @@ import { activationFunctions } from '../nn/mlp.ts';
 import type { Module } from '../nn/module.ts';
 
 /**
- * A station of the data on its way through the model: a module that holds weights, or one of the few operations
- * without weights that tell what the modules around them are for.
+ * A station of the data flow through the model: a module with weights, or one of the few operations without weights
+ * that reveal the roles of the modules around them.
  */
 export type Station =
   | { readonly kind: 'module'; readonly module: Module; readonly nodes: readonly Node[] }
@@ -17,11 +17,11 @@ export type Station =
       readonly node: Node;
     };
 
-/** Data that leaves one station and reaches another with nothing but reshaping and constants between them. */
+/** A connection between two stations with only reshaping and constants in between. */
 export interface Edge {
   readonly from: Station;
   readonly to: Station;
-  /** Which input of an attention it is: 0 queries, 1 keys, 2 values. */
+  /** Which input of an attention: 0 queries, 1 keys, 2 values. */
   readonly port: number;
 }
 
@@ -38,8 +38,8 @@ export interface Flow {
 const ACTIVATIONS: ReadonlySet<string> = new Set(Object.keys(activationFunctions));
 
 /**
- * Records the model's graph over two tokens and reduces it to stations and edges: what a module is for is read off
- * where its output goes, not off its name.
+ * Records the model's graph over two tokens and reduces it to stations and edges: a module's role follows from where
+ * its output goes, not from its name.
  */
 export function recordFlow(model: CausalLM): Flow {
   const ids = input('input_ids', 'int32', [2]);
@@ -50,7 +50,7 @@ export function recordFlow(model: CausalLM): Flow {
 
 class FlowRecorder {
   readonly #owners = new Map<Tensor, Module>();
-  /** Values made of constants alone. */
+  /** Values computed only from constants. */
   readonly #constants = new Set<Tensor>();
   readonly #modules = new Map<Module, { kind: 'module'; module: Module; nodes: Node[] }>();
   readonly #stations = new Set<Station>();
@@ -65,7 +65,7 @@ class FlowRecorder {
     this.#positionIds = positionIds;
     for (const [, module] of model.walk()) {
       for (const [, parameter] of module.ownParameters()) {
-        // A tied weight stands first where it is an embedding; the head is not part of this graph.
+        // A tied weight is first seen as the embedding; the head is not part of this graph.
         if (!this.#owners.has(parameter.tensor)) this.#owners.set(parameter.tensor, module);
       }
     }
@@ -88,7 +88,7 @@ class FlowRecorder {
     const data = node.inputs.filter((x) => !this.#owners.has(x) && !this.#constants.has(x));
     const owner = node.inputs.map((x) => this.#owners.get(x)).find((module) => module !== undefined);
     if (data.length === 0 && owner) {
-      // Computed from a weight alone, such as 1 + weight: still that module's weight.
+      // Computed only from a weight, such as 1 + weight: still that module's weight.
       for (const x of node.outputs) this.#owners.set(x, owner);
     } else if (node.operator.name === 'constant' && node !== this.#positionIds.node) {
       for (const x of node.outputs) this.#constants.add(x);
@@ -132,7 +132,7 @@ class FlowRecorder {
   }
 }
 
-/** The list of a station, made when it is first asked for. */
+/** The list of a station, created on first use. */
 function listOf(lists: Map<Station, Edge[]>, station: Station): Edge[] {
   const list = lists.get(station) ?? [];
   lists.set(station, list);

@@ -1,4 +1,4 @@
-/** Numbers as tables show them: the same text in every locale. */
+/** Numbers for tables: the same text in every locale. */
 
 /** 8,537,680,896 */
 export function whole(value: number): string {
@@ -20,14 +20,14 @@ export function flops(value: number): string {
   return scaled(value, 1000, ['FLOP', 'kFLOP', 'MFLOP', 'GFLOP', 'TFLOP']);
 }
 
-/** 124M, 1.6B: how sizes of models are called. */
+/** 124M, 1.6B: the names of model sizes. */
 export function sizeName(parameters: number): string {
   if (parameters < 1e6) return `${Math.round(parameters / 1e3)}K`;
   if (parameters < 1e9) return `${Math.round(parameters / 1e6)}M`;
   return `${Number((parameters / 1e9).toFixed(1))}B`;
 }
 
-/** 1e-6 for 0.000001; numbers of ordinary size as they are. */
+/** 1e-6 for 0.000001; ordinary numbers unchanged. */
 export function small(value: number): string {
   return value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
 }

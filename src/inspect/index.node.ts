@@ -1,3 +1,3 @@
-/** What models are made of and what they cost: tables, trees, differences and diagrams. */
+/** The structure and cost of models: tables, trees, differences and diagrams. */
 export * from './index.ts';
 export { namedModel } from './named-model.node.ts';

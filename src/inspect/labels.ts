@@ -120,7 +120,7 @@ export const placementLabels: Readonly<Record<ModelSummary['norm']['placement'],
   'before and after': { en: 'before and after attention and MLP', ko: '어텐션과 MLP 앞뒤' },
 };
 
-/** Phrases in the families' training metadata, longest first where one holds another. */
+/** Phrases in the families' training metadata, longest first if one contains another. */
 const phrases: readonly (readonly [RegExp, string])[] = [
   [
     /next-token prediction with logits of ([\w ]+) models, from pruned weights/g,

@@ -5,12 +5,12 @@ import { type Role, type Roles, rolesOf } from './roles.ts';
 
 type TokenEmbeddingPart = Extract<Part, { part: 'token embedding' }>;
 
-/** A norm with what it is for. */
+/** A norm with its role. */
 export interface PlacedNorm extends NormPart {
   readonly role: Role;
 }
 
-/** What the modules of a model say of themselves, sorted. */
+/** The self-descriptions of a model's modules, by kind. */
 export interface ModelParts {
   readonly roles: Roles;
   readonly embedding: TokenEmbeddingPart;
@@ -18,14 +18,14 @@ export interface ModelParts {
   readonly attentions: readonly AttentionPart[];
   readonly mlps: readonly MlpPart[];
   readonly norms: readonly PlacedNorm[];
-  /** What each layer multiplies its branches by. */
+  /** The branch factor of each layer. */
   readonly branchScales: readonly number[];
   readonly logitScale: number;
 }
 
 const known = new WeakMap<CausalLM, ModelParts>();
 
-/** The parts of a model, in the order of its modules. @throws Error when it has no token embedding. */
+/** The parts of a model, in the order of its modules. @throws Error if it has no token embedding. */
 export function partsOf(model: CausalLM): ModelParts {
   let parts = known.get(model);
   if (!parts) {

@@ -5,7 +5,7 @@ import { type Module, ModuleList } from '../nn/module.ts';
 import { distinct, partsOf } from './model-parts.ts';
 import type { TreeNode } from './tree.ts';
 
-/** What makes two modules the same sort of thing, whatever their classes are called. */
+/** A key that is equal for two modules of the same kind, whatever their classes are named. */
 export function kindOf(module: Module): string {
   const part = module.describe();
   switch (part?.part) {
@@ -25,10 +25,10 @@ export function kindOf(module: Module): string {
   }
 }
 
-/** Facts by name, as text; those that hold in some layers only are listed together. */
+/** Facts by name, as text; those that hold only in some layers are listed together. */
 export type Facts = ReadonlyMap<string, string>;
 
-/** Facts that say how large something is rather than what it does. */
+/** Facts about how large something is rather than what it does. */
 const SIZES: ReadonlySet<string> = new Set([
   'times',
   'inputs',
@@ -42,11 +42,11 @@ const SIZES: ReadonlySet<string> = new Set([
   'positions',
 ]);
 
-/** What is to be known of a printed module: its sizes, and what its class alone does not tell. */
+/** Facts about a printed module: its sizes, and what its class alone does not show. */
 export function factsOf({ module, times }: TreeNode, model: CausalLM): Facts {
   const part = module.describe();
   if (part?.part === 'attention') {
-    // Local and global layers print alike, and stand in one line.
+    // Local and global layers print alike, and share one line.
     return merge(partsOf(model).attentions.map((attention) => flatten(attention)));
   }
   if (part?.part === 'layer' || part?.part === 'model') return flatten({ times, ...part });

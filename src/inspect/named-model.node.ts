@@ -14,15 +14,47 @@ import { RopewalkError } from '../errors.ts';
 import { modelFromConfig, presetNames } from '../families/registry.ts';
 import { recoverDirectory } from '../files/atomic.node.ts';
 import { errorCode } from '../files/file-errors.ts';
+import type { PullOptions } from '../hub/pull.node.ts';
+import { isAbsent, resolveModel } from '../hub/resolve.node.ts';
+import { repositoryNamed } from '../hub/settings.node.ts';
 import { type NamedModel, namedPreset } from './named-model.ts';
 
 /**
- * The model of a preset's name or of a Hugging Face model directory. Where a directory has weights, they are checked
- * against its config.json; a config.json alone is enough to compare architectures.
+ * The model of a preset's name, of a Hugging Face model directory, of a GGUF file, or of an id on the hub (`org/name`), of which
+ * only the small files are downloaded. Where a directory has weights, they are checked against its config.json; a config.json
+ * alone is enough to compare architectures.
  *
- * @throws RopewalkError when there is neither such a preset nor such a directory, or what is wrong with the directory.
+ * @param options of the download.
+ * @throws RopewalkError when nothing has this name, or what is wrong with the directory.
  */
-export async function namedModel(name: string): Promise<NamedModel> {
+export async function namedModel(
+  name: string,
+  options: Omit<PullOptions, 'weights'> = {},
+): Promise<NamedModel> {
+  if ((await exists(name)) || namedPreset(name) || !repositoryNamed(name, 'models', options)) {
+    return hereByName(name);
+  }
+  try {
+    const path = await resolveModel(name, { ...options, weights: false });
+    return { ...(await hereByName(path)), name };
+  } catch (error) {
+    // A name without an organization may have been meant for a preset's.
+    const mistyped = error instanceof RopewalkError && isAbsent(error.cause) && !name.includes('/');
+    if (!mistyped) throw error;
+    throw new RopewalkError(`${error.message}; nor is it a preset: ${presetNames().join(', ')}`, {
+      cause: error,
+    });
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function hereByName(name: string): Promise<NamedModel> {
   const preset = namedPreset(name);
   if (preset) return preset;
   if (!(await mayBeDirectory(name))) {
@@ -57,7 +89,7 @@ async function hasWeights(directory: string): Promise<boolean> {
   return (await Promise.all(files)).some((real) => real !== undefined);
 }
 
-/** False only where nothing has this name; other troubles are told when the directory is opened. */
+/** False only if nothing has this name; other problems are reported when the directory is opened. */
 async function mayBeDirectory(path: string): Promise<boolean> {
   try {
     await stat(path);

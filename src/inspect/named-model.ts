@@ -5,21 +5,21 @@ import { type BuiltModel, findPreset } from '../families/registry.ts';
 /** A model under the name that the user gave it. */
 export interface NamedModel extends BuiltModel {
   readonly name: string;
-  /** The preset it is; undefined for a directory. */
+  /** The name of the preset; undefined for a directory. */
   readonly preset?: string;
-  /** Whether the name is a family's, which stands for all of its sizes. */
+  /** Whether the name is a family's, which represents all of its sizes. */
   readonly isFamily: boolean;
-  /** How it was trained, as far as that is published. */
+  /** Published facts about its training. */
   readonly training?: TrainingFacts;
-  /** What its configuration wants of sampling; undefined for a preset, empty where it says nothing. */
+  /** Its configuration's sampling defaults; undefined for a preset, empty if there are none. */
   readonly sampling?: SamplingDefaults;
-  /** What its files say that is not so, or not done. */
+  /** Statements of its files that are wrong or not followed. */
   readonly warnings?: readonly string[];
 }
 
 /**
- * The model of a preset's name. A family's name alone stands for the family: its best-known size, and what is known
- * of how the family was trained.
+ * The model of a preset's name. A family's name alone represents the family: its best-known size, and what is known
+ * about the family's training.
  */
 export function namedPreset(name: string): NamedModel | undefined {
   const found = findPreset(name);

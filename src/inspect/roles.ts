@@ -4,7 +4,7 @@ import { Activation } from '../nn/mlp.ts';
 import { type Module, ModuleList, Sequential } from '../nn/module.ts';
 import { type Edge, type Flow, recordFlow, type Station } from './flow.ts';
 
-/** What a module is for, whatever its name is. */
+/** A module's role, independent of its name. */
 export type Role =
   | 'model'
   | 'decoder'
@@ -33,12 +33,13 @@ export type Role =
   | 'dropout'
   | 'other';
 
-/** The roles of every module; several where one module does the work of several (GPT-2's fused q, k, v). */
+/** The roles of every module; several if one module does the work of several (GPT-2's fused q, k, v). */
 export type Roles = ReadonlyMap<Module, readonly Role[]>;
 
 /**
- * What each module of a model is for. Modules with weights are known by the recorded graph: which product feeds the
- * queries of an attention, which norm takes what an attention gives. Containers are known by what they contain.
+ * The role of each module in a model. Modules with weights are identified by the recorded graph: which projection
+ * feeds the queries of an attention, which norm takes an attention's output. Containers are identified by their
+ * contents.
  */
 export function rolesOf(model: CausalLM): Roles {
   const flow = recordFlow(model);
@@ -72,11 +73,11 @@ const into = (flow: Flow, station: Station): readonly Edge[] => flow.before.get(
 
 const ATTENTION_PORTS = ['query', 'key', 'value'] as const;
 
-/** Roles of a module that is a matrix product; none where it is no projection of an attention or an MLP. */
+/** Roles of a module that is a matrix product; none if it is not a projection of an attention or an MLP. */
 function projectionRoles(station: Station & { kind: 'module' }, flow: Flow): Role[] {
   if (!station.nodes.some((node) => node.operator.name === 'matmul')) return [];
   const after = outOf(flow, station);
-  // Queries and keys may pass a norm of their heads first.
+  // Queries and keys may first pass a per-head norm.
   const normed = after.flatMap(({ to }) => (isNorm(to) ? outOf(flow, to) : []));
   const ports = attentionPorts([...after, ...normed]);
   const fed = ATTENTION_PORTS.filter((_, port) => ports.has(port));
@@ -104,7 +105,7 @@ function embeddingRole({ nodes }: Station & { kind: 'module' }, flow: Flow): Rol
   return gather.inputs.includes(flow.positionIds) ? 'position encoding' : undefined;
 }
 
-/** A norm before a sublayer feeds its products; one after it takes its result and goes to the residual sum. */
+/** A norm before a sublayer feeds its projections; one after it takes its output and leads to the residual sum. */
 function normRole(
   station: Station & { kind: 'module' },
   flow: Flow,
@@ -125,12 +126,12 @@ function normRole(
   return taken.includes('down') ? 'mlp post-norm' : 'other';
 }
 
-/** The modules around the attentions: the list of layers, the layers in it, and what holds the list. */
+/** The modules around the attentions: the list of layers, its layers, and its parent. */
 function containerRoles(model: CausalLM): Map<Module, Role> {
   const roles = new Map<Module, Role>();
   const visit = (module: Module, parent?: Module): boolean => {
     const isAttention = module.describe()?.part === 'attention';
-    // Every child is looked at, not only the first that holds an attention.
+    // Every child is visited, not only the first one with an attention.
     const found = [...module.children()].map(([, child]) => visit(child, module));
     if (!isAttention && found.includes(true)) {
       const isList = module instanceof ModuleList && !(module instanceof Sequential);

@@ -11,23 +11,23 @@ import {
 } from './costs.ts';
 import { distinct, partsOf } from './model-parts.ts';
 
-/** Where norms stand in a layer. */
-type NormPlacement = 'before' | 'after' | 'before and after' | 'none';
+/** Positions of norms in a layer. */
+export type NormPlacement = 'before' | 'after' | 'before and after' | 'none';
 
-/** A cost at some length of the context. */
-interface CostAt {
+/** A cost at a context length. */
+export interface CostAt {
   readonly context: number;
   readonly value: number;
 }
 
-/** A model in numbers, all of them from its modules and their shapes. */
+/** A model in numbers, all derived from its modules and their shapes. */
 export interface ModelSummary {
   readonly name: string;
   readonly family: string;
   readonly title: string;
   /** The class in `transformers`. */
   readonly architecture: string;
-  /** Distinct trained numbers; ties count once. */
+  /** The number of distinct trained values; tied weights count once. */
   readonly parameters: number;
   readonly parameterBytes: Readonly<Record<NumberFormat, number>>;
   readonly layers: number;
@@ -38,15 +38,15 @@ export interface ModelSummary {
   readonly mlpHidden: number;
   readonly vocabSize: number;
   readonly maxPositions: number;
-  /** For each layer how many keys a query sees, itself included; null sees all. */
+  /** For each layer the number of keys that a query sees, including its own; null means all. */
   readonly windows: readonly (number | null)[];
-  /** Null where nothing says where a token stands. */
+  /** Null if there are no positions. */
   readonly position: PositionPart | null;
-  /** That of local layers, where it is not the same; `position` is then that of global ones. */
+  /** The positions of local layers, if they differ; `position` is then that of global ones. */
   readonly localPosition: PositionPart | null;
-  /** For each layer whether it rotates queries and keys. */
+  /** For each layer, whether it rotates queries and keys. */
   readonly rotary: readonly boolean[];
-  /** The norms over each head of queries and keys; null where there are none. */
+  /** The per-head norms of queries and keys; null if there are none. */
   readonly headNorm: string | null;
   readonly norm: {
     readonly kind: string;
@@ -61,29 +61,29 @@ export interface ModelSummary {
   readonly gated: boolean;
   readonly attentionSoftcap: number | null;
   readonly finalSoftcap: number | null;
-  /** Scores are multiplied by it. */
+  /** The factor of attention scores. */
   readonly queryScale: number;
   readonly biases: {
-    /** Of the products that give queries, keys and values. */
+    /** Of the query, key and value projections. */
     readonly attention: boolean;
-    /** Of the product behind attention. */
+    /** Of the output projection. */
     readonly attentionOutput: boolean;
     readonly mlp: boolean;
     readonly head: boolean;
   };
   readonly tiedHead: boolean;
   readonly embeddingScale: number;
-  /** What each branch is multiplied by before it is added. */
+  /** The factor of each branch before the residual addition. */
   readonly branchScale: number;
-  /** What logits are multiplied by, before the cap. */
+  /** The factor of the logits, before the cap. */
   readonly logitScale: number;
-  /** Standard deviation of the embedding's random start. */
+  /** Standard deviation of the embedding's initial values. */
   readonly initialDeviation: number;
   /** Operations of a forward pass for one token; a multiply-add is two. */
   readonly flopsPerToken: {
     /** Products with weight matrices. */
     readonly weights: number;
-    /** Attention itself, for the last token of each context that the positions allow. */
+    /** Attention itself, for the last token of each context length that the positions allow. */
     readonly attention: readonly CostAt[];
   };
   readonly cache: Readonly<
@@ -94,8 +94,8 @@ export interface ModelSummary {
 /**
  * Summarizes a model.
  *
- * @param name what the user called it: a preset or a directory.
- * @throws Error for a model whose layers differ in more than windows and positions: it has no one number of heads.
+ * @param name as the user gave it: a preset or a directory.
+ * @throws Error for a model whose layers differ in more than windows and positions: it has no single number of heads.
  */
 export function summarize({ family, model }: BuiltModel, name: string): ModelSummary {
   const { embedding, positions, attentions, mlps, norms, branchScales, logitScale } = partsOf(model);

@@ -1,6 +1,6 @@
-/** Text in SVG: escaped, and broken into lines by an estimate of its width, since nothing here can measure it. */
+/** Text in SVG: escaped, and broken into lines by estimated width, since it cannot be measured here. */
 
-/** Text as content or attribute value. Characters that markup cannot hold become U+FFFD. */
+/** Text as content or attribute value. Characters that markup does not allow become U+FFFD. */
 export function escapeXml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ESCAPES[character]!).replace(NOT_ALLOWED, '\ufffd');
 }
@@ -13,11 +13,14 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Control characters but tab, line feed and carriage return, and halves of surrogate pairs: neither XML nor HTML. */
+/**
+ * Control characters except tab, line feed and carriage return, and lone surrogates, which neither XML nor HTML
+ * allows.
+ */
 const NOT_ALLOWED =
   /[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]|[\ufdd0-\ufdef]|\p{Surrogate}/gu;
 
-/** Estimated width in units of the font size: syllables of Korean are square, Latin letters about half of it. */
+/** Estimated width in units of the font size: Korean syllables are square, Latin letters about half as wide. */
 export function textWidth(text: string): number {
   let width = 0;
   for (const character of text) {
@@ -28,7 +31,7 @@ export function textWidth(text: string): number {
   return width;
 }
 
-/** Lines of at most `width` (in font sizes), broken at spaces; a longer word is cut. */
+/** Lines of at most `width` (in font sizes), broken at spaces; a longer word is split. */
 export function wrapText(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';

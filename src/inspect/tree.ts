@@ -1,10 +1,10 @@
 import { type Module, ModuleList, Sequential } from '../nn/module.ts';
 
-/** One printed module with what stands below it; equal neighbors in a list are one node. */
+/** A printed module with its children; equal neighbors in a list share one node. */
 export interface TreeNode {
   /** `self_attn`, `3`, or `0-25` for a run of equal modules; empty for the root. */
   readonly label: string;
-  /** How many modules this node stands for. */
+  /** The number of modules that this node represents. */
   readonly times: number;
   /** Path of the (first) module, as in checkpoints. */
   readonly path: string;
@@ -15,12 +15,12 @@ export interface TreeNode {
 export interface TreeOptions {
   /**
    * Also shows what PyTorch keeps as plain tensors rather than modules (sinusoidal positions), in square brackets.
-   * Without it the text is PyTorch's own, character for character.
+   * Without this option, the text is exactly PyTorch's own.
    */
   readonly annotated?: boolean;
 }
 
-/** The printed tree as data: modules in the order of PyTorch, runs of equal ones in a list made one. */
+/** The printed tree as data: modules in PyTorch's order, with runs of equal ones in a list merged. */
 export function treeOf(model: Module, options: TreeOptions = {}): TreeNode {
   return nodeOf(model, '', '', options);
 }
@@ -33,7 +33,7 @@ function nodeOf(module: Module, label: string, path: string, options: TreeOption
   return { label, times: 1, path, module, children: collapses ? collapse(children) : children };
 }
 
-/** Neighbors that print alike become one, as PyTorch's ModuleList does: `(0-5): 6 x EncoderLayer(`. */
+/** Merges neighbors that print alike, as PyTorch's ModuleList does: `(0-5): 6 x EncoderLayer(`. */
 function collapse(children: readonly TreeNode[]): TreeNode[] {
   const runs: { first: TreeNode; last: TreeNode; times: number; text: string }[] = [];
   for (const child of children) {
@@ -51,7 +51,7 @@ function collapse(children: readonly TreeNode[]): TreeNode[] {
   );
 }
 
-/** A node's own line, without indentation and without what closes it. */
+/** A node's own line, without indentation and closing parenthesis. */
 export function nodeLine({ label, times, module, children }: TreeNode): string {
   const name = label === '' ? '' : module.isPrinted ? `(${label}): ` : `[${label}]: `;
   const count = times === 1 ? '' : `${times} x `;

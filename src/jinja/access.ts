@@ -19,7 +19,7 @@ import {
   View,
 } from './values.ts';
 
-/** `value.name` of Jinja2: the attribute, else the item. */
+/** Jinja2's `value.name`: the attribute, else the item. */
 export function getAttribute(value: Value, name: string): Value {
   if (value instanceof Undefined) value.fail();
   return first(attributeOf(value, name), () =>
@@ -27,7 +27,7 @@ export function getAttribute(value: Value, name: string): Value {
   );
 }
 
-/** `value[key]` of Jinja2: the item, else the attribute of that name. */
+/** Jinja2's `value[key]`: the item, else the attribute of that name. */
 export function getItem(value: Value, key: Value): Value {
   if (value instanceof Undefined) value.fail();
   const name = key instanceof Text ? key.value : '';
@@ -36,14 +36,14 @@ export function getItem(value: Value, key: Value): Value {
   );
 }
 
-/** The value, unless there is none: None is one. */
+/** The value, unless it is undefined; None counts as a value. */
 function first(value: Value | undefined, otherwise: () => Value): Value {
   return value === undefined ? otherwise() : value;
 }
 
 const LOOKUP = { attribute: getAttribute, item: getItem };
 
-/** The attribute alone, for the filter `attr`. */
+/** Only the attribute, for the filter `attr`. */
 export function onlyAttribute(value: Value, name: string): Value {
   if (value instanceof Undefined) value.fail();
   return first(attributeOf(value, name), () => missing(value, name));
@@ -84,7 +84,7 @@ function place(index: bigint, length: number): number | undefined {
 const NUMBER_ATTRIBUTES =
   /^(?:real|imag|numerator|denominator|conjugate|bit_length|bit_count|to_bytes|from_bytes|as_integer_ratio|is_integer|hex|fromhex)$/;
 
-/** Undefined where there is none; an {@link Undefined} where the sandbox lets nobody see it. */
+/** Undefined if there is none; an {@link Undefined} if the sandbox hides it. */
 function attributeOf(value: Value, name: string): Value | undefined {
   if (name.startsWith('__') && name.endsWith('__') && !(value instanceof Thing)) {
     return new Undefined(`access to attribute '${name}' of '${typeName(value)}' object is unsafe.`);
@@ -180,7 +180,7 @@ function dictMethod(dict: Dict, name: string): Value | undefined {
   }
 }
 
-/** Python's bounds of a slice in a sequence of `length`. */
+/** Python's slice bounds in a sequence of `length`. */
 function sliceBounds(length: number, start: Value, stop: Value, step: number): [number, number] {
   const bound = (value: Value, otherwise: number) => {
     if (value === null) return otherwise;
@@ -192,12 +192,12 @@ function sliceBounds(length: number, start: Value, stop: Value, step: number): [
   return [bound(start, step < 0 ? length - 1 : 0), bound(stop, step < 0 ? -1 : length)];
 }
 
-/** `value[start:stop:step]`. @throws JinjaError where there is no such thing */
+/** `value[start:stop:step]`. @throws JinjaError if the value cannot be sliced */
 export function sliceOf(value: Value, start: Value, stop: Value, step: Value, budget: Budget): Value {
   if (value instanceof Undefined) value.fail();
   const isSequence =
     value instanceof Text || value instanceof List || value instanceof Tuple || value instanceof Range;
-  // Where it is a constant, Jinja2 itself makes nothing of it.
+  // For a constant, Jinja2 returns nothing.
   if (!isSequence) throw new NotSupported(`a slice of a ${typeName(value)}`);
   const by = step === null ? 1 : integer(step, 'the step of a slice');
   if (by === 0) throw new JinjaError('slice step cannot be zero');
@@ -232,8 +232,16 @@ function pick(text: Text, from: number, by: number, count: number, budget: Budge
   return builder.build();
 }
 
-/** Looks an attribute up along a path: `a.b.0`, as filters take it. */
-export function attributeGetter(path: Value, otherwise: Value = null): (item: Value) => Value {
+/**
+ * Looks up an attribute along a path such as `a.b.0`, as filters take it.
+ *
+ * @param strict whether what is missing is strictly undefined.
+ */
+export function attributeGetter(
+  path: Value,
+  otherwise: Value = null,
+  strict = false,
+): (item: Value) => Value {
   const parts = pathOf(path);
   return (item) => {
     let value = item;
@@ -241,6 +249,7 @@ export function attributeGetter(path: Value, otherwise: Value = null): (item: Va
       value = getItem(value, part);
       if (otherwise !== null && value instanceof Undefined) value = otherwise;
     }
+    if (strict && value instanceof Undefined) return new Undefined(value.message, true);
     return value;
   };
 }

@@ -4,8 +4,8 @@ import { SPACES } from './parsing/lexer.ts';
 const SPACE = new RegExp(`^[${SPACES}]$`);
 
 /**
- * Whether a UTF-16 unit is Python's white space, which `str.strip()` takes away: JavaScript has U+FEFF instead of
- * U+001C–1F and U+0085. All of it lies in the first plane.
+ * Whether a UTF-16 unit is white space in Python, as removed by `str.strip()`: JavaScript has U+FEFF instead of
+ * U+001C–1F and U+0085. All of it is in the basic plane.
  */
 export function isSpaceCode(code: number): boolean {
   if (code < 0x80) return code === 32 || (code >= 9 && code <= 13) || (code >= 0x1c && code <= 0x1f);
@@ -30,12 +30,13 @@ function titleCase(character: string): string {
   const special = TITLES.get(character);
   if (special) return special;
   const code = character.codePointAt(0)!;
-  // Georgian letters have capitals, but their title case is themselves.
+  // Georgian letters have capitals, but are their own title case.
   if (code >= 0x10d0 && code <= 0x10ff) return character;
   const upper = character.toUpperCase();
   if ([...upper].length === 1) return upper;
   if (code >= 0x1f80 && code <= 0x1fff) {
-    // Greek with an iota below: the one character where there is one (U+1F80–1FAF: 8 on; ᾳ ῃ ῳ: 9 on).
+    // Greek letters with iota subscript: the single character if there is one (U+1F80–1FAF: offset 8; ᾳ ῃ ῳ: offset
+    // 9).
     if (code <= 0x1faf) return String.fromCharCode(code | 8);
     if ([0x1fb3, 0x1fc3, 0x1ff3].includes(code)) return String.fromCharCode(code + 9);
     if ([0x1fbc, 0x1fcc, 0x1ffc].includes(code)) return character;
@@ -58,7 +59,7 @@ const CASED = /[\p{Lowercase}\p{Uppercase}\p{Lt}]/u;
 /** `str.title()`. */
 export function title(text: string): string {
   const lower = text.toLowerCase();
-  // The lower case of a text of another length (İ) is taken letter by letter.
+  // If lowercasing changes the length of a text (İ), it is done letter by letter.
   const byLetter = lower.length !== text.length;
   let out = '';
   let inWord = false;
@@ -87,7 +88,7 @@ export function swapCase(text: string): string {
   return out;
 }
 
-/** The predicates of `str`, by their names. */
+/** The predicates of `str`, by name. */
 export const PREDICATES: Readonly<Record<string, (text: string) => boolean>> = {
   isalpha: (text) => /^\p{L}+$/u.test(text),
   isdecimal: (text) => /^\p{Nd}+$/u.test(text),
@@ -103,7 +104,7 @@ export const PREDICATES: Readonly<Record<string, (text: string) => boolean>> = {
   isprintable: (text) => !/[\p{C}\p{Z}]/u.test(text.replaceAll(' ', '')),
 };
 
-/** Characters of which JavaScript does not tell what Python says are refused. */
+/** Refuses characters for which JavaScript cannot give Python's result. */
 function without(text: string, unknown: RegExp, method: string): string {
   const found = unknown.exec(text);
   if (found) throw new NotSupported(`${method} of ${JSON.stringify(found[0])}`);
@@ -125,7 +126,7 @@ function istitle(text: string): boolean {
   return found;
 }
 
-/** HTML's five characters as entities, as markupsafe writes them. */
+/** Escapes HTML's five special characters as markupsafe does. */
 export function escapeHtml(text: string): string {
   return text
     .replaceAll('&', '&amp;')

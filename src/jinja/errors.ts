@@ -1,15 +1,15 @@
-/** What a template does wrong, in words for its reader. */
+/** An error in a template, worded for its reader. */
 export class JinjaError extends Error {}
 
-/** What Jinja2 has and this interpreter does not. */
+/** A feature of Jinja2 that this interpreter lacks. */
 export class NotSupported extends JinjaError {
   constructor(what: string) {
-    super(`${what} is not supported in chat templates here`);
+    super(`${what} is not supported in templates here`);
   }
 }
 
-/** The words of `raise_exception`. */
+/** The message of `raise_exception`. */
 export class Raised extends JinjaError {}
 
-/** The budget is spent: what was done too much of. */
+/** The budget is exceeded; the message says what was too much. */
 export class BudgetExceeded extends JinjaError {}

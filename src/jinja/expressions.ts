@@ -2,7 +2,7 @@ import { getAttribute, getItem, sliceOf } from './access.ts';
 import type { Budget } from './budget.ts';
 import { escapeHtml } from './characters.ts';
 import { JinjaError } from './errors.ts';
-import { filterOf, type Tools } from './library/filters.ts';
+import { type Filter, filterOf, type Tools } from './library/filters.ts';
 import { percentFormat } from './library/format.ts';
 import { spread, spreadNamed } from './library/functions.ts';
 import { testOf } from './library/tests.ts';
@@ -15,14 +15,26 @@ import { concat, derived, Text } from './text.ts';
 import { repeat } from './text-parts.ts';
 import { Callable, Dict, type Given, List, Tuple, typeName, Undefined, type Value } from './values.ts';
 
-/** Works expressions out. */
+/** How a program runs, where it is not as transformers runs chat templates. */
+export interface RunOptions {
+  /** Whether it is an error to print, compare, test or go through what is undefined, as with Jinja2's StrictUndefined. */
+  readonly strict?: boolean;
+  /** More filters, and others in place of the usual ones. */
+  readonly filters?: ReadonlyMap<string, Filter>;
+}
+
+/** Evaluates expressions. */
 export class Evaluator {
   readonly tools: Tools;
 
-  constructor(readonly budget: Budget) {
+  constructor(
+    readonly budget: Budget,
+    { strict = false, filters }: RunOptions = {},
+  ) {
     this.tools = {
       budget,
-      filter: (name, value, given) => filterOf(name)(value, given, this.tools),
+      strict,
+      filter: (name, value, given) => (filters?.get(name) ?? filterOf(name))(value, given, this.tools),
       test: (name, value, given) => testOf(name)(value, given, budget),
     };
   }
@@ -32,19 +44,24 @@ export class Evaluator {
     this.budget.spend(1);
     if (node.type === 'Name') {
       const value = scope.get(node.name);
-      return value === undefined ? new Undefined(`'${node.name}' is undefined`) : value;
+      return this.#strictly(value === undefined ? new Undefined(`'${node.name}' is undefined`) : value);
     }
-    return this.budget.deeper(() => this.#inner(node, scope));
+    return this.#strictly(this.budget.deeper(() => this.#inner(node, scope)));
   }
 
-  /** Applies a filter to a value that is known. */
+  #strictly(value: Value): Value {
+    const loose = this.tools.strict && value instanceof Undefined && value.strict === undefined;
+    return loose ? new Undefined(value.message, true) : value;
+  }
+
+  /** Applies a filter to an evaluated value. */
   filtered(node: FilterNode, text: Value, scope: Scope): Value {
     const operand =
       node.operand === undefined ? text : this.filtered(node.operand as FilterNode, text, scope);
     return this.tools.filter(node.name, operand, this.given(node, scope));
   }
 
-  /** What a call passes on. */
+  /** The evaluated arguments of a call. */
   given(node: Arguments, scope: Scope): Given {
     const args = node.args.map((one) => this.evaluate(one, scope));
     const kwargs = new Map<string, Value>();
@@ -122,7 +139,11 @@ export class Evaluator {
         if (truthy(value(node.test))) return value(node.value);
         return node.otherwise
           ? value(node.otherwise)
-          : new Undefined('the inline if-expression evaluated to false and no else section was defined.');
+          : // Jinja2 prints nothing for it even where it is strict.
+            new Undefined(
+              'the inline if-expression evaluated to false and no else section was defined.',
+              false,
+            );
     }
   }
 
@@ -179,7 +200,7 @@ function signed(value: Value, negative: boolean): Value {
   return negative ? -number : number;
 }
 
-/** Joins texts whose length is counted first. */
+/** Joins texts after checking the length of the result. */
 function joined(texts: readonly Text[], budget: Budget): Text {
   let [length, spans] = [0, 0];
   for (const text of texts) {
@@ -223,7 +244,7 @@ function appended(a: List | Tuple, b: List | Tuple, budget: Budget): Value[] {
   return [...a.items, ...b.items];
 }
 
-/** A text that is marked safe escapes what is added to it. */
+/** Adding to a text marked safe escapes the other text. */
 function added(a: Text, b: Text, budget: Budget): Text {
   if (!a.markup && !b.markup) return joined([a, b], budget);
   const escaped = [a, b].map((text) =>

@@ -1,6 +1,6 @@
 import type { Budget } from './budget.ts';
 import { JinjaError } from './errors.ts';
-import { Evaluator } from './expressions.ts';
+import { Evaluator, type RunOptions } from './expressions.ts';
 import { LoopContext } from './loop.ts';
 import type { Expression, ForNode, MacroNode, Program, Statement, Target } from './parsing/nodes.ts';
 import { itemsOf, iterate, textOf, truthy } from './python.ts';
@@ -19,17 +19,22 @@ import {
   type Value,
 } from './values.ts';
 
-/** How a list of statements ended, where not at its end. */
+/** How a list of statements ended early. */
 type Signal = 'break' | 'continue' | undefined;
 
 /**
  * Runs a program within a budget.
  *
- * @param given the variables and functions that it finds
- * @throws JinjaError, and RangeError where it nests more deeply than the engine's stack
+ * @param given its variables and functions
+ * @throws JinjaError, and RangeError if it nests more deeply than the engine's stack
  */
-export function run(program: Program, given: ReadonlyMap<string, Value>, budget: Budget): Text {
-  return new Interpreter(given, budget).run(program);
+export function run(
+  program: Program,
+  given: ReadonlyMap<string, Value>,
+  budget: Budget,
+  options: RunOptions = {},
+): Text {
+  return new Interpreter(given, budget, options).run(program);
 }
 
 class Interpreter {
@@ -37,10 +42,10 @@ class Interpreter {
   readonly #budget: Budget;
   readonly #evaluator: Evaluator;
 
-  constructor(given: ReadonlyMap<string, Value>, budget: Budget) {
+  constructor(given: ReadonlyMap<string, Value>, budget: Budget, options: RunOptions) {
     this.#given = given;
     this.#budget = budget;
-    this.#evaluator = new Evaluator(budget);
+    this.#evaluator = new Evaluator(budget, options);
   }
 
   run({ body, frame }: Program): Text {
@@ -183,14 +188,14 @@ class Interpreter {
       const signal = this.#deeper(body, turn, output);
       this.#markTurn(next.value, start, spans, output);
       if (signal === 'break') break;
-      // Jinja2 takes the else where no turn was gone through to its end.
+      // Jinja2 runs the else branch if no iteration ran to its end.
       if (signal !== 'continue') ran = true;
     }
     if (ran || node.otherwise.length === 0) return undefined;
     return this.#deeper(node.otherwise, this.#scope(frames.otherwise, scope), output);
   }
 
-  /** Notes which part of the output a turn of a loop wrote, and what it was about. */
+  /** Records which part of the output a loop iteration wrote, and for which item. */
   #markTurn(item: Value, start: number, spans: number, output: TextBuilder): void {
     if (output.length === start && output.spans.length === spans) return;
     const source = item instanceof Dict ? item.source : undefined;
@@ -198,7 +203,7 @@ class Interpreter {
     else if (output.spans.length > spans) output.mark(start, 'turn', NO_SOURCE);
   }
 
-  /** The items for which the loop's condition holds. */
+  /** The items that satisfy the loop's condition. */
   *#tested(node: ForNode, items: Value, scope: Scope): IterableIterator<Value> {
     const inner = this.#scope(node.frames.test, scope);
     for (const item of iterate(items)) {
@@ -254,7 +259,7 @@ class Interpreter {
       return value;
     });
     if (uses.caller && !parameters.includes('caller')) {
-      // None counts as no caller, too.
+      // None also counts as no caller.
       inner.set('caller', rest.get('caller') ?? new Undefined('No caller defined'));
       rest.delete('caller');
     }
@@ -279,7 +284,7 @@ class Interpreter {
   }
 }
 
-/** What a block is written as; unlike an expression, it is not made a text. */
+/** The output of a block; unlike an expression, it is not converted to text. */
 function blockText(value: Value): Text {
   if (value instanceof Text) return value;
   throw new JinjaError(`a block gives a ${typeName(value)}, which is no text`);

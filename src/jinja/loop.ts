@@ -3,7 +3,7 @@ import { JinjaError } from './errors.ts';
 import { equal, lengthOf } from './python.ts';
 import { Callable, Lazy, List, Thing, Tuple, Undefined, type Value } from './values.ts';
 
-/** `loop` of a `for`: it looks one item ahead, and further only when it is asked for the length. */
+/** `loop` in a `for`: it looks one item ahead, and further only to determine the length. */
 export class LoopContext extends Thing {
   readonly typeName = 'LoopContext';
   #source: IterableIterator<Value>;
@@ -15,8 +15,8 @@ export class LoopContext extends Thing {
   #changed: Tuple | undefined;
 
   /**
-   * @param iterable what is gone through, if its length is known.
-   * @param recurse renders the loop's body for other items, where the loop is recursive.
+   * @param iterable the value that is iterated, if its length is known.
+   * @param recurse renders the loop's body for other items, if the loop is recursive.
    */
   constructor(
     source: IterableIterator<Value>,

@@ -12,7 +12,7 @@ function bounded(value: bigint): bigint {
   return value;
 }
 
-/** The float of an int. @throws JinjaError where there is none */
+/** The float of an int. @throws JinjaError if it is too large */
 export function toFloat(value: Numeric): number {
   if (typeof value === 'number') return value;
   const float = Number(value);
@@ -20,13 +20,13 @@ export function toFloat(value: Numeric): number {
   return float;
 }
 
-/** The int that a float is cut to. */
+/** The int that a float is truncated to. */
 export function truncated(value: number): bigint {
   if (!Number.isFinite(value)) throw new JinjaError(`cannot convert float ${floatText(value)} to integer`);
   return BigInt(Math.trunc(value));
 }
 
-/** Python's arithmetic. @throws JinjaError for divisions by zero and what no float holds */
+/** Python's arithmetic. @throws JinjaError for division by zero and results too large for a float */
 export function arithmetic(operator: BinaryOperator, a: Numeric, b: Numeric, budget: Budget): Numeric {
   if (typeof a === 'bigint' && typeof b === 'bigint') return integers(operator, a, b, budget);
   return floats(operator, toFloat(a), toFloat(b));
@@ -97,7 +97,7 @@ function floats(operator: BinaryOperator, a: number, b: number): number {
   }
 }
 
-/** Python's quotient, rounded down, and the remainder, which has the divisor's sign. */
+/** Python's floor division, and the remainder, which has the divisor's sign. */
 function floatDivision(a: number, b: number): [number, number] {
   if (b === 0) throw new JinjaError('float floor division by zero');
   let remainder = a % b;
@@ -115,7 +115,7 @@ function floatDivision(a: number, b: number): [number, number] {
   return [quotient, remainder];
 }
 
-/** Only where every library for C rounds alike. */
+/** Only for cases in which every C library rounds the same. */
 function floatPower(a: number, b: number): number {
   if (b === 0 || a === 1) return 1;
   if (b === 1) return a;
@@ -125,7 +125,7 @@ function floatPower(a: number, b: number): number {
   if (b === -1) return 1 / a;
   if (b === 0.5 && a > 0) return Math.sqrt(a);
   const result = a ** b;
-  // A power of integers is exact where the result has few enough bits.
+  // A power of integers is exact if the result has few enough bits.
   if (Number.isInteger(a) && Number.isInteger(b)) {
     if (b > 0 && Math.abs(result) <= 2 ** 53) return result;
     if (b < 0 && Math.abs(a ** -b) <= 2 ** 53) return 1 / a ** -b;
@@ -133,7 +133,7 @@ function floatPower(a: number, b: number): number {
   throw new NotSupported('this power of a float');
 }
 
-/** `repr` of a float: the shortest digits that read as it. */
+/** `repr` of a float: the shortest digits that parse to it. */
 export function floatText(value: number): string {
   if (Number.isNaN(value)) return 'nan';
   if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf';
@@ -144,7 +144,7 @@ export function floatText(value: number): string {
     const sign = exponent < 0 ? '-' : '+';
     return `${mantissa}e${sign}${String(Math.abs(exponent)).padStart(2, '0')}`;
   }
-  // toString would write exponents from 1e21 on and below 1e-6.
+  // toString would use exponents from 1e21 on and below 1e-6.
   const text = exponent < 0 ? expand(mantissa, exponent) : String(value);
   return text.includes('.') ? text : `${text}.0`;
 }
@@ -155,10 +155,10 @@ function expand(mantissa: string, exponent: number): string {
 }
 
 /**
- * The digits of a finite float rounded to a number of decimals as Python does it: the exact value, halves to even.
+ * The digits of a finite float rounded to a number of decimals as in Python: the exact value, ties to even.
  *
  * @param decimals may be negative: -2 rounds to hundreds.
- * @returns the value times ten to the power of `decimals`, without its sign
+ * @returns the absolute value times ten to the power of `decimals`
  */
 function roundedDigits(value: number, decimals: number): bigint {
   const [numerator, denominator] = exactRatio(Math.abs(value));
@@ -203,7 +203,7 @@ export function roundInteger(value: bigint, decimals: number): bigint {
   return value < 0n ? -rounded : rounded;
 }
 
-/** A number as `%f` (`f`), `%e` (`e`) or `%g` (`g`) write it, without its sign. */
+/** A number formatted by `%f` (`f`), `%e` (`e`) or `%g` (`g`), without its sign. */
 export function formatFloat(
   value: number,
   kind: 'f' | 'e' | 'g',
@@ -229,7 +229,7 @@ function fixed(value: number, precision: number, alternate: boolean): string {
   return pointed(String(roundedDigits(value, precision)), precision, alternate);
 }
 
-/** Digits with a point before the last `decimals`. */
+/** Digits with a decimal point before the last `decimals`. */
 function pointed(digits: string, decimals: number, alternate: boolean): string {
   if (decimals === 0) return alternate ? `${digits}.` : digits;
   const padded = digits.padStart(decimals + 1, '0');
@@ -244,7 +244,7 @@ function exponential(value: number, precision: number, alternate: boolean): stri
 const exponentText = (exponent: number) =>
   `${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`;
 
-/** `precision + 1` digits, and the power of ten of the first. */
+/** `precision + 1` digits, and the exponent of the first. */
 function scientific(value: number, precision: number): [string, number] {
   if (value === 0) return ['0'.repeat(precision + 1), 0];
   let exponent = Number(value.toExponential().split('e')[1]);

@@ -17,10 +17,17 @@ import {
   View,
 } from './values.ts';
 
+/** What an undefined value counts as, where it may count as anything. */
+function nothing<T>(value: Undefined, as: T): T {
+  value.use();
+  return as;
+}
+
 /** `bool(value)`. */
 export function truthy(value: Value): boolean {
   if (typeof value === 'boolean') return value;
-  if (value === null || value instanceof Undefined) return false;
+  if (value === null) return false;
+  if (value instanceof Undefined) return nothing(value, false);
   if (typeof value === 'bigint') return value !== 0n;
   if (typeof value === 'number') return value !== 0;
   if (value instanceof Text) return value.value !== '';
@@ -31,13 +38,13 @@ export function truthy(value: Value): boolean {
   return true;
 }
 
-/** The number that a value is, a bool too; undefined where it is none. */
+/** The number that a value is, including a bool; undefined otherwise. */
 export function numeric(value: Value): Numeric | undefined {
   if (typeof value === 'boolean') return value ? 1n : 0n;
   return typeof value === 'bigint' || typeof value === 'number' ? value : undefined;
 }
 
-/** The int that a value is, for places where Python takes no float. */
+/** The int that a value is, where Python accepts no float. */
 export function integer(value: Value, what: string): number {
   if (value instanceof Undefined) value.fail();
   const number = typeof value === 'boolean' ? BigInt(value) : value;
@@ -52,7 +59,7 @@ export function lengthOf(value: Value): number {
   if (value instanceof Dict) return value.size;
   if (value instanceof View) return value.dict.size;
   if (value instanceof Range) return value.length;
-  if (value instanceof Undefined) return 0;
+  if (value instanceof Undefined) return nothing(value, 0);
   if (value instanceof Thing) {
     const length = value.typeName === 'LoopContext' ? value.attribute('length') : undefined;
     if (typeof length === 'bigint') return Number(length);
@@ -60,7 +67,7 @@ export function lengthOf(value: Value): number {
   throw new JinjaError(`object of type '${typeName(value)}' has no len()`);
 }
 
-/** `iter(value)`. @throws JinjaError where it cannot be gone through */
+/** `iter(value)`. @throws JinjaError if it is not iterable */
 export function iterate(value: Value): IterableIterator<Value> {
   if (value instanceof List || value instanceof Tuple) return value.items[Symbol.iterator]();
   if (value instanceof Text) return characters(value);
@@ -68,13 +75,13 @@ export function iterate(value: Value): IterableIterator<Value> {
   if (value instanceof View) return value.values();
   if (value instanceof Range) return rangeItems(value);
   if (value instanceof Lazy) return unclosed(value.source);
-  if (value instanceof Undefined) return [][Symbol.iterator]();
+  if (value instanceof Undefined) return nothing(value, [])[Symbol.iterator]();
   if (value instanceof Thing && value.typeName === 'LoopContext')
     throw new NotSupported('going through loop');
   throw new JinjaError(`'${typeName(value)}' object is not iterable`);
 }
 
-/** Leaving a loop over a generator does not end it: the next loop continues there. */
+/** Leaving a loop over a generator does not end it: the next loop continues from there. */
 function unclosed(source: IterableIterator<Value>): IterableIterator<Value> {
   return {
     next: () => source.next(),
@@ -99,7 +106,7 @@ function* rangeItems(range: Range): IterableIterator<Value> {
   for (let i = 0; i < range.length; i++) yield range.at(i);
 }
 
-/** `list(value)`, counted. */
+/** `list(value)`, within the budget. */
 export function itemsOf(value: Value, budget: Budget): readonly Value[] {
   if (value instanceof List || value instanceof Tuple) return value.items;
   const items: Value[] = [];
@@ -113,13 +120,14 @@ export function itemsOf(value: Value, budget: Budget): readonly Value[] {
 
 /** `a == b`. */
 export function equal(a: Value, b: Value, budget: Budget): boolean {
+  for (const one of [a, b]) if (one instanceof Undefined) one.use();
   if (a instanceof Text || b instanceof Text) {
     if (!(a instanceof Text && b instanceof Text)) return false;
     budget.spend(Math.min(a.value.length, b.value.length) / 64);
     return a.value === b.value;
   }
   const [x, y] = [numeric(a), numeric(b)];
-  // An int and a float may be equal; strictly, a bigint and a number never are.
+  // An int and a float may be equal; a bigint and a number are never strictly equal.
   if (x !== undefined && y !== undefined) return x <= y && x >= y;
   if (a instanceof Undefined) return b instanceof Undefined;
   if ((a instanceof List && b instanceof List) || (a instanceof Tuple && b instanceof Tuple)) {
@@ -145,13 +153,13 @@ export function equal(a: Value, b: Value, budget: Budget): boolean {
   return a === b;
 }
 
-/** Items of containers are equal where they are one, too. */
+/** Items of containers are also equal if they are identical. */
 function same(a: Value, b: Value, budget: Budget): boolean {
   budget.spend(1 / 8);
   return a === b || equal(a, b, budget);
 }
 
-/** `a < b` and its like: below 0, 0 or above; NaN where they have no order. @throws JinjaError for types without one */
+/** `a < b` and similar: below 0, 0 or above; NaN if unordered. @throws JinjaError for types without an order */
 export function compare(a: Value, b: Value, budget: Budget): number {
   const [x, y] = [numeric(a), numeric(b)];
   if (x !== undefined && y !== undefined) return x < y ? -1 : x > y ? 1 : x <= y ? 0 : Number.NaN;
@@ -170,7 +178,7 @@ export function compare(a: Value, b: Value, budget: Budget): number {
   throw new JinjaError(`'${typeName(a)}' and '${typeName(b)}' have no order`);
 }
 
-/** By code points, which beyond the first plane are not in the order of their UTF-16 units. */
+/** By code points, which outside the basic plane differs from the order of UTF-16 units. */
 function compareStrings(a: Text, b: Text): number {
   if (!a.wide && !b.wide) return a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
   const shared = Math.min(a.value.length, b.value.length);
@@ -195,22 +203,22 @@ export function contains(container: Value, item: Value, budget: Budget): boolean
   return false;
 }
 
-/** `str(value)`, as output writes it. */
+/** `str(value)`, as in output. */
 export function textOf(value: Value, budget: Budget): Text {
   if (value instanceof Text) return value;
-  if (value instanceof Undefined) return EMPTY;
+  if (value instanceof Undefined) return nothing(value, EMPTY);
   if (value instanceof List && value.written !== undefined) throw new JinjaError(value.written);
   return repr(value, budget);
 }
 
-/** A value that must be a text. */
+/** Requires a value to be a text. */
 export function requireText(value: Value, what: string): Text {
   if (value instanceof Text) return value;
   if (value instanceof Undefined) value.fail();
   throw new JinjaError(`${what} must be a text, not ${typeName(value)}`);
 }
 
-/** `repr(value)`: what a list of it looks like. */
+/** `repr(value)`, as inside a list. */
 export function repr(value: Value, budget: Budget): Text {
   const parts: string[] = [];
   const sources: Text[] = [];
@@ -240,8 +248,10 @@ export function repr(value: Value, budget: Budget): Text {
     else if (item instanceof Text) {
       sources.push(item);
       add(item.markup ? `Markup(${stringRepr(item.value)})` : stringRepr(item.value));
-    } else if (item instanceof Undefined) add('Undefined');
-    else if (item instanceof Range) add(rangeText(item));
+    } else if (item instanceof Undefined) {
+      item.use();
+      add('Undefined');
+    } else if (item instanceof Range) add(rangeText(item));
     else budget.deeper(() => writeContainer(item));
   };
   const writeContainer = (item: Value): void => {

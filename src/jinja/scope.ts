@@ -1,11 +1,11 @@
 import type { Frame } from './scopes.ts';
 import type { Value } from './values.ts';
 
-/** The values of a frame's names while it runs; undefined is what has none yet. */
+/** The values of a frame's names at run time; undefined means not yet assigned. */
 export class Scope {
   readonly #values = new Map<string, Value | undefined>();
 
-  /** @param given what the template was given */
+  /** @param given the template's inputs */
   constructor(
     frame: Frame,
     given: ReadonlyMap<string, Value>,

@@ -2,22 +2,22 @@ import { JinjaError } from './errors.ts';
 import type { Arguments, Expression, MacroNode, Statement, Target } from './parsing/nodes.ts';
 
 /**
- * What a name is at the beginning of a frame: a parameter, what the outer frame calls so, what the template was given,
- * or nothing yet.
+ * Where a name comes from at the beginning of a frame: a parameter, the outer frame, the template's inputs, or
+ * nowhere yet.
  */
 export type Load = 'parameter' | 'outer' | 'given' | 'nothing';
 
 /**
- * The names of a scope, settled before the template runs, as in Jinja2: a loop's body, a macro, a block each have their
- * own, made anew for each iteration or call; `if` has none. A name that is assigned anywhere in a scope is its own
- * throughout, and begins as the outer one.
+ * The names of a scope, resolved before the template runs, as in Jinja2: a loop's body, a macro and a block each have
+ * their own scope, created anew for each iteration or call; `if` has none. A name that is assigned anywhere in a
+ * scope is local throughout, and starts with the value of the outer one.
  */
 export class Frame {
   readonly loads = new Map<string, Load>();
   readonly #stores = new Set<string>();
   readonly #before: Frame | undefined;
 
-  /** @param before the same scope, before the branch that this is. */
+  /** @param before the same scope, before this branch. */
   constructor(
     public parent?: Frame,
     before?: Frame,
@@ -43,7 +43,7 @@ export class Frame {
     if (!this.find(name)) this.loads.set(name, 'given');
   }
 
-  /** The names after branches of which one runs: what one of them assigns may be what it was before. */
+  /** The names after alternative branches: one that a branch assigns may also have its previous value. */
   branches(visits: readonly ((frame: Frame) => void)[]): void {
     const branches = visits.map((visit) => {
       const branch = new Frame(this.parent, this);
@@ -74,7 +74,7 @@ export class Frame {
   }
 }
 
-/** Settles the names of a whole template. @returns the outermost frame */
+/** Resolves the names of a whole template. @returns the outermost frame */
 export function analyze(body: readonly Statement[]): Frame {
   const frame = new Frame();
   visitAll(body, frame);
@@ -82,7 +82,7 @@ export function analyze(body: readonly Statement[]): Frame {
   return frame;
 }
 
-/** Visits statements as far as they belong to the frame itself. */
+/** Visits the statements that belong to the frame itself. */
 function visitAll(body: readonly Statement[], frame: Frame): void {
   for (const statement of body) visit(statement, frame);
 }
@@ -123,7 +123,7 @@ function visit(statement: Statement, frame: Frame): void {
   }
 }
 
-/** An `elif` is visited as an `if` of its own, beside the first body and the `else`. */
+/** An `elif` is visited like a separate `if`, next to the first body and the `else`. */
 function visitIf(
   branches: readonly { readonly test: Expression; readonly body: readonly Statement[] }[],
   otherwise: readonly Statement[],
@@ -148,7 +148,7 @@ function storeTarget(target: Target, frame: Frame, asParameter = false): void {
   else frame.store(target.name);
 }
 
-/** Settles the frames inside of statements whose own names are settled. */
+/** Resolves the frames inside statements whose own names are resolved. */
 function settleInner(body: readonly Statement[], frame: Frame): void {
   for (const statement of body) {
     switch (statement.type) {
@@ -224,7 +224,7 @@ function assignsLoop(statement: Statement & { type: 'For' }): boolean {
   return found;
 }
 
-/** Which of these names are read before they are assigned, in the order of the source. */
+/** The names that are read before they are assigned, in the order of the source. */
 function readsFirst(body: readonly Statement[], names: readonly string[]): Set<string> {
   const open = new Set(names);
   const read = new Set<string>();
@@ -236,7 +236,7 @@ function readsFirst(body: readonly Statement[], names: readonly string[]): Set<s
   return read;
 }
 
-/** Every name that is read or assigned, however deep, in the order of the source. */
+/** Every name that is read or assigned, at any depth, in the order of the source. */
 function eachMention(body: readonly Statement[], see: (name: string, isRead: boolean) => void): void {
   const read = (expression: Expression | undefined) => {
     if (expression) eachName(expression, (name) => see(name, true));

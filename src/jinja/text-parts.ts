@@ -3,10 +3,10 @@ import { isSpaceCode, LINE_ENDS } from './characters.ts';
 import { JinjaError } from './errors.ts';
 import { EMPTY, Text, TextBuilder } from './text.ts';
 
-/** Which ends of a text are taken away. */
+/** Which ends of a text are stripped. */
 export type Ends = 'both' | 'start' | 'end';
 
-/** `str.strip(characters)`; white space where there are none. */
+/** `str.strip(characters)`; white space by default. */
 export function strip(text: Text, ends: Ends, characters: Text | undefined, budget: Budget): Text {
   budget.spendText(text.value.length);
   const { value } = text;
@@ -57,7 +57,7 @@ export function splitFromEnd(text: Text, separator: Text | undefined, most: numb
   return cutAt(text, places, separator.value.length);
 }
 
-/** Where a text holds another one, from left to right. */
+/** Positions of a substring, from left to right. */
 function occurrences(text: Text, part: Text, most: number, budget: Budget): number[] {
   if (part.value === '') throw new JinjaError('empty separator');
   budget.spendSearch(text.value.length, part.value.length);
@@ -150,7 +150,7 @@ export function replace(text: Text, old: Text, fresh: Text, most: number, budget
   return builder.build();
 }
 
-/** Before each character, and at the end. */
+/** The positions before each character, and at the end. */
 function everyPlace(text: Text, most: number, budget: Budget): number[] {
   const count = most < 0 ? text.length + 1 : Math.min(most, text.length + 1);
   budget.spendItems(count);
@@ -192,7 +192,7 @@ export function pad(
   const missing = width - text.length;
   if (missing <= 0) return text;
   budget.spendText(text.value.length + missing * fill.length);
-  // Python's center puts the odd one to the left where the width is odd.
+  // Python's center puts the extra space on the left if the width is odd.
   const before = place === 'left' ? 0 : place === 'right' ? missing : (missing >> 1) + (missing & width & 1);
   const builder = new TextBuilder();
   builder.addString(fill.repeat(before));
@@ -201,7 +201,7 @@ export function pad(
   return builder.build();
 }
 
-/** The range of `text[start:end]` in code points, as `find` and its like take it. */
+/** The range of `text[start:end]` in code points, as for `find` and similar. */
 export function window(text: Text, start: number | undefined, end: number | undefined): [number, number] {
   const { length } = text;
   const place = (index: number) => Math.min(length, index < 0 ? Math.max(0, index + length) : index);

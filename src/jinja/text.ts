@@ -1,33 +1,33 @@
-/** What a span of a text is: characters that were given, a turn of a loop, or the inside of `{% generation %}`. */
+/** What a span of a text is: input characters, a loop iteration, or the inside of `{% generation %}`. */
 export type SpanKind = 'content' | 'turn' | 'generation';
 
-/** What comes from no one place, or from several. */
+/** For text without a single source. */
 export const NO_SOURCE = -1;
 
-/** A half-open range `[start, end)` of UTF-16 positions; content may be empty and still have its place. */
+/** A half-open range `[start, end)` of UTF-16 positions; content may be empty and still have a position. */
 export interface TextSpan {
   readonly start: number;
   readonly end: number;
   readonly kind: SpanKind;
-  /** By a number of the caller's, what was given that it comes from; or {@link NO_SOURCE}. */
+  /** The caller's number of the input that it comes from, or {@link NO_SOURCE}. */
   readonly source: number;
 }
 
 const NONE: readonly TextSpan[] = [];
 
-/** A string of a template, immutable, with where its characters come from. Python counts it in code points. */
+/** An immutable string of a template that tracks where its characters come from. Python counts it in code points. */
 export class Text {
   #offsets: Uint32Array | undefined;
   #wide: boolean | undefined;
 
-  /** @param markup whether it is HTML that is not escaped again (`safe`). */
+  /** @param markup whether it is HTML that must not be escaped again (`safe`). */
   constructor(
     readonly value: string,
     readonly spans: readonly TextSpan[] = NONE,
     readonly markup = false,
   ) {}
 
-  /** A text that was given, and whose characters are followed. */
+  /** An input text whose characters are tracked. */
   static of(value: string, source: number): Text {
     return new Text(value, [{ start: 0, end: value.length, kind: 'content', source }]);
   }
@@ -38,12 +38,12 @@ export class Text {
     return this.#wide;
   }
 
-  /** How many code points there are. */
+  /** The number of code points. */
   get length(): number {
     return this.wide ? this.offsets.length - 1 : this.value.length;
   }
 
-  /** The UTF-16 position of each code point, and the end. */
+  /** The UTF-16 position of each code point, and of the end. */
   get offsets(): Uint32Array {
     if (this.#offsets) return this.#offsets;
     const offsets = new Uint32Array(this.value.length + 1);
@@ -62,7 +62,7 @@ export class Text {
     return this.wide ? this.offsets[index]! : index;
   }
 
-  /** The code point's number at a UTF-16 position. */
+  /** The code point index at a UTF-16 position. */
   point(unit: number): number {
     if (!this.wide) return unit;
     const { offsets } = this;
@@ -75,7 +75,7 @@ export class Text {
     return low;
   }
 
-  /** A part, by UTF-16 positions. */
+  /** A substring, by UTF-16 positions. */
   slice(from: number, to: number): Text {
     if (from <= 0 && to >= this.value.length) return this;
     const value = this.value.slice(from, to);
@@ -90,7 +90,7 @@ export class Text {
     return new Text(value, kept, this.markup);
   }
 
-  /** The same characters where they are no HTML. */
+  /** The same characters, not marked as HTML. */
   plain(): Text {
     return this.markup ? new Text(this.value, this.spans) : this;
   }
@@ -98,7 +98,7 @@ export class Text {
 
 export const EMPTY = new Text('');
 
-/** Puts texts together, in time that is linear in what they hold. */
+/** Concatenates texts in linear time. */
 export class TextBuilder {
   readonly #parts: string[] = [];
   readonly spans: TextSpan[] = [];
@@ -115,7 +115,7 @@ export class TextBuilder {
     this.length += value.length;
   }
 
-  /** Marks what has been added from a position on. */
+  /** Marks what has been added since a position. */
   mark(start: number, kind: SpanKind, source: number): void {
     this.spans.push({ start, end: this.length, kind, source });
   }
@@ -137,16 +137,14 @@ export class TextBuilder {
   }
 }
 
-/** `texts` one after another. */
+/** Concatenates `texts`. */
 export function concat(texts: readonly Text[]): Text {
   const builder = new TextBuilder();
   for (const text of texts) builder.add(text);
   return builder.build();
 }
 
-/**
- * A text that was made of others in a way in which single characters are not followed: all of it counts as theirs.
- */
+/** A text derived from others in a way that does not track single characters: all of it counts as theirs. */
 export function derived(value: string, sources: readonly Text[]): Text {
   let source: number | undefined;
   for (const { spans } of sources) {

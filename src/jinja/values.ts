@@ -19,18 +19,30 @@ export type Value =
   | Thing
   | Callable;
 
-/** What is not there; printed as nothing, and an error where it is worked with. */
+/** An undefined value; printed as nothing, and an error when used. */
 export class Undefined {
-  /** @param message what an error says */
-  constructor(readonly message: string) {}
+  /**
+   * @param message what an error says
+   * @param strict whether it is an error to print, compare or test it too, as with Jinja2's StrictUndefined; undefined
+   *   leaves it to how the program runs
+   */
+  constructor(
+    readonly message: string,
+    readonly strict?: boolean,
+  ) {}
 
   fail(): never {
     throw new JinjaError(this.message);
   }
+
+  /** Before it counts as nothing: an error where it is strict. */
+  use(): void {
+    if (this.strict) this.fail();
+  }
 }
 
 export class List {
-  /** @param written what an error says where it is written out as it is; undefined where it may be */
+  /** @param written the error for printing it unchanged; undefined if that is allowed */
   constructor(
     readonly items: readonly Value[],
     readonly written?: string,
@@ -45,11 +57,11 @@ export class Tuple {
   ) {}
 }
 
-/** A dict, in the order of its keys' first assignment. */
+/** A dict, in insertion order. */
 export class Dict {
   readonly #entries = new Map<string, [Value, Value]>();
 
-  /** @param source by a number of the caller's, what it is whose turns of a loop are noted */
+  /** @param source the caller's number of an input whose loop iterations are recorded */
   constructor(readonly source?: number) {}
 
   get size(): number {
@@ -89,7 +101,7 @@ export class Range {
   }
 }
 
-/** What `items()`, `keys()` and `values()` of a dict give. */
+/** The result of a dict's `items()`, `keys()` or `values()`. */
 export class View {
   constructor(
     readonly dict: Dict,
@@ -103,7 +115,7 @@ export class View {
   }
 }
 
-/** A generator: its items are made when they are asked for, and once. */
+/** A generator: its items are produced on demand, once. */
 export class Lazy {
   constructor(readonly source: IterableIterator<Value>) {}
 }
@@ -111,7 +123,7 @@ export class Lazy {
 /** An object with attributes: a namespace, a loop, a cycler. */
 export abstract class Thing {
   abstract readonly typeName: string;
-  /** undefined where it has no such attribute */
+  /** Undefined if there is no such attribute. */
   abstract attribute(name: string): Value | undefined;
 }
 
@@ -124,7 +136,7 @@ export class Namespace extends Thing {
   }
 }
 
-/** What a callable gets. */
+/** The arguments of a callable. */
 export interface Given {
   readonly args: readonly Value[];
   readonly kwargs: ReadonlyMap<string, Value>;
@@ -138,7 +150,7 @@ export class Callable {
   ) {}
 }
 
-/** A string that is equal for keys that are equal in Python. @throws JinjaError for what cannot be a key */
+/** A string that is equal for keys that are equal in Python. @throws JinjaError for unhashable values */
 export function hashKey(key: Value): string {
   if (typeof key === 'bigint') return `n${key}`;
   if (typeof key === 'boolean') return key ? 'n1' : 'n0';

@@ -1,6 +1,9 @@
 import { RopewalkError } from '../errors.ts';
 import { kernelsBase64 } from './kernels.generated.ts';
 
+/** Types without offsets take no notice of the last pointer. */
+type Unpack = (from: number, blocks: number, data: number, scales: number, offsets: number) => void;
+
 /** What src/kernels/assembly/kernels.ts exports. Pointers are byte offsets into the instance's memory; n counts elements. */
 export interface KernelExports {
   adamw(
@@ -87,6 +90,12 @@ export interface KernelExports {
     decay: number,
     rate: number,
   ): void;
+  unpackQ4_0: Unpack;
+  unpackQ4_K: Unpack;
+  unpackQ5_0: Unpack;
+  unpackQ5_K: Unpack;
+  unpackQ6_K: Unpack;
+  unpackQ8_0: Unpack;
   quantizeBytes(values: number, blocks: number, block: number, data: number, scales: number): void;
   quantizeNibbles(
     values: number,

@@ -11,7 +11,7 @@ export interface Llama3Scaling {
 }
 
 /** Position interpolation: every frequency is divided by the factor. Chen et al. 2023, arXiv:2306.15595. */
-interface LinearScaling {
+export interface LinearScaling {
   readonly rope_type: 'linear';
   readonly factor: number;
 }
@@ -21,7 +21,7 @@ interface LinearScaling {
  * `beta_slow` times are divided by the factor, those between are blended; cos and sin are multiplied by
  * `attention_factor`. Peng et al. 2023, arXiv:2309.00071.
  */
-interface YarnScaling {
+export interface YarnScaling {
   readonly rope_type: 'yarn';
   readonly factor: number;
   readonly original_max_position_embeddings: number;
@@ -36,7 +36,7 @@ interface YarnScaling {
  * "Dynamic NTK": sequences longer than the model's positions use a base that grows with their length. Within the
  * positions, which no model exceeds here, the frequencies are unchanged.
  */
-interface DynamicScaling {
+export interface DynamicScaling {
   readonly rope_type: 'dynamic';
   readonly factor: number;
 }

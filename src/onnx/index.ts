@@ -1,3 +1,18 @@
 /** Graphs as ONNX models. */
-export { type EmitOptions, type EmittedModel, emitModel } from './emit.ts';
-export type { WeightSource } from './weights.ts';
+export {
+  type EmitOptions,
+  type EmittedModel,
+  emitModel,
+  type ProductPart,
+  type ProductWeight,
+  type ProvidedTensor,
+  type ProvidedWeight,
+} from './emit.ts';
+export type {
+  QuantizedArrays,
+  QuantizedMatrix,
+  QuantizedSource,
+  RowLookup,
+  WeightInFile,
+  WeightSource,
+} from './weights.ts';

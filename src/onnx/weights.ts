@@ -35,7 +35,7 @@ export interface QuantizedSource extends QuantizedShape {
   readonly exact?: boolean;
   /** Set if it has already been read. */
   readonly matrix?: QuantizedMatrix;
-  /** @param into arrays to fill, as made by {@link newQuantizedArrays}; new ones by default. */
+  /** @param into arrays to fill, as made by `newQuantizedArrays`; new ones by default. */
   read(into?: QuantizedArrays): Promise<QuantizedMatrix>;
 }
 

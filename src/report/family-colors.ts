@@ -1,6 +1,9 @@
 import type { LineStyle } from './plot.ts';
 
-/** Colors that people with color blindness tell apart, dark enough on white; dashes say the same without color. */
+/**
+ * Colors that remain distinguishable with color blindness and are dark enough on white; dashes distinguish them
+ * without color.
+ */
 const STYLES: readonly LineStyle[] = [
   { color: '#b45309' },
   { color: '#0369a1', dash: '7 3' },
@@ -10,7 +13,7 @@ const STYLES: readonly LineStyle[] = [
   { color: '#b91c1c', dash: '12 3' },
 ];
 
-/** How the i-th family is drawn everywhere. */
+/** The style of the i-th family in all figures. */
 export function familyStyle(i: number): LineStyle & { readonly color: string } {
   return STYLES[i % STYLES.length]!;
 }

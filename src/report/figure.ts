@@ -1,7 +1,7 @@
 import { type Bilingual, both, type Html, html, type Insertable } from './html.ts';
 import { type Frame, svg } from './plot.ts';
 
-/** Ids that are used once: figures are described by their captions. */
+/** Unique ids: figures are described by their captions. */
 export class Ids {
   #next = 1;
 
@@ -10,7 +10,7 @@ export class Ids {
   }
 }
 
-/** One picture with its caption, which is also what a screen reader says of it. */
+/** A picture with its caption, which is also its description for screen readers. */
 export function figure(
   ids: Ids,
   { area, caption, above, content }: { area: Frame; caption: Bilingual; above?: Insertable; content: Html },
@@ -24,7 +24,7 @@ export interface Panel {
   readonly content: Html;
 }
 
-/** Several pictures of one size side by side, under one caption. */
+/** Several pictures of the same size side by side, under one caption. */
 export function panels(
   ids: Ids,
   {
@@ -35,7 +35,7 @@ export function panels(
     list,
   }: {
     area: Frame;
-    /** Pictures in a row where there is room. */
+    /** Pictures per row if there is room. */
     columns?: 2 | 3;
     caption: Bilingual;
     above?: Insertable;

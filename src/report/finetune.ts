@@ -10,7 +10,7 @@ interface LossAt {
   readonly loss: number;
 }
 
-/** What the report of a fine-tuning run is made of. Plain JSON. */
+/** The data of a fine-tuning report. Plain JSON. */
 export interface FinetuneResults {
   readonly model: string;
   readonly parameters: number;
@@ -21,10 +21,10 @@ export interface FinetuneResults {
   readonly trainedTokensPerEpoch: number;
   readonly steps: number;
   readonly epochs: number;
-  /** The step whose weights the result has. */
+  /** The step of the result's weights. */
   readonly resultStep: number;
   readonly stoppedEarly: boolean;
-  /** Losses of the training batches and of what was held out, before the first step too (step 0). */
+  /** Losses on the training batches and on held-out data, including before the first step (step 0). */
   readonly curve: readonly LossAt[];
   readonly evaluations: readonly LossAt[];
   /** Steps whose batches were skipped. */
@@ -37,7 +37,7 @@ export interface FinetuneResults {
   readonly surroundings: Readonly<Record<string, string>>;
 }
 
-/** The report of a fine-tuning run: one HTML page that needs nothing else, in English and Korean. */
+/** The report of a fine-tuning run: a self-contained HTML page in English and Korean. */
 export function buildFinetuneReport(results: FinetuneResults, locale: Locale = 'en'): string {
   const sections = [
     resultSection(results),

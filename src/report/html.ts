@@ -3,7 +3,7 @@ import { escapeXml as escapeHtml } from '../inspect/svg-text.ts';
 
 export type { Bilingual, Locale };
 
-/** Markup that is ready to be written: whatever is put into it has been escaped. */
+/** Safe markup: everything inserted into it has been escaped. */
 export class Html {
   constructor(readonly markup: string) {}
 
@@ -17,7 +17,7 @@ export type Insertable = Html | string | number | readonly Insertable[] | null |
 /** Text as content or attribute value: HTML and SVG escape alike. */
 export { escapeHtml };
 
-/** A template whose insertions are escaped, unless they are markup already. */
+/** A template whose insertions are escaped unless they are already markup. */
 export function html(strings: TemplateStringsArray, ...values: readonly Insertable[]): Html {
   let markup = strings[0]!;
   values.forEach((value, i) => {
@@ -33,12 +33,12 @@ function render(value: Insertable): string {
   return value.map(render).join('');
 }
 
-/** Both languages; the style sheet shows one of them. */
+/** Text in both languages; the style sheet shows one of them. */
 export function both(text: Bilingual): Html {
   return html`<span class="en" lang="en">${text.en}</span><span class="ko" lang="ko">${text.ko}</span>`;
 }
 
-/** The same within an SVG picture. `attributes` are those of each text element, besides its class and language. */
+/** The same within an SVG picture. `attributes` apply to each text element, in addition to class and language. */
 export function bothSvg(text: Bilingual, className: string, attributes: Html): Html {
   if (text.en === text.ko) return html`<text class="${className}" ${attributes}>${text.en}</text>`;
   return html`<text class="${className} en" lang="en" ${attributes}>${text.en}</text><text class="${className} ko" lang="ko" ${attributes}>${text.ko}</text>`;

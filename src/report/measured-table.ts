@@ -2,7 +2,7 @@ import { both, type Html, html } from './html.ts';
 import { measuredRows } from './measured.ts';
 import type { JobResults } from './results.ts';
 
-/** What was measured, one column a family. */
+/** The measurements, with one column per family. */
 export function measuredTable(results: JobResults): Html {
   const head = results.families.map(({ title }) => html`<th scope="col" class="number">${title}</th>`);
   const rows = measuredRows(results).map(

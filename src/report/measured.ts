@@ -3,11 +3,11 @@ import type { FamilyResult, JobResults } from './results.ts';
 
 export interface MeasuredRow {
   readonly name: Bilingual;
-  /** One for each family, in the order of the results. */
+  /** One per family, in the order of the results. */
   readonly values: readonly string[];
 }
 
-/** The measured rows of the comparison, as they stand in the terminal and in the report. */
+/** The measured rows of the comparison, for the terminal and the report. */
 export function measuredRows({ families, corpus }: JobResults): MeasuredRow[] {
   const row = (en: string, ko: string, value: (family: FamilyResult) => string): MeasuredRow => ({
     name: { en, ko },

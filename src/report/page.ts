@@ -11,7 +11,7 @@ export interface Page {
   readonly sections: readonly Section[];
 }
 
-/** One HTML page that needs nothing else, in English and Korean. */
+/** A self-contained HTML page in English and Korean. */
 export function drawPage({ locale, title, heading, lead, sections }: Page): string {
   const links = sections.map(({ id, title: name }) => html`<li><a href="#${id}">${both(name)}</a></li>`);
   const page = html`<!doctype html>

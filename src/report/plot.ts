@@ -1,7 +1,7 @@
 import { type Bilingual, bothSvg, type Html, html, same } from './html.ts';
 import { type Scale, tickText } from './scale.ts';
 
-/** Where the axes lie within a picture of `width` × `height`. */
+/** The position of the axes within a picture of `width` × `height`. */
 export interface Frame {
   readonly width: number;
   readonly height: number;
@@ -59,7 +59,7 @@ export interface LineStyle {
   readonly opacity?: number;
 }
 
-/** A line through points; one that cannot be drawn (NaN, or beyond the axes) breaks it. */
+/** A line through points; points that cannot be drawn (NaN, or beyond the axes) interrupt it. */
 export function drawLine(points: readonly (readonly [number, number])[], axes: Axes, style: LineStyle): Html {
   let path = '';
   let pen = 'M';
@@ -86,7 +86,7 @@ export function drawPoints(points: readonly (readonly [number, number])[], axes:
     )}`;
 }
 
-/** Bars from the axis up, one for each of the equal parts of [from, to]. */
+/** Bars from the axis up, one for each equal part of [from, to]. */
 export function drawBars(
   { from, to, heights }: { readonly from: number; readonly to: number; readonly heights: readonly number[] },
   axes: Axes,
@@ -104,7 +104,7 @@ export function drawBars(
   return html`<g fill="${color}">${bars}</g>`;
 }
 
-/** A level across the picture with its name above it. */
+/** A horizontal level across the picture with its name above it. */
 export function drawLevel(value: number, name: Bilingual, area: Frame, axes: Axes): Html {
   const {
     x: [left, right],
@@ -122,7 +122,7 @@ export interface LegendEntry extends LineStyle {
   readonly name: Bilingual | string;
 }
 
-/** Names and how their lines look, above a picture. */
+/** A legend of names and line styles above a picture. */
 export function legend(entries: readonly LegendEntry[]): Html {
   const items = entries.map(({ name, color, dash, width = 2.5 }) => {
     const text = typeof name === 'string' ? same(name) : name;

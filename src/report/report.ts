@@ -15,7 +15,7 @@ import { setupSection } from './sections/setup.ts';
 import { diagramSection, structureSection } from './sections/structure.ts';
 
 /**
- * The report of the main job: one HTML page that needs nothing else, in English and Korean.
+ * The report of the main job: a self-contained HTML page in English and Korean.
  *
  * @param locale the language shown first; the reader can choose the other.
  */

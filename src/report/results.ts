@@ -1,10 +1,8 @@
 import type { ModelSummary } from '../inspect/summary.ts';
 
-/*
- * What the report is made of. Plain JSON: the main job stores it part by part and can make its report again from there.
- */
+/* The data of the report. Plain JSON: the main job stores it part by part and can rebuild its report from it. */
 
-/** What a reader should know of how the models were trained. */
+/** What readers should know about the training. */
 interface ReportSettings {
   readonly batch: number;
   readonly seq: number;
@@ -25,20 +23,20 @@ interface ReportSettings {
   };
 }
 
-/** Counts of values in bins of equal width; what lies outside is counted apart. */
+/** Counts of values in bins of equal width; values outside are counted separately. */
 export interface Histogram {
   readonly from: number;
   readonly to: number;
   readonly counts: readonly number[];
   readonly below: number;
   readonly above: number;
-  /** Values in all. */
+  /** Total number of values. */
   readonly total: number;
   readonly min: number;
   readonly max: number;
 }
 
-/** The text and what simple statistics of it reach. */
+/** The text, and the losses of simple baselines on it. */
 export interface CorpusResult {
   readonly title: string;
   readonly characters: number;
@@ -58,7 +56,7 @@ export interface LossPoint {
   readonly loss: number;
 }
 
-/** What one trained family reached. */
+/** The results of one trained family. */
 export interface FamilyResult {
   readonly family: string;
   readonly title: string;
@@ -68,7 +66,7 @@ export interface FamilyResult {
   readonly trainTokensPerSecond: number;
   /** One sequence, one token after another, through the cache. */
   readonly decodeTokensPerSecond: number;
-  /** Bytes of keys and values that a cache really holds after `cacheContext` tokens, for each of them. */
+  /** Actual bytes of keys and values per token in a cache after `cacheContext` tokens. */
   readonly cacheBytesPerToken: number;
   readonly cacheContext: number;
   readonly curve: readonly LossPoint[];
@@ -82,19 +80,19 @@ interface GradientCurves {
   /** The same architecture, deep, with random weights of variance 1 / width. */
   readonly deep: readonly number[];
   /**
-   * The same once more with the norms inside the layers left out, in as many layers as float32 can hold: one step
-   * deeper, numbers overflowed or vanished.
+   * The same with the norms inside the layers removed, in as many layers as float32 allows: one more, and values
+   * overflowed or vanished.
    */
   readonly withoutNorms: readonly number[];
 }
 
 export interface ActivationInputs {
   readonly activation: ModelSummary['activation'];
-  /** What reaches the activation function, over all layers, tokens and hidden units. */
+  /** The inputs of the activation functions, over all layers, tokens and hidden units. */
   readonly inputs: Histogram;
   /** Share of inputs below 0, where ReLU gives 0 and passes no gradient. */
   readonly negative: number;
-  /** Share of inputs in [−3, 0], where GELU and SiLU bend instead of cutting. */
+  /** Share of inputs in [−3, 0], where GELU and SiLU are smooth instead of cutting off. */
   readonly bent: number;
 }
 
@@ -110,20 +108,20 @@ export interface CapEffect {
 }
 
 export interface CapEffects {
-  /** Attention scores that a query may see, over all layers and heads; null where they are not capped. */
+  /** Attention scores that a query may see, over all layers and heads; null if they are not capped. */
   readonly attention: CapEffect | null;
-  /** Logits of the vocabulary; null where they are not capped. */
+  /** Logits of the vocabulary; null if they are not capped. */
   readonly final: CapEffect | null;
 }
 
 export interface DistanceScores {
-  /** First position of each curve: where the key stands. */
+  /** The key position of each curve. */
   readonly keyPositions: readonly number[];
   /** Score of head 0 in the first layer for key position p and distance d: `[keyPositions][distances]`. */
   readonly scores: readonly (readonly number[])[];
   /** The largest spread between the curves at one distance, over all heads. */
   readonly largestSpread: number;
-  /** The largest spread between distances along one curve, over all heads: what position changes at all. */
+  /** The largest spread between distances along one curve, over all heads: how much position matters at all. */
   readonly range: number;
 }
 
@@ -137,12 +135,12 @@ export interface FamilyMeasurements {
 
 export interface Measurements {
   readonly deepLayers: number;
-  /** The two tokens whose score is followed. */
+  /** The two tokens whose score is shown. */
   readonly positionTokens: { readonly query: string; readonly key: string };
   readonly families: readonly FamilyMeasurements[];
 }
 
-/** What attention costs as the context grows, from a model's modules. */
+/** The costs of attention by context length, from a model's modules. */
 export interface AttentionCosts {
   readonly title: string;
   readonly points: readonly {

@@ -1,4 +1,4 @@
-/** From a range of numbers to a range of the picture. */
+/** Maps a range of numbers to a range of the picture. */
 export interface Scale {
   (value: number): number;
   readonly ticks: readonly number[];
@@ -13,7 +13,7 @@ function make(
   return Object.assign(position, { ticks, domain });
 }
 
-/** @param count about how many ticks. */
+/** @param count the approximate number of ticks. */
 export function linearScale(from: number, to: number, start: number, end: number, count = 6): Scale {
   const span = to - from || 1;
   const rough = span / count;
@@ -32,7 +32,7 @@ export function logScale(from: number, to: number, start: number, end: number, c
   const first = Math.ceil(low - 1e-9);
   const last = Math.floor(high + 1e-9);
   const every = Math.max(1, Math.ceil((last - first + 1) / count));
-  // Where few powers fit, steps between them.
+  // If few powers fit, adds steps in between.
   const steps = last - first < 2 ? [1, 2, 5] : [1];
   const ticks: number[] = [];
   for (let power = steps.length > 1 ? first - 1 : first; power <= last; power += every) {
@@ -53,7 +53,7 @@ export function doublingScale(from: number, to: number, start: number, end: numb
   return make([from, to], ticks, (value) => start + (Math.log2(value / from) / span) * (end - start));
 }
 
-/** Powers of ten as powers where those are shorter. */
+/** Powers of ten in exponential notation if that is shorter. */
 export function tickText(value: number): string {
   if (value === 0) return '0';
   const size = Math.abs(value);

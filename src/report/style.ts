@@ -1,4 +1,4 @@
-/** The report's style sheet. Nothing is loaded: fonts are those that systems have. */
+/** The report's style sheet. Nothing is loaded: it uses system fonts. */
 export const STYLE = `
 :root { color-scheme: light; --ink: #111827; --soft: #4b5563; --line: #d1d5db; --paper: #ffffff; --wash: #f3f4f6; --accent: #0b4a6f; }
 * { box-sizing: border-box; }
@@ -50,8 +50,8 @@ svg.plot .grid { stroke: #e5e7eb; stroke-width: 1; } svg.plot .axis { stroke: #6
 `;
 
 /**
- * Tells browsers and screen readers the language that is shown, and lets \`#ko\` in the address choose one. Without it
- * the choice works too: the style sheet alone shows and hides.
+ * Tells browsers and screen readers which language is shown, and lets \`#ko\` in the address select one. The choice
+ * also works without it: the style sheet alone shows and hides the languages.
  */
 export const SCRIPT = `
 (() => {

@@ -3,7 +3,7 @@ import { familyByName } from '../families/registry.ts';
 import { attentionFlopsPerToken, cacheBytes, type NumberFormat } from '../inspect/costs.ts';
 import type { AttentionCosts, Costs } from '../report/results.ts';
 
-/** From `from` on in doubling steps, as far as the model's positions go. */
+/** In doubling steps from `from` on, up to the model's positions. */
 function costsOf(title: string, model: CausalLM, from: number, format: NumberFormat): AttentionCosts {
   const points: { context: number; cacheBytes: number; flops: number }[] = [];
   for (let context = from; context <= model.maxPositions; context *= 2) {

@@ -16,7 +16,7 @@ import type { JobSettings } from './settings.ts';
 export interface Corpus {
   readonly result: CorpusResult;
   readonly tokenizer: Tokenizer;
-  /** Saved beside every model. */
+  /** Saved with every model. */
   readonly tokenizerFiles: readonly { readonly name: string; readonly data: string }[];
   /** Token ids: all `[tokens]`, `[trainingTokens]` and `[validationTokens]`. */
   readonly tokens: Int32Array;
@@ -28,7 +28,7 @@ const TOKENIZER_FILE = 'tokenizer.json';
 const TOKENS_FILE = 'tokens.i32';
 const RESULT_FILE = 'corpus.json';
 
-/** The novel as tokens: what is stored is read, what is missing is made. */
+/** The tokenized novel: stored parts are read, missing ones are created. */
 export async function prepareCorpus(
   folder: JobFolder,
   settings: JobSettings,
@@ -53,7 +53,7 @@ export async function prepareCorpus(
     vocabSize,
     onProgress: ({ size, target }) => onProgress('tokenizer', size, target),
   });
-  await setImmediate(); // Ctrl-C is heard between two long pieces of work.
+  await setImmediate(); // Ctrl-C is handled between two long pieces of work.
   const tokenizer = Tokenizer.fromJSON(json, bpeTokenizerConfig(json));
   const ids = await encodeCorpusAsync(tokenizer, text, {
     onProgress: (done, total) => onProgress('encoding', done, total),
@@ -85,7 +85,7 @@ function filesOf(tokenizer: Tokenizer) {
   ];
 }
 
-/** Undefined when they are gone or are not those that the result was made with: then they are made again. */
+/** Undefined if they are missing or differ from those of the result: then they are created again. */
 async function readTokens(folder: JobFolder, identity: string): Promise<Int32Array | undefined> {
   const file = folder.file(TOKENS_FILE);
   if (!existsSync(file) || !existsSync(folder.file(TOKENIZER_FILE))) return undefined;

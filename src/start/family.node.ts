@@ -15,7 +15,7 @@ import type { JobSettings } from './settings.ts';
 
 type StepEvent = Extract<TrainEvent, { type: 'step' }>;
 
-/** Points of the training curve that a result keeps: each is the mean of the steps since the one before. */
+/** Points of the training curve in a result: each is the mean of the steps since the previous one. */
 const CURVE_POINTS = 200;
 
 export interface FamilyRun {
@@ -23,7 +23,7 @@ export interface FamilyRun {
   readonly settings: JobSettings;
   readonly corpus: Corpus;
   readonly name: string;
-  /** For training, and for one token after another, where a second thread costs more than it gives. */
+  /** For training, and for decoding, where a second thread costs more than it gains. */
   readonly engines: { readonly training: Engine; readonly decoding: Engine };
   readonly signal: AbortSignal | undefined;
   readonly onStep: (event: StepEvent) => void;
@@ -42,9 +42,9 @@ export function tinyConfig(family: Family, corpus: Corpus) {
 }
 
 /**
- * Trains one family's tiny model, generates from it and measures its speeds; what is done already is read.
+ * Trains one family's tiny model, generates from it and measures its speed; finished parts are read.
  *
- * @returns undefined when the signal aborted: a checkpoint has been saved.
+ * @returns undefined if the signal aborted: a checkpoint has been saved.
  */
 export async function runFamily(run: FamilyRun): Promise<FamilyResult | undefined> {
   const { folder, settings, corpus, name, engines, signal } = run;
@@ -83,7 +83,7 @@ export async function runFamily(run: FamilyRun): Promise<FamilyResult | undefine
   return result;
 }
 
-/** A sample, and what generating costs: speed and memory of the cache, measured while it is made. */
+/** A sample, and the cost of generating it: speed and memory of the cache. */
 async function generateFrom(directory: string, { settings, corpus, engines }: FamilyRun) {
   const opened = await openModel(directory);
   const decoder = await createDecoder(opened, { engine: engines.decoding });
@@ -95,7 +95,7 @@ async function generateFrom(directory: string, { settings, corpus, engines }: Fa
     const ids: number[] = [];
     let started = performance.now();
     for await (const id of generateTokens(decoder, corpus.tokenizer.encode(prompt), options, cache)) {
-      // The prompt is not part of the speed: what a reader waits for is one token after another.
+      // The prompt is excluded from the speed: readers wait for single tokens.
       if (ids.length === 0) started = performance.now();
       ids.push(id);
     }

@@ -9,17 +9,17 @@ import type { JobSettings } from './settings.ts';
 const JOB_FILE = 'job.json';
 
 /**
- * The main job's folder. Each part's result is a JSON file that appears whole or not at all, and a part with a result
- * is not done again: so the job resumes wherever it was stopped.
+ * The main job's folder. Each part's result is a JSON file that appears complete or not at all, and finished parts are
+ * not repeated, so the job resumes wherever it was stopped.
  */
 export class JobFolder {
   private constructor(readonly path: string) {}
 
   /**
-   * Opens the folder of this job, or begins one.
+   * Opens the folder of this job, or creates it.
    *
-   * @param fresh what is there is removed first; only a folder of this job's ever is.
-   * @throws RopewalkError when the folder holds something else, or a job with other settings.
+   * @param fresh first removes the contents, but only of a folder that belongs to this job.
+   * @throws RopewalkError if the folder contains something else, or a job with other settings.
    */
   static async open(path: string, settings: JobSettings, fresh: boolean): Promise<JobFolder> {
     const folder = new JobFolder(path);
@@ -27,7 +27,7 @@ export class JobFolder {
       await mkdir(path, { recursive: true });
       if (!existsSync(folder.file(JOB_FILE)) && (await readdir(path)).some((name) => !name.startsWith('.'))) {
         throw new RopewalkError(
-          said`${path} holds something else than this job; name another folder (${option('out')}).`,
+          said`${path} contains something other than this job; choose another folder (${option('out')}).`,
         );
       }
       if (fresh) await folder.#clear();
@@ -38,7 +38,7 @@ export class JobFolder {
     if (stored === undefined) await folder.write(JOB_FILE, settings);
     else if (JSON.stringify(stored) !== JSON.stringify(settings)) {
       throw new RopewalkError(
-        said`${path} was started with other settings. Resume with the same ones, start over with ${option('fresh', true)}, or name another folder (${option('out')}).`,
+        said`${path} was started with other settings. Resume with the same ones, start over with ${option('fresh', true)}, or choose another folder (${option('out')}).`,
       );
     }
     return folder;
@@ -48,7 +48,7 @@ export class JobFolder {
     return join(this.path, name);
   }
 
-  /** A part's result; undefined when the part has not been finished. */
+  /** A part's result; undefined if the part is not finished. */
   async read<T>(name: string): Promise<T | undefined> {
     const file = this.file(name);
     if (!existsSync(file)) return undefined;
@@ -57,7 +57,7 @@ export class JobFolder {
     } catch (error) {
       if (error instanceof SyntaxError) {
         throw new RopewalkError(
-          said`${file} is not valid JSON: ${error.message}. Start anew with ${option('fresh', true)}.`,
+          said`${file} is not valid JSON: ${error.message}. Start over with ${option('fresh', true)}.`,
         );
       }
       throw fileError(error, 'read', file);
@@ -68,7 +68,7 @@ export class JobFolder {
     await writeFileAtomic(this.file(name), `${JSON.stringify(value, null, 2)}\n`);
   }
 
-  /** job.json goes last: a removal that is interrupted can be done again. */
+  /** job.json is removed last, so that an interrupted removal can be repeated. */
   async #clear(): Promise<void> {
     const names = await readdir(this.path);
     for (const name of names) {

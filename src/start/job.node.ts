@@ -16,9 +16,9 @@ import type { JobSettings } from './settings.ts';
 export interface JobOptions {
   readonly out: string;
   readonly settings: JobSettings;
-  /** Of the engine, in training. */
+  /** Threads of the engine in training. */
   readonly threads: number;
-  /** Removes what a job has left in `out`, and begins again. */
+  /** Removes an earlier job in `out`, and starts over. */
   readonly fresh?: boolean;
   /** The language that the report shows first. */
   readonly locale?: Locale;
@@ -42,7 +42,7 @@ export type JobEvent =
       readonly step: number;
       readonly loss: number;
       readonly tokensPerSecond: number;
-      /** Steps of all families: made, and in all. */
+      /** Steps of all families: done, and in total. */
       readonly done: number;
       readonly total: number;
       /** Estimated for the whole job. */
@@ -55,11 +55,11 @@ const SURROUNDINGS_FILE = 'surroundings.json';
 export const REPORT_FILE = 'report.html';
 
 /**
- * The main job: a tokenizer, the families' tiny models trained on the same tokens in the same order, a sample from each,
- * measurements inside them, and the report. Every finished part is stored in `out`; the same call resumes after the
- * last one, a training after its last checkpoint.
+ * The main job: trains a tokenizer and the families' tiny models on the same tokens in the same order, samples from
+ * each, takes measurements inside them, and writes the report. Every finished part is stored in `out`; the same call
+ * resumes after the last one, and training after its last checkpoint.
  *
- * @returns undefined when the signal aborted.
+ * @returns undefined if the signal aborted.
  */
 export async function runMainJob(options: JobOptions): Promise<JobResults | undefined> {
   const { out, settings, threads, signal, onEvent = () => {} } = options;
@@ -112,7 +112,7 @@ export async function runMainJob(options: JobOptions): Promise<JobResults | unde
   return results;
 }
 
-/** Those of the job's beginning: a report that is made again says when and where its numbers are from. */
+/** The environment at the job's beginning: a rebuilt report states when and where its numbers come from. */
 async function storedSurroundings(folder: JobFolder, threads: number): Promise<Surroundings> {
   const stored = await folder.read<Surroundings>(SURROUNDINGS_FILE);
   if (stored) return stored;

@@ -5,7 +5,7 @@ import type { Engine } from '../runtime/engine.ts';
 import { HistogramBuilder } from './histogram.ts';
 import type { Subject } from './subject.ts';
 
-/** The inputs that occur in a model's activation functions on real text. */
+/** The observed inputs of a model's activation functions on real text. */
 export async function activationInputs(engine: Engine, subject: Subject): Promise<ActivationInputs> {
   const { activation } = partsOf(subject.model).mlps[0]!;
   const runner = new TapRunner(engine, subject.model, subject.weights);

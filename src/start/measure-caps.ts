@@ -5,7 +5,7 @@ import type { Engine } from '../runtime/engine.ts';
 import { HistogramBuilder } from './histogram.ts';
 import type { Subject } from './subject.ts';
 
-/** What a model's soft-caps do to the logits that occur on real text. */
+/** The effect of a model's soft-caps on the logits of real text. */
 export async function capEffects(engine: Engine, subject: Subject): Promise<CapEffects> {
   const { model, weights, ids, batch } = subject;
   const { attentions } = partsOf(model);
@@ -43,7 +43,7 @@ interface Capped {
   readonly window: number | null;
 }
 
-/** Whether a query sees a key, by the place of their score in `[batch, heads, time, time]`. */
+/** Whether a query sees a key, by the index of their score in `[batch, heads, time, time]`. */
 function seen(at: number, { before, window }: Capped): boolean {
   const time = before!.shape[3]!;
   const key = at % time;

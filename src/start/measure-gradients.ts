@@ -16,13 +16,14 @@ export interface GradientSettings {
   readonly batch: Batch;
   /** Sequences in the batch. */
   readonly sequences: number;
-  /** Whether the norms inside the layers are left out. */
+  /** Whether to remove the norms inside the layers. */
   readonly withoutNorms?: boolean;
 }
 
 /**
- * How strongly the mean loss reacts to the residual stream before each layer and after the last: the Euclidean norm of
- * ∂loss/∂x over all tokens. `[layers + 1]`; a number that float32 cannot hold is Infinity or NaN.
+ * The gradient of the mean loss with respect to the residual stream before each layer and after the last: the
+ * Euclidean norm of ∂loss/∂x over all tokens. `[layers + 1]`; values that float32 cannot represent are Infinity or
+ * NaN.
  */
 export async function gradientByLayer(engine: Engine, settings: GradientSettings): Promise<number[]> {
   const { family, config, weights, batch, sequences, withoutNorms } = settings;
@@ -39,7 +40,7 @@ export async function gradientByLayer(engine: Engine, settings: GradientSettings
   }
 }
 
-/** The weights that training starts from. */
+/** The initial weights of training. */
 export function startingWeights(family: Family, config: CommonConfig, seed: number): Weights {
   const parameters = family.build(config).parameters();
   const values = new Map([...parameters].map(([path, { size }]) => [path, new Float32Array(size)]));

@@ -7,7 +7,7 @@ import type { Weights } from './subject.ts';
 
 /**
  * The first layer's attention score between one token (the query, at position p + d) and another (the key, at position
- * p), for several p and every d up to `distances`. Only rotary positions make the curves of all p one.
+ * p), for several p and every d up to `distances`. Only with rotary positions do the curves of all p coincide.
  */
 export async function distanceScores(
   engine: Engine,

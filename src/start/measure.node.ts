@@ -15,17 +15,17 @@ import type { JobSettings } from './settings.ts';
 import type { Subject, Weights } from './subject.ts';
 
 const FILE = 'measurements.json';
-/** Deep enough that what shrinks or grows a little in each layer shows; without norms, as deep as numbers allow. */
+/** Deep enough that a small growth or decay per layer becomes visible; without norms, as deep as values stay finite. */
 const DEPTHS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24];
 const DEEP_LAYERS = DEPTHS.at(-1)!;
-/** Where the key stands in the curves of attention scores, and how far the query goes from it. */
+/** Key positions for the curves of attention scores, and the largest distance of the query. */
 const KEY_POSITIONS = [0, 16, 48, 112];
 const DISTANCES = 64;
 
 /**
- * The note's explanations in numbers, taken from the trained models on held-out text; stored results are read.
+ * The note's explanations in numbers, measured in the trained models on held-out text; stored results are reused.
  *
- * @returns undefined when the signal aborted.
+ * @returns undefined if the signal aborted.
  */
 export async function measure(
   folder: JobFolder,
@@ -71,7 +71,7 @@ async function measureFamily(
   const batch = new BatchSampler({ tokens: corpus.validation, ...shape, seed: 0 }).next();
   const sequences = settings.batch;
   const subject: Subject = { model, weights, ids: batch.inputs, batch: sequences };
-  // N(0, 1 / width): a product with such a matrix keeps the size of what it is given.
+  // N(0, 1 / width): a product with such a matrix preserves the magnitude of its input.
   const initializer_range = model.head.weight.shape[1]! ** -0.5;
   const untrained = (layers: number, withoutNorms: boolean) => {
     const deep = withDepth(family, { ...tinyConfig(family, corpus), initializer_range }, layers);
@@ -97,7 +97,7 @@ async function measureFamily(
   };
 }
 
-/** Two frequent words that are one token each, found in the text itself. */
+/** Two frequent words that are one token each, found in the text. */
 function positionTokens({ tokenizer }: Corpus) {
   const find = (text: string) => {
     const ids = tokenizer.encode(text, { addSpecialTokens: false });

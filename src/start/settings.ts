@@ -1,6 +1,6 @@
 import type { TrainingInput } from '../training/settings.ts';
 
-/** What is said here of the options of a run; of these the report speaks. */
+/** The options of a run that are set here, and those that the report states. */
 type Training = TrainingInput &
   Required<Pick<TrainingInput, 'steps' | 'lr' | 'warmup' | 'weightDecay' | 'clip' | 'seed' | 'validation'>>;
 
@@ -22,8 +22,8 @@ export interface JobSettings {
 }
 
 /**
- * Tuned on the novel for two cores: a small vocabulary and short windows give many steps in the time there is. All
- * families get the same, so that their losses can be set side by side.
+ * Tuned on the novel for two cores: a small vocabulary and short windows allow many steps in the available time. All
+ * families get the same settings, so that their losses are comparable.
  */
 export function jobSettings(
   steps = 2200,
@@ -43,7 +43,7 @@ export function jobSettings(
       minLrRatio: 0.05,
       weightDecay: 0.02,
       clip: 1,
-      // Every family makes the same steps, and the last weights are compared.
+      // Every family makes the same number of steps, and the last weights are compared.
       guard: 0,
       result: 'last',
       evalEvery: Math.max(1, Math.ceil(steps / 4)),

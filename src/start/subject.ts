@@ -3,11 +3,11 @@ import type { WeightSource } from '../onnx/weights.ts';
 
 export type Weights = ReadonlyMap<string, WeightSource>;
 
-/** One model with its weights and some text to look at. */
+/** A model with its weights and some text to measure it on. */
 export interface Subject {
   readonly model: CausalLM;
   readonly weights: Weights;
-  /** Token ids of `batch` sequences, one after another: `[batch · seq]`. */
+  /** Token ids of `batch` concatenated sequences: `[batch · seq]`. */
   readonly ids: Int32Array;
   readonly batch: number;
 }

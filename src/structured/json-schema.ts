@@ -10,40 +10,39 @@ import { Grammar } from './schema/grammar.ts';
 import type { JsonSchema } from './schema/keywords.ts';
 
 export interface JsonConstraintOptions {
-  /** Most tokens to be generated: the JSON is complete within them. */
+  /** The most tokens to generate: the JSON is complete within them. */
   readonly maxTokens: number;
-  /** Tokens that end a text: allowed when the JSON is complete, and only then. */
+  /** Tokens that end a text: allowed exactly when the JSON is complete. */
   readonly stopTokens?: readonly number[];
-  /** Whether the JSON comes after other text: some tokenizers' tokens give other bytes at the beginning of a text. */
+  /** Whether the JSON follows other text: some tokens have different bytes at the beginning of a text. */
   readonly continues?: boolean;
 }
 
-/** A JSON Schema compiled for a tokenizer; serves any number of texts. */
+/** A JSON Schema compiled for a tokenizer; can be used for any number of texts. */
 export interface CompiledJsonSchema {
-  /** So many tokens are enough for the shortest text that fits the schema. */
+  /** Enough tokens for the shortest text that fits the schema. */
   readonly shortest: number;
-  /** @throws RopewalkError when `maxTokens` is less than `shortest`. */
+  /** @throws RopewalkError if `maxTokens` is less than `shortest`. */
   constraint(options: JsonConstraintOptions): TokenConstraint;
 }
 
-/** What was found for places is kept from text to text, up to so many tokens: a server's memory must not grow. */
+/** Limit on the tokens cached for positions across texts, so that a server's memory does not grow. */
 const MOST_KEPT = 50_000;
 
 /**
- * Compiles a JSON Schema (draft 2020-12) into what constrains a tokenizer's tokens, so that each text is JSON and
- * valid under the schema. How:
+ * Compiles a JSON Schema (draft 2020-12) into a constraint on a tokenizer's tokens, so that each text is JSON and
+ * valid against the schema:
  *
- * - The text is followed byte by byte by a pushdown automaton made from the schema; tokens are walked as a trie, and
- *   what was found for a place is kept. Inside strings the tokens that stay inside are the same wherever the string is.
- * - The least number of tokens to the end is known at every place; a token that would lead farther from the end than
- *   there are tokens left may not come. So the text is complete when the tokens run out.
- * - Properties come in the order of the schema; those that are not listed come last, and only where
- *   `additionalProperties` is given or no property is listed. At most one space, or a line break and 16 spaces, stand
- *   between two tokens of JSON.
+ * - A pushdown automaton made from the schema follows the text byte by byte; tokens are traversed as a trie, and the
+ *   result for a position is cached. The tokens that stay inside a string are the same wherever the string is.
+ * - The least number of tokens to the end is known at every position; a token that would need more than the remaining
+ *   tokens is excluded. So the text is complete when the tokens run out.
+ * - Properties come in the order of the schema; unlisted ones come last, and only if `additionalProperties` is given
+ *   or no property is listed. At most one space, or a line break and 16 spaces, separate two tokens of JSON.
  * - Numbers are in plain notation with at most 15 digits.
  *
- * @param schema what `JSON.parse` gives.
- * @throws RopewalkError naming, by its JSON pointer, what cannot be enforced, or that no value fits.
+ * @param schema from `JSON.parse`.
+ * @throws RopewalkError naming, by JSON pointer, what cannot be enforced, or saying that no value fits.
  */
 export function compileJsonSchema(schema: JsonSchema, tokenizer: Tokenizer): CompiledJsonSchema {
   const vocabulary = Vocabulary.of(tokenizer);
@@ -144,10 +143,10 @@ class JsonConstraint implements TokenConstraint {
     this.#first = false;
   }
 
-  /** Places after a text, a character for each byte. */
+  /** Positions after a text, one character per byte. */
   #after(text: string): readonly Position[] {
     const next = new Set<Position>();
-    // One by one, as the masks were made: of very many readings those would otherwise keep others.
+    // One by one, as the masks were made: otherwise, with very many readings, others would be kept.
     for (const position of this.#positions) {
       let reached: readonly Position[] = [position];
       for (let i = 0; i < text.length && reached.length > 0; i++) {
@@ -158,7 +157,7 @@ class JsonConstraint implements TokenConstraint {
     return cheapest([...next]);
   }
 
-  /** Some tokenizers' tokens give other bytes at the beginning of a text. */
+  /** Some tokens have different bytes at the beginning of a text. */
   #correctStart(bits: Uint32Array, budget: number): void {
     for (const [id, text] of this.#vocabulary.atStart) {
       clearBit(bits, id);
@@ -171,7 +170,7 @@ function clearBit(bits: Uint32Array, id: number): void {
   bits[id >>> 5]! &= ~(1 << (id & 31));
 }
 
-/** Leaves the logits of tokens whose bit is set. */
+/** Keeps only the logits of tokens whose bit is set. */
 function apply(bits: Uint32Array, logits: Float32Array): void {
   const vocab = logits.length;
   let some = false;
@@ -194,6 +193,6 @@ function apply(bits: Uint32Array, logits: Float32Array): void {
   if (!some)
     throw new RopewalkError('no token of this model can continue the JSON so that it fits the schema.');
   if (finite) return;
-  // The model rules out all that may come: then all of it is as good.
+  // The model excludes everything that may follow: then all of it is equally likely.
   for (let id = 0; id < vocab; id++) if ((bits[id >>> 5]! >>> (id & 31)) & 1) logits[id] = 0;
 }

@@ -1,3 +1,3 @@
 /** Text files, texts as one long sequence of tokens, and n-gram baselines. */
-export { readTextFiles, type TextFile } from './files.node.ts';
+export { type ReadTextOptions, readTextFiles, type TextFile } from './files.node.ts';
 export * from './index.ts';

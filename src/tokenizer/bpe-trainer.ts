@@ -1,8 +1,9 @@
 import { RopewalkError } from '../errors.ts';
 import { BYTE_TO_CHAR } from './byte-alphabet.ts';
-import { type Pair, PairHeap } from './pair-heap.ts';
+import { pausingSteps } from './pauses.ts';
 import type { JsonObject, TokenizerJson } from './tokenizer-schema.ts';
 import { escapePattern } from './unicode/text.ts';
+import { WordTable } from './word-table.ts';
 
 /** A learned merge. */
 export interface BpeMerge {
@@ -27,7 +28,6 @@ export interface BpeTrainerOptions {
   onProgress?: (merge: BpeMerge) => void;
 }
 
-const PAUSE_EVERY_MS = 50;
 const WORDS_BETWEEN_PAUSES = 10_000;
 
 const END_OF_TEXT = '<|endoftext|>';
@@ -79,18 +79,7 @@ export async function trainBpeAsync(
   texts: Iterable<string>,
   options: BpeTrainerOptions & { readonly signal?: AbortSignal | undefined },
 ): Promise<TokenizerJson> {
-  const work = trainingSteps(texts, options);
-  let lastPause = performance.now();
-  let step = work.next();
-  while (!step.done) {
-    if (performance.now() - lastPause > PAUSE_EVERY_MS) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      lastPause = performance.now();
-    }
-    options.signal?.throwIfAborted();
-    step = work.next();
-  }
-  return step.value;
+  return pausingSteps(trainingSteps(texts, options), options.signal);
 }
 
 /** Yields where the work can pause: after batches of words while counting, and after every merge. */
@@ -104,7 +93,7 @@ function* trainingSteps(
   if (!(minFrequency >= 1))
     throw new RopewalkError(`minFrequency is ${minFrequency}; it must be at least 1.`);
   const ids = new Map(tokens.map((token, id) => [token, id] as const));
-  const words = new WordTable(yield* countWords(texts, specialTokens), ids);
+  const words = new WordTable(byteWords(yield* countWords(texts, specialTokens), ids));
   const merges: [string, string][] = [];
   while (tokens.length < vocabSize) {
     const pair = words.heap.pop();
@@ -164,82 +153,15 @@ function* countWords(
   return counts;
 }
 
-/** Pairs are keyed by one number; ids stay far below 2^24. */
-const KEY = 2 ** 24;
-
-/** The distinct words as lists of ids, with up-to-date counts of every adjacent pair. */
-class WordTable {
-  readonly heap = new PairHeap();
-  readonly #words: number[][] = [];
-  readonly #counts: number[] = [];
-  readonly #pairs = new Map<number, Pair>();
-
-  constructor(counts: ReadonlyMap<string, number>, ids: ReadonlyMap<string, number>) {
-    const encoder = new TextEncoder();
-    const byteIds = BYTE_TO_CHAR.map((char) => ids.get(char)!);
-    for (const [word, count] of counts) {
-      const symbols = Array.from(encoder.encode(word), (byte) => byteIds[byte]!);
-      const index = this.#words.push(symbols) - 1;
-      this.#counts.push(count);
-      for (let i = 1; i < symbols.length; i++) this.#add(symbols[i - 1]!, symbols[i]!, count, index);
-    }
-    for (const pair of this.#pairs.values()) this.heap.push(pair);
-  }
-
-  /**
-   * Replaces the pair by `id` in every word, from left to right, and pushes the pairs that became more frequent to
-   * the heap.
-   */
-  merge(pair: Pair, id: number): void {
-    const risen = new Set<Pair>();
-    this.#pairs.delete(pair.left * KEY + pair.right);
-    pair.count = 0;
-    for (const index of new Set(pair.words)) this.#mergeInWord(pair, id, index, risen);
-    for (const changed of risen) if (changed.count > 0) this.heap.push(changed);
-  }
-
-  #mergeInWord({ left, right }: Pair, id: number, index: number, risen: Set<Pair>): void {
-    const symbols = this.#words[index]!;
-    const count = this.#counts[index]!;
-    let length = 0; // Length of the part already rewritten in place.
-    for (let i = 0; i < symbols.length; i++) {
-      const symbol = symbols[i]!;
-      if (symbol !== left || symbols[i + 1] !== right) {
-        symbols[length++] = symbol;
-        continue;
-      }
-      if (length > 0) {
-        const before = symbols[length - 1]!;
-        this.#remove(before, left, count);
-        risen.add(this.#add(before, id, count, index));
-      }
-      const after = symbols[i + 2];
-      if (after !== undefined) {
-        this.#remove(right, after, count);
-        risen.add(this.#add(id, after, count, index));
-      }
-      symbols[length++] = id;
-      i++;
-    }
-    symbols.length = length;
-  }
-
-  #add(left: number, right: number, count: number, index: number): Pair {
-    const key = left * KEY + right;
-    let pair = this.#pairs.get(key);
-    if (pair === undefined) {
-      pair = { left, right, count: 0, words: [] };
-      this.#pairs.set(key, pair);
-    }
-    pair.count += count;
-    pair.words.push(index);
-    return pair;
-  }
-
-  /** The merged pair itself is already gone from the table; its overlapping copies (`aaa`) need no count. */
-  #remove(left: number, right: number, count: number): void {
-    const pair = this.#pairs.get(left * KEY + right);
-    if (pair) pair.count -= count;
+/** Words as the ids of their bytes, with their counts. */
+function* byteWords(
+  counts: ReadonlyMap<string, number>,
+  ids: ReadonlyMap<string, number>,
+): Generator<[number[], number]> {
+  const encoder = new TextEncoder();
+  const byteIds = BYTE_TO_CHAR.map((char) => ids.get(char)!);
+  for (const [word, count] of counts) {
+    yield [Array.from(encoder.encode(word), (byte) => byteIds[byte]!), count];
   }
 }
 

@@ -20,6 +20,8 @@ export class Pipeline {
   /** A stack of emitters, so that splitting does not allocate closures for every text. */
   readonly #emitters: ((piece: string, head: number) => void)[];
   #ids: number[] = [];
+  /** Takes pieces in place of the model, while a text is only split. */
+  #taker: ((piece: string) => void) | undefined;
 
   constructor(normalizer: Normalizer | undefined, stages: readonly Stage[], model: TokenModel) {
     this.#normalizer = normalizer;
@@ -59,18 +61,43 @@ export class Pipeline {
     this.#emitters[0]!(normalized, head);
   }
 
+  /** Calls `found` with each piece of a normalized text, spelled as the model reads it. */
+  split(normalized: string, head: number, found: (piece: string) => void): void {
+    this.#taker = found;
+    try {
+      this.#emitters[0]!(normalized, head);
+    } finally {
+      this.#taker = undefined;
+    }
+  }
+
+  /** The ids of a piece that is spelled as the model reads it. */
+  pieceIds(piece: string): number[] {
+    const ids: number[] = [];
+    this.#model.encode(piece, ids);
+    return ids;
+  }
+
   #encodePiece(piece: string): void {
+    if (this.#taker) {
+      this.#taker(this.#spelled(piece));
+      return;
+    }
     const known = this.#pieces.get(piece);
     if (known !== undefined) {
       for (let i = 0; i < known.length; i++) this.#ids.push(known[i]!);
       return;
     }
     const start = this.#ids.length;
-    let spelled = piece;
-    for (const { map } of this.#maps) spelled = map(spelled);
-    this.#model.encode(spelled, this.#ids);
+    this.#model.encode(this.#spelled(piece), this.#ids);
     if (piece.length > MAX_PIECE_LENGTH) return;
     if (this.#pieces.size >= MAX_PIECES) this.#pieces.clear();
     this.#pieces.set(piece, this.#ids.slice(start));
+  }
+
+  #spelled(piece: string): string {
+    let spelled = piece;
+    for (const { map } of this.#maps) spelled = map(spelled);
+    return spelled;
   }
 }

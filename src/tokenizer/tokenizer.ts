@@ -36,6 +36,8 @@ export class Tokenizer {
   readonly bosId: number | undefined;
   /** The id that ends a text, from tokenizer_config.json or a known name. */
   readonly eosId: number | undefined;
+  /** The id of the token that stands for what has none, where the model has one. */
+  readonly unknownId: number | undefined;
   /** Its tokenizer_config.json, or {}. */
   readonly config: JsonObject;
   /** The bytes that each token adds to a text. */
@@ -75,7 +77,8 @@ export class Tokenizer {
     this.#decoder = new Decoder(decoder);
     this.detokenizer = new Detokenizer(decoder);
     this.vocabSize = highestId(this.#model, this.#added) + 1;
-    this.#guard = new SpecialTokenGuard(this.#added, this.#pipeline, unknownId(json, this));
+    this.unknownId = unknownId(json, this);
+    this.#guard = new SpecialTokenGuard(this.#added, this.#pipeline, this.unknownId);
     this.bosId = this.#configured('bos_token', KNOWN_BOS);
     this.eosId = this.#configured('eos_token', KNOWN_EOS);
   }
@@ -122,20 +125,50 @@ export class Tokenizer {
     return ids;
   }
 
+  /**
+   * Calls `found` with each piece that the model turns into ids by itself, spelled as the model reads it (`Ġthe`).
+   *
+   * @param options.addedTokens whether added tokens are recognized, and passed over; default true
+   */
+  eachPiece(text: string, found: (piece: string) => void, { addedTokens = true } = {}): void {
+    const wellFormed = toWellFormed(text);
+    const split = (part: string, head: number) => this.#pipeline.split(part, head, found);
+    if (addedTokens) this.#walk(wellFormed, () => {}, split);
+    else split(this.#pipeline.normalize(wellFormed), this.#pipeline.head(wellFormed, true));
+  }
+
+  /** The ids of one of these pieces. */
+  pieceIds(piece: string): number[] {
+    return this.#pipeline.pieceIds(piece);
+  }
+
   #encode(text: string, ids: number[]): void {
+    this.#walk(
+      text,
+      (id) => ids.push(id),
+      (part, head) => this.#pipeline.encode(part, head, ids),
+    );
+  }
+
+  /** Visits the added tokens of a text by id, and the normalized text between them. */
+  #walk(text: string, onToken: (id: number) => void, onText: (text: string, head: number) => void): void {
     for (const section of this.#added.splitWritten(text)) {
-      if (section.token) ids.push(section.token.id);
-      else this.#encodeSection(section, ids);
+      if (section.token) onToken(section.token.id);
+      else this.#walkSection(section, onToken, onText);
     }
   }
 
-  /** Encodes a section that contains no token as written. */
-  #encodeSection({ text, start }: Section, ids: number[]): void {
+  /** Walks a section that contains no token as written. */
+  #walkSection(
+    { text, start }: Section,
+    onToken: (id: number) => void,
+    onText: (text: string, head: number) => void,
+  ): void {
     const normalized = this.#pipeline.normalize(text);
     const head = start === 0 ? this.#pipeline.head(text, true) : 0;
     for (const part of this.#added.splitNormalized(normalized)) {
-      if (part.token) ids.push(part.token.id);
-      else this.#pipeline.encode(part.text, head > part.start ? head - part.start : 0, ids);
+      if (part.token) onToken(part.token.id);
+      else onText(part.text, head > part.start ? head - part.start : 0);
     }
   }
 

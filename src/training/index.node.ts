@@ -1,7 +1,8 @@
 /** Training, step by step: losses, learners, optimizers, schedules, the trainer, and the folders of runs. */
 export { writeGradients } from './gradients.node.ts';
 export * from './index.ts';
-export type { TrainingJob } from './runs/job.node.ts';
+export { configForTokenizer } from './runs/config-for-tokenizer.ts';
+export type { StartedJob, TrainingJob } from './runs/job.node.ts';
 export { openPretraining } from './runs/pretrain.node.ts';
 export {
   type LoggedEvent,

@@ -20,9 +20,10 @@ export {
   type TrainingGraphOptions,
   trainingGraph,
 } from './graph.ts';
-export { type GuardSettings, LossGuard } from './guard.ts';
+export { type GuardSettings, type GuardState, LossGuard } from './guard.ts';
 export type { Learner, StepResult, TrainedParameter, UpdateSettings } from './learner.ts';
 export { crossEntropy, headChunk, type Loss, type LossGraph, type LossInputs } from './loss.ts';
+export type { MemoryEstimate } from './memory.ts';
 export {
   type CreateOptimizerOptions,
   createOptimizer,
@@ -48,8 +49,18 @@ export {
   type StepSettings,
   type Trainable,
 } from './optimizers/optimizer.ts';
+export type { Means } from './optimizers/record.ts';
+export type { FinishedEvent, ResumedEvent, Sample, SamplesEvent } from './runs/events.ts';
+export type { DataSize, Machine } from './runs/plan.ts';
 export { createSchedule, SCHEDULES, type Schedule, type ScheduleSettings } from './schedule.ts';
-export type { TrainingInput, TrainingSettings } from './settings.ts';
+export type { RunLength, TrainingInput, TrainingSettings } from './settings.ts';
+export type {
+  CheckpointEvent,
+  EvaluationEvent,
+  EvaluationRecord,
+  StepEvent,
+  StoppedEvent,
+} from './train-event.ts';
 export {
   type TrainEvent,
   Trainer,

@@ -1,7 +1,7 @@
 import type { TrainingRows } from '../batches.ts';
 import type { CausalLM } from '../families/family.ts';
 import type { SequenceShape } from './graph.ts';
-import type { Optimizer } from './optimizers/optimizer.ts';
+import type { OptimizedParameter, Optimizer } from './optimizers/optimizer.ts';
 
 /** A trained weight. */
 export interface TrainedParameter {
@@ -32,6 +32,8 @@ export interface UpdateSettings {
    * the backward pass calls it before that pass, without a gradient norm.
    */
   readonly accept?: (measured: { readonly loss: number; readonly gradientNorm?: number }) => boolean;
+  /** What of the trained parameters is updated, and counts in the gradient norm; default all of them. */
+  readonly select?: (parameters: readonly OptimizedParameter[]) => readonly OptimizedParameter[];
 }
 
 export interface StepResult {

@@ -24,7 +24,7 @@ export interface TrainerState {
   readonly guard?: GuardState;
 }
 
-interface StepEvent {
+export interface StepEvent {
   readonly type: 'step';
   /** Steps so far, including this one. */
   readonly step: number;
@@ -63,7 +63,7 @@ export interface EvaluationEvent {
 }
 
 /** The moment to save: until the next event is requested, the state is that after `step`. */
-interface CheckpointEvent {
+export interface CheckpointEvent {
   readonly type: 'checkpoint';
   readonly step: number;
   readonly state: TrainerState;
@@ -71,7 +71,7 @@ interface CheckpointEvent {
 }
 
 /** The held-out loss has not decreased for too long: no steps remain. */
-interface StoppedEvent {
+export interface StoppedEvent {
   readonly type: 'stopped';
   readonly step: number;
   readonly best: { readonly step: number; readonly loss: number };

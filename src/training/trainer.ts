@@ -5,6 +5,7 @@ import { count, notNegative, OptionError, parseOptions, wholeNumber } from '../o
 import { firstNotFiniteArray, NotFiniteError } from './finite.ts';
 import { LossGuard } from './guard.ts';
 import type { Learner, StepResult } from './learner.ts';
+import { type NewRowsPhase, newRowsOf } from './new-rows.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 import { Pace } from './runs/pace.ts';
 import { createSchedule, type Schedule, type ScheduleSettings, scheduleSettings } from './schedule.ts';
@@ -41,6 +42,8 @@ export interface TrainerParts {
   /** Held-out rows from the beginning, for each evaluation; if absent, there are no evaluations. */
   readonly validation?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
   readonly optimizer: Optimizer;
+  /** A beginning in which only the rows of new tokens are updated; the optimizer must have them. */
+  readonly newRows?: NewRowsPhase | undefined;
   /** Called when a value is not finite, with the batches of that step: names the first such tensor if it can. */
   readonly diagnose?: (batches: readonly TrainingRows[]) => Promise<string | undefined>;
 }
@@ -231,7 +234,7 @@ export class Trainer {
     batches: readonly TrainingRows[],
     learningRate: number,
   ): Promise<StepResult & { readonly skipped?: number }> {
-    const { learner, optimizer } = this.#parts;
+    const { learner, optimizer, newRows } = this.#parts;
     const guard = this.#guard;
     let zScore = 0;
     const accept =
@@ -247,6 +250,8 @@ export class Trainer {
         learningRate,
         clip,
         ...(accept && { accept }),
+        ...(newRows &&
+          this.#step < newRows.steps && { select: (parameters) => newRowsOf(parameters, newRows) }),
       });
       return result.updated ? result : { ...result, skipped: zScore };
     } catch (error) {

@@ -109,14 +109,15 @@ export class WholeGraphLearner implements Learner {
 
   /** Clips by the global norm of all gradients. */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
-    const { optimizer, learningRate, clip, accept, together } = settings;
+    const { optimizer, learningRate, clip, accept, together, select } = settings;
     const { loss, tokens } = await this.computeGradients(batches, together);
-    const gradientNorm = globalNorm(this.trainables.map(({ gradient }) => gradient));
+    const updating = select ? select(this.trainables) : this.trainables;
+    const gradientNorm = globalNorm(updating.map(({ gradient }) => gradient));
     const updated = accept?.({ loss, gradientNorm }) ?? true;
     if (updated) {
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw notFinite(loss, this.trainables);
       const gradientScale = clip > 0 ? clipCoefficient(gradientNorm, clip) : 1;
-      optimizer.step(this.trainables, { learningRate, gradientScale });
+      optimizer.step(updating, { learningRate, gradientScale });
     }
     return { loss, tokens, gradientNorm, updated };
   }

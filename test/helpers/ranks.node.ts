@@ -2,23 +2,22 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { buildProgram, type Running, startCommand } from './cli.node.ts';
 
-/** Whether this machine has Open MPI's mpirun and library; where not, tests of ranks are skipped. */
-export const HAS_MPI =
-  spawnSync('mpirun', ['--version'], { encoding: 'utf8' }).stdout?.includes('Open MPI') ?? false;
-
-/** All on this machine, which needs no ssh: without a program of that kind, mpirun refuses to start. */
+/** All on this machine: no ssh is needed, without which mpirun refuses to start, nor permission to read other processes. */
 const MPIRUN = [
-  '--mca',
-  'plm_rsh_agent',
-  '/bin/false',
-  '--allow-run-as-root',
-  '--oversubscribe',
-  '--bind-to',
-  'none',
-  '--mca',
-  'btl',
-  'self,vader,tcp',
+  ...['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none'],
+  ...['--mca', 'plm_rsh_agent', '/bin/false', '--mca', 'btl', 'self,vader,tcp'],
+  ...['--mca', 'btl_vader_single_copy_mechanism', 'none'],
 ];
+
+/** Whether Open MPI's mpirun can start processes here. Where not, tests of several ranks are skipped, and the reason is printed. */
+export const HAS_MPI = canStart();
+
+function canStart(): boolean {
+  const { status, error, stderr } = spawnSync('mpirun', [...MPIRUN, '-n', '2', 'true'], { encoding: 'utf8' });
+  if (status === 0) return true;
+  console.warn(`tests of several ranks are skipped: mpirun ${error?.message ?? stderr.trim().slice(0, 300)}`);
+  return false;
+}
 
 /**
  * Starts the command line in several processes.

@@ -3,27 +3,27 @@ import type { GgufForm } from '../../families/common/gguf.ts';
 import type { Family } from '../../families/family.ts';
 import { families } from '../../families/registry.ts';
 
-/** A family with its form in GGUF. */
+/** A family with its GGUF form. */
 export interface FamilyForm {
   readonly family: Family;
   readonly form: GgufForm;
 }
 
-/** The families that have a form in GGUF. */
+/** The families with a GGUF form. */
 export function familyForms(): FamilyForm[] {
   return families.flatMap((family) => ('none' in family.gguf ? [] : [{ family, form: family.gguf }]));
 }
 
-/** What GGUF files of models that Ropewalk runs say of their architecture. */
+/** The supported architecture names of GGUF files. */
 export function architectures(): string {
   return [...new Set(familyForms().map(({ form }) => form.architecture))].join(', ');
 }
 
 /**
- * A family's form in GGUF.
+ * A family's GGUF form.
  *
- * @param path what the message calls the model.
- * @throws RopewalkError for a family that has none, saying why.
+ * @param path the model, for the message.
+ * @throws RopewalkError for a family without one, saying why.
  */
 export function ggufForm({ gguf, modelType }: Pick<Family, 'gguf' | 'modelType'>, path: string): GgufForm {
   if (!('none' in gguf)) return gguf;

@@ -1,6 +1,6 @@
 import type { GgufForm, GgufTransform } from '../../families/common/gguf.ts';
 
-/** GGUF's name of a tensor and how it is stored there; undefined for a name that the form has not. */
+/** A tensor's name in GGUF and how it is stored there; undefined for an unknown name. */
 export function toGguf(
   form: Pick<GgufForm, 'tensors'>,
   ours: string,
@@ -9,7 +9,7 @@ export function toGguf(
   return found && { name: found.rule.theirs.replace('{n}', found.layer), transform: found.rule.transform };
 }
 
-/** Hugging Face's name of a GGUF tensor; undefined for one that is no weight of the model. */
+/** The Hugging Face name of a GGUF tensor; undefined for one that is not a weight of the model. */
 export function fromGguf(form: Pick<GgufForm, 'tensors'>, theirs: string): string | undefined {
   const found = match(form, theirs, 'theirs');
   return found?.rule.ours.replace('{n}', found.layer);
@@ -22,9 +22,7 @@ function match({ tensors }: Pick<GgufForm, 'tensors'>, name: string, side: 'ours
   return rule && { rule, layer };
 }
 
-/**
- * The row of an interleaved head that holds a row of halves: within a head, row s · half + i (s: 0 or 1) lies at 2i + s.
- */
+/** The index in interleaved order of a row in half order: within a head, row s · half + i (s: 0 or 1) is at 2i + s. */
 export function rotaryRow(row: number, headDim: number): number {
   const inHead = row % headDim;
   const half = headDim / 2;

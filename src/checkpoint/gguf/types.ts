@@ -1,6 +1,6 @@
 /**
- * Ways in which GGUF files store numbers, as ggml numbers them: `block` numbers are stored together in `bytes` bytes.
- * Source: `enum ggml_type` and the block structures of ggml (https://github.com/ggml-org/ggml).
+ * Tensor types of GGUF files, by ggml's numbers: `block` values are stored together in `bytes` bytes. Source: `enum
+ * ggml_type` and the block structures of ggml (https://github.com/ggml-org/ggml).
  */
 export const GGML_TYPES = {
   F32: { id: 0, block: 1, bytes: 4 },
@@ -16,10 +16,10 @@ export const GGML_TYPES = {
   Q6_K: { id: 14, block: 256, bytes: 210 },
 } as const;
 
-/** A way to store numbers that we read. */
+/** A tensor type that we read. */
 export type GgmlType = keyof typeof GGML_TYPES;
 
-/** A way to store numbers that we write. */
+/** A tensor type that we write. */
 export type WritableGgmlType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0';
 
 /** ggml's names of the types that we do not read, for messages. */
@@ -60,7 +60,7 @@ export function ggmlTypeOf(id: number): GgmlType | undefined {
   return NAMES.get(id);
 }
 
-/** A type number as messages show it. */
+/** A type number for messages. */
 export function describeTypeId(id: number): string {
   const name = NAMES.get(id) ?? UNREAD_TYPES[id];
   return name ? `${id} (${name})` : `${id} (unknown)`;
@@ -79,8 +79,8 @@ export type NumericTypedArray =
   | Float64Array;
 
 /**
- * A metadata value. Integers of 64 bits are numbers where these are exact, else bigints. Arrays of numbers are typed
- * arrays (of 64-bit integers always the big ones); arrays of strings, of booleans and of arrays are plain ones.
+ * A metadata value. 64-bit integers are numbers if exact, otherwise bigints. Arrays of numbers are typed arrays
+ * (BigInt arrays for 64-bit integers); arrays of strings, booleans and arrays are plain arrays.
  */
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[] | NumericTypedArray;
 
@@ -98,13 +98,13 @@ export type GgufScalarType =
   | 'i64'
   | 'f64';
 
-/** The type of a metadata value in the file. */
+/** The type of a metadata value in a file. */
 export type GgufValueType = GgufScalarType | { readonly array: GgufValueType };
 
-/** The format's number of the array type, `gguf_metadata_value_type` in its specification. */
+/** The format's number for the array type, `gguf_metadata_value_type` in its specification. */
 export const ARRAY_TYPE = 9;
 
-/** The format's numbers of the other types, and their bytes (for a string: the fewest). */
+/** The format's numbers for the other types, and their sizes in bytes (for a string, the minimum). */
 export const SCALAR_TYPES: Readonly<Record<GgufScalarType, { readonly id: number; readonly bytes: number }>> =
   {
     u8: { id: 0, bytes: 1 },
@@ -125,7 +125,7 @@ const SCALARS = new Map<number, GgufScalarType>(
   Object.entries(SCALAR_TYPES).map(([name, { id }]) => [id, name as GgufScalarType]),
 );
 
-/** The scalar type with the format's number `id`; undefined for an array and for an unknown one. */
+/** The scalar type with the format's number `id`; undefined for an array and for an unknown type. */
 export function scalarTypeOf(id: number): GgufScalarType | undefined {
   return SCALARS.get(id);
 }
@@ -134,11 +134,14 @@ export function scalarTypeOf(id: number): GgufScalarType | undefined {
 export const MAGIC = 0x46554747;
 export const ALIGNMENT_KEY = 'general.alignment';
 export const DEFAULT_ALIGNMENT = 32;
-/** ggml's limits: dimensions of a tensor, and bytes of its name (64 with the closing zero). */
+/** ggml's limits: dimensions of a tensor, and bytes of its name (64 with the terminating zero). */
 export const MAX_DIMS = 4;
 export const MAX_NAME_BYTES = 63;
 
-/** The next multiple of `alignment`, a power of two. Remainders rather than bits: positions may pass 2^32. */
+/**
+ * The next multiple of `alignment`, a power of two. Uses remainders rather than bit operations, because positions may
+ * exceed 2^32.
+ */
 export function alignUp(position: number, alignment: number): number {
   return position + ((alignment - (position % alignment)) % alignment);
 }

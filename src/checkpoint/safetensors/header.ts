@@ -33,17 +33,17 @@ export const DTYPE_BITS = {
 /** An element type of the safetensors format. */
 export type SafetensorsDtype = keyof typeof DTYPE_BITS;
 
-/** Where a tensor lies in its file. */
+/** A tensor's location in its file. */
 export interface TensorEntry {
   readonly dtype: SafetensorsDtype;
-  /** Sizes, outermost first; empty for a scalar. */
+  /** Outermost first; empty for a scalar. */
   readonly shape: readonly number[];
-  /** Of its first byte, from the start of the file. */
+  /** The offset of its first byte, from the start of the file. */
   readonly offset: number;
   readonly byteLength: number;
 }
 
-/** What a file's header says, checked. */
+/** A checked file header. */
 export interface SafetensorsHeader {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: Readonly<Record<string, string>>;
@@ -80,8 +80,8 @@ export function checkHeaderLength(file: string, prefix: Uint8Array, fileSize: nu
 
 /**
  * Parses and checks a safetensors header (https://huggingface.co/docs/safetensors, "Format"): everything that the
- * reference implementation refuses is refused, and duplicate names too, which it lets the last one win.
- * @param file what messages call the file
+ * reference implementation refuses is refused, and so are duplicate names, of which it silently keeps the last.
+ * @param file its name in messages
  * @param bytes the header, without the eight bytes of its length
  * @param fileSize of the whole file
  * @throws RopewalkError naming the file, the tensor and what is wrong
@@ -167,7 +167,7 @@ function checkEntry(
   return { dtype: dtype as SafetensorsDtype, shape, offset: dataStart + begin, byteLength: end - begin };
 }
 
-/** The tensors must follow one another from the start of the data to the end of the file: no overlap, no hole. */
+/** The tensors must be contiguous from the start of the data to the end of the file: no overlaps, no gaps. */
 function checkCoverage(
   file: string,
   tensors: ReadonlyMap<string, TensorEntry>,
@@ -197,12 +197,12 @@ function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** A name as messages show it: quoted, and cut where a damaged file has a name without end. */
+/** A name for messages: quoted and truncated, since a damaged file may contain an endless one. */
 export function quote(name: string): string {
   return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
 }
 
-/** A value as messages show it, cut short: a damaged file may have lists that are endless or a million deep. */
+/** A value for messages, truncated: a damaged file may have endless or deeply nested lists. */
 export function show(value: unknown): string {
   if (value === undefined) return 'missing';
   const text = Array.isArray(value)

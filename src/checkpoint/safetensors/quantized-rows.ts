@@ -11,26 +11,29 @@ import {
 
 /**
  * The saved form of quantized weights: in a model directory, each such weight is a U8 tensor `[rows, bytes of a row]`
- * under its own name. A row is its numbers, its scales (float32, little-endian), its zero points, and zeros up to a
- * multiple of four bytes; so a row can be looked up with one read. `__metadata__` of the safetensors file says under
- * {@link QUANTIZED_KEY}, as JSON, what the bytes of each tensor are.
+ * under its own name. A row is its codes, its scales (float32, little-endian), its zero points, and zero padding to a
+ * multiple of four bytes, so that one read fetches a row. `__metadata__` of the safetensors file describes the bytes
+ * of each tensor, as JSON under {@link QUANTIZED_KEY}.
  */
 export const QUANTIZED_KEY = 'ropewalk.quantized';
 
 /** `quant_method` in config.json's `quantization_config`. */
 export const QUANT_METHOD = 'ropewalk';
 
-/** What the metadata say of one tensor. */
+/** The metadata of one tensor. */
 export interface QuantizedEntry {
   readonly columns: number;
   readonly bits: 4 | 8;
   readonly block: 16 | 32 | 64 | 128 | 256;
   readonly zeroPoints: boolean;
-  /** Set where rows are the columns of Hugging Face's `[in, out]`: GPT-2's. */
+  /** Set if rows are the columns of Hugging Face's `[in, out]`: GPT-2's. */
   readonly transposed?: boolean | undefined;
 }
 
-/** Checked by hand: every model that is loaded comes by here, and a library for it takes longer to read than the model. */
+/**
+ * Checked by hand: this code is on the path of every loaded model, and loading a validation library takes longer than
+ * reading a small model's metadata.
+ */
 const CHECKS: Readonly<Record<keyof QuantizedEntry, readonly [(value: unknown) => boolean, string]>> = {
   columns: [(value) => Number.isSafeInteger(value) && (value as number) >= 1, 'a whole number of at least 1'],
   bits: [(value) => value === 4 || value === 8, '4 or 8'],
@@ -42,7 +45,7 @@ const CHECKS: Readonly<Record<keyof QuantizedEntry, readonly [(value: unknown) =
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** What the metadata of a file say of its quantized tensors; RopewalkError where that is not readable. */
+/** The metadata of a file's quantized tensors. Throws a RopewalkError if they are invalid. */
 export function readQuantizedEntries(text: string, file: string): Map<string, QuantizedEntry> {
   let json: unknown;
   try {
@@ -78,12 +81,12 @@ function parts(shape: QuantizedShape, zeroPoints: boolean) {
   return { blocks, numbers, scales, zeros, rowBytes: Math.ceil((numbers + scales + zeros) / 4) * 4 };
 }
 
-/** Bytes of a row in the saved form. */
+/** Bytes per row in the saved form. */
 export function quantizedRowBytes(shape: QuantizedShape, zeroPoints: boolean): number {
   return parts(shape, zeroPoints).rowBytes;
 }
 
-/** A matrix as rows of bytes. */
+/** A matrix packed as rows of bytes. */
 export function packRows(matrix: QuantizedMatrix): Uint8Array {
   const { rows, data, scales, zeroPoints } = matrix;
   if (matrix.offsets)
@@ -102,7 +105,7 @@ export function packRows(matrix: QuantizedMatrix): Uint8Array {
   return bytes;
 }
 
-/** The matrix that rows of bytes are. */
+/** The matrix of packed rows. */
 export function unpackRows(
   bytes: Uint8Array,
   rows: number,
@@ -124,7 +127,7 @@ export function unpackRows(
   return { ...shape, ...arrays };
 }
 
-/** What the engine must know of a saved weight before it is read. */
+/** What the engine must know about a saved weight before it is read. */
 export function quantizedSourceOf(
   rows: number,
   entry: QuantizedEntry,

@@ -7,7 +7,7 @@ import { checkHeaderLength, parseHeader, quote, type SafetensorsHeader, type Ten
 
 export type { SafetensorsDtype, TensorEntry } from './header.ts';
 
-/** Elements converted at a time: large enough to be fast, small beside any tensor worth streaming. */
+/** Elements converted at a time: large enough to be fast, small compared with any tensor worth streaming. */
 const CHUNK = 1 << 19;
 
 /** Opens and checks a safetensors file; only its header is read. Closing it closes the source. */
@@ -20,7 +20,7 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsFi
   return new SafetensorsFile(source, header);
 }
 
-/** A checked safetensors file whose tensors are read on demand, each straight into its final memory. */
+/** A checked safetensors file whose tensors are read on demand, each directly into its final memory. */
 export class SafetensorsFile {
   readonly name: string;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
@@ -34,7 +34,7 @@ export class SafetensorsFile {
     this.#source = source;
   }
 
-  /** The entry of a tensor; RopewalkError where the file has none of that name. */
+  /** The entry of a tensor. Throws a RopewalkError if there is none of that name. */
   entry(name: string): TensorEntry {
     const entry = this.tensors.get(name);
     if (!entry) throw new RopewalkError(`${this.name}: it has no tensor ${quote(name)}`);
@@ -51,8 +51,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * Reads a float tensor into `target`, which must have exactly its number of elements. F32 goes from the file
-   * straight into that memory; the others are converted in small chunks.
+   * Reads a float tensor into `target`, which must have exactly its number of elements. F32 is read directly into that
+   * memory; the others are converted in small chunks.
    */
   async readFloat32Into(name: string, target: Float32Array): Promise<void> {
     const entry = this.entry(name);
@@ -88,8 +88,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * An integer or BOOL tensor as numbers, row-major. RopewalkError for a 64-bit value beyond ±(2^53 − 1), which a
-   * number cannot hold, and for a float tensor.
+   * An integer or BOOL tensor as numbers, row-major. Throws a RopewalkError for a 64-bit value beyond ±(2^53 − 1),
+   * which a number cannot represent, and for a float tensor.
    */
   async readInts(name: string): Promise<Float64Array> {
     const entry = this.entry(name);
@@ -114,18 +114,18 @@ export class SafetensorsFile {
     return target;
   }
 
-  /** Closes the file underneath; nothing can be read afterwards. */
+  /** Closes the underlying file. */
   async close(): Promise<void> {
     await this.#source.close?.();
   }
 
-  /** A tensor's bytes as they are. */
+  /** A tensor's raw bytes. */
   async readBytes(name: string): Promise<Uint8Array> {
     const { offset, byteLength } = this.entry(name);
     return this.#source.read(offset, byteLength);
   }
 
-  /** Reads a tensor's bytes as they are into `target`, which must have exactly its size. */
+  /** Reads a tensor's raw bytes into `target`, which must have exactly its size. */
   async readBytesInto(name: string, target: Uint8Array): Promise<void> {
     const { offset, byteLength } = this.entry(name);
     if (target.byteLength !== byteLength) {
@@ -136,7 +136,7 @@ export class SafetensorsFile {
     await readInto(this.#source, offset, target);
   }
 
-  /** The entry of a float tensor; RopewalkError for one of integers. */
+  /** The entry of a float tensor. Throws a RopewalkError for integers. */
   floatEntry(name: string): TensorEntry {
     const entry = this.entry(name);
     this.#checkFloat(name, entry);
@@ -151,7 +151,7 @@ export class SafetensorsFile {
     );
   }
 
-  /** Memory for a tensor's elements; RopewalkError where the system has not so much. */
+  /** Allocates memory for a tensor's elements. Throws a RopewalkError if the system does not have that much. */
   #allocate<Values extends ElementArray>(
     name: string,
     { shape }: TensorEntry,

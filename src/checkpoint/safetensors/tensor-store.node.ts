@@ -16,7 +16,7 @@ import {
 } from './quantized-rows.ts';
 import { openSafetensors, type SafetensorsFile } from './safetensors-file.ts';
 
-/** Bytes of a number and how numbers become float32, by dtype. */
+/** Bytes per value and the conversion to float32, by dtype. */
 const FLOATS: Readonly<
   Record<string, { bytes: number; decode: (bytes: Uint8Array, target: Float32Array) => void }>
 > = {
@@ -26,10 +26,10 @@ const FLOATS: Readonly<
   F64: { bytes: 8, decode: (bytes, target) => float64ToFloat32(new Float64Array(bytes.buffer), target) },
 };
 
-/** The tensors of one or more safetensors files under one roof, read on demand. */
+/** The tensors of one or more safetensors files, read on demand. */
 export class TensorStore implements TensorReader {
   readonly #files: readonly SafetensorsFile[];
-  /** What is opened, by the path that messages show. */
+  /** The file to open, by the path shown in messages. */
   readonly #real = new Map<string, string>();
   readonly #where = new Map<string, SafetensorsFile>();
   /** Quantized weights in our saved form. */
@@ -41,8 +41,8 @@ export class TensorStore implements TensorReader {
 
   /**
    * Opens files and checks their headers.
-   * @param shards `path` names a file in messages and in `info`; `real` is what is opened, the same by default
-   * @param index which tensor lies in which file (by `path`); without it, all tensors of all files
+   * @param shards `path` names a file in messages and in `info`; `real` is the file to open, the same by default
+   * @param index the file of each tensor (by `path`); without it, all tensors of all files
    */
   static async openFiles(
     shards: readonly { readonly path: string; readonly real?: string }[],
@@ -110,7 +110,7 @@ export class TensorStore implements TensorReader {
     return this.#where.has(name);
   }
 
-  /** Dtype, shape and place of a tensor; RopewalkError where there is none of that name. */
+  /** Dtype, shape and location of a tensor. Throws a RopewalkError if there is none of that name. */
   info(name: string): StoredTensor {
     const file = this.#file(name);
     const entry = { ...file.entry(name), file: file.name };
@@ -146,7 +146,7 @@ export class TensorStore implements TensorReader {
     return this.#file(name).readInts(name);
   }
 
-  /** Rows of a float matrix, read when they are asked for. */
+  /** Rows of a float matrix, read on demand. */
   async openRows(name: string): Promise<RowReader> {
     const quantized = this.#quantized.get(name);
     if (quantized && !quantized.transposed) return this.#openQuantizedRows(name, quantized);

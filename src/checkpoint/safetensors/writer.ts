@@ -7,19 +7,19 @@ import { DTYPE_BITS, MAX_HEADER_BYTES, quote } from './header.ts';
 /** The float dtypes that weights are written in. */
 export type FloatDtype = 'F32' | 'F16' | 'BF16';
 
-/** Float32 values, row-major, or a function that makes them when their turn comes. */
+/** Float32 values, row-major, or a function that produces them when they are to be written. */
 export type FloatData = Float32Array | (() => Float32Array | Promise<Float32Array>);
 
-/** Bytes, or a function that makes them when their turn comes. */
+/** Bytes, or a function that produces them when they are to be written. */
 export type ByteData = Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
 
-/** Integers: as numbers, which must be whole, or as bigints. */
-type IntegerValues = BigInt64Array | Int32Array | Uint32Array | Float64Array | readonly number[];
+/** Integers: as numbers, which must be integral, or as bigints. */
+export type IntegerValues = BigInt64Array | Int32Array | Uint32Array | Float64Array | readonly number[];
 
-/** A tensor to write. Only one tensor's data is asked for at a time. */
+/** A tensor to write. Only one tensor's data is requested at a time. */
 export type TensorToWrite = { readonly name: string; readonly shape: readonly number[] } & (
   | { readonly dtype: FloatDtype; readonly data: FloatData }
-  /** Upper halves of float32s, written as they are. */
+  /** The upper halves of float32 values, written unchanged. */
   | { readonly dtype: 'BF16'; readonly data: Uint16Array }
   | { readonly dtype: 'U8'; readonly data: ByteData }
   | {
@@ -31,12 +31,12 @@ export type TensorToWrite = { readonly name: string; readonly shape: readonly nu
 const CHUNK = 1 << 19;
 
 /**
- * Writes a safetensors file: the header first, computed from names, dtypes and shapes, then one tensor after
- * another. Tensors are ordered by falling element size (so that each is aligned), otherwise as given; F16 and BF16
- * are rounded to nearest even. The data starts at a multiple of 8 bytes.
- * @param metadata strings for `__metadata__`; Hugging Face's loaders want `{format: 'pt'}`
+ * Writes a safetensors file: the header first, computed from names, dtypes and shapes, then the tensors. They are
+ * ordered by decreasing element size (so that each is aligned), otherwise as given; F16 and BF16 are rounded to
+ * nearest even. The data starts at a multiple of 8 bytes.
+ * @param metadata strings for `__metadata__`; Hugging Face's loaders expect `{format: 'pt'}`
  * @returns the file's size in bytes
- * @throws RopewalkError for a repeated or reserved name and for data whose length is not its shape's
+ * @throws RopewalkError for a repeated or reserved name and for data whose length does not match its shape
  */
 export async function writeSafetensors(
   sink: ByteSink,
@@ -50,7 +50,7 @@ export async function writeSafetensors(
   return header.byteLength + dataBytes;
 }
 
-/** Bytes that a tensor's data takes in a file. */
+/** Bytes of a tensor's data in a file. */
 export function tensorBytes(shape: readonly number[], dtype: FloatDtype | 'I64' | 'U8'): number {
   return (sizeOf(shape) * DTYPE_BITS[dtype]) / 8;
 }

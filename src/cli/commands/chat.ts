@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { openModel } from '../../checkpoint/load.node.ts';
+import { openTemplate } from '../../data/open-template.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import { REPLY_TOKENS } from '../../generation/chat.ts';
 import { openChat } from '../../generation/open-chat.node.ts';
 import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
 import type { Locale } from '../../inspect/labels.ts';
-import { templateOf } from '../options/data-options.ts';
 import { compileSchemaFile, readSchema } from '../options/json-schema.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
 import { count } from '../options/options.ts';
@@ -34,8 +34,8 @@ export function register(program: Command): void {
     .argument('<model>', 'a Hugging Face model directory, a GGUF file, or an id on the hub')
     .option('--system <text>', 'system prompt')
     .option('--template <name|file>', "a chat template (Jinja) instead of the model's own")
-    .option('--max-tokens <n>', 'limit of tokens per reply', count, REPLY_TOKENS)
-    .option('--json-schema <file>', 'each reply is JSON that is valid under this JSON Schema')
+    .option('--max-tokens <n>', 'maximum number of tokens per reply', count, REPLY_TOKENS)
+    .option('--json-schema <file>', 'each reply is JSON that is valid against this JSON Schema')
     .option(
       '--json',
       'in a pipe: each line is JSON (a message, {content}, or {messages}: a separate chat), and so is each reply: {content, end}',
@@ -57,7 +57,9 @@ Examples:
 async function chat(name: string, flags: ChatFlags): Promise<void> {
   checkSampling(flags);
   if (flags.jsonSchema !== undefined && flags.stop) {
-    throw new RopewalkError('--json-schema says where a reply ends; it cannot be combined with --stop.');
+    throw new RopewalkError(
+      '--json-schema determines where a reply ends; it cannot be combined with --stop.',
+    );
   }
   if (flags.json && process.stdin.isTTY) {
     throw new RopewalkError('--json is for chats in a pipe; in a terminal, /save keeps a chat as JSON.');
@@ -69,7 +71,7 @@ async function chat(name: string, flags: ChatFlags): Promise<void> {
     const options = { ...withSamplingDefaults(sampling, rest), ...schema, stopTokens };
     const conversation = new Conversation(model, options, flags.system);
     if (process.stdin.isTTY) {
-      // Replies go where stdout goes; what is only for the person at the terminal goes there in any case.
+      // Replies are written to stdout; messages for the person at the terminal go there in any case.
       const output = process.stdout.isTTY ? process.stdout : process.stderr;
       const onInterrupt = (callback: () => void) => {
         process.on('SIGINT', callback);
@@ -93,7 +95,7 @@ async function open(path: string, name: string, flags: ChatFlags) {
   try {
     const chat = await openChat(opened, {
       ...{ ...decoderOptions(flags), ...loadingProgress(opened), name, system },
-      templateOf: template === undefined ? undefined : (tokenizer) => templateOf(template, tokenizer),
+      templateOf: template === undefined ? undefined : (tokenizer) => openTemplate(template, tokenizer),
       check(tokenizer) {
         if (jsonSchema !== undefined) compileSchemaFile(jsonSchema, tokenizer).constraint({ maxTokens });
       },

@@ -30,7 +30,7 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       `
-A family's name means its best-known size; the training data shown are then those of the whole family.
+A family's name means its best-known size; the training data shown is then that of the whole family.
 
 Examples:
   ropewalk compare gpt gemma gemma2 llama3

@@ -46,9 +46,9 @@ export function register(program: Command): void {
     .argument('<model>', 'a model directory, a GGUF file, a tokenizer.json, or an id on the hub')
     .requiredOption('--data <file|id>', DATA_HELP, collect);
   addExampleOptions(preview)
-    .option('--max-length <n>', 'tokens of an example', count, 513)
+    .option('--max-length <n>', 'maximum number of tokens per example', count, 513)
     .option('--rows <n>', 'examples to print; 0 for only the report', wholeNumber, 3)
-    .option('--from <n>', 'the first one to print', count, 1)
+    .option('--from <n>', 'number of the first example to print', count, 1)
     .option('--json', 'print {examples: [{where, ids, trained, runs}], report} on stdout')
     .addHelpText('after', EXAMPLE)
     .action(show);
@@ -89,7 +89,7 @@ function asJson({ where, ids, trained }: NumberedExample, tokenizer: Tokenizer):
   return { where, ids: [...ids], trained: [...trained], runs };
 }
 
-/** Downloads are shown; files are there at once. */
+/** Shows downloads; files are available immediately. */
 async function dataFiles(name: string, onNote: (text: string) => void): Promise<string[]> {
   let files: string[] = [];
   if (!repositoryNamed(name, 'datasets')) return resolveData([name], { onNote });
@@ -116,7 +116,7 @@ function colored(runs: readonly PreviewRun[]): string {
     .join('');
 }
 
-/** Without colors: ⟦ and ⟧ around what is trained, ⟪ and ⟫ around special tokens. */
+/** Without colors: ⟦ and ⟧ around trained text, ⟪ and ⟫ around special tokens. */
 function bracketed(runs: readonly PreviewRun[]): string {
   return runs
     .map(({ text, trained, special }, i) => {

@@ -1,8 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { chatStopTokens } from '../../chat/encode.ts';
-import { ChatTemplate } from '../../chat/template.ts';
+import { openTemplate } from '../../data/open-template.node.ts';
 import { openDistillation, type TeachingSource } from '../../distillation/distill.node.ts';
 import {
   checkSameTokenizer,
@@ -11,17 +9,13 @@ import {
   vocabularyHash,
 } from '../../distillation/open-teacher.node.ts';
 import { DISTILL } from '../../distillation/settings.ts';
-import { openStudent, type Student, type StudentOrigin } from '../../distillation/student.node.ts';
+import { openStudent, type StudentOrigin } from '../../distillation/student.node.ts';
+import { studentFiles } from '../../distillation/student-files.node.ts';
+import { studentOrigin } from '../../distillation/student-origin.node.ts';
 import { TaughtFile } from '../../distillation/taught-file.node.ts';
+import { onlineTeaching } from '../../distillation/teaching-rows.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import type { CommonConfig } from '../../families/config.ts';
-import type { Family } from '../../families/family.ts';
-import { familyOfConfig, findPreset } from '../../families/registry.ts';
-import { fileError } from '../../files/file-errors.ts';
 import { OptionError, option, text, wholeNumber } from '../../options.ts';
-import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import type { ModelIdentity } from '../../training/runs/run-directory.node.ts';
-import { templateOf } from '../options/data-options.ts';
 import { count, idList } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
 import {
@@ -31,9 +25,8 @@ import {
   teachingShape,
 } from '../options/teaching-data.ts';
 import { type RunCommand, registerRun } from '../runs/run-command.ts';
-import { tokenizerFiles } from './train.ts';
 
-const LAYERS = 'give numbers of layers, or how many';
+const LAYERS = 'give the indexes of layers, or how many';
 const more = {
   teacher: option(text, 'a model directory, a GGUF file, or an id on the hub', { value: 'model' }),
   taught: option(text, 'the file that "teach" wrote, instead of an online teacher', { value: 'file' }),
@@ -45,7 +38,7 @@ const more = {
   layers: option(
     z.union([z.array(wholeNumber, LAYERS), wholeNumber], LAYERS),
     "start from the teacher's own layers: their indexes (0,2,4), or how many, evenly spaced",
-    // 4 is how many; 0,2,5 are which; 3, is that one.
+    // 4 is a count; 0,2,5 are indexes; "3," is a single index.
     {
       value: 'list',
       parse: (given) => (given.includes(',') ? idList(given.replace(/,$/, '')) : count(given)),
@@ -66,7 +59,7 @@ export function register(program: Command): void {
     'after',
     `
 Teacher and student may belong to different families if their tokenizers are the same. Held-out losses are those of
-next-token prediction, whatever the ratio. A file of --taught settles seq and temperature.
+next-token prediction, whatever the ratio. With --taught, the file determines seq and temperature.
 
 Examples:
   ropewalk distill --teacher runs/large --student llama/tiny --text stories.txt --out runs/small
@@ -75,16 +68,16 @@ Examples:
   );
 }
 
-/** Opens teacher and student, and reads the text: what a run is made of. */
+/** Opens teacher and student, and reads the text. */
 const distill: Distilling['open'] = async (said, settings, { progress, signal, ranks }) => {
   checkDataOptions(Object.keys({ ...said, ...settings }));
   const { teacher: named, taught, template } = said;
   if (named === undefined && taught === undefined) {
-    throw new RopewalkError('name a teacher with --teacher, or the file of one with --taught.');
+    throw new RopewalkError('choose a teacher with --teacher, or its recorded probabilities with --taught.');
   }
   if ((said.student === undefined) === (said.layers === undefined)) {
     throw new RopewalkError(
-      "name a student with --student, or take the teacher's own --layers: one of the two.",
+      "choose a student with --student, or some of the teacher's layers with --layers: one of the two.",
     );
   }
   const closing: (() => Promise<void>)[] = [];
@@ -103,7 +96,7 @@ const distill: Distilling['open'] = async (said, settings, { progress, signal, r
     if (teacher && student.tokenizer) checkSameTokenizer(teacher.tokenizer, student.tokenizer);
     if (file && teacher && vocabularyHash(teacher.tokenizer) !== file.header.tokenizer) {
       throw new RopewalkError(
-        `${taught} was written by a teacher with another tokenizer than ${named}'s (by ${file.header.teacher.name}); name that one, or write the file again.`,
+        `${taught} was written by a teacher (${file.header.teacher.name}) whose tokenizer differs from ${named}'s; use that teacher, or write the file again.`,
       );
     }
     let teaching: TeachingSource;
@@ -112,11 +105,12 @@ const distill: Distilling['open'] = async (said, settings, { progress, signal, r
       const all = { ...DISTILL.defaults, ...TEACHING_DEFAULTS, ...settings, ...said };
       const read = await readTeachingText(all, teacher!.tokenizer, { progress, signal });
       closing.push(() => read.close());
-      const { source: training, heldOut: validation, identity: dataIdentity, size, shape } = read;
-      const packed = shape.packed ?? false;
-      teaching = { kind: 'online', teacher: teacher!, training, validation, dataIdentity, size, packed };
+      teaching = onlineTeaching(teacher!, read.rows);
     }
-    const { files, generationConfig } = await savedWith(template, student, tokenizer, teacher);
+    const { files, generationConfig } = studentFiles(student, tokenizer, {
+      ...(teacher && { teacher }),
+      ...(template !== undefined && { template: await openTemplate(template, tokenizer) }),
+    });
     const job = openDistillation({
       ...settings,
       ranks,
@@ -131,35 +125,7 @@ const distill: Distilling['open'] = async (said, settings, { progress, signal, r
   }
 };
 
-/**
- * The tokenizer's files that the student is saved with, the named chat template in them, and its generation config: what ends
- * a turn of the template is among the tokens that end a text, as in the result of `finetune`.
- */
-async function savedWith(
-  named: string | undefined,
-  student: Student,
-  tokenizer: Tokenizer,
-  teacher: OpenedTeacher | undefined,
-): Promise<{
-  files: ModelIdentity['files'];
-  generationConfig: Record<string, unknown> | undefined;
-}> {
-  const given = named === undefined ? undefined : await templateOf(named, tokenizer);
-  const template = given ?? ChatTemplate.fromConfig(tokenizer.config, 'the chat template of the teacher');
-  const files = tokenizerFiles(tokenizer, given);
-  // What the student's own files say; else what ends a text of the teacher's, whose vocabulary it has.
-  const own = student.stopTokens.length > 0 ? student.stopTokens : (teacher?.opened.stopTokens ?? []);
-  const stops = template ? chatStopTokens(tokenizer, template, own) : own;
-  if (stops.length === 0) return { files, generationConfig: student.generationConfig };
-  const { bos_token_id: bos, pad_token_id: pad } = student.config;
-  const begin = student.generationConfig ?? {
-    ...(bos !== null && { bos_token_id: bos }),
-    ...(pad !== null && { pad_token_id: pad }),
-  };
-  return { files, generationConfig: { ...begin, eos_token_id: stops.length === 1 ? stops[0] : stops } };
-}
-
-/** Where the student begins: the teacher's layers, a preset, a config.json, or a checkpoint. */
+/** Where the student begins; one that is named by an id on the hub is downloaded. */
 async function originOf(
   { student, layers }: Pick<Parameters<Distilling['open']>[0], 'student' | 'layers'>,
   teacher: OpenedTeacher | undefined,
@@ -167,53 +133,9 @@ async function originOf(
 ): Promise<StudentOrigin> {
   if (layers !== undefined) {
     if (teacherPath === undefined)
-      throw new OptionError('layers', "they are the teacher's; name it with --teacher.");
+      throw new OptionError('layers', "they are the teacher's layers; choose a teacher with --teacher.");
     return { kind: 'layers', path: teacherPath, layers };
   }
-  const name = student!;
-  const isFile = await stat(name).then(
-    (found) => found.isFile(),
-    () => undefined,
-  );
-  const preset = isFile === undefined ? findPreset(name) : undefined;
-  if (preset) return scratch(preset.family, preset.preset.config, teacher);
-  if (isFile && name.endsWith('.json')) {
-    const raw = await readConfig(name);
-    const family = familyOfConfig(raw, name);
-    return scratch(family, family.readConfig(raw, name), teacher);
-  }
-  return { kind: 'checkpoint', path: await modelPath(name) };
-}
-
-/** The vocabulary and the tokens that begin and end a text are the teacher's. */
-function scratch(family: Family, config: CommonConfig, teacher: OpenedTeacher | undefined): StudentOrigin {
-  if (!teacher) {
-    throw new RopewalkError(
-      'a student from scratch takes the tokenizer of its teacher; name the teacher with --teacher too.',
-    );
-  }
-  const { vocab_size, bos_token_id, eos_token_id, pad_token_id } = teacher.opened.config;
-  return {
-    kind: 'scratch',
-    family,
-    config: { ...config, vocab_size, bos_token_id, eos_token_id, pad_token_id },
-  };
-}
-
-async function readConfig(path: string): Promise<Record<string, unknown>> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw fileError(error, 'read', path);
-  }
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      return value as Record<string, unknown>;
-    }
-  } catch (error) {
-    throw new RopewalkError(`${path} is not valid JSON: ${String(error)}.`, { cause: error });
-  }
-  throw new RopewalkError(`${path} is no config.json: it must be an object.`);
+  const origin = await studentOrigin(student!, teacher);
+  return origin.kind === 'checkpoint' ? { ...origin, path: await modelPath(origin.path) } : origin;
 }

@@ -26,7 +26,7 @@ interface DoctorFlags {
 
 type Value = string | number | boolean | undefined | readonly string[] | { readonly [name: string]: Value };
 
-/** A driver that hangs is given up. */
+/** After this time, a driver counts as hanging. */
 const PROBE_MS = 30_000;
 
 export function register(program: Command): void {
@@ -102,7 +102,10 @@ async function hubReport() {
   }
 }
 
-/** Whether the engine runs on a device: in a process of its own, since a graphics driver that crashes takes its process with it. */
+/**
+ * Whether the engine runs on a device. Checked in a separate process, since a crashing graphics driver kills its
+ * process.
+ */
 async function probed(device: 'cpu' | 'webgpu'): Promise<string> {
   try {
     const program = process.argv[1]!;
@@ -118,7 +121,7 @@ async function probed(device: 'cpu' | 'webgpu'): Promise<string> {
   }
 }
 
-/** Runs a graph of one operator. */
+/** Runs a graph with one operator. */
 async function runOn(provider: 'cpu' | 'webgpu'): Promise<void> {
   const x = input('x', 'float32', [2]);
   const executable = await Executable.compile(
@@ -127,10 +130,10 @@ async function runOn(provider: 'cpu' | 'webgpu'): Promise<void> {
   );
   const { y } = await executable.run({ x: { data: Float32Array.of(1, 2), shape: [2] } });
   await executable.release();
-  if (y!.data[0] !== 2 || y!.data[1] !== 4) throw new Error(`${provider} gives wrong numbers`);
+  if (y!.data[0] !== 2 || y!.data[1] !== 4) throw new Error(`${provider} gives wrong results`);
 }
 
-/** `name  value`, what is inside of a part by two spaces farther in. */
+/** `name  value`, with nested parts indented by two spaces. */
 function lines(report: { readonly [name: string]: Value }, indent = ''): string[] {
   return Object.entries(report).flatMap(([name, value]) => {
     if (value === undefined) return [];

@@ -28,15 +28,15 @@ export function register(program: Command): void {
     )
     .argument('<models...>', 'families (gemma), presets (gemma-2-2b), model directories or ids on the hub')
     .option('--context <n>', 'context length for caches and operations, in tokens', count, 4096)
-    .option('--batch <n>', 'rows in a fine-tuning step', count, 1)
-    .option('--seq <n>', 'tokens in a row', count, 512)
+    .option('--batch <n>', 'rows per fine-tuning step', count, 1)
+    .option('--seq <n>', 'tokens per row', count, 512)
     .addOption(
       new Option('--optimizer <name>', 'optimizer of the fine-tuning step')
         .choices(OPTIMIZERS)
         .default('adamw'),
     )
     .addOption(
-      new Option('--states <format>', "what AdamW's moments are kept in (default: float32)").choices(
+      new Option('--states <format>', "storage type of AdamW's moments (default: float32)").choices(
         OPTIMIZER_STATES,
       ),
     )
@@ -60,7 +60,7 @@ async function run(names: string[], flags: EstimateFlags, command: Command): Pro
     const model = await inspectedModel(name);
     showWarnings(model.warnings ?? []);
     const most = model.model.maxPositions;
-    // The defaults suit large models: a smaller one is estimated at its own length, which is said where more was asked for.
+    // The defaults suit large models: a smaller one is estimated at its own length, with a note if more was requested.
     for (const name of ['context', 'seq'] as const) {
       if (options[name] > most && command.getOptionValueSource(name) === 'cli') {
         showWarnings([

@@ -48,7 +48,7 @@ Examples:
     .action((name: string, flags: ExportFlags) => run(command, name, flags));
 }
 
-/** Flags of the formats' options, each with the formats that have it, and what they take. */
+/** Flags for the formats' options, with the formats that have them and their values. */
 function formatFlags(): Option[] {
   const names = new Set(EXPORT_FORMATS.flatMap(({ options }) => Object.keys(options)));
   return [...names].flatMap((name) => {
@@ -62,7 +62,7 @@ function formatFlags(): Option[] {
     const flag = `--${kebab(name)}`;
     const option = new Option(`${flag} <${words.value}>`, `${words.help} (${values.join('; ')})`);
     const { parse, negated } = words;
-    // Formats have choices of their own: those are checked once the format is known.
+    // Choices differ between formats; they are checked once the format is known.
     const schema = having[0]!.options[name] as z.ZodType;
     if (parse || schema instanceof z.ZodNumber) option.argParser(parserOf(schema, words));
     if (negated === undefined) return [option];
@@ -70,7 +70,7 @@ function formatFlags(): Option[] {
   });
 }
 
-/** What was given of formats' options: `--no-cache` stands for a value of `--cache`. */
+/** The format options that were given: `--no-cache` sets a value of `--cache`. */
 function givenOptions(command: Command): Record<string, unknown> {
   const names = new Set(EXPORT_FORMATS.flatMap(({ options }) => Object.keys(options)));
   const given = Object.entries(command.opts()).filter(
@@ -93,7 +93,7 @@ async function run(command: Command, name: string, flags: ExportFlags): Promise<
   const { signal, dispose } = interruptSignal(() => {});
   try {
     const result = await format.write(opened, flags.out, options, (done, total) => {
-      // Leaving through an error lets the writer remove what is half done.
+      // Throwing lets the writer remove incomplete output.
       signal.throwIfAborted();
       progress.update('export', done, total, `${bytes(done)} of ${bytes(total)}`);
     });

@@ -1,9 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { ChatTemplate } from '../../chat/template.ts';
 import { dataNotes } from '../../data/report.ts';
 import { RopewalkError } from '../../errors.ts';
 import { dataFiles } from '../../finetune/data-files.node.ts';
@@ -23,7 +21,7 @@ import { showReading } from '../terminal/progress.ts';
 
 const { trainOn: _ofTheLibrary, ...examples } = exampleShape;
 const more = {
-  // The argument, in a configuration file.
+  // The argument, when set in a configuration file.
   model: text,
   data,
   ...examples,
@@ -54,7 +52,7 @@ Examples:
     );
 }
 
-/** Reads the model and the data: what a run is made of. */
+/** Opens the model and reads the data. */
 async function finetune(
   said: Parameters<Finetuning['open']>[0],
   settings: Parameters<Finetuning['open']>[1],
@@ -73,16 +71,19 @@ async function finetune(
     ...said,
   };
   if (model === undefined) {
-    throw new RopewalkError('which model? Name it after the command, or as "model" in the configuration.');
+    throw new RopewalkError(
+      'the model is missing: give it after the command, or as "model" in the configuration.',
+    );
   }
-  if (files === undefined) throw new OptionError('data', 'it is missing: name a file of examples.');
+  if (files === undefined) throw new OptionError('data', 'it is missing: give a file of examples.');
   if (settings.sampleTokens !== undefined && !settings.samplePrompt?.length) {
     throw new OptionError(
       'sampleTokens',
       'there is no --sample-prompt to continue; give one, or leave it out.',
     );
   }
-  // A trial leaves nothing behind, unless there is a run whose tokens serve it. Of several processes, one writes into the run.
+  // A trial leaves nothing behind, unless there is already a run whose tokens it can use. If several processes run,
+  // one writes to the run.
   const isOwn = !isTrial || (out && RunDirectory.exists(out));
   const temporary =
     !isOwn || (ranks && ranks.rank > 0) ? await mkdtemp(join(tmpdir(), 'ropewalk-data-')) : undefined;
@@ -100,7 +101,7 @@ async function finetune(
           tooLong,
           malformed,
         },
-        // Data identify a run, and none named is not the same as no names.
+        // Columns are part of a run's identity; no names are recorded as absent rather than empty.
         ...(Object.keys(columns).length > 0 && { columns: columnsOf(columns) }),
         specialTokensInText: specialTokens === 'special',
         onNote: (note) => progress.note(note),
@@ -117,7 +118,7 @@ async function finetune(
       ranks,
       ...{ locale, name: path === model ? basename(resolve(path)) : model },
       now: out === undefined ? new Date() : await beginningOf({ out, resume }),
-      ...(template !== undefined && { template: templateOf(template) }),
+      ...(template !== undefined && { template }),
     });
     const close = async () => {
       await job.close();
@@ -128,9 +129,4 @@ async function finetune(
     await clean();
     throw error;
   }
-}
-
-/** The template of a file; a name is the model's to find. */
-function templateOf(template: string): ChatTemplate | string {
-  return existsSync(template) ? new ChatTemplate(readFileSync(template, 'utf8'), template) : template;
 }

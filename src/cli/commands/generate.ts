@@ -1,21 +1,16 @@
 import type { Command } from 'commander';
-import { openModel, tokenizerOf } from '../../checkpoint/load.node.ts';
+import { openModel } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import { checkRoom } from '../../generation/continuation.ts';
-import type { Decoder } from '../../generation/decoder.ts';
-import { generateTokens } from '../../generation/generate.ts';
-import { encodePrompt, generatePieces, type TokenPiece } from '../../generation/generate-text.ts';
-import { withSamplingDefaults } from '../../generation/sampling-defaults.ts';
-import { TextStream } from '../../generation/text-stream.ts';
-import type { CompiledJsonSchema } from '../../structured/json-schema.ts';
+import type { TokenPiece } from '../../generation/generate-text.ts';
+import { type OpenedText, openText } from '../../generation/open-text.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import { compileSchemaFile } from '../options/json-schema.ts';
-import { addDecoderOptions, type DecoderFlags, decoderFor } from '../options/models.ts';
+import { compileSchemaFile, readSchema } from '../options/json-schema.ts';
+import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
 import { idList, wholeNumber } from '../options/options.ts';
 import { type PromptFlags, readPrompt } from '../options/prompt.ts';
 import { modelPath } from '../options/resolve.ts';
 import { addSamplingOptions, checkSampling, type SamplingFlags } from '../options/sampling-options.ts';
-import { addSpeculationOptions, type SpeculationFlags, speculationFor } from '../options/speculation.ts';
+import { addSpeculationOptions, checkSpeculation, type SpeculationFlags } from '../options/speculation.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { forOutput } from '../terminal/printable.ts';
 import { showWarnings } from '../terminal/warnings.ts';
@@ -34,16 +29,16 @@ export function register(program: Command): void {
     .description('Continue a text with a model.')
     .argument('<model>', 'a Hugging Face model directory, the --out of a training run, or an id on the hub')
     .option('--prompt <text>', 'text to continue; - reads standard input')
-    .option('--prompt-file <file>', 'the same from a UTF-8 file, without the line break at its end')
+    .option('--prompt-file <file>', 'text to continue from a UTF-8 file, without its final line break')
     .option('--ids <list>', 'token ids to continue, such as 1,2,3', idList)
     .option(
       '--max-tokens <n>',
-      'limit of new tokens; by default up to the end of the text or the position limit',
+      'maximum number of new tokens; by default up to the end of the text or the position limit',
       wholeNumber,
     )
     .option('--stop-ids <list>', "token ids that end the text, instead of the model's own", idList)
     .option('--ignore-eos', 'continue after the end-of-text token')
-    .option('--json-schema <file>', 'the new text is JSON that is valid under this JSON Schema')
+    .option('--json-schema <file>', 'the new text is JSON that is valid against this JSON Schema')
     .option('--json', 'print {ids, text, tokensPerSecond, warnings} on stdout')
     .addHelpText(
       'after',
@@ -61,59 +56,46 @@ Examples:
 
 async function generate(model: string, flags: GenerateFlags): Promise<void> {
   checkFlags(flags);
-  const text = await readPrompt(flags);
+  const given = await readPrompt(flags);
+  const prompt = flags.ids ?? given!;
+  const { stopIds, ignoreEos, jsonSchema, draft, maxTokens, speculate } = flags;
+  const { greedy, temperature, topK, topP, minP, repetitionPenalty, seed, stop } = flags;
   const opened = await openModel(await modelPath(model));
   showWarnings(opened.warnings);
-  let decoder: Decoder;
-  let tokenizer: Tokenizer | undefined;
-  let schema: CompiledJsonSchema | undefined;
-  let speculation: Awaited<ReturnType<typeof speculationFor>>;
-  let prompt: readonly number[];
-  let maxTokens: number;
+  let text: OpenedText;
   try {
-    tokenizer = await tokenizerOf(opened.checkpoint);
-    checkTokenizer(flags, tokenizer, model);
-    prompt = flags.ids ?? encodePrompt(tokenizer!, text!, opened.config.bos_token_id);
-    // What does not fit and a schema that cannot be kept are told before the weights are read.
-    maxTokens = flags.maxTokens ?? Math.max(1, opened.model.maxPositions - prompt.length);
-    checkRoom(opened.model, 0, prompt.length, maxTokens);
-    schema = flags.jsonSchema === undefined ? undefined : compileSchemaFile(flags.jsonSchema, tokenizer!);
-    schema?.constraint({ maxTokens });
-    speculation = await speculationFor(flags, flags, tokenizer);
-    decoder = await decoderFor(opened, { ...flags, ...speculation.decoder }, flags.draft !== undefined);
+    text = await openText(opened, {
+      ...{ greedy, temperature, topK, topP, minP, repetitionPenalty, seed, stop },
+      ...{ ...decoderOptions(flags), ...loadingProgress(opened), name: model, prompt, maxTokens, speculate },
+      ...(draft !== undefined && { draft: await modelPath(draft) }),
+      ...(jsonSchema !== undefined && { jsonSchema: readSchema(jsonSchema) }),
+      stopTokens: stopIds ?? (ignoreEos ? [] : undefined),
+      check(tokenizer) {
+        checkTokenizer(flags, tokenizer, model);
+        if (jsonSchema !== undefined) compileSchemaFile(jsonSchema, tokenizer!);
+      },
+    });
   } finally {
     await opened.checkpoint.tensors.close();
   }
-  const stopTokens = flags.stopIds ?? (flags.ignoreEos ? [] : opened.stopTokens);
-  const constraint = schema?.constraint({ maxTokens, stopTokens });
-  const { speculate } = speculation;
-  const options = {
-    ...withSamplingDefaults(opened.sampling, flags),
-    jsonSchema: undefined,
-    maxTokens,
-    stopTokens,
-    ...(speculate && { speculate }),
-    ...(constraint && { constraint }),
-  };
-  const pieces = tokenizer
-    ? generatePieces(decoder, prompt, new TextStream(tokenizer, options))
-    : idPieces(generateTokens(decoder, prompt, options));
-  const result = await show(pieces, flags.json !== true, tokenizer !== undefined);
-  await Promise.all([decoder.release(), speculation.release()]);
+  showWarnings(text.draftWarnings);
+  const result = await show(text.pieces(), flags.json !== true, text.tokenizer !== undefined);
+  await text.release();
   process.stdout.write(flags.json ? `${JSON.stringify({ ...result, warnings: opened.warnings })}\n` : '\n');
 }
 
-/** Shows pieces as they come, until the end or Ctrl-C. */
+/** Shows pieces as they are generated, until the end or Ctrl-C. */
 async function show(pieces: AsyncIterable<TokenPiece>, shows: boolean, hasText: boolean) {
   let interrupt: ReturnType<typeof interruptSignal> | undefined;
   const ids: number[] = [];
   let text = '';
-  // The prompt is not part of the speed: what a reader waits for is one token after another.
+  // The prompt is excluded from the speed: readers wait for single tokens.
   let started = performance.now();
   for await (const piece of pieces) {
     if (ids.length === 0) {
       started = performance.now();
-      // Until now there was nothing to keep, and what ends any program does not wait for the engine as a handler would.
+      // Until now there was nothing to keep, and the default handling of Ctrl-C does not wait for the engine as a
+      // handler would.
       interrupt = interruptSignal(() => {});
     }
     if (interrupt?.signal.aborted) {
@@ -130,14 +112,13 @@ async function show(pieces: AsyncIterable<TokenPiece>, shows: boolean, hasText: 
   return { ids, text, tokensPerSecond: ids.length > 1 ? (ids.length - 1) / seconds : 0 };
 }
 
-async function* idPieces(ids: AsyncIterable<number>): AsyncGenerator<TokenPiece, void> {
-  for await (const id of ids) yield { id, text: '' };
-}
-
 function checkFlags(flags: GenerateFlags): void {
   checkSampling(flags);
+  checkSpeculation(flags);
   if (flags.stopIds && flags.ignoreEos) {
-    throw new RopewalkError('--stop-ids says what ends the text; it cannot be combined with --ignore-eos.');
+    throw new RopewalkError(
+      '--stop-ids determines what ends the text; it cannot be combined with --ignore-eos.',
+    );
   }
   if (flags.stop?.includes(''))
     throw new RopewalkError('a stop string is empty; give the text to stop before.');
@@ -149,7 +130,7 @@ function checkFlags(flags: GenerateFlags): void {
   const ending = ends.find(([, value]) => value !== undefined);
   if (flags.jsonSchema !== undefined && ending) {
     throw new RopewalkError(
-      `--json-schema says where the text ends; it cannot be combined with ${ending[0]}.`,
+      `--json-schema determines where the text ends; it cannot be combined with ${ending[0]}.`,
     );
   }
 }

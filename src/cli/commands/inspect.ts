@@ -90,13 +90,13 @@ async function run(name: string, { json, tree, locale }: InspectFlags): Promise<
   if (sampling && Object.keys(sampling).length > 0) print(`${SAMPLING[locale]}: ${samplingText(sampling)}`);
 }
 
-/** What is said before the sampling that a model's configuration wants. */
+/** Shown before the sampling defaults of a model's configuration. */
 const SAMPLING: Readonly<Record<Locale, string>> = {
-  en: 'sampling by default',
+  en: 'default sampling',
   ko: '기본 샘플링',
 };
 
-/** `inspect diff` and `diff` are one; options that `inspect` has too reach it first. */
+/** `inspect diff` and `diff` are the same command; options shared with `inspect` are parsed there first. */
 async function diff(a: string, b: string, _: DiffFlags, command: Command): Promise<void> {
   const { json, locale } = command.optsWithGlobals<DiffFlags>();
   const left = await inspectedModel(a);

@@ -41,7 +41,7 @@ Examples:
 
 async function pull(id: string, { json, ...options }: PullFlags): Promise<void> {
   const path = await askingForFile(id, (name) =>
-    // A file that was chosen stands in the name.
+    // The chosen file is part of the id.
     downloading((watching) =>
       pullModel(name, { ...options, ...watching, file: name === id ? options.file : undefined }),
     ),

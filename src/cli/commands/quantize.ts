@@ -20,18 +20,18 @@ export function register(program: Command): void {
     .description('Save a quantized model, which loads without quantizing again.')
     .argument('<model>', 'a Hugging Face model directory, a GGUF file, or an id on the hub')
     .addOption(
-      new Option('--to <form>', 'bits of a weight; with int4 the head keeps 8')
+      new Option('--to <form>', 'bits per weight; with int4, the head keeps 8')
         .choices(['int8', 'int4'])
         .makeOptionMandatory(),
     )
     .addOption(
       new Option('--block <n>', 'values that share a scale').choices(['32', '64', '128']).default('64'),
     )
-    .requiredOption('--out <folder>', 'where the model is written')
+    .requiredOption('--out <folder>', 'folder to write the model to')
     .addHelpText(
       'after',
       `
-Smaller blocks are more accurate and take more space: verify/smollm2.txt has the cost on a real model.
+Smaller blocks are more accurate and take more space: verify/smollm2.txt records the cost on a real model.
 
 Examples:
   ropewalk quantize google/gemma-2-2b-it --to int4 --out gemma-int4

@@ -1,10 +1,13 @@
+import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type OpenedModel, openModel, tokenizerOf } from '../../checkpoint/load.node.ts';
+import { type NewTokens, readNewTokens } from '../../checkpoint/new-tokens.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import { writeNpyFile } from '../../files/npy.node.ts';
 import { decodingEngine } from '../../generation/decoder.node.ts';
 import { SCORING_WINDOW, scoreModel } from '../../generation/score-model.node.ts';
 import { readTextFiles } from '../../text/files.node.ts';
+import { withoutNewTokens } from '../../tokenizer/extend/without-new-tokens.ts';
 import { writeGradients } from '../../training/gradients.node.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
 import { collect, count, idList } from '../options/options.ts';
@@ -19,6 +22,7 @@ interface ScoreFlags extends DecoderFlags {
   window?: number;
   logits?: string;
   gradients?: string;
+  newTokens: boolean;
   json?: boolean;
 }
 
@@ -32,7 +36,7 @@ export function register(program: Command): void {
     .option('--chunk <n>', 'use the cache, n tokens at a time', count)
     .option(
       '--window <n>',
-      `tokens scored at once; default the model's positions, for --text without --chunk ${SCORING_WINDOW}`,
+      `tokens scored at once (default: the model's positions; for --text without --chunk ${SCORING_WINDOW})`,
       count,
     )
     .option('--logits <file.npy>', 'write the logits, float32 [tokens, vocab]')
@@ -40,11 +44,15 @@ export function register(program: Command): void {
       '--gradients <file.safetensors>',
       "write the gradients of the mean loss under the parameters' names",
     )
+    .option(
+      '--no-new-tokens',
+      'score as before tokenizer extend: without the tokens that it added, in the text and in the softmax',
+    )
     .option('--json', 'print {tokens, meanNegativeLogLikelihood, perplexity, warnings} on stdout')
     .addHelpText(
       'after',
       `
-A text longer than a window is scored in windows, each beginning with the last token of the one before, so that every
+A text longer than a window is scored in windows, each beginning with the last token of the previous one, so that every
 token but the first is predicted once. --logits and --gradients need a text that fits into one window.
 
 Examples:
@@ -57,19 +65,20 @@ Examples:
 
 async function score(model: string, flags: ScoreFlags): Promise<void> {
   if ((flags.text === undefined) === (flags.ids === undefined)) {
-    throw new RopewalkError('give either --text FILE or --ids 1,2,3.');
+    throw new RopewalkError('use either --text FILE or --ids 1,2,3.');
   }
   const opened = await openModel(await modelPath(model));
   showWarnings(opened.warnings);
   const { logits, gradients, chunk } = flags;
+  const omitted = flags.newTokens ? undefined : await newTokensOf(opened);
   const progress = new Progress();
   try {
-    const ids = Int32Array.from(flags.ids ?? (await readIds(opened, flags.text!)));
+    const ids = Int32Array.from(flags.ids ?? (await readIds(opened, flags.text!, omitted)));
     const result = await scoreModel(opened, ids, {
       ...decoderOptions(flags),
       ...loadingProgress(opened),
-      chunk,
-      // Ids that are given one by one, and chunks, are not cut unless the positions end.
+      ...{ chunk, omitted },
+      // Explicit ids and chunks are only split at the model's positions.
       window: flags.window ?? (chunk || flags.ids ? undefined : SCORING_WINDOW),
       whole: logits !== undefined || gradients !== undefined,
       ...(logits !== undefined && { onLogits: (blocks, shape) => writeNpyFile(logits, shape, blocks) }),
@@ -90,8 +99,21 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
   }
 }
 
-async function readIds({ checkpoint }: OpenedModel, files: string[]): Promise<number[]> {
-  const tokenizer = await tokenizerOf(checkpoint);
+async function newTokensOf({ checkpoint: { path }, config }: OpenedModel): Promise<NewTokens> {
+  const tokens = (await stat(path)).isDirectory() ? await readNewTokens(path, config.vocab_size) : undefined;
+  if (tokens) return tokens;
+  throw new RopewalkError(
+    `${path} has no record of new tokens, so --no-new-tokens has nothing to omit; leave it out.`,
+  );
+}
+
+async function readIds(
+  { checkpoint }: OpenedModel,
+  files: string[],
+  omitted: NewTokens | undefined,
+): Promise<number[]> {
+  const own = await tokenizerOf(checkpoint);
+  const tokenizer = own && omitted ? withoutNewTokens(own, omitted) : own;
   if (!tokenizer) {
     throw new RopewalkError(
       `--text needs a tokenizer, but ${checkpoint.path} has no tokenizer.json; use --ids.`,

@@ -90,7 +90,7 @@ async function run(models: string[], flags: ServeFlags): Promise<void> {
   ];
   if (keys.includes('')) throw new RopewalkError('an API key is empty; give --api-key KEY.');
   const settings = decoderOptions(flags);
-  // With activations of 8 bits what is kept of a beginning would change the answer.
+  // With 8-bit activations, a cached prefix would change the answer.
   const rounds =
     flags.activations === 'int8' ||
     (flags.activations === undefined && typeof settings.quantize === 'object');
@@ -172,7 +172,7 @@ function batchingText({
     : `up to ${sequences} completions take turns: ${reason}`;
 }
 
-/** `NAME=MODEL`, or a model whose name is the last part of its path or its id. */
+/** `NAME=MODEL`, or a model named by the last part of its path or id. */
 function namesOf(models: readonly string[]): Record<string, string> {
   const named: Record<string, string> = {};
   for (const argument of models) {
@@ -187,7 +187,7 @@ function namesOf(models: readonly string[]): Record<string, string> {
   return named;
 }
 
-/** Names of this machine that a browser here may use, and those that are given. */
+/** Names of this machine that a local browser may use, and those that were given. */
 function hostsOf({ host, allowedHosts = [] }: ServeFlags): string[] | undefined {
   if (allowedHosts.includes('*')) return undefined;
   const own = host === '0.0.0.0' || host === '::' ? [] : [host.includes(':') ? `[${host}]` : host];

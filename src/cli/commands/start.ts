@@ -35,7 +35,7 @@ export function register(program: Command): void {
     .option('--steps <n>', 'optimizer steps for each family', count)
     .option('--families <names>', 'families to train instead of the four, such as gpt,qwen3', familyList)
     .option('--threads <n>', 'threads of the engine', count, 2)
-    .option('--fresh', 'start over: removes what this job left in --out')
+    .option('--fresh', 'start over: first removes the results of this job in --out')
     .addHelpText(
       'after',
       `
@@ -48,7 +48,7 @@ Examples:
     .action(start);
 }
 
-/** Names with commas between them, each a family's and there once. */
+/** Comma-separated names, each a different family. */
 function familyList(text: string): readonly string[] {
   const names = text.split(',').map((name) => familyByName(name.trim()).name);
   const twice = names.find((name, i) => names.indexOf(name) < i);

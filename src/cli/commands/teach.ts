@@ -19,11 +19,11 @@ import { duration, Progress } from '../terminal/progress.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
 const shape = {
-  out: option(text, 'the file of what it says; an interrupted one is resumed', { value: 'file' }),
+  out: option(text, 'file for the probabilities; an interrupted one is resumed', { value: 'file' }),
   ...teachingShape,
   ...rowShape,
-  k: option(count, 'probabilities kept at each token', { value: 'n' }),
-  method: option(oneOf(['largest', 'sampled']), 'keep the largest, or sample by the probabilities', {
+  k: option(count, 'probabilities to keep per token', { value: 'n' }),
+  method: option(oneOf(['largest', 'sampled']), 'keep the largest, or sample from the distribution', {
     value: 'how',
   }),
   temperature: DISTILL.own.temperature,
@@ -45,7 +45,7 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       `
-The file also holds the text and its held-out part: "distill --taught" needs nothing else. It takes 4 bytes for each
+The file also contains the text and its held-out part: "distill --taught" needs nothing else. It takes 4 bytes for each
 probability, 5 if the vocabulary has more than 65,536 entries.
 
 Examples:
@@ -67,7 +67,7 @@ async function run(
   checkDataOptions(Object.keys(values));
   const flags = { ...defaults, ...values };
   const { out } = flags;
-  if (out === undefined) throw new OptionError('out', 'it is missing: name a file to write.');
+  if (out === undefined) throw new OptionError('out', 'it is missing: give a file to write.');
   const progress = new Progress();
   const teacher = await openTeacher(await modelPath(name));
   const { warnings } = teacher.opened;
@@ -79,12 +79,11 @@ async function run(
   let result: TeachEvent | undefined;
   const started = performance.now();
   try {
-    const rows = await readTeachingText(flags, teacher.tokenizer, { progress, signal });
+    const text = await readTeachingText(flags, teacher.tokenizer, { progress, signal });
     isTeaching = true;
     try {
-      const { shape: rowsOf, identity } = rows;
+      const { shape: rowsOf, ...data } = text.rows;
       const { k, method, temperature, seed } = flags;
-      const data = { training: rows.training, ...(rows.heldOut && { heldOut: rows.heldOut }), identity };
       const engine = nodeEngine(flags.threads === undefined ? {} : { threads: flags.threads });
       const named = { ...teacher, name };
       const options = { teacher: named, data, shape: rowsOf, k, method, temperature, seed, out };
@@ -98,7 +97,7 @@ async function run(
         result = event;
       }
     } finally {
-      await rows.close();
+      await text.close();
     }
   } finally {
     progress.end();
@@ -110,7 +109,7 @@ async function run(
     const { rows, bytes, covered } = result;
     progress.note(
       `${out}: ${rows.toLocaleString('en')} rows of ${flags.seq} tokens, ${(bytes / 1e6).toFixed(1)} MB; ` +
-        `what is kept of a token holds ${(100 * covered).toFixed(1)} % of its probability`,
+        `the kept entries cover ${(100 * covered).toFixed(1)} % of the probability`,
     );
     if (json) process.stdout.write(`${JSON.stringify({ out, seconds, ...result, warnings })}\n`);
   } else {

@@ -1,15 +1,14 @@
 import type { Command } from 'commander';
-import { openTokenizer } from '../../checkpoint/tokenizer.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import { writeFileAtomic } from '../../files/atomic.node.ts';
-import { resolveModel } from '../../hub/resolve.node.ts';
 import { readTextFiles } from '../../text/files.node.ts';
 import { trainBpe } from '../../tokenizer/bpe-trainer.ts';
-import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { collect, count, idList } from '../options/options.ts';
-import { downloading } from '../options/resolve.ts';
+import { TOKENIZER_ARGUMENT, tokenizerNamed } from '../options/tokenizers.ts';
 import { printable } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
+import { EXTEND_EXAMPLE, registerExtend } from '../tokenizer/extend.ts';
+import { REPORT_EXAMPLE, registerReport } from '../tokenizer/report.ts';
 
 const TRAIN_EXAMPLE = `
   ropewalk tokenizer train --text book.txt --vocab-size 4096 --out tokenizer.json`;
@@ -18,9 +17,6 @@ const ENCODE_EXAMPLE = `
   ropewalk tokenizer encode path/to/model --file book.txt --no-special --json`;
 const DECODE_EXAMPLE = `
   ropewalk tokenizer decode path/to/model --ids 2,235280,20564`;
-
-const MODEL =
-  'a model directory (only its tokenizer is needed), a tokenizer.json, a GGUF file or an id on the hub';
 
 interface BpeModel {
   vocab: Record<string, number>;
@@ -50,7 +46,10 @@ export function register(program: Command): void {
   const tokenizer = program
     .command('tokenizer')
     .description('Work with tokenizers.')
-    .addHelpText('after', `\nExamples:${TRAIN_EXAMPLE}${ENCODE_EXAMPLE}${DECODE_EXAMPLE}`);
+    .addHelpText(
+      'after',
+      `\nExamples:${TRAIN_EXAMPLE}${ENCODE_EXAMPLE}${DECODE_EXAMPLE}${REPORT_EXAMPLE}${EXTEND_EXAMPLE}`,
+    );
   tokenizer
     .command('train')
     .description('Train a byte-level BPE tokenizer and write a tokenizer.json that Hugging Face loads.')
@@ -63,7 +62,7 @@ export function register(program: Command): void {
   tokenizer
     .command('encode')
     .description("Show the token ids of a text, the same as those of Hugging Face's library.")
-    .argument('<model>', MODEL)
+    .argument('<model>', TOKENIZER_ARGUMENT)
     .option('--text <text>', 'the text')
     .option('--file <file>', 'a UTF-8 file with the text')
     .option('--no-special', 'omit what the tokenizer adds around a text, such as <bos>')
@@ -73,11 +72,13 @@ export function register(program: Command): void {
   tokenizer
     .command('decode')
     .description('Show the text of token ids.')
-    .argument('<model>', MODEL)
+    .argument('<model>', TOKENIZER_ARGUMENT)
     .requiredOption('--ids <ids>', 'token ids with commas between them', idList)
     .option('--json', 'print {text} on stdout')
     .addHelpText('after', `\nExamples:${DECODE_EXAMPLE}`)
     .action(decodeIds);
+  registerReport(tokenizer);
+  registerExtend(tokenizer);
 }
 
 async function encodeText(model: string, flags: EncodeFlags): Promise<void> {
@@ -103,10 +104,6 @@ async function decodeIds(model: string, flags: DecodeFlags): Promise<void> {
   const text = tokenizer.decode(flags.ids);
   if (flags.json) process.stdout.write(`${JSON.stringify({ text })}\n`);
   else process.stdout.write(`${process.stdout.isTTY ? printable(text) : text}\n`);
-}
-
-async function tokenizerNamed(model: string): Promise<Tokenizer> {
-  return openTokenizer(await downloading((watching) => resolveModel(model, { weights: false, ...watching })));
 }
 
 /** A token on a line of its own: control characters, line breaks too, as JSON writes them. */

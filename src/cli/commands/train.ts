@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import type { ChatTemplate } from '../../chat/template.ts';
 import { openTokenizer } from '../../checkpoint/tokenizer.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import { familyByName, familyNames } from '../../families/registry.ts';
@@ -7,6 +6,8 @@ import { count, OptionError, option, text } from '../../options.ts';
 import { readTextFiles } from '../../text/files.node.ts';
 import { bpeTokenizerConfig, trainBpeAsync } from '../../tokenizer/bpe-trainer.ts';
 import { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { tokenizerFiles } from '../../tokenizer/tokenizer-files.ts';
+import { configForTokenizer } from '../../training/runs/config-for-tokenizer.ts';
 import { openPretraining } from '../../training/runs/pretrain.node.ts';
 import { TRAIN } from '../../training/settings.ts';
 import { specialTokens } from '../options/data-options.ts';
@@ -19,10 +20,14 @@ const more = {
   preset: option(text, 'size of the model', { value: 'name' }),
   text: textFiles,
   specialTokens,
-  tokenizer: option(text, 'a tokenizer.json or a model directory; trained on the text where none is given', {
-    value: 'path',
-  }),
-  vocabSize: option(count, "size of the trained tokenizer; the preset's where none is given", { value: 'n' }),
+  tokenizer: option(
+    text,
+    'a tokenizer.json or a model directory (default: a tokenizer trained on the text)',
+    {
+      value: 'path',
+    },
+  ),
+  vocabSize: option(count, "size of the trained tokenizer (default: the preset's)", { value: 'n' }),
 };
 const moreDefaults = { preset: 'tiny', specialTokens: 'special' } as const;
 
@@ -42,7 +47,7 @@ Examples:
   );
 }
 
-/** Reads the text and its tokenizer: what a run is made of. */
+/** Reads the text and its tokenizer. */
 const train: Opening = async (said, settings, { progress, signal, ranks }) => {
   const {
     family: name,
@@ -55,8 +60,8 @@ const train: Opening = async (said, settings, { progress, signal, ranks }) => {
     ...moreDefaults,
     ...said,
   };
-  if (name === undefined) throw new OptionError('family', `it is missing: name one of ${familyNames()}.`);
-  if (files === undefined) throw new OptionError('text', 'it is missing: name a file to train on.');
+  if (name === undefined) throw new OptionError('family', `it is missing: choose one of ${familyNames()}.`);
+  if (files === undefined) throw new OptionError('text', 'it is missing: give a file to train on.');
   const family = familyByName(name);
   const preset = Object.hasOwn(family.presets, size) ? family.presets[size] : undefined;
   if (!preset) {
@@ -67,7 +72,7 @@ const train: Opening = async (said, settings, { progress, signal, ranks }) => {
   if (given !== undefined && vocabSize !== undefined) {
     throw new OptionError(
       'vocabSize',
-      'it is for a tokenizer that is trained; it cannot be combined with --tokenizer.',
+      'it applies only to a new tokenizer; it cannot be combined with --tokenizer.',
     );
   }
   const documents = await readTextFiles([files].flat(), { signal, onWarning: (note) => progress.note(note) });
@@ -76,14 +81,7 @@ const train: Opening = async (said, settings, { progress, signal, ranks }) => {
     ? await openTokenizer(given)
     : await trainTokenizer(texts, vocabSize ?? preset.config.vocab_size, progress, signal);
   const tokens = await encodeTexts(tokenizer, texts, { specialTokens: special, progress, signal });
-  const { bosId: begin, eosId: end } = tokenizer;
-  const config = {
-    ...preset.config,
-    vocab_size: tokenizer.vocabSize,
-    bos_token_id: begin ?? null,
-    eos_token_id: end === undefined ? [] : [end],
-    pad_token_id: null,
-  };
+  const config = configForTokenizer(preset.config, tokenizer);
   return openPretraining({ ...settings, family, config, files: tokenizerFiles(tokenizer), tokens, ranks });
 };
 
@@ -100,30 +98,4 @@ async function trainTokenizer(
   });
   progress.end();
   return Tokenizer.fromJSON(json, bpeTokenizerConfig(json));
-}
-
-/**
- * A tokenizer's files as a model directory has them. One that came without a configuration gets one.
- *
- * @param template saved as its chat template, in place of its own.
- */
-export function tokenizerFiles(
-  tokenizer: Tokenizer,
-  template?: ChatTemplate,
-): { name: string; data: string }[] {
-  const token = (id: number | undefined) => (id === undefined ? null : (tokenizer.idToToken(id) ?? null));
-  const own =
-    Object.keys(tokenizer.config).length > 0
-      ? tokenizer.config
-      : {
-          tokenizer_class: 'PreTrainedTokenizerFast',
-          bos_token: token(tokenizer.bosId),
-          eos_token: token(tokenizer.eosId),
-          clean_up_tokenization_spaces: false,
-        };
-  const config = template ? { ...own, chat_template: template.source } : own;
-  return [
-    { name: 'tokenizer.json', data: JSON.stringify(tokenizer.toJSON()) },
-    { name: 'tokenizer_config.json', data: `${JSON.stringify(config, null, 2)}\n` },
-  ];
 }

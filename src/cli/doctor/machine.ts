@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus, release } from 'node:os';
 import { join } from 'node:path';
 
-/** Instructions that the engine's kernels and ours have variants for. */
+/** Instruction sets for which the engine's kernels or ours have variants. */
 const FEATURES = new Set(
   (
     'sse4_1 sse4_2 avx avx2 fma f16c avx512f avx512bw avx512vl avx512_vnni avx_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16 ' +
@@ -35,7 +35,7 @@ export function processorReport() {
   };
 }
 
-/** undefined where the system does not say (anything but Linux). */
+/** Undefined if the system does not say (anything but Linux). */
 function processorFeatures(): string[] | undefined {
   try {
     const [, flags] = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8')) ?? [];
@@ -45,7 +45,7 @@ function processorFeatures(): string[] | undefined {
   }
 }
 
-/** The versions of the packages that Ropewalk depends on, as they are installed; "missing" where one is not. */
+/** The installed versions of the packages that Ropewalk depends on; "missing" if one is not installed. */
 export function packageVersions(file: URL): Record<string, string> {
   const require = createRequire(file);
   const own = readPackage(file);
@@ -76,7 +76,10 @@ export function readPackage(file: URL | string): Package {
   return JSON.parse(readFileSync(file, 'utf8')) as Package;
 }
 
-/** Bytes of the regular files below a folder, each once: links are not followed. undefined where there is no such folder. */
+/**
+ * Total bytes of the regular files below a folder, each counted once; links are not followed. Undefined if there is no
+ * such folder.
+ */
 export async function folderSize(folder: string): Promise<number | undefined> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true }).catch(() => undefined);
   if (!entries) return undefined;

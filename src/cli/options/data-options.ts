@@ -1,13 +1,10 @@
-import { readFile, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { ChatTemplate } from '../../chat/template.ts';
 import type { TrainOn } from '../../data/encode-example.ts';
 import { type ExampleOptions, TOO_LONG, type TooLong } from '../../data/examples.node.ts';
+import { openTemplate } from '../../data/open-template.node.ts';
 import type { DataColumns } from '../../data/row-form.ts';
-import { templateByName } from '../../data/templates.ts';
 import { RopewalkError } from '../../errors.ts';
-import { fileError } from '../../files/file-errors.ts';
 import { FINETUNE } from '../../finetune/settings.ts';
 import { oneOf, option, text, textOrTexts } from '../../options.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
@@ -27,23 +24,23 @@ const COLUMNS = [
   'text',
 ];
 
-/** What special tokens that plain texts spell become. */
+/** What special tokens spelled out in plain texts become. */
 export const specialTokens = option(
   oneOf(['special', 'text']),
-  'what the text of a special token in plain texts becomes: that token, or plain text',
+  'how to read the text of a special token in plain texts: as that token, or as plain text',
   { value: 'as' },
 );
 
-/** How rows become examples, for every command that reads them. */
+/** How rows become examples, for all commands that read them. */
 export const exampleShape = {
   template: option(text, 'a chat template for a model that has none', { value: 'name|file' }),
   trainOn: FINETUNE.own.trainOn,
   tooLong: option(
     oneOf(TOO_LONG),
-    'for examples longer than a row: continue texts in further rows and cut chats; or cut both; or drop both',
+    'examples longer than a row: continue texts in further rows and cut chats; or cut both; or drop both',
     { value: 'what' },
   ),
-  malformed: option(oneOf(['stop', 'drop']), 'for rows that cannot be read', { value: 'what' }),
+  malformed: option(oneOf(['stop', 'drop']), 'unreadable rows', { value: 'what' }),
   specialTokens,
   column: option(
     z.record(z.string(), z.string(), 'give names of columns by what they hold'),
@@ -61,7 +58,7 @@ export const EXAMPLE_DEFAULTS = {
   specialTokens: 'special',
 } as const;
 
-/** What they give, with defaults. */
+/** Their values, with defaults. */
 export type ExampleFlags = Partial<z.output<z.ZodObject<typeof exampleShape>>> & {
   trainOn: TrainOn;
   tooLong: TooLong;
@@ -74,12 +71,12 @@ export function addExampleOptions(command: Command): Command {
 }
 
 export const DATA_HELP =
-  'chats, instructions or texts in JSONL, JSON, CSV, TSV, TXT (also .gz) or Parquet; a pattern or a folder of them, or a data set on the hub';
+  'chats, instructions or texts in JSONL, JSON, CSV, TSV, TXT (also .gz) or Parquet; a pattern or a folder of them, or a dataset on the hub';
 
 /** Files of examples. */
 export const data = option(textOrTexts, DATA_HELP, { value: 'file' });
 
-/** `messages=chat` → a column's name by what it holds, with those before. */
+/** `messages=chat` → a column's name by role, added to the previous ones. */
 function column(given: string, previous: DataColumns = {}): DataColumns {
   const at = given.indexOf('=');
   const what = given.slice(0, at);
@@ -91,19 +88,19 @@ function column(given: string, previous: DataColumns = {}): DataColumns {
   return { ...previous, [what]: given.slice(at + 1) };
 }
 
-/** @throws RopewalkError for a template that is none. */
+/** @throws RopewalkError for an invalid template. */
 export async function exampleOptions(
   { template, trainOn, tooLong, malformed, specialTokens: special, ...columns }: ExampleFlags,
   tokenizer: Tokenizer,
 ): Promise<Omit<ExampleOptions, 'tokenizer' | 'maxLength'>> {
   return {
-    ...(template !== undefined && { template: await templateOf(template, tokenizer) }),
+    ...(template !== undefined && { template: await openTemplate(template, tokenizer) }),
     ...{ trainOn, tooLong, malformed, columns: columnsOf(columns) },
     specialTokensInText: special === 'special',
   };
 }
 
-/** The columns that are named, in whichever way. */
+/** The named columns, however they were given. */
 export function columnsOf({
   column: named,
   promptColumn,
@@ -114,22 +111,4 @@ export function columnsOf({
     ...(promptColumn !== undefined && { prompt: promptColumn }),
     ...(completionColumn !== undefined && { completion: completionColumn }),
   };
-}
-
-/**
- * What `--template` names: a template of the model's, one of ours, or a file.
- *
- * @throws RopewalkError when it is neither, or the tokenizer lacks tokens that it writes.
- */
-export async function templateOf(name: string, tokenizer: Tokenizer): Promise<ChatTemplate> {
-  const isFile = await stat(name).then(
-    (status) => status.isFile(),
-    () => false,
-  );
-  if (!isFile) return templateByName(name, tokenizer);
-  try {
-    return new ChatTemplate(await readFile(name, 'utf8'), name);
-  } catch (error) {
-    throw fileError(error, 'read', name);
-  }
 }

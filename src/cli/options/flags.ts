@@ -8,15 +8,15 @@ import { camel, kebab, type OptionWords, parseOptions, wordsOf } from '../../opt
 import { collect } from './options.ts';
 import { asFlag } from './spelling.ts';
 
-/** Some options, by their names in camelCase. */
+/** Options by their camelCase names. */
 export type OptionShape = z.ZodRawShape;
 
-/** What options are where nothing is said, by name: for help. */
+/** Default values by option name, for help. */
 export type ShownDefaults = Readonly<Record<string, unknown>>;
 
 /**
- * Adds a flag for each option of a shape that has words, and after them what `notes` say of it. Commander is told no defaults: what is not given may stand in a
- * configuration file, or is the library's to fill in.
+ * Adds a flag for each option of a shape that has help text, followed by its text in `notes`. Commander gets no
+ * defaults: missing values may come from a configuration file, or from the library.
  */
 export function addFlags(
   command: Command,
@@ -33,7 +33,7 @@ export function addFlags(
   return command;
 }
 
-/** The same, with commander filling in defaults: for commands without a configuration file. */
+/** The same with defaults filled in by commander, for commands without a configuration file. */
 export function addFlagsWithDefaults(command: Command, shape: OptionShape, defaults: ShownDefaults): Command {
   addFlags(command, shape, defaults);
   for (const [name, value] of Object.entries(defaults))
@@ -59,7 +59,7 @@ function flagOf(name: string, schema: z.ZodType, words: OptionWords, shown: unkn
   return option.argParser(parserOf(type, words));
 }
 
-/** What a flag's text means, checked against the option's schema. */
+/** Parses a flag's text and checks it against the option's schema. */
 export function parserOf(type: z.ZodType, { parse }: OptionWords): (text: string) => unknown {
   const number = (digits: string) => (digits.trim() === '' ? Number.NaN : Number(digits));
   return (text) => {
@@ -75,22 +75,22 @@ function innerOf(schema: z.ZodType): z.ZodType {
   return schema instanceof z.ZodOptional ? innerOf(schema.unwrap() as z.ZodType) : schema;
 }
 
-/** What was said, and where. */
+/** The given options, and where they came from. */
 export interface Said<S extends OptionShape> {
-  /** Only what was said; defaults are the library's. */
+  /** Only what was given; the library adds defaults. */
   readonly values: Partial<z.output<z.ZodObject<S>>>;
-  /** Options in messages as their user wrote them, or would: `--seq`, or `run.yaml: "seq"`. */
+  /** Spells options in messages as the user wrote them, or would: `--seq`, or `run.yaml: "seq"`. */
   readonly spell: SpellOption;
 }
 
-/** Options of which one takes the place of the other. */
+/** Pairs of options of which one replaces the other. */
 const INSTEAD: readonly (readonly [string, string])[] = [['steps', 'epochs']];
 
 /**
- * What is said of some options: by the configuration file, and over it by flags.
+ * Reads options from the configuration file, overridden by flags.
  *
- * @param file its path; undefined where there is none.
- * @throws RopewalkError naming the flag or the file and the option that is unknown or wrong.
+ * @param file its path; undefined if there is none.
+ * @throws RopewalkError naming the flag or the file and the unknown or invalid option.
  */
 export async function readOptions<S extends OptionShape>(
   command: Command,
@@ -111,7 +111,7 @@ export async function readOptions<S extends OptionShape>(
       return `${file}: "${kebab(named.option)}"`;
     }
     const flag = asFlag(given[named.option] === false ? { ...named, value: false } : named, usual);
-    // One that is only in files, or nowhere.
+    // An option that only files have, or that does not exist.
     return flag === usual && named.value === undefined ? `--${kebab(named.option)}` : flag;
   };
   const values = await spelling(spell, () =>
@@ -120,7 +120,7 @@ export async function readOptions<S extends OptionShape>(
   return { values: values as Said<S>['values'], spell };
 }
 
-/** Runs work; an error of it spells options as their user did. */
+/** Runs `work`; options in its errors are spelled as the user wrote them. */
 export async function spelling<T>(spell: SpellOption, work: () => Promise<T> | T): Promise<T> {
   try {
     return await work();

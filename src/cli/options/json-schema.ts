@@ -4,10 +4,10 @@ import { type CompiledJsonSchema, compileJsonSchema } from '../../structured/jso
 import type { JsonSchema } from '../../structured/schema/keywords.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 
-/** A schema that a person wrote is far below this. */
+/** Schemas written by hand are far smaller. */
 const MOST_BYTES = 1_000_000;
 
-/** Reads and compiles the file of `--json-schema`. @throws RopewalkError naming the file and the place in it. */
+/** Reads and compiles the file of `--json-schema`. @throws RopewalkError naming the file and the location in it. */
 export function compileSchemaFile(path: string, tokenizer: Tokenizer): CompiledJsonSchema {
   try {
     return compileJsonSchema(parseSchema(path), tokenizer);

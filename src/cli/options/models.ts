@@ -1,14 +1,13 @@
 import { type Command, Option } from 'commander';
 import type { OpenedModel } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import { createDecoder, type DecoderOptions } from '../../generation/decoder.node.ts';
-import type { Decoder } from '../../generation/decoder.ts';
+import type { DecoderOptions } from '../../generation/decoder.node.ts';
 import type { Quantization } from '../../onnx/quantize.ts';
 import { DEVICES, type Device } from '../../runtime/webgpu.node.ts';
 import { Progress } from '../terminal/progress.ts';
 import { count } from './options.ts';
 
-/** How a model is loaded: options of every command that runs one. */
+/** Options for loading a model, for all commands that run one. */
 export interface DecoderFlags {
   readonly device?: Device;
   readonly threads?: number;
@@ -17,21 +16,22 @@ export interface DecoderFlags {
   readonly activations?: 'int8' | 'exact';
 }
 
-/** Below this many parameters loading is over before a bar could be read. */
+/** Below this many parameters, loading is too short for a progress bar. */
 const PROGRESS_FROM = 20e6;
 
-export function addDecoderOptions(command: Command): Command {
-  return command
+/** @param options.activations whether the command lets choose how activations are rounded; default true. */
+export function addDecoderOptions(command: Command, { activations = true } = {}): Command {
+  command
     .option('--threads <n>', 'threads of the engine', count)
     .addOption(
-      new Option('--device <name>', 'where to run: on the processor, or on the graphics card through WebGPU')
+      new Option('--device <name>', 'device to run on: the CPU, or the GPU through WebGPU')
         .choices(DEVICES)
         .default('cpu'),
     )
     .addOption(
       new Option(
         '--quantize <form>',
-        'quantize the weights, or none for float32; by default as they are stored',
+        'quantize the weights, or none for float32 (default: as stored)',
       ).choices(['none', 'int8', 'int4']),
     )
     .addOption(
@@ -39,16 +39,18 @@ export function addDecoderOptions(command: Command): Command {
         '--block <n>',
         'values that share a scale, with --quantize int8 or int4 (default: 64)',
       ).choices(['32', '64', '128']),
-    )
-    .addOption(
-      new Option(
-        '--activations <form>',
-        'in quantized products: int8 is faster, exact keeps float32 (default: exact for a quantized file and with --speculate, else int8)',
-      ).choices(['int8', 'exact']),
     );
+  return !activations
+    ? command
+    : command.addOption(
+        new Option(
+          '--activations <form>',
+          'activations in quantized products: int8 is faster, exact keeps float32 (default: exact for a quantized file and with --speculate, else int8)',
+        ).choices(['int8', 'exact']),
+      );
 }
 
-/** What the flags ask for. */
+/** The options that the flags set. */
 export function decoderOptions({
   device,
   threads,
@@ -58,7 +60,7 @@ export function decoderOptions({
 }: DecoderFlags): DecoderOptions {
   if (block !== undefined && quantize !== 'int8' && quantize !== 'int4') {
     throw new RopewalkError(
-      '--block is the block size of --quantize int8 or int4; give it together with that.',
+      '--block is the block size of --quantize int8 or int4; use it only with --quantize.',
     );
   }
   return { device, threads, quantize: quantization(quantize, block), activations };
@@ -69,16 +71,7 @@ function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block
   return { bits: form === 'int8' ? 8 : 4, block: Number(block) } as Quantization;
 }
 
-/**
- * Makes an opened model ready to run, with a bar on stderr while it is large.
- *
- * @param takesTurns whether another model runs between its tokens.
- */
-export function decoderFor(opened: OpenedModel, flags: DecoderFlags, takesTurns = false): Promise<Decoder> {
-  return createDecoder(opened, { ...decoderOptions(flags), takesTurns, ...loadingProgress(opened) });
-}
-
-/** A bar on stderr while a large model's weights are read. */
+/** A progress bar on stderr while a large model's weights are read. */
 export function loadingProgress({ model }: OpenedModel): Pick<DecoderOptions, 'onProgress'> {
   if (model.parameterCount() < PROGRESS_FROM) return {};
   const progress = new Progress();

@@ -34,7 +34,7 @@ export function idList(text: string): number[] {
   return text.split(',').map((part) => {
     const id = Number(part);
     if (part.trim() === '' || !Number.isSafeInteger(id) || id < 0) {
-      throw new InvalidArgumentError('Give token ids with commas between them, such as 1,2,3.');
+      throw new InvalidArgumentError('Give comma-separated token ids, such as 1,2,3.');
     }
     return id;
   });

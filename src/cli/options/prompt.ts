@@ -2,25 +2,25 @@ import { readFile } from 'node:fs/promises';
 import { RopewalkError } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
 
-/** Where a prompt comes from. */
+/** The source of a prompt. */
 export interface PromptFlags {
   readonly prompt?: string;
   readonly promptFile?: string;
   readonly ids?: number[];
 }
 
-/** The name that stands for standard input. */
+/** The file name that means standard input. */
 const STANDARD_INPUT = '-';
 
 /**
- * The text that the flags name; undefined where they give ids. From a file or standard input the text is strict UTF-8,
- * without a byte order mark and without the line break that ends it.
+ * The prompt that the flags specify; undefined if they give ids. Text from a file or standard input must be UTF-8; a
+ * byte order mark and the final line break are removed.
  *
- * @throws RopewalkError unless exactly one of the flags is given, and for what cannot be read or is not UTF-8.
+ * @throws RopewalkError unless exactly one of the flags is given, and for input that cannot be read or is not UTF-8.
  */
 export async function readPrompt({ prompt, promptFile, ids }: PromptFlags): Promise<string | undefined> {
   if ([prompt, promptFile, ids].filter((value) => value !== undefined).length !== 1) {
-    throw new RopewalkError('give one of --prompt TEXT, --prompt-file FILE and --ids 1,2,3.');
+    throw new RopewalkError('use one of --prompt TEXT, --prompt-file FILE and --ids 1,2,3.');
   }
   if (ids) return undefined;
   if (prompt === STANDARD_INPUT || promptFile === STANDARD_INPUT)
@@ -42,7 +42,7 @@ async function readStandardInput(): Promise<Uint8Array> {
 
 function promptText(bytes: Uint8Array, source: string): string {
   try {
-    // A byte order mark is left out by the decoder.
+    // The decoder removes a byte order mark.
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r?\n$/, '');
   } catch (error) {
     throw new RopewalkError(

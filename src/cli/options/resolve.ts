@@ -1,46 +1,26 @@
-import { stat } from 'node:fs/promises';
-import { RopewalkError } from '../../errors.ts';
-import { presetNames } from '../../families/registry.ts';
 import type { PullOptions } from '../../hub/pull.node.ts';
-import { isAbsent, resolveModel } from '../../hub/resolve.node.ts';
-import { repositoryNamed } from '../../hub/settings.node.ts';
+import { resolveModel } from '../../hub/resolve.node.ts';
 import { namedModel } from '../../inspect/named-model.node.ts';
-import { type NamedModel, namedPreset } from '../../inspect/named-model.ts';
+import type { NamedModel } from '../../inspect/named-model.ts';
 import { askingForFile } from '../terminal/choose-file.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { duration, Progress } from '../terminal/progress.ts';
 
-/** The path of a model that is named by its path or by its id on the hub; a download is shown on stderr. */
+/** The path of a model given by path or by its id on the hub; a download is shown on stderr. */
 export function modelPath(idOrPath: string): Promise<string> {
   return askingForFile(idOrPath, (name) => downloading((watching) => resolveModel(name, watching)));
 }
 
-/** What `inspect`, `diff` and `compare` take: a preset, a path, or an id, of which the weights are not needed. */
+/** What `inspect`, `diff`, `compare` and `estimate` take: a preset, a path, or an id, of which the weights are not needed. */
 export async function inspectedModel(name: string): Promise<NamedModel> {
-  const isPath = await stat(name).then(
-    () => true,
-    () => false,
-  );
-  if (isPath || namedPreset(name) || !repositoryNamed(name, 'models')) return namedModel(name);
-  try {
-    const path = await askingForFile(name, (id) =>
-      downloading((watching) => resolveModel(id, { weights: false, ...watching })),
-    );
-    return { ...(await namedModel(path)), name };
-  } catch (error) {
-    // A name without an organization may have been meant for a preset's.
-    const mistyped = error instanceof RopewalkError && isAbsent(error.cause) && !name.includes('/');
-    if (!mistyped) throw error;
-    throw new RopewalkError(`${error.message}; nor is it a preset: ${presetNames().join(', ')}`, {
-      cause: error,
-    });
-  }
+  const model = await askingForFile(name, (id) => downloading((watching) => namedModel(id, watching)));
+  return { ...model, name };
 }
 
-/** Runs a download with its progress on stderr. Ctrl-C stops it and keeps what came. */
-export async function downloading(
-  download: (options: Pick<PullOptions, 'signal' | 'onProgress'>) => Promise<string>,
-): Promise<string> {
+/** Runs a download with progress on stderr. Ctrl-C stops it and keeps what was downloaded. */
+export async function downloading<T>(
+  download: (options: Pick<PullOptions, 'signal' | 'onProgress'>) => Promise<T>,
+): Promise<T> {
   const progress = new Progress();
   const { signal, dispose } = interruptSignal(() => {});
   const began = performance.now();

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { RopewalkError } from '../../errors.ts';
 import { collect, count, integer, notNegative, positive } from './options.ts';
 
-/** How tokens are drawn, and where a text ends. */
+/** How tokens are sampled, and where a text ends. */
 export interface SamplingFlags {
   readonly greedy?: boolean;
   readonly temperature?: number;
@@ -15,10 +15,9 @@ export interface SamplingFlags {
 }
 
 /**
- * Without these options a model's generation_config.json decides, and where it says nothing, tokens are drawn at
- * temperature 1.
+ * Without these options, a model's generation_config.json decides, or else tokens are sampled at temperature 1.
  *
- * @param what is drawn, in one word: a text, a reply.
+ * @param what is generated, in one word: a text, a reply.
  */
 export function addSamplingOptions(command: Command, what: 'text' | 'reply'): Command {
   return command
@@ -39,12 +38,12 @@ export function addSamplingOptions(command: Command, what: 'text' | 'reply'): Co
     .option('--seed <n>', `equal seeds give the same ${what}`, integer, 0)
     .option(
       '--stop <text>',
-      `end the ${what} before this text, which may be a special token; may be given several times`,
+      `end the ${what} before this string, which may be a special token; may be given several times`,
       collect,
     );
 }
 
-/** Refuses options of drawing where nothing is drawn. */
+/** Refuses sampling options for greedy decoding. */
 export function checkSampling({ greedy, temperature, ...flags }: SamplingFlags): void {
   const draws =
     (temperature ?? 0) > 0 || (['topK', 'topP', 'minP'] as const).some((key) => flags[key] !== undefined);

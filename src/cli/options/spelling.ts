@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { NamedOption, OptionValue } from '../../errors.ts';
 
-/** Options whose flag takes other values, or has another name, than the library's. */
+/** Options whose flag has other values, or another name, than in the library. */
 const OTHERWISE: Readonly<Record<string, (value: OptionValue | undefined) => NamedOption>> = {
   specialTokensInText: (value) => ({
     option: 'specialTokens',
@@ -13,14 +13,14 @@ const OTHERWISE: Readonly<Record<string, (value: OptionValue | undefined) => Nam
 
 let running: Command | undefined;
 
-/** Says which command runs: messages of the library name options, and this command knows their flags. */
+/** Sets the running command: the library's messages name options, and the command knows their flags. */
 export function speakAs(command: Command): void {
   running = command;
 }
 
 /**
- * How an option that a message of the library names is typed: `maxTokens` is `--max-tokens`, by what the running command
- * declares. One that the command does not have keeps the library's spelling.
+ * The flag for an option that a library message names: `maxTokens` is `--max-tokens`, as declared by the running
+ * command. An option that the command lacks keeps the library's spelling.
  */
 export function asFlag(named: NamedOption, usual: string): string {
   const { option, value } = OTHERWISE[named.option]?.(named.value) ?? named;

@@ -1,22 +1,15 @@
-import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BatchSampler, type BatchSource, evaluationBatches, type TrainingRows } from '../../batches.ts';
 import { prepareDataset } from '../../data/dataset.node.ts';
-import { evaluationRows, PackedSource } from '../../data/packed-source.ts';
 import { resolveData } from '../../data/reading/resolve-data.node.ts';
 import { dataNotes } from '../../data/report.ts';
-import { splitDataset } from '../../data/view.ts';
+import { type TeachingRows, teachingExamples, teachingText } from '../../distillation/teaching-rows.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import { datasetSize } from '../../finetune/data-size.ts';
 import { FINETUNE } from '../../finetune/settings.ts';
 import { OptionError } from '../../options.ts';
-import { splitCorpus } from '../../text/corpus.ts';
 import { readTextFiles } from '../../text/files.node.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import type { SequenceShape } from '../../training/graph.ts';
-import type { DataSize } from '../../training/runs/plan.ts';
 import { type TrainingSettings, trainingOptions } from '../../training/settings.ts';
 import { type Progress, showReading } from '../terminal/progress.ts';
 import { data, EXAMPLE_DEFAULTS, type ExampleFlags, exampleOptions, exampleShape } from './data-options.ts';
@@ -25,7 +18,7 @@ import { encodeTexts, textFiles } from './text-corpus.ts';
 
 const { batch, seq, seed, validation } = trainingOptions;
 
-/** What `teach` and `distill` are told of the text. */
+/** Options about the text, for `teach` and `distill`. */
 export const teachingShape = {
   text: textFiles,
   data,
@@ -33,12 +26,12 @@ export const teachingShape = {
   pack: FINETUNE.own.pack,
 };
 
-/** The options of every run that `teach` has, too. */
+/** The options of every run that `teach` also has. */
 export const rowShape = { batch, seq, seed, validation };
 
 export const TEACHING_DEFAULTS = { ...EXAMPLE_DEFAULTS, pack: true } as const;
 
-/** What they give, with defaults. */
+/** Their values, with defaults. */
 export type DataFlags = ExampleFlags &
   Required<Pick<TrainingSettings, keyof typeof rowShape>> & {
     text?: string | readonly string[] | undefined;
@@ -48,7 +41,7 @@ export type DataFlags = ExampleFlags &
 
 /**
  * @param given the options that were given, by name.
- * @throws OptionError for one that would change nothing.
+ * @throws OptionError for one without effect.
  */
 export function checkDataOptions(given: readonly string[]): void {
   const refuse = (names: readonly string[], reason: string) => {
@@ -61,33 +54,25 @@ export function checkDataOptions(given: readonly string[]): void {
   if (given.includes('taught')) {
     refuse(
       ['text', 'data', 'seq', 'validation', 'specialTokens', ...rows],
-      'that was settled when the file of --taught was written',
+      'that was determined when the file of --taught was written',
     );
   }
 }
 
-/** A text as the teacher's tokenizer cuts it, in rows. */
+/** Rows to teach, and what is to be closed after them. */
 export interface TeachingText {
-  readonly shape: SequenceShape;
-  readonly identity: string;
-  readonly size: DataSize;
-  /** In an order drawn for every epoch. */
-  source(): BatchSource;
-  /** In order, from the beginning. */
-  training(): Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
-  /** Absent where nothing is held out. */
-  readonly heldOut?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
+  readonly rows: TeachingRows;
   close(): Promise<void>;
 }
 
-/** @throws RopewalkError when both or neither of --text and --data are given, or they cannot be read. */
+/** @throws RopewalkError unless exactly one of --text and --data is given, or if they cannot be read. */
 export async function readTeachingText(
   flags: DataFlags,
   tokenizer: Tokenizer,
   { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
 ): Promise<TeachingText> {
   if ((flags.text === undefined) === (flags.data === undefined)) {
-    throw new RopewalkError('give the text with --text, or examples with --data: one of the two.');
+    throw new RopewalkError('use either --text or --data.');
   }
   return flags.text
     ? plainText(flags, flags.text, tokenizer, progress, signal)
@@ -95,7 +80,7 @@ export async function readTeachingText(
 }
 
 async function plainText(
-  { batch, seq, seed, validation: share, specialTokens }: DataFlags,
+  { specialTokens, ...flags }: DataFlags,
   files: string | readonly string[],
   tokenizer: Tokenizer,
   progress: Progress,
@@ -104,28 +89,11 @@ async function plainText(
   const documents = await readTextFiles([files].flat(), { signal, onWarning: (text) => progress.note(text) });
   const texts = documents.map(({ text }) => text);
   const tokens = await encodeTexts(tokenizer, texts, { specialTokens, progress, signal });
-  const { training, validation: held } = splitCorpus(tokens, share);
-  const source = () => new BatchSampler({ tokens: training, batch, seq, seed });
-  const identity = createHash('sha256')
-    .update(new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength))
-    .update(String(training.length))
-    .digest('hex');
-  return {
-    shape: { batch, seq },
-    identity,
-    size: {
-      ...{ tokens: training.length, trainedTokens: training.length, validationTokens: held.length },
-      batchesPerEpoch: source().windows / batch,
-    },
-    source,
-    training: () => evaluationBatches(training, batch, seq),
-    ...(held.length > 0 && { heldOut: () => evaluationBatches(held, batch, seq) }),
-    close: async () => {},
-  };
+  return { rows: teachingText(tokens, flags), close: async () => {} };
 }
 
 async function examples(
-  { batch, seq, seed, validation: share, pack, ...flags }: DataFlags,
+  { batch, seq, seed, validation, pack, ...flags }: DataFlags,
   names: string | readonly string[],
   tokenizer: Tokenizer,
   progress: Progress,
@@ -138,21 +106,13 @@ async function examples(
     const dataset = await prepareDataset({
       ...(await exampleOptions(flags, tokenizer)),
       ...{ files, tokenizer, maxLength: seq + 1, folder, signal, onProgress: showReading(progress) },
-      // Templates that tell the date would otherwise make other tokens of a resumed run.
+      // Templates that use the date would otherwise give a resumed run different tokens.
       now: new Date(0),
     });
     progress.end();
     for (const note of dataNotes(dataset.report, asFlag)) progress.note(note);
-    const { training, validation: held } = splitDataset(dataset, share, seed);
-    const options = { batch, seq, pack };
-    const source = () => new PackedSource(training, { ...options, seed });
     return {
-      shape: { batch, seq, packed: true },
-      identity: `${training.identity}${pack ? ' packed' : ''}`,
-      size: await datasetSize(dataset, { training, validation: held }, source().batchesPerEpoch),
-      source,
-      training: () => evaluationRows(training, options),
-      ...(held.size > 0 && { heldOut: () => evaluationRows(held, options) }),
+      rows: await teachingExamples(dataset, { batch, seq, seed, validation, pack }),
       async close() {
         await dataset.close();
         await remove();

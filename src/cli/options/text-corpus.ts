@@ -12,7 +12,10 @@ export const textFiles = option(
   { value: 'file' },
 );
 
-/** Prepares texts to train on, with a bar on stderr, and a note where they spell special tokens. @returns Int32Array [tokens] */
+/**
+ * Prepares training texts, with a progress bar on stderr, and a note if they contain special tokens. @returns
+ * Int32Array [tokens]
+ */
 export async function encodeTexts(
   tokenizer: Tokenizer,
   documents: readonly string[],

@@ -8,11 +8,11 @@ import { isInterruption } from '../terminal/interrupt.ts';
 import { printable } from '../terminal/printable.ts';
 import { silence } from '../terminal/silence.ts';
 
-/** How long other ranks leave the first one to report what all of them found. */
+/** How long other ranks wait so that the first one can report an error that all of them found. */
 const FIRST_REPORTS_MS = 1000;
 
 /**
- * Does what a command does in every process of an MPI job, or alone. An error in one of the processes ends all of them: the
+ * Runs a command's action in every process of an MPI job, or alone. An error in one process ends all of them: the
  * others would wait for it forever.
  */
 export async function withRanks(action: (ranks: Communicator | undefined) => Promise<void>): Promise<void> {
@@ -33,13 +33,13 @@ export async function withRanks(action: (ranks: Communicator | undefined) => Pro
   await ranks.leave();
 }
 
-/** An error that every rank knows of. */
+/** An error that every rank knows about. */
 class SharedError extends Error {}
 
 /**
- * What every rank does before they train together, such as reading data.
+ * Runs what every rank does before joint training, such as reading data.
  *
- * @throws SharedError on all ranks where any of them fails, with the error of the first that did.
+ * @throws SharedError on all ranks if any of them fails, with the error of the first one.
  */
 export async function together<T>(ranks: Communicator | undefined, action: () => Promise<T>): Promise<T> {
   if (!ranks) return action();

@@ -9,7 +9,7 @@ import type { Progress } from '../terminal/progress.ts';
 import { planText, RunView, ratesText, worseThanBase } from '../terminal/run-view.ts';
 import { printResult } from '../terminal/silence.ts';
 
-/** Prints a job's plan with the time of a measured step; for one that does not fit, without. */
+/** Prints a job's plan with the time of a measured step; without it, if the job does not fit. */
 export async function dryRun(job: TrainingJob, json = false, progress: Progress): Promise<void> {
   const { plan, warnings } = job;
   const print = (shown: typeof plan) =>
@@ -43,7 +43,7 @@ export async function tryRates(
   );
 }
 
-/** Runs a job, shows how it goes, and prints what came of it. */
+/** Runs a job, shows its progress, and prints its result. */
 export async function train(
   job: TrainingJob,
   options: RunOptions,

@@ -29,11 +29,11 @@ import { together, withRanks } from './ranks.ts';
 import { dryRun, train, tryRates } from './run-actions.ts';
 
 /*
- * What `train`, `finetune` and `distill` have in common on the command line: the options of every run, a configuration file,
- * resuming, trials, interruptions, and what is printed.
+ * What `train`, `finetune` and `distill` share on the command line: the options of every run, a configuration file,
+ * resuming, trials, interruptions, and output.
  */
 
-const out = option(text, 'folder of the run: checkpoints, metrics.jsonl, and the finished model', {
+const out = option(text, 'folder for the run: checkpoints, metrics.jsonl, and the finished model', {
   value: 'dir',
 });
 export const threads = option(count, 'threads of the engine', { value: 'n' });
@@ -46,11 +46,11 @@ interface RunFlags {
   readonly json?: boolean;
 }
 
-/** What a command is given to make its job of. */
+/** What a command receives to make its job. */
 export interface Surroundings {
   readonly out: string | undefined;
   readonly resume: 'never' | 'must';
-  /** Whether nothing is to be left behind. */
+  /** Whether to leave nothing behind. */
   readonly isTrial: boolean;
   readonly signal: AbortSignal;
   readonly progress: Progress;
@@ -60,16 +60,16 @@ export interface Surroundings {
 
 export interface RunCommand<Own extends z.ZodRawShape, More extends OptionShape> {
   readonly verb: Verb<Own>;
-  /** Options of the command beside those of the library: where model and data come from. */
+  /** The command's own options: where model and data come from. */
   readonly more: More;
   readonly moreDefaults: ShownDefaults;
   /**
-   * Thinks a run through, before anything large is allocated.
+   * Prepares a run before anything large is allocated.
    *
-   * @param said of the command's own options; defaults are not in it.
-   * @param settings what was said of the library's.
+   * @param said the command's own options that were given, without defaults.
+   * @param settings the given options of the library.
    * @param args the command's arguments.
-   * @returns a job, whose `close` closes what was opened.
+   * @returns a job; its `close` closes everything that was opened.
    */
   open(
     said: Said<More>['values'],
@@ -79,7 +79,7 @@ export interface RunCommand<Own extends z.ZodRawShape, More extends OptionShape>
   ): Promise<TrainingJob>;
 }
 
-/** Adds the options of a run to a command, and what it does. */
+/** Adds the options of a run to a command, and its action. */
 export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>(
   command: Command,
   run: RunCommand<Own, More>,
@@ -87,9 +87,9 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
   const { verb, more, moreDefaults } = run;
   const settings = { ...verb.own, ...trainingOptions };
   const shape: OptionShape = { ...more, out, ...settings, threads };
-  command.option('--config <file>', 'a YAML file of these options by their names; flags win');
+  command.option('--config <file>', 'a YAML file with these options; flags take precedence');
   return addFlags(command, shape, { ...moreDefaults, ...shownDefaults(verb) }, whose())
-    .option('--resume', 'resume the run in --out, also for more steps or epochs')
+    .option('--resume', 'resume the run in --out, possibly for more steps or epochs')
     .option(
       '--dry-run',
       'print the plan: parameters, tokens, steps, memory, and the time from a measured step',
@@ -114,7 +114,10 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
     });
 }
 
-/** Defaults of a verb, with those of optimizers and schedules, for help; those of its own optimizer and schedule win. */
+/**
+ * Default values of a command for help, including those of optimizers and schedules; those of its default optimizer
+ * and schedule take precedence.
+ */
 function shownDefaults({ defaults }: Verb): ShownDefaults {
   const optimizers = [...OPTIMIZERS.toReversed(), defaults.optimizer].map(optimizerRecord);
   const schedules = [...SCHEDULES.toReversed(), defaults.schedule].map(scheduleRecord);
@@ -125,7 +128,10 @@ function shownDefaults({ defaults }: Verb): ShownDefaults {
   };
 }
 
-/** For help: whose an option is that not every optimizer or schedule has, and the words of those that have others for it. */
+/**
+ * For help: the optimizers or schedules of options that not all have, and the texts of those that describe them
+ * differently.
+ */
 function whose(): Readonly<Record<string, string>> {
   const notes = (
     options: z.ZodRawShape,
@@ -139,7 +145,10 @@ function whose(): Readonly<Record<string, string>> {
       const [same, others] = [true, false].map((isSame) =>
         kinds.filter((kind) => (own(kind) === words(shown)) === isSame),
       );
-      return [name, [`of ${listed(same!)}`, ...others!.map((kind) => `of ${kind}: ${own(kind)}`)].join('; ')];
+      return [
+        name,
+        [`for ${listed(same!)}`, ...others!.map((kind) => `for ${kind}: ${own(kind)}`)].join('; '),
+      ];
     });
   return Object.fromEntries([
     ...notes(optimizerOptions, optimizersWith, optimizerRecord),
@@ -155,8 +164,8 @@ async function execute(
 ): Promise<void> {
   const isTrial = (flags.dryRun || flags.findLr) ?? false;
   if (folder === undefined && !isTrial)
-    throw new OptionError('out', 'it is missing: name a folder for the run.');
-  // Before data are read, which can take minutes.
+    throw new OptionError('out', 'it is missing: give a folder for the run.');
+  // Checked before the data is read, which can take minutes.
   await together(ranks, async () => {
     if (flags.resume && folder !== undefined) await RunDirectory.open(folder);
     else if (folder !== undefined && !isTrial) await RunDirectory.checkFree(folder);
@@ -172,7 +181,7 @@ async function execute(
     const job = await together(ranks, () => open({ out: folder, resume, isTrial, signal, progress, ranks }));
     try {
       progress.end();
-      // What a run warns of is among its events.
+      // A run's warnings are among its events.
       if (isTrial) showWarnings(job.warnings, progress);
       if (!flags.dryRun) checkFits(job.plan);
       signal.throwIfAborted();

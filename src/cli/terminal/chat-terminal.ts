@@ -8,9 +8,9 @@ import { printable } from './printable.ts';
 
 export interface ChatTerminal {
   readonly input: NodeJS.ReadableStream;
-  /** Replies, and everything else that a person reads. */
+  /** Replies and other output for the user. */
   readonly output: NodeJS.WritableStream;
-  /** Calls back at Ctrl-C where the terminal makes a signal of it; returns what ends that. */
+  /** Registers a callback for Ctrl-C where the terminal turns it into a signal; returns a function that removes it. */
   readonly onInterrupt: (callback: () => void) => () => void;
 }
 
@@ -19,26 +19,26 @@ const CONTINUED = '… ';
 
 type Line = { readonly text: string } | 'interrupted' | 'ended';
 
-/** A message, or a command that was typed. */
+/** A message, or a typed command. */
 interface Written {
   readonly text: string;
   readonly isCommand: boolean;
 }
 
 /**
- * A chat with a person: reads messages and commands until they end it.
+ * An interactive chat: reads messages and commands until the user ends it.
  *
- * The line editor lives only while a line is written. Meanwhile the terminal belongs to it; while a reply is written the
+ * The line editor exists only while a line is edited, when it controls the terminal. While a reply is generated, the
  * terminal is as the shell left it, so that Ctrl-C is a signal, which reaches a busy program.
  */
 export class InteractiveChat {
   readonly #input: PasteInput;
   #history: string[] = [];
-  /** Lines that came together, as when several are pasted. */
+  /** Lines that arrived together, as when several are pasted. */
   #waiting: string[] = [];
-  /** The beginning of a line that came with another one. */
+  /** The beginning of a line that arrived with another one. */
   #begun = '';
-  /** What Ctrl-C does at this moment; between a reply and the next prompt, nothing. */
+  /** The current action of Ctrl-C; none between a reply and the next prompt. */
   #interrupt = () => {};
 
   readonly #conversation: Conversation;
@@ -84,7 +84,7 @@ export class InteractiveChat {
     }
   }
 
-  /** Does what a line asks for. Returns whether the chat is over. */
+  /** Executes a line. Returns whether the chat is over. */
   async #act({ text: line, isCommand }: Written): Promise<boolean> {
     const conversation = this.#conversation;
     const texts = this.#texts;
@@ -144,7 +144,7 @@ export class InteractiveChat {
     }
   }
 
-  /** A message of one line, or of several where lines end in a backslash or are pasted. */
+  /** A message of one line, or of several if lines end in a backslash or are pasted. */
   async #message(): Promise<Written | 'interrupted' | 'ended'> {
     const lines: string[] = [];
     for (;;) {
@@ -156,7 +156,7 @@ export class InteractiveChat {
       if (typeof line === 'string') return line;
       if (!line.text.endsWith('\\')) {
         const { text, isCommand } = unmarked([...lines, line.text].join('\n'));
-        // A paste of whole lines ends in a line break, which ends the message as Enter does.
+        // A paste of whole lines ends in a line break, which ends the message like Enter.
         return { text: isCommand ? text : text.replace(/\n$/, ''), isCommand };
       }
       lines.push(line.text.slice(0, -1));
@@ -191,7 +191,7 @@ export class InteractiveChat {
           return;
         }
         answer = { text };
-        // What came with this line, as when several are pasted, is still being read.
+        // Lines that arrived with this one, as when several are pasted, are still being read.
         setImmediate(() => reader.close());
       });
       this.#interrupt = () => {
@@ -201,7 +201,7 @@ export class InteractiveChat {
           reader.close();
           return;
         }
-        // As shells do: what was written is dropped.
+        // Like shells, drops what was typed.
         output.write('^C\n');
         reader.write(null, { ctrl: true, name: 'e' });
         reader.write(null, { ctrl: true, name: 'u' });

@@ -1,6 +1,6 @@
 import type { Locale } from '../../inspect/labels.ts';
 
-/** What a chat in a terminal says. */
+/** The texts of a chat in a terminal. */
 export interface ChatTexts {
   readonly welcome: string;
   readonly help: string;
@@ -26,12 +26,12 @@ export const CHAT_TEXTS: Readonly<Record<Locale, ChatTexts>> = {
 //text       send a message that starts with /
 Ctrl-C stops a reply. A line that ends in \\ continues on the next one; pasted lines are one message.`,
     stopped: '(stopped)',
-    full: '(cut: --max-tokens, or the end of what the model can hold)',
-    leave: 'Press Ctrl-C again or Ctrl-D to end.',
+    full: '(cut off: --max-tokens reached, or no positions left)',
+    leave: 'Press Ctrl-C again or Ctrl-D to exit.',
     reset: 'A new chat.',
     saved: (file, count) => `Saved ${count} messages in ${file}.`,
     loaded: (file, count) => `Loaded ${count} messages from ${file}.`,
-    needsFile: (command) => `${command} needs the name of a file: ${command} chat.json`,
+    needsFile: (command) => `${command} needs a file name: ${command} chat.json`,
     unknown: (command) =>
       `There is no command ${command}; /help lists them. To send it as a message, write /${command}`,
     empty: 'There is nothing to save yet.',

@@ -6,15 +6,15 @@ import { idOfFile } from '../../hub/settings.node.ts';
 import { INTERRUPTED } from './interrupt.ts';
 import { printable } from './printable.ts';
 
-/** Where a question is asked and answered; by default the terminal, the question on stderr. */
+/** Where a question is asked and answered; by default the terminal, with the question on stderr. */
 export interface Asking {
   readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
   readonly output: NodeJS.WritableStream & { readonly isTTY?: boolean };
 }
 
 /**
- * Opens a model of the hub; where its repository has several GGUF files and none is named, a person at a terminal is asked
- * which. Without a terminal the error, which lists them, is the answer.
+ * Opens a model from the hub; if its repository has several GGUF files and none is named, asks the user at a terminal.
+ * Without a terminal, the error lists them.
  *
  * @param open called with the id, and again with the id of one file.
  */
@@ -40,7 +40,7 @@ async function ask(files: readonly GgufFile[], { input, output }: Asking): Promi
     output.write(`${pc.bold(number)}  ${printable(path).padEnd(width)}  ${shown}\n`);
   }
   const lines = createInterface({ input, output, terminal: true });
-  // Ctrl-C and the end of the input.
+  // Ctrl-C or the end of the input.
   const ended = new Promise<undefined>((resolve) => {
     lines.once('SIGINT', () => process.exit(INTERRUPTED));
     lines.once('close', () => resolve(undefined));

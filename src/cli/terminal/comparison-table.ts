@@ -2,7 +2,7 @@ import Table from 'cli-table3';
 import type { ComparisonTable } from '../../inspect/compare.ts';
 import { type Locale, tableTitles } from '../../inspect/labels.ts';
 
-/** Below this many columns a table would hold single syllables; it is then wider than the terminal. */
+/** With narrower columns, a table would contain single syllables; it is then wider than the terminal. */
 const NARROWEST_COLUMN = 12;
 
 /**
@@ -24,7 +24,7 @@ export function renderComparison({ models, rows }: ComparisonTable, locale: Loca
   return table.toString();
 }
 
-/** Korean syllables take two columns. */
+/** Korean syllables are two columns wide. */
 function displayWidth(text: string): number {
   let width = 0;
   for (const character of text)

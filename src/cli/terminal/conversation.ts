@@ -14,7 +14,7 @@ import {
 
 type SessionOptions = Omit<ChatOptions, 'memory' | 'signal'>;
 
-/** One conversation: what has been said, and the keys and values of it. */
+/** One conversation: its messages, and their keys and values. */
 export class Conversation {
   #messages: ChatMessage[];
   readonly #memory: ChatMemory;
@@ -35,17 +35,17 @@ export class Conversation {
     return this.#messages;
   }
 
-  /** Whether anything has been said. */
+  /** Whether there are no messages. */
   get isEmpty(): boolean {
     return this.#messages.every(({ role }) => role === 'system');
   }
 
-  /** Forgets everything but the system message, or continues with other messages instead. */
+  /** Removes everything but the system message, or continues with other messages instead. */
   reset(messages: readonly ChatMessage[] = this.#beginning()): void {
     this.#messages = [...messages];
   }
 
-  /** Whether the chat with one more message of the user's leaves room for a reply. */
+  /** Whether the chat with another user message leaves room for a reply. */
   fits(content: string): boolean {
     const { decoder, tokenizer, template } = this.#model;
     const messages: ChatMessage[] = [...this.#messages, { role: 'user', content }];
@@ -54,10 +54,10 @@ export class Conversation {
   }
 
   /**
-   * Answers a message. A reply that is stopped stays as far as it came; a message without any answer is taken back, so
-   * that the chat can continue.
+   * Answers a message. A reply that is stopped is kept so far; a message without any answer is removed, so that the
+   * chat can continue.
    *
-   * @param show takes the pieces of the reply.
+   * @param show receives the pieces of the reply.
    * @param signal stops the reply.
    */
   async reply(
@@ -80,7 +80,7 @@ export class Conversation {
         }
         text += next.value;
         show(next.value);
-        // The engine never leaves the thread to others; a key that was pressed is seen here.
+        // The engine blocks the thread; a pressed key is handled here.
         await new Promise((resolve) => setImmediate(resolve));
         signal.throwIfAborted();
       }
@@ -92,7 +92,7 @@ export class Conversation {
     }
   }
 
-  /** @throws RopewalkError when it cannot be written, or when the file is there and is no chat. */
+  /** @throws RopewalkError if it cannot be written, or if the file exists and is not a chat. */
   async save(file: string): Promise<void> {
     const there = await readFile(file).then(
       () => true,
@@ -100,7 +100,7 @@ export class Conversation {
     );
     if (there) {
       await readChat(file).catch((error: unknown) => {
-        throw new RopewalkError(`${file} is there and is no saved chat; name another file.`, {
+        throw new RopewalkError(`${file} exists and is not a saved chat; choose another file.`, {
           cause: error,
         });
       });
@@ -108,7 +108,7 @@ export class Conversation {
     await writeFileAtomic(file, `${JSON.stringify({ messages: this.#messages }, null, 2)}\n`);
   }
 
-  /** @throws RopewalkError when it cannot be read or is no saved chat; this one then stays as it was. */
+  /** @throws RopewalkError if it cannot be read or is not a saved chat; the conversation is then unchanged. */
   async load(file: string): Promise<void> {
     this.#messages = [...(await readChat(file))];
   }
@@ -118,7 +118,7 @@ export class Conversation {
   }
 }
 
-/** Far more than a conversation that a model can hold. */
+/** Far more than any conversation that fits a model. */
 const MAX_CHAT_BYTES = 64 * 2 ** 20;
 
 async function readChat(file: string): Promise<readonly ChatMessage[]> {

@@ -1,6 +1,6 @@
 /**
- * Ctrl-C (or a polite kill) once: the signal aborts, and long work saves and ends. A second time ends at once: what is
- * on disk is whole at every moment.
+ * Handles Ctrl-C (or SIGTERM). The first time, the signal aborts, so that long work saves and ends. The second time,
+ * the process exits at once: files are complete at every moment.
  */
 export function interruptSignal(onFirst: () => void): { signal: AbortSignal; dispose: () => void } {
   const controller = new AbortController();
@@ -18,10 +18,10 @@ export function interruptSignal(onFirst: () => void): { signal: AbortSignal; dis
   return { signal: controller.signal, dispose };
 }
 
-/** Whether an error only says that a signal was aborted, as Ctrl-C does. */
+/** Whether an error only reports an aborted signal, as from Ctrl-C. */
 export function isInterruption(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError';
 }
 
-/** What shells expect from a program that ended because it was interrupted. */
+/** The exit code that shells expect from an interrupted program. */
 export const INTERRUPTED = 130;

@@ -1,9 +1,9 @@
 import { Option } from 'commander';
 import type { Locale } from '../../inspect/labels.ts';
 
-/** Korean where the environment asks for it, else English. */
+/** Korean if the environment requests it, else English. */
 export function localeOf(environment: NodeJS.ProcessEnv): Locale {
-  // The first that is set decides, as in POSIX.
+  // The first one that is set decides, as in POSIX.
   const wanted = [environment.LC_ALL, environment.LC_MESSAGES, environment.LANG].find((value) => value);
   return wanted?.toLowerCase().startsWith('ko') ? 'ko' : 'en';
 }

@@ -1,23 +1,24 @@
 import { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 
-/** What a terminal writes around text that is pasted, once it has been asked to (xterm's "bracketed paste mode"). */
+/** What a terminal writes around pasted text if requested (xterm's "bracketed paste mode"). */
 const START = '\x1b[200~';
 const END = '\x1b[201~';
 export const BRACKETED_PASTE = { on: '\x1b[?2004h', off: '\x1b[?2004l' } as const;
 
-/** U+2060, the word joiner, which has no width: with it a line editor holds what it would act upon. */
+/** U+2060, the word joiner, which has no width: marks characters that the line editor would act on. */
 const MARK = '\u2060';
 const NEWLINE = '␊';
 const ENDS_OF_LINES = ['\n', '\u2028', '\u2029'] as const;
 
 /**
- * What is typed and pasted, for a line editor: line breaks in pasted text do not send the line, and a slash that a paste
- * begins with is not that of a command. The editor shows a line break as ␊; {@link unmarked} gives the text back.
+ * Typed and pasted input for a line editor: line breaks in pasted text do not send the line, and a slash at the
+ * beginning of a paste does not start a command. The editor shows a line break as ␊; {@link unmarked} restores the
+ * text.
  *
- * A mark is a number of {@link MARK} behind ␊ (1 to 3: which end of a line it is) or / (1: pasted). A MARK in the text
- * itself is four of them, so that every text comes back as it was. Other control characters of a paste are left out, as an
- * editor would take them for keys.
+ * A mark is a number of {@link MARK} after ␊ (1 to 3: the kind of line end) or / (1: pasted). A MARK in the text
+ * itself becomes four of them, so that every text is restored exactly. Other control characters in a paste are
+ * removed, because an editor would treat them as keys.
  */
 export class PasteInput extends Readable {
   readonly isTTY: boolean;
@@ -88,7 +89,7 @@ export class PasteInput extends Readable {
   }
 }
 
-/** How many characters at the end of a text may be the beginning of what comes; a single escape is a key. */
+/** How many characters at the end of a text may be the beginning of a marker; a single escape is a key. */
 function beginningOf(border: string, text: string, from: number): number {
   for (let length = Math.min(border.length - 1, text.length - from); length > 1; length--) {
     if (text.endsWith(border.slice(0, length))) return length;
@@ -96,14 +97,14 @@ function beginningOf(border: string, text: string, from: number): number {
   return 0;
 }
 
-/** Text whose separators a line editor does not cut at, and whose own marks are none. */
+/** Marks separators so that the line editor does not split at them, and escapes the text's own marks. */
 function marked(text: string): string {
   return text
     .replaceAll(MARK, MARK.repeat(4))
     .replace(/[\u2028\u2029]/g, (end) => NEWLINE + MARK.repeat(1 + ENDS_OF_LINES.indexOf(end as '\n')));
 }
 
-/** The text that a line of the editor stands for, and whether its first slash was typed. */
+/** The text of an editor line, and whether its first slash was typed. */
 export function unmarked(line: string): { readonly text: string; readonly isCommand: boolean } {
   const text = line.replace(/([␊/]?)(\u2060+)/g, (_, before: string, marks: string) => {
     const own = MARK.repeat(Math.floor(marks.length / 4));

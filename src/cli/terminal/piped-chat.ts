@@ -5,18 +5,18 @@ import type { Conversation } from './conversation.ts';
 import { INTERRUPTED, interruptSignal } from './interrupt.ts';
 import { forOutput, printable } from './printable.ts';
 
-/** What a line asks: a message of the chat, or a chat of its own that ends with one. */
+/** The request of a line: a message of the chat, or a separate chat that ends with one. */
 interface Asked {
   readonly content: string;
   readonly before?: readonly ChatMessage[];
 }
 
 /**
- * A chat in a pipe: every line that is not blank is a message, and its reply is printed with a line break. With `json`
- * each line is JSON, and so is each reply.
+ * A chat in a pipe: every non-blank line is a message, and its reply is printed with a line break. With `json` each
+ * line is JSON, and so is each reply.
  *
- * A message that does not fit into what the model can hold begins a new chat; one that cannot be answered even so is
- * reported with its line, leaves an empty line in place of its reply, and the exit code is 1. The others are answered.
+ * A message that exceeds the model's positions begins a new chat; if it still cannot be answered, it is reported with
+ * its line, leaves an empty line in place of its reply, and the exit code is 1. The others are answered.
  */
 export async function answerLines(
   conversation: Conversation,
@@ -55,7 +55,7 @@ async function answer(
     const asked = json ? parseLine(line) : { content: line };
     if (asked.before) conversation.reset(asked.before);
     if (!asked.before && !conversation.isEmpty && !conversation.fits(asked.content)) {
-      note(number, 'the chat is longer than what the model can hold; a new one begins with this message.');
+      note(number, "the chat exceeds the model's positions; a new one begins with this message.");
       conversation.reset();
     }
     end({ end: await conversation.reply(asked.content, show, signal), content: text });
@@ -73,13 +73,13 @@ function note(line: number, message: string): void {
   );
 }
 
-/** @throws RopewalkError for what is no message. */
+/** @throws RopewalkError for an invalid message. */
 function parseLine(line: string): Asked {
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch (error) {
-    throw new RopewalkError('it is not JSON; without --json, lines are messages as they are.', {
+    throw new RopewalkError('it is not JSON; without --json, lines are plain messages.', {
       cause: error,
     });
   }
@@ -89,13 +89,13 @@ function parseLine(line: string): Asked {
   const all = Array.isArray(value) ? value : messages;
   if (all === undefined) {
     throw new RopewalkError(
-      'it is no message: give a JSON string, {"content": text}, or {"messages": […]} that end with one of the user.',
+      'it is not a message: give a JSON string, {"content": text}, or {"messages": […]} that end with a user message.',
     );
   }
   checkMessages(all);
   const last = all.at(-1);
   if (last?.role !== 'user') throw new RopewalkError('the last of its messages must be of the role "user".');
   if (typeof last.content !== 'string')
-    throw new RopewalkError('the "content" of its last message must be a text.');
+    throw new RopewalkError('the "content" of its last message must be a string.');
   return { content: last.content, before: all.slice(0, -1) };
 }

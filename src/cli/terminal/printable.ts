@@ -1,6 +1,6 @@
 /**
- * Text as it may reach a terminal: line breaks and tabs stay, other control characters (which could move the cursor or
- * rename the window) become their picture.
+ * Text that is safe for a terminal: line breaks and tabs stay, other control characters (which could move the cursor
+ * or rename the window) become visible symbols.
  */
 export function printable(text: string): string {
   return Array.from(text, (character) => {
@@ -11,7 +11,7 @@ export function printable(text: string): string {
   }).join('');
 }
 
-/** Text for standard output: itself where that is a file or a pipe, {@link printable} on a terminal. */
+/** Text for standard output: unchanged for a file or a pipe, {@link printable} on a terminal. */
 export function forOutput(text: string): string {
   return process.stdout.isTTY ? printable(text) : text;
 }

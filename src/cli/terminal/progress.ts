@@ -2,7 +2,7 @@ import pc from 'picocolors';
 import { printable } from './printable.ts';
 import { prints } from './silence.ts';
 
-/** Seconds as people say them: 42s, 3m 05s, 2h 10m. */
+/** A readable duration: 42s, 3m 05s, 2h 10m. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '?';
   const whole = Math.max(0, Math.round(seconds));
@@ -12,7 +12,7 @@ export function duration(seconds: number): string {
 }
 
 /**
- * One line on stderr that shows how far long work is: redrawn in place on a terminal, printed now and then elsewhere.
+ * One line on stderr with the progress of long work: redrawn in place on a terminal, printed now and then elsewhere.
  * stdout stays free for results.
  */
 export class Progress {
@@ -25,7 +25,7 @@ export class Progress {
     this.#stream = stream;
   }
 
-  /** @param done of `total`, which is infinite where nobody knows it; `text` says the rest. */
+  /** @param done of `total`, which is infinite if unknown; `text` is shown after it. */
   update(label: string, done: number, total: number, text: string): void {
     if (!prints()) return;
     const now = Date.now();
@@ -47,13 +47,13 @@ export class Progress {
     }
   }
 
-  /** Ends the line, so that what is printed next stands below it. */
+  /** Ends the line, so that the next output is below it. */
   end(): void {
     if (this.#shown) this.#stream.write('\n');
     this.#shown = false;
   }
 
-  /** A line that stays. */
+  /** A line that stays on screen. */
   note(text: string): void {
     if (!prints()) return;
     if (this.#shown) this.#stream.write('\r\x1b[2K');
@@ -62,11 +62,11 @@ export class Progress {
   }
 }
 
-/** Shows how far data files are read and tokenized. */
+/** Shows the progress of reading and tokenizing data files. */
 export function showReading(progress: Progress) {
   return ({ rows, tokens, share }: { rows: number; tokens: number; share: number }): void => {
     const n = (value: number) => value.toLocaleString('en');
-    // Its last piece may be read long before its last row is made tokens of.
+    // The last piece may be read long before its last row is tokenized.
     progress.update('reading', Math.min(share, 0.999), 1, `${n(rows)} rows, ${n(tokens)} tokens`);
   };
 }

@@ -5,7 +5,7 @@ import { measuredRows } from '../../report/measured.ts';
 import type { JobResults } from '../../report/results.ts';
 import { renderComparison } from './comparison-table.ts';
 
-/** The comparison of the trained families, and below it what was measured, for the terminal. */
+/** The comparison of the trained families, followed by the measurements, for the terminal. */
 export function resultTables(results: JobResults, locale: Locale, width: number): string {
   const models = results.families.flatMap(({ family }) => namedPreset(family) ?? []);
   const names = models.map(({ name }) => name);

@@ -9,7 +9,7 @@ import { showWarnings } from './warnings.ts';
 
 const BARS = '▁▂▃▄▅▆▇█';
 
-/** Numbers as a row of bars, the lowest and the highest as such; at most `width` of them, each a mean. */
+/** Numbers as a row of bars from lowest to highest; at most `width` of them, each a mean. */
 function sparkline(values: readonly number[], width = 24): string {
   const finite = values.filter(Number.isFinite);
   if (finite.length === 0) return '';
@@ -28,7 +28,7 @@ const gigabytes = (bytes: number) =>
   bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 
-/** A plan as lines for people. */
+/** A plan as readable lines. */
 export function planText(plan: RunPlan): string {
   const { data, memory, machine, secondsPerStep } = plan;
   const frozen = plan.parameters - plan.trainedParameters;
@@ -56,7 +56,7 @@ export function planText(plan: RunPlan): string {
     ['activations', `${gigabytes(memory.activations)} (estimated from the graphs' shapes)`],
     ['program', gigabytes(memory.program)],
     [
-      'memory in all',
+      'total memory',
       `${gigabytes(memory.total)} of ${gigabytes(machine.availableMemory)} available (machine: ${gigabytes(machine.totalMemory)})`,
     ],
     ...(secondsPerStep === undefined
@@ -64,14 +64,14 @@ export function planText(plan: RunPlan): string {
       : ([
           [
             'time',
-            `${duration(secondsPerStep * plan.steps)} (${secondsPerStep.toFixed(2)} s a step, measured)`,
+            `${duration(secondsPerStep * plan.steps)} (${secondsPerStep.toFixed(2)} s per step, measured)`,
           ],
         ] as [string, string][])),
   ];
   return rows.map(([name, value]) => `${name.padEnd(17)} ${value}`).join('\n');
 }
 
-/** Settings as flags and configuration files spell them, in the order of help; lists that are empty are left out. */
+/** Settings as flags and configuration files spell them, in the order of help, without empty lists. */
 function settingsText(settings: object): string {
   const said = Object.entries(settings).filter(([, value]) => !(Array.isArray(value) && value.length === 0));
   const words = said.map(([name, value]) => oneLine(`${kebab(name)} ${[value].flat().join(' ')}`));
@@ -101,7 +101,7 @@ export function ratesText(points: readonly RatePoint[], suggested: number | unde
   return `rate      loss\n${rows.join('\n')}\n${curve}\n${end}`;
 }
 
-/** Shows a run while it runs. */
+/** Shows the progress of a run. */
 export class RunView {
   readonly #losses: number[] = [];
   #steps = 0;
@@ -131,7 +131,7 @@ export class RunView {
         this.#losses.push(loss);
         if (skipped !== undefined) {
           progress.note(
-            `step ${step}: skipped, its loss ${loss.toFixed(3)} lies ${skipped.toFixed(1)} deviations above the recent ones`,
+            `step ${step}: skipped, its loss ${loss.toFixed(3)} is ${skipped.toFixed(1)} standard deviations above recent ones`,
           );
         }
         const limit = engineShare === undefined ? '' : `, ${percent(engineShare)} of the engine's limit`;
@@ -159,14 +159,14 @@ export class RunView {
   }
 }
 
-/** How an evaluation stands among those before it. */
+/** How an evaluation compares with earlier ones. */
 function standing({ step, loss, best, bestTrained, base }: EvaluationEvent): string {
   if (best) return ', the lowest so far';
   if (step === 0 || base === null || loss <= base) return '';
   return `${bestTrained ? ', the lowest since training began, but' : ','} higher than the ${base.toFixed(4)} before it`;
 }
 
-/** A sentence where training made the model worse on what was held out; undefined where it did not. */
+/** A sentence if training made the model worse on the held-out data; otherwise undefined. */
 export function worseThanBase(loss: number | undefined, base: number | null | undefined): string | undefined {
   if (loss === undefined || base === undefined || base === null || loss <= base) return undefined;
   return `the result is worse than the model before training: held-out loss ${loss.toFixed(4)}, before ${base.toFixed(4)}; lower the learning rate, or train for fewer steps`;

@@ -1,4 +1,4 @@
-/** Whether this process prints: of several that train together, the first one does. Errors are always printed. */
+/** Whether this process prints: when several train together, only the first one does. Errors are always printed. */
 let isSilent = false;
 
 export function silence(): void {
@@ -9,7 +9,7 @@ export function prints(): boolean {
   return !isSilent;
 }
 
-/** A result, on stdout. */
+/** Prints a result to stdout. */
 export function printResult(text: string): void {
   if (!isSilent) process.stdout.write(text);
 }

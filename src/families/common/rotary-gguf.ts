@@ -33,7 +33,7 @@ export type Projection = keyof typeof PROJECTIONS;
 export const ATTENTION_PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj'] as const;
 export const MLP_PROJECTIONS = ['gate_proj', 'up_proj', 'down_proj'] as const;
 
-type GgufNumber = readonly [key: string, type: 'u32' | 'f32', fallback: number];
+export type GgufNumber = readonly [key: string, type: 'u32' | 'f32', fallback: number];
 
 /** How a rotary decoder's GGUF form differs from that of other families. */
 export interface RotaryGguf<C extends RotaryDecoderConfig> {

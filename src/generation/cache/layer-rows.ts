@@ -101,6 +101,7 @@ export class LayerRows {
     return end >= (this.#forgot[0] ? this.#behind : 0);
   }
 
+  /** Forgets the last tokens: as many as `canForget` allows. */
   forget(count: number): void {
     this.#ends[0]! -= count;
   }

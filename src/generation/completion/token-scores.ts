@@ -1,7 +1,7 @@
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 
 /** A token and how likely the model found it. */
-interface LikelyToken {
+export interface LikelyToken {
   readonly id: number;
   /** Natural logarithm of its probability, by the logits as the model gives them: before penalties, temperature and cuts. */
   readonly logprob: number;

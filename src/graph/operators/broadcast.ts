@@ -4,7 +4,7 @@ import { broadcastPosition, forEachIndex, stridesOf, type Values } from '../valu
 
 /** Reshaping, broadcasting and summing are each other's derivatives, so they are in one file. */
 
-interface ShapeAttributes {
+export interface ShapeAttributes {
   readonly shape: Shape;
 }
 

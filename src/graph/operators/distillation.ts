@@ -18,7 +18,7 @@ import { softmax } from './reduce.ts';
 import { slice } from './shape.ts';
 import { constant, scalar } from './sources.ts';
 
-interface MixAttributes {
+export interface MixAttributes {
   /** The student's final soft-cap; null for none. */
   readonly softcap: number | null;
   /** T: both distributions are softmax(logits / T), and the divergence is scaled by T². */

@@ -96,7 +96,7 @@ export function takeRows(x: Tensor, ids: Tensor): Tensor {
   return apply(takeRowsOp, [x, ids], {})[0]!;
 }
 
-interface ScatterAttributes {
+export interface ScatterAttributes {
   readonly rows: Dim;
 }
 

@@ -2,7 +2,7 @@ import { sameDim, sameShape } from '../dims.ts';
 import { apply, floats, type Operator, shapeError, type Tensor } from '../tensor.ts';
 import { neg } from './elementwise.ts';
 
-interface RotaryAttributes {
+export interface RotaryAttributes {
   readonly heads: number;
 }
 

@@ -7,7 +7,7 @@ import { MASKED } from './attention.ts';
  * need.
  */
 
-interface RotaryAnglesAttributes {
+export interface RotaryAnglesAttributes {
   /** Radians per position of each pair, float32. */
   readonly inverseFrequencies: Float32Array;
 }
@@ -58,7 +58,7 @@ export function rotaryAngles(
   return { cos: cos!, sin: sin! };
 }
 
-interface PaddedMaskAttributes {
+export interface PaddedMaskAttributes {
   /** A query sees the last `window` keys, including its own; null means all previous keys. */
   readonly window: number | null;
   /** How often the queries are repeated along the rows: the number of heads that share keys. */

@@ -4,7 +4,7 @@ import { forEachIndex, stridesOf } from '../values.ts';
 import { broadcastTo } from './broadcast.ts';
 import { scalar } from './sources.ts';
 
-interface TransposeAttributes {
+export interface TransposeAttributes {
   readonly permutation: readonly number[];
 }
 
@@ -56,7 +56,7 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
   return permutation.every((axis, i) => axis === i) ? x : apply(transposeOp, [x], { permutation })[0]!;
 }
 
-interface ConcatAttributes {
+export interface ConcatAttributes {
   readonly axis: number;
 }
 
@@ -116,7 +116,7 @@ export function concat(inputs: readonly Tensor[], axis: number): Tensor {
   return inputs.length === 1 ? inputs[0]! : apply(concatOp, inputs, { axis })[0]!;
 }
 
-interface SliceAttributes {
+export interface SliceAttributes {
   readonly axis: number;
   /** First index. */
   readonly start: number;
@@ -180,7 +180,7 @@ export function slice(x: Tensor, axis: number, start: number, end: number | null
   return apply(sliceOp, [x], { axis, start, end })[0]!;
 }
 
-interface PadAttributes {
+export interface PadAttributes {
   readonly axis: number;
   readonly before: number;
   readonly after: number;
@@ -226,7 +226,7 @@ export function pad(x: Tensor, axis: number, before: number, after: number): Ten
   return before === 0 && after === 0 ? x : apply(padOp, [x], { axis, before, after })[0]!;
 }
 
-interface SplitAttributes {
+export interface SplitAttributes {
   readonly axis: number;
   /** Sizes of the parts, which sum to the axis. */
   readonly sizes: readonly number[];

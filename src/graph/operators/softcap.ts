@@ -2,7 +2,7 @@ import { apply, floats, type Operator, shapeError, type Tensor } from '../tensor
 import { mul, sub, tanh } from './elementwise.ts';
 import { scalar } from './sources.ts';
 
-interface SoftcapAttributes {
+export interface SoftcapAttributes {
   readonly cap: number;
 }
 

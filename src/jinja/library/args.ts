@@ -2,10 +2,10 @@ import { JinjaError } from '../errors.ts';
 import type { Given, Value } from '../values.ts';
 
 /**
- * Sorts the arguments of a call by its parameters, as Python does.
+ * Binds the arguments of a call to its parameters, as in Python.
  *
- * @param required how many of them must be given
- * @throws JinjaError for one too many, one that is given twice, unknown or missing
+ * @param required the number of required parameters
+ * @throws JinjaError for excess, duplicate, unknown or missing arguments
  */
 export function bind(
   callee: string,
@@ -28,7 +28,7 @@ export function bind(
   return bound;
 }
 
-/** The arguments of a function that takes them by position only. */
+/** The arguments of a function that only takes positional ones. */
 export function positional(callee: string, given: Given, least: number, most: number): readonly Value[] {
   if (given.kwargs.size > 0) throw new JinjaError(`${callee} takes no arguments by name`);
   const { length } = given.args;

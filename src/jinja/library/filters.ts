@@ -13,9 +13,11 @@ import { percentFormat } from './format.ts';
 import { toJson } from './json.ts';
 import { SEQUENCE_FILTERS } from './sequence-filters.ts';
 
-/** What filters and tests may call in turn. */
+/** What filters and tests may call. */
 export interface Tools {
   readonly budget: Budget;
+  /** Whether it is an error to use what is undefined: see `RunOptions`. */
+  readonly strict: boolean;
   filter(name: string, value: Value, given: Given): Value;
   test(name: string, value: Value, given: Given): boolean;
 }
@@ -26,7 +28,7 @@ const NOT_SUPPORTED = [
   ...['pprint', 'random', 'urlize', 'striptags', 'wordwrap', 'xmlattr', 'filesizeformat'],
 ];
 
-/** Jinja2's filter of a name. @throws JinjaError where there is none, or none here */
+/** Jinja2's filter with a name. @throws JinjaError if it does not exist or is not supported */
 export function filterOf(name: string): Filter {
   if (NOT_SUPPORTED.includes(name)) throw new NotSupported(`the filter ${name}`);
   const filter = Object.hasOwn(FILTERS, name) ? FILTERS[name] : undefined;
@@ -40,7 +42,7 @@ export function isFilter(name: string): boolean {
 
 const none: Given = { args: [], kwargs: new Map() };
 
-/** A filter without arguments on the text that a value is written as. */
+/** A filter without arguments on a value's text. */
 const onText =
   (name: string, change: (text: Text, budget: Budget) => Text): Filter =>
   (value, given, { budget }) => {
@@ -247,8 +249,8 @@ function indentOf(width: Value, budget: Budget): string {
 function indent(text: Text, width: Value, first: boolean, blank: boolean, budget: Budget): Text {
   const by = width instanceof Text ? width : new Text(indentOf(width, budget));
   const lines = parts.splitLines(text, false, budget);
-  // Jinja2 adds a line end first, so that one at the end makes an empty line, and nothing one of its own.
-  // A carriage return and that line end are one.
+  // Jinja2 first appends a line end, so that one at the end makes an empty line, and the appended one adds none. A
+  // carriage return joins with the appended line end.
   const ends = new RegExp(`(?:${LINE_ENDS.source})$`).test(text.value) && !text.value.endsWith('\r');
   if (text.value === '' || ends) lines.push(EMPTY);
   budget.spendText(text.value.length + lines.length * by.value.length);
@@ -274,7 +276,7 @@ function toInteger(value: Value, otherwise: Value, base: number, budget: Budget)
   if (typeof number === 'bigint') return number;
   if (number !== undefined) {
     if (Number.isNaN(number)) return otherwise;
-    // Python's int(inf) is an OverflowError, which Jinja2 lets through.
+    // Python's int(inf) raises OverflowError, which Jinja2 does not catch.
     return truncated(number);
   }
   if (!(value instanceof Text)) return otherwise;
@@ -328,7 +330,7 @@ function stripSpaces(text: string, budget: Budget): string {
   return parts.strip(new Text(text), 'both', undefined, budget).value;
 }
 
-/** Digits of all scripts as ASCII's: every block of ten begins with its zero. */
+/** Converts digits of all scripts to ASCII: every block of ten begins with its zero. */
 function asciiDigits(text: string): string {
   if (/^[\0-\x7f]*$/.test(text)) return text;
   return text.replace(/\p{Nd}/gu, (digit) => {

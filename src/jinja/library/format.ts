@@ -6,13 +6,13 @@ import { Text, TextBuilder } from '../text.ts';
 import { pad } from '../text-parts.ts';
 import { Dict, Tuple, typeName, Undefined, type Value } from '../values.ts';
 
-/** How `{value.name}` and `{value[key]}` are looked up. */
+/** Looks up `{value.name}` and `{value[key]}`. */
 export interface Lookup {
   attribute(value: Value, name: string): Value;
   item(value: Value, key: Value): Value;
 }
 
-/** `template.format(...)` as the sandbox does it. */
+/** `template.format(...)` as in the sandbox. */
 export function formatText(
   template: Text,
   args: readonly Value[],
@@ -99,7 +99,7 @@ function splitField(inside: string): { field: string; conversion: string; spec: 
   return { field, conversion, spec: inside.slice(end + 3) };
 }
 
-/** `.name` and `[key]` after the first name of a field. */
+/** Follows `.name` and `[key]` after the first name of a field. */
 function follow(given: Value, path: string, lookup: Lookup): Value {
   let value = given;
   let rest = path;
@@ -125,7 +125,7 @@ function convert(value: Value, conversion: string, budget: Budget): Value {
 
 const SPEC = /^(?:(.)?([<>=^]))?([-+ ])?(z)?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([a-zA-Z%])?$/su;
 
-/** `format(value, spec)`: Python's mini language, for texts and numbers. */
+/** `format(value, spec)`: Python's format mini-language, for texts and numbers. */
 function formatValue(value: Value, spec: string, budget: Budget): Text {
   if (spec === '') return textOf(value, budget);
   if (value instanceof Undefined) throw new JinjaError('unsupported format string passed to Undefined');
@@ -271,7 +271,7 @@ function starValue(value: Value): bigint {
   throw new JinjaError('* wants int');
 }
 
-/** Python lets what has keys stand without being used. */
+/** Python allows unused arguments for mappings. */
 function isNoMapping(value: Value): boolean {
   return value instanceof Tuple || value instanceof Text || value === null || numeric(value) !== undefined;
 }

@@ -17,7 +17,7 @@ import {
 } from '../values.ts';
 import { bind, positional } from './args.ts';
 
-/** The functions that every template has. `now` is what `strftime_now` tells. */
+/** The functions that every template has. `strftime` implements `strftime_now`. */
 export function globals(strftime: (format: string) => string): ReadonlyMap<string, Value> {
   const functions: Readonly<Record<string, (given: Given, budget: Budget) => Value>> = {
     range,
@@ -64,7 +64,7 @@ function range(given: Given, budget: Budget): Range {
   const span = step > 0n ? stop! - start! : start! - stop!;
   const stride = step > 0n ? step : -step;
   const length = span <= 0n ? 0n : (span + stride - 1n) / stride;
-  // Jinja2's sandbox has the same bound.
+  // The bound of Jinja2's sandbox.
   if (length > BigInt(MAX_ITEMS)) throw new BudgetExceeded(`makes a list of over ${MAX_ITEMS} items`);
   budget.spend(1);
   return new Range(start!, step, Number(length), stop!);
@@ -121,8 +121,9 @@ class Cycler extends Thing {
   }
 }
 
-/** What `*` and `**` in a call give. */
+/** The arguments that `*` and `**` in a call pass. */
 export function spread(value: Value, budget: Budget): readonly Value[] {
+  if (value instanceof Undefined) value.use();
   if (value instanceof Undefined) return [];
   return itemsOf(value, budget);
 }

@@ -7,13 +7,13 @@ import { Dict, List, Tuple, typeName, type Value } from '../values.ts';
 
 export interface JsonOptions {
   readonly ensureAscii: boolean;
-  /** What a level of nesting is indented by; undefined for one line. */
+  /** The indentation per level; undefined for a single line. */
   readonly indent: string | undefined;
   readonly separators: readonly [item: string, key: string] | undefined;
   readonly sortKeys: boolean;
 }
 
-/** Python's `json.dumps`. @throws JinjaError for what JSON does not have */
+/** Python's `json.dumps`. @throws JinjaError for values that JSON cannot express */
 export function toJson(value: Value, options: JsonOptions, budget: Budget): Text {
   const { indent, sortKeys, ensureAscii } = options;
   const [between, colon] = options.separators ?? [indent === undefined ? ', ' : ',', ': '];

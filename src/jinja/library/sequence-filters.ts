@@ -30,7 +30,7 @@ import {
 import { bind } from './args.ts';
 import type { Filter, Tools } from './filters.ts';
 
-/** A text in lower case, for comparisons that do not mind the case. */
+/** A text in lower case, for case-insensitive comparison. */
 function ignoreCase(value: Value): Value {
   return value instanceof Text ? new Text(value.value.toLowerCase()) : value;
 }
@@ -42,7 +42,7 @@ function sortKey(attribute: Value | undefined, caseSensitive: Value | undefined)
 
 const isTrue = (value: Value | undefined) => value !== undefined && truthy(value);
 
-/** Sorts as Python does: stable, also when reversed. */
+/** Sorts as in Python: stable, also when reversed. */
 function sorted(
   items: readonly Value[],
   key: (item: Value) => Value,
@@ -52,7 +52,7 @@ function sorted(
   budget.spend(items.length * Math.log2(items.length + 2));
   const keyed = items.map((item) => ({ item, key: key(item) }));
   const sign = reverse ? -1 : 1;
-  // One item is compared with none, as in Python.
+  // A single item is compared with none, as in Python.
   keyed.sort((a, b) => {
     budget.spend(1 / 4);
     const order = compare(a.key, b.key, budget);
@@ -62,7 +62,7 @@ function sorted(
   return keyed.map(({ item }) => item);
 }
 
-/** The keys of a comma-separated list of attributes, in a list: equal ones need no order. */
+/** The keys of a comma-separated list of attributes, as a list: equal keys need no order. */
 function sortKeys(attribute: Value | undefined, caseSensitive: Value | undefined): (item: Value) => Value {
   if (!(attribute instanceof Text) || !attribute.value.includes(',')) {
     const key = sortKey(attribute, caseSensitive);
@@ -86,7 +86,7 @@ function extreme(name: string, sign: number): Filter {
   };
 }
 
-/** `select`, `reject` and their like, whose items are made when they are asked for. */
+/** `select`, `reject` and similar, whose items are produced lazily. */
 function selecting(name: string, byAttribute: boolean, keep: boolean): Filter {
   return (value, given, tools) => new Lazy(selected(name, value, given, tools, byAttribute, keep));
 }
@@ -101,7 +101,7 @@ function* selected(
 ): IterableIterator<Value> {
   if (!truthy(value)) return;
   if (byAttribute && args.length === 0) throw new JinjaError(`${name}: the name of the attribute is missing`);
-  const get = byAttribute ? attributeGetter(args[0]!) : (item: Value) => item;
+  const get = byAttribute ? attributeGetter(args[0]!, null, tools.strict) : (item: Value) => item;
   const [test, ...rest] = byAttribute ? args.slice(1) : args;
   const holds = (item: Value) =>
     test === undefined
@@ -118,7 +118,7 @@ function* mapped(value: Value, { args, kwargs }: Given, tools: Tools): IterableI
   let change: (item: Value) => Value;
   if (args.length === 0 && kwargs.has('attribute')) {
     const [attribute, otherwise] = bind('map', { args, kwargs }, ['attribute', 'default']);
-    change = attributeGetter(attribute!, otherwise ?? null);
+    change = attributeGetter(attribute!, otherwise ?? null, tools.strict);
   } else {
     const [name, ...rest] = args;
     if (name === undefined) throw new JinjaError('map needs a filter');
@@ -188,8 +188,9 @@ function last(value: Value, given: Given, { budget }: Tools): Value {
   return item === undefined ? new Undefined('No last item, sequence was empty.') : item;
 }
 
-/** What Python's `reversed` takes. */
+/** Accepts what Python's `reversed` accepts. */
 function reversible(value: Value, budget: Budget): readonly Value[] {
+  if (value instanceof Undefined) value.use();
   if (value instanceof Undefined) return [];
   const isReversible =
     value instanceof Text ||
@@ -229,9 +230,9 @@ export const SEQUENCE_FILTERS: Readonly<Record<string, Filter>> = {
     bind('list', given, []);
     return new List([...itemsOf(value, budget)]);
   },
-  join: (value, given, { budget }) => {
+  join: (value, given, { budget, strict }) => {
     const [separator = EMPTY, attribute = null] = bind('join', given, ['d', 'attribute']);
-    const get = attributeGetter(attribute);
+    const get = attributeGetter(attribute, null, strict);
     const texts = itemsOf(value, budget).map((item) => textOf(get(item), budget).plain());
     return parts.join(textOf(separator, budget).plain(), texts, budget);
   },
@@ -274,6 +275,7 @@ export const SEQUENCE_FILTERS: Readonly<Record<string, Filter>> = {
   },
   items: (value, given) => {
     bind('items', given, []);
+    if (value instanceof Undefined) value.use();
     if (value instanceof Undefined) return new Lazy([][Symbol.iterator]());
     if (!(value instanceof Dict)) throw new JinjaError('Can only get item pairs from a mapping.');
     return new Lazy(new View(value, 'items').values());

@@ -21,7 +21,7 @@ import { isFilter } from './filters.ts';
 
 type Test = (value: Value, given: Given, budget: Budget) => boolean;
 
-/** Jinja2's test of a name. @throws JinjaError where there is none */
+/** Jinja2's test with a name. @throws JinjaError if there is none */
 export function testOf(name: string): Test {
   const test = Object.hasOwn(TESTS, name) ? TESTS[name] : undefined;
   if (!test) throw new JinjaError(`there is no test ${name}`);

@@ -12,7 +12,7 @@ type Method = (text: Text, given: Given, budget: Budget, lookup: Lookup) => Valu
 
 const NOT_SUPPORTED = ['encode', 'translate', 'maketrans', 'expandtabs'];
 
-/** A method of a string; undefined where Python's strings have none of this name. */
+/** A method of a string; undefined if Python's strings have none with this name. */
 export function textMethod(text: Text, name: string, lookup: Lookup): Callable | undefined {
   if (NOT_SUPPORTED.includes(name)) throw new NotSupported(`the method ${name} of texts`);
   const method = Object.hasOwn(METHODS, name) ? METHODS[name] : undefined;
@@ -21,12 +21,12 @@ export function textMethod(text: Text, name: string, lookup: Lookup): Callable |
   return new Callable(`str.${name}`, (given, budget) => method(text, given, budget, lookup));
 }
 
-/** A whole text changed, character by character or otherwise. */
+/** A method that changes the whole text. */
 const changed =
   (name: string, change: (value: string) => string): Method =>
   (text, given, budget) => {
     positional(name, given, 0, 0);
-    // Case mappings go through the text several times.
+    // Case mappings pass over the text several times.
     budget.spendText(text.value.length * 4);
     return derived(change(text.value), [text]);
   };
@@ -52,7 +52,7 @@ function bounds(text: Text, start: Value | undefined, end: Value | undefined): [
   return parts.window(text, bound(start), bound(end));
 }
 
-/** `find` and its like: the number of a code point, or -1. */
+/** `find` and similar: the index of a code point, or -1. */
 const finding =
   (name: string, fromEnd: boolean, mustFind: boolean): Method =>
   (text, given, budget) => {

@@ -15,7 +15,7 @@ export type TokenType =
 
 export interface Token {
   readonly type: TokenType;
-  /** The name, the operator, the number's digits or what a string means. */
+  /** The name, the operator, the digits of a number, or the value of a string. */
   readonly value: string;
   readonly line: number;
 }
@@ -26,9 +26,14 @@ const SPACE = `[${SPACES}]`;
 const TRAILING = new RegExp(`${SPACE}$`);
 
 const RAW_BEGIN = new RegExp(`\\{%([-+]?)${SPACE}*raw${SPACE}*(?:-%\\}${SPACE}*|%\\})`, 'y');
-const RAW_END = new RegExp(`\\{%([-+]?)${SPACE}*endraw${SPACE}*(?:\\+%\\}|-%\\}${SPACE}*|%\\}\\n?)`, 'y');
-const COMMENT_END = new RegExp(`\\+#\\}|-#\\}${SPACE}*|#\\}\\n?`, 'g');
-const BLOCK_END = new RegExp(`\\+%\\}|-%\\}${SPACE}*|%\\}\\n?`, 'y');
+/** Ends of tags; with `trim_blocks` they take a line end along. */
+const endings = (lineEnd: string) => ({
+  raw: new RegExp(`\\{%([-+]?)${SPACE}*endraw${SPACE}*(?:\\+%\\}|-%\\}${SPACE}*|%\\}${lineEnd})`, 'y'),
+  comment: new RegExp(`\\+#\\}|-#\\}${SPACE}*|#\\}${lineEnd}`, 'g'),
+  block: new RegExp(`\\+%\\}|-%\\}${SPACE}*|%\\}${lineEnd}`, 'y'),
+});
+const TRIMMED_ENDS = endings('\\n?');
+const PLAIN_ENDS = endings('');
 const VARIABLE_END = new RegExp(`-\\}\\}${SPACE}*|\\}\\}`, 'y');
 
 const RULES: readonly (readonly [TokenType | 'space', RegExp])[] = [
@@ -42,14 +47,20 @@ const RULES: readonly (readonly [TokenType | 'space', RegExp])[] = [
 const IDENTIFIER = /^[\p{ID_Start}_]\p{ID_Continue}*$/u;
 
 /**
- * Reads a template's source as Jinja2 does with `trim_blocks` and `lstrip_blocks`: line ends become `\n`, one at the
- * very end is dropped, white space beside tags goes where their signs or these settings say.
+ * How white space beside tags is read. `chat`: as transformers sets Jinja2 up, with `trim_blocks` and `lstrip_blocks`, and
+ * without a line end at the very end. `kept`: Jinja2's own defaults with `keep_trailing_newline`.
+ */
+export type WhiteSpace = 'chat' | 'kept';
+
+/**
+ * Tokenizes a template as Jinja2 does: line ends become `\n`, and white space next to tags is removed according to their
+ * signs and to `space`.
  *
  * @throws JinjaError naming the line
  */
-export function tokenize(given: string): Token[] {
-  const source = given.replace(/\r\n|\r/g, '\n').replace(/\n$/, '');
-  return new Lexer(source).run();
+export function tokenize(given: string, space: WhiteSpace = 'chat'): Token[] {
+  const source = given.replace(/\r\n|\r/g, '\n');
+  return new Lexer(space === 'chat' ? source.replace(/\n$/, '') : source, space).run();
 }
 
 class Lexer {
@@ -59,7 +70,14 @@ class Lexer {
   #counted = 0;
   #lineStarting = true;
 
-  constructor(readonly source: string) {}
+  readonly #ends: typeof PLAIN_ENDS;
+
+  constructor(
+    readonly source: string,
+    readonly space: WhiteSpace,
+  ) {
+    this.#ends = space === 'chat' ? TRIMMED_ENDS : PLAIN_ENDS;
+  }
 
   run(): Token[] {
     const { source } = this;
@@ -91,10 +109,10 @@ class Lexer {
     return at;
   }
 
-  /** A text before a tag, without the white space that the tag takes away. */
+  /** The text before a tag, without the white space that the tag removes. */
   #stripped(text: string, sign: string, isVariable: boolean): string {
     if (sign === '-') return trimEnd(text);
-    if (sign === '+' || isVariable) return text;
+    if (sign === '+' || isVariable || this.space === 'kept') return text;
     const line = text.lastIndexOf('\n') + 1;
     if (line === 0 && !this.#lineStarting) return text;
     return trimEnd(text.slice(line)) === '' ? text.slice(0, line) : text;
@@ -103,7 +121,7 @@ class Lexer {
   #raw(): void {
     const { source } = this;
     for (let at = source.indexOf('{%', this.#at); at >= 0; at = source.indexOf('{%', at + 1)) {
-      const end = match(RAW_END, source, at);
+      const end = match(this.#ends.raw, source, at);
       if (end === undefined) continue;
       const sign = '-+'.includes(source[at + 2]!) ? source[at + 2]! : '';
       this.#data(this.#stripped(source.slice(this.#at, at), sign, false));
@@ -114,8 +132,9 @@ class Lexer {
   }
 
   #comment(): void {
-    COMMENT_END.lastIndex = this.#at;
-    const end = COMMENT_END.exec(this.source);
+    const { comment } = this.#ends;
+    comment.lastIndex = this.#at;
+    const end = comment.exec(this.source);
     if (!end) throw this.#failure('a comment has no end');
     this.#moveTo(end.index + end[0].length);
   }
@@ -123,7 +142,7 @@ class Lexer {
   #tag(kind: 'variable' | 'block'): void {
     const { source } = this;
     this.#add(`${kind}_begin`, '');
-    const closing = kind === 'variable' ? VARIABLE_END : BLOCK_END;
+    const closing = kind === 'variable' ? VARIABLE_END : this.#ends.block;
     const open: string[] = [];
     while (this.#at < source.length) {
       const end = open.length === 0 ? match(closing, source, this.#at) : undefined;
@@ -199,7 +218,9 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
   ...{ f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' },
 };
 
-/** What a string literal means: Python's `unicode-escape`, over an ASCII form in which other characters are escapes. */
+/**
+ * The value of a string literal: Python's `unicode-escape`, over an ASCII form in which other characters are escapes.
+ */
 function unescaped(literal: string): string {
   if (!literal.includes('\\')) return literal;
   return literal.replace(
@@ -220,7 +241,7 @@ function unescaped(literal: string): string {
   );
 }
 
-/** The ASCII form of a character, whose own backslash was taken by the one before it. */
+/** The ASCII form of a character whose own backslash was consumed by the one before it. */
 function asciiEscape(code: number): string {
   const hex = code.toString(16);
   if (code <= 0xff) return `x${hex}`;

@@ -6,7 +6,7 @@ export interface Keyword {
   readonly value: Expression;
 }
 
-/** What stands in the parentheses of a call. */
+/** The arguments in a call. */
 export interface Arguments {
   readonly args: readonly Expression[];
   readonly kwargs: readonly Keyword[];
@@ -19,7 +19,7 @@ interface Name {
   readonly name: string;
 }
 
-/** `ns.attribute` where it is assigned to. */
+/** `ns.attribute` as the target of an assignment. */
 interface NamespaceRef {
   readonly type: 'NamespaceRef';
   readonly name: string;
@@ -45,7 +45,7 @@ export interface CallNode extends Arguments {
 
 export interface FilterNode extends Arguments {
   readonly type: 'Filter';
-  /** Undefined where it is applied to the text of a block. */
+  /** Undefined if it is applied to the text of a block. */
   readonly operand: Expression | undefined;
   readonly name: string;
 }
@@ -96,7 +96,7 @@ export type Expression =
 export interface MacroNode {
   readonly name: string | undefined;
   readonly parameters: readonly string[];
-  /** Of the last parameters. */
+  /** For the last parameters. */
   readonly defaults: readonly Expression[];
   readonly body: readonly Statement[];
   /** Which special names the body reads. */
@@ -154,6 +154,6 @@ export type Statement =
 export interface Program {
   readonly body: readonly Statement[];
   readonly frame: Frame;
-  /** Whether it says by `{% generation %}` what the assistant writes. */
+  /** Whether it marks the assistant's text with `{% generation %}`. */
   readonly marksGeneration: boolean;
 }

@@ -19,7 +19,7 @@ const CONSTANTS: ReadonlyMap<string, boolean | null> = new Map([
 ]);
 const COMPARISONS = ['==', '!=', '<', '<=', '>', '>='];
 
-/** Jinja2's expressions, by its grammar: one method for each level of binding. */
+/** Parses Jinja2's expressions: one method per precedence level. */
 export class ExpressionParser {
   constructor(readonly tokens: Tokens) {}
 
@@ -27,7 +27,7 @@ export class ExpressionParser {
     return this.tokens.nested(() => (withConditional ? this.#conditional() : this.#or()));
   }
 
-  /** An expression, or several with commas between them. */
+  /** An expression, or several separated by commas. */
   tuple(options: { withConditional?: boolean; endName?: string; inParentheses?: boolean } = {}): Expression {
     const { withConditional = true, endName, inParentheses = false } = options;
     const parse = () => this.expression(withConditional);
@@ -39,7 +39,7 @@ export class ExpressionParser {
     return { type: 'Tuple', items: items.list };
   }
 
-  /** What is assigned to. */
+  /** The target of an assignment. */
   target(options: { withNamespace?: boolean; endName?: string } = {}): Target {
     const { withNamespace = false, endName } = options;
     const items = this.#commaSeparated(() => this.#targetItem(withNamespace), endName);
@@ -53,7 +53,7 @@ export class ExpressionParser {
     return value;
   }
 
-  /** Filters one after another, without the first `|`. */
+  /** A chain of filters, without the first `|`. */
   filters(operand: Expression | undefined, startsInline: boolean): FilterNode | undefined {
     const { tokens } = this;
     let node: FilterNode | undefined;
@@ -160,7 +160,7 @@ export class ExpressionParser {
     return this.#binary(['*', '/', '//', '%'], () => this.#power());
   }
 
-  /** Left to right, unlike Python's, and below the signs. */
+  /** Left-associative, unlike in Python, and below unary signs. */
   #power(): Expression {
     return this.#binary(['**'], () => this.#unary());
   }
@@ -223,7 +223,7 @@ export class ExpressionParser {
     throw tokens.failure(`unexpected ${tokens.describe()}`);
   }
 
-  /** Items with commas between them, and perhaps after the last, to a bracket. */
+  /** Items separated by commas, optionally with a trailing one, up to a bracket. */
   #until<T>(close: string, parse: () => T): T[] {
     const { tokens } = this;
     const items: T[] = [];

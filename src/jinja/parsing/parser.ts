@@ -1,26 +1,27 @@
 import { NotSupported } from '../errors.ts';
 import { analyze, Frame } from '../scopes.ts';
 import { Text } from '../text.ts';
-import { tokenize } from './lexer.ts';
+import { tokenize, type WhiteSpace } from './lexer.ts';
 import type { Expression, MacroNode, Program, Statement } from './nodes.ts';
 import { ExpressionParser } from './parse-expression.ts';
 import { Tokens } from './tokens.ts';
 
-/** Jinja2's statements that need other templates, or what has no place in a chat. */
+/** Jinja2's statements that need other templates or make no sense in a chat. */
 const REFUSED = ['block', 'extends', 'include', 'import', 'from', 'autoescape'];
 
 /**
- * Reads a template as transformers sets Jinja2 up: its own statements, `break` and `continue`, and `generation`.
+ * Parses a template in the dialect that transformers configures: Jinja2's statements, `break` and `continue`, and
+ * `generation`.
  *
- * @throws JinjaError saying the line and what is wrong, or what is not supported
+ * @throws JinjaError naming the line and the error, or the unsupported feature
  */
-export function parse(source: string): Program {
-  return new Parser(new Tokens(tokenize(source))).program();
+export function parse(source: string, space: WhiteSpace = 'chat'): Program {
+  return new Parser(new Tokens(tokenize(source, space))).program();
 }
 
 class Parser {
   readonly #expressions: ExpressionParser;
-  /** How many loops a `break` could leave. */
+  /** The number of loops that a `break` could leave. */
   #loops = 0;
   #marksGeneration = false;
 
@@ -33,7 +34,7 @@ class Parser {
     return { body, frame: analyze(body), marksGeneration: this.#marksGeneration };
   }
 
-  /** Everything up to a tag of one of these names, which is the current token then; to the end where there are none. */
+  /** Everything up to a tag with one of these names, which is then the current token; without names, to the end. */
   #statements(ends: readonly string[]): Statement[] {
     const { tokens } = this;
     const body: Statement[] = [];
@@ -61,7 +62,7 @@ class Parser {
     return body;
   }
 
-  /** The inside of a block, from the end of its first tag to the name in its last one, which is taken. */
+  /** The inside of a block, from the end of its first tag to the name in its last one, which is consumed. */
   #body(ends: readonly string[]): { body: Statement[]; end: string } {
     this.tokens.skip('operator', ':');
     this.tokens.expect('block_end');

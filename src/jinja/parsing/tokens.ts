@@ -1,10 +1,10 @@
 import { JinjaError } from '../errors.ts';
 import type { Token, TokenType } from './lexer.ts';
 
-/** Most nesting of a source's expressions and blocks. */
+/** Maximum nesting of expressions and blocks. */
 const MAX_NESTING = 100;
 
-/** Tokens, one after another. */
+/** A stream of tokens. */
 export class Tokens {
   readonly #tokens: readonly Token[];
   #at = 0;
@@ -22,7 +22,7 @@ export class Tokens {
     return this.#tokens[this.#at + 1] ?? this.current;
   }
 
-  /** Takes the current token. */
+  /** Consumes the current token. */
   next(): Token {
     const token = this.current;
     if (token.type !== 'eof') this.#at++;
@@ -42,7 +42,7 @@ export class Tokens {
     return this.current.type === 'name' && values.includes(this.current.value);
   }
 
-  /** Takes the current token if it is this one. */
+  /** Consumes the current token if it is this one. */
   skip(type: TokenType, value: string): boolean {
     const found = this.is(type, value);
     if (found) this.#at++;
@@ -64,7 +64,7 @@ export class Tokens {
     return new JinjaError(`line ${this.current.line}: ${what}`);
   }
 
-  /** Parses something that may nest in itself. */
+  /** Parses something that may recurse. */
   nested<T>(parse: () => T): T {
     if (this.#nesting >= MAX_NESTING) throw this.failure('it nests too deeply');
     this.#nesting++;

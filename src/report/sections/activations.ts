@@ -9,7 +9,7 @@ const area = frame(460, 320);
 const CURVE = '#b91c1c';
 const BARS = '#cbd5e1';
 
-/** In float64 and by their definitions: ReLU, GELU in its tanh form, SiLU. */
+/** In float64, by definition: ReLU, GELU in its tanh form, SiLU. */
 const FUNCTIONS = {
   relu: { name: 'ReLU', at: (x: number) => Math.max(0, x) },
   gelu: {
@@ -19,7 +19,7 @@ const FUNCTIONS = {
   silu: { name: 'SiLU (Swish)', at: (x: number) => x / (1 + Math.exp(-x)) },
 } as const;
 
-/** The activation functions over the inputs that occur. */
+/** The activation functions over their observed inputs. */
 export function activationSection({ families, measurements }: JobResults, ids: Ids): Section {
   const list = measurements.families.map(({ activation }, i) => {
     const title = families[i]!.title;

@@ -8,7 +8,7 @@ import { paragraph, type Section, whole } from './section.ts';
 
 const area = frame(460, 320, { left: 80, right: 26 });
 
-/** What attention costs, by context: memory and operations. */
+/** The costs of attention by context length: memory and operations. */
 export function costSection({ families, costs }: JobResults, ids: Ids): Section {
   const last = costs.trained.map(({ title, points }) => ({ title, ...points.at(-1)! }));
   const context = last[0]?.context ?? 0;
@@ -91,7 +91,7 @@ function chart(models: readonly AttentionCosts[], what: 'cacheBytes' | 'flops'):
   return html`${drawAxes(area, axes)}${lines}`;
 }
 
-/** 20000 → 20 k, in decimal steps as the axis has them. */
+/** 20000 → 20 k, in decimal steps like the axis. */
 function withUnit(value: number, unit: string): string {
   const prefixes = ['', 'k', 'M', 'G', 'T'];
   const power = Math.min(prefixes.length - 1, Math.floor(Math.log10(value) / 3 + 1e-9));

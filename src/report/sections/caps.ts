@@ -23,7 +23,7 @@ export function capSection({ families, measurements }: JobResults, ids: Ids): Se
     const bites = largestBefore > cap / 2;
     return paragraph({
       en: `${name.en}, cap ${cap}: the largest |logit| is ${readable(largestBefore)} before and ${readable(largestAfter)} after; no logit changes by more than ${readable(largestChange)}. ${bites ? 'Here the cap visibly bends the largest logits.' : 'At this size the cap has little effect: the logits stay in its linear range. It is a safeguard for larger models and longer training.'}`,
-      ko: `${name.ko}, 상한 ${cap}: |로짓|의 최댓값은 적용 전 ${readable(largestBefore)}, 적용 후 ${readable(largestAfter)}이고, 어느 로짓도 ${readable(largestChange)}보다 많이 움직이지 않습니다. ${bites ? '여기서는 가장 큰 로짓이 눈에 띄게 휩니다.' : '이 크기에서는 상한이 거의 작용하지 않습니다. 로짓이 곧은 가운데 구간에 머무르기 때문입니다. 상한은 더 큰 모델과 더 긴 학습을 위한 난간입니다.'}`,
+      ko: `${name.ko}, 상한 ${cap}: |로짓|의 최댓값은 적용 전 ${readable(largestBefore)}, 적용 후 ${readable(largestAfter)}이고, 어느 로짓도 ${readable(largestChange)}보다 많이 움직이지 않습니다. ${bites ? '여기서는 가장 큰 로짓이 눈에 띄게 휩니다.' : '이 크기에서는 상한이 거의 작용하지 않습니다. 로짓이 곧은 가운데 구간에 머무르기 때문입니다. 상한은 더 큰 모델과 더 긴 학습을 위한 안전장치입니다.'}`,
     });
   });
   return {

@@ -9,7 +9,7 @@ import { paragraph, readable, type Section } from './section.ts';
 const area = frame(340, 330, { left: 60 });
 type Curve = readonly number[];
 
-/** How strongly the loss reacts to each layer's input, with the norms and without them. */
+/** The gradient with respect to each layer's input, with and without the norms. */
 export function gradientSection({ families, measurements }: JobResults, ids: Ids): Section {
   const list = measurements.families;
   const curves = (pick: (family: FamilyMeasurements) => Curve) => list.map(pick);

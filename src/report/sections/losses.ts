@@ -6,7 +6,7 @@ import type { JobResults } from '../results.ts';
 import { linearScale } from '../scale.ts';
 import { paragraph, type Section } from './section.ts';
 
-/** Training and held-out loss by step, with what unigram and bigram reach. */
+/** Training and held-out loss by step, with the unigram and bigram baselines. */
 export function lossSection(results: JobResults, ids: Ids): Section {
   const { families, corpus, settings } = results;
   const area = frame(940, 430);
@@ -59,7 +59,7 @@ export function lossSection(results: JobResults, ids: Ids): Section {
   };
 }
 
-/** A mean over neighbors: single batches are noisy. */
+/** A moving average: single batches are noisy. */
 function smooth(values: readonly number[]): number[] {
   const reach = Math.floor(values.length / 50);
   return values.map((_, i) => {

@@ -6,7 +6,7 @@ import { linearScale } from '../scale.ts';
 import { paragraph, readable, type Section } from './section.ts';
 
 const area = frame(460, 300);
-/** From the widest line to the thinnest, so that lines under one another all show. */
+/** From the widest line to the thinnest, so that overlapping lines are all visible. */
 const STYLES = [
   { color: '#fbbf24', width: 9 },
   { color: '#0ea5e9', width: 6 },
@@ -14,7 +14,7 @@ const STYLES = [
   { color: '#111827', width: 1.3 },
 ];
 
-/** Attention scores by distance, from several places in the text. */
+/** Attention scores by distance, from several positions in the text. */
 export function positionSection({ families, measurements }: JobResults, ids: Ids): Section {
   const { query, key } = measurements.positionTokens;
   const list = measurements.families.map(({ positions }, i) => ({ positions, title: families[i]!.title }));

@@ -2,7 +2,7 @@ import { html } from '../html.ts';
 import type { JobResults } from '../results.ts';
 import { paragraph, type Section } from './section.ts';
 
-/** What each model writes. */
+/** A sample from each model. */
 export function sampleSection({ families, settings }: JobResults): Section {
   const { prompt, tokens, temperature, topP, seed } = settings.sample;
   return {

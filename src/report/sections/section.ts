@@ -14,7 +14,7 @@ export function paragraph(text: Bilingual, className?: string): Html {
   return html`<p${className ? html` class="${className}"` : ''}>${both(text)}</p>`;
 }
 
-/** A number for reading: a few digits, powers of ten beyond what is easy to read. */
+/** A number for reading: a few digits, with powers of ten for very large or small values. */
 export function readable(value: number): string {
   if (value === 0) return '0';
   const size = Math.abs(value);

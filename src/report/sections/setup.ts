@@ -2,7 +2,7 @@ import { type Bilingual, both, html } from '../html.ts';
 import type { JobResults } from '../results.ts';
 import { type Section, whole } from './section.ts';
 
-/** Settings, text, machine and versions: what the numbers depend on. */
+/** Everything that the numbers depend on: settings, text, machine and versions. */
 export function setupSection({ settings, surroundings, corpus }: JobResults): Section {
   const { batch, seq, training } = settings;
   const rows: readonly (readonly [Bilingual, Bilingual | string])[] = [

@@ -28,10 +28,10 @@ export function structureSection({ families }: JobResults): Section {
   };
 }
 
-/** The blocks of the trained models, aligned so that the differences show. */
+/** The blocks of the trained models, aligned so that the differences are visible. */
 export function diagramSection({ families }: JobResults): Section {
   const models = families.flatMap(({ family }) => namedPreset(`${family}/tiny`) ?? []);
-  // Within HTML the name space is known, and the page shall hold no address.
+  // Inside HTML, the namespace is implied, and the page should contain no URL.
   const picture = (locale: Locale) => new Html(blockDiagram(models, locale).replace(/ xmlns="[^"]*"/, ''));
   return {
     id: 'blocks',

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
 
-/** A byte for which there is no way on. */
+/** A byte without a transition. */
 export const DEAD = -1;
 /** The quotation mark that ends the string. */
 export const EXIT = -2;
@@ -12,25 +12,25 @@ const MOST_STATES = 8192;
 let count = 0;
 
 /**
- * What may be written between a JSON string's quotation marks, as a deterministic automaton over UTF-8 bytes. From
- * each of its states some bytes lead to the end.
+ * A deterministic automaton over UTF-8 bytes for the text between a JSON string's quotation marks. Every state can
+ * reach the end.
  */
 export class StringDfa {
   /** Distinguishes automata in keys. */
   readonly id = count++;
-  /** Where a string begins. */
+  /** The state at the beginning of a string. */
   readonly start: number;
   /** `[state · 256 + byte]` → state, DEAD or EXIT. */
   readonly table: Int16Array;
-  /** Least number of bytes from each state to the string's end, the quotation mark included. */
+  /** The least number of bytes from each state to the end of the string, including the quotation mark. */
   readonly distance: Int32Array;
-  /** Whether a state lies between two characters. */
+  /** Whether a state is between two characters. */
   readonly boundary: Uint8Array;
 
-  /** What was worked out for each state: the tokens that may come there. */
+  /** Cached per state: the tokens that may follow. */
   readonly memo: unknown[] = [];
 
-  /** @param single whether the vocabulary has a token for a byte alone: only these count as ways to the end. */
+  /** @param single whether the vocabulary has a token for a single byte: only these count as ways to the end. */
   constructor(table: Int16Array, boundary: Uint8Array, start: number, single: Uint8Array) {
     this.table = table;
     this.boundary = boundary;
@@ -46,7 +46,7 @@ export class StringDfa {
     return this.distance[this.start] === UNREACHABLE;
   }
 
-  /** Whether it takes a string's bytes (a character each) as JSON writes it. */
+  /** Whether it accepts a string's bytes (one character each) as JSON writes them. */
   takes(bytes: string): boolean {
     let state = this.start;
     for (let i = 0; i < bytes.length && state >= 0; i++) {
@@ -135,7 +135,7 @@ function addUtf8(table: Table, boundary: number): void {
   table.set(boundary, 0xf4, 0xf4, tail(0x80, 0x8f, two));
 }
 
-/** Any string, with every escape that JSON has; escaped surrogates come in pairs. */
+/** Any string, with all JSON escapes; escaped surrogates come in pairs. */
 export function anyString(single: Uint8Array): StringDfa {
   const table = new Table();
   const boundary = table.add(true);
@@ -188,7 +188,7 @@ function code(character: string): number {
 }
 
 /**
- * Any string without escapes other than these: the keys that `additionalProperties` may have.
+ * Any string without escapes other than these: the keys that `additionalProperties` allows.
  *
  * @param names bytes of strings as JSON writes them.
  */
@@ -202,7 +202,7 @@ export function anyStringBut(names: readonly string[], single: Uint8Array): Stri
   const start = table.add(true);
   table.row(start).set(table.row(boundary));
   const like = new Map([[start, boundary]]);
-  // A state on a name's path continues as its character's place would, but for the next bytes of names.
+  // A state on a name's path continues like the ordinary state at its character, except for the next bytes of names.
   for (const name of names) {
     let state = start;
     for (let i = 0; i < name.length && !name.includes('\\'); i++) {

@@ -2,10 +2,10 @@ import { EXIT, type StringDfa, Table } from './dfa.ts';
 import { patternDfa } from './nfa.ts';
 import { ANY } from './pattern.ts';
 
-/** Pairs of states looked at for one intersection. */
+/** Limit on the pairs of states examined for one intersection. */
 const MOST_PAIRS = 50_000;
 
-/** Whether all strings that one automaton takes are taken by another; not so where that would be long to tell. */
+/** Whether one automaton accepts only strings that another accepts; false if that would take long to determine. */
 function isWithin(inner: StringDfa, outer: StringDfa, budget: { pairs: number }): boolean {
   const width = outer.boundary.length;
   const pairs = new Set([inner.start * width + outer.start]);
@@ -22,14 +22,14 @@ function isWithin(inner: StringDfa, outer: StringDfa, budget: { pairs: number })
   return true;
 }
 
-/** Strings that several automata take, all of them written with the fewest escapes, of so many characters. */
+/** Strings that several automata accept, all written with the fewest escapes, with a bounded number of characters. */
 export function intersection(
   parts: readonly StringDfa[],
   least: number,
   most: number,
   single: Uint8Array,
 ): StringDfa {
-  // What another part implies would only multiply the states.
+  // Parts implied by another would only multiply the states.
   let needed = parts;
   const budget = { pairs: MOST_PAIRS };
   for (const part of parts) {
@@ -43,7 +43,7 @@ export function intersection(
   const table = new Table();
   const tuples: number[][] = [];
   const known = new Map<string, number>();
-  // Counting ends where it makes no difference any more.
+  // Counting stops where it no longer matters.
   const cap = most === Number.POSITIVE_INFINITY ? least : most + 1;
   const stateOf = (tuple: number[]): number => {
     const key = tuple.join();

@@ -4,11 +4,11 @@ import { Obligations } from './obligations.ts';
 import type { Assertion, Pattern, Ranges } from './pattern.ts';
 
 const MOST_NFA_STATES = 40_000;
-/** Edges looked at while a pattern's states are made: a second's work. */
+/** Limit on the edges visited while building a pattern's states: about a second of work. */
 const MOST_WORK = 20_000_000;
 const TOO_LONG = 'it takes too long to prepare; make it smaller';
 
-/** A nondeterministic automaton while it is built from a pattern. */
+/** A nondeterministic automaton under construction. */
 class Nfa {
   readonly free: number[][] = [];
   readonly asserted: { readonly assertion: Assertion; readonly to: number }[][] = [];
@@ -26,7 +26,7 @@ class Nfa {
     return this.free.length - 1;
   }
 
-  /** Adds a pattern that begins at a state; returns where it ends. */
+  /** Adds a pattern that begins at a state; returns its end state. */
   add(pattern: Pattern, from: number): number {
     if ('sequence' in pattern) return pattern.sequence.reduce((at, part) => this.add(part, at), from);
     if ('set' in pattern) return this.#addSet(pattern.set, from);
@@ -50,7 +50,7 @@ class Nfa {
     }
     for (let i = pattern.least; i < pattern.most; i++) {
       this.free[at]!.push(end);
-      // A state of its own, so that nothing loops back to where the way out was.
+      // A separate state, so that nothing loops back to the exit.
       const next = this.state(false);
       this.free[at]!.push(next);
       at = this.add(pattern.repeat, next);
@@ -82,7 +82,7 @@ class Nfa {
 
 type ByteRange = [low: number, high: number];
 
-/** How JSON writes the characters of a set: sequences of byte ranges. Only what must be escaped is. */
+/** How JSON encodes the characters of a set, as sequences of byte ranges. Only what must be escaped is. */
 function* encodings(set: Ranges): Generator<ByteRange[]> {
   for (const [from, to] of set) {
     for (let c = from; c <= Math.min(to, 0x1f); c++) yield escaped(c);
@@ -106,7 +106,7 @@ function escaped(character: number): ByteRange[] {
   });
 }
 
-/** A range of code points as products of byte ranges. */
+/** Splits a range of code points into products of byte ranges. */
 function* utf8(low: number, high: number): Generator<ByteRange[]> {
   for (const last of [0x7f, 0x7ff, 0xffff]) {
     if (low <= last && last < high) {
@@ -116,7 +116,7 @@ function* utf8(low: number, high: number): Generator<ByteRange[]> {
     }
   }
   const bytes = high <= 0x7f ? 1 : high <= 0x7ff ? 2 : high <= 0xffff ? 3 : 4;
-  // All trailing bytes but the first that differ must run over their whole range.
+  // All trailing bytes after the first one that differs must span their whole range.
   for (let tail = 1; tail < bytes; tail++) {
     const mask = 2 ** (6 * tail) - 1;
     if ((low & ~mask) === (high & ~mask)) continue;
@@ -133,11 +133,11 @@ function* utf8(low: number, high: number): Generator<ByteRange[]> {
 }
 
 /**
- * The automaton of a pattern, by the subset construction. What a look-ahead asks for goes along with each of the ways
- * on which it was met (`Obligations`): a member of a subset is a state and a set of these, as one number.
+ * The automaton of a pattern, by the subset construction. Each path carries the look-aheads that it passed
+ * (`Obligations`): a member of a subset is a state and a set of these, combined into one number.
  *
- * @param budget what is left of the work for the whole pattern, its look-aheads included.
- * @throws RopewalkError when it would be too large.
+ * @param budget the work left for the whole pattern, including its look-aheads.
+ * @throws RopewalkError if it would be too large.
  */
 export function patternDfa(pattern: Pattern, single: Uint8Array, budget = { work: MOST_WORK }): StringDfa {
   const nfa = new Nfa();
@@ -183,7 +183,7 @@ export function patternDfa(pattern: Pattern, single: Uint8Array, budget = { work
       const owed = Math.floor(member / states);
       return nfa.edges[member % states]!.map(([low, high, to]) => ({ low, high, to, owed }));
     });
-    // What look-aheads make of a byte may differ within a range.
+    // Look-aheads may distinguish bytes within a range.
     const cuts = edges.some(({ owed }) => owed > 0)
       ? Array.from({ length: 257 }, (_, byte) => byte)
       : [...new Set(edges.flatMap(({ low, high }) => [low, high + 1]))].sort((a, b) => a - b);
@@ -203,7 +203,10 @@ export function patternDfa(pattern: Pattern, single: Uint8Array, budget = { work
   return table.finish(0, single);
 }
 
-/** Patterns that hold together where one does: look-aheads at its beginning, and the rest; each makes a smaller automaton. */
+/**
+ * Patterns whose conjunction is equivalent: look-aheads at the beginning, and the rest; each makes a smaller
+ * automaton.
+ */
 export function conjuncts(pattern: Pattern): Pattern[] {
   if (!('sequence' in pattern)) return [pattern];
   const first = pattern.sequence.findIndex((part) => !('ahead' in part) || part.negative);

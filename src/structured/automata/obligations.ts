@@ -11,13 +11,13 @@ interface LookAhead {
 const MOST_SETS = 4096;
 
 /**
- * What look-aheads that were met still ask of the rest of a string: sets of automata, each in a state, by number; 0 is
- * the empty set.
+ * What look-aheads still require of the rest of a string: numbered sets of automata with their states; 0 is the empty
+ * set.
  */
 export class Obligations {
   readonly #automata = new Map<LookAhead, number>();
   readonly #dfas: { readonly dfa: StringDfa; readonly negative: boolean }[] = [];
-  /** Of each set the automata and their states, in ascending order. */
+  /** The automata and states of each set, in ascending order. */
   readonly #sets: (readonly (readonly [automaton: number, state: number])[])[] = [[]];
   readonly #numbers = new Map<string, number>([['', 0]]);
   readonly #next = new Map<number, number | undefined>();
@@ -25,13 +25,13 @@ export class Obligations {
   readonly #automatonOf: (ahead: Pattern) => StringDfa;
   readonly #budget: { work: number };
 
-  /** @param budget what is left of the work for the whole pattern. */
+  /** @param budget the work left for the whole pattern. */
   constructor(automatonOf: (ahead: Pattern) => StringDfa, budget: { work: number }) {
     this.#automatonOf = automatonOf;
     this.#budget = budget;
   }
 
-  /** A set and one look-ahead more, which begins here. */
+  /** A set plus a look-ahead that begins here. */
   with(set: number, lookAhead: LookAhead): number {
     let automaton = this.#automata.get(lookAhead);
     if (automaton === undefined) {
@@ -42,7 +42,7 @@ export class Obligations {
     return this.#number([...this.#sets[set]!, [automaton, this.#dfas[automaton]!.dfa.start]]);
   }
 
-  /** The set after a byte; undefined when one of it can no longer be met. */
+  /** The set after a byte; undefined if one of its look-aheads can no longer be satisfied. */
   after(set: number, byte: number): number | undefined {
     if (set === 0) return 0;
     const key = set * 256 + byte;
@@ -52,7 +52,7 @@ export class Obligations {
     return result;
   }
 
-  /** Whether all are met where the string ends. */
+  /** Whether all are satisfied if the string ends here. */
   met(set: number): boolean {
     return this.#sets[set]!.every(([automaton, state]) => {
       const { dfa, negative } = this.#dfas[automaton]!;

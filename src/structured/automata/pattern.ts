@@ -1,7 +1,7 @@
 import { type AST, RegExpParser } from '@eslint-community/regexpp';
 import { RopewalkError } from '../../errors.ts';
 
-/** Code points from … to, both included, in ascending order without overlap. */
+/** Inclusive code point ranges, in ascending order without overlap. */
 export type Ranges = readonly (readonly [number, number])[];
 
 /** A regular language over code points. */
@@ -12,11 +12,11 @@ export type Pattern =
   | { readonly repeat: Pattern; readonly least: number; readonly most: number }
   | Assertion;
 
-/** What must hold between two characters without taking any. */
+/** A zero-width condition between two characters. */
 export type Assertion =
-  /** Nothing stands before. */
+  /** Nothing precedes. */
   | { readonly begins: true }
-  /** All that follows, to the end of the string, is of a language; `negative`: is not. */
+  /** The rest of the string is in a language or, if `negative`, is not. */
   | { readonly ahead: Pattern; readonly negative: boolean };
 
 const LAST = 0x10ffff;
@@ -64,7 +64,7 @@ function union(...all: readonly Ranges[]): Ranges {
 
 const byProperty = new Map<string, Ranges>();
 
-/** The code points for which a class such as `\p{L}` holds: JavaScript itself is asked. */
+/** The code points of a class such as `\p{L}`, determined by JavaScript's own engine. */
 function propertyRanges(name: string): Ranges {
   const known = byProperty.get(name);
   if (known) return known;
@@ -81,10 +81,10 @@ function propertyRanges(name: string): Ranges {
 }
 
 /**
- * Reads a JSON Schema `pattern` (ECMAScript, with the u flag; it may match anywhere in the string) into the language of
- * the strings that hold it. The pattern is never run, so none can take exponential time.
+ * Parses a JSON Schema `pattern` (ECMAScript, with the u flag; it may match anywhere in the string) into the language
+ * of the strings that contain a match. The pattern is never executed, so it cannot take exponential time.
  *
- * @throws RopewalkError for what is not regular or not read here: look-behind, back references and \b.
+ * @throws RopewalkError for what is not regular or not supported: look-behind, back references and \b.
  */
 export function parsePattern(source: string): Pattern {
   if (nesting(source) > MOST_DEPTH)
@@ -103,7 +103,7 @@ function parse(source: string): AST.Pattern {
   }
 }
 
-/** How deep groups stand in groups: the parser calls itself for each. */
+/** The nesting depth of groups: the parser recurses for each. */
 function nesting(source: string): number {
   let [depth, deepest, inClass] = [0, 0, false];
   for (let at = 0; at < source.length; at++) {
@@ -121,13 +121,13 @@ function refuse(what: string): never {
   throw new RopewalkError(`${what} is not supported; write it with classes, groups, | and repetition`);
 }
 
-/** Turns a syntax tree into the language that it stands for. */
+/** Converts a syntax tree to its language. */
 class PatternReader {
   #lookAheads = 0;
 
   /**
-   * Alternatives, each with what may follow it up to the string's end, and (`whole`) with what may stand before it.
-   * Anchors at their ends are the common case: with these nothing is added.
+   * Alternatives, each extended by what may follow it up to the end of the string and, if `whole`, by what may
+   * precede it. Anchors at their ends are common: they make the extension unnecessary.
    */
   untilEnd(alternatives: readonly AST.Alternative[], whole: boolean): Pattern {
     return either(
@@ -151,7 +151,7 @@ class PatternReader {
       case 'CharacterClass':
         return { set: setOf(element) };
       case 'Quantifier':
-        // Lazy or not, the language is the same.
+        // Laziness does not affect the language.
         return { repeat: this.#element(element.element), least: element.min, most: element.max };
       case 'Group':
         if (element.modifiers) refuse('(? with flags');
@@ -198,7 +198,7 @@ function either(sequences: readonly (readonly Pattern[])[]): Pattern {
   return all.length === 1 ? all[0]! : { either: all };
 }
 
-/** The characters that one element takes. */
+/** The set of characters that one element matches. */
 function setOf(element: AST.Character | AST.CharacterSet | AST.CharacterClass): Ranges {
   if (element.type === 'Character') return [[element.value, element.value]];
   if (element.type === 'CharacterSet') return namedSet(element);

@@ -17,13 +17,13 @@ const COLON = 0x3a;
 const CLOSE_ARRAY = 0x5d;
 const CLOSE_OBJECT = 0x7d;
 
-/** The place before a value, after which `parent` is. */
+/** The position before a value, followed by `parent`. */
 type BeforeValue = (node: GrammarNode, parent: Position) => Position;
 
-/** Where in an array or object: after its opening bracket, before a key, or after a value. */
+/** Where in an array or object: after the opening bracket, before a key, or after a value. */
 type Phase = 'open' | 'key' | 'after';
 
-/** An array or object that is open: its places by phase, index and white space. */
+/** An open array or object: its positions by phase, index and white space. */
 abstract class Frame<P extends Position> {
   readonly #positions = new Map<string, P>();
 
@@ -40,7 +40,7 @@ abstract class Frame<P extends Position> {
 }
 
 export class ArrayFrame extends Frame<InArray> {
-  /** Items are counted as long as their number makes a difference. */
+  /** Items are counted only as far as their number matters. */
   readonly #cap: number;
 
   constructor(
@@ -62,7 +62,7 @@ export class ArrayFrame extends Frame<InArray> {
   }
 }
 
-/** In an array: opened, or after `count` items (at most the frame's cap). */
+/** In an array: just opened, or after `count` items (at most the frame's cap). */
 class InArray extends Position {
   override readonly lines = true;
   readonly cost: number;
@@ -116,13 +116,13 @@ export class ObjectFrame extends Frame<InObject> {
     super();
   }
 
-  /** Index of the first required property from one on; their number when there is none. */
+  /** Index of the first required property from one on; their number if there is none. */
   required(from: number): number {
     const at = this.value.properties.findIndex((property, i) => i >= from && property.required);
     return at < 0 ? this.value.properties.length : at;
   }
 
-  /** Least number of tokens from before a key, the next property being `from` or a later one. */
+  /** The least number of tokens from before a key, if the next property is `from` or a later one. */
   costOfKey(from: number): number {
     const { properties, additional } = this.value;
     const last = this.required(from);
@@ -144,7 +144,7 @@ export class ObjectFrame extends Frame<InObject> {
   }
 }
 
-/** In an object: opened, before a key, or after a value. Properties from `index` on may follow, in order. */
+/** In an object: just opened, before a key, or after a value. Properties from `index` on may follow, in order. */
 class InObject extends Position {
   readonly cost: number;
   readonly #keyCost: number;
@@ -191,7 +191,7 @@ class InObject extends Position {
     return this.#afterQuote;
   }
 
-  /** After a key's opening quotation mark. */
+  /** After the opening quotation mark of a key. */
   #keys(): readonly Position[] {
     const frame = this.#frame;
     const index = this.#index;
@@ -217,14 +217,14 @@ class InObject extends Position {
   }
 }
 
-/** A listed key that this may be: `"name":`, how far it has been read, and the place before its value. */
+/** A possible listed key: `"name":`, how far it has been read, and the position before its value. */
 interface KeyReading {
   readonly key: LiteralTrie;
   readonly at: number;
   readonly value: Position;
 }
 
-/** Inside the key of one of several properties. */
+/** Inside a key that may be one of several properties. */
 class InKey extends Position {
   override readonly literal = true;
   readonly cost: number;

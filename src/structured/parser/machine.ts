@@ -7,7 +7,7 @@ import { InLiteral, numberPositions, StringFrame } from './scalars.ts';
 const OPEN_ARRAY = 0x5b;
 const OPEN_OBJECT = 0x7b;
 
-/** The place before a value. */
+/** The position before a value. */
 export function beforeValue(node: GrammarNode, parent: Position): Position {
   return parent.shared(node, () => new BeforeValue(node, parent, 0, new Map()));
 }

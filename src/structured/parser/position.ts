@@ -1,28 +1,29 @@
 const SPACE = 0x20;
 const NEWLINE = 0x0a;
-/** Spaces that may follow a line break: eight levels of indentation by two, and never without end. */
+/** The most spaces after a line break, eight levels of indentation by two, so that they end. */
 const MOST_INDENT = 16;
-/** Ways to read the text so far that are followed at once; of more, the cheapest. */
+/** How many readings of the text so far are followed in parallel; beyond that, only the cheapest. */
 const MOST_READINGS = 64;
 
 /**
- * A place in the text, with all that is open around it: what has been read of a value, and its `parent`, the place
- * after that value. Places are shared, so that the same place is the same object (numbers aside).
+ * A position in the text, with everything that is open around it: what has been read of a value, and its `parent`,
+ * the position after that value. Positions are shared, so that equal positions are the same object (except in
+ * numbers).
  */
 export abstract class Position {
-  /** Least number of tokens to the end of the text. */
+  /** The least number of tokens to the end of the text. */
   abstract readonly cost: number;
-  /** Where a byte may lead: to several places when it is not yet clear which alternative this is. */
+  /** The positions after a byte: several while it is not yet clear which alternative this is. */
   abstract step(byte: number): readonly Position[];
   /** Whether this is inside a fixed text. */
   readonly literal: boolean = false;
-  /** Whether a value behind this place may begin on a line of its own. */
+  /** Whether a value after this position may begin on a new line. */
   readonly lines: boolean = false;
-  /** What was worked out for this place: tokens that may follow here. */
+  /** Cached for this position: the tokens that may follow. */
   memo: unknown;
   #inner: Map<object | number, unknown> | undefined;
 
-  /** Something that exists once for this place and `key`. */
+  /** Returns an object that is created once for this position and `key`. */
   shared<T>(key: object | number, make: () => T): T {
     this.#inner ??= new Map();
     const known = this.#inner.get(key);
@@ -33,7 +34,7 @@ export abstract class Position {
   }
 }
 
-/** All places that a byte leads to from several. */
+/** All positions that a byte leads to from several positions. */
 export function advance(positions: readonly Position[], byte: number): readonly Position[] {
   if (positions.length === 1) return positions[0]!.step(byte);
   const next: Position[] = [];
@@ -43,7 +44,7 @@ export function advance(positions: readonly Position[], byte: number): readonly 
   return cheapest(next);
 }
 
-/** The least cost of several places; Infinity for none. */
+/** The least cost of several positions; Infinity for none. */
 export function leastCost(positions: readonly Position[]): number {
   let least = Number.POSITIVE_INFINITY;
   for (const { cost } of positions) least = Math.min(least, cost);
@@ -51,8 +52,8 @@ export function leastCost(positions: readonly Position[]): number {
 }
 
 /**
- * Of many places the cheapest: each of them can be ended, so that leaving some out is safe. Literals come first: their
- * cost counts whole tokens, and inside a token it is no measure.
+ * The cheapest of many positions: each of them can be completed, so omitting some is safe. Literals come first: their
+ * cost counts whole tokens, and is meaningless inside a token.
  */
 export function cheapest(positions: readonly Position[]): readonly Position[] {
   if (positions.length <= MOST_READINGS) return positions;
@@ -69,7 +70,7 @@ export class Done extends Position {
   }
 }
 
-/** White space so far: 0 none, 1 a space, 2 … a line break and spaces. Returns −1 when no more may come. */
+/** White space so far: 0 none, 1 a space, 2 … a line break and spaces. Returns −1 if no more is allowed. */
 export function whitespace(state: number, byte: number, lines: boolean): number {
   if (byte === SPACE) {
     if (state === 0) return 1;
@@ -78,7 +79,7 @@ export function whitespace(state: number, byte: number, lines: boolean): number 
   return -1;
 }
 
-/** Whether a byte is white space that may come somewhere. */
+/** Whether a byte can be white space anywhere. */
 export function isSpace(byte: number): boolean {
   return byte === SPACE || byte === NEWLINE;
 }

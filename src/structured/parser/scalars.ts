@@ -58,7 +58,7 @@ class InNumber extends Position {
   }
 }
 
-/** A number may end where it is complete, and may continue where it can become another one. */
+/** A number may end where it is complete, and may continue where it can become a different one. */
 export function numberPositions(
   value: NumberValue,
   number: PartialNumber,
@@ -71,7 +71,7 @@ export function numberPositions(
   return positions;
 }
 
-/** A string that is open, in all the states it can be in. */
+/** An open string, in all the states it can be in. */
 export class StringFrame {
   readonly #positions = new Map<number, InString>();
 

@@ -3,28 +3,28 @@ import { advance, leastCost, type Position } from './position.ts';
 import type { InString } from './scalars.ts';
 import { ByteTrie, type Vocabulary } from './vocabulary.ts';
 
-/** Tokens that may follow, and what it then costs at least to end the text. */
+/** Tokens that may follow, and the least cost to end the text after each. */
 export interface Followers {
   readonly ids: Int32Array;
   readonly costs: Float64Array;
 }
 
-/** Tokens that end a string, with the characters that they begin before that. */
+/** Tokens that end a string, with the number of characters that they begin before its end. */
 interface StringEnds extends Followers {
   readonly begun: Int32Array;
 }
 
-/** What the tokens of a vocabulary do in a state of a string's automaton, whatever surrounds the string. */
+/** The behavior of the vocabulary's tokens in a state of a string's automaton, whatever surrounds the string. */
 interface StringTokens {
   /** Tokens that stay inside the string, also as bits. */
   readonly ids: Int32Array;
   readonly bits: Uint32Array;
-  /** Characters that each begins, and the distance to the string's end after it. */
+  /** Characters that each begins, and the distance to the end of the string after it. */
   readonly begun: Uint16Array;
   readonly distances: Int32Array;
   readonly mostBegun: number;
   readonly mostDistance: number;
-  /** What tokens hold after the quotation mark that ends the string, and which tokens those are. */
+  /** The text of tokens after the quotation mark that ends the string, and the tokens. */
   readonly rests: ByteTrie;
   readonly restTokens: readonly EndingToken[][];
   /** Tokens that end with that mark. */
@@ -36,7 +36,7 @@ interface EndingToken {
   readonly begun: number;
 }
 
-/** Tokens that may come at a place; worked out once for each. */
+/** Tokens that may follow a position; computed once for each. */
 export function followers(position: Position, { trie, ids }: Vocabulary): Followers {
   if (!position.memo) {
     const found: number[] = [];
@@ -52,7 +52,7 @@ export function followers(position: Position, { trie, ids }: Vocabulary): Follow
   return position.memo as Followers;
 }
 
-/** Goes through the words of a trie that may come at a place. */
+/** Traverses the words of a trie that may follow a position. */
 function walk(trie: ByteTrie, from: Position, visit: (word: number, cost: number) => void): void {
   const { bytes, depths, ends, words } = trie;
   const path: (readonly Position[])[] = [];
@@ -69,7 +69,7 @@ function walk(trie: ByteTrie, from: Position, visit: (word: number, cost: number
   }
 }
 
-/** Adds the tokens that may come inside a string and leave at most `budget` to be paid. */
+/** Adds the tokens that may follow inside a string and leave a cost of at most `budget`. */
 export function addStringTokens(
   bits: Uint32Array,
   at: InString,

@@ -3,20 +3,20 @@ import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { anyString, type StringDfa } from '../automata/dfa.ts';
 
 /**
- * Byte strings as a trie, its nodes in preorder, so that a walk is one pass over arrays that skips the subtrees whose
- * beginning is ruled out.
+ * Byte strings as a trie with its nodes in preorder, so that a traversal is one pass over arrays that skips excluded
+ * subtrees.
  */
 export class ByteTrie {
   /** The byte that leads to node i. */
   readonly bytes: Uint8Array;
-  /** How many nodes are above node i. */
+  /** The depth of node i. */
   readonly depths: Uint16Array;
   /** The node after the subtree of node i. */
   readonly ends: Int32Array;
   /** Index of the word that ends at node i, or −1. */
   readonly words: Int32Array;
 
-  /** @param words distinct byte strings, a character for each byte, none empty, in ascending order. */
+  /** @param words distinct byte strings, one character per byte, none empty, in ascending order. */
   constructor(words: readonly string[]) {
     let nodes = 0;
     for (let i = 0; i < words.length; i++) nodes += words[i]!.length - shared(words[i - 1] ?? '', words[i]!);
@@ -40,7 +40,7 @@ export class ByteTrie {
   }
 }
 
-/** Length of what two strings have in common at their beginning. */
+/** Length of the common prefix of two strings. */
 function shared(a: string, b: string): number {
   let length = 0;
   while (length < a.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
@@ -54,27 +54,27 @@ export function byteString(bytes: Uint8Array): string {
   return text;
 }
 
-/** Longer tokens than any vocabulary has are left out. */
+/** Longer tokens, which no vocabulary has, are ignored. */
 const MOST_BYTES = 4096;
 const vocabularies = new WeakMap<Tokenizer, Vocabulary>();
 
-/** The bytes of a tokenizer's tokens, special ones left out: those give no text. */
+/** The bytes of a tokenizer's tokens, without special ones, which produce no text. */
 export class Vocabulary {
   /** Distinct byte strings in ascending order. */
   readonly words: readonly string[];
-  /** The tokens that give words[i]: SentencePiece has `{` and `<0x7B>`. */
+  /** The tokens for words[i]: SentencePiece has `{` and `<0x7B>`. */
   readonly ids: readonly Int32Array[];
   readonly trie: ByteTrie;
-  /** 32-bit words that hold a bit for each token. */
+  /** The number of 32-bit words in a bit set of all tokens. */
   readonly bitWords: number;
-  /** How many tokens give bytes, and the most bytes that one gives. */
+  /** The number of tokens that produce bytes, and the most bytes of one. */
   readonly tokens: number;
   readonly longest: number;
-  /** Whether one token gives exactly this byte. */
+  /** Whether one token produces exactly this byte. */
   readonly single: Uint8Array = new Uint8Array(256);
-  /** Tokens that give other bytes at the beginning of a text (Metaspace drops its mark there): id → bytes. */
+  /** Tokens with different bytes at the beginning of a text (Metaspace drops its mark there): id → bytes. */
   readonly atStart = new Map<number, string>();
-  /** Any JSON string; kept with the vocabulary, as is what is worked out for it. */
+  /** Any JSON string; kept with the vocabulary, as are the results cached in it. */
   readonly strings: StringDfa;
   readonly #texts: (string | undefined)[];
 
@@ -116,7 +116,7 @@ export class Vocabulary {
     }
   }
 
-  /** A tokenizer's vocabulary; made once. @throws RopewalkError when it lacks tokens for single bytes. */
+  /** A tokenizer's vocabulary; created once. @throws RopewalkError if it lacks tokens for single bytes. */
   static of(tokenizer: Tokenizer): Vocabulary {
     const known = vocabularies.get(tokenizer);
     if (known) return known;
@@ -125,13 +125,13 @@ export class Vocabulary {
     return vocabulary;
   }
 
-  /** What a token adds to the text; undefined for special tokens and those that give nothing. */
+  /** The text that a token adds; undefined for special tokens and those without text. */
   text(id: number, first: boolean): string | undefined {
     return first && this.atStart.has(id) ? this.atStart.get(id) : this.#texts[id];
   }
 }
 
-/** With these every JSON text can be ended from every point: printable ASCII, and UTF-8's continuation bytes. */
+/** With these, every JSON text can be completed from any point: printable ASCII, and UTF-8's continuation bytes. */
 const REQUIRED_BYTES = [
   ...Array.from({ length: 0x7f - 0x20 }, (_, i) => 0x20 + i),
   ...Array.from({ length: 0x40 }, (_, i) => 0x80 + i),

@@ -1,18 +1,18 @@
 import { isNothing, type JsonSchema, resolveReference, type SchemaObject, schemaError } from './keywords.ts';
 
-/** A schema with the place where it stands. */
+/** A schema with its location. */
 export interface Place {
   readonly schema: JsonSchema;
   readonly pointer: string;
 }
 
-/** A schema without references and combinations of others: keywords that constrain a value by themselves. */
+/** A schema without references and combinations: keywords that constrain a value by themselves. */
 export interface Flat {
   readonly schema: SchemaObject;
   readonly pointer: string;
 }
 
-/** Pairs of alternatives of a `oneOf`, each with what else must hold there: no value may fit both. */
+/** Pairs of alternatives of a `oneOf`, each with the other constraints there: no value may fit both. */
 export type MustBeDisjoint = (
   places: readonly Place[],
   pointer: string,
@@ -21,10 +21,10 @@ export type MustBeDisjoint = (
 ) => void;
 
 const MOST_ALTERNATIVES = 128;
-/** Choices that are tried for one place, those that turn out to be impossible too. */
+/** Limit on the choices tried at one location, including impossible ones. */
 const MOST_CHOICES = 2000;
 
-/** Places by document: the same schema object is the same place, so that conjunctions can be compared. */
+/** Locations in a document: the same schema object is the same location, so that conjunctions can be compared. */
 export class SchemaDocument {
   readonly #places = new Map<SchemaObject, { place: Place; id: number }>();
 
@@ -39,7 +39,7 @@ export class SchemaDocument {
     return place;
   }
 
-  /** Distinguishes conjunctions of places: the order does not matter, nor repetition, nor `true`. */
+  /** A key of a conjunction of locations: independent of order, repetition and `true`. */
   key(places: readonly Place[]): string {
     if (places.some(({ schema }) => isNothing(schema))) return 'false';
     const ids = places.filter(({ schema }) => schema !== true);
@@ -48,10 +48,10 @@ export class SchemaDocument {
   }
 
   /**
-   * The ways in which several schemas can hold together: references followed, `allOf` joined, one alternative chosen
-   * of each `anyOf` and `oneOf`. No way means that no value fits.
+   * The ways to satisfy several schemas at once: references resolved, `allOf` joined, one alternative of each `anyOf`
+   * and `oneOf` chosen. No way means that no value fits.
    *
-   * @throws RopewalkError when there are too many ways, or a reference leads to itself.
+   * @throws RopewalkError if there are too many ways, or a reference leads to itself.
    */
   ways(places: readonly Place[], mustBeDisjoint: MustBeDisjoint): Flat[][] {
     const done: Flat[][] = [];
@@ -99,7 +99,7 @@ export class SchemaDocument {
     return done;
   }
 
-  /** Every `oneOf` that holds where `place` does: its alternatives exclude each other, given the rest. */
+  /** Checks every `oneOf` that applies at `place`: its alternatives must exclude each other, given the rest. */
   #checkOneOf(
     { schema, pointer }: Place,
     all: readonly Place[],
@@ -147,7 +147,7 @@ export class SchemaDocument {
     if (schema.$ref === undefined) return undefined;
     const seen = new Set<JsonSchema>([schema]);
     let [target, at] = [schema, pointer];
-    // A chain of references that comes back to where it was says nothing.
+    // A cycle of references says nothing.
     while (typeof target.$ref === 'string') {
       const next = resolveReference(this.root, target.$ref, at);
       at = target.$ref.slice(1);

@@ -1,7 +1,7 @@
-/** Numbers are written with at most this many digits: each such decimal is a number of its own (IEEE 754 double). */
+/** Numbers are written with at most this many digits: each such decimal is a distinct IEEE 754 double. */
 const MOST_DIGITS = 15;
 const LIMIT = 10 ** MOST_DIGITS - 1;
-/** Numbers without bounds stay below this, which leaves six decimals. */
+/** Unbounded numbers stay below this, which leaves six decimals. */
 const USUAL_LIMIT = 10 ** 9;
 const USUAL_DECIMALS = 6;
 
@@ -9,20 +9,20 @@ const ZERO = 48;
 const MINUS = 45;
 const POINT = 46;
 
-/** What a number must be. */
+/** The constraints on a number. */
 export interface NumberRules {
   readonly integer: boolean;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly exclusiveMinimum?: number;
   readonly exclusiveMaximum?: number;
-  /** Of few digits (`isStep`). */
+  /** With few digits (`isStep`). */
   readonly multipleOf?: readonly number[];
 }
 
 /**
- * A number on its way, in plain notation: its sign, its digits as an integer, and how many of them follow the point;
- * `decimals` −1 is before the point, `digits` 0 is nothing but a sign.
+ * A partial number in plain notation: its sign, its digits as an integer, and how many of them follow the point;
+ * `decimals` −1 is before the point, `digits` 0 is only a sign.
  */
 export interface PartialNumber {
   readonly negative: boolean;
@@ -32,8 +32,8 @@ export interface PartialNumber {
 }
 
 /**
- * The numbers between two bounds that are multiples of a step, as decimals with a fixed most number of decimals. All
- * is exact: a number is an integer below 10¹⁵, `scale` times as large.
+ * The multiples of a step between two bounds, as decimals with a fixed maximum number of decimals. All arithmetic is
+ * exact: a number is an integer below 10¹⁵, multiplied by `scale`.
  */
 export class DecimalRange {
   readonly #decimals: number;
@@ -45,7 +45,7 @@ export class DecimalRange {
     const steps = rules.multipleOf ?? [];
     const lower = Math.max(rules.minimum ?? -Infinity, rules.exclusiveMinimum ?? -Infinity);
     const upper = Math.min(rules.maximum ?? Infinity, rules.exclusiveMaximum ?? Infinity);
-    // A bound that no number of ours reaches is none.
+    // A bound beyond all our numbers is ignored.
     const given = [lower, upper].filter((bound) => Math.abs(bound) <= LIMIT);
     const magnitude = Math.max(0, ...given.map(Math.abs));
     const whole = rules.integer || steps.some(Number.isInteger);
@@ -59,7 +59,7 @@ export class DecimalRange {
     else this.#decimals = Math.max(0, Math.min(room, wanted));
     const floor = (value: number, exclusive: boolean) => scaled(value, this.#decimals, 'down', exclusive);
     const ceil = (value: number, exclusive: boolean) => scaled(value, this.#decimals, 'up', exclusive);
-    // Without a bound of its own an integer may have all digits, another number as many as leave room for decimals.
+    // Without bounds, an integer may have all digits, another number as many as leave room for decimals.
     const limit = whole ? LIMIT : Math.min(LIMIT, (isOpen ? open + 1 : LIMIT) * 10 ** this.#decimals - 1);
     this.#low = Math.max(
       -limit,
@@ -71,13 +71,13 @@ export class DecimalRange {
       floor(rules.maximum ?? Infinity, false),
       floor(rules.exclusiveMaximum ?? Infinity, true),
     );
-    // Steps such as 2.5 are joined as integers; among whole numbers only their whole multiples are left.
+    // Steps such as 2.5 are combined as integers; among integers only their integer multiples remain.
     const unit = 10 ** Math.max(this.#decimals, ...steps.map(decimalsOf));
     const step = steps.reduce((all, next) => lcm(all, Math.round(next * unit)), 1);
     this.#step = whole ? lcm(step, unit) / unit : step;
   }
 
-  /** The number begun by a byte; undefined when none of these begins so. */
+  /** The partial number after a first byte; undefined if none of these numbers begins so. */
   start(byte: number): PartialNumber | undefined {
     if (byte === MINUS) {
       const sign = { negative: true, value: 0, digits: 0, decimals: -1 };
@@ -86,7 +86,7 @@ export class DecimalRange {
     return this.next({ negative: false, value: 0, digits: 0, decimals: -1 }, byte);
   }
 
-  /** The number after one more byte; undefined when it can then no longer become one of these. */
+  /** The partial number after one more byte; undefined if it can no longer become one of these numbers. */
   next(from: PartialNumber, byte: number): PartialNumber | undefined {
     let to: PartialNumber;
     if (byte === POINT) {
@@ -95,7 +95,7 @@ export class DecimalRange {
     } else {
       const digit = byte - ZERO;
       if (digit < 0 || digit > 9 || from.decimals === this.#decimals) return undefined;
-      if (from.decimals < 0 && from.digits > 0 && from.value === 0) return undefined; // 01 is no JSON
+      if (from.decimals < 0 && from.digits > 0 && from.value === 0) return undefined; // 01 is not valid JSON
       to = {
         negative: from.negative,
         value: from.value * 10 + digit,
@@ -113,7 +113,7 @@ export class DecimalRange {
     return this.#has(number.negative, number.value * unit, number.value * unit, 1);
   }
 
-  /** The least number of further bytes, at least one, that make it one of these numbers; Infinity when none do. */
+  /** The least number of further bytes, at least one, that complete it; Infinity if none do. */
   more(number: PartialNumber): number {
     if (number.digits === 0) {
       let least = Number.POSITIVE_INFINITY;
@@ -142,7 +142,7 @@ export class DecimalRange {
     return Number.POSITIVE_INFINITY;
   }
 
-  /** The length of the shortest number; Infinity when there is none. */
+  /** The length of the shortest number; Infinity if there is none. */
   shortest(): number {
     let least = Number.POSITIVE_INFINITY;
     for (const byte of [MINUS, ...Array.from({ length: 10 }, (_, digit) => ZERO + digit)]) {
@@ -152,16 +152,16 @@ export class DecimalRange {
     return least;
   }
 
-  /** Whether `value` with `added` more digits and then `missing` decimals left out can be one of these numbers. */
+  /** Whether `value` with `added` more digits and `missing` decimals omitted can be one of these numbers. */
   #extends(negative: boolean, value: number, added: number, missing: number): boolean {
     const unit = 10 ** missing;
     const low = value * 10 ** added * unit;
     return this.#has(negative, low, low + (10 ** added - 1) * unit, unit);
   }
 
-  /** Whether a multiple of `unit` from low to high in magnitude is one of these numbers. */
+  /** Whether a multiple of `unit` with a magnitude from low to high is one of these numbers. */
   #has(negative: boolean, low: number, high: number, unit: number): boolean {
-    // −0 is left out: validators disagree on whether it is 0.
+    // −0 is excluded: validators disagree on whether it is 0.
     const least = Math.max(low, negative ? Math.max(1, -this.#high) : Math.max(0, this.#low));
     const most = Math.min(high, negative ? -this.#low : this.#high);
     if (least > most) return false;
@@ -170,21 +170,22 @@ export class DecimalRange {
   }
 }
 
-/** Whether multiples of it can be told exactly: it has at most 15 digits, those behind the point included. */
+/** Whether its multiples can be computed exactly: it has at most 15 digits, including those after the point. */
 export function isStep(value: number): boolean {
   const { digits, exponent } = decimal(value);
   return exponent >= -MOST_DIGITS && exponent <= MOST_DIGITS && value <= LIMIT && digits <= BigInt(LIMIT);
 }
 
-/** Whether a value is a multiple of a step as decimals: 0.07 is one of 0.01, though dividing them gives no integer. */
+/**
+ * Whether a value is a multiple of a step in decimal: 0.07 is one of 0.01, although floating-point division gives no
+ * integer.
+ */
 export function isMultiple(value: number, step: number): boolean {
   const exponent = Math.min(decimal(value).exponent, decimal(step).exponent);
   return integerOf(value, exponent) % integerOf(step, exponent) === 0n;
 }
 
-/**
- * Whether no number at all is what the rules ask for, however long; otherwise it may be only ours that do not reach it.
- */
+/** Whether no number at all satisfies the rules, however long; otherwise only our numbers may fail to. */
 export function isContradiction(rules: NumberRules): boolean {
   const bounds = [rules.minimum, rules.exclusiveMinimum, rules.maximum, rules.exclusiveMaximum];
   const steps = [...(rules.multipleOf ?? []), ...(rules.integer ? [1] : [])];
@@ -232,7 +233,7 @@ function decimalsOf(value: number): number {
   return Math.max(0, -decimal(value).exponent);
 }
 
-/** value · 10^decimals, rounded away from the side that it bounds; exclusive: never itself. */
+/** value · 10^decimals, rounded toward the inside of the bound; if exclusive, never the bound itself. */
 function scaled(value: number, decimals: number, way: 'up' | 'down', exclusive: boolean): number {
   if (!Number.isFinite(value)) return value;
   const { digits, exponent } = decimal(value);
@@ -241,7 +242,7 @@ function scaled(value: number, decimals: number, way: 'up' | 'down', exclusive: 
   let result = shift >= 0 ? digits * 10n ** BigInt(shift) : digits / 10n ** BigInt(-shift);
   const exact = shift >= 0 || result * 10n ** BigInt(-shift) === digits;
   if (!exact) {
-    // BigInt division rounds towards zero.
+    // BigInt division rounds toward zero.
     if (way === 'up' && digits > 0n) result += 1n;
     if (way === 'down' && digits < 0n) result -= 1n;
   } else if (exclusive) result += way === 'up' ? 1n : -1n;

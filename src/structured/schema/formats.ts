@@ -1,7 +1,7 @@
 const HOUR = '(?:[01][0-9]|2[0-3])';
 const MINUTE = '[0-5][0-9]';
 const TIME = `${HOUR}:${MINUTE}:${MINUTE}(?:\\.[0-9]{1,9})?(?:Z|[+-]${HOUR}:${MINUTE})`;
-// Years from 1000 on; 29 February in those that are divisible by 4, and by 400 where by 100.
+// Years from 1000 on; 29 February in years divisible by 4, and by 400 if divisible by 100.
 const LEAP = '(?:[12][0-9](?:0[48]|[2468][048]|[13579][26])|(?:12|16|20|24|28)00)';
 const DATE = `(?:[12][0-9]{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)|${LEAP}-02-29)`;
 const LABEL = '[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?';
@@ -9,7 +9,7 @@ const HOST = `${LABEL}(?:\\.${LABEL}){0,3}`;
 const OCTET = '(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])';
 const HEX = '[0-9a-fA-F]';
 const GROUP = `${HEX}{1,4}`;
-/** Eight groups, or at most seven and `::` for zeros between them (RFC 4291, section 2.2, forms 1 and 2). */
+/** Eight groups, or at most seven with `::` for zeros between them (RFC 4291, section 2.2, forms 1 and 2). */
 const IPV6 = [
   `${GROUP}(?::${GROUP}){7}`,
   ...Array.from({ length: 8 }, (_, before) => {
@@ -17,15 +17,15 @@ const IPV6 = [
     return `${first}::${before === 7 ? '' : `(?:${GROUP}(?::${GROUP}){0,${6 - before}})?`}`;
   }),
 ].join('|');
-// Browsers read a last label that begins with a digit as a part of an IPv4 address, and check labels in Punycode.
+// Browsers parse a last label that begins with a digit as part of an IPv4 address, and check labels in Punycode.
 const WEB_HOST = `(?:${OCTET}(?:\\.${OCTET}){3}|(?!(?:[^/]*\\.)?xn--)(?:${LABEL}\\.){0,3}(?![0-9])${LABEL})`;
 const AMOUNT = '(?:0|[1-9][0-9]{0,8})';
 const PART = (unit: string) => `(?:${AMOUNT}${unit})?`;
 const PATH = '(?:[A-Za-z0-9._~/-]|%[0-9A-F]{2})*';
 
 /**
- * The values of `format` that are enforced, as patterns. Each describes common strings of the format, not all: what is
- * generated is always of the format.
+ * The enforced values of `format`, as patterns. Each describes common strings of the format, not all: everything
+ * generated is in the format.
  */
 export const FORMATS: Readonly<Record<string, string>> = {
   date: `^${DATE}$`,
@@ -47,8 +47,8 @@ const OTHERS = [
 ];
 
 /**
- * Why a `format` cannot be enforced, and the remedy; undefined when it can. Names that the standard does not know, such as
- * zod's `nanoid`, mean nothing of their own: beside a `pattern` this is what they mean.
+ * Why a `format` cannot be enforced, and the remedy; undefined if it can. Names outside the standard, such as zod's
+ * `nanoid`, have no meaning of their own: next to a `pattern`, the pattern defines them.
  */
 export function formatProblem(format: unknown, hasPattern: boolean): string | undefined {
   if (typeof format === 'string' && Object.hasOwn(FORMATS, format)) return undefined;

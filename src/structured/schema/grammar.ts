@@ -26,7 +26,7 @@ import {
 
 const MOST_NODES = 10_000;
 const MOST_LITERAL_BYTES = 500_000;
-/** States of all automata: half a kilobyte each. */
+/** Limit on the states of all automata: half a kilobyte each. */
 const MOST_STATES = 200_000;
 
 /** A schema compiled for a vocabulary: nodes that refer to each other. */
@@ -39,13 +39,13 @@ export class Grammar {
   readonly #strings: StringDfa;
   #literalBytes = 0;
   #states = 0;
-  /** Why a place stays empty although some value fits: it is only none that we generate. */
+  /** Why a value is missing although some would fit: they are only values that we do not generate. */
   #beyond: Error | undefined;
   readonly #dfas = new Map<string, StringDfa[]>();
 
   readonly #vocabulary: Vocabulary;
 
-  /** @throws RopewalkError naming the place in the schema that cannot be enforced or that no value fits. */
+  /** @throws RopewalkError naming the location in the schema that cannot be enforced or that no value fits. */
   constructor(schema: JsonSchema, vocabulary: Vocabulary) {
     this.#vocabulary = vocabulary;
     checkSchema(schema);
@@ -70,7 +70,7 @@ export class Grammar {
     }
   }
 
-  /** @param loose leaves formats aside, which some readers take for annotations: for what must be disjoint. */
+  /** @param loose ignores formats, which some readers treat as annotations: for values that must be disjoint. */
   #node(places: readonly Place[], loose: boolean): GrammarNode {
     const key = `${loose ? '~' : ''}${this.#document.key(places)}`;
     const known = this.#nodes.get(key);
@@ -102,7 +102,7 @@ export class Grammar {
     this.#disjoint.set(key, { node: this.#node(places, true), problem });
   }
 
-  /** The alternatives, each of one type, of schemas that hold together. */
+  /** The alternatives, each of one type, of schemas that apply together. */
   #alternatives(flats: readonly Flat[], loose: boolean): Alternative[] {
     const types = typesOf(flats);
     const listed = flats.filter(({ schema }) => 'enum' in schema || 'const' in schema);
@@ -115,7 +115,7 @@ export class Grammar {
     return result;
   }
 
-  /** Literals as one: then it is always clear where in which of them a text is. */
+  /** Joins literals into one, so that it is always clear where in them a text is. */
   #joined(alternatives: readonly Alternative[]): Alternative[] {
     const literals = alternatives.filter(({ kind }) => kind === 'literal') as LiteralValue[];
     if (literals.length < 2) return [...alternatives];
@@ -156,7 +156,7 @@ export class Grammar {
     return { kind: 'literal', trie: new LiteralTrie(texts, this.#vocabulary) };
   }
 
-  /** `enum` and `const`: the values that all lists have and that fit the other keywords. */
+  /** `enum` and `const`: the values that are in all lists and fit the other keywords. */
   #listed(
     listed: readonly Flat[],
     flats: readonly Flat[],
@@ -210,7 +210,7 @@ export class Grammar {
       const format = schema.format as string | undefined;
       if (schema.pattern !== undefined)
         dfas.push(...this.#dfaOf(schema.pattern as string, `${pointer}/pattern`));
-      // Others than these stand beside a pattern, which is what they mean.
+      // Formats outside this list accompany a pattern, which defines them.
       if (format !== undefined && !loose && Object.hasOwn(FORMATS, format)) {
         dfas.push(...this.#dfaOf(FORMATS[format]!, `${pointer}/format`));
       }
@@ -218,7 +218,7 @@ export class Grammar {
     return [...new Set(dfas)];
   }
 
-  /** The automata of a pattern's parts, all of which hold. */
+  /** The automata of a pattern's parts, all of which must hold. */
   #dfaOf(pattern: string, pointer: string): StringDfa[] {
     const { single } = this.#vocabulary;
     return this.#at(pointer, `pattern ${pattern}`, () =>
@@ -226,7 +226,7 @@ export class Grammar {
     );
   }
 
-  /** Makes automata once; their errors are told with the place in the schema. */
+  /** Creates automata once; their errors name the location in the schema. */
   #at(pointer: string, key: string, make: () => StringDfa[]): StringDfa[] {
     const known = this.#dfas.get(key);
     if (known) return known;
@@ -328,7 +328,7 @@ export class Grammar {
       const { trie: key } = this.#literal([`${latin1Json(name)}:`], flats);
       return { key, node: this.#node(places, loose), required: required.has(name) };
     });
-    // Others are written where the schema speaks of them, or of no property at all.
+    // Other properties are written if the schema mentions them, or lists no property at all.
     const speaks = ({ schema }: Flat) => 'additionalProperties' in schema || 'propertyNames' in schema;
     const open = (names.size === 0 || flats.some(speaks)) && rule?.others !== null;
     const keys = open ? this.#otherKeys([...names], rule, flats[0]?.pointer ?? '') : undefined;
@@ -336,7 +336,7 @@ export class Grammar {
     return { kind: 'object', properties, additional: { keys, node: this.#node(rest, loose) } };
   }
 
-  /** What `propertyNames` asks for; undefined when nothing does. */
+  /** The constraint of `propertyNames`; undefined if there is none. */
   #nameRule(flats: readonly Flat[], loose: boolean): NameRule | undefined {
     const places = flats.flatMap(({ schema, pointer }) =>
       schema.propertyNames === undefined
@@ -352,9 +352,9 @@ export class Grammar {
     return nameRule(found as (LiteralValue | StringValue)[], places[0]!.pointer);
   }
 
-  /** Keys that no property is listed for. */
+  /** Keys without a listed property. */
   #otherKeys(names: readonly string[], rule: NameRule | undefined, pointer: string): StringDfa {
-    // JSON.parse gives the key __proto__ as it is, but not every reader does.
+    // JSON.parse keeps the key __proto__, but not every reader does.
     const excluded = [...names, '__proto__'].map((name) => latin1Json(name).slice(1, -1)).sort();
     const { single } = this.#vocabulary;
     const { dfa, least = 0, most = Number.POSITIVE_INFINITY } = rule?.others ?? {};
@@ -367,9 +367,9 @@ export class Grammar {
     return keys!;
   }
 
-  /** The least cost of every node: what refers to itself waits for what does not. */
+  /** Computes the least cost of every node: nodes that refer to themselves wait for those that do not. */
   #settleCosts(): void {
-    // Made from the outside in, as a rule: what they wait for comes later.
+    // Usually created from the outside in: what they wait for comes later.
     const nodes = [...this.#nodes.values()].reverse();
     for (let changed = true; changed; ) {
       changed = false;
@@ -383,7 +383,7 @@ export class Grammar {
   }
 }
 
-/** Names are strings, whatever else is asked of them. */
+/** Names are strings, whatever else is required of them. */
 const STRINGS = { type: 'string' };
 const ARRAY_KEYWORDS = ['items', 'prefixItems', 'minItems', 'maxItems'];
 const OBJECT_KEYWORDS = ['properties', 'required', 'additionalProperties', 'propertyNames'];

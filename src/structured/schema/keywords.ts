@@ -2,11 +2,11 @@ import { RopewalkError } from '../../errors.ts';
 import { isStep } from './decimal.ts';
 import { formatProblem } from './formats.ts';
 
-/** A JSON Schema (draft 2020-12), as `JSON.parse` gives it. */
+/** A JSON Schema (draft 2020-12), from `JSON.parse`. */
 export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
 export type SchemaObject = Exclude<JsonSchema, boolean>;
 
-/** What a schema may be at most: it may come from anyone. */
+/** Limits on a schema, which may come from anyone. */
 const MOST_DEPTH = 64;
 const MOST_SCHEMAS = 5000;
 const MOST_VALUES = 5000;
@@ -36,17 +36,17 @@ const schemas = must((s) => Array.isArray(s) && s.length > 0 && s.every(isSchema
 const texts = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((v) => typeof v === 'string');
 
-/** Whether every value fits: `true`, or nothing but annotations. */
+/** Whether every value fits: `true`, or only annotations. */
 function isAnything(schema: unknown): boolean {
   return schema === true || (isObject(schema) && Object.keys(schema).every((name) => ANNOTATIONS.has(name)));
 }
 
-/** Whether a schema is one of those that no value fits by what they are. */
+/** Whether no value can fit a schema by its form. */
 export function isNothing(schema: JsonSchema): boolean {
   return schema === false || (isObject(schema) && 'not' in schema);
 }
 
-/** The keywords that are enforced, and what their values must be. */
+/** The enforced keywords, and the checks of their values. */
 const ENFORCED: Readonly<Record<string, Check>> = {
   type: must(
     (type) => {
@@ -96,11 +96,11 @@ const ENFORCED: Readonly<Record<string, Check>> = {
     if (problem || isStep(value as number)) return problem;
     return 'must have at most 15 digits before and after the decimal point together';
   },
-  // Nothing fits; zod writes it for `never`.
+  // No value fits; zod writes it for `never`.
   not: must((not) => isAnything(not), '{}, which allows no value; describe what is allowed instead'),
 };
 
-/** Keywords of the standard that are not enforced, and what to do instead. */
+/** Standard keywords that are not enforced, and what to do instead. */
 const REFUSED = new Map([
   ['if', 'write anyOf with both cases'],
   ['then', 'write anyOf with both cases'],
@@ -126,16 +126,16 @@ const REFUSED = new Map([
   ['dependencies', 'write anyOf with both cases'],
 ]);
 
-/** An error that names the place in the schema by its JSON pointer. */
+/** An error that names the location in the schema by its JSON pointer. */
 export function schemaError(pointer: string, problem: string): RopewalkError {
   return new RopewalkError(`JSON schema at #${pointer}: ${problem}.`);
 }
 
 /**
- * Checks that everything a schema asks for can be enforced: each keyword in it (and in what it refers to) is, or is an
- * annotation.
+ * Checks that everything a schema requires can be enforced: every keyword in it (and in what it refers to) is either
+ * enforced or an annotation.
  *
- * @throws RopewalkError naming the first keyword that is not, by its JSON pointer, and the remedy.
+ * @throws RopewalkError naming the first other keyword, by its JSON pointer, and the remedy.
  */
 export function checkSchema(root: unknown): asserts root is JsonSchema {
   const seen = new Set<unknown>();
@@ -194,7 +194,7 @@ export function escapePointer(name: string): string {
   return name.replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
-/** What a reference inside the document names (RFC 6901, as a URI fragment). */
+/** Resolves a reference inside the document (RFC 6901, as a URI fragment). */
 export function resolveReference(root: JsonSchema, reference: string, pointer: string): JsonSchema {
   const fail = () => schemaError(`${pointer}/$ref`, `there is nothing at ${JSON.stringify(reference)}`);
   let path: string;

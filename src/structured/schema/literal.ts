@@ -2,18 +2,18 @@ import { byteString, type Vocabulary } from '../parser/vocabulary.ts';
 
 const encoder = new TextEncoder();
 
-/** A value's compact JSON, a character for each UTF-8 byte. */
+/** A value's compact JSON, one character per UTF-8 byte. */
 export function latin1Json(value: unknown): string {
   return byteString(encoder.encode(JSON.stringify(value)));
 }
 
-/** Fixed texts as a trie; from each of its nodes, the least number of tokens to the end of one of them. */
+/** Fixed texts as a trie, with the least number of tokens from each node to the end of a text. */
 export class LiteralTrie {
   readonly #children: Map<number, number>[] = [new Map()];
   readonly #ends: boolean[] = [false];
   readonly #costs: number[];
 
-  /** @param texts a character for each byte; none is empty. */
+  /** @param texts one character per byte; none is empty. */
   constructor(
     readonly texts: readonly string[],
     vocabulary: Vocabulary,
@@ -24,13 +24,13 @@ export class LiteralTrie {
       this.#ends[node] = true;
     }
     this.#costs = new Array(this.#ends.length).fill(Number.POSITIVE_INFINITY);
-    // Children have higher numbers than their parents.
+    // Children have higher indices than their parents.
     for (let node = this.#ends.length - 1; node >= 0; node--) {
       this.#costs[node] = this.#ends[node] ? 0 : this.#costByTokens(node, vocabulary);
     }
   }
 
-  /** The node after a byte; undefined when no text continues so. */
+  /** The node after a byte; undefined if no text continues so. */
   child(node: number, byte: number): number | undefined {
     return this.#children[node]!.get(byte);
   }
@@ -45,12 +45,12 @@ export class LiteralTrie {
     return this.#children[node]!.size > 0;
   }
 
-  /** Least number of tokens from a node to the end of a text; 0 where one ends. */
+  /** The least number of tokens from a node to the end of a text; 0 where one ends. */
   cost(node: number): number {
     return this.#costs[node]!;
   }
 
-  /** Least number of tokens, at least one, from a node to the end of a text. */
+  /** The least number of tokens, at least one, from a node to the end of a text. */
   costToGoOn(node: number): number {
     let least = Number.POSITIVE_INFINITY;
     for (const child of this.#children[node]!.values()) least = Math.min(least, 1 + this.#costs[child]!);
@@ -67,7 +67,7 @@ export class LiteralTrie {
     return child;
   }
 
-  /** One token, as long a way as it goes along the trie, and the rest from there. */
+  /** The cost of the best single token along the trie plus the rest from there. */
   #costByTokens(from: number, { trie }: Vocabulary): number {
     let least = Number.POSITIVE_INFINITY;
     const path: number[] = [];

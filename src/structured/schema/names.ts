@@ -2,11 +2,11 @@ import { schemaError } from './keywords.ts';
 import { latin1Json } from './literal.ts';
 import type { LiteralValue, StringValue } from './values.ts';
 
-/** What names of properties must be. */
+/** The constraint on property names. */
 export interface NameRule {
-  /** Names that are listed one by one. */
+  /** Names that are listed individually. */
   readonly listed: readonly string[];
-  /** What other names are; null when there are none. */
+  /** The form of other names; null if there are none. */
   readonly others: StringValue | null;
   takes(name: string): boolean;
 }
@@ -14,7 +14,7 @@ export interface NameRule {
 /**
  * The rule of `propertyNames`, from the alternatives that its schema leaves for a string.
  *
- * @throws RopewalkError when names of several kinds are allowed: properties are written by one automaton.
+ * @throws RopewalkError if names of several kinds are allowed: one automaton must cover all properties.
  */
 export function nameRule(found: readonly (LiteralValue | StringValue)[], pointer: string): NameRule {
   const listed = found.flatMap((value) =>
@@ -34,7 +34,7 @@ export function nameRule(found: readonly (LiteralValue | StringValue)[], pointer
   return { listed, others, takes };
 }
 
-/** The text of bytes that are a character each. */
+/** Decodes bytes given as one character each. */
 function utf8(bytes: string): string {
   return new TextDecoder().decode(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)));
 }

@@ -6,7 +6,7 @@ function numberKeywords(schema: SchemaObject): Readonly<Record<string, number | 
   return schema as Readonly<Record<string, number | undefined>>;
 }
 
-/** What all schemas together ask of a number. */
+/** The combined constraints of all schemas on a number. */
 export function numberRules(flats: readonly Flat[], integer: boolean): NumberRules {
   const all = flats.map(({ schema }) => numberKeywords(schema));
   const strictest = (name: string, pick: (...values: number[]) => number) => {

@@ -3,7 +3,7 @@ import type { Flat } from './conjunction.ts';
 const TYPES = ['null', 'boolean', 'number', 'string', 'array', 'object'] as const;
 export type ValueType = (typeof TYPES)[number];
 
-/** The types that all schemas allow; integer alone is a narrower number. */
+/** The types that all schemas allow; only integer restricts a number. */
 export function typesOf(flats: readonly Flat[]): { values: readonly ValueType[]; integer: boolean } {
   let values: readonly ValueType[] = TYPES;
   let integer = false;
@@ -24,7 +24,7 @@ export function typeOf(value: unknown): ValueType {
   return Array.isArray(value) ? 'array' : (typeof value as ValueType);
 }
 
-/** JSON with sorted keys: equal for values that JSON Schema calls equal. */
+/** JSON with sorted keys: equal for values that are equal in JSON Schema. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (_, part: unknown) =>
     typeof part === 'object' && part !== null && !Array.isArray(part)
@@ -33,7 +33,7 @@ export function canonical(value: unknown): string {
   );
 }
 
-/** The strictest of two bounds on a length. */
+/** The stricter of two bounds on a length. */
 export function lengths(flats: readonly Flat[], min: string, max: string): { least: number; most: number } {
   return {
     least: Math.max(0, ...flats.map(({ schema }) => (schema[min] ?? 0) as number)),

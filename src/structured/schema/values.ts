@@ -2,7 +2,7 @@ import type { StringDfa } from '../automata/dfa.ts';
 import type { DecimalRange } from './decimal.ts';
 import type { LiteralTrie } from './literal.ts';
 
-/** A place for a value: what may stand there, and the least number of tokens that it takes (Infinity: nothing can). */
+/** A place for a value: the possible values, and the least number of tokens that one takes (Infinity if none fits). */
 export interface GrammarNode {
   readonly alternatives: readonly Alternative[];
   cost: number;
@@ -19,7 +19,7 @@ export interface LiteralValue {
 export interface StringValue {
   readonly kind: 'string';
   readonly dfa: StringDfa;
-  /** Least and most characters. */
+  /** Minimum and maximum number of characters. */
   readonly least: number;
   readonly most: number;
 }
@@ -48,11 +48,11 @@ export interface ObjectValue {
   readonly kind: 'object';
   /** In the order in which they are written. */
   readonly properties: readonly Property[];
-  /** Keys and values of properties that are not listed; undefined when none are written. */
+  /** Keys and values of unlisted properties; undefined if none are written. */
   readonly additional: { readonly keys: StringDfa; readonly node: GrammarNode } | undefined;
 }
 
-/** Least number of tokens of a value; each byte counts as one where it is not part of a literal. */
+/** The least number of tokens of a value; bytes outside literals count as one token each. */
 export function costOf(alternative: Alternative): number {
   switch (alternative.kind) {
     case 'literal':
@@ -74,7 +74,7 @@ export function itemAt(array: ArrayValue, index: number): GrammarNode {
   return array.prefix[index] ?? array.rest;
 }
 
-/** Least number of tokens from after item `count` to the array's end. */
+/** The least number of tokens from after item `count` to the end of the array. */
 export function costAfterItem({ prefix, rest, least }: ArrayValue, count: number): number {
   let cost = 1;
   for (let i = count; i < Math.min(least, prefix.length); i++) cost += 1 + prefix[i]!.cost;
@@ -82,7 +82,10 @@ export function costAfterItem({ prefix, rest, least }: ArrayValue, count: number
   return more > 0 ? cost + more * (1 + rest.cost) : cost;
 }
 
-/** Least number of tokens from after a property to the object's end, the next property being `from` or a later one. */
+/**
+ * The least number of tokens from after a property to the end of the object, if the next property is `from` or a
+ * later one.
+ */
 export function costAfterProperty({ properties }: ObjectValue, from: number): number {
   let cost = 1;
   for (let i = from; i < properties.length; i++) {

@@ -1,9 +1,10 @@
+import { TokenCuts } from './token-cuts.ts';
 import { CONTROL } from './token-types.ts';
 
 /** All ways to form a token from two others, as their ids, the shortest left part first. */
 export function* cutsOf(
   token: string,
-  vocab: ReadonlyMap<string, number>,
+  vocab: Pick<ReadonlyMap<string, number>, 'get'>,
 ): Generator<readonly [leftId: number, rightId: number]> {
   for (let cut = 1; cut < token.length; cut++) {
     // A surrogate pair is one character.
@@ -34,14 +35,15 @@ export function mergesFromScores(
   const rights: number[] = [];
   const made: number[] = [];
   const lengths = Uint32Array.from(tokens, characters);
+  const cuts = new TokenCuts(vocab);
   tokens.forEach((token, id) => {
     if (types[id] === CONTROL) return;
     const from = lefts.length;
-    for (const [left, right] of cutsOf(token, vocab)) {
+    cuts.of(token, (left, right) => {
       lefts.push(left);
       rights.push(right);
       made.push(id);
-    }
+    });
     sortByIds(lefts, rights, from);
   });
   const order = Uint32Array.from(lefts, (_, i) => i);

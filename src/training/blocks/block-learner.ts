@@ -179,14 +179,15 @@ export class BlockLearner implements Learner {
    */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
     if (this.#sink instanceof UpdatingGradients) return this.#updateAsYouGo(batches, settings, this.#sink);
-    const { optimizer, learningRate, clip, accept, together } = settings;
+    const { optimizer, learningRate, clip, accept, together, select } = settings;
     const { loss, tokens, trainables } = await this.computeGradients(batches, together);
-    const gradientNorm = globalNorm(trainables.map(({ gradient }) => gradient));
+    const updating = select ? select(trainables) : trainables;
+    const gradientNorm = globalNorm(updating.map(({ gradient }) => gradient));
     const updated = accept?.({ loss, gradientNorm }) ?? true;
     if (updated) {
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw notFinite(loss, trainables);
       const gradientScale = clip > 0 ? clipCoefficient(gradientNorm, clip) : 1;
-      optimizer.step(trainables, { learningRate, gradientScale });
+      optimizer.step(updating, { learningRate, gradientScale });
     }
     return { loss, tokens, gradientNorm, updated };
   }

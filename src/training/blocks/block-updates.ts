@@ -96,13 +96,14 @@ export class UpdatingGradients implements GradientSink {
     parameters: readonly (TrainedParameter & { readonly gradient: Float32Array })[],
   ): Promise<void> {
     if (!this.#settings) throw new RopewalkError('gradients came before their step was accepted.');
-    const { optimizer, learningRate, clip, together } = this.#settings;
+    const { optimizer, learningRate, clip, together, select } = this.#settings;
     await together?.sumGradients(parameters.map(({ gradient }) => gradient));
-    const norm = globalNorm(parameters.map(({ gradient }) => gradient));
+    const updating = select ? select(parameters) : parameters;
+    const norm = globalNorm(updating.map(({ gradient }) => gradient));
     if (!Number.isFinite(norm)) throw notFinite(this.#loss, parameters);
     this.#sumOfSquares += norm * norm;
     const gradientScale = clip > 0 ? clipCoefficient(norm, clip) : 1;
-    optimizer.step(parameters, { learningRate, gradientScale });
+    optimizer.step(updating, { learningRate, gradientScale });
   }
 
   #paddedSize(path: string): number {

@@ -33,7 +33,7 @@ const DEFAULTS = {
 const options = {
   beta2Decay: option(
     z.number('give a number of 0 or less').max(0, 'give a number of 0 or less'),
-    'weight of new values in the averages is step^this, which decreases over time',
+    'new values enter the averages with weight step^d',
     { value: 'd' },
   ),
   /** Lower bounds of a variance (its square) and of a weight's size. */

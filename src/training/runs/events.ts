@@ -8,7 +8,7 @@ export interface Sample {
 }
 
 /** Prompts continued with the weights after a step. */
-interface SamplesEvent {
+export interface SamplesEvent {
   readonly type: 'samples';
   readonly step: number;
   readonly samples: readonly Sample[];

@@ -3,6 +3,7 @@ import type { CausalLM } from '../../families/family.ts';
 import type { Communicator } from '../../ranks/communicator.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import type { Learner, TrainedParameter } from '../learner.ts';
+import { NewRowsOptimizer, type NewRowsPhase, newRowsOf } from '../new-rows.ts';
 import { createOptimizer } from '../optimizers/create-optimizer.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { RunRanks } from '../parallel/ranks.ts';
@@ -34,6 +35,8 @@ export interface TrainingJob {
   readonly teacher?: CausalLM | undefined;
   /** Creates the optimizer in place of the one in the settings. */
   readonly createOptimizer?: ((parameters: readonly TrainedParameter[]) => Optimizer) | undefined;
+  /** Only the rows of new tokens are trained first. */
+  readonly newRows?: NewRowsPhase | undefined;
   /** Processes that train it together; every one of them makes the same job. */
   readonly ranks?: Communicator | undefined;
   /**
@@ -61,7 +64,15 @@ export interface StartedJob {
 
 /** The optimizer of a job, for its learner. */
 export function optimizerFor(job: TrainingJob, { parameters }: Learner): Optimizer {
-  if (job.createOptimizer) return job.createOptimizer(parameters);
   const { optimizer, seed } = job.settings;
-  return createOptimizer(optimizer, parameters, { ...optimizerSettings(job.settings), seed });
+  const create = (trained: readonly TrainedParameter[]) =>
+    job.createOptimizer?.(trained) ??
+    createOptimizer(optimizer, trained, { ...optimizerSettings(job.settings), seed });
+  if (!job.newRows) return create(parameters);
+  const rows = newRowsOf(parameters, job.newRows);
+  return new NewRowsOptimizer(
+    create(parameters),
+    create(rows),
+    rows.map(({ name }) => name),
+  );
 }

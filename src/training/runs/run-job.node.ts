@@ -86,7 +86,7 @@ async function* runStarted(
   const share = measureLimit ? await shareOfLimit(job, learner) : undefined;
   const trainer = new Trainer(
     {
-      ...{ learner, training, optimizer: optimizerFor(job, learner) },
+      ...{ learner, training, optimizer: optimizerFor(job, learner), newRows: job.newRows },
       ...(validation && { validation }),
       diagnose: (batches) => firstNotFinite(engine, learner, batches),
     },

@@ -1,29 +1,29 @@
 import { float16ToFloat32 } from '../../dtypes.ts';
 import type { GgmlType } from '../types.ts';
 
-/** Types whose numbers are whole codes with a scale, and perhaps an offset, for a group of them. */
+/** Types that store integer codes with a scale, and possibly an offset, per group. */
 export type QuantizedGgmlType = Exclude<GgmlType, 'F32' | 'F16' | 'BF16'>;
 
-/** The most numbers, and the most groups, in a block of any type. */
+/** The most values, and the most groups, in a block of any type. */
 const MAX_BLOCK = 256;
 const MAX_GROUPS = 16;
 
-/** What a block says: number i is scales[i / group] · (codes[i] − zero) + offsets[i / group], all in float32. */
+/** An unpacked block: value i is scales[i / group] · (codes[i] − zero) + offsets[i / group], all in float32. */
 export interface UnpackedBlock {
   /** Unsigned. */
   readonly codes: Uint8Array;
   readonly scales: Float32Array;
-  /** Written only by types that have them; elsewhere nothing is added, so that −0 stays −0. */
+  /** Written only by types that have offsets; for others nothing is added, so that −0 stays −0. */
   readonly offsets: Float32Array;
 }
 
 /** How a type packs its codes. */
 export interface BlockLayout {
-  /** Numbers that share a scale. */
+  /** Values that share a scale. */
   readonly group: 16 | 32;
-  /** The fewest bits that hold a code: 4, or the next that the engine has. */
+  /** The number of bits for a code: 4, or the engine's next size. */
   readonly bits: 4 | 8;
-  /** The code that stands for zero. */
+  /** The code for zero. */
   readonly zero: number;
   readonly hasOffsets: boolean;
   /** Unpacks the block that starts at `bytes[at]`. */
@@ -38,10 +38,10 @@ export function newUnpackedBlock(): UnpackedBlock {
   };
 }
 
-/** The value of each float16 code. Made on first use: 256 KiB. */
+/** The value of each float16 code. Created on first use: 256 KiB. */
 let halves: Float32Array | undefined;
 
-export function halfAt(bytes: Uint8Array, at: number): number {
+function halfAt(bytes: Uint8Array, at: number): number {
   if (!halves) {
     const codes = Uint16Array.from({ length: 0x10000 }, (_, code) => code);
     halves = new Float32Array(0x10000);
@@ -71,8 +71,8 @@ function unpackFives(bytes: Uint8Array, high: number, at: number, codes: Uint8Ar
 
 /**
  * The scales and offsets of the eight groups of a K type: two halves that scale 6-bit numbers, packed in 12 bytes. The
- * first four pairs lie in the low six bits of bytes 0–3 and 4–7; the last four in the halves of bytes 8–11, with their
- * upper two bits on top of bytes 0–7.
+ * first four pairs are in the low six bits of bytes 0–3 and 4–7; the last four in the halves of bytes 8–11, with their
+ * upper two bits in the top bits of bytes 0–7.
  */
 function unpackScales(bytes: Uint8Array, at: number, { scales, offsets }: UnpackedBlock): void {
   const scale = halfAt(bytes, at);
@@ -90,8 +90,8 @@ function unpackScales(bytes: Uint8Array, at: number, { scales, offsets }: Unpack
 }
 
 /**
- * The layouts of ggml's block structures (`block_q4_0` … `block_q6_K` in ggml-common.h). A product of a half and a
- * code is exact in float64, so rounding once to float32 gives what float32 arithmetic gives.
+ * The layouts of ggml's block structures (`block_q4_0` … `block_q6_K` in ggml-common.h). A product of a float16 and a
+ * code is exact in float64, so rounding once to float32 equals float32 arithmetic.
  */
 export const LAYOUTS: Readonly<Record<QuantizedGgmlType, BlockLayout>> = {
   // scale, 32 signed bytes
@@ -151,7 +151,7 @@ export const LAYOUTS: Readonly<Record<QuantizedGgmlType, BlockLayout>> = {
       unpackFives(bytes, at + 4, at + 8, codes);
     },
   },
-  // scales and offsets, then four times 32 bytes whose low halves are one group and whose high halves the next
+  // scales and offsets, then four times 32 bytes whose low halves are one group and whose high halves are the next
   Q4_K: {
     group: 32,
     bits: 4,
@@ -171,7 +171,7 @@ export const LAYOUTS: Readonly<Record<QuantizedGgmlType, BlockLayout>> = {
       }
     },
   },
-  // the same with 32 bytes between, whose bit g is the fifth bit of group g
+  // the same with 32 bytes in between, whose bit g is the fifth bit of group g
   Q5_K: {
     group: 32,
     bits: 8,
@@ -220,7 +220,7 @@ export const LAYOUTS: Readonly<Record<QuantizedGgmlType, BlockLayout>> = {
   },
 };
 
-/** Whether numbers of this type are codes in blocks, rather than floats of their own. */
+/** Whether this type stores codes in blocks, rather than floats. */
 export function isQuantized(type: GgmlType): type is QuantizedGgmlType {
   return Object.hasOwn(LAYOUTS, type);
 }

@@ -24,10 +24,10 @@ import type { GgufFile, GgufTensor } from './reader.ts';
 /** Bytes of a tensor that are read and decoded at a time. */
 const CHUNK_BYTES = 2 << 20;
 
-/** Opens the rows of a matrix one by one, wherever the file's bytes are. */
+/** Opens the rows of a matrix, wherever the file's bytes are. */
 export type OpenRows = (source: ByteSource, place: RowsInFile) => RowReader | Promise<RowReader>;
 
-/** Reads the whole matrix: for a source that cannot be read at once, such as a page's file. */
+/** Loads the whole matrix, for a source without synchronous reads, such as a file in a page. */
 const rowsInMemory: OpenRows = async (source, { offset, rows, width, rowBytes, decode }) => {
   const bytes = Uint8Array.from(await source.read(offset, rows * rowBytes));
   return {
@@ -39,7 +39,7 @@ const rowsInMemory: OpenRows = async (source, { offset, rows, width, rowBytes, d
   };
 };
 
-/** A GGUF file seen as a Hugging Face model: its names, layouts, configuration and tokenizer. */
+/** A GGUF file presented as a Hugging Face model: its names, layouts, configuration and tokenizer. */
 export async function openGgufCheckpoint(
   file: GgufFile,
   openRows: OpenRows = rowsInMemory,
@@ -81,7 +81,7 @@ class GgufTensors implements TensorReader {
   readonly #form: GgufForm;
   readonly #headDim: number;
   readonly #openRows: OpenRows;
-  /** Read into before; taken by one read at a time. */
+  /** A reusable read buffer; used by one read at a time. */
   #spare: Uint8Array | undefined;
 
   constructor(file: GgufFile, form: GgufForm, headDim: number, openRows: OpenRows) {
@@ -134,7 +134,7 @@ class GgufTensors implements TensorReader {
     const elements = sizeOf(tensor.shape);
     this.#checkRoom(name, elements, target);
     if (tensor.shape.length === 1 && transform.startsWith('rotary')) {
-      // A bias: its numbers move as a weight's rows do.
+      // A bias: its values are permuted like a weight's rows.
       const stored = await readAll(tensor);
       for (let i = 0; i < elements; i++) target[i] = stored[rotaryRow(i, this.#headDim)]!;
       return;
@@ -187,7 +187,10 @@ class GgufTensors implements TensorReader {
     return { ...shape, read };
   }
 
-  /** Unpacks a matrix piece by piece. Transposed weights need nothing: products read `[out, in]`, as they lie here. */
+  /**
+   * Unpacks a matrix piece by piece. Transposed weights need no change: products read `[out, in]`, which is the stored
+   * layout.
+   */
   async #unpackInto(
     { type, source, offset, byteLength }: GgufTensor,
     transform: GgufTransform,
@@ -200,7 +203,7 @@ class GgufTensors implements TensorReader {
     const moves = transform.startsWith('rotary');
     const place = this.#placeOf(transform, rows);
     const size = Math.min(rows, perChunk) * rowBytes;
-    // Fresh memory for each matrix would be touched for the first time again, which costs as much as unpacking it.
+    // A fresh buffer per matrix would have to be touched for the first time again, which costs as much as unpacking.
     const buffer = this.#spare && this.#spare.byteLength >= size ? this.#spare : new Uint8Array(size);
     this.#spare = undefined;
     for (let row = 0; row < rows; row += perChunk) {
@@ -211,7 +214,7 @@ class GgufTensors implements TensorReader {
         toQuantizedMatrix(type, bytes, count, columns, rowsOfArrays(shape, into, row, count));
         continue;
       }
-      // Quantized rows move whole.
+      // Quantized rows are moved as a whole.
       const { matrix } = toQuantizedMatrix(type, bytes, count, columns);
       for (let i = 0; i < count; i++) {
         copyArrays(rowsOfArrays(matrix, matrix, i, 1), rowsOfArrays(shape, into, place(row + i), 1));
@@ -258,7 +261,7 @@ class GgufTensors implements TensorReader {
     await this.#file.close();
   }
 
-  /** Where a stored row belongs. */
+  /** The target of a stored row. */
   #placeOf(transform: GgufTransform, rows: number): (stored: number) => number {
     if (!transform.startsWith('rotary')) return (stored) => stored;
     const places = new Uint32Array(rows);
@@ -274,8 +277,8 @@ class GgufTensors implements TensorReader {
   }
 
   /**
-   * How many zeros a bias has that the file lacks, where it has the weight: where each bias is optional in the format, a
-   * model's configuration knows them together only.
+   * The length of a bias that the file lacks although it has the weight: each bias is optional in the format, but a
+   * model's configuration only has all or none.
    */
   #missingBias(name: string): number | undefined {
     if (!this.#form.optionalBiases || !name.endsWith('.bias') || this.#find(name)) return undefined;

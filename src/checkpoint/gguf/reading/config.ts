@@ -6,29 +6,29 @@ import type { GgufMetadata } from './metadata.ts';
 
 type RawConfig = Record<string, unknown>;
 
-/** What a configuration needs to know of the tensors. */
+/** Facts about the tensors that a configuration needs. */
 export interface TensorFacts {
   has(name: string): boolean;
   /** Rows of token_embd.weight. */
   readonly vocabSize: number;
   /** Ids of special tokens. */
   readonly tokenIds: SpecialIds;
-  /** rope_freqs.weight: what each rotary frequency is divided by. */
+  /** rope_freqs.weight: the divisor of each rotary frequency. */
   readonly rotaryDivisors: Float32Array | undefined;
-  /** Takes what the file says and is not followed, a sentence. */
+  /** Receives a statement of the file that is not followed, as a sentence. */
   warn(warning: string): void;
 }
 
 /** A GGUF file's model. */
 export interface GgufModel {
-  /** Of the family that the file is of. */
+  /** The GGUF form of the file's family. */
   readonly form: GgufForm;
-  /** As a config.json. */
+  /** Converted to a config.json. */
   readonly config: RawConfig;
 }
 
 /**
- * What model a GGUF file has, by its metadata.
+ * The model that a GGUF file's metadata describe.
  *
  * @throws RopewalkError naming the key that is missing, wrong or not supported.
  */

@@ -9,17 +9,17 @@ const MAX_STRING_BYTES = 1 << 24;
 
 const FIRST_CHUNK = 1 << 16;
 const LAST_CHUNK = 1 << 22;
-/** Up to this length an ASCII string is put together here, which spares the decoder's fixed cost. */
+/** ASCII strings up to this length are decoded here, which saves the decoder's fixed cost. */
 const SHORT = 24;
 
-/** Reads a header from its start on, in chunks that grow; holds the chunk at hand only. */
+/** Reads a header from its start on, in growing chunks; holds only the current chunk. */
 export class HeaderCursor {
   readonly #source: ByteSource;
-  /** The bytes at hand, from file position #start on. */
+  /** The buffered bytes, from file position #start on. */
   #window = new Uint8Array(0);
   #view = new DataView(this.#window.buffer);
   #start = 0;
-  /** Next byte, in the window. */
+  /** The next byte in the window. */
   #at = 0;
   #chunk = FIRST_CHUNK;
   readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -40,12 +40,12 @@ export class HeaderCursor {
     return this.#source.size - this.position;
   }
 
-  /** Whether `length` bytes are at hand already. */
+  /** Whether `length` bytes are buffered. */
   has(length: number): boolean {
     return this.#at + length <= this.#window.byteLength;
   }
 
-  /** Has `length` bytes at hand; RopewalkError where the file or the longest header ends before. */
+  /** Buffers `length` bytes; throws a RopewalkError if the file or the longest supported header ends before. */
   async need(length: number): Promise<void> {
     if (this.has(length)) return;
     if (length > this.remaining) {
@@ -67,7 +67,7 @@ export class HeaderCursor {
     this.#at = 0;
   }
 
-  /** `length` bytes that are at hand, as memory of their own. */
+  /** Copies `length` buffered bytes. */
   takeBytes(length: number): Uint8Array {
     const bytes = this.#window.slice(this.#at, this.#at + length);
     this.#at += length;
@@ -100,7 +100,10 @@ export class HeaderCursor {
     return this.#takeText(length);
   }
 
-  /** The same where all of it is at hand, else undefined with nothing consumed: no promise for each of 256k tokens. */
+  /**
+   * The same if all of it is buffered; otherwise undefined, with nothing consumed. Avoids a promise for each of 256k
+   * tokens.
+   */
   tryString(): string | undefined {
     if (!this.has(8)) return undefined;
     const length = this.#takeLength();
@@ -114,7 +117,7 @@ export class HeaderCursor {
     return new RopewalkError(`${this.#source.name}: ${this.what}: ${problem}; ${remedy}`);
   }
 
-  /** An unsigned 64-bit number; beyond 2^53 it is rounded, which no check against a file's size minds. */
+  /** An unsigned 64-bit number; beyond 2^53 it is rounded, which does not affect checks against the file's size. */
   #takeLength(): number {
     const low = this.#view.getUint32(this.#at, true);
     const high = this.#view.getUint32(this.#at + 4, true);

@@ -4,11 +4,10 @@ import { GGML_TYPES, type GgmlType } from '../types.ts';
 import { isQuantized, LAYOUTS, newUnpackedBlock, type QuantizedGgmlType } from './blocks.ts';
 
 /**
- * The float32 numbers that blocks of `type` stand for, bit for bit as `gguf.quants.dequantize` of llama.cpp's Python
- * package `gguf`.
- * @param bytes whole blocks, as they lie in the file
- * @param target exactly as many numbers as the blocks hold
- * @throws RopewalkError where the two lengths do not match
+ * Decodes blocks of `type` to float32, bit for bit like `gguf.quants.dequantize` of llama.cpp's Python package `gguf`.
+ * @param bytes whole blocks, as stored in the file
+ * @param target exactly as many elements as the blocks have
+ * @throws RopewalkError if the two lengths do not match
  */
 export function dequantize(type: GgmlType, bytes: Uint8Array, target: Float32Array): void {
   const { block, bytes: blockBytes } = GGML_TYPES[type];
@@ -20,7 +19,7 @@ export function dequantize(type: GgmlType, bytes: Uint8Array, target: Float32Arr
   if (isQuantized(type)) {
     dequantizeBlocks(type, bytes, target);
   } else if (type === 'F32') {
-    // As bytes: they may lie at any position.
+    // As bytes, because they may be at any alignment.
     new Uint8Array(target.buffer, target.byteOffset, target.byteLength).set(bytes);
   } else {
     const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
@@ -41,7 +40,7 @@ function dequantizeBlocks(type: QuantizedGgmlType, bytes: Uint8Array, target: Fl
       const scale = scales[g]!;
       if (hasOffsets) {
         const offset = offsets[g]!;
-        // Two roundings, as float32 arithmetic has them.
+        // Two roundings, as in float32 arithmetic.
         for (let i = first; i < first + group; i++) target[to + i] = Math.fround(scale * codes[i]!) + offset;
       } else {
         for (let i = first; i < first + group; i++) target[to + i] = scale * (codes[i]! - zero);

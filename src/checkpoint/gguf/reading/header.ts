@@ -20,7 +20,7 @@ import {
 import { HeaderCursor } from './cursor.ts';
 import { readValue, ValueLimits } from './values.ts';
 
-/** Where a tensor lies, by the header, checked. */
+/** A tensor's checked location and type. */
 interface TensorInfo {
   readonly name: string;
   readonly type: GgmlType;
@@ -37,7 +37,9 @@ export interface GgufHeader {
   readonly tensors: readonly TensorInfo[];
 }
 
-/** The fewest bytes of a metadata entry (empty key, type, one byte) and of a tensor's entry (no name, no dimension). */
+/**
+ * The smallest size of a metadata entry (empty key, type, one byte) and of a tensor's entry (no name, no dimensions).
+ */
 const LEAST_ENTRY = 8 + 4 + 1;
 const LEAST_INFO = 8 + 4 + 4 + 8;
 
@@ -124,7 +126,7 @@ async function readMetadata(cursor: HeaderCursor, count: number) {
   return { metadata, alignment };
 }
 
-/** A tensor's entry, its type and size not yet looked at. */
+/** A tensor's entry whose type and size are not yet checked. */
 interface RawInfo {
   readonly name: string;
   readonly type: GgmlType;

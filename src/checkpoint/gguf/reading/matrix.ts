@@ -1,18 +1,19 @@
 import { RopewalkError } from '../../../errors.ts';
+import { unpackBlocks } from '../../../kernels/unpack-kernels.ts';
 import { newQuantizedArrays, type QuantizedArrays, type QuantizedMatrix } from '../../../onnx/weights.ts';
 import { GGML_TYPES, type GgmlType } from '../types.ts';
-import { halfAt, isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
+import { isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
 
 /**
- * A quantized tensor repacked for the engine, without going through float32 numbers. Nothing is quantized again: Q4_0,
- * Q4_1 and Q4_K keep their codes in 4 bits with blocks of 32, Q8_0, Q5_0, Q5_1 and Q5_K in 8 bits with blocks of 32,
- * Q6_K in 8 bits with blocks of 16.
- * @param bytes of `[rows, columns]`, as they lie in the file
+ * Repacks a quantized tensor for the engine, without converting to float32. Nothing is quantized again: Q4_0, Q4_1 and
+ * Q4_K keep their codes in 4 bits with blocks of 32, Q8_0, Q5_0, Q5_1 and Q5_K in 8 bits with blocks of 32, Q6_K in 8
+ * bits with blocks of 16.
+ * @param bytes of `[rows, columns]`, as stored in the file
  * @param columns a multiple of the type's block
- * @param into where the numbers are wanted; by default in new arrays
- * @returns `exact`: whether every code was kept, so that the numbers are `dequantize`'s; it holds for all of these
- *   types. They are so bit for bit, but for types with both 4-bit codes and offsets (Q4_1, Q4_K): their offsets move to
- *   the middle code and are rounded to float32 once more.
+ * @param into target arrays; new ones by default
+ * @returns `exact`: whether every code was kept, so that the values are those of `dequantize`; true for all of these
+ *   types. They agree bit for bit, except for types with both 4-bit codes and offsets (Q4_1, Q4_K): their offsets are
+ *   moved to the middle code and rounded to float32 once more.
  * @throws RopewalkError for a type of floats (F32, F16, BF16) and for sizes that do not match
  */
 export function toQuantizedMatrix(
@@ -34,20 +35,13 @@ export function toQuantizedMatrix(
   }
   const layout = LAYOUTS[type];
   const { group, bits, hasOffsets } = layout;
-  // From the code that stands for zero to the one that does for the engine, which 8 bits have room to move to.
+  // Shifts codes from the format's zero to the engine's; 8 bits have room for this.
   const shift = 2 ** (bits - 1) - layout.zero;
   const shape = { rows, columns, bits: bits as 4 | 8, block: group };
   const arrays = into ?? newQuantizedArrays({ ...shape, hasOffsets });
   const { data, scales, offsets } = arrays;
   const matrix: QuantizedMatrix = { ...shape, ...arrays };
-  if (type === 'Q8_0') {
-    unpackBytes(bytes, data, scales);
-    return { matrix, exact: true };
-  }
-  if (type === 'Q4_0') {
-    unpackHalves(bytes, blockBytes, data, scales);
-    return { matrix, exact: true };
-  }
+  if (unpackBlocks(type, bytes, arrays)) return { matrix, exact: true };
   const unpacked = newUnpackedBlock();
   const { codes } = unpacked;
   const groups = block / group;
@@ -66,38 +60,4 @@ export function toQuantizedMatrix(
     }
   }
   return { matrix, exact: true };
-}
-
-/**
- * Q8_0, the usual case, without a step between: a scale and 32 signed bytes a block. From signed to around 128 is the
- * highest bit of every byte; two bytes at a time, which is as blocks of 34 are aligned.
- */
-function unpackBytes(bytes: Uint8Array, data: Uint8Array, scales: Float32Array): void {
-  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
-  const from = new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length >> 1);
-  const into = new Uint16Array(data.buffer, data.byteOffset, data.length >> 1);
-  for (let block = 0, at = 0, to = 0; block < scales.length; block++, at++) {
-    scales[block] = halfAt(aligned, 2 * at++);
-    for (const end = at + 15; at < end; at++) into[to++] = from[at]! ^ 0x8080;
-    into[to++] = from[at]! ^ 0x8080;
-  }
-}
-
-/**
- * Q4_0 likewise: byte j of a block holds numbers j and j + 16, and the engine wants neighbors in a byte. Two bytes give
- * one with the numbers of their low halves and one with those of their high halves.
- */
-function unpackHalves(bytes: Uint8Array, blockBytes: number, data: Uint8Array, scales: Float32Array): void {
-  let to = 0;
-  for (let block = 0, at = 0; block < scales.length; block++, at += blockBytes) {
-    scales[block] = halfAt(bytes, at);
-    for (let j = at + blockBytes - 16; j < at + blockBytes; j += 2) {
-      const first = bytes[j]!;
-      const second = bytes[j + 1]!;
-      data[to] = (first & 15) | ((second & 15) << 4);
-      data[to + 8] = (first >> 4) | (second & 0xf0);
-      to++;
-    }
-    to += 8;
-  }
 }

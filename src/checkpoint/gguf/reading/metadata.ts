@@ -14,7 +14,7 @@ export class GgufMetadata {
     this.architecture = this.text('general.architecture');
   }
 
-  /** What messages call the file. */
+  /** The file's name in messages. */
   get name(): string {
     return this.#file.name;
   }
@@ -39,7 +39,7 @@ export class GgufMetadata {
     return value;
   }
 
-  /** A float32, as the shortest decimal that stands for it: 1e-5 rather than 0.000009999999747378752. */
+  /** A float32 as the shortest decimal that rounds to it: 1e-5 rather than 0.000009999999747378752. */
   number(key: string, fallback?: number): number {
     const value = this.value(key);
     if (value === undefined && fallback !== undefined) return fallback;
@@ -53,7 +53,7 @@ export class GgufMetadata {
     return value;
   }
 
-  /** A count that may be given for each layer; they must be equal then. */
+  /** A count that may be given per layer; all layers must then agree. */
   sameCount(key: string, fallback?: number): number {
     const value = this.value(key);
     if (value === undefined || typeof value === 'number') return this.count(key, fallback);
@@ -83,7 +83,7 @@ export class GgufMetadata {
     throw this.wrong(key, 'a list of texts');
   }
 
-  /** The error of a key that is missing or is not what it must be. */
+  /** The error for a key that is missing or invalid. */
   wrong(key: string, what: string): RopewalkError {
     const full = key.replace('{arch}', this.architecture ?? '');
     const value = this.#file.metadata.get(full);
@@ -102,7 +102,7 @@ export class GgufMetadata {
   }
 }
 
-/** The decimal with the fewest digits that rounds to the same float32. */
+/** The shortest decimal that rounds to the same float32. */
 function shortest(value: number): number {
   if (Math.fround(value) !== value) return value;
   for (let digits = 1; digits <= 9; digits++) {

@@ -10,8 +10,8 @@ import { openGgufCheckpoint } from './checkpoint.ts';
 import { openGguf, openGgufSplit, splitNames } from './reader.ts';
 
 /**
- * The GGUF file that a path means: itself, whatever its name (Ollama's files have none that tells), or the only model of a folder that is no Hugging Face directory. Of a split
- * model it is the first part.
+ * The GGUF file that a path refers to: the file itself, whatever its name (Ollama's blobs have no extension), or the
+ * only model in a folder that is not a Hugging Face directory. For a split model it is the first part.
  *
  * @throws RopewalkError for a folder with several GGUF models.
  */
@@ -31,7 +31,7 @@ export async function ggufIn(path: string): Promise<string | undefined> {
   return models[0] === undefined ? undefined : join(path, models[0]);
 }
 
-/** Whether a file begins as every GGUF file does. */
+/** Whether a file begins with GGUF's magic bytes. */
 async function hasMagic(path: string): Promise<boolean> {
   const file = await open(path).catch(() => undefined);
   if (!file) return false;
@@ -39,13 +39,13 @@ async function hasMagic(path: string): Promise<boolean> {
     const { bytesRead, buffer } = await file.read(new Uint8Array(4), 0, 4, 0);
     return bytesRead === 4 && new DataView(buffer.buffer).getUint32(0, true) === MAGIC;
   } catch {
-    return false; // Whoever opens it says why.
+    return false; // Opening the file will report the reason.
   } finally {
     await file.close();
   }
 }
 
-/** Opens a GGUF model, all of its parts where it is split. */
+/** Opens a GGUF model, including all parts of a split one. */
 export async function openGgufModel(path: string): Promise<Checkpoint> {
   const parts = splitNames(basename(path))?.map((name) => join(dirname(path), name));
   const sources: FileSource[] = [];

@@ -4,24 +4,24 @@ import { quote } from '../../safetensors/header.ts';
 import type { GgmlType, GgufValue } from '../types.ts';
 import { type GgufHeader, readHeader } from './header.ts';
 
-/** A tensor of a GGUF file, and where its bytes lie. */
+/** A tensor of a GGUF file, and its location. */
 export interface GgufTensor {
   readonly name: string;
   readonly type: GgmlType;
   /** Row-major, outermost first: ggml's `ne` in reverse. */
   readonly shape: readonly number[];
-  /** The part that holds it. */
+  /** The part that contains it. */
   readonly source: ByteSource;
   /** From the start of `source`. */
   readonly offset: number;
   readonly byteLength: number;
 }
 
-/** A checked GGUF model, of one file or of several parts. */
+/** A checked GGUF model in one file or several parts. */
 export interface GgufFile {
-  /** What messages call it; of several parts, the first one's name. */
+  /** The name in messages; for several parts, the first one's. */
   readonly name: string;
-  /** Of the format: 2 or 3. */
+  /** The format version: 2 or 3. */
   readonly version: number;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly tensors: ReadonlyMap<string, GgufTensor>;
@@ -31,8 +31,9 @@ export interface GgufFile {
 
 /**
  * Opens and checks a GGUF file (little-endian, version 2 or 3); only its header is read. Closing it closes the source;
- * where it rejects, the source stays open.
- * @throws RopewalkError naming the file, the key or tensor, what is wrong and the remedy; also for a part of a split model
+ * if opening rejects, the source stays open.
+ * @throws RopewalkError naming the file, the key or tensor, what is wrong and the remedy; also for a part of a split
+ *   model
  */
 export async function openGguf(source: ByteSource): Promise<GgufFile> {
   const header = await readHeader(source);
@@ -46,16 +47,16 @@ export async function openGguf(source: ByteSource): Promise<GgufFile> {
 }
 
 /**
- * Opens a model that llama.cpp's `gguf-split` has cut into parts: all of them, in any order. The metadata are the
- * first part's. Closing it closes the sources; where it rejects, they stay open.
- * @throws RopewalkError as `openGguf`, and where the parts are not exactly those of one model
+ * Opens a model that llama.cpp's `gguf-split` has split: all parts, in any order. The metadata are those of the first
+ * part. Closing it closes the sources; if opening rejects, they stay open.
+ * @throws RopewalkError like `openGguf`, and if the parts are not exactly those of one model
  */
 export async function openGgufSplit(sources: readonly ByteSource[]): Promise<GgufFile> {
   const [only] = sources;
   if (!only) throw new RopewalkError('no part of a split GGUF model is given; give all of its parts');
   const parts: Part[] = [];
   for (const source of sources) parts.push({ source, header: await readHeader(source) });
-  // A single file need not say that it is its only part.
+  // A single file need not state that it is the only part.
   if (parts.length === 1 && !parts[0]!.header.metadata.has('split.count')) return join(parts);
   const ordered: (Part | undefined)[] = parts.map(() => undefined);
   const tensors = parts.reduce((sum, { header }) => sum + header.tensors.length, 0);
@@ -81,7 +82,7 @@ export async function openGgufSplit(sources: readonly ByteSource[]): Promise<Ggu
 }
 
 /**
- * The file names of all parts of a split model, in order, when `name` (with or without folders) is one of them:
+ * The file names of all parts of a split model, in order, if `name` (with or without folders) is one of them:
  * `model-00001-of-00003.gguf`. Undefined for any other name.
  */
 export function splitNames(name: string): string[] | undefined {

@@ -1,13 +1,13 @@
 import type { GgufTransform } from '../../../families/common/gguf.ts';
 import { rotaryRow } from '../names.ts';
 
-/** Numbers on a side of the squares in which a matrix is turned round: both sides stay in the cache. */
+/** Side of the square tiles in which a matrix is transposed: both sides stay in the cache. */
 const SQUARE = 32;
 
 /**
  * A weight in Hugging Face's layout, row-major, as GGUF stores it.
  * @param values of `shape`; may be changed and returned
- * @param headDim of rows of heads: the first axis is whole heads
+ * @param headDim the head size, if the first axis consists of heads
  */
 export function toStored(
   values: Float32Array,

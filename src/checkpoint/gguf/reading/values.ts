@@ -13,15 +13,15 @@ const MAX_DEPTH = 4;
 /** An empty array takes 12 bytes of a file and ten times that in memory; real files have a dozen. */
 const MAX_ARRAYS = 1 << 16;
 
-/** Counts what a file may have only so many of, over all its metadata. */
+/** Counts items whose number is limited over all of a file's metadata. */
 export class ValueLimits {
   arrays = 0;
 }
 
 /**
  * Reads a metadata value.
- * @param type the format's number of its type
- * @throws RopewalkError for an unknown type, and for what does not fit into the file
+ * @param type the format's type number
+ * @throws RopewalkError for an unknown type, and for values that extend past the end of the file
  */
 export async function readValue(
   cursor: HeaderCursor,

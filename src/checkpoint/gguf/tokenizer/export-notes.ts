@@ -3,7 +3,7 @@ import type { TokenizerJson } from '../../../tokenizer/tokenizer-schema.ts';
 import type { GgufEntry } from '../writing/entries.ts';
 import { tokenMeanings } from './token-meanings.ts';
 
-/** What llama.cpp does not know of added tokens, each a sentence that names some. */
+/** Features of added tokens that llama.cpp lacks, each a sentence with examples. */
 export function flagNotes({ added_tokens: tokens, normalizer }: TokenizerJson): string[] {
   const notes: string[] = [];
   const strips = tokens.filter(({ lstrip, rstrip, single_word }) => lstrip || rstrip || single_word);
@@ -15,14 +15,14 @@ export function flagNotes({ added_tokens: tokens, normalizer }: TokenizerJson): 
   const normalized = tokens.filter((token) => token.normalized);
   if (normalizer && normalized.length > 0) {
     notes.push(
-      `Some added tokens match the normalized text ("normalized"); llama.cpp matches them in the original text, so texts that contain them may get other tokens: ${few(normalized.map(({ content }) => content))}.`,
+      `Some added tokens match the normalized text ("normalized"); llama.cpp matches them in the original text, so texts that contain them may be tokenized differently: ${few(normalized.map(({ content }) => content))}.`,
     );
   }
   return notes;
 }
 
 /**
- * What llama.cpp makes of tokens by their texts, against what the tokenizer and the model say.
+ * Differences between llama.cpp's interpretation of tokens by their texts and that of the tokenizer and the model.
  *
  * @param special the metadata that name special tokens
  * @param stopIds ids that end a text
@@ -51,7 +51,7 @@ export function meaningNotes(
   const missing = stopIds.filter((id) => !meant.stopIds.includes(id));
   if (missing.length > 0) {
     notes.push(
-      `GGUF can name 3 tokens that end a text; the ids ${missing.join(', ')} are omitted: ${few(missing.map((id) => texts[id] ?? ''))}.`,
+      `GGUF can store only 3 tokens that end a text; the ids ${missing.join(', ')} are omitted: ${few(missing.map((id) => texts[id] ?? ''))}.`,
     );
   }
   const more = meant.stopIds.filter(

@@ -2,13 +2,13 @@ import { PRE_TOKENIZER_PATTERN } from '../../../tokenizer/bpe-trainer.ts';
 
 type Json = Record<string, unknown>;
 
-/** How a text is cut into words before byte-level BPE, under llama.cpp's name for it. */
+/** How a text is split into words before byte-level BPE, under llama.cpp's name for it. */
 export interface PreTokenizer {
   /** `pre_tokenizer` of tokenizer.json. */
   json(addPrefixSpace: boolean): Json;
-  /** Whether a word that is a token is never merged from parts: Llama 3. */
+  /** Whether a word that is a token is used directly, without merges: Llama 3. */
   readonly ignoresMerges: boolean;
-  /** Whether such models begin a text with bos unless they say otherwise. */
+  /** Whether such models begin a text with bos by default. */
   readonly addsBos: boolean;
 }
 
@@ -25,7 +25,7 @@ const split = (pattern: string): Json => ({
   behavior: 'Isolated',
   invert: false,
 });
-/** Splits one after another, then bytes. */
+/** Successive splits, then bytes. */
 const splitBy =
   (...patterns: readonly string[]) =>
   (addPrefixSpace: boolean): Json => ({
@@ -34,16 +34,16 @@ const splitBy =
   });
 
 const CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-/** Numbers in groups of up to three digits: Llama 3 and models with its words. */
+/** Numbers in groups of up to three digits: Llama 3 and models with the same words. */
 const LLAMA3 = `${CONTRACTION}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
-/** The same with one digit at a time. */
+/** The same with single digits. */
 const QWEN2 = LLAMA3.replace('{1,3}', '');
 /** The same with accents as part of letters. */
 const QWEN35 = QWEN2.replace('\\p{L}+|', '[\\p{L}\\p{M}]+|').replace(
   '[^\\s\\p{L}\\p{N}]',
   '[^\\s\\p{L}\\p{M}\\p{N}]',
 );
-/** GPT-4o's: a capital begins a word, and a contraction belongs to the word before it. */
+/** GPT-4o's: a capital begins a word, and a contraction belongs to the preceding word. */
 const GPT4O = (() => {
   const [upper, lower] = ['[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]', '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'];
   const before = '[^\\r\\n\\p{L}\\p{N}]?';
@@ -53,21 +53,23 @@ const GPT4O = (() => {
 
 const words = (json: PreTokenizer['json']): PreTokenizer => ({ json, ignoresMerges: false, addsBos: false });
 const gpt2 = words((prefix) => byteLevel(prefix, true));
-/** Llama 3's words, of which some models merge those too that are tokens. */
+/** Llama 3's words for models that merge words even if they are tokens. */
 const dbrx = words(splitBy(LLAMA3));
 const llama3: PreTokenizer = { ...dbrx, ignoresMerges: true, addsBos: true };
-/** Every number character apart, then GPT-2's words. */
+/** Isolated number characters, then GPT-2's words. */
 const numbersApart = (apart: Json) =>
   words((prefix) => ({ type: 'Sequence', pretokenizers: [apart, byteLevel(prefix, true)] }));
-// Not as `Digits`, which means ASCII digits alone in some libraries and all number characters in others.
+// Not as `Digits`, which means only ASCII digits in some libraries and all number characters in others.
 const smollm = numbersApart(split('\\p{N}'));
 const qwen2 = words(splitBy(QWEN2));
 const gpt4o = words(splitBy(GPT4O));
-/** What llama.cpp takes for a file that names none: punctuation apart, GPT-2's words, numbers from the left in threes. */
+/**
+ * llama.cpp's default for a file that names none: punctuation apart, GPT-2's words, numbers from the left in threes.
+ */
 const standard = words(splitBy('[\\p{P}$+<=>^~\\|]+', PRE_TOKENIZER_PATTERN, '\\p{N}+', '[0-9][0-9][0-9]'));
 
 /**
- * By llama.cpp's names (llama-vocab.cpp), of which several mean the same. The first of those goes into exported files.
+ * By llama.cpp's names (llama-vocab.cpp), several of which mean the same. Exported files use the first of those.
  * Korean models: exaone, exaone4 (LG), midm-2.0 (KT), kanana2 (Kakao), trillion (Trillion Labs), a.x-4.0 (SKT),
  * solar-open (Upstage), kormo.
  */
@@ -86,14 +88,14 @@ const KNOWN: ReadonlyMap<string, PreTokenizer> = new Map(
   ).flatMap(([pre, names]) => names.split(' ').map((name): [string, PreTokenizer] => [name, pre])),
 );
 
-/** By llama.cpp's name, `tokenizer.ggml.pre`; undefined for one that is not known here. */
+/** By llama.cpp's name, `tokenizer.ggml.pre`; undefined for an unknown one. */
 export function preTokenizerOf(name: string): PreTokenizer | undefined {
   return KNOWN.get(name);
 }
 
 /**
- * With other ways to write what has a name: our trained tokenizers have GPT-2's pattern as a split, and SmolLM's own
- * files its numbers as `Digits`.
+ * Alternative spellings of named pre-tokenizers: our trained tokenizers have GPT-2's pattern as a Split, and SmolLM's
+ * own files split numbers with `Digits`.
  */
 const SPELLINGS: readonly (readonly [string, PreTokenizer])[] = [
   ...KNOWN,
@@ -101,7 +103,7 @@ const SPELLINGS: readonly (readonly [string, PreTokenizer])[] = [
   ['smollm', numbersApart({ type: 'Digits', individual_digits: true })],
 ];
 
-/** llama.cpp's name for the `pre_tokenizer` and `ignore_merges` of a tokenizer.json; undefined where it has none. */
+/** llama.cpp's name for the `pre_tokenizer` and `ignore_merges` of a tokenizer.json; undefined if it has none. */
 export function preTokenizerName(json: unknown, ignoresMerges: boolean): string | undefined {
   const wanted = canonical(json);
   for (const [name, known] of SPELLINGS) {
@@ -110,7 +112,7 @@ export function preTokenizerName(json: unknown, ignoresMerges: boolean): string 
   return undefined;
 }
 
-/** Fields that do not change how a text is cut are left out, and so is the order of the others. */
+/** Removes fields that do not affect splitting, and normalizes the order of the others. */
 function canonical(json: unknown): string {
   return JSON.stringify(json, (_key, value: unknown) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
@@ -120,7 +122,7 @@ function canonical(json: unknown): string {
   });
 }
 
-/** Removing what does not match is the same as keeping all apart where a pattern matches every text. */
+/** Removing non-matches is the same as isolating matches if a pattern matches every text. */
 function keepsMatches({ type, pattern, behavior, invert }: Json): boolean {
   if (type !== 'Split' || behavior !== 'Removed' || invert !== true) return false;
   const regex = (pattern as Json | undefined)?.Regex;

@@ -1,23 +1,23 @@
 import { CHAR_TO_BYTE } from '../../../tokenizer/byte-alphabet.ts';
 
-/** How words of a published pre-tokenizer look, and what only a vocabulary of such words has. */
+/** The form of a published pre-tokenizer's words, and what only a vocabulary of such words contains. */
 interface Words {
   /** llama.cpp's name. */
   readonly name: string;
-  /** Matches what can be a part of one word. */
+  /** Matches any part of one word. */
   readonly part: RegExp;
-  /** Each must match a token: shapes that other pre-tokenizers cut. */
+  /** Each must match a token: forms that other pre-tokenizers split. */
   readonly shows: readonly RegExp[];
-  /** Whether it is told by what is missing too, which only a large vocabulary can tell. */
+  /** Whether it is also recognized by what is missing, which requires a large vocabulary. */
   readonly large?: boolean;
 }
 
-/** Merges from which on what is missing is missing on purpose. */
+/** The number of merges from which missing forms are significant. */
 const LARGE = 1000;
 
 /**
- * The pre-tokenizers that files without a name can have: llama.cpp has had names since April 2024. Numbers: any in
- * GPT-2's words, up to three digits in Llama 3's, one in Qwen 2's and StarCoder's (SmolLM's).
+ * The pre-tokenizers of files that name none: llama.cpp has had names since April 2024. Numbers: any in GPT-2's words,
+ * up to three digits in Llama 3's, one in Qwen 2's and StarCoder's (SmolLM's).
  */
 const PUBLISHED: readonly Words[] = [
   {
@@ -45,10 +45,10 @@ const PUBLISHED: readonly Words[] = [
 ];
 
 /**
- * The pre-tokenizer that a byte-level vocabulary was trained with, by llama.cpp's name. Merges never cross the border of
- * a word, so that each merged token refutes the pre-tokenizers that would cut it.
+ * The pre-tokenizer that a byte-level vocabulary was trained with, by llama.cpp's name. Merges never cross word
+ * boundaries, so each merged token rules out the pre-tokenizers that would split it.
  *
- * @returns undefined where the vocabulary does not tell it for certain
+ * @returns undefined if the vocabulary leaves more than one possibility
  */
 export function recognizePreTokenizer(merges: readonly string[]): string | undefined {
   const candidates = PUBLISHED.filter(({ large }) => !large || merges.length >= LARGE).map((words) => ({
@@ -62,7 +62,7 @@ export function recognizePreTokenizer(merges: readonly string[]): string | undef
     try {
       text = decoder.decode(bytesOf(merge));
     } catch {
-      continue; // A part of a character.
+      continue; // Part of a character.
     }
     for (const candidate of candidates) {
       if (candidate.refuted) continue;
@@ -74,7 +74,7 @@ export function recognizePreTokenizer(merges: readonly string[]): string | undef
   return fitting.length === 1 ? fitting[0]!.name : undefined;
 }
 
-/** The bytes of a merged token; its parts stand with a space between them. */
+/** The bytes of a merged token, given as its two parts separated by a space. */
 function bytesOf(merge: string): Uint8Array {
   return Uint8Array.from([...merge].flatMap((char) => CHAR_TO_BYTE.get(char) ?? []));
 }

@@ -1,18 +1,18 @@
-import { cutsOf } from '../../../tokenizer/older/spm-merges.ts';
+import { TokenCuts } from '../../../tokenizer/older/token-cuts.ts';
 
-/** Scores for a SentencePiece-style vocabulary, which llama.cpp merges by. */
+/** Scores of a SentencePiece-style vocabulary, which determine llama.cpp's merges. */
 export interface MergeScores {
-  /** By token id; the token whose merge comes first has the highest. */
+  /** By token id; the token that is merged first has the highest. */
   readonly scores: Float32Array;
-  /** Pairs that llama.cpp joins and the tokenizer does not: it takes every pair whose text is a token. */
+  /** Pairs that llama.cpp joins but the tokenizer does not: it joins every pair whose text is a token. */
   readonly extraPairs: number;
 }
 
 /**
- * Scores that stand for the order of merges: the best is 0, and every token that merges make has the one below that of
- * the token whose merge comes before. Whole numbers below 2^24 are exact in float32.
+ * Scores that encode the order of merges: the best is 0, and every merged token has one less than the token of the
+ * preceding merge. Integers below 2^24 are exact in float32.
  *
- * @param isApart tokens that are found in a text before any merge
+ * @param isApart tokens that are matched before any merge
  */
 export function scoresFromMerges(
   tokens: readonly string[],
@@ -30,12 +30,13 @@ export function scoresFromMerges(
     if (Number.isNaN(scores[id]!)) scores[id] = 0 - next++;
   }
   let extraPairs = 0;
+  const cuts = new TokenCuts(vocab);
   tokens.forEach((token, id) => {
     if (Number.isNaN(scores[id]!)) scores[id] = -next;
     if (isApart(id)) return;
-    for (const [leftId, rightId] of cutsOf(token, vocab)) {
+    cuts.of(token, (leftId, rightId) => {
       if (!known.has(leftId * tokens.length + rightId)) extraPairs++;
-    }
+    });
   });
   return { scores, extraPairs };
 }

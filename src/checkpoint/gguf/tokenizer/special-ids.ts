@@ -6,17 +6,17 @@ const MORE = ['fim_pad', 'fim_rep', 'fim_sep'] as const;
 
 export type SpecialName = (typeof KEYS)[number] | (typeof MORE)[number];
 
-/** llama.cpp's ids for SentencePiece-style vocabularies where the file names none. */
+/** llama.cpp's default ids for SentencePiece-style vocabularies. */
 const SENTENCEPIECE_DEFAULTS: SpecialIds = { unknown: 0, bos: 1, eos: 2 };
 
 export type SpecialIds = Readonly<Partial<Record<SpecialName, number>>>;
 
 /**
- * The ids of special tokens that a file's metadata name. As in llama.cpp, one that is no token is left out, with a
- * warning.
+ * The ids of special tokens that a file's metadata name. As in llama.cpp, ids outside the vocabulary are dropped, with
+ * a warning.
  *
- * @param count how many tokens there are
- * @throws RopewalkError for a value that is no number
+ * @param count the number of tokens
+ * @throws RopewalkError for a value that is not a number
  */
 export function specialIds(
   metadata: GgufMetadata,

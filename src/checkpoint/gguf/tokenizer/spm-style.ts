@@ -2,15 +2,15 @@ import { isObject, type JsonObject, type TokenizerJson } from '../../../tokenize
 
 /** How a SentencePiece-style tokenizer treats spaces. */
 export interface SentencePieceStyle {
-  /** Whether a text gets a space before it. */
+  /** Whether a space is added before a text. */
   readonly addsPrefix: boolean;
-  /** What llama.cpp does otherwise, each a sentence. */
+  /** What llama.cpp does differently, each a sentence. */
   readonly notes: readonly string[];
 }
 
 /**
- * Whether a tokenizer.json writes spaces as ▁ and merges over the whole text, as SentencePiece does; undefined for any
- * other. It is said by a normalizer (Gemma, Llama 2) or by a Metaspace pre-tokenizer (newer conversions).
+ * Whether a tokenizer.json writes spaces as ▁ and merges over the whole text, as SentencePiece does; undefined for
+ * others. This is expressed by a normalizer (Gemma, Llama 2) or a Metaspace pre-tokenizer (newer conversions).
  */
 export function readSentencePiece({
   normalizer,
@@ -20,7 +20,7 @@ export function readSentencePiece({
   if (!Array.isArray(parts) || !parts.every(isObject)) return undefined;
   const [first, second] = parts;
   if (parts.length === 0) return pre?.type === 'Metaspace' ? readMetaspace(pre) : undefined;
-  // Gemma's newer files split at spaces, of which the normalizer has left none.
+  // Gemma's newer files split at spaces, which the normalizer has already replaced.
   const splits = pre?.type === 'Split' && isObject(pre.pattern) && pre.pattern.String === ' ';
   if (pre && !splits) return undefined;
   if (parts.length === 1 && marksSpaces(first)) return { addsPrefix: false, notes: [] };

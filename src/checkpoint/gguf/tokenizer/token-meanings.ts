@@ -1,8 +1,8 @@
 import { CONTROL, NORMAL, USER_DEFINED } from '../../../tokenizer/older/token-types.ts';
 
 /**
- * Texts that end a generation whatever their type, in llama.cpp (`llama_vocab::impl::load` in llama-vocab.cpp); they are
- * control tokens then.
+ * Texts that end generation in llama.cpp whatever their type (`llama_vocab::impl::load` in llama-vocab.cpp); they are
+ * then control tokens.
  */
 const ENDS = [
   ...['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<|call|>', '<|flush|>', '<|calls|>'],
@@ -12,8 +12,8 @@ const ENDS = [
 ];
 
 /**
- * Texts that mark the parts of code with a gap, by the key that names them otherwise: control tokens, of which some end
- * a generation.
+ * Texts that mark the parts of fill-in-the-middle code, by the key that otherwise names them: control tokens, some of
+ * which end generation.
  */
 const GAPS: readonly (readonly [key: string, ends: boolean, texts: readonly string[]])[] = [
   [
@@ -45,10 +45,10 @@ const GAPS: readonly (readonly [key: string, ends: boolean, texts: readonly stri
   ['fim_sep', true, ['<|file_sep|>']],
 ];
 
-/** Marks of gpt-oss that are always shown. */
+/** gpt-oss markers that are always shown. */
 const SHOWN = ['<|channel|>', '<|message|>', '<|start|>', '<|constrain|>'];
 
-/** Tokens as llama.cpp takes them, whatever the file says of their types. */
+/** Tokens as llama.cpp interprets them, whatever types the file states. */
 export interface TokenMeanings {
   readonly types: Int32Array;
   /** Every token that ends a text. */
@@ -56,11 +56,11 @@ export interface TokenMeanings {
 }
 
 /**
- * What llama.cpp makes of tokens by their texts.
+ * How llama.cpp interprets tokens by their texts.
  *
  * @param types by id
  * @param ids by text
- * @param named the ids that a file's metadata name, by their keys: eos, eot, eom, fim_pad …
+ * @param named the ids named in a file's metadata, by key: eos, eot, eom, fim_pad …
  */
 export function tokenMeanings(
   types: ArrayLike<number>,
@@ -98,7 +98,7 @@ export function tokenMeanings(
     stops.delete(id);
     own[id] = type;
   };
-  // Beside these, `<|end|>` ends a message and not the reply.
+  // If these exist, `<|end|>` ends a message but not the reply.
   const calls = stopping('<|call|>') || stopping('<|calls|>');
   if (stopping('<|end|>') && calls && (stopping('<|return|>') || stopping('<|flush|>'))) {
     notStopping('<|end|>', USER_DEFINED);

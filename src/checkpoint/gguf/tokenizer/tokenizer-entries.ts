@@ -22,9 +22,9 @@ import { preTokenizerName } from './pre-tokenizers.ts';
 import { scoresFromMerges } from './scores.ts';
 import { readSentencePiece } from './spm-style.ts';
 
-/** What the model's configuration says of tokens. */
+/** Facts about tokens from the model's configuration. */
 export interface TokenFacts {
-  /** Rows of the embedding: llama.cpp wants as many tokens. */
+  /** Rows of the embedding: llama.cpp requires as many tokens. */
   readonly vocabSize: number;
   readonly bosId: number | null;
   readonly padId: number | null;
@@ -34,18 +34,18 @@ export interface TokenFacts {
 
 export interface TokenizerEntries {
   readonly entries: GgufEntry[];
-  /** What llama.cpp does otherwise, each a sentence. */
+  /** What llama.cpp does differently, each a sentence. */
   readonly notes: string[];
 }
 
-/** The keys of tokens that end a text, in the order in which they are used up. */
+/** The keys for tokens that end a text, in the order of use. */
 const STOPS = ['eos', 'eot', 'eom'];
 
 /**
- * A tokenizer.json as a GGUF file's metadata; the inverse of `tokenizerFromGguf`.
+ * Converts a tokenizer.json to a GGUF file's metadata; the inverse of `tokenizerFromGguf`.
  *
- * @throws RopewalkError naming what llama.cpp has no form for: other models than BPE, pre-tokenizers that it has no name
- *   for, texts that get more around them than bos and eos.
+ * @throws RopewalkError naming what llama.cpp cannot express: models other than BPE, pre-tokenizers without a name,
+ *   special tokens other than bos and eos around a text.
  */
 export function entriesFromTokenizer(
   files: TokenizerFiles,
@@ -133,7 +133,7 @@ function tokenList(json: TokenizerJson, size: number, refused: Refuse, notes: st
   if (unknownId !== undefined) types[unknownId] = UNKNOWN;
   for (let id = 0; id < size; id++) {
     if (texts[id] !== undefined) continue;
-    // As llama.cpp's own converter names them.
+    // Named like in llama.cpp's own converter.
     place(`[PAD${id}]`, id);
     types[id] = UNUSED;
   }
@@ -178,14 +178,14 @@ function sentencePieceEntries(
     const text = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
     const id = ids.get(text);
     if (id !== undefined && json.model.byte_fallback === true) types[id] = BYTE;
-    // Gemma's conversion has a tabulator in the place of <0x09>, and llama.cpp takes the character itself as well.
+    // Gemma's conversion has a tab in place of <0x09>, and llama.cpp accepts the character itself too.
     else if (byte >= 0x80 || !ids.has(String.fromCharCode(byte))) {
       throw refused(
         `llama.cpp needs a token for every byte ("byte_fallback"), but there is none for ${text}`,
       );
     }
   }
-  // Tokens with ▁ are made by merges as well; llama.cpp prints those of the other kind without turning ▁ into a space.
+  // Tokens with ▁ can also be produced by merges; for tokens of the other kind, llama.cpp prints ▁ literally.
   texts.forEach((text, id) => {
     if (types[id] === USER_DEFINED && text.includes('▁')) types[id] = NORMAL;
   });
@@ -193,7 +193,7 @@ function sentencePieceEntries(
   const { scores, extraPairs } = scoresFromMerges(texts, merges, ids, (id) => apart.has(id));
   if (extraPairs > 0) {
     notes.push(
-      `llama.cpp merges ${extraPairs} pairs of tokens that this tokenizer keeps apart: some texts may get other tokens there.`,
+      `llama.cpp merges ${extraPairs} pairs of tokens that this tokenizer keeps apart: some texts may be tokenized differently there.`,
     );
   }
   return [
@@ -246,7 +246,7 @@ function idOf(tokenizer: Tokenizer, token: unknown): number | undefined {
   return content === undefined ? undefined : tokenizer.tokenToId(content);
 }
 
-/** `chat_template` is a text, or a list of named ones of which "default" is the one. */
+/** `chat_template` is a string, or a list of named templates, of which "default" is used. */
 function templates({ chat_template: template }: JsonObject): GgufEntry[] {
   const key = 'tokenizer.chat_template';
   if (typeof template === 'string') return [[key, 'string', template]];

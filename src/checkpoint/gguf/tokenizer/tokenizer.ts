@@ -10,25 +10,25 @@ import { tokenMeanings } from './token-meanings.ts';
 
 type Json = Record<string, unknown>;
 
-/** Tokens of a SentencePiece-style vocabulary are cut at every place, so a hostile one must not be long. */
+/** Tokens of a SentencePiece-style vocabulary are cut at every position, so a hostile one must not be long. */
 const MAX_TOKEN_LENGTH = 1024;
 
 export interface GgufTokenizer {
   readonly files: TokenizerFiles | undefined;
   /** Every token that ends a text. */
   readonly stopIds: readonly number[];
-  /** The ids that the metadata name, as far as they are tokens. */
+  /** The ids named in the metadata, if they are tokens. */
   readonly special: SpecialIds;
-  /** What the metadata lack or say wrongly, each a sentence. */
+  /** What the metadata lack or state wrongly, each a sentence. */
   readonly warnings: readonly string[];
 }
 
 /**
- * The tokenizer in a GGUF file's metadata as Hugging Face's tokenizer.json and tokenizer_config.json.
+ * Converts the tokenizer in a GGUF file's metadata to Hugging Face's tokenizer.json and tokenizer_config.json.
  *
- * @param vocabSize rows of the embedding, where the file has no tokenizer
- * @throws RopewalkError naming the key, and for kinds of tokenizers other than byte-level BPE ("gpt2") and
- *   SentencePiece-style BPE ("llama").
+ * @param vocabSize rows of the embedding, if the file has no tokenizer
+ * @throws RopewalkError naming the key, and for tokenizers other than byte-level BPE ("gpt2") and SentencePiece-style
+ *   BPE ("llama").
  */
 export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTokenizer {
   const kind = metadata.text('tokenizer.ggml.model', 'none');
@@ -67,7 +67,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTo
   return { files: { tokenizer, config }, stopIds, special, warnings };
 }
 
-/** The chat template, as a list where there are others beside it: `tool_use`, `rag`. */
+/** The chat template, or a list if there are others: `tool_use`, `rag`. */
 function chatTemplate(metadata: GgufMetadata): Json {
   const key = 'tokenizer.chat_template';
   const own = metadata.has(key) ? metadata.text(key) : undefined;
@@ -86,7 +86,7 @@ interface Common {
   /** Ids by text. */
   readonly ids: ReadonlyMap<string, number>;
   readonly special: SpecialIds;
-  /** Sentences are added to it. */
+  /** Receives warnings. */
   readonly warnings: string[];
 }
 
@@ -111,14 +111,14 @@ function vocabulary(metadata: GgufMetadata, tokens: readonly string[]): Readonly
   return ids;
 }
 
-/** As JSON has it: without a prototype, so that a token may be called `__proto__`. */
+/** A JSON-like object: without a prototype, so that a token may be named `__proto__`. */
 function vocabJson(ids: ReadonlyMap<string, number>): Json {
   const vocab = Object.create(null) as Json;
   for (const [token, id] of ids) vocab[token] = id;
   return vocab;
 }
 
-/** Tokens that are found in a text as they are, before anything else happens to it. */
+/** Tokens that are matched in a text before any other step. */
 function addedTokens({ tokens, types }: Common, alsoUnknown: boolean): Json[] {
   return tokens.flatMap((content, id) => {
     const type = types[id];
@@ -140,10 +140,10 @@ function preTokenizer(metadata: GgufMetadata, merges: readonly string[], warning
   const recognized = recognizePreTokenizer(merges);
   warnings.push(
     recognized === undefined
-      ? `${metadata.name}: it does not name its pre-tokenizer ("${PRE_KEY}"), and its vocabulary does not reveal it; llama.cpp's default is used. THE MODEL MAY GET OTHER TOKENS THAN IT WAS TRAINED ON, which lowers its quality. Convert the model to GGUF again.`
+      ? `${metadata.name}: it does not name its pre-tokenizer ("${PRE_KEY}"), and its vocabulary does not reveal it; llama.cpp's default is used. THE MODEL MAY SEE DIFFERENT TOKENS THAN IN TRAINING, which lowers its quality. Convert the model to GGUF again.`
       : `${metadata.name}: it does not name its pre-tokenizer ("${PRE_KEY}"); "${recognized}" is used, which fits its merges. Convert the model to GGUF again if that is wrong.`,
   );
-  // As llama.cpp, which puts bos before a text only for some of the names.
+  // Like llama.cpp, which adds bos before a text only for some of the names.
   return { ...preTokenizerOf(recognized ?? 'default')!, addsBos: false };
 }
 
@@ -221,7 +221,7 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
   };
 }
 
-/** What stands before and after a text: bos and eos where the metadata ask for them. */
+/** The special tokens around a text: bos and eos as the metadata request. */
 function around(
   metadata: GgufMetadata,
   { tokens, special: ids }: Common,

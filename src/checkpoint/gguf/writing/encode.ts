@@ -20,7 +20,7 @@ export class HeaderBytes {
   }
 
   u32(value: number): void {
-    // Room first: it may move the view.
+    // Make room first, since that may replace the view.
     const at = this.#grow(4);
     this.#view.setUint32(at, value, true);
   }
@@ -45,7 +45,7 @@ export class HeaderBytes {
 
   /**
    * A metadata value, with its type before it.
-   * @throws RopewalkError naming the key where the value is not of the type
+   * @throws RopewalkError naming the key, if the value is not of the type
    */
   value(key: string, type: GgufValueType, value: GgufValue): void {
     this.u32(typeId(type));
@@ -97,7 +97,7 @@ export class HeaderBytes {
     for (let i = 0; i < bytes; i++) this.#bytes[at + i] = Number((whole >> BigInt(8 * i)) & 0xffn);
   }
 
-  /** Makes room, of zeros; returns where it starts. */
+  /** Makes zeroed room; returns where it starts. */
   #grow(count: number): number {
     const at = this.#size;
     this.#size += count;
@@ -111,7 +111,7 @@ export class HeaderBytes {
   }
 }
 
-/** Whether UTF-8 can hold a text: half a surrogate pair would come back as another text. */
+/** Whether a text is valid in UTF-8: half a surrogate pair would be read back as a different text. */
 export function hasUtf8(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
 }

@@ -3,14 +3,14 @@ import type { GgufForm } from '../../../families/common/gguf.ts';
 import type { CommonConfig } from '../../../families/config.ts';
 import type { GgufValue, GgufValueType } from '../types.ts';
 
-/** A metadata entry as `writeGguf` takes it. */
+/** A metadata entry for `writeGguf`. */
 export type GgufEntry = readonly [string, GgufValueType, GgufValue];
 
 /**
- * The metadata that stand for a model's sizes and settings, `{arch}.…`.
+ * The metadata of a model's sizes and settings, `{arch}.…`.
  *
- * @param path what messages call the model
- * @throws RopewalkError naming what llama.cpp has no form for
+ * @param path the model, for messages
+ * @throws RopewalkError naming what llama.cpp cannot express
  */
 export function entriesFromConfig(form: GgufForm, config: CommonConfig, path: string): GgufEntry[] {
   const { architecture } = form;

@@ -3,11 +3,11 @@ import { float32ToBfloat16, float32ToFloat16 } from '../../dtypes.ts';
 import { GGML_TYPES, type WritableGgmlType } from '../types.ts';
 
 /**
- * Float32 numbers as blocks of `type`, byte for byte as `gguf.quants.quantize` of llama.cpp's Python package `gguf`.
- * Scales and codes are computed in float32, rounding after each operation.
- * @param values whole blocks of numbers; a matrix's rows must each be whole blocks too
- * @throws RopewalkError for a broken block, and for numbers that Q8_0 and Q4_0 cannot hold: NaN, infinities, and so
- *   large ones that their scale is no float16
+ * Encodes float32 values as blocks of `type`, byte for byte like `gguf.quants.quantize` of llama.cpp's Python package
+ * `gguf`. Scales and codes are computed in float32, rounding after each operation.
+ * @param values whole blocks; each row of a matrix must also be whole blocks
+ * @throws RopewalkError for an incomplete block, and for values that Q8_0 and Q4_0 cannot represent: NaN, infinities,
+ *   and values so large that their scale exceeds float16
  */
 export function quantize(type: WritableGgmlType, values: Float32Array): Uint8Array {
   const { block, bytes } = GGML_TYPES[type];
@@ -53,7 +53,7 @@ function quantizeEights(values: Float32Array, target: Uint8Array): void {
   }
 }
 
-/** Q4_0: the number of largest magnitude becomes −8 times the scale, which thus takes the other sign. */
+/** Q4_0: the value of largest magnitude becomes −8 times the scale, which therefore has the opposite sign. */
 function quantizeFours(values: Float32Array, target: Uint8Array): void {
   const scales = new ScaleWriter('Q4_0');
   for (let from = 0, to = 0; from < values.length; from += 32, to += 18) {
@@ -73,7 +73,7 @@ function fourBits(value: number, inverse: number): number {
   return Math.min(15, Math.max(0, Math.trunc(shifted)));
 }
 
-/** The first of the 32 numbers with the largest magnitude; NaN where there is one. */
+/** The first of the 32 values with the largest magnitude; NaN if there is one. */
 function largestOf(values: Float32Array, from: number): number {
   let largest = values[from]!;
   for (let i = from; i < from + 32; i++) {
@@ -85,15 +85,15 @@ function largestOf(values: Float32Array, from: number): number {
 }
 
 /**
- * 1 / scale in float32. Where that overflows the scale is far below the smallest float16, so the block is all zeros
- * whatever its codes are.
+ * 1 / scale in float32. If that overflows, the scale is far below the smallest float16, so the block is all zeros
+ * whatever its codes.
  */
 function inverseOf(scale: number): number {
   const inverse = Math.fround(1 / scale);
   return Number.isFinite(inverse) ? inverse : 0;
 }
 
-/** Writes scales as float16, and refuses those that are not finite ones. */
+/** Writes scales as float16, and refuses non-finite ones. */
 class ScaleWriter {
   readonly #type: string;
   readonly #value = new Float32Array(1);

@@ -18,7 +18,7 @@ import { HeaderBytes, hasUtf8 } from './encode.ts';
 import { quantize } from './quantize.ts';
 
 const VERSION = 3;
-/** Numbers quantized at a time: whole blocks of every type, small beside any tensor worth streaming. */
+/** Values quantized at a time: whole blocks of every type, and small compared with any tensor worth streaming. */
 const CHUNK = 1 << 19;
 /** The specification's limit for keys. */
 const MAX_KEY_BYTES = 0xffff;
@@ -28,28 +28,28 @@ const MAX_ALIGNMENT = 1 << 16;
 export interface GgufTensorToWrite {
   /** At most 63 bytes in UTF-8: ggml refuses longer names. */
   readonly name: string;
-  /** Row-major, outermost first; one to four sizes from 1 on. */
+  /** Row-major, outermost first; one to four sizes of at least 1. */
   readonly shape: readonly number[];
-  /** What it is rounded to; of Q8_0 and Q4_0 the last size must be whole blocks of 32. */
+  /** The stored type; for Q8_0 and Q4_0 the last size must be a multiple of 32. */
   readonly type: WritableGgmlType;
-  /** Its numbers, row-major: asked for when its turn comes. */
+  /** Its values, row-major; called when they are to be written. */
   readonly read: () => Promise<Float32Array>;
 }
 
-/** What a GGUF file says, in the order in which it says it; `general.architecture` is best the first entry. */
+/** The contents of a GGUF file, in order; `general.architecture` should be the first entry. */
 export interface GgufToWrite {
-  /** Key, type and value. The alignment's own entry is added where it is not the default. */
+  /** Key, type and value. The alignment's entry is added if it is not the default. */
   readonly metadata: readonly (readonly [string, GgufValueType, GgufValue])[];
   readonly tensors: readonly GgufTensorToWrite[];
-  /** Tensors start at multiples of it: a power of two in bytes, from 8 to 65,536; by default 32. */
+  /** The alignment of tensors: a power of two in bytes, from 8 to 65,536; by default 32. */
   readonly alignment?: number;
 }
 
 /**
- * Writes a GGUF file of version 3, little-endian: the header, then one tensor after another, each padded to the
- * alignment. Only one tensor is held at a time.
- * @throws RopewalkError for what the format or ggml's reader cannot hold, before anything is written; and for a tensor
- *   whose data does not match its shape or type, when its turn comes
+ * Writes a GGUF file of version 3, little-endian: the header, then the tensors in order, each padded to the alignment.
+ * Only one tensor is in memory at a time.
+ * @throws RopewalkError for what the format or ggml's reader cannot represent, before anything is written; and for a
+ *   tensor whose data does not match its shape or type, when it is written
  */
 export async function writeGguf(sink: ByteSink, model: GgufToWrite): Promise<void> {
   const alignment = model.alignment ?? DEFAULT_ALIGNMENT;
@@ -68,7 +68,7 @@ export function ggufTensorBytes(shape: readonly number[], type: WritableGgmlType
   return (sizeOf(shape) / block) * bytes;
 }
 
-/** What an exported model has a tensor in: only matrices that are multiplied by, and the embedding, are anything but float32. */
+/** The type of a tensor in an exported model: everything except the embedding and matrices of products is float32. */
 export function ggufTypeOf(
   name: string,
   shape: readonly number[],

@@ -1,14 +1,21 @@
-import type { DatasetView } from '../data/view.ts';
-import type { DataSize } from '../training/runs/plan.ts';
+import type { DataSize } from './plan.ts';
+
+/** Examples that can be counted, such as a data set's. */
+export interface CountedExamples {
+  readonly size: number;
+  /** Tokens of an example. */
+  length(index: number): number;
+  read(index: number): Promise<{ readonly trained: Uint8Array }>;
+}
 
 /**
- * What a data set comes to, for a plan.
+ * The size of a dataset, for a plan.
  *
- * @param dataset may know how many of all its tokens count; then those of a part are estimated.
+ * @param dataset may know how many of its tokens count; those of a part are then estimated.
  */
 export async function datasetSize(
-  dataset: DatasetView & { readonly trainedTokens?: number },
-  { training, validation }: { readonly training: DatasetView; readonly validation: DatasetView },
+  dataset: CountedExamples & { readonly trainedTokens?: number },
+  { training, validation }: { readonly training: CountedExamples; readonly validation: CountedExamples },
   batchesPerEpoch: number,
 ): Promise<DataSize> {
   let tokens = 0;

@@ -1,0 +1,63 @@
+import { setImmediate } from 'node:timers/promises';
+import type { PullDatasetOptions } from '../hub/pull-dataset.node.ts';
+import { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.ts';
+import { EvaluationFolder } from './folder.node.ts';
+import { type OpenAnsweringOptions, openAnsweringModel } from './open-model.node.ts';
+import { type DataPlaces, readSplit } from './tasks/data-files.node.ts';
+import type { SelectedTasks } from './tasks/select.node.ts';
+
+export interface EvaluatePathOptions
+  extends Omit<EvaluateOptions, 'store' | 'pause'>,
+    Omit<OpenAnsweringOptions, 'name' | 'onProgress'> {
+  /** What results call the model; default its path. */
+  readonly name?: string | undefined;
+  /** Folder of the answers, the items and the results; without it nothing is written. An evaluation in it is resumed. */
+  readonly out?: string | undefined;
+  /** Where data sets lie that are not to be downloaded. */
+  readonly data?: DataPlaces | undefined;
+  /** Called with the answers that an earlier run has left. */
+  readonly onResume?: ((answers: number) => void) | undefined;
+  readonly hub?: PullDatasetOptions | undefined;
+}
+
+/**
+ * Evaluates a model directory or GGUF file; see {@link evaluateModel}.
+ *
+ * @throws RopewalkError naming what is missing or wrong; nothing is half written then.
+ */
+export async function evaluatePath(
+  path: string,
+  selected: SelectedTasks,
+  options: EvaluatePathOptions = {},
+): Promise<Evaluation> {
+  const { name = path, out, data = new Map(), hub, onResume, onWarnings, progressOf, ...rest } = options;
+  const { device, threads, quantize, engine, ...evaluating } = rest;
+  const opening = { name, onWarnings, progressOf, device, threads, quantize, engine };
+  const { model, close } = await openAnsweringModel(path, opening);
+  try {
+    const folder = out === undefined ? undefined : await EvaluationFolder.open(out, model);
+    try {
+      if (folder && folder.found > 0) onResume?.(folder.found);
+      const evaluation = await evaluateModel(
+        name,
+        model,
+        selected,
+        (config) => (split) => readSplit(config, split, data, hub),
+        {
+          ...evaluating,
+          store: folder?.store,
+          pause: async () => {
+            await setImmediate();
+            evaluating.signal?.throwIfAborted();
+          },
+        },
+      );
+      await folder?.write(evaluation);
+      return evaluation;
+    } finally {
+      await folder?.close();
+    }
+  } finally {
+    await close();
+  }
+}

@@ -1,0 +1,146 @@
+import type { KeyValueCache } from '../../generation/cache/key-value-cache.ts';
+import type { Decoder } from '../../generation/decoder.ts';
+import { prefill } from '../../generation/prefill.ts';
+import { type Continued, stepTogether } from './step-together.ts';
+
+/** A continuation whose log-likelihood after a context is wanted. */
+export interface LikelihoodJob {
+  /** At least one id. */
+  readonly context: readonly number[];
+  /** At least one id. */
+  readonly continuation: readonly number[];
+}
+
+export interface Likelihood {
+  /** The place of its job. */
+  readonly job: number;
+  /** Sum over the continuation's tokens, in nats. */
+  readonly loglikelihood: number;
+  /** Whether each token is the likeliest one. */
+  readonly greedy: boolean;
+}
+
+export interface LikelihoodOptions {
+  /** Most continuations that run together. */
+  readonly batch: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Rows of logits that are held at a time. */
+const CHUNK = 128;
+/** Memory of caches whose continuations wait for others. */
+const MAX_WAITING_BYTES = 2 ** 29;
+
+/** Adds up a continuation's tokens over rows of logits. */
+export class TokenSum {
+  loglikelihood = 0;
+  greedy = true;
+
+  /** @param logits `[vocab]`, of the token before. */
+  add(logits: Float32Array, token: number): void {
+    let best = 0;
+    for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
+    const max = logits[best]!;
+    let sum = 0;
+    for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - max);
+    this.loglikelihood += logits[token]! - max - Math.log(sum);
+    // Of equal ones the first is the likeliest, as torch has it.
+    if (best !== token) this.greedy = false;
+  }
+}
+
+/**
+ * Log-likelihoods of many continuations. Contexts run in the order of their tokens, so that what one shares with the one
+ * before runs once; continuations of one context share its run. Short continuations of several contexts then run together,
+ * a token of each in one run of the model.
+ */
+export async function* likelihoods(
+  decoder: Decoder,
+  jobs: readonly LikelihoodJob[],
+  { batch, signal }: LikelihoodOptions,
+): AsyncGenerator<Likelihood, void> {
+  let cache = decoder.newCache();
+  let held: readonly number[] = [];
+  let waiting: Continued[] = [];
+  for (const { context, members } of byContext(jobs)) {
+    signal?.throwIfAborted();
+    const common = Math.min(commonBeginning(held, context), context.length - 1);
+    cache = rewound(decoder, cache, common);
+    const logits = (await prefill(decoder, cache, context.slice(cache.position), undefined, signal)).slice();
+    held = context;
+    const long: Continued[] = [];
+    for (const job of members) {
+      const { continuation } = jobs[job]!;
+      const sum = new TokenSum();
+      sum.add(logits, continuation[0]!);
+      if (continuation.length === 1) yield { job, loglikelihood: sum.loglikelihood, greedy: sum.greedy };
+      else long.push({ job, continuation, sum, cache });
+    }
+    const steps = Math.max(0, ...long.map(({ continuation }) => continuation.length - 1));
+    // A run reads all weights, of one continuation or of one token of all that wait.
+    if (!decoder.runsBatches || batch < 2 || steps >= batch) yield* oneByOne(decoder, cache, long);
+    else if (long.length > 0) {
+      const kept = cache.clone();
+      waiting.push(...long.map((one) => ({ ...one, cache: kept })));
+      const caches = new Set(waiting.map((one) => one.cache));
+      const bytes = [...caches].reduce((sum, one) => sum + one.bytes, 0) + waiting.length * kept.bytes;
+      if (waiting.length < batch && bytes < MAX_WAITING_BYTES) continue;
+      yield* stepTogether(decoder, waiting, batch);
+      waiting = [];
+    }
+  }
+  if (waiting.length > 0) yield* stepTogether(decoder, waiting, batch);
+}
+
+/** Continuations of one context one after the other, each in one run. */
+async function* oneByOne(
+  decoder: Decoder,
+  cache: KeyValueCache,
+  continued: readonly Continued[],
+): AsyncGenerator<Likelihood, void> {
+  const { vocab_size: vocab } = decoder.model.config;
+  const start = cache.position;
+  for (const { job, continuation, sum } of continued) {
+    const own = cache.rolls ? cache.clone() : cache;
+    for (let at = 0; at < continuation.length - 1; at += CHUNK) {
+      const tokens = continuation.slice(at, Math.min(at + CHUNK, continuation.length - 1));
+      const logits = await decoder.forward(tokens, own, 'all');
+      for (let row = 0; row < tokens.length; row++) {
+        sum.add(logits.subarray(row * vocab, (row + 1) * vocab), continuation[at + row + 1]!);
+      }
+    }
+    if (own === cache) cache.truncate(start);
+    yield { job, loglikelihood: sum.loglikelihood, greedy: sum.greedy };
+  }
+}
+
+/** Jobs by context, in the order of the contexts' tokens. */
+function byContext(jobs: readonly LikelihoodJob[]): { context: readonly number[]; members: number[] }[] {
+  const groups = new Map<string, { context: readonly number[]; members: number[] }>();
+  for (const [i, { context }] of jobs.entries()) {
+    const key = context.join(',');
+    const group = groups.get(key);
+    if (group) group.members.push(i);
+    else groups.set(key, { context, members: [i] });
+  }
+  return [...groups.values()].sort((a, b) => compareTokens(a.context, b.context));
+}
+
+function compareTokens(a: readonly number[], b: readonly number[]): number {
+  const common = commonBeginning(a, b);
+  return (a[common] ?? -1) - (b[common] ?? -1);
+}
+
+function commonBeginning(a: readonly number[], b: readonly number[]): number {
+  const most = Math.min(a.length, b.length);
+  let common = 0;
+  while (common < most && a[common] === b[common]) common++;
+  return common;
+}
+
+/** A cache with its first tokens alone; a new one where it has forgotten some of them. */
+function rewound(decoder: Decoder, cache: KeyValueCache, position: number): KeyValueCache {
+  if (position === 0 || !cache.canTruncate(position)) return decoder.newCache();
+  cache.truncate(position);
+  return cache;
+}

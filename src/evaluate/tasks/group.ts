@@ -1,0 +1,67 @@
+import { FieldReader } from './field-reader.ts';
+import type { TaskFile } from './yaml.ts';
+
+/** How a metric of a group's tasks is summed up: its mean. */
+export interface GroupMetric {
+  readonly metric: string;
+  /** Pipelines of filters; undefined for all that the tasks have. */
+  readonly filters: readonly string[] | undefined;
+  /** Whether a task counts by its items. */
+  readonly weightBySize: boolean;
+}
+
+/** A task, group or tag that a group names, or a group that is written out in it. */
+interface GroupMember {
+  readonly kind: 'named' | 'inline';
+  readonly name: string;
+  /** Fields of a task that differ here; of a group written out all. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export interface GroupFields {
+  readonly alias: string;
+  readonly metrics: readonly GroupMetric[];
+  readonly members: readonly GroupMember[];
+  /** Fields that all its tasks get. */
+  readonly forMembers: Readonly<Record<string, unknown>>;
+}
+
+const OWN_FIELDS = ['group', 'group_alias', 'task', 'aggregate_metric_list', 'metadata', 'tag'];
+
+/** @throws RopewalkError naming the group and the field. */
+export function readGroup(name: string, file: TaskFile, path: string): GroupFields {
+  const fields = new FieldReader(file, `group "${name}" (${path})`);
+  const members = (fields.list('task') ?? []).map((member): GroupMember => {
+    if (typeof member === 'string') return { kind: 'named', name: member, fields: {} };
+    const { group, task } = (member ?? {}) as { group?: unknown; task?: unknown };
+    if (typeof group === 'string') {
+      const { group: _, ...rest } = member as Record<string, unknown>;
+      return Array.isArray(task)
+        ? { kind: 'inline', name: group, fields: member as Record<string, unknown> }
+        : { kind: 'named', name: group, fields: rest };
+    }
+    if (typeof task === 'string') {
+      const { task: _, ...rest } = member as Record<string, unknown>;
+      return { kind: 'named', name: task, fields: rest };
+    }
+    return fields.refuse('task', 'each member must be a name, or a mapping with "task" or "group"');
+  });
+  const list = fields.value('aggregate_metric_list');
+  const metrics = [list ?? []].flat().map((entry, i): GroupMetric => {
+    const where = `${fields.where}: "aggregate_metric_list", entry ${i + 1}`;
+    const own = new FieldReader(entry as Record<string, unknown>, where);
+    const filters = own.value('filter_list');
+    own.choice('aggregation', ['mean'] as const, 'mean');
+    const metric = {
+      metric: own.text('metric') ?? own.refuse('metric', 'it is missing: name a metric'),
+      filters: filters === undefined ? undefined : ([filters].flat() as string[]),
+      weightBySize: own.flag('weight_by_size') ?? true,
+    };
+    own.end([]);
+    return metric;
+  });
+  const forMembers = Object.fromEntries(
+    Object.entries(file).filter(([field]) => !OWN_FIELDS.includes(field)),
+  );
+  return { alias: fields.text('group_alias') ?? name, metrics, members, forMembers };
+}
