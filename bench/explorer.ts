@@ -63,7 +63,10 @@ async function keystrokes(): Promise<void> {
   await page.keyboard.press('End');
   for (const [i, letter] of [...' walk is a long straight lane'].entries()) {
     await page.keyboard.type(letter);
-    await page.waitForFunction(`waits.length > ${i}`);
+    // Not waitForFunction, which the page's security policy forbids.
+    await page.evaluate(
+      `new Promise((done) => { const look = () => (waits.length > ${i} ? done() : setTimeout(look, 5)); look(); })`,
+    );
   }
   const waits = (await page.evaluate('waits')) as number[];
   console.log(

@@ -14,7 +14,7 @@ describe('the training of the explorer', () => {
   it('falls below the bigram of the built-in text within the first part of its usual steps', async () => {
     const corpus = await prepareText(await mobyDick(), () => {});
     const training = await PageTraining.create(
-      nodeEngine({ threads: 2 }),
+      nodeEngine({ threads: 1 }),
       'gemma2/tiny',
       corpus,
       USUAL_STEPS,
