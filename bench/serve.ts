@@ -1,7 +1,7 @@
 /**
- * Throughput of `ropewalk serve` for several clients, against node-llama-cpp with the same number of sequences in one
- * context, interleaved, with the same weights. The server is accessed over HTTP with streaming; node-llama-cpp is
- * called within its process.
+ * Throughput of `ropewalk serve` for several clients, against node-llama-cpp with as many sequences in one context,
+ * interleaved over the same weights. The server is asked over HTTP with streaming. The library is Ropewalk without HTTP, in its
+ * own process: the server's own cost. node-llama-cpp is called in its process.
  *
  *     npm run bench:serve -- --llama FOLDER [--clients 1,4,8,16] [--rounds 5] [--threads 2]
  *
@@ -45,7 +45,7 @@ interface Contender {
 
 const lines = ({ stdout }: ChildProcess) => createInterface({ input: stdout! })[Symbol.asyncIterator]();
 
-async function startRopewalk(model: string, clients: number): Promise<Contender> {
+async function startServer(model: string, clients: number): Promise<Contender> {
   const args = ['serve', `m=${model}`, '--port', '0', '--quiet', '--no-page', '--prefix-cache', '0'];
   const more = ['--activations', 'int8', '--max-sequences', String(clients), '--threads', String(threads)];
   const server = spawn(process.execPath, ['bin/ropewalk.js', ...args, ...more], {
@@ -91,9 +91,9 @@ async function startRopewalk(model: string, clients: number): Promise<Contender>
   };
 }
 
-async function startLlama(model: string, sequences: number, folder: string): Promise<Contender> {
-  const settings = { folder: resolve(folder), model, threads, sequences, prompt, tokens };
-  const child = spawn(process.execPath, ['bench/rivals/node-llama-cpp-many.mjs', JSON.stringify(settings)], {
+/** A contender that runs once for each line that it is sent. */
+async function startProgram(program: string, settings: object): Promise<Contender> {
+  const child = spawn(process.execPath, [program, JSON.stringify(settings)], {
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   const answers = lines(child);
@@ -115,10 +115,14 @@ function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
 }
 
+/** Tokens a second of each round. */
+function rates(rounds: readonly Round[]): number[] {
+  return rounds.map(({ seconds, tokens: count }) => count / seconds);
+}
+
 function report(name: string, rounds: readonly Round[]): string {
-  const rates = rounds.map(({ seconds, tokens: count }) => count / seconds);
   const first = rounds.flatMap((round) => round.first).map((seconds) => 1000 * seconds);
-  return `${name}: best ${Math.max(...rates).toFixed(0)} tokens/s, median ${quantile(rates, 0.5).toFixed(0)}; first token p50 ${quantile(first, 0.5).toFixed(0)} ms, p99 ${quantile(first, 0.99).toFixed(0)} ms`;
+  return `${name}: best ${Math.max(...rates(rounds)).toFixed(0)} tokens/s, median ${quantile(rates(rounds), 0.5).toFixed(0)}; first token p50 ${quantile(first, 0.5).toFixed(0)} ms, p99 ${quantile(first, 0.99).toFixed(0)} ms`;
 }
 
 console.log(
@@ -128,16 +132,27 @@ const files = new ModelFiles('smol', smol, flags.work);
 for (const type of flags.types.split(',')) {
   const model = await files.gguf(type as 'Q8_0' | 'Q4_0');
   for (const clients of flags.clients.split(',').map(Number)) {
-    const contenders: [string, Contender][] = [['ropewalk', await startRopewalk(model, clients)]];
-    if (flags.llama !== undefined)
-      contenders.push(['node-llama-cpp', await startLlama(model, clients, flags.llama)]);
+    const settings = { model: resolve(model), threads, sequences: clients, prompt, tokens };
+    const library = { ...settings, package: resolve('dist/node.js') };
+    const contenders: [string, Contender][] = [
+      ['server', await startServer(model, clients)],
+      ['library', await startProgram('bench/rivals/ropewalk-many.mjs', library)],
+    ];
+    if (flags.llama !== undefined) {
+      const rival = { ...settings, folder: resolve(flags.llama) };
+      contenders.push(['node-llama-cpp', await startProgram('bench/rivals/node-llama-cpp-many.mjs', rival)]);
+    }
     const results = new Map<string, Round[]>(contenders.map(([name]) => [name, []]));
     for (const [, contender] of contenders) await contender.run(0);
     for (let round = 1; round <= Number(flags.rounds); round++) {
-      for (const [name, contender] of contenders) results.get(name)!.push(await contender.run(round));
+      const order = round % 2 === 0 ? [...contenders].reverse() : contenders;
+      for (const [name, contender] of order) results.get(name)!.push(await contender.run(round));
     }
     console.log(`SmolLM2-135M shape, ${type}, ${clients} clients (load ${loadavg()[0]!.toFixed(1)})`);
     for (const [name, rounds] of results) console.log(`  ${report(name, rounds)}`);
+    const best = (name: string) => Math.max(...rates(results.get(name)!));
+    const cost = best('library') / best('server') - 1;
+    console.log(`  HTTP adds ${(100 * cost).toFixed(1)} % to a token`);
     for (const [, contender] of contenders) await contender.end();
   }
 }

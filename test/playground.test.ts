@@ -157,7 +157,7 @@ describe.runIf(executablePath)('the playground', () => {
       await page.getByRole('button', { name: switchTo }).click();
       const locale = await page.locator('html').getAttribute('lang');
       mkdirSync(SCREENSHOTS, { recursive: true });
-      await page.screenshot({ path: join(SCREENSHOTS, `${name}-${locale}.png`), fullPage: true });
+      await page.screenshot({ path: join(SCREENSHOTS, `${name}-${locale}.png`) });
       const found = (await page.evaluate(`${AXE}; axe.run()`)) as {
         violations: { id: string; impact: string }[];
       };

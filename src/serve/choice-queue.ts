@@ -7,14 +7,33 @@ export type ChoiceEvent =
 
 /**
  * Events that wait for a client that reads. The models never wait for a slow one: texts that come meanwhile are joined, so
- * that no more is held than what they say.
+ * that no more is held than what they say. A client that leaves more than `most` unread is given up.
  */
 export class ChoiceQueue {
   readonly #events: ChoiceEvent[] = [];
   #state: 'open' | 'ended' | { readonly error: unknown } = 'open';
   #wake = () => {};
+  /** About how many bytes the events are on their way to the client. */
+  #held = 0;
+
+  readonly #most: number;
+  readonly #onFull: () => void;
+
+  /** @param most bytes; @param onFull called once, when more is held. */
+  constructor(most: number, onFull: () => void) {
+    this.#most = most;
+    this.#onFull = onFull;
+  }
 
   push(event: ChoiceEvent): void {
+    if (typeof this.#state === 'object') return;
+    const before = this.#held;
+    this.#held += sizeOf(event);
+    this.#add(event);
+    if (before <= this.#most && this.#held > this.#most) this.#onFull();
+  }
+
+  #add(event: ChoiceEvent): void {
     const last = this.#events.at(-1);
     if (last && 'piece' in last && 'piece' in event && last.index === event.index) {
       const [before, after] = [last.piece, event.piece];
@@ -43,8 +62,10 @@ export class ChoiceQueue {
   async *read(): AsyncGenerator<ChoiceEvent, void> {
     for (;;) {
       const event = this.#events.shift();
-      if (event) yield event;
-      else if (this.#state === 'ended') return;
+      if (event) {
+        this.#held -= sizeOf(event);
+        yield event;
+      } else if (this.#state === 'ended') return;
       else if (this.#state !== 'open') throw this.#state.error;
       else {
         await new Promise<void>((resolve) => {
@@ -53,4 +74,13 @@ export class ChoiceQueue {
       }
     }
   }
+}
+
+/** Bytes of what was generated, about: texts, and a hundred for each log-probability. */
+function sizeOf(event: ChoiceEvent): number {
+  if (!('piece' in event) || event.piece.type === 'prompt') return 0;
+  const { piece } = event;
+  if (piece.type === 'call') return piece.arguments.length;
+  const scores = piece.scores?.reduce((sum, { top }) => sum + 1 + top.length, 0) ?? 0;
+  return piece.text.length + 100 * scores;
 }

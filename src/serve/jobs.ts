@@ -43,6 +43,8 @@ export interface JobSettings {
   readonly maxQueue: number;
   readonly timeoutMs: number;
   readonly context: number | undefined;
+  /** Most bytes of an answer that wait for a client to read. */
+  readonly maxUnread: number;
 }
 
 /** Completions are begun here: within the limits, and counted. */
@@ -82,10 +84,10 @@ export class Jobs {
   async begin(
     name: string,
     asks: readonly Ask[],
-    request: { signal: AbortSignal; client: string },
+    request: { signal: AbortSignal; client: string; streams: boolean },
   ): Promise<CompletionJob> {
     if (this.#closed) throw closing();
-    const { pool, metrics, timeoutMs, context } = this.#settings;
+    const { pool, metrics, timeoutMs, context, maxUnread } = this.#settings;
     const started = performance.now();
     const controller = new AbortController();
     this.#running.add(controller);
@@ -94,6 +96,8 @@ export class Jobs {
     if (request.signal.aborted) onLeave();
     request.signal.addEventListener('abort', onLeave, { once: true });
     const timer = setTimeout(() => controller.abort(tooLate(timeoutMs)), timeoutMs);
+    // Only where one has failed: what refers to an aborted signal outlives minor collections, and memory grows.
+    const stopOthers = () => controller.abort(new ApiError(499, 'the answer has ended.'));
     let lease: Lease | undefined;
     let taken = 0;
     const usage: Usage = { promptTokens: 0, cachedTokens: 0, newTokens: 0 };
@@ -101,7 +105,6 @@ export class Jobs {
       if (!this.#running.delete(controller)) return;
       clearTimeout(timer);
       request.signal.removeEventListener('abort', onLeave);
-      controller.abort(new ApiError(499, 'the answer has ended.'));
       this.#count(name, -taken);
       if (taken > 0) {
         metrics.job(name, { usage });
@@ -126,7 +129,9 @@ export class Jobs {
         if (!counted.has(promptIndex)) usage.promptTokens += (value as { promptTokens: number }).promptTokens;
         counted.add(promptIndex);
       }
-      const queue = new ChoiceQueue();
+      // What is not streamed is read here, whatever the client does.
+      const most = request.streams ? maxUnread : Number.POSITIVE_INFINITY;
+      const queue = new ChoiceQueue(most, () => controller.abort(tooSlow(most)));
       const onFirst = () => metrics.firstToken(name, (performance.now() - started) / 1000);
       void Promise.all(all.map((pieces, index) => pump(pieces, { index, asks, usage, queue, onFirst }))).then(
         () => {
@@ -135,6 +140,7 @@ export class Jobs {
         },
         (error: unknown) => {
           const why = this.#failure(error, controller, name, model);
+          stopOthers();
           finish();
           queue.fail(why);
         },
@@ -143,6 +149,7 @@ export class Jobs {
     } catch (error) {
       const why = controller.signal.aborted ? controller.signal.reason : error;
       if (lease && isLost(error)) pool.forget(name, lease.model);
+      stopOthers();
       finish();
       if (why instanceof ApiError) throw why;
       if (why instanceof RopewalkError && !isLost(why)) throw refused(why);
@@ -229,6 +236,14 @@ function tooLate(ms: number): ApiError {
     {
       code: 'timeout',
     },
+  );
+}
+
+function tooSlow(most: number): ApiError {
+  return new ApiError(
+    408,
+    `the client left more than ${most} bytes of the answer unread, so the answer has been ended.`,
+    { code: 'unread' },
   );
 }
 

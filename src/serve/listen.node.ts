@@ -7,6 +7,10 @@ import type { ModelService } from './serve.ts';
 export interface ListenOptions {
   readonly port: number;
   readonly host: string;
+  /** Seconds within which the headers of a request have to come, default 15. Who takes longer is answered with 408. */
+  readonly headersTimeout?: number | undefined;
+  /** Seconds within which headers and body have to come, default 60. */
+  readonly requestTimeout?: number | undefined;
 }
 
 export interface Listening {
@@ -18,10 +22,6 @@ export interface Listening {
   close(grace?: number): Promise<void>;
 }
 
-/** Headers that take longer, or a body that does, are given up: milliseconds. */
-const HEADERS_TIMEOUT = 15_000;
-const REQUEST_TIMEOUT = 60_000;
-
 /** Connections at one time; more are closed at once. */
 const MOST_CONNECTIONS = 4096;
 
@@ -30,13 +30,20 @@ const MOST_CONNECTIONS = 4096;
  *
  * @throws RopewalkError where the port is taken or the host is not this machine's.
  */
-export async function listen(service: ModelService, { port, host }: ListenOptions): Promise<Listening> {
+export async function listen(service: ModelService, options: ListenOptions): Promise<Listening> {
+  const { port, host, headersTimeout = 15, requestTimeout = 60 } = options;
   const listener = getRequestListener((request, connection) => service.fetch(request, connection), {
     overrideGlobalObjects: false,
     errorHandler: () => new Response(null, { status: 500 }),
   });
   const server: Server = createServer(
-    { headersTimeout: HEADERS_TIMEOUT, requestTimeout: REQUEST_TIMEOUT, maxHeaderSize: 16384 },
+    {
+      headersTimeout: Math.ceil(1000 * headersTimeout),
+      requestTimeout: Math.ceil(1000 * requestTimeout),
+      // Node looks for connections that have taken too long only this often.
+      connectionsCheckingInterval: Math.ceil((1000 * Math.min(headersTimeout, requestTimeout)) / 3),
+      maxHeaderSize: 16384,
+    },
     (request, response) => void listener(request, response),
   );
   server.maxConnections = MOST_CONNECTIONS;

@@ -20,6 +20,11 @@ export interface ServeOptions {
   readonly maxQueue?: number | undefined;
   /** Seconds after which a request is given up, default 600. */
   readonly timeout?: number | undefined;
+  /**
+   * Most bytes of a streamed answer that may wait for its client to read them, about, default 256 KiB. The answer of a
+   * client that leaves more unread ends with an error (408, `unread`), and its place is free.
+   */
+  readonly maxUnreadBytes?: number | undefined;
   /** Seconds after which a model that nobody uses is released; by default never. */
   readonly idle?: number | undefined;
   /** A page at `/`: `playgroundPage()` is one to talk to the models. By default none. */

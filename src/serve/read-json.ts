@@ -31,14 +31,19 @@ export async function readJson(request: Request, most: number): Promise<unknown>
 
 async function readBytes(request: Request, most: number): Promise<Uint8Array> {
   const tooLarge = () => new ApiError(413, `the body has more than the ${most} bytes that are taken.`);
-  if (Number(request.headers.get('content-length')) > most) throw tooLarge();
+  const declared = request.headers.get('content-length');
+  if (Number(declared) > most) throw tooLarge();
+  if (declared !== null) {
+    // At once, which is cheaper: a server hands on no more than what a length declares.
+    const bytes = new Uint8Array(await request.arrayBuffer().catch(endedEarly));
+    if (bytes.length > most) throw tooLarge();
+    return bytes;
+  }
   const chunks: Uint8Array[] = [];
   let size = 0;
   const reader = request.body?.getReader();
   while (reader) {
-    const { done, value } = await reader.read().catch(() => {
-      throw new ApiError(400, 'the body ended before its end.');
-    });
+    const { done, value } = await reader.read().catch(endedEarly);
     if (done) break;
     size += value.length;
     if (size > most) {
@@ -54,6 +59,10 @@ async function readBytes(request: Request, most: number): Promise<Uint8Array> {
     at += chunk.length;
   }
   return bytes;
+}
+
+function endedEarly(): never {
+  throw new ApiError(400, 'the body ended before its end.');
 }
 
 /** Counts brackets outside of strings: parsers and templates go down as deep as they lie. */

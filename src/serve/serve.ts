@@ -62,6 +62,7 @@ export function serve(
   options: ServeOptions = {},
 ): ModelService {
   const { maxBodyBytes = 4 * MIB, maxQueue = 64, timeout = 600, idle, context } = options;
+  const { maxUnreadBytes: maxUnread = MIB / 4 } = options;
   const log = (entry: Omit<LogEntry, 'time'>) =>
     options.log?.({ time: new Date().toISOString(), ...entry } as LogEntry);
   const metrics = new Metrics();
@@ -69,7 +70,7 @@ export function serve(
     log({ event: `model ${what}`, model: name });
     if (what === 'loaded') options.onLoad?.(name, model);
   });
-  const jobs = new Jobs({ pool, metrics, maxQueue, timeoutMs: 1000 * timeout, context });
+  const jobs = new Jobs({ pool, metrics, maxQueue, timeoutMs: 1000 * timeout, context, maxUnread });
   const guard = new Guard(options);
   const started = performance.now();
   const app = new OpenAPIHono<App>();
@@ -107,7 +108,7 @@ export function serve(
   app.use('/v1/*', keyed);
   app.use('/metrics', keyed);
 
-  const call = (c: Context<App>, prefix: string): Call => {
+  const call = (c: Context<App>, prefix: string, { stream }: { readonly stream?: unknown }): Call => {
     const entry = c.get('entry');
     return {
       id: `${prefix}${prefix === 'resp' ? '_' : '-'}${(entry.id as string).replaceAll('-', '')}`,
@@ -115,6 +116,7 @@ export function serve(
       jobs,
       signal: c.req.raw.signal,
       client: c.get('client'),
+      streams: stream === true,
       note: (fields) => Object.assign(entry, fields),
       onStreamEnd: () => c.get('onStreamEnd')?.(),
       onError(error) {
@@ -124,10 +126,10 @@ export function serve(
     };
   };
   const body = async <S extends Parameters<typeof checked>[0]>(c: Context<App>, schema: S) => {
-    const request = checked(schema, await readJson(c.req.raw, maxBodyBytes)) as { model: string } & Record<
-      string,
-      unknown
-    >;
+    const request = checked(schema, await readJson(c.req.raw, maxBodyBytes)) as Record<string, unknown> & {
+      model: string;
+      stream?: unknown;
+    };
     const entry = c.get('entry');
     entry.model = pool.has(request.model) ? request.model : null;
     if (options.logPrompts) {
@@ -136,15 +138,18 @@ export function serve(
     }
     return request;
   };
-  app.post('/v1/chat/completions', async (c) =>
-    chatCompletion((await body(c, chatRequest)) as never, call(c, 'chatcmpl')),
-  );
-  app.post('/v1/completions', async (c) =>
-    completion((await body(c, completionsRequest)) as never, call(c, 'cmpl')),
-  );
-  app.post('/v1/responses', async (c) =>
-    response((await body(c, responsesRequest)) as never, call(c, 'resp')),
-  );
+  app.post('/v1/chat/completions', async (c) => {
+    const request = await body(c, chatRequest);
+    return chatCompletion(request as never, call(c, 'chatcmpl', request));
+  });
+  app.post('/v1/completions', async (c) => {
+    const request = await body(c, completionsRequest);
+    return completion(request as never, call(c, 'cmpl', request));
+  });
+  app.post('/v1/responses', async (c) => {
+    const request = await body(c, responsesRequest);
+    return response(request as never, call(c, 'resp', request));
+  });
   const described1 = ({ name, created }: { name: string; created: number }) => ({
     ...{ id: name, object: 'model', created, owned_by: 'ropewalk' },
   });

@@ -1,3 +1,4 @@
+import { onAbort } from '../../abort.ts';
 import { chatStopTokens, encodeChat } from '../../chat/encode.ts';
 import type { ChatTemplate } from '../../chat/template.ts';
 import { RopewalkError } from '../../errors.ts';
@@ -56,15 +57,23 @@ export class Completer {
     prompt: CompletionPrompt,
     options: CompletionOptions,
   ): AsyncGenerator<CompletionPiece, CompletionEnd> {
+    const { signal: given } = options;
+    given?.throwIfAborted();
     const controller = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, controller.signal]) : controller.signal;
-    const inbox = new Inbox();
-    const promptTokens = this.#start(prompt, { ...options, signal }, inbox);
+    const { signal } = controller;
+    const stopWaiting = onAbort(given, () => controller.abort(given?.reason));
+    let ended = false;
     try {
+      const inbox = new Inbox();
+      const promptTokens = this.#start(prompt, { ...options, signal }, inbox);
       yield { type: 'accepted', promptTokens };
-      return yield* inbox.read();
+      const end = yield* inbox.read();
+      ended = true;
+      return end;
     } finally {
-      controller.abort();
+      stopWaiting();
+      // Only where there is something to stop: what refers to an aborted signal outlives minor collections.
+      if (!ended) controller.abort();
     }
   }
 

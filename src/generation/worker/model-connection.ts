@@ -97,8 +97,9 @@ export class ModelConnection {
 
   stream<T, R>(method: StreamName, subject: unknown, options: Abortable = {}): AsyncGenerator<T, R> {
     const id = this.#next++;
-    const items = this.#items<T, R>(id, method, subject, options);
-    this.#forgotten.register(items, id);
+    const mark = {};
+    const items = this.#items<T, R>(id, method, subject, options, mark);
+    this.#forgotten.register(items, id, mark);
     return items;
   }
 
@@ -107,6 +108,7 @@ export class ModelConnection {
     method: StreamName,
     subject: unknown,
     { signal, ...options }: Abortable,
+    mark: object,
   ): AsyncGenerator<T, R> {
     signal?.throwIfAborted();
     const inbox: Exclude<Reply, { type: 'event' }>[] = [];
@@ -148,6 +150,8 @@ export class ModelConnection {
     } finally {
       stopWaiting();
       this.#calls.delete(id);
+      // What the registry knows outlives every minor collection, and with it all that a stream refers to.
+      this.#forgotten.unregister(mark);
       if (!finished) this.#post({ type: 'cancel', id });
     }
   }

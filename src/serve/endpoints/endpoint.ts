@@ -9,6 +9,8 @@ export interface Call {
   readonly jobs: Jobs;
   readonly signal: AbortSignal;
   readonly client: string;
+  /** Whether the answer is streamed. */
+  readonly streams: boolean;
   /** Adds to the request's line of the log. */
   note(fields: Readonly<Record<string, unknown>>): void;
   /** The last event of a stream has been read, or the client has left. */
@@ -35,20 +37,16 @@ export function streamed(
   job: CompletionJob,
   events: AsyncGenerator<StreamEvent, void>,
 ): Response {
-  async function* noted() {
-    try {
-      yield* events;
-    } catch (error) {
-      call.onError(error);
-      throw error;
-    } finally {
+  return eventStream(events, {
+    onLeave() {
+      call.note({ error: 'client_left' });
+      job.abandon();
+    },
+    onEnd(failure) {
+      if (failure) call.onError(failure.error);
       noteUsage(call, job);
       call.onStreamEnd();
-    }
-  }
-  return eventStream(noted(), () => {
-    call.note({ error: 'client_left' });
-    job.abandon();
+    },
   });
 }
 
