@@ -8,14 +8,14 @@ import type { AblationResult, RungResult } from './result.ts';
 
 /* An ablation as a picture. */
 
-/** What a picture shows of each model. */
+/** The measure that a panel shows for each model. */
 export type Measure = 'loss' | 'speed' | 'cache';
 export const MEASURES: readonly Measure[] = ['loss', 'speed', 'cache'];
 
 interface MeasureRecord {
   readonly label: Bilingual;
   value(rung: RungResult): Interval;
-  /** Drawn as bars from zero, where the distance from zero is what counts. */
+  /** Drawn as bars from zero, for measures whose ratio matters. */
   readonly bars: boolean;
 }
 
@@ -43,7 +43,7 @@ const GAP = 26;
 
 export interface AblationDrawing {
   readonly width: number;
-  /** Left of the panels, for the rows' names. */
+  /** Space left of the panels, for the names of the rows. */
   readonly margin: number;
   readonly color: string;
   readonly ticks: number;
@@ -51,7 +51,7 @@ export interface AblationDrawing {
 
 const WIDE: AblationDrawing = { width: 1100, margin: 240, color: '#0a6b6b', ticks: 4 };
 
-/** The measures side by side, with their intervals; a row for each model. */
+/** The measures side by side, with their intervals, and a row for each model. */
 export function drawAblation(
   result: AblationResult,
   shown: readonly Measure[] = MEASURES,
@@ -123,7 +123,7 @@ function shortened(text: string, most: number): string {
 
 const STYLE = `svg{font-family:system-ui,sans-serif;background:#fff}text{fill:#111827}.tick{font-size:12px;fill:#4b5563}.label{font-size:13px}.grid{stroke:#e5e7eb}.axis{stroke:#6b7280}`;
 
-/** The picture as a file of its own. */
+/** The picture as a standalone SVG file. */
 export function ablationSvg(result: AblationResult, locale: Locale): string {
   const { area, content } = drawAblation(result);
   const { from, to } = result.settings;

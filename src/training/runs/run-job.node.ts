@@ -147,7 +147,7 @@ async function* runStarted(
   }
 }
 
-/** Where a run is in its data: what ranks must have in common beside their weights. */
+/** The position of a run in its data: ranks must have it in common, as well as their weights. */
 function dataState(trainer: Trainer): unknown {
   const { step, tokens, sampler } = trainer.state();
   return { step, tokens, sampler };
