@@ -1,3 +1,4 @@
+import { whole } from '../inspect/format.ts';
 import { type Bilingual, type Locale, same } from '../inspect/labels.ts';
 import { bothSvg, Html, html } from '../report/html.ts';
 import { drawAxes, drawPoints, extent, type Frame, frame, svg } from '../report/plot.ts';
@@ -39,7 +40,7 @@ const measures: Readonly<Record<Measure, MeasureRecord>> = {
 };
 
 const ROW = 30;
-const GAP = 26;
+const GAP = 44;
 
 export interface AblationDrawing {
   readonly width: number;
@@ -79,6 +80,7 @@ export function drawAblation(
   return { area, content: html`${names}${panels}` };
 }
 
+const tick = (value: number) => (Math.abs(value) >= 100 ? whole(value) : String(value));
 const at = (value: number) => Number(value.toFixed(2));
 
 function rowScale(rows: number, area: Frame) {
@@ -100,7 +102,7 @@ function drawPanel(
   const axes = {
     x: linearScale(bars ? 0 : low - pad, high + pad, ...x, ticks),
     y: rowScale(rungs.length, area),
-    ...{ xLabel: label, yLabel: same(''), yTick: () => '' },
+    ...{ xLabel: label, yLabel: same(''), yTick: () => '', xTick: tick },
   };
   const marks = values.map(({ mean, margin }, i) => {
     const row = at(axes.y(i));
