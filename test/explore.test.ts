@@ -95,7 +95,7 @@ describe('the server of ropewalk explore', () => {
     );
     expect(JSON.parse((await ask(site, '/models.json')).body).ablations.length).toBe(2);
     await site.close();
-    await expect(findContent([begun!])).rejects.toThrow(/is not finished; give the same "ropewalk ablate"/);
+    await expect(findContent([begun!])).rejects.toThrow(/is not finished; run the same "ropewalk ablate"/);
     await expect(findContent([join(begun!, 'runs.json')])).rejects.toThrow(/the field "settings"/);
   });
 

@@ -304,7 +304,7 @@ describe('an extension that cannot be made leaves nothing behind', () => {
 
 describe('the record of new tokens', () => {
   it.each([
-    ['[]', 'it does not hold a JSON object'],
+    ['[]', 'it does not contain a JSON object'],
     ['{"new_tokens": 3}', 'the field "new_tokens" is not an object'],
     ['{"new_tokens": {"first": -1, "count": 2, "merges": 2}}', '"new_tokens.first" is not a whole number'],
     ['{"new_tokens": {"first": 1, "count": "2"}}', '"new_tokens.count" is not a whole number'],

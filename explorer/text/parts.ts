@@ -17,7 +17,8 @@ export const en = {
       'Each pair of numbers of a query or key is a point on a disc. Its position turns it: fast discs tell neighbors apart, slow ones far places. Where query and key meet depends on their distance alone.',
     query: 'Position of the query',
     key: 'Position of the key',
-    drag: 'Drag the discs sideways, or use the sliders.',
+    drag: 'Drag the discs sideways, turn them with the arrow keys, or use the sliders.',
+    turnable: 'Discs: arrow keys move the query',
     disc: (pair: number) => `Pair ${pair}`,
     turn: (tokens: string) => `a turn in ${tokens} tokens`,
     distance: (tokens: number) => `Distance ${tokens}`,
@@ -69,7 +70,8 @@ export const en = {
     perToken: 'Cache for one token (bfloat16)',
     at: (context: string) => `Cache at ${context} tokens`,
     own: (kv: number) => `The model itself has ${kv}.`,
-    saved: (factor: string) => `${factor} times less than with a key head for every query head.`,
+    saved: (factor: string) =>
+      `The cache is ${factor} times smaller than with a key head for every query head.`,
   },
   cache: {
     explain:
@@ -103,7 +105,8 @@ export const ko: typeof en = {
       '쿼리나 키의 숫자 두 개는 원판 위의 점 하나입니다. 위치가 그 점을 돌립니다. 빠른 원판은 이웃을, 느린 원판은 먼 곳을 구별합니다. 쿼리와 키가 만나는 각도는 둘 사이의 거리에만 달려 있습니다.',
     query: '쿼리의 위치',
     key: '키의 위치',
-    drag: '원판을 좌우로 끌거나 슬라이더를 움직이세요.',
+    drag: '원판을 좌우로 끌거나, 화살표 키로 돌리거나, 슬라이더를 움직이세요.',
+    turnable: '원판: 화살표 키로 쿼리를 움직입니다',
     disc: (pair) => `${pair}번 쌍`,
     turn: (tokens) => `${tokens}토큰마다 한 바퀴`,
     distance: (tokens) => `거리 ${tokens}`,

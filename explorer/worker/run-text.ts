@@ -33,10 +33,13 @@ export function encodeText({ tokenizer, model, info }: OpenModel, text: string):
   return { ids, tokens, omitted: all.length - ids.length, cut: part.length < text.length };
 }
 
-/** A token that has no text of its own, or a part of a character alone, by its number. */
+/** Signs that show nothing: control characters but tabs and line breaks, and what no character is. */
+const UNSEEN = /[^\P{C}\t\n\r\p{Cf}]|\ufffd/u;
+
+/** A token that has no text of its own, part of a character alone or a sign that shows nothing, by its number. */
 export function shownToken({ tokenizer }: Pick<OpenModel, 'tokenizer'>, id: number): ShownToken {
   const text = tokenizer?.decode([id]) ?? '';
-  return { id, text: text === '' || text.includes('\ufffd') ? `#${id}` : text };
+  return { id, text: text === '' || UNSEEN.test(text) ? `#${id}` : text };
 }
 
 /** Runs ids, padded to a length that is compiled already where there is one. */

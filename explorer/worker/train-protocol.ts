@@ -2,6 +2,9 @@ import type { Failure } from './failure.ts';
 
 /** Between the page and the thread that trains. Everything here can be cloned. */
 
+/** Steps where the reader does not say otherwise: within them every family falls below a bigram of the built-in text. */
+export const USUAL_STEPS = 1200;
+
 export interface TrainSettings {
   /** Presets such as `llama/tiny` or `llama/tiny+norm=LayerNorm`: one, or two that learn side by side. */
   readonly models: readonly string[];

@@ -19,12 +19,12 @@ export const ABLATION_FILE = 'ablation.json';
 export const RUNS_FILE = 'runs.json';
 
 /**
- * Trains every rung of the ladder with every seed. Each run is stored when it is done, and the same call resumes after
- * the last one; a run that is interrupted begins anew.
+ * Trains every model of the ladder with every seed. Each run is stored when it ends. The same call resumes after the
+ * last stored run; an interrupted run starts over.
  *
- * @param onRun told before a run begins: how many are done, and of how many.
- * @returns undefined when the signal aborted.
- * @throws RopewalkError when the folder holds an ablation with other settings.
+ * @param onRun called before each run with the number of finished runs and the total.
+ * @returns undefined if the signal aborted.
+ * @throws RopewalkError if the folder contains an ablation with other settings.
  */
 export async function ablate(
   engine: Engine,
@@ -68,7 +68,7 @@ async function storedRuns(out: string, settings: AblationSettings): Promise<Abla
   const stored = storedBefore(text, path);
   if (sameSettings(stored.settings, settings)) return [...stored.runs];
   throw new RopewalkError(
-    said`${out} holds an ablation with other settings. Resume with the same ones, start over with ${option('fresh', true)}, or name another folder with ${option('out')}.`,
+    said`${out} contains an ablation with other settings. Resume with the same settings, start over with ${option('fresh', true)}, or choose another folder with ${option('out')}.`,
   );
 }
 

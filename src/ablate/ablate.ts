@@ -27,10 +27,10 @@ function rungModel(name: string, vocabSize: number) {
 }
 
 /**
- * Trains a rung's model with a seed, of its weights and of the order of the data.
+ * Trains a model of the ladder. The seed determines its weights and the order of its data.
  *
- * @returns undefined when the signal aborted.
- * @throws RopewalkError when the loss is no number at the end.
+ * @returns undefined if the signal aborted.
+ * @throws RopewalkError if the loss is not finite at the end.
  */
 export async function runRung(
   engine: Engine,
@@ -70,7 +70,7 @@ export async function runRung(
   }
 }
 
-/** What each change buys, from the runs of all rungs and seeds. */
+/** What each change gains, from the runs of all models and seeds. */
 export function summarizeAblation(
   { rungs, rest }: Ladder,
   settings: AblationSettings,
@@ -90,7 +90,7 @@ export function summarizeAblation(
     rungs: rungs.map(({ name, change }, rung) => {
       const model = rungModel(name, vocabSize);
       const own = seeds.map((seed) => runOf(rung, seed));
-      // Seed by seed: what a seed does to both models cancels.
+      // Compared seed by seed: the seed's effect on both models cancels.
       const beside = (compare: (run: AblationRun, above: AblationRun) => number) =>
         rung === 0 ? null : confidence(own.map((run) => compare(run, runOf(rung - 1, run.seed))));
       return {

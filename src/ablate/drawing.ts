@@ -1,3 +1,4 @@
+import { whole } from '../inspect/format.ts';
 import { type Bilingual, type Locale, same } from '../inspect/labels.ts';
 import { bothSvg, Html, html } from '../report/html.ts';
 import { drawAxes, drawPoints, extent, type Frame, frame, svg } from '../report/plot.ts';
@@ -8,14 +9,14 @@ import type { AblationResult, RungResult } from './result.ts';
 
 /* An ablation as a picture. */
 
-/** What a picture shows of each model. */
+/** The measure that a panel shows for each model. */
 export type Measure = 'loss' | 'speed' | 'cache';
 export const MEASURES: readonly Measure[] = ['loss', 'speed', 'cache'];
 
 interface MeasureRecord {
   readonly label: Bilingual;
   value(rung: RungResult): Interval;
-  /** Drawn as bars from zero, where the distance from zero is what counts. */
+  /** Drawn as bars from zero, for measures whose ratio matters. */
   readonly bars: boolean;
 }
 
@@ -39,11 +40,11 @@ const measures: Readonly<Record<Measure, MeasureRecord>> = {
 };
 
 const ROW = 30;
-const GAP = 26;
+const GAP = 44;
 
 export interface AblationDrawing {
   readonly width: number;
-  /** Left of the panels, for the rows' names. */
+  /** Space left of the panels, for the names of the rows. */
   readonly margin: number;
   readonly color: string;
   readonly ticks: number;
@@ -51,7 +52,7 @@ export interface AblationDrawing {
 
 const WIDE: AblationDrawing = { width: 1100, margin: 240, color: '#0a6b6b', ticks: 4 };
 
-/** The measures side by side, with their intervals; a row for each model. */
+/** The measures side by side, with their intervals, and a row for each model. */
 export function drawAblation(
   result: AblationResult,
   shown: readonly Measure[] = MEASURES,
@@ -79,6 +80,7 @@ export function drawAblation(
   return { area, content: html`${names}${panels}` };
 }
 
+const tick = (value: number) => (Math.abs(value) >= 100 ? whole(value) : String(value));
 const at = (value: number) => Number(value.toFixed(2));
 
 function rowScale(rows: number, area: Frame) {
@@ -100,7 +102,7 @@ function drawPanel(
   const axes = {
     x: linearScale(bars ? 0 : low - pad, high + pad, ...x, ticks),
     y: rowScale(rungs.length, area),
-    ...{ xLabel: label, yLabel: same(''), yTick: () => '' },
+    ...{ xLabel: label, yLabel: same(''), yTick: () => '', xTick: tick },
   };
   const marks = values.map(({ mean, margin }, i) => {
     const row = at(axes.y(i));
@@ -123,7 +125,7 @@ function shortened(text: string, most: number): string {
 
 const STYLE = `svg{font-family:system-ui,sans-serif;background:#fff}text{fill:#111827}.tick{font-size:12px;fill:#4b5563}.label{font-size:13px}.grid{stroke:#e5e7eb}.axis{stroke:#6b7280}`;
 
-/** The picture as a file of its own. */
+/** The picture as a standalone SVG file. */
 export function ablationSvg(result: AblationResult, locale: Locale): string {
   const { area, content } = drawAblation(result);
   const { from, to } = result.settings;

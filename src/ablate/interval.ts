@@ -3,11 +3,11 @@ import { RopewalkError } from '../errors.ts';
 /** A mean with its 95 % confidence interval. */
 export interface Interval {
   readonly mean: number;
-  /** Half of the interval's width; null for a single value. */
+  /** Half the interval's width; null for a single value. */
   readonly margin: number | null;
 }
 
-/** Student's t at 97.5 % for 1, 2, 3 … degrees of freedom (tables of the distribution). */
+/** Student's t at 97.5 % for 1, 2, 3 … degrees of freedom, from published tables. */
 const T = [
   12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131,
   2.12, 2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042,

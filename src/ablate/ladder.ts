@@ -5,19 +5,22 @@ import { families, findPreset } from '../families/registry.ts';
 
 /** A model on the way from one family to another. */
 interface Rung {
-  /** A preset's name, with the parts that have been exchanged so far: `gpt/tiny+positions=rotary,norm=RMSNorm`. */
+  /** The preset's name, with all parts exchanged so far: `gpt/tiny+positions=rotary,norm=RMSNorm`. */
   readonly name: string;
-  /** What is new beside the rung below, such as `norm=RMSNorm`; null for the first. */
+  /** What changes from the previous model, such as `norm=RMSNorm`; null for the first. */
   readonly change: string | null;
 }
 
 export interface Ladder {
   readonly rungs: readonly Rung[];
-  /** What the last step, to the other family itself, changes at once: sizes and settings that are no parts to exchange. */
+  /**
+   * What the last step, to the other family itself, changes all at once: sizes and settings that are not exchangeable
+   * parts.
+   */
   readonly rest: readonly string[];
 }
 
-/** Parts in the order in which they are exchanged: from the input to the output. */
+/** Parts in the order in which they are exchanged, from input to output. */
 const ORDER = [
   'positions',
   'norm',
@@ -32,7 +35,7 @@ const ORDER = [
   'tied',
 ] as const satisfies readonly (keyof PartChanges)[];
 
-/** A model's parts in the words in which they are exchanged. */
+/** A model's parts, as the changes that would make them. */
 export function partsAsChanges(parts: DecoderParts): Required<PartChanges> {
   const [first] = parts.layers;
   if (!first) throw new RopewalkError('a model without layers has no parts to exchange.');
@@ -60,7 +63,7 @@ export function partsAsChanges(parts: DecoderParts): Required<PartChanges> {
 /**
  * Single changes that lead from one family's tiny model to another's.
  *
- * @throws RopewalkError for a name that is no family's, and for a family and itself.
+ * @throws RopewalkError for an unknown family, and for two identical families.
  */
 export function ladder(from: string, to: string): Ladder {
   const [start, end] = [tiny(from), tiny(to)];
@@ -97,7 +100,7 @@ function tiny(name: string): { name: string; parts: DecoderParts } {
   return { name: `${found.family.name}/tiny`, parts: found.family.parts(found.preset.config) };
 }
 
-/** Paths of what still differs, of the first layer and of the model; where weights start is no part. */
+/** Paths of the remaining differences, in the first layer and in the model. Initialization is not a part. */
 function differences(a: DecoderParts, b: DecoderParts): string[] {
   const plain = ({ layers, initial: _, dropout: __, ...rest }: DecoderParts) => ({
     ...rest,

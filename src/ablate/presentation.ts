@@ -25,14 +25,14 @@ function intervalText({ mean, margin }: Interval, text: (value: number) => strin
   return margin === null ? text(mean) : `${text(mean)} ± ${text(margin).replace('+', '')}`;
 }
 
-/** What a row is called: the exchange, or the model itself. */
+/** The label of a row: the change, or the model itself. */
 export function labelOf({ rungs, rest }: AblationResult, index: number): string {
   const { name, change } = rungs[index]!;
   if (rest.length > 0 && index === rungs.length - 1) return `${name} *`;
   return change ?? name;
 }
 
-/** Columns of the table, and a row for each model. */
+/** The columns of the table, and a row for each model. */
 export function ablationRows(result: AblationResult, locale: Locale): { models: string[]; rows: Row[] } {
   const { rungs } = result;
   const models = Object.values(columns).map((column) => column[locale]);
@@ -54,7 +54,7 @@ export function ablationRows(result: AblationResult, locale: Locale): { models: 
   return { models, rows };
 }
 
-/** What must be said beside the table. */
+/** Notes below the table. */
 export function ablationNotes({ settings, rungs, rest }: AblationResult, locale: Locale): string[] {
   const seeds = settings.seeds.length;
   const last = rungs.at(-1)!.name;

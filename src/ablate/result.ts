@@ -3,9 +3,9 @@ import { RopewalkError } from '../errors.ts';
 import { jsonProblem } from '../files/json.ts';
 import { SCHEDULES } from '../training/schedule.ts';
 
-/* What an ablation is in JSON: one description for those who write it and for those who read it back. */
+/* An ablation in JSON: one schema for writing and reading. */
 
-/** Names are made of a preset's and of its exchanged parts; more is not of our making. */
+/** Names consist of a preset and its exchanged parts; a longer one is not ours. */
 const name = z.string().max(2000);
 const whole = z.int().min(0);
 const notNegative = z.number().min(0);
@@ -60,33 +60,36 @@ const result = z
 
 const stored = z.object({ settings, runs }).readonly();
 
-/** Everything that the numbers depend on, but the machine. */
+/** Everything that the numbers depend on, except the machine. */
 export type AblationSettings = z.output<typeof settings>;
 
-/** One model trained with one seed: the loss on the held-out tokens, nats per token, and the median speed of its steps. */
+/**
+ * One model trained with one seed: its loss on the held-out tokens in nats per token, and the median speed of its
+ * steps.
+ */
 export type AblationRun = z.output<typeof run>;
 
 /**
- * What a model of the ladder came to. `change` is what is exchanged beside the one above, null for the first.
- * `cacheBytes`: of the caches in float32 at the longest context. `lossChange` and `speedChange` compare with the model
- * above, seed by seed: nats per token, and a share of its speed.
+ * The results of a model of the ladder. `change` is the difference from the previous model, null for the first.
+ * `cacheBytes`: its caches in float32 at the longest context. `lossChange` and `speedChange` compare with the previous
+ * model, seed by seed: in nats per token, and as a share of its speed.
  */
 export type RungResult = z.output<typeof rung>;
 
-/** `rest`: what the last step changes at once, because it is no part to exchange. */
+/** `rest`: what the last step changes all at once, because these are not exchangeable parts. */
 export type AblationResult = z.output<typeof result>;
 
-/** @param file what messages call it. @throws RopewalkError naming the field that is wrong. */
+/** @param file its name in error messages. @throws RopewalkError naming the wrong field. */
 export function readAblation(text: string, file: string): AblationResult {
   return checked(result, text, file);
 }
 
-/** The runs of an ablation that is not finished. @throws RopewalkError naming the field that is wrong. */
+/** The runs of an unfinished ablation. @throws RopewalkError naming the wrong field. */
 export function readRuns(text: string, file: string): z.output<typeof stored> {
   return checked(stored, text, file);
 }
 
-/** Whether two ablations have the same settings, in whatever order they were written. */
+/** Whether two ablations have the same settings, in any order. */
 export function sameSettings(a: AblationSettings, b: AblationSettings): boolean {
   return JSON.stringify(settings.parse(a)) === JSON.stringify(settings.parse(b));
 }

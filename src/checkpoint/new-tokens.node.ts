@@ -7,7 +7,7 @@ export interface NewTokens {
   /** Their ids are `first` … `first + count − 1`. */
   readonly first: number;
   readonly count: number;
-  /** How many merges were added with them, at the end of the list. */
+  /** The number of merges added with them, at the end of the list. */
   readonly merges: number;
 }
 
@@ -19,10 +19,10 @@ export function newTokensFile(tokens: NewTokens): { name: string; data: string }
 }
 
 /**
- * Which tokens of a model directory are new; undefined where its vocabulary was never extended.
+ * Which tokens of a model directory are new; undefined if its vocabulary was never extended.
  *
  * @param vocabSize rows of the model's embedding
- * @throws RopewalkError naming the file and the field that is wrong
+ * @throws RopewalkError naming the file and the wrong field
  */
 export async function readNewTokens(directory: string, vocabSize: number): Promise<NewTokens | undefined> {
   const field = (await readJsonObject(directory, NEW_TOKENS_FILE))?.[FIELD];

@@ -5,18 +5,18 @@ import { tokenizerFiles } from '../tokenizer/tokenizer-files.ts';
 import type { OpenedTeacher } from './open-teacher.node.ts';
 import type { Student } from './student.node.ts';
 
-/** What a student is saved with, beside its weights and config. */
+/** The files that a student is saved with, in addition to its weights and config. */
 export interface StudentFiles {
   readonly files: { readonly name: string; readonly data: string }[];
   readonly generationConfig: Record<string, unknown> | undefined;
 }
 
 /**
- * The tokenizer's files that a student is saved with, and its generation config: what ends a turn of the chat template is
- * among the tokens that end a text, as in the result of `finetune`.
+ * The tokenizer files and the generation config that a student is saved with. As with `finetune`, the token that ends
+ * a turn in the chat template is a stop token.
  *
- * @param tokenizer the student's own, or its teacher's.
- * @param template saved instead of the tokenizer's own.
+ * @param tokenizer the student's, or its teacher's.
+ * @param template saved in place of the tokenizer's.
  */
 export function studentFiles(
   student: Student,
@@ -25,7 +25,7 @@ export function studentFiles(
 ): StudentFiles {
   const template = given ?? ChatTemplate.fromConfig(tokenizer.config, 'the chat template of the teacher');
   const files = tokenizerFiles(tokenizer, { chatTemplate: given?.source });
-  // What the student's own files say; else what ends a text of the teacher's, whose vocabulary it has.
+  // The student's own stop tokens; otherwise the teacher's, whose vocabulary it has.
   const own = student.stopTokens.length > 0 ? student.stopTokens : (teacher?.opened.stopTokens ?? []);
   const stops = template ? chatStopTokens(tokenizer, template, own) : own;
   if (stops.length === 0) return { files, generationConfig: student.generationConfig };

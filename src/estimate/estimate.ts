@@ -20,7 +20,7 @@ import {
   optionsOf,
 } from '../training/optimizers/create-optimizer.ts';
 
-/** Parts among which parameters are divided. */
+/** The parts by which parameters are counted. */
 export const PARAMETER_PARTS = ['embedding', 'positions', 'attention', 'mlp', 'norms', 'head'] as const;
 export type ParameterPart = (typeof PARAMETER_PARTS)[number];
 
@@ -36,47 +36,47 @@ const GGUF_TYPES: Readonly<Record<string, WritableGgmlType>> = {
 export const MEMORY_MODES: readonly MemoryMode[] = ['fast', 'recompute', 'light'];
 
 export interface EstimateOptions {
-  /** Tokens of the context that costs are stated at. */
+  /** The context length of the estimates, in tokens. */
   readonly context: number;
-  /** Of fine-tuning: rows of a step and tokens of a row. Default 1 and 512. */
+  /** For fine-tuning: rows per step and tokens per row. Default 1 and 512. */
   readonly batch?: number;
   readonly seq?: number;
   /** Default AdamW. */
   readonly optimizer?: OptimizerKind;
-  /** What AdamW keeps its moments in. Default float32; refused with an optimizer that has no such option. */
+  /** The data type of AdamW's moments. Default float32; refused for an optimizer without this option. */
   readonly states?: OptimizerStates;
 }
 
-/** What a model takes. Bytes, and operations of which a multiply-add is two. */
+/** What a model requires, in bytes and operations. A multiply-add counts as two operations. */
 export interface Estimate {
   readonly context: number;
   readonly parameters: number;
   /** A tied head is counted as the embedding. */
   readonly parts: Readonly<Record<ParameterPart, number>>;
-  /** Of the files with the weights; null where the family has no such form. A GGUF file has the vocabulary in it. */
+  /** Sizes of the weight files; null if the family has no such format. A GGUF file includes the vocabulary. */
   readonly files: Readonly<Record<FileFormat, number | null>>;
   readonly cache: {
-    /** Every further token, while no window is full. */
+    /** For each further token, while no window is full. */
     readonly bytesPerToken: number;
-    /** At the context, in float32 as Ropewalk keeps them, and in bfloat16. */
+    /** At this context, in float32 (which Ropewalk uses) and in bfloat16. */
     readonly float32: number;
     readonly bfloat16: number;
     /** In bfloat16, if every layer kept all tokens. */
     readonly allGlobal: number;
   };
   readonly flops: {
-    /** Of the last token of the context. */
+    /** For the last token of the context. */
     readonly weights: number;
     readonly attention: number;
   };
-  /** Of a step of full fine-tuning, every weight trained. */
+  /** For a step of full fine-tuning. */
   readonly training: Readonly<Record<MemoryMode, MemoryEstimate>>;
 }
 
 /**
- * Estimates what a model takes, from its modules and the shapes of the graphs that would run. No weights are needed.
+ * Estimates what a model requires, from its modules and the shapes of its graphs. No weights are needed.
  *
- * @throws RopewalkError for a context that the model's positions do not reach, or `states` that the optimizer does not have.
+ * @throws RopewalkError for a context beyond the model's positions, or `states` that the optimizer does not have.
  */
 export function estimate(built: BuiltModel, options: EstimateOptions): Estimate {
   const { model } = built;
@@ -144,9 +144,9 @@ function partSizes({ model }: BuiltModel): Record<ParameterPart, number> {
   return sizes;
 }
 
-/** A header names each tensor with its shape and place. */
+/** The header has each tensor's name, shape and offset. */
 const HEADER_BYTES_PER_TENSOR = 120;
-/** A GGUF file holds the vocabulary too: a token's text with its length, its type and its score. */
+/** A GGUF file also contains the vocabulary: each token's text with its length, type and score. */
 const GGUF_BYTES_PER_TOKEN = 24;
 
 function fileBytes({ family, model }: BuiltModel, format: FileFormat): number | null {

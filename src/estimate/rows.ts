@@ -24,7 +24,7 @@ export const modeLabels = {
   light: { en: 'light', ko: '가볍게(light)' },
 } as const satisfies Record<string, Bilingual>;
 
-/** Estimates as a table for reading. */
+/** Estimates as a table for display. */
 export function estimateRows(
   estimates: readonly (Estimate & { readonly name: string })[],
   locale: Locale,
@@ -53,7 +53,7 @@ export function estimateRows(
       bytes(cache.float32),
     ),
     row(
-      { en: 'Cache, bfloat16, if every layer were global', ko: '캐시, bfloat16, 모든 층이 글로벌이라면' },
+      { en: 'Cache, bfloat16, if all layers were global', ko: '캐시, bfloat16, 모든 층이 글로벌이라면' },
       ({ cache }) => bytes(cache.allGlobal),
     ),
     row({ en: 'Operations per token, weights', ko: '토큰당 연산, 가중치' }, (each) =>

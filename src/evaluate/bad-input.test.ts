@@ -70,7 +70,11 @@ describe('a task that cannot be evaluated', () => {
       { ...GENERATE, filter_list: [{ name: 'f', filter: [{ function: 'regex', regex_pattern: '(' }] }] },
       /"regex_pattern".*missing \)/,
     ],
-    ['beams', { ...GENERATE, generation_kwargs: { num_beams: 4 } }, /"num_beams".*no beam search/],
+    [
+      'beams',
+      { ...GENERATE, generation_kwargs: { num_beams: 4 } },
+      /"num_beams".*beam search is not supported/,
+    ],
     [
       'an unknown setting',
       { ...GENERATE, generation_kwargs: { min_p: 0.1 } },
@@ -112,7 +116,7 @@ describe('a task that cannot be evaluated', () => {
     ['no label', { label: null }],
   ])('names task, field and item for %s', async (_, row) => {
     await expect(evaluate({}, [ROW, { ...ROW, ...row }])).rejects.toThrow(
-      /^task "bad", field "doc_to_target", item 1: .*none of the 2 choices/,
+      /^task "bad", field "doc_to_target", item 1: .*not one of the 2 choices/,
     );
   });
 
@@ -126,9 +130,7 @@ describe('a task that cannot be evaluated', () => {
   });
 
   it('says that a split is empty, or not there, with its name', async () => {
-    await expect(evaluate({}, [])).rejects.toThrow(
-      /task "bad": the split "test" of its data set has no rows/,
-    );
+    await expect(evaluate({}, [])).rejects.toThrow(/task "bad": the split "test" of its dataset has no rows/);
     await expect(evaluate({ test_split: 'held-out' })).rejects.toThrow(
       /task "bad": .* has no file for the split "held-out".*test\.jsonl/,
     );

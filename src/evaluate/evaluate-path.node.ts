@@ -9,13 +9,13 @@ import type { SelectedTasks } from './tasks/select.node.ts';
 export interface EvaluatePathOptions
   extends Omit<EvaluateOptions, 'store' | 'pause'>,
     Omit<OpenAnsweringOptions, 'name' | 'onProgress'> {
-  /** What results call the model; default its path. */
+  /** The model's name in results; default its path. */
   readonly name?: string | undefined;
-  /** Folder of the answers, the items and the results; without it nothing is written. An evaluation in it is resumed. */
+  /** The folder of answers, items and results; nothing is written without it. An evaluation in it is resumed. */
   readonly out?: string | undefined;
-  /** Where data sets lie that are not to be downloaded. */
+  /** Datasets that are read from local files instead of the hub. */
   readonly data?: DataPlaces | undefined;
-  /** Called with the answers that an earlier run has left. */
+  /** Called with the number of answers from an earlier run. */
   readonly onResume?: ((answers: number) => void) | undefined;
   readonly hub?: PullDatasetOptions | undefined;
 }
@@ -23,7 +23,7 @@ export interface EvaluatePathOptions
 /**
  * Evaluates a model directory or GGUF file; see {@link evaluateModel}.
  *
- * @throws RopewalkError naming what is missing or wrong; nothing is half written then.
+ * @throws RopewalkError naming what is missing or wrong; then no file is incomplete.
  */
 export async function evaluatePath(
   path: string,

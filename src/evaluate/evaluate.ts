@@ -10,24 +10,24 @@ import { type ReadSplit, readTaskData } from './tasks/data.ts';
 import { type PreparedTask, prepareTask } from './tasks/items.ts';
 import { placeText } from './tasks/template.ts';
 
-/** Where answers are kept, and found again. */
+/** Stores answers and finds them again. */
 export interface AnswerStore {
   get(request: ModelRequest): ModelAnswer | undefined;
   put(request: ModelRequest, answer: ModelAnswer): Promise<void>;
 }
 
 export interface EvaluateOptions extends StandardErrorOptions {
-  /** Items of each task at most; below 1 a share of them. */
+  /** The maximum number of items per task; below 1 a share of them. */
   readonly limit?: number | undefined;
   /** Examples before each item, unless a task says 0. */
   readonly shots?: number | undefined;
-  /** Whether prompts are written with the model's chat template, examples as turns of their own. Default false. */
+  /** Whether prompts are written with the model's chat template, with examples as separate turns. Default false. */
   readonly chat?: boolean | undefined;
-  /** With `chat`: examples stand in the user's one message instead. */
+  /** With `chat`: examples go into a single user message instead. */
   readonly singleTurn?: boolean | undefined;
   /** A system message before a task's description. */
   readonly system?: string | undefined;
-  /** Most sequences that run together; default 16. */
+  /** The maximum number of sequences per run; default 16. */
   readonly batch?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly store?: AnswerStore | undefined;
@@ -43,10 +43,10 @@ export interface Evaluation {
 const BATCH = 16;
 
 /**
- * Evaluates a model on tasks of lm-evaluation-harness 0.4.13: prompts, answers and scores are those of its `hf` model in
- * float32.
+ * Evaluates a model on tasks of lm-evaluation-harness 0.4.13. Prompts, answers and scores are those of its `hf` model
+ * in float32.
  *
- * @param name what results call the model.
+ * @param name the model's name in results.
  * @param read reads the rows of a task's split.
  * @throws RopewalkError naming task, field and item.
  */
@@ -79,7 +79,7 @@ export async function evaluateModel(
   return { result: { model: name, chat, limit: limit ?? null, tasks: results, groups }, tasks };
 }
 
-/** Where an answer belongs. */
+/** The position of a request. */
 interface RequestPlace {
   readonly task: number;
   readonly item: number;
@@ -106,7 +106,7 @@ async function answersOf(
           done++;
           return;
         }
-        // Items that ask the same share the answer.
+        // Items with the same request share the answer.
         const key = JSON.stringify(request);
         const same = open.get(key);
         if (same) same.places.push({ task, item, at });
@@ -130,6 +130,6 @@ async function answersOf(
     onProgress?.(done, total);
   }
   if (done < total)
-    throw new RopewalkError(`${total - done} requests have no answer; this is a defect of ours.`);
+    throw new RopewalkError(`${total - done} requests have no answer; this is a bug in Ropewalk.`);
   return answers;
 }

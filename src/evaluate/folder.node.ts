@@ -7,7 +7,9 @@ import type { AnsweringModel } from './model/answering-model.ts';
 const ANSWERS_FILE = 'answers.jsonl';
 const RESULTS_FILE = 'results.json';
 
-/** A folder with what came of a model: its answers while it runs, then a file of items for each task, and the results. */
+/**
+ * The folder of a model's evaluation: its answers while it runs, then a file of items for each task, and the results.
+ */
 export class EvaluationFolder {
   readonly #journal: AnswerJournal;
   readonly store: AnswerStore;
@@ -24,7 +26,7 @@ export class EvaluationFolder {
     };
   }
 
-  /** @throws RopewalkError where the folder has the answers of another model. */
+  /** @throws RopewalkError if the folder has the answers of another model. */
   static async open(path: string, model: AnsweringModel): Promise<EvaluationFolder> {
     return new EvaluationFolder(
       path,
@@ -32,7 +34,7 @@ export class EvaluationFolder {
     );
   }
 
-  /** Answers that an earlier run has left. */
+  /** The number of answers from an earlier run. */
   get found(): number {
     return this.#journal.answers.size;
   }
@@ -51,13 +53,13 @@ export class EvaluationFolder {
   }
 }
 
-/** Numbers beyond JSON's as texts. */
+/** Numbers that JSON does not have become texts. */
 function plainly(_: string, value: unknown): unknown {
   if (typeof value === 'bigint') return String(value);
   return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 }
 
-/** A task's name as that of a file: what file systems do not take is a hyphen. */
+/** A task's name as a file name: characters that file systems refuse become hyphens. */
 function fileName(task: string): string {
   const name = task.replaceAll(/[^\p{L}\p{N}._+-]+/gu, '-').replace(/^\.+/, '-');
   return ['answers', 'results', 'comparison'].includes(name) ? `task-${name}` : name;

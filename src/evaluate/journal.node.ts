@@ -7,14 +7,14 @@ import type { ModelAnswer, ModelRequest } from './model/requests.ts';
 
 const FORM = 'ropewalk-answers-1';
 
-/** A request by its contents: an answer serves whatever task asks the same. */
+/** A request's contents as its key: an answer serves every task with the same request. */
 export function requestKey(request: ModelRequest): string {
   return createHash('sha256').update(JSON.stringify(request)).digest('base64url').slice(0, 27);
 }
 
 /**
- * The answers of a model, each in a file as soon as it is there, so that an evaluation that is killed resumes where it was. A
- * line that was not written to its end is dropped.
+ * The answers of a model, each appended to a file as soon as it is known, so that a killed evaluation resumes there.
+ * An incomplete line is dropped.
  */
 export class AnswerJournal {
   readonly #file: FileHandle;
@@ -26,8 +26,8 @@ export class AnswerJournal {
   }
 
   /**
-   * @param probe what tells the model from others.
-   * @throws RopewalkError naming the file, where it has the answers of another model or is something else.
+   * @param probe identifies the model.
+   * @throws RopewalkError naming the file, if it has the answers of another model or is another kind of file.
    */
   static async open(path: string, probe: string): Promise<AnswerJournal> {
     await mkdir(dirname(path), { recursive: true });
@@ -42,11 +42,11 @@ export class AnswerJournal {
       const { form, probe: known } = parsed(head, path) as { form?: unknown; probe?: unknown };
       if (form !== FORM)
         throw new RopewalkError(
-          said`${path}: it is no file of answers; choose another folder (${option('out')})`,
+          said`${path}: it is not a file of answers; choose another folder (${option('out')})`,
         );
       if (known !== probe) {
         throw new RopewalkError(
-          said`${path}: it has the answers of another model, or of this one in other weights or bits; choose another folder (${option('out')}), or remove the file`,
+          said`${path}: it has the answers of another model, or of this model with other weights or precision; choose another folder (${option('out')}), or remove the file`,
         );
       }
       for (const line of lines) {
@@ -77,7 +77,7 @@ function parsed(line: string, path: string): object {
     const value: unknown = JSON.parse(line);
     if (typeof value === 'object' && value !== null) return value;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw damaged(path);
 }

@@ -5,18 +5,18 @@ import { createDecoder, type DecoderOptions } from '../generation/decoder.node.t
 import { AnsweringModel } from './model/answering-model.ts';
 
 export interface OpenAnsweringOptions extends Omit<DecoderOptions, 'activations' | 'takesTurns'> {
-  /** What messages call the model. */
+  /** The model's name in messages. */
   readonly name: string;
-  /** Called with each sentence that the model's files give occasion to. */
+  /** Called with warnings about the model's files. */
   readonly onWarnings?: ((warnings: readonly string[]) => void) | undefined;
-  /** A bar for the loading of a large model, by its number of parameters. */
+  /** A progress bar for loading a large model, by its number of parameters. */
   readonly progressOf?: ((parameters: number) => ((share: number) => void) | undefined) | undefined;
 }
 
 /**
- * Opens a model to evaluate it: activations keep their precision, so that an item has the same answers in any batch.
+ * Opens a model to evaluate it. Activations keep their precision, so that an item has the same answers in any batch.
  *
- * @throws RopewalkError where it has no tokenizer.
+ * @throws RopewalkError if it has no tokenizer.
  */
 export async function openAnsweringModel(
   path: string,

@@ -10,18 +10,18 @@ interface ReportedEvaluation {
   readonly tasks: readonly { readonly items: readonly ItemResult[] }[];
 }
 
-/** What a page of an evaluation shows; with `after`, of two models in pairs. */
+/** The content of an evaluation page; with `after`, two models are compared in pairs. */
 export interface ReportedEvaluations {
   readonly evaluation: ReportedEvaluation;
   readonly after?: ReportedEvaluation | undefined;
   readonly comparisons?: readonly MetricComparison[] | undefined;
 }
 
-/** Items that a page shows of each task, and of the changed ones each way. */
+/** Items shown per task, and changed items shown in each direction. */
 const SHOWN = 5;
 const CUT = 1200;
 
-/** The page of an evaluation: one HTML file that needs nothing else, in English and Korean. */
+/** The evaluation as a self-contained HTML file in English and Korean. */
 export function buildEvaluationReport(
   { evaluation, after, comparisons = [] }: ReportedEvaluations,
   locale: Locale,
@@ -152,7 +152,7 @@ function sampleSection(evaluation: ReportedEvaluation, after: ReportedEvaluation
   };
 }
 
-/** An item: what the model was given, what is right and what it answered. */
+/** An item: the prompt, the right answer and the model's answer. */
 function itemView(before: readonly ItemResult[], after: readonly ItemResult[] | undefined, id: number): Html {
   const item = before.find((one) => one.item === id)!;
   const then = after?.find((one) => one.item === id);
@@ -171,7 +171,7 @@ function rightText({ target, choices }: ItemResult): string {
   return chosen ?? (typeof target === 'string' ? target : JSON.stringify(target));
 }
 
-/** A text, or the choices with their log-likelihoods, the likeliest first. */
+/** A text, or the choices with their log-likelihoods, the most likely first. */
 function answerText({ answers, choices }: ItemResult): string {
   if (typeof answers[0] === 'string') return answers.join('\n');
   const scores = (answers as { loglikelihood: number }[]).map(({ loglikelihood }) => loglikelihood);

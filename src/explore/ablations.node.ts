@@ -11,13 +11,13 @@ export interface FoundAblation extends SiteAblation {
   readonly path: string;
 }
 
-/** More than any ablation has. */
+/** More than the size of any real ablation. */
 const MAX_BYTES = 64 * 2 ** 20;
 
 /**
- * The ablation at a path: a folder of `ropewalk ablate`, or its JSON file. Undefined where there is none.
+ * The ablation at a path: a folder written by `ropewalk ablate`, or its JSON file. Undefined if there is none.
  *
- * @throws RopewalkError for one that is not finished, and for a JSON file that is none.
+ * @throws RopewalkError for an unfinished ablation, and for a JSON file that is not an ablation.
  */
 export async function ablationAt(path: string): Promise<FoundAblation | undefined> {
   const status = await stat(path).catch((error: unknown) => {
@@ -28,7 +28,7 @@ export async function ablationAt(path: string): Promise<FoundAblation | undefine
   if (await exists(inside)) return listed(inside);
   if (await exists(join(path, RUNS_FILE))) {
     throw new RopewalkError(
-      `${path}: its ablation is not finished; give the same "ropewalk ablate" again, which resumes it.`,
+      `${path}: its ablation is not finished; run the same "ropewalk ablate" command again to resume it.`,
     );
   }
   return undefined;

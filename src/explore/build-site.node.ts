@@ -5,9 +5,9 @@ import { findContent } from './content.node.ts';
 import { type SiteFile, siteFiles } from './files.node.ts';
 
 /**
- * Writes the site as a folder for any web server. Without the headers that isolate a page, it runs on one thread.
+ * Writes the site as a folder for any web server. Without the headers that isolate a page, it runs single-threaded.
  *
- * @param content paths of models and ablations, as {@link findContent} takes them.
+ * @param content paths of models and ablations, as for {@link findContent}.
  */
 export async function buildSite(out: string, content: readonly string[], page?: string): Promise<void> {
   const files = await siteFiles(await findContent(content), page);

@@ -1,14 +1,14 @@
 import { ablationAt, type FoundAblation } from './ablations.node.ts';
 import { type FoundModel, findModels, withOwnIds } from './models.node.ts';
 
-/** What a site shows. */
+/** The content of a site. */
 export interface SiteContent {
   readonly models: readonly FoundModel[];
   readonly ablations: readonly FoundAblation[];
 }
 
 /**
- * What paths name: models, as {@link findModels} takes them, and ablations.
+ * The models and ablations at the given paths; see {@link findModels}.
  *
  * @throws RopewalkError for a path with neither.
  */

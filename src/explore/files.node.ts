@@ -8,18 +8,17 @@ import { mobyDick } from '../text/moby-dick.node.ts';
 import type { SiteContent } from './content.node.ts';
 import { ENGINE_FILES, ENGINE_FOLDER, SITE_INDEX, type SiteIndex, TEXT_FILE } from './site.ts';
 
-/** A file of the site: where it lies, or what is in it. */
+/** A file of the site: its path, or its content. */
 export type SiteFile = { readonly path: string } | { readonly content: string };
 
-/** Where `npm run build` puts the page; this file lies two folders below the package's root, built or not. */
+/** Where `npm run build` puts the page; this file is two folders below the package's root, built or not. */
 const PAGE = fileURLToPath(new URL('../../dist/explorer/', import.meta.url));
 
 /**
- * Every file of the site by its address, without the leading slash: the page, the engine, the built-in text, models and
- * ablations.
- * Nothing else can be asked for.
+ * All files of the site by address, without the leading slash: the page, the engine, the built-in text, models and
+ * ablations. Nothing else is served.
  *
- * @throws RopewalkError when the page has not been built or the engine is not installed, with the remedy.
+ * @throws RopewalkError if the page has not been built or the engine is not installed, with the remedy.
  */
 export async function siteFiles(
   { models, ablations }: SiteContent,
@@ -62,7 +61,7 @@ function engineFolder(): string {
     return dirname(createRequire(import.meta.url).resolve('onnxruntime-web/wasm'));
   } catch (error) {
     throw new RopewalkError(
-      'the package onnxruntime-web, on which the page runs models, is not installed; run "npm install onnxruntime-web".',
+      'the package onnxruntime-web, which runs models in the page, is not installed; run "npm install onnxruntime-web".',
       { cause: error },
     );
   }

@@ -12,16 +12,16 @@ import { RopewalkError } from '../errors.ts';
 import { fileError } from '../files/file-errors.ts';
 import type { SiteModel } from './site.ts';
 
-/** A model of the site and where its files really are. */
+/** A model of the site and the paths of its files. */
 export interface FoundModel extends SiteModel {
-  /** Path of each of its files, by name. */
+  /** The path of each file, by name. */
   readonly paths: ReadonlyMap<string, string>;
 }
 
 /**
- * The models that paths name: a model directory, a GGUF file, or a run's folder with several models in it.
+ * The models at the given paths: a model directory, a GGUF file, or the folder of a run with several models.
  *
- * @throws RopewalkError for a path with no model.
+ * @throws RopewalkError for a path without a model.
  */
 export async function findModels(paths: readonly string[]): Promise<FoundModel[]> {
   const found: FoundModel[] = [];
@@ -37,7 +37,7 @@ export async function findModels(paths: readonly string[]): Promise<FoundModel[]
   return withOwnIds(found);
 }
 
-/** Of several with the same id, all but the first get a number. */
+/** If several have the same id, all but the first get a number. */
 export function withOwnIds<T extends { readonly id: string }>(found: readonly T[]): T[] {
   const taken = new Set<string>();
   return found.map((each) => {
@@ -48,7 +48,7 @@ export function withOwnIds<T extends { readonly id: string }>(found: readonly T[
   });
 }
 
-/** The models at a path, or in the folders directly below it; none where there are none. */
+/** The models at a path, or in the folders directly below it; may be empty. */
 export async function modelsIn(path: string): Promise<FoundModel[]> {
   const status = await stat(path).catch((error: unknown) => {
     throw fileError(error, 'open', path);
@@ -69,7 +69,7 @@ export async function modelsIn(path: string): Promise<FoundModel[]> {
   return models.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** A directory with a config.json and weights; undefined for any other. */
+/** A directory with a config.json and weights; otherwise undefined. */
 async function directoryModel(path: string): Promise<FoundModel | undefined> {
   if (!(await resolveInside(path, CONFIG_FILE))) return undefined;
   const names = (await readdir(path)).filter(

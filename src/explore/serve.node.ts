@@ -21,8 +21,8 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * What every answer says. WebAssembly threads need a page that is isolated from other sites; the page runs its own programs
- * alone.
+ * Headers of every response. WebAssembly threads require a page that is isolated from other sites; the page runs only
+ * its own programs.
  */
 const HEADERS: Readonly<Record<string, string>> = {
   'Cross-Origin-Opener-Policy': 'same-origin',
@@ -42,9 +42,9 @@ export interface Explorer {
 /**
  * Serves the site on this machine.
  *
- * @param port 0 for any that is free.
- * @param host Default 127.0.0.1: this machine alone.
- * @throws RopewalkError when the port is taken.
+ * @param port 0 for any free port.
+ * @param host Default 127.0.0.1: only this machine.
+ * @throws RopewalkError if the port is in use.
  */
 export async function serveSite(
   files: ReadonlyMap<string, SiteFile>,
@@ -98,7 +98,7 @@ async function answer(
   const headers = {
     ...HEADERS,
     'Content-Type': TYPES[extname(name)] ?? 'application/octet-stream',
-    // The names of the page's own programs change with what is in them.
+    // The names of the page's programs change with their contents.
     'Cache-Control': name.startsWith('assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
     ETag: tag,
   };
@@ -109,12 +109,12 @@ async function answer(
   response.writeHead(200, { ...headers, 'Content-Length': size });
   if (method === 'HEAD') response.end();
   else if ('content' in file) response.end(file.content);
-  // Never more than was promised, should a file grow meanwhile.
+  // Never more than the announced length, even if the file grows meanwhile.
   else if (size > 0) await pipeline(createReadStream(file.path, { end: size - 1 }), response);
   else response.end();
 }
 
-/** The name of a file of the site; undefined for an address that is none. Names are looked up, never joined to a path. */
+/** The name of a file of the site; undefined for an unknown address. Names are looked up, never joined to a path. */
 function nameOf(url: string): string | undefined {
   try {
     const path = decodeURIComponent(url.split(/[?#]/, 1)[0]!);

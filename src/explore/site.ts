@@ -1,36 +1,36 @@
-/** What the explorer's page finds beside itself, whoever serves it. */
+/** The interface between the explorer's page and any server of the site. */
 
-/** A model that the page can open: its files lie at `models/ID/NAME`. */
+/** A model that the page can open: its files are at `models/ID/NAME`. */
 export interface SiteModel {
   /** Part of its address: letters, digits, `-`, `_` and `.`. */
   readonly id: string;
-  /** What the reader sees. */
+  /** Shown to the reader. */
   readonly name: string;
-  /** Names of its files, `config.json` and weights among them; or one `.gguf` file. */
+  /** Names of its files, including `config.json` and weights; or one `.gguf` file. */
   readonly files: readonly string[];
-  /** Of all files. */
+  /** The total of all files. */
   readonly bytes: number;
 }
 
-/** The result of `ropewalk ablate`, which lies at `ablations/ID.json`. */
+/** The result of `ropewalk ablate`, at `ablations/ID.json`. */
 export interface SiteAblation {
-  /** As a model's. */
+  /** Like a model's. */
   readonly id: string;
   readonly name: string;
 }
 
-/** `models.json`: models and ablations in the order in which the page shows them. */
+/** `models.json`: models and ablations in display order. */
 export interface SiteIndex {
   readonly models: readonly SiteModel[];
   readonly ablations: readonly SiteAblation[];
 }
 
-/** Names within the site. The engine's and the text's are there in every site; models may be none. */
+/** Names within the site. Every site has the engine and the text; models may be missing. */
 export const SITE_INDEX = 'models.json';
 export const ENGINE_FOLDER = 'engine';
 export const TEXT_FILE = 'text/moby-dick.txt';
 
-/** Of onnxruntime-web, what the page loads: WebAssembly, and WebGPU where the browser has it. */
+/** The files of onnxruntime-web that the page loads: WebAssembly, and WebGPU if the browser has it. */
 export const ENGINE_FILES: readonly string[] = [
   'ort.wasm.min.mjs',
   'ort-wasm-simd-threaded.mjs',

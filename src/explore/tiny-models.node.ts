@@ -13,7 +13,7 @@ import { jobSettings } from '../start/settings.ts';
 const STEPS = 600;
 
 export interface TinyModelsOptions {
-  /** Where trainings are kept: what is done is not done again. */
+  /** Where trained models are kept, so that they are not trained again. */
   readonly cache: string;
   readonly families?: readonly string[];
   readonly steps?: number;
@@ -22,8 +22,8 @@ export interface TinyModelsOptions {
 }
 
 /**
- * Trains the tiny model of every family on the built-in text, each a model directory of the family's name, with weights in
- * float16: a browser has less to fetch.
+ * Trains the tiny model of every family on the built-in text. Each becomes a model directory with the family's name.
+ * Weights are in float16, so that a browser downloads less.
  *
  * @returns the paths of the directories.
  */

@@ -12,7 +12,7 @@ export function withVocabulary(
   return { config: larger, model: family.build(larger) };
 }
 
-/** Paths of the weights that have a row for each token: those that a larger vocabulary makes larger. */
+/** Paths of the weights with a row for each token: a larger vocabulary makes them larger. */
 export function vocabularyWeights({ family, config, model }: BuiltModel): Set<string> {
   const larger = withVocabulary(family, config, config.vocab_size + 1).model.parameters();
   const grown = [...model.parameters()].filter(([path, { size }]) => larger.get(path)!.size !== size);

@@ -11,6 +11,15 @@ const own = {
   trainNewRowsFirst: option(count, 'first steps, in which only the rows of new tokens are trained', {
     value: 'n',
   }).optional(),
+  evaluate: option(
+    texts,
+    'a task file of lm-evaluation-harness, or "forgetting", to evaluate before, during and after training',
+    { value: 'task' },
+  ).optional(),
+  evaluateData: option(texts, 'rows of a data set of these tasks: NAME=PATH', {
+    value: 'name=path',
+  }).optional(),
+  evaluateLimit: option(count, 'maximum number of items of each of these tasks', { value: 'n' }).optional(),
 };
 
 export const FINETUNE = {

@@ -12,45 +12,45 @@ import { withSamplingDefaults } from './sampling-defaults.ts';
 import { openDraft } from './speculate/open-draft.node.ts';
 import { type TextEnd, TextStream } from './text-stream.ts';
 
-/** A text that a model is to continue, and how. */
+/** A text to continue with a model, and how. */
 export interface OpenTextOptions extends DecoderOptions, SamplingOptions {
-  /** What messages call the model. */
+  /** The model's name in messages. */
   readonly name: string;
   /** The text, or its ids: at least one. */
   readonly prompt: string | readonly number[];
-  /** Most tokens to add; by default as many as the model has positions for. */
+  /** The maximum number of tokens to add; by default up to the model's last position. */
   readonly maxTokens?: number | undefined;
   /** Ids that end the text instead of the model's own. */
   readonly stopTokens?: readonly number[] | undefined;
   /** The text ends before the first of these. */
   readonly stop?: readonly string[] | undefined;
-  /** The new text is JSON that is valid under this JSON Schema. */
+  /** If set, the new text is JSON that is valid under this JSON Schema. */
   readonly jsonSchema?: JsonSchema | undefined;
-  /** Guesses that the text continues as it did before: see `GenerationOptions`. Activations are exact then. */
+  /** Predicts tokens from repetitions in the text: see `GenerationOptions`. Activations are exact then. */
   readonly speculate?: 'lookup' | undefined;
-  /** The path of a smaller model with the same tokenizer that guesses tokens ahead. Activations are exact then. */
+  /** The path of a smaller model with the same tokenizer that drafts tokens. Activations are exact then. */
   readonly draft?: string | undefined;
-  /** What else is to be checked before the weights are read. */
+  /** Further checks before the weights are read. */
   readonly check?: ((tokenizer: Tokenizer | undefined) => void) | undefined;
 }
 
 /** A text that can be continued once. */
 export interface OpenedText {
-  /** Undefined where the model has none: the pieces are ids without text. */
+  /** Undefined if the model has none: the pieces are ids without text. */
   readonly tokenizer: Tokenizer | undefined;
-  /** What the files of the draft say that is not so, or not done. */
+  /** Warnings about the draft model's files. */
   readonly draftWarnings: readonly string[];
-  /** New tokens with their text, as they come. @returns why the text ended. */
+  /** New tokens with their text, as they are generated. @returns why the text ended. */
   pieces(): AsyncGenerator<TokenPiece, TextEnd>;
-  /** Returns the memory of the model, and of its draft. */
+  /** Frees the memory of the model and its draft. */
   release(): Promise<void>;
 }
 
 /**
- * Makes an opened model ready to continue one text. A prompt that does not fit and a schema that cannot be enforced are
+ * Prepares an opened model to continue one text. A prompt that does not fit and a schema that cannot be enforced are
  * refused before its weights are read. The checkpoint may be closed afterwards.
  *
- * @throws RopewalkError also where text is given or asked for and the model has no tokenizer.
+ * @throws RopewalkError also if text is given or requested and the model has no tokenizer.
  */
 export async function openText(opened: OpenedModel, options: OpenTextOptions): Promise<OpenedText> {
   const { name, prompt, stop, jsonSchema, speculate, draft, check, ...rest } = options;

@@ -1,27 +1,27 @@
 import { scratchViews } from './staging.ts';
 
-/** Values at a time: they fill a quarter of a megabyte, part of a second-level cache. */
+/** Values per call: a quarter of a megabyte, part of a second-level cache. */
 const CHUNK = 2 ** 16;
 
-/** What blocks are quantized to. Views that are valid until the next kernel runs. */
+/** Quantized blocks: views that are valid until the next kernel runs. */
 export interface QuantizedBlocks {
-  /** Of two 4-bit numbers in a byte, the first is the low half. */
+  /** With two 4-bit numbers per byte, the first is the low half. */
   readonly data: Uint8Array;
-  /** One for each block; NaN where a value of the block is not finite. */
+  /** One per block; NaN if a value of the block is not finite. */
   readonly scales: Float32Array;
-  /** 4 bits only: one byte for each block. */
+  /** 4 bits only: one byte per block. */
   readonly zeroPoints: Uint8Array;
 }
 
 /**
- * Quantizes rows of blocks. With 8 bits, a number is the nearest of 255 equal steps around zero, and a block's largest value is
- * 127 of them. With 4 bits there are 16 steps from a zero point of the block's own, with the range that leaves the least
- * squared error of six.
+ * Quantizes rows of blocks. With 8 bits, numbers are rounded to 255 equal steps around zero, and a block's largest
+ * value is 127 of them. With 4 bits there are 16 steps from the block's zero point; of six ranges, the one with the
+ * least squared error is chosen.
  *
- * @param block values that share a scale: 32, 64 or 128.
- * @param blocksInRow blocks of a row; a shorter last one is padded with zeros.
+ * @param block values per scale: 32, 64 or 128.
+ * @param blocksInRow blocks per row; a shorter last one is padded with zeros.
  * @param read writes a row's values to `target[at …]`.
- * @param write is given the blocks of `count` rows, from `first` on.
+ * @param write receives the blocks of `count` rows, from `first` on.
  */
 export function quantizeBlocks(
   bits: 4 | 8,
@@ -38,7 +38,7 @@ export function quantizeBlocks(
   const staged = new Float32Array(most * width);
   for (let first = 0; first < rows; first += most) {
     const count = Math.min(most, rows - first);
-    // Rows are read before the memory is asked for: reading may use it too. What pads them stays zero.
+    // Rows are read before the memory is allocated: reading may use it too. Padding stays zero.
     for (let row = 0; row < count; row++) read(first + row, staged, row * width);
     const { kernels, views } = scratchViews(like, lengths);
     const [values, data, scales, zeroPoints] = views;

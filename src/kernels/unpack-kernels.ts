@@ -1,7 +1,7 @@
 import type { KernelExports } from './kernel-module.ts';
 import { scratchViews } from './staging.ts';
 
-/** Of a ggml type: bytes and numbers of a block, groups that have a scale, and its kernel. */
+/** A ggml type: bytes and numbers per block, groups with a scale, and its kernel. */
 interface Blocks {
   readonly bytes: number;
   readonly size: number;
@@ -18,13 +18,13 @@ const TYPES: Readonly<Record<string, Blocks>> = {
   Q8_0: { bytes: 34, size: 32, groups: 1, kernel: 'unpackQ8_0' },
 };
 
-/** Numbers at a time. */
+/** Numbers per call. */
 const CHUNK = 2 ** 17;
 
 export interface UnpackedArrays {
   readonly data: Uint8Array;
   readonly scales: Float32Array;
-  /** Of the types that have offsets. */
+  /** For types with offsets. */
   readonly offsets?: Float32Array;
 }
 
@@ -32,8 +32,8 @@ export interface UnpackedArrays {
  * Repacks blocks of a ggml type for the engine: see `toQuantizedMatrix`.
  *
  * @param bytes whole blocks.
- * @param into arrays of the sizes that these blocks take.
- * @returns false when nothing was done, because there is no kernel for the type.
+ * @param into arrays of the right sizes for these blocks.
+ * @returns false if nothing was done, because the type has no kernel.
  */
 export function unpackBlocks(type: string, bytes: Uint8Array, into: UnpackedArrays): boolean {
   const layout = TYPES[type];

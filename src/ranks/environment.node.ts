@@ -1,4 +1,4 @@
-/** What a launcher says in the environment of the processes that it starts. */
+/** The environment variables that a launcher sets for its processes. */
 interface Launcher {
   readonly name: string;
   readonly size: readonly string[];
@@ -6,8 +6,8 @@ interface Launcher {
 }
 
 /**
- * Open MPI's mpirun; Slurm's srun, which sets a task's rank only inside a step; MPICH's mpiexec (Hydra) and others that
- * speak PMI.
+ * Open MPI's mpirun; Slurm's srun, which sets a task's rank only inside a step; MPICH's mpiexec (Hydra) and other
+ * launchers with PMI.
  */
 const LAUNCHERS: readonly Launcher[] = [
   { name: 'mpirun (Open MPI)', size: ['OMPI_COMM_WORLD_SIZE'], localSize: ['OMPI_COMM_WORLD_LOCAL_SIZE'] },
@@ -15,12 +15,12 @@ const LAUNCHERS: readonly Launcher[] = [
   { name: 'mpiexec (PMI)', size: ['PMI_SIZE'], localSize: ['MPI_LOCALNRANKS'] },
 ];
 
-/** A job of several processes that this process is one of. */
+/** The job of several processes that this process belongs to. */
 export interface Launched {
-  /** Who started it, for messages. */
+  /** The launcher, for messages. */
   readonly launcher: string;
   readonly size: number;
-  /** On this machine. 1 where the launcher does not say. */
+  /** On this machine. 1 if the launcher does not say. */
   readonly localSize: number;
 }
 

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { RopewalkError } from '../errors.ts';
 import type { Koffi, Pointer } from '../runtime/library.node.ts';
 
-/** The functions of MPI that we call. Handles are pointers in Open MPI and 32-bit integers in MPICH. */
+/** The MPI functions that we call. Handles are pointers in Open MPI and 32-bit integers in MPICH. */
 const FUNCTIONS = (handle: string) =>
   ({
     initThread: 'int MPI_Init_thread(void *argc, void *argv, int required, _Out_ int *provided)',
@@ -18,7 +18,7 @@ const FUNCTIONS = (handle: string) =>
 
 type Functions = Record<keyof ReturnType<typeof FUNCTIONS>, (...args: unknown[]) => number>;
 
-/** A communicator, type or operation, as the library has it. */
+/** A communicator, type or operation, in the library's representation. */
 type Handle = Pointer | number;
 
 /** An MPI library: its functions and constants. */
@@ -30,7 +30,7 @@ export interface MpiLibrary extends Functions {
   readonly float64: Handle;
   readonly bytes: Handle;
   readonly add: Handle;
-  /** MPI_IN_PLACE: what is sent is where the result goes. */
+  /** MPI_IN_PLACE: the result replaces what is sent. */
   readonly inPlace: Pointer;
   /** MPI_STATUS_IGNORE */
   readonly ignore: Pointer;
@@ -43,7 +43,9 @@ interface Kind {
   constants(symbol: (name: string) => Pointer): Omit<MpiLibrary, keyof Functions | 'koffi' | 'name'>;
 }
 
-/** The two interfaces that MPI libraries have: Open MPI's `mpi.h`, and the ABI that MPICH, Intel MPI and MVAPICH share. */
+/**
+ * The two binary interfaces of MPI libraries: Open MPI's `mpi.h`, and the ABI that MPICH, Intel MPI and MVAPICH share.
+ */
 const KINDS: readonly Kind[] = [
   {
     name: 'Open MPI',
@@ -81,8 +83,8 @@ const require = createRequire(import.meta.url);
 /**
  * Loads the MPI library of this machine.
  *
- * @param launcher who started the job: decides which library is tried first, since one only works under its own.
- * @throws RopewalkError where there is none, naming the package to install.
+ * @param launcher decides which library is tried first, since a library only works under its own launcher.
+ * @throws RopewalkError if there is none, naming the package to install.
  */
 export function openMpi(launcher: string): MpiLibrary {
   let koffi: Koffi;

@@ -6,15 +6,16 @@ import { type MpiLibrary, openMpi } from './mpi-library.node.ts';
 
 /** MPI_THREAD_MULTIPLE: the engine's threads do not call MPI, but the library must know that they exist. */
 const THREADS = 3;
-/** Elements that one call adds up: small enough that signals are heard between calls. */
+/** Elements per call: few enough that signals are handled between calls. */
 const PIECE = 2 ** 22;
 const TIMEOUT_MS = 120_000;
-/** Where other ranks wait for files that one writes or reads. */
+/** For waits until one rank has written or read files. */
 const LONG_MS = 1_800_000;
 
 /**
- * The ranks of an MPI job. Calls are started without waiting (`MPI_Iallreduce`) and polled with `MPI_Test`: the library makes
- * progress only while it is called, and a thread that sits inside of it would hear neither signals nor a lost link.
+ * The ranks of an MPI job. Calls are started without waiting (`MPI_Iallreduce`) and polled with `MPI_Test`: the
+ * library only makes progress while it is called, and a thread blocked inside it would notice neither signals nor a
+ * lost connection.
  */
 class MpiCommunicator implements Communicator {
   readonly rank: number;
@@ -45,7 +46,7 @@ class MpiCommunicator implements Communicator {
   /**
    * Joins the job that this process was started in.
    *
-   * @throws RopewalkError where there is no MPI library, or another than the launcher's.
+   * @throws RopewalkError if there is no MPI library, or one that does not belong to the launcher.
    */
   static join(launched: Launched, options: CommunicatorOptions = {}): MpiCommunicator {
     return new MpiCommunicator(openMpi(launched.launcher), launched, options);
@@ -132,7 +133,7 @@ class MpiCommunicator implements Communicator {
       if (flag[0]) return;
       if (performance.now() - began > timeoutMs) {
         throw new RopewalkError(
-          `no other rank has answered rank ${this.rank} for ${Math.round(timeoutMs / 1000)} s: one of them hangs, or the link to it is down.`,
+          `no other rank has answered rank ${this.rank} for ${Math.round(timeoutMs / 1000)} s: one of them hangs, or the connection to it is lost.`,
         );
       }
       await nextTurn();

@@ -1,7 +1,7 @@
 const PAUSE_EVERY_MS = 50;
 
 /**
- * Runs long work to its end, with pauses in which the event loop runs.
+ * Runs long work to its end, with pauses for the event loop.
  *
  * @param work yields where it can pause
  * @throws the signal's reason once it is aborted

@@ -1,10 +1,10 @@
 import type { Tokenizer } from './tokenizer.ts';
 
 /**
- * A tokenizer's files as a model directory has them: tokenizer.json and tokenizer_config.json. One that came without a
- * configuration gets one.
+ * A tokenizer's files in a model directory: tokenizer.json and tokenizer_config.json. The configuration is created if
+ * there is none.
  *
- * @param chatTemplate saved as its chat template, in place of its own.
+ * @param chatTemplate saved in place of the tokenizer's own.
  */
 export function tokenizerFiles(
   tokenizer: Tokenizer,

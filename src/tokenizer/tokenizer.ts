@@ -36,7 +36,7 @@ export class Tokenizer {
   readonly bosId: number | undefined;
   /** The id that ends a text, from tokenizer_config.json or a known name. */
   readonly eosId: number | undefined;
-  /** The id of the token that stands for what has none, where the model has one. */
+  /** The id of the token for unknown text, if the model has one. */
   readonly unknownId: number | undefined;
   /** Its tokenizer_config.json, or {}. */
   readonly config: JsonObject;
@@ -128,7 +128,7 @@ export class Tokenizer {
   /**
    * Calls `found` with each piece that the model turns into ids by itself, spelled as the model reads it (`Ġthe`).
    *
-   * @param options.addedTokens whether added tokens are recognized, and passed over; default true
+   * @param options.addedTokens whether added tokens are recognized, and skipped; default true
    */
   eachPiece(text: string, found: (piece: string) => void, { addedTokens = true } = {}): void {
     const wellFormed = toWellFormed(text);

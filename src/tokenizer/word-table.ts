@@ -1,6 +1,6 @@
 import { type Pair, PairHeap } from './pair-heap.ts';
 
-/** Pairs are keyed by one number; ids stay below 2^24. */
+/** A pair's key is one number; ids stay below 2^24. */
 const KEY = 2 ** 24;
 
 /** The distinct words of a text as lists of ids, with up-to-date counts of every adjacent pair. */
@@ -29,7 +29,7 @@ export class WordTable {
     for (const pair of this.#pairs.values()) this.heap.push(pair);
   }
 
-  /** The pair of two ids; undefined where they never stood side by side. */
+  /** The pair of two ids; undefined if they were never adjacent. */
   pair(left: number, right: number): Pair | undefined {
     return this.#pairs.get(left * KEY + right);
   }
@@ -43,7 +43,10 @@ export class WordTable {
     this.#pushRisen(risen);
   }
 
-  /** Replaces one id by another, which may join with its neighbors. @param words indices of the words that have it */
+  /**
+   * Replaces one id with another, which may merge with its neighbors. @param words indices of the words that contain
+   * it
+   */
   rename(from: number, to: number, words: Iterable<number>): void {
     const risen = new Set<Pair>();
     for (const index of words) {

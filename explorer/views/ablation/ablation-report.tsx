@@ -78,7 +78,7 @@ function Table({ result }: { result: AblationResult }) {
                       {values[column]}
                     </td>
                   ))}
-                  <td>
+                  <td class="see">
                     {pair.length === 2 && (
                       <a href={routeHash('compare', params)} aria-label={`${words.see}: ${feature}`}>
                         {words.see}

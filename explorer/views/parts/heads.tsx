@@ -66,34 +66,36 @@ function Sharing({ heads, kv }: { heads: number; kv: number }) {
   const query = (head: number) => 20 + (head + 0.5) * step;
   const key = (head: number) => 20 + (head + 0.5) * step * group;
   return (
-    <svg class="sharing" viewBox="0 0 760 190" role="img" aria-label={words.picture(heads, kv)}>
-      {Array.from({ length: heads }, (_, head) => (
-        <path
-          key={head}
-          class={Math.floor(head / group) % 2 ? 'odd' : undefined}
-          d={`M${query(head)} 50C${query(head)} 100 ${key(Math.floor(head / group))} 90 ${key(Math.floor(head / group))} 140`}
-        />
-      ))}
-      {Array.from({ length: heads }, (_, head) => (
-        <circle key={head} class="query" cx={query(head)} cy={50} r={size} />
-      ))}
-      {Array.from({ length: kv }, (_, head) => (
-        <rect
-          key={head}
-          class={head % 2 ? 'key odd' : 'key'}
-          x={key(head) - Math.max(size, 6)}
-          y={140 - Math.max(size, 6)}
-          width={2 * Math.max(size, 6)}
-          height={2 * Math.max(size, 6)}
-          rx="3"
-        />
-      ))}
-      <text x="20" y="20">
+    <>
+      <p class="soft">
         {words.queries} × {heads}
-      </text>
-      <text x="20" y="184">
+      </p>
+      <svg class="sharing" viewBox="0 30 760 125" role="img" aria-label={words.picture(heads, kv)}>
+        {Array.from({ length: heads }, (_, head) => (
+          <path
+            key={head}
+            class={Math.floor(head / group) % 2 ? 'odd' : undefined}
+            d={`M${query(head)} 50C${query(head)} 100 ${key(Math.floor(head / group))} 90 ${key(Math.floor(head / group))} 140`}
+          />
+        ))}
+        {Array.from({ length: heads }, (_, head) => (
+          <circle key={head} class="query" cx={query(head)} cy={50} r={size} />
+        ))}
+        {Array.from({ length: kv }, (_, head) => (
+          <rect
+            key={head}
+            class={head % 2 ? 'key odd' : 'key'}
+            x={key(head) - Math.max(size, 6)}
+            y={140 - Math.max(size, 6)}
+            width={2 * Math.max(size, 6)}
+            height={2 * Math.max(size, 6)}
+            rx="3"
+          />
+        ))}
+      </svg>
+      <p class="soft">
         {words.keys} × {kv}
-      </text>
-    </svg>
+      </p>
+    </>
   );
 }

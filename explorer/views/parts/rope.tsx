@@ -14,6 +14,11 @@ import { Slider } from '../../ui/slider.tsx';
 const DISCS = 8;
 const FARTHEST = 127;
 const PIXELS_PER_TOKEN = 7;
+/** Tokens by which keys move the query, as on a slider. */
+const STEPS: Readonly<Record<string, number>> = {
+  ...{ ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 },
+  ...{ PageUp: 10, PageDown: -10, Home: -FARTHEST, End: FARTHEST },
+};
 
 /** Positions as turning discs, with a query and a key on each. */
 export function Rope() {
@@ -55,8 +60,19 @@ export function Rope() {
           <p class="soft">
             {words.drag} {words.distance(Math.abs(query - key))}.
           </p>
+          {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is no place to drag */}
           <div
             class="discs"
+            role="group"
+            // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys turn it
+            tabIndex={0}
+            aria-label={words.turnable}
+            onKeyDown={(event) => {
+              const steps = STEPS[event.key];
+              if (steps === undefined) return;
+              event.preventDefault();
+              setQuery(query + steps);
+            }}
             onPointerDown={(event) => {
               dragging.current = { x: event.clientX, from: query };
               event.currentTarget.setPointerCapture(event.pointerId);

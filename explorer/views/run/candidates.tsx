@@ -21,53 +21,56 @@ export function Candidates({ run, cap, temperature }: CandidatesProps) {
     <section class="candidates">
       <h3>{t.next(visibleText(run.tokens[run.position]!.text))}</h3>
       <p class="soft">{cap === null ? t.uncapped : t.capped(String(cap))}</p>
-      <table>
-        <caption class="hidden">{words.caption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{words.token}</th>
-            {cap !== null && (
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard */}
+      <section class="scroll" tabIndex={0} aria-label={words.caption}>
+        <table>
+          <caption class="hidden">{words.caption}</caption>
+          <thead>
+            <tr>
+              <th scope="col">{words.token}</th>
+              {cap !== null && (
+                <th scope="col" class="number">
+                  {words.raw}
+                </th>
+              )}
               <th scope="col" class="number">
-                {words.raw}
+                {words.logit}
               </th>
-            )}
-            <th scope="col" class="number">
-              {words.logit}
-            </th>
-            {cap !== null && (
+              {cap !== null && (
+                <th scope="col" class="number">
+                  {words.uncapped}
+                </th>
+              )}
               <th scope="col" class="number">
-                {words.uncapped}
+                {words.probability}
               </th>
-            )}
-            <th scope="col" class="number">
-              {words.probability}
-            </th>
-            <th scope="col" class="number">
-              {words.tempered(shownTemperature)}
-            </th>
-            <td class="bars" />
-          </tr>
-        </thead>
-        <tbody>
-          {run.candidates.map((one) => (
-            <tr key={one.id}>
-              <th scope="row">
-                <code>{visibleText(one.text)}</code>
+              <th scope="col" class="number">
+                {words.tempered(shownTemperature)}
               </th>
-              {cap !== null && <td class="number">{one.raw.toFixed(2)}</td>}
-              <td class="number">{one.logit.toFixed(2)}</td>
-              {cap !== null && <td class="number">{percentText(one.uncapped)}</td>}
-              <td class="number">{percentText(one.probability)}</td>
-              <td class="number">{percentText(one.tempered)}</td>
-              <td class="bars" aria-hidden="true">
-                {cap !== null && bar(one.uncapped, 'uncapped')}
-                {bar(one.probability, 'plain')}
-                {bar(one.tempered, 'tempered')}
-              </td>
+              <td class="bars" />
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {run.candidates.map((one) => (
+              <tr key={one.id}>
+                <th scope="row">
+                  <code>{visibleText(one.text)}</code>
+                </th>
+                {cap !== null && <td class="number">{one.raw.toFixed(2)}</td>}
+                <td class="number">{one.logit.toFixed(2)}</td>
+                {cap !== null && <td class="number">{percentText(one.uncapped)}</td>}
+                <td class="number">{percentText(one.probability)}</td>
+                <td class="number">{percentText(one.tempered)}</td>
+                <td class="bars" aria-hidden="true">
+                  {cap !== null && bar(one.uncapped, 'uncapped')}
+                  {bar(one.probability, 'plain')}
+                  {bar(one.tempered, 'tempered')}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </section>
     </section>
   );
 }

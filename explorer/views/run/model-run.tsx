@@ -42,13 +42,13 @@ export function ModelRun({ id, text, temperature, side }: ModelRunProps) {
       <header>
         <h2>{name}</h2>
         {result && <p class="soft took">{t.run.took(Math.round(result.milliseconds))}</p>}
+        {info && <p class="soft engine">{t.shell.engine(info.engine)}</p>}
+        {info?.warnings.map((warning) => (
+          <p key={warning} class="notice">
+            {warning}
+          </p>
+        ))}
       </header>
-      {info && <p class="soft engine">{t.shell.engine(info.engine)}</p>}
-      {info?.warnings.map((warning) => (
-        <p key={warning} class="notice">
-          {warning}
-        </p>
-      ))}
       {(opened.error ?? run.error) && (
         <p class="error" role="alert">
           <strong>{t.shell.failed}.</strong> {opened.error ?? run.error}

@@ -5,6 +5,7 @@ import { failureText, useApp } from '../../app/context.ts';
 import { numberParam } from '../../app/route.ts';
 import { Choice } from '../../ui/choice.tsx';
 import { Slider } from '../../ui/slider.tsx';
+import { USUAL_STEPS } from '../../worker/train-protocol.ts';
 import { LossPlot } from './loss-plot.tsx';
 import { Progress } from './progress.tsx';
 import { session, useTraining } from './session.ts';
@@ -30,7 +31,7 @@ export function TrainView() {
   const family = families.find(({ name }) => name === params.get('family')) ?? families.find(isDefault)!;
   const exchange = params.get('exchange') ?? '';
   const source = params.get('source') === 'own' ? 'own' : 'builtIn';
-  const steps = numberParam(params, 'steps', 20, 4000) ?? 1200;
+  const steps = numberParam(params, 'steps', 20, 4000) ?? USUAL_STEPS;
   const [text, setText] = useState('');
   const state = useTraining();
   const familyId = useId();

@@ -13,9 +13,9 @@ import { modelPath } from '../options/resolve.ts';
 import { interruptSignal } from '../terminal/interrupt.ts';
 import { printable } from '../terminal/printable.ts';
 
-/** Where a browser that knows it from last time finds it again. */
+/** A fixed port, so that a browser finds the page at the same address again. */
 const USUAL_PORT = 7373;
-/** What is shown where no model is named: what `npm start` trained, and what `npm run explorer:build` did. */
+/** Shown if no model is named: the models of `npm start` and those of `npm run explorer:build`. */
 const USUAL_MODELS = [join('ropewalk-runs', 'start'), join('ropewalk-runs', 'explorer', 'models')];
 const USUAL_ABLATIONS = [join('ropewalk-runs', 'ablation'), join('ropewalk-runs', 'explorer', 'ablation')];
 const NO_MODELS =
@@ -37,7 +37,7 @@ export function register(program: Command): void {
     )
     .option(
       '--port <n>',
-      `port of this machine (default: ${USUAL_PORT}, or another where it is in use)`,
+      `port on this machine (default: ${USUAL_PORT}, or another if it is in use)`,
       wholeNumber,
     )
     .option(
@@ -70,7 +70,7 @@ async function explore(names: string[], { port, host, open }: ExploreFlags): Pro
     }
     if (content.models.length === 0) process.stderr.write(NO_MODELS);
     process.stdout.write(`${explorer.address}\n`);
-    process.stderr.write('Ctrl-C ends it.\n');
+    process.stderr.write('Press Ctrl-C to stop.\n');
     if (open) openBrowser(explorer.address);
     if (!signal.aborted) await once(signal, 'abort');
   } finally {
@@ -84,10 +84,10 @@ async function chosenContent(names: readonly string[]): Promise<SiteContent> {
     const paths: string[] = [];
     for (const name of names) paths.push(existsSync(name) ? name : await modelPath(name));
     const content = await findContent(paths);
-    // An ablation alone comes with the usual models.
+    // An ablation alone is shown with the default models.
     return content.models.length > 0 ? content : { ...content, models: await usualModels() };
   }
-  // An ablation that is not finished is not shown.
+  // An unfinished ablation is not shown.
   const usual = USUAL_ABLATIONS.filter((path) => existsSync(join(path, ABLATION_FILE)));
   const { ablations } = await findContent(usual.slice(0, 1));
   return { models: await usualModels(), ablations };
@@ -114,7 +114,7 @@ async function serve(
   }
 }
 
-/** Asks the system to open an address; where it cannot, the printed address is enough. */
+/** Asks the system to open an address. If it cannot, the printed address suffices. */
 function openBrowser(address: string): void {
   const [command, args] =
     process.platform === 'darwin'

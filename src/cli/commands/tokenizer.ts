@@ -54,7 +54,7 @@ export function register(program: Command): void {
     .command('train')
     .description('Train a byte-level BPE tokenizer and write a tokenizer.json that Hugging Face loads.')
     .requiredOption('--text <file>', 'UTF-8 text to learn from; may be given several times', collect)
-    .requiredOption('--vocab-size <n>', 'tokens, the 256 bytes and <|endoftext|> included', count)
+    .requiredOption('--vocab-size <n>', 'number of tokens, including the 256 bytes and <|endoftext|>', count)
     .requiredOption('--out <file>', 'the tokenizer.json to write')
     .option('--json', 'print {out, vocabSize, merges} on stdout')
     .addHelpText('after', `\nExamples:${TRAIN_EXAMPLE}`)
@@ -65,7 +65,7 @@ export function register(program: Command): void {
     .argument('<model>', TOKENIZER_ARGUMENT)
     .option('--text <text>', 'the text')
     .option('--file <file>', 'a UTF-8 file with the text')
-    .option('--no-special', 'omit what the tokenizer adds around a text, such as <bos>')
+    .option('--no-special', 'do not add special tokens around the text, such as <bos>')
     .option('--json', 'print {ids, tokens} on stdout, instead of a line with id and token for each')
     .addHelpText('after', `\nExamples:${ENCODE_EXAMPLE}`)
     .action(encodeText);
@@ -73,7 +73,7 @@ export function register(program: Command): void {
     .command('decode')
     .description('Show the text of token ids.')
     .argument('<model>', TOKENIZER_ARGUMENT)
-    .requiredOption('--ids <ids>', 'token ids with commas between them', idList)
+    .requiredOption('--ids <ids>', 'comma-separated token ids', idList)
     .option('--json', 'print {text} on stdout')
     .addHelpText('after', `\nExamples:${DECODE_EXAMPLE}`)
     .action(decodeIds);
@@ -106,7 +106,7 @@ async function decodeIds(model: string, flags: DecodeFlags): Promise<void> {
   else process.stdout.write(`${process.stdout.isTTY ? printable(text) : text}\n`);
 }
 
-/** A token on a line of its own: control characters, line breaks too, as JSON writes them. */
+/** A token on its own line: control characters, including line breaks, are escaped as in JSON. */
 function oneLine(token: string): string {
   return token.replace(/[\p{Cc}\u2028\u2029]/gu, (character) => {
     const json = JSON.stringify(character).slice(1, -1);

@@ -5,13 +5,13 @@ export interface ChoiceLetterSettings {
   readonly ignoreCase: boolean;
   readonly ignorePunctuation: boolean;
   readonly regexesToIgnore: readonly PythonRegex[];
-  /** Which of several matches counts. */
+  /** Which of several matches to take. */
   readonly group: number;
 }
 
 /**
- * Finds which of the choices a text names, as `multi_choice_regex` of the harness does where its pattern finds nothing: by
- * the text of a choice, else by a letter after a colon.
+ * Finds which choice a text names, like `multi_choice_regex` of the harness when its pattern finds nothing: by the
+ * text of a choice, otherwise by a letter after a colon.
  *
  * @returns `(A)`, `(B)` …; or an empty text.
  */
@@ -32,7 +32,7 @@ export function choiceLetters(
     if (choices.length === 0) return '';
     const names = choices.map((choice) => plain(strip(choice)));
     const letters = new Map(names.map((name, i) => [name, letter(i)]));
-    // Longer ones first: one may begin as another does.
+    // Longer ones first, since one may be a prefix of another.
     const longest = [...names.map(escaped)].sort((a, b) => [...b].length - [...a].length);
     const byText = chosen(new PythonRegex(longest.join('|')).findAll(plain(text)));
     if (byText !== '') return letters.get(byText) ?? byText;

@@ -4,13 +4,13 @@ import { type Doc, isList } from '../python/values.ts';
 import type { FieldReader } from '../tasks/field-reader.ts';
 import { choiceLetters } from './choice-letters.ts';
 
-/** What came of a generated text on its way through filters. */
+/** A generated text, before or after filters. */
 export type Filtered = string | number | boolean | null;
 
 /**
- * Changes the answers to one request, of which there are several where a task repeats it; or picks one of them.
+ * Changes the answers to one request, or picks one of them. There are several if the task repeats requests.
  *
- * @param doc the row that was asked about.
+ * @param doc the row of the request.
  */
 export type Filter = (answers: readonly Filtered[], doc: Doc) => Filtered | readonly Filtered[];
 
@@ -25,7 +25,7 @@ const onText =
   (answers) =>
     answers.map((answer) => change(String(answer ?? '')));
 
-/** The filters of the harness that need no Python. */
+/** The harness's filters that need no Python. */
 const FILTERS: Readonly<Record<string, Read>> = {
   take_first: () => (answers) => answers[0]!,
   take_first_k: (settings) => {
@@ -35,7 +35,7 @@ const FILTERS: Readonly<Record<string, Read>> = {
   majority_vote: () => (answers) => {
     const counts = new Map<Filtered, number>();
     for (const answer of answers) counts.set(answer, (counts.get(answer) ?? 0) + 1);
-    // Of equally frequent ones the first, as in Python's Counter.
+    // The first of equally frequent ones, as in Python's Counter.
     return [[...counts].reduce((best, one) => (one[1] > best[1] ? one : best))[0]];
   },
   lowercase: onText((text) => text.toLowerCase()),
@@ -76,7 +76,7 @@ const FILTERS: Readonly<Record<string, Read>> = {
   },
 };
 
-/** Those that mean something for log-likelihoods. */
+/** The filters that apply to log-likelihoods. */
 const OF_SCORES = ['take_first'];
 
 /** @throws RopewalkError naming a filter that is not supported. */
@@ -99,9 +99,9 @@ function readRegex(settings: FieldReader) {
   return {
     fallback,
     /**
-     * The chosen match, or of its groups the first that is not empty.
+     * The chosen match, or its first group that is not empty.
      *
-     * @param emptyIsNone what a match without a group that is not empty is: none, or the fallback.
+     * @param emptyIsNone whether a match with only empty groups counts as none; otherwise the fallback applies.
      */
     find(text: string, emptyIsNone = false): string | undefined {
       const found = regex.findAll(text);
@@ -110,7 +110,7 @@ function readRegex(settings: FieldReader) {
       if (match === undefined) {
         return settings.refuse(
           'group_select',
-          `there are ${found.length} matches of ${regex.pattern}, so that ${group} is none`,
+          `there are ${found.length} matches of ${regex.pattern}, so number ${group} does not exist`,
         );
       }
       if (typeof match === 'string') return strip(match);

@@ -1,7 +1,7 @@
 import { FieldReader } from '../tasks/field-reader.ts';
 import { type Filter, readFilter } from './filters.ts';
 
-/** Filters one after another; a task scores what each of its pipelines gives. */
+/** A sequence of filters. A task scores the result of each of its pipelines. */
 export interface FilterPipeline {
   readonly name: string;
   readonly filters: readonly Filter[];

@@ -8,12 +8,12 @@ export const AGGREGATIONS = [
 export type Aggregation = (typeof AGGREGATIONS)[number];
 
 /**
- * What a metric has of an item: a number; a log-likelihood and its words or bytes; the right choice and the chosen one;
- * the right choice and the probabilities of all; or counts that are added up.
+ * A metric's value for an item: a number; a log-likelihood with its words or bytes; the right choice and the chosen
+ * one; the right choice and the probabilities of all; or counts to add up.
  */
 export type ItemValue = number | readonly [number, number] | readonly [number, readonly number[]] | Counts;
 
-/** Counts of a text and its reference: see `bleuCounts` and `chrfCounts`. */
+/** Counts for a text and its reference: see `bleuCounts` and `chrfCounts`. */
 export interface Counts {
   readonly counts: readonly number[];
 }
@@ -23,9 +23,9 @@ export function isCounts(value: ItemValue): value is Counts {
 }
 
 /**
- * Sums a metric up over all items, in the order and with the formulas of the harness.
+ * Aggregates a metric over all items, in the order and with the formulas of the harness.
  *
- * @throws RopewalkError for values that it is not for.
+ * @throws RopewalkError for values of the wrong kind.
  */
 export function aggregate(aggregation: Aggregation, values: readonly ItemValue[]): number {
   switch (aggregation) {
@@ -101,7 +101,7 @@ function weightedMean(values: readonly (readonly [number, number])[]): number {
   return sum / weight;
 }
 
-/** F1 of the class 1, as scikit-learn's `f1_score` has it for two classes. */
+/** F1 of class 1, like scikit-learn's `f1_score` for two classes. */
 function f1(values: readonly (readonly [number, number])[]): number {
   let [both, right, chosen] = [0, 0, 0];
   for (const [gold, prediction] of values) {
@@ -117,7 +117,7 @@ function f1(values: readonly (readonly [number, number])[]): number {
 
 const isBinary = (label: number) => label === 0 || label === 1;
 
-/** Matthews' correlation for any number of classes (Gorodkin 2004), 0 where it is not defined. */
+/** Matthews' correlation for any number of classes (Gorodkin 2004), 0 if undefined. */
 function matthews(values: readonly (readonly [number, number])[]): number {
   const gold = new Map<number, number>();
   const chosen = new Map<number, number>();

@@ -1,7 +1,7 @@
 import { PythonRegex, RegexError } from '../python/regex.ts';
 import type { FieldReader } from '../tasks/field-reader.ts';
 
-/** What a comparison of two texts does not mind. */
+/** What the comparison of two texts ignores. */
 export interface ExactMatchSettings {
   readonly regexesToIgnore: readonly PythonRegex[];
   readonly ignoreCase: boolean;
@@ -9,7 +9,7 @@ export interface ExactMatchSettings {
   readonly ignoreNumbers: boolean;
 }
 
-/** @throws RopewalkError naming a setting that is none. */
+/** @throws RopewalkError naming an unknown setting. */
 export function readExactMatch(entry: FieldReader): ExactMatchSettings {
   const patterns = entry.list('regexes_to_ignore') ?? [];
   return {
@@ -31,8 +31,8 @@ export function readExactMatch(entry: FieldReader): ExactMatchSettings {
 const PUNCTUATION = /[!-/:-@[-`{-~]/g;
 
 /**
- * Whether a text is the expected one, as `exact_match` of Hugging Face's `evaluate` compares them: in this order patterns
- * are removed, case, punctuation and the digits 0 to 9 set aside.
+ * Whether a text is the expected one, as `exact_match` of Hugging Face's `evaluate` compares them. It removes, in this
+ * order, patterns, case, punctuation and the digits 0 to 9.
  */
 export function exactMatch(given: string, expected: string, settings: ExactMatchSettings): boolean {
   return normalized(given, settings) === normalized(expected, settings);
@@ -44,6 +44,6 @@ function normalized(text: string, settings: ExactMatchSettings): string {
   if (settings.ignoreCase) result = result.toLowerCase();
   if (settings.ignorePunctuation) result = result.replace(PUNCTUATION, '');
   if (settings.ignoreNumbers) result = result.replace(/[0-9]/g, '');
-  // A numpy array of texts forgets NULs at their end.
+  // A numpy array of texts drops NULs at their ends.
   return result.replace(/\0+$/, '');
 }

@@ -9,7 +9,7 @@ import type { ItemValue } from './aggregations.ts';
 import { exactMatch } from './exact-match.ts';
 import { bleuCounts, chrfCounts } from './translation.ts';
 
-/** What an item's answers are worth, by the names of the task's metrics. */
+/** An item's scores, by the names of the task's metrics. */
 export type ItemScores = ReadonlyMap<string, ItemValue>;
 
 type Scored = { readonly loglikelihood: number; readonly greedy: boolean };
@@ -17,8 +17,8 @@ type Scored = { readonly loglikelihood: number; readonly greedy: boolean };
 /**
  * Scores an item.
  *
- * @param answers of its requests, filtered where they are texts.
- * @throws RopewalkError naming task, field and item, for a right answer that is none of the choices.
+ * @param answers to its requests, filtered if they are texts.
+ * @throws RopewalkError naming task, field and item, if the right answer is not one of the choices.
  */
 export function scoreItem(
   task: PreparedTask,
@@ -86,7 +86,7 @@ function choiceScores(task: PreparedTask, item: Item, answers: readonly Scored[]
   };
 }
 
-/** The first of the greatest, as numpy's argmax: of NaNs the first wins. */
+/** The first maximum, like numpy's argmax: the first NaN wins. */
 function best(values: readonly number[]): number {
   const nan = values.findIndex(Number.isNaN);
   return nan >= 0 ? nan : values.indexOf(Math.max(...values));
@@ -113,7 +113,7 @@ function rightChoices(task: PreparedTask, item: Item): readonly number[] {
   if (numbers.length > 0 && numbers.every((number) => number >= 0 && number < choices.length)) return numbers;
   const where = placeText({ task: task.config.name, field, item: item.id });
   throw new RopewalkError(
-    `${where}: the right answer is ${JSON.stringify(gold)}, which is none of the ${choices.length} choices (numbered from 0) ${JSON.stringify(choices).slice(0, 120)}; correct the row or the field`,
+    `${where}: the right answer is ${JSON.stringify(gold)}, which is not one of the ${choices.length} choices (numbered from 0) ${JSON.stringify(choices).slice(0, 120)}; correct the row or the field`,
   );
 }
 
@@ -152,13 +152,15 @@ function comparedTexts(
   const [text, reference] = [texts[0], right[0]];
   if (task.multipleTarget || texts.length > 1 || typeof text !== 'string' || reference === undefined) {
     const where = placeText({ task: task.config.name, field: 'metric_list', item: item.id });
-    throw new RopewalkError(`${where}: ${metric} compares one text with one right text, and here are others`);
+    throw new RopewalkError(
+      `${where}: ${metric} compares one text with one right text, but this item has others`,
+    );
   }
   if (metric === 'bleu') return { counts: bleuCounts(text, reference) };
   return { counts: chrfCounts(text, reference, metric === 'chrf' ? 0 : 2) };
 }
 
-/** The texts of which one is right; undefined for what is no text and equals none. */
+/** The texts of which one is right; undefined for anything that is not a text and equals none. */
 function rightTexts(
   task: PreparedTask,
   { target, choices, id }: Item,

@@ -21,7 +21,7 @@ const CHOICE = ['multiple_choice'] as const;
 const GENERATED = ['generate_until'] as const;
 const ROLLING = ['loglikelihood_rolling'] as const;
 
-/** The metrics of the harness that are here: what gives them, and how they are summed up by default. */
+/** The supported metrics of the harness: what they apply to, and their default aggregation. */
 const METRICS: Readonly<Record<string, Known>> = {
   acc: { aggregation: 'mean', higherIsBetter: true, of: ['loglikelihood', 'multiple_choice'] },
   acc_norm: { aggregation: 'mean', higherIsBetter: true, of: CHOICE },
@@ -40,7 +40,7 @@ const METRICS: Readonly<Record<string, Known>> = {
   bits_per_byte: { aggregation: 'bits_per_byte', higherIsBetter: false, of: ROLLING },
 };
 
-/** What a task without `metric_list` is scored by. */
+/** The metrics of a task without `metric_list`. */
 const DEFAULTS: Readonly<Record<OutputType, readonly string[]>> = {
   loglikelihood: ['perplexity', 'acc'],
   loglikelihood_rolling: ['word_perplexity', 'byte_perplexity', 'bits_per_byte'],
@@ -74,7 +74,7 @@ function readMetric(entry: FieldReader, outputType: OutputType): MetricSettings 
     higherIsBetter: entry.flag('higher_is_better') ?? known.higherIsBetter,
     exactMatch: readExactMatch(entry),
   };
-  // The harness gives them to metrics of generated texts alone.
+  // The harness only passes them to metrics of generated texts.
   entry.end(outputType === 'generate_until' ? [] : ['weight_by_size', 'average']);
   return settings;
 }

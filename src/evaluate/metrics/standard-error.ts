@@ -1,16 +1,16 @@
 import { PythonRandom } from '../python/random.ts';
 import { type Aggregation, aggregate, type ItemValue, mean } from './aggregations.ts';
 
-/** Bootstrap samples that the harness takes. */
+/** The number of bootstrap samples in the harness. */
 const BOOTSTRAP_SAMPLES = 100_000;
 /** How many of them share a seed. */
 const CHUNK = 1000;
 const BOOTSTRAPPED: readonly Aggregation[] = ['median', 'matthews_corrcoef', 'f1', 'perplexity', 'nanmean'];
-/** Those that it samples less often, and how often. */
+/** Metrics that the harness samples less often. */
 const OF_TEXTS: readonly Aggregation[] = ['bleu', 'chrf', 'chrf++'];
 const TEXT_SAMPLES = 100;
 
-/** Standard deviation of a sample: by n - 1. */
+/** Standard deviation of a sample, divided by n - 1. */
 function sampleDeviation(values: readonly number[]): number {
   const center = mean(values);
   let sum = 0;
@@ -19,17 +19,17 @@ function sampleDeviation(values: readonly number[]): number {
 }
 
 export interface StandardErrorOptions {
-  /** Bootstrap samples where there is no formula; default 100,000, as in the harness; 0 for none. */
+  /** Bootstrap samples if there is no formula; default 100,000, as in the harness; 0 for none. */
   readonly bootstrap?: number | undefined;
-  /** Called now and then, so that others get their turn. */
+  /** Called regularly, so that other work can run. */
   readonly pause?: (() => Promise<void>) | undefined;
 }
 
 /**
- * The standard error of a metric over its items: of a mean by its formula, of others by the harness's bootstrap, with the
+ * The standard error of a metric over its items: by a formula for means, otherwise by the harness's bootstrap with the
  * same seeds. A bootstrap takes seconds for thousands of items.
  *
- * @returns null where the harness says N/A: for one item, and for metrics without a formula that it does not bootstrap.
+ * @returns null if the harness says N/A: for one item, and for metrics without a formula that it does not bootstrap.
  */
 export async function standardError(
   aggregation: Aggregation,

@@ -2,8 +2,8 @@ import { SPACES } from '../../jinja/parsing/lexer.ts';
 import { stripEnd } from '../python/text.ts';
 
 /*
- * BLEU and chrF of a corpus with one reference for each text, as sacrebleu 2.6 computes them by default. An item has its
- * counts, which are added up: so a bootstrap counts no text twice.
+ * BLEU and chrF of a corpus with one reference per text, as sacrebleu 2.6 computes them by default. Each item has
+ * counts, which are added up, so a bootstrap counts no text twice.
  */
 
 const ORDER = 4;
@@ -15,7 +15,7 @@ function words(text: string): string[] {
   return text.split(SPACE_RUN).filter((word) => word !== '');
 }
 
-/** The tokens of the scripts for WMT (mteval-v13a). */
+/** The tokens of the WMT scripts (mteval-v13a). */
 function tokens(text: string): string[] {
   let line = stripEnd(text).replaceAll('<skipped>', '').replaceAll('-\n', '').replaceAll('\n', ' ');
   const entities = { '&quot;': '"', '&amp;': '&', '&lt;': '<', '&gt;': '>' };
@@ -37,7 +37,7 @@ function ngrams(items: readonly string[], order: number): Map<string, number> {
   return counts;
 }
 
-/** How many of the first are in the second, each at most as often as there. */
+/** How many elements of the first are in the second, each counted at most as often as there. */
 function shared(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): number {
   let sum = 0;
   for (const [key, count] of a) sum += Math.min(count, b.get(key) ?? 0);
@@ -53,7 +53,7 @@ export function bleuCounts(text: string, reference: string): number[] {
   return [own.length, right.length, ...matches, ...totals];
 }
 
-/** BLEU of added counts, 0 to 100, with exponential smoothing (Papineni et al. 2002; Chen & Cherry 2014). */
+/** BLEU from summed counts, 0 to 100, with exponential smoothing (Papineni et al. 2002; Chen & Cherry 2014). */
 export function bleu(counts: readonly number[]): number {
   const [length, reference] = counts as [number, number];
   const matches = counts.slice(2, 2 + ORDER);
@@ -86,7 +86,7 @@ export function chrfCounts(text: string, reference: string, wordOrder: number): 
 
 const PUNCTUATION = new Set('!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~');
 
-/** Words with a punctuation mark at their end, or else at their beginning, apart. */
+/** Words, with a punctuation mark at the end, or otherwise at the beginning, split off. */
 function chrfWords(text: string): string[] {
   return words(text).flatMap((word) => {
     const signs = [...word];
@@ -96,7 +96,7 @@ function chrfWords(text: string): string[] {
   });
 }
 
-/** chrF2 or chrF2++ of added counts, 0 to 100 (Popović 2015, 2017). */
+/** chrF2 or chrF2++ from summed counts, 0 to 100 (Popović 2015, 2017). */
 export function chrf(counts: readonly number[]): number {
   const factor = 4;
   let [precision, recall, orders] = [0, 0, 0];

@@ -18,30 +18,30 @@ export interface AnsweringModelParts {
   readonly tokenizer: Tokenizer;
   /** Ids that end a text. */
   readonly stopTokens: readonly number[];
-  /** What the model's configuration wants of sampling. */
+  /** The sampling settings of the model's configuration. */
   readonly sampling: SamplingOptions;
   readonly template: ChatTemplate | undefined;
 }
 
 export interface AnswerOptions {
-  /** Most sequences that run together. */
+  /** The maximum number of sequences per run. */
   readonly batch: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An answer, by the place of its request. */
+/** An answer, with the index of its request. */
 export interface Answered {
   readonly request: number;
   readonly answer: ModelAnswer;
 }
 
-/** Stands at the end of a message that is to be continued while it is rendered. */
+/** Added to the end of a message to be continued, while it is rendered. */
 const END_MARK = 'CONTINUE_FINAL_MESSAGE_TAG ';
 
-/** Tokens whose prediction tells one model from another. */
+/** Tokens whose predictions identify a model. */
 const PROBE_LENGTH = 24;
 
-/** Answers the requests of tasks as the harness's `hf` model does. */
+/** Answers the requests of tasks like the harness's `hf` model. */
 export class AnsweringModel {
   readonly #tokens: RequestTokens;
 
@@ -51,9 +51,9 @@ export class AnsweringModel {
   }
 
   /**
-   * Answers requests, in an order of its own. What is wrong with one is said before the model runs.
+   * Answers requests, in any order. Invalid requests are reported before the model runs.
    *
-   * @param nameOf what messages call a request.
+   * @param nameOf a request's name in messages.
    */
   async *answer(
     requests: readonly ModelRequest[],
@@ -122,7 +122,7 @@ export class AnsweringModel {
   }
 
   /**
-   * Turns as the model's chat template writes them. A template that refuses the system message gets the others.
+   * Turns as the model's chat template writes them. If the template refuses the system message, it is omitted.
    *
    * @param continues whether the text ends in the last turn, which the model continues.
    */
@@ -149,7 +149,7 @@ export class AnsweringModel {
     return continues ? cutAtMark(text) : text;
   }
 
-  /** What tells this model from another one, or from the same in other weights or bits. */
+  /** Identifies this model, including its weights and precision. */
   async probe(): Promise<string> {
     const { decoder } = this.parts;
     const { vocab_size: vocab } = decoder.model.config;
@@ -164,7 +164,7 @@ export class AnsweringModel {
   }
 }
 
-/** A rendered chat up to the end of its last message, as transformers' `continue_final_message` cuts it. */
+/** A rendered chat up to the end of its last message, cut like transformers' `continue_final_message`. */
 function cutAtMark(text: string): string {
   const at = text.lastIndexOf(END_MARK.trim());
   if (at < 0) {
@@ -172,6 +172,6 @@ function cutAtMark(text: string): string {
       'the chat template leaves out the beginning of the answer (gen_prefix), which then cannot be continued; evaluate without the template.',
     );
   }
-  // A template that trims messages has taken the mark's space, and that of the message too.
+  // A template that trims messages removes the mark's space, and the message's too.
   return text.startsWith(END_MARK, at) ? text.slice(0, at) : stripEnd(text.slice(0, at));
 }

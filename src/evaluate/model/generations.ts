@@ -6,11 +6,11 @@ import type { SamplingOptions } from '../../generation/sampler.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { GenerationSettings } from '../tasks/generation-settings.ts';
 
-/** A prompt that is to be continued. */
+/** A prompt to continue. */
 export interface GenerationJob {
   readonly prompt: readonly number[];
   readonly settings: GenerationSettings;
-  /** Which of several draws it is. */
+  /** The number of this draw, of several. */
   readonly repeat: number;
 }
 
@@ -19,18 +19,18 @@ export interface GenerationContext {
   readonly tokenizer: Tokenizer;
   /** Ids that end a text. */
   readonly stopTokens: readonly number[];
-  /** What the model's configuration wants of sampling. */
+  /** The sampling settings of the model's configuration. */
   readonly sampling: SamplingOptions;
-  /** Most texts that run together. */
+  /** The maximum number of texts per run. */
   readonly batch: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Tokens more than those of a stop text in which it is looked for: a model may spell it in others. */
+/** A stop text is searched for in this many tokens more than it has: a model may spell it in others. */
 const LOOK_BACK = 2;
 const SEED = 1234;
 
-/** Continues prompts, several at once, the longest first; what they begin with in common runs once. */
+/** Continues prompts, several at once, the longest first. A common prefix runs once. */
 export async function* generations(
   context: GenerationContext,
   jobs: readonly GenerationJob[],
@@ -86,7 +86,7 @@ function samplingOf({ settings, repeat }: GenerationJob, { sampling }: Generatio
   };
 }
 
-/** A text that comes token by token, and where it ends. */
+/** A text that grows token by token, and where it ends. */
 class GeneratedText {
   readonly #ids: number[] = [];
   readonly #stops: readonly { readonly text: string; readonly tokens: number }[];
@@ -105,7 +105,7 @@ class GeneratedText {
       }));
   }
 
-  /** @returns whether it is at its end. */
+  /** @returns whether the text is complete. */
   push(id: number): boolean {
     const { tokenizer, stopTokens } = this.context;
     this.#ids.push(id);
@@ -113,7 +113,7 @@ class GeneratedText {
     return this.#stops.some(({ text, tokens }) => tokenizer.decode(this.#ids.slice(-tokens)).includes(text));
   }
 
-  /** What stands before the first stop text. */
+  /** The text before the first stop text. */
   result(): string {
     let result = this.context.tokenizer.decode(this.#ids, { skipSpecialTokens: true });
     for (const { text } of this.#stops) {

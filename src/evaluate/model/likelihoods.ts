@@ -3,7 +3,7 @@ import type { Decoder } from '../../generation/decoder.ts';
 import { prefill } from '../../generation/prefill.ts';
 import { type Continued, stepTogether } from './step-together.ts';
 
-/** A continuation whose log-likelihood after a context is wanted. */
+/** A continuation to compute the log-likelihood of, after a context. */
 export interface LikelihoodJob {
   /** At least one id. */
   readonly context: readonly number[];
@@ -12,31 +12,31 @@ export interface LikelihoodJob {
 }
 
 export interface Likelihood {
-  /** The place of its job. */
+  /** The index of its job. */
   readonly job: number;
-  /** Sum over the continuation's tokens, in nats. */
+  /** The sum over the continuation's tokens, in nats. */
   readonly loglikelihood: number;
-  /** Whether each token is the likeliest one. */
+  /** Whether each token is the most likely one. */
   readonly greedy: boolean;
 }
 
 export interface LikelihoodOptions {
-  /** Most continuations that run together. */
+  /** The maximum number of continuations per run. */
   readonly batch: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Rows of logits that are held at a time. */
+/** Rows of logits in memory at a time. */
 const CHUNK = 128;
-/** Memory of caches whose continuations wait for others. */
+/** Memory for caches whose continuations wait for others. */
 const MAX_WAITING_BYTES = 2 ** 29;
 
-/** Adds up a continuation's tokens over rows of logits. */
+/** Sums over a continuation's tokens from rows of logits. */
 export class TokenSum {
   loglikelihood = 0;
   greedy = true;
 
-  /** @param logits `[vocab]`, of the token before. */
+  /** @param logits `[vocab]`, from the previous token. */
   add(logits: Float32Array, token: number): void {
     let best = 0;
     for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
@@ -44,15 +44,15 @@ export class TokenSum {
     let sum = 0;
     for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - max);
     this.loglikelihood += logits[token]! - max - Math.log(sum);
-    // Of equal ones the first is the likeliest, as torch has it.
+    // Of equal logits, the first is the most likely, as in torch.
     if (best !== token) this.greedy = false;
   }
 }
 
 /**
- * Log-likelihoods of many continuations. Contexts run in the order of their tokens, so that what one shares with the one
- * before runs once; continuations of one context share its run. Short continuations of several contexts then run together,
- * a token of each in one run of the model.
+ * Log-likelihoods of many continuations. Contexts run in the order of their tokens, so a prefix shared with the
+ * previous context runs once; continuations of the same context share its run. Short continuations of several contexts
+ * then run together, one token of each per run of the model.
  */
 export async function* likelihoods(
   decoder: Decoder,
@@ -77,7 +77,7 @@ export async function* likelihoods(
       else long.push({ job, continuation, sum, cache });
     }
     const steps = Math.max(0, ...long.map(({ continuation }) => continuation.length - 1));
-    // A run reads all weights, of one continuation or of one token of all that wait.
+    // Each run reads all weights, for one continuation or for one token of each waiting continuation.
     if (!decoder.runsBatches || batch < 2 || steps >= batch) yield* oneByOne(decoder, cache, long);
     else if (long.length > 0) {
       const kept = cache.clone();
@@ -92,7 +92,7 @@ export async function* likelihoods(
   if (waiting.length > 0) yield* stepTogether(decoder, waiting, batch);
 }
 
-/** Continuations of one context one after the other, each in one run. */
+/** Continuations of one context one after another, each in one run. */
 async function* oneByOne(
   decoder: Decoder,
   cache: KeyValueCache,
@@ -138,7 +138,7 @@ function commonBeginning(a: readonly number[], b: readonly number[]): number {
   return common;
 }
 
-/** A cache with its first tokens alone; a new one where it has forgotten some of them. */
+/** A cache cut to its first tokens; a new one if it no longer has some of them. */
 function rewound(decoder: Decoder, cache: KeyValueCache, position: number): KeyValueCache {
   if (position === 0 || !cache.canTruncate(position)) return decoder.newCache();
   cache.truncate(position);

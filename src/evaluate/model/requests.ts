@@ -1,6 +1,6 @@
 import type { GenerationSettings } from '../tasks/generation-settings.ts';
 
-/** What a model is asked. */
+/** A request to a model. */
 export type ModelRequest =
   | { readonly kind: 'loglikelihood'; readonly context: string; readonly continuation: string }
   | { readonly kind: 'rolling'; readonly text: string }
@@ -8,9 +8,9 @@ export type ModelRequest =
       readonly kind: 'generate';
       readonly context: string;
       readonly settings: GenerationSettings;
-      /** Which of several draws it is. */
+      /** The number of this draw, of several. */
       readonly repeat: number;
     };
 
-/** A log-likelihood in nats, and whether each token is the likeliest one; or a text. */
+/** A log-likelihood in nats, and whether each token is the most likely one; or a text. */
 export type ModelAnswer = { readonly loglikelihood: number; readonly greedy: boolean } | string;

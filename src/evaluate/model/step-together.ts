@@ -7,14 +7,14 @@ export interface Continued {
   readonly job: number;
   readonly continuation: readonly number[];
   readonly sum: TokenSum;
-  /** What its context left; continuations of one context share it. */
+  /** The cache after its context, shared by continuations of the same context. */
   readonly cache: KeyValueCache;
 }
 
 /**
- * Runs continuations together: a token of each in one run of the model.
+ * Runs continuations together: one token of each per run of the model.
  *
- * @param batch most that run at a time; others take the places of those that end.
+ * @param batch the maximum at a time; others take the places of those that end.
  */
 export async function* stepTogether(
   decoder: Decoder,
@@ -22,7 +22,7 @@ export async function* stepTogether(
   batch: number,
 ): AsyncGenerator<Likelihood, void> {
   const { vocab_size: vocab } = decoder.model.config;
-  // Longest first: the last runs are then the fullest.
+  // Longest first, so that the last runs are the fullest.
   const waiting = [...continued].sort((a, b) => a.continuation.length - b.continuation.length);
   const cache = decoder.newBatchCache(Math.min(batch, waiting.length));
   const running: (Continued & { at: number })[] = [];
@@ -44,7 +44,7 @@ export async function* stepTogether(
       const { job, sum, continuation, at } = running[i]!;
       if (at < continuation.length - 1) continue;
       cache.leave(i);
-      // The last takes the place of the one that goes, here as in the cache.
+      // The last one takes the free place, here as in the cache.
       const moved = running.pop()!;
       if (i < running.length) running[i] = moved;
       yield { job, loglikelihood: sum.loglikelihood, greedy: sum.greedy };

@@ -3,15 +3,15 @@ import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { stripEnd } from '../python/text.ts';
 import type { LikelihoodJob } from './likelihoods.ts';
 
-/** Texts as the token ids that the harness's `hf` model makes of them. */
+/** Texts as token ids, as in the harness's `hf` model. */
 export class RequestTokens {
-  /** What an empty context is: the token that begins texts, else the one that ends them. */
+  /** Used for an empty context: the token that begins texts, otherwise the one that ends them. */
   readonly prefixId: number;
   readonly #prefixText: string;
 
   /**
    * @param positions of the model.
-   * @throws RopewalkError where the tokenizer has neither token.
+   * @throws RopewalkError if the tokenizer has neither token.
    */
   constructor(
     readonly tokenizer: Tokenizer,
@@ -27,17 +27,18 @@ export class RequestTokens {
     this.#prefixText = tokenizer.decode([prefix]);
   }
 
-  /** A text's ids, with what the tokenizer puts around texts unless it begins so already. */
+  /** A text's ids, with the tokens that the tokenizer adds, unless the text already begins with them. */
   encode(text: string): number[] {
     const begun = this.#prefixText !== '' && text.startsWith(this.#prefixText);
     return this.tokenizer.encode(text, { addSpecialTokens: !begun });
   }
 
   /**
-   * A context and its continuation. White space at the end of the context goes to the continuation, since tokens join it with
-   * what follows; what is too long for the model loses its beginning.
+   * A context and its continuation. White space at the end of the context moves to the continuation, since tokens join
+   * it with the text that follows. What is too long for the model loses its beginning.
    *
-   * @throws RopewalkError for a context of white space alone, and a continuation without tokens or longer than the model.
+   * @throws RopewalkError for a context of only white space, and for a continuation without tokens or longer than the
+   *   model.
    */
   pair(context: string, continuation: string): LikelihoodJob {
     if (context === '') {
@@ -51,7 +52,7 @@ export class RequestTokens {
     return this.#fitted(before, whole.slice(before.length));
   }
 
-  /** A text as windows, in which each of its tokens is predicted once: the first from the token that begins texts. */
+  /** A text as windows in which each token is predicted once, the first from the token that begins texts. */
   windows(text: string): LikelihoodJob[] {
     const ids = this.encode(text);
     const windows: LikelihoodJob[] = [];
@@ -59,7 +60,7 @@ export class RequestTokens {
       const end = Math.min(start + this.positions, ids.length);
       if (start === 0) windows.push({ context: [this.prefixId], continuation: ids.slice(0, end) });
       else {
-        // The last window reaches back as far as the model does.
+        // The last window has as much context as the model takes.
         const from = Math.max(0, end - this.positions - 1);
         windows.push({ context: ids.slice(from, start), continuation: ids.slice(start, end) });
       }
@@ -68,7 +69,7 @@ export class RequestTokens {
   }
 
   #fitted(context: readonly number[], continuation: readonly number[]): LikelihoodJob {
-    if (context.length === 0) throw new RopewalkError('the context has no tokens: it is white space alone');
+    if (context.length === 0) throw new RopewalkError('the context has no tokens: it is only white space');
     if (continuation.length === 0) {
       throw new RopewalkError('the continuation has no tokens: the tokenizer joins it with the context');
     }

@@ -1,7 +1,7 @@
 import { isSpace } from './text.ts';
 import { Float, type PythonValue } from './values.ts';
 
-/** A text that is no Python literal. */
+/** A text that is not a Python literal. */
 export class LiteralError extends Error {}
 
 const NUMBER = /^(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?/;
@@ -35,7 +35,7 @@ class Reader {
     if (this.#at < this.text.replace(/\s+$/, '').length) this.#fail();
   }
 
-  /** A value, or several with commas between them. */
+  /** A value, or several separated by commas. */
   tuple(): PythonValue {
     const first = this.#value();
     if (!this.#take(',')) return first;
@@ -117,7 +117,7 @@ class Reader {
     return isFloat && Number.isInteger(value) ? new Float(value) : value;
   }
 
-  /** String literals one after another are one string. */
+  /** Adjacent string literals are concatenated. */
   #strings(): string {
     let whole = '';
     for (;;) {
@@ -173,7 +173,7 @@ class Reader {
     return true;
   }
 
-  /** White space; line ends only within brackets. */
+  /** Skips white space; line ends only within brackets. */
   #skip(): void {
     while (this.#at < this.text.length) {
       const character = this.text[this.#at]!;

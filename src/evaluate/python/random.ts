@@ -4,14 +4,14 @@ const N = 624;
 const M = 397;
 
 /**
- * Python's `random.Random`, seeded by a whole number: the Mersenne Twister MT19937 (Matsumoto & Nishimura 1998), with the
- * draws of CPython's `random.py`. The harness chooses few-shot examples and bootstrap samples by it.
+ * Python's `random.Random` with an integer seed: the Mersenne Twister MT19937 (Matsumoto & Nishimura 1998), with the
+ * draws of CPython's `random.py`. The harness uses it for few-shot examples and bootstrap samples.
  */
 export class PythonRandom {
   readonly #state = new Uint32Array(N);
   #next = N;
 
-  /** @param seed from 0 to 2^53; Python takes the absolute value of others. */
+  /** @param seed from 0 to 2^53; Python uses the absolute value of others. */
   constructor(seed: number) {
     if (!Number.isSafeInteger(seed))
       throw new RopewalkError(`the seed must be a whole number, but is ${seed}.`);
@@ -27,7 +27,7 @@ export class PythonRandom {
     return (a * 67108864 + b) / 9007199254740992;
   }
 
-  /** A whole number from 0 to `below` - 1, `below` up to 2^32. */
+  /** An integer from 0 to `below` - 1, `below` up to 2^32. */
   below(below: number): number {
     const bits = 32 - Math.clz32(below);
     for (;;) {
@@ -40,7 +40,7 @@ export class PythonRandom {
   sample<T>(items: readonly T[], count: number): T[] {
     const { length } = items;
     if (count > length) {
-      throw new RopewalkError(`${count} examples are to be drawn, but there are ${length}.`);
+      throw new RopewalkError(`${count} examples are needed, but there are ${length}.`);
     }
     let listed = 21;
     if (count > 5) listed += 4 ** Math.ceil(Math.log(count * 3) / Math.log(4));
@@ -62,7 +62,7 @@ export class PythonRandom {
     });
   }
 
-  /** `random.choices` of as many items as there are: a bootstrap sample. */
+  /** `random.choices` with as many draws as items: a bootstrap sample. */
   resample<T>(items: readonly T[]): T[] {
     const { length } = items;
     return Array.from({ length }, () => items[Math.floor(this.random() * length)]!);

@@ -25,7 +25,7 @@ export type RegexNode =
 /** A pattern that Python refuses, or that is not supported here. */
 export class RegexError extends Error {}
 
-/** How many characters a part matches, least and most. */
+/** The minimum and maximum number of characters that a part matches. */
 export function widthOf(node: RegexNode): readonly [number, number] {
   switch (node.type) {
     case 'character':
@@ -55,7 +55,7 @@ const DIGIT = /^\p{Nd}$/u;
 const WORD = /^[\p{L}\p{N}_]$/u;
 const SPACE = new RegExp(`^[${SPACES}]$`);
 
-/** `\w`, `\d` and `\s` as Python means them, for all scripts or for ASCII. */
+/** `\w`, `\d` and `\s` as in Python, for all scripts or for ASCII. */
 export function classTest(letter: string, ascii: boolean): CharacterTest {
   const positive = positiveTest(letter.toLowerCase(), ascii);
   return letter === letter.toLowerCase() ? positive : (code) => !positive(code);
@@ -69,7 +69,7 @@ function positiveTest(letter: string, ascii: boolean): CharacterTest {
   return (code) => (ascii ? code === 32 || (code >= 9 && code <= 13) : SPACE.test(character(code)));
 }
 
-/** Whether a character is one of words. */
+/** Whether a character is a word character. */
 export function isWord(code: number, ascii: boolean): boolean {
   if (code < 128) {
     return (
@@ -79,7 +79,7 @@ export function isWord(code: number, ascii: boolean): boolean {
   return !ascii && WORD.test(character(code));
 }
 
-/** The same character in other cases, itself included. */
+/** The same character in all cases, including itself. */
 export function inOtherCases(code: number): readonly number[] {
   const cases = new Set([code]);
   for (const text of [character(code).toLowerCase(), character(code).toUpperCase()]) {

@@ -26,9 +26,9 @@ const MAX_DEPTH = 100;
 const CONTROL: Readonly<Record<string, number>> = { a: 7, b: 8, f: 12, n: 10, r: 13, t: 9, v: 11 };
 
 /**
- * Reads a pattern as Python's `re` does.
+ * Parses a pattern like Python's `re`.
  *
- * @throws RegexError for one that Python refuses, and for conditional groups, which are not supported.
+ * @throws RegexError for a pattern that Python refuses, and for conditional groups, which are not supported.
  */
 export function parseRegex(pattern: string): ParsedRegex {
   return new Parser([...pattern]).parse();
@@ -251,7 +251,7 @@ class Parser {
     return { type: 'character', test: exactly(this.#code(), flags.i) };
   }
 
-  /** The character after a backslash, in a set or outside of one. */
+  /** The character after a backslash, inside or outside a set. */
   #code(): number {
     const rest = this.#text.slice(this.#at, this.#at + 9).join('');
     const match = /^(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([0-7]{1,3}))/.exec(rest);

@@ -3,26 +3,26 @@ import { parseRegex } from './regex-parser.ts';
 
 export { RegexError };
 
-/** Steps that one search may take; a pattern that explodes takes more. */
+/** The maximum number of steps per search; a pattern that explodes takes more. */
 const MAX_STEPS = 3_000_000;
 
-/** The steps are spent. */
+/** A search took too many steps. */
 export class RegexTooSlow extends Error {}
 
 type Next = (at: number) => boolean;
-/** Matches from a place on, and then what comes after it. */
+/** Matches from a position, then the rest of the pattern. */
 type Matcher = (at: number, next: Next) => boolean;
 
 interface Found {
   readonly start: number;
   readonly end: number;
-  /** Where each group begins and ends; -1 where it took no part. Group 0 is the whole. */
+  /** The start and end of each group; -1 if it did not match. Group 0 is the whole match. */
   readonly spans: Int32Array;
 }
 
 /**
- * A regular expression of Python's `re`, run by backtracking with a bound on its steps: patterns come with task files and
- * are not trusted, and what they match is what a model writes.
+ * A regular expression of Python's `re`, run by backtracking with a limit on its steps: patterns come with task files
+ * and are not trusted, and a model writes the texts.
  */
 export class PythonRegex {
   readonly groups: number;
@@ -41,7 +41,7 @@ export class PythonRegex {
   }
 
   /**
-   * `re.findall`: of each match the only group, or all groups where there are several, or else the whole.
+   * `re.findall`: for each match the only group, or all groups if there are several, otherwise the whole match.
    *
    * @throws RegexTooSlow for a pattern that explodes on this text.
    */
@@ -59,7 +59,7 @@ export class PythonRegex {
    * `re.sub`.
    *
    * @param replacement with `\1` and `\g<name>` for groups.
-   * @param count most replacements; 0 for all.
+   * @param count the maximum number of replacements; 0 for all.
    */
   replace(text: string, replacement: string, count = 0): string {
     const parts = replacementParts(replacement, this);
@@ -95,7 +95,7 @@ export class PythonRegex {
     }
   }
 
-  /** @param advance whether an empty match at `from` does not count: the last match ended there. */
+  /** @param advance whether an empty match at `from` does not count, because the last match ended there. */
   #search(from: number, advance: boolean): Found | undefined {
     for (let start = from; start <= this.#text.length; start++) {
       this.#spans = new Int32Array(2 * (this.groups + 1)).fill(-1);
@@ -197,7 +197,7 @@ export class PythonRegex {
     };
   }
 
-  /** A character several times: without a call for each. */
+  /** A repeated character, without a call for each. */
   #run(
     { min, max, greedy }: Extract<RegexNode, { type: 'repeat' }>,
     test: (code: number) => boolean,
@@ -226,7 +226,7 @@ export class PythonRegex {
 
   #repeat({ body, min, max, greedy }: Extract<RegexNode, { type: 'repeat' }>): Matcher {
     const inner = this.#compile(body);
-    // A turn that matched nothing is the last one, as in Python.
+    // A repetition that matches nothing is the last one, as in Python.
     const from = (at: number, count: number, last: number, next: Next): boolean => {
       this.#step();
       if (count < min) return inner(at, (then) => from(then, count + 1, last, next));
@@ -287,11 +287,11 @@ export class PythonRegex {
   }
 }
 
-/** The texts and groups of a replacement. @throws RegexError for one that Python refuses. */
+/** The texts and groups of a replacement. @throws RegexError if Python refuses it. */
 function replacementParts(template: string, { groups, names }: PythonRegex): (string | number)[] {
   const parts: (string | number)[] = [];
   const known = (index: number) => {
-    if (index > groups) throw new RegexError(`the replacement names group ${index}, which is not there`);
+    if (index > groups) throw new RegexError(`the replacement names group ${index}, which does not exist`);
     return index;
   };
   const escapes: Readonly<Record<string, string>> = {

@@ -1,4 +1,4 @@
-/** A float whose value is a whole number: Python writes it `1.0`, and tells it from an int. */
+/** A float with an integer value: Python writes it `1.0` and distinguishes it from an int. */
 export class Float {
   constructor(readonly value: number) {}
 
@@ -7,7 +7,7 @@ export class Float {
   }
 }
 
-/** A value of a row, as Python's `datasets` has it: integers are numbers that are whole, other numbers floats. */
+/** A value of a row, as in Python's `datasets`: integers are numbers without a fraction, other numbers floats. */
 export type PythonValue =
   | string
   | number
@@ -18,7 +18,7 @@ export type PythonValue =
   | readonly PythonValue[]
   | { readonly [name: string]: PythonValue };
 
-/** A row of a data set. */
+/** A row of a dataset. */
 export type Doc = Readonly<Record<string, PythonValue>>;
 
 export function isList(value: PythonValue | undefined): value is readonly PythonValue[] {
@@ -29,7 +29,7 @@ export function isDict(value: PythonValue | undefined): value is Readonly<Record
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Float);
 }
 
-/** The int that a value is; bools are ints in Python. Undefined for anything else. */
+/** The int that a value is equal to (bools are ints in Python); undefined for anything else. */
 export function asInteger(value: PythonValue | undefined): number | undefined {
   if (typeof value === 'boolean') return value ? 1 : 0;
   if (typeof value === 'bigint') return Number(value);
@@ -52,7 +52,7 @@ export function equalValues(a: PythonValue, b: PythonValue): boolean {
   return plain(a) === plain(b);
 }
 
-/** Numbers of all kinds as numbers: 1, 1.0 and True are equal. */
+/** Numbers of all kinds as JavaScript numbers: 1, 1.0 and True are equal. */
 function plain(value: PythonValue): unknown {
   if (value instanceof Float) return value.value;
   if (typeof value === 'boolean') return value ? 1 : 0;

@@ -2,7 +2,7 @@ import type { TaskConfig, Wording } from './config.ts';
 import { TaskTemplate } from './template.ts';
 
 /**
- * Parses all templates of a task, before there are rows.
+ * Parses all templates of a task before its rows are read.
  *
  * @throws RopewalkError naming the task and the field.
  */

@@ -9,7 +9,7 @@ import type { TaskFile } from './yaml.ts';
 const OUTPUT_TYPES = ['loglikelihood', 'loglikelihood_rolling', 'multiple_choice', 'generate_until'] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
 
-/** How rows become texts: of an item, or of an example before it. */
+/** How a row becomes text, for an item or an example. */
 export interface Wording {
   readonly docToText: string | number | undefined;
   readonly docToTarget: string | number | readonly string[] | undefined;
@@ -19,7 +19,7 @@ export interface Wording {
   readonly fewshotDelimiter: string;
 }
 
-/** A task of the harness, checked: everything that its numbers depend on but rows and model. */
+/** A checked task of the harness: everything that its numbers depend on, except rows and model. */
 export interface TaskConfig {
   readonly name: string;
   readonly alias: string;
@@ -40,7 +40,7 @@ export interface TaskConfig {
     readonly sampler: 'default' | 'first_n';
     readonly samples: readonly Doc[] | undefined;
   };
-  /** Undefined where the task does not say; 0 is not overridden by the caller. */
+  /** Undefined if the task does not set it; the caller cannot override 0. */
   readonly shots: number | undefined;
   readonly repeats: number;
   readonly generation: GenerationSettings;
@@ -49,29 +49,29 @@ export interface TaskConfig {
   readonly version: string;
 }
 
-/** Fields that change nothing here. */
+/** Fields without an effect here. */
 const WITHOUT_EFFECT = [
   ...['tag', 'group', 'task_list', 'group_alias', 'should_decontaminate', 'doc_to_decontamination_query'],
 ];
 
-/** Fields that this program does not have, and what to do. */
+/** Fields that are not supported, and why. */
 const REFUSED: Readonly<Record<string, string>> = {
-  process_docs: 'it changes the rows by Python',
-  process_results: 'it scores by Python',
-  custom_dataset: 'it makes the rows by Python',
+  process_docs: 'it changes the rows with Python code',
+  process_results: 'it scores with Python code',
+  custom_dataset: 'it creates the rows with Python code',
   class: 'the task is written in Python',
   doc_to_image: 'the task needs images',
   doc_to_audio: 'the task needs sounds',
-  use_prompt: 'its prompts are those of promptsource',
+  use_prompt: 'its prompts come from promptsource',
 };
 
 /**
  * Checks the fields of a task.
  *
- * @param file with what it includes.
- * @param where what messages call the file.
- * @throws RopewalkError naming the task and the field, for a Python function and for all that would change its numbers and
- *   is not supported.
+ * @param file including the files that it includes.
+ * @param where the file's name in messages.
+ * @throws RopewalkError naming the task and the field, for a Python function and for any unsupported field that would
+ *   change its numbers.
  */
 export function readTask(file: TaskFile, where: string): TaskConfig {
   if (typeof file.task !== 'string' || file.task === '') {
@@ -83,7 +83,7 @@ export function readTask(file: TaskFile, where: string): TaskConfig {
   for (const [field, why] of Object.entries(REFUSED)) {
     if (fields.has(field)) fields.refuse(field, `${why}, which is not supported`);
   }
-  if (file.unsafe_code === true) fields.refuse('unsafe_code', 'it runs code that a model writes');
+  if (file.unsafe_code === true) fields.refuse('unsafe_code', 'it runs code written by a model');
   const outputType = fields.choice('output_type', OUTPUT_TYPES, 'generate_until');
   const wording = readWording(fields, outputType);
   const config: TaskConfig = {
@@ -122,7 +122,7 @@ function readWording(fields: FieldReader, outputType: OutputType): Wording {
   const docToText = fields.template('doc_to_text');
   const docToTarget = target(fields, 'doc_to_target');
   if (docToText === undefined)
-    fields.refuse('doc_to_text', 'it is missing: it is what the model is asked; add it');
+    fields.refuse('doc_to_text', 'it is missing: it is the question to the model; add it');
   if (docToTarget === undefined)
     fields.refuse('doc_to_target', 'it is missing: it is the right answer; add it');
   return {

@@ -4,22 +4,22 @@ import type { TaskConfig } from './config.ts';
 
 /** The rows of a task. */
 export interface TaskData {
-  /** What is asked about: at least one. */
+  /** The items: at least one. */
   readonly items: readonly Doc[];
-  /** What examples are chosen from. */
+  /** The pool of few-shot examples. */
   readonly examples: readonly Doc[];
   readonly columns: ReadonlySet<string>;
 }
 
-/** Reads the rows of a split of a task's data set. @throws RopewalkError where there is none of this name. */
+/** Reads the rows of a split of a task's dataset. @throws RopewalkError if it does not exist. */
 export type ReadSplit = (split: string) => Promise<readonly Doc[]>;
 
 /**
- * The rows of a task: the test split, else the validation split; and examples of the split that the task names, else of the
- * training, validation or test split.
+ * The rows of a task: the test split, otherwise the validation split; and examples from the split that the task names,
+ * otherwise from the training, validation or test split.
  *
- * @param wantsExamples whether examples stand before the items: otherwise their split is not read.
- * @throws RopewalkError naming task and split, for one that is not there or has no rows.
+ * @param wantsExamples whether items are preceded by examples: otherwise their split is not read.
+ * @throws RopewalkError naming task and split, if the split does not exist or has no rows.
  */
 export async function readTaskData(
   config: TaskConfig,
@@ -33,7 +33,7 @@ export async function readTaskData(
     known.set(split, rows);
     if (rows.length > 0) return rows;
     throw new RopewalkError(
-      `task "${name}": the split "${split}" of its data set has no rows; give one with rows`,
+      `task "${name}": the split "${split}" of its dataset has no rows; give one with rows`,
     );
   };
   const items = await rowsOf((splits.test ?? splits.validation)!);
@@ -46,8 +46,8 @@ export async function readTaskData(
 }
 
 /**
- * Rows as Python's `datasets` 5 has them: every row has every column, null where it says nothing; a column with a fraction in
- * it is one of floats, also within lists and within mappings that all have the same fields; a column of ISO dates is one of
+ * Rows as in Python's `datasets` 5. Every row has every column, null if it is missing. A column with a fraction
+ * becomes floats, also within lists and within mappings that all have the same fields. A column of ISO dates becomes
  * times.
  */
 export function asDocs(rows: readonly Readonly<Record<string, unknown>>[]): Doc[] {
@@ -68,7 +68,7 @@ function plainValue(value: unknown): PythonValue {
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, plainValue(one)]));
 }
 
-/** Values of one column, in one form. */
+/** The values of one column, with one type. */
 function unified(values: readonly PythonValue[]): readonly PythonValue[] {
   const dicts = values.filter(isDict);
   if (dicts.length > 0) {
@@ -105,7 +105,7 @@ function unified(values: readonly PythonValue[]): readonly PythonValue[] {
 
 const ISO_TIME = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d)(:\d\d)?)?$/;
 
-/** Dates and times of day as Python writes them, where a column has nothing else. */
+/** Dates and times as Python writes them, if a column has nothing else. */
 function asTimes(values: readonly PythonValue[]): readonly PythonValue[] {
   const known = values.filter((value) => value !== null);
   if (known.length === 0 || !known.every((value) => typeof value === 'string' && ISO_TIME.test(value)))

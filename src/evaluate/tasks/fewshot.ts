@@ -3,10 +3,10 @@ import { PythonRandom } from '../python/random.ts';
 import { type Doc, equalValues } from '../python/values.ts';
 import type { TaskConfig } from './config.ts';
 
-/** The seed of the harness's command line. */
+/** The default seed of the harness's command line. */
 const SEED = 1234;
 
-/** Chooses the examples before each item, one item after the other: draws depend on those before. */
+/** Chooses the examples before each item, in the order of items: draws depend on earlier ones. */
 export class FewshotSampler {
   readonly #random = new PythonRandom(SEED);
 
@@ -17,8 +17,8 @@ export class FewshotSampler {
   ) {}
 
   /**
-   * @param item the row that is asked about: it is no example of itself where both are of one split.
-   * @throws RopewalkError naming the task, where there are not enough rows.
+   * @param item the current row: it is not its own example if both are from one split.
+   * @throws RopewalkError naming the task, if there are not enough rows.
    */
   sample(count: number, item: Doc): readonly Doc[] {
     if (count === 0) return [];
@@ -40,7 +40,7 @@ export class FewshotSampler {
   #enough(docs: readonly Doc[], count: number): readonly Doc[] {
     if (docs.length >= count) return docs;
     throw new RopewalkError(
-      `task "${this.config.name}": ${count} examples are to stand before an item, but the split for examples has ${this.pool.length} rows; ask for fewer shots`,
+      `task "${this.config.name}": ${count} examples are needed before an item, but the split for examples has ${this.pool.length} rows; ask for fewer shots`,
     );
   }
 }

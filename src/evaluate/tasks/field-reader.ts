@@ -1,11 +1,11 @@
 import { RopewalkError } from '../../errors.ts';
 import { PythonFunction } from './yaml.ts';
 
-/** Reads the fields of a mapping in a task file, and knows which nobody has asked for. */
+/** Reads the fields of a mapping in a task file, and keeps track of the fields that were not read. */
 export class FieldReader {
   readonly #seen = new Set<string>();
 
-  /** @param where what messages call the mapping. */
+  /** @param where the mapping's name in messages. */
   constructor(
     readonly fields: Readonly<Record<string, unknown>>,
     readonly where: string,
@@ -23,14 +23,14 @@ export class FieldReader {
     );
   }
 
-  /** Whether it is there and says something. */
+  /** Whether the field exists and has a value. */
   has(field: string): boolean {
     this.#seen.add(field);
     const value = this.fields[field];
     return value !== undefined && value !== null;
   }
 
-  /** A field as it is; undefined where there is none. Refuses Python functions. */
+  /** The raw value of a field; undefined if it does not exist. Refuses Python functions. */
   value(field: string): unknown {
     if (!this.has(field)) return undefined;
     const value = this.fields[field];
@@ -46,7 +46,7 @@ export class FieldReader {
   text(field: string): string | undefined {
     const value = this.value(field);
     if (value === undefined) return undefined;
-    // PyYAML's numbers and dates are texts to whoever joins them.
+    // PyYAML's numbers and dates become texts when they are joined.
     if (typeof value === 'number' || typeof value === 'boolean') return String(value);
     if (typeof value !== 'string') this.#wrong(field, 'a text');
     return value as string;
@@ -103,7 +103,7 @@ export class FieldReader {
     return value as Readonly<Record<string, unknown>>;
   }
 
-  /** The reader of a mapping within. */
+  /** The reader of a nested mapping. */
   within(field: string): FieldReader | undefined {
     if (!this.has(field)) return undefined;
     const value = this.fields[field];
@@ -111,7 +111,7 @@ export class FieldReader {
     return new FieldReader(value as Record<string, unknown>, `${this.where}: "${field}"`);
   }
 
-  /** Refuses a field that nobody has asked for. */
+  /** Refuses fields that were not read. */
   end(ignored: readonly string[]): void {
     for (const field of Object.keys(this.fields)) {
       if (this.#seen.has(field) || ignored.includes(field)) continue;

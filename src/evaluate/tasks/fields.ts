@@ -5,17 +5,17 @@ import { type Doc, isList, type PythonValue } from '../python/values.ts';
 import type { TaskConfig, Wording } from './config.ts';
 import { type Place, placeText, TaskTemplate } from './template.ts';
 
-/** The words of a row: what is asked, what is right, what there is to choose from. */
+/** The texts of a row: the question, the right answer and the choices. */
 export class TaskFields {
   readonly #templates = new Map<string, TaskTemplate>();
 
-  /** @param columns of the rows that are the items: a field that is called as one of them takes its value. */
+  /** @param columns of the items' rows: a field whose value is the name of a column has that column's value. */
   constructor(
     readonly config: TaskConfig,
     readonly columns: ReadonlySet<string>,
   ) {}
 
-  /** @returns a text; or the number of the right choice, where the choices are questions and the answer is shared. */
+  /** @returns a text; or the number of the right choice, if the choices are questions with a common answer. */
   text(doc: Doc, item: number, { docToText }: Wording = this.config.wording): PythonValue {
     const place = this.#place('doc_to_text', item);
     if (typeof docToText === 'number') return docToText;
@@ -39,7 +39,7 @@ export class TaskFields {
     }
   }
 
-  /** Undefined where the task has no choices. */
+  /** Undefined if the task has no choices. */
   choices(
     doc: Doc,
     item: number,
@@ -93,7 +93,7 @@ export class TaskFields {
     return value;
   }
 
-  /** What a template writes in digits is the number of a choice, where there are choices. */
+  /** If there are choices, digits from a template are the number of a choice. */
   #numbered(value: string, source: string): string | number {
     if (this.columns.has(source) || this.config.wording.docToChoice === undefined) return value;
     return isDigits(value) && !/^0+[1-9]/.test(value) ? Number(value) : value;

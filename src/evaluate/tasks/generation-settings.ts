@@ -1,11 +1,11 @@
 import type { FieldReader } from './field-reader.ts';
 
-/** How a text is continued, by the harness's `generation_kwargs`. */
+/** How a text is continued, from the harness's `generation_kwargs`. */
 export interface GenerationSettings {
   /** The text ends before the first of these. */
   readonly until: readonly string[];
   readonly maxTokens: number;
-  /** Whether tokens are drawn rather than the likeliest taken. */
+  /** Whether tokens are sampled, rather than the most likely ones taken. */
   readonly draws: boolean;
   readonly temperature: number;
   readonly topP: number | undefined;
@@ -34,7 +34,7 @@ export function readGeneration(fields: FieldReader, fewshotDelimiter: string): G
     own!.refuse('do_sample', 'drawing needs a "temperature" above 0; set one, or "do_sample: false"');
   }
   if (own?.has('num_beams') && own.count('num_beams') !== 1)
-    own.refuse('num_beams', 'there is no beam search');
+    own.refuse('num_beams', 'beam search is not supported');
   own?.end([]);
   return settings;
 }

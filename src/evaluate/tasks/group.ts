@@ -1,20 +1,20 @@
 import { FieldReader } from './field-reader.ts';
 import type { TaskFile } from './yaml.ts';
 
-/** How a metric of a group's tasks is summed up: its mean. */
+/** How a metric is aggregated over a group's tasks: its mean. */
 export interface GroupMetric {
   readonly metric: string;
-  /** Pipelines of filters; undefined for all that the tasks have. */
+  /** Pipelines of filters; undefined for all pipelines of the tasks. */
   readonly filters: readonly string[] | undefined;
-  /** Whether a task counts by its items. */
+  /** Whether tasks are weighted by their items. */
   readonly weightBySize: boolean;
 }
 
-/** A task, group or tag that a group names, or a group that is written out in it. */
+/** A member of a group: the name of a task, group or tag, or an inline group. */
 interface GroupMember {
   readonly kind: 'named' | 'inline';
   readonly name: string;
-  /** Fields of a task that differ here; of a group written out all. */
+  /** Fields that the group overrides in a task; for an inline group, all its fields. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
@@ -22,7 +22,7 @@ export interface GroupFields {
   readonly alias: string;
   readonly metrics: readonly GroupMetric[];
   readonly members: readonly GroupMember[];
-  /** Fields that all its tasks get. */
+  /** Fields that apply to all its tasks. */
   readonly forMembers: Readonly<Record<string, unknown>>;
 }
 

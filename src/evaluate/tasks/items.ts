@@ -9,9 +9,9 @@ import { TaskFields } from './fields.ts';
 import { type PromptOptions, promptOf } from './prompt.ts';
 import { placeText } from './template.ts';
 
-/** A row of a task, and what the model is asked about it. */
+/** A row of a task, with its requests to the model. */
 export interface Item {
-  /** Its place in the split, from 0. */
+  /** Its index in the split. */
   readonly id: number;
   readonly doc: Doc;
   readonly requests: readonly ModelRequest[];
@@ -26,16 +26,16 @@ export interface PreparedTask {
   readonly items: readonly Item[];
   /** Examples before each item. */
   readonly shots: number;
-  /** Rows of the split, of which `items` may be the first ones. */
+  /** Rows of the split; `items` may be only the first ones. */
   readonly available: number;
-  /** Whether the choices are questions to one answer. */
+  /** Whether the choices are questions with a common answer. */
   readonly multipleInput: boolean;
   /** Whether several answers are right. */
   readonly multipleTarget: boolean;
 }
 
 export interface PrepareOptions {
-  /** Items at most; below 1 a share of them. */
+  /** The maximum number of items; below 1 a share of them. */
   readonly limit?: number | undefined;
   /** Examples before each item, unless the task says 0. */
   readonly shots?: number | undefined;
@@ -115,7 +115,7 @@ function choiceRequests(
   isChat: boolean,
 ): ModelRequest[] {
   const { genPrefix = '' } = wording;
-  // A chat template stands between question and answer, unless the answer has been begun.
+  // A chat template separates question and answer, unless the answer has begun.
   const begun = genPrefix !== '' && !isSpace(genPrefix.at(-1)!);
   const delimiter = !isChat || begun ? wording.targetDelimiter : '';
   const ask = (before: string, answer: string): ModelRequest => ({

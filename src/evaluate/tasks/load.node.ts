@@ -5,14 +5,16 @@ import { fileError } from '../../files/file-errors.ts';
 import { parseTaskFile, type TaskFile } from './yaml.ts';
 
 /**
- * A task file with the files that it includes, whose fields its own override.
+ * A task file merged with the files that it includes; its own fields take precedence.
  *
- * @throws RopewalkError naming the file: one that cannot be read, is no task file, or includes itself.
+ * @throws RopewalkError naming a file that cannot be read, is not a task file, or includes itself.
  */
 export async function loadTaskFile(path: string, above: readonly string[] = []): Promise<TaskFile> {
   const whole = resolve(path);
   if (above.includes(whole)) {
-    throw new RopewalkError(`${path}: it includes itself, by ${above.length} files; remove one "include"`);
+    throw new RopewalkError(
+      `${path}: it includes itself, through ${above.length} files; remove one "include"`,
+    );
   }
   let text: string;
   try {

@@ -1,13 +1,13 @@
 import { isSpace } from '../python/text.ts';
 
-/** A turn of a prompt: as a message of a chat, or as text with what stands between it and the next one. */
+/** A turn of a prompt: as a chat message, or as text with the delimiter before the next one. */
 export interface Turn {
   readonly role: 'system' | 'user' | 'assistant';
   readonly content: string;
   readonly delimiter: string;
 }
 
-/** Joins two texts, by a delimiter where neither has white space at the joint. */
+/** Joins two texts, with a delimiter if neither has white space at the joint. */
 export function delimited(before: string, after: string, delimiter: string): string {
   if (before === '' || after === '') return before + after;
   return isSpace(before.at(-1)!) || isSpace(after[0]!) ? before + after : before + delimiter + after;
@@ -17,13 +17,13 @@ export interface QuestionAndAnswer {
   readonly question: string;
   /** Undefined for the question that the model answers. */
   readonly answer: string | undefined;
-  /** What the answer begins with. */
+  /** The beginning of the answer. */
   readonly prefix: string | undefined;
   readonly targetDelimiter: string;
   readonly fewshotDelimiter: string;
 }
 
-/** A question and its answer as turns; the beginning of an answer that is not there is a turn too. */
+/** A question and its answer as turns; the beginning of a missing answer is a turn too. */
 export function questionTurns(given: QuestionAndAnswer): Turn[] {
   const { question, answer, prefix = '', targetDelimiter, fewshotDelimiter } = given;
   const answered = answer !== undefined && answer !== '';
@@ -42,7 +42,7 @@ export function turnsText(turns: readonly Turn[]): string {
   return turns.map(({ content, delimiter }) => content + delimiter).join('');
 }
 
-/** All questions and answers in one message of a user, as few-shot prompts are given to chat models without turns. */
+/** All questions and answers in one user message, like few-shot prompts for chat models without turns. */
 export function singleTurn(turns: readonly Turn[]): Turn[] {
   const system = turns[0]?.role === 'system' ? [turns[0]] : [];
   const rest = turns.slice(system.length);

@@ -6,11 +6,11 @@ import type { TaskFields } from './fields.ts';
 import { delimited, questionTurns, singleTurn, type Turn, turnsText } from './messages.ts';
 import { placeText } from './template.ts';
 
-/** How turns become the text of a chat model; undefined for plain text. */
+/** How turns become the text for a chat model; undefined for plain text. */
 interface ChatForm {
   /** @param continues whether the last turn is the beginning of an answer, which the model continues. */
   render(turns: readonly Turn[], continues: boolean): string;
-  /** Whether examples are turns of their own; otherwise they stand in the user's one message. */
+  /** Whether examples are separate turns; otherwise they are in the single user message. */
   readonly multiturn: boolean;
   /** A system message before the task's description. */
   readonly system: string | undefined;
@@ -23,9 +23,9 @@ export interface PromptOptions {
 }
 
 /**
- * The text before the answer: description, examples, question, and how the answer begins.
+ * The text before the answer: description, examples, question, and the beginning of the answer.
  *
- * @param multipleInput whether the choices are questions to one answer: then there is one text for each.
+ * @param multipleInput whether the choices are questions with a common answer: then there is one text for each.
  */
 export function promptOf(
   fields: TaskFields,

@@ -13,7 +13,7 @@ import { Dict, List, type Value } from '../../jinja/values.ts';
 import { PythonRegex } from '../python/regex.ts';
 import { type Doc, Float, isList, type PythonValue } from '../python/values.ts';
 
-/** What is said of a template that fails: the task, the field and the item. */
+/** Where a template failed, for messages: the task, the field and the item. */
 export interface Place {
   readonly task: string;
   readonly field: string;
@@ -52,13 +52,13 @@ const FILTERS = new Map<string, Filter>([
 const NOT_THERE = ['raise_exception', 'strftime_now'];
 
 /**
- * A template of a task: Jinja2 as the harness sets it up, with strict undefined values, kept line ends and the filter
- * `regex_replace`. A rendering has a budget of steps and text, since task files are not trusted.
+ * A template of a task: Jinja2 as set up by the harness, with strict undefined values, kept line ends and the filter
+ * `regex_replace`. Rendering has a limit on steps and text, since task files are not trusted.
  */
 export class TaskTemplate {
   readonly #program: Program;
 
-  /** @throws RopewalkError naming the task and the field, for a template that is not valid. */
+  /** @throws RopewalkError naming the task and the field, for an invalid template. */
   constructor(source: string, place: Place) {
     try {
       this.#program = parse(source, 'kept');
@@ -68,7 +68,7 @@ export class TaskTemplate {
     }
   }
 
-  /** @throws RopewalkError naming the task, the field and the item, for a row that the template cannot be filled with. */
+  /** @throws RopewalkError naming the task, the field and the item, for a row that the template cannot render. */
   render(doc: Doc, place: Place): string {
     const given = new Map<string, Value>(globals(() => ''));
     for (const name of NOT_THERE) given.delete(name);

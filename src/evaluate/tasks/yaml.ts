@@ -1,13 +1,13 @@
 import { isMap, parseDocument, type ScalarTag } from 'yaml';
 import { RopewalkError } from '../../errors.ts';
 
-/** A Python function that a task file names by `!function`: nothing here runs it. */
+/** A Python function that a task file names with `!function`. It is never run. */
 export class PythonFunction {
   /** @param name as in the file: `utils.process_docs`. */
   constructor(readonly name: string) {}
 }
 
-/** What a task file holds, before its fields are checked. */
+/** A task file before its fields are checked. */
 export type TaskFile = Readonly<Record<string, unknown>>;
 
 const scalar = (tag: string, test: RegExp, resolve: (text: string) => unknown): ScalarTag => ({
@@ -30,8 +30,8 @@ const float = (text: string): number => {
 };
 
 /**
- * Plain scalars as PyYAML 6 reads them, which is YAML 1.1 with exceptions: `y` and `n` are texts, and so is `1e5`, since a
- * float needs its point.
+ * Plain scalars as PyYAML 6 reads them, which is YAML 1.1 with exceptions: `y` and `n` are texts, and so is `1e5`,
+ * since a float needs its point.
  */
 const PYYAML_TAGS: readonly ScalarTag[] = [
   scalar('tag:yaml.org,2002:null', /^(?:~|null|Null|NULL)?$/, () => null),
@@ -54,10 +54,10 @@ const PYYAML_TAGS: readonly ScalarTag[] = [
 ];
 
 /**
- * Reads a task file as the harness does, by PyYAML.
+ * Reads a task file like the harness, which uses PyYAML.
  *
- * @param name what messages call the file.
- * @throws RopewalkError where it is no YAML, or no mapping.
+ * @param name the file's name in messages.
+ * @throws RopewalkError if it is not YAML, or not a mapping.
  */
 export function parseTaskFile(text: string, name: string): TaskFile {
   const document = parseDocument(text, {

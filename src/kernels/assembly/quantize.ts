@@ -1,7 +1,7 @@
-// Numbers in 8 or 4 bits, block by block; see src/onnx/quantize.ts for what they mean. Values are whole blocks of 32, 64 or 128
-// float32s: a row whose last block is shorter is padded with zeros, which change nothing.
+// Quantization to 8 or 4 bits, block by block; src/onnx/quantize.ts describes the format. Values are whole blocks of
+// 32, 64 or 128 float32s: a row whose last block is shorter is padded with zeros, which change nothing.
 
-/** A block with nothing larger than this is all zeros: the inverse of its scale would not be finite. */
+/** A block whose values are no larger than this becomes all zeros: the inverse of its scale would not be finite. */
 const SMALLEST: f32 = 1e-35;
 
 function lanesMax(x: v128): f32 {
@@ -19,20 +19,20 @@ function lanesSum(x: v128): f32 {
   return a + (f32x4.extract_lane(x, 2) + f32x4.extract_lane(x, 3));
 }
 
-/** Nearest whole numbers, halves upwards. */
+/** Rounds to the nearest integers, halves upward. */
 function nearest(x: v128): v128 {
   return f32x4.floor(f32x4.add(x, f32x4.splat(0.5)));
 }
 
-/** 4-bit numbers of four values, as floats from 0 to 15. */
+/** Four values as 4-bit numbers, in floats from 0 to 15. */
 function nibbles(x: v128, steps: v128, zero: v128): v128 {
   const q = f32x4.add(nearest(f32x4.mul(x, steps)), zero);
   return f32x4.pmin(f32x4.pmax(q, f32x4.splat(0)), f32x4.splat(15));
 }
 
 /**
- * @param data a byte a value
- * @param scales one a block; NaN where a value is not finite
+ * @param data one byte per value
+ * @param scales one per block; NaN if a value is not finite
  */
 export function quantizeBytes(values: usize, blocks: u32, block: u32, data: usize, scales: usize): void {
   const length: usize = (<usize>block) << 2;
@@ -69,7 +69,7 @@ function toByte(x: v128, inverse: v128): v128 {
 /** Scale of the block that was tried last. */
 let triedScale: f32 = 0;
 
-/** The squared error that a share of the range leaves, with the best scale for its whole numbers. */
+/** The squared error for a share of the range, with the best scale for its integers. */
 function tryRange(values: usize, length: usize, steps: f32, zero: f32): f32 {
   const zeros = f32x4.splat(zero);
   const wide = f32x4.splat(steps);
@@ -96,7 +96,7 @@ function tryRange(values: usize, length: usize, steps: f32, zero: f32): f32 {
   return lanesSum(error);
 }
 
-/** Bytes of eight 4-bit numbers, two a lane. */
+/** Packs eight 4-bit numbers into bytes, two per lane. */
 function pairs(values: usize, inverse: v128, zeros: v128): v128 {
   const low = i32x4.trunc_sat_f32x4_s(nibbles(v128.load(values), inverse, zeros));
   const high = i32x4.trunc_sat_f32x4_s(nibbles(v128.load(values, 16), inverse, zeros));
@@ -105,9 +105,9 @@ function pairs(values: usize, inverse: v128, zeros: v128): v128 {
 }
 
 /**
- * @param data half a byte a value, the first of two in the low half
- * @param scales one a block; NaN where a value is not finite
- * @param zeroPoints a byte a block
+ * @param data half a byte per value, the first of two in the low half
+ * @param scales one per block; NaN if a value is not finite
+ * @param zeroPoints one byte per block
  */
 export function quantizeNibbles(
   values: usize,
@@ -119,7 +119,7 @@ export function quantizeNibbles(
 ): void {
   const length: usize = (<usize>block) << 2;
   for (let b: u32 = 0; b < blocks; b++) {
-    // Zero is always one of the numbers that can be said, so the range reaches it.
+    // Zero must be representable, so the range includes it.
     let least = f32x4.splat(0);
     let most = f32x4.splat(0);
     for (let i: usize = 0; i < length; i += 16) {

@@ -1,5 +1,6 @@
-// Blocks of ggml's quantized types, repacked for the engine: the structures are those of ggml-common.h, the result is what
-// src/checkpoint/gguf/reading/matrix.ts says. 4-bit codes go as two neighbors in a byte, 8-bit codes around 128.
+// Repacks blocks of ggml's quantized types for the engine: the structures are those of ggml-common.h, the result is
+// that of src/checkpoint/gguf/reading/matrix.ts. 4-bit codes are packed as two neighbors per byte; 8-bit codes are
+// centered on 128.
 
 /** The value of a float16 code. */
 function halfAt(at: usize): f32 {
@@ -8,24 +9,24 @@ function halfAt(at: usize): f32 {
   const magnitude: u32 = code & 0x7fff;
   // Infinities and NaN.
   if (magnitude >= 0x7c00) return reinterpret<f32>(sign | 0x7f800000 | ((code & 0x3ff) << 13));
-  // Exponent and fraction are in place, but for the bias: 2^112. Subnormals become normal by the product.
+  // Exponent and fraction are in place, except for the bias: 2^112. The product also normalizes subnormals.
   const scaled: f32 = reinterpret<f32>(magnitude << 13) * reinterpret<f32>(0x77800000);
   return reinterpret<f32>(reinterpret<u32>(scaled) | sign);
 }
 
-/** Of 16 bytes, the low halves as 8 bytes of two neighbors each, in 16-bit lanes. */
+/** The low halves of 16 bytes as 8 bytes of two neighbors each, in 16-bit lanes. */
 function lowPairs(v: v128): v128 {
   const x = v128.and(v, i8x16.splat(15));
   return v128.and(v128.or(x, i16x8.shr_u(x, 4)), i16x8.splat(255));
 }
 
-/** The same of the high halves. */
+/** The same for the high halves. */
 function highPairs(v: v128): v128 {
   const first = v128.and(i16x8.shr_u(v, 4), i16x8.splat(15));
   return v128.or(first, v128.and(i16x8.shr_u(v, 8), i16x8.splat(0xf0)));
 }
 
-/** Scale, 32 signed bytes. */
+/** A scale, then 32 signed bytes. */
 export function unpackQ8_0(from: usize, blocks: u32, data: usize, scales: usize): void {
   const top = i8x16.splat(-128);
   for (let b: u32 = 0; b < blocks; b++) {
@@ -38,7 +39,7 @@ export function unpackQ8_0(from: usize, blocks: u32, data: usize, scales: usize)
   }
 }
 
-/** Scale, 16 bytes whose low halves are codes 0 to 15 and whose high halves are 16 to 31. */
+/** A scale, then 16 bytes whose low halves are codes 0 to 15 and whose high halves are 16 to 31. */
 export function unpackQ4_0(from: usize, blocks: u32, data: usize, scales: usize): void {
   for (let b: u32 = 0; b < blocks; b++) {
     store<f32>(scales, halfAt(from));
@@ -50,14 +51,14 @@ export function unpackQ4_0(from: usize, blocks: u32, data: usize, scales: usize)
   }
 }
 
-/** Fifth bits as 16 in the bytes whose bit is set: `bits` are 16 of them. */
+/** 16 fifth bits (`bits`), each as the value 16 in its byte. */
 function fifths(bits: u32): v128 {
   const spread = i8x16.swizzle(i32x4.splat(<i32>bits), v128(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1));
   const which = v128(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
   return v128.and(i8x16.eq(v128.and(spread, which), which), i8x16.splat(16));
 }
 
-/** Scale, a fifth bit for each code, halves as in Q4_0; 16 stands for zero. */
+/** A scale, a fifth bit for each code, halves as in Q4_0; the code 16 means zero. */
 export function unpackQ5_0(from: usize, blocks: u32, data: usize, scales: usize): void {
   const shift = i8x16.splat(112);
   const low = i8x16.splat(15);
@@ -75,7 +76,7 @@ export function unpackQ5_0(from: usize, blocks: u32, data: usize, scales: usize)
   }
 }
 
-/** Scale and offset of group g of a K type, of the two halves and 12 bytes that it begins with. */
+/** The scale and offset of group g of a K type, from the two halves and 12 bytes at its beginning. */
 function scaleOf(from: usize, g: usize): f32 {
   const packed = from + 4;
   const code: u32 =
@@ -117,14 +118,14 @@ export function unpackQ4_K(from: usize, blocks: u32, data: usize, scales: usize,
   }
 }
 
-/** As Q4_K with 32 bytes between, whose bit g is the fifth bit of group g. */
+/** Like Q4_K with 32 bytes in between, whose bit g is the fifth bit of group g. */
 export function unpackQ5_K(from: usize, blocks: u32, data: usize, scales: usize, offsets: usize): void {
   const low = i8x16.splat(15);
   const shift = i8x16.splat(-128);
   for (let b: u32 = 0; b < blocks; b++) {
     for (let g: usize = 0; g < 8; g++) {
       store<f32>(scales + (g << 2), scaleOf(from, g));
-      // Zero rather than −0 where nothing is added.
+      // Zero instead of −0 if nothing is added.
       store<f32>(offsets + (g << 2), offsetOf(from, g) + 0);
     }
     for (let pair: usize = 0; pair < 4; pair++) {
@@ -146,7 +147,10 @@ export function unpackQ5_K(from: usize, blocks: u32, data: usize, scales: usize,
   }
 }
 
-/** Twice: 64 bytes of low halves; twice: 32 bytes of upper pairs of bits; 16 signed scales; their scale. 32 stands for zero. */
+/**
+ * Twice: 64 bytes of low halves; twice: 32 bytes of upper bit pairs; 16 signed scales; their scale. The code 32 means
+ * zero.
+ */
 export function unpackQ6_K(from: usize, blocks: u32, data: usize, scales: usize): void {
   const low = i8x16.splat(15);
   const pair = i8x16.splat(0x30);

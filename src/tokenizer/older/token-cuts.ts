@@ -1,24 +1,24 @@
-/** An odd number with well mixed bits: texts are numbers in this base, modulo 2^32. */
+/** An odd number with well mixed bits: texts are hashed as numbers in this base, modulo 2^32. */
 const BASE = 0x01000193;
 const EMPTY = -1;
 
 /**
- * Finds all ways to form tokens from two others. Parts are looked up by hashes that follow from those of a token's beginnings,
- * without making their texts: a vocabulary of 256k tokens has two million cuts.
+ * Finds all ways to form tokens from two others. Parts are looked up by hashes derived from those of a token's
+ * prefixes, without creating their texts: a vocabulary of 256k tokens has two million cuts.
  */
 export class TokenCuts {
   readonly #texts: string[] = [];
   readonly #ids: number[] = [];
-  /** Places in `#texts` by hash, with open addressing. */
+  /** Positions in `#texts` by hash, with open addressing. */
   readonly #table: Int32Array;
   readonly #hashes: Int32Array;
-  /** A bit for each hash, which most texts that are no tokens do not have: it stays in the processor's cache. */
+  /** One bit per hash; rejects most texts that are not tokens, and fits in the processor's cache. */
   readonly #seen: Uint8Array;
-  /** Hashes of the beginnings of the token at hand, by their lengths, and powers of the base. */
+  /** Hashes of the current token's prefixes by length, and powers of the base. */
   #beginnings = new Int32Array(64);
   #powers = powersUpTo(64);
 
-  /** @param vocab texts without repetition, and their ids. */
+  /** @param vocab distinct texts and their ids. */
   constructor(vocab: Iterable<readonly [string, number]>) {
     for (const [text, id] of vocab) {
       this.#texts.push(text);
@@ -87,7 +87,7 @@ function hashOf(text: string): number {
   return hash;
 }
 
-/** Places of hashes: their high bits count as well. */
+/** Positions from hashes, with the high bits mixed in. */
 function spread(hash: number): number {
   return Math.imul(hash ^ (hash >>> 15), 0x85ebca6b) >>> 3;
 }
