@@ -70,7 +70,9 @@ describe('README.md and README.ko.md', () => {
   it('cite only figures that bench/ or verify/ recorded', () => {
     const records = [
       file('bench/README.md'),
-      ...readdirSync(at('verify')).map((name) => file(`verify/${name}`)),
+      ...readdirSync(at('verify'), { withFileTypes: true }).flatMap((entry) =>
+        entry.isFile() ? [file(`verify/${entry.name}`)] : [],
+      ),
     ].join('\n');
     const speed = file('README.md').split('\n## Speed\n')[1]!.split('\n## ')[0]!;
     const figures = speed.match(/\d+(?:\.\d+)? (?:s|ms|GB)\b|\b\d+ \(\d+\)/g)!;

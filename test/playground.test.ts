@@ -155,7 +155,8 @@ describe.runIf(executablePath)('the playground', () => {
     await page.setViewportSize({ width, height: 900 });
     for (const switchTo of ['English', '한국어']) {
       await page.getByRole('button', { name: switchTo }).click();
-      const locale = await page.locator('html').getAttribute('lang');
+      const locale = switchTo === 'English' ? 'en' : 'ko';
+      await page.waitForSelector(`html[lang=${locale}]`);
       mkdirSync(SCREENSHOTS, { recursive: true });
       await page.screenshot({ path: join(SCREENSHOTS, `${name}-${locale}.png`) });
       const found = (await page.evaluate(`${AXE}; axe.run()`)) as {

@@ -96,7 +96,7 @@ describe('a client that takes its time', () => {
     const answer = await exchange(text);
     expect(answer).toMatch(/^HTTP\/1\.1 408 /);
     expect(JSON.parse(answer.slice(answer.indexOf('{'))).error.message).toBe(
-      'the request took too long to come.',
+      'the request took too long to arrive.',
     );
   });
 

@@ -80,7 +80,7 @@ describe('a request to the server', () => {
     ['top_logprobs alone', JSON.stringify({ ...chat, top_logprobs: 2 }), 400, /"logprobs": true/],
     ['two limits', JSON.stringify({ ...chat, max_completion_tokens: 5 }), 400, /max_completion_tokens/],
     ['more than fits', JSON.stringify({ ...chat, max_tokens: 100_000 }), 400, /do not fit/],
-    ['too many at once', JSON.stringify({ ...chat, n: 100 }), 400, /at most 10/],
+    ['too many at once', JSON.stringify({ ...chat, n: 100 }), 400, /the limit is 10/],
     [
       'a schema that cannot be kept',
       JSON.stringify({
@@ -386,7 +386,7 @@ describe('ropewalk serve', () => {
     const taken = new URL(server.url).port;
     for (const [args, message] of [
       [[`a=${path}`, `a=${path}`], /two models are called a/],
-      [[path, '--port', taken], /port \d+ of 127\.0\.0\.1 is taken/],
+      [[path, '--port', taken], /port \d+ of 127\.0\.0\.1 is in use/],
       [[path, '--port', '99999'], /Give a port/],
       [['/nowhere/model'], /nowhere/],
     ] as const) {

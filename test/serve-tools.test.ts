@@ -192,7 +192,7 @@ describe.each(Object.entries(TEMPLATES))('tool calls in the format of %s', (name
     });
     expect(
       (await refusal({ tool_choice: { type: 'function', function: { name: 'none' } } })).message,
-    ).toMatch(/none of the tools/);
+    ).toMatch(/not one of the tools/);
     const odd = [
       {
         type: 'function',

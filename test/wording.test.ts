@@ -21,10 +21,15 @@ const INSTEAD: readonly (readonly [RegExp, string])[] = [
   [/\b(?:go|goes|gone|went) on\b/i, 'resume, continue'],
   [/\bnumbers? that ends?\b/i, 'non-finite values'],
   [/\bheld (?:to|against)\b/i, 'verified against, checked against'],
-  [/\b(?:teacher|student)(?:'s)? at hand\b/i, 'online teacher'],
+  [/\bat hand\b/i, 'current, available; an online teacher'],
   [/\bas it comes\b/i, 'with its defaults'],
   [/\bof (?:one's|his) own\b/i, 'custom, your own …'],
   [/\bheeded\b/i, 'respected'],
+  [/\bto be had\b/i, 'available'],
+  [/\bas a rule\b/i, 'usually'],
+  [/\bwritten down\b/i, 'recorded, stored'],
+  [/\bwhole or not at all\b/i, 'atomically'],
+  [/\bwhat messages call\b/i, 'the name in messages'],
 ];
 
 const NOT_OURS = /\.generated\.|worker\.node\.js|\.ko\.|wording\.test/;

@@ -3,8 +3,7 @@ import { RopewalkError } from '../errors.ts';
 import { type Aggregation, aggregate, type ItemValue, isCounts } from './metrics/aggregations.ts';
 import { bleu, chrf } from './metrics/translation.ts';
 import { PythonRandom } from './python/random.ts';
-import type { ScoredTask } from './score-task.ts';
-import type { TaskConfig } from './tasks/config.ts';
+import type { TaskResult } from './results.ts';
 
 /** A metric of a task before and after, over the same items. */
 export interface MetricComparison {
@@ -30,55 +29,62 @@ export interface MetricComparison {
 const DRAWS = 10_000;
 const SEED = 1;
 
+/** A task with the values of its items, by `metric,filter`. */
+export interface ComparedTask {
+  readonly result: Pick<TaskResult, 'task' | 'items' | 'metrics'>;
+  readonly values: ReadonlyMap<string, readonly ItemValue[]>;
+}
+
 /**
  * Compares two evaluations of the same items, in pairs: what is hard for both does not blur the difference.
  *
  * @throws RopewalkError where the items are not the same.
  */
 export function compareEvaluations(
-  before: readonly ScoredTask[],
-  after: readonly ScoredTask[],
-  configs: readonly TaskConfig[],
+  before: readonly ComparedTask[],
+  after: readonly ComparedTask[],
 ): MetricComparison[] {
   return before.flatMap((first, i) => {
     const second = after[i];
     const { task } = first.result;
-    if (second?.result.task !== task || second.items.length !== first.items.length) {
+    if (second?.result.task !== task || second.result.items !== first.result.items) {
       throw new RopewalkError(
         `task "${task}": the evaluations are not of the same items; evaluate both with the same tasks and limit`,
       );
     }
-    const config = configs.find(({ name }) => name === task)!;
-    return first.result.metrics.map(({ metric, filter, value, higherIsBetter }): MetricComparison => {
-      const key = `${metric},${filter}`;
-      const { aggregation } = config.metrics.find(({ name }) => name === metric)!;
-      const pairs = first.values.get(key)!.map((one, item) => [one, second.values.get(key)![item]!] as const);
-      const changes = pairs.map(
-        ([a, b]) => (higherIsBetter ? 1 : -1) * (worth(b, metric) - worth(a, metric)),
-      );
-      const ids = first.items.map(({ item }) => item);
-      const changed = second.result.metrics.find(
-        (one) => one.metric === metric && one.filter === filter,
-      )!.value;
-      const isBinary = aggregation === 'mean' && pairs.flat().every((one) => one === 0 || one === 1);
-      const won = ids.filter((_, item) => changes[item]! > 0);
-      const lost = ids.filter((_, item) => changes[item]! < 0);
-      return {
-        ...{
-          task,
-          metric,
-          filter,
-          before: value,
-          after: changed,
-          difference: changed - value,
-          higherIsBetter,
-        },
-        ...{ won, lost, items: ids.length },
-        interval: intervalOf(aggregation, pairs),
-        test: isBinary ? 'McNemar' : 'permutation',
-        p: isBinary ? mcNemar(won.length, lost.length) : permutation(aggregation, pairs, changed - value),
-      };
-    });
+    return first.result.metrics.map(
+      ({ metric, filter, value, higherIsBetter, aggregation }): MetricComparison => {
+        const key = `${metric},${filter}`;
+        const pairs = first.values
+          .get(key)!
+          .map((one, item) => [one, second.values.get(key)![item]!] as const);
+        const changes = pairs.map(
+          ([a, b]) => (higherIsBetter ? 1 : -1) * (worth(b, metric) - worth(a, metric)),
+        );
+        const ids = changes.map((_, item) => item);
+        const changed = second.result.metrics.find(
+          (one) => one.metric === metric && one.filter === filter,
+        )!.value;
+        const isBinary = aggregation === 'mean' && pairs.flat().every((one) => one === 0 || one === 1);
+        const won = ids.filter((_, item) => changes[item]! > 0);
+        const lost = ids.filter((_, item) => changes[item]! < 0);
+        return {
+          ...{
+            task,
+            metric,
+            filter,
+            before: value,
+            after: changed,
+            difference: changed - value,
+            higherIsBetter,
+          },
+          ...{ won, lost, items: ids.length },
+          interval: intervalOf(aggregation, pairs),
+          test: isBinary ? 'McNemar' : 'permutation',
+          p: isBinary ? mcNemar(won.length, lost.length) : permutation(aggregation, pairs, changed - value),
+        };
+      },
+    );
   });
 }
 

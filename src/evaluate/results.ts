@@ -1,3 +1,4 @@
+import type { Aggregation } from './metrics/aggregations.ts';
 import type { OutputType } from './tasks/config.ts';
 
 /** A metric of a task or of a group. */
@@ -9,6 +10,8 @@ export interface MetricResult {
   /** Null where there is no formula for it. */
   readonly standardError: number | null;
   readonly higherIsBetter: boolean;
+  /** How the values of the items are summed up; of a group, those of the tasks. */
+  readonly aggregation: Aggregation;
 }
 
 export interface TaskResult {

@@ -50,7 +50,7 @@ function groupMetric(
         weightBySize,
       )
     : null;
-  return { metric, filter, value, standardError, higherIsBetter };
+  return { metric, filter, value, standardError, higherIsBetter, aggregation: 'mean' };
 }
 
 /** The standard error of a mean of tasks: of all their items together, or of the tasks. */

@@ -57,11 +57,8 @@ export async function scoreTask(
       try {
         const value = aggregate(aggregation, own);
         metrics.push({
-          metric,
-          filter,
-          value,
+          ...{ metric, filter, value, higherIsBetter, aggregation },
           standardError: await standardError(aggregation, own, options),
-          higherIsBetter,
         });
       } catch (error) {
         if (!(error instanceof RopewalkError)) throw error;

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
 import type { FinetuneResults } from '../report/finetune.ts';
+import { changeName, changeTexts, type TaskChange } from '../report/sections/tasks.ts';
 
 /**
  * A model card: README.md for the Hugging Face hub, describing the run.
@@ -53,12 +54,30 @@ export function modelCard(
       : []),
     '## Losses',
     losses,
+    ...taskTable(results.tasks ?? []),
     ...(shown.length > 0 ? ['## Samples', ...shown] : []),
     '## Settings',
     `| Setting | Value |\n|---|---|\n${settings.join('\n')}`,
     `Created on ${results.surroundings.date ?? 'an unknown date'} by Ropewalk ${results.surroundings.ropewalk ?? ''}; the curve is in \`report.html\`, every step in \`metrics.jsonl\`.`,
   ];
   return `${parts.join('\n\n')}\n`;
+}
+
+/** Tasks before and after, in pairs. */
+function taskTable(tasks: readonly TaskChange[]): string[] {
+  if (tasks.length === 0) return [];
+  const rows = tasks.map((one) => {
+    const { before, after, difference, interval, p } = changeTexts(one);
+    const change = interval ? `${difference} [${interval}]` : difference;
+    return `| ${cell(one.task)} | ${cell(changeName(one))} | ${one.items} | ${before} | ${after} | ${change} | ${p} |`;
+  });
+  const head =
+    '| Task | Metric | Items | Before | After | Difference (95 %) | p |\n|---|---|---|---|---|---|---|';
+  return [
+    '## Tasks',
+    `${head}\n${rows.join('\n')}`,
+    'The same items before training and with the result. The forgetting tasks are general texts in English and Korean: a higher value after training is what it cost elsewhere.',
+  ];
 }
 
 /** A model's text on one line of Markdown, without becoming markup. */

@@ -23,6 +23,7 @@ import { type BaseModel, openBaseModel } from './model.node.ts';
 import { describeResult } from './result.node.ts';
 import { Sampling } from './samples.ts';
 import { FINETUNE, type FinetuneInput, type FinetuneSettings } from './settings.ts';
+import { TaskScoring } from './task-scores.node.ts';
 
 /** Examples, or a function that makes them from a model's tokenizer and template. */
 export type FinetuneData = DatasetView | ((base: BaseModel, now: Date) => Promise<ClosableView>);
@@ -95,6 +96,7 @@ export async function openFinetuning(
       ranks: options.ranks?.size,
     });
     const engine = engineFor(options);
+    const scoring = await TaskScoring.open(settings);
     const opened = dataset;
     const job: FinetuneJob = {
       ...{ verb: 'finetune', base, engine, model: base.model, settings, plan, startsTrained: true },
@@ -120,7 +122,9 @@ export async function openFinetuning(
             validation: () => heldOut(views.validation, rows, options.prepareRows),
           }),
           ...(samplePrompt.length > 0 && { samples: () => sampling.samples() }),
+          ...(scoring && { tasks: () => scoring.scores(engine, learner, base) }),
           async release() {
+            await scoring?.release();
             await sampling.release();
             await learner.release();
           },

@@ -10,6 +10,7 @@ import type { RunDirectory } from '../training/runs/run-directory.node.ts';
 import { median } from '../training/train-event.ts';
 import { modelCard } from './card.ts';
 import type { FinetuneJob } from './job.node.ts';
+import { compareTaskScores } from './task-scores.node.ts';
 
 const REPORT_FILE = 'report.html';
 const CARD_FILE = 'README.md';
@@ -43,6 +44,7 @@ function resultsOf(
   const samples = events.filter((event) => event.type === 'samples');
   const before = samples.find(({ step }) => step === 0)?.samples ?? [];
   const after = (samples.findLast(({ step }) => step === resultStep) ?? samples.at(-1))?.samples ?? [];
+  const tasks = events.filter((event) => event.type === 'tasks');
   const { data } = plan;
   return {
     model: base.name,
@@ -60,6 +62,11 @@ function resultsOf(
     evaluations: evaluations.map(({ step, loss }) => ({ step, loss })),
     skipped: steps.filter(({ skipped }) => skipped !== undefined).map(({ step }) => step),
     samples: after.map(({ prompt, text }, i) => ({ prompt, before: before[i]?.text ?? '', after: text })),
+    tasks: compareTaskScores(tasks, resultStep).map((one) => ({
+      ...one,
+      won: one.won.length,
+      lost: one.lost.length,
+    })),
     settings: shownSettings(settings),
     tokensPerSecond: median(steps.map(({ tokensPerSecond }) => tokensPerSecond)),
     engineShare: median(steps.map(({ engineShare = 0 }) => engineShare)),

@@ -13,6 +13,15 @@ const own = {
     value: 'n',
   }).optional(),
   sampleTokens: option(count, 'maximum number of tokens per sample', { value: 'n' }),
+  evaluate: option(
+    texts,
+    'a task file of lm-evaluation-harness, or "forgetting", to evaluate before, during and after training',
+    { value: 'task' },
+  ).optional(),
+  evaluateData: option(texts, 'rows of a data set of these tasks: NAME=PATH', {
+    value: 'name=path',
+  }).optional(),
+  evaluateLimit: option(count, 'maximum number of items of each of these tasks', { value: 'n' }).optional(),
 };
 
 export const FINETUNE = {

@@ -7,7 +7,7 @@ import { fileError } from '../files/file-errors.ts';
 import { isAlive } from '../files/lock-file.node.ts';
 import type { CachedBlob, CachedRepository } from './cache-contents.node.ts';
 
-/** Something in a cache that is not as it was downloaded. */
+/** Something in a cache that differs from the download. */
 export interface CacheProblem {
   readonly id: string;
   readonly path: string;
@@ -18,14 +18,14 @@ export interface Verified {
   readonly files: number;
   readonly bytes: number;
   readonly problems: readonly CacheProblem[];
-  /** Files whose names are no hashes of what is in them. */
+  /** Files whose names are not hashes of their contents. */
   readonly unchecked: number;
 }
 
 /**
  * Compares files with the hashes that name them: SHA-256 of large files, git's SHA-1 of small ones.
  *
- * @param onProgress called with the bytes read so far, of all.
+ * @param onProgress called with the bytes read so far, and the total.
  */
 export async function verifyCache(
   repositories: readonly CachedRepository[],
@@ -70,11 +70,11 @@ export async function verifyCache(
 
 function hashFor({ hash, bytes }: CachedBlob) {
   if (/^[0-9a-f]{64}$/.test(hash)) return createHash('sha256');
-  // The id of a git object: of its kind and size, then of what is in it.
+  // The id of a git object is a hash of its kind, size and contents.
   return /^[0-9a-f]{40}$/.test(hash) ? createHash('sha1').update(`blob ${bytes}\0`) : undefined;
 }
 
-/** Something that is or would be removed, and why. */
+/** Something that was or would be removed, and why. */
 export interface Removal {
   readonly id: string;
   readonly path: string;
@@ -82,12 +82,12 @@ export interface Removal {
   readonly reason: 'interrupted download' | 'superseded revision' | 'unused file' | 'asked for';
 }
 
-/** Downloads that nobody has written to for so long were given up. */
+/** Downloads without a write for this long are considered abandoned. */
 const GIVEN_UP_MS = 24 * 3600 * 1000;
 
 /**
- * What can go without loss: interrupted downloads of more than a day ago, revisions that no branch or tag stands for any more
- * where another one does, and files that no remaining revision has.
+ * What can be removed without loss: interrupted downloads older than a day, revisions without a branch or tag if
+ * another revision has one, and files that no remaining revision has.
  *
  * @param now milliseconds since 1970.
  */
@@ -100,7 +100,7 @@ export function superfluous(repository: CachedRepository, now = Date.now()): Rem
       .filter((revision) => !gone.includes(revision))
       .flatMap(({ files }) => files.map(({ hash }) => hash)),
   );
-  // A snapshot of copies names no blobs: which of them it has cannot be told.
+  // A snapshot of copies names no blobs, so it is unknown which of them it has.
   const isKnown = revisions.every(({ files }) => files.every(({ hash }) => hash !== undefined));
   const old = partial.filter(({ used }) => now - used > GIVEN_UP_MS);
   return [
@@ -114,15 +114,15 @@ export function superfluous(repository: CachedRepository, now = Date.now()): Rem
   ];
 }
 
-/** The removal of a model or a data set as a whole. */
+/** The removal of a whole model or dataset. */
 export function wholly({ id, folder, bytes }: CachedRepository): Removal {
   return { id, path: folder, bytes, reason: 'asked for' };
 }
 
 /**
- * Removes what a list says.
+ * Removes the files of a list.
  *
- * @throws RopewalkError where a process downloads into the model, or a file cannot be removed.
+ * @throws RopewalkError if a process is downloading into the model, or a file cannot be removed.
  */
 export async function removeFrom(repository: CachedRepository, removals: readonly Removal[]): Promise<void> {
   await checkIdle(repository);
@@ -135,7 +135,7 @@ export async function removeFrom(repository: CachedRepository, removals: readonl
   }
 }
 
-/** @throws RopewalkError while a process of ours downloads files of it. */
+/** @throws RopewalkError while another Ropewalk process downloads its files. */
 async function checkIdle({ id, folder }: CachedRepository): Promise<void> {
   const locks = join(dirname(folder), '.locks', folder.slice(dirname(folder).length + 1));
   for (const name of await readdir(locks).catch(() => [])) {

@@ -4,18 +4,18 @@ import { basename, join, relative, sep } from 'node:path';
 import { errorCode, fileError } from '../files/file-errors.ts';
 import { isCommit } from './model-id.ts';
 
-/** A model or a data set in the cache that Python's huggingface_hub keeps. */
+/** A model or a dataset in the cache of Python's huggingface_hub. */
 export interface CachedRepository {
   readonly kind: 'models' | 'datasets';
-  /** `org/name`, or a name alone. */
+  /** `org/name`, or only a name. */
   readonly id: string;
   readonly folder: string;
-  /** Whole files, by the hash that names them. */
+  /** Complete files, by the hash that names them. */
   readonly blobs: readonly CachedBlob[];
   readonly revisions: readonly CachedRevision[];
   /** Downloads that were interrupted or are running. */
   readonly partial: readonly CachedBlob[];
-  /** All bytes on disk. */
+  /** The total size on disk. */
   readonly bytes: number;
 }
 
@@ -30,7 +30,7 @@ export interface CachedBlob {
 export interface CachedRevision {
   readonly commit: string;
   readonly folder: string;
-  /** Branches and tags that stand for it. */
+  /** Branches and tags that point to it. */
   readonly refs: readonly string[];
   /** Paths in the snapshot, and the hash of the blob that each is a link to; undefined for a copy. */
   readonly files: readonly {
@@ -41,9 +41,9 @@ export interface CachedRevision {
 }
 
 /**
- * What is in a cache, in the order of names.
+ * The contents of a cache, sorted by name.
  *
- * @param cache the folder; an absent one is empty.
+ * @param cache the folder; if it does not exist, the cache is empty.
  * @throws RopewalkError for a folder that cannot be read.
  */
 export async function listCache(cache: string): Promise<CachedRepository[]> {
@@ -116,7 +116,7 @@ async function readRefs(folder: string): Promise<{ ref: string; commit: string }
   return refs;
 }
 
-/** What is in a folder, by name; nothing where there is none. */
+/** The entries of a folder, by name; none if it does not exist. */
 async function entriesOf(folder: string, recursive = false): Promise<Dirent[]> {
   try {
     const entries = await readdir(folder, { withFileTypes: true, recursive });

@@ -4,6 +4,7 @@ import { drawPage } from './page.ts';
 import { drawAxes, drawLine, drawPoints, extent, frame, legend } from './plot.ts';
 import { linearScale } from './scale.ts';
 import { paragraph, type Section, whole } from './sections/section.ts';
+import { type TaskChange, taskSection } from './sections/tasks.ts';
 
 interface LossAt {
   readonly step: number;
@@ -30,6 +31,8 @@ export interface FinetuneResults {
   /** Steps whose batches were skipped. */
   readonly skipped: readonly number[];
   readonly samples: readonly { readonly prompt: string; readonly before: string; readonly after: string }[];
+  /** Tasks that were evaluated. */
+  readonly tasks?: readonly TaskChange[];
   readonly settings: Readonly<Record<string, string>>;
   /** Medians over the steps. */
   readonly tokensPerSecond: number;
@@ -42,6 +45,7 @@ export function buildFinetuneReport(results: FinetuneResults, locale: Locale = '
   const sections = [
     resultSection(results),
     curveSection(results),
+    ...(results.tasks?.length ? [taskSection(results.tasks)] : []),
     ...(results.samples.length > 0 ? [sampleSection(results)] : []),
     settingSection(results),
   ];

@@ -1,4 +1,4 @@
-/** An error that a client is told, in the form of OpenAI's API. */
+/** An error that is sent to the client, in the format of OpenAI's API. */
 export class ApiError extends Error {
   override name = 'ApiError';
   readonly type: string;
@@ -6,7 +6,7 @@ export class ApiError extends Error {
   readonly code: string | null;
   readonly headers: Readonly<Record<string, string>>;
 
-  /** @param status of HTTP, 400 to 599. */
+  /** @param status HTTP status, 400 to 599. */
   constructor(
     readonly status: number,
     message: string,

@@ -1,25 +1,25 @@
 import type { CompletionEnd, CompletionPiece } from '../generation/completion/completion.ts';
 
-/** What comes from the choices of a request, in the order in which it comes. */
+/** Events of a request's choices, in the order in which they occur. */
 export type ChoiceEvent =
   | { readonly index: number; readonly piece: Exclude<CompletionPiece, { type: 'accepted' }> }
   | { readonly index: number; readonly end: CompletionEnd };
 
 /**
- * Events that wait for a client that reads. The models never wait for a slow one: texts that come meanwhile are joined, so
- * that no more is held than what they say. A client that leaves more than `most` unread is given up.
+ * Events that wait for a client to read them. The models never wait for a slow client: new texts are joined, so that
+ * memory is limited by their contents. A client that leaves more than `most` bytes unread is dropped.
  */
 export class ChoiceQueue {
   readonly #events: ChoiceEvent[] = [];
   #state: 'open' | 'ended' | { readonly error: unknown } = 'open';
   #wake = () => {};
-  /** About how many bytes the events are on their way to the client. */
+  /** The approximate number of bytes on their way to the client. */
   #held = 0;
 
   readonly #most: number;
   readonly #onFull: () => void;
 
-  /** @param most bytes; @param onFull called once, when more is held. */
+  /** @param most bytes; @param onFull called once, when the limit is exceeded. */
   constructor(most: number, onFull: () => void) {
     this.#most = most;
     this.#onFull = onFull;
@@ -76,7 +76,7 @@ export class ChoiceQueue {
   }
 }
 
-/** Bytes of what was generated, about: texts, and a hundred for each log-probability. */
+/** The approximate size of what was generated: texts, and a hundred bytes for each log-probability. */
 function sizeOf(event: ChoiceEvent): number {
   if (!('piece' in event) || event.piece.type === 'prompt') return 0;
   const { piece } = event;

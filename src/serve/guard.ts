@@ -3,7 +3,7 @@ import type { ServeOptions } from './options.ts';
 
 const ALLOWED_HEADERS = 'Authorization, Content-Type, X-Request-Id, X-Stainless-*';
 
-/** Who may ask: by the name of the host, the origin of a page, and a key. */
+/** Checks who may send requests: by host name, page origin and API key. */
 export class Guard {
   readonly #hosts: ReadonlySet<string> | undefined;
   readonly #origins: ReadonlySet<string>;
@@ -15,22 +15,22 @@ export class Guard {
     this.#keys = apiKeys;
   }
 
-  /** @throws ApiError 403 for a name that this server does not go by. */
+  /** @throws ApiError 403 for a host name that is not allowed. */
   checkHost(request: Request): void {
     if (!this.#hosts) return;
     const name = hostName(request.headers.get('host') ?? new URL(request.url).host);
-    // No page elsewhere can have an address as its name.
+    // No other site can have an address as its name.
     if (name !== undefined && (isAddress(name) || this.#hosts.has(name))) return;
     throw new ApiError(
       403,
-      `this server does not go by the name ${JSON.stringify((name ?? '').slice(0, 100))}; whoever runs it can allow it (allowedHosts).`,
+      `the host name ${JSON.stringify((name ?? '').slice(0, 100))} is not allowed; the server's operator can allow it (allowedHosts).`,
       { code: 'host_not_allowed' },
     );
   }
 
   /**
-   * @returns headers for the answer to a page elsewhere that may ask.
-   * @throws ApiError 403 where it may not.
+   * @returns headers for the response to an allowed page of another origin.
+   * @throws ApiError 403 if the origin is not allowed.
    */
   checkOrigin(request: Request): Readonly<Record<string, string>> {
     const origin = request.headers.get('origin');
@@ -46,7 +46,7 @@ export class Guard {
     return { 'Access-Control-Allow-Origin': any ? '*' : origin, ...(any ? {} : { Vary: 'Origin' }) };
   }
 
-  /** What a browser asks before it sends a request. */
+  /** A browser's preflight request. */
   preflight(headers: Readonly<Record<string, string>>, request: Request): Response {
     const asked = request.headers.get('access-control-request-headers');
     return new Response(null, {
@@ -62,8 +62,8 @@ export class Guard {
   }
 
   /**
-   * @returns which key it is, for fairness between clients.
-   * @throws ApiError 401 without a right key.
+   * @returns an identifier of the key, for fairness between clients.
+   * @throws ApiError 401 without a valid key.
    */
   async checkKey(request: Request): Promise<string> {
     if (this.#keys.length === 0) return '';
@@ -76,8 +76,8 @@ export class Guard {
     throw new ApiError(
       401,
       given === undefined
-        ? 'an API key is needed: send it as "Authorization: Bearer KEY".'
-        : 'the API key is not right.',
+        ? 'an API key is required: send it as "Authorization: Bearer KEY".'
+        : 'the API key is not valid.',
       { code: 'invalid_api_key', headers: { 'WWW-Authenticate': 'Bearer' } },
     );
   }
@@ -101,7 +101,7 @@ async function sha256(text: string): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
 }
 
-/** Takes as long whatever they are: digests have one length. */
+/** In constant time: digests have the same length. */
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   let difference = 0;
   for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!;

@@ -12,11 +12,11 @@ import { type ChoiceEvent, ChoiceQueue } from './choice-queue.ts';
 import type { Metrics } from './metrics.ts';
 import type { Lease, ModelPool } from './model-pool.ts';
 
-/** One completion that a request asks for. */
+/** One completion of a request. */
 export interface Ask {
   readonly prompt: CompletionPrompt;
   readonly options: CompletionOptions;
-  /** Which of the request's prompts it is: choices of one prompt count its tokens once. */
+  /** The index of its prompt: choices of one prompt count its tokens once. */
   readonly promptIndex: number;
 }
 
@@ -28,12 +28,12 @@ interface Usage {
 
 type Pieces = AsyncGenerator<CompletionPiece, CompletionEnd>;
 
-/** The completions of one request, on their way. */
+/** The running completions of one request. */
 export interface CompletionJob {
   readonly usage: Usage;
-  /** To be read once. @throws ApiError */
+  /** Can be read once. @throws ApiError */
   events(): AsyncGenerator<ChoiceEvent, void>;
-  /** Nobody waits for it any longer. */
+  /** The client has left. */
   abandon(): void;
 }
 
@@ -43,17 +43,17 @@ export interface JobSettings {
   readonly maxQueue: number;
   readonly timeoutMs: number;
   readonly context: number | undefined;
-  /** Most bytes of an answer that wait for a client to read. */
+  /** The maximum number of unread bytes of an answer. */
   readonly maxUnread: number;
 }
 
-/** Completions are begun here: within the limits, and counted. */
+/** Starts completions within the limits, and counts them. */
 export class Jobs {
   readonly #settings: JobSettings;
   /** Completions that run or wait, by model. */
   readonly #open = new Map<string, number>();
   readonly #running = new Set<AbortController>();
-  /** Mean seconds of a completion, for whoever is to come again. */
+  /** The mean duration of a completion in seconds, for Retry-After. */
   #seconds = 1;
   #closed = false;
   #drained = () => {};
@@ -62,7 +62,7 @@ export class Jobs {
     this.#settings = settings;
   }
 
-  /** Refuses new ones, and resolves when all have ended. */
+  /** Refuses new completions, and resolves when all have ended. */
   async close(graceMs: number): Promise<void> {
     this.#closed = true;
     const late = setTimeout(() => {
@@ -77,7 +77,7 @@ export class Jobs {
   }
 
   /**
-   * Begins what a request asks for, once all of it is known to be possible.
+   * Starts the completions of a request, once all of them are known to be valid.
    *
    * @throws ApiError
    */
@@ -96,7 +96,7 @@ export class Jobs {
     if (request.signal.aborted) onLeave();
     request.signal.addEventListener('abort', onLeave, { once: true });
     const timer = setTimeout(() => controller.abort(tooLate(timeoutMs)), timeoutMs);
-    // Only where one has failed: what refers to an aborted signal outlives minor collections, and memory grows.
+    // Only if one has failed: references to an aborted signal survive minor collections, and memory grows.
     const stopOthers = () => controller.abort(new ApiError(499, 'the answer has ended.'));
     let lease: Lease | undefined;
     let taken = 0;
@@ -129,7 +129,7 @@ export class Jobs {
         if (!counted.has(promptIndex)) usage.promptTokens += (value as { promptTokens: number }).promptTokens;
         counted.add(promptIndex);
       }
-      // What is not streamed is read here, whatever the client does.
+      // If the answer is not streamed, it is read here, whatever the client does.
       const most = request.streams ? maxUnread : Number.POSITIVE_INFINITY;
       const queue = new ChoiceQueue(most, () => controller.abort(tooSlow(most)));
       const onFirst = () => metrics.firstToken(name, (performance.now() - started) / 1000);
@@ -168,7 +168,7 @@ export class Jobs {
     if (wanted > most) {
       throw new ApiError(
         400,
-        `the request asks for ${wanted} completions at once, but at most ${most} are taken.`,
+        `the request asks for ${wanted} completions at once, but the limit is ${most}.`,
         {
           param: 'n',
         },
@@ -178,7 +178,7 @@ export class Jobs {
     if (open + wanted <= most) return;
     this.#settings.metrics.refused(name);
     const seconds = Math.min(60, Math.max(1, Math.ceil((this.#seconds * open) / sequences)));
-    throw new ApiError(429, `${open} completions run or wait already; come again in ${seconds} s.`, {
+    throw new ApiError(429, `${open} completions are already running or waiting; retry in ${seconds} s.`, {
       code: 'queue_full',
       headers: { 'Retry-After': String(seconds) },
     });
@@ -199,7 +199,7 @@ interface Pumped {
   readonly onFirst: () => void;
 }
 
-/** Brings what comes of one choice into the queue, whether or not the client reads. */
+/** Adds the events of one choice to the queue, whether or not the client reads. */
 async function pump(pieces: Pieces, { index, asks, usage, queue, onFirst }: Pumped): Promise<void> {
   const { promptIndex } = asks[index]!;
   const isFirstOfPrompt = asks.findIndex((ask) => ask.promptIndex === promptIndex) === index;
@@ -223,7 +223,7 @@ async function pump(pieces: Pieces, { index, asks, usage, queue, onFirst }: Pump
 }
 
 function closing(): ApiError {
-  return new ApiError(503, 'the server is stopping; ask again when it is back.', {
+  return new ApiError(503, 'the server is stopping; retry when it is back.', {
     code: 'stopping',
     headers: { 'Retry-After': '5' },
   });
@@ -247,7 +247,7 @@ function tooSlow(most: number): ApiError {
   );
 }
 
-/** What the model says before it begins is what is wrong with the request. */
+/** An error before the model begins is an error in the request. */
 function refused({ message }: RopewalkError): ApiError {
   const tooLong = /positions|tokens that are served/.test(message);
   return new ApiError(400, message, { code: tooLong ? 'context_length_exceeded' : null });

@@ -7,28 +7,26 @@ import type { ModelService } from './serve.ts';
 export interface ListenOptions {
   readonly port: number;
   readonly host: string;
-  /** Seconds within which the headers of a request have to come, default 15. Who takes longer is answered with 408. */
+  /** Seconds to receive the headers of a request, default 15. A slower client gets 408. */
   readonly headersTimeout?: number | undefined;
-  /** Seconds within which headers and body have to come, default 60. */
+  /** Seconds to receive headers and body, default 60. */
   readonly requestTimeout?: number | undefined;
 }
 
 export interface Listening {
-  /** Where it is reached: `http://127.0.0.1:8080`. */
+  /** The address: `http://127.0.0.1:8080`. */
   readonly url: string;
-  /**
-   * Takes no more connections, lets requests end, then the service. @param grace seconds.
-   */
+  /** Stops accepting connections, waits for running requests, then closes the service. @param grace seconds. */
   close(grace?: number): Promise<void>;
 }
 
-/** Connections at one time; more are closed at once. */
+/** The maximum number of connections; further ones are closed at once. */
 const MOST_CONNECTIONS = 4096;
 
 /**
  * Listens for requests to a service.
  *
- * @throws RopewalkError where the port is taken or the host is not this machine's.
+ * @throws RopewalkError if the port is in use or the host is not an address of this machine.
  */
 export async function listen(service: ModelService, options: ListenOptions): Promise<Listening> {
   const { port, host, headersTimeout = 15, requestTimeout = 60 } = options;
@@ -40,7 +38,7 @@ export async function listen(service: ModelService, options: ListenOptions): Pro
     {
       headersTimeout: Math.ceil(1000 * headersTimeout),
       requestTimeout: Math.ceil(1000 * requestTimeout),
-      // Node looks for connections that have taken too long only this often.
+      // Node only checks for slow connections at this interval.
       connectionsCheckingInterval: Math.ceil((1000 * Math.min(headersTimeout, requestTimeout)) / 3),
       maxHeaderSize: 16384,
     },
@@ -63,7 +61,7 @@ export async function listen(service: ModelService, options: ListenOptions): Pro
       server.closeIdleConnections();
       await service.close(grace);
       server.closeIdleConnections();
-      // Answers that have been made may still be on their way to slow readers.
+      // Complete answers may still be on their way to slow readers.
       const timer = setTimeout(() => server.closeAllConnections(), 1000);
       await closed;
       clearTimeout(timer);
@@ -71,11 +69,11 @@ export async function listen(service: ModelService, options: ListenOptions): Pro
   };
 }
 
-/** What is no HTTP never reaches the service. */
+/** Anything that is not HTTP never reaches the service. */
 function plainError(code: string | undefined): string {
   const [status, message] =
     code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? ['408 Request Timeout', 'the request took too long to come.']
+      ? ['408 Request Timeout', 'the request took too long to arrive.']
       : code === 'HPE_HEADER_OVERFLOW'
         ? ['431 Request Header Fields Too Large', 'the headers are too large.']
         : ['400 Bad Request', 'this is not valid HTTP.'];
@@ -85,7 +83,7 @@ function plainError(code: string | undefined): string {
 
 function readable(error: NodeJS.ErrnoException, host: string, port: number): unknown {
   const remedies: Readonly<Record<string, readonly MessagePart[]>> = {
-    EADDRINUSE: said`port ${port} of ${host} is taken by another program; choose another one (${option('port')}).`,
+    EADDRINUSE: said`port ${port} of ${host} is in use by another program; choose another one (${option('port')}).`,
     EACCES: said`port ${port} needs rights that you do not have; choose one above 1023 (${option('port')}).`,
     EADDRNOTAVAIL: said`${host} is not an address of this machine; give one (${option('host')}), such as 127.0.0.1 or 0.0.0.0.`,
     ENOTFOUND: said`the host ${host} is not known; give an address of this machine (${option('host')}).`,

@@ -1,4 +1,4 @@
-/** What happened, as one object for a line of JSON. */
+/** A log entry, written as one line of JSON. */
 export interface LogEntry {
   readonly time: string;
   readonly event: 'request' | 'model loaded' | 'model released' | 'error';

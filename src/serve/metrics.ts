@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { CompletionJob } from './jobs.ts';
 
-/** What `/metrics` tells, in Prometheus's form. */
+/** The contents of `/metrics`, in Prometheus's format. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #requests = new Counter({
@@ -26,19 +26,19 @@ export class Metrics {
   });
   readonly #tokens = new Counter({
     name: 'ropewalk_tokens_total',
-    help: 'Tokens: of prompts, of prompts that were known already, and new ones.',
+    help: 'Tokens: of prompts, of prompts from the cache, and new ones.',
     labelNames: ['model', 'kind'],
     registers: [this.#registry],
   });
   readonly #sequences = new Gauge({
     name: 'ropewalk_sequences',
-    help: 'Completions that run or wait.',
+    help: 'Running and waiting completions.',
     labelNames: ['model'],
     registers: [this.#registry],
   });
   readonly #refused = new Counter({
     name: 'ropewalk_refused_total',
-    help: 'Requests that found the queue full.',
+    help: 'Requests refused because the queue was full.',
     labelNames: ['model'],
     registers: [this.#registry],
   });
@@ -51,7 +51,7 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  /** @param path a known one: names from outside would be labels without end. */
+  /** @param path a known one: arbitrary names would create unlimited labels. */
   request(path: string, status: number, seconds: number): void {
     this.#requests.inc({ path, status });
     this.#seconds.observe({ path }, seconds);
@@ -69,7 +69,7 @@ export class Metrics {
     this.#firstToken.observe({ model }, seconds);
   }
 
-  /** A job has come to its end. */
+  /** Called at the end of a job. */
   job(model: string, { usage }: Pick<CompletionJob, 'usage'>): void {
     this.#tokens.inc({ model, kind: 'prompt' }, usage.promptTokens);
     this.#tokens.inc({ model, kind: 'cached' }, usage.cachedTokens);

@@ -2,7 +2,7 @@ import { RopewalkError } from '../errors.ts';
 import type { LanguageModel } from '../generation/language-model.ts';
 import { ApiError } from './api-error.ts';
 
-/** A model that is loaded already and stays its owner's, or how to load one when it is first asked for. */
+/** A model that is already loaded and stays its owner's, or a function that loads one on its first request. */
 export type ServedModel = LanguageModel | (() => Promise<LanguageModel>);
 
 export interface Lease {
@@ -21,13 +21,13 @@ interface Place {
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** Models by name: loaded at first use, released when nobody has used them for a while. */
+/** Models by name: loaded at first use, released after some time without use. */
 export class ModelPool {
   readonly #places: ReadonlyMap<string, Place>;
   readonly #idleMs: number | undefined;
   readonly #onChange: OnChange;
 
-  /** @param idleMs after which a model that nobody uses is released; without it, never. */
+  /** @param idleMs after this time without use, a model is released; default never. */
   constructor(models: Readonly<Record<string, ServedModel>>, idleMs?: number, onChange: OnChange = () => {}) {
     const created = Math.floor(Date.now() / 1000);
     const entries = Object.entries(models).map(([name, source]): [string, Place] => [
@@ -40,7 +40,7 @@ export class ModelPool {
     this.#onChange = onChange;
   }
 
-  /** Names, and when they came to be served, in seconds since 1970. */
+  /** Names, and the time since which they have been served, in seconds since 1970. */
   get names(): { readonly name: string; readonly created: number; readonly loaded: boolean }[] {
     return [...this.#places].map(([name, { created, loaded }]) => ({
       name,
@@ -54,9 +54,9 @@ export class ModelPool {
   }
 
   /**
-   * A model for as long as its lease is not released.
+   * A model that stays loaded until its lease is released.
    *
-   * @throws ApiError: 404 for a name that is not served, 503 where it cannot be loaded.
+   * @throws ApiError: 404 for an unknown name, 503 if it cannot be loaded.
    */
   async lease(name: string): Promise<Lease> {
     const place = this.#places.get(name);
@@ -84,7 +84,7 @@ export class ModelPool {
     } catch (error) {
       release();
       const why = error instanceof RopewalkError ? error.message : 'it cannot be loaded';
-      throw new ApiError(503, `the model ${name} is not to be had: ${why}`, { code: 'model_not_loaded' });
+      throw new ApiError(503, `the model ${name} is not available: ${why}`, { code: 'model_not_loaded' });
     }
   }
 

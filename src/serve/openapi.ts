@@ -5,7 +5,7 @@ import { responsesRequest } from './schemas/responses.ts';
 
 let document: unknown;
 
-/** The OpenAPI document of what is served, 3.1; made once. */
+/** The OpenAPI 3.1 document of the service; created once. */
 export function openApiDocument(): object {
   document ??= makeDocument();
   return document as object;
@@ -53,14 +53,14 @@ const model = z
   .openapi('Model');
 
 const STATUSES: Readonly<Record<number, string>> = {
-  400: 'Something in the request is wrong or cannot be done.',
-  401: 'A key is needed.',
+  400: 'The request is not valid or cannot be fulfilled.',
+  401: 'An API key is required.',
   403: 'The host or the origin is not allowed.',
-  404: 'There is no such model.',
-  408: 'It took longer than a request may take.',
+  404: 'The model does not exist.',
+  408: 'The request took too long.',
   413: 'The body is too large.',
-  415: 'The body is no JSON.',
-  429: 'The queue is full; Retry-After says when to come again.',
+  415: 'The body is not JSON.',
+  429: 'The queue is full; Retry-After says when to retry.',
   503: 'The server is stopping, or the model cannot be loaded.',
 };
 
@@ -105,7 +105,7 @@ function makeDocument() {
     'The models that are served.',
     json(z.object({ object: z.literal('list'), data: z.array(model) })),
   );
-  get('/v1/models/{name}', 'One of them.', json(model), {
+  get('/v1/models/{name}', 'One of the models.', json(model), {
     request: { params: z.object({ name: z.string() }) },
   });
   get('/health', 'Whether the server answers.', json(z.object({ status: z.literal('ok'), uptime: z.int() })));

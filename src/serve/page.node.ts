@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { RopewalkError } from '../errors.ts';
 import type { PageFile, PageFiles } from './page.ts';
 
-/** Where `npm run build` puts the page; this file lies two folders below the package's root, built or not. */
+/** Where `npm run build` puts the page; this file is two folders below the package's root, built or not. */
 const FOLDER = fileURLToPath(new URL('../../dist/playground/', import.meta.url));
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -14,9 +14,9 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * The page to talk to models, for the `page` of `serve`.
+ * The playground, for the `page` option of `serve`.
  *
- * @throws RopewalkError where it has not been built.
+ * @throws RopewalkError if it has not been built.
  */
 export async function playgroundPage(folder: string = FOLDER): Promise<PageFiles> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);

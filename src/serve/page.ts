@@ -1,4 +1,4 @@
-/** The files of a page, by their addresses without the leading slash; `index.html` is what `/` shows. */
+/** The files of a page, by address without the leading slash; `index.html` is served at `/`. */
 export type PageFiles = ReadonlyMap<string, PageFile>;
 
 export interface PageFile {
@@ -6,7 +6,7 @@ export interface PageFile {
   readonly content: Uint8Array | string;
 }
 
-/** Nothing is fetched from elsewhere, nothing runs that is not a file of the page, and no other page frames it. */
+/** Nothing is loaded from other sites, only files of the page run, and no other page can frame it. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -18,7 +18,7 @@ const POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** Answers with a file of the page. */
+/** The response with a file of the page. */
 export function pageResponse({ type, content }: PageFile): Response {
   return new Response(content as Uint8Array<ArrayBuffer> | string, {
     headers: {

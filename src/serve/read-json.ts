@@ -1,13 +1,13 @@
 import { ApiError } from './api-error.ts';
 
-/** Arrays and objects that may lie in each other: more than any request has. */
+/** The maximum nesting of arrays and objects: more than any real request has. */
 const MOST_NESTED = 100;
 
 /**
  * The JSON body of a request.
  *
  * @param most bytes.
- * @throws ApiError: 413 for more, 415 for another type, 400 for what is no JSON in UTF-8 or nests too deeply.
+ * @throws ApiError: 413 for more, 415 for another type, 400 if it is not JSON in UTF-8 or nests too deeply.
  */
 export async function readJson(request: Request, most: number): Promise<unknown> {
   const type = request.headers.get('content-type') ?? '';
@@ -30,11 +30,11 @@ export async function readJson(request: Request, most: number): Promise<unknown>
 }
 
 async function readBytes(request: Request, most: number): Promise<Uint8Array> {
-  const tooLarge = () => new ApiError(413, `the body has more than the ${most} bytes that are taken.`);
+  const tooLarge = () => new ApiError(413, `the body is larger than the limit of ${most} bytes.`);
   const declared = request.headers.get('content-length');
   if (Number(declared) > most) throw tooLarge();
   if (declared !== null) {
-    // At once, which is cheaper: a server hands on no more than what a length declares.
+    // In one piece, which is cheaper: a server passes on at most the declared length.
     const bytes = new Uint8Array(await request.arrayBuffer().catch(endedEarly));
     if (bytes.length > most) throw tooLarge();
     return bytes;
@@ -62,10 +62,10 @@ async function readBytes(request: Request, most: number): Promise<Uint8Array> {
 }
 
 function endedEarly(): never {
-  throw new ApiError(400, 'the body ended before its end.');
+  throw new ApiError(400, 'the body is incomplete.');
 }
 
-/** Counts brackets outside of strings: parsers and templates go down as deep as they lie. */
+/** Counts brackets outside of strings: parsers and templates recurse as deeply as they nest. */
 function checkNesting(text: string): void {
   let depth = 0;
   let inString = false;

@@ -19,21 +19,21 @@ import { checked } from './schemas/common.ts';
 import { completionsRequest } from './schemas/completions.ts';
 import { responsesRequest } from './schemas/responses.ts';
 
-/** What a server around this one tells of a connection: that of @hono/node-server does. */
+/** The connection details that @hono/node-server passes on. */
 interface Connection {
   readonly incoming?: { readonly socket?: { readonly remoteAddress?: string } };
 }
 
 /** Models behind HTTP. */
 export interface ModelService {
-  /** Answers one request: mounts into hono, Next.js, Bun, Deno and whatever else knows `Request` and `Response`. */
+  /** Answers one request: works with hono, Next.js, Bun, Deno and anything else that uses `Request` and `Response`. */
   fetch(request: Request, connection?: unknown): Promise<Response>;
-  /** Loads models now instead of at first use. @param names default all. @throws ApiError where one cannot be loaded. */
+  /** Loads models now instead of at first use. @param names default all. @throws ApiError if one cannot be loaded. */
   load(names?: readonly string[]): Promise<void>;
   /**
-   * Refuses new requests, lets those that run come to their end, and releases the models that it has loaded.
+   * Refuses new requests, lets running ones finish, and releases the models that it loaded.
    *
-   * @param grace seconds after which what still runs is given up; default 30.
+   * @param grace seconds after which running requests are aborted; default 30.
    */
   close(grace?: number): Promise<void>;
 }
@@ -175,13 +175,13 @@ export function serve(
   }
   for (const path of ['/v1/chat/completions', '/v1/completions', '/v1/responses']) {
     app.all(path, () => {
-      throw new ApiError(405, 'this takes POST requests.', { headers: { Allow: 'POST' } });
+      throw new ApiError(405, 'this endpoint takes POST requests.', { headers: { Allow: 'POST' } });
     });
   }
   app.notFound((c) =>
     new ApiError(
       404,
-      `there is nothing at ${c.req.method} ${JSON.stringify(c.req.path.slice(0, 100))}.`,
+      `there is no endpoint ${c.req.method} ${JSON.stringify(c.req.path.slice(0, 100))}.`,
     ).response(),
   );
   app.onError((error, c) => {
@@ -217,7 +217,7 @@ const KNOWN_PATHS = new Set([
   '/openapi.json',
 ]);
 
-/** The client's own id of a request where it is plain, else a new one. */
+/** The client's request id if it is simple, otherwise a new one. */
 function requestId(given: string | undefined): string {
   return given !== undefined && /^[\w.-]{1,64}$/.test(given) ? given : crypto.randomUUID();
 }

@@ -13,17 +13,17 @@ function encode({ event, data }: StreamEvent): Uint8Array {
   return encoder.encode(`${event === undefined ? '' : `event: ${event}\n`}data: ${text}\n\n`);
 }
 
-/** What is told of a stream. */
+/** Listens to a stream. */
 export interface StreamListener {
   /** The client has left. */
   onLeave(): void;
-  /** The last event has been read, or what makes them has failed, or the client has left: called once. */
+  /** Called once: when the last event has been read, the source has failed, or the client has left. */
   onEnd(failure?: { readonly error: unknown }): void;
 }
 
 /**
- * A response of server-sent events. They are made as they are read; whoever leaves ends what makes them. What fails on the
- * way is an event with the error, since the status has been sent.
+ * A response of server-sent events, created as they are read; if the client leaves, their source is closed. An error
+ * becomes an event, since the status has already been sent.
  */
 export function eventStream(
   events: AsyncGenerator<StreamEvent, void>,

@@ -24,7 +24,7 @@ Examples:
 export function register(program: Command): void {
   const cache = program
     .command('cache')
-    .description('List, verify and clean the cache of downloaded models and data sets.')
+    .description('List, verify and clean the cache of downloaded models and datasets.')
     .addHelpText('after', help);
   cache
     .command('list', { isDefault: true })
@@ -35,21 +35,21 @@ export function register(program: Command): void {
   cache
     .command('verify')
     .description('Compare the files with their hashes.')
-    .argument('[ids...]', 'models and data sets; all of them where none is named')
+    .argument('[ids...]', 'models and datasets; default all')
     .option('--json', 'print the result as JSON on stdout')
     .addHelpText('after', '\nExamples:\n  ropewalk cache verify\n  ropewalk cache verify org/name --json')
     .action(verify);
   cache
     .command('prune')
     .description('Remove interrupted downloads, superseded revisions and unused files.')
-    .argument('[ids...]', 'models and data sets; all of them where none is named')
+    .argument('[ids...]', 'models and datasets; default all')
     .option('--dry-run', 'only print what would be removed')
     .option('--json', 'print what is removed as JSON on stdout')
     .addHelpText('after', '\nExamples:\n  ropewalk cache prune --dry-run\n  ropewalk cache prune org/name')
     .action(prune);
   cache
     .command('remove')
-    .description('Remove models and data sets from the cache.')
+    .description('Remove models and datasets from the cache.')
     .argument('<ids...>', 'org/name')
     .option('--dry-run', 'only print what would be removed')
     .option('--json', 'print what is removed as JSON on stdout')
@@ -74,7 +74,7 @@ async function list({ json }: CacheFlags): Promise<void> {
   const lines = all.map(({ id, kind, bytes, partial, revisions }) => {
     const refs = revisions.flatMap(({ refs, commit }) => (refs.length > 0 ? refs : [commit.slice(0, 8)]));
     const unfinished = partial.length > 0 ? `, ${size(sumOf(partial))} of them interrupted` : '';
-    const what = kind === 'datasets' ? ' (data set)' : '';
+    const what = kind === 'datasets' ? ' (dataset)' : '';
     return `${size(bytes).padStart(9)}  ${printable(id)}${what}  ${printable(refs.join(', '))}${unfinished}`;
   });
   const total = all.reduce((sum, { bytes }) => sum + bytes, 0);

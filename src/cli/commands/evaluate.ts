@@ -41,7 +41,7 @@ export function register(program: Command): void {
     .argument('[after]', 'a second model, compared with the first item by item')
     .requiredOption(
       '--task <name>',
-      'a task file (YAML), or with --tasks-dir the name of a task, group or tag; may be given several times',
+      'a task file (YAML); with --tasks-dir, the name of a task, group or tag; or "forgetting", a built-in check of general English and Korean; may be given several times',
       collect,
     )
     .option('--tasks-dir <dir>', 'folder of task files, for names and for the members of groups')
@@ -98,7 +98,7 @@ async function run(before: string, after: string | undefined, flags: EvaluateFla
       return;
     }
     const second = await evaluate(after, selected, flags, { out: out('after'), signal, progress });
-    const comparisons = compareEvaluations(first.tasks, second.tasks, selected.tasks);
+    const comparisons = compareEvaluations(first.tasks, second.tasks);
     const result = { before: first.result, after: second.result, comparisons };
     if (flags.out) {
       await writeFileAtomic(join(flags.out, 'comparison.json'), `${JSON.stringify(result, null, 2)}\n`);

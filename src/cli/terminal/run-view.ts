@@ -150,6 +150,15 @@ export class RunView {
           progress.note(`step ${event.step}: ${oneLine(prompt)} → ${oneLine(text)}`);
         }
         break;
+      case 'tasks':
+        for (const { task, metrics } of event.tasks) {
+          const shown = metrics.map(({ metric, filter, value, standardError }) => {
+            const error = standardError === null ? '' : ` ± ${standardError.toFixed(4)}`;
+            return `${filter === 'none' ? metric : `${metric} (${filter})`} ${value.toFixed(4)}${error}`;
+          });
+          progress.note(`step ${event.step}: ${task}: ${shown.join(', ')}`);
+        }
+        break;
       case 'stopped':
         progress.note(`stopped early: the held-out loss has not fallen since step ${event.best.step}`);
         break;

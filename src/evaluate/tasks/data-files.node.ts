@@ -4,6 +4,7 @@ import { dataFileEnding, readRows } from '../../data/reading/read-rows.node.ts';
 import { type NamedOption, option, RopewalkError, said } from '../../errors.ts';
 import { filesBelow } from '../../files/paths.node.ts';
 import { type PullDatasetOptions, pullDataset } from '../../hub/pull-dataset.node.ts';
+import { BUILT_IN, FORGETTING, forgettingRows } from '../forgetting.ts';
 import type { Doc } from '../python/values.ts';
 import type { TaskConfig } from './config.ts';
 import { typedColumns } from './csv-columns.ts';
@@ -29,6 +30,7 @@ export async function readSplit(
   places: DataPlaces,
   options: PullDatasetOptions = {},
 ): Promise<readonly Doc[]> {
+  if (config.datasetPath === BUILT_IN && config.name.startsWith(FORGETTING)) return forgettingRows(split);
   const files = await filesOf(config, split, places, options);
   const rows: Record<string, unknown>[] = [];
   let isText = false;

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { option, RopewalkError, said } from '../../errors.ts';
 import { filesBelow, kindOf } from '../../files/paths.node.ts';
+import { FORGETTING, forgettingFiles } from '../forgetting.ts';
 import { readTask, type TaskConfig } from './config.ts';
 import { type GroupMetric, readGroup } from './group.ts';
 import { loadTaskFile } from './load.node.ts';
@@ -32,7 +33,7 @@ const MAX_DEPTH = 20;
 /**
  * The tasks that files, and names of tasks, groups and tags, stand for.
  *
- * @param names task files, or names that files below `folder` define.
+ * @param names task files, names that files below `folder` define, or `forgetting` for the built-in check.
  * @param folder of task files; default that of each file that is named.
  * @throws RopewalkError naming what is not there, or a task that is chosen twice.
  */
@@ -63,6 +64,10 @@ class Selection {
     if ((await kindOf(name)) === 'file') {
       const file = await loadTaskFile(name);
       await this.#addFile(file, name, this.folder ?? dirname(name), {}, 0);
+      return;
+    }
+    if (name === FORGETTING) {
+      for (const fields of forgettingFiles()) await this.#addFile(fields, name, '', {}, 0);
       return;
     }
     if (this.folder === undefined) {

@@ -17,7 +17,7 @@ import { ToolConstraint, ToolGrammar } from './tool-constraint.ts';
 import { type ToolForm, toolForm } from './tool-form.ts';
 
 export interface CompleterParts {
-  /** What messages call the model. */
+  /** The model's name in messages. */
   readonly name: string;
   readonly decoder: Decoder;
   readonly tokenizer: Tokenizer;
@@ -27,7 +27,7 @@ export interface CompleterParts {
   readonly sequences?: number | undefined;
 }
 
-/** Completes texts and chats, many at once: each has the tokens that it would have alone. */
+/** Completes texts and chats, many at once. Each gets the same tokens as if it ran alone. */
 export class Completer {
   readonly #parts: CompleterParts;
   readonly #scheduler: Scheduler;
@@ -44,14 +44,14 @@ export class Completer {
     return this.#scheduler.batching;
   }
 
-  /** Resolves when nothing runs any more. */
+  /** Resolves when nothing is running. */
   idle(): Promise<void> {
     return this.#scheduler.idle();
   }
 
   /**
-   * @returns pieces, `accepted` first; leaving early ends the completion.
-   * @throws RopewalkError before the first piece where something that was asked for cannot be done.
+   * @returns pieces, `accepted` first; breaking off ends the completion.
+   * @throws RopewalkError before the first piece if the request cannot be fulfilled.
    */
   async *complete(
     prompt: CompletionPrompt,
@@ -72,7 +72,7 @@ export class Completer {
       return end;
     } finally {
       stopWaiting();
-      // Only where there is something to stop: what refers to an aborted signal outlives minor collections.
+      // Only if something is still running: references to an aborted signal survive minor collections.
       if (!ended) controller.abort();
     }
   }

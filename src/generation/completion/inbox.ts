@@ -1,8 +1,8 @@
 import type { CompletionEnd, CompletionPiece } from './completion.ts';
 
 /**
- * Pieces that wait for their reader. The model does not wait for a slow one: what comes meanwhile is joined into one piece,
- * so that no more is held than the text.
+ * Pieces that wait for their reader. The model does not wait for a slow one: new text is joined into one piece, so
+ * that memory is limited by the length of the text.
  */
 export class Inbox {
   readonly #pieces: CompletionPiece[] = [];

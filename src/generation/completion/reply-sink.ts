@@ -13,25 +13,25 @@ export interface ReplySettings {
     readonly maxTokens: number;
     readonly stopTokens: readonly number[];
   };
-  /** Whether it is a message of a chat: what ends a turn is none of what was said. */
+  /** Whether it is a chat message: a token that ends a turn is not part of its text. */
   readonly isChat: boolean;
-  /** @property marker what stands before a call; empty where a reply that is JSON is a call. */
+  /** @property marker the text before a call; empty if a reply that is JSON is a call. */
   readonly tools?: { readonly constraint: ToolConstraint; readonly marker: string } | undefined;
   readonly inbox: Inbox;
 }
 
-/** Makes text, calls and scores of the tokens of a completion. */
+/** Turns the tokens of a completion into text, calls and scores. */
 export class ReplySink implements SequenceSink {
-  /** What the tokens are chosen with. */
+  /** The options for choosing tokens. */
   readonly generation: SequenceRequest['options'];
   readonly #settings: ReplySettings;
   #stream: TextStream;
   #scores: ScoredText[] = [];
   #count = 0;
   #calls = 0;
-  /** Whether the last token was a part of a call. */
+  /** Whether the last token was part of a call. */
   #inCall: boolean;
-  /** White space that has not been shown: it is none of the text where a call follows. */
+  /** White space that has not been sent: it is not part of the text if a call follows. */
   #space = '';
 
   /** @throws RopewalkError as `TextStream`. */
@@ -62,7 +62,8 @@ export class ReplySink implements SequenceSink {
     const calling = tools?.constraint.calling === true;
     const wasCalling = this.#inCall;
     this.#inCall = calling;
-    // What completes the marker ends the text before it; what begins JSON without a marker is none of it.
+    // The token that completes the marker ends the text; without a marker, the token that begins JSON is not part of
+    // it.
     if (!wasCalling && (!calling || tools!.marker !== '')) this.#show(this.#stream.push(id));
     if (!calling && !wasCalling) return !this.#stream.ended;
     this.#tellCalls();

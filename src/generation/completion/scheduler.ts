@@ -7,40 +7,40 @@ import { Sequence, type SequenceRequest } from './sequence.ts';
 
 /** How the sequences of a model run. */
 export interface Batching {
-  /** Most sequences at one time. */
+  /** The maximum number of sequences at a time. */
   readonly sequences: number;
-  /** Whether one run of the model continues all of them. */
+  /** Whether they run as one batch. */
   readonly together: boolean;
   /** Why they take turns instead. */
   readonly reason?: string;
 }
 
 export interface SchedulerOptions {
-  /** Most sequences at one time, default 8; others wait. */
+  /** The maximum number of sequences at a time, default 8; others wait. */
   readonly sequences?: number;
-  /** Beginnings that are known; the prompts of all sequences are kept there. */
+  /** Cached prefixes; the prompts of all sequences are added. */
   readonly prefixCache?: PrefixCache | undefined;
 }
 
-/** Tokens of a prompt that run at one time: where no other sequence waits, and where some do. */
+/** Prompt tokens per run, if no other sequence waits and if some do. */
 const CHUNK = 256;
 const SHORT_CHUNK = 64;
 
 /**
- * Continues sequences of different lengths and settings together, in one run of the model each token; new ones come in
- * between two runs, and long prompts run in chunks between the tokens of others (Yu et al. 2022, "Orca"). Each sequence
- * has the tokens that `generateTokens` gives it alone.
+ * Continuous batching: continues sequences of different lengths and settings in one run of the model per token. New
+ * ones join between two runs, and long prompts run in chunks between the tokens of others (Yu et al. 2022, "Orca").
+ * Each sequence gets the tokens that `generateTokens` would give it alone.
  *
- * Where the model cannot run several sequences with the numbers that each has alone, they take turns, token by token.
+ * If the model cannot run several sequences with the same numbers as alone, they take turns, token by token.
  *
- * Places are given to the client that has the fewest, then by age: none starves.
+ * A free slot goes to the client that has the fewest, then to the oldest sequence, so that none starves.
  */
 export class Scheduler {
   readonly batching: Batching;
   readonly #decoder: Decoder;
   readonly #known: PrefixCache | undefined;
   readonly #waiting: Sequence[] = [];
-  /** Their prompts are running. */
+  /** Sequences whose prompts are running. */
   readonly #prompts: Sequence[] = [];
   /** In the order of the batch's cache. */
   readonly #running: Sequence[] = [];
@@ -59,15 +59,15 @@ export class Scheduler {
     this.batching = batchingOf(decoder, sequences);
   }
 
-  /** Sequences that wait for a place, and those that have one. */
+  /** The number of sequences that wait for a slot, and that have one. */
   get load(): { readonly waiting: number; readonly running: number } {
     return { waiting: this.#waiting.length, running: this.#prompts.length + this.#running.length };
   }
 
   /**
-   * A sequence comes in; what becomes of it is told to its sink.
+   * Adds a sequence; its sink receives the results.
    *
-   * @throws RopewalkError for an empty prompt, for sampling options out of range, and where prompt and new tokens do not
+   * @throws RopewalkError for an empty prompt, for sampling options out of range, and if prompt and new tokens do not
    *   fit into the model's positions.
    */
   add(request: SequenceRequest): void {
@@ -77,18 +77,18 @@ export class Scheduler {
     this.#loop ??= this.#run();
   }
 
-  /** Resolves when nothing runs any more. */
+  /** Resolves when nothing is running. */
   async idle(): Promise<void> {
     await this.#loop;
   }
 
   async #run(): Promise<void> {
-    // Whoever adds several at once finds them in the same run.
+    // Sequences added together start in the same run.
     await Promise.resolve();
     try {
       while (this.#waiting.length + this.#prompts.length + this.#running.length > 0) await this.#step();
     } catch (error) {
-      // Nobody may wait forever.
+      // No sequence may wait forever.
       for (const list of [this.#waiting, this.#prompts, this.#running]) {
         for (const sequence of list.splice(0)) sequence.fail(error);
       }
@@ -97,7 +97,7 @@ export class Scheduler {
     this.#loop = undefined;
   }
 
-  /** One chunk of a prompt at most, then one token of each sequence that runs. */
+  /** At most one chunk of a prompt, then one token of each running sequence. */
   async #step(): Promise<void> {
     this.#dropOver();
     this.#admit();
@@ -106,7 +106,7 @@ export class Scheduler {
     if (this.#running.length > 0) await this.#runTokens();
   }
 
-  /** Gives free places to sequences that wait. */
+  /** Assigns free slots to waiting sequences. */
   #admit(): void {
     const { sequences } = this.batching;
     while (this.#waiting.length > 0 && this.#prompts.length + this.#running.length < sequences) {
@@ -120,7 +120,7 @@ export class Scheduler {
     }
   }
 
-  /** The next prompt in turn; one that begins as another that is still running waits for what that leaves. */
+  /** The next prompt in turn; one that shares a prefix with a running prompt waits for its cache. */
   #nextPrompt(): Sequence | undefined {
     return this.#prompts.find((sequence, at) => {
       if (sequence.cache) return true;
@@ -130,7 +130,7 @@ export class Scheduler {
     });
   }
 
-  /** Whether what a prompt leaves is worth waiting for. */
+  /** Whether a prompt's cache is worth waiting for. */
   #wouldServe(earlier: Sequence, { request }: Sequence): boolean {
     if (!this.#known || request.scoresPrompt) return false;
     const most = Math.min(earlier.request.prompt.length, request.prompt.length - 1);
@@ -184,7 +184,7 @@ export class Scheduler {
         this.#batch!,
       );
     } catch (error) {
-      // What the engine cannot run ends those that it was to run, and nothing else.
+      // An engine error ends the sequences of this run, and no others.
       for (const sequence of running) sequence.fail(error);
       return;
     }
@@ -193,7 +193,7 @@ export class Scheduler {
     }
   }
 
-  /** Frees the places of sequences that have ended or that nobody waits for. */
+  /** Frees the slots of sequences that have ended or were abandoned. */
   #dropOver(): void {
     for (const list of [this.#waiting, this.#prompts]) {
       for (let i = list.length - 1; i >= 0; i--) if (this.#isOver(list[i]!)) list.splice(i, 1);
@@ -205,7 +205,7 @@ export class Scheduler {
         this.#known.put(sequence.ids, this.batching.together ? this.#batch!.copy(i) : sequence.cache!);
       if (this.batching.together) this.#batch!.leave(i);
       sequence.cache = undefined;
-      // The last takes the place of the one that goes, here as in the cache.
+      // The last one takes the free slot, here as in the cache.
       const moved = this.#running.pop()!;
       if (i < this.#running.length) this.#running[i] = moved;
     }
@@ -217,7 +217,7 @@ export class Scheduler {
   }
 }
 
-/** An error of one sequence ends that one alone. */
+/** An error of one sequence ends only that sequence. */
 async function each(sequence: Sequence, work: () => Promise<void>): Promise<void> {
   try {
     await work();

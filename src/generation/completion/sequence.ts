@@ -5,13 +5,13 @@ import type { Decoder } from '../decoder.ts';
 import type { GenerationOptions } from '../generate.ts';
 import { type ScoredToken, scoreToken } from './token-scores.ts';
 
-/** Where the tokens of a sequence go. What it throws ends the sequence. */
+/** Receives the tokens of a sequence. Anything it throws ends the sequence. */
 export interface SequenceSink {
   /**
-   * The prompt has run.
+   * The prompt has been processed.
    *
-   * @param cached how many of its tokens had been run before.
-   * @param scores of its tokens after the first, where they are wanted.
+   * @param cached the number of its tokens that were in the cache.
+   * @param scores of its tokens after the first, if requested.
    */
   prompt(cached: number, scores: readonly ScoredToken[]): void;
   /** @returns whether the sequence continues. */
@@ -25,23 +25,23 @@ export interface SequenceRequest {
   readonly prompt: readonly number[];
   readonly options: Omit<GenerationOptions, 'seen' | 'speculate' | 'prefixCache' | 'signal'>;
   readonly sink: SequenceSink;
-  /** How many of the likeliest tokens are told with each token; undefined: no scores. */
+  /** How many of the most likely tokens to report for each token; undefined: no scores. */
   readonly scores?: number | undefined;
   /** Whether the prompt's own tokens are scored. */
   readonly scoresPrompt?: boolean | undefined;
-  /** Whose it is: places are shared fairly between clients. */
+  /** The client: slots are shared fairly between clients. */
   readonly client?: string | undefined;
   /** Ends the sequence before its next run. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One sequence on its way: its prompt in chunks, then token by token. */
+/** A running sequence: its prompt in chunks, then token by token. */
 export class Sequence {
   readonly request: SequenceRequest;
   readonly #continuation: Continuation;
   /** All ids so far. */
   readonly ids: number[];
-  /** Its own keys and values while the prompt runs, and afterwards where sequences take turns. */
+  /** Its own keys and values while the prompt runs, and afterwards if sequences take turns. */
   cache: KeyValueCache | undefined;
   #cached = 0;
   readonly #scores: ScoredToken[] = [];
@@ -53,7 +53,7 @@ export class Sequence {
     this.#continuation = new Continuation(request.options, this.ids);
   }
 
-  /** Whether it has come to its end, or nobody waits for it any longer. */
+  /** Whether it has ended or was abandoned. */
   get over(): boolean {
     return this.#ended || this.request.signal?.aborted === true;
   }
@@ -66,7 +66,7 @@ export class Sequence {
     return this.ids.at(-1)!;
   }
 
-  /** Takes what is known of the prompt's beginning; where the prompt is scored, all of it has to run. */
+  /** Loads the cached prefix of the prompt; a scored prompt has to run as a whole. */
   begin(decoder: Decoder, known: PrefixCache | undefined): void {
     const reuse = known && !this.request.scoresPrompt;
     this.cache = reuse ? known.take(this.request.prompt) : decoder.newCache();
@@ -98,7 +98,7 @@ export class Sequence {
     return true;
   }
 
-  /** Chooses the next token by its logits `[vocab]`, which change. */
+  /** Chooses the next token from its logits `[vocab]`, which it modifies. */
   take(logits: Float32Array): void {
     const { scores, sink } = this.request;
     const raw = scores === undefined ? undefined : logits.slice();

@@ -1,22 +1,22 @@
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 
-/** A token and how likely the model found it. */
+/** A token and its log-probability. */
 export interface LikelyToken {
   readonly id: number;
-  /** Natural logarithm of its probability, by the logits as the model gives them: before penalties, temperature and cuts. */
+  /** The natural logarithm of its probability, from the model's logits before penalties, temperature and truncation. */
   readonly logprob: number;
 }
 
-/** A token that came, and the likeliest in its place. */
+/** The generated token, and the most likely ones in its place. */
 export interface ScoredToken extends LikelyToken {
   readonly top: readonly LikelyToken[];
 }
 
 /**
- * The log-probability of a token and of the likeliest ones, in float64.
+ * The log-probability of a token and of the most likely ones, in float64.
  *
  * @param logits `[vocab]`.
- * @param count how many of the likeliest; of equally likely ones the smaller id first.
+ * @param count the number of most likely tokens; of equally likely ones, the smaller id comes first.
  */
 export function scoreToken(logits: Float32Array, id: number, count: number): ScoredToken {
   let max = Number.NEGATIVE_INFINITY;
@@ -43,9 +43,9 @@ function likeliest(logits: Float32Array, count: number): number[] {
   return ids;
 }
 
-/** A token as it is told to others: its text, and its bytes where it has any. */
+/** A token for output: its text, and its bytes if it has any. */
 export interface TokenText {
-  /** A part of a character is U+FFFD here. */
+  /** A part of a character becomes U+FFFD. */
   readonly token: string;
   readonly bytes: readonly number[] | null;
 }
@@ -53,14 +53,14 @@ export interface TokenText {
 /** A likely token with its text. */
 export type LikelyText = TokenText & LikelyToken;
 
-/** A token that came, with its text and the likeliest in its place. */
+/** The generated token with its text, and the most likely ones in its place. */
 export interface ScoredText extends LikelyText {
   readonly top: readonly LikelyText[];
 }
 
 const decoder = new TextDecoder();
 
-/** Special tokens are their names. */
+/** The text of a special token is its name. */
 export function tokenText(tokenizer: Tokenizer, id: number): TokenText {
   const bytes = tokenizer.isSpecial(id) ? undefined : tokenizer.tokenBytes(id);
   if (bytes) return { token: decoder.decode(bytes), bytes: [...bytes] };

@@ -6,38 +6,38 @@ import type { JsonSchema } from '../../structured/schema/keywords.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import type { ToolForm } from './tool-form.ts';
 
-/** What the assistant may call. */
+/** A tool that the assistant may call. */
 export interface ToolDefinition {
   readonly type: 'function';
   readonly function: {
     readonly name: string;
     readonly description?: string | undefined;
-    /** A JSON Schema of the arguments, an object; without it, any object. */
+    /** A JSON Schema of the arguments, which are an object; by default any object. */
     readonly parameters?: Readonly<Record<string, unknown>> | undefined;
   };
 }
 
-/** Whether the assistant calls: as it likes, one at least, one of this name. */
+/** Whether the assistant calls tools: as it chooses, at least once, or the tool with this name. */
 export type ToolChoice = 'auto' | 'required' | { readonly name: string };
 
-/** A call of the assistant's. Its arguments are JSON, valid under the tool's schema. */
+/** A call by the assistant. Its arguments are JSON that is valid under the tool's schema. */
 export interface ToolCall {
   readonly name: string;
   readonly arguments: string;
 }
 
-/** Tools compiled for a tokenizer and a template's form of calls. */
+/** Tools compiled for a tokenizer and a template's call format. */
 export class ToolGrammar {
   readonly vocabulary: Vocabulary;
   readonly calls: CompiledJsonSchema;
-  /** Ids between the marker and the JSON, of both, and behind it. */
+  /** Ids between the marker and the JSON, of both, and after it. */
   readonly gap: readonly number[];
   readonly opening: readonly number[];
   readonly closing: readonly number[];
   readonly #marker: string;
   readonly #ends = new Map<number, { readonly completing: number[]; readonly crossing: number[] }>();
 
-  /** @throws RopewalkError naming a schema's keyword that cannot be enforced, or a tool that there is not. */
+  /** @throws RopewalkError naming a schema keyword that cannot be enforced, or an unknown tool. */
   constructor(
     readonly tokenizer: Tokenizer,
     readonly form: ToolForm,
@@ -48,7 +48,7 @@ export class ToolGrammar {
       typeof choice === 'object' ? tools.filter(({ function: tool }) => tool.name === choice.name) : tools;
     if (named.length === 0) {
       const name = typeof choice === 'object' ? choice.name : '';
-      throw new RopewalkError(`tool_choice names ${JSON.stringify(name)}, which is none of the tools.`);
+      throw new RopewalkError(`tool_choice names ${JSON.stringify(name)}, which is not one of the tools.`);
     }
     this.vocabulary = Vocabulary.of(tokenizer);
     const schemas = named.map(({ function: { name, parameters = {} } }) => ({
@@ -68,15 +68,15 @@ export class ToolGrammar {
     this.#marker = byteString(new TextEncoder().encode(form.marker));
   }
 
-  /** So many tokens are enough for the shortest call, without the marker. */
+  /** The number of tokens that suffice for the shortest call, without the marker. */
   get shortest(): number {
     return this.gap.length + this.calls.shortest + this.closing.length;
   }
 
   /**
-   * Tokens after which the marker is complete, and those that go beyond it.
+   * Tokens that complete the marker, and those that go beyond it.
    *
-   * @param known bytes of the marker that the text ends with.
+   * @param known bytes of the marker at the end of the text.
    */
   ends(known: number): { readonly completing: readonly number[]; readonly crossing: readonly number[] } {
     let ends = this.#ends.get(known);
@@ -94,7 +94,7 @@ export class ToolGrammar {
     return ends;
   }
 
-  /** Bytes of the marker that a text ends with, less than all. */
+  /** The number of the marker's first bytes that a text ends with, fewer than all. */
   begun(text: string): number {
     for (let length = Math.min(text.length, this.#marker.length - 1); length > 0; length--) {
       if (this.#marker.startsWith(text.slice(text.length - length))) return length;
@@ -115,8 +115,8 @@ export class ToolGrammar {
 type State = 'start' | 'text' | 'forced' | 'call' | 'over';
 
 /**
- * Leaves the model free until it begins a call; from there on what comes is a call of one of the tools with valid
- * arguments, and there are always tokens enough to end it.
+ * Leaves the model free until it begins a call. From then on, the text must be a call of one of the tools with valid
+ * arguments, and enough tokens are reserved to complete it.
  */
 export class ToolConstraint implements TokenConstraint {
   readonly #grammar: ToolGrammar;
@@ -124,18 +124,18 @@ export class ToolConstraint implements TokenConstraint {
   readonly #calls: ToolCall[] = [];
   #state: State;
   #left: number;
-  /** The end of the free text, as far as the marker may have begun in it. */
+  /** The end of the free text, in which the marker may have begun. */
   #tail = '';
   #forced: number[] = [];
-  /** What comes after the forced tokens. */
+  /** What follows the forced tokens. */
   #next: 'call' | 'end' = 'call';
   #json: TokenConstraint | undefined;
   #bytes: number[] = [];
 
   /**
-   * @param maxTokens most tokens of the reply.
-   * @param several whether calls may follow the first.
-   * @throws RopewalkError where a call that is required needs more tokens.
+   * @param maxTokens the token limit of the reply.
+   * @param several whether more calls may follow the first.
+   * @throws RopewalkError if a required call needs more tokens.
    */
   constructor(grammar: ToolGrammar, maxTokens: number, several: boolean) {
     this.#grammar = grammar;
@@ -153,12 +153,12 @@ export class ToolConstraint implements TokenConstraint {
     this.#force(grammar.opening, 'call');
   }
 
-  /** Whether what came last is a part of a call: it is none of the text. */
+  /** Whether the last token is part of a call, and thus not of the text. */
   get calling(): boolean {
     return this.#state !== 'start' && this.#state !== 'text';
   }
 
-  /** Calls that are complete. */
+  /** The complete calls. */
   get calls(): readonly ToolCall[] {
     return this.#calls;
   }
@@ -200,7 +200,7 @@ export class ToolConstraint implements TokenConstraint {
     }
   }
 
-  /** What begins with a brace is a call, and has to begin as one. */
+  /** A reply that begins with a brace is a call, and must begin like one. */
   #maskStart(logits: Float32Array): void {
     const { vocabulary, calls, closing } = this.#grammar;
     const fits = this.#left >= calls.shortest + closing.length;

@@ -3,17 +3,17 @@ import type { ChatTemplate } from '../../chat/template.ts';
 import { RopewalkError } from '../../errors.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 
-/** How a template writes what the assistant calls: a marker, JSON of name and arguments, a closing. */
+/** How a template writes tool calls: a marker, JSON with name and arguments, a closing text. */
 export interface ToolForm {
-  /** What stands before the JSON: `<tool_call>`; empty where a reply that begins with `{` is a call. */
+  /** The text before the JSON: `<tool_call>`; empty if a reply that begins with `{` is a call. */
   readonly marker: string;
   /** White space between the marker and the JSON. */
   readonly gap: string;
   /** The field of the arguments: `arguments` (Qwen, Hermes), `parameters` (Llama 3.1). */
   readonly argumentsField: string;
-  /** What stands behind the JSON: a line break and `</tool_call>`. */
+  /** The text after the JSON: a line break and `</tool_call>`. */
   readonly closing: string;
-  /** Whether a message may hold several calls. */
+  /** Whether a message may contain several calls. */
   readonly several: boolean;
 }
 
@@ -30,9 +30,9 @@ const TOOL = {
 };
 
 /**
- * The form of tool calls, as the template itself writes one.
+ * The format of tool calls, determined by rendering one with the template.
  *
- * @throws RopewalkError where the template knows no tool calls, or writes them as something other than one JSON object of
+ * @throws RopewalkError if the template does not support tool calls, or does not write them as one JSON object with
  *   name and arguments.
  */
 export function toolForm(tokenizer: Tokenizer, template: ChatTemplate): ToolForm {
@@ -51,7 +51,7 @@ export function toolForm(tokenizer: Tokenizer, template: ChatTemplate): ToolForm
   const call = objectWithName(said);
   if (!call) throw unknownForm(template);
   const before = /(\S*)(\s*)$/.exec(said.slice(0, call.start))!;
-  // What ends a turn stands behind a plain answer as well.
+  // The end of a turn also follows a plain answer.
   const plain = renderChat(tokenizer, chosen, [...asked, { role: 'assistant', content: ANSWER }], {
     tools: [TOOL],
   });
@@ -86,7 +86,7 @@ function takes(work: () => unknown): boolean {
   }
 }
 
-/** The JSON object that holds the probe's name and arguments, and nothing else. */
+/** The JSON object with exactly the probe's name and arguments. */
 function objectWithName(text: string) {
   for (let start = text.indexOf('{'); start >= 0; start = text.indexOf('{', start + 1)) {
     const end = objectEnd(text, start);
@@ -109,7 +109,7 @@ function parsed(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** One past the brace that closes the one at `start`; the probe has no braces in its texts. */
+/** The index after the brace that closes the one at `start`; the probe has no braces in its texts. */
 function objectEnd(text: string, start: number): number | undefined {
   let depth = 0;
   for (let at = start; at < text.length; at++) {

@@ -54,7 +54,7 @@ function newChoice() {
 function asksOf(request: ChatRequest): Ask[] {
   const { max_tokens: old, max_completion_tokens: most } = request;
   if (old && most && old !== most) {
-    throw new ApiError(400, 'max_tokens and max_completion_tokens say different things; give one of them.', {
+    throw new ApiError(400, 'max_tokens and max_completion_tokens differ; give one of them.', {
       param: 'max_completion_tokens',
     });
   }

@@ -8,7 +8,7 @@ import type { StreamEvent } from '../sse.ts';
 import { finishReason, finite } from './chat.ts';
 import { anySeed, type Call, noteUsage, seedOf, streamed, usageOf } from './endpoint.ts';
 
-/** Most tokens where nothing is said, as in OpenAI's API. */
+/** The default token limit, as in OpenAI's API. */
 const DEFAULT_TOKENS = 16;
 
 /** POST /v1/completions */
@@ -51,7 +51,7 @@ function wantsScores({ logprobs }: CompletionsRequest): boolean {
 function asksOf(request: CompletionsRequest): Ask[] {
   const { n, best_of: best, echo, logprobs } = request;
   if (best && best !== (n ?? 1)) {
-    throw new ApiError(400, 'best_of: choosing among completions is not supported; ask for n, and choose.', {
+    throw new ApiError(400, 'best_of: it is not supported; request n completions and choose one yourself.', {
       param: 'best_of',
       code: 'unknown_parameter',
     });
@@ -114,12 +114,12 @@ interface Lists {
 
 const newLists = (): Lists => ({ tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] });
 
-/** Log-probabilities in the form of the older API: lists side by side. */
+/** Log-probabilities in the format of the older API: parallel lists. */
 class ScoreLists {
   readonly lists = newLists();
   #offset = 0;
 
-  /** @returns what has been added. */
+  /** @returns what was added. */
   add(scores: readonly (Omit<ScoredText, 'logprob'> & { readonly logprob: number | null })[] = []): Lists {
     const added = newLists();
     for (const scored of scores) {
@@ -137,17 +137,17 @@ class ScoreLists {
   }
 }
 
-/** The likeliest tokens by their text, and the one that came. */
+/** The most likely tokens by their text, and the generated one. */
 function likelyOf(scored: ScoredText): Record<string, number> {
   const all: LikelyText[] = [...scored.top];
   if (!all.some(({ id }) => id === scored.id)) all.push(scored);
   const likely: Record<string, number> = {};
-  // Of two with the same text the likelier stays.
+  // Of two with the same text, the more likely one stays.
   for (const one of all) likely[name(one)] ??= finite(one.logprob);
   return likely;
 }
 
-/** A token by its text; by its bytes where they are a part of a character. */
+/** A token's text, or its bytes if they are part of a character. */
 function name({ token, bytes }: TokenText): string {
   if (!token.includes('\ufffd') || bytes === null) return token;
   return `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;

@@ -1,7 +1,7 @@
 import type { CompletionJob, Jobs } from '../jobs.ts';
 import { eventStream, type StreamEvent } from '../sse.ts';
 
-/** What an endpoint is given beside the checked body. */
+/** What an endpoint receives in addition to the checked body. */
 export interface Call {
   readonly id: string;
   /** Seconds since 1970. */
@@ -11,27 +11,27 @@ export interface Call {
   readonly client: string;
   /** Whether the answer is streamed. */
   readonly streams: boolean;
-  /** Adds to the request's line of the log. */
+  /** Adds fields to the request's log entry. */
   note(fields: Readonly<Record<string, unknown>>): void;
-  /** The last event of a stream has been read, or the client has left. */
+  /** Called when the last event of a stream has been read, or the client has left. */
   onStreamEnd(): void;
   onError(error: unknown): void;
 }
 
-/** A seed for whoever gives none. */
+/** A random seed, if the client gives none. */
 export function anySeed(): number {
   const [high, low] = crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number];
   return (high >>> 11) * 2 ** 32 + low;
 }
 
-/** Seeds of a request's choices: the given one, and those that follow it. */
+/** The seed of a choice: the request's seed plus the choice's number. */
 export function seedOf(seed: number | null | undefined, choice: number, fallback: number): number {
   const first = seed ?? fallback;
   const next = first + choice;
   return Number.isSafeInteger(next) ? next : first - choice;
 }
 
-/** Streams a job's events, and notes its usage at the end. */
+/** Streams a job's events, and logs its usage at the end. */
 export function streamed(
   call: Call,
   job: CompletionJob,
@@ -58,7 +58,7 @@ export function noteUsage(call: Call, { usage }: CompletionJob): void {
   });
 }
 
-/** Usage as OpenAI tells it. */
+/** Usage in OpenAI's format. */
 export function usageOf({ usage }: CompletionJob) {
   return {
     prompt_tokens: usage.promptTokens,

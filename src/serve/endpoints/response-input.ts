@@ -4,7 +4,7 @@ import type { ResponsesRequest } from '../schemas/responses.ts';
 
 type Item = Exclude<ResponsesRequest['input'], string>[number];
 
-/** The items of a request as the messages of a chat. */
+/** The items of a request as chat messages. */
 export function messagesOfInput({ input, instructions }: ResponsesRequest): ChatMessage[] {
   const messages: ChatMessage[] = instructions ? [{ role: 'system', content: instructions }] : [];
   if (typeof input === 'string') return [...messages, { role: 'user', content: input }];
@@ -18,7 +18,7 @@ function addItem(messages: ChatMessage[], item: Item, where: string): void {
     const args = argumentsOf(item.arguments, `${where}.arguments`);
     const call = { id, type: 'function', function: { name, arguments: args } };
     const last = messages.at(-1);
-    // Calls and the text before them are one message of the assistant's.
+    // Calls and the text before them form one assistant message.
     if (last?.role === 'assistant') {
       messages[messages.length - 1] = { ...last, tool_calls: [...(last.tool_calls ?? []), call] };
     } else messages.push({ role: 'assistant', content: null, tool_calls: [call] });
@@ -31,7 +31,7 @@ function addItem(messages: ChatMessage[], item: Item, where: string): void {
   }
 }
 
-/** Tools and their choice in the form of the chat API. */
+/** Tools and tool choice in the format of the chat API. */
 export function toolFields(
   request: ResponsesRequest,
 ): Pick<ChatRequest, 'tools' | 'tool_choice' | 'parallel_tool_calls'> {

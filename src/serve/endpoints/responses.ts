@@ -25,10 +25,10 @@ interface CallItem {
   readonly arguments: string;
 }
 
-/** What a response says: text, and calls of tools. */
+/** An output item: text, or a tool call. */
 type OutputItem = MessageItem | CallItem;
 
-/** POST /v1/responses: nothing is remembered between two requests. */
+/** POST /v1/responses: stateless, so nothing is stored between requests. */
 export async function response(request: ResponsesRequest, call: Call): Promise<Response> {
   const format = request.text?.format;
   const jsonSchema =
@@ -56,7 +56,7 @@ export async function response(request: ResponsesRequest, call: Call): Promise<R
   return Response.json(writer.response());
 }
 
-/** Makes the events of a response, and what it has become. */
+/** Creates the events of a response, and its final state. */
 class ResponseWriter {
   readonly #output: OutputItem[] = [];
   readonly #request: ResponsesRequest;

@@ -32,7 +32,7 @@ const message = z.discriminatedUnion('role', [
     content: content.nullish(),
     name,
     tool_calls: z.array(toolCall).nullish(),
-    // A message of ours that comes back has these.
+    // Our own messages have these when a client sends them back.
     refusal: z.null().optional(),
     annotations: z.array(z.unknown()).max(0).nullish(),
     audio: z.null().optional(),
@@ -81,15 +81,15 @@ export const chatRequest = z
 
 export type ChatRequest = z.infer<typeof chatRequest>;
 
-/** Parts of text are one text. */
+/** Text parts are joined. */
 function textOf(value: z.infer<typeof content>): string {
   return typeof value === 'string' ? value : value.map(({ text }) => text).join('');
 }
 
 /**
- * Messages as templates take them: the arguments of calls as values, not as text.
+ * Messages for templates: the arguments of calls are values, not text.
  *
- * @throws ApiError where the arguments of a call are no JSON object.
+ * @throws ApiError if the arguments of a call are not a JSON object.
  */
 export function messagesOf(messages: ChatRequest['messages']): ChatMessage[] {
   return messages.map((given, i) => {
@@ -142,7 +142,7 @@ export function argumentsOf(text: string, param: string): unknown {
   throw new ApiError(400, `${param}: not a JSON object.`, { param, code: 'invalid_value' });
 }
 
-/** @returns nothing where no tool may be called. */
+/** @returns nothing if no tool may be called. */
 export function toolsOf(request: Pick<ChatRequest, 'tools' | 'tool_choice' | 'parallel_tool_calls'>): {
   readonly tools?: readonly ToolDefinition[];
   readonly toolChoice?: ToolChoice;

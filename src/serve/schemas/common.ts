@@ -3,15 +3,12 @@ import type { SamplingOptions } from '../../generation/sampler.ts';
 import type { JsonSchema } from '../../structured/schema/keywords.ts';
 import { ApiError } from '../api-error.ts';
 
-/** What requests have in common. A field that is null is as one that is not there. */
+/** What all requests have in common. A null field counts as absent. */
 
 const number = (least: number, most: number) => z.number().min(least).max(most).nullish();
 const count = (least: number) => z.int().min(least).nullish();
 
-/**
- * Fields that are taken and change nothing here: they name the user or say how a service accounts for a request. All
- * others that are not known are refused.
- */
+/** Accepted fields without effect here, such as the user's name or accounting. All other unknown fields are refused. */
 export const HARMLESS = {
   user: z.string().nullish(),
   metadata: z.record(z.string(), z.unknown()).nullish(),
@@ -21,7 +18,7 @@ export const HARMLESS = {
   prompt_cache_key: z.string().nullish(),
 } as const;
 
-/** How tokens are drawn: OpenAI's fields, and Ropewalk's own. */
+/** Sampling fields: OpenAI's, and Ropewalk's own. */
 export const SAMPLING = {
   temperature: number(0, 100),
   top_p: z.number().gt(0).max(1).nullish(),
@@ -65,7 +62,7 @@ export const responseFormat = z
 
 export const toolName = z.string().regex(/^[\w.-]{1,64}$/);
 
-/** Without nulls, which are as fields that are not there. */
+/** Removes null, which counts as absent. */
 export function given<T>(value: T | null | undefined): T | undefined {
   return value ?? undefined;
 }
@@ -104,9 +101,9 @@ export function schemaOf(format: z.infer<typeof responseFormat>): JsonSchema | u
 }
 
 /**
- * Checks a body by a schema.
+ * Checks a body against a schema.
  *
- * @throws ApiError naming the field and what is wrong with it.
+ * @throws ApiError naming the field and the problem.
  */
 export function checked<S extends z.ZodType>(schema: S, body: unknown): z.infer<S> {
   const result = schema.safeParse(body);
@@ -131,7 +128,7 @@ export function checked<S extends z.ZodType>(schema: S, body: unknown): z.infer<
   });
 }
 
-/** Of the alternatives of a union the one that came farthest says what is wrong. */
+/** Of a union's alternatives, the one that got farthest gives the error. */
 function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue;
   const inner = issue.errors.flatMap((issues) => issues.map((one) => deepest(one)));

@@ -24,7 +24,7 @@ export const completionsRequest = z
 
 export type CompletionsRequest = z.infer<typeof completionsRequest>;
 
-/** A text, several, ids, or several lists of ids: what each choice continues. */
+/** The prompts of the choices: a text, several, ids, or several lists of ids. */
 export function promptsOf(
   prompt: CompletionsRequest['prompt'],
 ): Exclude<CompletionPrompt, { messages: unknown }>[] {

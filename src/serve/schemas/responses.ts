@@ -40,7 +40,7 @@ const item = z.union([
 
 const { seed, top_k, min_p, repetition_penalty, temperature, top_p } = SAMPLING;
 
-/** OpenAI's newer API, without what a server has to remember. */
+/** OpenAI's newer API, without the parts that require stored state. */
 export const responsesRequest = z
   .strictObject({
     model: modelName,

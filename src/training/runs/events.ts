@@ -14,6 +14,27 @@ export interface SamplesEvent {
   readonly samples: readonly Sample[];
 }
 
+/** A task's metrics with the weights after a step, and the values of its items. */
+export interface TaskScores {
+  readonly task: string;
+  readonly items: number;
+  readonly metrics: readonly {
+    readonly metric: string;
+    readonly filter: string;
+    readonly value: number;
+    readonly standardError: number | null;
+  }[];
+  /** Everything that a comparison with another step needs. Plain JSON. */
+  readonly details: unknown;
+}
+
+/** Tasks evaluated with the weights after a step. */
+export interface TasksEvent {
+  readonly type: 'tasks';
+  readonly step: number;
+  readonly tasks: readonly TaskScores[];
+}
+
 /** The run resumes from a checkpoint. */
 export interface ResumedEvent {
   readonly type: 'resumed';
@@ -45,4 +66,5 @@ export type RunEvent =
   | ResumedEvent
   | TrainEvent
   | SamplesEvent
+  | TasksEvent
   | FinishedEvent;

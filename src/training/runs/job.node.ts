@@ -8,7 +8,7 @@ import { createOptimizer } from '../optimizers/create-optimizer.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { RunRanks } from '../parallel/ranks.ts';
 import { optimizerSettings, type TrainingSettings, type Verb } from '../settings.ts';
-import type { Sample } from './events.ts';
+import type { Sample, TaskScores } from './events.ts';
 import type { RunPlan } from './plan.ts';
 import type { RunRecord } from './record.ts';
 import type { ModelIdentity, RunDirectory } from './run-directory.node.ts';
@@ -59,6 +59,8 @@ export interface StartedJob {
   readonly validation?: (() => Iterable<TrainingRows> | AsyncIterable<TrainingRows>) | undefined;
   /** Prompts continued with the current weights. */
   readonly samples?: (() => Promise<Sample[]>) | undefined;
+  /** Tasks evaluated with the current weights. */
+  readonly tasks?: (() => Promise<TaskScores[]>) | undefined;
   release(): Promise<void>;
 }
 

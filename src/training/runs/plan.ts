@@ -9,7 +9,7 @@ import { lengthOf, type RunLength, type TrainingSettings } from '../settings.ts'
 
 /** The size of the data, counted in micro-batches. */
 export interface DataSize {
-  /** Absent if the data are one text. */
+  /** Absent if the data is a single text. */
   readonly examples?: number;
   readonly validationExamples?: number;
   /** Tokens of the training data, and how many of them count. */

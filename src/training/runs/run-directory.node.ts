@@ -38,7 +38,7 @@ const BEST_FOLDER = 'best';
 /** Stored with the best weights: their step. */
 const STEP_FILE = 'step.json';
 /** Events that are repeated at the last step when a finished run is resumed. */
-const REPEATED: readonly string[] = ['evaluation', 'samples', 'stopped', 'finished'];
+const REPEATED: readonly string[] = ['evaluation', 'samples', 'tasks', 'stopped', 'finished'];
 
 /**
  * A training run on disk:

@@ -6,7 +6,7 @@ import { RunRanks } from '../parallel/ranks.ts';
 import { weightsChecksum } from '../parallel/weights-checksum.node.ts';
 import { RESULT_TYPES } from '../settings.ts';
 import { type EvaluationEvent, Trainer } from '../trainer.ts';
-import type { ResumedEvent, RunEvent } from './events.ts';
+import type { ResumedEvent, RunEvent, SamplesEvent, TasksEvent } from './events.ts';
 import { optimizerFor, type StartedJob, type TrainingJob } from './job.node.ts';
 import { checkFits } from './plan.ts';
 import { changesOf, type RecordedSettings, type RunRecord, recordToResume, upgraded } from './record.ts';
@@ -78,7 +78,7 @@ interface Opened {
 
 async function* runStarted(
   job: TrainingJob,
-  { learner, training, validation, samples }: StartedJob,
+  { learner, training, validation, samples, tasks }: StartedJob,
   { out, signal, measureLimit = false, record, resumed, ranks }: RunOptions & Opened,
 ): AsyncGenerator<RunEvent, void> {
   const { engine, identity } = job;
@@ -100,15 +100,17 @@ async function* runStarted(
   await agree();
   if (begun) yield begun;
   const sampled = async (step: number): Promise<RunEvent[]> => {
-    if (!samples) return [];
+    if (!samples && !tasks) return [];
     if (!run.isWritten) {
       await ranks?.wait();
       return [];
     }
-    const event = { type: 'samples' as const, step, samples: await samples() };
-    await run.log(event);
+    const events: (SamplesEvent | TasksEvent)[] = [];
+    if (samples) events.push({ type: 'samples', step, samples: await samples() });
+    if (tasks) events.push({ type: 'tasks', step, tasks: await tasks() });
+    for (const event of events) await run.log(event);
     await ranks?.wait();
-    return [event];
+    return events;
   };
   // With evaluations, samples are written at the same steps.
   if (!validation && (begun?.step ?? 0) === 0) yield* await sampled(0);

@@ -1,0 +1,103 @@
+import { setImmediate } from 'node:timers/promises';
+import { type ComparedTask, compareEvaluations, type MetricComparison } from '../evaluate/compare.ts';
+import { evaluateModel } from '../evaluate/evaluate.ts';
+import { FORGETTING } from '../evaluate/forgetting.ts';
+import type { ItemValue } from '../evaluate/metrics/aggregations.ts';
+import { AnsweringModel } from '../evaluate/model/answering-model.ts';
+import { readSplit } from '../evaluate/tasks/data-files.node.ts';
+import { type SelectedTasks, selectTasks } from '../evaluate/tasks/select.node.ts';
+import { Decoder } from '../generation/decoder.ts';
+import { OptionError } from '../options.ts';
+import type { Engine } from '../runtime/engine.ts';
+import type { Learner } from '../training/learner.ts';
+import type { TaskScores, TasksEvent } from '../training/runs/events.ts';
+import type { BaseModel } from './model.node.ts';
+import type { FinetuneSettings } from './settings.ts';
+
+type TaskOptions = Pick<FinetuneSettings, 'evaluate' | 'evaluateData' | 'evaluateLimit'>;
+
+/** Bootstrap samples of standard errors while training; the comparison at the end has intervals of its own. */
+const BOOTSTRAP = 1000;
+
+/**
+ * Evaluates tasks with the weights as they are at the moment: those that are asked for, and the built-in check of what
+ * training costs elsewhere.
+ */
+export class TaskScoring {
+  #decoder: Promise<Decoder> | undefined;
+  readonly #selected: SelectedTasks;
+  readonly #places: ReadonlyMap<string, string>;
+  readonly #limit: number | undefined;
+
+  private constructor(
+    selected: SelectedTasks,
+    places: ReadonlyMap<string, string>,
+    limit: number | undefined,
+  ) {
+    this.#selected = selected;
+    this.#places = places;
+    this.#limit = limit;
+  }
+
+  /** @throws RopewalkError for tasks that cannot be evaluated, before anything is trained; undefined where there are none. */
+  static async open({
+    evaluate,
+    evaluateData = [],
+    evaluateLimit,
+  }: TaskOptions): Promise<TaskScoring | undefined> {
+    if (!evaluate?.length) {
+      if (evaluateData.length > 0)
+        throw new OptionError('evaluateData', 'there are no tasks to evaluate; name some.');
+      return undefined;
+    }
+    const places = new Map(
+      evaluateData.map((text) => {
+        const at = text.indexOf('=');
+        if (at < 1) throw new OptionError('evaluateData', `give NAME=PATH, not ${JSON.stringify(text)}.`);
+        return [text.slice(0, at), text.slice(at + 1)] as const;
+      }),
+    );
+    const selected = await selectTasks([...new Set([...evaluate, FORGETTING])]);
+    for (const config of selected.tasks) {
+      const { test, validation } = config.splits;
+      await readSplit(config, (test ?? validation)!, places);
+    }
+    return new TaskScoring(selected, places, evaluateLimit);
+  }
+
+  async scores(engine: Engine, learner: Learner, base: BaseModel): Promise<TaskScores[]> {
+    this.#decoder ??= Decoder.borrowing(engine, learner.model, learner.values());
+    const { tokenizer, template, stopTokens } = base;
+    const model = new AnsweringModel({
+      ...{ decoder: await this.#decoder, tokenizer, template, stopTokens, sampling: {} },
+    });
+    const { tasks } = await evaluateModel(
+      base.name,
+      model,
+      this.#selected,
+      (config) => (split) => readSplit(config, split, this.#places),
+      { limit: this.#limit, bootstrap: BOOTSTRAP, pause: () => setImmediate() },
+    );
+    return tasks.map(({ result, values }) => ({
+      ...{ task: result.task, items: result.items, metrics: result.metrics },
+      details: Object.fromEntries(values),
+    }));
+  }
+
+  async release(): Promise<void> {
+    await (await this.#decoder)?.release();
+  }
+}
+
+/** The first evaluation of the tasks beside that of the result, item by item; nothing where one is missing. */
+export function compareTaskScores(events: readonly TasksEvent[], resultStep: number): MetricComparison[] {
+  const before = events.find(({ step }) => step === 0);
+  const after = events.findLast(({ step }) => step === resultStep);
+  if (!before || !after) return [];
+  return compareEvaluations(before.tasks.map(asCompared), after.tasks.map(asCompared));
+}
+
+function asCompared({ task, items, metrics, details }: TaskScores): ComparedTask {
+  const values = new Map(Object.entries(details as Record<string, ItemValue[]>));
+  return { result: { task, items, metrics: metrics as ComparedTask['result']['metrics'] }, values };
+}
