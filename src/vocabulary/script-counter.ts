@@ -44,18 +44,32 @@ function isStart(bytes: Uint8Array): boolean {
   return bytes.length > 0 && (bytes[0]! & 0xc0) !== 0x80;
 }
 
-/** The script of the character that each byte belongs to; invalid UTF-8 is `other`. */
+/** The script of the character that each byte belongs to; what is not UTF-8 is `other`. */
 function scriptsOfBytes(bytes: Uint8Array): Uint8Array {
   const scripts = new Uint8Array(bytes.length).fill(OTHER);
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   for (let at = 0; at < bytes.length; ) {
     const lead = bytes[at]!;
     const size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    const text = decoder.decode(bytes.subarray(at, at + size));
-    const code = text.codePointAt(0);
-    const isCharacter = code !== undefined && code !== 0xfffd && text.length === (code > 0xffff ? 2 : 1);
-    if (isCharacter) scripts.fill(SCRIPTS.indexOf(scriptOf(code)), at, at + size);
-    at += isCharacter ? size : 1;
+    const code = codePointAt(bytes, at, size);
+    if (code !== undefined) scripts.fill(SCRIPTS.indexOf(scriptOf(code)), at, at + size);
+    at += code === undefined ? 1 : size;
   }
   return scripts;
+}
+
+/** The smallest code point that UTF-8 writes in so many bytes. */
+const SMALLEST = [0, 0, 0x80, 0x800, 0x10000] as const;
+
+/** The character that `size` bytes write; undefined where they are not well-formed. */
+function codePointAt(bytes: Uint8Array, at: number, size: number): number | undefined {
+  const lead = bytes[at]!;
+  if (at + size > bytes.length || (lead >= 0x80 && lead < 0xc2) || lead > 0xf4) return undefined;
+  let code = size === 1 ? lead : lead & (0xff >> (size + 1));
+  for (let i = 1; i < size; i++) {
+    const byte = bytes[at + i]!;
+    if ((byte & 0xc0) !== 0x80) return undefined;
+    code = code * 64 + (byte & 0x3f);
+  }
+  const isSurrogate = code >= 0xd800 && code < 0xe000;
+  return code < SMALLEST[size]! || code > 0x10ffff || isSurrogate ? undefined : code;
 }
