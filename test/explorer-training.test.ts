@@ -4,10 +4,7 @@ import { PageTraining, prepareText } from '../explorer/worker/training.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { mobyDick } from '../src/text/moby-dick.node.ts';
 
-/**
- * Counted in steps, which a busy machine does not change. A step takes the page some 20 ms on two cores
- * (docs/explorer.md), so that this many fit well into a minute.
- */
+/** Counted in steps, which a busy machine does not change; bench/explorer.ts measures how long the page takes. */
 const ENOUGH_STEPS = 700;
 
 describe('the training of the explorer', () => {

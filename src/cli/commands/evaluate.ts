@@ -69,8 +69,8 @@ Data sets that --data does not name are read from the hub, from their Parquet co
 executed: a task that needs Python (!function) is refused by name.
 
 Examples:
-  ropewalk evaluate HuggingFaceTB/SmolLM2-135M --task kobest_copa.yaml --data skt/kobest_v1=copa/
-  ropewalk evaluate path/to/model --task kmmlu --tasks-dir lm_eval/tasks --limit 100 --out runs/kmmlu
+  ropewalk evaluate HuggingFaceTB/SmolLM2-135M --task lm_eval/tasks/haerae/haerae_gk.yaml --limit 100
+  ropewalk evaluate path/to/model --task kmmlu_humss_tasks --tasks-dir lm_eval/tasks/kmmlu --limit 100 --out runs/kmmlu
   ropewalk evaluate path/to/before path/to/after --task my-task.yaml --data my/data=test.jsonl --chat --out runs/compared`,
     )
     .action(run);
