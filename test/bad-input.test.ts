@@ -375,7 +375,7 @@ describe('the command line reports bad input in one line:', () => {
     );
     // Scoring goes in windows; what needs one window says so.
     expect(lastLine(await ropewalk(['score', llama, '--ids', ids, '--logits', place()]))).toMatch(
-      /70 tokens are 2; .*the model has 64 positions/,
+      /70 tokens need 2; .*the model has 64 positions/,
     );
   });
 
