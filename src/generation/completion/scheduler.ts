@@ -236,7 +236,7 @@ function batchingOf(decoder: Decoder, sequences: number): Batching {
     return turns('with activations of 8 bits, sliding windows would give other tokens together than alone');
   if (sequences > decoder.sameRows)
     return turns(
-      `with 8-bit activations and this block size,, ${sequences} together would not have the tokens that each has alone; blocks of 32 or exact activations would`,
+      `with 8-bit activations and this block size, ${sequences} together would not have the tokens that each has alone; blocks of 32 or exact activations would`,
     );
   return { sequences, together: true };
 }
