@@ -568,6 +568,6 @@ describe('ropewalk tokenizer encode and decode', () => {
     expect(refusal(await ropewalk(['tokenizer', 'encode', LLAMA, '--text', 'a']))).toMatch(/no tokenizer/);
     const bad = await ropewalk(['tokenizer', 'decode', only, '--ids', '1,x']);
     expect(bad.code).not.toBe(0);
-    expect(bad.stderr).toMatch(/Give token ids/);
+    expect(bad.stderr).toMatch(/Give comma-separated token ids/);
   });
 });

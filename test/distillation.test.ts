@@ -309,7 +309,7 @@ describe('the stored outputs of a teacher', () => {
   it('never overwrite a file, nor keep more entries than the vocabulary has', async () => {
     const out = place('.taught');
     await said({ out });
-    await expect(said({ out })).rejects.toThrow(/is there already/);
+    await expect(said({ out })).rejects.toThrow(/already exists; choose another file/);
     await expect(said({ k: VOCAB + 1 })).rejects.toThrow(/k is 97, but the vocabulary has 96/);
     await expect(said({ k: 0 })).rejects.toThrow(/with this k/);
   });
@@ -464,7 +464,7 @@ describe('the student of a distillation', () => {
     await said({ out: file });
     await expect(
       run({ kind: 'offline', file: await TaughtFile.open(file) }, { origin: { kind: 'checkpoint', path } }),
-    ).rejects.toThrow(/another tokenizer/);
+    ).rejects.toThrow(/whose tokenizer differs from the student's/);
   });
 
   it('may be of another family with the same tokenizer', async () => {
@@ -474,12 +474,12 @@ describe('the student of a distillation', () => {
   });
 
   it.each([
-    [{ seq: 9 }, /seq: .* was written with 8; leave it out, or write another file/],
+    [{ seq: 9 }, /seq: .* was written with 8; leave the option out, or write another file/],
     [
       { validation: 0.2 },
       /validation: the held-out data was chosen when .* was written; leave the option out/,
     ],
-    [{ temperature: 2 }, /temperature: .* was written with 1; leave it out, or write another file/],
+    [{ temperature: 2 }, /temperature: .* was written with 1; leave the option out, or write another file/],
     [
       { origin: { ...fromScratch, config: { ...llama.presets.tiny!.config, vocab_size: 97 } } },
       /vocabulary has 97 entries, but the teacher's 96/,
