@@ -11,6 +11,7 @@ import { once } from 'node:events';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { smol } from './inference/shapes.ts';
 
 const { values } = parseArgs({
   options: {
@@ -33,7 +34,7 @@ interface Result {
 
 /** Runs one of the two. @param batch rows per step, over all ranks. */
 async function measure(isParallel: boolean, threads: number, batch: number): Promise<Result> {
-  const settings = JSON.stringify({ threads, batch, seq: Number(values.seq) });
+  const settings = JSON.stringify({ config: smol, threads, batch, seq: Number(values.seq) });
   const child = isParallel
     ? spawn('mpirun', [...MPIRUN, process.execPath, program, settings], {
         stdio: ['ignore', 'pipe', 'inherit'],

@@ -6,7 +6,11 @@ import { buildSite } from '../dist/explore/build-site.node.js';
 import { trainTinyModels } from '../dist/explore/tiny-models.node.js';
 import { builtInAblation } from '../dist/start/ablation.node.js';
 
-const [out = 'ropewalk-site'] = process.argv.slice(2);
+const [out = 'ropewalk-site', ...others] = process.argv.slice(2);
+if (out.startsWith('-') || others.length > 0) {
+  console.error('usage: npm run explorer:build [-- OUT], where OUT is a folder');
+  process.exit(2);
+}
 const runs = join('ropewalk-runs', 'explorer');
 const started = performance.now();
 const models = await trainTinyModels(join(runs, 'models'), {

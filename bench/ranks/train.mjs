@@ -1,39 +1,25 @@
-/* One process of bench/ranks.ts: trains SmolLM2-135M's shape on random tokens. Settings, as JSON in the first argument: {threads, batch, seq}. */
+/* One process of bench/ranks.ts: trains SmolLM2-135M's shape on random tokens. Settings, as JSON in the first argument: {config, threads, batch, seq}. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { families, ranks as mpi, train } from '../../dist/node.js';
 
-const { threads, batch, seq } = JSON.parse(process.argv[2]);
+const { config, threads, batch, seq } = JSON.parse(process.argv[2]);
 const STEPS = 6;
 const ranks = mpi.joinRanks();
 const isFirst = !ranks || ranks.rank === 0;
-const { llama } = families;
-const config = llama.readConfig(
-  {
-    vocab_size: 49152,
-    hidden_size: 576,
-    intermediate_size: 1536,
-    num_hidden_layers: 30,
-    num_attention_heads: 9,
-    num_key_value_heads: 3,
-    max_position_embeddings: 8192,
-    rms_norm_eps: 1e-5,
-    rope_theta: 100000,
-    tie_word_embeddings: true,
-  },
-  'the benchmark',
+const tokens = Int32Array.from(
+  { length: 40_000 },
+  (_, i) => (i * 7919 + (i % 13) * 104729) % config.vocab_size,
 );
-const tokens = Int32Array.from({ length: 40_000 }, (_, i) => (i * 7919 + (i % 13) * 104729) % 49152);
 const out = mkdtempSync(join(tmpdir(), 'ropewalk-bench-ranks-'));
 const seconds = [];
 let loss;
 let sent = 0;
 let rss = 0;
 let last = performance.now();
-const stop = new AbortController();
 const options = {
-  family: llama,
+  family: families.llama,
   config,
   tokens,
   files: [],
@@ -48,7 +34,6 @@ for await (const event of train({
   ...options,
   ranks,
   out: join(out, 'run'),
-  signal: stop.signal,
   evalEvery: 0,
 })) {
   if (event.type !== 'step') continue;
