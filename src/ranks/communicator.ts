@@ -17,6 +17,12 @@ export interface Communicator {
   sum(arrays: readonly (Float32Array | Float64Array)[]): Promise<void>;
   /** Every rank's text, in rank order. */
   gather(text: string): Promise<string[]>;
+  /**
+   * Every rank's bytes, in rank order, on the first rank; nothing on the others.
+   *
+   * @throws RopewalkError as `sum` does.
+   */
+  collect(bytes: Uint8Array): Promise<Uint8Array[]>;
   /** Waits until all ranks have called it. */
   barrier(): Promise<void>;
   /** Bytes that this rank has sent, in theory: 2 (N - 1) / N of the summed arrays. */

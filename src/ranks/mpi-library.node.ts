@@ -12,6 +12,7 @@ const FUNCTIONS = (handle: string) =>
     size: `int MPI_Comm_size(${handle} comm, _Out_ int *size)`,
     sum: `int MPI_Iallreduce(void *send, void *recv, int count, ${handle} type, ${handle} op, ${handle} comm, void *request)`,
     gather: `int MPI_Iallgather(void *send, int sendCount, ${handle} sendType, void *recv, int recvCount, ${handle} recvType, ${handle} comm, void *request)`,
+    collect: `int MPI_Igather(void *send, int sendCount, ${handle} sendType, void *recv, int recvCount, ${handle} recvType, int root, ${handle} comm, void *request)`,
     barrier: `int MPI_Ibarrier(${handle} comm, void *request)`,
     test: 'int MPI_Test(void *request, _Out_ int *flag, void *status)',
   }) as const;

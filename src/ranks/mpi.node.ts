@@ -9,6 +9,8 @@ const THREADS = 3;
 /** Elements per call: few enough that signals are handled between calls. */
 const PIECE = 2 ** 22;
 const TIMEOUT_MS = 120_000;
+/** MPI counts in 32-bit integers. */
+const MOST_COLLECTED = 2 ** 31 - 1;
 /** For waits until one rank has written or read files. */
 const LONG_MS = 1_800_000;
 
@@ -105,6 +107,43 @@ class MpiCommunicator implements Communicator {
     return Array.from(lengths, (length, rank) =>
       new TextDecoder().decode(all.subarray(rank * longest, rank * longest + length)),
     );
+  }
+
+  async collect(bytes: Uint8Array): Promise<Uint8Array[]> {
+    const isFirst = this.rank === 0;
+    const lengths = new Float64Array(this.size);
+    lengths[this.rank] = bytes.length;
+    await this.sum([lengths]);
+    // Everyone sends as much as the longest: MPI_Igatherv would need arrays of 32-bit displacements.
+    const longest = Math.max(1, ...lengths);
+    if (longest > MOST_COLLECTED)
+      throw new RopewalkError(
+        `${longest} bytes of one rank are too many for MPI to collect at once; use smaller batches.`,
+      );
+    const mine = new Uint8Array(longest);
+    mine.set(bytes);
+    const all = isFirst ? new Uint8Array(longest * this.size) : mine;
+    const { koffi, world, bytes: type } = this.#mpi;
+    await this.#call(
+      'MPI_Igather',
+      (request) =>
+        this.#mpi.collect(
+          koffi.address(mine),
+          longest,
+          type,
+          koffi.address(all),
+          longest,
+          type,
+          0,
+          world,
+          request,
+        ),
+      this.#timeoutMs,
+    );
+    if (!isFirst) this.#bytesSent += longest;
+    return isFirst
+      ? Array.from(lengths, (length, rank) => all.subarray(rank * longest, rank * longest + length))
+      : [];
   }
 
   async barrier(): Promise<void> {
