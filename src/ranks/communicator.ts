@@ -39,6 +39,12 @@ export interface Communicator {
   ): Pending;
   /** Every rank's text, in rank order. */
   gather(text: string): Promise<string[]>;
+  /**
+   * Every rank's bytes, in rank order, on the first rank; nothing on the others.
+   *
+   * @throws RopewalkError as `sum` does.
+   */
+  collect(bytes: Uint8Array): Promise<Uint8Array[]>;
   /** Waits until all ranks have called it. */
   barrier(): Promise<void>;
   /** Bytes that this rank has sent to others. */

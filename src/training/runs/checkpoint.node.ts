@@ -33,9 +33,10 @@ const storedTrainer = z.object({
   evaluations: z
     .object({
       last: z.number().int(),
-      best: z.object({ step: count, loss }).nullable(),
+      best: z.object({ step: count, loss, score: loss.optional() }).nullable(),
       since: count,
       base: loss.nullable().default(null),
+      baseScore: loss.optional(),
     })
     .default({ last: -1, best: null, since: 0, base: null }),
   guard: z.object({ losses: z.array(loss), skipped: count }).optional(),

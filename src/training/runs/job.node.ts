@@ -64,6 +64,8 @@ export interface StartedJob {
   readonly samples?: (() => Promise<Sample[]>) | undefined;
   /** Tasks evaluated with the current weights. */
   readonly tasks?: (() => Promise<TaskScores[]>) | undefined;
+  /** Where the tasks decide which weights are the best: the score, of which less is better. */
+  readonly scoreOf?: ((tasks: readonly TaskScores[]) => number) | undefined;
   release(): Promise<void>;
 }
 

@@ -6,7 +6,7 @@ import type { Parallel } from '../parallel/parallel.ts';
 import { weightsChecksum } from '../parallel/weights-checksum.node.ts';
 import { RESULT_TYPES } from '../settings.ts';
 import { type EvaluationEvent, Trainer } from '../trainer.ts';
-import type { ResumedEvent, RunEvent, SamplesEvent, TasksEvent } from './events.ts';
+import type { ResumedEvent, RunEvent, SamplesEvent, TaskScores, TasksEvent } from './events.ts';
 import { optimizerFor, parallelOf, type StartedJob, type TrainingJob } from './job.node.ts';
 import { checkFits } from './plan.ts';
 import { changesOf, type RecordedSettings, type RunRecord, recordToResume, upgraded } from './record.ts';
@@ -78,16 +78,30 @@ interface Opened {
 
 async function* runStarted(
   job: TrainingJob,
-  { learner, training, validation, samples, tasks }: StartedJob,
+  { learner, training, validation, samples, tasks, scoreOf }: StartedJob,
   { out, signal, measureLimit = false, record, resumed, parallel }: RunOptions & Opened,
 ): AsyncGenerator<RunEvent, void> {
   const { engine, identity } = job;
   const ranks = parallel?.ranks;
   const settings = record.settings as RecordedSettings;
   const share = measureLimit ? await shareOfLimit(job, learner) : undefined;
+  // Where tasks decide which weights are the best, they are evaluated before the event that says so.
+  let scored: TaskScores[] | undefined;
+  const score = async () => {
+    scored = (ranks?.isFirst ?? true) ? await tasks!() : [];
+    const own = scored.length > 0 ? scoreOf!(scored) : 0;
+    await ranks?.wait();
+    return ranks ? (await ranks.sum([own]))[0]! : own;
+  };
   const trainer = new Trainer(
     {
-      ...{ learner, training, optimizer: optimizerFor(job, learner), newRows: job.newRows },
+      ...{
+        score: scoreOf && score,
+        learner,
+        training,
+        optimizer: optimizerFor(job, learner),
+        newRows: job.newRows,
+      },
       ...(validation && { validation }),
       diagnose: (batches) => firstNotFinite(engine, learner, batches),
     },
@@ -108,7 +122,8 @@ async function* runStarted(
     }
     const events: (SamplesEvent | TasksEvent)[] = [];
     if (samples) events.push({ type: 'samples', step, samples: await samples() });
-    if (tasks) events.push({ type: 'tasks', step, tasks: await tasks() });
+    if (tasks) events.push({ type: 'tasks', step, tasks: scored ?? (await tasks()) });
+    scored = undefined;
     for (const event of events) await run.log(event);
     await ranks?.wait();
     return events;
