@@ -122,7 +122,7 @@ export async function openFinetuning(
             validation: () => heldOut(views.validation, rows, options.prepareRows),
           }),
           ...(samplePrompt.length > 0 && { samples: () => sampling.samples() }),
-          ...(scoring && { tasks: () => scoring.scores(engine, learner, base) }),
+          ...(scoring && { tasks: () => scoring.scores(engine, learner, base), scoreOf: scoring.scoreOf }),
           async release() {
             await scoring?.release();
             await sampling.release();

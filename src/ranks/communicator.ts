@@ -65,7 +65,7 @@ export interface Sliced {
   readonly bounds: readonly number[];
 }
 
-/** Communication that goes on while this process does something else. */
+/** Communication in the background. */
 export interface Pending {
   /** Waits until it is done. */
   wait(): Promise<void>;

@@ -85,15 +85,13 @@ class MpiCommunicator implements Communicator {
 
   async gather(text: string): Promise<string[]> {
     const bytes = new TextEncoder().encode(text);
-    const lengths = new Float64Array(this.size);
-    lengths[this.rank] = bytes.length;
-    await this.#sumDoubles(lengths, LONG_MS);
+    const lengths = await this.#lengthsOf(bytes, LONG_MS);
     const starts = [0];
     for (const length of lengths) starts.push(starts.at(-1)! + Math.ceil(length / 4));
     const whole = new Float32Array(starts.at(-1)!);
-    const own = whole.subarray(starts[this.rank], starts[this.rank + 1]);
-    new Uint8Array(own.buffer, own.byteOffset, own.byteLength).set(bytes);
+    const own = asNumbers(bytes);
     await this.#start(Transfer.allGather(this.rank, [{ whole, own, bounds: starts }]), LONG_MS).wait();
+    whole.set(own, starts[this.rank]);
     return Array.from(lengths, (length, rank) =>
       new TextDecoder().decode(new Uint8Array(whole.buffer, 4 * starts[rank]!, length)),
     );
@@ -101,19 +99,21 @@ class MpiCommunicator implements Communicator {
 
   async collect(bytes: Uint8Array): Promise<Uint8Array[]> {
     const isFirst = this.rank === 0;
-    const lengths = new Float64Array(this.size);
-    lengths[this.rank] = bytes.length;
-    await this.sum([lengths]);
-    const words = (length: number) => new Float32Array(Math.ceil(length / 4));
-    const own = words(bytes.length);
-    new Uint8Array(own.buffer).set(bytes);
-    const send = Array.from(lengths, (_, rank) => (rank === 0 ? own : words(0)));
-    const received = Array.from(lengths, (length) => words(isFirst ? length : 0));
-    await this.exchange(send, received, words(Math.max(...lengths)).length).wait();
-    if (!isFirst) return [];
-    return received.map(({ buffer }, rank) =>
-      rank === 0 ? bytes : new Uint8Array(buffer, 0, lengths[rank]),
+    const lengths = await this.#lengthsOf(bytes, this.#timeoutMs);
+    const none = new Float32Array(0);
+    const own = asNumbers(bytes);
+    const send = Array.from(lengths, (_, rank) => (rank === 0 && !isFirst ? own : none));
+    const receive = Array.from(lengths, (length) =>
+      isFirst ? new Float32Array(Math.ceil(length / 4)) : none,
     );
+    await this.exchange(
+      send,
+      receive,
+      Math.max(...Array.from(lengths, (length) => Math.ceil(length / 4))),
+    ).wait();
+    if (!isFirst) return [];
+    receive[0] = own;
+    return receive.map(({ buffer }, rank) => new Uint8Array(buffer, 0, lengths[rank]));
   }
 
   async barrier(): Promise<void> {
@@ -129,6 +129,14 @@ class MpiCommunicator implements Communicator {
   async leave(): Promise<void> {
     await this.barrier();
     check(this.#mpi.finalize(), 'MPI_Finalize');
+  }
+
+  /** The lengths of all ranks' bytes. */
+  async #lengthsOf({ length }: Uint8Array, timeoutMs: number): Promise<Float64Array> {
+    const lengths = new Float64Array(this.size);
+    lengths[this.rank] = length;
+    await this.#sumDoubles(lengths, timeoutMs);
+    return lengths;
   }
 
   /** Every rank's doubles, added up in the order of the ranks. */
@@ -172,6 +180,13 @@ class MpiCommunicator implements Communicator {
     );
     return this.#queue.add(calls, timeoutMs);
   }
+}
+
+/** Bytes in an array of numbers, which is how all of them travel. */
+function asNumbers(bytes: Uint8Array): Float32Array<ArrayBuffer> {
+  const numbers = new Float32Array(Math.ceil(bytes.length / 4));
+  new Uint8Array(numbers.buffer).set(bytes);
+  return numbers;
 }
 
 function roundBy(codec: Codec, values: Float32Array): void {

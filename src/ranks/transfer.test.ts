@@ -34,7 +34,7 @@ const ranksAndParts = fc.integer({ min: 1, max: 4 }).chain((ranks) =>
     parts: fc.array(
       fc
         .array(fc.integer({ min: 0, max: 40 }), { minLength: ranks, maxLength: ranks })
-        .map((lengths) => lengths.reduce((bounds, length) => [...bounds, bounds.at(-1)! + length], [0])),
+        .map((lengths) => [0, ...lengths.map((_, i) => lengths.slice(0, i + 1).reduce((a, b) => a + b))]),
       { minLength: 1, maxLength: 4 },
     ),
   }),

@@ -6,8 +6,8 @@ import type { SequenceShape } from './graph.ts';
 import type { Learner } from './learner.ts';
 import type { Loss } from './loss.ts';
 import { shareOf } from './parallel/deal.ts';
+import type { Parallel } from './parallel/parallel.ts';
 import { RankLearner } from './parallel/rank-learner.ts';
-import type { RunRanks } from './parallel/ranks.ts';
 import { WholeGraphLearner } from './whole-graph-learner.ts';
 
 /**
@@ -29,8 +29,8 @@ export interface LearnerOptions {
   readonly settings?: SessionSettings;
   /** Memory for weights and gradients. By default the learner allocates it. */
   readonly hostMemory?: HostMemory;
-  /** Processes that train together, and how many micro-batches a step of them all has. */
-  readonly parallel?: { readonly ranks: RunRanks; readonly accumulate: number } | undefined;
+  /** Processes that train together. */
+  readonly parallel?: Parallel | undefined;
 }
 
 /**
@@ -60,7 +60,7 @@ export async function createLearner(
   const { ranks, accumulate } = parallel;
   const share = shareOf(shape.batch, accumulate, ranks.communicator.size);
   const inner = await createLocal(engine, model, { ...shape, batch: share.batch }, options);
-  return new RankLearner(inner, shape, accumulate, share, ranks);
+  return new RankLearner(inner, shape, accumulate, share, parallel);
 }
 
 function createLocal(

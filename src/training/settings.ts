@@ -17,6 +17,7 @@ import { MEMORY_MODES } from './create-learner.ts';
 import { TRAIN_DEFAULTS, type VerbDefaults } from './defaults.ts';
 import { OPTIMIZERS, optimizerOptions, optionsOf } from './optimizers/create-optimizer.ts';
 import { decayOptions } from './optimizers/record.ts';
+import { type Shard, WIRES } from './parallel/shard.ts';
 import { SCHEDULES, scheduleOptions, scheduleOptionsOf, scheduleSettings } from './schedule.ts';
 
 /** Storage types of finished weights, by their names in safetensors files. */
@@ -77,6 +78,14 @@ export const trainingOptions = {
     'storage type of the finished weights',
     { value: 'form' },
   ),
+  shard: option(
+    oneOf(['none', 'states'] as const satisfies readonly Shard[]),
+    'what the processes of an MPI job divide among themselves: nothing, or the states of the optimizer',
+    { value: 'what' },
+  ),
+  wire: option(oneOf(WIRES), 'type of gradients on their way between the processes of an MPI job', {
+    value: 'form',
+  }),
   seed: option(integer, 'seed of all random choices', { value: 'n' }),
 };
 

@@ -125,15 +125,15 @@ export class SafetensorsFile {
     return this.#source.read(offset, byteLength);
   }
 
-  /** Reads a tensor's raw bytes into `target`, which must have exactly its size. */
-  async readBytesInto(name: string, target: Uint8Array): Promise<void> {
+  /** Reads raw bytes of a tensor into `target`, from byte `start` of it on. */
+  async readBytesInto(name: string, target: Uint8Array, start: number): Promise<void> {
     const { offset, byteLength } = this.entry(name);
-    if (target.byteLength !== byteLength) {
+    if (start + target.byteLength > byteLength) {
       throw new RopewalkError(
-        `${this.name}: tensor ${quote(name)} has ${byteLength} bytes, but the memory to read it into has ${target.byteLength}`,
+        `${this.name}: tensor ${quote(name)} has ${byteLength} bytes, but ${target.byteLength} from ${start} on are to be read`,
       );
     }
-    await readInto(this.#source, offset, target);
+    await readInto(this.#source, offset + start, target);
   }
 
   /** The entry of a float tensor. Throws a RopewalkError for integers. */

@@ -181,7 +181,7 @@ export class RunView {
         }
         break;
       case 'stopped':
-        progress.note(`stopped early: the held-out loss has not fallen since step ${event.best.step}`);
+        progress.note(`stopped early: no weights have been better than those of step ${event.best.step}`);
         break;
       case 'checkpoint':
       case 'finished':
@@ -190,7 +190,8 @@ export class RunView {
 }
 
 /** How an evaluation compares with earlier ones. */
-function standing({ step, loss, best, bestTrained, base }: EvaluationEvent): string {
+function standing({ step, loss, best, bestTrained, base, score }: EvaluationEvent): string {
+  if (score !== undefined) return bestTrained ? ', the best weights so far' : '';
   if (best) return ', the lowest so far';
   if (step === 0 || base === null || loss <= base) return '';
   return `${bestTrained ? ', the lowest since training began, but' : ','} higher than the ${base.toFixed(4)} before it`;

@@ -30,7 +30,9 @@ export interface Machine {
 }
 
 /** Options that would save memory. */
-type Saving = Partial<Pick<TrainingSettings, 'batch' | 'accumulate' | 'memory' | 'optimizer' | 'states'>>;
+type Saving = Partial<
+  Pick<TrainingSettings, 'batch' | 'accumulate' | 'memory' | 'optimizer' | 'states' | 'shard'>
+>;
 
 /** Processes that train together. */
 export interface RanksPlan extends Communication {
@@ -65,7 +67,8 @@ export interface RunPlan {
 }
 
 /** Changes that save memory, the least costly first. */
-const SAVINGS: readonly ((settings: TrainingSettings) => Saving)[] = [
+const SAVINGS: readonly ((settings: TrainingSettings, ranks: number) => Saving)[] = [
+  (_, ranks) => (ranks > 1 ? { shard: 'states' } : {}),
   ({ batch, accumulate }) => ({ batch: 1, accumulate: batch * accumulate }),
   () => ({ states: 'bfloat16' }),
   () => ({ memory: 'recompute' }),
@@ -142,7 +145,7 @@ export function checkFits({ fits, memory, machine, remedies }: RunPlan): void {
 function remediesFor(parts: PlanParts): RunPlan['remedies'] {
   const { settings, machine } = parts;
   return SAVINGS.flatMap((saving) => {
-    const options = saving(settings);
+    const options = saving(settings, parts.ranks ?? 1);
     const same = Object.entries(options).every(([key, value]) => settings[key as keyof Saving] === value);
     const { optimizer = settings.optimizer } = options;
     const dealt = { ...settings, ...options };
@@ -166,7 +169,7 @@ function memoryOf(
     { ...shape, batch },
     {
       ...{ memory, trains, accumulate },
-      stateBytes: (dims) => record.stateBytes(dims, options),
+      stateBytes: (dims) => record.stateBytes(dims, options) / (settings.shard === 'none' ? 1 : ranks),
       ...(loss && { loss }),
       ...(teacher && { teacher }),
     },

@@ -1,0 +1,53 @@
+import { sizeOf } from '../../graph/dims.ts';
+import { BLOCK } from '../../kernels/moment-kernels.ts';
+import type { Range } from '../optimizers/optimizer.ts';
+
+/** Which elements of each weight are which rank's. */
+export class Slices {
+  readonly #bounds: ReadonlyMap<string, readonly number[]>;
+
+  /**
+   * @param rank this one.
+   * @param whole whether weights are dealt out as wholes, for optimizers that need all elements of a weight at once.
+   */
+  constructor(
+    parameters: Iterable<{ readonly name: string; readonly shape: readonly number[] }>,
+    readonly rank: number,
+    readonly ranks: number,
+    whole: boolean,
+  ) {
+    const loads = new Array<number>(ranks).fill(0);
+    this.#bounds = new Map(
+      [...parameters].map(({ name, shape }) => {
+        const size = sizeOf(shape);
+        if (!whole) return [name, evenBounds(size, ranks)];
+        const owner = loads.indexOf(Math.min(...loads));
+        loads[owner]! += size;
+        return [name, Array.from({ length: ranks + 1 }, (_, i) => (i <= owner ? 0 : size))];
+      }),
+    );
+  }
+
+  /** Rank r has elements `bounds[r]` to `bounds[r + 1]`. */
+  boundsOf(name: string): readonly number[] {
+    return this.#bounds.get(name)!;
+  }
+
+  /** This rank's elements. */
+  rangeOf(name: string): Range {
+    const bounds = this.boundsOf(name);
+    return { start: bounds[this.rank]!, end: bounds[this.rank + 1]! };
+  }
+}
+
+/**
+ * The bounds of slices of almost the same length. They begin at blocks of quantized states.
+ *
+ * @param unit slices begin at multiples of it, too.
+ */
+export function evenBounds(size: number, ranks: number, unit = BLOCK): number[] {
+  const units = Math.ceil(size / unit);
+  return Array.from({ length: ranks + 1 }, (_, rank) =>
+    Math.min(size, unit * Math.floor((units * rank) / ranks)),
+  );
+}
