@@ -23,7 +23,7 @@ const WIRE_SHARE = 1448 / 1538;
  * Bytes per second that one process sends while it receives as many, packs them and adds them up, on links of any speed.
  * Measured by `verify/ranks-hosts.ts` between two processes on one core each (AMD EPYC, Zen 5), over TCP.
  */
-export const PROCESS_BYTES = 0.45e9;
+const PROCESS_BYTES = 0.45e9;
 
 /**
  * Messages in a row: each reduce-scatter and each all-gather sends N - 1. Gradients are scattered and weights (or the
@@ -38,7 +38,7 @@ export function stepMessages(shard: Shard, ranks: number, blocks: number): numbe
  * The time that a step spends on communication, in seconds: latency per message and time per byte, as for the pairwise
  * exchange and ring algorithms in Thakur, Rabenseifner and Gropp, "Optimization of Collective Communication Operations in
  * MPICH" (2005), section 4: (N - 1) α + (N - 1) / N n β for each reduce-scatter and each all-gather. Packing and adding
- * go on while other pieces travel, so that the slower of link and process counts. Overlap with computation is not
+ * happen while other pieces travel, so that the slower of link and process counts. Overlap with computation is not
  * subtracted.
  */
 export function communicationSeconds(

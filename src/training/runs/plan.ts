@@ -112,17 +112,21 @@ export function planRun(parts: PlanParts): RunPlan {
     tokensPerStep: settings.batch * shape.seq * settings.accumulate,
     memory,
     machine,
-    ...((parts.ranks ?? 1) > 1 && { ranks: ranksPlan(model, parts.ranks!, trainedParameters) }),
+    ...((parts.ranks ?? 1) > 1 && { ranks: ranksPlan(model, settings, parts.ranks!, trainedParameters) }),
     fits,
     remedies: fits ? [] : remediesFor(parts),
   };
 }
 
-function ranksPlan(model: CausalLM, count: number, trained: number): RanksPlan {
-  const shard = 'none';
+function ranksPlan(
+  model: CausalLM,
+  { shard, wire }: TrainingSettings,
+  count: number,
+  trained: number,
+): RanksPlan {
   return {
     count,
-    bytes: stepBytes(shard, count, { weights: trained, gradients: trained }),
+    bytes: stepBytes(shard, count, { weights: trained, gradients: trained }, wire),
     // The embedding and the head are stages as well.
     messages: stepMessages(shard, count, model.stages.layers.length + 2),
   };
