@@ -159,7 +159,7 @@ function entriesBefore(starts: readonly number[], each: number, chunk: number, r
 }
 
 /** Entries of one rank in a chunk, and of all ranks in each of the chunks. @param chunk entries of a chunk, about. */
-export function headChunks(starts: readonly number[], chunk: number) {
+function headChunks(starts: readonly number[], chunk: number) {
   const ranks = starts.length - 1;
   const each = Math.max(1, Math.ceil(chunk / ranks));
   const most = Math.max(...starts.slice(1).map((end, rank) => end - starts[rank]!));

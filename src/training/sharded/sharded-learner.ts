@@ -82,8 +82,9 @@ export class ShardedLearner implements Learner {
     model: CausalLM,
     shape: SequenceShape,
     parallel: Parallel,
-    { trains = () => true, settings, memory = new HostMemory(), headChunk }: ShardedLearnerOptions,
+    { trains = () => true, settings: given, memory = new HostMemory(), headChunk }: ShardedLearnerOptions,
   ): Promise<ShardedLearner> {
+    const settings = { inBackground: true, ...given };
     const { communicator } = parallel.ranks;
     const codec = codecOf(parallel.wire);
     const tokens = shape.batch * shape.seq;
