@@ -30,6 +30,8 @@ export interface LearnerOptions {
   /** Whether a parameter is trained, by its path; the others are frozen. Default all. */
   readonly trains?: (path: string) => boolean;
   readonly settings?: SessionSettings;
+  /** Vocabulary entries whose logits exist at the same time, where the head runs in chunks. By default the learner decides. */
+  readonly headChunk?: number;
   /** Memory for weights and gradients. By default the learner allocates it. */
   readonly hostMemory?: HostMemory;
   /** Processes that train together. */
@@ -75,7 +77,7 @@ function createSharded(
   model: CausalLM,
   shape: SequenceShape,
   parallel: Parallel,
-  { loss = crossEntropy, trains, settings, hostMemory }: LearnerOptions,
+  { loss = crossEntropy, trains, settings, hostMemory, headChunk }: LearnerOptions,
 ): Promise<Learner> {
   if (loss !== crossEntropy) {
     throw new OptionError(
@@ -87,6 +89,7 @@ function createSharded(
     ...(trains && { trains }),
     ...(settings && { settings }),
     ...(hostMemory && { memory: hostMemory }),
+    ...(headChunk !== undefined && { headChunk }),
   });
 }
 

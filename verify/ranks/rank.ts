@@ -26,6 +26,7 @@ export interface RankSettings {
   readonly wire: Wire;
   readonly optimizer: 'adamw' | 'sgd';
   readonly lr: number;
+  readonly headChunk?: number;
   /** Whether the engine runs beside the communication. Default true. */
   readonly inBackground?: boolean;
 }
@@ -35,6 +36,8 @@ export interface RankResult {
   readonly losses: readonly number[];
   /** Of each step. */
   readonly seconds: readonly number[];
+  /** Processor time of all steps but the first. */
+  readonly processorSeconds: number;
   /** Bytes sent in the last step. */
   readonly bytesSent: number;
   /** The most memory that the process had, as the operating system counts it, and its plan. */
@@ -61,6 +64,7 @@ const learner = await createLearner(
   {
     memory,
     parallel,
+    ...(settings.headChunk !== undefined && { headChunk: settings.headChunk }),
     ...(settings.inBackground === false && { settings: { inBackground: false } }),
   },
 );
@@ -80,6 +84,7 @@ const vocabSize = model.head.weight.shape[0]!;
 const token = (i: number) => (i * 7919 + (i % 13) * 104729) % vocabSize;
 const losses: number[] = [];
 const seconds: number[] = [];
+let cpu = process.cpuUsage();
 let before = 0;
 for (let step = 0; step < steps; step++) {
   const first = step * batch * seq;
@@ -92,7 +97,10 @@ for (let step = 0; step < steps; step++) {
   const { loss } = await learner.step([rows], { optimizer, learningRate: lr, clip: 1 });
   seconds.push((performance.now() - started) / 1000);
   losses.push(loss);
+  if (step === 0) cpu = process.cpuUsage();
 }
+const { user, system } = process.cpuUsage(cpu);
+const processorSeconds = (user + system) / 1e6;
 const bytesSent = (job?.bytesSent ?? 0) - before;
 const [, kibibytes] = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))!;
 const record = optimizerRecord(kind);
@@ -105,7 +113,11 @@ const plan = estimateMemory(
     stateBytes: (shape) => record.stateBytes(shape, options),
   },
 ).total;
-const result: RankResult = { losses, seconds, bytesSent, peak: 1024 * Number(kibibytes), plan };
+const result: RankResult = {
+  ...{ losses, seconds, processorSeconds, bytesSent },
+  peak: 1024 * Number(kibibytes),
+  plan,
+};
 const all = job ? await job.gather(JSON.stringify(result)) : [JSON.stringify(result)];
 if (!job || job.rank === 0) console.log(`[${all.join(',')}]`);
 await learner.release();

@@ -5,7 +5,7 @@ import { vocabularyChunk } from '../blocks/block-head-chunks.ts';
 import type { StageWeight } from './gathered-weights.ts';
 
 /** Bytes of the weights of a chunk of the head: two of them, and of their gradients, are in memory. */
-const CHUNK_BYTES = 64 * 2 ** 20;
+const CHUNK_BYTES = 16 * 2 ** 20;
 
 /** The weights that are sharded by rows: the table of tokens, and the head. */
 export function tablesOf({ head }: CausalLM, table: string): Set<string> {
