@@ -67,7 +67,7 @@ async function inRanks(ranks: number, args: readonly string[]) {
 
 const file = (run: string, name = 'model.safetensors') => readFileSync(join(run, name));
 
-describe.skipIf(!HAS_MPI)('training with sharded optimizer states', () => {
+describe.skipIf(!HAS_MPI)('training over ranks that divide weights and states', () => {
   it.each([
     ['AdamW with the whole graph', 2, []],
     [
@@ -81,7 +81,7 @@ describe.skipIf(!HAS_MPI)('training with sharded optimizer states', () => {
       ['--memory', 'light', '--optimizer', 'adafactor', '--lr', '0.01'],
     ],
     ['SGD with frozen weights', 3, ['--optimizer', 'sgd', '--freeze', '*norm*']],
-  ] as const)('has the losses of one process: %s', async (_, ranks, more) => {
+  ] as const)('has the losses of one process where states are sharded: %s', async (_, ranks, more) => {
     const [one, several] = [place(), place()];
     await alone(train(one, more));
     await inRanks(ranks, train(several, [...more, '--shard', 'states']));
@@ -89,27 +89,44 @@ describe.skipIf(!HAS_MPI)('training with sharded optimizer states', () => {
     expect(existsSync(join(several, 'model.safetensors'))).toBe(true);
   });
 
-  it('resumes to the same bits, and on other numbers of ranks', async () => {
-    const [whole, again] = [place(), place()];
-    const more = ['--states', 'bfloat16', '--shard', 'states', '--keep', '5'];
-    await inRanks(3, train(whole, more));
-    await inRanks(3, train(again, more));
-    expect(metrics(again)).toEqual(metrics(whole));
-    expect(file(again).equals(file(whole))).toBe(true);
-    const half = (run: string) => {
-      cpSync(whole, run, { recursive: true });
-      rmSync(join(run, 'checkpoints/step-00000004'), { recursive: true });
-      rmSync(join(run, 'model.safetensors'));
-      return run;
-    };
-    const [same, fewer, single, plain] = [half(place()), half(place()), half(place()), half(place())];
-    await inRanks(3, train(same, [...more, '--resume']));
-    expect(file(same).equals(file(whole))).toBe(true);
-    await inRanks(2, train(fewer, [...more, '--resume']));
-    expectSameRun(fewer, whole);
-    await alone(train(single, [...more, '--resume']));
-    expectSameRun(single, whole);
-    await inRanks(2, train(plain, [...more, '--resume', '--shard', 'none']));
-    expectSameRun(plain, whole);
+  it.each([
+    ['on 2 ranks, with two norms a layer and soft caps', 2, ['--family', 'gemma2']],
+    ['on 3 ranks, with an untied head and 8-bit states', 3, ['--states', 'int8']],
+    ['on 4 ranks, with learned positions', 4, ['--family', 'gpt2', '--batch', '8']],
+    ['on 2 ranks, with frozen weights', 2, ['--freeze', 'model.embed_tokens.*', '--optimizer', 'sgd']],
+  ] as const)('has the losses of one process where weights are sharded: %s', async (_, ranks, more) => {
+    const [one, several] = [place(), place()];
+    await alone(train(one, [...more, '--memory', 'light']));
+    await inRanks(ranks, train(several, [...more, '--shard', 'all']));
+    expectSameRun(several, one);
   });
+
+  it.each([
+    ['states', ['--states', 'bfloat16'], 'none'],
+    ['all', ['--memory', 'light'], 'states'],
+  ] as const)(
+    'resumes to the same bits, and on other numbers of ranks: %s',
+    async (shard, settings, other) => {
+      const [whole, again] = [place(), place()];
+      const more = [...settings, '--keep', '5', '--shard', shard];
+      await inRanks(3, train(whole, more));
+      await inRanks(3, train(again, more));
+      expect(metrics(again)).toEqual(metrics(whole));
+      expect(file(again).equals(file(whole))).toBe(true);
+      const half = () => {
+        const run = place();
+        cpSync(whole, run, { recursive: true });
+        rmSync(join(run, 'checkpoints/step-00000004'), { recursive: true });
+        rmSync(join(run, 'model.safetensors'));
+        return run;
+      };
+      const [same, fewer, single] = [half(), half(), half()];
+      await inRanks(3, train(same, [...more, '--resume']));
+      expect(file(same).equals(file(whole))).toBe(true);
+      await inRanks(2, train(fewer, [...more, '--resume', '--shard', other]));
+      expectSameRun(fewer, whole);
+      await alone(train(single, [...more, '--resume']));
+      expectSameRun(single, whole);
+    },
+  );
 });

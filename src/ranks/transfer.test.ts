@@ -108,7 +108,7 @@ describe('transfers between ranks', () => {
   });
 
   it('send each rank its own, in pieces', () => {
-    const long = 2 ** 19 + 5;
+    const long = 2 ** 17 + 5;
     const message = (from: number, to: number) =>
       Float32Array.from({ length: from === 0 ? long : 3 * to }, (_, i) => 10 * from + to + i);
     const ranks = [0, 1, 2];

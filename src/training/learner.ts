@@ -2,6 +2,7 @@ import type { TrainingRows } from '../batches.ts';
 import type { CausalLM } from '../families/family.ts';
 import type { SequenceShape } from './graph.ts';
 import type { OptimizedParameter, Optimizer, Range } from './optimizers/optimizer.ts';
+import type { Slices } from './parallel/slices.ts';
 
 /** A trained weight, or the range of its elements that this process updates. */
 export interface TrainedParameter {
@@ -71,7 +72,9 @@ export interface Learner {
   readonly shape: SequenceShape;
   /** The trained weights; frozen ones are only in {@link values}. */
   readonly parameters: readonly TrainedParameter[];
-  /** All weights by path, to read and write between calls. */
+  /** Set where weights are sharded: this process has only its slices of them. */
+  readonly slices?: Slices | undefined;
+  /** All weights by path, to read and write between calls; if they are sharded, this process's slices of them. */
   values(): Map<string, Float32Array>;
   /**
    * One optimizer step on the mean loss over all micro-batches.

@@ -15,7 +15,7 @@ import { EmbeddingStage } from './block-embedding.ts';
 import { type GradientSink, KeptGradients } from './block-gradients.ts';
 import { modelPieces } from './block-graph.ts';
 import { GraphHead, type HeadParts, type HeadStage } from './block-head.ts';
-import { ChunkedHead, vocabularyChunk } from './block-head-chunks.ts';
+import { ChunkedHead, vocabularyChunk, WholeHeadChunks } from './block-head-chunks.ts';
 import { Stage, StageKinds } from './block-stage.ts';
 import { UpdatingGradients } from './block-updates.ts';
 
@@ -279,7 +279,7 @@ function headStage(
   const vocabSize = parts.model.head.weight.shape[0]!;
   const chunk = headChunk ?? vocabularyChunk(parts.rows, vocabSize);
   return loss === crossEntropy && chunk < vocabSize
-    ? new ChunkedHead(parts, chunk, memory)
+    ? new ChunkedHead(parts, new WholeHeadChunks(parts, chunk), memory)
     : new GraphHead(parts, loss);
 }
 

@@ -20,6 +20,7 @@ export class RankLearner implements Learner {
   readonly #share: Share;
   readonly #ranks: RunRanks;
   readonly #combine: Together['combine'];
+  /** Of the optimizer's states. */
   readonly #slices: Slices | undefined;
 
   /**
@@ -58,6 +59,10 @@ export class RankLearner implements Learner {
       const { start, end } = range;
       return start === end ? [] : [{ name, shape, range, value: value.subarray(start, end) }];
     });
+  }
+
+  get slices(): Slices | undefined {
+    return this.#inner.slices;
   }
 
   values(): Map<string, Float32Array> {

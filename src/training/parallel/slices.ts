@@ -9,18 +9,21 @@ export class Slices {
   /**
    * @param rank this one.
    * @param whole whether weights are dealt out as wholes, for optimizers that need all elements of a weight at once.
+   * @param tables weights with a row, or a number, for each token: slices of them are of the same whole rows.
    */
   constructor(
     parameters: Iterable<{ readonly name: string; readonly shape: readonly number[] }>,
     readonly rank: number,
     readonly ranks: number,
     whole: boolean,
+    tables: ReadonlySet<string> = new Set(),
   ) {
     const loads = new Array<number>(ranks).fill(0);
     this.#bounds = new Map(
       [...parameters].map(({ name, shape }) => {
         const size = sizeOf(shape);
-        if (!whole) return [name, evenBounds(size, ranks)];
+        if (!whole)
+          return [name, evenBounds(size, ranks, tables.has(name) ? BLOCK * sizeOf(shape.slice(1)) : BLOCK)];
         const owner = loads.indexOf(Math.min(...loads));
         loads[owner]! += size;
         return [name, Array.from({ length: ranks + 1 }, (_, i) => (i <= owner ? 0 : size))];
@@ -41,9 +44,9 @@ export class Slices {
 }
 
 /**
- * The bounds of slices of almost the same length. They begin at blocks of quantized states.
+ * The bounds of slices of almost the same length.
  *
- * @param unit slices begin at multiples of it, too.
+ * @param unit slices begin at multiples of it: by default, at blocks of quantized states.
  */
 export function evenBounds(size: number, ranks: number, unit = BLOCK): number[] {
   const units = Math.ceil(size / unit);

@@ -121,7 +121,8 @@ export async function readCheckpoint(
 export async function readModelInto(path: string, learner: Learner): Promise<void> {
   const opened = await openModel(path);
   try {
-    await readWeights(opened, learner.values());
+    const { slices } = learner;
+    await readWeights(opened, learner.values(), slices && ((path) => slices.rangeOf(path).start));
   } finally {
     await opened.checkpoint.tensors.close();
   }

@@ -77,6 +77,7 @@ const SAVINGS: readonly ((settings: TrainingSettings, ranks: number) => Saving)[
   () => ({ memory: 'light', accumulate: 1 }),
   () => ({ memory: 'light', states: 'int8', batch: 1, accumulate: 1 }),
   () => ({ memory: 'light', optimizer: 'adafactor', batch: 1, accumulate: 1 }),
+  (_, ranks) => (ranks > 1 ? { shard: 'all', memory: 'light', accumulate: 1 } : {}),
 ];
 
 export interface PlanParts {
@@ -173,7 +174,8 @@ function memoryOf(
     { ...shape, batch },
     {
       ...{ memory, trains, accumulate },
-      stateBytes: (dims) => record.stateBytes(dims, options) / (settings.shard === 'none' ? 1 : ranks),
+      ...{ ranks, shard: settings.shard },
+      stateBytes: (dims) => record.stateBytes(dims, options),
       ...(loss && { loss }),
       ...(teacher && { teacher }),
     },

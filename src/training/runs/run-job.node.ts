@@ -1,4 +1,6 @@
+import { option as named, said } from '../../errors.ts';
 import { attentionFlopsPerToken, weightFlopsPerToken } from '../../inspect/costs.ts';
+import { OptionError } from '../../options.ts';
 import { firstNotFinite } from '../diagnose.ts';
 import type { Learner } from '../learner.ts';
 import { measureProducts } from '../limit.ts';
@@ -84,6 +86,12 @@ async function* runStarted(
   const { engine, identity } = job;
   const ranks = parallel?.ranks;
   const settings = record.settings as RecordedSettings;
+  if (learner.slices && tasks) {
+    throw new OptionError(
+      'shard',
+      said`no process has all weights, which tasks need; evaluate the result instead, or choose ${named('shard', 'states')}.`,
+    );
+  }
   const share = measureLimit ? await shareOfLimit(job, learner) : undefined;
   // Where tasks decide which weights are the best, they are evaluated before the event that says so.
   let scored: TaskScores[] | undefined;
@@ -103,7 +111,7 @@ async function* runStarted(
         newRows: job.newRows,
       },
       ...(validation && { validation }),
-      diagnose: (batches) => firstNotFinite(engine, learner, batches),
+      ...(!learner.slices && { diagnose: (batches) => firstNotFinite(engine, learner, batches) }),
     },
     { ...settings, evaluateFirst: job.startsTrained && validation !== undefined },
   );
@@ -111,7 +119,11 @@ async function* runStarted(
   const run = resumed?.run ?? (await RunDirectory.create(out, record, parallel));
   const resume = () => resumed && restore(resumed.run, resumed.stored, record, learner, trainer);
   const begun = await (ranks ? ranks.firstThenOthers(resume) : resume());
-  const agree = () => ranks?.agree({ weights: weightsChecksum(learner.values()), state: dataState(trainer) });
+  const agree = () =>
+    ranks?.agree({
+      ...(!learner.slices && { weights: weightsChecksum(learner.values()) }),
+      state: dataState(trainer),
+    });
   await agree();
   if (begun) yield begun;
   const sampled = async (step: number): Promise<RunEvent[]> => {

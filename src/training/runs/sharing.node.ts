@@ -22,7 +22,11 @@ export function sharedWeights(
     ({ name: file, tensors, metadata }) => ({
       ...{ name: file, metadata },
       entries: tensors.map(({ name, shape }) => ({ name, shape, dtype })),
-      ranges: tensors.map(({ name }) => part(name, values.get(name)!, sharing)),
+      ranges: tensors.map(({ name }) =>
+        learner.slices
+          ? { name, start: learner.slices.rangeOf(name).start, data: values.get(name)! }
+          : part(name, values.get(name)!, sharing),
+      ),
     }),
   );
 }
