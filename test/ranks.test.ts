@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../src/random.ts';
 import { buildProgram, start } from './helpers/cli.node.ts';
 import { baseModel, chats } from './helpers/finetune-run.node.ts';
-import { HAS_MPI, isRunning, mpirun, ranksOf } from './helpers/ranks.node.ts';
+import { HAS_MPI, isRunning, LAUNCHERS, mpirun, mpirunBy, ranksOf } from './helpers/ranks.node.ts';
 import { until } from './helpers/work.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-ranks-'));
@@ -130,6 +130,27 @@ describe.skipIf(!HAS_MPI)('several processes that train together over MPI', () =
     expect(model(cut).equals(model(whole))).toBe(true);
     await alone(train(moved, ['--resume']));
     expectSameRun(moved, whole);
+  });
+
+  it('end when one of them hangs, by their own watchdog', async () => {
+    const out = place();
+    const running = await mpirunBy(
+      { ...LAUNCHERS[0]!, env: { ROPEWALK_RANKS_TIMEOUT: '2' } },
+      2,
+      train(out, ['--steps', '4000', '--save-every', '2']),
+    );
+    await running.seen(/held-out loss/);
+    const pids = ranksOf(running);
+    process.kill(pids[1]!, 'SIGSTOP');
+    const { code, stderr } = await running.finished;
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(
+      'If one of them is lost, the job ends; to continue from what was saved, run the same command with --resume.',
+    );
+    expect(stderr).toMatch(
+      /rank 0 of 2: no other rank has answered rank 0 for 2 s: one of them hangs, or the connection to it is lost/,
+    );
+    await until(() => !pids.some(isRunning), 'all ranks are gone');
   });
 
   it('stop at the same step when one of them is interrupted, with a checkpoint', async () => {

@@ -9,6 +9,7 @@ interface Launcher {
   readonly options: readonly string[];
   /** Programs of single ranks instead of this repository's command line. */
   readonly programs?: readonly (string | undefined)[];
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** Where both are installed, `mpirun` is one of them. */
@@ -59,7 +60,7 @@ export async function mpirun(ranks: number, ...commands: readonly (readonly stri
 
 /** As {@link mpirun}, by one of the launchers. */
 export async function mpirunBy(
-  { command, options, programs = [] }: Launcher,
+  { command, options, programs = [], env = {} }: Launcher,
   ranks: number,
   ...commands: readonly (readonly string[])[]
 ): Promise<Running> {
@@ -72,7 +73,7 @@ export async function mpirunBy(
     commands.length === 1
       ? node(ranks, commands[0]!)
       : commands.flatMap((args, i) => (i === 0 ? node(1, args) : [':', ...node(1, args, i)]));
-  return startCommand(command, [...options, ...all]);
+  return startCommand(command, [...options, ...all], { env });
 }
 
 /** The processes that a launcher started, in the order of their ranks. */
