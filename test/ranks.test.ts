@@ -153,6 +153,29 @@ describe.skipIf(!HAS_MPI)('several processes that train together over MPI', () =
     await until(() => !pids.some(isRunning), 'all ranks are gone');
   });
 
+  it.each(['none', 'states'])(
+    'keep the checkpoint before when a disk is full, with --shard %s',
+    async (shard) => {
+      const [whole, run] = [place(), place()];
+      const args = (out: string, ...more: string[]) => train(out, ['--shard', shard, ...more]);
+      expect((await inRanks(2, args(whole))).code).toBe(0);
+      cpSync(whole, run, { recursive: true });
+      rmSync(join(run, 'checkpoints', 'step-00000008'), { recursive: true });
+      const before = readdirSync(join(run, 'checkpoints'));
+      // Files of at most 64 KiB, for the rank that writes, or for one of those that write.
+      const limited = ['bash', '-c', 'ulimit -f 64; exec "$@"', 'limited'];
+      const by = shard === 'none' ? [limited, []] : [[], limited];
+      const resumed = args(run, '--resume');
+      const failed = await (await mpirunBy({ ...LAUNCHERS[0]!, by }, 2, resumed, resumed)).finished;
+      expect(failed.code).toBe(1);
+      expect(failed.stderr).toMatch(/EFBIG|too large|full/i);
+      expect(readdirSync(join(run, 'checkpoints')).filter((name) => !name.startsWith('.'))).toEqual(before);
+      const again = await inRanks(2, resumed);
+      expect(again.code, again.stderr).toBe(0);
+      expect(model(run).equals(model(whole))).toBe(true);
+    },
+  );
+
   it('stop at the same step when one of them is interrupted, with a checkpoint', async () => {
     const out = place();
     const running = await mpirun(

@@ -38,7 +38,7 @@ function start(out: string, more: readonly string[] = []) {
   const args = [
     ...['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none', '-n', String(RANKS)],
     ...[process.execPath, program, 'train', '--family', 'llama', '--text', text, '--out', out],
-    ...['--vocab-size', '300', '--seq', '24', '--batch', '6', '--steps', String(20 * kills), '--seed', '5'],
+    ...['--vocab-size', '300', '--seq', '24', '--batch', '6', '--steps', String(10 * kills), '--seed', '5'],
     ...['--save-every', '1', '--eval-every', '50', '--threads', '1', '--shard', values.shard!, ...more],
   ];
   const child = spawn('mpirun', args, { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -89,6 +89,8 @@ try {
     const began = performance.now();
     const [ended] = await job.closed;
     const seconds = (performance.now() - began) / 1000;
+    // A killed process takes a moment to give its memory back.
+    for (let tries = 0; tries < 100 && pids.some(isRunning); tries++) await pause(100);
     const left = pids.filter(isRunning);
     expectThat(ended !== 0, 'the job fails');
     expectThat(left.length === 0, 'no process is left', left.join(' '));

@@ -10,6 +10,8 @@ interface Launcher {
   /** Programs of single ranks instead of this repository's command line. */
   readonly programs?: readonly (string | undefined)[];
   readonly env?: NodeJS.ProcessEnv;
+  /** What single ranks are started by. */
+  readonly by?: readonly (readonly string[])[];
 }
 
 /** Where both are installed, `mpirun` is one of them. */
@@ -60,13 +62,13 @@ export async function mpirun(ranks: number, ...commands: readonly (readonly stri
 
 /** As {@link mpirun}, by one of the launchers. */
 export async function mpirunBy(
-  { command, options, programs = [], env = {} }: Launcher,
+  { command, options, programs = [], env = {}, by = [] }: Launcher,
   ranks: number,
   ...commands: readonly (readonly string[])[]
 ): Promise<Running> {
   const program = await buildProgram('bin/ropewalk.js');
   const node = (count: number, args: readonly string[], rank = 0) => [
-    ...['-n', String(count), process.execPath, programs[rank] ?? program],
+    ...['-n', String(count), ...(by[rank] ?? []), process.execPath, programs[rank] ?? program],
     ...args,
   ];
   const all =
