@@ -5,6 +5,8 @@ import type { Loss } from '../loss.ts';
 import { estimateMemory, type MemoryEstimate } from '../memory.ts';
 import { optimizerRecord, optimizersWith, optionsOf } from '../optimizers/create-optimizer.ts';
 import { shareOf } from '../parallel/deal.ts';
+import { stepBytes } from '../parallel/shard.ts';
+import { type Communication, type Network, stepMessages } from '../parallel/step-time.ts';
 import { lengthOf, type RunLength, type TrainingSettings } from '../settings.ts';
 
 /** The size of the data, counted in micro-batches. */
@@ -32,6 +34,16 @@ type Saving = Partial<
   Pick<TrainingSettings, 'batch' | 'accumulate' | 'memory' | 'optimizer' | 'states' | 'shard'>
 >;
 
+/** Processes that train together. */
+export interface RanksPlan extends Communication {
+  readonly count: number;
+  /** From the network's speed, if it is known. */
+  readonly network?: Network;
+  readonly secondsCommunicating?: number;
+  /** The share of a step in which the ranks compute. */
+  readonly efficiency?: number;
+}
+
 /** What a run will do and need. */
 export interface RunPlan {
   readonly parameters: number;
@@ -48,6 +60,8 @@ export interface RunPlan {
   /** Changes that would make the plan fit, the least costly first; empty if it fits or nothing helps. */
   readonly remedies: readonly { readonly options: Saving; readonly total: number }[];
   readonly fits: boolean;
+  /** Undefined for one process. Memory is then that of one of them. */
+  readonly ranks?: RanksPlan;
   /** From a measured step; undefined if none was measured. */
   readonly secondsPerStep?: number;
 }
@@ -99,8 +113,23 @@ export function planRun(parts: PlanParts): RunPlan {
     tokensPerStep: settings.batch * shape.seq * settings.accumulate,
     memory,
     machine,
+    ...((parts.ranks ?? 1) > 1 && { ranks: ranksPlan(model, settings, parts.ranks!, trainedParameters) }),
     fits,
     remedies: fits ? [] : remediesFor(parts),
+  };
+}
+
+function ranksPlan(
+  model: CausalLM,
+  { shard, wire }: TrainingSettings,
+  count: number,
+  trained: number,
+): RanksPlan {
+  return {
+    count,
+    bytes: stepBytes(shard, count, { weights: trained, gradients: trained }, wire),
+    // The embedding and the head are stages as well.
+    messages: stepMessages(shard, count, model.stages.layers.length + 2),
   };
 }
 
