@@ -10,6 +10,7 @@ export * as data from './data/index.node.ts';
 export { type DistillationOptions, distill, type TeachingSource } from './distillation/distill.node.ts';
 export * as distillation from './distillation/index.node.ts';
 export { type TeachEvent, type TeachingData, type TeachOptions, teach } from './distillation/teach.node.ts';
+export * as evaluation from './evaluate/index.node.ts';
 export { exportGguf, type GgufExportOptions, type GgufType } from './export/gguf.node.ts';
 export { exportHuggingFace, type HuggingFaceExportOptions } from './export/hf.node.ts';
 export { exportOnnx, type OnnxExportOptions } from './export/onnx.node.ts';

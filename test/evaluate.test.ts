@@ -2,7 +2,10 @@ import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { evaluatePath } from '../src/evaluate/evaluate-path.node.ts';
+import { selectTasks } from '../src/evaluate/tasks/select.node.ts';
 import { ROOT, ropewalk } from './helpers/cli.node.ts';
+import { COMMIT, startHub } from './helpers/hub.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-evaluate-cli-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -111,5 +114,48 @@ describe('ropewalk evaluate', () => {
     const { code, stdout, stderr } = await ropewalk(['evaluate', MODEL, ...args]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(message);
+  });
+});
+
+describe('data sets of the hub', () => {
+  it('are read from their Parquet copy: the subset and the split that a task names', async () => {
+    const rows = readFileSync(join(ROOT, 'test/reference/data/pairs-none.parquet'));
+    const hub = await startHub({
+      'datasets/acme/pairs': {
+        commit: COMMIT,
+        revisions: ['refs/convert/parquet'],
+        files: { 'small/test/0000.parquet': rows, 'large/test/0000.parquet': Buffer.from('not this one') },
+      },
+    });
+    try {
+      const file = join(folder, 'pairs.yaml');
+      const of = (fields: string) =>
+        `task: pairs\ndataset_path: acme/pairs\noutput_type: loglikelihood\ndoc_to_text: "Q:"\ndoc_to_target: "{{prompt}}"\nmetric_list: [{metric: acc}]\n${fields}`;
+      writeFileSync(file, of('dataset_name: small\ntest_split: test\n'));
+      const options = {
+        threads: 1,
+        bootstrap: 0,
+        hub: { endpoint: hub.endpoint, cache: join(folder, 'hub'), offline: false },
+      };
+      const { tasks } = await evaluatePath(MODEL, await selectTasks([file]), options);
+      expect(tasks[0]!.items.map(({ doc }) => doc)).toMatchObject(
+        [0, 1, 2, 3, 4].map((i) => ({ prompt: `What comes after ${i}?` })),
+      );
+      expect(hub.requests.some(({ url }) => url.includes('refs%2Fconvert%2Fparquet'))).toBe(true);
+      expect(hub.requests.some(({ url }) => url.includes('large'))).toBe(false);
+      // Again, from the cache and without a network.
+      const asked = hub.requests.length;
+      await evaluatePath(MODEL, await selectTasks([file]), {
+        ...options,
+        hub: { ...options.hub, offline: true },
+      });
+      expect(hub.requests.length).toBe(asked);
+      writeFileSync(file, of('dataset_name: small\ntest_split: validation\n'));
+      await expect(evaluatePath(MODEL, await selectTasks([file]), options)).rejects.toThrow(
+        /task "pairs": the split "validation" of the data set acme\/pairs \(small\/validation of its Parquet copy\)/,
+      );
+    } finally {
+      await hub.close();
+    }
   });
 });

@@ -72,6 +72,46 @@ describe('fine-tuning with tasks', () => {
     expect(report).toContain('Tasks before and after');
   });
 
+  it('keeps the weights that are the best by a named metric', async () => {
+    for (const [bestBy, sign] of [
+      ['letters/acc', -1],
+      ['forgetting_korean/bits_per_byte', 1],
+    ] as const) {
+      const out = join(folder, bestBy.replace('/', '-'));
+      const options = { ...OPTIONS, steps: 8, evalEvery: 2, bestBy };
+      const events = await smallFinetune(model, { ...options, out });
+      const [task, metric] = bestBy.split('/');
+      const scores = events.flatMap((event) => {
+        if (event.type !== 'tasks') return [];
+        const { metrics } = event.tasks.find((one) => one.task === task)!;
+        return [{ step: event.step, score: sign * metrics.find((one) => one.metric === metric)!.value }];
+      });
+      expect(scores.map(({ step }) => step)).toEqual([0, 2, 4, 6, 8]);
+      const trained = scores.slice(1);
+      const best = trained.find(({ score }) => score === Math.min(...trained.map((one) => one.score)))!;
+      expect(events.find((event) => event.type === 'finished')).toMatchObject({ resultStep: best.step });
+      const evaluations = events.filter((event) => event.type === 'evaluation');
+      expect(evaluations.map(({ score }) => score)).toEqual(scores.map(({ score }) => score));
+      // Resumed, the finished run keeps its result.
+      const again = await smallFinetune(model, { ...options, out, resume: 'must' });
+      expect(again.find((event) => event.type === 'finished')).toMatchObject({ resultStep: best.step });
+    }
+  });
+
+  it('refuses a metric that cannot decide before anything is trained', async () => {
+    const out = join(folder, 'refused');
+    const run = (options: object) => smallFinetune(model, { ...OPTIONS, ...options, out });
+    await expect(run({ bestBy: 'letters/f1' })).rejects.toThrow(
+      /bestBy: there is no metric "letters\/f1" among these tasks; name one of: letters\/acc; letters\/acc_norm; forgetting_english/,
+    );
+    await expect(run({ bestBy: 'letters/acc', validation: 0, evalEvery: undefined })).rejects.toThrow(
+      /bestBy: .*validation is 0/,
+    );
+    await expect(run({ bestBy: 'letters/acc', evaluate: [], evaluateData: [] })).rejects.toThrow(
+      /bestBy: there are no tasks to evaluate; name some with evaluate/,
+    );
+  });
+
   it('refuses tasks and data that cannot be evaluated before anything is trained', async () => {
     const out = join(folder, 'refused');
     const run = (options: object) => smallFinetune(model, { ...OPTIONS, ...options, out });

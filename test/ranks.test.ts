@@ -150,7 +150,7 @@ describe.skipIf(!HAS_MPI)('several processes that train together over MPI', () =
     const run = place();
     const different = await inRanks(2, train(run), train(run, [], other));
     expect(different.code).toBe(1);
-    expect(different.stderr).toContain('the ranks do not train the same: "text or tokenizer" is ');
+    expect(different.stderr).toContain('the ranks differ: "text or tokenizer" is ');
     const odd = await inRanks(3, train(run));
     expect(odd.code).toBe(1);
     expect(odd.stderr).toContain(
@@ -166,7 +166,7 @@ describe.skipIf(!HAS_MPI)('several processes that train together over MPI', () =
     const { code, stderr } = await inRanks(2, ['generate', 'model', '--prompt', 'x']);
     expect(code).toBe(1);
     expect(stderr).toContain(
-      'generate runs in one process, but mpirun (Open MPI) started 2; start it alone. train, finetune, distill run in several.',
+      'generate runs in one process, but mpirun (Open MPI) started 2; start it alone. train, finetune, distill, teach, score run in several.',
     );
   });
 });

@@ -131,7 +131,7 @@ describe.each(VERBS)('the options of $name', (verb) => {
 
   it('include every option of a run, and no option that was not set', async () => {
     const { settings } = await asked(verb, ['--optimizer', 'sgd', '--schedule', 'constant', '--steps', '3']);
-    const unset = ['trainNewRowsFirst', 'evaluate', 'evaluateData', 'evaluateLimit'];
+    const unset = ['trainNewRowsFirst', 'evaluate', 'evaluateData', 'evaluateLimit', 'bestBy'];
     const idle = [...Object.keys(optimizerOptions), 'minLrRatio', ...unset, 'epochs', 'warmup'];
     const all = Object.keys({ ...trainingOptions, ...verb.own }).filter((name) => !idle.includes(name));
     expect(Object.keys(settings).sort()).toEqual(all.sort());

@@ -187,6 +187,10 @@ class NamedTensors implements TensorReader {
     return this.#file(name).readFloat32Into(name, target);
   }
 
+  async readFloat32Part(name: string, start: number, target: Float32Array): Promise<void> {
+    return this.#file(name).readFloat32Part(name, start, target);
+  }
+
   async openRows(name: string): Promise<RowReader> {
     const [rows, width] = this.info(name).shape as [number, number];
     const values = await this.readFloat32(name);

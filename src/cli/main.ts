@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { messageText, RopewalkError } from '../errors.ts';
 import { launchedRanks } from '../ranks/environment.node.ts';
 import { asFlag, speakAs } from './options/spelling.ts';
-import { PACKAGE_FILE } from './package-file.ts';
+import { packageVersion } from './package-file.ts';
 import { INTERRUPTED, isInterruption } from './terminal/interrupt.ts';
 import { printable } from './terminal/printable.ts';
 
@@ -90,7 +89,7 @@ Run ropewalk <command> --help for the options of a command.`,
 }
 
 /** Commands that several processes can run together. */
-const PARALLEL: readonly string[] = ['train', 'finetune', 'distill'];
+const PARALLEL: readonly string[] = ['train', 'finetune', 'distill', 'teach', 'score'];
 
 /** @throws RopewalkError for a command that every process of an MPI job would repeat. */
 function checkRanks(command: string): void {
@@ -124,8 +123,4 @@ function report(error: unknown): number {
 /** Prints one line, whatever a file name or an argument contains. */
 function complain(message: string): void {
   process.stderr.write(`${pc.red('ropewalk:')} ${printable(message.replaceAll(/\s*\n\s*/g, ' '))}\n`);
-}
-
-function packageVersion(): string {
-  return (JSON.parse(readFileSync(PACKAGE_FILE, 'utf8')) as { version: string }).version;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type OpenedModel, openModel, tokenizerOf } from '../checkpoint/load.node.ts';
+import { modelIdentity } from '../checkpoint/model-identity.node.ts';
 import { weightSources } from '../checkpoint/weight-sources.node.ts';
 import { RopewalkError } from '../errors.ts';
 import type { Engine } from '../runtime/engine.ts';
@@ -28,7 +29,7 @@ export async function openTeacher(path: string): Promise<OpenedTeacher> {
     if (!tokenizer) {
       throw new RopewalkError(`${path}: the teacher has no tokenizer.json, which defines its ids; add it.`);
     }
-    return { opened, name: path, tokenizer, identity: await identityOf(opened), close };
+    return { opened, name: path, tokenizer, identity: await modelIdentity(opened), close };
   } catch (error) {
     await close();
     throw error;
@@ -66,25 +67,6 @@ export async function startTeacher(
     close();
     throw error;
   }
-}
-
-/** Norms and biases, and the beginning of the embedding: small, and different in any two trained models. */
-async function identityOf({ model, names, checkpoint }: OpenedModel): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify(checkpoint.config));
-  const { tensors } = checkpoint;
-  for (const [path, { shape }] of model.parameters()) {
-    const name = names.get(path)!;
-    if (shape.length === 1) hash.update(bytesOf(await tensors.readFloat32(name)));
-  }
-  const rows = await tensors.openRows(names.get(model.head.weight.path)!);
-  const some = new Float32Array(Math.min(64, rows.rows) * rows.width);
-  for (let row = 0; row * rows.width < some.length; row++) rows.read(row, some, row * rows.width);
-  rows.close();
-  return hash.update(bytesOf(some)).digest('hex');
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** SHA-256 of the meanings of all ids. */

@@ -151,6 +151,12 @@ export function encodeRow(
   return bytes;
 }
 
+/** The mean total probability of the entries in a row's record. */
+export function coveredIn(header: TaughtHeader, record: Uint8Array): number {
+  const { buffer, byteOffset } = record;
+  return new DataView(buffer).getFloat32(byteOffset + layoutOf(header).plainBytes, true);
+}
+
 /** A decoded row: the arrays of {@link TrainingRows}, and k renormalized entries per target. */
 export interface DecodedRow {
   readonly inputs: Int32Array;

@@ -1,27 +1,19 @@
 import { existsSync } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { TrainingRows } from '../batches.ts';
 import { RopewalkError } from '../errors.ts';
-import { FileSource, fileSink } from '../files/file.node.ts';
 import { fileError } from '../files/file-errors.ts';
 import { Random } from '../random.ts';
+import { agree } from '../ranks/agree.ts';
+import type { Communicator } from '../ranks/communicator.ts';
+import { grouped } from '../ranks/grouped.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import { Pace } from '../training/runs/pace.ts';
-import { lockFile } from '../training/runs/run-lock.node.ts';
 import { type ChosenEntries, largest, sampled } from './choose.ts';
 import { type OpenedTeacher, startTeacher, vocabularyHash } from './open-teacher.node.ts';
-import { readTaughtHeader } from './taught-file.node.ts';
-import {
-  checkHeader,
-  decodeRow,
-  encodeHeader,
-  encodeRow,
-  layoutOf,
-  type TaughtHeader,
-} from './taught-format.ts';
+import { checkHeader, encodeRow, type TaughtHeader } from './taught-format.ts';
+import { TaughtWriter } from './taught-writer.node.ts';
 import type { Teacher } from './teacher.ts';
 
 /** Rows for the teacher, and rows to evaluate students on. */
@@ -48,6 +40,8 @@ export interface TeachOptions {
   readonly seed: number;
   /** The file. It appears once it is complete. */
   readonly out: string;
+  /** Processes that share the work. Every one of them is given the same options. */
+  readonly ranks?: Communicator | undefined;
 }
 
 export type TeachEvent =
@@ -69,29 +63,80 @@ export type TeachEvent =
     }
   | { readonly type: 'interrupted'; readonly rows: number };
 
-/** Bytes between syncs to disk. */
-const SYNC_EVERY = 64 * 2 ** 20;
-
 /**
  * Runs a teacher on every row once and records its probabilities; see `taught-format.ts`. The file is written under a
  * temporary name and renamed when complete. After an interruption, the same call (teacher, data and options) resumes
  * from the last complete row, with the same result.
  *
+ * Several ranks are dealt the batches one by one; the first of them writes the file, which is the same for any number
+ * of ranks.
+ *
  * @param signal ends it after the current batch; what has been written is kept.
- * @throws RopewalkError if the file already exists, or the options are invalid.
+ * @throws RopewalkError if the file already exists, the options are invalid, or ranks have different ones.
  */
 export async function* teach(
   engine: Engine,
   options: TeachOptions,
   signal?: AbortSignal,
 ): AsyncGenerator<TeachEvent, void> {
-  const { teacher: opened, data, shape, out } = options;
+  const { teacher: opened, data, shape, out, ranks } = options;
   if (existsSync(out)) {
     throw new RopewalkError(`${out} already exists; choose another file, or remove it.`);
   }
+  const header = await headerOf(options);
+  // The text first: another one also has another number of rows.
+  const { data: text, ...more } = header;
+  if (ranks) await agree(ranks, { data: text, ...more });
+  let writer: TaughtWriter | undefined;
+  let release: (() => Promise<void>) | undefined;
+  try {
+    if (!ranks || ranks.rank === 0) writer = await TaughtWriter.open(header, out);
+    const started = await startTeacher(engine, opened, shape);
+    release = started.release;
+    let done = writer?.rows ?? 0;
+    if (ranks) done = Number((await ranks.gather(String(done)))[0]);
+    if (done > 0) yield { type: 'resumed', rows: done };
+    const pace = new Pace();
+    for await (const group of grouped(unwritten(data, shape.seq, done), ranks?.size ?? 1)) {
+      if (await isStopped(ranks, signal)) {
+        await writer?.sync();
+        yield { type: 'interrupted', rows: done };
+        return;
+      }
+      const began = performance.now();
+      const mine = group[ranks?.rank ?? 0];
+      const records = mine ? await recordsOf(started.teacher, mine, header, done) : new Uint8Array(0);
+      for (const each of ranks ? await ranks.collect(records) : [records]) await writer?.addTaught(each);
+      const { first, wanted } = group.at(-1)!;
+      pace.add((first + wanted.length - done) * shape.seq, (performance.now() - began) / 1000);
+      done = first + wanted.length;
+      const { tokensPerSecond } = pace;
+      const secondsLeft = ((header.rows - done) * shape.seq) / tokensPerSecond;
+      yield { type: 'progress', rows: done, of: header.rows, tokensPerSecond, secondsLeft };
+    }
+    if (writer) {
+      for await (const batch of data.heldOut?.() ?? [])
+        for (const index of countingRows(batch, shape.seq))
+          await writer.addHeldOut(encodeRow(header, rowOf(batch, index, shape.seq), undefined, crc32));
+      await writer.finish();
+    }
+    await ranks?.barrier();
+    const { rows, heldOut } = header;
+    const { bytes = 0, covered = 0 } = writer ?? {};
+    yield { type: 'finished', rows, heldOut, bytes, covered: covered / rows };
+  } catch (error) {
+    throw fileError(error, 'write', out);
+  } finally {
+    await release?.();
+    await writer?.close();
+  }
+}
+
+/** Describes the whole file before any of it is computed. */
+async function headerOf({ teacher, data, shape, ...options }: TeachOptions): Promise<TaughtHeader> {
   const header: TaughtHeader = {
     format: 1,
-    vocabSize: opened.opened.model.head.weight.shape[0]!,
+    vocabSize: teacher.opened.model.head.weight.shape[0]!,
     k: options.k,
     method: options.method,
     seed: options.seed,
@@ -100,8 +145,8 @@ export async function* teach(
     packed: shape.packed ?? false,
     rows: await countRows(data.training(), shape.seq),
     heldOut: data.heldOut ? await countRows(data.heldOut(), shape.seq) : 0,
-    tokenizer: vocabularyHash(opened.tokenizer),
-    teacher: { name: opened.name, identity: opened.identity },
+    tokenizer: vocabularyHash(teacher.tokenizer),
+    teacher: { name: teacher.name, identity: teacher.identity },
     data: data.identity,
   };
   checkHeader(header);
@@ -110,112 +155,54 @@ export async function* teach(
       `k is ${header.k}, but the vocabulary has ${header.vocabSize} entries; choose a smaller k.`,
     );
   }
-  const partial = join(dirname(resolve(out)), `.${basename(out)}.teaching`);
-  const { recordBytes } = layoutOf(header);
-  const lock = await lockFile(`${partial}.lock`, out);
-  let file: FileHandle | undefined;
-  let release: (() => Promise<void>) | undefined;
-  try {
-    const started = await startTeacher(engine, opened, shape);
-    release = started.release;
-    const { teacher } = started;
-    const beginning = encodeHeader(header);
-    const known = await wholeRows(partial, header, beginning.length);
-    file = await open(partial, known ? 'r+' : 'w');
-    if (known) yield { type: 'resumed', rows: known.rows };
-    else await fileSink(file).write(beginning);
-    let at = beginning.length + (known?.rows ?? 0) * recordBytes;
-    await file.truncate(at);
-    let covered = known?.covered ?? 0;
-    let done = known?.rows ?? 0;
-    let unsynced = 0;
-    const pace = new Pace();
-    const write = async (bytes: Uint8Array) => {
-      for (let written = 0; written < bytes.length; ) {
-        const left = bytes.length - written;
-        const { bytesWritten } = await file!.write(bytes, written, left, at + written);
-        written += bytesWritten;
-      }
-      at += bytes.length;
-      unsynced += bytes.length;
-      if (unsynced < SYNC_EVERY) return;
-      await file!.datasync();
-      unsynced = 0;
-    };
-    let row = 0;
-    for await (const batch of data.training()) {
-      const wanted = countingRows(batch, shape.seq);
-      const first = row;
-      row += wanted.length;
-      // Rows written by an earlier run are not computed again.
-      if (row <= done) continue;
-      if (signal?.aborted) {
-        await file.sync();
-        yield { type: 'interrupted', rows: done };
-        return;
-      }
-      const started = performance.now();
-      const entries = await entriesOf(teacher, batch, header, first, wanted);
-      for (const [i, index] of wanted.entries()) {
-        if (first + i < done) continue;
-        const said = entries.slice(i * shape.seq, (i + 1) * shape.seq);
-        await write(encodeRow(header, rowOf(batch, index, shape.seq), said, crc32));
-        const known = said.filter((entry) => entry !== undefined);
-        covered += known.reduce((sum, entry) => sum + entry.covered, 0) / known.length;
-      }
-      pace.add((row - Math.max(first, done)) * shape.seq, (performance.now() - started) / 1000);
-      done = row;
-      const { tokensPerSecond } = pace;
-      const secondsLeft = ((header.rows - done) * shape.seq) / tokensPerSecond;
-      yield { type: 'progress', rows: done, of: header.rows, tokensPerSecond, secondsLeft };
-    }
-    if (data.heldOut) {
-      for await (const batch of data.heldOut()) {
-        for (const index of countingRows(batch, shape.seq)) {
-          await write(encodeRow(header, rowOf(batch, index, shape.seq), undefined, crc32));
-        }
-      }
-    }
-    await file.sync();
-    await file.close();
-    file = undefined;
-    await rename(partial, out);
-    const { rows, heldOut } = header;
-    yield { type: 'finished', rows, heldOut, bytes: at, covered: covered / rows };
-  } catch (error) {
-    throw fileError(error, 'write', out);
-  } finally {
-    await file?.close();
-    await release?.();
-    await lock.release();
+  return header;
+}
+
+/** A batch whose rows are to be recorded. */
+interface Wanted {
+  readonly batch: TrainingRows;
+  /** Indices of its rows with a counted target. */
+  readonly wanted: readonly number[];
+  /** The index of the first of them in the file. */
+  readonly first: number;
+}
+
+/** The batches that an earlier run has not recorded, or not all rows of. */
+async function* unwritten(
+  { training }: TeachingData,
+  seq: number,
+  done: number,
+): AsyncGenerator<Wanted, void> {
+  let first = 0;
+  for await (const batch of training()) {
+    const wanted = countingRows(batch, seq);
+    if (first + wanted.length > done) yield { batch, wanted, first };
+    first += wanted.length;
   }
 }
 
-/** What an earlier run wrote for the same header, in complete rows; undefined if there is nothing to resume. */
-async function wholeRows(path: string, header: TaughtHeader, dataStart: number) {
-  if (!existsSync(path)) return undefined;
-  const source = await FileSource.open(path);
-  try {
-    const found = await readTaughtHeader(source);
-    const same = JSON.stringify(found.header) === JSON.stringify(header) && found.dataStart === dataStart;
-    if (!same) return undefined;
-    const { recordBytes } = layoutOf(header);
-    let [rows, covered] = [0, 0];
-    for (; rows < header.rows; rows++) {
-      const at = dataStart + rows * recordBytes;
-      if (at + recordBytes > source.size) break;
-      const row = decodeRow(header, await source.read(at, recordBytes), true, crc32, `${path}: row ${rows}`);
-      covered += row.entries!.covered;
-    }
-    return { rows, covered };
-  } catch (error) {
-    // Its header is incomplete or damaged: start over.
-    if (!(error instanceof RopewalkError)) throw error;
-    await rm(path);
-    return undefined;
-  } finally {
-    await source.close();
-  }
+/** Whether any of the ranks is to stop. */
+async function isStopped(ranks: Communicator | undefined, signal: AbortSignal | undefined): Promise<boolean> {
+  const wishes = Float64Array.of(signal?.aborted ? 1 : 0);
+  await ranks?.sum([wishes]);
+  return wishes[0]! > 0;
+}
+
+/** The records of a batch's wanted rows from the `done`th row of the file on. */
+async function recordsOf(
+  teacher: Teacher,
+  { batch, wanted, first }: Wanted,
+  header: TaughtHeader,
+  done: number,
+): Promise<Uint8Array> {
+  const { seq } = header;
+  const entries = await entriesOf(teacher, batch, header, first, wanted);
+  const records = wanted.flatMap((index, i) =>
+    first + i < done
+      ? []
+      : [encodeRow(header, rowOf(batch, index, seq), entries.slice(i * seq, (i + 1) * seq), crc32)],
+  );
+  return Buffer.concat(records);
 }
 
 /** Indices of a batch's rows with a counted target. */

@@ -1,6 +1,7 @@
 import { confidence } from '../ablate/interval.ts';
 import { RopewalkError } from '../errors.ts';
 import { type Aggregation, aggregate, type ItemValue, isCounts } from './metrics/aggregations.ts';
+import { editRate } from './metrics/edit-rate.ts';
 import { bleu, chrf } from './metrics/translation.ts';
 import { PythonRandom } from './python/random.ts';
 import type { TaskResult } from './results.ts';
@@ -91,7 +92,10 @@ export function compareEvaluations(
 /** What an item alone counts: its score; the loss per word or byte; whether the choice is right. */
 function worth(value: ItemValue, metric: string): number {
   if (typeof value === 'number') return metric === 'perplexity' ? -value : value;
-  if (isCounts(value)) return metric === 'bleu' ? bleu(value.counts) : chrf(value.counts);
+  if (isCounts(value)) {
+    if (metric === 'ter') return editRate(value.counts);
+    return metric === 'bleu' ? bleu(value.counts) : chrf(value.counts);
+  }
   const [first, second] = value;
   if (typeof second !== 'number') return second[first]!;
   return metric === 'f1' || metric === 'mcc' ? Number(first === second) : -first / second;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { aggregate } from './metrics/aggregations.ts';
+import { editCounts, editRate } from './metrics/edit-rate.ts';
 import { exactMatch } from './metrics/exact-match.ts';
 import { standardError } from './metrics/standard-error.ts';
 import { bleu, bleuCounts, chrfCounts } from './metrics/translation.ts';
@@ -26,6 +27,9 @@ interface Reference {
   readonly bleuEach: readonly number[];
   readonly chrf: number;
   readonly chrfpp: number;
+  readonly edits: readonly (readonly [string, string])[];
+  readonly ter: number;
+  readonly terEach: readonly number[];
   readonly random: readonly (readonly [number, readonly unknown[]])[];
   readonly classes: readonly (readonly [readonly (readonly [number, number])[], Outcome<number>, number])[];
   readonly brier: number;
@@ -145,6 +149,16 @@ describe('metrics', () => {
         counted((text, right) => chrfCounts(text, right, 2)),
       ),
     ).toBeCloseTo(reference.chrfpp, 10);
+  });
+
+  it('TER is that of sacrebleu', () => {
+    const counts = [...reference.pairs, ...reference.edits].map(([text, right]) => ({
+      counts: editCounts(text, right),
+    }));
+    expect(counts.map(({ counts: one }) => editRate(one))).toEqual(
+      reference.terEach.map((value) => expect.closeTo(value, 10)),
+    );
+    expect(aggregate('ter', counts)).toBeCloseTo(reference.ter, 10);
   });
 
   it.each(reference.classes)('F1 and Matthews of %j are those of scikit-learn', (pairs, f1, matthews) => {

@@ -111,7 +111,9 @@ export async function openFinetuning(
           parallel,
           ...(loss && { loss }),
         });
-        await base.readWeights(learner.values());
+        const { slices } = learner;
+        const startOf = slices && ((path: string) => slices.rangeOf(path).start);
+        await base.readWeights(learner.values(), startOf);
         const chat = base.template && { template: base.template, stopTokens: base.stopTokens };
         const prompts = { prompts: samplePrompt, maxTokens: sampleTokens };
         const sampling = new Sampling(engine, learner, base.tokenizer, prompts, chat, base.stopTokens);
@@ -122,7 +124,7 @@ export async function openFinetuning(
             validation: () => heldOut(views.validation, rows, options.prepareRows),
           }),
           ...(samplePrompt.length > 0 && { samples: () => sampling.samples() }),
-          ...(scoring && { tasks: () => scoring.scores(engine, learner, base) }),
+          ...(scoring && { tasks: () => scoring.scores(engine, learner, base), scoreOf: scoring.scoreOf }),
           async release() {
             await scoring?.release();
             await sampling.release();

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { count, oneOf, option, texts } from '../options.ts';
+import { count, oneOf, option, text, texts } from '../options.ts';
 import { FINETUNE_DEFAULTS } from '../training/defaults.ts';
 import type { TrainingInput, TrainingSettings, Verb } from '../training/settings.ts';
 
@@ -20,6 +20,11 @@ const own = {
     value: 'name=path',
   }).optional(),
   evaluateLimit: option(count, 'maximum number of items of each of these tasks', { value: 'n' }).optional(),
+  bestBy: option(
+    text,
+    'metric of one of these tasks that decides which weights are the best, instead of the held-out loss',
+    { value: 'task/metric' },
+  ).optional(),
 };
 
 export const FINETUNE = {

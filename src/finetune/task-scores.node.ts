@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { option as named, said } from '../errors.ts';
 import { type ComparedTask, compareEvaluations, type MetricComparison } from '../evaluate/compare.ts';
 import { evaluateModel } from '../evaluate/evaluate.ts';
 import { FORGETTING } from '../evaluate/forgetting.ts';
@@ -14,7 +15,10 @@ import type { TaskScores, TasksEvent } from '../training/runs/events.ts';
 import type { BaseModel } from './model.node.ts';
 import type { FinetuneSettings } from './settings.ts';
 
-type TaskOptions = Pick<FinetuneSettings, 'evaluate' | 'evaluateData' | 'evaluateLimit'>;
+type TaskOptions = Pick<
+  FinetuneSettings,
+  'evaluate' | 'evaluateData' | 'evaluateLimit' | 'bestBy' | 'validation'
+>;
 
 /** Bootstrap samples of standard errors while training; the comparison at the end has intervals of its own. */
 const BOOTSTRAP = 1000;
@@ -28,12 +32,16 @@ export class TaskScoring {
   readonly #selected: SelectedTasks;
   readonly #places: ReadonlyMap<string, string>;
   readonly #limit: number | undefined;
+  /** The score of the tasks' results where one of their metrics decides which weights are the best; less is better. */
+  readonly scoreOf: ((tasks: readonly TaskScores[]) => number) | undefined;
 
   private constructor(
     selected: SelectedTasks,
     places: ReadonlyMap<string, string>,
     limit: number | undefined,
+    scoreOf: TaskScoring['scoreOf'],
   ) {
+    this.scoreOf = scoreOf;
     this.#selected = selected;
     this.#places = places;
     this.#limit = limit;
@@ -44,10 +52,16 @@ export class TaskScoring {
     evaluate,
     evaluateData = [],
     evaluateLimit,
+    bestBy,
+    validation,
   }: TaskOptions): Promise<TaskScoring | undefined> {
     if (!evaluate?.length) {
-      if (evaluateData.length > 0)
-        throw new OptionError('evaluateData', 'there are no tasks to evaluate; name some.');
+      const idle = evaluateData.length > 0 ? 'evaluateData' : bestBy === undefined ? undefined : 'bestBy';
+      if (idle)
+        throw new OptionError(
+          idle,
+          said`there are no tasks to evaluate; name some with ${named('evaluate')}.`,
+        );
       return undefined;
     }
     const places = new Map(
@@ -62,7 +76,14 @@ export class TaskScoring {
       const { test, validation } = config.splits;
       await readSplit(config, (test ?? validation)!, places);
     }
-    return new TaskScoring(selected, places, evaluateLimit);
+    if (bestBy !== undefined && !(validation > 0)) {
+      throw new OptionError(
+        'bestBy',
+        said`${named('validation')} is 0, so the weights are not evaluated while they are trained; hold some data out.`,
+      );
+    }
+    const scoreOf = bestBy === undefined ? undefined : scoreBy(bestBy, selected);
+    return new TaskScoring(selected, places, evaluateLimit, scoreOf);
   }
 
   async scores(engine: Engine, learner: Learner, base: BaseModel): Promise<TaskScores[]> {
@@ -87,6 +108,36 @@ export class TaskScoring {
   async release(): Promise<void> {
     await (await this.#decoder)?.release();
   }
+}
+
+/**
+ * @param wanted `task/metric`, or `task/metric,filter` where a task has several pipelines of filters.
+ * @throws OptionError naming the metrics that there are.
+ */
+function scoreBy(wanted: string, { tasks }: SelectedTasks): (tasks: readonly TaskScores[]) => number {
+  const all = tasks.flatMap(({ name, metrics, pipelines }) =>
+    metrics.flatMap((metric) =>
+      pipelines.map((pipeline) => ({ task: name, ...metric, metric: metric.name, filter: pipeline.name })),
+    ),
+  );
+  const nameOf = ({ task, metric, filter }: (typeof all)[number]) =>
+    `${task}/${metric}${all.filter((one) => one.task === task && one.metric === metric).length > 1 ? `,${filter}` : ''}`;
+  const chosen = all.find((one) => nameOf(one) === wanted);
+  if (!chosen) {
+    throw new OptionError(
+      'bestBy',
+      `there is no metric "${wanted}" among these tasks; name one of: ${all.map(nameOf).join('; ')}.`,
+    );
+  }
+  return (scores) => {
+    const { metrics } = scores.find(({ task }) => task === chosen.task)!;
+    const { value } = metrics.find(
+      ({ metric, filter }) => metric === chosen.metric && filter === chosen.filter,
+    )!;
+    // A perplexity may overflow.
+    if (!Number.isFinite(value)) return Number.MAX_VALUE;
+    return chosen.higherIsBetter ? -value : value;
+  };
 }
 
 /** The first evaluation of the tasks beside that of the result, item by item; nothing where one is missing. */

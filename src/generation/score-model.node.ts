@@ -1,6 +1,9 @@
 import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { weightSources } from '../checkpoint/weight-sources.node.ts';
 import { option, RopewalkError, said } from '../errors.ts';
+import type { Communicator } from '../ranks/communicator.ts';
+import { coresPerRank } from '../ranks/cores.node.ts';
+import { grouped } from '../ranks/grouped.ts';
 import { createDecoder, type DecoderOptions, decodingEngine } from './decoder.node.ts';
 import {
   cachedLogits,
@@ -42,7 +45,9 @@ export interface ScoreModelOptions extends DecoderOptions {
   ) => Promise<void>;
   /** Tokens that get no probability: the loss is that of the others alone. The text must have none of them. */
   readonly omitted?: IdRange | undefined;
-  /** Called after each window. */
+  /** Processes that share the windows. Every one of them is given the same options. */
+  readonly ranks?: Communicator | undefined;
+  /** Called after each window; with several ranks, after a window of each. */
   readonly onWindow?: (done: number, total: number) => void;
 }
 
@@ -62,28 +67,53 @@ export async function scoreModel(
     throw new RopewalkError('scoring needs at least two tokens: the first predicts the second.');
   const { maxPositions, config } = opened.model;
   const windows = [...scoringWindows(ids, Math.min(options.window ?? maxPositions, maxPositions))];
+  const { ranks } = options;
+  if (options.whole && ranks) {
+    throw new RopewalkError(
+      'logits and gradients are those of one window, which one process computes; start it alone.',
+    );
+  }
   if (options.whole && windows.length > 1) {
     throw new RopewalkError(
       said`this requires a text of one window, but ${ids.length} tokens need ${windows.length}; shorten it or raise ${option('window')} (the model has ${maxPositions} positions).`,
     );
   }
-  const { rowsOf, release } = await logitsBy(opened, options);
+  const threads = options.threads ?? (ranks && coresPerRank(ranks));
+  const { rowsOf, release } = await logitsBy(opened, { ...options, threads });
   const { omitted } = options;
   if (omitted && ids.some((id) => id >= omitted.first && id < omitted.first + omitted.count)) {
     throw new RopewalkError('the text has one of the tokens that get no probability.');
   }
   const scorer = new Scorer(omitted);
   try {
-    for (const [i, window] of windows.entries()) {
-      const scored = scoring(rowsOf(window), window, scorer, config.vocab_size);
-      if (options.onLogits) await options.onLogits(scored, [window.length, config.vocab_size]);
-      else for await (const _ of scored);
-      options.onWindow?.(i + 1, windows.length);
+    let done = 0;
+    for await (const group of grouped(windows, ranks?.size ?? 1)) {
+      const window = group[ranks?.rank ?? 0];
+      const losses: Float64Array[] = [];
+      if (window) {
+        const scored = scoring(rowsOf(window), window, scorer, config.vocab_size, losses);
+        if (options.onLogits) await options.onLogits(scored, [window.length, config.vocab_size]);
+        else for await (const _ of scored);
+      }
+      for (const each of ranks ? await collectLosses(ranks, losses) : losses) scorer.addLosses(each);
+      done += group.length;
+      options.onWindow?.(done, windows.length);
     }
   } finally {
     await release();
   }
-  return scorer.result();
+  return ranks ? fromFirst(ranks, scorer.result()) : scorer.result();
+}
+
+/** The losses of every rank's window on the first rank, to be added up in the order of the text. */
+async function collectLosses(ranks: Communicator, losses: readonly Float64Array[]): Promise<Float64Array[]> {
+  const all = await ranks.collect(Buffer.concat(losses.map(({ buffer }) => new Uint8Array(buffer))));
+  return all.map((bytes) => new Float64Array(Uint8Array.from(bytes).buffer));
+}
+
+/** The first rank's value, on every rank. @param value plain JSON. */
+async function fromFirst<T>(ranks: Communicator, value: T): Promise<T> {
+  return JSON.parse((await ranks.gather(JSON.stringify(value)))[0]!) as T;
 }
 
 /**
@@ -112,10 +142,16 @@ function isReadInPlace({ checkpoint, names }: OpenedModel, { quantize }: Decoder
   return (quantize === undefined || quantize === 'none') && [...names.values()].every(verbatim);
 }
 
-/** Passes blocks of logits through, and scores them. */
-async function* scoring(rows: AsyncIterable<LogitRows>, ids: Int32Array, scorer: Scorer, vocab: number) {
+/** Passes blocks of logits through, and scores them. @param losses receives those of each block. */
+async function* scoring(
+  rows: AsyncIterable<LogitRows>,
+  ids: Int32Array,
+  scorer: Scorer,
+  vocab: number,
+  losses: Float64Array[],
+) {
   for await (const block of rows) {
-    scorer.add(block, ids, vocab);
+    losses.push(scorer.losses(block, ids, vocab));
     yield block.logits;
   }
 }

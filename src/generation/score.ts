@@ -99,14 +99,26 @@ export class Scorer {
   }
 
   /** @param ids the sequence that the rows belong to. */
-  add({ start, logits }: LogitRows, ids: ArrayLike<number>, vocabSize: number): void {
-    const rows = logits.length / vocabSize;
-    for (let row = 0; row < rows && start + row + 1 < ids.length; row++) {
-      const target = ids[start + row + 1]!;
-      const entries = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
-      this.#sum += negativeLogLikelihood(entries, target, this.#omitted);
-      this.#tokens++;
-    }
+  add(block: LogitRows, ids: ArrayLike<number>, vocabSize: number): void {
+    this.addLosses(this.losses(block, ids, vocabSize));
+  }
+
+  /** The losses of the rows, in nats, without adding them: for {@link addLosses}, perhaps in another process. */
+  losses({ start, logits }: LogitRows, ids: ArrayLike<number>, vocabSize: number): Float64Array {
+    const rows = Math.min(logits.length / vocabSize, ids.length - start - 1);
+    return Float64Array.from({ length: Math.max(0, rows) }, (_, row) =>
+      negativeLogLikelihood(
+        logits.subarray(row * vocabSize, (row + 1) * vocabSize),
+        ids[start + row + 1]!,
+        this.#omitted,
+      ),
+    );
+  }
+
+  /** Adds losses of {@link losses}, in the order of the text. */
+  addLosses(losses: Float64Array): void {
+    for (const loss of losses) this.#sum += loss;
+    this.#tokens += losses.length;
   }
 
   /** The mean over all added tokens. */

@@ -82,8 +82,8 @@ function resultSection(results: FinetuneResults): Section {
   if (curve.length > 0) cell({ en: 'Training, last step', ko: '학습, 마지막 단계' }, curve.at(-1)!.loss);
   const notes: Bilingual[] = [
     {
-      en: `The result has the weights after step ${resultStep}.${stoppedEarly ? ' Training stopped early: the held-out loss no longer improved.' : ''}${skipped.length > 0 ? ` The batches of ${skipped.length} steps were skipped because their loss was far above the others: ${skipped.slice(0, 10).join(', ')}${skipped.length > 10 ? ', …' : ''}.` : ''}`,
-      ko: `결과는 ${resultStep}단계의 가중치입니다.${stoppedEarly ? ' 검증 손실이 더 내려가지 않아 일찍 끝냈습니다.' : ''}${skipped.length > 0 ? ` 손실이 유난히 높아 건너뛴 단계: ${skipped.slice(0, 10).join(', ')}${skipped.length > 10 ? ', …' : ''} (모두 ${skipped.length}개).` : ''}`,
+      en: `The result has the weights after step ${resultStep}.${stoppedEarly ? ' Training stopped early: no later weights were better.' : ''}${skipped.length > 0 ? ` The batches of ${skipped.length} steps were skipped because their loss was far above the others: ${skipped.slice(0, 10).join(', ')}${skipped.length > 10 ? ', …' : ''}.` : ''}`,
+      ko: `결과는 ${resultStep}단계의 가중치입니다.${stoppedEarly ? ' 더 나은 가중치가 나오지 않아 일찍 끝냈습니다.' : ''}${skipped.length > 0 ? ` 손실이 유난히 높아 건너뛴 단계: ${skipped.slice(0, 10).join(', ')}${skipped.length > 10 ? ', …' : ''} (모두 ${skipped.length}개).` : ''}`,
     },
   ];
   if (before && after && after.loss > before.loss) {

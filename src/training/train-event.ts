@@ -5,12 +5,22 @@ import type { OptimizerState } from './optimizers/optimizer.ts';
 export interface EvaluationRecord {
   /** The step of the last evaluation; −1 before the first. */
   readonly last: number;
-  /** The lowest held-out loss after any step, and its step. */
-  readonly best: { readonly step: number; readonly loss: number } | null;
-  /** Evaluations since the lowest. */
+  /** The step whose weights are the best, and their held-out loss. */
+  readonly best: BestWeights | null;
+  /** Evaluations since then. */
   readonly since: number;
   /** The loss before the first step; null if it was not evaluated. */
   readonly base: number | null;
+  /** What {@link BestWeights.score} was before the first step, where it was evaluated. */
+  readonly baseScore?: number | undefined;
+}
+
+/** The best weights after any step: those with the lowest held-out loss, or the lowest score where there is one. */
+interface BestWeights {
+  readonly step: number;
+  readonly loss: number;
+  /** What decides instead of the loss; lower is better. */
+  readonly score?: number | undefined;
 }
 
 /** Everything, besides the weights, that the next step depends on. */
@@ -54,12 +64,14 @@ export interface EvaluationEvent {
   readonly loss: number;
   readonly perplexity: number;
   readonly tokens: number;
-  /** Whether this is the lowest loss of the run so far, including before the first step. */
+  /** Whether these are the best weights of the run so far, including those before the first step. */
   readonly best: boolean;
-  /** Whether it is the lowest after any step: these weights are kept, even if the model was better before training. */
+  /** Whether they are the best after any step: these weights are kept, even if the model was better before training. */
   readonly bestTrained: boolean;
   /** The loss before the first step; null if it was not evaluated. */
   readonly base: number | null;
+  /** What decides which weights are the best, if it is not the loss; lower is better. */
+  readonly score?: number;
 }
 
 /** The moment to save: until the next event is requested, the state is that after `step`. */
@@ -70,11 +82,11 @@ export interface CheckpointEvent {
   readonly last: boolean;
 }
 
-/** The held-out loss has not decreased for too long: no steps remain. */
+/** The held-out loss, or the score, has not improved for too long: no steps remain. */
 export interface StoppedEvent {
   readonly type: 'stopped';
   readonly step: number;
-  readonly best: { readonly step: number; readonly loss: number };
+  readonly best: BestWeights;
 }
 
 export type TrainEvent = StepEvent | EvaluationEvent | StoppedEvent | CheckpointEvent;

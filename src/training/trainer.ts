@@ -29,7 +29,7 @@ export interface TrainerSettings extends Omit<ScheduleSettings, 'warmup'> {
   readonly saveEvery: number;
   /** Whether to evaluate before the first step too. Default false. */
   readonly evaluateFirst?: boolean;
-  /** Training ends after this many evaluations without a lower loss. Default 0: never. */
+  /** Training ends after this many evaluations without a lower loss, or score. Default 0: never. */
   readonly patience?: number;
   /** Batches whose loss is this many standard deviations above recent ones are skipped. Default 0: none. */
   readonly guard?: number;
@@ -41,6 +41,8 @@ export interface TrainerParts {
   readonly training: BatchSource;
   /** Held-out rows from the beginning, for each evaluation; if absent, there are no evaluations. */
   readonly validation?: () => Iterable<TrainingRows> | AsyncIterable<TrainingRows>;
+  /** The score of the current weights, which decides which are the best; lower is better. Default the held-out loss. */
+  readonly score?: (() => Promise<number>) | undefined;
   readonly optimizer: Optimizer;
   /** A beginning in which only the rows of new tokens are updated; the optimizer must have them. */
   readonly newRows?: NewRowsPhase | undefined;
@@ -107,7 +109,7 @@ export class Trainer {
     this.#tokens = state.tokens;
   }
 
-  /** The weights with the lowest loss are lost: the next evaluation counts as the lowest so far. */
+  /** The best weights are lost: the next ones to be evaluated count as the best so far. */
   forgetBest(): void {
     this.#evaluations = { ...this.#evaluations, best: null, since: 0 };
   }
@@ -175,20 +177,28 @@ export class Trainer {
       const [first] = await take(validation(), 1);
       throw await this.#stopped(`the held-out loss is ${loss}`, first ? [first] : []);
     }
+    const score = await this.#parts.score?.();
     this.#lastEvaluation = this.#step;
     const { best: before, since, last } = this.#evaluations;
-    const base = this.#step === 0 ? loss : this.#evaluations.base;
+    const [base, baseScore] =
+      this.#step === 0 ? [loss, score] : [this.#evaluations.base, this.#evaluations.baseScore];
     // Evaluating a step twice adds no information.
     const counts = this.#step > 0 && last !== this.#step;
-    const bestTrained = counts ? !before || loss < before.loss : before?.step === this.#step;
-    this.#evaluations = { ...this.#evaluations, base };
+    const scored = { ...(score !== undefined && { score }) };
+    const worth = score ?? loss;
+    const bestTrained = counts
+      ? !before || worth < (before.score ?? before.loss)
+      : before?.step === this.#step;
+    const bases = { base, ...(baseScore !== undefined && { baseScore }) };
+    this.#evaluations = { ...this.#evaluations, ...bases };
     if (counts) {
       this.#evaluations = bestTrained
-        ? { last: this.#step, best: { step: this.#step, loss }, since: 0, base }
-        : { last: this.#step, best: before, since: since + 1, base };
+        ? { last: this.#step, best: { step: this.#step, loss, ...scored }, since: 0, ...bases }
+        : { last: this.#step, best: before, since: since + 1, ...bases };
     }
-    const best = bestTrained && (base === null || loss < base);
-    const measured = { loss, perplexity: Math.exp(loss), tokens };
+    const first = score === undefined ? base : (baseScore ?? null);
+    const best = bestTrained && (first === null || worth < first);
+    const measured = { loss, perplexity: Math.exp(loss), tokens, ...scored };
     return { type: 'evaluation', step: this.#step, ...measured, best, bestTrained, base };
   }
 

@@ -2,21 +2,50 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { buildProgram, type Running, startCommand } from './cli.node.ts';
 
-/** All on this machine: no ssh is needed, without which mpirun refuses to start, nor permission to read other processes. */
-const MPIRUN = [
-  ...['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none'],
-  ...['--mca', 'plm_rsh_agent', '/bin/false', '--mca', 'btl', 'self,vader,tcp'],
-  ...['--mca', 'btl_vader_single_copy_mechanism', 'none'],
-];
+/** An MPI launcher, and the options with which it starts processes here. */
+interface Launcher {
+  readonly name: 'Open MPI' | 'MPICH';
+  readonly command: string;
+  readonly options: readonly string[];
+  /** Programs of single ranks instead of this repository's command line. */
+  readonly programs?: readonly (string | undefined)[];
+}
 
-/** Whether Open MPI's mpirun can start processes here. Where not, tests of several ranks are skipped, and the reason is printed. */
-export const HAS_MPI = canStart();
+/** Where both are installed, `mpirun` is one of them. */
+const COMMANDS = ['mpirun', 'mpirun.openmpi', 'mpiexec.mpich', 'mpiexec.hydra'];
 
-function canStart(): boolean {
-  const { status, error, stderr } = spawnSync('mpirun', [...MPIRUN, '-n', '2', 'true'], { encoding: 'utf8' });
-  if (status === 0) return true;
-  console.warn(`tests of several ranks are skipped: mpirun ${error?.message ?? stderr.trim().slice(0, 300)}`);
-  return false;
+const OPTIONS = {
+  // All on this machine: no ssh is needed, without which mpirun refuses to start, nor permission to read other processes.
+  'Open MPI': [
+    ...['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none'],
+    ...['--mca', 'plm_rsh_agent', '/bin/false', '--mca', 'btl', 'self,vader,tcp'],
+    ...['--mca', 'btl_vader_single_copy_mechanism', 'none'],
+  ],
+  MPICH: ['-launcher', 'fork'],
+};
+
+/** The launchers that can start processes here. Where there is none, tests of several ranks are skipped, and the reason is printed. */
+export const LAUNCHERS: readonly Launcher[] = findLaunchers();
+export const HAS_MPI = LAUNCHERS.length > 0;
+
+function findLaunchers(): Launcher[] {
+  const found = new Map<string, Launcher>();
+  const problems: string[] = [];
+  for (const command of COMMANDS) {
+    const { error, stdout } = spawnSync(command, ['--version'], { encoding: 'utf8' });
+    if (error) {
+      problems.push(error.message);
+      continue;
+    }
+    const name = /HYDRA/i.test(stdout) ? 'MPICH' : 'Open MPI';
+    if (found.has(name)) continue;
+    const options = OPTIONS[name];
+    const { status, stderr } = spawnSync(command, [...options, '-n', '2', 'true'], { encoding: 'utf8' });
+    if (status === 0) found.set(name, { name, command, options });
+    else problems.push(`${command}: ${stderr.trim().slice(0, 300)}`);
+  }
+  if (found.size === 0) console.warn(`tests of several ranks are skipped: ${problems.join('; ')}`);
+  return [...found.values()].sort((a, b) => (a.name < b.name ? 1 : -1));
 }
 
 /**
@@ -25,25 +54,49 @@ function canStart(): boolean {
  * @param commands the arguments for each of them, or of all.
  */
 export async function mpirun(ranks: number, ...commands: readonly (readonly string[])[]): Promise<Running> {
+  return mpirunBy(LAUNCHERS[0]!, ranks, ...commands);
+}
+
+/** As {@link mpirun}, by one of the launchers. */
+export async function mpirunBy(
+  { command, options, programs = [] }: Launcher,
+  ranks: number,
+  ...commands: readonly (readonly string[])[]
+): Promise<Running> {
   const program = await buildProgram('bin/ropewalk.js');
-  const node = (count: number, args: readonly string[]) => [
-    '-n',
-    String(count),
-    process.execPath,
-    program,
+  const node = (count: number, args: readonly string[], rank = 0) => [
+    ...['-n', String(count), process.execPath, programs[rank] ?? program],
     ...args,
   ];
   const all =
     commands.length === 1
       ? node(ranks, commands[0]!)
-      : commands.flatMap((args, i) => (i === 0 ? node(1, args) : [':', ...node(1, args)]));
-  return startCommand('mpirun', [...MPIRUN, ...all]);
+      : commands.flatMap((args, i) => (i === 0 ? node(1, args) : [':', ...node(1, args, i)]));
+  return startCommand(command, [...options, ...all]);
 }
 
-/** The processes that mpirun started, in the order of their ranks. */
+/** The processes that a launcher started, in the order of their ranks. */
 export function ranksOf({ process }: Running): number[] {
-  const text = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8');
-  return text.trim().split(' ').map(Number);
+  const below = (pid: number): number[] => {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return children === ''
+      ? []
+      : children
+          .split(' ')
+          .map(Number)
+          .flatMap((child) => [child, ...below(child)]);
+  };
+  const rankOf = (pid: number) =>
+    /^(?:OMPI_COMM_WORLD_RANK|PMI_RANK)=(\d+)$/m.exec(
+      readFileSync(`/proc/${pid}/environ`, 'utf8').replaceAll('\0', '\n'),
+    );
+  return below(process.pid!)
+    .flatMap((pid) => {
+      const rank = rankOf(pid);
+      return rank ? [{ pid, rank: Number(rank[1]) }] : [];
+    })
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ pid }) => pid);
 }
 
 /** Whether a process is there and not only waits to be collected. */

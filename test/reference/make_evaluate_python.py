@@ -94,6 +94,32 @@ def drawn(seed):
     ]
 
 
+def edit_pairs():
+    """Texts whose phrases are shifted, and others far longer or shorter than their references."""
+    rnd = random.Random(11)
+    pairs = [("", ""), ("a b c", ""), ("A  b\tC", "a B c"), ("x", " ".join(f"w{i}" for i in range(120)) + " x"), (" ".join("ab" * 70), "a")]
+    for length, kinds, changes in [(6, 3, 2), (12, 40, 3), (12, 5, 4), (30, 200, 6), (30, 9, 8), (80, 12, 10)]:
+        for _ in range(5):
+            right = [f"w{rnd.randrange(kinds)}" for _ in range(length)]
+            text = list(right)
+            for _ in range(changes):
+                kind, at = rnd.randrange(4), rnd.randrange(len(text))
+                if kind == 0:
+                    size = rnd.randrange(1, 5)
+                    phrase = text[at:at + size]
+                    del text[at:at + size]
+                    to = rnd.randrange(len(text) + 1)
+                    text[to:to] = phrase
+                elif kind == 1:
+                    text[at] = f"w{rnd.randrange(kinds)}"
+                elif kind == 2:
+                    text.insert(at, "new")
+                elif len(text) > 1:
+                    del text[at]
+            pairs.append((" ".join(text), " ".join(right)))
+    return pairs
+
+
 def main():
     rnd = random.Random(5)
     texts = TEXTS + ["".join(rnd.choice("ab c1.$A\nB(é가") for _ in range(rnd.randrange(20))) for _ in range(12)]
@@ -111,6 +137,9 @@ def main():
         "bleuEach": [metrics.bleu([(r, p)]) for p, r in PAIRS],
         "chrf": metrics.chrf([(r, p) for p, r in PAIRS]),
         "chrfpp": metrics.chrfpp([(r, p) for p, r in PAIRS]),
+        "edits": (edits := edit_pairs()),
+        "ter": metrics.ter([(r, p) for p, r in PAIRS + edits]),
+        "terEach": [metrics.ter([(r, p)]) for p, r in PAIRS + edits],
         "random": [[s, drawn(s)] for s in SEEDS],
         "classes": [[c, tried(lambda: float(metrics.f1_score(c))), float(metrics.matthews_corrcoef(c))] for c in CLASSES],
         "brier": float(metrics.brier_score([(0, [0.7, 0.2, 0.1]), (2, [0.3, 0.3, 0.4])])),

@@ -1,18 +1,24 @@
+import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type OpenedModel, openModel, tokenizerOf } from '../../checkpoint/load.node.ts';
+import { modelIdentity } from '../../checkpoint/model-identity.node.ts';
 import { type NewTokens, readNewTokens } from '../../checkpoint/new-tokens.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import { writeNpyFile } from '../../files/npy.node.ts';
 import { decodingEngine } from '../../generation/decoder.node.ts';
 import { SCORING_WINDOW, scoreModel } from '../../generation/score-model.node.ts';
+import { agree } from '../../ranks/agree.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
 import { readTextFiles } from '../../text/files.node.ts';
 import { withoutNewTokens } from '../../tokenizer/extend/without-new-tokens.ts';
 import { writeGradients } from '../../training/gradients.node.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
 import { collect, count, idList } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
+import { together, withRanks } from '../runs/ranks.ts';
 import { Progress } from '../terminal/progress.ts';
+import { printResult } from '../terminal/silence.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
 interface ScoreFlags extends DecoderFlags {
@@ -59,25 +65,28 @@ Examples:
   ropewalk score runs/llama --text held-out.txt
   ropewalk score path/to/model --ids 1,403,407,261 --json --logits logits.npy --chunk 2`,
     )
-    .action(score);
+    .action((model: string, flags: ScoreFlags) => withRanks((ranks) => score(model, flags, ranks)));
   addDecoderOptions(command);
 }
 
-async function score(model: string, flags: ScoreFlags): Promise<void> {
+async function score(model: string, flags: ScoreFlags, ranks: Communicator | undefined): Promise<void> {
   if ((flags.text === undefined) === (flags.ids === undefined)) {
     throw new RopewalkError('use either --text FILE or --ids 1,2,3.');
   }
-  const opened = await openModel(await modelPath(model));
+  const opened = await together(ranks, async () => openModel(await modelPath(model)));
   showWarnings(opened.warnings);
   const { logits, gradients, chunk } = flags;
-  const omitted = flags.newTokens ? undefined : await newTokensOf(opened);
   const progress = new Progress();
   try {
-    const ids = Int32Array.from(flags.ids ?? (await readIds(opened, flags.text!, omitted)));
+    const { ids, omitted } = await together(ranks, async () => {
+      const omitted = flags.newTokens ? undefined : await newTokensOf(opened);
+      return { omitted, ids: Int32Array.from(flags.ids ?? (await readIds(opened, flags.text!, omitted))) };
+    });
+    if (ranks) await agree(ranks, await given(opened, ids, flags));
     const result = await scoreModel(opened, ids, {
       ...decoderOptions(flags),
       ...loadingProgress(opened),
-      ...{ chunk, omitted },
+      ...{ chunk, omitted, ranks },
       // Explicit ids and chunks are only split at the model's positions.
       window: flags.window ?? (chunk || flags.ids ? undefined : SCORING_WINDOW),
       whole: logits !== undefined || gradients !== undefined,
@@ -89,7 +98,7 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
     progress.end();
     if (gradients) await writeGradients(decodingEngine(opened.model, flags), opened, ids, gradients);
     const { tokens, meanNegativeLogLikelihood, perplexity } = result;
-    process.stdout.write(
+    printResult(
       flags.json
         ? `${JSON.stringify({ ...result, warnings: opened.warnings })}\n`
         : `${tokens} tokens  mean negative log-likelihood ${meanNegativeLogLikelihood.toFixed(6)}  perplexity ${perplexity.toFixed(4)}\n`,
@@ -97,6 +106,13 @@ async function score(model: string, flags: ScoreFlags): Promise<void> {
   } finally {
     await opened.checkpoint.tensors.close();
   }
+}
+
+/** What ranks must have in common. */
+async function given(opened: OpenedModel, ids: Int32Array, flags: ScoreFlags) {
+  const { threads, ...same } = flags;
+  const text = createHash('sha256').update(new Uint8Array(ids.buffer)).digest('hex');
+  return { model: await modelIdentity(opened), ...same, text };
 }
 
 async function newTokensOf({ checkpoint: { path }, config }: OpenedModel): Promise<NewTokens> {

@@ -3,7 +3,8 @@ import { openTeacher } from '../../distillation/open-teacher.node.ts';
 import { DISTILL } from '../../distillation/settings.ts';
 import { type TeachEvent, teach } from '../../distillation/teach.node.ts';
 import { count, OptionError, oneOf, option, text } from '../../options.ts';
-import { nodeEngine } from '../../runtime/engine.node.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
+import { engineFor } from '../../training/runs/engine.node.ts';
 import { addFlags, readOptions, spelling } from '../options/flags.ts';
 import { modelPath } from '../options/resolve.ts';
 import {
@@ -13,9 +14,11 @@ import {
   TEACHING_DEFAULTS,
   teachingShape,
 } from '../options/teaching-data.ts';
+import { together, withRanks } from '../runs/ranks.ts';
 import { threads } from '../runs/run-command.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { duration, Progress } from '../terminal/progress.ts';
+import { printResult } from '../terminal/silence.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
 const shape = {
@@ -55,7 +58,7 @@ Examples:
     .action(async (name: string) => {
       const { values, spell } = await readOptions(command, shape, undefined);
       const { json } = command.opts<{ json?: boolean }>();
-      await spelling(spell, () => run(name, values, json));
+      await spelling(spell, () => withRanks((ranks) => run(name, values, json, ranks)));
     });
 }
 
@@ -63,13 +66,14 @@ async function run(
   name: string,
   values: Awaited<ReturnType<typeof readOptions<typeof shape>>>['values'],
   json = false,
+  ranks: Communicator | undefined,
 ): Promise<void> {
   checkDataOptions(Object.keys(values));
   const flags = { ...defaults, ...values };
   const { out } = flags;
   if (out === undefined) throw new OptionError('out', 'it is missing: give a file to write.');
   const progress = new Progress();
-  const teacher = await openTeacher(await modelPath(name));
+  const teacher = await together(ranks, async () => openTeacher(await modelPath(name)));
   const { warnings } = teacher.opened;
   showWarnings(warnings, progress);
   let isTeaching = false;
@@ -79,14 +83,16 @@ async function run(
   let result: TeachEvent | undefined;
   const started = performance.now();
   try {
-    const text = await readTeachingText(flags, teacher.tokenizer, { progress, signal });
+    const text = await together(ranks, () =>
+      readTeachingText(flags, teacher.tokenizer, { progress, signal }),
+    );
     isTeaching = true;
     try {
       const { shape: rowsOf, ...data } = text.rows;
       const { k, method, temperature, seed } = flags;
-      const engine = nodeEngine(flags.threads === undefined ? {} : { threads: flags.threads });
+      const engine = engineFor({ threads: flags.threads, ranks });
       const named = { ...teacher, name };
-      const options = { teacher: named, data, shape: rowsOf, k, method, temperature, seed, out };
+      const options = { teacher: named, data, shape: rowsOf, k, method, temperature, seed, out, ranks };
       for await (const event of teach(engine, options, signal)) {
         if (event.type === 'resumed') progress.note(`resumed after row ${event.rows}`);
         if (event.type === 'progress') {
@@ -111,7 +117,7 @@ async function run(
       `${out}: ${rows.toLocaleString('en')} rows of ${flags.seq} tokens, ${(bytes / 1e6).toFixed(1)} MB; ` +
         `the kept entries cover ${(100 * covered).toFixed(1)} % of the probability`,
     );
-    if (json) process.stdout.write(`${JSON.stringify({ out, seconds, ...result, warnings })}\n`);
+    if (json) printResult(`${JSON.stringify({ out, seconds, ...result, warnings })}\n`);
   } else {
     progress.note('interrupted; resume with the same command');
     process.exitCode = INTERRUPTED;

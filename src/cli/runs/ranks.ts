@@ -1,9 +1,12 @@
+import { createRequire } from 'node:module';
 import { setTimeout as pause } from 'node:timers/promises';
 import pc from 'picocolors';
 import { messageText, RopewalkError } from '../../errors.ts';
+import { agree } from '../../ranks/agree.ts';
 import type { Communicator } from '../../ranks/communicator.ts';
 import { joinRanks } from '../../ranks/mpi.node.ts';
 import { asFlag } from '../options/spelling.ts';
+import { packageVersion } from '../package-file.ts';
 import { isInterruption } from '../terminal/interrupt.ts';
 import { printable } from '../terminal/printable.ts';
 import { silence } from '../terminal/silence.ts';
@@ -20,6 +23,7 @@ export async function withRanks(action: (ranks: Communicator | undefined) => Pro
   if (!ranks) return action(undefined);
   if (ranks.rank > 0) silence();
   try {
+    await agree(ranks, versions());
     await action(ranks);
   } catch (error) {
     if (error instanceof SharedError) {
@@ -31,6 +35,12 @@ export async function withRanks(action: (ranks: Communicator | undefined) => Pro
     ranks.abort(isInterruption(error) ? 130 : 1);
   }
   await ranks.leave();
+}
+
+/** The programs that compute: they must be the same on every rank. */
+function versions(): Record<string, string> {
+  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  return { 'version of Ropewalk': packageVersion(), 'version of ONNX Runtime': version };
 }
 
 /** An error that every rank knows about. */

@@ -1,9 +1,10 @@
 import { RopewalkError } from '../../errors.ts';
+import { editRate } from './edit-rate.ts';
 import { bleu, chrf } from './translation.ts';
 
 export const AGGREGATIONS = [
   ...(['mean', 'median', 'nanmean', 'perplexity', 'weighted_perplexity', 'bits_per_byte'] as const),
-  ...(['f1', 'matthews_corrcoef', 'brier_score', 'bleu', 'chrf', 'chrf++'] as const),
+  ...(['f1', 'matthews_corrcoef', 'brier_score', 'bleu', 'chrf', 'chrf++', 'ter'] as const),
 ] as const;
 export type Aggregation = (typeof AGGREGATIONS)[number];
 
@@ -13,7 +14,7 @@ export type Aggregation = (typeof AGGREGATIONS)[number];
  */
 export type ItemValue = number | readonly [number, number] | readonly [number, readonly number[]] | Counts;
 
-/** Counts for a text and its reference: see `bleuCounts` and `chrfCounts`. */
+/** Counts for a text and its reference: see `bleuCounts`, `chrfCounts` and `editCounts`. */
 export interface Counts {
   readonly counts: readonly number[];
 }
@@ -54,6 +55,8 @@ export function aggregate(aggregation: Aggregation, values: readonly ItemValue[]
     case 'chrf':
     case 'chrf++':
       return chrf(added(values));
+    case 'ter':
+      return editRate(added(values));
   }
 }
 

@@ -6,6 +6,7 @@ import { asInteger, Float, isList, type PythonValue } from '../python/values.ts'
 import type { Item, PreparedTask } from '../tasks/items.ts';
 import { placeText } from '../tasks/template.ts';
 import type { ItemValue } from './aggregations.ts';
+import { editCounts } from './edit-rate.ts';
 import { exactMatch } from './exact-match.ts';
 import { bleuCounts, chrfCounts } from './translation.ts';
 
@@ -157,6 +158,7 @@ function comparedTexts(
     );
   }
   if (metric === 'bleu') return { counts: bleuCounts(text, reference) };
+  if (metric === 'ter') return { counts: editCounts(text, reference) };
   return { counts: chrfCounts(text, reference, metric === 'chrf' ? 0 : 2) };
 }
 

@@ -33,6 +33,7 @@ const METRICS: Readonly<Record<string, Known>> = {
   brier_score: { aggregation: 'brier_score', higherIsBetter: false, of: CHOICE },
   bleu: { aggregation: 'bleu', higherIsBetter: true, of: GENERATED },
   chrf: { aggregation: 'chrf', higherIsBetter: true, of: GENERATED },
+  ter: { aggregation: 'ter', higherIsBetter: false, of: GENERATED },
   'chrf++': { aggregation: 'chrf++', higherIsBetter: true, of: GENERATED },
   perplexity: { aggregation: 'perplexity', higherIsBetter: false, of: ['loglikelihood'] },
   word_perplexity: { aggregation: 'weighted_perplexity', higherIsBetter: false, of: ROLLING },

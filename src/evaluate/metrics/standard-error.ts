@@ -7,7 +7,7 @@ const BOOTSTRAP_SAMPLES = 100_000;
 const CHUNK = 1000;
 const BOOTSTRAPPED: readonly Aggregation[] = ['median', 'matthews_corrcoef', 'f1', 'perplexity', 'nanmean'];
 /** Metrics that the harness samples less often. */
-const OF_TEXTS: readonly Aggregation[] = ['bleu', 'chrf', 'chrf++'];
+const OF_TEXTS: readonly Aggregation[] = ['bleu', 'chrf', 'chrf++', 'ter'];
 const TEXT_SAMPLES = 100;
 
 /** Standard deviation of a sample, divided by n - 1. */

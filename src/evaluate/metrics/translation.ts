@@ -1,5 +1,4 @@
-import { SPACES } from '../../jinja/parsing/lexer.ts';
-import { stripEnd } from '../python/text.ts';
+import { stripEnd, words } from '../python/text.ts';
 
 /*
  * BLEU and chrF of a corpus with one reference per text, as sacrebleu 2.6 computes them by default. Each item has
@@ -8,12 +7,6 @@ import { stripEnd } from '../python/text.ts';
 
 const ORDER = 4;
 const CHARACTERS = 6;
-const SPACE_RUN = new RegExp(`[${SPACES}]+`);
-
-/** The words of a text, as Python's `str.split()`. */
-function words(text: string): string[] {
-  return text.split(SPACE_RUN).filter((word) => word !== '');
-}
 
 /** The tokens of the WMT scripts (mteval-v13a). */
 function tokens(text: string): string[] {

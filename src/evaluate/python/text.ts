@@ -26,6 +26,11 @@ function stripStart(text: string): string {
   return text.replace(AT_START, '');
 }
 
+/** `str.split()`: the words of a text. */
+export function words(text: string): string[] {
+  return text.split(SPACE_RUN).filter((word) => word !== '');
+}
+
 /** `str.isdigit()`, for the digits that `ast.literal_eval` reads, too. */
 export function isDigits(text: string): boolean {
   return /^\d+$/.test(text);

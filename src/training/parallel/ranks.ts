@@ -1,4 +1,4 @@
-import { RopewalkError } from '../../errors.ts';
+import { agree } from '../../ranks/agree.ts';
 import type { Communicator } from '../../ranks/communicator.ts';
 import type { Together } from '../learner.ts';
 
@@ -36,10 +36,9 @@ export class RunRanks {
   }
 
   /** What a step of `tokens` counted tokens on all ranks adds up. */
-  together(tokens: number): Together {
+  together(tokens: number, combine: Together['combine']): Together {
     return {
-      tokens,
-      sumGradients: (gradients) => this.communicator.sum(gradients),
+      ...{ tokens, combine },
       sumLoss: async (loss) => {
         const [sum, stops] = await this.sum([loss, this.wish?.aborted ? 1 : 0]);
         if (stops! > 0) this.#stop.abort();
@@ -60,23 +59,7 @@ export class RunRanks {
    * @param fields plain JSON by name.
    * @throws RopewalkError on every rank, naming a rank that differs, the field and both values.
    */
-  async agree(fields: Readonly<Record<string, unknown>>): Promise<void> {
-    const texts = await this.communicator.gather(JSON.stringify(fields));
-    const first = JSON.parse(texts[0]!) as Record<string, unknown>;
-    for (const [rank, text] of texts.entries()) {
-      if (text === texts[0]) continue;
-      const other = JSON.parse(text) as Record<string, unknown>;
-      const names = [...new Set([...Object.keys(first), ...Object.keys(other)])];
-      const name = names.find((each) => JSON.stringify(first[each]) !== JSON.stringify(other[each]));
-      if (name === undefined) continue;
-      throw new RopewalkError(
-        `the ranks do not train the same: "${name}" is ${shown(first[name])} on rank 0, but ${shown(other[name])} on rank ${rank}. Give every rank the same command, files and version.`,
-      );
-    }
+  agree(fields: Readonly<Record<string, unknown>>): Promise<void> {
+    return agree(this.communicator, fields);
   }
-}
-
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'missing';
-  return text.length <= 80 ? text : `${text.slice(0, 76)} …`;
 }

@@ -1,5 +1,5 @@
-import { availableParallelism, cpus } from 'node:os';
 import type { Communicator } from '../../ranks/communicator.ts';
+import { coresPerRank } from '../../ranks/cores.node.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
 import type { Engine } from '../../runtime/engine.ts';
 
@@ -15,11 +15,6 @@ export interface EngineOptions {
 
 export function engineFor({ engine, threads, ranks }: EngineOptions): Engine {
   if (engine) return engine;
-  const chosen = threads ?? (ranks && threadsPerRank(ranks));
+  const chosen = threads ?? (ranks && coresPerRank(ranks));
   return nodeEngine(chosen === undefined ? {} : { threads: chosen });
-}
-
-/** As many as this machine has for each of its ranks, and no more than the launcher bound this process to. */
-function threadsPerRank({ localSize }: Communicator): number {
-  return Math.max(1, Math.min(availableParallelism(), Math.floor(cpus().length / localSize)));
 }
