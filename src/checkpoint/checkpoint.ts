@@ -52,6 +52,8 @@ export interface TensorReader {
   readFloat32(name: string): Promise<Float32Array>;
   /** Reads into `target`, which must have exactly its number of elements. */
   readFloat32Into(name: string, target: Float32Array): Promise<void>;
+  /** Elements of a tensor from `start` on, row-major, as float32. Other files than safetensors read all of it. */
+  readFloat32Part(name: string, start: number, target: Float32Array): Promise<void>;
   /** A quantized matrix in its own precision, never as float32; undefined for a tensor that is not quantized. */
   quantizedForm?(name: string): QuantizedSource | undefined;
   /** Rows of a matrix on demand; keeps the file open until it is closed, even longer than this reader. */

@@ -63,14 +63,22 @@ function generationSettings({ path, configName, config, generationConfig }: Chec
     : readGenerationConfig(config, configName);
 }
 
-/** Reads every weight into the caller's arrays, by path: for training. */
+/**
+ * Reads every weight into the caller's arrays, by path: for training.
+ *
+ * @param startOf where an array begins in its weight, if it is a part of it; undefined for wholes.
+ */
 export async function readWeights(
   opened: OpenedModel,
   targets: ReadonlyMap<string, Float32Array>,
+  startOf?: (path: string) => number,
 ): Promise<void> {
+  const { tensors } = opened.checkpoint;
   for (const [path, name] of opened.names) {
     const target = targets.get(path);
-    if (target) await opened.checkpoint.tensors.readFloat32Into(name, target);
+    if (!target) continue;
+    if (!startOf) await tensors.readFloat32Into(name, target);
+    else await tensors.readFloat32Part(name, startOf(path), target);
   }
 }
 

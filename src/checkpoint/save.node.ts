@@ -71,8 +71,62 @@ export async function saveModelDirectory(
   await writeDirectoryAtomic(path, (directory) => writeModelFiles(directory, model), options);
 }
 
+/** A model whose weights are written by the caller. */
+export interface ModelToPlan extends Omit<ModelToSave, 'tensors'> {
+  readonly tensors: readonly PlannedTensor[];
+}
+
+interface PlannedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype?: FloatDtype;
+}
+
+/** One of a model's weight files. */
+export interface WeightFile<T = PlannedTensor> {
+  readonly name: string;
+  readonly tensors: readonly T[];
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
 /** Writes a model's files into an existing folder, for callers who write a larger folder atomically themselves. */
 export async function writeModelFiles(directory: string, model: ModelToSave): Promise<void> {
+  await writeFilesBesideWeights(directory, model);
+  const { dtype = 'F32' } = model;
+  for (const { name, tensors, metadata } of weightFilesOf(model)) {
+    const entries = tensors.map((tensor) => {
+      const { name, shape } = tensor;
+      if ('bytes' in tensor) return { name, shape, dtype: 'U8', data: tensor.bytes } as const;
+      return { name, shape, dtype: tensor.dtype ?? dtype, data: tensor.data };
+    });
+    await writeFileAtomic(join(directory, name), async (sink) => {
+      await writeSafetensors(sink, entries, metadata);
+    });
+  }
+}
+
+/** The files that a model's weights are written to, with the tensors of each. */
+export function weightFilesOf<T extends PlannedTensor | TensorToSave>({
+  tensors,
+  dtype = 'F32',
+  maxShardBytes = 5e9,
+  metadata,
+}: Pick<ModelToSave, 'dtype' | 'maxShardBytes' | 'metadata'> & {
+  readonly tensors: readonly T[];
+}): WeightFile<T>[] {
+  const shards = splitShards(tensors, dtype, maxShardBytes);
+  return shards.map((shard, i) => ({
+    name: shardName(i, shards.length),
+    tensors: shard,
+    metadata: { format: 'pt', ...metadata },
+  }));
+}
+
+/** Writes all files of a model but those of {@link weightFilesOf}. */
+export async function writeFilesBesideWeights(
+  directory: string,
+  model: ModelToPlan | ModelToSave,
+): Promise<void> {
   const { dtype = 'F32', carryFrom, files = [] } = model;
   const own = new Set(files.map(({ name }) => name));
   if (carryFrom !== undefined) {
@@ -100,48 +154,39 @@ export async function writeModelFiles(directory: string, model: ModelToSave): Pr
   if (model.generationConfig) {
     await writeFileAtomic(join(directory, GENERATION_CONFIG_FILE), toConfigJson(model.generationConfig));
   }
-  await writeWeights(directory, model, dtype);
+  await writeIndex(directory, model, dtype);
 }
 
-async function writeWeights(directory: string, model: ModelToSave, dtype: FloatDtype): Promise<void> {
-  const shards = splitShards(model.tensors, dtype, model.maxShardBytes ?? 5e9);
-  const weightMap: [string, string][] = [];
-  for (const [i, shard] of shards.entries()) {
-    const file = shardName(i, shards.length);
-    for (const { name } of shard) weightMap.push([name, file]);
-    const entries = shard.map((tensor) => {
-      const { name, shape } = tensor;
-      if ('bytes' in tensor) return { name, shape, dtype: 'U8', data: tensor.bytes } as const;
-      return { name, shape, dtype: tensor.dtype ?? dtype, data: tensor.data };
-    });
-    await writeFileAtomic(join(directory, file), async (sink) => {
-      await writeSafetensors(sink, entries, { format: 'pt', ...model.metadata });
-    });
-  }
-  if (shards.length > 1) {
-    const elements = model.tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-    const bytes = model.tensors.reduce((sum, tensor) => sum + bytesOf(tensor, dtype), 0);
-    const metadata = { total_parameters: elements, total_size: bytes };
-    const index = { metadata, weight_map: Object.fromEntries(weightMap) };
-    await writeFileAtomic(join(directory, WEIGHTS_INDEX), toConfigJson(index));
-  }
+async function writeIndex(
+  directory: string,
+  model: ModelToPlan | ModelToSave,
+  dtype: FloatDtype,
+): Promise<void> {
+  const files = weightFilesOf<PlannedTensor | TensorToSave>(model);
+  if (files.length < 2) return;
+  const weightMap = files.flatMap((file) => file.tensors.map(({ name }) => [name, file.name]));
+  const elements = model.tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  const bytes = model.tensors.reduce((sum, tensor) => sum + bytesOf(tensor, dtype), 0);
+  const metadata = { total_parameters: elements, total_size: bytes };
+  const index = { metadata, weight_map: Object.fromEntries(weightMap) as object };
+  await writeFileAtomic(join(directory, WEIGHTS_INDEX), toConfigJson(index));
 }
 
-function bytesOf(tensor: TensorToSave, dtype: FloatDtype): number {
+function bytesOf(tensor: PlannedTensor | TensorToSave, dtype: FloatDtype): number {
   return tensorBytes(tensor.shape, 'bytes' in tensor ? 'U8' : (tensor.dtype ?? dtype));
 }
 
 /** Fills shards in order; a tensor that does not fit starts the next one. */
-function splitShards(
-  tensors: ModelToSave['tensors'],
+function splitShards<T extends PlannedTensor | TensorToSave>(
+  tensors: readonly T[],
   dtype: FloatDtype,
   maxBytes: number,
-): ModelToSave['tensors'][] {
+): T[][] {
   if (!(maxBytes > 0))
     throw new RopewalkError(`maxShardBytes is ${maxBytes}; it must be a positive number of bytes`);
   const names = new Set(tensors.map(({ name }) => name));
   if (names.size !== tensors.length) throw new RopewalkError('two of the tensors to save have the same name');
-  const shards: ModelToSave['tensors'][number][][] = [[]];
+  const shards: T[][] = [[]];
   let size = 0;
   for (const tensor of tensors) {
     const bytes = bytesOf(tensor, dtype);

@@ -1,5 +1,5 @@
 import type { BatchSource, TrainingRows } from '../batches.ts';
-import { RopewalkError } from '../errors.ts';
+import { option as named, RopewalkError, said } from '../errors.ts';
 import { OptionError } from '../options.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { frozenBy } from '../training/freeze.ts';
@@ -68,6 +68,12 @@ export async function* distill(options: DistillationOptions & RunOptions): Async
 export function openDistillation(options: DistillationOptions): TrainingJob {
   const { student, teaching, files, engine: given, threads, ranks, ...input } = options;
   const settings = settingsFor(teaching, input);
+  if (settings.shard === 'all') {
+    throw new OptionError(
+      'shard',
+      said`the loss against a teacher needs the whole head on every rank; choose ${named('shard', 'states')}.`,
+    );
+  }
   const { batch, seq, seed, memory } = settings;
   const packed = teaching.kind === 'online' ? teaching.packed : teaching.file.header.packed;
   const shape: SequenceShape = { batch, seq, ...(packed && { packed: true }) };

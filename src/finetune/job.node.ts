@@ -111,7 +111,9 @@ export async function openFinetuning(
           parallel,
           ...(loss && { loss }),
         });
-        await base.readWeights(learner.values());
+        const { slices } = learner;
+        const startOf = slices && ((path: string) => slices.rangeOf(path).start);
+        await base.readWeights(learner.values(), startOf);
         const chat = base.template && { template: base.template, stopTokens: base.stopTokens };
         const prompts = { prompts: samplePrompt, maxTokens: sampleTokens };
         const sampling = new Sampling(engine, learner, base.tokenizer, prompts, chat, base.stopTokens);

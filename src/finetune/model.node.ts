@@ -35,8 +35,12 @@ export interface BaseModel {
   readonly addedTokens: readonly { readonly content: string; readonly id: number }[];
   /** Ids whose rows are new: those that the model was last extended by, and those of new special tokens. */
   readonly newTokens: readonly TokenRange[];
-  /** Fills arrays, by path, with the checkpoint's weights; rows of new tokens with the mean of the others. */
-  readWeights(targets: ReadonlyMap<string, Float32Array>): Promise<void>;
+  /**
+   * Fills arrays, by path, with the checkpoint's weights; rows of new tokens with the mean of the others.
+   *
+   * @param startOf where an array begins in its weight, if it is a part of it; undefined for wholes.
+   */
+  readWeights(targets: ReadonlyMap<string, Float32Array>, startOf?: (path: string) => number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -101,7 +105,8 @@ async function describe(
     ...{ config: larger.config, model: larger.model },
     newTokens: await newTokensOf(opened, larger.config.vocab_size, ids),
     addedTokens: addToken.map((content, i) => ({ content, id: ids[i]! })),
-    readWeights: (targets) => readInto(opened, targets, { known: before.vocabSize, ids }),
+    readWeights: (targets, startOf) =>
+      readInto(opened, larger.model, targets, { known: before.vocabSize, ids }, startOf),
     close: () => checkpoint.tensors.close(),
   };
 }
@@ -124,8 +129,10 @@ async function newTokensOf(
 
 async function readInto(
   opened: OpenedModel,
+  model: CausalLM,
   targets: ReadonlyMap<string, Float32Array>,
   { known, ids }: { readonly known: number; readonly ids: readonly number[] },
+  startOf?: (path: string) => number,
 ): Promise<void> {
   const { tensors } = opened.checkpoint;
   const vocabulary = vocabularyWeights(opened);
@@ -133,10 +140,13 @@ async function readInto(
     const target = targets.get(path);
     if (!target) continue;
     if (ids.length === 0 || !vocabulary.has(path)) {
-      await tensors.readFloat32Into(name, target);
+      if (startOf) await tensors.readFloat32Part(name, startOf(path), target);
+      else await tensors.readFloat32Into(name, target);
       continue;
     }
     const [rows, width = 1] = opened.model.parameters().get(path)!.shape as [number, number?];
-    growRows(await tensors.readFloat32(name), target, { width, known: Math.min(known, rows), ids });
+    const whole = startOf ? new Float32Array(model.parameters().get(path)!.size) : target;
+    growRows(await tensors.readFloat32(name), whole, { width, known: Math.min(known, rows), ids });
+    if (startOf) target.set(whole.subarray(startOf(path), startOf(path) + target.length));
   }
 }

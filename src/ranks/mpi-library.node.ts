@@ -10,16 +10,14 @@ const FUNCTIONS = (handle: string) =>
     abort: `int MPI_Abort(${handle} comm, int code)`,
     rank: `int MPI_Comm_rank(${handle} comm, _Out_ int *rank)`,
     size: `int MPI_Comm_size(${handle} comm, _Out_ int *size)`,
-    sum: `int MPI_Iallreduce(void *send, void *recv, int count, ${handle} type, ${handle} op, ${handle} comm, void *request)`,
-    gather: `int MPI_Iallgather(void *send, int sendCount, ${handle} sendType, void *recv, int recvCount, ${handle} recvType, ${handle} comm, void *request)`,
-    collect: `int MPI_Igather(void *send, int sendCount, ${handle} sendType, void *recv, int recvCount, ${handle} recvType, int root, ${handle} comm, void *request)`,
+    exchange: `int MPI_Ialltoallv(void *send, void *sendCounts, void *sendPlaces, ${handle} sendType, void *recv, void *recvCounts, void *recvPlaces, ${handle} recvType, ${handle} comm, void *request)`,
     barrier: `int MPI_Ibarrier(${handle} comm, void *request)`,
     test: 'int MPI_Test(void *request, _Out_ int *flag, void *status)',
   }) as const;
 
 type Functions = Record<keyof ReturnType<typeof FUNCTIONS>, (...args: unknown[]) => number>;
 
-/** A communicator, type or operation, in the library's representation. */
+/** A communicator or type, in the library's representation. */
 type Handle = Pointer | number;
 
 /** An MPI library: its functions and constants. */
@@ -27,12 +25,7 @@ export interface MpiLibrary extends Functions {
   readonly koffi: Koffi;
   readonly name: string;
   readonly world: Handle;
-  readonly float32: Handle;
-  readonly float64: Handle;
   readonly bytes: Handle;
-  readonly add: Handle;
-  /** MPI_IN_PLACE: the result replaces what is sent. */
-  readonly inPlace: Pointer;
   /** MPI_STATUS_IGNORE */
   readonly ignore: Pointer;
 }
@@ -54,11 +47,7 @@ const KINDS: readonly Kind[] = [
     handle: 'void *',
     constants: (symbol) => ({
       world: symbol('ompi_mpi_comm_world'),
-      float32: symbol('ompi_mpi_float'),
-      float64: symbol('ompi_mpi_double'),
       bytes: symbol('ompi_mpi_byte'),
-      add: symbol('ompi_mpi_op_sum'),
-      inPlace: 1n,
       ignore: 0n,
     }),
   },
@@ -68,12 +57,8 @@ const KINDS: readonly Kind[] = [
     handle: 'int',
     constants: () => ({
       world: 0x44000000,
-      float32: 0x4c00040a,
-      float64: 0x4c00080b,
       bytes: 0x4c00010d,
-      add: 0x58000003,
-      // (void *) -1 and (MPI_Status *) 1
-      inPlace: 0xffffffffffffffffn,
+      // (MPI_Status *) 1
       ignore: 1n,
     }),
   },

@@ -1,31 +1,26 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { RopewalkError } from '../errors.ts';
-import type { Communicator, CommunicatorOptions } from './communicator.ts';
+import type { Codec, Communicator, CommunicatorOptions, Pending, Sliced } from './communicator.ts';
 import { type Launched, launchedRanks } from './environment.node.ts';
 import { type MpiLibrary, openMpi } from './mpi-library.node.ts';
+import { type Call, check, MpiQueue } from './mpi-queue.node.ts';
+import { type Staging, Transfer } from './transfer.ts';
 
 /** MPI_THREAD_MULTIPLE: the engine's threads do not call MPI, but the library must know that they exist. */
 const THREADS = 3;
-/** Elements per call: few enough that signals are handled between calls. */
-const PIECE = 2 ** 22;
 const TIMEOUT_MS = 120_000;
-/** MPI counts in 32-bit integers. */
-const MOST_COLLECTED = 2 ** 31 - 1;
 /** For waits until one rank has written or read files. */
 const LONG_MS = 1_800_000;
+/** Elements of the smallest slices of a sum. */
+const LEAST = 16;
 
-/**
- * The ranks of an MPI job. Calls are started without waiting (`MPI_Iallreduce`) and polled with `MPI_Test`: the
- * library only makes progress while it is called, and a thread blocked inside it would notice neither signals nor a
- * lost connection.
- */
+/** The ranks of an MPI job. */
 class MpiCommunicator implements Communicator {
   readonly rank: number;
   readonly size: number;
   readonly localSize: number;
   readonly #mpi: MpiLibrary;
+  readonly #queue: MpiQueue;
   readonly #timeoutMs: number;
-  readonly #request = new BigUint64Array(1);
   #bytesSent = 0;
 
   private constructor(mpi: MpiLibrary, launched: Launched, { timeoutMs = TIMEOUT_MS }: CommunicatorOptions) {
@@ -38,6 +33,7 @@ class MpiCommunicator implements Communicator {
     this.rank = rank[0]!;
     this.size = size[0]!;
     this.localSize = launched.localSize;
+    this.#queue = new MpiQueue(mpi, this.rank, this.size);
     if (this.size !== launched.size) {
       throw new RopewalkError(
         `${launched.launcher} started ${launched.size} processes, but ${mpi.name} knows of ${this.size}; start them with the launcher that belongs to ${mpi.name}.`,
@@ -58,96 +54,71 @@ class MpiCommunicator implements Communicator {
     return this.#bytesSent;
   }
 
-  sum(arrays: readonly (Float32Array | Float64Array)[]): Promise<void> {
-    return this.#sum(arrays, this.#timeoutMs);
+  async sum(arrays: readonly (Float32Array | Float64Array)[], codec?: Codec): Promise<void> {
+    const singles = arrays.filter((array) => array instanceof Float32Array);
+    const parts = singles.map((whole) => this.#evenly(whole));
+    const pending = this.reduceScatter(parts, codec);
+    for (const array of arrays)
+      if (array instanceof Float64Array) await this.#sumDoubles(array, this.#timeoutMs);
+    await pending.wait();
+    // Every rank has the values that travel, the one that added them up too.
+    if (codec) for (const { own } of parts) roundBy(codec, own);
+    await this.allGather(parts, codec).wait();
   }
 
-  async #sum(arrays: readonly (Float32Array | Float64Array)[], timeoutMs: number): Promise<void> {
-    const { koffi, world, float32, float64, add, inPlace } = this.#mpi;
-    for (const array of arrays) {
-      const type = array instanceof Float32Array ? float32 : float64;
-      for (let start = 0; start < array.length; start += PIECE) {
-        const piece = array.subarray(start, start + PIECE);
-        await this.#call(
-          'MPI_Iallreduce',
-          (request) => this.#mpi.sum(inPlace, koffi.address(piece), piece.length, type, add, world, request),
-          timeoutMs,
-        );
-      }
-      this.#bytesSent += (2 * array.byteLength * (this.size - 1)) / this.size;
-    }
+  reduceScatter(parts: readonly Sliced[], codec?: Codec): Pending {
+    return this.#start(Transfer.reduceScatter(this.rank, parts, codec), this.#timeoutMs);
+  }
+
+  allGather(parts: readonly Sliced[], codec?: Codec): Pending {
+    return this.#start(Transfer.allGather(this.rank, parts, codec), this.#timeoutMs);
+  }
+
+  exchange(
+    send: readonly Float32Array[],
+    receive: readonly Float32Array[],
+    longest: number,
+    codec?: Codec,
+  ): Pending {
+    return this.#start(Transfer.exchange(this.rank, send, receive, longest, codec), this.#timeoutMs);
   }
 
   async gather(text: string): Promise<string[]> {
     const bytes = new TextEncoder().encode(text);
-    const lengths = new Float64Array(this.size);
-    lengths[this.rank] = bytes.length;
-    await this.#sum([lengths], LONG_MS);
-    const longest = Math.max(1, ...lengths);
-    const mine = new Uint8Array(longest);
-    mine.set(bytes);
-    const all = new Uint8Array(longest * this.size);
-    const { koffi, world, bytes: type } = this.#mpi;
-    await this.#call(
-      'MPI_Iallgather',
-      (request) =>
-        this.#mpi.gather(
-          koffi.address(mine),
-          longest,
-          type,
-          koffi.address(all),
-          longest,
-          type,
-          world,
-          request,
-        ),
-      LONG_MS,
-    );
-    this.#bytesSent += longest * (this.size - 1);
+    const lengths = await this.#lengthsOf(bytes, LONG_MS);
+    const starts = [0];
+    for (const length of lengths) starts.push(starts.at(-1)! + Math.ceil(length / 4));
+    const whole = new Float32Array(starts.at(-1)!);
+    const own = asNumbers(bytes);
+    await this.#start(Transfer.allGather(this.rank, [{ whole, own, bounds: starts }]), LONG_MS).wait();
+    whole.set(own, starts[this.rank]);
     return Array.from(lengths, (length, rank) =>
-      new TextDecoder().decode(all.subarray(rank * longest, rank * longest + length)),
+      new TextDecoder().decode(new Uint8Array(whole.buffer, 4 * starts[rank]!, length)),
     );
   }
 
   async collect(bytes: Uint8Array): Promise<Uint8Array[]> {
     const isFirst = this.rank === 0;
-    const lengths = new Float64Array(this.size);
-    lengths[this.rank] = bytes.length;
-    await this.sum([lengths]);
-    // Everyone sends as much as the longest: MPI_Igatherv would need arrays of 32-bit displacements.
-    const longest = Math.max(1, ...lengths);
-    if (longest > MOST_COLLECTED)
-      throw new RopewalkError(
-        `${longest} bytes of one rank are too many for MPI to collect at once; use smaller batches.`,
-      );
-    const mine = new Uint8Array(longest);
-    mine.set(bytes);
-    const all = isFirst ? new Uint8Array(longest * this.size) : mine;
-    const { koffi, world, bytes: type } = this.#mpi;
-    await this.#call(
-      'MPI_Igather',
-      (request) =>
-        this.#mpi.collect(
-          koffi.address(mine),
-          longest,
-          type,
-          koffi.address(all),
-          longest,
-          type,
-          0,
-          world,
-          request,
-        ),
-      this.#timeoutMs,
+    const lengths = await this.#lengthsOf(bytes, this.#timeoutMs);
+    const none = new Float32Array(0);
+    const own = asNumbers(bytes);
+    const send = Array.from(lengths, (_, rank) => (rank === 0 && !isFirst ? own : none));
+    const receive = Array.from(lengths, (length) =>
+      isFirst ? new Float32Array(Math.ceil(length / 4)) : none,
     );
-    if (!isFirst) this.#bytesSent += longest;
-    return isFirst
-      ? Array.from(lengths, (length, rank) => all.subarray(rank * longest, rank * longest + length))
-      : [];
+    await this.exchange(
+      send,
+      receive,
+      Math.max(...Array.from(lengths, (length) => Math.ceil(length / 4))),
+    ).wait();
+    if (!isFirst) return [];
+    receive[0] = own;
+    return receive.map(({ buffer }, rank) => new Uint8Array(buffer, 0, lengths[rank]));
   }
 
   async barrier(): Promise<void> {
-    await this.#call('MPI_Ibarrier', (request) => this.#mpi.barrier(this.#mpi.world, request), LONG_MS);
+    const start = (request: bigint) => this.#mpi.barrier(this.#mpi.world, request);
+    await this.#queue.add([{ name: 'MPI_Ibarrier', start, finish: () => {} }], LONG_MS).wait();
   }
 
   abort(exitCode: number): never {
@@ -160,23 +131,70 @@ class MpiCommunicator implements Communicator {
     check(this.#mpi.finalize(), 'MPI_Finalize');
   }
 
-  /** Starts a call and polls until it is done. */
-  async #call(name: string, start: (request: bigint) => number, timeoutMs: number): Promise<void> {
-    const { koffi, test, ignore } = this.#mpi;
-    const request = koffi.address(this.#request);
-    check(start(request), name);
-    const flag = [0];
-    const began = performance.now();
-    for (;;) {
-      check(test(request, flag, ignore), 'MPI_Test');
-      if (flag[0]) return;
-      if (performance.now() - began > timeoutMs) {
-        throw new RopewalkError(
-          `no other rank has answered rank ${this.rank} for ${Math.round(timeoutMs / 1000)} s: one of them hangs, or the connection to it is lost.`,
-        );
-      }
-      await nextTurn();
-    }
+  /** The lengths of all ranks' bytes. */
+  async #lengthsOf({ length }: Uint8Array, timeoutMs: number): Promise<Float64Array> {
+    const lengths = new Float64Array(this.size);
+    lengths[this.rank] = length;
+    await this.#sumDoubles(lengths, timeoutMs);
+    return lengths;
+  }
+
+  /** Every rank's doubles, added up in the order of the ranks. */
+  async #sumDoubles(array: Float64Array, timeoutMs: number): Promise<void> {
+    const all = new Float64Array(array.length * this.size);
+    all.set(array, array.length * this.rank);
+    const whole = new Float32Array(all.buffer);
+    const bounds = Array.from({ length: this.size + 1 }, (_, rank) => 2 * array.length * rank);
+    const own = whole.subarray(bounds[this.rank], bounds[this.rank + 1]);
+    await this.#start(Transfer.allGather(this.rank, [{ whole, own, bounds }]), timeoutMs).wait();
+    array.fill(0);
+    for (const [i, value] of all.entries()) array[i % array.length]! += value;
+  }
+
+  /** An array in slices of almost the same length. */
+  #evenly(whole: Float32Array): Sliced {
+    const lines = Math.ceil(whole.length / LEAST);
+    const bounds = Array.from({ length: this.size + 1 }, (_, rank) =>
+      Math.min(whole.length, LEAST * Math.floor((lines * rank) / this.size)),
+    );
+    return { whole, own: whole.subarray(bounds[this.rank], bounds[this.rank + 1]), bounds };
+  }
+
+  #start(transfer: Transfer, timeoutMs: number): Pending {
+    const { koffi, world, bytes } = this.#mpi;
+    const calls = Array.from(
+      { length: transfer.pieces },
+      (_, piece): Call => ({
+        name: 'MPI_Ialltoallv',
+        start: (request, staging: Staging) => {
+          this.#bytesSent += transfer.fill(piece, staging);
+          const { send, received, counts } = staging;
+          const at = (array: ArrayBufferView) => koffi.address(array);
+          return this.#mpi.exchange(
+            ...[at(send), at(counts.send), at(counts.sendAt), bytes],
+            ...[at(received), at(counts.receive), at(counts.receiveAt), bytes, world, request],
+          );
+        },
+        finish: (staging) => transfer.finish(piece, staging),
+      }),
+    );
+    return this.#queue.add(calls, timeoutMs);
+  }
+}
+
+/** Bytes in an array of numbers, which is how all of them travel. */
+function asNumbers(bytes: Uint8Array): Float32Array<ArrayBuffer> {
+  const numbers = new Float32Array(Math.ceil(bytes.length / 4));
+  new Uint8Array(numbers.buffer).set(bytes);
+  return numbers;
+}
+
+function roundBy(codec: Codec, values: Float32Array): void {
+  const codes = new Uint16Array(Math.min(values.length, 2 ** 16));
+  for (let at = 0; at < values.length; at += codes.length) {
+    const part = values.subarray(at, at + codes.length);
+    codec.encode(part, codes.subarray(0, part.length));
+    codec.decode(codes.subarray(0, part.length), part);
   }
 }
 
@@ -184,8 +202,4 @@ class MpiCommunicator implements Communicator {
 export function joinRanks(options: CommunicatorOptions = {}): Communicator | undefined {
   const launched = launchedRanks();
   return launched && MpiCommunicator.join(launched, options);
-}
-
-function check(code: number, call: string): void {
-  if (code !== 0) throw new RopewalkError(`${call} failed with the code ${code}.`);
 }

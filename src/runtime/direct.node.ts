@@ -89,9 +89,12 @@ class DirectSession {
   readonly #library: Library;
   readonly #session: Pointer;
   readonly #weights: ProvidedWeights;
+  readonly #inBackground: boolean;
 
-  constructor(library: Library, session: Pointer, weights: ProvidedWeights) {
+  /** @param inBackground whether runs leave this thread free. */
+  constructor(library: Library, session: Pointer, weights: ProvidedWeights, inBackground: boolean) {
     this.#library = library;
+    this.#inBackground = inBackground;
     this.#session = session;
     this.#weights = weights;
   }
@@ -119,19 +122,13 @@ class DirectSession {
       if (target) outputs.set(slot, target);
       else outputs.clear(slot);
     });
-    const { api, koffi } = this.#library;
-    this.#library.check(
-      api.run(
-        this.#session,
-        null,
-        koffi.address(inputs.names),
-        inputs.count > 0 ? koffi.address(inputs.values) : null,
-        inputs.count,
-        koffi.address(outputs.names),
-        outputs.count,
-        koffi.address(outputs.values),
-      ),
-    );
+    const { api, koffi, runInBackground } = this.#library;
+    const given = [
+      ...[this.#session, null, koffi.address(inputs.names)],
+      ...[inputs.count > 0 ? koffi.address(inputs.values) : null, inputs.count],
+      ...[koffi.address(outputs.names), outputs.count, koffi.address(outputs.values)],
+    ];
+    this.#library.check(this.#inBackground ? await runInBackground(...given) : api.run(...given));
     const results: Record<string, EngineTensor> = {};
     names.outputs.forEach((name, slot) => {
       results[name] = fetches[name] ?? this.#take(outputs.values[slot]!);
@@ -228,7 +225,7 @@ export function directRuntime(
       const session = library.out((out) =>
         api.createSessionFromArray(env, koffi.address(model), model.byteLength, settings, out),
       );
-      return new DirectSession(library, session, weights) as EngineSession;
+      return new DirectSession(library, session, weights, options.inBackground ?? false) as EngineSession;
     } catch (error) {
       weights.release();
       throw error;

@@ -30,6 +30,8 @@ export interface EngineSessionOptions {
   intraOpNumThreads?: number;
   enableProfiling?: boolean;
   profileFilePrefix?: string;
+  /** Ours; see {@link SessionSettings.inBackground}. */
+  inBackground?: boolean;
   extra?: Record<string, unknown>;
 }
 
@@ -68,6 +70,11 @@ export interface SessionSettings {
    * turns, as in training block by block, spinning threads made steps of small models take four times as long.
    */
   readonly spinsBetweenRuns?: boolean;
+  /**
+   * Whether runs leave the calling thread free, such as for communication with other processes. Only through the C
+   * interface; otherwise without effect. Default false: another thread costs a little at each run.
+   */
+  readonly inBackground?: boolean;
   /** Writes ONNX Runtime's profile to a file with this prefix. */
   readonly profile?: string;
 }
@@ -123,6 +130,7 @@ export async function createSession(
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
     ...(all.threads !== undefined && { intraOpNumThreads: all.threads }),
+    ...(all.inBackground && { inBackground: true }),
     ...(all.profile !== undefined && { enableProfiling: true, profileFilePrefix: all.profile }),
     extra,
   };

@@ -62,7 +62,8 @@ export const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7 } as cons
 export type ElementType = keyof typeof elementTypes;
 
 export type Pointer = bigint;
-type Functions = Record<keyof typeof API, (...args: unknown[]) => unknown>;
+type Function = (...args: unknown[]) => unknown;
+type Functions = Record<keyof typeof API, Function>;
 
 export interface Koffi {
   load(path: string): {
@@ -71,6 +72,7 @@ export interface Koffi {
   };
   proto(definition: string): unknown;
   call(pointer: unknown, type: unknown, ...args: unknown[]): unknown;
+  /** A function pointer becomes a function, which another thread can run too. */
   decode(pointer: unknown, type: unknown): unknown;
   array(type: string, length: number): unknown;
   address(value: unknown): bigint;
@@ -143,6 +145,8 @@ export class Library {
   /** A file that always exists. */
   readonly placeholder: { readonly folder: string; readonly file: string };
   readonly api: Functions;
+  /** `api.run` in another thread. @returns its status. */
+  readonly runInBackground: (...args: unknown[]) => Promise<unknown>;
   readonly env: Pointer;
   readonly cpu: Pointer;
   readonly allocator: Pointer;
@@ -166,6 +170,17 @@ export class Library {
         return [name, (...args: unknown[]) => koffi.call(table[index], type, ...args)];
       }),
     ) as Functions;
+    const [index, result, parameters] = API.run;
+    const run = koffi.decode(
+      table[index],
+      koffi.proto(`${result} RopewalkBackground_run(${parameters})`),
+    ) as {
+      async: Function;
+    };
+    this.runInBackground = (...args) =>
+      new Promise((resolve, reject) => {
+        run.async(...args, (error: unknown, status: unknown) => (error ? reject(error) : resolve(status)));
+      });
     this.env = this.out((out) => this.api.createEnv(3, 'ropewalk', out));
     this.cpu = this.out((out) => this.api.createCpuMemoryInfo(0, 0, out));
     this.allocator = this.out((out) => this.api.getDefaultAllocator(out));

@@ -1,13 +1,16 @@
+import { option as named, said } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
+import { OptionError } from '../options.ts';
 import type { Engine, SessionSettings } from '../runtime/engine.ts';
 import type { HostMemory } from '../runtime/host-memory.ts';
 import { BlockLearner } from './blocks/block-learner.ts';
 import type { SequenceShape } from './graph.ts';
 import type { Learner } from './learner.ts';
-import type { Loss } from './loss.ts';
+import { crossEntropy, type Loss } from './loss.ts';
 import { shareOf } from './parallel/deal.ts';
+import type { Parallel } from './parallel/parallel.ts';
 import { RankLearner } from './parallel/rank-learner.ts';
-import type { RunRanks } from './parallel/ranks.ts';
+import { ShardedLearner } from './sharded/sharded-learner.ts';
 import { WholeGraphLearner } from './whole-graph-learner.ts';
 
 /**
@@ -27,10 +30,12 @@ export interface LearnerOptions {
   /** Whether a parameter is trained, by its path; the others are frozen. Default all. */
   readonly trains?: (path: string) => boolean;
   readonly settings?: SessionSettings;
+  /** Vocabulary entries whose logits exist at the same time, where the head runs in chunks. By default the learner decides. */
+  readonly headChunk?: number;
   /** Memory for weights and gradients. By default the learner allocates it. */
   readonly hostMemory?: HostMemory;
-  /** Processes that train together, and how many micro-batches a step of them all has. */
-  readonly parallel?: { readonly ranks: RunRanks; readonly accumulate: number } | undefined;
+  /** Processes that train together. */
+  readonly parallel?: Parallel | undefined;
 }
 
 /**
@@ -59,8 +64,33 @@ export async function createLearner(
   if (!parallel) return createLocal(engine, model, shape, options);
   const { ranks, accumulate } = parallel;
   const share = shareOf(shape.batch, accumulate, ranks.communicator.size);
-  const inner = await createLocal(engine, model, { ...shape, batch: share.batch }, options);
-  return new RankLearner(inner, shape, accumulate, share, ranks);
+  const local = { ...shape, batch: share.batch };
+  const inner =
+    parallel.shard === 'all'
+      ? await createSharded(engine, model, local, parallel, options)
+      : await createLocal(engine, model, local, options);
+  return new RankLearner(inner, shape, accumulate, share, parallel);
+}
+
+function createSharded(
+  engine: Engine,
+  model: CausalLM,
+  shape: SequenceShape,
+  parallel: Parallel,
+  { loss = crossEntropy, trains, settings, hostMemory, headChunk }: LearnerOptions,
+): Promise<Learner> {
+  if (loss !== crossEntropy) {
+    throw new OptionError(
+      'shard',
+      said`a loss other than cross-entropy needs the whole head on every rank; choose ${named('shard', 'states')}.`,
+    );
+  }
+  return ShardedLearner.create(engine, model, shape, parallel, {
+    ...(trains && { trains }),
+    ...(settings && { settings }),
+    ...(hostMemory && { memory: hostMemory }),
+    ...(headChunk !== undefined && { headChunk }),
+  });
 }
 
 function createLocal(

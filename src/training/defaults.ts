@@ -19,6 +19,8 @@ const COMMON = {
   keep: 2,
   result: 'best',
   dtype: 'float32',
+  shard: 'none',
+  wire: 'float32',
   seed: 0,
 } satisfies TrainingInput;
 

@@ -1,13 +1,16 @@
 import type { TrainingRows } from '../batches.ts';
 import type { CausalLM } from '../families/family.ts';
 import type { SequenceShape } from './graph.ts';
-import type { OptimizedParameter, Optimizer } from './optimizers/optimizer.ts';
+import type { OptimizedParameter, Optimizer, Range } from './optimizers/optimizer.ts';
+import type { Slices } from './parallel/slices.ts';
 
-/** A trained weight. */
+/** A trained weight, or the range of its elements that this process updates. */
 export interface TrainedParameter {
   readonly name: string;
+  /** Of the whole weight. */
   readonly shape: readonly number[];
   readonly value: Float32Array;
+  readonly range?: Range;
 }
 
 /** The other ranks of a step, each of which computes on a share of its rows. */
@@ -16,8 +19,21 @@ export interface Together {
   readonly tokens: number;
   /** The losses of all ranks, each its share of the mean over {@link tokens}, added up. */
   sumLoss(loss: number): Promise<number>;
-  /** Adds up gradients over all ranks, in place. */
-  sumGradients(gradients: readonly Float32Array[]): Promise<void>;
+  /** Adds up gradients over all ranks. Their arrays are used until the update is done. */
+  combine(gradients: readonly OptimizedParameter[]): Promise<CombinedGradients>;
+}
+
+/** Gradients of a whole step. */
+export interface CombinedGradients {
+  /** What this process updates: all of the weights, or ranges of them. */
+  readonly own: readonly OptimizedParameter[];
+  /** Σ x² of the gradients of `own`, or of some of them, over all ranks. */
+  sumOfSquares(own: readonly OptimizedParameter[]): Promise<number>;
+  /** Updates `own`, or some of them, a few at a time, and gives the other ranks what they do not update themselves. */
+  update(
+    own: readonly OptimizedParameter[],
+    step: (parameters: readonly OptimizedParameter[]) => void,
+  ): Promise<void>;
 }
 
 export interface UpdateSettings {
@@ -56,7 +72,9 @@ export interface Learner {
   readonly shape: SequenceShape;
   /** The trained weights; frozen ones are only in {@link values}. */
   readonly parameters: readonly TrainedParameter[];
-  /** All weights by path, to read and write between calls. */
+  /** Set where weights are sharded: this process has only its slices of them. */
+  readonly slices?: Slices | undefined;
+  /** All weights by path, to read and write between calls; if they are sharded, this process's slices of them. */
   values(): Map<string, Float32Array>;
   /**
    * One optimizer step on the mean loss over all micro-batches.

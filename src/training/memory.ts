@@ -9,6 +9,9 @@ import { vocabularyChunk } from './blocks/block-head-chunks.ts';
 import { type MemoryMode, usesWholeGraph } from './create-learner.ts';
 import { lossInputs, type SequenceShape, trainingGraph } from './graph.ts';
 import { crossEntropy, type Loss } from './loss.ts';
+import type { Shard } from './parallel/shard.ts';
+import { compactEmbedding } from './sharded/sharded-embedding.ts';
+import { shardedChunk, stageWeights, tablesOf } from './sharded/stages.ts';
 
 export interface MemoryOptions {
   readonly memory: MemoryMode;
@@ -18,6 +21,9 @@ export interface MemoryOptions {
   /** Bytes of the optimizer's state for a trained weight of this shape. */
   readonly stateBytes: (shape: readonly number[]) => number;
   readonly loss?: Loss;
+  /** Processes that train together, and what they divide among themselves. Default one. */
+  readonly ranks?: number;
+  readonly shard?: Shard;
   /** A second model that only runs forward: its weights are held, and its head a second time for the loss. */
   readonly teacher?: CausalLM;
 }
@@ -39,6 +45,9 @@ export interface MemoryEstimate {
 /** Node, the engine's library and its compiled graphs, measured on small models. */
 const PROGRAM = 300 * 2 ** 20;
 
+/** Open MPI, and the data of two calls in flight: measured on small models. */
+const COMMUNICATION = 45 * 2 ** 20;
+
 /**
  * Estimates the memory of training from the lifetimes of the tensors in the graphs that would run. Nothing is
  * compiled or allocated.
@@ -48,7 +57,8 @@ export function estimateMemory(
   shape: SequenceShape,
   options: MemoryOptions,
 ): MemoryEstimate {
-  const { memory, trains, accumulate, stateBytes } = options;
+  const { memory, trains, accumulate, stateBytes, ranks = 1, shard = 'none' } = options;
+  if (shard === 'all' && ranks > 1) return estimateSharded(model, shape, options, ranks);
   const sizes = [...model.parameters()].map(([path, { size, shape: dims }]) => ({ path, size, dims }));
   const trained = sizes.filter(({ path }) => trains(path));
   const count = (list: readonly { readonly size: number }[]) => list.reduce((sum, { size }) => sum + size, 0);
@@ -62,11 +72,49 @@ export function estimateMemory(
       ])
     : blockActivations(model, shape, options);
   const weights = 4 * count(sizes);
-  const optimizer = trained.reduce((sum, { dims }) => sum + stateBytes(dims), 0);
+  const states = trained.reduce((sum, { dims }) => sum + stateBytes(dims), 0);
+  const optimizer = shard === 'none' ? states : states / ranks;
+  const program = programBytes(ranks);
   const teacher =
     options.teacher && 4 * (options.teacher.parameterCount() + options.teacher.head.weight.size);
-  const total = weights + gradients + optimizer + activations + PROGRAM + (teacher ?? 0);
-  return { weights, gradients, optimizer, activations, ...(teacher && { teacher }), program: PROGRAM, total };
+  const total = weights + gradients + optimizer + activations + program + (teacher ?? 0);
+  return { weights, gradients, optimizer, activations, ...(teacher && { teacher }), program, total };
+}
+
+function programBytes(ranks: number): number {
+  return PROGRAM + (ranks > 1 ? COMMUNICATION : 0);
+}
+
+/** Where every rank has slices of everything: those, and what a rank holds of a stage while it runs. */
+function estimateSharded(
+  model: CausalLM,
+  shape: SequenceShape,
+  options: MemoryOptions,
+  ranks: number,
+): MemoryEstimate {
+  const { trains, stateBytes } = options;
+  const all = [...model.parameters()].map(([path, { size, shape: dims }]) => ({ path, size, dims }));
+  const count = (list: readonly { readonly size: number }[]) => list.reduce((sum, { size }) => sum + size, 0);
+  const trained = all.filter(({ path }) => trains(path));
+  const [first, ...rest] = modelPieces(model, shape) as [Piece, ...Piece[]];
+  const tokens = shape.batch * shape.seq;
+  const table = compactEmbedding(first, tokens)?.table.path ?? '';
+  const stages = stageWeights([first, ...rest], table);
+  const most = Math.max(...stages.map(count));
+  const mostTrained = Math.max(...stages.map((stage) => count(stage.filter(({ path }) => trains(path)))));
+  const [vocabSize, width] = model.head.weight.shape as [number, number];
+  const chunk = shardedChunk(tokens, width, vocabSize);
+  const tables = count(trained.filter(({ path }) => tablesOf(model, table).has(path)));
+  // Two stages and two chunks of the head: one in use, one on its way.
+  const weights = 4 * (count(all) / ranks + 2 * most + 2 * chunk * width);
+  const chunkGradients = trains(model.head.weight.path) ? 2 * chunk * width : 0;
+  const gradients = 4 * (2 * mostTrained + mostTrained / ranks + tables / ranks + chunkGradients);
+  const optimizer = trained.reduce((sum, { dims }) => sum + stateBytes(dims), 0) / ranks;
+  // The rows that the tokens read, their gradients, and both on their way.
+  const activations = blockActivations(model, shape, options, chunk) + 4 * 4 * tokens * width;
+  const program = programBytes(ranks);
+  const total = weights + gradients + optimizer + activations + program;
+  return { weights, gradients, optimizer, activations, program, total };
 }
 
 /** The gradients of one stage at a time, plus those that several stages share for longer. */
@@ -97,6 +145,7 @@ function blockActivations(
   model: CausalLM,
   shape: SequenceShape,
   { memory, trains, loss = crossEntropy }: MemoryOptions,
+  headChunk?: number,
 ): number {
   const pieces = modelPieces(model, shape);
   const [rows, width] = pieces[0]!.y.shape as [number, number];
@@ -110,7 +159,7 @@ function blockActivations(
   }
   // The input of each block, the output of the final norm, and the gradients between blocks.
   const between = 4 * rows * width * (pieces.length + 2);
-  return between + kept + Math.max(peak, headBytes(model, rows, width, memory, loss));
+  return between + kept + Math.max(peak, headBytes(model, rows, width, memory, loss, headChunk));
 }
 
 function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): { kept: number; peak: number } {
@@ -121,10 +170,17 @@ function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): { k
 }
 
 /** Logits of a chunk and their gradients; or those of the whole vocabulary, if few enough to keep. */
-function headBytes(model: CausalLM, rows: number, width: number, memory: MemoryMode, loss: Loss): number {
+function headBytes(
+  model: CausalLM,
+  rows: number,
+  width: number,
+  memory: MemoryMode,
+  loss: Loss,
+  given?: number,
+): number {
   const vocabSize = model.head.weight.shape[0]!;
-  const chunk = vocabularyChunk(rows, vocabSize);
-  if (loss !== crossEntropy || chunk >= vocabSize) {
+  const chunk = given ?? vocabularyChunk(rows, vocabSize);
+  if (given === undefined && (loss !== crossEntropy || chunk >= vocabSize)) {
     const hidden = input('hidden', 'float32', [rows, width]);
     return 2 * peakBytes([loss(lossInputs(model, hidden, rows)).loss]);
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { option as named, said } from '../errors.ts';
+import { type MessagePart, option as named, said } from '../errors.ts';
 import {
   count,
   integer,
@@ -15,8 +15,9 @@ import {
 } from '../options.ts';
 import { MEMORY_MODES } from './create-learner.ts';
 import { TRAIN_DEFAULTS, type VerbDefaults } from './defaults.ts';
-import { OPTIMIZERS, optimizerOptions, optionsOf } from './optimizers/create-optimizer.ts';
+import { OPTIMIZERS, optimizerOptions, optimizerRecord, optionsOf } from './optimizers/create-optimizer.ts';
 import { decayOptions } from './optimizers/record.ts';
+import { SHARDS, WIRES } from './parallel/shard.ts';
 import { SCHEDULES, scheduleOptions, scheduleOptionsOf, scheduleSettings } from './schedule.ts';
 
 /** Storage types of finished weights, by their names in safetensors files. */
@@ -77,6 +78,14 @@ export const trainingOptions = {
     'storage type of the finished weights',
     { value: 'form' },
   ),
+  shard: option(
+    oneOf(SHARDS),
+    "what the processes of an MPI job divide among themselves: nothing; the optimizer's states; or all, weights too, in light memory",
+    { value: 'what' },
+  ),
+  wire: option(oneOf(WIRES), 'type of gradients on their way between the processes of an MPI job', {
+    value: 'form',
+  }),
   seed: option(integer, 'seed of all random choices', { value: 'n' }),
 };
 
@@ -132,7 +141,9 @@ export function resolveSettings<Own extends z.ZodRawShape>(
     ...optionsOf(optimizer, only(given, ofOptimizers), ofVerb),
     ...scheduleOptionsOf(schedule, scheduleSettings(given)),
   };
-  const all: Record<string, unknown> = { ...defaults, ...given, ...chosen };
+  // Sharded weights are updated during the backward pass.
+  const implied = given.shard === 'all' ? { memory: 'light' } : {};
+  const all: Record<string, unknown> = { ...defaults, ...implied, ...given, ...chosen };
   // The two ways to set the length exclude each other, and options of optimizers and schedules that were not chosen
   // are removed.
   if (steps !== undefined) delete all.epochs;
@@ -148,6 +159,7 @@ export function resolveSettings<Own extends z.ZodRawShape>(
 }
 
 function checkTogether(settings: TrainingSettings, given: TrainingInput): void {
+  if (settings.shard === 'all') checkShardedWeights(settings);
   if (settings.memory === 'light' && settings.accumulate > 1) {
     throw new OptionError(
       'memory',
@@ -167,6 +179,28 @@ function checkTogether(settings: TrainingSettings, given: TrainingInput): void {
     throw new OptionError(
       name,
       said`${named('validation')} is 0, so there is no held-out data to evaluate; leave it out, or hold some data out.`,
+    );
+  }
+}
+
+/** @throws OptionError for what needs all weights in one process. */
+function checkShardedWeights({ memory, optimizer, samplePrompt }: TrainingSettings): void {
+  const refuse = (why: readonly MessagePart[]) => {
+    throw new OptionError('shard', why);
+  };
+  if (memory !== 'light') {
+    refuse(
+      said`weights are gathered block by block and updated during the backward pass, so ${named('memory', memory)} is not possible; leave that out, or choose ${named('shard', 'states')}.`,
+    );
+  }
+  if (optimizerRecord(optimizer).needsWholeWeights) {
+    refuse(
+      said`${named('optimizer', optimizer)} updates weights only as wholes; choose another one, or ${named('shard', 'states')}.`,
+    );
+  }
+  if (samplePrompt.length > 0) {
+    refuse(
+      said`no process has all weights, which ${named('samplePrompt')} needs; leave that out, or choose ${named('shard', 'states')}.`,
     );
   }
 }

@@ -4,12 +4,11 @@ import { addInto } from '../kernels/kernels.ts';
 import type { Engine, SessionSettings } from '../runtime/engine.ts';
 import { Executable, type HostTensor } from '../runtime/executable.ts';
 import { HostMemory } from '../runtime/host-memory.ts';
-import { clipCoefficient, globalNorm } from './clip.ts';
+import { applyGradients } from './apply-gradients.ts';
 import { Evaluator, weightFeeds } from './evaluator.ts';
 import { contextFeeds, countOf, lossFeeds } from './feeds.ts';
-import { notFinite } from './finite.ts';
 import { gradientName, type SequenceShape, type TrainingGraphOptions, trainingGraph } from './graph.ts';
-import type { Learner, StepResult, Together, UpdateSettings } from './learner.ts';
+import type { Learner, StepResult, UpdateSettings } from './learner.ts';
 import { allocateTrainable, type Trainable } from './optimizers/optimizer.ts';
 
 export interface WholeGraphLearnerOptions extends TrainingGraphOptions {
@@ -84,14 +83,13 @@ export class WholeGraphLearner implements Learner {
    * Computes the gradients of the mean loss over the counted tokens of all micro-batches: the sum of their losses
    * over the total count, not a mean of means.
    *
-   * @param together the other ranks that have a share of the step.
-   * @returns the mean loss in nats and the number of tokens it is over.
+   * @param tokens counted tokens of the step, if other ranks have a share of it.
+   * @returns the mean loss in nats, or this share of it, and the number of tokens it is over.
    */
   async computeGradients(
     batches: readonly TrainingRows[],
-    together?: Together,
+    tokens: number = batches.reduce((sum, batch) => sum + countOf(batch), 0),
   ): Promise<{ loss: number; tokens: number }> {
-    const tokens = together?.tokens ?? batches.reduce((sum, batch) => sum + countOf(batch), 0);
     let loss = 0;
     for (const [i, batch] of batches.entries()) {
       const feeds = this.#feeds(batch, 1 / Math.max(1, tokens));
@@ -102,24 +100,13 @@ export class WholeGraphLearner implements Learner {
         for (const { name, gradient } of this.trainables) addInto(gradient, into[gradientName(name)]!);
       }
     }
-    if (!together) return { loss, tokens };
-    await together.sumGradients(this.trainables.map(({ gradient }) => gradient));
-    return { loss: await together.sumLoss(loss), tokens };
+    return { loss, tokens };
   }
 
   /** Clips by the global norm of all gradients. */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
-    const { optimizer, learningRate, clip, accept, together, select } = settings;
-    const { loss, tokens } = await this.computeGradients(batches, together);
-    const updating = select ? select(this.trainables) : this.trainables;
-    const gradientNorm = globalNorm(updating.map(({ gradient }) => gradient));
-    const updated = accept?.({ loss, gradientNorm }) ?? true;
-    if (updated) {
-      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw notFinite(loss, this.trainables);
-      const gradientScale = clip > 0 ? clipCoefficient(gradientNorm, clip) : 1;
-      optimizer.step(updating, { learningRate, gradientScale });
-    }
-    return { loss, tokens, gradientNorm, updated };
+    const measured = await this.computeGradients(batches, settings.together?.tokens);
+    return applyGradients(this.trainables, measured, settings);
   }
 
   evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {

@@ -64,6 +64,25 @@ export class SafetensorsFile {
           `but the memory to read it into has ${target.length}`,
       );
     }
+    await this.#readFloats(entry, target);
+  }
+
+  /** Reads elements of a float tensor from `start` on into `target`. */
+  async readFloat32Part(name: string, start: number, target: Float32Array): Promise<void> {
+    const entry = this.entry(name);
+    this.#checkFloat(name, entry);
+    const elements = sizeOf(entry.shape);
+    if (start + target.length > elements) {
+      throw new RopewalkError(
+        `${this.name}: tensor ${quote(name)} has ${elements} elements, but ${target.length} from ${start} on are to be read`,
+      );
+    }
+    const offset = entry.offset + (start * entry.byteLength) / Math.max(1, elements);
+    await this.#readFloats({ ...entry, offset, shape: [target.length] }, target);
+  }
+
+  async #readFloats(entry: TensorEntry, target: Float32Array): Promise<void> {
+    const elements = sizeOf(entry.shape);
     switch (entry.dtype) {
       case 'F32':
         await readInto(
@@ -125,15 +144,15 @@ export class SafetensorsFile {
     return this.#source.read(offset, byteLength);
   }
 
-  /** Reads a tensor's raw bytes into `target`, which must have exactly its size. */
-  async readBytesInto(name: string, target: Uint8Array): Promise<void> {
+  /** Reads raw bytes of a tensor into `target`, from byte `start` of it on. */
+  async readBytesInto(name: string, target: Uint8Array, start: number): Promise<void> {
     const { offset, byteLength } = this.entry(name);
-    if (target.byteLength !== byteLength) {
+    if (start + target.byteLength > byteLength) {
       throw new RopewalkError(
-        `${this.name}: tensor ${quote(name)} has ${byteLength} bytes, but the memory to read it into has ${target.byteLength}`,
+        `${this.name}: tensor ${quote(name)} has ${byteLength} bytes, but ${target.byteLength} from ${start} on are to be read`,
       );
     }
-    await readInto(this.#source, offset, target);
+    await readInto(this.#source, offset + start, target);
   }
 
   /** The entry of a float tensor. Throws a RopewalkError for integers. */

@@ -141,6 +141,12 @@ export class TensorStore implements TensorReader {
     else await this.#file(name).readFloat32Into(name, target);
   }
 
+  async readFloat32Part(name: string, start: number, target: Float32Array): Promise<void> {
+    if (this.#quantized.has(name)) {
+      target.set((await this.readFloat32(name)).subarray(start, start + target.length));
+    } else await this.#file(name).readFloat32Part(name, start, target);
+  }
+
   /** An integer or BOOL tensor as exact numbers. */
   readInts(name: string): Promise<Float64Array> {
     return this.#file(name).readInts(name);

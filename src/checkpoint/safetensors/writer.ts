@@ -28,6 +28,13 @@ export type TensorToWrite = { readonly name: string; readonly shape: readonly nu
     }
 );
 
+/** The type and shape of a tensor in a file. */
+export interface TensorEntry {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: TensorToWrite['dtype'];
+}
+
 const CHUNK = 1 << 19;
 
 /**
@@ -43,11 +50,34 @@ export async function writeSafetensors(
   entries: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<number> {
-  const ordered = [...entries].sort((a, b) => DTYPE_BITS[b.dtype] - DTYPE_BITS[a.dtype]);
-  const { bytes: header, dataBytes } = makeHeader(ordered, metadata);
+  const ordered = inFileOrder(entries);
+  const { header, size } = layOutSafetensors(ordered, metadata);
   await sink.write(header);
   for (const entry of ordered) await writeTensor(sink, entry);
-  return header.byteLength + dataBytes;
+  return size;
+}
+
+/** Where everything is in a file. */
+export interface SafetensorsLayout {
+  readonly header: Uint8Array;
+  /** Where each tensor begins, from the beginning of the file. */
+  readonly places: ReadonlyMap<string, number>;
+  /** Bytes of the file. */
+  readonly size: number;
+}
+
+/** What {@link writeSafetensors} writes, for writers that write it in another order. @throws RopewalkError like it. */
+export function layOutSafetensors(
+  entries: readonly TensorEntry[],
+  metadata: Readonly<Record<string, string>> = {},
+): SafetensorsLayout {
+  const { bytes: header, dataBytes, starts } = makeHeader(inFileOrder(entries), metadata);
+  const places = new Map([...starts].map(([name, start]) => [name, header.byteLength + start]));
+  return { header, places, size: header.byteLength + dataBytes };
+}
+
+function inFileOrder<E extends TensorEntry>(entries: readonly E[]): E[] {
+  return [...entries].sort((a, b) => DTYPE_BITS[b.dtype] - DTYPE_BITS[a.dtype]);
 }
 
 /** Bytes of a tensor's data in a file. */
@@ -55,17 +85,17 @@ export function tensorBytes(shape: readonly number[], dtype: FloatDtype | 'I64' 
   return (sizeOf(shape) * DTYPE_BITS[dtype]) / 8;
 }
 
-function makeHeader(entries: readonly TensorToWrite[], metadata: Readonly<Record<string, string>>) {
+function makeHeader(entries: readonly TensorEntry[], metadata: Readonly<Record<string, string>>) {
   const json: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0) json.push(['__metadata__', metadata]);
-  const names = new Set<string>();
+  const starts = new Map<string, number>();
   let at = 0;
   for (const { name, dtype, shape } of entries) {
     if (name === '__metadata__')
       throw new RopewalkError('a tensor cannot be named "__metadata__": it is reserved');
-    if (names.has(name))
+    if (starts.has(name))
       throw new RopewalkError(`tensor ${quote(name)} would be written twice into one file`);
-    names.add(name);
+    starts.set(name, at);
     const bytes = tensorBytes(shape, dtype);
     if (
       !shape.every((size) => Number.isSafeInteger(size) && size >= 0) ||
@@ -88,7 +118,7 @@ function makeHeader(entries: readonly TensorToWrite[], metadata: Readonly<Record
   const bytes = new Uint8Array(8 + length).fill(0x20);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
   bytes.set(encoded, 8);
-  return { bytes, dataBytes: at };
+  return { bytes, dataBytes: at, starts };
 }
 
 async function writeTensor(sink: ByteSink, entry: TensorToWrite): Promise<void> {

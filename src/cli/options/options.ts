@@ -44,6 +44,30 @@ export function collect(value: string, previous: string[] = []): string[] {
   return [...previous, value];
 }
 
+const BIT_RATES: Readonly<Record<string, number>> = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
+
+/** `10Gb/s`, `200Mbit/s`, `1.25GB/s` → bits per second. */
+export function bitRate(text: string): number {
+  const [, number, unit, kind] = /^([\d.]+)\s*([kMGT])(b|bit|B)(?:\/s|ps)$/.exec(text.trim()) ?? [];
+  const rate = Number(number) * (BIT_RATES[unit ?? ''] ?? Number.NaN) * (kind === 'B' ? 8 : 1);
+  if (!(rate > 0) || !Number.isFinite(rate)) {
+    throw new InvalidArgumentError('Give a rate such as 1Gb/s, 200Mb/s or 1.25GB/s.');
+  }
+  return rate;
+}
+
+const TIMES: Readonly<Record<string, number>> = { us: 1e-6, µs: 1e-6, μs: 1e-6, ms: 1e-3, s: 1 };
+
+/** `50us`, `0.5ms` → seconds. */
+export function shortTime(text: string): number {
+  const [, number, unit] = /^([\d.]+)\s*([uµμm]?s)$/.exec(text.trim()) ?? [];
+  const seconds = Number(number) * (TIMES[unit ?? ''] ?? Number.NaN);
+  if (!(seconds >= 0) || !Number.isFinite(seconds)) {
+    throw new InvalidArgumentError('Give a time such as 50us or 0.5ms.');
+  }
+  return seconds;
+}
+
 /** `500MB`, `1.5GiB`, `4096` → bytes. */
 export function byteSize(text: string): number {
   const size = bytesOf(text);

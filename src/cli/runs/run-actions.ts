@@ -1,7 +1,9 @@
+import { PlannedRanks } from '../../ranks/planned.node.ts';
 import { type RatePoint, suggestRate } from '../../training/find-rate.ts';
+import { communicationSeconds, efficiency, type Network } from '../../training/parallel/step-time.ts';
 import type { FinishedEvent } from '../../training/runs/events.ts';
 import type { TrainingJob } from '../../training/runs/job.node.ts';
-import { checkFits } from '../../training/runs/plan.ts';
+import { checkFits, type RunPlan } from '../../training/runs/plan.ts';
 import { type RunOptions, runJob } from '../../training/runs/run-job.node.ts';
 import { findRate, measureStep } from '../../training/runs/trials.node.ts';
 import { INTERRUPTED } from '../terminal/interrupt.ts';
@@ -10,14 +12,38 @@ import { planText, RunView, ratesText, worseThanBase } from '../terminal/run-vie
 import { printResult } from '../terminal/silence.ts';
 
 /** Prints a job's plan with the time of a measured step; without it, if the job does not fit. */
-export async function dryRun(job: TrainingJob, json = false, progress: Progress): Promise<void> {
+export async function dryRun(
+  job: TrainingJob,
+  json = false,
+  progress: Progress,
+  network: Network | undefined,
+): Promise<void> {
   const { plan, warnings } = job;
   const print = (shown: typeof plan) =>
     printResult(`${json ? JSON.stringify({ ...shown, warnings }) : planText(shown)}\n`);
   if (!plan.fits) print(plan);
+  if (!plan.fits && job.ranks instanceof PlannedRanks) {
+    progress.note('no step was measured, because one of these ranks does not fit on this machine');
+    return;
+  }
   checkFits(plan);
   progress.note('measuring a step …');
-  print({ ...plan, secondsPerStep: await measureStep(job) });
+  const secondsPerStep = await measureStep(job);
+  print(network && plan.ranks ? overNetwork(plan, secondsPerStep, network) : { ...plan, secondsPerStep });
+}
+
+/** A plan with the time that communication takes, and what it leaves. @param computing seconds of a step. */
+function overNetwork(plan: RunPlan, computing: number, network: Network): RunPlan {
+  const ranks = plan.ranks!;
+  const secondsCommunicating = communicationSeconds(ranks, network);
+  return {
+    ...plan,
+    secondsPerStep: computing + secondsCommunicating,
+    ranks: {
+      ...ranks,
+      ...{ network, secondsCommunicating, efficiency: efficiency(computing, secondsCommunicating) },
+    },
+  };
 }
 
 /** Tries learning rates and prints a suggestion. */

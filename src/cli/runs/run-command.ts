@@ -25,6 +25,7 @@ import {
 import { interruptSignal } from '../terminal/interrupt.ts';
 import { Progress } from '../terminal/progress.ts';
 import { showWarnings } from '../terminal/warnings.ts';
+import { BANDWIDTH, LATENCY, type PlannedFlags, plannedOf, RANKS } from './planned-ranks.ts';
 import { together, withRanks } from './ranks.ts';
 import { dryRun, train, tryRates } from './run-actions.ts';
 
@@ -38,10 +39,9 @@ const out = option(text, 'folder for the run: checkpoints, metrics.jsonl, and th
 });
 export const threads = option(count, 'threads of the engine', { value: 'n' });
 
-interface RunFlags {
+interface RunFlags extends PlannedFlags {
   readonly config?: string;
   readonly resume?: boolean;
-  readonly dryRun?: boolean;
   readonly findLr?: boolean;
   readonly json?: boolean;
 }
@@ -94,6 +94,9 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
       '--dry-run',
       'print the plan: parameters, tokens, steps, memory, and the time from a measured step',
     )
+    .addOption(RANKS)
+    .addOption(BANDWIDTH)
+    .addOption(LATENCY)
     .option('--find-lr', 'try learning rates from low to high and report where the loss falls fastest')
     .option('--json', 'print the result as JSON on stdout')
     .action(async () => {
@@ -162,6 +165,7 @@ async function execute(
   open: (surroundings: Surroundings) => Promise<TrainingJob>,
   ranks: Communicator | undefined,
 ): Promise<void> {
+  const planned = plannedOf(flags, ranks);
   const isTrial = (flags.dryRun || flags.findLr) ?? false;
   if (folder === undefined && !isTrial)
     throw new OptionError('out', 'it is missing: give a folder for the run.');
@@ -178,14 +182,16 @@ async function execute(
   );
   try {
     const resume = flags.resume ? ('must' as const) : ('never' as const);
-    const job = await together(ranks, () => open({ out: folder, resume, isTrial, signal, progress, ranks }));
+    const job = await together(ranks, () =>
+      open({ out: folder, resume, isTrial, signal, progress, ranks: planned.ranks ?? ranks }),
+    );
     try {
       progress.end();
       // A run's warnings are among its events.
       if (isTrial) showWarnings(job.warnings, progress);
       if (!flags.dryRun) checkFits(job.plan);
       signal.throwIfAborted();
-      if (flags.dryRun) await dryRun(job, flags.json, progress);
+      if (flags.dryRun) await dryRun(job, flags.json, progress, planned.network);
       else if (flags.findLr) await tryRates(job, flags.json, signal, progress);
       else {
         isTraining = true;

@@ -1,7 +1,7 @@
 import { kebab } from '../../options.ts';
 import type { RatePoint } from '../../training/find-rate.ts';
 import type { RunEvent } from '../../training/runs/events.ts';
-import type { RunPlan } from '../../training/runs/plan.ts';
+import type { RanksPlan, RunPlan } from '../../training/runs/plan.ts';
 import type { EvaluationEvent } from '../../training/train-event.ts';
 import { printable } from './printable.ts';
 import { duration, type Progress } from './progress.ts';
@@ -59,16 +59,37 @@ export function planText(plan: RunPlan): string {
       'total memory',
       `${gigabytes(memory.total)} of ${gigabytes(machine.availableMemory)} available (machine: ${gigabytes(machine.totalMemory)})`,
     ],
+    ...(plan.ranks ? ranksRows(plan.ranks) : []),
     ...(secondsPerStep === undefined
       ? []
       : ([
           [
             'time',
-            `${duration(secondsPerStep * plan.steps)} (${secondsPerStep.toFixed(2)} s per step, measured)`,
+            `${duration(secondsPerStep * plan.steps)} (${secondsPerStep.toFixed(2)} s per step, measured${plan.ranks?.network ? ' and computed' : ''})`,
           ],
         ] as [string, string][])),
   ];
   return rows.map(([name, value]) => `${name.padEnd(17)} ${value}`).join('\n');
+}
+
+function ranksRows({
+  count,
+  bytes,
+  network,
+  secondsCommunicating,
+  efficiency,
+}: RanksPlan): [string, string][] {
+  const rows: [string, string][] = [
+    ['ranks', `${count}: memory is that of each`],
+    ['sent', `${gigabytes(bytes)} by each rank in a step`],
+  ];
+  if (!network || secondsCommunicating === undefined || efficiency === undefined) return rows;
+  const link = `${(network.bandwidth / 1e9).toLocaleString('en')} Gb/s and ${(network.latency * 1e6).toLocaleString('en')} µs`;
+  return [
+    ...rows,
+    ['communication', `${secondsCommunicating.toFixed(2)} s per step at ${link} (computed)`],
+    ['efficiency', `${percent(efficiency)} of ${count} times one rank's speed (computed)`],
+  ];
 }
 
 /** Settings as flags and configuration files spell them, in the order of help, without empty lists. */

@@ -35,6 +35,71 @@ export function vocabularyChunk(rows: number, vocabSize: number): number {
   return Math.ceil(vocabSize / Math.ceil(vocabSize / most));
 }
 
+/** The head's weights and gradients, chunk by chunk. A chunk's entries need not be neighbors in the vocabulary. */
+export interface HeadChunks {
+  /** Entries of each chunk. */
+  readonly sizes: readonly number[];
+  /** The place of an id in a chunk; undefined if it is in another one. */
+  place(chunk: number, id: number): number | undefined;
+  /** The chunk's weights, until the next one is opened. */
+  open(chunk: number): Promise<{ readonly weight: Float32Array; readonly bias?: Float32Array }>;
+  /** Where the gradients of a chunk's trained weights are to be written. */
+  gradients(chunk: number): { readonly dWeight?: Float32Array; readonly dBias?: Float32Array };
+  /** Called when the gradients of a chunk are written. */
+  written(chunk: number): Promise<void>;
+}
+
+/** Chunks of weights that are in memory as wholes. */
+export class WholeHeadChunks implements HeadChunks {
+  readonly sizes: readonly number[];
+  readonly #parts: HeadParts;
+  readonly #chunk: number;
+  /** Of the step, by path. */
+  into: ReadonlyMap<string, Float32Array> = new Map();
+
+  /** @param chunk vocabulary entries per chunk. */
+  constructor(parts: HeadParts, chunk: number) {
+    this.#parts = parts;
+    this.#chunk = chunk;
+    const vocabSize = parts.model.head.weight.shape[0]!;
+    this.sizes = Array.from({ length: Math.ceil(vocabSize / chunk) }, (_, i) =>
+      Math.min(chunk, vocabSize - i * chunk),
+    );
+  }
+
+  place(chunk: number, id: number): number | undefined {
+    const place = id - chunk * this.#chunk;
+    return place >= 0 && place < this.sizes[chunk]! ? place : undefined;
+  }
+
+  async open(chunk: number) {
+    const { values, model, width } = this.#parts;
+    const { weight, bias } = model.head;
+    return {
+      weight: this.#part(values.get(weight.path)!, chunk, width),
+      ...(bias && { bias: this.#part(values.get(bias.path)!, chunk, 1) }),
+    };
+  }
+
+  gradients(chunk: number) {
+    const { model, width } = this.#parts;
+    const { weight, bias } = model.head;
+    const dWeight = this.into.get(weight.path);
+    const dBias = bias && this.into.get(bias.path);
+    return {
+      ...(dWeight && { dWeight: this.#part(dWeight, chunk, width) }),
+      ...(dBias && { dBias: this.#part(dBias, chunk, 1) }),
+    };
+  }
+
+  async written(): Promise<void> {}
+
+  #part(data: Float32Array, chunk: number, width: number): Float32Array {
+    const start = chunk * this.#chunk * width;
+    return data.subarray(start, start + this.sizes[chunk]! * width);
+  }
+}
+
 /**
  * Cross-entropy over a large vocabulary, chunk by chunk: neither the logits of all entries nor a second copy of the
  * head's gradient ever exists. The first pass over the chunks computes each row's log Σ exp; the second recomputes
@@ -44,26 +109,23 @@ export class ChunkedHead implements HeadStage {
   readonly trained: readonly string[];
   readonly #passes = new Map<string, Promise<Executable>>();
   readonly #scratch: Float32Array;
-  readonly #vocabSize: number;
   /** The logits of all chunks between the passes, if they are kept. */
   readonly #logits: Float32Array | undefined;
 
   readonly #parts: HeadParts;
-  readonly #chunk: number;
+  readonly #chunks: HeadChunks;
 
   /**
-   * @param chunk vocabulary entries per chunk.
    * @param memory where logits may be kept, if all of them are at most 256 MiB.
    */
-  constructor(parts: HeadParts, chunk: number, memory?: HostMemory) {
+  constructor(parts: HeadParts, chunks: HeadChunks, memory?: HostMemory) {
     this.#parts = parts;
-    this.#chunk = chunk;
+    this.#chunks = chunks;
     const { weight, bias } = parts.model.head;
     const all = [weight, ...(bias ? [bias] : [])].map(({ path }) => path);
     this.trained = all.filter(parts.trains);
-    this.#vocabSize = weight.shape[0]!;
     this.#scratch = new Float32Array(parts.rows * parts.width);
-    const size = parts.rows * this.#vocabSize;
+    const size = parts.rows * weight.shape[0]!;
     this.#logits = memory && 4 * size <= KEPT_BYTES ? memory.allocFloat32(size) : undefined;
   }
 
@@ -77,39 +139,39 @@ export class ChunkedHead implements HeadStage {
     dHidden: Float32Array,
     gradients: ReadonlyMap<string, Float32Array>,
   ): Promise<number> {
-    const { rows, width, model } = this.#parts;
+    const { rows } = this.#parts;
+    const chunks = this.#chunks;
+    if (chunks instanceof WholeHeadChunks) chunks.into = gradients;
     const { loss, logSumExp } = await this.#measure(hidden, feeds, this.#logits ? 'loss and logits' : 'loss');
     const column = (data: Float32Array) => ({ data, shape: [rows, 1] });
     const targets = feeds.targets!.data as Int32Array;
-    for (const { start, end } of this.#chunks()) {
-      const hit = Float32Array.from(targets, (id) => (id >= start && id < end ? -1 : 0));
-      const pass = await this.#pass('gradients', end - start);
-      const part = (path: string, size: number) => gradients.get(path)?.subarray(start * size, end * size);
-      const { weight, bias } = model.head;
-      const dWeight = part(weight.path, width);
-      const dBias = bias && part(bias.path, 1);
-      const into = start === 0 ? dHidden : this.#scratch;
+    for (const [chunk, size] of chunks.sizes.entries()) {
+      const hit = Float32Array.from(targets, (id) => (chunks.place(chunk, id) === undefined ? 0 : -1));
+      const pass = await this.#pass('gradients', size);
+      const given = await chunks.open(chunk);
+      const into = chunk === 0 ? dHidden : this.#scratch;
       await pass.run(
         {
-          ...this.#feeds(hidden, targets, start, end),
+          ...this.#feeds(hidden, targets, chunk, given),
           log_sum_exp: column(logSumExp),
           weights: column(feeds.weights!.data as Float32Array),
           hit: column(hit),
           ...(this.#logits && {
-            logits: { data: this.#keptLogits(start, end)!, shape: [rows, end - start] },
+            logits: { data: this.#keptLogits(chunk)!, shape: [rows, size] },
           }),
         },
-        { dHidden: into, ...(dWeight && { dWeight }), ...(dBias && { dBias }) },
+        { dHidden: into, ...chunks.gradients(chunk) },
       );
-      if (start > 0) addInto(dHidden, this.#scratch);
+      await chunks.written(chunk);
+      if (chunk > 0) addInto(dHidden, this.#scratch);
     }
     return loss;
   }
 
   async compile(): Promise<void> {
-    for (const { start, end } of this.#chunks()) {
-      await this.#pass(this.#logits ? 'loss and logits' : 'loss', end - start);
-      await this.#pass('gradients', end - start);
+    for (const size of this.#chunks.sizes) {
+      await this.#pass(this.#logits ? 'loss and logits' : 'loss', size);
+      await this.#pass('gradients', size);
     }
   }
 
@@ -127,17 +189,16 @@ export class ChunkedHead implements HeadStage {
     const targets = feeds.targets!.data as Int32Array;
     const logSumExp = new Float64Array(rows).fill(Number.NEGATIVE_INFINITY);
     const targetLogits = new Float64Array(rows);
-    for (const { start, end } of this.#chunks()) {
-      const pass = await this.#pass(kind, end - start);
-      const into: Record<string, Float32Array> =
-        kind === 'loss' ? {} : { logits: this.#keptLogits(start, end)! };
-      const results = await pass.run(this.#feeds(hidden, targets, start, end), into);
+    for (const [chunk, size] of this.#chunks.sizes.entries()) {
+      const pass = await this.#pass(kind, size);
+      const into: Record<string, Float32Array> = kind === 'loss' ? {} : { logits: this.#keptLogits(chunk)! };
+      const given = await this.#chunks.open(chunk);
+      const results = await pass.run(this.#feeds(hidden, targets, chunk, given), into);
       const part = results.log_sum_exp!.data as Float32Array;
       const logits = results.target_logits!.data as Float32Array;
       for (let row = 0; row < rows; row++) {
         logSumExp[row] = logAddExp(logSumExp[row]!, part[row]!);
-        const id = targets[row]!;
-        if (id >= start && id < end) targetLogits[row] = logits[row]!;
+        if (this.#chunks.place(chunk, targets[row]!) !== undefined) targetLogits[row] = logits[row]!;
       }
     }
     const weights = feeds.weights!.data as Float32Array;
@@ -146,26 +207,22 @@ export class ChunkedHead implements HeadStage {
     return { loss, logSumExp: Float32Array.from(logSumExp) };
   }
 
-  *#chunks(): Generator<{ start: number; end: number }> {
-    for (let start = 0; start < this.#vocabSize; start += this.#chunk) {
-      yield { start, end: Math.min(this.#vocabSize, start + this.#chunk) };
-    }
-  }
-
-  #feeds(hidden: Float32Array, targets: Int32Array, start: number, end: number) {
-    const { rows, width, values, model } = this.#parts;
-    const { weight, bias } = model.head;
-    // Targets of other chunks are clamped to the chunk's edges; what is read there is not used.
-    const places = Int32Array.from(targets, (id) => Math.min(end - start - 1, Math.max(0, id - start)));
+  #feeds(
+    hidden: Float32Array,
+    targets: Int32Array,
+    chunk: number,
+    { weight, bias }: Awaited<ReturnType<HeadChunks['open']>>,
+  ) {
+    const { rows, width } = this.#parts;
+    const size = this.#chunks.sizes[chunk]!;
+    // What is read for targets of other chunks is not used.
+    const places = Int32Array.from(targets, (id) => this.#chunks.place(chunk, id) ?? 0);
     const feeds: Record<string, HostTensor> = {
       hidden: { data: hidden, shape: [rows, width] },
       places: { data: places, shape: [rows, 1] },
-      weight: {
-        data: values.get(weight.path)!.subarray(start * width, end * width),
-        shape: [end - start, width],
-      },
+      weight: { data: weight, shape: [size, width] },
     };
-    if (bias) feeds.bias = { data: values.get(bias.path)!.subarray(start, end), shape: [end - start] };
+    if (bias) feeds.bias = { data: bias, shape: [size] };
     return feeds;
   }
 
@@ -190,9 +247,11 @@ export class ChunkedHead implements HeadStage {
     return { hidden, weight, logits, places: input('places', 'int32', [rows, 1]) };
   }
 
-  #keptLogits(start: number, end: number): Float32Array | undefined {
+  #keptLogits(chunk: number): Float32Array | undefined {
     const { rows } = this.#parts;
-    return this.#logits?.subarray(start * rows, end * rows);
+    const { sizes } = this.#chunks;
+    const start = sizes.slice(0, chunk).reduce((sum, size) => sum + size, 0);
+    return this.#logits?.subarray(start * rows, (start + sizes[chunk]!) * rows);
   }
 
   #lossGraph(size: number, keeps: boolean): Map<string, Tensor> {

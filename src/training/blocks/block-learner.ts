@@ -4,18 +4,18 @@ import type { CausalLM } from '../../families/family.ts';
 import type { Engine, SessionSettings } from '../../runtime/engine.ts';
 import type { HostTensor } from '../../runtime/executable.ts';
 import { HostMemory } from '../../runtime/host-memory.ts';
-import { clipCoefficient, globalNorm } from '../clip.ts';
+import { applyGradients } from '../apply-gradients.ts';
 import { contextFeeds, countOf, lossFeeds } from '../feeds.ts';
 import { notFinite } from '../finite.ts';
 import type { SequenceShape } from '../graph.ts';
-import type { Learner, StepResult, Together, TrainedParameter, UpdateSettings } from '../learner.ts';
+import type { Learner, StepResult, TrainedParameter, UpdateSettings } from '../learner.ts';
 import { crossEntropy, type Loss } from '../loss.ts';
 import { allocateTrainable } from '../optimizers/optimizer.ts';
 import { EmbeddingStage } from './block-embedding.ts';
 import { type GradientSink, KeptGradients } from './block-gradients.ts';
 import { modelPieces } from './block-graph.ts';
 import { GraphHead, type HeadParts, type HeadStage } from './block-head.ts';
-import { ChunkedHead, vocabularyChunk } from './block-head-chunks.ts';
+import { ChunkedHead, vocabularyChunk, WholeHeadChunks } from './block-head-chunks.ts';
 import { Stage, StageKinds } from './block-stage.ts';
 import { UpdatingGradients } from './block-updates.ts';
 
@@ -143,17 +143,19 @@ export class BlockLearner implements Learner {
    * The gradients of the mean loss over the counted tokens of all micro-batches, as `WholeGraphLearner` computes
    * them.
    *
-   * @param together the other ranks that have a share of the step.
-   * @returns the mean loss in nats, the number of tokens it is over, and the gradients, valid until the next call.
+   * @param tokens counted tokens of the step, if other ranks have a share of it.
+   * @returns the mean loss in nats, or this share of it, the number of tokens it is over, and the gradients, valid until the next call.
    * @throws RopewalkError when gradients are not kept.
    */
-  async computeGradients(batches: readonly TrainingRows[], together?: Together) {
+  async computeGradients(
+    batches: readonly TrainingRows[],
+    tokens: number = batches.reduce((sum, batch) => sum + countOf(batch), 0),
+  ) {
     if (!(this.#sink instanceof KeptGradients)) {
       throw new RopewalkError(
         "gradients are used as soon as they exist; create the learner with gradients: 'kept'.",
       );
     }
-    const tokens = together?.tokens ?? batches.reduce((sum, batch) => sum + countOf(batch), 0);
     let loss = 0;
     this.#sink.begin();
     for (const batch of batches) {
@@ -164,10 +166,7 @@ export class BlockLearner implements Learner {
       await head.close();
       await this.#backward(feeds, this.#sink);
     }
-    const { trainables } = this.#sink;
-    if (!together) return { loss, tokens, trainables };
-    await together.sumGradients(trainables.map(({ gradient }) => gradient));
-    return { loss: await together.sumLoss(loss), tokens, trainables };
+    return { loss, tokens, trainables: this.#sink.trainables };
   }
 
   /**
@@ -179,17 +178,8 @@ export class BlockLearner implements Learner {
    */
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
     if (this.#sink instanceof UpdatingGradients) return this.#updateAsYouGo(batches, settings, this.#sink);
-    const { optimizer, learningRate, clip, accept, together, select } = settings;
-    const { loss, tokens, trainables } = await this.computeGradients(batches, together);
-    const updating = select ? select(trainables) : trainables;
-    const gradientNorm = globalNorm(updating.map(({ gradient }) => gradient));
-    const updated = accept?.({ loss, gradientNorm }) ?? true;
-    if (updated) {
-      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw notFinite(loss, trainables);
-      const gradientScale = clip > 0 ? clipCoefficient(gradientNorm, clip) : 1;
-      optimizer.step(updating, { learningRate, gradientScale });
-    }
-    return { loss, tokens, gradientNorm, updated };
+    const measured = await this.computeGradients(batches, settings.together?.tokens);
+    return applyGradients(measured.trainables, measured, settings);
   }
 
   async evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
@@ -289,7 +279,7 @@ function headStage(
   const vocabSize = parts.model.head.weight.shape[0]!;
   const chunk = headChunk ?? vocabularyChunk(parts.rows, vocabSize);
   return loss === crossEntropy && chunk < vocabSize
-    ? new ChunkedHead(parts, chunk, memory)
+    ? new ChunkedHead(parts, new WholeHeadChunks(parts, chunk), memory)
     : new GraphHead(parts, loss);
 }
 

@@ -1,7 +1,8 @@
 import { RopewalkError } from '../../errors.ts';
 import { addInto, fill } from '../../kernels/kernels.ts';
 import type { HostMemory } from '../../runtime/host-memory.ts';
-import { clipCoefficient, globalNorm } from '../clip.ts';
+import { aloneGradients } from '../apply-gradients.ts';
+import { clipCoefficient } from '../clip.ts';
 import { notFinite } from '../finite.ts';
 import type { TrainedParameter, UpdateSettings } from '../learner.ts';
 import type { GradientSink, OpenGradients } from './block-gradients.ts';
@@ -97,13 +98,13 @@ export class UpdatingGradients implements GradientSink {
   ): Promise<void> {
     if (!this.#settings) throw new RopewalkError('gradients came before their step was accepted.');
     const { optimizer, learningRate, clip, together, select } = this.#settings;
-    await together?.sumGradients(parameters.map(({ gradient }) => gradient));
-    const updating = select ? select(parameters) : parameters;
-    const norm = globalNorm(updating.map(({ gradient }) => gradient));
-    if (!Number.isFinite(norm)) throw notFinite(this.#loss, parameters);
-    this.#sumOfSquares += norm * norm;
-    const gradientScale = clip > 0 ? clipCoefficient(norm, clip) : 1;
-    optimizer.step(updating, { learningRate, gradientScale });
+    const combined = together ? await together.combine(parameters) : aloneGradients(parameters);
+    const updating = select ? select(combined.own) : combined.own;
+    const squares = await combined.sumOfSquares(updating);
+    if (!Number.isFinite(squares)) throw notFinite(this.#loss, parameters);
+    this.#sumOfSquares += squares;
+    const gradientScale = clip > 0 ? clipCoefficient(Math.sqrt(squares), clip) : 1;
+    await combined.update(updating, (some) => optimizer.step(some, { learningRate, gradientScale }));
   }
 
   #paddedSize(path: string): number {

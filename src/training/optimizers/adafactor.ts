@@ -53,6 +53,7 @@ export const adafactor = defineOptimizer({
   name: 'adafactor',
   options,
   defaults: DEFAULTS,
+  needsWholeWeights: true,
   stateBytes(shape) {
     const size = sizeOf(shape);
     // One number per row and per column of a matrix.

@@ -9,14 +9,17 @@ import {
   randomBits,
 } from '../../kernels/moment-kernels.ts';
 import { allocBeside, type HostMemory } from '../../runtime/host-memory.ts';
-import type { ParameterShape, StateTensor } from './optimizer-common.ts';
+import { type ParameterShape, type Range, rangeOf, type StateTensor } from './optimizer-common.ts';
 
-/** AdamW's running averages of one parameter: m of the gradient, v of its square. Zeros before the first step. */
+/**
+ * AdamW's running averages of one parameter, or of a range of its elements: m of the gradient, v of its square. Zeros
+ * before the first step.
+ */
 export interface Moments {
   /**
    * Updates a range of the parameter's elements and their averages.
    *
-   * @param offset where the range begins
+   * @param offset where the range begins in the parameter
    * @param step the step count of the parameter, from 1
    */
   update(
@@ -36,25 +39,29 @@ export class Float32Moments implements Moments {
   readonly #v: Float32Array;
 
   readonly #parameter: ParameterShape;
+  readonly #range: Range;
 
   constructor(memory: HostMemory, parameter: ParameterShape) {
     this.#parameter = parameter;
-    const bytes = 4 * sizeOf(parameter.shape);
+    this.#range = rangeOf(parameter);
+    const bytes = 4 * lengthOf(this.#range);
     const [m, v] = allocate(memory, parameter, [bytes, bytes]);
     this.#m = float32(m!);
     this.#v = float32(v!);
   }
 
   update(value: Float32Array, gradient: Float32Array, offset: number, coefficients: AdamWCoefficients): void {
-    const end = offset + value.length;
-    adamw(value, gradient, this.#m.subarray(offset, end), this.#v.subarray(offset, end), coefficients);
+    const start = offset - this.#range.start;
+    const end = start + value.length;
+    adamw(value, gradient, this.#m.subarray(start, end), this.#v.subarray(start, end), coefficients);
   }
 
   tensors(): [string, StateTensor][] {
     const { name, shape } = this.#parameter;
+    const { start } = this.#range;
     return [
-      [`m.${name}`, { dtype: 'F32', data: this.#m, shape }],
-      [`v.${name}`, { dtype: 'F32', data: this.#v, shape }],
+      [`m.${name}`, { dtype: 'F32', data: this.#m, shape, start }],
+      [`v.${name}`, { dtype: 'F32', data: this.#v, shape, start }],
     ];
   }
 }
@@ -69,12 +76,14 @@ export class Bfloat16Moments implements Moments {
   readonly #v: Uint16Array;
 
   readonly #parameter: ParameterShape;
+  readonly #range: Range;
   readonly #seed: number;
 
   constructor(memory: HostMemory, parameter: ParameterShape, seed: number) {
     this.#parameter = parameter;
+    this.#range = rangeOf(parameter);
     this.#seed = seed;
-    const bytes = 2 * sizeOf(parameter.shape);
+    const bytes = 2 * lengthOf(this.#range);
     const [m, v] = allocate(memory, parameter, [bytes, bytes]);
     this.#m = uint16(m!);
     this.#v = uint16(v!);
@@ -87,26 +96,21 @@ export class Bfloat16Moments implements Moments {
     coefficients: AdamWCoefficients,
     step: number,
   ): void {
-    const end = offset + value.length;
+    const start = offset - this.#range.start;
+    const end = start + value.length;
     const key = roundingKey(this.#seed, this.#parameter.name, step);
-    adamwBfloat16(
-      value,
-      gradient,
-      this.#m.subarray(offset, end),
-      this.#v.subarray(offset, end),
-      coefficients,
-      {
-        key,
-        first: offset,
-      },
-    );
+    adamwBfloat16(value, gradient, this.#m.subarray(start, end), this.#v.subarray(start, end), coefficients, {
+      key,
+      first: offset,
+    });
   }
 
   tensors(): [string, StateTensor][] {
     const { name, shape } = this.#parameter;
+    const { start } = this.#range;
     return [
-      [`m.${name}`, { dtype: 'BF16', data: this.#m, shape }],
-      [`v.${name}`, { dtype: 'BF16', data: this.#v, shape }],
+      [`m.${name}`, { dtype: 'BF16', data: this.#m, shape, start }],
+      [`v.${name}`, { dtype: 'BF16', data: this.#v, shape, start }],
     ];
   }
 }
@@ -122,12 +126,15 @@ export class BlockMoments implements Moments {
   readonly #scratch: Float32Array;
 
   readonly #parameter: ParameterShape;
+  readonly #range: Range;
   readonly #seed: number;
 
+  /** @param parameter its range, if any, begins at a block. */
   constructor(memory: HostMemory, parameter: ParameterShape, seed: number) {
     this.#parameter = parameter;
+    this.#range = rangeOf(parameter);
     this.#seed = seed;
-    const size = sizeOf(parameter.shape);
+    const size = lengthOf(this.#range);
     const scales = 4 * Math.ceil(size / BLOCK);
     const [m, s, mScales, sScales, scratch] = allocate(memory, parameter, [
       size,
@@ -153,13 +160,14 @@ export class BlockMoments implements Moments {
         `AdamW: a range of ${name} begins at ${offset}; with 8-bit states, begin at multiples of ${BLOCK}.`,
       );
     }
-    const end = offset + value.length;
+    const start = offset - this.#range.start;
+    const end = start + value.length;
     const { m, s, mScales, sScales } = this.#codes;
     const codes = {
-      m: m.subarray(offset, end),
-      s: s.subarray(offset, end),
-      mScales: mScales.subarray(offset / BLOCK, Math.ceil(end / BLOCK)),
-      sScales: sScales.subarray(offset / BLOCK, Math.ceil(end / BLOCK)),
+      m: m.subarray(start, end),
+      s: s.subarray(start, end),
+      mScales: mScales.subarray(start / BLOCK, Math.ceil(end / BLOCK)),
+      sScales: sScales.subarray(start / BLOCK, Math.ceil(end / BLOCK)),
     };
     const rounding = { key: roundingKey(this.#seed, name, step), first: offset };
     adamwBlocks(value, gradient, codes, this.#scratch, coefficients, rounding);
@@ -168,14 +176,19 @@ export class BlockMoments implements Moments {
   tensors(): [string, StateTensor][] {
     const { name, shape } = this.#parameter;
     const { m, s, mScales, sScales } = this.#codes;
-    const blocks = [mScales.length];
+    const { start } = this.#range;
+    const blocks = { shape: [Math.ceil(sizeOf(shape) / BLOCK)], start: start / BLOCK };
     return [
-      [`m.${name}`, { dtype: 'U8', data: m, shape }],
-      [`m_scale.${name}`, { dtype: 'F32', data: mScales, shape: blocks }],
-      [`v_root.${name}`, { dtype: 'U8', data: s, shape }],
-      [`v_root_scale.${name}`, { dtype: 'F32', data: sScales, shape: blocks }],
+      [`m.${name}`, { dtype: 'U8', data: m, shape, start }],
+      [`m_scale.${name}`, { dtype: 'F32', data: mScales, ...blocks }],
+      [`v_root.${name}`, { dtype: 'U8', data: s, shape, start }],
+      [`v_root_scale.${name}`, { dtype: 'F32', data: sScales, ...blocks }],
     ];
   }
+}
+
+function lengthOf({ start, end }: Range): number {
+  return end - start;
 }
 
 /** The key of the random numbers in a parameter's step, derived so that nothing else has to be saved to resume. */

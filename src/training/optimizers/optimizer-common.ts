@@ -10,7 +10,7 @@ export interface OptimizedParameter {
   readonly gradient: Float32Array;
   /**
    * Set if `value` and `gradient` are a range of the weight's elements: where it begins, row-major. The ranges of a
-   * step must be passed in order, from 0 to the weight's end, where the step is counted.
+   * step must be passed in order, from the first element that the optimizer updates to the last, where the step is counted.
    */
   readonly offset?: number;
 }
@@ -20,6 +20,19 @@ export interface ParameterShape {
   readonly name: string;
   readonly shape: readonly number[];
   readonly value?: Float32Array;
+  /** The elements that this optimizer updates; default all. `value` has only those. */
+  readonly range?: Range;
+}
+
+/** Elements of a weight, row-major: from `start`, before `end`. */
+export interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The elements of a weight that its optimizer updates. */
+export function rangeOf({ shape, range }: ParameterShape): Range {
+  return range ?? { start: 0, end: sizeOf(shape) };
 }
 
 export interface StepSettings {
@@ -29,8 +42,13 @@ export interface StepSettings {
   readonly gradientScale?: number;
 }
 
-/** A tensor as stored in a safetensors file. */
-export type StateTensor = { readonly shape: readonly number[] } & (
+/** A tensor as stored in a safetensors file, or a range of its elements. */
+export type StateTensor = {
+  /** Of the whole tensor. */
+  readonly shape: readonly number[];
+  /** The element that `data` begins with. Default 0. */
+  readonly start?: number;
+} & (
   | { readonly dtype: 'F32'; readonly data: Float32Array }
   /** The upper halves of float32s. */
   | { readonly dtype: 'BF16'; readonly data: Uint16Array }
@@ -83,7 +101,7 @@ export function checkSteps(optimizer: string, saved: OptimizerState['steps'], na
 
 /** Step counts by parameter; checks that the ranges of a parameter's elements come in order. */
 export class StepCounts {
-  readonly #sizes: ReadonlyMap<string, number>;
+  readonly #ranges: ReadonlyMap<string, Range>;
   #steps: Map<string, number>;
   /** Where the next range of an unfinished step must start. */
   readonly #begun = new Map<string, number>();
@@ -93,13 +111,14 @@ export class StepCounts {
   /** @param optimizer its name, for messages. */
   constructor(optimizer: string, parameters: Iterable<ParameterShape>) {
     this.#optimizer = optimizer;
-    const sizes = new Map<string, number>();
-    for (const { name, shape } of parameters) {
-      if (sizes.has(name)) throw new RopewalkError(`${optimizer}: the parameter ${name} is listed twice.`);
-      sizes.set(name, sizeOf(shape));
+    const ranges = new Map<string, Range>();
+    for (const parameter of parameters) {
+      const { name } = parameter;
+      if (ranges.has(name)) throw new RopewalkError(`${optimizer}: the parameter ${name} is listed twice.`);
+      ranges.set(name, rangeOf(parameter));
     }
-    this.#sizes = sizes;
-    this.#steps = new Map([...sizes.keys()].map((name) => [name, 0]));
+    this.#ranges = ranges;
+    this.#steps = new Map([...ranges.keys()].map((name) => [name, 0]));
   }
 
   /**
@@ -109,8 +128,8 @@ export class StepCounts {
    */
   begin({ name, value, gradient, offset = 0 }: OptimizedParameter): { step: number; offset: number } {
     const optimizer = this.#optimizer;
-    const size = this.#sizes.get(name);
-    if (size === undefined) {
+    const range = this.#ranges.get(name);
+    if (range === undefined) {
       throw new RopewalkError(
         `${optimizer} has no state for ${name}; pass the parameter when creating the optimizer.`,
       );
@@ -120,10 +139,10 @@ export class StepCounts {
         `${optimizer}: ${name} has ${value.length} elements and its gradient ${gradient.length}; give arrays of one length.`,
       );
     }
-    const expected = this.#begun.get(name) ?? 0;
-    if (offset !== expected || offset + value.length > size) {
+    const expected = this.#begun.get(name) ?? range.start;
+    if (offset !== expected || offset + value.length > range.end) {
       throw new RopewalkError(
-        `${optimizer}: ${name} has ${size} elements, and the next range must begin at ${expected}, but ${value.length} elements from ` +
+        `${optimizer}: ${name} has ${range.end - range.start} elements, and the next range must begin at ${expected}, but ${value.length} elements from ` +
           `${offset} were passed; pass a step's ranges in order.`,
       );
     }
@@ -132,8 +151,9 @@ export class StepCounts {
 
   /** Records that the range passed to {@link begin} is updated. */
   end({ name, value }: OptimizedParameter): void {
-    const next = (this.#begun.get(name) ?? 0) + value.length;
-    if (next < this.#sizes.get(name)!) {
+    const { start, end } = this.#ranges.get(name)!;
+    const next = (this.#begun.get(name) ?? start) + value.length;
+    if (next < end) {
       this.#begun.set(name, next);
       return;
     }
@@ -147,13 +167,13 @@ export class StepCounts {
 
   /** @throws RopewalkError if the counts belong to other parameters. */
   check(saved: OptimizerState['steps']): void {
-    checkSteps(this.#optimizer, saved, this.#sizes.keys());
+    checkSteps(this.#optimizer, saved, this.#ranges.keys());
   }
 
   restore(saved: OptimizerState['steps']): void {
     this.check(saved);
     this.#begun.clear();
-    for (const name of this.#sizes.keys()) this.#steps.set(name, saved[name]!);
+    for (const name of this.#ranges.keys()) this.#steps.set(name, saved[name]!);
   }
 }
 
@@ -165,7 +185,12 @@ export function restoreTensors(
 ): void {
   for (const [name, tensor] of own) {
     const { dtype, data } = saved.get(name) ?? {};
-    checkTensor(optimizer, name, tensor, data && dtype && { dtype, elements: data.length });
+    checkTensor(
+      optimizer,
+      name,
+      { dtype: tensor.dtype, elements: tensor.data.length },
+      data && dtype && { dtype, elements: data.length },
+    );
   }
   for (const [name, { data }] of own) {
     const from = saved.get(name)!.data;
@@ -173,12 +198,17 @@ export function restoreTensors(
   }
 }
 
+interface TensorSize {
+  readonly dtype: string;
+  readonly elements: number;
+}
+
 /** @throws RopewalkError if a saved tensor differs in type or size from the optimizer's own. */
 export function checkTensor(
   optimizer: string,
   name: string,
-  own: StateTensor,
-  saved: { readonly dtype: string; readonly elements: number } | undefined,
+  own: TensorSize,
+  saved: TensorSize | undefined,
 ): void {
   if (!saved) {
     throw new RopewalkError(
@@ -186,9 +216,9 @@ export function checkTensor(
     );
   }
   const { dtype, elements } = saved;
-  if (elements !== own.data.length) {
+  if (elements !== own.elements) {
     throw new RopewalkError(
-      `${optimizer}: the saved ${name} has ${elements} elements, but the model needs ${own.data.length}.`,
+      `${optimizer}: the saved ${name} has ${elements} elements, but the model needs ${own.elements}.`,
     );
   }
   if (dtype !== own.dtype) {

@@ -9,7 +9,7 @@ export function optimizerTensors({ tensors }: OptimizerState): TensorToWrite[] {
 }
 
 /**
- * Reads saved tensors directly into an optimizer's own arrays, so that none is in memory twice.
+ * Reads saved tensors, or the ranges of them that an optimizer has, directly into an optimizer's own arrays, so that none is in memory twice.
  *
  * @param own the state of the optimizer that will continue; restore it with the saved step counts and these tensors.
  * @throws RopewalkError naming the file, before anything is read, if it does not fit.
@@ -20,10 +20,17 @@ export async function readOptimizerTensors(
 ): Promise<OptimizerState['tensors']> {
   for (const [name, tensor] of own.tensors) {
     const saved = file.tensors.get(name);
-    checkTensor(file.name, name, tensor, saved && { dtype: saved.dtype, elements: sizeOf(saved.shape) });
+    const elements = ({ shape }: { readonly shape: readonly number[] }) => sizeOf(shape);
+    checkTensor(
+      file.name,
+      name,
+      { dtype: tensor.dtype, elements: elements(tensor) },
+      saved && { dtype: saved.dtype, elements: elements(saved) },
+    );
   }
-  for (const [name, { data }] of own.tensors) {
-    await file.readBytesInto(name, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  for (const [name, { data, start = 0 }] of own.tensors) {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    await file.readBytesInto(name, bytes, start * data.BYTES_PER_ELEMENT);
   }
   return own.tensors;
 }

@@ -7,6 +7,7 @@ export type {
   Optimizer,
   OptimizerState,
   ParameterShape,
+  Range,
   StateTensor,
   StepSettings,
 } from './optimizer-common.ts';

@@ -26,6 +26,8 @@ export interface OptimizerRecord<Name extends string = string, Shape extends z.Z
   /** Its options. Several optimizers may share one; those without help text are only in the library. */
   readonly options: Shape;
   readonly defaults: Options<Shape>;
+  /** Whether it updates a weight only as a whole. Default false. */
+  readonly needsWholeWeights?: boolean;
   /** Bytes of state for a weight of this shape. */
   stateBytes(shape: readonly number[], options: Options<Shape>): number;
   /** @param parameters to update, ideally a learner's: states are then allocated next to their values. */

@@ -6,6 +6,8 @@ import {
   type OptimizedParameter,
   type Optimizer,
   type OptimizerState,
+  type ParameterShape,
+  rangeOf,
   type StepSettings,
 } from './optimizer-common.ts';
 import { defineOptimizer } from './record.ts';
@@ -15,20 +17,26 @@ export const sgd = defineOptimizer({
   options: {},
   defaults: {},
   stateBytes: () => 0,
-  create: () => new Sgd(),
+  create: (parameters) => new Sgd(parameters),
 });
 
 /** Plain stochastic gradient descent: value ← value − learning rate · gradient. Its only state is step counts. */
 export class Sgd implements Optimizer {
   readonly bytesPerParameter = 0;
   #steps = new Map<string, number>();
+  readonly #ends: ReadonlyMap<string, number>;
+
+  /** @param parameters needed only where it updates ranges of weights. */
+  constructor(parameters: Iterable<ParameterShape> = []) {
+    this.#ends = new Map([...parameters].map((parameter) => [parameter.name, rangeOf(parameter).end]));
+  }
 
   step(parameters: Iterable<OptimizedParameter>, settings: StepSettings): void {
     const { learningRate, gradientScale } = checkedSettings(settings);
     for (const { name, shape, value, gradient, offset = 0 } of parameters) {
       descend(value, gradient, learningRate, gradientScale);
       // The last range of a weight's elements completes its step.
-      const ends = offset + value.length === sizeOf(shape);
+      const ends = offset + value.length === (this.#ends.get(name) ?? sizeOf(shape));
       this.#steps.set(name, (this.#steps.get(name) ?? 0) + (ends ? 1 : 0));
     }
   }

@@ -2,19 +2,26 @@ import type { TrainingRows } from '../../batches.ts';
 import type { CausalLM } from '../../families/family.ts';
 import { countOf } from '../feeds.ts';
 import type { SequenceShape } from '../graph.ts';
-import type { Learner, StepResult, TrainedParameter, UpdateSettings } from '../learner.ts';
+import type { Learner, StepResult, Together, TrainedParameter, UpdateSettings } from '../learner.ts';
+import { scattering, summing } from './combine.ts';
 import { blankRows, dealRows, type Share } from './deal.ts';
+import type { Parallel } from './parallel.ts';
 import type { RunRanks } from './ranks.ts';
+import { Slices } from './slices.ts';
+import { codecOf } from './wire.ts';
 
 /**
  * Data parallelism: every rank holds all weights, computes on its share of a step's rows, and adds its gradients to those of
- * the others. It is given the rows of all ranks, so that a run, its data position and its checkpoints are those of one
+ * the others. Where optimizer states are sharded, it updates its slices of the weights and receives the others. It is given the rows of all ranks, so that a run, its data position and its checkpoints are those of one
  * process.
  */
 export class RankLearner implements Learner {
   readonly #inner: Learner;
   readonly #share: Share;
   readonly #ranks: RunRanks;
+  readonly #combine: Together['combine'];
+  /** Of the optimizer's states. */
+  readonly #slices: Slices | undefined;
 
   /**
    * @param inner of this rank's micro-batches.
@@ -26,19 +33,36 @@ export class RankLearner implements Learner {
     readonly shape: SequenceShape,
     readonly accumulate: number,
     share: Share,
-    ranks: RunRanks,
+    { ranks, shard, wire, wholeWeights }: Parallel,
   ) {
     this.#inner = inner;
     this.#share = share;
     this.#ranks = ranks;
+    const { communicator } = ranks;
+    if (shard === 'states')
+      this.#slices = new Slices(inner.parameters, communicator.rank, communicator.size, wholeWeights);
+    this.#combine = this.#slices
+      ? scattering(communicator, this.#slices, codecOf(wire))
+      : summing(communicator, codecOf(wire));
   }
 
   get model(): CausalLM {
     return this.#inner.model;
   }
 
+  /** What this rank updates. */
   get parameters(): readonly TrainedParameter[] {
-    return this.#inner.parameters;
+    const slices = this.#slices;
+    if (!slices) return this.#inner.parameters;
+    return this.#inner.parameters.flatMap(({ name, shape, value }) => {
+      const range = slices.rangeOf(name);
+      const { start, end } = range;
+      return start === end ? [] : [{ name, shape, range, value: value.subarray(start, end) }];
+    });
+  }
+
+  get slices(): Slices | undefined {
+    return this.#inner.slices;
   }
 
   values(): Map<string, Float32Array> {
@@ -47,7 +71,10 @@ export class RankLearner implements Learner {
 
   step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
     const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
-    return this.#inner.step(this.#own(batches), { ...settings, together: this.#ranks.together(tokens) });
+    return this.#inner.step(this.#own(batches), {
+      ...settings,
+      together: this.#ranks.together(tokens, this.#combine),
+    });
   }
 
   async evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {

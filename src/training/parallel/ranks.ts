@@ -36,10 +36,9 @@ export class RunRanks {
   }
 
   /** What a step of `tokens` counted tokens on all ranks adds up. */
-  together(tokens: number): Together {
+  together(tokens: number, combine: Together['combine']): Together {
     return {
-      tokens,
-      sumGradients: (gradients) => this.communicator.sum(gradients),
+      ...{ tokens, combine },
       sumLoss: async (loss) => {
         const [sum, stops] = await this.sum([loss, this.wish?.aborted ? 1 : 0]);
         if (stops! > 0) this.#stop.abort();

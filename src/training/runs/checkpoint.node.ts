@@ -4,27 +4,18 @@ import { z } from 'zod';
 import { openModel, readWeights } from '../../checkpoint/load.node.ts';
 import { openSafetensors } from '../../checkpoint/safetensors/safetensors-file.ts';
 import { writeSafetensors } from '../../checkpoint/safetensors/writer.ts';
-import { type ModelToSave, writeModelFiles } from '../../checkpoint/save.node.ts';
+import { writeFilesBesideWeights, writeModelFiles } from '../../checkpoint/save.node.ts';
 import { RopewalkError } from '../../errors.ts';
-import type { CommonConfig } from '../../families/config.ts';
-import type { Family } from '../../families/family.ts';
 import { type AtomicOptions, writeDirectoryAtomic, writeFileAtomic } from '../../files/atomic.node.ts';
 import { FileSource } from '../../files/file.node.ts';
 import { fileError } from '../../files/file-errors.ts';
 import type { Learner } from '../learner.ts';
+import type { OptimizerState } from '../optimizers/optimizer.ts';
 import { optimizerTensors, readOptimizerTensors } from '../optimizers/optimizer-file.ts';
+import { writeDirectoryTogether } from '../parallel/write-together.node.ts';
 import type { Trainer, TrainerState } from '../trainer.ts';
-
-/** What is saved with the weights: family and config, and the tokenizer's files. */
-export interface ModelIdentity {
-  readonly family: Family;
-  readonly config: CommonConfig;
-  readonly files: readonly { readonly name: string; readonly data: string | Uint8Array }[];
-  /** Further fields of `config.json`; the family's own take precedence. */
-  readonly extraConfig?: Record<string, unknown>;
-  /** For `generation_config.json`; by default the special tokens of the config. */
-  readonly generationConfig?: Record<string, unknown>;
-}
+import { type ModelIdentity, modelToSave } from './model-to-save.node.ts';
+import { type Sharing, sharedOptimizer, sharedWeights } from './sharing.node.ts';
 
 const OPTIMIZER_FILE = 'optimizer.safetensors';
 const TRAINER_FILE = 'trainer.json';
@@ -61,16 +52,20 @@ export async function writeCheckpoint(
   learner: Learner,
   identity: ModelIdentity,
   state: TrainerState,
+  sharing?: Sharing,
   options: AtomicOptions = {},
 ): Promise<void> {
-  const trainer: StoredTrainer = {
-    step: state.step,
-    tokens: state.tokens,
-    sampler: state.sampler as Record<string, unknown>,
-    optimizerSteps: state.optimizer.steps,
-    evaluations: state.evaluations,
-    ...(state.guard && { guard: { ...state.guard, losses: [...state.guard.losses] } }),
-  };
+  if (sharing) {
+    const { steps, file } = await sharedOptimizer(OPTIMIZER_FILE, state.optimizer, sharing);
+    const files = [...sharedWeights(learner, identity, sharing), file];
+    const fill = async (directory: string) => {
+      await writeFilesBesideWeights(directory, modelToSave(learner, identity));
+      await writeFileAtomic(join(directory, TRAINER_FILE), JSON.stringify(trainerToSave(state, steps)));
+    };
+    await writeDirectoryTogether(sharing.ranks, path, files, fill, options);
+    return;
+  }
+  const trainer = trainerToSave(state, state.optimizer.steps);
   await writeDirectoryAtomic(
     path,
     async (directory) => {
@@ -82,6 +77,17 @@ export async function writeCheckpoint(
     },
     options,
   );
+}
+
+function trainerToSave(state: TrainerState, optimizerSteps: OptimizerState['steps']): StoredTrainer {
+  return {
+    step: state.step,
+    tokens: state.tokens,
+    sampler: state.sampler as Record<string, unknown>,
+    optimizerSteps,
+    evaluations: state.evaluations,
+    ...(state.guard && { guard: { ...state.guard, losses: [...state.guard.losses] } }),
+  };
 }
 
 /** Reads a checkpoint's weights into the learner, and its state into the trainer. */
@@ -115,30 +121,11 @@ export async function readCheckpoint(
 export async function readModelInto(path: string, learner: Learner): Promise<void> {
   const opened = await openModel(path);
   try {
-    await readWeights(opened, learner.values());
+    const { slices } = learner;
+    await readWeights(opened, learner.values(), slices && ((path) => slices.rangeOf(path).start));
   } finally {
     await opened.checkpoint.tensors.close();
   }
-}
-
-/** A learner's weights in the form in which they are saved. */
-export function modelToSave(learner: Learner, identity: ModelIdentity): ModelToSave {
-  const { family, config, files, extraConfig, generationConfig = defaultGeneration(config) } = identity;
-  const parameters = learner.model.parameters();
-  const tensors = [...learner.values()].map(([name, data]) => {
-    return { name, shape: parameters.get(name)!.shape, data };
-  });
-  return {
-    config: { ...extraConfig, ...family.writeConfig(config) },
-    tensors,
-    files,
-    ...(generationConfig && { generationConfig }),
-  };
-}
-
-function defaultGeneration({ bos_token_id, eos_token_id }: CommonConfig) {
-  if (eos_token_id.length === 0) return undefined;
-  return { bos_token_id, eos_token_id: eos_token_id.length === 1 ? eos_token_id[0] : [...eos_token_id] };
 }
 
 /** @throws RopewalkError naming the file. */

@@ -1,12 +1,15 @@
 import type { BatchSource, TrainingRows } from '../../batches.ts';
+import { option as named, said } from '../../errors.ts';
 import type { CausalLM } from '../../families/family.ts';
+import { OptionError } from '../../options.ts';
 import type { Communicator } from '../../ranks/communicator.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import type { Learner, TrainedParameter } from '../learner.ts';
 import { NewRowsOptimizer, type NewRowsPhase, newRowsOf } from '../new-rows.ts';
-import { createOptimizer } from '../optimizers/create-optimizer.ts';
+import { createOptimizer, optimizerRecord } from '../optimizers/create-optimizer.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
-import type { RunRanks } from '../parallel/ranks.ts';
+import type { Parallel } from '../parallel/parallel.ts';
+import { RunRanks } from '../parallel/ranks.ts';
 import { optimizerSettings, type TrainingSettings, type Verb } from '../settings.ts';
 import type { Sample, TaskScores } from './events.ts';
 import type { RunPlan } from './plan.ts';
@@ -44,7 +47,7 @@ export interface TrainingJob {
    *
    * @param parallel for `createLearner`, where there are ranks.
    */
-  start(parallel?: { readonly ranks: RunRanks; readonly accumulate: number }): Promise<StartedJob>;
+  start(parallel?: Parallel): Promise<StartedJob>;
   /** Writes the command's additional files next to the finished model. */
   describe?(run: RunDirectory, resultStep: number): Promise<{ readonly report: string }>;
   /** Closes files. */
@@ -64,6 +67,31 @@ export interface StartedJob {
   /** Where the tasks decide which weights are the best: the score, of which less is better. */
   readonly scoreOf?: ((tasks: readonly TaskScores[]) => number) | undefined;
   release(): Promise<void>;
+}
+
+/**
+ * A job's ranks, if it has any, and how they train together.
+ *
+ * @param signal this process's wish to stop.
+ * @throws OptionError for what cannot be sharded.
+ */
+export function parallelOf(job: TrainingJob, signal?: AbortSignal): Parallel | undefined {
+  const { ranks, settings } = job;
+  const { accumulate, shard, wire, optimizer } = settings;
+  if (shard !== 'none' && job.newRows) {
+    throw new OptionError(
+      'shard',
+      said`the rows that ${named('trainNewRowsFirst')} updates are not divided among ranks; leave one of the two out.`,
+    );
+  }
+  if (shard !== 'none' && job.createOptimizer) {
+    throw new OptionError(
+      'shard',
+      said`an optimizer of the caller updates whole weights; choose ${named('shard', 'none')}.`,
+    );
+  }
+  const wholeWeights = optimizerRecord(optimizer).needsWholeWeights ?? false;
+  return ranks && { ranks: new RunRanks(ranks, signal), accumulate, shard, wire, wholeWeights };
 }
 
 /** The optimizer of a job, for its learner. */

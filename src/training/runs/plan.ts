@@ -5,6 +5,8 @@ import type { Loss } from '../loss.ts';
 import { estimateMemory, type MemoryEstimate } from '../memory.ts';
 import { optimizerRecord, optimizersWith, optionsOf } from '../optimizers/create-optimizer.ts';
 import { shareOf } from '../parallel/deal.ts';
+import { stepBytes } from '../parallel/shard.ts';
+import { type Communication, type Network, stepMessages } from '../parallel/step-time.ts';
 import { lengthOf, type RunLength, type TrainingSettings } from '../settings.ts';
 
 /** The size of the data, counted in micro-batches. */
@@ -28,7 +30,19 @@ export interface Machine {
 }
 
 /** Options that would save memory. */
-type Saving = Partial<Pick<TrainingSettings, 'batch' | 'accumulate' | 'memory' | 'optimizer' | 'states'>>;
+type Saving = Partial<
+  Pick<TrainingSettings, 'batch' | 'accumulate' | 'memory' | 'optimizer' | 'states' | 'shard'>
+>;
+
+/** Processes that train together. */
+export interface RanksPlan extends Communication {
+  readonly count: number;
+  /** From the network's speed, if it is known. */
+  readonly network?: Network;
+  readonly secondsCommunicating?: number;
+  /** The share of a step in which the ranks compute. */
+  readonly efficiency?: number;
+}
 
 /** What a run will do and need. */
 export interface RunPlan {
@@ -46,12 +60,15 @@ export interface RunPlan {
   /** Changes that would make the plan fit, the least costly first; empty if it fits or nothing helps. */
   readonly remedies: readonly { readonly options: Saving; readonly total: number }[];
   readonly fits: boolean;
+  /** Undefined for one process. Memory is then that of one of them. */
+  readonly ranks?: RanksPlan;
   /** From a measured step; undefined if none was measured. */
   readonly secondsPerStep?: number;
 }
 
 /** Changes that save memory, the least costly first. */
-const SAVINGS: readonly ((settings: TrainingSettings) => Saving)[] = [
+const SAVINGS: readonly ((settings: TrainingSettings, ranks: number) => Saving)[] = [
+  (_, ranks) => (ranks > 1 ? { shard: 'states' } : {}),
   ({ batch, accumulate }) => ({ batch: 1, accumulate: batch * accumulate }),
   () => ({ states: 'bfloat16' }),
   () => ({ memory: 'recompute' }),
@@ -60,6 +77,7 @@ const SAVINGS: readonly ((settings: TrainingSettings) => Saving)[] = [
   () => ({ memory: 'light', accumulate: 1 }),
   () => ({ memory: 'light', states: 'int8', batch: 1, accumulate: 1 }),
   () => ({ memory: 'light', optimizer: 'adafactor', batch: 1, accumulate: 1 }),
+  (_, ranks) => (ranks > 1 ? { shard: 'all', memory: 'light', accumulate: 1 } : {}),
 ];
 
 export interface PlanParts {
@@ -95,8 +113,23 @@ export function planRun(parts: PlanParts): RunPlan {
     tokensPerStep: settings.batch * shape.seq * settings.accumulate,
     memory,
     machine,
+    ...((parts.ranks ?? 1) > 1 && { ranks: ranksPlan(model, settings, parts.ranks!, trainedParameters) }),
     fits,
     remedies: fits ? [] : remediesFor(parts),
+  };
+}
+
+function ranksPlan(
+  model: CausalLM,
+  { shard, wire }: TrainingSettings,
+  count: number,
+  trained: number,
+): RanksPlan {
+  return {
+    count,
+    bytes: stepBytes(shard, count, { weights: trained, gradients: trained }, wire),
+    // The embedding and the head are stages as well.
+    messages: stepMessages(shard, count, model.stages.layers.length + 2),
   };
 }
 
@@ -117,7 +150,7 @@ export function checkFits({ fits, memory, machine, remedies }: RunPlan): void {
 function remediesFor(parts: PlanParts): RunPlan['remedies'] {
   const { settings, machine } = parts;
   return SAVINGS.flatMap((saving) => {
-    const options = saving(settings);
+    const options = saving(settings, parts.ranks ?? 1);
     const same = Object.entries(options).every(([key, value]) => settings[key as keyof Saving] === value);
     const { optimizer = settings.optimizer } = options;
     const dealt = { ...settings, ...options };
@@ -141,6 +174,7 @@ function memoryOf(
     { ...shape, batch },
     {
       ...{ memory, trains, accumulate },
+      ...{ ranks, shard: settings.shard },
       stateBytes: (dims) => record.stateBytes(dims, options),
       ...(loss && { loss }),
       ...(teacher && { teacher }),

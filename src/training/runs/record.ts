@@ -10,7 +10,7 @@ export type RecordedSettings = TrainingSettings & RunLength;
 
 /** Settings that change no numbers in any step: a run may be resumed with different ones. */
 const HARMLESS: readonly string[] = [
-  ...['keep', 'saveEvery', 'evalEvery', 'dtype', 'result', 'samplePrompt', 'sampleTokens'],
+  ...['keep', 'saveEvery', 'evalEvery', 'dtype', 'result', 'samplePrompt', 'sampleTokens', 'shard'],
 ];
 /** Fields that do not affect a run's numbers, or are compared separately. */
 const APART: readonly string[] = ['format', 'begun', 'settings', 'epochs', 'steps'];
@@ -89,6 +89,9 @@ function pick({ schedule, lr, steps, warmup }: RecordedSettings) {
   return { schedule, lr, steps, warmup };
 }
 
+/** How all runs were before they could be sharded. */
+const UNSHARDED = { shard: 'none', wire: 'float32' } as const;
+
 /** Records of format 1, in which each command had its own names. */
 interface OldRecord extends RunRecord {
   readonly kind?: 'finetune' | 'distillation';
@@ -103,11 +106,11 @@ interface OldRecord extends RunRecord {
  * @param stepsPerEpoch of the requested run: format 1 did not record how many steps a number of epochs was.
  */
 export function upgraded(record: RunRecord, stepsPerEpoch: number): RunRecord {
-  if (record.format !== 1) return record;
+  if (record.format !== 1) return { ...record, settings: { ...UNSHARDED, ...(record.settings as object) } };
   const { kind, shape, memory = 'fast', settings, ...rest } = record as OldRecord;
   if (kind === 'finetune') {
     const length = lengthOf(settings as unknown as TrainingSettings, stepsPerEpoch);
-    return { ...rest, verb: kind, settings: { ...settings, ...length } };
+    return { ...rest, verb: kind, settings: { ...UNSHARDED, ...settings, ...length } };
   }
   const {
     learningRate,
@@ -121,6 +124,7 @@ export function upgraded(record: RunRecord, stepsPerEpoch: number): RunRecord {
   } = settings;
   // Format 1 had no guard, no patience, and only the last weights as the result.
   const fixed = {
+    ...UNSHARDED,
     optimizer: 'adamw',
     states: 'float32',
     freeze: [],

@@ -2,7 +2,7 @@ import { constants, existsSync } from 'node:fs';
 import { access, appendFile, mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { FloatDtype } from '../../checkpoint/safetensors/writer.ts';
-import { writeModelFiles } from '../../checkpoint/save.node.ts';
+import { writeFilesBesideWeights, writeModelFiles } from '../../checkpoint/save.node.ts';
 import { option as named, RopewalkError, said } from '../../errors.ts';
 import {
   type AtomicOptions,
@@ -13,16 +13,12 @@ import {
 } from '../../files/atomic.node.ts';
 import { fileError } from '../../files/file-errors.ts';
 import type { Learner } from '../learner.ts';
+import { writeDirectoryTogether, writeFilesTogether } from '../parallel/write-together.node.ts';
 import type { Trainer, TrainerState } from '../trainer.ts';
-import {
-  type ModelIdentity,
-  modelToSave,
-  readCheckpoint,
-  readJson,
-  readModelInto,
-  writeCheckpoint,
-} from './checkpoint.node.ts';
+import { readCheckpoint, readJson, readModelInto, writeCheckpoint } from './checkpoint.node.ts';
+import { type ModelIdentity, modelToSave } from './model-to-save.node.ts';
 import type { RunRecord } from './record.ts';
+import { type Sharing, sharedWeights } from './sharing.node.ts';
 
 export type { ModelIdentity, RunRecord };
 
@@ -56,9 +52,14 @@ export class RunDirectory {
     readonly path: string,
     /** What the run was started with, as stored in the file. */
     readonly record: RunRecord,
-    /** Of several processes that train together, one writes; for the others, all that writes does nothing. */
-    readonly isWritten: boolean,
+    /** Processes that train together. All of them write weights and optimizer states; the first one writes the rest. */
+    readonly sharing: Sharing | undefined,
   ) {}
+
+  /** Whether this process writes what only one does. */
+  get isWritten(): boolean {
+    return this.sharing?.ranks.isFirst ?? true;
+  }
 
   /** Whether there is a run in a folder. */
   static exists(path: string): boolean {
@@ -89,15 +90,15 @@ export class RunDirectory {
   }
 
   /** @throws RopewalkError if there is already a run or the folder cannot be written. */
-  static async create(path: string, record: RunRecord, isWritten = true): Promise<RunDirectory> {
-    if (!isWritten) return new RunDirectory(path, record, false);
+  static async create(path: string, record: RunRecord, sharing?: Sharing): Promise<RunDirectory> {
+    const run = new RunDirectory(path, record, sharing);
+    if (!run.isWritten) return run;
     await RunDirectory.checkFree(path);
     try {
       await mkdir(join(path, 'checkpoints'), { recursive: true });
     } catch (error) {
       throw fileError(error, 'write', path);
     }
-    const run = new RunDirectory(path, record, true);
     await run.rewrite(record);
     return run;
   }
@@ -109,14 +110,14 @@ export class RunDirectory {
   }
 
   /** Opens the run in a folder. @throws RopewalkError if there is none, or its record cannot be read. */
-  static async open(path: string, isWritten = true): Promise<RunDirectory> {
+  static async open(path: string, sharing?: Sharing): Promise<RunDirectory> {
     const file = join(path, RUN_FILE);
     if (!existsSync(file)) {
       throw new RopewalkError(
         `${path} holds no run to resume (there is no ${RUN_FILE}); name the folder of a run, or start a new one there.`,
       );
     }
-    return new RunDirectory(path, (await readJson(file)) as RunRecord, isWritten);
+    return new RunDirectory(path, (await readJson(file)) as RunRecord, sharing);
   }
 
   /** Appends an event to metrics.jsonl. */
@@ -151,8 +152,8 @@ export class RunDirectory {
     options: AtomicOptions = {},
   ): Promise<string> {
     const path = join(this.path, 'checkpoints', checkpointName(state.step));
+    await writeCheckpoint(path, learner, identity, state, this.sharing, options);
     if (!this.isWritten) return path;
-    await writeCheckpoint(path, learner, identity, state, options);
     const names = await this.checkpointNames();
     for (const old of names.slice(0, Math.max(0, names.length - Math.max(1, keep)))) {
       await removeDirectory(join(this.path, 'checkpoints', old));
@@ -162,16 +163,33 @@ export class RunDirectory {
 
   /** Writes the finished model to the run's folder. */
   async finish(learner: Learner, identity: ModelIdentity, dtype: FloatDtype = 'F32'): Promise<void> {
-    if (!this.isWritten) return;
-    await writeModelFiles(this.path, { ...modelToSave(learner, identity), dtype });
+    const model = { ...modelToSave(learner, identity), dtype };
+    if (!this.sharing) {
+      await writeModelFiles(this.path, model);
+      return;
+    }
+    if (this.isWritten) await writeFilesBesideWeights(this.path, model);
+    const { ranks } = this.sharing;
+    await writeFilesTogether(ranks, this.path, sharedWeights(learner, identity, this.sharing, dtype));
   }
 
   /** Saves the current weights as the best so far, replacing the previous ones. */
   async saveBest(learner: Learner, identity: ModelIdentity, step: number): Promise<void> {
-    if (!this.isWritten) return;
-    await writeDirectoryAtomic(join(this.path, BEST_FOLDER), async (directory) => {
-      await writeModelFiles(directory, modelToSave(learner, identity));
-      await writeFileAtomic(join(directory, STEP_FILE), JSON.stringify({ step }));
+    const path = join(this.path, BEST_FOLDER);
+    const model = modelToSave(learner, identity);
+    const writeStep = (directory: string) =>
+      writeFileAtomic(join(directory, STEP_FILE), JSON.stringify({ step }));
+    if (this.sharing) {
+      const files = sharedWeights(learner, identity, this.sharing);
+      await writeDirectoryTogether(this.sharing.ranks, path, files, async (directory) => {
+        await writeFilesBesideWeights(directory, model);
+        await writeStep(directory);
+      });
+      return;
+    }
+    await writeDirectoryAtomic(path, async (directory) => {
+      await writeModelFiles(directory, model);
+      await writeStep(directory);
     });
   }
 

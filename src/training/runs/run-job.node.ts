@@ -1,13 +1,15 @@
+import { option as named, said } from '../../errors.ts';
 import { attentionFlopsPerToken, weightFlopsPerToken } from '../../inspect/costs.ts';
+import { OptionError } from '../../options.ts';
 import { firstNotFinite } from '../diagnose.ts';
 import type { Learner } from '../learner.ts';
 import { measureProducts } from '../limit.ts';
-import { RunRanks } from '../parallel/ranks.ts';
+import type { Parallel } from '../parallel/parallel.ts';
 import { weightsChecksum } from '../parallel/weights-checksum.node.ts';
 import { RESULT_TYPES } from '../settings.ts';
 import { type EvaluationEvent, Trainer } from '../trainer.ts';
 import type { ResumedEvent, RunEvent, SamplesEvent, TaskScores, TasksEvent } from './events.ts';
-import { optimizerFor, type StartedJob, type TrainingJob } from './job.node.ts';
+import { optimizerFor, parallelOf, type StartedJob, type TrainingJob } from './job.node.ts';
 import { checkFits } from './plan.ts';
 import { changesOf, type RecordedSettings, type RunRecord, recordToResume, upgraded } from './record.ts';
 import { RunDirectory } from './run-directory.node.ts';
@@ -32,10 +34,11 @@ export interface RunOptions {
  */
 export async function* runJob(job: TrainingJob, options: RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume = 'never', signal } = options;
-  const ranks = job.ranks && new RunRanks(job.ranks, signal);
+  const parallel = parallelOf(job, signal);
+  const ranks = parallel?.ranks;
   const writes = ranks?.isFirst ?? true;
   const resuming = resume === 'must' || (resume === 'if there' && RunDirectory.exists(out));
-  const run = resuming ? await RunDirectory.open(out, writes) : undefined;
+  const run = resuming ? await RunDirectory.open(out, parallel) : undefined;
   if (!run && writes) await RunDirectory.checkFree(out);
   const wanted = recordOf(job);
   const stored = run && upgraded(run.record, job.plan.steps / job.plan.epochs);
@@ -47,12 +50,11 @@ export async function* runJob(job: TrainingJob, options: RunOptions): AsyncGener
   try {
     for (const message of job.warnings) yield { type: 'warning', message };
     yield { type: 'plan', plan: job.plan };
-    const { accumulate } = job.settings;
-    const started = await job.start(ranks && { ranks, accumulate });
+    const started = await job.start(parallel);
     try {
       yield* runStarted(job, started, {
         ...options,
-        ranks,
+        parallel,
         record,
         resumed: run && stored && { run, stored },
       });
@@ -71,7 +73,7 @@ function recordOf({ verb, record, plan }: TrainingJob): RunRecord {
 }
 
 interface Opened {
-  readonly ranks: RunRanks | undefined;
+  readonly parallel: Parallel | undefined;
   readonly record: RunRecord;
   readonly resumed: { readonly run: RunDirectory; readonly stored: RunRecord } | undefined;
 }
@@ -79,10 +81,17 @@ interface Opened {
 async function* runStarted(
   job: TrainingJob,
   { learner, training, validation, samples, tasks, scoreOf }: StartedJob,
-  { out, signal, measureLimit = false, record, resumed, ranks }: RunOptions & Opened,
+  { out, signal, measureLimit = false, record, resumed, parallel }: RunOptions & Opened,
 ): AsyncGenerator<RunEvent, void> {
   const { engine, identity } = job;
+  const ranks = parallel?.ranks;
   const settings = record.settings as RecordedSettings;
+  if (learner.slices && tasks) {
+    throw new OptionError(
+      'shard',
+      said`no process has all weights, which tasks need; evaluate the result instead, or choose ${named('shard', 'states')}.`,
+    );
+  }
   const share = measureLimit ? await shareOfLimit(job, learner) : undefined;
   // Where tasks decide which weights are the best, they are evaluated before the event that says so.
   let scored: TaskScores[] | undefined;
@@ -102,15 +111,19 @@ async function* runStarted(
         newRows: job.newRows,
       },
       ...(validation && { validation }),
-      diagnose: (batches) => firstNotFinite(engine, learner, batches),
+      ...(!learner.slices && { diagnose: (batches) => firstNotFinite(engine, learner, batches) }),
     },
     { ...settings, evaluateFirst: job.startsTrained && validation !== undefined },
   );
   // Created only now, so that refused settings and data leave no run behind.
-  const run = resumed?.run ?? (await RunDirectory.create(out, record, ranks?.isFirst));
+  const run = resumed?.run ?? (await RunDirectory.create(out, record, parallel));
   const resume = () => resumed && restore(resumed.run, resumed.stored, record, learner, trainer);
   const begun = await (ranks ? ranks.firstThenOthers(resume) : resume());
-  const agree = () => ranks?.agree({ weights: weightsChecksum(learner.values()), state: dataState(trainer) });
+  const agree = () =>
+    ranks?.agree({
+      ...(!learner.slices && { weights: weightsChecksum(learner.values()) }),
+      state: dataState(trainer),
+    });
   await agree();
   if (begun) yield begun;
   const sampled = async (step: number): Promise<RunEvent[]> => {

@@ -1,7 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
 import { type RatePoint, searchRate } from '../find-rate.ts';
-import { RunRanks } from '../parallel/ranks.ts';
-import { optimizerFor, type StartedJob, type TrainingJob } from './job.node.ts';
+import { optimizerFor, parallelOf, type StartedJob, type TrainingJob } from './job.node.ts';
 
 /** Measures a step with the job's own batches, without learning. @returns seconds. */
 export async function measureStep(job: TrainingJob): Promise<number> {
@@ -26,8 +25,7 @@ export async function measureStep(job: TrainingJob): Promise<number> {
 }
 
 function started(job: TrainingJob, signal?: AbortSignal): Promise<StartedJob> {
-  const { ranks, settings } = job;
-  return job.start(ranks && { ranks: new RunRanks(ranks, signal), accumulate: settings.accumulate });
+  return job.start(parallelOf(job, signal));
 }
 
 /** Tries increasing learning rates with a job's own data; see {@link searchRate}. Writes nothing. */

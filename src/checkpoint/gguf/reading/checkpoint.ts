@@ -123,6 +123,10 @@ class GgufTensors implements TensorReader {
     return target;
   }
 
+  async readFloat32Part(name: string, start: number, target: Float32Array): Promise<void> {
+    target.set((await this.readFloat32(name)).subarray(start, start + target.length));
+  }
+
   async readFloat32Into(name: string, target: Float32Array): Promise<void> {
     const missing = this.#missingBias(name);
     if (missing !== undefined) {
