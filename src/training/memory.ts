@@ -46,7 +46,7 @@ export interface MemoryEstimate {
 const PROGRAM = 300 * 2 ** 20;
 
 /** Open MPI, and the data of two calls in flight: measured on small models. */
-const COMMUNICATION = 45 * 2 ** 20;
+const COMMUNICATION = 30 * 2 ** 20;
 
 /**
  * Estimates the memory of training from the lifetimes of the tensors in the graphs that would run. Nothing is
