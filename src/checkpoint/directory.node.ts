@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { RopewalkError } from '../errors.ts';
@@ -8,6 +9,7 @@ import { HEAD_BYTES, inPlaceOf } from '../files/not-weights.ts';
 import { joinTokenizerFiles } from '../tokenizer/added-token-files.ts';
 import { namedTemplates } from '../tokenizer/named-templates.ts';
 import { tokenizerFromOlderFiles } from '../tokenizer/older/files.ts';
+import { scanTokenizer } from '../tokenizer/tables/scan-tokenizer.ts';
 import type { Checkpoint, TokenizerFiles } from './checkpoint.ts';
 import {
   CARRIED_FILES,
@@ -60,7 +62,7 @@ export async function openModelDirectory(path: string): Promise<ModelDirectory> 
  * with the tokens that other files add; a chat template in a separate file is merged into the latter.
  */
 export async function readTokenizerFiles(path: string): Promise<TokenizerFiles | undefined> {
-  const own = await readJsonObject(path, 'tokenizer.json');
+  const own = await readTokenizerJson(path);
   const ownConfig = await readJsonObject(path, 'tokenizer_config.json');
   const made = own ? undefined : await readOlderFiles(path, ownConfig);
   const base = own ?? made?.tokenizer;
@@ -83,6 +85,13 @@ export async function readTokenizerFiles(path: string): Promise<TokenizerFiles |
   const more = await readNamedTemplates(path);
   if (more.length > 0) config.chat_template = joinTemplates(config.chat_template, more);
   return { tokenizer, config, changed: { ...changed, templates: more.length > 0 } };
+}
+
+/** tokenizer.json; a large vocabulary is read without making an object of it. */
+async function readTokenizerJson(path: string): Promise<Record<string, unknown> | undefined> {
+  const bytes = await readFileOf(path, 'tokenizer.json');
+  if (!bytes) return undefined;
+  return (isUtf8(bytes) ? scanTokenizer(bytes) : undefined) ?? parseJsonObject(path, 'tokenizer.json', bytes);
 }
 
 /** The templates in the folder `additional_chat_templates`, named after their files. */
@@ -184,8 +193,12 @@ export async function readJsonObject(
   directory: string,
   name: string,
 ): Promise<Record<string, unknown> | undefined> {
-  const text = await readText(directory, name);
-  if (text === undefined) return undefined;
+  const bytes = await readFileOf(directory, name);
+  return bytes && parseJsonObject(directory, name, bytes);
+}
+
+function parseJsonObject(directory: string, name: string, bytes: Uint8Array): Record<string, unknown> {
+  const text = decodeText(directory, name, bytes);
   const path = join(directory, name);
   const other = inPlaceOf(new TextEncoder().encode(text.slice(0, HEAD_BYTES)));
   if (other) throw new RopewalkError(`${path}: ${other}.`);
@@ -204,8 +217,12 @@ export async function readJsonObject(
 /** A text file of the directory; undefined if missing. */
 async function readText(directory: string, name: string): Promise<string | undefined> {
   const bytes = await readFileOf(directory, name);
+  return bytes && decodeText(directory, name, bytes);
+}
+
+function decodeText(directory: string, name: string, bytes: Uint8Array): string {
   try {
-    return bytes && new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
     throw new RopewalkError(`${join(directory, name)}: it is not UTF-8 text; save it as UTF-8`);
   }

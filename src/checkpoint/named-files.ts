@@ -4,6 +4,7 @@ import { HEAD_BYTES, inPlaceOf } from '../files/not-weights.ts';
 import type { ByteSource } from '../files/source.ts';
 import { joinTokenizerFiles } from '../tokenizer/added-token-files.ts';
 import { tokenizerFromOlderFiles } from '../tokenizer/older/files.ts';
+import { scanTokenizer } from '../tokenizer/tables/scan-tokenizer.ts';
 import type { Checkpoint, RowReader, StoredTensor, TensorReader, TokenizerFiles } from './checkpoint.ts';
 import { CONFIG_FILE, GENERATION_CONFIG_FILE, WEIGHTS_FILE, WEIGHTS_INDEX } from './model-files.ts';
 import { openSafetensors, type SafetensorsFile } from './safetensors/safetensors-file.ts';
@@ -73,7 +74,7 @@ async function readTokenizer(
   name: string,
   modelConfig: Record<string, unknown>,
 ): Promise<TokenizerFiles | undefined> {
-  const own = await readObject(files, 'tokenizer.json');
+  const own = await readTokenizerJson(files);
   const config = await readObject(files, 'tokenizer_config.json');
   const older = own
     ? undefined
@@ -101,6 +102,14 @@ async function readTokenizer(
   return { tokenizer: joined.tokenizer, config: { ...joined.config } };
 }
 
+/** A large vocabulary is read without making an object of it. */
+async function readTokenizerJson(files: ReadonlyMap<string, ByteSource>) {
+  const bytes = await readWhole(files, 'tokenizer.json');
+  if (!bytes) return undefined;
+  const text = decodeText('tokenizer.json', bytes);
+  return scanTokenizer(bytes) ?? parseObject('tokenizer.json', text);
+}
+
 async function readWhole(files: ReadonlyMap<string, ByteSource>, file: string) {
   const source = files.get(file);
   if (!source) return undefined;
@@ -112,7 +121,10 @@ async function readWhole(files: ReadonlyMap<string, ByteSource>, file: string) {
 
 async function readText(files: ReadonlyMap<string, ByteSource>, file: string): Promise<string | undefined> {
   const bytes = await readWhole(files, file);
-  if (!bytes) return undefined;
+  return bytes && decodeText(file, bytes);
+}
+
+function decodeText(file: string, bytes: Uint8Array): string {
   const other = inPlaceOf(bytes.subarray(0, HEAD_BYTES));
   if (other) throw new RopewalkError(`${file}: ${other}.`);
   try {
@@ -127,7 +139,10 @@ async function readObject(
   file: string,
 ): Promise<Record<string, unknown> | undefined> {
   const text = await readText(files, file);
-  if (text === undefined) return undefined;
+  return text === undefined ? undefined : parseObject(file, text);
+}
+
+function parseObject(file: string, text: string): Record<string, unknown> {
   let json: unknown;
   try {
     json = parsePythonJson(text);

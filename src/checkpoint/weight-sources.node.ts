@@ -62,7 +62,7 @@ export async function weightSources(
   const counted = async <T>(size: number, read: () => Promise<T>): Promise<T> => {
     const value = await read();
     done += size;
-    options.onRead?.(done / total);
+    options.onRead?.(Math.min(1, done / total));
     return value;
   };
   const weights = new Map<string, WeightSource>();

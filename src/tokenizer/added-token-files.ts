@@ -1,4 +1,5 @@
 import { RopewalkError } from '../errors.ts';
+import { tablesOf } from './tables/bpe-tables.ts';
 import { type AddedTokenJson, isObject, type JsonObject, tokenContent } from './tokenizer-schema.ts';
 
 /** A model folder's files about tokens, as parsed JSON. */
@@ -231,6 +232,15 @@ function addTokens(
 
 /** The vocabulary of a BPE model (ids by text) or a Unigram model (pairs of text and score). */
 function vocabularyOf({ model }: JsonObject) {
+  const tables = tablesOf(model);
+  if (tables) {
+    const { vocabulary } = tables;
+    return {
+      size: vocabulary.size,
+      idOf: (text: string) => vocabulary.id(text),
+      textOf: (id: number) => vocabulary.token(id),
+    };
+  }
   const vocab = isObject(model) ? model.vocab : undefined;
   const entries = Array.isArray(vocab)
     ? vocab.map((entry, id): [string, number] => [Array.isArray(entry) ? String(entry[0]) : '', id])

@@ -1,8 +1,10 @@
+import { isUtf8 } from 'node:buffer';
 import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { joinTokenizerFiles } from './added-token-files.ts';
 import { OLDER_FILES, tokenizerFromOlderFiles } from './older/files.ts';
+import { scanTokenizer } from './tables/scan-tokenizer.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { isObject, type JsonObject } from './tokenizer-schema.ts';
 
@@ -47,7 +49,7 @@ export function loadTokenizer(path: string): Tokenizer {
           folder,
         )
       : undefined;
-  const own = made?.tokenizer ?? readJson(file);
+  const own = made?.tokenizer ?? readTokenizerJson(file);
   if (!isObject(own)) return Tokenizer.fromJSON(own, undefined, file);
   const { tokenizer, config } = joinTokenizerFiles(
     {
@@ -59,6 +61,12 @@ export function loadTokenizer(path: string): Tokenizer {
     folder,
   );
   return Tokenizer.fromJSON(tokenizer, config, file);
+}
+
+/** A large vocabulary is read without making an object of it. */
+function readTokenizerJson(file: string): unknown {
+  const bytes = readBytes(file);
+  return (isUtf8(bytes) ? scanTokenizer(bytes) : undefined) ?? readJson(file);
 }
 
 function readJson(file: string): unknown {

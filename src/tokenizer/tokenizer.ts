@@ -10,6 +10,7 @@ import { Pipeline } from './pipeline.ts';
 import { SpecialTokenGuard, type TextSpan } from './plain-spans.ts';
 import { createStages } from './pre-tokenizers/index.ts';
 import { createSurroundings, type Surroundings } from './processors/index.ts';
+import { tablesOf } from './tables/bpe-tables.ts';
 import {
   isObject,
   type JsonObject,
@@ -254,13 +255,15 @@ function unknownId({ model }: TokenizerJson, tokenizer: Tokenizer): number | und
 }
 
 /** The number of tokens in a model's vocabulary. */
-function modelSize({ model: { vocab } }: TokenizerJson): number {
+function modelSize({ model }: TokenizerJson): number {
+  const tables = tablesOf(model);
+  if (tables) return tables.vocabulary.size;
+  const { vocab } = model;
   return Array.isArray(vocab) ? vocab.length : Object.keys(vocab as JsonObject).length;
 }
 
 function highestId(model: TokenModel, added: AddedTokens): number {
-  let highest = -1;
-  for (const [, id] of model.entries()) if (id > highest) highest = id;
+  let highest = model.highestId;
   for (const { id } of added.values()) if (id > highest) highest = id;
   return highest;
 }

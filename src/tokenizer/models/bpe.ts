@@ -5,7 +5,7 @@ import { ModelFields, quoted } from './fields.ts';
 import { Merges } from './merges.ts';
 import type { TokenModel } from './model.ts';
 import { PieceCutter } from './piece-cutter.ts';
-import { Vocabulary } from './vocabulary.ts';
+import { readVocabulary, type Vocabulary } from './vocabulary.ts';
 import { WordMerger } from './word-merger.ts';
 
 /** Pieces of at most this length are words, merged as a whole; longer ones are cut and their parts cached. */
@@ -66,7 +66,7 @@ export class Bpe implements TokenModel {
     if ((json.dropout ?? 0) !== 0) {
       fields.fail('dropout', 'skips merges at random; set it to null for deterministic ids');
     }
-    const vocabulary = Vocabulary.read(fields);
+    const vocabulary = readVocabulary(fields);
     const prefix = fields.optionalText('continuing_subword_prefix') ?? '';
     const options = {
       unkToken: fields.optionalText('unk_token'),
@@ -102,8 +102,8 @@ export class Bpe implements TokenModel {
     return this.#vocabulary.token(id);
   }
 
-  entries(): Iterable<[string, number]> {
-    return this.#vocabulary.entries();
+  get highestId(): number {
+    return this.#vocabulary.highestId;
   }
 
   /** Cuts a piece where no merge can join, and caches the parts. */

@@ -1,5 +1,6 @@
+import { type BpeTables, tablesOf } from '../tables/bpe-tables.ts';
 import { isText, type ModelFields, quoted } from './fields.ts';
-import { PairTable } from './pair-table.ts';
+import { RankTable } from './rank-table.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
 /** A heap key holds the rank of a merge above 29 bits of a position, exactly, in a float64. */
@@ -10,7 +11,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /** The merges of a BPE model: which pairs of tokens become one, the lowest rank first. */
 export class Merges {
-  readonly #ranks: PairTable;
+  readonly #ranks: RankTable;
   readonly #merged: Int32Array;
 
   private constructor(
@@ -19,11 +20,7 @@ export class Merges {
     merged: Int32Array,
   ) {
     this.#merged = merged;
-    this.#ranks = new PairTable(merged.length);
-    // If a pair is listed twice, the later merge counts, as in Rust.
-    for (let rank = 0; rank < merged.length; rank++) {
-      this.#ranks.set(pairs[2 * rank]!, pairs[2 * rank + 1]!, rank);
-    }
+    this.#ranks = new RankTable(pairs);
   }
 
   /**
@@ -31,6 +28,12 @@ export class Merges {
    * @throws RopewalkError naming a merge that is not a pair, or has a token that is not in the vocabulary
    */
   static read(fields: ModelFields, vocabulary: Vocabulary, prefix: string): Merges {
+    const tables = tablesOf(fields.json);
+    const merged = tables && prefix === '' ? mergedTokens(tables) : undefined;
+    return merged ? new Merges(tables!.pairs, merged) : Merges.#parse(fields, vocabulary, prefix);
+  }
+
+  static #parse(fields: ModelFields, vocabulary: Vocabulary, prefix: string): Merges {
     const json = fields.array('merges');
     const texts = typeof json[0] === 'string';
     const merges = texts ? json.filter((text) => !isVersion(text)) : json;
@@ -69,6 +72,18 @@ export class Merges {
   merged(rank: number): number {
     return this.#merged[rank]!;
   }
+}
+
+/** The token that each merge results in; undefined if the vocabulary lacks one. */
+function mergedTokens({ vocabulary, pairs }: BpeTables): Int32Array | undefined {
+  const merged = new Int32Array(pairs.length >> 1);
+  let last = -1;
+  for (let rank = 0; rank < merged.length; rank++) {
+    last = vocabulary.join(pairs[2 * rank]!, pairs[2 * rank + 1]!, last);
+    if (last < 0) return undefined;
+    merged[rank] = last;
+  }
+  return merged;
 }
 
 /** The first line of a merges.txt, which old files copied into their merges. */

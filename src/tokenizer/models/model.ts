@@ -13,6 +13,6 @@ export interface TokenModel {
   tokenToId(token: string): number | undefined;
   /** The vocabulary spelling of an id. */
   idToToken(id: number): string | undefined;
-  /** Every token and its id, each token once. */
-  entries(): Iterable<[string, number]>;
+  /** The highest id of a token; -1 if there are none. */
+  readonly highestId: number;
 }

@@ -58,7 +58,12 @@ describe('tokenizer models with random settings', () => {
           await rustIds(oracle, text),
         );
       }
-      for (const [token, id] of model.entries()) expect(model.tokenToId(token)).toBe(id);
+      const { vocab } = json;
+      const entries: [string, number][] = Array.isArray(vocab)
+        ? vocab.map(([token], id) => [token as string, id])
+        : Object.entries(vocab as Record<string, number>);
+      for (const [token, id] of new Map(entries)) expect(model.tokenToId(token)).toBe(id);
+      expect(model.highestId).toBe(Math.max(...new Map(entries).values()));
     }
   });
 });

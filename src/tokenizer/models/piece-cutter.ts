@@ -32,10 +32,8 @@ export class PieceCutter {
     this.#joined = new PairTable(pairs.length >> 1);
     this.#inertBytes = byteIds !== undefined;
     for (let at = 0; at < pairs.length; at += 2) {
-      const left = vocabulary.token(pairs[at]!)!;
-      const right = vocabulary.token(pairs[at + 1]!)!;
       if (isByte.size > 0 && (isByte.has(pairs[at]!) || isByte.has(pairs[at + 1]!))) this.#inertBytes = false;
-      this.#joined.set(lastCodePoint(left), right.codePointAt(0) ?? 0, 1);
+      this.#joined.set(vocabulary.lastCharacter(pairs[at]!), vocabulary.firstCharacter(pairs[at + 1]!), 1);
     }
   }
 
@@ -57,9 +55,4 @@ export class PieceCutter {
     }
     return at;
   }
-}
-
-function lastCodePoint(text: string): number {
-  const last = text.charCodeAt(text.length - 1);
-  return last >= 0xdc00 && last < 0xe000 ? text.codePointAt(text.length - 2)! : last || 0;
 }

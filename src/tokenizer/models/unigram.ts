@@ -113,8 +113,10 @@ export class Unigram implements TokenModel {
     return this.#tokens[id];
   }
 
-  entries(): Iterable<[string, number]> {
-    return this.#ids;
+  get highestId(): number {
+    let highest = -1;
+    for (const id of this.#ids.values()) if (id > highest) highest = id;
+    return highest;
   }
 
   /** Viterbi's forward pass. */

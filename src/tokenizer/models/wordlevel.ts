@@ -2,7 +2,7 @@ import { RopewalkError } from '../../errors.ts';
 import type { JsonObject } from '../tokenizer-schema.ts';
 import { ModelFields, quoted } from './fields.ts';
 import type { TokenModel } from './model.ts';
-import { Vocabulary } from './vocabulary.ts';
+import { readVocabulary, type Vocabulary } from './vocabulary.ts';
 
 /** One token per whole word. */
 export class WordLevel implements TokenModel {
@@ -19,7 +19,7 @@ export class WordLevel implements TokenModel {
   /** @throws RopewalkError naming the field that makes this an invalid WordLevel model */
   static read(json: JsonObject, source: string): WordLevel {
     const fields = new ModelFields(json, source);
-    return new WordLevel(Vocabulary.read(fields), fields.text('unk_token'), source);
+    return new WordLevel(readVocabulary(fields), fields.text('unk_token'), source);
   }
 
   encode(piece: string, ids: number[]): void {
@@ -40,7 +40,7 @@ export class WordLevel implements TokenModel {
     return this.#vocabulary.token(id);
   }
 
-  entries(): Iterable<[string, number]> {
-    return this.#vocabulary.entries();
+  get highestId(): number {
+    return this.#vocabulary.highestId;
   }
 }

@@ -3,7 +3,7 @@ import type { JsonObject } from '../tokenizer-schema.ts';
 import { ModelFields, quoted } from './fields.ts';
 import type { TokenModel } from './model.ts';
 import { Trie } from './trie.ts';
-import { Vocabulary } from './vocabulary.ts';
+import { readVocabulary, type Vocabulary } from './vocabulary.ts';
 
 /**
  * BERT's WordPiece: greedily the longest token from the left; tokens inside a word have a prefix. A word that cannot
@@ -40,7 +40,7 @@ export class WordPiece implements TokenModel {
     const fields = new ModelFields(json, source);
     const most = fields.optionalCount('max_input_chars_per_word');
     return new WordPiece(
-      Vocabulary.read(fields),
+      readVocabulary(fields),
       fields.text('continuing_subword_prefix'),
       fields.text('unk_token'),
       most ?? fields.fail('max_input_chars_per_word', 'is missing'),
@@ -65,8 +65,8 @@ export class WordPiece implements TokenModel {
     return this.#vocabulary.token(id);
   }
 
-  entries(): Iterable<[string, number]> {
-    return this.#vocabulary.entries();
+  get highestId(): number {
+    return this.#vocabulary.highestId;
   }
 
   /** Appends the longest token that begins at a position and returns its end; -1 if there is none. */

@@ -1,0 +1,307 @@
+/** Hashes are numbers in this base modulo 2^32, so that those of a token's parts follow from those of its prefixes. */
+const BASE = 0x01000193;
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** The numbers of a token's record. */
+const HASH = 0;
+const START = 1;
+const LENGTH = 2;
+const ID = 3;
+
+/** Extends the hash of some bytes by one more. */
+export function hashByte(hash: number, byte: number): number {
+  return (Math.imul(hash, BASE) + byte + 1) | 0;
+}
+
+/** A place in a table from a hash: the high bits mixed in. */
+function spread(hash: number): number {
+  const mixed = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
+  return mixed ^ (mixed >>> 13);
+}
+
+/** Collects distinct tokens for a {@link TokenTable}. */
+export class TokenTableBuilder {
+  #bytes: Uint8Array;
+  #records = new Int32Array(4 * 2 ** 15);
+  #count = 0;
+  #end = 0;
+
+  /** @param capacity bytes of all tokens together, if known; more may be added. */
+  constructor(capacity = 2 ** 20) {
+    this.#bytes = new Uint8Array(capacity);
+  }
+
+  /** Appends a token: the bytes `[start, end)` of valid UTF-8. */
+  add(from: Uint8Array, start: number, end: number, id: number): void {
+    const length = end - start;
+    if (this.#end + length > this.#bytes.length) {
+      this.#bytes = grown(this.#bytes, Math.max(2 * this.#bytes.length, this.#end + length));
+    }
+    const bytes = this.#bytes;
+    let to = this.#end;
+    let hash = 0;
+    for (let at = start; at < end; at++) {
+      const byte = from[at]!;
+      bytes[to++] = byte;
+      hash = (Math.imul(hash, BASE) + byte + 1) | 0;
+    }
+    const at = 4 * this.#count++;
+    if (at === this.#records.length) this.#records = grown(this.#records, 2 * at);
+    const records = this.#records;
+    records[at + HASH] = hash;
+    records[at + START] = this.#end;
+    records[at + LENGTH] = length;
+    records[at + ID] = id;
+    this.#end = to;
+  }
+
+  /** @returns undefined if two tokens have the same text or the same id, or if most ids below the highest are unused. */
+  build(): TokenTable | undefined {
+    const count = this.#count;
+    const records = this.#records.slice(0, 4 * count);
+    let highest = -1;
+    for (let at = ID; at < records.length; at += 4) if (records[at]! > highest) highest = records[at]!;
+    if (highest >= 2 * count + 1024) return undefined;
+    const places = new Int32Array(highest + 1);
+    for (let place = 0; place < count; place++) {
+      const id = records[4 * place + ID]!;
+      if (places[id] !== 0) return undefined;
+      places[id] = place + 1;
+    }
+    const table = new TokenTable(this.#bytes.slice(0, this.#end), records, places);
+    return table.isDistinct ? table : undefined;
+  }
+}
+
+/**
+ * Tokens with distinct texts and distinct ids, as UTF-8 in one array with a hash table in another: 256,000 tokens
+ * take neither as many strings nor a `Map`, and a text becomes a string only when it is asked for. A place is a
+ * token's position in the order in which tokens were added.
+ */
+export class TokenTable {
+  readonly #bytes: Uint8Array;
+  /** Four numbers per token: its hash, where its bytes begin, how many there are, its id. */
+  readonly #records: Int32Array;
+  /** One more than the place of an id; 0 if there is none. */
+  readonly #places: Int32Array;
+  /** One more than a token's place by hash, with open addressing; 0 in a free slot. */
+  readonly #slots: Int32Array;
+  readonly #mask: number;
+  readonly #texts: string[];
+  #lookup = new Uint8Array(256);
+  readonly isDistinct: boolean;
+
+  /** See {@link TokenTableBuilder}. */
+  constructor(bytes: Uint8Array, records: Int32Array, places: Int32Array) {
+    this.#bytes = bytes;
+    this.#records = records;
+    this.#places = places;
+    const count = records.length >> 2;
+    this.#texts = new Array(count);
+    let size = 16;
+    while (size < 2 * count) size *= 2;
+    this.#mask = size - 1;
+    this.#slots = new Int32Array(size);
+    this.isDistinct = this.#fill(count);
+  }
+
+  #fill(count: number): boolean {
+    const slots = this.#slots;
+    const records = this.#records;
+    const mask = this.#mask;
+    for (let place = 0; place < count; place++) {
+      const hash = records[4 * place + HASH]!;
+      const start = records[4 * place + START]!;
+      const length = records[4 * place + LENGTH]!;
+      let slot = spread(hash) & mask;
+      for (; slots[slot] !== 0; slot = (slot + 1) & mask) {
+        if (this.#is(4 * slots[slot]! - 4, hash, this.#bytes, start, length)) return false;
+      }
+      slots[slot] = place + 1;
+    }
+    return true;
+  }
+
+  get size(): number {
+    return this.#records.length >> 2;
+  }
+
+  /** All ids are distinct. */
+  get unique(): boolean {
+    return true;
+  }
+
+  /** The highest id; -1 if there are no tokens. */
+  get highestId(): number {
+    return this.#places.length - 1;
+  }
+
+  /** The id of the token that is the bytes `[start, end)`; -1 if there is none. @param hash see {@link hashByte} */
+  find(bytes: Uint8Array, start: number, end: number, hash: number): number {
+    const slots = this.#slots;
+    const mask = this.#mask;
+    for (let slot = spread(hash) & mask; ; slot = (slot + 1) & mask) {
+      const at = 4 * slots[slot]! - 4;
+      if (at < 0) return -1;
+      if (this.#is(at, hash, bytes, start, end - start)) return this.#records[at + ID]!;
+    }
+  }
+
+  /** Whether the token of a record has these bytes. */
+  #is(at: number, hash: number, bytes: Uint8Array, start: number, length: number): boolean {
+    const records = this.#records;
+    return (
+      records[at + HASH] === hash &&
+      records[at + LENGTH] === length &&
+      this.#equal(records[at + START]!, bytes, start, length)
+    );
+  }
+
+  #equal(mine: number, bytes: Uint8Array, start: number, length: number): boolean {
+    const own = this.#bytes;
+    for (let i = 0; i < length; i++) if (own[mine + i] !== bytes[start + i]) return false;
+    return true;
+  }
+
+  /** The record of an id that exists. */
+  #at(id: number): number {
+    return 4 * this.#places[id]! - 4;
+  }
+
+  /** The id of the token that two tokens form; -1 if there is none. @param guess tried first, and the next id */
+  join(left: number, right: number, guess: number): number {
+    const records = this.#records;
+    const bytes = this.#bytes;
+    const l = this.#at(left);
+    const r = this.#at(right);
+    const leftStart = records[l + START]!;
+    const leftLength = records[l + LENGTH]!;
+    const rightStart = records[r + START]!;
+    const rightLength = records[r + LENGTH]!;
+    const length = leftLength + rightLength;
+    for (let tried = guess + 1; tried >= guess && tried >= 0; tried--) {
+      const at = tried < this.#places.length ? this.#at(tried) : -1;
+      if (at < 0 || records[at + LENGTH] !== length) continue;
+      const start = records[at + START]!;
+      if (!this.#equal(start, bytes, leftStart, leftLength)) continue;
+      if (this.#equal(start + leftLength, bytes, rightStart, rightLength)) return tried;
+    }
+    if (length > this.#lookup.length) this.#lookup = new Uint8Array(2 * length);
+    const lookup = this.#lookup;
+    let hash = records[l + HASH]!;
+    for (let i = 0; i < leftLength; i++) lookup[i] = bytes[leftStart + i]!;
+    for (let i = 0; i < rightLength; i++) {
+      const byte = bytes[rightStart + i]!;
+      lookup[leftLength + i] = byte;
+      hash = (Math.imul(hash, BASE) + byte + 1) | 0;
+    }
+    return this.find(lookup, 0, length, hash);
+  }
+
+  id(token: string): number | undefined {
+    if (3 * token.length > this.#lookup.length) this.#lookup = new Uint8Array(6 * token.length);
+    const end = encodeInto(token, this.#lookup);
+    if (end < 0) return undefined;
+    let hash = 0;
+    for (let i = 0; i < end; i++) hash = (Math.imul(hash, BASE) + this.#lookup[i]! + 1) | 0;
+    const id = this.find(this.#lookup, 0, end, hash);
+    return id < 0 ? undefined : id;
+  }
+
+  token(id: number): string | undefined {
+    const place = (this.#places[id] ?? 0) - 1;
+    return place < 0 ? undefined : this.#text(place);
+  }
+
+  #text(place: number): string {
+    const start = this.#records[4 * place + START]!;
+    const length = this.#records[4 * place + LENGTH]!;
+    this.#texts[place] ??= textOf(this.#bytes, start, start + length);
+    return this.#texts[place];
+  }
+
+  /** The code point with which a token begins; 0 for the empty token. */
+  firstCharacter(id: number): number {
+    const at = this.#at(id);
+    return this.#records[at + LENGTH] === 0 ? 0 : codePointAt(this.#bytes, this.#records[at + START]!);
+  }
+
+  /** The code point with which a token ends; 0 for the empty token. */
+  lastCharacter(id: number): number {
+    const record = this.#at(id);
+    const length = this.#records[record + LENGTH]!;
+    if (length === 0) return 0;
+    let at = this.#records[record + START]! + length - 1;
+    while ((this.#bytes[at]! & 0xc0) === 0x80) at--;
+    return codePointAt(this.#bytes, at);
+  }
+
+  /** In the order in which the tokens were added. */
+  *entries(): IterableIterator<[string, number]> {
+    for (let place = 0; place < this.size; place++) yield [this.#text(place), this.#records[4 * place + ID]!];
+  }
+}
+
+function grown<T extends Uint8Array | Int32Array>(array: T, length: number): T {
+  const larger = new (array.constructor as new (length: number) => T)(length);
+  larger.set(array);
+  return larger;
+}
+
+/** Most tokens are ASCII, for which a decoder's call takes longer than the text. */
+function textOf(bytes: Uint8Array, start: number, end: number): string {
+  let text = '';
+  for (let at = start; at < end; at++) {
+    if (bytes[at]! >= 0x80) return decoder.decode(bytes.subarray(start, end));
+    text += String.fromCharCode(bytes[at]!);
+  }
+  return text;
+}
+
+/** The character at a place of valid UTF-8. */
+function codePointAt(bytes: Uint8Array, at: number): number {
+  const first = bytes[at]!;
+  const low = (ahead: number) => bytes[at + ahead]! & 0x3f;
+  if (first < 0x80) return first;
+  if (first < 0xe0) return ((first & 0x1f) << 6) | low(1);
+  if (first < 0xf0) return ((first & 0x0f) << 12) | (low(1) << 6) | low(2);
+  return ((first & 0x07) << 18) | (low(1) << 12) | (low(2) << 6) | low(3);
+}
+
+/** Writes a text as UTF-8. @returns its length in bytes; -1 if the text has a lone surrogate */
+function encodeInto(text: string, target: Uint8Array): number {
+  let to = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.codePointAt(at)!;
+    to = writeCodePoint(code, target, to);
+    if (to < 0) return -1;
+    if (code > 0xffff) at++;
+  }
+  return to;
+}
+
+/** Writes a character as UTF-8. @returns the position after it; -1 for a surrogate */
+export function writeCodePoint(code: number, target: Uint8Array, at: number): number {
+  if (code < 0x80) {
+    target[at] = code;
+    return at + 1;
+  }
+  if (code < 0x800) {
+    target[at] = 0xc0 | (code >> 6);
+    target[at + 1] = 0x80 | (code & 0x3f);
+    return at + 2;
+  }
+  if (code < 0x10000) {
+    if (code >= 0xd800 && code < 0xe000) return -1;
+    target[at] = 0xe0 | (code >> 12);
+    target[at + 1] = 0x80 | ((code >> 6) & 0x3f);
+    target[at + 2] = 0x80 | (code & 0x3f);
+    return at + 3;
+  }
+  target[at] = 0xf0 | (code >> 18);
+  target[at + 1] = 0x80 | ((code >> 12) & 0x3f);
+  target[at + 2] = 0x80 | ((code >> 6) & 0x3f);
+  target[at + 3] = 0x80 | (code & 0x3f);
+  return at + 4;
+}
