@@ -3,7 +3,7 @@
  * must end, leave no process behind and say what happened, and the finished run must have the bits of one that was never
  * killed.
  *
- *     npm run build && node scripts/run-ts.js verify/ranks-faults.ts [--kills 20] [--shard none|states] [--seed 1]
+ *     npm run build && node scripts/run-ts.js verify/ranks-faults.ts [--kills 20] [--shard none|states] [--seed 1] [--steps 200]
  *
  * Needs Open MPI. Recorded in ranks-faults.txt.
  */
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '20' },
     shard: { type: 'string', default: 'none' },
     seed: { type: 'string', default: '1' },
+    steps: { type: 'string', default: '200' },
   },
 });
 const kills = Number(values.kills);
@@ -38,7 +39,7 @@ function start(out: string, more: readonly string[] = []) {
   const args = [
     ...['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none', '-n', String(RANKS)],
     ...[process.execPath, program, 'train', '--family', 'llama', '--text', text, '--out', out],
-    ...['--vocab-size', '300', '--seq', '24', '--batch', '6', '--steps', String(10 * kills), '--seed', '5'],
+    ...['--vocab-size', '300', '--seq', '24', '--batch', '6', '--steps', values.steps!, '--seed', '5'],
     ...['--save-every', '1', '--eval-every', '50', '--threads', '1', '--shard', values.shard!, ...more],
   ];
   const child = spawn('mpirun', args, { stdio: ['ignore', 'ignore', 'pipe'] });
