@@ -91,11 +91,28 @@ export class Hosts {
     return text;
   }
 
-  /** Removes everything again. */
+  /** The processes on all hosts. */
+  processes(): number[] {
+    return Array.from({ length: this.count }, (_, i) => {
+      const { stdout } = spawnSync('ip', ['netns', 'pids', name(i + 1)], { encoding: 'utf8' });
+      return stdout.split('\n').filter(Boolean).map(Number);
+    }).flat();
+  }
+
+  /** Ends what still runs on the hosts, and removes them. */
   remove(): void {
     process.off('exit', this.#remove);
-    for (let host = 1; host <= this.count; host++)
+    for (const pid of this.processes()) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended.
+      }
+    }
+    for (let host = 1; host <= this.count; host++) {
+      spawnSync('ip', ['link', 'del', `rwveth${host}`], { stdio: 'ignore' });
       spawnSync('ip', ['netns', 'del', name(host)], { stdio: 'ignore' });
+    }
     spawnSync('ip', ['link', 'del', BRIDGE], { stdio: 'ignore' });
     rmSync(this.#folder, { recursive: true, force: true });
   }
