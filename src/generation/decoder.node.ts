@@ -33,7 +33,7 @@ export function decodingEngine(
 export interface DecoderOptions {
   /** The device; the CPU by default. */
   readonly device?: Device | undefined;
-  /** Threads of the engine; by default one for small models and one per core for others. */
+  /** Threads of the engine, and of quantizing; by default one for small models and one per core for others. */
   readonly threads?: number | undefined;
   /**
    * How the weights of products are quantized; 'none' for float32 whatever the checkpoint contains. By default a
@@ -55,8 +55,8 @@ export interface DecoderOptions {
 
 /** Prepares an opened model to run. The checkpoint may be closed afterwards. */
 export async function createDecoder(opened: OpenedModel, options: DecoderOptions = {}): Promise<Decoder> {
-  const { quantize, activations, onProgress: onRead } = options;
-  const sources = await weightSources(opened, { quantize, activations, onRead });
+  const { quantize, activations, threads, onProgress: onRead } = options;
+  const sources = await weightSources(opened, { quantize, activations, onRead, threads });
   const engine = options.engine ?? decodingEngine(opened.model, options);
   const { weights, folder, close } = sources;
   try {
