@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../src/random.ts';
 import { buildProgram, start } from './helpers/cli.node.ts';
+import { baseModel, chats } from './helpers/finetune-run.node.ts';
 import { HAS_MPI, mpirun } from './helpers/ranks.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-shard-'));
@@ -99,6 +100,55 @@ describe.skipIf(!HAS_MPI)('training over ranks that divide weights and states', 
     await alone(train(one, [...more, '--memory', 'light']));
     await inRanks(ranks, train(several, [...more, '--shard', 'all']));
     expectSameRun(several, one);
+  });
+
+  it('fine-tunes as one process does where weights are sharded', async () => {
+    const base = join(folder, 'base');
+    baseModel(base);
+    writeFileSync(`${base}.jsonl`, chats(24));
+    const finetune = (out: string, more: readonly string[]) => [
+      ...['finetune', base, '--data', `${base}.jsonl`, '--out', out, '--batch', '2', '--seq', '32'],
+      ...[
+        '--steps',
+        '4',
+        '--validation',
+        '5',
+        '--eval-every',
+        '2',
+        '--threads',
+        '1',
+        '--add-token',
+        '<|new|>',
+        ...more,
+      ],
+    ];
+    const [one, several] = [place(), place()];
+    await alone(finetune(one, ['--memory', 'light']));
+    await inRanks(2, finetune(several, ['--shard', 'all', '--dtype', 'bfloat16']));
+    expectSameRun(several, one);
+  });
+
+  it('refuses by name what cannot be divided', async () => {
+    const program = await buildProgram('bin/ropewalk.js');
+    for (const [more, said] of [
+      [
+        ['--shard', 'all', '--memory', 'fast'],
+        '--shard: weights are gathered block by block and updated during the backward pass, so --memory fast is not possible',
+      ],
+      [
+        ['--shard', 'all', '--optimizer', 'adafactor'],
+        '--shard: --optimizer adafactor updates weights only as wholes',
+      ],
+      [
+        ['--shard', 'all', '--sample-prompt', 'rope'],
+        '--shard: no process has all weights, which --sample-prompt needs',
+      ],
+      [['--shard', 'all', '--accumulate', '2'], 'allows one micro-batch per step'],
+    ] as const) {
+      const { code, stderr } = await start(program, train(place(), more)).finished;
+      expect(code).toBe(1);
+      expect(stderr).toContain(said);
+    }
   });
 
   it.each([

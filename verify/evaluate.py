@@ -238,6 +238,8 @@ def main():
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bootstrap", type=int, default=100000)
+    parser.add_argument("--only", nargs="*", help="names of tasks; default all")
+    parser.add_argument("--runs", nargs="*", default=list(RUNS), choices=list(RUNS))
     args = parser.parse_args()
     folder = args.work / "rows"
     make_rows(args.texts, folder, args.limit)
@@ -247,7 +249,9 @@ def main():
     manager = TaskManager(include_path=[str(HERE / "evaluate-tasks"), *[str((TASKS / f).parent) for f in FILES.values()]], include_defaults=False)
     print(f"lm_eval {lm_eval.__version__}, torch {torch.__version__}, {args.model.name}, {args.limit} items of each task", flush=True)
     float64 = Float64(args.model, lm)
-    for name, (settings, tasks) in RUNS.items():
+    for name in args.runs:
+        settings, tasks = RUNS[name]
+        tasks = [task for task in tasks if not args.only or task in args.only]
         began = time.time()
         theirs = evaluator.simple_evaluate(
             model=lm, tasks=tasks, task_manager=manager, limit=args.limit, bootstrap_iters=args.bootstrap, num_fewshot=settings.get("shots"),

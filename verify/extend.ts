@@ -3,7 +3,7 @@
  * byte on held-out Korean after the same number of training steps with and without them.
  *
  *     node scripts/run-ts.js verify/extend.ts MODEL TEXTS OUT [--steps 200] [--first 0] [--batch 1] [--seq 256]
- *         [--lr 3e-4] [--new-lr 3e-4] [--only with|without]
+ *         [--lr 3e-4] [--new-lr 3e-4] [--only with|without] [--threads n]
  *     python verify/extend.py MODEL OUT/extended OUT/ids.json     # transformers: the same ids, logits and generation
  *
  * MODEL is a Hugging Face directory, TEXTS a folder with the texts of the project's shared data. OUT gets the extended
@@ -39,6 +39,7 @@ const { positionals, values } = parseArgs({
     lr: { type: 'string', default: '3e-4' },
     'new-lr': { type: 'string', default: '3e-4' },
     only: { type: 'string' },
+    threads: { type: 'string' },
   },
 });
 const [model, texts, out] = positionals as [string, string, string];
@@ -194,11 +195,12 @@ if (steps > 0) {
       ...{ warmup: Math.min(20, steps), validation: 0, evalEvery: 0, saveEvery: 0, keep: 1, guard: 0 },
       ...(first > 0 && { trainNewRowsFirst: first }),
     };
+    const engine = values.threads === undefined ? {} : { threads: Number(values.threads) };
     let seconds = 0;
     let trainedTokens = 0;
     if (!existsSync(join(run, 'config.json'))) {
       const files = dataFiles({ files: [data], folder: join(run, 'data') }, settingsOf(options));
-      const { describe: _, ...job } = await openFinetuning(path, files, options);
+      const { describe: _, ...job } = await openFinetuning(path, files, { ...options, ...engine });
       const started = performance.now();
       for await (const event of runJob(job, { out: run, resume: 'if there' })) {
         if (event.type !== 'step') continue;

@@ -2,40 +2,20 @@
  * Memory per rank as the operating system counts it (the peak, VmHWM) against its plan, for each kind of sharding; bytes
  * sent against theory; losses against one process; and a Gemma-2-2B shape on 4 ranks.
  *
- *     node scripts/run-ts.js verify/ranks-memory.ts [--only kinds|gemma]
+ *     node scripts/run-ts.js verify/ranks-memory.ts [--only none|states|all|wire|gemma]
  *
  * Needs Open MPI, 14 GB of memory for the kinds and 20 GB for Gemma. Random weights. Recorded in ranks-memory.txt.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
 import { gemma2, llama } from '../src/families/index.ts';
 import { stepBytes } from '../src/training/parallel/shard.ts';
-import type { RankResult, RankSettings } from './ranks/rank.ts';
+import { rankProgram } from './ranks/measure.ts';
+import type { RankResult } from './ranks/rank.ts';
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
-const source = fileURLToPath(new URL('ranks/rank.ts', import.meta.url));
-const program = source.replace(/rank\.ts$/, '.rank.generated.mjs');
-await build({
-  ...{ entryPoints: [source], outfile: program, bundle: true, platform: 'node', format: 'esm' },
-  ...{ packages: 'external', logLevel: 'error' },
-});
-const MPIRUN = ['--allow-run-as-root', '--oversubscribe', '--bind-to', 'none'];
+const measure = await rankProgram();
 
-async function measure(ranks: number, settings: RankSettings): Promise<RankResult[]> {
-  const own = [process.execPath, program, JSON.stringify(settings)];
-  const [command, ...args] = ranks === 1 ? own : ['mpirun', ...MPIRUN, '-n', String(ranks), ...own];
-  const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  let text = '';
-  child.stdout.setEncoding('utf8').on('data', (piece: string) => {
-    text += piece;
-  });
-  await once(child, 'close');
-  return JSON.parse(text.trim().split('\n').at(-1)!) as RankResult[];
-}
-
+const wants = (what: string) => values.only === undefined || values.only === what;
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
 const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
 
@@ -68,6 +48,7 @@ if (values.only !== 'gemma') {
   };
   show(1, 'none', [one!], 0);
   for (const shard of ['none', 'states', 'all'] as const) {
+    if (!wants(shard)) continue;
     for (const ranks of [2, 4]) {
       const theory = stepBytes(shard, ranks, { weights, gradients: weights });
       const settings = { ...common, memory: 'light', shard, wire: 'float32', optimizer: 'adamw' } as const;
@@ -76,10 +57,10 @@ if (values.only !== 'gemma') {
   }
   const half = { ...common, memory: 'light', shard: 'none', wire: 'bfloat16', optimizer: 'adamw' } as const;
   const theory = stepBytes('none', 2, { weights, gradients: weights }, 'bfloat16');
-  show(2, 'none, gradients in bfloat16', await measure(2, half), theory);
+  if (wants('wire')) show(2, 'none, gradients in bfloat16', await measure(2, half), theory);
 }
 
-if (values.only !== 'kinds') {
+if (wants('gemma')) {
   const { config } = gemma2.presets['gemma-2-2b']!;
   const results = await measure(4, {
     ...{ family: 'gemma2', config, batch: 4, seq: 16, steps: 3, threads: 1, lr: 1e-3 },

@@ -1,3 +1,4 @@
+import type { FileStamp } from '../files/source.ts';
 import type { QuantizedSource } from '../onnx/weights.ts';
 
 /** A tensor of a checkpoint: its type, shape and location. */
@@ -56,6 +57,8 @@ export interface TensorReader {
   readFloat32Part(name: string, start: number, target: Float32Array): Promise<void>;
   /** A quantized matrix in its own precision, never as float32; undefined for a tensor that is not quantized. */
   quantizedForm?(name: string): QuantizedSource | undefined;
+  /** Stamps of the files with the tensors, in a fixed order; undefined if one is not a file or has changed since. */
+  stamps?(): Promise<FileStamp[] | undefined>;
   /** Rows of a matrix on demand; keeps the file open until it is closed, even longer than this reader. */
   openRows(name: string): Promise<RowReader>;
   close(): Promise<void>;

@@ -66,8 +66,8 @@ export async function weightSources(
   const counted = async <T>(size: number, read: () => Promise<T>): Promise<T> => {
     const value = await read();
     done += size;
-    if (done === total) pool.close();
-    options.onRead?.(done / total);
+    if (done >= total) pool.close();
+    options.onRead?.(Math.min(1, done / total));
     return value;
   };
   const weights = new Map<string, WeightSource>();

@@ -59,9 +59,8 @@ export function compareEvaluations(
         const pairs = first.values
           .get(key)!
           .map((one, item) => [one, second.values.get(key)![item]!] as const);
-        const changes = pairs.map(
-          ([a, b]) => (higherIsBetter ? 1 : -1) * (worth(b, metric) - worth(a, metric)),
-        );
+        const worthOf = (one: ItemValue) => worth(one, metric, higherIsBetter);
+        const changes = pairs.map(([a, b]) => worthOf(b) - worthOf(a));
         const ids = changes.map((_, item) => item);
         const changed = second.result.metrics.find(
           (one) => one.metric === metric && one.filter === filter,
@@ -89,16 +88,19 @@ export function compareEvaluations(
   });
 }
 
-/** What an item alone counts: its score; the loss per word or byte; whether the choice is right. */
-function worth(value: ItemValue, metric: string): number {
-  if (typeof value === 'number') return metric === 'perplexity' ? -value : value;
+/**
+ * How good a model is on an item alone, more is better: its score; its log-likelihood, per word or byte; whether the choice
+ * is right; the probability of the right one.
+ */
+function worth(value: ItemValue, metric: string, higherIsBetter: boolean): number {
+  if (typeof value === 'number') return higherIsBetter || metric === 'perplexity' ? value : -value;
   if (isCounts(value)) {
-    if (metric === 'ter') return editRate(value.counts);
+    if (metric === 'ter') return -editRate(value.counts);
     return metric === 'bleu' ? bleu(value.counts) : chrf(value.counts);
   }
   const [first, second] = value;
   if (typeof second !== 'number') return second[first]!;
-  return metric === 'f1' || metric === 'mcc' ? Number(first === second) : -first / second;
+  return metric === 'f1' || metric === 'mcc' ? Number(first === second) : first / second;
 }
 
 type Pairs = readonly (readonly [ItemValue, ItemValue])[];

@@ -31,8 +31,8 @@ export async function evaluatePath(
   options: EvaluatePathOptions = {},
 ): Promise<Evaluation> {
   const { name = path, out, data = new Map(), hub, onResume, onWarnings, progressOf, ...rest } = options;
-  const { device, threads, quantize, engine, ...evaluating } = rest;
-  const opening = { name, onWarnings, progressOf, device, threads, quantize, engine };
+  const { device, threads, quantize, layoutCache, engine, ...evaluating } = rest;
+  const opening = { name, onWarnings, progressOf, device, threads, quantize, layoutCache, engine };
   const { model, close } = await openAnsweringModel(path, opening);
   try {
     const folder = out === undefined ? undefined : await EvaluationFolder.open(out, model);

@@ -37,6 +37,14 @@ export interface AtomicOptions {
   readonly onStep?: (step: string) => void;
 }
 
+export interface AtomicFileOptions extends AtomicOptions {
+  /**
+   * False for a file whose readers notice damage: it is not synced to disk, so that writing takes the time of memory,
+   * and a crash of the system may leave it damaged. Default true.
+   */
+  readonly durable?: boolean;
+}
+
 const DAY = 24 * 3600 * 1000;
 const HOST = hostname().replace(/[^A-Za-z0-9]/g, '_');
 
@@ -48,7 +56,7 @@ const HOST = hostname().replace(/[^A-Za-z0-9]/g, '_');
 export async function writeFileAtomic(
   path: string,
   content: Uint8Array | string | ((sink: ByteSink) => Promise<void>),
-  { onStep = () => {} }: AtomicOptions = {},
+  { onStep = () => {}, durable = true }: AtomicFileOptions = {},
 ): Promise<void> {
   let temporary: string | undefined;
   let handle: FileHandle | undefined;
@@ -71,14 +79,14 @@ export async function writeFileAtomic(
     if (typeof content === 'function') await content(sink);
     else await sink.write(typeof content === 'string' ? new TextEncoder().encode(content) : content);
     onStep('sync');
-    await handle.sync();
+    if (durable) await handle.sync();
     await handle.close();
     handle = undefined;
     onStep('rename');
     await rename(temporary, target);
     temporary = undefined;
     onStep('sync folder');
-    await syncDirectory(dirname(target));
+    if (durable) await syncDirectory(dirname(target));
   } catch (error) {
     await handle?.close().catch(() => {});
     if (temporary) await rm(temporary, { force: true }).catch(() => {});
@@ -238,20 +246,25 @@ function partialName(target: string): string {
 /** Removes the partials of `target` whose writers are gone. */
 async function removeLeftovers(target: string): Promise<void> {
   const prefix = `.${basename(target)}.partial-`;
+  for (const path of await abandonedPartials(dirname(target))) {
+    if (basename(path).startsWith(prefix)) await rm(path, { recursive: true, force: true });
+  }
+}
+
+/** What interrupted writers left behind in a folder; empty if there is no such folder. */
+export async function abandonedPartials(folder: string): Promise<string[]> {
   let names: string[];
   try {
-    names = await readdir(dirname(target));
+    names = await readdir(folder);
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return;
+    if (errorCode(error) === 'ENOENT') return [];
     throw error;
   }
-  for (const name of names) {
-    if (!name.startsWith(prefix)) continue;
-    const owner = /^([A-Za-z0-9_]*)-(\d+)-(\d+)-[0-9a-f]{8}$/.exec(name.slice(prefix.length));
-    if (owner && isAbandoned(owner[1]!, Number(owner[2]), Number(owner[3]))) {
-      await rm(join(dirname(target), name), { recursive: true, force: true });
-    }
-  }
+  const abandoned = names.filter((name) => {
+    const owner = /^\..+\.partial-([A-Za-z0-9_]*)-(\d+)-(\d+)-[0-9a-f]{8}$/.exec(name);
+    return owner && isAbandoned(owner[1]!, Number(owner[2]), Number(owner[3]));
+  });
+  return abandoned.map((name) => join(folder, name));
 }
 
 /** Whether the writer of a partial is gone. Processes on other machines cannot be checked: those are given a day. */

@@ -1,21 +1,29 @@
+import { createHash } from 'node:crypto';
+import type { BigIntStats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { RopewalkError } from '../errors.ts';
 import { fileError } from './file-errors.ts';
-import { type ByteSink, type ByteSource, checkRange } from './source.ts';
+import { type ByteSink, type ByteSource, checkRange, type FileStamp } from './source.ts';
 
 /** Node refuses reads and writes of 2 GiB and more: larger ones are split into pieces of this many bytes. */
 const PIECE = 1 << 30;
+
+/** A file's stamp samples so many places, the first and the last bytes among them, each of so many bytes. */
+const SAMPLES = 16;
+const SAMPLE_BYTES = 1 << 16;
 
 /** A file read by position. `readInto` reads directly into the caller's memory, without a second copy. */
 export class FileSource implements ByteSource {
   readonly name: string;
   readonly size: number;
   readonly #handle: FileHandle;
+  readonly #opened: BigIntStats;
 
-  private constructor(name: string, size: number, handle: FileHandle) {
+  private constructor(name: string, handle: FileHandle, opened: BigIntStats) {
     this.name = name;
-    this.size = size;
+    this.size = Number(opened.size);
     this.#handle = handle;
+    this.#opened = opened;
   }
 
   /**
@@ -30,7 +38,7 @@ export class FileSource implements ByteSource {
         throw new RopewalkError(`cannot read ${name}: it is not a regular file; name a file`);
       }
       handle = await open(path, 'r');
-      return new FileSource(name, (await handle.stat()).size, handle);
+      return new FileSource(name, handle, await handle.stat({ bigint: true }));
     } catch (error) {
       await handle?.close();
       throw fileError(error, 'read', name);
@@ -63,6 +71,21 @@ export class FileSource implements ByteSource {
       }
       done += bytesRead;
     }
+  }
+
+  /** The stamp of the open file, even if its path by now leads to another. */
+  async stamp(): Promise<FileStamp | undefined> {
+    const hash = createHash('sha256');
+    const length = Math.min(SAMPLE_BYTES, this.size);
+    for (let i = 0; i < SAMPLES; i++)
+      hash.update(await this.read(Math.floor((i * (this.size - length)) / (SAMPLES - 1)), length));
+    const sample = hash.digest('hex');
+    const stampOf = ({ ino, size, mtimeNs, ctimeNs }: BigIntStats) => {
+      return { inode: ino, size, modified: mtimeNs, changed: ctimeNs, sample };
+    };
+    const [then, now] = [stampOf(this.#opened), stampOf(await this.#handle.stat({ bigint: true }))];
+    const same = (Object.keys(now) as (keyof FileStamp)[]).every((field) => then[field] === now[field]);
+    return same ? now : undefined;
   }
 
   /** Closes the file. */

@@ -10,7 +10,21 @@ export interface ByteSource {
   read(offset: number, length: number): Promise<Uint8Array>;
   /** Fills `target` with the bytes from `offset` on, without an intermediate buffer. */
   readInto?(offset: number, target: Uint8Array): Promise<void>;
+  /** For a file: what changes when its contents do; undefined if it has changed since it was opened. */
+  stamp?(): Promise<FileStamp | undefined>;
   close?(): Promise<void>;
+}
+
+/** Identifies the contents of a file without reading all of it; times are nanoseconds since 1970. */
+export interface FileStamp {
+  readonly inode: bigint;
+  readonly size: bigint;
+  /** When the contents were last written; programs can set it. */
+  readonly modified: bigint;
+  /** When anything about the file last changed; programs cannot set it. */
+  readonly changed: bigint;
+  /** A hash of some of its bytes. */
+  readonly sample: string;
 }
 
 /** Receives bytes in order. A piece may be reused once `write` has resolved. */
@@ -22,6 +36,12 @@ export interface ByteSink {
 export async function readInto(source: ByteSource, offset: number, target: Uint8Array): Promise<void> {
   if (source.readInto) await source.readInto(offset, target);
   else target.set(await source.read(offset, target.byteLength));
+}
+
+/** The stamps of sources; undefined if one of them is not a file or has changed since it was opened. */
+export async function stampsOf(sources: readonly ByteSource[]): Promise<FileStamp[] | undefined> {
+  const stamps = await Promise.all(sources.map((source) => source.stamp?.()));
+  return stamps.every((stamp) => stamp !== undefined) ? stamps : undefined;
 }
 
 /** A source over bytes in memory (a browser's upload, a test). The bytes are borrowed. */

@@ -1,3 +1,5 @@
+import { ModelLayouts } from '../checkpoint/layouts/layout-cache.node.ts';
+import { type LayoutCacheOptions, layoutCacheSettings } from '../checkpoint/layouts/settings.node.ts';
 import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { weightSources } from '../checkpoint/weight-sources.node.ts';
 import { RopewalkError } from '../errors.ts';
@@ -49,6 +51,11 @@ export interface DecoderOptions {
   readonly takesTurns?: boolean | undefined;
   /** Called while weights are read, with the share read so far, 0 to 1. */
   readonly onProgress?: ((share: number) => void) | undefined;
+  /**
+   * Keeps the weights as the engine takes them, in a file that later starts map instead of unpacking or quantizing
+   * again; false keeps nothing and uses nothing. By default as the environment says: see {@link LayoutCacheOptions}.
+   */
+  readonly layoutCache?: boolean | LayoutCacheOptions | undefined;
   /** An engine to use instead of one for this device and these threads. */
   readonly engine?: Engine | undefined;
 }
@@ -59,9 +66,13 @@ export async function createDecoder(opened: OpenedModel, options: DecoderOptions
   const sources = await weightSources(opened, { quantize, activations, onRead, threads });
   const engine = options.engine ?? decodingEngine(opened.model, options);
   const { weights, folder, close } = sources;
+  const { layoutCache = true } = options;
   try {
+    const kept = layoutCache && (await layoutCacheSettings(layoutCache === true ? {} : layoutCache));
+    const onFound = () => onRead?.(1);
     const settings = {
       spinsBetweenRuns: !options.takesTurns,
+      ...(kept && { layouts: new ModelLayouts(opened, { ...kept, quantize, onFound }) }),
       ...(folder !== undefined && { weightsFolder: folder }),
     };
     return await Decoder.create(engine, opened.model, weights, settings, close);

@@ -1,7 +1,9 @@
 import { Tensor as OrtTensor } from 'onnxruntime-common';
 import { sizeOf } from '../graph/dims.ts';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
+import type { LayoutCache } from '../onnx/layout-cache.ts';
 import type { EngineSession, EngineSessionOptions, EngineTensor, OnnxRuntime } from './engine.ts';
+import { openFromLayout } from './from-layout.node.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
 import { packedParts } from './packing.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
@@ -201,8 +203,9 @@ export function directRuntime(
 ): { readonly runtime: OnnxRuntime; readonly placeholder: Library['placeholder'] } | undefined {
   const library = openLibrary();
   if (!library) return undefined;
-  const open = (model: Uint8Array, options: EngineSessionOptions, weights: ProvidedWeights) => {
-    const { api, env, koffi } = library;
+  const { api, koffi } = library;
+  /** The options of a session, in C: to be released. */
+  const settingsOf = (options: EngineSessionOptions, weights: ProvidedWeights): Pointer => {
     const settings = library.out((out) => api.createSessionOptions(out));
     try {
       library.check(api.setGraphOptimizationLevel(settings, 99));
@@ -222,15 +225,29 @@ export function directRuntime(
       const provider = PROVIDERS[providerOf(options)];
       if (provider) library.check(api.appendExecutionProvider(settings, provider, null, null, 0));
       weights.giveTo(settings, provider === null ? 'cpu' : 'other');
-      const session = library.out((out) =>
-        api.createSessionFromArray(env, koffi.address(model), model.byteLength, settings, out),
-      );
-      return new DirectSession(library, session, weights, options.inBackground ?? false) as EngineSession;
+      return settings;
+    } catch (error) {
+      api.releaseSessionOptions(settings);
+      throw error;
+    }
+  };
+  /** Frees the weights if it fails. */
+  const open = async (
+    model: Uint8Array,
+    options: EngineSessionOptions,
+    weights: ProvidedWeights,
+  ): Promise<EngineSession> => {
+    try {
+      const settings = settingsOf(options, weights);
+      try {
+        const session = await library.createSession(model, settings);
+        return new DirectSession(library, session, weights, options.inBackground ?? false);
+      } finally {
+        api.releaseSessionOptions(settings);
+      }
     } catch (error) {
       weights.release();
       throw error;
-    } finally {
-      api.releaseSessionOptions(settings);
     }
   };
   const packingOptions: EngineSessionOptions = {
@@ -250,20 +267,28 @@ export function directRuntime(
     model: Uint8Array,
     options: EngineSessionOptions = {},
     provided: readonly ProvidedWeight[] = [],
+    layouts?: LayoutCache,
   ): Promise<EngineSession> => {
     const provider = providerOf(options);
     if (!(provider in PROVIDERS) || options.graphOptimizationLevel !== 'all')
       return binding.InferenceSession.create(model, options);
-    const weights = new ProvidedWeights(library);
-    try {
-      for (const weight of provided) await weights.add(weight);
-    } catch (error) {
-      weights.release();
-      throw error;
-    }
-    const session = open(model, options, weights);
     const { disable_prepacking } = (options.extra?.session ?? {}) as Record<string, unknown>;
-    if (disable_prepacking !== '1' && provider === 'cpu') await weights.releasePacked(packs);
+    const isPacked = disable_prepacking !== '1' && provider === 'cpu';
+    const layout =
+      layouts &&
+      (await openFromLayout(library, provided, layouts, (weights) => open(model, options, weights)));
+    const weights = layout?.weights ?? new ProvidedWeights(library);
+    let session = layout?.session;
+    if (!session) {
+      try {
+        for (const weight of provided) await weights.add(weight);
+      } catch (error) {
+        weights.release();
+        throw error;
+      }
+      session = await open(model, options, weights);
+    }
+    if (isPacked) await weights.releasePacked(packs);
     if (provided.length > 0) library.trimMemory();
     return session;
   };

@@ -1,5 +1,6 @@
 import type { Dialect } from '../graph/tensor.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
+import type { LayoutCache } from '../onnx/layout-cache.ts';
 
 /** The part of an ONNX Runtime tensor that we use. */
 export interface EngineTensor {
@@ -41,11 +42,15 @@ export interface EngineSessionOptions {
  */
 export interface OnnxRuntime {
   readonly InferenceSession: {
-    /** @param provided weights outside the model, for an engine that `takesWeights`. */
+    /**
+     * @param provided weights outside the model, for an engine that `takesWeights`.
+     * @param layouts keeps them between starts.
+     */
     create(
       model: Uint8Array,
       options?: EngineSessionOptions,
       provided?: readonly ProvidedWeight[],
+      layouts?: LayoutCache,
     ): Promise<EngineSession>;
   };
   readonly Tensor: {
@@ -111,6 +116,7 @@ export async function createSession(
   model: Uint8Array,
   settings: SessionSettings,
   provided: readonly ProvidedWeight[] = [],
+  layouts?: LayoutCache,
 ): Promise<EngineSession> {
   const all = { ...engine.defaults, ...settings };
   const session: Record<string, string> = {};
@@ -134,5 +140,5 @@ export async function createSession(
     ...(all.profile !== undefined && { enableProfiling: true, profileFilePrefix: all.profile }),
     extra,
   };
-  return engine.runtime.InferenceSession.create(model, options, provided);
+  return engine.runtime.InferenceSession.create(model, options, provided, layouts);
 }

@@ -5,6 +5,7 @@ import { isNodeOf, type Tensor } from '../graph/tensor.ts';
 import { addRows } from '../kernels/kernels.ts';
 import { emitModel } from '../onnx/emit.ts';
 import { type HostLookup, prepareInference } from '../onnx/inference.ts';
+import type { LayoutCache } from '../onnx/layout-cache.ts';
 import { readIntoMemory, type WeightSource } from '../onnx/weights.ts';
 import {
   createSession,
@@ -37,6 +38,8 @@ interface OutputPlan {
 
 export interface CompileOptions extends SessionSettings {
   readonly weights?: ReadonlyMap<string, WeightSource>;
+  /** Keeps weights between starts that the engine takes one by one. */
+  readonly layouts?: LayoutCache | undefined;
 }
 
 /** A graph compiled for an engine. */
@@ -63,7 +66,7 @@ export class Executable {
 
   /** @param outputs the results of a run, by name. */
   static async compile(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions = {}) {
-    const { weights = new Map<string, WeightSource>(), ...settings } = options;
+    const { weights = new Map<string, WeightSource>(), layouts, ...settings } = options;
     const { plans, sessionOutputs } = planOutputs(outputs);
     const prepared = prepareInference([...sessionOutputs.values()], weights);
     const roots = new Map([...sessionOutputs.keys()].map((name, i) => [name, prepared.outputs[i]!]));
@@ -75,6 +78,7 @@ export class Executable {
       model.bytes,
       { ...settings, ...(provide && model.provided.length > 0 && { weightsFolder: provide.folder }) },
       model.provided,
+      model.provided.length > 0 ? layouts : undefined,
     );
     return new Executable(engine, session, plans, model.inputs, model.bytes.byteLength, prepared.lookups);
   }

@@ -56,6 +56,8 @@ const API = {
 
 const API_VERSION = 22;
 const LIBRARY_VERSION = '1.30.0';
+/** Name and version of the engine: kept layouts are only for it. */
+export const ENGINE_NAME = `onnxruntime ${LIBRARY_VERSION}`;
 
 /** onnx.TensorProto.DataType of the arrays that we pass. */
 export const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
@@ -63,6 +65,7 @@ export type ElementType = keyof typeof elementTypes;
 
 export type Pointer = bigint;
 type Function = (...args: unknown[]) => unknown;
+type BackgroundFunction = (...args: unknown[]) => Promise<unknown>;
 type Functions = Record<keyof typeof API, Function>;
 
 export interface Koffi {
@@ -72,6 +75,8 @@ export interface Koffi {
   };
   proto(definition: string): unknown;
   call(pointer: unknown, type: unknown, ...args: unknown[]): unknown;
+  config(): Record<string, number>;
+  config(settings: Record<string, number>): void;
   /** A function pointer becomes a function, which another thread can run too. */
   decode(pointer: unknown, type: unknown): unknown;
   array(type: string, length: number): unknown;
@@ -124,6 +129,12 @@ function openGlibc(koffi: Koffi): Glibc | undefined {
   }
 }
 
+/** PROT_READ, MAP_SHARED, MADV_DONTNEED */
+const [READ, SHARED, NOT_NEEDED] = [1, 1, 4];
+
+/** Functions that are called in other threads have this much stack; by default it is too small for creating a session. */
+const THREAD_STACK = 2 ** 23;
+
 /**
  * From this size on, memory is allocated in pages of 2 MiB if the system has them: the first touch of small pages is
  * expensive.
@@ -140,17 +151,27 @@ export interface Block {
   free(): void;
 }
 
+/** A file in memory, read-only. */
+export interface MappedFile {
+  /** A multiple of the page size. */
+  readonly data: Pointer;
+  /** Gives its pages back to the system, which reads them again when they are used. */
+  drop(): void;
+  free(): void;
+}
+
 /** The library's functions, called by koffi. */
 export class Library {
   /** A file that always exists. */
   readonly placeholder: { readonly folder: string; readonly file: string };
   readonly api: Functions;
   /** `api.run` in another thread. @returns its status. */
-  readonly runInBackground: (...args: unknown[]) => Promise<unknown>;
+  readonly runInBackground: BackgroundFunction;
   readonly env: Pointer;
   readonly cpu: Pointer;
   readonly allocator: Pointer;
   readonly #glibc: Glibc | undefined;
+  readonly #createInBackground: BackgroundFunction | undefined;
 
   constructor(
     readonly koffi: Koffi,
@@ -170,17 +191,19 @@ export class Library {
         return [name, (...args: unknown[]) => koffi.call(table[index], type, ...args)];
       }),
     ) as Functions;
-    const [index, result, parameters] = API.run;
-    const run = koffi.decode(
-      table[index],
-      koffi.proto(`${result} RopewalkBackground_run(${parameters})`),
-    ) as {
-      async: Function;
+    /** A function that runs in another thread. */
+    const inBackground = (name: keyof typeof API): BackgroundFunction => {
+      const [index, result, parameters] = API[name];
+      const type = koffi.proto(`${result} RopewalkBackground_${name}(${parameters})`);
+      const call = koffi.decode(table[index], type) as { async: Function };
+      return (...args) =>
+        new Promise((resolve, reject) => {
+          call.async(...args, (error: unknown, status: unknown) => (error ? reject(error) : resolve(status)));
+        });
     };
-    this.runInBackground = (...args) =>
-      new Promise((resolve, reject) => {
-        run.async(...args, (error: unknown, status: unknown) => (error ? reject(error) : resolve(status)));
-      });
+    this.runInBackground = inBackground('run');
+    const hasStack = (koffi.config().async_stack_size ?? 0) >= THREAD_STACK;
+    this.#createInBackground = hasStack ? inBackground('createSessionFromArray') : undefined;
     this.env = this.out((out) => this.api.createEnv(3, 'ropewalk', out));
     this.cpu = this.out((out) => this.api.createCpuMemoryInfo(0, 0, out));
     this.allocator = this.out((out) => this.api.getDefaultAllocator(out));
@@ -211,6 +234,31 @@ export class Library {
     return { data, free: () => this.check(api.free(allocator, data)) };
   }
 
+  /**
+   * Maps the first bytes of an open file, which must never become shorter.
+   *
+   * @returns undefined where mapping is not supported.
+   */
+  mapFile(file: number, bytes: number): MappedFile | undefined {
+    const glibc = this.#glibc;
+    const data = glibc?.map(null, bytes, READ, SHARED, file, 0);
+    if (!glibc || data === undefined || BigInt.asIntN(64, BigInt(data)) === -1n) return undefined;
+    return {
+      data,
+      drop: () => glibc.advise(data, bytes, NOT_NEEDED),
+      free: () => glibc.unmap(data, bytes),
+    };
+  }
+
+  /** `createSessionFromArray`, in another thread if possible. */
+  async createSession(model: Uint8Array, settings: Pointer): Promise<Pointer> {
+    const { env, koffi, api } = this;
+    const out: unknown[] = [null];
+    const args = [env, koffi.address(model), model.byteLength, settings, out];
+    this.check(await (this.#createInBackground ?? api.createSessionFromArray)(...args));
+    return out[0] as Pointer;
+  }
+
   /** Turns a status into an error. */
   check(status: unknown): void {
     if (!status) return;
@@ -227,6 +275,17 @@ export class Library {
   }
 }
 
+/** Fails if another part of the program has already used koffi. */
+function enlargeStacks(koffi: Koffi): void {
+  try {
+    const settings = koffi.config();
+    if ((settings.async_stack_size ?? 0) < THREAD_STACK)
+      koffi.config({ ...settings, async_stack_size: THREAD_STACK });
+  } catch {
+    // Sessions are then created in the calling thread.
+  }
+}
+
 /** @returns undefined if koffi or the library is not available; the only consequence is speed. */
 export function openLibrary(): Library | undefined {
   refuseTelemetry();
@@ -234,6 +293,7 @@ export function openLibrary(): Library | undefined {
     const path = libraryPath();
     if (path === undefined) return undefined;
     const koffi = require('koffi') as Koffi;
+    enlargeStacks(koffi);
     refuseTelemetry(koffi);
     return new Library(koffi, path);
   } catch {

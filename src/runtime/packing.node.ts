@@ -22,7 +22,7 @@ const TOKENS = [1, 2, 24];
 export async function packedParts(
   library: Library,
   product: ProductWeight,
-  create: (model: Uint8Array, weights: ProvidedWeights) => EngineSession,
+  create: (model: Uint8Array, weights: ProvidedWeights) => Promise<EngineSession>,
 ): Promise<ReadonlySet<ProductPart>> {
   const transB = !('transposed' in product && product.transposed);
   const shape = transB ? [ROWS, COLUMNS] : [COLUMNS, ROWS];
@@ -35,7 +35,7 @@ export async function packedParts(
   const model = emitModel(new Map(outputs), { weights: sources, provide: library.placeholder });
   const weights = new ProvidedWeights(library);
   for (const provided of model.provided) await weights.add(provided);
-  const session = create(model.bytes, weights);
+  const session = await create(model.bytes, weights);
   const run = async () => {
     const feeds = TOKENS.map((tokens) => {
       const values = Float32Array.from({ length: tokens * COLUMNS }, (_, i) => 1 + (i % 7));

@@ -1,5 +1,5 @@
-import { sizeOf } from '../graph/dims.ts';
 import type { ProductPart, ProductWeight, ProvidedTensor, ProvidedWeight } from '../onnx/emit.ts';
+import { tensorBytes } from '../onnx/layout-cache.ts';
 import { type Block, elementTypes, type Library, type Pointer } from './library.node.ts';
 
 interface Entry {
@@ -7,6 +7,7 @@ interface Entry {
   readonly name: Buffer;
   readonly value: Pointer;
   readonly byteLength: number;
+  /** Memory of its own; undefined once it is freed, and for a part of shared memory. */
   block: Block | undefined;
 }
 
@@ -16,6 +17,7 @@ interface Entry {
  */
 export class ProvidedWeights {
   readonly #entries: Entry[] = [];
+  readonly #shared: Block[] = [];
 
   readonly #library: Library;
 
@@ -24,22 +26,34 @@ export class ProvidedWeights {
   }
 
   async add({ tensors, fill }: ProvidedWeight): Promise<void> {
-    const { api, koffi, cpu } = this.#library;
+    const { koffi } = this.#library;
     const targets = tensors.map((tensor) => {
-      const type = elementTypes[tensor.type];
-      const byteLength = sizeOf(tensor.shape) * (tensor.type === 'uint8' ? 1 : 4);
+      const byteLength = tensorBytes(tensor);
       const block = this.#library.allocate(byteLength);
-      const { data } = block;
-      const sizes = BigInt64Array.from(tensor.shape, BigInt);
-      const address = koffi.address(sizes);
-      const value = this.#library.out((out) =>
-        api.createTensorWithData(cpu, data, byteLength, address, sizes.length, type, out),
-      );
-      this.#entries.push({ tensor, name: Buffer.from(`${tensor.name}\0`), value, byteLength, block });
-      const memory = koffi.view(data, byteLength);
+      this.#addAt(tensor, block.data, block);
+      const memory = koffi.view(block.data, byteLength);
       return tensor.type === 'uint8' ? new Uint8Array(memory) : new Float32Array(memory);
     });
     await fill(targets);
+  }
+
+  /** Adds tensors that are already in memory, each at an offset, which `free` frees once the session is released. */
+  addShared(tensors: readonly ProvidedTensor[], offsets: readonly number[], memory: Block): void {
+    this.#shared.push(memory);
+    for (const [i, tensor] of tensors.entries())
+      this.#addAt(tensor, BigInt(memory.data) + BigInt(offsets[i]!), undefined);
+  }
+
+  #addAt(tensor: ProvidedTensor, data: Pointer, block: Block | undefined): void {
+    const { api, koffi, cpu } = this.#library;
+    const type = elementTypes[tensor.type];
+    const byteLength = tensorBytes(tensor);
+    const sizes = BigInt64Array.from(tensor.shape, BigInt);
+    const address = koffi.address(sizes);
+    const value = this.#library.out((out) =>
+      api.createTensorWithData(cpu, data, byteLength, address, sizes.length, type, out),
+    );
+    this.#entries.push({ tensor, name: Buffer.from(`${tensor.name}\0`), value, byteLength, block });
   }
 
   /**
@@ -82,6 +96,7 @@ export class ProvidedWeights {
     for (const entry of this.#entries) this.#free(entry);
     for (const { value } of this.#entries) this.#library.api.releaseValue(value);
     this.#entries.length = 0;
+    for (const memory of this.#shared.splice(0)) memory.free();
   }
 
   #free(entry: Entry): void {

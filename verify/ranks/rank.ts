@@ -97,6 +97,8 @@ for (let step = 0; step < steps; step++) {
   const { loss } = await learner.step([rows], { optimizer, learningRate: lr, clip: 1 });
   seconds.push((performance.now() - started) / 1000);
   losses.push(loss);
+  if (!job || job.rank === 0)
+    console.error(`step ${step + 1}: loss ${loss.toFixed(4)}, ${seconds.at(-1)!.toFixed(1)} s`);
   if (step === 0) cpu = process.cpuUsage();
 }
 const { user, system } = process.cpuUsage(cpu);

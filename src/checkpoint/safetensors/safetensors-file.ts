@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
 import { HEAD_BYTES, inPlaceOf } from '../../files/not-weights.ts';
-import { type ByteSource, readInto } from '../../files/source.ts';
+import { type ByteSource, type FileStamp, readInto } from '../../files/source.ts';
 import { sizeOf } from '../../graph/dims.ts';
 import { bfloat16ToFloat32, float16ToFloat32, float64ToFloat32 } from '../dtypes.ts';
 import { checkHeaderLength, parseHeader, quote, type SafetensorsHeader, type TensorEntry } from './header.ts';
@@ -32,6 +32,11 @@ export class SafetensorsFile {
     this.tensors = header.tensors;
     this.metadata = header.metadata;
     this.#source = source;
+  }
+
+  /** See `FileStamp`; undefined if it is not a file or has changed since it was opened. */
+  async stamp(): Promise<FileStamp | undefined> {
+    return this.#source.stamp?.();
   }
 
   /** The entry of a tensor. Throws a RopewalkError if there is none of that name. */

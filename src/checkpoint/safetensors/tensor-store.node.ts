@@ -1,5 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
 import { FileSource } from '../../files/file.node.ts';
+import type { FileStamp } from '../../files/source.ts';
 import { dequantizeMatrix } from '../../onnx/quantize.ts';
 import type { QuantizedSource } from '../../onnx/weights.ts';
 import type { RowReader, StoredTensor, TensorReader } from '../checkpoint.ts';
@@ -197,6 +198,11 @@ export class TensorStore implements TensorReader {
         this.#quantized.set(name, entry);
       }
     }
+  }
+
+  async stamps(): Promise<FileStamp[] | undefined> {
+    const stamps = await Promise.all(this.#files.map((file) => file.stamp()));
+    return stamps.every((stamp) => stamp !== undefined) ? stamps : undefined;
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,16 @@
 import type { Command } from 'commander';
-import { RopewalkError } from '../../errors.ts';
-import { type Removal, removeFrom, superfluous, verifyCache, wholly } from '../../hub/cache-care.node.ts';
-import { type CachedRepository, listCache } from '../../hub/cache-contents.node.ts';
-import { hubSettings } from '../../hub/settings.node.ts';
+import { isIntact, removeLayout, wastedLayouts } from '../../checkpoint/layouts/contents.node.ts';
+import {
+  type CacheProblem,
+  type Removal,
+  removeFrom,
+  superfluous,
+  verifyCache,
+  wholly,
+} from '../../hub/cache-care.node.ts';
+import type { CachedRepository } from '../../hub/cache-contents.node.ts';
+import { ENGINE_NAME } from '../../runtime/library.node.ts';
+import { cached } from '../options/cached.ts';
 import { interruptSignal } from '../terminal/interrupt.ts';
 import { printable } from '../terminal/printable.ts';
 import { Progress } from '../terminal/progress.ts';
@@ -13,44 +21,47 @@ interface CacheFlags {
 }
 
 const help = `
-The folder is the one that Python's huggingface_hub uses: HF_HUB_CACHE, or hub in HF_HOME.
+Downloads are in the folder that Python's huggingface_hub uses: HF_HUB_CACHE, or hub in HF_HOME.
+Layouts are models as the engine takes them, kept so that they start faster. ROPEWALK_LAYOUT_CACHE names
+their folder, or is off; ROPEWALK_LAYOUT_CACHE_SIZE limits it (20GB; the least recently used go first).
 
 Examples:
   ropewalk cache list
   ropewalk cache verify google/gemma-2-2b-it
   ropewalk cache prune --dry-run
-  ropewalk cache remove org/name`;
+  ropewalk cache remove org/name
+  ropewalk cache remove layouts`;
 
 export function register(program: Command): void {
   const cache = program
     .command('cache')
-    .description('List, verify and clean the cache of downloaded models and datasets.')
+    .description('List, verify and clean the caches: downloaded models and datasets, and layouts.')
     .addHelpText('after', help);
   cache
     .command('list', { isDefault: true })
-    .description('Print what is in the cache and how large it is.')
+    .description('Print what is in the caches and how large it is.')
     .option('--json', 'print the list as JSON on stdout')
     .addHelpText('after', '\nExamples:\n  ropewalk cache list\n  ropewalk cache list --json')
     .action(list);
   cache
     .command('verify')
     .description('Compare the files with their hashes.')
-    .argument('[ids...]', 'models and datasets; default all')
+    .argument('[ids...]', 'models, datasets and layouts; default all')
     .option('--json', 'print the result as JSON on stdout')
     .addHelpText('after', '\nExamples:\n  ropewalk cache verify\n  ropewalk cache verify org/name --json')
     .action(verify);
   cache
     .command('prune')
-    .description('Remove interrupted downloads, superseded revisions and unused files.')
-    .argument('[ids...]', 'models and datasets; default all')
+    .description('Remove interrupted downloads, superseded revisions, unused files and layouts of no use.')
+    .argument('[ids...]', 'models, datasets and layouts; default all')
     .option('--dry-run', 'only print what would be removed')
     .option('--json', 'print what is removed as JSON on stdout')
     .addHelpText('after', '\nExamples:\n  ropewalk cache prune --dry-run\n  ropewalk cache prune org/name')
     .action(prune);
   cache
     .command('remove')
-    .description('Remove models and datasets from the cache.')
-    .argument('<ids...>', 'org/name')
+    .description('Remove models, datasets and layouts from the caches.')
+    .argument('<ids...>', 'org/name, layout:… as listed, or layouts for all of them')
     .option('--dry-run', 'only print what would be removed')
     .option('--json', 'print what is removed as JSON on stdout')
     .addHelpText(
@@ -61,14 +72,18 @@ export function register(program: Command): void {
 }
 
 async function list({ json }: CacheFlags): Promise<void> {
-  const folder = hubSettings({ offline: true }).cache;
-  const all = await listCache(folder);
+  const { folder, repositories: all, layouts } = await cached();
   if (json) {
     const shown = all.map(({ kind, id, folder, bytes, partial, revisions }) => ({
       ...{ kind, id, folder, bytes, partialBytes: sumOf(partial) },
       revisions: revisions.map(({ commit, refs, files }) => ({ commit, refs, files: files.length })),
     }));
-    process.stdout.write(`${JSON.stringify({ folder, repositories: shown })}\n`);
+    const files = layouts?.files.map(({ id, path, bytes, used, description }) => {
+      const { source, form, engine } = description ?? {};
+      return { id, path, bytes, used: new Date(used).toISOString(), source, form, engine };
+    });
+    const kept = layouts && { folder: layouts.folder, files };
+    process.stdout.write(`${JSON.stringify({ folder, repositories: shown, layouts: kept })}\n`);
     return;
   }
   const lines = all.map(({ id, kind, bytes, partial, revisions }) => {
@@ -77,24 +92,48 @@ async function list({ json }: CacheFlags): Promise<void> {
     const what = kind === 'datasets' ? ' (dataset)' : '';
     return `${size(bytes).padStart(9)}  ${printable(id)}${what}  ${printable(refs.join(', '))}${unfinished}`;
   });
-  const total = all.reduce((sum, { bytes }) => sum + bytes, 0);
-  process.stdout.write(
-    `${[...lines, `${size(total).padStart(9)}  in all, in ${printable(folder)}`].join('\n')}\n`,
-  );
+  lines.push(`${size(sumOf(all)).padStart(9)}  in all, in ${printable(folder)}`);
+  if (layouts && layouts.files.length > 0) {
+    for (const { id, bytes, description } of layouts.files) {
+      const what = description ? `${description.source} (${description.form})` : 'damaged';
+      lines.push(`${size(bytes).padStart(9)}  ${id}  ${printable(what)}`);
+    }
+    lines.push(`${size(sumOf(layouts.files)).padStart(9)}  in all, in ${printable(layouts.folder)}`);
+  }
+  process.stdout.write(`${lines.join('\n')}\n`);
 }
 
 async function verify(ids: readonly string[], { json }: CacheFlags): Promise<void> {
-  const repositories = await named(ids);
+  const { repositories, layouts } = await cached(ids);
   const progress = new Progress();
   const { signal, dispose } = interruptSignal(() => progress.note('stopping …'));
   try {
-    const result = await verifyCache(repositories, {
+    const ofLayouts = sumOf(layouts?.files ?? []);
+    let shown = 0;
+    const found = await verifyCache(repositories, {
       signal,
-      onProgress: (done, total) => progress.update('verifying', done, total, size(done)),
+      onProgress: (done, total) => {
+        shown = done;
+        progress.update('verifying', done, total + ofLayouts, size(done));
+      },
     });
+    const problems: CacheProblem[] = [...found.problems];
+    for (const layout of layouts?.files ?? []) {
+      const isWhole = await isIntact(
+        layout,
+        (bytes) => {
+          shown += bytes;
+          progress.update('verifying', shown, found.bytes + ofLayouts, size(shown));
+        },
+        signal,
+      );
+      if (!isWhole) problems.push({ id: layout.id, path: layout.path, problem: 'damaged' });
+    }
     progress.end();
-    const { files, bytes, problems, unchecked } = result;
-    if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    const files = found.files + (layouts?.files.length ?? 0);
+    const bytes = found.bytes + ofLayouts;
+    const { unchecked } = found;
+    if (json) process.stdout.write(`${JSON.stringify({ files, bytes, problems, unchecked })}\n`);
     else {
       for (const { id, path, problem } of problems)
         process.stdout.write(`${problem}  ${printable(id)}  ${printable(path)}\n`);
@@ -104,7 +143,10 @@ async function verify(ids: readonly string[], { json }: CacheFlags): Promise<voi
       );
     }
     if (problems.length === 0) return;
-    progress.note('To replace a damaged model: ropewalk cache remove ID, then ropewalk pull ID.');
+    if (problems.some(({ id }) => id.startsWith('layout:')))
+      progress.note('Damaged layouts are made again when their model is loaded.');
+    if (problems.some(({ id }) => !id.startsWith('layout:')))
+      progress.note('To replace a damaged model: ropewalk cache remove ID, then ropewalk pull ID.');
     process.exitCode = 1;
   } finally {
     progress.end();
@@ -113,23 +155,41 @@ async function verify(ids: readonly string[], { json }: CacheFlags): Promise<voi
 }
 
 async function prune(ids: readonly string[], flags: CacheFlags): Promise<void> {
-  await act(await named(ids), (each) => superfluous(each), flags);
+  const { repositories, layouts } = await cached(ids);
+  const chosen = new Set(layouts?.files.map(({ path }) => path));
+  // Named ones only, or everything of no use.
+  const wasted = layouts
+    ? (await wastedLayouts(layouts.folder, ENGINE_NAME)).filter(
+        ({ path }) => ids.length === 0 || ids.includes('layouts') || chosen.has(path),
+      )
+    : [];
+  await act(repositories, (each) => superfluous(each), wasted, flags);
 }
 
 async function remove(ids: readonly string[], flags: CacheFlags): Promise<void> {
-  await act(await named(ids), (each) => [wholly(each)], flags);
+  const { repositories, layouts } = await cached(ids);
+  const asked = layouts?.files.map(({ id, path, bytes }) => {
+    return { id, path, bytes, reason: 'asked for' as const };
+  });
+  await act(repositories, (each) => [wholly(each)], asked ?? [], flags);
 }
 
+/** Removes what is chosen of repositories, and files of layouts. */
 async function act(
   repositories: readonly CachedRepository[],
   removalsOf: (repository: CachedRepository) => Removal[],
+  layouts: readonly (Omit<Removal, 'reason'> & { readonly reason: string })[],
   { dryRun, json }: CacheFlags,
 ): Promise<void> {
-  const all: Removal[] = [];
+  const all: (Omit<Removal, 'reason'> & { readonly reason: string })[] = [];
   for (const repository of repositories) {
     const removals = removalsOf(repository);
     if (removals.length > 0 && !dryRun) await removeFrom(repository, removals);
     all.push(...removals);
+  }
+  for (const layout of layouts) {
+    if (!dryRun) await removeLayout(layout.path);
+    all.push(layout);
   }
   if (json) {
     process.stdout.write(`${JSON.stringify({ dryRun: dryRun ?? false, removals: all })}\n`);
@@ -138,19 +198,6 @@ async function act(
   for (const { id, path, bytes, reason } of all)
     process.stdout.write(`${size(bytes).padStart(9)}  ${printable(id)}  ${reason}  ${printable(path)}\n`);
   process.stdout.write(`${size(sumOf(all))} ${dryRun ? 'would be' : 'were'} removed\n`);
-}
-
-/** @throws RopewalkError for one that is not in the cache. */
-async function named(ids: readonly string[]): Promise<CachedRepository[]> {
-  const folder = hubSettings({ offline: true }).cache;
-  const all = await listCache(folder);
-  if (ids.length === 0) return all;
-  return ids.map((name) => {
-    const found = all.find(({ id, kind }) => name === id || name === `${kind}/${id}`);
-    if (!found)
-      throw new RopewalkError(`${name} is not in the cache ${folder}; "ropewalk cache list" shows what is.`);
-    return found;
-  });
 }
 
 const sumOf = (all: readonly { readonly bytes: number }[]) => all.reduce((sum, { bytes }) => sum + bytes, 0);

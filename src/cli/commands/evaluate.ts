@@ -134,13 +134,13 @@ interface Surroundings {
 async function evaluate(
   name: string,
   selected: SelectedTasks,
-  { threads, device, quantize, block, limit, shots, chat, singleTurn, system, batch, data }: EvaluateFlags,
+  { limit, shots, chat, singleTurn, system, batch, data, ...decoder }: EvaluateFlags,
   { out, signal, progress }: Surroundings,
 ): Promise<Evaluation> {
   const began = performance.now();
   let first: number | undefined;
   const evaluation = await evaluatePath(await modelPath(name), selected, {
-    ...decoderOptions({ threads, device, quantize, block }),
+    ...decoderOptions(decoder),
     ...{ name, limit, shots, chat, singleTurn, system, batch, data, out, signal },
     onWarnings: (warnings) => showWarnings(warnings, progress),
     onResume: (answers) => progress.note(`${out}: resuming after ${answers} answers`),

@@ -14,6 +14,7 @@ export interface DecoderFlags {
   readonly quantize?: 'none' | 'int8' | 'int4';
   readonly block?: '32' | '64' | '128';
   readonly activations?: 'int8' | 'exact';
+  readonly layoutCache?: boolean;
 }
 
 /** Below this many parameters, loading is too short for a progress bar. */
@@ -39,7 +40,8 @@ export function addDecoderOptions(command: Command, { activations = true } = {})
         '--block <n>',
         'values that share a scale, with --quantize int8 or int4 (default: 64)',
       ).choices(['32', '64', '128']),
-    );
+    )
+    .option('--no-layout-cache', 'keep no layout of the model, and use none (see ropewalk cache)');
   return !activations
     ? command
     : command.addOption(
@@ -57,13 +59,14 @@ export function decoderOptions({
   quantize,
   block,
   activations,
+  layoutCache,
 }: DecoderFlags): DecoderOptions {
   if (block !== undefined && quantize !== 'int8' && quantize !== 'int4') {
     throw new RopewalkError(
       '--block is the block size of --quantize int8 or int4; use it only with --quantize.',
     );
   }
-  return { device, threads, quantize: quantization(quantize, block), activations };
+  return { device, threads, quantize: quantization(quantize, block), activations, layoutCache };
 }
 
 function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block'] = '64') {

@@ -40,6 +40,8 @@ export function scattering(
         const pending: Pending[] = [];
         for (const group of groupsOf(gradients)) {
           step(group.flatMap(({ name }) => mine.get(name) ?? []));
+          // A turn of the event loop, in which what is on its way makes progress.
+          await new Promise((resolve) => setTimeout(resolve));
           pending.push(communicator.allGather(group.map(({ name, value }) => sliced(value, slices, name))));
         }
         for (const each of pending) await each.wait();

@@ -1,6 +1,6 @@
 import { RopewalkError } from '../../../errors.ts';
 import type { GgufForm, GgufTransform } from '../../../families/common/gguf.ts';
-import { type ByteSource, readInto } from '../../../files/source.ts';
+import { type ByteSource, type FileStamp, readInto } from '../../../files/source.ts';
 import { sizeOf } from '../../../graph/dims.ts';
 import {
   copyArrays,
@@ -259,6 +259,10 @@ class GgufTensors implements TensorReader {
       read: (row, target, at) => reader.read(stored(row), target, at),
       close: () => reader.close(),
     };
+  }
+
+  async stamps(): Promise<FileStamp[] | undefined> {
+    return this.#file.stamps?.();
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../../../errors.ts';
-import type { ByteSource } from '../../../files/source.ts';
+import { type ByteSource, type FileStamp, stampsOf } from '../../../files/source.ts';
 import { quote } from '../../safetensors/header.ts';
 import type { GgmlType, GgufValue } from '../types.ts';
 import { type GgufHeader, readHeader } from './header.ts';
@@ -25,6 +25,8 @@ export interface GgufFile {
   readonly version: number;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly tensors: ReadonlyMap<string, GgufTensor>;
+  /** See `TensorReader`. */
+  stamps?(): Promise<FileStamp[] | undefined>;
   /** Closes the sources. */
   close(): Promise<void>;
 }
@@ -121,6 +123,7 @@ function join(parts: readonly Part[]): GgufFile {
     version: first.header.version,
     metadata: first.header.metadata,
     tensors,
+    stamps: () => stampsOf(parts.map(({ source }) => source)),
     close: async () => {
       const results = await Promise.allSettled(parts.map(({ source }) => source.close?.()));
       for (const result of results) if (result.status === 'rejected') throw result.reason;

@@ -1,0 +1,220 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
+import { writeFileAtomic } from '../../files/atomic.node.ts';
+import type { ByteSink } from '../../files/source.ts';
+import type { ProvidedWeight } from '../../onnx/emit.ts';
+import { type LayoutEngine, type LayoutPiece, layOut, tensorBytes } from '../../onnx/layout-cache.ts';
+
+/*
+ * A layout file: the tensors, each at a multiple of 64 bytes and in the engine's own form, so that the file can be
+ * mapped; then their description as JSON, with a checksum of every piece of the file; then a fixed end that has the
+ * length and the checksum of the description. The end is written last, so a file that was cut off has none.
+ */
+
+/** To be raised whenever the same file and options give other bytes; `layouts.test.ts` notices that. */
+export const LAYOUT_VERSION = 1;
+
+const MAGIC = 'ropewalk layout\n';
+const END_BYTES = 8 + MAGIC.length;
+/** Bytes that share a checksum. */
+const PIECE = 1 << 23;
+/** More than any description takes. */
+const MOST_DESCRIPTION = 1 << 24;
+
+/** What a layout file contains. */
+export interface LayoutDescription {
+  readonly version: number;
+  /** The hash of everything that determines the weights: also the file's name. */
+  readonly key: string;
+  /** What it was made from, for people. */
+  readonly source: string;
+  readonly form: string;
+  readonly engine: string;
+  /** Bytes of the tensors. */
+  readonly bytes: number;
+  readonly pieces: readonly LayoutPiece[];
+}
+
+/**
+ * Writes a layout file; it appears complete or not at all. It is not synced to disk: its checksums tell whether a
+ * crash damaged it. While one weight is written, the next one is already prepared.
+ *
+ * @throws the operating system's error, or what reading the weights throws.
+ */
+export async function writeLayout(
+  path: string,
+  facts: Pick<LayoutDescription, 'key' | 'source' | 'form'>,
+  weights: readonly ProvidedWeight[],
+  engine: LayoutEngine,
+): Promise<void> {
+  await writeFileAtomic(
+    path,
+    async (sink) => {
+      const { bytes } = layOut(weights);
+      const pieces = await writeTensors(sink, weights, engine);
+      const description: LayoutDescription = {
+        version: LAYOUT_VERSION,
+        ...facts,
+        engine: engine.name,
+        bytes,
+        pieces,
+      };
+      const text = new TextEncoder().encode(JSON.stringify(description));
+      const end = new Uint8Array(END_BYTES);
+      new DataView(end.buffer).setUint32(0, text.length, true);
+      new DataView(end.buffer).setUint32(4, crc32(text), true);
+      end.set(new TextEncoder().encode(MAGIC), 8);
+      await sink.write(text);
+      await sink.write(end);
+    },
+    { durable: false },
+  );
+}
+
+async function writeTensors(
+  sink: ByteSink,
+  weights: readonly ProvidedWeight[],
+  engine: LayoutEngine,
+): Promise<LayoutPiece[]> {
+  const checksums = new Checksums();
+  const areas = weights.map((weight) => layOut([weight]));
+  // Two blocks in turn: one is written while the other is filled.
+  const blocks = [0, 1].map((turn) =>
+    engine.allocate(Math.max(0, ...areas.filter((_, i) => i % 2 === turn).map(({ bytes }) => bytes))),
+  );
+  let writing: Promise<void> = Promise.resolve();
+  try {
+    for (const [i, { tensors, fill }] of weights.entries()) {
+      const { offsets, bytes } = areas[i]!;
+      const { memory } = blocks[i % 2]!;
+      const targets = tensors.map((tensor, t) => {
+        const length = tensorBytes(tensor);
+        const end = offsets[t + 1] ?? bytes;
+        new Uint8Array(memory, offsets[t]! + length, end - offsets[t]! - length).fill(0);
+        return tensor.type === 'uint8'
+          ? new Uint8Array(memory, offsets[t], length)
+          : new Float32Array(memory, offsets[t], length / 4);
+      });
+      await fill(targets);
+      await writing;
+      writing = write(new Uint8Array(memory, 0, bytes));
+      // Its error is thrown where it is awaited.
+      writing.catch(() => {});
+    }
+    await writing;
+    return checksums.finish();
+  } finally {
+    await writing.catch(() => {});
+    for (const block of blocks) block.free();
+  }
+
+  async function write(bytes: Uint8Array): Promise<void> {
+    const done = sink.write(bytes);
+    checksums.add(bytes);
+    await done;
+  }
+}
+
+/** The checksums of consecutive pieces. */
+class Checksums {
+  readonly #pieces: LayoutPiece[] = [];
+  #offset = 0;
+  #bytes = 0;
+  #crc = 0;
+
+  add(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      const count = Math.min(PIECE - this.#bytes, bytes.length - at);
+      this.#crc = crc32(bytes.subarray(at, at + count), this.#crc);
+      this.#bytes += count;
+      at += count;
+      if (this.#bytes === PIECE) this.#close();
+    }
+  }
+
+  finish(): LayoutPiece[] {
+    if (this.#bytes > 0) this.#close();
+    return this.#pieces;
+  }
+
+  #close(): void {
+    this.#pieces.push({ offset: this.#offset, bytes: this.#bytes, crc: this.#crc });
+    this.#offset += this.#bytes;
+    this.#bytes = 0;
+    this.#crc = 0;
+  }
+}
+
+/** An open layout file with its description; close `handle`. */
+export interface OpenLayout {
+  readonly handle: FileHandle;
+  readonly description: LayoutDescription;
+}
+
+/**
+ * Opens a layout file and checks all of it but the tensors.
+ *
+ * @returns undefined for a file that is not one, or is not whole.
+ * @throws the operating system's error.
+ */
+export async function openLayout(path: string): Promise<OpenLayout | undefined> {
+  // Opening a pipe would wait for its other end.
+  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    const description = await readDescription(handle);
+    if (description) return { handle, description };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+  await handle.close();
+  return undefined;
+}
+
+async function readDescription(handle: FileHandle): Promise<LayoutDescription | undefined> {
+  const stats = await handle.stat();
+  if (!stats.isFile() || stats.size < END_BYTES) return undefined;
+  const end = await readAt(handle, stats.size - END_BYTES, END_BYTES);
+  if (!end || new TextDecoder().decode(end.subarray(8)) !== MAGIC) return undefined;
+  const view = new DataView(end.buffer, end.byteOffset);
+  const length = view.getUint32(0, true);
+  const bytes = stats.size - END_BYTES - length;
+  if (length > MOST_DESCRIPTION || bytes < 0) return undefined;
+  const text = await readAt(handle, bytes, length);
+  if (!text || crc32(text) !== view.getUint32(4, true)) return undefined;
+  return descriptionOf(new TextDecoder().decode(text), bytes);
+}
+
+async function readAt(handle: FileHandle, offset: number, length: number): Promise<Uint8Array | undefined> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+    if (bytesRead === 0) return undefined;
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+/** The description if it is one, and fits a file with so many bytes of tensors. */
+function descriptionOf(text: string, bytes: number): LayoutDescription | undefined {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof json !== 'object' || json === null) return undefined;
+  const found = json as Record<keyof LayoutDescription, unknown>;
+  const { version, key, source, form, engine, pieces } = found;
+  const areTexts = [key, source, form, engine].every((value) => typeof value === 'string');
+  if (typeof version !== 'number' || !areTexts || found.bytes !== bytes || !Array.isArray(pieces))
+    return undefined;
+  let end = 0;
+  for (const piece of pieces as Partial<LayoutPiece>[]) {
+    const fits = Number.isSafeInteger(piece?.bytes) && piece.bytes! > 0 && Number.isSafeInteger(piece.crc);
+    if (!fits || piece.offset !== end) return undefined;
+    end += piece.bytes!;
+  }
+  return end === bytes ? (json as LayoutDescription) : undefined;
+}

@@ -1,0 +1,67 @@
+import type { ProvidedWeight } from './emit.ts';
+
+/**
+ * Keeps weights between starts in the layout in which the engine takes them, so that later starts neither unpack nor
+ * quantize anything.
+ */
+export interface LayoutCache {
+  /**
+   * The file with exactly these weights; it is written first if there is none yet.
+   *
+   * @returns undefined if they are not kept; whatever prevents that (a full disk, a missing permission) is no error.
+   * @throws what reading the weights throws.
+   */
+  obtain(weights: readonly ProvidedWeight[], engine: LayoutEngine): Promise<Layout | undefined>;
+}
+
+/** What a cache must know of the engine that it serves. */
+export interface LayoutEngine {
+  /** Name and version: another engine may have another layout. */
+  readonly name: string;
+  /** Memory that is returned to the system as soon as it is freed. */
+  allocate(bytes: number): { readonly memory: ArrayBuffer; free(): void };
+}
+
+/** Weights in a file. */
+export interface Layout {
+  /** The file's descriptor, open for reading. */
+  readonly file: number;
+  /** Bytes of the weights, from the start of the file. */
+  readonly bytes: number;
+  /** Where each tensor begins, in the order of the weights and of their tensors: multiples of 64. */
+  readonly offsets: readonly number[];
+  /** The parts of the file to be checked; none if this process has just written it. */
+  readonly pieces: readonly LayoutPiece[];
+  /** Removes a damaged file from the cache. */
+  discard(): Promise<void>;
+  /** Closes the descriptor; a mapping of the file remains. */
+  close(): Promise<void>;
+}
+
+/** A part of a file and its checksum (CRC-32). */
+export interface LayoutPiece {
+  readonly offset: number;
+  readonly bytes: number;
+  readonly crc: number;
+}
+
+/** What the engine's kernels may assume about the address of a tensor. */
+const TENSOR_ALIGNMENT = 64;
+
+/** Bytes of a tensor's values. */
+export function tensorBytes({ type, shape }: ProvidedWeight['tensors'][number]): number {
+  return shape.reduce((product, size) => product * size, type === 'uint8' ? 1 : 4);
+}
+
+/** The places of tensors in a file: each begins at the next multiple of the alignment. */
+export function layOut(weights: readonly ProvidedWeight[]): { offsets: number[]; bytes: number } {
+  const offsets: number[] = [];
+  let end = 0;
+  for (const { tensors } of weights) {
+    for (const tensor of tensors) {
+      offsets.push(end);
+      end = Math.ceil((end + tensorBytes(tensor)) / TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT;
+    }
+  }
+  return { offsets, bytes: end };
+}
