@@ -106,7 +106,7 @@ export class QuantizeThreads {
       this.#takeBatches(task, target);
     } catch (error) {
       failure = error;
-      // The helpers need not go on.
+      // Stops the helpers after their current batches.
       Atomics.store(task.taken, 0, batches);
     }
     await Promise.all(working);
