@@ -1,11 +1,11 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../src/random.ts';
-import { buildProgram, start } from './helpers/cli.node.ts';
+import { buildProgram, start, startCommand } from './helpers/cli.node.ts';
 import { baseModel, chats } from './helpers/finetune-run.node.ts';
-import { HAS_MPI, mpirun } from './helpers/ranks.node.ts';
+import { HAS_MPI, LAUNCHERS, mpirun } from './helpers/ranks.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-shard-'));
 const text = join(folder, 'book.txt');
@@ -100,6 +100,31 @@ describe.skipIf(!HAS_MPI)('training over ranks that divide weights and states', 
     await alone(train(one, [...more, '--memory', 'light']));
     await inRanks(ranks, train(several, [...more, '--shard', 'all']));
     expectSameRun(several, one);
+  });
+
+  it('keeps the checkpoint before where one rank cannot write, and resumes from it', async () => {
+    const [whole, cut] = [place(), place()];
+    const more = ['--shard', 'all', '--keep', '5', '--eval-every', '4'];
+    await inRanks(2, train(whole, more));
+    cpSync(whole, cut, { recursive: true });
+    rmSync(join(cut, 'checkpoints/step-00000004'), { recursive: true });
+    rmSync(join(cut, 'best'), { recursive: true });
+    const { command, options } = LAUNCHERS[0]!;
+    const program = [
+      process.execPath,
+      await buildProgram('bin/ropewalk.js'),
+      ...train(cut, [...more, '--resume']),
+    ];
+    // The second rank may write files of at most 64 KiB: those of shared memory would be larger.
+    const apart = options.map((option) => (option === 'self,vader,tcp' ? 'self,tcp' : option));
+    const limited = ['bash', '-c', 'ulimit -f 64; exec "$0" "$@"', ...program];
+    const failed = startCommand(command, [...apart, '-n', '1', ...program, ':', '-n', '1', ...limited]);
+    const { code, stderr } = await failed.finished;
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/rank 1: cannot write .*\.safetensors: the file is too large/);
+    expect(readdirSync(join(cut, 'checkpoints'))).toEqual(['step-00000002']);
+    await inRanks(2, train(cut, [...more, '--resume']));
+    expect(file(cut).equals(file(whole))).toBe(true);
   });
 
   it('fine-tunes as one process does where weights are sharded', async () => {

@@ -25,10 +25,10 @@ if (values.only !== 'gemma') {
     ...{ vocab_size: 32768, hidden_size: 1024, intermediate_size: 2816, num_hidden_layers: 14, head_dim: 64 },
     ...{ num_attention_heads: 16, num_key_value_heads: 8, rope_scaling: null, tie_word_embeddings: true },
   };
-  const common = { family: 'llama', config, batch: 4, seq: 64, steps: 3, threads: 1, lr: 1e-3 } as const;
+  const common = { family: 'llama', config, batch: 4, seq: 256, steps: 2, threads: 1, lr: 1e-3 } as const;
   const weights = llama.build(config).parameterCount();
   console.log(
-    `A Llama of ${(weights / 1e6).toFixed(0)}M weights, AdamW, light memory, 4 × 64 tokens, 3 steps`,
+    `A Llama of ${(weights / 1e6).toFixed(0)}M weights, AdamW, light memory, 4 × 256 tokens, 2 steps`,
   );
   const [one] = await measure(1, {
     ...{ ...common, memory: 'light', shard: 'none', wire: 'float32', optimizer: 'adamw' },

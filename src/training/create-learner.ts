@@ -68,7 +68,7 @@ export async function createLearner(
   const inner =
     parallel.shard === 'all'
       ? await createSharded(engine, model, local, parallel, options)
-      : await createLocal(engine, model, local, options);
+      : await createLocal(engine, model, local, options, true);
   return new RankLearner(inner, shape, accumulate, share, parallel);
 }
 
@@ -98,6 +98,7 @@ function createLocal(
   model: CausalLM,
   shape: SequenceShape,
   { memory = 'fast', hostMemory, ...rest }: LearnerOptions,
+  overlaps = false,
 ): Promise<Learner> {
   const options = { ...rest, ...(hostMemory && { memory: hostMemory }) };
   if (memory === 'fast') {
@@ -106,5 +107,5 @@ function createLocal(
       : BlockLearner.create(engine, model, shape, { ...options, gradients: 'kept', activations: 'kept' });
   }
   const gradients = memory === 'recompute' ? 'kept' : 'as you go';
-  return BlockLearner.create(engine, model, shape, { ...options, gradients });
+  return BlockLearner.create(engine, model, shape, { ...options, gradients, overlaps });
 }

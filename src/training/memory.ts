@@ -46,7 +46,7 @@ export interface MemoryEstimate {
 const PROGRAM = 300 * 2 ** 20;
 
 /** Open MPI, and the data of two calls in flight: measured on small models. */
-const COMMUNICATION = 45 * 2 ** 20;
+const COMMUNICATION = 30 * 2 ** 20;
 
 /**
  * Estimates the memory of training from the lifetimes of the tensors in the graphs that would run. Nothing is
@@ -65,7 +65,8 @@ export function estimateMemory(
   const whole = usesWholeGraph(model, memory);
   // In the whole graph, the gradients of further micro-batches have separate arrays until they are added.
   const copies = whole && accumulate > 1 ? 2 : 1;
-  const gradients = memory === 'light' ? largestStage(model, shape, trains) : 4 * copies * count(trained);
+  const gradients =
+    memory === 'light' ? largestStage(model, shape, trains, ranks > 1 ? 2 : 1) : 4 * copies * count(trained);
   const activations = whole
     ? peakBytes([
         ...trainingGraph(model, shape, { trains, ...(options.loss && { loss: options.loss }) }).values(),
@@ -117,8 +118,13 @@ function estimateSharded(
   return { weights, gradients, optimizer, activations, program, total };
 }
 
-/** The gradients of one stage at a time, plus those that several stages share for longer. */
-function largestStage(model: CausalLM, shape: SequenceShape, trains: (path: string) => boolean): number {
+/** The gradients of one stage at a time, or of two (one of which is added up over the ranks), plus those that several stages share for longer. */
+function largestStage(
+  model: CausalLM,
+  shape: SequenceShape,
+  trains: (path: string) => boolean,
+  stagesAtATime: number,
+): number {
   const { weight, bias } = model.head;
   const head = [weight, ...(bias ? [bias] : [])].map(({ path, size }) => ({ path, size }));
   const stages = [
@@ -138,7 +144,9 @@ function largestStage(model: CausalLM, shape: SequenceShape, trains: (path: stri
   const own = stages.map((stage) =>
     stage.filter(({ path }) => !several.has(path)).reduce((sum, { size }) => sum + size, 0),
   );
-  return 4 * (Math.max(0, ...own) + [...several.values()].reduce((sum, size) => sum + size, 0));
+  return (
+    4 * (stagesAtATime * Math.max(0, ...own) + [...several.values()].reduce((sum, size) => sum + size, 0))
+  );
 }
 
 function blockActivations(

@@ -42,6 +42,11 @@ export interface BlockLearnerOptions {
    * backward pass needs is kept, except what is cheaper to compute than to keep. Default `recomputed`.
    */
   readonly activations?: 'kept' | 'recomputed';
+  /**
+   * Whether gradients are added up over several ranks: as you go, those of a block are on their way while the next one
+   * computes. Default false.
+   */
+  readonly overlaps?: boolean;
 }
 
 interface Stages {
@@ -96,7 +101,9 @@ export class BlockLearner implements Learner {
     shape: SequenceShape,
     options: BlockLearnerOptions,
   ): Promise<BlockLearner> {
-    const { memory = new HostMemory(), trains = () => true, settings } = options;
+    const { memory = new HostMemory(), trains = () => true } = options;
+    const overlaps = options.overlaps === true && options.gradients === 'as you go';
+    const settings = { ...(overlaps && { inBackground: true }), ...options.settings };
     const pieces = modelPieces(model, shape);
     const all = [...model.parameters()].map(([name, { shape, size }]) => ({ name, shape, size }));
     const trained = all.filter(({ name }) => trains(name));
@@ -125,7 +132,7 @@ export class BlockLearner implements Learner {
     const paths = [embedding.trained, ...blocks.map((block) => block.trained.map(({ path }) => path))];
     const sink = kept
       ? new KeptGradients(kept)
-      : new UpdatingGradients(memory, parameters, [...paths, head.trained]);
+      : new UpdatingGradients(memory, parameters, [...paths, head.trained], overlaps);
     const stages = { embedding, blocks, head, kinds };
     return new BlockLearner(model, shape, parameters, values, stages, activations, [array(), array()], sink);
   }
@@ -231,6 +238,7 @@ export class BlockLearner implements Learner {
     sink.accept(settings, loss);
     await head.close();
     await this.#backward(feeds, sink);
+    await sink.settle();
     return { loss, tokens, gradientNorm: sink.gradientNorm, updated: true };
   }
 
