@@ -81,3 +81,26 @@ export async function createDecoder(opened: OpenedModel, options: DecoderOptions
     throw error;
   }
 }
+
+/**
+ * Keeps a saved model's weights in the cache of layouts, so that even its first start maps them; one weight at a time is
+ * in memory.
+ *
+ * @returns whether they are kept: not if the cache is off, and not for small models.
+ */
+export async function keepLayout(
+  opened: OpenedModel,
+  options: Pick<DecoderOptions, 'device' | 'threads'> & { readonly layoutCache?: LayoutCacheOptions } = {},
+): Promise<boolean> {
+  const kept = await layoutCacheSettings(options.layoutCache);
+  if (!kept) return false;
+  const { weights, folder, close } = await weightSources(opened);
+  try {
+    const layouts = new ModelLayouts(opened, kept);
+    const settings = folder === undefined ? {} : { weightsFolder: folder };
+    const engine = decodingEngine(opened.model, options);
+    return await Decoder.keepWeights(engine, opened.model, { ...settings, weights, layouts });
+  } finally {
+    close();
+  }
+}
