@@ -11,6 +11,8 @@ import { once } from 'node:events';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { llama } from '../src/families/llama.ts';
+import { stepBytes } from '../src/training/parallel/shard.ts';
 import { smol } from './inference/shapes.ts';
 
 const { values } = parseArgs({
@@ -70,6 +72,11 @@ for (const [i, { name }] of contenders.entries()) {
     `${name}: ${seconds.toFixed(3)} s a step, loss ${loss.toFixed(6)}, ${(bytesSent / 1e6).toFixed(1)} MB sent a step, ${(rss / 1e9).toFixed(2)} GB`,
   );
 }
+const weights = llama.build(smol).parameterCount();
+const theory = stepBytes('none', ranks, { weights, gradients: weights });
+console.log(
+  `bytes sent against theory, 2 (N - 1) / N times the gradients: ${((100 * best[1]!.bytesSent) / theory).toFixed(2)} %`,
+);
 const [one, several, weak] = best as [Result, Result, Result];
 console.log(
   `${ranks} ranks against ${ranks} threads: ${(one.seconds / several.seconds).toFixed(2)} times the speed`,

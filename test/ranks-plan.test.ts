@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { withTable } from '../scripts/ranks-table.ts';
 import { ropewalk } from './helpers/cli.node.ts';
 import { HAS_MPI, mpirun } from './helpers/ranks.node.ts';
 
@@ -59,6 +60,11 @@ describe('--dry-run for processes that are not started', () => {
     expect(stdout).toMatch(/^communication +\d\.\d\d s per step at 10 Gb\/s and 50 µs \(computed\)$/m);
     expect(stdout).toMatch(/^efficiency +\d+ % of 4 times one rank's speed \(computed\)$/m);
     expect(stdout).toMatch(/s per step, measured and computed\)$/m);
+  });
+
+  it('computes the table in the documentation', () => {
+    const page = readFileSync(new URL('../docs/many-processors.md', import.meta.url), 'utf8');
+    expect(withTable(page)).toBe(page);
   });
 
   it.each([

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../src/random.ts';
 import { buildProgram, start } from './helpers/cli.node.ts';
 import { baseModel, chats } from './helpers/finetune-run.node.ts';
-import { HAS_MPI, isRunning, mpirun, ranksOf } from './helpers/ranks.node.ts';
+import { HAS_MPI, isRunning, LAUNCHERS, mpirun, mpirunBy, ranksOf } from './helpers/ranks.node.ts';
 import { until } from './helpers/work.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-ranks-'));
@@ -131,6 +131,50 @@ describe.skipIf(!HAS_MPI)('several processes that train together over MPI', () =
     await alone(train(moved, ['--resume']));
     expectSameRun(moved, whole);
   });
+
+  it('end when one of them hangs, by their own watchdog', async () => {
+    const out = place();
+    const running = await mpirunBy(
+      { ...LAUNCHERS[0]!, env: { ROPEWALK_RANKS_TIMEOUT: '2' } },
+      2,
+      train(out, ['--steps', '4000', '--save-every', '2']),
+    );
+    await running.seen(/held-out loss/);
+    const pids = ranksOf(running);
+    process.kill(pids[1]!, 'SIGSTOP');
+    const { code, stderr } = await running.finished;
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(
+      'If one of them is lost, the job ends; to continue from what was saved, run the same command with --resume.',
+    );
+    expect(stderr).toMatch(
+      /rank 0 of 2: .*no other rank has answered rank 0 for 2 s: one of them hangs, or the connection to it is lost/,
+    );
+    await until(() => !pids.some(isRunning), 'all ranks are gone');
+  });
+
+  it.each(['none', 'states'])(
+    'keep the checkpoint before when a disk is full, with --shard %s',
+    async (shard) => {
+      const [whole, run] = [place(), place()];
+      const args = (out: string, ...more: string[]) => train(out, ['--shard', shard, ...more]);
+      expect((await inRanks(2, args(whole))).code).toBe(0);
+      cpSync(whole, run, { recursive: true });
+      rmSync(join(run, 'checkpoints', 'step-00000008'), { recursive: true });
+      const before = readdirSync(join(run, 'checkpoints'));
+      // Files of at most 64 KiB, for the rank that writes, or for one of those that write.
+      const limited = ['bash', '-c', 'ulimit -f 64; exec "$@"', 'limited'];
+      const by = shard === 'none' ? [limited, []] : [[], limited];
+      const resumed = args(run, '--resume');
+      const failed = await (await mpirunBy({ ...LAUNCHERS[0]!, by }, 2, resumed, resumed)).finished;
+      expect(failed.code).toBe(1);
+      expect(failed.stderr).toMatch(/EFBIG|too large|full/i);
+      expect(readdirSync(join(run, 'checkpoints')).filter((name) => !name.startsWith('.'))).toEqual(before);
+      const again = await inRanks(2, resumed);
+      expect(again.code, again.stderr).toBe(0);
+      expect(model(run).equals(model(whole))).toBe(true);
+    },
+  );
 
   it('stop at the same step when one of them is interrupted, with a checkpoint', async () => {
     const out = place();

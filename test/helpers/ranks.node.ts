@@ -9,6 +9,9 @@ interface Launcher {
   readonly options: readonly string[];
   /** Programs of single ranks instead of this repository's command line. */
   readonly programs?: readonly (string | undefined)[];
+  readonly env?: NodeJS.ProcessEnv;
+  /** What single ranks are started by. */
+  readonly by?: readonly (readonly string[])[];
 }
 
 /** Where both are installed, `mpirun` is one of them. */
@@ -59,20 +62,20 @@ export async function mpirun(ranks: number, ...commands: readonly (readonly stri
 
 /** As {@link mpirun}, by one of the launchers. */
 export async function mpirunBy(
-  { command, options, programs = [] }: Launcher,
+  { command, options, programs = [], env = {}, by = [] }: Launcher,
   ranks: number,
   ...commands: readonly (readonly string[])[]
 ): Promise<Running> {
   const program = await buildProgram('bin/ropewalk.js');
   const node = (count: number, args: readonly string[], rank = 0) => [
-    ...['-n', String(count), process.execPath, programs[rank] ?? program],
+    ...['-n', String(count), ...(by[rank] ?? []), process.execPath, programs[rank] ?? program],
     ...args,
   ];
   const all =
     commands.length === 1
       ? node(ranks, commands[0]!)
       : commands.flatMap((args, i) => (i === 0 ? node(1, args) : [':', ...node(1, args, i)]));
-  return startCommand(command, [...options, ...all]);
+  return startCommand(command, [...options, ...all], { env });
 }
 
 /** The processes that a launcher started, in the order of their ranks. */

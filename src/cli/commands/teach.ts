@@ -14,7 +14,7 @@ import {
   TEACHING_DEFAULTS,
   teachingShape,
 } from '../options/teaching-data.ts';
-import { together, withRanks } from '../runs/ranks.ts';
+import { IF_ONE_IS_LOST, together, withRanks } from '../runs/ranks.ts';
 import { threads } from '../runs/run-command.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { duration, Progress } from '../terminal/progress.ts';
@@ -87,6 +87,7 @@ async function run(
       readTeachingText(flags, teacher.tokenizer, { progress, signal }),
     );
     isTeaching = true;
+    if (ranks) progress.note(`${ranks.size} processes share the rows. ${IF_ONE_IS_LOST}.`);
     try {
       const { shape: rowsOf, ...data } = text.rows;
       const { k, method, temperature, seed } = flags;

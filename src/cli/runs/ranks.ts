@@ -3,13 +3,17 @@ import { setTimeout as pause } from 'node:timers/promises';
 import pc from 'picocolors';
 import { messageText, RopewalkError } from '../../errors.ts';
 import { agree } from '../../ranks/agree.ts';
-import type { Communicator } from '../../ranks/communicator.ts';
+import type { Communicator, CommunicatorOptions } from '../../ranks/communicator.ts';
 import { joinRanks } from '../../ranks/mpi.node.ts';
 import { asFlag } from '../options/spelling.ts';
 import { packageVersion } from '../package-file.ts';
 import { isInterruption } from '../terminal/interrupt.ts';
 import { printable } from '../terminal/printable.ts';
 import { silence } from '../terminal/silence.ts';
+
+/** The beginning of a sentence. */
+export const IF_ONE_IS_LOST =
+  'If one of them is lost, the job ends; to continue from what was saved, run the same command';
 
 /** How long other ranks wait so that the first one can report an error that all of them found. */
 const FIRST_REPORTS_MS = 1000;
@@ -19,7 +23,7 @@ const FIRST_REPORTS_MS = 1000;
  * others would wait for it forever.
  */
 export async function withRanks(action: (ranks: Communicator | undefined) => Promise<void>): Promise<void> {
-  const ranks = joinRanks();
+  const ranks = joinRanks(timeout());
   if (!ranks) return action(undefined);
   if (ranks.rank > 0) silence();
   try {
@@ -35,6 +39,18 @@ export async function withRanks(action: (ranks: Communicator | undefined) => Pro
     ranks.abort(isInterruption(error) ? 130 : 1);
   }
   await ranks.leave();
+}
+
+/** Seconds without an answer from another rank, after which it is considered lost. */
+const TIMEOUT = 'ROPEWALK_RANKS_TIMEOUT';
+
+/** @throws RopewalkError if the variable's value is not a number of seconds. */
+function timeout(): CommunicatorOptions {
+  const text = process.env[TIMEOUT];
+  if (text === undefined || text === '') return {};
+  const seconds = Number(text);
+  if (seconds > 0 && Number.isFinite(seconds)) return { timeoutMs: 1000 * seconds };
+  throw new RopewalkError(`${TIMEOUT} is "${text}"; give a number of seconds above 0.`);
 }
 
 /** The programs that compute: they must be the same on every rank. */

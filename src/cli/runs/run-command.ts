@@ -26,7 +26,7 @@ import { interruptSignal } from '../terminal/interrupt.ts';
 import { Progress } from '../terminal/progress.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 import { BANDWIDTH, LATENCY, type PlannedFlags, plannedOf, RANKS } from './planned-ranks.ts';
-import { together, withRanks } from './ranks.ts';
+import { IF_ONE_IS_LOST, together, withRanks } from './ranks.ts';
 import { dryRun, train, tryRates } from './run-actions.ts';
 
 /*
@@ -159,6 +159,11 @@ function whose(): Readonly<Record<string, string>> {
   ]) as Record<string, string>;
 }
 
+const STOPPING = 'stopping after this step; a checkpoint will be saved …';
+/** A launcher that has lost one process sends the same signal to the others. */
+const STOPPING_TOGETHER =
+  'stopping after this step; a checkpoint will be saved, unless another process is lost: then --resume continues from the newest one …';
+
 async function execute(
   flags: RunFlags,
   folder: string | undefined,
@@ -178,7 +183,7 @@ async function execute(
   const progress = new Progress();
   let isTraining = false;
   const { signal, dispose } = interruptSignal(() =>
-    progress.note(isTraining ? 'stopping after this step; a checkpoint will be saved …' : 'stopping …'),
+    progress.note(isTraining ? (ranks ? STOPPING_TOGETHER : STOPPING) : 'stopping …'),
   );
   try {
     const resume = flags.resume ? ('must' as const) : ('never' as const);
@@ -195,6 +200,7 @@ async function execute(
       else if (flags.findLr) await tryRates(job, flags.json, signal, progress);
       else {
         isTraining = true;
+        if (ranks) progress.note(`${ranks.size} processes train together. ${IF_ONE_IS_LOST} with --resume.`);
         await train(job, { out: folder!, resume, signal }, flags.json, progress);
       }
     } finally {

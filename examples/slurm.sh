@@ -1,5 +1,5 @@
 #!/bin/bash
-# Fine-tunes on four nodes, one rank on each with all of its cores: sbatch examples/ranks/slurm.sh
+# Fine-tunes on four nodes, one rank on each with all of its cores: sbatch examples/slurm.sh
 #SBATCH --job-name=ropewalk
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=1
