@@ -16,7 +16,8 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { openLayout } from '../src/checkpoint/layouts/layout-file.node.ts';
 import { layoutCacheSettings } from '../src/checkpoint/layouts/settings.node.ts';
 import { openModel } from '../src/checkpoint/load.node.ts';
-import { createDecoder, type DecoderOptions } from '../src/generation/decoder.node.ts';
+import { exportQuantized } from '../src/export/quantized.node.ts';
+import { createDecoder, type DecoderOptions, keepLayout } from '../src/generation/decoder.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { buildProgram, start, startCommand } from './helpers/cli.node.ts';
 import { saveUntrained, scratch } from './helpers/models.node.ts';
@@ -116,6 +117,23 @@ describe('a later start', () => {
     }
     expect(seen.size).toBe(4);
     expect(layoutsIn()).toHaveLength(4);
+  });
+
+  it('is fast at once for a model whose layout was kept when it was saved', async () => {
+    const source = join(root, 'to-save');
+    const out = join(root, 'saved');
+    await saveUntrained(source, { vocab_size: 320 });
+    const opened = await openModel(source);
+    await exportQuantized(opened, out, { quantize: { bits: 4, block: 32 } });
+    await opened.checkpoint.tensors.close();
+    const saved = await openModel(out);
+    const layoutCache = { folder, minimumBytes: 0, settledMs: 0 };
+    expect(await keepLayout(saved, { threads: 1, layoutCache })).toBe(true);
+    expect(await keepLayout(saved, { threads: 1, layoutCache: { folder, settledMs: 0 } })).toBe(false);
+    await saved.checkpoint.tensors.close();
+    const started = await run(out);
+    expect(started.read).toBe(false);
+    expect(started.logits).toEqual((await run(out, { layoutCache: false })).logits);
   });
 
   it('tells 8 bits of the file from 8 bits that were asked for, which have the same sizes', async () => {

@@ -452,8 +452,8 @@ describe.skipIf(!told)('the calling thread', () => {
   });
 
   it('works longer than that when the model runs in it: a chunk of the prompt takes that long', async () => {
-    const { loading, generating } = await best(loadHere, 3);
+    // Loading yields between the matrices that it reads.
+    const { generating } = await best(loadHere, 3);
     expect(generating).toBeGreaterThan(50);
-    expect(loading).toBeGreaterThan(50);
   });
 });

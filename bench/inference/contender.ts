@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createReadStream, readdirSync, readFileSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { memoryOf, processorSeconds, processTree } from '../process-tree.ts';
 
 /** How a contender's process is started; rivals/protocol.mjs describes its commands. */
 export interface Entrant {
@@ -15,6 +16,8 @@ export interface Entrant {
   readonly bytesPerWeight: number;
   /** Bytes per value in its key/value cache. */
   readonly cacheNumberBytes: number;
+  /** Environment variables of its process. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Set if loading takes a minute, because it quantizes a large model. */
   readonly skipColdStart?: boolean;
 }
@@ -52,9 +55,12 @@ export class Contender {
   /**
    * A cold start: from starting the process to the first token after a prompt.
    *
-   * @returns seconds, and the peak of its memory in bytes.
+   * @returns seconds, processor time in seconds, and the peak of its memory in bytes.
    */
-  static async coldStart(entrant: Entrant, prompt: number): Promise<{ seconds: number; bytes: number }> {
+  static async coldStart(
+    entrant: Entrant,
+    prompt: number,
+  ): Promise<{ seconds: number; processor: number; bytes: number }> {
     await readAll(String(entrant.settings.model));
     const started = performance.now();
     const contender = Contender.#spawn(entrant);
@@ -62,9 +68,10 @@ export class Contender {
     await contender.#read();
     await contender.#read();
     const seconds = (performance.now() - started) / 1000;
+    const processor = processorSeconds(contender.#child.pid!);
     const bytes = contender.peakBytes();
     await contender.quit();
-    return { seconds, bytes };
+    return { seconds, processor, bytes };
   }
 
   /** Sends a command and waits for its answer. */
@@ -75,7 +82,7 @@ export class Contender {
 
   /** The peak physical memory of it and each of its children (VmHWM); 0 if Linux does not report it. */
   peakBytes(): number {
-    return processTree(this.#child.pid!).reduce((sum, pid) => sum + peakOf(pid), 0);
+    return processTree(this.#child.pid!).reduce((sum, pid) => sum + memoryOf(pid, 'VmHWM'), 0);
   }
 
   async quit(): Promise<void> {
@@ -86,6 +93,7 @@ export class Contender {
   static #spawn(entrant: Entrant): Contender {
     const child = spawn(process.execPath, [entrant.script, JSON.stringify(entrant.settings)], {
       stdio: ['pipe', 'pipe', 'inherit'],
+      env: { ...process.env, ...entrant.env },
     });
     return new Contender(entrant, child);
   }
@@ -107,27 +115,6 @@ export class Contender {
       }
       return answer;
     }
-  }
-}
-
-function processTree(pid: number): number[] {
-  try {
-    const tasks = readdirSync(`/proc/${pid}/task`);
-    const children = tasks.flatMap((task) =>
-      readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
-    );
-    return [pid, ...children.flatMap(processTree)];
-  } catch {
-    return [];
-  }
-}
-
-function peakOf(pid: number): number {
-  try {
-    const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-    return Number(kilobytes ?? 0) * 1024;
-  } catch {
-    return 0;
   }
 }
 

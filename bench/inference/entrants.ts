@@ -87,7 +87,7 @@ function bytesOf({ bits, block }: Quantization, hasZeroPoints: boolean): number 
   return quantizedBytes({ rows: 1, columns, bits, block, hasZeroPoints }) / columns;
 }
 
-function script(name: string): string {
+export function script(name: string): string {
   // This file is bundled into one next to bench/inference.ts.
   return fileURLToPath(new URL(`./rivals/${name}.mjs`, import.meta.url));
 }

@@ -15,6 +15,7 @@ import type {
 } from '../onnx/weights.ts';
 import type { RowReader, StoredTensor, TensorReader } from './checkpoint.ts';
 import type { OpenedModel } from './load.node.ts';
+import { QuantizeThreads } from './quantize/threads.node.ts';
 
 /** Types that the engine reads from the file itself. */
 const ENGINE_TYPES: Readonly<Record<string, WeightInFile['dtype']>> = {
@@ -50,6 +51,8 @@ export async function weightSources(
     readonly quantize?: Quantization | 'none' | undefined;
     readonly activations?: 'int8' | 'exact' | undefined;
     readonly onRead?: ((share: number) => void) | undefined;
+    /** Threads that quantize; by default one per core. */
+    readonly threads?: number | undefined;
   } = {},
 ): Promise<ModelWeights> {
   const { model, names, checkpoint } = opened;
@@ -59,9 +62,11 @@ export async function weightSources(
   const { products, lookups } = parameterUses(model);
   const total = model.parameterCount();
   let done = 0;
+  const pool = new QuantizeThreads(options.threads);
   const counted = async <T>(size: number, read: () => Promise<T>): Promise<T> => {
     const value = await read();
     done += size;
+    if (done >= total) pool.close();
     options.onRead?.(Math.min(1, done / total));
     return value;
   };
@@ -81,7 +86,7 @@ export async function weightSources(
     return { file: { location: basename(file), offset, byteLength, dtype } };
   };
   const asked =
-    quantize === undefined || quantize === 'none' ? undefined : quantizedProducts(opened, quantize);
+    quantize === undefined || quantize === 'none' ? undefined : quantizedProducts(opened, quantize, pool);
   const inFewBits = (path: string, parameter: Parameter): QuantizedSource | undefined => {
     if (quantize !== undefined) return asked?.get(path);
     return products.has(parameter) ? tensors.quantizedForm?.(names.get(path)!) : undefined;
@@ -114,15 +119,21 @@ export async function weightSources(
     throw error;
   }
   const close = () => {
+    pool.close();
     for (const reader of readers) reader.close();
   };
   return { weights, folder, close };
 }
 
-/** The weights of quantized products, by path: quantized when they are read; `transposed` from `[in, out]`. */
+/**
+ * The weights of quantized products, by path: quantized when they are read; `transposed` from `[in, out]`.
+ *
+ * @param pool the threads that quantize; the caller ends them
+ */
 export function quantizedProducts(
   { model, names, checkpoint }: OpenedModel,
   quantize: Quantization,
+  pool = new QuantizeThreads(1),
 ): Map<string, QuantizedSource & { readonly transposed: boolean }> {
   const { tensors } = checkpoint;
   const { products } = parameterUses(model);
@@ -137,7 +148,7 @@ export function quantizedProducts(
     const [rows, columns] = layout === 'out, in' ? [first, second] : [second, first];
     const read = (into?: QuantizedArrays) =>
       layout === 'out, in'
-        ? readRows(tensors, name, form, into)
+        ? readRows(tensors, name, form, pool, into)
         : readTransposed(tensors, name, { rows, columns }, form, into);
     const shape = { rows, columns, ...form, hasOffsets: false, hasZeroPoints: form.bits === 4 };
     sources.set(path, { ...shape, transposed: layout === 'in, out', read });
@@ -149,8 +160,15 @@ async function readRows(
   tensors: TensorReader,
   name: string,
   form: Quantization,
+  pool: QuantizeThreads,
   into?: QuantizedArrays,
 ): Promise<QuantizedMatrix> {
+  const { dtype, shape, file, offset, verbatim } = tensors.info(name);
+  const [rows, columns] = shape;
+  if (verbatim && (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') && shape.length === 2) {
+    const path = await realpath(file);
+    return pool.quantize({ path, name: file, offset, dtype, rows: rows!, columns: columns! }, form, into);
+  }
   const reader = await tensors.openRows(name);
   try {
     return quantizeRows(reader, form, into);

@@ -1,5 +1,6 @@
 import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { isModelFile } from '../checkpoint/model-files.ts';
+import { QuantizeThreads } from '../checkpoint/quantize/threads.node.ts';
 import {
   packRows,
   QUANT_METHOD,
@@ -42,7 +43,8 @@ export async function exportQuantized(
 ): Promise<ExportResult> {
   await recoverDirectory(path);
   await checkTarget(path, source, isModelFile);
-  const products = quantizedProducts(source, quantize);
+  const threads = new QuantizeThreads();
+  const products = quantizedProducts(source, quantize, threads);
   const entries: Record<string, QuantizedEntry> = {};
   const sizes = new Map<string, number>();
   let written = 0;
@@ -78,13 +80,17 @@ export async function exportQuantized(
   const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
   const files = await tokenizerFilesOf(source);
   const quantization_config = { quant_method: QUANT_METHOD, ...quantize };
-  await saveModelDirectory(path, {
-    config: { ...exportedConfig(source), quantization_config },
-    generationConfig: exportedGenerationConfig(source),
-    tensors,
-    files,
-    metadata: { [QUANTIZED_KEY]: JSON.stringify(entries) },
-  });
+  try {
+    await saveModelDirectory(path, {
+      config: { ...exportedConfig(source), quantization_config },
+      generationConfig: exportedGenerationConfig(source),
+      tensors,
+      files,
+      metadata: { [QUANTIZED_KEY]: JSON.stringify(entries) },
+    });
+  } finally {
+    threads.close();
+  }
   const notes = ['only Ropewalk reads this format; export the original for other programs.'];
   return resultOf(path, source, [...notes, ...commonNotes(source, files)]);
 }

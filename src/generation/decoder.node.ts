@@ -35,7 +35,7 @@ export function decodingEngine(
 export interface DecoderOptions {
   /** The device; the CPU by default. */
   readonly device?: Device | undefined;
-  /** Threads of the engine; by default one for small models and one per core for others. */
+  /** Threads of the engine, and of quantizing; by default one for small models and one per core for others. */
   readonly threads?: number | undefined;
   /**
    * How the weights of products are quantized; 'none' for float32 whatever the checkpoint contains. By default a
@@ -62,8 +62,8 @@ export interface DecoderOptions {
 
 /** Prepares an opened model to run. The checkpoint may be closed afterwards. */
 export async function createDecoder(opened: OpenedModel, options: DecoderOptions = {}): Promise<Decoder> {
-  const { quantize, activations, onProgress: onRead } = options;
-  const sources = await weightSources(opened, { quantize, activations, onRead });
+  const { quantize, activations, threads, onProgress: onRead } = options;
+  const sources = await weightSources(opened, { quantize, activations, onRead, threads });
   const engine = options.engine ?? decodingEngine(opened.model, options);
   const { weights, folder, close } = sources;
   const { layoutCache = true } = options;
@@ -79,5 +79,28 @@ export async function createDecoder(opened: OpenedModel, options: DecoderOptions
   } catch (error) {
     close();
     throw error;
+  }
+}
+
+/**
+ * Keeps a saved model's weights in the cache of layouts, so that even its first start maps them; one weight at a time is
+ * in memory.
+ *
+ * @returns whether they are kept: not if the cache is off, and not for small models.
+ */
+export async function keepLayout(
+  opened: OpenedModel,
+  options: Pick<DecoderOptions, 'device' | 'threads'> & { readonly layoutCache?: LayoutCacheOptions } = {},
+): Promise<boolean> {
+  const kept = await layoutCacheSettings(options.layoutCache);
+  if (!kept) return false;
+  const { weights, folder, close } = await weightSources(opened);
+  try {
+    const layouts = new ModelLayouts(opened, kept);
+    const settings = folder === undefined ? {} : { weightsFolder: folder };
+    const engine = decodingEngine(opened.model, options);
+    return await Decoder.keepWeights(engine, opened.model, { ...settings, weights, layouts });
+  } finally {
+    close();
   }
 }

@@ -4,6 +4,7 @@ import { symbol } from '../graph/dims.ts';
 import { hasFusedAttention, input, linear, softcap, takeRows } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { CachedSequence, FullSequence } from '../nn/attention.ts';
+import type { LayoutCache } from '../onnx/layout-cache.ts';
 import type { WeightSource } from '../onnx/weights.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { type CompileOptions, Executable, type HostTensor } from '../runtime/executable.ts';
@@ -76,12 +77,18 @@ export class Decoder {
     settings: Omit<CompileOptions, 'weights'> = {},
     onRelease: () => void = () => {},
   ): Promise<Decoder> {
-    const context = new CachedSequence(engine.sharesBuffers && attentionIsFused(model));
-    const rows = input('logit_rows', 'int32', [symbol('logit_rows')]);
-    const hidden = takeRows(model.hiddenStates(context), rows);
-    const outputs = new Map([['logits', logitsOf(model, hidden)], ...context.outputs()]);
+    const { context, outputs } = recordDecoder(engine, model);
     const executable = await Executable.compile(engine, outputs, { ...settings, weights });
     return new Decoder(model, executable, context, onRelease, {}, await rowsTogether(engine, weights));
+  }
+
+  /** Keeps the weights as {@link create} would. @returns whether they are kept. */
+  static keepWeights(
+    engine: Engine,
+    model: CausalLM,
+    options: CompileOptions & { readonly layouts: LayoutCache },
+  ): Promise<boolean> {
+    return Executable.keepWeights(engine, recordDecoder(engine, model).outputs, options);
   }
 
   /**
@@ -217,6 +224,14 @@ export class Decoder {
     }
     return feeds;
   }
+}
+
+/** The graph of a decoder. */
+function recordDecoder(engine: Engine, model: CausalLM) {
+  const context = new CachedSequence(engine.sharesBuffers && attentionIsFused(model));
+  const rows = input('logit_rows', 'int32', [symbol('logit_rows')]);
+  const hidden = takeRows(model.hiddenStates(context), rows);
+  return { context, outputs: new Map([['logits', logitsOf(model, hidden)], ...context.outputs()]) };
 }
 
 /** See `Decoder.sameRows`. */

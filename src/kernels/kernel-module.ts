@@ -115,7 +115,8 @@ export interface KernelExports {
 
 let compiled: WebAssembly.Module | undefined;
 
-function kernelModule(): WebAssembly.Module {
+/** The compiled kernels, which can be sent to another thread. */
+export function kernelModule(): WebAssembly.Module {
   if (!compiled) {
     const bytes = Uint8Array.from(atob(kernelsBase64), (character) => character.charCodeAt(0));
     try {

@@ -10,8 +10,8 @@ export interface Communicator {
   /** The number of ranks on this machine, including this one. */
   readonly localSize: number;
   /**
-   * Adds up arrays of the same lengths over all ranks, in place and in the order of the ranks: afterwards every rank has
-   * the same bits.
+   * Adds up arrays of the same lengths over all ranks, in place: afterwards every rank has the same bits, and again with
+   * as many ranks.
    *
    * @param codec of float32 values on their way; float64 values travel as they are.
    * @throws RopewalkError if another rank has not responded for {@link CommunicatorOptions.timeoutMs}.
@@ -47,7 +47,7 @@ export interface Communicator {
   collect(bytes: Uint8Array): Promise<Uint8Array[]>;
   /** Waits until all ranks have called it. */
   barrier(): Promise<void>;
-  /** Bytes that this rank has sent to others. */
+  /** Bytes that this rank has sent to others; for sums of MPI's own, in theory: 2 (N - 1) / N of the arrays. */
   readonly bytesSent: number;
   /** Ends all ranks at once, including this one. For errors that not every rank has. */
   abort(exitCode: number): never;

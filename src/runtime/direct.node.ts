@@ -1,9 +1,9 @@
 import { Tensor as OrtTensor } from 'onnxruntime-common';
 import { sizeOf } from '../graph/dims.ts';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
-import type { LayoutCache } from '../onnx/layout-cache.ts';
+import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { EngineSession, EngineSessionOptions, EngineTensor, OnnxRuntime } from './engine.ts';
-import { openFromLayout } from './from-layout.node.ts';
+import { layoutEngine, openFromLayout } from './from-layout.node.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
 import { packedParts } from './packing.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
@@ -198,9 +198,13 @@ function providerOf({ executionProviders: [provider] = ['cpu'] }: EngineSessionO
  * @param binding onnxruntime-node, for what this does not support.
  * @returns undefined if koffi or the library is not available.
  */
-export function directRuntime(
-  binding: OnnxRuntime,
-): { readonly runtime: OnnxRuntime; readonly placeholder: Library['placeholder'] } | undefined {
+export function directRuntime(binding: OnnxRuntime):
+  | {
+      readonly runtime: OnnxRuntime;
+      readonly placeholder: Library['placeholder'];
+      readonly layouts: LayoutEngine;
+    }
+  | undefined {
   const library = openLibrary();
   if (!library) return undefined;
   const { api, koffi } = library;
@@ -295,5 +299,6 @@ export function directRuntime(
   return {
     runtime: { InferenceSession: { create }, Tensor: OrtTensor },
     placeholder: library.placeholder,
+    layouts: layoutEngine(library),
   };
 }

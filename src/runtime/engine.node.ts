@@ -25,6 +25,7 @@ export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: b
     runtime: provider === 'webgpu' ? webgpuRuntime(runtime) : runtime,
     writesOutputs: true,
     takesWeights: chosen?.placeholder,
+    layouts: chosen?.layouts,
     sharesBuffers: chosen !== undefined && provider === 'cpu',
     defaults,
   };

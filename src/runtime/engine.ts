@@ -1,6 +1,6 @@
 import type { Dialect } from '../graph/tensor.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
-import type { LayoutCache } from '../onnx/layout-cache.ts';
+import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 
 /** The part of an ONNX Runtime tensor that we use. */
 export interface EngineTensor {
@@ -103,6 +103,8 @@ export interface Engine {
    * folder and file for them: the engine checks that the file exists and does not read it.
    */
   readonly takesWeights: { readonly folder: string; readonly file: string } | undefined;
+  /** What a cache of weights must know of this engine, if it takes weights from one. */
+  readonly layouts?: LayoutEngine | undefined;
   /** Whether an output may be written over the input that it updates: caches then grow in place. */
   readonly sharesBuffers: boolean;
   readonly defaults: EngineSettings;

@@ -66,13 +66,8 @@ export class Executable {
 
   /** @param outputs the results of a run, by name. */
   static async compile(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions = {}) {
-    const { weights = new Map<string, WeightSource>(), layouts, ...settings } = options;
-    const { plans, sessionOutputs } = planOutputs(outputs);
-    const prepared = prepareInference([...sessionOutputs.values()], weights);
-    const roots = new Map([...sessionOutputs.keys()].map((name, i) => [name, prepared.outputs[i]!]));
-    const provide = engine.takesWeights && providedFrom(engine.takesWeights, prepared.weights, settings);
-    const sources = provide ? prepared.weights : await readIntoMemory(prepared.weights);
-    const model = emitModel(roots, { dialect: dialectOf(engine), weights: sources, provide });
+    const { weights: _, layouts, ...settings } = options;
+    const { model, provide, plans, lookups } = await emit(engine, outputs, options);
     const session = await createSession(
       engine,
       model.bytes,
@@ -80,7 +75,24 @@ export class Executable {
       model.provided,
       model.provided.length > 0 ? layouts : undefined,
     );
-    return new Executable(engine, session, plans, model.inputs, model.bytes.byteLength, prepared.lookups);
+    return new Executable(engine, session, plans, model.inputs, model.bytes.byteLength, lookups);
+  }
+
+  /**
+   * Keeps the weights as {@link compile} would, without compiling anything: only one weight at a time is in memory.
+   *
+   * @returns whether they are kept.
+   */
+  static async keepWeights(
+    engine: Engine,
+    outputs: ReadonlyMap<string, Tensor>,
+    options: CompileOptions & { readonly layouts: LayoutCache },
+  ): Promise<boolean> {
+    if (!engine.layouts) return false;
+    const { model } = await emit(engine, outputs, options);
+    const layout = await options.layouts.obtain(model.provided, engine.layouts);
+    await layout?.close();
+    return layout !== undefined;
   }
 
   /**
@@ -162,6 +174,18 @@ export class Executable {
       `the graph's input ${name} is ${attributes.dtype}, but got a ${data.constructor.name}.`,
     );
   }
+}
+
+/** The model that a session is made of. */
+async function emit(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions) {
+  const { weights = new Map<string, WeightSource>(), layouts: _, ...settings } = options;
+  const { plans, sessionOutputs } = planOutputs(outputs);
+  const prepared = prepareInference([...sessionOutputs.values()], weights);
+  const roots = new Map([...sessionOutputs.keys()].map((name, i) => [name, prepared.outputs[i]!]));
+  const provide = engine.takesWeights && providedFrom(engine.takesWeights, prepared.weights, settings);
+  const sources = provide ? prepared.weights : await readIntoMemory(prepared.weights);
+  const model = emitModel(roots, { dialect: dialectOf(engine), weights: sources, provide });
+  return { model, provide, plans, lookups: prepared.lookups };
 }
 
 /** A file in the session's weights folder, for provided weights: one of the weights' own files if there are any. */

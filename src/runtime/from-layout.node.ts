@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import type { ProvidedWeight } from '../onnx/emit.ts';
-import type { Layout, LayoutCache } from '../onnx/layout-cache.ts';
+import type { Layout, LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { EngineSession } from './engine.ts';
 import { ENGINE_NAME, type Library, type MappedFile } from './library.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
@@ -29,7 +29,7 @@ export async function openFromLayout(
 ): Promise<{ session: EngineSession; weights: ProvidedWeights } | undefined> {
   // Twice: a damaged file is made again once.
   for (let attempt = 0; attempt < 2; attempt++) {
-    const layout = await layouts.obtain(provided, { name: ENGINE_NAME, allocate: allocateBy(library) });
+    const layout = await layouts.obtain(provided, layoutEngine(library));
     if (!layout) return undefined;
     const file = await inMemory(library, layout);
     if (!file) return undefined;
@@ -98,7 +98,13 @@ async function isIntact(library: Library, layout: Layout, mapped: MappedFile): P
   return true;
 }
 
-const allocateBy = (library: Library) => (bytes: number) => {
-  const { data, free } = library.allocate(bytes);
-  return { memory: library.koffi.view(data, bytes), free };
-};
+/** What a cache must know of a library. */
+export function layoutEngine(library: Library): LayoutEngine {
+  return {
+    name: ENGINE_NAME,
+    allocate(bytes) {
+      const { data, free } = library.allocate(bytes);
+      return { memory: library.koffi.view(data, bytes), free };
+    },
+  };
+}

@@ -26,8 +26,8 @@ interface Range {
 }
 
 /**
- * Reads a large tokenizer.json without making an object of its vocabulary and its merges: a file of 262,000 tokens
- * takes a tenth of the time and of the memory of `JSON.parse`.
+ * Reads a large tokenizer.json without making an object of its vocabulary and its merges: a tokenizer of
+ * 262,000 tokens then loads in less than half of the processor time, and in half of the memory.
  *
  * @param bytes valid UTF-8
  * @returns undefined for files that are not such a tokenizer, in any way: `JSON.parse` and the checks of its result
