@@ -1,8 +1,8 @@
 /**
- * Cuts the link of one of two hosts (network namespaces) while they train: the job must end by our own watchdog, and leave
- * no process behind on either host.
+ * Cuts the link of one of two hosts (network namespaces) while they train: the job must end within two minutes, by mpirun or
+ * by our own watchdog, and leave no process behind on either host.
  *
- *     npm run build && node scripts/run-ts.js verify/ranks-link.ts [--timeout 5]
+ *     npm run build && node scripts/run-ts.js verify/ranks-link.ts [--timeout 120]
  *
  * Needs root, iproute2 and Open MPI. Recorded in ranks-link.txt.
  */
@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Hosts } from './ranks/hosts.ts';
 
-const { values } = parseArgs({ options: { timeout: { type: 'string', default: '5' } } });
+const { values } = parseArgs({ options: { timeout: { type: 'string', default: '120' } } });
 const program = fileURLToPath(new URL('../bin/ropewalk.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-link-'));
 const text = join(folder, 'text.txt');

@@ -10,6 +10,11 @@ import { join } from 'node:path';
 
 const NET = '10.77.0';
 const BRIDGE = 'rwbridge';
+/** mpirun notices within 16 s that a host is gone, as docs/many-processors.md recommends; by default it takes minutes. */
+const KEEPALIVE = ['time 10', 'intvl 2', 'probes 3'].flatMap((setting) => [
+  '--mca',
+  ...`oob_tcp_keepalive_${setting}`.split(' '),
+]);
 const name = (host: number) => `rwhost${host}`;
 
 export class Hosts {
@@ -69,7 +74,7 @@ export class Hosts {
       ...['--allow-run-as-root', '--bind-to', 'none', '--host', hosts, '-n', String(ranks)],
       ...['--mca', 'plm_rsh_agent', this.#agent, '--mca', 'oob_tcp_if_include', `${NET}.0/24`],
       ...['--mca', 'btl', 'tcp,self', '--mca', 'btl_tcp_if_include', `${NET}.0/24`],
-      ...[...more, ...command],
+      ...[...KEEPALIVE, ...more, ...command],
     ];
     const inFirst = ['netns', 'exec', name(1), 'unshare', '--uts', 'sh', '-c'];
     const script = `hostname ${name(1)}; exec mpirun "$@"`;
