@@ -35,6 +35,18 @@ export function vocabularyChunk(rows: number, vocabSize: number): number {
   return Math.ceil(vocabSize / Math.ceil(vocabSize / most));
 }
 
+/** A chunk's part of the head's weights. */
+export interface HeadChunk {
+  readonly weight: Float32Array;
+  readonly bias?: Float32Array;
+}
+
+/** Where the gradients of a chunk's trained weights are to be written. */
+export interface HeadChunkGradients {
+  readonly dWeight?: Float32Array;
+  readonly dBias?: Float32Array;
+}
+
 /** The head's weights and gradients, chunk by chunk. A chunk's entries need not be neighbors in the vocabulary. */
 export interface HeadChunks {
   /** Entries of each chunk. */
@@ -42,9 +54,8 @@ export interface HeadChunks {
   /** The place of an id in a chunk; undefined if it is in another one. */
   place(chunk: number, id: number): number | undefined;
   /** The chunk's weights, until the next one is opened. */
-  open(chunk: number): Promise<{ readonly weight: Float32Array; readonly bias?: Float32Array }>;
-  /** Where the gradients of a chunk's trained weights are to be written. */
-  gradients(chunk: number): { readonly dWeight?: Float32Array; readonly dBias?: Float32Array };
+  open(chunk: number): Promise<HeadChunk>;
+  gradients(chunk: number): HeadChunkGradients;
   /** Called when the gradients of a chunk are written. */
   written(chunk: number): Promise<void>;
 }
@@ -72,7 +83,7 @@ export class WholeHeadChunks implements HeadChunks {
     return place >= 0 && place < this.sizes[chunk]! ? place : undefined;
   }
 
-  async open(chunk: number) {
+  async open(chunk: number): Promise<HeadChunk> {
     const { values, model, width } = this.#parts;
     const { weight, bias } = model.head;
     return {
@@ -81,7 +92,7 @@ export class WholeHeadChunks implements HeadChunks {
     };
   }
 
-  gradients(chunk: number) {
+  gradients(chunk: number): HeadChunkGradients {
     const { model, width } = this.#parts;
     const { weight, bias } = model.head;
     const dWeight = this.into.get(weight.path);
@@ -207,12 +218,7 @@ export class ChunkedHead implements HeadStage {
     return { loss, logSumExp: Float32Array.from(logSumExp) };
   }
 
-  #feeds(
-    hidden: Float32Array,
-    targets: Int32Array,
-    chunk: number,
-    { weight, bias }: Awaited<ReturnType<HeadChunks['open']>>,
-  ) {
+  #feeds(hidden: Float32Array, targets: Int32Array, chunk: number, { weight, bias }: HeadChunk) {
     const { rows, width } = this.#parts;
     const size = this.#chunks.sizes[chunk]!;
     // What is read for targets of other chunks is not used.

@@ -42,7 +42,7 @@ interface Slot {
  */
 export class GatheredWeights {
   /** The weights of the stage in use, by path. */
-  readonly values = new Map<string, Float32Array>();
+  readonly values: Map<string, Float32Array> = new Map();
   readonly #communicator: Communicator;
   readonly #slices: Slices;
   readonly #own: ReadonlyMap<string, Float32Array>;

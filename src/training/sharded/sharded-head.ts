@@ -1,6 +1,6 @@
 import type { Codec, Communicator, Pending, Sliced } from '../../ranks/communicator.ts';
 import type { HostMemory } from '../../runtime/host-memory.ts';
-import type { HeadChunks } from '../blocks/block-head-chunks.ts';
+import type { HeadChunk, HeadChunkGradients, HeadChunks } from '../blocks/block-head-chunks.ts';
 
 /** One of the head's weights: this rank's rows, and their gradient if it is trained. */
 export interface HeadWeight {
@@ -75,7 +75,7 @@ export class ShardedHeadChunks implements HeadChunks {
     return entriesBefore(this.#starts, this.#each, chunk, rank) + index;
   }
 
-  async open(chunk: number) {
+  async open(chunk: number): Promise<HeadChunk> {
     const slot = this.#slots[chunk % 2]!;
     this.#prefetch(chunk);
     await slot.pending?.wait();
@@ -92,7 +92,7 @@ export class ShardedHeadChunks implements HeadChunks {
     };
   }
 
-  gradients(chunk: number) {
+  gradients(chunk: number): HeadChunkGradients {
     const { dWeight, dBias } = this.#slots[chunk % 2]!;
     const size = this.sizes[chunk]!;
     return {
