@@ -4,7 +4,7 @@
  *
  *     node scripts/run-ts.js verify/ranks-memory.ts [--only none|states|all|wire|gemma]
  *
- * Needs Open MPI, 14 GB of memory for the kinds and 20 GB for Gemma. Random weights. Recorded in ranks-memory.txt.
+ * Needs Open MPI, 14 GB of memory for the kinds and 20 GB for Gemma. Random weights. What was recorded of it is in ranks-memory.txt.
  */
 import { parseArgs } from 'node:util';
 import { gemma2, llama } from '../src/families/index.ts';
