@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
-  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -14,64 +13,26 @@ import {
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { openLayout } from '../src/checkpoint/layouts/layout-file.node.ts';
-import { layoutCacheSettings } from '../src/checkpoint/layouts/settings.node.ts';
 import { openModel } from '../src/checkpoint/load.node.ts';
 import { exportQuantized } from '../src/export/quantized.node.ts';
-import { createDecoder, type DecoderOptions, keepLayout } from '../src/generation/decoder.node.ts';
+import { createDecoder, keepLayout } from '../src/generation/decoder.node.ts';
 import { nodeEngine } from '../src/runtime/engine.node.ts';
 import { buildProgram, start, startCommand } from './helpers/cli.node.ts';
-import { saveUntrained, scratch } from './helpers/models.node.ts';
-import { writeRandomGguf } from './helpers/random-gguf.node.ts';
+import { layoutTests, type Started } from './helpers/layouts.node.ts';
+import { saveUntrained } from './helpers/models.node.ts';
 
 /**
  * Layouts: models that were started before start again from a file in the engine's own form. Whatever happens to that
  * file, the logits are those without it, which other tests compare with their references.
  */
 
-const { folder: root, remove } = scratch('layouts');
+const { root, remove, newCache, run, layoutsIn, onlyLayout, gguf } = layoutTests('layouts');
 afterAll(remove);
 
-let count = 0;
 let folder: string;
 beforeEach(() => {
-  folder = join(root, `cache${count++}`);
+  folder = newCache();
 });
-
-const IDS = [5, 42, 15, 52, 25];
-
-interface Started {
-  readonly logits: Float32Array;
-  /** Whether weights were read from the model's own files. */
-  readonly read: boolean;
-}
-
-/** Opens a model, runs a few tokens and closes it. */
-async function run(path: string, options: DecoderOptions = {}): Promise<Started> {
-  const opened = await openModel(path);
-  const shares: number[] = [];
-  const decoder = await createDecoder(opened, {
-    ...{ threads: 1, onProgress: (share: number) => shares.push(share) },
-    layoutCache: { folder, minimumBytes: 0, settledMs: 0 },
-    ...options,
-  });
-  await opened.checkpoint.tensors.close();
-  const logits = await decoder.forward(IDS, decoder.newCache(), 'all');
-  await decoder.release();
-  expect(Math.max(...shares)).toBeLessThanOrEqual(1);
-  // A layout that is found is everything at once.
-  return { logits, read: !(shares.length === 1 && shares[0] === 1) };
-}
-
-const layoutsIn = (place = folder) =>
-  existsSync(place) ? readdirSync(place).filter((name) => name.endsWith('.layout')) : [];
-const onlyLayout = () => {
-  const names = layoutsIn();
-  expect(names).toHaveLength(1);
-  return join(folder, names[0]!);
-};
-
-const gguf = (type: Parameters<typeof writeRandomGguf>[2], family = 'llama') =>
-  writeRandomGguf(root, family, type).path;
 
 /** A small model whose layout is some 800 kB: several weights, a tied head. */
 const model = gguf('Q8_0', 'gemma');
@@ -373,113 +334,6 @@ describe('a folder that cannot be written', () => {
     await expect(createDecoder(opened, { threads: 1, layoutCache })).rejects.toThrow(/it ended at byte/);
     await opened.checkpoint.tensors.close();
     expect(layoutsIn()).toEqual([]);
-  });
-});
-
-describe('the size of the cache', () => {
-  it('is bounded: the least recently used layouts go first', async () => {
-    const models = ['Q8_0', 'Q4_0', 'Q5_0'].map((type) => gguf(type as 'Q8_0', 'gemma'));
-    const sizes: number[] = [];
-    for (const [i, path] of models.slice(0, 2).entries()) {
-      await run(path);
-      const name = layoutsIn().find((each) => statSync(join(folder, each)).mtimeMs > 1e12)!;
-      sizes.push(statSync(join(folder, name)).size);
-      utimesSync(join(folder, name), new Date(1e9 + i), new Date(1e9 + i));
-    }
-    // Using the first makes the second the one that was not used for longest.
-    expect((await run(models[0]!)).read).toBe(false);
-    const limitBytes = sizes[0]! * 2 + 1000;
-    await run(models[2]!, { layoutCache: { folder, minimumBytes: 0, settledMs: 0, limitBytes } });
-    expect(layoutsIn()).toHaveLength(2);
-    expect((await run(models[0]!)).read).toBe(false);
-    expect((await run(models[2]!)).read).toBe(false);
-    expect((await run(models[1]!)).read).toBe(true);
-  });
-
-  it('keeps neither more than its limit nor small models', async () => {
-    await run(model, { layoutCache: { folder, minimumBytes: 0, settledMs: 0, limitBytes: 1000 } });
-    await run(model, { layoutCache: { folder, settledMs: 0 } });
-    expect(layoutsIn()).toEqual([]);
-  });
-});
-
-describe('settings', () => {
-  it('come from the options, else from the environment', async () => {
-    const usual = await layoutCacheSettings({}, { XDG_CACHE_HOME: '/caches' });
-    expect(usual).toMatchObject({ folder: '/caches/ropewalk/layouts', limitBytes: 20e9, minimumBytes: 32e6 });
-    const set = { ROPEWALK_LAYOUT_CACHE: '/here', ROPEWALK_LAYOUT_CACHE_SIZE: '5GB' };
-    expect(await layoutCacheSettings({}, set)).toMatchObject({ folder: '/here', limitBytes: 5e9 });
-    expect(await layoutCacheSettings({ folder: '/there', limitBytes: 7 }, set)).toMatchObject({
-      folder: '/there',
-      limitBytes: 7,
-    });
-    expect(await layoutCacheSettings({}, { ROPEWALK_LAYOUT_CACHE: 'off' })).toBe(undefined);
-    await expect(layoutCacheSettings({}, { ROPEWALK_LAYOUT_CACHE_SIZE: 'much' })).rejects.toThrow(
-      /ROPEWALK_LAYOUT_CACHE_SIZE is "much"; give a size such as 500MB or 5GB/,
-    );
-  });
-});
-
-describe('ropewalk cache', () => {
-  const cache = async (...args: string[]) => {
-    const program = await buildProgram('bin/ropewalk.js');
-    const env = { ...process.env, HF_HUB_CACHE: join(root, 'hub'), ROPEWALK_LAYOUT_CACHE: folder };
-    return start(program, ['cache', ...args], { env }).finished;
-  };
-
-  it('lists, verifies, prunes and removes layouts', async () => {
-    const copy = join(root, 'copy.gguf');
-    writeFileSync(copy, readFileSync(model));
-    await run(copy);
-    const gone = onlyLayout();
-    rmSync(copy);
-    await run(model);
-    const path = layoutsIn()
-      .map((name) => join(folder, name))
-      .find((each) => each !== gone)!;
-    const id = `layout:${path.slice(-47, -35)}`;
-    const listed = await cache('list', '--json');
-    const { layouts } = JSON.parse(listed.stdout) as { layouts: { folder: string; files: object[] } };
-    expect(layouts.folder).toBe(folder);
-    const { size } = statSync(path);
-    expect(layouts.files).toContainEqual(
-      expect.objectContaining({ id, path, bytes: size, source: model, form: 'as stored' }),
-    );
-    expect((await cache('list')).stdout).toContain(`${id}  ${model} (as stored)`);
-
-    expect(await cache('verify')).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(/^2 files, .*: 0 damaged/),
-    });
-    const bytes = Uint8Array.from(readFileSync(path));
-    bytes[1000]! ^= 1;
-    writeFileSync(path, bytes);
-    const verified = await cache('verify', 'layouts');
-    expect(verified.code).toBe(1);
-    expect(verified.stdout).toContain(`damaged  ${id}  ${path}`);
-    expect(verified.stderr).toContain('Damaged layouts are made again when their model is loaded.');
-
-    // What is cut off, what a killed process left behind, and what belongs to no model any more.
-    writeFileSync(path, bytes.subarray(0, 5000));
-    const partial = join(folder, '.x.layout.partial-nobody-1-1000-0123abcd');
-    writeFileSync(partial, 'x');
-    const dry = await cache('prune', '--dry-run', '--json');
-    const { removals } = JSON.parse(dry.stdout) as { removals: { path: string; reason: string }[] };
-    expect(new Map(removals.map((each) => [each.path, each.reason]))).toEqual(
-      new Map([
-        [partial, 'interrupted'],
-        [path, 'damaged'],
-        [gone, 'model is gone'],
-      ]),
-    );
-    expect(layoutsIn()).toHaveLength(2);
-    expect((await cache('prune')).code).toBe(0);
-    expect(readdirSync(folder)).toEqual([]);
-
-    await run(model);
-    expect((await cache('remove', 'layouts')).stdout).toContain(`${id}  asked for`);
-    expect(layoutsIn()).toEqual([]);
-    expect((await cache('remove', id)).stderr).toContain(`${id} is not in the cache`);
   });
 });
 

@@ -6,6 +6,7 @@ import { Random } from '../src/random.ts';
 import { buildProgram, start } from './helpers/cli.node.ts';
 import { baseModel, chats } from './helpers/finetune-run.node.ts';
 import { HAS_MPI, isRunning, LAUNCHERS, mpirun, mpirunBy, ranksOf } from './helpers/ranks.node.ts';
+import { expectSameRun, metricsOf } from './helpers/run-metrics.node.ts';
 import { until } from './helpers/work.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-ranks-'));
@@ -29,35 +30,6 @@ const train = (out: string, more: readonly string[] = [], from = text) => [
   ...['--batch', '4', '--steps', String(STEPS), '--eval-every', '3', '--save-every', '2', '--seed', '5'],
   ...['--threads', '1', ...more],
 ];
-
-interface Measured {
-  readonly type: string;
-  readonly step: number;
-  readonly loss: number;
-  readonly gradientNorm?: number;
-}
-
-/** What a run measured at each step: everything but times. */
-function metrics(run: string): Measured[] {
-  const lines = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n');
-  return lines
-    .map((line) => JSON.parse(line) as Measured)
-    .filter(({ type }) => type === 'step' || type === 'evaluation')
-    .map(({ type, step, loss, gradientNorm }) => ({
-      ...{ type, step, loss },
-      ...(gradientNorm !== undefined && { gradientNorm }),
-    }));
-}
-
-/** Within 1e-6 of one another, relative: sums over rows are taken in another order. */
-function expectSameRun(run: string, one: string): void {
-  const [got, wanted] = [metrics(run), metrics(one)];
-  expect(got.map(({ type, step }) => [type, step])).toEqual(wanted.map(({ type, step }) => [type, step]));
-  for (const [i, { loss, gradientNorm }] of wanted.entries()) {
-    expect(Math.abs(got[i]!.loss / loss - 1), `loss of step ${got[i]!.step}`).toBeLessThan(1e-6);
-    if (gradientNorm) expect(Math.abs(got[i]!.gradientNorm! / gradientNorm - 1), 'norm').toBeLessThan(1e-4);
-  }
-}
 
 async function alone(args: readonly string[]): Promise<void> {
   const { code, stderr } = await start(await buildProgram('bin/ropewalk.js'), args).finished;
@@ -126,7 +98,7 @@ describe.skipIf(!HAS_MPI)('several processes that train together over MPI', () =
     cpSync(cut, moved, { recursive: true });
     const again = await inRanks(2, train(cut, ['--resume']));
     expect(again.code, again.stderr).toBe(0);
-    expect(metrics(cut)).toEqual(metrics(whole));
+    expect(metricsOf(cut)).toEqual(metricsOf(whole));
     expect(model(cut).equals(model(whole))).toBe(true);
     await alone(train(moved, ['--resume']));
     expectSameRun(moved, whole);

@@ -6,6 +6,7 @@ import { Random } from '../src/random.ts';
 import { buildProgram, start, startCommand } from './helpers/cli.node.ts';
 import { baseModel, chats } from './helpers/finetune-run.node.ts';
 import { HAS_MPI, LAUNCHERS, mpirun } from './helpers/ranks.node.ts';
+import { expectSameRun, metricsOf } from './helpers/run-metrics.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-shard-'));
 const text = join(folder, 'book.txt');
@@ -25,35 +26,6 @@ const train = (out: string, more: readonly string[] = []) => [
   ...['--batch', '6', '--steps', '4', '--eval-every', '2', '--save-every', '2', '--seed', '5'],
   ...['--threads', '1', ...more],
 ];
-
-interface Measured {
-  readonly type: string;
-  readonly step: number;
-  readonly loss: number;
-  readonly gradientNorm?: number;
-}
-
-function metrics(run: string): Measured[] {
-  const lines = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n');
-  return lines
-    .map((line) => JSON.parse(line) as Measured)
-    .filter(({ type }) => type === 'step' || type === 'evaluation')
-    .map(({ type, step, loss, gradientNorm }) => ({
-      ...{ type, step, loss },
-      ...(gradientNorm !== undefined && { gradientNorm }),
-    }));
-}
-
-/** Losses within 1e-6 of one another, relative: sums over rows are taken in another order. */
-function expectSameRun(run: string, one: string, tolerance = 1e-6): void {
-  const [got, wanted] = [metrics(run), metrics(one)];
-  expect(got.map(({ type, step }) => [type, step])).toEqual(wanted.map(({ type, step }) => [type, step]));
-  for (const [i, { loss, gradientNorm }] of wanted.entries()) {
-    expect(Math.abs(got[i]!.loss / loss - 1), `loss of step ${got[i]!.step}`).toBeLessThan(tolerance);
-    if (gradientNorm)
-      expect(Math.abs(got[i]!.gradientNorm! / gradientNorm - 1), 'norm').toBeLessThan(100 * tolerance);
-  }
-}
 
 async function alone(args: readonly string[]): Promise<void> {
   const { code, stderr } = await start(await buildProgram('bin/ropewalk.js'), args).finished;
@@ -186,7 +158,7 @@ describe.skipIf(!HAS_MPI)('training over ranks that divide weights and states', 
       const more = [...settings, '--keep', '5', '--shard', shard];
       await inRanks(3, train(whole, more));
       await inRanks(3, train(again, more));
-      expect(metrics(again)).toEqual(metrics(whole));
+      expect(metricsOf(again)).toEqual(metricsOf(whole));
       expect(file(again).equals(file(whole))).toBe(true);
       const half = () => {
         const run = place();

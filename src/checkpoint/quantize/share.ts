@@ -1,3 +1,5 @@
+import type { KernelExports } from '../../kernels/kernel-module.ts';
+
 /** Rows of a matrix in a file, to be quantized by several threads. Everything in it can be sent to a thread. */
 export interface QuantizeTask {
   readonly path: string;
@@ -31,17 +33,7 @@ export interface FileReads {
   closeSync(file: number): void;
 }
 
-interface QuantizeKernels {
-  quantizeBytes(values: number, blocks: number, block: number, data: number, scales: number): void;
-  quantizeNibbles(
-    values: number,
-    blocks: number,
-    block: number,
-    data: number,
-    scales: number,
-    zeroPoints: number,
-  ): void;
-}
+type QuantizeKernels = Pick<KernelExports, 'quantizeBytes' | 'quantizeNibbles'>;
 
 /** Quantizes batches until all are taken. @throws an error of the file system, or for a file that became shorter */
 export type TakeBatches = (task: QuantizeTask, target: QuantizedTarget, thread: number) => void;
