@@ -47,7 +47,7 @@ export interface Communicator {
   collect(bytes: Uint8Array): Promise<Uint8Array[]>;
   /** Waits until all ranks have called it. */
   barrier(): Promise<void>;
-  /** Bytes that this rank has sent to others; for sums of MPI's own, in theory: 2 (N - 1) / N of the arrays. */
+  /** Bytes that this rank has sent to others. */
   readonly bytesSent: number;
   /** Ends all ranks at once, including this one. For errors that not every rank has. */
   abort(exitCode: number): never;

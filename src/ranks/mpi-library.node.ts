@@ -10,7 +10,6 @@ const FUNCTIONS = (handle: string) =>
     abort: `int MPI_Abort(${handle} comm, int code)`,
     rank: `int MPI_Comm_rank(${handle} comm, _Out_ int *rank)`,
     size: `int MPI_Comm_size(${handle} comm, _Out_ int *size)`,
-    sum: `int MPI_Iallreduce(void *send, void *recv, int count, ${handle} type, ${handle} op, ${handle} comm, void *request)`,
     exchange: `int MPI_Ialltoallv(void *send, void *sendCounts, void *sendPlaces, ${handle} sendType, void *recv, void *recvCounts, void *recvPlaces, ${handle} recvType, ${handle} comm, void *request)`,
     barrier: `int MPI_Ibarrier(${handle} comm, void *request)`,
     test: 'int MPI_Test(void *request, _Out_ int *flag, void *status)',
@@ -26,11 +25,7 @@ export interface MpiLibrary extends Functions {
   readonly koffi: Koffi;
   readonly name: string;
   readonly world: Handle;
-  readonly float32: Handle;
   readonly bytes: Handle;
-  readonly add: Handle;
-  /** MPI_IN_PLACE: the result replaces what is sent. */
-  readonly inPlace: Pointer;
   /** MPI_STATUS_IGNORE */
   readonly ignore: Pointer;
 }
@@ -52,10 +47,7 @@ const KINDS: readonly Kind[] = [
     handle: 'void *',
     constants: (symbol) => ({
       world: symbol('ompi_mpi_comm_world'),
-      float32: symbol('ompi_mpi_float'),
       bytes: symbol('ompi_mpi_byte'),
-      add: symbol('ompi_mpi_op_sum'),
-      inPlace: 1n,
       ignore: 0n,
     }),
   },
@@ -65,11 +57,8 @@ const KINDS: readonly Kind[] = [
     handle: 'int',
     constants: () => ({
       world: 0x44000000,
-      float32: 0x4c00040a,
       bytes: 0x4c00010d,
-      add: 0x58000003,
-      // (void *) -1 and (MPI_Status *) 1
-      inPlace: 0xffffffffffffffffn,
+      // (MPI_Status *) 1
       ignore: 1n,
     }),
   },

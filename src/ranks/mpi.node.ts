@@ -10,8 +10,6 @@ const THREADS = 3;
 const TIMEOUT_MS = 120_000;
 /** For waits until one rank has written or read files. */
 const LONG_MS = 1_800_000;
-/** Elements that MPI adds up at once: few enough that signals are handled in between. */
-const SUMMED = 2 ** 22;
 /** Elements of the smallest slices of a sum. */
 const LEAST = 16;
 
@@ -56,22 +54,19 @@ class MpiCommunicator implements Communicator {
     return this.#bytesSent;
   }
 
+  /*
+   * Not by MPI_Iallreduce: in place, Open MPI 4.1 sends everything to one rank and back, which takes twice the time over TCP
+   * with two ranks and more with several; in shared memory the two are level.
+   */
   async sum(arrays: readonly (Float32Array | Float64Array)[], codec?: Codec): Promise<void> {
     const singles = arrays.filter((array) => array instanceof Float32Array);
-    if (!codec) {
-      const pending = this.#sumInPlace(singles);
-      for (const array of arrays)
-        if (array instanceof Float64Array) await this.#sumDoubles(array, this.#timeoutMs);
-      await pending.wait();
-      return;
-    }
     const parts = singles.map((whole) => this.#evenly(whole));
     const pending = this.reduceScatter(parts, codec);
     for (const array of arrays)
       if (array instanceof Float64Array) await this.#sumDoubles(array, this.#timeoutMs);
     await pending.wait();
     // Every rank has the values that travel, the one that added them up too.
-    for (const { own } of parts) roundBy(codec, own);
+    if (codec) for (const { own } of parts) roundBy(codec, own);
     await this.allGather(parts, codec).wait();
   }
 
@@ -138,25 +133,6 @@ class MpiCommunicator implements Communicator {
   async leave(): Promise<void> {
     await this.barrier();
     check(this.#mpi.finalize(), 'MPI_Finalize');
-  }
-
-  /** By MPI itself, which needs no copies. */
-  #sumInPlace(arrays: readonly Float32Array[]): Pending {
-    const { koffi, world, float32, add, inPlace } = this.#mpi;
-    const calls = arrays.flatMap((array) =>
-      Array.from({ length: Math.ceil(array.length / SUMMED) }, (_, i): Call => {
-        const piece = array.subarray(i * SUMMED, (i + 1) * SUMMED);
-        return {
-          name: 'MPI_Iallreduce',
-          start: (request) => {
-            this.#bytesSent += (2 * piece.byteLength * (this.size - 1)) / this.size;
-            return this.#mpi.sum(inPlace, koffi.address(piece), piece.length, float32, add, world, request);
-          },
-          finish: () => {},
-        };
-      }),
-    );
-    return this.#queue.add(calls, this.#timeoutMs);
   }
 
   /** The lengths of all ranks' bytes. */
