@@ -21,9 +21,9 @@ const WIRE_SHARE = 1448 / 1538;
 
 /**
  * Bytes per second that one process sends while it receives as many, packs them and adds them up, on links of any speed.
- * Measured over TCP between two processes on two cores of an AMD EPYC (Zen 5) that other programs shared.
+ * Measured over TCP between two processes on the two cores of an AMD EPYC (Zen 5), otherwise idle: `verify/ranks-hosts.ts`.
  */
-const PROCESS_BYTES = 0.38e9;
+const PROCESS_BYTES = 0.73e9;
 
 /**
  * Messages in a row: each reduce-scatter and each all-gather sends N - 1. Gradients are scattered and weights (or the
