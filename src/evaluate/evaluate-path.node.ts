@@ -31,8 +31,9 @@ export async function evaluatePath(
   options: EvaluatePathOptions = {},
 ): Promise<Evaluation> {
   const { name = path, out, data = new Map(), hub, onResume, onWarnings, progressOf, ...rest } = options;
-  const { device, threads, quantize, layoutCache, engine, ...evaluating } = rest;
-  const opening = { name, onWarnings, progressOf, device, threads, quantize, layoutCache, engine };
+  const { device, precision, threads, quantize, layoutCache, engine, ...evaluating } = rest;
+  const how = { device, precision, threads, quantize, layoutCache, engine };
+  const opening = { name, onWarnings, progressOf, ...how };
   const { model, close } = await openAnsweringModel(path, opening);
   try {
     const folder = out === undefined ? undefined : await EvaluationFolder.open(out, model);

@@ -31,9 +31,10 @@ export interface QuantizedWeight {
 
 /**
  * Which operators a graph may use: only ai.onnx (`standard`), or also those of com.microsoft that ONNX Runtime's CPU
- * kernels (`onnxruntime`) or its WebGPU kernels (`webgpu`) implement.
+ * kernels (`onnxruntime`) or its WebGPU kernels (`webgpu`) implement, or those operators that OpenVINO's provider takes
+ * from ONNX Runtime (`openvino`).
  */
-export type Dialect = 'onnxruntime' | 'webgpu' | 'standard';
+export type Dialect = 'onnxruntime' | 'webgpu' | 'openvino' | 'standard';
 
 /** Writes an operator's ONNX nodes. Values are identified by their ONNX names. */
 export interface Emitter {

@@ -11,6 +11,9 @@ export interface EngineTensor {
   readonly dims: readonly number[];
 }
 
+/** Numbers of nodes: by provider, then by operator. */
+export type AssignedNodes = Readonly<Record<string, Readonly<Record<string, number>>>>;
+
 /** The part of an ONNX Runtime session that we use. */
 export interface EngineSession {
   /** @param fetches the outputs to compute: null, or a tensor to write one into. */
@@ -20,6 +23,8 @@ export interface EngineSession {
   ): Promise<Record<string, EngineTensor>>;
   release(): Promise<void>;
   endProfiling(): void;
+  /** How many nodes each provider runs, by operator; only if they were recorded. */
+  assignedNodes?(): AssignedNodes;
   /** Binds all inputs and outputs to tensors on the device; only sessions of an engine with {@link Engine.openMemory}. */
   bind?(inputs: DeviceTensors, outputs: DeviceTensors): Binding;
 }
@@ -87,12 +92,16 @@ export interface SessionSettings {
   readonly inBackground?: boolean;
   /** Writes ONNX Runtime's profile to a file with this prefix. */
   readonly profile?: string;
+  /** Records which provider runs each node, for `Executable.assignedNodes`. Only through the C interface. */
+  readonly recordsNodes?: boolean;
 }
 
 /** The defaults of all sessions of an engine. */
 export interface EngineSettings extends SessionSettings {
   /** Execution provider. Default: cpu in Node, wasm in the browser. */
   readonly provider?: string;
+  /** What a device of a provider library computes in. Default float32. */
+  readonly precision?: 'float32' | 'bfloat16' | 'float16';
 }
 
 /** Runs ONNX models: ONNX Runtime's native library in Node, its WebAssembly build in the browser. */
@@ -112,12 +121,14 @@ export interface Engine {
   readonly openMemory?: (() => Promise<DeviceMemory>) | undefined;
   /** Whether an output may be written over the input that it updates: caches then grow in place. */
   readonly sharesBuffers: boolean;
+  /** Which operators its device has; by default those of its provider. */
+  readonly dialect?: Dialect | undefined;
   readonly defaults: EngineSettings;
 }
 
 /** The operators that the engine's kernels support. */
-export function dialectOf({ defaults }: Engine): Dialect {
-  return defaults.provider === 'webgpu' ? 'webgpu' : 'onnxruntime';
+export function dialectOf({ dialect, defaults }: Engine): Dialect {
+  return dialect ?? (defaults.provider === 'webgpu' ? 'webgpu' : 'onnxruntime');
 }
 
 export async function createSession(
@@ -135,6 +146,7 @@ export async function createSession(
   if (!all.spinsBetweenRuns) session.force_spinning_stop = '1';
   // The arena grows by powers of two: up to half of what packed weights took there stayed empty.
   session.use_device_allocator_for_initializers = '1';
+  if (all.recordsNodes) session.record_ep_graph_assignment_info = '1';
   const extra: Record<string, unknown> = { session };
   if (all.recomputes) extra.optimization = { disable_specified_optimizers: 'CommonSubexpressionElimination' };
   const options: EngineSessionOptions = {

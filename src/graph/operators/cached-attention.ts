@@ -48,7 +48,7 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
   // GroupQueryAttention refuses other head sizes. Its WebGPU kernels ignore the cap, and returned wrong values for 32
   // or more new tokens.
   fits: (inputs, attributes, dialect) =>
-    dialect !== 'webgpu' && hasFusedAttention(cachedInputs(inputs, attributes).pastK.shape[3] as number),
+    dialect === 'onnxruntime' && hasFusedAttention(cachedInputs(inputs, attributes).pastK.shape[3] as number),
   infer(inputs, attributes) {
     const { heads, kvHeads, packed, rotates } = attributes;
     const { qkv, pastK, pastV, pastLength, total, lastKey, cos, sin } = cachedInputs(inputs, attributes);
