@@ -30,7 +30,7 @@ export { type PullOptions, type PullProgress, pullModel } from './hub/pull.node.
 export * as inspect from './inspect/index.node.ts';
 export * as ranks from './ranks/index.node.ts';
 export * as runtime from './runtime/index.node.ts';
-export type { Device, Precision } from './runtime/devices.node.ts';
+export type { Device, Precision } from './runtime/devices.ts';
 export { type Listening, type ListenOptions, listen } from './serve/listen.node.ts';
 export type { LogEntry } from './serve/log.ts';
 export type { ServedModel } from './serve/model-pool.ts';

@@ -4,7 +4,7 @@ import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { weightSources } from '../checkpoint/weight-sources.node.ts';
 import type { CausalLM } from '../families/family.ts';
 import type { Quantization } from '../onnx/quantize.ts';
-import { checkDevice, type Device, type Precision } from '../runtime/devices.node.ts';
+import { checkDevice, type Device, type Precision } from '../runtime/devices.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
 import { Decoder } from './decoder.ts';

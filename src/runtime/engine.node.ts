@@ -1,6 +1,6 @@
 import * as ort from 'onnxruntime-node';
 import { option, RopewalkError, said } from '../errors.ts';
-import { libraryDevice } from './devices.node.ts';
+import { libraryDevice } from './devices.ts';
 import { directRuntime } from './direct.node.ts';
 import type { Engine, EngineSettings, OnnxRuntime } from './engine.ts';
 import { deviceText, type ProviderLibraries } from './providers/provider-libraries.node.ts';

@@ -3,9 +3,9 @@ import type { OpenedModel } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import type { DecoderOptions } from '../../generation/decoder.node.ts';
 import type { Quantization } from '../../onnx/quantize.ts';
-import { checkDevice, type Device, PRECISIONS, type Precision } from '../../runtime/devices.node.ts';
+import { type Device, PRECISIONS, type Precision } from '../../runtime/devices.ts';
 import { Progress } from '../terminal/progress.ts';
-import { count } from './options.ts';
+import { count, device as toDevice } from './options.ts';
 
 /** Options for loading a model, for all commands that run one. */
 export interface DecoderFlags {
@@ -30,7 +30,7 @@ const PROGRESS_FROM = 20e6;
 export function addDecoderOptions(command: Command, { activations = true } = {}): Command {
   command
     .option('--threads <n>', 'threads of the engine', count)
-    .addOption(new Option('--device <name>', DEVICE_HELP).argParser(checkDevice).default('cpu'))
+    .addOption(new Option('--device <name>', DEVICE_HELP).argParser(toDevice).default('cpu'))
     .addOption(new Option('--precision <form>', PRECISION_HELP).choices(PRECISIONS))
     .addOption(
       new Option(

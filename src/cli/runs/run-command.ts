@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { count, listed, OptionError, option, text, wordsOf } from '../../options.ts';
 import type { Communicator } from '../../ranks/communicator.ts';
-import { PRECISIONS, type Precision } from '../../runtime/devices.node.ts';
+import { PRECISIONS, type Precision } from '../../runtime/devices.ts';
 import {
   OPTIMIZERS,
   optimizerOptions,

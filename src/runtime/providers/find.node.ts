@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { option, RopewalkError, said } from '../../errors.ts';
-import type { LibraryDevice, LibraryName } from '../devices.node.ts';
+import type { LibraryDevice, LibraryName } from '../devices.ts';
 
 /** What is known of a provider library that has a name. */
 interface KnownLibrary {
@@ -19,7 +19,7 @@ interface KnownLibrary {
 export const KNOWN_LIBRARIES: Readonly<Record<LibraryName, KnownLibrary>> = {
   cuda: {
     variable: 'ROPEWALK_CUDA_LIBRARY',
-    packageName: 'onnxruntime-gpu==1.30.0',
+    packageName: 'onnxruntime-gpu[cuda,cudnn]==1.30.0',
     folder: ['onnxruntime', 'capi'],
     file: 'onnxruntime_providers_cuda',
     platforms: ['linux-x64', 'win32-x64'],
@@ -83,7 +83,7 @@ export function findLibrary(library: LibraryDevice['library'], surroundings: Sur
     );
   }
   throw new RopewalkError(
-    `no library of the ${name} provider was found; install it into an active Python environment ("pip install ${packageName}"), or name its file in the variable ${variable}.`,
+    `no library of the ${name} provider was found; install it into an active Python environment (pip install "${packageName}"), or name its file in the variable ${variable}.`,
   );
 }
 

@@ -1,4 +1,4 @@
-import type { Precision } from '../devices.node.ts';
+import type { Precision } from '../devices.ts';
 
 /** OpenVINO's names of precisions: in what a device lists as its capabilities, and in its settings. */
 const NAMES: Readonly<Record<Precision, { readonly capability: string; readonly hint: string }>> = {

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { option, RopewalkError, said } from '../../errors.ts';
 import type { Dialect } from '../../graph/tensor.ts';
-import { type Device, type HardwareType, libraryDevice, type Precision } from '../devices.node.ts';
+import { type Device, type HardwareType, libraryDevice, type Precision } from '../devices.ts';
 import type { Library, Pointer } from '../library.node.ts';
 import { cudaLibraries } from './cuda.node.ts';
 import { findLibrary } from './find.node.ts';

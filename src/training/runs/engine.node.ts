@@ -1,6 +1,6 @@
 import type { Communicator } from '../../ranks/communicator.ts';
 import { coresPerRank } from '../../ranks/cores.node.ts';
-import { checkDevice, type Device, type Precision } from '../../runtime/devices.node.ts';
+import { checkDevice, type Device, type Precision } from '../../runtime/devices.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
 import type { Engine } from '../../runtime/engine.ts';
 

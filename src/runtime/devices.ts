@@ -37,9 +37,14 @@ export function libraryDevice(device: Device): LibraryDevice | undefined {
   return PATH.test(name) ? { library: { path: name }, which } : undefined;
 }
 
+/** Whether this is the name of a device, or looks like the path of a library. */
+export function isDevice(name: string): name is Device {
+  return name === 'cpu' || name === 'webgpu' || libraryDevice(name) !== undefined;
+}
+
 /** @throws RopewalkError for a name that is no device. */
 export function checkDevice(device: Device): Device {
-  if (device === 'cpu' || device === 'webgpu' || libraryDevice(device)) return device;
+  if (isDevice(device)) return device;
   throw new RopewalkError(
     said`${option('device')} must be cpu, webgpu, cuda, openvino or the path of a provider library, but is ${String(device)}.`,
   );
