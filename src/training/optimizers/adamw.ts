@@ -57,10 +57,7 @@ export const adamw = defineOptimizer({
     refuse: ({ states }) =>
       states === 'float32' ? undefined : `it keeps its states in float32 there, not in ${states}`,
     layout: (shape) => [sizeOf(shape)],
-    states: (shape) => [
-      { prefix: 'm', shape },
-      { prefix: 'v', shape },
-    ],
+    states: (shape) => ['m', 'v'].map((prefix) => ({ prefix, shape, layout: [sizeOf(shape)] })),
     // p ← p · decay − stepSize · m / (√v + epsilon), where both corrections of the bias are in stepSize and epsilon.
     scalars({ beta1, beta2, eps, weightDecay }, { learningRate, step, decays }) {
       const root2 = Math.sqrt(1 - beta2 ** step);

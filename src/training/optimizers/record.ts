@@ -40,7 +40,10 @@ export interface OptimizerRecord<Name extends string = string, Shape extends z.Z
 /** A state tensor of one weight on a device, in float32. In a checkpoint it is `<prefix>.<weight>`. */
 export interface DeviceState {
   readonly prefix: string;
+  /** In a checkpoint. */
   readonly shape: readonly number[];
+  /** In the graph: of as many elements. */
+  readonly layout: readonly number[];
 }
 
 /**
