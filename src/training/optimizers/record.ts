@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { notNegative, option } from '../../options.ts';
 import type { Tensor } from '../../graph/tensor.ts';
+import { notNegative, option } from '../../options.ts';
 import type { HostMemory } from '../../runtime/host-memory.ts';
 import type { Optimizer, ParameterShape } from './optimizer-common.ts';
 
@@ -38,7 +38,7 @@ export interface OptimizerRecord<Name extends string = string, Shape extends z.Z
 }
 
 /** A state tensor of one weight on a device, in float32. In a checkpoint it is `<prefix>.<weight>`. */
-export interface DeviceState {
+interface DeviceState {
   readonly prefix: string;
   /** In a checkpoint. */
   readonly shape: readonly number[];
@@ -57,9 +57,10 @@ export interface StepOnDevice<O> {
   layout(shape: readonly number[]): readonly number[];
   states(shape: readonly number[]): readonly DeviceState[];
   /** Numbers of the graph, computed for each step in float64. */
-  scalars(options: O, step: { readonly learningRate: number; readonly step: number; readonly decays: boolean }): Readonly<
-    Record<string, number>
-  >;
+  scalars(
+    options: O,
+    step: { readonly learningRate: number; readonly step: number; readonly decays: boolean },
+  ): Readonly<Record<string, number>>;
   /** Numbers that are multiplied by the gradient scale, such as the clipping coefficient, once a step. */
   scaled(options: O, step: { readonly learningRate: number }): Readonly<Record<string, number>>;
   /** The new value, and the new states in the order of {@link states}. */
@@ -67,7 +68,7 @@ export interface StepOnDevice<O> {
 }
 
 /** The symbolic tensors of a weight's step. */
-export interface WeightOnDevice {
+interface WeightOnDevice {
   readonly value: Tensor;
   readonly gradient: Tensor;
   readonly states: readonly Tensor[];
