@@ -2,6 +2,8 @@ import { Tensor as OrtTensor } from 'onnxruntime-common';
 import { sizeOf } from '../graph/dims.ts';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
+import type { Binding, DeviceMemory, DeviceTensors } from './device.ts';
+import { bindTensors, openDeviceMemory } from './device-memory.node.ts';
 import type { EngineSession, EngineSessionOptions, EngineTensor, OnnxRuntime } from './engine.ts';
 import { layoutEngine, openFromLayout } from './from-layout.node.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
@@ -139,6 +141,11 @@ class DirectSession {
     return results;
   }
 
+  bind(inputs: DeviceTensors, outputs: DeviceTensors): Binding {
+    if (this.#released) throw new Error('the session was released');
+    return bindTensors(this.#library, this.#session, inputs, outputs);
+  }
+
   endProfiling(): void {
     this.#library.out((out) => this.#library.api.endProfiling(this.#session, this.#library.allocator, out));
   }
@@ -203,6 +210,8 @@ export function directRuntime(binding: OnnxRuntime):
       readonly runtime: OnnxRuntime;
       readonly placeholder: Library['placeholder'];
       readonly layouts: LayoutEngine;
+      /** @param provider one with memory of its own. */
+      openMemory(provider: string): Promise<DeviceMemory>;
     }
   | undefined {
   const library = openLibrary();
@@ -300,5 +309,14 @@ export function directRuntime(binding: OnnxRuntime):
     runtime: { InferenceSession: { create }, Tensor: OrtTensor },
     placeholder: library.placeholder,
     layouts: layoutEngine(library),
+    openMemory: (provider) =>
+      openDeviceMemory(library, async (model) => {
+        const settings = settingsOf({ executionProviders: [provider] }, new ProvidedWeights(library));
+        try {
+          return await library.createSession(model, settings);
+        } finally {
+          api.releaseSessionOptions(settings);
+        }
+      }),
   };
 }

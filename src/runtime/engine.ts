@@ -1,6 +1,7 @@
 import type { Dialect } from '../graph/tensor.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
+import type { Binding, DeviceMemory, DeviceTensors } from './device.ts';
 
 /** The part of an ONNX Runtime tensor that we use. */
 export interface EngineTensor {
@@ -19,6 +20,8 @@ export interface EngineSession {
   ): Promise<Record<string, EngineTensor>>;
   release(): Promise<void>;
   endProfiling(): void;
+  /** Binds all inputs and outputs to tensors on the device; only sessions of an engine with {@link Engine.openMemory}. */
+  bind?(inputs: DeviceTensors, outputs: DeviceTensors): Binding;
 }
 
 /** The session options that we set, by ONNX Runtime's names. */
@@ -105,6 +108,8 @@ export interface Engine {
   readonly takesWeights: { readonly folder: string; readonly file: string } | undefined;
   /** What a cache of weights must know of this engine, if it takes weights from one. */
   readonly layouts?: LayoutEngine | undefined;
+  /** Opens the memory of the device that its sessions run on, if values can stay there. */
+  readonly openMemory?: (() => Promise<DeviceMemory>) | undefined;
   /** Whether an output may be written over the input that it updates: caches then grow in place. */
   readonly sharesBuffers: boolean;
   readonly defaults: EngineSettings;

@@ -7,6 +7,7 @@ import { emitModel } from '../onnx/emit.ts';
 import { type HostLookup, prepareInference } from '../onnx/inference.ts';
 import type { LayoutCache } from '../onnx/layout-cache.ts';
 import { readIntoMemory, type WeightSource } from '../onnx/weights.ts';
+import type { Binding, DeviceTensors } from './device.ts';
 import {
   createSession,
   dialectOf,
@@ -130,6 +131,32 @@ export class Executable {
       outputs[name] = collect(plan, results, array, plan.dense !== undefined && fetches[plan.dense] !== null);
     }
     return outputs;
+  }
+
+  /**
+   * Binds the graph to tensors on the engine's device, where it then runs without the host.
+   *
+   * @param inputs a tensor for every name in {@link inputs}.
+   * @param outputs a tensor for every output, which none of the inputs may share memory with.
+   */
+  bind(inputs: DeviceTensors, outputs: DeviceTensors): Binding {
+    if (!this.#session.bind) throw new RopewalkError('this engine keeps no values on a device.');
+    for (const [name, { dtype, shape }] of this.inputs) {
+      const given = inputs[name];
+      if (!given) throw new RopewalkError(`the graph's input ${name} was not given.`);
+      const fits = given.shape.length === shape.length && given.shape.every((size, i) => size === shape[i]);
+      if (given.dtype !== dtype || !fits) {
+        throw new RopewalkError(
+          `the graph's input ${name} is ${dtype} ${shapeText(shape)}, but got ${given.dtype} ${shapeText(given.shape)}.`,
+        );
+      }
+    }
+    for (const name of this.#plans.keys())
+      if (!outputs[name]) throw new RopewalkError(`the graph's output ${name} was not given.`);
+    return this.#session.bind(
+      Object.fromEntries([...this.inputs.keys()].map((name) => [name, inputs[name]!])),
+      Object.fromEntries([...this.#plans.keys()].map((name) => [name, outputs[name]!])),
+    );
   }
 
   /** Frees the engine's memory. Nothing can be run afterwards. */

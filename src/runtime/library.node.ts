@@ -34,17 +34,26 @@ const API = {
   getDimensionsCount: [61, 'void *', 'void *info, _Out_ size_t *count'],
   getDimensions: [62, 'void *', 'void *info, void *dimensions, size_t count'],
   getTensorTypeAndShape: [65, 'void *', 'void *value, _Out_ void **info'],
+  createMemoryInfo: [68, 'void *', 'const char *name, int allocator, int id, int type, _Out_ void **memory'],
   createCpuMemoryInfo: [69, 'void *', 'int allocator, int type, _Out_ void **memory'],
   allocate: [75, 'void *', 'void *allocator, size_t size, _Out_ void **data'],
   free: [76, 'void *', 'void *allocator, void *data'],
   getDefaultAllocator: [78, 'void *', '_Out_ void **allocator'],
   releaseStatus: [93, 'void', 'void *status'],
+  releaseMemoryInfo: [94, 'void', 'void *memory'],
   releaseSession: [95, 'void', 'void *session'],
   releaseValue: [96, 'void', 'void *value'],
   releaseTensorTypeAndShapeInfo: [99, 'void', 'void *info'],
   releaseSessionOptions: [100, 'void', 'void *options'],
   endProfiling: [110, 'void *', 'void *session, void *allocator, _Out_ char **file'],
   addSessionConfigEntry: [130, 'void *', 'void *options, const char *key, const char *value'],
+  createAllocator: [131, 'void *', 'void *session, void *memory, _Out_ void **allocator'],
+  releaseAllocator: [132, 'void', 'void *allocator'],
+  runWithBinding: [133, 'void *', 'void *session, void *options, void *binding'],
+  createIoBinding: [134, 'void *', 'void *session, _Out_ void **binding'],
+  releaseIoBinding: [135, 'void', 'void *binding'],
+  bindInput: [136, 'void *', 'void *binding, const char *name, void *value'],
+  bindOutput: [137, 'void *', 'void *binding, const char *name, void *value'],
   addInitializer: [150, 'void *', 'void *options, void *name, void *value'],
   addExternalInitializers: [210, 'void *', 'void *options, void *names, void *values, size_t count'],
   appendExecutionProvider: [
@@ -52,15 +61,16 @@ const API = {
     'void *',
     'void *options, const char *name, void *keys, void *values, size_t count',
   ],
+  copyTensors: [386, 'void *', 'void *env, void *from, void *to, void *stream, size_t count'],
 } as const;
 
-const API_VERSION = 22;
+const API_VERSION = 23;
 const LIBRARY_VERSION = '1.30.0';
 /** Name and version of the engine: kept layouts are only for it. */
 export const ENGINE_NAME = `onnxruntime ${LIBRARY_VERSION}`;
 
 /** onnx.TensorProto.DataType of the arrays that we pass. */
-export const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
+export const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
 export type ElementType = keyof typeof elementTypes;
 
 export type Pointer = bigint;

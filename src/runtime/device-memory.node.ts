@@ -1,0 +1,207 @@
+import { RopewalkError } from '../errors.ts';
+import { shapeText, sizeOf } from '../graph/dims.ts';
+import { input, mul, scalar } from '../graph/operators/index.ts';
+import { emitModel } from '../onnx/emit.ts';
+import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors, DeviceType } from './device.ts';
+import type { HostArray } from './executable.ts';
+import { elementTypes, type Library, type Pointer } from './library.node.ts';
+
+const BYTES: Readonly<Record<DeviceType, number>> = { float32: 4, float16: 2, int32: 4 };
+
+/** A tensor on the device, and the engine's descriptor of it. */
+class EngineTensorOnDevice implements DeviceTensor {
+  value: Pointer | undefined;
+
+  constructor(
+    readonly dtype: DeviceType,
+    readonly shape: readonly number[],
+    readonly byteLength: number,
+    value: Pointer,
+    /** Set where the memory is another tensor's. */
+    readonly of?: EngineTensorOnDevice,
+  ) {
+    this.value = value;
+  }
+}
+
+function valueOf(tensor: DeviceTensor): Pointer {
+  const { value, of } = tensor as EngineTensorOnDevice;
+  if (value === undefined || (of && of.value === undefined)) throw new Error('the tensor was freed');
+  return value;
+}
+
+/** Binds a session to tensors on its device. */
+export function bindTensors(
+  library: Library,
+  session: Pointer,
+  inputs: DeviceTensors,
+  outputs: DeviceTensors,
+): Binding {
+  const { api } = library;
+  let binding: Pointer | undefined = library.out((out) => api.createIoBinding(session, out));
+  const release = () => {
+    if (binding !== undefined) api.releaseIoBinding(binding);
+    binding = undefined;
+  };
+  try {
+    for (const [name, tensor] of Object.entries(inputs))
+      library.check(api.bindInput(binding, name, valueOf(tensor)));
+    for (const [name, tensor] of Object.entries(outputs))
+      library.check(api.bindOutput(binding, name, valueOf(tensor)));
+  } catch (error) {
+    release();
+    throw error;
+  }
+  return {
+    run() {
+      if (binding === undefined) throw new Error('the binding was released');
+      library.check(api.runWithBinding(session, null, binding));
+    },
+    release,
+  };
+}
+
+class EngineDeviceMemory implements DeviceMemory {
+  #byteLength = 0;
+  readonly #tensors = new Set<EngineTensorOnDevice>();
+  readonly traffic = { written: 0, read: 0 };
+
+  readonly #library: Library;
+  readonly #session: Pointer;
+  readonly #memory: Pointer;
+  readonly #allocator: Pointer;
+
+  /** @param session the allocator's, kept open for as long as the memory. */
+  constructor(library: Library, session: Pointer, memory: Pointer, allocator: Pointer) {
+    this.#library = library;
+    this.#session = session;
+    this.#memory = memory;
+    this.#allocator = allocator;
+  }
+
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  allocate(dtype: DeviceType, shape: readonly number[]): DeviceTensor {
+    const { api, koffi } = this.#library;
+    const size = sizeOf(shape) as number;
+    const dims = BigInt64Array.from(shape, BigInt);
+    const address = dims.length > 0 ? koffi.address(dims) : null;
+    let value: Pointer;
+    try {
+      value = this.#library.out((out) =>
+        api.createTensor(this.#allocator, address, dims.length, elementTypes[dtype], out),
+      );
+    } catch (error) {
+      throw new RopewalkError(
+        `the device has no room for ${dtype} ${shapeText(shape)} (${size * BYTES[dtype]} bytes).`,
+        { cause: error },
+      );
+    }
+    const tensor = new EngineTensorOnDevice(dtype, shape, size * BYTES[dtype], value);
+    this.#tensors.add(tensor);
+    this.#byteLength += tensor.byteLength;
+    return tensor;
+  }
+
+  view(tensor: DeviceTensor, shape: readonly number[]): DeviceTensor {
+    const { api, koffi } = this.#library;
+    const { dtype, byteLength } = tensor;
+    if ((sizeOf(shape) as number) * BYTES[dtype] !== byteLength)
+      throw new Error(`${shapeText(shape)} is no view of ${shapeText(tensor.shape)}`);
+    const owner = (tensor as EngineTensorOnDevice).of ?? (tensor as EngineTensorOnDevice);
+    const data = this.#library.out((out) => api.getTensorMutableData(valueOf(owner), out));
+    const dims = BigInt64Array.from(shape, BigInt);
+    const address = dims.length > 0 ? koffi.address(dims) : null;
+    const value = this.#library.out((out) =>
+      api.createTensorWithData(
+        this.#memory,
+        data,
+        byteLength,
+        address,
+        dims.length,
+        elementTypes[dtype],
+        out,
+      ),
+    );
+    const view = new EngineTensorOnDevice(dtype, shape, byteLength, value, owner);
+    this.#tensors.add(view);
+    return view;
+  }
+
+  write(tensor: DeviceTensor, data: HostArray | Uint16Array): void {
+    this.#withHost(tensor, data, (host) => this.#copy(host, valueOf(tensor)));
+    this.traffic.written += tensor.byteLength;
+  }
+
+  read(tensor: DeviceTensor, into: HostArray | Uint16Array): void {
+    this.#withHost(tensor, into, (host) => this.#copy(valueOf(tensor), host));
+    this.traffic.read += tensor.byteLength;
+  }
+
+  copy(from: DeviceTensor, to: DeviceTensor): void {
+    if (from.dtype !== to.dtype || from.byteLength !== to.byteLength)
+      throw new Error(`${shapeText(from.shape)} cannot be copied to ${shapeText(to.shape)}`);
+    this.#copy(valueOf(from), valueOf(to));
+  }
+
+  free(tensor: DeviceTensor): void {
+    const own = tensor as EngineTensorOnDevice;
+    if (own.value === undefined) return;
+    this.#library.api.releaseValue(own.value);
+    own.value = undefined;
+    this.#tensors.delete(own);
+    if (!own.of) this.#byteLength -= own.byteLength;
+  }
+
+  async release(): Promise<void> {
+    const views = [...this.#tensors].filter(({ of }) => of);
+    for (const tensor of [...views, ...this.#tensors]) this.free(tensor);
+    const { api } = this.#library;
+    api.releaseAllocator(this.#allocator);
+    api.releaseMemoryInfo(this.#memory);
+    api.releaseSession(this.#session);
+  }
+
+  #withHost(tensor: DeviceTensor, data: HostArray | Uint16Array, use: (host: Pointer) => void): void {
+    const { api, cpu, koffi } = this.#library;
+    const { dtype, shape, byteLength } = tensor;
+    if (data.byteLength !== byteLength)
+      throw new Error(`${data.byteLength} bytes were given for ${dtype} ${shapeText(shape)}`);
+    if (byteLength === 0) return;
+    const dims = BigInt64Array.from(shape, BigInt);
+    const address = dims.length > 0 ? koffi.address(dims) : null;
+    const host = this.#library.out((out) =>
+      api.createTensorWithData(
+        ...[cpu, koffi.address(data), byteLength, address, dims.length, elementTypes[dtype], out],
+      ),
+    );
+    try {
+      use(host);
+    } finally {
+      api.releaseValue(host);
+    }
+  }
+
+  #copy(from: Pointer, to: Pointer): void {
+    const { api, env, koffi } = this.#library;
+    const [source, target] = [BigUint64Array.of(BigInt(from)), BigUint64Array.of(BigInt(to))];
+    this.#library.check(api.copyTensors(env, koffi.address(source), koffi.address(target), null, 1));
+  }
+}
+
+/** @param createSession on the device. */
+export async function openDeviceMemory(
+  library: Library,
+  createSession: (model: Uint8Array) => Promise<Pointer>,
+): Promise<DeviceMemory> {
+  const { api } = library;
+  const model = emitModel(new Map([['y', mul(input('x', 'float32', [1]), scalar(2))]]), {
+    dialect: 'webgpu',
+  });
+  const session = await createSession(model.bytes);
+  const memory = library.out((out) => api.createMemoryInfo('WebGPU_Buffer', 1, 0, 0, out));
+  const allocator = library.out((out) => api.createAllocator(session, memory, out));
+  return new EngineDeviceMemory(library, session, memory, allocator);
+}
