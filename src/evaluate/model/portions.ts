@@ -4,7 +4,7 @@ import { prefill } from '../../generation/prefill.ts';
 import type { LikelihoodJob } from './likelihoods.ts';
 
 /** A context, and the indices of its jobs. */
-export interface SharedContext {
+interface SharedContext {
   readonly context: readonly number[];
   readonly members: readonly number[];
 }
