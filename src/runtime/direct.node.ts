@@ -4,12 +4,13 @@ import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensors } from './device.ts';
 import { bindTensors, openDeviceMemory } from './device-memory.node.ts';
-import type {
-  AssignedNodes,
-  EngineSession,
-  EngineSessionOptions,
-  EngineTensor,
-  OnnxRuntime,
+import {
+  type AssignedNodes,
+  type EngineSession,
+  type EngineSessionOptions,
+  type EngineTensor,
+  type OnnxRuntime,
+  WEBGPU_OPTIONS,
 } from './engine.ts';
 import { layoutEngine, openFromLayout } from './from-layout.node.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
@@ -334,13 +335,17 @@ export function directRuntime(binding: OnnxRuntime):
     libraries: new ProviderLibraries(library),
     on: (device) => ({
       InferenceSession: {
-        create: (model, options, provided, layouts) => create(model, options, provided, layouts, device),
+        create: (model, options, provided, layouts) =>
+          create(model, options, provided, layouts, device).catch((error: unknown) => {
+            throw device.failed(error);
+          }),
       },
       Tensor: OrtTensor,
     }),
     openMemory: (provider) =>
       openDeviceMemory(library, async (model) => {
-        const settings = settingsOf({ executionProviders: [provider] }, new ProvidedWeights(library));
+        const extra = { ep: { webgpuexecutionprovider: WEBGPU_OPTIONS } };
+        const settings = settingsOf({ executionProviders: [provider], extra }, new ProvidedWeights(library));
         try {
           return await library.createSession(model, settings);
         } finally {

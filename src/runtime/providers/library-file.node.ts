@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { RopewalkError } from '../../errors.ts';
 
 /*
@@ -31,18 +31,16 @@ export function checkLibraryFile(
   path: string,
   { platform, arch }: { platform: string; arch: string } = process,
 ): void {
-  const file = open(path);
+  const { size } = regularFile(path);
+  const file = openSync(path, 'r');
   try {
-    const status = fstatSync(file);
-    if (!status.isFile())
-      throw new RopewalkError(`${path} is not a file; give the path of a provider library.`);
     const header = Buffer.alloc(64);
     const read = readSync(file, header, 0, header.length, 0);
     const expected = MAGIC[platform];
     if (expected && !expected.bytes.some((bytes) => header.toString('hex').startsWith(bytes)))
       throw new RopewalkError(`${path} is not ${expected.name}; give the path of a provider library.`);
     if (platform !== 'linux') return;
-    const cut = new RopewalkError(`${path} is cut off: it has ${status.size} bytes. Install it again.`);
+    const cut = new RopewalkError(`${path} is cut off: it has ${size} bytes. Install it again.`);
     if (read < header.length) throw cut;
     // Little-endian, 64 bits: all processors for which there is an engine.
     if (header[4] !== 2 || header[5] !== 1 || header.readUInt16LE(16) !== 3)
@@ -53,20 +51,26 @@ export function checkLibraryFile(
         `${path} was built for ${MACHINE_NAMES[machine] ?? `machine ${machine}`}, but this is ${arch}; install the package for ${arch}.`,
       );
     }
-    if (endOf(file, header, status.size) > status.size) throw cut;
+    if (endOf(file, header, size) > size) throw cut;
   } finally {
     closeSync(file);
   }
 }
 
-function open(path: string): number {
+/** Looked at before it is opened: opening a pipe would wait for its other end. */
+function regularFile(path: string): Stats {
   try {
-    return openSync(path, 'r');
+    const status = statSync(path);
+    if (status.isFile()) {
+      accessSync(path, constants.R_OK);
+      return status;
+    }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why = code === 'ENOENT' || code === 'ENOTDIR' ? 'does not exist' : `cannot be read (${code})`;
     throw new RopewalkError(`${path} ${why}; give the path of a provider library.`, { cause: error });
   }
+  throw new RopewalkError(`${path} is not a file; give the path of a provider library.`);
 }
 
 /** Where the tables and segments of an ELF file end; infinite if its header makes no sense. */

@@ -30,6 +30,8 @@ export interface SelectedDevice {
   readonly dialect: Dialect;
   /** Adds it to a session's options. */
   append(settings: Pointer, choices: { readonly threads?: number | undefined }): void;
+  /** What went wrong while a session was created, with a remedy. */
+  failed(error: unknown): unknown;
 }
 
 /**
@@ -93,19 +95,17 @@ export class ProviderLibraries {
       );
     }
     const { which } = chosen;
-    // OpenVINO also offers each device once more through its meta-devices, such as AUTO.
-    const usable = all.filter(({ metadata }) => metadata.ov_meta_device === undefined);
     const order = 'name' in chosen.library && chosen.library.name === 'openvino' ? ['cpu'] : PREFERRED;
     const offered =
       typeof which === 'number'
-        ? usable[which]
+        ? all[which]
         : which !== undefined
-          ? usable.find(({ type }) => type === which)
-          : (order.map((type) => usable.find((one) => one.type === type)).find((one) => one !== undefined) ??
-            usable[0]);
+          ? all.find(({ type }) => type === which)
+          : (order.map((type) => all.find((one) => one.type === type)).find((one) => one !== undefined) ??
+            all[0]);
     if (!offered) {
       throw new RopewalkError(
-        said`${option('device')}: ${path} offers ${usable.map(({ type }, i) => `${type} (${i})`).join(', ')}, but no device ${String(which)}.`,
+        said`${option('device')}: ${path} offers ${all.map(({ type }, i) => `${type} (${i})`).join(', ')}, but no device ${String(which)}.`,
       );
     }
     const openvino = offered.metadata.ov_device;
@@ -119,6 +119,13 @@ export class ProviderLibraries {
       file: path,
       offered,
       dialect: dialects[offered.provider] ?? 'standard',
+      failed: (error) =>
+        error instanceof RopewalkError
+          ? error
+          : new RopewalkError(
+              said`${deviceText(offered)} cannot run this graph: ${error instanceof Error ? error.message : String(error)}. Run on the CPU (${option('device', 'cpu')}).`,
+              { cause: error },
+            ),
       append: (settings, { threads }) =>
         this.#append(
           settings,
@@ -145,7 +152,7 @@ export class ProviderLibraries {
     );
   }
 
-  /** The registered devices of a file. */
+  /** The registered devices of a file. OpenVINO also offers each once more through its meta-devices, such as AUTO. */
   #devicesOf(file: string) {
     const { api, koffi, env } = this.#library;
     const [list, count]: [unknown[], number[]] = [[null], [0]];
@@ -153,7 +160,7 @@ export class ProviderLibraries {
     const pointers = koffi.decode(list[0], koffi.array('void *', Number(count[0]))) as Pointer[];
     return pointers
       .map((pointer) => this.#describe(pointer))
-      .filter(({ metadata }) => metadata.library_path === file);
+      .filter(({ metadata }) => metadata.library_path === file && metadata.ov_meta_device === undefined);
   }
 
   #describe(pointer: Pointer): OfferedDevice & { readonly pointer: Pointer } {
