@@ -16,7 +16,7 @@ interface KnownLibrary {
   readonly platforms: readonly string[];
 }
 
-export const KNOWN_LIBRARIES: Readonly<Record<LibraryName, KnownLibrary>> = {
+const KNOWN_LIBRARIES: Readonly<Record<LibraryName, KnownLibrary>> = {
   cuda: {
     variable: 'ROPEWALK_CUDA_LIBRARY',
     packageName: 'onnxruntime-gpu[cuda,cudnn]==1.30.0',

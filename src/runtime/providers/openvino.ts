@@ -15,7 +15,7 @@ export function openvinoPrecisions(metadata: Readonly<Record<string, string>>): 
 
 /**
  * The provider's options for a device, such as `CPU` or `GPU.1`. The precision is always set: OpenVINO itself chooses
- * bfloat16 or float16 where the hardware has them.
+ * bfloat16 or float16 where the hardware has them. Activations keep it.
  */
 export function openvinoOptions(
   device: string,
@@ -25,6 +25,8 @@ export function openvinoOptions(
   const [type] = device.split('.');
   const settings = {
     INFERENCE_PRECISION_HINT: NAMES[precision].hint,
+    // By default activations of products with quantized weights are rounded to 8 bits: 4 % off on a tiny model.
+    ...(type !== 'NPU' && { DYNAMIC_QUANTIZATION_GROUP_SIZE: 0 }),
     ...(threads !== undefined && type === 'CPU' && { INFERENCE_NUM_THREADS: threads }),
   };
   return { load_config: JSON.stringify({ [type!]: settings }) };

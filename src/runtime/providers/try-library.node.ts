@@ -79,13 +79,9 @@ export function unusable(path: string, why: string): RopewalkError {
       `${path} was made for a newer ONNX Runtime (interface version ${wanted}; this one has ${most}); install an older version of the library.`,
     );
   }
-  if (
-    /undefined symbol: CreateEpFactories|CreateEpFactories.*(?:not found|symbol)|procedure could not be found/i.test(
-      why,
-    )
-  ) {
+  if (/(?:Create|Release)EpFactor/.test(why)) {
     return new RopewalkError(
-      `${path} is no provider library: it lacks CreateEpFactories. Provider libraries for ONNX Runtime 1.22 and newer have it.`,
+      `${path} is no provider library: it lacks CreateEpFactories or ReleaseEpFactory. Provider libraries for ONNX Runtime 1.22 and newer have them.`,
     );
   }
   const [, missing] = /(\S+): cannot open shared object file/.exec(why) ?? [];
