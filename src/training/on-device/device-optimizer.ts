@@ -24,8 +24,12 @@ export interface DeviceMeasure {
 
 /** An optimizer whose states and updates stay on the device. Its state in a checkpoint is that of the same optimizer on the CPU. */
 export interface DeviceOptimizer extends Optimizer {
-  /** Compiles and binds everything that steps run. */
-  prepare(): Promise<void>;
+  /**
+   * Compiles what steps run.
+   *
+   * @param sets the sets of names that will be measured, each in the order of that call; default one of all parameters.
+   */
+  prepare(sets?: readonly (readonly string[])[]): Promise<void>;
   /**
    * Starts measuring the gradients of some parameters. The results are valid until the same parameters are measured
    * again.

@@ -122,7 +122,8 @@ export async function readModelInto(path: string, learner: Learner): Promise<voi
   const opened = await openModel(path);
   try {
     const { slices } = learner;
-    await readWeights(opened, learner.values(), slices && ((path) => slices.rangeOf(path).start));
+    const startOf = slices && ((path: string) => slices.rangeOf(path).start);
+    await learner.fill((values) => readWeights(opened, values, startOf));
   } finally {
     await opened.checkpoint.tensors.close();
   }
