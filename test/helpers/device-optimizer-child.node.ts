@@ -52,7 +52,13 @@ function normal(random: Random, size: number, deviation: number): Float32Array {
 function onDevice(memory: DeviceMemory, all: readonly Weight[], whole: boolean): DeviceParameter[] {
   return all.map(({ name, shape, value }, i) => {
     const [rows = 1, ...rest] = shape;
-    const shapes = i === 0 && !whole ? [[100, ...rest], [rows - 100, ...rest]] : [shape];
+    const shapes =
+      i === 0 && !whole
+        ? [
+            [100, ...rest],
+            [rows - 100, ...rest],
+          ]
+        : [shape];
     const tensors = () => shapes.map((each) => memory.allocate('float32', each));
     const parameter = { name, shape, value: tensors(), gradient: tensors() };
     write(memory, parameter.value, value);
@@ -94,7 +100,12 @@ function error(actual: ArrayLike<number>, expected: ArrayLike<number>, from?: Ar
   return difference / largest;
 }
 
-async function compare(label: string, kind: OptimizerKind, options: OptimizerOptions, whole = false): Promise<void> {
+async function compare(
+  label: string,
+  kind: OptimizerKind,
+  options: OptimizerOptions,
+  whole = false,
+): Promise<void> {
   const random = new Random(7);
   const memory = await engine.openMemory!();
   const all = weights(random);
@@ -128,7 +139,10 @@ async function compare(label: string, kind: OptimizerKind, options: OptimizerOpt
   const [own, expected] = [device.state(), cpu.state()];
   const entries = ({ tensors }: typeof own) =>
     [...tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape: [...shape] }));
-  report(`${label}: same form`, JSON.stringify([own.steps, entries(own)]) === JSON.stringify([expected.steps, entries(expected)]));
+  report(
+    `${label}: same form`,
+    JSON.stringify([own.steps, entries(own)]) === JSON.stringify([expected.steps, entries(expected)]),
+  );
   const stateError = ([name, { data }]: [string, StateTensor]) => error(own.tensors.get(name)!.data, data);
   report(`${label}: states`, Math.max(0, ...[...expected.tensors].map(stateError)));
   await device.release();

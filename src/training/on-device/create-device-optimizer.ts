@@ -117,7 +117,8 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
     const zeros = new Map<number, Executable>();
     for (const parameter of parameters) {
       const { name, shape } = parameter;
-      if (this.#kept.has(name)) throw new RopewalkError(`${this.#kind}: the parameter ${name} is listed twice.`);
+      if (this.#kept.has(name))
+        throw new RopewalkError(`${this.#kind}: the parameter ${name} is listed twice.`);
       const isDecaying = decays?.(name, shape) ?? false;
       const numbers = this.#scalars[isDecaying ? 'decay' : 'other'];
       const parts: Part[] = [];
@@ -306,7 +307,12 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
     return binding;
   }
 
-  #runOnce(executable: Executable, inputs: DeviceTensors, target: DeviceTensor, shape: readonly number[]): void {
+  #runOnce(
+    executable: Executable,
+    inputs: DeviceTensors,
+    target: DeviceTensor,
+    shape: readonly number[],
+  ): void {
     const view = this.#memory.view(target, shape);
     const binding = executable.bind(inputs, { zeros: view });
     binding.run();

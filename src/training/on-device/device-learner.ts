@@ -17,7 +17,7 @@ import { type DeviceOptimizer, type DeviceParameter, isOnDevice } from './device
 import { DeviceStage } from './device-stage.ts';
 import { Feeds } from './device-values.ts';
 import { DeviceWeights } from './device-weights.ts';
-import { Report } from './report.ts';
+import { NormSum, Report } from './report.ts';
 
 export interface DeviceLearnerOptions {
   /** Default {@link crossEntropy}. */
@@ -28,6 +28,8 @@ export interface DeviceLearnerOptions {
   /** As in `BlockLearnerOptions`. */
   readonly gradients: 'kept' | 'as you go';
   readonly activations?: 'kept' | 'recomputed';
+  /** Called when the runs of a phase of a step are started: forward, head, backward, update. */
+  readonly onPhase?: (phase: string) => void;
 }
 
 interface Stages {
@@ -61,8 +63,11 @@ export class DeviceLearner implements Learner {
   readonly #gradients: DeviceGradients;
   readonly #feeds: Feeds;
   readonly #report: Report;
+  readonly #norms: NormSum;
   readonly #keeps: boolean;
   readonly #asYouGo: boolean;
+  readonly #onPhase: (phase: string) => void;
+  readonly #groups: readonly (readonly string[])[];
 
   private constructor(
     readonly model: CausalLM,
@@ -74,7 +79,9 @@ export class DeviceLearner implements Learner {
       readonly gradients: DeviceGradients;
       readonly feeds: Feeds;
       readonly report: Report;
+      readonly norms: NormSum;
       readonly trained: readonly string[];
+      readonly groups: readonly (readonly string[])[];
     },
     options: DeviceLearnerOptions,
   ) {
@@ -83,8 +90,11 @@ export class DeviceLearner implements Learner {
     this.#gradients = parts.gradients;
     this.#feeds = parts.feeds;
     this.#report = parts.report;
+    this.#norms = parts.norms;
     this.#keeps = options.activations === 'kept';
     this.#asYouGo = options.gradients === 'as you go';
+    this.#onPhase = options.onPhase ?? (() => {});
+    this.#groups = parts.groups;
     const parameters = parts.trained.map((name) => {
       const tensor = parts.weights.tensors.get(name)!;
       return { name, shape: tensor.shape, value: [tensor], gradient: [parts.gradients.of(name)] };
@@ -144,17 +154,32 @@ export class DeviceLearner implements Learner {
     const trained = [...weights.tensors.keys()].filter(trains);
     const shapes = new Map<string, readonly number[]>([[LOSS, []]]);
     for (const path of trained) shapes.set(path, weights.tensors.get(path)!.shape);
-    const groups = [embedding.trained, ...blocks.map((block) => block.trained), head.trained];
+    const stagesOf = [embedding.trained, ...blocks.map((block) => block.trained), head.trained];
     const gradients = new DeviceGradients(
       ...([engine, settings, memory, shapes] as const),
-      options.gradients === 'as you go' ? groups : [],
+      options.gradients === 'as you go' ? stagesOf : [],
     );
+    // A weight of several stages is complete at the first of them, which backpropagation reaches last.
+    const groups = stagesOf.map((names, i) =>
+      names.filter((name) => stagesOf.findIndex((each) => each.includes(name)) === i),
+    );
+    const norms = await NormSum.create(engine, settings, memory);
     const report = await Report.create(engine, settings, memory, gradients.of(LOSS));
     const stages = { embedding, blocks, head, kinds };
-    const parts = { weights, stages, gradients, feeds, report, trained };
+    const parts = { weights, stages, gradients, feeds, report, norms, trained, groups };
     const learner = new DeviceLearner(model, shape, memory, parts, options);
     await learner.#targets(false);
     return learner;
+  }
+
+  /** The names of the weights that an update covers, for each update of a step: see `DeviceOptimizer.prepare`. */
+  get updatedTogether(): readonly (readonly string[])[] {
+    return this.#asYouGo ? this.#groups.filter((names) => names.length > 0) : [this.onDevice.parameters.map(({ name }) => name)];
+  }
+
+  /** Waits for everything that was started. */
+  wait(): void {
+    this.#report.readLoss();
   }
 
   /** Copies of the current weights. */
@@ -165,7 +190,9 @@ export class DeviceLearner implements Learner {
   /** Replaces all weights: they are zeros before they are filled, and copied to the device afterwards. */
   async fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
     const { tensors } = this.#weights;
-    const values = new Map([...tensors].map(([path, { byteLength }]) => [path, new Float32Array(byteLength / 4)]));
+    const values = new Map(
+      [...tensors].map(([path, { byteLength }]) => [path, new Float32Array(byteLength / 4)]),
+    );
     await write(values);
     this.#weights.write(values);
   }
@@ -183,6 +210,7 @@ export class DeviceLearner implements Learner {
     if (updated) {
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw this.#notFinite(loss);
       optimizer.update(names, { learningRate: settings.learningRate, scale });
+      this.#onPhase('update');
     }
     return { loss, tokens, gradientNorm, updated };
   }
@@ -207,6 +235,7 @@ export class DeviceLearner implements Learner {
     await kinds.release();
     await this.#gradients.release();
     await this.#report.release();
+    await this.#norms.release();
     await this.onDevice.memory.release();
   }
 
@@ -218,7 +247,9 @@ export class DeviceLearner implements Learner {
       await this.#forward(batch, 1 / Math.max(1, tokens));
       this.#stages.head.backward(targets.head);
       targets.head.add();
+      this.#onPhase('head');
       this.#backward(targets);
+      this.#onPhase('backward');
     }
     return tokens;
   }
@@ -244,23 +275,43 @@ export class DeviceLearner implements Learner {
       return { loss, tokens, gradientNorm: Number.NaN, updated: false };
     }
     if (!Number.isFinite(loss)) throw this.#notFinite(loss);
-    throw new RopewalkError(`${optimizer.constructor.name}: not ready`);
+    const { clip, learningRate } = settings;
+    this.#onPhase('head');
+    this.#norms.begin();
+    const update = (group: number) => {
+      const names = this.#groups[group]!;
+      if (names.length === 0) return;
+      const { norm, scale } = optimizer.measure(names, clip);
+      this.#norms.add(group, norm);
+      optimizer.update(names, { learningRate, scale });
+    };
+    const { blocks } = this.#stages;
+    update(blocks.length + 1);
+    this.#backward(targets, update);
+    this.#onPhase('backward and update');
+    const gradientNorm = Math.sqrt(this.#norms.read());
+    if (!Number.isFinite(gradientNorm)) throw this.#notFinite(loss);
+    return { loss, tokens, gradientNorm, updated: true };
   }
 
   async #forward(batch: TrainingRows, factor: number): Promise<void> {
     this.#feeds.write({ ...contextFeeds(batch, this.shape), ...lossFeeds(batch, factor) });
     this.#stages.embedding.forward();
     for (const block of this.#stages.blocks) block.forward();
+    this.#onPhase('forward');
   }
 
-  #backward(targets: Targets): void {
+  /** @param done called when the gradients of a group are complete. */
+  #backward(targets: Targets, done: (group: number) => void = () => {}): void {
     const { blocks, embedding } = this.#stages;
     for (let i = blocks.length - 1; i >= 0 && blocks[i]!.isActive; i--) {
       blocks[i]!.backward(targets.blocks[i]!);
       targets.blocks[i]!.add();
+      done(i + 1);
     }
     embedding.backward(targets.embedding);
     targets.embedding.add();
+    done(0);
   }
 
   /** Binds the backward passes. @param further whether gradients are added to those of the micro-batch before. */

@@ -47,7 +47,9 @@ export class DeviceNorm {
     this.#executable = executable;
     this.#memory = memory;
     this.#scalars = scalars;
-    this.#views = gradients.map((gradient) => memory.view(gradient, matrixOf(sizeOf(gradient.shape) as number)));
+    this.#views = gradients.map((gradient) =>
+      memory.view(gradient, matrixOf(sizeOf(gradient.shape) as number)),
+    );
     this.#result = { norm: memory.allocate('float32', [1]), scale: memory.allocate('float32', [1]) };
     this.#binding = executable.bind(
       {

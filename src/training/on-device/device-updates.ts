@@ -33,7 +33,11 @@ export function scalarNames(step: AnyStep, options: AnyOptions): { own: string[]
  *
  * @throws Error if that would be wrong.
  */
-export function updateGraph(step: AnyStep, options: AnyOptions, shape: readonly number[]): Map<string, Tensor> {
+export function updateGraph(
+  step: AnyStep,
+  options: AnyOptions,
+  shape: readonly number[],
+): Map<string, Tensor> {
   const { own, scaled } = scalarNames(step, options);
   const layout = step.layout(shape);
   const value = input('value', 'float32', layout);
@@ -58,7 +62,9 @@ function checkInPlace(olds: readonly Tensor[], news: readonly Tensor[]): void {
     const before = new Set(topologicalOrder([roots[i]!]));
     const writer = roots[i]!.node;
     if (readers.length !== 1 || readers[0] === writer || !before.has(readers[0]!))
-      throw new Error('a new value cannot be written over the old one: it is read elsewhere, or by the operator that writes it');
+      throw new Error(
+        'a new value cannot be written over the old one: it is read elsewhere, or by the operator that writes it',
+      );
   });
 }
 
@@ -73,5 +79,8 @@ export async function compileScaled(engine: Engine, names: readonly string[]): P
 
 /** Zeros, since the content of new tensors is undefined. */
 export async function compileZeros(engine: Engine, shape: readonly number[]): Promise<Executable> {
-  return Executable.compile(engine, new Map([['zeros', broadcastTo(input('zero', 'float32', [1]), [sizeOf(shape)])]]));
+  return Executable.compile(
+    engine,
+    new Map([['zeros', broadcastTo(input('zero', 'float32', [1]), [sizeOf(shape)])]]),
+  );
 }

@@ -1,4 +1,4 @@
-import { concat, input, reshape } from '../../graph/operators/index.ts';
+import { add, concat, input, mul, reshape } from '../../graph/operators/index.ts';
 import type { Binding, DeviceMemory, DeviceTensor } from '../../runtime/device.ts';
 import type { Engine, SessionSettings } from '../../runtime/engine.ts';
 import { Executable } from '../../runtime/executable.ts';
@@ -54,6 +54,72 @@ export class Report {
   /** Waits for the device. */
   readLoss(): number {
     this.#memory.read(this.#loss, this.#one);
+    return this.#one[0]!;
+  }
+
+  async release(): Promise<void> {
+    for (const binding of this.#bindings.values()) binding.release();
+    await this.#executable.release();
+  }
+}
+
+/** The sum of squared norms of groups of gradients, added up group by group. */
+export class NormSum {
+  readonly #bindings = new Map<string, Binding>();
+  readonly #one = new Float32Array(1);
+  #turn = 0;
+
+  readonly #memory: DeviceMemory;
+  readonly #executable: Executable;
+  /** The sum so far, and the next one. */
+  readonly #sums: readonly [DeviceTensor, DeviceTensor];
+
+  private constructor(
+    memory: DeviceMemory,
+    executable: Executable,
+    sums: readonly [DeviceTensor, DeviceTensor],
+  ) {
+    this.#memory = memory;
+    this.#executable = executable;
+    this.#sums = sums;
+  }
+
+  static async create(
+    engine: Engine,
+    settings: SessionSettings | undefined,
+    memory: DeviceMemory,
+  ): Promise<NormSum> {
+    const scalar = (name: string) => input(name, 'float32', [1]);
+    const norm = scalar('norm');
+    const next = add(scalar('sum'), mul(norm, norm));
+    const executable = await Executable.compile(engine, new Map([['next', next]]), settings);
+    return new NormSum(memory, executable, [
+      memory.allocate('float32', [1]),
+      memory.allocate('float32', [1]),
+    ]);
+  }
+
+  begin(): void {
+    this.#turn = 0;
+    this.#memory.write(this.#sums[0], new Float32Array(1));
+  }
+
+  /** @param norm `[1]`, always the same tensor for a group. */
+  add(group: number, norm: DeviceTensor): void {
+    const key = `${group} ${this.#turn}`;
+    let binding = this.#bindings.get(key);
+    if (!binding) {
+      const [sum, next] = [this.#sums[this.#turn]!, this.#sums[1 - this.#turn]!];
+      binding = this.#executable.bind({ sum, norm }, { next });
+      this.#bindings.set(key, binding);
+    }
+    binding.run();
+    this.#turn = 1 - this.#turn;
+  }
+
+  /** Waits for the device. */
+  read(): number {
+    this.#memory.read(this.#sums[this.#turn]!, this.#one);
     return this.#one[0]!;
   }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { notNegative, option } from '../../options.ts';
 import type { Tensor } from '../../graph/tensor.ts';
+import { notNegative, option } from '../../options.ts';
 import type { HostMemory } from '../../runtime/host-memory.ts';
 import type { Optimizer, ParameterShape } from './optimizer-common.ts';
 
@@ -57,9 +57,10 @@ export interface StepOnDevice<O> {
   layout(shape: readonly number[]): readonly number[];
   states(shape: readonly number[]): readonly DeviceState[];
   /** Numbers of the graph, computed for each step in float64. */
-  scalars(options: O, step: { readonly learningRate: number; readonly step: number; readonly decays: boolean }): Readonly<
-    Record<string, number>
-  >;
+  scalars(
+    options: O,
+    step: { readonly learningRate: number; readonly step: number; readonly decays: boolean },
+  ): Readonly<Record<string, number>>;
   /** Numbers that are multiplied by the gradient scale, such as the clipping coefficient, once a step. */
   scaled(options: O, step: { readonly learningRate: number }): Readonly<Record<string, number>>;
   /** The new value, and the new states in the order of {@link states}. */
