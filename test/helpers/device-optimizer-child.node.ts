@@ -4,9 +4,12 @@
  */
 import { writeSync } from 'node:fs';
 import { sizeOf } from '../../src/graph/dims.ts';
+import { input, mul, scalar } from '../../src/graph/operators/index.ts';
 import { Random } from '../../src/random.ts';
 import type { DeviceMemory } from '../../src/runtime/device.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
+import type { Engine } from '../../src/runtime/engine.ts';
+import { Executable } from '../../src/runtime/executable.ts';
 import { clipCoefficient, globalNorm } from '../../src/training/clip.ts';
 import { createDeviceOptimizer } from '../../src/training/on-device/create-device-optimizer.ts';
 import type { DeviceOptimizer, DeviceParameter } from '../../src/training/on-device/device-optimizer.ts';
@@ -34,7 +37,25 @@ interface Weight {
   readonly gradient: Float32Array;
 }
 
-const engine = nodeEngine({ provider: 'webgpu', threads: 1 });
+const plain = nodeEngine({ provider: 'webgpu', threads: 1 });
+/** The device checks every call: an operator that reads and writes one buffer is an error. The first session decides. */
+const engine: Engine = {
+  ...plain,
+  runtime: {
+    ...plain.runtime,
+    InferenceSession: {
+      create: (model, options, ...rest) =>
+        plain.runtime.InferenceSession.create(
+          model,
+          {
+            ...options,
+            extra: { ...options?.extra, ep: { webgpuexecutionprovider: { validationMode: 'full' } } },
+          },
+          ...rest,
+        ),
+    },
+  },
+};
 const report = (check: string, value: unknown) => writeSync(1, `${JSON.stringify({ check, value })}\n`);
 
 function weights(random: Random): Weight[] {
@@ -91,11 +112,30 @@ function read(memory: DeviceMemory, parts: DeviceParameter['value']): Float32Arr
 }
 
 /** The largest difference, as a share of the largest expected magnitude. */
-function error(actual: ArrayLike<number>, expected: ArrayLike<number>, from?: ArrayLike<number>): number {
+function error(actual: Float32Array, expected: Float32Array): number {
   let [difference, largest] = [0, 0];
   for (let i = 0; i < expected.length; i++) {
     difference = Math.max(difference, Math.abs(actual[i]! - expected[i]!));
-    largest = Math.max(largest, Math.abs(expected[i]! - (from?.[i] ?? 0)));
+    largest = Math.max(largest, Math.abs(expected[i]!));
+  }
+  return difference / largest;
+}
+
+/**
+ * The largest difference between values after some steps, as a share of the largest change, beyond what each step's
+ * rounding of a value may make: one unit in the last place.
+ */
+function changeError(
+  actual: Float32Array,
+  expected: Float32Array,
+  from: Float32Array,
+  steps: number,
+): number {
+  let [difference, largest] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    const rounding = steps * 2 ** -23 * Math.max(Math.abs(expected[i]!), Math.abs(from[i]!));
+    difference = Math.max(difference, Math.abs(actual[i]! - expected[i]!) - rounding);
+    largest = Math.max(largest, Math.abs(expected[i]! - from[i]!));
   }
   return difference / largest;
 }
@@ -132,7 +172,8 @@ async function compare(
     normError = Math.max(normError, Math.abs(read(memory, [measured.norm])[0]! / norm - 1));
     scaleError = Math.max(scaleError, Math.abs(read(memory, [measured.scale])[0]! / gradientScale - 1));
     const values = parameters.map(({ value }) => read(memory, value));
-    report(`${label}: update ${step}`, Math.max(...values.map((x, i) => error(x, all[i]!.value, first[i]))));
+    const errors = values.map((x, i) => changeError(x, all[i]!.value, first[i]!, step + 1));
+    report(`${label}: values after step ${step + 1}`, Math.max(0, ...errors));
   }
   report(`${label}: norm`, normError);
   report(`${label}: scale`, scaleError);
@@ -143,11 +184,62 @@ async function compare(
     `${label}: same form`,
     JSON.stringify([own.steps, entries(own)]) === JSON.stringify([expected.steps, entries(expected)]),
   );
-  const stateError = ([name, { data }]: [string, StateTensor]) => error(own.tensors.get(name)!.data, data);
+  const stateError = ([name, { data }]: [string, StateTensor]) =>
+    error(own.tensors.get(name)!.data as Float32Array, data as Float32Array);
   report(`${label}: states`, Math.max(0, ...[...expected.tensors].map(stateError)));
+
+  // A checkpoint of one continues on the other.
+  const again = {
+    cpu: createOptimizer(kind, all, options),
+    device: await createDeviceOptimizer(engine, memory, kind, parameters, options),
+  };
+  again.cpu.restore(own);
+  again.device.restore(expected);
+  await again.device.prepare();
+  const start = parameters.map(({ value }) => read(memory, value));
+  for (const [i, { value }] of all.entries()) value.set(start[i]!);
+  again.cpu.step(all, {
+    learningRate: 1e-3,
+    gradientScale: clipCoefficient(globalNorm(all.map(({ gradient }) => gradient)), CLIP),
+  });
+  again.device.update(names, { learningRate: 1e-3, scale: again.device.measure(names, CLIP).scale });
+  const resumed = parameters.map(({ value }, i) =>
+    changeError(read(memory, value), all[i]!.value, start[i]!, 1),
+  );
+  report(`${label}: values after resuming each from the other`, Math.max(0, ...resumed));
+  const unlimited = again.device.measure(names, 0);
+  report(`${label}: scale without clipping`, read(memory, [unlimited.scale])[0]);
+  all[3]!.gradient[0] = Number.POSITIVE_INFINITY;
+  write(memory, parameters[3]!.gradient, all[3]!.gradient);
+  const { norm, scale } = again.device.measure(names, CLIP);
+  report(
+    `${label}: an infinite gradient`,
+    [norm, scale].map((tensor) => `${read(memory, [tensor])[0]}`),
+  );
+  await again.device.release();
   await device.release();
   await memory.release();
 }
 
+/** Whether the device refuses an operator that reads and writes one buffer, as it must for these checks to mean anything. */
+async function checksBuffers(): Promise<boolean> {
+  const memory = await engine.openMemory!();
+  const x = input('x', 'float32', [64]);
+  const executable = await Executable.compile(engine, new Map([['y', mul(x, x)]]));
+  const tensor = memory.allocate('float32', [64]);
+  try {
+    executable.bind({ x: tensor }, { y: tensor }).run();
+    memory.read(tensor, new Float32Array(64));
+    return false;
+  } catch (error) {
+    return error instanceof Error && /usage|writable|synchronization/i.test(error.message);
+  }
+}
+
+// Keeps the device open.
+const keeper = await Executable.compile(engine, new Map([['y', mul(input('x', 'float32', [1]), scalar(2))]]));
 await compare('adamw', 'adamw', { weightDecay: 0.1 });
 await compare('sgd', 'sgd', {});
+// Last: a device does not recover from this.
+report('refuses one buffer for input and output', await checksBuffers());
+await keeper.release();

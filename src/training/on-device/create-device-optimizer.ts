@@ -74,7 +74,7 @@ export async function createDeviceOptimizer(
 }
 
 /** An optimizer's step on a device. @throws RopewalkError where there is none, or not with these options. */
-export function stepOf(kind: OptimizerKind, options: AnyOptions): AnyStep {
+function stepOf(kind: OptimizerKind, options: AnyOptions): AnyStep {
   const { onDevice } = optimizerRecord(kind);
   const step = onDevice as AnyStep | undefined;
   const why = step ? step.refuse?.(options) : 'it has no step there';

@@ -38,7 +38,7 @@ export interface OptimizerRecord<Name extends string = string, Shape extends z.Z
 }
 
 /** A state tensor of one weight on a device, in float32. In a checkpoint it is `<prefix>.<weight>`. */
-export interface DeviceState {
+interface DeviceState {
   readonly prefix: string;
   /** In a checkpoint. */
   readonly shape: readonly number[];
@@ -68,7 +68,7 @@ export interface StepOnDevice<O> {
 }
 
 /** The symbolic tensors of a weight's step. */
-export interface WeightOnDevice {
+interface WeightOnDevice {
   readonly value: Tensor;
   readonly gradient: Tensor;
   readonly states: readonly Tensor[];
