@@ -174,7 +174,9 @@ export class DeviceLearner implements Learner {
 
   /** The names of the weights that an update covers, for each update of a step: see `DeviceOptimizer.prepare`. */
   get updatedTogether(): readonly (readonly string[])[] {
-    return this.#asYouGo ? this.#groups.filter((names) => names.length > 0) : [this.onDevice.parameters.map(({ name }) => name)];
+    return this.#asYouGo
+      ? this.#groups.filter((names) => names.length > 0)
+      : [this.onDevice.parameters.map(({ name }) => name)];
   }
 
   /** Waits for everything that was started. */
