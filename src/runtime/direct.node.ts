@@ -4,7 +4,13 @@ import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensors } from './device.ts';
 import { bindTensors, openDeviceMemory } from './device-memory.node.ts';
-import type { EngineSession, EngineSessionOptions, EngineTensor, OnnxRuntime } from './engine.ts';
+import {
+  type EngineSession,
+  type EngineSessionOptions,
+  type EngineTensor,
+  type OnnxRuntime,
+  WEBGPU_OPTIONS,
+} from './engine.ts';
 import { layoutEngine, openFromLayout } from './from-layout.node.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
 import { packedParts } from './packing.node.ts';
@@ -311,7 +317,8 @@ export function directRuntime(binding: OnnxRuntime):
     layouts: layoutEngine(library),
     openMemory: (provider) =>
       openDeviceMemory(library, async (model) => {
-        const settings = settingsOf({ executionProviders: [provider] }, new ProvidedWeights(library));
+        const extra = { ep: { webgpuexecutionprovider: WEBGPU_OPTIONS } };
+        const settings = settingsOf({ executionProviders: [provider], extra }, new ProvidedWeights(library));
         try {
           return await library.createSession(model, settings);
         } finally {
