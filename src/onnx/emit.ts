@@ -142,6 +142,8 @@ class Writer implements Emitter {
   readonly #constants = new Map<string, string>();
   readonly #large = new Map<ArrayLike<number>, string>();
   readonly #inFewBits = new Map<string, QuantizedWeight>();
+  /** Values that are outputs, and those outputs' names. */
+  readonly #renamed = new Map<string, string>();
   readonly provided: ProvidedWeight[] = [];
   #count = 0;
 
@@ -295,11 +297,19 @@ class Writer implements Emitter {
   }
 
   output(name: string, value: string, tensor: Tensor): void {
-    this.#graph.nodes.push(nodeProto('Identity', '', [value], [name], {}));
     this.#graph.outputs.push(valueInfo(name, tensor));
+    // The engine removes this node, unless others read the value too: a device would copy it.
+    const isComputed = this.#graph.nodes.some(({ output }) => output.includes(value));
+    if (this.dialect === 'webgpu' && isComputed && !this.#renamed.has(value)) this.#renamed.set(value, name);
+    else this.#graph.nodes.push(nodeProto('Identity', '', [value], [name], {}));
   }
 
   finish(): Uint8Array {
+    const rename = (name: string) => this.#renamed.get(name) ?? name;
+    for (const node of this.#graph.nodes) {
+      node.input = node.input.map(rename);
+      node.output = node.output.map(rename);
+    }
     return encodeModel(this.#graph);
   }
 }
