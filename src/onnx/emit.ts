@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import { sizeOf, staticShape } from '../graph/dims.ts';
-import { type InputAttributes, inputOp, matmulOp, scatterRowsOp } from '../graph/operators/index.ts';
+import { type InputAttributes, inputOp, matmulOp } from '../graph/operators/index.ts';
 import { simplify } from '../graph/simplify.ts';
 import {
   type Dialect,
@@ -97,9 +97,7 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
       }
       results = operator.lower(writer, inputs, node);
     } else {
-      throw new RopewalkError(
-        `${operator.name}: cannot be written as ONNX here${isNodeOf(node, scatterRowsOp) ? '; it may only be added into an output' : ''}.`,
-      );
+      throw new RopewalkError(`${operator.name}: cannot be written as ONNX here.`);
     }
     results.forEach((name, i) => {
       names.set(node.outputs[i]!, name);
