@@ -187,7 +187,7 @@ describe.runIf(found)("on OpenVINO's CPU device", () => {
   });
 
   it('multiplies quantized weights with activations that keep their precision', () => {
-    const { int8, int4 } = (errors.get('quantized') ?? expect.fail(finished.stderr));
+    const { int8, int4 } = errors.get('quantized') ?? expect.fail(finished.stderr);
     expect(int8).toBeLessThanOrEqual(1e-5);
     expect(int4).toBeLessThanOrEqual(1e-5);
   });

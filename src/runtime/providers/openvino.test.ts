@@ -9,13 +9,24 @@ describe('OpenVINO', () => {
     ['BF16_EMULATED FP32', ['float32']],
     [undefined, ['float32']],
   ])('with the capabilities %s computes in %j', (capabilities, precisions) => {
-    expect(openvinoPrecisions(capabilities === undefined ? {} : { OPTIMIZATION_CAPABILITIES: capabilities })).toEqual(
-      precisions,
-    );
+    expect(
+      openvinoPrecisions(capabilities === undefined ? {} : { OPTIMIZATION_CAPABILITIES: capabilities }),
+    ).toEqual(precisions);
   });
 
   it.each([
-    ['CPU', 'float32', 2, { CPU: { INFERENCE_PRECISION_HINT: 'f32', DYNAMIC_QUANTIZATION_GROUP_SIZE: 0, INFERENCE_NUM_THREADS: 2 } }],
+    [
+      'CPU',
+      'float32',
+      2,
+      {
+        CPU: {
+          INFERENCE_PRECISION_HINT: 'f32',
+          DYNAMIC_QUANTIZATION_GROUP_SIZE: 0,
+          INFERENCE_NUM_THREADS: 2,
+        },
+      },
+    ],
     ['GPU.1', 'float16', 2, { GPU: { INFERENCE_PRECISION_HINT: 'f16', DYNAMIC_QUANTIZATION_GROUP_SIZE: 0 } }],
     ['NPU', 'bfloat16', undefined, { NPU: { INFERENCE_PRECISION_HINT: 'bf16' } }],
   ] as const)('on %s in %s with %s threads is configured so', (device, precision, threads, expected) => {
