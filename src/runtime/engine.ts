@@ -110,6 +110,8 @@ export interface Engine {
   readonly layouts?: LayoutEngine | undefined;
   /** Opens the memory of the device that its sessions run on, if values can stay there. */
   readonly openMemory?: (() => Promise<DeviceMemory>) | undefined;
+  /** An engine of this machine's processor, with the same threads, where this one is another device's. */
+  readonly processor?: (() => Engine) | undefined;
   /** Whether an output may be written over the input that it updates: caches then grow in place. */
   readonly sharesBuffers: boolean;
   readonly defaults: EngineSettings;
