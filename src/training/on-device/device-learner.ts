@@ -3,8 +3,8 @@ import { RopewalkError } from '../../errors.ts';
 import type { CausalLM } from '../../families/family.ts';
 import type { DeviceMemory, DeviceTensor } from '../../runtime/device.ts';
 import type { Engine, SessionSettings } from '../../runtime/engine.ts';
-import { modelPieces } from '../blocks/block-graph.ts';
-import { type HeadGraph, headGraph } from '../blocks/block-head.ts';
+import { modelPieces, type Piece } from '../blocks/block-graph.ts';
+import type { HeadGraph } from '../blocks/block-head.ts';
 import { StageKinds } from '../blocks/block-stage.ts';
 import { contextFeeds, countOf, lossFeeds } from '../feeds.ts';
 import { notFinite } from '../finite.ts';
@@ -16,7 +16,8 @@ import { DeviceGradients, type GradientTargets } from './device-gradients.ts';
 import { type DeviceOptimizer, isOnDevice } from './device-optimizer.ts';
 import { DeviceStage } from './device-stage.ts';
 import { Feeds } from './device-values.ts';
-import { DeviceWeights } from './device-weights.ts';
+import { DeviceWeights, readParts, weightParts } from './device-weights.ts';
+import { deviceHeadGraph, partedEmbedding, tablesOf } from './parted-tables.ts';
 import { NormSum, Report } from './report.ts';
 
 export interface DeviceLearnerOptions {
@@ -30,6 +31,8 @@ export interface DeviceLearnerOptions {
   /** As in `BlockLearnerOptions`. */
   readonly gradients: 'kept' | 'as you go';
   readonly activations?: 'kept' | 'recomputed';
+  /** The most bytes of a part of the embedding or the head: see `weightParts`. */
+  readonly tableBytes?: number;
   /** Called when the runs of a phase of a step are started: forward, head, backward, update. */
   readonly onPhase?: (phase: string) => void;
 }
@@ -99,8 +102,9 @@ export class DeviceLearner implements Learner {
     this.#onPhase = options.onPhase ?? (() => {});
     this.#groups = parts.groups;
     const parameters = parts.trained.map((name) => {
-      const tensor = parts.weights.tensors.get(name)!;
-      return { name, shape: tensor.shape, value: [tensor], gradient: [parts.gradients.of(name)] };
+      const { shape: dims } = model.parameters().get(name)!;
+      const gradient = parts.weights.parts.get(name)!.map((part) => parts.gradients.of(part.name));
+      return { name, shape: dims, value: parts.weights.tensorsOf(name), gradient };
     });
     const updates = this.#asYouGo ? parts.groups.filter((names) => names.length > 0) : [parts.trained];
     this.onDevice = { memory, parameters, updates };
@@ -115,12 +119,17 @@ export class DeviceLearner implements Learner {
   ): Promise<DeviceLearner> {
     if (!engine.openMemory) throw new RopewalkError('this engine keeps no values on a device.');
     const memory = await engine.openMemory();
-    const { trains = () => true, settings, loss = crossEntropy } = options;
+    const { trains: wanted = () => true, loss = crossEntropy } = options;
+    const settings = { ...options.settings, onDeviceOnly: true };
     const keeps = options.activations === 'kept';
-    const weights = new DeviceWeights(memory, model);
     const feeds = new Feeds(memory);
-    const [first, ...rest] = modelPieces(model, shape);
-    const [rows, width] = first!.y.shape as [number, number];
+    const [whole, ...rest] = modelPieces(model, shape) as [Piece, ...Piece[]];
+    const parts = weightParts(model, tablesOf(model, whole), options.tableBytes);
+    const weights = new DeviceWeights(memory, parts);
+    const wholeOf = new Map([...parts.values()].flat().map(({ name, path }) => [name, path]));
+    const trains = (name: string) => wanted(wholeOf.get(name)!);
+    const first = partedEmbedding(whole, parts);
+    const [rows, width] = first.y.shape as [number, number];
     const activation = () => memory.allocate('float32', [rows, width]);
     const activations = Array.from({ length: rest.length + 1 }, activation);
     const passed = [activation(), activation()] as const;
@@ -128,7 +137,7 @@ export class DeviceLearner implements Learner {
     const gradientAt = (stage: number): DeviceTensor => passed[(rest.length - 1 - stage) & 1]!;
 
     const ends = { y: activations[0]!, dy: gradientAt(-1) };
-    const embedding = new DeviceEmbedding(engine, settings, first!, ends, weights.tensors, trains, feeds);
+    const embedding = new DeviceEmbedding(engine, settings, first, ends, weights.tensors, trains, feeds);
     await embedding.prepare();
     const kinds = new StageKinds(engine, settings);
     let active = embedding.trained.length > 0;
@@ -152,12 +161,11 @@ export class DeviceLearner implements Learner {
       blocks.push(stage);
     }
     const around = { hidden: activations.at(-1)!, dHidden: passed[0] };
-    const graph = headGraph({ model, rows, width, trains }, loss);
+    const graphOf = (of: Loss) => deviceHeadGraph({ model, rows, width, trains: wanted }, parts, of);
     const headOf = (of: HeadGraph) => new DeviceHead(engine, settings, of, around, weights.tensors, feeds);
-    const head = headOf(graph);
+    const head = headOf(graphOf(loss));
     const { evaluationLoss = loss } = options;
-    const evaluationHead =
-      evaluationLoss === loss ? head : headOf(headGraph({ model, rows, width, trains }, evaluationLoss));
+    const evaluationHead = evaluationLoss === loss ? head : headOf(graphOf(evaluationLoss));
 
     const trained = [...weights.tensors.keys()].filter(trains);
     const shapes = new Map<string, readonly number[]>([[LOSS, []]]);
@@ -174,8 +182,12 @@ export class DeviceLearner implements Learner {
     const norms = await NormSum.create(engine, settings, memory);
     const report = await Report.create(engine, settings, memory, gradients.of(LOSS));
     const stages = { embedding, blocks, head, evaluationHead, kinds };
-    const parts = { weights, stages, gradients, feeds, report, norms, trained, groups };
-    const learner = new DeviceLearner(model, shape, memory, parts, options);
+    const made = {
+      ...{ weights, stages, gradients, feeds, report, norms },
+      trained: [...parts.keys()].filter(wanted),
+      groups: groups.map((names) => [...new Set(names.map((name) => wholeOf.get(name)!))]),
+    };
+    const learner = new DeviceLearner(model, shape, memory, made, options);
     await learner.#targets(false);
     return learner;
   }
@@ -348,14 +360,7 @@ export class DeviceLearner implements Learner {
   /** A copy of a weight's gradient, from the last step. */
   gradient(name: string): Float32Array {
     const { gradient } = this.onDevice.parameters.find((each) => each.name === name)!;
-    const parts = gradient.map(({ byteLength }) => byteLength / 4);
-    const data = new Float32Array(parts.reduce((sum, size) => sum + size, 0));
-    let start = 0;
-    for (const [i, size] of parts.entries()) {
-      this.onDevice.memory.read(gradient[i]!, data.subarray(start, start + size));
-      start += size;
-    }
-    return data;
+    return readParts(this.onDevice.memory, gradient);
   }
 
   /** Names the first weight, or else the first gradient, that is not finite. */
