@@ -2,15 +2,17 @@ import { option, RopewalkError, said } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
 import { symbol } from '../graph/dims.ts';
 import { hasFusedAttention, input, linear, softcap, takeRows } from '../graph/operators/index.ts';
-import type { Tensor } from '../graph/tensor.ts';
+import type { Dialect, Tensor } from '../graph/tensor.ts';
 import { CachedSequence, FullSequence } from '../nn/attention.ts';
 import type { LayoutCache } from '../onnx/layout-cache.ts';
 import type { WeightSource } from '../onnx/weights.ts';
-import type { Engine } from '../runtime/engine.ts';
+import type { DeviceMemory, DeviceTensor } from '../runtime/device.ts';
+import { dialectOf, type Engine } from '../runtime/engine.ts';
 import { type CompileOptions, Executable, type HostTensor } from '../runtime/executable.ts';
 import { rowsOfSameBits } from '../runtime/row-bits.ts';
 import { BatchCache } from './cache/batch-cache.ts';
-import { KeyValueCache } from './cache/key-value-cache.ts';
+import { DeviceRowStore } from './cache/device-rows.ts';
+import { KeyValueCache, type NewRows } from './cache/key-value-cache.ts';
 import { RotaryAngles } from './cache/rotary-angles.ts';
 
 /** Hidden states → logits, including the final cap. hidden `[…, width]` → `[…, vocab]`. */
@@ -44,6 +46,7 @@ export class Decoder {
   readonly #context: CachedSequence;
   readonly #onRelease: () => void;
   readonly #borrowed: Readonly<Record<string, HostTensor>>;
+  readonly #device: DeviceCaches | undefined;
 
   private constructor(
     readonly model: CausalLM,
@@ -58,12 +61,16 @@ export class Decoder {
      * its last bit can round to another step, and within a few layers that grows to some percent of a logit.
      */
     readonly sameRows: number = Number.POSITIVE_INFINITY,
+    device?: DeviceCaches,
   ) {
+    this.#device = device;
     this.#executable = executable;
     this.#context = context;
     this.#onRelease = onRelease;
     this.#borrowed = borrowed;
-    this.#angles = context.tableRopes.map((rope) => new RotaryAngles(rope, model.maxPositions));
+    this.#angles = context.tableRopes.map(
+      (rope) => new RotaryAngles(rope, model.maxPositions, device?.memory),
+    );
   }
 
   /**
@@ -79,7 +86,9 @@ export class Decoder {
   ): Promise<Decoder> {
     const { context, outputs } = recordDecoder(engine, model);
     const executable = await Executable.compile(engine, outputs, { ...settings, weights });
-    return new Decoder(model, executable, context, onRelease, {}, await rowsTogether(engine, weights));
+    const sameRows = await rowsTogether(engine, weights);
+    const device = await openDevice(engine);
+    return new Decoder(model, executable, context, onRelease, {}, sameRows, device);
   }
 
   /** Keeps the weights as {@link create} would. @returns whether they are kept. */
@@ -107,12 +116,14 @@ export class Decoder {
     const context = made.#context;
     const parameters = model.parameters();
     const borrowed = [...values].map(([path, data]) => [path, { data, shape: parameters.get(path)!.shape }]);
-    return new Decoder(model, executable, context, () => {}, Object.fromEntries(borrowed));
+    const release = () => {};
+    const given = Object.fromEntries(borrowed);
+    return new Decoder(model, executable, context, release, given, made.sameRows, made.#device);
   }
 
   /** An empty cache for one sequence. */
   newCache(): KeyValueCache {
-    return new KeyValueCache(this.#context.layers);
+    return new KeyValueCache(this.#context.layers, this.#newRows);
   }
 
   /**
@@ -143,7 +154,7 @@ export class Decoder {
 
   /** Whether {@link forwardBatch} works: the engine must be able to write caches in place. */
   get runsBatches(): boolean {
-    return this.#context.inPlace;
+    return this.#context.several;
   }
 
   /** Whether activations in products are rounded to 8 bits; see {@link sameRows}. */
@@ -161,7 +172,7 @@ export class Decoder {
 
   /** @param sequences the capacity. */
   newBatchCache(sequences: number): BatchCache {
-    return new BatchCache(this.#context.layers, sequences);
+    return new BatchCache(this.#context.layers, sequences, this.#newRows);
   }
 
   /**
@@ -191,9 +202,18 @@ export class Decoder {
     return results.logits!.data as Float32Array;
   }
 
+  /** Bytes that all runs took and returned in the memory of the process: for a device, what crossed to it and back. */
+  get traffic(): { readonly written: number; readonly read: number } {
+    const { written, read } = this.#executable.traffic;
+    const moved = this.#device?.memory.traffic ?? { written: 0, read: 0 };
+    return { written: written + moved.written, read: read + moved.read };
+  }
+
   /** Frees the engine's memory; nothing can be run afterwards. */
   async release(): Promise<void> {
     await this.#executable.release();
+    await this.#device?.store.release();
+    await this.#device?.memory.release();
     this.#onRelease();
   }
 
@@ -202,11 +222,16 @@ export class Decoder {
     this.#executable.endProfiling();
   }
 
+  get #newRows(): NewRows | undefined {
+    const store = this.#device?.store;
+    return store && ((layer, sequences) => store.rows(layer, sequences));
+  }
+
   /** ids and positions `[batch · time]`, sequence by sequence. */
   #tokenFeeds(ids: Int32Array, positions: Int32Array, batch: number, rows: LogitPositions) {
     const time = ids.length / batch;
     const wanted = rows === 'last' ? [time - 1] : Array.from({ length: time }, (_, i) => i);
-    const feeds: Record<string, HostTensor> = {
+    const feeds: Record<string, HostTensor | DeviceTensor> = {
       ...this.#borrowed,
       input_ids: { data: ids, shape: [batch, time] },
       position_ids: { data: positions, shape: [batch, time] },
@@ -228,7 +253,10 @@ export class Decoder {
 
 /** The graph of a decoder. */
 function recordDecoder(engine: Engine, model: CausalLM) {
-  const context = new CachedSequence(engine.sharesBuffers && attentionIsFused(model));
+  const fused = attentionIsFused(model, dialectOf(engine));
+  const onDevice = engine.openMemory !== undefined;
+  const inPlace = onDevice || (engine.sharesBuffers && fused);
+  const context = new CachedSequence(inPlace, inPlace && fused);
   const rows = input('logit_rows', 'int32', [symbol('logit_rows')]);
   const hidden = takeRows(model.hiddenStates(context), rows);
   return { context, outputs: new Map([['logits', logitsOf(model, hidden)], ...context.outputs()]) };
@@ -244,9 +272,22 @@ async function rowsTogether(engine: Engine, weights: ReadonlyMap<string, WeightS
   return rows;
 }
 
+/** Where caches on a device are. */
+interface DeviceCaches {
+  readonly memory: DeviceMemory;
+  readonly store: DeviceRowStore;
+}
+
+async function openDevice(engine: Engine): Promise<DeviceCaches | undefined> {
+  const memory = await engine.openMemory?.();
+  return memory && { memory, store: await DeviceRowStore.create(engine, memory) };
+}
+
+type Fed = HostTensor | DeviceTensor;
+
 /** Caches as the targets for their updated versions. */
-function overThemselves(caches: Record<string, HostTensor>): Record<string, HostTensor> {
-  const isCache = ([name]: [string, HostTensor]) => name.startsWith('cache.');
+function overThemselves(caches: Record<string, Fed>): Record<string, Fed> {
+  const isCache = ([name]: [string, Fed]) => name.startsWith('cache.');
   return Object.fromEntries(
     Object.entries(caches)
       .filter(isCache)
@@ -255,10 +296,10 @@ function overThemselves(caches: Record<string, HostTensor>): Record<string, Host
 }
 
 /** Whether the engine's attention kernel supports every layer of a model. */
-function attentionIsFused(model: CausalLM): boolean {
+function attentionIsFused(model: CausalLM, dialect: Dialect): boolean {
   for (const [, module] of model.walk()) {
     const part = module.describe();
-    if (part?.part === 'attention' && !hasFusedAttention(part.headDim)) return false;
+    if (part?.part === 'attention' && !hasFusedAttention(part, dialect)) return false;
   }
   return true;
 }

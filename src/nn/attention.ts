@@ -249,9 +249,15 @@ export class CachedSequence implements SequenceContext {
   readonly #rows: Tensor[] = [];
   readonly #caches: Tensor[] = [];
 
-  /** @param inPlace whether the caches grow in place. */
-  constructor(readonly inPlace: boolean) {
-    this.batch = inPlace ? symbol('batch') : 1;
+  /**
+   * @param inPlace whether the caches grow in place.
+   * @param several whether several sequences run together.
+   */
+  constructor(
+    readonly inPlace: boolean,
+    readonly several: boolean = inPlace,
+  ) {
+    this.batch = several ? symbol('batch') : 1;
     this.ids = input('input_ids', 'int32', [this.batch, this.time]);
     this.positionIds = input('position_ids', 'int32', [this.batch, this.time]);
   }

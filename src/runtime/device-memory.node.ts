@@ -24,7 +24,8 @@ class EngineTensorOnDevice implements DeviceTensor {
   }
 }
 
-function valueOf(tensor: DeviceTensor): Pointer {
+/** The engine's descriptor of a tensor. */
+export function descriptorOf(tensor: DeviceTensor): Pointer {
   const { value, of } = tensor as EngineTensorOnDevice;
   if (value === undefined || (of && of.value === undefined)) throw new Error('the tensor was freed');
   return value;
@@ -45,9 +46,9 @@ export function bindTensors(
   };
   try {
     for (const [name, tensor] of Object.entries(inputs))
-      library.check(api.bindInput(binding, name, valueOf(tensor)));
+      library.check(api.bindInput(binding, name, descriptorOf(tensor)));
     for (const [name, tensor] of Object.entries(outputs))
-      library.check(api.bindOutput(binding, name, valueOf(tensor)));
+      library.check(api.bindOutput(binding, name, descriptorOf(tensor)));
   } catch (error) {
     release();
     throw error;
@@ -111,7 +112,7 @@ class EngineDeviceMemory implements DeviceMemory {
     if ((sizeOf(shape) as number) * BYTES[dtype] !== byteLength)
       throw new Error(`${shapeText(shape)} is no view of ${shapeText(tensor.shape)}`);
     const owner = (tensor as EngineTensorOnDevice).of ?? (tensor as EngineTensorOnDevice);
-    const data = this.#library.out((out) => api.getTensorMutableData(valueOf(owner), out));
+    const data = this.#library.out((out) => api.getTensorMutableData(descriptorOf(owner), out));
     const dims = BigInt64Array.from(shape, BigInt);
     const address = dims.length > 0 ? koffi.address(dims) : null;
     const value = this.#library.out((out) =>
@@ -131,19 +132,19 @@ class EngineDeviceMemory implements DeviceMemory {
   }
 
   write(tensor: DeviceTensor, data: HostArray | Uint16Array): void {
-    this.#withHost(tensor, data, (host) => this.#copy(host, valueOf(tensor)));
+    this.#withHost(tensor, data, (host) => this.#copy(host, descriptorOf(tensor)));
     this.traffic.written += tensor.byteLength;
   }
 
   read(tensor: DeviceTensor, into: HostArray | Uint16Array): void {
-    this.#withHost(tensor, into, (host) => this.#copy(valueOf(tensor), host));
+    this.#withHost(tensor, into, (host) => this.#copy(descriptorOf(tensor), host));
     this.traffic.read += tensor.byteLength;
   }
 
   copy(from: DeviceTensor, to: DeviceTensor): void {
     if (from.dtype !== to.dtype || from.byteLength !== to.byteLength)
       throw new Error(`${shapeText(from.shape)} cannot be copied to ${shapeText(to.shape)}`);
-    this.#copy(valueOf(from), valueOf(to));
+    this.#copy(descriptorOf(from), descriptorOf(to));
   }
 
   free(tensor: DeviceTensor): void {
