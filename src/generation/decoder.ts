@@ -2,18 +2,18 @@ import { option, RopewalkError, said } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
 import { symbol } from '../graph/dims.ts';
 import { hasFusedAttention, input, linear, softcap, takeRows } from '../graph/operators/index.ts';
-import type { Dialect, Tensor } from '../graph/tensor.ts';
+import type { Tensor } from '../graph/tensor.ts';
 import { CachedSequence, FullSequence } from '../nn/attention.ts';
 import type { LayoutCache } from '../onnx/layout-cache.ts';
 import type { WeightSource } from '../onnx/weights.ts';
-import type { DeviceMemory, DeviceTensor } from '../runtime/device.ts';
+import type { DeviceTensor } from '../runtime/device.ts';
 import { dialectOf, type Engine } from '../runtime/engine.ts';
 import { type CompileOptions, Executable, type HostTensor } from '../runtime/executable.ts';
 import { rowsOfSameBits } from '../runtime/row-bits.ts';
 import { BatchCache } from './cache/batch-cache.ts';
-import { DeviceRowStore } from './cache/device-rows.ts';
 import { KeyValueCache, type NewRows } from './cache/key-value-cache.ts';
 import { RotaryAngles } from './cache/rotary-angles.ts';
+import { attentions, type DecoderDevice, openDevice } from './decoder-device.ts';
 
 /** Hidden states → logits, including the final cap. hidden `[…, width]` → `[…, vocab]`. */
 export function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
@@ -46,7 +46,7 @@ export class Decoder {
   readonly #context: CachedSequence;
   readonly #onRelease: () => void;
   readonly #borrowed: Readonly<Record<string, HostTensor>>;
-  readonly #device: DeviceCaches | undefined;
+  readonly #device: DecoderDevice | undefined;
 
   private constructor(
     readonly model: CausalLM,
@@ -61,7 +61,7 @@ export class Decoder {
      * its last bit can round to another step, and within a few layers that grows to some percent of a logit.
      */
     readonly sameRows: number = Number.POSITIVE_INFINITY,
-    device?: DeviceCaches,
+    device?: DecoderDevice,
   ) {
     this.#device = device;
     this.#executable = executable;
@@ -84,11 +84,28 @@ export class Decoder {
     settings: Omit<CompileOptions, 'weights'> = {},
     onRelease: () => void = () => {},
   ): Promise<Decoder> {
-    const { context, outputs } = recordDecoder(engine, model);
-    const executable = await Executable.compile(engine, outputs, { ...settings, weights });
-    const sameRows = await rowsTogether(engine, weights);
-    const device = await openDevice(engine);
-    return new Decoder(model, executable, context, onRelease, {}, sameRows, device);
+    const device = await openDevice(engine, model);
+    try {
+      const { context, outputs } = recordDecoder(
+        engine,
+        model,
+        device?.kernels ?? dialectOf(engine) !== 'webgpu',
+      );
+      const sources = device ? lookedUpThere(model, weights) : weights;
+      const executable = await Executable.compile(engine, outputs, { ...settings, weights: sources });
+      return new Decoder(
+        model,
+        executable,
+        context,
+        onRelease,
+        {},
+        await rowsTogether(engine, weights),
+        device,
+      );
+    } catch (error) {
+      await device?.release();
+      throw error;
+    }
   }
 
   /** Keeps the weights as {@link create} would. @returns whether they are kept. */
@@ -97,7 +114,7 @@ export class Decoder {
     model: CausalLM,
     options: CompileOptions & { readonly layouts: LayoutCache },
   ): Promise<boolean> {
-    return Executable.keepWeights(engine, recordDecoder(engine, model).outputs, options);
+    return Executable.keepWeights(engine, recordDecoder(engine, model, true).outputs, options);
   }
 
   /**
@@ -143,6 +160,8 @@ export class Decoder {
     if (time === 0) throw new RopewalkError('there are no tokens to run.');
     checkPositions(this.model, start + time);
     checkIds(ids, this.model.config.vocab_size);
+    const most = this.#device?.tokensAtOnce ?? Number.POSITIVE_INFINITY;
+    if (time > most) return this.#inPieces(Int32Array.from(ids), cache, rows, most);
     const positions = Int32Array.from({ length: time }, (_, i) => start + i);
     const caches = cache.feeds(time);
     const feeds = { ...caches, ...this.#tokenFeeds(Int32Array.from(ids), positions, 1, rows) };
@@ -150,6 +169,24 @@ export class Decoder {
     if (this.#context.inPlace) cache.advance(time);
     else cache.append(results.new_rows!.data as Float32Array, time);
     return results.logits!.data as Float32Array;
+  }
+
+  /** {@link forward}, by `size` tokens at a time. */
+  async #inPieces(ids: Int32Array, cache: KeyValueCache, rows: LogitPositions, size: number) {
+    const pieces: Float32Array[] = [];
+    for (let start = 0; start < ids.length; start += size) {
+      const logits = await this.forward(ids.subarray(start, start + size), cache, rows);
+      if (rows === 'last') pieces.length = 0;
+      pieces.push(logits);
+    }
+    if (pieces.length === 1) return pieces[0]!;
+    const all = new Float32Array(pieces.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const piece of pieces) {
+      all.set(piece, at);
+      at += piece.length;
+    }
+    return all;
   }
 
   /** Whether {@link forwardBatch} works: the engine must be able to write caches in place. */
@@ -212,8 +249,7 @@ export class Decoder {
   /** Frees the engine's memory; nothing can be run afterwards. */
   async release(): Promise<void> {
     await this.#executable.release();
-    await this.#device?.store.release();
-    await this.#device?.memory.release();
+    await this.#device?.release();
     this.#onRelease();
   }
 
@@ -251,15 +287,35 @@ export class Decoder {
   }
 }
 
-/** The graph of a decoder. */
-function recordDecoder(engine: Engine, model: CausalLM) {
-  const fused = attentionIsFused(model, dialectOf(engine));
+/**
+ * The graph of a decoder.
+ *
+ * @param fused whether the engine's attention kernels are used: not without memory of the device, since caches would
+ *   then be copied there and back.
+ */
+function recordDecoder(engine: Engine, model: CausalLM, fused: boolean) {
   const onDevice = engine.openMemory !== undefined;
-  const inPlace = onDevice || (engine.sharesBuffers && fused);
-  const context = new CachedSequence(inPlace, inPlace && fused);
+  const every = fused && attentions(model).every((part) => hasFusedAttention(part, dialectOf(engine)));
+  const inPlace = onDevice || (engine.sharesBuffers && every);
+  const context = new CachedSequence({ inPlace, several: inPlace && every, fused });
   const rows = input('logit_rows', 'int32', [symbol('logit_rows')]);
   const hidden = takeRows(model.hiddenStates(context), rows);
   return { context, outputs: new Map([['logits', logitsOf(model, hidden)], ...context.outputs()]) };
+}
+
+/** A table that a product on the device reads is there anyway: its rows are then not looked up on the host. */
+function lookedUpThere(
+  model: CausalLM,
+  weights: ReadonlyMap<string, WeightSource>,
+): Map<string, WeightSource> {
+  const sources = new Map(weights);
+  for (const [path, parameter] of model.parameters()) {
+    const source = weights.get(path);
+    if (parameter !== model.head.weight || !source?.rows || 'quantized' in source) continue;
+    const { rows: _, ...table } = source;
+    sources.set(path, table);
+  }
+  return sources;
 }
 
 /** See `Decoder.sameRows`. */
@@ -272,17 +328,6 @@ async function rowsTogether(engine: Engine, weights: ReadonlyMap<string, WeightS
   return rows;
 }
 
-/** Where caches on a device are. */
-interface DeviceCaches {
-  readonly memory: DeviceMemory;
-  readonly store: DeviceRowStore;
-}
-
-async function openDevice(engine: Engine): Promise<DeviceCaches | undefined> {
-  const memory = await engine.openMemory?.();
-  return memory && { memory, store: await DeviceRowStore.create(engine, memory) };
-}
-
 type Fed = HostTensor | DeviceTensor;
 
 /** Caches as the targets for their updated versions. */
@@ -293,15 +338,6 @@ function overThemselves(caches: Record<string, Fed>): Record<string, Fed> {
       .filter(isCache)
       .map(([name, tensor]) => [`new.${name}`, tensor]),
   );
-}
-
-/** Whether the engine's attention kernel supports every layer of a model. */
-function attentionIsFused(model: CausalLM, dialect: Dialect): boolean {
-  for (const [, module] of model.walk()) {
-    const part = module.describe();
-    if (part?.part === 'attention' && !hasFusedAttention(part, dialect)) return false;
-  }
-  return true;
 }
 
 /** Refuses sequences longer than the model's positions. */

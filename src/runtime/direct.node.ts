@@ -3,7 +3,7 @@ import { sizeOf } from '../graph/dims.ts';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensors } from './device.ts';
-import { bindTensors, openDeviceMemory, descriptorOf } from './device-memory.node.ts';
+import { bindTensors, descriptorOf, openDeviceMemory } from './device-memory.node.ts';
 import type { EngineSession, EngineSessionOptions, EngineTensor, OnnxRuntime } from './engine.ts';
 import { layoutEngine, openFromLayout } from './from-layout.node.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';

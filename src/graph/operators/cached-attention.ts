@@ -13,6 +13,8 @@ export interface CachedAttentionAttributes extends AttentionAttributes {
   readonly window: number | null;
   /** Whether queries, keys and values come as one tensor `[batch, time, (heads + 2 kv) · d]`. */
   readonly packed?: boolean;
+  /** Set if the expansion is used even where the engine has a kernel. */
+  readonly unfused?: boolean;
   /** Whether queries and keys are rotated here, by their places in the cache, with two further inputs. */
   readonly rotates?: boolean;
 }
@@ -50,6 +52,7 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
   name: 'cachedAttention',
   engineOnly: true,
   fits: (inputs, attributes, dialect) =>
+    !attributes.unfused &&
     hasFusedAttention(
       { headDim: cachedInputs(inputs, attributes).pastK.shape[3] as number, softcap: attributes.softcap },
       dialect,
