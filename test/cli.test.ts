@@ -117,10 +117,12 @@ describe.concurrent('the command line', () => {
   });
 
   it.each([
-    [['generate', LLAMA, '--max-tokens', '3'], /one of --prompt TEXT, --prompt-file FILE and --ids/],
+    [['generate', LLAMA, '--ids', '1', '--batch', '2'], /--batch needs --prompts FILE/],
+    [['generate', LLAMA, '--ids', '1', '--out', 'x'], /--out needs --prompts FILE/],
+    [['generate', LLAMA, '--max-tokens', '3'], /one of --prompt TEXT, --prompt-file FILE, --ids/],
     [
       ['generate', LLAMA, '--max-tokens', '3', '--prompt', 'a', '--ids', '1'],
-      /one of --prompt TEXT, --prompt-file FILE and --ids/,
+      /one of --prompt TEXT, --prompt-file FILE, --ids/,
     ],
     [
       ['generate', LLAMA, '--max-tokens', '3', '--ids', '1', '--greedy', '--temperature', '2'],
@@ -253,6 +255,79 @@ describe.concurrent('ropewalk generate', () => {
     const plain = await ropewalk(args);
     expect(plain.stdout).toBe(`${result.text}\n`);
     expect(plain.stderr).toBe('');
+  });
+
+  it('continues the prompts of a file, each as alone with its own seed', async () => {
+    const prompts = ['The rope', 'A "walk"', 'The rope is', 'It', 'In the', 'The rope'];
+    const path = file('prompts.jsonl');
+    writeFileSync(path, prompts.map((prompt) => `${JSON.stringify({ prompt, other: 1 })}\n`).join('\n'));
+    const more = ['--max-tokens', '7', '--temperature', '0.8'];
+    const { code, stdout, stderr } = await ropewalk([
+      ...['generate', model, '--prompts', path, ...more, '--seed', '5', '--batch', '2'],
+    ]);
+    expect(code, stderr).toBe(0);
+    const rows = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Generated & { prompt: string; end: string });
+    expect(rows.map(({ prompt }) => prompt)).toEqual(prompts);
+    expect(Object.keys(rows[0]!)).toEqual(['prompt', 'ids', 'text', 'end']);
+    const alone = await Promise.all(
+      prompts
+        .slice(0, 3)
+        .map((prompt, i) =>
+          ropewalk(['generate', model, '--prompt', prompt, ...more, '--seed', String(5 + i), '--json']),
+        ),
+    );
+    expect(rows.slice(0, 3).map(({ ids, text }) => ({ ids, text }))).toEqual(
+      alone.map((one) => json<Generated>(one)).map(({ ids, text }) => ({ ids, text })),
+    );
+    for (const { ids, end } of rows) expect(end).toBe(ids.length < 7 ? 'stop' : 'length');
+    // One prompt in each line.
+    writeFileSync(file('prompts.txt'), `${prompts.join('\n')}\n`);
+    const out = file('texts.jsonl');
+    const lines = await ropewalk([
+      ...['generate', model, '--prompts', file('prompts.txt'), ...more, '--seed', '5', '--batch', '2'],
+      ...['--out', out],
+    ]);
+    expect(lines.stdout).toBe('');
+    expect(readFileSync(out, 'utf8')).toBe(stdout);
+    // Ids, for a model without a tokenizer.
+    writeFileSync(path, '{"ids": [1, 2, 3]}\n{"ids": [4]}\n');
+    const ids = await ropewalk([
+      'generate',
+      LLAMA,
+      '--prompts',
+      path,
+      '--max-tokens',
+      '4',
+      '--greedy',
+      '--ignore-eos',
+    ]);
+    const wanted = json<Generated>(
+      await ropewalk([
+        'generate',
+        LLAMA,
+        '--ids',
+        '1,2,3',
+        '--max-tokens',
+        '4',
+        '--greedy',
+        '--ignore-eos',
+        '--json',
+      ]),
+    );
+    expect(JSON.parse(ids.stdout.split('\n')[0]!)).toEqual({ ids: wanted.ids, text: '', end: 'length' });
+  });
+
+  it.each([
+    [['--ids', '1'], /--ids cannot be combined with --prompts/],
+    [['--speculate', 'lookup'], /--speculate cannot be combined with --prompts: texts run together/],
+    [['--max-tokens', '99999999'], /refused\.jsonl:2: \d+ prompt tokens and 99999999 new ones do not fit/],
+  ])('refuses %j with many prompts', async (more, message) => {
+    writeFileSync(file('refused.jsonl'), '\n{"prompt": "a"}\n');
+    const given = ['generate', model, '--prompts', file('refused.jsonl'), ...more];
+    expect(refusal(await ropewalk(given))).toMatch(message);
   });
 
   it('prints ids when there is no tokenizer', async () => {

@@ -21,6 +21,10 @@ beforeAll(() => {
   writeFileSync(at('text.txt'), `${Array.from({ length: 900 }, word).join(' ')}.`);
   writeFileSync(at('other.txt'), `${Array.from({ length: 900 }, word).join(' ')}.`);
   writeFileSync(at('long.txt'), `${Array.from({ length: 15_000 }, word).join(' ')}.`);
+  const prompts = Array.from({ length: 23 }, (_, i) => ({
+    prompt: Array.from({ length: 1 + (i % 5) }, word).join(' '),
+  }));
+  writeFileSync(at('prompts.jsonl'), prompts.map((row) => JSON.stringify(row)).join('\n'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -89,6 +93,40 @@ describe.skipIf(!HAS_MPI)('rows dealt out to several processes', () => {
       'logits and gradients are those of one window, which one process computes; start it alone.',
     );
     expect(existsSync(at('x.npy'))).toBe(false);
+  });
+
+  it.each(LAUNCHERS)('give the texts of one process: generate by $name', async (launcher) => {
+    const generate = [
+      'generate',
+      model,
+      '--prompts',
+      at('prompts.jsonl'),
+      '--max-tokens',
+      '12',
+      '--seed',
+      '3',
+    ];
+    const batched = [...generate, '--batch', '2'];
+    const one = await ropewalk([...batched, '--out', at('one.jsonl')]);
+    expect(one.code, one.stderr).toBe(0);
+    expect(one.stdout).toBe('');
+    const lines = readFileSync(at('one.jsonl'), 'utf8');
+    const printed = await (await mpirunBy(launcher, 2, batched)).finished;
+    expect(printed.code, printed.stderr).toBe(0);
+    expect(printed.stdout).toBe(lines);
+    const out = at(`${launcher.command}.jsonl`);
+    const three = await (await mpirunBy(launcher, 3, [...batched, '--out', out])).finished;
+    expect(three.code, three.stderr).toBe(0);
+    expect(three.stdout).toBe('');
+    expect(readFileSync(out, 'utf8')).toBe(lines);
+    const seeds = await (await mpirunBy(launcher, 2, generate, [...generate, '--seed', '4'])).finished;
+    expect(seeds.code).toBe(1);
+    expect(seeds.stderr).toContain('the ranks differ: "seed" is 3 on rank 0, but 4 on rank 1');
+    const single = await (await mpirunBy(launcher, 2, ['generate', model, '--prompt', 'a'])).finished;
+    expect(single.code).toBe(1);
+    expect(single.stderr).toContain(
+      'generate continues one text in one process; give many with --prompts FILE',
+    );
   });
 
   it('refuse to start where they differ', async () => {

@@ -179,10 +179,10 @@ describe.skipIf(!HAS_MPI)('several processes that train together over MPI', () =
   });
 
   it('leave commands of one process alone', async () => {
-    const { code, stderr } = await inRanks(2, ['generate', 'model', '--prompt', 'x']);
+    const { code, stderr } = await inRanks(2, ['inspect', 'model']);
     expect(code).toBe(1);
     expect(stderr).toContain(
-      'generate runs in one process, but mpirun (Open MPI) started 2; start it alone. train, finetune, distill, teach, score run in several.',
+      'inspect runs in one process, but mpirun (Open MPI) started 2; start it alone. train, finetune, distill, teach, generate, score, evaluate run in several.',
     );
   });
 });

@@ -2,7 +2,7 @@
  * Memory per rank as the operating system counts it (the peak, VmHWM) against its plan, for each kind of sharding; bytes
  * sent against theory; losses against one process; and a Gemma-2-2B shape on 4 ranks.
  *
- *     node scripts/run-ts.js verify/ranks-memory.ts [--only none|states|all|wire|gemma]
+ *     node scripts/run-ts.js verify/ranks-memory.ts [--only none|states|all|wire|gemma] [--seq 256]
  *
  * Needs Open MPI, 14 GB of memory for the kinds and 20 GB for Gemma. Random weights. What was recorded of it is in ranks-memory.txt.
  */
@@ -12,7 +12,9 @@ import { stepBytes } from '../src/training/parallel/shard.ts';
 import { rankProgram } from './ranks/measure.ts';
 import type { RankResult } from './ranks/rank.ts';
 
-const { values } = parseArgs({ options: { only: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, seq: { type: 'string', default: '256' } },
+});
 const measure = await rankProgram();
 
 const wants = (what: string) => values.only === undefined || values.only === what;
@@ -25,10 +27,18 @@ if (values.only !== 'gemma') {
     ...{ vocab_size: 32768, hidden_size: 1024, intermediate_size: 2816, num_hidden_layers: 14, head_dim: 64 },
     ...{ num_attention_heads: 16, num_key_value_heads: 8, rope_scaling: null, tie_word_embeddings: true },
   };
-  const common = { family: 'llama', config, batch: 4, seq: 256, steps: 2, threads: 1, lr: 1e-3 } as const;
+  const common = {
+    family: 'llama',
+    config,
+    batch: 4,
+    seq: Number(values.seq),
+    steps: 2,
+    threads: 1,
+    lr: 1e-3,
+  } as const;
   const weights = llama.build(config).parameterCount();
   console.log(
-    `A Llama of ${(weights / 1e6).toFixed(0)}M weights, AdamW, light memory, 4 × 256 tokens, 2 steps`,
+    `A Llama of ${(weights / 1e6).toFixed(0)}M weights, AdamW, light memory, 4 × ${values.seq} tokens, 2 steps`,
   );
   const [one] = await measure(1, {
     ...{ ...common, memory: 'light', shard: 'none', wire: 'float32', optimizer: 'adamw' },

@@ -89,7 +89,15 @@ Run ropewalk <command> --help for the options of a command.`,
 }
 
 /** Commands that several processes can run together. */
-const PARALLEL: readonly string[] = ['train', 'finetune', 'distill', 'teach', 'score'];
+const PARALLEL: readonly string[] = [
+  'train',
+  'finetune',
+  'distill',
+  'teach',
+  'generate',
+  'score',
+  'evaluate',
+];
 
 /** @throws RopewalkError for a command that every process of an MPI job would repeat. */
 function checkRanks(command: string): void {

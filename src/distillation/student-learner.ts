@@ -42,16 +42,20 @@ export class StudentLearner implements Learner {
     return this.#inner.parameters;
   }
 
-  values(): Map<string, Float32Array> {
+  values() {
     return this.#inner.values();
+  }
+
+  fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
+    return this.#inner.fill(write);
   }
 
   step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
     return this.#inner.step(batches, settings);
   }
 
-  evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
-    return this.#evaluator.evaluate(batches, weightFeeds(this.model, this.values()));
+  async evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
+    return this.#evaluator.evaluate(batches, weightFeeds(this.model, await this.values()));
   }
 
   async release(): Promise<void> {

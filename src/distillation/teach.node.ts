@@ -6,6 +6,7 @@ import { fileError } from '../files/file-errors.ts';
 import { Random } from '../random.ts';
 import { agree } from '../ranks/agree.ts';
 import type { Communicator } from '../ranks/communicator.ts';
+import { anyStops } from '../ranks/dealt.ts';
 import { grouped } from '../ranks/grouped.ts';
 import type { Engine } from '../runtime/engine.ts';
 import type { SequenceShape } from '../training/graph.ts';
@@ -98,7 +99,7 @@ export async function* teach(
     if (done > 0) yield { type: 'resumed', rows: done };
     const pace = new Pace();
     for await (const group of grouped(unwritten(data, shape.seq, done), ranks?.size ?? 1)) {
-      if (await isStopped(ranks, signal)) {
+      if (await anyStops(ranks, signal)) {
         await writer?.sync();
         yield { type: 'interrupted', rows: done };
         return;
@@ -179,13 +180,6 @@ async function* unwritten(
     if (first + wanted.length > done) yield { batch, wanted, first };
     first += wanted.length;
   }
-}
-
-/** Whether any of the ranks is to stop. */
-async function isStopped(ranks: Communicator | undefined, signal: AbortSignal | undefined): Promise<boolean> {
-  const wishes = Float64Array.of(signal?.aborted ? 1 : 0);
-  await ranks?.sum([wishes]);
-  return wishes[0]! > 0;
 }
 
 /** The records of a batch's wanted rows from the `done`th row of the file on. */

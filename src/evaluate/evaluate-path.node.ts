@@ -1,5 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import type { PullDatasetOptions } from '../hub/pull-dataset.node.ts';
+import { agree } from '../ranks/agree.ts';
+import { coresPerRank } from '../ranks/cores.node.ts';
+import { together } from '../ranks/together.ts';
 import { type EvaluateOptions, type Evaluation, evaluateModel } from './evaluate.ts';
 import { EvaluationFolder } from './folder.node.ts';
 import { type OpenAnsweringOptions, openAnsweringModel } from './open-model.node.ts';
@@ -21,7 +24,7 @@ export interface EvaluatePathOptions
 }
 
 /**
- * Evaluates a model directory or GGUF file; see {@link evaluateModel}.
+ * Evaluates a model directory or GGUF file; see {@link evaluateModel}. Of several ranks, the first one writes.
  *
  * @throws RopewalkError naming what is missing or wrong; then no file is incomplete.
  */
@@ -31,11 +34,16 @@ export async function evaluatePath(
   options: EvaluatePathOptions = {},
 ): Promise<Evaluation> {
   const { name = path, out, data = new Map(), hub, onResume, onWarnings, progressOf, ...rest } = options;
-  const { device, threads, quantize, layoutCache, engine, ...evaluating } = rest;
+  const { device, quantize, layoutCache, engine, ...evaluating } = rest;
+  const { ranks, signal } = rest;
+  const threads = rest.threads ?? (ranks && coresPerRank(ranks));
   const opening = { name, onWarnings, progressOf, device, threads, quantize, layoutCache, engine };
-  const { model, close } = await openAnsweringModel(path, opening);
+  const { model, close } = await together(ranks, () => openAnsweringModel(path, opening));
   try {
-    const folder = out === undefined ? undefined : await EvaluationFolder.open(out, model);
+    if (ranks) await agree(ranks, { 'answers of the model': await model.probe() });
+    const folder = await together(ranks, async () =>
+      out === undefined || (ranks && ranks.rank > 0) ? undefined : EvaluationFolder.open(out, model),
+    );
     try {
       if (folder && folder.found > 0) onResume?.(folder.found);
       const evaluation = await evaluateModel(
@@ -48,11 +56,12 @@ export async function evaluatePath(
           store: folder?.store,
           pause: async () => {
             await setImmediate();
-            evaluating.signal?.throwIfAborted();
+            // Several ranks stop together, while requests are answered.
+            if (!ranks) signal?.throwIfAborted();
           },
         },
       );
-      await folder?.write(evaluation);
+      await together(ranks, async () => folder?.write(evaluation));
       return evaluation;
     } finally {
       await folder?.close();

@@ -1,4 +1,7 @@
 import { RopewalkError } from '../errors.ts';
+import { agree } from '../ranks/agree.ts';
+import type { Communicator } from '../ranks/communicator.ts';
+import { together } from '../ranks/together.ts';
 import type { StandardErrorOptions } from './metrics/standard-error.ts';
 import type { AnsweringModel } from './model/answering-model.ts';
 import type { ModelAnswer, ModelRequest } from './model/requests.ts';
@@ -31,6 +34,11 @@ export interface EvaluateOptions extends StandardErrorOptions {
   readonly batch?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly store?: AnswerStore | undefined;
+  /**
+   * Processes that share the requests. Each of them makes the same call, except that only the first has a store, and has
+   * the same result.
+   */
+  readonly ranks?: Communicator | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
@@ -65,12 +73,15 @@ export async function evaluateModel(
         system,
       }
     : undefined;
-  const prepared: PreparedTask[] = [];
-  for (const config of selected.tasks) {
-    const wanted = config.shots === 0 ? 0 : (shots ?? config.shots ?? 0);
-    const data = await readTaskData(config, read(config), wanted > 0);
-    prepared.push(prepareTask(config, data, { limit, shots, chat: form, system }));
-  }
+  const prepared = await together(options.ranks, async () => {
+    const tasks: PreparedTask[] = [];
+    for (const config of selected.tasks) {
+      const wanted = config.shots === 0 ? 0 : (shots ?? config.shots ?? 0);
+      const data = await readTaskData(config, read(config), wanted > 0);
+      tasks.push(prepareTask(config, data, { limit, shots, chat: form, system }));
+    }
+    return tasks;
+  });
   const answers = await answersOf(model, prepared, options);
   const tasks: ScoredTask[] = [];
   for (const [i, task] of prepared.entries()) tasks.push(await scoreTask(task, answers[i]!, options));
@@ -90,46 +101,64 @@ interface RequestPlace {
 async function answersOf(
   model: AnsweringModel,
   tasks: readonly PreparedTask[],
-  { store, onProgress, batch = BATCH, signal }: EvaluateOptions,
+  { store, onProgress, batch = BATCH, signal, ranks }: EvaluateOptions,
 ): Promise<ModelAnswer[][][]> {
   const answers = tasks.map(({ items }) => items.map((): ModelAnswer[] => []));
-  const open = new Map<string, { request: ModelRequest; places: RequestPlace[] }>();
+  // Items with the same request share the answer.
+  const asked = new Map<string, { request: ModelRequest; places: RequestPlace[] }>();
   let total = 0;
-  let done = 0;
   tasks.forEach(({ items }, task) => {
     items.forEach(({ requests }, item) => {
       requests.forEach((request, at) => {
         total++;
-        const known = store?.get(request);
-        if (known !== undefined) {
-          answers[task]![item]![at] = known;
-          done++;
-          return;
-        }
-        // Items with the same request share the answer.
         const key = JSON.stringify(request);
-        const same = open.get(key);
+        const same = asked.get(key);
         if (same) same.places.push({ task, item, at });
-        else open.set(key, { request, places: [{ task, item, at }] });
+        else asked.set(key, { request, places: [{ task, item, at }] });
       });
     });
   });
+  const all = [...asked.values()];
+  const known = await knownAnswers(all, store, ranks);
+  let done = 0;
+  const take = ({ places }: (typeof all)[number], answer: ModelAnswer) => {
+    for (const { task, item, at } of places) answers[task]![item]![at] = answer;
+    done += places.length;
+  };
+  for (const [i, answer] of known) take(all[i]!, answer);
   onProgress?.(done, total);
-  const asked = [...open.values()];
+  const open = all.filter((_, i) => !known.has(i));
   const nameOf = (request: number) => {
-    const { task, item } = asked[request]!.places[0]!;
+    const { task, item } = open[request]!.places[0]!;
     return placeText({ task: tasks[task]!.config.name, field: 'doc_to_text', item });
   };
-  const requests = asked.map(({ request }) => request);
-  for await (const { request: index, answer } of model.answer(requests, { batch, signal }, nameOf)) {
-    signal?.throwIfAborted();
-    const { request, places } = asked[index]!;
-    for (const { task, item, at } of places) answers[task]![item]![at] = answer;
-    await store?.put(request, answer);
-    done += places.length;
+  const requests = open.map(({ request }) => request);
+  for await (const { request: i, answer } of model.answer(requests, { batch, signal, ranks }, nameOf)) {
+    // Several ranks stop together.
+    if (!ranks) signal?.throwIfAborted();
+    take(open[i]!, answer);
+    await store?.put(open[i]!.request, answer);
     onProgress?.(done, total);
   }
   if (done < total)
     throw new RopewalkError(`${total - done} requests have no answer; this is a bug in Ropewalk.`);
   return answers;
+}
+
+/** The stored answers by index: those of the first rank, if there are several. */
+async function knownAnswers(
+  all: readonly { readonly request: ModelRequest }[],
+  store: AnswerStore | undefined,
+  ranks: Communicator | undefined,
+): Promise<Map<number, ModelAnswer>> {
+  const known = all.flatMap(({ request }, i): [number, ModelAnswer][] => {
+    const answer = store?.get(request);
+    return answer === undefined ? [] : [[i, answer]];
+  });
+  if (!ranks) return new Map(known);
+  const requests = new TextEncoder().encode(JSON.stringify(all.map(({ request }) => request)));
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', requests));
+  await agree(ranks, { requests: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('') });
+  const [first] = await ranks.gather(ranks.rank === 0 ? JSON.stringify(known) : '');
+  return new Map(JSON.parse(first!) as [number, ModelAnswer][]);
 }

@@ -87,7 +87,7 @@ export class TaskScoring {
   }
 
   async scores(engine: Engine, learner: Learner, base: BaseModel): Promise<TaskScores[]> {
-    this.#decoder ??= Decoder.borrowing(engine, learner.model, learner.values());
+    this.#decoder ??= Decoder.borrowing(engine, learner.model, await learner.values());
     const { tokenizer, template, stopTokens } = base;
     const model = new AnsweringModel({
       ...{ decoder: await this.#decoder, tokenizer, template, stopTokens, sampling: {} },

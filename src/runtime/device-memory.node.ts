@@ -25,7 +25,7 @@ class EngineTensorOnDevice implements DeviceTensor {
 }
 
 /** The engine's descriptor of a tensor. */
-export function descriptorOf(tensor: DeviceTensor): Pointer {
+export function engineValue(tensor: DeviceTensor): Pointer {
   const { value, of } = tensor as EngineTensorOnDevice;
   if (value === undefined || (of && of.value === undefined)) throw new Error('the tensor was freed');
   return value;
@@ -46,9 +46,9 @@ export function bindTensors(
   };
   try {
     for (const [name, tensor] of Object.entries(inputs))
-      library.check(api.bindInput(binding, name, descriptorOf(tensor)));
+      library.check(api.bindInput(binding, name, engineValue(tensor)));
     for (const [name, tensor] of Object.entries(outputs))
-      library.check(api.bindOutput(binding, name, descriptorOf(tensor)));
+      library.check(api.bindOutput(binding, name, engineValue(tensor)));
   } catch (error) {
     release();
     throw error;
@@ -112,7 +112,7 @@ class EngineDeviceMemory implements DeviceMemory {
     if ((sizeOf(shape) as number) * BYTES[dtype] !== byteLength)
       throw new Error(`${shapeText(shape)} is no view of ${shapeText(tensor.shape)}`);
     const owner = (tensor as EngineTensorOnDevice).of ?? (tensor as EngineTensorOnDevice);
-    const data = this.#library.out((out) => api.getTensorMutableData(descriptorOf(owner), out));
+    const data = this.#library.out((out) => api.getTensorMutableData(engineValue(owner), out));
     const dims = BigInt64Array.from(shape, BigInt);
     const address = dims.length > 0 ? koffi.address(dims) : null;
     const value = this.#library.out((out) =>
@@ -132,19 +132,19 @@ class EngineDeviceMemory implements DeviceMemory {
   }
 
   write(tensor: DeviceTensor, data: HostArray | Uint16Array): void {
-    this.#withHost(tensor, data, (host) => this.#copy(host, descriptorOf(tensor)));
+    this.#withHost(tensor, data, (host) => this.#copy(host, engineValue(tensor)));
     this.traffic.written += tensor.byteLength;
   }
 
   read(tensor: DeviceTensor, into: HostArray | Uint16Array): void {
-    this.#withHost(tensor, into, (host) => this.#copy(descriptorOf(tensor), host));
+    this.#withHost(tensor, into, (host) => this.#copy(engineValue(tensor), host));
     this.traffic.read += tensor.byteLength;
   }
 
   copy(from: DeviceTensor, to: DeviceTensor): void {
     if (from.dtype !== to.dtype || from.byteLength !== to.byteLength)
       throw new Error(`${shapeText(from.shape)} cannot be copied to ${shapeText(to.shape)}`);
-    this.#copy(descriptorOf(from), descriptorOf(to));
+    this.#copy(engineValue(from), engineValue(to));
   }
 
   free(tensor: DeviceTensor): void {

@@ -3,8 +3,14 @@ import { sizeOf } from '../graph/dims.ts';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensors } from './device.ts';
-import { bindTensors, descriptorOf, openDeviceMemory } from './device-memory.node.ts';
-import type { EngineSession, EngineSessionOptions, EngineTensor, OnnxRuntime } from './engine.ts';
+import { bindTensors, engineValue, openDeviceMemory } from './device-memory.node.ts';
+import {
+  type EngineSession,
+  type EngineSessionOptions,
+  type EngineTensor,
+  type OnnxRuntime,
+  WEBGPU_OPTIONS,
+} from './engine.ts';
 import { layoutEngine, openFromLayout } from './from-layout.node.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
 import { packedParts } from './packing.node.ts';
@@ -48,7 +54,7 @@ class Slots {
   set(slot: number, tensor: EngineTensor): void {
     if (tensor.device) {
       this.clear(slot);
-      this.values[slot] = BigInt(descriptorOf(tensor.device));
+      this.values[slot] = BigInt(engineValue(tensor.device));
       return;
     }
     const data = tensor.data as Float32Array | Int32Array | BigInt64Array;
@@ -316,7 +322,8 @@ export function directRuntime(binding: OnnxRuntime):
     layouts: layoutEngine(library),
     openMemory: (provider) =>
       openDeviceMemory(library, async (model) => {
-        const settings = settingsOf({ executionProviders: [provider] }, new ProvidedWeights(library));
+        const extra = { ep: { webgpuexecutionprovider: WEBGPU_OPTIONS } };
+        const settings = settingsOf({ executionProviders: [provider], extra }, new ProvidedWeights(library));
         try {
           return await library.createSession(model, settings);
         } finally {

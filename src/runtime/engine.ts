@@ -122,6 +122,12 @@ export function dialectOf({ defaults }: Engine): Dialect {
   return defaults.provider === 'webgpu' ? 'webgpu' : 'onnxruntime';
 }
 
+/**
+ * Buffers are kept by their exact sizes: with the provider's default, which keeps those of some sizes up to 160 MB, a
+ * layer's backward pass on 16 × 1,024 tokens took 46 instead of 24 ms (H100). More kernels are submitted at a time, for 5 %.
+ */
+export const WEBGPU_OPTIONS = { storageBufferCacheMode: 'simple', maxNumPendingDispatches: '64' };
+
 export async function createSession(
   engine: Engine,
   model: Uint8Array,
@@ -138,7 +144,13 @@ export async function createSession(
   // The arena grows by powers of two: up to half of what packed weights took there stayed empty.
   session.use_device_allocator_for_initializers = '1';
   const extra: Record<string, unknown> = { session };
-  if (all.recomputes) extra.optimization = { disable_specified_optimizers: 'CommonSubexpressionElimination' };
+  const disabled = [
+    ...(all.recomputes ? ['CommonSubexpressionElimination'] : []),
+    // It undoes what `matmul` writes for WebGPU.
+    ...(all.provider === 'webgpu' ? ['GemmTransposeFusion'] : []),
+  ];
+  if (disabled.length > 0) extra.optimization = { disable_specified_optimizers: disabled.join(';') };
+  if (all.provider === 'webgpu') extra.ep = { webgpuexecutionprovider: WEBGPU_OPTIONS };
   const options: EngineSessionOptions = {
     executionProviders: [all.provider ?? 'cpu'],
     // Measured: planning memory by pattern raises a training graph's peak by half and is no faster.

@@ -232,7 +232,7 @@ function onDevice(device: DeviceTensor): EngineTensor {
 /** The model that a session is made of. */
 async function emit(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions) {
   const { weights = new Map<string, WeightSource>(), layouts: _, ...settings } = options;
-  const { plans, sessionOutputs } = planOutputs(outputs);
+  const { plans, sessionOutputs } = planOutputs(outputs, dialectOf(engine) === 'webgpu');
   const prepared = prepareInference([...sessionOutputs.values()], weights);
   const roots = new Map([...sessionOutputs.keys()].map((name, i) => [name, prepared.outputs[i]!]));
   const provide = engine.takesWeights && providedFrom(engine.takesWeights, prepared.weights, settings);
@@ -265,12 +265,16 @@ function lookUp(
   return { data, shape: [...ids.shape, rows.width] };
 }
 
-/** Splits outputs into those that the engine computes and those that the host adds afterwards. */
-function planOutputs(outputs: ReadonlyMap<string, Tensor>) {
+/**
+ * Splits outputs into those that the engine computes and those that the host adds afterwards.
+ *
+ * @param whole whether the engine computes all of them.
+ */
+function planOutputs(outputs: ReadonlyMap<string, Tensor>, whole: boolean) {
   const plans = new Map<string, OutputPlan>();
   const sessionOutputs = new Map<string, Tensor>();
   for (const [name, tensor] of outputs) {
-    const { dense, sparse } = splitSum(tensor);
+    const { dense, sparse } = whole ? { dense: tensor, sparse: [] } : splitSum(tensor);
     if (dense) sessionOutputs.set(name, dense);
     const additions = sparse.map((scatter, i) => {
       const addition = { ids: `${name}#ids${i}`, rows: `${name}#rows${i}` };

@@ -17,7 +17,7 @@ export async function writeGradients(
 ): Promise<void> {
   const seq = ids.length - 1;
   const learner = await WholeGraphLearner.create(engine, opened.model, { batch: 1, seq });
-  await readWeights(opened, learner.values());
+  await learner.fill((values) => readWeights(opened, values));
   await learner.computeGradients([{ inputs: ids.slice(0, seq), targets: ids.slice(1) }]);
   await learner.release();
   const entries = learner.trainables.map(({ name, shape, gradient }) => {

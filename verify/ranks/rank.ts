@@ -57,6 +57,24 @@ const parallel = job && {
   wire,
   wholeWeights: false,
 };
+const isFirst = !job || job.rank === 0;
+/** Prints what the process has now, by kind: allocated, of files (shared by the ranks of a machine), and its share of all. */
+function report(when: string): void {
+  if (!isFirst) return;
+  const megabytes = (file: string, field: string) =>
+    Math.round(
+      Number(
+        new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/self/${file}`, 'utf8'))![1],
+      ) / 976.6,
+    );
+  const [allocated, files, shared] = ['RssAnon', 'RssFile', 'RssShmem'].map((field) =>
+    megabytes('status', field),
+  );
+  console.error(
+    `${when}: ${allocated} MB allocated, ${files} MB of files, ${shared} MB shared; ${megabytes('smaps_rollup', 'Pss')} MB as its share; peak ${megabytes('status', 'VmHWM')} MB`,
+  );
+}
+report('begun');
 const learner = await createLearner(
   nodeEngine({ threads }),
   model,
@@ -68,9 +86,10 @@ const learner = await createLearner(
     ...(settings.inBackground === false && { settings: { inBackground: false } }),
   },
 );
+report('learner');
 // The same weights whatever the ranks: each from its place.
 let seed = 1;
-for (const [path, array] of learner.values()) {
+for (const [path, array] of await learner.values()) {
   const start = learner.slices?.rangeOf(path).start ?? 0;
   seed++;
   if (path.includes('norm')) array.fill(settings.family === 'gemma2' ? 0 : 1);
@@ -80,6 +99,7 @@ for (const [path, array] of learner.values()) {
         (((Math.imul(start + i + 1, 0x9e3779b1) ^ Math.imul(seed, 0x85ebca6b)) >>> 8) / 2 ** 24 - 0.5) / 20;
 }
 const optimizer = createOptimizer(kind, learner.parameters);
+report('optimizer');
 const vocabSize = model.head.weight.shape[0]!;
 const token = (i: number) => (i * 7919 + (i % 13) * 104729) % vocabSize;
 const losses: number[] = [];
@@ -97,8 +117,8 @@ for (let step = 0; step < steps; step++) {
   const { loss } = await learner.step([rows], { optimizer, learningRate: lr, clip: 1 });
   seconds.push((performance.now() - started) / 1000);
   losses.push(loss);
-  if (!job || job.rank === 0)
-    console.error(`step ${step + 1}: loss ${loss.toFixed(4)}, ${seconds.at(-1)!.toFixed(1)} s`);
+  report(`step ${step + 1}`);
+  if (isFirst) console.error(`step ${step + 1}: loss ${loss.toFixed(4)}, ${seconds.at(-1)!.toFixed(1)} s`);
   if (step === 0) cpu = process.cpuUsage();
 }
 const { user, system } = process.cpuUsage(cpu);

@@ -8,14 +8,18 @@ import { buildEvaluationReport, type ReportedEvaluations } from '../../evaluate/
 import { type SelectedTasks, selectTasks } from '../../evaluate/tasks/select.node.ts';
 import { writeFileAtomic } from '../../files/atomic.node.ts';
 import type { Locale } from '../../inspect/labels.ts';
+import { agree } from '../../ranks/agree.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions } from '../options/models.ts';
 import { collect, count, positive, wholeNumber } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
+import { IF_ONE_IS_LOST, together, withRanks } from '../runs/ranks.ts';
 import { renderComparedEvaluations, renderEvaluation } from '../terminal/evaluation-table.ts';
-import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
+import { INTERRUPTED, interruptSignal, isInterruption } from '../terminal/interrupt.ts';
 import { localeOption } from '../terminal/locale.ts';
 import { forOutput } from '../terminal/printable.ts';
 import { duration, Progress } from '../terminal/progress.ts';
+import { printResult } from '../terminal/silence.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
 interface EvaluateFlags extends Omit<DecoderFlags, 'activations'> {
@@ -73,7 +77,9 @@ Examples:
   ropewalk evaluate path/to/model --task kmmlu_humss_tasks --tasks-dir lm_eval/tasks/kmmlu --limit 100 --out runs/kmmlu
   ropewalk evaluate path/to/before path/to/after --task my-task.yaml --data my/data=test.jsonl --chat --out runs/compared`,
     )
-    .action(run);
+    .action((before: string, after: string | undefined, flags: EvaluateFlags) =>
+      withRanks((ranks) => run(before, after, flags, ranks)),
+    );
   addDecoderOptions(command, { activations: false });
 }
 
@@ -83,30 +89,42 @@ function place(text: string, previous: Map<string, string> = new Map()): Map<str
   return new Map(previous).set(text.slice(0, at), text.slice(at + 1));
 }
 
-async function run(before: string, after: string | undefined, flags: EvaluateFlags): Promise<void> {
+async function run(
+  before: string,
+  after: string | undefined,
+  flags: EvaluateFlags,
+  ranks: Communicator | undefined,
+): Promise<void> {
   if (flags.singleTurn && !flags.chat) throw new RopewalkError('--single-turn needs --chat.');
-  const selected = await selectTasks(flags.task, flags.tasksDir);
+  const selected = await together(ranks, () => selectTasks(flags.task, flags.tasksDir));
+  if (ranks) await agree(ranks, given(before, after, flags));
   const progress = new Progress();
   const { signal, dispose } = interruptSignal(() => progress.note('stopping after this run …'));
+  const surroundings = { signal, progress, ranks };
+  if (ranks) progress.note(`${ranks.size} processes share the requests. ${IF_ONE_IS_LOST}.`);
   try {
     const compares = after !== undefined;
     const out = (name: string) => (flags.out && compares ? join(flags.out, name) : flags.out);
-    const first = await evaluate(before, selected, flags, { out: out('before'), signal, progress });
+    const first = await evaluate(before, selected, flags, { out: out('before'), ...surroundings });
+    const write = async (action: (folder: string) => Promise<void>) => {
+      if (flags.out && !(ranks && ranks.rank > 0)) await action(flags.out);
+    };
     if (!compares) {
-      if (flags.out) await writeReport(flags.out, { evaluation: first }, flags.locale);
+      await write((folder) => writeReport(folder, { evaluation: first }, flags.locale));
       print(flags, first.result, renderEvaluation(first.result, flags.locale));
       return;
     }
-    const second = await evaluate(after, selected, flags, { out: out('after'), signal, progress });
+    const second = await evaluate(after, selected, flags, { out: out('after'), ...surroundings });
     const comparisons = compareEvaluations(first.tasks, second.tasks);
     const result = { before: first.result, after: second.result, comparisons };
-    if (flags.out) {
-      await writeFileAtomic(join(flags.out, 'comparison.json'), `${JSON.stringify(result, null, 2)}\n`);
-      await writeReport(flags.out, { evaluation: first, after: second, comparisons }, flags.locale);
-    }
+    await write(async (folder) => {
+      await writeFileAtomic(join(folder, 'comparison.json'), `${JSON.stringify(result, null, 2)}\n`);
+      await writeReport(folder, { evaluation: first, after: second, comparisons }, flags.locale);
+    });
     print(flags, result, renderComparedEvaluations(comparisons, flags.locale));
   } catch (error) {
-    if (!signal.aborted) throw error;
+    // Ranks stop together, whichever of them was interrupted.
+    if (ranks ? !isInterruption(error) : !signal.aborted) throw error;
     progress.note(
       flags.out ? 'interrupted; the same command resumes' : 'interrupted; with --out it could be resumed',
     );
@@ -117,31 +135,42 @@ async function run(before: string, after: string | undefined, flags: EvaluateFla
   }
 }
 
+/** What ranks must have in common. */
+function given(
+  before: string,
+  after: string | undefined,
+  { threads, out, json, locale, data, ...same }: EvaluateFlags,
+): Record<string, unknown> {
+  return { before, after, ...same, data: data && Object.fromEntries(data) };
+}
+
 function writeReport(out: string, shown: ReportedEvaluations, locale: Locale): Promise<void> {
   return writeFileAtomic(join(out, 'report.html'), buildEvaluationReport(shown, locale));
 }
 
 function print({ json }: EvaluateFlags, result: object, table: string): void {
-  process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : `${forOutput(table)}\n`);
+  printResult(json ? `${JSON.stringify(result, null, 2)}\n` : `${forOutput(table)}\n`);
 }
 
 interface Surroundings {
   readonly out: string | undefined;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  readonly ranks: Communicator | undefined;
 }
 
 async function evaluate(
   name: string,
   selected: SelectedTasks,
   { limit, shots, chat, singleTurn, system, batch, data, ...decoder }: EvaluateFlags,
-  { out, signal, progress }: Surroundings,
+  { out, signal, progress, ranks }: Surroundings,
 ): Promise<Evaluation> {
   const began = performance.now();
   let first: number | undefined;
-  const evaluation = await evaluatePath(await modelPath(name), selected, {
+  const path = await together(ranks, () => modelPath(name));
+  const evaluation = await evaluatePath(path, selected, {
     ...decoderOptions(decoder),
-    ...{ name, limit, shots, chat, singleTurn, system, batch, data, out, signal },
+    ...{ name, limit, shots, chat, singleTurn, system, batch, data, out, signal, ranks },
     onWarnings: (warnings) => showWarnings(warnings, progress),
     onResume: (answers) => progress.note(`${out}: resuming after ${answers} answers`),
     hub: { signal },

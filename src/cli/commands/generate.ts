@@ -3,34 +3,35 @@ import { openModel } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import type { TokenPiece } from '../../generation/generate-text.ts';
 import { type OpenedText, openText } from '../../generation/open-text.node.ts';
-import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
+import { checkFlags, checkTokenizer, type GenerateFlags } from '../options/generate-flags.ts';
 import { compileSchemaFile, readSchema } from '../options/json-schema.ts';
-import { addDecoderOptions, type DecoderFlags, decoderOptions, loadingProgress } from '../options/models.ts';
-import { idList, wholeNumber } from '../options/options.ts';
-import { type PromptFlags, readPrompt } from '../options/prompt.ts';
+import { addDecoderOptions, decoderOptions, loadingProgress } from '../options/models.ts';
+import { count, idList, wholeNumber } from '../options/options.ts';
+import { readPrompt } from '../options/prompt.ts';
 import { modelPath } from '../options/resolve.ts';
-import { addSamplingOptions, checkSampling, type SamplingFlags } from '../options/sampling-options.ts';
-import { addSpeculationOptions, checkSpeculation, type SpeculationFlags } from '../options/speculation.ts';
+import { addSamplingOptions } from '../options/sampling-options.ts';
+import { addSpeculationOptions } from '../options/speculation.ts';
+import { generateRows } from '../runs/generate-rows.ts';
+import { together, withRanks } from '../runs/ranks.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { forOutput } from '../terminal/printable.ts';
 import { showWarnings } from '../terminal/warnings.ts';
 
-interface GenerateFlags extends DecoderFlags, SamplingFlags, SpeculationFlags, PromptFlags {
-  maxTokens?: number;
-  stopIds?: number[];
-  ignoreEos?: boolean;
-  jsonSchema?: string;
-  json?: boolean;
-}
-
 export function register(program: Command): void {
   const command = program
     .command('generate')
-    .description('Continue a text with a model.')
+    .description('Continue a text with a model, or many.')
     .argument('<model>', 'a Hugging Face model directory, the --out of a training run, or an id on the hub')
     .option('--prompt <text>', 'text to continue; - reads standard input')
     .option('--prompt-file <file>', 'text to continue from a UTF-8 file, without its final line break')
     .option('--ids <list>', 'token ids to continue, such as 1,2,3', idList)
+    .option(
+      '--prompts <file>',
+      'many prompts: a .jsonl, .json, .csv, .tsv or .parquet file with a field "prompt" (or "ids"), or a .txt with one in each line; the result is a line of JSON for each, in order',
+    )
+    .option('--batch <n>', 'with --prompts: most texts that run together (default: 16)', count)
+    .option('--out <file>', 'with --prompts: file for the result, instead of stdout')
     .option(
       '--max-tokens <n>',
       'maximum number of new tokens; by default up to the end of the text or the position limit',
@@ -43,18 +44,34 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       `
+Each of many prompts has a seed of its own: --seed plus its index, from 0. Their lines of JSON have the fields prompt, ids,
+text and end: "stop" at a token or text that ends it, "length" at --max-tokens.
+
 Examples:
   ropewalk generate runs/llama --prompt "Call me" --max-tokens 60 --temperature 0.8 --seed 1
   ropewalk generate path/to/model --prompt-file long.txt --temperature 0
   echo "Call me" | ropewalk generate path/to/model --prompt - --max-tokens 60
   ropewalk generate path/to/model --ids 1,403 --max-tokens 20 --greedy --json
-  ropewalk generate path/to/model --prompt "A person:" --max-tokens 80 --json-schema person.json`,
+  ropewalk generate path/to/model --prompt "A person:" --max-tokens 80 --json-schema person.json
+  ropewalk generate path/to/model --prompts questions.jsonl --max-tokens 200 --out answers.jsonl
+  mpirun -n 4 ropewalk generate path/to/model --prompts questions.jsonl --max-tokens 200 --out answers.jsonl`,
     )
-    .action(generate);
+    .action((model: string, flags: GenerateFlags) =>
+      withRanks((ranks) =>
+        flags.prompts === undefined
+          ? generate(model, flags, ranks)
+          : generateRows(model, flags, flags.prompts, ranks),
+      ),
+    );
   addSpeculationOptions(addDecoderOptions(addSamplingOptions(command, 'text')));
 }
 
-async function generate(model: string, flags: GenerateFlags): Promise<void> {
+async function generate(model: string, flags: GenerateFlags, ranks: Communicator | undefined): Promise<void> {
+  if (ranks) {
+    const reason =
+      'generate continues one text in one process; give many with --prompts FILE, or start it alone.';
+    await together(ranks, () => Promise.reject(new RopewalkError(reason)));
+  }
   checkFlags(flags);
   const given = await readPrompt(flags);
   const prompt = flags.ids ?? given!;
@@ -110,42 +127,4 @@ async function show(pieces: AsyncIterable<TokenPiece>, shows: boolean, hasText: 
   interrupt?.dispose();
   const seconds = (performance.now() - started) / 1000;
   return { ids, text, tokensPerSecond: ids.length > 1 ? (ids.length - 1) / seconds : 0 };
-}
-
-function checkFlags(flags: GenerateFlags): void {
-  checkSampling(flags);
-  checkSpeculation(flags);
-  if (flags.stopIds && flags.ignoreEos) {
-    throw new RopewalkError(
-      '--stop-ids determines what ends the text; it cannot be combined with --ignore-eos.',
-    );
-  }
-  if (flags.stop?.includes(''))
-    throw new RopewalkError('a stop string is empty; give the text to stop before.');
-  const ends = [
-    ['--stop', flags.stop],
-    ['--stop-ids', flags.stopIds],
-    ['--ignore-eos', flags.ignoreEos],
-  ] as const;
-  const ending = ends.find(([, value]) => value !== undefined);
-  if (flags.jsonSchema !== undefined && ending) {
-    throw new RopewalkError(
-      `--json-schema determines where the text ends; it cannot be combined with ${ending[0]}.`,
-    );
-  }
-}
-
-function checkTokenizer(flags: GenerateFlags, tokenizer: Tokenizer | undefined, model: string): void {
-  if (tokenizer) return;
-  const names = {
-    prompt: '--prompt',
-    promptFile: '--prompt-file',
-    stop: '--stop',
-    jsonSchema: '--json-schema',
-  } as const;
-  const needing = (Object.keys(names) as (keyof typeof names)[]).find((key) => flags[key] !== undefined);
-  if (!needing) return;
-  throw new RopewalkError(
-    `${names[needing]} needs text, but ${model} has no tokenizer.json; use --ids${needing === 'prompt' || needing === 'promptFile' ? '' : ` without ${names[needing]}`}.`,
-  );
 }

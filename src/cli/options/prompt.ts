@@ -20,7 +20,7 @@ const STANDARD_INPUT = '-';
  */
 export async function readPrompt({ prompt, promptFile, ids }: PromptFlags): Promise<string | undefined> {
   if ([prompt, promptFile, ids].filter((value) => value !== undefined).length !== 1) {
-    throw new RopewalkError('use one of --prompt TEXT, --prompt-file FILE and --ids 1,2,3.');
+    throw new RopewalkError('use one of --prompt TEXT, --prompt-file FILE, --ids 1,2,3 and --prompts FILE.');
   }
   if (ids) return undefined;
   if (prompt === STANDARD_INPUT || promptFile === STANDARD_INPUT)

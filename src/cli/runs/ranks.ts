@@ -5,6 +5,7 @@ import { messageText, RopewalkError } from '../../errors.ts';
 import { agree } from '../../ranks/agree.ts';
 import type { Communicator, CommunicatorOptions } from '../../ranks/communicator.ts';
 import { joinRanks } from '../../ranks/mpi.node.ts';
+import { together as allTogether, SharedError } from '../../ranks/together.ts';
 import { asFlag } from '../options/spelling.ts';
 import { packageVersion } from '../package-file.ts';
 import { isInterruption } from '../terminal/interrupt.ts';
@@ -59,29 +60,9 @@ function versions(): Record<string, string> {
   return { 'version of Ropewalk': packageVersion(), 'version of ONNX Runtime': version };
 }
 
-/** An error that every rank knows about. */
-class SharedError extends Error {}
-
-/**
- * Runs what every rank does before joint training, such as reading data.
- *
- * @throws SharedError on all ranks if any of them fails, with the error of the first one.
- */
-export async function together<T>(ranks: Communicator | undefined, action: () => Promise<T>): Promise<T> {
-  if (!ranks) return action();
-  const done = await action().then(
-    (value) => ({ value }),
-    (error: unknown) => ({ error }),
-  );
-  const problems = await ranks.gather('error' in done ? textOf(done.error) : '');
-  const failed = problems.findIndex((problem) => problem !== '');
-  if (failed < 0 && 'value' in done) return done.value;
-  const common = problems.every((problem) => problem === problems[failed]);
-  const cause =
-    common && 'error' in done
-      ? done.error
-      : new RopewalkError(`rank ${failed} of ${ranks.size}: ${problems[failed]}`);
-  throw new SharedError('a rank failed', { cause });
+/** Runs what every rank does before joint work; see {@link allTogether}. */
+export function together<T>(ranks: Communicator | undefined, action: () => Promise<T>): Promise<T> {
+  return allTogether(ranks, action, textOf);
 }
 
 function textOf(error: unknown): string {

@@ -4,11 +4,14 @@ import { option, RopewalkError, said } from '../../errors.ts';
 import type { Decoder } from '../../generation/decoder.ts';
 import type { SamplingOptions } from '../../generation/sampler.ts';
 import { JinjaError } from '../../jinja/errors.ts';
+import type { Communicator } from '../../ranks/communicator.ts';
+import { dealt, type Piece } from '../../ranks/dealt.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { stripEnd } from '../python/text.ts';
 import type { Turn } from '../tasks/messages.ts';
-import { type GenerationJob, generations } from './generations.ts';
-import { type LikelihoodJob, likelihoods } from './likelihoods.ts';
+import { type GenerationJob, generationPortions, generations } from './generations.ts';
+import { type Likelihood, type LikelihoodJob, likelihoods } from './likelihoods.ts';
+import { Beginnings, likelihoodPortions } from './portions.ts';
 import type { ModelAnswer, ModelRequest } from './requests.ts';
 import { RequestTokens } from './tokens.ts';
 
@@ -27,12 +30,33 @@ export interface AnswerOptions {
   /** The maximum number of sequences per run. */
   readonly batch: number;
   readonly signal?: AbortSignal | undefined;
+  /** Processes that share the requests. Each of them makes the same call, and receives all answers. */
+  readonly ranks?: Communicator | undefined;
 }
 
 /** An answer, with the index of its request. */
 export interface Answered {
   readonly request: number;
   readonly answer: ModelAnswer;
+}
+
+type Result = Likelihood | { readonly job: number; readonly text: string };
+
+/** The log-likelihoods of a request's windows. */
+class RequestSum {
+  readonly answer = { loglikelihood: 0, greedy: true };
+  #left: number;
+
+  constructor(windows: number) {
+    this.#left = windows;
+  }
+
+  /** @returns whether it was the last one. */
+  add({ loglikelihood, greedy }: Likelihood): boolean {
+    this.answer.loglikelihood += loglikelihood;
+    this.answer.greedy &&= greedy;
+    return --this.#left === 0;
+  }
 }
 
 /** Added to the end of a message to be continued, while it is rendered. */
@@ -79,30 +103,36 @@ export class AnsweringModel {
     for (const [request, count] of windows) {
       if (count === 0) yield { request, answer: { loglikelihood: 0, greedy: true } };
     }
-    yield* this.#scores(scored, windows, options);
-    const context = { ...this.parts, ...options };
-    for await (const { job, text } of generations(context, written)) {
-      yield { request: written[job]!.request, answer: text };
+    const pieces = [...this.#scoring(scored, options), ...this.#writing(written, options)];
+    const sums = new Map<number, RequestSum>();
+    for await (const result of dealt(pieces, options.ranks, options.signal)) {
+      if ('text' in result) yield { request: written[result.job]!.request, answer: result.text };
+      else {
+        const { request } = scored[result.job]!;
+        const sum = sums.get(request) ?? new RequestSum(windows.get(request)!);
+        sums.set(request, sum);
+        if (sum.add(result)) yield { request, answer: sum.answer };
+      }
     }
   }
 
-  async *#scores(
-    jobs: readonly (LikelihoodJob & { request: number })[],
-    windows: ReadonlyMap<number, number>,
-    options: AnswerOptions,
-  ): AsyncGenerator<Answered, void> {
-    const open = new Map<number, { left: number; loglikelihood: number; greedy: boolean }>();
-    for await (const { job, loglikelihood, greedy } of likelihoods(this.parts.decoder, jobs, options)) {
-      const { request } = jobs[job]!;
-      const sum = open.get(request) ?? { left: windows.get(request)!, loglikelihood: 0, greedy: true };
-      sum.left--;
-      sum.loglikelihood += loglikelihood;
-      sum.greedy &&= greedy;
-      open.set(request, sum);
-      if (sum.left > 0) continue;
-      open.delete(request);
-      yield { request, answer: { loglikelihood: sum.loglikelihood, greedy: sum.greedy } };
-    }
+  #scoring(jobs: readonly LikelihoodJob[], { batch }: AnswerOptions): Piece<Result>[] {
+    const { decoder } = this.parts;
+    const beginnings = new Beginnings(decoder);
+    return likelihoodPortions(jobs, batch).map(
+      (portion) =>
+        async function* (signal) {
+          const cache = await beginnings.cacheOf(portion.beginning, signal);
+          yield* likelihoods(decoder, jobs, portion, cache, { batch, signal });
+        },
+    );
+  }
+
+  #writing(jobs: readonly GenerationJob[], { batch }: AnswerOptions): Piece<Result>[] {
+    const context = { ...this.parts, batch };
+    return generationPortions(jobs, batch).map(
+      (portion) => (signal) => generations(context, jobs, portion, signal),
+    );
   }
 
   #pair({ context, continuation }: Extract<ModelRequest, { kind: 'loglikelihood' }>): LikelihoodJob {
@@ -157,7 +187,10 @@ export class AnsweringModel {
     const ids = Array.from({ length: length + 1 }, (_, i) => (i * 7919 + 11) % vocab);
     const job = { context: ids.slice(0, 1), continuation: ids.slice(1) };
     let probe = '';
-    for await (const { loglikelihood } of likelihoods(decoder, [job], { batch: 1 })) {
+    const [portion] = likelihoodPortions([job], 1);
+    for await (const { loglikelihood } of likelihoods(decoder, [job], portion!, decoder.newCache(), {
+      batch: 1,
+    })) {
       probe = `${vocab}:${decoder.model.maxPositions}:${loglikelihood.toPrecision(5)}`;
     }
     return probe;

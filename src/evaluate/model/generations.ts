@@ -23,20 +23,37 @@ export interface GenerationContext {
   readonly sampling: SamplingOptions;
   /** The maximum number of texts per run. */
   readonly batch: number;
-  readonly signal?: AbortSignal | undefined;
 }
+
+/** Portions that a list of prompts is cut into, if it is neither short nor long. */
+const PORTIONS = 8;
 
 /** A stop text is searched for in this many tokens more than it has: a model may spell it in others. */
 const LOOK_BACK = 2;
 const SEED = 1234;
 
-/** Continues prompts, several at once, the longest first. A common prefix runs once. */
+/**
+ * Cuts jobs into portions, the longest prompts first. The texts of a portion depend on nothing else, down to the last bit.
+ *
+ * @param batch texts per run: the last run of a portion may have fewer, so a portion is worth several.
+ * @returns indices of jobs.
+ */
+export function generationPortions(jobs: readonly GenerationJob[], batch: number): number[][] {
+  const order = jobs.map((_, i) => i).sort((a, b) => jobs[b]!.prompt.length - jobs[a]!.prompt.length);
+  const size = Math.min(8 * batch, Math.max(2 * batch, Math.ceil(jobs.length / PORTIONS)));
+  return Array.from({ length: Math.ceil(order.length / size) }, (_, i) =>
+    order.slice(i * size, (i + 1) * size),
+  );
+}
+
+/** Continues the prompts of a portion, several at once. A common prefix runs once. */
 export async function* generations(
   context: GenerationContext,
   jobs: readonly GenerationJob[],
+  portion: readonly number[],
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<{ readonly job: number; readonly text: string }, void> {
-  const { decoder, batch, signal } = context;
-  const order = jobs.map((_, i) => i).sort((a, b) => jobs[b]!.prompt.length - jobs[a]!.prompt.length);
+  const { decoder, batch } = context;
   const prefixCache = new PrefixCache(decoder);
   const optionsOf = (job: GenerationJob): GenerationOptions => ({
     ...samplingOf(job, context),
@@ -46,7 +63,7 @@ export async function* generations(
     ...(signal && { signal }),
   });
   if (!decoder.runsBatches || batch < 2) {
-    for (const job of order) {
+    for (const job of portion) {
       const text = new GeneratedText(jobs[job]!.settings, context);
       for await (const id of generateTokens(decoder, jobs[job]!.prompt, optionsOf(jobs[job]!))) {
         if (text.push(id)) break;
@@ -57,7 +74,7 @@ export async function* generations(
   }
   const running = new GenerationBatch(decoder, { sequences: batch });
   const texts = new Map<number, { job: number; text: GeneratedText }>();
-  const queue = [...order];
+  const queue = [...portion];
   while (queue.length > 0 || texts.size > 0) {
     while (queue.length > 0 && texts.size < batch) {
       const job = queue.shift()!;

@@ -1,6 +1,8 @@
+import { RopewalkError } from '../../errors.ts';
 import type { KeyValueCache } from '../../generation/cache/key-value-cache.ts';
 import type { Decoder } from '../../generation/decoder.ts';
 import { prefill } from '../../generation/prefill.ts';
+import { commonBeginning, type LikelihoodPortion } from './portions.ts';
 import { type Continued, stepTogether } from './step-together.ts';
 
 /** A continuation to compute the log-likelihood of, after a context. */
@@ -47,22 +49,35 @@ export class TokenSum {
     // Of equal logits, the first is the most likely, as in torch.
     if (best !== token) this.greedy = false;
   }
+
+  /** @throws RopewalkError for a sum that is not a finite number, which no file of answers can hold. */
+  of(job: number): Likelihood {
+    const { loglikelihood, greedy } = this;
+    if (Number.isFinite(loglikelihood)) return { job, loglikelihood, greedy };
+    throw new RopewalkError(
+      'the model produced logits that are not finite numbers; its weights are damaged.',
+    );
+  }
 }
 
 /**
- * Log-likelihoods of many continuations. Contexts run in the order of their tokens, so a prefix shared with the
+ * Log-likelihoods of a portion's continuations. Contexts run in the order of their tokens, so a prefix shared with the
  * previous context runs once; continuations of the same context share its run. Short continuations of several contexts
  * then run together, one token of each per run of the model.
+ *
+ * @param start cache of the portion's beginning.
  */
 export async function* likelihoods(
   decoder: Decoder,
   jobs: readonly LikelihoodJob[],
+  { beginning, contexts }: LikelihoodPortion,
+  start: KeyValueCache,
   { batch, signal }: LikelihoodOptions,
 ): AsyncGenerator<Likelihood, void> {
-  let cache = decoder.newCache();
-  let held: readonly number[] = [];
+  let cache = start;
+  let held: readonly number[] = beginning;
   let waiting: Continued[] = [];
-  for (const { context, members } of byContext(jobs)) {
+  for (const { context, members } of contexts) {
     signal?.throwIfAborted();
     const common = Math.min(commonBeginning(held, context), context.length - 1);
     cache = rewound(decoder, cache, common);
@@ -73,7 +88,7 @@ export async function* likelihoods(
       const { continuation } = jobs[job]!;
       const sum = new TokenSum();
       sum.add(logits, continuation[0]!);
-      if (continuation.length === 1) yield { job, loglikelihood: sum.loglikelihood, greedy: sum.greedy };
+      if (continuation.length === 1) yield sum.of(job);
       else long.push({ job, continuation, sum, cache });
     }
     const steps = Math.max(0, ...long.map(({ continuation }) => continuation.length - 1));
@@ -110,32 +125,8 @@ async function* oneByOne(
       }
     }
     if (own === cache) cache.truncate(start);
-    yield { job, loglikelihood: sum.loglikelihood, greedy: sum.greedy };
+    yield sum.of(job);
   }
-}
-
-/** Jobs by context, in the order of the contexts' tokens. */
-function byContext(jobs: readonly LikelihoodJob[]): { context: readonly number[]; members: number[] }[] {
-  const groups = new Map<string, { context: readonly number[]; members: number[] }>();
-  for (const [i, { context }] of jobs.entries()) {
-    const key = context.join(',');
-    const group = groups.get(key);
-    if (group) group.members.push(i);
-    else groups.set(key, { context, members: [i] });
-  }
-  return [...groups.values()].sort((a, b) => compareTokens(a.context, b.context));
-}
-
-function compareTokens(a: readonly number[], b: readonly number[]): number {
-  const common = commonBeginning(a, b);
-  return (a[common] ?? -1) - (b[common] ?? -1);
-}
-
-function commonBeginning(a: readonly number[], b: readonly number[]): number {
-  const most = Math.min(a.length, b.length);
-  let common = 0;
-  while (common < most && a[common] === b[common]) common++;
-  return common;
 }
 
 /** A cache cut to its first tokens; a new one if it no longer has some of them. */

@@ -47,7 +47,7 @@ export async function* stepTogether(
       // The last one takes the free place, here as in the cache.
       const moved = running.pop()!;
       if (i < running.length) running[i] = moved;
-      yield { job, loglikelihood: sum.loglikelihood, greedy: sum.greedy };
+      yield sum.of(job);
     }
   }
 }

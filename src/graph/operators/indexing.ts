@@ -100,10 +100,15 @@ export interface ScatterAttributes {
   readonly rows: Dim;
 }
 
+/** The most elements of the matrix by which {@link scatterRowsOp} adds up rows. */
+const SAME_ROWS = 2 ** 24;
+
 /**
  * The transpose of {@link gatherRowsOp}: row i of the input is added into row ids[i] of the result. The engine's
- * ScatterND has a data race when an id repeats, so this has no lowering: the runtime computes it on the host, in
- * order, after the run, and it may only occur at a graph's outputs, alone or added to something.
+ * ScatterND has a data race when an id repeats. So every row is first replaced by the sum of all rows with its id, a product
+ * with the matrix of equal ids; all writes to a row of the result then write the same numbers, in whatever order they happen.
+ * On the CPU the runtime avoids that product: it adds the rows on the host, in order, after the run, where this occurs at a
+ * graph's outputs, alone or added to something.
  */
 export const scatterRowsOp: Operator<ScatterAttributes> = {
   name: 'scatterRows',
@@ -134,6 +139,24 @@ export const scatterRowsOp: Operator<ScatterAttributes> = {
     return [{ shape: [rows as number, width], data }];
   },
   differentiate: ({ inputs, gradients }) => [undefined, gatherRows(gradients[0]!, inputs[0]!)],
+  lower(e, [ids, values], { inputs, attributes: { rows } }) {
+    const [count, width] = inputs[1]!.shape as [number, number];
+    const sizes = (...all: number[]) => e.constant('int64', [all.length], all);
+    const [column] = e.node('Reshape', [ids!, sizes(count, 1)]);
+    const [row] = e.node('Reshape', [ids!, sizes(1, count)]);
+    const chunk = Math.max(1, Math.floor(SAME_ROWS / count));
+    const sums: string[] = [];
+    for (let start = 0; start < count; start += chunk) {
+      const end = Math.min(count, start + chunk);
+      const some = chunk < count ? e.node('Slice', [column!, sizes(start), sizes(end), sizes(0)]) : [column!];
+      const same = e.node('Cast', e.node('Equal', [some[0]!, row!]), { to: 1 });
+      sums.push(e.node('MatMul', [same[0]!, values!])[0]!);
+    }
+    const sum = sums.length > 1 ? e.node('Concat', sums, { axis: 0 })[0]! : sums[0]!;
+    const [zeros] = e.node('Expand', [e.constant('float32', [1, 1], [0]), sizes(rows as number, width)]);
+    const [places] = e.node('Expand', [column!, sizes(count, width)]);
+    return e.node('ScatterElements', [zeros!, places!, sum], { axis: 0 });
+  },
   examples: [
     {
       inputs: [{ dtype: 'int64', shape: [7] }, floats(7, 3)],

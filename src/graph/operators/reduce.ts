@@ -24,6 +24,17 @@ export const reduceMeanOp = reduceOperator(
   },
 );
 
+/** Σ x². */
+export const reduceSumSquareOp = reduceOperator(
+  'reduceSumSquare',
+  'ReduceSumSquare',
+  (x, axes) => fold(x, axes, 0, (sum, value) => sum + value * value),
+  ({ inputs, gradients }) => {
+    const [x] = inputs;
+    return [mul(mul(x!, scalar(2)), broadcastTo(gradients[0]!, x!.shape))];
+  },
+);
+
 /** The maximum. Composites use it where a constant shift cancels; it has no derivative. */
 export const reduceMaxOp = reduceOperator(
   'reduceMax',
@@ -35,6 +46,9 @@ export const reduceMaxOp = reduceOperator(
 /** Mean over `axes` (of known size), which are reduced to 1. */
 export const reduceMean = (x: Tensor, axes: readonly number[]): Tensor =>
   apply(reduceMeanOp, [x], { axes })[0]!;
+/** Sum of squares over `axes`, which are reduced to 1. */
+export const reduceSumSquare = (x: Tensor, axes: readonly number[]): Tensor =>
+  apply(reduceSumSquareOp, [x], { axes })[0]!;
 /** Maximum over `axes`, which are reduced to 1. It has no derivative. */
 export const reduceMax = (x: Tensor, axes: readonly number[]): Tensor =>
   apply(reduceMaxOp, [x], { axes })[0]!;

@@ -4,6 +4,9 @@ import { forEachIndex, stridesOf } from '../values.ts';
 import { broadcastTo } from './broadcast.ts';
 import { scalar } from './sources.ts';
 
+/** The buffers that a WebGPU kernel can bind on every device (`maxStorageBuffersPerShaderStage`). */
+const BOUND_BUFFERS = 8;
+
 export interface TransposeAttributes {
   readonly permutation: readonly number[];
 }
@@ -103,11 +106,22 @@ export const concatOp: Operator<ConcatAttributes> = {
       return slice(gradients[0]!, axis, begin, start);
     });
   },
-  lower: (e, inputs, { attributes }) => e.node('Concat', inputs, { axis: attributes.axis }),
+  lower(e, inputs, { attributes: { axis } }) {
+    let parts = [...inputs];
+    while (e.dialect === 'webgpu' && parts.length >= BOUND_BUFFERS) {
+      const groups = Array.from({ length: Math.ceil(parts.length / (BOUND_BUFFERS - 1)) }, (_, i) =>
+        parts.slice(i * (BOUND_BUFFERS - 1), (i + 1) * (BOUND_BUFFERS - 1)),
+      );
+      parts = groups.map((group) => (group.length === 1 ? group[0]! : e.node('Concat', group, { axis })[0]!));
+    }
+    return e.node('Concat', parts, { axis });
+  },
   cheap: true,
   examples: [
     { inputs: [floats(2, 3), floats(2, 2)], attributes: { axis: 1 } },
     { inputs: [floats(1, 3), floats(2, 3)], attributes: { axis: 0 } },
+    // More than a WebGPU kernel can take.
+    { inputs: Array.from({ length: 9 }, (_, i) => floats(2, 1 + (i % 2))), attributes: { axis: 1 } },
   ],
 };
 
@@ -264,6 +278,14 @@ export const splitOp: Operator<SplitAttributes> = {
     ];
   },
   lower(e, [x], { attributes: { axis, sizes } }) {
+    if (e.dialect === 'webgpu' && sizes.length >= BOUND_BUFFERS) {
+      let start = 0;
+      return sizes.flatMap((size) => {
+        const [from, to] = [start, start + size].map((at) => e.constant('int64', [1], [at]));
+        start += size;
+        return e.node('Slice', [x!, from!, to!, e.constant('int64', [1], [axis])]);
+      });
+    }
     return e.node(
       'Split',
       [x!, e.constant('int64', [sizes.length], sizes)],
@@ -272,7 +294,10 @@ export const splitOp: Operator<SplitAttributes> = {
     );
   },
   cheap: true,
-  examples: [{ inputs: [floats(2, 6)], attributes: { axis: 1, sizes: [1, 3, 2] } }],
+  examples: [
+    { inputs: [floats(2, 6)], attributes: { axis: 1, sizes: [1, 3, 2] } },
+    { inputs: [floats(2, 12)], attributes: { axis: 1, sizes: [1, 1, 2, 1, 1, 2, 1, 1, 2] } },
+  ],
 };
 
 /** `x` split along `axis` into parts of these sizes. */

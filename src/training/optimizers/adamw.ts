@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { option as named, said } from '../../errors.ts';
 import { sizeOf } from '../../graph/dims.ts';
+import { add, div, mul, scalar, sqrt, sub } from '../../graph/operators/index.ts';
 import { BLOCK } from '../../kernels/moment-kernels.ts';
 import { below1, notNegative, oneOf, option, parseOptions } from '../../options.ts';
 import { HostMemory } from '../../runtime/host-memory.ts';
@@ -52,6 +54,31 @@ export const adamw = defineOptimizer({
     return { float32: 8 * size, bfloat16: 4 * size, int8: 2 * size + 8 * Math.ceil(size / BLOCK) }[states];
   },
   create: (parameters, given) => new AdamW(parameters, given),
+  onDevice: {
+    refuse: ({ states }) =>
+      states === 'float32'
+        ? undefined
+        : said`it keeps its states in float32 there, not in ${states}. Choose ${named('states', 'float32')}, or ${named('optimizer', 'adafactor')}, whose states are small`,
+    layout: (shape) => [sizeOf(shape)],
+    states: (shape) => ['m', 'v'].map((prefix) => ({ prefix, shape, layout: [sizeOf(shape)] })),
+    // p ← p · decay − stepSize · m / (√v + epsilon), where both corrections of the bias are in stepSize and epsilon.
+    scalars({ beta1, beta2, eps, weightDecay }, { learningRate, step, decays }) {
+      const root2 = Math.sqrt(1 - beta2 ** step);
+      return {
+        stepSize: (learningRate * root2) / (1 - beta1 ** step),
+        epsilon: eps * root2,
+        decay: 1 - learningRate * (decays ? weightDecay : 0),
+      };
+    },
+    scaled: ({ beta1, beta2 }) => ({ share1: 1 - beta1, share2: Math.sqrt(1 - beta2) }),
+    graph({ value, gradient, states: [m, v], scalars: s }, { beta1, beta2 }) {
+      const root = mul(gradient, s.share2!);
+      const newM = add(mul(m!, scalar(beta1)), mul(gradient, s.share1!));
+      const newV = add(mul(v!, scalar(beta2)), mul(root, root));
+      const update = mul(div(newM, add(sqrt(newV), s.epsilon!)), s.stepSize!);
+      return { value: sub(mul(value, s.decay!), update), states: [newM, newV] };
+    },
+  },
 });
 
 /** AdamW (Loshchilov and Hutter, 2019), computed in the order of torch.optim.AdamW. */

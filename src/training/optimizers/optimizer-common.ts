@@ -55,7 +55,10 @@ export type StateTensor = {
   | { readonly dtype: 'U8'; readonly data: Uint8Array }
 );
 
-/** An optimizer's state in a checkpoint. The arrays are the optimizer's own, not copies. */
+/**
+ * An optimizer's state in a checkpoint. The arrays are the optimizer's own, not copies; on a device, each use of `data` reads
+ * the tensor from there.
+ */
 export interface OptimizerState {
   /** Steps so far, by parameter. */
   readonly steps: Readonly<Record<string, number>>;

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { MessagePart } from '../../errors.ts';
+import type { Tensor } from '../../graph/tensor.ts';
 import { notNegative, option } from '../../options.ts';
 import type { HostMemory } from '../../runtime/host-memory.ts';
 import type { Optimizer, ParameterShape } from './optimizer-common.ts';
@@ -32,6 +34,47 @@ export interface OptimizerRecord<Name extends string = string, Shape extends z.Z
   stateBytes(shape: readonly number[], options: Options<Shape>): number;
   /** @param parameters to update, ideally a learner's: states are then allocated next to their values. */
   create(parameters: readonly ParameterShape[], options: Options<Shape> & Means): SizedOptimizer;
+  /** Its step on weights that stay on a device such as a graphics card; without it, it trains on the CPU alone. */
+  readonly onDevice?: StepOnDevice<Options<Shape>>;
+}
+
+/** A state tensor of one weight on a device, in float32. In a checkpoint it is `<prefix>.<weight>`. */
+interface DeviceState {
+  readonly prefix: string;
+  /** In a checkpoint. */
+  readonly shape: readonly number[];
+  /** In the graph: of as many elements. */
+  readonly layout: readonly number[];
+}
+
+/**
+ * A step as a graph. The engine writes new values over old ones, so the operator that computes a new value or state may not
+ * read the old one, but only results of those that do.
+ */
+export interface StepOnDevice<O> {
+  /** Why it cannot compute with these options, and what to choose; undefined if it can. */
+  refuse?(options: O): readonly MessagePart[] | undefined;
+  /** The shape in which the graph sees a weight, of as many elements. */
+  layout(shape: readonly number[]): readonly number[];
+  states(shape: readonly number[]): readonly DeviceState[];
+  /** Numbers of the graph, computed for each step in float64. */
+  scalars(
+    options: O,
+    step: { readonly learningRate: number; readonly step: number; readonly decays: boolean },
+  ): Readonly<Record<string, number>>;
+  /** Numbers that are multiplied by the gradient scale, such as the clipping coefficient, once a step. */
+  scaled(options: O, step: { readonly learningRate: number }): Readonly<Record<string, number>>;
+  /** The new value, and the new states in the order of {@link states}. */
+  graph(weight: WeightOnDevice, options: O): { readonly value: Tensor; readonly states: readonly Tensor[] };
+}
+
+/** The symbolic tensors of a weight's step. */
+export interface WeightOnDevice {
+  readonly value: Tensor;
+  readonly gradient: Tensor;
+  readonly states: readonly Tensor[];
+  /** Of shape [1], by the names of `scalars` and `scaled`. */
+  readonly scalars: Readonly<Record<string, Tensor>>;
 }
 
 /** Option values by their schemas. */

@@ -1,4 +1,5 @@
 import { sizeOf } from '../../graph/dims.ts';
+import { mul, sub } from '../../graph/operators/index.ts';
 import { sgd as descend } from '../../kernels/kernels.ts';
 import {
   checkedSettings,
@@ -18,6 +19,17 @@ export const sgd = defineOptimizer({
   defaults: {},
   stateBytes: () => 0,
   create: (parameters) => new Sgd(parameters),
+  onDevice: {
+    layout: (shape) => [sizeOf(shape)],
+    states: () => [],
+    scalars: () => ({ one: 1 }),
+    scaled: (_options, { learningRate }) => ({ rate: learningRate }),
+    // The product by 1 is what reads the old value, which an operator may not read and write at once.
+    graph: ({ value, gradient, scalars: s }) => ({
+      value: sub(mul(value, s.one!), mul(gradient, s.rate!)),
+      states: [],
+    }),
+  },
 });
 
 /** Plain stochastic gradient descent: value ← value − learning rate · gradient. Its only state is step counts. */

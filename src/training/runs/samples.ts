@@ -90,7 +90,7 @@ export class Sampling {
     const tokenizer = this.#tokenizer;
     const chat = this.#chat;
     const settings = this.#settings;
-    this.#decoder ??= Decoder.borrowing(this.#engine, training.model, training.values());
+    this.#decoder ??= Decoder.borrowing(this.#engine, training.model, await training.values());
     const decoder = await this.#decoder;
     const samples: Sample[] = [];
     for (const prompt of settings.prompts) {
