@@ -3,6 +3,7 @@
  * crashes takes its process with it. Prints one line of JSON for each check: {check, value}.
  */
 import { writeSync } from 'node:fs';
+import { RopewalkError } from '../../src/errors.ts';
 import { sizeOf } from '../../src/graph/dims.ts';
 import { input, mul, scalar } from '../../src/graph/operators/index.ts';
 import { Random } from '../../src/random.ts';
@@ -144,11 +145,12 @@ async function compare(
   label: string,
   kind: OptimizerKind,
   options: OptimizerOptions,
-  whole = false,
+  /** Without the largest weight, or with every weight in one tensor. */
+  { small = false, whole = false } = {},
 ): Promise<void> {
   const random = new Random(7);
   const memory = await engine.openMemory!();
-  const all = weights(random);
+  const all = weights(random).filter(({ name }) => !(small && name === 'large'));
   const first = all.map(({ value }) => value.slice());
   const parameters = onDevice(memory, all, whole);
   const cpu = createOptimizer(kind, all, options);
@@ -221,6 +223,20 @@ async function compare(
   await memory.release();
 }
 
+async function refusals(): Promise<void> {
+  const memory = await engine.openMemory!();
+  const parts = onDevice(memory, weights(new Random(7)).slice(0, 1), false);
+  const message = (kind: OptimizerKind, options: OptimizerOptions) =>
+    createDeviceOptimizer(engine, memory, kind, parts, options).then(
+      () => 'not refused',
+      (error: unknown) => (error instanceof RopewalkError ? error.message : 'another error'),
+    );
+  report('refuses int8', await message('adamw', { states: 'int8' }));
+  report('refuses bfloat16', await message('adamw', { states: 'bfloat16' }));
+  report('refuses parts of a weight', await message('adafactor', {}));
+  await memory.release();
+}
+
 /** Whether the device refuses an operator that reads and writes one buffer, as it must for these checks to mean anything. */
 async function checksBuffers(): Promise<boolean> {
   const memory = await engine.openMemory!();
@@ -239,7 +255,9 @@ async function checksBuffers(): Promise<boolean> {
 // Keeps the device open.
 const keeper = await Executable.compile(engine, new Map([['y', mul(input('x', 'float32', [1]), scalar(2))]]));
 await compare('adamw', 'adamw', { weightDecay: 0.1 });
-await compare('sgd', 'sgd', {});
+await compare('sgd', 'sgd', {}, { small: true });
+await compare('adafactor', 'adafactor', { weightDecay: 0.1 }, { whole: true });
+await refusals();
 // Last: a device does not recover from this.
 report('refuses one buffer for input and output', await checksBuffers());
 await keeper.release();

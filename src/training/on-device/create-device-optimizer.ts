@@ -77,11 +77,15 @@ export async function createDeviceOptimizer(
 function stepOf(kind: OptimizerKind, options: AnyOptions): AnyStep {
   const { onDevice } = optimizerRecord(kind);
   const step = onDevice as AnyStep | undefined;
-  const why = step ? step.refuse?.(options) : 'it has no step there';
-  if (step && why === undefined) return step;
-  throw new RopewalkError(
-    said`the optimizer ${kind} cannot train on a device: ${why!}; train on the CPU (${option('device', 'cpu')}) or change the optimizer.`,
-  );
+  const why = step
+    ? step.refuse?.(options)
+    : said`it has no step there. Choose ${option('optimizer', 'adamw')}`;
+  if (step && !why) return step;
+  throw new RopewalkError([
+    ...said`the optimizer ${kind} cannot train on a device: `,
+    ...why!,
+    ...said`; or train on the CPU (${option('device', 'cpu')}).`,
+  ]);
 }
 
 class EngineDeviceOptimizer implements DeviceOptimizer {
@@ -301,7 +305,7 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
     const factors = names.map((name) => [factorName(name), shared.tensor(factorName(name))]);
     const binding = this.#scale!.bind(
       { scale, ...Object.fromEntries(factors) },
-      Object.fromEntries(names.map((name) => [name, shared.tensor(name)])),
+      Object.fromEntries(names.map((name) => [newName(name), shared.tensor(name)])),
     );
     this.#scaled.set(scale, binding);
     return binding;

@@ -61,7 +61,7 @@ function checkInPlace(olds: readonly Tensor[], news: readonly Tensor[]): void {
     const readers = order.filter((node) => node.inputs.includes(old));
     const before = new Set(topologicalOrder([roots[i]!]));
     const writer = roots[i]!.node;
-    if (readers.length !== 1 || readers[0] === writer || !before.has(readers[0]!))
+    if (readers.some((reader) => reader === writer || !before.has(reader)))
       throw new Error(
         'a new value cannot be written over the old one: it is read elsewhere, or by the operator that writes it',
       );
@@ -73,7 +73,7 @@ export async function compileScaled(engine: Engine, names: readonly string[]): P
   const scale = input('scale', 'float32', [1]);
   return Executable.compile(
     engine,
-    new Map(names.map((name) => [name, mul(scale, input(factorName(name), 'float32', [1]))])),
+    new Map(names.map((name) => [newName(name), mul(scale, input(factorName(name), 'float32', [1]))])),
   );
 }
 
