@@ -1,7 +1,7 @@
 import type { Dialect } from '../graph/tensor.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
-import type { Binding, DeviceMemory, DeviceTensors } from './device.ts';
+import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors } from './device.ts';
 
 /** The part of an ONNX Runtime tensor that we use. */
 export interface EngineTensor {
@@ -9,6 +9,8 @@ export interface EngineTensor {
   /** A typed array of the tensor's type. */
   readonly data: unknown;
   readonly dims: readonly number[];
+  /** Set for a value on the device, which has no array here; only for an engine with {@link Engine.openMemory}. */
+  readonly device?: DeviceTensor;
 }
 
 /** The part of an ONNX Runtime session that we use. */
