@@ -15,8 +15,8 @@ export interface RotaryAttributes {
  */
 export const rotaryOp: Operator<RotaryAttributes> = {
   name: 'rotary',
-  // OpenVINO's frontend does not take RotaryEmbedding of ai.onnx from ONNX Runtime.
-  fits: (_, __, dialect) => dialect !== 'openvino',
+  // OpenVINO's provider does not take RotaryEmbedding of ai.onnx.
+  fits: (_, __, dialect) => dialect !== 'library',
   infer(inputs, { heads }) {
     const [x, cos, sin] = inputs;
     const width = x?.shape.at(-1);

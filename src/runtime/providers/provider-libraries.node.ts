@@ -35,12 +35,12 @@ export interface SelectedDevice {
 }
 
 /**
- * The operators that a provider has kernels for. CUDA's are taken to be WebGPU's: products of com.microsoft have kernels
- * there, its attention has none in float32. Others are only given ai.onnx.
+ * The operators that providers take. OpenVINO's takes all of `library`; for CUDA that is expected, but was not tried. Others
+ * are only given ai.onnx.
  */
 const dialects: Readonly<Record<string, Dialect>> = {
-  OpenVINOExecutionProvider: 'openvino',
-  CUDAExecutionProvider: 'webgpu',
+  OpenVINOExecutionProvider: 'library',
+  CUDAExecutionProvider: 'library',
   WebGpuExecutionProvider: 'webgpu',
 };
 
