@@ -1,4 +1,4 @@
-import { RopewalkError } from '../errors.ts';
+import { option, RopewalkError, said } from '../errors.ts';
 import { sizeOf, staticShape } from '../graph/dims.ts';
 import { type InputAttributes, inputOp, matmulOp } from '../graph/operators/index.ts';
 import { simplify } from '../graph/simplify.ts';
@@ -234,7 +234,9 @@ class Writer implements Emitter {
   /** The initializers of a quantized weight; its name then refers to all of them. */
   #quantizedInput(name: string, source: QuantizedSource): string {
     if (this.dialect === 'standard')
-      throw new RopewalkError(`${name}: ai.onnx has no quantized matrix product.`);
+      throw new RopewalkError(
+        said`${name}: ai.onnx has no quantized matrix product; dequantize the weights (${option('quantize', 'none')}).`,
+      );
     const { rows, bits, block, hasOffsets, hasZeroPoints = false } = source;
     const blocks = blocksInRow(source);
     const shape = [rows, blocks, (block * bits) / 8];

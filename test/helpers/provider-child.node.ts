@@ -3,14 +3,19 @@
  * its own, since a driver that crashes takes its process with it. Prints a line of JSON for each case.
  */
 import { writeSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Precision } from '../../src/runtime/devices.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
 import { quantizedErrors, referenceErrors } from './reference-errors.node.ts';
 
 const [device, precision, ...cases] = process.argv.slice(2);
+const folder = fileURLToPath(new URL('../reference/', import.meta.url));
 const engine = nodeEngine({ provider: device!, precision: precision as Precision, threads: 1 });
 for (const name of cases) {
-  const errors = await referenceErrors(engine, name);
+  const errors = await referenceErrors(engine, `${folder}${name}`);
   writeSync(1, `${JSON.stringify({ case: name, ...errors })}\n`);
 }
-writeSync(1, `${JSON.stringify({ case: 'quantized', ...(await quantizedErrors(engine, 'llama')) })}\n`);
+writeSync(
+  1,
+  `${JSON.stringify({ case: 'quantized', ...(await quantizedErrors(engine, `${folder}llama`)) })}\n`,
+);

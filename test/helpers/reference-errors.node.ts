@@ -1,4 +1,3 @@
-import { fileURLToPath } from 'node:url';
 import { openModel, readWeights } from '../../src/checkpoint/load.node.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors/safetensors-file.ts';
 import { weightSources } from '../../src/checkpoint/weight-sources.node.ts';
@@ -22,9 +21,8 @@ export interface ReferenceErrors {
   readonly gradients: number;
 }
 
-/** @param name a folder of test/reference. */
-export async function referenceErrors(engine: Engine, name: string): Promise<ReferenceErrors> {
-  const path = fileURLToPath(new URL(`../reference/${name}`, import.meta.url));
+/** @param path a folder of test/reference. */
+export async function referenceErrors(engine: Engine, path: string): Promise<ReferenceErrors> {
   const opened = await openModel(path);
   const expected = await openSafetensors(await FileSource.open(`${path}/expected.safetensors`));
   try {
@@ -70,8 +68,7 @@ export async function referenceErrors(engine: Engine, name: string): Promise<Ref
 }
 
 /** How far logits with quantized weights are from those of the dequantized weights on the CPU, in 8 and in 4 bits. */
-export async function quantizedErrors(engine: Engine, name: string): Promise<{ int8: number; int4: number }> {
-  const path = fileURLToPath(new URL(`../reference/${name}`, import.meta.url));
+export async function quantizedErrors(engine: Engine, path: string): Promise<{ int8: number; int4: number }> {
   const opened = await openModel(path);
   try {
     const ids = Int32Array.from({ length: 12 }, (_, i) => (i * 7) % opened.config.vocab_size);

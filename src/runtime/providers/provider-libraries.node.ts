@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs';
+import { basename } from 'node:path';
 import { option, RopewalkError, said } from '../../errors.ts';
 import type { Dialect } from '../../graph/tensor.ts';
 import { type Device, type HardwareType, libraryDevice, type Precision } from '../devices.ts';
@@ -195,5 +196,5 @@ export function deviceText({ provider, type, hardwareVendor, metadata }: Offered
 }
 
 function isOpenvino(path: string): boolean {
-  return /openvino/i.test(path);
+  return /openvino/i.test(basename(path));
 }

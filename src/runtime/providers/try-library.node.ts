@@ -8,6 +8,9 @@ const LIMIT_MS = 60_000;
 /** Exit code of {@link SCRIPT} if the engine refuses the library with a message. */
 const REFUSED = 3;
 
+/** What it prints if the engine takes the library. */
+const REGISTERED = 'registered';
+
 /** Registers a library: `node -e SCRIPT <koffi> <engine> <library> <position of RegisterExecutionProviderLibrary> <libraries to load first>…`. */
 const SCRIPT = `
 const [koffiPath, enginePath, path, position, ...first] = process.argv.slice(1);
@@ -27,6 +30,7 @@ if (status) {
   console.error(call(2, 'const char *GetErrorMessage(void *status)', status));
   process.exit(${REFUSED});
 }
+require('fs').writeSync(1, '${REGISTERED}');
 // Without the library's own end, which may be what crashes.
 process.kill(process.pid, 'SIGKILL');
 `;
@@ -56,8 +60,8 @@ export function tryLibrary(
       windowsHide: true,
     },
   );
-  const { error, signal, status, stderr } = child;
-  if (signal === 'SIGKILL' || status === 0) return;
+  const { error, signal, status, stdout, stderr } = child;
+  if (stdout?.includes(REGISTERED)) return;
   const timedOut = (error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT';
   if (error && !timedOut) return;
   throw unusable(
