@@ -1,7 +1,7 @@
 import * as ort from 'onnxruntime-node';
 import { directRuntime } from './direct.node.ts';
 import type { Engine, EngineSettings, OnnxRuntime } from './engine.ts';
-import { webgpuRuntime } from './webgpu.node.ts';
+import { webgpuError, webgpuRuntime } from './webgpu.node.ts';
 
 let direct: ReturnType<typeof directRuntime> | null = null;
 
@@ -28,7 +28,13 @@ export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: b
     layouts: chosen?.layouts,
     sharesBuffers: chosen !== undefined && provider === 'cpu',
     ...(provider !== 'cpu' && { processor: () => nodeEngine({ ...defaults, provider: 'cpu' }) }),
-    ...(chosen && provider === 'webgpu' && { openMemory: () => chosen.openMemory('webgpu') }),
+    ...(chosen &&
+      provider === 'webgpu' && {
+        openMemory: () =>
+          chosen.openMemory('webgpu').catch((error: unknown) => {
+            throw webgpuError(error);
+          }),
+      }),
     defaults,
   };
 }

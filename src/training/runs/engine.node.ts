@@ -2,6 +2,7 @@ import type { Communicator } from '../../ranks/communicator.ts';
 import { coresPerRank } from '../../ranks/cores.node.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
 import type { Engine } from '../../runtime/engine.ts';
+import { isSoftwareWebgpu } from '../../runtime/webgpu.node.ts';
 
 /** What computes a run. */
 export interface EngineOptions {
@@ -11,6 +12,13 @@ export interface EngineOptions {
   readonly threads?: number | undefined;
   /** Processes that train together: see `joinRanks`. Each is given the same options. */
   readonly ranks?: Communicator | undefined;
+}
+
+/** What a user should know of a run's device before it begins. */
+export function deviceWarnings({ defaults }: Engine): string[] {
+  return defaults.provider === 'webgpu' && isSoftwareWebgpu()
+    ? ['WebGPU computes in software here, which is far slower than the CPU: no graphics card was found.']
+    : [];
 }
 
 export function engineFor({ engine, threads, ranks }: EngineOptions): Engine {
