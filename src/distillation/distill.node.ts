@@ -66,7 +66,7 @@ export async function* distill(options: DistillationOptions & RunOptions): Async
 
 /** Prepares a distillation before anything large is allocated. The caller closes the teacher and the file. */
 export function openDistillation(options: DistillationOptions): TrainingJob {
-  const { student, teaching, files, engine: given, threads, ranks, ...input } = options;
+  const { student, teaching, files, engine: given, device, precision, threads, ranks, ...input } = options;
   const settings = settingsFor(teaching, input);
   if (settings.shard === 'all') {
     throw new OptionError(
@@ -81,7 +81,7 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
   checkSampling(files, settings);
   const { model, family, config, generationConfig } = student;
   const trains = frozenBy(model, settings.freeze);
-  const engine = engineFor({ engine: given, threads, ranks });
+  const engine = engineFor({ engine: given, device, precision, threads, ranks });
   const teacher = teaching.kind === 'online' ? teaching.teacher.opened.model : undefined;
   const machine = thisMachine();
   return {

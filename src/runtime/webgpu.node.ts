@@ -2,11 +2,6 @@ import { listSupportedBackends } from 'onnxruntime-node';
 import { option, RopewalkError, said } from '../errors.ts';
 import type { OnnxRuntime } from './engine.ts';
 
-/** Where a model runs: on the processor, or on the GPU through WebGPU. */
-export type Device = 'cpu' | 'webgpu';
-
-export const DEVICES: readonly Device[] = ['cpu', 'webgpu'];
-
 /** The same runtime with errors that say what is missing for WebGPU. */
 export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
   return {

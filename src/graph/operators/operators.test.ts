@@ -146,7 +146,8 @@ describe.each(tried)('$name', ({ operator, example }) => {
     });
   });
 
-  const written = operator.lower || operator.expand ? it.each<Dialect>(['webgpu', 'standard']) : () => ignore;
+  const written =
+    operator.lower || operator.expand ? it.each<Dialect>(['webgpu', 'library', 'standard']) : () => ignore;
   written('gives it in the %s dialect too', async (dialect) => {
     const expected = evaluate(outputs, feedsOf(made));
     const actual = await runAs(outputs, made, { dialect });
