@@ -4,7 +4,7 @@ import { libraryDevice } from './devices.ts';
 import { directRuntime } from './direct.node.ts';
 import type { Engine, EngineSettings, OnnxRuntime } from './engine.ts';
 import { deviceText, type ProviderLibraries } from './providers/provider-libraries.node.ts';
-import { webgpuRuntime } from './webgpu.node.ts';
+import { webgpuError, webgpuRuntime } from './webgpu.node.ts';
 
 let opened: ReturnType<typeof directRuntime> | null = null;
 
@@ -41,7 +41,13 @@ export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: b
     layouts: chosen?.layouts,
     sharesBuffers: chosen !== undefined && provider === 'cpu',
     ...(provider !== 'cpu' && { processor: () => nodeEngine({ ...defaults, provider: 'cpu' }) }),
-    ...(chosen && provider === 'webgpu' && { openMemory: () => chosen.openMemory('webgpu') }),
+    ...(chosen &&
+      provider === 'webgpu' && {
+        openMemory: () =>
+          chosen.openMemory('webgpu').catch((error: unknown) => {
+            throw webgpuError(error);
+          }),
+      }),
     defaults,
   };
 }

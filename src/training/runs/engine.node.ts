@@ -3,6 +3,7 @@ import { coresPerRank } from '../../ranks/cores.node.ts';
 import { checkDevice, type Device, type Precision } from '../../runtime/devices.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
 import type { Engine } from '../../runtime/engine.ts';
+import { isSoftwareWebgpu } from '../../runtime/webgpu.node.ts';
 
 /** What computes a run. */
 export interface EngineOptions {
@@ -16,6 +17,13 @@ export interface EngineOptions {
   readonly threads?: number | undefined;
   /** Processes that train together: see `joinRanks`. Each is given the same options. */
   readonly ranks?: Communicator | undefined;
+}
+
+/** What a user should know of a run's device before it begins. */
+export function deviceWarnings({ defaults }: Engine): string[] {
+  return defaults.provider === 'webgpu' && isSoftwareWebgpu()
+    ? ['WebGPU computes in software here, which is far slower than the CPU: no graphics card was found.']
+    : [];
 }
 
 export function engineFor({ engine, device = 'cpu', precision, threads, ranks }: EngineOptions): Engine {

@@ -9,7 +9,7 @@ import { splitCorpus } from '../../text/corpus.ts';
 import { createLearner } from '../create-learner.ts';
 import { frozenBy } from '../freeze.ts';
 import { resolveSettings, TRAIN, type TrainingInput } from '../settings.ts';
-import { type EngineOptions, engineFor } from './engine.node.ts';
+import { deviceWarnings, type EngineOptions, engineFor } from './engine.node.ts';
 import type { RunEvent } from './events.ts';
 import type { TrainingJob } from './job.node.ts';
 import { thisMachine } from './machine.node.ts';
@@ -78,8 +78,19 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
   const machine = thisMachine();
   const engine = engineFor({ engine: given, device, precision, threads, ranks });
   return {
-    ...{ verb: 'train', engine, model, settings, warnings: [], startsTrained: false, ranks },
-    plan: planRun({ model, trains, settings, shape, data, machine, ranks: ranks?.size }),
+    ...{
+      verb: 'train',
+      engine,
+      model,
+      settings,
+      warnings: deviceWarnings(engine),
+      startsTrained: false,
+      ranks,
+    },
+    plan: planRun({
+      ...{ model, trains, settings, shape, data, machine, ranks: ranks?.size },
+      onDevice: engine.openMemory !== undefined,
+    }),
     identity: { family, config, files },
     record: {
       family: family.name,
