@@ -1,15 +1,16 @@
 import type { CausalLM } from '../families/family.ts';
 import { sizeOf } from '../graph/dims.ts';
-import { input, reshapeOp } from '../graph/operators/index.ts';
-import { simplify } from '../graph/simplify.ts';
-import { isNodeOf, type Node, type Tensor } from '../graph/tensor.ts';
-import { topologicalOrder } from '../graph/traverse.ts';
-import { backwardGraph, keepingGraphs, modelPieces, type Piece } from './blocks/block-graph.ts';
-import { vocabularyChunk } from './blocks/block-head-chunks.ts';
+import { input } from '../graph/operators/index.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { emitModel } from '../onnx/emit.ts';
+import { backwardGraph, forwardGraph, keepingGraphs, modelPieces, type Piece } from './blocks/block-graph.ts';
+import { KEPT_BYTES, vocabularyChunk } from './blocks/block-head-chunks.ts';
+import { type ChunkParts, chunkGradientGraph, chunkLossGraph } from './blocks/head-chunk-graphs.ts';
 import { type MemoryMode, usesWholeGraph } from './create-learner.ts';
 import { lossInputs, type SequenceShape, trainingGraph } from './graph.ts';
 import { crossEntropy, type Loss } from './loss.ts';
 import type { Shard } from './parallel/shard.ts';
+import { peakBytes } from './peak-bytes.ts';
 import { compactEmbedding } from './sharded/sharded-embedding.ts';
 import { shardedChunk, stageWeights, tablesOf } from './sharded/stages.ts';
 
@@ -42,11 +43,11 @@ export interface MemoryEstimate {
   readonly total: number;
 }
 
-/** Node, the engine's library and its compiled graphs, measured on small models. */
-const PROGRAM = 300 * 2 ** 20;
+/** Node, the engine's library and its compiled graphs: `verify/ranks-memory.ts`. */
+const PROGRAM = 130e6;
 
-/** Open MPI, and the data of two calls in flight: measured on small models. */
-const COMMUNICATION = 30 * 2 ** 20;
+/** Open MPI, and the data of two calls in flight. */
+const COMMUNICATION = 15e6;
 
 /**
  * Estimates the memory of training from the lifetimes of the tensors in the graphs that would run. Nothing is
@@ -158,34 +159,42 @@ function blockActivations(
   const pieces = modelPieces(model, shape);
   const [rows, width] = pieces[0]!.y.shape as [number, number];
   let kept = 0;
-  let peak = 0;
+  // Each compiled pass keeps the memory of its peak: the engine gives nothing back between runs.
+  const passes = new Map<string, number>();
   for (const piece of pieces.slice(1)) {
     const names = piece.parameters.filter(({ path }) => trains(path)).map(({ name }) => name);
     const bytes = stageBytes(piece, names, memory === 'fast');
     kept += bytes.kept;
-    peak = Math.max(peak, bytes.peak);
+    // Layers of a kind share their passes.
+    const { bytes: form } = emitModel(forwardGraph(piece), { dialect: 'onnxruntime' });
+    passes.set(`${names.join()} ${new TextDecoder('latin1').decode(form)}`, bytes.passes);
   }
   // The input of each block, the output of the final norm, and the gradients between blocks.
   const between = 4 * rows * width * (pieces.length + 2);
-  return between + kept + Math.max(peak, headBytes(model, rows, width, memory, loss, headChunk));
+  const all = [...passes.values()].reduce((sum, bytes) => sum + bytes, 0);
+  return between + kept + all + headBytes({ model, rows, width, trains }, memory, loss, headChunk);
 }
 
-function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): { kept: number; peak: number } {
-  if (!keeps) return { kept: 0, peak: peakBytes([...backwardGraph(piece, names, true).values()]) };
+/** What a stage keeps between its passes, and the peaks of both. */
+function stageBytes(
+  piece: Piece,
+  names: readonly string[],
+  keeps: boolean,
+): { readonly kept: number; readonly passes: number } {
+  if (!keeps) {
+    const passes = [forwardGraph(piece), backwardGraph(piece, names, true)];
+    return { kept: 0, passes: peaksOf(passes) };
+  }
   const { forward, backward, kept } = keepingGraphs(piece, names, true, 'onnxruntime');
-  const bytes = kept.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-  return { kept: bytes, peak: Math.max(peakBytes([...forward.values()]), peakBytes([...backward.values()])) };
+  return {
+    kept: kept.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0),
+    passes: peaksOf([forward, backward]),
+  };
 }
 
-/** Logits of a chunk and their gradients; or those of the whole vocabulary, if few enough to keep. */
-function headBytes(
-  model: CausalLM,
-  rows: number,
-  width: number,
-  memory: MemoryMode,
-  loss: Loss,
-  given?: number,
-): number {
+/** Logits of a chunk and what is computed of them, in each pass; or those of the whole vocabulary, if few enough to keep. */
+function headBytes(parts: ChunkParts, memory: MemoryMode, loss: Loss, given?: number): number {
+  const { model, rows, width } = parts;
   const vocabSize = model.head.weight.shape[0]!;
   const chunk = given ?? vocabularyChunk(rows, vocabSize);
   if (given === undefined && (loss !== crossEntropy || chunk >= vocabSize)) {
@@ -193,49 +202,15 @@ function headBytes(
     return 2 * peakBytes([loss(lossInputs(model, hidden, rows)).loss]);
   }
   const all = 4 * rows * vocabSize;
-  return 3 * 4 * rows * chunk + (memory === 'fast' && all <= 256 * 2 ** 20 ? all : 0);
+  const keeps = memory === 'fast' && all <= KEPT_BYTES;
+  const last = vocabSize % chunk;
+  const passes = [...new Set([chunk, ...(last > 0 ? [last] : [])])].flatMap((size) => [
+    chunkLossGraph(parts, size, keeps),
+    chunkGradientGraph(parts, size, keeps),
+  ]);
+  return peaksOf(passes) + (keeps ? all : 0);
 }
 
-/** Peak bytes while outputs are computed in order, without inputs and outputs. */
-function peakBytes(outputs: readonly Tensor[]): number {
-  const roots = simplify(outputs, 'onnxruntime');
-  const order = topologicalOrder(roots);
-  const last = new Map<Tensor, number>();
-  order.forEach((node, at) => {
-    for (const tensor of node.inputs) last.set(ownerOf(tensor), at);
-  });
-  const lasting = new Set(roots.map(ownerOf));
-  const ends = new Map<number, Tensor[]>();
-  for (const [tensor, at] of last) ends.set(at, [...(ends.get(at) ?? []), tensor]);
-  let live = 0;
-  let peak = 0;
-  order.forEach((node, at) => {
-    if (!isStored(node)) for (const tensor of node.outputs) if (counts(tensor)) live += bytesOf(tensor);
-    peak = Math.max(peak, live);
-    for (const tensor of ends.get(at) ?? []) {
-      if (!isStored(tensor.node) && counts(tensor)) live -= bytesOf(tensor);
-    }
-  });
-  return peak;
-
-  function counts(tensor: Tensor): boolean {
-    return !lasting.has(tensor) && last.has(tensor);
-  }
-}
-
-/** Reshaping does not copy: the tensor that holds the data. */
-function ownerOf(tensor: Tensor): Tensor {
-  let owner = tensor;
-  while (isNodeOf(owner.node, reshapeOp)) owner = owner.node.inputs[0]!;
-  return owner;
-}
-
-/** Whether a node's outputs need no memory here: fed, part of the graph, or a view of another tensor. */
-function isStored(node: Node): boolean {
-  return node.inputs.length === 0 || isNodeOf(node, reshapeOp);
-}
-
-function bytesOf({ dtype, shape }: Tensor): number {
-  const size = { float32: 4, int32: 4, int64: 8, bool: 1 }[dtype];
-  return size * sizeOf(shape as readonly number[]);
+function peaksOf(graphs: readonly ReadonlyMap<string, Tensor>[]): number {
+  return graphs.reduce((sum, graph) => sum + peakBytes([...graph.values()]), 0);
 }
