@@ -2,7 +2,7 @@
  * Memory per rank as the operating system counts it (the peak, VmHWM) against its plan, for each kind of sharding; bytes
  * sent against theory; losses against one process; and a Gemma-2-2B shape on 4 ranks.
  *
- *     node scripts/run-ts.js verify/ranks-memory.ts [--only none|states|all|wire|gemma] [--seq 256]
+ *     node scripts/run-ts.js verify/ranks-memory.ts [--only none|states|all|wire|gemma] [--seq 256] [--ranks 2,4]
  *
  * Needs Open MPI, 14 GB of memory for the kinds and 20 GB for Gemma. Random weights. What was recorded of it is in ranks-memory.txt.
  */
@@ -13,7 +13,11 @@ import { rankProgram } from './ranks/measure.ts';
 import type { RankResult } from './ranks/rank.ts';
 
 const { values } = parseArgs({
-  options: { only: { type: 'string' }, seq: { type: 'string', default: '256' } },
+  options: {
+    only: { type: 'string' },
+    seq: { type: 'string', default: '256' },
+    ranks: { type: 'string', default: '2,4' },
+  },
 });
 const measure = await rankProgram();
 
@@ -59,7 +63,7 @@ if (values.only !== 'gemma') {
   show(1, 'none', [one!], 0);
   for (const shard of ['none', 'states', 'all'] as const) {
     if (!wants(shard)) continue;
-    for (const ranks of [2, 4]) {
+    for (const ranks of values.ranks.split(',').map(Number)) {
       const theory = stepBytes(shard, ranks, { weights, gradients: weights });
       const settings = { ...common, memory: 'light', shard, wire: 'float32', optimizer: 'adamw' } as const;
       show(ranks, shard, await measure(ranks, settings), theory);

@@ -43,8 +43,11 @@ export interface MemoryEstimate {
   readonly total: number;
 }
 
-/** Node, the engine's library and its compiled graphs: `verify/ranks-memory.ts`. */
-const PROGRAM = 130e6;
+/**
+ * Node, the engine's library and its compiled graphs: 130 MB (`verify/ranks-memory.ts`), and 70 MB more where a model, its
+ * tokenizer and data are read (`verify/finetune-memory.txt`).
+ */
+const PROGRAM = 200e6;
 
 /** Open MPI, and the data of two calls in flight. */
 const COMMUNICATION = 15e6;
@@ -159,28 +162,34 @@ function blockActivations(
   const pieces = modelPieces(model, shape);
   const [rows, width] = pieces[0]!.y.shape as [number, number];
   let kept = 0;
-  // Each compiled pass keeps the memory of its peak: the engine gives nothing back between runs.
-  const passes = new Map<string, number>();
+  let all = 0;
+  // Layers of a kind share their compiled passes.
+  const kinds = new Map<string, StageBytes>();
   for (const piece of pieces.slice(1)) {
     const names = piece.parameters.filter(({ path }) => trains(path)).map(({ name }) => name);
-    const bytes = stageBytes(piece, names, memory === 'fast');
-    kept += bytes.kept;
-    // Layers of a kind share their passes.
     const { bytes: form } = emitModel(forwardGraph(piece), { dialect: 'onnxruntime' });
-    passes.set(`${names.join()} ${new TextDecoder('latin1').decode(form)}`, bytes.passes);
+    const key = `${names.join()} ${new TextDecoder('latin1').decode(form)}`;
+    let kind = kinds.get(key);
+    if (!kind) {
+      kind = stageBytes(piece, names, memory === 'fast');
+      kinds.set(key, kind);
+      all += kind.passes;
+    }
+    kept += kind.kept;
   }
   // The input of each block, the output of the final norm, and the gradients between blocks.
   const between = 4 * rows * width * (pieces.length + 2);
-  const all = [...passes.values()].reduce((sum, bytes) => sum + bytes, 0);
   return between + kept + all + headBytes({ model, rows, width, trains }, memory, loss, headChunk);
 }
 
-/** What a stage keeps between its passes, and the peaks of both. */
-function stageBytes(
-  piece: Piece,
-  names: readonly string[],
-  keeps: boolean,
-): { readonly kept: number; readonly passes: number } {
+interface StageBytes {
+  /** Between its passes. */
+  readonly kept: number;
+  /** The peaks of its passes: each keeps the memory of its own, since the engine gives nothing back between runs. */
+  readonly passes: number;
+}
+
+function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): StageBytes {
   if (!keeps) {
     const passes = [forwardGraph(piece), backwardGraph(piece, names, true)];
     return { kept: 0, passes: peaksOf(passes) };
