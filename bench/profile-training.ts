@@ -109,7 +109,7 @@ async function measure(profile: string | undefined) {
     { batch, seq },
     { memory: flags.mode as MemoryMode },
   );
-  await readWeights(opened, session.values());
+  await session.fill((values) => readWeights(opened, values));
   await opened.checkpoint.tensors.close();
   const optimizer = namedOptimizer(session, 'adamw:float32');
   const result = { steps: [] as number[], optimizer: [] as number[] };

@@ -35,7 +35,7 @@ async function withWeights<E extends Learner>(
 ): Promise<E> {
   const opened = await openModel(reference(name));
   const learner = await create(opened.model);
-  await readWeights(opened, learner.values());
+  await learner.fill((values) => readWeights(opened, values));
   await opened.checkpoint.tensors.close();
   return learner;
 }

@@ -28,7 +28,15 @@ describe.runIf(env)('optimizers on a device', () => {
     expect(result('refuses one buffer for input and output')).toBe(true);
   });
 
-  describe.each(['adamw', 'sgd'])('%s', (label) => {
+  it.each([
+    ['int8', /adamw cannot train on a device: .*not in int8.*states: 'float32'.*adafactor.*device: 'cpu'/],
+    ['bfloat16', /not in bfloat16/],
+    ['parts of a weight', /adafactor needs all of embedding \[301, 24\] .*choose optimizer: 'adamw'/],
+  ])('refuses %s by name', (what, message) => {
+    expect(result(`refuses ${what}`)).toMatch(message);
+  });
+
+  describe.each(['adamw', 'sgd', 'adafactor'])('%s', (label) => {
     it.each([1, 2, 3, 4])('gives the values of the CPU after %i steps', (steps) => {
       expect(result(`${label}: values after step ${steps}`)).toBeLessThanOrEqual(1e-6);
     });

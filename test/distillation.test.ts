@@ -124,7 +124,7 @@ async function studentGradients(settings: { temperature: number; ratio: number }
     const loss = onlineLoss(teacher.head, settings);
     const memory = blocks ? 'recompute' : 'fast';
     const session = await createLearner(engine, opened.model, shape, { loss, memory });
-    await readWeights(opened, session.values());
+    await session.fill((values) => readWeights(opened, values));
     await opened.checkpoint.tensors.close();
     // The last target of a row does not count, so which one it is does not matter.
     const targets = ids.map((_, i) => ids[(i + 1) % ids.length]!);
@@ -244,7 +244,7 @@ describe('the stored outputs of a teacher', () => {
       const steps = async (loss: ReturnType<typeof onlineLoss>, online: boolean) => {
         const opened = await openModel(reference('llama'));
         const session = await WholeGraphLearner.create(engine, opened.model, SHAPE, { loss });
-        await readWeights(opened, session.values());
+        await session.fill((values) => readWeights(opened, values));
         await opened.checkpoint.tensors.close();
         const optimizer = new AdamW(session.trainables);
         source.restore({ ...source.state(), epoch: 0, position: 0 });
@@ -401,7 +401,7 @@ describe('a distillation run', () => {
     const last = events.findLast((event) => event.type === 'evaluation')!;
     const opened = await openModel(out);
     const session = await WholeGraphLearner.create(engine, opened.model, SHAPE);
-    await readWeights(opened, session.values());
+    await session.fill((values) => readWeights(opened, values));
     await opened.checkpoint.tensors.close();
     const { loss } = await session.evaluate(evaluationBatches(validation, SHAPE.batch, SHAPE.seq));
     await session.release();

@@ -202,7 +202,7 @@ describe.each(cases)('the family %s with %s', (name, _text, changes) => {
   it('learns a small text', async () => {
     const model = family.build(config);
     const learner = await createLearner(engine, model, { batch: 2, seq: 8 }, {});
-    initializeWeights(model.parameters(), learner.values(), new Random(5));
+    await learner.fill((values) => initializeWeights(model.parameters(), values, new Random(5)));
     const optimizer = new AdamW(learner.parameters as ConstructorParameters<typeof AdamW>[0], {});
     const tokens = Int32Array.from({ length: 16 }, (_, i) => (5 * i + 2) % 24);
     const rows = { inputs: tokens, targets: tokens.map((id) => (id + 5) % 24) };

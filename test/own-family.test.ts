@@ -105,7 +105,7 @@ describe('a family registered by a program', () => {
     const model = toy.build(toy.presets['toy-small']!.config);
     const engine = nodeEngine({ threads: 1 });
     const learner = await createLearner(engine, model, { batch: 2, seq: 16 }, {});
-    initializeWeights(model.parameters(), learner.values(), new Random(1));
+    await learner.fill((values) => initializeWeights(model.parameters(), values, new Random(1)));
     const optimizer = new AdamW(learner.parameters as ConstructorParameters<typeof AdamW>[0], {});
     const ids = Int32Array.from({ length: 32 }, (_, i) => (i * 7) % 20);
     const targets = ids.map((id) => (id + 7) % 20);

@@ -128,8 +128,8 @@ async function train({ model: name, batch, seq, steps, mode, optimizer: wanted }
     const model = opened?.model ?? preset!.family.build(preset!.preset.config);
     say({ parameters: [...model.parameters().values()].reduce((sum, { size }) => sum + size, 0) });
     const session = await createLearner(nodeEngine({ threads: 2 }), model, { batch, seq }, { memory: mode });
-    if (opened) await readWeights(opened, session.values());
-    else fillQuickly(model, session.values());
+    if (opened) await session.fill((values) => readWeights(opened, values));
+    else await session.fill((values) => fillQuickly(model, values));
     await opened?.checkpoint.tensors.close();
     const optimizer = namedOptimizer(session, wanted);
     const random = new Random(1);

@@ -45,7 +45,7 @@ async function products() {
 
 async function training(memory: MemoryMode) {
   const session = await createLearner(engine, opened.model, { batch, seq }, { memory });
-  await readWeights(opened, session.values());
+  await session.fill((values) => readWeights(opened, values));
   const optimizer = namedOptimizer(session, 'adamw:float32');
   let count = 0;
   const step = async () => {

@@ -44,7 +44,7 @@ export async function runRung(
   const model = rungModel(name, corpus.vocabSize);
   const learner = await WholeGraphLearner.create(engine, model, shape);
   try {
-    initializeWeights(model.parameters(), learner.values(), new Random(seed));
+    await learner.fill((values) => initializeWeights(model.parameters(), values, new Random(seed)));
     const trainer = new Trainer(
       {
         learner,

@@ -115,7 +115,7 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
         );
         const learner = await StudentLearner.create(engine, model, shape, { loss, memory, trains, parallel });
         closing.push(() => learner.release());
-        await student.begin(learner.values(), seed);
+        await learner.fill((values) => student.begin(values, seed));
         const { eos_token_id: eos } = generationConfig ?? config;
         const how = { stopTokens: [eos ?? []].flat() as number[], chats: true };
         const sampling = samplingOf({ engine, learner }, files, settings, how);

@@ -113,7 +113,7 @@ export async function openFinetuning(
         });
         const { slices } = learner;
         const startOf = slices && ((path: string) => slices.rangeOf(path).start);
-        await base.readWeights(learner.values(), startOf);
+        await learner.fill((values) => base.readWeights(values, startOf));
         const chat = base.template && { template: base.template, stopTokens: base.stopTokens };
         const prompts = { prompts: samplePrompt, maxTokens: sampleTokens };
         const sampling = new Sampling(engine, learner, base.tokenizer, prompts, chat, base.stopTokens);

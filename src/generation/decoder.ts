@@ -6,12 +6,14 @@ import type { Tensor } from '../graph/tensor.ts';
 import { CachedSequence, FullSequence } from '../nn/attention.ts';
 import type { LayoutCache } from '../onnx/layout-cache.ts';
 import type { WeightSource } from '../onnx/weights.ts';
-import type { Engine } from '../runtime/engine.ts';
+import type { DeviceTensor } from '../runtime/device.ts';
+import { dialectOf, type Engine } from '../runtime/engine.ts';
 import { type CompileOptions, Executable, type HostTensor } from '../runtime/executable.ts';
 import { rowsOfSameBits } from '../runtime/row-bits.ts';
 import { BatchCache } from './cache/batch-cache.ts';
-import { KeyValueCache } from './cache/key-value-cache.ts';
+import { KeyValueCache, type NewRows } from './cache/key-value-cache.ts';
 import { RotaryAngles } from './cache/rotary-angles.ts';
+import { attentions, type DecoderDevice, openDevice } from './decoder-device.ts';
 
 /** Hidden states → logits, including the final cap. hidden `[…, width]` → `[…, vocab]`. */
 export function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
@@ -44,6 +46,7 @@ export class Decoder {
   readonly #context: CachedSequence;
   readonly #onRelease: () => void;
   readonly #borrowed: Readonly<Record<string, HostTensor>>;
+  readonly #device: DecoderDevice | undefined;
 
   private constructor(
     readonly model: CausalLM,
@@ -58,12 +61,16 @@ export class Decoder {
      * its last bit can round to another step, and within a few layers that grows to some percent of a logit.
      */
     readonly sameRows: number = Number.POSITIVE_INFINITY,
+    device?: DecoderDevice,
   ) {
+    this.#device = device;
     this.#executable = executable;
     this.#context = context;
     this.#onRelease = onRelease;
     this.#borrowed = borrowed;
-    this.#angles = context.tableRopes.map((rope) => new RotaryAngles(rope, model.maxPositions));
+    this.#angles = context.tableRopes.map(
+      (rope) => new RotaryAngles(rope, model.maxPositions, device?.memory),
+    );
   }
 
   /**
@@ -77,9 +84,28 @@ export class Decoder {
     settings: Omit<CompileOptions, 'weights'> = {},
     onRelease: () => void = () => {},
   ): Promise<Decoder> {
-    const { context, outputs } = recordDecoder(engine, model);
-    const executable = await Executable.compile(engine, outputs, { ...settings, weights });
-    return new Decoder(model, executable, context, onRelease, {}, await rowsTogether(engine, weights));
+    const device = await openDevice(engine, model);
+    try {
+      const { context, outputs } = recordDecoder(
+        engine,
+        model,
+        device?.kernels ?? dialectOf(engine) !== 'webgpu',
+      );
+      const sources = device ? lookedUpThere(model, weights) : weights;
+      const executable = await Executable.compile(engine, outputs, { ...settings, weights: sources });
+      return new Decoder(
+        model,
+        executable,
+        context,
+        onRelease,
+        {},
+        await rowsTogether(engine, weights),
+        device,
+      );
+    } catch (error) {
+      await device?.release();
+      throw error;
+    }
   }
 
   /** Keeps the weights as {@link create} would. @returns whether they are kept. */
@@ -88,7 +114,7 @@ export class Decoder {
     model: CausalLM,
     options: CompileOptions & { readonly layouts: LayoutCache },
   ): Promise<boolean> {
-    return Executable.keepWeights(engine, recordDecoder(engine, model).outputs, options);
+    return Executable.keepWeights(engine, recordDecoder(engine, model, true).outputs, options);
   }
 
   /**
@@ -107,12 +133,14 @@ export class Decoder {
     const context = made.#context;
     const parameters = model.parameters();
     const borrowed = [...values].map(([path, data]) => [path, { data, shape: parameters.get(path)!.shape }]);
-    return new Decoder(model, executable, context, () => {}, Object.fromEntries(borrowed));
+    const release = () => {};
+    const given = Object.fromEntries(borrowed);
+    return new Decoder(model, executable, context, release, given, made.sameRows, made.#device);
   }
 
   /** An empty cache for one sequence. */
   newCache(): KeyValueCache {
-    return new KeyValueCache(this.#context.layers);
+    return new KeyValueCache(this.#context.layers, this.#newRows);
   }
 
   /**
@@ -132,6 +160,8 @@ export class Decoder {
     if (time === 0) throw new RopewalkError('there are no tokens to run.');
     checkPositions(this.model, start + time);
     checkIds(ids, this.model.config.vocab_size);
+    const most = this.#device?.tokensAtOnce ?? Number.POSITIVE_INFINITY;
+    if (time > most) return this.#inPieces(Int32Array.from(ids), cache, rows, most);
     const positions = Int32Array.from({ length: time }, (_, i) => start + i);
     const caches = cache.feeds(time);
     const feeds = { ...caches, ...this.#tokenFeeds(Int32Array.from(ids), positions, 1, rows) };
@@ -141,9 +171,27 @@ export class Decoder {
     return results.logits!.data as Float32Array;
   }
 
+  /** {@link forward}, by `size` tokens at a time. */
+  async #inPieces(ids: Int32Array, cache: KeyValueCache, rows: LogitPositions, size: number) {
+    const pieces: Float32Array[] = [];
+    for (let start = 0; start < ids.length; start += size) {
+      const logits = await this.forward(ids.subarray(start, start + size), cache, rows);
+      if (rows === 'last') pieces.length = 0;
+      pieces.push(logits);
+    }
+    if (pieces.length === 1) return pieces[0]!;
+    const all = new Float32Array(pieces.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const piece of pieces) {
+      all.set(piece, at);
+      at += piece.length;
+    }
+    return all;
+  }
+
   /** Whether {@link forwardBatch} works: the engine must be able to write caches in place. */
   get runsBatches(): boolean {
-    return this.#context.inPlace;
+    return this.#context.several;
   }
 
   /** Whether activations in products are rounded to 8 bits; see {@link sameRows}. */
@@ -161,7 +209,7 @@ export class Decoder {
 
   /** @param sequences the capacity. */
   newBatchCache(sequences: number): BatchCache {
-    return new BatchCache(this.#context.layers, sequences);
+    return new BatchCache(this.#context.layers, sequences, this.#newRows);
   }
 
   /**
@@ -191,9 +239,17 @@ export class Decoder {
     return results.logits!.data as Float32Array;
   }
 
+  /** Bytes that all runs took and returned in the memory of the process: for a device, what crossed to it and back. */
+  get traffic(): { readonly written: number; readonly read: number } {
+    const { written, read } = this.#executable.traffic;
+    const moved = this.#device?.memory.traffic ?? { written: 0, read: 0 };
+    return { written: written + moved.written, read: read + moved.read };
+  }
+
   /** Frees the engine's memory; nothing can be run afterwards. */
   async release(): Promise<void> {
     await this.#executable.release();
+    await this.#device?.release();
     this.#onRelease();
   }
 
@@ -202,11 +258,16 @@ export class Decoder {
     this.#executable.endProfiling();
   }
 
+  get #newRows(): NewRows | undefined {
+    const store = this.#device?.store;
+    return store && ((layer, sequences) => store.rows(layer, sequences));
+  }
+
   /** ids and positions `[batch · time]`, sequence by sequence. */
   #tokenFeeds(ids: Int32Array, positions: Int32Array, batch: number, rows: LogitPositions) {
     const time = ids.length / batch;
     const wanted = rows === 'last' ? [time - 1] : Array.from({ length: time }, (_, i) => i);
-    const feeds: Record<string, HostTensor> = {
+    const feeds: Record<string, HostTensor | DeviceTensor> = {
       ...this.#borrowed,
       input_ids: { data: ids, shape: [batch, time] },
       position_ids: { data: positions, shape: [batch, time] },
@@ -226,12 +287,35 @@ export class Decoder {
   }
 }
 
-/** The graph of a decoder. */
-function recordDecoder(engine: Engine, model: CausalLM) {
-  const context = new CachedSequence(engine.sharesBuffers && attentionIsFused(model));
+/**
+ * The graph of a decoder.
+ *
+ * @param fused whether the engine's attention kernels are used: not without memory of the device, since caches would
+ *   then be copied there and back.
+ */
+function recordDecoder(engine: Engine, model: CausalLM, fused: boolean) {
+  const onDevice = engine.openMemory !== undefined;
+  const every = fused && attentions(model).every((part) => hasFusedAttention(part, dialectOf(engine)));
+  const inPlace = onDevice || (engine.sharesBuffers && every);
+  const context = new CachedSequence({ inPlace, several: inPlace && every, fused });
   const rows = input('logit_rows', 'int32', [symbol('logit_rows')]);
   const hidden = takeRows(model.hiddenStates(context), rows);
   return { context, outputs: new Map([['logits', logitsOf(model, hidden)], ...context.outputs()]) };
+}
+
+/** A table that a product on the device reads is there anyway: its rows are then not looked up on the host. */
+function lookedUpThere(
+  model: CausalLM,
+  weights: ReadonlyMap<string, WeightSource>,
+): Map<string, WeightSource> {
+  const sources = new Map(weights);
+  for (const [path, parameter] of model.parameters()) {
+    const source = weights.get(path);
+    if (parameter !== model.head.weight || !source?.rows || 'quantized' in source) continue;
+    const { rows: _, ...table } = source;
+    sources.set(path, table);
+  }
+  return sources;
 }
 
 /** See `Decoder.sameRows`. */
@@ -244,23 +328,16 @@ async function rowsTogether(engine: Engine, weights: ReadonlyMap<string, WeightS
   return rows;
 }
 
+type Fed = HostTensor | DeviceTensor;
+
 /** Caches as the targets for their updated versions. */
-function overThemselves(caches: Record<string, HostTensor>): Record<string, HostTensor> {
-  const isCache = ([name]: [string, HostTensor]) => name.startsWith('cache.');
+function overThemselves(caches: Record<string, Fed>): Record<string, Fed> {
+  const isCache = ([name]: [string, Fed]) => name.startsWith('cache.');
   return Object.fromEntries(
     Object.entries(caches)
       .filter(isCache)
       .map(([name, tensor]) => [`new.${name}`, tensor]),
   );
-}
-
-/** Whether the engine's attention kernel supports every layer of a model. */
-function attentionIsFused(model: CausalLM): boolean {
-  for (const [, module] of model.walk()) {
-    const part = module.describe();
-    if (part?.part === 'attention' && !hasFusedAttention(part.headDim)) return false;
-  }
-  return true;
 }
 
 /** Refuses sequences longer than the model's positions. */

@@ -1,14 +1,18 @@
 import { input } from './operators/index.ts';
 import { substitute } from './rewrite.ts';
 import { simplify } from './simplify.ts';
-import type { Dialect, Node, Tensor } from './tensor.ts';
+import type { Dialect, DType, Node, Tensor } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
 
 export interface Partition {
   /** The first part's outputs: the requested ones, then the values that the second part needs. */
   readonly first: readonly Tensor[];
-  /** Names and shapes of the kept values, as the second part receives them. */
-  readonly kept: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  /** Names, types and shapes of the kept values, as the second part receives them. */
+  readonly kept: readonly {
+    readonly name: string;
+    readonly dtype: DType;
+    readonly shape: readonly number[];
+  }[];
   /** The second part's outputs. */
   readonly second: readonly Tensor[];
 }
@@ -53,7 +57,7 @@ export function partition(
   );
   return {
     first: [...first, ...kept],
-    kept: entries.map(({ name, shape }) => ({ name, shape })),
+    kept: entries.map(({ tensor, name, shape }) => ({ name, dtype: tensor.dtype, shape })),
     second: substitute(second, inputs),
   };
 }

@@ -225,6 +225,15 @@ export interface LayerCache {
   readonly window: number | null;
 }
 
+export interface CachedSequenceOptions {
+  /** Whether the caches grow in place. */
+  readonly inPlace: boolean;
+  /** Whether several sequences run together; default `inPlace`. The engine needs a kernel for it. */
+  readonly several?: boolean;
+  /** Whether the engine's kernel of cached attention is used where there is one; default true. */
+  readonly fused?: boolean;
+}
+
 /**
  * New tokens after those in the caches. Activations are `[batch, time, width]`. The host feeds caches as buffers with
  * spare room. An engine that can write outputs over inputs appends the new rows itself; other engines return only the
@@ -249,9 +258,15 @@ export class CachedSequence implements SequenceContext {
   readonly #rows: Tensor[] = [];
   readonly #caches: Tensor[] = [];
 
-  /** @param inPlace whether the caches grow in place. */
-  constructor(readonly inPlace: boolean) {
-    this.batch = inPlace ? symbol('batch') : 1;
+  readonly inPlace: boolean;
+  readonly several: boolean;
+  readonly #fused: boolean;
+
+  constructor({ inPlace, several = inPlace, fused = true }: CachedSequenceOptions) {
+    this.inPlace = inPlace;
+    this.several = several;
+    this.#fused = fused;
+    this.batch = several ? symbol('batch') : 1;
     this.ids = input('input_ids', 'int32', [this.batch, this.time]);
     this.positionIds = input('position_ids', 'int32', [this.batch, this.time]);
   }
@@ -273,7 +288,7 @@ export class CachedSequence implements SequenceContext {
     const cacheShape = [this.batch, kvHeads, capacity, headDim];
     const pastK = input(`cache.${layer}.key`, 'float32', cacheShape);
     const pastV = input(`cache.${layer}.value`, 'float32', cacheShape);
-    const attributes = { heads, kvHeads, scale, softcap, window };
+    const attributes = { heads, kvHeads, scale, softcap, window, unfused: !this.#fused };
     const [out, newK, newV] = cachedAttention(q, k, v, pastK, pastV, past, total, last, attributes, whole);
     this.#caches.push(newK, newV);
     return out;

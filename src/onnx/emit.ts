@@ -1,6 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import { sizeOf, staticShape } from '../graph/dims.ts';
-import { type InputAttributes, inputOp, matmulOp, scatterRowsOp } from '../graph/operators/index.ts';
+import { type InputAttributes, inputOp, matmulOp } from '../graph/operators/index.ts';
 import { simplify } from '../graph/simplify.ts';
 import {
   type Dialect,
@@ -97,9 +97,7 @@ export function emitModel(outputs: ReadonlyMap<string, Tensor>, options: EmitOpt
       }
       results = operator.lower(writer, inputs, node);
     } else {
-      throw new RopewalkError(
-        `${operator.name}: cannot be written as ONNX here${isNodeOf(node, scatterRowsOp) ? '; it may only be added into an output' : ''}.`,
-      );
+      throw new RopewalkError(`${operator.name}: cannot be written as ONNX here.`);
     }
     results.forEach((name, i) => {
       names.set(node.outputs[i]!, name);
@@ -144,6 +142,8 @@ class Writer implements Emitter {
   readonly #constants = new Map<string, string>();
   readonly #large = new Map<ArrayLike<number>, string>();
   readonly #inFewBits = new Map<string, QuantizedWeight>();
+  /** Values that are outputs, and those outputs' names. */
+  readonly #renamed = new Map<string, string>();
   readonly provided: ProvidedWeight[] = [];
   #count = 0;
 
@@ -297,11 +297,19 @@ class Writer implements Emitter {
   }
 
   output(name: string, value: string, tensor: Tensor): void {
-    this.#graph.nodes.push(nodeProto('Identity', '', [value], [name], {}));
     this.#graph.outputs.push(valueInfo(name, tensor));
+    // The engine removes this node, unless others read the value too: a device would copy it.
+    const isComputed = this.#graph.nodes.some(({ output }) => output.includes(value));
+    if (this.dialect === 'webgpu' && isComputed && !this.#renamed.has(value)) this.#renamed.set(value, name);
+    else this.#graph.nodes.push(nodeProto('Identity', '', [value], [name], {}));
   }
 
   finish(): Uint8Array {
+    const rename = (name: string) => this.#renamed.get(name) ?? name;
+    for (const node of this.#graph.nodes) {
+      node.input = node.input.map(rename);
+      node.output = node.output.map(rename);
+    }
     return encodeModel(this.#graph);
   }
 }

@@ -24,7 +24,8 @@ class EngineTensorOnDevice implements DeviceTensor {
   }
 }
 
-function engineValue(tensor: DeviceTensor): Pointer {
+/** The engine's descriptor of a tensor. */
+export function engineValue(tensor: DeviceTensor): Pointer {
   const { value, of } = tensor as EngineTensorOnDevice;
   if (value === undefined || (of && of.value === undefined)) throw new Error('the tensor was freed');
   return value;

@@ -3,7 +3,7 @@ import { sizeOf } from '../graph/dims.ts';
 import type { ProductPart, ProductWeight, ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensors } from './device.ts';
-import { bindTensors, openDeviceMemory } from './device-memory.node.ts';
+import { bindTensors, engineValue, openDeviceMemory } from './device-memory.node.ts';
 import {
   type EngineSession,
   type EngineSessionOptions,
@@ -50,8 +50,13 @@ class Slots {
     return this.values.length;
   }
 
-  /** Points a slot to an array; the engine reads or writes it in place. */
+  /** Points a slot to an array, or to a value on the device; the engine reads or writes it in place. */
   set(slot: number, tensor: EngineTensor): void {
+    if (tensor.device) {
+      this.clear(slot);
+      this.values[slot] = BigInt(engineValue(tensor.device));
+      return;
+    }
     const data = tensor.data as Float32Array | Int32Array | BigInt64Array;
     const known = this.#described[slot];
     if (

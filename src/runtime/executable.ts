@@ -7,7 +7,7 @@ import { emitModel } from '../onnx/emit.ts';
 import { type HostLookup, prepareInference } from '../onnx/inference.ts';
 import type { LayoutCache } from '../onnx/layout-cache.ts';
 import { readIntoMemory, type WeightSource } from '../onnx/weights.ts';
-import type { Binding, DeviceTensors } from './device.ts';
+import type { Binding, DeviceTensor, DeviceTensors } from './device.ts';
 import {
   createSession,
   dialectOf,
@@ -49,6 +49,8 @@ export class Executable {
   readonly #session: EngineSession;
   readonly #plans: ReadonlyMap<string, OutputPlan>;
   readonly #lookups: readonly HostLookup[];
+  /** Bytes of host arrays that runs took and returned: for a session on a device, what crosses to it and back. */
+  readonly traffic = { written: 0, read: 0 };
 
   private constructor(
     engine: Engine,
@@ -100,12 +102,13 @@ export class Executable {
    * Runs the graph.
    *
    * @param feeds a value for every name in {@link inputs}; arrays are not copied.
-   * @param into arrays to write outputs into; other outputs get new ones. If the graph does not fix an output's size,
-   *   pass its shape too.
+   * @param into arrays, or tensors on the device, to write outputs into; other outputs get new arrays. If the graph
+   *   does not fix an output's size, pass its shape too.
+   * @returns the outputs that are not on the device.
    */
   async run(
-    feeds: Readonly<Record<string, HostTensor>>,
-    into: Readonly<Record<string, Float32Array | HostTensor>> = {},
+    feeds: Readonly<Record<string, HostTensor | DeviceTensor>>,
+    into: Readonly<Record<string, Float32Array | HostTensor | DeviceTensor>> = {},
   ): Promise<Record<string, HostTensor>> {
     const fed: Record<string, EngineTensor> = {};
     for (const [name, attributes] of this.inputs) {
@@ -127,9 +130,13 @@ export class Executable {
     const outputs: Record<string, HostTensor> = {};
     for (const [name, plan] of this.#plans) {
       const target = into[name];
+      if (target && 'dtype' in target) continue;
       const array = target && 'data' in target ? (target.data as Float32Array) : target;
       outputs[name] = collect(plan, results, array, plan.dense !== undefined && fetches[plan.dense] !== null);
     }
+    for (const { data, device } of Object.values(fed))
+      if (!device) this.traffic.written += (data as HostArray).byteLength;
+    for (const { data } of Object.values(outputs)) this.traffic.read += data.byteLength;
     return outputs;
   }
 
@@ -144,7 +151,7 @@ export class Executable {
     for (const [name, { dtype, shape }] of this.inputs) {
       const given = inputs[name];
       if (!given) throw new RopewalkError(`the graph's input ${name} was not given.`);
-      const fits = given.shape.length === shape.length && given.shape.every((size, i) => size === shape[i]);
+      const fits = fitsShape(given.shape, shape);
       if (given.dtype !== dtype || !fits) {
         throw new RopewalkError(
           `the graph's input ${name} is ${dtype} ${shapeText(shape)}, but got ${given.dtype} ${shapeText(given.shape)}.`,
@@ -170,27 +177,34 @@ export class Executable {
   }
 
   /** Where the engine writes an output, if the caller passed an array and the size is known beforehand. */
-  #target(plan: OutputPlan, into: Float32Array | HostTensor | undefined): EngineTensor | null {
+  #target(plan: OutputPlan, into: Float32Array | HostTensor | DeviceTensor | undefined): EngineTensor | null {
     if (!into || !this.#engine.writesOutputs) return null;
+    if ('dtype' in into) return onDevice(into);
     const { Tensor } = this.#engine.runtime;
     if ('data' in into) return new Tensor('float32', into.data as Float32Array, into.shape);
     const fixed = plan.shape.every((dim) => typeof dim === 'number');
     return fixed ? new Tensor('float32', into, plan.shape as number[]) : null;
   }
 
-  #toEngine(name: string, attributes: InputAttributes, feed: HostTensor | undefined): EngineTensor {
+  #toEngine(
+    name: string,
+    attributes: InputAttributes,
+    feed: HostTensor | DeviceTensor | undefined,
+  ): EngineTensor {
     if (!feed) throw new RopewalkError(`the graph's input ${name} was not given.`);
-    const { data, shape } = feed;
-    const fits =
-      shape.length === attributes.shape.length &&
-      shape.every(
-        (size, axis) => typeof attributes.shape[axis] !== 'number' || attributes.shape[axis] === size,
-      );
-    if (!fits) {
+    const { shape } = feed;
+    if (!fitsShape(shape, attributes.shape)) {
       throw new RopewalkError(
         `the graph's input ${name} has shape ${shapeText(shape)}, but ${shapeText(attributes.shape)} is needed.`,
       );
     }
+    if ('dtype' in feed) {
+      if (feed.dtype === attributes.dtype) return onDevice(feed);
+      throw new RopewalkError(
+        `the graph's input ${name} is ${attributes.dtype}, but got ${feed.dtype} on the device.`,
+      );
+    }
+    const { data } = feed;
     const { Tensor } = this.#engine.runtime;
     if (attributes.dtype === 'float32' && data instanceof Float32Array)
       return new Tensor('float32', data, shape);
@@ -203,10 +217,22 @@ export class Executable {
   }
 }
 
+/** Whether a value of this shape fits an input, whose named sizes fit any. */
+function fitsShape(given: readonly number[], wanted: InputAttributes['shape']): boolean {
+  return (
+    given.length === wanted.length &&
+    given.every((size, axis) => typeof wanted[axis] !== 'number' || wanted[axis] === size)
+  );
+}
+
+function onDevice(device: DeviceTensor): EngineTensor {
+  return { type: device.dtype, data: undefined, dims: device.shape, device };
+}
+
 /** The model that a session is made of. */
 async function emit(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions) {
   const { weights = new Map<string, WeightSource>(), layouts: _, ...settings } = options;
-  const { plans, sessionOutputs } = planOutputs(outputs);
+  const { plans, sessionOutputs } = planOutputs(outputs, dialectOf(engine) === 'webgpu');
   const prepared = prepareInference([...sessionOutputs.values()], weights);
   const roots = new Map([...sessionOutputs.keys()].map((name, i) => [name, prepared.outputs[i]!]));
   const provide = engine.takesWeights && providedFrom(engine.takesWeights, prepared.weights, settings);
@@ -228,19 +254,27 @@ function providedFrom(
 }
 
 /** The rows of an embedding for the ids of a run: `[…ids, width]`. */
-function lookUp({ ids: name, rows, input }: HostLookup, ids: HostTensor | undefined): HostTensor {
-  if (!ids) throw new RopewalkError(`the graph's input ${name}, which indexes ${input}, was not given.`);
+function lookUp(
+  { ids: name, rows, input }: HostLookup,
+  ids: HostTensor | DeviceTensor | undefined,
+): HostTensor {
+  if (!ids || 'dtype' in ids)
+    throw new RopewalkError(`the graph's input ${name}, which indexes ${input}, was not given.`);
   const data = new Float32Array(ids.data.length * rows.width);
   for (let i = 0; i < ids.data.length; i++) rows.read(Number(ids.data[i]), data, i * rows.width);
   return { data, shape: [...ids.shape, rows.width] };
 }
 
-/** Splits outputs into those that the engine computes and those that the host adds afterwards. */
-function planOutputs(outputs: ReadonlyMap<string, Tensor>) {
+/**
+ * Splits outputs into those that the engine computes and those that the host adds afterwards.
+ *
+ * @param whole whether the engine computes all of them.
+ */
+function planOutputs(outputs: ReadonlyMap<string, Tensor>, whole: boolean) {
   const plans = new Map<string, OutputPlan>();
   const sessionOutputs = new Map<string, Tensor>();
   for (const [name, tensor] of outputs) {
-    const { dense, sparse } = splitSum(tensor);
+    const { dense, sparse } = whole ? { dense: tensor, sparse: [] } : splitSum(tensor);
     if (dense) sessionOutputs.set(name, dense);
     const additions = sparse.map((scatter, i) => {
       const addition = { ids: `${name}#ids${i}`, rows: `${name}#rows${i}` };

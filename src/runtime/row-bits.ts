@@ -73,7 +73,7 @@ async function tryRows(engine: Engine, form: Required<Form>): Promise<number> {
 /**
  * Pseudo-random numbers from 0 to 1, always the same (a linear congruential generator, Numerical Recipes' constants).
  */
-function pseudoRandom(): () => number {
+export function pseudoRandom(): () => number {
   let state = 1;
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

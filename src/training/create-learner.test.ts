@@ -20,7 +20,7 @@ describe('createLearner', () => {
     const model = llama.build(llama.presets.tiny!.config);
     const made = await createLearner(engine, model, shape, memory && { memory });
     expect(made).toBeInstanceOf(kind);
-    expect([...made.values().keys()]).toEqual([...model.parameters().keys()]);
+    expect([...(await made.values()).keys()]).toEqual([...model.parameters().keys()]);
     const rows = { inputs: new Int32Array(8), targets: new Int32Array(8) };
     const settings = { optimizer: new Sgd(), learningRate: 1, clip: 1 };
     const twice = made.step([rows, rows], settings);

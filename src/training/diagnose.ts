@@ -17,7 +17,7 @@ export async function firstNotFinite(
   batches: readonly TrainingRows[],
 ): Promise<string | undefined> {
   const { model, shape } = training;
-  const values = training.values();
+  const values = await training.values();
   const pieces = modelPieces(model, shape);
   for (const batch of batches) {
     const context = contextFeeds(batch, shape);

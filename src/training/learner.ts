@@ -1,6 +1,8 @@
 import type { TrainingRows } from '../batches.ts';
 import type { CausalLM } from '../families/family.ts';
+import type { DeviceMemory } from '../runtime/device.ts';
 import type { SequenceShape } from './graph.ts';
+import type { DeviceParameter } from './on-device/device-optimizer.ts';
 import type { OptimizedParameter, Optimizer, Range } from './optimizers/optimizer.ts';
 import type { Slices } from './parallel/slices.ts';
 
@@ -63,6 +65,14 @@ export interface StepResult {
   readonly updated: boolean;
 }
 
+/** The trained weights of a learner in the memory of a device. */
+export interface OnDevice {
+  readonly memory: DeviceMemory;
+  readonly parameters: readonly DeviceParameter[];
+  /** The names that each update of a step covers: see `DeviceOptimizer.prepare`. */
+  readonly updates: readonly (readonly string[])[];
+}
+
 /**
  * Performs training steps: holds the weights in host memory and the compiled passes. There are two: the whole graph
  * at once (`whole-graph-learner.ts`), fast, and block by block (`blocks/block-learner.ts`), in less memory.
@@ -70,12 +80,19 @@ export interface StepResult {
 export interface Learner {
   readonly model: CausalLM;
   readonly shape: SequenceShape;
-  /** The trained weights; frozen ones are only in {@link values}. */
+  /** The trained weights; frozen ones are only in {@link values}. None where they are {@link onDevice}. */
   readonly parameters: readonly TrainedParameter[];
+  /** Set where the weights are in the memory of a device. */
+  readonly onDevice?: OnDevice | undefined;
   /** Set where weights are sharded: this process has only its slices of them. */
   readonly slices?: Slices | undefined;
-  /** All weights by path, to read and write between calls; if they are sharded, this process's slices of them. */
-  values(): Map<string, Float32Array>;
+  /**
+   * All current weights by path, to be read; if they are sharded, this process's slices of them. To change weights, use
+   * {@link fill}. Those on a device are read from there one by one, as the map is used.
+   */
+  values(): ReadonlyMap<string, Float32Array> | Promise<ReadonlyMap<string, Float32Array>>;
+  /** Changes weights: `write` gets the arrays of all of them, or of this process's slices, and must set every element. */
+  fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void>;
   /**
    * One optimizer step on the mean loss over all micro-batches.
    *

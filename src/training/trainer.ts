@@ -206,7 +206,7 @@ export class Trainer {
   async *#checkpoint(last: boolean): AsyncGenerator<TrainEvent, void> {
     const { learner } = this.#parts;
     const state = this.state();
-    const bad = firstNotFiniteArray(learner.values()) ?? firstNotFiniteArray(momentsOf(state));
+    const bad = firstNotFiniteArray(await learner.values()) ?? firstNotFiniteArray(momentsOf(state));
     if (bad !== undefined) throw await this.#stopped(`${bad} is not finite after this step`);
     if (this.#lastEvaluation !== this.#step && this.#lastBatches.length > 0) {
       const { loss, tokens } = await learner.evaluate(this.#lastBatches.slice(0, 1));

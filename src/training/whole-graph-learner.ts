@@ -79,6 +79,10 @@ export class WholeGraphLearner implements Learner {
     return new Map([...paths].map((path) => [path, (trained.get(path) ?? this.#frozen.get(path))!]));
   }
 
+  async fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
+    await write(this.values());
+  }
+
   /**
    * Computes the gradients of the mean loss over the counted tokens of all micro-batches: the sum of their losses
    * over the total count, not a mean of means.

@@ -89,7 +89,7 @@ const learner = await createLearner(
 report('learner');
 // The same weights whatever the ranks: each from its place.
 let seed = 1;
-for (const [path, array] of learner.values()) {
+for (const [path, array] of await learner.values()) {
   const start = learner.slices?.rangeOf(path).start ?? 0;
   seed++;
   if (path.includes('norm')) array.fill(settings.family === 'gemma2' ? 0 : 1);

@@ -1,8 +1,8 @@
 import { RopewalkError } from '../../errors.ts';
 import { cacheKind, type LayerCache } from '../../nn/attention.ts';
+import type { DeviceTensor } from '../../runtime/device.ts';
 import type { HostTensor } from '../../runtime/executable.ts';
-import { type KeysAndValues, KeyValueCache } from './key-value-cache.ts';
-import { LayerRows } from './layer-rows.ts';
+import { hostRows, type KeysAndValues, KeyValueCache, type NewRows } from './key-value-cache.ts';
 
 /**
  * The keys and values of several sequences of different lengths, in one block of memory per layer, so that one run
@@ -13,21 +13,24 @@ export class BatchCache {
   readonly #tokens: number[] = [];
 
   readonly #layers: readonly LayerCache[];
+  readonly #newRows: NewRows;
 
   /** @param sequences the capacity. */
   constructor(
     layers: readonly LayerCache[],
     readonly sequences: number,
+    newRows: NewRows = hostRows,
   ) {
     this.#layers = layers;
+    this.#newRows = newRows;
     if (!Number.isInteger(sequences) || sequences < 1) {
       throw new RopewalkError(
         `the number of sequences in a batch must be a whole number of at least 1, but is ${sequences}.`,
       );
     }
     this.#rows = layers.map((layer) => ({
-      key: new LayerRows(layer, sequences),
-      value: new LayerRows(layer, sequences),
+      key: newRows(layer, sequences),
+      value: newRows(layer, sequences),
     }));
   }
 
@@ -65,7 +68,7 @@ export class BatchCache {
 
   /** The cache of one sequence, in separate memory. */
   copy(index: number): KeyValueCache {
-    return KeyValueCache.of(this.#layers, this.#rows, index, this.#tokens[index]!);
+    return KeyValueCache.of(this.#layers, this.#newRows, this.#rows, index, this.#tokens[index]!);
   }
 
   /** Removes a sequence; the last one then has its index. */
@@ -85,9 +88,9 @@ export class BatchCache {
   }
 
   /** Graph inputs by name, for a run of one new token per sequence; makes room for them. */
-  feeds(): Record<string, HostTensor> {
+  feeds(): Record<string, HostTensor | DeviceTensor> {
     const { count } = this;
-    const feeds: Record<string, HostTensor> = {};
+    const feeds: Record<string, HostTensor | DeviceTensor> = {};
     this.#rows.forEach(({ key, value }, i) => {
       key.reserve(1, count);
       value.reserve(1, count);

@@ -1,8 +1,16 @@
 import { RopewalkError } from '../../errors.ts';
 import type { LayerCache } from '../../nn/attention.ts';
 import { cacheKind } from '../../nn/attention.ts';
+import type { DeviceTensor } from '../../runtime/device.ts';
 import type { HostTensor } from '../../runtime/executable.ts';
-import { LayerRows } from './layer-rows.ts';
+import { HostRows } from './host-rows.ts';
+import type { LayerRows } from './layer-rows.ts';
+
+/** Makes the keys or values of a layer, for a number of sequences; undefined for a single one. */
+export type NewRows = (layer: LayerCache, sequences?: number) => LayerRows;
+
+/** Rows in the memory of the process. */
+export const hostRows: NewRows = (layer, sequences) => new HostRows(layer, sequences);
 
 export interface KeysAndValues {
   readonly key: LayerRows;
@@ -15,20 +23,23 @@ export class KeyValueCache {
   #tokens = 0;
 
   readonly #layers: readonly LayerCache[];
+  readonly #newRows: NewRows;
 
-  constructor(layers: readonly LayerCache[]) {
+  constructor(layers: readonly LayerCache[], newRows: NewRows = hostRows) {
     this.#layers = layers;
-    this.#rows = layers.map((layer) => ({ key: new LayerRows(layer), value: new LayerRows(layer) }));
+    this.#newRows = newRows;
+    this.#rows = this.#emptyRows();
   }
 
   /** A cache with a copy of the rows of one of several sequences. */
   static of(
     layers: readonly LayerCache[],
+    newRows: NewRows,
     rows: readonly KeysAndValues[],
     from: number,
     tokens: number,
   ): KeyValueCache {
-    const copy = new KeyValueCache(layers);
+    const copy = new KeyValueCache(layers, newRows);
     copy.#rows.forEach(({ key, value }, i) => {
       key.copyFrom(rows[i]!.key, { from });
       value.copyFrom(rows[i]!.value, { from });
@@ -54,16 +65,18 @@ export class KeyValueCache {
 
   /** Bytes of the stored keys and values, without spare room. */
   get heldBytes(): number {
-    const rowBytes = ({ kvHeads, headDim }: LayerCache) => 4 * kvHeads * headDim;
-    return this.#rows.reduce(
-      (sum, { key, value }, i) => sum + rowBytes(this.#layers[i]!) * (key.length() + value.length()),
-      0,
-    );
+    return this.#layers.reduce((sum, { kvHeads, headDim, window }, i) => {
+      const held = Math.min(
+        this.#rows[i]!.key.length(),
+        window === null ? Number.POSITIVE_INFINITY : window - 1,
+      );
+      return sum + 8 * kvHeads * headDim * held;
+    }, 0);
   }
 
   /** Graph inputs by name, for a run of `time` new tokens; makes room for them. */
-  feeds(time: number): Record<string, HostTensor> {
-    const feeds: Record<string, HostTensor> = {};
+  feeds(time: number): Record<string, HostTensor | DeviceTensor> {
+    const feeds: Record<string, HostTensor | DeviceTensor> = {};
     this.#rows.forEach(({ key, value }, i) => {
       key.reserve(time);
       value.reserve(time);
@@ -114,7 +127,7 @@ export class KeyValueCache {
       throw new RopewalkError(`the cache holds ${this.#tokens} tokens and cannot be cut at ${position}.`);
     }
     if (position === 0) {
-      this.#rows = this.#layers.map((layer) => ({ key: new LayerRows(layer), value: new LayerRows(layer) }));
+      this.release();
     } else if (!this.canTruncate(position)) {
       throw new RopewalkError(
         'a rolling cache has dropped the older keys and cannot be rewound; start a new one.',
@@ -137,7 +150,7 @@ export class KeyValueCache {
     if (position < 0 || !this.canTruncate(position)) {
       throw new RopewalkError(`the cache of ${this.#tokens} tokens cannot be copied up to ${position}.`);
     }
-    const copy = new KeyValueCache(this.#layers);
+    const copy = new KeyValueCache(this.#layers, this.#newRows);
     if (position === 0) return copy;
     const without = this.#tokens - position;
     copy.#rows.forEach(({ key, value }, i) => {
@@ -146,6 +159,21 @@ export class KeyValueCache {
     });
     copy.#tokens = position;
     return copy;
+  }
+
+  /** Empties the cache. Its memory on a device is free at once, rather than some time after its last use. */
+  release(): void {
+    for (const { key, value } of this.#rows) {
+      key.release();
+      value.release();
+    }
+    this.#rows = this.#emptyRows();
+    this.#tokens = 0;
+  }
+
+  #emptyRows(): KeysAndValues[] {
+    const rows = (layer: LayerCache) => this.#newRows(layer);
+    return this.#layers.map((layer) => ({ key: rows(layer), value: rows(layer) }));
   }
 
   /** The rows of each layer, for a batch that takes them over. */

@@ -1,4 +1,5 @@
 import type { RotaryEmbedding } from '../../nn/positions.ts';
+import type { DeviceMemory, DeviceTensor } from '../../runtime/device.ts';
 import type { HostTensor } from '../../runtime/executable.ts';
 
 /** cos and sin of a rotary embedding for all positions from 0, computed as needed. */
@@ -10,20 +11,41 @@ export class RotaryAngles {
   readonly #rope: RotaryEmbedding;
   readonly #limit: number;
 
-  /** @param limit the largest number of positions. */
-  constructor(rope: RotaryEmbedding, limit: number) {
+  readonly #memory: DeviceMemory | undefined;
+  #onDevice: Record<string, DeviceTensor> = {};
+
+  /**
+   * @param limit the largest number of positions.
+   * @param memory of the device where they are kept, if any.
+   */
+  constructor(rope: RotaryEmbedding, limit: number, memory?: DeviceMemory) {
     this.#rope = rope;
     this.#limit = limit;
+    this.#memory = memory;
   }
 
   /** Graph inputs `<name>.cos` and `<name>.sin` `[positions, head_dim / 2]` for at least `needed` positions. */
-  feeds(name: string, needed: number): Record<string, HostTensor> {
-    if (needed > this.#count) {
+  feeds(name: string, needed: number): Record<string, HostTensor | DeviceTensor> {
+    const isNew = needed > this.#count;
+    if (isNew) {
       this.#count = Math.min(Math.max(needed, 2 * this.#count, 256), Math.max(needed, this.#limit));
       const { cos, sin } = this.#rope.table(Int32Array.from({ length: this.#count }, (_, i) => i));
       [this.#cos, this.#sin] = [cos as Float32Array, sin as Float32Array];
     }
     const shape = [this.#count, this.#rope.headDim / 2];
-    return { [`${name}.cos`]: { data: this.#cos, shape }, [`${name}.sin`]: { data: this.#sin, shape } };
+    const arrays = { [`${name}.cos`]: this.#cos, [`${name}.sin`]: this.#sin };
+    const each = <T>(of: (data: Float32Array) => T) =>
+      Object.fromEntries(Object.entries(arrays).map(([key, data]) => [key, of(data)]));
+    const memory = this.#memory;
+    if (!memory) return each((data) => ({ data, shape }));
+    if (isNew) {
+      for (const tensor of Object.values(this.#onDevice)) memory.free(tensor);
+      this.#onDevice = each((data) => {
+        const tensor = memory.allocate('float32', shape);
+        memory.write(tensor, data);
+        return tensor;
+      });
+    }
+    return this.#onDevice;
   }
 }

@@ -1,6 +1,6 @@
-import { addDims, type Dim, mulDims, sizeOf } from '../dims.ts';
+import { mulDims, sizeOf } from '../dims.ts';
 import { MASKED } from '../operators/attention.ts';
-import { apply, floats, type Lowering, type None, shapeError, type Tensor } from '../tensor.ts';
+import { apply, type Emitter, floats, type Lowering, type None, shapeError, type Tensor } from '../tensor.ts';
 
 /**
  * A cache with new rows appended: cache `[1, kv, capacity, d]`, rows `[1, kv, time, d]`, length int32 `[1]` → `[1,
@@ -29,10 +29,15 @@ export const writeRowsOp: Lowering<None> = {
     }
     return [{ shape: cache!.shape, data }];
   },
-  lower(e, [cache, rows, length]) {
+  lower(e, [cache, rows, length], { inputs: [type] }) {
     const axis = e.constant('int64', [1], [2]);
     const int64 = (x: string) => e.node('Cast', [x], { to: 7 })[0]!;
     const start = int64(length!);
+    if (e.dialect === 'webgpu') {
+      // One kernel, which copies nothing if the output is the cache itself.
+      const { indices, updates } = placesOf(e, rows!, start, type!.shape[1] as number);
+      return e.node('ScatterND', [cache!, indices, updates]);
+    }
     const end = e.node('Add', [start, e.node('Shape', [rows!], { start: 2, end: 3 })[0]!])[0]!;
     const zero = e.constant('int64', [1], [0]);
     const all = e.constant('int64', [1], [2 ** 31 - 1]);
@@ -46,6 +51,20 @@ export const writeRowsOp: Lowering<None> = {
     values: { 2: [past] },
   })),
 };
+
+/** Where ScatterND writes rows `[1, kv, time, d]` from int64 `start` `[1]` on: indices `[kv, time, 3]`, and the rows. */
+function placesOf(e: Emitter, rows: string, start: string, kvHeads: number) {
+  const one = (type: string, inputs: string[]) => e.node(type, inputs)[0]!;
+  const int64 = (shape: number[], data: number[]) => e.constant('int64', shape, data);
+  const time = e.node('Shape', [rows], { start: 2, end: 3 })[0]!;
+  const count = one('Reshape', [time, int64([0], [])]);
+  const steps = one('Range', [int64([], [0]), count, int64([], [1])]);
+  const column = one('Reshape', [one('Add', [steps, start]), int64([3], [1, -1, 1])]);
+  const heads = Array.from({ length: kvHeads }, (_, head) => [0, head, 0]).flat();
+  const rowOf = one('Mul', [column, int64([1, 1, 3], [0, 0, 1])]);
+  const indices = one('Add', [rowOf, int64([kvHeads, 1, 3], heads)]);
+  return { indices, updates: one('Squeeze', [rows, int64([1], [0])]) };
+}
 
 /** See {@link writeRowsOp}. */
 export function writeRows(cache: Tensor, rows: Tensor, length: Tensor): Tensor {
@@ -94,87 +113,77 @@ export function rowsFrom(table: Tensor, start: Tensor, x: Tensor): Tensor {
 }
 
 interface CausalMaskAttributes {
-  readonly time: Dim;
   /** The number of mask rows for each query. */
   readonly group: number;
   readonly window: number | null;
 }
 
 /**
- * 0 where a new query sees a key, {@link MASKED} elsewhere, over a part-filled cache and the new keys:
- * `[time · group, capacity + time]`.
+ * 0 where a new query sees a row of the cache, {@link MASKED} elsewhere. The cache already has the rows of the new
+ * tokens, after `past` others: past int32 `[1]`, tokens `[1, time, …]`, cache `[1, kv, capacity, d]` → `[time · group,
+ * capacity]`.
  */
 export const causalMaskOp: Lowering<CausalMaskAttributes> = {
   name: 'causalMask',
-  infer(inputs, { time, group }) {
-    const cache = inputs[2];
-    if (inputs[0]?.dtype !== 'int32' || inputs[1]?.dtype !== 'int32' || cache?.shape.length !== 4) {
+  infer(inputs, { group }) {
+    const [past, tokens, cache] = inputs;
+    if (past?.dtype !== 'int32' || tokens?.shape.length !== 3 || cache?.shape.length !== 4) {
       throw shapeError(
         'causalMask',
         inputs,
-        'needs int32 lengths [1] and [], and a cache [1, kv, capacity, d]',
+        'needs an int32 length [1], tokens [1, time, width] and a cache [1, kv, capacity, d]',
       );
     }
-    return [{ dtype: 'float32', shape: [mulDims(group, time), addDims(cache.shape[2]!, time)] }];
+    return [{ dtype: 'float32', shape: [mulDims(group, tokens.shape[1]!), cache.shape[2]!] }];
   },
-  evaluate([pastLength, , cache], { time, group, window }) {
-    const t = time as number;
+  evaluate([past, tokens, cache], { group, window }) {
+    const time = tokens!.shape[1]!;
     const capacity = cache!.shape[2]!;
-    const past = pastLength!.data[0]!;
-    const shape = [t * group, capacity + t];
+    const shape = [time * group, capacity];
     const data = new Float64Array(sizeOf(shape));
-    for (let row = 0; row < t * group; row++) {
-      const query = past + Math.floor(row / group);
-      for (let column = 0; column < capacity + t; column++) {
-        const key = column < capacity ? column : past + column - capacity;
-        const real = column >= capacity || column < past;
-        const seen = real && key <= query && (window === null || key > query - window);
-        data[row * (capacity + t) + column] = seen ? 0 : MASKED;
+    for (let row = 0; row < time * group; row++) {
+      const query = past!.data[0]! + Math.floor(row / group);
+      for (let key = 0; key < capacity; key++) {
+        const seen = key <= query && (window === null || key > query - window);
+        data[row * capacity + key] = seen ? 0 : MASKED;
       }
     }
     return [{ shape, data }];
   },
-  lower(e, [past, total, cache], { attributes: { group, window } }) {
+  lower(e, [past, tokens, cache], { attributes: { group, window } }) {
     const one = (type: string, inputs: string[], attributes = {}) => e.node(type, inputs, attributes)[0]!;
     const int = (value: number) => e.constant('int32', [], [value]);
     const sizes = (...values: number[]) => e.constant('int64', [values.length], values);
-    const pastScalar = one('Reshape', [past!, e.constant('int64', [0], [])]);
-    const capacity = one('Reshape', [
-      one('Cast', [one('Shape', [cache!], { start: 2, end: 3 })], { to: 6 }),
-      e.constant('int64', [0], []),
-    ]);
-    const time = one('Sub', [total!, pastScalar]);
+    const count = (x: string, axis: number) => {
+      const size = one('Cast', [one('Shape', [x], { start: axis, end: axis + 1 })], { to: 6 });
+      return one('Range', [int(0), one('Reshape', [size, e.constant('int64', [0], [])]), int(1)]);
+    };
     // Positions of the queries, each repeated for its group: [time · group, 1].
-    const positions = one('Add', [one('Range', [int(0), time, int(1)]), pastScalar]);
+    const positions = one('Add', [count(tokens!, 1), past!]);
     const column = one('Reshape', [positions, sizes(-1, 1, 1)]);
     const query = one('Reshape', [one('Expand', [column, sizes(1, group, 1)]), sizes(-1, 1)]);
-    const slots = one('Range', [int(0), one('Add', [capacity, time]), int(1)]);
-    const isNew = one('GreaterOrEqual', [slots, capacity]);
-    const shifted = one('Add', [slots, one('Sub', [pastScalar, capacity])]);
-    const key = one('Where', [isNew, shifted, slots]);
-    const real = one('Or', [isNew, one('Less', [slots, pastScalar])]);
-    let seen = one('And', [real, one('LessOrEqual', [key, query])]);
+    const key = count(cache!, 2);
+    let seen = one('LessOrEqual', [key, query]);
     if (window !== null) seen = one('And', [seen, one('Greater', [key, one('Sub', [query, int(window)])])]);
     return e.node('Where', [seen, e.constant('float32', [], [0]), e.constant('float32', [], [MASKED])]);
   },
-  examples: [maskExample(1, null, 0), maskExample(2, null, 4), maskExample(2, 3, 6)],
+  examples: [maskExample(1, null, 0), maskExample(2, null, 3), maskExample(2, 3, 2)],
 };
 
 function maskExample(group: number, window: number | null, past: number) {
-  const length = { dtype: 'int32', shape: [1] } as const;
   return {
-    inputs: [length, { dtype: 'int32', shape: [] } as const, floats(1, 2, 6, 4)],
-    attributes: { time: 3, group, window },
-    values: { 0: [past], 1: [past + 3] },
+    inputs: [{ dtype: 'int32', shape: [1] } as const, floats(1, 3, 2), floats(1, 2, 6, 4)],
+    attributes: { group, window },
+    values: { 0: [past] },
   };
 }
 
 /** See {@link causalMaskOp}. */
 export function causalMask(
   past: Tensor,
-  total: Tensor,
+  tokens: Tensor,
   cache: Tensor,
   attributes: CausalMaskAttributes,
 ): Tensor {
-  return apply(causalMaskOp, [past, total, cache], attributes)[0]!;
+  return apply(causalMaskOp, [past, tokens, cache], attributes)[0]!;
 }

@@ -1,10 +1,10 @@
 import { type Dim, mulDims, sameShape } from '../dims.ts';
 import { causalMask, rowsFrom, writeRows } from '../lowerings/cache-rows.ts';
-import { apply, floats, type Operator, shapeError, type Tensor } from '../tensor.ts';
+import { apply, type Dialect, floats, type Operator, shapeError, type Tensor } from '../tensor.ts';
 import { type AttentionAttributes, attention } from './attention.ts';
 import { reshape } from './broadcast.ts';
 import { rotary } from './rotary.ts';
-import { concat, split, transpose } from './shape.ts';
+import { split, transpose } from './shape.ts';
 
 export interface CachedAttentionAttributes extends AttentionAttributes {
   readonly heads: number;
@@ -13,13 +13,19 @@ export interface CachedAttentionAttributes extends AttentionAttributes {
   readonly window: number | null;
   /** Whether queries, keys and values come as one tensor `[batch, time, (heads + 2 kv) · d]`. */
   readonly packed?: boolean;
+  /** Set if the expansion is used even where the engine has a kernel. */
+  readonly unfused?: boolean;
   /** Whether queries and keys are rotated here, by their places in the cache, with two further inputs. */
   readonly rotates?: boolean;
 }
 
-/** Head sizes for which the engine has cached attention as one kernel. */
-export function hasFusedAttention(headDim: number): boolean {
-  return headDim % 8 === 0;
+/** Whether the engine has cached attention as one kernel. */
+export function hasFusedAttention(
+  { headDim, softcap }: { readonly headDim: number; readonly softcap: number | null },
+  dialect: Dialect,
+): boolean {
+  // GroupQueryAttention refuses other head sizes, and its WebGPU kernels ignore the cap.
+  return headDim % 8 === 0 && (dialect !== 'webgpu' || softcap === null);
 }
 
 /** Head sizes for which that kernel also rotates queries and keys. */
@@ -45,10 +51,12 @@ function cachedInputs<T>(inputs: readonly T[], { packed }: CachedAttentionAttrib
 export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
   name: 'cachedAttention',
   engineOnly: true,
-  // GroupQueryAttention refuses other head sizes. Its WebGPU kernels ignore the cap, and returned wrong values for 32
-  // or more new tokens.
   fits: (inputs, attributes, dialect) =>
-    dialect !== 'webgpu' && hasFusedAttention(cachedInputs(inputs, attributes).pastK.shape[3] as number),
+    !attributes.unfused &&
+    hasFusedAttention(
+      { headDim: cachedInputs(inputs, attributes).pastK.shape[3] as number, softcap: attributes.softcap },
+      dialect,
+    ),
   infer(inputs, attributes) {
     const { heads, kvHeads, packed, rotates } = attributes;
     const { qkv, pastK, pastV, pastLength, total, lastKey, cos, sin } = cachedInputs(inputs, attributes);
@@ -77,7 +85,7 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
   },
   expand(inputs, attributes) {
     const { heads, kvHeads, scale, softcap: cap, window, packed } = attributes;
-    const { qkv, pastK, pastV, pastLength, total, cos, sin } = cachedInputs(inputs, attributes);
+    const { qkv, pastK, pastV, pastLength, cos, sin } = cachedInputs(inputs, attributes);
     const [, time] = qkv[0]!.shape as [Dim, Dim, Dim];
     const headDim = pastK.shape[3] as number;
     const sizes = [heads, kvHeads, kvHeads].map((count) => count * headDim);
@@ -92,13 +100,12 @@ export const cachedAttentionOp: Operator<CachedAttentionAttributes> = {
     // [1, time, kv, group, d] → [1, kv, time, group, d]: the rows of one query's group are adjacent.
     const queries = transpose(reshape(q, [time, kvHeads, group, headDim]), [1, 0, 2, 3]);
     const stacked = reshape(queries, [1, kvHeads, mulDims(group, time), headDim]);
-    const keys = concat([pastK, rowsOf(k)], 2);
-    const values = concat([pastV, rowsOf(v)], 2);
-    const mask = causalMask(pastLength, total, pastK, { time, group, window });
+    const keys = writeRows(pastK, rowsOf(k), pastLength);
+    const values = writeRows(pastV, rowsOf(v), pastLength);
+    const mask = causalMask(pastLength, q, pastK, { group, window });
     const out = attention(stacked, keys, values, mask, { scale, softcap: cap });
     const back = transpose(reshape(out, [kvHeads, time, group, headDim]), [1, 0, 2, 3]);
-    const write = (past: Tensor, x: Tensor) => writeRows(past, rowsOf(x), pastLength);
-    return [reshape(back, [1, time, heads * headDim]), write(pastK, k), write(pastV, v)];
+    return [reshape(back, [1, time, heads * headDim]), keys, values];
   },
   lower(e, inputs, { attributes }) {
     const { heads, kvHeads, scale, softcap: cap, window, packed, rotates } = attributes;

@@ -92,17 +92,11 @@ export const sigmoid = (x: Tensor): Tensor => apply(sigmoidOp, [x], {})[0]!;
 export const sqrt = (x: Tensor): Tensor => apply(sqrtOp, [x], {})[0]!;
 export const reciprocal = (x: Tensor): Tensor => apply(reciprocalOp, [x], {})[0]!;
 
-/**
- * A function of two tensors, broadcast as in NumPy.
- *
- * @param neutral the identity element on the right and, if stated, on the left.
- */
-function binary(
+/** A function of two tensors, broadcast as in NumPy. */
+function broadcasting(
   name: string,
   onnx: string,
-  neutral: { readonly number: number; readonly left: boolean },
   value: (a: number, b: number) => number,
-  derivative: (a: Tensor, b: Tensor, y: Tensor, dy: Tensor) => [() => Tensor, () => Tensor],
   range: readonly [number, number] = [-2, 2],
 ): Operator<None> {
   return {
@@ -118,22 +112,40 @@ function binary(
       const shape = broadcastShapes(a!.shape, b!.shape) as number[];
       return [zipValues(shape, [a!, b!], value)];
     },
-    differentiate({ inputs, outputs, gradients, wanted }) {
-      const [a, b] = inputs as [Tensor, Tensor];
-      const [da, db] = derivative(a, b, outputs[0]!, gradients[0]!);
-      return [wanted[0] ? sumTo(da(), a.shape) : undefined, wanted[1] ? sumTo(db(), b.shape) : undefined];
-    },
     lower: (e, inputs) => e.node(onnx, inputs),
     cheap: true,
-    identity([a, b]) {
-      if (neutral.left && scalarValue(a!) === neutral.number) return b;
-      return scalarValue(b!) === neutral.number ? a : undefined;
-    },
     examples: [
       { inputs: [floats(2, 3, 4), floats(2, 3, 4)], attributes: {}, range },
       { inputs: [floats(2, 3, 4), floats(4)], attributes: {}, range },
       { inputs: [floats(3, 1), floats(2, 1, 5)], attributes: {}, range },
     ],
+  };
+}
+
+/**
+ * A differentiable function of two tensors.
+ *
+ * @param neutral the identity element on the right and, if stated, on the left.
+ */
+function binary(
+  name: string,
+  onnx: string,
+  neutral: { readonly number: number; readonly left: boolean },
+  value: (a: number, b: number) => number,
+  derivative: (a: Tensor, b: Tensor, y: Tensor, dy: Tensor) => [() => Tensor, () => Tensor],
+  range?: readonly [number, number],
+): Operator<None> {
+  return {
+    ...broadcasting(name, onnx, value, range),
+    differentiate({ inputs, outputs, gradients, wanted }) {
+      const [a, b] = inputs as [Tensor, Tensor];
+      const [da, db] = derivative(a, b, outputs[0]!, gradients[0]!);
+      return [wanted[0] ? sumTo(da(), a.shape) : undefined, wanted[1] ? sumTo(db(), b.shape) : undefined];
+    },
+    identity([a, b]) {
+      if (neutral.left && scalarValue(a!) === neutral.number) return b;
+      return scalarValue(b!) === neutral.number ? a : undefined;
+    },
   };
 }
 
@@ -167,6 +179,9 @@ export const divOp = binary(
   [0.4, 3],
 );
 
+/** The greater of two numbers; it has no derivative. */
+export const maximumOp = broadcasting('maximum', 'Max', Math.max);
+
 /** a + b, broadcast. */
 export const add = (a: Tensor, b: Tensor): Tensor => apply(addOp, [a, b], {})[0]!;
 /** a − b, broadcast. */
@@ -175,6 +190,9 @@ export const sub = (a: Tensor, b: Tensor): Tensor => apply(subOp, [a, b], {})[0]
 export const mul = (a: Tensor, b: Tensor): Tensor => apply(mulOp, [a, b], {})[0]!;
 /** a / b, broadcast. */
 export const div = (a: Tensor, b: Tensor): Tensor => apply(divOp, [a, b], {})[0]!;
+
+/** max(a, b) element by element, broadcast. It has no derivative. */
+export const maximum = (a: Tensor, b: Tensor): Tensor => apply(maximumOp, [a, b], {})[0]!;
 
 /**
  * A recomputation barrier: `x` unchanged, but only available once `after` is. Graphs that differ by a barrier are

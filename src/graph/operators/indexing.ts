@@ -100,10 +100,15 @@ export interface ScatterAttributes {
   readonly rows: Dim;
 }
 
+/** The most elements of the matrix by which {@link scatterRowsOp} adds up rows. */
+const SAME_ROWS = 2 ** 24;
+
 /**
  * The transpose of {@link gatherRowsOp}: row i of the input is added into row ids[i] of the result. The engine's
- * ScatterND has a data race when an id repeats, so this has no lowering: the runtime computes it on the host, in
- * order, after the run, and it may only occur at a graph's outputs, alone or added to something.
+ * ScatterND has a data race when an id repeats. So every row is first replaced by the sum of all rows with its id, a product
+ * with the matrix of equal ids; all writes to a row of the result then write the same numbers, in whatever order they happen.
+ * On the CPU the runtime avoids that product: it adds the rows on the host, in order, after the run, where this occurs at a
+ * graph's outputs, alone or added to something.
  */
 export const scatterRowsOp: Operator<ScatterAttributes> = {
   name: 'scatterRows',
@@ -134,6 +139,24 @@ export const scatterRowsOp: Operator<ScatterAttributes> = {
     return [{ shape: [rows as number, width], data }];
   },
   differentiate: ({ inputs, gradients }) => [undefined, gatherRows(gradients[0]!, inputs[0]!)],
+  lower(e, [ids, values], { inputs, attributes: { rows } }) {
+    const [count, width] = inputs[1]!.shape as [number, number];
+    const sizes = (...all: number[]) => e.constant('int64', [all.length], all);
+    const [column] = e.node('Reshape', [ids!, sizes(count, 1)]);
+    const [row] = e.node('Reshape', [ids!, sizes(1, count)]);
+    const chunk = Math.max(1, Math.floor(SAME_ROWS / count));
+    const sums: string[] = [];
+    for (let start = 0; start < count; start += chunk) {
+      const end = Math.min(count, start + chunk);
+      const some = chunk < count ? e.node('Slice', [column!, sizes(start), sizes(end), sizes(0)]) : [column!];
+      const same = e.node('Cast', e.node('Equal', [some[0]!, row!]), { to: 1 });
+      sums.push(e.node('MatMul', [same[0]!, values!])[0]!);
+    }
+    const sum = sums.length > 1 ? e.node('Concat', sums, { axis: 0 })[0]! : sums[0]!;
+    const [zeros] = e.node('Expand', [e.constant('float32', [1, 1], [0]), sizes(rows as number, width)]);
+    const [places] = e.node('Expand', [column!, sizes(count, width)]);
+    return e.node('ScatterElements', [zeros!, places!, sum], { axis: 0 });
+  },
   examples: [
     {
       inputs: [{ dtype: 'int64', shape: [7] }, floats(7, 3)],
@@ -145,6 +168,50 @@ export const scatterRowsOp: Operator<ScatterAttributes> = {
 
 export function scatterRows(ids: Tensor, values: Tensor, rows: Dim): Tensor {
   return apply(scatterRowsOp, [ids, values], { rows })[0]!;
+}
+
+export interface RowRange {
+  /** The first row of a table that a part of it has, and the number of its rows. */
+  readonly start: number;
+  readonly rows: number;
+}
+
+/**
+ * Where ids of rows are in a part of a table. The second output is 1 for ids that the part has, and 0 for the others, whose
+ * place is 0.
+ */
+export const placesInOp: Operator<RowRange> = {
+  name: 'placesIn',
+  stopsGradient: true,
+  infer(inputs) {
+    const [ids] = inputs;
+    if (!isIndex(ids)) throw shapeError('placesIn', inputs, 'needs integer row indices');
+    return [ids!, { dtype: 'float32', shape: ids!.shape }];
+  },
+  evaluate([ids], { start, rows }) {
+    const hits = Float64Array.from(ids!.data, (id) => (id >= start && id < start + rows ? 1 : 0));
+    const places = Float64Array.from(ids!.data, (id, i) => hits[i]! * (id - start));
+    return [places, hits].map((data) => ({ shape: ids!.shape, data }));
+  },
+  lower(e, [ids], { inputs, attributes: { start, rows } }) {
+    const { dtype } = inputs[0]!;
+    const from = e.constant(dtype, [], [start]);
+    const cast = (name: string, to: number) => e.node('Cast', [name], { to })[0]!;
+    const reached = cast(e.node('GreaterOrEqual', [ids!, from])[0]!, 1);
+    const below = cast(e.node('Less', [ids!, e.constant(dtype, [], [start + rows])])[0]!, 1);
+    const [hits] = e.node('Mul', [reached, below]);
+    const [offset] = e.node('Sub', [ids!, from]);
+    return [e.node('Mul', [offset!, cast(hits!, dtype === 'int64' ? 7 : 6)])[0]!, hits!];
+  },
+  examples: [
+    { inputs: [{ dtype: 'int32', shape: [9] }], attributes: { start: 2, rows: 3 }, below: 7 },
+    { inputs: [{ dtype: 'int32', shape: [3, 3] }], attributes: { start: 0, rows: 4 }, below: 7 },
+  ],
+};
+
+/** ids `[…]` → their places in the part, and 1 or 0, both `[…]`. */
+export function placesIn(ids: Tensor, range: RowRange): readonly [Tensor, Tensor] {
+  return apply(placesInOp, [ids], range) as readonly [Tensor, Tensor];
 }
 
 /** Some elements of each row: x[i, ids[i, j]]. */

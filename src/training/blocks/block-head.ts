@@ -38,10 +38,37 @@ export interface HeadParts {
   readonly width: number;
 }
 
+export interface HeadGraph {
+  /** Paths of the trained weights. */
+  readonly trained: readonly string[];
+  readonly loss: Tensor;
+  /** By `dHidden`, the gradient of the final activations, and `gradientName`. */
+  readonly gradients: ReadonlyMap<string, Tensor>;
+}
+
+/** A loss of the final activations (the input `hidden`, `[rows, width]`) and its gradients; weights are inputs by their paths. */
+export function headGraph(
+  { model, rows, width, trains }: Pick<HeadParts, 'model' | 'rows' | 'width' | 'trains'>,
+  lossOf: Loss,
+): HeadGraph {
+  const hidden = input('hidden', 'float32', [rows, width]);
+  const { loss } = lossOf(lossInputs(model, hidden, rows));
+  const { weight, bias } = model.head;
+  const parameters = [...(bias ? [bias] : []), weight].filter(({ path }) => trains(path));
+  const trained = parameters.map(({ path }) => path);
+  const sources = [hidden, ...parameters.map(({ tensor }) => tensor)];
+  const names = ['dHidden', ...trained.map(gradientName)];
+  const gradients = differentiate(loss, sources).map((gradient, i) => {
+    const shape = sources[i]!.shape as number[];
+    return gradient ?? constant(new Float32Array(sizeOf(shape)), shape);
+  });
+  return { trained, loss, gradients: new Map(names.map((name, i) => [name, gradients[i]!])) };
+}
+
 /** Any loss as one graph over the final activations. The loss decides how many rows' logits exist at the same time. */
 export class GraphHead implements HeadStage {
   readonly trained: readonly string[];
-  readonly #graph: { readonly loss: Tensor; readonly gradients: ReadonlyMap<string, Tensor> };
+  readonly #graph: HeadGraph;
   #lossPass: Promise<Executable> | undefined;
   #gradientPass: Promise<Executable> | undefined;
 
@@ -49,19 +76,8 @@ export class GraphHead implements HeadStage {
 
   constructor(parts: HeadParts, lossOf: Loss) {
     this.#parts = parts;
-    const { model, rows, width, trains } = parts;
-    const hidden = input('hidden', 'float32', [rows, width]);
-    const { loss } = lossOf(lossInputs(model, hidden, rows));
-    const { weight, bias } = model.head;
-    const trained = [...(bias ? [bias] : []), weight].filter(({ path }) => trains(path));
-    this.trained = trained.map(({ path }) => path);
-    const sources = [hidden, ...trained.map(({ tensor }) => tensor)];
-    const names = ['dHidden', ...this.trained.map(gradientName)];
-    const gradients = differentiate(loss, sources).map((gradient, i) => {
-      const shape = sources[i]!.shape as number[];
-      return gradient ?? constant(new Float32Array(sizeOf(shape)), shape);
-    });
-    this.#graph = { loss, gradients: new Map(names.map((name, i) => [name, gradients[i]!])) };
+    this.#graph = headGraph(parts, lossOf);
+    this.trained = this.#graph.trained;
   }
 
   async loss(hidden: Float32Array, feeds: Readonly<Record<string, HostTensor>>): Promise<number> {

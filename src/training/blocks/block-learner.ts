@@ -146,6 +146,10 @@ export class BlockLearner implements Learner {
     return new Map(this.#weights);
   }
 
+  async fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
+    await write(this.values());
+  }
+
   /**
    * The gradients of the mean loss over the counted tokens of all micro-batches, as `WholeGraphLearner` computes
    * them.

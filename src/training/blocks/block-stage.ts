@@ -44,13 +44,14 @@ export class StageKinds {
   }
 }
 
-interface KeepingPasses {
+export interface KeepingPasses {
   readonly forward: Executable;
   readonly backward: Executable;
   readonly kept: KeepingGraphs['kept'];
 }
 
-class StageKind {
+/** The compiled passes of all stages with one graph, each compiled on first use. */
+export class StageKind {
   #forwardPass: Promise<Executable> | undefined;
   readonly #backwardPasses = new Map<string, Promise<Executable>>();
   readonly #keepingPasses = new Map<string, Promise<KeepingPasses>>();

@@ -8,6 +8,7 @@ import {
   type Factors,
 } from '../../kernels/adafactor-kernels.ts';
 import { notNegative, option, parseOptions } from '../../options.ts';
+import { adafactorOnDevice } from './adafactor-on-device.ts';
 import {
   checkedSettings,
   type OptimizedParameter,
@@ -60,6 +61,7 @@ export const adafactor = defineOptimizer({
     return 4 * (shape.length < 2 ? size : size / shape.at(-1)! + size / shape.at(-2)!);
   },
   create: (parameters, { memory: _memory, seed: _seed, ...given }) => new Adafactor(parameters, given),
+  onDevice: adafactorOnDevice,
 });
 
 /** The statistics of a parameter: means over rows and columns of a matrix, or the variances of a vector themselves. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { option as named, said } from '../../errors.ts';
 import { sizeOf } from '../../graph/dims.ts';
 import { add, div, mul, scalar, sqrt, sub } from '../../graph/operators/index.ts';
 import { BLOCK } from '../../kernels/moment-kernels.ts';
@@ -54,8 +55,11 @@ export const adamw = defineOptimizer({
   },
   create: (parameters, given) => new AdamW(parameters, given),
   onDevice: {
+    elementwise: true,
     refuse: ({ states }) =>
-      states === 'float32' ? undefined : `it keeps its states in float32 there, not in ${states}`,
+      states === 'float32'
+        ? undefined
+        : said`it keeps its states in float32 there, not in ${states}. Choose ${named('states', 'float32')}, or ${named('optimizer', 'adafactor')}, whose states are small`,
     layout: (shape) => [sizeOf(shape)],
     states: (shape) => ['m', 'v'].map((prefix) => ({ prefix, shape, layout: [sizeOf(shape)] })),
     // p ← p · decay − stepSize · m / (√v + epsilon), where both corrections of the bias are in stepSize and epsilon.

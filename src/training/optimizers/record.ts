@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { MessagePart } from '../../errors.ts';
 import type { Tensor } from '../../graph/tensor.ts';
 import { notNegative, option } from '../../options.ts';
 import type { HostMemory } from '../../runtime/host-memory.ts';
@@ -47,12 +48,14 @@ interface DeviceState {
 }
 
 /**
- * A step as a graph. The engine writes new values over old ones, so each old value and state must be read by exactly one
- * operator, from whose result the new one is computed.
+ * A step as a graph. The engine writes new values over old ones, so the operator that computes a new value or state may not
+ * read the old one, but only results of those that do.
  */
 export interface StepOnDevice<O> {
-  /** What to do instead, where it cannot compute with these options. */
-  refuse?(options: O): string | undefined;
+  /** Whether an element's step depends on no other element: small weights are then updated as one vector. Default false. */
+  readonly elementwise?: boolean;
+  /** Why it cannot compute with these options, and what to choose; undefined if it can. */
+  refuse?(options: O): readonly MessagePart[] | undefined;
   /** The shape in which the graph sees a weight, of as many elements. */
   layout(shape: readonly number[]): readonly number[];
   states(shape: readonly number[]): readonly DeviceState[];
@@ -68,7 +71,7 @@ export interface StepOnDevice<O> {
 }
 
 /** The symbolic tensors of a weight's step. */
-interface WeightOnDevice {
+export interface WeightOnDevice {
   readonly value: Tensor;
   readonly gradient: Tensor;
   readonly states: readonly Tensor[];

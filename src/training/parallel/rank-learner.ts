@@ -65,8 +65,12 @@ export class RankLearner implements Learner {
     return this.#inner.slices;
   }
 
-  values(): Map<string, Float32Array> {
+  values() {
     return this.#inner.values();
+  }
+
+  fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
+    return this.#inner.fill(write);
   }
 
   step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {

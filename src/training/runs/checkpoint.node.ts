@@ -57,9 +57,9 @@ export async function writeCheckpoint(
 ): Promise<void> {
   if (sharing) {
     const { steps, file } = await sharedOptimizer(OPTIMIZER_FILE, state.optimizer, sharing);
-    const files = [...sharedWeights(learner, identity, sharing), file];
+    const files = [...(await sharedWeights(learner, identity, sharing)), file];
     const fill = async (directory: string) => {
-      await writeFilesBesideWeights(directory, modelToSave(learner, identity));
+      await writeFilesBesideWeights(directory, await modelToSave(learner, identity));
       await writeFileAtomic(join(directory, TRAINER_FILE), JSON.stringify(trainerToSave(state, steps)));
     };
     await writeDirectoryTogether(sharing.ranks, path, files, fill, options);
@@ -69,7 +69,7 @@ export async function writeCheckpoint(
   await writeDirectoryAtomic(
     path,
     async (directory) => {
-      await writeModelFiles(directory, modelToSave(learner, identity));
+      await writeModelFiles(directory, await modelToSave(learner, identity));
       await writeFileAtomic(join(directory, OPTIMIZER_FILE), async (sink) => {
         await writeSafetensors(sink, optimizerTensors(state.optimizer));
       });
@@ -122,7 +122,8 @@ export async function readModelInto(path: string, learner: Learner): Promise<voi
   const opened = await openModel(path);
   try {
     const { slices } = learner;
-    await readWeights(opened, learner.values(), slices && ((path) => slices.rangeOf(path).start));
+    const startOf = slices && ((path: string) => slices.rangeOf(path).start);
+    await learner.fill((values) => readWeights(opened, values, startOf));
   } finally {
     await opened.checkpoint.tensors.close();
   }

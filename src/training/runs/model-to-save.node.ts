@@ -15,11 +15,12 @@ export interface ModelIdentity {
 }
 
 /** A learner's weights in the form in which they are saved. */
-export function modelToSave(learner: Learner, identity: ModelIdentity): ModelToSave {
+export async function modelToSave(learner: Learner, identity: ModelIdentity): Promise<ModelToSave> {
   const { family, config, files, extraConfig, generationConfig = defaultGeneration(config) } = identity;
   const parameters = learner.model.parameters();
-  const tensors = [...learner.values()].map(([name, data]) => {
-    return { name, shape: parameters.get(name)!.shape, data };
+  const values = await learner.values();
+  const tensors = [...values.keys()].map((name) => {
+    return { name, shape: parameters.get(name)!.shape, data: () => values.get(name)! };
   });
   return {
     config: { ...extraConfig, ...family.writeConfig(config) },

@@ -79,7 +79,9 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
     async start(parallel) {
       const learner = await createLearner(engine, model, shape, { memory, trains, parallel });
       const startOf = (path: string) => learner.slices?.rangeOf(path).start ?? 0;
-      initializeWeights(model.parameters(), learner.values(), new Random(seed), startOf);
+      await learner.fill((values) =>
+        initializeWeights(model.parameters(), values, new Random(seed), startOf),
+      );
       // A model that is trained on a text continues one, whatever its tokenizer's template.
       const how = { stopTokens: config.eos_token_id, chats: false };
       const sampling = samplingOf({ engine, learner }, files, settings, how);

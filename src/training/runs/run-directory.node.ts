@@ -163,24 +163,24 @@ export class RunDirectory {
 
   /** Writes the finished model to the run's folder. */
   async finish(learner: Learner, identity: ModelIdentity, dtype: FloatDtype = 'F32'): Promise<void> {
-    const model = { ...modelToSave(learner, identity), dtype };
+    const model = { ...(await modelToSave(learner, identity)), dtype };
     if (!this.sharing) {
       await writeModelFiles(this.path, model);
       return;
     }
     if (this.isWritten) await writeFilesBesideWeights(this.path, model);
     const { ranks } = this.sharing;
-    await writeFilesTogether(ranks, this.path, sharedWeights(learner, identity, this.sharing, dtype));
+    await writeFilesTogether(ranks, this.path, await sharedWeights(learner, identity, this.sharing, dtype));
   }
 
   /** Saves the current weights as the best so far, replacing the previous ones. */
   async saveBest(learner: Learner, identity: ModelIdentity, step: number): Promise<void> {
     const path = join(this.path, BEST_FOLDER);
-    const model = modelToSave(learner, identity);
+    const model = await modelToSave(learner, identity);
     const writeStep = (directory: string) =>
       writeFileAtomic(join(directory, STEP_FILE), JSON.stringify({ step }));
     if (this.sharing) {
-      const files = sharedWeights(learner, identity, this.sharing);
+      const files = await sharedWeights(learner, identity, this.sharing);
       await writeDirectoryTogether(this.sharing.ranks, path, files, async (directory) => {
         await writeFilesBesideWeights(directory, model);
         await writeStep(directory);

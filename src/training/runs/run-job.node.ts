@@ -107,7 +107,7 @@ async function* runStarted(
         score: scoreOf && score,
         learner,
         training,
-        optimizer: optimizerFor(job, learner),
+        optimizer: await optimizerFor(job, learner),
         newRows: job.newRows,
       },
       ...(validation && { validation }),
@@ -119,9 +119,9 @@ async function* runStarted(
   const run = resumed?.run ?? (await RunDirectory.create(out, record, parallel));
   const resume = () => resumed && restore(resumed.run, resumed.stored, record, learner, trainer);
   const begun = await (ranks ? ranks.firstThenOthers(resume) : resume());
-  const agree = () =>
+  const agree = async () =>
     ranks?.agree({
-      ...(!learner.slices && { weights: weightsChecksum(learner.values()) }),
+      ...(!learner.slices && { weights: weightsChecksum(await learner.values()) }),
       state: dataState(trainer),
     });
   await agree();

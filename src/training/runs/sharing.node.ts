@@ -11,14 +11,14 @@ import { type ModelIdentity, modelToSave } from './model-to-save.node.ts';
 export type Sharing = Pick<Parallel, 'ranks' | 'shard'>;
 
 /** What this rank writes of a model's weights. */
-export function sharedWeights(
+export async function sharedWeights(
   learner: Learner,
   identity: ModelIdentity,
   sharing: Sharing,
   dtype: FloatDtype = 'F32',
-): SharedFile[] {
-  const values = learner.values();
-  return weightFilesOf({ ...modelToSave(learner, identity), dtype }).map(
+): Promise<SharedFile[]> {
+  const values = await learner.values();
+  return weightFilesOf({ ...(await modelToSave(learner, identity)), dtype }).map(
     ({ name: file, tensors, metadata }) => ({
       ...{ name: file, metadata },
       entries: tensors.map(({ name, shape }) => ({ name, shape, dtype })),

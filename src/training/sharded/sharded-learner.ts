@@ -163,6 +163,10 @@ export class ShardedLearner implements Learner {
     return new Map(this.#own);
   }
 
+  async fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
+    await write(this.values());
+  }
+
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
     const [batch, ...others] = batches;
     const { together } = settings;
