@@ -9,6 +9,7 @@ import { type ChunkParts, chunkGradientGraph, chunkLossGraph } from './blocks/he
 import { type MemoryMode, usesWholeGraph } from './create-learner.ts';
 import { lossInputs, type SequenceShape, trainingGraph } from './graph.ts';
 import { crossEntropy, type Loss } from './loss.ts';
+import { type DeviceEstimate, estimateOnDevice } from './on-device/device-estimate.ts';
 import type { Shard } from './parallel/shard.ts';
 import { peakBytes } from './peak-bytes.ts';
 import { compactEmbedding } from './sharded/sharded-embedding.ts';
@@ -27,6 +28,8 @@ export interface MemoryOptions {
   readonly shard?: Shard;
   /** A second model that only runs forward: its weights are held, and its head a second time for the loss. */
   readonly teacher?: CausalLM;
+  /** Whether weights, gradients and states are in the memory of a device. */
+  readonly onDevice?: boolean;
 }
 
 /** The memory of training, in bytes. */
@@ -41,6 +44,8 @@ export interface MemoryEstimate {
   /** The program and the engine. */
   readonly program: number;
   readonly total: number;
+  /** The memory of the device, if there is one; the rest is then what the host has. */
+  readonly device?: DeviceEstimate;
 }
 
 /**
@@ -62,6 +67,14 @@ export function estimateMemory(
   options: MemoryOptions,
 ): MemoryEstimate {
   const { memory, trains, accumulate, stateBytes, ranks = 1, shard = 'none' } = options;
+  if (options.onDevice) {
+    // The weights are in the host's memory once, while they are read or made.
+    const weights = 4 * model.parameterCount();
+    const program = programBytes(1);
+    const device = estimateOnDevice(model, shape, options);
+    const none = { gradients: 0, optimizer: 0, activations: 0 };
+    return { weights, ...none, program, total: weights + program, device };
+  }
   if (shard === 'all' && ranks > 1) return estimateSharded(model, shape, options, ranks);
   const sizes = [...model.parameters()].map(([path, { size, shape: dims }]) => ({ path, size, dims }));
   const trained = sizes.filter(({ path }) => trains(path));

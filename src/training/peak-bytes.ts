@@ -1,12 +1,12 @@
 import { sizeOf } from '../graph/dims.ts';
 import { reshapeOp } from '../graph/operators/index.ts';
 import { simplify } from '../graph/simplify.ts';
-import { isNodeOf, type Node, type Tensor } from '../graph/tensor.ts';
+import { type Dialect, isNodeOf, type Node, type Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 
 /** Peak bytes while outputs are computed in order, without inputs and outputs. */
-export function peakBytes(outputs: readonly Tensor[]): number {
-  const roots = simplify(outputs, 'onnxruntime');
+export function peakBytes(outputs: readonly Tensor[], dialect: Dialect = 'onnxruntime'): number {
+  const roots = simplify(outputs, dialect);
   const order = topologicalOrder(roots);
   const last = new Map<Tensor, number>();
   order.forEach((node, at) => {
