@@ -250,6 +250,11 @@ export class Decoder {
     return { written: written + moved.written, read: read + moved.read };
   }
 
+  /** Bytes of caches and tables in the memory of the device; undefined if there is none. */
+  get deviceBytes(): number | undefined {
+    return this.#device?.memory.byteLength;
+  }
+
   /** Frees the engine's memory; nothing can be run afterwards. */
   async release(): Promise<void> {
     await this.#executable.release();
