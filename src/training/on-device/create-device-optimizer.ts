@@ -1,6 +1,6 @@
 import { option, RopewalkError, said } from '../../errors.ts';
 import { shapeText, sizeOf } from '../../graph/dims.ts';
-import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors } from '../../runtime/device.ts';
+import type { Binding, DeviceMemory, DeviceTensor } from '../../runtime/device.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import { Executable } from '../../runtime/executable.ts';
 import {
@@ -9,16 +9,12 @@ import {
   optimizerRecord,
   optionsOf,
 } from '../optimizers/create-optimizer.ts';
-import {
-  checkedSettings,
-  checkSteps,
-  checkTensor,
-  type OptimizerState,
-  type StateTensor,
-} from '../optimizers/optimizer-common.ts';
+import { checkedSettings, checkSteps, type OptimizerState } from '../optimizers/optimizer-common.ts';
 import { DeviceNorm } from './device-norm.ts';
 import type { DeviceMeasure, DeviceOptimizer, DeviceParameter } from './device-optimizer.ts';
 import { Scalars } from './device-scalars.ts';
+import { DeviceStates, type Place } from './device-states.ts';
+import { DeviceUnit, unitsOf } from './device-unit.ts';
 import {
   type AnyOptions,
   type AnyStep,
@@ -27,21 +23,19 @@ import {
   factorName,
   newName,
   scalarNames,
-  stateName,
   updateGraph,
 } from './device-updates.ts';
 
-/** One tensor of a weight: the whole weight, or consecutive rows of it. */
-interface Part {
-  readonly states: readonly DeviceTensor[];
-  readonly update: Binding;
-}
-
 interface Kept {
   readonly parameter: DeviceParameter;
-  readonly decays: boolean;
-  readonly parts: readonly Part[];
+  readonly places: Place[];
   steps: number;
+}
+
+/** What is updated at once. */
+interface UpdatedSet {
+  readonly units: readonly { readonly unit: DeviceUnit; readonly decays: boolean }[];
+  readonly norm: DeviceNorm;
 }
 
 /**
@@ -68,9 +62,7 @@ export async function createDeviceOptimizer(
       );
     }
   }
-  const optimizer = new EngineDeviceOptimizer(engine, memory, kind, step, options);
-  await optimizer.add(parameters);
-  return optimizer;
+  return new EngineDeviceOptimizer(engine, memory, parameters, kind, [step, options]);
 }
 
 /** An optimizer's step on a device. @throws RopewalkError where there is none, or not with these options. */
@@ -89,12 +81,13 @@ function stepOf(kind: OptimizerKind, options: AnyOptions): AnyStep {
 }
 
 class EngineDeviceOptimizer implements DeviceOptimizer {
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept: ReadonlyMap<string, Kept>;
+  readonly #states: DeviceStates;
+  readonly #sets = new Map<string, UpdatedSet>();
   readonly #executables: Executable[] = [];
-  readonly #norms = new Map<string, DeviceNorm>();
   /** Numbers of the steps of weights that decay, and of the others; and what all of them share. */
-  readonly #scalars: { readonly decay: Scalars; readonly other: Scalars; readonly shared: Scalars };
-  readonly #scaled = new Map<DeviceTensor | undefined, Binding>();
+  readonly #scalars: { readonly decaying: Scalars; readonly other: Scalars; readonly shared: Scalars };
+  readonly #scaled = new Map<DeviceTensor, Binding>();
   #scale: Executable | undefined;
 
   readonly #engine: Engine;
@@ -103,88 +96,72 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
   readonly #step: AnyStep;
   readonly #options: AnyOptions;
 
-  constructor(engine: Engine, memory: DeviceMemory, kind: OptimizerKind, step: AnyStep, options: AnyOptions) {
+  constructor(
+    engine: Engine,
+    memory: DeviceMemory,
+    parameters: readonly DeviceParameter[],
+    kind: OptimizerKind,
+    [step, options]: readonly [AnyStep, AnyOptions],
+  ) {
     this.#engine = engine;
     this.#memory = memory;
     this.#kind = kind;
     this.#step = step;
     this.#options = options;
-    this.#scalars = { decay: new Scalars(memory), other: new Scalars(memory), shared: new Scalars(memory) };
-  }
-
-  async add(parameters: readonly DeviceParameter[]): Promise<void> {
-    const { own, scaled } = scalarNames(this.#step, this.#options);
-    if (scaled.length > 0) this.#scale = await this.#compiled(compileScaled(this.#engine, scaled));
-    this.#scalars.shared.write({ zero: 0 });
-    const decays = this.#options.decays as ((name: string, shape: readonly number[]) => boolean) | undefined;
-    const updates = new Map<string, Executable>();
-    const zeros = new Map<number, Executable>();
+    this.#scalars = {
+      decaying: new Scalars(memory),
+      other: new Scalars(memory),
+      shared: new Scalars(memory),
+    };
+    const kept = new Map<string, Kept>();
     for (const parameter of parameters) {
-      const { name, shape } = parameter;
-      if (this.#kept.has(name))
-        throw new RopewalkError(`${this.#kind}: the parameter ${name} is listed twice.`);
-      const isDecaying = decays?.(name, shape) ?? false;
-      const numbers = this.#scalars[isDecaying ? 'decay' : 'other'];
-      const parts: Part[] = [];
-      for (const [i, value] of parameter.value.entries()) {
-        const layout = this.#step.layout(value.shape);
-        const states = this.#step.states(value.shape);
-        const key = layout.join();
-        let update = updates.get(key);
-        if (!update) {
-          const graph = updateGraph(this.#step, this.#options, value.shape);
-          update = await this.#compiled(Executable.compile(this.#engine, graph));
-          updates.set(key, update);
-        }
-        const tensors = states.map((state) => this.#memory.allocate('float32', state.layout));
-        for (const tensor of tensors) {
-          const size = sizeOf(tensor.shape) as number;
-          let zero = zeros.get(size);
-          if (!zero) {
-            zero = await compileZeros(this.#engine, [size]);
-            zeros.set(size, zero);
-          }
-          this.#runOnce(zero, { zero: this.#scalars.shared.tensor('zero') }, tensor, [size]);
-        }
-        const updated: DeviceTensors = {
-          value: this.#memory.view(value, layout),
-          ...Object.fromEntries(tensors.map((tensor, at) => [stateName(at), tensor])),
-        };
-        const gradient = this.#memory.view(parameter.gradient[i]!, layout);
-        parts.push({
-          states: tensors,
-          update: update.bind(
-            {
-              ...updated,
-              gradient,
-              ...Object.fromEntries(own.map((each) => [each, numbers.tensor(each)])),
-              ...Object.fromEntries(scaled.map((each) => [each, this.#scalars.shared.tensor(each)])),
-            },
-            Object.fromEntries(Object.entries(updated).map(([each, tensor]) => [newName(each), tensor])),
-          ),
-        });
-      }
-      this.#kept.set(name, { parameter, decays: isDecaying, parts, steps: 0 });
+      const { name } = parameter;
+      if (kept.has(name)) throw new RopewalkError(`${kind}: the parameter ${name} is listed twice.`);
+      kept.set(name, { parameter, places: [], steps: 0 });
     }
-    for (const executable of zeros.values()) await executable.release();
+    this.#kept = kept;
+    this.#states = new DeviceStates(memory, step, kept);
   }
 
   async prepare(sets: readonly (readonly string[])[] = [[...this.#kept.keys()]]): Promise<void> {
+    const { shared } = this.#scalars;
+    const { scaled } = scalarNames(this.#step, this.#options);
+    this.#scale = await this.#compiled(compileScaled(this.#engine, scaled));
+    shared.write({ zero: 0 });
+    const updates = new Map<string, Executable>();
     for (const names of sets) {
-      const key = names.join();
-      if (this.#norms.has(key) || names.length === 0) continue;
-      const gradients = names.flatMap((name) => this.#of(name).parameter.gradient);
-      this.#norms.set(
-        key,
-        await DeviceNorm.create(this.#engine, this.#memory, gradients, this.#scalars.shared),
-      );
+      if (names.length === 0) continue;
+      const parameters = names.map((name) => this.#of(name).parameter);
+      const units: { readonly unit: DeviceUnit; readonly decays: boolean }[] = [];
+      for (const { members, decays } of unitsOf(parameters, this.#step, (each) => this.#decays(each))) {
+        const shapes = members.map(({ value }) => value.shape);
+        const key = JSON.stringify(shapes.map((shape) => this.#step.layout(shape)));
+        let update = updates.get(key);
+        if (!update) {
+          const graph = updateGraph(this.#step, this.#options, shapes);
+          update = await this.#compiled(Executable.compile(this.#engine, graph));
+          updates.set(key, update);
+        }
+        const numbers = { own: this.#scalars[decays ? 'decaying' : 'other'], scaled: shared };
+        const unit = new DeviceUnit(this.#memory, update, members, [this.#step, this.#options], numbers);
+        members.forEach(({ name }, index) => {
+          this.#of(name).places.push({ unit, index });
+        });
+        units.push({ unit, decays });
+      }
+      const gradients = parameters.flatMap(({ gradient }) => gradient);
+      const norm = await DeviceNorm.create(this.#engine, this.#memory, gradients, shared);
+      this.#sets.set(names.join(), { units, norm });
     }
+    await this.#zeroStates();
+    const left = [...this.#kept.values()].find(
+      ({ places, parameter }) => places.length !== parameter.value.length,
+    );
+    if (left) throw new Error(`${left.parameter.name} must be in exactly one set`);
   }
 
   measure(names: readonly string[], clip: number): DeviceMeasure {
-    const norm = this.#norms.get(names.join());
-    if (!norm) throw new Error('these gradients were not prepared to be measured together');
-    return norm.measure(clip);
+    return this.#set(names).norm.measure(clip);
   }
 
   update(
@@ -192,93 +169,54 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
     { learningRate, scale }: { readonly learningRate: number; readonly scale: DeviceTensor },
   ): void {
     checkedSettings({ learningRate });
-    const { decay, other, shared } = this.#scalars;
-    if (this.#scale) {
-      const factors = this.#step.scaled(this.#options, { learningRate });
-      shared.write(Object.fromEntries(Object.entries(factors).map(([name, x]) => [factorName(name), x])));
-      this.#scaledBy(scale).run();
+    const { units } = this.#set(names);
+    const { decaying, other, shared } = this.#scalars;
+    const factors = this.#step.scaled(this.#options, { learningRate });
+    shared.write(Object.fromEntries(Object.entries(factors).map(([name, x]) => [factorName(name), x])));
+    this.#scaledBy(scale).run();
+    for (const { unit, decays } of units) {
+      // All members of a unit have taken as many steps.
+      const step = this.#of(unit.members[0]!.name).steps + 1;
+      const numbers = this.#step.scalars(this.#options, { learningRate, step, decays });
+      (decays ? decaying : other).write(numbers);
+      unit.run();
     }
-    const written: Record<'decay' | 'other', number | undefined> = { decay: undefined, other: undefined };
-    for (const name of names) {
-      const kept = this.#of(name);
-      const which = kept.decays ? 'decay' : 'other';
-      const at = kept.steps + 1;
-      if (written[which] !== at) {
-        const settings = { learningRate, step: at, decays: kept.decays };
-        (kept.decays ? decay : other).write(this.#step.scalars(this.#options, settings));
-        written[which] = at;
-      }
-      for (const { update } of kept.parts) update.run();
-      kept.steps = at;
-    }
+    for (const name of names) this.#of(name).steps++;
+    this.#states.changed();
   }
 
   step(): never {
     throw new Error('the weights of this optimizer are on a device: measure and update them there');
   }
 
-  /** The state in a checkpoint. An array is read from the device each time that it is used. */
   state(): OptimizerState {
-    const tensors = new Map<string, StateTensor>();
-    for (const [name, { parameter, parts }] of this.#kept) {
-      for (const [i, { prefix, shape }] of this.#step.states(parameter.shape).entries()) {
-        const read = () => this.#read(parts.map(({ states }) => states[i]!));
-        tensors.set(`${prefix}.${name}`, {
-          dtype: 'F32',
-          shape,
-          get data() {
-            return read();
-          },
-        });
-      }
-    }
-    return { steps: Object.fromEntries([...this.#kept].map(([name, { steps }]) => [name, steps])), tensors };
+    const steps = Object.fromEntries([...this.#kept].map(([name, kept]) => [name, kept.steps]));
+    return { steps, tensors: this.#states.tensors() };
   }
 
   restore({ steps, tensors }: OptimizerState): void {
     checkSteps(this.#kind, steps, this.#kept.keys());
-    const own = [...this.#kept].flatMap(([name, { parameter, parts }]) =>
-      this.#step.states(parameter.shape).map(({ prefix, shape }, i) => ({
-        name: `${prefix}.${name}`,
-        elements: sizeOf(shape) as number,
-        targets: parts.map(({ states }) => states[i]!),
-      })),
-    );
-    // A tensor is used once: it may be read from a file each time.
-    const saved = new Map(
-      own.map(({ name, elements }) => {
-        const tensor = tensors.get(name);
-        const data = tensor?.data;
-        checkTensor(
-          ...[this.#kind, name, { dtype: 'F32', elements }],
-          tensor && data && { dtype: tensor.dtype, elements: data.length },
+    for (const { units } of this.#sets.values()) {
+      for (const { unit } of units) {
+        const counts = new Set(unit.members.map(({ name }) => steps[name]));
+        if (counts.size === 1) continue;
+        throw new RopewalkError(
+          said`${this.#kind}: the saved weights, such as ${unit.members[0]!.name}, have taken different numbers of steps, which one update on a device cannot continue; continue on the CPU (${option('device', 'cpu')}).`,
         );
-        return [name, data as Float32Array];
-      }),
-    );
-    for (const { name, targets } of own) {
-      let at = 0;
-      for (const target of targets) {
-        const length = sizeOf(target.shape) as number;
-        this.#memory.write(target, saved.get(name)!.subarray(at, at + length));
-        at += length;
       }
     }
+    this.#states.restore(this.#kind, tensors);
     for (const [name, kept] of this.#kept) kept.steps = steps[name]!;
   }
 
   async release(): Promise<void> {
-    for (const { parts } of this.#kept.values()) {
-      for (const { update, states } of parts) {
-        update.release();
-        for (const tensor of states) this.#memory.free(tensor);
-      }
-    }
     for (const binding of this.#scaled.values()) binding.release();
-    for (const norm of this.#norms.values()) await norm.release();
+    for (const { units, norm } of this.#sets.values()) {
+      for (const { unit } of units) unit.release();
+      await norm.release();
+    }
     for (const scalars of Object.values(this.#scalars)) scalars.release();
     for (const executable of this.#executables) await executable.release();
-    this.#kept.clear();
   }
 
   #of(name: string): Kept {
@@ -289,6 +227,17 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
       );
     }
     return kept;
+  }
+
+  #set(names: readonly string[]): UpdatedSet {
+    const set = this.#sets.get(names.join());
+    if (!set) throw new Error('these parameters were not prepared as one set');
+    return set;
+  }
+
+  #decays({ name, shape }: DeviceParameter): boolean {
+    const decays = this.#options.decays as ((name: string, shape: readonly number[]) => boolean) | undefined;
+    return decays?.(name, shape) ?? false;
   }
 
   async #compiled(executable: Promise<Executable>): Promise<Executable> {
@@ -311,27 +260,22 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
     return binding;
   }
 
-  #runOnce(
-    executable: Executable,
-    inputs: DeviceTensors,
-    target: DeviceTensor,
-    shape: readonly number[],
-  ): void {
-    const view = this.#memory.view(target, shape);
-    const binding = executable.bind(inputs, { zeros: view });
-    binding.run();
-    binding.release();
-    this.#memory.free(view);
-  }
-
-  #read(parts: readonly DeviceTensor[]): Float32Array {
-    const data = new Float32Array(parts.reduce((sum, { shape }) => sum + (sizeOf(shape) as number), 0));
-    let at = 0;
-    for (const part of parts) {
-      const length = sizeOf(part.shape) as number;
-      this.#memory.read(part, data.subarray(at, at + length));
-      at += length;
+  /** The content of new tensors is undefined. */
+  async #zeroStates(): Promise<void> {
+    const zeros = new Map<number, Executable>();
+    const inputs = { zero: this.#scalars.shared.tensor('zero') };
+    for (const { units } of this.#sets.values()) {
+      for (const state of units.flatMap(({ unit }) => unit.states)) {
+        const size = sizeOf(state.shape) as number;
+        const executable = zeros.get(size) ?? (await compileZeros(this.#engine, size));
+        zeros.set(size, executable);
+        const view = this.#memory.view(state, [size]);
+        const binding = executable.bind(inputs, { zeros: view });
+        binding.run();
+        binding.release();
+        this.#memory.free(view);
+      }
     }
-    return data;
+    for (const executable of zeros.values()) await executable.release();
   }
 }

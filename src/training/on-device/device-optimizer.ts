@@ -25,19 +25,18 @@ export interface DeviceMeasure {
 /** An optimizer whose states and updates stay on the device. Its state in a checkpoint is that of the same optimizer on the CPU. */
 export interface DeviceOptimizer extends Optimizer {
   /**
-   * Compiles what steps run.
+   * Allocates the states and compiles what steps run.
    *
-   * @param sets the sets of names that will be measured, each in the order of that call; default one of all parameters.
+   * @param sets the names that a step measures and updates together. Each parameter is in one set. Default one set of all.
    */
   prepare(sets?: readonly (readonly string[])[]): Promise<void>;
   /**
-   * Starts measuring the gradients of some parameters. The results are valid until the same parameters are measured
-   * again.
+   * Starts measuring the gradients of a set. The results are valid until it is measured again.
    *
    * @param clip the largest norm; 0 for no clipping.
    */
   measure(names: readonly string[], clip: number): DeviceMeasure;
-  /** Starts an update of some parameters, each by its gradient times the scale. */
+  /** Starts an update of a set, each parameter by its gradient times the scale. */
   update(
     names: readonly string[],
     settings: { readonly learningRate: number; readonly scale: DeviceTensor },

@@ -1,5 +1,5 @@
 import { sizeOf } from '../../graph/dims.ts';
-import { broadcastTo, input, mul } from '../../graph/operators/index.ts';
+import { broadcastTo, concat, input, mul, split } from '../../graph/operators/index.ts';
 import { simplify } from '../../graph/simplify.ts';
 import type { Tensor } from '../../graph/tensor.ts';
 import { topologicalOrder } from '../../graph/traverse.ts';
@@ -10,7 +10,9 @@ import type { StepOnDevice } from '../optimizers/record.ts';
 export type AnyOptions = Readonly<Record<string, unknown>>;
 export type AnyStep = StepOnDevice<AnyOptions>;
 
-/** The name of a state in an update's graph. */
+/** The names of an update's inputs. */
+export const valueName = (i: number): string => `value${i}`;
+export const gradientName = (i: number): string => `gradient${i}`;
 export const stateName = (i: number): string => `state${i}`;
 
 /** The output that is bound to the tensor of an input. */
@@ -29,25 +31,39 @@ export function scalarNames(step: AnyStep, options: AnyOptions): { own: string[]
 }
 
 /**
- * One step of a weight of this shape, for binding the new value and states to the tensors of the old ones.
+ * One step of some weights, for binding the new values and states to the tensors of the old ones.
  *
- * @throws Error if that would be wrong.
+ * @param shapes of the weights; of an optimizer that is not elementwise, one. Several are updated as one vector, whose
+ *   states are in one piece.
+ * @throws Error if the new tensors may not be written over the old ones.
  */
 export function updateGraph(
   step: AnyStep,
   options: AnyOptions,
-  shape: readonly number[],
+  shapes: readonly (readonly number[])[],
 ): Map<string, Tensor> {
   const { own, scaled } = scalarNames(step, options);
-  const layout = step.layout(shape);
-  const value = input('value', 'float32', layout);
-  const states = step.states(shape).map((state, i) => input(stateName(i), 'float32', state.layout));
+  const layouts = shapes.map((shape) => step.layout(shape));
+  const values = layouts.map((layout, i) => input(valueName(i), 'float32', layout));
+  const gradients = layouts.map((layout, i) => input(gradientName(i), 'float32', layout));
+  const states = statesOf(step, shapes).map((layout, i) => input(stateName(i), 'float32', layout));
   const scalars = Object.fromEntries([...own, ...scaled].map((name) => [name, input(name, 'float32', [1])]));
-  const gradient = input('gradient', 'float32', layout);
-  const updated = step.graph({ value, gradient, states, scalars }, options);
-  const outputs = [updated.value, ...updated.states];
-  checkInPlace([value, ...states], outputs);
-  return new Map(outputs.map((tensor, i) => [newName(i === 0 ? 'value' : stateName(i - 1)), tensor]));
+  const joined = (tensors: readonly Tensor[]) => (tensors.length > 1 ? concat(tensors, 0) : tensors[0]!);
+  const weight = { value: joined(values), gradient: joined(gradients), states, scalars };
+  const updated = step.graph(weight, options);
+  const sizes = layouts.map((layout) => sizeOf(layout) as number);
+  const newValues = sizes.length > 1 ? split(updated.value, 0, sizes) : [updated.value];
+  const outputs = [...newValues, ...updated.states];
+  checkInPlace([...values, ...states], outputs);
+  const names = [...values.map((_, i) => valueName(i)), ...states.map((_, i) => stateName(i))];
+  return new Map(outputs.map((tensor, i) => [newName(names[i]!), tensor]));
+}
+
+/** The shapes of the states of some weights that are updated together. */
+export function statesOf(step: AnyStep, shapes: readonly (readonly number[])[]): (readonly number[])[] {
+  if (shapes.length === 1) return step.states(shapes[0]!).map(({ layout }) => layout);
+  const size = shapes.reduce((sum, shape) => sum + (sizeOf(shape) as number), 0);
+  return step.states([size]).map(({ layout }) => layout);
 }
 
 /**
@@ -77,10 +93,7 @@ export async function compileScaled(engine: Engine, names: readonly string[]): P
   );
 }
 
-/** Zeros, since the content of new tensors is undefined. */
-export async function compileZeros(engine: Engine, shape: readonly number[]): Promise<Executable> {
-  return Executable.compile(
-    engine,
-    new Map([['zeros', broadcastTo(input('zero', 'float32', [1]), [sizeOf(shape)])]]),
-  );
+export async function compileZeros(engine: Engine, size: number): Promise<Executable> {
+  const zeros = broadcastTo(input('zero', 'float32', [1]), [size]);
+  return Executable.compile(engine, new Map([['zeros', zeros]]));
 }

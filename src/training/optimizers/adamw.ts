@@ -55,6 +55,7 @@ export const adamw = defineOptimizer({
   },
   create: (parameters, given) => new AdamW(parameters, given),
   onDevice: {
+    elementwise: true,
     refuse: ({ states }) =>
       states === 'float32'
         ? undefined

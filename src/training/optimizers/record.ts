@@ -52,6 +52,8 @@ interface DeviceState {
  * read the old one, but only results of those that do.
  */
 export interface StepOnDevice<O> {
+  /** Whether an element's step depends on no other element: small weights are then updated as one vector. Default false. */
+  readonly elementwise?: boolean;
   /** Why it cannot compute with these options, and what to choose; undefined if it can. */
   refuse?(options: O): readonly MessagePart[] | undefined;
   /** The shape in which the graph sees a weight, of as many elements. */

@@ -20,6 +20,7 @@ export const sgd = defineOptimizer({
   stateBytes: () => 0,
   create: (parameters) => new Sgd(parameters),
   onDevice: {
+    elementwise: true,
     layout: (shape) => [sizeOf(shape)],
     states: () => [],
     scalars: () => ({ one: 1 }),
