@@ -29,7 +29,7 @@ describe.runIf(env)('training on a device', () => {
   });
 
   it('refuses what would run on the processor', () => {
-    expect(result('refuses the processor')).toMatch(/has no kernel .*--device cpu/);
+    expect(result('refuses the processor')).toMatch(/has no kernel .*device: 'cpu'/);
   });
 
   describe.each([
@@ -50,6 +50,11 @@ describe.runIf(env)('training on a device', () => {
 
     it('sends ids and masks, and at most 1 kB more a step', () => {
       expect(result(`${label}: bytes beyond ids and masks`)).toBeLessThanOrEqual(1024);
+    });
+
+    it('takes the memory that the plan says', () => {
+      expect(result(`${label}: planned memory`)).toBeGreaterThan(0.95);
+      expect(result(`${label}: planned memory`)).toBeLessThan(1.05);
     });
 
     it('takes no more memory with further steps', () => {

@@ -5,7 +5,7 @@ import type { Engine } from '../runtime/engine.ts';
 import { frozenBy } from '../training/freeze.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import type { Loss } from '../training/loss.ts';
-import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
+import { deviceWarnings, type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { RunEvent } from '../training/runs/events.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
@@ -66,7 +66,7 @@ export async function* distill(options: DistillationOptions & RunOptions): Async
 
 /** Prepares a distillation before anything large is allocated. The caller closes the teacher and the file. */
 export function openDistillation(options: DistillationOptions): TrainingJob {
-  const { student, teaching, files, engine: given, threads, ranks, ...input } = options;
+  const { student, teaching, files, engine: given, device, precision, threads, ranks, ...input } = options;
   const settings = settingsFor(teaching, input);
   if (settings.shard === 'all') {
     throw new OptionError(
@@ -81,11 +81,17 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
   checkSampling(files, settings);
   const { model, family, config, generationConfig } = student;
   const trains = frozenBy(model, settings.freeze);
-  const engine = engineFor({ engine: given, threads, ranks });
+  const engine = engineFor({ engine: given, device, precision, threads, ranks });
+  if (teaching.kind === 'online' && engine.openMemory) {
+    throw new OptionError(
+      'device',
+      "a teacher that answers while the student trains would send its activations through the host's memory at each step; write its answers first (ropewalk teach) and distill from that file.",
+    );
+  }
   const teacher = teaching.kind === 'online' ? teaching.teacher.opened.model : undefined;
   const machine = thisMachine();
   return {
-    ...{ verb: 'distill', engine, model, settings, teacher, warnings: [], ranks },
+    ...{ verb: 'distill', engine, model, settings, teacher, warnings: deviceWarnings(engine), ranks },
     // A student with pretrained weights may get worse; one from scratch cannot.
     startsTrained: student.record.from !== 'scratch',
     plan: planRun({
@@ -97,6 +103,7 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
       machine,
       teacher,
       ranks: ranks?.size,
+      onDevice: engine.openMemory !== undefined,
     }),
     identity: { family, config, files, ...(generationConfig && { generationConfig }) },
     record: recordOf(student, teaching),

@@ -13,7 +13,7 @@ import type { Loss } from '../training/loss.ts';
 import type { NewRowsPhase } from '../training/new-rows.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
 import { datasetSize } from '../training/runs/data-size.ts';
-import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
+import { deviceWarnings, type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
 import { planRun } from '../training/runs/plan.ts';
@@ -89,18 +89,23 @@ export async function openFinetuning(
     const rows = { batch, seq, pack };
     const { batchesPerEpoch } = new PackedSource(views.training, { ...rows, seed });
     const { loss } = options;
+    const engine = engineFor(options);
     const plan = planRun({
       ...{ model: base.model, trains, settings, shape: { seq, packed: true }, loss },
       data: await datasetSize(dataset, views, batchesPerEpoch),
       machine: thisMachine(),
       ranks: options.ranks?.size,
+      onDevice: engine.openMemory !== undefined,
     });
-    const engine = engineFor(options);
     const scoring = await TaskScoring.open(settings);
     const opened = dataset;
     const job: FinetuneJob = {
       ...{ verb: 'finetune', base, engine, model: base.model, settings, plan, startsTrained: true },
-      ...{ identity: base.identity, warnings: base.warnings, createOptimizer: options.createOptimizer },
+      ...{
+        identity: base.identity,
+        warnings: [...base.warnings, ...deviceWarnings(engine)],
+        createOptimizer: options.createOptimizer,
+      },
       ...{ ranks: options.ranks, newRows },
       record: recordOf(base, options, now, opened.identity),
       async start(parallel) {

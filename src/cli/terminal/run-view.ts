@@ -28,6 +28,26 @@ const gigabytes = (bytes: number) =>
   bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 
+/** The parts of the memory: of the device, if there is one, else of this machine. */
+function memoryRows({ device, ...host }: RunPlan['memory']): [string, string][] {
+  const parts = device ?? host;
+  const rows: [string, string][] = [
+    ['weights', gigabytes(parts.weights)],
+    ...(host.teacher === undefined ? [] : ([['teacher', gigabytes(host.teacher)]] as [string, string][])),
+    ['gradients', gigabytes(parts.gradients)],
+    ['optimizer', gigabytes(parts.optimizer)],
+    ['activations', `${gigabytes(parts.activations)} (estimated from the graphs' shapes)`],
+  ];
+  if (!device) return rows;
+  return [
+    ...rows.map(([name, value]): [string, string] => [`${name} (device)`, value]),
+    ['added gradients (device)', gigabytes(device.added)],
+    ['graphs while they run (device)', `${gigabytes(device.scratch)} (estimated)`],
+    ['total memory of the device', gigabytes(device.total)],
+    ['weights while they are read', gigabytes(host.weights)],
+  ];
+}
+
 /** A plan as readable lines. */
 export function planText(plan: RunPlan): string {
   const { data, memory, machine, secondsPerStep } = plan;
@@ -49,11 +69,7 @@ export function planText(plan: RunPlan): string {
       `${whole(plan.steps)} of ${whole(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs)`,
     ],
     ['settings', settingsText(plan.settings)],
-    ['weights', gigabytes(memory.weights)],
-    ...(memory.teacher === undefined ? [] : ([['teacher', gigabytes(memory.teacher)]] as [string, string][])),
-    ['gradients', gigabytes(memory.gradients)],
-    ['optimizer', gigabytes(memory.optimizer)],
-    ['activations', `${gigabytes(memory.activations)} (estimated from the graphs' shapes)`],
+    ...memoryRows(memory),
     ['program', gigabytes(memory.program)],
     [
       'total memory',

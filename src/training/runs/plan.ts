@@ -93,6 +93,8 @@ export interface PlanParts {
   readonly teacher?: CausalLM | undefined;
   /** Processes that train together. Memory is that of one of them. */
   readonly ranks?: number | undefined;
+  /** Whether it trains in the memory of a device. */
+  readonly onDevice?: boolean | undefined;
 }
 
 export function planRun(parts: PlanParts): RunPlan {
@@ -162,7 +164,7 @@ function remediesFor(parts: PlanParts): RunPlan['remedies'] {
 }
 
 function memoryOf(
-  { model, trains, shape, loss, teacher, ranks = 1 }: PlanParts,
+  { model, trains, shape, loss, teacher, ranks = 1, onDevice = false }: PlanParts,
   settings: TrainingSettings,
 ): MemoryEstimate {
   const { memory, optimizer, states } = settings;
@@ -173,7 +175,7 @@ function memoryOf(
     model,
     { ...shape, batch },
     {
-      ...{ memory, trains, accumulate },
+      ...{ memory, trains, accumulate, onDevice },
       ...{ ranks, shard: settings.shard },
       stateBytes: (dims) => record.stateBytes(dims, options),
       ...(loss && { loss }),

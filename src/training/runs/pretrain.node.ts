@@ -9,7 +9,7 @@ import { splitCorpus } from '../../text/corpus.ts';
 import { createLearner } from '../create-learner.ts';
 import { frozenBy } from '../freeze.ts';
 import { resolveSettings, TRAIN, type TrainingInput } from '../settings.ts';
-import { type EngineOptions, engineFor } from './engine.node.ts';
+import { deviceWarnings, type EngineOptions, engineFor } from './engine.node.ts';
 import type { RunEvent } from './events.ts';
 import type { TrainingJob } from './job.node.ts';
 import { thisMachine } from './machine.node.ts';
@@ -45,7 +45,18 @@ export async function* train(options: PretrainingOptions & RunOptions): AsyncGen
 
 /** Prepares a pretraining run before anything large is allocated. */
 export function openPretraining(options: PretrainingOptions): TrainingJob {
-  const { family, config, files, tokens, engine: given, threads, ranks, ...input } = options;
+  const {
+    family,
+    config,
+    files,
+    tokens,
+    engine: given,
+    device,
+    precision,
+    threads,
+    ranks,
+    ...input
+  } = options;
   const settings = resolveSettings(TRAIN, input);
   const { batch, seq, seed, memory } = settings;
   const model = family.build(config);
@@ -65,10 +76,21 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
     batchesPerEpoch: sampler().windows / batch,
   };
   const machine = thisMachine();
-  const engine = engineFor({ engine: given, threads, ranks });
+  const engine = engineFor({ engine: given, device, precision, threads, ranks });
   return {
-    ...{ verb: 'train', engine, model, settings, warnings: [], startsTrained: false, ranks },
-    plan: planRun({ model, trains, settings, shape, data, machine, ranks: ranks?.size }),
+    ...{
+      verb: 'train',
+      engine,
+      model,
+      settings,
+      warnings: deviceWarnings(engine),
+      startsTrained: false,
+      ranks,
+    },
+    plan: planRun({
+      ...{ model, trains, settings, shape, data, machine, ranks: ranks?.size },
+      onDevice: engine.openMemory !== undefined,
+    }),
     identity: { family, config, files },
     record: {
       family: family.name,
