@@ -75,9 +75,9 @@ const learner = await DeviceLearner.create(
   },
 );
 await learner.fill((values) => randomize(model, values));
-const { memory, parameters } = learner.onDevice;
+const { memory, parameters, updates } = learner.onDevice;
 const optimizer = await createDeviceOptimizer(engine, memory, flags.optimizer as OptimizerKind, parameters);
-await optimizer.prepare(learner.updatedTogether);
+await optimizer.prepare(updates);
 console.log(`made in ${seconds(started)} s; ${(memory.byteLength / 2 ** 20).toFixed(0)} MiB on the device`);
 
 let step = 0;

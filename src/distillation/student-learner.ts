@@ -5,6 +5,7 @@ import { createLearner, type LearnerOptions } from '../training/create-learner.t
 import { Evaluator, weightFeeds } from '../training/evaluator.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import type { Learner, StepResult, TrainedParameter, UpdateSettings } from '../training/learner.ts';
+import { crossEntropy } from '../training/loss.ts';
 
 /**
  * Trains with any loss, and evaluates by next-token prediction: held-out losses are then comparable with those of any
@@ -25,7 +26,7 @@ export class StudentLearner implements Learner {
     shape: SequenceShape,
     options: LearnerOptions,
   ): Promise<StudentLearner> {
-    const inner = await createLearner(engine, model, shape, options);
+    const inner = await createLearner(engine, model, shape, { ...options, evaluationLoss: crossEntropy });
     const { settings } = options;
     return new StudentLearner(inner, new Evaluator(engine, model, shape, { settings }));
   }
@@ -42,6 +43,10 @@ export class StudentLearner implements Learner {
     return this.#inner.parameters;
   }
 
+  get onDevice() {
+    return this.#inner.onDevice;
+  }
+
   values() {
     return this.#inner.values();
   }
@@ -55,6 +60,7 @@ export class StudentLearner implements Learner {
   }
 
   async evaluate(batches: Iterable<TrainingRows> | AsyncIterable<TrainingRows>) {
+    if (this.#inner.onDevice) return this.#inner.evaluate(batches);
     return this.#evaluator.evaluate(batches, weightFeeds(this.model, await this.values()));
   }
 

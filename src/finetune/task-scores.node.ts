@@ -7,9 +7,10 @@ import type { ItemValue } from '../evaluate/metrics/aggregations.ts';
 import { AnsweringModel } from '../evaluate/model/answering-model.ts';
 import { readSplit } from '../evaluate/tasks/data-files.node.ts';
 import { type SelectedTasks, selectTasks } from '../evaluate/tasks/select.node.ts';
-import { Decoder } from '../generation/decoder.ts';
+import type { Decoder } from '../generation/decoder.ts';
 import { OptionError } from '../options.ts';
 import type { Engine } from '../runtime/engine.ts';
+import { CurrentDecoder } from '../training/current-decoder.ts';
 import type { Learner } from '../training/learner.ts';
 import type { TaskScores, TasksEvent } from '../training/runs/events.ts';
 import type { BaseModel } from './model.node.ts';
@@ -28,7 +29,7 @@ const BOOTSTRAP = 1000;
  * training costs elsewhere.
  */
 export class TaskScoring {
-  #decoder: Promise<Decoder> | undefined;
+  #decoder: CurrentDecoder | undefined;
   readonly #selected: SelectedTasks;
   readonly #places: ReadonlyMap<string, string>;
   readonly #limit: number | undefined;
@@ -87,10 +88,14 @@ export class TaskScoring {
   }
 
   async scores(engine: Engine, learner: Learner, base: BaseModel): Promise<TaskScores[]> {
-    this.#decoder ??= Decoder.borrowing(engine, learner.model, await learner.values());
+    this.#decoder ??= new CurrentDecoder(engine, learner);
+    return this.#decoder.use((decoder) => this.#scores(decoder, base));
+  }
+
+  async #scores(decoder: Decoder, base: BaseModel): Promise<TaskScores[]> {
     const { tokenizer, template, stopTokens } = base;
     const model = new AnsweringModel({
-      ...{ decoder: await this.#decoder, tokenizer, template, stopTokens, sampling: {} },
+      ...{ decoder, tokenizer, template, stopTokens, sampling: {} },
     });
     const { tasks } = await evaluateModel(
       base.name,
@@ -106,7 +111,7 @@ export class TaskScoring {
   }
 
   async release(): Promise<void> {
-    await (await this.#decoder)?.release();
+    await this.#decoder?.release();
   }
 }
 

@@ -27,6 +27,7 @@ export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: b
     takesWeights: chosen?.placeholder,
     layouts: chosen?.layouts,
     sharesBuffers: chosen !== undefined && provider === 'cpu',
+    ...(provider !== 'cpu' && { processor: () => nodeEngine({ ...defaults, provider: 'cpu' }) }),
     ...(chosen && provider === 'webgpu' && { openMemory: () => chosen.openMemory('webgpu') }),
     defaults,
   };

@@ -87,6 +87,8 @@ export interface SessionSettings {
    * it, and 4.7 s where MPI was called only between runs.
    */
   readonly inBackground?: boolean;
+  /** Whether every operator must run on the engine's device: a graph with one that would run on the processor is refused. */
+  readonly onDeviceOnly?: boolean;
   /** Writes ONNX Runtime's profile to a file with this prefix. */
   readonly profile?: string;
 }
@@ -112,6 +114,8 @@ export interface Engine {
   readonly layouts?: LayoutEngine | undefined;
   /** Opens the memory of the device that its sessions run on, if values can stay there. */
   readonly openMemory?: (() => Promise<DeviceMemory>) | undefined;
+  /** An engine of this machine's processor, with the same threads, where this one is another device's. */
+  readonly processor?: (() => Engine) | undefined;
   /** Whether an output may be written over the input that it updates: caches then grow in place. */
   readonly sharesBuffers: boolean;
   readonly defaults: EngineSettings;
@@ -140,6 +144,7 @@ export async function createSession(
   if (all.weightsFolder !== undefined)
     session.model_external_initializers_file_folder_path = all.weightsFolder;
   if (all.prepack === false) session.disable_prepacking = '1';
+  if (all.onDeviceOnly) session.disable_cpu_ep_fallback = '1';
   if (!all.spinsBetweenRuns) session.force_spinning_stop = '1';
   // The arena grows by powers of two: up to half of what packed weights took there stayed empty.
   session.use_device_allocator_for_initializers = '1';

@@ -21,7 +21,7 @@ export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
         try {
           return await runtime.InferenceSession.create(model, options, provided);
         } catch (error) {
-          throw noAdapter(error) ?? error;
+          throw noAdapter(error) ?? noKernel(error) ?? error;
         }
       },
     },
@@ -30,6 +30,15 @@ export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
 
 const ON_LINUX =
   " for Vulkan and its loader, libvulkan.so.1 (Debian's libvulkan1); or select a software driver before the program starts, such as Chromium's: VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json LD_LIBRARY_PATH=/usr/lib/chromium";
+
+/** See `SessionSettings.onDeviceOnly`. */
+function noKernel(error: unknown): RopewalkError | undefined {
+  if (!(error instanceof Error) || !error.message.includes('fallback to CPU EP')) return undefined;
+  return new RopewalkError(
+    said`an operator of the model or of its loss has no kernel on this device; run on the CPU (${option('device', 'cpu')}).`,
+    { cause: error },
+  );
+}
 
 function noAdapter(error: unknown): RopewalkError | undefined {
   if (!(error instanceof Error) || !error.message.includes('WebGPU adapter')) return undefined;

@@ -7,6 +7,7 @@ import { BlockLearner } from './blocks/block-learner.ts';
 import type { SequenceShape } from './graph.ts';
 import type { Learner } from './learner.ts';
 import { crossEntropy, type Loss } from './loss.ts';
+import { DeviceLearner } from './on-device/device-learner.ts';
 import { shareOf } from './parallel/deal.ts';
 import type { Parallel } from './parallel/parallel.ts';
 import { RankLearner } from './parallel/rank-learner.ts';
@@ -27,6 +28,8 @@ export interface LearnerOptions {
   readonly memory?: MemoryMode;
   /** Default `crossEntropy`. */
   readonly loss?: Loss;
+  /** What `evaluate` measures where weights are on a device; elsewhere it is {@link loss}. Default {@link loss}. */
+  readonly evaluationLoss?: Loss;
   /** Whether a parameter is trained, by its path; the others are frozen. Default all. */
   readonly trains?: (path: string) => boolean;
   readonly settings?: SessionSettings;
@@ -61,6 +64,15 @@ export async function createLearner(
   shape: SequenceShape,
   { parallel, ...options }: LearnerOptions = {},
 ): Promise<Learner> {
+  if (engine.openMemory) {
+    if (parallel) {
+      throw new OptionError(
+        'device',
+        said`several processes train on processors only; start one, or leave out ${named('device')}.`,
+      );
+    }
+    return createOnDevice(engine, model, shape, options);
+  }
   if (!parallel) return createLocal(engine, model, shape, options);
   const { ranks, accumulate } = parallel;
   const share = shareOf(shape.batch, accumulate, ranks.communicator.size);
@@ -70,6 +82,19 @@ export async function createLearner(
       ? await createSharded(engine, model, local, parallel, options)
       : await createLocal(engine, model, local, options, true);
   return new RankLearner(inner, shape, accumulate, share, parallel);
+}
+
+function createOnDevice(
+  engine: Engine,
+  model: CausalLM,
+  shape: SequenceShape,
+  { memory = 'fast', hostMemory: _, headChunk: __, ...options }: LearnerOptions,
+): Promise<Learner> {
+  return DeviceLearner.create(engine, model, shape, {
+    ...options,
+    gradients: memory === 'light' ? 'as you go' : 'kept',
+    activations: memory === 'fast' ? 'kept' : 'recomputed',
+  });
 }
 
 function createSharded(

@@ -1,7 +1,8 @@
 import { type OpenedModel, readWeights } from '../checkpoint/load.node.ts';
-import { writeSafetensors } from '../checkpoint/safetensors/writer.ts';
+import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors/writer.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
 import type { Engine } from '../runtime/engine.ts';
+import { DeviceLearner } from './on-device/device-learner.ts';
 import { WholeGraphLearner } from './whole-graph-learner.ts';
 
 /**
@@ -16,14 +17,36 @@ export async function writeGradients(
   path: string,
 ): Promise<void> {
   const seq = ids.length - 1;
-  const learner = await WholeGraphLearner.create(engine, opened.model, { batch: 1, seq });
+  const shape = { batch: 1, seq };
+  const rows = { inputs: ids.slice(0, seq), targets: ids.slice(1) };
+  const nameOf = (name: string) => opened.names.get(name) ?? name;
+  const write = (entries: readonly TensorToWrite[]) =>
+    writeFileAtomic(path, async (sink) => {
+      await writeSafetensors(sink, entries, { format: 'pt' });
+    });
+  if (engine.openMemory) {
+    const learner = await DeviceLearner.create(engine, opened.model, shape, { gradients: 'kept' });
+    try {
+      await learner.fill((values) => readWeights(opened, values));
+      await learner.computeGradients([rows]);
+      const { parameters } = learner.onDevice;
+      await write(
+        parameters.map(({ name, shape: dims }) => {
+          return { name: nameOf(name), dtype: 'F32', shape: dims, data: () => learner.gradient(name) };
+        }),
+      );
+    } finally {
+      await learner.release();
+    }
+    return;
+  }
+  const learner = await WholeGraphLearner.create(engine, opened.model, shape);
   await learner.fill((values) => readWeights(opened, values));
-  await learner.computeGradients([{ inputs: ids.slice(0, seq), targets: ids.slice(1) }]);
+  await learner.computeGradients([rows]);
   await learner.release();
-  const entries = learner.trainables.map(({ name, shape, gradient }) => {
-    return { name: opened.names.get(name) ?? name, dtype: 'F32' as const, shape, data: gradient };
-  });
-  await writeFileAtomic(path, async (sink) => {
-    await writeSafetensors(sink, entries, { format: 'pt' });
-  });
+  await write(
+    learner.trainables.map(({ name, shape: dims, gradient }) => {
+      return { name: nameOf(name), dtype: 'F32', shape: dims, data: gradient };
+    }),
+  );
 }

@@ -65,6 +65,14 @@ export interface StepResult {
   readonly updated: boolean;
 }
 
+/** The trained weights of a learner in the memory of a device. */
+export interface OnDevice {
+  readonly memory: DeviceMemory;
+  readonly parameters: readonly DeviceParameter[];
+  /** The names that each update of a step covers: see `DeviceOptimizer.prepare`. */
+  readonly updates: readonly (readonly string[])[];
+}
+
 /**
  * Performs training steps: holds the weights in host memory and the compiled passes. There are two: the whole graph
  * at once (`whole-graph-learner.ts`), fast, and block by block (`blocks/block-learner.ts`), in less memory.
@@ -75,14 +83,14 @@ export interface Learner {
   /** The trained weights; frozen ones are only in {@link values}. None where they are {@link onDevice}. */
   readonly parameters: readonly TrainedParameter[];
   /** Set where the weights are in the memory of a device. */
-  readonly onDevice?: { readonly memory: DeviceMemory; readonly parameters: readonly DeviceParameter[] };
+  readonly onDevice?: OnDevice | undefined;
   /** Set where weights are sharded: this process has only its slices of them. */
   readonly slices?: Slices | undefined;
   /**
    * All current weights by path, to be read; if they are sharded, this process's slices of them. To change weights, use
-   * {@link fill}.
+   * {@link fill}. Those on a device are read from there one by one, as the map is used.
    */
-  values(): Map<string, Float32Array> | Promise<Map<string, Float32Array>>;
+  values(): ReadonlyMap<string, Float32Array> | Promise<ReadonlyMap<string, Float32Array>>;
   /** Changes weights: `write` gets the arrays of all of them, or of this process's slices, and must set every element. */
   fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void>;
   /**

@@ -170,6 +170,50 @@ export function scatterRows(ids: Tensor, values: Tensor, rows: Dim): Tensor {
   return apply(scatterRowsOp, [ids, values], { rows })[0]!;
 }
 
+export interface RowRange {
+  /** The first row of a table that a part of it has, and the number of its rows. */
+  readonly start: number;
+  readonly rows: number;
+}
+
+/**
+ * Where ids of rows are in a part of a table. The second output is 1 for ids that the part has, and 0 for the others, whose
+ * place is 0.
+ */
+export const placesInOp: Operator<RowRange> = {
+  name: 'placesIn',
+  stopsGradient: true,
+  infer(inputs) {
+    const [ids] = inputs;
+    if (!isIndex(ids)) throw shapeError('placesIn', inputs, 'needs integer row indices');
+    return [ids!, { dtype: 'float32', shape: ids!.shape }];
+  },
+  evaluate([ids], { start, rows }) {
+    const hits = Float64Array.from(ids!.data, (id) => (id >= start && id < start + rows ? 1 : 0));
+    const places = Float64Array.from(ids!.data, (id, i) => hits[i]! * (id - start));
+    return [places, hits].map((data) => ({ shape: ids!.shape, data }));
+  },
+  lower(e, [ids], { inputs, attributes: { start, rows } }) {
+    const { dtype } = inputs[0]!;
+    const from = e.constant(dtype, [], [start]);
+    const cast = (name: string, to: number) => e.node('Cast', [name], { to })[0]!;
+    const reached = cast(e.node('GreaterOrEqual', [ids!, from])[0]!, 1);
+    const below = cast(e.node('Less', [ids!, e.constant(dtype, [], [start + rows])])[0]!, 1);
+    const [hits] = e.node('Mul', [reached, below]);
+    const [offset] = e.node('Sub', [ids!, from]);
+    return [e.node('Mul', [offset!, cast(hits!, dtype === 'int64' ? 7 : 6)])[0]!, hits!];
+  },
+  examples: [
+    { inputs: [{ dtype: 'int32', shape: [9] }], attributes: { start: 2, rows: 3 }, below: 7 },
+    { inputs: [{ dtype: 'int32', shape: [3, 3] }], attributes: { start: 0, rows: 4 }, below: 7 },
+  ],
+};
+
+/** ids `[…]` → their places in the part, and 1 or 0, both `[…]`. */
+export function placesIn(ids: Tensor, range: RowRange): readonly [Tensor, Tensor] {
+  return apply(placesInOp, [ids], range) as readonly [Tensor, Tensor];
+}
+
 /** Some elements of each row: x[i, ids[i, j]]. */
 export const takeAlongOp: Operator<None> = {
   name: 'takeAlong',

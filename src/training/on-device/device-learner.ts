@@ -3,31 +3,36 @@ import { RopewalkError } from '../../errors.ts';
 import type { CausalLM } from '../../families/family.ts';
 import type { DeviceMemory, DeviceTensor } from '../../runtime/device.ts';
 import type { Engine, SessionSettings } from '../../runtime/engine.ts';
-import { modelPieces } from '../blocks/block-graph.ts';
-import { headGraph } from '../blocks/block-head.ts';
+import { modelPieces, type Piece } from '../blocks/block-graph.ts';
+import type { HeadGraph } from '../blocks/block-head.ts';
 import { StageKinds } from '../blocks/block-stage.ts';
 import { contextFeeds, countOf, lossFeeds } from '../feeds.ts';
 import { notFinite } from '../finite.ts';
 import type { SequenceShape } from '../graph.ts';
-import type { Learner, StepResult, UpdateSettings } from '../learner.ts';
+import type { Learner, OnDevice, StepResult, UpdateSettings } from '../learner.ts';
 import { crossEntropy, type Loss } from '../loss.ts';
 import { DeviceEmbedding, DeviceHead, LOSS } from './device-ends.ts';
 import { DeviceGradients, type GradientTargets } from './device-gradients.ts';
-import { type DeviceOptimizer, type DeviceParameter, isOnDevice } from './device-optimizer.ts';
+import { type DeviceOptimizer, isOnDevice } from './device-optimizer.ts';
 import { DeviceStage } from './device-stage.ts';
 import { Feeds } from './device-values.ts';
-import { DeviceWeights } from './device-weights.ts';
+import { DeviceWeights, readParts, weightParts } from './device-weights.ts';
+import { deviceHeadGraph, partedEmbedding, tablesOf } from './parted-tables.ts';
 import { NormSum, Report } from './report.ts';
 
 export interface DeviceLearnerOptions {
   /** Default {@link crossEntropy}. */
   readonly loss?: Loss;
+  /** What `evaluate` measures. Default {@link loss}. */
+  readonly evaluationLoss?: Loss;
   /** Whether a parameter is trained, by its path; the others are frozen. Default all. */
   readonly trains?: (path: string) => boolean;
   readonly settings?: SessionSettings;
   /** As in `BlockLearnerOptions`. */
   readonly gradients: 'kept' | 'as you go';
   readonly activations?: 'kept' | 'recomputed';
+  /** The most bytes of a part of the embedding or the head: see `weightParts`. */
+  readonly tableBytes?: number;
   /** Called when the runs of a phase of a step are started: forward, head, backward, update. */
   readonly onPhase?: (phase: string) => void;
 }
@@ -37,6 +42,7 @@ interface Stages {
   /** Layers and the final norm. */
   readonly blocks: readonly DeviceStage[];
   readonly head: DeviceHead;
+  readonly evaluationHead: DeviceHead;
   readonly kinds: StageKinds;
 }
 
@@ -54,7 +60,7 @@ interface Targets {
  */
 export class DeviceLearner implements Learner {
   readonly parameters = [];
-  readonly onDevice: { readonly memory: DeviceMemory; readonly parameters: readonly DeviceParameter[] };
+  readonly onDevice: OnDevice;
   #first: Promise<Targets> | undefined;
   #further: Promise<Targets> | undefined;
 
@@ -96,10 +102,12 @@ export class DeviceLearner implements Learner {
     this.#onPhase = options.onPhase ?? (() => {});
     this.#groups = parts.groups;
     const parameters = parts.trained.map((name) => {
-      const tensor = parts.weights.tensors.get(name)!;
-      return { name, shape: tensor.shape, value: [tensor], gradient: [parts.gradients.of(name)] };
+      const { shape: dims } = model.parameters().get(name)!;
+      const gradient = parts.weights.parts.get(name)!.map((part) => parts.gradients.of(part.name));
+      return { name, shape: dims, value: parts.weights.tensorsOf(name), gradient };
     });
-    this.onDevice = { memory, parameters };
+    const updates = this.#asYouGo ? parts.groups.filter((names) => names.length > 0) : [parts.trained];
+    this.onDevice = { memory, parameters, updates };
   }
 
   /** @param shape number and length of the sequences in a micro-batch. */
@@ -111,12 +119,17 @@ export class DeviceLearner implements Learner {
   ): Promise<DeviceLearner> {
     if (!engine.openMemory) throw new RopewalkError('this engine keeps no values on a device.');
     const memory = await engine.openMemory();
-    const { trains = () => true, settings, loss = crossEntropy } = options;
+    const { trains: wanted = () => true, loss = crossEntropy } = options;
+    const settings = { ...options.settings, onDeviceOnly: true };
     const keeps = options.activations === 'kept';
-    const weights = new DeviceWeights(memory, model);
     const feeds = new Feeds(memory);
-    const [first, ...rest] = modelPieces(model, shape);
-    const [rows, width] = first!.y.shape as [number, number];
+    const [whole, ...rest] = modelPieces(model, shape) as [Piece, ...Piece[]];
+    const parts = weightParts(model, tablesOf(model, whole), options.tableBytes);
+    const weights = new DeviceWeights(memory, parts);
+    const wholeOf = new Map([...parts.values()].flat().map(({ name, path }) => [name, path]));
+    const trains = (name: string) => wanted(wholeOf.get(name)!);
+    const first = partedEmbedding(whole, parts);
+    const [rows, width] = first.y.shape as [number, number];
     const activation = () => memory.allocate('float32', [rows, width]);
     const activations = Array.from({ length: rest.length + 1 }, activation);
     const passed = [activation(), activation()] as const;
@@ -124,7 +137,7 @@ export class DeviceLearner implements Learner {
     const gradientAt = (stage: number): DeviceTensor => passed[(rest.length - 1 - stage) & 1]!;
 
     const ends = { y: activations[0]!, dy: gradientAt(-1) };
-    const embedding = new DeviceEmbedding(engine, settings, first!, ends, weights.tensors, trains, feeds);
+    const embedding = new DeviceEmbedding(engine, settings, first, ends, weights.tensors, trains, feeds);
     await embedding.prepare();
     const kinds = new StageKinds(engine, settings);
     let active = embedding.trained.length > 0;
@@ -148,8 +161,11 @@ export class DeviceLearner implements Learner {
       blocks.push(stage);
     }
     const around = { hidden: activations.at(-1)!, dHidden: passed[0] };
-    const graph = headGraph({ model, rows, width, trains }, loss);
-    const head = new DeviceHead(engine, settings, graph, around, weights.tensors, feeds);
+    const graphOf = (of: Loss) => deviceHeadGraph({ model, rows, width, trains: wanted }, parts, of);
+    const headOf = (of: HeadGraph) => new DeviceHead(engine, settings, of, around, weights.tensors, feeds);
+    const head = headOf(graphOf(loss));
+    const { evaluationLoss = loss } = options;
+    const evaluationHead = evaluationLoss === loss ? head : headOf(graphOf(evaluationLoss));
 
     const trained = [...weights.tensors.keys()].filter(trains);
     const shapes = new Map<string, readonly number[]>([[LOSS, []]]);
@@ -165,18 +181,15 @@ export class DeviceLearner implements Learner {
     );
     const norms = await NormSum.create(engine, settings, memory);
     const report = await Report.create(engine, settings, memory, gradients.of(LOSS));
-    const stages = { embedding, blocks, head, kinds };
-    const parts = { weights, stages, gradients, feeds, report, norms, trained, groups };
-    const learner = new DeviceLearner(model, shape, memory, parts, options);
+    const stages = { embedding, blocks, head, evaluationHead, kinds };
+    const made = {
+      ...{ weights, stages, gradients, feeds, report, norms },
+      trained: [...parts.keys()].filter(wanted),
+      groups: groups.map((names) => [...new Set(names.map((name) => wholeOf.get(name)!))]),
+    };
+    const learner = new DeviceLearner(model, shape, memory, made, options);
     await learner.#targets(false);
     return learner;
-  }
-
-  /** The names of the weights that an update covers, for each update of a step: see `DeviceOptimizer.prepare`. */
-  get updatedTogether(): readonly (readonly string[])[] {
-    return this.#asYouGo
-      ? this.#groups.filter((names) => names.length > 0)
-      : [this.onDevice.parameters.map(({ name }) => name)];
   }
 
   /** Waits for everything that was started. */
@@ -184,28 +197,22 @@ export class DeviceLearner implements Learner {
     this.#report.readLoss();
   }
 
-  /** Copies of the current weights. */
-  values(): Map<string, Float32Array> {
-    return this.#weights.values();
+  values(): ReadonlyMap<string, Float32Array> {
+    return this.#weights;
   }
 
-  /** Replaces all weights: they are zeros before they are filled, and copied to the device afterwards. */
-  async fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
-    const { tensors } = this.#weights;
-    const values = new Map(
-      [...tensors].map(([path, { byteLength }]) => [path, new Float32Array(byteLength / 4)]),
-    );
-    await write(values);
-    this.#weights.write(values);
+  fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
+    return this.#weights.write(write);
   }
 
   async step(batches: readonly TrainingRows[], settings: UpdateSettings): Promise<StepResult> {
-    const { optimizer, together } = settings;
+    const { optimizer, together, select } = settings;
     if (!isOnDevice(optimizer)) throw new Error('the optimizer is not on the device');
-    if (together) throw new RopewalkError('ranks train on processors only; leave out the device.');
+    if (together) throw new Error('a learner on a device has no other ranks');
+    if (select) throw new Error('all trained weights are updated on a device');
     if (this.#asYouGo) return this.#updateAsYouGo(batches, settings, optimizer);
-    const tokens = await this.#computeGradients(batches);
-    const names = this.onDevice.parameters.map(({ name }) => name);
+    const tokens = await this.computeGradients(batches);
+    const [names] = this.onDevice.updates as [readonly string[]];
     const { norm, scale } = optimizer.measure(names, settings.clip);
     const { loss, gradientNorm } = this.#report.read(norm);
     const updated = settings.accept?.({ loss, gradientNorm }) ?? true;
@@ -221,8 +228,9 @@ export class DeviceLearner implements Learner {
     let sum = 0;
     let tokens = 0;
     for await (const batch of batches) {
-      await this.#forward(batch, 1);
-      await this.#stages.head.loss(this.#gradients.of(LOSS));
+      // Rows that are only evaluated need not have what the training loss takes.
+      await this.#forward(batch, 1, this.#stages.evaluationHead !== this.#stages.head);
+      await this.#stages.evaluationHead.loss(this.#gradients.of(LOSS));
       sum += this.#report.readLoss();
       tokens += countOf(batch);
     }
@@ -230,10 +238,11 @@ export class DeviceLearner implements Learner {
   }
 
   async release(): Promise<void> {
-    const { embedding, blocks, head, kinds } = this.#stages;
+    const { embedding, blocks, head, evaluationHead, kinds } = this.#stages;
     for (const block of blocks) block.release();
     await embedding.release();
     await head.release();
+    if (evaluationHead !== head) await evaluationHead.release();
     await kinds.release();
     await this.#gradients.release();
     await this.#report.release();
@@ -241,8 +250,12 @@ export class DeviceLearner implements Learner {
     await this.onDevice.memory.release();
   }
 
-  /** @returns the counted tokens of all micro-batches. */
-  async #computeGradients(batches: readonly TrainingRows[]): Promise<number> {
+  /**
+   * Starts computing the gradients of the mean loss over the counted tokens of all micro-batches.
+   *
+   * @returns the number of those tokens.
+   */
+  async computeGradients(batches: readonly TrainingRows[]): Promise<number> {
     const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
     for (const [i, batch] of batches.entries()) {
       const targets = await this.#targets(i > 0);
@@ -296,8 +309,8 @@ export class DeviceLearner implements Learner {
     return { loss, tokens, gradientNorm, updated: true };
   }
 
-  async #forward(batch: TrainingRows, factor: number): Promise<void> {
-    this.#feeds.write({ ...contextFeeds(batch, this.shape), ...lossFeeds(batch, factor) });
+  async #forward(batch: TrainingRows, factor: number, some = false): Promise<void> {
+    this.#feeds.write({ ...contextFeeds(batch, this.shape), ...lossFeeds(batch, factor) }, some);
     this.#stages.embedding.forward();
     for (const block of this.#stages.blocks) block.forward();
     this.#onPhase('forward');
@@ -344,20 +357,20 @@ export class DeviceLearner implements Learner {
     return { head: ofHead, blocks: ofBlocks, embedding: ofEmbedding };
   }
 
+  /** A copy of a weight's gradient, from the last step. */
+  gradient(name: string): Float32Array {
+    const { gradient } = this.onDevice.parameters.find((each) => each.name === name)!;
+    return readParts(this.onDevice.memory, gradient);
+  }
+
   /** Names the first weight, or else the first gradient, that is not finite. */
   #notFinite(loss: number) {
     const isBad = (data: Float32Array) => data.some((value) => !Number.isFinite(value));
-    for (const name of this.#weights.tensors.keys()) {
-      const value = this.#weights.value(name);
-      if (isBad(value)) return notFinite(loss, [{ name, value }]);
-    }
+    for (const [name, value] of this.#weights) if (isBad(value)) return notFinite(loss, [{ name, value }]);
     const value = new Float32Array();
-    for (const { name, gradient } of this.onDevice.parameters) {
-      for (const tensor of gradient) {
-        const data = new Float32Array(tensor.byteLength / 4);
-        this.onDevice.memory.read(tensor, data);
-        if (isBad(data)) return notFinite(loss, [{ name, value, gradient: data }]);
-      }
+    for (const { name } of this.onDevice.parameters) {
+      const gradient = this.gradient(name);
+      if (isBad(gradient)) return notFinite(loss, [{ name, value, gradient }]);
     }
     return notFinite(loss, []);
   }

@@ -30,9 +30,11 @@ export class Feeds {
     return made;
   }
 
-  write(values: Readonly<Record<string, HostTensor>>): void {
+  /** @param some whether values may be missing. */
+  write(values: Readonly<Record<string, HostTensor>>, some = false): void {
     for (const [name, tensor] of this.#tensors) {
       const value = values[name];
+      if (!value && some) continue;
       if (!value) throw new RopewalkError(`the graph's input ${name} was not given.`);
       this.#memory.write(tensor, value.data);
     }

@@ -1,32 +1,133 @@
 import type { CausalLM } from '../../families/family.ts';
+import { sizeOf } from '../../graph/dims.ts';
 import type { DeviceMemory, DeviceTensor } from '../../runtime/device.ts';
 
-/** All weights of a model on a device, by path. */
-export class DeviceWeights {
+/**
+ * The most bytes of one tensor of a table. Devices limit their buffers, many to 1 or 2 GiB: a larger embedding or head is
+ * several tensors, each some of its rows.
+ */
+export const TABLE_BYTES = 512 * 2 ** 20;
+
+/** Some consecutive rows of a weight, or all of it. */
+export interface WeightPart {
+  /** The weight's path; `#` and a number follow if it has several parts. */
+  readonly name: string;
+  readonly path: string;
+  readonly shape: readonly number[];
+}
+
+/**
+ * The parts of a model's weights.
+ *
+ * @param tables paths of the weights that may have several.
+ * @param most bytes of one part of a table.
+ */
+export function weightParts(
+  model: CausalLM,
+  tables: ReadonlySet<string>,
+  most: number = TABLE_BYTES,
+): Map<string, readonly WeightPart[]> {
+  return new Map(
+    [...model.parameters()].map(([path, { shape }]) => {
+      const [rows = 1, ...rest] = shape;
+      const count = tables.has(path) ? Math.ceil((4 * (sizeOf(shape) as number)) / most) : 1;
+      if (count === 1) return [path, [{ name: path, path, shape }]];
+      const each = Math.ceil(rows / count);
+      const parts = Array.from({ length: Math.ceil(rows / each) }, (_, i) => {
+        return { name: `${path}#${i}`, path, shape: [Math.min(each, rows - i * each), ...rest] };
+      });
+      return [path, parts];
+    }),
+  );
+}
+
+/** All weights of a model on a device, by path. Each is read from there, as a copy, when it is asked for. */
+export class DeviceWeights implements ReadonlyMap<string, Float32Array> {
+  /** By the names of parts. */
   readonly tensors: ReadonlyMap<string, DeviceTensor>;
+
   readonly #memory: DeviceMemory;
 
-  constructor(memory: DeviceMemory, model: CausalLM) {
+  constructor(
+    memory: DeviceMemory,
+    readonly parts: ReadonlyMap<string, readonly WeightPart[]>,
+  ) {
     this.#memory = memory;
     this.tensors = new Map(
-      [...model.parameters()].map(([path, { shape }]) => [path, memory.allocate('float32', shape)]),
+      [...parts.values()].flat().map(({ name, shape }) => [name, memory.allocate('float32', shape)]),
     );
   }
 
-  /** Copies of all weights. */
-  values(): Map<string, Float32Array> {
-    return new Map([...this.tensors.keys()].map((path) => [path, this.value(path)]));
+  /** The tensors of a weight. */
+  tensorsOf(path: string): DeviceTensor[] {
+    return this.parts.get(path)!.map(({ name }) => this.tensors.get(name)!);
   }
 
-  /** A copy of one weight. */
-  value(path: string): Float32Array {
-    const tensor = this.tensors.get(path)!;
-    const data = new Float32Array(tensor.byteLength / 4);
-    this.#memory.read(tensor, data);
-    return data;
+  /** Replaces all weights. @param fill gets an array of zeros for each of them. */
+  async write(fill: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
+    const values = new Map(
+      [...this.parts.keys()].map((path) => [path, new Float32Array(elementsOf(this.tensorsOf(path)))]),
+    );
+    await fill(values);
+    for (const path of this.keys()) {
+      copyParts(this.tensorsOf(path), values.get(path)!, (tensor, part) => this.#memory.write(tensor, part));
+      values.delete(path);
+    }
   }
 
-  write(values: ReadonlyMap<string, Float32Array>): void {
-    for (const [path, tensor] of this.tensors) this.#memory.write(tensor, values.get(path)!);
+  get size(): number {
+    return this.parts.size;
+  }
+
+  has(path: string): boolean {
+    return this.parts.has(path);
+  }
+
+  get(path: string): Float32Array | undefined {
+    return this.has(path) ? readParts(this.#memory, this.tensorsOf(path)) : undefined;
+  }
+
+  keys(): MapIterator<string> {
+    return this.parts.keys();
+  }
+
+  *values(): MapIterator<Float32Array> {
+    for (const path of this.keys()) yield this.get(path)!;
+  }
+
+  *entries(): MapIterator<[string, Float32Array]> {
+    for (const path of this.keys()) yield [path, this.get(path)!];
+  }
+
+  [Symbol.iterator](): MapIterator<[string, Float32Array]> {
+    return this.entries();
+  }
+
+  forEach(call: (value: Float32Array, path: string, map: ReadonlyMap<string, Float32Array>) => void): void {
+    for (const [path, value] of this) call(value, path, this);
+  }
+}
+
+/** A copy of what several tensors hold, one after the other. */
+export function readParts(memory: DeviceMemory, tensors: readonly DeviceTensor[]): Float32Array {
+  const data = new Float32Array(elementsOf(tensors));
+  copyParts(tensors, data, (tensor, part) => memory.read(tensor, part));
+  return data;
+}
+
+function elementsOf(tensors: readonly DeviceTensor[]): number {
+  return tensors.reduce((sum, { byteLength }) => sum + byteLength / 4, 0);
+}
+
+function copyParts(
+  tensors: readonly DeviceTensor[],
+  data: Float32Array,
+  copy: (tensor: DeviceTensor, part: Float32Array) => void,
+): void {
+  let start = 0;
+  for (const tensor of tensors) {
+    const end = start + tensor.byteLength / 4;
+    copy(tensor, data.subarray(start, end));
+    start = end;
   }
 }

@@ -6,6 +6,7 @@ import type { Communicator } from '../../ranks/communicator.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import type { Learner, TrainedParameter } from '../learner.ts';
 import { NewRowsOptimizer, type NewRowsPhase, newRowsOf } from '../new-rows.ts';
+import { createDeviceOptimizer } from '../on-device/create-device-optimizer.ts';
 import { createOptimizer, optimizerRecord } from '../optimizers/create-optimizer.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { Parallel } from '../parallel/parallel.ts';
@@ -95,8 +96,16 @@ export function parallelOf(job: TrainingJob, signal?: AbortSignal): Parallel | u
 }
 
 /** The optimizer of a job, for its learner. */
-export function optimizerFor(job: TrainingJob, { parameters }: Learner): Optimizer {
+export async function optimizerFor(job: TrainingJob, { parameters, onDevice }: Learner): Promise<Optimizer> {
   const { optimizer, seed } = job.settings;
+  if (onDevice) {
+    refuseOnDevice(job);
+    const { memory, parameters: trained, updates } = onDevice;
+    const options = optimizerSettings(job.settings);
+    const made = await createDeviceOptimizer(job.engine, memory, optimizer, trained, options);
+    await made.prepare(updates);
+    return made;
+  }
   const create = (trained: readonly TrainedParameter[]) =>
     job.createOptimizer?.(trained) ??
     createOptimizer(optimizer, trained, { ...optimizerSettings(job.settings), seed });
@@ -107,4 +116,20 @@ export function optimizerFor(job: TrainingJob, { parameters }: Learner): Optimiz
     create(rows),
     rows.map(({ name }) => name),
   );
+}
+
+/** @throws OptionError for what is not done where weights are on a device. */
+function refuseOnDevice({ createOptimizer, newRows }: TrainingJob): void {
+  if (createOptimizer) {
+    throw new OptionError(
+      'device',
+      said`an optimizer of the caller updates arrays of the host; leave it out, or train on the CPU (${named('device', 'cpu')}).`,
+    );
+  }
+  if (newRows) {
+    throw new OptionError(
+      'device',
+      said`${named('trainNewRowsFirst')} updates single rows, which is done on the CPU only; leave one of the two out.`,
+    );
+  }
 }

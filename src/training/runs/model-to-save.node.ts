@@ -18,8 +18,9 @@ export interface ModelIdentity {
 export async function modelToSave(learner: Learner, identity: ModelIdentity): Promise<ModelToSave> {
   const { family, config, files, extraConfig, generationConfig = defaultGeneration(config) } = identity;
   const parameters = learner.model.parameters();
-  const tensors = [...(await learner.values())].map(([name, data]) => {
-    return { name, shape: parameters.get(name)!.shape, data };
+  const values = await learner.values();
+  const tensors = [...values.keys()].map((name) => {
+    return { name, shape: parameters.get(name)!.shape, data: () => values.get(name)! };
   });
   return {
     config: { ...extraConfig, ...family.writeConfig(config) },

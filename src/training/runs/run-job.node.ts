@@ -107,7 +107,7 @@ async function* runStarted(
         score: scoreOf && score,
         learner,
         training,
-        optimizer: optimizerFor(job, learner),
+        optimizer: await optimizerFor(job, learner),
         newRows: job.newRows,
       },
       ...(validation && { validation }),

@@ -1,11 +1,12 @@
 import { chatStopTokens } from '../../chat/encode.ts';
 import { ChatTemplate } from '../../chat/template.ts';
 import { generateReply } from '../../generation/chat.ts';
-import { Decoder } from '../../generation/decoder.ts';
+import type { Decoder } from '../../generation/decoder.ts';
 import { generateText } from '../../generation/generate-text.ts';
 import { OptionError } from '../../options.ts';
 import type { Engine } from '../../runtime/engine.ts';
 import { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { CurrentDecoder } from '../current-decoder.ts';
 import type { Learner } from '../learner.ts';
 import type { TrainingSettings } from '../settings.ts';
 import type { Sample } from './events.ts';
@@ -60,9 +61,7 @@ export interface SampleSettings {
  * each prompt is a user message.
  */
 export class Sampling {
-  #decoder: Promise<Decoder> | undefined;
-
-  readonly #engine: Engine;
+  readonly #decoder: CurrentDecoder;
   readonly #training: Learner;
   readonly #tokenizer: Tokenizer;
   readonly #settings: SampleSettings;
@@ -77,7 +76,7 @@ export class Sampling {
     chat: { readonly template: ChatTemplate; readonly stopTokens: readonly number[] } | undefined,
     stopTokens: readonly number[],
   ) {
-    this.#engine = engine;
+    this.#decoder = new CurrentDecoder(engine, training);
     this.#training = training;
     this.#tokenizer = tokenizer;
     this.#settings = settings;
@@ -85,13 +84,19 @@ export class Sampling {
     this.#stopTokens = stopTokens;
   }
 
-  async samples(): Promise<Sample[]> {
+  samples(): Promise<Sample[]> {
+    return this.#decoder.use((decoder) => this.#samples(decoder));
+  }
+
+  async release(): Promise<void> {
+    await this.#decoder.release();
+  }
+
+  async #samples(decoder: Decoder): Promise<Sample[]> {
     const training = this.#training;
     const tokenizer = this.#tokenizer;
     const chat = this.#chat;
     const settings = this.#settings;
-    this.#decoder ??= Decoder.borrowing(this.#engine, training.model, await training.values());
-    const decoder = await this.#decoder;
     const samples: Sample[] = [];
     for (const prompt of settings.prompts) {
       const room = training.model.maxPositions - tokenizer.encode(prompt).length;
@@ -112,9 +117,5 @@ export class Sampling {
       samples.push({ prompt, text });
     }
     return samples;
-  }
-
-  async release(): Promise<void> {
-    await (await this.#decoder)?.release();
   }
 }

@@ -7,7 +7,7 @@ export async function measureStep(job: TrainingJob): Promise<number> {
   const { learner, training, release } = await started(job);
   const { accumulate, clip } = job.settings;
   try {
-    const optimizer = optimizerFor(job, learner);
+    const optimizer = await optimizerFor(job, learner);
     let best = Number.POSITIVE_INFINITY;
     for (let i = 0; i < 3; i++) {
       const started = performance.now();
@@ -37,7 +37,7 @@ export async function* findRate(
   const { learner, training, release } = await started(job, signal);
   const { accumulate, clip } = job.settings;
   try {
-    const parts = { learner, training, optimizer: optimizerFor(job, learner) };
+    const parts = { learner, training, optimizer: await optimizerFor(job, learner) };
     yield* searchRate(parts, { steps, accumulate, clip }, signal);
   } finally {
     await release();

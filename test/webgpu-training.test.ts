@@ -1,0 +1,67 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildProgram, type Finished, start } from './helpers/cli.node.ts';
+import { softwareVulkan } from './helpers/vulkan.node.ts';
+
+/** Training on a device beside training on the CPU, which agrees with PyTorch. In a process of its own: a driver may crash. */
+const env = softwareVulkan();
+if (!env) {
+  console.log('skipped: there is no WebGPU in software of a Chromium in /usr/lib/chromium or CHROMIUM_PATH');
+}
+
+describe.runIf(env)('training on a device', () => {
+  let finished: Finished;
+  let checks: Map<string, unknown>;
+  beforeAll(async () => {
+    const program = await buildProgram('test/helpers/webgpu-training-child.node.ts');
+    finished = await start(program, [], { env }).finished;
+    const lines = finished.stdout.split('\n').filter((line) => line.startsWith('{'));
+    checks = new Map(
+      lines.map((line) => {
+        const { check, value } = JSON.parse(line) as { check: string; value: unknown };
+        return [check, value];
+      }),
+    );
+  }, 900_000);
+  const result = (check: string) => checks.get(check) ?? `not reached: ${finished.stderr}`;
+
+  it('is checked where an operator may not write what it reads', () => {
+    expect(result('full validation')).toBe(true);
+  });
+
+  it('refuses what would run on the processor', () => {
+    expect(result('refuses the processor')).toMatch(/has no kernel .*--device cpu/);
+  });
+
+  describe.each([
+    ['llama/tiny, fast', 'micro-batches that are added up'],
+    ['llama/tiny, parted', 'its table in several tensors'],
+    ['gemma2/tiny, recompute', 'packed rows'],
+    ['gpt/tiny, light', 'blocks that are updated one by one'],
+  ])('%s: %s', (label) => {
+    it('gives the losses and the gradient norms of the CPU', () => {
+      expect(result(`${label}: loss`)).toBeLessThanOrEqual(1e-4);
+      expect(result(`${label}: norm`)).toBeLessThanOrEqual(1e-4);
+      expect(result(`${label}: held-out loss`)).toBeLessThanOrEqual(1e-4);
+    });
+
+    it('gives the weights of the CPU', () => {
+      expect(result(`${label}: weights`)).toBeLessThanOrEqual(1e-3);
+    });
+
+    it('sends ids and masks, and at most 1 kB more a step', () => {
+      expect(result(`${label}: bytes beyond ids and masks`)).toBeLessThanOrEqual(1024);
+    });
+
+    it('takes no more memory with further steps', () => {
+      expect(result(`${label}: memory`)).toBe(1);
+    });
+
+    it('continues from saved states with the same bits', () => {
+      expect(result(`${label}: resumed`)).toBe(true);
+    });
+
+    it('leaves the weights as they are if the step is refused', () => {
+      expect(result(`${label}: refused`)).toBe(true);
+    });
+  });
+});
