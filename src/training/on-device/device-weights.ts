@@ -6,7 +6,7 @@ import type { DeviceMemory, DeviceTensor } from '../../runtime/device.ts';
  * The most bytes of one tensor of a table. Devices limit their buffers, many to 1 or 2 GiB: a larger embedding or head is
  * several tensors, each some of its rows.
  */
-export const TABLE_BYTES = 512 * 2 ** 20;
+const TABLE_BYTES = 512 * 2 ** 20;
 
 /** Some consecutive rows of a weight, or all of it. */
 export interface WeightPart {
