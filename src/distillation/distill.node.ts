@@ -9,7 +9,7 @@ import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { RunEvent } from '../training/runs/events.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
-import { type DataSize, planRun } from '../training/runs/plan.ts';
+import { type DataSize, estimateOnDevice, planRun } from '../training/runs/plan.ts';
 import type { RunRecord } from '../training/runs/record.ts';
 import type { ModelIdentity } from '../training/runs/run-directory.node.ts';
 import { type RunOptions, runJob } from '../training/runs/run-job.node.ts';
@@ -56,7 +56,7 @@ export interface DistillationOptions extends DistillInput, EngineOptions {
  */
 export async function* distill(options: DistillationOptions & RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume, signal, measureLimit, ...own } = options;
-  yield* runJob(openDistillation(own), {
+  yield* runJob(await openDistillation(own), {
     out,
     ...(resume && { resume }),
     signal,
@@ -65,7 +65,7 @@ export async function* distill(options: DistillationOptions & RunOptions): Async
 }
 
 /** Prepares a distillation before anything large is allocated. The caller closes the teacher and the file. */
-export function openDistillation(options: DistillationOptions): TrainingJob {
+export async function openDistillation(options: DistillationOptions): Promise<TrainingJob> {
   const { student, teaching, files, engine: given, threads, ranks, ...input } = options;
   const settings = settingsFor(teaching, input);
   if (settings.shard === 'all') {
@@ -84,19 +84,16 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
   const engine = engineFor({ engine: given, threads, ranks });
   const teacher = teaching.kind === 'online' ? teaching.teacher.opened.model : undefined;
   const machine = thisMachine();
+  const planned = { model, trains, settings, shape };
   return {
     ...{ verb: 'distill', engine, model, settings, teacher, warnings: [], ranks },
     // A student with pretrained weights may get worse; one from scratch cannot.
     startsTrained: student.record.from !== 'scratch',
     plan: planRun({
-      model,
-      trains,
-      settings,
-      shape,
+      ...planned,
       data: sizeOf(teaching, settings),
-      machine,
-      teacher,
-      ranks: ranks?.size,
+      ...{ machine, teacher, ranks: ranks?.size },
+      device: await estimateOnDevice(engine, planned),
     }),
     identity: { family, config, files, ...(generationConfig && { generationConfig }) },
     record: recordOf(student, teaching),

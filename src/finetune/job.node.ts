@@ -16,7 +16,7 @@ import { datasetSize } from '../training/runs/data-size.ts';
 import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
-import { planRun } from '../training/runs/plan.ts';
+import { estimateOnDevice, planRun } from '../training/runs/plan.ts';
 import type { RunRecord } from '../training/runs/record.ts';
 import { Sampling } from '../training/runs/samples.ts';
 import { resolveSettings, trainingOptions } from '../training/settings.ts';
@@ -89,13 +89,15 @@ export async function openFinetuning(
     const rows = { batch, seq, pack };
     const { batchesPerEpoch } = new PackedSource(views.training, { ...rows, seed });
     const { loss } = options;
+    const engine = engineFor(options);
+    const planned = { model: base.model, trains, settings, shape: { seq, packed: true }, loss };
     const plan = planRun({
-      ...{ model: base.model, trains, settings, shape: { seq, packed: true }, loss },
+      ...planned,
+      device: await estimateOnDevice(engine, planned),
       data: await datasetSize(dataset, views, batchesPerEpoch),
       machine: thisMachine(),
       ranks: options.ranks?.size,
     });
-    const engine = engineFor(options);
     const scoring = await TaskScoring.open(settings);
     const opened = dataset;
     const job: FinetuneJob = {

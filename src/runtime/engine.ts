@@ -1,4 +1,4 @@
-import type { Dialect } from '../graph/tensor.ts';
+import type { Dialect, Tensor } from '../graph/tensor.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors } from './device.ts';
@@ -116,6 +116,8 @@ export interface Engine {
   readonly openMemory?: (() => Promise<DeviceMemory>) | undefined;
   /** An engine of this machine's processor, with the same threads, where this one is another device's. */
   readonly processor?: (() => Engine) | undefined;
+  /** Called with the outputs of each graph that is compiled: see `rehearse` in the training room. */
+  readonly onGraph?: ((outputs: readonly Tensor[]) => void) | undefined;
   /** Whether an output may be written over the input that it updates: caches then grow in place. */
   readonly sharesBuffers: boolean;
   readonly defaults: EngineSettings;

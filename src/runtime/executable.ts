@@ -71,6 +71,7 @@ export class Executable {
   static async compile(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions = {}) {
     const { weights: _, layouts, ...settings } = options;
     const { model, provide, plans, lookups } = await emit(engine, outputs, options);
+    engine.onGraph?.([...outputs.values()]);
     const session = await createSession(
       engine,
       model.bytes,

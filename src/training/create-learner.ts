@@ -84,12 +84,13 @@ export async function createLearner(
   return new RankLearner(inner, shape, accumulate, share, parallel);
 }
 
-function createOnDevice(
+/** The learner of a model on the engine's device. */
+export function createOnDevice(
   engine: Engine,
   model: CausalLM,
   shape: SequenceShape,
   { memory = 'fast', hostMemory: _, headChunk: __, ...options }: LearnerOptions,
-): Promise<Learner> {
+): Promise<DeviceLearner> {
   return DeviceLearner.create(engine, model, shape, {
     ...options,
     gradients: memory === 'light' ? 'as you go' : 'kept',

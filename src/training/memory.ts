@@ -2,7 +2,7 @@ import type { CausalLM } from '../families/family.ts';
 import { sizeOf } from '../graph/dims.ts';
 import { input, reshapeOp } from '../graph/operators/index.ts';
 import { simplify } from '../graph/simplify.ts';
-import { isNodeOf, type Node, type Tensor } from '../graph/tensor.ts';
+import { type Dialect, isNodeOf, type Node, type Tensor } from '../graph/tensor.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 import { backwardGraph, keepingGraphs, modelPieces, type Piece } from './blocks/block-graph.ts';
 import { vocabularyChunk } from './blocks/block-head-chunks.ts';
@@ -80,6 +80,14 @@ export function estimateMemory(
     options.teacher && 4 * (options.teacher.parameterCount() + options.teacher.head.weight.size);
   const total = weights + gradients + optimizer + activations + program + (teacher ?? 0);
   return { weights, gradients, optimizer, activations, ...(teacher && { teacher }), program, total };
+}
+
+/** Where everything else is on a device: the weights, while they are read and copied there. */
+export function besideDevice(model: CausalLM): MemoryEstimate {
+  const weights = 4 * model.parameterCount();
+  const program = programBytes(1);
+  const others = { gradients: 0, optimizer: 0, activations: 0 };
+  return { weights, ...others, program, total: weights + program };
 }
 
 function programBytes(ranks: number): number {
@@ -198,7 +206,30 @@ function headBytes(
 
 /** Peak bytes while outputs are computed in order, without inputs and outputs. */
 function peakBytes(outputs: readonly Tensor[]): number {
-  const roots = simplify(outputs, 'onnxruntime');
+  let [live, peak] = [0, 0];
+  for (const bytes of allocations(outputs, 'onnxruntime')) {
+    live += bytes;
+    peak = Math.max(peak, live);
+  }
+  return peak;
+}
+
+/** The buffers that a device holds while outputs are computed: by size, how many of it at once. */
+export function buffersAtOnce(outputs: readonly Tensor[]): Map<number, number> {
+  const live = new Map<number, number>();
+  const most = new Map<number, number>();
+  for (const bytes of allocations(outputs, 'webgpu')) {
+    const size = Math.abs(bytes);
+    const count = (live.get(size) ?? 0) + Math.sign(bytes);
+    live.set(size, count);
+    most.set(size, Math.max(most.get(size) ?? 0, count));
+  }
+  return most;
+}
+
+/** The bytes of each tensor when it is computed, and minus them when nothing needs it anymore; without inputs and outputs. */
+function* allocations(outputs: readonly Tensor[], dialect: Dialect): Generator<number> {
+  const roots = simplify(outputs, dialect);
   const order = topologicalOrder(roots);
   const last = new Map<Tensor, number>();
   order.forEach((node, at) => {
@@ -207,16 +238,12 @@ function peakBytes(outputs: readonly Tensor[]): number {
   const lasting = new Set(roots.map(ownerOf));
   const ends = new Map<number, Tensor[]>();
   for (const [tensor, at] of last) ends.set(at, [...(ends.get(at) ?? []), tensor]);
-  let live = 0;
-  let peak = 0;
-  order.forEach((node, at) => {
-    if (!isStored(node)) for (const tensor of node.outputs) if (counts(tensor)) live += bytesOf(tensor);
-    peak = Math.max(peak, live);
+  for (const [at, node] of order.entries()) {
+    if (!isStored(node)) for (const tensor of node.outputs) if (counts(tensor)) yield bytesOf(tensor);
     for (const tensor of ends.get(at) ?? []) {
-      if (!isStored(tensor.node) && counts(tensor)) live -= bytesOf(tensor);
+      if (!isStored(tensor.node) && counts(tensor)) yield -bytesOf(tensor);
     }
-  });
-  return peak;
+  }
 
   function counts(tensor: Tensor): boolean {
     return !lasting.has(tensor) && last.has(tensor);

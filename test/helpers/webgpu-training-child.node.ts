@@ -17,6 +17,7 @@ import { BlockLearner } from '../../src/training/blocks/block-learner.ts';
 import type { MemoryMode } from '../../src/training/create-learner.ts';
 import { createDeviceOptimizer } from '../../src/training/on-device/create-device-optimizer.ts';
 import { DeviceLearner } from '../../src/training/on-device/device-learner.ts';
+import { rehearse } from '../../src/training/on-device/rehearsal.ts';
 import { createOptimizer } from '../../src/training/optimizers/create-optimizer.ts';
 import type { OptimizerState } from '../../src/training/optimizers/optimizer.ts';
 import { norm } from './numbers.ts';
@@ -157,6 +158,12 @@ async function compare({
   const perRow = packed ? 5 : 3;
   report(`${label}: bytes beyond ids and masks`, bytes - 4 * perRow * accumulate * SHAPE.batch * SHAPE.seq);
   report(`${label}: memory`, new Set(held.slice(1)).size);
+  if (tableBytes === undefined) {
+    const planned = await rehearse(model, shape, {
+      ...{ memory, accumulate, optimizer: 'adamw', optimizerOptions: {}, trains: () => true },
+    });
+    report(`${label}: planned`, [planned.total - planned.temporaries, held.at(-1)]);
+  }
   const held0 = rows(99, packed);
   const [{ loss: right }, { loss: got }] = [
     await expected.evaluate([held0]),

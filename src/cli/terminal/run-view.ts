@@ -49,14 +49,10 @@ export function planText(plan: RunPlan): string {
       `${whole(plan.steps)} of ${whole(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs)`,
     ],
     ['settings', settingsText(plan.settings)],
-    ['weights', gigabytes(memory.weights)],
-    ...(memory.teacher === undefined ? [] : ([['teacher', gigabytes(memory.teacher)]] as [string, string][])),
-    ['gradients', gigabytes(memory.gradients)],
-    ['optimizer', gigabytes(memory.optimizer)],
-    ['activations', `${gigabytes(memory.activations)} (estimated from the graphs' shapes)`],
+    ...(plan.device ? deviceRows(plan.device) : memoryRows(memory)),
     ['program', gigabytes(memory.program)],
     [
-      'total memory',
+      plan.device ? 'here' : 'total memory',
       `${gigabytes(memory.total)} of ${gigabytes(machine.availableMemory)} available (machine: ${gigabytes(machine.totalMemory)})`,
     ],
     ...(plan.ranks ? ranksRows(plan.ranks) : []),
@@ -70,6 +66,30 @@ export function planText(plan: RunPlan): string {
         ] as [string, string][])),
   ];
   return rows.map(([name, value]) => `${name.padEnd(17)} ${value}`).join('\n');
+}
+
+function memoryRows(memory: RunPlan['memory']): [string, string][] {
+  return [
+    ['weights', gigabytes(memory.weights)],
+    ...(memory.teacher === undefined ? [] : ([['teacher', gigabytes(memory.teacher)]] as [string, string][])),
+    ['gradients', gigabytes(memory.gradients)],
+    ['optimizer', gigabytes(memory.optimizer)],
+    ['activations', `${gigabytes(memory.activations)} (estimated from the graphs' shapes)`],
+  ];
+}
+
+function deviceRows(device: RunPlan['device'] & {}): [string, string][] {
+  return [
+    ['weights', gigabytes(device.weights)],
+    ['gradients', gigabytes(device.gradients)],
+    ['optimizer', gigabytes(device.optimizer)],
+    ['activations', gigabytes(device.activations)],
+    ['inside graphs', `${gigabytes(device.temporaries)} (estimated from the graphs' shapes)`],
+    [
+      'on the device',
+      `${gigabytes(device.total)}, the largest tensor ${gigabytes(device.largest)}; devices do not tell how much they have`,
+    ],
+  ];
 }
 
 function ranksRows({

@@ -13,7 +13,7 @@ import { type EngineOptions, engineFor } from './engine.node.ts';
 import type { RunEvent } from './events.ts';
 import type { TrainingJob } from './job.node.ts';
 import { thisMachine } from './machine.node.ts';
-import { planRun } from './plan.ts';
+import { estimateOnDevice, planRun } from './plan.ts';
 import type { ModelIdentity } from './run-directory.node.ts';
 import { type RunOptions, runJob } from './run-job.node.ts';
 import { checkSampling, samplingOf } from './samples.ts';
@@ -35,7 +35,7 @@ export interface PretrainingOptions extends TrainingInput, EngineOptions {
  */
 export async function* train(options: PretrainingOptions & RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume, signal, measureLimit, ...own } = options;
-  yield* runJob(openPretraining(own), {
+  yield* runJob(await openPretraining(own), {
     out,
     ...(resume && { resume }),
     signal,
@@ -44,7 +44,7 @@ export async function* train(options: PretrainingOptions & RunOptions): AsyncGen
 }
 
 /** Prepares a pretraining run before anything large is allocated. */
-export function openPretraining(options: PretrainingOptions): TrainingJob {
+export async function openPretraining(options: PretrainingOptions): Promise<TrainingJob> {
   const { family, config, files, tokens, engine: given, threads, ranks, ...input } = options;
   const settings = resolveSettings(TRAIN, input);
   const { batch, seq, seed, memory } = settings;
@@ -65,10 +65,14 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
     batchesPerEpoch: sampler().windows / batch,
   };
   const machine = thisMachine();
+  const planned = { model, trains, settings, shape };
   const engine = engineFor({ engine: given, threads, ranks });
   return {
     ...{ verb: 'train', engine, model, settings, warnings: [], startsTrained: false, ranks },
-    plan: planRun({ model, trains, settings, shape, data, machine, ranks: ranks?.size }),
+    plan: planRun({
+      ...{ ...planned, data, machine, ranks: ranks?.size },
+      device: await estimateOnDevice(engine, planned),
+    }),
     identity: { family, config, files },
     record: {
       family: family.name,
