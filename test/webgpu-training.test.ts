@@ -29,7 +29,7 @@ describe.runIf(env)('training on a device', () => {
   });
 
   it('refuses what would run on the processor', () => {
-    expect(result('refuses the processor')).toMatch(/has no kernel .*--device cpu/);
+    expect(result('refuses the processor')).toMatch(/has no kernel .*device: 'cpu'/);
   });
 
   describe.each([
@@ -52,13 +52,13 @@ describe.runIf(env)('training on a device', () => {
       expect(result(`${label}: bytes beyond ids and masks`)).toBeLessThanOrEqual(1024);
     });
 
-    it('takes no more memory with further steps', () => {
-      expect(result(`${label}: memory`)).toBe(1);
+    it('takes the memory that the plan says', () => {
+      expect(result(`${label}: planned memory`)).toBeGreaterThan(0.95);
+      expect(result(`${label}: planned memory`)).toBeLessThan(1.05);
     });
 
-    it.skipIf(label.endsWith('parted'))('takes the memory that was planned', () => {
-      const [planned, taken] = result(`${label}: planned`) as [number, number];
-      expect(planned).toBe(taken);
+    it('takes no more memory with further steps', () => {
+      expect(result(`${label}: memory`)).toBe(1);
     });
 
     it('continues from saved states with the same bits', () => {

@@ -5,11 +5,11 @@ import type { Engine } from '../runtime/engine.ts';
 import { frozenBy } from '../training/freeze.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import type { Loss } from '../training/loss.ts';
-import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
+import { deviceWarnings, type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { RunEvent } from '../training/runs/events.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
-import { type DataSize, estimateOnDevice, planRun } from '../training/runs/plan.ts';
+import { type DataSize, planRun } from '../training/runs/plan.ts';
 import type { RunRecord } from '../training/runs/record.ts';
 import type { ModelIdentity } from '../training/runs/run-directory.node.ts';
 import { type RunOptions, runJob } from '../training/runs/run-job.node.ts';
@@ -56,7 +56,7 @@ export interface DistillationOptions extends DistillInput, EngineOptions {
  */
 export async function* distill(options: DistillationOptions & RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume, signal, measureLimit, ...own } = options;
-  yield* runJob(await openDistillation(own), {
+  yield* runJob(openDistillation(own), {
     out,
     ...(resume && { resume }),
     signal,
@@ -65,8 +65,8 @@ export async function* distill(options: DistillationOptions & RunOptions): Async
 }
 
 /** Prepares a distillation before anything large is allocated. The caller closes the teacher and the file. */
-export async function openDistillation(options: DistillationOptions): Promise<TrainingJob> {
-  const { student, teaching, files, engine: given, threads, ranks, ...input } = options;
+export function openDistillation(options: DistillationOptions): TrainingJob {
+  const { student, teaching, files, engine: given, device, precision, threads, ranks, ...input } = options;
   const settings = settingsFor(teaching, input);
   if (settings.shard === 'all') {
     throw new OptionError(
@@ -81,19 +81,29 @@ export async function openDistillation(options: DistillationOptions): Promise<Tr
   checkSampling(files, settings);
   const { model, family, config, generationConfig } = student;
   const trains = frozenBy(model, settings.freeze);
-  const engine = engineFor({ engine: given, threads, ranks });
+  const engine = engineFor({ engine: given, device, precision, threads, ranks });
+  if (teaching.kind === 'online' && engine.openMemory) {
+    throw new OptionError(
+      'device',
+      "a teacher that answers while the student trains would send its activations through the host's memory at each step; write its answers first (ropewalk teach) and distill from that file.",
+    );
+  }
   const teacher = teaching.kind === 'online' ? teaching.teacher.opened.model : undefined;
   const machine = thisMachine();
-  const planned = { model, trains, settings, shape };
   return {
-    ...{ verb: 'distill', engine, model, settings, teacher, warnings: [], ranks },
+    ...{ verb: 'distill', engine, model, settings, teacher, warnings: deviceWarnings(engine), ranks },
     // A student with pretrained weights may get worse; one from scratch cannot.
     startsTrained: student.record.from !== 'scratch',
     plan: planRun({
-      ...planned,
+      model,
+      trains,
+      settings,
+      shape,
       data: sizeOf(teaching, settings),
-      ...{ machine, teacher, ranks: ranks?.size },
-      device: await estimateOnDevice(engine, planned),
+      machine,
+      teacher,
+      ranks: ranks?.size,
+      onDevice: engine.openMemory !== undefined,
     }),
     identity: { family, config, files, ...(generationConfig && { generationConfig }) },
     record: recordOf(student, teaching),

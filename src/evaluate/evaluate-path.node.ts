@@ -34,10 +34,11 @@ export async function evaluatePath(
   options: EvaluatePathOptions = {},
 ): Promise<Evaluation> {
   const { name = path, out, data = new Map(), hub, onResume, onWarnings, progressOf, ...rest } = options;
-  const { device, quantize, layoutCache, engine, ...evaluating } = rest;
+  const { device, precision, quantize, layoutCache, engine, ...evaluating } = rest;
   const { ranks, signal } = rest;
   const threads = rest.threads ?? (ranks && coresPerRank(ranks));
-  const opening = { name, onWarnings, progressOf, device, threads, quantize, layoutCache, engine };
+  const how = { device, precision, threads, quantize, layoutCache, engine };
+  const opening = { name, onWarnings, progressOf, ...how };
   const { model, close } = await together(ranks, () => openAnsweringModel(path, opening));
   try {
     if (ranks) await agree(ranks, { 'answers of the model': await model.probe() });

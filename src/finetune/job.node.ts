@@ -13,10 +13,10 @@ import type { Loss } from '../training/loss.ts';
 import type { NewRowsPhase } from '../training/new-rows.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
 import { datasetSize } from '../training/runs/data-size.ts';
-import { type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
+import { deviceWarnings, type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
-import { estimateOnDevice, planRun } from '../training/runs/plan.ts';
+import { planRun } from '../training/runs/plan.ts';
 import type { RunRecord } from '../training/runs/record.ts';
 import { Sampling } from '../training/runs/samples.ts';
 import { resolveSettings, trainingOptions } from '../training/settings.ts';
@@ -90,19 +90,22 @@ export async function openFinetuning(
     const { batchesPerEpoch } = new PackedSource(views.training, { ...rows, seed });
     const { loss } = options;
     const engine = engineFor(options);
-    const planned = { model: base.model, trains, settings, shape: { seq, packed: true }, loss };
     const plan = planRun({
-      ...planned,
-      device: await estimateOnDevice(engine, planned),
+      ...{ model: base.model, trains, settings, shape: { seq, packed: true }, loss },
       data: await datasetSize(dataset, views, batchesPerEpoch),
       machine: thisMachine(),
       ranks: options.ranks?.size,
+      onDevice: engine.openMemory !== undefined,
     });
     const scoring = await TaskScoring.open(settings);
     const opened = dataset;
     const job: FinetuneJob = {
       ...{ verb: 'finetune', base, engine, model: base.model, settings, plan, startsTrained: true },
-      ...{ identity: base.identity, warnings: base.warnings, createOptimizer: options.createOptimizer },
+      ...{
+        identity: base.identity,
+        warnings: [...base.warnings, ...deviceWarnings(engine)],
+        createOptimizer: options.createOptimizer,
+      },
       ...{ ranks: options.ranks, newRows },
       record: recordOf(base, options, now, opened.identity),
       async start(parallel) {

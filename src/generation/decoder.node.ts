@@ -2,12 +2,11 @@ import { ModelLayouts } from '../checkpoint/layouts/layout-cache.node.ts';
 import { type LayoutCacheOptions, layoutCacheSettings } from '../checkpoint/layouts/settings.node.ts';
 import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { weightSources } from '../checkpoint/weight-sources.node.ts';
-import { RopewalkError } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
 import type { Quantization } from '../onnx/quantize.ts';
+import { checkDevice, type Device, type Precision } from '../runtime/devices.ts';
 import { nodeEngine } from '../runtime/engine.node.ts';
 import type { Engine } from '../runtime/engine.ts';
-import { DEVICES, type Device } from '../runtime/webgpu.node.ts';
 import { Decoder } from './decoder.ts';
 
 /**
@@ -24,17 +23,24 @@ function decodingThreads(model: CausalLM): number | undefined {
 /** An engine for this model on the given device. */
 export function decodingEngine(
   model: CausalLM,
-  { device = 'cpu', threads = decodingThreads(model) }: Pick<DecoderOptions, 'device' | 'threads'> = {},
+  {
+    device = 'cpu',
+    precision,
+    threads = decodingThreads(model),
+  }: Pick<DecoderOptions, 'device' | 'precision' | 'threads'> = {},
 ): Engine {
-  if (!DEVICES.includes(device)) {
-    throw new RopewalkError(`the device must be ${DEVICES.join(' or ')}, but is ${String(device)}.`);
-  }
-  return nodeEngine({ provider: device, ...(threads !== undefined && { threads }) });
+  return nodeEngine({
+    provider: checkDevice(device),
+    ...(precision !== undefined && { precision }),
+    ...(threads !== undefined && { threads }),
+  });
 }
 
 export interface DecoderOptions {
   /** The device; the CPU by default. */
   readonly device?: Device | undefined;
+  /** What the device computes in, where it offers a choice; float32 by default. */
+  readonly precision?: Precision | undefined;
   /** Threads of the engine, and of quantizing; by default one for small models and one per core for others. */
   readonly threads?: number | undefined;
   /**
@@ -90,7 +96,9 @@ export async function createDecoder(opened: OpenedModel, options: DecoderOptions
  */
 export async function keepLayout(
   opened: OpenedModel,
-  options: Pick<DecoderOptions, 'device' | 'threads'> & { readonly layoutCache?: LayoutCacheOptions } = {},
+  options: Pick<DecoderOptions, 'device' | 'precision' | 'threads'> & {
+    readonly layoutCache?: LayoutCacheOptions;
+  } = {},
 ): Promise<boolean> {
   const kept = await layoutCacheSettings(options.layoutCache);
   if (!kept) return false;

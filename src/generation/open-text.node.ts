@@ -54,8 +54,8 @@ export interface OpenedText {
  */
 export async function openText(opened: OpenedModel, options: OpenTextOptions): Promise<OpenedText> {
   const { name, prompt, stop, jsonSchema, speculate, draft, check, ...rest } = options;
-  const { device, threads, quantize, activations, takesTurns, layoutCache, onProgress, engine, ...more } =
-    rest;
+  const { device, precision, threads, quantize, activations, takesTurns, layoutCache, ...others } = rest;
+  const { onProgress, engine, ...more } = others;
   const tokenizer = await tokenizerOf(opened.checkpoint);
   check?.(tokenizer);
   if (!tokenizer && (typeof prompt === 'string' || stop || jsonSchema !== undefined)) {
@@ -67,7 +67,7 @@ export async function openText(opened: OpenedModel, options: OpenTextOptions): P
   checkRoom(opened.model, 0, ids.length, maxTokens);
   const schema = jsonSchema === undefined ? undefined : compileJsonSchema(jsonSchema, tokenizer!);
   schema?.constraint({ maxTokens });
-  const decoding = { device, threads, quantize, layoutCache, engine };
+  const decoding = { device, precision, threads, quantize, layoutCache, engine };
   const guessing =
     draft === undefined ? undefined : await openDraft(draft, tokenizer, { ...decoding, activations });
   const exact = speculate !== undefined || guessing !== undefined;

@@ -31,9 +31,10 @@ export interface QuantizedWeight {
 
 /**
  * Which operators a graph may use: only ai.onnx (`standard`), or also those of com.microsoft that ONNX Runtime's CPU
- * kernels (`onnxruntime`) or its WebGPU kernels (`webgpu`) implement.
+ * kernels (`onnxruntime`) or its WebGPU kernels (`webgpu`) implement, or those that provider libraries take, such as
+ * OpenVINO's (`library`).
  */
-export type Dialect = 'onnxruntime' | 'webgpu' | 'standard';
+export type Dialect = 'onnxruntime' | 'webgpu' | 'library' | 'standard';
 
 /** Writes an operator's ONNX nodes. Values are identified by their ONNX names. */
 export interface Emitter {

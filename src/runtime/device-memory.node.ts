@@ -3,10 +3,23 @@ import { shapeText, sizeOf } from '../graph/dims.ts';
 import { input, mul, scalar } from '../graph/operators/index.ts';
 import { emitModel } from '../onnx/emit.ts';
 import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors, DeviceType } from './device.ts';
+import { deviceError } from './device-errors.ts';
 import type { HostArray } from './executable.ts';
 import { elementTypes, type Library, type Pointer } from './library.node.ts';
 
 const BYTES: Readonly<Record<DeviceType, number>> = { float32: 4, float16: 2, int32: 4 };
+
+/** Tensors of this size and more are tried when they are allocated. */
+const CHECKED_BYTES = 64 * 2 ** 20;
+
+/** @throws RopewalkError where the device is the cause. */
+function checked(library: Library, status: Parameters<Library['check']>[0]): void {
+  try {
+    library.check(status);
+  } catch (error) {
+    throw deviceError(error);
+  }
+}
 
 /** A tensor on the device, and the engine's descriptor of it. */
 class EngineTensorOnDevice implements DeviceTensor {
@@ -56,7 +69,7 @@ export function bindTensors(
   return {
     run() {
       if (binding === undefined) throw new Error('the binding was released');
-      library.check(api.runWithBinding(session, null, binding));
+      checked(library, api.runWithBinding(session, null, binding));
     },
     release,
   };
@@ -103,29 +116,52 @@ class EngineDeviceMemory implements DeviceMemory {
     const tensor = new EngineTensorOnDevice(dtype, shape, size * BYTES[dtype], value);
     this.#tensors.add(tensor);
     this.#byteLength += tensor.byteLength;
+    if (tensor.byteLength >= CHECKED_BYTES) this.#touch(tensor);
     return tensor;
   }
 
-  view(tensor: DeviceTensor, shape: readonly number[]): DeviceTensor {
+  /** Reads the beginning of a tensor: a buffer that the device could not make is only noticed when it is used. */
+  #touch(tensor: EngineTensorOnDevice): void {
+    const beginning = this.#descriptor(tensor, [1], BYTES[tensor.dtype]);
+    const { api, cpu, koffi } = this.#library;
+    const [data, dims] = [new Float32Array(1), BigInt64Array.of(1n)];
+    const host = this.#library.out((out) =>
+      api.createTensorWithData(
+        ...[cpu, koffi.address(data), BYTES[tensor.dtype], koffi.address(dims), 1],
+        ...[elementTypes[tensor.dtype], out],
+      ),
+    );
+    try {
+      this.#copy(beginning, host);
+    } catch (error) {
+      this.free(tensor);
+      throw error;
+    } finally {
+      api.releaseValue(host);
+      api.releaseValue(beginning);
+    }
+  }
+
+  /** The engine's descriptor of the first bytes of a tensor, in a shape. */
+  #descriptor({ dtype, value }: EngineTensorOnDevice, shape: readonly number[], byteLength: number): Pointer {
     const { api, koffi } = this.#library;
+    const data = this.#library.out((out) => api.getTensorMutableData(value!, out));
+    const dims = BigInt64Array.from(shape, BigInt);
+    const address = dims.length > 0 ? koffi.address(dims) : null;
+    return this.#library.out((out) =>
+      api.createTensorWithData(
+        ...[this.#memory, data, byteLength, address, dims.length, elementTypes[dtype], out],
+      ),
+    );
+  }
+
+  view(tensor: DeviceTensor, shape: readonly number[]): DeviceTensor {
     const { dtype, byteLength } = tensor;
     if ((sizeOf(shape) as number) * BYTES[dtype] !== byteLength)
       throw new Error(`${shapeText(shape)} is no view of ${shapeText(tensor.shape)}`);
     const owner = (tensor as EngineTensorOnDevice).of ?? (tensor as EngineTensorOnDevice);
-    const data = this.#library.out((out) => api.getTensorMutableData(engineValue(owner), out));
-    const dims = BigInt64Array.from(shape, BigInt);
-    const address = dims.length > 0 ? koffi.address(dims) : null;
-    const value = this.#library.out((out) =>
-      api.createTensorWithData(
-        this.#memory,
-        data,
-        byteLength,
-        address,
-        dims.length,
-        elementTypes[dtype],
-        out,
-      ),
-    );
+    if (owner.value === undefined) throw new Error('the tensor was freed');
+    const value = this.#descriptor(owner, shape, byteLength);
     const view = new EngineTensorOnDevice(dtype, shape, byteLength, value, owner);
     this.#tensors.add(view);
     return view;
@@ -188,7 +224,7 @@ class EngineDeviceMemory implements DeviceMemory {
   #copy(from: Pointer, to: Pointer): void {
     const { api, env, koffi } = this.#library;
     const [source, target] = [BigUint64Array.of(BigInt(from)), BigUint64Array.of(BigInt(to))];
-    this.#library.check(api.copyTensors(env, koffi.address(source), koffi.address(target), null, 1));
+    checked(this.#library, api.copyTensors(env, koffi.address(source), koffi.address(target), null, 1));
   }
 }
 

@@ -5,6 +5,7 @@ import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensors } from './device.ts';
 import { bindTensors, engineValue, openDeviceMemory } from './device-memory.node.ts';
 import {
+  type AssignedNodes,
   type EngineSession,
   type EngineSessionOptions,
   type EngineTensor,
@@ -15,6 +16,8 @@ import { layoutEngine, openFromLayout } from './from-layout.node.ts';
 import { type ElementType, elementTypes, type Library, openLibrary, type Pointer } from './library.node.ts';
 import { packedParts } from './packing.node.ts';
 import { ProvidedWeights } from './provided.node.ts';
+import { assignedNodes } from './providers/assigned-nodes.node.ts';
+import { ProviderLibraries, type SelectedDevice } from './providers/provider-libraries.node.ts';
 
 /**
  * ONNX Runtime through its C interface, called from TypeScript through koffi: the library that onnxruntime-node
@@ -157,6 +160,10 @@ class DirectSession {
     return bindTensors(this.#library, this.#session, inputs, outputs);
   }
 
+  assignedNodes(): AssignedNodes {
+    return assignedNodes(this.#library, this.#session);
+  }
+
   endProfiling(): void {
     this.#library.out((out) => this.#library.api.endProfiling(this.#session, this.#library.allocator, out));
   }
@@ -223,13 +230,20 @@ export function directRuntime(binding: OnnxRuntime):
       readonly layouts: LayoutEngine;
       /** @param provider one with memory of its own. */
       openMemory(provider: string): Promise<DeviceMemory>;
+      readonly libraries: ProviderLibraries;
+      /** The runtime whose sessions run on a device of a provider library. */
+      on(device: SelectedDevice): OnnxRuntime;
     }
   | undefined {
   const library = openLibrary();
   if (!library) return undefined;
   const { api, koffi } = library;
   /** The options of a session, in C: to be released. */
-  const settingsOf = (options: EngineSessionOptions, weights: ProvidedWeights): Pointer => {
+  const settingsOf = (
+    options: EngineSessionOptions,
+    weights: ProvidedWeights,
+    device?: SelectedDevice,
+  ): Pointer => {
     const settings = library.out((out) => api.createSessionOptions(out));
     try {
       library.check(api.setGraphOptimizationLevel(settings, 99));
@@ -247,7 +261,8 @@ export function directRuntime(binding: OnnxRuntime):
         library.check(api.enableProfiling(settings, koffi.address(prefix)));
       }
       const provider = PROVIDERS[providerOf(options)];
-      if (provider) library.check(api.appendExecutionProvider(settings, provider, null, null, 0));
+      if (device) device.append(settings, { threads: options.intraOpNumThreads });
+      else if (provider) library.check(api.appendExecutionProvider(settings, provider, null, null, 0));
       weights.giveTo(settings, provider === null ? 'cpu' : 'other');
       return settings;
     } catch (error) {
@@ -260,9 +275,10 @@ export function directRuntime(binding: OnnxRuntime):
     model: Uint8Array,
     options: EngineSessionOptions,
     weights: ProvidedWeights,
+    device?: SelectedDevice,
   ): Promise<EngineSession> => {
     try {
-      const settings = settingsOf(options, weights);
+      const settings = settingsOf(options, weights, device);
       try {
         const session = await library.createSession(model, settings);
         return new DirectSession(library, session, weights, options.inBackground ?? false);
@@ -292,15 +308,16 @@ export function directRuntime(binding: OnnxRuntime):
     options: EngineSessionOptions = {},
     provided: readonly ProvidedWeight[] = [],
     layouts?: LayoutCache,
+    device?: SelectedDevice,
   ): Promise<EngineSession> => {
     const provider = providerOf(options);
-    if (!(provider in PROVIDERS) || options.graphOptimizationLevel !== 'all')
+    if (!(device || provider in PROVIDERS) || options.graphOptimizationLevel !== 'all')
       return binding.InferenceSession.create(model, options);
     const { disable_prepacking } = (options.extra?.session ?? {}) as Record<string, unknown>;
     const isPacked = disable_prepacking !== '1' && provider === 'cpu';
     const layout =
       layouts &&
-      (await openFromLayout(library, provided, layouts, (weights) => open(model, options, weights)));
+      (await openFromLayout(library, provided, layouts, (weights) => open(model, options, weights, device)));
     const weights = layout?.weights ?? new ProvidedWeights(library);
     let session = layout?.session;
     if (!session) {
@@ -310,7 +327,7 @@ export function directRuntime(binding: OnnxRuntime):
         weights.release();
         throw error;
       }
-      session = await open(model, options, weights);
+      session = await open(model, options, weights, device);
     }
     if (isPacked) await weights.releasePacked(packs);
     if (provided.length > 0) library.trimMemory();
@@ -320,6 +337,16 @@ export function directRuntime(binding: OnnxRuntime):
     runtime: { InferenceSession: { create }, Tensor: OrtTensor },
     placeholder: library.placeholder,
     layouts: layoutEngine(library),
+    libraries: new ProviderLibraries(library),
+    on: (device) => ({
+      InferenceSession: {
+        create: (model, options, provided, layouts) =>
+          create(model, options, provided, layouts, device).catch((error: unknown) => {
+            throw device.failed(error);
+          }),
+      },
+      Tensor: OrtTensor,
+    }),
     openMemory: (provider) =>
       openDeviceMemory(library, async (model) => {
         const extra = { ep: { webgpuexecutionprovider: WEBGPU_OPTIONS } };

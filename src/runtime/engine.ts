@@ -1,7 +1,8 @@
-import type { Dialect, Tensor } from '../graph/tensor.ts';
+import type { Dialect } from '../graph/tensor.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors } from './device.ts';
+import type { Precision } from './devices.ts';
 
 /** The part of an ONNX Runtime tensor that we use. */
 export interface EngineTensor {
@@ -13,6 +14,9 @@ export interface EngineTensor {
   readonly device?: DeviceTensor;
 }
 
+/** Numbers of nodes: by provider, then by operator. */
+export type AssignedNodes = Readonly<Record<string, Readonly<Record<string, number>>>>;
+
 /** The part of an ONNX Runtime session that we use. */
 export interface EngineSession {
   /** @param fetches the outputs to compute: null, or a tensor to write one into. */
@@ -22,6 +26,8 @@ export interface EngineSession {
   ): Promise<Record<string, EngineTensor>>;
   release(): Promise<void>;
   endProfiling(): void;
+  /** How many nodes each provider runs, by operator; only if they were recorded. */
+  assignedNodes?(): AssignedNodes;
   /** Binds all inputs and outputs to tensors on the device; only sessions of an engine with {@link Engine.openMemory}. */
   bind?(inputs: DeviceTensors, outputs: DeviceTensors): Binding;
 }
@@ -91,12 +97,16 @@ export interface SessionSettings {
   readonly onDeviceOnly?: boolean;
   /** Writes ONNX Runtime's profile to a file with this prefix. */
   readonly profile?: string;
+  /** Records which provider runs each node, for `Executable.assignedNodes`. Only through the C interface. */
+  readonly recordsNodes?: boolean;
 }
 
 /** The defaults of all sessions of an engine. */
 export interface EngineSettings extends SessionSettings {
   /** Execution provider. Default: cpu in Node, wasm in the browser. */
   readonly provider?: string;
+  /** What a device of a provider library computes in. Default float32. */
+  readonly precision?: Precision;
 }
 
 /** Runs ONNX models: ONNX Runtime's native library in Node, its WebAssembly build in the browser. */
@@ -116,16 +126,16 @@ export interface Engine {
   readonly openMemory?: (() => Promise<DeviceMemory>) | undefined;
   /** An engine of this machine's processor, with the same threads, where this one is another device's. */
   readonly processor?: (() => Engine) | undefined;
-  /** Called with the outputs of each graph that is compiled: see `rehearse` in the training room. */
-  readonly onGraph?: ((outputs: readonly Tensor[]) => void) | undefined;
   /** Whether an output may be written over the input that it updates: caches then grow in place. */
   readonly sharesBuffers: boolean;
+  /** Which operators its device has; by default those of its provider. */
+  readonly dialect?: Dialect | undefined;
   readonly defaults: EngineSettings;
 }
 
 /** The operators that the engine's kernels support. */
-export function dialectOf({ defaults }: Engine): Dialect {
-  return defaults.provider === 'webgpu' ? 'webgpu' : 'onnxruntime';
+export function dialectOf({ dialect, defaults }: Engine): Dialect {
+  return dialect ?? (defaults.provider === 'webgpu' ? 'webgpu' : 'onnxruntime');
 }
 
 /**
@@ -150,6 +160,7 @@ export async function createSession(
   if (!all.spinsBetweenRuns) session.force_spinning_stop = '1';
   // The arena grows by powers of two: up to half of what packed weights took there stayed empty.
   session.use_device_allocator_for_initializers = '1';
+  if (all.recordsNodes) session.record_ep_graph_assignment_info = '1';
   const extra: Record<string, unknown> = { session };
   const disabled = [
     ...(all.recomputes ? ['CommonSubexpressionElimination'] : []),

@@ -9,6 +9,7 @@ import type { LayoutCache } from '../onnx/layout-cache.ts';
 import { readIntoMemory, type WeightSource } from '../onnx/weights.ts';
 import type { Binding, DeviceTensor, DeviceTensors } from './device.ts';
 import {
+  type AssignedNodes,
   createSession,
   dialectOf,
   type Engine,
@@ -71,7 +72,6 @@ export class Executable {
   static async compile(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions = {}) {
     const { weights: _, layouts, ...settings } = options;
     const { model, provide, plans, lookups } = await emit(engine, outputs, options);
-    engine.onGraph?.([...outputs.values()]);
     const session = await createSession(
       engine,
       model.bytes,
@@ -170,6 +170,17 @@ export class Executable {
   /** Frees the engine's memory. Nothing can be run afterwards. */
   async release(): Promise<void> {
     await this.#session.release();
+  }
+
+  /**
+   * Which provider runs how many nodes, by operator, for a graph compiled with `recordsNodes`: ONNX Runtime runs on its
+   * CPU kernels what a device's provider does not take.
+   */
+  assignedNodes(): AssignedNodes {
+    const { assignedNodes } = this.#session;
+    if (!assignedNodes)
+      throw new RopewalkError(`${this.#engine.name} does not tell which provider runs a node.`);
+    return assignedNodes.call(this.#session);
   }
 
   /** Ends ONNX Runtime's profile of this graph and writes its file; see `SessionSettings.profile`. */

@@ -61,10 +61,32 @@ const API = {
     'void *',
     'void *options, const char *name, void *keys, void *values, size_t count',
   ],
+  getPairs: [298, 'void', 'void *pairs, _Out_ void **keys, _Out_ void **values, _Out_ size_t *count'],
+  registerLibrary: [301, 'void *', 'void *env, const char *name, void *path'],
+  getDevices: [303, 'void *', 'void *env, _Out_ void **devices, _Out_ size_t *count'],
+  appendDevices: [
+    304,
+    'void *',
+    'void *options, void *env, void *devices, size_t deviceCount, void *keys, void *values, size_t count',
+  ],
+  hardwareType: [307, 'int', 'void *hardware'],
+  hardwareVendor: [309, 'const char *', 'void *hardware'],
+  hardwareMetadata: [311, 'void *', 'void *hardware'],
+  deviceProvider: [312, 'const char *', 'void *device'],
+  deviceVendor: [313, 'const char *', 'void *device'],
+  deviceMetadata: [314, 'void *', 'void *device'],
+  deviceHardware: [316, 'void *', 'void *device'],
   copyTensors: [386, 'void *', 'void *env, void *from, void *to, void *stream, size_t count'],
+  assignedGraphs: [407, 'void *', 'void *session, _Out_ void **graphs, _Out_ size_t *count'],
+  assignedProvider: [408, 'void *', 'void *graph, _Out_ const char **name'],
+  assignedNodes: [409, 'void *', 'void *graph, _Out_ void **nodes, _Out_ size_t *count'],
+  assignedOperator: [412, 'void *', 'void *node, _Out_ const char **type'],
 } as const;
 
-const API_VERSION = 23;
+/** Position of RegisterExecutionProviderLibrary, for a process that only tries a library. */
+export const REGISTER_LIBRARY = API.registerLibrary[0];
+
+const API_VERSION = 24;
 const LIBRARY_VERSION = '1.30.0';
 /** Name and version of the engine: kept layouts are only for it. */
 export const ENGINE_NAME = `onnxruntime ${LIBRARY_VERSION}`;
@@ -174,6 +196,8 @@ export interface MappedFile {
 export class Library {
   /** A file that always exists. */
   readonly placeholder: { readonly folder: string; readonly file: string };
+  /** The files of the engine and of koffi. */
+  readonly paths: { readonly engine: string; readonly koffi: string };
   readonly api: Functions;
   /** `api.run` in another thread. @returns its status. */
   readonly runInBackground: BackgroundFunction;
@@ -188,6 +212,7 @@ export class Library {
     path: string,
   ) {
     this.placeholder = { folder: dirname(path), file: basename(path) };
+    this.paths = { engine: path, koffi: require.resolve('koffi') };
     const base = koffi.load(path).func('void *OrtGetApiBase()')();
     const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [unknown, unknown];
     const version = koffi.call(getVersion, koffi.proto('const char *RopewalkGetVersion()'));

@@ -1,11 +1,8 @@
+import { existsSync } from 'node:fs';
 import { listSupportedBackends } from 'onnxruntime-node';
 import { option, RopewalkError, said } from '../errors.ts';
+import { deviceError } from './device-errors.ts';
 import type { OnnxRuntime } from './engine.ts';
-
-/** Where a model runs: on the processor, or on the GPU through WebGPU. */
-export type Device = 'cpu' | 'webgpu';
-
-export const DEVICES: readonly Device[] = ['cpu', 'webgpu'];
 
 /** The same runtime with errors that say what is missing for WebGPU. */
 export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
@@ -21,7 +18,7 @@ export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
         try {
           return await runtime.InferenceSession.create(model, options, provided);
         } catch (error) {
-          throw noAdapter(error) ?? noKernel(error) ?? error;
+          throw webgpuError(error);
         }
       },
     },
@@ -30,6 +27,22 @@ export function webgpuRuntime(runtime: OnnxRuntime): OnnxRuntime {
 
 const ON_LINUX =
   " for Vulkan and its loader, libvulkan.so.1 (Debian's libvulkan1); or select a software driver before the program starts, such as Chromium's: VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json LD_LIBRARY_PATH=/usr/lib/chromium";
+
+/** An error of WebGPU with what to do about it, where that is known. */
+export function webgpuError(error: unknown): unknown {
+  return noAdapter(error) ?? noKernel(error) ?? deviceError(error);
+}
+
+/**
+ * Whether WebGPU can only compute in software here: no device file of a graphics card, or a driver that was selected
+ * for it. Undefined where that cannot be told.
+ */
+export function isSoftwareWebgpu(): boolean | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const { VK_ICD_FILENAMES = '', VK_DRIVER_FILES = VK_ICD_FILENAMES } = process.env;
+  if (/swiftshader|lvp|llvmpipe/i.test(VK_DRIVER_FILES)) return true;
+  return !['/dev/dri', '/dev/nvidia0', '/dev/nvidiactl', '/dev/dxg'].some((path) => existsSync(path));
+}
 
 /** See `SessionSettings.onDeviceOnly`. */
 function noKernel(error: unknown): RopewalkError | undefined {

@@ -84,13 +84,12 @@ export async function createLearner(
   return new RankLearner(inner, shape, accumulate, share, parallel);
 }
 
-/** The learner of a model on the engine's device. */
-export function createOnDevice(
+function createOnDevice(
   engine: Engine,
   model: CausalLM,
   shape: SequenceShape,
   { memory = 'fast', hostMemory: _, headChunk: __, ...options }: LearnerOptions,
-): Promise<DeviceLearner> {
+): Promise<Learner> {
   return DeviceLearner.create(engine, model, shape, {
     ...options,
     gradients: memory === 'light' ? 'as you go' : 'kept',

@@ -1,15 +1,14 @@
 import type { CausalLM } from '../families/family.ts';
 import { sizeOf } from '../graph/dims.ts';
-import { input, reshapeOp } from '../graph/operators/index.ts';
-import { simplify } from '../graph/simplify.ts';
-import { type Dialect, isNodeOf, type Node, type Tensor } from '../graph/tensor.ts';
-import { topologicalOrder } from '../graph/traverse.ts';
+import { input } from '../graph/operators/index.ts';
 import { backwardGraph, keepingGraphs, modelPieces, type Piece } from './blocks/block-graph.ts';
 import { vocabularyChunk } from './blocks/block-head-chunks.ts';
 import { type MemoryMode, usesWholeGraph } from './create-learner.ts';
 import { lossInputs, type SequenceShape, trainingGraph } from './graph.ts';
 import { crossEntropy, type Loss } from './loss.ts';
+import { type DeviceEstimate, estimateOnDevice } from './on-device/device-estimate.ts';
 import type { Shard } from './parallel/shard.ts';
+import { peakBytes } from './peak-bytes.ts';
 import { compactEmbedding } from './sharded/sharded-embedding.ts';
 import { shardedChunk, stageWeights, tablesOf } from './sharded/stages.ts';
 
@@ -26,6 +25,8 @@ export interface MemoryOptions {
   readonly shard?: Shard;
   /** A second model that only runs forward: its weights are held, and its head a second time for the loss. */
   readonly teacher?: CausalLM;
+  /** Whether weights, gradients and states are in the memory of a device. */
+  readonly onDevice?: boolean;
 }
 
 /** The memory of training, in bytes. */
@@ -40,6 +41,8 @@ export interface MemoryEstimate {
   /** The program and the engine. */
   readonly program: number;
   readonly total: number;
+  /** The memory of the device, if there is one; the rest is then what the host has. */
+  readonly device?: DeviceEstimate;
 }
 
 /** Node, the engine's library and its compiled graphs, measured on small models. */
@@ -58,6 +61,14 @@ export function estimateMemory(
   options: MemoryOptions,
 ): MemoryEstimate {
   const { memory, trains, accumulate, stateBytes, ranks = 1, shard = 'none' } = options;
+  if (options.onDevice) {
+    // The weights are in the host's memory once, while they are read or made.
+    const weights = 4 * model.parameterCount();
+    const program = programBytes(1);
+    const device = estimateOnDevice(model, shape, options);
+    const none = { gradients: 0, optimizer: 0, activations: 0 };
+    return { weights, ...none, program, total: weights + program, device };
+  }
   if (shard === 'all' && ranks > 1) return estimateSharded(model, shape, options, ranks);
   const sizes = [...model.parameters()].map(([path, { size, shape: dims }]) => ({ path, size, dims }));
   const trained = sizes.filter(({ path }) => trains(path));
@@ -80,14 +91,6 @@ export function estimateMemory(
     options.teacher && 4 * (options.teacher.parameterCount() + options.teacher.head.weight.size);
   const total = weights + gradients + optimizer + activations + program + (teacher ?? 0);
   return { weights, gradients, optimizer, activations, ...(teacher && { teacher }), program, total };
-}
-
-/** Where everything else is on a device: the weights, while they are read and copied there. */
-export function besideDevice(model: CausalLM): MemoryEstimate {
-  const weights = 4 * model.parameterCount();
-  const program = programBytes(1);
-  const others = { gradients: 0, optimizer: 0, activations: 0 };
-  return { weights, ...others, program, total: weights + program };
 }
 
 function programBytes(ranks: number): number {
@@ -202,67 +205,4 @@ function headBytes(
   }
   const all = 4 * rows * vocabSize;
   return 3 * 4 * rows * chunk + (memory === 'fast' && all <= 256 * 2 ** 20 ? all : 0);
-}
-
-/** Peak bytes while outputs are computed in order, without inputs and outputs. */
-function peakBytes(outputs: readonly Tensor[]): number {
-  let [live, peak] = [0, 0];
-  for (const bytes of allocations(outputs, 'onnxruntime')) {
-    live += bytes;
-    peak = Math.max(peak, live);
-  }
-  return peak;
-}
-
-/** The buffers that a device holds while outputs are computed: by size, how many of it at once. */
-export function buffersAtOnce(outputs: readonly Tensor[]): Map<number, number> {
-  const live = new Map<number, number>();
-  const most = new Map<number, number>();
-  for (const bytes of allocations(outputs, 'webgpu')) {
-    const size = Math.abs(bytes);
-    const count = (live.get(size) ?? 0) + Math.sign(bytes);
-    live.set(size, count);
-    most.set(size, Math.max(most.get(size) ?? 0, count));
-  }
-  return most;
-}
-
-/** The bytes of each tensor when it is computed, and minus them when nothing needs it anymore; without inputs and outputs. */
-function* allocations(outputs: readonly Tensor[], dialect: Dialect): Generator<number> {
-  const roots = simplify(outputs, dialect);
-  const order = topologicalOrder(roots);
-  const last = new Map<Tensor, number>();
-  order.forEach((node, at) => {
-    for (const tensor of node.inputs) last.set(ownerOf(tensor), at);
-  });
-  const lasting = new Set(roots.map(ownerOf));
-  const ends = new Map<number, Tensor[]>();
-  for (const [tensor, at] of last) ends.set(at, [...(ends.get(at) ?? []), tensor]);
-  for (const [at, node] of order.entries()) {
-    if (!isStored(node)) for (const tensor of node.outputs) if (counts(tensor)) yield bytesOf(tensor);
-    for (const tensor of ends.get(at) ?? []) {
-      if (!isStored(tensor.node) && counts(tensor)) yield -bytesOf(tensor);
-    }
-  }
-
-  function counts(tensor: Tensor): boolean {
-    return !lasting.has(tensor) && last.has(tensor);
-  }
-}
-
-/** Reshaping does not copy: the tensor that holds the data. */
-function ownerOf(tensor: Tensor): Tensor {
-  let owner = tensor;
-  while (isNodeOf(owner.node, reshapeOp)) owner = owner.node.inputs[0]!;
-  return owner;
-}
-
-/** Whether a node's outputs need no memory here: fed, part of the graph, or a view of another tensor. */
-function isStored(node: Node): boolean {
-  return node.inputs.length === 0 || isNodeOf(node, reshapeOp);
-}
-
-function bytesOf({ dtype, shape }: Tensor): number {
-  const size = { float32: 4, int32: 4, int64: 8, bool: 1 }[dtype];
-  return size * sizeOf(shape as readonly number[]);
 }

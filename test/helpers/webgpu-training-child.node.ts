@@ -3,40 +3,17 @@
  * that crashes takes its process with it. Prints one line of JSON for each check: {check, value}.
  */
 import { writeSync } from 'node:fs';
-import type { TrainingRows } from '../../src/batches.ts';
 import { RopewalkError } from '../../src/errors.ts';
-import { initializeWeights } from '../../src/families/initialize.ts';
-import { findPreset } from '../../src/families/registry.ts';
 import { input, mul, scalar } from '../../src/graph/operators/index.ts';
 import { apply, type None, type Operator } from '../../src/graph/tensor.ts';
-import { Random } from '../../src/random.ts';
 import { nodeEngine } from '../../src/runtime/engine.node.ts';
 import type { Engine } from '../../src/runtime/engine.ts';
 import { Executable } from '../../src/runtime/executable.ts';
-import { BlockLearner } from '../../src/training/blocks/block-learner.ts';
-import type { MemoryMode } from '../../src/training/create-learner.ts';
-import { createDeviceOptimizer } from '../../src/training/on-device/create-device-optimizer.ts';
-import { DeviceLearner } from '../../src/training/on-device/device-learner.ts';
-import { rehearse } from '../../src/training/on-device/rehearsal.ts';
-import { createOptimizer } from '../../src/training/optimizers/create-optimizer.ts';
-import type { OptimizerState } from '../../src/training/optimizers/optimizer.ts';
-import { norm } from './numbers.ts';
+import { compareTraining, type TrainingCase } from './training-beside.ts';
 
-const VOCAB = 67;
-const SHAPE = { batch: 2, seq: 6 };
-
-/** A family in a memory mode, with two layers: one of each kind where layers differ. */
-interface Case {
-  readonly preset: string;
-  readonly memory: MemoryMode;
-  readonly accumulate: number;
-  readonly packed?: boolean;
-  /** The most bytes of a part of the embedding: here three parts. */
-  readonly tableBytes?: number;
-}
-
-const CASES: readonly Case[] = [
+const CASES: readonly TrainingCase[] = [
   { preset: 'llama/tiny', memory: 'fast', accumulate: 2 },
+  // Three parts.
   { preset: 'llama/tiny', memory: 'light', accumulate: 1, tableBytes: 6000 },
   { preset: 'gemma2/tiny', memory: 'recompute', accumulate: 1, packed: true },
   { preset: 'gpt/tiny', memory: 'light', accumulate: 1 },
@@ -49,7 +26,7 @@ const cpu = nodeEngine({ threads: 1 });
 
 await checkEverything(engine);
 await refusesTheProcessor(engine);
-for (const each of CASES) await compare(each);
+for (const each of CASES) await compareTraining({ cpu, device: engine }, each, steps, report);
 
 /** The device checks every call: an operator that reads and writes one buffer is an error. The first session decides. */
 async function checkEverything({ runtime }: Engine): Promise<void> {
@@ -98,138 +75,4 @@ async function refusesTheProcessor(on: Engine): Promise<void> {
   } catch (error) {
     report('refuses the processor', error instanceof RopewalkError ? error.message : String(error));
   }
-}
-
-async function compare({
-  preset: name,
-  memory,
-  accumulate,
-  packed = false,
-  tableBytes,
-}: Case): Promise<void> {
-  const { family, preset } = findPreset(name)!;
-  const layers = 'n_layer' in preset.config ? { n_layer: 2 } : { num_hidden_layers: 2 };
-  const model = family.build({ ...preset.config, vocab_size: VOCAB, ...layers } as never);
-  const how = {
-    gradients: memory === 'light' ? ('as you go' as const) : ('kept' as const),
-    activations: memory === 'fast' ? ('kept' as const) : ('recomputed' as const),
-  };
-  const shape = { ...SHAPE, packed };
-  const expected = await BlockLearner.create(cpu, model, shape, how);
-  initializeWeights(model.parameters(), expected.values(), new Random(1));
-  const begun = new Map([...expected.values()].map(([path, data]) => [path, data.slice()]));
-  const reference = createOptimizer('adamw', expected.parameters);
-  const make = async (weights: ReadonlyMap<string, Float32Array>, state?: OptimizerState) => {
-    const learner = await DeviceLearner.create(engine, model, shape, {
-      ...how,
-      ...(tableBytes !== undefined && { tableBytes }),
-    });
-    await learner.fill((values) => {
-      for (const [path, data] of weights) values.get(path)!.set(data);
-    });
-    const { memory: device, parameters, updates } = learner.onDevice;
-    const optimizer = await createDeviceOptimizer(engine, device, 'adamw', parameters);
-    await optimizer.prepare(updates);
-    if (state) optimizer.restore(state);
-    return { learner, optimizer, device };
-  };
-  const label = `${name}, ${tableBytes === undefined ? memory : 'parted'}`;
-  let { learner, optimizer, device } = await make(begun);
-  const settings = { learningRate: 3e-3, clip: 0.5 };
-  let worst = 0;
-  let worstNorm = 0;
-  let bytes = 0;
-  let saved: { readonly weights: Map<string, Float32Array>; readonly state: OptimizerState } | undefined;
-  const held: number[] = [];
-  for (let step = 0; step < steps; step++) {
-    const batches = Array.from({ length: accumulate }, (_, i) => rows(step * accumulate + i, packed));
-    const right = await expected.step(batches, { ...settings, optimizer: reference });
-    const before = { ...device.traffic };
-    const got = await learner.step(batches, { ...settings, optimizer });
-    bytes = device.traffic.written - before.written + device.traffic.read - before.read;
-    held.push(device.byteLength);
-    worst = Math.max(worst, Math.abs(got.loss - right.loss));
-    worstNorm = Math.max(worstNorm, Math.abs(got.gradientNorm / right.gradientNorm - 1));
-    if (step === steps - 2) saved = { weights: copies(learner.values()), state: copyOf(optimizer.state()) };
-  }
-  report(`${label}: loss`, worst);
-  report(`${label}: norm`, worstNorm);
-  report(`${label}: weights`, difference(expected.values(), learner.values()));
-  const perRow = packed ? 5 : 3;
-  report(`${label}: bytes beyond ids and masks`, bytes - 4 * perRow * accumulate * SHAPE.batch * SHAPE.seq);
-  report(`${label}: memory`, new Set(held.slice(1)).size);
-  if (tableBytes === undefined) {
-    const planned = await rehearse(model, shape, {
-      ...{ memory, accumulate, optimizer: 'adamw', optimizerOptions: {}, trains: () => true },
-    });
-    report(`${label}: planned`, [planned.total - planned.temporaries, held.at(-1)]);
-  }
-  const held0 = rows(99, packed);
-  const [{ loss: right }, { loss: got }] = [
-    await expected.evaluate([held0]),
-    await learner.evaluate([held0]),
-  ];
-  report(`${label}: held-out loss`, Math.abs(got - right));
-
-  // Resumed from its state before the last step, in a learner of its own.
-  const finished = copies(learner.values());
-  await optimizer.release();
-  await learner.release();
-  ({ learner, optimizer, device } = await make(saved!.weights, saved!.state));
-  const last = Array.from({ length: accumulate }, (_, i) => rows((steps - 1) * accumulate + i, packed));
-  await learner.step(last, { ...settings, optimizer });
-  report(`${label}: resumed`, sameBits(finished, learner.values()));
-
-  const kept = copies(learner.values());
-  const refused = await learner.step(last, { ...settings, optimizer, accept: () => false });
-  report(`${label}: refused`, !refused.updated && sameBits(kept, learner.values()));
-  await optimizer.release();
-  await learner.release();
-  await expected.release();
-}
-
-/** Ids repeat, within a row and between rows: their gradients are added up. */
-function rows(index: number, packed: boolean): TrainingRows {
-  const random = new Random(100 + index);
-  const size = SHAPE.batch * SHAPE.seq;
-  const inputs = Int32Array.from({ length: size }, (_, i) => (i % 3 === 0 ? 5 : random.nextInt(VOCAB)));
-  const targets = Int32Array.from({ length: size }, () => random.nextInt(VOCAB));
-  const weights = Float32Array.from({ length: size }, (_, i) => (i % 4 === 1 ? 0 : 1));
-  if (!packed) return { inputs, targets, weights };
-  const cut = 4;
-  const positions = Int32Array.from({ length: size }, (_, i) => (i % SHAPE.seq) % cut);
-  const segments = Float32Array.from({ length: size }, (_, i) => (i % SHAPE.seq < cut ? 0 : 1));
-  return { inputs, targets, weights, positions, segments };
-}
-
-function copies(values: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
-  return new Map([...values].map(([path, data]) => [path, data.slice()]));
-}
-
-function copyOf({ steps, tensors }: OptimizerState): OptimizerState {
-  const copied = [...tensors].map(
-    ([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }] as const,
-  );
-  return { steps: { ...steps }, tensors: new Map(copied) as OptimizerState['tensors'] };
-}
-
-/** Of all weights, relative to their norm. */
-function difference(
-  expected: ReadonlyMap<string, Float32Array>,
-  got: ReadonlyMap<string, Float32Array>,
-): number {
-  let [wrong, whole] = [0, 0];
-  for (const [path, data] of expected) {
-    const other = got.get(path)!;
-    wrong += norm(data.map((value, i) => value - other[i]!)) ** 2;
-    whole += norm(data) ** 2;
-  }
-  return Math.sqrt(wrong / whole);
-}
-
-function sameBits(a: ReadonlyMap<string, Float32Array>, b: ReadonlyMap<string, Float32Array>): boolean {
-  return [...a].every(([path, data]) => {
-    const other = b.get(path)!;
-    return data.every((value, i) => Object.is(value, other[i]));
-  });
 }

@@ -1,13 +1,11 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { type Command, Option } from 'commander';
 import { listSupportedBackends, env as runtimeEnvironment } from 'onnxruntime-node';
-import { add, input } from '../../graph/operators/index.ts';
 import { readableSize } from '../../hub/choose.ts';
 import { hubSettings } from '../../hub/settings.node.ts';
+import { type Device, libraryDevice } from '../../runtime/devices.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
-import { Executable } from '../../runtime/executable.ts';
 import { thisMachine } from '../../training/runs/machine.node.ts';
+import { probe, probed, probedLibrary } from '../doctor/devices.ts';
 import { environmentReport, withoutCredentials } from '../doctor/environment.ts';
 import {
   folderSize,
@@ -16,25 +14,25 @@ import {
   processorReport,
   readPackage,
 } from '../doctor/machine.ts';
+import { device } from '../options/options.ts';
 import { PACKAGE_FILE } from '../package-file.ts';
 import { printable } from '../terminal/printable.ts';
 
 interface DoctorFlags {
   json?: boolean;
-  probe?: 'cpu' | 'webgpu';
+  device?: Device;
+  probe?: Device;
 }
 
 type Value = string | number | boolean | undefined | readonly string[] | { readonly [name: string]: Value };
-
-/** After this time, a driver counts as hanging. */
-const PROBE_MS = 30_000;
 
 export function register(program: Command): void {
   program
     .command('doctor')
     .description('Print what a bug report needs: versions, machine, engine, caches, environment.')
     .option('--json', 'print it as JSON on stdout')
-    .addOption(new Option('--probe <device>').choices(['cpu', 'webgpu']).hideHelp())
+    .option('--device <path>', 'also try this provider library, or this one of its devices', device)
+    .addOption(new Option('--probe <device>').argParser(device).hideHelp())
     .addHelpText(
       'after',
       `
@@ -47,21 +45,27 @@ Examples:
     .action(doctor);
 }
 
-async function doctor({ json, probe }: DoctorFlags): Promise<void> {
-  if (probe) return runOn(probe);
-  const report = await diagnose();
+async function doctor({ json, probe: probedDevice, device: chosen }: DoctorFlags): Promise<void> {
+  if (probedDevice) {
+    process.stdout.write(await probe(probedDevice));
+    return;
+  }
+  const report = await diagnose(chosen);
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${lines(report).join('\n')}\n`);
 }
 
-async function diagnose() {
+async function diagnose(chosen: Device | undefined) {
   const engine = nodeEngine();
   const { totalMemory, availableMemory } = thisMachine();
   const providers = listSupportedBackends().map(({ name, bundled }) =>
     bundled ? name : `${name} (not bundled)`,
   );
-  const [cpu, webgpu] = await Promise.all([
+  const libraries: Device[] = ['cuda', 'openvino'];
+  if (chosen && libraryDevice(chosen) && !libraries.includes(chosen)) libraries.push(chosen);
+  const [cpu, webgpu, ...reports] = await Promise.all([
     probed('cpu'),
     providers.includes('webgpu') ? probed('webgpu') : 'not in this build of onnxruntime-node',
+    ...libraries.map(probedLibrary),
   ]);
   return {
     ropewalk: readPackage(PACKAGE_FILE).version,
@@ -77,6 +81,7 @@ async function diagnose() {
       providers,
       cpu,
       webgpu,
+      libraries: Object.fromEntries(libraries.map((name, i) => [name, { ...reports[i]! }])),
     },
     hub: await hubReport(),
     packages: packageVersions(PACKAGE_FILE),
@@ -100,37 +105,6 @@ async function hubReport() {
   } catch (error) {
     return { wrong: withoutCredentials((error as Error).message) };
   }
-}
-
-/**
- * Whether the engine runs on a device. Checked in a separate process, since a crashing graphics driver kills its
- * process.
- */
-async function probed(device: 'cpu' | 'webgpu'): Promise<string> {
-  try {
-    const program = process.argv[1]!;
-    await promisify(execFile)(process.execPath, [program, 'doctor', '--probe', device], {
-      timeout: PROBE_MS,
-    });
-    return device === 'cpu' ? 'works' : 'an adapter was found and works';
-  } catch (error) {
-    const { stderr = '', signal, killed } = error as { stderr?: string; signal?: string; killed?: boolean };
-    const said = stderr.trim().split('\n').at(-1) ?? '';
-    const why = killed ? `no answer in ${PROBE_MS / 1000} s` : signal ? `ended by ${signal}` : said;
-    return `does not work: ${why.replace(/^ropewalk: /, '') || String(error)}`;
-  }
-}
-
-/** Runs a graph with one operator. */
-async function runOn(provider: 'cpu' | 'webgpu'): Promise<void> {
-  const x = input('x', 'float32', [2]);
-  const executable = await Executable.compile(
-    nodeEngine({ provider, threads: 1 }),
-    new Map([['y', add(x, x)]]),
-  );
-  const { y } = await executable.run({ x: { data: Float32Array.of(1, 2), shape: [2] } });
-  await executable.release();
-  if (y!.data[0] !== 2 || y!.data[1] !== 4) throw new Error(`${provider} gives wrong results`);
 }
 
 /** `name  value`, with nested parts indented by two spaces. */

@@ -15,7 +15,7 @@ import {
   teachingShape,
 } from '../options/teaching-data.ts';
 import { IF_ONE_IS_LOST, together, withRanks } from '../runs/ranks.ts';
-import { threads } from '../runs/run-command.ts';
+import { engineOptions } from '../runs/run-command.ts';
 import { INTERRUPTED, interruptSignal } from '../terminal/interrupt.ts';
 import { duration, Progress } from '../terminal/progress.ts';
 import { printResult } from '../terminal/silence.ts';
@@ -30,7 +30,7 @@ const shape = {
     value: 'how',
   }),
   temperature: DISTILL.own.temperature,
-  threads,
+  ...engineOptions,
 };
 const { batch, seq, seed, validation, temperature } = DISTILL.defaults;
 const defaults = {
@@ -91,7 +91,8 @@ async function run(
     try {
       const { shape: rowsOf, ...data } = text.rows;
       const { k, method, temperature, seed } = flags;
-      const engine = engineFor({ threads: flags.threads, ranks });
+      const { device, precision, threads } = flags;
+      const engine = engineFor({ device, precision, threads, ranks });
       const named = { ...teacher, name };
       const options = { teacher: named, data, shape: rowsOf, k, method, temperature, seed, out, ranks };
       for await (const event of teach(engine, options, signal)) {

@@ -3,19 +3,25 @@ import type { OpenedModel } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import type { DecoderOptions } from '../../generation/decoder.node.ts';
 import type { Quantization } from '../../onnx/quantize.ts';
-import { DEVICES, type Device } from '../../runtime/webgpu.node.ts';
+import { type Device, PRECISIONS, type Precision } from '../../runtime/devices.ts';
 import { Progress } from '../terminal/progress.ts';
-import { count } from './options.ts';
+import { count, device as toDevice } from './options.ts';
 
 /** Options for loading a model, for all commands that run one. */
 export interface DecoderFlags {
   readonly device?: Device;
+  readonly precision?: Precision;
   readonly threads?: number;
   readonly quantize?: 'none' | 'int8' | 'int4';
   readonly block?: '32' | '64' | '128';
   readonly activations?: 'int8' | 'exact';
   readonly layoutCache?: boolean;
 }
+
+export const DEVICE_HELP =
+  'where to compute: cpu, webgpu, cuda, openvino, or the path of a provider library (see docs/devices.md)';
+export const PRECISION_HELP =
+  'what the device computes in, if it is not the CPU and offers a choice (default: float32)';
 
 /** Below this many parameters, loading is too short for a progress bar. */
 const PROGRESS_FROM = 20e6;
@@ -24,11 +30,8 @@ const PROGRESS_FROM = 20e6;
 export function addDecoderOptions(command: Command, { activations = true } = {}): Command {
   command
     .option('--threads <n>', 'threads of the engine', count)
-    .addOption(
-      new Option('--device <name>', 'device to run on: the CPU, or the GPU through WebGPU')
-        .choices(DEVICES)
-        .default('cpu'),
-    )
+    .addOption(new Option('--device <name>', DEVICE_HELP).argParser(toDevice).default('cpu'))
+    .addOption(new Option('--precision <form>', PRECISION_HELP).choices(PRECISIONS))
     .addOption(
       new Option(
         '--quantize <form>',
@@ -55,6 +58,7 @@ export function addDecoderOptions(command: Command, { activations = true } = {})
 /** The options that the flags set. */
 export function decoderOptions({
   device,
+  precision,
   threads,
   quantize,
   block,
@@ -66,7 +70,8 @@ export function decoderOptions({
       '--block is the block size of --quantize int8 or int4; use it only with --quantize.',
     );
   }
-  return { device, threads, quantize: quantization(quantize, block), activations, layoutCache };
+  const how = { device, precision, threads };
+  return { ...how, quantize: quantization(quantize, block), activations, layoutCache };
 }
 
 function quantization(form: DecoderFlags['quantize'], block: DecoderFlags['block'] = '64') {

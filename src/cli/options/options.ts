@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { bytesOf } from '../../options.ts';
+import { type Device, isDevice } from '../../runtime/devices.ts';
 
 /** Parsers of option values: commander calls them with the text, and names the option in their errors. */
 
@@ -38,6 +39,12 @@ export function idList(text: string): number[] {
     }
     return id;
   });
+}
+
+/** Where to compute; see `Device`. */
+export function device(text: string): Device {
+  if (isDevice(text)) return text;
+  throw new InvalidArgumentError('Give cpu, webgpu, cuda, openvino, or the path of a provider library.');
 }
 
 export function collect(value: string, previous: string[] = []): string[] {

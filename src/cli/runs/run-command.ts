@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { count, listed, OptionError, option, text, wordsOf } from '../../options.ts';
 import type { Communicator } from '../../ranks/communicator.ts';
+import { PRECISIONS, type Precision } from '../../runtime/devices.ts';
 import {
   OPTIMIZERS,
   optimizerOptions,
@@ -22,6 +23,7 @@ import {
   type ShownDefaults,
   spelling,
 } from '../options/flags.ts';
+import { DEVICE_HELP, PRECISION_HELP } from '../options/models.ts';
 import { interruptSignal } from '../terminal/interrupt.ts';
 import { Progress } from '../terminal/progress.ts';
 import { showWarnings } from '../terminal/warnings.ts';
@@ -37,7 +39,12 @@ import { dryRun, train, tryRates } from './run-actions.ts';
 const out = option(text, 'folder for the run: checkpoints, metrics.jsonl, and the finished model', {
   value: 'dir',
 });
-export const threads = option(count, 'threads of the engine', { value: 'n' });
+/** What computes. */
+export const engineOptions = {
+  device: option(text, DEVICE_HELP, { value: 'name' }),
+  precision: option(z.enum(PRECISIONS as [Precision, ...Precision[]]), PRECISION_HELP, { value: 'form' }),
+  threads: option(count, 'threads of the engine', { value: 'n' }),
+};
 
 interface RunFlags extends PlannedFlags {
   readonly config?: string;
@@ -73,7 +80,7 @@ export interface RunCommand<Own extends z.ZodRawShape, More extends OptionShape>
    */
   open(
     said: Said<More>['values'],
-    settings: Said<typeof trainingOptions & Own>['values'] & { readonly threads?: number },
+    settings: Said<typeof trainingOptions & Own>['values'] & Said<typeof engineOptions>['values'],
     surroundings: Surroundings,
     args: readonly (string | undefined)[],
   ): Promise<TrainingJob>;
@@ -86,7 +93,7 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
 ): Command {
   const { verb, more, moreDefaults } = run;
   const settings = { ...verb.own, ...trainingOptions };
-  const shape: OptionShape = { ...more, out, ...settings, threads };
+  const shape: OptionShape = { ...more, out, ...settings, ...engineOptions };
   command.option('--config <file>', 'a YAML file with these options; flags take precedence');
   return addFlags(command, shape, { ...moreDefaults, ...shownDefaults(verb) }, whose())
     .option('--resume', 'resume the run in --out, possibly for more steps or epochs')
@@ -107,7 +114,7 @@ export function registerRun<Own extends z.ZodRawShape, More extends OptionShape>
       const open = (surroundings: Surroundings) =>
         run.open(
           among(more) as Said<More>['values'],
-          among({ ...settings, threads }) as Parameters<typeof run.open>[1],
+          among({ ...settings, ...engineOptions }) as Parameters<typeof run.open>[1],
           surroundings,
           command.processedArgs as (string | undefined)[],
         );

@@ -28,6 +28,26 @@ const gigabytes = (bytes: number) =>
   bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 
+/** The parts of the memory: of the device, if there is one, else of this machine. */
+function memoryRows({ device, ...host }: RunPlan['memory']): [string, string][] {
+  const parts = device ?? host;
+  const rows: [string, string][] = [
+    ['weights', gigabytes(parts.weights)],
+    ...(host.teacher === undefined ? [] : ([['teacher', gigabytes(host.teacher)]] as [string, string][])),
+    ['gradients', gigabytes(parts.gradients)],
+    ['optimizer', gigabytes(parts.optimizer)],
+    ['activations', `${gigabytes(parts.activations)} (estimated from the graphs' shapes)`],
+  ];
+  if (!device) return rows;
+  return [
+    ...rows.map(([name, value]): [string, string] => [`${name} (device)`, value]),
+    ['added gradients (device)', gigabytes(device.added)],
+    ['graphs while they run (device)', `${gigabytes(device.scratch)} (estimated)`],
+    ['total memory of the device', gigabytes(device.total)],
+    ['weights while they are read', gigabytes(host.weights)],
+  ];
+}
+
 /** A plan as readable lines. */
 export function planText(plan: RunPlan): string {
   const { data, memory, machine, secondsPerStep } = plan;
@@ -49,10 +69,10 @@ export function planText(plan: RunPlan): string {
       `${whole(plan.steps)} of ${whole(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs)`,
     ],
     ['settings', settingsText(plan.settings)],
-    ...(plan.device ? deviceRows(plan.device) : memoryRows(memory)),
+    ...memoryRows(memory),
     ['program', gigabytes(memory.program)],
     [
-      plan.device ? 'here' : 'total memory',
+      'total memory',
       `${gigabytes(memory.total)} of ${gigabytes(machine.availableMemory)} available (machine: ${gigabytes(machine.totalMemory)})`,
     ],
     ...(plan.ranks ? ranksRows(plan.ranks) : []),
@@ -66,30 +86,6 @@ export function planText(plan: RunPlan): string {
         ] as [string, string][])),
   ];
   return rows.map(([name, value]) => `${name.padEnd(17)} ${value}`).join('\n');
-}
-
-function memoryRows(memory: RunPlan['memory']): [string, string][] {
-  return [
-    ['weights', gigabytes(memory.weights)],
-    ...(memory.teacher === undefined ? [] : ([['teacher', gigabytes(memory.teacher)]] as [string, string][])),
-    ['gradients', gigabytes(memory.gradients)],
-    ['optimizer', gigabytes(memory.optimizer)],
-    ['activations', `${gigabytes(memory.activations)} (estimated from the graphs' shapes)`],
-  ];
-}
-
-function deviceRows(device: RunPlan['device'] & {}): [string, string][] {
-  return [
-    ['weights', gigabytes(device.weights)],
-    ['gradients', gigabytes(device.gradients)],
-    ['optimizer', gigabytes(device.optimizer)],
-    ['activations', gigabytes(device.activations)],
-    ['inside graphs', `${gigabytes(device.temporaries)} (estimated from the graphs' shapes)`],
-    [
-      'on the device',
-      `${gigabytes(device.total)}, the largest tensor ${gigabytes(device.largest)}; devices do not tell how much they have`,
-    ],
-  ];
 }
 
 function ranksRows({

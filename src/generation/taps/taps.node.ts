@@ -11,7 +11,7 @@ import { TapRunner } from './taps.ts';
  */
 export async function openTaps(
   path: string,
-  options: Pick<DecoderOptions, 'device' | 'threads' | 'engine'> = {},
+  options: Pick<DecoderOptions, 'device' | 'precision' | 'threads' | 'engine'> = {},
 ): Promise<OpenTaps> {
   const opened = await openModel(path);
   try {

@@ -22,7 +22,7 @@ export function quantizedProduct(e: Emitter, x: string, rank: number, weight: Qu
   const one = (type: string, inputs: string[], attributes = {}, domain = '') =>
     e.node(type, inputs, attributes, { domain })[0]!;
   const product =
-    exact && bits === 8 && e.dialect !== 'webgpu'
+    exact && bits === 8 && e.dialect === 'onnxruntime'
       ? inTwoParts(e, x, rank, weight)
       : multiply(e, x, weight, exact ? FLOAT32 : INT8);
   if (!offsets) return [product];

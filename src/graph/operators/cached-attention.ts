@@ -24,8 +24,9 @@ export function hasFusedAttention(
   { headDim, softcap }: { readonly headDim: number; readonly softcap: number | null },
   dialect: Dialect,
 ): boolean {
-  // GroupQueryAttention refuses other head sizes, and its WebGPU kernels ignore the cap.
-  return headDim % 8 === 0 && (dialect !== 'webgpu' || softcap === null);
+  // GroupQueryAttention refuses other head sizes, its WebGPU kernels ignore the cap, and provider libraries leave it to
+  // the CPU: OpenVINO always, CUDA in float32.
+  return headDim % 8 === 0 && dialect !== 'library' && (dialect !== 'webgpu' || softcap === null);
 }
 
 /** Head sizes for which that kernel also rotates queries and keys. */

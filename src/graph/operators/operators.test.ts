@@ -12,7 +12,18 @@ import { evaluate } from '../evaluate.ts';
 import { lowerings } from '../lowerings/table.ts';
 import { apply, type Dialect, type Example, type Operator, type Tensor } from '../tensor.ts';
 import type { Values } from '../values.ts';
-import { add, constant, input, matmul, mul, parameter, reduceSum, reshape } from './index.ts';
+import {
+  add,
+  constant,
+  gatherRows,
+  input,
+  matmul,
+  mul,
+  parameter,
+  reduceSum,
+  reshape,
+  slice,
+} from './index.ts';
 import { operators } from './table.ts';
 
 const engine = nodeEngine({ threads: 2 });
@@ -135,7 +146,8 @@ describe.each(tried)('$name', ({ operator, example }) => {
     });
   });
 
-  const written = operator.lower || operator.expand ? it.each<Dialect>(['webgpu', 'standard']) : () => ignore;
+  const written =
+    operator.lower || operator.expand ? it.each<Dialect>(['webgpu', 'library', 'standard']) : () => ignore;
   written('gives it in the %s dialect too', async (dialect) => {
     const expected = evaluate(outputs, feedsOf(made));
     const actual = await runAs(outputs, made, { dialect });
@@ -178,6 +190,25 @@ describe.each(tried)('$name', ({ operator, example }) => {
     }
   });
 });
+
+it.each<Dialect>(['webgpu', 'onnxruntime', 'standard'])(
+  'slices integers in the %s dialect',
+  async (dialect) => {
+    const made = [
+      {
+        tensor: input('x0', 'int32', [7]),
+        value: { shape: [7], data: Float64Array.of(8, 7, 3, 0, 5, 1, 2) },
+      },
+      {
+        tensor: input('x1', 'float32', [9, 2]),
+        value: { shape: [9, 2], data: Float64Array.from({ length: 18 }, (_, i) => i) },
+      },
+    ];
+    const [ids, table] = made.map(({ tensor }) => tensor) as [Tensor, Tensor];
+    const [rows] = await runAs([gatherRows(table, slice(ids, 0, 2, -1))], made, { dialect });
+    expect([...rows!.data].map(Number)).toEqual([6, 7, 0, 1, 10, 11, 2, 3]);
+  },
+);
 
 /** A quantized matrix in which every part is random. */
 function randomMatrix(

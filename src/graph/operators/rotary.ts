@@ -1,6 +1,8 @@
 import { sameDim, sameShape } from '../dims.ts';
 import { apply, floats, type Operator, shapeError, type Tensor } from '../tensor.ts';
-import { neg } from './elementwise.ts';
+import { reshape } from './broadcast.ts';
+import { add, mul, neg, sub } from './elementwise.ts';
+import { concat, split } from './shape.ts';
 
 export interface RotaryAttributes {
   readonly heads: number;
@@ -13,6 +15,8 @@ export interface RotaryAttributes {
  */
 export const rotaryOp: Operator<RotaryAttributes> = {
   name: 'rotary',
+  // OpenVINO's provider does not take RotaryEmbedding of ai.onnx.
+  fits: (_, __, dialect) => dialect !== 'library',
   infer(inputs, { heads }) {
     const [x, cos, sin] = inputs;
     const width = x?.shape.at(-1);
@@ -55,6 +59,18 @@ export const rotaryOp: Operator<RotaryAttributes> = {
   },
   differentiate({ inputs, gradients, attributes: { heads } }) {
     return [rotary(gradients[0]!, inputs[1]!, neg(inputs[2]!), heads), undefined, undefined];
+  },
+  expand([x, cos, sin], { heads }) {
+    const half = cos!.shape.at(-1) as number;
+    // […, tokens, heads, d / 2]: the halves of each head.
+    const byHead = reshape(x!, [...x!.shape.slice(0, -1), heads, 2 * half]);
+    const [first, second] = split(byHead, byHead.shape.length - 1, [half, half]) as [Tensor, Tensor];
+    const [c, s] = [cos!, sin!].map((angle) => reshape(angle, [...angle.shape.slice(0, -1), 1, half])) as [
+      Tensor,
+      Tensor,
+    ];
+    const turned = [sub(mul(first, c), mul(second, s)), add(mul(second, c), mul(first, s))];
+    return [reshape(concat(turned, byHead.shape.length - 1), x!.shape)];
   },
   lower(e, [x, cos, sin], { inputs, attributes: { heads } }) {
     const [type, angles] = inputs as [Tensor, Tensor];

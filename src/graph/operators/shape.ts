@@ -177,8 +177,21 @@ export const sliceOp: Operator<SliceAttributes> = {
     const to = end === null ? dim : end < 0 ? dim + end : end;
     return [pad(gradients[0]!, axis, from, dim - to)];
   },
-  lower(e, [x], { attributes: { axis, start, end } }) {
+  lower(e, [x], { attributes: { axis, start, end }, inputs, outputs }) {
     const one = (value: number) => e.constant('int64', [1], [value]);
+    const [{ dtype, shape }] = inputs as readonly [Tensor];
+    const [from, count] = [shape[axis], outputs[0]!.shape[axis]];
+    // The WebGPU kernel of Slice takes floats alone; that of Gather takes integers too.
+    if (
+      e.dialect === 'webgpu' &&
+      dtype === 'int32' &&
+      typeof from === 'number' &&
+      typeof count === 'number'
+    ) {
+      const first = start < 0 ? from + start : start;
+      const indices = Array.from({ length: count }, (_, i) => first + i);
+      return e.node('Gather', [x!, e.constant('int32', [count], indices)], { axis });
+    }
     return e.node('Slice', [x!, one(start), one(end ?? Number.MAX_SAFE_INTEGER), one(axis)]);
   },
   cheap: true,

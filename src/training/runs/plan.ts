@@ -1,15 +1,13 @@
 import { option, RopewalkError } from '../../errors.ts';
 import type { CausalLM } from '../../families/family.ts';
-import type { Engine } from '../../runtime/engine.ts';
 import type { SequenceShape } from '../graph.ts';
 import type { Loss } from '../loss.ts';
-import { besideDevice, estimateMemory, type MemoryEstimate } from '../memory.ts';
-import { type DeviceEstimate, rehearse } from '../on-device/rehearsal.ts';
+import { estimateMemory, type MemoryEstimate } from '../memory.ts';
 import { optimizerRecord, optimizersWith, optionsOf } from '../optimizers/create-optimizer.ts';
 import { shareOf } from '../parallel/deal.ts';
 import { stepBytes } from '../parallel/shard.ts';
 import { type Communication, type Network, stepMessages } from '../parallel/step-time.ts';
-import { lengthOf, optimizerSettings, type RunLength, type TrainingSettings } from '../settings.ts';
+import { lengthOf, type RunLength, type TrainingSettings } from '../settings.ts';
 
 /** The size of the data, counted in micro-batches. */
 export interface DataSize {
@@ -57,10 +55,7 @@ export interface RunPlan {
   readonly epochs: number;
   /** Token positions of one step, including padding. */
   readonly tokensPerStep: number;
-  /** Of this machine, without its devices. */
   readonly memory: MemoryEstimate;
-  /** Of the device, if the run is on one. */
-  readonly device?: DeviceEstimate;
   readonly machine: Machine;
   /** Changes that would make the plan fit, the least costly first; empty if it fits or nothing helps. */
   readonly remedies: readonly { readonly options: Saving; readonly total: number }[];
@@ -98,31 +93,8 @@ export interface PlanParts {
   readonly teacher?: CausalLM | undefined;
   /** Processes that train together. Memory is that of one of them. */
   readonly ranks?: number | undefined;
-  /** Set if the run is on a device; see `estimateOnDevice`. */
-  readonly device?: DeviceEstimate | undefined;
-}
-
-/** What a run takes of the memory of its engine's device; undefined if it has none. */
-export async function estimateOnDevice(
-  engine: Engine,
-  {
-    model,
-    trains,
-    shape,
-    settings,
-    loss,
-  }: Pick<PlanParts, 'model' | 'trains' | 'shape' | 'settings' | 'loss'>,
-): Promise<DeviceEstimate | undefined> {
-  if (!engine.openMemory) return undefined;
-  const { batch, accumulate, optimizer, memory } = settings;
-  return rehearse(
-    model,
-    { ...shape, batch },
-    {
-      ...{ trains, accumulate, loss, optimizer, memory },
-      optimizerOptions: optimizerSettings(settings),
-    },
-  );
+  /** Whether it trains in the memory of a device. */
+  readonly onDevice?: boolean | undefined;
 }
 
 export function planRun(parts: PlanParts): RunPlan {
@@ -142,7 +114,6 @@ export function planRun(parts: PlanParts): RunPlan {
     epochs: length.steps / stepsPerEpoch,
     tokensPerStep: settings.batch * shape.seq * settings.accumulate,
     memory,
-    ...(parts.device && { device: parts.device }),
     machine,
     ...((parts.ranks ?? 1) > 1 && { ranks: ranksPlan(model, settings, parts.ranks!, trainedParameters) }),
     fits,
@@ -193,10 +164,9 @@ function remediesFor(parts: PlanParts): RunPlan['remedies'] {
 }
 
 function memoryOf(
-  { model, trains, shape, loss, teacher, ranks = 1, device }: PlanParts,
+  { model, trains, shape, loss, teacher, ranks = 1, onDevice = false }: PlanParts,
   settings: TrainingSettings,
 ): MemoryEstimate {
-  if (device) return besideDevice(model);
   const { memory, optimizer, states } = settings;
   const { batch, accumulate } = shareOf(settings.batch, settings.accumulate, ranks);
   const record = optimizerRecord(optimizer);
@@ -205,7 +175,7 @@ function memoryOf(
     model,
     { ...shape, batch },
     {
-      ...{ memory, trains, accumulate },
+      ...{ memory, trains, accumulate, onDevice },
       ...{ ranks, shard: settings.shard },
       stateBytes: (dims) => record.stateBytes(dims, options),
       ...(loss && { loss }),

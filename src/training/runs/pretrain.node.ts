@@ -9,11 +9,11 @@ import { splitCorpus } from '../../text/corpus.ts';
 import { createLearner } from '../create-learner.ts';
 import { frozenBy } from '../freeze.ts';
 import { resolveSettings, TRAIN, type TrainingInput } from '../settings.ts';
-import { type EngineOptions, engineFor } from './engine.node.ts';
+import { deviceWarnings, type EngineOptions, engineFor } from './engine.node.ts';
 import type { RunEvent } from './events.ts';
 import type { TrainingJob } from './job.node.ts';
 import { thisMachine } from './machine.node.ts';
-import { estimateOnDevice, planRun } from './plan.ts';
+import { planRun } from './plan.ts';
 import type { ModelIdentity } from './run-directory.node.ts';
 import { type RunOptions, runJob } from './run-job.node.ts';
 import { checkSampling, samplingOf } from './samples.ts';
@@ -35,7 +35,7 @@ export interface PretrainingOptions extends TrainingInput, EngineOptions {
  */
 export async function* train(options: PretrainingOptions & RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume, signal, measureLimit, ...own } = options;
-  yield* runJob(await openPretraining(own), {
+  yield* runJob(openPretraining(own), {
     out,
     ...(resume && { resume }),
     signal,
@@ -44,8 +44,19 @@ export async function* train(options: PretrainingOptions & RunOptions): AsyncGen
 }
 
 /** Prepares a pretraining run before anything large is allocated. */
-export async function openPretraining(options: PretrainingOptions): Promise<TrainingJob> {
-  const { family, config, files, tokens, engine: given, threads, ranks, ...input } = options;
+export function openPretraining(options: PretrainingOptions): TrainingJob {
+  const {
+    family,
+    config,
+    files,
+    tokens,
+    engine: given,
+    device,
+    precision,
+    threads,
+    ranks,
+    ...input
+  } = options;
   const settings = resolveSettings(TRAIN, input);
   const { batch, seq, seed, memory } = settings;
   const model = family.build(config);
@@ -65,13 +76,20 @@ export async function openPretraining(options: PretrainingOptions): Promise<Trai
     batchesPerEpoch: sampler().windows / batch,
   };
   const machine = thisMachine();
-  const planned = { model, trains, settings, shape };
-  const engine = engineFor({ engine: given, threads, ranks });
+  const engine = engineFor({ engine: given, device, precision, threads, ranks });
   return {
-    ...{ verb: 'train', engine, model, settings, warnings: [], startsTrained: false, ranks },
+    ...{
+      verb: 'train',
+      engine,
+      model,
+      settings,
+      warnings: deviceWarnings(engine),
+      startsTrained: false,
+      ranks,
+    },
     plan: planRun({
-      ...{ ...planned, data, machine, ranks: ranks?.size },
-      device: await estimateOnDevice(engine, planned),
+      ...{ model, trains, settings, shape, data, machine, ranks: ranks?.size },
+      onDevice: engine.openMemory !== undefined,
     }),
     identity: { family, config, files },
     record: {
