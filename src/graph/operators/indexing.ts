@@ -9,6 +9,7 @@ import {
   type TensorType,
 } from '../tensor.ts';
 import { broadcastTo, reshape } from './broadcast.ts';
+import { concatenated } from './shape.ts';
 import { scalar } from './sources.ts';
 
 function isIndex(x: TensorType | undefined): boolean {
@@ -148,11 +149,16 @@ export const scatterRowsOp: Operator<ScatterAttributes> = {
     const sums: string[] = [];
     for (let start = 0; start < count; start += chunk) {
       const end = Math.min(count, start + chunk);
-      const some = chunk < count ? e.node('Slice', [column!, sizes(start), sizes(end), sizes(0)]) : [column!];
+      const part = Int32Array.from({ length: end - start }, (_, i) => start + i);
+      // The WebGPU kernel of Slice takes no integers.
+      const some =
+        chunk < count
+          ? e.node('Gather', [column!, e.constant('int32', [part.length], part)], { axis: 0 })
+          : [column!];
       const same = e.node('Cast', e.node('Equal', [some[0]!, row!]), { to: 1 });
       sums.push(e.node('MatMul', [same[0]!, values!])[0]!);
     }
-    const sum = sums.length > 1 ? e.node('Concat', sums, { axis: 0 })[0]! : sums[0]!;
+    const sum = sums.length > 1 ? concatenated(e, sums, 0)[0]! : sums[0]!;
     const [zeros] = e.node('Expand', [e.constant('float32', [1, 1], [0]), sizes(rows as number, width)]);
     const [places] = e.node('Expand', [column!, sizes(count, width)]);
     return e.node('ScatterElements', [zeros!, places!, sum], { axis: 0 });

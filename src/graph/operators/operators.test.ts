@@ -22,6 +22,7 @@ import {
   parameter,
   reduceSum,
   reshape,
+  scatterRows,
   slice,
 } from './index.ts';
 import { operators } from './table.ts';
@@ -209,6 +210,26 @@ it.each<Dialect>(['webgpu', 'onnxruntime', 'standard'])(
     expect([...rows!.data].map(Number)).toEqual([6, 7, 0, 1, 10, 11, 2, 3]);
   },
 );
+
+it('adds up more rows than one product takes, with the same bits for rows of one id', async () => {
+  const count = 5000;
+  const random = generator(7);
+  const made = [
+    {
+      tensor: input('x0', 'int32', [count]),
+      value: { shape: [count], data: Float64Array.from({ length: count }, () => Math.floor(9 * random())) },
+    },
+    {
+      tensor: input('x1', 'float32', [count, 2]),
+      value: { shape: [count, 2], data: Float64Array.from({ length: 2 * count }, () => random() - 0.5) },
+    },
+  ];
+  const [ids, rows] = made.map(({ tensor }) => tensor) as [Tensor, Tensor];
+  const sum = scatterRows(ids, rows, 11);
+  const [exact] = evaluate([sum], feedsOf(made));
+  const [actual] = await runAs([sum], made, { dialect: 'webgpu' });
+  expectClose(actual!.data as Float32Array, exact!.data, 1e-5);
+});
 
 /** A quantized matrix in which every part is random. */
 function randomMatrix(

@@ -1,8 +1,20 @@
 import { addDims, type Dim, sameDim, sizeOf } from '../dims.ts';
-import { apply, floats, isNodeOf, type Operator, shapeError, type Tensor } from '../tensor.ts';
+import { apply, type Emitter, floats, isNodeOf, type Operator, shapeError, type Tensor } from '../tensor.ts';
 import { forEachIndex, stridesOf } from '../values.ts';
 import { broadcastTo } from './broadcast.ts';
 import { scalar } from './sources.ts';
+
+/** Joins values along an axis, a few at a time where a kernel cannot bind them all. */
+export function concatenated(e: Emitter, values: readonly string[], axis: number): string[] {
+  let parts = [...values];
+  while (e.dialect === 'webgpu' && parts.length >= BOUND_BUFFERS) {
+    const groups = Array.from({ length: Math.ceil(parts.length / (BOUND_BUFFERS - 1)) }, (_, i) =>
+      parts.slice(i * (BOUND_BUFFERS - 1), (i + 1) * (BOUND_BUFFERS - 1)),
+    );
+    parts = groups.map((group) => (group.length === 1 ? group[0]! : e.node('Concat', group, { axis })[0]!));
+  }
+  return e.node('Concat', parts, { axis });
+}
 
 /** The buffers that a WebGPU kernel can bind on every device (`maxStorageBuffersPerShaderStage`). */
 const BOUND_BUFFERS = 8;
@@ -106,16 +118,7 @@ export const concatOp: Operator<ConcatAttributes> = {
       return slice(gradients[0]!, axis, begin, start);
     });
   },
-  lower(e, inputs, { attributes: { axis } }) {
-    let parts = [...inputs];
-    while (e.dialect === 'webgpu' && parts.length >= BOUND_BUFFERS) {
-      const groups = Array.from({ length: Math.ceil(parts.length / (BOUND_BUFFERS - 1)) }, (_, i) =>
-        parts.slice(i * (BOUND_BUFFERS - 1), (i + 1) * (BOUND_BUFFERS - 1)),
-      );
-      parts = groups.map((group) => (group.length === 1 ? group[0]! : e.node('Concat', group, { axis })[0]!));
-    }
-    return e.node('Concat', parts, { axis });
-  },
+  lower: (e, inputs, { attributes: { axis } }) => concatenated(e, inputs, axis),
   cheap: true,
   examples: [
     { inputs: [floats(2, 3), floats(2, 2)], attributes: { axis: 1 } },
