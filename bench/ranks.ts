@@ -2,9 +2,10 @@
  * Training on several ranks of one thread against one process with as many threads, interleaved: SmolLM2-135M's shape
  * at 4 × 256, random weights, `fast`.
  *
- *     npm run bench:ranks -- [--ranks 2] [--rounds 4] [--batch 4] [--seq 256]
+ *     npm run bench:ranks -- [--ranks 2] [--rounds 5] [--minutes 5] [--batch 4] [--seq 256]
  *
- * Needs Open MPI. Each round starts both afresh and takes the median of a run's steps except the first.
+ * Needs Open MPI. Each round starts all contenders afresh, one after another, and takes the median of each one's steps except
+ * the first. Results are the medians of the rounds; no round begins after the given minutes.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,7 +19,8 @@ import { smol } from './inference/shapes.ts';
 const { values } = parseArgs({
   options: {
     ranks: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '5' },
+    minutes: { type: 'string', default: '5' },
     batch: { type: 'string', default: '4' },
     seq: { type: 'string', default: '256' },
   },
@@ -56,29 +58,42 @@ const contenders = [
   { name: `${ranks} ranks, 1 thread each`, run: () => measure(true, 1, batch) },
   { name: `one process, 1 thread, ${batch / ranks} rows`, run: () => measure(false, 1, batch / ranks) },
 ];
-const results = new Map<string, Result[]>(contenders.map(({ name }) => [name, []]));
-for (let round = 0; round < Number(values.rounds); round++)
-  for (const { name, run } of contenders) results.get(name)!.push(await run());
-
-const best = contenders.map(({ name }) =>
-  results.get(name)!.reduce((a, b) => (b.seconds < a.seconds ? b : a)),
-);
-console.log(
-  `${cpus()[0]!.model}, ${cpus().length} processors, load ${loadavg()[0]!.toFixed(1)}; best of ${values.rounds} rounds`,
-);
+const median = (numbers: readonly number[]) => {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = (sorted.length - 1) / 2;
+  return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2;
+};
+console.log(`${cpus()[0]!.model}, ${cpus().length} processors, load ${loadavg()[0]!.toFixed(1)}`);
+const began = performance.now();
+const rounds: Result[][] = [];
+while (rounds.length < Number(values.rounds) && performance.now() - began < 60_000 * Number(values.minutes)) {
+  const round: Result[] = [];
+  for (const { name, run } of contenders) {
+    round.push(await run());
+    console.log(`round ${rounds.length + 1}, ${name}: ${round.at(-1)!.seconds.toFixed(3)} s a step`);
+  }
+  rounds.push(round);
+}
 for (const [i, { name }] of contenders.entries()) {
-  const { seconds, loss, bytesSent, rss } = best[i]!;
+  const all = rounds.map((round) => round[i]!);
+  const { loss, bytesSent, rss } = all[0]!;
   console.log(
-    `${name}: ${seconds.toFixed(3)} s a step, loss ${loss.toFixed(6)}, ${(bytesSent / 1e6).toFixed(1)} MB sent a step, ${(rss / 1e9).toFixed(2)} GB`,
+    `${name}: ${median(all.map(({ seconds }) => seconds)).toFixed(3)} s a step, loss ${loss.toFixed(6)}, ${(bytesSent / 1e6).toFixed(1)} MB sent a step, ${(rss / 1e9).toFixed(2)} GB`,
   );
 }
 const weights = llama.build(smol).parameterCount();
 const theory = stepBytes('none', ranks, { weights, gradients: weights });
 console.log(
-  `bytes sent against theory, 2 (N - 1) / N times the gradients: ${((100 * best[1]!.bytesSent) / theory).toFixed(2)} %`,
+  `bytes sent against theory, 2 (N - 1) / N times the gradients: ${((100 * rounds[0]![1]!.bytesSent) / theory).toFixed(2)} %`,
 );
-const [one, several, weak] = best as [Result, Result, Result];
-console.log(
-  `${ranks} ranks against ${ranks} threads: ${(one.seconds / several.seconds).toFixed(2)} times the speed`,
+const ratio = (what: string, of: (round: readonly Result[]) => number) => {
+  const all = rounds.map(of);
+  console.log(
+    `${what}: ${median(all).toFixed(3)}, the median of ${all.length} rounds (${all.map((each) => each.toFixed(3)).join(', ')})`,
+  );
+};
+ratio(
+  `speed of ${ranks} ranks over that of ${ranks} threads`,
+  ([one, several]) => one!.seconds / several!.seconds,
 );
-console.log(`weak scaling, from one rank on one core: ${(weak.seconds / several.seconds).toFixed(2)}`);
+ratio('weak scaling, from one rank on one core', ([, several, weak]) => weak!.seconds / several!.seconds);

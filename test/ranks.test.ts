@@ -125,7 +125,7 @@ describe.skipIf(!HAS_MPI)('several processes that train together over MPI', () =
     await until(() => !pids.some(isRunning), 'all ranks are gone');
   });
 
-  it.each(['none', 'states'])(
+  it.each(['none', 'states', 'all'])(
     'keep the checkpoint before when a disk is full, with --shard %s',
     async (shard) => {
       const [whole, run] = [place(), place()];

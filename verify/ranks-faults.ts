@@ -3,7 +3,7 @@
  * must end, leave no process behind and say what happened, and the finished run must have the bits of one that was never
  * killed.
  *
- *     npm run build && node scripts/run-ts.js verify/ranks-faults.ts [--kills 20] [--shard none|states] [--seed 1] [--steps 200]
+ *     npm run build && node scripts/run-ts.js verify/ranks-faults.ts [--kills 20] [--shard none|states|all] [--seed 1] [--steps 200]
  *
  * Needs Open MPI. Recorded in ranks-faults.txt.
  */

@@ -2,7 +2,7 @@
  * Memory per rank as the operating system counts it (the peak, VmHWM) against its plan, for each kind of sharding; bytes
  * sent against theory; losses against one process; and a Gemma-2-2B shape on 4 ranks.
  *
- *     node scripts/run-ts.js verify/ranks-memory.ts [--only none|states|all|wire|gemma] [--seq 256]
+ *     node scripts/run-ts.js verify/ranks-memory.ts [--only none|states|all|wire|gemma] [--seq 256] [--ranks 1,2,4]
  *
  * Needs Open MPI, 14 GB of memory for the kinds and 20 GB for Gemma. Random weights. What was recorded of it is in ranks-memory.txt.
  */
@@ -13,7 +13,11 @@ import { rankProgram } from './ranks/measure.ts';
 import type { RankResult } from './ranks/rank.ts';
 
 const { values } = parseArgs({
-  options: { only: { type: 'string' }, seq: { type: 'string', default: '256' } },
+  options: {
+    only: { type: 'string' },
+    seq: { type: 'string', default: '256' },
+    ranks: { type: 'string', default: '1,2,4' },
+  },
 });
 const measure = await rankProgram();
 
@@ -40,26 +44,32 @@ if (values.only !== 'gemma') {
   console.log(
     `A Llama of ${(weights / 1e6).toFixed(0)}M weights, AdamW, light memory, 4 × ${values.seq} tokens, 2 steps`,
   );
-  const [one] = await measure(1, {
-    ...{ ...common, memory: 'light', shard: 'none', wire: 'float32', optimizer: 'adamw' },
-  });
+  const numbers = values.ranks.split(',').map(Number);
+  const [one] = numbers.includes(1)
+    ? await measure(1, {
+        ...{ ...common, memory: 'light', shard: 'none', wire: 'float32', optimizer: 'adamw' },
+      })
+    : [];
+  /** From one process, if it was measured. */
   const differs = (losses: readonly number[]) =>
-    Math.max(...losses.map((loss, i) => Math.abs(loss / one!.losses[i]! - 1))).toExponential(1);
+    one
+      ? `; losses within ${Math.max(...losses.map((loss, i) => Math.abs(loss / one.losses[i]! - 1))).toExponential(1)}`
+      : '';
   const show = (ranks: number, what: string, results: readonly RankResult[], theory: number) => {
     const peak = Math.max(...results.map((each) => each.peak));
     const sent = sum(results.map(({ bytesSent }) => bytesSent)) / results.length;
     const against =
       theory > 0
-        ? `${(sent / 1e6).toFixed(1)} MB sent, ${((100 * sent) / theory).toFixed(1)} % of theory`
+        ? `; ${(sent / 1e6).toFixed(1)} MB sent, ${((100 * sent) / theory).toFixed(1)} % of theory`
         : '';
     console.log(
-      `${ranks} ranks, ${what}: ${gigabytes(peak)} a rank, ${((100 * peak) / results[0]!.plan).toFixed(0)} % of the plan; ${against}; losses within ${differs(results[0]!.losses)}`,
+      `${ranks} ranks, ${what}: ${gigabytes(peak)} a rank, ${((100 * peak) / results[0]!.plan).toFixed(0)} % of the plan${against}${differs(results[0]!.losses)}`,
     );
   };
-  show(1, 'none', [one!], 0);
+  if (one) show(1, 'none', [one], 0);
   for (const shard of ['none', 'states', 'all'] as const) {
     if (!wants(shard)) continue;
-    for (const ranks of [2, 4]) {
+    for (const ranks of numbers.filter((each) => each > 1)) {
       const theory = stepBytes(shard, ranks, { weights, gradients: weights });
       const settings = { ...common, memory: 'light', shard, wire: 'float32', optimizer: 'adamw' } as const;
       show(ranks, shard, await measure(ranks, settings), theory);

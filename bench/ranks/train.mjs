@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { families, ranks as mpi, train } from '../../dist/node.js';
 
 const { config, threads, batch, seq } = JSON.parse(process.argv[2]);
-const STEPS = 6;
+const STEPS = 5;
 const ranks = mpi.joinRanks();
 const isFirst = !ranks || ranks.rank === 0;
 const tokens = Int32Array.from(

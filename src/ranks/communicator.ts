@@ -78,6 +78,9 @@ export interface Codec {
 }
 
 export interface CommunicatorOptions {
-  /** How long a call waits for the other ranks before it considers them lost, in milliseconds. Default two minutes. */
+  /**
+   * How long a call waits for the other ranks before it considers them lost, in milliseconds. Default two minutes; with ranks
+   * on several machines, at least 20 seconds.
+   */
   readonly timeoutMs?: number;
 }

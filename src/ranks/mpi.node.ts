@@ -10,6 +10,11 @@ const THREADS = 3;
 const TIMEOUT_MS = 120_000;
 /** For waits until one rank has written or read files. */
 const LONG_MS = 1_800_000;
+/**
+ * The shortest wait for ranks on other machines. A launcher that notices a lost machine ends the job; Open MPI's never ends
+ * if a rank calls MPI_Abort before it has noticed (16 s with the options that docs/many-processors.md recommends).
+ */
+const OTHER_MACHINES_MS = 20_000;
 /** Elements of the smallest slices of a sum. */
 const LEAST = 16;
 
@@ -25,7 +30,8 @@ class MpiCommunicator implements Communicator {
 
   private constructor(mpi: MpiLibrary, launched: Launched, { timeoutMs = TIMEOUT_MS }: CommunicatorOptions) {
     this.#mpi = mpi;
-    this.#timeoutMs = timeoutMs;
+    const isOnOthers = launched.localSize < launched.size;
+    this.#timeoutMs = Math.max(timeoutMs, isOnOthers ? OTHER_MACHINES_MS : 0);
     check(mpi.initThread(null, null, THREADS, [0]), 'MPI_Init_thread');
     const [rank, size] = [[0], [0]];
     check(mpi.rank(mpi.world, rank), 'MPI_Comm_rank');

@@ -1,8 +1,11 @@
 import type { CausalLM } from '../families/family.ts';
 import { sizeOf } from '../graph/dims.ts';
 import { input } from '../graph/operators/index.ts';
-import { backwardGraph, keepingGraphs, modelPieces, type Piece } from './blocks/block-graph.ts';
-import { vocabularyChunk } from './blocks/block-head-chunks.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { emitModel } from '../onnx/emit.ts';
+import { backwardGraph, forwardGraph, keepingGraphs, modelPieces, type Piece } from './blocks/block-graph.ts';
+import { KEPT_BYTES, vocabularyChunk } from './blocks/block-head-chunks.ts';
+import { type ChunkParts, chunkGradientGraph, chunkLossGraph } from './blocks/head-chunk-graphs.ts';
 import { type MemoryMode, usesWholeGraph } from './create-learner.ts';
 import { lossInputs, type SequenceShape, trainingGraph } from './graph.ts';
 import { crossEntropy, type Loss } from './loss.ts';
@@ -45,11 +48,14 @@ export interface MemoryEstimate {
   readonly device?: DeviceEstimate;
 }
 
-/** Node, the engine's library and its compiled graphs, measured on small models. */
-const PROGRAM = 300 * 2 ** 20;
+/**
+ * Node, the engine's library and its compiled graphs: 130 MB (`verify/ranks-memory.ts`), and 70 MB more where a model, its
+ * tokenizer and data are read (`verify/finetune-memory.txt`).
+ */
+const PROGRAM = 200e6;
 
-/** Open MPI, and the data of two calls in flight: measured on small models. */
-const COMMUNICATION = 30 * 2 ** 20;
+/** Open MPI, and the data of two calls in flight. */
+const COMMUNICATION = 15e6;
 
 /**
  * Estimates the memory of training from the lifetimes of the tensors in the graphs that would run. Nothing is
@@ -169,34 +175,48 @@ function blockActivations(
   const pieces = modelPieces(model, shape);
   const [rows, width] = pieces[0]!.y.shape as [number, number];
   let kept = 0;
-  let peak = 0;
+  let all = 0;
+  // Layers of a kind share their compiled passes.
+  const kinds = new Map<string, StageBytes>();
   for (const piece of pieces.slice(1)) {
     const names = piece.parameters.filter(({ path }) => trains(path)).map(({ name }) => name);
-    const bytes = stageBytes(piece, names, memory === 'fast');
-    kept += bytes.kept;
-    peak = Math.max(peak, bytes.peak);
+    const { bytes: form } = emitModel(forwardGraph(piece), { dialect: 'onnxruntime' });
+    const key = `${names.join()} ${new TextDecoder('latin1').decode(form)}`;
+    let kind = kinds.get(key);
+    if (!kind) {
+      kind = stageBytes(piece, names, memory === 'fast');
+      kinds.set(key, kind);
+      all += kind.passes;
+    }
+    kept += kind.kept;
   }
   // The input of each block, the output of the final norm, and the gradients between blocks.
   const between = 4 * rows * width * (pieces.length + 2);
-  return between + kept + Math.max(peak, headBytes(model, rows, width, memory, loss, headChunk));
+  return between + kept + all + headBytes({ model, rows, width, trains }, memory, loss, headChunk);
 }
 
-function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): { kept: number; peak: number } {
-  if (!keeps) return { kept: 0, peak: peakBytes([...backwardGraph(piece, names, true).values()]) };
+interface StageBytes {
+  /** Between its passes. */
+  readonly kept: number;
+  /** The peaks of its passes: each keeps the memory of its own, since the engine gives nothing back between runs. */
+  readonly passes: number;
+}
+
+function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): StageBytes {
+  if (!keeps) {
+    const passes = [forwardGraph(piece), backwardGraph(piece, names, true)];
+    return { kept: 0, passes: peaksOf(passes) };
+  }
   const { forward, backward, kept } = keepingGraphs(piece, names, true, 'onnxruntime');
-  const bytes = kept.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-  return { kept: bytes, peak: Math.max(peakBytes([...forward.values()]), peakBytes([...backward.values()])) };
+  return {
+    kept: kept.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0),
+    passes: peaksOf([forward, backward]),
+  };
 }
 
-/** Logits of a chunk and their gradients; or those of the whole vocabulary, if few enough to keep. */
-function headBytes(
-  model: CausalLM,
-  rows: number,
-  width: number,
-  memory: MemoryMode,
-  loss: Loss,
-  given?: number,
-): number {
+/** Logits of a chunk and what is computed of them, in each pass; or those of the whole vocabulary, if few enough to keep. */
+function headBytes(parts: ChunkParts, memory: MemoryMode, loss: Loss, given?: number): number {
+  const { model, rows, width } = parts;
   const vocabSize = model.head.weight.shape[0]!;
   const chunk = given ?? vocabularyChunk(rows, vocabSize);
   if (given === undefined && (loss !== crossEntropy || chunk >= vocabSize)) {
@@ -204,5 +224,15 @@ function headBytes(
     return 2 * peakBytes([loss(lossInputs(model, hidden, rows)).loss]);
   }
   const all = 4 * rows * vocabSize;
-  return 3 * 4 * rows * chunk + (memory === 'fast' && all <= 256 * 2 ** 20 ? all : 0);
+  const keeps = memory === 'fast' && all <= KEPT_BYTES;
+  const last = vocabSize % chunk;
+  const passes = [...new Set([chunk, ...(last > 0 ? [last] : [])])].flatMap((size) => [
+    chunkLossGraph(parts, size, keeps),
+    chunkGradientGraph(parts, size, keeps),
+  ]);
+  return peaksOf(passes) + (keeps ? all : 0);
+}
+
+function peaksOf(graphs: readonly ReadonlyMap<string, Tensor>[]): number {
+  return graphs.reduce((sum, graph) => sum + peakBytes([...graph.values()]), 0);
 }

@@ -1,31 +1,14 @@
-import {
-  add,
-  addAlong,
-  exp,
-  input,
-  log,
-  matmul,
-  mul,
-  parameter,
-  reduceMax,
-  reshape,
-  scalar,
-  softcap,
-  softmax,
-  sub,
-  takeAlong,
-} from '../../graph/operators/index.ts';
-import type { Tensor } from '../../graph/tensor.ts';
 import { addInto } from '../../kernels/kernels.ts';
 import { Executable, type HostTensor } from '../../runtime/executable.ts';
 import type { HostMemory } from '../../runtime/host-memory.ts';
 import type { HeadParts, HeadStage } from './block-head.ts';
+import { chunkGradientGraph, chunkLossGraph } from './head-chunk-graphs.ts';
 
 /** Bytes of the logits of one chunk. */
 const CHUNK_BYTES = 64 * 2 ** 20;
 
 /** The most bytes of logits that may be kept between the passes: this saves a third of the head's products. */
-const KEPT_BYTES = 256 * 2 ** 20;
+export const KEPT_BYTES = 256 * 2 ** 20;
 
 /**
  * The number of vocabulary entries whose logits, for all rows, exist at the same time: chunks of almost equal size.
@@ -237,20 +220,12 @@ export class ChunkedHead implements HeadStage {
     const known = this.#passes.get(key);
     if (known) return known;
     const graph =
-      kind === 'gradients' ? this.#gradientGraph(size) : this.#lossGraph(size, kind === 'loss and logits');
+      kind === 'gradients'
+        ? chunkGradientGraph(this.#parts, size, this.#logits !== undefined)
+        : chunkLossGraph(this.#parts, size, kind === 'loss and logits');
     const pass = Executable.compile(this.#parts.engine, graph, this.#parts.settings);
     this.#passes.set(key, pass);
     return pass;
-  }
-
-  #computeLogits(size: number) {
-    const { rows, width, model } = this.#parts;
-    const hidden = input('hidden', 'float32', [rows, width]);
-    const weight = parameter('weight', [size, width]);
-    let logits = matmul(hidden, weight, { transB: true });
-    if (model.head.bias) logits = add(logits, parameter('bias', [size]));
-    if (model.head.softcap !== null) logits = softcap(logits, model.head.softcap);
-    return { hidden, weight, logits, places: input('places', 'int32', [rows, 1]) };
   }
 
   #keptLogits(chunk: number): Float32Array | undefined {
@@ -258,41 +233,6 @@ export class ChunkedHead implements HeadStage {
     const { sizes } = this.#chunks;
     const start = sizes.slice(0, chunk).reduce((sum, size) => sum + size, 0);
     return this.#logits?.subarray(start * rows, (start + sizes[chunk]!) * rows);
-  }
-
-  #lossGraph(size: number, keeps: boolean): Map<string, Tensor> {
-    const { logits, places } = this.#computeLogits(size);
-    // log Σ exp from the largest probability, which is at least 1 / size: no underflow.
-    const largest = reduceMax(softmax(logits), [1]);
-    return new Map([
-      ['log_sum_exp', sub(reduceMax(logits, [1]), log(largest))],
-      ['target_logits', takeAlong(logits, places)],
-      ...(keeps ? [['logits', logits] as const] : []),
-    ]);
-  }
-
-  #gradientGraph(size: number): Map<string, Tensor> {
-    const { rows, model, trains } = this.#parts;
-    const computed = this.#computeLogits(size);
-    const { hidden, weight, places } = computed;
-    const logits = this.#logits ? input('logits', 'float32', [rows, size]) : computed.logits;
-    const column = (name: string) => input(name, 'float32', [rows, 1]);
-    const weights = column('weights');
-    // d loss / d logits = weight · (probs − onehot). The row's weight is applied to the narrow side of each product.
-    let dLogits = addAlong(exp(sub(logits, column('log_sum_exp'))), places, column('hit'));
-    const { softcap: cap, bias } = model.head;
-    if (cap !== null) {
-      const t = mul(logits, scalar(1 / cap));
-      dLogits = mul(dLogits, sub(scalar(1), mul(t, t)));
-    }
-    const outputs = new Map([['dHidden', mul(matmul(dLogits, weight), weights)]]);
-    if (trains(model.head.weight.path)) {
-      outputs.set('dWeight', matmul(dLogits, mul(hidden, weights), { transA: true }));
-    }
-    if (bias && trains(bias.path)) {
-      outputs.set('dBias', reshape(matmul(weights, dLogits, { transA: true }), [size]));
-    }
-    return outputs;
   }
 }
 
