@@ -22,6 +22,7 @@ import {
   parameter,
   reduceSum,
   reshape,
+  scatterRows,
   slice,
 } from './index.ts';
 import { operators } from './table.ts';
