@@ -1,7 +1,7 @@
 /**
  * Training on a graphics card through WebGPU: whole steps (forward, backward, update) with random weights.
  *
- *     node bench/webgpu-training.mjs --model smol|1b|tiny --batch 4 --seq 256 [--memory fast|recompute|light] [--steps 20]
+ *     node bench/webgpu-training.mjs --model smol|1b|256k|tiny --batch 4 --seq 256 [--memory fast|recompute|light] [--steps 20]
  *         [--optimizer adamw] [--accumulate 1] [--layers N] [--profile-phases] [--json FILE]
  *
  * To make one file that needs only onnxruntime-node and koffi beside it:
@@ -44,6 +44,12 @@ const { values: flags } = parseArgs({
 const shapes: Readonly<Record<string, LlamaConfig>> = {
   smol,
   '1b': oneB,
+  // Gemma 2's vocabulary and widths: the embedding has 2.36 GB.
+  '256k': {
+    ...oneB,
+    ...{ vocab_size: 256_000, hidden_size: 2304, intermediate_size: 9216, num_hidden_layers: 1 },
+    ...{ num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256 },
+  },
   tiny: { ...llama.presets.tiny!.config, vocab_size: 1024 },
 };
 const shape = shapes[flags.model];

@@ -6,10 +6,10 @@ import { saveUntrained, scratch } from './helpers/models.node.ts';
 import { softwareVulkan } from './helpers/vulkan.node.ts';
 
 /**
- * The same logits on WebGPU as transformers gives (test/reference/README.md), to 1e-3 of the largest; on a graphics card
+ * The same logits on WebGPU as transformers gives (test/reference/README.md), to 1e-5 of the largest; on a graphics card
  * where there is no software for it. Every check runs in a process of its own: a driver may crash.
  */
-const BOUND = 1e-3;
+const BOUND = 1e-5;
 
 const reference = fileURLToPath(new URL('./reference/', import.meta.url));
 const cases = readdirSync(reference).filter((name) => existsSync(`${reference}${name}/expected.safetensors`));
@@ -31,6 +31,11 @@ if (!available) {
   );
 }
 
+function linesOf<T>({ stdout }: Finished): T[] {
+  const lines = stdout.split('\n').filter((line) => line.startsWith('{'));
+  return lines.map((line) => JSON.parse(line) as T);
+}
+
 interface Check {
   readonly case: string;
   readonly check: string;
@@ -40,12 +45,16 @@ interface Check {
 describe.runIf(available)('a model on WebGPU', () => {
   let finished: Finished;
   let checks: Check[];
+  let cached: Finished;
+  let cacheChecks: Map<string, unknown>;
   beforeAll(async () => {
+    const program = await buildProgram('test/helpers/webgpu-cache-child.node.ts');
+    cached = await start(program, [], { env }).finished;
+    cacheChecks = new Map(
+      linesOf<{ check: string; value: unknown }>(cached).map(({ check, value }) => [check, value]),
+    );
     finished = await child(cases);
-    checks = finished.stdout
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as Check);
+    checks = linesOf<Check>(finished);
   });
 
   const errorOf = (name: string, check: string) =>
@@ -94,7 +103,40 @@ describe.runIf(available)('a model on WebGPU', () => {
     expect(errorOf(name, 'wrongScale')).toBeGreaterThan(1e-4);
   });
 
+  describe.each([
+    ['with a kernel for its attention', 'mistral', 'GroupQueryAttention', 100],
+    ['without', 'gemma2', 'ScatterND', 300],
+  ])('keeps the caches of a model %s on the device', (_, name, kernel, bytes) => {
+    const of = (check: string) => cacheChecks.get(`${name}: ${check}`) ?? `not reached: ${cached.stderr}`;
+
+    it.each([
+      ['far past the window, rewound and forked', 'cache'],
+      ['for sequences that join and leave a batch', 'batch'],
+    ])('with the logits of the CPU, %s', (_what, check) => {
+      expect(of(check)).toBeLessThanOrEqual(1e-5);
+    });
+
+    it('with the greedy texts of the CPU: alone, with guesses from the text, with a known prefix', () => {
+      expect([of('texts'), of('prefix')]).toEqual([true, true]);
+    });
+
+    it('where only ids, places and angles of a new token go up, and its logits come down', () => {
+      expect(of('written')).toBeLessThanOrEqual(bytes);
+      expect(of('read')).toBe(0);
+    });
+
+    it('without an operator or a copy of a value elsewhere', () => {
+      expect(of('attention')).toEqual([kernel]);
+      expect(of('elsewhere')).toEqual([]);
+    });
+
+    it('and frees them', () => {
+      expect(of('leaked')).toBeLessThanOrEqual(0);
+    });
+  });
+
   it('lets its process exit cleanly', () => {
+    expect({ code: cached.code, signal: cached.signal }, cached.stderr).toEqual({ code: 0, signal: null });
     expect({ code: finished.code, signal: finished.signal }).toEqual({ code: 0, signal: null });
   });
 

@@ -118,7 +118,8 @@ export class GenerationBatch {
       }
       return { sequence, id: last };
     } finally {
-      prefixCache?.put(ids, cache);
+      if (prefixCache) prefixCache.put(ids, cache);
+      else cache.release();
     }
   }
 

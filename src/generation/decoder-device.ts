@@ -5,11 +5,13 @@ import { attentionRows } from '../runtime/attention-rows.ts';
 import type { DeviceMemory } from '../runtime/device.ts';
 import { dialectOf, type Engine } from '../runtime/engine.ts';
 import { DeviceRowStore } from './cache/device-rows.ts';
+import { RowNumbers } from './cache/written-rows.ts';
 
 /** A device that keeps a decoder's caches. */
 export interface DecoderDevice {
   readonly memory: DeviceMemory;
   readonly store: DeviceRowStore;
+  readonly rowNumbers: RowNumbers;
   /** Whether its attention kernels give the right result. */
   readonly kernels: boolean;
   /** How many new tokens of a sequence run together with the right result. */
@@ -34,7 +36,8 @@ export async function openDevice(engine: Engine, model: CausalLM): Promise<Decod
       await memory.release();
     };
     const kernels = tokens > 0;
-    return { memory, store, kernels, tokensAtOnce: kernels ? tokens : Number.POSITIVE_INFINITY, release };
+    const tokensAtOnce = kernels ? tokens : Number.POSITIVE_INFINITY;
+    return { memory, store, rowNumbers: new RowNumbers(memory), kernels, tokensAtOnce, release };
   } catch (error) {
     await store?.release();
     await memory.release();

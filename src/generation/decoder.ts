@@ -3,7 +3,7 @@ import type { CausalLM } from '../families/family.ts';
 import { symbol } from '../graph/dims.ts';
 import { hasFusedAttention, input, linear, softcap, takeRows } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { CachedSequence, FullSequence } from '../nn/attention.ts';
+import { type AttentionSettings, CachedSequence, FullSequence } from '../nn/attention.ts';
 import type { LayoutCache } from '../onnx/layout-cache.ts';
 import type { WeightSource } from '../onnx/weights.ts';
 import type { DeviceTensor } from '../runtime/device.ts';
@@ -13,6 +13,7 @@ import { rowsOfSameBits } from '../runtime/row-bits.ts';
 import { BatchCache } from './cache/batch-cache.ts';
 import { KeyValueCache, type NewRows } from './cache/key-value-cache.ts';
 import { RotaryAngles } from './cache/rotary-angles.ts';
+import { writtenFeeds } from './cache/written-rows.ts';
 import { attentions, type DecoderDevice, openDevice } from './decoder-device.ts';
 
 /** Hidden states → logits, including the final cap. hidden `[…, width]` → `[…, vocab]`. */
@@ -86,11 +87,7 @@ export class Decoder {
   ): Promise<Decoder> {
     const device = await openDevice(engine, model);
     try {
-      const { context, outputs } = recordDecoder(
-        engine,
-        model,
-        device?.kernels ?? dialectOf(engine) !== 'webgpu',
-      );
+      const { context, outputs } = recordDecoder(engine, model, device);
       const sources = device ? lookedUpThere(model, weights) : weights;
       const executable = await Executable.compile(engine, outputs, { ...settings, weights: sources });
       return new Decoder(
@@ -114,7 +111,7 @@ export class Decoder {
     model: CausalLM,
     options: CompileOptions & { readonly layouts: LayoutCache },
   ): Promise<boolean> {
-    return Executable.keepWeights(engine, recordDecoder(engine, model, true).outputs, options);
+    return Executable.keepWeights(engine, recordDecoder(engine, model).outputs, options);
   }
 
   /**
@@ -164,7 +161,11 @@ export class Decoder {
     if (time > most) return this.#inPieces(Int32Array.from(ids), cache, rows, most);
     const positions = Int32Array.from({ length: time }, (_, i) => start + i);
     const caches = cache.feeds(time);
-    const feeds = { ...caches, ...this.#tokenFeeds(Int32Array.from(ids), positions, 1, rows) };
+    const feeds = {
+      ...caches,
+      ...this.#writtenFeeds(caches, time),
+      ...this.#tokenFeeds(Int32Array.from(ids), positions, 1, rows),
+    };
     const results = await this.#executable.run(feeds, this.#context.inPlace ? overThemselves(caches) : {});
     if (this.#context.inPlace) cache.advance(time);
     else cache.append(results.new_rows!.data as Float32Array, time);
@@ -191,7 +192,7 @@ export class Decoder {
 
   /** Whether {@link forwardBatch} works: the engine must be able to write caches in place. */
   get runsBatches(): boolean {
-    return this.#context.several;
+    return this.#context.inPlace;
   }
 
   /** Whether activations in products are rounded to 8 bits; see {@link sameRows}. */
@@ -234,7 +235,10 @@ export class Decoder {
     checkIds(ids, this.model.config.vocab_size);
     const caches = cache.feeds();
     const tokens = this.#tokenFeeds(Int32Array.from(ids), Int32Array.from(positions), ids.length, 'last');
-    const results = await this.#executable.run({ ...caches, ...tokens }, overThemselves(caches));
+    const results = await this.#executable.run(
+      { ...caches, ...this.#writtenFeeds(caches, 1), ...tokens },
+      overThemselves(caches),
+    );
     cache.advance();
     return results.logits!.data as Float32Array;
   }
@@ -244,6 +248,11 @@ export class Decoder {
     const { written, read } = this.#executable.traffic;
     const moved = this.#device?.memory.traffic ?? { written: 0, read: 0 };
     return { written: written + moved.written, read: read + moved.read };
+  }
+
+  /** Bytes of caches and tables in the memory of the device; undefined if there is none. */
+  get deviceBytes(): number | undefined {
+    return this.#device?.memory.byteLength;
   }
 
   /** Frees the engine's memory; nothing can be run afterwards. */
@@ -256,6 +265,10 @@ export class Decoder {
   /** Ends ONNX Runtime's profiles and writes their files; see `SessionSettings.profile`. */
   endProfiling(): void {
     this.#executable.endProfiling();
+  }
+
+  #writtenFeeds(caches: Record<string, Fed>, time: number): Record<string, Fed> {
+    return this.#device ? writtenFeeds(this.#context.written, caches, time, this.#device.rowNumbers) : {};
   }
 
   get #newRows(): NewRows | undefined {
@@ -290,14 +303,15 @@ export class Decoder {
 /**
  * The graph of a decoder.
  *
- * @param fused whether the engine's attention kernels are used: not without memory of the device, since caches would
- *   then be copied there and back.
+ * @param device where caches are, if not in the memory of the process.
  */
-function recordDecoder(engine: Engine, model: CausalLM, fused: boolean) {
-  const onDevice = engine.openMemory !== undefined;
-  const every = fused && attentions(model).every((part) => hasFusedAttention(part, dialectOf(engine)));
-  const inPlace = onDevice || (engine.sharesBuffers && every);
-  const context = new CachedSequence({ inPlace, several: inPlace && every, fused });
+function recordDecoder(engine: Engine, model: CausalLM, device?: DecoderDevice) {
+  const dialect = dialectOf(engine);
+  // On a device whose memory we cannot use, the kernels would copy caches there and back.
+  const kernels = device ? device.kernels : dialect !== 'webgpu';
+  const fused = (settings: AttentionSettings) => kernels && hasFusedAttention(settings, dialect);
+  const inPlace = device !== undefined || (engine.sharesBuffers && attentions(model).every(fused));
+  const context = new CachedSequence({ inPlace, fused });
   const rows = input('logit_rows', 'int32', [symbol('logit_rows')]);
   const hidden = takeRows(model.hiddenStates(context), rows);
   return { context, outputs: new Map([['logits', logitsOf(model, hidden)], ...context.outputs()]) };

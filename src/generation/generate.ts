@@ -52,7 +52,14 @@ export async function* generateTokens(
   const drafter = speculate && drafterFor(speculate, decoder, continuation.sampler);
   const run = { decoder, continuation, drafter, context };
   if (!prefixCache) {
-    if (maxTokens > 0) yield* continueIn(cache ?? decoder.newCache(), prompt, run);
+    if (maxTokens === 0) return;
+    const used = cache ?? decoder.newCache();
+    try {
+      yield* continueIn(used, prompt, run);
+    } finally {
+      if (!cache) used.release();
+      drafter?.release?.();
+    }
     return;
   }
   if (cache || seen.length > 0) {
@@ -67,6 +74,7 @@ export async function* generateTokens(
     yield* continueIn(taken, context.slice(taken.position), run);
   } finally {
     prefixCache.put(context, taken);
+    drafter?.release?.();
   }
 }
 

@@ -65,8 +65,12 @@ export async function* cachedLogits(
   checkLength(decoder.model, ids.length);
   const cache = decoder.newCache();
   const all = Int32Array.from(ids);
-  for (let start = 0; start < all.length; start += chunk) {
-    yield { start, logits: await decoder.forward(all.subarray(start, start + chunk), cache, 'all') };
+  try {
+    for (let start = 0; start < all.length; start += chunk) {
+      yield { start, logits: await decoder.forward(all.subarray(start, start + chunk), cache, 'all') };
+    }
+  } finally {
+    cache.release();
   }
 }
 

@@ -1,4 +1,5 @@
-import { type Dim, symbol } from '../graph/dims.ts';
+import { type Dim, mulDims, symbol } from '../graph/dims.ts';
+import { placeRows, seenKeys } from '../graph/lowerings/written-rows.ts';
 import {
   add,
   attention,
@@ -228,10 +229,17 @@ export interface LayerCache {
 export interface CachedSequenceOptions {
   /** Whether the caches grow in place. */
   readonly inPlace: boolean;
-  /** Whether several sequences run together; default `inPlace`. The engine needs a kernel for it. */
-  readonly several?: boolean;
-  /** Whether the engine's kernel of cached attention is used where there is one; default true. */
-  readonly fused?: boolean;
+  /** Whether a layer uses the engine's kernel of cached attention, if it has one; by default each does. */
+  readonly fused?: (settings: AttentionSettings) => boolean;
+}
+
+/** The rows of caches that new tokens are written to, where the engine's kernel does not write them itself. */
+export interface WrittenRows {
+  /** See {@link cacheKind}. */
+  readonly kind: string;
+  /** The first such layer. */
+  readonly layer: number;
+  readonly kvHeads: number;
 }
 
 /**
@@ -259,14 +267,15 @@ export class CachedSequence implements SequenceContext {
   readonly #caches: Tensor[] = [];
 
   readonly inPlace: boolean;
-  readonly several: boolean;
-  readonly #fused: boolean;
+  /** The inputs `query_rows`, `key_rows` and `places` of the graph, by kind. */
+  readonly written: WrittenRows[] = [];
+  readonly #fused: (settings: AttentionSettings) => boolean;
+  readonly #masks = new Map<string, Tensor>();
 
-  constructor({ inPlace, several = inPlace, fused = true }: CachedSequenceOptions) {
+  constructor({ inPlace, fused = () => true }: CachedSequenceOptions) {
     this.inPlace = inPlace;
-    this.several = several;
     this.#fused = fused;
-    this.batch = several ? symbol('batch') : 1;
+    this.batch = inPlace ? symbol('batch') : 1;
     this.ids = input('input_ids', 'int32', [this.batch, this.time]);
     this.positionIds = input('position_ids', 'int32', [this.batch, this.time]);
   }
@@ -274,7 +283,8 @@ export class CachedSequence implements SequenceContext {
   attend(q: Tensor, k: Tensor, v: Tensor, settings: AttentionSettings, rope: RotaryEmbedding | null): Tensor {
     const { heads, kvHeads, headDim, scale, softcap, window } = settings;
     // If no cache rolls, a token's place in the cache is its position, and the attention operator rotates by itself.
-    const turns = this.inPlace && window === null && hasFusedRotation(headDim);
+    const fused = this.#fused(settings);
+    const turns = fused && this.inPlace && window === null && hasFusedRotation(headDim);
     const whole = rope && turns ? this.#wholeTable(rope) : undefined;
     if (rope && !whole) {
       const { cos, sin } = this.#table(rope);
@@ -285,13 +295,48 @@ export class CachedSequence implements SequenceContext {
     this.layers.push({ kvHeads, headDim, window });
     this.#rows.push(k, v);
     const { past, total, last, capacity } = this.#length(window);
+    const writes = this.inPlace && !fused;
     const cacheShape = [this.batch, kvHeads, capacity, headDim];
     const pastK = input(`cache.${layer}.key`, 'float32', cacheShape);
     const pastV = input(`cache.${layer}.value`, 'float32', cacheShape);
-    const attributes = { heads, kvHeads, scale, softcap, window, unfused: !this.#fused };
+    if (writes) return this.#attendWritten(q, [k, v], [pastK, pastV], layer, settings);
+    const attributes = { heads, kvHeads, scale, softcap, window, unfused: !fused };
     const [out, newK, newV] = cachedAttention(q, k, v, pastK, pastV, past, total, last, attributes, whole);
     this.#caches.push(newK, newV);
     return out;
+  }
+
+  /** Writes the new rows into the caches, and attends over these. */
+  #attendWritten(
+    q: Tensor,
+    added: readonly [k: Tensor, v: Tensor],
+    past: readonly [k: Tensor, v: Tensor],
+    layer: number,
+    { heads, kvHeads, headDim, scale, softcap, window }: AttentionSettings,
+  ): Tensor {
+    const { batch, time } = this;
+    const group = heads / kvHeads;
+    const kind = cacheKind(window);
+    if (!this.written.some((each) => each.kind === kind && each.kvHeads === kvHeads))
+      this.written.push({ kind, layer, kvHeads });
+    const places = input(`places.${kind}.${kvHeads}`, 'int64', [batch, kvHeads, time, 3]);
+    const [keys, values] = added.map((x, i) => {
+      const rows = transpose(reshape(x, [batch, time, kvHeads, headDim]), [0, 2, 1, 3]);
+      return placeRows(past[i]!, rows, places);
+    }) as [Tensor, Tensor];
+    this.#caches.push(keys, values);
+    let mask = this.#masks.get(`${kind}.${group}`);
+    if (!mask) {
+      const queryRows = input(`query_rows.${kind}`, 'int32', [batch, time]);
+      const keyRows = input(`key_rows.${kind}`, 'int32', [keys.shape[2]!]);
+      mask = seenKeys(queryRows, keyRows, { group, window });
+      this.#masks.set(`${kind}.${group}`, mask);
+    }
+    // [batch, time, kv · group · d] → [batch, kv, time · group, d]: the rows of one query's group are adjacent.
+    const queries = transpose(reshape(q, [batch, time, kvHeads, group, headDim]), [0, 2, 1, 3, 4]);
+    const stacked = reshape(queries, [batch, kvHeads, mulDims(group, time), headDim]);
+    const out = reshape(attention(stacked, keys, values, mask, { scale, softcap }), queries.shape);
+    return reshape(transpose(out, [0, 2, 1, 3, 4]), [batch, time, heads * headDim]);
   }
 
   /** What a run returns besides its result: the caches under `new.` and their names, or the new rows of all. */

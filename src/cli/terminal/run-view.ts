@@ -40,11 +40,11 @@ function memoryRows({ device, ...host }: RunPlan['memory']): [string, string][] 
   ];
   if (!device) return rows;
   return [
-    ...rows.map(([name, value]): [string, string] => [`${name} (device)`, value]),
-    ['added gradients (device)', gigabytes(device.added)],
-    ['graphs while they run (device)', `${gigabytes(device.scratch)} (estimated)`],
-    ['total memory of the device', gigabytes(device.total)],
-    ['weights while they are read', gigabytes(host.weights)],
+    ...rows,
+    ['added gradients', gigabytes(device.added)],
+    ['running graphs', `${gigabytes(device.scratch)} (estimated)`],
+    ['device memory', `${gigabytes(device.total)}, all of the above`],
+    ['weights, read', `${gigabytes(host.weights)} of this machine's memory, while they are read or made`],
   ];
 }
 

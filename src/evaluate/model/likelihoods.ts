@@ -65,22 +65,21 @@ export class TokenSum {
  * previous context runs once; continuations of the same context share its run. Short continuations of several contexts
  * then run together, one token of each per run of the model.
  *
- * @param start cache of the portion's beginning.
+ * @param cache of the portion's beginning; it is empty afterwards.
  */
 export async function* likelihoods(
   decoder: Decoder,
   jobs: readonly LikelihoodJob[],
   { beginning, contexts }: LikelihoodPortion,
-  start: KeyValueCache,
+  cache: KeyValueCache,
   { batch, signal }: LikelihoodOptions,
 ): AsyncGenerator<Likelihood, void> {
-  let cache = start;
   let held: readonly number[] = beginning;
   let waiting: Continued[] = [];
   for (const { context, members } of contexts) {
     signal?.throwIfAborted();
     const common = Math.min(commonBeginning(held, context), context.length - 1);
-    cache = rewound(decoder, cache, common);
+    rewind(cache, common);
     const logits = (await prefill(decoder, cache, context.slice(cache.position), undefined, signal)).slice();
     held = context;
     const long: Continued[] = [];
@@ -101,10 +100,12 @@ export async function* likelihoods(
       const bytes = [...caches].reduce((sum, one) => sum + one.bytes, 0) + waiting.length * kept.bytes;
       if (waiting.length < batch && bytes < MAX_WAITING_BYTES) continue;
       yield* stepTogether(decoder, waiting, batch);
+      for (const one of caches) one.release();
       waiting = [];
     }
   }
   if (waiting.length > 0) yield* stepTogether(decoder, waiting, batch);
+  for (const one of [cache, ...waiting.map((each) => each.cache)]) one.release();
 }
 
 /** Continuations of one context one after another, each in one run. */
@@ -125,13 +126,12 @@ async function* oneByOne(
       }
     }
     if (own === cache) cache.truncate(start);
+    else own.release();
     yield sum.of(job);
   }
 }
 
-/** A cache cut to its first tokens; a new one if it no longer has some of them. */
-function rewound(decoder: Decoder, cache: KeyValueCache, position: number): KeyValueCache {
-  if (position === 0 || !cache.canTruncate(position)) return decoder.newCache();
-  cache.truncate(position);
-  return cache;
+/** Cuts a cache to its first tokens; empties it if it no longer has some of them. */
+function rewind(cache: KeyValueCache, position: number): void {
+  cache.truncate(cache.canTruncate(position) ? position : 0);
 }

@@ -64,7 +64,7 @@ function wholeChunks(tokens: number): number {
 /** The cache of a portion's beginning, of which the next portion's often runs on. */
 export class Beginnings {
   readonly #decoder: Decoder;
-  #cache: KeyValueCache;
+  readonly #cache: KeyValueCache;
   #held: readonly number[] = [];
 
   constructor(decoder: Decoder) {
@@ -78,7 +78,7 @@ export class Beginnings {
     const common = wholeChunks(commonBeginning(this.#held, beginning));
     // What a rolling cache still has depends on how far it went.
     const stays = common === this.#held.length || (!this.#cache.rolls && this.#cache.canTruncate(common));
-    if (!stays) this.#cache = this.#decoder.newCache();
+    if (!stays) this.#cache.truncate(0);
     else if (common < this.#cache.position) this.#cache.truncate(common);
     this.#held = beginning;
     const rest = beginning.slice(this.#cache.position);

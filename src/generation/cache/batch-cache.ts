@@ -85,6 +85,11 @@ export class BatchCache {
       this.#tokens[index] = this.#tokens[from]!;
     }
     this.#tokens.pop();
+    if (this.count > 0) return;
+    for (const { key, value } of this.#rows) {
+      key.release();
+      value.release();
+    }
   }
 
   /** Graph inputs by name, for a run of one new token per sequence; makes room for them. */

@@ -174,7 +174,7 @@ export class DeviceRows extends LayerRows {
     throw new Error('the engine itself writes rows on its device');
   }
 
-  release(): void {
+  protected free(): void {
     this.#replace(undefined);
   }
 

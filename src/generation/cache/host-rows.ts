@@ -34,7 +34,7 @@ export class HostRows extends LayerRows {
     this.advance(time);
   }
 
-  release(): void {}
+  protected free(): void {}
 
   /** Sequences that do not run keep their room. */
   protected resize(capacity: number): void {

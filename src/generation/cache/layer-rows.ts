@@ -52,8 +52,8 @@ export abstract class LayerRows {
   /** Appends rows `[time, kv · d]`, for which there must be room. */
   abstract append(rows: Float32Array, time: number): void;
 
-  /** Frees the memory, which is otherwise freed some time after the last use. */
-  abstract release(): void;
+  /** Frees the memory of a device, which is otherwise freed some time after the last use. */
+  protected abstract free(): void;
 
   /** Memory for `capacity` rows of each of the first `count` sequences at least, with the rows that there are. */
   protected abstract resize(capacity: number, count: number): void;
@@ -63,6 +63,13 @@ export abstract class LayerRows {
 
   /** Writes the newest of `other`'s rows, `count` before `end`, as the first rows of sequence `to`. */
   protected abstract copyRows(other: this, from: number, end: number, count: number, to: number): void;
+
+  /** Empties all sequences, and frees the memory that a device has for them. */
+  release(): void {
+    this.ends.fill(0);
+    this.#forgot.fill(false);
+    this.free();
+  }
 
   /** The rows of one sequence in {@link view}, before the next token. */
   length(sequence = 0): number {

@@ -53,7 +53,7 @@ export class PrefixCache {
 
   /** Removes all entries. */
   clear(): void {
-    this.#entries.length = 0;
+    for (const { cache } of this.#entries.splice(0)) cache.release();
   }
 
   /**
@@ -87,7 +87,10 @@ export class PrefixCache {
    */
   put(ids: ArrayLike<number>, cache: KeyValueCache): void {
     const { position } = cache;
-    if (position === 0 || cache.bytes > this.#maxBytes) return;
+    if (position === 0 || cache.bytes > this.#maxBytes) {
+      cache.release();
+      return;
+    }
     const held = Array.from(ids).slice(0, position);
     for (let i = this.#entries.length - 1; i >= 0; i--) {
       const other = this.#entries[i]!;
@@ -95,13 +98,19 @@ export class PrefixCache {
       if (common === position && other.cache.canTruncate(position)) {
         // Nothing new: marks the existing entry as used.
         this.#entries.push(...this.#entries.splice(i, 1));
+        cache.release();
         return;
       }
-      if (common === other.ids.length && cache.canTruncate(common)) this.#entries.splice(i, 1);
+      if (common === other.ids.length && cache.canTruncate(common))
+        this.#entries.splice(i, 1)[0]!.cache.release();
     }
     this.#entries.push({ ids: held, cache });
     let { bytes } = this;
-    while (bytes > this.#maxBytes) bytes -= this.#entries.shift()!.cache.bytes;
+    while (bytes > this.#maxBytes) {
+      const oldest = this.#entries.shift()!.cache;
+      bytes -= oldest.bytes;
+      oldest.release();
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 import { RopewalkError } from '../../errors.ts';
 import type { BatchCache } from '../cache/batch-cache.ts';
+import type { KeyValueCache } from '../cache/key-value-cache.ts';
 import type { PrefixCache } from '../cache/prefix-cache.ts';
 import { checkRoom } from '../continuation.ts';
 import type { Decoder } from '../decoder.ts';
@@ -159,7 +160,7 @@ export class Scheduler {
         this.#batch.join(cache!);
         this.#running.push(sequence);
       }
-      if (cache) this.#known?.put(sequence.ids, cache);
+      if (cache) this.#keep(sequence, cache);
     } else this.#running.push(sequence);
   }
 
@@ -196,19 +197,26 @@ export class Scheduler {
   /** Frees the slots of sequences that have ended or were abandoned. */
   #dropOver(): void {
     for (const list of [this.#waiting, this.#prompts]) {
-      for (let i = list.length - 1; i >= 0; i--) if (this.#isOver(list[i]!)) list.splice(i, 1);
+      for (let i = list.length - 1; i >= 0; i--)
+        if (this.#isOver(list[i]!)) list.splice(i, 1)[0]!.cache?.release();
     }
     for (let i = this.#running.length - 1; i >= 0; i--) {
       const sequence = this.#running[i]!;
       if (!this.#isOver(sequence)) continue;
-      if (this.#known)
-        this.#known.put(sequence.ids, this.batching.together ? this.#batch!.copy(i) : sequence.cache!);
-      if (this.batching.together) this.#batch!.leave(i);
+      const { together } = this.batching;
+      if (this.#known || !together) this.#keep(sequence, together ? this.#batch!.copy(i) : sequence.cache!);
+      if (together) this.#batch!.leave(i);
       sequence.cache = undefined;
       // The last one takes the free slot, here as in the cache.
       const moved = this.#running.pop()!;
       if (i < this.#running.length) this.#running[i] = moved;
     }
+  }
+
+  /** Hands over a cache that no sequence uses any more. */
+  #keep(sequence: Sequence, cache: KeyValueCache): void {
+    if (this.#known) this.#known.put(sequence.ids, cache);
+    else cache.release();
   }
 
   #isOver(sequence: Sequence): boolean {

@@ -15,6 +15,8 @@ export interface Guess {
 export interface Drafter {
   /** @param context all ids so far. */
   guess(context: readonly number[], count: number, signal?: AbortSignal): Promise<Guess>;
+  /** Frees what it holds on a device. */
+  release?(): void;
 }
 
 /** Longer ones would add little. */
@@ -89,6 +91,11 @@ export class ModelDrafter implements Drafter {
       next = [id];
     }
     return { ids, distributions };
+  }
+
+  release(): void {
+    this.#cache.release();
+    this.#known = [];
   }
 
   #forgetWrongGuesses(context: readonly number[]): void {

@@ -1,6 +1,6 @@
 import { mulDims, sizeOf } from '../dims.ts';
 import { MASKED } from '../operators/attention.ts';
-import { apply, type Emitter, floats, type Lowering, type None, shapeError, type Tensor } from '../tensor.ts';
+import { apply, floats, type Lowering, type None, shapeError, type Tensor } from '../tensor.ts';
 
 /**
  * A cache with new rows appended: cache `[1, kv, capacity, d]`, rows `[1, kv, time, d]`, length int32 `[1]` → `[1,
@@ -29,15 +29,10 @@ export const writeRowsOp: Lowering<None> = {
     }
     return [{ shape: cache!.shape, data }];
   },
-  lower(e, [cache, rows, length], { inputs: [type] }) {
+  lower(e, [cache, rows, length]) {
     const axis = e.constant('int64', [1], [2]);
     const int64 = (x: string) => e.node('Cast', [x], { to: 7 })[0]!;
     const start = int64(length!);
-    if (e.dialect === 'webgpu') {
-      // One kernel, which copies nothing if the output is the cache itself.
-      const { indices, updates } = placesOf(e, rows!, start, type!.shape[1] as number);
-      return e.node('ScatterND', [cache!, indices, updates]);
-    }
     const end = e.node('Add', [start, e.node('Shape', [rows!], { start: 2, end: 3 })[0]!])[0]!;
     const zero = e.constant('int64', [1], [0]);
     const all = e.constant('int64', [1], [2 ** 31 - 1]);
@@ -51,20 +46,6 @@ export const writeRowsOp: Lowering<None> = {
     values: { 2: [past] },
   })),
 };
-
-/** Where ScatterND writes rows `[1, kv, time, d]` from int64 `start` `[1]` on: indices `[kv, time, 3]`, and the rows. */
-function placesOf(e: Emitter, rows: string, start: string, kvHeads: number) {
-  const one = (type: string, inputs: string[]) => e.node(type, inputs)[0]!;
-  const int64 = (shape: number[], data: number[]) => e.constant('int64', shape, data);
-  const time = e.node('Shape', [rows], { start: 2, end: 3 })[0]!;
-  const count = one('Reshape', [time, int64([0], [])]);
-  const steps = one('Range', [int64([], [0]), count, int64([], [1])]);
-  const column = one('Reshape', [one('Add', [steps, start]), int64([3], [1, -1, 1])]);
-  const heads = Array.from({ length: kvHeads }, (_, head) => [0, head, 0]).flat();
-  const rowOf = one('Mul', [column, int64([1, 1, 3], [0, 0, 1])]);
-  const indices = one('Add', [rowOf, int64([kvHeads, 1, 3], heads)]);
-  return { indices, updates: one('Squeeze', [rows, int64([1], [0])]) };
-}
 
 /** See {@link writeRowsOp}. */
 export function writeRows(cache: Tensor, rows: Tensor, length: Tensor): Tensor {

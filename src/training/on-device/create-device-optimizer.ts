@@ -22,6 +22,7 @@ import {
   compileZeros,
   factorName,
   newName,
+  ON_DEVICE,
   scalarNames,
   updateGraph,
 } from './device-updates.ts';
@@ -139,7 +140,7 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
         let update = updates.get(key);
         if (!update) {
           const graph = updateGraph(this.#step, this.#options, shapes);
-          update = await this.#compiled(Executable.compile(this.#engine, graph));
+          update = await this.#compiled(Executable.compile(this.#engine, graph, ON_DEVICE));
           updates.set(key, update);
         }
         const numbers = { own: this.#scalars[decays ? 'decaying' : 'other'], scaled: shared };

@@ -7,6 +7,7 @@ import { Executable } from '../../runtime/executable.ts';
 import { matrixOf, sumOfSquares } from '../optimizers/sums.ts';
 import type { DeviceMeasure } from './device-optimizer.ts';
 import type { Scalars } from './device-scalars.ts';
+import { ON_DEVICE } from './device-updates.ts';
 
 /** Stands for no clipping: larger than any norm whose square float32 holds. */
 const UNLIMITED = 1e30;
@@ -50,7 +51,12 @@ export class DeviceNorm {
     scalars: Scalars,
   ): Promise<DeviceNorm> {
     const sizes = gradients.map(({ shape }) => sizeOf(shape) as number);
-    return new DeviceNorm(await Executable.compile(engine, normGraph(sizes)), gradients, memory, scalars);
+    return new DeviceNorm(
+      await Executable.compile(engine, normGraph(sizes), ON_DEVICE),
+      gradients,
+      memory,
+      scalars,
+    );
   }
 
   /** @param clip the largest norm; 0 for no clipping. */

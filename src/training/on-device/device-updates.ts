@@ -7,6 +7,9 @@ import type { Engine } from '../../runtime/engine.ts';
 import { Executable } from '../../runtime/executable.ts';
 import type { StepOnDevice } from '../optimizers/record.ts';
 
+/** Settings of all graphs of an optimizer: one that would partly run on the processor is refused. */
+export const ON_DEVICE = { onDeviceOnly: true };
+
 export type AnyOptions = Readonly<Record<string, unknown>>;
 export type AnyStep = StepOnDevice<AnyOptions>;
 
@@ -90,10 +93,11 @@ export async function compileScaled(engine: Engine, names: readonly string[]): P
   return Executable.compile(
     engine,
     new Map(names.map((name) => [newName(name), mul(scale, input(factorName(name), 'float32', [1]))])),
+    ON_DEVICE,
   );
 }
 
 export async function compileZeros(engine: Engine, size: number): Promise<Executable> {
   const zeros = broadcastTo(input('zero', 'float32', [1]), [size]);
-  return Executable.compile(engine, new Map([['zeros', zeros]]));
+  return Executable.compile(engine, new Map([['zeros', zeros]]), ON_DEVICE);
 }
