@@ -3,7 +3,7 @@
  * byte on held-out Korean after the same number of training steps with and without them.
  *
  *     node scripts/run-ts.js verify/extend.ts MODEL TEXTS OUT [--steps 200] [--first 0] [--batch 1] [--seq 256]
- *         [--lr 3e-4] [--new-lr 3e-4] [--only with|without] [--threads n]
+ *         [--lr 3e-4] [--new-lr 3e-4] [--only with|without] [--threads n] [--device cpu|webgpu]
  *     python verify/extend.py MODEL OUT/extended OUT/ids.json     # transformers: the same ids, logits and generation
  *
  * MODEL is a Hugging Face directory, TEXTS a folder with the texts of the project's shared data. OUT gets the extended
@@ -40,6 +40,7 @@ const { positionals, values } = parseArgs({
     'new-lr': { type: 'string', default: '3e-4' },
     only: { type: 'string' },
     threads: { type: 'string' },
+    device: { type: 'string', default: 'cpu' },
   },
 });
 const [model, texts, out] = positionals as [string, string, string];
@@ -195,7 +196,10 @@ if (steps > 0) {
       ...{ warmup: Math.min(20, steps), validation: 0, evalEvery: 0, saveEvery: 0, keep: 1, guard: 0 },
       ...(first > 0 && { trainNewRowsFirst: first }),
     };
-    const engine = values.threads === undefined ? {} : { threads: Number(values.threads) };
+    const engine = {
+      device: values.device,
+      ...(values.threads !== undefined && { threads: Number(values.threads) }),
+    };
     let seconds = 0;
     let trainedTokens = 0;
     if (!existsSync(join(run, 'config.json'))) {

@@ -47,7 +47,7 @@ export class StudentLearner implements Learner {
     return this.#inner.onDevice;
   }
 
-  values() {
+  values(): ReturnType<Learner['values']> {
     return this.#inner.values();
   }
 

@@ -65,7 +65,7 @@ export class RankLearner implements Learner {
     return this.#inner.slices;
   }
 
-  values() {
+  values(): ReturnType<Learner['values']> {
     return this.#inner.values();
   }
 
