@@ -79,6 +79,10 @@ class EngineDeviceMemory implements DeviceMemory {
   #byteLength = 0;
   readonly #tensors = new Set<EngineTensorOnDevice>();
   readonly traffic = { written: 0, read: 0 };
+  /** Source and target of a copy: the engine is given the addresses of these arrays, which therefore must not be freed. */
+  readonly #copied = [new BigUint64Array(1), new BigUint64Array(1)] as const;
+  /** Arrays that the engine reads or writes by their address at this moment. */
+  readonly #held: unknown[] = [];
 
   readonly #library: Library;
   readonly #session: Pointer;
@@ -125,6 +129,7 @@ class EngineDeviceMemory implements DeviceMemory {
     const beginning = this.#descriptor(tensor, [1], BYTES[tensor.dtype]);
     const { api, cpu, koffi } = this.#library;
     const [data, dims] = [new Float32Array(1), BigInt64Array.of(1n)];
+    this.#held.push(data, dims);
     const host = this.#library.out((out) =>
       api.createTensorWithData(
         ...[cpu, koffi.address(data), BYTES[tensor.dtype], koffi.address(dims), 1],
@@ -139,6 +144,7 @@ class EngineDeviceMemory implements DeviceMemory {
     } finally {
       api.releaseValue(host);
       api.releaseValue(beginning);
+      this.#held.length = 0;
     }
   }
 
@@ -209,6 +215,7 @@ class EngineDeviceMemory implements DeviceMemory {
     if (byteLength === 0) return;
     const dims = BigInt64Array.from(shape, BigInt);
     const address = dims.length > 0 ? koffi.address(dims) : null;
+    this.#held.push(data, dims);
     const host = this.#library.out((out) =>
       api.createTensorWithData(
         ...[cpu, koffi.address(data), byteLength, address, dims.length, elementTypes[dtype], out],
@@ -218,12 +225,15 @@ class EngineDeviceMemory implements DeviceMemory {
       use(host);
     } finally {
       api.releaseValue(host);
+      this.#held.length = 0;
     }
   }
 
   #copy(from: Pointer, to: Pointer): void {
     const { api, env, koffi } = this.#library;
-    const [source, target] = [BigUint64Array.of(BigInt(from)), BigUint64Array.of(BigInt(to))];
+    const [source, target] = this.#copied;
+    source[0] = BigInt(from);
+    target[0] = BigInt(to);
     checked(this.#library, api.copyTensors(env, koffi.address(source), koffi.address(target), null, 1));
   }
 }
