@@ -92,7 +92,8 @@ async function* runStarted(
       said`no process has all weights, which tasks need; evaluate the result instead, or choose ${named('shard', 'states')}.`,
     );
   }
-  const share = measureLimit ? await shareOfLimit(job, learner) : undefined;
+  // The products that it measures send their values to a device and back, which training there does not.
+  const share = measureLimit && !engine.openMemory ? await shareOfLimit(job, learner) : undefined;
   // Where tasks decide which weights are the best, they are evaluated before the event that says so.
   let scored: TaskScores[] | undefined;
   const score = async () => {
