@@ -4,9 +4,8 @@ import { RopewalkError } from '../../errors.ts';
 import type { TokenPiece } from '../../generation/generate-text.ts';
 import { type OpenedText, openText } from '../../generation/open-text.node.ts';
 import type { Communicator } from '../../ranks/communicator.ts';
-import { checkFlags, checkTokenizer, type GenerateFlags } from '../options/generate-flags.ts';
-import { compileSchemaFile, readSchema } from '../options/json-schema.ts';
-import { addDecoderOptions, decoderOptions, loadingProgress } from '../options/models.ts';
+import { checkFlags, type GenerateFlags, generationOptions } from '../options/generate-flags.ts';
+import { addDecoderOptions } from '../options/models.ts';
 import { count, idList, wholeNumber } from '../options/options.ts';
 import { readPrompt } from '../options/prompt.ts';
 import { modelPath } from '../options/resolve.ts';
@@ -75,22 +74,14 @@ async function generate(model: string, flags: GenerateFlags, ranks: Communicator
   checkFlags(flags);
   const given = await readPrompt(flags);
   const prompt = flags.ids ?? given!;
-  const { stopIds, ignoreEos, jsonSchema, draft, maxTokens, speculate } = flags;
-  const { greedy, temperature, topK, topP, minP, repetitionPenalty, seed, stop } = flags;
+  const { draft, speculate } = flags;
   const opened = await openModel(await modelPath(model));
   showWarnings(opened.warnings);
   let text: OpenedText;
   try {
     text = await openText(opened, {
-      ...{ greedy, temperature, topK, topP, minP, repetitionPenalty, seed, stop },
-      ...{ ...decoderOptions(flags), ...loadingProgress(opened), name: model, prompt, maxTokens, speculate },
+      ...{ ...generationOptions(flags, opened, model), prompt, speculate },
       ...(draft !== undefined && { draft: await modelPath(draft) }),
-      ...(jsonSchema !== undefined && { jsonSchema: readSchema(jsonSchema) }),
-      stopTokens: stopIds ?? (ignoreEos ? [] : undefined),
-      check(tokenizer) {
-        checkTokenizer(flags, tokenizer, model);
-        if (jsonSchema !== undefined) compileSchemaFile(jsonSchema, tokenizer!);
-      },
     });
   } finally {
     await opened.checkpoint.tensors.close();

@@ -1,6 +1,8 @@
+import type { OpenedModel } from '../../checkpoint/load.node.ts';
 import { RopewalkError } from '../../errors.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import type { DecoderFlags } from './models.ts';
+import { compileSchemaFile, readSchema } from './json-schema.ts';
+import { type DecoderFlags, decoderOptions, loadingProgress } from './models.ts';
 import type { PromptFlags } from './prompt.ts';
 import { checkSampling, type SamplingFlags } from './sampling-options.ts';
 import { checkSpeculation, type SpeculationFlags } from './speculation.ts';
@@ -44,7 +46,7 @@ export function checkFlags(flags: GenerateFlags): void {
 }
 
 /** Refuses flags that need text, for a model without a tokenizer. */
-export function checkTokenizer(flags: GenerateFlags, tokenizer: Tokenizer | undefined, model: string): void {
+function checkTokenizer(flags: GenerateFlags, tokenizer: Tokenizer | undefined, model: string): void {
   if (tokenizer) return;
   const names = {
     prompt: '--prompt',
@@ -57,6 +59,22 @@ export function checkTokenizer(flags: GenerateFlags, tokenizer: Tokenizer | unde
   throw new RopewalkError(
     `${names[needing]} needs text, but ${model} has no tokenizer.json; use --ids${needing === 'prompt' || needing === 'promptFile' ? '' : ` without ${names[needing]}`}.`,
   );
+}
+
+/** What a single text and the rows of a file have in common. */
+export function generationOptions(flags: GenerateFlags, opened: OpenedModel, model: string) {
+  const { stopIds, ignoreEos, jsonSchema, maxTokens } = flags;
+  const { greedy, temperature, topK, topP, minP, repetitionPenalty, seed, stop } = flags;
+  return {
+    ...{ greedy, temperature, topK, topP, minP, repetitionPenalty, seed, stop, maxTokens },
+    ...{ ...decoderOptions(flags), ...loadingProgress(opened), name: model },
+    ...(jsonSchema !== undefined && { jsonSchema: readSchema(jsonSchema) }),
+    stopTokens: stopIds ?? (ignoreEos ? [] : undefined),
+    check(tokenizer: Tokenizer | undefined) {
+      checkTokenizer(flags, tokenizer, model);
+      if (jsonSchema !== undefined) compileSchemaFile(jsonSchema, tokenizer!);
+    },
+  };
 }
 
 /** Refuses what belongs to a single text. */

@@ -4,9 +4,12 @@ import { writeFileAtomic } from '../../files/atomic.node.ts';
 import { type OpenedRows, openRows, type PromptRow } from '../../generation/open-rows.node.ts';
 import { agree } from '../../ranks/agree.ts';
 import type { Communicator } from '../../ranks/communicator.ts';
-import { checkFlags, checkRowFlags, checkTokenizer, type GenerateFlags } from '../options/generate-flags.ts';
-import { compileSchemaFile, readSchema } from '../options/json-schema.ts';
-import { decoderOptions, loadingProgress } from '../options/models.ts';
+import {
+  checkFlags,
+  checkRowFlags,
+  type GenerateFlags,
+  generationOptions,
+} from '../options/generate-flags.ts';
 import { promptsHash, readPromptRows } from '../options/prompt-rows.ts';
 import { modelPath } from '../options/resolve.ts';
 import { INTERRUPTED, interruptSignal, isInterruption } from '../terminal/interrupt.ts';
@@ -22,8 +25,7 @@ export async function generateRows(
   file: string,
   ranks: Communicator | undefined,
 ): Promise<void> {
-  const { stopIds, ignoreEos, jsonSchema, maxTokens, batch, out } = flags;
-  const { greedy, temperature, topK, topP, minP, repetitionPenalty, seed, stop } = flags;
+  const { batch, out } = flags;
   const { prompts, opened } = await together(ranks, async () => {
     checkFlags(flags);
     checkRowFlags(flags);
@@ -38,14 +40,7 @@ export async function generateRows(
     if (ranks) await agree(ranks, await given(opened, prompts, flags));
     rows = await together(ranks, () =>
       openRows(opened, {
-        ...{ greedy, temperature, topK, topP, minP, repetitionPenalty, seed, stop, batch, maxTokens },
-        ...{ ...decoderOptions(flags), ...loadingProgress(opened), name: model, prompts, ranks, signal },
-        ...(jsonSchema !== undefined && { jsonSchema: readSchema(jsonSchema) }),
-        stopTokens: stopIds ?? (ignoreEos ? [] : undefined),
-        check(tokenizer) {
-          checkTokenizer(flags, tokenizer, model);
-          if (jsonSchema !== undefined) compileSchemaFile(jsonSchema, tokenizer!);
-        },
+        ...{ ...generationOptions(flags, opened, model), batch, prompts, ranks, signal },
       }),
     );
   } finally {
