@@ -16,6 +16,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { RopewalkError } from '../errors.ts';
 import { fileSink } from './file.node.ts';
 import { errorCode, fileError } from './file-errors.ts';
+import { isProcessRunning } from './processes.node.ts';
 import type { ByteSink } from './source.ts';
 
 /*
@@ -271,13 +272,7 @@ export async function abandonedPartials(folder: string): Promise<string[]> {
 function isAbandoned(host: string, pid: number, since: number): boolean {
   if (pid === process.pid && host === HOST) return since < Date.now() - process.uptime() * 1000 - 1000;
   if (Date.now() - since > DAY) return true;
-  if (host !== HOST) return false;
-  try {
-    process.kill(pid, 0); // Signal 0 only checks whether the process exists.
-    return false;
-  } catch (error) {
-    return errorCode(error) === 'ESRCH';
-  }
+  return host === HOST && !isProcessRunning(pid);
 }
 
 /** The path that a rename must replace: the target of symbolic links, even if it does not exist yet. */

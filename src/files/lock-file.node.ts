@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { errorCode } from './file-errors.ts';
+import { beginning, isProcessRunning } from './processes.node.ts';
 
 /*
  * File locks: the file exists only while the lock is held. Creating a file that must not exist yet is one atomic
@@ -97,12 +98,7 @@ export function isAlive(text: string): boolean | undefined {
   const owner = ownerOf(text);
   if (owner?.host !== hostname()) return undefined;
   if (owner.space !== undefined && owner.space !== pidSpace()) return undefined;
-  try {
-    process.kill(owner.pid, 0); // Signal 0 only checks whether the process exists.
-  } catch (error) {
-    if (errorCode(error) === 'ESRCH') return false;
-    // Another user's process also exists.
-  }
+  if (!isProcessRunning(owner.pid)) return false;
   const began = beginning(owner.pid);
   return owner.began === undefined || began === undefined ? undefined : began === owner.began;
 }
@@ -124,17 +120,6 @@ export async function removeLock(path: string, text: string): Promise<void> {
 function pidSpace(): string | undefined {
   try {
     return readlinkSync('/proc/self/ns/pid');
-  } catch {
-    return undefined;
-  }
-}
-
-/** When a process started, in ticks since boot (proc(5), stat, field 22); undefined without /proc. */
-function beginning(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name before it is in parentheses, and may contain parentheses itself.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
   } catch {
     return undefined;
   }

@@ -1,7 +1,18 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { until } from '../../test/helpers/work.node.ts';
+import { abandonedPartials } from './atomic.node.ts';
 import { acquireLock } from './lock.node.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ropewalk-lock-'));
@@ -48,6 +59,38 @@ it('a file lock is taken over at once from a dead process', async () => {
   expect(asked).toBe(1);
   await lock!.release();
 });
+
+// Where a process's state can be read.
+it.skipIf(process.platform !== 'linux')(
+  'a file lock is taken over at once from a process that ended and was not collected',
+  async () => {
+    // The shell becomes a program that collects no children; only then the child ends.
+    const waits = join(folder, 'waits');
+    writeFileSync(waits, '');
+    const script = '(while [ -e "$0" ]; do sleep 0.01; done) & echo $!; exec sleep 600';
+    const parent = spawn('sh', ['-c', script, waits], { stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
+      await until(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8') === 'sleep\n', 'the shell is gone');
+      rmSync(waits);
+      const state = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]![0];
+      await until(() => state() === 'Z', 'the child has ended');
+      const path = place();
+      await (await acquireLock(path, { isDone: never }))!.release();
+      const began = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')[19];
+      writeFileSync(path, JSON.stringify({ host: hostname(), pid, began, key: 'x' }));
+      let asked = 0;
+      const lock = await acquireLock(path, { isDone: async () => ++asked < 0 });
+      expect(asked).toBe(1);
+      await lock!.release();
+      const left = `.some.partial-${hostname().replace(/[^A-Za-z0-9]/g, '_')}-${pid}-${Date.now()}-0123abcd`;
+      writeFileSync(join(folder, left), '');
+      expect(await abandonedPartials(folder)).toEqual([join(folder, left)]);
+    } finally {
+      parent.kill();
+    }
+  },
+);
 
 it('a file lock that nobody refreshes is taken over, whatever its time says, but never one that is refreshed', async () => {
   for (const text of ['', JSON.stringify({ host: 'another machine', pid: 1, key: 'x' })]) {
