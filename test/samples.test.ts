@@ -105,12 +105,12 @@ describe('samples of a run', () => {
     expect(samples.get(6)).toBe(await greedyText(place));
   });
 
-  it('need a tokenizer and a prompt', () => {
+  it('need a tokenizer and a prompt', async () => {
     const files = [{ name: 'notes.txt', data: '' }];
-    expect(() => training.openPretraining({ ...pretraining, ...SETTINGS, ...SAMPLING, files })).toThrow(
-      'samplePrompt: the run has no tokenizer.json to encode it; leave it out.',
-    );
-    expect(() => training.openPretraining({ ...pretraining, ...SETTINGS, sampleTokens: 3 })).toThrow(
+    await expect(
+      training.openPretraining({ ...pretraining, ...SETTINGS, ...SAMPLING, files }),
+    ).rejects.toThrow('samplePrompt: the run has no tokenizer.json to encode it; leave it out.');
+    await expect(training.openPretraining({ ...pretraining, ...SETTINGS, sampleTokens: 3 })).rejects.toThrow(
       'sampleTokens: there is no samplePrompt to continue; give one, or leave it out.',
     );
   });

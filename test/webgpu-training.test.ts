@@ -28,6 +28,21 @@ describe.runIf(env)('training on a device', () => {
     expect(result('full validation')).toBe(true);
   });
 
+  it('tells its limits, which it takes from the engine, and that it computes in software', () => {
+    expect(result('limits')).toEqual({
+      ...{ kind: 'software', name: expect.stringContaining('SwiftShader') },
+      ...{ bufferBytes: 2 ** 30, bindingBytes: 2 ** 30 },
+    });
+  });
+
+  it.each(['a buffer that the driver refuses', 'a buffer above the limit'])(
+    'refuses %s when it is allocated, and goes on',
+    (what) => {
+      expect(result(what)).toMatch(/^the graphics card has too little memory .*largest buffer is too small/);
+      expect(result('a buffer after those')).toBe(true);
+    },
+  );
+
   it('refuses what would run on the processor', () => {
     expect(result('refuses the processor')).toMatch(/has no kernel .*device: 'cpu'/);
   });
@@ -69,4 +84,21 @@ describe.runIf(env)('training on a device', () => {
       expect(result(`${label}: refused`)).toBe(true);
     });
   });
+});
+
+describe.runIf(env)('passes of training on a device', () => {
+  it('are all there: no operator runs on the processor, and none copies between the two', async () => {
+    const program = await buildProgram('test/helpers/webgpu-placement-child.node.ts');
+    const { code, stdout, stderr } = await start(program, [], { env }).finished;
+    expect(code, stderr.slice(-2000)).toBe(0);
+    const { compiled } = JSON.parse(stdout) as { compiled: number };
+    const placed = stderr.match(/ placed on \[\w+\]/g)!;
+    expect(stderr.match(/Node placements/g)!.length).toBe(compiled);
+    expect(placed.length).toBe(compiled);
+    expect(new Set(placed)).toEqual(new Set([' placed on [WebGpuExecutionProvider]']));
+    expect(stderr).not.toMatch(/Memcpy(?:From|To)Host|Memcpy nodes? (?:is|are) added/);
+    // The log has what it would say: one of them says that all of its operators are there.
+    expect(stderr).toContain('All nodes placed on [WebGpuExecutionProvider]. Number of nodes: ');
+    expect(compiled).toBeGreaterThan(40);
+  }, 300_000);
 });

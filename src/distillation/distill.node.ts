@@ -5,7 +5,8 @@ import type { Engine } from '../runtime/engine.ts';
 import { frozenBy } from '../training/freeze.ts';
 import type { SequenceShape } from '../training/graph.ts';
 import type { Loss } from '../training/loss.ts';
-import { deviceWarnings, type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
+import { optimizerRecord } from '../training/optimizers/create-optimizer.ts';
+import { deviceOf, deviceWarnings, type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { RunEvent } from '../training/runs/events.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
@@ -56,7 +57,7 @@ export interface DistillationOptions extends DistillInput, EngineOptions {
  */
 export async function* distill(options: DistillationOptions & RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume, signal, measureLimit, ...own } = options;
-  yield* runJob(openDistillation(own), {
+  yield* runJob(await openDistillation(own), {
     out,
     ...(resume && { resume }),
     signal,
@@ -65,7 +66,7 @@ export async function* distill(options: DistillationOptions & RunOptions): Async
 }
 
 /** Prepares a distillation before anything large is allocated. The caller closes the teacher and the file. */
-export function openDistillation(options: DistillationOptions): TrainingJob {
+export async function openDistillation(options: DistillationOptions): Promise<TrainingJob> {
   const { student, teaching, files, engine: given, device, precision, threads, ranks, ...input } = options;
   const settings = settingsFor(teaching, input);
   if (settings.shard === 'all') {
@@ -103,7 +104,7 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
       machine,
       teacher,
       ranks: ranks?.size,
-      onDevice: engine.openMemory !== undefined,
+      device: await deviceOf(engine),
     }),
     identity: { family, config, files, ...(generationConfig && { generationConfig }) },
     record: recordOf(student, teaching),
@@ -120,7 +121,14 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
           { shape, settings, vocabSize },
           closing,
         );
-        const learner = await StudentLearner.create(engine, model, shape, { loss, memory, trains, parallel });
+        const wholeTables = optimizerRecord(settings.optimizer).needsWholeWeights;
+        const learner = await StudentLearner.create(engine, model, shape, {
+          loss,
+          memory,
+          trains,
+          parallel,
+          wholeTables,
+        });
         closing.push(() => learner.release());
         await learner.fill((values) => student.begin(values, seed));
         const { eos_token_id: eos } = generationConfig ?? config;

@@ -11,9 +11,10 @@ import { frozenBy } from '../training/freeze.ts';
 import type { TrainedParameter } from '../training/learner.ts';
 import type { Loss } from '../training/loss.ts';
 import type { NewRowsPhase } from '../training/new-rows.ts';
+import { optimizerRecord } from '../training/optimizers/create-optimizer.ts';
 import type { Optimizer } from '../training/optimizers/optimizer.ts';
 import { datasetSize } from '../training/runs/data-size.ts';
-import { deviceWarnings, type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
+import { deviceOf, deviceWarnings, type EngineOptions, engineFor } from '../training/runs/engine.node.ts';
 import type { TrainingJob } from '../training/runs/job.node.ts';
 import { thisMachine } from '../training/runs/machine.node.ts';
 import { planRun } from '../training/runs/plan.ts';
@@ -95,7 +96,7 @@ export async function openFinetuning(
       data: await datasetSize(dataset, views, batchesPerEpoch),
       machine: thisMachine(),
       ranks: options.ranks?.size,
-      onDevice: engine.openMemory !== undefined,
+      device: await deviceOf(engine),
     });
     const scoring = await TaskScoring.open(settings);
     const opened = dataset;
@@ -114,6 +115,7 @@ export async function openFinetuning(
           memory,
           trains,
           parallel,
+          wholeTables: optimizerRecord(settings.optimizer).needsWholeWeights,
           ...(loss && { loss }),
         });
         const { slices } = learner;

@@ -10,10 +10,15 @@ export function deviceError(error: unknown): unknown {
     );
   }
   if (/Invalid Buffer|out of memory|OutOfMemory|exceeds the max/i.test(text)) {
-    return new RopewalkError(
-      said`the graphics card has too little memory for this, or its largest buffer is too small. Choose ${option('memory', 'recompute')} or ${option('memory', 'light')}, a smaller ${option('batch')}, or the CPU (${option('device', 'cpu')}).`,
-      { cause: error },
-    );
+    return noRoom(error);
   }
   return error;
+}
+
+/** The device could not allocate something. */
+export function noRoom(cause: unknown): RopewalkError {
+  return new RopewalkError(
+    said`the graphics card has too little memory for this, or its largest buffer is too small. Choose ${option('memory', 'recompute')} or ${option('memory', 'light')}, a smaller ${option('batch')}, or the CPU (${option('device', 'cpu')}).`,
+    { cause },
+  );
 }

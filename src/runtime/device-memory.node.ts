@@ -3,14 +3,14 @@ import { shapeText, sizeOf } from '../graph/dims.ts';
 import { input, mul, scalar } from '../graph/operators/index.ts';
 import { emitModel } from '../onnx/emit.ts';
 import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors, DeviceType } from './device.ts';
-import { deviceError } from './device-errors.ts';
+import { deviceError, noRoom } from './device-errors.ts';
 import type { HostArray } from './executable.ts';
 import { elementTypes, type Library, type Pointer } from './library.node.ts';
 
 const BYTES: Readonly<Record<DeviceType, number>> = { float32: 4, float16: 2, int32: 4 };
 
 /** Tensors of this size and more are tried when they are allocated. */
-const CHECKED_BYTES = 64 * 2 ** 20;
+const CHECKED_BYTES = 2 ** 20;
 
 /** @throws RopewalkError where the device is the cause. */
 function checked(library: Library, status: Parameters<Library['check']>[0]): void {
@@ -83,6 +83,9 @@ class EngineDeviceMemory implements DeviceMemory {
   readonly #copied = [new BigUint64Array(1), new BigUint64Array(1)] as const;
   /** Arrays that the engine reads or writes by their address at this moment. */
   readonly #held: unknown[] = [];
+  /** The graph y = 2x of this memory's session. */
+  #probe: { readonly x: DeviceTensor; readonly y: DeviceTensor; readonly binding: Binding } | undefined;
+  #touched = 0;
 
   readonly #library: Library;
   readonly #session: Pointer;
@@ -124,32 +127,44 @@ class EngineDeviceMemory implements DeviceMemory {
     return tensor;
   }
 
-  /** Reads the beginning of a tensor: a buffer that the device could not make is only noticed when it is used. */
+  /**
+   * Copies a number that the device has computed to the beginning of a tensor, and reads it there. The engine reports a buffer that
+   * the device could not make only in its log, and everything that is done with it is left out: reading gives what is in the
+   * memory by chance. No other memory has ever had this number.
+   */
   #touch(tensor: EngineTensorOnDevice): void {
-    const beginning = this.#descriptor(tensor, [1], BYTES[tensor.dtype]);
-    const { api, cpu, koffi } = this.#library;
-    const [data, dims] = [new Float32Array(1), BigInt64Array.of(1n)];
-    this.#held.push(data, dims);
-    const host = this.#library.out((out) =>
-      api.createTensorWithData(
-        ...[cpu, koffi.address(data), BYTES[tensor.dtype], koffi.address(dims), 1],
-        ...[elementTypes[tensor.dtype], out],
-      ),
-    );
+    const { api } = this.#library;
+    this.#probe ??= this.#makeProbe();
+    const { x, y, binding } = this.#probe;
+    const expected = 2 * ++this.#touched;
+    const data = new Float32Array(1);
+    const beginning = this.#descriptor(tensor, [1], 4, 'float32');
     try {
-      this.#copy(beginning, host);
+      this.#withHost(x, Float32Array.of(expected / 2), (host) => this.#copy(host, engineValue(x)));
+      binding.run();
+      this.#copy(engineValue(y), beginning);
+      this.#withHost(y, data, (host) => this.#copy(beginning, host));
+      if (data[0] !== expected) throw noRoom(`${tensor.byteLength} bytes`);
     } catch (error) {
       this.free(tensor);
       throw error;
     } finally {
-      api.releaseValue(host);
       api.releaseValue(beginning);
-      this.#held.length = 0;
     }
   }
 
+  #makeProbe() {
+    const [x, y] = [this.allocate('float32', [1]), this.allocate('float32', [1])];
+    return { x, y, binding: bindTensors(this.#library, this.#session, { x }, { y }) };
+  }
+
   /** The engine's descriptor of the first bytes of a tensor, in a shape. */
-  #descriptor({ dtype, value }: EngineTensorOnDevice, shape: readonly number[], byteLength: number): Pointer {
+  #descriptor(
+    { value }: EngineTensorOnDevice,
+    shape: readonly number[],
+    byteLength: number,
+    dtype: DeviceType,
+  ): Pointer {
     const { api, koffi } = this.#library;
     const data = this.#library.out((out) => api.getTensorMutableData(value!, out));
     const dims = BigInt64Array.from(shape, BigInt);
@@ -167,7 +182,7 @@ class EngineDeviceMemory implements DeviceMemory {
       throw new Error(`${shapeText(shape)} is no view of ${shapeText(tensor.shape)}`);
     const owner = (tensor as EngineTensorOnDevice).of ?? (tensor as EngineTensorOnDevice);
     if (owner.value === undefined) throw new Error('the tensor was freed');
-    const value = this.#descriptor(owner, shape, byteLength);
+    const value = this.#descriptor(owner, shape, byteLength, dtype);
     const view = new EngineTensorOnDevice(dtype, shape, byteLength, value, owner);
     this.#tensors.add(view);
     return view;
@@ -199,6 +214,7 @@ class EngineDeviceMemory implements DeviceMemory {
   }
 
   async release(): Promise<void> {
+    this.#probe?.binding.release();
     const views = [...this.#tensors].filter(({ of }) => of);
     for (const tensor of [...views, ...this.#tensors]) this.free(tensor);
     const { api } = this.#library;

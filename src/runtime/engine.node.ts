@@ -5,6 +5,7 @@ import { directRuntime } from './direct.node.ts';
 import type { Engine, EngineSettings, OnnxRuntime } from './engine.ts';
 import { deviceText, type ProviderLibraries } from './providers/provider-libraries.node.ts';
 import { webgpuError, webgpuRuntime } from './webgpu.node.ts';
+import { webgpuLimits } from './webgpu-limits.node.ts';
 
 let opened: ReturnType<typeof directRuntime> | null = null;
 
@@ -47,6 +48,7 @@ export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: b
           chosen.openMemory('webgpu').catch((error: unknown) => {
             throw webgpuError(error);
           }),
+        limits: webgpuLimits,
       }),
     defaults,
   };

@@ -2,6 +2,7 @@ import type { Dialect } from '../graph/tensor.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors } from './device.ts';
+import type { DeviceLimits } from './device-limits.ts';
 import type { Precision } from './devices.ts';
 
 /** The part of an ONNX Runtime tensor that we use. */
@@ -124,6 +125,8 @@ export interface Engine {
   readonly layouts?: LayoutEngine | undefined;
   /** Opens the memory of the device that its sessions run on, if values can stay there. */
   readonly openMemory?: (() => Promise<DeviceMemory>) | undefined;
+  /** What is known of the device that its sessions run on, where it has memory of its own. Nothing is allocated there. */
+  readonly limits?: (() => Promise<DeviceLimits>) | undefined;
   /** An engine of this machine's processor, with the same threads, where this one is another device's. */
   readonly processor?: (() => Engine) | undefined;
   /** Whether an output may be written over the input that it updates: caches then grow in place. */

@@ -3,8 +3,8 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { refuseTelemetry } from './telemetry.node.ts';
 
-/** Indices of functions in the OrtApi struct of onnxruntime_c_api.h. The struct only ever grows at its end. */
-const API = {
+/** Indices and types of functions in the OrtApi struct of onnxruntime_c_api.h. The struct only ever grows at its end. */
+export const API = {
   getErrorMessage: [2, 'const char *', 'void *status'],
   createEnv: [3, 'void *', 'int level, const char *name, _Out_ void **env'],
   createSessionFromArray: [
@@ -318,6 +318,16 @@ function enlargeStacks(koffi: Koffi): void {
       koffi.config({ ...settings, async_stack_size: THREAD_STACK });
   } catch {
     // Sessions are then created in the calling thread.
+  }
+}
+
+/** The files of the engine and of koffi. Undefined where one of them is missing. */
+export function enginePaths(): Library['paths'] | undefined {
+  try {
+    const engine = libraryPath();
+    return engine === undefined ? undefined : { engine, koffi: require.resolve('koffi') };
+  } catch {
+    return undefined;
   }
 }
 

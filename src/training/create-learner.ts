@@ -35,6 +35,8 @@ export interface LearnerOptions {
   readonly settings?: SessionSettings;
   /** Vocabulary entries whose logits exist at the same time, where the head runs in chunks. By default the learner decides. */
   readonly headChunk?: number;
+  /** Whether embedding and head are one tensor each on a device that allows it, as some optimizers need. Default false. */
+  readonly wholeTables?: boolean | undefined;
   /** Memory for weights and gradients. By default the learner allocates it. */
   readonly hostMemory?: HostMemory;
   /** Processes that train together. */
@@ -122,7 +124,7 @@ function createLocal(
   engine: Engine,
   model: CausalLM,
   shape: SequenceShape,
-  { memory = 'fast', hostMemory, ...rest }: LearnerOptions,
+  { memory = 'fast', hostMemory, wholeTables: _, ...rest }: LearnerOptions,
   overlaps = false,
 ): Promise<Learner> {
   const options = { ...rest, ...(hostMemory && { memory: hostMemory }) };

@@ -9,7 +9,11 @@ import { type ChunkParts, chunkGradientGraph, chunkLossGraph } from './blocks/he
 import { type MemoryMode, usesWholeGraph } from './create-learner.ts';
 import { lossInputs, type SequenceShape, trainingGraph } from './graph.ts';
 import { crossEntropy, type Loss } from './loss.ts';
-import { type DeviceEstimate, estimateOnDevice } from './on-device/device-estimate.ts';
+import {
+  type DeviceEstimate,
+  type DeviceEstimateOptions,
+  estimateOnDevice,
+} from './on-device/device-estimate.ts';
 import type { Shard } from './parallel/shard.ts';
 import { peakBytes } from './peak-bytes.ts';
 import { compactEmbedding } from './sharded/sharded-embedding.ts';
@@ -28,8 +32,8 @@ export interface MemoryOptions {
   readonly shard?: Shard;
   /** A second model that only runs forward: its weights are held, and its head a second time for the loss. */
   readonly teacher?: CausalLM;
-  /** Whether weights, gradients and states are in the memory of a device. */
-  readonly onDevice?: boolean;
+  /** Set where weights, gradients and states are in the memory of a device. */
+  readonly onDevice?: Pick<DeviceEstimateOptions, 'update' | 'limits' | 'wholeTables'> | undefined;
 }
 
 /** The memory of training, in bytes. */
@@ -71,7 +75,7 @@ export function estimateMemory(
     // The weights are in the host's memory once, while they are read or made.
     const weights = 4 * model.parameterCount();
     const program = programBytes(1);
-    const device = estimateOnDevice(model, shape, options);
+    const device = estimateOnDevice(model, shape, { ...options, ...options.onDevice });
     const none = { gradients: 0, optimizer: 0, activations: 0 };
     return { weights, ...none, program, total: weights + program, device };
   }

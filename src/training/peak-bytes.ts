@@ -31,6 +31,12 @@ export function peakBytes(outputs: readonly Tensor[], dialect: Dialect = 'onnxru
   }
 }
 
+/** Bytes of the largest tensor of a graph, inputs and outputs included. */
+export function largestBytes(outputs: readonly Tensor[], dialect: Dialect = 'onnxruntime'): number {
+  const tensors = topologicalOrder(simplify(outputs, dialect)).flatMap((node) => node.outputs);
+  return Math.max(0, ...tensors.map(bytesOf));
+}
+
 /** Reshaping does not copy: the tensor that holds the data. */
 function ownerOf(tensor: Tensor): Tensor {
   let owner = tensor;

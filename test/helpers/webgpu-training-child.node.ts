@@ -25,6 +25,7 @@ const engine = nodeEngine({ provider: 'webgpu', threads: 1 });
 const cpu = nodeEngine({ threads: 1 });
 
 await checkEverything(engine);
+await refusesTooMuch(engine);
 await refusesTheProcessor(engine);
 for (const each of CASES) await compareTraining({ cpu, device: engine }, each, steps, report);
 
@@ -56,6 +57,30 @@ async function checkEverything({ runtime }: Engine): Promise<void> {
   }
   report('full validation', /usage|Validation/i.test(refused));
   binding.release();
+  await memory.release();
+}
+
+/** Buffers that the device cannot make: at its limit, where the driver has no room, and above it. */
+async function refusesTooMuch({ limits, openMemory }: Engine): Promise<void> {
+  const known = await limits!();
+  report('limits', known);
+  const memory = await openMemory!();
+  for (const [what, bytes] of [
+    ['a buffer that the driver refuses', known.bufferBytes!],
+    ['a buffer above the limit', 2 * known.bufferBytes!],
+  ] as const) {
+    try {
+      memory.allocate('float32', [bytes / 4]);
+      report(what, 'allocated');
+    } catch (error) {
+      report(what, error instanceof RopewalkError ? error.message : String(error));
+    }
+  }
+  const small = memory.allocate('float32', [2 ** 18]);
+  memory.write(small, new Float32Array(2 ** 18).fill(3));
+  const data = new Float32Array(2 ** 18);
+  memory.read(small, data);
+  report('a buffer after those', data[0] === 3 && data.at(-1) === 3);
   await memory.release();
 }
 

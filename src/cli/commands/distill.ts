@@ -111,7 +111,7 @@ const distill: Distilling['open'] = async (said, settings, { progress, signal, r
       ...(teacher && { teacher }),
       ...(template !== undefined && { template: await openTemplate(template, tokenizer) }),
     });
-    const job = openDistillation({
+    const job = await openDistillation({
       ...settings,
       ranks,
       student: { ...student, generationConfig },

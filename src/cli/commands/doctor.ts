@@ -4,6 +4,7 @@ import { readableSize } from '../../hub/choose.ts';
 import { hubSettings } from '../../hub/settings.node.ts';
 import { type Device, libraryDevice } from '../../runtime/devices.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
+import { webgpuLimits } from '../../runtime/webgpu-limits.node.ts';
 import { thisMachine } from '../../training/runs/machine.node.ts';
 import { probe, probed, probedLibrary } from '../doctor/devices.ts';
 import { environmentReport, withoutCredentials } from '../doctor/environment.ts';
@@ -62,7 +63,8 @@ async function diagnose(chosen: Device | undefined) {
   );
   const libraries: Device[] = ['cuda', 'openvino'];
   if (chosen && libraryDevice(chosen) && !libraries.includes(chosen)) libraries.push(chosen);
-  const [cpu, webgpu, ...reports] = await Promise.all([
+  const [limits, cpu, webgpu, ...reports] = await Promise.all([
+    webgpuLimits(),
     probed('cpu'),
     providers.includes('webgpu') ? probed('webgpu') : 'not in this build of onnxruntime-node',
     ...libraries.map(probedLibrary),
@@ -81,6 +83,7 @@ async function diagnose(chosen: Device | undefined) {
       providers,
       cpu,
       webgpu,
+      ...(Object.keys(limits).length > 0 && { webgpuDevice: { ...limits } }),
       libraries: Object.fromEntries(libraries.map((name, i) => [name, { ...reports[i]! }])),
     },
     hub: await hubReport(),

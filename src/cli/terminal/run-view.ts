@@ -3,6 +3,7 @@ import type { RatePoint } from '../../training/find-rate.ts';
 import type { RunEvent } from '../../training/runs/events.ts';
 import type { RanksPlan, RunPlan } from '../../training/runs/plan.ts';
 import type { EvaluationEvent } from '../../training/train-event.ts';
+import { limitsText } from './limits-text.ts';
 import { printable } from './printable.ts';
 import { duration, type Progress } from './progress.ts';
 import { showWarnings } from './warnings.ts';
@@ -29,7 +30,7 @@ const gigabytes = (bytes: number) =>
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 
 /** The parts of the memory: of the device, if there is one, else of this machine. */
-function memoryRows({ device, ...host }: RunPlan['memory']): [string, string][] {
+function memoryRows({ device, ...host }: RunPlan['memory'], limits: RunPlan['device']): [string, string][] {
   const parts = device ?? host;
   const rows: [string, string][] = [
     ['weights', gigabytes(parts.weights)],
@@ -44,6 +45,8 @@ function memoryRows({ device, ...host }: RunPlan['memory']): [string, string][] 
     ['added gradients', gigabytes(device.added)],
     ['running graphs', `${gigabytes(device.scratch)} (estimated)`],
     ['device memory', `${gigabytes(device.total)}, all of the above`],
+    ['largest tensor', `${gigabytes(device.largest.bytes)}: ${printable(device.largest.of)}`],
+    ['device', printable(limitsText(limits ?? {}))],
     ['weights, read', `${gigabytes(host.weights)} of this machine's memory, while they are read or made`],
   ];
 }
@@ -69,7 +72,7 @@ export function planText(plan: RunPlan): string {
       `${whole(plan.steps)} of ${whole(plan.tokensPerStep)} tokens (${plan.epochs.toFixed(2)} epochs)`,
     ],
     ['settings', settingsText(plan.settings)],
-    ...memoryRows(memory),
+    ...memoryRows(memory, plan.device),
     ['program', gigabytes(memory.program)],
     [
       'total memory',

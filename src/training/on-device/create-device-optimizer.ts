@@ -20,6 +20,7 @@ import {
   type AnyStep,
   compileScaled,
   compileZeros,
+  decays,
   factorName,
   newName,
   ON_DEVICE,
@@ -134,7 +135,8 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
       if (names.length === 0) continue;
       const parameters = names.map((name) => this.#of(name).parameter);
       const units: { readonly unit: DeviceUnit; readonly decays: boolean }[] = [];
-      for (const { members, decays } of unitsOf(parameters, this.#step, (each) => this.#decays(each))) {
+      const grouped = unitsOf(parameters, this.#step, (each) => decays(this.#options, each));
+      for (const { members, decays: isDecaying } of grouped) {
         const shapes = members.map(({ value }) => value.shape);
         const key = JSON.stringify(shapes.map((shape) => this.#step.layout(shape)));
         let update = updates.get(key);
@@ -143,12 +145,12 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
           update = await this.#compiled(Executable.compile(this.#engine, graph, ON_DEVICE));
           updates.set(key, update);
         }
-        const numbers = { own: this.#scalars[decays ? 'decaying' : 'other'], scaled: shared };
+        const numbers = { own: this.#scalars[isDecaying ? 'decaying' : 'other'], scaled: shared };
         const unit = new DeviceUnit(this.#memory, update, members, [this.#step, this.#options], numbers);
         members.forEach(({ name }, index) => {
           this.#of(name).places.push({ unit, index });
         });
-        units.push({ unit, decays });
+        units.push({ unit, decays: isDecaying });
       }
       const gradients = parameters.flatMap(({ gradient }) => gradient);
       const norm = await DeviceNorm.create(this.#engine, this.#memory, gradients, shared);
@@ -175,11 +177,11 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
     const factors = this.#step.scaled(this.#options, { learningRate });
     shared.write(Object.fromEntries(Object.entries(factors).map(([name, x]) => [factorName(name), x])));
     this.#scaledBy(scale).run();
-    for (const { unit, decays } of units) {
+    for (const { unit, decays: isDecaying } of units) {
       // All members of a unit have taken as many steps.
       const step = this.#of(unit.members[0]!.name).steps + 1;
-      const numbers = this.#step.scalars(this.#options, { learningRate, step, decays });
-      (decays ? decaying : other).write(numbers);
+      const numbers = this.#step.scalars(this.#options, { learningRate, step, decays: isDecaying });
+      (isDecaying ? decaying : other).write(numbers);
       unit.run();
     }
     for (const name of names) this.#of(name).steps++;
@@ -234,11 +236,6 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
     const set = this.#sets.get(names.join());
     if (!set) throw new Error('these parameters were not prepared as one set');
     return set;
-  }
-
-  #decays({ name, shape }: DeviceParameter): boolean {
-    const decays = this.#options.decays as ((name: string, shape: readonly number[]) => boolean) | undefined;
-    return decays?.(name, shape) ?? false;
   }
 
   async #compiled(executable: Promise<Executable>): Promise<Executable> {

@@ -1,5 +1,7 @@
 import type { CausalLM } from '../../families/family.ts';
 import { sizeOf } from '../../graph/dims.ts';
+import type { Tensor } from '../../graph/tensor.ts';
+import type { DeviceLimits } from '../../runtime/device-limits.ts';
 import {
   backwardGraph,
   forwardGraph,
@@ -9,8 +11,11 @@ import {
 } from '../blocks/block-graph.ts';
 import type { SequenceShape } from '../graph.ts';
 import { crossEntropy, type Loss } from '../loss.ts';
-import { peakBytes } from '../peak-bytes.ts';
-import { weightParts } from './device-weights.ts';
+import { largestBytes, peakBytes } from '../peak-bytes.ts';
+import { normGraph } from './device-norm.ts';
+import { unitsOf } from './device-unit.ts';
+import { type AnyOptions, type AnyStep, decays, updateGraph } from './device-updates.ts';
+import { tableBytes, type WeightPart, weightParts } from './device-weights.ts';
 import { deviceHeadGraph, partedEmbedding, tablesOf } from './parted-tables.ts';
 
 /** The memory of a device that trains, in bytes. */
@@ -22,9 +27,13 @@ export interface DeviceEstimate {
   readonly activations: number;
   /** Gradients before they are added to others. */
   readonly added: number;
-  /** Peak of what the graphs hold while they run. */
+  /** Peak of what the graphs hold while they run, those of the optimizer's step included. */
   readonly scratch: number;
   readonly total: number;
+  /** The largest tensor: a weight's path, or `activations`. */
+  readonly largest: { readonly of: string; readonly bytes: number };
+  /** Trained weights that are several tensors, which some optimizers refuse. */
+  readonly parted: readonly string[];
 }
 
 export interface DeviceEstimateOptions {
@@ -33,19 +42,35 @@ export interface DeviceEstimateOptions {
   readonly accumulate: number;
   readonly stateBytes: (shape: readonly number[]) => number;
   readonly loss?: Loss;
+  /** The optimizer's step; without it, what its graphs hold is left out. */
+  readonly update?: { readonly step: AnyStep; readonly options: AnyOptions } | undefined;
+  /** What is known of the device. */
+  readonly limits?: DeviceLimits | undefined;
+  /** As in `LearnerOptions`. */
+  readonly wholeTables?: boolean | undefined;
 }
 
 /** Estimates what a learner on a device allocates, and what its graphs take beside that. Nothing is allocated. */
 export function estimateOnDevice(
   model: CausalLM,
   shape: SequenceShape,
-  { memory, trains, accumulate, stateBytes, loss = crossEntropy }: DeviceEstimateOptions,
+  {
+    memory,
+    trains,
+    accumulate,
+    stateBytes,
+    loss = crossEntropy,
+    update,
+    limits,
+    wholeTables,
+  }: DeviceEstimateOptions,
 ): DeviceEstimate {
   const [whole, ...rest] = modelPieces(model, shape) as [Piece, ...Piece[]];
-  const parts = weightParts(model, tablesOf(model, whole));
+  const partBytes = tableBytes(limits, wholeTables || loss !== crossEntropy);
+  const parts = weightParts(model, tablesOf(model, whole), partBytes);
   const embedding = partedEmbedding(whole, parts);
   const [rows, width] = whole.y.shape as [number, number];
-  const head = deviceHeadGraph({ model, rows, width, trains }, parts, loss);
+  const head = deviceHeadGraph({ model, rows, width, trains, most: partBytes }, parts, loss);
   const all = [...model.parameters().values()];
   const wholeOf = new Map([...parts.values()].flat().map(({ name, path }) => [name, path]));
   const shapes = new Map([...parts.values()].flat().map((part) => [part.name, part.shape]));
@@ -66,11 +91,11 @@ export function estimateOnDevice(
   const sizes = new Set(adds.flat().map(bytes));
   const added = slotBytes(adds, shapes) + [...sizes].reduce((total, size) => total + size, 0);
   let kept = 0;
-  let scratch = Math.max(
-    peakBytes([head.loss, ...head.gradients.values()], 'webgpu'),
-    peakBytes([...backwardGraph(embedding, namesOf(embedding, stages[0]!), false).values()], 'webgpu'),
-  );
-  const known = new Map<string, { readonly kept: number; readonly peak: number }>();
+  let graphs = most([
+    graphBytes([head.loss, ...head.gradients.values()]),
+    graphBytes([...backwardGraph(embedding, namesOf(embedding, stages[0]!), false).values()]),
+  ]);
+  const known = new Map<string, GraphBytes & { readonly kept: number }>();
   for (const [i, piece] of rest.entries()) {
     // Layers with the same weights' shapes take the same, but for masks.
     const names = namesOf(piece, stages[i + 1]!);
@@ -78,7 +103,15 @@ export function estimateOnDevice(
     const found = known.get(key) ?? stageBytes(piece, names, memory === 'fast');
     known.set(key, found);
     kept += found.kept;
-    scratch = Math.max(scratch, found.peak);
+    graphs = most([graphs, found]);
+  }
+  const trainedParts = [...parts].filter(([path]) => trains(path));
+  if (update) {
+    const sets = memory === 'light' ? groups.map((names) => [...new Set(names)]) : [trained];
+    const norms = sets.map((names) =>
+      graphBytes([...normGraph(names.map((name) => bytes(name) / 4)).values()]),
+    );
+    graphs = most([graphs, ...norms, updateBytes(model, trainedParts, update)]);
   }
   const weights = all.reduce((total, { size }) => total + 4 * size, 0);
   const optimizer = [...model.parameters()].reduce(
@@ -86,24 +119,70 @@ export function estimateOnDevice(
     0,
   );
   const activations = 4 * rows * width * (rest.length + 3) + kept;
+  const scratch = graphs.peak;
   const total = weights + gradients + optimizer + activations + added + scratch;
-  return { weights, gradients, optimizer, activations, added, scratch, total };
+  const largest = [...shapes.keys()]
+    .map((name) => ({ of: wholeOf.get(name)!, bytes: bytes(name) }))
+    .reduce((a, b) => (b.bytes > a.bytes ? b : a));
+  return {
+    ...{ weights, gradients, optimizer, activations, added, scratch, total },
+    largest: graphs.largest > largest.bytes ? { of: 'activations', bytes: graphs.largest } : largest,
+    parted: trainedParts.flatMap(([path, several]) => (several.length > 1 ? [path] : [])),
+  };
 }
 
 function namesOf({ parameters }: Piece, trained: readonly string[]): string[] {
   return parameters.filter(({ path }) => trained.includes(path)).map(({ name }) => name);
 }
 
-function stageBytes(piece: Piece, names: readonly string[], keeps: boolean) {
+/** What running a graph takes: all temporary tensors at a time, and its largest tensor. */
+interface GraphBytes {
+  readonly peak: number;
+  readonly largest: number;
+}
+
+function graphBytes(outputs: readonly Tensor[]): GraphBytes {
+  return { peak: peakBytes(outputs, 'webgpu'), largest: largestBytes(outputs, 'webgpu') };
+}
+
+function most(graphs: readonly GraphBytes[]): GraphBytes {
+  return {
+    peak: Math.max(...graphs.map(({ peak }) => peak)),
+    largest: Math.max(...graphs.map(({ largest }) => largest)),
+  };
+}
+
+function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): GraphBytes & { kept: number } {
   if (!keeps) {
     const passes = [forwardGraph(piece), backwardGraph(piece, names, true)];
-    return { kept: 0, peak: Math.max(...passes.map((pass) => peakBytes([...pass.values()], 'webgpu'))) };
+    return { kept: 0, ...most(passes.map((pass) => graphBytes([...pass.values()]))) };
   }
   const { forward, backward, kept } = keepingGraphs(piece, names, true, 'webgpu');
   return {
     kept: kept.reduce((sum, { shape }) => sum + 4 * (sizeOf(shape) as number), 0),
-    peak: Math.max(peakBytes([...forward.values()], 'webgpu'), peakBytes([...backward.values()], 'webgpu')),
+    ...most([forward, backward].map((pass) => graphBytes([...pass.values()]))),
   };
+}
+
+/** What the graphs take that update weights. */
+function updateBytes(
+  model: CausalLM,
+  trained: readonly (readonly [string, readonly WeightPart[]])[],
+  { step, options }: NonNullable<DeviceEstimateOptions['update']>,
+): GraphBytes {
+  const parameters = trained.map(([name, several]) => {
+    const tensors = several.map(({ shape }) => {
+      return { dtype: 'float32' as const, shape, byteLength: 4 * (sizeOf(shape) as number) };
+    });
+    return { name, shape: model.parameters().get(name)!.shape, value: tensors, gradient: tensors };
+  });
+  const known = new Map<string, GraphBytes>();
+  for (const { members } of unitsOf(parameters, step, (each) => decays(options, each))) {
+    const shapes = members.map(({ value }) => value.shape);
+    const key = JSON.stringify(shapes.map((shape) => step.layout(shape)));
+    if (!known.has(key)) known.set(key, graphBytes([...updateGraph(step, options, shapes).values()]));
+  }
+  return most([{ peak: 0, largest: 0 }, ...known.values()]);
 }
 
 /** Bytes of the tensors that stages share: of each shape, as many as the stage with most has. */

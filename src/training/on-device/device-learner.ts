@@ -16,7 +16,7 @@ import { DeviceGradients, type GradientTargets } from './device-gradients.ts';
 import { type DeviceOptimizer, isOnDevice } from './device-optimizer.ts';
 import { DeviceStage } from './device-stage.ts';
 import { Feeds } from './device-values.ts';
-import { DeviceWeights, readParts, weightParts } from './device-weights.ts';
+import { DeviceWeights, readParts, tableBytes, weightParts } from './device-weights.ts';
 import { deviceHeadGraph, partedEmbedding, tablesOf } from './parted-tables.ts';
 import { NormSum, Report } from './report.ts';
 
@@ -31,8 +31,10 @@ export interface DeviceLearnerOptions {
   /** As in `BlockLearnerOptions`. */
   readonly gradients: 'kept' | 'as you go';
   readonly activations?: 'kept' | 'recomputed';
-  /** The most bytes of a part of the embedding or the head: see `weightParts`. */
+  /** The most bytes of a part of the embedding or the head. By default what the device allows: see `tableBytes`. */
   readonly tableBytes?: number;
+  /** As in `LearnerOptions`. */
+  readonly wholeTables?: boolean | undefined;
   /** Called when the runs of a phase of a step are started: forward, head, backward, update. */
   readonly onPhase?: (phase: string) => void;
 }
@@ -118,13 +120,15 @@ export class DeviceLearner implements Learner {
     options: DeviceLearnerOptions,
   ): Promise<DeviceLearner> {
     if (!engine.openMemory) throw new RopewalkError('this engine keeps no values on a device.');
+    const needsWhole = options.wholeTables || (options.loss ?? crossEntropy) !== crossEntropy;
+    const most = options.tableBytes ?? tableBytes(await engine.limits?.(), needsWhole);
     const memory = await engine.openMemory();
     const { trains: wanted = () => true, loss = crossEntropy } = options;
     const settings = { ...options.settings, onDeviceOnly: true };
     const keeps = options.activations === 'kept';
     const feeds = new Feeds(memory);
     const [whole, ...rest] = modelPieces(model, shape) as [Piece, ...Piece[]];
-    const parts = weightParts(model, tablesOf(model, whole), options.tableBytes);
+    const parts = weightParts(model, tablesOf(model, whole), most);
     const weights = new DeviceWeights(memory, parts);
     const wholeOf = new Map([...parts.values()].flat().map(({ name, path }) => [name, path]));
     const trains = (name: string) => wanted(wholeOf.get(name)!);
@@ -161,7 +165,7 @@ export class DeviceLearner implements Learner {
       blocks.push(stage);
     }
     const around = { hidden: activations.at(-1)!, dHidden: passed[0] };
-    const graphOf = (of: Loss) => deviceHeadGraph({ model, rows, width, trains: wanted }, parts, of);
+    const graphOf = (of: Loss) => deviceHeadGraph({ model, rows, width, trains: wanted, most }, parts, of);
     const headOf = (of: HeadGraph) => new DeviceHead(engine, settings, of, around, weights.tensors, feeds);
     const head = headOf(graphOf(loss));
     const { evaluationLoss = loss } = options;

@@ -73,7 +73,8 @@ export class DeviceNorm {
   }
 }
 
-function normGraph(sizes: readonly number[]): Map<string, Tensor> {
+/** @param sizes elements of the gradients. */
+export function normGraph(sizes: readonly number[]): Map<string, Tensor> {
   const norm = sqrt(sumOfSquares(sizes.map((size, i) => input(`gradient${i}`, 'float32', matrixOf(size)))));
   // The product with 0 is NaN for a norm that is not finite.
   const clip = input('clip', 'float32', [1]);

@@ -33,6 +33,15 @@ export function scalarNames(step: AnyStep, options: AnyOptions): { own: string[]
   };
 }
 
+/** Whether a weight decays. */
+export function decays(
+  options: AnyOptions,
+  { name, shape }: { readonly name: string; readonly shape: readonly number[] },
+): boolean {
+  const chosen = options.decays as ((name: string, shape: readonly number[]) => boolean) | undefined;
+  return chosen?.(name, shape) ?? false;
+}
+
 /**
  * One step of some weights, for binding the new values and states to the tensors of the old ones.
  *

@@ -1,12 +1,28 @@
 import type { CausalLM } from '../../families/family.ts';
 import { sizeOf } from '../../graph/dims.ts';
 import type { DeviceMemory, DeviceTensor } from '../../runtime/device.ts';
+import { type DeviceLimits, tensorLimit } from '../../runtime/device-limits.ts';
 
 /**
- * The most bytes of one tensor of a table. Devices limit their buffers, many to 1 or 2 GiB: a larger embedding or head is
- * several tensors, each some of its rows.
+ * The most bytes of one tensor of a table. Many devices limit their buffers to 1 or 2 GiB; and an optimizer's step takes several
+ * times a tensor while it runs.
  */
 const TABLE_BYTES = 512 * 2 ** 20;
+
+/** The most bytes of one tensor of a table that has to be one: larger ones were not tried. */
+const WHOLE_TABLE_BYTES = 2 ** 30;
+
+/**
+ * The most bytes of one tensor of a table: a larger embedding or head is several tensors, each some of its rows. A little less
+ * than the device's limit, since a driver may add to a buffer and then refuse it.
+ *
+ * @param whole whether it should be one tensor where the device is known to allow it.
+ */
+export function tableBytes(limits: DeviceLimits = {}, whole = false): number {
+  const limit = tensorLimit(limits);
+  const isKnown = limit !== Number.POSITIVE_INFINITY;
+  return Math.min(whole && isKnown ? WHOLE_TABLE_BYTES : TABLE_BYTES, isKnown ? limit - limit / 64 : limit);
+}
 
 /** Some consecutive rows of a weight, or all of it. */
 export interface WeightPart {
@@ -20,12 +36,12 @@ export interface WeightPart {
  * The parts of a model's weights.
  *
  * @param tables paths of the weights that may have several.
- * @param most bytes of one part of a table.
+ * @param most bytes of one part of a table: see {@link tableBytes}.
  */
 export function weightParts(
   model: CausalLM,
   tables: ReadonlySet<string>,
-  most: number = TABLE_BYTES,
+  most: number,
 ): Map<string, readonly WeightPart[]> {
   return new Map(
     [...model.parameters()].map(([path, { shape }]) => {

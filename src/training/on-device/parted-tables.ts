@@ -87,6 +87,8 @@ export interface DeviceHeadParts {
   readonly rows: number;
   readonly width: number;
   readonly trains: (path: string) => boolean;
+  /** The most bytes of a tensor, as of a table's parts. */
+  readonly most: number;
 }
 
 /**
@@ -107,7 +109,7 @@ export function deviceHeadGraph(head: DeviceHeadParts, parts: Parts, loss: Loss)
 }
 
 function crossEntropyGraph(
-  { model, rows, width, trains }: DeviceHeadParts,
+  { model, rows, width, trains, most }: DeviceHeadParts,
   parts: readonly WeightPart[],
 ): HeadGraph {
   const { weight, bias, softcap: cap } = model.head;
@@ -116,7 +118,7 @@ function crossEntropyGraph(
   const targets = input('targets', 'int32', [rows]);
   const weights = input('weights', 'float32', [rows]);
   const tables = parts.map(({ name, shape }) => parameter(name, shape));
-  const chunk = Math.max(1, Math.min(rows, Math.floor(LOGITS_BYTES / (4 * vocabSize))));
+  const chunk = Math.max(1, Math.min(rows, Math.floor(Math.min(LOGITS_BYTES, most) / (4 * vocabSize))));
   let losses: Tensor | undefined;
   let dBias: Tensor | undefined;
   const dHidden: Tensor[] = [];

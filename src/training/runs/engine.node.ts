@@ -1,5 +1,6 @@
 import type { Communicator } from '../../ranks/communicator.ts';
 import { coresPerRank } from '../../ranks/cores.node.ts';
+import type { DeviceLimits } from '../../runtime/device-limits.ts';
 import { checkDevice, type Device, type Precision } from '../../runtime/devices.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
 import type { Engine } from '../../runtime/engine.ts';
@@ -34,4 +35,9 @@ export function engineFor({ engine, device = 'cpu', precision, threads, ranks }:
     ...(precision !== undefined && { precision }),
     ...(chosen !== undefined && { threads: chosen }),
   });
+}
+
+/** What is known of the device of an engine; undefined for one that computes in this machine's memory. */
+export async function deviceOf({ openMemory, limits }: Engine): Promise<DeviceLimits | undefined> {
+  return openMemory && ((await limits?.()) ?? {});
 }

@@ -1,8 +1,10 @@
-import { option, RopewalkError } from '../../errors.ts';
+import { option, RopewalkError, said } from '../../errors.ts';
 import type { CausalLM } from '../../families/family.ts';
+import { type DeviceLimits, tensorLimit } from '../../runtime/device-limits.ts';
 import type { SequenceShape } from '../graph.ts';
 import type { Loss } from '../loss.ts';
 import { estimateMemory, type MemoryEstimate } from '../memory.ts';
+import type { AnyStep } from '../on-device/device-updates.ts';
 import { optimizerRecord, optimizersWith, optionsOf } from '../optimizers/create-optimizer.ts';
 import { shareOf } from '../parallel/deal.ts';
 import { stepBytes } from '../parallel/shard.ts';
@@ -44,6 +46,18 @@ export interface RanksPlan extends Communication {
   readonly efficiency?: number;
 }
 
+/** What a plan needs more of than there is, in bytes. */
+export interface Shortage {
+  /** Memory of this machine, memory of the device, or the size of one buffer there. */
+  readonly of: 'memory' | 'device memory' | 'device buffer';
+  /** What the buffer is for: a weight's path, or `activations`. */
+  readonly buffer?: string;
+  readonly needed: number;
+  readonly available: number;
+  /** All that this machine or device has; undefined for a buffer. */
+  readonly whole?: number;
+}
+
 /** What a run will do and need. */
 export interface RunPlan {
   readonly parameters: number;
@@ -57,6 +71,10 @@ export interface RunPlan {
   readonly tokensPerStep: number;
   readonly memory: MemoryEstimate;
   readonly machine: Machine;
+  /** What is known of the device, if it trains on one with memory of its own. */
+  readonly device?: DeviceLimits;
+  /** What there is too little of; undefined if it fits. */
+  readonly shortage?: Shortage;
   /** Changes that would make the plan fit, the least costly first; empty if it fits or nothing helps. */
   readonly remedies: readonly { readonly options: Saving; readonly total: number }[];
   readonly fits: boolean;
@@ -93,14 +111,14 @@ export interface PlanParts {
   readonly teacher?: CausalLM | undefined;
   /** Processes that train together. Memory is that of one of them. */
   readonly ranks?: number | undefined;
-  /** Whether it trains in the memory of a device. */
-  readonly onDevice?: boolean | undefined;
+  /** What is known of the device in whose memory it trains, if it does. */
+  readonly device?: DeviceLimits | undefined;
 }
 
 export function planRun(parts: PlanParts): RunPlan {
   const { model, trains, settings, shape, data, machine } = parts;
   const memory = memoryOf(parts, settings);
-  const fits = memory.total <= machine.availableMemory;
+  const shortage = shortageOf(memory, parts);
   const sizes = [...model.parameters()];
   const trainedParameters = sizes.reduce((sum, [path, { size }]) => sum + (trains(path) ? size : 0), 0);
   const stepsPerEpoch = data.batchesPerEpoch / settings.accumulate;
@@ -116,8 +134,10 @@ export function planRun(parts: PlanParts): RunPlan {
     memory,
     machine,
     ...((parts.ranks ?? 1) > 1 && { ranks: ranksPlan(model, settings, parts.ranks!, trainedParameters) }),
-    fits,
-    remedies: fits ? [] : remediesFor(parts),
+    ...(parts.device && { device: parts.device }),
+    fits: shortage === undefined,
+    ...(shortage && { shortage }),
+    remedies: shortage ? remediesFor(parts) : [],
   };
 }
 
@@ -135,22 +155,54 @@ function ranksPlan(
   };
 }
 
-/** @throws RopewalkError naming what would make the plan fit, if it does not. */
-export function checkFits({ fits, memory, machine, remedies }: RunPlan): void {
-  if (fits) return;
-  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+/** What there is too little of, if anything. */
+function shortageOf(memory: MemoryEstimate, { machine, device = {} }: PlanParts): Shortage | undefined {
+  const planned = memory.device;
+  const most = tensorLimit(device);
+  if (planned && planned.largest.bytes > most) {
+    const { of: buffer, bytes: needed } = planned.largest;
+    return { of: 'device buffer', buffer, needed, available: most };
+  }
+  const { memoryBytes: whole, availableBytes = whole } = device;
+  if (planned && availableBytes !== undefined && planned.total > availableBytes)
+    return { of: 'device memory', needed: planned.total, available: availableBytes, whole: whole! };
+  // A driver that computes in software has no memory of its own.
+  const needed = memory.total + (device.kind === 'software' ? (planned?.total ?? 0) : 0);
+  const { availableMemory: available, totalMemory } = machine;
+  return needed > available ? { of: 'memory', needed, available, whole: totalMemory } : undefined;
+}
+
+/** @throws RopewalkError naming what there is too little of, and what would make the plan fit. */
+export function checkFits({ shortage, device, remedies }: RunPlan): void {
+  if (!shortage) return;
   const [best] = remedies;
   const options = Object.entries(best?.options ?? {}).flatMap(([name, value]) => [' ', option(name, value)]);
   throw new RopewalkError([
-    `this needs about ${gigabytes(memory.total)} of memory, but ${gigabytes(machine.availableMemory)} of ${gigabytes(machine.totalMemory)} are available; `,
+    `${shortageText(shortage, device)}; `,
     ...(best
       ? ['with', ...options, ` it would fit (${gigabytes(best.total)}).`]
-      : ['no option makes it fit; choose a smaller model.']),
+      : device
+        ? said`no option makes it fit; train on the CPU (${option('device', 'cpu')}), or choose a smaller model.`
+        : ['no option makes it fit; choose a smaller model.']),
   ]);
 }
 
+const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
+
+function shortageText({ of, buffer, needed, available, whole }: Shortage, device?: DeviceLimits): string {
+  const where = device?.name === undefined ? 'the device' : `the device (${device.name})`;
+  if (of === 'device buffer') {
+    const what =
+      buffer === 'activations' ? 'the largest activation is one tensor' : `${buffer} is one tensor`;
+    return `${what} of ${megabytes(needed)}, but ${where} has at most ${megabytes(available)} for one`;
+  }
+  const memory = of === 'memory' ? 'memory' : `memory on ${where}`;
+  return `this needs about ${gigabytes(needed)} of ${memory}, but ${gigabytes(available)} of ${gigabytes(whole!)} are available`;
+}
+
 function remediesFor(parts: PlanParts): RunPlan['remedies'] {
-  const { settings, machine } = parts;
+  const { settings } = parts;
   return SAVINGS.flatMap((saving) => {
     const options = saving(settings, parts.ranks ?? 1);
     const same = Object.entries(options).every(([key, value]) => settings[key as keyof Saving] === value);
@@ -158,13 +210,17 @@ function remediesFor(parts: PlanParts): RunPlan['remedies'] {
     const dealt = { ...settings, ...options };
     if ((dealt.batch * dealt.accumulate) % (parts.ranks ?? 1) !== 0) return [];
     if (same || (options.states && !optimizersWith('states').includes(optimizer))) return [];
-    const { total } = memoryOf(parts, { ...settings, ...options });
-    return total <= machine.availableMemory ? [{ options, total }] : [];
+    // On a device, states are float32, and some optimizers need each weight as one tensor.
+    if (parts.device && options.states && options.states !== 'float32') return [];
+    const memory = memoryOf(parts, { ...settings, ...options });
+    const isParted = (memory.device?.parted.length ?? 0) > 0;
+    if (isParted && optimizerRecord(optimizer).needsWholeWeights) return [];
+    return shortageOf(memory, parts) ? [] : [{ options, total: memory.device?.total ?? memory.total }];
   });
 }
 
 function memoryOf(
-  { model, trains, shape, loss, teacher, ranks = 1, onDevice = false }: PlanParts,
+  { model, trains, shape, loss, teacher, ranks = 1, device: limits }: PlanParts,
   settings: TrainingSettings,
 ): MemoryEstimate {
   const { memory, optimizer, states } = settings;
@@ -175,9 +231,15 @@ function memoryOf(
     model,
     { ...shape, batch },
     {
-      ...{ memory, trains, accumulate, onDevice },
+      ...{ memory, trains, accumulate },
       ...{ ranks, shard: settings.shard },
       stateBytes: (dims) => record.stateBytes(dims, options),
+      ...(limits && {
+        onDevice: {
+          ...{ limits, wholeTables: record.needsWholeWeights },
+          update: record.onDevice && { step: record.onDevice as AnyStep, options },
+        },
+      }),
       ...(loss && { loss }),
       ...(teacher && { teacher }),
     },

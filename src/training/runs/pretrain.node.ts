@@ -8,8 +8,9 @@ import { Random } from '../../random.ts';
 import { splitCorpus } from '../../text/corpus.ts';
 import { createLearner } from '../create-learner.ts';
 import { frozenBy } from '../freeze.ts';
+import { optimizerRecord } from '../optimizers/create-optimizer.ts';
 import { resolveSettings, TRAIN, type TrainingInput } from '../settings.ts';
-import { deviceWarnings, type EngineOptions, engineFor } from './engine.node.ts';
+import { deviceOf, deviceWarnings, type EngineOptions, engineFor } from './engine.node.ts';
 import type { RunEvent } from './events.ts';
 import type { TrainingJob } from './job.node.ts';
 import { thisMachine } from './machine.node.ts';
@@ -35,7 +36,7 @@ export interface PretrainingOptions extends TrainingInput, EngineOptions {
  */
 export async function* train(options: PretrainingOptions & RunOptions): AsyncGenerator<RunEvent, void> {
   const { out, resume, signal, measureLimit, ...own } = options;
-  yield* runJob(openPretraining(own), {
+  yield* runJob(await openPretraining(own), {
     out,
     ...(resume && { resume }),
     signal,
@@ -44,7 +45,7 @@ export async function* train(options: PretrainingOptions & RunOptions): AsyncGen
 }
 
 /** Prepares a pretraining run before anything large is allocated. */
-export function openPretraining(options: PretrainingOptions): TrainingJob {
+export async function openPretraining(options: PretrainingOptions): Promise<TrainingJob> {
   const {
     family,
     config,
@@ -89,7 +90,7 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
     },
     plan: planRun({
       ...{ model, trains, settings, shape, data, machine, ranks: ranks?.size },
-      onDevice: engine.openMemory !== undefined,
+      device: await deviceOf(engine),
     }),
     identity: { family, config, files },
     record: {
@@ -99,7 +100,8 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
       config: family.writeConfig(config),
     },
     async start(parallel) {
-      const learner = await createLearner(engine, model, shape, { memory, trains, parallel });
+      const wholeTables = optimizerRecord(settings.optimizer).needsWholeWeights;
+      const learner = await createLearner(engine, model, shape, { memory, trains, parallel, wholeTables });
       const startOf = (path: string) => learner.slices?.rangeOf(path).start ?? 0;
       await learner.fill((values) =>
         initializeWeights(model.parameters(), values, new Random(seed), startOf),
