@@ -1,5 +1,8 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { buildProgram, type Finished, start } from './helpers/cli.node.ts';
+import { buildProgram, type Finished, start, startCommand } from './helpers/cli.node.ts';
 import { softwareVulkan } from './helpers/vulkan.node.ts';
 
 /** Training on a device beside training on the CPU, which agrees with PyTorch. In a process of its own: a driver may crash. */
@@ -89,16 +92,23 @@ describe.runIf(env)('training on a device', () => {
 describe.runIf(env)('passes of training on a device', () => {
   it('are all there: no operator runs on the processor, and none copies between the two', async () => {
     const program = await buildProgram('test/helpers/webgpu-placement-child.node.ts');
-    const { code, stdout, stderr } = await start(program, [], { env }).finished;
+    const folder = mkdtempSync(join(tmpdir(), 'ropewalk-placement-'));
+    const log = join(folder, 'log');
+    // A file: Node makes a pipe one that is full now and then, and the engine then writes no more.
+    const script = 'exec "$0" "$1" 2> "$2"';
+    const { code, stdout } = await startCommand('sh', ['-c', script, process.execPath, program, log], { env })
+      .finished;
+    const stderr = readFileSync(log, 'utf8');
+    rmSync(folder, { recursive: true });
     expect(code, stderr.slice(-2000)).toBe(0);
     const { compiled } = JSON.parse(stdout) as { compiled: number };
     const placed = stderr.match(/ placed on \[\w+\]/g)!;
     expect(stderr.match(/Node placements/g)!.length).toBe(compiled);
     expect(placed.length).toBe(compiled);
     expect(new Set(placed)).toEqual(new Set([' placed on [WebGpuExecutionProvider]']));
-    expect(stderr).not.toMatch(/Memcpy(?:From|To)Host|Memcpy nodes? (?:is|are) added/);
-    // The log has what it would say: one of them says that all of its operators are there.
-    expect(stderr).toContain('All nodes placed on [WebGpuExecutionProvider]. Number of nodes: ');
+    const copying = stderr.match(/MemcpyTransformer modified: \d/g)!;
+    expect(copying.length).toBe(compiled);
+    expect(new Set(copying)).toEqual(new Set(['MemcpyTransformer modified: 0']));
     expect(compiled).toBeGreaterThan(40);
   }, 300_000);
 });

@@ -125,7 +125,7 @@ describe('the plan of Llama 3.2 1B on a device', () => {
     expect(on(card(40 * GB), { optimizer: 'adafactor' }).memory.device!.parted).toEqual([]);
   });
 
-  it('is only held against what is known', () => {
+  it('is only checked against what is known', () => {
     expect(on({}).fits).toBe(true);
     // A driver in software has this machine's memory.
     expect(on({ kind: 'software' }, { batch: 8 }).shortage).toMatchObject({ of: 'memory' });

@@ -47,7 +47,7 @@ export interface RanksPlan extends Communication {
 }
 
 /** What a plan needs more of than there is, in bytes. */
-export interface Shortage {
+interface Shortage {
   /** Memory of this machine, memory of the device, or the size of one buffer there. */
   readonly of: 'memory' | 'device memory' | 'device buffer';
   /** What the buffer is for: a weight's path, or `activations`. */
