@@ -92,6 +92,7 @@ function createOnDevice(
 ): Promise<Learner> {
   return DeviceLearner.create(engine, model, shape, {
     ...options,
+    precision: engine.defaults.precision,
     gradients: memory === 'light' ? 'as you go' : 'kept',
     activations: memory === 'fast' ? 'kept' : 'recomputed',
   });

@@ -3,6 +3,7 @@ import type { CausalLM } from '../../src/families/family.ts';
 import { initializeWeights } from '../../src/families/initialize.ts';
 import { findPreset } from '../../src/families/registry.ts';
 import { Random } from '../../src/random.ts';
+import type { Precision } from '../../src/runtime/devices.ts';
 import type { Engine } from '../../src/runtime/engine.ts';
 import { BlockLearner } from '../../src/training/blocks/block-learner.ts';
 import type { MemoryMode } from '../../src/training/create-learner.ts';
@@ -25,6 +26,8 @@ export interface TrainingCase {
   readonly packed?: boolean;
   /** The most bytes of a part of the embedding, if it is to have several. */
   readonly tableBytes?: number;
+  /** Of the products on the device. Default float32. */
+  readonly precision?: Precision;
 }
 
 export interface Engines {
@@ -35,7 +38,7 @@ export interface Engines {
 /** Trains a case on the CPU and on a device, and reports how they differ. */
 export async function compareTraining(
   { cpu, device: engine }: Engines,
-  { preset: name, memory, accumulate, packed = false, tableBytes }: TrainingCase,
+  { preset: name, memory, accumulate, packed = false, tableBytes, precision = 'float32' }: TrainingCase,
   steps: number,
   report: (check: string, value: number | boolean) => void,
 ): Promise<void> {
@@ -54,6 +57,7 @@ export async function compareTraining(
   const make = async (weights: ReadonlyMap<string, Float32Array>, state?: OptimizerState) => {
     const learner = await DeviceLearner.create(engine, model, shape, {
       ...how,
+      precision,
       ...(tableBytes !== undefined && { tableBytes }),
     });
     await learner.fill((values) => {
@@ -89,7 +93,7 @@ export async function compareTraining(
   report(`${label}: weights`, difference(expected.values(), learner.values()));
   const perRow = packed ? 5 : 3;
   report(`${label}: bytes beyond ids and masks`, bytes - 4 * perRow * accumulate * SHAPE.batch * SHAPE.seq);
-  report(`${label}: planned memory`, device.byteLength / planned(model, shape, memory, accumulate));
+  report(`${label}: planned memory`, device.byteLength / planned(model, shape, memory, accumulate, precision));
   report(`${label}: memory`, new Set(held.slice(1)).size);
   const held0 = rows(99, packed);
   const [{ loss: right }, { loss: got }] = [
@@ -116,9 +120,15 @@ export async function compareTraining(
 }
 
 /** What a plan says is allocated, in float32 states. */
-function planned(model: CausalLM, shape: SequenceShape, memory: MemoryMode, accumulate: number): number {
+function planned(
+  model: CausalLM,
+  shape: SequenceShape,
+  memory: MemoryMode,
+  accumulate: number,
+  precision: Precision,
+): number {
   const { total, scratch } = estimateOnDevice(model, shape, {
-    ...{ memory, accumulate, trains: () => true },
+    ...{ memory, accumulate, precision, trains: () => true },
     stateBytes: (dims) => 8 * dims.reduce((size, dim) => size * dim, 1),
   });
   return total - scratch;
