@@ -27,25 +27,29 @@ export function halfProducts(outputs: readonly Tensor[], dialect: Dialect): Tens
 const product: Rule<MatmulAttributes> = {
   operator: matmulOp,
   apply({ attributes, outputs: [result] }, [a, b]) {
-    const { transA, transB, alpha } = attributes;
     if (result!.dtype === 'float16' || result!.shape.slice(-2).includes(1)) return undefined;
-    // Before the product: its result may be too large for float16.
-    const [left, right] = alpha === 1 ? [a!, b!] : scaled(a!, b!, alpha);
-    const [x, y] = [toHalf(left), toHalf(right)];
-    const axisOf = (tensor: Tensor, last: boolean) => tensor.rank - (last ? 1 : 2);
-    const [axisX, axisY] = [axisOf(x, !transA), axisOf(y, transB)];
-    const terms = x.shape[axisX]!;
-    if (typeof terms !== 'number' || terms <= MOST_TERMS) return [fromHalf(matmul(x, y, { transA, transB }))];
-    const each = Math.ceil(terms / Math.ceil(terms / MOST_TERMS));
-    const sums: Tensor[] = [];
-    for (let start = 0; start < terms; start += each) {
-      const end = Math.min(terms, start + each);
-      const [from, by] = [slice(x, axisX, start, end), slice(y, axisY, start, end)];
-      sums.push(fromHalf(matmul(from, by, { transA, transB })));
-    }
-    return [sums.reduce((sum, part) => add(sum, part))];
+    return [halfProduct(a!, b!, attributes)];
   },
 };
+
+/** A product of float32 tensors in float16: see {@link halfProducts}. */
+export function halfProduct(a: Tensor, b: Tensor, { transA, transB, alpha }: MatmulAttributes): Tensor {
+  // Before the product: its result may be too large for float16.
+  const [left, right] = alpha === 1 ? [a, b] : scaled(a, b, alpha);
+  const [x, y] = [toHalf(left), toHalf(right)];
+  const axisOf = (tensor: Tensor, last: boolean) => tensor.rank - (last ? 1 : 2);
+  const [axisX, axisY] = [axisOf(x, !transA), axisOf(y, transB)];
+  const terms = x.shape[axisX]!;
+  if (typeof terms !== 'number' || terms <= MOST_TERMS) return fromHalf(matmul(x, y, { transA, transB }));
+  const each = Math.ceil(terms / Math.ceil(terms / MOST_TERMS));
+  const sums: Tensor[] = [];
+  for (let start = 0; start < terms; start += each) {
+    const end = Math.min(terms, start + each);
+    const [from, by] = [slice(x, axisX, start, end), slice(y, axisY, start, end)];
+    sums.push(fromHalf(matmul(from, by, { transA, transB })));
+  }
+  return sums.reduce((sum, part) => add(sum, part));
+}
 
 /** Both factors, the smaller one multiplied by a number. */
 function scaled(a: Tensor, b: Tensor, alpha: number): [Tensor, Tensor] {

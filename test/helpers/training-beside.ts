@@ -13,7 +13,7 @@ import { estimateOnDevice } from '../../src/training/on-device/device-estimate.t
 import { DeviceLearner } from '../../src/training/on-device/device-learner.ts';
 import { createOptimizer } from '../../src/training/optimizers/create-optimizer.ts';
 import type { OptimizerState } from '../../src/training/optimizers/optimizer.ts';
-import { norm } from './numbers.ts';
+import { copies, difference, sameBits } from './compared-weights.ts';
 
 const VOCAB = 67;
 const SHAPE = { batch: 2, seq: 6 };
@@ -93,7 +93,10 @@ export async function compareTraining(
   report(`${label}: weights`, difference(expected.values(), learner.values()));
   const perRow = packed ? 5 : 3;
   report(`${label}: bytes beyond ids and masks`, bytes - 4 * perRow * accumulate * SHAPE.batch * SHAPE.seq);
-  report(`${label}: planned memory`, device.byteLength / planned(model, shape, memory, accumulate, precision));
+  report(
+    `${label}: planned memory`,
+    device.byteLength / planned(model, shape, memory, accumulate, precision),
+  );
   report(`${label}: memory`, new Set(held.slice(1)).size);
   const held0 = rows(99, packed);
   const [{ loss: right }, { loss: got }] = [
@@ -148,34 +151,9 @@ function rows(index: number, packed: boolean): TrainingRows {
   return { inputs, targets, weights, positions, segments };
 }
 
-function copies(values: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
-  return new Map([...values].map(([path, data]) => [path, data.slice()]));
-}
-
 function copyOf({ steps, tensors }: OptimizerState): OptimizerState {
   const copied = [...tensors].map(
     ([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }] as const,
   );
   return { steps: { ...steps }, tensors: new Map(copied) as OptimizerState['tensors'] };
-}
-
-/** Of all weights, relative to their norm. */
-function difference(
-  expected: ReadonlyMap<string, Float32Array>,
-  got: ReadonlyMap<string, Float32Array>,
-): number {
-  let [wrong, whole] = [0, 0];
-  for (const [path, data] of expected) {
-    const other = got.get(path)!;
-    wrong += norm(data.map((value, i) => value - other[i]!)) ** 2;
-    whole += norm(data) ** 2;
-  }
-  return Math.sqrt(wrong / whole);
-}
-
-function sameBits(a: ReadonlyMap<string, Float32Array>, b: ReadonlyMap<string, Float32Array>): boolean {
-  return [...a].every(([path, data]) => {
-    const other = b.get(path)!;
-    return data.every((value, i) => Object.is(value, other[i]));
-  });
 }

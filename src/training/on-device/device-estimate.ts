@@ -28,6 +28,8 @@ export interface DeviceEstimate {
   /** Peak of what the graphs hold while they run. */
   readonly scratch: number;
   readonly total: number;
+  /** Of the products. */
+  readonly precision: Precision;
 }
 
 export interface DeviceEstimateOptions {
@@ -99,7 +101,7 @@ export function estimateOnDevice(
   );
   const activations = 4 * rows * width * (rest.length + 3) + kept;
   const total = weights + gradients + optimizer + activations + added + scratch;
-  return { weights, gradients, optimizer, activations, added, scratch, total };
+  return { weights, gradients, optimizer, activations, added, scratch, total, precision };
 }
 
 function namesOf({ parameters }: Piece, trained: readonly string[]): string[] {
