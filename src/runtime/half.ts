@@ -2,7 +2,7 @@ import { option, RopewalkError, said } from '../errors.ts';
 import { fromHalf, toHalf } from '../graph/lowerings/half.ts';
 import { input, matmul } from '../graph/operators/index.ts';
 import { emitModel } from '../onnx/emit.ts';
-import { createSession, dialectOf, type Engine } from './engine.ts';
+import { createSessions, dialectOf, type Engine } from './engine.ts';
 
 const SIZE = 8;
 const tried = new WeakMap<Engine, Promise<void>>();
@@ -34,10 +34,10 @@ async function tryHalf(engine: Engine): Promise<void> {
   const tensor = (data: Float32Array) => new Tensor('float32', data, [SIZE, SIZE]);
   let y: Float32Array;
   try {
-    const session = await createSession(engine, model.bytes, { onDeviceOnly: true });
-    const results = await session.run({ a: tensor(almostOne), b: tensor(expected) }, { y: null });
+    const [session] = await createSessions(engine, [model], { onDeviceOnly: true });
+    const results = await session!.run({ a: tensor(almostOne), b: tensor(expected) }, { y: null });
     y = results.y!.data as Float32Array;
-    await session.release();
+    await session!.release();
   } catch (error) {
     if (!/f16|float16|has no kernel/i.test(String(error))) throw error;
     throw refused('has no float16 in its shaders (shader-f16)', error);

@@ -32,7 +32,7 @@ function cast(name: string, from: 'float32' | 'float16', to: 'float32' | 'float1
 export const toHalfOp: Lowering<None> = cast('toHalf', 'float32', 'float16');
 
 /** float16 → float32, exactly. */
-export const fromHalfOp: Lowering<None> = cast('fromHalf', 'float16', 'float32');
+const fromHalfOp: Lowering<None> = cast('fromHalf', 'float16', 'float32');
 
 /** x in float16; where it came from there, that tensor. */
 export function toHalf(x: Tensor): Tensor {
