@@ -1,5 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import { kernelsBase64 } from './kernels.generated.ts';
+import type { KernelThreads, ThreadMemory } from './threads/shared-call.ts';
 
 /** Types without offsets take no notice of the last pointer. */
 type Unpack = (from: number, blocks: number, data: number, scales: number, offsets: number) => void;
@@ -131,13 +132,38 @@ export function kernelModule(): WebAssembly.Module {
   return compiled;
 }
 
-/** Kernels by the buffer they work on. A view finds its kernels through `view.buffer`. */
-const kernelsOf = new WeakMap<ArrayBufferLike, KernelExports>();
+interface Attached {
+  readonly kernels: KernelExports;
+  /** Set for a shared memory. */
+  readonly shared?: OnThreads;
+}
 
-/** Makes kernels that work on `memory`, which must never grow: growing would detach every view on it. */
-export function attachKernels(memory: WebAssembly.Memory): void {
-  const instance = new WebAssembly.Instance(kernelModule(), { env: { memory } });
-  kernelsOf.set(memory.buffer, instance.exports as unknown as KernelExports);
+/** A shared memory, and the threads that can work on it. */
+export interface OnThreads extends ThreadMemory {
+  readonly threads: KernelThreads;
+  /** Tells memories apart. */
+  readonly number: number;
+}
+
+/** What is attached to a buffer. A view finds its kernels through `view.buffer`. */
+const attached = new WeakMap<ArrayBufferLike, Attached>();
+let sharedMemories = 0;
+
+/**
+ * Makes kernels that work on `memory`, which must never grow: growing would detach every view on it.
+ *
+ * @param onThreads for a shared memory: the threads, and where their stages begin, of STAGE_BYTES each.
+ */
+export function attachKernels(
+  memory: WebAssembly.Memory,
+  onThreads?: { readonly threads: KernelThreads; readonly stages: number },
+): void {
+  const module = onThreads?.threads.module ?? kernelModule();
+  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const kernels = instance.exports as unknown as KernelExports;
+  const { buffer } = memory;
+  const shared = onThreads && { ...onThreads, memory, buffer, kernels, number: sharedMemories++ };
+  attached.set(buffer, { kernels, ...(shared && { shared }) });
 }
 
 /** The kernels that can reach all these views, or undefined if one is on another memory or on none. */
@@ -146,5 +172,10 @@ export function sharedKernels(
   ...others: readonly ArrayBufferView[]
 ): KernelExports | undefined {
   for (const { buffer } of others) if (buffer !== first.buffer) return undefined;
-  return kernelsOf.get(first.buffer);
+  return attached.get(first.buffer)?.kernels;
+}
+
+/** The shared memory that a view is on, if it is on one. */
+export function onThreads({ buffer }: ArrayBufferView): OnThreads | undefined {
+  return attached.get(buffer)?.shared;
 }
