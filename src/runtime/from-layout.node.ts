@@ -73,11 +73,10 @@ async function inMemory(library: Library, layout: Layout): Promise<MappedFile | 
 }
 
 async function readWhole(library: Library, { file, bytes }: Layout): Promise<MappedFile | undefined> {
-  const { data, free } = library.allocate(bytes);
+  const { data, bytes: memory, free } = library.allocate(bytes);
   for (let done = 0; done < bytes; ) {
     const length = Math.min(READ_BYTES, bytes - done);
-    const view = new Uint8Array(library.koffi.view(BigInt(data) + BigInt(done), length));
-    const { bytesRead } = await read(file, view, 0, length, done).catch(() => ({ bytesRead: 0 }));
+    const { bytesRead } = await read(file, memory, done, length, done).catch(() => ({ bytesRead: 0 }));
     if (bytesRead === 0) {
       free();
       return undefined;
@@ -103,8 +102,8 @@ export function layoutEngine(library: Library): LayoutEngine {
   return {
     name: ENGINE_NAME,
     allocate(bytes) {
-      const { data, free } = library.allocate(bytes);
-      return { memory: library.koffi.view(data, bytes), free };
+      const { bytes: memory, free } = library.allocate(bytes);
+      return { memory, free };
     },
   };
 }
