@@ -167,11 +167,11 @@ const [READ, SHARED, NOT_NEEDED] = [1, 1, 4];
 /** Functions that are called in other threads have this much stack; by default it is too small for creating a session. */
 const THREAD_STACK = 2 ** 23;
 
-/**
- * From this size on, memory is allocated in pages of 2 MiB if the system has them: the first touch of small pages is
- * expensive.
- */
-const LARGE = 2 ** 23;
+/** From this size on, memory is allocated so that other threads can share it. */
+const LARGE = 2 ** 16;
+/** A multiple of the system's pages. */
+const PAGES = 2 ** 16;
+/** Where possible, memory is in pages of 2 MiB: the first touch of small pages is expensive. */
 const LARGE_PAGE = 2 ** 21;
 /** MADV_HUGEPAGE */
 const LARGE_PAGES = 14;
@@ -265,13 +265,15 @@ export class Library {
     const { api, allocator, koffi } = this;
     const glibc = this.#glibc;
     if (glibc && bytes >= LARGE) {
-      const size = Math.ceil(bytes / LARGE_PAGE) * LARGE_PAGE;
+      const alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : PAGES;
+      const size = Math.ceil(bytes / PAGES) * PAGES;
       // Shared memory is allocated by the C library, and not counted by the garbage collector, which would run often.
-      const buffer = new SharedArrayBuffer(size + LARGE_PAGE);
+      const buffer = new SharedArrayBuffer(size + alignment);
       const address = BigInt(koffi.address(new Uint8Array(buffer)));
-      const skipped = -address & BigInt(LARGE_PAGE - 1);
+      const skipped = -address & BigInt(alignment - 1);
       const data = address + skipped;
-      glibc.advise(data, size, LARGE_PAGES);
+      const whole = bytes - (bytes % LARGE_PAGE);
+      if (whole > 0) glibc.advise(data, whole, LARGE_PAGES);
       const view = new Uint8Array(buffer, Number(skipped), bytes);
       return { data, bytes: view, free: () => glibc.advise(BigInt(koffi.address(view)), size, NOT_NEEDED) };
     }

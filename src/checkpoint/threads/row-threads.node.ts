@@ -137,7 +137,7 @@ export class RowThreads implements RowUnpacker {
     for (let batch = 0; batch < batches; batch++) {
       const by = Atomics.load(task.finished, batch);
       if (by === 0) this.#redo(batch, task, target, name);
-      else if (by > 1 && shared !== target) this.#stage.copyBatch(batch, task, target);
+      else if (by > 1) this.#stage.copyBatch(batch, task, target);
     }
   }
 

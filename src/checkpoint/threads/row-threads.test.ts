@@ -152,7 +152,8 @@ describe('RowThreads', () => {
           const from = { ...stored, places: moved };
           const wanted = (arrays: QuantizedArrays) => (moved ? permuted(arrays, rows, moved) : arrays);
           const [own, shared] = [newQuantizedArrays(shape), onSharedMemory(matrix)];
-          for (const into of [own, shared]) {
+          const half = { ...newQuantizedArrays(shape), data: onSharedMemory(matrix).data };
+          for (const into of [own, shared, half]) {
             expect(await pool.unpack(from, shape, into)).toBe(true);
             expect(isSame(into, wanted(matrix)), `unpacked, ${threads} threads`).toBe(true);
           }

@@ -8,16 +8,15 @@ export class SharedStage {
   #buffer = new SharedArrayBuffer(0);
   #staged: RowTarget | undefined;
 
-  /** Arrays of the same sizes on shared memory, valid until the next call: the target itself if it is there. */
+  /** Arrays of the same sizes that are on shared memory, valid until the next call: the target's own if they are. */
   for(target: RowTarget): RowTarget {
-    const parts = FIELDS.flatMap((field) => (target[field] ? [target[field]] : []));
-    if (parts.every(({ buffer }) => buffer instanceof SharedArrayBuffer)) return target;
     const round = (bytes: number) => Math.ceil(bytes / 64) * 64;
-    const bytes = parts.reduce((sum, { byteLength }) => sum + round(byteLength), 0);
-    if (this.#buffer.byteLength < bytes) this.#buffer = new SharedArrayBuffer(bytes);
+    const bytes = FIELDS.map((field) => round(needsStage(target[field]) ? target[field].byteLength : 0));
+    const total = bytes.reduce((sum, each) => sum + each, 0);
+    if (this.#buffer.byteLength < total) this.#buffer = new SharedArrayBuffer(total);
     let end = 0;
     const like = <T extends Part | undefined>(part: T): T => {
-      if (!part) return part;
+      if (!needsStage(part)) return part;
       const at = end;
       end += round(part.byteLength);
       const View = part.constructor as new (buffer: SharedArrayBuffer, at: number, length: number) => T;
@@ -33,14 +32,13 @@ export class SharedStage {
     return this.#staged;
   }
 
-  /** Copies the rows of a batch to the arrays for which the last call was. */
+  /** Copies the rows of a batch that are not in the target, for which the last call was. */
   copyBatch(batch: number, { rows, batchRows, places }: RowTask, target: RowTarget): void {
     const first = batch * batchRows;
     const end = Math.min(rows, first + batchRows);
-    const staged = this.#staged!;
     for (const field of FIELDS) {
-      const [from, to] = [staged[field], target[field]];
-      if (!from || !to) continue;
+      const [from, to] = [this.#staged?.[field], target[field]];
+      if (!from || !to || from === to) continue;
       const width = to.length / rows;
       if (!places) to.set(from.subarray(first * width, end * width), first * width);
       else
@@ -48,4 +46,8 @@ export class SharedStage {
           to.set(from.subarray(row * width, (row + 1) * width), row * width);
     }
   }
+}
+
+function needsStage(part: Part | undefined): part is Part {
+  return part !== undefined && !(part.buffer instanceof SharedArrayBuffer);
 }
