@@ -151,7 +151,7 @@ export function rowShare(fs: FileReads, kernels: WebAssembly.Module): TakeBatche
       }
     };
 
-    const process = (count: number): void => {
+    const convert = (count: number): void => {
       if (!form) {
         // The engine's zero is the middle code, 8.
         run[blocks!.kernel](from, (count * columns) / blocks!.size, data, scales, offsets, 8);
@@ -177,7 +177,7 @@ export function rowShare(fs: FileReads, kernels: WebAssembly.Module): TakeBatche
       if (first >= rows) return;
       const count = Math.min(batchRows, rows - first);
       readBytes(task.file, bytes, from, count * rowBytes, task.offset + first * rowBytes);
-      process(count);
+      convert(count);
       const write = (view: Uint8Array | Float32Array, at: number, perRow: number, to: typeof view) =>
         put(view.subarray(at, at + count * perRow), perRow, to, first, places);
       write(bytes, data, (width * bits) / 8, target.data);
