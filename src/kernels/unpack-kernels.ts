@@ -43,7 +43,7 @@ export interface UnpackedArrays {
 }
 
 /** The code that the engine takes for zero where there are offsets: they are moved to it. */
-export const MIDDLE_CODE = 8;
+const MIDDLE_CODE = 8;
 
 /**
  * Repacks blocks of a ggml type for the engine: see `toQuantizedMatrix`.
