@@ -2,8 +2,18 @@ import { RopewalkError } from '../errors.ts';
 import { kernelsBase64 } from './kernels.generated.ts';
 import type { KernelThreads, ThreadMemory } from './threads/shared-call.ts';
 
-/** Types without offsets take no notice of the last pointer. */
-type Unpack = (from: number, blocks: number, data: number, scales: number, offsets: number) => void;
+/**
+ * Types without offsets take no notice of `offsets`. Offsets of 4-bit types are moved to the code `zero`: 8 for the
+ * engine, 0 to keep them.
+ */
+type Unpack = (
+  from: number,
+  blocks: number,
+  data: number,
+  scales: number,
+  offsets: number,
+  zero: number,
+) => void;
 
 /** What src/kernels/assembly/kernels.ts exports. Pointers are byte offsets into the instance's memory; n counts elements. */
 export interface KernelExports {
@@ -92,11 +102,33 @@ export interface KernelExports {
     rate: number,
   ): void;
   unpackQ4_0: Unpack;
+  unpackQ4_1: Unpack;
   unpackQ4_K: Unpack;
   unpackQ5_0: Unpack;
+  unpackQ5_1: Unpack;
   unpackQ5_K: Unpack;
   unpackQ6_K: Unpack;
   unpackQ8_0: Unpack;
+  widenFloat16(from: number, n: number, to: number): void;
+  widenBfloat16(from: number, n: number, to: number): void;
+  /** `offsets`: 0 if there are none; `zero`: the code for zero. */
+  dequantizeBytes(
+    data: number,
+    scales: number,
+    offsets: number,
+    groups: number,
+    group: number,
+    zero: number,
+    to: number,
+  ): void;
+  dequantizeNibbles(
+    data: number,
+    scales: number,
+    offsets: number,
+    groups: number,
+    zero: number,
+    to: number,
+  ): void;
   quantizeBytes(values: number, blocks: number, block: number, data: number, scales: number): void;
   quantizeNibbles(
     values: number,
