@@ -1,5 +1,7 @@
+import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { option, RopewalkError, said } from '../errors.ts';
+import { kernelThreads } from '../kernels/threads/kernel-threads.node.ts';
 import { libraryDevice } from './devices.ts';
 import { directRuntime } from './direct.node.ts';
 import type { Engine, EngineSettings, OnnxRuntime } from './engine.ts';
@@ -39,6 +41,8 @@ export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: b
     writesOutputs: true,
     takesWeights: chosen?.placeholder,
     layouts: chosen?.layouts,
+    // The binding refuses arrays on shared memory.
+    kernelThreads: chosen && kernelThreads(defaults.threads ?? availableParallelism()),
     sharesBuffers: chosen !== undefined && provider === 'cpu',
     ...(provider !== 'cpu' && {
       processor: () => nodeEngine({ ...defaults, provider: 'cpu', precision: 'float32' }),
@@ -64,6 +68,7 @@ function libraryEngine(device: string, defaults: EngineSettings): Engine {
     writesOutputs: true,
     takesWeights: placeholder,
     layouts,
+    kernelThreads: kernelThreads(defaults.threads ?? availableParallelism()),
     sharesBuffers: false,
     dialect: selected.dialect,
     defaults,
