@@ -105,6 +105,7 @@ export async function openDistillation(options: DistillationOptions): Promise<Tr
       teacher,
       ranks: ranks?.size,
       device: await deviceOf(engine),
+      precision: engine.defaults.precision,
     }),
     identity: { family, config, files, ...(generationConfig && { generationConfig }) },
     record: recordOf(student, teaching),

@@ -97,6 +97,7 @@ export async function openFinetuning(
       machine: thisMachine(),
       ranks: options.ranks?.size,
       device: await deviceOf(engine),
+      precision: engine.defaults.precision,
     });
     const scoring = await TaskScoring.open(settings);
     const opened = dataset;

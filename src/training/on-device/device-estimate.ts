@@ -2,12 +2,14 @@ import type { CausalLM } from '../../families/family.ts';
 import { sizeOf } from '../../graph/dims.ts';
 import type { Tensor } from '../../graph/tensor.ts';
 import type { DeviceLimits } from '../../runtime/device-limits.ts';
+import type { Precision } from '../../runtime/devices.ts';
 import {
   backwardGraph,
   forwardGraph,
   keepingGraphs,
   modelPieces,
   type Piece,
+  productsIn,
 } from '../blocks/block-graph.ts';
 import type { SequenceShape } from '../graph.ts';
 import { crossEntropy, type Loss } from '../loss.ts';
@@ -34,6 +36,8 @@ export interface DeviceEstimate {
   readonly largest: { readonly of: string; readonly bytes: number };
   /** Trained weights that are several tensors, which some optimizers refuse. */
   readonly parted: readonly string[];
+  /** Of the products. */
+  readonly precision: Precision;
 }
 
 export interface DeviceEstimateOptions {
@@ -48,6 +52,8 @@ export interface DeviceEstimateOptions {
   readonly limits?: DeviceLimits | undefined;
   /** As in `LearnerOptions`. */
   readonly wholeTables?: boolean | undefined;
+  /** Of the products. Default float32. */
+  readonly precision?: Precision | undefined;
 }
 
 /** Estimates what a learner on a device allocates, and what its graphs take beside that. Nothing is allocated. */
@@ -63,6 +69,7 @@ export function estimateOnDevice(
     update,
     limits,
     wholeTables,
+    precision = 'float32',
   }: DeviceEstimateOptions,
 ): DeviceEstimate {
   const [whole, ...rest] = modelPieces(model, shape) as [Piece, ...Piece[]];
@@ -70,7 +77,7 @@ export function estimateOnDevice(
   const parts = weightParts(model, tablesOf(model, whole), partBytes);
   const embedding = partedEmbedding(whole, parts);
   const [rows, width] = whole.y.shape as [number, number];
-  const head = deviceHeadGraph({ model, rows, width, trains, most: partBytes }, parts, loss);
+  const head = deviceHeadGraph({ model, rows, width, trains, precision, most: partBytes }, parts, loss);
   const all = [...model.parameters().values()];
   const wholeOf = new Map([...parts.values()].flat().map(({ name, path }) => [name, path]));
   const shapes = new Map([...parts.values()].flat().map((part) => [part.name, part.shape]));
@@ -92,7 +99,7 @@ export function estimateOnDevice(
   const added = slotBytes(adds, shapes) + [...sizes].reduce((total, size) => total + size, 0);
   let kept = 0;
   let graphs = most([
-    graphBytes([head.loss, ...head.gradients.values()]),
+    passBytes(new Map([['loss', head.loss], ...head.gradients]), precision),
     graphBytes([...backwardGraph(embedding, namesOf(embedding, stages[0]!), false).values()]),
   ]);
   const known = new Map<string, GraphBytes & { readonly kept: number }>();
@@ -100,7 +107,7 @@ export function estimateOnDevice(
     // Layers with the same weights' shapes take the same, but for masks.
     const names = namesOf(piece, stages[i + 1]!);
     const key = JSON.stringify([piece.parameters.map(({ name, shape: dims }) => [name, dims]), names, i % 6]);
-    const found = known.get(key) ?? stageBytes(piece, names, memory === 'fast');
+    const found = known.get(key) ?? stageBytes(piece, names, memory === 'fast', precision);
     known.set(key, found);
     kept += found.kept;
     graphs = most([graphs, found]);
@@ -125,7 +132,7 @@ export function estimateOnDevice(
     .map((name) => ({ of: wholeOf.get(name)!, bytes: bytes(name) }))
     .reduce((a, b) => (b.bytes > a.bytes ? b : a));
   return {
-    ...{ weights, gradients, optimizer, activations, added, scratch, total },
+    ...{ weights, gradients, optimizer, activations, added, scratch, total, precision },
     largest: graphs.largest > largest.bytes ? { of: 'activations', bytes: graphs.largest } : largest,
     parted: trainedParts.flatMap(([path, several]) => (several.length > 1 ? [path] : [])),
   };
@@ -145,6 +152,11 @@ function graphBytes(outputs: readonly Tensor[]): GraphBytes {
   return { peak: peakBytes(outputs, 'webgpu'), largest: largestBytes(outputs, 'webgpu') };
 }
 
+/** What a pass takes while it runs. Weights in float16 are there only then. */
+function passBytes(pass: ReadonlyMap<string, Tensor>, precision: Precision): GraphBytes {
+  return graphBytes([...productsIn(precision, pass, 'webgpu').values()]);
+}
+
 function most(graphs: readonly GraphBytes[]): GraphBytes {
   return {
     peak: Math.max(...graphs.map(({ peak }) => peak)),
@@ -152,14 +164,22 @@ function most(graphs: readonly GraphBytes[]): GraphBytes {
   };
 }
 
-function stageBytes(piece: Piece, names: readonly string[], keeps: boolean): GraphBytes & { kept: number } {
+function stageBytes(
+  piece: Piece,
+  names: readonly string[],
+  keeps: boolean,
+  precision: Precision,
+): GraphBytes & { kept: number } {
   if (!keeps) {
     const passes = [forwardGraph(piece), backwardGraph(piece, names, true)];
-    return { kept: 0, ...most(passes.map((pass) => graphBytes([...pass.values()]))) };
+    return { kept: 0, ...most(passes.map((pass) => passBytes(pass, precision))) };
   }
-  const { forward, backward, kept } = keepingGraphs(piece, names, true, 'webgpu');
+  const { forward, backward, kept } = keepingGraphs(piece, names, true, 'webgpu', precision);
   return {
-    kept: kept.reduce((sum, { shape }) => sum + 4 * (sizeOf(shape) as number), 0),
+    kept: kept.reduce(
+      (sum, { dtype, shape }) => sum + (dtype === 'float16' ? 2 : 4) * (sizeOf(shape) as number),
+      0,
+    ),
     ...most([forward, backward].map((pass) => graphBytes([...pass.values()]))),
   };
 }

@@ -1,6 +1,7 @@
 import { option, RopewalkError, said } from '../../errors.ts';
 import type { CausalLM } from '../../families/family.ts';
 import { type DeviceLimits, tensorLimit } from '../../runtime/device-limits.ts';
+import type { Precision } from '../../runtime/devices.ts';
 import type { SequenceShape } from '../graph.ts';
 import type { Loss } from '../loss.ts';
 import { estimateMemory, type MemoryEstimate } from '../memory.ts';
@@ -113,6 +114,8 @@ export interface PlanParts {
   readonly ranks?: number | undefined;
   /** What is known of the device in whose memory it trains, if it does. */
   readonly device?: DeviceLimits | undefined;
+  /** Of its products there. */
+  readonly precision?: Precision | undefined;
 }
 
 export function planRun(parts: PlanParts): RunPlan {
@@ -220,7 +223,7 @@ function remediesFor(parts: PlanParts): RunPlan['remedies'] {
 }
 
 function memoryOf(
-  { model, trains, shape, loss, teacher, ranks = 1, device: limits }: PlanParts,
+  { model, trains, shape, loss, teacher, ranks = 1, device: limits, precision }: PlanParts,
   settings: TrainingSettings,
 ): MemoryEstimate {
   const { memory, optimizer, states } = settings;
@@ -231,7 +234,7 @@ function memoryOf(
     model,
     { ...shape, batch },
     {
-      ...{ memory, trains, accumulate },
+      ...{ memory, trains, accumulate, precision },
       ...{ ranks, shard: settings.shard },
       stateBytes: (dims) => record.stateBytes(dims, options),
       ...(limits && {

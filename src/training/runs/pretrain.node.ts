@@ -91,6 +91,7 @@ export async function openPretraining(options: PretrainingOptions): Promise<Trai
     plan: planRun({
       ...{ model, trains, settings, shape, data, machine, ranks: ranks?.size },
       device: await deviceOf(engine),
+      precision: engine.defaults.precision,
     }),
     identity: { family, config, files },
     record: {
