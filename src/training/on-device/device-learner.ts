@@ -16,7 +16,7 @@ import { DeviceGradients, type GradientTargets } from './device-gradients.ts';
 import { type DeviceOptimizer, isOnDevice } from './device-optimizer.ts';
 import { DeviceStage } from './device-stage.ts';
 import { Feeds } from './device-values.ts';
-import { DeviceWeights, readParts, weightParts } from './device-weights.ts';
+import { DeviceWeights, downloadParts, readParts, weightParts } from './device-weights.ts';
 import { deviceHeadGraph, partedEmbedding, tablesOf } from './parted-tables.ts';
 import { NormSum, Report } from './report.ts';
 
@@ -193,12 +193,13 @@ export class DeviceLearner implements Learner {
   }
 
   /** Waits for everything that was started. */
-  wait(): void {
-    this.#report.readLoss();
+  async wait(): Promise<void> {
+    await this.#report.readLoss();
   }
 
-  values(): ReadonlyMap<string, Float32Array> {
-    return this.#weights;
+  /** A weight is read from the device when it is used; all of them at once where the host cannot wait for it. */
+  values(): ReadonlyMap<string, Float32Array> | Promise<ReadonlyMap<string, Float32Array>> {
+    return this.onDevice.memory.canWait ? this.#weights : this.#weights.download();
   }
 
   fill(write: (values: Map<string, Float32Array>) => void | Promise<void>): Promise<void> {
@@ -214,10 +215,10 @@ export class DeviceLearner implements Learner {
     const tokens = await this.computeGradients(batches);
     const [names] = this.onDevice.updates as [readonly string[]];
     const { norm, scale } = optimizer.measure(names, settings.clip);
-    const { loss, gradientNorm } = this.#report.read(norm);
+    const { loss, gradientNorm } = await this.#report.read(norm);
     const updated = settings.accept?.({ loss, gradientNorm }) ?? true;
     if (updated) {
-      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw this.#notFinite(loss);
+      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw await this.#notFinite(loss);
       optimizer.update(names, { learningRate: settings.learningRate, scale });
       this.#onPhase('update');
     }
@@ -231,7 +232,7 @@ export class DeviceLearner implements Learner {
       // Rows that are only evaluated need not have what the training loss takes.
       await this.#forward(batch, 1, this.#stages.evaluationHead !== this.#stages.head);
       await this.#stages.evaluationHead.loss(this.#gradients.of(LOSS));
-      sum += this.#report.readLoss();
+      sum += await this.#report.readLoss();
       tokens += countOf(batch);
     }
     return { loss: sum / tokens, tokens };
@@ -285,11 +286,11 @@ export class DeviceLearner implements Learner {
     const targets = await this.#targets(false);
     await this.#forward(batch, 1 / Math.max(1, tokens));
     this.#stages.head.backward(targets.head);
-    const loss = this.#report.readLoss();
+    const loss = await this.#report.readLoss();
     if (!(settings.accept?.({ loss }) ?? true)) {
       return { loss, tokens, gradientNorm: Number.NaN, updated: false };
     }
-    if (!Number.isFinite(loss)) throw this.#notFinite(loss);
+    if (!Number.isFinite(loss)) throw await this.#notFinite(loss);
     const { clip, learningRate } = settings;
     this.#onPhase('head');
     this.#norms.begin();
@@ -304,8 +305,8 @@ export class DeviceLearner implements Learner {
     update(blocks.length + 1);
     this.#backward(targets, update);
     this.#onPhase('backward and update');
-    const gradientNorm = Math.sqrt(this.#norms.read());
-    if (!Number.isFinite(gradientNorm)) throw this.#notFinite(loss);
+    const gradientNorm = Math.sqrt(await this.#norms.read());
+    if (!Number.isFinite(gradientNorm)) throw await this.#notFinite(loss);
     return { loss, tokens, gradientNorm, updated: true };
   }
 
@@ -364,13 +365,16 @@ export class DeviceLearner implements Learner {
   }
 
   /** Names the first weight, or else the first gradient, that is not finite. */
-  #notFinite(loss: number) {
+  async #notFinite(loss: number) {
     const isBad = (data: Float32Array) => data.some((value) => !Number.isFinite(value));
-    for (const [name, value] of this.#weights) if (isBad(value)) return notFinite(loss, [{ name, value }]);
+    for (const name of this.#weights.keys()) {
+      const value = await this.#weights.downloadOne(name);
+      if (isBad(value)) return notFinite(loss, [{ name, value }]);
+    }
     const value = new Float32Array();
-    for (const { name } of this.onDevice.parameters) {
-      const gradient = this.gradient(name);
-      if (isBad(gradient)) return notFinite(loss, [{ name, value, gradient }]);
+    for (const parameter of this.onDevice.parameters) {
+      const gradient = await downloadParts(this.onDevice.memory, parameter.gradient);
+      if (isBad(gradient)) return notFinite(loss, [{ name: parameter.name, value, gradient }]);
     }
     return notFinite(loss, []);
   }

@@ -75,6 +75,17 @@ export class DeviceWeights implements ReadonlyMap<string, Float32Array> {
     }
   }
 
+  /** Copies of all weights. */
+  async download(): Promise<Map<string, Float32Array>> {
+    const values = new Map<string, Float32Array>();
+    for (const path of this.keys()) values.set(path, await this.downloadOne(path));
+    return values;
+  }
+
+  downloadOne(path: string): Promise<Float32Array> {
+    return downloadParts(this.#memory, this.tensorsOf(path));
+  }
+
   get size(): number {
     return this.parts.size;
   }
@@ -112,6 +123,18 @@ export class DeviceWeights implements ReadonlyMap<string, Float32Array> {
 export function readParts(memory: DeviceMemory, tensors: readonly DeviceTensor[]): Float32Array {
   const data = new Float32Array(elementsOf(tensors));
   copyParts(tensors, data, (tensor, part) => memory.read(tensor, part));
+  return data;
+}
+
+/** The same where the host cannot wait for the device. */
+export async function downloadParts(
+  memory: DeviceMemory,
+  tensors: readonly DeviceTensor[],
+): Promise<Float32Array> {
+  const data = new Float32Array(elementsOf(tensors));
+  const parts: [DeviceTensor, Float32Array][] = [];
+  copyParts(tensors, data, (tensor, part) => parts.push([tensor, part]));
+  for (const [tensor, part] of parts) await memory.download(tensor, part);
   return data;
 }
 
