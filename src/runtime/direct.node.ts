@@ -10,6 +10,7 @@ import {
   type EngineSessionOptions,
   type EngineTensor,
   type OnnxRuntime,
+  type SessionModel,
   WEBGPU_OPTIONS,
 } from './engine.ts';
 import { layoutEngine, openFromLayout } from './from-layout.node.ts';
@@ -204,6 +205,16 @@ class DirectSession {
   }
 }
 
+/** All sessions; if one cannot be created, the others are released. */
+async function allOrNone(creating: readonly Promise<EngineSession>[]): Promise<EngineSession[]> {
+  const created = await Promise.allSettled(creating);
+  const sessions = created.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const failed = created.find((result) => result.status === 'rejected');
+  if (!failed) return sessions;
+  for (const session of sessions) await session.release();
+  throw failed.reason;
+}
+
 /** Nested settings as the C interface takes them: {session: {a: '1'}} → session.a = 1. */
 function* configEntries(extra: object, prefix = ''): Generator<[string, string]> {
   for (const [key, value] of Object.entries(extra)) {
@@ -303,6 +314,33 @@ export function directRuntime(binding: OnnxRuntime):
     known.set(key, found);
     return found;
   };
+  const createAll = async (
+    models: readonly SessionModel[],
+    options: EngineSessionOptions = {},
+    layouts?: LayoutCache,
+    device?: SelectedDevice,
+  ): Promise<EngineSession[]> => {
+    const openAll = (weights: readonly ProvidedWeights[]) =>
+      allOrNone(models.map(({ bytes }, i) => open(bytes, options, weights[i]!, device)));
+    const provided = models.map((model) => model.provided);
+    const layout = layouts && (await openFromLayout(library, provided, layouts, openAll));
+    const weights = layout?.weights ?? models.map(() => new ProvidedWeights(library));
+    let sessions = layout?.sessions;
+    if (!sessions) {
+      try {
+        for (const [i, part] of provided.entries()) for (const weight of part) await weights[i]!.add(weight);
+      } catch (error) {
+        for (const part of weights) part.release();
+        throw error;
+      }
+      sessions = await openAll(weights);
+    }
+    const { disable_prepacking } = (options.extra?.session ?? {}) as Record<string, unknown>;
+    const isPacked = disable_prepacking !== '1' && providerOf(options) === 'cpu';
+    if (isPacked) for (const part of weights) await part.releasePacked(packs);
+    if (provided.flat().length > 0) library.trimMemory();
+    return sessions;
+  };
   const create = async (
     model: Uint8Array,
     options: EngineSessionOptions = {},
@@ -310,31 +348,14 @@ export function directRuntime(binding: OnnxRuntime):
     layouts?: LayoutCache,
     device?: SelectedDevice,
   ): Promise<EngineSession> => {
-    const provider = providerOf(options);
-    if (!(device || provider in PROVIDERS) || options.graphOptimizationLevel !== 'all')
+    const isOurs = device !== undefined || providerOf(options) in PROVIDERS;
+    if (!isOurs || options.graphOptimizationLevel !== 'all')
       return binding.InferenceSession.create(model, options);
-    const { disable_prepacking } = (options.extra?.session ?? {}) as Record<string, unknown>;
-    const isPacked = disable_prepacking !== '1' && provider === 'cpu';
-    const layout =
-      layouts &&
-      (await openFromLayout(library, provided, layouts, (weights) => open(model, options, weights, device)));
-    const weights = layout?.weights ?? new ProvidedWeights(library);
-    let session = layout?.session;
-    if (!session) {
-      try {
-        for (const weight of provided) await weights.add(weight);
-      } catch (error) {
-        weights.release();
-        throw error;
-      }
-      session = await open(model, options, weights, device);
-    }
-    if (isPacked) await weights.releasePacked(packs);
-    if (provided.length > 0) library.trimMemory();
-    return session;
+    const [session] = await createAll([{ bytes: model, provided }], options, layouts, device);
+    return session!;
   };
   return {
-    runtime: { InferenceSession: { create }, Tensor: OrtTensor },
+    runtime: { InferenceSession: { create, createAll }, Tensor: OrtTensor },
     placeholder: library.placeholder,
     layouts: layoutEngine(library),
     libraries: new ProviderLibraries(library),

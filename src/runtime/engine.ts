@@ -47,6 +47,12 @@ export interface EngineSessionOptions {
   extra?: Record<string, unknown>;
 }
 
+/** A model, and the weights outside it. */
+export interface SessionModel {
+  readonly bytes: Uint8Array;
+  readonly provided: readonly ProvidedWeight[];
+}
+
 /**
  * The two exports of an ONNX Runtime package that we use; onnxruntime-node and onnxruntime-web have both. Described
  * here rather than imported, since the packages' own types need those of a browser.
@@ -63,6 +69,12 @@ export interface OnnxRuntime {
       provided?: readonly ProvidedWeight[],
       layouts?: LayoutCache,
     ): Promise<EngineSession>;
+    /** Several sessions at the same time, whose weights are kept together; only for an engine that `takesWeights`. */
+    createAll?(
+      models: readonly SessionModel[],
+      options: EngineSessionOptions,
+      layouts?: LayoutCache,
+    ): Promise<EngineSession[]>;
   };
   readonly Tensor: {
     new (type: 'float32', data: Float32Array, dims: readonly number[]): EngineTensor;
@@ -95,6 +107,11 @@ export interface SessionSettings {
   readonly inBackground?: boolean;
   /** Whether every operator must run on the engine's device: a graph with one that would run on the processor is refused. */
   readonly onDeviceOnly?: boolean;
+  /**
+   * Sessions that the graph is cut into, which are created at the same time. Only for an engine that takes weights one
+   * by one. Default: by the weights' size. The results have the same bits.
+   */
+  readonly parts?: number;
   /** Writes ONNX Runtime's profile to a file with this prefix. */
   readonly profile?: string;
   /** Records which provider runs each node, for `Executable.assignedNodes`. Only through the C interface. */
@@ -144,13 +161,17 @@ export function dialectOf({ dialect, defaults }: Engine): Dialect {
  */
 export const WEBGPU_OPTIONS = { storageBufferCacheMode: 'simple', maxNumPendingDispatches: '64' };
 
-export async function createSession(
+/**
+ * A session for each model; several only for an engine that `takesWeights`.
+ *
+ * @param layouts keeps the weights between starts.
+ */
+export async function createSessions(
   engine: Engine,
-  model: Uint8Array,
+  models: readonly SessionModel[],
   settings: SessionSettings,
-  provided: readonly ProvidedWeight[] = [],
   layouts?: LayoutCache,
-): Promise<EngineSession> {
+): Promise<EngineSession[]> {
   const all = { ...engine.defaults, ...settings };
   const session: Record<string, string> = {};
   if (all.weightsFolder !== undefined)
@@ -181,5 +202,8 @@ export async function createSession(
     ...(all.profile !== undefined && { enableProfiling: true, profileFilePrefix: all.profile }),
     extra,
   };
-  return engine.runtime.InferenceSession.create(model, options, provided, layouts);
+  const { InferenceSession } = engine.runtime;
+  const [{ bytes, provided }] = models as [SessionModel];
+  if (models.length === 1) return [await InferenceSession.create(bytes, options, provided, layouts)];
+  return InferenceSession.createAll!(models, options, layouts);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { createSession, type OnnxRuntime } from './engine.ts';
+import { createSessions, type OnnxRuntime } from './engine.ts';
 import { webEngine } from './engine.web.ts';
 
 /** What a page would pass, with sessions that are never run. */
@@ -9,13 +9,13 @@ function fakeOrt() {
   return { create, ort: { ...runtime, env: { wasm: {} as { numThreads?: number } } } };
 }
 
-const model = new Uint8Array(0);
+const model = { bytes: new Uint8Array(0), provided: [] };
 
 describe('webEngine', () => {
   it('runs on WebAssembly unless told otherwise', async () => {
     const { ort, create } = fakeOrt();
-    await createSession(webEngine(ort), model, {});
-    await createSession(webEngine(ort, { provider: 'webgpu' }), model, {});
+    await createSessions(webEngine(ort), [model], {});
+    await createSessions(webEngine(ort, { provider: 'webgpu' }), [model], {});
     expect(create.mock.calls.map((call) => (call as unknown[])[1])).toMatchObject([
       { executionProviders: ['wasm'] },
       { executionProviders: ['webgpu'] },
@@ -27,15 +27,15 @@ describe('webEngine', () => {
     const { ort } = fakeOrt();
     const engine = webEngine(ort, { threads: 2 });
     expect(ort.env.wasm.numThreads).toBe(2);
-    await createSession(engine, model, { threads: 2 });
-    await expect(createSession(engine, model, { threads: 3 })).rejects.toThrow(
+    await createSessions(engine, [model], { threads: 2 });
+    await expect(createSessions(engine, [model], { threads: 3 })).rejects.toThrow(
       'webEngine(ort, { threads: 3 })',
     );
   });
 
   it('refuses options that browsers do not have', async () => {
     const engine = webEngine(fakeOrt().ort);
-    await expect(createSession(engine, model, { weightsFolder: '/weights' })).rejects.toThrow('no folder');
-    await expect(createSession(engine, model, { profile: 'run' })).rejects.toThrow('no file');
+    await expect(createSessions(engine, [model], { weightsFolder: '/weights' })).rejects.toThrow('no folder');
+    await expect(createSessions(engine, [model], { profile: 'run' })).rejects.toThrow('no file');
   });
 });

@@ -1,16 +1,20 @@
 import { RopewalkError } from '../errors.ts';
+import { cutGraph, type GraphPart } from '../graph/cut.ts';
 import { shapeText, sizeOf } from '../graph/dims.ts';
 import { add, addOp, type InputAttributes, scatterRowsOp } from '../graph/operators/index.ts';
+import { parameterName } from '../graph/operators/sources.ts';
 import { isNodeOf, type Tensor } from '../graph/tensor.ts';
+import { topologicalOrder } from '../graph/traverse.ts';
 import { addRows } from '../kernels/kernels.ts';
-import { emitModel } from '../onnx/emit.ts';
+import { type EmittedModel, emitModel } from '../onnx/emit.ts';
 import { type HostLookup, prepareInference } from '../onnx/inference.ts';
 import type { LayoutCache } from '../onnx/layout-cache.ts';
-import { readIntoMemory, type WeightSource } from '../onnx/weights.ts';
+import { quantizedBytes, readIntoMemory, type WeightSource } from '../onnx/weights.ts';
+import { ChainedSession } from './chained-session.ts';
 import type { Binding, DeviceTensor, DeviceTensors } from './device.ts';
 import {
   type AssignedNodes,
-  createSession,
+  createSessions,
   dialectOf,
   type Engine,
   type EngineSession,
@@ -71,15 +75,25 @@ export class Executable {
   /** @param outputs the results of a run, by name. */
   static async compile(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions = {}) {
     const { weights: _, layouts, ...settings } = options;
-    const { model, provide, plans, lookups } = await emit(engine, outputs, options);
-    const session = await createSession(
+    const { models, provide, plans, lookups } = await emit(engine, outputs, options);
+    const hasProvided = models.some(({ model }) => model.provided.length > 0);
+    const sessions = await createSessions(
       engine,
-      model.bytes,
-      { ...settings, ...(provide && model.provided.length > 0 && { weightsFolder: provide.folder }) },
-      model.provided,
-      model.provided.length > 0 ? layouts : undefined,
+      models.map(({ model }) => model),
+      {
+        ...settings,
+        // Threads of one part that spin would keep the processors from the next part.
+        ...(models.length > 1 && { spinsBetweenRuns: false }),
+        ...(provide && hasProvided && { weightsFolder: provide.folder }),
+      },
+      hasProvided ? layouts : undefined,
     );
-    return new Executable(engine, session, plans, model.inputs, model.bytes.byteLength, lookups);
+    const session = models.length === 1 ? sessions[0]! : chained(models, sessions);
+    const inputs = new Map(
+      models.flatMap(({ model, taken }) => [...model.inputs].filter(([name]) => !taken.has(name))),
+    );
+    const bytes = models.reduce((sum, { model }) => sum + model.bytes.byteLength, 0);
+    return new Executable(engine, session, plans, inputs, bytes, lookups);
   }
 
   /**
@@ -93,8 +107,9 @@ export class Executable {
     options: CompileOptions & { readonly layouts: LayoutCache },
   ): Promise<boolean> {
     if (!engine.layouts) return false;
-    const { model } = await emit(engine, outputs, options);
-    const layout = await options.layouts.obtain(model.provided, engine.layouts);
+    const { models } = await emit(engine, outputs, options);
+    const provided = models.flatMap(({ model }) => model.provided);
+    const layout = await options.layouts.obtain(provided, engine.layouts);
     await layout?.close();
     return layout !== undefined;
   }
@@ -241,7 +256,11 @@ function onDevice(device: DeviceTensor): EngineTensor {
   return { type: device.dtype, data: undefined, dims: device.shape, device };
 }
 
-/** The model that a session is made of. */
+interface EmittedPart extends Pick<GraphPart, 'taken'> {
+  readonly model: EmittedModel;
+}
+
+/** The models that the sessions are made of. */
 async function emit(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions) {
   const { weights = new Map<string, WeightSource>(), layouts: _, ...settings } = options;
   const { plans, sessionOutputs } = planOutputs(outputs, dialectOf(engine) === 'webgpu');
@@ -249,8 +268,47 @@ async function emit(engine: Engine, outputs: ReadonlyMap<string, Tensor>, option
   const roots = new Map([...sessionOutputs.keys()].map((name, i) => [name, prepared.outputs[i]!]));
   const provide = engine.takesWeights && providedFrom(engine.takesWeights, prepared.weights, settings);
   const sources = provide ? prepared.weights : await readIntoMemory(prepared.weights);
-  const model = emitModel(roots, { dialect: dialectOf(engine), weights: sources, provide });
-  return { model, provide, plans, lookups: prepared.lookups };
+  const sizeOf = (tensor: Tensor) => weightBytes(tensor, sources);
+  const count = engine.runtime.InferenceSession.createAll
+    ? (settings.parts ?? engine.defaults.parts ?? partsOf([...roots.values()], sizeOf))
+    : 1;
+  const models = cutGraph(roots, sizeOf, count).map(({ outputs, taken }) => ({
+    model: emitModel(outputs, { dialect: dialectOf(engine), weights: sources, provide }),
+    taken,
+  }));
+  return { models, provide, plans, lookups: prepared.lookups };
+}
+
+/**
+ * Weights of a part, at least. Parts are prepared at the same time, and a first start reads one while the engine packs another. Each
+ * costs a run about 0.1 ms.
+ */
+const PART_BYTES = 2 ** 28;
+const MOST_PARTS = 2;
+
+/** Into how many parts a graph with these weights is cut. */
+function partsOf(roots: readonly Tensor[], sizeOf: (parameter: Tensor) => number): number {
+  const inputs = topologicalOrder(roots).flatMap(({ inputs }) => inputs);
+  const parameters = new Set(inputs.filter(({ node }) => parameterName(node) !== undefined));
+  const bytes = [...parameters].reduce((sum, parameter) => sum + sizeOf(parameter), 0);
+  return Math.max(1, Math.min(MOST_PARTS, Math.floor(bytes / PART_BYTES)));
+}
+
+/** Bytes that the engine takes for a weight. */
+function weightBytes(parameter: Tensor, weights: ReadonlyMap<string, WeightSource>): number {
+  const source = weights.get(parameterName(parameter.node) ?? '');
+  if (!source) return 0;
+  return 'quantized' in source ? quantizedBytes(source.quantized) : 4 * sizeOf(parameter.shape as number[]);
+}
+
+function chained(models: readonly EmittedPart[], sessions: readonly EngineSession[]): EngineSession {
+  return new ChainedSession(
+    models.map(({ model }, i) => ({
+      session: sessions[i]!,
+      inputs: new Set(model.inputs.keys()),
+      outputs: new Set(model.outputs),
+    })),
+  );
 }
 
 /** A file in the session's weights folder, for provided weights: one of the weights' own files if there are any. */

@@ -15,61 +15,65 @@ const READ_BYTES = 1 << 24;
 const read = promisify(fs.read);
 
 /**
- * Opens a session over weights from a cache. The file is mapped, and its checksums are verified while the engine packs
- * the weights in another thread: if one is wrong, the session is thrown away, the file removed and made again.
+ * Opens sessions over weights from a cache. The file is mapped, and its checksums are verified while the engine packs
+ * the weights in other threads: if one is wrong, the sessions are thrown away, the file removed and made again.
  *
- * @param open creates a session, and frees the weights if it fails.
+ * @param provided the weights of each session.
+ * @param open creates the sessions, and frees the weights if it fails.
  * @returns undefined if the weights are not kept.
  */
 export async function openFromLayout(
   library: Library,
-  provided: readonly ProvidedWeight[],
+  provided: readonly (readonly ProvidedWeight[])[],
   layouts: LayoutCache,
-  open: (weights: ProvidedWeights) => Promise<EngineSession>,
-): Promise<{ session: EngineSession; weights: ProvidedWeights } | undefined> {
+  open: (weights: readonly ProvidedWeights[]) => Promise<EngineSession[]>,
+): Promise<{ sessions: EngineSession[]; weights: ProvidedWeights[] } | undefined> {
   // Twice: a damaged file is made again once.
   for (let attempt = 0; attempt < 2; attempt++) {
-    const layout = await layouts.obtain(provided, layoutEngine(library));
+    const layout = await layouts.obtain(provided.flat(), layoutEngine(library));
     if (!layout) return undefined;
     const file = await inMemory(library, layout);
-    if (!file) return undefined;
-    const weights = new ProvidedWeights(library);
-    let isChecking = true;
-    let isUnused = false;
+    if (!file) {
+      await layout.close();
+      return undefined;
+    }
+    let users = 1;
     const free = () => {
-      if (isChecking) isUnused = true;
-      else file.free();
+      users--;
+      if (users === 0) file.free();
     };
-    const tensors = provided.flatMap((weight) => weight.tensors);
-    weights.addShared(tensors, layout.offsets, { data: file.data, free });
+    let first = 0;
+    const weights = provided.map((each) => {
+      const part = new ProvidedWeights(library);
+      const tensors = each.flatMap((weight) => weight.tensors);
+      part.addShared(tensors, layout.offsets.slice(first, first + tensors.length), { data: file.data, free });
+      first += tensors.length;
+      users++;
+      return part;
+    });
     let isPacking = true;
     const [opened, checked] = await Promise.allSettled([
       open(weights).finally(() => {
         isPacking = false;
       }),
-      isIntact(library, layout, file).then(async (intact) => {
+      isIntact(layout).finally(() => layout.close()),
+      (async () => {
         for (; isPacking; file.drop()) await sleep(STEP_MS);
-        return intact;
-      }),
+      })(),
     ]);
-    isChecking = false;
-    if (isUnused) file.free();
+    free();
     const isWhole = checked.status === 'fulfilled' && checked.value;
-    if (isWhole && opened.status === 'fulfilled') return { session: opened.value, weights };
+    if (isWhole && opened.status === 'fulfilled') return { sessions: opened.value, weights };
     if (isWhole && opened.status === 'rejected') throw opened.reason;
-    if (opened.status === 'fulfilled') await opened.value.release();
+    if (opened.status === 'fulfilled') for (const session of opened.value) await session.release();
     await layout.discard();
   }
   return undefined;
 }
 
-/** The file's bytes: mapped, or read where mapping is not supported. Closes the file. */
+/** The file's bytes: mapped, or read where mapping is not supported. */
 async function inMemory(library: Library, layout: Layout): Promise<MappedFile | undefined> {
-  try {
-    return library.mapFile(layout.file, layout.bytes) ?? (await readWhole(library, layout));
-  } finally {
-    await layout.close();
-  }
+  return library.mapFile(layout.file, layout.bytes) ?? (await readWhole(library, layout));
 }
 
 async function readWhole(library: Library, { file, bytes }: Layout): Promise<MappedFile | undefined> {
@@ -77,23 +81,36 @@ async function readWhole(library: Library, { file, bytes }: Layout): Promise<Map
   for (let done = 0; done < bytes; ) {
     const length = Math.min(READ_BYTES, bytes - done);
     const view = new Uint8Array(library.koffi.view(BigInt(data) + BigInt(done), length));
-    const { bytesRead } = await read(file, view, 0, length, done).catch(() => ({ bytesRead: 0 }));
-    if (bytesRead === 0) {
+    if (!(await readAt(file, view, done))) {
       free();
       return undefined;
     }
-    done += bytesRead;
+    done += length;
   }
   return { data, free, drop() {} };
 }
 
-/** Compares the file with its checksums, piece by piece. */
-async function isIntact(library: Library, layout: Layout, mapped: MappedFile): Promise<boolean> {
-  for (const { offset, bytes, crc } of layout.pieces) {
-    const view = library.koffi.view(BigInt(mapped.data) + BigInt(offset), bytes);
-    if (crc32(new Uint8Array(view)) !== crc) return false;
-    mapped.drop();
-    await new Promise<void>((resolve) => setImmediate(resolve));
+/** Fills an array from a place in a file. @returns whether all of it could be read. */
+async function readAt(file: number, into: Uint8Array, offset: number): Promise<boolean> {
+  for (let done = 0; done < into.length; ) {
+    const { bytesRead } = await read(file, into, done, into.length - done, offset + done).catch(() => ({
+      bytesRead: 0,
+    }));
+    if (bytesRead === 0) return false;
+    done += bytesRead;
+  }
+  return true;
+}
+
+/**
+ * Compares the file with its checksums, piece by piece. It is read, not mapped: views of a mapping count as memory of
+ * JavaScript's, which made it collect garbage after every few pieces.
+ */
+async function isIntact({ file, pieces }: Layout): Promise<boolean> {
+  const buffer = new Uint8Array(Math.max(0, ...pieces.map(({ bytes }) => bytes)));
+  for (const { offset, bytes, crc } of pieces) {
+    const piece = buffer.subarray(0, bytes);
+    if (!(await readAt(file, piece, offset)) || crc32(piece) !== crc) return false;
   }
   return true;
 }

@@ -4,7 +4,7 @@ import { type EmitOptions, emitModel } from '../../onnx/emit.ts';
 import { dequantizeMatrix } from '../../onnx/quantize.ts';
 import { newQuantizedArrays, type QuantizedMatrix, quantizedSource } from '../../onnx/weights.ts';
 import { nodeEngine } from '../../runtime/engine.node.ts';
-import { createSession } from '../../runtime/engine.ts';
+import { createSessions } from '../../runtime/engine.ts';
 import { Executable, type HostTensor } from '../../runtime/executable.ts';
 import { differentiate } from '../differentiate.ts';
 import { sizeOf } from '../dims.ts';
@@ -79,8 +79,11 @@ async function runEngine(outputs: readonly Tensor[], made: Made): Promise<HostTe
 
 /** The same as a dialect's operators, run by the kernels that the CPU has for them. */
 async function runAs(outputs: readonly Tensor[], made: Made, options: EmitOptions): Promise<HostTensor[]> {
-  const { bytes, inputs } = emitModel(new Map(outputs.map((output, i) => [`y${i}`, output])), options);
-  const session = await createSession(engine, bytes, {});
+  const { bytes, inputs, provided } = emitModel(
+    new Map(outputs.map((output, i) => [`y${i}`, output])),
+    options,
+  );
+  const [session] = await createSessions(engine, [{ bytes, provided }], {});
   const { Tensor } = engine.runtime;
   const feeds = made.flatMap((each, i) => {
     const { data, shape } = hostTensor(each);
@@ -90,8 +93,8 @@ async function runAs(outputs: readonly Tensor[], made: Made, options: EmitOption
       : [];
   });
   const wanted = outputs.map((_, i) => [`y${i}`, null]);
-  const results = await session.run(Object.fromEntries(feeds), Object.fromEntries(wanted));
-  await session.release();
+  const results = await session!.run(Object.fromEntries(feeds), Object.fromEntries(wanted));
+  await session!.release();
   return outputs.map((_, i) => ({
     data: results[`y${i}`]!.data as Float32Array,
     shape: results[`y${i}`]!.dims,
