@@ -3,7 +3,7 @@ import { input, mul, scalar } from '../graph/operators/index.ts';
 import { emitModel } from '../onnx/emit.ts';
 import { bindBuffers, openDeviceMemory, Turns } from './device-memory.web.ts';
 import {
-  createSession,
+  createSessions,
   type Engine,
   type EngineSession,
   type EngineSessionOptions,
@@ -80,8 +80,8 @@ function inTurns(session: EngineSession, turns: Turns): EngineSession {
 async function openMemory(engine: Engine, ort: OnnxRuntimeWeb, turns: Turns) {
   const dialect = 'webgpu';
   const model = emitModel(new Map([['y', mul(input('x', 'float32', [1]), scalar(2))]]), { dialect });
-  const session = await createSession(engine, model.bytes, {});
-  return openDeviceMemory(ort, turns, session, ort.env.webgpu?.device);
+  const [session] = await createSessions(engine, [{ bytes: model.bytes, provided: [] }], {});
+  return openDeviceMemory(ort, turns, session!, ort.env.webgpu?.device);
 }
 
 async function create(ort: OnnxRuntimeWeb, model: Uint8Array, options: EngineSessionOptions = {}) {
