@@ -133,7 +133,7 @@ for (const type of flags.types.split(',')) {
   const model = await files.gguf(type as 'Q8_0' | 'Q4_0');
   for (const clients of flags.clients.split(',').map(Number)) {
     const settings = { model: resolve(model), threads, sequences: clients, prompt, tokens };
-    const library = { ...settings, package: resolve('dist/node.js') };
+    const library = { ...settings, package: resolve('dist/bundle/node.js') };
     const contenders: [string, Contender][] = [
       ['server', await startServer(model, clients)],
       ['library', await startProgram('bench/rivals/ropewalk-many.mjs', library)],

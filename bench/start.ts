@@ -24,7 +24,7 @@ const { values: flags } = parseArgs({
     rounds: { type: 'string', default: '5' },
     threads: { type: 'string', default: '2' },
     work: { type: 'string', default: join(tmpdir(), 'ropewalk-bench') },
-    package: { type: 'string', default: 'dist/node.js' },
+    package: { type: 'string', default: 'dist/bundle/node.js' },
   },
 });
 const PROMPT = 128;

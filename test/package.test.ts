@@ -73,6 +73,8 @@ describe('the package', () => {
     }
     const built = node(tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', join(installed, 'dist'));
     expect(built.stdout).toBe('');
+    const bundled = node(join(root, 'scripts/bundle.js'), join(installed, 'dist'));
+    expect(bundled.stderr).toBe('');
   });
   afterAll(() => rmSync(user, { recursive: true, force: true }));
 

@@ -110,7 +110,7 @@ async function race(folder: string): Promise<void> {
   const ours = (name: string, options: object): Entrant => ({
     ...{ name, script: script('ropewalk'), ...common },
     settings: {
-      package: fileURLToPath(new URL('../dist/node.js', import.meta.url)),
+      package: fileURLToPath(new URL('../dist/bundle/node.js', import.meta.url)),
       ...{ model: resolve(file!), options: { threads: THREADS, ...options } },
     },
   });

@@ -8,7 +8,7 @@ export type Precision = 'float32' | 'int8' | 'int4';
 
 export interface Rivals {
   readonly threads: number;
-  /** The built package's entry, dist/node.js. */
+  /** The built package's entry, dist/bundle/node.js. */
   readonly package: string;
   /** Folders where they are installed. */
   readonly llama: string | undefined;

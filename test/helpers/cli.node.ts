@@ -8,6 +8,9 @@ import { buildWorkerFor } from '../../scripts/build-worker.js';
 /** The project's root. */
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
+/** What the command's program imports: the bundle of src/cli/main.ts. */
+const BUNDLE = '../dist/bundle/cli.js';
+
 const built = new Map<string, Promise<string>>();
 
 /** A program that differs from this repository's: what it is called, and what changes its sources. */
@@ -18,7 +21,7 @@ export interface Changed {
 
 /**
  * Compiles a program of this repository for Node, so that tests run the source as it is rather than what `dist` was
- * built from. The file lies two folders below the root, as `dist/cli/main.js` does, and git ignores it.
+ * built from. The file lies two folders below the root, as `dist/bundle/cli.js` does, and git ignores it.
  *
  * @param source path from the root.
  * @returns the program's path.
@@ -49,7 +52,12 @@ async function compile(source: string, changed?: Changed): Promise<string> {
         name: 'source instead of dist',
         setup: ({ onResolve }) =>
           onResolve({ filter: /^\.\.\/dist\// }, ({ path }) => ({
-            path: join(ROOT, path.replace(/^\.\.\/dist\//, 'src/').replace(/\.js$/, '.ts')),
+            path: join(
+              ROOT,
+              path === BUNDLE
+                ? 'src/cli/main.ts'
+                : path.replace(/^\.\.\/dist\//, 'src/').replace(/\.js$/, '.ts'),
+            ),
           })),
       },
       ...(changed ? [changed.plugin] : []),
