@@ -36,13 +36,13 @@ export async function beginRun(
     const difference = await largestDifference(reference, trainings);
     // One that is not a number does not agree.
     if (!(difference <= AGREEMENT)) {
-      await releaseAll(trainings);
+      release(trainings);
       return { trainings: reference, device: onWebAssembly('differs', { difference }) };
     }
-    await releaseAll(reference);
+    release(reference);
     return { trainings, device: { kind: 'webgpu', threads: 1, why: 'agrees', difference } };
   } catch (error) {
-    await releaseAll(trainings);
+    release(trainings);
     return onWasm(...endOf(error));
   }
 }
@@ -59,7 +59,7 @@ export async function continueOnWasm(
 ): Promise<Begun | undefined> {
   if (device.kind === 'wasm' || (error instanceof RopewalkError && !causeOf(error))) return undefined;
   const [why, more] = endOf(error);
-  await releaseAll(trainings);
+  release(trainings);
   const since = Math.min(...trainings.map(({ kept }) => kept.step));
   return { trainings: await begin(await wasmEngine()), device: onWebAssembly(why, { ...more, since }) };
 }
@@ -97,6 +97,7 @@ async function largestDifference(
   return largest;
 }
 
-async function releaseAll(trainings: readonly PageTraining[]): Promise<void> {
-  for (const training of trainings) await training.release().catch(() => {});
+/** Nobody waits for it: where the device is gone, the engine may never answer. */
+function release(trainings: readonly PageTraining[]): void {
+  for (const training of trainings) training.release().catch(() => {});
 }

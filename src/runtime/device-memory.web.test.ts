@@ -7,6 +7,7 @@ async function open(run: () => Promise<void> = async () => {}) {
   const asked: string[] = [];
   let lose = (_: { message: string }) => {};
   let room = true;
+  let complain = (_: { error: Error }) => {};
   const device = {
     limits: { maxBufferSize: 4096, maxStorageBufferBindingSize: 2048 },
     lost: new Promise<{ message: string }>((resolve) => {
@@ -37,6 +38,10 @@ async function open(run: () => Promise<void> = async () => {}) {
         finish: () => copy,
       };
     },
+    addEventListener(_: string, listener: typeof complain) {
+      complain = listener;
+    },
+    removeEventListener() {},
     pushErrorScope() {},
     popErrorScope: async () => (room ? null : { message: 'no room' }),
   };
@@ -52,7 +57,8 @@ async function open(run: () => Promise<void> = async () => {}) {
   const full = () => {
     room = false;
   };
-  return { memory, session, asked, runs, lose: () => lose({ message: 'unplugged' }), full };
+  const refuse = (error: Error) => complain({ error });
+  return { memory, session, asked, runs, lose: () => lose({ message: 'unplugged' }), full, refuse };
 }
 
 describe('the memory of the device that a browser computes on', () => {
@@ -100,6 +106,14 @@ describe('the memory of the device that a browser computes on', () => {
     lose();
     await expect(waiting).rejects.toMatchObject({ problem: 'lost' });
     await memory.release();
+  });
+
+  it('notices what the device refuses without a call that says so', async () => {
+    const { memory, refuse } = await open();
+    const x = memory.allocate('float32', [1]);
+    await memory.download(x, new Float32Array(1));
+    refuse(new Error('[Invalid Buffer] is invalid.'));
+    await expect(memory.download(x, new Float32Array(1))).rejects.toMatchObject({ problem: 'memory' });
   });
 
   it('says that there is no room', async () => {

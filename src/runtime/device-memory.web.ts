@@ -12,6 +12,11 @@ interface GpuBuffer {
   destroy(): void;
 }
 
+/** An error that no call reports: of a buffer that the engine could not make, or a call that the device refused. */
+interface UncapturedError {
+  readonly error: { readonly message: string };
+}
+
 /** The device of WebGPU that the engine computes on. */
 export interface GpuDevice {
   readonly limits: { readonly maxBufferSize: number; readonly maxStorageBufferBindingSize: number };
@@ -25,6 +30,8 @@ export interface GpuDevice {
     copyBufferToBuffer(from: GpuBuffer, start: number, to: GpuBuffer, at: number, size: number): void;
     finish(): unknown;
   };
+  addEventListener(type: 'uncapturederror', listener: (event: UncapturedError) => void): void;
+  removeEventListener(type: 'uncapturederror', listener: (event: UncapturedError) => void): void;
   pushErrorScope(filter: 'out-of-memory'): void;
   popErrorScope(): Promise<{ readonly message: string } | null>;
 }
@@ -90,6 +97,9 @@ class BufferMemory implements DeviceMemory {
   #failure: unknown;
   #released = false;
   readonly #lost: Promise<never>;
+  readonly #onError = ({ error }: UncapturedError): void => {
+    this.#failure ??= deviceError(new Error(`${error.constructor.name}: ${error.message}`));
+  };
 
   constructor(
     readonly device: GpuDevice,
@@ -102,6 +112,7 @@ class BufferMemory implements DeviceMemory {
       throw this.#failure;
     });
     this.#lost.catch(() => {});
+    device.addEventListener('uncapturederror', this.#onError);
   }
 
   get byteLength(): number {
@@ -198,6 +209,7 @@ class BufferMemory implements DeviceMemory {
   async release(): Promise<void> {
     for (const tensor of [...this.#tensors]) this.free(tensor);
     this.#released = true;
+    this.device.removeEventListener('uncapturederror', this.#onError);
     if (!this.#failure) await Promise.race([this.session.release(), this.#lost.catch(() => {})]);
   }
 

@@ -38,6 +38,7 @@ export function TrainView() {
   const familyId = useId();
   const exchangeId = useId();
   const textId = useId();
+  const deviceId = useId();
   const running = state !== undefined && state.phase !== 'done' && state.phase !== 'paused';
   const start = () => {
     const plain = `${family.name}/tiny`;
@@ -105,12 +106,22 @@ export function TrainView() {
           value={source}
           onChange={(value) => setParams({ source: value === 'own' ? 'own' : null })}
         />
-        <Choice
-          label={words.device}
-          options={TRAIN_DEVICES.map((value) => ({ value, text: words.devices[value] }))}
-          value={device}
-          onChange={(value) => setParams({ device: value === 'auto' ? null : value })}
-        />
+        <div class="field">
+          <label for={deviceId}>{words.device}</label>
+          <select
+            id={deviceId}
+            value={device}
+            onChange={({ currentTarget: { value } }) =>
+              setParams({ device: value === 'auto' ? null : value })
+            }
+          >
+            {TRAIN_DEVICES.map((name) => (
+              <option key={name} value={name}>
+                {words.devices[name]}
+              </option>
+            ))}
+          </select>
+        </div>
         {source === 'own' && (
           <div class="field wide">
             <label for={textId}>{words.paste}</label>

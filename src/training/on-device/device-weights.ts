@@ -75,11 +75,11 @@ export class DeviceWeights implements ReadonlyMap<string, Float32Array> {
     }
   }
 
-  /** Copies of all weights. */
+  /** Copies of all weights as they are at this moment: no step that begins meanwhile changes some of them. */
   async download(): Promise<Map<string, Float32Array>> {
-    const values = new Map<string, Float32Array>();
-    for (const path of this.keys()) values.set(path, await this.downloadOne(path));
-    return values;
+    const paths = [...this.keys()];
+    const values = await Promise.all(paths.map((path) => this.downloadOne(path)));
+    return new Map(paths.map((path, i) => [path, values[i]!]));
   }
 
   downloadOne(path: string): Promise<Float32Array> {
@@ -132,9 +132,9 @@ export async function downloadParts(
   tensors: readonly DeviceTensor[],
 ): Promise<Float32Array> {
   const data = new Float32Array(elementsOf(tensors));
-  const parts: [DeviceTensor, Float32Array][] = [];
-  copyParts(tensors, data, (tensor, part) => parts.push([tensor, part]));
-  for (const [tensor, part] of parts) await memory.download(tensor, part);
+  const downloads: Promise<void>[] = [];
+  copyParts(tensors, data, (tensor, part) => downloads.push(memory.download(tensor, part)));
+  await Promise.all(downloads);
   return data;
 }
 
