@@ -1,5 +1,6 @@
-import type { FileStamp } from '../files/source.ts';
-import type { QuantizedSource } from '../onnx/weights.ts';
+import type { ByteSource, FileStamp } from '../files/source.ts';
+import type { QuantizedArrays, QuantizedShape, QuantizedSource } from '../onnx/weights.ts';
+import type { QuantizedGgmlType } from './gguf/reading/blocks.ts';
 
 /** A tensor of a checkpoint: its type, shape and location. */
 export interface StoredTensor {
@@ -43,6 +44,26 @@ export interface RowsInFile {
   decode(bytes: Uint8Array, target: Float32Array): void;
 }
 
+/** A matrix in an open file, row by row, for threads that read it. */
+export interface StoredRows {
+  readonly source: ByteSource;
+  /** Offset of the first row. */
+  readonly offset: number;
+  readonly type: 'F32' | 'F16' | 'BF16' | QuantizedGgmlType;
+  /** Output features of a product. */
+  readonly rows: number;
+  /** Input features. */
+  readonly columns: number;
+  /** The row of the matrix that each stored row is; by default the same. */
+  readonly places?: Uint32Array | undefined;
+}
+
+/** Threads that unpack the rows of a quantized matrix. */
+export interface RowUnpacker {
+  /** Fills `into` with the stored codes, or does nothing. @returns whether it did */
+  unpack(stored: StoredRows, shape: QuantizedShape, into: QuantizedArrays): Promise<boolean>;
+}
+
 /** The tensors of a checkpoint under Hugging Face's parameter names and in its layouts, whatever the format. */
 export interface TensorReader {
   names(): string[];
@@ -55,8 +76,13 @@ export interface TensorReader {
   readFloat32Into(name: string, target: Float32Array): Promise<void>;
   /** Elements of a tensor from `start` on, row-major, as float32. Other files than safetensors read all of it. */
   readFloat32Part(name: string, start: number, target: Float32Array): Promise<void>;
-  /** A quantized matrix in its own precision, never as float32; undefined for a tensor that is not quantized. */
-  quantizedForm?(name: string): QuantizedSource | undefined;
+  /**
+   * A quantized matrix in its own precision, never as float32; undefined for a tensor that is not quantized.
+   * @param threads to read it; by default the caller's
+   */
+  quantizedForm?(name: string, threads?: RowUnpacker): QuantizedSource | undefined;
+  /** The rows of a product's matrix, output by output, if they are in a file as they are. */
+  storedRows?(name: string): StoredRows | undefined;
   /** Stamps of the files with the tensors, in a fixed order; undefined if one is not a file or has changed since. */
   stamps?(): Promise<FileStamp[] | undefined>;
   /** Rows of a matrix on demand; keeps the file open until it is closed, even longer than this reader. */

@@ -15,7 +15,7 @@ import type {
 } from '../onnx/weights.ts';
 import type { RowReader, StoredTensor, TensorReader } from './checkpoint.ts';
 import type { OpenedModel } from './load.node.ts';
-import { QuantizeThreads } from './quantize/threads.node.ts';
+import { RowThreads } from './threads/row-threads.node.ts';
 
 /** Types that the engine reads from the file itself. */
 const ENGINE_TYPES: Readonly<Record<string, WeightInFile['dtype']>> = {
@@ -51,7 +51,7 @@ export async function weightSources(
     readonly quantize?: Quantization | 'none' | undefined;
     readonly activations?: 'int8' | 'exact' | undefined;
     readonly onRead?: ((share: number) => void) | undefined;
-    /** Threads that quantize; by default one per core. */
+    /** Threads that unpack and quantize; by default one per core. */
     readonly threads?: number | undefined;
   } = {},
 ): Promise<ModelWeights> {
@@ -62,7 +62,7 @@ export async function weightSources(
   const { products, lookups } = parameterUses(model);
   const total = model.parameterCount();
   let done = 0;
-  const pool = new QuantizeThreads(options.threads);
+  const pool = new RowThreads(options.threads);
   const counted = async <T>(size: number, read: () => Promise<T>): Promise<T> => {
     const value = await read();
     done += size;
@@ -89,7 +89,7 @@ export async function weightSources(
     quantize === undefined || quantize === 'none' ? undefined : quantizedProducts(opened, quantize, pool);
   const inFewBits = (path: string, parameter: Parameter): QuantizedSource | undefined => {
     if (quantize !== undefined) return asked?.get(path);
-    return products.has(parameter) ? tensors.quantizedForm?.(names.get(path)!) : undefined;
+    return products.has(parameter) ? tensors.quantizedForm?.(names.get(path)!, pool) : undefined;
   };
   try {
     for (const [path, parameter] of model.parameters()) {
@@ -128,12 +128,12 @@ export async function weightSources(
 /**
  * The weights of quantized products, by path: quantized when they are read; `transposed` from `[in, out]`.
  *
- * @param pool the threads that quantize; the caller ends them
+ * @param pool the threads that read and quantize; the caller ends them
  */
 export function quantizedProducts(
   { model, names, checkpoint }: OpenedModel,
   quantize: Quantization,
-  pool = new QuantizeThreads(1),
+  pool = new RowThreads(1),
 ): Map<string, QuantizedSource & { readonly transposed: boolean }> {
   const { tensors } = checkpoint;
   const { products } = parameterUses(model);
@@ -160,15 +160,11 @@ async function readRows(
   tensors: TensorReader,
   name: string,
   form: Quantization,
-  pool: QuantizeThreads,
+  pool: RowThreads,
   into?: QuantizedArrays,
 ): Promise<QuantizedMatrix> {
-  const { dtype, shape, file, offset, verbatim } = tensors.info(name);
-  const [rows, columns] = shape;
-  if (verbatim && (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') && shape.length === 2) {
-    const path = await realpath(file);
-    return pool.quantize({ path, name: file, offset, dtype, rows: rows!, columns: columns! }, form, into);
-  }
+  const stored = tensors.storedRows?.(name);
+  if (stored?.source.lend) return pool.quantize(stored, form, into);
   const reader = await tensors.openRows(name);
   try {
     return quantizeRows(reader, form, into);

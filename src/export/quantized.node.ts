@@ -1,6 +1,5 @@
 import type { OpenedModel } from '../checkpoint/load.node.ts';
 import { isModelFile } from '../checkpoint/model-files.ts';
-import { QuantizeThreads } from '../checkpoint/quantize/threads.node.ts';
 import {
   packRows,
   QUANT_METHOD,
@@ -10,6 +9,7 @@ import {
 } from '../checkpoint/safetensors/quantized-rows.ts';
 import { tensorBytes } from '../checkpoint/safetensors/writer.ts';
 import { saveModelDirectory, type TensorToSave } from '../checkpoint/save.node.ts';
+import { RowThreads } from '../checkpoint/threads/row-threads.node.ts';
 import { quantizedProducts } from '../checkpoint/weight-sources.node.ts';
 import { recoverDirectory } from '../files/atomic.node.ts';
 import type { Quantization } from '../onnx/quantize.ts';
@@ -43,7 +43,7 @@ export async function exportQuantized(
 ): Promise<ExportResult> {
   await recoverDirectory(path);
   await checkTarget(path, source, isModelFile);
-  const threads = new QuantizeThreads();
+  const threads = new RowThreads();
   const products = quantizedProducts(source, quantize, threads);
   const entries: Record<string, QuantizedEntry> = {};
   const sizes = new Map<string, number>();

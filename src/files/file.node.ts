@@ -18,6 +18,8 @@ export class FileSource implements ByteSource {
   readonly size: number;
   readonly #handle: FileHandle;
   readonly #opened: BigIntStats;
+  /** Work with the descriptor that is not done. */
+  readonly #lent = new Set<Promise<unknown>>();
 
   private constructor(name: string, handle: FileHandle, opened: BigIntStats) {
     this.name = name;
@@ -88,8 +90,19 @@ export class FileSource implements ByteSource {
     return same ? now : undefined;
   }
 
-  /** Closes the file. */
+  async lend<T>(work: (descriptor: number) => Promise<T>): Promise<T> {
+    const running = work(this.#handle.fd);
+    this.#lent.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#lent.delete(running);
+    }
+  }
+
+  /** Closes the file, once nothing uses its descriptor. */
   async close(): Promise<void> {
+    await Promise.allSettled(this.#lent);
     await this.#handle.close();
   }
 }

@@ -10,6 +10,8 @@ export interface ByteSource {
   read(offset: number, length: number): Promise<Uint8Array>;
   /** Fills `target` with the bytes from `offset` on, without an intermediate buffer. */
   readInto?(offset: number, target: Uint8Array): Promise<void>;
+  /** For a file: runs `work` with its descriptor, which other threads can read; closing the file waits for it. */
+  lend?<T>(work: (descriptor: number) => Promise<T>): Promise<T>;
   /** For a file: what changes when its contents do; undefined if it has changed since it was opened. */
   stamp?(): Promise<FileStamp | undefined>;
   close?(): Promise<void>;

@@ -1,8 +1,19 @@
 import { RopewalkError } from '../errors.ts';
 import { kernelsBase64 } from './kernels.generated.ts';
+import type { KernelThreads, ThreadMemory } from './threads/shared-call.ts';
 
-/** Types without offsets take no notice of the last pointer. */
-type Unpack = (from: number, blocks: number, data: number, scales: number, offsets: number) => void;
+/**
+ * Types without offsets take no notice of `offsets`. Offsets of 4-bit types are moved to the code `zero`: 8 for the
+ * engine, 0 to keep them.
+ */
+type Unpack = (
+  from: number,
+  blocks: number,
+  data: number,
+  scales: number,
+  offsets: number,
+  zero: number,
+) => void;
 
 /** What src/kernels/assembly/kernels.ts exports. Pointers are byte offsets into the instance's memory; n counts elements. */
 export interface KernelExports {
@@ -91,11 +102,33 @@ export interface KernelExports {
     rate: number,
   ): void;
   unpackQ4_0: Unpack;
+  unpackQ4_1: Unpack;
   unpackQ4_K: Unpack;
   unpackQ5_0: Unpack;
+  unpackQ5_1: Unpack;
   unpackQ5_K: Unpack;
   unpackQ6_K: Unpack;
   unpackQ8_0: Unpack;
+  widenFloat16(from: number, n: number, to: number): void;
+  widenBfloat16(from: number, n: number, to: number): void;
+  /** `offsets`: 0 if there are none; `zero`: the code for zero. */
+  dequantizeBytes(
+    data: number,
+    scales: number,
+    offsets: number,
+    groups: number,
+    group: number,
+    zero: number,
+    to: number,
+  ): void;
+  dequantizeNibbles(
+    data: number,
+    scales: number,
+    offsets: number,
+    groups: number,
+    zero: number,
+    to: number,
+  ): void;
   quantizeBytes(values: number, blocks: number, block: number, data: number, scales: number): void;
   quantizeNibbles(
     values: number,
@@ -131,13 +164,38 @@ export function kernelModule(): WebAssembly.Module {
   return compiled;
 }
 
-/** Kernels by the buffer they work on. A view finds its kernels through `view.buffer`. */
-const kernelsOf = new WeakMap<ArrayBufferLike, KernelExports>();
+interface Attached {
+  readonly kernels: KernelExports;
+  /** Set for a shared memory. */
+  readonly shared?: OnThreads;
+}
 
-/** Makes kernels that work on `memory`, which must never grow: growing would detach every view on it. */
-export function attachKernels(memory: WebAssembly.Memory): void {
-  const instance = new WebAssembly.Instance(kernelModule(), { env: { memory } });
-  kernelsOf.set(memory.buffer, instance.exports as unknown as KernelExports);
+/** A shared memory, and the threads that can work on it. */
+export interface OnThreads extends ThreadMemory {
+  readonly threads: KernelThreads;
+  /** Tells memories apart. */
+  readonly number: number;
+}
+
+/** What is attached to a buffer. A view finds its kernels through `view.buffer`. */
+const attached = new WeakMap<ArrayBufferLike, Attached>();
+let sharedMemories = 0;
+
+/**
+ * Makes kernels that work on `memory`, which must never grow: growing would detach every view on it.
+ *
+ * @param onThreads for a shared memory: the threads, and where their stages begin, of STAGE_BYTES each.
+ */
+export function attachKernels(
+  memory: WebAssembly.Memory,
+  onThreads?: { readonly threads: KernelThreads; readonly stages: number },
+): void {
+  const module = onThreads?.threads.module ?? kernelModule();
+  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const kernels = instance.exports as unknown as KernelExports;
+  const { buffer } = memory;
+  const shared = onThreads && { ...onThreads, memory, buffer, kernels, number: sharedMemories++ };
+  attached.set(buffer, { kernels, ...(shared && { shared }) });
 }
 
 /** The kernels that can reach all these views, or undefined if one is on another memory or on none. */
@@ -146,5 +204,10 @@ export function sharedKernels(
   ...others: readonly ArrayBufferView[]
 ): KernelExports | undefined {
   for (const { buffer } of others) if (buffer !== first.buffer) return undefined;
-  return kernelsOf.get(first.buffer);
+  return attached.get(first.buffer)?.kernels;
+}
+
+/** The shared memory that a view is on, if it is on one. */
+export function onThreads({ buffer }: ArrayBufferView): OnThreads | undefined {
+  return attached.get(buffer)?.shared;
 }

@@ -6,6 +6,7 @@ import { RopewalkError } from '../errors.ts';
 import { sharedKernels } from './kernel-module.ts';
 import * as scalar from './scalar-kernels.ts';
 import { runElementwise } from './staging.ts';
+import { resultsOnThreads } from './threads/together.ts';
 
 /** Coefficients of one AdamW step, all in float64; t counts steps from 1. */
 export interface AdamWCoefficients {
@@ -27,9 +28,6 @@ export function coefficientList(c: AdamWCoefficients) {
   const { lr, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradScale } = c;
   return [lr, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradScale] as const;
 }
-
-export type Four = readonly [number, number, number, number];
-type Two = readonly [number, number];
 
 export function checkLengths(
   kernel: string,
@@ -62,11 +60,10 @@ export function adamw(
   chunk?: number,
 ): void {
   checkLengths('adamw', { param, grad, m, v });
-  const c = coefficientList(coefficients);
-  const done = runElementwise<Four>(
+  const done = runElementwise(
     param.length,
     [{ view: param, use: 'update' }, { view: grad }, { view: m, use: 'update' }, { view: v, use: 'update' }],
-    (kernels, pointers, _start, count) => kernels.adamw(...pointers, count, ...c),
+    { kernel: 'adamw', numbers: coefficientList(coefficients) },
     chunk,
   );
   if (!done) scalar.adamw(param, grad, m, v, coefficients);
@@ -81,10 +78,10 @@ export function sgd(
   chunk?: number,
 ): void {
   checkLengths('sgd', { param, grad });
-  const done = runElementwise<Two>(
+  const done = runElementwise(
     param.length,
     [{ view: param, use: 'update' }, { view: grad }],
-    (kernels, [p, g], _start, count) => kernels.sgd(p, g, count, lr, gradScale),
+    { kernel: 'sgd', numbers: [lr, gradScale] },
     chunk,
   );
   if (!done) scalar.sgd(param, grad, lr, gradScale);
@@ -96,13 +93,18 @@ export function sumOfSquares(x: Float32Array): number {
   return kernels ? kernels.sumOfSquares(x.byteOffset, x.length) : scalar.sumOfSquares(x);
 }
 
+/** The sum of squares of each array: {@link sumOfSquares}, with several arrays at once on the threads of their memories. */
+export function sumsOfSquares(arrays: readonly Float32Array[]): number[] {
+  return resultsOnThreads('sumOfSquares', arrays) ?? arrays.map(sumOfSquares);
+}
+
 /** dst ← dst + src, in place. */
 export function addInto(dst: Float32Array, src: Float32Array, chunk?: number): void {
   checkLengths('addInto', { dst, src });
-  const done = runElementwise<Two>(
+  const done = runElementwise(
     dst.length,
     [{ view: dst, use: 'update' }, { view: src }],
-    (kernels, [d, s], _start, count) => kernels.addInto(d, s, count),
+    { kernel: 'addInto', numbers: [] },
     chunk,
   );
   if (!done) scalar.addInto(dst, src);

@@ -1,6 +1,6 @@
 /** AdamW with averages of 2 bytes or 1 byte each; see `kernels.ts` for float32. */
 import { RopewalkError } from '../errors.ts';
-import { type AdamWCoefficients, checkLengths, coefficientList, type Four } from './kernels.ts';
+import { type AdamWCoefficients, checkLengths, coefficientList } from './kernels.ts';
 import * as scalar from './scalar-moments.ts';
 import { runElementwise } from './staging.ts';
 
@@ -33,11 +33,10 @@ export function adamwBfloat16(
   chunk?: number,
 ): void {
   checkLengths('adamwBfloat16', { param, grad, m, v });
-  const c = coefficientList(coefficients);
-  const done = runElementwise<Four>(
+  const done = runElementwise(
     param.length,
     [{ view: param, use: 'update' }, { view: grad }, { view: m, use: 'update' }, { view: v, use: 'update' }],
-    (kernels, pointers, start, count) => kernels.adamwBfloat16(...pointers, count, ...c, key, first + start),
+    { kernel: 'adamwBfloat16', numbers: [...coefficientList(coefficients), key], first },
     chunk,
   );
   if (!done) scalar.adamwBfloat16(param, grad, m, v, coefficients, key, first);
@@ -65,8 +64,7 @@ export function adamwBlocks(
   if (first % BLOCK !== 0) {
     throw new RopewalkError(`adamwBlocks: the first element is ${first}; begin at a multiple of ${BLOCK}.`);
   }
-  const c = coefficientList(coefficients);
-  const done = runElementwise<readonly [...Four, number, number, number]>(
+  const done = runElementwise(
     param.length,
     [
       { view: param, use: 'update' },
@@ -77,7 +75,7 @@ export function adamwBlocks(
       { view: sScales, use: 'update', every: BLOCK },
       { view: scratch, use: 'scratch' },
     ],
-    (kernels, pointers, start, count) => kernels.adamwBlocks(...pointers, count, ...c, key, first + start),
+    { kernel: 'adamwBlocks', numbers: [...coefficientList(coefficients), key], first },
     chunk,
   );
   if (!done) scalar.adamwBlocks(param, grad, codes, coefficients, key, first);

@@ -3,8 +3,10 @@
  * stays in the processor's caches, processed there, and copied back. The result does not depend on the chunks.
  */
 import { attachKernels, type KernelExports, sharedKernels } from './kernel-module.ts';
+import { CHUNK } from './threads/shared-call.ts';
+import { runOnThreads } from './threads/together.ts';
 
-type KernelArray = Float32Array | Float64Array | Uint16Array | Uint8Array;
+export type KernelArray = Float32Array | Float64Array | Uint16Array | Uint8Array;
 
 /** An array argument of an elementwise kernel. */
 export interface Operand {
@@ -15,16 +17,13 @@ export interface Operand {
   readonly use?: 'read' | 'update' | 'scratch';
 }
 
-/** Runs a kernel on elements `start` to `start + count`, whose operands begin at `pointers`. */
-type ElementwiseKernel<Pointers extends readonly number[]> = (
-  kernels: KernelExports,
-  pointers: Pointers,
-  start: number,
-  count: number,
-) => void;
-
-/** Elements per chunk: four float32 arrays take half a megabyte, part of a second-level cache. */
-const CHUNK = 2 ** 15;
+/** A kernel `(...pointers, n, ...numbers)` that processes elements or blocks independently. */
+export interface ElementwiseKernel {
+  readonly kernel: keyof KernelExports;
+  readonly numbers: readonly number[];
+  /** For kernels that take the index of their first element as last number: that of element 0. */
+  readonly first?: number;
+}
 
 /** Arrays of fewer elements are not worth a copy: plain JavaScript is as fast. */
 const SMALL = 512;
@@ -62,23 +61,24 @@ export function scratchViews<const Views extends readonly KernelArray[]>(
 }
 
 /**
- * Runs a kernel that processes elements or blocks independently: at once if all arrays are on one memory, else in
- * chunks.
+ * Runs a kernel: on all threads of a shared memory, at once if all arrays are on one memory, else in chunks.
  *
  * @param chunk elements at a time, a multiple of every operand's `every`.
  * @returns false when nothing was done: the arrays are on different memories and small, so plain JavaScript is
  *   faster.
  */
-export function runElementwise<Pointers extends readonly number[]>(
+export function runElementwise(
   n: number,
-  operands: { readonly [I in keyof Pointers]: Operand },
-  kernel: ElementwiseKernel<Pointers>,
+  operands: readonly Operand[],
+  kernel: ElementwiseKernel,
   chunk?: number,
 ): boolean {
+  if (chunk === undefined && runOnThreads(n, operands, kernel)) return true;
   const views = operands.map(({ view }) => view);
   const direct = sharedKernels(views[0]!, ...views);
   if (direct) {
-    kernel(direct, views.map(({ byteOffset }) => byteOffset) as unknown as Pointers, 0, n);
+    const pointers = views.map(({ byteOffset }) => byteOffset);
+    call(direct, kernel, pointers, 0, n);
     return true;
   }
   if (chunk === undefined && n < SMALL) return false;
@@ -86,12 +86,18 @@ export function runElementwise<Pointers extends readonly number[]>(
   return true;
 }
 
-function inChunks<Pointers extends readonly number[]>(
-  n: number,
-  operands: readonly Operand[],
-  kernel: ElementwiseKernel<Pointers>,
-  chunk: number,
+function call(
+  kernels: KernelExports,
+  { kernel, numbers, first }: ElementwiseKernel,
+  pointers: readonly number[],
+  start: number,
+  count: number,
 ): void {
+  const run = kernels[kernel] as (...args: number[]) => void;
+  run(...pointers, count, ...numbers, ...(first === undefined ? [] : [first + start]));
+}
+
+function inChunks(n: number, operands: readonly Operand[], kernel: ElementwiseKernel, chunk: number): void {
   const most = Math.min(n, chunk);
   const lengths = operands.map(({ view, every = 1, use }) =>
     use === 'scratch' ? view.length : Math.ceil(most / every),
@@ -100,7 +106,7 @@ function inChunks<Pointers extends readonly number[]>(
     operands.map(({ view }) => view),
     lengths,
   );
-  const pointers = staged.views.map(({ byteOffset }) => byteOffset) as unknown as Pointers;
+  const pointers = staged.views.map(({ byteOffset }) => byteOffset);
   for (let start = 0; start < n; start += chunk) {
     const count = Math.min(chunk, n - start);
     const part = ({ view, every = 1 }: Operand) =>
@@ -108,7 +114,7 @@ function inChunks<Pointers extends readonly number[]>(
     for (const [i, operand] of operands.entries()) {
       if (operand.use !== 'scratch') staged.views[i]!.set(part(operand));
     }
-    kernel(staged.kernels, pointers, start, count);
+    call(staged.kernels, kernel, pointers, start, count);
     for (const [i, operand] of operands.entries()) {
       const { every = 1, use } = operand;
       if (use === 'update') part(operand).set(staged.views[i]!.subarray(0, Math.ceil(count / every)));

@@ -18,8 +18,8 @@ export interface LayoutCache {
 export interface LayoutEngine {
   /** Name and version: another engine may have another layout. */
   readonly name: string;
-  /** Memory that is returned to the system as soon as it is freed. */
-  allocate(bytes: number): { readonly memory: ArrayBuffer; free(): void };
+  /** Memory that is returned to the system as soon as it is freed; it begins at a multiple of 64. */
+  allocate(bytes: number): { readonly memory: Uint8Array; free(): void };
 }
 
 /** Weights in a file. */

@@ -1,5 +1,7 @@
+import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { option, RopewalkError, said } from '../errors.ts';
+import { kernelThreads } from '../kernels/threads/kernel-threads.node.ts';
 import { libraryDevice } from './devices.ts';
 import { directRuntime } from './direct.node.ts';
 import type { Engine, EngineSettings, OnnxRuntime } from './engine.ts';
@@ -25,9 +27,9 @@ function direct(): ReturnType<typeof directRuntime> {
 export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: boolean } = {}): Engine {
   const { provider = 'cpu', precision = 'float32' } = defaults;
   if (libraryDevice(provider)) return libraryEngine(provider, defaults);
-  if (precision !== 'float32') {
+  if (precision !== 'float32' && !(provider === 'webgpu' && precision === 'float16')) {
     throw new RopewalkError(
-      said`${option('precision', precision)} needs a device that computes in it, such as ${option('device', 'openvino')}; ${provider} computes in float32.`,
+      said`${option('precision', precision)} needs a device that computes in it, such as ${option('device', 'openvino')}; ${provider} computes in ${provider === 'webgpu' ? 'float32 and float16' : 'float32'}.`,
     );
   }
   const served = provider === 'cpu' || provider === 'webgpu';
@@ -39,8 +41,12 @@ export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: b
     writesOutputs: true,
     takesWeights: chosen?.placeholder,
     layouts: chosen?.layouts,
+    // The binding refuses arrays on shared memory.
+    kernelThreads: chosen && kernelThreads(defaults.threads ?? availableParallelism()),
     sharesBuffers: chosen !== undefined && provider === 'cpu',
-    ...(provider !== 'cpu' && { processor: () => nodeEngine({ ...defaults, provider: 'cpu' }) }),
+    ...(provider !== 'cpu' && {
+      processor: () => nodeEngine({ ...defaults, provider: 'cpu', precision: 'float32' }),
+    }),
     ...(chosen &&
       provider === 'webgpu' && {
         openMemory: () =>
@@ -62,6 +68,7 @@ function libraryEngine(device: string, defaults: EngineSettings): Engine {
     writesOutputs: true,
     takesWeights: placeholder,
     layouts,
+    kernelThreads: kernelThreads(defaults.threads ?? availableParallelism()),
     sharesBuffers: false,
     dialect: selected.dialect,
     defaults,

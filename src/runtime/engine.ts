@@ -1,4 +1,5 @@
 import type { Dialect } from '../graph/tensor.ts';
+import type { KernelThreads } from '../kernels/threads/shared-call.ts';
 import type { ProvidedWeight } from '../onnx/emit.ts';
 import type { LayoutCache, LayoutEngine } from '../onnx/layout-cache.ts';
 import type { Binding, DeviceMemory, DeviceTensor, DeviceTensors } from './device.ts';
@@ -143,6 +144,8 @@ export interface Engine {
   readonly openMemory?: (() => Promise<DeviceMemory>) | undefined;
   /** An engine of this machine's processor, with the same threads, where this one is another device's. */
   readonly processor?: (() => Engine) | undefined;
+  /** Threads that run the host's loops on the arrays of training, which the engine then reads on shared memory. */
+  readonly kernelThreads?: KernelThreads | undefined;
   /** Whether an output may be written over the input that it updates: caches then grow in place. */
   readonly sharesBuffers: boolean;
   /** Which operators its device has; by default those of its provider. */

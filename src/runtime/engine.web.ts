@@ -20,8 +20,8 @@ export interface OnnxRuntimeWeb extends OnnxRuntime {
   };
 }
 
-/** A browser has no folders: weights come as bytes, and there is no file for a profile. */
-export type WebSettings = Omit<EngineSettings, 'weightsFolder' | 'profile'>;
+/** A browser has no folders: weights come as bytes, and there is no file for a profile. It computes in float32. */
+export type WebSettings = Omit<EngineSettings, 'weightsFolder' | 'profile' | 'precision'>;
 
 /**
  * ONNX Runtime in the browser. The package is the page's own, `import * as ort from 'onnxruntime-web'`, so that the
@@ -35,6 +35,9 @@ export type WebSettings = Omit<EngineSettings, 'weightsFolder' | 'profile'>;
  */
 export function webEngine(ort: OnnxRuntimeWeb, defaults: WebSettings = {}): Engine {
   const { threads, ...settings } = defaults;
+  const { precision = 'float32' } = settings as EngineSettings;
+  if (precision !== 'float32')
+    throw new RopewalkError(`a browser computes in float32, not in ${precision}; leave precision out.`);
   if (threads !== undefined) ort.env.wasm.numThreads = threads;
   const turns = turnsOf(ort);
   const engine: Engine = {

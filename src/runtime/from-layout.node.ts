@@ -79,15 +79,14 @@ async function inMemory(library: Library, layout: Layout): Promise<MappedFile | 
 }
 
 async function readWhole(library: Library, { file, bytes }: Layout): Promise<MappedFile | undefined> {
-  const { data, free } = library.allocate(bytes);
+  const { data, bytes: memory, free } = library.allocate(bytes);
   for (let done = 0; done < bytes; ) {
-    const length = Math.min(READ_BYTES, bytes - done);
-    const view = new Uint8Array(library.koffi.view(BigInt(data) + BigInt(done), length));
+    const view = memory.subarray(done, Math.min(bytes, done + READ_BYTES));
     if (!(await readAt(file, view, done))) {
       free();
       return undefined;
     }
-    done += length;
+    done += view.length;
   }
   return { data, free, drop() {} };
 }
@@ -127,8 +126,8 @@ export function layoutEngine(library: Library): LayoutEngine {
   return {
     name: ENGINE_NAME,
     allocate(bytes) {
-      const { data, free } = library.allocate(bytes);
-      return { memory: library.koffi.view(data, bytes), free };
+      const { bytes: memory, free } = library.allocate(bytes);
+      return { memory, free };
     },
   };
 }

@@ -1,5 +1,6 @@
 import { RopewalkError } from '../errors.ts';
 import { attachKernels } from '../kernels/kernel-module.ts';
+import { type KernelThreads, STAGE_BYTES } from '../kernels/threads/shared-call.ts';
 
 /** Alignment of every view in bytes: one cache line, and what ONNX Runtime aligns to. */
 const alignment = 64;
@@ -10,7 +11,9 @@ const largestSlab = 65535 * pageBytes;
 const sharedSlab = 64 * 2 ** 20;
 
 interface Slab {
-  readonly buffer: ArrayBuffer;
+  readonly buffer: ArrayBufferLike;
+  /** Bytes that can be allocated. */
+  readonly size: number;
   /** Bytes allocated so far. */
   used: number;
 }
@@ -37,6 +40,12 @@ export class HostMemory {
   readonly #slabs: Slab[] = [];
   /** The slab for small requests. */
   #shared: Slab | undefined;
+  readonly #threads: KernelThreads | undefined;
+
+  /** @param threads that run the kernels on its arrays, which are then on shared memory; by default the caller's alone. */
+  constructor(threads?: KernelThreads) {
+    this.#threads = threads;
+  }
 
   /** Bytes of all memories, used or not. */
   get reservedBytes(): number {
@@ -98,26 +107,29 @@ export class HostMemory {
 
   #slabFor(bytes: number): Slab {
     if (bytes >= sharedSlab) return this.#newSlab(bytes);
-    if (!this.#shared || this.#shared.used + bytes > this.#shared.buffer.byteLength) {
+    if (!this.#shared || this.#shared.used + bytes > this.#shared.size) {
       this.#shared = this.#newSlab(sharedSlab);
     }
     return this.#shared;
   }
 
   #newSlab(bytes: number): Slab {
-    const pages = Math.ceil(bytes / pageBytes);
+    const stageBytes = (this.#threads?.count ?? 0) * STAGE_BYTES;
+    // A memory that is as large as they get has no room for the threads' stages.
+    const threads = aligned(bytes) + stageBytes <= largestSlab ? this.#threads : undefined;
+    const size = aligned(bytes);
+    const pages = Math.ceil((size + (threads ? stageBytes : 0)) / pageBytes);
     let memory: WebAssembly.Memory;
     try {
-      memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+      memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: threads !== undefined });
     } catch (error) {
       throw new RopewalkError(
         `${mebibytes(bytes)} of memory could not be allocated after ${mebibytes(this.reservedBytes)} ` +
           `(${(error as Error).message}). Close other programs, or choose a smaller model or batch.`,
       );
     }
-    attachKernels(memory);
-    // Unshared memory always has a plain ArrayBuffer.
-    const slab: Slab = { buffer: memory.buffer as ArrayBuffer, used: 0 };
+    attachKernels(memory, threads && { threads, stages: size });
+    const slab: Slab = { buffer: memory.buffer, size, used: 0 };
     this.#slabs.push(slab);
     slabOf.set(slab.buffer, slab);
     return slab;
@@ -132,7 +144,7 @@ export class HostMemory {
  */
 export function allocBeside(view: ArrayBufferView, byteLengths: readonly number[]): Uint8Array[] | undefined {
   const slab = slabOf.get(view.buffer);
-  if (!slab || slab.used + groupBytes(byteLengths, 1) > slab.buffer.byteLength) return undefined;
+  if (!slab || slab.used + groupBytes(byteLengths, 1) > slab.size) return undefined;
   return byteLengths.map((bytes) => cut(slab, bytes));
 }
 

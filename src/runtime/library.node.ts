@@ -167,19 +167,21 @@ const [READ, SHARED, NOT_NEEDED] = [1, 1, 4];
 /** Functions that are called in other threads have this much stack; by default it is too small for creating a session. */
 const THREAD_STACK = 2 ** 23;
 
-/**
- * From this size on, memory is allocated in pages of 2 MiB if the system has them: the first touch of small pages is
- * expensive.
- */
-const LARGE = 2 ** 23;
+/** From this size on, memory is allocated so that other threads can share it. */
+const LARGE = 2 ** 16;
+/** A multiple of the system's pages. */
+const PAGES = 2 ** 16;
+/** Where possible, memory is in pages of 2 MiB: the first touch of small pages is expensive. */
 const LARGE_PAGE = 2 ** 21;
-/** PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, MADV_HUGEPAGE */
-const [READ_WRITE, PRIVATE, LARGE_PAGES] = [3, 0x22, 14];
+/** MADV_HUGEPAGE */
+const LARGE_PAGES = 14;
 
-/** Memory outside the JavaScript heap. */
+/** Memory that the engine can use. */
 export interface Block {
   /** A multiple of 64. */
   readonly data: Pointer;
+  /** The same memory; it must be reachable as long as the engine uses it. */
+  readonly bytes: Uint8Array;
   free(): void;
 }
 
@@ -253,20 +255,31 @@ export class Library {
     this.#glibc?.trim(0);
   }
 
-  /** @throws Error when the memory cannot be allocated. */
+  /**
+   * Allocates memory: of a large block, other threads can share the bytes, and its pages go back to the system when it
+   * is freed.
+   *
+   * @throws Error when the memory cannot be allocated.
+   */
   allocate(bytes: number): Block {
-    const { api, allocator } = this;
+    const { api, allocator, koffi } = this;
     const glibc = this.#glibc;
     if (glibc && bytes >= LARGE) {
-      const size = Math.ceil(bytes / LARGE_PAGE) * LARGE_PAGE;
-      const data = glibc.map(null, size, READ_WRITE, PRIVATE, -1, 0);
-      if (BigInt.asIntN(64, BigInt(data)) !== -1n) {
-        glibc.advise(data, size, LARGE_PAGES);
-        return { data, free: () => glibc.unmap(data, size) };
-      }
+      const alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : PAGES;
+      const size = Math.ceil(bytes / PAGES) * PAGES;
+      // Shared memory is allocated by the C library, and not counted by the garbage collector, which would run often.
+      const buffer = new SharedArrayBuffer(size + alignment);
+      const address = BigInt(koffi.address(new Uint8Array(buffer)));
+      const skipped = -address & BigInt(alignment - 1);
+      const data = address + skipped;
+      const whole = bytes - (bytes % LARGE_PAGE);
+      if (whole > 0) glibc.advise(data, whole, LARGE_PAGES);
+      const view = new Uint8Array(buffer, Number(skipped), bytes);
+      return { data, bytes: view, free: () => glibc.advise(BigInt(koffi.address(view)), size, NOT_NEEDED) };
     }
     const data = this.out((out) => api.allocate(allocator, Math.max(4, bytes), out));
-    return { data, free: () => this.check(api.free(allocator, data)) };
+    const view = new Uint8Array(koffi.view(data, bytes));
+    return { data, bytes: view, free: () => this.check(api.free(allocator, data)) };
   }
 
   /**

@@ -6,7 +6,6 @@ interface Entry {
   readonly tensor: ProvidedTensor;
   readonly name: Buffer;
   readonly value: Pointer;
-  readonly byteLength: number;
   /** Memory of its own; undefined once it is freed, and for a part of shared memory. */
   block: Block | undefined;
 }
@@ -17,7 +16,7 @@ interface Entry {
  */
 export class ProvidedWeights {
   readonly #entries: Entry[] = [];
-  readonly #shared: Block[] = [];
+  readonly #shared: Pick<Block, 'free'>[] = [];
 
   readonly #library: Library;
 
@@ -26,19 +25,21 @@ export class ProvidedWeights {
   }
 
   async add({ tensors, fill }: ProvidedWeight): Promise<void> {
-    const { koffi } = this.#library;
     const targets = tensors.map((tensor) => {
-      const byteLength = tensorBytes(tensor);
-      const block = this.#library.allocate(byteLength);
+      const block = this.#library.allocate(tensorBytes(tensor));
       this.#addAt(tensor, block.data, block);
-      const memory = koffi.view(block.data, byteLength);
-      return tensor.type === 'uint8' ? new Uint8Array(memory) : new Float32Array(memory);
+      const { buffer, byteOffset, byteLength } = block.bytes;
+      return tensor.type === 'uint8' ? block.bytes : new Float32Array(buffer, byteOffset, byteLength / 4);
     });
     await fill(targets);
   }
 
   /** Adds tensors that are already in memory, each at an offset, which `free` frees once the session is released. */
-  addShared(tensors: readonly ProvidedTensor[], offsets: readonly number[], memory: Block): void {
+  addShared(
+    tensors: readonly ProvidedTensor[],
+    offsets: readonly number[],
+    memory: Pick<Block, 'data' | 'free'>,
+  ): void {
     this.#shared.push(memory);
     for (const [i, tensor] of tensors.entries())
       this.#addAt(tensor, BigInt(memory.data) + BigInt(offsets[i]!), undefined);
@@ -53,7 +54,7 @@ export class ProvidedWeights {
     const value = this.#library.out((out) =>
       api.createTensorWithData(cpu, data, byteLength, address, sizes.length, type, out),
     );
-    this.#entries.push({ tensor, name: Buffer.from(`${tensor.name}\0`), value, byteLength, block });
+    this.#entries.push({ tensor, name: Buffer.from(`${tensor.name}\0`), value, block });
   }
 
   /**
@@ -85,9 +86,8 @@ export class ProvidedWeights {
 
   /** Fills the memory of a part with zeros, which does not affect what has been packed. */
   overwrite(part: ProductPart): void {
-    for (const { tensor, block, byteLength } of this.#entries) {
-      if (block && tensor.product?.part === part)
-        new Uint8Array(this.#library.koffi.view(block.data, byteLength)).fill(0);
+    for (const { tensor, block } of this.#entries) {
+      if (tensor.product?.part === part) block?.bytes.fill(0);
     }
   }
 

@@ -1,4 +1,4 @@
-import { sumOfSquares } from '../kernels/kernels.ts';
+import { sumsOfSquares } from '../kernels/kernels.ts';
 import { clipCoefficient } from './clip.ts';
 import { notFinite } from './finite.ts';
 import type { CombinedGradients, StepResult, UpdateSettings } from './learner.ts';
@@ -15,7 +15,7 @@ export function aloneGradients(own: readonly OptimizedParameter[]): CombinedGrad
 
 /** Σ x² of gradients. */
 export function sumOfAll(parameters: readonly OptimizedParameter[]): number {
-  return parameters.reduce((sum, { gradient }) => sum + sumOfSquares(gradient), 0);
+  return sumsOfSquares(parameters.map(({ gradient }) => gradient)).reduce((sum, each) => sum + each, 0);
 }
 
 /**

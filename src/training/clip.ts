@@ -1,11 +1,9 @@
 import { RopewalkError } from '../errors.ts';
-import { sumOfSquares } from '../kernels/kernels.ts';
+import { sumsOfSquares } from '../kernels/kernels.ts';
 
 /** Euclidean norm of all gradients as one vector, accumulated in float64. NaN or infinite if a gradient is. */
 export function globalNorm(gradients: Iterable<Float32Array>): number {
-  let sum = 0;
-  for (const gradient of gradients) sum += sumOfSquares(gradient);
-  return Math.sqrt(sum);
+  return Math.sqrt(sumsOfSquares([...gradients]).reduce((sum, each) => sum + each, 0));
 }
 
 /**

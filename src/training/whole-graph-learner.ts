@@ -53,7 +53,7 @@ export class WholeGraphLearner implements Learner {
     shape: SequenceShape,
     options: WholeGraphLearnerOptions = {},
   ): Promise<WholeGraphLearner> {
-    const { memory = new HostMemory(), trains = () => true } = options;
+    const { memory = new HostMemory(engine.kernelThreads), trains = () => true } = options;
     const all = [...model.parameters()].map(([name, { shape, size }]) => ({ name, shape, size }));
     const trainables = allocateTrainable(
       memory,

@@ -88,17 +88,18 @@ async function writeTensors(
     for (const [i, { tensors, fill }] of weights.entries()) {
       const { offsets, bytes } = areas[i]!;
       const { memory } = blocks[i % 2]!;
+      const { buffer, byteOffset } = memory;
       const targets = tensors.map((tensor, t) => {
+        const at = offsets[t]!;
         const length = tensorBytes(tensor);
-        const end = offsets[t + 1] ?? bytes;
-        new Uint8Array(memory, offsets[t]! + length, end - offsets[t]! - length).fill(0);
+        memory.fill(0, at + length, offsets[t + 1] ?? bytes);
         return tensor.type === 'uint8'
-          ? new Uint8Array(memory, offsets[t], length)
-          : new Float32Array(memory, offsets[t], length / 4);
+          ? memory.subarray(at, at + length)
+          : new Float32Array(buffer, byteOffset + at, length / 4);
       });
       await fill(targets);
       await writing;
-      writing = write(new Uint8Array(memory, 0, bytes));
+      writing = write(memory.subarray(0, bytes));
       // Its error is thrown where it is awaited.
       writing.catch(() => {});
     }

@@ -2,6 +2,7 @@ import { RopewalkError } from '../../errors.ts';
 import { HEAD_BYTES, inPlaceOf } from '../../files/not-weights.ts';
 import { type ByteSource, type FileStamp, readInto } from '../../files/source.ts';
 import { sizeOf } from '../../graph/dims.ts';
+import type { StoredRows } from '../checkpoint.ts';
 import { bfloat16ToFloat32, float16ToFloat32, float64ToFloat32 } from '../dtypes.ts';
 import { checkHeaderLength, parseHeader, quote, type SafetensorsHeader, type TensorEntry } from './header.ts';
 
@@ -136,6 +137,13 @@ export class SafetensorsFile {
       }
     });
     return target;
+  }
+
+  /** The rows of a matrix of floats; undefined for another tensor. */
+  storedRows(name: string): StoredRows | undefined {
+    const { dtype, shape, offset } = this.entry(name);
+    if (shape.length !== 2 || !(dtype === 'F32' || dtype === 'F16' || dtype === 'BF16')) return undefined;
+    return { source: this.#source, offset, type: dtype, rows: shape[0]!, columns: shape[1]! };
   }
 
   /** Closes the underlying file. */

@@ -3,7 +3,7 @@ import { FileSource } from '../../files/file.node.ts';
 import type { FileStamp } from '../../files/source.ts';
 import { dequantizeMatrix } from '../../onnx/quantize.ts';
 import type { QuantizedSource } from '../../onnx/weights.ts';
-import type { RowReader, StoredTensor, TensorReader } from '../checkpoint.ts';
+import type { RowReader, StoredRows, StoredTensor, TensorReader } from '../checkpoint.ts';
 import { bfloat16ToFloat32, float16ToFloat32, float64ToFloat32 } from '../dtypes.ts';
 import { FileRows } from '../rows.node.ts';
 import { quote } from './header.ts';
@@ -134,6 +134,10 @@ export class TensorStore implements TensorReader {
     const entry = this.#quantized.get(name);
     const file = this.#file(name);
     return entry && quantizedSourceOf(file.entry(name).shape[0]!, entry, () => file.readBytes(name));
+  }
+
+  storedRows(name: string): StoredRows | undefined {
+    return this.#quantized.has(name) ? undefined : this.#file(name).storedRows(name);
   }
 
   /** Reads a float tensor into `target`, which must have exactly its number of elements. */

@@ -10,7 +10,17 @@ export { adafactorNorm, adafactorSums, adafactorUpdate } from './adafactor';
 export { adamwBfloat16 } from './adamw-bfloat16';
 export { adamwBlocks } from './adamw-blocks';
 export { quantizeBytes, quantizeNibbles } from './quantize';
-export { unpackQ4_0, unpackQ4_K, unpackQ5_0, unpackQ5_K, unpackQ6_K, unpackQ8_0 } from './unpack';
+export {
+  unpackQ4_0,
+  unpackQ4_1,
+  unpackQ4_K,
+  unpackQ5_0,
+  unpackQ5_1,
+  unpackQ5_K,
+  unpackQ6_K,
+  unpackQ8_0,
+} from './unpack';
+export { dequantizeBytes, dequantizeNibbles, widenBfloat16, widenFloat16 } from './widen';
 
 /** One vector of AdamW at pointers p, g, m, v. Order of operations: torch.optim.AdamW, single-tensor path. */
 function adamwVector(

@@ -51,6 +51,33 @@ export function unpackQ4_0(from: usize, blocks: u32, data: usize, scales: usize)
   }
 }
 
+/** The offset from the code that the engine takes for zero: 8, or 0 to keep the offset as it is. */
+function movedOffset(offset: f32, scale: f32, zero: i32): f32 {
+  return zero === 0 ? offset : <f32>(<f64>offset + <f64>zero * <f64>scale);
+}
+
+/** A scale, an offset, and 16 bytes as in Q4_0. */
+export function unpackQ4_1(
+  from: usize,
+  blocks: u32,
+  data: usize,
+  scales: usize,
+  offsets: usize,
+  zero: i32,
+): void {
+  for (let b: u32 = 0; b < blocks; b++) {
+    const scale = halfAt(from);
+    store<f32>(scales, scale);
+    store<f32>(offsets, movedOffset(halfAt(from + 2), scale, zero));
+    const v = v128.load(from, 4);
+    v128.store(data, i8x16.narrow_i16x8_u(lowPairs(v), highPairs(v)));
+    from += 20;
+    data += 16;
+    scales += 4;
+    offsets += 4;
+  }
+}
+
 /** 16 fifth bits (`bits`), each as the value 16 in its byte. */
 function fifths(bits: u32): v128 {
   const spread = i8x16.swizzle(i32x4.splat(<i32>bits), v128(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1));
@@ -58,18 +85,38 @@ function fifths(bits: u32): v128 {
   return v128.and(i8x16.eq(v128.and(spread, which), which), i8x16.splat(16));
 }
 
+/** 32 codes of a fifth bit each, from `at` on, and halves as in Q4_0; `shift` is added to each. */
+function unpackFives(at: usize, data: usize, shift: v128): void {
+  const low = i8x16.splat(15);
+  const bits = load<u32>(at);
+  const v = v128.load(at, 4);
+  const first = v128.or(v128.and(v, low), fifths(bits & 0xffff));
+  const second = v128.or(v128.and(i16x8.shr_u(v, 4), low), fifths(bits >>> 16));
+  v128.store(data, i8x16.add(first, shift));
+  v128.store(data, i8x16.add(second, shift), 16);
+}
+
+/** A scale, an offset, and codes as in Q5_0. */
+export function unpackQ5_1(from: usize, blocks: u32, data: usize, scales: usize, offsets: usize): void {
+  const shift = i8x16.splat(-128);
+  for (let b: u32 = 0; b < blocks; b++) {
+    store<f32>(scales, halfAt(from));
+    // Zero instead of −0 if nothing is added.
+    store<f32>(offsets, halfAt(from + 2) + 0);
+    unpackFives(from + 4, data, shift);
+    from += 24;
+    data += 32;
+    scales += 4;
+    offsets += 4;
+  }
+}
+
 /** A scale, a fifth bit for each code, halves as in Q4_0; the code 16 means zero. */
 export function unpackQ5_0(from: usize, blocks: u32, data: usize, scales: usize): void {
   const shift = i8x16.splat(112);
-  const low = i8x16.splat(15);
   for (let b: u32 = 0; b < blocks; b++) {
     store<f32>(scales, halfAt(from));
-    const bits = load<u32>(from, 2);
-    const v = v128.load(from, 6);
-    const first = v128.or(v128.and(v, low), fifths(bits & 0xffff));
-    const second = v128.or(v128.and(i16x8.shr_u(v, 4), low), fifths(bits >>> 16));
-    v128.store(data, i8x16.add(first, shift));
-    v128.store(data, i8x16.add(second, shift), 16);
+    unpackFives(from + 2, data, shift);
     from += 22;
     data += 32;
     scales += 4;
@@ -96,13 +143,19 @@ function offsetOf(from: usize, g: usize): f32 {
 }
 
 /** Scales and offsets, then four times 32 bytes whose low halves are one group and whose high halves are the next. */
-export function unpackQ4_K(from: usize, blocks: u32, data: usize, scales: usize, offsets: usize): void {
+export function unpackQ4_K(
+  from: usize,
+  blocks: u32,
+  data: usize,
+  scales: usize,
+  offsets: usize,
+  zero: i32,
+): void {
   for (let b: u32 = 0; b < blocks; b++) {
     for (let g: usize = 0; g < 8; g++) {
       const scale = scaleOf(from, g);
       store<f32>(scales + (g << 2), scale);
-      // The engine's zero is the middle code, 8.
-      store<f32>(offsets + (g << 2), <f32>(<f64>offsetOf(from, g) + 8 * <f64>scale));
+      store<f32>(offsets + (g << 2), movedOffset(offsetOf(from, g), scale, zero));
     }
     for (let pair: usize = 0; pair < 4; pair++) {
       const at = from + 16 + (pair << 5);

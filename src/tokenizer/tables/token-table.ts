@@ -23,13 +23,17 @@ function spread(hash: number): number {
 /** Collects distinct tokens for a {@link TokenTable}. */
 export class TokenTableBuilder {
   #bytes: Uint8Array;
-  #records = new Int32Array(4 * 2 ** 15);
+  #records: Int32Array;
   #count = 0;
   #end = 0;
 
-  /** @param capacity bytes of all tokens together, if known; more may be added. */
-  constructor(capacity = 2 ** 20) {
+  /**
+   * @param capacity bytes of all tokens together, if known; more may be added.
+   * @param count tokens, if known; more may be added.
+   */
+  constructor(capacity = 2 ** 20, count = 2 ** 15) {
     this.#bytes = new Uint8Array(capacity);
+    this.#records = new Int32Array(4 * count);
   }
 
   /** Appends a token: the bytes `[start, end)` of valid UTF-8. */
@@ -47,7 +51,7 @@ export class TokenTableBuilder {
       hash = (Math.imul(hash, BASE) + byte + 1) | 0;
     }
     const at = 4 * this.#count++;
-    if (at === this.#records.length) this.#records = grown(this.#records, 2 * at);
+    if (at === this.#records.length) this.#records = grown(this.#records, 2 * at + 64);
     const records = this.#records;
     records[at + HASH] = hash;
     records[at + START] = this.#end;
@@ -59,7 +63,7 @@ export class TokenTableBuilder {
   /** @returns undefined if two tokens have the same text or the same id, or if most ids below the highest are unused. */
   build(): TokenTable | undefined {
     const count = this.#count;
-    const records = this.#records.slice(0, 4 * count);
+    const records = this.#records.subarray(0, 4 * count);
     let highest = -1;
     for (let at = ID; at < records.length; at += 4) if (records[at]! > highest) highest = records[at]!;
     if (highest >= 2 * count + 1024) return undefined;
@@ -69,7 +73,7 @@ export class TokenTableBuilder {
       if (places[id] !== 0) return undefined;
       places[id] = place + 1;
     }
-    const table = new TokenTable(this.#bytes.slice(0, this.#end), records, places);
+    const table = new TokenTable(this.#bytes.subarray(0, this.#end), records, places);
     return table.isDistinct ? table : undefined;
   }
 }
@@ -90,6 +94,7 @@ export class TokenTable {
   readonly #mask: number;
   readonly #texts: string[];
   #lookup = new Uint8Array(256);
+  #cuts: CutHashes | undefined;
   readonly isDistinct: boolean;
 
   /** See {@link TokenTableBuilder}. */
@@ -199,6 +204,40 @@ export class TokenTable {
     return this.find(lookup, 0, length, hash);
   }
 
+  /** Calls back with the ids of every pair of tokens that forms a token, the shortest left part first. */
+  eachCut(id: number, found: (left: number, right: number) => void): void {
+    const at = this.#at(id);
+    const bytes = this.#bytes;
+    const start = this.#records[at + START]!;
+    const end = start + this.#records[at + LENGTH]!;
+    const whole = this.#records[at + HASH]!;
+    this.#cuts ??= new CutHashes(this.#records);
+    const cuts = this.#cuts;
+    cuts.reserve(end - start);
+    let left = 0;
+    for (let cut = start + 1; cut < end; cut++) {
+      left = hashByte(left, bytes[cut - 1]!);
+      // Within a character.
+      if ((bytes[cut]! & 0xc0) === 0x80 || !cuts.has(left)) continue;
+      const right = (whole - Math.imul(left, cuts.powers[end - cut]!)) | 0;
+      if (!cuts.has(right)) continue;
+      const leftId = this.find(bytes, start, cut, left);
+      if (leftId < 0) continue;
+      const rightId = this.find(bytes, cut, end, right);
+      if (rightId >= 0) found(leftId, rightId);
+    }
+  }
+
+  /** The number of characters of the token of an id. */
+  characters(id: number): number {
+    const at = this.#at(id);
+    const start = this.#records[at + START]!;
+    const end = start + this.#records[at + LENGTH]!;
+    let count = 0;
+    for (let i = start; i < end; i++) if ((this.#bytes[i]! & 0xc0) !== 0x80) count++;
+    return count;
+  }
+
   id(token: string): number | undefined {
     if (3 * token.length > this.#lookup.length) this.#lookup = new Uint8Array(6 * token.length);
     const end = encodeInto(token, this.#lookup);
@@ -240,6 +279,40 @@ export class TokenTable {
   /** In the order in which the tokens were added. */
   *entries(): IterableIterator<[string, number]> {
     for (let place = 0; place < this.size; place++) yield [this.#text(place), this.#records[4 * place + ID]!];
+  }
+}
+
+/** What it takes to look up all parts of tokens. */
+class CutHashes {
+  /** One bit per hash: rejects most texts that are not tokens, and fits in a processor's cache. */
+  readonly #seen: Uint8Array;
+  readonly #mask: number;
+  /** Powers of the base. */
+  powers = new Int32Array(0);
+
+  constructor(records: Int32Array) {
+    let bits = 1024;
+    while (bits < 4 * records.length) bits *= 2;
+    this.#mask = bits - 1;
+    this.#seen = new Uint8Array(bits >> 3);
+    for (let at = HASH; at < records.length; at += 4) {
+      const bit = spread(records[at]!) & this.#mask;
+      this.#seen[bit >> 3]! |= 1 << (bit & 7);
+    }
+  }
+
+  /** Whether there may be a token with a hash. */
+  has(hash: number): boolean {
+    const bit = spread(hash) & this.#mask;
+    return (this.#seen[bit >> 3]! & (1 << (bit & 7))) !== 0;
+  }
+
+  /** Makes powers for texts of so many bytes. */
+  reserve(length: number): void {
+    if (length < this.powers.length) return;
+    const powers = new Int32Array(2 * length + 64).fill(1);
+    for (let i = 1; i < powers.length; i++) powers[i] = Math.imul(powers[i - 1]!, BASE);
+    this.powers = powers;
   }
 }
 

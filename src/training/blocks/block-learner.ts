@@ -101,7 +101,7 @@ export class BlockLearner implements Learner {
     shape: SequenceShape,
     options: BlockLearnerOptions,
   ): Promise<BlockLearner> {
-    const { memory = new HostMemory(), trains = () => true } = options;
+    const { memory = new HostMemory(engine.kernelThreads), trains = () => true } = options;
     const overlaps = options.overlaps === true && options.gradients === 'as you go';
     const settings = { ...(overlaps && { inBackground: true }), ...options.settings };
     const pieces = modelPieces(model, shape);
@@ -299,6 +299,10 @@ function allocateValues(
   memory: HostMemory,
   parameters: readonly { readonly name: string; readonly shape: readonly number[]; readonly size: number }[],
 ): TrainedParameter[] {
-  const groups = memory.allocGroups(parameters.map(({ size }) => [size]));
+  // With room for an optimizer's state, as in allocateTrainable.
+  const groups = memory.allocGroups(
+    parameters.map(({ size }) => [size]),
+    parameters.map(({ size }) => 8 * size + 256),
+  );
   return parameters.map(({ name, shape }, i) => ({ name, shape, value: groups[i]![0]! }));
 }

@@ -3,6 +3,7 @@ import { option as named, said } from '../../errors.ts';
 import { sizeOf } from '../../graph/dims.ts';
 import { add, div, mul, scalar, sqrt, sub } from '../../graph/operators/index.ts';
 import { BLOCK } from '../../kernels/moment-kernels.ts';
+import { together } from '../../kernels/threads/together.ts';
 import { below1, notNegative, oneOf, option, parseOptions } from '../../options.ts';
 import { HostMemory } from '../../runtime/host-memory.ts';
 import { Bfloat16Moments, BlockMoments, Float32Moments, type Moments } from './moments.ts';
@@ -108,22 +109,24 @@ export class AdamW implements Optimizer {
   step(parameters: Iterable<OptimizedParameter>, settings: StepSettings): void {
     const { learningRate, gradientScale } = checkedSettings(settings);
     const { beta1, beta2, eps, weightDecay, decays } = this.#options;
-    for (const parameter of parameters) {
-      const { name, shape, value, gradient } = parameter;
-      const { step, offset } = this.#counts.begin(parameter);
-      const coefficients = {
-        lr: learningRate,
-        beta1,
-        beta2,
-        eps,
-        weightDecay: decays(name, shape) ? weightDecay : 0,
-        biasCorrection1: 1 - beta1 ** step,
-        biasCorrection2: 1 - beta2 ** step,
-        gradScale: gradientScale,
-      };
-      this.#moments.get(name)!.update(value, gradient, offset, coefficients, step);
-      this.#counts.end(parameter);
-    }
+    together(() => {
+      for (const parameter of parameters) {
+        const { name, shape, value, gradient } = parameter;
+        const { step, offset } = this.#counts.begin(parameter);
+        const coefficients = {
+          lr: learningRate,
+          beta1,
+          beta2,
+          eps,
+          weightDecay: decays(name, shape) ? weightDecay : 0,
+          biasCorrection1: 1 - beta1 ** step,
+          biasCorrection2: 1 - beta2 ** step,
+          gradScale: gradientScale,
+        };
+        this.#moments.get(name)!.update(value, gradient, offset, coefficients, step);
+        this.#counts.end(parameter);
+      }
+    });
   }
 
   /** The state in a checkpoint: averages and step counts, by the names of the weights. */

@@ -11,7 +11,7 @@ export { OPTIMIZER_STATES, type OptimizerStates } from './adamw.ts';
 export type { OptimizerRecord, SizedOptimizer } from './record.ts';
 
 /**
- * All optimizers. Their state and cost, measured on one core per 16.8 million weights, with the gradients in the same
+ * All optimizers. Their state and cost, measured on one core (all but Adafactor run on several) per 16.8 million weights, with the gradients in the same
  * memory as the weights (or in another):
  *
  * | kind, states      | bytes a weight | ms      | against float32 arithmetic                          |

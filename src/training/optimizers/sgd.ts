@@ -1,6 +1,7 @@
 import { sizeOf } from '../../graph/dims.ts';
 import { mul, sub } from '../../graph/operators/index.ts';
 import { sgd as descend } from '../../kernels/kernels.ts';
+import { together } from '../../kernels/threads/together.ts';
 import {
   checkedSettings,
   checkSteps,
@@ -46,12 +47,14 @@ export class Sgd implements Optimizer {
 
   step(parameters: Iterable<OptimizedParameter>, settings: StepSettings): void {
     const { learningRate, gradientScale } = checkedSettings(settings);
-    for (const { name, shape, value, gradient, offset = 0 } of parameters) {
-      descend(value, gradient, learningRate, gradientScale);
-      // The last range of a weight's elements completes its step.
-      const ends = offset + value.length === (this.#ends.get(name) ?? sizeOf(shape));
-      this.#steps.set(name, (this.#steps.get(name) ?? 0) + (ends ? 1 : 0));
-    }
+    together(() => {
+      for (const { name, shape, value, gradient, offset = 0 } of parameters) {
+        descend(value, gradient, learningRate, gradientScale);
+        // The last range of a weight's elements completes its step.
+        const ends = offset + value.length === (this.#ends.get(name) ?? sizeOf(shape));
+        this.#steps.set(name, (this.#steps.get(name) ?? 0) + (ends ? 1 : 0));
+      }
+    });
   }
 
   /** The state in a checkpoint: step counts. */

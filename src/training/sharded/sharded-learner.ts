@@ -82,7 +82,12 @@ export class ShardedLearner implements Learner {
     model: CausalLM,
     shape: SequenceShape,
     parallel: Parallel,
-    { trains = () => true, settings: given, memory = new HostMemory(), headChunk }: ShardedLearnerOptions,
+    {
+      trains = () => true,
+      settings: given,
+      memory = new HostMemory(engine.kernelThreads),
+      headChunk,
+    }: ShardedLearnerOptions,
   ): Promise<ShardedLearner> {
     const settings = { inBackground: true, ...given };
     const { communicator } = parallel.ranks;

@@ -10,7 +10,15 @@ import {
   type QuantizedSource,
   rowsOfArrays,
 } from '../../../onnx/weights.ts';
-import type { Checkpoint, RowReader, RowsInFile, StoredTensor, TensorReader } from '../../checkpoint.ts';
+import type {
+  Checkpoint,
+  RowReader,
+  RowsInFile,
+  RowUnpacker,
+  StoredRows,
+  StoredTensor,
+  TensorReader,
+} from '../../checkpoint.ts';
 import { quote } from '../../safetensors/header.ts';
 import { fromGguf, rotaryRow, toGguf } from '../names.ts';
 import { tokenizerFromGguf } from '../tokenizer/tokenizer.ts';
@@ -170,7 +178,18 @@ class GgufTensors implements TensorReader {
     }
   }
 
-  quantizedForm(name: string): QuantizedSource | undefined {
+  storedRows(name: string): StoredRows | undefined {
+    if (this.#missingBias(name) !== undefined) return undefined;
+    const { tensor, transform } = this.#get(name);
+    const { source, offset, type, shape } = tensor;
+    const [rows, columns] = shape;
+    if (shape.length !== 2 || transform === 'plus one') return undefined;
+    const places = transform === 'rotary rows' ? this.#places(rows!) : undefined;
+    // Transposed weights need no change: a product's rows are its outputs, which is the stored layout.
+    return { source, offset, type, rows: rows!, columns: columns!, places };
+  }
+
+  quantizedForm(name: string, threads?: RowUnpacker): QuantizedSource | undefined {
     if (this.#missingBias(name) !== undefined) return undefined;
     const { tensor, transform } = this.#get(name);
     const [rows, columns] = tensor.shape;
@@ -185,16 +204,14 @@ class GgufTensors implements TensorReader {
     const { bits, group: block, hasOffsets } = LAYOUTS[tensor.type];
     const shape = { rows, columns, bits: bits as 4 | 8, block, hasOffsets };
     const read = async (into = newQuantizedArrays(shape)) => {
-      await this.#unpackInto(tensor, transform, shape, into);
+      const done = await threads?.unpack(this.storedRows(name)!, shape, into);
+      if (!done) await this.#unpackInto(tensor, transform, shape, into);
       return { rows, columns, bits: shape.bits, block, ...into };
     };
     return { ...shape, read };
   }
 
-  /**
-   * Unpacks a matrix piece by piece. Transposed weights need no change: products read `[out, in]`, which is the stored
-   * layout.
-   */
+  /** Unpacks a matrix piece by piece: the stored layout, `[out, in]`, is that of products. */
   async #unpackInto(
     { type, source, offset, byteLength }: GgufTensor,
     transform: GgufTransform,
@@ -272,9 +289,15 @@ class GgufTensors implements TensorReader {
   /** The target of a stored row. */
   #placeOf(transform: GgufTransform, rows: number): (stored: number) => number {
     if (!transform.startsWith('rotary')) return (stored) => stored;
+    const places = this.#places(rows);
+    return (stored) => places[stored]!;
+  }
+
+  /** The targets of stored rows that are interleaved. */
+  #places(rows: number): Uint32Array {
     const places = new Uint32Array(rows);
     for (let row = 0; row < rows; row++) places[rotaryRow(row, this.#headDim)] = row;
-    return (stored) => places[stored]!;
+    return places;
   }
 
   #checkRoom(name: string, elements: number, target: Float32Array): void {

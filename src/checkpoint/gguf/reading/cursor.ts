@@ -1,6 +1,7 @@
 import { RopewalkError } from '../../../errors.ts';
 import { DAMAGED, INCOMPLETE } from '../../../files/remedies.ts';
 import { type ByteSource, readInto } from '../../../files/source.ts';
+import type { TextPacker } from '../texts.ts';
 
 /** Headers longer than this are refused: a vocabulary of 256k tokens with its merges takes about 20 MB. */
 const MAX_HEADER_BYTES = 1 << 28;
@@ -113,6 +114,33 @@ export class HeaderCursor {
     return undefined;
   }
 
+  /** Moves a string to a packer if all of it is buffered. @returns whether it was */
+  tryPack(packer: TextPacker): boolean {
+    if (!this.has(8)) return false;
+    const length = this.#takeLength();
+    this.#checkString(length);
+    if (!this.has(length)) {
+      this.#at -= 8;
+      return false;
+    }
+    packer.add(this.#window, this.#at, length);
+    this.#at += length;
+    return true;
+  }
+
+  /** Buffers the whole of the next string. */
+  async needString(): Promise<void> {
+    await this.need(8);
+    const length = this.#takeLength();
+    this.#at -= 8;
+    this.#checkString(length);
+    await this.need(8 + length);
+  }
+
+  notText(): RopewalkError {
+    return this.damaged('a string is not UTF-8 text');
+  }
+
   damaged(problem: string, remedy: string = DAMAGED): RopewalkError {
     return new RopewalkError(`${this.#source.name}: ${this.what}: ${problem}; ${remedy}`);
   }
@@ -150,7 +178,7 @@ export class HeaderCursor {
     try {
       return this.#decoder.decode(this.#window.subarray(from, to));
     } catch {
-      throw this.damaged('a string is not UTF-8 text');
+      throw this.notText();
     }
   }
 }

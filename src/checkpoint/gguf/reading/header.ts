@@ -4,6 +4,7 @@ import { DAMAGED, INCOMPLETE } from '../../../files/remedies.ts';
 import type { ByteSource } from '../../../files/source.ts';
 import { sizeOf } from '../../../graph/dims.ts';
 import { quote } from '../../safetensors/header.ts';
+import type { StoredValue } from '../texts.ts';
 import {
   ALIGNMENT_KEY,
   alignUp,
@@ -11,13 +12,13 @@ import {
   describeTypeId,
   GGML_TYPES,
   type GgmlType,
-  type GgufValue,
   ggmlTypeOf,
   MAGIC,
   MAX_DIMS,
   SCALAR_TYPES,
 } from '../types.ts';
 import { HeaderCursor } from './cursor.ts';
+import { StoredValues } from './stored-values.ts';
 import { readValue, ValueLimits } from './values.ts';
 
 /** A tensor's checked location and type. */
@@ -33,7 +34,7 @@ interface TensorInfo {
 
 export interface GgufHeader {
   readonly version: number;
-  readonly metadata: ReadonlyMap<string, GgufValue>;
+  readonly metadata: StoredValues;
   readonly tensors: readonly TensorInfo[];
 }
 
@@ -105,7 +106,7 @@ async function readVersion(source: ByteSource, cursor: HeaderCursor): Promise<nu
 }
 
 async function readMetadata(cursor: HeaderCursor, count: number) {
-  const metadata = new Map<string, GgufValue>();
+  const metadata = new Map<string, StoredValue>();
   const limits = new ValueLimits();
   let alignment = DEFAULT_ALIGNMENT;
   for (let i = 0; i < count; i++) {
@@ -123,7 +124,7 @@ async function readMetadata(cursor: HeaderCursor, count: number) {
     }
     metadata.set(key, value);
   }
-  return { metadata, alignment };
+  return { metadata: new StoredValues(metadata), alignment };
 }
 
 /** A tensor's entry whose type and size are not yet checked. */

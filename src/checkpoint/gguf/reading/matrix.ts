@@ -2,7 +2,7 @@ import { RopewalkError } from '../../../errors.ts';
 import { unpackBlocks } from '../../../kernels/unpack-kernels.ts';
 import { newQuantizedArrays, type QuantizedArrays, type QuantizedMatrix } from '../../../onnx/weights.ts';
 import { GGML_TYPES, type GgmlType } from '../types.ts';
-import { isQuantized, LAYOUTS, newUnpackedBlock } from './blocks.ts';
+import { isQuantized, LAYOUTS } from './blocks.ts';
 
 /**
  * Repacks a quantized tensor for the engine, without converting to float32. Nothing is quantized again: Q4_0, Q4_1 and
@@ -33,31 +33,9 @@ export function toQuantizedMatrix(
         `every ${block} values of a row take ${blockBytes} bytes`,
     );
   }
-  const layout = LAYOUTS[type];
-  const { group, bits, hasOffsets } = layout;
-  // Shifts codes from the format's zero to the engine's; 8 bits have room for this.
-  const shift = 2 ** (bits - 1) - layout.zero;
+  const { group, bits, hasOffsets } = LAYOUTS[type];
   const shape = { rows, columns, bits: bits as 4 | 8, block: group };
   const arrays = into ?? newQuantizedArrays({ ...shape, hasOffsets });
-  const { data, scales, offsets } = arrays;
-  const matrix: QuantizedMatrix = { ...shape, ...arrays };
-  if (unpackBlocks(type, bytes, arrays)) return { matrix, exact: true };
-  const unpacked = newUnpackedBlock();
-  const { codes } = unpacked;
-  const groups = block / group;
-  let to = 0;
-  for (let at = 0, g = 0; at < bytes.byteLength; at += blockBytes, g += groups) {
-    layout.unpack(bytes, at, unpacked);
-    if (bits === 4) {
-      for (let i = 0; i < block; i += 2) data[to++] = codes[i]! | (codes[i + 1]! << 4);
-    } else {
-      for (let i = 0; i < block; i++) data[to++] = codes[i]! + shift;
-    }
-    for (let i = 0; i < groups; i++) {
-      const scale = unpacked.scales[i]!;
-      scales[g + i] = scale;
-      if (offsets) offsets[g + i] = unpacked.offsets[i]! + (bits === 4 ? shift * scale : 0);
-    }
-  }
-  return { matrix, exact: true };
+  unpackBlocks(type, bytes, arrays);
+  return { matrix: { ...shape, ...arrays }, exact: true };
 }

@@ -1,7 +1,9 @@
 import { RopewalkError } from '../../../errors.ts';
 import { quote } from '../../safetensors/header.ts';
+import { type PackedTexts, packTexts } from '../texts.ts';
 import type { GgufValue } from '../types.ts';
 import type { GgufFile } from './reader.ts';
+import { StoredValues } from './stored-values.ts';
 
 /** A GGUF file's metadata, read by key with readable errors. Keys may begin with the architecture, written `{arch}`. */
 export class GgufMetadata {
@@ -20,11 +22,15 @@ export class GgufMetadata {
   }
 
   has(key: string): boolean {
-    return this.value(key) !== undefined;
+    return this.#file.metadata.has(this.#fullKey(key));
   }
 
   value(key: string): GgufValue | undefined {
-    return this.#file.metadata.get(key.replace('{arch}', this.architecture));
+    return this.#file.metadata.get(this.#fullKey(key));
+  }
+
+  #fullKey(key: string): string {
+    return key.replace('{arch}', this.architecture);
   }
 
   text(key: string, fallback?: string): string {
@@ -81,6 +87,15 @@ export class GgufMetadata {
     const value = this.value(key);
     if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value as string[];
     throw this.wrong(key, 'a list of texts');
+  }
+
+  /** The same without making strings of many. */
+  packedTexts(key: string): PackedTexts {
+    const { metadata } = this.#file;
+    return (
+      (metadata instanceof StoredValues ? metadata.packed(this.#fullKey(key)) : undefined) ??
+      packTexts(this.texts(key))
+    );
   }
 
   /** The error for a key that is missing or invalid. */

@@ -1,4 +1,5 @@
 import { INCOMPLETE } from '../../../files/remedies.ts';
+import { type StoredValue, TextPacker } from '../texts.ts';
 import {
   ARRAY_TYPE,
   type GgufScalarType,
@@ -12,6 +13,9 @@ import type { HeaderCursor } from './cursor.ts';
 const MAX_DEPTH = 4;
 /** An empty array takes 12 bytes of a file and ten times that in memory; real files have a dozen. */
 const MAX_ARRAYS = 1 << 16;
+
+/** From so many on, texts are not made strings. */
+const MANY_TEXTS = 1024;
 
 /** Counts items whose number is limited over all of a file's metadata. */
 export class ValueLimits {
@@ -28,7 +32,7 @@ export async function readValue(
   type: number,
   limits: ValueLimits,
   depth = 0,
-): Promise<GgufValue> {
+): Promise<StoredValue> {
   if (type === ARRAY_TYPE) return readArray(cursor, limits, depth);
   const scalar = scalarTypeOf(type);
   if (!scalar) throw cursor.damaged(`value type ${type} is unknown`);
@@ -41,7 +45,7 @@ export async function readValue(
   return Number.isSafeInteger(number) ? number : value;
 }
 
-async function readArray(cursor: HeaderCursor, limits: ValueLimits, depth: number): Promise<GgufValue> {
+async function readArray(cursor: HeaderCursor, limits: ValueLimits, depth: number): Promise<StoredValue> {
   if (depth >= MAX_DEPTH) throw cursor.damaged(`arrays are nested more than ${MAX_DEPTH} deep`);
   if (++limits.arrays > MAX_ARRAYS) throw cursor.damaged(`there are more than ${MAX_ARRAYS} arrays`);
   const type = await cursor.u32();
@@ -57,8 +61,18 @@ async function readArray(cursor: HeaderCursor, limits: ValueLimits, depth: numbe
   }
   if (!scalar) {
     const arrays: GgufValue[] = [];
-    for (let i = 0; i < length; i++) arrays.push(await readArray(cursor, limits, depth + 1));
+    // Texts are packed only at the top.
+    for (let i = 0; i < length; i++) arrays.push((await readArray(cursor, limits, depth + 1)) as GgufValue);
     return arrays;
+  }
+  if (scalar === 'string' && length >= MANY_TEXTS && depth === 0) {
+    const packer = new TextPacker(length);
+    for (let i = 0; i < length; i++) {
+      while (!cursor.tryPack(packer)) await cursor.needString();
+    }
+    const texts = packer.finish();
+    if (!texts) throw cursor.notText();
+    return texts;
   }
   if (scalar === 'string') {
     const strings: string[] = [];

@@ -46,7 +46,7 @@ export function meaningNotes(
       return name === undefined ? [] : [[name, value as number]];
     }),
   );
-  const meant = tokenMeanings(types, ids, named);
+  const meant = tokenMeanings(types, (text) => ids.get(text), named);
   const notes: string[] = [];
   const missing = stopIds.filter((id) => !meant.stopIds.includes(id));
   if (missing.length > 0) {

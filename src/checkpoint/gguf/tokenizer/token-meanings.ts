@@ -59,12 +59,12 @@ export interface TokenMeanings {
  * How llama.cpp interprets tokens by their texts.
  *
  * @param types by id
- * @param ids by text
+ * @param idOf ids by text
  * @param named the ids named in a file's metadata, by key: eos, eot, eom, fim_pad …
  */
 export function tokenMeanings(
   types: ArrayLike<number>,
-  ids: ReadonlyMap<string, number>,
+  idOf: (text: string) => number | undefined,
   named: Readonly<Record<string, number | undefined>>,
 ): TokenMeanings {
   const own = Int32Array.from(types);
@@ -77,24 +77,24 @@ export function tokenMeanings(
   for (const [key, ends, texts] of GAPS) {
     let id = named[key];
     if (id === undefined) {
-      id = texts.map((text) => ids.get(text)).find((found) => found !== undefined);
+      id = texts.map((text) => idOf(text)).find((found) => found !== undefined);
       if (id !== undefined) control(id);
     }
     if (ends && id !== undefined) stops.add(id);
   }
   for (const text of ENDS) {
-    const id = ids.get(text);
+    const id = idOf(text);
     if (id === undefined) continue;
     stops.add(id);
     control(id);
   }
   for (const text of SHOWN) {
-    const id = ids.get(text);
+    const id = idOf(text);
     if (id !== undefined) own[id] = USER_DEFINED;
   }
-  const stopping = (text: string) => stops.has(ids.get(text) ?? -1);
+  const stopping = (text: string) => stops.has(idOf(text) ?? -1);
   const notStopping = (text: string, type: number) => {
-    const id = ids.get(text)!;
+    const id = idOf(text)!;
     stops.delete(id);
     own[id] = type;
   };

@@ -1,11 +1,15 @@
-import { mergesFromScores } from '../../../tokenizer/older/spm-merges.ts';
+import type { RopewalkError } from '../../../errors.ts';
+import { pairsFromScores } from '../../../tokenizer/older/spm-pairs.ts';
 import { CONTROL, NORMAL, UNKNOWN, USER_DEFINED } from '../../../tokenizer/older/token-types.ts';
+import type { TokenTable } from '../../../tokenizer/tables/token-table.ts';
 import type { TokenizerFiles } from '../../checkpoint.ts';
 import { quote } from '../../safetensors/header.ts';
 import type { GgufMetadata } from '../reading/metadata.ts';
+import type { PackedTexts } from '../texts.ts';
 import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.ts';
 import { recognizePreTokenizer } from './recognize.ts';
 import { type SpecialIds, type SpecialName, specialIds } from './special-ids.ts';
+import { bpeModel, bpeModelOfPairs, tokenTable } from './tables.ts';
 import { tokenMeanings } from './token-meanings.ts';
 
 type Json = Record<string, unknown>;
@@ -42,10 +46,15 @@ export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTo
       `its tokenizer has the type ${quote(kind)}; byte-level BPE ("gpt2") and SentencePiece-style BPE ("llama") are supported.`,
     );
   }
-  const tokens = metadata.texts('tokenizer.ggml.tokens');
-  const ids = vocabulary(metadata, tokens);
+  const tokens = metadata.packedTexts('tokenizer.ggml.tokens');
+  const ids = tokenTable(tokens);
+  if (!ids) throw sameTexts(metadata, tokens.texts());
   const { ids: special, warnings: wrongIds } = specialIds(metadata, tokens.length, kind === 'llama');
-  const { types, stopIds } = tokenMeanings(tokenTypes(metadata, tokens.length), ids, special);
+  const { types, stopIds } = tokenMeanings(
+    tokenTypes(metadata, tokens.length),
+    (text) => ids.id(text),
+    special,
+  );
   const warnings = [...wrongIds];
   if (!metadata.has(TYPES_KEY)) {
     warnings.push(
@@ -54,7 +63,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize = 0): GgufTo
   }
   const common = { tokens, types, ids, special, warnings };
   const tokenizer = kind === 'gpt2' ? byteLevel(metadata, common) : sentencePiece(metadata, common);
-  const named = (name: SpecialName) => (special[name] === undefined ? null : tokens[special[name]]!);
+  const named = (name: SpecialName) => (special[name] === undefined ? null : tokens.text(special[name]));
   const config: Json = {
     bos_token: named('bos'),
     eos_token: named('eos'),
@@ -81,16 +90,19 @@ function chatTemplate(metadata: GgufMetadata): Json {
 }
 
 interface Common {
-  readonly tokens: readonly string[];
+  readonly tokens: PackedTexts;
   readonly types: ArrayLike<number>;
   /** Ids by text. */
-  readonly ids: ReadonlyMap<string, number>;
+  readonly ids: TokenTable;
   readonly special: SpecialIds;
   /** Receives warnings. */
   readonly warnings: string[];
 }
 
-const BYTE_TOKEN = /^<0x[0-9A-F]{2}>$/;
+const BYTE_TOKENS = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+);
 const TYPES_KEY = 'tokenizer.ggml.token_type';
 const PRE_KEY = 'tokenizer.ggml.pre';
 
@@ -101,34 +113,27 @@ function tokenTypes(metadata: GgufMetadata, count: number): ArrayLike<number> {
   return types;
 }
 
-function vocabulary(metadata: GgufMetadata, tokens: readonly string[]): ReadonlyMap<string, number> {
+/** The error for tokens of which two have the same text. */
+function sameTexts(metadata: GgufMetadata, tokens: readonly string[]): RopewalkError {
   const ids = new Map<string, number>();
-  tokens.forEach((token, id) => {
-    const other = ids.get(token);
-    if (other !== undefined) throw metadata.error(`tokens ${other} and ${id} are the same text.`);
-    ids.set(token, id);
-  });
-  return ids;
-}
-
-/** A JSON-like object: without a prototype, so that a token may be named `__proto__`. */
-function vocabJson(ids: ReadonlyMap<string, number>): Json {
-  const vocab = Object.create(null) as Json;
-  for (const [token, id] of ids) vocab[token] = id;
-  return vocab;
+  const second = tokens.findIndex((token, id) => ids.size === ids.set(token, ids.get(token) ?? id).size);
+  return metadata.error(`tokens ${ids.get(tokens[second]!)} and ${second} are the same text.`);
 }
 
 /** Tokens that are matched in a text before any other step. */
 function addedTokens({ tokens, types }: Common, alsoUnknown: boolean): Json[] {
-  return tokens.flatMap((content, id) => {
+  const added: Json[] = [];
+  for (let id = 0; id < tokens.length; id++) {
     const type = types[id];
     const special = type === CONTROL || (alsoUnknown && type === UNKNOWN);
-    if (!special && type !== USER_DEFINED) return [];
-    return [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }];
-  });
+    if (!special && type !== USER_DEFINED) continue;
+    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special };
+    added.push({ id, content: tokens.text(id), ...flags });
+  }
+  return added;
 }
 
-function preTokenizer(metadata: GgufMetadata, merges: readonly string[], warnings: string[]): PreTokenizer {
+function preTokenizer(metadata: GgufMetadata, merges: PackedTexts, warnings: string[]): PreTokenizer {
   if (metadata.has(PRE_KEY)) {
     const name = metadata.text(PRE_KEY);
     const pre = preTokenizerOf(name);
@@ -137,7 +142,7 @@ function preTokenizer(metadata: GgufMetadata, merges: readonly string[], warning
       `its pre-tokenizer ${quote(name)} is not supported; use the safetensors version of the model, with its original tokenizer.json.`,
     );
   }
-  const recognized = recognizePreTokenizer(merges);
+  const recognized = recognizePreTokenizer(merges.texts());
   warnings.push(
     recognized === undefined
       ? `${metadata.name}: it does not name its pre-tokenizer ("${PRE_KEY}"), and its vocabulary does not reveal it; llama.cpp's default is used. THE MODEL MAY SEE DIFFERENT TOKENS THAN IN TRAINING, which lowers its quality. Convert the model to GGUF again.`
@@ -148,7 +153,7 @@ function preTokenizer(metadata: GgufMetadata, merges: readonly string[], warning
 }
 
 function byteLevel(metadata: GgufMetadata, common: Common): Json {
-  const merges = metadata.texts('tokenizer.ggml.merges');
+  const merges = metadata.packedTexts('tokenizer.ggml.merges');
   const pre = preTokenizer(metadata, merges, common.warnings);
   const prefix = metadata.flag('tokenizer.ggml.add_space_prefix', false);
   return {
@@ -160,31 +165,34 @@ function byteLevel(metadata: GgufMetadata, common: Common): Json {
     pre_tokenizer: pre.json(prefix),
     post_processor: around(metadata, common, pre.addsBos),
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: pre.ignoresMerges,
-      vocab: vocabJson(common.ids),
+    model: bpeModel(
+      {
+        type: 'BPE',
+        dropout: null,
+        unk_token: null,
+        continuing_subword_prefix: null,
+        end_of_word_suffix: null,
+        fuse_unk: false,
+        byte_fallback: false,
+        ignore_merges: pre.ignoresMerges,
+      },
+      common.ids,
       merges,
-    },
+    ),
   };
 }
 
 function sentencePiece(metadata: GgufMetadata, common: Common): Json {
   const { tokens, types, ids } = common;
+  const { unknown } = common.special;
   const scores = metadata.numbers('tokenizer.ggml.scores');
   if (scores.length !== tokens.length)
     throw metadata.error(`it has ${tokens.length} tokens but ${scores.length} scores.`);
-  const long = tokens.findIndex((token) => token.length > MAX_TOKEN_LENGTH);
-  if (long >= 0) {
-    throw metadata.error(
-      `token ${long} has ${tokens[long]!.length} characters, more than ${MAX_TOKEN_LENGTH}.`,
-    );
+  for (let id = 0; id < tokens.length; id++) {
+    if (tokens.starts[id + 1]! - tokens.starts[id]! <= MAX_TOKEN_LENGTH) continue;
+    const { length } = tokens.text(id);
+    if (length > MAX_TOKEN_LENGTH)
+      throw metadata.error(`token ${id} has ${length} characters, more than ${MAX_TOKEN_LENGTH}.`);
   }
   const prefix = metadata.flag('tokenizer.ggml.add_space_prefix', true);
   const replace = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
@@ -205,19 +213,20 @@ function sentencePiece(metadata: GgufMetadata, common: Common): Json {
     pre_tokenizer: null,
     post_processor: around(metadata, common, true),
     decoder: { type: 'Sequence', decoders: prefix ? [...pieces, strip] : pieces },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: tokens[common.special.unknown ?? tokens.length] ?? '<unk>',
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: true,
-      // By their texts, as in llama.cpp: a file may lack the types.
-      byte_fallback: tokens.some((token) => BYTE_TOKEN.test(token)),
-      ignore_merges: false,
-      vocab: vocabJson(ids),
-      merges: mergesFromScores(tokens, types, scores, ids),
-    },
+    model: bpeModelOfPairs(
+      {
+        type: 'BPE',
+        dropout: null,
+        unk_token: unknown === undefined ? '<unk>' : tokens.text(unknown),
+        continuing_subword_prefix: null,
+        end_of_word_suffix: null,
+        fuse_unk: true,
+        // By their texts, as in llama.cpp: a file may lack the types.
+        byte_fallback: BYTE_TOKENS.some((token) => ids.id(token) !== undefined),
+        ignore_merges: false,
+      },
+      { vocabulary: ids, pairs: pairsFromScores(ids, types, scores) },
+    ),
   };
 }
 
@@ -227,7 +236,7 @@ function around(
   { tokens, special: ids }: Common,
   bosByDefault: boolean,
 ): Json | null {
-  const piece = (id: number | undefined) => (id === undefined ? undefined : { id, token: tokens[id]! });
+  const piece = (id: number | undefined) => (id === undefined ? undefined : { id, token: tokens.text(id) });
   const bos = metadata.flag('tokenizer.ggml.add_bos_token', bosByDefault) ? piece(ids.bos) : undefined;
   const eos = metadata.flag('tokenizer.ggml.add_eos_token', false) ? piece(ids.eos) : undefined;
   if (!bos && !eos) return null;

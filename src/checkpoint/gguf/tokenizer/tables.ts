@@ -1,0 +1,69 @@
+import { type BpeTables, modelWithTables } from '../../../tokenizer/tables/bpe-tables.ts';
+import { hashByte, type TokenTable, TokenTableBuilder } from '../../../tokenizer/tables/token-table.ts';
+import type { PackedTexts } from '../texts.ts';
+
+type Json = Record<string, unknown>;
+
+const SPACE = 0x20;
+const MAX_MERGES = 1 << 24;
+const VERSION = new TextEncoder().encode('#version');
+
+/** The tokens with their positions as ids; undefined if two are the same text. */
+export function tokenTable({ bytes, starts, length }: PackedTexts): TokenTable | undefined {
+  const builder = new TokenTableBuilder(bytes.length, length);
+  for (let id = 0; id < length; id++) builder.add(bytes, starts[id]!, starts[id + 1]!, id);
+  return builder.build();
+}
+
+/**
+ * The field `model` of a tokenizer.json with these tokens and merges.
+ *
+ * @param merges each two tokens with a space between them
+ */
+export function bpeModel(fields: Json, vocabulary: TokenTable, merges: PackedTexts): Json {
+  const model = { ...fields, vocab: null, merges: null };
+  const pairs = pairsOf(vocabulary, merges);
+  if (pairs) return modelWithTables(model, { vocabulary, pairs, asTexts: true });
+  // The reader of any merges says what is wrong, or leaves some of them out.
+  return { ...model, vocab: plainVocabulary(vocabulary), merges: merges.texts() };
+}
+
+/** The same with merges as pairs of ids. */
+export function bpeModelOfPairs(fields: Json, tables: Omit<BpeTables, 'asTexts'>): Json {
+  return modelWithTables({ ...fields, vocab: null, merges: null }, { ...tables, asTexts: false });
+}
+
+/** Without a prototype, so that a token may be named `__proto__`. */
+function plainVocabulary(vocabulary: TokenTable): Json {
+  const vocab = Object.create(null) as Json;
+  for (const [token, id] of vocabulary.entries()) vocab[token] = id;
+  return vocab;
+}
+
+/** The tokens of each merge; undefined if one is not two tokens with one space between them. */
+function pairsOf(vocabulary: TokenTable, { bytes, starts, length }: PackedTexts): Int32Array | undefined {
+  if (length > MAX_MERGES) return undefined;
+  const pairs = new Int32Array(2 * length);
+  for (let rank = 0; rank < length; rank++) {
+    const start = starts[rank]!;
+    const end = starts[rank + 1]!;
+    if (bytes[start] === VERSION[0] && VERSION.every((byte, i) => bytes[start + i] === byte))
+      return undefined;
+    let hash = 0;
+    let middle = start;
+    for (; middle < end && bytes[middle] !== SPACE; middle++) hash = hashByte(hash, bytes[middle]!);
+    if (middle === end) return undefined;
+    const left = vocabulary.find(bytes, start, middle, hash);
+    hash = 0;
+    for (let at = middle + 1; at < end; at++) {
+      const byte = bytes[at]!;
+      if (byte === SPACE) return undefined;
+      hash = hashByte(hash, byte);
+    }
+    const right = vocabulary.find(bytes, middle + 1, end, hash);
+    if (left < 0 || right < 0) return undefined;
+    pairs[2 * rank] = left;
+    pairs[2 * rank + 1] = right;
+  }
+  return pairs;
+}
