@@ -127,6 +127,11 @@ export class DeviceLearner implements Learner {
     if (!engine.openMemory) throw new RopewalkError('this engine keeps no values on a device.');
     const { trains: wanted = () => true, loss = crossEntropy, precision = 'float32' } = options;
     if (precision === 'float16') await needHalf(engine);
+    if (precision === 'float16' && options.gradients === 'as you go' && !memory.canWait) {
+      throw new RopewalkError(
+        "a browser cannot look at each block's gradients in float16 before it updates it; keep gradients (gradients: 'kept').",
+      );
+    }
     const memory = await engine.openMemory();
     const settings = { ...options.settings, onDeviceOnly: true };
     const keeps = options.activations === 'kept';
