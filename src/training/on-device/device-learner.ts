@@ -127,12 +127,9 @@ export class DeviceLearner implements Learner {
     if (!engine.openMemory) throw new RopewalkError('this engine keeps no values on a device.');
     const { trains: wanted = () => true, loss = crossEntropy, precision = 'float32' } = options;
     if (precision === 'float16') await needHalf(engine);
-    if (precision === 'float16' && options.gradients === 'as you go' && !memory.canWait) {
-      throw new RopewalkError(
-        "a browser cannot look at each block's gradients in float16 before it updates it; keep gradients (gradients: 'kept').",
-      );
-    }
     const memory = await engine.openMemory();
+    if (precision === 'float16' && options.gradients === 'as you go' && !memory.canWait)
+      throw new RopewalkError('a browser has no float16 for weights that are updated block by block.');
     const settings = { ...options.settings, onDeviceOnly: true };
     const keeps = options.activations === 'kept';
     const feeds = new Feeds(memory);
