@@ -104,6 +104,7 @@ export function openDistillation(options: DistillationOptions): TrainingJob {
       teacher,
       ranks: ranks?.size,
       onDevice: engine.openMemory !== undefined,
+      precision: engine.defaults.precision,
     }),
     identity: { family, config, files, ...(generationConfig && { generationConfig }) },
     record: recordOf(student, teaching),

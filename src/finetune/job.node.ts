@@ -96,6 +96,7 @@ export async function openFinetuning(
       machine: thisMachine(),
       ranks: options.ranks?.size,
       onDevice: engine.openMemory !== undefined,
+      precision: engine.defaults.precision,
     });
     const scoring = await TaskScoring.open(settings);
     const opened = dataset;

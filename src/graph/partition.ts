@@ -1,7 +1,8 @@
-import { input } from './operators/index.ts';
+import { toHalfOp } from './lowerings/half.ts';
+import { type InputAttributes, input } from './operators/index.ts';
 import { substitute } from './rewrite.ts';
 import { simplify } from './simplify.ts';
-import type { Dialect, DType, Node, Tensor } from './tensor.ts';
+import { type Dialect, type DType, isNodeOf, type Node, type Tensor } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
 
 export interface Partition {
@@ -42,24 +43,35 @@ export function partition(
     if (visited.has(tensor) || inputs.length === 0) return;
     visited.add(tensor);
     // The inputs of a cheap value are kept instead; they may serve several.
-    if (operator.cheap) for (const each of inputs) need(each);
+    if (operator.cheap && !isNarrowed(tensor)) for (const each of inputs) need(each);
     else kept.add(tensor);
   };
   for (const node of isLate) for (const tensor of node.inputs) if (!isLate.has(tensor.node)) need(tensor);
   for (const output of second) if (!isLate.has(output.node)) need(output);
+  for (const tensor of kept) if (isNarrowed(tensor) && kept.has(tensor.node.inputs[0]!)) kept.delete(tensor);
   const entries = [...kept].map((tensor, i) => ({
     tensor,
     name: `kept.${i}`,
     shape: tensor.shape as readonly number[],
   }));
   const inputs = new Map(
-    entries.map(({ tensor, name, shape }) => [tensor, input(name, tensor.dtype as 'float32', shape)]),
+    entries.map(({ tensor, name, shape }) => [
+      tensor,
+      input(name, tensor.dtype as InputAttributes['dtype'], shape),
+    ]),
   );
   return {
     first: [...first, ...kept],
     kept: entries.map(({ tensor, name, shape }) => ({ name, dtype: tensor.dtype, shape })),
     second: substitute(second, inputs),
   };
+}
+
+/** Whether it is a value in float16 that would otherwise be kept in float32. */
+function isNarrowed({ node }: Tensor): boolean {
+  if (!isNodeOf(node, toHalfOp)) return false;
+  const { operator, inputs } = node.inputs[0]!.node;
+  return inputs.length > 0 && !operator.cheap;
 }
 
 /** Nodes that depend on a tensor, among those that the outputs depend on. */

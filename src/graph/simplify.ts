@@ -46,7 +46,7 @@ const folding: Rule = {
     if (inputs.length === 0 || others.length > 0 || operator.unique || !operator.evaluate) return undefined;
     const { dtype, shape } = output!;
     const known = shape.every((dim): dim is number => typeof dim === 'number');
-    if (dtype === 'bool' || !known || sizeOf(shape) > FOLD_LIMIT) return undefined;
+    if (dtype === 'bool' || dtype === 'float16' || !known || sizeOf(shape) > FOLD_LIMIT) return undefined;
     const values: Values[] = [];
     for (const { node } of inputs) {
       if (!isNodeOf(node, constantOp)) return undefined;

@@ -2,7 +2,7 @@ import { RopewalkError } from '../errors.ts';
 import { type Shape, shapeText } from './dims.ts';
 import type { Values } from './values.ts';
 
-export type DType = 'float32' | 'int64' | 'int32' | 'bool';
+export type DType = 'float32' | 'float16' | 'int64' | 'int32' | 'bool';
 
 export interface TensorType {
   readonly dtype: DType;
@@ -119,7 +119,7 @@ export interface Operator<A extends Attributes = Attributes> {
  */
 export type Lowering<A extends Attributes = Attributes> = Omit<
   Operator<A>,
-  'differentiate' | 'stopsGradient' | 'primaryOutputs' | 'unique' | 'cheap' | 'identity' | 'packedInput'
+  'differentiate' | 'stopsGradient' | 'primaryOutputs' | 'unique' | 'identity' | 'packedInput'
 > &
   Required<Pick<Operator<A>, 'lower'>>;
 

@@ -1,8 +1,10 @@
 import { sameShape, staticShape } from '../graph/dims.ts';
+import { halfProduct } from '../graph/half-products.ts';
 import { addRmsNorm } from '../graph/lowerings/add-rms-norm.ts';
+import { fromHalf, toHalf } from '../graph/lowerings/half.ts';
 import { type CachedAttentionAttributes, cachedAttentionOp } from '../graph/operators/cached-attention.ts';
 import { addOp } from '../graph/operators/elementwise.ts';
-import { gatherRowsOp } from '../graph/operators/indexing.ts';
+import { gatherRows, gatherRowsOp } from '../graph/operators/indexing.ts';
 import { linearWeight, type MatmulAttributes, matmul, matmulOp } from '../graph/operators/matmul.ts';
 import { type NormAttributes, rmsNormOp } from '../graph/operators/norms.ts';
 import { split, splitOp } from '../graph/operators/shape.ts';
@@ -23,10 +25,15 @@ export interface HostLookup {
   readonly rows: RowLookup;
 }
 
-/** Rewrites a graph with constant weights for inference, by the rules below. */
+/**
+ * Rewrites a graph with constant weights for inference, by the rules below.
+ *
+ * @param precision of the weights of products that are not quantized.
+ */
 export function prepareInference(
   outputs: readonly Tensor[],
   weights: Weights,
+  precision: 'float32' | 'float16' = 'float32',
 ): { outputs: Tensor[]; weights: Map<string, WeightSource>; lookups: HostLookup[] } {
   if (weights.size === 0) return { outputs: [...outputs], weights: new Map(), lookups: [] };
   const order = topologicalOrder(outputs);
@@ -37,6 +44,7 @@ export function prepareInference(
     joinedProducts(order, weights, changed),
     packedAttention,
     ...residualNorms(order),
+    ...(precision === 'float16' ? halfWeights(order, weights) : []),
   ];
   return { outputs: rewrite(outputs, rules), weights: changed, lookups: [...lookups.values()] };
 }
@@ -57,6 +65,29 @@ function hostLookups(weights: Weights, found: Map<string, HostLookup>): Rule<Non
       return [input(lookup.input, 'float32', looked!.shape)];
     },
   };
+}
+
+/**
+ * Products with a weight, in float16 (see `halfProducts`): the engine folds the cast of a constant, and then has the weight in half
+ * the memory. A tied embedding is read there as well.
+ */
+function halfWeights(order: readonly Node[], weights: Weights): Rule[] {
+  const isHalved = (tensor: Tensor) => {
+    const source = weights.get(parameterName(tensor.node) ?? '');
+    return source !== undefined && !('quantized' in source) && tensor.rank === 2;
+  };
+  const multiplied = new Set(order.flatMap((node) => (isNodeOf(node, matmulOp) ? [node.inputs[1]!] : [])));
+  const product: Rule<MatmulAttributes> = {
+    operator: matmulOp,
+    apply: ({ attributes }, [x, weight]) =>
+      isHalved(weight!) ? [halfProduct(x!, weight!, attributes)] : undefined,
+  };
+  const lookup: Rule<None> = {
+    operator: gatherRowsOp,
+    apply: (_node, [table, ids]) =>
+      isHalved(table!) && multiplied.has(table!) ? [fromHalf(gatherRows(toHalf(table!), ids!))] : undefined,
+  };
+  return [product as Rule, lookup as Rule];
 }
 
 /** Cached attention takes queries, keys and values undivided, as one product returns them. */

@@ -27,9 +27,9 @@ function direct(): ReturnType<typeof directRuntime> {
 export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: boolean } = {}): Engine {
   const { provider = 'cpu', precision = 'float32' } = defaults;
   if (libraryDevice(provider)) return libraryEngine(provider, defaults);
-  if (precision !== 'float32') {
+  if (precision !== 'float32' && !(provider === 'webgpu' && precision === 'float16')) {
     throw new RopewalkError(
-      said`${option('precision', precision)} needs a device that computes in it, such as ${option('device', 'openvino')}; ${provider} computes in float32.`,
+      said`${option('precision', precision)} needs a device that computes in it, such as ${option('device', 'openvino')}; ${provider} computes in ${provider === 'webgpu' ? 'float32 and float16' : 'float32'}.`,
     );
   }
   const served = provider === 'cpu' || provider === 'webgpu';
@@ -44,7 +44,9 @@ export function nodeEngine(defaults: EngineSettings = {}, options: { binding?: b
     // The binding refuses arrays on shared memory.
     kernelThreads: chosen && kernelThreads(defaults.threads ?? availableParallelism()),
     sharesBuffers: chosen !== undefined && provider === 'cpu',
-    ...(provider !== 'cpu' && { processor: () => nodeEngine({ ...defaults, provider: 'cpu' }) }),
+    ...(provider !== 'cpu' && {
+      processor: () => nodeEngine({ ...defaults, provider: 'cpu', precision: 'float32' }),
+    }),
     ...(chosen &&
       provider === 'webgpu' && {
         openMemory: () =>

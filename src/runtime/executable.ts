@@ -21,6 +21,7 @@ import {
   type EngineTensor,
   type SessionSettings,
 } from './engine.ts';
+import { needHalf, writesHalf } from './half.ts';
 
 /** The values that a run takes and returns. Integers are Int32Array for int32 inputs and BigInt64Array for int64. */
 export type HostArray = Float32Array | Int32Array | BigInt64Array;
@@ -264,7 +265,9 @@ interface EmittedPart extends Pick<GraphPart, 'taken'> {
 async function emit(engine: Engine, outputs: ReadonlyMap<string, Tensor>, options: CompileOptions) {
   const { weights = new Map<string, WeightSource>(), layouts: _, ...settings } = options;
   const { plans, sessionOutputs } = planOutputs(outputs, dialectOf(engine) === 'webgpu');
-  const prepared = prepareInference([...sessionOutputs.values()], weights);
+  if (writesHalf(engine) && weights.size > 0) await needHalf(engine);
+  const precision = writesHalf(engine) ? 'float16' : 'float32';
+  const prepared = prepareInference([...sessionOutputs.values()], weights, precision);
   const roots = new Map([...sessionOutputs.keys()].map((name, i) => [name, prepared.outputs[i]!]));
   const provide = engine.takesWeights && providedFrom(engine.takesWeights, prepared.weights, settings);
   const sources = provide ? prepared.weights : await readIntoMemory(prepared.weights);

@@ -2,6 +2,7 @@ import { option as named, said } from '../errors.ts';
 import type { CausalLM } from '../families/family.ts';
 import { OptionError } from '../options.ts';
 import type { Engine, SessionSettings } from '../runtime/engine.ts';
+import { writesHalf } from '../runtime/half.ts';
 import type { HostMemory } from '../runtime/host-memory.ts';
 import { BlockLearner } from './blocks/block-learner.ts';
 import type { SequenceShape } from './graph.ts';
@@ -73,6 +74,12 @@ export async function createLearner(
     }
     return createOnDevice(engine, model, shape, options);
   }
+  if (writesHalf(engine)) {
+    throw new OptionError(
+      'precision',
+      said`training in float16 keeps everything on the card, which needs koffi, an optional dependency; install it ("npm install koffi"), or train in float32.`,
+    );
+  }
   if (!parallel) return createLocal(engine, model, shape, options);
   const { ranks, accumulate } = parallel;
   const share = shareOf(shape.batch, accumulate, ranks.communicator.size);
@@ -92,6 +99,7 @@ function createOnDevice(
 ): Promise<Learner> {
   return DeviceLearner.create(engine, model, shape, {
     ...options,
+    precision: engine.defaults.precision,
     gradients: memory === 'light' ? 'as you go' : 'kept',
     activations: memory === 'fast' ? 'kept' : 'recomputed',
   });

@@ -1,7 +1,10 @@
 import { type OpenedModel, readWeights } from '../checkpoint/load.node.ts';
 import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors/writer.ts';
+import { said } from '../errors.ts';
 import { writeFileAtomic } from '../files/atomic.node.ts';
+import { OptionError } from '../options.ts';
 import type { Engine } from '../runtime/engine.ts';
+import { writesHalf } from '../runtime/half.ts';
 import { DeviceLearner } from './on-device/device-learner.ts';
 import { WholeGraphLearner } from './whole-graph-learner.ts';
 
@@ -24,6 +27,12 @@ export async function writeGradients(
     writeFileAtomic(path, async (sink) => {
       await writeSafetensors(sink, entries, { format: 'pt' });
     });
+  if (writesHalf(engine)) {
+    throw new OptionError(
+      'precision',
+      said`gradients that are written to a file are those of float32; leave it out.`,
+    );
+  }
   if (engine.openMemory) {
     const learner = await DeviceLearner.create(engine, opened.model, shape, { gradients: 'kept' });
     try {

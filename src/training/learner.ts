@@ -2,6 +2,7 @@ import type { TrainingRows } from '../batches.ts';
 import type { CausalLM } from '../families/family.ts';
 import type { DeviceMemory } from '../runtime/device.ts';
 import type { SequenceShape } from './graph.ts';
+import type { LossScale } from './loss-scale.ts';
 import type { DeviceParameter } from './on-device/device-optimizer.ts';
 import type { OptimizedParameter, Optimizer, Range } from './optimizers/optimizer.ts';
 import type { Slices } from './parallel/slices.ts';
@@ -61,8 +62,13 @@ export interface StepResult {
   readonly tokens: number;
   /** Global gradient norm before clipping. */
   readonly gradientNorm: number;
-  /** False if {@link UpdateSettings.accept} returned false. */
+  /** False if {@link UpdateSettings.accept} returned false, or for {@link overflowed}. */
   readonly updated: boolean;
+  /**
+   * Set where gradients were not finite in float16 although the loss was multiplied by this factor only: nothing was updated, or, where
+   * weights are updated during the backward pass, not those whose gradients they were.
+   */
+  readonly overflowed?: number;
 }
 
 /** The trained weights of a learner in the memory of a device. */
@@ -84,6 +90,8 @@ export interface Learner {
   readonly parameters: readonly TrainedParameter[];
   /** Set where the weights are in the memory of a device. */
   readonly onDevice?: OnDevice | undefined;
+  /** Set where products are in float16: what the loss is multiplied by. A checkpoint has its state. */
+  readonly lossScale?: LossScale | undefined;
   /** Set where weights are sharded: this process has only its slices of them. */
   readonly slices?: Slices | undefined;
   /**

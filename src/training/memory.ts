@@ -3,6 +3,7 @@ import { sizeOf } from '../graph/dims.ts';
 import { input } from '../graph/operators/index.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { emitModel } from '../onnx/emit.ts';
+import type { Precision } from '../runtime/devices.ts';
 import { backwardGraph, forwardGraph, keepingGraphs, modelPieces, type Piece } from './blocks/block-graph.ts';
 import { KEPT_BYTES, vocabularyChunk } from './blocks/block-head-chunks.ts';
 import { rowsAtATime } from './blocks/block-head-rows.ts';
@@ -32,6 +33,8 @@ export interface MemoryOptions {
   readonly teacher?: CausalLM;
   /** Whether weights, gradients and states are in the memory of a device. */
   readonly onDevice?: boolean;
+  /** Of the products there. Default float32. */
+  readonly precision?: Precision | undefined;
 }
 
 /** The memory of training, in bytes. */

@@ -44,6 +44,6 @@ function isStored(node: Node): boolean {
 }
 
 function bytesOf({ dtype, shape }: Tensor): number {
-  const size = { float32: 4, int32: 4, int64: 8, bool: 1 }[dtype];
+  const size = { float32: 4, float16: 2, int32: 4, int64: 8, bool: 1 }[dtype];
   return size * sizeOf(shape as readonly number[]);
 }

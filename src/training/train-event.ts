@@ -1,4 +1,5 @@
 import type { GuardState } from './guard.ts';
+import type { LossScaleState } from './loss-scale.ts';
 import type { OptimizerState } from './optimizers/optimizer.ts';
 
 /** The record of evaluations; plain JSON. */
@@ -32,6 +33,8 @@ export interface TrainerState {
   readonly optimizer: OptimizerState;
   readonly evaluations: EvaluationRecord;
   readonly guard?: GuardState;
+  /** Where products are in float16. */
+  readonly lossScale?: LossScaleState;
 }
 
 export interface StepEvent {
@@ -48,6 +51,8 @@ export interface StepEvent {
   readonly tokens: number;
   /** Set if the batch was bad and nothing was updated: by how many standard deviations its loss was too high. */
   readonly skipped?: number;
+  /** Set if gradients were not finite in float16 and were not used: the loss scale, which the next step halves. */
+  readonly overflowed?: number;
   /** Trained tokens per second. */
   readonly tokensPerSecond: number;
   /** Average of recent steps. */

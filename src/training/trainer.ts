@@ -103,6 +103,7 @@ export class Trainer {
     this.#parts.training.restore(state.sampler);
     this.#parts.optimizer.restore(state.optimizer);
     if (state.guard) this.#guard?.restore(state.guard);
+    if (state.lossScale) this.#parts.learner.lossScale?.restore(state.lossScale);
     this.#evaluations = state.evaluations;
     this.#step = state.step;
     this.#saved = state.step;
@@ -121,10 +122,11 @@ export class Trainer {
     const evaluations = this.#evaluations;
     const guard = this.#guard;
     const parts = this.#parts;
-    const { training, optimizer } = parts;
+    const { training, optimizer, learner } = parts;
     return {
       ...{ step, tokens, evaluations, sampler: training.state(), optimizer: optimizer.state() },
       ...(guard && { guard: guard.state() }),
+      ...(learner.lossScale && { lossScale: learner.lossScale.state() }),
     };
   }
 
@@ -140,7 +142,7 @@ export class Trainer {
       while (batches.length < settings.accumulate) batches.push(await this.#parts.training.next());
       // The schedule counts from 0, where a warm-up's rate is 0: the first step uses the second value.
       const learningRate = schedule(settings.warmup > 0 ? this.#step + 1 : this.#step);
-      const { loss, tokens, gradientNorm, skipped } = await this.#make(batches, learningRate);
+      const { loss, tokens, gradientNorm, skipped, overflowed } = await this.#make(batches, learningRate);
       this.#step++;
       this.#tokens += tokens;
       pace.add(tokens, (performance.now() - started) / 1000);
@@ -153,6 +155,7 @@ export class Trainer {
         gradientNorm: Number.isNaN(gradientNorm) ? null : gradientNorm,
         tokens: this.#tokens,
         ...(skipped !== undefined && { skipped }),
+        ...(overflowed !== undefined && { overflowed }),
         tokensPerSecond: pace.tokensPerSecond,
         secondsPerStep: pace.secondsPerStep,
         secondsLeft: pace.secondsPerStep * (settings.steps - this.#step),
@@ -263,7 +266,7 @@ export class Trainer {
         ...(newRows &&
           this.#step < newRows.steps && { select: (parameters) => newRowsOf(parameters, newRows) }),
       });
-      return result.updated ? result : { ...result, skipped: zScore };
+      return result.updated || result.overflowed !== undefined ? result : { ...result, skipped: zScore };
     } catch (error) {
       if (!(error instanceof RopewalkError)) throw error;
       if (error instanceof NotFiniteError) throw await this.#stopped(error.message, batches, this.#step + 1);

@@ -3,6 +3,7 @@ import type { CausalLM } from '../../src/families/family.ts';
 import { initializeWeights } from '../../src/families/initialize.ts';
 import { findPreset } from '../../src/families/registry.ts';
 import { Random } from '../../src/random.ts';
+import type { Precision } from '../../src/runtime/devices.ts';
 import type { Engine } from '../../src/runtime/engine.ts';
 import { BlockLearner } from '../../src/training/blocks/block-learner.ts';
 import type { MemoryMode } from '../../src/training/create-learner.ts';
@@ -12,7 +13,7 @@ import { estimateOnDevice } from '../../src/training/on-device/device-estimate.t
 import { DeviceLearner } from '../../src/training/on-device/device-learner.ts';
 import { createOptimizer } from '../../src/training/optimizers/create-optimizer.ts';
 import type { OptimizerState } from '../../src/training/optimizers/optimizer.ts';
-import { norm } from './numbers.ts';
+import { copies, difference, sameBits } from './compared-weights.ts';
 
 const VOCAB = 67;
 const SHAPE = { batch: 2, seq: 6 };
@@ -25,6 +26,8 @@ export interface TrainingCase {
   readonly packed?: boolean;
   /** The most bytes of a part of the embedding, if it is to have several. */
   readonly tableBytes?: number;
+  /** Of the products on the device. Default float32. */
+  readonly precision?: Precision;
 }
 
 export interface Engines {
@@ -35,7 +38,7 @@ export interface Engines {
 /** Trains a case on the CPU and on a device, and reports how they differ. */
 export async function compareTraining(
   { cpu, device: engine }: Engines,
-  { preset: name, memory, accumulate, packed = false, tableBytes }: TrainingCase,
+  { preset: name, memory, accumulate, packed = false, tableBytes, precision = 'float32' }: TrainingCase,
   steps: number,
   report: (check: string, value: number | boolean) => void,
 ): Promise<void> {
@@ -54,6 +57,7 @@ export async function compareTraining(
   const make = async (weights: ReadonlyMap<string, Float32Array>, state?: OptimizerState) => {
     const learner = await DeviceLearner.create(engine, model, shape, {
       ...how,
+      precision,
       ...(tableBytes !== undefined && { tableBytes }),
     });
     await learner.fill((values) => {
@@ -89,7 +93,10 @@ export async function compareTraining(
   report(`${label}: weights`, difference(expected.values(), learner.values()));
   const perRow = packed ? 5 : 3;
   report(`${label}: bytes beyond ids and masks`, bytes - 4 * perRow * accumulate * SHAPE.batch * SHAPE.seq);
-  report(`${label}: planned memory`, device.byteLength / planned(model, shape, memory, accumulate));
+  report(
+    `${label}: planned memory`,
+    device.byteLength / planned(model, shape, memory, accumulate, precision),
+  );
   report(`${label}: memory`, new Set(held.slice(1)).size);
   const held0 = rows(99, packed);
   const [{ loss: right }, { loss: got }] = [
@@ -116,9 +123,15 @@ export async function compareTraining(
 }
 
 /** What a plan says is allocated, in float32 states. */
-function planned(model: CausalLM, shape: SequenceShape, memory: MemoryMode, accumulate: number): number {
+function planned(
+  model: CausalLM,
+  shape: SequenceShape,
+  memory: MemoryMode,
+  accumulate: number,
+  precision: Precision,
+): number {
   const { total, scratch } = estimateOnDevice(model, shape, {
-    ...{ memory, accumulate, trains: () => true },
+    ...{ memory, accumulate, precision, trains: () => true },
     stateBytes: (dims) => 8 * dims.reduce((size, dim) => size * dim, 1),
   });
   return total - scratch;
@@ -138,34 +151,9 @@ function rows(index: number, packed: boolean): TrainingRows {
   return { inputs, targets, weights, positions, segments };
 }
 
-function copies(values: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
-  return new Map([...values].map(([path, data]) => [path, data.slice()]));
-}
-
 function copyOf({ steps, tensors }: OptimizerState): OptimizerState {
   const copied = [...tensors].map(
     ([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }] as const,
   );
   return { steps: { ...steps }, tensors: new Map(copied) as OptimizerState['tensors'] };
-}
-
-/** Of all weights, relative to their norm. */
-function difference(
-  expected: ReadonlyMap<string, Float32Array>,
-  got: ReadonlyMap<string, Float32Array>,
-): number {
-  let [wrong, whole] = [0, 0];
-  for (const [path, data] of expected) {
-    const other = got.get(path)!;
-    wrong += norm(data.map((value, i) => value - other[i]!)) ** 2;
-    whole += norm(data) ** 2;
-  }
-  return Math.sqrt(wrong / whole);
-}
-
-function sameBits(a: ReadonlyMap<string, Float32Array>, b: ReadonlyMap<string, Float32Array>): boolean {
-  return [...a].every(([path, data]) => {
-    const other = b.get(path)!;
-    return data.every((value, i) => Object.is(value, other[i]));
-  });
 }

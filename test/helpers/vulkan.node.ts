@@ -15,3 +15,15 @@ export function softwareVulkan(): NodeJS.ProcessEnv | undefined {
     ? undefined
     : { VK_ICD_FILENAMES: join(folder, files[0]!), LD_LIBRARY_PATH: folder };
 }
+
+/**
+ * Environment of a Vulkan driver in software that may have float16: the one in ROPEWALK_FLOAT16_VULKAN, or Mesa's lavapipe where it is
+ * installed. Versions before 24 have too little for WebGPU.
+ */
+export function float16Vulkan(): NodeJS.ProcessEnv | undefined {
+  const { ROPEWALK_FLOAT16_VULKAN: given } = process.env;
+  const installed = ['lvp_icd.json', `lvp_icd.${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.json`];
+  const files = given ? [given] : installed.map((name) => join('/usr/share/vulkan/icd.d', name));
+  const file = files.find((path) => existsSync(path));
+  return file === undefined ? undefined : { VK_ICD_FILENAMES: file, VK_DRIVER_FILES: file };
+}

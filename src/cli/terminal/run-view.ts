@@ -43,6 +43,12 @@ function memoryRows({ device, ...host }: RunPlan['memory']): [string, string][] 
     ...rows,
     ['added gradients', gigabytes(device.added)],
     ['running graphs', `${gigabytes(device.scratch)} (estimated)`],
+    ...(device.precision === 'float16'
+      ? ([['precision', 'products in float16; each pass casts its weights, and keeps no copy']] as [
+          string,
+          string,
+        ][])
+      : []),
     ['device memory', `${gigabytes(device.total)}, all of the above`],
     ['weights, read', `${gigabytes(host.weights)} of this machine's memory, while they are read or made`],
   ];
@@ -164,11 +170,16 @@ export class RunView {
         for (const change of event.changes) progress.note(change);
         break;
       case 'step': {
-        const { step, loss, tokensPerSecond, engineShare, secondsLeft, skipped } = event;
-        this.#losses.push(loss);
+        const { step, loss, tokensPerSecond, engineShare, secondsLeft, skipped, overflowed } = event;
+        if (Number.isFinite(loss)) this.#losses.push(loss);
         if (skipped !== undefined) {
           progress.note(
             `step ${step}: skipped, its loss ${loss.toFixed(3)} is ${skipped.toFixed(1)} standard deviations above recent ones`,
+          );
+        }
+        if (overflowed !== undefined) {
+          progress.note(
+            `step ${step}: skipped, its gradients were not finite in float16 with a loss scale of ${overflowed}; the next step has half of it`,
           );
         }
         const limit = engineShare === undefined ? '' : `, ${percent(engineShare)} of the engine's limit`;

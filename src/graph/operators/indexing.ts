@@ -21,10 +21,11 @@ export const gatherRowsOp: Operator<None> = {
   name: 'gatherRows',
   infer(inputs) {
     const [table, ids] = inputs;
-    if (table?.dtype !== 'float32' || table.shape.length !== 2 || !isIndex(ids)) {
+    const isFloat = table?.dtype === 'float32' || table?.dtype === 'float16';
+    if (!isFloat || table.shape.length !== 2 || !isIndex(ids)) {
       throw shapeError('gatherRows', inputs, 'needs a float matrix and integer row indices');
     }
-    return [{ dtype: 'float32', shape: [...ids!.shape, table.shape[1]!] }];
+    return [{ dtype: table.dtype, shape: [...ids!.shape, table.shape[1]!] }];
   },
   evaluate([table, ids]) {
     const width = table!.shape[1]!;

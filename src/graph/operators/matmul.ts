@@ -28,19 +28,16 @@ function sides(x: TensorType, swapped: boolean): [Dim, Dim] {
   return swapped ? [columns, rows] : [rows, columns];
 }
 
+function isFloat({ dtype }: TensorType): boolean {
+  return dtype === 'float32' || dtype === 'float16';
+}
+
 export const matmulOp: Operator<MatmulAttributes> = {
   name: 'matmul',
   infer(inputs, { transA, transB }) {
     const [a, b] = inputs;
-    if (
-      !a ||
-      !b ||
-      a.dtype !== 'float32' ||
-      b.dtype !== 'float32' ||
-      a.shape.length < 2 ||
-      b.shape.length < 2
-    ) {
-      throw shapeError('matmul', inputs, 'needs two float tensors with at least two axes');
+    if (!a || !b || !isFloat(a) || a.dtype !== b.dtype || a.shape.length < 2 || b.shape.length < 2) {
+      throw shapeError('matmul', inputs, 'needs two float tensors of one type with at least two axes');
     }
     const [m, k] = sides(a, transA);
     const [k2, n] = sides(b, transB);
@@ -52,7 +49,7 @@ export const matmulOp: Operator<MatmulAttributes> = {
     if (!sameDim(k, k2) || !(shared || same)) {
       throw shapeError('matmul', inputs, `the inner sizes ${k} and ${k2} or the batches do not match`);
     }
-    return [{ dtype: 'float32', shape: [...batch, m, n] }];
+    return [{ dtype: a.dtype, shape: [...batch, m, n] }];
   },
   evaluate([a, b], { transA, transB, alpha }) {
     const [m, k] = sides({ dtype: 'float32', shape: a!.shape }, transA) as [number, number];

@@ -37,7 +37,7 @@ export function scalarValue(tensor: Tensor): number | undefined {
 
 export interface InputAttributes {
   readonly name: string;
-  readonly dtype: 'float32' | 'int64' | 'int32';
+  readonly dtype: 'float32' | 'float16' | 'int64' | 'int32';
   readonly shape: Tensor['shape'];
   /** A weight: an input when training, an initializer for inference. */
   readonly parameter?: boolean;

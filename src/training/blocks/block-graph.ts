@@ -1,6 +1,7 @@
 import type { CausalLM } from '../../families/family.ts';
 import { differentiate } from '../../graph/differentiate.ts';
 import { sizeOf } from '../../graph/dims.ts';
+import { halfProducts } from '../../graph/half-products.ts';
 import {
   constant,
   type InputAttributes,
@@ -11,6 +12,7 @@ import { type Partition, partition } from '../../graph/partition.ts';
 import { substitute } from '../../graph/rewrite.ts';
 import type { Dialect, Tensor } from '../../graph/tensor.ts';
 import { topologicalOrder } from '../../graph/traverse.ts';
+import type { Precision } from '../../runtime/devices.ts';
 import { gradientName, type SequenceShape, sequenceContext } from '../graph.ts';
 
 /** A weight of a piece of a model. */
@@ -97,6 +99,17 @@ export function backwardGraph(
   );
 }
 
+/** The same graph with its products in this precision: see `halfProducts`. */
+export function productsIn(
+  precision: Precision,
+  graph: ReadonlyMap<string, Tensor>,
+  dialect: Dialect,
+): Map<string, Tensor> {
+  if (precision !== 'float16') return new Map(graph);
+  const outputs = halfProducts([...graph.values()], dialect);
+  return new Map([...graph.keys()].map((name, i) => [name, outputs[i]!]));
+}
+
 export interface KeepingGraphs {
   /** `y`, and the values that {@link backward} needs, under its names for them. */
   readonly forward: Map<string, Tensor>;
@@ -111,10 +124,13 @@ export function keepingGraphs(
   trained: readonly string[],
   inputGradient: boolean,
   dialect: Dialect,
+  precision: Precision = 'float32',
 ): KeepingGraphs {
   const dy = input('dy', 'float32', piece.y.shape);
   const gradients = backwardGraph(piece, trained, inputGradient, dy);
-  const { first, second, kept } = partition([piece.y], [...gradients.values()], dy, dialect);
+  const both = productsIn(precision, new Map([['y', piece.y], ...gradients]), dialect);
+  const [y, ...rest] = both.values() as unknown as [Tensor, ...Tensor[]];
+  const { first, second, kept } = partition([y], rest, dy, dialect);
   return {
     forward: new Map(['y', ...kept.map(({ name }) => name)].map((name, i) => [name, first[i]!])),
     backward: new Map([...gradients.keys()].map((name, i) => [name, second[i]!])),

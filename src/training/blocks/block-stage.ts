@@ -1,5 +1,7 @@
 import { sizeOf } from '../../graph/dims.ts';
+import type { Tensor } from '../../graph/tensor.ts';
 import { emitModel } from '../../onnx/emit.ts';
+import type { Precision } from '../../runtime/devices.ts';
 import { dialectOf, type Engine, type SessionSettings } from '../../runtime/engine.ts';
 import { Executable, type HostTensor } from '../../runtime/executable.ts';
 import type { HostMemory } from '../../runtime/host-memory.ts';
@@ -11,6 +13,7 @@ import {
   keepingGraphs,
   type Piece,
   type PieceParameter,
+  productsIn,
 } from './block-graph.ts';
 
 /** Compiled passes, shared by all stages whose graphs are equal. */
@@ -19,17 +22,20 @@ export class StageKinds {
 
   readonly #engine: Engine;
   readonly #settings: SessionSettings | undefined;
+  readonly #precision: Precision;
 
-  constructor(engine: Engine, settings: SessionSettings | undefined) {
+  /** @param precision of the products. */
+  constructor(engine: Engine, settings: SessionSettings | undefined, precision: Precision = 'float32') {
     this.#engine = engine;
     this.#settings = settings;
+    this.#precision = precision;
   }
 
   kindOf(piece: Piece): StageKind {
     const { bytes } = emitModel(forwardGraph(piece), { dialect: dialectOf(this.#engine) });
     const known = this.#kinds.find((kind) => equalBytes(kind.bytes, bytes));
     if (known) return known.kind;
-    const kind = new StageKind(this.#engine, piece, this.#settings);
+    const kind = new StageKind(this.#engine, piece, this.#settings, this.#precision);
     this.#kinds.push({ bytes, kind });
     return kind;
   }
@@ -59,15 +65,22 @@ export class StageKind {
   readonly #engine: Engine;
   readonly #piece: Piece;
   readonly #settings: SessionSettings | undefined;
+  readonly #precision: Precision;
 
-  constructor(engine: Engine, piece: Piece, settings: SessionSettings | undefined) {
+  constructor(
+    engine: Engine,
+    piece: Piece,
+    settings: SessionSettings | undefined,
+    precision: Precision = 'float32',
+  ) {
     this.#engine = engine;
     this.#piece = piece;
     this.#settings = settings;
+    this.#precision = precision;
   }
 
   forward(): Promise<Executable> {
-    this.#forwardPass ??= Executable.compile(this.#engine, forwardGraph(this.#piece), this.#settings);
+    this.#forwardPass ??= this.#compile(forwardGraph(this.#piece));
     return this.#forwardPass;
   }
 
@@ -75,8 +88,7 @@ export class StageKind {
     const key = JSON.stringify([trained, inputGradient]);
     const known = this.#backwardPasses.get(key);
     if (known) return known;
-    const graph = backwardGraph(this.#piece, trained, inputGradient);
-    const made = Executable.compile(this.#engine, graph, this.#settings);
+    const made = this.#compile(backwardGraph(this.#piece, trained, inputGradient));
     this.#backwardPasses.set(key, made);
     return made;
   }
@@ -88,7 +100,9 @@ export class StageKind {
     if (known) return known;
     const engine = this.#engine;
     const settings = this.#settings;
-    const graphs = keepingGraphs(this.#piece, trained, inputGradient, dialectOf(engine));
+    const graphs = keepingGraphs(
+      ...([this.#piece, trained, inputGradient, dialectOf(engine), this.#precision] as const),
+    );
     const made = (async () => ({
       forward: await Executable.compile(engine, graphs.forward, settings),
       backward: await Executable.compile(engine, graphs.backward, settings),
@@ -105,6 +119,11 @@ export class StageKind {
       await (await passes).forward.release();
       await (await passes).backward.release();
     }
+  }
+
+  #compile(graph: ReadonlyMap<string, Tensor>): Promise<Executable> {
+    const written = productsIn(this.#precision, graph, dialectOf(this.#engine));
+    return Executable.compile(this.#engine, written, this.#settings);
   }
 }
 

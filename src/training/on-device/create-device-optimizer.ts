@@ -161,8 +161,8 @@ class EngineDeviceOptimizer implements DeviceOptimizer {
     if (left) throw new Error(`${left.parameter.name} must be in exactly one set`);
   }
 
-  measure(names: readonly string[], clip: number): DeviceMeasure {
-    return this.#set(names).norm.measure(clip);
+  measure(names: readonly string[], clip: number, lossScale = 1): DeviceMeasure {
+    return this.#set(names).norm.measure(clip, lossScale);
   }
 
   update(

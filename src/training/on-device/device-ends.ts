@@ -1,8 +1,9 @@
 import type { Tensor } from '../../graph/tensor.ts';
 import type { Binding, DeviceTensor, DeviceTensors } from '../../runtime/device.ts';
-import type { Engine, SessionSettings } from '../../runtime/engine.ts';
+import type { Precision } from '../../runtime/devices.ts';
+import { dialectOf, type Engine, type SessionSettings } from '../../runtime/engine.ts';
 import { Executable } from '../../runtime/executable.ts';
-import { backwardGraph, forwardGraph, type Piece } from '../blocks/block-graph.ts';
+import { backwardGraph, forwardGraph, type Piece, productsIn } from '../blocks/block-graph.ts';
 import type { HeadGraph } from '../blocks/block-head.ts';
 import { gradientName } from '../graph.ts';
 import type { GradientTargets } from './device-gradients.ts';
@@ -118,6 +119,7 @@ export class DeviceHead {
     { hidden, dHidden }: { readonly hidden: DeviceTensor; readonly dHidden: DeviceTensor },
     weights: ReadonlyMap<string, DeviceTensor>,
     feeds: Feeds,
+    precision: Precision,
   ) {
     this.#weights = Object.fromEntries(weights);
     this.#hidden = hidden;
@@ -125,8 +127,10 @@ export class DeviceHead {
     this.#feeds = feeds;
     this.trained = graph.trained;
     const loss = [LOSS, graph.loss] as const;
-    this.#lossPass = new LazyPass(engine, settings, () => new Map([loss]));
-    this.#gradientPass = new LazyPass(engine, settings, () => new Map([loss, ...graph.gradients]));
+    const pass = (outputs: readonly (readonly [string, Tensor])[]) =>
+      new LazyPass(engine, settings, () => productsIn(precision, new Map(outputs), dialectOf(engine)));
+    this.#lossPass = pass([loss]);
+    this.#gradientPass = pass([loss, ...graph.gradients]);
   }
 
   /** Computes the loss alone. */

@@ -1,11 +1,14 @@
 import type { CausalLM } from '../../families/family.ts';
 import { sizeOf } from '../../graph/dims.ts';
+import type { Tensor } from '../../graph/tensor.ts';
+import type { Precision } from '../../runtime/devices.ts';
 import {
   backwardGraph,
   forwardGraph,
   keepingGraphs,
   modelPieces,
   type Piece,
+  productsIn,
 } from '../blocks/block-graph.ts';
 import type { SequenceShape } from '../graph.ts';
 import { crossEntropy, type Loss } from '../loss.ts';
@@ -25,6 +28,8 @@ export interface DeviceEstimate {
   /** Peak of what the graphs hold while they run. */
   readonly scratch: number;
   readonly total: number;
+  /** Of the products. */
+  readonly precision: Precision;
 }
 
 export interface DeviceEstimateOptions {
@@ -33,19 +38,28 @@ export interface DeviceEstimateOptions {
   readonly accumulate: number;
   readonly stateBytes: (shape: readonly number[]) => number;
   readonly loss?: Loss;
+  /** Of the products. Default float32. */
+  readonly precision?: Precision | undefined;
 }
 
 /** Estimates what a learner on a device allocates, and what its graphs take beside that. Nothing is allocated. */
 export function estimateOnDevice(
   model: CausalLM,
   shape: SequenceShape,
-  { memory, trains, accumulate, stateBytes, loss = crossEntropy }: DeviceEstimateOptions,
+  {
+    memory,
+    trains,
+    accumulate,
+    stateBytes,
+    loss = crossEntropy,
+    precision = 'float32',
+  }: DeviceEstimateOptions,
 ): DeviceEstimate {
   const [whole, ...rest] = modelPieces(model, shape) as [Piece, ...Piece[]];
   const parts = weightParts(model, tablesOf(model, whole));
   const embedding = partedEmbedding(whole, parts);
   const [rows, width] = whole.y.shape as [number, number];
-  const head = deviceHeadGraph({ model, rows, width, trains }, parts, loss);
+  const head = deviceHeadGraph({ model, rows, width, trains, precision }, parts, loss);
   const all = [...model.parameters().values()];
   const wholeOf = new Map([...parts.values()].flat().map(({ name, path }) => [name, path]));
   const shapes = new Map([...parts.values()].flat().map((part) => [part.name, part.shape]));
@@ -67,7 +81,7 @@ export function estimateOnDevice(
   const added = slotBytes(adds, shapes) + [...sizes].reduce((total, size) => total + size, 0);
   let kept = 0;
   let scratch = Math.max(
-    peakBytes([head.loss, ...head.gradients.values()], 'webgpu'),
+    passBytes(new Map([['loss', head.loss], ...head.gradients]), precision),
     peakBytes([...backwardGraph(embedding, namesOf(embedding, stages[0]!), false).values()], 'webgpu'),
   );
   const known = new Map<string, { readonly kept: number; readonly peak: number }>();
@@ -75,7 +89,7 @@ export function estimateOnDevice(
     // Layers with the same weights' shapes take the same, but for masks.
     const names = namesOf(piece, stages[i + 1]!);
     const key = JSON.stringify([piece.parameters.map(({ name, shape: dims }) => [name, dims]), names, i % 6]);
-    const found = known.get(key) ?? stageBytes(piece, names, memory === 'fast');
+    const found = known.get(key) ?? stageBytes(piece, names, memory === 'fast', precision);
     known.set(key, found);
     kept += found.kept;
     scratch = Math.max(scratch, found.peak);
@@ -87,21 +101,29 @@ export function estimateOnDevice(
   );
   const activations = 4 * rows * width * (rest.length + 3) + kept;
   const total = weights + gradients + optimizer + activations + added + scratch;
-  return { weights, gradients, optimizer, activations, added, scratch, total };
+  return { weights, gradients, optimizer, activations, added, scratch, total, precision };
 }
 
 function namesOf({ parameters }: Piece, trained: readonly string[]): string[] {
   return parameters.filter(({ path }) => trained.includes(path)).map(({ name }) => name);
 }
 
-function stageBytes(piece: Piece, names: readonly string[], keeps: boolean) {
+/** What a pass takes while it runs. Weights in float16 are there only then. */
+function passBytes(pass: ReadonlyMap<string, Tensor>, precision: Precision): number {
+  return peakBytes([...productsIn(precision, pass, 'webgpu').values()], 'webgpu');
+}
+
+function stageBytes(piece: Piece, names: readonly string[], keeps: boolean, precision: Precision) {
   if (!keeps) {
     const passes = [forwardGraph(piece), backwardGraph(piece, names, true)];
-    return { kept: 0, peak: Math.max(...passes.map((pass) => peakBytes([...pass.values()], 'webgpu'))) };
+    return { kept: 0, peak: Math.max(...passes.map((pass) => passBytes(pass, precision))) };
   }
-  const { forward, backward, kept } = keepingGraphs(piece, names, true, 'webgpu');
+  const { forward, backward, kept } = keepingGraphs(piece, names, true, 'webgpu', precision);
   return {
-    kept: kept.reduce((sum, { shape }) => sum + 4 * (sizeOf(shape) as number), 0),
+    kept: kept.reduce(
+      (sum, { dtype, shape }) => sum + (dtype === 'float16' ? 2 : 4) * (sizeOf(shape) as number),
+      0,
+    ),
     peak: Math.max(peakBytes([...forward.values()], 'webgpu'), peakBytes([...backward.values()], 'webgpu')),
   };
 }

@@ -2,7 +2,9 @@ import type { TrainingRows } from '../../batches.ts';
 import { RopewalkError } from '../../errors.ts';
 import type { CausalLM } from '../../families/family.ts';
 import type { DeviceMemory, DeviceTensor } from '../../runtime/device.ts';
+import type { Precision } from '../../runtime/devices.ts';
 import type { Engine, SessionSettings } from '../../runtime/engine.ts';
+import { needHalf } from '../../runtime/half.ts';
 import { modelPieces, type Piece } from '../blocks/block-graph.ts';
 import type { HeadGraph } from '../blocks/block-head.ts';
 import { StageKinds } from '../blocks/block-stage.ts';
@@ -11,6 +13,7 @@ import { notFinite } from '../finite.ts';
 import type { SequenceShape } from '../graph.ts';
 import type { Learner, OnDevice, StepResult, UpdateSettings } from '../learner.ts';
 import { crossEntropy, type Loss } from '../loss.ts';
+import { LossScale } from '../loss-scale.ts';
 import { DeviceEmbedding, DeviceHead, LOSS } from './device-ends.ts';
 import { DeviceGradients, type GradientTargets } from './device-gradients.ts';
 import { type DeviceOptimizer, isOnDevice } from './device-optimizer.ts';
@@ -30,6 +33,8 @@ export interface DeviceLearnerOptions {
   readonly settings?: SessionSettings;
   /** As in `BlockLearnerOptions`. */
   readonly gradients: 'kept' | 'as you go';
+  /** Of the products. In float16 the loss is scaled, and what else is computed, kept and updated is float32. Default float32. */
+  readonly precision?: Precision | undefined;
   readonly activations?: 'kept' | 'recomputed';
   /** The most bytes of a part of the embedding or the head: see `weightParts`. */
   readonly tableBytes?: number;
@@ -61,6 +66,7 @@ interface Targets {
 export class DeviceLearner implements Learner {
   readonly parameters = [];
   readonly onDevice: OnDevice;
+  readonly lossScale: LossScale | undefined;
   #first: Promise<Targets> | undefined;
   #further: Promise<Targets> | undefined;
 
@@ -101,6 +107,7 @@ export class DeviceLearner implements Learner {
     this.#asYouGo = options.gradients === 'as you go';
     this.#onPhase = options.onPhase ?? (() => {});
     this.#groups = parts.groups;
+    this.lossScale = options.precision === 'float16' ? new LossScale() : undefined;
     const parameters = parts.trained.map((name) => {
       const { shape: dims } = model.parameters().get(name)!;
       const gradient = parts.weights.parts.get(name)!.map((part) => parts.gradients.of(part.name));
@@ -118,8 +125,9 @@ export class DeviceLearner implements Learner {
     options: DeviceLearnerOptions,
   ): Promise<DeviceLearner> {
     if (!engine.openMemory) throw new RopewalkError('this engine keeps no values on a device.');
+    const { trains: wanted = () => true, loss = crossEntropy, precision = 'float32' } = options;
+    if (precision === 'float16') await needHalf(engine);
     const memory = await engine.openMemory();
-    const { trains: wanted = () => true, loss = crossEntropy } = options;
     const settings = { ...options.settings, onDeviceOnly: true };
     const keeps = options.activations === 'kept';
     const feeds = new Feeds(memory);
@@ -139,7 +147,7 @@ export class DeviceLearner implements Learner {
     const ends = { y: activations[0]!, dy: gradientAt(-1) };
     const embedding = new DeviceEmbedding(engine, settings, first, ends, weights.tensors, trains, feeds);
     await embedding.prepare();
-    const kinds = new StageKinds(engine, settings);
+    const kinds = new StageKinds(engine, settings, precision);
     let active = embedding.trained.length > 0;
     const blocks: DeviceStage[] = [];
     for (const [i, piece] of rest.entries()) {
@@ -161,8 +169,10 @@ export class DeviceLearner implements Learner {
       blocks.push(stage);
     }
     const around = { hidden: activations.at(-1)!, dHidden: passed[0] };
-    const graphOf = (of: Loss) => deviceHeadGraph({ model, rows, width, trains: wanted }, parts, of);
-    const headOf = (of: HeadGraph) => new DeviceHead(engine, settings, of, around, weights.tensors, feeds);
+    const headParts = { model, rows, width, trains: wanted, precision };
+    const graphOf = (of: Loss) => deviceHeadGraph(headParts, parts, of);
+    const headOf = (of: HeadGraph) =>
+      new DeviceHead(engine, settings, of, around, weights.tensors, feeds, precision);
     const head = headOf(graphOf(loss));
     const { evaluationLoss = loss } = options;
     const evaluationHead = evaluationLoss === loss ? head : headOf(graphOf(evaluationLoss));
@@ -211,14 +221,22 @@ export class DeviceLearner implements Learner {
     if (together) throw new Error('a learner on a device has no other ranks');
     if (select) throw new Error('all trained weights are updated on a device');
     if (this.#asYouGo) return this.#updateAsYouGo(batches, settings, optimizer);
-    const tokens = await this.computeGradients(batches);
+    const factor = this.lossScale?.factor ?? 1;
+    const tokens = await this.computeGradients(batches, factor);
     const [names] = this.onDevice.updates as [readonly string[]];
-    const { norm, scale } = optimizer.measure(names, settings.clip);
-    const { loss, gradientNorm } = this.#report.read(norm);
+    const { norm, scale } = optimizer.measure(names, settings.clip, factor);
+    const read = this.#report.read(norm);
+    const { gradientNorm } = read;
+    const loss = read.loss / factor;
+    if (this.lossScale && !(Number.isFinite(loss) && Number.isFinite(gradientNorm))) {
+      this.lossScale.update(false);
+      return { loss, tokens, gradientNorm: Number.NaN, updated: false, overflowed: factor };
+    }
     const updated = settings.accept?.({ loss, gradientNorm }) ?? true;
     if (updated) {
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw this.#notFinite(loss);
       optimizer.update(names, { learningRate: settings.learningRate, scale });
+      this.lossScale?.update(true);
       this.#onPhase('update');
     }
     return { loss, tokens, gradientNorm, updated };
@@ -253,13 +271,14 @@ export class DeviceLearner implements Learner {
   /**
    * Starts computing the gradients of the mean loss over the counted tokens of all micro-batches.
    *
+   * @param factor what they are multiplied by.
    * @returns the number of those tokens.
    */
-  async computeGradients(batches: readonly TrainingRows[]): Promise<number> {
+  async computeGradients(batches: readonly TrainingRows[], factor = 1): Promise<number> {
     const tokens = batches.reduce((sum, batch) => sum + countOf(batch), 0);
     for (const [i, batch] of batches.entries()) {
       const targets = await this.#targets(i > 0);
-      await this.#forward(batch, 1 / Math.max(1, tokens));
+      await this.#forward(batch, factor / Math.max(1, tokens));
       this.#stages.head.backward(targets.head);
       targets.head.add();
       this.#onPhase('head');
@@ -283,9 +302,15 @@ export class DeviceLearner implements Learner {
     }
     const tokens = countOf(batch);
     const targets = await this.#targets(false);
-    await this.#forward(batch, 1 / Math.max(1, tokens));
+    const factor = this.lossScale?.factor ?? 1;
+    await this.#forward(batch, factor / Math.max(1, tokens));
     this.#stages.head.backward(targets.head);
-    const loss = this.#report.readLoss();
+    const loss = this.#report.readLoss() / factor;
+    const overflow = { loss, tokens, gradientNorm: Number.NaN, updated: false, overflowed: factor };
+    if (this.lossScale && !Number.isFinite(loss)) {
+      this.lossScale.update(false);
+      return overflow;
+    }
     if (!(settings.accept?.({ loss }) ?? true)) {
       return { loss, tokens, gradientNorm: Number.NaN, updated: false };
     }
@@ -293,17 +318,23 @@ export class DeviceLearner implements Learner {
     const { clip, learningRate } = settings;
     this.#onPhase('head');
     this.#norms.begin();
+    let overflowed = false;
     const update = (group: number) => {
       const names = this.#groups[group]!;
       if (names.length === 0) return;
-      const { norm, scale } = optimizer.measure(names, clip);
+      const { norm, scale } = optimizer.measure(names, clip, factor);
       this.#norms.add(group, norm);
-      optimizer.update(names, { learningRate, scale });
+      // Like an optimizer of its own, each group is updated or not by its own gradients.
+      const skips = this.lossScale !== undefined && !Number.isFinite(this.#norms.readOne(norm));
+      overflowed ||= skips;
+      if (!skips) optimizer.update(names, { learningRate, scale });
     };
     const { blocks } = this.#stages;
     update(blocks.length + 1);
     this.#backward(targets, update);
     this.#onPhase('backward and update');
+    this.lossScale?.update(!overflowed);
+    if (overflowed) return overflow;
     const gradientNorm = Math.sqrt(this.#norms.read());
     if (!Number.isFinite(gradientNorm)) throw this.#notFinite(loss);
     return { loss, tokens, gradientNorm, updated: true };

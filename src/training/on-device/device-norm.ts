@@ -39,6 +39,7 @@ export class DeviceNorm {
         ...Object.fromEntries(this.#views.map((view, i) => [`gradient${i}`, view])),
         clip: scalars.tensor('clip'),
         zero: scalars.tensor('zero'),
+        unscale: scalars.tensor('unscale'),
       },
       { ...this.#result },
     );
@@ -59,9 +60,12 @@ export class DeviceNorm {
     );
   }
 
-  /** @param clip the largest norm; 0 for no clipping. */
-  measure(clip: number): DeviceMeasure {
-    this.#scalars.write({ clip: clip > 0 ? clip : UNLIMITED, zero: 0 });
+  /**
+   * @param clip the largest norm; 0 for no clipping.
+   * @param lossScale what the gradients are multiplied by.
+   */
+  measure(clip: number, lossScale: number): DeviceMeasure {
+    this.#scalars.write({ clip: clip > 0 ? clip : UNLIMITED, zero: 0, unscale: 1 / lossScale });
     this.#binding.run();
     return this.#result;
   }
@@ -74,11 +78,13 @@ export class DeviceNorm {
 }
 
 function normGraph(sizes: readonly number[]): Map<string, Tensor> {
-  const norm = sqrt(sumOfSquares(sizes.map((size, i) => input(`gradient${i}`, 'float32', matrixOf(size)))));
+  const whole = sqrt(sumOfSquares(sizes.map((size, i) => input(`gradient${i}`, 'float32', matrixOf(size)))));
+  const unscale = input('unscale', 'float32', [1]);
+  const norm = mul(whole, unscale);
   // The product with 0 is NaN for a norm that is not finite.
   const clip = input('clip', 'float32', [1]);
   const within = div(clip, maximum(clip, add(norm, scalar(1e-6))));
-  const scale = add(within, mul(norm, input('zero', 'float32', [1])));
+  const scale = add(mul(within, unscale), mul(norm, input('zero', 'float32', [1])));
   return new Map([
     ['norm', norm],
     ['scale', scale],

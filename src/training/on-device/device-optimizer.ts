@@ -16,9 +16,12 @@ export interface DeviceParameter {
 
 /** What a device knows of the gradients of a step, or of a part of it. */
 export interface DeviceMeasure {
-  /** Their norm, `[1]`. */
+  /** Their norm, `[1]`, without the loss scale. */
   readonly norm: DeviceTensor;
-  /** The factor that clips them, `[1]`: min(1, clip / (norm + 1e-6)), or 1 without clipping; NaN where the norm is not finite. */
+  /**
+   * The factor that clips them, `[1]`: min(1, clip / (norm + 1e-6)), or 1 without clipping, over the loss scale; NaN where the norm
+   * is not finite.
+   */
   readonly scale: DeviceTensor;
 }
 
@@ -34,8 +37,9 @@ export interface DeviceOptimizer extends Optimizer {
    * Starts measuring the gradients of a set. The results are valid until it is measured again.
    *
    * @param clip the largest norm; 0 for no clipping.
+   * @param lossScale what the loss and its gradients are multiplied by. Default 1.
    */
-  measure(names: readonly string[], clip: number): DeviceMeasure;
+  measure(names: readonly string[], clip: number, lossScale?: number): DeviceMeasure;
   /** Starts an update of a set, each parameter by its gradient times the scale. */
   update(
     names: readonly string[],

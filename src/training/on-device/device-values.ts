@@ -6,7 +6,7 @@ import type { Executable, HostTensor } from '../../runtime/executable.ts';
 
 /** @throws RopewalkError for a type that no tensor on a device has. */
 export function deviceType(name: string, dtype: DType): DeviceType {
-  if (dtype === 'float32' || dtype === 'int32') return dtype;
+  if (dtype === 'float32' || dtype === 'float16' || dtype === 'int32') return dtype;
   throw new RopewalkError(
     `${name} is ${dtype}, and values on a device are float32 or int32; use one of those in the loss.`,
   );

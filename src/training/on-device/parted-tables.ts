@@ -16,6 +16,7 @@ import {
   reduceMax,
   reduceSum,
   reshape,
+  scalar,
   slice,
   softcap,
   softcapGradient,
@@ -27,6 +28,7 @@ import { type Rule, rewrite } from '../../graph/rewrite.ts';
 import { isNodeOf, type Tensor } from '../../graph/tensor.ts';
 import { topologicalOrder } from '../../graph/traverse.ts';
 import { OptionError } from '../../options.ts';
+import type { Precision } from '../../runtime/devices.ts';
 import type { Piece, PieceParameter } from '../blocks/block-graph.ts';
 import { type HeadGraph, headGraph } from '../blocks/block-head.ts';
 import { gradientName } from '../graph.ts';
@@ -35,6 +37,9 @@ import type { WeightPart } from './device-weights.ts';
 
 /** Bytes of the logits of the rows that a head computes at a time. */
 const LOGITS_BYTES = 128 * 2 ** 20;
+
+/** Before they are rounded to float16, gradients of logits are multiplied by this: small probabilities then keep their digits. */
+const HALF_LOGITS = 256;
 
 type Parts = ReadonlyMap<string, readonly WeightPart[]>;
 
@@ -87,6 +92,8 @@ export interface DeviceHeadParts {
   readonly rows: number;
   readonly width: number;
   readonly trains: (path: string) => boolean;
+  /** Of the products. Default float32. */
+  readonly precision?: Precision;
 }
 
 /**
@@ -107,10 +114,11 @@ export function deviceHeadGraph(head: DeviceHeadParts, parts: Parts, loss: Loss)
 }
 
 function crossEntropyGraph(
-  { model, rows, width, trains }: DeviceHeadParts,
+  { model, rows, width, trains, precision = 'float32' }: DeviceHeadParts,
   parts: readonly WeightPart[],
 ): HeadGraph {
   const { weight, bias, softcap: cap } = model.head;
+  const isHalf = precision === 'float16';
   const [vocabSize] = weight.shape as [number, number];
   const hidden = input('hidden', 'float32', [rows, width]);
   const targets = input('targets', 'int32', [rows]);
@@ -126,7 +134,8 @@ function crossEntropyGraph(
     const end = Math.min(rows, start + chunk);
     const column = (x: Tensor) => reshape(slice(x, 0, start, end), [end - start, 1]);
     const h = slice(hidden, 0, start, end);
-    const [target, w] = [column(targets), column(weights)];
+    const [target, share] = [column(targets), column(weights)];
+    const w = isHalf ? mul(share, scalar(1 / HALF_LOGITS)) : share;
     const products = tables.map((table) => matmul(h, table, { transB: true }));
     let logits = products.length > 1 ? concat(products, 1) : products[0]!;
     if (bias) logits = add(logits, parameter(bias.path, bias.shape));
@@ -134,11 +143,12 @@ function crossEntropyGraph(
     const probs = softmax(logits);
     // log Σ exp from the largest probability, which is at least 1 / vocabulary: no underflow.
     const logSum = sub(reduceMax(logits, [1]), log(reduceMax(probs, [1])));
-    losses = sum(losses, reduceSum(mul(sub(logSum, takeAlong(logits, target)), w), [0, 1]));
+    losses = sum(losses, reduceSum(mul(sub(logSum, takeAlong(logits, target)), share), [0, 1]));
     // d loss / d logits = weight · (probs − onehot). The row's weight is applied to the narrow side of each product.
     const missed = constant(new Float32Array(end - start).fill(-1), [end - start, 1]);
     let dLogits = addAlong(probs, target, missed);
     if (cap !== null) dLogits = softcapGradient(logits, dLogits, cap);
+    if (isHalf) dLogits = mul(dLogits, scalar(HALF_LOGITS));
     let first = 0;
     let dRows: Tensor | undefined;
     const weighted = mul(h, w);

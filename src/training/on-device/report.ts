@@ -117,6 +117,12 @@ export class NormSum {
     this.#turn = 1 - this.#turn;
   }
 
+  /** Waits for the device. @param norm `[1]`, of one group. */
+  readOne(norm: DeviceTensor): number {
+    this.#memory.read(norm, this.#one);
+    return this.#one[0]!;
+  }
+
   /** Waits for the device. */
   read(): number {
     this.#memory.read(this.#sums[this.#turn]!, this.#one);

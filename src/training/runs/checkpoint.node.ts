@@ -40,6 +40,7 @@ const storedTrainer = z.object({
     })
     .default({ last: -1, best: null, since: 0, base: null }),
   guard: z.object({ losses: z.array(loss), skipped: count }).optional(),
+  lossScale: z.object({ factor: z.number().positive(), good: count, skipped: count }).optional(),
 });
 type StoredTrainer = z.infer<typeof storedTrainer>;
 
@@ -87,6 +88,7 @@ function trainerToSave(state: TrainerState, optimizerSteps: OptimizerState['step
     optimizerSteps,
     evaluations: state.evaluations,
     ...(state.guard && { guard: { ...state.guard, losses: [...state.guard.losses] } }),
+    ...(state.lossScale && { lossScale: state.lossScale }),
   };
 }
 
@@ -104,12 +106,16 @@ export async function readCheckpoint(
       `${join(path, TRAINER_FILE)}: the field "${field.join('.')}" is damaged: ${message}.`,
     );
   }
-  const { step, tokens, sampler, optimizerSteps, evaluations, guard } = parsed.data;
+  const { step, tokens, sampler, optimizerSteps, evaluations, guard, lossScale } = parsed.data;
   const source = await FileSource.open(join(path, OPTIMIZER_FILE));
   try {
     const tensors = await readOptimizerTensors(await openSafetensors(source), trainer.state().optimizer);
     const optimizer = { steps: optimizerSteps, tensors };
-    const state = { step, tokens, sampler, optimizer, evaluations, ...(guard && { guard }) };
+    const state = {
+      ...{ step, tokens, sampler, optimizer, evaluations },
+      ...(guard && { guard }),
+      ...(lossScale && { lossScale }),
+    };
     trainer.restore(state);
     return state;
   } finally {

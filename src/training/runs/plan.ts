@@ -1,5 +1,6 @@
 import { option, RopewalkError } from '../../errors.ts';
 import type { CausalLM } from '../../families/family.ts';
+import type { Precision } from '../../runtime/devices.ts';
 import type { SequenceShape } from '../graph.ts';
 import type { Loss } from '../loss.ts';
 import { estimateMemory, type MemoryEstimate } from '../memory.ts';
@@ -95,6 +96,8 @@ export interface PlanParts {
   readonly ranks?: number | undefined;
   /** Whether it trains in the memory of a device. */
   readonly onDevice?: boolean | undefined;
+  /** Of its products there. */
+  readonly precision?: Precision | undefined;
 }
 
 export function planRun(parts: PlanParts): RunPlan {
@@ -164,7 +167,7 @@ function remediesFor(parts: PlanParts): RunPlan['remedies'] {
 }
 
 function memoryOf(
-  { model, trains, shape, loss, teacher, ranks = 1, onDevice = false }: PlanParts,
+  { model, trains, shape, loss, teacher, ranks = 1, onDevice = false, precision }: PlanParts,
   settings: TrainingSettings,
 ): MemoryEstimate {
   const { memory, optimizer, states } = settings;
@@ -175,7 +178,7 @@ function memoryOf(
     model,
     { ...shape, batch },
     {
-      ...{ memory, trains, accumulate, onDevice },
+      ...{ memory, trains, accumulate, onDevice, precision },
       ...{ ranks, shard: settings.shard },
       stateBytes: (dims) => record.stateBytes(dims, options),
       ...(loss && { loss }),

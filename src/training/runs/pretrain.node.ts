@@ -90,6 +90,7 @@ export function openPretraining(options: PretrainingOptions): TrainingJob {
     plan: planRun({
       ...{ model, trains, settings, shape, data, machine, ranks: ranks?.size },
       onDevice: engine.openMemory !== undefined,
+      precision: engine.defaults.precision,
     }),
     identity: { family, config, files },
     record: {
