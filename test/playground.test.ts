@@ -56,7 +56,7 @@ describe.runIf(executablePath)('the playground', () => {
     const made = await smallModel();
     remove = made.remove;
     const models = { alpha: made.model, beta: endless(made.model) };
-    server = await listen(serve(models, { page: await playgroundPage(folder) }), {
+    server = await listen(await serve(models, { page: await playgroundPage(folder) }), {
       port: 0,
       host: '127.0.0.1',
     });
@@ -180,7 +180,10 @@ describe.runIf(executablePath)('the playground', () => {
 
   it('asks for an API key when one is needed', async () => {
     const locked = await listen(
-      serve({ alpha: (await smallModel()).model }, { apiKeys: ['k'], page: await playgroundPage(folder) }),
+      await serve(
+        { alpha: (await smallModel()).model },
+        { apiKeys: ['k'], page: await playgroundPage(folder) },
+      ),
       { port: 0, host: '127.0.0.1' },
     );
     const other = await browser.newPage({ locale: 'en-US' });

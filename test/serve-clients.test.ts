@@ -21,7 +21,7 @@ beforeAll(async () => {
   const made = await smallModel();
   remove = made.remove;
   model = await load(made.path, { threads: 1 });
-  const service = serve({ small: model }, { apiKeys: ['secret'], allowedHosts: [] });
+  const service = await serve({ small: model }, { apiKeys: ['secret'], allowedHosts: [] });
   server = await listen(service, { port: 0, host: '127.0.0.1' });
 }, 60_000);
 afterAll(async () => {

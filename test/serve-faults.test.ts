@@ -7,7 +7,8 @@ import type { LanguageModel } from '../src/generation/language-model.ts';
 import { load } from '../src/generation/load.node.ts';
 import { type Listening, listen } from '../src/serve/listen.node.ts';
 import type { LogEntry } from '../src/serve/log.ts';
-import { type ModelService, serve } from '../src/serve/serve.ts';
+import { serve } from '../src/serve/serve.ts';
+import type { ModelService } from '../src/serve/service.ts';
 import { eventsOf, type Json, post, smallModel } from './helpers/serve.node.ts';
 import { until } from './helpers/work.node.ts';
 
@@ -30,7 +31,7 @@ beforeAll(async () => {
   remove = made.remove;
   local = made.model;
   model = await load(made.path, { threads: 1 });
-  service = serve({ small: model }, { log: (entry) => log.push(entry) });
+  service = await serve({ small: model }, { log: (entry) => log.push(entry) });
   server = await listen(service, {
     ...{ port: 0, host: '127.0.0.1', headersTimeout: 0.5, requestTimeout: 1 },
   });
@@ -102,7 +103,10 @@ describe('a client that takes its time', () => {
 
   it('loses its place when it leaves more of a stream unread than the limit, and the steps of others go on', async () => {
     const said: LogEntry[] = [];
-    const strict = serve({ small: local }, { maxUnreadBytes: 20_000, log: (entry) => said.push(entry) });
+    const strict = await serve(
+      { small: local },
+      { maxUnreadBytes: 20_000, log: (entry) => said.push(entry) },
+    );
     // A token has 2,100 bytes of log-probabilities here.
     const slow = await post(strict, '/v1/chat/completions', { ...endless, logprobs: true, top_logprobs: 20 });
     const beside = await post(strict, '/v1/chat/completions', { ...chat, stream: true });
@@ -138,7 +142,7 @@ describe('a client that takes its time', () => {
   });
 
   it('is not limited in what it gets at once', async () => {
-    const strict = serve({ small: model }, { maxUnreadBytes: 1 });
+    const strict = await serve({ small: model }, { maxUnreadBytes: 1 });
     const more = { stream: false, max_tokens: 50, logprobs: true, top_logprobs: 20 };
     const answer = await post(strict, '/v1/chat/completions', { ...endless, ...more });
     expect(((await answer.json()) as Json).choices[0].logprobs.content).toHaveLength(50);
@@ -207,7 +211,7 @@ describe('a body', () => {
   });
 
   it('with a prompt of 10 MB is refused for its tokens where such bodies are allowed, and others finish', async () => {
-    const generous = serve({ small: model }, { maxBodyBytes: 20_000_000 });
+    const generous = await serve({ small: model }, { maxBodyBytes: 20_000_000 });
     const beside = post(generous, '/v1/chat/completions', chat);
     expect(await errorOf(await post(generous, '/v1/chat/completions', large))).toMatchObject({
       ...{ status: 400, code: 'context_length_exceeded' },
@@ -315,7 +319,7 @@ describe('a request that is not what it seems', () => {
   });
 
   it('finds out nothing about a key by the work that a wrong one takes', async () => {
-    const locked = serve({ small: model }, { apiKeys: ['right-key', 'other-key'] });
+    const locked = await serve({ small: model }, { apiKeys: ['right-key', 'other-key'] });
     const digest = vi.spyOn(crypto.subtle, 'digest');
     const counts: number[] = [];
     for (const key of ['right-key', 'other-key', 'right-kez', 'r', 'x'.repeat(1000), '']) {

@@ -19,7 +19,7 @@ beforeAll(async () => {
   const made = await smallModel();
   remove = made.remove;
   model = await load(made.path, { threads: 1 });
-  alone = await textOf(await post(serve({ small: model }), '/v1/chat/completions', chat));
+  alone = await textOf(await post(await serve({ small: model }), '/v1/chat/completions', chat));
 }, 60_000);
 afterAll(async () => {
   await model?.release();
@@ -51,7 +51,7 @@ describe("a hostile file in a model's folder", () => {
       loaded.push(opened);
       return opened;
     };
-    const both = serve({ small: model, hostile: open });
+    const both = await serve({ small: model, hostile: open });
     const [answer, other] = await Promise.all([
       post(both, '/v1/chat/completions', { ...chat, model: 'hostile' }).then(errorOf),
       post(both, '/v1/chat/completions', chat).then(textOf),

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LocalModel } from '../src/generation/local-model.ts';
 import { type Listening, listen } from '../src/serve/listen.node.ts';
 import type { LogEntry } from '../src/serve/log.ts';
-import { type ModelService, serve } from '../src/serve/serve.ts';
+import { serve } from '../src/serve/serve.ts';
+import type { ModelService } from '../src/serve/service.ts';
 import { buildProgram, start } from './helpers/cli.node.ts';
 import { eventsOf, type Json, post, smallModel } from './helpers/serve.node.ts';
 
@@ -19,7 +20,10 @@ let remove: () => Promise<void>;
 const log: LogEntry[] = [];
 beforeAll(async () => {
   ({ model, path, remove } = await smallModel());
-  service = serve({ small: model }, { maxBodyBytes: 20_000, maxQueue: 2, log: (entry) => log.push(entry) });
+  service = await serve(
+    { small: model },
+    { maxBodyBytes: 20_000, maxQueue: 2, log: (entry) => log.push(entry) },
+  );
   server = await listen(service, { port: 0, host: '127.0.0.1' });
 }, 60_000);
 afterAll(async () => {
@@ -166,12 +170,13 @@ describe('a request to the server', () => {
 });
 
 describe('the server answers', () => {
-  const ask = (
+  const ask = async (
     more: Parameters<typeof serve>[1],
     headers: Record<string, string>,
     where = '/v1/models',
     method = 'GET',
-  ) => serve({ small: model }, more).fetch(new Request(`http://localhost${where}`, { headers, method }));
+  ) =>
+    (await serve({ small: model }, more)).fetch(new Request(`http://localhost${where}`, { headers, method }));
 
   it('only holders of a key when keys are set', async () => {
     const keys = { apiKeys: ['one', 'two'] };
@@ -238,7 +243,7 @@ describe('the server under load', () => {
   });
 
   it('aborts requests that take too long', async () => {
-    const hasty = serve({ small: model }, { timeout: 0.05 });
+    const hasty = await serve({ small: model }, { timeout: 0.05 });
     const whole = { ...endless, stream: false };
     expect(await errorOf(await post(hasty, '/v1/chat/completions', whole))).toMatchObject({
       status: 408,
@@ -309,7 +314,7 @@ describe('the server under load', () => {
     expect(log.map(({ error }) => error)).toContain('client_left');
     const said: LogEntry[] = [];
     await post(
-      serve({ small: model }, { logPrompts: true, log: (entry) => said.push(entry) }),
+      await serve({ small: model }, { logPrompts: true, log: (entry) => said.push(entry) }),
       '/v1/chat/completions',
       chat,
     );
@@ -321,7 +326,7 @@ describe('the models of the server', () => {
   it('are loaded at first use, and released when unused', async () => {
     let loads = 0;
     let releases = 0;
-    const lazy = serve(
+    const lazy = await serve(
       {
         small: async () => {
           loads++;

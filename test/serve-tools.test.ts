@@ -8,7 +8,8 @@ import { toolForm } from '../src/generation/completion/tool-form.ts';
 import type { LocalModel } from '../src/generation/local-model.ts';
 import { argmax } from '../src/generation/sampler.ts';
 import { Random } from '../src/random.ts';
-import { type ModelService, serve } from '../src/serve/serve.ts';
+import { serve } from '../src/serve/serve.ts';
+import type { ModelService } from '../src/serve/service.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { eventsOf, type Json, LLAMA_LIKE, post, QWEN_LIKE, smallModel } from './helpers/serve.node.ts';
 
@@ -64,7 +65,7 @@ describe.each(Object.entries(TEMPLATES))('tool calls in the format of %s', (name
   let remove: () => Promise<void>;
   beforeAll(async () => {
     ({ model, remove } = await smallModel(source));
-    service = serve({ small: model });
+    service = await serve({ small: model });
   }, 60_000);
   afterAll(async () => {
     await service?.close(0);
@@ -234,7 +235,7 @@ describe('the format of tool calls', () => {
 it('the server refuses tools for a template that does not support them', async () => {
   const plain = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}";
   const { model, remove } = await smallModel(plain);
-  const service = serve({ small: model });
+  const service = await serve({ small: model });
   const response = await post(service, '/v1/chat/completions', {
     ...{ model: 'small', messages: [{ role: 'user', content: 'a' }], tools: TOOLS },
   });

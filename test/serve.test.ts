@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LocalModel } from '../src/generation/local-model.ts';
-import { type ModelService, serve } from '../src/serve/serve.ts';
+import { serve } from '../src/serve/serve.ts';
+import type { ModelService } from '../src/serve/service.ts';
 import { eventsOf, type Json, post, smallModel } from './helpers/serve.node.ts';
 
 /** OpenAI's API as a service of this library answers it, without a network. */
@@ -10,7 +11,7 @@ let service: ModelService;
 let remove: () => Promise<void>;
 beforeAll(async () => {
   ({ model, remove } = await smallModel());
-  service = serve({ small: model });
+  service = await serve({ small: model });
 }, 60_000);
 afterAll(async () => {
   await service.close(0);

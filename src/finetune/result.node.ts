@@ -8,7 +8,6 @@ import { buildFinetuneReport, type FinetuneResults } from '../report/finetune.ts
 import type { RunEvent } from '../training/runs/events.ts';
 import type { RunDirectory } from '../training/runs/run-directory.node.ts';
 import { median } from '../training/train-event.ts';
-import { modelCard } from './card.ts';
 import type { FinetuneJob } from './job.node.ts';
 import { compareTaskScores } from './task-scores.node.ts';
 
@@ -27,6 +26,7 @@ export async function describeResult(
   const { base, settings } = job;
   const results = resultsOf(job, await run.metrics<RunEvent & { step: number }>(), resultStep);
   const addedTokens = base.addedTokens.map(({ content }) => content);
+  const { modelCard } = await import('./card.ts');
   const card = modelCard(results, { base: base.name, dtype: settings.dtype, addedTokens });
   await writeFileAtomic(join(run.path, CARD_FILE), card);
   const report = join(run.path, REPORT_FILE);

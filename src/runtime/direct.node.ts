@@ -320,26 +320,45 @@ export function directRuntime(binding: OnnxRuntime):
     layouts?: LayoutCache,
     device?: SelectedDevice,
   ): Promise<EngineSession[]> => {
-    const openAll = (weights: readonly ProvidedWeights[]) =>
-      allOrNone(models.map(({ bytes }, i) => open(bytes, options, weights[i]!, device)));
-    const provided = models.map((model) => model.provided);
-    const layout = layouts && (await openFromLayout(library, provided, layouts, openAll));
-    const weights = layout?.weights ?? models.map(() => new ProvidedWeights(library));
-    let sessions = layout?.sessions;
-    if (!sessions) {
-      try {
-        for (const [i, part] of provided.entries()) for (const weight of part) await weights[i]!.add(weight);
-      } catch (error) {
-        for (const part of weights) part.release();
-        throw error;
-      }
-      sessions = await openAll(weights);
-    }
     const { disable_prepacking } = (options.extra?.session ?? {}) as Record<string, unknown>;
     const isPacked = disable_prepacking !== '1' && providerOf(options) === 'cpu';
-    if (isPacked) for (const part of weights) await part.releasePacked(packs);
-    if (provided.flat().length > 0) library.trimMemory();
+    const openOne = async (model: SessionModel, weights: ProvidedWeights) => {
+      const session = await open(model.bytes, options, weights, device);
+      if (isPacked) await weights.releasePacked(packs);
+      return session;
+    };
+    const kept =
+      layouts &&
+      (await openFromLayout(
+        library,
+        models.map((model) => model.provided),
+        layouts,
+        (weights) => allOrNone(models.map((model, i) => openOne(model, weights[i]!))),
+      ));
+    const sessions = kept ?? (await allOrNone(await openInTurn(models, openOne)));
+    if (models.some((model) => model.provided.length > 0)) library.trimMemory();
     return sessions;
+  };
+  /** Sessions over weights that are read one session after the other: while those of one are read, others are packed. */
+  const openInTurn = async (
+    models: readonly SessionModel[],
+    openOne: (model: SessionModel, weights: ProvidedWeights) => Promise<EngineSession>,
+  ): Promise<Promise<EngineSession>[]> => {
+    const opening: Promise<EngineSession>[] = [];
+    for (const model of models) {
+      const weights = new ProvidedWeights(library);
+      try {
+        for (const weight of model.provided) await weights.add(weight);
+      } catch (error) {
+        weights.release();
+        return [...opening, Promise.reject(error)];
+      }
+      const session = openOne(model, weights);
+      // It is awaited with the others.
+      session.catch(() => {});
+      opening.push(session);
+    }
+    return opening;
   };
   const create = async (
     model: Uint8Array,

@@ -29,7 +29,7 @@ export async function openFromLayout(
   provided: readonly (readonly ProvidedWeight[])[],
   layouts: LayoutCache,
   open: (weights: readonly ProvidedWeights[]) => Promise<EngineSession[]>,
-): Promise<{ sessions: EngineSession[]; weights: ProvidedWeights[] } | undefined> {
+): Promise<EngineSession[] | undefined> {
   // Twice: a damaged file is made again once.
   for (let attempt = 0; attempt < 2; attempt++) {
     const layout = await layouts.obtain(provided.flat(), layoutEngine(library));
@@ -65,7 +65,7 @@ export async function openFromLayout(
     ]);
     free();
     const isWhole = checked.status === 'fulfilled' && checked.value;
-    if (isWhole && opened.status === 'fulfilled') return { sessions: opened.value, weights };
+    if (isWhole && opened.status === 'fulfilled') return opened.value;
     if (isWhole && opened.status === 'rejected') throw opened.reason;
     if (opened.status === 'fulfilled') for (const session of opened.value) await session.release();
     await layout.discard();

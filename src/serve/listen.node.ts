@@ -1,8 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { getRequestListener } from '@hono/node-server';
 import { type MessagePart, option, RopewalkError, said } from '../errors.ts';
-import type { ModelService } from './serve.ts';
+import type { ModelService } from './service.ts';
 
 export interface ListenOptions {
   readonly port: number;
@@ -30,6 +29,7 @@ const MOST_CONNECTIONS = 4096;
  */
 export async function listen(service: ModelService, options: ListenOptions): Promise<Listening> {
   const { port, host, headersTimeout = 15, requestTimeout = 60 } = options;
+  const { getRequestListener } = await import('@hono/node-server');
   const listener = getRequestListener((request, connection) => service.fetch(request, connection), {
     overrideGlobalObjects: false,
     errorHandler: () => new Response(null, { status: 500 }),

@@ -6,6 +6,7 @@ import { firstNotFiniteArray, NotFiniteError } from './finite.ts';
 import { LossGuard } from './guard.ts';
 import type { Learner, StepResult } from './learner.ts';
 import { type NewRowsPhase, newRowsOf } from './new-rows.ts';
+import { isOnDevice } from './on-device/device-optimizer.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 import { Pace } from './runs/pace.ts';
 import { createSchedule, type Schedule, type ScheduleSettings, scheduleSettings } from './schedule.ts';
@@ -130,6 +131,13 @@ export class Trainer {
     };
   }
 
+  /** The same for saving: where the host cannot wait for a device, the optimizer's arrays are copied from there. */
+  async stateToSave(): Promise<TrainerState> {
+    const { optimizer } = this.#parts;
+    const state = this.state();
+    return isOnDevice(optimizer) ? { ...state, optimizer: await optimizer.stateToSave() } : state;
+  }
+
   /** @param signal ends training after the current step, with a last checkpoint. */
   async *run(signal?: AbortSignal): AsyncGenerator<TrainEvent, void> {
     const settings = this.#settings;
@@ -208,7 +216,7 @@ export class Trainer {
   /** The moment to save, unless the weights or their loss are not finite: those do not replace good ones. */
   async *#checkpoint(last: boolean): AsyncGenerator<TrainEvent, void> {
     const { learner } = this.#parts;
-    const state = this.state();
+    const state = await this.stateToSave();
     const bad = firstNotFiniteArray(await learner.values()) ?? firstNotFiniteArray(momentsOf(state));
     if (bad !== undefined) throw await this.#stopped(`${bad} is not finite after this step`);
     if (this.#lastEvaluation !== this.#step && this.#lastBatches.length > 0) {

@@ -6,7 +6,8 @@ import { load } from '../../generation/load.node.ts';
 import { listen } from '../../serve/listen.node.ts';
 import type { LogEntry } from '../../serve/log.ts';
 import { playgroundPage } from '../../serve/page.node.ts';
-import { type ModelService, serve } from '../../serve/serve.ts';
+import { serve } from '../../serve/serve.ts';
+import type { ModelService } from '../../serve/service.ts';
 import { addDecoderOptions, type DecoderFlags, decoderOptions } from '../options/models.ts';
 import { byteSize, collect, count, positive, wholeNumber } from '../options/options.ts';
 import { modelPath } from '../options/resolve.ts';
@@ -117,7 +118,7 @@ async function run(models: string[], flags: ServeFlags): Promise<void> {
     process.stderr.write(`${JSON.stringify(entry)}\n`);
   };
   const sources = Object.fromEntries(await Promise.all(loaded));
-  const service = serve(sources, {
+  const service = await serve(sources, {
     apiKeys: keys,
     cors: flags.cors,
     allowedHosts: hostsOf(flags),

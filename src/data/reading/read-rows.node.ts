@@ -3,7 +3,6 @@ import { FileSource } from '../../files/file.node.ts';
 import { csvRows } from './csv.ts';
 import { jsonArray } from './json-array.ts';
 import { arrayWithin } from './json-wrapped.ts';
-import { parquetRows } from './parquet.ts';
 import { type DataRow, jsonLines, textLines } from './rows.ts';
 import { textChunks } from './text-chunks.node.ts';
 
@@ -76,6 +75,8 @@ async function* jsonRows(chunks: AsyncGenerator<string>, path: string): AsyncGen
 }
 
 async function* parquetFileRows(path: string, onBytes?: (bytes: number) => void): AsyncGenerator<DataRow> {
+  // Its libraries take as long to load as a small model's first token.
+  const { parquetRows } = await import('./parquet.ts');
   const source = await FileSource.open(path);
   try {
     yield* parquetRows(source, path, onBytes);

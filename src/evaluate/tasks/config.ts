@@ -4,7 +4,7 @@ import { type MetricSettings, readMetrics } from '../metrics/settings.ts';
 import type { Doc } from '../python/values.ts';
 import { FieldReader } from './field-reader.ts';
 import { type GenerationSettings, readGeneration } from './generation-settings.ts';
-import type { TaskFile } from './yaml.ts';
+import type { TaskFile } from './task-file.ts';
 
 const OUTPUT_TYPES = ['loglikelihood', 'loglikelihood_rolling', 'multiple_choice', 'generate_until'] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];

@@ -1,5 +1,5 @@
 import { RopewalkError } from '../../errors.ts';
-import { PythonFunction } from './yaml.ts';
+import { PythonFunction } from './task-file.ts';
 
 /** Reads the fields of a mapping in a task file, and keeps track of the fields that were not read. */
 export class FieldReader {

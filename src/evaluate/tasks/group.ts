@@ -1,5 +1,5 @@
 import { FieldReader } from './field-reader.ts';
-import type { TaskFile } from './yaml.ts';
+import type { TaskFile } from './task-file.ts';
 
 /** How a metric is aggregated over a group's tasks: its mean. */
 export interface GroupMetric {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { RopewalkError } from '../../errors.ts';
 import { fileError } from '../../files/file-errors.ts';
-import { parseTaskFile, type TaskFile } from './yaml.ts';
+import type { TaskFile } from './task-file.ts';
 
 /**
  * A task file merged with the files that it includes; its own fields take precedence.
@@ -22,6 +22,7 @@ export async function loadTaskFile(path: string, above: readonly string[] = []):
   } catch (error) {
     throw fileError(error, 'read', path);
   }
+  const { parseTaskFile } = await import('./yaml.ts');
   const { include, ...own } = parseTaskFile(text, path);
   if (include === undefined || include === null) return own;
   const included: Record<string, unknown> = {};

@@ -6,7 +6,7 @@ import { FORGETTING, forgettingFiles } from '../forgetting.ts';
 import { readTask, type TaskConfig } from './config.ts';
 import { type GroupMetric, readGroup } from './group.ts';
 import { loadTaskFile } from './load.node.ts';
-import { parseTaskFile, type TaskFile } from './yaml.ts';
+import type { TaskFile } from './task-file.ts';
 
 /** A group of tasks, whose metrics are summed up. */
 interface TaskGroup {
@@ -192,6 +192,7 @@ async function indexFolder(folder: string): Promise<TaskIndex> {
 /** A file's fields; without those that it includes where its own tell enough. Undefined for one that is no task file. */
 async function quickly(path: string): Promise<TaskFile | undefined> {
   try {
+    const { parseTaskFile } = await import('./yaml.ts');
     const own = parseTaskFile(await readFile(path, 'utf8'), basename(path));
     if (own.include === undefined || ('tag' in own && ('task' in own || 'group' in own))) return own;
     return await loadTaskFile(path);

@@ -1,14 +1,6 @@
 import { isMap, parseDocument, type ScalarTag } from 'yaml';
 import { RopewalkError } from '../../errors.ts';
-
-/** A Python function that a task file names with `!function`. It is never run. */
-export class PythonFunction {
-  /** @param name as in the file: `utils.process_docs`. */
-  constructor(readonly name: string) {}
-}
-
-/** A task file before its fields are checked. */
-export type TaskFile = Readonly<Record<string, unknown>>;
+import { PythonFunction, type TaskFile } from './task-file.ts';
 
 const scalar = (tag: string, test: RegExp, resolve: (text: string) => unknown): ScalarTag => ({
   ...{ tag, test, resolve, default: true },

@@ -174,6 +174,27 @@ export class TokenTable {
     return 4 * this.#places[id]! - 4;
   }
 
+  /** Whether the token of an id is the bytes `[leftStart, leftEnd)` followed by `[rightStart, rightEnd)`. */
+  isJoined(
+    id: number,
+    bytes: Uint8Array,
+    leftStart: number,
+    leftEnd: number,
+    rightStart: number,
+    rightEnd: number,
+  ): boolean {
+    if (id < 0 || id >= this.#places.length) return false;
+    const at = this.#at(id);
+    const leftLength = leftEnd - leftStart;
+    const rightLength = rightEnd - rightStart;
+    if (at < 0 || this.#records[at + LENGTH] !== leftLength + rightLength) return false;
+    const start = this.#records[at + START]!;
+    return (
+      this.#equal(start, bytes, leftStart, leftLength) &&
+      this.#equal(start + leftLength, bytes, rightStart, rightLength)
+    );
+  }
+
   /** The id of the token that two tokens form; -1 if there is none. @param guess tried first, and the next id */
   join(left: number, right: number, guess: number): number {
     const records = this.#records;
