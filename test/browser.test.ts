@@ -173,7 +173,7 @@ describe.runIf(chromium)('Ropewalk in a browser on software WebGPU', () => {
     }
   });
 
-  // verify/webgpu-browser.txt has 50 steps of every family.
+  // verify/webgpu-browser.txt has 50 steps.
   it('trains on the device as on WebAssembly, where only ids and masks go up: llama', async () => {
     const found = await opened.page.evaluate(() =>
       (globalThis as unknown as PageGlobals).ropewalk.trainBeside(

@@ -1,5 +1,5 @@
 /**
- * Training on WebGPU in Chromium beside training on WebAssembly there, for every family: AdamW and clipping, activations kept. Losses must
+ * Training on WebGPU in Chromium beside training on WebAssembly there, by family: AdamW and clipping, activations kept. Losses must
  * agree within 1e-4, and the weights afterwards within 1e-3 of their norm; a step sends ids and masks and at most 1 kB more; a
  * resumed run has the same bits.
  *

@@ -22,7 +22,7 @@ export const en = {
   texts: { own: 'Your own', builtIn: 'Moby-Dick' },
   paste: 'Paste some text here: a few thousand words at least.',
   device: 'Trains on',
-  devices: { auto: 'Automatic', webgpu: 'WebGPU (graphics card)', wasm: 'WebAssembly (processor)' },
+  devices: { auto: 'Automatic', webgpu: 'WebGPU', wasm: 'WebAssembly' },
   trainsOn: ({ kind, threads, why, difference = 0, problem, since }: TrainDevice) => {
     const share = difference.toExponential(1);
     if (kind === 'webgpu')
@@ -93,9 +93,10 @@ export const ko: typeof en = {
   texts: { own: '직접 입력', builtIn: '모비 딕' },
   paste: '텍스트를 붙여 넣으세요. 적어도 몇천 단어가 필요합니다.',
   device: '학습 장치',
-  devices: { auto: '자동', webgpu: 'WebGPU (그래픽 카드)', wasm: 'WebAssembly (프로세서)' },
+  devices: { auto: '자동', webgpu: 'WebGPU', wasm: 'WebAssembly' },
   trainsOn: ({ kind, threads, why, difference = 0, problem, since }) => {
-    const share = difference.toExponential(1);
+    // A hyphen at which no line is broken.
+    const share = difference.toExponential(1).replace('-', '\u2011');
     if (kind === 'webgpu')
       return `WebGPU에서 학습하며 가중치도 그곳에 머뭅니다. WebAssembly와 비교한 손실과 기울기의 차이는 ${share}배입니다.`;
     const reason = {
