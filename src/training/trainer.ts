@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { BatchSource, TrainingRows } from '../batches.ts';
-import { RopewalkError } from '../errors.ts';
+import { RopewalkError, said } from '../errors.ts';
 import { count, notNegative, OptionError, parseOptions, wholeNumber } from '../options.ts';
 import { firstNotFiniteArray, NotFiniteError } from './finite.ts';
 import { LossGuard } from './guard.ts';
@@ -278,9 +278,7 @@ export class Trainer {
     } catch (error) {
       if (!(error instanceof RopewalkError)) throw error;
       if (error instanceof NotFiniteError) throw await this.#stopped(error.message, batches, this.#step + 1);
-      throw new RopewalkError(`training stopped at step ${this.#step + 1}: ${error.message}`, {
-        cause: error,
-      });
+      throw new RopewalkError(said`training stopped at step ${this.#step + 1}: ${error}`, { cause: error });
     }
   }
 }
